@@ -1,0 +1,3 @@
+export * from "./types.ts"
+export { defaultSettings } from "./settings.ts"
+export { Log } from "./log.ts"

@@ -1,0 +1,443 @@
+/**
+ * The vocabulary of the algorithm: what a node knows (State), what can happen to it (Event), what it asks
+ * of the world (Effect) and what nodes say to each other (Message). Everything here is plain tagged data:
+ * a journal of events replays bit for bit.
+ *
+ * Sources: "Raft paper" is Ongaro & Ousterhout 2014 (extended version); "thesis" is Ongaro 2014.
+ */
+import type { Log } from "./log.ts"
+
+/** A number of one kind: plain arithmetic is allowed, handing a Term where an Index is wanted is not. */
+type Flavour<Kind extends string> = number & { readonly __kind?: Kind }
+/** Election epoch, counted from 1; 0 before the first election. */
+export type Term = Flavour<"Term">
+/** Position in the log, counted from 1; 0 is the empty log. */
+export type Index = Flavour<"Index">
+/** Milliseconds since the epoch on the replicated clock; never decides anything inside the core. */
+export type Stamp = Flavour<"Stamp">
+/** Milliseconds of a duration. */
+export type Millis = Flavour<"Millis">
+
+/**
+ * A server of the cluster. The incarnation is a random id written with its data directory: a server that lost
+ * its disk comes back with another one, and nothing said by or to the earlier one counts for it.
+ */
+export interface Member {
+  readonly name: string
+  readonly incarnation: string
+}
+
+/**
+ * Who decides. While `outgoing` is not empty the configuration is joint (paper §6): every decision needs a
+ * majority of `voters` and a majority of `outgoing`. Learners receive the log and decide nothing.
+ */
+export interface Configuration {
+  readonly voters: readonly Member[]
+  readonly outgoing: readonly Member[]
+  readonly learners: readonly Member[]
+}
+
+/** Bytes that the core never looks into. The checksum (CRC-32) travels with them from proposal to apply. */
+export interface Payload {
+  readonly bytes: Uint8Array
+  readonly checksum: number
+}
+
+interface EntryOf<Kind extends string> {
+  readonly kind: Kind
+  readonly index: Index
+  readonly term: Term
+  /** Stamped by the leader that appended the entry; never falls along the log. */
+  readonly time: Stamp
+}
+export interface NoOpEntry extends EntryOf<"noop"> {}
+export interface CommandEntry extends EntryOf<"command"> {
+  readonly payload: Payload
+}
+export interface ConfigurationEntry extends EntryOf<"configuration"> {
+  readonly configuration: Configuration
+}
+export type Entry = NoOpEntry | CommandEntry | ConfigurationEntry
+
+/** The last entry that a snapshot or a trimmed log covers; the log starts right after it. */
+export interface LogBase {
+  readonly index: Index
+  readonly term: Term
+  readonly time: Stamp
+  readonly configuration: Configuration
+}
+
+/** Paper Figure 2, "persistent state on all servers", without the log. Always written together. */
+export interface HardState {
+  readonly term: Term
+  readonly vote: Member | null
+}
+
+/** A snapshot on its way from one state machine to another. The id names the sender's pinned image. */
+export interface SnapshotRef extends LogBase {
+  readonly id: string
+}
+
+// ---------------------------------------------------------------------------------------------- messages
+
+interface MessageOf<Type extends string> {
+  readonly type: Type
+  readonly term: Term
+}
+/** Paper §5.2. `transfer` marks an election that the leader itself asked for (thesis §3.10). */
+export interface RequestVote extends MessageOf<"RequestVote"> {
+  readonly lastLogIndex: Index
+  readonly lastLogTerm: Term
+  readonly transfer: boolean
+}
+export interface RequestVoteReply extends MessageOf<"RequestVoteReply"> {
+  readonly granted: boolean
+}
+/** Thesis §9.6. `term` is the term the sender *would* start; nobody has it yet. */
+export interface RequestPreVote extends MessageOf<"RequestPreVote"> {
+  readonly lastLogIndex: Index
+  readonly lastLogTerm: Term
+}
+/** A granted reply repeats the asked-for term; a refusal carries the refuser's current term. */
+export interface RequestPreVoteReply extends MessageOf<"RequestPreVoteReply"> {
+  readonly granted: boolean
+}
+/** Paper §5.3. Without entries it is the heartbeat. `round` numbers the leader's rounds (thesis §6.4). */
+export interface AppendEntries extends MessageOf<"AppendEntries"> {
+  readonly prevLogIndex: Index
+  readonly prevLogTerm: Term
+  readonly entries: readonly Entry[]
+  readonly leaderCommit: Index
+  readonly round: number
+}
+export interface AppendAccepted extends MessageOf<"AppendAccepted"> {
+  /** The sender's log equals the leader's and is durable up to here. */
+  readonly matchIndex: Index
+  readonly round: number
+  /** The sender's state machine is lost or damaged: it asks for a snapshot. */
+  readonly rebuild: boolean
+}
+/** Paper §5.3, the optimisation at its end: where the conflicting term starts, so that one round trip suffices. */
+export interface AppendRejected extends MessageOf<"AppendRejected"> {
+  /** prevLogIndex of the request that is refused. */
+  readonly prevLogIndex: Index
+  /** Term of the entry that stands at prevLogIndex, or 0 if the log ends before it. */
+  readonly conflictTerm: Term
+  /** First index of conflictTerm, or the index after the last entry. */
+  readonly conflictIndex: Index
+  readonly round: number
+}
+/** Paper §7. The interpreter adds the bytes at `offset` and fills in `length` and `last` as it sends. */
+export interface InstallSnapshot extends MessageOf<"InstallSnapshot"> {
+  readonly snapshot: SnapshotRef
+  readonly offset: number
+  readonly length: number
+  readonly last: boolean
+  readonly round: number
+}
+export interface InstallSnapshotReply extends MessageOf<"InstallSnapshotReply"> {
+  readonly id: string
+  readonly round: number
+  /** `more`: send from `nextOffset`. `installed`: durable. `failed`: start again with a new snapshot. */
+  readonly status: "more" | "installed" | "failed"
+  readonly nextOffset: number
+}
+/** A follower asks for a read index (thesis §6.4). `life` and `number` tie the answer to the question. */
+export interface ReadIndex extends MessageOf<"ReadIndex"> {
+  readonly life: number
+  readonly number: number
+}
+export interface ReadIndexReply extends MessageOf<"ReadIndexReply"> {
+  readonly life: number
+  readonly number: number
+  /** null: the receiver could not confirm that it leads. */
+  readonly readIndex: Index | null
+}
+export interface ForwardProposal extends MessageOf<"ForwardProposal"> {
+  readonly ref: number
+  readonly life: number
+  readonly payloads: readonly Payload[]
+}
+export interface ForwardProposalReply extends MessageOf<"ForwardProposalReply"> {
+  readonly ref: number
+  readonly life: number
+  readonly outcome: ProposalOutcome
+}
+/** Thesis §3.10: the receiver starts an election at once. */
+export interface TimeoutNow extends MessageOf<"TimeoutNow"> {}
+
+export type Message =
+  | RequestVote
+  | RequestVoteReply
+  | RequestPreVote
+  | RequestPreVoteReply
+  | AppendEntries
+  | AppendAccepted
+  | AppendRejected
+  | InstallSnapshot
+  | InstallSnapshotReply
+  | ReadIndex
+  | ReadIndexReply
+  | ForwardProposal
+  | ForwardProposalReply
+  | TimeoutNow
+export type MessageType = Message["type"]
+
+// ------------------------------------------------------------------------------------------------ events
+
+/**
+ * election: no leader heard for a whole election timeout (it runs in two stages, see election.ts).
+ * heartbeat: a leader owes its followers a sign of life. quorum: a leader must have heard a quorum since the
+ * last one (CheckQuorum, thesis §6.2). persist: a leader's oldest write has been under way for too long.
+ * transfer: the target of a leadership transfer did not take over in time.
+ */
+export type Timer = "election" | "heartbeat" | "quorum" | "persist" | "transfer"
+
+export type Event =
+  | { readonly type: "MessageReceived"; readonly from: Member; readonly message: Message }
+  /** Commands of clients of this node. `ref` comes back in one Respond. */
+  | { readonly type: "Proposed"; readonly ref: number; readonly payloads: readonly Payload[] }
+  /** A linearizable read waits at this node. `ref` comes back in one Respond. */
+  | { readonly type: "ReadRequested"; readonly ref: number }
+  /** Persist `seq` and all before it are on stable storage. */
+  | { readonly type: "Persisted"; readonly seq: number }
+  /** The state machine has executed every entry through `index`. */
+  | { readonly type: "Applied"; readonly index: Index }
+  | { readonly type: "TimerExpired"; readonly timer: Timer }
+  /** The interpreter's wall clock, made monotonic; used for stamps only. */
+  | { readonly type: "ClockAdvanced"; readonly time: Stamp }
+  | { readonly type: "PeerConnected"; readonly peer: Member }
+  /** The connection to `peer` was closed or reset: a hint that it is gone. */
+  | { readonly type: "PeerDisconnected"; readonly peer: Member }
+  /** The state machine is durable through `base.index` by itself: the log before it may go. */
+  | { readonly type: "SnapshotTaken"; readonly base: LogBase }
+  | { readonly type: "SnapshotTakeFailed" }
+  /** An image of the state machine is pinned and can be read for `to`. */
+  | { readonly type: "SnapshotOpened"; readonly to: Member; readonly snapshot: SnapshotRef }
+  | { readonly type: "SnapshotOpenFailed"; readonly to: Member }
+  /** A received chunk was put aside. */
+  | { readonly type: "ChunkStored"; readonly id: string; readonly nextOffset: number; readonly last: boolean }
+  /** The chunk cannot be put aside, or the whole does not check out: the transfer is void. */
+  | { readonly type: "SnapshotRejected"; readonly id: string }
+  /** The state machine now is the received snapshot, durably. */
+  | { readonly type: "SnapshotRestored"; readonly snapshot: SnapshotRef }
+  /** The state machine found damage in itself and serves nothing until it is rebuilt from a peer. */
+  | { readonly type: "MachineDamaged" }
+  /** Free space fell below the low-water mark, or rose above the high-water mark. */
+  | { readonly type: "SpaceChanged"; readonly low: boolean }
+  /** Hand leadership over (to anybody suitable if `to` is null); ignored unless leader. */
+  | { readonly type: "TransferRequested"; readonly to: Member | null }
+export type EventType = Event["type"]
+
+// ----------------------------------------------------------------------------------------------- effects
+
+export type ProposalRefusal = "notLeader" | "noLeader" | "busy" | "tooLarge" | "spaceLow" | "transferring"
+export type ProposalOutcome =
+  /** Appended at `first`, `first + 1`, … in `term`. Not yet committed: another leader can still replace it. */
+  | { readonly type: "ProposalAppended"; readonly first: Index; readonly term: Term }
+  /** Not executed, and never will be. */
+  | { readonly type: "ProposalRefused"; readonly reason: ProposalRefusal; readonly leader: Member | null }
+  /** The leader that it was forwarded to is gone or did not answer: executed or not, nobody here knows. */
+  | { readonly type: "ProposalUnknown"; readonly leader: Member | null }
+export type ReadOutcome =
+  /** The state machine of this node now holds every write acknowledged before the read was requested. */
+  | { readonly type: "ReadReady"; readonly index: Index }
+  | { readonly type: "ReadRefused"; readonly reason: "noLeader" | "leaderChanged" | "busy" | "rebuilding"; readonly leader: Member | null }
+export type Outcome = ProposalOutcome | ReadOutcome
+
+export interface Persist {
+  readonly type: "Persist"
+  readonly seq: number
+  /** null: unchanged. */
+  readonly hardState: HardState | null
+  /** Whatever stands at this index or after it is void, before `entries` are appended. null: nothing is. */
+  readonly truncateFrom: Index | null
+  /** Contiguous, starting right after what is kept. */
+  readonly entries: readonly Entry[]
+  /** The log now starts after this; entries through base.index may be dropped. null: unchanged. */
+  readonly base: LogBase | null
+}
+
+export type Effect =
+  | { readonly type: "Send"; readonly to: Member; readonly message: Message }
+  | Persist
+  /** Committed, locally durable, in order, each exactly once per life of the state machine. */
+  | { readonly type: "Apply"; readonly entries: readonly Entry[] }
+  | { readonly type: "Respond"; readonly ref: number; readonly outcome: Outcome }
+  /** (Re)start the timer: fire once, at a random point of [min, max] from now. Late is allowed, early is not. */
+  | { readonly type: "SetTimer"; readonly timer: Timer; readonly min: Millis; readonly max: Millis }
+  | { readonly type: "CancelTimer"; readonly timer: Timer }
+  /** Make the state machine durable by itself, then SnapshotTaken. */
+  | { readonly type: "TakeSnapshot" }
+  /** Pin an image of the state machine for `to`, then SnapshotOpened. */
+  | { readonly type: "OpenSnapshot"; readonly to: Member }
+  /** Release what OpenSnapshot pinned. */
+  | { readonly type: "CloseSnapshot"; readonly id: string }
+  /** Put the bytes that came with the InstallSnapshot just received aside, then ChunkStored. */
+  | { readonly type: "StoreChunk"; readonly snapshot: SnapshotRef; readonly offset: number; readonly last: boolean }
+  /** All chunks are here: check them, make them durable, become them, then SnapshotRestored. */
+  | { readonly type: "RestoreSnapshot"; readonly snapshot: SnapshotRef }
+  /** The rule of Raft just used; for people, coverage, metrics and search. `rule` is from notes.ts. */
+  | { readonly type: "Note"; readonly rule: string }
+export type EffectType = Effect["type"]
+
+// ------------------------------------------------------------------------------------------------- state
+
+/** Times, sizes and switches. Defaults and reasons: settings.ts. */
+export interface Settings {
+  readonly heartbeat: Millis
+  readonly electionMin: Millis
+  readonly electionMax: Millis
+  readonly disconnectMax: Millis
+  readonly persistStall: Millis
+  readonly preVote: boolean
+  readonly checkQuorum: boolean
+  readonly forwardProposals: boolean
+  readonly maxEntryBytes: number
+  readonly maxBatchBytes: number
+  readonly maxInflight: number
+  readonly maxInflightBytes: number
+  readonly maxUncommittedBytes: number
+  readonly maxApplyBytes: number
+  readonly maxPendingReads: number
+  readonly snapshotBytes: number
+  readonly tailBytes: number
+}
+
+/** One Persist on its way to the disk: what will be durable once it and all before it are. */
+export interface OutstandingPersist {
+  readonly seq: number
+  readonly hardState: HardState
+  lastIndex: Index
+}
+export interface Durability {
+  nextSeq: number
+  /** In order; each Persist handed out and not yet reported back. */
+  outstanding: OutstandingPersist[]
+  /** What a crash now would leave. */
+  hardState: HardState
+  index: Index
+  /** What has been handed out, and the first index that has not. */
+  queued: HardState
+  unsavedFrom: Index
+  /** An already handed out index that was overwritten since, or null. */
+  truncateFrom: Index | null
+  /** A new base that has not been handed out yet, or null. */
+  base: LogBase | null
+}
+
+/** How far one follower is (thesis §10.2, etcd's progress). */
+export interface Progress {
+  readonly member: Member
+  matchIndex: Index
+  nextIndex: Index
+  /** Heard of since the last quorum check. */
+  active: boolean
+  /** Highest round that it answered. */
+  round: number
+  /** Commit index and round that it has been told. */
+  sentCommit: Index
+  sentRound: number
+  mode: ProgressMode
+}
+export type ProgressMode =
+  /** Where do the logs meet? One append at a time. */
+  | { type: "probe"; waiting: boolean }
+  /** They meet: entries are sent ahead of their answers, within the window. */
+  | { type: "replicate"; inflight: Inflight[]; inflightBytes: number }
+  /** It needs entries that are gone: a snapshot. `snapshot` is null until one is pinned. */
+  | { type: "snapshot"; snapshot: SnapshotRef | null; offset: number; waiting: boolean }
+export interface Inflight {
+  readonly lastIndex: Index
+  readonly bytes: number
+}
+
+/** A read at the leader, on behalf of a local client (`from` null) or of a follower. */
+export interface PendingRead {
+  readonly from: { readonly member: Member; readonly life: number; readonly number: number } | null
+  readonly ref: number
+  readonly index: Index
+  /** Confirmed once a quorum has answered this round. */
+  readonly round: number
+}
+export interface ForwardedProposal {
+  readonly ref: number
+  readonly leader: Member
+}
+
+export interface Follower {
+  readonly type: "follower"
+  leader: Member | null
+  /** fresh: a leader was heard within the minimum election timeout, so votes are refused (thesis §4.2.3). */
+  contact: "fresh" | "lapsed"
+  /** The log equals the leader's up to here. */
+  verified: Index
+  /** What the leader last learned, and what it is still owed. */
+  reportedMatch: Index
+  reportedRound: number
+  round: number
+  reply: null | "accept" | { readonly prevLogIndex: Index; readonly conflictTerm: Term; readonly conflictIndex: Index }
+  /** Reads of local clients: asked of the leader (number), or waiting to be asked. */
+  asked: { number: number; refs: number[]; heartbeats: number } | null
+  unasked: number[]
+  install: { readonly snapshot: SnapshotRef; nextOffset: number; phase: "receiving" | "storing" | "restoring"; reply: InstallSnapshotReply["status"] | null } | null
+}
+export interface Candidate {
+  readonly type: "preCandidate" | "candidate"
+  /** By name: true granted, false refused. */
+  votes: Record<string, boolean>
+  /** RequestVote or RequestPreVote has been sent. */
+  asked: boolean
+  transfer: boolean
+}
+export interface Leader {
+  readonly type: "leader"
+  /** Index of the no-op that opened this leader's term (paper §8). */
+  termStart: Index
+  /** By name, everybody in the configuration but this node. */
+  progress: Record<string, Progress>
+  round: number
+  confirmedRound: number
+  reads: PendingRead[]
+  transfer: { readonly to: Member; sent: boolean } | null
+  /** The oldest outstanding Persist when the stall timer was started, or null. */
+  watchedPersist: number | null
+}
+export type Role = Follower | Candidate | Leader
+
+export interface State {
+  readonly self: Member
+  readonly settings: Settings
+  /** A number that no earlier process of this server used: ties answers to this life. */
+  readonly life: number
+  currentTerm: Term
+  votedFor: Member | null
+  role: Role
+  log: Log
+  /** Every configuration that the base or the log holds, oldest first; the last one is in force (paper §6). */
+  configurations: { readonly index: Index; readonly configuration: Configuration }[]
+  commitIndex: Index
+  durability: Durability
+  /** Last entry handed to the state machine, and last that it reported executed. */
+  applying: Index
+  applied: Index
+  machine: "ready" | "rebuild" | "restoring"
+  snapshotting: boolean
+  /** Confirmed reads that wait for the state machine. */
+  confirmedReads: { readonly ref: number; readonly index: Index }[]
+  forwarded: ForwardedProposal[]
+  readNumber: number
+  clock: Stamp
+  spaceLow: boolean
+}
+
+/** What an interpreter finds at start (paper Figure 2, "persistent state"). */
+export interface Recovered {
+  readonly self: Member
+  readonly life: number
+  readonly hardState: HardState
+  readonly base: LogBase
+  readonly entries: readonly Entry[]
+  /** Applied index of the state machine, or null if it is lost or damaged. */
+  readonly applied: Index | null
+}

@@ -1,0 +1,237 @@
+/**
+ * Binary form of what both the wire and the disk carry: integers, members, configurations, entries.
+ * Big-endian; integers that count (terms, indexes, stamps, offsets) take 48 bits, which JavaScript holds exactly.
+ */
+import { crc32 } from "node:zlib"
+import type { Configuration, Entry, LogBase, Member, Payload } from "../core/index.ts"
+
+export class MalformedBytes extends Error {
+  override readonly name = "MalformedBytes"
+}
+
+export const payloadOf = (bytes: Uint8Array): Payload => ({ bytes, checksum: crc32(bytes) })
+
+/** A growing buffer. `take` hands out what was written and starts anew. */
+export class Writer {
+  private buffer: Buffer
+  length = 0
+  constructor(capacity = 4096) {
+    this.buffer = Buffer.allocUnsafe(capacity)
+  }
+  private room(bytes: number): number {
+    const at = this.length
+    const end = at + bytes
+    if (end > this.buffer.length) {
+      const grown = Buffer.allocUnsafe(Math.max(end, this.buffer.length * 2))
+      this.buffer.copy(grown, 0, 0, at)
+      this.buffer = grown
+    }
+    this.length = end
+    return at
+  }
+  u8(value: number): void {
+    const at = this.room(1)
+    this.buffer[at] = value
+  }
+  u32(value: number): void {
+    const at = this.room(4)
+    this.buffer.writeUInt32BE(value, at)
+  }
+  u48(value: number): void {
+    const at = this.room(6)
+    this.buffer.writeUIntBE(value, at, 6)
+  }
+  raw(bytes: Uint8Array): void {
+    const at = this.room(bytes.length)
+    this.buffer.set(bytes, at)
+  }
+  bytes(bytes: Uint8Array): void {
+    this.u32(bytes.length)
+    this.raw(bytes)
+  }
+  text(value: string): void {
+    const size = Buffer.byteLength(value)
+    this.u32(size)
+    const at = this.room(size)
+    this.buffer.write(value, at)
+  }
+  /** Reserve four bytes, to be filled in by `patchU32`. */
+  hole(): number {
+    return this.room(4)
+  }
+  patchU32(at: number, value: number): void {
+    this.buffer.writeUInt32BE(value, at)
+  }
+  /** A view of what was written from `from` on; valid until the next write. */
+  view(from = 0): Buffer {
+    return this.buffer.subarray(from, this.length)
+  }
+  /** What was written; the writer goes on with fresh memory. */
+  take(): Buffer {
+    const out = this.buffer.subarray(0, this.length)
+    this.buffer = Buffer.allocUnsafe(Math.min(Math.max(4096, this.length), 1 << 20))
+    this.length = 0
+    return out
+  }
+  /** Forget what was written, keep the memory: only if nobody holds a view of it. */
+  reset(): void {
+    this.length = 0
+  }
+}
+
+/** Reads what a Writer wrote; every read checks that the bytes are there. */
+export class Reader {
+  readonly buffer: Buffer
+  at: number
+  readonly end: number
+  constructor(buffer: Buffer, at = 0, end = buffer.length) {
+    this.buffer = buffer
+    this.at = at
+    this.end = end
+  }
+  private step(bytes: number): number {
+    const at = this.at
+    if (bytes > this.end - at) throw new MalformedBytes(`${bytes} bytes wanted at offset ${at}, ${this.end - at} left`)
+    this.at = at + bytes
+    return at
+  }
+  u8(): number {
+    return this.buffer.readUInt8(this.step(1))
+  }
+  u32(): number {
+    return this.buffer.readUInt32BE(this.step(4))
+  }
+  u48(): number {
+    return this.buffer.readUIntBE(this.step(6), 6)
+  }
+  flag(): boolean {
+    const value = this.u8()
+    if (value > 1) throw new MalformedBytes(`a flag is 0 or 1, not ${value}`)
+    return value === 1
+  }
+  /** A view, not a copy: it keeps the whole buffer alive. */
+  bytes(): Buffer {
+    const size = this.u32()
+    const at = this.step(size)
+    return this.buffer.subarray(at, at + size)
+  }
+  text(): string {
+    const size = this.u32()
+    const at = this.step(size)
+    return this.buffer.toString("utf8", at, at + size)
+  }
+  /** A count of items, each of at least `least` bytes: a lie about it cannot make us allocate. */
+  count(least: number): number {
+    const value = this.u32()
+    if (value * least > this.end - this.at) throw new MalformedBytes(`${value} items cannot stand in ${this.end - this.at} bytes`)
+    return value
+  }
+  done(): void {
+    if (this.at !== this.end) throw new MalformedBytes(`${this.end - this.at} bytes left over`)
+  }
+}
+
+export const writeMember = (w: Writer, member: Member): void => {
+  w.text(member.name)
+  w.text(member.incarnation)
+}
+export const readMember = (r: Reader): Member => ({ name: r.text(), incarnation: r.text() })
+
+const writeMembers = (w: Writer, members: readonly Member[]): void => {
+  w.u32(members.length)
+  for (const member of members) writeMember(w, member)
+}
+const readMembers = (r: Reader): Member[] => Array.from({ length: r.count(8) }, () => readMember(r))
+
+export const writeConfiguration = (w: Writer, configuration: Configuration): void => {
+  writeMembers(w, configuration.voters)
+  writeMembers(w, configuration.outgoing)
+  writeMembers(w, configuration.learners)
+}
+export const readConfiguration = (r: Reader): Configuration => ({
+  voters: readMembers(r),
+  outgoing: readMembers(r),
+  learners: readMembers(r),
+})
+
+export const writeBase = (w: Writer, base: LogBase): void => {
+  w.u48(base.index)
+  w.u48(base.term)
+  w.u48(base.time)
+  writeConfiguration(w, base.configuration)
+}
+export const readBase = (r: Reader): LogBase => ({
+  index: r.u48(),
+  term: r.u48(),
+  time: r.u48(),
+  configuration: readConfiguration(r),
+})
+
+const NOOP = 0
+const COMMAND = 1
+const CONFIGURATION = 2
+const LEAST_ENTRY = 13
+
+export const writePayload = (w: Writer, payload: Payload): void => {
+  w.u32(payload.checksum)
+  w.bytes(payload.bytes)
+}
+/** The bytes are copied: a view would pin the whole socket chunk or file that they came in. */
+export const readPayload = (r: Reader): Payload => {
+  const checksum = r.u32()
+  const view = r.bytes()
+  const bytes = Buffer.allocUnsafeSlow(view.length)
+  bytes.set(view)
+  return { checksum, bytes }
+}
+
+/** The index is implied: entries are written in runs that name their first index. */
+const writeEntry = (w: Writer, entry: Entry): void => {
+  switch (entry.kind) {
+    case "noop":
+      w.u8(NOOP)
+      break
+    case "command":
+      w.u8(COMMAND)
+      break
+    case "configuration":
+      w.u8(CONFIGURATION)
+      break
+  }
+  w.u48(entry.term)
+  w.u48(entry.time)
+  if (entry.kind === "command") writePayload(w, entry.payload)
+  else if (entry.kind === "configuration") writeConfiguration(w, entry.configuration)
+}
+const readEntry = (r: Reader, index: number): Entry => {
+  const kind = r.u8()
+  const term = r.u48()
+  const time = r.u48()
+  switch (kind) {
+    case NOOP:
+      return { kind: "noop", index, term, time }
+    case COMMAND:
+      return { kind: "command", index, term, time, payload: readPayload(r) }
+    case CONFIGURATION:
+      return { kind: "configuration", index, term, time, configuration: readConfiguration(r) }
+    default:
+      throw new MalformedBytes(`no entry is of kind ${kind}`)
+  }
+}
+
+/** A contiguous run of entries, first index first. An empty run has no index. */
+export const writeEntries = (w: Writer, entries: readonly Entry[]): void => {
+  w.u32(entries.length)
+  const first = entries[0]
+  if (first === undefined) return
+  w.u48(first.index)
+  for (const entry of entries) writeEntry(w, entry)
+}
+export const readEntries = (r: Reader): Entry[] => {
+  const count = r.count(LEAST_ENTRY)
+  if (count === 0) return []
+  const first = r.u48()
+  const entries: Entry[] = []
+  for (let i = 0; i < count; i++) entries.push(readEntry(r, first + i))
+  return entries
+}

@@ -1,0 +1,121 @@
+/** What the parts of the service say to each other: commands in the log, replies, the face of a node to its connections. */
+import type { Stamp } from "../core/index.ts"
+
+/** A reply in the terms of RESP3; a RESP2 connection gets the nearest that it knows. */
+export type Reply =
+  | { readonly type: "simple"; readonly text: string }
+  /** `code` is the first word on the wire (ERR, WRONGTYPE, UNKNOWN, MOVED, …). */
+  | { readonly type: "error"; readonly code: string; readonly text: string }
+  | { readonly type: "integer"; readonly value: number | bigint }
+  | { readonly type: "bulk"; readonly bytes: Uint8Array }
+  | { readonly type: "null" }
+  | { readonly type: "array"; readonly items: readonly Reply[] }
+  | { readonly type: "map"; readonly entries: readonly (readonly [Reply, Reply])[] }
+
+/** One Redis command: its name and arguments as they came. */
+export type Call = readonly Uint8Array[]
+
+/** A key that must not have changed since it was watched. Version 0: it must not exist. */
+export interface Watch {
+  readonly key: Uint8Array
+  readonly version: number
+}
+
+/**
+ * What a log entry tells the state machine to do.
+ *
+ * Execute is exactly-once: within a session the sequence numbers run 1, 2, 3, … without a gap. The next number is
+ * executed; a number already executed answers with the kept reply; a number that leaves a gap is not executed and
+ * answers OUTOFORDER (something before it was lost on the way; propose again from there). Replies below `lowest`
+ * have arrived and are forgotten. An unknown or expired session answers SESSIONEXPIRED, never executes.
+ *
+ * OpenSession ends every earlier session of the same owner: what is still under way for it can never take effect
+ * after the new session is open.
+ */
+export type Command =
+  | { readonly type: "OpenSession"; readonly owner: string; readonly token: string }
+  | { readonly type: "CloseSession"; readonly session: number }
+  | {
+      readonly type: "Execute"
+      readonly session: number
+      readonly sequence: number
+      readonly lowest: number
+      /** exec: MULTI/EXEC, all or nothing, replies in one array; null array if a watched key has changed. */
+      readonly exec: boolean
+      readonly watches: readonly Watch[]
+      readonly calls: readonly Call[]
+    }
+  /** Nothing but its stamp: moves the replicated clock and removes what has expired. */
+  | { readonly type: "Tick" }
+
+/** Told, in log order, what became of commands that this state machine executed (or refused) as it applied them. */
+export interface CommandListener {
+  readonly replied: (session: number, sequence: number, reply: Reply) => void
+  readonly opened: (owner: string, token: string, session: number) => void
+  /** A snapshot replaced the state: replies may have been skipped; ask `replyOf` for those still waited for. */
+  readonly restored: () => void
+}
+
+/** The read side of the state machine of this node. */
+export interface Reader {
+  /** Small reads answer at once; large ones (KEYS, SCAN, DBSIZE, long MGET) later, in slices. */
+  readonly read: (call: Call) => Reply | Promise<Reply>
+  /** For WATCH: the log index of the last write of the key, or 0 if there is none (or it has expired). */
+  readonly version: (key: Uint8Array) => number
+  /** The replicated clock as of the last applied entry. */
+  readonly now: () => Stamp
+}
+
+export interface PeerStatus {
+  readonly id: string
+  readonly peer: string
+  readonly client: string | null
+  readonly connected: boolean
+  /** As the leader knows it; null on others. */
+  readonly matchIndex: number | null
+  readonly lag: number | null
+  readonly lastContactMs: number | null
+}
+export interface NodeStatus {
+  readonly id: string
+  readonly incarnation: string
+  readonly cluster: string | null
+  readonly pid: number
+  readonly version: string
+  readonly role: "leader" | "follower" | "candidate" | "preCandidate" | "learner" | "forming" | "amnesiac"
+  readonly term: number
+  readonly leader: string | null
+  readonly lastIndex: number
+  readonly commitIndex: number
+  readonly applied: number
+  readonly snapshotIndex: number
+  readonly logBytes: number
+  readonly client: string
+  readonly peer: string
+  /** ok, or one line that says what is wrong and what to do. */
+  readonly health: string
+  readonly uptimeMs: number
+  readonly lastContactMs: number | null
+  readonly peers: readonly PeerStatus[]
+  readonly counters: Readonly<Record<string, number>>
+}
+
+/** What a node does for its connections. Callbacks are called once, never before the call has returned. */
+export interface Service {
+  /**
+   * Execute, exactly once, in the order of the calls to `write`, in the node's own session. The reply is the
+   * command's, or UNKNOWN when the node cannot learn the outcome in time, or a refusal that says that nothing was
+   * executed (NOLEADER, BUSY, TOOLARGE, SPACELOW, MOVED with `redirect`).
+   */
+  readonly write: (calls: readonly Call[], exec: boolean, watches: readonly Watch[], done: (reply: Reply) => void) => void
+  /** The same within a session that the client opened itself. */
+  readonly writeInSession: (session: number, sequence: number, lowest: number, calls: readonly Call[], exec: boolean, watches: readonly Watch[], done: (reply: Reply) => void) => void
+  readonly openSession: (owner: string, done: (reply: Reply) => void) => void
+  readonly closeSession: (session: number, done: (reply: Reply) => void) => void
+  /** Calls back with null once the local state holds every write acknowledged anywhere before this call; else with a refusal. */
+  readonly barrier: (done: (refusal: Reply | null) => void) => void
+  readonly reader: Reader
+  readonly status: () => NodeStatus
+  /** Where the leader serves clients, if known: for redirects. */
+  readonly leader: () => { readonly id: string; readonly host: string; readonly port: number } | null
+}
