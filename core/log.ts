@@ -129,11 +129,11 @@ export class Log {
     const gone = Math.floor((base.index + 1 - this.origin) / CHUNK)
     const origin = this.origin + gone * CHUNK
     // Copied, so that nothing dropped stays reachable: the first chunk may hold entries of megabytes.
-    const chunks = this.chunks.slice(this.from + gone)
+    const chunks = this.chunks.slice(gone)
     const first = chunks[0]
     if (first !== undefined) {
       const dropped = base.index + 1 - origin
-      chunks[0] = { entries: [...new Array<undefined>(dropped), ...first.entries.slice(dropped)], bytesThrough: first.bytesThrough.slice() }
+      chunks[0] = { entries: first.entries.map((entry, i) => (i < dropped ? undefined : entry)), bytesThrough: first.bytesThrough.slice() }
     }
     return new Log(base, this.lastIndex, chunks, origin, bytesBefore)
   }

@@ -194,6 +194,8 @@ export type MessageType = Message["type"]
 export type Timer = "election" | "heartbeat" | "quorum" | "persist" | "transfer"
 
 export type Event =
+  /** The first event of every life: the interpreter is ready. */
+  | { readonly type: "Started" }
   | { readonly type: "MessageReceived"; readonly from: Member; readonly message: Message }
   /** Commands of clients of this node. `ref` comes back in one Respond. */
   | { readonly type: "Proposed"; readonly ref: number; readonly payloads: readonly Payload[] }
