@@ -26,6 +26,8 @@ export interface StorageHandlers {
   readonly persisted: (seq: number) => void
   /** The storage cannot keep its promise any more; the node must stop. */
   readonly failed: (error: Error) => void
+  /** Free space fell below the low-water mark, or rose above the high-water mark again. */
+  readonly space?: (low: boolean) => void
 }
 /**
  * Stable storage of hard state, log and base. Persists become durable in the order given, each one whole or not
