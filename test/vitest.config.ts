@@ -1,0 +1,21 @@
+import { dirname } from "node:path"
+import { fileURLToPath } from "node:url"
+import { defineConfig } from "vitest/config"
+
+const processes = "test/process.*.test.ts"
+
+/** Two projects: everything in one process, and tests of whole clusters of processes, one after the other. */
+export default defineConfig({
+  root: dirname(dirname(fileURLToPath(import.meta.url))),
+  test: {
+    projects: [
+      { test: { name: "fast", environment: "node", isolate: false, include: ["test/**/*.test.ts"], exclude: [processes], testTimeout: 30_000 } },
+      {
+        test: {
+          name: "processes", environment: "node", include: [processes], fileParallelism: false,
+          testTimeout: process.env["STEPRAFT_ALL"] === undefined ? 300_000 : 3_600_000, hookTimeout: 120_000,
+        },
+      },
+    ],
+  },
+})
