@@ -6,6 +6,7 @@
  * Sources: "Raft paper" is Ongaro & Ousterhout 2014 (extended version); "thesis" is Ongaro 2014.
  */
 import type { Log } from "./log.ts"
+import type { Rule } from "./notes.ts"
 
 /** A number of one kind: plain arithmetic is allowed, handing a Term where an Index is wanted is not. */
 type Flavour<Kind extends string> = number & { readonly __kind?: Kind }
@@ -111,7 +112,9 @@ export interface AppendEntries extends MessageOf<"AppendEntries"> {
   readonly round: number
 }
 export interface AppendAccepted extends MessageOf<"AppendAccepted"> {
-  /** The sender's log equals the leader's and is durable up to here. */
+  /** The sender's log equals the leader's up to here: nothing before it need be sent again. */
+  readonly verifiedIndex: Index
+  /** The same, and durable: this is what counts towards commitment. */
   readonly matchIndex: Index
   readonly round: number
   /** The sender's state machine is lost or damaged: it asks for a snapshot. */
@@ -189,9 +192,10 @@ export type MessageType = Message["type"]
  * election: no leader heard for a whole election timeout (it runs in two stages, see election.ts).
  * heartbeat: a leader owes its followers a sign of life. quorum: a leader must have heard a quorum since the
  * last one (CheckQuorum, thesis §6.2). persist: a leader's oldest write has been under way for too long.
- * transfer: the target of a leadership transfer did not take over in time.
+ * transfer: the target of a leadership transfer did not take over in time. answer: the leader owes this node
+ * an answer to a forwarded proposal or read.
  */
-export type Timer = "election" | "heartbeat" | "quorum" | "persist" | "transfer"
+export type Timer = "election" | "heartbeat" | "quorum" | "persist" | "transfer" | "answer"
 
 export type Event =
   /** The first event of every life: the interpreter is ready. */
@@ -279,8 +283,8 @@ export type Effect =
   | { readonly type: "StoreChunk"; readonly snapshot: SnapshotRef; readonly offset: number; readonly last: boolean }
   /** All chunks are here: check them, make them durable, become them, then SnapshotRestored. */
   | { readonly type: "RestoreSnapshot"; readonly snapshot: SnapshotRef }
-  /** The rule of Raft just used; for people, coverage, metrics and search. `rule` is from notes.ts. */
-  | { readonly type: "Note"; readonly rule: string }
+  /** The rule of Raft just used; for people, coverage, metrics and search. */
+  | { readonly type: "Note"; readonly rule: Rule }
 export type EffectType = Effect["type"]
 
 // ------------------------------------------------------------------------------------------------- state
@@ -348,7 +352,7 @@ export type ProgressMode =
   /** They meet: entries are sent ahead of their answers, within the window. */
   | { type: "replicate"; inflight: Inflight[]; inflightBytes: number }
   /** It needs entries that are gone: a snapshot. `snapshot` is null until one is pinned. */
-  | { type: "snapshot"; snapshot: SnapshotRef | null; offset: number; waiting: boolean }
+  | { type: "snapshot"; snapshot: SnapshotRef | null; offset: number; waiting: boolean; heartbeats: number }
 export interface Inflight {
   readonly lastIndex: Index
   readonly bytes: number
@@ -364,7 +368,8 @@ export interface PendingRead {
 }
 export interface ForwardedProposal {
   readonly ref: number
-  readonly leader: Member
+  /** It was there already when the answer timer expired the last time. */
+  overdue: boolean
 }
 
 export interface Follower {
@@ -380,9 +385,15 @@ export interface Follower {
   round: number
   reply: null | "accept" | { readonly prevLogIndex: Index; readonly conflictTerm: Term; readonly conflictIndex: Index }
   /** Reads of local clients: asked of the leader (number), or waiting to be asked. */
-  asked: { number: number; refs: number[]; heartbeats: number } | null
+  asked: { readonly number: number; readonly refs: readonly number[]; overdue: boolean } | null
   unasked: number[]
-  install: { readonly snapshot: SnapshotRef; nextOffset: number; phase: "receiving" | "storing" | "restoring"; reply: InstallSnapshotReply["status"] | null } | null
+  install: Install | null
+}
+/** A snapshot on its way in. `installed` waits for the log's new base to be durable. */
+export interface Install {
+  readonly snapshot: SnapshotRef
+  nextOffset: number
+  phase: "receiving" | "storing" | "complete" | "restoring" | "installed"
 }
 export interface Candidate {
   readonly type: "preCandidate" | "candidate"
@@ -414,6 +425,8 @@ export interface State {
   readonly life: number
   currentTerm: Term
   votedFor: Member | null
+  /** The vote just given is to be told to the candidate, once it is durable. */
+  voteOwed: Member | null
   role: Role
   log: Log
   /** Every configuration that the base or the log holds, oldest first; the last one is in force (paper §6). */
@@ -423,11 +436,16 @@ export interface State {
   /** Last entry handed to the state machine, and last that it reported executed. */
   applying: Index
   applied: Index
-  machine: "ready" | "rebuild" | "restoring"
+  /** rebuild: lost or damaged, a snapshot of a peer must replace it. */
+  machine: "ready" | "rebuild"
+  /** It is being replaced by a received snapshot right now. */
+  restoring: boolean
+  /** TakeSnapshot is under way. */
   snapshotting: boolean
   /** Confirmed reads that wait for the state machine. */
   confirmedReads: { readonly ref: number; readonly index: Index }[]
   forwarded: ForwardedProposal[]
+  awaitingAnswer: boolean
   readNumber: number
   clock: Stamp
   spaceLow: boolean
@@ -440,6 +458,9 @@ export interface Recovered {
   readonly hardState: HardState
   readonly base: LogBase
   readonly entries: readonly Entry[]
-  /** Applied index of the state machine, or null if it is lost or damaged. */
-  readonly applied: Index | null
+  /**
+   * Through where the state machine has executed, or null if it is lost or damaged. It can be ahead of the log when
+   * a crash came between restoring a snapshot and writing the log's new base: initialState settles that.
+   */
+  readonly position: LogBase | null
 }

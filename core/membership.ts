@@ -1,0 +1,36 @@
+/** Who is who in the configuration in force: the last one in the log, committed or not (paper §6). */
+import { sameMember } from "./turn.ts"
+import type { Configuration, Entry, Index, LogBase, Member, State } from "./types.ts"
+
+export const emptyConfiguration: Configuration = { voters: [], outgoing: [], learners: [] }
+
+export const configurationOf = (state: State): Configuration => state.configurations.at(-1)?.configuration ?? emptyConfiguration
+
+/** The configuration in force at `index`, which the log holds. */
+export const configurationAt = (state: State, index: Index): Configuration =>
+  state.configurations.findLast((known) => known.index <= index)?.configuration ?? emptyConfiguration
+
+export const configurationsOf = (base: LogBase, entries: readonly Entry[]): State["configurations"] => [
+  { index: base.index, configuration: base.configuration },
+  ...entries.flatMap((entry) => (entry.kind === "configuration" ? [{ index: entry.index, configuration: entry.configuration }] : [])),
+]
+
+/** Everybody the leader replicates to, each once. */
+export const membersOf = (configuration: Configuration): readonly Member[] => {
+  const { voters, outgoing, learners } = configuration
+  if (outgoing.length === 0 && learners.length === 0) return voters
+  const seen = new Map<string, Member>()
+  for (const member of [...voters, ...outgoing, ...learners]) seen.set(member.name, member)
+  return [...seen.values()]
+}
+
+export const votersOf = (configuration: Configuration): readonly Member[] => membersOf({ ...configuration, learners: [] })
+
+export const isVoter = (configuration: Configuration, member: Member): boolean =>
+  configuration.voters.some((voter) => sameMember(voter, member)) || configuration.outgoing.some((voter) => sameMember(voter, member))
+
+/** A member of that name exists, but as another incarnation: the sender lost its disk, or comes from before that. */
+export const isStranger = (configuration: Configuration, sender: Member): boolean => {
+  const clashes = (member: Member): boolean => member.name === sender.name && member.incarnation !== sender.incarnation
+  return configuration.voters.some(clashes) || configuration.outgoing.some(clashes) || configuration.learners.some(clashes)
+}

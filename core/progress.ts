@@ -1,0 +1,93 @@
+/** What a leader knows of one follower, and how it gets there: probe, replicate, snapshot (thesis §10.2, etcd). */
+import { note, type Turn } from "./turn.ts"
+import type { Index, Leader, Member, Progress, SnapshotRef, State } from "./types.ts"
+
+export const newProgress = (member: Member, nextIndex: Index): Progress => ({
+  member,
+  matchIndex: 0,
+  nextIndex,
+  active: false,
+  round: 0,
+  sentCommit: 0,
+  sentRound: 0,
+  mode: { type: "probe", waiting: false },
+})
+
+export const progressOf = (leader: Leader, member: Member): Progress | undefined => {
+  const progress = leader.progress[member.name]
+  return progress !== undefined && progress.member.incarnation === member.incarnation ? progress : undefined
+}
+
+const closeSnapshot = (turn: Turn, progress: Progress): void => {
+  const { mode } = progress
+  if (mode.type === "snapshot" && mode.snapshot !== null) turn.effects.push({ type: "CloseSnapshot", id: mode.snapshot.id })
+}
+
+/** Where do the logs meet? Ask with one append at `nextIndex`. */
+export const probeFrom = (turn: Turn, progress: Progress, nextIndex: Index): void => {
+  closeSnapshot(turn, progress)
+  progress.nextIndex = Math.max(nextIndex, progress.matchIndex + 1)
+  progress.mode = { type: "probe", waiting: false }
+}
+
+export const replicateFrom = (turn: Turn, progress: Progress, nextIndex: Index): void => {
+  if (progress.mode.type !== "replicate") {
+    closeSnapshot(turn, progress)
+    note(turn, "progress.replicate")
+    progress.mode = { type: "replicate", inflight: [], inflightBytes: 0 }
+  }
+  progress.nextIndex = Math.max(progress.nextIndex, nextIndex)
+}
+
+export const sendSnapshot = (turn: Turn, progress: Progress): void => {
+  note(turn, "progress.snapshot")
+  progress.mode = { type: "snapshot", snapshot: null, offset: 0, waiting: false, heartbeats: 0 }
+}
+
+/** Its transfer is void: pin another image, but only after a while, so that a failing disk is not hammered. */
+export const retrySnapshotLater = (turn: Turn, progress: Progress): void => {
+  closeSnapshot(turn, progress)
+  note(turn, "snapshot.failed")
+  progress.mode = { type: "snapshot", snapshot: null, offset: 0, waiting: true, heartbeats: 0 }
+}
+
+/** An answer is overdue after this many heartbeats, in case it or the question was lost. */
+const SNAPSHOT_PATIENCE = 10
+
+/** Paper §5.2: heartbeats. They also carry whatever was lost before: an unanswered chunk goes out again. */
+export const countHeartbeat = (progress: Progress): void => {
+  const { mode } = progress
+  if (mode.type !== "snapshot" || !mode.waiting) return
+  mode.heartbeats += 1
+  if (mode.heartbeats >= SNAPSHOT_PATIENCE) {
+    mode.waiting = false
+    mode.heartbeats = 0
+  }
+}
+
+export const releaseInflight = (progress: Progress): void => {
+  const { mode, matchIndex } = progress
+  if (mode.type !== "replicate") return
+  const { inflight } = mode
+  let freed = 0
+  let bytes = 0
+  for (const sent of inflight) {
+    if (sent.lastIndex > matchIndex) break
+    bytes += sent.bytes
+    freed += 1
+  }
+  if (freed === 0) return
+  inflight.splice(0, freed)
+  mode.inflightBytes -= bytes
+}
+
+/** One entry always fits, however large: a window must not stop for good. */
+export const windowOpen = (state: State, progress: Progress): boolean => {
+  const { mode } = progress
+  if (mode.type !== "replicate") return false
+  const { maxInflight, maxInflightBytes } = state.settings
+  return mode.inflight.length === 0 || (mode.inflight.length < maxInflight && mode.inflightBytes < maxInflightBytes)
+}
+
+export const snapshotOf = (progress: Progress): SnapshotRef | null =>
+  progress.mode.type === "snapshot" ? progress.mode.snapshot : null

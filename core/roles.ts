@@ -1,0 +1,145 @@
+/** Changes of role. What belongs to a role ends with it: whoever waited for it is told by name. */
+import { configurationOf, isVoter, membersOf } from "./membership.ts"
+import { newProgress } from "./progress.ts"
+import { appendToLog } from "./durability.ts"
+import { note, respond, sameMember, type Turn } from "./turn.ts"
+import type { Follower, Index, Member, State, Term } from "./types.ts"
+
+const setElectionTimer = (turn: Turn, min: number, max: number): void => {
+  turn.effects.push({ type: "SetTimer", timer: "election", min, max })
+}
+/** Paper §5.2: a fresh random timeout for every election. */
+export const waitForElection = (turn: Turn): void => {
+  const { electionMin, electionMax } = turn.state.settings
+  setElectionTimer(turn, electionMin, electionMax)
+}
+
+export const newFollower = (commitIndex: Index, leader: Member | null): Follower => ({
+  type: "follower",
+  leader,
+  contact: "lapsed",
+  // What is committed stands in the log of every later leader (Leader Completeness, paper §5.4).
+  verified: commitIndex,
+  reportedMatch: 0,
+  reportedRound: 0,
+  round: 0,
+  reply: null,
+  asked: null,
+  unasked: [],
+  install: null,
+})
+
+/** Reads and forwarded proposals hang on one leader of one term; when that is over nobody will answer them. */
+const failWaiting = (turn: Turn, leader: Member | null): void => {
+  const { state } = turn
+  const { role } = state
+  const refuseRead = (ref: number): void => respond(turn, ref, { type: "ReadRefused", reason: "leaderChanged", leader })
+  if (role.type === "follower") {
+    for (const ref of role.asked?.refs ?? []) refuseRead(ref)
+    for (const ref of role.unasked) refuseRead(ref)
+    role.asked = null
+    role.unasked = []
+  }
+  if (role.type === "leader") {
+    for (const read of role.reads) if (read.from === null) refuseRead(read.ref)
+    role.reads = []
+  }
+  for (const { ref } of state.forwarded) respond(turn, ref, { type: "ProposalUnknown", leader })
+  state.forwarded = []
+}
+
+const leaveRole = (turn: Turn, leader: Member | null): void => {
+  const { role } = turn.state
+  failWaiting(turn, leader)
+  if (role.type !== "leader") return
+  for (const progress of Object.values(role.progress))
+    if (progress.mode.type === "snapshot" && progress.mode.snapshot !== null)
+      turn.effects.push({ type: "CloseSnapshot", id: progress.mode.snapshot.id })
+  for (const timer of ["heartbeat", "quorum", "persist", "transfer"] as const) turn.effects.push({ type: "CancelTimer", timer })
+}
+
+/** A new term forgets the vote of the old one; the same term never does (paper §5.2: at most one vote per term). */
+export const adoptTerm = (state: State, term: Term): void => {
+  state.currentTerm = term
+  state.votedFor = null
+  state.voteOwed = null
+}
+
+export const becomeFollower = (turn: Turn, leader: Member | null): void => {
+  const { state } = turn
+  leaveRole(turn, leader)
+  state.role = newFollower(state.commitIndex, leader)
+  waitForElection(turn)
+}
+
+/** A message of the leader of this term arrived: follow it, and start the minimum election timeout anew. */
+export const followLeader = (turn: Turn, leader: Member): Follower | null => {
+  const { state } = turn
+  const { role } = state
+  if (role.type === "leader" || (role.type === "follower" && role.leader !== null && !sameMember(role.leader, leader))) {
+    note(turn, "append.secondLeader")
+    return null
+  }
+  if (role.type !== "follower") becomeFollower(turn, leader)
+  const follower = state.role
+  if (follower.type !== "follower") return null
+  follower.leader = leader
+  follower.contact = "fresh"
+  setElectionTimer(turn, state.settings.electionMin, state.settings.electionMin)
+  return follower
+}
+
+/** The minimum election timeout is over: the rest of the timeout is random. */
+export const contactLapsed = (turn: Turn, follower: Follower): void => {
+  const { electionMin, electionMax } = turn.state.settings
+  follower.contact = "lapsed"
+  note(turn, "election.contactLapsed")
+  setElectionTimer(turn, 0, electionMax - electionMin)
+}
+
+/** The connection to the leader broke, which a crash does at once: ask soon, but not all at the same moment. */
+export const leaderDisconnected = (turn: Turn, follower: Follower): void => {
+  failWaiting(turn, null)
+  follower.leader = null
+  follower.contact = "lapsed"
+  follower.install = follower.install?.phase === "restoring" ? follower.install : null
+  note(turn, "election.leaderDisconnected")
+  setElectionTimer(turn, 0, turn.state.settings.disconnectMax)
+}
+
+export const canCampaign = (state: State): boolean =>
+  isVoter(configurationOf(state), state.self) && state.machine === "ready" && !state.restoring
+
+export const becomePreCandidate = (turn: Turn): void => {
+  leaveRole(turn, null)
+  turn.state.role = { type: "preCandidate", votes: {}, asked: false, transfer: false }
+  waitForElection(turn)
+}
+
+export const becomeCandidate = (turn: Turn, transfer: boolean): void => {
+  const { state } = turn
+  leaveRole(turn, null)
+  adoptTerm(state, state.currentTerm + 1)
+  state.votedFor = state.self
+  state.role = { type: "candidate", votes: {}, asked: false, transfer }
+  waitForElection(turn)
+}
+
+/** Paper §5.2, and §8: a no-op at the start of the term, so that what earlier terms left can be committed. */
+export const becomeLeader = (turn: Turn): void => {
+  const { state } = turn
+  leaveRole(turn, null)
+  const { log, self } = state
+  const termStart = log.lastIndex + 1
+  const progress = Object.fromEntries(
+    membersOf(configurationOf(state))
+      .filter((member) => !sameMember(member, self))
+      .map((member) => [member.name, newProgress(member, termStart)]),
+  )
+  state.role = { type: "leader", termStart, progress, round: 1, confirmedRound: 0, reads: [], transfer: null, watchedPersist: null }
+  appendToLog(state, [{ kind: "noop", index: termStart, term: state.currentTerm, time: Math.max(log.lastTime, state.clock) }])
+  turn.effects.push({ type: "CancelTimer", timer: "election" })
+  turn.effects.push({ type: "SetTimer", timer: "heartbeat", min: state.settings.heartbeat, max: state.settings.heartbeat })
+  if (state.settings.checkQuorum)
+    turn.effects.push({ type: "SetTimer", timer: "quorum", min: state.settings.electionMin, max: state.settings.electionMin })
+}
