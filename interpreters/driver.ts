@@ -1,0 +1,389 @@
+/**
+ * The one loop of a node: events in → reducer → effects out, in order.
+ *
+ * Sockets, disk, state machine and clients push events; one turn (one setImmediate, so after the sockets were
+ * polled) takes all of them, runs the reducer once and executes its effects. Everything that one turn produces
+ * shares one Persist, one frame per peer and one flush.
+ *
+ * A stalled loop must not campaign against a live leader whose heartbeat waits in the socket. So a timer that says
+ * "I have not heard" is not believed at once: it is handled after a batch, and only after the sockets have been
+ * polled once more and that batch has not set it anew. A heartbeat timer says "I owe" and is handled at once.
+ */
+import { performance } from "node:perf_hooks"
+import type { Effect, Event, Index, Member, Outcome, Payload, ProposalOutcome, ReadOutcome, Runner, State, Term, Timer } from "../core/index.ts"
+import type { Clock } from "./clock.ts"
+import type { StateMachine, Storage, Timers, Transport } from "./contract.ts"
+import { makeImages } from "./images.ts"
+import { watchStalls } from "./stalls.ts"
+
+export interface DriverOptions {
+  readonly runner: Runner
+  readonly storage: Storage
+  readonly transport: Transport
+  readonly machine: StateMachine
+  readonly timers: Timers
+  readonly clock: Clock
+  /** Called once: storage, state machine or the reducer itself failed. Nothing is executed afterwards. */
+  readonly onFatal: (error: Error) => void
+  /** One line for people about something that went wrong and was dealt with. */
+  readonly report?: (text: string) => void
+  /** Gets every batch of events just before the reducer does. */
+  readonly journal?: (events: readonly Event[]) => void
+}
+
+export interface Leadership {
+  readonly role: State["role"]["type"]
+  readonly term: Term
+  readonly leader: Member | null
+}
+
+export interface Driver {
+  /** Attach to everything and hand the reducer its first event. */
+  readonly start: () => void
+  /** In order. `done` is called once, in a later turn; never if the node fails or stops first. */
+  readonly propose: (payloads: readonly Payload[], done: (outcome: ProposalOutcome) => void) => void
+  readonly read: (done: (outcome: ReadOutcome) => void) => void
+  readonly transfer: (to: Member | null) => void
+  readonly state: () => Readonly<State>
+  readonly leadership: () => Leadership
+  /** A turn will come; listeners of `beforeTurn` may propose in it. */
+  readonly wake: () => void
+  readonly beforeTurn: (listener: () => void) => void
+  readonly onChange: (listener: (now: Leadership) => void) => void
+  /** The state machine has executed through the index and its replies are out. Not called after a restore. */
+  readonly onApplied: (listener: (index: Index) => void) => void
+  /** Rules by name, and what the loop counts of itself. */
+  readonly counters: Readonly<Record<string, number>>
+  /** A leader hands over first and waits for that, a second at most. Afterwards nothing is executed. */
+  readonly stop: () => Promise<void>
+}
+
+/** Consecutive proposals of clients become one event up to this many bytes: it travels to the leader in one frame. */
+const MERGE_BYTES = 1 << 20
+const HAND_OVER_MS = 1000
+const TIMERS: readonly Timer[] = ["election", "heartbeat", "quorum", "persist", "transfer", "answer"]
+
+/** A Proposed event that still takes more: the payloads of several calls, each with its own callback. */
+interface Merged {
+  readonly payloads: Payload[]
+  bytes: number
+  readonly parts: { readonly offset: number; readonly done: (outcome: ProposalOutcome) => void }[]
+}
+type Waiting = Merged["parts"] | ((outcome: ReadOutcome) => void)
+
+const leaderOf = (state: State): Member | null => {
+  switch (state.role.type) {
+    case "leader":
+      return state.self
+    case "follower":
+      return state.role.leader
+    default:
+      return null
+  }
+}
+
+export const makeDriver = (options: DriverOptions): Driver => {
+  const { runner, storage, transport, machine, timers, clock, journal } = options
+  const counters: Record<string, number> = { "loop.turns": 0, "loop.events": 0, "loop.busyMs": 0, "loop.stalls": 0, "loop.stallMs": 0, "loop.longestStallMs": 0 }
+  const count = (name: string, by = 1): void => {
+    counters[name] = (counters[name] ?? 0) + by
+  }
+  const report = (text: string): void => options.report?.(text)
+
+  let queue: Event[] = []
+  /** The last event of the queue, if it is a proposal that takes more. */
+  let open: Merged | null = null
+  let nextRef = 1
+  const waiting = new Map<number, Waiting>()
+  /** Expired timers that are not believed yet; true once the sockets have been polled since. */
+  const doubted = new Map<Timer, boolean>()
+  let heartbeatDue = false
+  let scheduled = false
+  let running = false
+  let dead = false
+  let stopping: Promise<void> | null = null
+  /** The machine takes one Apply at a time. */
+  let applying = false
+  let unapplied: Extract<Effect, { type: "Apply" }>[] = []
+  let clockSeen = -1
+  const before: (() => void)[] = []
+  const changed: ((now: Leadership) => void)[] = []
+  const applied: ((index: Index) => void)[] = []
+  let leadership: Leadership = { role: runner.state.role.type, term: runner.state.currentTerm, leader: leaderOf(runner.state) }
+
+  const wake = (): void => {
+    if (scheduled || !running || dead) return
+    scheduled = true
+    setImmediate(turn)
+  }
+  const push = (event: Event): void => {
+    if (dead) return
+    open = null
+    queue.push(event)
+    wake()
+  }
+
+  const images = makeImages({ machine, transport, push, report })
+  const stalls = watchStalls((millis) => {
+    count("loop.stalls")
+    count("loop.stallMs", Math.round(millis))
+    counters["loop.longestStallMs"] = Math.max(counters["loop.longestStallMs"] ?? 0, Math.round(millis))
+  })
+
+  const halt = (): void => {
+    dead = true
+    queue = []
+    waiting.clear()
+    for (const timer of TIMERS) timers.cancel(timer)
+    stalls.stop()
+    images.stop()
+  }
+  const fail = (error: unknown): void => {
+    if (dead) return
+    halt()
+    options.onFatal(error instanceof Error ? error : new Error(String(error)))
+  }
+
+  const respond = (ref: number, outcome: Outcome): void => {
+    const waiter = waiting.get(ref)
+    if (waiter === undefined) return
+    waiting.delete(ref)
+    if (typeof waiter === "function") {
+      if (outcome.type === "ReadReady" || outcome.type === "ReadRefused") waiter(outcome)
+      return
+    }
+    if (outcome.type === "ReadReady" || outcome.type === "ReadRefused") return
+    for (const { offset, done } of waiter) {
+      done(outcome.type === "ProposalAppended" ? { type: "ProposalAppended", first: outcome.first + offset, term: outcome.term } : outcome)
+    }
+  }
+
+  const applyNext = (): void => {
+    const next = applying ? undefined : unapplied.shift()
+    if (next === undefined) return
+    applying = true
+    machine.apply(next.entries)
+  }
+
+  const execute = (effect: Effect): void => {
+    switch (effect.type) {
+      case "Send":
+        if (effect.message.type === "InstallSnapshot") images.send(effect.to, effect.message)
+        else transport.send(effect.to, effect.message, null)
+        break
+      case "Persist":
+        storage.persist(effect)
+        break
+      case "Apply":
+        unapplied.push(effect)
+        applyNext()
+        break
+      case "Respond":
+        respond(effect.ref, effect.outcome)
+        break
+      case "SetTimer":
+        if (effect.timer === "heartbeat") heartbeatDue = false
+        else doubted.delete(effect.timer)
+        timers.set(effect.timer, effect.min, effect.max)
+        break
+      case "CancelTimer":
+        if (effect.timer === "heartbeat") heartbeatDue = false
+        else doubted.delete(effect.timer)
+        timers.cancel(effect.timer)
+        break
+      case "TakeSnapshot":
+        images.take()
+        break
+      case "OpenSnapshot":
+        images.open(effect)
+        break
+      case "CloseSnapshot":
+        images.close(effect.id)
+        break
+      case "StoreChunk":
+        images.store(effect)
+        break
+      case "RestoreSnapshot":
+        images.restore(effect.snapshot)
+        break
+      case "Note":
+        count(effect.rule)
+        break
+    }
+  }
+
+  const run = (events: readonly Event[]): void => {
+    count("loop.events", events.length)
+    journal?.(events)
+    for (const effect of runner.run(events)) {
+      execute(effect)
+      if (dead) return
+    }
+    const { role, currentTerm } = runner.state
+    const leader = leaderOf(runner.state)
+    if (role.type !== leadership.role || currentTerm !== leadership.term || leader?.name !== leadership.leader?.name || leader?.incarnation !== leadership.leader?.incarnation) {
+      leadership = { role: role.type, term: currentTerm, leader }
+      for (const listener of changed) listener(leadership)
+    }
+  }
+
+  const takeBatch = (): Event[] => {
+    const events = queue
+    queue = []
+    open = null
+    if (heartbeatDue) {
+      heartbeatDue = false
+      events.unshift({ type: "TimerExpired", timer: "heartbeat" })
+    }
+    if (events.length > 0 || doubted.size > 0) {
+      const time = clock.now()
+      if (time > clockSeen) {
+        clockSeen = time
+        events.unshift({ type: "ClockAdvanced", time })
+      }
+    }
+    return events
+  }
+
+  /** Timers that were there before the sockets were polled again, and that no batch has set anew since. */
+  const believed = (): Event[] => {
+    const events: Event[] = []
+    for (const [timer, polled] of doubted) {
+      if (polled) events.push({ type: "TimerExpired", timer })
+      else doubted.set(timer, true)
+    }
+    for (const event of events) if (event.type === "TimerExpired") doubted.delete(event.timer)
+    return events
+  }
+
+  const turn = (): void => {
+    scheduled = false
+    if (dead) return
+    const started = performance.now()
+    try {
+      for (const listener of before) listener()
+      const events = takeBatch()
+      if (events.length > 0) run(events)
+      if (dead) return
+      if (doubted.size > 0) {
+        const expired = believed()
+        if (expired.length > 0) run(expired)
+        if (dead) return
+        if (doubted.size > 0) wake()
+      }
+      images.batchOver()
+      transport.flush()
+    } catch (error) {
+      fail(error)
+    }
+    count("loop.turns")
+    count("loop.busyMs", performance.now() - started)
+  }
+
+  const attach = (): void => {
+    storage.attach({
+      persisted: (seq) => push({ type: "Persisted", seq }),
+      failed: fail,
+      space: (low) => push({ type: "SpaceChanged", low }),
+    })
+    machine.attach({
+      applied: (index) => {
+        if (dead) return
+        applying = false
+        push({ type: "Applied", index })
+        for (const listener of applied) listener(index)
+        applyNext()
+      },
+      damaged: (error) => {
+        report(`the state machine is damaged: ${error.message}; it will be rebuilt from a peer`)
+        applying = false
+        unapplied = []
+        push({ type: "MachineDamaged" })
+      },
+      failed: fail,
+    })
+    timers.attach((timer) => {
+      if (dead) return
+      if (timer === "heartbeat") heartbeatDue = true
+      else doubted.set(timer, false)
+      wake()
+    })
+    transport.attach({
+      received: (from, message, chunk) => {
+        if (dead) return
+        if (chunk !== null && message.type === "InstallSnapshot") images.received(message, chunk)
+        push({ type: "MessageReceived", from, message })
+      },
+      connected: (peer) => push({ type: "PeerConnected", peer }),
+      disconnected: (peer) => push({ type: "PeerDisconnected", peer }),
+    })
+  }
+
+  const hasOtherVoters = (): boolean => {
+    const configuration = runner.state.configurations.at(-1)?.configuration
+    return configuration?.voters.some((voter) => voter.name !== runner.state.self.name) ?? false
+  }
+  const handOver = async (): Promise<void> => {
+    if (dead || !running || leadership.role !== "leader" || !hasOtherVoters()) return
+    push({ type: "TransferRequested", to: null })
+    await new Promise<void>((resolve) => {
+      const late = setTimeout(resolve, HAND_OVER_MS)
+      changed.push(({ role }) => {
+        if (role === "leader") return
+        clearTimeout(late)
+        resolve()
+      })
+    })
+  }
+
+  return {
+    start: () => {
+      if (running) return
+      running = true
+      queue.unshift({ type: "Started" })
+      attach()
+      wake()
+    },
+    propose: (payloads, done) => {
+      if (dead) return
+      let bytes = 0
+      for (const payload of payloads) bytes += payload.bytes.length
+      if (open === null || open.bytes + bytes > MERGE_BYTES) {
+        const ref = nextRef++
+        const merged: Merged = { payloads: [], bytes: 0, parts: [] }
+        waiting.set(ref, merged.parts)
+        push({ type: "Proposed", ref, payloads: merged.payloads })
+        open = merged
+      }
+      open.parts.push({ offset: open.payloads.length, done })
+      for (const payload of payloads) open.payloads.push(payload)
+      open.bytes += bytes
+    },
+    read: (done) => {
+      if (dead) return
+      const ref = nextRef++
+      waiting.set(ref, done)
+      push({ type: "ReadRequested", ref })
+    },
+    transfer: (to) => push({ type: "TransferRequested", to }),
+    state: () => runner.state,
+    leadership: () => leadership,
+    wake,
+    beforeTurn: (listener) => {
+      before.push(listener)
+    },
+    onChange: (listener) => {
+      changed.push(listener)
+    },
+    onApplied: (listener) => {
+      applied.push(listener)
+    },
+    counters,
+    stop: () => {
+      stopping ??= handOver().then(() => {
+        if (!dead) halt()
+      })
+      return stopping
+    },
+  }
+}
