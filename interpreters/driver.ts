@@ -77,7 +77,8 @@ const leaderOf = (state: State): Member | null => {
       return state.self
     case "follower":
       return state.role.leader
-    default:
+    case "preCandidate":
+    case "candidate":
       return null
   }
 }
