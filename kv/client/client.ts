@@ -1,0 +1,88 @@
+/** The promise face. Rejections are the named errors of errors.ts. */
+import { type Answers, type Commands, commands, conclude, makeTransaction, type Request, type Result, type ScanOptions, scanPage, type Transaction } from "./commands.ts"
+import { type Core, type CoreSettings, makeCore } from "./core.ts"
+import { type Endpoint, requireEndpoint } from "./endpoints.ts"
+
+export interface ConnectOptions {
+  /** Any nodes of the cluster, as `host:port`; the others are learnt from them. */
+  readonly endpoints: string | Endpoint | readonly (string | Endpoint)[]
+  /** For each command, with all its repetitions. Default 10,000. */
+  readonly timeoutMs?: number
+  /** Default 2,000. */
+  readonly connectTimeoutMs?: number
+  /** A node that is silent for so long, with an answer due, is given up for another. Default 5,000. */
+  readonly stallTimeoutMs?: number
+  /** `leader` (default) asks for the leader and connects there; `any` stays with the endpoint reached first, which forwards. */
+  readonly route?: "leader" | "any"
+  /** Commands under way at once; more wait in the client. Default 512. */
+  readonly window?: number
+  /** Waits between attempts grow from the first to the second. Default [20, 1000]. */
+  readonly backoffMs?: readonly [least: number, most: number]
+}
+
+type Face = { readonly [K in keyof Commands]: (...args: Parameters<Commands[K]>) => Promise<Answers<K>> }
+
+export interface Client extends Face {
+  /** `client.multi().set("a", "1").incr("n").exec()` */
+  readonly multi: () => Transaction<Promise<readonly Result[] | null>>
+  /** All keys, page by page. Keys written or deleted meanwhile may or may not be seen. */
+  readonly scan: (options?: ScanOptions) => AsyncGenerator<string, void, undefined>
+  /** A command with a deadline of its own: `client.run(commands.get("a"), { timeoutMs: 500 })`. */
+  readonly run: <A>(request: Request<A>, options?: { readonly timeoutMs?: number }) => Promise<A>
+  /** The node that is used now, or will be tried next. */
+  readonly endpoint: () => Endpoint
+  /** Waits for what is under way, then ends the session and the connection. */
+  readonly close: () => Promise<void>
+}
+
+export const settingsOf = (options: ConnectOptions): CoreSettings => {
+  const { endpoints, ...rest } = options
+  const list: readonly (string | Endpoint)[] = typeof endpoints === "string" || "port" in endpoints ? [endpoints] : endpoints
+  const parsed = list.flatMap((each): readonly (string | Endpoint)[] => (typeof each === "string" ? each.split(",") : [each])).map((each) => requireEndpoint(each))
+  if (parsed.length === 0) throw new TypeError("a client needs at least one endpoint")
+  return { route: "leader", timeoutMs: 10_000, connectTimeoutMs: 2_000, stallTimeoutMs: 5_000, window: 512, backoffMs: [20, 1_000], ...rest, endpoints: parsed }
+}
+
+const runOn = (core: Core) => <A>(request: Request<A>, options: { readonly timeoutMs?: number } = {}): Promise<A> =>
+  new Promise((resolve, reject) => {
+    core.submit(request.task, options.timeoutMs ?? request.timeoutMs, (outcome) => {
+      const end = conclude(request, outcome)
+      if ("answer" in end) resolve(end.answer)
+      else reject(end.error)
+    })
+  })
+
+/** One promise-returning method for each command. The types cannot follow a mapped object through `fromEntries`. */
+const faceOf = (run: ReturnType<typeof runOn>): Face =>
+  Object.fromEntries(
+    Object.entries(commands).map(([name, make]) => [name, (...args: readonly unknown[]) => run((make as (...args: readonly unknown[]) => Request<unknown>)(...args))]),
+  ) as unknown as Face
+
+/** Resolves when a node has answered; rejects with TimedOut or NoLeader if none does in time. */
+export const connect = async (options: ConnectOptions): Promise<Client> => {
+  const core = makeCore(settingsOf(options))
+  const run = runOn(core)
+  const face = faceOf(run)
+  const client: Client = {
+    ...face,
+    run,
+    multi: () => makeTransaction(face.exec),
+    scan: async function* (scanOptions) {
+      let cursor = "0"
+      do {
+        const page = await run(scanPage(cursor, scanOptions))
+        cursor = page.cursor
+        yield* page.keys
+      } while (cursor !== "0")
+    },
+    endpoint: core.endpoint,
+    close: core.close,
+  }
+  try {
+    await face.call("PING")
+  } catch (error) {
+    await core.close()
+    throw error
+  }
+  return client
+}

@@ -1,0 +1,169 @@
+/** The commands of the client: what each sends and what its reply means. Both faces are made from this one table. */
+import type { NodeStatus } from "../types.ts"
+import { parseStatus } from "./endpoints.ts"
+import { type ClientError, ServerError, UnexpectedReply } from "./errors.ts"
+import { isReply, nameOf, type Outcome, type Task, taskOf } from "./operation.ts"
+import { type Argument, toValue, type Value } from "./resp.ts"
+
+export type Bytes = string | Uint8Array
+
+/** One command ready to run: `A` is what its reply becomes. */
+export interface Request<A> {
+  readonly task: Task
+  readonly timeoutMs?: number
+  /** Gives the answer, or undefined if the reply is not of the command's kind. */
+  readonly answer: (reply: Extract<Outcome, { readonly type: string }>) => A | undefined
+}
+
+/** The answer, or the named error. */
+export const conclude = <A>(request: Request<A>, outcome: Outcome): { readonly answer: A } | { readonly error: ClientError } => {
+  if (!isReply(outcome)) return { error: outcome }
+  const answer = request.answer(outcome)
+  if (answer !== undefined) return { answer }
+  const command = nameOf(request.task)
+  return { error: new UnexpectedReply({ command, message: `a reply to ${command} of an unexpected kind: ${outcome.type}` }) }
+}
+
+export interface SetOptions {
+  /** Seconds to live. */
+  readonly ex?: number
+  /** Milliseconds to live. */
+  readonly px?: number
+  /** Only if the key does not exist (nx) or only if it does (xx). */
+  readonly only?: "nx" | "xx"
+  readonly keepTtl?: boolean
+}
+
+type Good = Extract<Outcome, { readonly type: string }>
+const request = <A>(args: readonly Argument[], answer: Request<A>["answer"]): Request<A> => ({ task: taskOf(args), answer })
+
+const text = (reply: Good): string | null | undefined => {
+  if (reply.type === "null") return null
+  if (reply.type === "simple") return reply.text
+  return reply.type === "bulk" ? Buffer.from(reply.bytes.buffer, reply.bytes.byteOffset, reply.bytes.length).toString() : undefined
+}
+const bytes = (reply: Good): Uint8Array | null | undefined => {
+  if (reply.type === "null") return null
+  return reply.type === "bulk" ? reply.bytes : undefined
+}
+/** Exact up to 2^53; beyond that a bigint. */
+const integer = (reply: Good): number | bigint | undefined => (reply.type === "integer" ? reply.value : undefined)
+const count = (reply: Good): number | undefined => (reply.type === "integer" ? Number(reply.value) : undefined)
+const yes = (reply: Good): boolean | undefined => (reply.type === "integer" ? Number(reply.value) === 1 : undefined)
+const done = (reply: Good): boolean | undefined => (reply.type === "simple" ? true : reply.type === "null" ? false : undefined)
+const list = <A>(item: (reply: Good) => A | undefined) => (reply: Good): readonly A[] | undefined => {
+  if (reply.type !== "array") return undefined
+  const items: A[] = []
+  for (const each of reply.items) {
+    const value = each.type === "error" ? undefined : item(each)
+    if (value === undefined) return undefined
+    items.push(value)
+  }
+  return items
+}
+
+/** One result of a transaction: a value, or the error of that command alone (the others took effect). */
+export type Result = Value | ServerError
+const results = (calls: readonly (readonly Argument[])[]) => (reply: Good): readonly Result[] | null | undefined => {
+  if (reply.type === "null") return null
+  if (reply.type !== "array") return undefined
+  return reply.items.map((item, at) => {
+    if (item.type !== "error") return toValue(item, true)
+    return new ServerError({ command: String(calls[at]?.[0] ?? "EXEC"), code: item.code, message: `${item.code} ${item.text}`.trim() })
+  })
+}
+
+export interface Page {
+  /** "0" after the last page. */
+  readonly cursor: string
+  readonly keys: readonly string[]
+}
+const page = (reply: Good): Page | undefined => {
+  if (reply.type !== "array" || reply.items.length !== 2) return undefined
+  const [cursor, keys] = reply.items
+  const at = cursor === undefined || cursor.type === "error" ? undefined : text(cursor)
+  const found = keys === undefined || keys.type === "error" ? undefined : list((key) => text(key) ?? undefined)(keys)
+  return typeof at === "string" && found !== undefined ? { cursor: at, keys: found } : undefined
+}
+
+export interface ScanOptions {
+  /** A glob, as in `user:*`. */
+  readonly match?: string
+  /** About how many keys a page holds. */
+  readonly count?: number
+}
+export const scanPage = (cursor: string, { match, count: size }: ScanOptions = {}): Request<Page> =>
+  request(["SCAN", cursor, ...(match === undefined ? [] : ["MATCH", match]), ...(size === undefined ? [] : ["COUNT", size])], page)
+
+export const commands = {
+  /** The value as a string (UTF-8), or null. */
+  get: (key: Bytes) => request(["GET", key], text),
+  /** The value as bytes, or null. */
+  getBuffer: (key: Bytes) => request(["GET", key], bytes),
+  /** False only if `only` forbade it. */
+  set: (key: Bytes, value: Bytes, options: SetOptions = {}) =>
+    request(["SET", key, value, ...setWords(options)], done),
+  /** The new length in bytes. */
+  append: (key: Bytes, value: Bytes) => request(["APPEND", key, value], count),
+  /** How many of the keys existed. */
+  del: (...keys: readonly Bytes[]) => request(["DEL", ...keys], count),
+  exists: (...keys: readonly Bytes[]) => request(["EXISTS", ...keys], count),
+  /** Sets the value if the key holds `expected` (null: if it does not exist). False if it holds something else. */
+  cas: (key: Bytes, expected: Bytes | null, value: Bytes) =>
+    expected === null ? request(["SET", key, value, "NX"], done) : request(["CAS", key, expected, value], yes),
+  /** The new value; a bigint beyond 2^53. */
+  incr: (key: Bytes, by: number | bigint = 1) => request(["INCRBY", key, by], integer),
+  mget: (keys: readonly Bytes[]) => request(["MGET", ...keys], list(text)),
+  mgetBuffer: (keys: readonly Bytes[]) => request(["MGET", ...keys], list(bytes)),
+  /** False if the key does not exist. */
+  expire: (key: Bytes, seconds: number) => request(["EXPIRE", key, seconds], yes),
+  /** Milliseconds to live; -1 without an end, -2 without the key. */
+  pttl: (key: Bytes) => request(["PTTL", key], count),
+  /** All or nothing, in one log entry. Null only if the server's own conditions failed. */
+  exec: (calls: readonly (readonly Argument[])[]): Request<readonly Result[] | null> => ({ task: { type: "transaction", calls }, answer: results(calls) }),
+  /** Any command, its strings as strings. What changes something is executed exactly once, like the rest. */
+  call: (...args: readonly [string, ...Argument[]]): Request<Value> => request(args, (reply) => toValue(reply, true)),
+  /** Any command, its strings as bytes. */
+  callBuffer: (...args: readonly [string, ...Argument[]]): Request<Value> => request(args, (reply) => toValue(reply, false)),
+  /** What the node at the other end says of itself and of the others. */
+  status: (): Request<NodeStatus> => request(["STEPRAFT", "STATUS"], (reply) => parseStatus(text(reply) ?? "") ?? undefined),
+}
+
+const setWords = ({ ex, px, only, keepTtl }: SetOptions): Argument[] => [
+  ...(ex === undefined ? [] : ["EX", ex]),
+  ...(px === undefined ? [] : ["PX", px]),
+  ...(only === undefined ? [] : [only.toUpperCase()]),
+  ...(keepTtl === true ? ["KEEPTTL"] : []),
+]
+
+export type Commands = typeof commands
+type Answer<R> = R extends Request<infer A> ? A : never
+export type Answers<K extends keyof Commands> = Answer<ReturnType<Commands[K]>>
+
+/** Collects the calls of a transaction; `exec` sends them. */
+export interface Transaction<Ran> {
+  readonly set: (key: Bytes, value: Bytes, options?: SetOptions) => Transaction<Ran>
+  readonly get: (key: Bytes) => Transaction<Ran>
+  readonly append: (key: Bytes, value: Bytes) => Transaction<Ran>
+  readonly del: (...keys: readonly Bytes[]) => Transaction<Ran>
+  readonly incr: (key: Bytes, by?: number | bigint) => Transaction<Ran>
+  readonly call: (...args: readonly [string, ...Argument[]]) => Transaction<Ran>
+  readonly exec: () => Ran
+}
+export const makeTransaction = <Ran>(run: (calls: readonly (readonly Argument[])[]) => Ran): Transaction<Ran> => {
+  const calls: (readonly Argument[])[] = []
+  const add = (...args: readonly Argument[]): Transaction<Ran> => {
+    calls.push(args)
+    return self
+  }
+  const self: Transaction<Ran> = {
+    set: (key, value, options = {}) => add("SET", key, value, ...setWords(options)),
+    get: (key) => add("GET", key),
+    append: (key, value) => add("APPEND", key, value),
+    del: (...keys) => add("DEL", ...keys),
+    incr: (key, by = 1) => add("INCRBY", key, by),
+    call: (...args) => add(...args),
+    exec: () => run([...calls]),
+  }
+  return self
+}

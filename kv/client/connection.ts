@@ -1,0 +1,89 @@
+/** One connection: requests go out in order, replies come back in that order, and the end is told once. */
+import * as net from "node:net"
+import type { Reply } from "../types.ts"
+import { type Endpoint, showEndpoint } from "./endpoints.ts"
+import { makeDecoder } from "./resp.ts"
+
+export interface Connection {
+  readonly endpoint: Endpoint
+  /** The callback is called with the reply, or not at all if the connection ends first (then `down` was). */
+  readonly send: (request: Buffer, replied: (reply: Reply) => void) => void
+  /** How long the oldest unanswered request has seen no byte arrive. */
+  readonly silentMs: () => number
+  /** Ends it at once. `down` is not called. */
+  readonly drop: () => void
+}
+
+export interface ConnectionEvents {
+  readonly up: () => void
+  /** Refused, timed out, reset, ended by the server, or not RESP. Called once at most. */
+  readonly down: (reason: string) => void
+}
+
+export const openConnection = (endpoint: Endpoint, connectTimeoutMs: number, events: ConnectionEvents): Connection => {
+  const waiting: ((reply: Reply) => void)[] = []
+  let first = 0
+  let over = false
+  let lastByte = performance.now()
+  let unsent: Buffer[] = []
+
+  const socket = net.connect({ host: endpoint.host, port: endpoint.port, noDelay: true, keepAlive: true })
+  const timer = setTimeout(() => end(`no connection to ${showEndpoint(endpoint)} within ${connectTimeoutMs} ms`), connectTimeoutMs)
+  const release = (): void => {
+    over = true
+    clearTimeout(timer)
+    socket.destroy()
+  }
+  const end = (reason: string): void => {
+    if (over) return
+    release()
+    events.down(reason)
+  }
+
+  const decoder = makeDecoder((reply) => {
+    if (over) return
+    const replied = waiting[first]
+    if (replied === undefined) throw new Error("a reply that nobody asked for")
+    first += 1
+    // Shifting one by one would move the whole array for each reply.
+    if (first === waiting.length || first > 1_024) first -= waiting.splice(0, first).length
+    replied(reply)
+  })
+
+  socket.on("connect", () => {
+    clearTimeout(timer)
+    lastByte = performance.now()
+    if (!over) events.up()
+  })
+  socket.on("data", (chunk: Buffer) => {
+    lastByte = performance.now()
+    try {
+      if (!over) decoder.feed(chunk)
+    } catch (error) {
+      end(`${showEndpoint(endpoint)}: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  })
+  socket.on("error", (error) => end(`${showEndpoint(endpoint)}: ${error.message}`))
+  socket.on("close", () => end(`${showEndpoint(endpoint)} closed the connection`))
+
+  const flush = (): void => {
+    const [only] = unsent
+    const bytes = unsent.length === 1 && only !== undefined ? only : Buffer.concat(unsent)
+    unsent = []
+    if (!over) socket.write(bytes)
+  }
+
+  return {
+    endpoint,
+    send: (request, replied) => {
+      if (over) return
+      if (waiting.length === 0) lastByte = performance.now()
+      waiting.push(replied)
+      unsent.push(request)
+      // One write for all that is sent in this turn of the loop.
+      if (unsent.length === 1) process.nextTick(flush)
+    },
+    silentMs: () => (waiting.length === 0 ? 0 : performance.now() - lastByte),
+    drop: release,
+  }
+}

@@ -1,0 +1,55 @@
+/** The Effect face: a service with typed errors, its connection acquired and released with its scope. */
+import { Context, Effect, Layer, Option, Stream } from "effect"
+import { type ConnectOptions, settingsOf } from "./client.ts"
+import { type Answers, type Commands, commands, conclude, makeTransaction, type Request, type Result, type ScanOptions, scanPage, type Transaction } from "./commands.ts"
+import { makeCore } from "./core.ts"
+import type { Endpoint } from "./endpoints.ts"
+import type { ClientError } from "./errors.ts"
+
+type Face = { readonly [K in keyof Commands]: (...args: Parameters<Commands[K]>) => Effect.Effect<Answers<K>, ClientError> }
+
+export interface EffectClient extends Face {
+  readonly multi: () => Transaction<Effect.Effect<readonly Result[] | null, ClientError>>
+  readonly scan: (options?: ScanOptions) => Stream.Stream<string, ClientError>
+  readonly run: <A>(request: Request<A>, options?: { readonly timeoutMs?: number }) => Effect.Effect<A, ClientError>
+  readonly endpoint: Effect.Effect<Endpoint>
+}
+
+/**
+ * A client that lives as long as its scope. Interrupting a command that was already sent does not undo it: it ends like
+ * Unknown, without anybody to tell.
+ */
+export const makeEffectClient = Effect.fnUntraced(function* (options: ConnectOptions) {
+  const core = yield* Effect.acquireRelease(
+    Effect.sync(() => makeCore(settingsOf(options))),
+    (core) => Effect.promise(() => core.close()),
+  )
+  const run = <A>(request: Request<A>, own: { readonly timeoutMs?: number } = {}): Effect.Effect<A, ClientError> =>
+    Effect.callback<A, ClientError>((resume) => {
+      const cancel = core.submit(request.task, own.timeoutMs ?? request.timeoutMs, (outcome) => {
+        const end = conclude(request, outcome)
+        resume("answer" in end ? Effect.succeed(end.answer) : Effect.fail(end.error))
+      })
+      return Effect.sync(cancel)
+    })
+  const face = Object.fromEntries(
+    Object.entries(commands).map(([name, make]) => [name, (...args: readonly unknown[]) => run((make as (...args: readonly unknown[]) => Request<unknown>)(...args))]),
+  ) as unknown as Face
+  const client: EffectClient = {
+    ...face,
+    run,
+    multi: () => makeTransaction(face.exec),
+    scan: (scanOptions) =>
+      Stream.paginate("0", (cursor: string) =>
+        run(scanPage(cursor, scanOptions)).pipe(Effect.map(({ cursor: next, keys }) => [keys, next === "0" ? Option.none() : Option.some(next)] as const)),
+      ),
+    endpoint: Effect.sync(core.endpoint),
+  }
+  yield* client.call("PING")
+  return client
+})
+
+/** `yield* Client` gives the client; `Client.layer({ endpoints })` provides it. */
+export class Client extends Context.Service<Client, EffectClient>()("stepraft/Client") {
+  static readonly layer = (options: ConnectOptions): Layer.Layer<Client, ClientError> => Layer.effect(Client, makeEffectClient(options))
+}

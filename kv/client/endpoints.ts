@@ -1,0 +1,84 @@
+/** Where the nodes are: what the caller gave, and what the nodes tell of each other. */
+import type { NodeStatus } from "../types.ts"
+
+export interface Endpoint {
+  readonly host: string
+  readonly port: number
+}
+
+export const showEndpoint = ({ host, port }: Endpoint): string => (host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`)
+
+/** Reads `host:port`, `[::1]:port`, `:port`, `port` or `redis://host:port`; null if it is none of these. */
+export const parseEndpoint = (text: string): Endpoint | null => {
+  const match = /^(?:redis:\/\/)?(?:(?:\[([^\]]+)\]|([^:/]*)):)?(\d{1,5})\/?$/.exec(text.trim())
+  const port = Number(match?.[3])
+  if (match === null || port < 1 || port > 65_535) return null
+  const host = match[1] ?? match[2] ?? ""
+  return { host: host === "" ? "127.0.0.1" : host, port }
+}
+
+export const requireEndpoint = (endpoint: string | Endpoint): Endpoint => {
+  if (typeof endpoint !== "string") return endpoint
+  const parsed = parseEndpoint(endpoint)
+  if (parsed === null) throw new TypeError(`not an endpoint: ${JSON.stringify(endpoint)} (expected host:port, for example 127.0.0.1:7001)`)
+  return parsed
+}
+
+/** The endpoints in turn. Learnt ones come after the given ones, which the caller has better reason to trust. */
+export interface Rotation {
+  readonly current: () => Endpoint
+  /** Moves on to the next one, or to `hint` if there is one. */
+  readonly next: (hint?: Endpoint) => void
+  readonly learn: (endpoints: readonly Endpoint[]) => void
+}
+export const makeRotation = (given: readonly Endpoint[], start: number): Rotation => {
+  const all = [...given]
+  let at = all.length === 0 ? 0 : start % all.length
+  const find = (endpoint: Endpoint): number => all.findIndex(({ host, port }) => host === endpoint.host && port === endpoint.port)
+  const learn = (endpoints: readonly Endpoint[]): void => {
+    for (const endpoint of endpoints) if (find(endpoint) < 0) all.push(endpoint)
+  }
+  return {
+    current: () => {
+      const endpoint = all[at]
+      if (endpoint === undefined) throw new TypeError("a client needs at least one endpoint")
+      return endpoint
+    },
+    next: (hint) => {
+      if (hint === undefined) at = (at + 1) % all.length
+      else {
+        learn([hint])
+        at = find(hint)
+      }
+    },
+    learn,
+  }
+}
+
+/** The status that a node gave as JSON, or null if the text is none. Only what decides is checked. */
+export const parseStatus = (text: string): NodeStatus | null => {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value !== "object" || value === null || !("id" in value) || !("role" in value) || !("peers" in value) || !Array.isArray(value.peers)) return null
+    return value as NodeStatus
+  } catch {
+    return null
+  }
+}
+
+/** Where the others serve clients, as this node knows it. */
+export const clientsOf = (status: NodeStatus): readonly Endpoint[] =>
+  status.peers.flatMap(({ client }) => {
+    const endpoint = client === null ? null : parseEndpoint(client)
+    return endpoint === null ? [] : [endpoint]
+  })
+
+/** Where the leader serves clients; null if the node is the leader itself or does not know. */
+export const leaderOf = (status: NodeStatus): Endpoint | null => {
+  if (status.leader === null || status.leader === status.id) return null
+  const client = status.peers.find(({ id }) => id === status.leader)?.client ?? null
+  return client === null ? null : parseEndpoint(client)
+}
+
+/** `MOVED 1234 host:port`, as Redis Cluster writes it. */
+export const movedTo = (text: string): Endpoint | null => parseEndpoint(text.trim().split(/\s+/).at(-1) ?? "")

@@ -1,0 +1,7 @@
+/** The TypeScript client: exactly-once sessions, retries and leader discovery, behind a promise face and an Effect face. */
+export { connect, type Client, type ConnectOptions } from "./client.ts"
+export { Client as ClientService, type EffectClient, makeEffectClient } from "./effect.ts"
+export { commands, type Bytes, type Request, type Result, type ScanOptions, type SetOptions, type Transaction } from "./commands.ts"
+export { type ClientError, Closed, NoLeader, ServerError, SessionExpired, TimedOut, UnexpectedReply, Unknown } from "./errors.ts"
+export { type Endpoint, parseEndpoint, showEndpoint } from "./endpoints.ts"
+export { type Argument, type Value } from "./resp.ts"

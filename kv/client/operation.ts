@@ -1,0 +1,67 @@
+/** One command of a caller, from its submission to its end, and what a reply says about it. */
+import type { Reply } from "../types.ts"
+import type { ClientError } from "./errors.ts"
+import { type Argument, encodeRequest } from "./resp.ts"
+
+/** What the caller wants done. A read may be repeated; a write is numbered, so that repeating it does nothing twice. */
+export type Task =
+  | { readonly type: "read"; readonly args: readonly Argument[] }
+  | { readonly type: "write"; readonly args: readonly Argument[] }
+  /** All or nothing: MULTI … EXEC, one number for the whole. */
+  | { readonly type: "transaction"; readonly calls: readonly (readonly Argument[])[] }
+
+/** A reply that is not an error, or the named error. */
+export type Outcome = Exclude<Reply, { type: "error" }> | ClientError
+export const isReply = (outcome: Outcome): outcome is Exclude<Reply, { type: "error" }> => "type" in outcome
+
+export interface Operation {
+  readonly task: Task
+  readonly deadline: number
+  /** Called once. Afterwards the operation may have to stay in its place, to keep the numbers without a gap. */
+  readonly done: (outcome: Outcome) => void
+  settled: boolean
+  /** The number in the session; null before the first sending. */
+  sequence: number | null
+  /** Sent, and it is not known whether it was executed. */
+  uncertain: boolean
+  /** Refused as OUTOFORDER although nothing before it is unanswered. */
+  misplaced: boolean
+}
+
+export const nameOf = (task: Task): string => (task.type === "transaction" ? "EXEC" : String(task.args[0] ?? "").toUpperCase())
+
+/** The bytes of one sending, and how many replies come before the one that counts. */
+export const requestOf = (task: Task, session: number, sequence: number, lowest: number): { readonly bytes: Buffer; readonly before: number } => {
+  const numbered = ["STEPRAFT", "DO", session, sequence, lowest]
+  switch (task.type) {
+    case "read": return { bytes: encodeRequest(task.args), before: 0 }
+    case "write": return { bytes: encodeRequest([...numbered, ...task.args]), before: 0 }
+    case "transaction": {
+      const queued = task.calls.map((call) => encodeRequest(call))
+      return { bytes: Buffer.concat([encodeRequest(["MULTI"]), ...queued, encodeRequest([...numbered, "EXEC"])]), before: queued.length + 1 }
+    }
+  }
+}
+
+/**
+ * What an error reply says:
+ * - again: not executed, or it is not known; try again, elsewhere or later
+ * - refused: not executed and never proposed; trying again would not help
+ * - expired: not executed now, and the session is gone
+ * - answer: the command's own result
+ */
+export type Verdict = "again" | "refused" | "expired" | "answer"
+const again = new Set(["UNKNOWN", "NOLEADER", "OUTOFORDER", "BUSY", "MOVED", "LOADING", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS"])
+const refused = new Set(["TOOLARGE", "SPACELOW", "NOAUTH", "NOPERM", "DENIED", "READONLY", "EXECABORT"])
+export const verdictOf = (code: string): Verdict => {
+  if (again.has(code)) return "again"
+  if (refused.has(code)) return "refused"
+  return code === "SESSIONEXPIRED" ? "expired" : "answer"
+}
+
+/** Commands that change nothing: sent as they are, repeated freely. Anything else is numbered. */
+const reads = new Set(
+  ("GET MGET EXISTS STRLEN GETRANGE SUBSTR TTL PTTL EXPIRETIME PEXPIRETIME TYPE KEYS SCAN DBSIZE RANDOMKEY PING ECHO INFO TIME COMMAND CONFIG " +
+    "CLIENT MEMORY OBJECT HELLO CLUSTER ROLE STEPRAFT").split(" "),
+)
+export const taskOf = (args: readonly Argument[]): Task => ({ type: reads.has(String(args[0] ?? "").toUpperCase()) ? "read" : "write", args })
