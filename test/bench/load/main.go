@@ -89,6 +89,7 @@ func main() {
 	keys := flag.Int("keys", 100000, "size of the key space; keys have 16 bytes")
 	size := flag.Int("size", 256, "bytes of a value")
 	fill := flag.Bool("fill", false, "put every key once, in order, instead of measuring for a time")
+	pause := flag.Duration("pause", 0, "rest of a client after each operation")
 	pids := flag.String("pids", "", "comma-separated processes whose CPU time is charged to the servers")
 	flag.Parse()
 
@@ -150,6 +151,9 @@ func main() {
 					}
 				} else if counts && (*fill || atomic.LoadInt32(&measuring) == 1) {
 					mine = append(mine, int64(time.Since(started)))
+				}
+				if *pause > 0 {
+					time.Sleep(*pause)
 				}
 			}
 			latencies[i] = mine

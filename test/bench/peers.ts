@@ -1,0 +1,113 @@
+/**
+ * stepraft beside etcd (and, with --redis, one Redis): same machine, same disk, same load generator, alternating.
+ *
+ *   npm run bench:peers -- [--rounds 3] [--seconds 3] [--quick] [--redis] [--only put,get,local] [--write] [--json FILE]
+ */
+import { closeSync, fdatasyncSync, openSync, statfsSync, writeFileSync, writeSync } from "node:fs"
+import { cpus, loadavg, tmpdir } from "node:os"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { parseArgs } from "node:util"
+import { temporaryFolder } from "../cluster.ts"
+import { buildGenerator, installed, installHint, startEtcd, startRedis, startStepraft, type Cell, type System } from "./systems.ts"
+import { median, tableOf, writeIntoReadme, type Measured } from "./table.ts"
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: "string" },
+    seconds: { type: "string" },
+    quick: { type: "boolean", default: false },
+    redis: { type: "boolean", default: false },
+    only: { type: "string", default: "put,get,local" },
+    clients: { type: "string" },
+    write: { type: "boolean", default: false },
+    json: { type: "string" },
+    /** Leave stepraft or etcd out. */
+    without: { type: "string", default: "" },
+  },
+})
+const rounds = Number(values.rounds ?? (values.quick ? 1 : 3))
+const seconds = Number(values.seconds ?? (values.quick ? 1 : 3))
+const counts = (values.clients ?? (values.quick ? "1,64" : "1,16,64,256,1024")).split(",").map(Number)
+const keys = values.quick ? 2_000 : 20_000
+
+const cellsOf = (op: Cell["op"]): Cell[] => {
+  const cells: Cell[] = counts.map((clients) => ({ op, clients, connections: 0 }))
+  for (const clients of counts) if (clients >= 256 && op !== "local") cells.push({ op, clients, connections: 4 })
+  return cells
+}
+const operations = (["put", "get", "local"] as const).filter((op) => values.only.split(",").includes(op))
+const cells = new Map(operations.map((op) => [op, cellsOf(op)]))
+
+const tmpfs = 0x01021994
+const syncTimes = (folder: string): readonly number[] => {
+  const file = openSync(join(folder, "sync-probe"), "w")
+  const block = Buffer.alloc(4096, 1)
+  const times: number[] = []
+  for (let i = 0; i < 200; i++) {
+    const from = performance.now()
+    writeSync(file, block)
+    fdatasyncSync(file)
+    times.push(performance.now() - from)
+  }
+  closeSync(file)
+  return times
+}
+
+const main = async (): Promise<void> => {
+  const generator = buildGenerator()
+  if (generator === null) throw new Error(`the load generator needs Go: ${installHint}`)
+  const parent = temporaryFolder("stepraft-bench-")
+  const systems: System[] = []
+  if (!values.without.includes("stepraft")) systems.push(await startStepraft(parent))
+  if (values.without.includes("etcd")) console.error("without etcd")
+  else if (generator.etcd && installed("etcd")) systems.push(await startEtcd(parent))
+  else console.error(`etcd is not measured; to have it: ${installHint}`)
+  if (values.redis && installed("redis-server")) systems.push(await startRedis(parent))
+
+  const measured: Measured[] = []
+  const load = (system: System, words: readonly string[]) => generator.run(system, ["-keys", String(keys), ...words])
+  /**
+   * etcd copies its read buffer on each read for as long as a burst of writes has left it large; a few single writes
+   * with room between them bring it back. Without them its reads look slower than they are.
+   */
+  const calm = async (): Promise<void> => {
+    await Promise.all(systems.map(async (system) => {
+      await sleep(500)
+      await generator.run(system, ["-endpoints", await system.leader(), "-op", "put", "-fill", "-keys", "10", "-clients", "1", "-pause", "200ms"])
+    }))
+  }
+  for (const system of systems) await load(system, ["-endpoints", await system.leader(), "-op", "put", "-fill", "-clients", "64"])
+  for (let round = 0; round < rounds; round++)
+    for (const [op, list] of cells) {
+      if (op !== "put") await calm()
+      for (const cell of list)
+        for (const system of round % 2 === 0 ? systems : [...systems].reverse()) {
+          const endpoints = op === "put" ? await system.leader() : system.endpoints.join(",")
+          const sample = await load(system, [
+            "-endpoints", endpoints, "-op", system.name === "Redis" && op === "local" ? "get" : op, "-clients", String(cell.clients), "-connections", String(cell.connections),
+            "-seconds", String(seconds), "-warm", String(Math.min(1, seconds / 2)),
+          ])
+          if (sample.failures > 0) console.error(`${system.name} ${op} ${cell.clients}: ${sample.failures} failures, ${sample.error}`)
+          measured.push({ system: system.name, cell, round, sample })
+          console.error(`round ${round + 1} ${op} ${cell.clients}${cell.connections > 0 ? ` on ${cell.connections}` : ""} ${system.name}: ${Math.round(sample.perSecond)}/s p50 ${sample.p50.toFixed(2)} p99 ${sample.p99.toFixed(2)} ms, cpu ${Math.round(sample.serverCpu)} + ${Math.round(sample.clientCpu)} µs`)
+        }
+    }
+
+  const sync = syncTimes(parent).map((time) => time * 1000)
+  const disk = statfsSync(parent).type === tmpfs ? "**in memory (tmpfs): not a fair disk**" : `4 KiB append + fdatasync, median ${Math.round(median(sync))} µs`
+  const facts = [
+    `${cpus().length} cores (${cpus()[0]?.model.trim() ?? "unknown"}) shared by three servers and the client; ${disk}; load at the end ${loadavg()[0]?.toFixed(1)}.`,
+    `${systems.map((system) => `${system.name} ${system.version}`).join("; ")}; clients: one Go program for all (${generator.version}), closed loop, 16-byte keys, 256-byte values.`,
+    `Three nodes on loopback, everything synced; medians of ${rounds} alternating rounds of ${seconds} s. Reproduce: \`npm run bench:peers\`.`,
+  ]
+  const names = systems.map((system) => system.name)
+  const text = [facts.join(" "), ...[...cells].map(([op, list]) => tableOf(op, list, measured, names))].join("\n\n")
+  console.log(text)
+  if (values.json !== undefined) writeFileSync(values.json, JSON.stringify({ facts, measured }, null, 1))
+  if (values.write) writeIntoReadme(text)
+  for (const system of systems) await system.dispose()
+}
+
+if (statfsSync(tmpdir()).type === tmpfs) console.error("the temporary folder is in memory: set TMPDIR to a folder on a disk")
+await main()

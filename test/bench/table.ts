@@ -1,0 +1,65 @@
+/** Medians, ratios round by round, and the Markdown that goes into the README. */
+import { readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { root } from "../cluster.ts"
+import type { Cell, Sample } from "./systems.ts"
+
+export interface Measured {
+  readonly system: string
+  readonly cell: Cell
+  readonly round: number
+  readonly sample: Sample
+}
+
+export const median = (values: readonly number[]): number => {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = Math.floor(sorted.length / 2)
+  const upper = sorted[middle] ?? Number.NaN
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2
+}
+
+const whole = (value: number): string => Math.round(value).toLocaleString("en-US")
+const fine = (value: number): string => (value < 10 ? value.toFixed(1) : String(Math.round(value)))
+const times = (value: number): string => `${value < 1 ? value.toFixed(2) : value < 10 ? value.toFixed(1) : Math.round(value)}×`
+
+const titles: Record<Cell["op"], string> = {
+  put: "Writes, to the leader",
+  get: "Linearizable reads, over the three nodes",
+  local: "Local (serializable) reads, over the three nodes",
+}
+const nameOf = (cell: Cell): string => (cell.connections === 0 ? whole(cell.clients) : `${whole(cell.clients)} on ${cell.connections} connections`)
+
+export const tableOf = (op: Cell["op"], cells: readonly Cell[], measured: readonly Measured[], systems: readonly string[]): string => {
+  const samples = (system: string, cell: Cell): readonly Sample[] =>
+    measured.filter((one) => one.system === system && one.cell === cell).map((one) => one.sample)
+  const row = (label: string, value: (cell: Cell) => string): string => `| ${label} | ${cells.map(value).join(" | ")} |`
+  const figure = (system: string, cell: Cell, of: (sample: Sample) => number): number => median(samples(system, cell).map(of))
+
+  const rows = [`| ${titles[op]}; clients: | ${cells.map(nameOf).join(" | ")} |`, `|---|${cells.map(() => "---").join("|")}|`]
+  for (const system of systems) rows.push(row(`${system}, ops/s`, (cell) => whole(figure(system, cell, (sample) => sample.perSecond))))
+  const [first, second] = systems
+  if (first !== undefined && second !== undefined)
+    rows.push(
+      row(`**${first} : ${second}**, rounds`, (cell) => {
+        const other = samples(second, cell)
+        const ratios = samples(first, cell).map((sample, round) => sample.perSecond / (other[round]?.perSecond ?? Number.NaN))
+        return `**${times(median(ratios))}** (${ratios.map(times).join(" ")})`
+      }),
+    )
+  for (const system of systems)
+    rows.push(row(`${system}, p50 / p99 ms`, (cell) => `${fine(figure(system, cell, (one) => one.p50))} / ${fine(figure(system, cell, (one) => one.p99))}`))
+  for (const system of systems)
+    rows.push(row(`${system}, CPU µs an operation: servers + client`, (cell) => `${whole(figure(system, cell, (one) => one.serverCpu))} + ${whole(figure(system, cell, (one) => one.clientCpu))}`))
+  return rows.join("\n")
+}
+
+const start = "<!-- bench:peers -->"
+const end = "<!-- /bench:peers -->"
+export const writeIntoReadme = (text: string): void => {
+  const path = join(root, "README.md")
+  const readme = readFileSync(path, "utf8")
+  const from = readme.indexOf(start)
+  const to = readme.indexOf(end)
+  if (from < 0 || to < from) throw new Error(`README.md has no place for the figures: put ${start} and ${end} into it`)
+  writeFileSync(path, `${readme.slice(0, from + start.length)}\n${text}\n${readme.slice(to)}`)
+}
