@@ -44,9 +44,14 @@ const mayVote = (state: State, candidate: Member): boolean => state.votedFor ===
 /** The term is the current one: the gate saw to that. */
 export const onRequestVote = (turn: Turn, from: Member, message: RequestVote): void => {
   const { state } = turn
-  if (state.configurations.length === 1 && configurationOf(state).voters.length === 0) {
+  if (configurationOf(state).voters.length === 0) {
     // A server that lost its disk cannot know whether it has voted in this term.
     note(turn, "vote.refused.amnesiac")
+    return
+  }
+  if (leaderIsFresh(state) && !message.transfer) {
+    note(turn, "vote.refused.freshLeader")
+    send(turn, from, { type: "RequestVoteReply", term: state.currentTerm, granted: false })
     return
   }
   const current = upToDate(state, message.lastLogIndex, message.lastLogTerm)

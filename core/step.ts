@@ -1,11 +1,240 @@
-import type { Effect, Event, Recovered, Settings, State } from "./types.ts"
+/**
+ * The reducer, and the table of contents of Raft: gate → handle → passes.
+ *
+ * The gate (term.ts) compares terms. A handler records what one event means. The passes then derive, once for all
+ * events of the batch, what is now owed to whom; each rule of the paper lives in one of them.
+ */
+import { produce } from "immer"
+import { applyPass, commitPass, onApplied } from "./commit.ts"
+import { onPersisted, persistWhatChanged } from "./durability.ts"
+import { campaign, electionPass, onElectionTimeout, onQuorumTimeout, onRequestPreVote, onRequestVote, onVoteReply } from "./election.ts"
+import { Log } from "./log.ts"
+import { configurationOf, configurationsOf, isVoter } from "./membership.ts"
+import { onForwardProposal, onForwardProposalReply, onProposed } from "./proposals.ts"
+import { awaitAnswersPass, confirmReadsPass, onAnswerTimeout, onReadIndex, onReadIndexReply, onReadRequested, releaseReadsPass, startRoundPass } from "./reads.ts"
+import { acknowledgePass, onAppendAccepted, onAppendEntries, onAppendRejected, onHeartbeatTimeout, onPeerLink, replicatePass } from "./replication.ts"
+import { leaderDisconnected, newFollower, waitForElection } from "./roles.ts"
+import {
+  installBase,
+  onChunkStored,
+  onInstallSnapshot,
+  onInstallSnapshotReply,
+  onMachineDamaged,
+  onSnapshotOpened,
+  onSnapshotOpenFailed,
+  onSnapshotRejected,
+  onSnapshotRestored,
+  onSnapshotTaken,
+  restorePass,
+  takeSnapshotPass,
+} from "./snapshot.ts"
+import { admit } from "./term.ts"
+import { onPersistTimeout, onTransferRequested, onTransferTimeout, transferPass, watchPersistPass } from "./transfer.ts"
+import { sameMember, type Turn } from "./turn.ts"
+import type { Effect, Event, Member, Message, Recovered, Settings, State, Timer } from "./types.ts"
 
-export declare const initialState: (settings: Settings, recovered: Recovered) => State
-export declare const step: (state: State, event: Event) => readonly [State, readonly Effect[]]
-export declare const stepAll: (state: State, events: readonly Event[]) => readonly [State, readonly Effect[]]
-/** The same reducer over a state that the caller owns: `state` is changed in place by every `run`. */
+const handleMessage = (turn: Turn, from: Member, message: Message): void => {
+  switch (message.type) {
+    case "RequestVote":
+      return onRequestVote(turn, from, message)
+    case "RequestPreVote":
+      return onRequestPreVote(turn, from, message)
+    case "RequestVoteReply":
+    case "RequestPreVoteReply":
+      return onVoteReply(turn, from, message)
+    case "AppendEntries":
+      return onAppendEntries(turn, from, message)
+    case "AppendAccepted":
+      return onAppendAccepted(turn, from, message)
+    case "AppendRejected":
+      return onAppendRejected(turn, from, message)
+    case "InstallSnapshot":
+      return onInstallSnapshot(turn, from, message)
+    case "InstallSnapshotReply":
+      return onInstallSnapshotReply(turn, from, message)
+    case "ReadIndex":
+      return onReadIndex(turn, from, message)
+    case "ReadIndexReply":
+      return onReadIndexReply(turn, from, message)
+    case "ForwardProposal":
+      return onForwardProposal(turn, from, message)
+    case "ForwardProposalReply":
+      return onForwardProposalReply(turn, message)
+    case "TimeoutNow":
+      if (turn.state.role.type === "follower") campaign(turn, true)
+      return
+  }
+}
+
+const handleTimer = (turn: Turn, timer: Timer): void => {
+  switch (timer) {
+    case "election":
+      return onElectionTimeout(turn)
+    case "heartbeat":
+      return onHeartbeatTimeout(turn)
+    case "quorum":
+      return onQuorumTimeout(turn)
+    case "persist":
+      return onPersistTimeout(turn)
+    case "transfer":
+      return onTransferTimeout(turn)
+    case "answer":
+      return onAnswerTimeout(turn)
+  }
+}
+
+const onStarted = (turn: Turn): void => {
+  const { voters, outgoing } = configurationOf(turn.state)
+  const alone = voters.length === 1 && outgoing.length === 0 && sameMember(voters[0] ?? null, turn.state.self)
+  if (alone) turn.effects.push({ type: "SetTimer", timer: "election", min: 0, max: 0 })
+  else waitForElection(turn)
+}
+
+const onPeerDisconnected = (turn: Turn, peer: Member): void => {
+  const { role } = turn.state
+  onPeerLink(turn, peer)
+  if (role.type === "follower" && sameMember(role.leader, peer)) leaderDisconnected(turn, role)
+}
+
+const handle = (turn: Turn, event: Event): void => {
+  switch (event.type) {
+    case "Started":
+      return onStarted(turn)
+    case "MessageReceived":
+      if (admit(turn, event.from, event.message)) handleMessage(turn, event.from, event.message)
+      return
+    case "Proposed":
+      return onProposed(turn, event.ref, event.payloads)
+    case "ReadRequested":
+      return onReadRequested(turn, event.ref)
+    case "Persisted":
+      return onPersisted(turn, event.seq)
+    case "Applied":
+      return onApplied(turn, event.index)
+    case "TimerExpired":
+      return handleTimer(turn, event.timer)
+    case "ClockAdvanced":
+      turn.state.clock = Math.max(turn.state.clock, event.time)
+      return
+    case "PeerConnected":
+      return onPeerLink(turn, event.peer)
+    case "PeerDisconnected":
+      return onPeerDisconnected(turn, event.peer)
+    case "SnapshotTaken":
+      return onSnapshotTaken(turn, event.base)
+    case "SnapshotTakeFailed":
+      turn.state.snapshotting = false
+      return
+    case "SnapshotOpened":
+      return onSnapshotOpened(turn, event.to, event.snapshot)
+    case "SnapshotOpenFailed":
+      return onSnapshotOpenFailed(turn, event.to)
+    case "ChunkStored":
+      return onChunkStored(turn, event.id, event.nextOffset, event.last)
+    case "SnapshotRejected":
+      return onSnapshotRejected(turn, event.id)
+    case "SnapshotRestored":
+      return onSnapshotRestored(turn, event.snapshot)
+    case "MachineDamaged":
+      return onMachineDamaged(turn)
+    case "SpaceChanged":
+      turn.state.spaceLow = event.low
+      return
+    case "TransferRequested":
+      return onTransferRequested(turn, event.to)
+  }
+}
+
+/** In this order: each pass may owe something because of the one before it, never because of a later one. */
+const passes = (turn: Turn): void => {
+  electionPass(turn)
+  commitPass(turn)
+  transferPass(turn)
+  startRoundPass(turn)
+  confirmReadsPass(turn)
+  replicatePass(turn)
+  restorePass(turn)
+  acknowledgePass(turn)
+  applyPass(turn)
+  releaseReadsPass(turn)
+  takeSnapshotPass(turn)
+  awaitAnswersPass(turn)
+  persistWhatChanged(turn)
+  watchPersistPass(turn)
+}
+
+const react = (turn: Turn, events: readonly Event[]): void => {
+  for (const event of events) handle(turn, event)
+  passes(turn)
+}
+
+/** What happened together is answered together: passes run once, after the last event. */
+export const stepAll = (state: State, events: readonly Event[]): readonly [State, readonly Effect[]] => {
+  const turn = produce<Turn, Turn>({ state, effects: [] }, (draft) => react(draft, events))
+  return [turn.state, turn.effects]
+}
+
+/** The pure face: frozen, structurally shared states, for time travel, search and tests. */
+export const step = (state: State, event: Event): readonly [State, readonly Effect[]] => stepAll(state, [event])
+
+/** The same reducer over a state that one owner holds: `state` is changed in place by every `run`. */
 export interface Runner {
   readonly state: State
   readonly run: (events: readonly Event[]) => readonly Effect[]
 }
-export declare const inPlace: (state: State) => Runner
+export const inPlace = (state: State): Runner => ({
+  state,
+  run: (events) => {
+    const turn: Turn = { state, effects: [] }
+    react(turn, events)
+    return turn.effects
+  },
+})
+
+/** The state of a server that starts, or starts again, with what its disk holds. */
+export const initialState = (settings: Settings, recovered: Recovered): State => {
+  const { self, life, hardState, base, entries, position } = recovered
+  const log = Log.of(base, entries)
+  // A state machine that is behind the log's base misses entries that are gone: it must be rebuilt.
+  const known = position !== null && position.index >= base.index ? position : null
+  const commitIndex = Math.max(base.index, known?.index ?? 0)
+  const state: State = {
+    self,
+    settings,
+    life,
+    currentTerm: hardState.term,
+    votedFor: hardState.vote,
+    voteOwed: null,
+    role: newFollower(commitIndex, null),
+    log,
+    configurations: configurationsOf(base, entries),
+    commitIndex,
+    durability: {
+      nextSeq: 1,
+      outstanding: [],
+      hardState,
+      index: log.lastIndex,
+      queued: hardState,
+      unsavedFrom: log.lastIndex + 1,
+      truncateFrom: null,
+      base: null,
+    },
+    applying: commitIndex,
+    applied: commitIndex,
+    machine: known === null ? "rebuild" : "ready",
+    restoring: false,
+    snapshotting: false,
+    confirmedReads: [],
+    forwarded: [],
+    awaitingAnswer: false,
+    readNumber: 0,
+    clock: log.lastTime,
+    spaceLow: false,
+  }
+  // Ahead of the log, it was restored from a snapshot just before a crash: the log follows it.
+  if (known !== null && log.termAt(known.index) !== known.term) installBase({ state, effects: [] }, known)
+  return state
+}
+
+/** Is this server one of those that decide? For status and for interpreters that must not act for others. */
+export const isMember = (state: State): boolean => isVoter(configurationOf(state), state.self)

@@ -1,0 +1,44 @@
+/** Commitment (paper §5.3, §5.4.2) and delivery to the state machine. */
+import { configurationOf } from "./membership.ts"
+import { quorumValue } from "./quorum.ts"
+import { asLeader, note, sameMember, type Turn } from "./turn.ts"
+import type { Index } from "./types.ts"
+
+/**
+ * "If there exists an N such that N > commitIndex, a majority of matchIndex[i] ≥ N, and log[N].term == currentTerm:
+ * set commitIndex = N", Figure 2. The leader's own share is what its disk holds, not what its log holds.
+ */
+export const commitPass = (turn: Turn): void => {
+  const { state } = turn
+  const leader = asLeader(state)
+  if (leader === null) return
+  const stored = quorumValue(configurationOf(state), (member) =>
+    sameMember(member, state.self) ? state.durability.index : (leader.progress[member.name]?.matchIndex ?? 0),
+  )
+  if (stored <= state.commitIndex) return
+  if (state.log.termAt(stored) !== state.currentTerm) {
+    note(turn, "commit.earlierTerm")
+    return
+  }
+  note(turn, "commit.advanced")
+  state.commitIndex = stored
+}
+
+/**
+ * "If commitIndex > lastApplied: apply", Figure 2. One batch at a time; nothing that the own disk does not hold yet,
+ * so that after a crash the state machine is never ahead of the log.
+ */
+export const applyPass = (turn: Turn): void => {
+  const { state } = turn
+  if (state.machine !== "ready" || state.restoring || state.applying !== state.applied) return
+  const through = Math.min(state.commitIndex, state.durability.index)
+  if (through <= state.applied) return
+  const entries = state.log.slice(state.applied + 1, through, state.settings.maxApplyBytes)
+  if (entries.length === 0) return
+  state.applying = state.applied + entries.length
+  turn.effects.push({ type: "Apply", entries })
+}
+
+export const onApplied = (turn: Turn, index: Index): void => {
+  turn.state.applied = Math.max(turn.state.applied, index)
+}

@@ -1,0 +1,63 @@
+/** Commands from clients: appended by the leader, forwarded or refused by everybody else (paper §8). */
+import { appendToLog } from "./durability.ts"
+import { asLeader, knownLeader, note, respond, send, type Turn } from "./turn.ts"
+import type { CommandEntry, ForwardProposal, ForwardProposalReply, Member, Payload, ProposalOutcome, ProposalRefusal, State } from "./types.ts"
+
+const uncommittedBytes = ({ log, commitIndex }: State): number => log.bytesThrough(log.lastIndex) - log.bytesThrough(commitIndex)
+
+const obstacle = (state: State, payloads: readonly Payload[]): ProposalRefusal | null => {
+  const leader = asLeader(state)
+  if (leader === null) return knownLeader(state) === null ? "noLeader" : "notLeader"
+  if (leader.transfer !== null) return "transferring"
+  if (state.spaceLow) return "spaceLow"
+  let bytes = 0
+  for (const payload of payloads) {
+    if (payload.bytes.length > state.settings.maxEntryBytes) return "tooLarge"
+    bytes += payload.bytes.length
+  }
+  // One proposal always fits an idle leader, however large.
+  const waiting = uncommittedBytes(state)
+  return waiting > 0 && waiting + bytes > state.settings.maxUncommittedBytes ? "busy" : null
+}
+
+/** All of them or none. */
+const append = (turn: Turn, payloads: readonly Payload[]): ProposalOutcome => {
+  const { state } = turn
+  const reason = obstacle(state, payloads)
+  if (reason !== null) {
+    note(turn, "proposal.refused")
+    return { type: "ProposalRefused", reason, leader: knownLeader(state) }
+  }
+  note(turn, "proposal.appended")
+  const first = state.log.lastIndex + 1
+  const term = state.currentTerm
+  const time = Math.max(state.log.lastTime, state.clock)
+  const entries = payloads.map((payload, i): CommandEntry => ({ kind: "command", index: first + i, term, time, payload }))
+  appendToLog(state, entries)
+  return { type: "ProposalAppended", first, term }
+}
+
+export const onProposed = (turn: Turn, ref: number, payloads: readonly Payload[]): void => {
+  const { state } = turn
+  const leader = knownLeader(state)
+  if (state.role.type !== "leader" && leader !== null && state.settings.forwardProposals) {
+    note(turn, "proposal.forwarded")
+    state.forwarded.push({ ref, overdue: false })
+    send(turn, leader, { type: "ForwardProposal", term: state.currentTerm, ref, life: state.life, payloads })
+  } else respond(turn, ref, append(turn, payloads))
+}
+
+/** Never forwarded twice: whoever asked tries again with what it learns here. */
+export const onForwardProposal = (turn: Turn, from: Member, { ref, life, payloads }: ForwardProposal): void => {
+  const outcome = append(turn, payloads)
+  send(turn, from, { type: "ForwardProposalReply", term: turn.state.currentTerm, ref, life, outcome })
+}
+
+export const onForwardProposalReply = (turn: Turn, message: ForwardProposalReply): void => {
+  const { state } = turn
+  if (message.life !== state.life) return
+  const at = state.forwarded.findIndex((forwarded) => forwarded.ref === message.ref)
+  if (at < 0) return
+  state.forwarded.splice(at, 1)
+  respond(turn, message.ref, message.outcome)
+}

@@ -1,0 +1,136 @@
+/** Linearizable reads without writing to the log: ReadIndex, on the leader and on followers (thesis §6.4). */
+import { configurationOf } from "./membership.ts"
+import { quorumValue } from "./quorum.ts"
+import { asFollower, asLeader, knownLeader, note, respond, sameMember, send, type Turn } from "./turn.ts"
+import type { Leader, Member, PendingRead, ReadIndex, ReadIndexReply, ReadOutcome } from "./types.ts"
+
+const refuse = (turn: Turn, ref: number, reason: Extract<ReadOutcome, { type: "ReadRefused" }>["reason"]): void => {
+  note(turn, "read.failed")
+  respond(turn, ref, { type: "ReadRefused", reason, leader: knownLeader(turn.state) })
+}
+
+/**
+ * The read index is the commit index now, or the no-op that opened the term if that is not committed yet: until then
+ * a leader does not know what earlier leaders committed (thesis §6.4, step 1). Only a round started after the read
+ * arrived confirms it, so it waits for the next one.
+ */
+const pendingRead = (turn: Turn, leader: Leader, ref: number, from: PendingRead["from"]): PendingRead => ({
+  from,
+  ref,
+  index: Math.max(turn.state.commitIndex, leader.termStart),
+  round: leader.round + 1,
+})
+
+export const onReadRequested = (turn: Turn, ref: number): void => {
+  const { state } = turn
+  const { role } = state
+  if (state.machine !== "ready") refuse(turn, ref, "rebuilding")
+  else if (role.type === "leader") {
+    if (role.reads.length >= state.settings.maxPendingReads) refuse(turn, ref, "busy")
+    else role.reads.push(pendingRead(turn, role, ref, null))
+  } else if (role.type === "follower" && role.leader !== null) {
+    if (role.unasked.length >= state.settings.maxPendingReads) refuse(turn, ref, "busy")
+    else role.unasked.push(ref)
+  } else refuse(turn, ref, "noLeader")
+}
+
+export const onReadIndex = (turn: Turn, from: Member, { life, number }: ReadIndex): void => {
+  const { state } = turn
+  const leader = asLeader(state)
+  if (leader === null || leader.reads.length >= state.settings.maxPendingReads)
+    send(turn, from, { type: "ReadIndexReply", term: state.currentTerm, life, number, readIndex: null })
+  else leader.reads.push(pendingRead(turn, leader, 0, { member: from, life, number }))
+}
+
+export const onReadIndexReply = (turn: Turn, from: Member, { life, number, readIndex }: ReadIndexReply): void => {
+  const { state } = turn
+  const follower = asFollower(state)
+  const asked = follower?.asked ?? null
+  // An answer to an earlier life, or to an earlier question, says nothing about reads that came after it.
+  if (follower === null || asked === null || life !== state.life || asked.number !== number || !sameMember(follower.leader, from)) return
+  follower.asked = null
+  for (const ref of asked.refs)
+    if (readIndex === null) refuse(turn, ref, "leaderChanged")
+    else state.confirmedReads.push({ ref, index: readIndex })
+}
+
+/** One question is under way at a time; what arrives meanwhile goes into the next. */
+const askLeader = (turn: Turn): void => {
+  const { state } = turn
+  const follower = asFollower(state)
+  if (follower === null || follower.leader === null || follower.asked !== null || follower.unasked.length === 0) return
+  note(turn, "read.asked")
+  state.readNumber += 1
+  follower.asked = { number: state.readNumber, refs: follower.unasked, overdue: false }
+  follower.unasked = []
+  send(turn, follower.leader, { type: "ReadIndex", term: state.currentTerm, life: state.life, number: state.readNumber })
+}
+
+/** Start a round for the reads that wait for one, unless the current one still has reads of its own. */
+export const startRoundPass = (turn: Turn): void => {
+  askLeader(turn)
+  const leader = asLeader(turn.state)
+  if (leader === null || leader.reads.length === 0) return
+  if (leader.reads.every((read) => read.round > leader.round)) leader.round += 1
+}
+
+export const confirmReadsPass = (turn: Turn): void => {
+  const { state } = turn
+  const leader = asLeader(state)
+  if (leader === null || leader.reads.length === 0) return
+  // "send heartbeats to a majority of the cluster" (thesis §6.4, step 3), and of both halves when joint.
+  const confirmed = quorumValue(configurationOf(state), (member) =>
+    sameMember(member, state.self) ? leader.round : (leader.progress[member.name]?.round ?? 0),
+  )
+  leader.confirmedRound = Math.max(leader.confirmedRound, confirmed)
+  const done = leader.reads.filter((read) => read.round <= leader.confirmedRound)
+  if (done.length === 0) return
+  note(turn, "read.confirmed")
+  leader.reads = leader.reads.filter((read) => read.round > leader.confirmedRound)
+  for (const { from, ref, index } of done) {
+    if (from === null) state.confirmedReads.push({ ref, index })
+    else send(turn, from.member, { type: "ReadIndexReply", term: state.currentTerm, life: from.life, number: from.number, readIndex: index })
+  }
+}
+
+/** Thesis §6.4, step 4: wait until the state machine has executed everything through the read index. */
+export const releaseReadsPass = (turn: Turn): void => {
+  const { state } = turn
+  if (state.confirmedReads.length === 0) return
+  if (state.machine !== "ready") {
+    for (const { ref } of state.confirmedReads) refuse(turn, ref, "rebuilding")
+    state.confirmedReads = []
+    return
+  }
+  const { applied } = state
+  if (state.confirmedReads.every((read) => read.index > applied)) return
+  for (const { ref, index } of state.confirmedReads)
+    if (index <= applied) respond(turn, ref, { type: "ReadReady", index: applied })
+  state.confirmedReads = state.confirmedReads.filter((read) => read.index > applied)
+}
+
+/** The leader owes answers: run the timer while any is open. */
+export const awaitAnswersPass = (turn: Turn): void => {
+  const { state } = turn
+  const open = state.forwarded.length > 0 || (asFollower(state)?.asked ?? null) !== null
+  if (!open || state.awaitingAnswer) return
+  state.awaitingAnswer = true
+  const { electionMin } = state.settings
+  turn.effects.push({ type: "SetTimer", timer: "answer", min: electionMin, max: electionMin })
+}
+
+/** A question or its answer was lost: reads are asked again, proposals end unknown, for nobody can tell. */
+export const onAnswerTimeout = (turn: Turn): void => {
+  const { state } = turn
+  state.awaitingAnswer = false
+  const follower = asFollower(state)
+  if (follower !== null && follower.asked !== null && follower.leader !== null) {
+    const { asked, leader } = follower
+    if (asked.overdue) send(turn, leader, { type: "ReadIndex", term: state.currentTerm, life: state.life, number: asked.number })
+    asked.overdue = true
+  }
+  for (const { ref, overdue } of state.forwarded)
+    if (overdue) respond(turn, ref, { type: "ProposalUnknown", leader: knownLeader(state) })
+  state.forwarded = state.forwarded.filter((forwarded) => !forwarded.overdue)
+  for (const forwarded of state.forwarded) forwarded.overdue = true
+}

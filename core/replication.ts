@@ -1,0 +1,267 @@
+/** Log replication (paper §5.3): followers take entries over, the leader keeps every follower supplied. */
+import { appendToLog, truncateLog } from "./durability.ts"
+import type { Log } from "./log.ts"
+import { entryBytes } from "./log.ts"
+import { countHeartbeat, probeFrom, progressOf, releaseInflight, replicateFrom, sendSnapshot, snapshotOf, windowOpen } from "./progress.ts"
+import { followLeader } from "./roles.ts"
+import { asFollower, asLeader, note, send, type Turn } from "./turn.ts"
+import type { AppendAccepted, AppendEntries, AppendRejected, Entry, Follower, Index, Leader, Member, Progress, State, Term } from "./types.ts"
+
+// -------------------------------------------------------------------------------------------- followers
+
+/** First index of the run of `term` that `index` stands in. Terms never fall along a log, so halving finds it. */
+const firstOfTerm = (log: Log, index: Index, term: Term): Index => {
+  let low = log.base.index + 1
+  let high = index
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2)
+    if ((log.termAt(middle) ?? 0) < term) low = middle + 1
+    else high = middle
+  }
+  return high
+}
+
+const rejection = (state: State, prevLogIndex: Index): Exclude<Follower["reply"], string | null> => {
+  const { log, commitIndex } = state
+  const conflictTerm = log.termAt(prevLogIndex)
+  if (conflictTerm === undefined) return { prevLogIndex, conflictTerm: 0, conflictIndex: log.lastIndex + 1 }
+  return { prevLogIndex, conflictTerm, conflictIndex: Math.max(firstOfTerm(log, prevLogIndex, conflictTerm), commitIndex + 1) }
+}
+
+/**
+ * "If an existing entry conflicts with a new one (same index but different terms), delete the existing entry and all
+ * that follow it. Append any new entries not already in the log", Figure 2. Only a conflict truncates: a late request
+ * must not cut off what a later one brought.
+ */
+const takeOver = (turn: Turn, entries: readonly Entry[]): void => {
+  const { state } = turn
+  for (let i = 0; i < entries.length; i++) {
+    const entry = entries[i]
+    if (entry === undefined || entry.index <= state.log.base.index) continue
+    const here = state.log.termAt(entry.index)
+    if (here === entry.term) continue
+    if (here !== undefined) {
+      if (entry.index <= state.commitIndex)
+        throw new Error(`entry ${entry.index} is committed in term ${here}, and the leader has another of term ${entry.term}`)
+      note(turn, "append.truncated")
+      truncateLog(state, entry.index)
+    }
+    appendToLog(state, entries.slice(i))
+    return
+  }
+}
+
+export const onAppendEntries = (turn: Turn, from: Member, message: AppendEntries): void => {
+  const { state } = turn
+  const follower = followLeader(turn, from)
+  if (follower === null) return
+  const { prevLogIndex, prevLogTerm, entries, leaderCommit, round } = message
+  if (state.spaceLow && entries.length > 0) {
+    note(turn, "append.refused.spaceLow")
+    return
+  }
+  follower.round = Math.max(follower.round, round)
+  // What the base covers is committed, so it agrees with any leader.
+  if (prevLogIndex >= state.log.base.index && state.log.termAt(prevLogIndex) !== prevLogTerm) {
+    note(turn, "append.rejected")
+    follower.reply = rejection(state, prevLogIndex)
+    return
+  }
+  if (entries.length > 0) {
+    note(turn, "append.accepted")
+    takeOver(turn, entries)
+  }
+  const through = prevLogIndex + entries.length
+  follower.verified = Math.max(follower.verified, through)
+  // A request that brought nothing new is answered too: the answer to the first one may be lost.
+  if (entries.length > 0 && through <= state.durability.index) follower.reply = "accept"
+  // "set commitIndex = min(leaderCommit, index of last new entry)", Figure 2: never past what is known to agree.
+  const commit = Math.min(leaderCommit, follower.verified)
+  if (commit > state.commitIndex) {
+    note(turn, "commit.learned")
+    state.commitIndex = commit
+  }
+}
+
+/** An acknowledgement claims what a crash could not take back, in a term that a crash could not take back. */
+export const acknowledgePass = (turn: Turn): void => {
+  const { state } = turn
+  const follower = asFollower(state)
+  if (follower === null || follower.leader === null) return
+  const { durability, currentTerm: term } = state
+  if (durability.hardState.term !== term) return
+  const { leader, reply, round, verified } = follower
+  const matchIndex = Math.min(verified, durability.index)
+  if (reply !== null && reply !== "accept") send(turn, leader, { type: "AppendRejected", term, ...reply, round })
+  else if (reply === "accept" || matchIndex > follower.reportedMatch || round > follower.reportedRound) {
+    send(turn, leader, { type: "AppendAccepted", term, verifiedIndex: verified, matchIndex, round, rebuild: state.machine === "rebuild" })
+    follower.reportedMatch = matchIndex
+  } else return
+  follower.reply = null
+  follower.reportedRound = round
+}
+
+// ----------------------------------------------------------------------------------------------- leader
+
+const heard = (turn: Turn, from: Member, round: number): Progress | null => {
+  const leader = asLeader(turn.state)
+  const progress = leader === null ? undefined : progressOf(leader, from)
+  if (progress === undefined) return null
+  progress.active = true
+  progress.round = Math.max(progress.round, round)
+  return progress
+}
+
+export const onAppendAccepted = (turn: Turn, from: Member, message: AppendAccepted): void => {
+  const { state } = turn
+  const progress = heard(turn, from, message.round)
+  if (progress === null || message.verifiedIndex > state.log.lastIndex) return
+  // "If successful: update nextIndex and matchIndex for follower", Figure 2. Late answers never move them back.
+  progress.matchIndex = Math.max(progress.matchIndex, message.matchIndex)
+  const { mode } = progress
+  if (message.rebuild) {
+    if (mode.type !== "snapshot") sendSnapshot(turn, progress)
+    return
+  }
+  switch (mode.type) {
+    case "probe":
+      if (message.verifiedIndex >= progress.nextIndex - 1) replicateFrom(turn, progress, message.verifiedIndex + 1)
+      break
+    case "replicate":
+      releaseInflight(progress)
+      progress.nextIndex = Math.max(progress.nextIndex, message.verifiedIndex + 1)
+      break
+    case "snapshot": {
+      // Only what the follower itself reports ends a transfer: it holds all that the log here no longer does.
+      const enough = Math.max(state.log.base.index, snapshotOf(progress)?.index ?? 0)
+      if (message.verifiedIndex >= enough && message.matchIndex >= enough) replicateFrom(turn, progress, message.verifiedIndex + 1)
+      break
+    }
+  }
+}
+
+/** The leader's last entry of `term` at or before `index`, or undefined. */
+const lastOfTerm = (log: Log, index: Index, term: Term): Index | undefined => {
+  let low = log.base.index
+  let high = Math.min(index, log.lastIndex)
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2)
+    if ((log.termAt(middle) ?? 0) > term) high = middle - 1
+    else low = middle
+  }
+  return log.termAt(low) === term ? low : undefined
+}
+
+/** Paper §5.3, end: skip all of the conflicting term in one round trip. */
+export const onAppendRejected = (turn: Turn, from: Member, message: AppendRejected): void => {
+  const { log } = turn.state
+  const progress = heard(turn, from, message.round)
+  if (progress === null || progress.mode.type === "snapshot") return
+  const { prevLogIndex, conflictTerm, conflictIndex } = message
+  const stale = progress.mode.type === "probe" ? prevLogIndex !== progress.nextIndex - 1 : prevLogIndex <= progress.matchIndex
+  if (stale) {
+    note(turn, "progress.staleRejection")
+    return
+  }
+  note(turn, "progress.backtracked")
+  const agreed = conflictTerm === 0 ? undefined : lastOfTerm(log, prevLogIndex, conflictTerm)
+  probeFrom(turn, progress, Math.min(agreed === undefined ? conflictIndex : agreed + 1, prevLogIndex))
+}
+
+export const onHeartbeatTimeout = (turn: Turn): void => {
+  const { state } = turn
+  const leader = asLeader(state)
+  if (leader === null) return
+  leader.round += 1
+  for (const progress of Object.values(leader.progress)) countHeartbeat(progress)
+  turn.effects.push({ type: "SetTimer", timer: "heartbeat", min: state.settings.heartbeat, max: state.settings.heartbeat })
+}
+
+/** A connection came or went: what was on its way is lost, so ask again where the logs meet. */
+export const onPeerLink = (turn: Turn, peer: Member): void => {
+  const leader = asLeader(turn.state)
+  const progress = leader === null ? undefined : progressOf(leader, peer)
+  if (progress === undefined) return
+  if (progress.mode.type === "snapshot") progress.mode.waiting = progress.mode.snapshot === null && progress.mode.waiting
+  else probeFrom(turn, progress, progress.matchIndex + 1)
+}
+
+const sendAppend = (turn: Turn, leader: Leader, progress: Progress, prevLogIndex: Index, entries: readonly Entry[]): void => {
+  const { state } = turn
+  send(turn, progress.member, {
+    type: "AppendEntries",
+    term: state.currentTerm,
+    prevLogIndex,
+    prevLogTerm: state.log.termAt(prevLogIndex) ?? 0,
+    entries,
+    leaderCommit: state.commitIndex,
+    round: leader.round,
+  })
+  progress.sentCommit = Math.min(state.commitIndex, prevLogIndex + entries.length)
+  progress.sentRound = leader.round
+}
+
+const nextBatch = ({ log, settings }: State, progress: Progress): readonly Entry[] =>
+  log.slice(progress.nextIndex, log.lastIndex, settings.maxBatchBytes)
+
+const sendAhead = (turn: Turn, leader: Leader, progress: Progress): void => {
+  const { state } = turn
+  const { mode } = progress
+  if (mode.type !== "replicate") return
+  while (progress.nextIndex <= state.log.lastIndex && windowOpen(state, progress)) {
+    const entries = nextBatch(state, progress)
+    let bytes = 0
+    for (const entry of entries) bytes += entryBytes(entry)
+    sendAppend(turn, leader, progress, progress.nextIndex - 1, entries)
+    progress.nextIndex += entries.length
+    mode.inflight.push({ lastIndex: progress.nextIndex - 1, bytes })
+    mode.inflightBytes += bytes
+  }
+}
+
+/** A new round, or a commit index that the follower can use, is told even without entries. */
+const owesNews = (state: State, leader: Leader, progress: Progress): boolean =>
+  progress.sentRound < leader.round || (progress.mode.type === "replicate" && Math.min(state.commitIndex, progress.nextIndex - 1) > progress.sentCommit)
+
+/** Keep every follower supplied within its window. */
+export const replicatePass = (turn: Turn): void => {
+  const { state } = turn
+  const leader = asLeader(state)
+  if (leader === null) return
+  for (const name in leader.progress) {
+    const progress = leader.progress[name]
+    if (progress === undefined) continue
+    if (progress.mode.type !== "snapshot" && progress.nextIndex <= state.log.base.index) sendSnapshot(turn, progress)
+    const { mode } = progress
+    switch (mode.type) {
+      case "probe":
+        if (!mode.waiting) {
+          sendAppend(turn, leader, progress, progress.nextIndex - 1, nextBatch(state, progress))
+          mode.waiting = true
+        }
+        break
+      case "replicate":
+        sendAhead(turn, leader, progress)
+        break
+      case "snapshot":
+        if (!mode.waiting) {
+          mode.waiting = true
+          const { snapshot, offset } = mode
+          if (snapshot === null) turn.effects.push({ type: "OpenSnapshot", to: progress.member })
+          else
+            send(turn, progress.member, {
+              type: "InstallSnapshot",
+              term: state.currentTerm,
+              snapshot,
+              offset,
+              length: 0,
+              last: false,
+              round: leader.round,
+            })
+        }
+        break
+    }
+    // In a transfer nothing is known to agree yet: index 0 always does, so it carries the sign of life.
+    if (owesNews(state, leader, progress)) sendAppend(turn, leader, progress, mode.type === "snapshot" ? 0 : progress.nextIndex - 1, [])
+  }
+}

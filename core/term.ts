@@ -1,0 +1,95 @@
+/**
+ * The gate: the one place where terms are compared (paper §5.1). Answers whether the message is to be handled; if so,
+ * its term is the current one, but for pre-votes (of a term that nobody has yet) and what does not hang on a term.
+ */
+import { leaderIsFresh } from "./election.ts"
+import { configurationOf, isStranger } from "./membership.ts"
+import { adoptTerm, becomeFollower } from "./roles.ts"
+import { note, send, type Turn } from "./turn.ts"
+import type { Member, Message } from "./types.ts"
+
+/** "If RPC request or response contains term T > currentTerm: set currentTerm = T, convert to follower", Figure 2. */
+const stepDown = (turn: Turn, message: Message): void => {
+  note(turn, "term.higherSeen")
+  adoptTerm(turn.state, message.term)
+  becomeFollower(turn, null)
+}
+
+const admitHigher = (turn: Turn, message: Message): boolean => {
+  switch (message.type) {
+    case "RequestPreVote":
+      return true
+    case "RequestPreVoteReply":
+      // A granted one repeats the term that was asked about; a refusal tells of a term that somebody has.
+      if (!message.granted) stepDown(turn, message)
+      return true
+    case "RequestVote":
+      if (!message.transfer && leaderIsFresh(turn.state)) {
+        note(turn, "vote.refused.freshLeader")
+        return false
+      }
+      stepDown(turn, message)
+      return true
+    case "RequestVoteReply":
+    case "AppendEntries":
+    case "AppendAccepted":
+    case "AppendRejected":
+    case "InstallSnapshot":
+    case "InstallSnapshotReply":
+    case "ReadIndex":
+    case "ReadIndexReply":
+    case "ForwardProposal":
+    case "ForwardProposalReply":
+    case "TimeoutNow":
+      stepDown(turn, message)
+      return true
+  }
+}
+
+/** "Reply false if term < currentTerm", Figure 2. Dropped silently, a sender left behind would stay behind for ever. */
+const admitLower = (turn: Turn, from: Member, message: Message): boolean => {
+  const term = turn.state.currentTerm
+  switch (message.type) {
+    case "RequestVote":
+      note(turn, "term.staleRequestAnswered")
+      send(turn, from, { type: "RequestVoteReply", term, granted: false })
+      return false
+    case "RequestPreVote":
+      note(turn, "term.staleRequestAnswered")
+      send(turn, from, { type: "RequestPreVoteReply", term, granted: false })
+      return false
+    case "AppendEntries":
+      note(turn, "term.staleRequestAnswered")
+      send(turn, from, { type: "AppendRejected", term, prevLogIndex: message.prevLogIndex, conflictTerm: 0, conflictIndex: 0, round: 0 })
+      return false
+    case "InstallSnapshot":
+      note(turn, "term.staleRequestAnswered")
+      send(turn, from, { type: "InstallSnapshotReply", term, id: message.snapshot.id, round: 0, status: "failed", nextOffset: 0 })
+      return false
+    case "ReadIndex":
+    case "ForwardProposal":
+    case "ForwardProposalReply":
+      // Tied to a life and a number instead: whoever leads now can serve them.
+      return true
+    case "RequestVoteReply":
+    case "RequestPreVoteReply":
+    case "AppendAccepted":
+    case "AppendRejected":
+    case "InstallSnapshotReply":
+    case "ReadIndexReply":
+    case "TimeoutNow":
+      note(turn, "term.staleReplyDropped")
+      return false
+  }
+}
+
+export const admit = (turn: Turn, from: Member, message: Message): boolean => {
+  const { state } = turn
+  if (isStranger(configurationOf(state), from)) {
+    note(turn, "member.strangerIgnored")
+    return false
+  }
+  if (message.term > state.currentTerm) return admitHigher(turn, message)
+  if (message.term < state.currentTerm) return admitLower(turn, from, message)
+  return true
+}

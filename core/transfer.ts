@@ -1,0 +1,77 @@
+/** Leadership transfer (thesis §3.10), also when the leader's disk hangs. */
+import { configurationOf, isVoter } from "./membership.ts"
+import { progressOf } from "./progress.ts"
+import { becomeFollower } from "./roles.ts"
+import { asLeader, note, send, type Turn } from "./turn.ts"
+import type { Leader, Member, Progress, State } from "./types.ts"
+
+/** The voter that has most of the log, and was heard of lately if any was. */
+const bestTarget = (state: State, leader: Leader): Progress | undefined => {
+  const voters = Object.values(leader.progress).filter((progress) => isVoter(configurationOf(state), progress.member))
+  const lively = voters.filter((progress) => progress.active || progress.round >= leader.round - 2)
+  return (lively.length > 0 ? lively : voters).reduce<Progress | undefined>(
+    (best, progress) => (best === undefined || progress.matchIndex > best.matchIndex ? progress : best),
+    undefined,
+  )
+}
+
+export const onTransferRequested = (turn: Turn, to: Member | null): void => {
+  const { state } = turn
+  const leader = asLeader(state)
+  if (leader === null || leader.transfer !== null) return
+  const target = to === null ? bestTarget(state, leader) : progressOf(leader, to)
+  if (target === undefined || !isVoter(configurationOf(state), target.member)) return
+  note(turn, "transfer.started")
+  leader.transfer = { to: target.member, sent: false }
+  turn.effects.push({ type: "SetTimer", timer: "transfer", min: state.settings.electionMin, max: state.settings.electionMin })
+}
+
+export const onTransferTimeout = (turn: Turn): void => {
+  const leader = asLeader(turn.state)
+  if (leader === null || leader.transfer === null) return
+  note(turn, "transfer.gaveUp")
+  leader.transfer = null
+}
+
+export const transferPass = (turn: Turn): void => {
+  const { state } = turn
+  const leader = asLeader(state)
+  if (leader === null || leader.transfer === null || leader.transfer.sent) return
+  const { to } = leader.transfer
+  if ((progressOf(leader, to)?.matchIndex ?? 0) < state.log.lastIndex) return
+  note(turn, "transfer.timeoutNow")
+  leader.transfer = { to, sent: true }
+  send(turn, to, { type: "TimeoutNow", term: state.currentTerm })
+}
+
+/** Give up leadership at once, and name a successor if there is one. */
+export const handOver = (turn: Turn): boolean => {
+  const { state } = turn
+  const leader = asLeader(state)
+  const target = leader === null ? undefined : bestTarget(state, leader)
+  if (target === undefined) return false
+  send(turn, target.member, { type: "TimeoutNow", term: state.currentTerm })
+  becomeFollower(turn, null)
+  return true
+}
+
+/** Watch the oldest Persist of a leader; the timer runs on lazily and is never cancelled for a single one. */
+export const watchPersistPass = (turn: Turn): void => {
+  const { state } = turn
+  const leader = asLeader(state)
+  const oldest = state.durability.outstanding[0]
+  if (leader === null || leader.watchedPersist !== null || oldest === undefined) return
+  leader.watchedPersist = oldest.seq
+  turn.effects.push({ type: "SetTimer", timer: "persist", min: state.settings.persistStall, max: state.settings.persistStall })
+}
+
+export const onPersistTimeout = (turn: Turn): void => {
+  const { state } = turn
+  const leader = asLeader(state)
+  if (leader === null) return
+  const stalled = leader.watchedPersist !== null && state.durability.outstanding[0]?.seq === leader.watchedPersist
+  leader.watchedPersist = null
+  if (!stalled) return
+  note(turn, "persist.stalled")
+  handOver(turn)
+}
