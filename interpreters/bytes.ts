@@ -84,10 +84,13 @@ export class Reader {
   readonly buffer: Buffer
   at: number
   readonly end: number
-  constructor(buffer: Buffer, at = 0, end = buffer.length) {
+  /** The buffer was made for what is read from it: payloads may be views of it instead of copies. */
+  readonly lasting: boolean
+  constructor(buffer: Buffer, at = 0, end = buffer.length, lasting = false) {
     this.buffer = buffer
     this.at = at
     this.end = end
+    this.lasting = lasting
   }
   private step(bytes: number): number {
     const at = this.at
@@ -176,10 +179,11 @@ export const writePayload = (w: Writer, payload: Payload): void => {
   w.u32(payload.checksum)
   w.bytes(payload.bytes)
 }
-/** The bytes are copied: a view would pin the whole socket chunk or file that they came in. */
+/** The bytes are copied, unless the buffer is lasting: a view would pin the whole socket chunk or file that they came in. */
 export const readPayload = (r: Reader): Payload => {
   const checksum = r.u32()
   const view = r.bytes()
+  if (r.lasting) return { checksum, bytes: view }
   const bytes = Buffer.allocUnsafeSlow(view.length)
   bytes.set(view)
   return { checksum, bytes }

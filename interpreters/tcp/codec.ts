@@ -1,0 +1,284 @@
+/** Messages in binary. The first byte of a frame's body says what it is; handshake.ts owns the kinds from 0x40 on. */
+import { crc32 } from "node:zlib"
+import type { AppendEntries, Entry, InstallSnapshotReply, Member, Message, Payload, ProposalOutcome, ProposalRefusal } from "../../core/index.ts"
+import { MalformedBytes, Reader, Writer, readBase, readEntries, readMember, readPayload, writeBase, writeEntries, writeMember, writePayload } from "../bytes.ts"
+
+const KIND = {
+  RequestVote: 1,
+  RequestVoteReply: 2,
+  RequestPreVote: 3,
+  RequestPreVoteReply: 4,
+  AppendEntries: 5,
+  AppendAccepted: 6,
+  AppendRejected: 7,
+  InstallSnapshot: 8,
+  InstallSnapshotReply: 9,
+  ReadIndex: 10,
+  ReadIndexReply: 11,
+  ForwardProposal: 12,
+  ForwardProposalReply: 13,
+  TimeoutNow: 14,
+} as const satisfies Record<Message["type"], number>
+
+export interface Received {
+  readonly message: Message
+  /** The bytes of an InstallSnapshot. */
+  readonly chunk: Uint8Array | null
+}
+
+/**
+ * AppendEntries bodies begin with the kind and the entries, so that this part, with its CRC, is the same for every
+ * follower: a leader encodes and sums the entries of a batch once and copies them to each peer.
+ */
+export class EntryBlocks {
+  private writer = new Writer()
+  private readonly blocks = new Map<readonly Entry[], Block>()
+  block(entries: readonly Entry[]): Block {
+    const known = this.blocks.get(entries)
+    if (known !== undefined) return known
+    const from = this.writer.length
+    this.writer.u8(KIND.AppendEntries)
+    writeEntries(this.writer, entries)
+    const bytes = this.writer.view(from)
+    const block = { bytes, crc: crc32(bytes) }
+    // The view stays right: the writer only appends, and when it grows it leaves the old memory alone.
+    this.blocks.set(entries, block)
+    return block
+  }
+  /** The batch is over. */
+  clear(): void {
+    if (this.blocks.size === 0) return
+    this.blocks.clear()
+    if (this.writer.length > 1 << 20) this.writer = new Writer()
+    else this.writer.reset()
+  }
+}
+export interface Block {
+  readonly bytes: Buffer
+  readonly crc: number
+}
+
+/** What follows the block in the body of an AppendEntries. */
+export const writeAppendTail = (w: Writer, message: AppendEntries): void => {
+  w.u48(message.term)
+  w.u48(message.prevLogIndex)
+  w.u48(message.prevLogTerm)
+  w.u48(message.leaderCommit)
+  w.u48(message.round)
+}
+
+const STATUS = ["more", "installed", "failed"] as const satisfies readonly InstallSnapshotReply["status"][]
+const REFUSAL = ["notLeader", "noLeader", "busy", "tooLarge", "spaceLow", "transferring"] as const satisfies readonly ProposalRefusal[]
+const OUTCOME = ["ProposalAppended", "ProposalRefused", "ProposalUnknown"] as const satisfies readonly ProposalOutcome["type"][]
+
+const pick = <A>(names: readonly A[], at: number, what: string): A => {
+  const name = names[at]
+  if (name === undefined) throw new MalformedBytes(`no ${what} has the number ${at}`)
+  return name
+}
+
+const writeLeader = (w: Writer, member: Member | null): void => {
+  w.u8(member === null ? 0 : 1)
+  if (member !== null) writeMember(w, member)
+}
+const readLeader = (r: Reader): Member | null => (r.flag() ? readMember(r) : null)
+
+const writeOutcome = (w: Writer, outcome: ProposalOutcome): void => {
+  w.u8(OUTCOME.indexOf(outcome.type))
+  switch (outcome.type) {
+    case "ProposalAppended":
+      w.u48(outcome.first)
+      w.u48(outcome.term)
+      return
+    case "ProposalRefused":
+      w.u8(REFUSAL.indexOf(outcome.reason))
+      writeLeader(w, outcome.leader)
+      return
+    case "ProposalUnknown":
+      writeLeader(w, outcome.leader)
+  }
+}
+const readOutcome = (r: Reader): ProposalOutcome => {
+  const type = pick(OUTCOME, r.u8(), "proposal outcome")
+  switch (type) {
+    case "ProposalAppended":
+      return { type, first: r.u48(), term: r.u48() }
+    case "ProposalRefused":
+      return { type, reason: pick(REFUSAL, r.u8(), "refusal"), leader: readLeader(r) }
+    case "ProposalUnknown":
+      return { type, leader: readLeader(r) }
+  }
+}
+
+const flag = (w: Writer, value: boolean): void => w.u8(value ? 1 : 0)
+
+/** Numbers outside 0 … 2^48 − 1 throw RangeError: the core never holds one. */
+export const writeMessage = (w: Writer, message: Message, chunk: Uint8Array | null): void => {
+  w.u8(KIND[message.type])
+  if (message.type === "AppendEntries") {
+    writeEntries(w, message.entries)
+    writeAppendTail(w, message)
+    return
+  }
+  w.u48(message.term)
+  switch (message.type) {
+    case "RequestVote":
+      w.u48(message.lastLogIndex)
+      w.u48(message.lastLogTerm)
+      flag(w, message.transfer)
+      return
+    case "RequestPreVote":
+      w.u48(message.lastLogIndex)
+      w.u48(message.lastLogTerm)
+      return
+    case "RequestVoteReply":
+    case "RequestPreVoteReply":
+      flag(w, message.granted)
+      return
+    case "AppendAccepted":
+      w.u48(message.verifiedIndex)
+      w.u48(message.matchIndex)
+      w.u48(message.round)
+      flag(w, message.rebuild)
+      return
+    case "AppendRejected":
+      w.u48(message.prevLogIndex)
+      w.u48(message.conflictTerm)
+      w.u48(message.conflictIndex)
+      w.u48(message.round)
+      return
+    case "InstallSnapshot":
+      writeBase(w, message.snapshot)
+      w.text(message.snapshot.id)
+      w.u48(message.offset)
+      flag(w, message.last)
+      w.u48(message.round)
+      // `length` is what is there: with a chunk it is the chunk's.
+      flag(w, chunk !== null)
+      if (chunk === null) w.u32(message.length)
+      else w.bytes(chunk)
+      return
+    case "InstallSnapshotReply":
+      w.text(message.id)
+      w.u48(message.round)
+      w.u8(STATUS.indexOf(message.status))
+      w.u48(message.nextOffset)
+      return
+    case "ReadIndex":
+      w.u48(message.life)
+      w.u48(message.number)
+      return
+    case "ReadIndexReply":
+      w.u48(message.life)
+      w.u48(message.number)
+      flag(w, message.readIndex !== null)
+      if (message.readIndex !== null) w.u48(message.readIndex)
+      return
+    case "ForwardProposal":
+      w.u48(message.ref)
+      w.u48(message.life)
+      w.u32(message.payloads.length)
+      for (const payload of message.payloads) writePayload(w, payload)
+      return
+    case "ForwardProposalReply":
+      w.u48(message.ref)
+      w.u48(message.life)
+      writeOutcome(w, message.outcome)
+      return
+    case "TimeoutNow":
+  }
+}
+
+/**
+ * Where received payloads live: memory of their own, cut from slabs in the order of arrival. A view of the socket's
+ * chunk would pin 64 KB for one entry, and an allocation per entry costs 1 µs. Neighbours in a slab are neighbours in
+ * the log and go together when it is trimmed.
+ */
+export class Slab {
+  private memory = Buffer.alloc(0)
+  private used = 0
+  copy(buffer: Buffer, from: number, to: number): Buffer {
+    const size = to - from
+    if (size > 16_384) {
+      const own = Buffer.allocUnsafeSlow(size)
+      buffer.copy(own, 0, from, to)
+      return own
+    }
+    if (size > this.memory.length - this.used) {
+      this.memory = Buffer.allocUnsafeSlow(65_536)
+      this.used = 0
+    }
+    const at = this.used
+    this.used = at + size
+    buffer.copy(this.memory, at, from, to)
+    return this.memory.subarray(at, at + size)
+  }
+}
+
+const readAppend = (r: Reader): AppendEntries => {
+  const entries = readEntries(r)
+  return { type: "AppendEntries", entries, term: r.u48(), prevLogIndex: r.u48(), prevLogTerm: r.u48(), leaderCommit: r.u48(), round: r.u48() }
+}
+
+const readInstall = (r: Reader): Received => {
+  const term = r.u48()
+  const base = readBase(r)
+  const snapshot = { ...base, id: r.text() }
+  const offset = r.u48()
+  const last = r.flag()
+  const round = r.u48()
+  if (!r.flag()) return { message: { type: "InstallSnapshot", term, snapshot, offset, length: r.u32(), last, round }, chunk: null }
+  const view = r.bytes()
+  const chunk = Buffer.allocUnsafeSlow(view.length)
+  chunk.set(view)
+  return { message: { type: "InstallSnapshot", term, snapshot, offset, length: chunk.length, last, round }, chunk }
+}
+
+const readPayloads = (r: Reader): Payload[] => Array.from({ length: r.count(8) }, () => readPayload(r))
+
+/** Everything but AppendEntries and InstallSnapshot. */
+const readOther = (kind: number, r: Reader): Message => {
+  const term = r.u48()
+  switch (kind) {
+    case KIND.RequestVote:
+      return { type: "RequestVote", term, lastLogIndex: r.u48(), lastLogTerm: r.u48(), transfer: r.flag() }
+    case KIND.RequestVoteReply:
+      return { type: "RequestVoteReply", term, granted: r.flag() }
+    case KIND.RequestPreVote:
+      return { type: "RequestPreVote", term, lastLogIndex: r.u48(), lastLogTerm: r.u48() }
+    case KIND.RequestPreVoteReply:
+      return { type: "RequestPreVoteReply", term, granted: r.flag() }
+    case KIND.AppendAccepted:
+      return { type: "AppendAccepted", term, verifiedIndex: r.u48(), matchIndex: r.u48(), round: r.u48(), rebuild: r.flag() }
+    case KIND.AppendRejected:
+      return { type: "AppendRejected", term, prevLogIndex: r.u48(), conflictTerm: r.u48(), conflictIndex: r.u48(), round: r.u48() }
+    case KIND.InstallSnapshotReply:
+      return { type: "InstallSnapshotReply", term, id: r.text(), round: r.u48(), status: pick(STATUS, r.u8(), "install status"), nextOffset: r.u48() }
+    case KIND.ReadIndex:
+      return { type: "ReadIndex", term, life: r.u48(), number: r.u48() }
+    case KIND.ReadIndexReply:
+      return { type: "ReadIndexReply", term, life: r.u48(), number: r.u48(), readIndex: r.flag() ? r.u48() : null }
+    case KIND.ForwardProposal:
+      return { type: "ForwardProposal", term, ref: r.u48(), life: r.u48(), payloads: readPayloads(r) }
+    case KIND.ForwardProposalReply:
+      return { type: "ForwardProposalReply", term, ref: r.u48(), life: r.u48(), outcome: readOutcome(r) }
+    case KIND.TimeoutNow:
+      return { type: "TimeoutNow", term }
+    default:
+      throw new MalformedBytes(`no message is of kind ${kind}`)
+  }
+}
+
+/** An AppendEntries without entries, the heartbeat, is shorter than any with one. */
+const HEARTBEAT = 1 + 4 + 5 * 6
+
+/** Reads one body; throws MalformedBytes, and nothing else, if it is not exactly one message. Keeps nothing of `buffer`. */
+export const readMessage = (buffer: Buffer, from: number, to: number, slab: Slab): Received => {
+  const kind = from < to ? buffer.readUInt8(from) : 0
+  const lasting = kind === KIND.ForwardProposal || (kind === KIND.AppendEntries && to - from > HEARTBEAT)
+  const body = lasting ? slab.copy(buffer, from, to) : buffer
+  const r = lasting ? new Reader(body, 1, to - from, true) : new Reader(buffer, from + 1, to)
+  const received = kind === KIND.AppendEntries ? { message: readAppend(r), chunk: null } : kind === KIND.InstallSnapshot ? readInstall(r) : { message: readOther(kind, r), chunk: null }
+  r.done()
+  return received
+}

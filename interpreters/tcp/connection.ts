@@ -1,0 +1,176 @@
+/** One socket: preamble, hello, frames, and one clear reason when it ends. Knows nothing of links and peers. */
+import type { Socket } from "node:net"
+import type { Member } from "../../core/index.ts"
+import { MalformedBytes, Writer } from "../bytes.ts"
+import { brokenStream, connectFailed, connectionLost, foreignPeer, handshakeRefused, helloTimeout, type LinkError, type Refusal } from "./errors.ts"
+import { FrameParser } from "./frame.ts"
+import { HELLO_LIMIT, PREAMBLE, PROTOCOL, readHandshake, readPreamble, writeHello, writePreamble, writeRefused, wrongVersion, type Hello, type LocalHello } from "./handshake.ts"
+
+export interface ConnectionHandlers {
+  /** The other end introduced itself, or something about it has changed. */
+  readonly hello: (connection: Connection, hello: Hello) => void
+  /** The body of a message, to be read before returning. Throws MalformedBytes to give the connection up. */
+  readonly message: (connection: Connection, buffer: Buffer, from: number, to: number) => void
+  /** Once, whoever ended it. */
+  readonly closed: (connection: Connection, error: LinkError) => void
+}
+export interface ConnectionLimits {
+  readonly frameBytes: number
+  readonly connectMs: number
+  readonly helloMs: number
+}
+
+/** How long a refused connection may linger so that the refusal arrives: a reset could overtake it. */
+const LINGER_MS = 1000
+
+export class Connection {
+  readonly socket: Socket
+  /** The name of the peer that was dialled; null if the other end dialled. */
+  readonly expected: string | null
+  readonly remote: string
+  hello: Hello | null = null
+  /** Our preamble and hello are out. */
+  greeted = false
+  lastReceived = 0
+  private closed = false
+  private connected: boolean
+  private preamble: Buffer | null = Buffer.alloc(0)
+  private readonly parser: FrameParser
+  private timer: NodeJS.Timeout
+  private readonly self: Member
+  private readonly handlers: ConnectionHandlers
+  private readonly limits: ConnectionLimits
+
+  /** `local` is asked for the hello when a dialled socket is connected. */
+  constructor(socket: Socket, expected: string | null, remote: string, self: Member, local: () => LocalHello, limits: ConnectionLimits, handlers: ConnectionHandlers) {
+    this.socket = socket
+    this.expected = expected
+    this.remote = remote
+    this.self = self
+    this.handlers = handlers
+    this.limits = limits
+    this.connected = expected === null
+    this.parser = new FrameParser(HELLO_LIMIT, (buffer, from, to) => this.frame(buffer, from, to))
+    const helloTimer = (): NodeJS.Timeout => setTimeout(() => this.fail(helloTimeout(remote, limits.helloMs)), limits.helloMs)
+    if (expected === null) this.timer = helloTimer()
+    else {
+      this.timer = setTimeout(() => this.fail(connectFailed(expected, remote, "no answer")), limits.connectMs)
+      socket.once("connect", () => {
+        if (this.closed) return
+        this.connected = true
+        clearTimeout(this.timer)
+        this.timer = helloTimer()
+        this.greet(expected, local())
+      })
+    }
+    socket.on("data", (chunk: Buffer) => this.data(chunk))
+    // "end" and not only "close": with unsent bytes on our side the latter would wait for a peer that is gone.
+    socket.on("end", () => this.fail(connectionLost(remote, this.hello === null ? "closed before a hello" : "closed by the other end")))
+    socket.on("error", (error: NodeJS.ErrnoException) => {
+      const code = error.code ?? error.message
+      this.fail(expected !== null && !this.connected ? connectFailed(expected, remote, code) : connectionLost(remote, code))
+    })
+    socket.on("close", () => this.fail(connectionLost(remote, "closed")))
+  }
+
+  get isClosed(): boolean {
+    return this.closed
+  }
+
+  /** Sends preamble and hello the first time, a new hello afterwards. */
+  greet(target: string, local: LocalHello): void {
+    if (this.closed) return
+    const w = new Writer(512)
+    if (!this.greeted) writePreamble(w)
+    this.greeted = true
+    writeHello(w, this.self, target, local)
+    this.socket.write(w.take())
+  }
+
+  /** Ends it at once. */
+  fail(error: LinkError): void {
+    if (this.closed) return
+    this.shut()
+    this.socket.destroy()
+    this.handlers.closed(this, error)
+  }
+
+  /** Tells the other end why, then ends it. */
+  refuse(refusal: Refusal): void {
+    if (this.closed) return
+    this.shut()
+    const w = new Writer(512)
+    if (!this.greeted) writePreamble(w)
+    writeRefused(w, refusal)
+    this.socket.end(w.take())
+    // What still comes in is read and thrown away until the other end closes: closing on unread bytes sends a reset.
+    this.timer = setTimeout(() => this.socket.destroy(), LINGER_MS)
+    this.socket.once("end", () => this.socket.destroy())
+    this.socket.once("close", () => clearTimeout(this.timer))
+    this.handlers.closed(this, handshakeRefused(this.remote, refusal, "self"))
+  }
+
+  /** The node stops: what was handed to `send` before may still leave, nothing is reported any more. */
+  end(): void {
+    if (!this.closed) this.shut()
+    if (this.socket.writableLength === 0) this.socket.destroy()
+    else {
+      this.socket.destroySoon()
+      this.timer = setTimeout(() => this.socket.destroy(), LINGER_MS)
+      this.socket.once("close", () => clearTimeout(this.timer))
+    }
+  }
+
+  private shut(): void {
+    this.closed = true
+    clearTimeout(this.timer)
+    this.parser.stop()
+  }
+
+  private data(chunk: Buffer): void {
+    if (this.closed) return
+    this.lastReceived = performance.now()
+    try {
+      const rest = this.preamble === null ? chunk : this.begin(this.preamble, chunk)
+      if (rest !== null) this.parser.push(rest)
+    } catch (error) {
+      if (!(error instanceof MalformedBytes)) throw error
+      this.fail(brokenStream(this.remote, error.message))
+    }
+  }
+
+  /** Checks the preamble as it comes in, byte by byte if need be; what follows it, or null. */
+  private begin(before: Buffer, chunk: Buffer): Buffer | null {
+    const all = Buffer.concat([before, chunk])
+    const read = readPreamble(all)
+    if (read === null) this.preamble = all
+    else if (read === "foreign") this.fail(foreignPeer(this.remote, this.expected !== null, all))
+    else if (read.protocol !== PROTOCOL) this.refuse(wrongVersion(this.self, read.protocol))
+    else {
+      this.preamble = null
+      return all.subarray(PREAMBLE)
+    }
+    return null
+  }
+
+  private frame(buffer: Buffer, from: number, to: number): void {
+    const handshake = readHandshake(buffer, from, to)
+    if (handshake === null) {
+      if (this.hello === null) throw new MalformedBytes("a message came before the hello")
+      this.handlers.message(this, buffer, from, to)
+      return
+    }
+    if (handshake.type === "Refused") {
+      this.fail(handshakeRefused(this.remote, handshake.refusal, "peer"))
+      return
+    }
+    const hello = handshake.hello
+    const known = this.hello
+    if (known !== null && (known.member.name !== hello.member.name || known.member.incarnation !== hello.member.incarnation))
+      throw new MalformedBytes(`${known.member.name} became ${hello.member.name} on an open connection`)
+    this.hello = hello
+    this.parser.limit = this.limits.frameBytes
+    clearTimeout(this.timer)
+    this.handlers.hello(this, hello)
+  }
+}

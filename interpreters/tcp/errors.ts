@@ -1,0 +1,107 @@
+/** What can go wrong between nodes. Each message says what happened, what was kept and what to do next. */
+import { Data } from "effect"
+
+/** The node cannot listen for its peers at all: the only error that keeps the transport from starting. */
+export class ListenFailed extends Data.TaggedError("ListenFailed")<{
+  readonly host: string
+  readonly port: number
+  readonly code: string
+  readonly message: string
+}> {}
+export type TcpError = ListenFailed
+
+export const listenFailed = (host: string, port: number, cause: NodeJS.ErrnoException): ListenFailed => {
+  const code = cause.code ?? "UNKNOWN"
+  const at = `${host}:${port}`
+  const next =
+    code === "EADDRINUSE"
+      ? `another process holds port ${port}: stop it (find it with "ss -ltnp 'sport = :${port}'") or give this node another peer port, here and in the peer lists of the others`
+      : code === "EACCES"
+        ? `this user may not open port ${port}: choose one above 1023`
+        : code === "EADDRNOTAVAIL" || code === "ENOTFOUND"
+          ? `${host} is no address of this machine: listen on one of its own, or on 0.0.0.0 for all`
+          : cause.message
+  return new ListenFailed({ host, port, code, message: `cannot listen for peers on ${at} (${code}): ${next}. Nothing on disk was touched.` })
+}
+
+/** No TCP connection came about. */
+export class ConnectFailed extends Data.TaggedError("ConnectFailed")<{ readonly code: string; readonly message: string }> {}
+export const connectFailed = (peer: string, address: string, code: string): ConnectFailed =>
+  new ConnectFailed({
+    code,
+    message: `cannot reach ${peer} at ${address} (${code}): trying again, messages for it are dropped meanwhile. If it should be up, check its process, its address and the firewall.`,
+  })
+
+/** The bytes at the other end are not ours: a browser, a Redis client, a scanner, a wrong port. */
+export class ForeignPeer extends Data.TaggedError("ForeignPeer")<{ readonly message: string }> {}
+export const foreignPeer = (remote: string, outgoing: boolean, first: Uint8Array): ForeignPeer => {
+  const start = JSON.stringify(Buffer.from(first.subarray(0, 16)).toString("latin1"))
+  return new ForeignPeer({
+    message: outgoing
+      ? `what answers at ${remote} is no stepraft node (it began with ${start}): closed that connection only. Check this peer's address.`
+      : `a connection from ${remote} does not speak the peer protocol (it began with ${start}): closed it, nothing else is touched. Clients belong on the client port.`,
+  })
+}
+
+export class HelloTimeout extends Data.TaggedError("HelloTimeout")<{ readonly message: string }> {}
+export const helloTimeout = (remote: string, ms: number): HelloTimeout =>
+  new HelloTimeout({ message: `${remote} accepted or opened a connection and said no hello for ${ms} ms: closed it. If that is a stepraft node, it hangs or is stopped.` })
+
+/** What arrived cannot be a frame or a message of ours: only that connection is given up. */
+export class BrokenStream extends Data.TaggedError("BrokenStream")<{ readonly message: string }> {}
+export const brokenStream = (remote: string, what: string): BrokenStream =>
+  new BrokenStream({ message: `unreadable bytes from ${remote}: ${what}. Closed that connection; what arrived before it stands, the rest will be sent again. If it repeats, suspect the network path or different versions.` })
+
+export type RefusalReason = "WrongVersion" | "WrongCluster" | "WrongTarget" | "OwnName" | "UnknownPeer" | "DuplicateName"
+export interface Refusal {
+  readonly reason: RefusalReason
+  readonly detail: string
+}
+/** The two ends do not belong together. Said by one end, logged by both. */
+export class HandshakeRefused extends Data.TaggedError("HandshakeRefused")<{
+  readonly reason: RefusalReason
+  readonly by: "self" | "peer"
+  readonly message: string
+}> {}
+export const handshakeRefused = (remote: string, refusal: Refusal, by: "self" | "peer"): HandshakeRefused =>
+  new HandshakeRefused({
+    reason: refusal.reason,
+    by,
+    message: `${refusal.reason}: ${by === "self" ? `refused ${remote}` : `${remote} refused this node`}: ${refusal.detail}`,
+  })
+
+/** The connection ended without a fault that this node could name. */
+export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{ readonly code: string; readonly message: string }> {}
+export const connectionLost = (remote: string, code: string): ConnectionLost =>
+  new ConnectionLost({ code, message: `the connection with ${remote} ended (${code}): dialling again` })
+
+export type LinkError = ConnectFailed | ForeignPeer | HelloTimeout | BrokenStream | HandshakeRefused | ConnectionLost
+
+export const errorText = (error: LinkError): string => `${error.name}: ${error.message}`
+/** For limitedLog: errors of one kind and reason count as the same. */
+export const errorKey = (error: LinkError): string => (error instanceof HandshakeRefused ? `${error.name}|${error.reason}` : error.name)
+/** Somebody has to do something; the others pass by themselves when the peer comes back. */
+export const isGrave = (error: LinkError): boolean => error instanceof HandshakeRefused || error instanceof BrokenStream || error instanceof ForeignPeer
+
+export type LogLevel = "debug" | "info" | "warn" | "error"
+export type Log = (level: LogLevel, text: string) => void
+/** `key` says which lines count as the same. */
+export type LimitedLog = (key: string, level: LogLevel, text: string) => void
+
+const WINDOW_MS = 10_000
+const KEYS = 256
+/** A node that is down for a day must not fill the log: the same line once in ten seconds, with a count of the rest. */
+export const limitedLog = (log: Log, now: () => number = () => performance.now()): LimitedLog => {
+  const seen = new Map<string, { readonly until: number; more: number }>()
+  return (key, level, text) => {
+    const at = now()
+    const last = seen.get(key)
+    if (last !== undefined && at < last.until) {
+      last.more += 1
+      return
+    }
+    if (last === undefined && seen.size >= KEYS) seen.clear()
+    seen.set(key, { until: at + WINDOW_MS, more: 0 })
+    log(level, last !== undefined && last.more > 0 ? `${text} (${last.more} more like it before this one)` : text)
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * Who is there. Each end of a new connection sends a preamble (8 magic bytes, 2 bytes of protocol version) and then
+ * a Hello frame, the dialling end first. An end that cannot accept the other's hello answers with a Refused frame,
+ * so that both can log why. Preamble and Refused keep their form in every later version of the protocol.
+ */
+import type { Configuration, Member } from "../../core/index.ts"
+import { MalformedBytes, Reader, readConfiguration, readMember, writeConfiguration, writeMember, type Writer } from "../bytes.ts"
+import type { Refusal, RefusalReason } from "./errors.ts"
+import { closeFrame, openFrame } from "./frame.ts"
+
+export const PROTOCOL = 1
+/** The first byte is neither text nor the start of a TLS record: a foreign client is told by its first byte. */
+const MAGIC = Buffer.from("\u009dstepraf", "latin1")
+export const PREAMBLE = MAGIC.length + 2
+/** A hello fits easily; who has not said one yet is trusted with no more. */
+export const HELLO_LIMIT = 256 * 1024
+
+/** What a node says of itself to all its peers. It changes when the cluster is formed. */
+export interface LocalHello {
+  /** Identity of the cluster; null until it is formed. */
+  readonly cluster: string | null
+  /** host:port where this node serves clients. */
+  readonly clientAddress: string
+  /** The data directory holds nothing yet. */
+  readonly empty: boolean
+  /** The first configuration, once formed. */
+  readonly founding: Configuration | null
+}
+export interface Hello extends LocalHello {
+  readonly protocol: number
+  readonly member: Member
+  /** Whom the sender believes to be speaking to. */
+  readonly target: string
+}
+
+const HELLO = 0x40
+const REFUSED = 0x41
+const REASON = ["WrongVersion", "WrongCluster", "WrongTarget", "OwnName", "UnknownPeer", "DuplicateName"] as const satisfies readonly RefusalReason[]
+
+export const writePreamble = (w: Writer): void => {
+  w.raw(MAGIC)
+  w.u8(PROTOCOL >> 8)
+  w.u8(PROTOCOL & 0xff)
+}
+/** null as long as the bytes so far could become a preamble. */
+export const readPreamble = (bytes: Uint8Array): { readonly protocol: number } | "foreign" | null => {
+  for (let i = 0; i < Math.min(bytes.length, MAGIC.length); i++) if (bytes[i] !== MAGIC[i]) return "foreign"
+  const high = bytes[MAGIC.length]
+  const low = bytes[MAGIC.length + 1]
+  return high === undefined || low === undefined ? null : { protocol: high * 256 + low }
+}
+
+const writeNullable = <A>(w: Writer, value: A | null, write: (w: Writer, value: A) => void): void => {
+  w.u8(value === null ? 0 : 1)
+  if (value !== null) write(w, value)
+}
+
+export const writeHello = (w: Writer, self: Member, target: string, hello: LocalHello): void => {
+  const at = openFrame(w)
+  w.u8(HELLO)
+  writeMember(w, self)
+  w.text(target)
+  writeNullable(w, hello.cluster, (w, cluster) => w.text(cluster))
+  w.text(hello.clientAddress)
+  w.u8(hello.empty ? 1 : 0)
+  writeNullable(w, hello.founding, writeConfiguration)
+  closeFrame(w, at)
+}
+export const writeRefused = (w: Writer, refusal: Refusal): void => {
+  const at = openFrame(w)
+  w.u8(REFUSED)
+  w.u8(REASON.indexOf(refusal.reason))
+  w.text(refusal.detail)
+  closeFrame(w, at)
+}
+
+export type HandshakeFrame = { readonly type: "Hello"; readonly hello: Hello } | { readonly type: "Refused"; readonly refusal: Refusal }
+
+/** null: the frame is a message. Throws MalformedBytes. */
+export const readHandshake = (buffer: Buffer, from: number, to: number): HandshakeFrame | null => {
+  const kind = buffer[from]
+  if (kind !== HELLO && kind !== REFUSED) return null
+  const r = new Reader(buffer, from + 1, to)
+  if (kind === REFUSED) {
+    const reason = REASON[r.u8()]
+    if (reason === undefined) throw new MalformedBytes("a refusal for an unknown reason")
+    return { type: "Refused", refusal: { reason, detail: r.text() } }
+  }
+  const hello: Hello = {
+    protocol: PROTOCOL,
+    member: readMember(r),
+    target: r.text(),
+    cluster: r.flag() ? r.text() : null,
+    clientAddress: r.text(),
+    empty: r.flag(),
+    founding: r.flag() ? readConfiguration(r) : null,
+  }
+  r.done()
+  return { type: "Hello", hello }
+}
+
+export const wrongVersion = (self: Member, theirs: number): Refusal => ({
+  reason: "WrongVersion",
+  detail: `${self.name} speaks protocol ${PROTOCOL}, the other end ${theirs}: run the same release on both, upgrading one node at a time. No message was exchanged.`,
+})
+
+/** May these two talk? `expected` is whom this node dialled, or null if the other end dialled. */
+export const judge = (self: Member, local: LocalHello, known: (name: string) => boolean, hello: Hello, expected: string | null): Refusal | null => {
+  const name = hello.member.name
+  if (local.cluster !== null && hello.cluster !== null && local.cluster !== hello.cluster)
+    return {
+      reason: "WrongCluster",
+      detail: `${self.name} belongs to cluster ${local.cluster}, ${name} to ${hello.cluster}: correct the peer addresses, or give the node that is in the wrong place an empty data directory. Both kept their data.`,
+    }
+  if (name === self.name)
+    return {
+      reason: "OwnName",
+      detail: `two nodes are called ${name}, or ${name} has its own address under another name in its peer list: give each node a name and an address of its own.`,
+    }
+  if (hello.target !== self.name)
+    return { reason: "WrongTarget", detail: `${name} wanted to speak to ${hello.target}, but this is ${self.name}: correct the address of ${hello.target} in the peer list of ${name}.` }
+  if (expected !== null && name !== expected)
+    return { reason: "WrongTarget", detail: `${self.name} wanted to speak to ${expected}, but ${name} answered: correct the address of ${expected} in the peer list of ${self.name}.` }
+  if (!known(name))
+    return { reason: "UnknownPeer", detail: `${name} is not in the peer list of ${self.name}: add it there with its address, or stop ${name}.` }
+  return null
+}
+
+export const duplicateName = (self: Member, name: string, address: string): Refusal => ({
+  reason: "DuplicateName",
+  detail: `${self.name} is connected with another ${name}, of another incarnation, at ${address}: if ${name} was just replaced this passes by itself; if not, two processes use that name and one must be stopped.`,
+})

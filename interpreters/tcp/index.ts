@@ -1,0 +1,19 @@
+export { makeTcpTransport, type TcpLimits, type TcpOptions, type TcpTransport } from "./transport.ts"
+export type { Dropped, PeerLink } from "./link.ts"
+export { PROTOCOL, type Hello, type LocalHello } from "./handshake.ts"
+export { addressText, type Address } from "./socket.ts"
+export {
+  BrokenStream,
+  ConnectFailed,
+  ConnectionLost,
+  ForeignPeer,
+  HandshakeRefused,
+  HelloTimeout,
+  ListenFailed,
+  type LinkError,
+  type Log,
+  type LogLevel,
+  type Refusal,
+  type RefusalReason,
+  type TcpError,
+} from "./errors.ts"

@@ -1,0 +1,261 @@
+/** The peer transport: listens, dials every peer, and hands messages from link to driver by plain callbacks. */
+import { Cause, Effect, FiberMap, type Scope } from "effect"
+import type { Server, Socket } from "node:net"
+import { defaultSettings, type Member } from "../../core/index.ts"
+import type { Transport, TransportHandlers } from "../contract.ts"
+import { EntryBlocks } from "./codec.ts"
+import { Connection, type ConnectionHandlers } from "./connection.ts"
+import { ConnectionLost, errorKey, errorText, limitedLog, listenFailed, type LimitedLog, type LinkError, type Log, type TcpError } from "./errors.ts"
+import { frameLimit } from "./frame.ts"
+import { judge, type Hello, type LocalHello } from "./handshake.ts"
+import { Link, type LinkShared, type PeerLink } from "./link.ts"
+import { addressText, dialSocket, listenSocket, type Address } from "./socket.ts"
+
+export interface TcpLimits {
+  /** The largest entry; frames derive from it. All nodes must agree. Default 8 MB. */
+  readonly maxEntryBytes?: number
+  /** Per peer: what may wait to be sent before messages are dropped. Default 32 MB. */
+  readonly unsentBytes?: number
+  /** How long one attempt to connect may take. Default 2,000. */
+  readonly connectMs?: number
+  /** How long a connected peer may take to say hello. Default 5,000. */
+  readonly helloMs?: number
+  /** Pause before dialling again: from the first, doubling, to the second, jittered by a half. Default 50 and 1,000. */
+  readonly backoffMinMs?: number
+  readonly backoffMaxMs?: number
+}
+export interface TcpOptions {
+  readonly self: Member
+  /** Port 0 takes a free one, see `address`. */
+  readonly listen: Address
+  /** Where each other member listens, by name. */
+  readonly peers: Readonly<Record<string, Address>>
+  readonly hello: LocalHello
+  readonly limits?: TcpLimits
+  readonly log: Log
+}
+export interface TcpTransport extends Transport {
+  /** Where this node listens. */
+  readonly address: Address
+  readonly peers: () => readonly PeerLink[]
+  /** Told of each hello that passes the handshake, also of the later ones of an open connection. Returns the way to stop. */
+  readonly onHello: (listener: (hello: Hello) => void) => () => void
+  /** This node has changed (it was formed): tells every peer. */
+  readonly announce: (hello: LocalHello) => void
+  /** Adds or moves a peer; null removes it and closes its connections without a `disconnected`. */
+  readonly setPeer: (name: string, address: Address | null) => void
+}
+
+/** Accepted connections that have not said hello yet; beyond it the oldest goes. */
+const STRANGERS = 64
+
+class Node {
+  readonly links = new Map<string, Link>()
+  readonly blocks = new EntryBlocks()
+  readonly listeners = new Set<(hello: Hello) => void>()
+  readonly log: LimitedLog
+  handlers: TransportHandlers | null = null
+  stopped = false
+  local: LocalHello
+  private readonly strangers = new Set<Connection>()
+  private readonly self: Member
+  private readonly limits: Required<TcpLimits>
+  private readonly shared: LinkShared
+
+  constructor(options: TcpOptions) {
+    const limits = { maxEntryBytes: defaultSettings.maxEntryBytes, unsentBytes: 32 << 20, connectMs: 2000, helloMs: 5000, backoffMinMs: 50, backoffMaxMs: 1000, ...options.limits }
+    this.self = options.self
+    this.local = options.hello
+    this.limits = limits
+    this.log = limitedLog(options.log)
+    this.shared = {
+      self: options.self,
+      local: () => this.local,
+      handlers: () => (this.stopped ? null : this.handlers),
+      heard: (hello) => {
+        if (!this.stopped) for (const listener of this.listeners) listener(hello)
+      },
+      log: this.log,
+      blocks: this.blocks,
+      unsentBytes: limits.unsentBytes,
+      frameBytes: frameLimit(limits.maxEntryBytes),
+    }
+  }
+
+  link(name: string, address: Address): Link {
+    const link = new Link(name, address, this.shared)
+    this.links.set(name, link)
+    return link
+  }
+
+  private connection(socket: Socket, expected: string | null, remote: string, handlers: ConnectionHandlers): Connection {
+    const limits = { frameBytes: this.shared.frameBytes, connectMs: this.limits.connectMs, helloMs: this.limits.helloMs }
+    return new Connection(socket, expected, remote, this.self, () => this.local, limits, handlers)
+  }
+
+  private judged(connection: Connection, hello: Hello): boolean {
+    const refusal = judge(this.self, this.local, (name) => this.links.has(name), hello, connection.expected)
+    if (refusal !== null) connection.refuse(refusal)
+    return refusal === null
+  }
+
+  /** A connection of the peer's making. Until it says who it is, it belongs to no link. */
+  accept(socket: Socket): void {
+    if (this.stopped) {
+      socket.destroy()
+      return
+    }
+    const host = socket.remoteAddress ?? "a connection that is gone"
+    const remote = socket.remotePort === undefined ? host : addressText({ host, port: socket.remotePort })
+    let owner: Link | null = null
+    const connection = this.connection(socket, null, remote, {
+      hello: (connection, hello) => {
+        if (!this.judged(connection, hello)) return
+        owner ??= this.links.get(hello.member.name) ?? null
+        this.strangers.delete(connection)
+        owner?.introduced(connection, hello)
+      },
+      message: (connection, buffer, from, to) => owner?.received(connection, buffer, from, to),
+      closed: (connection, error) => {
+        this.strangers.delete(connection)
+        if (owner?.lost(connection, error) !== true) this.turnedAway(host, error)
+      },
+    })
+    this.strangers.add(connection)
+    const [oldest] = this.strangers
+    if (this.strangers.size > STRANGERS && oldest !== undefined) {
+      this.strangers.delete(oldest)
+      oldest.end()
+    }
+  }
+
+  private turnedAway(host: string, error: LinkError): void {
+    // A stranger that leaves without a word is a port scan or a health check.
+    this.log(`${host}|${errorKey(error)}`, error instanceof ConnectionLost ? "debug" : "error", errorText(error))
+  }
+
+  /** Dials once; resolves when that connection has ended, however far it came. */
+  session(link: Link): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      const connection = this.connection(dialSocket(link.address), link.name, `${link.name} at ${addressText(link.address)}`, {
+        hello: (connection, hello) => {
+          if (this.judged(connection, hello)) link.introduced(connection, hello)
+        },
+        message: (connection, buffer, from, to) => link.received(connection, buffer, from, to),
+        closed: (connection, error) => {
+          link.lost(connection, error)
+          resume(Effect.void)
+        },
+      })
+      link.dialling(connection)
+      return Effect.sync(() => connection.end())
+    })
+  }
+
+  /** The pause between two dials; a hello of that peer on a connection of its own ends it. */
+  pause(link: Link): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      const longest = Math.min(this.limits.backoffMaxMs, this.limits.backoffMinMs * 2 ** Math.min(link.attempts, 16))
+      const wake = (): void => {
+        clearTimeout(timer)
+        link.wake = null
+        resume(Effect.void)
+      }
+      const timer = setTimeout(wake, longest * (0.5 + Math.random() / 2))
+      link.wake = wake
+      return Effect.sync(() => {
+        clearTimeout(timer)
+        link.wake = null
+      })
+    })
+  }
+
+  /** Dials for ever. A fiber that dies is silent in Effect: a defect is logged, and the loop starts again. */
+  dialLoop(link: Link): Effect.Effect<void> {
+    const round = this.session(link).pipe(Effect.andThen(Effect.suspend(() => this.pause(link))))
+    const supervised = round.pipe(
+      Effect.catchCause((cause) =>
+        Cause.hasInterruptsOnly(cause)
+          ? Effect.failCause(cause)
+          : Effect.sync(() => this.log(`${link.name}|defect`, "error", `dialling ${link.name} failed unexpectedly, trying again in a second: ${Cause.pretty(cause)}`)).pipe(Effect.andThen(Effect.sleep("1 second"))),
+      ),
+    )
+    return Effect.forever(supervised)
+  }
+
+  attach(handlers: TransportHandlers): void {
+    this.handlers = handlers
+    // Links that came up before: told on a turn of their own, as the contract wants.
+    setImmediate(() => {
+      if (!this.stopped) for (const link of this.links.values()) link.tell()
+    })
+  }
+
+  stop(): void {
+    this.stopped = true
+    for (const stranger of this.strangers) stranger.end()
+    for (const link of this.links.values()) link.end()
+  }
+}
+
+const listening = (node: Node, at: Address): Effect.Effect<Server, TcpError> =>
+  Effect.callback<Server, TcpError>((resume) => {
+    const server = listenSocket((socket) => node.accept(socket))
+    const failed = (cause: NodeJS.ErrnoException): void => resume(Effect.fail(listenFailed(at.host, at.port, cause)))
+    server.once("error", failed)
+    server.listen({ host: at.host, port: at.port }, () => {
+      server.off("error", failed)
+      server.on("error", (error: NodeJS.ErrnoException) =>
+        node.log(`accept|${error.code ?? ""}`, "error", `cannot accept a connection (${error.code ?? error.message}): the open ones go on. With EMFILE, raise the limit of open files.`),
+      )
+      resume(Effect.succeed(server))
+    })
+  })
+
+export const makeTcpTransport = (options: TcpOptions): Effect.Effect<TcpTransport, TcpError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const node = new Node(options)
+    const server = yield* Effect.acquireRelease(listening(node, options.listen), (server) =>
+      Effect.callback<void>((resume) => {
+        server.close(() => resume(Effect.void))
+        node.stop()
+      }),
+    )
+    const bound = server.address()
+    const run = yield* FiberMap.makeRuntime<never, string, never, void>()
+    const dial = (name: string, address: Address): void => {
+      run(name, node.dialLoop(node.link(name, address)))
+    }
+    for (const [name, address] of Object.entries(options.peers)) if (name !== options.self.name) dial(name, address)
+    return {
+      address: { host: options.listen.host, port: bound !== null && typeof bound === "object" ? bound.port : options.listen.port },
+      attach: (handlers) => node.attach(handlers),
+      send: (to, message, chunk) => {
+        node.links.get(to.name)?.send(to, message, chunk)
+      },
+      flush: () => {
+        for (const link of node.links.values()) link.flush()
+        node.blocks.clear()
+      },
+      peers: () => [...node.links.values()].map((link) => link.status()),
+      onHello: (listener) => {
+        node.listeners.add(listener)
+        return () => {
+          node.listeners.delete(listener)
+        }
+      },
+      announce: (hello) => {
+        node.local = hello
+        for (const link of node.links.values()) link.announce()
+      },
+      setPeer: (name, address) => {
+        const old = node.links.get(name)
+        if (old !== undefined) {
+          old.end()
+          node.links.delete(name)
+        }
+        if (address === null) run(name, Effect.void)
+        else dial(name, address)
+      },
+    }
+  })
