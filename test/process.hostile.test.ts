@@ -1,0 +1,79 @@
+/** Bytes that no client and no peer of ours would send, on both ports of every node. */
+import { randomBytes } from "node:crypto"
+import { readFileSync } from "node:fs"
+import { connect } from "node:net"
+import { expect, test } from "vitest"
+import { full, until, withCluster, type Cluster } from "./cluster.ts"
+import { startWorkload, verify } from "./workload.ts"
+
+/** Bytes of memory that the process holds (Linux). */
+const residentBytes = (pid: number): number => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1] ?? 0) * 1024
+
+/** Writes, and waits until the other side has closed or a moment has passed. */
+const attack = (port: number, chunks: readonly Uint8Array[], linger = 300): Promise<"closed" | "open"> =>
+  new Promise((resolve) => {
+    const socket = connect({ port, host: "127.0.0.1" })
+    socket.on("error", () => undefined)
+    socket.on("data", () => undefined)
+    socket.on("close", () => resolve("closed"))
+    for (const chunk of chunks) socket.write(chunk)
+    setTimeout(() => {
+      resolve("open")
+      socket.destroy()
+    }, linger)
+  })
+
+const u32 = (value: number): Buffer => {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(value)
+  return bytes
+}
+const text = (value: string): Buffer => Buffer.from(value, "latin1")
+const filler = Buffer.alloc(1 << 20, 0x61)
+
+const attacks: readonly (readonly Uint8Array[])[] = [
+  [u32(0x7fff_ffff), filler, filler],
+  [u32(0xffff_ffff), filler],
+  [u32(0)],
+  [text("*1\r\n$2147483648\r\n"), filler, filler],
+  [text("*2147483647\r\n"), text("$1\r\na\r\n".repeat(1000))],
+  [text("*-5\r\n$-3\r\n")],
+  [text("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n:5\r\n")],
+  [filler, filler],
+  [text("GET / HTTP/1.1\r\nHost: x\r\n\r\n")],
+  [Buffer.from([0x16, 0x03, 0x01, 0x02, 0x00, 0x01])],
+]
+
+const besieged = async (cluster: Cluster): Promise<void> => {
+  const rounds = full ? 200 : 20
+  for (const member of cluster.members)
+    for (const port of [member.clientPort, member.peerPort]) {
+      await Promise.all(attacks.map((chunks) => attack(port, chunks)))
+      for (let round = 0; round < rounds; round += 10)
+        await Promise.all(Array.from({ length: 10 }, () => attack(port, [randomBytes(1 + Math.floor(Math.random() * 5000))], 100)))
+      // Connections that say nothing, or only half of something.
+      await Promise.all([attack(port, []), attack(port, [text("*3\r\n$3\r\nSE")]), attack(port, [u32(100), text("half")])])
+    }
+}
+
+test("random bytes and frames of 2 GB on both ports close that connection and nothing else", () =>
+  withCluster({}, async (cluster) => {
+    const workload = startWorkload(cluster)
+    const pids = cluster.ids.map((id) => cluster.process(id).pid)
+    await besieged(cluster)
+    expect(cluster.ids.filter((id) => !cluster.running(id))).toEqual([])
+    await workload.nextAfter(performance.now(), true)
+    const { wrong, digests } = await verify(cluster, [workload])
+    expect(wrong).toEqual([])
+    expect(new Set(digests).size).toBe(1)
+    for (const pid of pids) expect(residentBytes(pid)).toBeLessThan(600 << 20)
+  }))
+
+test("a frame of 2 GB is refused at its length, before its bytes are taken", () =>
+  withCluster({}, async (cluster) => {
+    const [member] = cluster.members
+    if (member === undefined) throw new Error("no node")
+    for (const [port, head] of [[member.peerPort, u32(0x7fff_ffff)], [member.clientPort, text("*1\r\n$2147483647\r\n")]] as const)
+      await until(`port ${port} closes`, async () => (await attack(port, [head, filler], 5000)) === "closed", 20_000)
+    expect(cluster.running(member.id)).toBe(true)
+  }))
