@@ -1,0 +1,112 @@
+/** Everything that can be wrong with a data directory: what happened, what was kept, what to do next. */
+import { Data } from "effect"
+
+const REBUILD =
+  "Nothing was changed. This copy of the log cannot be trusted: replace this member (remove it from the cluster, wipe its directory, add it again), and its peers rebuild it."
+
+export class DirectoryLocked extends Data.TaggedError("DirectoryLocked")<{ readonly directory: string; readonly holder: string }> {
+  override get message(): string {
+    return `${this.directory} is in use by another process (${this.holder}). Nothing was changed. Stop that process, or give this node a directory of its own.`
+  }
+}
+/** The lock file vanished while the node ran: somebody else may be writing. */
+export class LockLost extends Data.TaggedError("LockLost")<{ readonly directory: string }> {
+  override get message(): string {
+    return `The lock of ${this.directory} was taken away while this node held it. What was acknowledged is on disk; nothing more is written. See that only one process uses the directory, then start again.`
+  }
+}
+export class WrongNode extends Data.TaggedError("WrongNode")<{ readonly directory: string; readonly wanted: string; readonly found: string }> {
+  override get message(): string {
+    return `${this.directory} belongs to node ${this.found}, not to ${this.wanted}. Nothing was changed. Give the directory of ${this.wanted}, or an empty one.`
+  }
+}
+export class WrongCluster extends Data.TaggedError("WrongCluster")<{ readonly directory: string; readonly wanted: string; readonly found: string }> {
+  override get message(): string {
+    return `${this.directory} was founded in cluster ${this.found}; it cannot serve or be founded as ${this.wanted}. Nothing was changed. Give the directory of that cluster, or an empty one.`
+  }
+}
+export class WrongFormat extends Data.TaggedError("WrongFormat")<{ readonly file: string; readonly found: number; readonly known: number }> {
+  override get message(): string {
+    return `${this.file} is written in format ${this.found}; this program reads format ${this.known}. Nothing was changed. Start the version of the program that wrote it.`
+  }
+}
+export class IdentityUnreadable extends Data.TaggedError("IdentityUnreadable")<{ readonly file: string; readonly reason: string }> {
+  override get message(): string {
+    return `${this.file}: ${this.reason}. ${REBUILD}`
+  }
+}
+export class SegmentMissing extends Data.TaggedError("SegmentMissing")<{ readonly file: string; readonly first: number; readonly last: number }> {
+  override get message(): string {
+    return `${this.file} is gone; the log needs segments ${this.first} to ${this.last}. ${REBUILD}`
+  }
+}
+export class LogCorrupted extends Data.TaggedError("LogCorrupted")<{ readonly file: string; readonly offset: number; readonly reason: string }> {
+  override get message(): string {
+    return `${this.file} is damaged at offset ${this.offset}: ${this.reason}. ${REBUILD}`
+  }
+}
+export class DiskFull extends Data.TaggedError("DiskFull")<{ readonly path: string; readonly cause: unknown }> {
+  override get message(): string {
+    return `No room left at ${this.path}. What was acknowledged is kept. Free some space, then start again.`
+  }
+}
+/** Opening the directory failed on something other than its content: permissions, a dead disk, no such device. */
+export class DirectoryUnusable extends Data.TaggedError("DirectoryUnusable")<{ readonly directory: string; readonly cause: unknown }> {
+  override get message(): string {
+    return `${this.directory} cannot be used: ${reasonOf(this.cause)}. What was acknowledged is kept. Repair that, then start again.`
+  }
+}
+export class WriteFailed extends Data.TaggedError("WriteFailed")<{ readonly file: string; readonly cause: unknown }> {
+  override get message(): string {
+    return `Writing ${this.file} failed: ${reasonOf(this.cause)}. What was acknowledged is on disk; the node stops. Check the disk, then start again.`
+  }
+}
+/** Never retried: after a failed sync the kernel may drop what was written and call the next sync a success. */
+export class SyncFailed extends Data.TaggedError("SyncFailed")<{ readonly file: string; readonly cause: unknown }> {
+  override get message(): string {
+    return `Making ${this.file} durable failed: ${reasonOf(this.cause)}. What was acknowledged before is on disk; the node stops. Check the disk, then start again.`
+  }
+}
+
+export type StorageError =
+  | DirectoryLocked
+  | LockLost
+  | WrongNode
+  | WrongCluster
+  | WrongFormat
+  | IdentityUnreadable
+  | SegmentMissing
+  | LogCorrupted
+  | DiskFull
+  | DirectoryUnusable
+  | WriteFailed
+  | SyncFailed
+
+const named = [
+  DirectoryLocked,
+  LockLost,
+  WrongNode,
+  WrongCluster,
+  WrongFormat,
+  IdentityUnreadable,
+  SegmentMissing,
+  LogCorrupted,
+  DiskFull,
+  DirectoryUnusable,
+  WriteFailed,
+  SyncFailed,
+]
+const isStorageError = (cause: unknown): cause is StorageError => named.some((kind) => cause instanceof kind)
+
+const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
+
+export const codeOf = (cause: unknown): string | undefined =>
+  cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : undefined
+
+export const isFull = (cause: unknown): boolean => codeOf(cause) === "ENOSPC" || codeOf(cause) === "EDQUOT"
+
+/** What went wrong while a directory was opened, by name. */
+export const openingError = (directory: string, cause: unknown): StorageError => {
+  if (isStorageError(cause)) return cause
+  return isFull(cause) ? new DiskFull({ path: directory, cause }) : new DirectoryUnusable({ directory, cause })
+}

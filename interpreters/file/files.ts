@@ -1,0 +1,121 @@
+/**
+ * The few file operations that the storage needs: the seam where tests put a disk that loses, tears and fails.
+ * Errors are Node's, with a code.
+ */
+import * as fs from "node:fs"
+import { mkdir, open, readdir, rename, stat, statfs, unlink, utimes } from "node:fs/promises"
+import { dirname } from "node:path"
+
+type Done = (error: Error | null) => void
+
+/** `write` and `datasync` are callbacks on a descriptor: they are the hot path of the whole product. */
+export interface OpenFile {
+  /** May write less than asked; `written` says how much. */
+  readonly write: (bytes: Uint8Array, position: number, done: (error: Error | null, written: number) => void) => void
+  /** Content and length survive a crash afterwards. */
+  readonly datasync: (done: Done) => void
+  /** May read less than asked; 0 at the end of the file. */
+  readonly read: (into: Uint8Array, position: number) => Promise<number>
+  readonly size: () => Promise<number>
+  readonly truncate: (size: number) => Promise<void>
+  readonly close: () => Promise<void>
+}
+/** read: must exist. modify: must exist. create: emptied if it exists. exclusive: must not exist (EEXIST). */
+export type OpenMode = "read" | "modify" | "create" | "exclusive"
+
+export interface Files {
+  /** With its parents, durably. */
+  readonly makeDirectory: (path: string) => Promise<void>
+  readonly list: (path: string) => Promise<readonly string[]>
+  readonly open: (path: string, mode: OpenMode) => Promise<OpenFile>
+  readonly rename: (from: string, to: string) => Promise<void>
+  readonly remove: (path: string) => Promise<void>
+  /** Names created, renamed and removed in the directory survive a crash afterwards. */
+  readonly syncDirectory: (path: string) => Promise<void>
+  readonly freeBytes: (path: string) => Promise<number>
+  /** A sign of life: `touched` answers another number afterwards. */
+  readonly touch: (path: string) => Promise<void>
+  readonly touched: (path: string) => Promise<number>
+}
+
+const FLAGS: Record<OpenMode, string> = { read: "r", modify: "r+", create: "w+", exclusive: "wx+" }
+
+const openFile = async (path: string, mode: OpenMode): Promise<OpenFile> => {
+  const fd = await new Promise<number>((resolve, reject) => {
+    fs.open(path, FLAGS[mode], (error, fd) => (error === null ? resolve(fd) : reject(error)))
+  })
+  const settle =
+    <A>(resolve: (value: A) => void, reject: (error: Error) => void) =>
+    (error: Error | null, value: A): void =>
+      error === null ? resolve(value) : reject(error)
+  return {
+    write: (bytes, position, done) => fs.write(fd, bytes, 0, bytes.length, position, done),
+    datasync: (done) => fs.fdatasync(fd, done),
+    read: (into, position) =>
+      new Promise((resolve, reject) => fs.read(fd, into, 0, into.length, position, settle(resolve, reject))),
+    size: () =>
+      new Promise((resolve, reject) => fs.fstat(fd, settle((stats: fs.Stats) => resolve(stats.size), reject))),
+    truncate: (size) =>
+      new Promise((resolve, reject) => fs.ftruncate(fd, size, (error) => (error === null ? resolve() : reject(error)))),
+    close: () => new Promise((resolve, reject) => fs.close(fd, (error) => (error ? reject(error) : resolve()))),
+  }
+}
+
+const syncDirectory = async (path: string): Promise<void> => {
+  const directory = await open(path, "r")
+  try {
+    await directory.sync()
+  } finally {
+    await directory.close()
+  }
+}
+
+export const nodeFiles: Files = {
+  makeDirectory: async (path) => {
+    const first = await mkdir(path, { recursive: true })
+    if (first === undefined) return
+    for (let at = path; at.length >= first.length; at = dirname(at)) await syncDirectory(dirname(at))
+  },
+  list: (path) => readdir(path),
+  open: openFile,
+  rename,
+  remove: unlink,
+  syncDirectory,
+  freeBytes: async (path) => {
+    const { bavail, bsize } = await statfs(path)
+    return bavail * bsize
+  },
+  touch: (path) => {
+    const now = new Date()
+    return utimes(path, now, now)
+  },
+  touched: async (path) => (await stat(path)).mtimeMs,
+}
+
+// ------------------------------------------------------------------------------------- what is made of them
+
+export const datasync = (file: OpenFile): Promise<void> =>
+  new Promise((resolve, reject) => file.datasync((error) => (error === null ? resolve() : reject(error))))
+
+/** All of it, or an error: a short write goes on where it stopped. */
+export const writeAll = (file: OpenFile, bytes: Uint8Array, position: number, done: Done): void => {
+  file.write(bytes, position, (error, written) => {
+    if (error !== null) done(error)
+    else if (written === bytes.length) done(null)
+    else if (written <= 0) done(new Error("the disk took no bytes"))
+    else writeAll(file, bytes.subarray(written), position + written, done)
+  })
+}
+export const writeFully = (file: OpenFile, bytes: Uint8Array, position: number): Promise<void> =>
+  new Promise((resolve, reject) => writeAll(file, bytes, position, (error) => (error === null ? resolve() : reject(error))))
+
+/** As many bytes as are there, up to the size of `into`. */
+export const readFully = async (file: OpenFile, into: Uint8Array, position: number): Promise<number> => {
+  let got = 0
+  while (got < into.length) {
+    const more = await file.read(into.subarray(got), position + got)
+    if (more === 0) break
+    got += more
+  }
+  return got
+}

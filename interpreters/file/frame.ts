@@ -1,0 +1,156 @@
+/**
+ * One frame is one group commit: whole, or not there. It fills whole 512-byte sectors, so a write that is torn
+ * never touches a sector which holds something acknowledged.
+ *
+ *   length of the frame | sparse sectors | checksum of the body | checksum of this header | body | 0xFF …
+ *
+ * Checksums are seeded with segment and offset: a frame that turns up in the wrong place is not taken for a good one.
+ * The body is a row of Persists; each is a byte of flags and what the flags announce.
+ */
+import { crc32 } from "node:zlib"
+import type { Configuration, Entry, HardState, LogBase, Persist } from "../../core/index.ts"
+import { readBase, readEntries, readMember, writeBase, writeEntries, writeMember, type Reader, type Writer } from "../bytes.ts"
+
+export const SECTOR = 512
+export const HEADER = 16
+const PADDING = Buffer.alloc(SECTOR, 0xff)
+
+const seed = Buffer.alloc(12)
+const seedOf = (segment: number, offset: number): number => {
+  seed.writeUIntBE(segment, 0, 6)
+  seed.writeUIntBE(offset, 6, 6)
+  return crc32(seed)
+}
+
+/**
+ * Sectors of a frame, after the first, in which at most `limit` bytes are not zero. A sector that a torn write
+ * never reached is all zeros. So that zeros in the *content* are not taken for that, the header says how many
+ * sectors are nearly zero by nature: nearly, so that a few flipped bits cannot turn damage into a torn write.
+ */
+const countSparse = (bytes: Buffer, from: number, to: number, limit: number): number => {
+  let count = 0
+  for (let at = from + SECTOR; at < to; at += SECTOR) {
+    let set = 0
+    for (let i = at; i < at + SECTOR && set <= limit; i++) if (bytes[i] !== 0) set++
+    if (set <= limit) count++
+  }
+  return count
+}
+const NEARLY = 3
+
+export const beginFrame = (w: Writer): void => {
+  for (let i = 0; i < HEADER / 4; i++) w.hole()
+}
+/** Fills up the last sector and fills in the header; may be done again for another place. */
+export const sealFrame = (w: Writer, segment: number, offset: number): Buffer => {
+  const over = w.length % SECTOR
+  if (over > 0) w.raw(PADDING.subarray(over))
+  const start = seedOf(segment, offset)
+  const frame = w.view()
+  w.patchU32(0, frame.length)
+  w.patchU32(4, countSparse(frame, 0, frame.length, NEARLY))
+  w.patchU32(8, crc32(frame.subarray(HEADER), start))
+  w.patchU32(12, crc32(frame.subarray(0, HEADER - 4), start))
+  return frame
+}
+
+export type Found =
+  | { readonly type: "whole"; readonly end: number }
+  /** As a crash in the middle of the last write leaves it; it was never acknowledged. */
+  | { readonly type: "torn" }
+  | { readonly type: "damaged"; readonly reason: string }
+
+const headerFits = (bytes: Buffer, segment: number, offset: number): boolean =>
+  offset + HEADER <= bytes.length && crc32(bytes.subarray(offset, offset + 12), seedOf(segment, offset)) === bytes.readUInt32BE(offset + 12)
+
+/** What stands at `offset` of a segment's bytes, `offset` being before their end. */
+export const inspectFrame = (bytes: Buffer, segment: number, offset: number): Found => {
+  if (headerFits(bytes, segment, offset)) {
+    const end = offset + bytes.readUInt32BE(offset)
+    if (end > bytes.length) return { type: "torn" }
+    const start = offset + HEADER
+    if (crc32(bytes.subarray(start, end), seedOf(segment, offset)) === bytes.readUInt32BE(offset + 8)) return { type: "whole", end }
+    const missing = countSparse(bytes, offset, end, 0) > bytes.readUInt32BE(offset + 4)
+    if (missing && end === bytes.length) return { type: "torn" }
+    return { type: "damaged", reason: "the checksum does not fit the record" }
+  }
+  const sector = bytes.subarray(offset, offset + SECTOR)
+  if (sector.length < SECTOR) return { type: "torn" }
+  // The sector with the header was never written: the last write, unless another frame was written after it.
+  if (sector.every((byte) => byte === 0)) {
+    for (let at = offset + SECTOR; at < bytes.length; at += SECTOR) {
+      if (headerFits(bytes, segment, at)) return { type: "damaged", reason: `a record is missing before the one at offset ${at}` }
+    }
+    return { type: "torn" }
+  }
+  return { type: "damaged", reason: "the checksum does not fit the record's header" }
+}
+
+// --------------------------------------------------------------------------------------------- what is in it
+
+export const NOBODY: Configuration = { voters: [], outgoing: [], learners: [] }
+export const ORIGIN: LogBase = { index: 0, term: 0, time: 0, configuration: NOBODY }
+
+export type Change = Omit<Persist, "type" | "seq">
+
+/** What a log comes to, without its entries. Heads of segments carry it, so that no earlier segment is needed. */
+export interface Summary {
+  readonly hardState: HardState
+  readonly base: LogBase
+  /** Last entry held, or the base. */
+  readonly lastIndex: number
+}
+export const EMPTY: Summary = { hardState: { term: 0, vote: null }, base: ORIGIN, lastIndex: 0 }
+
+/** The summary once `persist` has been added. */
+export const summaryAfter = (before: Summary, { hardState, truncateFrom, entries, base }: Change): Summary => {
+  let { lastIndex } = before
+  if (truncateFrom !== null) lastIndex = Math.min(lastIndex, truncateFrom - 1)
+  if (base !== null) lastIndex = Math.max(lastIndex, base.index)
+  const last = entries.at(-1)
+  return {
+    hardState: hardState ?? before.hardState,
+    base: base !== null && base.index >= before.base.index ? base : before.base,
+    lastIndex: last === undefined ? lastIndex : Math.max(last.index, base?.index ?? 0),
+  }
+}
+
+const HARD_STATE = 1
+const TRUNCATE = 2
+const ENTRIES = 4
+const BASE = 8
+const END = 0xff
+
+export const writeHardState = (w: Writer, { term, vote }: HardState): void => {
+  w.u48(term)
+  w.u8(vote === null ? 0 : 1)
+  if (vote !== null) writeMember(w, vote)
+}
+export const readHardState = (r: Reader): HardState => ({ term: r.u48(), vote: r.flag() ? readMember(r) : null })
+
+/** A Persist that changes nothing takes no bytes. */
+export const writePersist = (w: Writer, { hardState, truncateFrom, entries, base }: Persist): void => {
+  const flags =
+    (hardState === null ? 0 : HARD_STATE) | (truncateFrom === null ? 0 : TRUNCATE) | (entries.length === 0 ? 0 : ENTRIES) | (base === null ? 0 : BASE)
+  if (flags === 0) return
+  w.u8(flags)
+  if (hardState !== null) writeHardState(w, hardState)
+  if (truncateFrom !== null) w.u48(truncateFrom)
+  if (entries.length > 0) writeEntries(w, entries)
+  if (base !== null) writeBase(w, base)
+}
+
+const NO_ENTRIES: readonly Entry[] = []
+
+/** The next Persist of a body, or null at its end. */
+export const readPersist = (r: Reader): Change | null => {
+  if (r.at === r.end) return null
+  const flags = r.u8()
+  if (flags === END) return null
+  return {
+    hardState: flags & HARD_STATE ? readHardState(r) : null,
+    truncateFrom: flags & TRUNCATE ? r.u48() : null,
+    entries: flags & ENTRIES ? readEntries(r) : NO_ENTRIES,
+    base: flags & BASE ? readBase(r) : null,
+  }
+}

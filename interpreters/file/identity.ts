@@ -1,0 +1,122 @@
+/**
+ * The file FORMAT: whose directory this is, in which format, and which segments its log consists of. It changes
+ * only as a whole (temp file, sync, rename, sync of the directory). The segment range stands here, outside the
+ * segments, so that a missing first or last segment is noticed like one in the middle.
+ */
+import { join } from "node:path"
+import { crc32 } from "node:zlib"
+import type { Identity } from "../contract.ts"
+import { MalformedBytes, Reader, readConfiguration, readMember, writeConfiguration, writeMember, Writer } from "../bytes.ts"
+import { codeOf, IdentityUnreadable, SyncFailed, WrongFormat } from "./errors.ts"
+import { datasync, readFully, writeFully, type Files } from "./files.ts"
+
+export interface Format {
+  readonly identity: Identity
+  /** Numbers of the first and the last segment; `last` is 0 while the directory is being made. */
+  readonly first: number
+  readonly last: number
+}
+
+const FILE = "FORMAT"
+const VERSION = 1
+/** The first line tells people and later versions what this is; the rest is binary. */
+const TITLE = /^stepraft data directory, format (\d+)\n/
+
+export const encodeFormat = ({ identity, first, last }: Format, version = VERSION): Buffer => {
+  const w = new Writer()
+  w.raw(Buffer.from(`stepraft data directory, format ${version}\n`))
+  const start = w.length
+  w.u48(first)
+  w.u48(last)
+  writeMember(w, identity.self)
+  w.u8(identity.cluster === null ? 0 : 1)
+  if (identity.cluster !== null) w.text(identity.cluster)
+  w.u8(identity.founding === null ? 0 : 1)
+  if (identity.founding !== null) writeConfiguration(w, identity.founding)
+  w.u32(crc32(w.view(start)))
+  return w.take()
+}
+
+export const decodeFormat = (file: string, bytes: Buffer): Format => {
+  const title = TITLE.exec(bytes.toString("latin1", 0, 64))
+  if (title === null) throw new IdentityUnreadable({ file, reason: "it does not start like a stepraft data directory" })
+  const found = Number(title[1])
+  if (found !== VERSION) throw new WrongFormat({ file, found, known: VERSION })
+  const start = title[0].length
+  const end = bytes.length - 4
+  if (end < start || crc32(bytes.subarray(start, end)) !== bytes.readUInt32BE(end)) {
+    throw new IdentityUnreadable({ file, reason: "its checksum does not fit its content" })
+  }
+  try {
+    const r = new Reader(bytes, start, end)
+    const first = r.u48()
+    const last = r.u48()
+    const self = readMember(r)
+    const cluster = r.flag() ? r.text() : null
+    const founding = r.flag() ? readConfiguration(r) : null
+    r.done()
+    return { identity: { self, cluster, founding }, first, last }
+  } catch (error) {
+    if (error instanceof MalformedBytes) throw new IdentityUnreadable({ file, reason: error.message })
+    throw error
+  }
+}
+
+/** null: there is none. */
+export const readFormat = async (files: Files, directory: string): Promise<Format | null> => {
+  const path = join(directory, FILE)
+  const file = await files.open(path, "read").catch((error: unknown) => {
+    if (codeOf(error) === "ENOENT") return null
+    throw error
+  })
+  if (file === null) return null
+  try {
+    const bytes = Buffer.alloc(await file.size())
+    await readFully(file, bytes, 0)
+    return decodeFormat(path, bytes)
+  } finally {
+    await file.close()
+  }
+}
+
+/** A failure to write leaves the earlier file; only a failure to sync (SyncFailed) leaves the outcome open. */
+export const writeFormat = async (files: Files, directory: string, format: Format): Promise<void> => {
+  const path = join(directory, FILE)
+  const fresh = `${path}.new`
+  const file = await files.open(fresh, "create")
+  try {
+    await writeFully(file, encodeFormat(format), 0)
+    await orSyncFailed(fresh, datasync(file))
+  } finally {
+    await file.close()
+  }
+  await files.rename(fresh, path)
+  await orSyncFailed(directory, files.syncDirectory(directory))
+}
+
+export const orSyncFailed = (file: string, sync: Promise<void>): Promise<void> =>
+  sync.catch((cause: unknown) => {
+    throw new SyncFailed({ file, cause })
+  })
+
+/** The one who changes FORMAT: one change after the other. */
+export interface FormatKeeper {
+  readonly current: () => Format
+  readonly update: (change: (format: Format) => Format) => Promise<void>
+}
+export const keepFormat = (files: Files, directory: string, start: Format): FormatKeeper => {
+  let current = start
+  let last: Promise<void> = Promise.resolve()
+  return {
+    current: () => current,
+    update: (change) => {
+      const turn = async (): Promise<void> => {
+        const next = change(current)
+        await writeFormat(files, directory, next)
+        current = next
+      }
+      last = last.then(turn, turn)
+      return last
+    },
+  }
+}

@@ -1,0 +1,169 @@
+/** Stable storage of one node in a directory: identity, write-ahead log, lock, free-space watch. */
+import { randomBytes } from "node:crypto"
+import { Effect, type Scope } from "effect"
+import type { Configuration, LogBase } from "../../core/index.ts"
+import type { Identity, Storage, Stored } from "../contract.ts"
+import { IdentityUnreadable, LockLost, openingError, WrongCluster, WrongNode, type StorageError } from "./errors.ts"
+import { nodeFiles, type Files } from "./files.ts"
+import { EMPTY, NOBODY } from "./frame.ts"
+import { encodeFormat, keepFormat, readFormat, writeFormat, type Format, type FormatKeeper } from "./identity.ts"
+import { takeLock, type Lock } from "./lock.ts"
+import { recover } from "./recovery.ts"
+import { createSegment, segmentNumber } from "./segment.ts"
+import { watchSpace, type SpaceMarks } from "./space.ts"
+import { Wal } from "./wal.ts"
+
+export * from "./errors.ts"
+export { nodeFiles, type Files, type OpenFile, type OpenMode } from "./files.ts"
+export type { SpaceMarks } from "./space.ts"
+
+export interface FileStorageOptions {
+  readonly directory: string
+  /** Of the node. A directory made under another name is refused. */
+  readonly name: string
+  /** If given, a directory founded in another cluster is refused. */
+  readonly cluster?: string
+  readonly files?: Files
+  /** A segment ends before it gets longer than this, unless a single batch is. Default 16 MB. */
+  readonly segmentBytes?: number
+  /** Default: low below 256 MB of free space, no longer low above 512 MB. */
+  readonly space?: SpaceMarks
+  /** Milliseconds between looks at the free space, which also renew the lock. Default 1,000. */
+  readonly watchInterval?: number
+}
+
+export interface FileStorage extends Storage {
+  /** As it was opened. The entries are let go with the first Persist. */
+  readonly stored: Stored
+  readonly identity: Identity
+  /**
+   * Write the cluster's identity and first configuration, once, before the node starts: `stored.base` carries the
+   * configuration from then on. The same again changes nothing; anything else is refused.
+   */
+  readonly found: (cluster: string, founding: Configuration) => Effect.Effect<void, StorageError>
+}
+
+const MB = 1 << 20
+
+/** Closing waits for the writes under way, then gives the lock back. */
+export const openFileStorage = (options: FileStorageOptions): Effect.Effect<FileStorage, StorageError, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.tryPromise({ try: () => open(options), catch: (cause) => openingError(options.directory, cause) }),
+      ({ close }) => Effect.promise(close),
+    ),
+    ({ storage }) => storage,
+  )
+
+interface Opened {
+  readonly storage: FileStorage
+  readonly close: () => Promise<void>
+}
+
+const open = async (options: FileStorageOptions): Promise<Opened> => {
+  const { directory, files = nodeFiles } = options
+  await files.makeDirectory(directory)
+  const lock = await takeLock(files, directory)
+  try {
+    return await openLocked(options, files, lock)
+  } catch (error) {
+    await lock.release().catch(() => undefined)
+    throw error
+  }
+}
+
+const openLocked = async (options: FileStorageOptions, files: Files, lock: Lock): Promise<Opened> => {
+  const { directory, segmentBytes = 16 * MB, space: marks = { lowWater: 256 * MB, highWater: 512 * MB }, watchInterval = 1_000 } = options
+  const format = await openFormat(options, files)
+  const { first, last } = format.current()
+  const { stored, summary, segments, file } = await recover(files, directory, first, last)
+  let entries = stored.entries
+
+  let report = (_low: boolean): void => undefined
+  const space = watchSpace(files, directory, marks, (low) => report(low))
+  const wal = new Wal({ files, directory, segmentBytes, format, segments, file, summary }, space.refused)
+  const ignored = (): void => undefined
+  await space.measure().catch(ignored)
+
+  let watching: Promise<void> | null = null
+  const watch = async (): Promise<void> => {
+    await lock.renew().catch((error: unknown) => error instanceof LockLost && wal.stop(error))
+    // A disk that refuses writes is full, whatever it says about free bytes.
+    if (!wal.blocked) await space.measure().catch(ignored)
+    wal.retry()
+    watching = null
+  }
+  const timer = setInterval(() => {
+    watching ??= watch()
+  }, watchInterval).unref()
+
+  const storage: FileStorage = {
+    get stored(): Stored {
+      return { hardState: stored.hardState, base: foundedBase(stored.base, format.current().identity), entries }
+    },
+    get identity(): Identity {
+      return format.current().identity
+    },
+    attach: (handlers) => {
+      wal.attach(handlers)
+      report = (low) => handlers.space?.(low)
+      if (space.low()) setImmediate(() => space.low() && report(true))
+    },
+    persist: (persist) => {
+      entries = []
+      wal.persist(persist)
+    },
+    stats: () => wal.stats(),
+    found: (cluster, founding) =>
+      Effect.tryPromise({ try: () => found(directory, format, cluster, founding), catch: (cause) => openingError(directory, cause) }),
+  }
+  const close = async (): Promise<void> => {
+    clearInterval(timer)
+    await watching
+    await wal.close()
+    await lock.release().catch(ignored)
+  }
+  return { storage, close }
+}
+
+/** Until a snapshot or a trim moves it, the log starts from the founding configuration. */
+const foundedBase = (base: LogBase, { founding }: Identity): LogBase => (base.index > 0 ? base : { ...base, configuration: founding ?? NOBODY })
+
+/** FORMAT as it is, checked; in an empty directory it is made, with the first segment. */
+const openFormat = async (options: FileStorageOptions, files: Files): Promise<FormatKeeper> => {
+  const { directory, name, cluster } = options
+  const format = (await readFormat(files, directory)) ?? (await newFormat(options, files))
+  const { identity } = format
+  if (identity.self.name !== name) throw new WrongNode({ directory, wanted: name, found: identity.self.name })
+  if (cluster !== undefined && identity.cluster !== null && identity.cluster !== cluster) {
+    throw new WrongCluster({ directory, wanted: cluster, found: identity.cluster })
+  }
+  const keeper = keepFormat(files, directory, format)
+  if (format.last === 0) {
+    // Making it was never finished, so nothing was ever acknowledged from here.
+    const { file } = await createSegment(files, directory, format.first, EMPTY)
+    await file.close()
+    await keeper.update((current) => ({ ...current, last: current.first }))
+  }
+  return keeper
+}
+
+const newFormat = async ({ directory, name }: FileStorageOptions, files: Files): Promise<Format> => {
+  const names = await files.list(directory)
+  if (names.some((other) => segmentNumber(other) !== undefined)) {
+    throw new IdentityUnreadable({ file: `${directory}/FORMAT`, reason: "it is missing, although the directory holds a log" })
+  }
+  const self = { name, incarnation: randomBytes(8).toString("hex") }
+  const format: Format = { identity: { self, cluster: null, founding: null }, first: 1, last: 0 }
+  await writeFormat(files, directory, format)
+  return format
+}
+
+const found = async (directory: string, format: FormatKeeper, cluster: string, founding: Configuration): Promise<void> => {
+  const founded = (current: Format): Format => ({ ...current, identity: { ...current.identity, cluster, founding } })
+  const current = format.current()
+  if (current.identity.cluster === null) await format.update(founded)
+  else if (!encodeFormat(current).equals(encodeFormat(founded(current)))) {
+    throw new WrongCluster({ directory, wanted: cluster, found: current.identity.cluster })
+  }
+}

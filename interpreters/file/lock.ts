@@ -1,0 +1,121 @@
+/**
+ * One process per data directory. The lock is an empty file whose *name* says who holds it: world, pid and start
+ * time of the process. Taking it is announce, then check: create one's own name, then look for others. Whoever
+ * announces second sees the first, so two can never both go on; at worst both give way. Removing the file of a
+ * dead process is safe at any time, because its name never comes back.
+ *
+ * Whether a process lives is only known inside one world (machine boot and pid namespace). For a lock of another
+ * world, a container's or another host's on a shared volume, the sign of life is the file's time, which the
+ * holder renews every second: it counts as left behind once it stood still while we watched.
+ */
+import { createHash } from "node:crypto"
+import { readFileSync, readlinkSync } from "node:fs"
+import { hostname } from "node:os"
+import { join, resolve } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { codeOf, DirectoryLocked, LockLost } from "./errors.ts"
+import type { Files } from "./files.ts"
+
+const PREFIX = "LOCK."
+/** Several times the interval at which a holder renews its lock. */
+const FOREIGN_PATIENCE = 5_000
+
+export interface Lock {
+  /** Renews the sign of life; fails with LockLost if somebody took the lock away. */
+  readonly renew: () => Promise<void>
+  readonly release: () => Promise<void>
+}
+
+interface Holder {
+  readonly world: string
+  readonly pid: number
+  readonly start: string
+}
+const nameOf = (holder: Holder): string => `${PREFIX}${holder.world}.${holder.pid}.${holder.start}`
+const holderOf = (name: string): Holder | undefined => {
+  const [world, pid, start, ...rest] = name.slice(PREFIX.length).split(".")
+  if (world === undefined || pid === undefined || start === undefined || rest.length > 0) return undefined
+  return { world, pid: Number(pid), start }
+}
+
+const quietly = <A>(read: () => A): A | undefined => {
+  try {
+    return read()
+  } catch {
+    return undefined
+  }
+}
+/** State and start time of a process, where the system tells (Linux); fields 3 and 22 of its stat line. */
+const processStat = (pid: number): { readonly dead: boolean; readonly start: string } | undefined => {
+  const line = quietly(() => readFileSync(`/proc/${pid}/stat`, "latin1"))
+  const fields = line?.slice(line.lastIndexOf(")") + 2).split(" ")
+  const state = fields?.[0]
+  const start = fields?.[19]
+  return state === undefined || start === undefined ? undefined : { dead: state === "Z" || state === "X", start }
+}
+const world = (): string => {
+  const boot = quietly(() => readFileSync("/proc/sys/kernel/random/boot_id", "latin1")) ?? ""
+  const pids = quietly(() => readlinkSync("/proc/self/ns/pid")) ?? ""
+  return createHash("sha256").update(`${hostname()}\n${boot}\n${pids}`).digest("hex").slice(0, 12)
+}
+const self = (): Holder => ({ world: world(), pid: process.pid, start: processStat(process.pid)?.start ?? "0" })
+
+const lives = ({ pid, start }: Holder): boolean => {
+  const stat = processStat(pid)
+  if (stat !== undefined) return !stat.dead && stat.start === start
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return codeOf(error) === "EPERM"
+  }
+}
+
+const isLeftBehind = async (files: Files, path: string, holder: Holder, own: Holder): Promise<boolean> => {
+  if (holder.world === own.world) return !lives(holder)
+  const before = await files.touched(path)
+  await sleep(FOREIGN_PATIENCE)
+  return (await files.touched(path)) === before
+}
+
+/** What this process itself holds: its own name in a directory may also be left over from a crash simulated in it. */
+const held = new WeakMap<Files, Set<string>>()
+
+export const takeLock = async (files: Files, directory: string): Promise<Lock> => {
+  const own = self()
+  const name = nameOf(own)
+  const path = join(directory, name)
+  const mine = held.get(files) ?? new Set<string>()
+  held.set(files, mine)
+  const key = resolve(path)
+  if (mine.has(key)) throw new DirectoryLocked({ directory, holder: "this process itself" })
+  mine.add(key)
+  const giveUp = async (): Promise<void> => {
+    mine.delete(key)
+    await files.remove(path)
+  }
+  try {
+    await (await files.open(path, "create")).close()
+    for (const other of await files.list(directory)) {
+      if (!other.startsWith(PREFIX) || other === name) continue
+      const holder = holderOf(other)
+      const vanished = (error: unknown): boolean => {
+        if (codeOf(error) === "ENOENT") return true
+        throw error
+      }
+      const left = holder !== undefined && (await isLeftBehind(files, join(directory, other), holder, own).catch(vanished))
+      if (!left) throw new DirectoryLocked({ directory, holder: holder === undefined ? other : `pid ${holder.pid}, ${other}` })
+      await files.remove(join(directory, other)).catch(vanished)
+    }
+  } catch (error) {
+    await giveUp().catch(() => undefined)
+    throw error
+  }
+  return {
+    renew: () =>
+      files.touch(path).catch((error: unknown) => {
+        throw codeOf(error) === "ENOENT" ? new LockLost({ directory }) : error
+      }),
+    release: giveUp,
+  }
+}

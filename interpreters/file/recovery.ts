@@ -1,0 +1,170 @@
+/** Reading the log back: one segment in memory at a time, every record checked, nothing acknowledged dropped. */
+import { join } from "node:path"
+import type { Entry, HardState, LogBase } from "../../core/index.ts"
+import { MalformedBytes, Reader } from "../bytes.ts"
+import type { Stored } from "../contract.ts"
+import { codeOf, LogCorrupted, SegmentMissing } from "./errors.ts"
+import { HEADER, inspectFrame, readPersist, type Change, type Summary } from "./frame.ts"
+import { datasync, readFully, type Files, type OpenFile } from "./files.ts"
+import { orSyncFailed } from "./identity.ts"
+import { readHead, segmentNumber, segmentPath, type Segment } from "./segment.ts"
+
+/**
+ * The log as its records build it up. It may start with a gap: the first segment kept can begin after entries that
+ * a base further on covers. The gap must be closed at the end.
+ */
+export class Rebuilt {
+  hardState: HardState
+  base: LogBase
+  private first: number
+  private entries: Entry[] = []
+
+  constructor({ hardState, base, lastIndex }: Summary) {
+    this.hardState = hardState
+    this.base = base
+    this.first = lastIndex + 1
+  }
+  get lastIndex(): number {
+    return this.first + this.entries.length - 1
+  }
+  /** Entries go in before a base that covers them, and after one that they follow. */
+  apply({ hardState, truncateFrom, entries, base }: Change): void {
+    if (hardState !== null) this.hardState = hardState
+    if (truncateFrom !== null) this.truncate(truncateFrom)
+    const start = entries[0]?.index
+    const follows = base !== null && (start === undefined || start > base.index)
+    if (base !== null && follows) this.trim(base)
+    if (start !== undefined) {
+      if (start > this.lastIndex + 1) throw new MalformedBytes(`entry ${start} follows entry ${this.lastIndex}`)
+      this.truncate(start)
+      for (const entry of entries) this.entries.push(entry)
+    }
+    if (base !== null && !follows) this.trim(base)
+  }
+  private truncate(from: number): void {
+    if (from < this.first) this.first = from
+    this.entries.length = Math.max(0, Math.min(this.entries.length, from - this.first))
+  }
+  private trim(base: LogBase): void {
+    if (base.index < this.base.index) return
+    this.base = base
+    if (base.index < this.first) return
+    this.entries = this.entries.slice(base.index + 1 - this.first)
+    this.first = base.index + 1
+  }
+  summary(): Summary {
+    return { hardState: this.hardState, base: this.base, lastIndex: this.lastIndex }
+  }
+  stored(): Stored {
+    if (this.base.index + 1 < this.first) {
+      throw new MalformedBytes(`entries ${this.base.index + 1} to ${this.first - 1} are missing`)
+    }
+    return { hardState: this.hardState, base: this.base, entries: this.entries }
+  }
+}
+
+export interface Recovery {
+  readonly stored: Stored
+  readonly summary: Summary
+  readonly segments: Segment[]
+  /** The last segment, cut to its last whole frame, open for writing. */
+  readonly file: OpenFile
+}
+
+export const recover = async (files: Files, directory: string, first: number, last: number): Promise<Recovery> => {
+  await removeUnlisted(files, directory, first, last)
+  const segments: Segment[] = []
+  let rebuilt: Rebuilt | undefined
+  for (let number = first; ; number++) {
+    const path = segmentPath(directory, number)
+    const file = await files.open(path, number === last ? "modify" : "read").catch((error: unknown) => {
+      throw codeOf(error) === "ENOENT" ? new SegmentMissing({ file: path, first, last }) : error
+    })
+    try {
+      const bytes = Buffer.allocUnsafeSlow(await file.size())
+      const got = await readFully(file, bytes, 0)
+      const read = readSegment(path, number, bytes.subarray(0, got), number === last, rebuilt)
+      rebuilt = read.rebuilt
+      segments.push(read.segment)
+      if (number === last) {
+        const stored = finish(path, read.segment.bytes, rebuilt)
+        if (read.segment.bytes < got) await file.truncate(read.segment.bytes)
+        // What is read back may never have been synced; from now on it counts as durable.
+        await orSyncFailed(path, datasync(file))
+        return { stored, summary: rebuilt.summary(), segments, file }
+      }
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+    await file.close()
+  }
+}
+
+/** Left by a crash between making or dropping a segment and saying so in FORMAT, or the other way round. */
+const removeUnlisted = async (files: Files, directory: string, first: number, last: number): Promise<void> => {
+  for (const name of await files.list(directory)) {
+    const number = segmentNumber(name)
+    if (number !== undefined && (number < first || number > last)) await files.remove(join(directory, name))
+  }
+}
+
+const readSegment = (
+  path: string,
+  number: number,
+  bytes: Buffer,
+  isLast: boolean,
+  before: Rebuilt | undefined,
+): { readonly rebuilt: Rebuilt; readonly segment: Segment } => {
+  const damaged = (offset: number, reason: string): LogCorrupted => new LogCorrupted({ file: path, offset, reason })
+  let rebuilt = before
+  let head = 0
+  let at = 0
+  let highest = 0
+  while (at < bytes.length) {
+    const found = inspectFrame(bytes, number, at)
+    if (found.type === "damaged") throw damaged(at, found.reason)
+    if (found.type === "torn") {
+      // The head was synced before FORMAT listed the segment, and all of it before the next segment was made.
+      if (isLast && at > 0) break
+      throw damaged(at, "the record is not complete")
+    }
+    try {
+      const r = new Reader(bytes, at + HEADER, found.end)
+      if (at === 0) rebuilt = startOf(readHead(r), before)
+      else if (rebuilt !== undefined) highest = Math.max(highest, readBody(r, rebuilt))
+    } catch (error) {
+      throw error instanceof MalformedBytes ? damaged(at, error.message) : error
+    }
+    if (at === 0) head = found.end
+    at = found.end
+  }
+  if (rebuilt === undefined || at === 0) throw damaged(0, "the head of the segment is missing")
+  return { rebuilt, segment: { number, head, bytes: at, highest } }
+}
+
+const startOf = (head: Summary, before: Rebuilt | undefined): Rebuilt => {
+  if (before === undefined) return new Rebuilt(head)
+  if (before.lastIndex !== head.lastIndex) {
+    throw new MalformedBytes(`it continues a log that ends at ${head.lastIndex}, but the segment before it ends at ${before.lastIndex}`)
+  }
+  return before
+}
+
+/** The highest index of the entries in it. */
+const readBody = (r: Reader, rebuilt: Rebuilt): number => {
+  let highest = 0
+  for (let change = readPersist(r); change !== null; change = readPersist(r)) {
+    rebuilt.apply(change)
+    highest = Math.max(highest, change.entries.at(-1)?.index ?? 0)
+  }
+  return highest
+}
+
+const finish = (path: string, offset: number, rebuilt: Rebuilt): Stored => {
+  try {
+    return rebuilt.stored()
+  } catch (error) {
+    throw error instanceof MalformedBytes ? new LogCorrupted({ file: path, offset, reason: error.message }) : error
+  }
+}

@@ -1,0 +1,62 @@
+/** A segment is one file of the log: a head frame with the summary of all before it, then frames of Persists. */
+import { join } from "node:path"
+import { MalformedBytes, readBase, writeBase, Writer, type Reader } from "../bytes.ts"
+import { beginFrame, readHardState, sealFrame, writeHardState, type Summary } from "./frame.ts"
+import { datasync, writeFully, type Files, type OpenFile } from "./files.ts"
+import { orSyncFailed } from "./identity.ts"
+
+export interface Segment {
+  readonly number: number
+  /** Bytes of its head alone, and of all of it. */
+  readonly head: number
+  bytes: number
+  /** Highest index of all entries in it: once the base has reached that, nothing in it is needed. */
+  highest: number
+}
+
+const NAME = /^wal-(\d{12})$/
+export const segmentPath = (directory: string, number: number): string => join(directory, `wal-${String(number).padStart(12, "0")}`)
+/** undefined: not a segment. */
+export const segmentNumber = (name: string): number | undefined => {
+  const digits = NAME.exec(name)?.[1]
+  return digits === undefined ? undefined : Number(digits)
+}
+
+const TITLE = "stepraft log"
+export const encodeHead = (number: number, { hardState, base, lastIndex }: Summary): Buffer => {
+  const w = new Writer()
+  beginFrame(w)
+  w.text(TITLE)
+  writeHardState(w, hardState)
+  writeBase(w, base)
+  w.u48(lastIndex)
+  return sealFrame(w, number, 0)
+}
+export const readHead = (r: Reader): Summary => {
+  if (r.text() !== TITLE) throw new MalformedBytes("this is not the head of a segment")
+  return { hardState: readHardState(r), base: readBase(r), lastIndex: r.u48() }
+}
+
+/**
+ * Makes a segment, durable with its name. It belongs to the log only once FORMAT lists it: until then a crash
+ * leaves a file that the next start removes, and another attempt writes it anew.
+ */
+export const createSegment = async (
+  files: Files,
+  directory: string,
+  number: number,
+  summary: Summary,
+): Promise<{ readonly file: OpenFile; readonly segment: Segment }> => {
+  const path = segmentPath(directory, number)
+  const head = encodeHead(number, summary)
+  const file = await files.open(path, "create")
+  try {
+    await writeFully(file, head, 0)
+    await orSyncFailed(path, datasync(file))
+    await orSyncFailed(directory, files.syncDirectory(directory))
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+  return { file, segment: { number, head: head.length, bytes: head.length, highest: 0 } }
+}
