@@ -267,6 +267,13 @@ export const makeCore = (settings: CoreSettings): Core => {
 
   const sweep = (): void => {
     const now = performance.now()
+    if (closing && queue.every(({ settled }) => settled)) {
+      // Only answers that nobody waits for are outstanding: their session is left to expire.
+      queue.length = 0
+      sent = 0
+      session = null
+      return drained()
+    }
     if (queue.every(({ deadline, settled }) => settled || deadline > now)) {
       if (connection !== null && connection.silentMs() > settings.stallTimeoutMs) leave(`no answer for ${settings.stallTimeoutMs} ms`)
       return
