@@ -80,7 +80,7 @@ export interface FakeServer {
 export const startFake = async (store: FakeStore, id = "n1"): Promise<FakeServer> => {
   const open = new Set<net.Socket>()
   let served = 0
-  const answer = (words: readonly string[], queue: { calls: (readonly string[])[] | null }): string => {
+  const answer = (words: readonly string[]): string => {
     const [name = "", sub = ""] = words
     if (name === "STEPRAFT" && sub === "STATUS")
       return bulk(JSON.stringify({ id, role: store.leader === id ? "leader" : "follower", leader: store.leader, peers: [...store.clients].filter(([other]) => other !== id).map(([other, client]) => ({ id: other, client })) }))
@@ -91,18 +91,10 @@ export const startFake = async (store: FakeStore, id = "n1"): Promise<FakeServer
       return `:${store.opened}\r\n`
     }
     if (name === "STEPRAFT" && sub === "SESSION") return store.sessions.delete(Number(words[3])) ? "+OK\r\n" : "-SESSIONEXPIRED gone\r\n"
-    if (name === "MULTI") {
-      queue.calls = []
-      return "+OK\r\n"
-    }
-    if (name === "STEPRAFT" && sub === "DO" && words[5] === "EXEC") {
-      const calls = queue.calls ?? []
-      queue.calls = null
+    if (name === "STEPRAFT" && sub === "EXEC") {
+      const calls: (readonly string[])[] = []
+      for (let at = 6 + 2 * Number(words[5]); at < words.length; at += 1 + Number(words[at])) calls.push(words.slice(at + 1, at + 1 + Number(words[at])))
       return inSession(store, words, () => `*${calls.length}\r\n${calls.map((call) => execute(store, call)).join("")}`)
-    }
-    if (queue.calls !== null) {
-      queue.calls.push(words)
-      return "+QUEUED\r\n"
     }
     if (name === "STEPRAFT" && sub === "DO") return inSession(store, words, () => execute(store, words.slice(5)))
     return execute(store, words)
@@ -110,7 +102,6 @@ export const startFake = async (store: FakeStore, id = "n1"): Promise<FakeServer
   const server = net.createServer({ noDelay: true }, (socket) => {
     open.add(socket)
     served += 1
-    const queue = { calls: null }
     /** Carries out what it is told and says nothing any more. */
     let mute = false
     let rest = ""
@@ -125,11 +116,11 @@ export const startFake = async (store: FakeStore, id = "n1"): Promise<FakeServer
         const fate = store.fate(parsed.words)
         if (fate === "cut-before") return void socket.destroy()
         if (typeof fate === "object") {
-          if (fate.executed) answer(parsed.words, queue)
+          if (fate.executed) answer(parsed.words)
           socket.write(fate.reply)
           continue
         }
-        const reply = answer(parsed.words, queue)
+        const reply = answer(parsed.words)
         if (fate === "cut-after") return void socket.destroy()
         mute ||= fate === "mute"
         if (!mute) socket.write(reply, "latin1")

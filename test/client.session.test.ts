@@ -18,7 +18,7 @@ const client = async (servers: readonly FakeServer[], options: Partial<ConnectOp
   cleanups.unshift(made.close)
   return made
 }
-const isDo = (words: readonly string[]): boolean => words[0] === "STEPRAFT" && words[1] === "DO"
+const isDo = (words: readonly string[]): boolean => words[0] === "STEPRAFT" && (words[1] === "DO" || words[1] === "EXEC")
 
 /** Gives each request the next fate of the list, then serves. */
 const scripted = (store: FakeStore, fates: readonly Fate[], which: (words: readonly string[]) => boolean = isDo): void => {

@@ -119,8 +119,12 @@ export const commands = {
   expire: (key: Bytes, seconds: number) => request(["EXPIRE", key, seconds], yes),
   /** Milliseconds to live; -1 without an end, -2 without the key. */
   pttl: (key: Bytes) => request(["PTTL", key], count),
-  /** All or nothing, in one log entry. Null only if the server's own conditions failed. */
-  exec: (calls: readonly (readonly Argument[])[]): Request<readonly Result[] | null> => ({ task: { type: "transaction", calls }, answer: results(calls) }),
+  /** All or nothing, in one log entry. Null if a watched key no longer has the version that `versions` told: then nothing was done. */
+  exec: (calls: readonly (readonly Argument[])[], watches: readonly (readonly [key: Bytes, version: number])[] = []): Request<readonly Result[] | null> => ({
+    task: { type: "transaction", calls, watches }, answer: results(calls),
+  }),
+  /** The version of each key (0: it does not exist), for the watches of a transaction. Take it before reading the values. */
+  versions: (...keys: readonly Bytes[]) => request(["STEPRAFT", "VERSION", ...keys], list(count)),
   /** Any command, its strings as strings. What changes something is executed exactly once, like the rest. */
   call: (...args: readonly [string, ...Argument[]]): Request<Value> => request(args, (reply) => toValue(reply, true)),
   /** Any command, its strings as bytes. */
@@ -148,10 +152,13 @@ export interface Transaction<Ran> {
   readonly del: (...keys: readonly Bytes[]) => Transaction<Ran>
   readonly incr: (key: Bytes, by?: number | bigint) => Transaction<Ran>
   readonly call: (...args: readonly [string, ...Argument[]]) => Transaction<Ran>
+  /** Only if the key still has this version (0: does not exist). */
+  readonly unchanged: (key: Bytes, version: number) => Transaction<Ran>
   readonly exec: () => Ran
 }
-export const makeTransaction = <Ran>(run: (calls: readonly (readonly Argument[])[]) => Ran): Transaction<Ran> => {
+export const makeTransaction = <Ran>(run: (calls: readonly (readonly Argument[])[], watches: readonly (readonly [Bytes, number])[]) => Ran): Transaction<Ran> => {
   const calls: (readonly Argument[])[] = []
+  const watches: (readonly [Bytes, number])[] = []
   const add = (...args: readonly Argument[]): Transaction<Ran> => {
     calls.push(args)
     return self
@@ -163,7 +170,11 @@ export const makeTransaction = <Ran>(run: (calls: readonly (readonly Argument[])
     del: (...keys) => add("DEL", ...keys),
     incr: (key, by = 1) => add("INCRBY", key, by),
     call: (...args) => add(...args),
-    exec: () => run([...calls]),
+    unchanged: (key, version) => {
+      watches.push([key, version])
+      return self
+    },
+    exec: () => run([...calls], [...watches]),
   }
   return self
 }

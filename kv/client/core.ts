@@ -149,16 +149,7 @@ export const makeCore = (settings: CoreSettings): Core => {
 
   const dispatch = (on: Connection, operation: Operation): void => {
     const sequence = operation.sequence ?? 0
-    const { bytes, before } = requestOf(operation.task, session?.id ?? 0, sequence, lowestOf(queue, sequence))
-    if (before === 0) return on.send(bytes, (reply) => answered(operation, reply))
-    // The replies before the last only say that a command was queued; a complaint among them is the better message.
-    let complaint: Reply | null = null
-    const queued = (reply: Reply): void => {
-      if (reply.type === "error" && complaint === null) complaint = reply
-    }
-    on.send(bytes, queued)
-    for (let i = 1; i < before; i++) on.send(Buffer.alloc(0), queued)
-    on.send(Buffer.alloc(0), (reply) => answered(operation, reply, complaint ?? reply))
+    on.send(requestOf(operation.task, session?.id ?? 0, sequence, lowestOf(queue, sequence)), (reply) => answered(operation, reply))
   }
 
   const openSession = (on: Connection): void => {
@@ -170,7 +161,7 @@ export const makeCore = (settings: CoreSettings): Core => {
         return pump()
       }
       const complaint = reply.type === "error" ? `${reply.code} ${reply.text}` : "no session id"
-      if (reply.type === "error" && verdictOf(reply.code) !== "again") {
+      if (reply.type === "error" && verdictOf(reply) !== "again") {
         // Not a passing state: those who wait for the session get the answer instead of waiting for their deadline.
         for (const operation of queue.slice(sent)) if (operation.task.type !== "read") settle(operation, serverError(operation, reply))
         queue.splice(sent, queue.length, ...queue.slice(sent).filter(({ settled }) => !settled))
@@ -186,16 +177,16 @@ export const makeCore = (settings: CoreSettings): Core => {
     new ServerError({ command: nameOf(operation.task), code, message: `${code} ${text}`.trim() })
 
   /** Replies come in order, so this is always about the head of the queue. */
-  const answered = (operation: Operation, reply: Reply, shown: Reply = reply): void => {
+  const answered = (operation: Operation, reply: Reply): void => {
     if (reply.type !== "error") return finish(operation, reply)
-    const verdict = verdictOf(reply.code)
+    const verdict = verdictOf(reply)
     if (operation.task.type === "read") {
       if (verdict === "again") return refusedAgain(`${reply.code} ${reply.text}`, reply, operation)
       return finish(operation, serverError(operation, reply))
     }
     switch (verdict) {
       case "answer": return finish(operation, serverError(operation, reply))
-      case "refused": return operation.uncertain ? refusedAgain(`${reply.code} ${reply.text}`, reply, operation) : refusedForGood(operation, shown.type === "error" ? shown : reply)
+      case "refused": return operation.uncertain ? refusedAgain(`${reply.code} ${reply.text}`, reply, operation) : refusedForGood(operation, reply)
       case "expired": return expired()
       case "again": {
         if (reply.code === "UNKNOWN") operation.uncertain = true

@@ -7,8 +7,8 @@ import { type Argument, encodeRequest } from "./resp.ts"
 export type Task =
   | { readonly type: "read"; readonly args: readonly Argument[] }
   | { readonly type: "write"; readonly args: readonly Argument[] }
-  /** All or nothing: MULTI … EXEC, one number for the whole. */
-  | { readonly type: "transaction"; readonly calls: readonly (readonly Argument[])[] }
+  /** All or nothing, one number for the whole; not executed if a watched key no longer has its version. */
+  | { readonly type: "transaction"; readonly calls: readonly (readonly Argument[])[]; readonly watches: readonly (readonly [key: string | Uint8Array, version: number])[] }
 
 /** A reply that is not an error, or the named error. */
 export type Outcome = Exclude<Reply, { type: "error" }> | ClientError
@@ -30,16 +30,13 @@ export interface Operation {
 
 export const nameOf = (task: Task): string => (task.type === "transaction" ? "EXEC" : String(task.args[0] ?? "").toUpperCase())
 
-/** The bytes of one sending, and how many replies come before the one that counts. */
-export const requestOf = (task: Task, session: number, sequence: number, lowest: number): { readonly bytes: Buffer; readonly before: number } => {
-  const numbered = ["STEPRAFT", "DO", session, sequence, lowest]
+/** The bytes of one sending. */
+export const requestOf = (task: Task, session: number, sequence: number, lowest: number): Buffer => {
   switch (task.type) {
-    case "read": return { bytes: encodeRequest(task.args), before: 0 }
-    case "write": return { bytes: encodeRequest([...numbered, ...task.args]), before: 0 }
-    case "transaction": {
-      const queued = task.calls.map((call) => encodeRequest(call))
-      return { bytes: Buffer.concat([encodeRequest(["MULTI"]), ...queued, encodeRequest([...numbered, "EXEC"])]), before: queued.length + 1 }
-    }
+    case "read": return encodeRequest(task.args)
+    case "write": return encodeRequest(["STEPRAFT", "DO", session, sequence, lowest, ...task.args])
+    case "transaction":
+      return encodeRequest(["STEPRAFT", "EXEC", session, sequence, lowest, task.watches.length, ...task.watches.flat(), ...task.calls.flatMap((call) => [call.length, ...call])])
   }
 }
 
@@ -53,9 +50,11 @@ export const requestOf = (task: Task, session: number, sequence: number, lowest:
 export type Verdict = "again" | "refused" | "expired" | "answer"
 const again = new Set(["UNKNOWN", "NOLEADER", "OUTOFORDER", "BUSY", "MOVED", "LOADING", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS"])
 const refused = new Set(["TOOLARGE", "SPACELOW", "NOAUTH", "NOPERM", "DENIED", "READONLY", "EXECABORT"])
-export const verdictOf = (code: string): Verdict => {
+/** ERR is mostly a result; these texts come from the door, before anything is proposed, and leave the number unused. */
+const atTheDoor = /^(unknown (sub)?command|wrong number of arguments|STEPRAFT |[A-Z]+ cannot run within a session|session, sequence and lowest|Protocol error)/i
+export const verdictOf = ({ code, text }: { readonly code: string; readonly text: string }): Verdict => {
   if (again.has(code)) return "again"
-  if (refused.has(code)) return "refused"
+  if (refused.has(code) || (code === "ERR" && atTheDoor.test(text))) return "refused"
   return code === "SESSIONEXPIRED" ? "expired" : "answer"
 }
 
