@@ -1,0 +1,115 @@
+/** Linearizable reads wait here. All barriers of one turn share one read of the core; a refused one tries again. */
+import type { ReadOutcome } from "../../core/index.ts"
+import type { Reply } from "../types.ts"
+import type { Parts } from "./parts.ts"
+import { busy, moved, readRefusal, stopping } from "./replies.ts"
+
+type Refused = Extract<ReadOutcome, { type: "ReadRefused" }>["reason"]
+interface Barrier {
+  readonly done: (refusal: Reply | null) => void
+  readonly at: number
+  settled: boolean
+}
+
+export class Barriers {
+  private readonly parts: Parts
+  /** Not asked yet, oldest first; and asked, by turn. */
+  private waiting: Barrier[] = []
+  private readonly asked = new Set<readonly Barrier[]>()
+  private lastRefusal: Refused | null = null
+  private resumeAt = 0
+  private backoff: number
+  private timer: NodeJS.Timeout | null = null
+  private stopped = false
+  private outstanding = 0
+
+  constructor(parts: Parts) {
+    this.parts = parts
+    this.backoff = parts.settings.backoffMs[0]
+  }
+
+  add(done: (refusal: Reply | null) => void): void {
+    const { settings, driver, now } = this.parts
+    const refuse = (reply: Reply): void => queueMicrotask(() => done(reply))
+    if (this.stopped) return refuse(stopping)
+    if (this.outstanding >= settings.maxWaiting) return refuse(busy)
+    const { leader, role } = driver.leadership()
+    if (settings.redirect && role !== "leader" && leader !== null) return refuse(moved(leader))
+    this.outstanding++
+    this.waiting.push({ done, at: now(), settled: false })
+    driver.wake()
+  }
+
+  private answer(barrier: Barrier, refusal: Reply | null): void {
+    if (barrier.settled) return
+    barrier.settled = true
+    this.outstanding--
+    barrier.done(refusal)
+  }
+
+  pump(): void {
+    if (this.waiting.length === 0) return
+    const { driver, settings, now } = this.parts
+    const { leader, role } = driver.leadership()
+    if (settings.redirect && role !== "leader" && leader !== null) {
+      const moving = this.waiting
+      this.waiting = []
+      for (const barrier of moving) this.answer(barrier, moved(leader))
+      return
+    }
+    if (leader === null || now() < this.resumeAt) return
+    const group = this.waiting
+    this.waiting = []
+    this.asked.add(group)
+    driver.read((outcome) => {
+      if (!this.asked.delete(group)) return
+      if (outcome.type === "ReadReady") {
+        this.backoff = settings.backoffMs[0]
+        this.lastRefusal = null
+        for (const barrier of group) this.answer(barrier, null)
+      } else this.refused(group, outcome.reason)
+    })
+  }
+
+  private refused(group: readonly Barrier[], reason: Refused): void {
+    const { settings, now, driver, count } = this.parts
+    if (this.stopped) return
+    count("service.readsRetried")
+    this.lastRefusal = reason
+    this.waiting = [...group.filter((barrier) => !barrier.settled), ...this.waiting]
+    this.resumeAt = now() + this.backoff
+    if (this.timer !== null) clearTimeout(this.timer)
+    this.timer = setTimeout(driver.wake, this.backoff + 1)
+    this.backoff = Math.min(settings.backoffMs[1], this.backoff * 2)
+  }
+
+  changed(): void {
+    this.resumeAt = 0
+    this.backoff = this.parts.settings.backoffMs[0]
+    if (this.waiting.length > 0) this.parts.driver.wake()
+  }
+
+  tick(): void {
+    const { settings, now, driver } = this.parts
+    const since = now() - settings.readTimeout
+    const late = (barrier: Barrier): boolean => barrier.at <= since
+    const refusal = (): Reply => readRefusal(driver.leadership().leader === null ? null : this.lastRefusal, settings.readTimeout)
+    const first = this.waiting[0]
+    if (first !== undefined && late(first)) {
+      for (const barrier of this.waiting) if (late(barrier)) this.answer(barrier, refusal())
+      this.waiting = this.waiting.filter((barrier) => !barrier.settled)
+    }
+    for (const group of this.asked) {
+      for (const barrier of group) if (late(barrier)) this.answer(barrier, refusal())
+      if (group.every((barrier) => barrier.settled)) this.asked.delete(group)
+    }
+  }
+
+  stop(): void {
+    this.stopped = true
+    if (this.timer !== null) clearTimeout(this.timer)
+    for (const barrier of [...this.waiting, ...Array.from(this.asked).flat()]) this.answer(barrier, stopping)
+    this.waiting = []
+    this.asked.clear()
+  }
+}

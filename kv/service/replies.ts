@@ -1,0 +1,58 @@
+/** What the service itself answers. Each says what is known about the effect of the command, and the way out. */
+import type { Member, Millis, ProposalRefusal, ReadOutcome } from "../../core/index.ts"
+import type { Reply } from "../types.ts"
+
+export const error = (code: string, text: string): Reply => ({ type: "error", code, text })
+export const OK: Reply = { type: "simple", text: "OK" }
+
+export const codeOf = (reply: Reply): string | null => (reply.type === "error" ? reply.code : null)
+
+const seconds = (millis: Millis): string => `${Math.round(millis / 100) / 10} s`
+
+export const unknown = (after: Millis): Reply =>
+  error("UNKNOWN", `the outcome was not learned within ${seconds(after)}: the command was executed once or not at all, and will not be from now on. Read before writing again.`)
+export const unknownBehind: Reply = error(
+  "UNKNOWN",
+  "a command sent before this one ended with an unknown outcome: this one was executed once or not at all, and will not be from now on. Read before writing again.",
+)
+export const unknownRequest = (after: Millis): Reply =>
+  error("UNKNOWN", `the outcome was not learned within ${seconds(after)}. Send the same sequence number again: the session keeps it from being executed twice.`)
+export const unknownStopping: Reply = error("UNKNOWN", "this node is stopping and has not learned the outcome: the command was executed once or not at all. Read before writing again.")
+export const stopping: Reply = error("NOLEADER", "this node is stopping. The command was not executed: send it to another node.")
+export const noLeader = (after: Millis): Reply =>
+  error("NOLEADER", `no leader took the command within ${seconds(after)}. It was not executed. See that a majority of the nodes runs and is connected, then send it again.`)
+export const busy = error("BUSY", "too many commands are waiting already. This one was not executed: send it again later.")
+export const tooLarge = (most: number): Reply => error("TOOLARGE", `the command does not fit into a log entry of ${most} bytes. It was not executed: split it up.`)
+export const spaceLow: Reply = error("SPACELOW", "the leader's disk is nearly full, so it takes no writes. The command was not executed. Reads go on; free some space, writing resumes by itself.")
+/** The server adds the slot and the address. */
+export const moved = (leader: Member): Reply => error("MOVED", leader.name)
+
+/** For a command that was certainly not executed. */
+export const refusal = (reason: ProposalRefusal | null, after: Millis, maxEntryBytes: number): Reply => {
+  switch (reason) {
+    case "busy":
+      return busy
+    case "tooLarge":
+      return tooLarge(maxEntryBytes)
+    case "spaceLow":
+      return spaceLow
+    case "notLeader":
+    case "noLeader":
+    case "transferring":
+    case null:
+      return noLeader(after)
+  }
+}
+
+export const readRefusal = (reason: Extract<ReadOutcome, { type: "ReadRefused" }>["reason"] | null, after: Millis): Reply => {
+  switch (reason) {
+    case "rebuilding":
+      return error("LOADING", "this node is being rebuilt from a peer. Read from another node, or wait: STATUS says when it is done.")
+    case "busy":
+      return error("BUSY", "too many reads are waiting already. Try again later.")
+    case "noLeader":
+    case "leaderChanged":
+    case null:
+      return error("NOLEADER", `no leader confirmed the read within ${seconds(after)}. See that a majority of the nodes runs and is connected, then try again.`)
+  }
+}

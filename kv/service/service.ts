@@ -1,0 +1,99 @@
+/** The face of a running node to its connections: the parts wired to the driver and the state machine. */
+import { performance } from "node:perf_hooks"
+import type { Clock } from "../../interpreters/clock.ts"
+import type { Driver } from "../../interpreters/driver.ts"
+import type { NodeStatus, Service } from "../types.ts"
+import { Barriers } from "./barriers.ts"
+import { ClientSessions } from "./clientSessions.ts"
+import { NodeSession } from "./nodeSession.ts"
+import { defaultServiceSettings, type Parts, type ServiceDriver, type ServiceMachine, type ServiceSettings } from "./parts.ts"
+import { Ticks } from "./ticks.ts"
+
+export interface ServiceOptions {
+  readonly driver: ServiceDriver & Pick<Driver, "state">
+  readonly machine: ServiceMachine
+  readonly clock: Clock
+  /** Whose session it is: the same for all lives of this node, and for no other node. */
+  readonly owner: string
+  readonly settings?: Partial<ServiceSettings>
+  readonly status: () => NodeStatus
+  readonly leader: Service["leader"]
+  readonly now?: () => number
+}
+export interface RunningService extends Service {
+  readonly counters: () => Readonly<Record<string, number>>
+  /** Answers everything that waits: UNKNOWN if it was proposed, a refusal if not. */
+  readonly stop: () => void
+}
+
+export const makeService = (options: ServiceOptions): RunningService => {
+  const { driver, machine, clock } = options
+  const counters: Record<string, number> = {}
+  const parts: Parts = {
+    driver,
+    machine,
+    settings: { ...defaultServiceSettings, ...options.settings },
+    now: options.now ?? (() => performance.now()),
+    count: (name, by = 1) => {
+      counters[name] = (counters[name] ?? 0) + by
+    },
+  }
+  const own = new NodeSession(parts, options.owner)
+  const clients = new ClientSessions(parts, (index) => driver.state().log.termAt(index))
+  const barriers = new Barriers(parts)
+  const ticks = new Ticks(parts, clock)
+
+  machine.listen({
+    replied: (session, sequence, reply) => {
+      if (own.owns(session)) own.replied(sequence, reply)
+      else clients.replied(session, sequence, reply)
+    },
+    opened: (owner, token, session) => {
+      own.opened(owner, token, session)
+      clients.opened(token, session)
+    },
+    restored: () => {
+      own.restored()
+      clients.restored()
+    },
+  })
+  driver.beforeTurn(() => {
+    clients.pump()
+    own.pump()
+    barriers.pump()
+  })
+  driver.onChange((now) => {
+    own.changed(now)
+    clients.changed(now)
+    barriers.changed()
+  })
+  driver.onApplied((index) => {
+    own.appliedThrough(index)
+    clients.appliedThrough(index)
+    ticks.appliedThrough(index)
+  })
+  const timer = setInterval(() => {
+    own.tick()
+    clients.tick()
+    barriers.tick()
+    ticks.tick()
+  }, parts.settings.tickMs)
+
+  return {
+    write: (calls, exec, watches, done) => own.write(calls, exec, watches, done),
+    writeInSession: (session, sequence, lowest, calls, exec, watches, done) => clients.write(session, sequence, lowest, calls, exec, watches, done),
+    openSession: (owner, done) => clients.open(owner, done),
+    closeSession: (session, done) => clients.close(session, done),
+    barrier: (done) => barriers.add(done),
+    reader: machine,
+    status: options.status,
+    leader: options.leader,
+    counters: () => ({ ...counters, "service.waiting": own.waiting + clients.waiting, "service.resends": own.resends + clients.resends }),
+    stop: () => {
+      clearInterval(timer)
+      own.stop()
+      clients.stop()
+      barriers.stop()
+    },
+  }
+}
