@@ -1,0 +1,42 @@
+/**
+ * Linearizable reads of one turn of the event loop, whatever connections they came on, share one barrier: it begins
+ * once the sockets have been polled, that is after all of them have arrived.
+ */
+import type { Reply, Service } from "../types.ts"
+
+/** What a read waits for. `refusal` says why it cannot be served here and now. */
+export interface Gate {
+  open: boolean
+  refusal: Reply | null
+  readonly waiting: (() => void)[]
+}
+
+export class Barriers {
+  private readonly service: Service
+  private forming: Gate | null = null
+
+  constructor(service: Service) {
+    this.service = service
+  }
+
+  /** The gate of this turn. `opened` is called once it is open, never before this call has returned. */
+  join(opened: () => void): Gate {
+    if (this.forming === null) {
+      this.forming = { open: false, refusal: null, waiting: [] }
+      setImmediate(this.begin)
+    }
+    this.forming.waiting.push(opened)
+    return this.forming
+  }
+
+  private readonly begin = (): void => {
+    const gate = this.forming
+    this.forming = null
+    if (gate === null) return
+    this.service.barrier((refusal) => {
+      gate.open = true
+      gate.refusal = refusal
+      for (const opened of gate.waiting) opened()
+    })
+  }
+}

@@ -1,0 +1,70 @@
+/** What the server knows of one client: what HELLO, CLIENT, MULTI, WATCH and their like set. Plain state, no behaviour. */
+import type { Call, Reply, Watch } from "../types.ts"
+import type { Protocol } from "./encode.ts"
+
+export interface Transaction {
+  /** Calls for the log, in order; `local` holds, by position, the commands that the connection answers itself. */
+  readonly calls: Call[]
+  readonly local: Map<number, () => Reply>
+  bytes: number
+  /** A command was refused while queueing: EXEC will discard all of them. */
+  aborted: boolean
+}
+
+/** Keys under WATCH. Filled as each WATCH is executed, which the order of the connection puts before its EXEC. */
+export interface Watching {
+  readonly watches: Watch[]
+  /** A WATCH could not be served: the transaction that counts on it must not run. */
+  failed: boolean
+}
+
+export interface Client {
+  readonly id: number
+  readonly address: string
+  readonly localAddress: string
+  readonly connectedAt: number
+  activeAt: number
+  name: string
+  library: string
+  libraryVersion: string
+  lastCommand: string
+  protocol: Protocol
+  /** `skipping`: the next command is not answered. */
+  replies: "on" | "off" | "skip" | "skipping"
+  /** local: what this node has applied, perhaps stale; no barrier, no redirect. */
+  consistency: "linearizable" | "local"
+  transaction: Transaction | null
+  watching: Watching
+  /** Nothing more is read; the connection ends once all before is answered. */
+  leaving: boolean
+}
+
+export const noWatches = (): Watching => ({ watches: [], failed: false })
+
+export const newClient = (id: number, address: string, localAddress: string, now: number): Client => ({
+  id,
+  address,
+  localAddress,
+  connectedAt: now,
+  activeAt: now,
+  name: "",
+  library: "",
+  libraryVersion: "",
+  lastCommand: "",
+  protocol: 2,
+  replies: "on",
+  consistency: "linearizable",
+  transaction: null,
+  watching: noWatches(),
+  leaving: false,
+})
+
+/** RESET: as it was when the client connected. */
+export const resetClient = (client: Client): void => {
+  client.name = ""
+  client.protocol = 2
+  client.replies = "on"
+  client.consistency = "linearizable"
+  client.transaction = null
+  client.watching = noWatches()
+}

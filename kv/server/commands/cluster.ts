@@ -1,0 +1,119 @@
+/**
+ * CLUSTER, in the forms that cluster-aware clients parse: all slots belong to the leader, the other nodes are its
+ * replicas. Redis names a node by 40 hex digits; ours is the hash of its name, so that every node says the same.
+ */
+import { createHash } from "node:crypto"
+import type { Reply } from "../../types.ts"
+import type { Handler, Host } from "../contract.ts"
+import { array, bulk, err, integer, map } from "../encode.ts"
+import { keySlot, slotCount } from "../keyslot.ts"
+import { naturalAt, own, unknownSubcommand, wordAt, wrongArity } from "../words.ts"
+
+interface Member {
+  readonly id: string
+  readonly host: string
+  readonly port: number
+  readonly leads: boolean
+  readonly self: boolean
+  readonly connected: boolean
+}
+
+const nodeId = (name: string): string => createHash("sha1").update(name).digest("hex")
+
+const address = (client: string): { readonly host: string; readonly port: number } | null => {
+  const colon = client.lastIndexOf(":")
+  const port = Number(client.slice(colon + 1))
+  return colon < 0 || !Number.isInteger(port) ? null : { host: client.slice(0, colon).replace(/^\[|\]$/gu, ""), port }
+}
+
+/** Every node whose clients' address is known, the leader first. */
+const membersOf = (host: Host): Member[] => {
+  const status = host.service.status()
+  const leader = host.service.leader()
+  const members = new Map<string, Member>()
+  const add = (id: string, at: { readonly host: string; readonly port: number } | null, connected: boolean): void => {
+    if (at !== null && !members.has(id)) members.set(id, { id, ...at, leads: id === leader?.id, self: id === status.id, connected })
+  }
+  if (leader !== null) add(leader.id, leader, true)
+  add(status.id, address(status.client), true)
+  for (const peer of status.peers) if (peer.client !== null) add(peer.id, address(peer.client), peer.connected)
+  return [...members.values()]
+}
+
+const slots = (members: readonly Member[]): Reply => {
+  if (members[0]?.leads !== true) return array([])
+  const nodes = members.map(({ id, host, port }) => array([bulk(host), integer(port), bulk(nodeId(id)), array([])]))
+  return array([array([integer(0), integer(slotCount - 1), ...nodes])])
+}
+
+const shards = (members: readonly Member[], offset: number): Reply =>
+  array([
+    map({
+      slots: array(members[0]?.leads === true ? [integer(0), integer(slotCount - 1)] : []),
+      nodes: array(
+        members.map(({ id, host, port, leads, connected }) =>
+          map({
+            id: bulk(nodeId(id)),
+            port: integer(port),
+            ip: bulk(host),
+            endpoint: bulk(host),
+            role: bulk(leads ? "master" : "replica"),
+            "replication-offset": integer(offset),
+            health: bulk(connected ? "online" : "failed"),
+          }),
+        ),
+      ),
+    }),
+  ])
+
+const nodes = (members: readonly Member[], term: number): Reply => {
+  const leader = members.find(({ leads }) => leads)
+  const line = ({ id, host, port, leads, self, connected }: Member): string => {
+    const flags = [...(self ? ["myself"] : []), leads ? "master" : "slave"].join(",")
+    const master = leads || leader === undefined ? "-" : nodeId(leader.id)
+    // The second port is Redis' gossip, which nothing of ours speaks; clients only split at the sign.
+    const range = leads ? ` 0-${slotCount - 1}` : ""
+    return `${nodeId(id)} ${host}:${port}@${port} ${flags} ${master} 0 0 ${term} ${connected ? "connected" : "disconnected"}${range}\n`
+  }
+  return bulk(members.map(line).join(""))
+}
+
+const info = (members: readonly Member[], term: number): Reply => {
+  const led = members[0]?.leads === true
+  const assigned = led ? slotCount : 0
+  return bulk(
+    `cluster_enabled:1\r\ncluster_state:${led ? "ok" : "fail"}\r\ncluster_slots_assigned:${assigned}\r\ncluster_slots_ok:${assigned}\r\n` +
+      `cluster_slots_pfail:0\r\ncluster_slots_fail:0\r\ncluster_known_nodes:${members.length}\r\ncluster_size:${led ? 1 : 0}\r\n` +
+      `cluster_current_epoch:${term}\r\ncluster_my_epoch:${term}\r\n`,
+  )
+}
+
+const cluster: Handler = ({ host }, words) => {
+  const sub = wordAt(words, 1)
+  const takes = sub === "keyslot" || sub === "countkeysinslot" ? 3 : 2
+  const key = words[2]
+  if (!["slots", "shards", "nodes", "info", "myid", "keyslot", "countkeysinslot"].includes(sub)) return unknownSubcommand("cluster", words[1])
+  if (words.length !== takes) return wrongArity(`cluster|${sub}`)
+  const { term, commitIndex } = host.service.status()
+  switch (sub) {
+    case "slots":
+      return slots(membersOf(host))
+    case "shards":
+      return shards(membersOf(host), commitIndex)
+    case "nodes":
+      return nodes(membersOf(host), term)
+    case "info":
+      return info(membersOf(host), term)
+    case "myid":
+      return bulk(nodeId(host.self))
+    case "keyslot":
+      return integer(keySlot(key ?? Buffer.alloc(0)))
+    default: {
+      const slot = naturalAt(words, 2)
+      // Keys are not kept by slot; nothing of a client's depends on the number.
+      return slot === null || slot >= slotCount ? err("Invalid slot") : integer(0)
+    }
+  }
+}
+
+export const clusterCommands = [own("cluster", -2, cluster, { flags: ["admin", "stale"] })]

@@ -1,0 +1,180 @@
+/** Commands about the connection itself: PING to HELLO, CLIENT and the consistency of its reads. */
+import type { Reply } from "../../types.ts"
+import { resetClient, type Client } from "../client.ts"
+import type { Context, Handler, Words } from "../contract.ts"
+import { array, bulk, err, errorReply, integer, map, nil, ok, pong } from "../encode.ts"
+import { redisVersion } from "../version.ts"
+import { own, textAt, unknownSubcommand, wordAt, wrongArity } from "../words.ts"
+
+const syntaxError = err("syntax error")
+const noPassword = err("AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
+const wrongPassword = errorReply("WRONGPASS", "invalid username-password pair or user is disabled.")
+const badName = err("Client names cannot contain spaces, newlines or special characters.")
+
+const ping: Handler = (_, words) => {
+  if (words.length > 2) return wrongArity("ping")
+  const message = words[1]
+  return message === undefined ? pong : { type: "bulk", bytes: message }
+}
+
+const echo: Handler = (_, words) => ({ type: "bulk", bytes: words[1] ?? Buffer.alloc(0) })
+
+const quit: Handler = ({ client }) => {
+  client.leaving = true
+  return ok
+}
+
+const reset: Handler = ({ client }) => {
+  resetClient(client)
+  return { type: "simple", text: "RESET" }
+}
+
+const select: Handler = (_, words) => {
+  const index = textAt(words, 1)
+  if (!/^-?\d{1,18}$/u.test(index)) return err("value is not an integer or out of range")
+  return Number(index) === 0 ? ok : err("DB index is out of range")
+}
+
+/** There is one user, default, and he has no password: as Redis, any password will do for him where a name is given. */
+const authenticates = (user: string): boolean => user === "default"
+
+const auth: Handler = (_, words) => {
+  if (words.length > 3) return syntaxError
+  if (words.length === 2) return noPassword
+  return authenticates(textAt(words, 1)) ? ok : wrongPassword
+}
+
+const hello: Handler = (context, words) => {
+  const { client, host } = context
+  let protocol = client.protocol
+  if (words.length > 1) {
+    const asked = textAt(words, 1)
+    if (!/^-?\d{1,18}$/u.test(asked)) return err("Protocol version is not an integer or out of range")
+    if (asked !== "2" && asked !== "3") return errorReply("NOPROTO", "unsupported protocol version")
+    protocol = asked === "3" ? 3 : 2
+  }
+  let name = client.name
+  for (let at = 2; at < words.length; ) {
+    const option = wordAt(words, at)
+    if (option === "auth" && at + 2 < words.length) {
+      if (!authenticates(textAt(words, at + 1))) return wrongPassword
+      at += 3
+    } else if (option === "setname" && at + 1 < words.length) {
+      name = textAt(words, at + 1)
+      if (!isName(name)) return badName
+      at += 2
+    } else return err(`Syntax error in HELLO option '${textAt(words, at)}'`)
+  }
+  client.protocol = protocol
+  client.name = name
+  return map({
+    server: bulk("redis"),
+    version: bulk(redisVersion),
+    proto: integer(protocol),
+    id: integer(client.id),
+    mode: bulk(host.redirect ? "cluster" : "standalone"),
+    role: bulk(host.service.leader()?.id === host.self ? "master" : "replica"),
+    modules: array([]),
+  })
+}
+
+const isName = (name: string): boolean => /^[!-~]*$/u.test(name)
+
+/** One line of CLIENT LIST. */
+const describe = (client: Client): string => {
+  const now = Date.now()
+  const fields: Readonly<Record<string, string | number>> = {
+    id: client.id,
+    addr: client.address,
+    laddr: client.localAddress,
+    name: client.name,
+    age: Math.floor((now - client.connectedAt) / 1000),
+    idle: Math.floor((now - client.activeAt) / 1000),
+    flags: client.transaction === null ? (client.consistency === "local" ? "r" : "N") : "x",
+    db: 0,
+    sub: 0,
+    psub: 0,
+    multi: client.transaction === null ? -1 : client.transaction.calls.length + client.transaction.local.size,
+    cmd: client.lastCommand,
+    user: "default",
+    resp: client.protocol,
+    "lib-name": client.library,
+    "lib-ver": client.libraryVersion,
+    consistency: client.consistency,
+  }
+  return `${Object.entries(fields).map(([key, value]) => `${key}=${value}`).join(" ")}\n`
+}
+
+const onOff = (words: Words, set: (on: boolean) => void): Reply => {
+  const word = wordAt(words, 2)
+  if (word !== "on" && word !== "off") return syntaxError
+  set(word === "on")
+  return ok
+}
+
+type Subcommand = readonly [arity: number, answer: (context: Context, words: Words) => Reply]
+
+const subcommands: Readonly<Record<string, Subcommand>> = {
+  id: [2, ({ client }) => integer(client.id)],
+  info: [2, ({ client }) => bulk(describe(client))],
+  list: [-2, ({ host }) => bulk(Array.from(host.clients(), describe).join(""))],
+  getname: [2, ({ client }) => (client.name === "" ? nil : bulk(client.name))],
+  setname: [3, ({ client }, words) => {
+    const name = textAt(words, 2)
+    if (!isName(name)) return badName
+    client.name = name
+    return ok
+  }],
+  setinfo: [4, ({ client }, words) => {
+    const option = wordAt(words, 2)
+    const value = textAt(words, 3)
+    if (option !== "lib-name" && option !== "lib-ver") return err(`Unrecognized option '${textAt(words, 2)}'`)
+    if (!isName(value)) return err(`${option} cannot contain spaces, newlines or special characters.`)
+    if (option === "lib-name") client.library = value
+    else client.libraryVersion = value
+    return ok
+  }],
+  // There is no eviction to be spared from, and nothing that a touch would change.
+  "no-evict": [3, (_, words) => onOff(words, () => {})],
+  "no-touch": [3, (_, words) => onOff(words, () => {})],
+  reply: [3, ({ client }, words) => {
+    const mode = wordAt(words, 2)
+    if (mode !== "on" && mode !== "off" && mode !== "skip") return syntaxError
+    client.replies = mode
+    return ok
+  }],
+  consistency: [-2, ({ client }, words) => {
+    const wanted = wordAt(words, 2)
+    if (words.length === 2) return bulk(client.consistency)
+    if (words.length > 3 || (wanted !== "linearizable" && wanted !== "local")) return err("CLIENT CONSISTENCY takes linearizable or local")
+    client.consistency = wanted
+    return ok
+  }],
+}
+
+const clientCommand: Handler = (context, words) => {
+  const sub = wordAt(words, 1)
+  const found = Object.hasOwn(subcommands, sub) ? subcommands[sub] : undefined
+  if (found === undefined) return unknownSubcommand("client", words[1])
+  const [arity, answer] = found
+  if (arity >= 0 ? words.length !== arity : words.length < -arity) return wrongArity(`client|${sub}`)
+  return answer(context, words)
+}
+
+const consistency = (wanted: Client["consistency"]): Handler => ({ client }) => {
+  client.consistency = wanted
+  return ok
+}
+
+export const connectionCommands = [
+  own("ping", -1, ping),
+  own("echo", 2, echo),
+  own("quit", -1, quit, { underMulti: "now" }),
+  own("reset", 1, reset, { underMulti: "now" }),
+  own("select", 2, select),
+  own("auth", -2, auth),
+  own("hello", -1, hello, { underMulti: "refuse" }),
+  own("client", -2, clientCommand),
+  own("readonly", 1, consistency("local")),
+  own("readwrite", 1, consistency("linearizable")),
+]

@@ -1,0 +1,144 @@
+/**
+ * STEPRAFT: what Redis has no word for.
+ *
+ *   STEPRAFT STATUS                                          state of the node, as JSON
+ *   STEPRAFT VERSION key [key …]                             versions for the watches of STEPRAFT EXEC (linearizable)
+ *   STEPRAFT SESSION OPEN owner | CLOSE session              a session of the client's own: exactly-once across nodes
+ *   STEPRAFT DO session sequence lowest command [arg …]      one command within a session
+ *   STEPRAFT EXEC session sequence lowest watches [key version …] {count command [arg …]}…
+ *                                                            several at once, all or nothing; `watches` is how many
+ *                                                            pairs follow, `count` how many words a command has
+ */
+import type { Call, Reply, Watch } from "../../types.ts"
+import type { Context, Handler, Host, Words } from "../contract.ts"
+import { array, bulk, err, integer } from "../encode.ts"
+import { moved } from "../redirect.ts"
+import { arityFits, keysOf, naturalAt, own, textAt, unknownCommand, unknownSubcommand, wordAt, wrongArity } from "../words.ts"
+
+const notNumbers = err("session, sequence and lowest are whole numbers, sequence from 1")
+const malformed = err("STEPRAFT EXEC session sequence lowest watches [key version ...] {count command [arg ...]} ...")
+
+interface Place {
+  readonly session: number
+  readonly sequence: number
+  readonly lowest: number
+}
+const placeOf = (words: Words): Place | null => {
+  const session = naturalAt(words, 2)
+  const sequence = naturalAt(words, 3)
+  const lowest = naturalAt(words, 4)
+  return session === null || sequence === null || sequence === 0 || lowest === null ? null : { session, sequence, lowest }
+}
+
+/** What keeps a call out of the log; null if nothing does. */
+const refusal = (context: Context, call: Words): Reply | null => {
+  const known = context.host.table.find(call[0])
+  if (known === undefined) return unknownCommand(call)
+  if (!arityFits(known, call)) return wrongArity(known.name)
+  if (typeof known.does !== "string" || known.underMulti === "refuse") return err(`${known.name.toUpperCase()} cannot run within a session`)
+  return moved(context, keysOf(known, call)[0])
+}
+
+const write = (host: Host, { session, sequence, lowest }: Place, calls: readonly Call[], exec: boolean, watches: readonly Watch[]): ReturnType<Handler> => ({
+  type: "work.write",
+  exec,
+  start: (done) => {
+    host.service.writeInSession(session, sequence, lowest, calls, exec, watches, done)
+    return undefined
+  },
+})
+
+const one: Handler = (context, words) => {
+  if (words.length < 6) return wrongArity("stepraft|do")
+  const place = placeOf(words)
+  if (place === null) return notNumbers
+  const call = words.slice(5)
+  return refusal(context, call) ?? write(context.host, place, [call], false, [])
+}
+
+const several: Handler = (context, words) => {
+  if (words.length < 6) return wrongArity("stepraft|exec")
+  const place = placeOf(words)
+  if (place === null) return notNumbers
+  const watches: Watch[] = []
+  const watchCount = naturalAt(words, 5)
+  let at = 6
+  if (watchCount === null || watchCount > words.length) return malformed
+  for (; watches.length < watchCount; at += 2) {
+    const key = words[at]
+    const version = naturalAt(words, at + 1)
+    if (key === undefined || version === null) return malformed
+    watches.push({ key, version })
+  }
+  const calls: Words[] = []
+  while (at < words.length) {
+    const count = naturalAt(words, at)
+    if (count === null || count === 0 || at + 1 + count > words.length) return malformed
+    const call = words.slice(at + 1, at + 1 + count)
+    const refused = refusal(context, call)
+    if (refused !== null) return refused
+    calls.push(call)
+    at += 1 + count
+  }
+  return calls.length === 0 ? malformed : write(context.host, place, calls, true, watches)
+}
+
+const session: Handler = ({ host }, words) => {
+  const sub = wordAt(words, 2)
+  if (words.length !== 4) return wrongArity("stepraft|session")
+  if (sub === "open") {
+    const owner = textAt(words, 3)
+    if (owner === "" || owner.length > 256) return err("the owner of a session is a name of 1 to 256 characters")
+    return {
+      type: "work.write",
+      exec: false,
+      start: (done) => {
+        host.service.openSession(owner, done)
+        return undefined
+      },
+    }
+  }
+  const id = naturalAt(words, 3)
+  if (sub !== "close") return unknownSubcommand("stepraft|session", words[2])
+  if (id === null) return err("a session is a whole number")
+  return {
+    type: "work.write",
+    exec: false,
+    start: (done) => {
+      host.service.closeSession(id, done)
+      return undefined
+    },
+  }
+}
+
+const version: Handler = (context, words) => {
+  const keys = words.slice(2)
+  if (keys.length === 0) return wrongArity("stepraft|version")
+  const { reader } = context.host.service
+  return (
+    moved(context, keys[0]) ?? {
+      type: "work.read",
+      barrier: context.client.consistency === "linearizable",
+      run: () => array(keys.map((key) => integer(reader.version(key)))),
+    }
+  )
+}
+
+const stepraft: Handler = (context, words) => {
+  switch (wordAt(words, 1)) {
+    case "status":
+      return words.length === 2 ? bulk(JSON.stringify(context.host.service.status())) : wrongArity("stepraft|status")
+    case "session":
+      return session(context, words)
+    case "do":
+      return one(context, words)
+    case "exec":
+      return several(context, words)
+    case "version":
+      return version(context, words)
+    default:
+      return unknownSubcommand("stepraft", words[1])
+  }
+}
+
+export const stepraftCommands = [own("stepraft", -2, stepraft, { flags: ["write"], underMulti: "refuse" })]

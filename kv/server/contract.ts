@@ -1,0 +1,75 @@
+/** What a command of the server's own is, what it is given, and what it may answer. */
+import type { Reply, Service } from "../types.ts"
+import type { Client } from "./client.ts"
+import type { Limits } from "./limits.ts"
+
+/** What takes its turn in the order of the connection instead of being answered as it is read. */
+export type Work =
+  | {
+      readonly type: "work.write"
+      /** Answers through `done`, later; or at once by what it returns, and then `done` is never called. */
+      readonly start: (done: (reply: Reply) => void) => Reply | undefined
+      /** EXEC: its null is an array's. */
+      readonly exec: boolean
+    }
+  | {
+      readonly type: "work.read"
+      readonly run: () => Reply | Promise<Reply>
+      /** Whether it may only run behind a barrier. */
+      readonly barrier: boolean
+      readonly refused?: () => void
+    }
+
+export type Words = readonly Buffer[]
+export type Handler = (context: Context, words: Words) => Reply | Work
+
+export interface Shape {
+  readonly name: string
+  /** As in Redis: counts the name; negative means at least. */
+  readonly arity: number
+  readonly flags: readonly string[]
+  /** Positions of the keys; 0 means none, a negative last counts from the end. */
+  readonly firstKey: number
+  readonly lastKey: number
+  readonly step: number
+}
+export interface Known extends Shape {
+  /** write and read go to the state machine as they are. */
+  readonly does: "write" | "read" | Handler
+  /** Under MULTI: waits for EXEC, runs at once, or is refused. */
+  readonly underMulti: "queue" | "now" | "refuse"
+}
+
+export interface Lookup {
+  readonly all: readonly Known[]
+  readonly find: (name: Buffer | undefined) => Known | undefined
+}
+
+export interface Stats {
+  connections: number
+  refused: number
+  commands: number
+  protocolErrors: number
+  /** Connections cut off because their client did not take its replies. */
+  cutOff: number
+  netInput: number
+}
+
+export interface Host {
+  readonly service: Service
+  readonly limits: Limits
+  /** A node that does not lead answers MOVED instead of forwarding. */
+  readonly redirect: boolean
+  readonly table: Lookup
+  readonly stats: Stats
+  /** Name of this node. */
+  readonly self: string
+  readonly port: () => number
+  readonly clients: () => Iterable<Client>
+  readonly clientCount: () => number
+}
+
+export interface Context {
+  readonly host: Host
+  readonly client: Client
+}

@@ -1,0 +1,96 @@
+/**
+ * Replies out. Bytes gather as one latin-1 string (a byte a character: the cheapest thing for V8 to append to and for
+ * a socket to write); a large bulk goes out as it is, uncopied, between two pieces of text.
+ */
+import type { Reply } from "../types.ts"
+
+export type Protocol = 2 | 3
+
+/** Where encoded replies gather. `text` holds one character a byte. */
+export interface Sink {
+  text: string
+  readonly bytes: (bytes: Uint8Array) => void
+}
+
+export const ok: Reply = { type: "simple", text: "OK" }
+export const queued: Reply = { type: "simple", text: "QUEUED" }
+export const pong: Reply = { type: "simple", text: "PONG" }
+export const nil: Reply = { type: "null" }
+
+export const errorReply = (code: string, text: string): Reply => ({ type: "error", code, text })
+export const err = (text: string): Reply => errorReply("ERR", text)
+export const integer = (value: number): Reply => ({ type: "integer", value })
+export const bulk = (text: string): Reply => ({ type: "bulk", bytes: Buffer.from(text) })
+export const array = (items: readonly Reply[]): Reply => ({ type: "array", items })
+/** A map with text keys, as most of Redis' own are. */
+export const map = (entries: Readonly<Record<string, Reply>>): Reply => ({
+  type: "map",
+  entries: Object.entries(entries).map(([key, value]) => [bulk(key), value] as const),
+})
+
+/** A bulk at least this long is not copied into the text. */
+const uncopied = 8_192
+/** Below this a loop beats the call into native code. */
+const looped = 24
+
+const small = Array.from({ length: 256 }, (_, value) => `:${value}\r\n`)
+const headers = Array.from({ length: 256 }, (_, length) => `$${length}\r\n`)
+
+export const encode = (reply: Reply, protocol: Protocol, sink: Sink): void => {
+  switch (reply.type) {
+    case "simple":
+      sink.text += reply.text === "OK" ? "+OK\r\n" : `+${line(reply.text)}\r\n`
+      return
+    case "integer":
+      sink.text += (typeof reply.value === "number" ? small[reply.value] : undefined) ?? `:${reply.value}\r\n`
+      return
+    case "null":
+      sink.text += protocol === 3 ? "_\r\n" : "$-1\r\n"
+      return
+    case "bulk":
+      encodeBulk(reply.bytes, sink)
+      return
+    case "error":
+      sink.text += `-${line(`${reply.code} ${reply.text}`)}\r\n`
+      return
+    case "array":
+      sink.text += `*${reply.items.length}\r\n`
+      for (const item of reply.items) encode(item, protocol, sink)
+      return
+    case "map":
+      sink.text += protocol === 3 ? `%${reply.entries.length}\r\n` : `*${reply.entries.length * 2}\r\n`
+      for (const [key, value] of reply.entries) {
+        encode(key, protocol, sink)
+        encode(value, protocol, sink)
+      }
+      return
+  }
+}
+
+/** What an EXEC answers when a watched key has changed: RESP2 has a null of its own for arrays. */
+export const encodeNullArray = (protocol: Protocol, sink: Sink): void => {
+  sink.text += protocol === 3 ? "_\r\n" : "*-1\r\n"
+}
+
+const encodeBulk = (bytes: Uint8Array, sink: Sink): void => {
+  const { length } = bytes
+  sink.text += headers[length] ?? `$${length}\r\n`
+  if (length >= uncopied) sink.bytes(bytes)
+  else sink.text += latin1(bytes)
+  sink.text += "\r\n"
+}
+
+const latin1 = (bytes: Uint8Array): string => {
+  const { length } = bytes
+  if (length >= looped)
+    return (Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, length)).toString("latin1")
+  let text = ""
+  for (let at = 0; at < length; at++) text += String.fromCharCode(bytes[at] ?? 0)
+  return text
+}
+
+/** A line must stay one line, and one byte a character, whatever a message quotes. */
+const line = (text: string): string => {
+  if (/^[\x20-\x7e]*$/u.test(text)) return text
+  return Buffer.from(text.replaceAll(/[\r\n]+/gu, " ")).toString("latin1")
+}

@@ -1,0 +1,33 @@
+/** What one client may ask of the server. All sizes in bytes. */
+export interface Limits {
+  readonly maxClients: number
+  /** The largest log entry; a single argument may not be larger, a whole request not larger than twice that. */
+  readonly maxEntryBytes: number
+  readonly maxArguments: number
+  readonly maxInlineBytes: number
+  /** A connection with more than this under way is not read from until half of it is answered. */
+  readonly pipelinedCommands: number
+  readonly pipelinedBytes: number
+  /** Replies that the client has not taken: above `soft` nothing more is read or executed for it, above `hard` it is cut off. */
+  readonly softOutputBytes: number
+  readonly hardOutputBytes: number
+  /** A client above the soft limit that takes nothing at all for this long is cut off. */
+  readonly stalledMs: number
+  /** How long a closing server waits for what is under way. */
+  readonly closeGraceMs: number
+}
+
+const mebi = 1024 * 1024
+
+export const defaultLimits: Limits = {
+  maxClients: 10_000,
+  maxEntryBytes: 8 * mebi,
+  maxArguments: 1_000_000,
+  maxInlineBytes: 64 * 1024,
+  pipelinedCommands: 4_096,
+  pipelinedBytes: 32 * mebi,
+  softOutputBytes: 16 * mebi,
+  hardOutputBytes: 64 * mebi,
+  stalledMs: 60_000,
+  closeGraceMs: 2_000,
+}
