@@ -17,7 +17,6 @@ export interface ImagesOptions {
 /** One pinned image; its reads follow each other, because the machine allows one at a time. */
 interface Pinned {
   readonly image: SnapshotImage
-  readonly to: Member
   reads: Promise<void>
 }
 
@@ -63,9 +62,8 @@ export const makeImages = ({ machine, transport, push, report }: ImagesOptions):
       transport.flush()
     } catch (error) {
       if (stopped || pinned.get(id) !== held) return
-      report(`snapshot ${id} cannot be read at ${message.offset}: ${textOf(error)}; it will be sent anew`)
-      close(id)
-      push({ type: "SnapshotOpenFailed", to })
+      // The core asks again if no answer comes; a machine that cannot read itself for good reports damage.
+      report(`snapshot ${id} could not be read at ${message.offset} for ${to.name}: ${textOf(error)}; it will be tried again`)
     }
   }
 
@@ -83,7 +81,7 @@ export const makeImages = ({ machine, transport, push, report }: ImagesOptions):
       machine.openSnapshot().then(
         (image) => {
           if (stopped) return release(image)
-          pinned.set(image.snapshot.id, { image, to, reads: Promise.resolve() })
+          pinned.set(image.snapshot.id, { image, reads: Promise.resolve() })
           push({ type: "SnapshotOpened", to, snapshot: image.snapshot })
         },
         (error: unknown) => {

@@ -2,7 +2,7 @@
 import type { ReadOutcome } from "../../core/index.ts"
 import type { Reply } from "../types.ts"
 import type { Parts } from "./parts.ts"
-import { busy, moved, readRefusal, stopping } from "./replies.ts"
+import { busy, readRefusal, stopping } from "./replies.ts"
 
 type Refused = Extract<ReadOutcome, { type: "ReadRefused" }>["reason"]
 interface Barrier {
@@ -33,8 +33,6 @@ export class Barriers {
     const refuse = (reply: Reply): void => queueMicrotask(() => done(reply))
     if (this.stopped) return refuse(stopping)
     if (this.outstanding >= settings.maxWaiting) return refuse(busy)
-    const { leader, role } = driver.leadership()
-    if (settings.redirect && role !== "leader" && leader !== null) return refuse(moved(leader))
     this.outstanding++
     this.waiting.push({ done, at: now(), settled: false })
     driver.wake()
@@ -50,14 +48,7 @@ export class Barriers {
   pump(): void {
     if (this.waiting.length === 0) return
     const { driver, settings, now } = this.parts
-    const { leader, role } = driver.leadership()
-    if (settings.redirect && role !== "leader" && leader !== null) {
-      const moving = this.waiting
-      this.waiting = []
-      for (const barrier of moving) this.answer(barrier, moved(leader))
-      return
-    }
-    if (leader === null || now() < this.resumeAt) return
+    if (driver.leadership().leader === null || now() < this.resumeAt) return
     const group = this.waiting
     this.waiting = []
     this.asked.add(group)

@@ -10,7 +10,7 @@ import { encodeCommand } from "../machine/command.ts"
 import type { Call, Command, Reply, Watch } from "../types.ts"
 import { Lane, type Item } from "./lane.ts"
 import { commandSize, type Parts } from "./parts.ts"
-import { OK, busy, codeOf, moved, refusal, stopping, tooLarge, unknownRequest, unknownStopping } from "./replies.ts"
+import { OK, busy, codeOf, refusal, stopping, tooLarge, unknownRequest, unknownStopping } from "./replies.ts"
 
 interface Request extends Item {
   readonly payload: Payload
@@ -80,7 +80,7 @@ export class ClientSessions {
   }
 
   private enter(command: Command, bytes: number, done: (reply: Reply) => void): Request | null {
-    const { settings, driver, now } = this.parts
+    const { settings, now } = this.parts
     const refuse = (reply: Reply): null => {
       queueMicrotask(() => done(reply))
       return null
@@ -91,8 +91,6 @@ export class ClientSessions {
       this.parts.count("service.busy")
       return refuse(busy)
     }
-    const { leader, role } = driver.leadership()
-    if (settings.redirect && role !== "leader" && leader !== null) return refuse(moved(leader))
     const request: Request = { payload: payloadOf(encodeCommand(command)), bytes, attempts: 0, settled: false, command, done: [done], at: now() }
     this.lane.push(request)
     return request
@@ -140,11 +138,10 @@ export class ClientSessions {
     const { settings, machine } = this.parts
     for (const request of this.lane.list()) {
       if (request.settled || request.command.type !== "Execute") continue
-      const reply = machine.replyOf(request.command.session, request.command.sequence)
-      if (reply === null) continue
+      const state = machine.replyOf(request.command.session, request.command.sequence)
+      if (state.type === "kept") this.answer(request, state.reply)
       // The session ended within what the snapshot covers; whether before or after this command cannot be seen.
-      if (codeOf(reply) === "SESSIONEXPIRED" && request.attempts > 0) this.answer(request, unknownRequest(settings.writeTimeout))
-      else this.answer(request, reply)
+      else if (state.type === "expired" && request.attempts > 0) this.answer(request, unknownRequest(settings.writeTimeout))
     }
     this.lane.rewind(0)
   }

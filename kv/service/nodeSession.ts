@@ -16,7 +16,7 @@ import type { Call, Reply, Watch } from "../types.ts"
 import { Lane, type Item } from "./lane.ts"
 import { Opener } from "./opener.ts"
 import { commandSize, type Parts } from "./parts.ts"
-import { busy, codeOf, moved, refusal, spaceLow, stopping, tooLarge, unknown, unknownBehind, unknownStopping } from "./replies.ts"
+import { busy, codeOf, refusal, spaceLow, stopping, tooLarge, unknown, unknownBehind, unknownStopping } from "./replies.ts"
 
 interface Write extends Item {
   readonly calls: readonly Call[]
@@ -70,7 +70,7 @@ export class NodeSession {
   }
 
   write(calls: readonly Call[], exec: boolean, watches: readonly Watch[], done: (reply: Reply) => void): void {
-    const { settings, driver, now } = this.parts
+    const { settings, now } = this.parts
     const bytes = commandSize(calls, watches)
     const refuse = (reply: Reply): void => queueMicrotask(() => done(reply))
     if (this.stopped) return refuse(stopping)
@@ -79,8 +79,6 @@ export class NodeSession {
       this.parts.count("service.busy")
       return refuse(busy)
     }
-    const { leader, role } = driver.leadership()
-    if (settings.redirect && role !== "leader" && leader !== null) return refuse(moved(leader))
     this.lane.push({ payload: null, bytes, attempts: 0, settled: false, calls, exec, watches, done, at: now(), sequence: 0 })
   }
 
@@ -102,12 +100,6 @@ export class NodeSession {
 
   pump(): void {
     this.opener.lane.pump()
-    if (this.lane.length === 0) return
-    const { leader, role } = this.parts.driver.leadership()
-    if (this.parts.settings.redirect && role !== "leader" && leader !== null) {
-      // They came while no leader was known. What was sent before stays with this node.
-      for (const write of this.lane.list(this.lane.sent)) this.answer(write, moved(leader))
-    }
     this.lane.pump()
   }
 
@@ -155,11 +147,10 @@ export class NodeSession {
     let lost = false
     for (const write of this.lane.list(0, this.lane.sent)) {
       if (write.settled) continue
-      const reply = this.parts.machine.replyOf(session, write.sequence)
-      if (reply === null) continue
+      const state = this.parts.machine.replyOf(session, write.sequence)
+      if (state.type === "kept") this.answer(write, state.reply)
       // The session ended within what the snapshot covers; whether before or after this command cannot be seen.
-      if (codeOf(reply) === "SESSIONEXPIRED") lost = true
-      else this.answer(write, reply)
+      else if (state.type !== "notExecuted") lost = true
     }
     if (lost) {
       for (const write of this.lane.list(0, this.lane.sent)) this.answer(write, unknownBehind)

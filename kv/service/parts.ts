@@ -1,15 +1,15 @@
 /** What the parts of the service share: the faces that they need, and their settings. */
 import type { Millis, Stamp } from "../../core/index.ts"
 import type { Driver } from "../../interpreters/driver.ts"
-import type { Call, CommandListener, Reader, Reply, Watch } from "../types.ts"
+import type { ReplyState } from "../machine/sessions.ts"
+import type { Call, CommandListener, Reader, Watch } from "../types.ts"
 
 export type ServiceDriver = Pick<Driver, "propose" | "read" | "wake" | "leadership" | "beforeTurn" | "onChange" | "onApplied">
 
 /** The state machine of this node, as far as the service is concerned. */
 export interface ServiceMachine extends Reader {
   readonly listen: (listener: CommandListener) => void
-  /** The kept reply of a command that was executed; null if it was not; SESSIONEXPIRED if there is no such session. */
-  readonly replyOf: (session: number, sequence: number) => Reply | null
+  readonly replyOf: (session: number, sequence: number) => ReplyState
   /** When the next key or session expires, on the replicated clock. */
   readonly earliestDeadline: () => Stamp | null
 }
@@ -25,8 +25,6 @@ export interface ServiceSettings {
   readonly maxWaiting: number
   readonly maxWaitingBytes: number
   readonly maxEntryBytes: number
-  /** Writes and linearizable reads are served by the leader only: others answer MOVED. */
-  readonly redirect: boolean
   /** How often time is looked at: timeouts, lost proposals, expired keys. */
   readonly tickMs: Millis
 }
@@ -38,7 +36,6 @@ export const defaultServiceSettings: ServiceSettings = {
   maxWaiting: 100_000,
   maxWaitingBytes: 64 << 20,
   maxEntryBytes: 8 << 20,
-  redirect: false,
   tickMs: 50,
 }
 

@@ -1,5 +1,5 @@
 /** What the service itself answers. Each says what is known about the effect of the command, and the way out. */
-import type { Member, Millis, ProposalRefusal, ReadOutcome } from "../../core/index.ts"
+import type { Millis, ProposalRefusal, ReadOutcome } from "../../core/index.ts"
 import type { Reply } from "../types.ts"
 
 export const error = (code: string, text: string): Reply => ({ type: "error", code, text })
@@ -24,8 +24,6 @@ export const noLeader = (after: Millis): Reply =>
 export const busy = error("BUSY", "too many commands are waiting already. This one was not executed: send it again later.")
 export const tooLarge = (most: number): Reply => error("TOOLARGE", `the command does not fit into a log entry of ${most} bytes. It was not executed: split it up.`)
 export const spaceLow: Reply = error("SPACELOW", "the leader's disk is nearly full, so it takes no writes. The command was not executed. Reads go on; free some space, writing resumes by itself.")
-/** The server adds the slot and the address. */
-export const moved = (leader: Member): Reply => error("MOVED", leader.name)
 
 /** For a command that was certainly not executed. */
 export const refusal = (reason: ProposalRefusal | null, after: Millis, maxEntryBytes: number): Reply => {
