@@ -11,7 +11,7 @@ export const rules = {
   "member.strangerIgnored": "the sender is not the incarnation that the configuration names, so nothing it says counts",
   "election.contactLapsed": "no leader heard for the minimum election timeout: pre-votes may be granted, thesis §4.2.3",
   "election.leaderDisconnected": "the leader's connection broke: an election may come sooner than the timeout",
-  "election.notVoter": "a server outside its own configuration, or without a state machine, does not campaign",
+  "election.notVoter": "a server outside its own configuration, or one that is being restored, does not campaign",
   "election.preCampaign": "ask whether an election could be won before disturbing anybody, thesis §9.6",
   "election.campaign": "start an election: next term, vote for oneself, ask the others, §5.2",
   "election.won": "votes of a quorum: become leader and append a no-op of the new term, §5.2 and §8",
@@ -53,6 +53,7 @@ export const rules = {
   "snapshot.failed": "the transfer is void: it starts again",
   "machine.damaged": "the state machine is lost: nothing is served from it until a peer's snapshot replaces it",
   "transfer.started": "leadership is handed over: no new proposals until the target has caught up, thesis §3.10",
+  "transfer.machineLost": "a leader whose state machine is lost hands over to a voter that has one",
   "transfer.timeoutNow": "the target is up to date: it is told to start an election at once, thesis §3.10",
   "transfer.gaveUp": "the target did not take over within an election timeout: go on leading, thesis §3.10",
 } as const

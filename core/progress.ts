@@ -7,6 +7,7 @@ export const newProgress = (member: Member, nextIndex: Index): Progress => ({
   matchIndex: 0,
   nextIndex,
   active: false,
+  rebuild: false,
   round: 0,
   sentCommit: 0,
   sentRound: 0,

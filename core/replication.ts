@@ -118,6 +118,7 @@ export const onAppendAccepted = (turn: Turn, from: Member, message: AppendAccept
   if (progress === null || message.verifiedIndex > state.log.lastIndex) return
   // "If successful: update nextIndex and matchIndex for follower", Figure 2. Late answers never move them back.
   progress.matchIndex = Math.max(progress.matchIndex, message.matchIndex)
+  progress.rebuild = message.rebuild
   const { mode } = progress
   if (message.rebuild) {
     if (mode.type !== "snapshot") sendSnapshot(turn, progress)

@@ -107,8 +107,8 @@ export const leaderDisconnected = (turn: Turn, follower: Follower): void => {
   setElectionTimer(turn, 0, turn.state.settings.disconnectMax)
 }
 
-export const canCampaign = (state: State): boolean =>
-  isVoter(configurationOf(state), state.self) && state.machine === "ready" && !state.restoring
+/** A lost state machine is no obstacle: its log may be the one that the others need. Such a leader hands over soon. */
+export const canCampaign = (state: State): boolean => isVoter(configurationOf(state), state.self) && !state.restoring
 
 export const becomePreCandidate = (turn: Turn): void => {
   leaveRole(turn, null)

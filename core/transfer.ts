@@ -5,9 +5,9 @@ import { becomeFollower } from "./roles.ts"
 import { asLeader, note, send, type Turn } from "./turn.ts"
 import type { Leader, Member, Progress, State } from "./types.ts"
 
-/** The voter that has most of the log, and was heard of lately if any was. */
+/** The voter with a state machine that has most of the log, and was heard of lately if any was. */
 const bestTarget = (state: State, leader: Leader): Progress | undefined => {
-  const voters = Object.values(leader.progress).filter((progress) => isVoter(configurationOf(state), progress.member))
+  const voters = Object.values(leader.progress).filter((progress) => !progress.rebuild && isVoter(configurationOf(state), progress.member))
   const lively = voters.filter((progress) => progress.active || progress.round >= leader.round - 2)
   return (lively.length > 0 ? lively : voters).reduce<Progress | undefined>(
     (best, progress) => (best === undefined || progress.matchIndex > best.matchIndex ? progress : best),
@@ -36,6 +36,11 @@ export const onTransferTimeout = (turn: Turn): void => {
 export const transferPass = (turn: Turn): void => {
   const { state } = turn
   const leader = asLeader(state)
+  // Its log was needed, perhaps; but it can answer no read and apply nothing.
+  if (leader !== null && state.machine === "rebuild" && leader.transfer === null && bestTarget(state, leader)?.active === true) {
+    note(turn, "transfer.machineLost")
+    onTransferRequested(turn, null)
+  }
   if (leader === null || leader.transfer === null || leader.transfer.sent) return
   const { to } = leader.transfer
   if ((progressOf(leader, to)?.matchIndex ?? 0) < state.log.lastIndex) return

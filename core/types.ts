@@ -339,6 +339,8 @@ export interface Progress {
   nextIndex: Index
   /** Heard of since the last quorum check. */
   active: boolean
+  /** Its state machine is lost: it needs a snapshot, and can lead only for a while. */
+  rebuild: boolean
   /** Highest round that it answered. */
   round: number
   /** Commit index and round that it has been told. */

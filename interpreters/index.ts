@@ -1,0 +1,3 @@
+/** What runs the reducer: the contract that an interpreter fulfils. */
+export * from "./contract.ts"
+export { payloadOf } from "./bytes.ts"
