@@ -280,11 +280,17 @@ export const contents = async (cluster: Cluster, id: string): Promise<ReadonlyMa
       cursor = page[0]
       for (const key of page[1]) if (typeof key === "string") keys.add(key)
     } while (cursor !== "0")
+    const sorted = [...keys].sort()
     const found = new Map<string, string>()
-    for (const key of [...keys].sort()) {
-      const value = await client.call("GET", key)
-      if (typeof value !== "string") throw new Error(`${id}: GET ${key} answered ${JSON.stringify(value)}`)
-      found.set(key, value)
+    for (let at = 0; at < sorted.length; at += 500) {
+      const some = sorted.slice(at, at + 500)
+      const values = await client.call("MGET", ...some)
+      if (!Array.isArray(values)) throw new Error(`${id}: MGET answered ${JSON.stringify(values)}`)
+      some.forEach((key, i) => {
+        const value: unknown = values[i]
+        if (typeof value !== "string") throw new Error(`${id}: ${key} holds ${JSON.stringify(value)}`)
+        found.set(key, value)
+      })
     }
     return found
   } finally {
@@ -297,3 +303,7 @@ export const digestOf = (data: ReadonlyMap<string, string>): string => {
   for (const [key, value] of data) hash.update(`${key.length}:${key}${value.length}:${value}`)
   return hash.digest("hex")
 }
+
+/** Flags of `serve` for a log that is trimmed soon. */
+export const smallSnapshots = (snapshotBytes: number, tailBytes: number): readonly string[] =>
+  ["--snapshot-bytes", String(snapshotBytes), "--tail-bytes", String(tailBytes)]

@@ -1,13 +1,11 @@
 /** Bytes that no client and no peer of ours would send, on both ports of every node. */
 import { randomBytes } from "node:crypto"
-import { readFileSync } from "node:fs"
 import { connect } from "node:net"
 import { expect, test } from "vitest"
 import { full, until, withCluster, type Cluster } from "./cluster.ts"
+import { residentBytes } from "./rejoin.ts"
 import { startWorkload, verify } from "./workload.ts"
 
-/** Bytes of memory that the process holds (Linux). */
-const residentBytes = (pid: number): number => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1] ?? 0) * 1024
 
 /** Writes, and waits until the other side has closed or a moment has passed. */
 const attack = (port: number, chunks: readonly Uint8Array[], linger = 300): Promise<"closed" | "open"> =>

@@ -1,0 +1,32 @@
+import { expect, test } from "vitest"
+import { full, smallSnapshots, withCluster, type Cluster } from "./cluster.ts"
+import { describe, rejoin, type RejoinOptions } from "./rejoin.ts"
+
+const rejoins = async (cluster: Cluster, options: RejoinOptions, logLimit: number, memoryLimit: number): Promise<void> => {
+  const result = await rejoin(cluster, options)
+  console.log(describe(result))
+  expect(result.wrong).toEqual([])
+  expect(result.equal).toBe(true)
+  expect(result.bySnapshot).toBe(true)
+  for (const id of cluster.ids) {
+    expect(result.logBytes[id]).toBeLessThan(logLimit)
+    expect(result.peakRss[id]).toBeLessThan(memoryLimit)
+  }
+}
+const MB = 1 << 20
+
+test("a follower that missed more than the log keeps rejoins by snapshot; the log stays trimmed and memory bounded", () =>
+  withCluster({ flags: smallSnapshots(2 * MB, MB / 2) }, (cluster) => rejoins(cluster, { writes: 30_000, bytes: 100 }, 12 * MB, 500 * MB)))
+
+test.runIf(full)("the same with a million small writes and default settings", () =>
+  withCluster({}, (cluster) => rejoins(cluster, { writes: 1_000_000, bytes: 100 }, 200 * MB, 900 * MB)))
+
+test.runIf(full)("a snapshot of 1 GB does not stall the event loops", () =>
+  withCluster({}, async (cluster) => {
+    const result = await rejoin(cluster, { writes: 10_000, bytes: 100_000 })
+    console.log(describe(result))
+    expect(result.wrong).toEqual([])
+    expect(result.equal).toBe(true)
+    for (const id of cluster.ids) expect(result.peakRss[id]).toBeLessThan(1200 * MB)
+    expect(result.longestStallMs).toBeLessThan(1000)
+  }))
