@@ -1,0 +1,34 @@
+/** One question to one node, on a connection of its own: what status tables, the cluster's line and the benchmark need. */
+import { type Argument, encodeRequest } from "../client/resp.ts"
+import { openConnection } from "../client/connection.ts"
+import { type Endpoint, parseStatus, showEndpoint } from "../client/endpoints.ts"
+import type { NodeStatus, Reply } from "../types.ts"
+
+/** Rejects with the reason in plain words when the node does not answer in time. */
+export const ask = (endpoint: Endpoint, words: readonly Argument[], timeoutMs: number): Promise<Reply> =>
+  new Promise((resolve, reject) => {
+    const connection = openConnection(endpoint, timeoutMs, {
+      up: () =>
+        connection.send(encodeRequest(words), (reply) => {
+          clearTimeout(timer)
+          connection.drop()
+          resolve(reply)
+        }),
+      down: (reason) => {
+        clearTimeout(timer)
+        reject(new Error(reason))
+      },
+    })
+    const timer = setTimeout(() => {
+      connection.drop()
+      reject(new Error(`${showEndpoint(endpoint)} did not answer within ${timeoutMs} ms`))
+    }, timeoutMs)
+  })
+
+export const askStatus = async (endpoint: Endpoint, timeoutMs: number): Promise<NodeStatus> => {
+  const reply = await ask(endpoint, ["STEPRAFT", "STATUS"], timeoutMs)
+  if (reply.type === "error") throw new Error(`${showEndpoint(endpoint)} answered: ${reply.code} ${reply.text}`)
+  const status = reply.type === "bulk" ? parseStatus(Buffer.from(reply.bytes).toString()) : null
+  if (status === null) throw new Error(`${showEndpoint(endpoint)} is not a stepraft node`)
+  return status
+}

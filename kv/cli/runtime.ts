@@ -1,0 +1,134 @@
+/**
+ * All that the command line takes from the unstable part of `effect` stands in this file, with the services that it asks
+ * for and the way from an effect to an exit code.
+ */
+import { type Cause, Data, Effect, Exit, FileSystem, Layer, Path, Queue, Runtime, Sink, Stdio, Stream, Terminal } from "effect"
+import * as Argument from "effect/cli/Argument"
+import type * as CliError from "effect/cli/CliError"
+import * as CliOutput from "effect/cli/CliOutput"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import { ChildProcessSpawner } from "effect/process"
+
+export { Argument, Command, Flag }
+
+/** A command that could not do what it was asked for: one line for the user, and the exit code. */
+export class Failure extends Data.TaggedError("Failure")<{ readonly message: string; readonly code: number }> {}
+export const failure = (message: string, code: number = exitCodes.failed): Failure => new Failure({ message, code })
+
+export const exitCodes = { fine: 0, failed: 1, usage: 2, interrupted: 130 } as const
+
+/** Runs plain asynchronous code. What it throws by name (a Failure, or an error of the client) is told in one line. */
+export const attempt = <A>(work: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, Failure> =>
+  Effect.tryPromise({
+    try: work,
+    catch: (error) => (error instanceof Failure ? error : expected(error) ? failure(error.message) : error),
+  }).pipe(Effect.catch((error) => (error instanceof Failure ? Effect.fail(error) : Effect.die(error))))
+
+/** The named errors of the client, and what the system says (a port in use, a file that is not there). */
+const expected = (error: unknown): error is Error => error instanceof Error && (Object.hasOwn(error, "_tag") || "code" in error || error instanceof TypeError)
+
+/** A long-running command: to be told to stop is no failure. */
+let interruptedCode: number = exitCodes.interrupted
+export const asDaemon = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => {
+    interruptedCode = exitCodes.fine
+    return work
+  })
+
+const write = (out: NodeJS.WriteStream, text: string | Uint8Array): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => {
+    out.write(text, () => resume(Effect.void))
+  })
+
+const formatter = CliOutput.defaultFormatter({ colors: process.stdout.isTTY && process.env["NO_COLOR"] === undefined, globalFlags: "summary" })
+
+/** Mistakes in the call go to stderr as one line each and point to the help, instead of burying them under it. */
+const presenter = CliOutput.layerPresenter({
+  present: (event) => {
+    switch (event._tag) {
+      case "Help": return write(event.reason === "Requested" ? process.stdout : process.stderr, `${formatter.formatHelpDoc(event.helpDoc)}\n`)
+      case "Version": return write(process.stdout, `${event.name} ${event.version}\n`)
+      case "InvalidInvocation": {
+        const path = event.commandPath.join(" ")
+        const lines = event.errors.map((error) => `${path}: ${formatter.formatCliError(error)}`)
+        return write(process.stderr, `${lines.join("\n")}\n\nUsage: ${event.helpDoc.usage}\n${path} --help tells more.\n`)
+      }
+    }
+  },
+})
+
+/** The services that effect/cli asks for. File system, child processes and prompts are not used by our commands. */
+const services = Layer.mergeAll(
+  presenter,
+  Path.layer,
+  FileSystem.layerNoop({}),
+  Layer.succeed(
+    Stdio.Stdio,
+    Stdio.make({
+      args: Effect.sync(() => process.argv.slice(2)),
+      stdoutIsTerminal: Effect.sync(() => process.stdout.isTTY),
+      stdout: () => Sink.forEach((text: string | Uint8Array) => write(process.stdout, text)),
+      stderr: () => Sink.forEach((text: string | Uint8Array) => write(process.stderr, text)),
+      stdin: Stream.empty,
+    }),
+  ),
+  Layer.succeed(
+    Terminal.Terminal,
+    Terminal.make({
+      columns: Effect.sync(() => process.stdout.columns ?? 80),
+      rows: Effect.sync(() => process.stdout.rows ?? 24),
+      size: Queue.make<Terminal.Size, Cause.Done>(),
+      readInput: Effect.die("no interactive input"),
+      readLine: Effect.fail(new Terminal.QuitError({})),
+      display: (text) => write(process.stdout, text),
+    }),
+  ),
+  Layer.succeed(ChildProcessSpawner.ChildProcessSpawner, ChildProcessSpawner.make(() => Effect.die("no child processes"))),
+)
+
+export type Environment = Layer.Success<typeof services>
+
+/** A second signal means "now"; but one keystroke can arrive twice (from the terminal and from a wrapper that relays it). */
+const sameSignalMs = 500
+
+const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
+  let first = 0
+  const onSignal = (signal: NodeJS.Signals): void => {
+    const now = performance.now()
+    if (first === 0) {
+      first = now
+      fiber.interruptUnsafe()
+    } else if (now - first > sameSignalMs) process.exit(signal === "SIGTERM" ? 143 : exitCodes.interrupted)
+  }
+  process.on("SIGINT", onSignal)
+  process.on("SIGTERM", onSignal)
+  process.on("SIGHUP", onSignal)
+  fiber.addObserver((exit) => teardown(exit, (code) => process.exit(code)))
+})
+
+const isTagged = (error: unknown, tag: string): boolean => typeof error === "object" && error !== null && "_tag" in error && error._tag === tag
+
+export const run = <E>(program: Effect.Effect<void, E | Failure | CliError.CliError, Environment>): void => {
+  // A reader that has enough (head, less) is no error of ours.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1))
+  const reported = program.pipe(
+    Effect.tapError((error) => (error instanceof Failure && error.message !== "" ? write(process.stderr, `stepraft: ${error.message}\n`) : Effect.void)),
+    Effect.provide(services),
+  )
+  runMain(reported, {
+    disableErrorReporting: true,
+    teardown: (exit, onExit) => {
+      if (Exit.isSuccess(exit)) return onExit(exitCodes.fine)
+      const reasons = exit.cause.reasons
+      const failed = reasons.find((reason) => reason._tag === "Fail")?.error
+      if (failed instanceof Failure) return onExit(failed.code)
+      if (isTagged(failed, "ShowHelp")) return onExit(exitCodes.usage)
+      const died = reasons.find((reason) => reason._tag === "Die")
+      if (died === undefined && failed === undefined) return onExit(interruptedCode)
+      const cause: unknown = died === undefined ? failed : died.defect
+      process.stderr.write(`stepraft: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}\n`)
+      onExit(exitCodes.failed)
+    },
+  })
+}

@@ -1,0 +1,66 @@
+/** Text for people: tables, numbers and colours, plain wherever the output is not a terminal. */
+import type { ClusterStatus, NodeRow } from "./gather.ts"
+
+export interface Paint {
+  readonly bold: (text: string) => string
+  readonly dim: (text: string) => string
+  readonly red: (text: string) => string
+  readonly green: (text: string) => string
+  readonly yellow: (text: string) => string
+}
+const wrap = (code: number) => (text: string): string => `\x1b[${code}m${text}\x1b[0m`
+const plain = (text: string): string => text
+export const paintFor = (out: NodeJS.WriteStream): Paint =>
+  out.isTTY && process.env["NO_COLOR"] === undefined
+    ? { bold: wrap(1), dim: wrap(2), red: wrap(31), green: wrap(32), yellow: wrap(33) }
+    : { bold: plain, dim: plain, red: plain, green: plain, yellow: plain }
+
+export const grouped = (value: number): string => Math.round(value).toLocaleString("en-US")
+
+export const duration = (ms: number | null): string => {
+  if (ms === null) return "-"
+  if (ms < 1_000) return `${Math.round(ms)} ms`
+  if (ms < 120_000) return `${(ms / 1_000).toFixed(1)} s`
+  const minutes = Math.floor(ms / 60_000)
+  return minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h`
+}
+
+const number = (value: number | null): string => (value === null ? "-" : grouped(value))
+const columns: readonly (readonly [title: string, cell: (row: NodeRow) => string, right: boolean])[] = [
+  ["NODE", ({ id }) => id, false],
+  ["ROLE", ({ role }) => role ?? "-", false],
+  ["TERM", ({ term }) => number(term), true],
+  ["LAST", ({ lastIndex }) => number(lastIndex), true],
+  ["COMMIT", ({ commit }) => number(commit), true],
+  ["APPLIED", ({ applied }) => number(applied), true],
+  ["SNAPSHOT", ({ snapshotIndex }) => number(snapshotIndex), true],
+  ["LAG", ({ lag }) => number(lag), true],
+  ["CONTACT", ({ role, lastContactMs }) => (role === "leader" ? "-" : duration(lastContactMs)), true],
+  ["CLIENT", ({ client }) => client ?? "-", false],
+  ["PID", ({ pid }) => String(pid ?? "-"), true],
+  ["HEALTH", ({ health }) => health, false],
+]
+
+export const statusTable = ({ nodes, leader }: ClusterStatus, paint: Paint): string => {
+  const cells = nodes.map((row) => columns.map(([, cell]) => cell(row)))
+  const widths = columns.map(([title], i) => Math.max(title.length, ...cells.map((row) => (row[i] ?? "").length)))
+  const line = (row: readonly string[]): string =>
+    row.map((text, i) => (columns[i]?.[2] === true ? text.padStart(widths[i] ?? 0) : text.padEnd(widths[i] ?? 0))).join("  ").trimEnd()
+  const painted = nodes.map((row, i) => {
+    const text = line(cells[i] ?? [])
+    if (row.health !== "ok") return row.role === null ? paint.red(text) : paint.yellow(text)
+    return row.role === "leader" ? paint.bold(text) : text
+  })
+  const last = leader === null ? [paint.red("No leader: no write can be taken and no linearizable read answered until a majority of the nodes is up and connected.")] : []
+  return [paint.dim(line(columns.map(([title]) => title))), ...painted, ...last].join("\n")
+}
+
+/** `n1 leader · n2 follower · n3 down`: what is worth a line of a log when it changes. */
+export const summary = ({ nodes, leader }: ClusterStatus, paint: Paint): string =>
+  nodes
+    .map((row) => {
+      const text = `${row.id} ${row.role ?? "unreachable"}${row.role !== null && row.health !== "ok" ? ` (${row.health})` : ""}`
+      if (row.role === null) return paint.red(text)
+      return row.id === leader ? paint.green(text) : row.health === "ok" ? text : paint.yellow(text)
+    })
+    .join(" · ")
