@@ -5,7 +5,7 @@ import type { Configuration, LogBase } from "../../core/index.ts"
 import type { Identity, Storage, Stored } from "../contract.ts"
 import { IdentityUnreadable, LockLost, openingError, WrongCluster, WrongNode, type StorageError } from "./errors.ts"
 import { nodeFiles, type Files } from "./files.ts"
-import { EMPTY, NOBODY } from "./frame.ts"
+import { EMPTY } from "./frame.ts"
 import { encodeFormat, keepFormat, readFormat, writeFormat, type Format, type FormatKeeper } from "./identity.ts"
 import { takeLock, type Lock } from "./lock.ts"
 import { recover } from "./recovery.ts"
@@ -126,8 +126,9 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Lock)
   return { storage, close }
 }
 
-/** Until a snapshot or a trim moves it, the log starts from the founding configuration. */
-const foundedBase = (base: LogBase, { founding }: Identity): LogBase => (base.index > 0 ? base : { ...base, configuration: founding ?? NOBODY })
+/** Until a base has been written, the log starts from the founding configuration. */
+const foundedBase = (base: LogBase, { founding }: Identity): LogBase =>
+  founding === null || base.configuration.voters.length > 0 ? base : { ...base, configuration: founding }
 
 /** FORMAT as it is, checked; in an empty directory it is made, with the first segment. */
 const openFormat = async (options: FileStorageOptions, files: Files): Promise<FormatKeeper> => {

@@ -1,0 +1,234 @@
+/**
+ * Disks for tests, behind the file operations of interpreters/file. `memoryDisk` keeps what was written and what
+ * was synced apart, so that a crash loses what nobody synced. `troubled` lets any operation of any disk fail.
+ */
+import { basename, dirname } from "node:path"
+import type { Files, OpenFile } from "../interpreters/file/index.ts"
+
+const SECTOR = 512
+
+/** nothing: all that was not synced is lost. everything: only the process dies. A number seeds a random choice. */
+export type Keep = "nothing" | "everything" | number
+
+interface Inode {
+  content: Buffer
+  synced: Buffer
+  /** What was written since the last sync, as ranges of `content`; a truncation is a range that starts at its size. */
+  unsynced: { readonly from: number; readonly bytes: Buffer; readonly size: number }[]
+  touched: number
+}
+type Names = Map<string, Inode>
+
+export interface MemoryDisk {
+  readonly files: Files
+  /** The disk that a machine which crashes now finds when it is back. This one goes on as if nothing had happened. */
+  readonly crash: (keep: Keep) => MemoryDisk
+  readonly names: () => readonly string[]
+  readonly content: (path: string) => Buffer
+  /** Damage at rest. */
+  readonly flip: (path: string, offset: number, bit: number) => void
+  readonly overwrite: (path: string, content: Buffer) => void
+  readonly remove: (path: string) => void
+  free: number
+}
+
+const failure = (code: string, path: string): Error => Object.assign(new Error(`${code}: ${path}`), { code })
+
+/** mulberry32: enough for choices in tests. */
+export const seeded = (seed: number): (() => number) => {
+  let a = seed | 0
+  return () => {
+    a = (a + 0x6d2b79f5) | 0
+    let t = Math.imul(a ^ (a >>> 15), 1 | a)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) / 0x1_0000_0000
+  }
+}
+
+const patched = (content: Buffer, from: number, bytes: Buffer, size: number): Buffer => {
+  const out = Buffer.alloc(size)
+  content.copy(out, 0, 0, Math.min(size, content.length))
+  bytes.copy(out, from)
+  return out
+}
+
+/** What is left of a file: each sector of each unsynced write is there or not; the length may fall short. */
+const survived = (inode: Inode, keep: Keep, random: () => number): Buffer => {
+  if (keep === "nothing") return inode.synced
+  if (keep === "everything") return inode.content
+  let out = inode.synced
+  for (const { from, bytes, size } of inode.unsynced) {
+    const fate = random()
+    if (fate < 0.2) continue
+    const whole = fate > 0.8
+    const end = whole || random() < 0.5 ? size : Math.min(size, Math.max(out.length, from + Math.floor(random() * bytes.length)))
+    for (let at = from; at < from + bytes.length; ) {
+      const next = Math.min(from + bytes.length, (Math.floor(at / SECTOR) + 1) * SECTOR)
+      if (at < end && (whole || random() < 0.5)) out = patched(out, at, bytes.subarray(at - from, Math.min(next, end) - from), Math.max(end, out.length))
+      at = next
+    }
+    if (out.length !== end) out = patched(out, 0, Buffer.alloc(0), end)
+  }
+  return out
+}
+
+export const memoryDisk = (): MemoryDisk => diskOf(new Map())
+
+const diskOf = (start: Names): MemoryDisk => {
+  let names: Names = new Map(start)
+  let syncedNames: Names = new Map(start)
+  let clock = 0
+  const inodeAt = (path: string): Inode => {
+    const inode = names.get(path)
+    if (inode === undefined) throw failure("ENOENT", path)
+    return inode
+  }
+  const later = <A>(work: () => A): Promise<A> =>
+    new Promise((resolve, reject) => {
+      setImmediate(() => {
+        try {
+          resolve(work())
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(String(error)))
+        }
+      })
+    })
+  const put = (inode: Inode, from: number, bytes: Uint8Array, size: number): void => {
+    const copy = Buffer.from(bytes)
+    inode.content = patched(inode.content, from, copy, size)
+    inode.unsynced.push({ from, bytes: copy, size })
+  }
+  const handle = (inode: Inode): OpenFile => ({
+    write: (bytes, position, done) => {
+      put(inode, position, bytes, Math.max(inode.content.length, position + bytes.length))
+      setImmediate(() => done(null, bytes.length))
+    },
+    datasync: (done) => {
+      // It covers what was written before it was asked for, and holds from when it is answered.
+      const { content } = inode
+      const covered = inode.unsynced.length
+      setImmediate(() => {
+        inode.synced = content
+        inode.unsynced.splice(0, covered)
+        done(null)
+      })
+    },
+    read: (into, position) => later(() => inode.content.copy(into, 0, position, position + into.length)),
+    size: () => later(() => inode.content.length),
+    truncate: (size) => later(() => put(inode, Math.min(size, inode.content.length), Buffer.alloc(0), size)),
+    close: () => later(() => undefined),
+  })
+  const disk: MemoryDisk = {
+    free: Number.MAX_SAFE_INTEGER,
+    files: {
+      makeDirectory: () => later(() => undefined),
+      list: (path) => later(() => [...names.keys()].filter((name) => dirname(name) === path).map((name) => basename(name))),
+      open: (path, mode) =>
+        later(() => {
+          const there = names.get(path)
+          if (mode === "exclusive" && there !== undefined) throw failure("EEXIST", path)
+          if (mode === "create" || mode === "exclusive") {
+            const inode = there ?? { content: Buffer.alloc(0), synced: Buffer.alloc(0), unsynced: [], touched: ++clock }
+            if (inode.content.length > 0) put(inode, 0, Buffer.alloc(0), 0)
+            names.set(path, inode)
+            return handle(inode)
+          }
+          return handle(inodeAt(path))
+        }),
+      rename: (from, to) =>
+        later(() => {
+          names.set(to, inodeAt(from))
+          names.delete(from)
+        }),
+      remove: (path) =>
+        later(() => {
+          inodeAt(path)
+          names.delete(path)
+        }),
+      syncDirectory: (directory) =>
+        later(() => {
+          for (const path of syncedNames.keys()) if (dirname(path) === directory && !names.has(path)) syncedNames.delete(path)
+          for (const [path, inode] of names) if (dirname(path) === directory) syncedNames.set(path, inode)
+        }),
+      freeBytes: () => later(() => disk.free),
+      touch: (path) => later(() => void (inodeAt(path).touched = ++clock)),
+      touched: (path) => later(() => inodeAt(path).touched),
+    },
+    crash: (keep) => {
+      const random = seeded(typeof keep === "number" ? keep : 0)
+      const kept: Names = new Map()
+      const fates = new Map<Inode, Buffer>()
+      for (const path of new Set([...syncedNames.keys(), ...names.keys()])) {
+        const late = keep === "everything" || (keep !== "nothing" && random() < 0.5)
+        const inode = (late ? names : syncedNames).get(path)
+        if (inode === undefined) continue
+        const content = fates.get(inode) ?? survived(inode, keep, random)
+        fates.set(inode, content)
+        kept.set(path, { content, synced: content, unsynced: [], touched: inode.touched })
+      }
+      return diskOf(kept)
+    },
+    names: () => [...names.keys()],
+    content: (path) => inodeAt(path).content,
+    flip: (path, offset, bit) => {
+      const inode = inodeAt(path)
+      const content = Buffer.from(inode.content)
+      content.writeUInt8(content.readUInt8(offset) ^ (1 << bit), offset)
+      disk.overwrite(path, content)
+    },
+    overwrite: (path, content) => {
+      const inode = inodeAt(path)
+      inode.content = content
+      inode.synced = content
+    },
+    remove: (path) => {
+      names.delete(path)
+      syncedNames.delete(path)
+    },
+  }
+  return disk
+}
+
+export interface Operation {
+  readonly kind: "open" | "write" | "datasync" | "truncate" | "rename" | "remove" | "syncDirectory"
+  readonly path: string
+}
+/** Answers the error that the operation shall end with, "nothing" if it shall lie about being done, or null. */
+export type Trouble = (operation: Operation) => Error | "nothing" | null
+
+export const diskError = (code: "EIO" | "ENOSPC"): Error => failure(code, "test")
+
+/** A write that fails has written half of its bytes. */
+export const troubled = (files: Files, trouble: Trouble): Files => {
+  const guarded = async (operation: Operation, work: () => Promise<void>): Promise<void> => {
+    const answer = trouble(operation)
+    if (answer === null) await work()
+    else if (answer !== "nothing") throw answer
+  }
+  const wrap = (path: string, file: OpenFile): OpenFile => ({
+    ...file,
+    write: (bytes, position, done) => {
+      const answer = trouble({ kind: "write", path })
+      if (answer === null) file.write(bytes, position, done)
+      else if (answer === "nothing") setImmediate(() => done(null, bytes.length))
+      else file.write(bytes.subarray(0, bytes.length >> 1), position, () => done(answer, 0))
+    },
+    datasync: (done) => {
+      const answer = trouble({ kind: "datasync", path })
+      if (answer === null) file.datasync(done)
+      else setImmediate(() => done(answer === "nothing" ? null : answer))
+    },
+    truncate: (size) => guarded({ kind: "truncate", path }, () => file.truncate(size)),
+  })
+  return {
+    ...files,
+    open: async (path, mode) => {
+      const answer = trouble({ kind: "open", path })
+      if (answer instanceof Error) throw answer
+      return wrap(path, await files.open(path, mode))
+    },
+    rename: (from, to) => guarded({ kind: "rename", path: to }, () => files.rename(from, to)),
+    remove: (path) => guarded({ kind: "remove", path }, () => files.remove(path)),
+    syncDirectory: (path) => guarded({ kind: "syncDirectory", path }, () => files.syncDirectory(path)),
+  }
+}

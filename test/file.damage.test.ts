@@ -1,0 +1,220 @@
+/** Damage is told from a torn write, and named; nothing acknowledged is dropped in silence. */
+import { Effect } from "effect"
+import fc from "fast-check"
+import { expect, test } from "vitest"
+import { encodeFormat } from "../interpreters/file/identity.ts"
+import { memoryDisk, type MemoryDisk } from "./disk.ts"
+import { appended, baseAt, command, configuration, DIRECTORY, member, openStorage, persistOf } from "./file-log.ts"
+
+const FORMAT = `${DIRECTORY}/FORMAT`
+const segments = (disk: MemoryDisk): string[] => disk.names().filter((name) => name.includes("wal-")).sort()
+const only = (disk: MemoryDisk): string => segments(disk).at(-1) ?? ""
+
+/** Each Persist durable before the next: one frame each. */
+const filled = async (frames: number, segmentBytes = 1 << 20, size = 100): Promise<MemoryDisk> => {
+  const disk = memoryDisk()
+  const opened = await openStorage({ files: disk.files, segmentBytes })
+  for (let seq = 0; seq < frames; seq++) {
+    opened.storage.persist(appended(seq, seq + 1, 1, size))
+    await opened.durable(seq)
+  }
+  await opened.close()
+  return disk
+}
+const reopened = async (disk: MemoryDisk): Promise<readonly number[]> => {
+  const opened = await openStorage({ files: disk.files })
+  await opened.close()
+  return opened.storage.stored.entries.map(({ index }) => index)
+}
+const refusal = (disk: MemoryDisk, options = {}): Promise<unknown> =>
+  openStorage({ files: disk.files, ...options }).then(
+    async ({ close }) => close(),
+    (error: unknown) => error,
+  )
+
+test("a file that ends inside the last record is cut, wherever it ends", async () => {
+  const disk = await filled(3, 1 << 20, 2000)
+  const path = only(disk)
+  const whole = disk.content(path)
+  const frame = (whole.length - 512) / 3
+  for (let cut = 1; cut <= frame; cut += 37) {
+    disk.overwrite(path, whole.subarray(0, whole.length - cut))
+    expect(await reopened(disk)).toEqual([1, 2])
+    expect(disk.content(path).length).toBe(512 + 2 * frame)
+  }
+})
+
+test("a last record with a sector that was never written is cut", async () => {
+  const disk = await filled(3, 1 << 20, 2000)
+  const path = only(disk)
+  const whole = disk.content(path)
+  const frame = (whole.length - 512) / 3
+  for (let at = whole.length - frame; at < whole.length; at += 512) {
+    disk.overwrite(path, Buffer.from(whole).fill(0, at, at + 512))
+    expect(await reopened(disk)).toEqual([1, 2])
+  }
+  disk.overwrite(path, Buffer.concat([whole, Buffer.alloc(3000)]))
+  expect(await reopened(disk)).toEqual([1, 2, 3])
+})
+
+test("a last record whose content has zero sectors is told from one that is torn", async () => {
+  const disk = memoryDisk()
+  const opened = await openStorage({ files: disk.files })
+  opened.storage.persist(persistOf(0, { entries: [command(1, 1, Buffer.concat([Buffer.alloc(2000), Buffer.alloc(600, 1)]))] }))
+  await opened.durable(0)
+  await opened.close()
+  const path = only(disk)
+  const whole = disk.content(path)
+  expect(await reopened(disk)).toEqual([1])
+  disk.flip(path, whole.length - 520, 3)
+  expect(await refusal(disk)).toMatchObject({ _tag: "LogCorrupted", file: path, offset: 512 })
+  disk.overwrite(path, Buffer.from(whole).fill(0, whole.length - 512))
+  expect(await reopened(disk)).toEqual([])
+})
+
+test("a flipped bit anywhere in an acknowledged record stops the node, the last record not excepted", async () => {
+  const disk = await filled(3, 1 << 20, 600)
+  const path = only(disk)
+  const whole = disk.content(path)
+  await fc.assert(
+    fc.asyncProperty(fc.nat(whole.length - 1), fc.nat(7), async (offset, bit) => {
+      disk.overwrite(path, whole)
+      disk.flip(path, offset, bit)
+      const frame = offset < 512 ? 0 : 512 + Math.floor((offset - 512) / 1024) * 1024
+      const error = await refusal(disk)
+      expect(error).toMatchObject({ _tag: "LogCorrupted", file: path, offset: frame })
+      expect(String(error)).toContain("replace this member")
+    }),
+    { numRuns: 400 },
+  )
+})
+
+test("a bit flipped in a sector that is zero but for that bit is not taken for a torn write", async () => {
+  const disk = memoryDisk()
+  const opened = await openStorage({ files: disk.files })
+  const bytes = Buffer.alloc(4000)
+  bytes[2000] = 1
+  opened.storage.persist(persistOf(0, { entries: [command(1, 1, bytes)] }))
+  await opened.durable(0)
+  await opened.close()
+  disk.flip(only(disk), disk.content(only(disk)).indexOf(1, 1024), 0)
+  expect(await refusal(disk)).toMatchObject({ _tag: "LogCorrupted", offset: 512 })
+})
+
+test("a record in the middle that is gone as a whole stops the node", async () => {
+  const disk = await filled(3)
+  disk.overwrite(only(disk), Buffer.from(disk.content(only(disk))).fill(0, 1024, 1536))
+  expect(await refusal(disk)).toMatchObject({ _tag: "LogCorrupted", offset: 1024 })
+})
+
+test("a record that turns up in another place or in another segment is not taken for a good one", async () => {
+  const disk = await filled(4, 2048)
+  const [one = "", two = ""] = segments(disk)
+  const moved = Buffer.from(disk.content(one))
+  moved.copy(moved, 1024, 512, 1024)
+  disk.overwrite(one, moved)
+  expect(await refusal(disk)).toMatchObject({ _tag: "LogCorrupted", file: one, offset: 1024 })
+  const other = await filled(4, 2048)
+  other.overwrite(two, other.content(one))
+  expect(await refusal(other)).toMatchObject({ _tag: "LogCorrupted", file: two, offset: 0 })
+})
+
+test("an earlier segment that ends early stops the node: only the last one can be torn", async () => {
+  for (const cut of [1, 512, 700]) {
+    const disk = await filled(9, 2048)
+    const [first = ""] = segments(disk)
+    disk.overwrite(first, disk.content(first).subarray(0, disk.content(first).length - cut))
+    expect(await refusal(disk)).toMatchObject({ _tag: "LogCorrupted" })
+  }
+})
+
+test("a deleted segment is noticed: the first, one in the middle, the last", async () => {
+  const count = segments(await filled(12, 2048)).length
+  expect(count).toBeGreaterThan(3)
+  for (let i = 0; i < count; i++) {
+    const disk = await filled(12, 2048)
+    const path = segments(disk)[i] ?? ""
+    disk.remove(path)
+    expect(await refusal(disk)).toMatchObject({ _tag: "SegmentMissing", file: path })
+  }
+})
+
+test("an emptied last segment is noticed", async () => {
+  const disk = await filled(12, 2048)
+  disk.overwrite(only(disk), Buffer.alloc(0))
+  expect(await refusal(disk)).toMatchObject({ _tag: "LogCorrupted", offset: 0 })
+})
+
+test("segments that the base covers are deleted, and what is left stands by itself", async () => {
+  const disk = await filled(40, 2048)
+  const before = segments(disk).length
+  const opened = await openStorage({ files: disk.files, segmentBytes: 2048 })
+  opened.storage.persist(persistOf(0, { hardState: { term: 7, vote: member("n3") }, base: baseAt(35) }))
+  await opened.durable(0)
+  await opened.close()
+  const left = segments(disk)
+  expect(left.length).toBeLessThan(before)
+  expect(left.length).toBeLessThanOrEqual(3)
+  const again = await openStorage({ files: disk.files })
+  expect(again.storage.stored).toMatchObject({ hardState: { term: 7, vote: member("n3") }, base: baseAt(35) })
+  expect(again.storage.stored.entries.map(({ index }) => index)).toEqual([36, 37, 38, 39, 40])
+  await again.close()
+  disk.remove(left[0] ?? "")
+  expect(await refusal(disk)).toMatchObject({ _tag: "SegmentMissing" })
+})
+
+test("a batch larger than a segment gets one of its own", async () => {
+  const disk = await filled(3, 2048, 10_000)
+  expect(segments(disk).length).toBe(3)
+  expect(await reopened(disk)).toEqual([1, 2, 3])
+})
+
+test("a log without FORMAT is not a fresh node", async () => {
+  const disk = await filled(3)
+  disk.remove(FORMAT)
+  expect(await refusal(disk)).toMatchObject({ _tag: "IdentityUnreadable", file: FORMAT })
+})
+
+test("every flipped bit in FORMAT is noticed", async () => {
+  const disk = await filled(1)
+  const whole = disk.content(FORMAT)
+  for (let offset = 0; offset < whole.length; offset++) {
+    disk.overwrite(FORMAT, whole)
+    disk.flip(FORMAT, offset, offset % 8)
+    const error = await refusal(disk)
+    expect(["IdentityUnreadable", "WrongFormat"]).toContain(error instanceof Error && "_tag" in error ? error._tag : "none")
+  }
+  for (const length of [0, 10, whole.length - 1]) {
+    disk.overwrite(FORMAT, whole.subarray(0, length))
+    expect(await refusal(disk)).toMatchObject({ _tag: "IdentityUnreadable" })
+  }
+})
+
+test("a directory of another node, cluster or version is refused by name", async () => {
+  const disk = memoryDisk()
+  const opened = await openStorage({ files: disk.files })
+  expect(opened.storage.identity).toMatchObject({ self: { name: "n1" }, cluster: null, founding: null })
+  await Effect.runPromise(opened.storage.found("blue", configuration))
+  await Effect.runPromise(opened.storage.found("blue", configuration))
+  expect(opened.storage.stored.base).toEqual({ index: 0, term: 0, time: 0, configuration })
+  expect(await Effect.runPromise(Effect.flip(opened.storage.found("red", configuration)))).toMatchObject({ _tag: "WrongCluster" })
+  const { identity } = opened.storage
+  await opened.close()
+
+  const again = await openStorage({ files: disk.files, cluster: "blue" })
+  expect(again.storage.identity).toEqual(identity)
+  expect(again.storage.stored.base.configuration).toEqual(configuration)
+  await again.close()
+  expect(await refusal(disk, { name: "n2" })).toMatchObject({ _tag: "WrongNode", wanted: "n2", found: "n1" })
+  expect(await refusal(disk, { cluster: "red" })).toMatchObject({ _tag: "WrongCluster", wanted: "red", found: "blue" })
+  disk.overwrite(FORMAT, encodeFormat({ identity, first: 1, last: 1 }, 2))
+  expect(await refusal(disk)).toMatchObject({ _tag: "WrongFormat", found: 2, known: 1 })
+})
+
+test("two directories never get the same incarnation", async () => {
+  const one = await openStorage({ files: memoryDisk().files })
+  const two = await openStorage({ files: memoryDisk().files })
+  expect(one.storage.identity.self.incarnation).not.toBe(two.storage.identity.self.incarnation)
+  await one.close()
+  await two.close()
+})
