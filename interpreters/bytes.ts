@@ -118,6 +118,12 @@ export class Reader {
     const at = this.step(size)
     return this.buffer.subarray(at, at + size)
   }
+  /** The same as a plain Uint8Array: half the cost of a Buffer. */
+  view(): Uint8Array {
+    const size = this.u32()
+    const at = this.step(size)
+    return new Uint8Array(this.buffer.buffer, this.buffer.byteOffset + at, size)
+  }
   text(): string {
     const size = this.u32()
     const at = this.step(size)
@@ -182,8 +188,8 @@ export const writePayload = (w: Writer, payload: Payload): void => {
 /** The bytes are copied, unless the buffer is lasting: a view would pin the whole socket chunk or file that they came in. */
 export const readPayload = (r: Reader): Payload => {
   const checksum = r.u32()
+  if (r.lasting) return { checksum, bytes: r.view() }
   const view = r.bytes()
-  if (r.lasting) return { checksum, bytes: view }
   const bytes = Buffer.allocUnsafeSlow(view.length)
   bytes.set(view)
   return { checksum, bytes }

@@ -29,20 +29,27 @@ export interface Received {
 /**
  * AppendEntries bodies begin with the kind and the entries, so that this part, with its CRC, is the same for every
  * follower: a leader encodes and sums the entries of a batch once and copies them to each peer.
+ *
+ * A run is known again by its first and last entry, as objects, and by its length: each follower's run is a slice of
+ * its own, but of the same log, and in a log equal ends mean equal middles (paper §5.3, Log Matching).
  */
 export class EntryBlocks {
   private writer = new Writer()
-  private readonly blocks = new Map<readonly Entry[], Block>()
+  /** By last entry. */
+  private readonly blocks = new Map<Entry, Block>()
   block(entries: readonly Entry[]): Block {
-    const known = this.blocks.get(entries)
-    if (known !== undefined) return known
+    const first = entries[0]
+    const last = entries[entries.length - 1]
+    if (first === undefined || last === undefined) throw new RangeError("a block has entries")
+    const known = this.blocks.get(last)
+    if (known !== undefined && known.first === first && known.count === entries.length) return known
     const from = this.writer.length
     this.writer.u8(KIND.AppendEntries)
     writeEntries(this.writer, entries)
     const bytes = this.writer.view(from)
-    const block = { bytes, crc: crc32(bytes) }
     // The view stays right: the writer only appends, and when it grows it leaves the old memory alone.
-    this.blocks.set(entries, block)
+    const block = { first, count: entries.length, bytes, crc: crc32(bytes) }
+    this.blocks.set(last, block)
     return block
   }
   /** The batch is over. */
@@ -53,7 +60,15 @@ export class EntryBlocks {
     else this.writer.reset()
   }
 }
+/** For a few small entries the sharing costs more than it saves (measured: 0.6 µs). */
+export const worthSharing = (entries: readonly Entry[]): boolean => {
+  if (entries.length > 3) return true
+  const first = entries[0]
+  return first?.kind === "command" && first.payload.bytes.length > 2048
+}
 export interface Block {
+  readonly first: Entry
+  readonly count: number
   readonly bytes: Buffer
   readonly crc: number
 }

@@ -14,7 +14,7 @@
 import type { Member, Message } from "../../core/index.ts"
 import { MalformedBytes, Writer } from "../bytes.ts"
 import type { TransportHandlers } from "../contract.ts"
-import { Slab, readMessage, writeAppendTail, writeMessage, type EntryBlocks } from "./codec.ts"
+import { Slab, readMessage, writeAppendTail, worthSharing, writeMessage, type EntryBlocks } from "./codec.ts"
 import type { Connection } from "./connection.ts"
 import { connectionLost, errorKey, errorText, isGrave, type LimitedLog, type LinkError } from "./errors.ts"
 import { HEADER, closeFrame, openFrame } from "./frame.ts"
@@ -118,7 +118,7 @@ export class Link {
       return
     }
     const at = openFrame(w)
-    if (message.type === "AppendEntries" && message.entries.length > 0) {
+    if (message.type === "AppendEntries" && worthSharing(message.entries)) {
       const block = this.shared.blocks.block(message.entries)
       w.raw(block.bytes)
       writeAppendTail(w, message)

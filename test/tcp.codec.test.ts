@@ -1,0 +1,226 @@
+import * as fc from "fast-check"
+import { describe, expect, test } from "vitest"
+import type { Message } from "../core/index.ts"
+import { MalformedBytes, Reader, Writer, readEntries } from "../interpreters/bytes.ts"
+import { EntryBlocks, Slab, readMessage, writeAppendTail, writeMessage, type Received } from "../interpreters/tcp/codec.ts"
+import { FrameParser, HEADER, closeFrame, frameLimit, openFrame } from "../interpreters/tcp/frame.ts"
+import { readHandshake, readPreamble, writeHello, writePreamble, writeRefused } from "../interpreters/tcp/handshake.ts"
+import * as arb from "./arbitraries.ts"
+
+const encode = (message: Message, chunk: Uint8Array | null = null): Buffer => {
+  const w = new Writer(16)
+  writeMessage(w, message, chunk)
+  return w.take()
+}
+const decode = (body: Buffer): Received => readMessage(body, 0, body.length, new Slab())
+/** Bytes as hex: a Buffer and a Uint8Array of the same bytes count as equal. */
+const plain = (value: unknown): unknown =>
+  value instanceof Uint8Array ? Buffer.from(value).toString("hex")
+  : Array.isArray(value) ? value.map(plain)
+  : typeof value === "object" && value !== null ? Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]))
+  : value
+const same = (a: unknown, b: unknown): void => {
+  expect(plain(a)).toEqual(plain(b))
+}
+/** A value or MalformedBytes; any other error fails the test. */
+const survives = (body: Buffer): void => {
+  try {
+    decode(body)
+  } catch (error) {
+    if (!(error instanceof MalformedBytes)) throw error
+  }
+}
+const frameOf = (message: Message, chunk: Uint8Array | null = null): Buffer => {
+  const w = new Writer(16)
+  const at = openFrame(w)
+  writeMessage(w, message, chunk)
+  closeFrame(w, at)
+  return w.take()
+}
+
+describe("every message comes back as it went", () => {
+  for (const [type, arbitrary] of Object.entries(arb.messageOf) as [string, fc.Arbitrary<Message>][])
+    test(type, () => {
+      fc.assert(fc.property(arbitrary, (message) => same(decode(encode(message)), { message, chunk: null })), { numRuns: 200 })
+    })
+
+  test("InstallSnapshot takes its chunk along, and its length from it", () => {
+    fc.assert(fc.property(arb.messageOf.InstallSnapshot, arb.bytes, (message, chunk) => same(decode(encode(message, chunk)), { message: { ...message, length: chunk.length }, chunk })))
+  })
+
+  test("entries shared between peers are the same frame, byte for byte", () => {
+    const blocks = new EntryBlocks()
+    fc.assert(
+      fc.property(fc.array(arb.messageOf.AppendEntries.filter((m) => m.entries.length > 0), { minLength: 1, maxLength: 4 }), fc.boolean(), (messages, over) => {
+        for (const message of [...messages, ...messages.map((m) => ({ ...m, entries: m.entries.slice(), term: 7 }))]) {
+          const w = new Writer(16)
+          const at = openFrame(w)
+          const block = blocks.block(message.entries)
+          w.raw(block.bytes)
+          writeAppendTail(w, message)
+          closeFrame(w, at, block.bytes.length, block.crc)
+          expect(w.take().equals(frameOf(message))).toBe(true)
+        }
+        if (over) blocks.clear()
+      }),
+    )
+  })
+
+  test("a run with the same last entry and another first one is not taken for the same", () => {
+    fc.assert(
+      fc.property(arb.messageOf.AppendEntries.filter((m) => m.entries.length > 1), (message) => {
+        const blocks = new EntryBlocks()
+        const shorter = message.entries.slice(1)
+        const all = Buffer.from(blocks.block(message.entries).bytes)
+        const some = Buffer.from(blocks.block(shorter).bytes)
+        same(readEntries(new Reader(all, 1)), message.entries)
+        same(readEntries(new Reader(some, 1)), shorter)
+      }),
+    )
+  })
+})
+
+describe("what is not a message", () => {
+  test("any truncation and any added byte is MalformedBytes", () => {
+    fc.assert(
+      fc.property(arb.message, (message) => {
+        const body = encode(message)
+        for (let i = 0; i < body.length; i++) expect(() => decode(body.subarray(0, i))).toThrow(MalformedBytes)
+        expect(() => decode(Buffer.concat([body, Buffer.of(0)]))).toThrow(MalformedBytes)
+      }),
+      { numRuns: 60 },
+    )
+  })
+  test("any flipped bit gives a value or MalformedBytes", () => {
+    fc.assert(
+      fc.property(arb.message, fc.nat(), (message, at) => {
+        const body = Buffer.from(encode(message))
+        const bit = at % (body.length * 8)
+        body[bit >> 3] = (body[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+        survives(body)
+      }),
+      { numRuns: 2000 },
+    )
+  })
+  test("random bytes under each kind give a value or MalformedBytes", () => {
+    fc.assert(fc.property(fc.integer({ min: 0, max: 20 }), fc.uint8Array({ maxLength: 200, size: "max" }), (kind, rest) => survives(Buffer.concat([Buffer.of(kind), rest]))), { numRuns: 3000 })
+  })
+  test("a lie about a count or a length allocates nothing", () => {
+    const huge = Buffer.alloc(64, 0xff)
+    for (let kind = 0; kind < 256; kind++) {
+      huge[0] = kind
+      expect(() => decode(huge)).toThrow(MalformedBytes)
+    }
+  })
+  test("nothing received aliases the socket's memory", () => {
+    fc.assert(
+      fc.property(fc.oneof(arb.messageOf.AppendEntries, arb.messageOf.ForwardProposal), (message) => {
+        const body = encode(message)
+        const received = decode(body)
+        body.fill(0xee)
+        same(received.message, message)
+      }),
+    )
+    fc.assert(
+      fc.property(arb.messageOf.InstallSnapshot, arb.bytes, (message, chunk) => {
+        const body = encode(message, chunk)
+        const received = decode(body)
+        body.fill(0xee)
+        same(received.chunk, chunk)
+      }),
+    )
+  })
+})
+
+describe("frames", () => {
+  const collect = (limit = frameLimit(8 << 20)): { readonly bodies: Buffer[]; readonly parser: FrameParser } => {
+    const bodies: Buffer[] = []
+    return { bodies, parser: new FrameParser(limit, (buffer, from, to) => bodies.push(Buffer.from(buffer.subarray(from, to)))) }
+  }
+  const big = fc.integer({ min: 0, max: 300_000 }).map((size) => Buffer.alloc(size, size & 0xff))
+
+  test("are found again however the stream is cut", () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(arb.messageOf.InstallSnapshot, fc.oneof(arb.bytes, big)), { maxLength: 6 }), fc.infiniteStream(fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 30 }), fc.integer({ min: 1000, max: 70_000 }))), (list, cuts) => {
+        const frames = list.map(([message, chunk]) => frameOf(message, chunk))
+        const stream = Buffer.concat(frames)
+        const { bodies, parser } = collect()
+        for (let at = 0; at < stream.length; ) {
+          // A run of tiny cuts through 300 KB takes too long; they matter around the headers, where frames are small.
+          const size = Math.max(cuts.next().value ?? 1, stream.length > 20_000 ? 997 : 1)
+          // Its own memory, destroyed afterwards: a parser that keeps a view of it is found out.
+          const piece = Buffer.from(stream.subarray(at, at + size))
+          parser.push(piece)
+          piece.fill(0xdd)
+          at += size
+        }
+        expect(bodies.length).toBe(frames.length)
+        bodies.forEach((body, i) => expect(body.equals(frames[i]?.subarray(HEADER) ?? Buffer.alloc(0))).toBe(true))
+      }),
+      { numRuns: 150 },
+    )
+  })
+  test("of 8 MB in chunks of 16 bytes to 64 KB copy each byte a bounded number of times", () => {
+    const frame = frameOf({ type: "InstallSnapshot", term: 1, snapshot: { id: "s", index: 1, term: 1, time: 1, configuration: { voters: [], outgoing: [], learners: [] } }, offset: 0, length: 0, last: true, round: 1 }, Buffer.alloc(8 << 20, 5))
+    for (const size of [64, 65_536]) {
+      const { bodies, parser } = collect()
+      for (let at = 0; at < frame.length; at += size) parser.push(frame.subarray(at, at + size))
+      expect(bodies.length).toBe(1)
+    }
+  })
+  test("that announce 2 GB, nothing, or a wrong checksum are malformed", () => {
+    for (const header of [[0x80, 0, 0, 0], [0xff, 0xff, 0xff, 0xff], [0, 0, 0, 0]]) {
+      const { parser } = collect()
+      expect(() => parser.push(Buffer.from([...header, 0, 0, 0, 0, 1]))).toThrow(MalformedBytes)
+    }
+    fc.assert(
+      fc.property(arb.message, fc.nat(), (message, at) => {
+        const frame = Buffer.from(frameOf(message))
+        const bit = 32 + (at % ((frame.length - 4) * 8))
+        frame[bit >> 3] = (frame[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+        const { bodies, parser } = collect()
+        expect(() => parser.push(frame)).toThrow(MalformedBytes)
+        expect(bodies).toEqual([])
+      }),
+    )
+  })
+  test("after stop are not handed on, not even the rest of the chunk", () => {
+    const frame = frameOf({ type: "TimeoutNow", term: 1 })
+    let seen = 0
+    const parser: FrameParser = new FrameParser(1000, () => {
+      seen += 1
+      parser.stop()
+    })
+    parser.push(Buffer.concat([frame, frame, frame.subarray(0, 5)]))
+    parser.push(frame.subarray(5))
+    expect(seen).toBe(1)
+  })
+})
+
+describe("handshake", () => {
+  const hello = fc.record({ cluster: fc.option(arb.text), clientAddress: arb.text, empty: fc.boolean(), founding: fc.option(arb.configuration) })
+  test("hello and refusal come back as they went, and every truncation is MalformedBytes", () => {
+    fc.assert(
+      fc.property(arb.member, arb.text, hello, (self, target, local) => {
+        const w = new Writer(16)
+        writeHello(w, self, target, local)
+        const frame = w.take()
+        same(readHandshake(frame, HEADER, frame.length), { type: "Hello", hello: { ...local, protocol: 1, member: self, target } })
+        for (let to = HEADER + 1; to < frame.length; to++) expect(() => readHandshake(frame, HEADER, to)).toThrow(MalformedBytes)
+      }),
+      { numRuns: 50 },
+    )
+    const w = new Writer(16)
+    writeRefused(w, { reason: "WrongCluster", detail: "why" })
+    const frame = w.take()
+    same(readHandshake(frame, HEADER, frame.length), { type: "Refused", refusal: { reason: "WrongCluster", detail: "why" } })
+  })
+  test("a preamble is known by its first byte and complete with its tenth", () => {
+    const w = new Writer(16)
+    writePreamble(w)
+    const all = w.take()
+    for (let i = 0; i < all.length; i++) expect(readPreamble(all.subarray(0, i))).toBeNull()
+    expect(readPreamble(all)).toEqual({ protocol: 1 })
+    for (const foreign of ["GET / HTTP/1.1\r\n", "*1\r\n$4\r\nPING\r\n", "\u0016\u0003\u0001", "\u0000"]) expect(readPreamble(Buffer.from(foreign.slice(0, 1), "latin1"))).toBe("foreign")
+  })
+})
