@@ -10,6 +10,9 @@ import { ConnectionLost, ErrorReply, type RespClient, type RespReply } from "./r
 /** Answers that promise that nothing was executed and that another try may help. */
 const refusals = new Set(["NOLEADER", "BUSY", "MOVED", "SPACELOW", "LOADING", "CLUSTERDOWN", "TRYAGAIN", "NOTLEADER", "TRANSFERRING"])
 
+/** What a session tries again: refusals, outcomes that it did not learn, and what came before its turn. */
+const retried = new Set([...refusals, "UNKNOWN", "LOST", "NOTSENT", "OUTOFORDER"])
+
 interface Attempt {
   readonly token: string
   readonly key: string
@@ -38,6 +41,8 @@ export interface Workload {
 export interface WorkloadOptions {
   readonly sessions?: number
   readonly plain?: number
+  /** Sessions that send several writes at once, and all unanswered ones again when a connection is lost. */
+  readonly pipelining?: number
   /** Between two writes of one client. */
   readonly pause?: number
   readonly name?: string
@@ -45,6 +50,7 @@ export interface WorkloadOptions {
 
 const perKey = 200
 const sharedKeys = 4
+const batch = 16
 const answerLimit = 10_000
 
 export const startWorkload = (cluster: Cluster, options: WorkloadOptions = {}): Workload => {
@@ -104,21 +110,56 @@ export const startWorkload = (cluster: Cluster, options: WorkloadOptions = {}): 
     if (missing.length > 0) complaints.push(`stale or lost: ${client} read ${last.key} without its acknowledged ${missing.join(" ")}`)
   }
 
+  const open = async (writer: ReturnType<typeof roamer>, owner: string): Promise<number | null> => {
+    for (let tries = 0; ; tries++) {
+      const reply = await writer.call("STEPRAFT", "SESSION", "OPEN", `${owner}-${tries}`)
+      if (typeof reply === "number") return reply
+      if (control.stopping) return null
+      writer.leave()
+      await sleep(20)
+    }
+  }
+
+  /** A batch at once; whatever was not acknowledged goes again, in order, to the next node. */
+  const runPipelining = async (client: string, first: number): Promise<void> => {
+    const writer = roamer(first)
+    const session = await open(writer, client)
+    if (session === null) return
+    for (let number = 0; !control.stopping; number += batch) {
+      let left = Array.from({ length: batch }, (_, i): Attempt => {
+        const mine = number + i
+        return { token: `${client}.${mine}`, key: targets(client, mine), client, number: mine, session: true, outcome: "pending" }
+      })
+      attempts.push(...left)
+      while (left.length > 0) {
+        const sent = performance.now()
+        const lowest = (left[0]?.number ?? 0) + 1
+        const replies = await Promise.all(left.map((one) => writer.call("STEPRAFT", "DO", session, one.number + 1, lowest, "APPEND", one.key, `${one.token};`)))
+        replies.forEach((reply, i) => {
+          const attempt = left[i]
+          if (typeof reply === "number" && attempt !== undefined) {
+            attempt.outcome = "acknowledged"
+            acknowledgements.push({ sent, answered: performance.now(), session: true })
+          } else if (!(reply instanceof ErrorReply && retried.has(reply.code))) complaints.push(`${client} was answered ${reply instanceof ErrorReply ? reply.text : JSON.stringify(reply)}`)
+        })
+        const before = left.length
+        left = left.filter((one) => one.outcome !== "acknowledged")
+        if (left.length > 0) {
+          if (replies.some((reply) => reply instanceof ErrorReply && reply.code !== "OUTOFORDER" && reply.code !== "LOST")) writer.leave()
+          if (before === left.length) await sleep(10)
+        }
+      }
+      if (pause > 0) await sleep(pause)
+    }
+    writer.leave()
+  }
+
   const runClient = async (client: string, first: number, session: boolean): Promise<void> => {
     const writer = roamer(first)
     const reader = roamer(first + 1)
     const mine: Attempt[] = []
-    let opened: number | null = null
-    for (let tries = 0; opened === null; tries++) {
-      if (!session) break
-      const reply = await writer.call("STEPRAFT", "SESSION", "OPEN", `${client}-${tries}`)
-      if (typeof reply === "number") opened = reply
-      else {
-        if (control.stopping) return
-        writer.leave()
-        await sleep(20)
-      }
-    }
+    const opened = session ? await open(writer, client) : null
+    if (session && opened === null) return
     for (let number = 0; !control.stopping; number++) {
       const attempt: Attempt = { token: `${client}.${number}`, key: targets(client, number), client, number, session, outcome: "pending" }
       attempts.push(attempt)
@@ -156,6 +197,7 @@ export const startWorkload = (cluster: Cluster, options: WorkloadOptions = {}): 
   const running: Promise<void>[] = []
   for (let i = 0; i < (options.sessions ?? 3); i++) running.push(runClient(`${name}s${i}`, i, true))
   for (let i = 0; i < (options.plain ?? 3); i++) running.push(runClient(`${name}p${i}`, i, false))
+  for (let i = 0; i < (options.pipelining ?? 1); i++) running.push(runPipelining(`${name}b${i}`, i))
   const all = Promise.all(running)
   all.catch((error: unknown) => complaints.push(`a client ended: ${String(error)}`))
 

@@ -125,13 +125,19 @@ func main() {
 	var next, failures int64
 	var firstError atomic.Value
 	latencies := make([][]int64, s.clients)
-	var wait sync.WaitGroup
+	var wait, ready sync.WaitGroup
 	for i := 0; i < s.clients; i++ {
 		wait.Add(1)
+		ready.Add(1)
 		go func(i int) {
 			defer wait.Done()
 			call := target.client(i)
 			random := rand.New(rand.NewSource(int64(i) + 7))
+			// Connecting is not what is measured.
+			if !*fill {
+				_ = call(fmt.Sprintf("key%013d", random.Intn(*keys)))
+			}
+			ready.Done()
 			mine := make([]int64, 0, 1<<14)
 			for atomic.LoadInt32(&stopped) == 0 {
 				number := random.Intn(*keys)
@@ -161,6 +167,7 @@ func main() {
 	}
 
 	if !*fill {
+		ready.Wait()
 		time.Sleep(time.Duration(*warm * float64(time.Second)))
 	}
 	serverStart, ownStart, started := cpuOfAll(servers), ownCpu(), time.Now()
