@@ -1,0 +1,91 @@
+/** Transports on loopback for tests, with everything they report, and a raw peer that can misbehave. */
+import { Effect, Exit, Scope } from "effect"
+import { connect, type Socket } from "node:net"
+import type { Member, Message } from "../core/index.ts"
+import { Writer } from "../interpreters/bytes.ts"
+import { writeHello, writePreamble } from "../interpreters/tcp/handshake.ts"
+import { makeTcpTransport, type LocalHello, type PeerLink, type TcpLimits, type TcpTransport } from "../interpreters/tcp/index.ts"
+
+export const fresh: LocalHello = { cluster: null, clientAddress: "127.0.0.1:0", empty: true, founding: null }
+export const memberOf = (name: string, incarnation = `${name}-1`): Member => ({ name, incarnation })
+
+export interface Node {
+  readonly self: Member
+  readonly transport: TcpTransport
+  readonly port: number
+  readonly received: { readonly from: Member; readonly message: Message; readonly chunk: Uint8Array | null }[]
+  /** "+n2/n2-1" connected, "-n2/n2-1" disconnected. */
+  readonly links: string[]
+  readonly logs: string[]
+  readonly peer: (name: string) => PeerLink
+  readonly close: () => Promise<void>
+}
+export interface NodeOptions {
+  readonly port?: number
+  readonly hello?: Partial<LocalHello>
+  readonly limits?: TcpLimits
+  readonly incarnation?: string
+}
+export const open = async (name: string, options: NodeOptions = {}): Promise<Node> => {
+  const self = memberOf(name, options.incarnation)
+  const scope = Scope.makeUnsafe()
+  const received: Node["received"] = []
+  const links: string[] = []
+  const logs: string[] = []
+  const transport = await Effect.runPromise(
+    makeTcpTransport({
+      self,
+      listen: { host: "127.0.0.1", port: options.port ?? 0 },
+      peers: {},
+      hello: { ...fresh, clientAddress: `client-of-${name}:1`, ...options.hello },
+      limits: options.limits ?? {},
+      log: (level, text) => logs.push(`${level} ${text}`),
+    }).pipe(Scope.provide(scope)),
+  )
+  transport.attach({
+    received: (from, message, chunk) => received.push({ from, message, chunk }),
+    connected: (peer) => links.push(`+${peer.name}/${peer.incarnation}`),
+    disconnected: (peer) => links.push(`-${peer.name}/${peer.incarnation}`),
+  })
+  const peer = (wanted: string): PeerLink => {
+    const link = transport.peers().find((link) => link.name === wanted)
+    if (link === undefined) throw new Error(`${name} has no peer ${wanted}`)
+    return link
+  }
+  return { self, transport, port: transport.address.port, received, links, logs, peer, close: () => Effect.runPromise(Scope.close(scope, Exit.void)) }
+}
+
+export const introduce = (...nodes: readonly Node[]): void => {
+  for (const node of nodes) for (const other of nodes) if (node !== other) node.transport.setPeer(other.self.name, { host: "127.0.0.1", port: other.port })
+}
+
+export const sleep = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms))
+/** Waits for a condition, never for a time; the limit is only there to end a test that hangs. */
+export const until = async (what: string, condition: () => boolean, limitMs = 20_000): Promise<void> => {
+  const end = performance.now() + limitMs
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`waited in vain: ${what}`)
+    await sleep(5)
+  }
+}
+export const allConnected = (...nodes: readonly Node[]): Promise<void> =>
+  until("every link is up", () => nodes.every((node) => node.transport.peers().every((link) => link.connected)))
+
+export const preambleAndHello = (self: Member, target: string, local: Partial<LocalHello> = {}): Buffer => {
+  const w = new Writer()
+  writePreamble(w)
+  writeHello(w, self, target, { ...fresh, ...local })
+  return w.take()
+}
+/** A client that writes `bytes` and notes what comes back and whether it was cut off. */
+export const raw = (port: number, bytes: Uint8Array): { readonly socket: Socket; readonly got: () => Buffer; readonly closed: () => boolean } => {
+  const chunks: Buffer[] = []
+  let closed = false
+  const socket = connect(port, "127.0.0.1", () => socket.write(bytes))
+  socket.on("data", (chunk: Buffer) => chunks.push(chunk))
+  socket.on("error", () => {})
+  socket.on("close", () => {
+    closed = true
+  })
+  return { socket, got: () => Buffer.concat(chunks), closed: () => closed }
+}
