@@ -1,0 +1,29 @@
+/** INCR, DECR and their family: 64-bit signed decimal text, as Redis keeps it. */
+import { error, notAnInteger } from "./reply.ts"
+import { type Handler, type View, argument, fitsInt64, parseInt64 } from "./view.ts"
+import type { Reply } from "../types.ts"
+
+const overflow = error("increment or decrement would overflow")
+
+const add = (view: View, key: Buffer, delta: bigint): Reply => {
+  const item = view.get(key)
+  const old = item === undefined ? 0n : parseInt64(item.value)
+  if (old === undefined) return notAnInteger
+  const sum = old + delta
+  if (!fitsInt64(sum)) return overflow
+  view.put(key, Buffer.from(sum.toString(), "latin1"), item?.expiry ?? 0)
+  const small = Number(sum)
+  return { type: "integer", value: Number.isSafeInteger(small) ? small : sum }
+}
+
+export const incr: Handler = (view, args) => add(view, argument(args, 1), 1n)
+export const decr: Handler = (view, args) => add(view, argument(args, 1), -1n)
+export const incrby: Handler = (view, args) => {
+  const delta = parseInt64(argument(args, 2))
+  return delta === undefined ? notAnInteger : add(view, argument(args, 1), delta)
+}
+export const decrby: Handler = (view, args) => {
+  const delta = parseInt64(argument(args, 2))
+  if (delta === undefined) return notAnInteger
+  return fitsInt64(-delta) ? add(view, argument(args, 1), -delta) : error("decrement would overflow")
+}

@@ -1,0 +1,64 @@
+/**
+ * The directory of a machine holds numbered LevelDB directories and a file `current` that names the one in use.
+ * A new one is filled beside the old, made durable, and becomes current by one rename; whatever a crash leaves beside
+ * the current one is removed at the next start.
+ */
+import { mkdir, open, readFile, readdir, rename, rm } from "node:fs/promises"
+import { join } from "node:path"
+import { syncDirectory } from "./database.ts"
+
+const POINTER = "current"
+const NAME = /^db-(\d{6,})$/
+
+const nameOf = (number: number): string => `db-${String(number).padStart(6, "0")}`
+
+export class Directories {
+  readonly root: string
+  private highest = 0
+  private constructor(root: string) {
+    this.root = root
+  }
+
+  /** `current` is null if nothing was ever created here, and undefined if it cannot be told. */
+  static async open(root: string): Promise<{ readonly directories: Directories; readonly current: string | null | undefined }> {
+    await mkdir(root, { recursive: true })
+    const directories = new Directories(root)
+    const names = await readdir(root)
+    for (const name of names) {
+      const number = NAME.exec(name)?.[1]
+      if (number !== undefined) directories.highest = Math.max(directories.highest, Number(number))
+    }
+    if (!names.includes(POINTER)) return { directories, current: null }
+    const text = (await readFile(join(root, POINTER), "utf8")).trimEnd()
+    return { directories, current: NAME.test(text) && names.includes(text) ? text : undefined }
+  }
+
+  path(name: string): string {
+    return join(this.root, name)
+  }
+  /** A name that was never used. */
+  fresh(): string {
+    return nameOf(++this.highest)
+  }
+  /** The switch: before it the old directory is current, after it the new one, whenever the power fails. */
+  async point(name: string): Promise<void> {
+    const temporary = join(this.root, `${POINTER}.new`)
+    const handle = await open(temporary, "w")
+    try {
+      await handle.writeFile(`${name}\n`)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await rename(temporary, join(this.root, POINTER))
+    await syncDirectory(this.root)
+  }
+  remove(name: string): Promise<void> {
+    return rm(join(this.root, name), { recursive: true, force: true })
+  }
+  async removeOthers(current: string | undefined): Promise<void> {
+    for (const name of await readdir(this.root)) {
+      if ((NAME.test(name) && name !== current) || name === `${POINTER}.new`) await this.remove(name)
+    }
+  }
+}

@@ -1,0 +1,39 @@
+/** What can go wrong with a state machine: what happened, what was kept, what to do. */
+import { Data } from "effect"
+
+/** Another process has the database open. Nothing was touched. */
+export class MachineLocked extends Data.TaggedError("MachineLocked")<{ readonly directory: string }> {
+  override get message(): string {
+    return `${this.directory} is open in another process. Nothing was touched. Stop the other node, or give this one a directory of its own.`
+  }
+}
+
+/** The file system refuses. Nothing that was acknowledged is lost; the node cannot run. */
+export class MachineUnusable extends Data.TaggedError("MachineUnusable")<{ readonly directory: string; readonly action: string; readonly cause: unknown }> {
+  override get message(): string {
+    return `Could not ${this.action} in ${this.directory}: ${reason(this.cause)}. What was made durable before stays as it is. Check the disk, its room and its permissions, then start the node again.`
+  }
+}
+export type MachineError = MachineLocked | MachineUnusable
+
+/** The data are not what was written. The node goes on, serves nothing, and is rebuilt from a peer. */
+export class MachineDamaged extends Data.TaggedError("MachineDamaged")<{ readonly directory: string; readonly found: string; readonly cause?: unknown }> {
+  override get message(): string {
+    const cause = this.cause === undefined ? "" : ` (${reason(this.cause)})`
+    return `The data in ${this.directory} are damaged: ${this.found}${cause}. Nothing from there is served any more; the files are kept until a snapshot from a peer has replaced them. Nothing need be done while a peer is up; check the disk.`
+  }
+}
+
+/** A transfer cannot be used. The earlier state stays. */
+export class SnapshotInvalid extends Data.TaggedError("SnapshotInvalid")<{ readonly id: string; readonly found: string; readonly cause?: unknown }> {
+  override get message(): string {
+    const cause = this.cause === undefined ? "" : ` (${reason(this.cause)})`
+    return `Snapshot ${this.id} cannot be used: ${this.found}${cause}. The earlier state stays; ask for a new snapshot.`
+  }
+}
+
+export const reason = (cause: unknown): string => {
+  if (!(cause instanceof Error)) return String(cause)
+  const inner = cause.cause
+  return inner instanceof Error ? `${cause.message}: ${inner.message}` : cause.message
+}

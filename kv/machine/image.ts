@@ -1,0 +1,185 @@
+/**
+ * The byte stream of a snapshot: frames of [length, kind, body]. A header with the position, the sessions by id, the
+ * data by key, and a trailer with the count of records and the CRC-32 of all bytes before it. What has expired is left
+ * out, so that the stream depends on nothing but what the replicated state *is*: two nodes at one position write the
+ * same bytes, which makes its hash the digest that tests and operators compare.
+ */
+import { createHash } from "node:crypto"
+import { crc32 } from "node:zlib"
+import type { LogBase } from "../../core/index.ts"
+import { MalformedBytes, Reader, Writer, readBase, writeBase } from "../../interpreters/bytes.ts"
+import { decodeRecord } from "./layout.ts"
+import { readReply, writeReply } from "./reply.ts"
+import type { Session, Sessions } from "./sessions.ts"
+import type { Item } from "./view.ts"
+
+/** Large enough that frames and turns cost nothing, small enough to be made in a few milliseconds. */
+export const CHUNK = 256 << 10
+const FORMAT = 1
+const MAX_FRAME = 256 << 20
+
+const HEADER = 0
+const SESSION = 1
+const DATA = 2
+const TRAILER = 3
+const FRAME_HEADER = 5
+
+export const sessionsForImage = (sessions: Sessions, now: number): Session[] =>
+  [...sessions.all()]
+    .filter((session) => sessions.alive(session, now))
+    .map((session) => ({ ...session, replies: new Map(session.replies) }))
+    .sort((a, b) => a.id - b.id)
+
+export class ImageWriter {
+  private readonly w = new Writer(CHUNK + 65_536)
+  private crc = 0
+  private count = 0
+
+  get length(): number {
+    return this.w.length
+  }
+  /** What was written since the last `take`. */
+  take(): Buffer {
+    this.crc = crc32(this.w.view(), this.crc)
+    return this.w.take()
+  }
+  private frame(kind: number, body: () => void): void {
+    const at = this.w.hole()
+    this.w.u8(kind)
+    const from = this.w.length
+    body()
+    this.w.patchU32(at, this.w.length - from)
+  }
+  begin(base: LogBase): void {
+    this.frame(HEADER, () => {
+      this.w.u32(FORMAT)
+      writeBase(this.w, base)
+    })
+  }
+  session(session: Session): void {
+    this.count++
+    this.frame(SESSION, () => {
+      const { w } = this
+      w.u48(session.id)
+      w.text(session.owner)
+      w.u48(session.last)
+      w.u48(session.lowest)
+      w.u48(session.active)
+      w.u32(session.replies.size)
+      for (const reply of session.replies.values()) writeReply(w, reply)
+    })
+  }
+  data(key: Uint8Array, record: Uint8Array): void {
+    this.count++
+    const { w } = this
+    w.u32(4 + key.length + record.length)
+    w.u8(DATA)
+    w.bytes(key)
+    w.raw(record)
+  }
+  end(): void {
+    const crc = crc32(this.w.view(), this.crc)
+    this.frame(TRAILER, () => {
+      this.w.u48(this.count)
+      this.w.u32(crc)
+    })
+  }
+}
+
+export type ImageRecord =
+  | { readonly type: "header"; readonly base: LogBase }
+  | { readonly type: "session"; readonly session: Session }
+  | { readonly type: "data"; readonly key: Buffer; readonly record: Buffer; readonly item: Item }
+
+const readSession = (r: Reader): Session => {
+  const session = { id: r.u48(), owner: r.text(), last: r.u48(), lowest: r.u48(), active: r.u48(), replies: new Map() }
+  const count = r.count(1)
+  if (session.lowest < 1 || session.lowest > session.last + 1 || count !== session.last - session.lowest + 1) throw new MalformedBytes(`session ${session.id} does not add up`)
+  for (let i = 0; i < count; i++) session.replies.set(session.lowest + i, readReply(r))
+  return session
+}
+
+/** Takes the stream in pieces of any size; what it yields has been checked record by record. */
+export class ImageReader {
+  private parts: Buffer[] = []
+  private held = 0
+  private crc = 0
+  private count = 0
+  private begun = false
+  private ended = false
+
+  /** The trailer has come and all of it fits. */
+  complete(): boolean {
+    return this.ended && this.held === 0
+  }
+  *push(bytes: Buffer): Generator<ImageRecord, void> {
+    this.parts.push(bytes)
+    this.held += bytes.length
+    for (;;) {
+      const frame = this.frame()
+      if (frame === null) return
+      const record = this.decode(frame)
+      if (record !== null) yield record
+    }
+  }
+  /** The next whole frame, or null: the joining of pieces happens once per frame, however many it came in. */
+  private frame(): Buffer | null {
+    if (this.held < FRAME_HEADER) return null
+    let [first] = this.parts
+    if (first === undefined || first.length < FRAME_HEADER) first = this.join()
+    const length = first.readUInt32BE(0)
+    if (length > MAX_FRAME) throw new MalformedBytes(`a record of ${length} bytes`)
+    const size = FRAME_HEADER + length
+    if (this.held < size) return null
+    if (first.length < size) first = this.join()
+    const rest = first.subarray(size)
+    if (rest.length === 0) this.parts.shift()
+    else this.parts[0] = rest
+    this.held -= size
+    return first.subarray(0, size)
+  }
+  private join(): Buffer {
+    const joined = Buffer.concat(this.parts, this.held)
+    this.parts = [joined]
+    return joined
+  }
+  private decode(frame: Buffer): ImageRecord | null {
+    if (this.ended) throw new MalformedBytes("records after the trailer")
+    const kind = frame.readUInt8(4)
+    if (this.begun === (kind === HEADER)) throw new MalformedBytes("the header must come first, and once")
+    const r = new Reader(frame, FRAME_HEADER)
+    if (kind === TRAILER) {
+      this.ended = true
+      const count = r.u48()
+      if (count !== this.count) throw new MalformedBytes(`${this.count} records came, ${count} were sent`)
+      if (r.u32() !== this.crc) throw new MalformedBytes("the checksum of the whole does not fit")
+      r.done()
+      return null
+    }
+    this.crc = crc32(frame, this.crc)
+    if (kind === HEADER) {
+      this.begun = true
+      const format = r.u32()
+      if (format !== FORMAT) throw new MalformedBytes(`format ${format}, this version reads ${FORMAT}`)
+      const base = readBase(r)
+      r.done()
+      return { type: "header", base }
+    }
+    this.count++
+    if (kind === SESSION) {
+      const session = readSession(r)
+      r.done()
+      return { type: "session", session }
+    }
+    if (kind !== DATA) throw new MalformedBytes(`no record is of kind ${kind}`)
+    const key = r.bytes()
+    const record = frame.subarray(r.at)
+    return { type: "data", key, record, item: decodeRecord(key, record) }
+  }
+}
+
+export const digestOf = (image: Iterable<Uint8Array>): string => {
+  const hash = createHash("sha256")
+  for (const bytes of image) hash.update(bytes)
+  return hash.digest("hex")
+}

@@ -1,0 +1,11 @@
+/** The replicated key-value state machine: commands, their execution, and the stores it runs on. */
+export { decodeCommand, encodeCommand, type Malformed } from "./command.ts"
+export { MachineDamaged, type MachineError, MachineLocked, MachineUnusable, SnapshotInvalid } from "./errors.ts"
+export { type CommandSpec, commands, isSpec, resolve, unknownCommand } from "./execute.ts"
+export { digestOf } from "./image.ts"
+export type { KvMachine, MachineStats } from "./machine.ts"
+export { MemoryMachine } from "./memory.ts"
+export { type MachineOptions, openMachine } from "./open.ts"
+export type { Outcome } from "./replica.ts"
+export { readReply, wrongArity, writeReply } from "./reply.ts"
+export { DEFAULT_IDLE, type ReplyState } from "./sessions.ts"

@@ -1,0 +1,178 @@
+/**
+ * Where things are in LevelDB. The first byte of a key says what it is:
+ *
+ *   10 meta        identity | position | checkpoint
+ *   20 markers     first index of a batch → its last: they join without a gap from the checkpoint to the position
+ *   30 sessions    id → owner
+ *   38 replies     id, sequence → the state of the session after a batch, and the replies that the batch gave
+ *   40 data        generation, key → version, deadline, value
+ *   50 deadlines   generation, deadline, key → nothing; may be stale: the data record decides
+ *
+ * FLUSHALL begins a new generation: one step, whatever the size. What the earlier ones leave is removed bit by bit.
+ * Every value starts with a CRC-32 over its key and itself, for LevelDB returns flipped bytes without a word.
+ */
+import { crc32 } from "node:zlib"
+import { Reader, Writer, readBase, writeBase } from "../../interpreters/bytes.ts"
+import type { LogBase } from "../../core/index.ts"
+import { readReply, writeReply } from "./reply.ts"
+import type { Session } from "./sessions.ts"
+import type { Item } from "./view.ts"
+import type { Reply } from "../types.ts"
+
+export const FORMAT = 1
+export const META = 0x10
+export const MARKER = 0x20
+export const SESSION = 0x30
+export const REPLIES = 0x38
+export const DATA = 0x40
+export const DEADLINE = 0x50
+/** No record is here: compacting "it" flushes LevelDB's memory and moves nothing else. */
+export const BEFORE_ALL = Buffer.from([0x01])
+
+/** The record is not what was written. */
+export class BadRecord extends Error {
+  override readonly name = "BadRecord"
+}
+
+const metaKey = (name: string): Buffer => Buffer.concat([Buffer.from([META]), Buffer.from(name)])
+export const identityKey = metaKey("identity")
+export const positionKey = metaKey("position")
+export const checkpointKey = metaKey("checkpoint")
+
+const numbered = (kind: number, ...numbers: readonly number[]): Buffer => {
+  const key = Buffer.allocUnsafe(1 + 6 * numbers.length)
+  key[0] = kind
+  numbers.forEach((number, i) => key.writeUIntBE(number, 1 + 6 * i, 6))
+  return key
+}
+export const markerKey = (first: number): Buffer => numbered(MARKER, first)
+export const sessionKey = (id: number): Buffer => numbered(SESSION, id)
+export const repliesKey = (id: number, first: number): Buffer => numbered(REPLIES, id, first)
+export const numberIn = (key: Buffer, position: 0 | 1): number => key.readUIntBE(1 + 6 * position, 6)
+
+/** Everything of one kind: [first, second). */
+export const kindRange = (kind: number): { readonly gte: Buffer; readonly lt: Buffer } => ({ gte: Buffer.from([kind]), lt: Buffer.from([kind + 1]) })
+
+const DATA_PREFIX = 5
+const DEADLINE_PREFIX = 11
+export const dataKey = (generation: number, key: Uint8Array): Buffer => {
+  const out = Buffer.allocUnsafe(DATA_PREFIX + key.length)
+  out[0] = DATA
+  out.writeUInt32BE(generation, 1)
+  out.set(key, DATA_PREFIX)
+  return out
+}
+export const userKey = (key: Buffer): Buffer => key.subarray(DATA_PREFIX)
+export const deadlineKey = (generation: number, deadline: number, key: Uint8Array): Buffer => {
+  const out = Buffer.allocUnsafe(DEADLINE_PREFIX + key.length)
+  out[0] = DEADLINE
+  out.writeUInt32BE(generation, 1)
+  out.writeUIntBE(deadline, 5, 6)
+  out.set(key, DEADLINE_PREFIX)
+  return out
+}
+export const deadlineOfKey = (key: Buffer): { readonly deadline: number; readonly key: Buffer } => ({
+  deadline: key.readUIntBE(5, 6),
+  key: key.subarray(DEADLINE_PREFIX),
+})
+const NOTHING = Buffer.alloc(0)
+/** All records of a generation: [first, second). */
+export const generationRange = (kind: typeof DATA | typeof DEADLINE, generation: number): { readonly gte: Buffer; readonly lt: Buffer } => {
+  const at = (n: number): Buffer => {
+    const out = dataKey(n, NOTHING)
+    out[0] = kind
+    return out
+  }
+  return { gte: at(generation), lt: at(generation + 1) }
+}
+
+// ------------------------------------------------------------------------------------------------ values
+
+const RECORD_HEADER = 16
+/** The checksum covers the client's key, so that a value under another key is noticed, but not the generation. */
+export const encodeRecord = (key: Uint8Array, item: Item): Buffer => {
+  const { value } = item
+  const out = Buffer.allocUnsafe(RECORD_HEADER + value.length)
+  out.writeUIntBE(item.version, 4, 6)
+  out.writeUIntBE(item.expiry, 10, 6)
+  out.set(value, RECORD_HEADER)
+  out.writeUInt32BE(crc32(out.subarray(4), crc32(key)), 0)
+  return out
+}
+export const decodeRecord = (key: Uint8Array, record: Buffer): Item => {
+  if (record.length < RECORD_HEADER || crc32(record.subarray(4), crc32(key)) !== record.readUInt32BE(0)) {
+    throw new BadRecord(`the record of the key that starts with ${JSON.stringify(Buffer.from(key.subarray(0, 40)).toString("latin1"))} fails its checksum`)
+  }
+  return { version: record.readUIntBE(4, 6), expiry: record.readUIntBE(10, 6), value: record.subarray(RECORD_HEADER) }
+}
+
+const seal = (key: Buffer, fill: (w: Writer) => void, capacity = 64): Buffer => {
+  const w = new Writer(capacity)
+  const at = w.hole()
+  fill(w)
+  w.patchU32(at, crc32(w.view(4), crc32(key)))
+  return w.view()
+}
+const unseal = <A>(key: Buffer, value: Buffer, read: (r: Reader) => A): A => {
+  if (value.length < 4 || crc32(value.subarray(4), crc32(key)) !== value.readUInt32BE(0)) {
+    throw new BadRecord(`the record ${key.toString("hex")} fails its checksum`)
+  }
+  const r = new Reader(value, 4)
+  const result = read(r)
+  r.done()
+  return result
+}
+
+export interface Identity {
+  readonly format: number
+  readonly cluster: string
+  readonly node: string
+}
+export const encodeIdentity = (identity: Identity): Buffer =>
+  seal(identityKey, (w) => {
+    w.u32(identity.format)
+    w.text(identity.cluster)
+    w.text(identity.node)
+  })
+export const decodeIdentity = (value: Buffer): Identity => unseal(identityKey, value, (r) => ({ format: r.u32(), cluster: r.text(), node: r.text() }))
+
+export interface Position {
+  readonly base: LogBase
+  readonly generation: number
+}
+export const encodePosition = (position: Position): Buffer =>
+  seal(
+    positionKey,
+    (w) => {
+      w.u32(position.generation)
+      writeBase(w, position.base)
+    },
+    512,
+  )
+export const decodePosition = (value: Buffer): Position => unseal(positionKey, value, (r) => ({ generation: r.u32(), base: readBase(r) }))
+
+const encodeIndex = (key: Buffer, index: number): Buffer => seal(key, (w) => w.u48(index), 10)
+const decodeIndex = (key: Buffer, value: Buffer): number => unseal(key, value, (r) => r.u48())
+export const encodeMarker = (first: number, last: number): Buffer => encodeIndex(markerKey(first), last)
+export const decodeMarker = (key: Buffer, value: Buffer): number => decodeIndex(key, value)
+export const encodeCheckpoint = (index: number): Buffer => encodeIndex(checkpointKey, index)
+export const decodeCheckpoint = (value: Buffer): number => decodeIndex(checkpointKey, value)
+
+export const encodeOwner = (key: Buffer, owner: string): Buffer => seal(key, (w) => w.text(owner))
+export const decodeOwner = (key: Buffer, value: Buffer): string => unseal(key, value, (r) => r.text())
+
+/** The state of a session after a batch: the replies from `first` on are those that this batch gave. */
+export interface Segment {
+  readonly lowest: number
+  readonly active: number
+  readonly replies: readonly Reply[]
+}
+export const encodeSegment = (key: Buffer, session: Session, first: number): Buffer =>
+  seal(key, (w) => {
+    w.u48(session.lowest)
+    w.u48(session.active)
+    w.u32(session.last - first + 1)
+    for (let sequence = first; sequence <= session.last; sequence++) writeReply(w, session.replies.get(sequence) ?? { type: "null" })
+  })
+export const decodeSegment = (key: Buffer, value: Buffer): Segment =>
+  unseal(key, value, (r) => ({ lowest: r.u48(), active: r.u48(), replies: Array.from({ length: r.count(1) }, () => readReply(r)) }))

@@ -1,0 +1,405 @@
+/**
+ * The replicated key-value store on LevelDB. A call of `apply` becomes one atomic LevelDB batch: data, sessions and
+ * position together, so that whatever a crash leaves is the state after some entry, and nothing is executed twice.
+ *
+ * What is on disk and what is promised:
+ * - A batch is written without fsync. A crash of the machine may take the last ones back; the position goes back with
+ *   them and the log applies them again. `takeSnapshot` alone makes a position final.
+ * - Before a batch is written nothing of it is visible: not to reads, not to replyOf, not to the listener.
+ * - Whatever does not check out ends service: position() is null until `restore` has succeeded.
+ */
+import { randomBytes } from "node:crypto"
+import type { Entry, LogBase, SnapshotRef } from "../../core/index.ts"
+import type { SnapshotImage, StateMachine, StateMachineHandlers } from "../../interpreters/contract.ts"
+import { type Contents, type Level, dropMarkers, firstOf, makeDurable, readContents, recordsOf } from "./database.ts"
+import type { Directories } from "./directories.ts"
+import { MachineDamaged, MachineUnusable, SnapshotInvalid } from "./errors.ts"
+import { checkTables } from "./files.ts"
+import { sessionsForImage } from "./image.ts"
+import { Incoming } from "./incoming.ts"
+import { DATA, DEADLINE, type Identity, dataKey, deadlineKey, deadlineOfKey, decodeRecord, encodeMarker, encodePosition, encodeRecord, generationRange, markerKey, positionKey } from "./layout.ts"
+import { announce } from "./memory.ts"
+import { imageOf } from "./outgoing.ts"
+import { Overlay } from "./overlay.ts"
+import { Reads, rebuilding } from "./reads.ts"
+import { EMPTY_BASE, type Outcome, Replica } from "./replica.ts"
+import { type ReplyState, Sessions } from "./sessions.ts"
+import { Lane, Slices } from "./slices.ts"
+import type { Item } from "./view.ts"
+import type { Call, CommandListener, Reader, Reply } from "../types.ts"
+
+/** Expired keys removed per entry, and per Tick beyond that: enough to keep up, small beside the entry's own work. */
+const SWEEP_PER_ENTRY = 16
+const SWEEP_PER_BATCH = 512
+/** Records of an earlier generation removed at a time. */
+const RECLAIM = 4096
+
+const EMPTY = Buffer.alloc(0)
+
+export interface MachineStats {
+  readonly applied: number
+  readonly batches: number
+  readonly bytesWritten: number
+  readonly malformed: number
+  readonly sessions: number
+  readonly keptReplies: number
+  readonly keptReplyBytes: number
+  readonly pinnedImages: number
+  readonly damaged: string | null
+}
+export interface KvMachine extends StateMachine, Reader {
+  readonly listen: (listener: CommandListener) => void
+  readonly replyOf: (session: number, sequence: number) => ReplyState
+  /** When a Tick is due: no key expires before this. null: none will. */
+  readonly earliestDeadline: () => number | null
+  readonly stats: () => MachineStats
+  /** Reads every table and compares its checksums, at leisure; damage ends service as it does on a read. */
+  readonly scrub: () => Promise<void>
+  /** Bytes that the live data take on disk, roughly. */
+  readonly dataBytes: () => Promise<number>
+}
+
+/** What is open. A restore replaces it as a whole. */
+interface Live extends Contents {
+  readonly name: string
+  readonly replica: Replica
+  readonly reads: Reads
+  /** What `overlay` stands for while a batch executes. */
+  overlay: Overlay
+}
+
+export class LevelMachine implements KvMachine {
+  private live: Live | null = null
+  /** The current database, even when it is damaged: it must be closed before its directory can go. */
+  private opened: Level | null = null
+  private damage: MachineDamaged | null = null
+  private stopped = false
+  private handlers: StateMachineHandlers | null = null
+  private listener: CommandListener | null = null
+  private incoming: Incoming | null = null
+  private base: LogBase = EMPTY_BASE
+  private generation = 0
+  private earliest = Infinity
+  /** One LevelDB write at a time; what is pinned between two of them is the state after an entry. */
+  private readonly writes = new Lane()
+  /** One of takeSnapshot, storeChunk and restore at a time. */
+  private readonly upkeep = new Lane()
+  private readonly images = new Set<SnapshotImage>()
+  private imageCount = 0
+  /** Images of an earlier life are gone: their ids must not come back. */
+  private readonly life = randomBytes(4).toString("hex")
+  private batches = 0
+  private bytesWritten = 0
+  private readonly directories: Directories
+  private readonly identity: Identity
+  private readonly idle: number
+  constructor(directories: Directories, identity: Identity, idle: number, found: { readonly name: string; readonly contents: Contents } | MachineDamaged) {
+    this.directories = directories
+    this.identity = identity
+    this.idle = idle
+    if (found instanceof MachineDamaged) this.damage = found
+    else this.become(found.name, found.contents)
+  }
+
+  private become(name: string, contents: Contents): void {
+    const { db, position, sessions } = contents
+    const overlay = new Overlay(position.generation, (generation, key) => readItem(db, generation, key))
+    const live: Live = {
+      ...contents,
+      name,
+      overlay,
+      reads: new Reads(db, position.base.time, position.generation, (thrown) => this.harm(thrown, live)),
+      // The store is whatever overlay is current: a batch begins with a new one.
+      replica: new Replica({ get: (key) => live.overlay.get(key), put: (key, item) => live.overlay.put(key, item), delete: (key) => live.overlay.delete(key), clear: () => live.overlay.clear() }, position.base, sessions),
+    }
+    this.live = live
+    this.opened = db
+    this.damage = null
+    this.base = position.base
+    this.generation = position.generation
+    this.earliest = contents.earliest
+    void this.reclaim(live)
+  }
+
+  position(): LogBase | null {
+    return this.live === null ? null : this.base
+  }
+  attach(handlers: StateMachineHandlers): void {
+    this.handlers = handlers
+  }
+  listen(listener: CommandListener): void {
+    this.listener = listener
+  }
+
+  /** From here on nothing is served. The files stay for whoever wants to look, until a restore. */
+  private harm(thrown: unknown, where: Live): void {
+    if (this.live !== where || this.stopped) return
+    this.live = null
+    const found = thrown instanceof Error && thrown.name === "BadRecord" ? thrown.message : "LevelDB cannot read them"
+    this.damage = new MachineDamaged({ directory: where.db.location, found, ...(thrown instanceof Error && thrown.name === "BadRecord" ? {} : { cause: thrown }) })
+    this.handlers?.damaged(this.damage)
+  }
+  private fail(action: string, cause: unknown): void {
+    if (this.stopped) return
+    this.stopped = true
+    this.live = null
+    this.handlers?.failed(new MachineUnusable({ directory: this.directories.root, action, cause }))
+  }
+
+  // -------------------------------------------------------------------------------------------- apply
+
+  apply(entries: readonly Entry[]): void {
+    void this.writes.run(async () => {
+      const { live } = this
+      if (live === null) return
+      let batch: ReturnType<Level["batch"]>
+      const outcomes: Outcome[] = []
+      try {
+        batch = await this.prepare(live, entries, outcomes)
+      } catch (thrown) {
+        if (thrown instanceof OutOfSequence) this.fail("apply", thrown)
+        else this.harm(thrown, live)
+        return
+      }
+      try {
+        live.reads.freeze()
+        await batch.write()
+      } catch (thrown) {
+        this.fail("write a batch", thrown)
+        return
+      }
+      this.batches++
+      this.base = live.replica.base
+      live.reads.thaw(this.base.time, live.overlay.generation)
+      live.replica.sessions.written()
+      if (this.live !== live) return
+      const flushed = this.generation !== live.overlay.generation
+      this.generation = live.overlay.generation
+      announce(this.listener, outcomes)
+      this.handlers?.applied(this.base.index)
+      if (flushed) void this.reclaim(live)
+    })
+  }
+
+  /** Executes, and collects what changes into one LevelDB batch. */
+  private async prepare(live: Live, entries: readonly Entry[], outcomes: Outcome[]): Promise<ReturnType<Level["batch"]>> {
+    const { replica, db } = live
+    const slices = new Slices()
+    live.overlay = new Overlay(this.generation, (generation, key) => readItem(db, generation, key))
+    const first = replica.base.index + 1
+    for (const entry of entries) {
+      if (entry.index <= replica.base.index) continue
+      if (entry.index !== replica.base.index + 1) throw new OutOfSequence(`entry ${entry.index} was handed over at position ${replica.base.index}`)
+      replica.apply(entry, outcomes)
+      if (slices.due()) await slices.giveWay()
+    }
+    const batch = db.batch()
+    const { overlay } = live
+    let earliest = this.generation === overlay.generation ? this.earliest : Infinity
+    if (earliest <= replica.base.time) earliest = await this.sweep(live, batch, Math.min(SWEEP_PER_BATCH, entries.length * SWEEP_PER_ENTRY + 64))
+    for (const { key, item } of overlay.changes.values()) {
+      if (item === null) batch.del(dataKey(overlay.generation, key))
+      else {
+        const record = encodeRecord(key, item)
+        this.bytesWritten += record.length + key.length
+        batch.put(dataKey(overlay.generation, key), record)
+        if (item.expiry !== 0) {
+          batch.put(deadlineKey(overlay.generation, item.expiry, key), EMPTY)
+          earliest = Math.min(earliest, item.expiry)
+        }
+      }
+      if (slices.due()) await slices.giveWay()
+    }
+    this.earliest = earliest
+    live.ledger.write(batch, replica.sessions)
+    batch.put(positionKey, encodePosition({ base: replica.base, generation: overlay.generation }))
+    if (replica.base.index >= first) batch.put(markerKey(first), encodeMarker(first, replica.base.index))
+    return batch
+  }
+
+  /**
+   * Removes some of what has expired, in order of deadline and key. Nobody can see whether it has: what commands and
+   * reads see depends on the clock alone. Returns the earliest deadline that is left.
+   */
+  private async sweep(live: Live, batch: ReturnType<Level["batch"]>, most: number): Promise<number> {
+    const { overlay, replica, db } = live
+    let left = most
+    for await (const [indexKey] of recordsOf(db, { ...generationRange(DEADLINE, overlay.generation), limit: most + 1 })) {
+      const { deadline, key } = deadlineOfKey(indexKey)
+      if (deadline > replica.base.time || left-- === 0) return deadline
+      batch.del(indexKey)
+      // The record decides: it may have been written anew, with another deadline or none.
+      if (overlay.get(key)?.expiry === deadline) overlay.delete(key)
+    }
+    return Infinity
+  }
+
+  /** What FLUSHALL left behind goes a little at a time, between the batches. */
+  private async reclaim(live: Live): Promise<void> {
+    try {
+      for (const kind of [DATA, DEADLINE] as const) {
+        for (;;) {
+          const more = await this.writes.run(async () => {
+            if (this.live !== live) return false
+            const range = { gte: generationRange(kind, 0).gte, lt: generationRange(kind, this.generation).gte }
+            if ((await firstOf(live.db, range)) === undefined) return false
+            await live.db.clear({ ...range, limit: RECLAIM })
+            return true
+          })
+          if (!more) break
+        }
+      }
+    } catch (thrown) {
+      this.harm(thrown, live)
+    }
+  }
+
+  // ---------------------------------------------------------------------------------------- snapshots
+
+  private serving(): Live {
+    if (this.live !== null) return this.live
+    throw this.damage ?? new MachineUnusable({ directory: this.directories.root, action: "go on", cause: "the machine is closed" })
+  }
+
+  takeSnapshot(): Promise<LogBase> {
+    return this.upkeep.run(async () => {
+      const live = this.serving()
+      const { base } = this
+      // Batches go on being written meanwhile; what is made durable is at least all through `base`.
+      await makeDurable(live.db, base.index)
+      await dropMarkers(live.db, base.index)
+      return base
+    })
+  }
+
+  openSnapshot(): Promise<SnapshotImage> {
+    return this.writes.run(() => {
+      const live = this.serving()
+      const { base, generation } = this
+      const id = `${this.identity.node}.${this.life}.${base.index}.${++this.imageCount}`
+      const pinned = {
+        db: live.db,
+        snapshot: live.db.snapshot(),
+        base,
+        generation,
+        sessions: sessionsForImage(live.replica.sessions, base.time),
+        damaged: (thrown: unknown) => {
+          this.harm(thrown, live)
+        },
+      }
+      const image = imageOf(pinned, id, () => this.images.delete(image))
+      this.images.add(image)
+      return image
+    })
+  }
+
+  storeChunk(snapshot: SnapshotRef, offset: number, bytes: Uint8Array, last: boolean): Promise<number> {
+    return this.upkeep.run(async () => {
+      if (offset === 0) {
+        await this.incoming?.abandon(this.directories)
+        this.incoming = null
+        this.incoming = await Incoming.begin(this.directories, snapshot.id)
+      }
+      const { incoming } = this
+      if (incoming === null || incoming.id !== snapshot.id) return 0
+      if (offset !== incoming.offset) return incoming.offset
+      try {
+        await incoming.store(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), last)
+      } catch (thrown) {
+        this.incoming = null
+        await incoming.abandon(this.directories)
+        throw thrown
+      }
+      return incoming.offset
+    })
+  }
+
+  restore(snapshot: SnapshotRef): Promise<void> {
+    return this.upkeep.run(async () => {
+      const { incoming } = this
+      this.incoming = null
+      if (incoming === null || incoming.id !== snapshot.id) throw new SnapshotInvalid({ id: snapshot.id, found: "it is not here" })
+      try {
+        if (this.live !== null && snapshot.index < this.base.index) throw new SnapshotInvalid({ id: snapshot.id, found: `it reaches entry ${snapshot.index}, this node has executed entry ${this.base.index}` })
+        const db = await incoming.finish(snapshot, this.identity, this.directories.root)
+        await this.writes.run(() => this.replaceBy(incoming.name, db))
+      } catch (thrown) {
+        await incoming.abandon(this.directories)
+        throw thrown
+      }
+    })
+  }
+  private async replaceBy(name: string, db: Level): Promise<void> {
+    const contents = await readContents(db, this.identity, this.idle)
+    await this.directories.point(name)
+    await this.shut()
+    this.become(name, contents)
+    this.listener?.restored()
+    void this.directories.removeOthers(name).catch(() => undefined)
+  }
+
+  // -------------------------------------------------------------------------------------------- reads
+
+  read(call: Call): Reply | Promise<Reply> {
+    return this.live === null ? rebuilding : this.live.reads.read(call)
+  }
+  version(key: Uint8Array): number {
+    // While rebuilding no version may fit: the largest that a log entry can carry.
+    return this.live === null ? 0xffff_ffff_ffff : this.live.reads.version(key)
+  }
+  now(): number {
+    return this.base.time
+  }
+  replyOf(session: number, sequence: number): ReplyState {
+    return this.live === null ? { type: "notExecuted" } : this.live.replica.sessions.replyOf(session, sequence, this.base.time)
+  }
+  earliestDeadline(): number | null {
+    return this.live === null || this.earliest === Infinity ? null : this.earliest
+  }
+
+  stats(): MachineStats {
+    const sessions = this.live?.replica.sessions.stats() ?? new Sessions(this.idle).stats()
+    return {
+      applied: this.base.index,
+      batches: this.batches,
+      bytesWritten: this.bytesWritten,
+      malformed: this.live?.replica.malformed ?? 0,
+      sessions: sessions.open,
+      keptReplies: sessions.keptReplies,
+      keptReplyBytes: sessions.keptBytes,
+      pinnedImages: this.images.size,
+      damaged: this.damage?.message ?? null,
+    }
+  }
+  async scrub(): Promise<void> {
+    const { live } = this
+    if (live === null) return
+    await checkTables(live.db.location).catch((thrown: unknown) => {
+      this.harm(thrown, live)
+    })
+  }
+  async dataBytes(): Promise<number> {
+    if (this.live === null) return 0
+    const { gte, lt } = generationRange(DATA, this.generation)
+    return this.live.db.approximateSize(gte, lt)
+  }
+
+  async close(): Promise<void> {
+    this.stopped = true
+    await this.upkeep.run(() => this.incoming?.abandon(this.directories))
+    await this.writes.run(() => this.shut())
+  }
+  private async shut(): Promise<void> {
+    this.live = null
+    for (const image of this.images) await image.close()
+    await this.opened?.close()
+    this.opened = null
+  }
+}
+
+class OutOfSequence extends Error {}
+
+const readItem = (db: Level, generation: number, key: Buffer): Item | undefined => {
+  const record = db.getSync(dataKey(generation, key))
+  return record === undefined ? undefined : decodeRecord(key, record)
+}

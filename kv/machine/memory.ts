@@ -1,0 +1,227 @@
+/**
+ * The same state machine without a disk, for simulations and models: the same execution over a Map. Every step can be
+ * had at once (`applyNow`, `imageNow`, `restoreNow`) or through the contract, a microtask later.
+ */
+import type { Entry, LogBase, SnapshotRef } from "../../core/index.ts"
+import type { SnapshotImage, StateMachine, StateMachineHandlers } from "../../interpreters/contract.ts"
+import { digestOf, ImageReader, ImageWriter, sessionsForImage } from "./image.ts"
+import { encodeRecord } from "./layout.ts"
+import { EMPTY_BASE, type Outcome, Replica, type Store, readOnlyView } from "./replica.ts"
+import { Cursors, answerScan } from "./scan.ts"
+import { execute, isSpec, resolve } from "./execute.ts"
+import { error } from "./reply.ts"
+import { DEFAULT_IDLE, type ReplyState, Sessions } from "./sessions.ts"
+import type { Item } from "./view.ts"
+import type { Call, CommandListener, Reader, Reply } from "../types.ts"
+
+class MapStore implements Store {
+  readonly items: Map<string, Item>
+  /** No item expires before this. */
+  earliest = Infinity
+  private sorted: string[] | null = null
+  constructor(items: Map<string, Item> = new Map()) {
+    this.items = items
+    for (const item of items.values()) this.note(item)
+  }
+  private note(item: Item): void {
+    if (item.expiry !== 0 && item.expiry < this.earliest) this.earliest = item.expiry
+  }
+  get(key: Buffer): Item | undefined {
+    return this.items.get(key.toString("latin1"))
+  }
+  put(key: Buffer, item: Item): void {
+    const name = key.toString("latin1")
+    if (this.sorted !== null && !this.items.has(name)) this.sorted = null
+    this.items.set(name, item)
+    this.note(item)
+  }
+  delete(key: Buffer): void {
+    if (this.items.delete(key.toString("latin1"))) this.sorted = null
+  }
+  clear(): void {
+    this.items.clear()
+    this.sorted = null
+    this.earliest = Infinity
+  }
+  /** Latin-1 order is byte order. */
+  keys(): readonly string[] {
+    this.sorted ??= [...this.items.keys()].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
+    return this.sorted
+  }
+  sweep(now: number): void {
+    if (this.earliest > now) return
+    this.earliest = Infinity
+    for (const [key, item] of this.items) {
+      if (item.expiry !== 0 && item.expiry <= now) {
+        this.items.delete(key)
+        this.sorted = null
+      } else this.note(item)
+    }
+  }
+}
+
+const copyOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+export class MemoryMachine implements StateMachine, Reader {
+  private store: MapStore
+  private replica: Replica
+  private handlers: StateMachineHandlers | null = null
+  private listener: CommandListener | null = null
+  private incoming: { readonly id: string; readonly chunks: Buffer[]; length: number; complete: boolean } | null = null
+  private images = 0
+  private readonly cursors = new Cursors()
+  constructor(idle: number = DEFAULT_IDLE, from?: { readonly base: LogBase; readonly sessions: Sessions; readonly items: Map<string, Item> }) {
+    this.store = new MapStore(from?.items)
+    this.replica = new Replica(this.store, from?.base ?? EMPTY_BASE, from?.sessions ?? new Sessions(idle))
+  }
+  /** A machine of its own; values are shared, for nobody changes them. */
+  clone(): MemoryMachine {
+    const { base, sessions } = this.replica
+    return new MemoryMachine(sessions.idle, { base, sessions: sessions.clone(), items: new Map(this.store.items) })
+  }
+
+  // ------------------------------------------------------------------------------------------- at once
+
+  /** Executes what has not been executed, and tells the listener. */
+  applyNow(entries: readonly Entry[]): readonly Outcome[] {
+    const out: Outcome[] = []
+    for (const entry of entries) {
+      if (entry.index <= this.replica.base.index) continue
+      if (entry.index !== this.replica.base.index + 1) throw new Error(`entry ${entry.index} handed over at position ${this.replica.base.index}`)
+      this.replica.apply(entry, out)
+      this.store.sweep(this.replica.base.time)
+    }
+    this.replica.sessions.written()
+    announce(this.listener, out)
+    return out
+  }
+  imageNow(): Buffer {
+    const { base, sessions } = this.replica
+    const writer = new ImageWriter()
+    writer.begin(base)
+    for (const session of sessionsForImage(sessions, base.time)) writer.session(session)
+    for (const name of this.store.keys()) {
+      const item = this.store.items.get(name)
+      if (item === undefined || (item.expiry !== 0 && item.expiry <= base.time)) continue
+      const key = Buffer.from(name, "latin1")
+      writer.data(key, encodeRecord(key, item))
+    }
+    writer.end()
+    return writer.take()
+  }
+  /** Throws, and changes nothing, unless the image is whole. */
+  restoreNow(image: Iterable<Buffer>): void {
+    const items = new Map<string, Item>()
+    const found: ReturnType<typeof sessionsForImage> = []
+    let base: LogBase | null = null
+    const reader = new ImageReader()
+    for (const chunk of image) {
+      for (const record of reader.push(chunk)) {
+        if (record.type === "header") base = record.base
+        else if (record.type === "session") found.push(record.session)
+        else items.set(record.key.toString("latin1"), record.item)
+      }
+    }
+    if (base === null || !reader.complete()) throw new Error("the image ends early")
+    const sessions = new Sessions(this.replica.sessions.idle)
+    for (const session of found.sort((a, b) => a.active - b.active || a.id - b.id)) sessions.load(session)
+    this.store = new MapStore(items)
+    this.replica = new Replica(this.store, base, sessions)
+    this.listener?.restored()
+  }
+  digest(): string {
+    return digestOf([this.imageNow()])
+  }
+
+  // ------------------------------------------------------------------------------------------ contract
+
+  position(): LogBase {
+    return this.replica.base
+  }
+  attach(handlers: StateMachineHandlers): void {
+    this.handlers = handlers
+  }
+  listen(listener: CommandListener): void {
+    this.listener = listener
+  }
+  apply(entries: readonly Entry[]): void {
+    queueMicrotask(() => {
+      this.applyNow(entries)
+      this.handlers?.applied(this.replica.base.index)
+    })
+  }
+  takeSnapshot(): Promise<LogBase> {
+    return Promise.resolve(this.replica.base)
+  }
+  openSnapshot(): Promise<SnapshotImage> {
+    const bytes = this.imageNow()
+    const { base } = this.replica
+    this.images++
+    const snapshot: SnapshotRef = { ...base, id: `m${base.index}.${this.images}` }
+    const size = 64 << 10
+    const read = (offset: number): Promise<{ readonly bytes: Uint8Array; readonly last: boolean }> =>
+      Promise.resolve({ bytes: bytes.subarray(offset, offset + size), last: offset + size >= bytes.length })
+    return Promise.resolve({ snapshot, read, close: () => Promise.resolve() })
+  }
+  storeChunk(snapshot: SnapshotRef, offset: number, bytes: Uint8Array, last: boolean): Promise<number> {
+    if (offset === 0) this.incoming = { id: snapshot.id, chunks: [], length: 0, complete: false }
+    const { incoming } = this
+    if (incoming === null || incoming.id !== snapshot.id) return Promise.resolve(0)
+    if (offset === incoming.length) {
+      incoming.chunks.push(copyOf(bytes))
+      incoming.length += bytes.length
+      incoming.complete = last
+    }
+    return Promise.resolve(incoming.length)
+  }
+  restore(snapshot: SnapshotRef): Promise<void> {
+    const { incoming } = this
+    if (incoming === null || incoming.id !== snapshot.id || !incoming.complete) return Promise.reject(new Error(`snapshot ${snapshot.id} is not all here`))
+    this.incoming = null
+    return new Promise((resolve) => {
+      this.restoreNow(incoming.chunks)
+      resolve()
+    })
+  }
+
+  // --------------------------------------------------------------------------------------------- reads
+
+  read(call: Call): Reply {
+    const spec = resolve(call)
+    if (!isSpec(spec)) return spec
+    if (spec.kind === "write") return error(`'${spec.name.toLowerCase()}' is a write: it goes through the log`)
+    const view = readOnlyView(this.now(), (key) => this.store.get(key))
+    if (!spec.scan) return execute(view, call)
+    const { store } = this
+    return answerScan(call, this.cursors, {
+      *keys(range) {
+        const lower = range.after === null ? Buffer.from(range.from).toString("latin1") : range.after.toString("latin1")
+        for (const name of store.keys()) {
+          if (range.after === null ? name < lower : name <= lower) continue
+          const key = Buffer.from(name, "latin1")
+          if (view.get(key) !== undefined) yield key
+        }
+      },
+    })
+  }
+  version(key: Uint8Array): number {
+    return readOnlyView(this.now(), (wanted) => this.store.get(wanted)).get(copyOf(key))?.version ?? 0
+  }
+  now(): number {
+    return this.replica.base.time
+  }
+  replyOf(session: number, sequence: number): ReplyState {
+    return this.replica.sessions.replyOf(session, sequence, this.now())
+  }
+  earliestDeadline(): number | null {
+    return this.store.earliest === Infinity ? null : this.store.earliest
+  }
+}
+
+export const announce = (listener: CommandListener | null, outcomes: readonly Outcome[]): void => {
+  if (listener === null) return
+  for (const outcome of outcomes) {
+    if (outcome.type === "replied") listener.replied(outcome.session, outcome.sequence, outcome.reply)
+    else listener.opened(outcome.owner, outcome.token, outcome.session)
+  }
+}

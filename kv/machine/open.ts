@@ -1,0 +1,81 @@
+/** Opening a machine: find its directory, check it, or make a first one; close it with the scope. */
+import { Effect, type Scope } from "effect"
+import { type Contents, openLevel, readContents, sealDatabase, syncDirectory } from "./database.ts"
+import { Directories } from "./directories.ts"
+import { MachineDamaged, type MachineError, MachineLocked, MachineUnusable } from "./errors.ts"
+import { checkTables, cutLogs } from "./files.ts"
+import { FORMAT, type Identity } from "./layout.ts"
+import { type KvMachine, LevelMachine } from "./machine.ts"
+import { EMPTY_BASE } from "./replica.ts"
+import { DEFAULT_IDLE } from "./sessions.ts"
+
+export interface MachineOptions {
+  /** Its own; made if absent. */
+  readonly directory: string
+  /** Data that were written for another cluster or node are not served. */
+  readonly cluster: string
+  readonly node: string
+  /** Milliseconds on the replicated clock after which an idle session ends. The same on every node of a cluster. */
+  readonly sessionIdle?: number
+}
+
+const codeOf = (thrown: unknown): unknown => (thrown instanceof Error && "code" in thrown ? thrown.code : undefined)
+const isLocked = (thrown: unknown): boolean => thrown instanceof Error && (codeOf(thrown) === "LEVEL_LOCKED" || codeOf(thrown.cause) === "LEVEL_LOCKED")
+/** The file system's own complaints are not damage: rebuilding from a peer would not help. */
+const isRefusal = (thrown: unknown): boolean => {
+  const code = codeOf(thrown) ?? (thrown instanceof Error ? codeOf(thrown.cause) : undefined)
+  return typeof code === "string" && /^E[A-Z]+$/.test(code) && code !== "ENOENT"
+}
+
+const create = async (directories: Directories, identity: Identity, idle: number): Promise<{ readonly name: string; readonly contents: Contents }> => {
+  const name = directories.fresh()
+  const db = await openLevel(directories.path(name), true)
+  await sealDatabase(db, identity, EMPTY_BASE)
+  await syncDirectory(directories.root)
+  await directories.point(name)
+  return { name, contents: await readContents(db, identity, idle) }
+}
+
+const openCurrent = async (directories: Directories, name: string, identity: Identity, idle: number): Promise<{ readonly name: string; readonly contents: Contents } | MachineDamaged> => {
+  const directory = directories.path(name)
+  const damaged = (found: string, cause?: unknown): MachineDamaged => new MachineDamaged({ directory, found, ...(cause === undefined ? {} : { cause }) })
+  let db
+  try {
+    await cutLogs(directory)
+    db = await openLevel(directory, false)
+  } catch (thrown) {
+    if (isLocked(thrown) || isRefusal(thrown)) throw thrown
+    return damaged("LevelDB cannot open them", thrown)
+  }
+  try {
+    await checkTables(directory)
+    return { name, contents: await readContents(db, identity, idle) }
+  } catch (thrown) {
+    await db.close()
+    return thrown instanceof Error && thrown.name === "BadRecord" ? damaged(thrown.message) : damaged("they cannot be read", thrown)
+  }
+}
+
+const open = async (options: MachineOptions): Promise<LevelMachine> => {
+  const idle = options.sessionIdle ?? DEFAULT_IDLE
+  const identity: Identity = { format: FORMAT, cluster: options.cluster, node: options.node }
+  const { directories, current } = await Directories.open(options.directory)
+  if (current === undefined) {
+    return new LevelMachine(directories, identity, idle, new MachineDamaged({ directory: options.directory, found: "the file that names the current database is unreadable" }))
+  }
+  const found = current === null ? await create(directories, identity, idle) : await openCurrent(directories, current, identity, idle)
+  await directories.removeOthers(found instanceof MachineDamaged ? (current ?? undefined) : found.name)
+  return new LevelMachine(directories, identity, idle, found)
+}
+
+/**
+ * Damage is no error here: the machine opens with position() null, serves nothing, and takes a snapshot from a peer.
+ */
+export const openMachine = (options: MachineOptions): Effect.Effect<KvMachine, MachineError, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.tryPromise({
+      try: () => open(options),
+      catch: (cause): MachineError => (isLocked(cause) ? new MachineLocked({ directory: options.directory }) : new MachineUnusable({ directory: options.directory, action: "open the database", cause })),
+    }),
+    (machine) => Effect.promise(() => machine.close()),
+  )

@@ -1,0 +1,130 @@
+/** Replies: the ones that every family uses, and the binary form in which a session keeps them. */
+import { MalformedBytes, Reader, type Writer } from "../../interpreters/bytes.ts"
+import type { Reply } from "../types.ts"
+
+export const OK: Reply = { type: "simple", text: "OK" }
+export const NULL: Reply = { type: "null" }
+export const ZERO: Reply = { type: "integer", value: 0 }
+export const ONE: Reply = { type: "integer", value: 1 }
+
+export const integer = (value: number): Reply => (value === 1 ? ONE : value === 0 ? ZERO : { type: "integer", value })
+export const bulk = (bytes: Uint8Array): Reply => ({ type: "bulk", bytes })
+export const error = (text: string, code = "ERR"): Reply => ({ type: "error", code, text })
+
+export const syntaxError = error("syntax error")
+export const notAnInteger = error("value is not an integer or out of range")
+export const wrongArity = (name: string): Reply => error(`wrong number of arguments for '${name.toLowerCase()}' command`)
+export const invalidExpire = (name: string): Reply => error(`invalid expire time in '${name}' command`)
+
+/** What a reply costs in memory while it is kept, roughly. */
+export const replySize = (reply: Reply): number => {
+  switch (reply.type) {
+    case "simple":
+      return 8
+    case "error":
+      return 16 + reply.text.length
+    case "integer":
+    case "null":
+      return 8
+    case "bulk":
+      return 16 + reply.bytes.length
+    case "array":
+      return reply.items.reduce((sum, item) => sum + replySize(item), 16)
+    case "map":
+      return reply.entries.reduce((sum, [key, value]) => sum + replySize(key) + replySize(value), 16)
+  }
+}
+
+const SIMPLE = 0
+const ERROR = 1
+const INTEGER = 2
+const WIDE = 3
+const BULK = 4
+const EMPTY = 5
+const ARRAY = 6
+const MAP = 7
+const DONE = 8
+/** Deeper than any command answers; a bound so that bad bytes cannot exhaust the stack. */
+const MAX_DEPTH = 8
+
+const isWide = (value: number | bigint): boolean => typeof value === "bigint" || !(value >= 0 && value <= 0xffff_ffff_ffff)
+
+export const writeReply = (w: Writer, reply: Reply): void => {
+  switch (reply.type) {
+    case "simple":
+      if (reply.text === "OK") w.u8(DONE)
+      else {
+        w.u8(SIMPLE)
+        w.text(reply.text)
+      }
+      break
+    case "error":
+      w.u8(ERROR)
+      w.text(reply.code)
+      w.text(reply.text)
+      break
+    case "integer":
+      if (isWide(reply.value)) {
+        w.u8(WIDE)
+        w.text(reply.value.toString())
+      } else {
+        w.u8(INTEGER)
+        w.u48(Number(reply.value))
+      }
+      break
+    case "bulk":
+      w.u8(BULK)
+      w.bytes(reply.bytes)
+      break
+    case "null":
+      w.u8(EMPTY)
+      break
+    case "array":
+      w.u8(ARRAY)
+      w.u32(reply.items.length)
+      for (const item of reply.items) writeReply(w, item)
+      break
+    case "map":
+      w.u8(MAP)
+      w.u32(reply.entries.length)
+      for (const [key, value] of reply.entries) {
+        writeReply(w, key)
+        writeReply(w, value)
+      }
+      break
+  }
+}
+
+const wide = (text: string): number | bigint => {
+  if (!/^-?\d{1,19}$/.test(text)) throw new MalformedBytes(`${JSON.stringify(text)} is not an integer`)
+  const value = BigInt(text)
+  return Number.isSafeInteger(Number(value)) ? Number(value) : value
+}
+
+export const readReply = (r: Reader, depth = 0): Reply => {
+  if (depth > MAX_DEPTH) throw new MalformedBytes(`a reply is nested more than ${MAX_DEPTH} deep`)
+  const kind = r.u8()
+  switch (kind) {
+    case DONE:
+      return OK
+    case SIMPLE:
+      return { type: "simple", text: r.text() }
+    case ERROR:
+      return { type: "error", code: r.text(), text: r.text() }
+    case INTEGER:
+      return { type: "integer", value: r.u48() }
+    case WIDE:
+      return { type: "integer", value: wide(r.text()) }
+    case BULK:
+      // A copy: a view would keep the whole record that it came in.
+      return { type: "bulk", bytes: Buffer.from(r.bytes()) }
+    case EMPTY:
+      return NULL
+    case ARRAY:
+      return { type: "array", items: Array.from({ length: r.count(1) }, () => readReply(r, depth + 1)) }
+    case MAP:
+      return { type: "map", entries: Array.from({ length: r.count(2) }, () => [readReply(r, depth + 1), readReply(r, depth + 1)] as const) }
+    default:
+      throw new MalformedBytes(`no reply is of kind ${kind}`)
+  }
+}

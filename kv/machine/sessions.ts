@@ -1,0 +1,146 @@
+/**
+ * The session table: exactly-once, and part of the replicated state. Every decision here depends on the log alone:
+ * the idle limit runs on the replicated clock, and must be the same on every node of a cluster.
+ */
+import { replySize } from "./reply.ts"
+import type { Reply } from "../types.ts"
+
+export const DEFAULT_IDLE = 3_600_000
+/** Housekeeping per entry. What is idle for too long is refused whether or not it has been removed yet. */
+const REMOVALS = 16
+
+export interface Session {
+  readonly id: number
+  readonly owner: string
+  /** The last sequence number that was executed. */
+  last: number
+  /** Replies below have arrived. */
+  lowest: number
+  /** When the replicated clock last saw a command of it. */
+  active: number
+  /** From `lowest` on, in order. */
+  readonly replies: Map<number, Reply>
+}
+
+/** What became of a command, for whoever waits for it. */
+export type ReplyState =
+  | { readonly type: "kept"; readonly reply: Reply }
+  /** Executed, but the session has said that the reply had arrived. */
+  | { readonly type: "forgotten" }
+  /** Not executed so far: proposing it again is safe. */
+  | { readonly type: "notExecuted" }
+  /** The session is unknown, closed or expired: nothing more of it will be executed, what was is unknown. */
+  | { readonly type: "expired" }
+
+export class Sessions {
+  readonly idle: number
+  /** The least recently active first. */
+  private readonly byId = new Map<number, Session>()
+  private readonly byOwner = new Map<string, number>()
+  private keptCount = 0
+  private keptSize = 0
+  /** Since the last `drain`: the first sequence executed, by session; and the sessions that ended. */
+  private touched = new Map<number, number>()
+  private ended = new Set<number>()
+  constructor(idle: number) {
+    this.idle = idle
+  }
+
+  /** Least recently active first: the order of expiry. */
+  all(): IterableIterator<Session> {
+    return this.byId.values()
+  }
+  stats(): { readonly open: number; readonly keptReplies: number; readonly keptBytes: number } {
+    return { open: this.byId.size, keptReplies: this.keptCount, keptBytes: this.keptSize }
+  }
+  alive(session: Session, now: number): boolean {
+    return session.active + this.idle > now
+  }
+  find(id: number, now: number): Session | undefined {
+    const session = this.byId.get(id)
+    return session !== undefined && this.alive(session, now) ? session : undefined
+  }
+
+  /** As found on disk or in a snapshot. Call in order of activity. */
+  load(session: Session): void {
+    this.byId.set(session.id, session)
+    this.byOwner.set(session.owner, session.id)
+    this.keptCount += session.replies.size
+    for (const reply of session.replies.values()) this.keptSize += replySize(reply)
+  }
+
+  open(id: number, owner: string, now: number): void {
+    const earlier = this.byOwner.get(owner)
+    if (earlier !== undefined) this.end(earlier)
+    this.load({ id, owner, last: 0, lowest: 1, active: now, replies: new Map() })
+    this.touched.set(id, 1)
+  }
+  end(id: number): void {
+    const session = this.byId.get(id)
+    if (session === undefined) return
+    this.byId.delete(id)
+    if (this.byOwner.get(session.owner) === id) this.byOwner.delete(session.owner)
+    this.forget(session, session.last + 1)
+    this.touched.delete(id)
+    this.ended.add(id)
+  }
+  /** A command of the session was applied, whatever became of it. */
+  touch(session: Session, lowest: number, now: number): void {
+    session.active = now
+    this.byId.delete(session.id)
+    this.byId.set(session.id, session)
+    if (!this.touched.has(session.id)) this.touched.set(session.id, session.last + 1)
+    this.forget(session, Math.min(lowest, session.last + 1))
+  }
+  executed(session: Session, reply: Reply): void {
+    session.last++
+    session.replies.set(session.last, reply)
+    this.keptCount++
+    this.keptSize += replySize(reply)
+  }
+  private forget(session: Session, lowest: number): void {
+    for (; session.lowest < lowest; session.lowest++) {
+      const reply = session.replies.get(session.lowest)
+      if (reply === undefined) continue
+      session.replies.delete(session.lowest)
+      this.keptCount--
+      this.keptSize -= replySize(reply)
+    }
+  }
+  /** Remove some of those whose time is up. */
+  sweep(now: number): void {
+    let left = REMOVALS
+    for (const session of this.byId.values()) {
+      if (left-- === 0 || this.alive(session, now)) return
+      this.end(session.id)
+    }
+  }
+
+  /** What a waiter may be told: nothing of a batch that has not been written yet. */
+  replyOf(id: number, sequence: number, now: number): ReplyState {
+    const session = this.find(id, now)
+    if (session === undefined) return { type: "expired" }
+    const unwritten = this.touched.get(id)
+    if (sequence > session.last || (unwritten !== undefined && sequence >= unwritten)) return { type: "notExecuted" }
+    const reply = session.replies.get(sequence)
+    return reply === undefined ? { type: "forgotten" } : { type: "kept", reply }
+  }
+
+  /** What the batch just executed has changed; call `written` once it is on disk. */
+  changes(): { readonly touched: ReadonlyMap<number, number>; readonly ended: ReadonlySet<number> } {
+    return { touched: this.touched, ended: this.ended }
+  }
+  byIdentity(id: number): Session | undefined {
+    return this.byId.get(id)
+  }
+  written(): void {
+    if (this.touched.size > 0) this.touched = new Map()
+    if (this.ended.size > 0) this.ended = new Set()
+  }
+
+  clone(): Sessions {
+    const copy = new Sessions(this.idle)
+    for (const session of this.byId.values()) copy.load({ ...session, replies: new Map(session.replies) })
+    return copy
+  }
+}

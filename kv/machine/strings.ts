@@ -1,0 +1,179 @@
+/** GET, SET and their family. */
+import { NULL, OK, ONE, ZERO, bulk, integer, invalidExpire, syntaxError, wrongArity } from "./reply.ts"
+import { type Arguments, type Handler, type TimeUnit, type View, MAX_VALUE, argument, clampDeadline, deadlineOf, upper, valueTooLong } from "./view.ts"
+import type { Reply } from "../types.ts"
+
+const units: ReadonlyMap<string, TimeUnit> = new Map([
+  ["EX", { millis: 1000n, relative: true }],
+  ["PX", { millis: 1n, relative: true }],
+  ["EXAT", { millis: 1000n, relative: false }],
+  ["PXAT", { millis: 1n, relative: false }],
+] as const)
+
+export const get: Handler = (view, args) => {
+  const item = view.get(argument(args, 1))
+  return item === undefined ? NULL : bulk(item.value)
+}
+
+export const strlen: Handler = (view, args) => integer(view.get(argument(args, 1))?.value.length ?? 0)
+
+/** Write a value with a deadline; one that has passed already means that the key is gone at once. */
+const putUntil = (view: View, key: Buffer, value: Buffer, deadline: bigint): void => {
+  if (deadline <= BigInt(view.now)) view.delete(key)
+  else view.put(key, value, clampDeadline(deadline))
+}
+
+interface Options {
+  condition: "NX" | "XX" | null
+  keepTtl: boolean
+  persist: boolean
+  get: boolean
+  unit: TimeUnit | null
+  time: Buffer | null
+}
+const parseOptions = (args: Arguments, from: number, allowed: "SET" | "GETEX"): Options | null => {
+  const options: Options = { condition: null, keepTtl: false, persist: false, get: false, unit: null, time: null }
+  const timed = (): boolean => options.unit !== null || options.keepTtl || options.persist
+  for (let i = from; i < args.length; i++) {
+    const name = upper(argument(args, i))
+    const unit = units.get(name)
+    if (unit !== undefined) {
+      const time = args[i + 1]
+      if (time === undefined || timed()) return null
+      options.unit = unit
+      options.time = time
+      i++
+    } else if (allowed === "GETEX") {
+      if (name !== "PERSIST" || timed()) return null
+      options.persist = true
+    } else if (name === "NX" || name === "XX") {
+      if (options.condition !== null && options.condition !== name) return null
+      options.condition = name
+    } else if (name === "KEEPTTL") {
+      if (options.unit !== null) return null
+      options.keepTtl = true
+    } else if (name === "GET") options.get = true
+    else return null
+  }
+  return options
+}
+
+export const set: Handler = (view, args) => {
+  const key = argument(args, 1)
+  const value = argument(args, 2)
+  if (args.length === 3) {
+    // The path of nearly every write: nothing is read.
+    view.put(key, value, 0)
+    return OK
+  }
+  const options = parseOptions(args, 3, "SET")
+  if (options === null) return syntaxError
+  let deadline: bigint | null = null
+  if (options.unit !== null && options.time !== null) {
+    const parsed = deadlineOf(view.now, options.time, options.unit, true, invalidExpire("set"))
+    if (typeof parsed !== "bigint") return parsed
+    deadline = parsed
+  }
+  const old = options.get || options.condition !== null || options.keepTtl ? view.get(key) : undefined
+  const previous = old === undefined ? NULL : bulk(old.value)
+  const refused = (options.condition === "NX" && old !== undefined) || (options.condition === "XX" && old === undefined)
+  if (refused) return options.get ? previous : NULL
+  if (deadline === null) view.put(key, value, options.keepTtl ? (old?.expiry ?? 0) : 0)
+  else putUntil(view, key, value, deadline)
+  return options.get ? previous : OK
+}
+
+export const setnx: Handler = (view, args) => {
+  const key = argument(args, 1)
+  if (view.get(key) !== undefined) return ZERO
+  view.put(key, argument(args, 2), 0)
+  return ONE
+}
+
+const setWithTime =
+  (name: string, unit: TimeUnit): Handler =>
+  (view, args) => {
+    const deadline = deadlineOf(view.now, argument(args, 2), unit, true, invalidExpire(name))
+    if (typeof deadline !== "bigint") return deadline
+    putUntil(view, argument(args, 1), argument(args, 3), deadline)
+    return OK
+  }
+export const setex = setWithTime("setex", { millis: 1000n, relative: true })
+export const psetex = setWithTime("psetex", { millis: 1n, relative: true })
+
+export const getset: Handler = (view, args) => {
+  const reply = get(view, args)
+  view.put(argument(args, 1), argument(args, 2), 0)
+  return reply
+}
+
+export const getdel: Handler = (view, args) => {
+  const key = argument(args, 1)
+  const item = view.get(key)
+  if (item === undefined) return NULL
+  view.delete(key)
+  return bulk(item.value)
+}
+
+export const getex: Handler = (view, args) => {
+  const options = parseOptions(args, 2, "GETEX")
+  if (options === null) return syntaxError
+  const key = argument(args, 1)
+  const item = view.get(key)
+  if (item === undefined) return NULL
+  if (options.unit !== null && options.time !== null) {
+    const deadline = deadlineOf(view.now, options.time, options.unit, true, invalidExpire("getex"))
+    if (typeof deadline !== "bigint") return deadline
+    putUntil(view, key, item.value, deadline)
+  } else if (options.persist && item.expiry !== 0) view.put(key, item.value, 0)
+  return bulk(item.value)
+}
+
+export const append: Handler = (view, args) => {
+  const key = argument(args, 1)
+  const more = argument(args, 2)
+  const item = view.get(key)
+  if (item === undefined) {
+    view.put(key, more, 0)
+    return integer(more.length)
+  }
+  const length = item.value.length + more.length
+  if (length > MAX_VALUE) return valueTooLong
+  view.put(key, Buffer.concat([item.value, more], length), item.expiry)
+  return integer(length)
+}
+
+export const mget: Handler = (view, args) => ({
+  type: "array",
+  items: args.slice(1).map((key): Reply => {
+    const item = view.get(key)
+    return item === undefined ? NULL : bulk(item.value)
+  }),
+})
+
+const putPairs = (view: View, args: Arguments): void => {
+  for (let i = 1; i < args.length; i += 2) view.put(argument(args, i), argument(args, i + 1), 0)
+}
+export const mset: Handler = (view, args) => {
+  if (args.length % 2 === 0) return wrongArity("mset")
+  putPairs(view, args)
+  return OK
+}
+export const msetnx: Handler = (view, args) => {
+  if (args.length % 2 === 0) return wrongArity("msetnx")
+  for (let i = 1; i < args.length; i += 2) if (view.get(argument(args, i)) !== undefined) return ZERO
+  putPairs(view, args)
+  return ONE
+}
+
+/**
+ * CAS key expected new, ours: 1 if the key held exactly `expected` and now holds `new` (its time to live stays, as
+ * with APPEND); 0 if it holds anything else or is absent. "Only if absent" is SETNX, with the same 1 and 0.
+ */
+export const cas: Handler = (view, args) => {
+  const key = argument(args, 1)
+  const item = view.get(key)
+  if (item === undefined || !item.value.equals(argument(args, 2))) return ZERO
+  view.put(key, argument(args, 3), item.expiry)
+  return ONE
+}
