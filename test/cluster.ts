@@ -86,7 +86,10 @@ export interface Watched {
   readonly signal: (signal: NodeJS.Signals) => void
 }
 export const launch = (command: string, words: readonly string[], env: Readonly<Record<string, string>> = {}): Watched => {
-  const child = spawn(command, words, { cwd: root, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] })
+  // A node ends when its standard input does: so it does not outlive this process, however that dies.
+  const inherited: NodeJS.ProcessEnv = { ...process.env, UV_THREADPOOL_SIZE: "16", STEPRAFT_STOP_WITH_STDIN: "1" }
+  delete inherited["NODE_OPTIONS"]
+  const child = spawn(command, words, { cwd: root, env: { ...inherited, ...env }, stdio: ["pipe", "pipe", "pipe"] })
   alive.add(child)
   let text = ""
   let running = true
@@ -94,6 +97,7 @@ export const launch = (command: string, words: readonly string[], env: Readonly<
     text += chunk.toString()
     if (text.length > 4_000_000) text = text.slice(-2_000_000)
   }
+  child.stdin.on("error", () => undefined)
   child.stdout.on("data", keep)
   child.stderr.on("data", keep)
   const exited = new Promise<number | NodeJS.Signals>((resolve) => {
@@ -304,6 +308,9 @@ export const digestOf = (data: ReadonlyMap<string, string>): string => {
   return hash.digest("hex")
 }
 
-/** Flags of `serve` for a log that is trimmed soon. */
-export const smallSnapshots = (snapshotBytes: number, tailBytes: number): readonly string[] =>
-  ["--snapshot-bytes", String(snapshotBytes), "--tail-bytes", String(tailBytes)]
+/** Environment of nodes whose log is trimmed soon. */
+export const smallSnapshots = (snapshotBytes: number, tailBytes: number, segmentBytes: number): Readonly<Record<string, string>> => ({
+  STEPRAFT_SNAPSHOT_BYTES: String(snapshotBytes),
+  STEPRAFT_TAIL_BYTES: String(tailBytes),
+  STEPRAFT_SEGMENT_BYTES: String(segmentBytes),
+})
