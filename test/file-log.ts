@@ -1,6 +1,6 @@
 /** For tests of interpreters/file: open a storage outside Effect, and say what a row of Persists should leave. */
 import { Effect, Exit, Scope } from "effect"
-import fc from "fast-check"
+import * as fc from "fast-check"
 import type { Configuration, Entry, HardState, LogBase, Member, Persist } from "../core/index.ts"
 import { payloadOf } from "../interpreters/bytes.ts"
 import type { Stored } from "../interpreters/contract.ts"

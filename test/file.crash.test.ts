@@ -1,5 +1,5 @@
 /** Whenever the machine crashes: everything acknowledged is there, and beyond it only whole Persists, in order. */
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { expect, test } from "vitest"
 import type { Persist } from "../core/index.ts"
 import { memoryDisk, troubled, type Keep, type MemoryDisk, type Trouble } from "./disk.ts"

@@ -1,6 +1,6 @@
 /** Damage is told from a torn write, and named; nothing acknowledged is dropped in silence. */
 import { Effect } from "effect"
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { expect, test } from "vitest"
 import { encodeFormat } from "../interpreters/file/identity.ts"
 import { memoryDisk, type MemoryDisk } from "./disk.ts"
@@ -182,7 +182,7 @@ test("every flipped bit in FORMAT is noticed", async () => {
     disk.overwrite(FORMAT, whole)
     disk.flip(FORMAT, offset, offset % 8)
     const error = await refusal(disk)
-    expect(["IdentityUnreadable", "WrongFormat"]).toContain(error instanceof Error && "_tag" in error ? error._tag : "none")
+    expect(["IdentityUnreadable", "WrongFormat"]).toContain(error instanceof Error ? error.name : "none")
   }
   for (const length of [0, 10, whole.length - 1]) {
     disk.overwrite(FORMAT, whole.subarray(0, length))

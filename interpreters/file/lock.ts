@@ -18,7 +18,7 @@ import type { Files } from "./files.ts"
 
 const PREFIX = "LOCK."
 /** Several times the interval at which a holder renews its lock. */
-const FOREIGN_PATIENCE = 5_000
+const PATIENCE = 5_000
 
 export interface Lock {
   /** Renews the sign of life; fails with LockLost if somebody took the lock away. */
@@ -71,17 +71,17 @@ const lives = ({ pid, start }: Holder): boolean => {
   }
 }
 
-const isLeftBehind = async (files: Files, path: string, holder: Holder, own: Holder): Promise<boolean> => {
+const isLeftBehind = async (files: Files, path: string, holder: Holder, own: Holder, patience: number): Promise<boolean> => {
   if (holder.world === own.world) return !lives(holder)
   const before = await files.touched(path)
-  await sleep(FOREIGN_PATIENCE)
+  await sleep(patience)
   return (await files.touched(path)) === before
 }
 
 /** What this process itself holds: its own name in a directory may also be left over from a crash simulated in it. */
 const held = new WeakMap<Files, Set<string>>()
 
-export const takeLock = async (files: Files, directory: string): Promise<Lock> => {
+export const takeLock = async (files: Files, directory: string, patience = PATIENCE): Promise<Lock> => {
   const own = self()
   const name = nameOf(own)
   const path = join(directory, name)
@@ -103,7 +103,7 @@ export const takeLock = async (files: Files, directory: string): Promise<Lock> =
         if (codeOf(error) === "ENOENT") return true
         throw error
       }
-      const left = holder !== undefined && (await isLeftBehind(files, join(directory, other), holder, own).catch(vanished))
+      const left = holder !== undefined && (await isLeftBehind(files, join(directory, other), holder, own, patience).catch(vanished))
       if (!left) throw new DirectoryLocked({ directory, holder: holder === undefined ? other : `pid ${holder.pid}, ${other}` })
       await files.remove(join(directory, other)).catch(vanished)
     }
