@@ -25,6 +25,17 @@ export const attempt = <A>(work: (signal: AbortSignal) => Promise<A>): Effect.Ef
     catch: (error) => (error instanceof Failure ? error : expected(error) ? failure(error.message) : error),
   }).pipe(Effect.catch((error) => (error instanceof Failure ? Effect.fail(error) : Effect.die(error))))
 
+/** The same for work that must be let finish when it is told to stop: its signal is aborted, and its end awaited. */
+export const attemptToTheEnd = <A>(work: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, Failure> =>
+  Effect.suspend(() => {
+    const told = new AbortController()
+    const running = work(told.signal)
+    return attempt(() => running).pipe(Effect.onInterrupt(() => Effect.promise(() => {
+      told.abort()
+      return running.then(() => {}, () => {})
+    })))
+  })
+
 /** The named errors of the client, and what the system says (a port in use, a file that is not there). */
 const expected = (error: unknown): error is Error => error instanceof Error && (Object.hasOwn(error, "_tag") || "code" in error || error instanceof TypeError)
 

@@ -1,0 +1,37 @@
+/** Flags that several commands share. effect/cli does not print defaults, so each description ends with its own. */
+import { Option } from "effect"
+import { type Endpoint, requireEndpoint } from "../client/endpoints.ts"
+import { Flag } from "./runtime.ts"
+
+export const described = (text: string, fallback?: string | number): string => (fallback === undefined ? text : `${text} (default: ${fallback})`)
+
+export const intFlag = (name: string, text: string, fallback: number, least = 1) =>
+  Flag.Int(name).pipe(
+    Flag.withDescription(described(text, fallback)),
+    Flag.filter((value) => value >= least, (value) => `must be at least ${least}, not ${value}`),
+    Flag.withDefault(fallback),
+  )
+export const maybeInt = (name: string, text: string) => Flag.Int(name).pipe(Flag.withDescription(text), Flag.optional)
+export const maybeString = (name: string, text: string) => Flag.String(name).pipe(Flag.withDescription(text), Flag.optional)
+export const choice = <const Choices extends readonly [string, ...string[]]>(name: string, choices: Choices, text: string, fallback: NoInfer<Choices[number]>) =>
+  Flag.Literals(name, choices).pipe(Flag.withDescription(described(text, fallback)), Flag.withDefault(fallback))
+export const maybe = <A>(option: Option.Option<A>): A | null => Option.getOrNull(option)
+
+/** Where to find the cluster. */
+export const where = {
+  host: Flag.String("host").pipe(Flag.withDescription(described("Host of a node", "127.0.0.1")), Flag.withDefault("127.0.0.1")),
+  port: intFlag("port", "Client port of a node; the others are found from there", 7001).pipe(Flag.withAlias("p")),
+  endpoints: maybeString("endpoints", "Several nodes, as host:port,host:port; instead of --host and --port"),
+}
+export interface Where {
+  readonly host: string
+  readonly port: number
+  readonly endpoints: Option.Option<string>
+}
+export const endpointsOf = ({ host, port, endpoints }: Where): readonly Endpoint[] =>
+  Option.match(endpoints, {
+    onNone: () => [{ host, port }],
+    onSome: (list) => list.split(",").map((each) => requireEndpoint(each)),
+  })
+
+export const output = choice("output", ["table", "json"], "Form of the output", "table").pipe(Flag.withAlias("o"))

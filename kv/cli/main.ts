@@ -1,0 +1,40 @@
+/** The command line as a whole. Each command loads what it needs when it runs. */
+import { readFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { dataCommands } from "./data-commands.ts"
+import { benchCommand, clusterCommand, serveCommand, statusCommand } from "./node-commands.ts"
+import { Command, run } from "./runtime.ts"
+
+/** The package.json above: one level up from the sources, two from the emitted program. */
+const versionOf = (program: string): string => {
+  for (let folder = dirname(program); folder !== dirname(folder); folder = dirname(folder)) {
+    try {
+      const value: unknown = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"))
+      if (typeof value === "object" && value !== null && "name" in value && value.name === "stepraft" && "version" in value) return String(value.version)
+    } catch {
+      // Not here: further up.
+    }
+  }
+  return "unknown"
+}
+
+export const main = (program: string): void => {
+  const root = Command.make("stepraft").pipe(
+    Command.withDescription(
+      "A replicated key-value store: Raft underneath, the Redis protocol outside.\n\nExit codes: 0 fine; 1 it failed, or the answer is no; 2 wrong usage; 130 interrupted.\nOutput is decorated on a terminal and plain in a pipe; NO_COLOR is honoured.",
+    ),
+    Command.withExamples([
+      { command: "stepraft cluster", description: "three nodes on this machine; then, in another terminal:" },
+      { command: "stepraft set greeting hello", description: "write" },
+      { command: "stepraft get greeting", description: "read" },
+      { command: "stepraft status", description: "every node in one table" },
+      { command: "stepraft bench", description: "how fast it is" },
+    ]),
+    Command.withSubcommands([
+      { group: "Nodes", commands: [clusterCommand(program), serveCommand, statusCommand] },
+      { group: "Data", commands: dataCommands },
+      { group: "Measuring", commands: [benchCommand] },
+    ]),
+  )
+  run(Command.run(root, { version: versionOf(program) }))
+}

@@ -1,0 +1,141 @@
+/** What cluster, serve, status and bench take, and their help. */
+import { Effect } from "effect"
+import { clusterDefaults } from "./defaults.ts"
+import { choice, described, endpointsOf, intFlag, maybe, maybeInt, maybeString, output, where } from "./flags.ts"
+import { asDaemon, attempt, attemptToTheEnd, Command, Flag } from "./runtime.ts"
+
+const off = (name: string, text: string) => Flag.Boolean(name).pipe(Flag.withDescription(text), Flag.withDefault(false))
+
+export const clusterCommand = (program: string) =>
+  Command.make(
+    "cluster",
+    {
+      nodes: maybeInt("nodes", described("How many nodes; an existing data folder keeps its number", clusterDefaults.nodes)),
+      port: maybeInt("port", described("Client port of the first node; the others follow (7001, 7002, …)", clusterDefaults.port)).pipe(Flag.withAlias("p")),
+      peerPort: maybeInt("peer-port", described("Port of the first node for its peers; the others follow", `--port + ${clusterDefaults.peerOffset}, so ${clusterDefaults.port + clusterDefaults.peerOffset}, …`)),
+      host: maybeString("host", described("Address to listen on", clusterDefaults.host)),
+      data: Flag.String("data").pipe(Flag.withDescription(described("Folder of the cluster; made if absent, resumed if present", ".stepraft")), Flag.withDefault(".stepraft")),
+      config: maybeString("config", "JSON file with settings for every node, as for serve"),
+      redirect: off("redirect", "Followers answer MOVED instead of forwarding"),
+    },
+    (o) =>
+      asDaemon(
+        attemptToTheEnd(async (signal) => {
+          const { cluster } = await import("./cluster.ts")
+          const config = maybe(o.config)
+          await cluster(
+            {
+              program, data: o.data, nodes: maybe(o.nodes), host: maybe(o.host), port: maybe(o.port), peerPort: maybe(o.peerPort),
+              extra: [...(config === null ? [] : ["--config", config]), ...(o.redirect ? ["--redirect"] : [])],
+            },
+            signal,
+          )
+        }),
+      ),
+  ).pipe(
+    Command.withShortDescription("Run a whole cluster on this machine"),
+    Command.withDescription(
+      "Run a whole cluster on this machine: each node a process of its own, started again when it dies, its log in DATA/n1/log.txt. Ctrl-C stops all nodes; the same command resumes them with their data. Exit code 0 when told to stop, 1 if it could not start (a port in use, another number of nodes in the folder).",
+    ),
+    Command.withExamples([
+      { command: "stepraft cluster", description: "three nodes: clients on 7001–7003, peers on 8001–8003, data in .stepraft" },
+      { command: "stepraft cluster --nodes 5 --port 7101 --data /tmp/five", description: "five of them, elsewhere" },
+      { command: "redis-cli -p 7001 set greeting hello", description: "talk to any node" },
+    ]),
+  )
+
+export const serveCommand = Command.make(
+  "serve",
+  {
+    id: maybeString("id", "Name of this node, as in --peers"),
+    data: maybeString("data", "Folder of this node's data"),
+    client: maybeString("client", "HOST:PORT for clients (the Redis protocol)"),
+    peer: maybeString("peer", "HOST:PORT for the other nodes"),
+    peers: maybeString("peers", "All nodes of the cluster, this one too: n1=HOST:PORT,n2=HOST:PORT,…"),
+    bootstrap: off("bootstrap", "Make a new cluster of --peers. Only the first time, and on every node: an empty folder without it is taken for a lost disk"),
+    redirect: off("redirect", "Answer MOVED for what another node leads, instead of forwarding"),
+    config: maybeString("config", "JSON file with settings; flags and STEPRAFT_* variables win over it"),
+  },
+  (o) =>
+    asDaemon(
+      Effect.suspend(() =>
+        attempt(() => import("./serve.ts")).pipe(
+          Effect.flatMap(({ serve }) =>
+            serve({
+              id: maybe(o.id), data: maybe(o.data), client: maybe(o.client), peer: maybe(o.peer), peers: maybe(o.peers), config: maybe(o.config),
+              bootstrap: o.bootstrap, redirect: o.redirect,
+            }),
+          ),
+        ),
+      ),
+    ),
+).pipe(
+  Command.withShortDescription("Run one node"),
+  Command.withDescription(
+    "Run one node of a cluster. What is not given as a flag is taken from the environment (STEPRAFT_ID, STEPRAFT_DATA, STEPRAFT_CLIENT, STEPRAFT_PEER, STEPRAFT_PEERS, …), then from the JSON file. SIGTERM hands leadership over and stops it, with exit code 0; exit code 1 means that it stopped itself and said why.",
+  ),
+  Command.withExamples([
+    { command: "stepraft serve --id n1 --data /var/lib/stepraft --client 10.0.0.1:7001 --peer 10.0.0.1:8001 --peers n1=10.0.0.1:8001,n2=10.0.0.2:8001,n3=10.0.0.3:8001 --bootstrap", description: "the first start of the first node" },
+    { command: "stepraft serve --config /etc/stepraft.json", description: "all from a file" },
+  ]),
+)
+
+export const statusCommand = Command.make(
+  "status",
+  {
+    ...where,
+    output,
+    watch: off("watch", "Again and again: redrawn on a terminal, a line per change in a pipe"),
+    interval: intFlag("interval", "Milliseconds between two looks with --watch", 1_000, 100),
+    timeout: intFlag("timeout", "Milliseconds that a node has for its answer", 1_500, 10),
+  },
+  (o) => attempt(async (signal) => (await import("./status.ts")).status({ endpoints: endpointsOf(o), output: o.output, watch: o.watch, intervalMs: o.interval, timeoutMs: o.timeout }, signal)),
+).pipe(
+  Command.withShortDescription("Show every node in one table"),
+  Command.withDescription(
+    "Show every node in one table: its role, term, log, how far it lags behind the leader, and whether it is well. One node is asked, the others are found through it. Exit code 0 if there is a leader and every node is well, else 1.",
+  ),
+  Command.withExamples([
+    { command: "stepraft status", description: "the cluster that has a node on port 7001" },
+    { command: "stepraft status -o json | jq -r .leader", description: "for scripts" },
+    { command: "stepraft status --watch", description: "keep looking" },
+  ]),
+)
+
+export const benchCommand = Command.make(
+  "bench",
+  {
+    ...where,
+    clients: intFlag("clients", "Connections; each sends the next batch when the last one is answered", 64).pipe(Flag.withAlias("c")),
+    pipeline: intFlag("pipeline", "Commands in one batch", 1).pipe(Flag.withAlias("P")),
+    reads: intFlag("reads", "Percentage of GET; the rest is SET", 0, 0),
+    valueSize: intFlag("value-size", "Bytes of a value", 256, 0),
+    keys: intFlag("keys", "How many different keys (16 bytes each), taken at random", 100_000),
+    duration: intFlag("duration", "Seconds to run, unless --requests is given", 10),
+    requests: maybeInt("requests", "Run until so many commands are answered"),
+    consistency: choice("consistency", ["linearizable", "local"], "Reads as of now, or of what the asked node has applied", "linearizable"),
+    target: choice("target", ["leader", "all", "given"], "Nodes to connect to: the leader, all in turn, or just those given", "leader"),
+    output: choice("output", ["table", "json"], "Form of the output", "table").pipe(Flag.withAlias("o")),
+  },
+  (o) =>
+    attempt(async (signal) => {
+      const { bench } = await import("./bench.ts")
+      await bench(
+        {
+          endpoints: endpointsOf(o), clients: o.clients, pipeline: o.pipeline, reads: o.reads, valueSize: o.valueSize, keys: o.keys,
+          durationMs: o.duration * 1_000, requests: maybe(o.requests), consistency: o.consistency, target: o.target, output: o.output,
+        },
+        signal,
+      )
+    }),
+).pipe(
+  Command.withShortDescription("Measure throughput and latency"),
+  Command.withDescription(
+    "Measure throughput and latency with plain connections in a closed loop. It writes keys named key:000000000000 and up, and leaves them there. Exit code 0 if every command was answered without an error, else 1.",
+  ),
+  Command.withExamples([
+    { command: "stepraft bench", description: "SET for 10 s on 64 connections to the leader" },
+    { command: "stepraft bench --reads 90 --pipeline 16 --target all", description: "mostly reads, pipelined, on all nodes" },
+    { command: "stepraft bench --requests 100000 -o json", description: "for scripts" },
+  ]),
+)
