@@ -1,8 +1,9 @@
 /** Each kind of damage to one node's disk: what the node does is defined, and the others go on serving. */
 import { cpSync, rmSync, statSync } from "node:fs"
 import { expect, test } from "vitest"
-import { contents, digestOf, launch, startCluster, until, withCluster, type Cluster, type Watched } from "./cluster.ts"
+import { contents, digestOf, launch, startCluster, until, withCluster, within, type Cluster, type Watched } from "./cluster.ts"
 import { flipBit, lastSegment, levelFiles, recordsOf, segmentsOf, tear } from "./damage.ts"
+import { ErrorReply } from "./resp.ts"
 import { startWorkload, verify, type Workload } from "./workload.ts"
 
 const aFollower = async (cluster: Cluster): Promise<string> => {
@@ -135,4 +136,30 @@ test("a second process on the same directory is refused and disturbs nobody", ()
     expect(cluster.running(id)).toBe(true)
     await goesOn(workload)
     await nothingLost(cluster, workload)
+  }))
+
+test("a node whose disk was lost says so, gives no vote and serves nothing; the others go on", () =>
+  withCluster({}, async (cluster) => {
+    const workload = startWorkload(cluster)
+    const id = await aFollower(cluster)
+    await goesOn(workload)
+    await cluster.kill(id)
+    rmSync(cluster.member(id).data, { recursive: true })
+    cluster.start(id)
+    const status = await until(`${id} says that it has lost its memory`, async () => {
+      const one = await cluster.status(id)
+      return one?.role === "amnesiac" && one
+    })
+    expect(status.health).not.toBe("ok")
+    await goesOn(workload)
+    // With a second node gone, the one that knows nothing must not make a majority.
+    const leader = await cluster.leader()
+    await cluster.kill(cluster.ids.find((one) => one !== id && one !== leader) ?? "")
+    const alone = await cluster.connect(leader)
+    const reply = await within(3000, alone.call("SET", "must", "wait"))
+    expect(reply === null || reply instanceof ErrorReply).toBe(true)
+    alone.close()
+    for (const one of cluster.ids) if (!cluster.running(one)) cluster.start(one)
+    await goesOn(workload)
+    await nothingLost(cluster, workload, id)
   }))

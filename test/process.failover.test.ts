@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { full, withCluster } from "./cluster.ts"
+import { full, smallSnapshots, withCluster } from "./cluster.ts"
 import { failovers, middle, outages, summary } from "./trials.ts"
 import { startWorkload, verify } from "./workload.ts"
 
@@ -16,15 +16,19 @@ test("the leader is killed under load: writes go on within 1.5 s, nothing acknow
     if (full) expect(middle(session)).toBeLessThan(1500)
   }))
 
-test("the whole cluster is killed again and again: nothing acknowledged is lost, nothing is doubled", () =>
-  withCluster({}, async (cluster) => {
-    const workload = startWorkload(cluster)
-    const times = await outages(cluster, workload, full ? 20 : 3)
-    const { wrong, digests } = await verify(cluster, [workload])
-    expect(wrong).toEqual([])
-    expect(new Set(digests).size).toBe(1)
-    console.log(`restart of all nodes to the next write: ${summary(times)}`)
-  }))
+for (const [name, env] of [
+  ["", {}],
+  [", while it takes a snapshot every few moments", smallSnapshots(50_000, 10_000, 30_000)],
+] as const)
+  test(`the whole cluster is killed again and again${name}: nothing acknowledged is lost, nothing is doubled`, () =>
+    withCluster({ env }, async (cluster) => {
+      const workload = startWorkload(cluster)
+      const times = await outages(cluster, workload, full ? 20 : 3)
+      const { wrong, digests } = await verify(cluster, [workload])
+      expect(wrong).toEqual([])
+      expect(new Set(digests).size).toBe(1)
+      console.log(`restart of all nodes to the next write: ${summary(times)}`)
+    }))
 
 test("a leader that is stopped (SIGSTOP) is replaced, and when it goes on it serves no stale read", () =>
   withCluster({}, async (cluster) => {
