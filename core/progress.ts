@@ -41,6 +41,7 @@ export const replicateFrom = (turn: Turn, progress: Progress, nextIndex: Index):
 }
 
 export const sendSnapshot = (turn: Turn, progress: Progress): void => {
+  closeSnapshot(turn, progress)
   note(turn, "progress.snapshot")
   progress.mode = { type: "snapshot", snapshot: null, offset: 0, waiting: false, heartbeats: 0 }
 }

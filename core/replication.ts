@@ -121,8 +121,10 @@ export const onAppendAccepted = (turn: Turn, from: Member, message: AppendAccept
   progress.rebuild = message.rebuild
   const { mode } = progress
   if (message.rebuild) {
-    if (mode.type !== "snapshot") sendSnapshot(turn, progress)
-    return
+    // Before this leader has executed its own no-op, its state machine may be behind the follower's log; and the
+    // follower's acknowledgements may be just what commits that no-op.
+    if (mode.type !== "snapshot" && state.applied >= (asLeader(state)?.termStart ?? 0)) sendSnapshot(turn, progress)
+    if (progress.mode.type === "snapshot") return
   }
   switch (mode.type) {
     case "probe":
@@ -133,9 +135,12 @@ export const onAppendAccepted = (turn: Turn, from: Member, message: AppendAccept
       progress.nextIndex = Math.max(progress.nextIndex, message.verifiedIndex + 1)
       break
     case "snapshot": {
-      // Only what the follower itself reports ends a transfer: it holds all that the log here no longer does.
-      const enough = Math.max(state.log.base.index, snapshotOf(progress)?.index ?? 0)
-      if (message.verifiedIndex >= enough && message.matchIndex >= enough) replicateFrom(turn, progress, message.verifiedIndex + 1)
+      // Only what the follower itself reports ends a transfer. If it holds all that is gone here, the log goes on;
+      // if it holds the snapshot but the log was trimmed past that meanwhile, it needs a newer one.
+      const sent = snapshotOf(progress)
+      if (message.matchIndex < (sent?.index ?? 0)) break
+      if (message.matchIndex >= state.log.base.index) replicateFrom(turn, progress, message.verifiedIndex + 1)
+      else if (sent !== null) sendSnapshot(turn, progress)
       break
     }
   }
