@@ -178,6 +178,45 @@ test("who accepts or dials and never says hello is dropped, and a crowd of them 
   await unharmed(a, b)
 })
 
+test("the loss of one direction is the loss of the link, once, and the other is closed", async () => {
+  const a = await node("a")
+  for (const dying of ["inbound", "outbound"] as const) {
+    const accepted: { socket: Socket; closed: boolean }[] = []
+    const port = await serve((socket) => {
+      const one = { socket, closed: false }
+      accepted.push(one)
+      socket.on("close", () => {
+        one.closed = true
+      })
+      socket.once("data", () => socket.write(preambleAndHello(memberOf(dying), "a")))
+    })
+    a.transport.setPeer(dying, at(port))
+    const inbound = client(a.port, preambleAndHello(memberOf(dying), "a"))
+    await until("the link is up", () => a.links.includes(`+${dying}/${dying}-1`))
+    const [outbound] = accepted
+    if (dying === "inbound") inbound.socket.destroy()
+    else outbound?.socket.destroy()
+    await until("both are closed", () => inbound.closed() && outbound?.closed === true)
+    await until("it is dialled anew", () => accepted.length > 1)
+    expect(a.peer(dying).connected).toBe(false)
+    expect(a.links.filter((line) => line === `-${dying}/${dying}-1`).length).toBe(1)
+  }
+})
+
+test("a link without a byte for too long is given up; signs of life keep an idle one up", async () => {
+  const a = await node("a", { limits: { aliveMs: 20, silenceMs: 1000 } })
+  const b = await node("b", { limits: { aliveMs: 20, silenceMs: 1000 } })
+  introduce(a, b)
+  const port = await serve((socket) => socket.once("data", () => socket.write(preambleAndHello(memberOf("mute"), "a"))))
+  a.transport.setPeer("mute", at(port))
+  client(a.port, preambleAndHello(memberOf("mute"), "a"))
+  await until("the mute one is lost", () => a.links.includes("-mute/mute-1"))
+  expect(says(a, "mute disconnected. PeerSilent")).toBe(true)
+  expect(a.links.toSorted()).toEqual(["+b/b-1", "+mute/mute-1", "-mute/mute-1"].toSorted())
+  expect(b.links).toEqual(["+a/a-1"])
+  expect(a.received).toEqual([])
+})
+
 test("a peer that stops reading costs a bounded amount of memory; what does not fit is dropped", async () => {
   const limit = 4 << 20
   const a = await node("a", { limits: { unsentBytes: limit } })

@@ -155,9 +155,9 @@ export class Connection {
 
   private frame(buffer: Buffer, from: number, to: number): void {
     const handshake = readHandshake(buffer, from, to)
-    if (handshake === null) {
+    if (handshake === null || handshake.type === "Alive") {
       if (this.hello === null) throw new MalformedBytes("a message came before the hello")
-      this.handlers.message(this, buffer, from, to)
+      if (handshake === null) this.handlers.message(this, buffer, from, to)
       return
     }
     if (handshake.type === "Refused") {

@@ -47,6 +47,10 @@ export class HelloTimeout extends Data.TaggedError("HelloTimeout")<{ readonly me
 export const helloTimeout = (remote: string, ms: number): HelloTimeout =>
   new HelloTimeout({ message: `${remote} accepted or opened a connection and said no hello for ${ms} ms: closed it. If that is a stepraft node, it hangs or is stopped.` })
 
+export class PeerSilent extends Data.TaggedError("PeerSilent")<{ readonly message: string }> {}
+export const peerSilent = (peer: string, ms: number): PeerSilent =>
+  new PeerSilent({ message: `not a byte from ${peer} for ${ms} ms, not even a sign of life: closed the link, dialling again. Its machine or the network is gone, or its process is paused or hangs.` })
+
 /** What arrived cannot be a frame or a message of ours: only that connection is given up. */
 export class BrokenStream extends Data.TaggedError("BrokenStream")<{ readonly message: string }> {}
 export const brokenStream = (remote: string, what: string): BrokenStream =>
@@ -75,7 +79,7 @@ export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{ readonl
 export const connectionLost = (remote: string, code: string): ConnectionLost =>
   new ConnectionLost({ code, message: `the connection with ${remote} ended (${code}): dialling again` })
 
-export type LinkError = ConnectFailed | ForeignPeer | HelloTimeout | BrokenStream | HandshakeRefused | ConnectionLost
+export type LinkError = ConnectFailed | ForeignPeer | HelloTimeout | PeerSilent | BrokenStream | HandshakeRefused | ConnectionLost
 
 export const errorText = (error: LinkError): string => `${error.name}: ${error.message}`
 /** For limitedLog: errors of one kind and reason count as the same. */

@@ -4,7 +4,7 @@
  * so that both can log why. Preamble and Refused keep their form in every later version of the protocol.
  */
 import type { Configuration, Member } from "../../core/index.ts"
-import { MalformedBytes, Reader, readConfiguration, readMember, writeConfiguration, writeMember, type Writer } from "../bytes.ts"
+import { MalformedBytes, Reader, readConfiguration, readMember, writeConfiguration, writeMember, Writer } from "../bytes.ts"
 import type { Refusal, RefusalReason } from "./errors.ts"
 import { closeFrame, openFrame } from "./frame.ts"
 
@@ -35,6 +35,7 @@ export interface Hello extends LocalHello {
 
 const HELLO = 0x40
 const REFUSED = 0x41
+const ALIVE = 0x42
 const REASON = ["WrongVersion", "WrongCluster", "WrongTarget", "OwnName", "UnknownPeer", "DuplicateName"] as const satisfies readonly RefusalReason[]
 
 export const writePreamble = (w: Writer): void => {
@@ -74,13 +75,26 @@ export const writeRefused = (w: Writer, refusal: Refusal): void => {
   closeFrame(w, at)
 }
 
-export type HandshakeFrame = { readonly type: "Hello"; readonly hello: Hello } | { readonly type: "Refused"; readonly refusal: Refusal }
+/** A sign of life: said when there is nothing else to say. */
+export const aliveFrame = ((): Buffer => {
+  const w = new Writer(16)
+  const at = openFrame(w)
+  w.u8(ALIVE)
+  closeFrame(w, at)
+  return w.take()
+})()
+
+export type HandshakeFrame = { readonly type: "Alive" } | { readonly type: "Hello"; readonly hello: Hello } | { readonly type: "Refused"; readonly refusal: Refusal }
 
 /** null: the frame is a message. Throws MalformedBytes. */
 export const readHandshake = (buffer: Buffer, from: number, to: number): HandshakeFrame | null => {
   const kind = buffer[from]
-  if (kind !== HELLO && kind !== REFUSED) return null
+  if (kind !== HELLO && kind !== REFUSED && kind !== ALIVE) return null
   const r = new Reader(buffer, from + 1, to)
+  if (kind === ALIVE) {
+    r.done()
+    return { type: "Alive" }
+  }
   if (kind === REFUSED) {
     const reason = REASON[r.u8()]
     if (reason === undefined) throw new MalformedBytes("a refusal for an unknown reason")

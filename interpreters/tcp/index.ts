@@ -10,6 +10,7 @@ export {
   HandshakeRefused,
   HelloTimeout,
   ListenFailed,
+  PeerSilent,
   type LinkError,
   type Log,
   type LogLevel,

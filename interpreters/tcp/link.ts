@@ -16,9 +16,9 @@ import { MalformedBytes, Writer } from "../bytes.ts"
 import type { TransportHandlers } from "../contract.ts"
 import { Slab, readMessage, writeAppendTail, worthSharing, writeMessage, type EntryBlocks } from "./codec.ts"
 import type { Connection } from "./connection.ts"
-import { connectionLost, errorKey, errorText, isGrave, type LimitedLog, type LinkError } from "./errors.ts"
+import { connectionLost, errorKey, errorText, isGrave, peerSilent, type LimitedLog, type LinkError } from "./errors.ts"
 import { HEADER, closeFrame, openFrame } from "./frame.ts"
-import { duplicateName, type Hello, type LocalHello } from "./handshake.ts"
+import { aliveFrame, duplicateName, type Hello, type LocalHello } from "./handshake.ts"
 import { addressText, type Address } from "./socket.ts"
 
 /** Messages not sent, by reason. The core recovers from each. */
@@ -89,6 +89,7 @@ export class Link {
   private lastReceived = 0
   private bytesIn = 0
   private bytesOut = 0
+  private quiet = true
   private messagesIn = 0
   private messagesOut = 0
   private readonly dropped = { disconnected: 0, incarnation: 0, backpressure: 0, tooLarge: 0 }
@@ -153,6 +154,7 @@ export class Link {
       return
     }
     const socket = outbound.socket
+    this.quiet = false
     socket.write(w.view())
     // Nothing left with the socket means that the kernel has it all: the memory is ours again. Saves 2 µs per batch.
     if (socket.writableLength === 0 && w.length <= KEEP) w.reset()
@@ -165,6 +167,21 @@ export class Link {
     this.messagesIn += 1
     const member = connection.hello?.member
     if (member !== undefined) this.shared.handlers()?.received(member, message, chunk)
+  }
+
+  /** Every so often: a sign of life, if nothing else was sent since the last time. */
+  keepAlive(): void {
+    if (this.live !== null && this.quiet) this.outbound?.socket.write(aliveFrame)
+    this.quiet = true
+  }
+
+  /**
+   * A machine that lost power or was cut off sends no reset, and TCP goes on trying for a quarter of an hour, more and
+   * more rarely: after a long partition the old sockets would stay deaf for up to two minutes. New ones do not.
+   */
+  giveUpIfSilent(ms: number): void {
+    const inbound = this.inbound
+    if (this.live !== null && inbound !== null && performance.now() - inbound.lastReceived > ms) inbound.fail(peerSilent(this.name, ms))
   }
 
   // ---------------------------------------------------------------------------------------- connections

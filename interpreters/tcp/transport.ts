@@ -20,6 +20,10 @@ export interface TcpLimits {
   readonly connectMs?: number
   /** How long a connected peer may take to say hello. Default 5,000. */
   readonly helloMs?: number
+  /** How often a peer that is told nothing else gets a sign of life. Default 1,000. */
+  readonly aliveMs?: number
+  /** A peer that has not sent a byte for so long is given up, and dialled anew. Default 5,000. */
+  readonly silenceMs?: number
   /** Pause before dialling again: from the first, doubling, to the second, jittered by a half. Default 50 and 1,000. */
   readonly backoffMinMs?: number
   readonly backoffMaxMs?: number
@@ -61,9 +65,10 @@ class Node {
   private readonly self: Member
   private readonly limits: Required<TcpLimits>
   private readonly shared: LinkShared
+  private ticker: NodeJS.Timeout | undefined
 
   constructor(options: TcpOptions) {
-    const limits = { maxEntryBytes: defaultSettings.maxEntryBytes, unsentBytes: 32 << 20, connectMs: 2000, helloMs: 5000, backoffMinMs: 50, backoffMaxMs: 1000, ...options.limits }
+    const limits = { maxEntryBytes: defaultSettings.maxEntryBytes, unsentBytes: 32 << 20, connectMs: 2000, helloMs: 5000, aliveMs: 1000, silenceMs: 5000, backoffMinMs: 50, backoffMaxMs: 1000, ...options.limits }
     this.self = options.self
     this.local = options.hello
     this.limits = limits
@@ -183,6 +188,16 @@ class Node {
     return Effect.forever(supervised)
   }
 
+  start(): void {
+    this.ticker = setInterval(() => {
+      for (const link of this.links.values()) link.keepAlive()
+      // After this node itself was stalled the bytes may be waiting in the socket: judge once they have been read.
+      setImmediate(() => {
+        for (const link of this.links.values()) link.giveUpIfSilent(this.limits.silenceMs)
+      })
+    }, this.limits.aliveMs)
+  }
+
   attach(handlers: TransportHandlers): void {
     this.handlers = handlers
     // Links that came up before: told on a turn of their own, as the contract wants.
@@ -193,6 +208,7 @@ class Node {
 
   stop(): void {
     this.stopped = true
+    clearInterval(this.ticker)
     for (const stranger of this.strangers) stranger.end()
     for (const link of this.links.values()) link.end()
   }
@@ -205,6 +221,7 @@ const listening = (node: Node, at: Address): Effect.Effect<Server, TcpError> =>
     server.once("error", failed)
     server.listen({ host: at.host, port: at.port }, () => {
       server.off("error", failed)
+      node.start()
       server.on("error", (error: NodeJS.ErrnoException) =>
         node.log(`accept|${error.code ?? ""}`, "error", `cannot accept a connection (${error.code ?? error.message}): the open ones go on. With EMFILE, raise the limit of open files.`),
       )
@@ -227,6 +244,8 @@ export const makeTcpTransport = (options: TcpOptions): Effect.Effect<TcpTranspor
       run(name, node.dialLoop(node.link(name, address)))
     }
     for (const [name, address] of Object.entries(options.peers)) if (name !== options.self.name) dial(name, address)
+    // First of all when the scope closes: nothing is reported while the parts go down.
+    yield* Effect.addFinalizer(() => Effect.sync(() => node.stop()))
     return {
       address: { host: options.listen.host, port: bound !== null && typeof bound === "object" ? bound.port : options.listen.port },
       attach: (handlers) => node.attach(handlers),
