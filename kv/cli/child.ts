@@ -19,8 +19,8 @@ export interface Child {
   readonly stop: () => Promise<void>
 }
 
-/** As text logs and JSON logs write them. */
-const grave = /\b(WARN|WARNING|ERROR|FATAL|CRITICAL)\b|"level":"(warn|error|fatal)/i
+/** As a node's log writes them in its two forms, and as Node.js writes its own last words. */
+const grave = /^\S+ (warn|error)\b|"level":"(warn|error)"|^(\w*Error|FATAL ERROR|stepraft)\b/
 const mostShown = 500
 
 /** Splits a stream into lines; what has no end yet waits, but not without bound. */

@@ -1,8 +1,9 @@
 /** What cluster, serve, status and bench take, and their help. */
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import { clusterDefaults } from "./defaults.ts"
 import { choice, described, endpointsOf, intFlag, maybe, maybeInt, maybeString, output, where } from "./flags.ts"
 import { asDaemon, attempt, attemptToTheEnd, Command, Flag } from "./runtime.ts"
+import { tuningFlags } from "./tuning.ts"
 
 const off = (name: string, text: string) => Flag.Boolean(name).pipe(Flag.withDescription(text), Flag.withDefault(false))
 
@@ -55,16 +56,14 @@ export const serveCommand = Command.make(
     bootstrap: off("bootstrap", "Make a new cluster of --peers. Only the first time, and on every node: an empty folder without it is taken for a lost disk"),
     redirect: off("redirect", "Answer MOVED for what another node leads, instead of forwarding"),
     config: maybeString("config", "JSON file with settings; flags and STEPRAFT_* variables win over it"),
+    ...tuningFlags,
   },
   (o) =>
     asDaemon(
       Effect.suspend(() =>
         attempt(() => import("./serve.ts")).pipe(
           Effect.flatMap(({ serve }) =>
-            serve({
-              id: maybe(o.id), data: maybe(o.data), client: maybe(o.client), peer: maybe(o.peer), peers: maybe(o.peers), config: maybe(o.config),
-              bootstrap: o.bootstrap, redirect: o.redirect,
-            }),
+            serve(Object.fromEntries(Object.entries(o).flatMap(([name, value]) => (name === "config" ? [] : [[name, Option.isOption(value) ? Option.getOrUndefined<unknown>(value) : value]]))), maybe(o.config)),
           ),
         ),
       ),

@@ -4,10 +4,12 @@
  */
 import { type Cause, Data, Effect, Exit, FileSystem, Layer, Path, Queue, Runtime, Sink, Stdio, Stream, Terminal } from "effect"
 import * as Argument from "effect/cli/Argument"
+import * as CliConfig from "effect/cli/CliConfig"
 import type * as CliError from "effect/cli/CliError"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import * as GlobalFlag from "effect/cli/GlobalFlag"
 import { ChildProcessSpawner } from "effect/process"
 
 export { Argument, Command, Flag }
@@ -72,6 +74,8 @@ const presenter = CliOutput.layerPresenter({
 /** The services that effect/cli asks for. File system, child processes and prompts are not used by our commands. */
 const services = Layer.mergeAll(
   presenter,
+  // Neither the wizard (it needs interactive input) nor a log level of its own (serve has one, with another meaning).
+  CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
   Path.layer,
   FileSystem.layerNoop({}),
   Layer.succeed(

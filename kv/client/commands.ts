@@ -106,8 +106,8 @@ export const commands = {
   /** The new length in bytes. */
   append: (key: Bytes, value: Bytes) => request(["APPEND", key, value], count),
   /** How many of the keys existed. */
-  del: (...keys: readonly Bytes[]) => request(["DEL", ...keys], count),
-  exists: (...keys: readonly Bytes[]) => request(["EXISTS", ...keys], count),
+  del: (...keys: Bytes[]) => request(["DEL", ...keys], count),
+  exists: (...keys: Bytes[]) => request(["EXISTS", ...keys], count),
   /** Sets the value if the key holds `expected` (null: if it does not exist). False if it holds something else. */
   cas: (key: Bytes, expected: Bytes | null, value: Bytes) =>
     expected === null ? request(["SET", key, value, "NX"], done) : request(["CAS", key, expected, value], yes),
@@ -124,11 +124,11 @@ export const commands = {
     task: { type: "transaction", calls, watches }, answer: results(calls),
   }),
   /** The version of each key (0: it does not exist), for the watches of a transaction. Take it before reading the values. */
-  versions: (...keys: readonly Bytes[]) => request(["STEPRAFT", "VERSION", ...keys], list(count)),
+  versions: (...keys: Bytes[]) => request(["STEPRAFT", "VERSION", ...keys], list(count)),
   /** Any command, its strings as strings. What changes something is executed exactly once, like the rest. */
-  call: (...args: readonly [string, ...Argument[]]): Request<Value> => request(args, (reply) => toValue(reply, true)),
+  call: (...args: [string, ...Argument[]]): Request<Value> => request(args, (reply) => toValue(reply, true)),
   /** Any command, its strings as bytes. */
-  callBuffer: (...args: readonly [string, ...Argument[]]): Request<Value> => request(args, (reply) => toValue(reply, false)),
+  callBuffer: (...args: [string, ...Argument[]]): Request<Value> => request(args, (reply) => toValue(reply, false)),
   /** What the node at the other end says of itself and of the others. */
   status: (): Request<NodeStatus> => request(["STEPRAFT", "STATUS"], (reply) => parseStatus(text(reply) ?? "") ?? undefined),
 }
@@ -149,9 +149,9 @@ export interface Transaction<Ran> {
   readonly set: (key: Bytes, value: Bytes, options?: SetOptions) => Transaction<Ran>
   readonly get: (key: Bytes) => Transaction<Ran>
   readonly append: (key: Bytes, value: Bytes) => Transaction<Ran>
-  readonly del: (...keys: readonly Bytes[]) => Transaction<Ran>
+  readonly del: (...keys: Bytes[]) => Transaction<Ran>
   readonly incr: (key: Bytes, by?: number | bigint) => Transaction<Ran>
-  readonly call: (...args: readonly [string, ...Argument[]]) => Transaction<Ran>
+  readonly call: (...args: [string, ...Argument[]]) => Transaction<Ran>
   /** Only if the key still has this version (0: does not exist). */
   readonly unchanged: (key: Bytes, version: number) => Transaction<Ran>
   readonly exec: () => Ran

@@ -1,0 +1,31 @@
+/** The settings of a node that few need to touch, as flags of serve (kv/node/config.ts gives their defaults and checks them). */
+import type { Setting } from "../node/config.ts"
+import { maybeInt } from "./flags.ts"
+import { Flag } from "./runtime.ts"
+
+const texts = {
+  heartbeat: "Milliseconds between a leader's heartbeats",
+  electionMin: "Milliseconds without a leader before a follower may campaign; at least twice --heartbeat",
+  electionMax: "Upper end of that range; each wait is random within it",
+  disconnectMax: "Milliseconds at most before a follower campaigns after the leader's connection broke",
+  persistStall: "Milliseconds that a leader's disk may stall before it hands over",
+  maxEntryBytes: "Bytes of the largest command or transaction",
+  maxUncommittedBytes: "Bytes of commands under way at most",
+  snapshotBytes: "Bytes of log after which a snapshot is taken",
+  tailBytes: "Bytes of log kept behind a snapshot for slow followers",
+  segmentBytes: "Bytes of one file of the log",
+  lowWater: "Free bytes below which writes are refused",
+  highWater: "Free bytes above which they are taken again",
+  writeTimeout: "Milliseconds until a write is answered NOLEADER or UNKNOWN",
+  readTimeout: "Milliseconds until a read is answered NOLEADER",
+  sessionIdle: "Milliseconds after which an unused session expires",
+} as const satisfies Partial<Record<Setting, string>>
+
+const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+type Numbers = { readonly [K in keyof typeof texts]: ReturnType<typeof maybeInt> }
+
+export const tuningFlags = {
+  ...(Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, maybeInt(kebab(name), text)])) as Numbers),
+  log: Flag.Literals("log", ["text", "json"]).pipe(Flag.withDescription("Form of the log (default: text)"), Flag.optional),
+  logLevel: Flag.Literals("log-level", ["debug", "info", "warn", "error"]).pipe(Flag.withDescription("Least level that is logged (default: info)"), Flag.optional),
+}
