@@ -124,7 +124,13 @@ export const makeDriver = (options: DriverOptions): Driver => {
     wake()
   }
 
-  const images = makeImages({ machine, transport, push, report })
+  const images = makeImages({
+    machine,
+    transport,
+    push,
+    report,
+    configurationAt: (index) => runner.state.configurations.findLast((known) => known.index <= index)?.configuration ?? null,
+  })
   const stalls = watchStalls((millis) => {
     count("loop.stalls")
     count("loop.stallMs", Math.round(millis))

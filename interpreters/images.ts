@@ -2,7 +2,7 @@
  * Snapshots between the core, which only knows their names, and the state machine, which holds the bytes: taking,
  * sending and receiving them. Whatever fails becomes the event that the core expects.
  */
-import type { Effect, Event, InstallSnapshot, Member, SnapshotRef } from "../core/index.ts"
+import type { Configuration, Effect, Event, Index, InstallSnapshot, Member, SnapshotRef } from "../core/index.ts"
 import type { SnapshotImage, StateMachine, Transport } from "./contract.ts"
 
 type Of<Type extends Effect["type"]> = Extract<Effect, { type: Type }>
@@ -11,6 +11,8 @@ export interface ImagesOptions {
   readonly machine: StateMachine
   readonly transport: Transport
   readonly push: (event: Event) => void
+  /** Who decided as of that index; null if the log no longer tells. */
+  readonly configurationAt: (index: Index) => Configuration | null
   readonly report: (text: string) => void
 }
 
@@ -36,7 +38,7 @@ export interface Images {
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 const placeOf = (id: string, offset: number): string => `${offset} ${id}`
 
-export const makeImages = ({ machine, transport, push, report }: ImagesOptions): Images => {
+export const makeImages = ({ machine, transport, push, configurationAt, report }: ImagesOptions): Images => {
   const pinned = new Map<string, Pinned>()
   const chunks = new Map<string, Uint8Array>()
   let stopped = false
@@ -81,8 +83,11 @@ export const makeImages = ({ machine, transport, push, report }: ImagesOptions):
       machine.openSnapshot().then(
         (image) => {
           if (stopped) return release(image)
-          pinned.set(image.snapshot.id, { image, reads: Promise.resolve() })
-          push({ type: "SnapshotOpened", to, snapshot: image.snapshot })
+          const { snapshot } = image
+          pinned.set(snapshot.id, { image, reads: Promise.resolve() })
+          // A state machine only knows the configurations that came as entries; the founding one did not.
+          const configuration = configurationAt(snapshot.index) ?? snapshot.configuration
+          push({ type: "SnapshotOpened", to, snapshot: { ...snapshot, configuration } })
         },
         (error: unknown) => {
           report(`no snapshot could be opened for ${to.name}: ${textOf(error)}`)

@@ -1,0 +1,199 @@
+/**
+ * What a node is told: by flags, by environment (STEPRAFT_*), by a JSON file; the first of these that names a setting
+ * wins. Durations are milliseconds, sizes bytes.
+ */
+import { readFileSync } from "node:fs"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { defaultSettings, type Settings } from "../../core/index.ts"
+import type { Address } from "../../interpreters/tcp/index.ts"
+import { defaultServiceSettings, type ServiceSettings } from "../service/index.ts"
+import { InvalidConfig } from "./errors.ts"
+import type { LogLevel } from "./log.ts"
+
+const Whole = Schema.Union([Schema.Int, Schema.FiniteFromString.pipe(Schema.check(Schema.isInt()))]).pipe(
+  Schema.check(Schema.isGreaterThanOrEqualTo(1, { expected: "a whole number above 0" })),
+)
+const Switch = Schema.Union([Schema.Boolean, Schema.Literals(["true", "false", "yes", "no", "1", "0"])])
+const Name = Schema.String.pipe(Schema.check(Schema.isPattern(/^[A-Za-z0-9._-]{1,64}$/, { expected: "a name of letters, digits, dots, dashes and underscores" })))
+const ADDRESS = /^(\[[0-9A-Fa-f:.]+\]|[^:,=\s]+):(\d{1,5})$/
+const HostPort = Schema.String.pipe(Schema.check(Schema.isPattern(ADDRESS, { expected: "an address as host:port" })))
+const Peers = Schema.Union([Schema.String, Schema.Record(Schema.String, Schema.String)])
+
+const fields = {
+  id: Name,
+  data: Schema.NonEmptyString,
+  client: HostPort,
+  peer: HostPort,
+  peers: Schema.optionalKey(Peers),
+  redirect: Schema.optionalKey(Switch),
+  bootstrap: Schema.optionalKey(Switch),
+  log: Schema.optionalKey(Schema.Literals(["text", "json"])),
+  logLevel: Schema.optionalKey(Schema.Literals(["debug", "info", "warn", "error"])),
+  heartbeat: Schema.optionalKey(Whole),
+  electionMin: Schema.optionalKey(Whole),
+  electionMax: Schema.optionalKey(Whole),
+  disconnectMax: Schema.optionalKey(Whole),
+  persistStall: Schema.optionalKey(Whole),
+  maxEntryBytes: Schema.optionalKey(Whole),
+  maxUncommittedBytes: Schema.optionalKey(Whole),
+  snapshotBytes: Schema.optionalKey(Whole),
+  tailBytes: Schema.optionalKey(Whole),
+  segmentBytes: Schema.optionalKey(Whole),
+  lowWater: Schema.optionalKey(Whole),
+  highWater: Schema.optionalKey(Whole),
+  writeTimeout: Schema.optionalKey(Whole),
+  readTimeout: Schema.optionalKey(Whole),
+  sessionIdle: Schema.optionalKey(Whole),
+}
+const Given = Schema.Struct(fields)
+export type Setting = keyof typeof fields
+export const settingNames = Object.keys(fields) as readonly Setting[]
+
+export interface NodeConfig {
+  readonly id: string
+  readonly dataDir: string
+  /** Where clients are served, and where peers are. */
+  readonly client: Address
+  readonly peer: Address
+  /** All other members, by name. */
+  readonly peers: Readonly<Record<string, Address>>
+  readonly redirect: boolean
+  readonly bootstrap: boolean
+  readonly logJson: boolean
+  readonly logLevel: LogLevel
+  readonly settings: Settings
+  readonly service: Partial<ServiceSettings>
+  readonly space: { readonly lowWater: number; readonly highWater: number } | null
+  readonly segmentBytes: number | null
+  readonly sessionIdle: number | null
+}
+
+/** The environment variable of a setting: electionMin is STEPRAFT_ELECTION_MIN. */
+export const variableOf = (setting: Setting): string => `STEPRAFT_${setting.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
+export const flagOf = (setting: Setting): string => `--${setting.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+
+export interface ConfigSources {
+  /** As parsed by the command line; undefined where a flag was not given. */
+  readonly flags: Readonly<Partial<Record<Setting, unknown>>>
+  readonly env?: Readonly<Record<string, string | undefined>>
+  /** A JSON object of settings. */
+  readonly file?: string
+}
+
+const readFile = (path: string): Readonly<Record<string, unknown>> => {
+  const wrong = (found: string, reason: string): InvalidConfig => new InvalidConfig({ field: "the configuration file", source: path, found, reason })
+  let text: string
+  try {
+    text = readFileSync(path, "utf8")
+  } catch (error) {
+    throw wrong("unreadable", error instanceof Error ? error.message : String(error))
+  }
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw wrong("not JSON", error instanceof Error ? error.message : String(error))
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw wrong(JSON.stringify(value), "it must be an object of settings")
+  for (const key of Object.keys(value)) {
+    if (!(key in fields)) throw new InvalidConfig({ field: key, source: path, found: "unknown", reason: `the settings are ${settingNames.join(", ")}` })
+  }
+  return value as Readonly<Record<string, unknown>>
+}
+
+const gather = ({ flags, env = process.env, file }: ConfigSources): Map<Setting, { readonly value: unknown; readonly source: string }> => {
+  const fromFile = file === undefined ? {} : readFile(file)
+  const found = new Map<Setting, { readonly value: unknown; readonly source: string }>()
+  for (const setting of settingNames) {
+    const variable = variableOf(setting)
+    // A switch that was not given is false, and then the next source is asked.
+    if (flags[setting] !== undefined && flags[setting] !== null && flags[setting] !== false) found.set(setting, { value: flags[setting], source: flagOf(setting) })
+    else if (env[variable] !== undefined) found.set(setting, { value: env[variable], source: variable })
+    else if (fromFile[setting] !== undefined) found.set(setting, { value: fromFile[setting], source: file ?? "" })
+  }
+  return found
+}
+
+const isOn = (value: typeof Switch.Type | undefined): boolean => value === true || value === "true" || value === "yes" || value === "1"
+
+export const parseAddress = (text: string): Address | null => {
+  const match = ADDRESS.exec(text)
+  const host = match?.[1]
+  const port = Number(match?.[2])
+  return host === undefined || port > 65_535 ? null : { host: host.replace(/^\[|\]$/g, ""), port }
+}
+
+const decode = (sources: ConfigSources): NodeConfig => {
+  const found = gather(sources)
+  const invalid = (field: Setting, reason: string): InvalidConfig => {
+    const given = found.get(field)
+    if (given === undefined) return new InvalidConfig({ field, source: `${flagOf(field)}, ${variableOf(field)} or the configuration file`, found: "missing", reason: "a node cannot run without it" })
+    return new InvalidConfig({ field, source: given.source, found: JSON.stringify(given.value), reason })
+  }
+  const decoded = Schema.decodeUnknownResult(Given)(Object.fromEntries(Array.from(found, ([setting, { value }]) => [setting, value])))
+  if (Result.isFailure(decoded)) {
+    const text = decoded.failure.message
+    const field = settingNames.find((setting) => text.includes(`["${setting}"]`)) ?? "id"
+    throw invalid(field, (text.split("\n")[0] ?? text).trim().replace(/^E/, "e"))
+  }
+  const given = decoded.success
+  const address = (field: "client" | "peer"): Address => {
+    const parsed = parseAddress(given[field])
+    if (parsed === null) throw invalid(field, "a port is at most 65535")
+    return parsed
+  }
+  const peers: Record<string, Address> = {}
+  const listed = typeof given.peers === "string" ? given.peers.split(",").filter((part) => part.trim() !== "") : Object.entries(given.peers ?? {}).map(([name, at]) => `${name}=${at}`)
+  for (const part of listed) {
+    const at = part.indexOf("=")
+    const name = part.slice(0, at).trim()
+    const parsed = at < 1 ? null : parseAddress(part.slice(at + 1).trim())
+    if (parsed === null) throw invalid("peers", `${JSON.stringify(part.trim())} is not name=host:port`)
+    if (name in peers) throw invalid("peers", `${name} is listed twice`)
+    peers[name] = parsed
+  }
+  delete peers[given.id]
+
+  const settings: Settings = { ...defaultSettings, ...picked(given, ["heartbeat", "electionMin", "electionMax", "disconnectMax", "persistStall", "maxEntryBytes", "maxUncommittedBytes", "snapshotBytes", "tailBytes"]) }
+  if (settings.electionMin < 2 * settings.heartbeat) throw invalid(found.has("electionMin") ? "electionMin" : "heartbeat", `electionMin (${settings.electionMin}) must be at least twice heartbeat (${settings.heartbeat}), or followers give up a leader that is well`)
+  if (settings.electionMax < settings.electionMin) throw invalid(found.has("electionMax") ? "electionMax" : "electionMin", `electionMax (${settings.electionMax}) must not be below electionMin (${settings.electionMin})`)
+  const service: Partial<ServiceSettings> = { maxEntryBytes: settings.maxEntryBytes, maxWaitingBytes: Math.max(defaultServiceSettings.maxWaitingBytes, 2 * settings.maxEntryBytes), ...picked(given, ["writeTimeout", "readTimeout"]) }
+  const space = given.lowWater === undefined && given.highWater === undefined ? null : { lowWater: given.lowWater ?? Math.floor((given.highWater ?? 0) / 2), highWater: given.highWater ?? 2 * (given.lowWater ?? 0) }
+  return {
+    id: given.id,
+    dataDir: given.data,
+    client: address("client"),
+    peer: address("peer"),
+    peers,
+    redirect: isOn(given.redirect),
+    bootstrap: isOn(given.bootstrap),
+    logJson: given.log === "json",
+    logLevel: given.logLevel ?? "info",
+    settings,
+    service,
+    space,
+    segmentBytes: given.segmentBytes ?? null,
+    sessionIdle: given.sessionIdle ?? null,
+  }
+}
+
+const picked = <K extends Setting>(given: Partial<Record<K, number>>, names: readonly K[]): Partial<Record<K, number>> => {
+  const out: Partial<Record<K, number>> = {}
+  for (const name of names) {
+    const value = given[name]
+    if (value !== undefined) out[name] = value
+  }
+  return out
+}
+
+/** Fails with the first setting that is wrong, by name, and where it was given. */
+export const decodeConfig = (sources: ConfigSources): Effect.Effect<NodeConfig, InvalidConfig> =>
+  Effect.suspend(() => {
+    try {
+      return Effect.succeed(decode(sources))
+    } catch (error) {
+      return error instanceof InvalidConfig ? Effect.fail(error) : Effect.die(error)
+    }
+  })

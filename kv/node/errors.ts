@@ -1,0 +1,31 @@
+/** What keeps a node from running. Each message says what happened, what was kept and what to do next. */
+import * as Data from "effect/Data"
+import type { StorageError } from "../../interpreters/file/index.ts"
+import type { TcpError } from "../../interpreters/tcp/index.ts"
+import type { MachineError } from "../machine/errors.ts"
+import type { ServerError } from "../server/index.ts"
+
+/** `field` is the setting that is wrong, `source` where it was given. */
+export class InvalidConfig extends Data.TaggedError("InvalidConfig")<{ readonly field: string; readonly source: string; readonly found: string; readonly reason: string }> {
+  override get message(): string {
+    return `${this.field} (given by ${this.source}) is ${this.found}: ${this.reason}. Nothing was started.`
+  }
+}
+export class BootstrapRefused extends Data.TaggedError("BootstrapRefused")<{ readonly node: string; readonly peer: string; readonly cluster: string | null }> {
+  override get message(): string {
+    const of = this.cluster === null ? "" : ` of cluster ${this.cluster}`
+    return `${this.node} was told to bootstrap a new cluster, but ${this.peer} already holds the data${of}. Nothing was changed. Start it without --bootstrap to join as a replacement, or empty the data directories of all nodes if their data may go.`
+  }
+}
+export class StateWithoutLog extends Data.TaggedError("StateWithoutLog")<{ readonly state: string; readonly log: string }> {
+  override get message(): string {
+    return `${this.state} holds data, but ${this.log} is new: the log was lost or belongs to another directory. Nothing was changed. Bring the log back; or remove ${this.state}, start the node as an empty one and replace this member in the cluster.`
+  }
+}
+/** Storage, state machine or the reducer failed while the node ran. */
+export class NodeFailed extends Data.TaggedError("NodeFailed")<{ readonly node: string; readonly cause: Error }> {
+  override get message(): string {
+    return `${this.node} stopped: ${this.cause.message}`
+  }
+}
+export type NodeError = InvalidConfig | BootstrapRefused | StateWithoutLog | NodeFailed | StorageError | TcpError | MachineError | ServerError

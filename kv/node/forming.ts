@@ -1,0 +1,81 @@
+/**
+ * How a node with an empty directory finds its place. Either every configured peer is empty too: then the first by
+ * name founds the cluster, with a configuration that names everybody's incarnation, and the others take that over. Or
+ * somebody holds data that does not know this incarnation: then this node has lost its disk, or was never part of it,
+ * and must not pretend otherwise: what it once voted for and acknowledged is gone.
+ */
+import { randomBytes } from "node:crypto"
+import * as Effect from "effect/Effect"
+import type { Configuration, Member } from "../../core/index.ts"
+import type { PeerLink, TcpTransport } from "../../interpreters/tcp/index.ts"
+import { BootstrapRefused } from "./errors.ts"
+import type { Log } from "./log.ts"
+
+export type Peer = Pick<PeerLink, "name" | "connected" | "hello">
+export type Formation =
+  /** This node founds the cluster. */
+  | { readonly type: "found"; readonly founding: Configuration }
+  /** Somebody founded it and named this incarnation. */
+  | { readonly type: "adopt"; readonly cluster: string; readonly founding: Configuration }
+  /** There is a cluster, and this incarnation was not there when it was founded. */
+  | { readonly type: "amnesiac"; readonly cluster: string; readonly of: string }
+export type Waiting = { readonly type: "wait"; readonly for: readonly string[] }
+
+const names = (founding: Configuration, member: Member): boolean =>
+  founding.voters.some((voter) => voter.name === member.name && voter.incarnation === member.incarnation)
+
+export const decide = (self: Member, peers: readonly Peer[]): Formation | Waiting => {
+  // A hello that was heard counts even if its sender is gone again: a founder that dies has founded.
+  for (const { hello } of peers) {
+    if (hello?.cluster != null && hello.founding !== null && names(hello.founding, self)) return { type: "adopt", cluster: hello.cluster, founding: hello.founding }
+  }
+  for (const { name, hello } of peers) {
+    // One that joined later does not know who founded the cluster, so it cannot say that this node did not.
+    if (hello?.cluster != null && hello.founding !== null && hello.founding.voters.length > 0) return { type: "amnesiac", cluster: hello.cluster, of: name }
+  }
+  const missing = peers.filter(({ connected, hello }) => !connected || hello === null || !hello.empty)
+  if (missing.length > 0) return { type: "wait", for: missing.map(({ name }) => name) }
+  const members = [self, ...peers.flatMap(({ hello }) => (hello === null ? [] : [hello.member]))].sort((a, b) => (a.name < b.name ? -1 : 1))
+  const founder = members[0]
+  if (founder !== undefined && founder.name !== self.name) return { type: "wait", for: [founder.name] }
+  return { type: "found", founding: { voters: members, outgoing: [], learners: [] } }
+}
+
+export const newClusterId = (): string => randomBytes(8).toString("hex")
+
+const LOOK_MS = 100
+const SAY_MS = 10_000
+
+/** Waits until it is decided. With `bootstrap`, data at a peer that does not know this node is an error. */
+export const formed = (self: Member, transport: Pick<TcpTransport, "peers" | "onHello">, bootstrap: boolean, log: Log): Effect.Effect<Formation, BootstrapRefused> =>
+  Effect.callback((resume) => {
+    let said = ""
+    let saidAt = 0
+    const look = (): void => {
+      const decision = decide(self, transport.peers())
+      if (decision.type === "wait") {
+        const text = decision.for.join(", ")
+        if (text !== said || performance.now() - saidAt > SAY_MS) {
+          said = text
+          saidAt = performance.now()
+          log("info", `this node's directory is empty; waiting for ${text} to form the cluster together (all nodes must be up and empty, or one must already know this one)`)
+        }
+        return
+      }
+      stop()
+      const refused = decision.type === "amnesiac" && bootstrap
+      resume(refused ? Effect.fail(new BootstrapRefused({ node: self.name, peer: decision.of, cluster: decision.cluster })) : Effect.succeed(decision))
+    }
+    const forget = transport.onHello(() => setImmediate(look))
+    const timer = setInterval(look, LOOK_MS)
+    let stopped = false
+    const stop = (): void => {
+      stopped = true
+      clearInterval(timer)
+      forget()
+    }
+    setImmediate(() => {
+      if (!stopped) look()
+    })
+    return Effect.sync(stop)
+  })

@@ -1,0 +1,62 @@
+/**
+ * The service as connections see it while the node comes up, and after it goes down: until there is a running service
+ * behind the gate, everything that needs data is answered with the reason why there is none.
+ */
+import type { NodeStatus, Reply, Service } from "../types.ts"
+
+export interface Gate extends Service {
+  readonly open: (service: Service) => void
+  readonly shut: (refusal: Reply) => void
+}
+
+export interface GateOptions {
+  readonly status: () => NodeStatus
+  readonly leader: Service["leader"]
+  readonly refusal: Reply
+}
+
+export const makeGate = (options: GateOptions): Gate => {
+  let behind: Service | null = null
+  let { refusal } = options
+  const refuse = (done: (reply: Reply) => void): void => {
+    const reply = refusal
+    queueMicrotask(() => done(reply))
+  }
+  return {
+    open: (service) => {
+      behind = service
+    },
+    shut: (because) => {
+      behind = null
+      refusal = because
+    },
+    write: (calls, exec, watches, done) => {
+      if (behind === null) refuse(done)
+      else behind.write(calls, exec, watches, done)
+    },
+    writeInSession: (session, sequence, lowest, calls, exec, watches, done) => {
+      if (behind === null) refuse(done)
+      else behind.writeInSession(session, sequence, lowest, calls, exec, watches, done)
+    },
+    openSession: (owner, done) => {
+      if (behind === null) refuse(done)
+      else behind.openSession(owner, done)
+    },
+    closeSession: (session, done) => {
+      if (behind === null) refuse(done)
+      else behind.closeSession(session, done)
+    },
+    barrier: (done) => {
+      if (behind === null) refuse(done)
+      else behind.barrier(done)
+    },
+    reader: {
+      read: (call) => (behind === null ? refusal : behind.reader.read(call)),
+      // No watched key fits while nothing can be read.
+      version: (key) => (behind === null ? 0xffff_ffff_ffff : behind.reader.version(key)),
+      now: () => (behind === null ? 0 : behind.reader.now()),
+    },
+    status: options.status,
+    leader: options.leader,
+  }
+}

@@ -1,0 +1,275 @@
+/**
+ * One node, from its directory to its clients: storage → peers → forming → state machine → core → driver → service.
+ * Each part is a resource of the scope; closing the scope hands leadership over first and then takes them down in
+ * reverse order.
+ */
+import { randomInt } from "node:crypto"
+import { readdir } from "node:fs/promises"
+import { join } from "node:path"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { initialState, inPlace, type Configuration, type LogBase } from "../../core/index.ts"
+import { makeClock } from "../../interpreters/clock.ts"
+import { makeDriver, type Driver, type DriverOptions } from "../../interpreters/driver.ts"
+import { openFileStorage, type FileStorage } from "../../interpreters/file/index.ts"
+import { addressText, makeTcpTransport, type LocalHello, type TcpTransport } from "../../interpreters/tcp/index.ts"
+import { makeTimers } from "../../interpreters/timers.ts"
+import { openMachine, type KvMachine } from "../machine/index.ts"
+import { makeServer, type Limits } from "../server/index.ts"
+import { makeService } from "../service/index.ts"
+import type { NodeStatus, Reply } from "../types.ts"
+import { parseAddress, type NodeConfig } from "./config.ts"
+import { NodeFailed, StateWithoutLog, type NodeError } from "./errors.ts"
+import { formed, newClusterId } from "./forming.ts"
+import { makeGate, type Gate } from "./gate.ts"
+import { makeLog, type Log } from "./log.ts"
+import { amnesiacText, isAmnesiac, statusOf, type Alive } from "./status.ts"
+
+const NOBODY: Configuration = { voters: [], outgoing: [], learners: [] }
+const WATCH_MS = 100
+
+export interface ServeOptions {
+  readonly log?: Log
+  readonly limits?: Partial<Limits>
+  /** Gets every batch of events before the reducer does. */
+  readonly journal?: DriverOptions["journal"]
+}
+export interface RunningNode {
+  /** Where clients are served: the configured port, or the one that was free if that is 0. */
+  readonly client: NodeConfig["client"]
+  readonly peer: NodeConfig["peer"]
+  readonly status: () => NodeStatus
+  /** Once the cluster is formed. */
+  readonly driver: () => Driver | null
+  readonly machine: () => KvMachine | null
+  /** Fails when the node cannot go on. */
+  readonly failure: Effect.Effect<never, NodeError>
+}
+
+const refusal = (code: string, text: string): Reply => ({ type: "error", code, text })
+const forming = refusal("NOLEADER", "the cluster is not formed yet: its nodes wait for each other (STATUS says for whom). Nothing was executed.")
+const stopping = refusal("NOLEADER", "this node is stopping. Nothing was executed: ask another node.")
+
+/** Once, whenever it happens: before anybody asks, or while somebody waits. */
+const makeFailure = (): { readonly fail: (error: NodeError) => void; readonly effect: Effect.Effect<never, NodeError> } => {
+  let failed: NodeError | null = null
+  const waiting = new Set<(error: NodeError) => void>()
+  return {
+    fail: (error) => {
+      if (failed !== null) return
+      failed = error
+      for (const tell of waiting) tell(error)
+    },
+    effect: Effect.callback<never, NodeError>((resume) => {
+      const tell = (error: NodeError): void => resume(Effect.fail(error))
+      if (failed !== null) tell(failed)
+      else waiting.add(tell)
+      return Effect.sync(() => waiting.delete(tell))
+    }),
+  }
+}
+
+interface Building {
+  readonly config: NodeConfig
+  readonly options: ServeOptions
+  readonly alive: Alive
+  readonly gate: Gate
+  readonly log: Log
+  readonly fail: (error: NodeError) => void
+}
+
+/** A founded directory goes on; an empty one finds its place first. */
+const findPlace = ({ config, gate, log }: Building, storage: FileStorage, transport: TcpTransport, hello: LocalHello): Effect.Effect<string, NodeError> =>
+  Effect.gen(function* () {
+    const { cluster, self } = storage.identity
+    if (cluster !== null) return cluster
+    const formation = yield* formed(self, transport, config.bootstrap, log)
+    const founding = formation.type === "amnesiac" ? NOBODY : formation.founding
+    const id = formation.type === "found" ? newClusterId() : formation.cluster
+    yield* storage.found(id, founding)
+    switch (formation.type) {
+      case "found":
+        log("info", `founded cluster ${id} of ${founding.voters.map(({ name }) => name).join(", ")}`)
+        break
+      case "adopt":
+        log("info", `joined cluster ${id} of ${founding.voters.map(({ name }) => name).join(", ")}`)
+        break
+      case "amnesiac":
+        log("error", amnesiacText(self))
+        gate.shut(refusal("NOLEADER", amnesiacText(self)))
+        break
+    }
+    transport.announce({ ...hello, cluster: id, founding, empty: false })
+    return id
+  })
+
+/** A state machine that was made before this log cannot belong to it. */
+const requireNoState = (log: string, state: string): Effect.Effect<void, StateWithoutLog> =>
+  Effect.promise(() => readdir(state).catch((): string[] => [])).pipe(
+    Effect.flatMap((found) => (found.length > 0 ? Effect.fail(new StateWithoutLog({ state, log })) : Effect.void)),
+  )
+
+const recoveredPosition = (machine: KvMachine, storage: FileStorage, log: Log): LogBase | null => {
+  const { base, entries } = storage.stored
+  const position = machine.position()
+  const last = entries.at(-1)?.index ?? base.index
+  if (position === null) {
+    log("warn", `${machine.stats().damaged ?? "the data are lost"} The log through entry ${last} is kept; the data will be rebuilt from a peer.`)
+    return null
+  }
+  if (position.index < base.index) {
+    log("warn", `the data reach entry ${position.index}, the log begins after entry ${base.index}: what is between is missing, so the data will be rebuilt from a peer.`)
+    return null
+  }
+  if (position.index > last) log("info", `the data reach entry ${position.index}, the log ends with ${last}: a snapshot was restored just before the last stop, and the log goes on from it`)
+  log("info", `recovered: term ${storage.stored.hardState.term}, log ${base.index + 1}–${last}, executed through ${position.index}`)
+  // The founding configuration is no entry, so the state machine has not seen it.
+  return position.configuration.voters.length > 0 ? position : { ...position, configuration: base.configuration }
+}
+
+const runCore = (building: Building, storage: FileStorage, transport: TcpTransport, cluster: string): Effect.Effect<void, NodeError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { config, options, alive, gate, log, fail } = building
+    const { self } = storage.identity
+    const machine = yield* openMachine({
+      directory: join(config.dataDir, "state"),
+      cluster,
+      node: config.id,
+      ...(config.sessionIdle === null ? {} : { sessionIdle: config.sessionIdle }),
+    })
+    const state = initialState(config.settings, {
+      self,
+      life: randomInt(2 ** 32),
+      hardState: storage.stored.hardState,
+      base: storage.stored.base,
+      entries: storage.stored.entries,
+      position: recoveredPosition(machine, storage, log),
+    })
+    const clock = makeClock({
+      onJump: (millis) => log("warn", `the wall clock was moved ${millis > 0 ? "forward" : "back"} by ${Math.abs(millis)} ms (or the machine slept): expiry follows slowly, by a tenth of the time that passes`),
+    })
+    const failed = (cause: Error): void => {
+      log("error", cause.message)
+      gate.shut(refusal("NOLEADER", `this node has failed and is stopping (${cause.message}). Ask another node.`))
+      fail(new NodeFailed({ node: config.id, cause }))
+    }
+    const driver = makeDriver({
+      runner: inPlace(state), storage, transport, machine, timers: makeTimers(), clock, onFatal: failed,
+      report: (text) => log("warn", text),
+      ...(options.journal === undefined ? {} : { journal: options.journal }),
+    })
+    const service = makeService({
+      driver, machine, clock, owner: `node:${self.name}:${self.incarnation}`, settings: config.service,
+      status: () => statusOf(alive), leader: gate.leader,
+    })
+    alive.running = { driver, machine, service, storage }
+    watchLeadership(building, driver)
+
+    // An amnesiac serves nothing until a configuration names it.
+    const openGate = (): void => {
+      if (isAmnesiac(state)) return
+      clearInterval(watching)
+      gate.open(service)
+    }
+    const watching = setInterval(openGate, WATCH_MS)
+    if (isAmnesiac(state)) log("warn", amnesiacText(self))
+
+    yield* Effect.addFinalizer(() =>
+      Effect.promise(async () => {
+        alive.stopping = true
+        clearInterval(watching)
+        log("info", "stopping: handing leadership over, if it is here, and answering what waits")
+        await driver.stop()
+        service.stop()
+        gate.shut(stopping)
+      }),
+    )
+    openGate()
+    driver.start()
+  })
+
+const watchLeadership = ({ alive, log }: Building, driver: Driver): void => {
+  let leader: string | null = null
+  let term = 0
+  alive.leaderlessSince = performance.now()
+  driver.onChange((now) => {
+    alive.leaderlessSince = now.leader === null ? (alive.leaderlessSince ?? performance.now()) : null
+    const name = now.leader?.name ?? null
+    if (name !== leader || (name !== null && now.term !== term)) {
+      if (now.role === "leader") log("info", `leading in term ${now.term}`)
+      else log("info", name === null ? `no leader is known (term ${now.term})` : `following ${name} in term ${now.term}`)
+    }
+    leader = name
+    term = now.term
+  })
+}
+
+/** Runs until its scope closes; `failure` tells when the node itself cannot go on. */
+export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effect.Effect<RunningNode, NodeError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const log = options.log ?? makeLog({ node: config.id, json: config.logJson, least: config.logLevel })
+    const failure = makeFailure()
+    const alive: Alive = {
+      config, startedAt: performance.now(), storage: null, transport: null, running: null,
+      clientPort: config.client.port, leaderlessSince: null, stopping: false,
+    }
+    const gate = makeGate({
+      refusal: forming,
+      status: () => statusOf(alive),
+      leader: () => {
+        const leader = alive.running?.driver.leadership().leader ?? null
+        if (leader === null) return null
+        if (leader.name === config.id) return { id: leader.name, host: config.client.host, port: alive.clientPort }
+        const address = alive.transport?.peers().find(({ name }) => name === leader.name)?.clientAddress ?? null
+        const at = address === null ? null : parseAddress(address)
+        return at === null ? null : { id: leader.name, ...at }
+      },
+    })
+    const directory = join(config.dataDir, "log")
+    const storage = yield* openFileStorage({
+      directory,
+      name: config.id,
+      ...(config.space === null ? {} : { space: config.space }),
+      ...(config.segmentBytes === null ? {} : { segmentBytes: config.segmentBytes }),
+    })
+    alive.storage = storage
+    const { self, cluster, founding } = storage.identity
+    if (cluster === null) yield* requireNoState(directory, join(config.dataDir, "state"))
+
+    const server = yield* makeServer({
+      host: config.client.host, port: config.client.port, service: gate, redirect: config.redirect,
+      limits: { maxEntryBytes: config.settings.maxEntryBytes, ...options.limits },
+      log: (message) => log("warn", message),
+    })
+    alive.clientPort = server.port
+    const hello: LocalHello = { cluster, clientAddress: addressText({ host: config.client.host, port: server.port }), empty: cluster === null, founding }
+    const transport = yield* makeTcpTransport({
+      self, listen: config.peer, peers: config.peers, hello, log, limits: { maxEntryBytes: config.settings.maxEntryBytes },
+    })
+    alive.transport = transport
+    log("info", `incarnation ${self.incarnation}, ${cluster === null ? "empty" : `cluster ${cluster}`}; clients at ${hello.clientAddress}, peers at ${addressText(transport.address)}, data in ${config.dataDir}`)
+
+    const building: Building = { config, options, alive, gate, log, fail: failure.fail }
+    const place = findPlace(building, storage, transport, hello).pipe(Effect.flatMap((id) => runCore(building, storage, transport, id)))
+    if (cluster === null) {
+      // Forming takes as long as it takes; meanwhile the node answers for itself.
+      yield* place.pipe(
+        Effect.catch((error) => Effect.sync(() => failure.fail(error))),
+        Effect.catchDefect((defect) => Effect.sync(() => failure.fail(new NodeFailed({ node: config.id, cause: defect instanceof Error ? defect : new Error(String(defect)) })))),
+        Effect.forkScoped({ startImmediately: true }),
+      )
+    } else yield* place
+
+    return {
+      client: { host: config.client.host, port: server.port },
+      peer: transport.address,
+      status: () => statusOf(alive),
+      driver: () => alive.running?.driver ?? null,
+      machine: () => alive.running?.machine ?? null,
+      failure: failure.effect,
+    }
+  })
+
+/** A node as a program: runs until it is interrupted or fails. */
+export const runNode = (config: NodeConfig, options: ServeOptions = {}): Effect.Effect<never, NodeError> =>
+  Effect.scoped(serveNode(config, options).pipe(Effect.flatMap((node) => node.failure)))
