@@ -1,0 +1,130 @@
+/** Every row was compared with redis-server 7.0.15, but for those marked ours. */
+import { describe, expect, test } from "vitest"
+import { MemoryMachine, commands } from "../kv/machine/index.ts"
+import { Log, buffers, plain } from "./machine.kit.ts"
+
+class Store {
+  readonly machine = new MemoryMachine()
+  readonly log = new Log()
+  do(line: string | readonly string[]): unknown {
+    const words = typeof line === "string" ? line.split(" ") : line
+    this.log.call(...words)
+    const out = this.machine.applyNow(this.log.from(this.machine.position().index))
+    const last = out.at(-1)
+    return last?.type === "replied" ? plain(last.reply) : undefined
+  }
+  read(line: string): unknown {
+    return plain(this.machine.read(buffers(...line.split(" "))))
+  }
+}
+const syntax = "-ERR syntax error"
+const notInteger = "-ERR value is not an integer or out of range"
+const overflow = "-ERR increment or decrement would overflow"
+const arity = (name: string): string => `-ERR wrong number of arguments for '${name}' command`
+const expireTime = (name: string): string => `-ERR invalid expire time in '${name}' command`
+
+type Row = readonly [string | readonly string[], unknown]
+const scripts: Readonly<Record<string, readonly Row[]>> = {
+  "SET and its options": [
+    ["SET", arity("set")], ["SET a 1 EX 0", expireTime("set")], ["SET a 1 EX -5", expireTime("set")], ["SET a 1 EX abc", notInteger], ["SET a 1 EX", syntax],
+    ["SET a 1 NX XX", syntax], ["SET a 1 EX 10 PX 10", syntax], ["SET a 1 KEEPTTL EX 3", syntax], ["SET a 1 EX 3 KEEPTTL", syntax], ["SET a 1 FOO", syntax],
+    ["SET a 1 NX GET", null], ["SET a 2 NX GET", "1"], ["SET a 3 XX GET", "1"], ["GET a", "3"], ["SET a 4 NX", null], ["SET b 1 XX", null], ["SET b 1 XX GET", null], ["GET b", null],
+    ["SET a 1 EX 9223372036854775807", expireTime("set")], ["SET a 1 PX 9223372036854775807", expireTime("set")], ["SET a v EXAT 0", expireTime("set")],
+    ["SET k v EXAT 99999999999999999", expireTime("set")], ["SET k v PXAT 1", "+OK"], ["GET k", null], ["set a 9 ex 100", "+OK"], ["TTL a", 100],
+    ["SET a 10 KEEPTTL", "+OK"], ["TTL a", 100], ["SET a 11", "+OK"], ["TTL a", -1], ["SET a 1 XX KEEPTTL", "+OK"], ["SET z 1 XX KEEPTTL", null],
+  ],
+  "SETNX, SETEX, PSETEX, GETSET, GETDEL, GETEX": [
+    ["SETNX a 1", 1], ["SETNX a 2", 0], ["GET a", "1"], ["SETEX a 0 1", expireTime("setex")], ["SETEX a -1 1", expireTime("setex")], ["SETEX a x 1", notInteger],
+    ["PSETEX a 0 1", expireTime("psetex")], ["SETEX a 10 x", "+OK"], ["PTTL a", 10_000], ["PSETEX a 700 y", "+OK"], ["PTTL a", 700], ["TTL a", 1], ["GETSET a z", "y"], ["TTL a", -1],
+    ["GETSET new 1", null], ["GETEX a EX 0", expireTime("getex")], ["GETEX a FOO", syntax], ["GETEX a PERSIST EX 1", syntax], ["GETEX a EX 7", "z"], ["TTL a", 7], ["GETEX a", "z"],
+    ["TTL a", 7], ["GETEX a PERSIST", "z"], ["TTL a", -1], ["GETEX nokey EX abc", null], ["GETEX a PXAT 1", "z"], ["GET a", null], ["GETDEL a b", arity("getdel")],
+    ["GETDEL new", "1"], ["GETDEL new", null],
+  ],
+  "APPEND and STRLEN": [["APPEND a xy", 2], ["APPEND a z", 3], ["GET a", "xyz"], ["STRLEN a", 3], ["STRLEN no", 0], ["EXPIRE a 50", 1], ["APPEND a !", 4], ["TTL a", 50], ["APPEND a", arity("append")]],
+  "DEL, UNLINK, EXISTS, TYPE": [["MSET a 1 b 2 c 3", "+OK"], ["EXISTS a a b no", 3], ["DEL a a no", 1], ["UNLINK b c", 2], ["EXISTS a b c", 0], ["TYPE a", "+none"], ["SET a 1", "+OK"], ["TYPE a", "+string"], ["DEL", arity("del")]],
+  "counters": [
+    ["INCR a", 1], ["SET a abc", "+OK"], ["INCR a", notInteger], ["INCRBY a x", notInteger], ["SET a 9223372036854775807", "+OK"], ["INCR a", overflow], ["DECR a", 9223372036854775806n],
+    ["DECRBY a -9223372036854775808", "-ERR decrement would overflow"], ["INCRBY a -9223372036854775808", -2], ["SET a -9223372036854775808", "+OK"], ["DECR a", overflow], ["DECRBY a 1", overflow],
+    ["SET a 01", "+OK"], ["INCR a", notInteger], ["SET a -0", "+OK"], ["INCR a", notInteger], [["SET", "a", " 1"], "+OK"], ["INCR a", notInteger], [["SET", "a", ""], "+OK"], ["INCR a", notInteger],
+    ["SET n 5 EX 100", "+OK"], ["INCRBY n 10", 15], ["DECRBY n 20", -5], ["TTL n", 100], ["GET n", "-5"], ["INCR n", -4],
+  ],
+  "MGET, MSET, MSETNX": [
+    ["MSET a", arity("mset")], ["MSET a 1 b", arity("mset")], ["MSETNX a 1 b", arity("msetnx")], ["MSETNX z 1 z 2", 1], ["GET z", "2"], ["MSETNX y 1 z 3", 0], ["GET y", null],
+    ["MSET a 1 b 2", "+OK"], ["MGET a no b a", ["1", null, "2", "1"]],
+  ],
+  "EXPIRE and its conditions": [
+    ["SET a 1", "+OK"], ["EXPIRE a abc", notInteger], ["EXPIRE a 9223372036854775807", expireTime("expire")], ["EXPIRE a 10 NX XX", "-ERR NX and XX, GT or LT options at the same time are not compatible"],
+    ["EXPIRE a 100 nx gt", "-ERR NX and XX, GT or LT options at the same time are not compatible"], ["EXPIRE a 10 GT LT", "-ERR GT and LT options at the same time are not compatible"],
+    ["EXPIRE a 10 GT", 0], ["EXPIRE a 10 FOO", "-ERR Unsupported option FOO"], ["EXPIRE nokey 10 FOO", "-ERR Unsupported option FOO"], ["EXPIRE a 100 xx gt", 0], ["EXPIRE a 10 XX", 0], ["EXPIRE a 10 LT", 1],
+    ["EXPIRE a 20 LT", 0], ["EXPIRE a 20 GT", 1], ["TTL a", 20], ["EXPIRE a 30 NX", 0], ["EXPIRE a 30 XX", 1], ["PERSIST a", 1], ["PERSIST a", 0], ["EXPIRE a 30 NX", 1], ["PTTL a", 30_000],
+    ["EXPIRE no 1", 0], ["TTL no", -2], ["PTTL no", -2], ["PERSIST no", 0], ["EXPIREAT a 2000", 1], ["TTL a", 1000], ["EXPIRETIME a", 2000], ["PEXPIRETIME a", 2_000_000], ["PEXPIREAT a 1000500", 1], ["PTTL a", 500],
+    ["TTL a", 1], ["PEXPIRE a 499", 1], ["TTL a", 0], ["EXPIRE a -1", 1], ["GET a", null], ["SET a 1", "+OK"], ["PEXPIREAT a 9223372036854775807", 1], ["GET a", "1"],
+  ],
+  "CAS (ours)": [["CAS a 1 2", 0], ["SET a 1 EX 50", "+OK"], ["CAS a 2 3", 0], ["CAS a 1 2", 1], ["GET a", "2"], ["TTL a", 50], ["CAS a 2", arity("cas")], ["SETNX b 1", 1], ["CAS b 1 1", 1]],
+  "FLUSHALL": [["MSET a 1 b 2", "+OK"], ["FLUSHALL X", syntax], ["FLUSHALL sync extra", syntax], ["FLUSHALL ASYNC", "+OK"], ["GET a", null], ["SET a 1", "+OK"], ["FLUSHDB", "+OK"], ["EXISTS a b", 0]],
+  "errors": [
+    ["FOO a b", "-ERR unknown command 'FOO', with args beginning with: 'a' 'b' "], [["foo\nbar", "x\ny"], "-ERR unknown command 'foo bar', with args beginning with: 'x y' "], ["get", arity("get")], ["GET a b", arity("get")],
+    [["F".repeat(200), "a".repeat(200), "b"], `-ERR unknown command '${"F".repeat(128)}', with args beginning with: '${"a".repeat(128)}' `],
+    ["KEYS *", "-ERR KEYS is not allowed inside a transaction: it reads the whole key space"],
+  ],
+}
+
+describe("Redis semantics", () => {
+  for (const [name, rows] of Object.entries(scripts)) {
+    test(name, () => {
+      const store = new Store()
+      for (const [line, expected] of rows) expect([line, store.do(line)]).toEqual([line, expected])
+    })
+  }
+  test("binary keys and values are bytes", () => {
+    const store = new Store()
+    const wild = Buffer.from([0, 255, 10, 13, 0]).toString("latin1")
+    expect(store.do(["SET", wild, wild])).toBe("+OK")
+    expect(store.do(["GET", wild])).toBe(wild)
+    expect(store.do(["SET", "", ""])).toBe("+OK")
+    expect(store.read("KEYS *")).toEqual(["", wild])
+  })
+  test("SCAN returns what is there throughout, whatever comes and goes", () => {
+    const store = new Store()
+    for (let i = 0; i < 100; i++) store.do(`SET key:${i} ${i}`)
+    const seen = new Set<unknown>()
+    let cursor = "0"
+    let rounds = 0
+    do {
+      const [next, keys] = store.read(`SCAN ${cursor} COUNT 7`) as [string, string[]]
+      for (const key of keys) seen.add(key)
+      cursor = next
+      store.do(`DEL key:${(rounds % 10) * 10 + 5}`)
+      store.do(`SET new:${rounds} x`)
+      rounds++
+      expect(Number(cursor)).toBeLessThan(2 ** 53)
+    } while (cursor !== "0" && rounds < 100)
+    for (let i = 0; i < 100; i++) if (i % 10 !== 5) expect(seen).toContain(`key:${i}`)
+  })
+  test("SCAN: options and errors", () => {
+    const store = new Store()
+    store.do("MSET a 1 b 2 ab 3")
+    expect(store.read("SCAN 0 MATCH a* COUNT 100")).toEqual(["0", ["a", "ab"]])
+    expect(store.read("SCAN 0 TYPE string")).toEqual(["0", ["a", "ab", "b"]])
+    expect(store.read("SCAN 0 TYPE list")).toEqual(["0", []])
+    expect(store.read("SCAN 18446744073709551615")).toEqual(["0", ["a", "ab", "b"]])
+    for (const bad of ["x", "18446744073709551616"]) expect(store.read(`SCAN ${bad}`)).toBe("-ERR invalid cursor")
+    expect(store.read("SCAN 0 COUNT 0")).toBe(syntax)
+    expect(store.read("SCAN 0 COUNT x")).toBe(notInteger)
+    expect(store.read("SCAN 0 MATCH")).toBe(syntax)
+    expect(store.read("DBSIZE")).toBe(3)
+    expect(store.read("SET a 1")).toContain("is a write")
+  })
+  test("a cursor of a wider scan does not leave a narrower one's range", () => {
+    const store = new Store()
+    for (let i = 0; i < 30; i++) store.do(`SET a${i} 1`)
+    store.do("SET b1 1")
+    const [cursor] = store.read("SCAN 0 COUNT 3") as [string]
+    expect(store.read(`SCAN ${cursor} MATCH b* COUNT 100`)).toEqual(["0", ["b1"]])
+  })
+  test("the table is as Redis' own: names in capitals, arity, key positions", () => {
+    expect(commands.get("SET")).toMatchObject({ arity: -3, kind: "write", firstKey: 1, lastKey: 1, step: 1 })
+    expect(commands.get("MSET")).toMatchObject({ arity: -3, firstKey: 1, lastKey: -1, step: 2 })
+    for (const [name, spec] of commands) expect(spec.name).toBe(name)
+  })
+})
