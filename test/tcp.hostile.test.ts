@@ -62,7 +62,7 @@ describe("refused by both sides, with the reason", () => {
     introduce(a, b)
     await until("both say so", () => says(a, "WrongCluster", "red", "blue") && says(b, "WrongCluster", "red", "blue"))
     expect([...a.links, ...b.links]).toEqual([])
-    expect(a.peer("b").problem).toContain("WrongCluster")
+    await until("the status says so", () => a.peer("b").problem?.includes("WrongCluster") === true)
     b.transport.announce({ cluster: "red", clientAddress: "x:1", empty: false, founding: null })
     await allConnected(a, b)
     b.transport.announce({ cluster: "blue", clientAddress: "x:1", empty: false, founding: null })

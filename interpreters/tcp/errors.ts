@@ -86,26 +86,3 @@ export const errorText = (error: LinkError): string => `${error.name}: ${error.m
 export const errorKey = (error: LinkError): string => (error instanceof HandshakeRefused ? `${error.name}|${error.reason}` : error.name)
 /** Somebody has to do something; the others pass by themselves when the peer comes back. */
 export const isGrave = (error: LinkError): boolean => error instanceof HandshakeRefused || error instanceof BrokenStream || error instanceof ForeignPeer
-
-export type LogLevel = "debug" | "info" | "warn" | "error"
-export type Log = (level: LogLevel, text: string) => void
-/** `key` says which lines count as the same. */
-export type LimitedLog = (key: string, level: LogLevel, text: string) => void
-
-const WINDOW_MS = 10_000
-const KEYS = 256
-/** A node that is down for a day must not fill the log: the same line once in ten seconds, with a count of the rest. */
-export const limitedLog = (log: Log, now: () => number = () => performance.now()): LimitedLog => {
-  const seen = new Map<string, { readonly until: number; more: number }>()
-  return (key, level, text) => {
-    const at = now()
-    const last = seen.get(key)
-    if (last !== undefined && at < last.until) {
-      last.more += 1
-      return
-    }
-    if (last === undefined && seen.size >= KEYS) seen.clear()
-    seen.set(key, { until: at + WINDOW_MS, more: 0 })
-    log(level, last !== undefined && last.more > 0 ? `${text} (${last.more} more like it before this one)` : text)
-  }
-}

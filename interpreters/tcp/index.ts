@@ -1,6 +1,7 @@
 export { makeTcpTransport, type TcpLimits, type TcpOptions, type TcpTransport } from "./transport.ts"
 export type { Dropped, PeerLink } from "./link.ts"
 export { PROTOCOL, type Hello, type LocalHello } from "./handshake.ts"
+export type { Log, LogLevel } from "./log.ts"
 export { addressText, type Address } from "./socket.ts"
 export {
   BrokenStream,
@@ -12,8 +13,6 @@ export {
   ListenFailed,
   PeerSilent,
   type LinkError,
-  type Log,
-  type LogLevel,
   type Refusal,
   type RefusalReason,
   type TcpError,

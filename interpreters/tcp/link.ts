@@ -16,9 +16,10 @@ import { MalformedBytes, Writer } from "../bytes.ts"
 import type { TransportHandlers } from "../contract.ts"
 import { Slab, readMessage, writeAppendTail, worthSharing, writeMessage, type EntryBlocks } from "./codec.ts"
 import type { Connection } from "./connection.ts"
-import { connectionLost, errorKey, errorText, isGrave, peerSilent, type LimitedLog, type LinkError } from "./errors.ts"
+import { connectionLost, errorKey, errorText, isGrave, peerSilent, type LinkError } from "./errors.ts"
 import { HEADER, closeFrame, openFrame } from "./frame.ts"
 import { aliveFrame, duplicateName, type Hello, type LocalHello } from "./handshake.ts"
+import type { LimitedLog } from "./log.ts"
 import { addressText, type Address } from "./socket.ts"
 
 /** Messages not sent, by reason. The core recovers from each. */

@@ -5,10 +5,11 @@ import { defaultSettings, type Member } from "../../core/index.ts"
 import type { Transport, TransportHandlers } from "../contract.ts"
 import { EntryBlocks } from "./codec.ts"
 import { Connection, type ConnectionHandlers } from "./connection.ts"
-import { ConnectionLost, errorKey, errorText, limitedLog, listenFailed, type LimitedLog, type LinkError, type Log, type TcpError } from "./errors.ts"
+import { ConnectionLost, errorKey, errorText, listenFailed, type LinkError, type TcpError } from "./errors.ts"
 import { frameLimit } from "./frame.ts"
 import { judge, type Hello, type LocalHello } from "./handshake.ts"
 import { Link, type LinkShared, type PeerLink } from "./link.ts"
+import { limitedLog, type LimitedLog, type Log } from "./log.ts"
 import { addressText, dialSocket, listenSocket, type Address } from "./socket.ts"
 
 export interface TcpLimits {
