@@ -1,0 +1,125 @@
+/** A Service in memory for tests of the server: one log, executed in order after delays that the test chooses. */
+import { glob } from "../kv/machine/glob.ts"
+import { execute } from "../kv/machine/execute.ts"
+import type { Item, View } from "../kv/machine/view.ts"
+import type { Call, NodeStatus, Reply, Service, Watch } from "../kv/types.ts"
+
+export interface FakeOptions {
+  /** Turns of the event loop until the next thing is done; 0: with all that waits, on the next turn. */
+  readonly delay?: () => number
+  /** Answer to the nth write (from 0) instead of executing it; null: as it is executed. */
+  readonly verdict?: (write: number) => Reply | null
+  /** Refusal of the nth barrier. */
+  readonly refuse?: (barrier: number) => Reply | null
+  /** Whether a read answers later. */
+  readonly slow?: (read: number) => boolean
+  readonly id?: string
+  readonly leader?: { readonly id: string; readonly host: string; readonly port: number } | null
+}
+
+export interface Fake extends Service {
+  readonly counts: { writes: number; barriers: number; reads: number; readonly sessions: string[] }
+  /** Every call executed, in order. */
+  readonly executed: string[]
+  readonly direct: (call: Call) => Reply
+}
+
+const text = (call: Call): string => call.map((word) => Buffer.from(word).toString("latin1")).join(" ")
+
+export const makeFake = (options: FakeOptions = {}): Fake => {
+  const items = new Map<string, Item>()
+  const keyed = (key: Uint8Array): string => Buffer.from(key.buffer, key.byteOffset, key.length).toString("latin1")
+  let index = 0
+  const view: View = {
+    now: 1,
+    get: (key) => items.get(keyed(key)),
+    put: (key, value, expiry) => void items.set(keyed(key), { value: Buffer.from(value), version: index, expiry }),
+    delete: (key) => void items.delete(keyed(key)),
+    clear: () => items.clear(),
+  }
+  const counts = { writes: 0, barriers: 0, reads: 0, sessions: new Array<string>() }
+  const executed: string[] = []
+  const keep = options.delay !== undefined
+  const direct = (call: Call): Reply => {
+    const name = keyed(call[0] ?? Buffer.alloc(0)).toUpperCase()
+    if (name === "DBSIZE") return { type: "integer", value: items.size }
+    if (name === "KEYS") {
+      const matches = glob(call[1] ?? Buffer.alloc(0))
+      return { type: "array", items: [...items.keys()].filter((key) => matches(Buffer.from(key, "latin1"))).sort().map((key) => ({ type: "bulk", bytes: Buffer.from(key, "latin1") })) }
+    }
+    return execute(view, call)
+  }
+  const waiting: (() => void)[] = []
+  let running = false
+  const run = (): void => {
+    if (waiting.length === 0) {
+      running = false
+      return
+    }
+    const turns = options.delay?.() ?? 0
+    if (turns === 0) for (const task of waiting.splice(0, options.delay === undefined ? waiting.length : 1)) task()
+    let left = Math.max(1, turns)
+    const wait = (): void => {
+      if (--left <= 0) run()
+      else setImmediate(wait)
+    }
+    setImmediate(wait)
+  }
+  const later = (task: () => void): void => {
+    waiting.push(task)
+    if (running) return
+    running = true
+    setImmediate(run)
+  }
+  const apply = (calls: readonly Call[], exec: boolean, watches: readonly Watch[]): Reply => {
+    index++
+    if (watches.some(({ key, version }) => (items.get(keyed(key))?.version ?? 0) !== version)) return { type: "null" }
+    if (keep) executed.push(...calls.map(text))
+    if (!exec) return direct(calls[0] ?? [])
+    return { type: "array", items: calls.map(direct) }
+  }
+  const write = (calls: readonly Call[], exec: boolean, watches: readonly Watch[], done: (reply: Reply) => void): void => {
+    const verdict = options.verdict?.(counts.writes) ?? null
+    counts.writes++
+    later(() => done(verdict ?? apply(calls, exec, watches)))
+  }
+  const leader = options.leader === undefined ? { id: "n1", host: "127.0.0.1", port: 7001 } : options.leader
+  const id = options.id ?? "n1"
+  return {
+    counts,
+    executed,
+    direct,
+    write,
+    writeInSession: (session, sequence, lowest, calls, exec, watches, done) => {
+      counts.sessions.push(`${session}/${sequence}/${lowest}`)
+      if (session !== 7) later(() => done({ type: "error", code: "SESSIONEXPIRED", text: "open another" }))
+      else write(calls, exec, watches, done)
+    },
+    openSession: (_, done) => later(() => done({ type: "integer", value: 7 })),
+    closeSession: (_, done) => later(() => done({ type: "simple", text: "OK" })),
+    barrier: (done) => {
+      const refusal = options.refuse?.(counts.barriers) ?? null
+      counts.barriers++
+      later(() => done(refusal))
+    },
+    reader: {
+      read: (call) => {
+        counts.reads++
+        if (keep) executed.push(text(call))
+        if (options.slow?.(counts.reads) !== true) return direct(call)
+        return new Promise((resolve) => {
+          setImmediate(() => resolve(direct(call)))
+        })
+      },
+      version: (key) => items.get(keyed(key))?.version ?? 0,
+      now: () => 1 as ReturnType<Service["reader"]["now"]>,
+    },
+    status: (): NodeStatus => ({
+      id, incarnation: "a1", cluster: "c1", pid: process.pid, version: "0.1.0", role: id === leader?.id ? "leader" : "follower", term: 3,
+      leader: leader?.id ?? null, lastIndex: index, commitIndex: index, applied: index, snapshotIndex: 0, logBytes: 0,
+      client: "127.0.0.1:7001", peer: "127.0.0.1:8001", health: "ok", uptimeMs: 1000, lastContactMs: null, counters: {},
+      peers: [{ id: "n2", peer: "127.0.0.1:8002", client: "127.0.0.1:7002", connected: true, matchIndex: 1, lag: 0, lastContactMs: 1 }],
+    }),
+    leader: () => leader,
+  }
+}
