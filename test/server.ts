@@ -1,0 +1,226 @@
+/**
+ * One server on the pure face, for tests that read as sentences: give it a past, let something happen, look at what
+ * it owes. Its disk and its state machine answer at once unless `slow`; then `persisted()` and `applied()` do.
+ */
+import {
+  configurationOf, defaultSettings, initialState, membersOf, stepAll,
+  type Configuration, type Effect, type EffectType, type Entry, type Event, type LogBase, type Member, type Message, type MessageType,
+  type Outcome, type Payload, type Progress, type Settings, type SnapshotRef, type State, type Timer,
+} from "../core/index.ts"
+
+export type MessageOf<T extends MessageType> = Extract<Message, { readonly type: T }>
+export type EffectOf<T extends EffectType> = Extract<Effect, { readonly type: T }>
+
+export const member = (name: string, incarnation = "1"): Member => ({ name, incarnation })
+export const members = (names: string): readonly Member[] => Array.from(names, (name) => member(name))
+/** `voting("abc")`, or joint: `voting("abc", "cde")`. */
+export const voting = (voters: string, outgoing = ""): Configuration => ({ voters: members(voters), outgoing: members(outgoing), learners: [] })
+export const payload = (id = 1, size = 10): Payload => ({ bytes: new Uint8Array(size), checksum: id })
+
+/** Commands of these terms, one after the other from `first` on. */
+export const entries = (first: number, terms: readonly number[], size = 10): readonly Entry[] =>
+  terms.map((term, i): Entry => ({ kind: "command", index: first + i, term, time: 0, payload: payload((first + i) * 100 + term, size) }))
+
+export interface Given {
+  readonly name?: string
+  readonly voters?: string
+  readonly configuration?: Configuration
+  readonly term?: number
+  readonly vote?: string | null
+  /** Terms of the entries after the base. */
+  readonly log?: readonly number[]
+  readonly size?: number
+  readonly base?: { readonly index: number; readonly term: number }
+  /** Through where the state machine has executed (and so the server knows as committed); null: it is lost. */
+  readonly applied?: number | { readonly index: number; readonly term: number } | null
+  readonly life?: number
+  readonly slow?: boolean
+  readonly settings?: Partial<Settings>
+}
+
+/** The terms of a whole log, or of a message's entries. */
+export const termsOf = (list: readonly Entry[]): readonly number[] => list.map((entry) => entry.term)
+
+export class Server {
+  state: State
+  /** What the last thing that happened brought about. */
+  effects: readonly Effect[] = []
+  readonly slow: boolean
+  private nextRef = 1
+
+  constructor(given: Given) {
+    const { name = "a", voters = "abc", term = 1, vote = null, log = [], size = 10, base = { index: 0, term: 0 }, applied = base.index } = given
+    const configuration = given.configuration ?? voting(voters)
+    const position = (at: { readonly index: number; readonly term: number }): LogBase => ({ ...at, time: 0, configuration })
+    const termAt = (index: number): number => (index === base.index ? base.term : (log[index - base.index - 1] ?? base.term))
+    this.slow = given.slow ?? false
+    this.state = initialState({ ...defaultSettings, ...given.settings }, {
+      self: member(name),
+      life: given.life ?? 7,
+      hardState: { term, vote: vote === null ? null : member(vote) },
+      base: position(base),
+      entries: entries(base.index + 1, log, size),
+      position: applied === null ? null : position(typeof applied === "number" ? { index: applied, term: termAt(applied) } : applied),
+    })
+  }
+
+  /** All at once, as one batch. */
+  happens(...events: readonly Event[]): this {
+    this.effects = []
+    this.run(events)
+    return this
+  }
+  private run(events: readonly Event[]): void {
+    const [state, effects] = stepAll(this.state, events)
+    this.state = state
+    this.effects = [...this.effects, ...effects]
+    if (this.slow) return
+    for (const effect of effects) {
+      if (effect.type === "Persist") this.run([{ type: "Persisted", seq: effect.seq }])
+      if (effect.type === "Apply") this.run([{ type: "Applied", index: effect.entries.at(-1)?.index ?? 0 }])
+    }
+  }
+
+  expire(timer: Timer): this {
+    return this.happens({ type: "TimerExpired", timer })
+  }
+  receive(from: string | Member, ...messages: readonly Message[]): this {
+    const sender = typeof from === "string" ? member(from) : from
+    return this.happens(...messages.map((message): Event => ({ type: "MessageReceived", from: sender, message })))
+  }
+  /** Answers the ref under which the outcome will come. */
+  propose(...payloads: readonly Payload[]): number {
+    const ref = this.nextRef++
+    this.happens({ type: "Proposed", ref, payloads: payloads.length === 0 ? [payload()] : payloads })
+    return ref
+  }
+  read(): number {
+    const ref = this.nextRef++
+    this.happens({ type: "ReadRequested", ref })
+    return ref
+  }
+  /** The oldest outstanding Persist is done, or `count` of them; without it, all. */
+  persisted(count = Number.POSITIVE_INFINITY): this {
+    this.effects = []
+    for (let i = 0; i < count; i++) {
+      const oldest = this.state.durability.outstanding[0]
+      if (oldest === undefined) break
+      this.run([{ type: "Persisted", seq: oldest.seq }])
+    }
+    return this
+  }
+  applied(): this {
+    return this.happens({ type: "Applied", index: this.state.applying })
+  }
+
+  /** Wins an election of the next term with the votes of everybody. */
+  elect(): this {
+    const others = membersOf(configurationOf(this.state)).filter(({ name }) => name !== this.state.self.name)
+    this.expire("election")
+    if (this.state.role.type === "follower") this.expire("election")
+    if (this.state.role.type === "preCandidate") this.each(others, { type: "RequestPreVoteReply", term: this.term + 1, granted: true })
+    let effects = this.effects
+    while (this.slow && this.state.durability.outstanding.length > 0) effects = [...effects, ...this.persisted().effects]
+    if (this.state.role.type === "candidate") effects = [...effects, ...this.each(others, { type: "RequestVoteReply", term: this.term, granted: true }).effects]
+    this.effects = effects
+    if (this.state.role.type !== "leader") throw new Error(`${this.state.self.name} was not elected`)
+    return this
+  }
+  private each(from: readonly Member[], message: Message): this {
+    let effects = this.effects
+    for (const sender of from) effects = [...effects, ...this.receive(sender, message).effects]
+    this.effects = effects
+    return this
+  }
+
+  get term(): number {
+    return this.state.currentTerm
+  }
+  get role(): State["role"]["type"] {
+    return this.state.role.type
+  }
+  get vote(): string | null {
+    return this.state.votedFor?.name ?? null
+  }
+  get log(): readonly number[] {
+    return termsOf(this.state.log.toArray())
+  }
+  get commit(): number {
+    return this.state.commitIndex
+  }
+  get leader(): string | null {
+    return this.state.role.type === "follower" ? (this.state.role.leader?.name ?? null) : null
+  }
+  progress(name: string): Progress {
+    const progress = this.state.role.type === "leader" ? this.state.role.progress[name] : undefined
+    if (progress === undefined) throw new Error(`no progress of ${name}: ${this.role}`)
+    return progress
+  }
+
+  /** What the last thing that happened brought about, of one type. */
+  did<T extends EffectType>(type: T): readonly EffectOf<T>[] {
+    return this.effects.filter((effect): effect is EffectOf<T> => effect.type === type)
+  }
+  sent<T extends MessageType>(type: T, to?: string): readonly MessageOf<T>[] {
+    return this.did("Send")
+      .filter((effect) => to === undefined || effect.to.name === to)
+      .map(({ message }) => message)
+      .filter((message): message is MessageOf<T> => message.type === type)
+  }
+  /** The last message of that type, which must be there. */
+  last<T extends MessageType>(type: T, to?: string): MessageOf<T> {
+    const message = this.sent(type, to).at(-1)
+    if (message === undefined) throw new Error(`no ${type} was sent; but ${this.did("Send").map((effect) => effect.message.type).join() || "nothing"} was`)
+    return message
+  }
+  receivers(type: MessageType): string {
+    return this.did("Send").filter(({ message }) => message.type === type).map(({ to }) => to.name).join("")
+  }
+  outcome(ref: number): Outcome | undefined {
+    return this.did("Respond").find((effect) => effect.ref === ref)?.outcome
+  }
+  noted(rule: EffectOf<"Note">["rule"]): boolean {
+    return this.did("Note").some((effect) => effect.rule === rule)
+  }
+  /** The last setting of the timer, or null if it was left alone. */
+  timer(timer: Timer): { readonly min: number; readonly max: number } | null {
+    const set = this.did("SetTimer").findLast((effect) => effect.timer === timer)
+    return set === undefined ? null : { min: set.min, max: set.max }
+  }
+}
+
+export const server = (given: Given = {}): Server => new Server(given)
+/** A server that follows `b` in its term. */
+export const follower = (given: Given = {}): Server => {
+  const it = server(given)
+  it.receive("b", append({ term: it.term }))
+  return it
+}
+/** A server that has just won an election: the log of `given`, then its no-op. */
+export const leader = (given: Given = {}): Server => server(given).elect()
+
+// -------------------------------------------------------------------------------------- messages, with defaults
+
+export const append = (over: { readonly term?: number; readonly prev?: readonly [index: number, term: number]; readonly entries?: readonly number[]; readonly size?: number; readonly commit?: number; readonly round?: number } = {}): MessageOf<"AppendEntries"> => {
+  const [prevLogIndex, prevLogTerm] = over.prev ?? [0, 0]
+  return {
+    type: "AppendEntries", term: over.term ?? 1, prevLogIndex, prevLogTerm,
+    entries: entries(prevLogIndex + 1, over.entries ?? [], over.size), leaderCommit: over.commit ?? 0, round: over.round ?? 0,
+  }
+}
+export const accepted = (index: number, over: Partial<MessageOf<"AppendAccepted">> = {}): MessageOf<"AppendAccepted"> =>
+  ({ type: "AppendAccepted", term: 2, verifiedIndex: index, matchIndex: index, round: 0, rebuild: false, ...over })
+export const rejected = (prevLogIndex: number, conflictTerm: number, conflictIndex: number, over: Partial<MessageOf<"AppendRejected">> = {}): MessageOf<"AppendRejected"> =>
+  ({ type: "AppendRejected", term: 2, prevLogIndex, conflictTerm, conflictIndex, round: 0, ...over })
+export const requestVote = (term: number, [lastLogIndex, lastLogTerm]: readonly [number, number] = [0, 0], transfer = false): MessageOf<"RequestVote"> =>
+  ({ type: "RequestVote", term, lastLogIndex, lastLogTerm, transfer })
+export const requestPreVote = (term: number, [lastLogIndex, lastLogTerm]: readonly [number, number] = [0, 0]): MessageOf<"RequestPreVote"> =>
+  ({ type: "RequestPreVote", term, lastLogIndex, lastLogTerm })
+export const voteReply = (term: number, granted: boolean): MessageOf<"RequestVoteReply"> => ({ type: "RequestVoteReply", term, granted })
+export const preVoteReply = (term: number, granted: boolean): MessageOf<"RequestPreVoteReply"> => ({ type: "RequestPreVoteReply", term, granted })
+
+export const snapshotAt = (index: number, term: number, id = `s${index}`, configuration = voting("abc")): SnapshotRef => ({ id, index, term, time: 0, configuration })
+export const install = (snapshot: SnapshotRef, offset: number, last: boolean, over: Partial<MessageOf<"InstallSnapshot">> = {}): MessageOf<"InstallSnapshot"> =>
+  ({ type: "InstallSnapshot", term: 1, snapshot, offset, length: 1, last, round: 0, ...over })
+export const installReply = (id: string, status: MessageOf<"InstallSnapshotReply">["status"], nextOffset = 0, over: Partial<MessageOf<"InstallSnapshotReply">> = {}): MessageOf<"InstallSnapshotReply"> =>
+  ({ type: "InstallSnapshotReply", term: 2, id, round: 0, status, nextOffset, ...over })
