@@ -23,6 +23,7 @@ export interface ClusterOptions {
   readonly extra: readonly string[]
 }
 const mostNodes = 99
+const quietMs = 10_000
 
 const plan = (options: ClusterOptions): { readonly layout: Layout; readonly isNew: boolean } => {
   const old = readLayout(options.data)
@@ -95,6 +96,7 @@ const watch = async (members: readonly Member[], line: ReturnType<typeof makeLin
   let commit = 0
   let at = 0
   let quiet = true
+  const started = performance.now()
   while (!signal.aborted) {
     const cluster = await gather(members.map(({ client }) => client), known, 900)
     const now = performance.now()
@@ -104,7 +106,7 @@ const watch = async (members: readonly Member[], line: ReturnType<typeof makeLin
     at = now
     const term = Math.max(0, ...cluster.nodes.map((node) => node.term ?? 0))
     // While the nodes are only starting, that they do not answer yet is no news.
-    quiet &&= cluster.leader === null && now < 3_000
+    quiet &&= cluster.leader === null && now - started < quietMs
     if (!signal.aborted && !quiet) line.show(summary(cluster, line.paint), `term ${term} · commit ${grouped(commit)} · ${grouped(rate)} entries/s`)
     await sleep(process.stdout.isTTY ? 1_000 : 500, undefined, { signal }).catch(() => {})
   }
@@ -122,7 +124,8 @@ export const cluster = async (options: ClusterOptions, signal: AbortSignal): Pro
       id: member.id,
       words: (first) => words(member, members, options, isNew && first),
       logPath: join(member.folder, "log.txt"),
-      say: (text) => line.say(`${line.paint.yellow(member.id)} ${text}`),
+      // The node's own stamp and name would only repeat ours; the log file has the line as it was.
+      say: (text) => line.say(`${line.paint.yellow(member.id)} ${text.replace(/^\S+ (warn|error)\s+\S+ /, "$1: ")}`),
     }),
   )
   try {

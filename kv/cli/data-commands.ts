@@ -1,5 +1,5 @@
 /** What get, set and their like take, and their help. */
-import { Option } from "effect"
+import * as Option from "effect/Option"
 import type { Client } from "../client/client.ts"
 import { endpointsOf, intFlag, maybeInt, maybeString, type Where, where } from "./flags.ts"
 import { Argument, attempt, Command, Flag } from "./runtime.ts"

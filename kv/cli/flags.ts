@@ -1,5 +1,5 @@
 /** Flags that several commands share. effect/cli does not print defaults, so each description ends with its own. */
-import { Option } from "effect"
+import * as Option from "effect/Option"
 import { type Endpoint, requireEndpoint } from "../client/endpoints.ts"
 import { Flag } from "./runtime.ts"
 

@@ -1,5 +1,6 @@
 /** What cluster, serve, status and bench take, and their help. */
-import { Effect, Option } from "effect"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { clusterDefaults } from "./defaults.ts"
 import { choice, described, endpointsOf, intFlag, maybe, maybeInt, maybeString, output, where } from "./flags.ts"
 import { asDaemon, attempt, attemptToTheEnd, Command, Flag } from "./runtime.ts"

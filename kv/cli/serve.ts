@@ -1,5 +1,5 @@
 /** `stepraft serve`: one node, until it is told to stop or stops itself. */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import { type ConfigSources, decodeConfig } from "../node/config.ts"
 import { runNode } from "../node/index.ts"
 import { exitCodes, failure, type Failure } from "./runtime.ts"

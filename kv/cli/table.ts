@@ -55,11 +55,17 @@ export const statusTable = ({ nodes, leader }: ClusterStatus, paint: Paint): str
   return [paint.dim(line(columns.map(([title]) => title))), ...painted, ...last].join("\n")
 }
 
+/** Up to its first stop: the table has the whole. */
+const brief = (health: string): string => {
+  const clause = health.split(/[.;](?:\s|$)/)[0] ?? health
+  return clause.length > 80 ? `${clause.slice(0, 79)}…` : clause
+}
+
 /** `n1 leader · n2 follower · n3 down`: what is worth a line of a log when it changes. */
 export const summary = ({ nodes, leader }: ClusterStatus, paint: Paint): string =>
   nodes
     .map((row) => {
-      const text = `${row.id} ${row.role ?? "unreachable"}${row.role !== null && row.health !== "ok" ? ` (${row.health})` : ""}`
+      const text = `${row.id} ${row.role ?? "unreachable"}${row.role !== null && row.health !== "ok" ? ` (${brief(row.health)})` : ""}`
       if (row.role === null) return paint.red(text)
       return row.id === leader ? paint.green(text) : row.health === "ok" ? text : paint.yellow(text)
     })
