@@ -98,8 +98,8 @@ const lossyFile = async (inner: OpenFile, control: Control): Promise<OpenFile> =
 }
 
 /** Names take effect at once and stay; contents only through a sync. */
-export const lossyFiles = (control: Control): Files => ({
-  ...nodeFiles,
-  open: async (path, mode) => lossyFile(await nodeFiles.open(path, mode), control),
-  freeBytes: async (path) => control.faults().freeBytes ?? nodeFiles.freeBytes(path),
+export const lossyFiles = (control: Control, real: Files = { ...nodeFiles }): Files => ({
+  ...real,
+  open: async (path, mode) => lossyFile(await real.open(path, mode), control),
+  freeBytes: async (path) => control.faults().freeBytes ?? real.freeBytes(path),
 })
