@@ -10,14 +10,14 @@ export const codeOf = (reply: Reply): string | null => (reply.type === "error" ?
 const seconds = (millis: Millis): string => `${Math.round(millis / 100) / 10} s`
 
 export const unknown = (after: Millis): Reply =>
-  error("UNKNOWN", `the outcome was not learned within ${seconds(after)}: the command was executed once or not at all, and will not be from now on. Read before writing again.`)
+  error("UNKNOWN", `the outcome was not learned within ${seconds(after)}: the command was executed once, or not at all, or will be before anything sent here from now on. Read before writing again.`)
 export const unknownBehind: Reply = error(
   "UNKNOWN",
-  "a command sent before this one ended with an unknown outcome: this one was executed once or not at all, and will not be from now on. Read before writing again.",
+  "a command sent before this one ended with an unknown outcome, so this one was not tried again: it was executed once, or not at all, or will be before anything sent here from now on. Read before writing again.",
 )
 export const unknownRequest = (after: Millis): Reply =>
   error("UNKNOWN", `the outcome was not learned within ${seconds(after)}. Send the same sequence number again: the session keeps it from being executed twice.`)
-export const unknownStopping: Reply = error("UNKNOWN", "this node is stopping and has not learned the outcome: the command was executed once or not at all. Read before writing again.")
+export const unknownStopping: Reply = error("UNKNOWN", "this node is stopping and has not learned the outcome: the command was executed once, or not at all, or may still be. Read before writing again.")
 export const stopping: Reply = error("NOLEADER", "this node is stopping. The command was not executed: send it to another node.")
 export const noLeader = (after: Millis): Reply =>
   error("NOLEADER", `no leader took the command within ${seconds(after)}. It was not executed. See that a majority of the nodes runs and is connected, then send it again.`)

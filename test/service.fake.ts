@@ -1,0 +1,195 @@
+/**
+ * A service over a log that loses, delays, doubles and overwrites, with the real state machine behind it. Time is the
+ * test's. `Faulty` is what happens to one proposal.
+ */
+import { vi } from "vitest"
+import { Log, type Entry, type Index, type Member, type Payload, type ProposalOutcome, type ProposalRefusal, type ReadOutcome, type State } from "../core/index.ts"
+import type { Leadership } from "../interpreters/driver.ts"
+import { MemoryMachine } from "../kv/machine/index.ts"
+import { makeService, type RunningService, type ServiceDriver, type ServiceSettings } from "../kv/service/index.ts"
+import type { NodeStatus, Reply } from "../kv/types.ts"
+
+export type Faulty =
+  | "append"
+  /** Appended, but the answer is lost on the way. */
+  | "appendUnknown"
+  /** The same, and nobody says so until a leader change. */
+  | "appendSilent"
+  | "appendTwice"
+  | "drop"
+  | "dropSilent"
+  /** Counts as lost, and arrives much later all the same. */
+  | "late"
+  | ProposalRefusal
+
+interface Proposal {
+  readonly payloads: readonly Payload[]
+  readonly done: (outcome: ProposalOutcome) => void
+}
+const self: Member = { name: "n1", incarnation: "i1" }
+const others: readonly Member[] = [
+  { name: "n2", incarnation: "i2" },
+  { name: "n3", incarnation: "i3" },
+]
+const nobody = { voters: [], outgoing: [], learners: [] }
+
+export class FakeWorld {
+  readonly machine = new MemoryMachine()
+  /** Applies everything, and is never asked anything but what the truth is. */
+  readonly truth = new MemoryMachine()
+  readonly service: RunningService
+  entries: Entry[] = []
+  commit = 0
+  proposals: Proposal[] = []
+  silent: Proposal[] = []
+  late: (readonly Payload[])[] = []
+  reads: ((outcome: ReadOutcome) => void)[] = []
+  proposed = 0
+  leadership: Leadership = { role: "follower", term: 1, leader: null }
+  time = 0
+  private applied = 0
+  private readonly turns: (() => void)[] = []
+  private readonly changes: ((now: Leadership) => void)[] = []
+  private readonly appliers: ((index: Index) => void)[] = []
+
+  constructor(settings: Partial<ServiceSettings> = {}) {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] })
+    const driver: ServiceDriver = {
+      propose: (payloads, done) => {
+        this.proposed += payloads.length
+        this.proposals.push({ payloads, done })
+      },
+      read: (done) => this.reads.push(done),
+      wake: () => {},
+      leadership: () => this.leadership,
+      beforeTurn: (listener) => this.turns.push(listener),
+      onChange: (listener) => this.changes.push(listener),
+      onApplied: (listener) => this.appliers.push(listener),
+    }
+    this.service = makeService({
+      driver: { ...driver, state: () => ({ log: Log.of({ index: 0, term: 0, time: 0, configuration: nobody }, this.entries) }) as unknown as State },
+      machine: this.machine,
+      clock: { now: () => this.time, offset: () => 0 },
+      owner: "node:n1:i1",
+      settings,
+      status: () => ({}) as NodeStatus,
+      leader: () => null,
+      now: () => this.time,
+    })
+  }
+
+  private append(payloads: readonly Payload[]): number {
+    const first = this.entries.length + 1
+    payloads.forEach((payload, i) => this.entries.push({ kind: "command", index: first + i, term: this.leadership.term, time: this.time, payload }))
+    return first
+  }
+
+  /** One turn of the driver: what waits is proposed. */
+  turn(): void {
+    for (const turn of this.turns) turn()
+  }
+  advance(millis: number): void {
+    this.time += millis
+    vi.advanceTimersByTime(millis)
+    this.turn()
+  }
+  /** Something happens to the oldest open proposal. */
+  meet(what: Faulty): void {
+    const proposal = this.proposals.shift()
+    if (proposal === undefined) return
+    const { payloads, done } = proposal
+    const { leader, term } = this.leadership
+    if (leader === null) return done({ type: "ProposalRefused", reason: "noLeader", leader })
+    switch (what) {
+      case "append":
+        return done({ type: "ProposalAppended", first: this.append(payloads), term })
+      case "appendTwice": {
+        const first = this.append(payloads)
+        this.append(payloads)
+        return done({ type: "ProposalAppended", first, term })
+      }
+      case "appendUnknown":
+        this.append(payloads)
+        return done({ type: "ProposalUnknown", leader })
+      case "appendSilent":
+        this.append(payloads)
+        this.silent.push(proposal)
+        return
+      case "drop":
+        return done({ type: "ProposalUnknown", leader })
+      case "dropSilent":
+        this.silent.push(proposal)
+        return
+      case "late":
+        this.late.push(payloads)
+        return done({ type: "ProposalUnknown", leader })
+      default:
+        return done({ type: "ProposalRefused", reason: what, leader })
+    }
+  }
+  /** What counted as lost reaches the leader after all. */
+  arriveLate(): void {
+    const payloads = this.late.shift()
+    if (payloads !== undefined && this.leadership.leader !== null) this.append(payloads)
+  }
+  commitSome(count: number): void {
+    const to = Math.min(this.entries.length, this.commit + count)
+    this.truth.applyNow(this.entries.slice(this.commit, to))
+    this.commit = to
+  }
+  applySome(count: number): void {
+    const to = Math.min(this.commit, this.applied + count)
+    if (to === this.applied) return
+    this.machine.applyNow(this.entries.slice(this.applied, to))
+    this.applied = to
+    for (const listener of this.appliers) listener(to)
+  }
+  /** A snapshot of the leader replaces this node's state: what lies between is never announced. */
+  restore(): void {
+    if (this.applied === this.commit) return
+    this.machine.restoreNow([this.truth.imageNow()])
+    this.applied = this.commit
+  }
+  /** `lost`: how much of what is not committed the new leader does not have. */
+  elect(who: number | null, lost: number): void {
+    const kept = Math.max(this.commit, this.entries.length - lost)
+    this.entries = this.entries.slice(0, kept)
+    const term = this.leadership.term + 1
+    const leader = who === null ? null : ([self, ...others][who % 3] ?? null)
+    this.leadership = { role: leader === self ? "leader" : "follower", term, leader }
+    if (leader !== null) this.entries.push({ kind: "noop", index: kept + 1, term, time: this.time })
+    const silent = this.silent
+    this.silent = []
+    for (const proposal of silent) proposal.done({ type: "ProposalUnknown", leader })
+    for (const listener of this.changes) listener(this.leadership)
+  }
+  /** All is well from here on, for so long. */
+  heal(millis: number): void {
+    this.elect(1, 0)
+    for (let passed = 0; passed < millis; passed += 10) {
+      while (this.late.length > 0) this.arriveLate()
+      while (this.proposals.length > 0) this.meet("append")
+      this.commitSome(Number.POSITIVE_INFINITY)
+      this.applySome(Number.POSITIVE_INFINITY)
+      this.answerReads({ type: "ReadReady", index: this.commit })
+      this.advance(10)
+    }
+  }
+  answerReads(outcome: ReadOutcome): void {
+    const reads = this.reads
+    this.reads = []
+    for (const done of reads) done(outcome)
+  }
+  /** What stands under a key, in truth. */
+  value(key: string): string {
+    const reply = this.truth.read([Buffer.from("GET"), Buffer.from(key)])
+    return reply.type === "bulk" ? Buffer.from(reply.bytes).toString() : ""
+  }
+  end(): void {
+    this.service.stop()
+    vi.useRealTimers()
+  }
+}
+
+export const call = (...words: string[]): Buffer[] => words.map((word) => Buffer.from(word))
+export const codeOf = (reply: Reply | undefined): string | null => (reply?.type === "error" ? reply.code : null)

@@ -1,0 +1,265 @@
+import fc from "fast-check"
+import { afterEach, describe, expect, test, vi } from "vitest"
+import type { Reply } from "../kv/types.ts"
+import { call, codeOf, FakeWorld, type Faulty } from "./service.fake.ts"
+
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+type Action =
+  | { readonly do: "write"; readonly count: number }
+  | { readonly do: "advance"; readonly millis: number }
+  | { readonly do: "meet"; readonly what: Faulty }
+  | { readonly do: "commit" | "apply"; readonly count: number }
+  | { readonly do: "restore" | "late" }
+  | { readonly do: "elect"; readonly who: number | null; readonly lost: number }
+
+const faults: readonly Faulty[] = ["append", "append", "append", "append", "appendUnknown", "appendSilent", "appendTwice", "drop", "dropSilent", "late", "notLeader", "noLeader", "busy", "transferring"]
+const action = (also: readonly Faulty[]): fc.Arbitrary<Action> =>
+  fc.oneof(
+    { weight: 4, arbitrary: fc.record({ do: fc.constant("write" as const), count: fc.integer({ min: 1, max: 5 }) }) },
+    { weight: 6, arbitrary: fc.record({ do: fc.constant("meet" as const), what: fc.constantFrom(...faults, ...also) }) },
+    { weight: 4, arbitrary: fc.record({ do: fc.constant("advance" as const), millis: fc.constantFrom(1, 1, 5, 25, 60, 300, 1100, 4000) }) },
+    { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("commit" as const, "apply" as const), count: fc.integer({ min: 1, max: 8 }) }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("restore" as const, "late" as const) }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant("elect" as const), who: fc.option(fc.integer({ min: 0, max: 2 }), { freq: 3 }), lost: fc.integer({ min: 0, max: 6 }) }) },
+  )
+
+const perform = (world: FakeWorld, step: Action, write: () => void): void => {
+  switch (step.do) {
+    case "write":
+      for (let i = 0; i < step.count; i++) write()
+      return world.turn()
+    case "advance":
+      return world.advance(step.millis)
+    case "meet":
+      return world.meet(step.what)
+    case "commit":
+      return world.commitSome(step.count)
+    case "apply":
+      return world.applySome(step.count)
+    case "restore":
+      return world.restore()
+    case "late":
+      return world.arriveLate()
+    case "elect":
+      return world.elect(step.who, step.lost)
+  }
+}
+
+const notExecuted = new Set(["NOLEADER", "BUSY", "SPACELOW", "TOOLARGE"])
+
+/** Every reply against what the log really did. */
+const judge = (world: FakeWorld, replies: readonly (Reply | undefined)[]): void => {
+  const text = world.value("log")
+  const executed = text.split(";").filter((id) => id !== "").map(Number)
+  expect(executed, "in the order of the calls, each at most once").toEqual([...new Set(executed)].sort((a, b) => a - b))
+  replies.forEach((reply, id) => {
+    if (reply?.type === "integer") expect(text.slice(0, Number(reply.value)).endsWith(`${id};`), `the reply to ${id} is its own`).toBe(true)
+    else if (notExecuted.has(codeOf(reply) ?? "")) expect(executed, `${id} was said not to be executed`).not.toContain(id)
+    else expect(codeOf(reply), `${id} has an answer`).toBe("UNKNOWN")
+  })
+}
+
+describe("writes of connections without a session", () => {
+  test("are executed once, in order, and answered by what the log did, whatever happens to proposals", () => {
+    fc.assert(
+      fc.property(fc.array(action(["spaceLow"]), { minLength: 5, maxLength: 120 }), (steps) => {
+        const world = new FakeWorld()
+        try {
+          const replies: (Reply | undefined)[] = []
+          const write = (): void => {
+            const id = replies.push(undefined) - 1
+            world.service.write([call("APPEND", "log", `${id};`)], false, [], (reply) => {
+              expect(replies[id], "answered once").toBeUndefined()
+              replies[id] = reply
+            })
+          }
+          world.elect(0, 0)
+          for (const step of steps) perform(world, step, write)
+          world.heal(25_000)
+          judge(world, replies)
+          const before = world.proposed
+          world.heal(20_000)
+          expect(world.proposed, "nothing is proposed any more once all is answered").toBe(before)
+        } finally {
+          world.end()
+        }
+      }),
+      { numRuns: process.env["STEPRAFT_ALL"] === undefined ? 400 : 5000 },
+    )
+  })
+
+  test("are proposed once each if nothing goes wrong", () => {
+    const world = new FakeWorld()
+    let answered = 0
+    world.elect(1, 0)
+    for (let round = 0; round < 200; round++) {
+      for (let i = 0; i < 25; i++) world.service.write([call("INCR", "n")], false, [], () => answered++)
+      world.turn()
+      while (world.proposals.length > 0) world.meet("append")
+      world.commitSome(1000)
+      if (round % 3 === 0) world.applySome(1000)
+      world.advance(1)
+    }
+    world.commitSome(10_000)
+    world.applySome(10_000)
+    expect(answered).toBe(5000)
+    expect(world.proposed, "the writes and the opening of the session").toBe(5001)
+    expect(world.service.counters()["service.resends"]).toBe(0)
+    world.end()
+  })
+
+  test("without progress are proposed again ever more rarely, one window at a time", () => {
+    const world = new FakeWorld()
+    world.elect(1, 0)
+    world.turn()
+    world.meet("append")
+    world.commitSome(10)
+    world.applySome(10)
+    for (let i = 0; i < 100; i++) world.service.write([call("INCR", "n")], false, [], () => {})
+    world.turn()
+    for (let passed = 0; passed < 9900; passed += 10) {
+      while (world.proposals.length > 0) world.meet("busy")
+      world.advance(10)
+    }
+    expect(world.service.counters()["service.resends"]).toBeLessThan(20)
+    world.end()
+  })
+
+  test("that are not known to have been executed in time are UNKNOWN, with all that was sent behind them; later ones go in a new session", () => {
+    const world = new FakeWorld()
+    const replies: (string | null)[] = []
+    const write = (id: number): void => world.service.write([call("APPEND", "log", `${id};`)], false, [], (reply) => (replies[id] = codeOf(reply) ?? "fine"))
+    world.elect(1, 0)
+    world.turn()
+    world.meet("append")
+    world.commitSome(10)
+    world.applySome(10)
+    write(0)
+    world.turn()
+    world.meet("late")
+    write(1)
+    world.turn()
+    world.meet("dropSilent")
+    for (let i = 0; i < 101; i++) {
+      world.advance(100)
+      while (world.proposals.length > 0 && replies[0] === undefined) world.meet("dropSilent")
+    }
+    expect(replies).toEqual(["UNKNOWN", "UNKNOWN"])
+    write(2)
+    world.turn()
+    // The new session first: only then can the old command arrive and do nothing.
+    world.meet("append")
+    world.arriveLate()
+    world.heal(1000)
+    expect(replies[2]).toBe("fine")
+    expect(world.value("log")).toBe("2;")
+    world.end()
+  })
+
+  test("are refused as not executed if there never was a leader, and if they are too many or too large", async () => {
+    const world = new FakeWorld({ maxWaiting: 3, maxEntryBytes: 1000 })
+    const codes: (string | null)[] = []
+    const write = (value: string): void => world.service.write([call("SET", "k", value)], false, [], (reply) => codes.push(codeOf(reply)))
+    write("x".repeat(1000))
+    for (let i = 0; i < 4; i++) write("v")
+    expect(codes, "never before the call has returned").toEqual([])
+    await Promise.resolve()
+    expect(codes).toEqual(["TOOLARGE", "BUSY"])
+    for (let i = 0; i < 101; i++) world.advance(100)
+    expect(codes).toEqual(["TOOLARGE", "BUSY", "NOLEADER", "NOLEADER", "NOLEADER"])
+    expect(world.proposed).toBe(0)
+    world.end()
+  })
+})
+
+describe("writes in a client's own session", () => {
+  test("are executed once each, in order, if the client repeats what is unknown", () => {
+    fc.assert(
+      fc.property(fc.array(action([]), { minLength: 5, maxLength: 80 }), (steps) => {
+        const world = new FakeWorld()
+        try {
+          let session = 0
+          let next = 1
+          const done = new Set<number>()
+          const open = new Set<number>()
+          const send = (sequence: number): void => {
+            open.add(sequence)
+            world.service.writeInSession(session, sequence, 1, [call("APPEND", "log", `${sequence};`)], false, [], (reply) => {
+              open.delete(sequence)
+              if (reply.type === "integer") {
+                expect(world.value("log").slice(0, Number(reply.value)).endsWith(`${sequence};`)).toBe(true)
+                done.add(sequence)
+              } else expect(codeOf(reply)).not.toBe("SESSIONEXPIRED")
+            })
+          }
+          world.elect(0, 0)
+          world.service.openSession("client", (reply) => {
+            if (reply.type === "integer") session = Number(reply.value)
+          })
+          world.heal(1000)
+          expect(session).toBeGreaterThan(0)
+          for (const step of steps) perform(world, step, () => send(next++))
+          for (let round = 0; round < 5; round++) {
+            world.heal(12_000)
+            for (let sequence = 1; sequence < next; sequence++) if (!done.has(sequence) && !open.has(sequence)) send(sequence)
+          }
+          world.heal(12_000)
+          expect(world.value("log")).toBe(Array.from({ length: next - 1 }, (_, i) => `${i + 1};`).join(""))
+          expect(done.size).toBe(next - 1)
+        } finally {
+          world.end()
+        }
+      }),
+      { numRuns: process.env["STEPRAFT_ALL"] === undefined ? 150 : 2000 },
+    )
+  })
+
+  test("a gap that the client left is told; one that this node made is closed", () => {
+    const world = new FakeWorld()
+    let session = 0
+    world.elect(1, 0)
+    world.service.openSession("client", (reply) => {
+      if (reply.type === "integer") session = Number(reply.value)
+    })
+    world.heal(100)
+    const replies: (string | null)[] = []
+    const send = (sequence: number): void => world.service.writeInSession(session, sequence, 1, [call("INCR", "n")], false, [], (reply) => (replies[sequence] = codeOf(reply) ?? "fine"))
+    send(2)
+    world.heal(100)
+    expect(replies[2]).toBe("OUTOFORDER")
+    send(1)
+    world.turn()
+    world.meet("dropSilent")
+    send(2)
+    world.heal(3000)
+    expect(replies).toEqual([undefined, "fine", "fine"])
+    world.service.closeSession(session, (reply) => (replies[0] = reply.type))
+    world.heal(100)
+    expect(replies[0]).toBe("simple")
+    world.end()
+  })
+})
+
+describe("barriers", () => {
+  test("of one turn share one read, are tried again under another leader, and end in time", () => {
+    const world = new FakeWorld()
+    const got: (string | null)[] = []
+    world.elect(1, 0)
+    for (let i = 0; i < 10; i++) world.service.barrier((refusal) => got.push(refusal === null ? null : codeOf(refusal)))
+    world.turn()
+    expect(world.reads.length).toBe(1)
+    world.answerReads({ type: "ReadRefused", reason: "leaderChanged", leader: null })
+    world.elect(2, 0)
+    world.turn()
+    world.answerReads({ type: "ReadReady", index: 1 })
+    expect(got).toEqual(Array.from({ length: 10 }, () => null))
+    world.elect(null, 0)
+    world.service.barrier((refusal) => got.push(codeOf(refusal ?? undefined)))
+    for (let i = 0; i < 51; i++) world.advance(100)
+    expect(got.at(-1)).toBe("NOLEADER")
+    world.end()
+  })
+})
