@@ -2,7 +2,7 @@
  * All that the command line takes from the unstable part of `effect` stands in this file, with the services that it asks
  * for and the way from an effect to an exit code.
  */
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -17,7 +17,7 @@ import * as Stream from "effect/Stream"
 import * as Terminal from "effect/Terminal"
 import * as Argument from "effect/cli/Argument"
 import * as CliConfig from "effect/cli/CliConfig"
-import type * as CliError from "effect/cli/CliError"
+import * as CliError from "effect/cli/CliError"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
@@ -71,15 +71,11 @@ const formatter = CliOutput.defaultFormatter({ colors: process.stdout.isTTY && p
 /** Mistakes in the call go to stderr as one line each and point to the help, instead of burying them under it. */
 const presenter = CliOutput.layerPresenter({
   present: (event) => {
-    switch (event._tag) {
-      case "Help": return write(event.reason === "Requested" ? process.stdout : process.stderr, `${formatter.formatHelpDoc(event.helpDoc)}\n`)
-      case "Version": return write(process.stdout, `${event.name} ${event.version}\n`)
-      case "InvalidInvocation": {
-        const path = event.commandPath.join(" ")
-        const lines = event.errors.map((error) => `${path}: ${formatter.formatCliError(error)}`)
-        return write(process.stderr, `${lines.join("\n")}\n\nUsage: ${event.helpDoc.usage}\n${path} --help tells more.\n`)
-      }
-    }
+    if ("version" in event) return write(process.stdout, `${event.name} ${event.version}\n`)
+    if ("reason" in event) return write(event.reason === "Requested" ? process.stdout : process.stderr, `${formatter.formatHelpDoc(event.helpDoc)}\n`)
+    const path = event.commandPath.join(" ")
+    const lines = event.errors.map((error) => `${path}: ${formatter.formatCliError(error)}`)
+    return write(process.stderr, `${lines.join("\n")}\n\nUsage: ${event.helpDoc.usage}\n${path} --help tells more.\n`)
   },
 })
 
@@ -134,8 +130,6 @@ const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
   fiber.addObserver((exit) => teardown(exit, (code) => process.exit(code)))
 })
 
-const isTagged = (error: unknown, tag: string): boolean => typeof error === "object" && error !== null && "_tag" in error && error._tag === tag
-
 export const run = <E>(program: Effect.Effect<void, E | Failure | CliError.CliError, Environment>): void => {
   // A reader that has enough (head, less) is no error of ours.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1))
@@ -148,10 +142,10 @@ export const run = <E>(program: Effect.Effect<void, E | Failure | CliError.CliEr
     teardown: (exit, onExit) => {
       if (Exit.isSuccess(exit)) return onExit(exitCodes.fine)
       const reasons = exit.cause.reasons
-      const failed = reasons.find((reason) => reason._tag === "Fail")?.error
+      const failed = reasons.find(Cause.isFailReason)?.error
       if (failed instanceof Failure) return onExit(failed.code)
-      if (isTagged(failed, "ShowHelp")) return onExit(exitCodes.usage)
-      const died = reasons.find((reason) => reason._tag === "Die")
+      if (CliError.isCliError(failed)) return onExit(exitCodes.usage)
+      const died = reasons.find(Cause.isDieReason)
       if (died === undefined && failed === undefined) return onExit(interruptedCode)
       const cause: unknown = died === undefined ? failed : died.defect
       process.stderr.write(`stepraft: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}\n`)

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import { type ConfigSources, decodeConfig } from "../node/config.ts"
 import { runNode } from "../node/index.ts"
-import { exitCodes, failure, type Failure } from "./runtime.ts"
+import { exitCodes, Failure, failure } from "./runtime.ts"
 
 /** Under `cluster`, the end of standard input is the end of the supervisor, however that died: no node outlives it. */
 const stopWithParent = (): void => {
@@ -17,4 +17,4 @@ export const serve = (flags: ConfigSources["flags"], file: string | null): Effec
     stopWithParent()
     const config = yield* decodeConfig({ flags, ...(file === null ? {} : { file }) }).pipe(Effect.mapError((error) => failure(error.message, exitCodes.usage)))
     return yield* runNode(config)
-  }).pipe(Effect.mapError((error) => (error._tag === "Failure" ? error : failure(error.message))))
+  }).pipe(Effect.mapError((error) => (error instanceof Failure ? error : failure(error.message))))
