@@ -2,7 +2,9 @@ import * as fc from "fast-check"
 import { createServer, type Server, type Socket } from "node:net"
 import { afterEach, describe, expect, test } from "vitest"
 import type { Message } from "../core/index.ts"
-import { payloadOf } from "../interpreters/bytes.ts"
+import { Writer, payloadOf } from "../interpreters/bytes.ts"
+import { writeMessage } from "../interpreters/tcp/codec.ts"
+import { closeFrame, openFrame } from "../interpreters/tcp/frame.ts"
 import { allConnected, introduce, memberOf, open, preambleAndHello, raw, until, type Node, type NodeOptions } from "./tcp.nodes.ts"
 
 const opened: Node[] = []
@@ -147,8 +149,16 @@ describe("bytes of others close their own connection and nothing else", () => {
     const [a, b] = await linked()
     a.transport.setPeer("evil", at(1))
     const hello = preambleAndHello(memberOf("evil"), "a")
+    const w = new Writer()
+    const start = openFrame(w)
+    writeMessage(w, heartbeat(1), null)
+    closeFrame(w, start)
+    const early = client(a.port, Buffer.concat([hello.subarray(0, 10), w.take()]))
+    await until("it is cut off", () => early.closed())
+    expect(says(a, "a message came before the hello")).toBe(true)
     const changed = client(a.port, Buffer.concat([hello, preambleAndHello(memberOf("b"), "a").subarray(10)]))
     await until("it is cut off", () => changed.closed())
+    expect(changed.got().length).toBeGreaterThan(0)
     expect(says(a, "evil became b")).toBe(true)
     await unharmed(a, b)
   })

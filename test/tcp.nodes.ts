@@ -3,6 +3,7 @@ import { Effect, Exit, Scope } from "effect"
 import { connect, type Socket } from "node:net"
 import type { Member, Message } from "../core/index.ts"
 import { Writer } from "../interpreters/bytes.ts"
+import type { TransportHandlers } from "../interpreters/contract.ts"
 import { writeHello, writePreamble } from "../interpreters/tcp/handshake.ts"
 import { makeTcpTransport, type LocalHello, type PeerLink, type TcpLimits, type TcpTransport } from "../interpreters/tcp/index.ts"
 
@@ -25,6 +26,8 @@ export interface NodeOptions {
   readonly hello?: Partial<LocalHello>
   readonly limits?: TcpLimits
   readonly incarnation?: string
+  /** false: the test attaches its own handlers. */
+  readonly attach?: boolean
 }
 export const open = async (name: string, options: NodeOptions = {}): Promise<Node> => {
   const self = memberOf(name, options.incarnation)
@@ -42,11 +45,12 @@ export const open = async (name: string, options: NodeOptions = {}): Promise<Nod
       log: (level, text) => logs.push(`${level} ${text}`),
     }).pipe(Scope.provide(scope)),
   )
-  transport.attach({
+  const handlers: TransportHandlers = {
     received: (from, message, chunk) => received.push({ from, message, chunk }),
     connected: (peer) => links.push(`+${peer.name}/${peer.incarnation}`),
     disconnected: (peer) => links.push(`-${peer.name}/${peer.incarnation}`),
-  })
+  }
+  if (options.attach !== false) transport.attach(handlers)
   const peer = (wanted: string): PeerLink => {
     const link = transport.peers().find((link) => link.name === wanted)
     if (link === undefined) throw new Error(`${name} has no peer ${wanted}`)

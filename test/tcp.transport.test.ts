@@ -101,16 +101,17 @@ describe("three nodes", () => {
   })
 
   test("attached late are told of the links that are up, on a later turn", async () => {
-    const [a, b] = [await node("a"), await node("b")]
+    const [a, b] = [await node("a", { attach: false }), await node("b")]
     introduce(a, b)
     await allConnected(a, b)
     const seen: string[] = []
-    // A second attach stands for a late first: the links are up, but nobody new has been told.
     a.transport.attach({ received: () => {}, connected: (peer) => seen.push(`+${peer.name}`), disconnected: (peer) => seen.push(`-${peer.name}`) })
     expect(seen).toEqual([])
+    await until("a is told", () => seen.length > 0)
     await b.close()
     opened.splice(opened.indexOf(b), 1)
     await until("a has lost b", () => seen.includes("-b"))
+    expect(seen).toEqual(["+b", "-b"])
   })
 
   test("messages for another incarnation or for nobody are dropped and counted", async () => {

@@ -54,7 +54,7 @@ export class Connection {
     const helloTimer = (): NodeJS.Timeout => setTimeout(() => this.fail(helloTimeout(remote, limits.helloMs)), limits.helloMs)
     if (expected === null) this.timer = helloTimer()
     else {
-      this.timer = setTimeout(() => this.fail(connectFailed(expected, remote, "no answer")), limits.connectMs)
+      this.timer = setTimeout(() => this.fail(connectFailed(remote, "no answer")), limits.connectMs)
       socket.once("connect", () => {
         if (this.closed) return
         this.connected = true
@@ -68,7 +68,7 @@ export class Connection {
     socket.on("end", () => this.fail(connectionLost(remote, this.hello === null ? "closed before a hello" : "closed by the other end")))
     socket.on("error", (error: NodeJS.ErrnoException) => {
       const code = error.code ?? error.message
-      this.fail(expected !== null && !this.connected ? connectFailed(expected, remote, code) : connectionLost(remote, code))
+      this.fail(expected !== null && !this.connected ? connectFailed(remote, code) : connectionLost(remote, code))
     })
     socket.on("close", () => this.fail(connectionLost(remote, "closed")))
   }

@@ -26,10 +26,10 @@ export const listenFailed = (host: string, port: number, cause: NodeJS.ErrnoExce
 
 /** No TCP connection came about. */
 export class ConnectFailed extends Data.TaggedError("ConnectFailed")<{ readonly code: string; readonly message: string }> {}
-export const connectFailed = (peer: string, address: string, code: string): ConnectFailed =>
+export const connectFailed = (remote: string, code: string): ConnectFailed =>
   new ConnectFailed({
     code,
-    message: `cannot reach ${peer} at ${address} (${code}): trying again, messages for it are dropped meanwhile. If it should be up, check its process, its address and the firewall.`,
+    message: `cannot reach ${remote} (${code}): trying again, messages for it are dropped meanwhile. If it should be up, check its process, its address and the firewall.`,
   })
 
 /** The bytes at the other end are not ours: a browser, a Redis client, a scanner, a wrong port. */
