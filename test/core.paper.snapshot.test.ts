@@ -252,8 +252,8 @@ describe("§7 and the start", () => {
     expect([lead.did("Apply"), lead.receivers("TimeoutNow")]).toEqual([[], "b"])
   })
   test("the leader sends it a snapshot though its log is whole, and the log goes on behind it", () => {
-    const lead = leader({ log: [1, 1] }).receive("b", accepted(2, { rebuild: true }))
-    expect(lead.did("OpenSnapshot")).toEqual([{ type: "OpenSnapshot", to: b }])
+    const lead = leader({ log: [1, 1] }).receive("b", accepted(3)).receive("c", accepted(2, { rebuild: true }))
+    expect(lead.did("OpenSnapshot")).toEqual([{ type: "OpenSnapshot", to: member("c") }])
     const it = restored(received(server({ log: [1, 1, 1], applied: null }), 2, 1), 2, 1)
     expect([it.state.machine, it.log, it.state.applied]).toEqual(["ready", [1], 2])
   })
