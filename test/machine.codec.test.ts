@@ -1,4 +1,4 @@
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { Reader, Writer } from "../interpreters/bytes.ts"
 import { glob, literalPrefix } from "../kv/machine/glob.ts"

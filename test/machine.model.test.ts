@@ -1,5 +1,5 @@
 /** The LevelDB machine, the in-memory twin and a naive model of the replicated store, over random logs. */
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { afterAll, describe, expect, test } from "vitest"
 import type { Entry } from "../core/index.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
@@ -16,7 +16,7 @@ class Naive {
     return found === undefined || found.until <= now ? undefined : found
   }
   run(words: readonly string[], now: number, version: number): unknown {
-    const [name, key = "", a = "", b = ""] = words
+    const [name = "", key = "", a = "", b = ""] = words
     const old = this.at(key, now)
     const put = (value: string, until: number): void => {
       this.data[key] = { value, until, version }

@@ -1,5 +1,5 @@
 /** Exactly once: the contract of Command in kv/types.ts, on both machines. */
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { afterAll, describe, expect, test } from "vitest"
 import type { Entry } from "../core/index.ts"
 import { MemoryMachine, type Outcome } from "../kv/machine/index.ts"

@@ -44,7 +44,7 @@ const parseOptions = (args: Arguments, from: number, allowed: "SET" | "GETEX"): 
       options.time = time
       i++
     } else if (allowed === "GETEX") {
-      if (name !== "PERSIST" || timed()) return null
+      if (name !== "PERSIST" || options.unit !== null) return null
       options.persist = true
     } else if (name === "NX" || name === "XX") {
       if (options.condition !== null && options.condition !== name) return null
