@@ -53,9 +53,8 @@ const patched = (content: Buffer, from: number, bytes: Buffer, size: number): Bu
 }
 
 /** What is left of a file: each sector of each unsynced write is there or not; the length may fall short. */
-const survived = (inode: Inode, keep: Keep, random: () => number): Buffer => {
+const survived = (inode: Inode, keep: "nothing" | number, random: () => number): Buffer => {
   if (keep === "nothing") return inode.synced
-  if (keep === "everything") return inode.content
   let out = inode.synced
   for (const { from, bytes, size } of inode.unsynced) {
     const fate = random()
@@ -72,11 +71,9 @@ const survived = (inode: Inode, keep: Keep, random: () => number): Buffer => {
   return out
 }
 
-export const memoryDisk = (): MemoryDisk => diskOf(new Map())
+export const memoryDisk = (): MemoryDisk => diskOf(new Map(), new Map())
 
-const diskOf = (start: Names): MemoryDisk => {
-  let names: Names = new Map(start)
-  let syncedNames: Names = new Map(start)
+const diskOf = (names: Names, syncedNames: Names): MemoryDisk => {
   let clock = 0
   const inodeAt = (path: string): Inode => {
     const inode = names.get(path)
@@ -155,18 +152,24 @@ const diskOf = (start: Names): MemoryDisk => {
       touched: (path) => later(() => inodeAt(path).touched),
     },
     crash: (keep) => {
-      const random = seeded(typeof keep === "number" ? keep : 0)
+      if (keep === "everything") {
+        // Nothing is lost yet, and nothing is safer than it was.
+        const copies = new Map([...names.values(), ...syncedNames.values()].map((inode) => [inode, { ...inode, unsynced: [...inode.unsynced] }]))
+        const copied = (those: Names): Names => new Map([...those].map(([path, inode]) => [path, copies.get(inode) ?? inode]))
+        return diskOf(copied(names), copied(syncedNames))
+      }
+      const random = seeded(keep === "nothing" ? 0 : keep)
       const kept: Names = new Map()
       const fates = new Map<Inode, Buffer>()
       for (const path of new Set([...syncedNames.keys(), ...names.keys()])) {
-        const late = keep === "everything" || (keep !== "nothing" && random() < 0.5)
+        const late = keep !== "nothing" && random() < 0.5
         const inode = (late ? names : syncedNames).get(path)
         if (inode === undefined) continue
         const content = fates.get(inode) ?? survived(inode, keep, random)
         fates.set(inode, content)
         kept.set(path, { content, synced: content, unsynced: [], touched: inode.touched })
       }
-      return diskOf(kept)
+      return diskOf(kept, new Map(kept))
     },
     names: () => [...names.keys()],
     content: (path) => inodeAt(path).content,
@@ -177,9 +180,9 @@ const diskOf = (start: Names): MemoryDisk => {
       disk.overwrite(path, content)
     },
     overwrite: (path, content) => {
-      const inode = inodeAt(path)
-      inode.content = content
-      inode.synced = content
+      const inode: Inode = { content, synced: content, unsynced: [], touched: ++clock }
+      names.set(path, inode)
+      syncedNames.set(path, inode)
     },
     remove: (path) => {
       names.delete(path)

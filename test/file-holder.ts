@@ -1,9 +1,8 @@
 /** A process that opens the data directory given as its argument, says how that went, and stays. */
-import { openStorage } from "./file-log.ts"
+import { Effect } from "effect"
+import { openFileStorage } from "../interpreters/file/index.ts"
 
 const directory = process.argv[2] ?? ""
-openStorage({ directory }).then(
-  () => console.log("held"),
-  (error: unknown) => console.log(error instanceof Error ? error.name : error),
-)
+const hold = openFileStorage({ directory, name: "n1" }).pipe(Effect.andThen(Effect.sync(() => console.log("held"))), Effect.andThen(Effect.never), Effect.scoped)
+Effect.runPromise(hold).catch((error: unknown) => console.log(error instanceof Error ? error.name : error))
 setInterval(() => undefined, 1000)

@@ -68,7 +68,7 @@ test("a crash at any moment loses nothing acknowledged and leaves whole Persists
     fc.asyncProperty(histories(25), gaps, segments, fc.nat(), async (history, gap, segmentBytes, seed) => {
       for (const image of await imagesOf(history, gap, segmentBytes, seed)) await check(history, image)
     }),
-    { numRuns: 40 },
+    { numRuns: 20 },
   )
 })
 

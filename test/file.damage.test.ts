@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import * as fc from "fast-check"
 import { expect, test } from "vitest"
 import { encodeFormat } from "../interpreters/file/identity.ts"
+import { encodeHead } from "../interpreters/file/segment.ts"
 import { memoryDisk, type MemoryDisk } from "./disk.ts"
 import { appended, baseAt, command, configuration, DIRECTORY, member, openStorage, persistOf } from "./file-log.ts"
 
@@ -105,6 +106,33 @@ test("a record in the middle that is gone as a whole stops the node", async () =
   const disk = await filled(3)
   disk.overwrite(only(disk), Buffer.from(disk.content(only(disk))).fill(0, 1024, 1536))
   expect(await refusal(disk)).toMatchObject({ _tag: "LogCorrupted", offset: 1024 })
+})
+
+test("a sector in the middle that reads as zeros stops the node", async () => {
+  const disk = await filled(3, 1 << 20, 2000)
+  disk.overwrite(only(disk), Buffer.from(disk.content(only(disk))).fill(0, 1024, 1536))
+  expect(await refusal(disk)).toMatchObject({ _tag: "LogCorrupted", offset: 512 })
+})
+
+test("a log with entries missing between its base and its first segment stops the node", async () => {
+  const disk = await filled(0)
+  disk.overwrite(only(disk), encodeHead(1, { hardState: { term: 1, vote: null }, base: baseAt(3), lastIndex: 5 }))
+  expect(await refusal(disk)).toMatchObject({ _tag: "LogCorrupted" })
+})
+
+test("segments that FORMAT does not list are left over, and removed", async () => {
+  const disk = await filled(40, 2048)
+  const opened = await openStorage({ files: disk.files, segmentBytes: 2048 })
+  const [first = ""] = segments(disk)
+  const old = disk.content(first)
+  opened.storage.persist(persistOf(0, { base: baseAt(35) }))
+  await opened.durable(0)
+  await opened.close()
+  const listed = segments(disk)
+  disk.overwrite(first, old)
+  disk.overwrite(`${DIRECTORY}/wal-000000000099`, Buffer.alloc(700))
+  expect(await reopened(disk)).toEqual([36, 37, 38, 39, 40])
+  expect(segments(disk)).toEqual(listed)
 })
 
 test("a record that turns up in another place or in another segment is not taken for a good one", async () => {

@@ -176,7 +176,9 @@ test("a Persist that changes nothing is answered, in order, without a write", as
 test("closing waits for what was handed over", async () => {
   const { opened, durableIndexes } = await onTroubledDisk()
   opened.storage.persist(appended(0, 1, 3))
+  await new Promise((resolve) => setImmediate(resolve))
   opened.storage.persist(appended(1, 4, 3))
   await opened.close()
+  expect(opened.acknowledged()).toBe(1)
   expect(await durableIndexes()).toEqual([1, 2, 3, 4, 5, 6])
 })

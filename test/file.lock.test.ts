@@ -48,17 +48,17 @@ test("a second process is refused by name, and a lock left by kill -9 is taken o
   expect(await locks()).toHaveLength(1)
   await opened.close()
   expect(await locks()).toHaveLength(0)
-})
+}, 90_000)
 
 test("of several processes that find the lock of a dead one, at most one goes on", async () => {
-  const { child } = await holder()
-  const gone = once(child, "exit")
-  child.kill("SIGKILL")
-  await gone
-  const said = (await Promise.all([holder(), holder(), holder()])).map((one) => one.said)
+  const opened = await openStorage({ directory })
+  const [name = ""] = await locks()
+  await opened.close()
+  await writeFile(join(directory, name.replace(/\d+\.\d+$/, "999999.12345")), "")
+  const said = (await Promise.all([holder(), holder()])).map((one) => one.said)
   expect(said.filter((word) => word === "held").length).toBeLessThanOrEqual(1)
-  expect(said.filter((word) => word === "DirectoryLocked").length).toBeGreaterThanOrEqual(2)
-})
+  expect(said.filter((word) => word === "DirectoryLocked").length).toBeGreaterThanOrEqual(1)
+}, 90_000)
 
 test("one process cannot open a directory twice", async () => {
   const opened = await openStorage({ directory })
@@ -74,7 +74,6 @@ test("an opening that fails gives the lock back", async () => {
 })
 
 test("a pid that belongs to another process by now does not hold the lock", async () => {
-  await (await openStorage({ directory })).close()
   const opened = await openStorage({ directory })
   const [name = ""] = await locks()
   await opened.close()

@@ -125,8 +125,8 @@ const readSegment = (
     const found = inspectFrame(bytes, number, at)
     if (found.type === "damaged") throw damaged(at, found.reason)
     if (found.type === "torn") {
-      // The head was synced before FORMAT listed the segment, and all of it before the next segment was made.
-      if (isLast && at > 0) break
+      // An earlier segment was synced to its end before the next one was made.
+      if (isLast) break
       throw damaged(at, "the record is not complete")
     }
     try {
@@ -139,6 +139,7 @@ const readSegment = (
     if (at === 0) head = found.end
     at = found.end
   }
+  // The head was synced before FORMAT listed the segment.
   if (rebuilt === undefined || at === 0) throw damaged(0, "the head of the segment is missing")
   return { rebuilt, segment: { number, head, bytes: at, highest } }
 }
