@@ -16,6 +16,7 @@ export const invariants = {
   DurableBeforeTold: "votes and acknowledgements claim only what a crash could not take back",
   AppliedInOrder: "entries are applied in order, each once, and only when committed and durable",
   ClockMonotonic: "stamps never fall along a log",
+  ReadFresh: "a read sees everything that was committed anywhere before it was asked for (thesis §6.4)",
   SnapshotForward: "a restored snapshot never takes the state machine back",
 } as const
 export type Invariant = keyof typeof invariants
@@ -51,6 +52,7 @@ interface Past {
   lastIndex: number
   lastTerm: number
   leads: number | null
+  machine: State["machine"]
 }
 
 /** One for each world. */
@@ -59,6 +61,8 @@ export const makeInvariantChecker = (): ((step: ObservedStep) => void) => {
   const votes = new Map<string, Member>()
   const committed: Known[] = []
   const past = new Map<string, Past>()
+  /** By ref: what was committed when the read was asked for. */
+  const reads = new Map<number, number>()
   /** By "index.term": what the log looked like just before it, so that Log Matching is checked entry by entry. */
   const written = new Map<string, { readonly prevTerm: number; readonly checksum: number }>()
 
@@ -139,7 +143,17 @@ export const makeInvariantChecker = (): ((step: ObservedStep) => void) => {
     demand(state.commitIndex <= state.log.lastIndex, "CommitMonotonic", node, () => `commit index ${state.commitIndex} is past the log's end ${state.log.lastIndex}`)
     checkVote(node, state)
     checkLeader(node, state, before)
+    for (const event of events) {
+      if (event.type === "ReadRequested") reads.set(event.ref, committed.length - 1)
+      if (event.type === "SnapshotRestored")
+        demand(before === undefined || event.snapshot.index >= before.applied || before.machine === "rebuild", "SnapshotForward", node, () => `a snapshot of ${event.snapshot.index} replaces ${before?.applied}`)
+    }
     for (const effect of effects) {
+      if (effect.type === "Respond" && effect.outcome.type === "ReadReady") {
+        const { index } = effect.outcome
+        const asked = reads.get(effect.ref) ?? 0
+        demand(index >= asked && state.applied >= asked, "ReadFresh", node, () => `answers at ${index}, ${asked} was committed before`)
+      }
       checkClaims(node, state, effect)
       if (effect.type === "Persist") checkEntries(node, state, effect.entries)
       if (effect.type === "Apply") {
@@ -155,6 +169,7 @@ export const makeInvariantChecker = (): ((step: ObservedStep) => void) => {
       lastIndex: state.log.lastIndex,
       lastTerm: state.log.lastTerm,
       leads: state.role.type === "leader" ? state.currentTerm : null,
+      machine: state.machine,
     })
   }
 }
