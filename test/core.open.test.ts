@@ -1,0 +1,120 @@
+/** Found by reading and tried here; each fails until the core is mended, and moves to its section then. */
+import { describe, expect, test } from "vitest"
+import type { Message } from "../core/index.ts"
+import { accepted, append, follower, install, leader, member, payload, rejected, requestVote, server, snapshotAt, type Server } from "./server.ts"
+
+describe("open-1: a snapshot chunk that was sent twice once doubles the rest of the transfer", () => {
+  test("one repeated chunk costs one chunk more, not one for each that follows", () => {
+    const CHUNKS = 40
+    const lead = leader({ base: { index: 5, term: 1 }, log: [1] }).receive("b", rejected(6, 0, 3))
+    const other = server({ name: "b", term: 2 })
+    let chunks = 0
+    let waiting: readonly Message[] = lead.happens({ type: "SnapshotOpened", to: member("b"), snapshot: snapshotAt(6, 1) }).sent("InstallSnapshot", "b")
+    // The first is slow, so the leader repeats it after some heartbeats; both arrive.
+    waiting = [...waiting, ...waiting]
+    while (waiting.length > 0 && chunks < 10 * CHUNKS) {
+      const replies: Message[] = []
+      for (const message of waiting) {
+        if (message.type !== "InstallSnapshot") continue
+        chunks += 1
+        const last = message.offset === CHUNKS - 1
+        other.receive("a", { ...message, length: 1, last })
+        replies.push(...other.sent("InstallSnapshotReply", "a"))
+        for (const { offset } of other.did("StoreChunk")) {
+          other.happens({ type: "ChunkStored", id: "s6", nextOffset: offset + 1, last })
+          replies.push(...other.sent("InstallSnapshotReply", "a"))
+        }
+      }
+      const next: Message[] = []
+      for (const reply of replies) next.push(...lead.receive("b", reply).sent("InstallSnapshot", "b"))
+      waiting = next
+    }
+    expect(chunks).toBeLessThanOrEqual(CHUNKS + 2)
+  })
+})
+
+describe("open-2 (bug-G1): a refused vote restarts the election timer if the request brings a higher term", () => {
+  test("a follower that waits for an election goes on waiting as long as before, §5.2", () => {
+    const it = server({ log: [1, 1] }).receive("c", requestVote(2, [0, 0]))
+    expect([it.term, it.last("RequestVoteReply").granted]).toEqual([2, false])
+    expect(it.timer("election")).toBe(null)
+  })
+})
+
+describe("open-3: a read that is confirmed but waits for its index is not failed when leadership is lost", () => {
+  test("at the leader: its no-op never commits, it steps down, the read must be told", () => {
+    const it = leader({ log: [1, 1], applied: 1 })
+    const ref = it.read()
+    it.receive("b", accepted(2, { round: 2 }))
+    expect(it.expire("quorum").expire("quorum").role).toBe("follower")
+    expect(it.outcome(ref)).toMatchObject({ type: "ReadRefused", reason: "leaderChanged" })
+  })
+  test("at a follower: the index that it was told never comes, its leader is lost, the read must be told", () => {
+    const it = follower({ log: [1] })
+    const ref = it.read()
+    it.receive("b", { type: "ReadIndexReply", term: 1, life: 7, number: 1, readIndex: 5 })
+    expect(it.happens({ type: "PeerDisconnected", peer: member("b") }).outcome(ref)).toMatchObject({ type: "ReadRefused", reason: "leaderChanged" })
+  })
+})
+
+describe("open-4: a follower without room", () => {
+  test("it answers the round of an append that it does not take: it is alive, and reads go on", () => {
+    const it = follower().happens({ type: "SpaceChanged", low: true }).receive("b", append({ entries: [1], round: 3 }))
+    expect(it.sent("AppendAccepted", "b").map(({ round }) => round)).toEqual([3])
+  })
+  test("it is not sent its whole window again and again", () => {
+    const lead = leader({ settings: { maxBatchBytes: 100, maxInflight: 50 } }).receive("c", accepted(1)).receive("b", accepted(1))
+    const other = server({ name: "b", term: 2 }).receive("a", { ...append({ term: 2, entries: [2] }), round: 1 }).happens({ type: "SpaceChanged", low: true })
+    let entries = 0
+    const exchange = (): void => {
+      let waiting: readonly Message[] = lead.sent("AppendEntries", "b")
+      while (waiting.length > 0) {
+        const next: Message[] = []
+        for (const message of waiting) {
+          if (message.type === "AppendEntries") entries += message.entries.length
+          const replies = other.receive("a", message).did("Send").map((effect) => effect.message)
+          for (const reply of replies) next.push(...lead.receive("b", reply).sent("AppendEntries", "b"))
+        }
+        waiting = next
+      }
+    }
+    lead.propose(...Array.from({ length: 50 }, (_, i) => payload(i)))
+    exchange()
+    const once = entries
+    for (let i = 0; i < 40; i++) {
+      lead.expire("heartbeat")
+      exchange()
+    }
+    expect(entries).toBeLessThan(3 * once)
+  })
+})
+
+describe("open-5: a follower forwards what no leader will take", () => {
+  test("a proposal above maxEntryBytes is refused where it is made: as a frame it would be too large to send", () => {
+    const it = follower({ settings: { maxEntryBytes: 10 } })
+    expect(it.outcome(it.propose(payload(1, 11)))).toMatchObject({ type: "ProposalRefused", reason: "tooLarge" })
+  })
+})
+
+describe("open-6: the late rejection of one snapshot ends the restoring of another", () => {
+  const restoring = (): Server =>
+    follower({ log: [1, 1] })
+      .receive("b", install(snapshotAt(9, 1), 0, false))
+      .receive("b", install(snapshotAt(12, 1), 0, true))
+      .happens({ type: "ChunkStored", id: "s12", nextOffset: 1, last: true })
+  test("while a snapshot is restored nothing is applied, whatever is said of an earlier one", () => {
+    const it = restoring()
+    expect(it.did("RestoreSnapshot")).toHaveLength(1)
+    it.happens({ type: "SnapshotRejected", id: "s9" })
+    expect(it.receive("b", append({ prev: [2, 1], commit: 2 })).did("Apply")).toEqual([])
+  })
+})
+
+describe("open-7: a definite refusal of a forwarded proposal is told as unknown if it brings a higher term", () => {
+  test("a refusal is a refusal: not executed, and never will be", () => {
+    const it = follower()
+    const ref = it.propose()
+    it.receive("b", { type: "ForwardProposalReply", term: 2, ref, life: 7, outcome: { type: "ProposalRefused", reason: "noLeader", leader: null } })
+    expect(it.outcome(ref)).toMatchObject({ type: "ProposalRefused" })
+  })
+})
