@@ -123,7 +123,12 @@ export class FakeWorld {
       case "late":
         this.late.push(payloads)
         return done({ type: "ProposalUnknown", leader })
-      default:
+      case "notLeader":
+      case "noLeader":
+      case "busy":
+      case "tooLarge":
+      case "spaceLow":
+      case "transferring":
         return done({ type: "ProposalRefused", reason: what, leader })
     }
   }

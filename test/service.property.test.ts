@@ -1,4 +1,4 @@
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { afterEach, describe, expect, test, vi } from "vitest"
 import type { Reply } from "../kv/types.ts"
 import { call, codeOf, FakeWorld, type Faulty } from "./service.fake.ts"
