@@ -83,7 +83,7 @@ export const startFake = async (store: FakeStore, id = "n1"): Promise<FakeServer
   const answer = (words: readonly string[]): string => {
     const [name = "", sub = ""] = words
     if (name === "STEPRAFT" && sub === "STATUS")
-      return bulk(JSON.stringify({ id, role: store.leader === id ? "leader" : "follower", leader: store.leader, peers: [...store.clients].filter(([other]) => other !== id).map(([other, client]) => ({ id: other, client })) }))
+      return bulk(JSON.stringify({ id, role: store.leader === id ? "leader" : "follower", leader: store.leader, health: "ok", client: store.clients.get(id), peers: [...store.clients].filter(([other]) => other !== id).map(([other, client]) => ({ id: other, client })) }))
     if (name === "STEPRAFT" && sub === "SESSION" && words[2] === "OPEN") {
       store.opened += 1
       for (const [number, session] of store.sessions) if (session.owner === words[3]) store.sessions.delete(number)

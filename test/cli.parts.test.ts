@@ -1,0 +1,205 @@
+/** The parts of the command line that need no cluster: gathering, tables, the benchmark's counting, the supervisor. */
+import * as fc from "fast-check"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs"
+import { createServer } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { afterEach, describe, expect, test } from "vitest"
+import { startLoad, makeCounter } from "../kv/cli/bench-load.ts"
+import { startChild } from "../kv/cli/child.ts"
+import { gather, isHealthy } from "../kv/cli/gather.ts"
+import { makeHistogram } from "../kv/cli/histogram.ts"
+import { readLayout, recordedClients, writeLayout } from "../kv/cli/layout.ts"
+import { openLogFile } from "../kv/cli/log-file.ts"
+import { busyPorts } from "../kv/cli/ports.ts"
+import { isStale } from "../kv/cli/relaunch.ts"
+import { paintFor, statusTable, summary } from "../kv/cli/table.ts"
+import { makeStore, startFake } from "./client.fake.ts"
+
+const cleanups: (() => Promise<void> | void)[] = []
+afterEach(async () => {
+  for (const clean of cleanups.splice(0)) await clean()
+})
+const folder = (): string => {
+  const made = mkdtempSync(join(tmpdir(), "stepraft-cli-"))
+  cleanups.push(() => rmSync(made, { recursive: true, force: true }))
+  return made
+}
+const until = async (condition: () => boolean): Promise<void> => {
+  for (let waited = 0; !condition(); waited += 10) {
+    if (waited > 10_000) throw new Error("it never came true")
+    await sleep(10)
+  }
+}
+
+describe("status", () => {
+  test("the others are found through one node; a silent one keeps its row, with what the leader knows", async () => {
+    const store = makeStore()
+    const [first, second, third] = await Promise.all(["n1", "n2", "n3"].map((id) => startFake(store, id)))
+    cleanups.push(() => Promise.all([first?.close(), second?.close()]).then(() => {}))
+    store.leader = "n2"
+    await third?.close()
+    const status = await gather([{ host: "127.0.0.1", port: first?.port ?? 0 }], new Map(), 500)
+    expect(status.leader).toBe("n2")
+    expect(status.nodes.map(({ id, role }) => [id, role])).toEqual([["n1", "follower"], ["n2", "leader"], ["n3", null]])
+    expect(status.nodes[2]?.health).toMatch(/^unreachable: .*ECONNREFUSED/)
+    expect(status.nodes[2]?.client).toBe(`127.0.0.1:${third?.port}`)
+    expect(isHealthy(status)).toBe(false)
+    expect(summary(status, paintFor(process.stdout))).toContain("n3 unreachable")
+  })
+
+  test("when the asked node is down, the addresses that were known before serve", async () => {
+    const store = makeStore()
+    const server = await startFake(store, "n2")
+    cleanups.push(server.close)
+    const known = new Map([["127.0.0.1:1", "n1"], [`127.0.0.1:${server.port}`, "n2"]])
+    const status = await gather([{ host: "127.0.0.1", port: 1 }], known, 500)
+    expect(status.nodes.map(({ id, role }) => [id, role])).toEqual([["n1", null], ["n2", "follower"]])
+  })
+
+  test("without a leader the table says what that means", () => {
+    expect(statusTable({ nodes: [], leader: null }, paintFor(process.stdout))).toMatch(/No leader/)
+  })
+})
+
+describe("the data folder", () => {
+  test("a folder that is not ours is refused; ours is read back; its addresses are found by a port", () => {
+    const data = folder()
+    expect(readLayout(data)).toBeNull()
+    const layout = { version: 1, nodes: 3, host: "127.0.0.1", port: 7001, peerPort: 8001 } as const
+    writeLayout(data, layout)
+    expect(readLayout(data)).toEqual(layout)
+    expect(recordedClients(data, { host: "127.0.0.1", port: 7002 }).map(([address]) => address)).toEqual(["127.0.0.1:7001", "127.0.0.1:7002", "127.0.0.1:7003"])
+    expect(recordedClients(data, { host: "127.0.0.1", port: 9 })).toEqual([])
+    const other = folder()
+    writeFileSync(join(other, "letters.txt"), "mine")
+    expect(() => readLayout(other)).toThrow(/not empty/)
+  })
+
+  test("a port in use is named", async () => {
+    const server = createServer()
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+    cleanups.push(() => void server.close())
+    const address = server.address()
+    const port = typeof address === "object" && address !== null ? address.port : 0
+    expect(await busyPorts([{ what: "clients of n1", endpoint: { host: "127.0.0.1", port } }])).toEqual([`port ${port} is in use (127.0.0.1:${port}, wanted for clients of n1)`])
+  })
+
+  test("a log is bounded", () => {
+    const path = join(folder(), "log.txt")
+    const log = openLogFile(path, 1_000)
+    for (let i = 0; i < 100; i++) log.append(`${"x".repeat(99)}\n`)
+    expect(readFileSync(path).length + readFileSync(path.replace("log", "log.1")).length).toBeLessThan(1_300)
+  })
+
+  test("dist is stale when a source, or the folder it was removed from, is newer", () => {
+    const root = folder()
+    mkdirSync(join(root, "dist"))
+    mkdirSync(join(root, "kv"))
+    const program = join(root, "dist", "cli.js")
+    expect(isStale(root, program)).toBe(true)
+    writeFileSync(join(root, "kv", "a.ts"), "")
+    writeFileSync(program, "")
+    const past = new Date(Date.now() - 60_000)
+    utimesSync(join(root, "kv", "a.ts"), past, past)
+    utimesSync(join(root, "kv"), past, past)
+    expect(isStale(root, program)).toBe(false)
+    utimesSync(join(root, "kv"), new Date(Date.now() + 1_000), new Date(Date.now() + 1_000))
+    expect(isStale(root, program)).toBe(true)
+  })
+})
+
+describe("the supervisor", () => {
+  test("a child that dies is told with its last line, started again after growing pauses, and the first flag is not given again", async () => {
+    const path = join(folder(), "log.txt")
+    const said: string[] = []
+    const child = startChild({
+      id: "n1", logPath: path, say: (line) => said.push(line), backoffMs: [5, 40], healthyMs: 60_000,
+      words: (first) => ["-e", `console.log("warn: no"); console.log("first ${first}"); process.exitCode = 3`],
+    })
+    cleanups.push(child.stop)
+    await until(() => said.length >= 3)
+    expect(said[0]).toMatch(/^ended \(exit code 3\); its last line: first true\. Starting it again in 0\.01 s/)
+    expect(said[1]).toMatch(/first false.* in 0\.01 s/)
+    expect(said[2]).toMatch(/ in 0\.02 s/)
+    expect(readFileSync(path, "utf8")).toContain("--- n1 ended: exit code 3")
+  })
+
+  test("warnings of a child are passed on; one that ignores SIGTERM is killed", async () => {
+    const said: string[] = []
+    const child = startChild({
+      id: "n1", logPath: join(folder(), "log.txt"), say: (line) => said.push(line), graceMs: 100,
+      words: () => ["-e", `process.on("SIGTERM", () => {}); console.log("12:00 info  n1 fine"); console.log("12:00 warn  n1 beware"); setInterval(() => {}, 1000)`],
+    })
+    await until(() => said.length === 1)
+    expect(said).toEqual(["12:00 warn  n1 beware"])
+    await child.stop()
+    expect(said[1]).toMatch(/killed/)
+    expect(child.pid()).toBeNull()
+  })
+})
+
+describe("the benchmark", () => {
+  test("property: quantiles are within 4 % of the truth", () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 100_000_000 }), { minLength: 1, maxLength: 200 }), fc.constantFrom(0.5, 0.9, 0.99, 1), (values, share) => {
+        const histogram = makeHistogram()
+        for (const value of values) histogram.record(value, 1)
+        const sorted = values.toSorted((a, b) => a - b)
+        const truth = (sorted[Math.ceil(values.length * share) - 1] ?? 0) / 1_000
+        expect(histogram.quantile(share)).toBeGreaterThanOrEqual(truth)
+        expect(histogram.quantile(share)).toBeLessThanOrEqual(truth * 1.04 + 0.001)
+      }),
+    )
+  })
+
+  test("property: replies are counted whatever the cuts", () => {
+    const wire = Buffer.from("+OK\r\n$5\r\n:1\r\n\r\n\r\n$-1\r\n-ERR bad\r\n$0\r\n\r\n:5\r\n")
+    fc.assert(
+      fc.property(fc.array(fc.nat(wire.length), { maxLength: 8 }), (cuts) => {
+        const errors: string[] = []
+        const count = makeCounter((line) => errors.push(line))
+        const edges = [0, ...cuts.toSorted((a, b) => a - b), wire.length]
+        const counted = edges.slice(1).reduce((sum, to, i) => sum + count(wire.subarray(edges[i], to)), 0)
+        expect([counted, errors]).toEqual([6, ["ERR bad"]])
+      }),
+    )
+  })
+
+  test("a connection sends what it may, batch by batch, and comes back after a cut", async () => {
+    const store = makeStore()
+    const server = await startFake(store)
+    cleanups.push(server.close)
+    let left = 50
+    let answered = 0
+    const failures: string[] = []
+    let cut = false
+    store.fate = () => {
+      if (cut || store.effects.length < 20) return "serve"
+      cut = true
+      return "cut-before"
+    }
+    await new Promise<void>((ended) => {
+      startLoad(
+        { endpoint: { host: "127.0.0.1", port: server.port }, pipeline: 4, reads: 30, valueSize: 10, keys: 100, preamble: null },
+        {
+          take: (wanted) => {
+            const given = Math.min(wanted, left)
+            left -= given
+            return given
+          },
+          answered: (_, replies) => void (answered += replies),
+          failed: (reason, commands) => {
+            failures.push(reason)
+            left += commands
+          },
+          ended,
+        },
+      )
+    })
+    expect(answered).toBe(50)
+    expect(failures).toHaveLength(1)
+    for (const key of store.data.keys()) expect(key).toMatch(/^key:0000000000\d\d$/)
+  })
+})

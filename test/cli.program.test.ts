@@ -1,0 +1,80 @@
+/** The emitted program as people call it (npm test builds it first). */
+import { execFile } from "node:child_process"
+import { existsSync, readFileSync, rmSync } from "node:fs"
+import { join } from "node:path"
+import { describe, expect, test } from "vitest"
+import { freePort, launch, root, temporaryFolder, until } from "./cluster.ts"
+
+const program = join("dist", "kv", "cli.js")
+const run = (...words: readonly string[]): Promise<{ readonly code: number; readonly out: string; readonly err: string }> =>
+  new Promise((resolve) => {
+    const child = execFile(process.execPath, [program, ...words], { cwd: root }, (_, out, err) => resolve({ code: child.exitCode ?? -1, out, err }))
+  })
+
+describe.skipIf(!existsSync(join(root, program)))("stepraft", () => {
+  test("help teaches: every command has a description, an example and its defaults", { timeout: 120_000 }, async () => {
+    const help = await run("--help")
+    expect(help.code).toBe(0)
+    for (const command of ["cluster", "serve", "status", "get", "set", "append", "del", "cas", "incr", "scan", "bench"]) {
+      expect(help.out).toContain(`  ${command} `)
+      if (command === "get" || command === "serve") expect((await run(command, "--help")).out).toMatch(/DESCRIPTION[^]*EXAMPLES/)
+    }
+    expect((await run("bench", "--help")).out).toContain("(default: 7001)")
+  })
+
+  test("wrong usage: one clear line on stderr, nothing on stdout, exit code 2", { timeout: 120_000 }, async () => {
+    expect(await run("get")).toMatchObject({ code: 2, out: "", err: expect.stringContaining("Missing required argument: key") as unknown })
+    expect(await run("bench", "--clients", "many")).toMatchObject({ code: 2, out: "" })
+    expect((await run("stauts")).err).toMatch(/stauts/)
+    expect((await run("serve", "--id", "n1")).err).toMatch(/--data, STEPRAFT_DATA or the configuration file/)
+  })
+
+  test("the version is that of the package", { timeout: 120_000 }, async () => {
+    const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly version: string }
+    expect((await run("--version")).out).toBe(`stepraft ${version}\n`)
+  })
+
+  test("a cluster: started, used, a node killed and back, stopped, resumed with its data", { timeout: 180_000 }, async () => {
+    const data = join(temporaryFolder(), "cluster")
+    const port = await freePort()
+    const peerPort = await freePort()
+    const where = ["--port", String(port)]
+    const words = [program, "cluster", "--data", data, ...where, "--peer-port", String(peerPort)]
+    const status = async () => JSON.parse((await run("status", ...where, "-o", "json")).out) as { readonly leader: string | null; readonly nodes: readonly { readonly id: string; readonly pid: number | null; readonly health: string }[] }
+    const well = () => until("a leader, and all are well", async () => (await run("status", ...where)).code === 0)
+
+    const first = launch(process.execPath, words)
+    try {
+      await well()
+      expect(await run("set", "greeting", "hello", ...where)).toMatchObject({ code: 0, out: "OK\n" })
+      expect((await run("get", "greeting", ...where)).out).toBe("hello\n")
+      expect(await run("get", "none", ...where)).toMatchObject({ code: 1, out: "" })
+      expect(await run("cas", "greeting", "hello", "bye", ...where)).toMatchObject({ code: 0, out: "1\n" })
+      expect(await run("cas", "greeting", "hello", "bye", ...where)).toMatchObject({ code: 1, out: "0\n" })
+
+      const before = await status()
+      process.kill(before.nodes.find(({ id }) => id === before.leader)?.pid ?? -1, "SIGKILL")
+      expect((await run("incr", "n", ...where, "--timeout", "30000")).code).toBe(0)
+      await well()
+      await until("the death is told", () => /ended \(signal SIGKILL\); its last line: /.test(first.output()))
+
+      expect((await run(...words.slice(1))).err).toContain(`port ${port} is in use`)
+      expect((await run(...words.slice(1), "--nodes", "5")).err).toContain("holds a cluster of 3 nodes, not of 5")
+      const bench = JSON.parse((await run("bench", ...where, "--requests", "300", "--clients", "4", "-o", "json")).out) as { readonly requests: number; readonly errors: object }
+      expect(bench).toMatchObject({ requests: 300, errors: {} })
+    } finally {
+      first.signal("SIGINT")
+    }
+    expect(await first.exited).toBe(0)
+    const second = launch(process.execPath, words)
+    try {
+      await well()
+      expect((await run("get", "greeting", ...where)).out).toBe("bye\n")
+      expect((await run("get", "n", ...where)).out).toBe("1\n")
+    } finally {
+      second.signal("SIGTERM")
+    }
+    expect(await second.exited).toBe(0)
+    rmSync(data, { recursive: true, force: true })
+  })
+})
