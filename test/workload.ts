@@ -65,27 +65,39 @@ export const startWorkload = (cluster: Cluster, options: WorkloadOptions = {}): 
   const roamer = (first: number) => {
     let at = first
     let client: RespClient | null = null
+    let connecting: Promise<RespClient | null> | null = null
     const leave = (): void => {
       client?.close()
       client = null
       at++
     }
-    const call = async (...words: readonly (string | number)[]): Promise<RespReply> => {
-      if (client === null || client.closed()) {
-        const id = cluster.ids[at % cluster.ids.length] ?? ""
-        client = await cluster.connect(id).catch(() => null)
-        if (client === null) {
+    /** One connection, however many ask for it at once. */
+    const connected = (): Promise<RespClient | null> => {
+      if (client !== null && !client.closed()) return Promise.resolve(client)
+      connecting ??= cluster
+        .connect(cluster.ids[at % cluster.ids.length] ?? "")
+        .catch(async () => {
           at++
           await sleep(10)
-          return new ErrorReply("NOTSENT no connection")
-        }
-      }
+          return null
+        })
+        .then((opened) => {
+          connecting = null
+          client = opened
+          return opened
+        })
+      return connecting
+    }
+    const current = (): RespClient | null => client
+    const call = async (...words: readonly (string | number)[]): Promise<RespReply> => {
+      const client = await connected()
+      if (client === null) return new ErrorReply("NOTSENT no connection")
       const reply = await within(answerLimit, client.call(...words)).catch((error: unknown) => {
         if (error instanceof ConnectionLost) return new ErrorReply("LOST connection lost")
         throw error
       })
       if (reply === null || (reply instanceof ErrorReply && reply.code === "LOST")) {
-        leave()
+        if (client === current()) leave()
         return new ErrorReply("LOST no answer")
       }
       return reply
@@ -140,10 +152,13 @@ export const startWorkload = (cluster: Cluster, options: WorkloadOptions = {}): 
           if (typeof reply === "number" && attempt !== undefined) {
             attempt.outcome = "acknowledged"
             acknowledgements.push({ sent, answered: performance.now(), session: true })
-          } else if (!(reply instanceof ErrorReply && retried.has(reply.code))) complaints.push(`${client} was answered ${reply instanceof ErrorReply ? reply.text : JSON.stringify(reply)}`)
+          } else if (attempt !== undefined && !(reply instanceof ErrorReply && retried.has(reply.code))) {
+            attempt.outcome = "unknown"
+            complaints.push(`${client}, for ${attempt.token}, was answered ${reply instanceof ErrorReply ? reply.text : JSON.stringify(reply)}`)
+          }
         })
         const before = left.length
-        left = left.filter((one) => one.outcome !== "acknowledged")
+        left = left.filter((one) => one.outcome === "pending")
         if (left.length > 0) {
           if (replies.some((reply) => reply instanceof ErrorReply && reply.code !== "OUTOFORDER" && reply.code !== "LOST")) writer.leave()
           if (before === left.length) await sleep(10)
@@ -216,7 +231,9 @@ export const startWorkload = (cluster: Cluster, options: WorkloadOptions = {}): 
     },
     stop: async () => {
       control.stopping = true
-      await until("every client has its last answer", () => within(1000, all.then(() => true)))
+      await until("every client has its last answer", () => within(1000, all.then(() => true))).catch((error: unknown) => {
+        throw new Error([String(error), ...complaints.slice(0, 10)].join("\n"))
+      })
     },
   }
 }
