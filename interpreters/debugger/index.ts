@@ -1,0 +1,2 @@
+/** Traces: what a node was fed, as text that replays. */
+export { decodeEffect, decodeEvent, decodeState, encodeEffect, encodeEvent, encodeState, TraceUnreadable, type PayloadMode } from "./trace.ts"

@@ -1,0 +1,72 @@
+/**
+ * Events, effects and states as JSON text, and back. A trace holds inputs only: one header line, then one line per
+ * event; effects and states are recomputed, and a state hash now and then shows where a replay diverges.
+ *
+ * Payload bytes are written as base64, or left out (length and checksum stay) where they are private or large.
+ */
+import { Log, type Effect, type Entry, type Event, type EventType, type EffectType, type LogBase, type State } from "../../core/index.ts"
+
+export class TraceUnreadable extends Error {
+  override readonly name = "TraceUnreadable"
+}
+
+export type PayloadMode = "bytes" | "length"
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value)
+
+const stringify = (value: Event | Effect | State, payloads: PayloadMode): string =>
+  JSON.stringify(value, function (this: unknown, key: string, part: unknown): unknown {
+    // A Buffer has turned itself into something else already: look at what stood there.
+    const raw = isRecord(this) ? this[key] : part
+    if (raw instanceof Uint8Array) return payloads === "bytes" ? { $bytes: Buffer.from(raw.buffer, raw.byteOffset, raw.length).toString("base64") } : { $length: raw.length }
+    if (raw instanceof Log) return { $log: { base: raw.base, entries: raw.toArray() } }
+    return part
+  })
+
+const revive = (_: string, part: unknown): unknown => {
+  if (!isRecord(part)) return part
+  if (typeof part["$bytes"] === "string") return new Uint8Array(Buffer.from(part["$bytes"], "base64"))
+  if (typeof part["$length"] === "number") return new Uint8Array(part["$length"])
+  const log = part["$log"]
+  return isRecord(log) ? Log.of(log["base"] as LogBase, log["entries"] as readonly Entry[]) : part
+}
+
+const parse = (text: string, what: string): Record<string, unknown> => {
+  let value: unknown
+  try {
+    value = JSON.parse(text, revive)
+  } catch (error) {
+    throw new TraceUnreadable(`this is not ${what} but ${text.slice(0, 60)}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+  }
+  if (!isRecord(value)) throw new TraceUnreadable(`${what} is an object, not ${text.slice(0, 60)}`)
+  return value
+}
+
+const EVENTS: Readonly<Record<EventType, true>> = {
+  Started: true, MessageReceived: true, Proposed: true, ReadRequested: true, Persisted: true, Applied: true, TimerExpired: true, ClockAdvanced: true,
+  PeerConnected: true, PeerDisconnected: true, SnapshotTaken: true, SnapshotTakeFailed: true, SnapshotOpened: true, SnapshotOpenFailed: true,
+  ChunkStored: true, SnapshotRejected: true, SnapshotRestored: true, MachineDamaged: true, SpaceChanged: true, TransferRequested: true,
+}
+const EFFECTS: Readonly<Record<EffectType, true>> = {
+  Send: true, Persist: true, Apply: true, Respond: true, SetTimer: true, CancelTimer: true, TakeSnapshot: true, OpenSnapshot: true,
+  CloseSnapshot: true, StoreChunk: true, RestoreSnapshot: true, Note: true,
+}
+
+const tagged = <T>(text: string, what: string, known: Readonly<Record<string, true>>): T => {
+  const value = parse(text, what)
+  const { type } = value
+  if (typeof type !== "string" || known[type] !== true) throw new TraceUnreadable(`${what} of type ${String(type)} is not known to this version`)
+  return value as T
+}
+
+export const encodeEvent = (event: Event, payloads: PayloadMode = "bytes"): string => stringify(event, payloads)
+export const decodeEvent = (text: string): Event => tagged<Event>(text, "an event", EVENTS)
+export const encodeEffect = (effect: Effect, payloads: PayloadMode = "bytes"): string => stringify(effect, payloads)
+export const decodeEffect = (text: string): Effect => tagged<Effect>(text, "an effect", EFFECTS)
+
+export const encodeState = (state: State, payloads: PayloadMode = "bytes"): string => stringify(state, payloads)
+export const decodeState = (text: string): State => {
+  const value = parse(text, "a state")
+  if (!(value["log"] instanceof Log) || !isRecord(value["role"])) throw new TraceUnreadable("a state has a log and a role; this has not")
+  return value as unknown as State
+}

@@ -1,0 +1,123 @@
+/** Rules of the repository, as tests: the layout, the direction of imports, the purity of the core. */
+import { readdirSync, readFileSync } from "node:fs"
+import { dirname, join, relative, resolve } from "node:path"
+import { fileURLToPath } from "node:url"
+import { parseSync } from "vite"
+import { describe, expect, test } from "vitest"
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const HOUSES = ["core", "interpreters", "kv", "spec", "test"] as const
+
+const walk = (folder: string): string[] =>
+  readdirSync(join(root, folder), { withFileTypes: true }).flatMap((item) =>
+    item.isDirectory() ? walk(join(folder, item.name)) : item.name.endsWith(".ts") ? [join(folder, item.name)] : [],
+  )
+const files = HOUSES.flatMap(walk)
+
+interface Import {
+  readonly from: string
+  readonly to: string
+  readonly typeOnly: boolean
+}
+/** Relative specifiers are resolved to files of the repository, others stay as they are. */
+const importsOf = (file: string): Import[] => {
+  const { module, program } = parseSync(file, readFileSync(join(root, file), "utf8"))
+  const resolveName = (name: string): string => (name.startsWith(".") ? relative(root, resolve(root, dirname(file), name)) : name)
+  const statics = module.staticImports.map((found) => ({
+    from: file,
+    to: resolveName(found.moduleRequest.value),
+    typeOnly: found.entries.length > 0 && found.entries.every((entry) => entry.isType),
+  }))
+  const reexports = module.staticExports.flatMap((found) =>
+    found.entries.flatMap((entry) => (entry.moduleRequest === null ? [] : [{ from: file, to: resolveName(entry.moduleRequest.value), typeOnly: entry.isType }])),
+  )
+  const source = readFileSync(join(root, file), "utf8")
+  const dynamics = module.dynamicImports.flatMap((found) => {
+    const text = source.slice(found.moduleRequest.start, found.moduleRequest.end)
+    const name = /^["'`]([^"'`]+)["'`]$/.exec(text)?.[1]
+    return name === undefined ? [] : [{ from: file, to: resolveName(name), typeOnly: false }]
+  })
+  expect(program.type).toBe("Program")
+  return [...statics, ...reexports, ...dynamics]
+}
+const imports = files.flatMap(importsOf)
+
+/** What each part may import, beside itself. The first prefix that fits a file is its part. */
+const RULES: readonly { readonly part: string; readonly may: readonly string[] }[] = [
+  { part: "core/", may: ["immer"] },
+  { part: "interpreters/simulation/", may: ["core/", "interpreters/contract.ts"] },
+  { part: "interpreters/debugger/", may: ["core/", "interpreters/simulation/", "spec/", "node:", "effect"] },
+  { part: "interpreters/", may: ["core/", "effect", "node:"] },
+  { part: "spec/", may: ["core/", "interpreters/simulation/", "fast-check", "node:"] },
+  { part: "kv/", may: ["core/", "interpreters/", "spec/", "effect", "classic-level", "node:"] },
+  { part: "test/", may: [""] },
+]
+const partOf = (file: string): (typeof RULES)[number] => {
+  const rule = RULES.find(({ part }) => file.startsWith(part))
+  if (rule === undefined) throw new Error(`${file} belongs to no part`)
+  return rule
+}
+
+describe("the house", () => {
+  test("the top level holds what was agreed and nothing else", () => {
+    const agreed = new Set(["package.json", "package-lock.json", "tsconfig.json", "README.md", "LICENSE", "node_modules", "dist", ...HOUSES])
+    expect(readdirSync(root).filter((name) => !name.startsWith(".") && !agreed.has(name))).toEqual([])
+  })
+
+  test("imports run one way: core, then interpreters and spec, then kv; nothing imports test", () => {
+    const wrong = imports.filter(({ from, to }) => {
+      const { part, may } = partOf(from)
+      const own = part === "interpreters/" ? to.startsWith("interpreters/") && !/^interpreters\/(simulation|debugger)\//.test(to) : to.startsWith(part)
+      return !own && !may.some((prefix) => to.startsWith(prefix))
+    })
+    expect(wrong.map(({ from, to }) => `${from} → ${to}`)).toEqual([])
+  })
+
+  test("no import cycle", () => {
+    const edges = new Map<string, string[]>()
+    for (const { from, to, typeOnly } of imports) if (!typeOnly && to.endsWith(".ts")) edges.set(from, [...(edges.get(from) ?? []), to])
+    const done = new Set<string>()
+    const cycles: string[] = []
+    const visit = (file: string, path: readonly string[]): void => {
+      if (path.includes(file)) cycles.push([...path.slice(path.indexOf(file)), file].join(" → "))
+      else if (!done.has(file)) {
+        for (const next of edges.get(file) ?? []) visit(next, [...path, file])
+        done.add(file)
+      }
+    }
+    for (const file of files) visit(file, [])
+    expect(cycles).toEqual([])
+  })
+
+  // Within kv, files import one another directly: a command that prints a status must not load LevelDB.
+  test("another house's folder is entered through its index.ts, its only barrel", () => {
+    const folders = ["core", "interpreters/file", "interpreters/tcp", "interpreters/simulation", "interpreters/debugger", "kv/machine", "kv/server", "kv/service", "kv/node", "kv/client", "spec"]
+    const wrong = imports.filter(({ from, to }) => {
+      if (from.startsWith("test/")) return false
+      const folder = folders.find((name) => to.startsWith(`${name}/`))
+      const sameHouse = from.split("/")[0] === to.split("/")[0]
+      return folder !== undefined && !sameHouse && to !== `${folder}/index.ts`
+    })
+    expect(wrong.map(({ from, to }) => `${from} → ${to}`)).toEqual([])
+  })
+
+  test("the core is pure: no clock, no randomness, no waiting, no output", () => {
+    const impure = /\b(Date|Math\.random|performance|setTimeout|setImmediate|queueMicrotask|process|console|async|await|Promise)\b/
+    const found = files
+      .filter((file) => file.startsWith("core/"))
+      .flatMap((file) =>
+        readFileSync(join(root, file), "utf8")
+          .split("\n")
+          .flatMap((line, i) => (impure.test(line.replace(/\/\/.*|^\s*\/?\*.*/, "")) ? [`${file}:${i + 1}: ${line.trim()}`] : [])),
+      )
+    expect(found).toEqual([])
+  })
+
+  test("files are one thing each: none is longer than 500 lines", () => {
+    const long = files.flatMap((file) => {
+      const lines = readFileSync(join(root, file), "utf8").split("\n").length
+      return lines > 500 ? [`${file}: ${lines}`] : []
+    })
+    expect(long).toEqual([])
+  })
+})
