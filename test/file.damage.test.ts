@@ -150,9 +150,9 @@ test("a record that turns up in another place or in another segment is not taken
 test("an earlier segment that ends early stops the node: only the last one can be torn", async () => {
   for (const cut of [1, 512, 700]) {
     const disk = await filled(9, 2048)
-    const [first = ""] = segments(disk)
+    const [first = "", second = ""] = segments(disk)
     disk.overwrite(first, disk.content(first).subarray(0, disk.content(first).length - cut))
-    expect(await refusal(disk)).toMatchObject({ _tag: "LogCorrupted" })
+    expect(await refusal(disk)).toMatchObject({ _tag: "LogCorrupted", file: cut === 512 ? second : first })
   }
 })
 

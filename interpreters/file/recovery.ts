@@ -7,7 +7,7 @@ import { codeOf, LogCorrupted, SegmentMissing } from "./errors.ts"
 import { HEADER, inspectFrame, readPersist, type Change, type Summary } from "./frame.ts"
 import { datasync, readFully, type Files, type OpenFile } from "./files.ts"
 import { orSyncFailed } from "./identity.ts"
-import { readHead, segmentNumber, segmentPath, type Segment } from "./segment.ts"
+import { encodeHead, readHead, segmentNumber, segmentPath, type Segment } from "./segment.ts"
 
 /**
  * The log as its records build it up. It may start with a gap: the first segment kept can begin after entries that
@@ -146,8 +146,8 @@ const readSegment = (
 
 const startOf = (head: Summary, before: Rebuilt | undefined): Rebuilt => {
   if (before === undefined) return new Rebuilt(head)
-  if (before.lastIndex !== head.lastIndex) {
-    throw new MalformedBytes(`it continues a log that ends at ${head.lastIndex}, but the segment before it ends at ${before.lastIndex}`)
+  if (!encodeHead(0, before.summary()).equals(encodeHead(0, head))) {
+    throw new MalformedBytes(`it continues a log that ends at ${head.lastIndex}; the segment before it, which ends at ${before.lastIndex}, does not lead there`)
   }
   return before
 }
