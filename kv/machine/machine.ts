@@ -10,7 +10,8 @@
  */
 import { randomBytes } from "node:crypto"
 import type { Entry, LogBase, SnapshotRef } from "../../core/index.ts"
-import type { SnapshotImage, StateMachine, StateMachineHandlers } from "../../interpreters/contract.ts"
+import type { SnapshotImage, StateMachineHandlers } from "../../interpreters/contract.ts"
+import type { KvMachine, MachineStats } from "./contract.ts"
 import { type Contents, type Level, dropMarkers, firstOf, makeDurable, readContents, recordsOf } from "./database.ts"
 import type { Directories } from "./directories.ts"
 import { MachineDamaged, MachineUnusable, SnapshotInvalid } from "./errors.ts"
@@ -18,15 +19,14 @@ import { checkTables } from "./files.ts"
 import { sessionsForImage } from "./image.ts"
 import { Incoming } from "./incoming.ts"
 import { DATA, DEADLINE, type Identity, dataKey, deadlineKey, deadlineOfKey, decodeRecord, encodeMarker, encodePosition, encodeRecord, generationRange, markerKey, positionKey } from "./layout.ts"
-import { announce } from "./memory.ts"
 import { imageOf } from "./outgoing.ts"
 import { Overlay } from "./overlay.ts"
 import { Reads, rebuilding } from "./reads.ts"
-import { EMPTY_BASE, type Outcome, Replica } from "./replica.ts"
+import { EMPTY_BASE, type Outcome, Replica, announce } from "./replica.ts"
 import { type ReplyState, Sessions } from "./sessions.ts"
 import { Lane, Slices } from "./slices.ts"
 import type { Item } from "./view.ts"
-import type { Call, CommandListener, Reader, Reply } from "../types.ts"
+import type { Call, CommandListener, Reply } from "../types.ts"
 
 /** Expired keys removed per entry, and per Tick beyond that: enough to keep up, small beside the entry's own work. */
 const SWEEP_PER_ENTRY = 16
@@ -35,29 +35,6 @@ const SWEEP_PER_BATCH = 512
 const RECLAIM = 4096
 
 const EMPTY = Buffer.alloc(0)
-
-export interface MachineStats {
-  readonly applied: number
-  readonly batches: number
-  readonly bytesWritten: number
-  readonly malformed: number
-  readonly sessions: number
-  readonly keptReplies: number
-  readonly keptReplyBytes: number
-  readonly pinnedImages: number
-  readonly damaged: string | null
-}
-export interface KvMachine extends StateMachine, Reader {
-  readonly listen: (listener: CommandListener) => void
-  readonly replyOf: (session: number, sequence: number) => ReplyState
-  /** When a Tick is due: no key expires before this. null: none will. */
-  readonly earliestDeadline: () => number | null
-  readonly stats: () => MachineStats
-  /** Reads every table and compares its checksums, at leisure; damage ends service as it does on a read. */
-  readonly scrub: () => Promise<void>
-  /** Bytes that the live data take on disk, roughly. */
-  readonly dataBytes: () => Promise<number>
-}
 
 /** What is open. A restore replaces it as a whole. */
 interface Live extends Contents {
@@ -324,15 +301,21 @@ export class LevelMachine implements KvMachine {
         const db = await incoming.finish(snapshot, this.identity, this.directories.root)
         await this.writes.run(() => this.replaceBy(incoming.name, db))
       } catch (thrown) {
-        await incoming.abandon(this.directories)
+        // Once the switch has begun either directory may be the current one: both must stay.
+        if (!this.stopped) await incoming.abandon(this.directories)
         throw thrown
       }
     })
   }
   private async replaceBy(name: string, db: Level): Promise<void> {
     const contents = await readContents(db, this.identity, this.idle)
-    await this.directories.point(name)
-    await this.shut()
+    try {
+      await this.directories.point(name)
+      await this.shut()
+    } catch (thrown) {
+      this.fail("switch to a restored snapshot", thrown)
+      throw thrown
+    }
     this.become(name, contents)
     this.listener?.restored()
     void this.directories.removeOthers(name).catch(() => undefined)

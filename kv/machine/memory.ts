@@ -6,7 +6,7 @@ import type { Entry, LogBase, SnapshotRef } from "../../core/index.ts"
 import type { SnapshotImage, StateMachine, StateMachineHandlers } from "../../interpreters/contract.ts"
 import { digestOf, ImageReader, ImageWriter, sessionsForImage } from "./image.ts"
 import { encodeRecord } from "./layout.ts"
-import { EMPTY_BASE, type Outcome, Replica, type Store, readOnlyView } from "./replica.ts"
+import { EMPTY_BASE, type Outcome, Replica, type Store, announce, readOnlyView } from "./replica.ts"
 import { Cursors, answerScan } from "./scan.ts"
 import { execute, isSpec, resolve } from "./execute.ts"
 import { error } from "./reply.ts"
@@ -215,13 +215,5 @@ export class MemoryMachine implements StateMachine, Reader {
   }
   earliestDeadline(): number | null {
     return this.store.earliest === Infinity ? null : this.store.earliest
-  }
-}
-
-export const announce = (listener: CommandListener | null, outcomes: readonly Outcome[]): void => {
-  if (listener === null) return
-  for (const outcome of outcomes) {
-    if (outcome.type === "replied") listener.replied(outcome.session, outcome.sequence, outcome.reply)
-    else listener.opened(outcome.owner, outcome.token, outcome.session)
   }
 }

@@ -1,11 +1,13 @@
 /** Opening a machine: find its directory, check it, or make a first one; close it with the scope. */
+import { dirname, resolve } from "node:path"
 import { Effect, type Scope } from "effect"
 import { type Contents, openLevel, readContents, sealDatabase, syncDirectory } from "./database.ts"
 import { Directories } from "./directories.ts"
 import { MachineDamaged, type MachineError, MachineLocked, MachineUnusable } from "./errors.ts"
 import { checkTables, cutLogs } from "./files.ts"
 import { FORMAT, type Identity } from "./layout.ts"
-import { type KvMachine, LevelMachine } from "./machine.ts"
+import type { KvMachine } from "./contract.ts"
+import { LevelMachine } from "./machine.ts"
 import { EMPTY_BASE } from "./replica.ts"
 import { DEFAULT_IDLE } from "./sessions.ts"
 
@@ -32,6 +34,7 @@ const create = async (directories: Directories, identity: Identity, idle: number
   const db = await openLevel(directories.path(name), true)
   await sealDatabase(db, identity, EMPTY_BASE)
   await syncDirectory(directories.root)
+  await syncDirectory(dirname(resolve(directories.root)))
   await directories.point(name)
   return { name, contents: await readContents(db, identity, idle) }
 }

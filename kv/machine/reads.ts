@@ -1,7 +1,7 @@
 /** The read side: small reads at once, large ones in slices, all of them from one state between two entries. */
 import { type Level, READ_BYTES, READ_COUNT } from "./database.ts"
 import { execute, isSpec, resolve, toBuffers } from "./execute.ts"
-import { DATA, dataKey, decodeRecord, generationRange, userKey } from "./layout.ts"
+import { DATA, DEADLINE, dataKey, deadlineKey, deadlineOfKey, decodeRecord, generationRange, userKey } from "./layout.ts"
 import { NULL, bulk, error, integer } from "./reply.ts"
 import { readOnlyView } from "./replica.ts"
 import { Cursors, type Scan, isScan, planOf, startsWith } from "./scan.ts"
@@ -13,6 +13,8 @@ export const rebuilding = error("this node is being rebuilt from a peer; ask ano
 
 /** MGET and EXISTS of more keys than this take turns. */
 const AT_ONCE = 64
+
+const NOTHING = Buffer.alloc(0)
 
 type Snapshot = ReturnType<Level["snapshot"]>
 
@@ -114,17 +116,43 @@ export class Reads {
     })
   }
   private scan(call: Call, name: string): Reply | Promise<Reply> {
-    const plan = planOf(call, this.cursors)
-    if (!isScan(plan)) return plan
-    if (name !== "DBSIZE") return this.pinned((_, snapshot) => this.walk(plan, snapshot))
+    if (name !== "DBSIZE") {
+      const plan = planOf(call, this.cursors)
+      return isScan(plan) ? this.pinned((_, snapshot) => this.walk(plan, snapshot)) : plan
+    }
     // The same until something is written: what polls it need not count every time.
     const { writes } = this
     if (this.size?.writes === writes) return this.size.reply
     return this.pinned(async (_, snapshot) => {
-      const reply = await this.walk(plan, snapshot)
-      if (this.writes === writes && reply.type === "integer") this.size = { writes, reply }
+      const reply = integer(await this.count(snapshot))
+      if (this.writes === writes) this.size = { writes, reply }
       return reply
     })
+  }
+  /** All keys, without their values, less those that have expired and are still there. */
+  private async count(snapshot: Snapshot): Promise<number> {
+    const { clock, generation } = this
+    const slices = new Slices()
+    let count = 0
+    const keys = this.db.keys<Buffer>({ ...generationRange(DATA, generation), snapshot, highWaterMarkBytes: READ_BYTES })
+    try {
+      for (let page = await keys.nextv(READ_COUNT); page.length > 0; page = await keys.nextv(READ_COUNT)) count += page.length
+    } finally {
+      await keys.close()
+    }
+    const deadlines = this.db.keys<Buffer>({ gte: generationRange(DEADLINE, generation).gte, lt: deadlineKey(generation, clock + 1, NOTHING), snapshot, highWaterMarkBytes: READ_BYTES })
+    try {
+      for (let page = await deadlines.nextv(READ_COUNT); page.length > 0; page = await deadlines.nextv(READ_COUNT)) {
+        for (const indexKey of page) {
+          const { deadline, key } = deadlineOfKey(indexKey)
+          if (this.item(key, snapshot)?.expiry === deadline) count--
+          if (slices.due()) await slices.giveWay()
+        }
+      }
+    } finally {
+      await deadlines.close()
+    }
+    return count
   }
   private async walk(plan: Scan, snapshot: Snapshot): Promise<Reply> {
     const { clock, generation } = this

@@ -8,7 +8,7 @@ import { execute } from "./execute.ts"
 import { NULL, error } from "./reply.ts"
 import { Sessions } from "./sessions.ts"
 import type { Item, View } from "./view.ts"
-import type { Command, Reply } from "../types.ts"
+import type { Command, CommandListener, Reply } from "../types.ts"
 
 /** Records as they are, expired ones included. Keys and values handed over are not changed afterwards. */
 export interface Store {
@@ -127,4 +127,13 @@ export const readOnlyView = (now: number, get: (key: Buffer) => Item | undefined
     throw new Error("a read tried to write")
   }
   return { now, get: (key) => live(get(key), now), put: refuse, delete: refuse, clear: refuse }
+}
+
+/** Tells, in log order, what became of commands. */
+export const announce = (listener: CommandListener | null, outcomes: readonly Outcome[]): void => {
+  if (listener === null) return
+  for (const outcome of outcomes) {
+    if (outcome.type === "replied") listener.replied(outcome.session, outcome.sequence, outcome.reply)
+    else listener.opened(outcome.owner, outcome.token, outcome.session)
+  }
 }

@@ -1,0 +1,27 @@
+/** What the service sees of a state machine, beyond what the driver does. */
+import type { StateMachine } from "../../interpreters/contract.ts"
+import type { ReplyState } from "./sessions.ts"
+import type { CommandListener, Reader } from "../types.ts"
+
+export interface MachineStats {
+  readonly applied: number
+  readonly batches: number
+  readonly bytesWritten: number
+  readonly malformed: number
+  readonly sessions: number
+  readonly keptReplies: number
+  readonly keptReplyBytes: number
+  readonly pinnedImages: number
+  readonly damaged: string | null
+}
+export interface KvMachine extends StateMachine, Reader {
+  readonly listen: (listener: CommandListener) => void
+  readonly replyOf: (session: number, sequence: number) => ReplyState
+  /** When a Tick is due: no key expires before this. null: none will. */
+  readonly earliestDeadline: () => number | null
+  readonly stats: () => MachineStats
+  /** Reads every table and compares its checksums, at leisure; damage ends service as it does on a read. */
+  readonly scrub: () => Promise<void>
+  /** Bytes that the live data take on disk, roughly. */
+  readonly dataBytes: () => Promise<number>
+}
