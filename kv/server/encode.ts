@@ -1,6 +1,6 @@
 /**
- * Replies out. Bytes gather as one latin-1 string (a byte a character: the cheapest thing for V8 to append to and for
- * a socket to write); a large bulk goes out as it is, uncopied, between two pieces of text.
+ * Replies out. Small ones gather as one latin-1 string (a byte a character: the cheapest thing for V8 to append to and
+ * for a socket to write); the bytes of longer bulks are handed to the sink as they are, between two pieces of text.
  */
 import type { Reply } from "../types.ts"
 
@@ -28,10 +28,8 @@ export const map = (entries: Readonly<Record<string, Reply>>): Reply => ({
   entries: Object.entries(entries).map(([key, value]) => [bulk(key), value] as const),
 })
 
-/** A bulk at least this long is not copied into the text. */
-const uncopied = 8_192
-/** Below this a loop beats the call into native code. */
-const looped = 24
+/** Up to this many bytes a loop beats the calls into native code that a copy takes. */
+const looped = 12
 
 const small = Array.from({ length: 256 }, (_, value) => `:${value}\r\n`)
 const headers = Array.from({ length: 256 }, (_, length) => `$${length}\r\n`)
@@ -75,18 +73,9 @@ export const encodeNullArray = (protocol: Protocol, sink: Sink): void => {
 const encodeBulk = (bytes: Uint8Array, sink: Sink): void => {
   const { length } = bytes
   sink.text += headers[length] ?? `$${length}\r\n`
-  if (length >= uncopied) sink.bytes(bytes)
-  else sink.text += latin1(bytes)
+  if (length > looped) sink.bytes(bytes)
+  else for (let at = 0; at < length; at++) sink.text += String.fromCharCode(bytes[at] ?? 0)
   sink.text += "\r\n"
-}
-
-const latin1 = (bytes: Uint8Array): string => {
-  const { length } = bytes
-  if (length >= looped)
-    return (Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, length)).toString("latin1")
-  let text = ""
-  for (let at = 0; at < length; at++) text += String.fromCharCode(bytes[at] ?? 0)
-  return text
 }
 
 /** A line must stay one line, and one byte a character, whatever a message quotes. */

@@ -4,10 +4,21 @@ import type { Sink } from "./encode.ts"
 
 /** Bytes given to the socket ahead of what the kernel has taken; what lies beyond waits here, where it can be counted. */
 const window = 1024 * 1024
+/** A bulk at least this long goes out as it is, uncopied. */
+const uncopied = 16 * 1024
+const pageBytes = 64 * 1024
+/** Not worth another round: a rest of a page smaller than this is dropped. */
+const restBytes = 2 * 1024
+
+/** The rest of a page that a flush has left over, for whichever client needs one next. */
+let spare: Buffer | null = null
 
 export class Output implements Sink {
   text = ""
   private readonly socket: Socket
+  /** Copied bulks, and the text between them, gather here from the front. */
+  private page: Buffer | null = null
+  private filled = 0
   private pieces: Uint8Array[] = []
   private pieceBytes = 0
 
@@ -16,14 +27,20 @@ export class Output implements Sink {
   }
 
   bytes(bytes: Uint8Array): void {
-    this.seal()
-    this.pieces.push(bytes)
-    this.pieceBytes += bytes.length
+    if (bytes.length >= uncopied) {
+      this.seal()
+      this.keep(bytes)
+      return
+    }
+    const page = this.room(this.text.length + bytes.length)
+    this.writeText(page)
+    page.set(bytes, this.filled)
+    this.filled += bytes.length
   }
 
   /** What the socket has not been given yet. */
   get unsent(): number {
-    return this.text.length + this.pieceBytes
+    return this.text.length + this.filled + this.pieceBytes
   }
 
   /** Everything that the client has not taken yet. */
@@ -34,16 +51,16 @@ export class Output implements Sink {
   /** One write if all of it is small, as it nearly always is. */
   flush(): void {
     const { socket } = this
-    if (this.pieces.length === 0 && socket.writableLength === 0 && this.text.length <= window) {
+    if (this.page === null && this.pieces.length === 0 && this.text.length < uncopied && socket.writableLength === 0) {
       if (this.text === "") return
-      const text = this.text
+      const { text } = this
       this.text = ""
       socket.write(text, "latin1")
       return
     }
     if (socket.writableLength >= window) return
     this.seal()
-    socket.cork()
+    if (this.pieces.length > 1) socket.cork()
     let taken = 0
     while (taken < this.pieces.length && socket.writableLength < window) {
       const piece = this.pieces[taken++]
@@ -51,14 +68,39 @@ export class Output implements Sink {
       this.pieceBytes -= piece.length
       socket.write(piece)
     }
-    this.pieces.splice(0, taken)
+    this.pieces = taken === this.pieces.length ? [] : this.pieces.slice(taken)
     socket.uncork()
   }
 
+  /** Makes pieces of what has gathered. */
   private seal(): void {
+    if (this.text !== "") this.writeText(this.room(this.text.length))
+    if (this.page === null) return
+    this.keep(this.page.subarray(0, this.filled))
+    if (this.page.length - this.filled >= restBytes) spare = this.page.subarray(this.filled)
+    this.page = null
+    this.filled = 0
+  }
+
+  private keep(piece: Uint8Array): void {
+    this.pieces.push(piece)
+    this.pieceBytes += piece.length
+  }
+
+  private room(bytes: number): Buffer {
+    if (this.page !== null && this.page.length - this.filled >= bytes) return this.page
+    if (this.page !== null) this.keep(this.page.subarray(0, this.filled))
+    let page = spare
+    spare = null
+    if (page === null || page.length < bytes) page = Buffer.allocUnsafe(Math.max(bytes, pageBytes))
+    this.page = page
+    this.filled = 0
+    return page
+  }
+
+  private writeText(page: Buffer): void {
     if (this.text === "") return
-    for (let at = 0; at < this.text.length; at += window) this.pieces.push(Buffer.from(this.text.slice(at, at + window), "latin1"))
-    this.pieceBytes += this.text.length
+    this.filled += page.write(this.text, this.filled, "latin1")
     this.text = ""
   }
 }
