@@ -71,6 +71,13 @@ describe("acknowledgements", () => {
     expect([it.persisted(1).state.durability.index, it.sent("AppendAccepted")]).toEqual([1, []])
     expect(it.persisted(1).last("AppendAccepted", "c").matchIndex).toBe(3)
   })
+  test("an entry that replaces a durable one is not durable with it", () => {
+    const it = server({ ...slow, term: 2, log: [1, 1, 1] }).receive("c", append({ term: 2, prev: [1, 1], entries: [2, 2] }))
+    expect([it.state.durability.index, it.last("AppendAccepted").matchIndex]).toEqual([1, 1])
+    expect(it.receive("c", append({ term: 2, prev: [3, 2], round: 1, commit: 3 })).last("AppendAccepted")).toMatchObject({ matchIndex: 1, verifiedIndex: 3 })
+    expect(it.did("Apply").flatMap(({ entries }) => entries.map(({ term }) => term))).not.toContain(2)
+    expect(it.persisted().last("AppendAccepted").matchIndex).toBe(3)
+  })
   test("the same entry written, overwritten and written again is durable with the last writing only", () => {
     const it = server(slow).receive("b", append({ entries: [1, 1] }))
     it.receive("c", append({ term: 2, prev: [1, 1], entries: [2] }))
