@@ -1,5 +1,5 @@
 import { connect, createServer } from "node:net"
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { makeDecoder } from "../kv/client/resp.ts"
 import { encode, encodeNullArray, type Protocol } from "../kv/server/encode.ts"

@@ -5,7 +5,7 @@ import type { Item, View } from "../kv/machine/view.ts"
 import type { Call, NodeStatus, Reply, Service, Watch } from "../kv/types.ts"
 
 export interface FakeOptions {
-  /** Turns of the event loop until the next thing is done; 0: with all that waits, on the next turn. */
+  /** Turns of the event loop until the next thing is done, one at a time; without it all that waits is done on the next turn. */
   readonly delay?: () => number
   /** Answer to the nth write (from 0) instead of executing it; null: as it is executed. */
   readonly verdict?: (write: number) => Reply | null
@@ -51,25 +51,22 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
   }
   const waiting: (() => void)[] = []
   let running = false
-  const run = (): void => {
-    if (waiting.length === 0) {
-      running = false
-      return
+  const schedule = (): void => {
+    running = waiting.length > 0
+    if (!running) return
+    let left = options.delay?.() ?? 0
+    const turn = (): void => {
+      if (left-- > 0) setImmediate(turn)
+      else {
+        for (const task of waiting.splice(0, options.delay === undefined ? waiting.length : 1)) task()
+        schedule()
+      }
     }
-    const turns = options.delay?.() ?? 0
-    if (turns === 0) for (const task of waiting.splice(0, options.delay === undefined ? waiting.length : 1)) task()
-    let left = Math.max(1, turns)
-    const wait = (): void => {
-      if (--left <= 0) run()
-      else setImmediate(wait)
-    }
-    setImmediate(wait)
+    setImmediate(turn)
   }
   const later = (task: () => void): void => {
     waiting.push(task)
-    if (running) return
-    running = true
-    setImmediate(run)
+    if (!running) schedule()
   }
   const apply = (calls: readonly Call[], exec: boolean, watches: readonly Watch[]): Reply => {
     index++
@@ -112,7 +109,7 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
         })
       },
       version: (key) => items.get(keyed(key))?.version ?? 0,
-      now: () => 1 as ReturnType<Service["reader"]["now"]>,
+      now: () => 1,
     },
     status: (): NodeStatus => ({
       id, incarnation: "a1", cluster: "c1", pid: process.pid, version: "0.1.0", role: id === leader?.id ? "leader" : "follower", term: 3,

@@ -1,4 +1,4 @@
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { encodeRequest } from "../kv/client/resp.ts"
 import { defaultLimits } from "../kv/server/limits.ts"

@@ -6,6 +6,7 @@
  * before it have ended, and is over before anything behind it is begun. Replies leave from the head only.
  */
 import type { Socket } from "node:net"
+import { unknownCommand, wrongArity } from "../machine/index.ts"
 import type { Reply } from "../types.ts"
 import type { Barriers, Gate } from "./barriers.ts"
 import type { Client } from "./client.ts"
@@ -15,7 +16,7 @@ import { encode, encodeNullArray, err, errorReply, type Protocol } from "./encod
 import { Output } from "./output.ts"
 import { moved } from "./redirect.ts"
 import { ProtocolError, RequestParser } from "./resp.ts"
-import { arityFits, keysOf, unknownCommand, wrongArity } from "./words.ts"
+import { arityFits, keysOf } from "./words.ts"
 
 /** Reads executed in one go before the event loop gets its turn. */
 const sliceMs = 5

@@ -1,5 +1,5 @@
 /** Every command that the server knows: those of the state machine, and those it answers itself. */
-import { commands as storeCommands } from "../machine/execute.ts"
+import { commands as storeCommands } from "../machine/index.ts"
 import { clusterCommands } from "./commands/cluster.ts"
 import { connectionCommands } from "./commands/connection.ts"
 import { infoCommands } from "./commands/info.ts"

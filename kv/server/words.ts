@@ -19,8 +19,6 @@ export const own = (name: string, arity: number, does: Handler, more: Partial<Om
 export const arityFits = (known: Shape, words: Call): boolean =>
   known.arity >= 0 ? words.length === known.arity : words.length >= -known.arity
 
-export const wrongArity = (name: string): Reply => err(`wrong number of arguments for '${name}' command`)
-
 export const keysOf = <Word extends Uint8Array>(shape: Shape, words: readonly Word[]): Word[] => {
   const keys: Word[] = []
   if (shape.firstKey === 0) return keys
@@ -32,13 +30,6 @@ export const keysOf = <Word extends Uint8Array>(shape: Shape, words: readonly Wo
   return keys
 }
 
-/** Redis' own words; clients and people look for them. */
-export const unknownCommand = (words: Words): Reply => {
-  const quoted = (word: Buffer, most: number): string => `'${word.toString("utf8", 0, Math.min(word.length, most))}'`
-  let args = ""
-  for (let at = 1; at < words.length && args.length < 128; at++) args += `${quoted(words[at] ?? Buffer.alloc(0), 128 - args.length)} `
-  return err(`unknown command ${quoted(words[0] ?? Buffer.alloc(0), 128)}, with args beginning with: ${args}`)
-}
 export const unknownSubcommand = (name: string, sub: Buffer | undefined): Reply =>
   err(`unknown subcommand '${(sub ?? Buffer.alloc(0)).toString("utf8", 0, 128)}'. Try ${name.toUpperCase()} HELP.`)
 

@@ -3,11 +3,12 @@
  * replicas. Redis names a node by 40 hex digits; ours is the hash of its name, so that every node says the same.
  */
 import { createHash } from "node:crypto"
+import { wrongArity } from "../../machine/index.ts"
 import type { Reply } from "../../types.ts"
 import type { Handler, Host } from "../contract.ts"
 import { array, bulk, err, integer, map } from "../encode.ts"
 import { keySlot, slotCount } from "../keyslot.ts"
-import { naturalAt, own, unknownSubcommand, wordAt, wrongArity } from "../words.ts"
+import { naturalAt, own, unknownSubcommand, wordAt } from "../words.ts"
 
 interface Member {
   readonly id: string

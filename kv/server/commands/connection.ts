@@ -1,10 +1,11 @@
 /** Commands about the connection itself: PING to HELLO, CLIENT and the consistency of its reads. */
+import { wrongArity } from "../../machine/index.ts"
 import type { Reply } from "../../types.ts"
 import { resetClient, type Client } from "../client.ts"
 import type { Context, Handler, Words } from "../contract.ts"
 import { array, bulk, err, errorReply, integer, map, nil, ok, pong } from "../encode.ts"
 import { redisVersion } from "../version.ts"
-import { own, textAt, unknownSubcommand, wordAt, wrongArity } from "../words.ts"
+import { own, textAt, unknownSubcommand, wordAt } from "../words.ts"
 
 const syntaxError = err("syntax error")
 const noPassword = err("AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")

@@ -1,9 +1,10 @@
 /** What clients and tools ask to find out whom they talk to: COMMAND, CONFIG, TIME. */
 import { glob } from "../../machine/glob.ts"
+import { wrongArity } from "../../machine/index.ts"
 import type { Reply } from "../../types.ts"
 import type { Context, Handler, Host, Known, Words } from "../contract.ts"
 import { array, bulk, err, integer, map, nil, ok } from "../encode.ts"
-import { arityFits, keysOf, own, textAt, unknownSubcommand, wordAt, wrongArity } from "../words.ts"
+import { arityFits, keysOf, own, textAt, unknownSubcommand, wordAt } from "../words.ts"
 
 const flag = (text: string): Reply => ({ type: "simple", text })
 

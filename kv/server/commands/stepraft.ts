@@ -9,11 +9,12 @@
  *                                                            several at once, all or nothing; `watches` is how many
  *                                                            pairs follow, `count` how many words a command has
  */
+import { unknownCommand, wrongArity } from "../../machine/index.ts"
 import type { Call, Reply, Watch } from "../../types.ts"
 import type { Context, Handler, Host, Words } from "../contract.ts"
 import { array, bulk, err, integer } from "../encode.ts"
 import { moved } from "../redirect.ts"
-import { arityFits, keysOf, naturalAt, own, textAt, unknownCommand, unknownSubcommand, wordAt, wrongArity } from "../words.ts"
+import { arityFits, keysOf, naturalAt, own, textAt, unknownSubcommand, wordAt } from "../words.ts"
 
 const notNumbers = err("session, sequence and lowest are whole numbers, sequence from 1")
 const malformed = err("STEPRAFT EXEC session sequence lowest watches [key version ...] {count command [arg ...]} ...")

@@ -1,0 +1,169 @@
+import * as fc from "fast-check"
+import { describe, expect, test } from "vitest"
+import { encodeRequest, makeDecoder } from "../kv/client/resp.ts"
+import { Barriers } from "../kv/server/barriers.ts"
+import type { Reply } from "../kv/types.ts"
+import { dial, plain, serving } from "./resp.client.ts"
+import { makeFake } from "./resp.fake.ts"
+
+type Command = readonly string[]
+
+const key = fc.constantFrom("a", "b", "c")
+const write: fc.Arbitrary<Command> = fc.oneof(
+  fc.tuple(fc.constant("SET"), key, fc.constantFrom("1", "2", "x")),
+  fc.tuple(fc.constant("INCR"), key),
+  fc.tuple(fc.constant("APPEND"), key, fc.constant("y")),
+  fc.tuple(fc.constant("DEL"), key),
+)
+const read: fc.Arbitrary<Command> = fc.oneof(fc.tuple(fc.constant("GET"), key), fc.tuple(fc.constant("MGET"), key, key), fc.constant(["DBSIZE"]), fc.constant(["KEYS", "*"]))
+const own: fc.Arbitrary<Command> = fc.constantFrom(["PING"], ["ECHO", "hi"], ["NONSENSE"], ["GET"])
+const block: fc.Arbitrary<readonly Command[]> = fc.oneof(
+  { weight: 4, arbitrary: write.map((one) => [one]) },
+  { weight: 4, arbitrary: read.map((one) => [one]) },
+  { weight: 2, arbitrary: own.map((one) => [one]) },
+  { weight: 1, arbitrary: fc.array(fc.oneof(write, fc.tuple(fc.constant("GET"), key)), { maxLength: 4 }).map((inside) => [["MULTI"], ...inside, ["EXEC"]]) },
+)
+
+/** What one client alone would see, command after command. */
+const model = (commands: readonly Command[]): unknown[] => {
+  const { direct } = makeFake()
+  const call = (command: Command): unknown => plain(direct(command.map((word) => Buffer.from(word))))
+  let queue: Command[] | null = null
+  return commands.map((command): unknown => {
+    if (command[0] === "MULTI") {
+      queue = []
+      return "OK"
+    }
+    if (command[0] === "EXEC") {
+      const replies = (queue ?? []).map(call)
+      queue = null
+      return replies
+    }
+    if (queue !== null) {
+      queue.push(command)
+      return "QUEUED"
+    }
+    if (command[0] === "PING") return "PONG"
+    if (command[0] === "ECHO") return command[1]
+    return call(command)
+  })
+}
+
+/** Sends the bytes in pieces and collects as many replies as asked for. */
+const converse = async (port: number, commands: readonly Command[], pieces: readonly number[]): Promise<Reply[]> => {
+  const { socket } = await dial(port)
+  const replies: Reply[] = []
+  const stream = Buffer.concat(commands.map((command) => encodeRequest(command)))
+  const whole = new Promise<void>((done) => {
+    if (commands.length === 0) done()
+    const decoder = makeDecoder((reply) => {
+      replies.push(reply)
+      if (replies.length === commands.length) done()
+    })
+    socket.on("data", (chunk: Buffer) => decoder.feed(chunk))
+  })
+  for (let at = 0, turn = 0; at < stream.length; turn++) {
+    const size = pieces[turn % pieces.length] ?? 1
+    socket.write(stream.subarray(at, at + size))
+    at += size
+    if (turn % 3 === 0) await new Promise((next) => setImmediate(next))
+  }
+  await whole
+  socket.destroy()
+  return replies
+}
+
+describe("one connection", () => {
+  test("replies to any pipeline, whatever the delays, are those of one command after the other", async () => {
+    const blocks = fc.array(block, { maxLength: 25, size: "max" })
+    const pieces = fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 1, maxLength: 5 })
+    const delays = fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 10 })
+    await fc.assert(
+      fc.asyncProperty(blocks, pieces, delays, fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 8 }), async (chosen, chunks, waits, slow, pipelined) => {
+        const commands = chosen.flat()
+        let turn = 0
+        const fake = makeFake({ delay: () => waits[turn++ % waits.length] ?? 0, slow: (at) => at % slow === 0 })
+        const replies = await serving(fake, { limits: { pipelinedCommands: pipelined } }, (port) => converse(port, commands, chunks))
+        expect(replies.map(plain)).toEqual(model(commands))
+        const inside = commands.filter(([name]) => !["MULTI", "EXEC", "PING", "ECHO", "NONSENSE"].includes(name ?? "")).filter((command) => command.join() !== "GET")
+        expect(fake.executed).toEqual(inside.map((command) => command.join(" ")))
+      }),
+      { numRuns: 150 },
+    )
+  })
+
+  test("writes are sent on without waiting, and a run of reads shares one barrier", async () => {
+    const fake = makeFake({ delay: () => 1 })
+    await serving(fake, {}, async (port) => {
+      const commands = [...Array.from({ length: 20 }, () => ["INCR", "n"]), ...Array.from({ length: 20 }, () => ["GET", "n"])]
+      const replies = await converse(port, commands, [100_000])
+      expect(replies.slice(20).map(plain)).toEqual(Array.from({ length: 20 }, () => "20"))
+    })
+    expect(fake.counts).toMatchObject({ writes: 20, barriers: 1, reads: 20 })
+  })
+
+  test("local reads take no barrier", async () => {
+    const fake = makeFake()
+    await serving(fake, {}, async (port) => {
+      const client = await dial(port)
+      expect(plain(await client.send("READONLY"))).toBe("OK")
+      expect(plain(await client.send("GET", "a"))).toBeNull()
+      expect(plain(await client.send("CLIENT", "CONSISTENCY"))).toBe("local")
+      expect(fake.counts.barriers).toBe(0)
+      expect(plain(await client.send("CLIENT", "CONSISTENCY", "linearizable"))).toBe("OK")
+      expect(plain(await client.send("GET", "a"))).toBeNull()
+      expect(fake.counts.barriers).toBe(1)
+      client.socket.destroy()
+    })
+  })
+
+  test("a refused barrier refuses its run of reads and nothing else", async () => {
+    const fake = makeFake({ refuse: (at) => (at === 0 ? { type: "error", code: "NOLEADER", text: "none known" } : null) })
+    await serving(fake, {}, async (port) => {
+      const replies = await converse(port, [["GET", "a"], ["GET", "b"], ["INCR", "a"], ["GET", "a"]], [10_000])
+      expect(replies.map(plain)).toEqual(["-NOLEADER none known", "-NOLEADER none known", 1, "1"])
+    })
+  })
+})
+
+describe("UNKNOWN", () => {
+  const unknown: Reply = { type: "error", code: "UNKNOWN", text: "no answer in time" }
+
+  test("goes over to the writes sent behind, but not to those after a read", async () => {
+    const fake = makeFake({ delay: () => 1, verdict: (at) => (at === 1 ? unknown : null) })
+    await serving(fake, {}, async (port) => {
+      const sent = [["INCR", "a"], ["INCR", "a"], ["INCR", "a"], ["PING"], ["INCR", "a"], ["GET", "a"], ["INCR", "a"]]
+      const replies = (await converse(port, sent, [10_000])).map(plain)
+      expect(replies.map((reply) => (typeof reply === "string" ? reply.split(" ")[0] : reply))).toEqual([1, "-UNKNOWN", "-UNKNOWN", "PONG", "-UNKNOWN", "3", 4])
+    })
+  })
+
+  test("of one connection is nobody else's", async () => {
+    const fake = makeFake({ verdict: (at) => (at === 0 ? unknown : null) })
+    await serving(fake, {}, async (port) => {
+      const [one, two] = await Promise.all([dial(port), dial(port)])
+      const first = one.send("INCR", "a")
+      const second = two.send("INCR", "b")
+      const replies = [plain(await first), plain(await second)].map(String)
+      expect(replies.filter((reply) => reply.startsWith("-UNKNOWN"))).toHaveLength(1)
+      one.socket.destroy()
+      two.socket.destroy()
+    })
+  })
+})
+
+test("reads of one turn share a barrier that begins after all of them; later ones do not", async () => {
+  const fake = makeFake()
+  const barriers = new Barriers(fake)
+  const order: string[] = []
+  const first = [barriers.join(() => order.push("a")), barriers.join(() => order.push("b"))]
+  expect(first[0]).toBe(first[1])
+  expect(fake.counts.barriers).toBe(0)
+  await new Promise((next) => setImmediate(next))
+  expect(fake.counts.barriers).toBe(1)
+  const later = barriers.join(() => order.push("c"))
+  expect(later).not.toBe(first[0])
+  await new Promise((next) => setTimeout(next, 20))
+  expect(order).toEqual(["a", "b", "c"])
+  expect(fake.counts.barriers).toBe(2)
+})
