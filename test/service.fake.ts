@@ -34,9 +34,9 @@ const others: readonly Member[] = [
 const nobody = { voters: [], outgoing: [], learners: [] }
 
 export class FakeWorld {
-  readonly machine = new MemoryMachine()
+  readonly machine: MemoryMachine
   /** Applies everything, and is never asked anything but what the truth is. */
-  readonly truth = new MemoryMachine()
+  readonly truth: MemoryMachine
   readonly service: RunningService
   entries: Entry[] = []
   commit = 0
@@ -52,7 +52,9 @@ export class FakeWorld {
   private readonly changes: ((now: Leadership) => void)[] = []
   private readonly appliers: ((index: Index) => void)[] = []
 
-  constructor(settings: Partial<ServiceSettings> = {}) {
+  constructor(settings: Partial<ServiceSettings> = {}, sessionIdle = 3_600_000) {
+    this.machine = new MemoryMachine(sessionIdle)
+    this.truth = new MemoryMachine(sessionIdle)
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] })
     const driver: ServiceDriver = {
       propose: (payloads, done) => {

@@ -1,0 +1,201 @@
+import { createServer, connect, type Socket } from "node:net"
+import { describe, expect, test } from "vitest"
+import type { Effect, Entry, InstallSnapshot, ProposalOutcome, ReadOutcome, SnapshotRef } from "../core/index.ts"
+import { payloadOf } from "../interpreters/bytes.ts"
+import { makeTimers } from "../interpreters/timers.ts"
+import { heartbeat, peer, real, rig, scripted, turn, turns, types } from "./driver.fake.ts"
+
+const payload = (text: string) => payloadOf(Buffer.from(text))
+const base = { index: 5, term: 1, time: 0, configuration: { voters: [], outgoing: [], learners: [] } }
+const snapshot: SnapshotRef = { ...base, id: "s" }
+const chunk: InstallSnapshot = { type: "InstallSnapshot", term: 1, snapshot, offset: 0, length: 3, last: true, round: 1 }
+
+describe("a turn", () => {
+  test("takes all that is queued in one batch, with the clock first, and flushes once", async () => {
+    const world = rig(scripted({ MessageReceived: () => [{ type: "Send", to: peer, message: heartbeat(1) }] }))
+    world.driver.start()
+    world.transport.received(peer, heartbeat(1), null)
+    world.storage.persisted(1)
+    world.transport.received(peer, heartbeat(1), null)
+    await turn()
+    expect(world.batches.map(types)).toEqual([["ClockAdvanced", "Started", "MessageReceived", "Persisted", "MessageReceived"]])
+    expect(world.calls).toEqual(["send AppendEntries", "send AppendEntries", "flush"])
+    world.transport.connected(peer)
+    await turn()
+    expect(types(world.batches[1] ?? []), "the same millisecond is not told twice").toEqual(["PeerConnected"])
+    await turns(3)
+    expect(world.batches.length, "an idle loop stands still").toBe(2)
+  })
+
+  test("merges proposals of clients, and tells each its own place", async () => {
+    const effects = (ref: number): Effect[] => [{ type: "Respond", ref, outcome: { type: "ProposalAppended", first: 10, term: 3 } }]
+    const world = rig(scripted({ Proposed: (event) => (event.type === "Proposed" ? effects(event.ref) : []) }))
+    const told: ProposalOutcome[] = []
+    world.driver.start()
+    world.driver.propose([payload("a"), payload("b")], (outcome) => told.push(outcome))
+    world.driver.propose([payload("c")], (outcome) => told.push(outcome))
+    world.transport.connected(peer)
+    world.driver.propose([payload("d")], (outcome) => told.push(outcome))
+    await turn()
+    const proposed = world.events().filter((event) => event.type === "Proposed")
+    expect(proposed.map(({ payloads }) => payloads.map(({ bytes }) => Buffer.from(bytes).toString()).join(""))).toEqual(["abc", "d"])
+    expect(told.map((outcome) => (outcome.type === "ProposalAppended" ? outcome.first : 0))).toEqual([10, 12, 10])
+  })
+
+  test("lets listeners propose just before it, in the same batch", async () => {
+    const world = rig(scripted({}))
+    let asked = false
+    world.driver.beforeTurn(() => {
+      if (!asked) world.driver.propose([payload("x")], () => {})
+      asked = true
+    })
+    world.driver.start()
+    await turn()
+    expect(types(world.batches[0] ?? [])).toEqual(["ClockAdvanced", "Started", "Proposed"])
+  })
+
+  test("answers reads, and calls nobody twice", async () => {
+    const world = rig(scripted({ ReadRequested: (event) => (event.type === "ReadRequested" ? Array.from({ length: 2 }, () => ({ type: "Respond" as const, ref: event.ref, outcome: { type: "ReadReady" as const, index: 4 } })) : []) }))
+    const told: ReadOutcome[] = []
+    world.driver.start()
+    world.driver.read((outcome) => told.push(outcome))
+    await turn()
+    expect(told).toEqual([{ type: "ReadReady", index: 4 }])
+  })
+
+  test("hands the state machine one Apply at a time", async () => {
+    const entry = (index: number): Entry => ({ kind: "noop", index, term: 1, time: 0 })
+    const world = rig(scripted({ Started: () => [{ type: "Apply", entries: [entry(1)] }, { type: "Apply", entries: [entry(2), entry(3)] }] }))
+    const applied: number[] = []
+    world.driver.onApplied((index) => applied.push(index))
+    world.driver.start()
+    await turn()
+    expect(world.calls).toEqual(["apply 1", "flush"])
+    world.machine.applied(1)
+    expect(world.calls.at(-1)).toBe("apply 2,3")
+    world.machine.applied(3)
+    await turn()
+    expect(applied).toEqual([1, 3])
+    expect(types(world.events()).slice(-2)).toEqual(["Applied", "Applied"])
+  })
+})
+
+describe("a timer", () => {
+  test("of silence is believed only once the sockets were polled again after the batch", async () => {
+    const world = rig(scripted({}))
+    world.driver.start()
+    await turn()
+    world.expire("election")
+    await turn()
+    expect(types(world.events())).not.toContain("TimerExpired election")
+    await turns(2)
+    expect(types(world.events())).toContain("TimerExpired election")
+  })
+
+  test("that the waiting message sets anew never expires", async () => {
+    const world = rig(scripted({ MessageReceived: () => [{ type: "SetTimer", timer: "election", min: 1, max: 2 }] }))
+    world.driver.start()
+    await turn()
+    world.expire("election")
+    await turn()
+    world.transport.received(peer, heartbeat(1), null)
+    await turns(4)
+    expect(types(world.events())).not.toContain("TimerExpired election")
+  })
+
+  test("of a duty comes first in the next batch", async () => {
+    const world = rig(scripted({}))
+    world.driver.start()
+    await turn()
+    world.transport.connected(peer)
+    world.expire("heartbeat")
+    world.time++
+    await turn()
+    expect(types(world.batches.at(-1) ?? [])).toEqual(["ClockAdvanced", "TimerExpired heartbeat", "PeerConnected"])
+  })
+
+  test("does not campaign after a stall while the leader's heartbeat waits in the socket", async () => {
+    const server = createServer()
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+    const address = server.address()
+    const leader = new Promise<Socket>((resolve) => server.once("connection", resolve))
+    const socket = connect(typeof address === "object" && address !== null ? address.port : 0, "127.0.0.1")
+    const out = await leader
+    const world = rig(real(), {}, makeTimers({ random: () => 0 }))
+    world.driver.start()
+    socket.on("data", () => world.transport.received(peer, heartbeat(1), null))
+    const hang = (millis: number): void => {
+      const until = performance.now() + millis
+      while (performance.now() < until);
+    }
+    for (let i = 0; i < 3; i++) {
+      out.write("beat")
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      // Written before the stall, read after it: the election timer (500 ms) has expired meanwhile.
+      out.write("beat")
+      hang(700)
+      await turns(6)
+      expect(world.driver.state().role.type).toBe("follower")
+      expect(types(world.events())).not.toContain("TimerExpired election")
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1200))
+    expect(world.driver.counters["election.preCampaign"], "but a silent leader is given up").toBeGreaterThan(0)
+    await world.driver.stop()
+    socket.destroy()
+    out.destroy()
+    server.close()
+  })
+})
+
+describe("snapshots", () => {
+  test("are sent with their bytes, received with their bytes, and every failure is an event", async () => {
+    const image = { snapshot, read: (offset: number) => Promise.resolve({ bytes: Buffer.from("abc").subarray(offset), last: true }), close: () => Promise.resolve() }
+    const stored: string[] = []
+    const world = rig(
+      scripted({
+        Started: () => [{ type: "OpenSnapshot", to: peer }, { type: "TakeSnapshot" }],
+        SnapshotOpened: () => [{ type: "Send", to: peer, message: { ...chunk, offset: 1, length: 0, last: false } }],
+        MessageReceived: () => [{ type: "StoreChunk", snapshot, offset: 0, last: true }],
+        ChunkStored: () => [{ type: "RestoreSnapshot", snapshot }],
+      }),
+      {
+        openSnapshot: () => Promise.resolve(image),
+        storeChunk: (_, offset, bytes) => {
+          stored.push(`${offset} ${Buffer.from(bytes).toString()}`)
+          return Promise.resolve(3)
+        },
+      },
+    )
+    world.driver.start()
+    await turns(5)
+    expect(world.sent.map(({ message, chunk }) => [message.type === "InstallSnapshot" && [message.length, message.last], Buffer.from(chunk ?? []).toString()])).toEqual([[[2, true], "bc"]])
+    world.transport.received(peer, chunk, Buffer.from("xyz"))
+    await turns(5)
+    expect(stored).toEqual(["0 xyz"])
+    expect(types(world.events())).toEqual(expect.arrayContaining(["SnapshotTakeFailed", "SnapshotOpened", "ChunkStored", "SnapshotRejected"]))
+    const opened = world.events().find((event) => event.type === "SnapshotOpened")
+    expect(opened?.snapshot.configuration.voters.length, "the founding configuration is the core's to know").toBe(3)
+  })
+})
+
+describe("failure", () => {
+  test("of the storage is told once, and nothing happens afterwards", async () => {
+    const world = rig(scripted({}))
+    world.driver.start()
+    await turn()
+    world.storage.failed(new Error("fsync"))
+    world.storage.failed(new Error("again"))
+    world.transport.received(peer, heartbeat(1), null)
+    world.driver.propose([payload("a")], () => {})
+    await turns(3)
+    expect(world.fatal.map(({ message }) => message)).toEqual(["fsync"])
+    expect(world.batches.length).toBe(1)
+  })
+
+  test("of the reducer stops the node instead of the process", async () => {
+    const world = rig({ ...scripted({}), run: () => { throw new Error("invariant") } })
+    world.driver.start()
+    await turns(2)
+    expect(world.fatal.map(({ message }) => message)).toEqual(["invariant"])
+  })
+})

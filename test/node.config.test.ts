@@ -1,0 +1,71 @@
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import * as Effect from "effect/Effect"
+import { describe, expect, test } from "vitest"
+import type { Configuration, Member } from "../core/index.ts"
+import { decodeConfig, type ConfigSources } from "../kv/node/index.ts"
+import { decide, type Peer } from "../kv/node/forming.ts"
+import type { Hello } from "../interpreters/tcp/index.ts"
+import { temporaryFolder } from "./cluster.ts"
+
+const least = { id: "n1", data: "/d", client: "127.0.0.1:7001", peer: "127.0.0.1:8001", peers: "n1=127.0.0.1:8001,n2=[::1]:8002" }
+const decoded = (sources: ConfigSources) => Effect.runPromise(decodeConfig({ env: {}, ...sources }))
+const refused = async (sources: ConfigSources) => (await Effect.runPromise(Effect.flip(decodeConfig({ env: {}, ...sources })))).message
+
+describe("configuration", () => {
+  test("flags win over the environment, and that over the file", async () => {
+    const file = join(temporaryFolder(), "node.json")
+    writeFileSync(file, JSON.stringify({ heartbeat: 30, electionMin: 300, electionMax: 700, redirect: true, peers: { n1: "127.0.0.1:8001", n3: "h:9" } }))
+    const config = await decoded({ flags: { ...least, peers: null, redirect: false, heartbeat: 10 }, env: { STEPRAFT_ELECTION_MIN: "200", STEPRAFT_HEARTBEAT: "20" }, file })
+    expect(config.settings).toMatchObject({ heartbeat: 10, electionMin: 200, electionMax: 700 })
+    expect(config.redirect).toBe(true)
+    expect(config.peers).toEqual({ n3: { host: "h", port: 9 } })
+  })
+  test("addresses may be IPv6, and the node itself may stand in the list", async () => {
+    expect((await decoded({ flags: least })).peers).toEqual({ n2: { host: "::1", port: 8002 } })
+  })
+  test.each([
+    ["a missing one", { ...least, id: undefined }, {}, ["id", "missing", "--id", "STEPRAFT_ID"]],
+    ["an address without a port", { ...least, client: "localhost" }, {}, ["client", "--client", '"localhost"', "host:port"]],
+    ["a port too high", { ...least, peer: "h:70000" }, {}, ["peer", "65535"]],
+    ["a peer without a name", { ...least, peers: "n1=h:1,h:2" }, {}, ["peers", "h:2", "name=host:port"]],
+    ["a peer listed twice", { ...least, peers: "n2=h:1,n2=h:2" }, {}, ["peers", "twice"]],
+    ["a number that is none", least, { STEPRAFT_HEARTBEAT: "fast" }, ["heartbeat", "STEPRAFT_HEARTBEAT", '"fast"', "number"]],
+    ["times that cannot work", least, { STEPRAFT_ELECTION_MIN: "150" }, ["electionMin", "twice heartbeat"]],
+  ])("%s is named with where it was given", async (_, flags, env, parts) => {
+    const message = await refused({ flags, env })
+    for (const part of parts) expect(message).toContain(part)
+  })
+  test("a file that is not there, no JSON, or holds what is no setting", async () => {
+    const file = join(temporaryFolder(), "node.json")
+    expect(await refused({ flags: least, file })).toContain(file)
+    writeFileSync(file, "{")
+    expect(await refused({ flags: least, file })).toContain("not JSON")
+    writeFileSync(file, '{"hartbeat": 1}')
+    expect(await refused({ flags: least, file })).toContain("hartbeat")
+  })
+})
+
+describe("forming", () => {
+  const [a, b, c] = ["a", "b", "c"].map((name): Member => ({ name, incarnation: `${name}1` })) as [Member, Member, Member]
+  const founding: Configuration = { voters: [a, b, c], outgoing: [], learners: [] }
+  const peer = (member: Member, hello: Partial<Hello> = {}, connected = true): Peer => ({
+    name: member.name,
+    connected,
+    hello: { protocol: 1, member, target: "", cluster: null, clientAddress: "", empty: true, founding: null, ...hello },
+  })
+  test("the first by name founds, once all are connected and empty", () => {
+    expect(decide(a, [peer(c), peer(b)])).toEqual({ type: "found", founding })
+    expect(decide(b, [peer(c), peer(a)])).toEqual({ type: "wait", for: ["a"] })
+    expect(decide(a, [peer(b), peer(c, {}, false)])).toEqual({ type: "wait", for: ["c"] })
+    expect(decide(a, [peer(b), { name: "c", connected: false, hello: null }])).toEqual({ type: "wait", for: ["c"] })
+  })
+  test("a node that is named takes the founding over, even if its founder is gone again", () => {
+    expect(decide(b, [peer(a, { cluster: "x", founding, empty: false }, false), peer(c)])).toEqual({ type: "adopt", cluster: "x", founding })
+  })
+  test("another incarnation is not named: it has lost its disk", () => {
+    const again = { ...b, incarnation: "b2" }
+    expect(decide(again, [peer(a, { cluster: "x", founding, empty: false }), peer(c)])).toEqual({ type: "amnesiac", cluster: "x", of: "a" })
+    expect(decide(again, [peer(a, { cluster: "x", founding: { voters: [], outgoing: [], learners: [] }, empty: false }), peer(c)]), "an amnesiac cannot say").toEqual({ type: "wait", for: ["a"] })
+  })
+})
