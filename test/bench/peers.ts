@@ -9,6 +9,7 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { parseArgs } from "node:util"
 import { temporaryFolder } from "../cluster.ts"
+import { coreTable, measureCore } from "./core.ts"
 import { plainGenerator } from "./plain.ts"
 import { buildGenerator, installed, installHint, startEtcd, startRedis, startStepraft, type Cell, type System } from "./systems.ts"
 import { median, tableOf, writeIntoReadme, type Measured } from "./table.ts"
@@ -102,7 +103,8 @@ const main = async (): Promise<void> => {
     `Three nodes on loopback, everything synced; medians of ${rounds} alternating rounds of ${seconds} s. Reproduce: \`npm run bench:peers\`.`,
   ]
   const names = systems.map((system) => system.name)
-  const text = [facts.join(" "), ...[...cells].map(([op, list]) => tableOf(op, list, measured, names))].join("\n\n")
+  const core = coreTable(await measureCore(seconds))
+  const text = [facts.join(" "), ...[...cells].map(([op, list]) => tableOf(op, list, measured, names)), core].join("\n\n")
   console.log(text)
   if (values.json !== undefined) writeFileSync(values.json, JSON.stringify({ facts, measured }, null, 1))
   if (values.write) writeIntoReadme(text)
