@@ -136,6 +136,11 @@ describe("§5.3 log replication, the leader", () => {
     expect(it.progress("b").nextIndex).toBe(3)
     expect(it.receive("b", rejected(2, 1, 7)).progress("b").nextIndex).toBe(2)
   })
+  test("no refusal takes nextIndex below what is known to match", () => {
+    const it = leader({ log: [1, 1, 1, 1] }).receive("b", accepted(3)).receive("b", rejected(4, 1, 1))
+    expect([it.noted("progress.backtracked"), it.progress("b").nextIndex]).toEqual([true, 4])
+    expect(leader({ log: [1, 1] }).receive("b", accepted(2)).receive("b", rejected(3, 3, 1)).progress("b").nextIndex).toBe(3)
+  })
   test("a follower that is down is sent to until it answers: a heartbeat asks where an append was lost", () => {
     const it = leader().receive("b", accepted(1))
     it.propose()
@@ -148,6 +153,11 @@ describe("§5.3 log replication, the leader", () => {
     it.propose()
     it.happens({ type: "PeerConnected", peer: member("b") })
     expect(it.last("AppendEntries", "b")).toMatchObject({ prevLogIndex: 1, entries: [{ index: 2 }] })
+  })
+  test("a connection of another incarnation of a follower is none of the follower's", () => {
+    const it = leader().receive("b", accepted(1))
+    it.propose()
+    expect(it.happens({ type: "PeerConnected", peer: member("b", "0") }).did("Send")).toEqual([])
   })
   test("a leader never deletes or overwrites its own entries, §5.4 Leader Append-Only", () => {
     const it = leader({ log: [1, 1] }).receive("b", append({ term: 2, prev: [0, 0], entries: [2] }))
