@@ -10,7 +10,8 @@
  * polled once more and that batch has not set it anew. A heartbeat timer says "I owe" and is handled at once.
  */
 import { performance } from "node:perf_hooks"
-import type { Effect, Event, Index, Member, Outcome, Payload, ProposalOutcome, ReadOutcome, Runner, State, Term, Timer } from "../core/index.ts"
+import type { Effect, Event, Index, Member, Payload, ProposalOutcome, ReadOutcome, Runner, State, Term, Timer } from "../core/index.ts"
+import { makeAsked } from "./asked.ts"
 import type { Clock } from "./clock.ts"
 import type { StateMachine, Storage, Timers, Transport } from "./contract.ts"
 import { makeImages } from "./images.ts"
@@ -58,18 +59,8 @@ export interface Driver {
   readonly stop: () => Promise<void>
 }
 
-/** Consecutive proposals of clients become one event up to this many bytes: it travels to the leader in one frame. */
-const MERGE_BYTES = 1 << 20
 const HAND_OVER_MS = 1000
 const TIMERS: readonly Timer[] = ["election", "heartbeat", "quorum", "persist", "transfer", "answer"]
-
-/** A Proposed event that still takes more: the payloads of several calls, each with its own callback. */
-interface Merged {
-  readonly payloads: Payload[]
-  bytes: number
-  readonly parts: { readonly offset: number; readonly done: (outcome: ProposalOutcome) => void }[]
-}
-type Waiting = Merged["parts"] | ((outcome: ReadOutcome) => void)
 
 const leaderOf = (state: State): Member | null => {
   switch (state.role.type) {
@@ -92,10 +83,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
   const report = (text: string): void => options.report?.(text)
 
   let queue: Event[] = []
-  /** The last event of the queue, if it is a proposal that takes more. */
-  let open: Merged | null = null
-  let nextRef = 1
-  const waiting = new Map<number, Waiting>()
+  const asked = makeAsked()
   /** Expired timers that are not believed yet; true once the sockets have been polled since. */
   const doubted = new Map<Timer, boolean>()
   let heartbeatDue = false
@@ -119,7 +107,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
   }
   const push = (event: Event): void => {
     if (dead) return
-    open = null
+    asked.seal()
     queue.push(event)
     wake()
   }
@@ -140,7 +128,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
   const halt = (): void => {
     dead = true
     queue = []
-    waiting.clear()
+    asked.forget()
     for (const timer of TIMERS) timers.cancel(timer)
     stalls.stop()
     images.stop()
@@ -149,20 +137,6 @@ export const makeDriver = (options: DriverOptions): Driver => {
     if (dead) return
     halt()
     options.onFatal(error instanceof Error ? error : new Error(String(error)))
-  }
-
-  const respond = (ref: number, outcome: Outcome): void => {
-    const waiter = waiting.get(ref)
-    if (waiter === undefined) return
-    waiting.delete(ref)
-    if (typeof waiter === "function") {
-      if (outcome.type === "ReadReady" || outcome.type === "ReadRefused") waiter(outcome)
-      return
-    }
-    if (outcome.type === "ReadReady" || outcome.type === "ReadRefused") return
-    for (const { offset, done } of waiter) {
-      done(outcome.type === "ProposalAppended" ? { type: "ProposalAppended", first: outcome.first + offset, term: outcome.term } : outcome)
-    }
   }
 
   const applyNext = (): void => {
@@ -186,7 +160,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
         applyNext()
         break
       case "Respond":
-        respond(effect.ref, effect.outcome)
+        asked.respond(effect.ref, effect.outcome)
         break
       case "SetTimer":
         if (effect.timer === "heartbeat") heartbeatDue = false
@@ -237,7 +211,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
   const takeBatch = (): Event[] => {
     const events = queue
     queue = []
-    open = null
+    asked.seal()
     if (heartbeatDue) {
       heartbeatDue = false
       events.unshift({ type: "TimerExpired", timer: "heartbeat" })
@@ -298,7 +272,12 @@ export const makeDriver = (options: DriverOptions): Driver => {
         if (dead) return
         applying = false
         push({ type: "Applied", index })
-        for (const listener of applied) listener(index)
+        try {
+          for (const listener of applied) listener(index)
+        } catch (error) {
+          fail(error)
+          return
+        }
         applyNext()
       },
       damaged: (error) => {
@@ -352,25 +331,13 @@ export const makeDriver = (options: DriverOptions): Driver => {
       wake()
     },
     propose: (payloads, done) => {
-      if (dead) return
-      let bytes = 0
-      for (const payload of payloads) bytes += payload.bytes.length
-      if (open === null || open.bytes + bytes > MERGE_BYTES) {
-        const ref = nextRef++
-        const merged: Merged = { payloads: [], bytes: 0, parts: [] }
-        waiting.set(ref, merged.parts)
-        push({ type: "Proposed", ref, payloads: merged.payloads })
-        open = merged
-      }
-      open.parts.push({ offset: open.payloads.length, done })
-      for (const payload of payloads) open.payloads.push(payload)
-      open.bytes += bytes
+      const event = dead ? null : asked.propose(payloads, done)
+      if (event === null) return
+      push(event)
+      asked.unseal(event)
     },
     read: (done) => {
-      if (dead) return
-      const ref = nextRef++
-      waiting.set(ref, done)
-      push({ type: "ReadRequested", ref })
+      if (!dead) push(asked.read(done))
     },
     transfer: (to) => push({ type: "TransferRequested", to }),
     state: () => runner.state,

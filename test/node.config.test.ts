@@ -24,6 +24,11 @@ describe("configuration", () => {
   test("addresses may be IPv6, and the node itself may stand in the list", async () => {
     expect((await decoded({ flags: least })).peers).toEqual({ n2: { host: "::1", port: 8002 } })
   })
+  test("a node that listens everywhere is found where its peers find it, unless it says otherwise", async () => {
+    expect((await decoded({ flags: { ...least, client: "0.0.0.0:7001", peers: "n1=db1:8001" } })).advertise).toEqual({ host: "db1", port: 7001 })
+    expect((await decoded({ flags: { ...least, advertise: "public:1" } })).advertise).toEqual({ host: "public", port: 1 })
+    expect(await refused({ flags: { ...least, client: "0.0.0.0:7001", peers: "n2=db2:8001" } })).toContain("advertise")
+  })
   test.each([
     ["a missing one", { ...least, id: undefined }, {}, ["id", "missing", "--id", "STEPRAFT_ID"]],
     ["an address without a port", { ...least, client: "localhost" }, {}, ["client", "--client", '"localhost"', "host:port"]],

@@ -2,6 +2,7 @@ import { existsSync, rmSync } from "node:fs"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import { describe, expect, test } from "vitest"
+import { defaultSettings } from "../core/index.ts"
 import { serveNode } from "../kv/node/index.ts"
 import { until } from "./cluster.ts"
 import { withLocalCluster, type LocalNode } from "./node.help.ts"
@@ -129,6 +130,32 @@ describe("a node", () => {
       const again = await cluster.connect(node)
       await until("it is back", async () => (await again.call("GET", "n").catch(() => null)) === "20")
     })
+  })
+
+  test("that was away while the log was trimmed is brought up by a snapshot, and is a full member afterwards", async () => {
+    const settings = { ...defaultSettings, snapshotBytes: 60_000, tailBytes: 10_000, maxApplyBytes: 20_000 }
+    await withLocalCluster(
+      3,
+      async (cluster) => {
+        await cluster.startAll()
+        await cluster.leader()
+        const away = cluster.node("n3")
+        await away.stop()
+        const client = await cluster.connect(cluster.node("n1"))
+        for (let i = 0; i < 20; i++) await Promise.all(Array.from({ length: 50 }, (_, j) => client.call("SET", `k${i * 50 + j}`, "v".repeat(150))))
+        await until("the log was trimmed", () => cluster.node("n1").status().snapshotIndex > 500 && cluster.node("n2").status().snapshotIndex > 500)
+        await away.start()
+        await until("it has caught up", () => away.status().applied >= cluster.node("n1").status().applied && away.status().snapshotIndex > 0)
+        await cluster.node("n1").stop()
+        const again = await cluster.connect(away)
+        await until("it decides with the other one", async () => (await again.call("SET", "a", "1").catch(() => null)) === "OK")
+        await away.stop()
+        await away.start()
+        const last = await cluster.connect(away)
+        await until("it still does after a restart", async () => (await last.call("DBSIZE").catch(() => null)) === 1001)
+      },
+      { settings },
+    )
   })
 
   test("that cannot have its port says which and why, and leaves its directory free", async () => {

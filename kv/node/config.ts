@@ -18,6 +18,7 @@ const Whole = Schema.Union([Schema.Int, Schema.FiniteFromString.pipe(Schema.chec
 const Switch = Schema.Union([Schema.Boolean, Schema.Literals(["true", "false", "yes", "no", "1", "0"])])
 const Name = Schema.String.pipe(Schema.check(Schema.isPattern(/^[A-Za-z0-9._-]{1,64}$/, { expected: "a name of letters, digits, dots, dashes and underscores" })))
 const ADDRESS = /^(\[[0-9A-Fa-f:.]+\]|[^:,=\s]+):(\d{1,5})$/
+const WILDCARD: ReadonlySet<string> = new Set(["0.0.0.0", "::"])
 const HostPort = Schema.String.pipe(Schema.check(Schema.isPattern(ADDRESS, { expected: "an address as host:port" })))
 const Peers = Schema.Union([Schema.String, Schema.Record(Schema.String, Schema.String)])
 
@@ -26,6 +27,7 @@ const fields = {
   data: Schema.NonEmptyString,
   client: HostPort,
   peer: HostPort,
+  advertise: Schema.optionalKey(HostPort),
   peers: Schema.optionalKey(Peers),
   redirect: Schema.optionalKey(Switch),
   bootstrap: Schema.optionalKey(Switch),
@@ -57,6 +59,8 @@ export interface NodeConfig {
   /** Where clients are served, and where peers are. */
   readonly client: Address
   readonly peer: Address
+  /** Where clients are sent who look for this node; null: where it listens. */
+  readonly advertise: Address | null
   /** All other members, by name. */
   readonly peers: Readonly<Record<string, Address>>
   readonly redirect: boolean
@@ -139,8 +143,8 @@ const decode = (sources: ConfigSources): NodeConfig => {
     throw invalid(field, (text.split("\n")[0] ?? text).trim().replace(/^E/, "e"))
   }
   const given = decoded.success
-  const address = (field: "client" | "peer"): Address => {
-    const parsed = parseAddress(given[field])
+  const address = (field: "client" | "peer" | "advertise"): Address => {
+    const parsed = parseAddress(given[field] ?? "")
     if (parsed === null) throw invalid(field, "a port is at most 65535")
     return parsed
   }
@@ -154,7 +158,10 @@ const decode = (sources: ConfigSources): NodeConfig => {
     if (name in peers) throw invalid("peers", `${name} is listed twice`)
     peers[name] = parsed
   }
+  const own = peers[given.id]
   delete peers[given.id]
+  const everywhere = WILDCARD.has(address("client").host)
+  if (everywhere && own === undefined && given.advertise === undefined) throw invalid("client", "others cannot be told to find this node there: give the address that they can reach as advertise")
 
   const settings: Settings = { ...defaultSettings, ...picked(given, ["heartbeat", "electionMin", "electionMax", "disconnectMax", "persistStall", "maxEntryBytes", "maxUncommittedBytes", "snapshotBytes", "tailBytes"]) }
   if (settings.electionMin < 2 * settings.heartbeat) throw invalid(found.has("electionMin") ? "electionMin" : "heartbeat", `electionMin (${settings.electionMin}) must be at least twice heartbeat (${settings.heartbeat}), or followers give up a leader that is well`)
@@ -166,6 +173,7 @@ const decode = (sources: ConfigSources): NodeConfig => {
     dataDir: given.data,
     client: address("client"),
     peer: address("peer"),
+    advertise: given.advertise !== undefined ? address("advertise") : everywhere && own !== undefined ? { host: own.host, port: address("client").port } : null,
     peers,
     redirect: isOn(given.redirect),
     bootstrap: isOn(given.bootstrap),

@@ -22,8 +22,9 @@ import { parseAddress, type NodeConfig } from "./config.ts"
 import { NodeFailed, StateWithoutLog, type NodeError } from "./errors.ts"
 import { formed, newClusterId } from "./forming.ts"
 import { makeGate, type Gate } from "./gate.ts"
+import { threadAdvice } from "./launch.ts"
 import { makeLog, type Log } from "./log.ts"
-import { amnesiacText, isAmnesiac, statusOf, type Alive } from "./status.ts"
+import { advertised, amnesiacText, isAmnesiac, statusOf, type Alive } from "./status.ts"
 
 const NOBODY: Configuration = { voters: [], outgoing: [], learners: [] }
 const WATCH_MS = 100
@@ -219,7 +220,7 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
       leader: () => {
         const leader = alive.running?.driver.leadership().leader ?? null
         if (leader === null) return null
-        if (leader.name === config.id) return { id: leader.name, host: config.client.host, port: alive.clientPort }
+        if (leader.name === config.id) return { id: leader.name, ...advertised(alive) }
         const address = alive.transport?.peers().find(({ name }) => name === leader.name)?.clientAddress ?? null
         const at = address === null ? null : parseAddress(address)
         return at === null ? null : { id: leader.name, ...at }
@@ -242,7 +243,7 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
       log: (message) => log("warn", message),
     })
     alive.clientPort = server.port
-    const hello: LocalHello = { cluster, clientAddress: addressText({ host: config.client.host, port: server.port }), empty: cluster === null, founding }
+    const hello: LocalHello = { cluster, clientAddress: addressText(advertised(alive)), empty: cluster === null, founding }
     const transport = yield* makeTcpTransport({
       self, listen: config.peer, peers: config.peers, hello, log, limits: { maxEntryBytes: config.settings.maxEntryBytes },
     })
@@ -272,4 +273,9 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
 
 /** A node as a program: runs until it is interrupted or fails. */
 export const runNode = (config: NodeConfig, options: ServeOptions = {}): Effect.Effect<never, NodeError> =>
-  Effect.scoped(serveNode(config, options).pipe(Effect.flatMap((node) => node.failure)))
+  Effect.suspend(() => {
+    const log = options.log ?? makeLog({ node: config.id, json: config.logJson, least: config.logLevel })
+    const advice = threadAdvice()
+    if (advice !== null) log("info", advice)
+    return Effect.scoped(serveNode(config, { ...options, log }).pipe(Effect.flatMap((node) => node.failure)))
+  })

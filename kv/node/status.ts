@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url"
 import type { Member, State } from "../../core/index.ts"
 import type { Driver } from "../../interpreters/driver.ts"
 import type { FileStorage } from "../../interpreters/file/index.ts"
-import { addressText, type PeerLink, type TcpTransport } from "../../interpreters/tcp/index.ts"
+import { addressText, type Address, type PeerLink, type TcpTransport } from "../../interpreters/tcp/index.ts"
 import type { KvMachine } from "../machine/index.ts"
 import type { RunningService } from "../service/index.ts"
 import type { NodeStatus, PeerStatus } from "../types.ts"
@@ -23,6 +23,9 @@ export interface Alive {
   leaderlessSince: number | null
   stopping: boolean
 }
+
+/** Where clients find this node. */
+export const advertised = ({ config, clientPort }: Pick<Alive, "config" | "clientPort">): Address => config.advertise ?? { host: config.client.host, port: clientPort }
 
 /** Two levels up from here, whether as source or emitted. */
 const versionIn = (relative: string): string | null => {
@@ -133,7 +136,7 @@ export const statusOf = (alive: Alive): NodeStatus => {
     applied: state?.applied ?? 0,
     snapshotIndex: state?.log.base.index ?? 0,
     logBytes: storage?.stats().bytes ?? 0,
-    client: addressText({ host: config.client.host, port: alive.clientPort }),
+    client: addressText(advertised(alive)),
     peer: addressText(transport?.address ?? config.peer),
     health: health(alive),
     uptimeMs: Math.round(performance.now() - alive.startedAt),

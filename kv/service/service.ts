@@ -43,19 +43,32 @@ export const makeService = (options: ServiceOptions): RunningService => {
   const barriers = new Barriers(parts)
   const ticks = new Ticks(parts, clock)
 
+  /** A connection that throws must not be mistaken for a state machine that fails: it ends the process, by name. */
+  const guarded = (tell: () => void): void => {
+    try {
+      tell()
+    } catch (error) {
+      setImmediate(() => {
+        throw error
+      })
+    }
+  }
   machine.listen({
-    replied: (session, sequence, reply) => {
-      if (own.owns(session)) own.replied(sequence, reply)
-      else clients.replied(session, sequence, reply)
-    },
-    opened: (owner, token, session) => {
-      own.opened(owner, token, session)
-      clients.opened(token, session)
-    },
-    restored: () => {
-      own.restored()
-      clients.restored()
-    },
+    replied: (session, sequence, reply) =>
+      guarded(() => {
+        if (own.owns(session)) own.replied(sequence, reply)
+        else clients.replied(session, sequence, reply)
+      }),
+    opened: (owner, token, session) =>
+      guarded(() => {
+        own.opened(owner, token, session)
+        clients.opened(token, session)
+      }),
+    restored: () =>
+      guarded(() => {
+        own.restored()
+        clients.restored()
+      }),
   })
   driver.beforeTurn(() => {
     clients.pump()
