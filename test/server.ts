@@ -224,3 +224,11 @@ export const install = (snapshot: SnapshotRef, offset: number, last: boolean, ov
   ({ type: "InstallSnapshot", term: 1, snapshot, offset, length: 1, last, round: 0, ...over })
 export const installReply = (id: string, status: MessageOf<"InstallSnapshotReply">["status"], nextOffset = 0, over: Partial<MessageOf<"InstallSnapshotReply">> = {}): MessageOf<"InstallSnapshotReply"> =>
   ({ type: "InstallSnapshotReply", term: 2, id, round: 0, status, nextOffset, ...over })
+
+/** One of each type that carries a term somebody has. */
+export const everyMessageOf = (term: number): readonly Message[] => [
+  requestVote(term), voteReply(term, false), preVoteReply(term, false), append({ term }), accepted(0, { term }), rejected(0, 0, 1, { term }),
+  install(snapshotAt(5, 1), 0, false, { term }), installReply("s", "more", 0, { term }), { type: "ReadIndex", term, life: 1, number: 1 },
+  { type: "ReadIndexReply", term, life: 1, number: 1, readIndex: null }, { type: "ForwardProposal", term, ref: 1, life: 1, payloads: [] },
+  { type: "ForwardProposalReply", term, ref: 1, life: 1, outcome: { type: "ProposalUnknown", leader: null } }, { type: "TimeoutNow", term },
+]
