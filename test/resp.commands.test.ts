@@ -61,8 +61,13 @@ describe("MULTI", () => {
         await says(client, "EXEC", meddle ? null : [2])
       }
       expect(client.received().endsWith("*-1\r\n")).toBe(true)
-      await says(client, "WATCH a", "OK")
       await says(other, "SET a 5", "OK")
+      // The watches of an EXEC end with it, and those of UNWATCH at once.
+      await says(client, "MULTI", "OK")
+      await says(client, "GET a", "QUEUED")
+      await says(client, "EXEC", ["5"])
+      await says(client, "WATCH a", "OK")
+      await says(other, "SET a 6", "OK")
       await says(client, "UNWATCH", "OK")
       await says(client, "MULTI", "OK")
       await says(client, "EXEC", [])

@@ -96,6 +96,18 @@ describe("replies", () => {
   })
 })
 
+test("a socket is not given more than it takes, and what waits is counted", () => {
+  const wire = { writableLength: 0, write: (piece: Uint8Array | string) => (wire.writableLength += piece.length) > 0, cork: () => {}, uncork: () => {} }
+  const output = new Output(wire)
+  for (let at = 0; at < 10; at++) encode({ type: "bulk", bytes: Buffer.alloc(600_000) }, 2, output)
+  output.flush()
+  expect(wire.writableLength).toBeLessThan(2_000_000)
+  expect(output.buffered).toBe(10 * (600_000 + 11))
+  wire.writableLength = 0
+  output.flush()
+  expect(wire.writableLength).toBeGreaterThan(1_000_000)
+})
+
 test("keys are hashed to slots as in Redis Cluster", () => {
   const slots: Readonly<Record<string, number>> = { a: 15495, foo: 12182, "123456789": 12739, "{user1000}.following": keySlot(Buffer.from("user1000")), "foo{}{bar}": 8363, "foo{{bar}}zap": 4015, "": 0 }
   for (const [key, slot] of Object.entries(slots)) expect(keySlot(Buffer.from(key))).toBe(slot)

@@ -49,25 +49,31 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
     }
     return execute(view, call)
   }
-  const waiting: (() => void)[] = []
-  let running = false
-  const schedule = (): void => {
-    running = waiting.length > 0
-    if (!running) return
-    let left = options.delay?.() ?? 0
-    const turn = (): void => {
-      if (left-- > 0) setImmediate(turn)
-      else {
-        for (const task of waiting.splice(0, options.delay === undefined ? waiting.length : 1)) task()
-        schedule()
+  /** Does one thing after the other, later. */
+  const lane = (): ((task: () => void) => void) => {
+    const waiting: (() => void)[] = []
+    let running = false
+    const schedule = (): void => {
+      running = waiting.length > 0
+      if (!running) return
+      let left = options.delay?.() ?? 0
+      const turn = (): void => {
+        if (left-- > 0) setImmediate(turn)
+        else {
+          for (const task of waiting.splice(0, options.delay === undefined ? waiting.length : 1)) task()
+          schedule()
+        }
       }
+      setImmediate(turn)
     }
-    setImmediate(turn)
+    return (task) => {
+      waiting.push(task)
+      if (!running) schedule()
+    }
   }
-  const later = (task: () => void): void => {
-    waiting.push(task)
-    if (!running) schedule()
-  }
+  const later = lane()
+  // Barriers do not wait for writes still under way: that is what the connection must do.
+  const atBarrier = lane()
   const apply = (calls: readonly Call[], exec: boolean, watches: readonly Watch[]): Reply => {
     index++
     if (watches.some(({ key, version }) => (items.get(keyed(key))?.version ?? 0) !== version)) return { type: "null" }
@@ -97,7 +103,7 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
     barrier: (done) => {
       const refusal = options.refuse?.(counts.barriers) ?? null
       counts.barriers++
-      later(() => done(refusal))
+      atBarrier(() => done(refusal))
     },
     reader: {
       read: (call) => {

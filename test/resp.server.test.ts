@@ -80,9 +80,10 @@ test("a client that takes nothing while its replies pile up is cut off", async (
 
 test("closing answers what is under way and leaves nobody connected", async () => {
   const fake = makeFake({ delay: () => 5 })
+  const start = performance.now()
   let answer: Promise<string> = Promise.resolve("")
   let idle: Promise<string> = Promise.resolve("")
-  await serving(fake, { limits: { closeGraceMs: 2000 } }, async (port) => {
+  await serving(fake, { limits: { closeGraceMs: 20_000 } }, async (port) => {
     const [one, two] = [await dial(port), await dial(port)]
     answer = one.ended
     idle = two.ended
@@ -91,7 +92,13 @@ test("closing answers what is under way and leaves nobody connected", async () =
   })
   expect(await answer).toBe("+OK\r\n$1\r\n1\r\n")
   expect(await idle).toBe("")
+  expect(performance.now() - start).toBeLessThan(10_000)
 })
+
+test("a client that ends its side after a long pipeline still gets all of its answers", () =>
+  serving(makeFake({ delay: () => 0 }), { limits: { pipelinedCommands: 3 } }, async (port) => {
+    expect(await exchange(port, "INCR a\r\n".repeat(200))).toBe(Array.from({ length: 200 }, (_, at) => `:${at + 1}\r\n`).join(""))
+  }))
 
 test("closing does not wait for ever for a service that does not answer", async () => {
   const start = performance.now()

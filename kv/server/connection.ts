@@ -93,7 +93,7 @@ export class Connection {
     this.parse()
   }
 
-  /** The client has sent its last byte: answer what is there, then end. */
+  /** The client has sent its last byte. It may come while the connection is held: what lies in the parser comes first. */
   finished(): void {
     this.inputEnded = true
     if (!this.held) this.leave()

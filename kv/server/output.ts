@@ -13,16 +13,18 @@ const restBytes = 2 * 1024
 /** The rest of a page that a flush has left over, for whichever client needs one next. */
 let spare: Buffer | null = null
 
+type Wire = Pick<Socket, "write" | "cork" | "uncork" | "writableLength">
+
 export class Output implements Sink {
   text = ""
-  private readonly socket: Socket
+  private readonly socket: Wire
   /** Copied bulks, and the text between them, gather here from the front. */
   private page: Buffer | null = null
   private filled = 0
   private pieces: Uint8Array[] = []
   private pieceBytes = 0
 
-  constructor(socket: Socket) {
+  constructor(socket: Wire) {
     this.socket = socket
   }
 
