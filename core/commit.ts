@@ -30,7 +30,7 @@ export const commitPass = (turn: Turn): void => {
  */
 export const applyPass = (turn: Turn): void => {
   const { state } = turn
-  if (state.machine !== "ready" || state.restoring || state.applying !== state.applied) return
+  if (state.machine !== "ready" || state.restoring !== null || state.applying !== state.applied) return
   const through = Math.min(state.commitIndex, state.durability.index)
   if (through <= state.applied) return
   const entries = state.log.slice(state.applied + 1, through, state.settings.maxApplyBytes)

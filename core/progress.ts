@@ -7,7 +7,7 @@ export const newProgress = (member: Member, nextIndex: Index): Progress => ({
   matchIndex: 0,
   nextIndex,
   active: false,
-  rebuild: false,
+  condition: "ready",
   round: 0,
   sentCommit: 0,
   sentRound: 0,

@@ -40,7 +40,10 @@ const append = (turn: Turn, payloads: readonly Payload[]): ProposalOutcome => {
 export const onProposed = (turn: Turn, ref: number, payloads: readonly Payload[]): void => {
   const { state } = turn
   const leader = knownLeader(state)
-  if (state.role.type !== "leader" && leader !== null && state.settings.forwardProposals) {
+  if (payloads.some((payload) => payload.bytes.length > state.settings.maxEntryBytes)) {
+    note(turn, "proposal.refused")
+    respond(turn, ref, { type: "ProposalRefused", reason: "tooLarge", leader })
+  } else if (state.role.type !== "leader" && leader !== null && state.settings.forwardProposals) {
     note(turn, "proposal.forwarded")
     state.forwarded.push({ ref, overdue: false })
     send(turn, leader, { type: "ForwardProposal", term: state.currentTerm, ref, life: state.life, payloads })

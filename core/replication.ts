@@ -5,7 +5,7 @@ import { entryBytes } from "./log.ts"
 import { countHeartbeat, probeFrom, progressOf, releaseInflight, replicateFrom, sendSnapshot, snapshotOf, windowOpen } from "./progress.ts"
 import { followLeader } from "./roles.ts"
 import { asFollower, asLeader, note, send, type Turn } from "./turn.ts"
-import type { AppendAccepted, AppendEntries, AppendRejected, Entry, Follower, Index, Leader, Member, Progress, State, Term } from "./types.ts"
+import type { AppendAccepted, AppendEntries, AppendRejected, Condition, Entry, Follower, Index, Leader, Member, Progress, State, Term } from "./types.ts"
 
 // -------------------------------------------------------------------------------------------- followers
 
@@ -56,11 +56,12 @@ export const onAppendEntries = (turn: Turn, from: Member, message: AppendEntries
   const follower = followLeader(turn, from)
   if (follower === null) return
   const { prevLogIndex, prevLogTerm, entries, leaderCommit, round } = message
+  follower.round = Math.max(follower.round, round)
   if (state.spaceLow && entries.length > 0) {
     note(turn, "append.refused.spaceLow")
+    follower.reply = "accept"
     return
   }
-  follower.round = Math.max(follower.round, round)
   // What the base covers is committed, so it agrees with any leader.
   if (prevLogIndex >= state.log.base.index && state.log.termAt(prevLogIndex) !== prevLogTerm) {
     note(turn, "append.rejected")
@@ -83,6 +84,8 @@ export const onAppendEntries = (turn: Turn, from: Member, message: AppendEntries
   }
 }
 
+const conditionOf = (state: State): Condition => (state.spaceLow ? "full" : state.machine)
+
 /** An acknowledgement claims what a crash could not take back, in a term that a crash could not take back. */
 export const acknowledgePass = (turn: Turn): void => {
   const { state } = turn
@@ -94,7 +97,7 @@ export const acknowledgePass = (turn: Turn): void => {
   const matchIndex = Math.min(verified, durability.index)
   if (reply !== null && reply !== "accept") send(turn, leader, { type: "AppendRejected", term, ...reply, round })
   else if (reply === "accept" || matchIndex > follower.reportedMatch || round > follower.reportedRound) {
-    send(turn, leader, { type: "AppendAccepted", term, verifiedIndex: verified, matchIndex, round, rebuild: state.machine === "rebuild" })
+    send(turn, leader, { type: "AppendAccepted", term, verifiedIndex: verified, matchIndex, round, condition: conditionOf(state) })
     follower.reportedMatch = matchIndex
   } else return
   follower.reply = null
@@ -118,9 +121,9 @@ export const onAppendAccepted = (turn: Turn, from: Member, message: AppendAccept
   if (progress === null || message.verifiedIndex > state.log.lastIndex) return
   // "If successful: update nextIndex and matchIndex for follower", Figure 2. Late answers never move them back.
   progress.matchIndex = Math.max(progress.matchIndex, message.matchIndex)
-  progress.rebuild = message.rebuild
+  progress.condition = message.condition
   const { mode } = progress
-  if (message.rebuild) {
+  if (message.condition === "rebuild") {
     // Before this leader has executed its own no-op, its state machine may be behind the follower's log; and the
     // follower's acknowledgements may be just what commits that no-op.
     if (mode.type !== "snapshot" && state.applied >= (asLeader(state)?.termStart ?? 0)) sendSnapshot(turn, progress)
@@ -213,7 +216,7 @@ const nextBatch = ({ log, settings }: State, progress: Progress): readonly Entry
 const sendAhead = (turn: Turn, leader: Leader, progress: Progress): void => {
   const { state } = turn
   const { mode } = progress
-  if (mode.type !== "replicate") return
+  if (mode.type !== "replicate" || progress.condition === "full") return
   while (progress.nextIndex <= state.log.lastIndex && windowOpen(state, progress)) {
     const entries = nextBatch(state, progress)
     let bytes = 0
@@ -242,7 +245,7 @@ export const replicatePass = (turn: Turn): void => {
     switch (mode.type) {
       case "probe":
         if (!mode.waiting) {
-          sendAppend(turn, leader, progress, progress.nextIndex - 1, nextBatch(state, progress))
+          sendAppend(turn, leader, progress, progress.nextIndex - 1, progress.condition === "full" ? [] : nextBatch(state, progress))
           mode.waiting = true
         }
         break

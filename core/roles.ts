@@ -44,6 +44,9 @@ const failWaiting = (turn: Turn, leader: Member | null): void => {
     for (const read of role.reads) if (read.from === null) refuseRead(read.ref)
     role.reads = []
   }
+  // What is committed will be applied; an index that is not may never be.
+  for (const { ref, index } of state.confirmedReads) if (index > state.commitIndex) refuseRead(ref)
+  state.confirmedReads = state.confirmedReads.filter((read) => read.index <= state.commitIndex)
   for (const { ref } of state.forwarded) respond(turn, ref, { type: "ProposalUnknown", leader })
   state.forwarded = []
 }
@@ -70,6 +73,23 @@ export const becomeFollower = (turn: Turn, leader: Member | null): void => {
   leaveRole(turn, leader)
   state.role = newFollower(state.commitIndex, leader)
   waitForElection(turn)
+}
+
+/**
+ * A higher term was seen. A follower waits on: only a vote given, or a message of a current leader, starts its
+ * election timeout anew (paper §5.2).
+ */
+export const stepDown = (turn: Turn, term: Term): void => {
+  const { state } = turn
+  const { role } = state
+  adoptTerm(state, term)
+  if (role.type !== "follower") {
+    becomeFollower(turn, null)
+    return
+  }
+  const { contact } = role
+  leaveRole(turn, null)
+  state.role = { ...newFollower(state.commitIndex, null), contact }
 }
 
 /** A message of the leader of this term arrived: follow it, and start the minimum election timeout anew. */
@@ -108,7 +128,7 @@ export const leaderDisconnected = (turn: Turn, follower: Follower): void => {
 }
 
 /** A lost state machine is no obstacle: its log may be the one that the others need. Such a leader hands over soon. */
-export const canCampaign = (state: State): boolean => isVoter(configurationOf(state), state.self) && !state.restoring
+export const canCampaign = (state: State): boolean => isVoter(configurationOf(state), state.self) && state.restoring === null
 
 export const becomePreCandidate = (turn: Turn): void => {
   leaveRole(turn, null)

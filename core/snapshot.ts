@@ -5,7 +5,7 @@
 import { replaceLog, trimLog } from "./durability.ts"
 import { Log } from "./log.ts"
 import { configurationAt } from "./membership.ts"
-import { progressOf, replicateFrom, retrySnapshotLater } from "./progress.ts"
+import { progressOf, replicateFrom, retrySnapshotLater, snapshotOf } from "./progress.ts"
 import { followLeader } from "./roles.ts"
 import { handOver } from "./transfer.ts"
 import { asFollower, asLeader, note, send, type Turn } from "./turn.ts"
@@ -16,8 +16,8 @@ import type { Index, InstallSnapshot, InstallSnapshotReply, LogBase, Member, Sna
 export const takeSnapshotPass = (turn: Turn): void => {
   const { state } = turn
   const { log, settings } = state
-  if (state.snapshotting || state.restoring || state.machine !== "ready") return
-  if (log.bytesThrough(state.applied) - log.bytesThrough(log.base.index) <= settings.snapshotBytes) return
+  if (state.snapshotting || state.restoring !== null || state.machine !== "ready") return
+  if (log.bytesThrough(state.applied) - log.bytesThrough(state.snapshotIndex) <= settings.snapshotBytes) return
   note(turn, "snapshot.take")
   state.snapshotting = true
   turn.effects.push({ type: "TakeSnapshot" })
@@ -25,22 +25,31 @@ export const takeSnapshotPass = (turn: Turn): void => {
 
 /** Keep a tail for slow followers: the oldest base whose tail fits. */
 const trimmingPoint = ({ log, settings }: State, through: Index): Index => {
-  // Trimming must bring the log well below what starts a snapshot, or one would follow another.
-  const tail = Math.min(settings.tailBytes, settings.snapshotBytes / 2)
   let low = log.base.index
   let high = through
   while (low < high) {
     const middle = Math.floor((low + high) / 2)
-    if (log.bytesThrough(through) - log.bytesThrough(middle) <= tail) high = middle
+    if (log.bytesThrough(through) - log.bytesThrough(middle) <= settings.tailBytes) high = middle
     else low = middle + 1
   }
   return high
 }
 
+/** A log trimmed this many times later than it could be: then a follower in a transfer is given up on. */
+const TRANSFER_PATIENCE = 4
+
+/** Whoever is receiving a snapshot goes on from there: trimmed past that, it would be sent another one for ever. */
+const neededBySnapshots = (state: State): Index => {
+  const leader = asLeader(state)
+  if (leader === null || state.log.bytes > TRANSFER_PATIENCE * state.settings.snapshotBytes) return Number.POSITIVE_INFINITY
+  return Object.values(leader.progress).reduce<Index>((least, progress) => Math.min(least, snapshotOf(progress)?.index ?? least), Number.POSITIVE_INFINITY)
+}
+
 export const onSnapshotTaken = (turn: Turn, base: LogBase): void => {
   const { state } = turn
   state.snapshotting = false
-  const through = Math.min(base.index, state.applied, state.durability.index)
+  state.snapshotIndex = Math.max(state.snapshotIndex, base.index)
+  const through = Math.min(base.index, state.applied, state.durability.index, neededBySnapshots(state))
   if (through <= state.log.base.index) {
     note(turn, "snapshot.stale")
     return
@@ -50,6 +59,9 @@ export const onSnapshotTaken = (turn: Turn, base: LogBase): void => {
   if (entry === undefined) return
   note(turn, "snapshot.trimmed")
   trimLog(state, { index, term: entry.term, time: entry.time, configuration: configurationAt(state, index) })
+  const leader = asLeader(state)
+  for (const progress of leader === null ? [] : Object.values(leader.progress))
+    if ((snapshotOf(progress)?.index ?? index) < index) retrySnapshotLater(turn, progress)
 }
 
 // --------------------------------------------------------------------------------------------- sending
@@ -86,6 +98,8 @@ export const onInstallSnapshotReply = (turn: Turn, from: Member, message: Instal
   if (mode.type !== "snapshot" || mode.snapshot === null || mode.snapshot.id !== message.id) return
   switch (message.status) {
     case "more":
+      // What a follower expects only grows, but that one which lost all of it starts over; the rest is an old answer.
+      if (message.nextOffset <= mode.offset && !(message.nextOffset === 0 && mode.offset > 0)) break
       mode.offset = message.nextOffset
       mode.waiting = false
       mode.heartbeats = 0
@@ -119,7 +133,7 @@ export const onInstallSnapshot = (turn: Turn, from: Member, message: InstallSnap
   if (follower === null) return
   follower.round = Math.max(follower.round, message.round)
   const { snapshot, offset, last } = message
-  if (state.restoring || follower.install?.phase === "installed") return
+  if (state.restoring !== null || follower.install?.phase === "installed") return
   if (!isUseful(state, snapshot)) {
     note(turn, "snapshot.stale")
     follower.install = null
@@ -158,9 +172,9 @@ export const onChunkStored = (turn: Turn, id: string, nextOffset: number, last: 
 export const restorePass = (turn: Turn): void => {
   const { state } = turn
   const install = asFollower(state)?.install ?? null
-  if (install?.phase === "complete" && !state.restoring && (state.applying === state.applied || state.machine === "rebuild")) {
+  if (install?.phase === "complete" && state.restoring === null && (state.applying === state.applied || state.machine === "rebuild")) {
     install.phase = "restoring"
-    state.restoring = true
+    state.restoring = install.snapshot.id
     turn.effects.push({ type: "RestoreSnapshot", snapshot: install.snapshot })
   }
   // Paper §7: the answer says that the snapshot, and the log that starts after it, would survive a crash.
@@ -174,7 +188,7 @@ export const restorePass = (turn: Turn): void => {
 export const onSnapshotRejected = (turn: Turn, id: string): void => {
   const { state } = turn
   note(turn, "snapshot.failed")
-  state.restoring = false
+  if (state.restoring === id) state.restoring = null
   const follower = asFollower(state)
   if (follower === null || follower.install?.snapshot.id !== id) return
   follower.install = null
@@ -200,11 +214,12 @@ export const installBase = (turn: Turn, base: LogBase): void => {
 export const onSnapshotRestored = (turn: Turn, snapshot: SnapshotRef): void => {
   const { state } = turn
   note(turn, "snapshot.installed")
-  state.restoring = false
+  state.restoring = null
   state.machine = "ready"
   state.applied = snapshot.index
   state.applying = snapshot.index
   state.commitIndex = Math.max(state.commitIndex, snapshot.index)
+  state.snapshotIndex = Math.max(state.snapshotIndex, snapshot.index)
   const { index, term, time, configuration } = snapshot
   installBase(turn, { index, term, time, configuration })
   const follower = asFollower(state)

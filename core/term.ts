@@ -4,15 +4,14 @@
  */
 import { leaderIsFresh } from "./election.ts"
 import { configurationOf, isStranger } from "./membership.ts"
-import { adoptTerm, becomeFollower } from "./roles.ts"
+import { stepDown } from "./roles.ts"
 import { note, send, type Turn } from "./turn.ts"
 import type { Member, Message } from "./types.ts"
 
 /** "If RPC request or response contains term T > currentTerm: set currentTerm = T, convert to follower", Figure 2. */
-const stepDown = (turn: Turn, message: Message): void => {
+const adoptTermOf = (turn: Turn, message: Message): void => {
   note(turn, "term.higherSeen")
-  adoptTerm(turn.state, message.term)
-  becomeFollower(turn, null)
+  stepDown(turn, message.term)
 }
 
 const admitHigher = (turn: Turn, message: Message): boolean => {
@@ -21,14 +20,14 @@ const admitHigher = (turn: Turn, message: Message): boolean => {
       return true
     case "RequestPreVoteReply":
       // A granted one repeats the term that was asked about; a refusal tells of a term that somebody has.
-      if (!message.granted) stepDown(turn, message)
+      if (!message.granted) adoptTermOf(turn, message)
       return true
     case "RequestVote":
       if (!message.transfer && leaderIsFresh(turn.state)) {
         note(turn, "vote.refused.freshLeader")
         return false
       }
-      stepDown(turn, message)
+      adoptTermOf(turn, message)
       return true
     case "RequestVoteReply":
     case "AppendEntries":
@@ -39,9 +38,11 @@ const admitHigher = (turn: Turn, message: Message): boolean => {
     case "ReadIndex":
     case "ReadIndexReply":
     case "ForwardProposal":
-    case "ForwardProposalReply":
     case "TimeoutNow":
-      stepDown(turn, message)
+      adoptTermOf(turn, message)
+      return true
+    case "ForwardProposalReply":
+      // Stepping down would make its definite answer unknown. It hangs on a life and a number, not on a term.
       return true
   }
 }

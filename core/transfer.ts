@@ -7,7 +7,7 @@ import type { Leader, Member, Progress, State } from "./types.ts"
 
 /** The voter with a state machine that has most of the log, and was heard of lately if any was. */
 const bestTarget = (state: State, leader: Leader): Progress | undefined => {
-  const voters = Object.values(leader.progress).filter((progress) => !progress.rebuild && isVoter(configurationOf(state), progress.member))
+  const voters = Object.values(leader.progress).filter((progress) => progress.condition === "ready" && isVoter(configurationOf(state), progress.member))
   const lively = voters.filter((progress) => progress.active || progress.round >= leader.round - 2)
   return (lively.length > 0 ? lively : voters).reduce<Progress | undefined>(
     (best, progress) => (best === undefined || progress.matchIndex > best.matchIndex ? progress : best),

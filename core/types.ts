@@ -117,9 +117,10 @@ export interface AppendAccepted extends MessageOf<"AppendAccepted"> {
   /** The same, and durable: this is what counts towards commitment. */
   readonly matchIndex: Index
   readonly round: number
-  /** The sender's state machine is lost or damaged: it asks for a snapshot. */
-  readonly rebuild: boolean
+  readonly condition: Condition
 }
+/** rebuild: the state machine is lost or damaged and asks for a snapshot. full: no room, entries are not taken. */
+export type Condition = "ready" | "rebuild" | "full"
 /** Paper §5.3, the optimisation at its end: where the conflicting term starts, so that one round trip suffices. */
 export interface AppendRejected extends MessageOf<"AppendRejected"> {
   /** prevLogIndex of the request that is refused. */
@@ -339,8 +340,7 @@ export interface Progress {
   nextIndex: Index
   /** Heard of since the last quorum check. */
   active: boolean
-  /** Its state machine is lost: it needs a snapshot, and can lead only for a while. */
-  rebuild: boolean
+  condition: Condition
   /** Highest round that it answered. */
   round: number
   /** Commit index and round that it has been told. */
@@ -440,10 +440,12 @@ export interface State {
   applied: Index
   /** rebuild: lost or damaged, a snapshot of a peer must replace it. */
   machine: "ready" | "rebuild"
-  /** It is being replaced by a received snapshot right now. */
-  restoring: boolean
+  /** The id of the snapshot that is replacing it right now. */
+  restoring: string | null
   /** TakeSnapshot is under way. */
   snapshotting: boolean
+  /** Through where the state machine is durable by itself. */
+  snapshotIndex: Index
   /** Confirmed reads that wait for the state machine. */
   confirmedReads: { readonly ref: number; readonly index: Index }[]
   forwarded: ForwardedProposal[]

@@ -46,7 +46,7 @@ export const messageOf: { readonly [T in Message["type"]]: fc.Arbitrary<Extract<
   RequestPreVote: fc.record({ type: fc.constant("RequestPreVote" as const), term: count, lastLogIndex: count, lastLogTerm: count }),
   RequestPreVoteReply: fc.record({ type: fc.constant("RequestPreVoteReply" as const), term: count, granted: fc.boolean() }),
   AppendEntries: fc.record({ type: fc.constant("AppendEntries" as const), term: count, prevLogIndex: count, prevLogTerm: count, entries, leaderCommit: count, round: count }),
-  AppendAccepted: fc.record({ type: fc.constant("AppendAccepted" as const), term: count, verifiedIndex: count, matchIndex: count, round: count, rebuild: fc.boolean() }),
+  AppendAccepted: fc.record({ type: fc.constant("AppendAccepted" as const), term: count, verifiedIndex: count, matchIndex: count, round: count, condition: fc.constantFrom("ready" as const, "rebuild" as const, "full" as const) }),
   AppendRejected: fc.record({ type: fc.constant("AppendRejected" as const), term: count, prevLogIndex: count, conflictTerm: count, conflictIndex: count, round: count }),
   InstallSnapshot: fc.record({ type: fc.constant("InstallSnapshot" as const), term: count, snapshot: snapshotRef, offset: count, length: fc.nat(0xffffffff), last: fc.boolean(), round: count }),
   InstallSnapshotReply: fc.record({

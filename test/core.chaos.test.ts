@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from "node:util"
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { defaultSettings, initialState, inPlace, Log, stepAll, type Effect, type Event, type State } from "../core/index.ts"
-import { chaos, settled, tightSettings } from "./worlds.ts"
+import { chaos, settingsOf, settled } from "./worlds.ts"
 
 const seeds = fc.integer({ min: 1, max: 0x7fffffff })
 const all = process.env["STEPRAFT_ALL"] !== undefined
@@ -11,7 +11,7 @@ describe("random worlds", () => {
   test("every invariant holds at every step, and a healed cluster makes progress", () => {
     fc.assert(
       fc.property(seeds, fc.constantFrom(1, 2, 3, 4, 5), (seed, nodes) => {
-        const world = chaos({ seed, nodes, settings: tightSettings })
+        const world = chaos({ seed, nodes, settings: settingsOf(seed) })
         const healed = (): boolean => settled(world)
         // A damaged machine of every member at once cannot be rebuilt from anybody.
         if (world.names.every((name) => world.state(name)?.machine === "rebuild")) return
@@ -60,11 +60,11 @@ describe("two runners", () => {
         seed,
         rounds: 4,
         nodes: 1 + (seed % 5),
-        settings: tightSettings,
+        settings: settingsOf(seed),
         started: (node, recovered) => {
           const before = lives.get(node)
           if (before !== undefined) finished.push(before)
-          lives.set(node, { start: initialState({ ...defaultSettings, ...tightSettings }, recovered), batches: [], end: null })
+          lives.set(node, { start: initialState({ ...defaultSettings, ...settingsOf(seed) }, recovered), batches: [], end: null })
         },
         observe: ({ node, events: batch, state, effects }) => {
           const life = lives.get(node)

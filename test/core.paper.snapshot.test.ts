@@ -202,7 +202,7 @@ describe("§7 receiving", () => {
   })
   test("a snapshot that does not check out is void, and the leader is told", () => {
     const it = received(follower({ log: [1] }), 9, 1).happens({ type: "SnapshotRejected", id: "s9" })
-    expect([it.last("InstallSnapshotReply").status, it.log, it.state.restoring]).toEqual(["failed", [1], false])
+    expect([it.last("InstallSnapshotReply").status, it.log, it.state.restoring]).toEqual(["failed", [1], null])
     expect(it.receive("b", install(snapshotAt(9, 1), 0, true)).did("StoreChunk")).toHaveLength(1)
   })
   test("a chunk of the leader is a sign of life: it restarts the election timer", () => {
@@ -239,7 +239,7 @@ describe("§7 and the start", () => {
       const it = server({ base: { index: 5, term: 1 }, log: [1], applied })
       expect([it.state.machine, it.commit]).toEqual(["rebuild", 5])
       it.receive("b", append({ prev: [6, 1], commit: 6, round: 1 }))
-      expect([it.commit, it.did("Apply"), it.last("AppendAccepted").rebuild]).toEqual([6, [], true])
+      expect([it.commit, it.did("Apply"), it.last("AppendAccepted").condition]).toEqual([6, [], "rebuild"])
       const ref = it.read()
       expect(it.outcome(ref)).toMatchObject({ type: "ReadRefused", reason: "rebuilding" })
     }
@@ -252,7 +252,7 @@ describe("§7 and the start", () => {
     expect([lead.did("Apply"), lead.receivers("TimeoutNow")]).toEqual([[], "b"])
   })
   test("the leader sends it a snapshot though its log is whole, and the log goes on behind it", () => {
-    const lead = leader({ log: [1, 1] }).receive("b", accepted(3)).receive("c", accepted(2, { rebuild: true }))
+    const lead = leader({ log: [1, 1] }).receive("b", accepted(3)).receive("c", accepted(2, { condition: "rebuild" }))
     expect(lead.did("OpenSnapshot")).toEqual([{ type: "OpenSnapshot", to: member("c") }])
     const it = restored(received(server({ log: [1, 1, 1], applied: null }), 2, 1), 2, 1)
     expect([it.state.machine, it.log, it.state.applied]).toEqual(["ready", [1], 2])

@@ -209,7 +209,7 @@ export const append = (over: { readonly term?: number; readonly prev?: readonly 
   }
 }
 export const accepted = (index: number, over: Partial<MessageOf<"AppendAccepted">> = {}): MessageOf<"AppendAccepted"> =>
-  ({ type: "AppendAccepted", term: 2, verifiedIndex: index, matchIndex: index, round: 0, rebuild: false, ...over })
+  ({ type: "AppendAccepted", term: 2, verifiedIndex: index, matchIndex: index, round: 0, condition: "ready", ...over })
 export const rejected = (prevLogIndex: number, conflictTerm: number, conflictIndex: number, over: Partial<MessageOf<"AppendRejected">> = {}): MessageOf<"AppendRejected"> =>
   ({ type: "AppendRejected", term: 2, prevLogIndex, conflictTerm, conflictIndex, round: 0, ...over })
 export const requestVote = (term: number, [lastLogIndex, lastLogTerm]: readonly [number, number] = [0, 0], transfer = false): MessageOf<"RequestVote"> =>

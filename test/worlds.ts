@@ -14,6 +14,14 @@ export const tightSettings: Partial<Settings> = {
   maxApplyBytes: 300,
 }
 
+/** The same with every switch in either position: a rule that another one shields must hold by itself. */
+export const settingsOf = (seed: number): Partial<Settings> => ({
+  ...tightSettings,
+  preVote: seed % 3 !== 0,
+  checkQuorum: seed % 5 !== 0,
+  forwardProposals: seed % 2 === 0,
+})
+
 export const payload = (id: number, size = 10): { bytes: Uint8Array; checksum: number } => ({ bytes: new Uint8Array(size), checksum: id })
 
 /** Machines at the same position must have executed the same history. */
@@ -52,7 +60,7 @@ export const checkedWorld = ({ seed, nodes = 3, settings = {}, observe, started 
     settings,
     ...(started === undefined ? {} : { started }),
     network: lossy ? lossyNetwork : reliableNetwork,
-    disk: { min: 1, max: lossy ? 20 : 1 },
+    disk: { min: 1, max: lossy ? (seed % 7 === 0 ? 300 : 20) : 1 },
     observe: (step) => {
       observe?.(step)
       check(step)

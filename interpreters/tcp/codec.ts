@@ -1,6 +1,6 @@
 /** Messages in binary. The first byte of a frame's body says what it is; handshake.ts owns the kinds from 0x40 on. */
 import { crc32 } from "node:zlib"
-import type { AppendEntries, Entry, InstallSnapshotReply, Member, Message, Payload, ProposalOutcome, ProposalRefusal } from "../../core/index.ts"
+import type { AppendEntries, Condition, Entry, InstallSnapshotReply, Member, Message, Payload, ProposalOutcome, ProposalRefusal } from "../../core/index.ts"
 import { MalformedBytes, Reader, Writer, readBase, readEntries, readMember, readPayload, writeBase, writeEntries, writeMember, writePayload } from "../bytes.ts"
 
 const KIND = {
@@ -83,6 +83,7 @@ export const writeAppendTail = (w: Writer, message: AppendEntries): void => {
 }
 
 const STATUS = ["more", "installed", "failed"] as const satisfies readonly InstallSnapshotReply["status"][]
+const CONDITION = ["ready", "rebuild", "full"] as const satisfies readonly Condition[]
 const REFUSAL = ["notLeader", "noLeader", "busy", "tooLarge", "spaceLow", "transferring"] as const satisfies readonly ProposalRefusal[]
 const OUTCOME = ["ProposalAppended", "ProposalRefused", "ProposalUnknown"] as const satisfies readonly ProposalOutcome["type"][]
 
@@ -154,7 +155,7 @@ export const writeMessage = (w: Writer, message: Message, chunk: Uint8Array | nu
       w.u48(message.verifiedIndex)
       w.u48(message.matchIndex)
       w.u48(message.round)
-      flag(w, message.rebuild)
+      w.u8(CONDITION.indexOf(message.condition))
       return
     case "AppendRejected":
       w.u48(message.prevLogIndex)
@@ -264,7 +265,7 @@ const readOther = (kind: number, r: Reader): Message => {
     case KIND.RequestPreVoteReply:
       return { type: "RequestPreVoteReply", term, granted: r.flag() }
     case KIND.AppendAccepted:
-      return { type: "AppendAccepted", term, verifiedIndex: r.u48(), matchIndex: r.u48(), round: r.u48(), rebuild: r.flag() }
+      return { type: "AppendAccepted", term, verifiedIndex: r.u48(), matchIndex: r.u48(), round: r.u48(), condition: pick(CONDITION, r.u8(), "condition") }
     case KIND.AppendRejected:
       return { type: "AppendRejected", term, prevLogIndex: r.u48(), conflictTerm: r.u48(), conflictIndex: r.u48(), round: r.u48() }
     case KIND.InstallSnapshotReply:

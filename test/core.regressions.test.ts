@@ -1,9 +1,9 @@
-/** Found by reading and tried here; each fails until the core is mended, and moves to its section then. */
+/** Faults that reviews found in the core, each by its story. */
 import { describe, expect, test } from "vitest"
 import type { Message } from "../core/index.ts"
 import { accepted, append, follower, install, leader, member, payload, rejected, requestVote, server, snapshotAt, type Server } from "./server.ts"
 
-describe("open-1: a snapshot chunk that was sent twice once doubles the rest of the transfer", () => {
+describe("regression-1: a snapshot chunk that was sent twice once doubles the rest of the transfer", () => {
   test("one repeated chunk costs one chunk more, not one for each that follows", () => {
     const CHUNKS = 40
     const lead = leader({ base: { index: 5, term: 1 }, log: [1] }).receive("b", rejected(6, 0, 3))
@@ -33,7 +33,7 @@ describe("open-1: a snapshot chunk that was sent twice once doubles the rest of 
   })
 })
 
-describe("open-2 (bug-G1): a refused vote restarts the election timer if the request brings a higher term", () => {
+describe("regression-2 (bug-G1): a refused vote restarts the election timer if the request brings a higher term", () => {
   test("a follower that waits for an election goes on waiting as long as before, §5.2", () => {
     const it = server({ log: [1, 1] }).receive("c", requestVote(2, [0, 0]))
     expect([it.term, it.last("RequestVoteReply").granted]).toEqual([2, false])
@@ -41,7 +41,7 @@ describe("open-2 (bug-G1): a refused vote restarts the election timer if the req
   })
 })
 
-describe("open-3: a read that is confirmed but waits for its index is not failed when leadership is lost", () => {
+describe("regression-3: a read that is confirmed but waits for its index is not failed when leadership is lost", () => {
   test("at the leader: its no-op never commits, it steps down, the read must be told", () => {
     const it = leader({ log: [1, 1], applied: 1 })
     const ref = it.read()
@@ -57,7 +57,7 @@ describe("open-3: a read that is confirmed but waits for its index is not failed
   })
 })
 
-describe("open-4: a follower without room", () => {
+describe("regression-4: a follower without room", () => {
   test("it answers the round of an append that it does not take: it is alive, and reads go on", () => {
     const it = follower().happens({ type: "SpaceChanged", low: true }).receive("b", append({ entries: [1], round: 3 }))
     expect(it.sent("AppendAccepted", "b").map(({ round }) => round)).toEqual([3])
@@ -89,14 +89,14 @@ describe("open-4: a follower without room", () => {
   })
 })
 
-describe("open-5: a follower forwards what no leader will take", () => {
+describe("regression-5: a follower forwards what no leader will take", () => {
   test("a proposal above maxEntryBytes is refused where it is made: as a frame it would be too large to send", () => {
     const it = follower({ settings: { maxEntryBytes: 10 } })
     expect(it.outcome(it.propose(payload(1, 11)))).toMatchObject({ type: "ProposalRefused", reason: "tooLarge" })
   })
 })
 
-describe("open-6: the late rejection of one snapshot ends the restoring of another", () => {
+describe("regression-6: the late rejection of one snapshot ends the restoring of another", () => {
   const restoring = (): Server =>
     follower({ log: [1, 1] })
       .receive("b", install(snapshotAt(9, 1), 0, false))
@@ -110,7 +110,7 @@ describe("open-6: the late rejection of one snapshot ends the restoring of anoth
   })
 })
 
-describe("open-7: a definite refusal of a forwarded proposal is told as unknown if it brings a higher term", () => {
+describe("regression-7: a definite refusal of a forwarded proposal is told as unknown if it brings a higher term", () => {
   test("a refusal is a refusal: not executed, and never will be", () => {
     const it = follower()
     const ref = it.propose()
