@@ -8,8 +8,8 @@ const uncommittedBytes = ({ log, commitIndex }: State): number => log.bytesThrou
 const obstacle = (state: State, payloads: readonly Payload[]): ProposalRefusal | null => {
   const leader = asLeader(state)
   if (leader === null) return knownLeader(state) === null ? "noLeader" : "notLeader"
-  if (leader.transfer !== null) return "transferring"
   if (state.spaceLow) return "spaceLow"
+  if (leader.transfer !== null) return "transferring"
   let bytes = 0
   for (const payload of payloads) {
     if (payload.bytes.length > state.settings.maxEntryBytes) return "tooLarge"

@@ -29,7 +29,7 @@ import {
   takeSnapshotPass,
 } from "./snapshot.ts"
 import { admit } from "./term.ts"
-import { onPersistTimeout, onTransferRequested, onTransferTimeout, transferPass, watchPersistPass } from "./transfer.ts"
+import { onPersistTimeout, onSpaceChanged, onTransferRequested, onTransferTimeout, transferPass, watchPersistPass } from "./transfer.ts"
 import { sameMember, type Turn } from "./turn.ts"
 import type { Effect, Event, Member, Message, Recovered, Settings, State, Timer } from "./types.ts"
 
@@ -138,8 +138,7 @@ const handle = (turn: Turn, event: Event): void => {
     case "MachineDamaged":
       return onMachineDamaged(turn)
     case "SpaceChanged":
-      turn.state.spaceLow = event.low
-      return
+      return onSpaceChanged(turn, event.low)
     case "TransferRequested":
       return onTransferRequested(turn, event.to)
   }

@@ -49,6 +49,15 @@ export const transferPass = (turn: Turn): void => {
   send(turn, to, { type: "TimeoutNow", term: state.currentTerm })
 }
 
+/** Others may have room. Only the change hands over, so that two full servers do not toss leadership about. */
+export const onSpaceChanged = (turn: Turn, low: boolean): void => {
+  const { state } = turn
+  state.spaceLow = low
+  const leader = asLeader(state)
+  if (low) onTransferRequested(turn, null)
+  else if (leader?.transfer?.sent === false) leader.transfer = null
+}
+
 /** Give up leadership at once, and name a successor if there is one. */
 export const handOver = (turn: Turn): boolean => {
   const { state } = turn

@@ -190,7 +190,7 @@ export const readPayload = (r: Reader): Payload => {
   const checksum = r.u32()
   if (r.lasting) return { checksum, bytes: r.view() }
   const view = r.bytes()
-  const bytes = Buffer.allocUnsafeSlow(view.length)
+  const bytes = Buffer.allocUnsafe(view.length)
   bytes.set(view)
   return { checksum, bytes }
 }

@@ -52,17 +52,23 @@ const EFFECTS: Readonly<Record<EffectType, true>> = {
   CloseSnapshot: true, StoreChunk: true, RestoreSnapshot: true, Note: true,
 }
 
-const tagged = <T>(text: string, what: string, known: Readonly<Record<string, true>>): T => {
-  const value = parse(text, what)
-  const { type } = value
-  if (typeof type !== "string" || known[type] !== true) throw new TraceUnreadable(`${what} of type ${String(type)} is not known to this version`)
-  return value as T
-}
+const isEvent = (value: Record<string, unknown>): value is Record<string, unknown> & Event => typeof value["type"] === "string" && value["type"] in EVENTS
+const isEffect = (value: Record<string, unknown>): value is Record<string, unknown> & Effect => typeof value["type"] === "string" && value["type"] in EFFECTS
+const unknown = (what: string, value: Record<string, unknown>): TraceUnreadable =>
+  new TraceUnreadable(`${what} of type ${String(value["type"])} is not known to this version`)
 
 export const encodeEvent = (event: Event, payloads: PayloadMode = "bytes"): string => stringify(event, payloads)
-export const decodeEvent = (text: string): Event => tagged<Event>(text, "an event", EVENTS)
+export const decodeEvent = (text: string): Event => {
+  const value = parse(text, "an event")
+  if (!isEvent(value)) throw unknown("an event", value)
+  return value
+}
 export const encodeEffect = (effect: Effect, payloads: PayloadMode = "bytes"): string => stringify(effect, payloads)
-export const decodeEffect = (text: string): Effect => tagged<Effect>(text, "an effect", EFFECTS)
+export const decodeEffect = (text: string): Effect => {
+  const value = parse(text, "an effect")
+  if (!isEffect(value)) throw unknown("an effect", value)
+  return value
+}
 
 export const encodeState = (state: State, payloads: PayloadMode = "bytes"): string => stringify(state, payloads)
 export const decodeState = (text: string): State => {
