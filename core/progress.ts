@@ -9,6 +9,7 @@ export const newProgress = (member: Member, nextIndex: Index): Progress => ({
   active: false,
   condition: "ready",
   round: 0,
+  wantsCommit: 0,
   sentCommit: 0,
   sentRound: 0,
   mode: { type: "probe", waiting: false },

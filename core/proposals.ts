@@ -53,6 +53,8 @@ export const onProposed = (turn: Turn, ref: number, payloads: readonly Payload[]
 /** Never forwarded twice: whoever asked tries again with what it learns here. */
 export const onForwardProposal = (turn: Turn, from: Member, { ref, life, payloads }: ForwardProposal): void => {
   const outcome = append(turn, payloads)
+  const progress = outcome.type === "ProposalAppended" ? asLeader(turn.state)?.progress[from.name] : undefined
+  if (progress !== undefined) progress.wantsCommit = turn.state.log.lastIndex
   send(turn, from, { type: "ForwardProposalReply", term: turn.state.currentTerm, ref, life, outcome })
 }
 

@@ -89,7 +89,11 @@ export const confirmReadsPass = (turn: Turn): void => {
   leader.reads = leader.reads.filter((read) => read.round > leader.confirmedRound)
   for (const { from, ref, index } of done) {
     if (from === null) state.confirmedReads.push({ ref, index })
-    else send(turn, from.member, { type: "ReadIndexReply", term: state.currentTerm, life: from.life, number: from.number, readIndex: index })
+    else {
+      const progress = leader.progress[from.member.name]
+      if (progress !== undefined) progress.wantsCommit = Math.max(progress.wantsCommit, index)
+      send(turn, from.member, { type: "ReadIndexReply", term: state.currentTerm, life: from.life, number: from.number, readIndex: index })
+    }
   }
 }
 

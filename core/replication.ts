@@ -228,9 +228,12 @@ const sendAhead = (turn: Turn, leader: Leader, progress: Progress): void => {
   }
 }
 
-/** A new round, or a commit index that the follower can use, is told even without entries. */
-const owesNews = (state: State, leader: Leader, progress: Progress): boolean =>
-  progress.sentRound < leader.round || (progress.mode.type === "replicate" && Math.min(state.commitIndex, progress.nextIndex - 1) > progress.sentCommit)
+/** A new round is told even without entries; so is a commit index that clients of the follower wait for. */
+const owesNews = (state: State, leader: Leader, progress: Progress): boolean => {
+  if (progress.sentRound < leader.round) return true
+  const { sentCommit, wantsCommit, nextIndex } = progress
+  return progress.mode.type === "replicate" && sentCommit < wantsCommit && Math.min(state.commitIndex, nextIndex - 1) > sentCommit
+}
 
 /** Keep every follower supplied within its window. */
 export const replicatePass = (turn: Turn): void => {

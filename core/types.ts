@@ -343,6 +343,8 @@ export interface Progress {
   condition: Condition
   /** Highest round that it answered. */
   round: number
+  /** Its clients wait for the commitment of entries up to here: it is told at once, others with the next append. */
+  wantsCommit: Index
   /** Commit index and round that it has been told. */
   sentCommit: Index
   sentRound: number

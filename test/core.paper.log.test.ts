@@ -185,9 +185,12 @@ describe("§5.3, §5.4.2 commitment", () => {
     it.receive("b", accepted(5)).receive("c", accepted(3)).receive("d", accepted(2)).receive("e", accepted(1))
     expect(it.commit).toBe(3)
   })
-  test("followers learn of it with the next append or at once", () => {
-    const it = leader().receive("b", accepted(1))
-    expect(it.last("AppendEntries", "b")).toMatchObject({ leaderCommit: 1, entries: [] })
+  test("followers learn of it with the next append or heartbeat, and at once if their own clients wait for it", () => {
+    const it = leader().receive("b", accepted(1)).receive("c", accepted(1))
+    expect(it.expire("heartbeat").last("AppendEntries", "b")).toMatchObject({ leaderCommit: 1, entries: [] })
+    it.receive("b", { type: "ForwardProposal", term: 2, ref: 1, life: 9, payloads: [payload(1)] })
+    expect(it.receive("c", accepted(2)).last("AppendEntries", "b")).toMatchObject({ leaderCommit: 2, entries: [] })
+    expect(it.sent("AppendEntries", "c")).toEqual([])
   })
   test("a follower is not told twice what it knows", () => {
     const it = leader().receive("b", accepted(1))
@@ -233,6 +236,7 @@ describe("Figure 7", () => {
     const other = server({ name: "b", term: 7, log })
     expect(converse(lead, other, "b")).toBeLessThanOrEqual(most)
     expect(other.log).toEqual([...leaderLog, 8])
+    expect(converse(lead.expire("heartbeat"), other, "b")).toBe(1)
     expect([lead.commit, other.commit]).toEqual([11, 11])
   })
   test("a thousand conflicting entries of one term cost one round trip", () => {

@@ -140,7 +140,10 @@ export class LevelMachine implements KvMachine {
       }
       try {
         live.reads.freeze()
-        await batch.write()
+        const writing = batch.write()
+        // The log holds these entries durably, so the replies are final already; only reads must wait for the write.
+        announce(this.listener, outcomes)
+        await writing
       } catch (thrown) {
         this.fail("write a batch", thrown)
         return
@@ -152,7 +155,6 @@ export class LevelMachine implements KvMachine {
       if (this.live !== live) return
       const flushed = this.generation !== live.overlay.generation
       this.generation = live.overlay.generation
-      announce(this.listener, outcomes)
       this.handlers?.applied(this.base.index)
       if (flushed) void this.reclaim(live)
     })
