@@ -91,6 +91,7 @@ const action = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant("wait" as const), millis: fc.integer({ min: 0, max: 40 }) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("gap" as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("reopen" as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("openAgain" as const) }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant("batch" as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("restart" as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("checkpoint" as const) }) },
@@ -129,8 +130,8 @@ describe("one log, three stores", () => {
           entries.push(entryOf(entries.length + 1, time, command))
         }
         const begin = (): void => {
-          add({ type: "OpenSession", owner: "me", token: "t" })
-          session = entries.length
+          session = entries.length + 1
+          add({ type: "OpenSession", owner: "me", token: `t${session}` })
           sequence = 0
         }
         const flush = async (): Promise<void> => {
@@ -170,6 +171,10 @@ describe("one log, three stores", () => {
               expected.push("-SESSIONEXPIRED the session is unknown, closed or expired; nothing was executed")
               break
             }
+            // The opening proposed a second time: nothing changes.
+            case "openAgain":
+              add({ type: "OpenSession", owner: "me", token: `t${session}` })
+              break
             case "wait":
               time += step.millis
               add({ type: "Tick" })

@@ -4,7 +4,7 @@ import { afterAll, describe, expect, test } from "vitest"
 import type { Entry } from "../core/index.ts"
 import { MemoryMachine, type Outcome } from "../kv/machine/index.ts"
 import type { Command } from "../kv/types.ts"
-import { buffers, digest, entryOf, open, plain, removeTemporary, temporary } from "./machine.kit.ts"
+import { buffers, digest, entryOf, open, plain, removeTemporary, temporary, transfer } from "./machine.kit.ts"
 
 afterAll(removeTemporary)
 
@@ -15,8 +15,8 @@ class Script {
     this.entries.push(entryOf(this.entries.length + 1, this.time, command))
     return this
   }
-  open(owner: string): this {
-    return this.add({ type: "OpenSession", owner, token: "t" })
+  open(owner: string, token = `t${this.entries.length + 1}`): this {
+    return this.add({ type: "OpenSession", owner, token })
   }
   run(session: number, sequence: number, lowest: number, ...words: string[]): this {
     return this.add({ type: "Execute", session, sequence, lowest, exec: false, watches: [], calls: [buffers(...words)] })
@@ -45,6 +45,54 @@ describe("sessions", () => {
     const machine = new MemoryMachine()
     const script = new Script().open("o").open("other").run(1, 1, 1, "INCR", "n").open("o").run(1, 2, 1, "INCR", "n").run(4, 1, 1, "INCR", "n").run(2, 1, 1, "INCR", "n").add({ type: "CloseSession", session: 4 }).run(4, 2, 1, "INCR", "n").run(99, 1, 1, "INCR", "n")
     expect(repliesOf(machine.applyNow(script.entries))).toEqual([1, expired, 2, 3, expired, expired])
+  })
+  test("an opening that is proposed twice opens once: at once, after a restart and after a snapshot; the session works on", async () => {
+    const directory = temporary()
+    let held = await open(directory)
+    const twin = new MemoryMachine()
+    const script = new Script()
+    const opened: number[] = []
+    const step = async (change: () => void): Promise<void> => {
+      const from = script.entries.length
+      change()
+      const entries = script.entries.slice(from)
+      for (const outcome of twin.applyNow(entries)) if (outcome.type === "opened") opened.push(outcome.session)
+      await held.apply(entries)
+      expect(await digest(held)).toBe(twin.digest())
+    }
+    await step(() => script.open("o", "a").open("o", "a"))
+    await step(() => script.run(1, 1, 1, "INCR", "n").open("o", "a").run(1, 2, 1, "INCR", "n"))
+    await held.close()
+    held = await open(directory)
+    await step(() => script.open("o", "a").run(1, 3, 1, "INCR", "n").run(1, 1, 1, "INCR", "n"))
+    const other = await open(temporary())
+    await transfer(held, other)
+    await held.close()
+    held = other
+    twin.restoreNow([twin.imageNow()])
+    await step(() => script.open("o", "a").run(1, 4, 1, "INCR", "n"))
+    expect(held.replies.map(([, , reply]) => reply)).toEqual([4])
+    expect(held.opened).toEqual([1])
+    expect(opened).toEqual([1, 1, 1, 1, 1])
+    // Another token is another opening.
+    const next = script.entries.length + 1
+    await step(() => script.open("o", "b").run(1, 5, 1, "INCR", "n").run(next, 1, 1, "INCR", "n").open("o", "b").run(next, 2, 1, "INCR", "n"))
+    expect(held.replies.map(([, , reply]) => reply)).toEqual([4, expired, 5, 6])
+    expect(held.opened).toEqual([1, next, next])
+    await held.close()
+  })
+  test("a second copy of an opening counts as activity; after its session has expired it opens a new one", () => {
+    const machine = new MemoryMachine(1000)
+    const script = new Script().open("o", "a")
+    script.time = 1999
+    script.open("o", "a")
+    script.time = 2998
+    script.run(1, 1, 1, "INCR", "n")
+    script.time = 3998
+    script.open("o", "a").run(1, 2, 1, "INCR", "n").run(4, 1, 1, "INCR", "n")
+    const out = machine.applyNow(script.entries)
+    expect(out.flatMap((outcome) => (outcome.type === "opened" ? [outcome.session] : []))).toEqual([1, 1, 4])
+    expect(repliesOf(out)).toEqual([1, expired, 2])
   })
   test("an idle session expires by the replicated clock, at the same entry on every node, whatever the batches", async () => {
     const script = new Script().open("a").open("b")

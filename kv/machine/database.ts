@@ -120,7 +120,7 @@ export const earliestIn = async (db: Level, generation: number): Promise<number>
 
 const readSessions = async (db: Level, idle: number): Promise<{ readonly sessions: Sessions; readonly ledger: Ledger }> => {
   const reader = new LedgerReader()
-  for await (const [key, value] of recordsOf(db, kindRange(SESSION))) reader.owner(key, value)
+  for await (const [key, value] of recordsOf(db, kindRange(SESSION))) reader.opening(key, value)
   for await (const [key, value] of recordsOf(db, kindRange(REPLIES))) {
     if (!reader.segment(key, value)) throw new BadRecord(`replies of session ${numberIn(key, 0)}, which does not exist`)
   }

@@ -15,7 +15,8 @@ import type { Item } from "./view.ts"
 
 /** Large enough that frames and turns cost nothing, small enough to be made in a few milliseconds. */
 export const CHUNK = 256 << 10
-const FORMAT = 1
+/** 2: sessions carry the token of their opening. */
+const FORMAT = 2
 const MAX_FRAME = 256 << 20
 
 const HEADER = 0
@@ -62,6 +63,7 @@ export class ImageWriter {
       const { w } = this
       w.u48(session.id)
       w.text(session.owner)
+      w.text(session.token)
       w.u48(session.last)
       w.u48(session.lowest)
       w.u48(session.active)
@@ -92,7 +94,7 @@ export type ImageRecord =
   | { readonly type: "data"; readonly key: Buffer; readonly record: Buffer; readonly item: Item }
 
 const readSession = (r: Reader): Session => {
-  const session = { id: r.u48(), owner: r.text(), last: r.u48(), lowest: r.u48(), active: r.u48(), replies: new Map() }
+  const session = { id: r.u48(), owner: r.text(), token: r.text(), last: r.u48(), lowest: r.u48(), active: r.u48(), replies: new Map() }
   const count = r.count(1)
   if (session.lowest < 1 || session.lowest > session.last + 1 || count !== session.last - session.lowest + 1) throw new MalformedBytes(`session ${session.id} does not add up`)
   for (let i = 0; i < count; i++) session.replies.set(session.lowest + i, readReply(r))

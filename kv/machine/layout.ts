@@ -3,7 +3,7 @@
  *
  *   10 meta        identity | position | checkpoint
  *   20 markers     first index of a batch → its last: they join without a gap from the checkpoint to the position
- *   30 sessions    id → owner
+ *   30 sessions    id → owner, token of the opening
  *   38 replies     id, sequence → the state of the session after a batch, and the replies that the batch gave
  *   40 data        generation, key → version, deadline, value
  *   50 deadlines   generation, deadline, key → nothing; may be stale: the data record decides
@@ -19,7 +19,8 @@ import type { Session } from "./sessions.ts"
 import type { Item } from "./view.ts"
 import type { Reply } from "../types.ts"
 
-export const FORMAT = 1
+/** 2: sessions carry the token of their opening. */
+export const FORMAT = 2
 export const META = 0x10
 export const MARKER = 0x20
 export const SESSION = 0x30
@@ -158,8 +159,13 @@ export const decodeMarker = (key: Buffer, value: Buffer): number => decodeIndex(
 export const encodeCheckpoint = (index: number): Buffer => encodeIndex(checkpointKey, index)
 export const decodeCheckpoint = (value: Buffer): number => decodeIndex(checkpointKey, value)
 
-export const encodeOwner = (key: Buffer, owner: string): Buffer => seal(key, (w) => w.text(owner))
-export const decodeOwner = (key: Buffer, value: Buffer): string => unseal(key, value, (r) => r.text())
+export type Opening = Pick<Session, "owner" | "token">
+export const encodeOpening = (key: Buffer, { owner, token }: Opening): Buffer =>
+  seal(key, (w) => {
+    w.text(owner)
+    w.text(token)
+  })
+export const decodeOpening = (key: Buffer, value: Buffer): Opening => unseal(key, value, (r) => ({ owner: r.text(), token: r.text() }))
 
 /** The state of a session after a batch: the replies from `first` on are those that this batch gave. */
 export interface Segment {

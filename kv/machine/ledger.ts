@@ -3,7 +3,7 @@
  * the batch gave. A segment is never written again; it goes when all its replies have arrived and a later one carries
  * the state. So a large kept reply is written once, and a busy session costs one small record per batch.
  */
-import { type Segment, decodeOwner, decodeSegment, encodeOwner, encodeSegment, numberIn, repliesKey, sessionKey } from "./layout.ts"
+import { type Opening, type Segment, decodeOpening, decodeSegment, encodeOpening, encodeSegment, numberIn, repliesKey, sessionKey } from "./layout.ts"
 import { type Session, Sessions } from "./sessions.ts"
 import type { Reply } from "../types.ts"
 
@@ -24,7 +24,7 @@ export const writeSession = (batch: Batch, session: Session, firstNew: number, k
   const { id } = session
   if (known === undefined || known.length === 0) {
     const key = sessionKey(id)
-    batch.put(key, encodeOwner(key, session.owner))
+    batch.put(key, encodeOpening(key, session))
   }
   // Replies that arrived within this same batch are not worth writing.
   const first = Math.max(firstNew, session.lowest)
@@ -62,13 +62,13 @@ export class Ledger {
   }
 }
 
-/** Puts together what `write` took apart. Feed it every record of both kinds, owners first, in key order. */
+/** Puts together what `write` took apart. Feed it every record of both kinds, openings first, in key order. */
 export class LedgerReader {
   readonly spans: Spans = new Map()
-  private readonly found = new Map<number, { owner: string; last: number; lowest: number; active: number; replies: Map<number, Reply> }>()
-  owner(key: Buffer, value: Buffer): void {
+  private readonly found = new Map<number, Opening & { last: number; lowest: number; active: number; replies: Map<number, Reply> }>()
+  opening(key: Buffer, value: Buffer): void {
     const id = numberIn(key, 0)
-    this.found.set(id, { owner: decodeOwner(key, value), last: 0, lowest: 1, active: 0, replies: new Map() })
+    this.found.set(id, { ...decodeOpening(key, value), last: 0, lowest: 1, active: 0, replies: new Map() })
   }
   /** False: a segment of a session that does not exist. */
   segment(key: Buffer, value: Buffer): boolean {
@@ -90,7 +90,7 @@ export class LedgerReader {
     for (const [id, found] of this.found) {
       for (const sequence of found.replies.keys()) if (sequence < found.lowest) found.replies.delete(sequence)
       if (found.replies.size !== found.last - found.lowest + 1) return null
-      list.push({ id, owner: found.owner, last: found.last, lowest: found.lowest, active: found.active, replies: found.replies })
+      list.push({ id, ...found })
     }
     const sessions = new Sessions(idle)
     for (const session of list.sort((a, b) => a.active - b.active || a.id - b.id)) sessions.load(session)

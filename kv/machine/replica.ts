@@ -80,10 +80,11 @@ export class Replica {
     switch (command.type) {
       case "Tick":
         return
-      case "OpenSession":
-        this.sessions.open(this.view.index, command.owner, this.view.now)
-        out.push({ type: "opened", owner: command.owner, token: command.token, session: this.view.index })
+      case "OpenSession": {
+        const { owner, token } = command
+        out.push({ type: "opened", owner, token, session: this.sessions.open(this.view.index, owner, token, this.view.now) })
         return
+      }
       case "CloseSession":
         this.sessions.end(command.session)
         return

@@ -12,6 +12,8 @@ const REMOVALS = 16
 export interface Session {
   readonly id: number
   readonly owner: string
+  /** Of the command that opened it: the same command again opens nothing. */
+  readonly token: string
   /** The last sequence number that was executed. */
   last: number
   /** Replies below have arrived. */
@@ -69,11 +71,23 @@ export class Sessions {
     for (const reply of session.replies.values()) this.keptSize += replySize(reply)
   }
 
-  open(id: number, owner: string, now: number): void {
+  /**
+   * Returns the id of the owner's session. An opening may be proposed again when it is not known what became of it; the
+   * token tells the second copy, which only counts as activity.
+   */
+  open(id: number, owner: string, token: string, now: number): number {
     const earlier = this.byOwner.get(owner)
-    if (earlier !== undefined) this.end(earlier)
-    this.load({ id, owner, last: 0, lowest: 1, active: now, replies: new Map() })
+    if (earlier !== undefined) {
+      const session = this.find(earlier, now)
+      if (session !== undefined && session.token === token) {
+        this.touch(session, session.lowest, now)
+        return earlier
+      }
+      this.end(earlier)
+    }
+    this.load({ id, owner, token, last: 0, lowest: 1, active: now, replies: new Map() })
     this.touched.set(id, 1)
+    return id
   }
   end(id: number): void {
     const session = this.byId.get(id)
