@@ -98,7 +98,7 @@ const lossyFile = async (inner: OpenFile, control: Control): Promise<OpenFile> =
 }
 
 /** Names take effect at once and stay; contents only through a sync. */
-export const lossyFiles = (control: Control, real: Files = { ...nodeFiles }): Files => ({
+export const lossyFiles = (control: Control, real: Files = nodeFiles): Files => ({
   ...real,
   open: async (path, mode) => lossyFile(await real.open(path, mode), control),
   freeBytes: async (path) => control.faults().freeBytes ?? real.freeBytes(path),

@@ -1,4 +1,4 @@
-import { existsSync, rmSync } from "node:fs"
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import { describe, expect, test } from "vitest"
@@ -129,6 +129,40 @@ describe("a node", () => {
       await node.start()
       const again = await cluster.connect(node)
       await until("it is back", async () => (await again.call("GET", "n").catch(() => null)) === "20")
+    })
+  })
+
+  test("whose data are damaged but whose log is whole executes the log again, with no peer up, and keeps the damaged files aside once", async () => {
+    await withLocalCluster(1, async (cluster) => {
+      await cluster.startAll()
+      const node = await cluster.leader()
+      const state = `${node.config.dataDir}/state`
+      const setAside = (): string[] => readdirSync(state).filter((name) => name.startsWith("damaged-"))
+      const client = await cluster.connect(node)
+      for (let i = 0; i < 20; i++) await client.call("INCR", "n")
+      const damage = [
+        () => {
+          for (const file of readdirSync(`${state}/db-000001`)) if (file.startsWith("MANIFEST")) writeFileSync(`${state}/db-000001/${file}`, "rust")
+        },
+        () => writeFileSync(`${state}/current`, "rust"),
+      ]
+      const seen: string[] = []
+      for (const harm of damage) {
+        await node.stop()
+        harm()
+        await node.start()
+        const again = await cluster.connect(node)
+        await until("it is back", async () => (await again.call("GET", "n").catch(() => null)) === "20")
+        expect(node.lines.filter((line) => line.includes("made anew from it"))).toHaveLength(seen.length + 1)
+        expect(setAside()).toHaveLength(1)
+        seen.push(...setAside())
+        expect(readdirSync(`${state}/${seen.at(-1) ?? ""}`)).toContain("current")
+      }
+      expect(new Set(seen).size).toBe(2)
+      await node.stop()
+      await node.start()
+      const last = await cluster.connect(node)
+      await until("it stays", async () => (await last.call("INCR", "n").catch(() => null)) === 21)
     })
   })
 

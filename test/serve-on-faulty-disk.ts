@@ -2,13 +2,40 @@
  * `serve` with its log on lossy files (lossy-files.ts): takes the same words as `stepraft serve`. Faults stand in
  * DATA.faults.json and are read again at SIGUSR2.
  */
-import { nodeFiles } from "../interpreters/file/index.ts"
+import * as Effect from "effect/Effect"
+import { asDaemon, exitCodes, failure, run } from "../kv/cli/runtime.ts"
+import { decodeConfig, flagOf, settingNames, type Setting } from "../kv/node/config.ts"
+import { runNode } from "../kv/node/index.ts"
 import { controlledBy, lossyFiles } from "./lossy-files.ts"
 
-const at = process.argv.indexOf("--data")
-const data = process.argv[at + 1]
-if (at < 0 || data === undefined) throw new Error("--data is missing")
-// In place of the real operations: everything else of the program stays as it is.
-Object.assign(nodeFiles, lossyFiles(controlledBy(`${data}.faults.json`)))
-const { main } = await import("../kv/cli/main.ts")
-main(import.meta.filename)
+/** --name value, or --name alone for a switch. */
+const flagsIn = (words: readonly string[]): Partial<Record<Setting, unknown>> => {
+  const flags: Partial<Record<Setting, unknown>> = {}
+  const names = new Map(settingNames.map((setting) => [flagOf(setting), setting]))
+  words.forEach((word, i) => {
+    if (!word.startsWith("--")) return
+    const setting = names.get(word)
+    if (setting === undefined) throw new Error(`there is no ${word}`)
+    const value = words[i + 1]
+    flags[setting] = value === undefined || value.startsWith("--") ? true : value
+  })
+  return flags
+}
+
+// As `stepraft serve`: no node outlives the test that started it.
+if (process.env["STEPRAFT_STOP_WITH_STDIN"] === "1") {
+  const stop = (): void => void process.kill(process.pid, "SIGTERM")
+  process.stdin.once("end", stop).once("error", stop).resume()
+  process.stdin.unref()
+}
+
+run(
+  asDaemon(
+    decodeConfig({ flags: flagsIn(process.argv.slice(3)) }).pipe(
+      Effect.mapError((error) => failure(error.message, exitCodes.usage)),
+      Effect.flatMap((config) =>
+        runNode(config, { files: lossyFiles(controlledBy(`${config.dataDir}.faults.json`)) }).pipe(Effect.mapError((error) => failure(error.message))),
+      ),
+    ),
+  ),
+)

@@ -8,6 +8,7 @@ import { join } from "node:path"
 import { syncDirectory } from "./database.ts"
 
 const POINTER = "current"
+const ASIDE = "damaged-"
 const NAME = /^db-(\d{6,})$/
 
 const nameOf = (number: number): string => `db-${String(number).padStart(6, "0")}`
@@ -55,6 +56,21 @@ export class Directories {
   }
   remove(name: string): Promise<void> {
     return rm(join(this.root, name), { recursive: true, force: true })
+  }
+  /**
+   * Everything that was in use here goes into one directory beside it, for whoever wants to look; what an earlier time
+   * left so is removed. The pointer goes first: from then on, whatever a crash leaves, nothing was ever created here.
+   */
+  async setAside(): Promise<string> {
+    const aside = `${ASIDE}${new Date().toISOString().replace(/[:.]/g, "-")}`
+    const names = await readdir(this.root)
+    await mkdir(join(this.root, aside))
+    for (const name of [POINTER, ...names.filter((other) => NAME.test(other))]) {
+      if (names.includes(name)) await rename(join(this.root, name), join(this.root, aside, name))
+    }
+    await syncDirectory(this.root)
+    for (const name of names) if (name.startsWith(ASIDE)) await this.remove(name)
+    return join(this.root, aside)
   }
   async removeOthers(current: string | undefined): Promise<void> {
     for (const name of await readdir(this.root)) {

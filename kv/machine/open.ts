@@ -19,6 +19,11 @@ export interface MachineOptions {
   readonly node: string
   /** Milliseconds on the replicated clock after which an idle session ends. The same on every node of a cluster. */
   readonly sessionIdle?: number
+  /**
+   * Given if the log holds every entry from the first on, so that damaged data can be made anew from it: then the
+   * machine sets them aside, begins at position 0, and tells what was wrong and where it is kept.
+   */
+  readonly startOver?: (damage: MachineDamaged, kept: string) => void
 }
 
 const codeOf = (thrown: unknown): unknown => (thrown instanceof Error && "code" in thrown ? thrown.code : undefined)
@@ -29,7 +34,11 @@ const isRefusal = (thrown: unknown): boolean => {
   return typeof code === "string" && /^E[A-Z]+$/.test(code) && code !== "ENOENT"
 }
 
-const create = async (directories: Directories, identity: Identity, idle: number): Promise<{ readonly name: string; readonly contents: Contents }> => {
+interface Opened {
+  readonly name: string
+  readonly contents: Contents
+}
+const create = async (directories: Directories, identity: Identity, idle: number): Promise<Opened> => {
   const name = directories.fresh()
   const db = await openLevel(directories.path(name), true)
   await sealDatabase(db, identity, EMPTY_BASE)
@@ -39,7 +48,7 @@ const create = async (directories: Directories, identity: Identity, idle: number
   return { name, contents: await readContents(db, identity, idle) }
 }
 
-const openCurrent = async (directories: Directories, name: string, identity: Identity, idle: number): Promise<{ readonly name: string; readonly contents: Contents } | MachineDamaged> => {
+const openCurrent = async (directories: Directories, name: string, identity: Identity, idle: number): Promise<Opened | MachineDamaged> => {
   const directory = directories.path(name)
   const damaged = (found: string, cause?: unknown): MachineDamaged => new MachineDamaged({ directory, found, ...(cause === undefined ? {} : { cause }) })
   let db
@@ -63,11 +72,22 @@ const open = async (options: MachineOptions): Promise<LevelMachine> => {
   const idle = options.sessionIdle ?? DEFAULT_IDLE
   const identity: Identity = { format: FORMAT, cluster: options.cluster, node: options.node }
   const { directories, current } = await Directories.open(options.directory)
-  if (current === undefined) {
-    return new LevelMachine(directories, identity, idle, new MachineDamaged({ directory: options.directory, found: "the file that names the current database is unreadable" }))
+  const begin = (): Promise<Opened> => create(directories, identity, idle)
+  let found: Opened | MachineDamaged
+  if (current === null) found = await begin()
+  else if (current === undefined) found = new MachineDamaged({ directory: options.directory, found: "the file that names the current database is unreadable" })
+  else found = await openCurrent(directories, current, identity, idle)
+  if (found instanceof MachineDamaged) {
+    if (options.startOver === undefined) {
+      if (current !== undefined) await directories.removeOthers(current ?? undefined)
+      return new LevelMachine(directories, identity, idle, found)
+    }
+    const damage = found
+    const kept = await directories.setAside()
+    found = await begin()
+    options.startOver(damage, kept)
   }
-  const found = current === null ? await create(directories, identity, idle) : await openCurrent(directories, current, identity, idle)
-  await directories.removeOthers(found instanceof MachineDamaged ? (current ?? undefined) : found.name)
+  await directories.removeOthers(found.name)
   return new LevelMachine(directories, identity, idle, found)
 }
 

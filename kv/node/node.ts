@@ -11,10 +11,10 @@ import type * as Scope from "effect/Scope"
 import { initialState, inPlace, type Configuration, type LogBase } from "../../core/index.ts"
 import { makeClock } from "../../interpreters/clock.ts"
 import { makeDriver, type Driver, type DriverOptions } from "../../interpreters/driver.ts"
-import { openFileStorage, type FileStorage } from "../../interpreters/file/index.ts"
+import { openFileStorage, type Files, type FileStorage } from "../../interpreters/file/index.ts"
 import { addressText, makeTcpTransport, type LocalHello, type TcpTransport } from "../../interpreters/tcp/index.ts"
 import { makeTimers } from "../../interpreters/timers.ts"
-import { openMachine, type KvMachine } from "../machine/index.ts"
+import { openMachine, type KvMachine, type MachineDamaged } from "../machine/index.ts"
 import { makeServer, type Limits } from "../server/index.ts"
 import { makeService } from "../service/index.ts"
 import type { NodeStatus, Reply } from "../types.ts"
@@ -34,6 +34,8 @@ export interface ServeOptions {
   readonly limits?: Partial<Limits>
   /** Gets every batch of events before the reducer does. */
   readonly journal?: DriverOptions["journal"]
+  /** The file operations under the log. */
+  readonly files?: Files
 }
 export interface RunningNode {
   /** Where clients are served: the configured port, or the one that was free if that is 0. */
@@ -137,6 +139,9 @@ const runCore = (building: Building, storage: FileStorage, transport: TcpTranspo
       cluster,
       node: config.id,
       ...(config.sessionIdle === null ? {} : { sessionIdle: config.sessionIdle }),
+      ...(storage.stored.base.index > 0
+        ? {}
+        : { startOver: (damage: MachineDamaged, kept: string) => log("warn", `${damage.found}: the data of this node are lost. Its log holds every entry from the first on, so the data are made anew from it, starting at 0; what was found is kept in ${kept} until that happens again. Check the disk.`) }),
     })
     const state = initialState(config.settings, {
       self,
@@ -230,6 +235,7 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
     const storage = yield* openFileStorage({
       directory,
       name: config.id,
+      ...(options.files === undefined ? {} : { files: options.files }),
       ...(config.space === null ? {} : { space: config.space }),
       ...(config.segmentBytes === null ? {} : { segmentBytes: config.segmentBytes }),
     })
