@@ -54,18 +54,18 @@ export const retrySnapshotLater = (turn: Turn, progress: Progress): void => {
   progress.mode = { type: "snapshot", snapshot: null, offset: 0, waiting: true, heartbeats: 0 }
 }
 
-/** An answer is overdue after this many heartbeats, in case it or the question was lost. */
-const SNAPSHOT_PATIENCE = 10
+/** After this many heartbeats without an answer a chunk goes out again, in case it or the answer was lost … */
+const RESEND_AFTER = 10
+/** … and after this many the image is let go: it holds back the trimming of the log. */
+const GIVE_UP_AFTER = 50
 
-/** Paper §5.2: heartbeats. They also carry whatever was lost before: an unanswered chunk goes out again. */
-export const countHeartbeat = (progress: Progress): void => {
+/** Paper §5.2: heartbeats. They also mend whatever was lost before. */
+export const countHeartbeat = (turn: Turn, progress: Progress): void => {
   const { mode } = progress
-  if (mode.type !== "snapshot" || !mode.waiting) return
+  if (mode.type !== "snapshot" || (!mode.waiting && mode.snapshot === null)) return
   mode.heartbeats += 1
-  if (mode.heartbeats >= SNAPSHOT_PATIENCE) {
-    mode.waiting = false
-    mode.heartbeats = 0
-  }
+  if (mode.heartbeats >= GIVE_UP_AFTER) retrySnapshotLater(turn, progress)
+  else if (mode.heartbeats % RESEND_AFTER === 0) mode.waiting = false
 }
 
 export const releaseInflight = (progress: Progress): void => {

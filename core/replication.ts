@@ -182,15 +182,16 @@ export const onHeartbeatTimeout = (turn: Turn): void => {
   const leader = asLeader(state)
   if (leader === null) return
   leader.round += 1
-  for (const progress of Object.values(leader.progress)) countHeartbeat(progress)
+  for (const progress of Object.values(leader.progress)) countHeartbeat(turn, progress)
   turn.effects.push({ type: "SetTimer", timer: "heartbeat", min: state.settings.heartbeat, max: state.settings.heartbeat })
 }
 
 /** A connection came or went: what was on its way is lost, so ask again where the logs meet. */
-export const onPeerLink = (turn: Turn, peer: Member): void => {
+export const onPeerLink = (turn: Turn, peer: Member, connected: boolean): void => {
   const leader = asLeader(turn.state)
   const progress = leader === null ? undefined : progressOf(leader, peer)
   if (progress === undefined) return
+  if (!connected) progress.active = false
   if (progress.mode.type === "snapshot") progress.mode.waiting = progress.mode.snapshot === null && progress.mode.waiting
   else probeFrom(turn, progress, progress.matchIndex + 1)
 }
@@ -256,7 +257,8 @@ export const replicatePass = (turn: Turn): void => {
         sendAhead(turn, leader, progress)
         break
       case "snapshot":
-        if (!mode.waiting) {
+        // An image is pinned only for a follower that is there to take it.
+        if (!mode.waiting && (mode.snapshot !== null || progress.active)) {
           mode.waiting = true
           const { snapshot, offset } = mode
           if (snapshot === null) turn.effects.push({ type: "OpenSnapshot", to: progress.member })

@@ -92,7 +92,7 @@ const onStarted = (turn: Turn): void => {
 
 const onPeerDisconnected = (turn: Turn, peer: Member): void => {
   const { role } = turn.state
-  onPeerLink(turn, peer)
+  onPeerLink(turn, peer, false)
   if (role.type === "follower" && sameMember(role.leader, peer)) leaderDisconnected(turn, role)
 }
 
@@ -117,7 +117,7 @@ const handle = (turn: Turn, event: Event): void => {
       turn.state.clock = Math.max(turn.state.clock, event.time)
       return
     case "PeerConnected":
-      return onPeerLink(turn, event.peer)
+      return onPeerLink(turn, event.peer, true)
     case "PeerDisconnected":
       return onPeerDisconnected(turn, event.peer)
     case "SnapshotTaken":
