@@ -2,7 +2,7 @@
 import * as fc from "fast-check"
 import { afterAll, describe, expect, test } from "vitest"
 import type { Entry } from "../core/index.ts"
-import { MemoryMachine, type Outcome } from "../kv/machine/index.ts"
+import { MAX_KEPT_REPLIES, MemoryMachine, NODE_OWNER, type Outcome } from "../kv/machine/index.ts"
 import type { Command } from "../kv/types.ts"
 import { buffers, digest, entryOf, open, plain, removeTemporary, temporary, transfer } from "./machine.kit.ts"
 
@@ -137,6 +137,37 @@ describe("sessions", () => {
     held = await open(directory)
     expect(held.machine.stats()).toMatchObject({ sessions: 1, keptReplies: 1 })
     await held.close()
+  })
+  test("a client's session that keeps too much executes nothing more until replies are reported as arrived, on every node; a node's own goes on", async () => {
+    const directory = temporary()
+    let held = await open(directory)
+    const twin = new MemoryMachine()
+    const script = new Script().open("o").open(`${NODE_OWNER}n1`)
+    for (let i = 1; i <= MAX_KEPT_REPLIES; i++) script.run(1, i, 1, "INCR", "n").run(2, i, 1, "INCR", "m")
+    twin.applyNow(script.entries)
+    await held.apply(script.entries)
+    await held.close()
+    held = await open(directory)
+    const next = MAX_KEPT_REPLIES + 1
+    const from = script.entries.length
+    script.run(1, next, 1, "INCR", "n").run(1, next - 1, 1, "INCR", "n").run(2, next, 1, "INCR", "m").run(1, next, 2, "INCR", "n").run(1, next + 1, 2, "INCR", "n")
+    const refused: unknown = expect.stringMatching(/^-BUSY .*nothing was executed/)
+    const expected = [refused, next - 1, next, next, refused]
+    expect(repliesOf(twin.applyNow(script.entries.slice(from)))).toEqual(expected)
+    await held.apply(script.entries.slice(from))
+    expect(held.replies.map(([, , reply]) => reply)).toEqual(expected)
+    expect(await digest(held)).toBe(twin.digest())
+    await held.close()
+  })
+  test("the same by bytes", () => {
+    const machine = new MemoryMachine()
+    const script = new Script().open("o").run(1, 1, 1, "SET", "big", "x".repeat(4 << 20))
+    for (let i = 2; i <= 18; i++) script.run(1, i, 1, "GET", "big")
+    script.run(1, 18, 18, "STRLEN", "big")
+    const replies = repliesOf(machine.applyNow(script.entries))
+    expect(replies.slice(1, 17).every((reply) => typeof reply === "string" && reply.length === 4 << 20)).toBe(true)
+    expect(replies[17]).toMatch(/^-BUSY /)
+    expect(replies[18]).toBe(4 << 20)
   })
   test("nothing of a batch is known before the batch is written", async () => {
     const held = await open(temporary())

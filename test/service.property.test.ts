@@ -283,3 +283,25 @@ describe("barriers", () => {
     world.end()
   })
 })
+
+describe("what is refused at once", () => {
+  test("more arguments than one step can take, in a call or over a transaction; the owner of a node", async () => {
+    const world = new FakeWorld({ maxArguments: 10 })
+    const replies: (Reply | undefined)[] = []
+    const into = (i: number) => (reply: Reply) => {
+      replies[i] = reply
+    }
+    const nine = call("DEL", "a", "b", "c", "d", "e", "f", "g", "h")
+    const watch = { key: Buffer.from("a"), version: 0 }
+    world.service.write([[...nine, ...call("i", "j")]], false, [], into(0))
+    world.service.write([nine, call("GET", "a")], true, [], into(1))
+    world.service.writeInSession(1, 1, 1, [nine], true, [watch, watch], into(2))
+    world.service.openSession("node:n1:i1", into(3))
+    expect(replies).toEqual([])
+    await Promise.resolve()
+    expect(replies.map(codeOf)).toEqual(["TOOLARGE", "TOOLARGE", "TOOLARGE", "ERR"])
+    expect(replies[0]).toMatchObject({ text: expect.stringContaining("more than 10 arguments") as string })
+    expect(world.service.counters()).toMatchObject({ "service.waiting": 0 })
+    world.end()
+  })
+})

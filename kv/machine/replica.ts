@@ -6,7 +6,7 @@ import type { Configuration, Entry, LogBase } from "../../core/index.ts"
 import { type Malformed, decodeCommand } from "./command.ts"
 import { execute } from "./execute.ts"
 import { NULL, error } from "./reply.ts"
-import { Sessions } from "./sessions.ts"
+import { MAX_KEPT_BYTES, MAX_KEPT_REPLIES, Sessions } from "./sessions.ts"
 import type { Item, View } from "./view.ts"
 import type { Command, CommandListener, Reply } from "../types.ts"
 
@@ -27,6 +27,10 @@ export const EMPTY_BASE: LogBase = { index: 0, term: 0, time: 0, configuration: 
 
 const sessionExpired = error("the session is unknown, closed or expired; nothing was executed", "SESSIONEXPIRED")
 const forgotten = error("executed before; its reply was reported as arrived and is no longer kept", "FORGOTTEN")
+const keepsTooMany = error(
+  `the session keeps ${MAX_KEPT_REPLIES} replies, or ${MAX_KEPT_BYTES >> 20} MB of them, that it has not reported as arrived; nothing was executed. Raise 'lowest' to the first reply still awaited and send the same sequence again.`,
+  "BUSY",
+)
 const outOfOrder = (expected: number): Reply => error(`sequence ${expected} comes next; nothing was executed`, "OUTOFORDER")
 
 /** Expired items are invisible, whether or not they have been removed. */
@@ -106,6 +110,7 @@ export class Replica {
     this.sessions.touch(session, command.lowest, this.view.now)
     if (sequence <= session.last) return session.replies.get(sequence) ?? forgotten
     if (sequence !== session.last + 1) return outOfOrder(session.last + 1)
+    if (this.sessions.full(session)) return keepsTooMany
     const reply = command.type === "Malformed" ? error(`the command's bytes are malformed: ${command.detail}`) : this.run(command)
     this.sessions.executed(session, reply)
     return reply

@@ -6,6 +6,15 @@ import { replySize } from "./reply.ts"
 import type { Reply } from "../types.ts"
 
 export const DEFAULT_IDLE = 3_600_000
+/**
+ * What a client's session may keep; a command beyond it is refused. Decided by the log, like replySize: to change either
+ * is to change the format. A node keeps the window of its own session small by itself (see the service's lane), and
+ * cannot wait in the middle of it.
+ */
+export const MAX_KEPT_REPLIES = 4096
+export const MAX_KEPT_BYTES = 64 << 20
+/** How the owner of a node's session begins. No client may open one of these. */
+export const NODE_OWNER = "node:"
 /** Housekeeping per entry. What is idle for too long is refused whether or not it has been removed yet. */
 const REMOVALS = 16
 
@@ -41,6 +50,8 @@ export class Sessions {
   private readonly byOwner = new Map<string, number>()
   private keptCount = 0
   private keptSize = 0
+  /** The part of each session that keeps any. */
+  private readonly sizes = new Map<number, number>()
   /** Since the last `drain`: the first sequence executed, by session; and the sessions that ended. */
   private touched = new Map<number, number>()
   private ended = new Set<number>()
@@ -67,8 +78,7 @@ export class Sessions {
   load(session: Session): void {
     this.byId.set(session.id, session)
     this.byOwner.set(session.owner, session.id)
-    this.keptCount += session.replies.size
-    for (const reply of session.replies.values()) this.keptSize += replySize(reply)
+    for (const reply of session.replies.values()) this.keep(session.id, 1, replySize(reply))
   }
 
   /**
@@ -109,16 +119,26 @@ export class Sessions {
   executed(session: Session, reply: Reply): void {
     session.last++
     session.replies.set(session.last, reply)
-    this.keptCount++
-    this.keptSize += replySize(reply)
+    this.keep(session.id, 1, replySize(reply))
+  }
+  private keep(id: number, count: number, size: number): void {
+    this.keptCount += count
+    this.keptSize += size
+    const total = (this.sizes.get(id) ?? 0) + size
+    if (total > 0) this.sizes.set(id, total)
+    else this.sizes.delete(id)
+  }
+  /** It keeps so much that nothing more may be executed until the client says that some of it has arrived. */
+  full(session: Session): boolean {
+    if (session.owner.startsWith(NODE_OWNER)) return false
+    return session.replies.size >= MAX_KEPT_REPLIES || (this.sizes.get(session.id) ?? 0) >= MAX_KEPT_BYTES
   }
   private forget(session: Session, lowest: number): void {
     for (; session.lowest < lowest; session.lowest++) {
       const reply = session.replies.get(session.lowest)
       if (reply === undefined) continue
       session.replies.delete(session.lowest)
-      this.keptCount--
-      this.keptSize -= replySize(reply)
+      this.keep(session.id, -1, -replySize(reply))
     }
   }
   /** Remove some of those whose time is up. */

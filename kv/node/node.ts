@@ -14,7 +14,7 @@ import { makeDriver, type Driver, type DriverOptions } from "../../interpreters/
 import { openFileStorage, type Files, type FileStorage } from "../../interpreters/file/index.ts"
 import { addressText, makeTcpTransport, type LocalHello, type TcpTransport } from "../../interpreters/tcp/index.ts"
 import { makeTimers } from "../../interpreters/timers.ts"
-import { openMachine, type KvMachine, type MachineDamaged } from "../machine/index.ts"
+import { NODE_OWNER, openMachine, type KvMachine, type MachineDamaged } from "../machine/index.ts"
 import { makeServer, type Limits } from "../server/index.ts"
 import { makeService } from "../service/index.ts"
 import type { NodeStatus, Reply } from "../types.ts"
@@ -165,7 +165,7 @@ const runCore = (building: Building, storage: FileStorage, transport: TcpTranspo
       ...(options.journal === undefined ? {} : { journal: options.journal }),
     })
     const service = makeService({
-      driver, machine, clock, owner: `node:${self.name}:${self.incarnation}`, settings: config.service,
+      driver, machine, clock, owner: `${NODE_OWNER}${self.name}:${self.incarnation}`, settings: config.service,
       status: () => statusOf(alive), leader: gate.leader,
     })
     alive.running = { driver, machine, service, storage }

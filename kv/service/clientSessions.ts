@@ -7,10 +7,11 @@ import { randomBytes } from "node:crypto"
 import type { Payload, Term } from "../../core/index.ts"
 import { payloadOf } from "../../interpreters/bytes.ts"
 import { encodeCommand } from "../machine/command.ts"
+import { NODE_OWNER } from "../machine/sessions.ts"
 import type { Call, Command, Reply, Watch } from "../types.ts"
 import { Lane, type Item } from "./lane.ts"
-import { commandSize, type Parts } from "./parts.ts"
-import { OK, busy, codeOf, refusal, stopping, tooLarge, unknownRequest, unknownStopping } from "./replies.ts"
+import { argumentsIn, commandSize, type Parts } from "./parts.ts"
+import { OK, busy, codeOf, refusal, reservedOwner, stopping, tooLarge, tooMany, unknownRequest, unknownStopping } from "./replies.ts"
 
 interface Request extends Item {
   readonly payload: Payload
@@ -61,6 +62,8 @@ export class ClientSessions {
       same.done.push(done)
       return
     }
+    const { maxArguments } = this.parts.settings
+    if (argumentsIn(calls, watches) > maxArguments) return queueMicrotask(() => done(tooMany(maxArguments)))
     const request = this.enter({ type: "Execute", session, sequence, lowest, exec, watches, calls }, commandSize(calls, watches), done)
     if (request === null) return
     let numbers = this.waitingFor.get(session)
@@ -71,6 +74,7 @@ export class ClientSessions {
     numbers.set(sequence, request)
   }
   open(owner: string, done: (reply: Reply) => void): void {
+    if (owner.startsWith(NODE_OWNER)) return queueMicrotask(() => done(reservedOwner(NODE_OWNER)))
     const token = randomBytes(12).toString("hex")
     const request = this.enter({ type: "OpenSession", owner, token }, 64 + owner.length, done)
     if (request !== null) this.openings.set(token, request)

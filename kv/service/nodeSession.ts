@@ -15,8 +15,8 @@ import { encodeCommand } from "../machine/command.ts"
 import type { Call, Reply, Watch } from "../types.ts"
 import { Lane, type Item } from "./lane.ts"
 import { Opener } from "./opener.ts"
-import { commandSize, type Parts } from "./parts.ts"
-import { busy, codeOf, refusal, spaceLow, stopping, tooLarge, unknown, unknownBehind, unknownStopping } from "./replies.ts"
+import { argumentsIn, commandSize, type Parts } from "./parts.ts"
+import { busy, codeOf, refusal, spaceLow, stopping, tooLarge, tooMany, unknown, unknownBehind, unknownStopping } from "./replies.ts"
 
 interface Write extends Item {
   readonly calls: readonly Call[]
@@ -71,9 +71,10 @@ export class NodeSession {
 
   write(calls: readonly Call[], exec: boolean, watches: readonly Watch[], done: (reply: Reply) => void): void {
     const { settings, now } = this.parts
-    const bytes = commandSize(calls, watches)
     const refuse = (reply: Reply): void => queueMicrotask(() => done(reply))
     if (this.stopped) return refuse(stopping)
+    if (argumentsIn(calls, watches) > settings.maxArguments) return refuse(tooMany(settings.maxArguments))
+    const bytes = commandSize(calls, watches)
     if (bytes > settings.maxEntryBytes) return refuse(tooLarge(settings.maxEntryBytes))
     if (this.lane.length >= settings.maxWaiting || this.lane.bytes + bytes > settings.maxWaitingBytes) {
       this.parts.count("service.busy")

@@ -25,6 +25,8 @@ export interface ServiceSettings {
   readonly maxWaiting: number
   readonly maxWaitingBytes: number
   readonly maxEntryBytes: number
+  /** Of all calls of one write together: each takes time on every node, in one step. */
+  readonly maxArguments: number
   /** How often time is looked at: timeouts, lost proposals, expired keys. */
   readonly tickMs: Millis
 }
@@ -36,6 +38,7 @@ export const defaultServiceSettings: ServiceSettings = {
   maxWaiting: 100_000,
   maxWaitingBytes: 64 << 20,
   maxEntryBytes: 8 << 20,
+  maxArguments: 100_000,
   tickMs: 50,
 }
 
@@ -46,6 +49,9 @@ export interface Parts {
   readonly now: () => number
   readonly count: (name: string, by?: number) => void
 }
+
+/** Words and watched keys. */
+export const argumentsIn = (calls: readonly Call[], watches: readonly Watch[]): number => calls.reduce((sum, call) => sum + call.length, watches.length)
 
 /** An upper bound of what the command takes in the log: its codec writes no length in more than five bytes. */
 export const commandSize = (calls: readonly Call[], watches: readonly Watch[]): number => {

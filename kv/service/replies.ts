@@ -23,6 +23,8 @@ export const noLeader = (after: Millis): Reply =>
   error("NOLEADER", `no leader took the command within ${seconds(after)}. It was not executed. See that a majority of the nodes runs and is connected, then send it again.`)
 export const busy = error("BUSY", "too many commands are waiting already. This one was not executed: send it again later.")
 export const tooLarge = (most: number): Reply => error("TOOLARGE", `the command does not fit into a log entry of ${most} bytes. It was not executed: split it up.`)
+export const tooMany = (most: number): Reply => error("TOOLARGE", `the command has more than ${most} arguments in all. It was not executed: split it up.`)
+export const reservedOwner = (prefix: string): Reply => error("ERR", `STEPRAFT SESSION OPEN: owners that begin with ${prefix} are nodes. Nothing was opened: choose another name.`)
 export const spaceLow: Reply = error("SPACELOW", "the leader's disk is nearly full, so it takes no writes. The command was not executed. Reads go on; free some space, writing resumes by itself.")
 
 /** For a command that was certainly not executed. */
