@@ -14,14 +14,19 @@ export interface MachineStats {
   readonly pinnedImages: number
   readonly damaged: string | null
 }
+export interface Scrubbed {
+  readonly bytes: number
+  /** What is damaged, or null. */
+  readonly found: string | null
+}
 export interface KvMachine extends StateMachine, Reader {
   readonly listen: (listener: CommandListener) => void
   readonly replyOf: (session: number, sequence: number) => ReplyState
   /** When a Tick is due: no key expires before this. null: none will. */
   readonly earliestDeadline: () => number | null
   readonly stats: () => MachineStats
-  /** Reads every table and compares its checksums, at leisure; damage ends service as it does on a read. */
-  readonly scrub: () => Promise<void>
+  /** Reads every table and compares its checksums, at leisure; damage ends service as it does on a read. null: it did not come to an end. */
+  readonly scrub: () => Promise<Scrubbed | null>
   /** Bytes that the live data take on disk, roughly. */
   readonly dataBytes: () => Promise<number>
 }

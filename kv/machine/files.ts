@@ -142,11 +142,11 @@ const readBlock = async (file: File, handle: Handle, limit: number, name: string
   return bytes.subarray(0, handle.size)
 }
 
-const checkTable = async (file: File, name: string, slices: Slices): Promise<void> => {
+const checkTable = async (file: File, name: string, slices: Slices, wanted: () => boolean): Promise<number> => {
   const { size } = await file.stat()
   const footer = await readAt(file, Math.max(0, size - FOOTER), FOOTER)
   // A table without its magic number is unfinished, or LevelDB itself refuses to read it, loudly.
-  if (footer.length < FOOTER || footer.readBigUInt64LE(FOOTER - 8) !== MAGIC) return
+  if (footer.length < FOOTER || footer.readBigUInt64LE(FOOTER - 8) !== MAGIC) return size
   const r = new Bytes(footer)
   const limit = size - FOOTER
   const meta = handlesIn(await readBlock(file, r.handle(), limit, name))
@@ -162,22 +162,31 @@ const checkTable = async (file: File, name: string, slices: Slices): Promise<voi
       chunk = Buffer.from(await readAt(file, start, Math.min(limit - start, Math.max(READ, end - start))))
     }
     checkBlock(chunk, block.offset - start, block, name)
-    if (slices.overdue()) await slices.giveWay()
+    if (!slices.overdue()) continue
+    await slices.giveWay()
+    if (!wanted()) break
   }
+  return size
 }
 
-/** Throws BadRecord unless every block of every table checks out. For an open database: what is obsolete is gone. */
-export const checkTables = async (directory: string): Promise<void> => {
-  const slices = new Slices()
+/**
+ * Throws BadRecord unless every block of every table checks out. For an open database: what is obsolete is gone. Ends
+ * early, without a finding, once `wanted` says no. Returns how many bytes of tables there were.
+ */
+export const checkTables = async (directory: string, rest = 0, wanted: () => boolean = () => true): Promise<number> => {
+  const slices = new Slices(rest)
+  let total = 0
   for (const name of await readdir(directory)) {
     if (!name.endsWith(".ldb") && !name.endsWith(".sst")) continue
     const file = await open(join(directory, name), "r").catch(() => null)
     // Merged into others since the directory was listed.
     if (file === null) continue
     try {
-      await checkTable(file, name, slices)
+      total += await checkTable(file, name, slices, wanted)
     } finally {
       await file.close()
     }
+    if (!wanted()) break
   }
+  return total
 }

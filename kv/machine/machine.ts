@@ -11,10 +11,10 @@
 import { randomBytes } from "node:crypto"
 import type { Entry, LogBase, SnapshotRef } from "../../core/index.ts"
 import type { SnapshotImage, StateMachineHandlers } from "../../interpreters/contract.ts"
-import type { KvMachine, MachineStats } from "./contract.ts"
+import type { KvMachine, MachineStats, Scrubbed } from "./contract.ts"
 import { type Contents, type Level, dropMarkers, firstOf, makeDurable, readContents, recordsOf } from "./database.ts"
 import type { Directories } from "./directories.ts"
-import { MachineDamaged, MachineUnusable, SnapshotInvalid } from "./errors.ts"
+import { MachineDamaged, MachineUnusable, SnapshotInvalid, reason } from "./errors.ts"
 import { checkTables } from "./files.ts"
 import { sessionsForImage } from "./image.ts"
 import { Incoming } from "./incoming.ts"
@@ -33,6 +33,8 @@ const SWEEP_PER_ENTRY = 16
 const SWEEP_PER_BATCH = 512
 /** Records of an earlier generation removed at a time. */
 const RECLAIM = 4096
+/** After each slice of a few milliseconds: a scrub takes a tenth of a core at most. */
+const SCRUB_REST = 40
 
 const EMPTY = Buffer.alloc(0)
 
@@ -356,12 +358,19 @@ export class LevelMachine implements KvMachine {
       damaged: this.damage?.message ?? null,
     }
   }
-  async scrub(): Promise<void> {
+  async scrub(): Promise<Scrubbed | null> {
     const { live } = this
-    if (live === null) return
-    await checkTables(live.db.location).catch((thrown: unknown) => {
+    if (live === null) return null
+    const wanted = (): boolean => this.live === live && !this.stopped
+    try {
+      const bytes = await checkTables(live.db.location, SCRUB_REST, wanted)
+      return wanted() ? { bytes, found: null } : null
+    } catch (thrown) {
+      // What was replaced or closed meanwhile may well be unreadable.
+      if (!wanted()) return null
       this.harm(thrown, live)
-    })
+      return { bytes: 0, found: reason(thrown) }
+    }
   }
   async dataBytes(): Promise<number> {
     if (this.live === null) return 0

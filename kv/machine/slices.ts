@@ -8,6 +8,11 @@ const LOOK_EVERY = 16
 export class Slices {
   private started = performance.now()
   private steps = 0
+  private readonly rest: number
+  /** `rest`: milliseconds to do nothing after each slice, for what has all the time in the world. */
+  constructor(rest = 0) {
+    this.rest = rest
+  }
   due(): boolean {
     return ++this.steps % LOOK_EVERY === 0 && performance.now() - this.started > SLICE_MS
   }
@@ -17,7 +22,8 @@ export class Slices {
   }
   async giveWay(): Promise<void> {
     await new Promise<void>((resolve) => {
-      setImmediate(resolve)
+      if (this.rest > 0) setTimeout(resolve, this.rest)
+      else setImmediate(resolve)
     })
     this.started = performance.now()
   }

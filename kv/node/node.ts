@@ -24,6 +24,7 @@ import { formed, newClusterId } from "./forming.ts"
 import { makeGate, type Gate } from "./gate.ts"
 import { threadAdvice } from "./launch.ts"
 import { makeLog, type Log } from "./log.ts"
+import { keepScrubbed } from "./scrubbing.ts"
 import { advertised, amnesiacText, isAmnesiac, statusOf, type Alive } from "./status.ts"
 
 const NOBODY: Configuration = { voters: [], outgoing: [], learners: [] }
@@ -170,6 +171,7 @@ const runCore = (building: Building, storage: FileStorage, transport: TcpTranspo
     })
     alive.running = { driver, machine, service, storage }
     watchLeadership(building, driver)
+    const stopScrubbing = keepScrubbed(machine, log)
 
     // An amnesiac serves nothing until a configuration names it.
     const openGate = (): void => {
@@ -184,6 +186,7 @@ const runCore = (building: Building, storage: FileStorage, transport: TcpTranspo
       Effect.promise(async () => {
         alive.stopping = true
         clearInterval(watching)
+        stopScrubbing()
         log("info", "stopping: handing leadership over, if it is here, and answering what waits")
         await driver.stop()
         service.stop()

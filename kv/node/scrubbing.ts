@@ -1,0 +1,35 @@
+/** Now and then the tables of the state machine are read as a whole, so that a bit that flipped is found before it is needed. */
+import type { KvMachine } from "../machine/index.ts"
+import type { Log } from "./log.ts"
+
+const DAY = 86_400_000
+/** Nodes that were started together must not scrub together. */
+const JITTER = 0.25
+
+/** Damage takes its usual way, through the machine; here it is only told. Returns how to end it. */
+export const keepScrubbed = (machine: Pick<KvMachine, "scrub">, log: Log, every = DAY, random: () => number = Math.random): (() => void) => {
+  let timer: NodeJS.Timeout | null = null
+  let stopped = false
+  const scrub = async (): Promise<void> => {
+    const from = performance.now()
+    try {
+      const result = await machine.scrub()
+      if (stopped) return
+      const took = `${((performance.now() - from) / 1000).toFixed(1)} s`
+      if (result === null) log("info", "scrub: there were no data to read, or they were replaced meanwhile")
+      else if (result.found === null) log("info", `scrub: ${(result.bytes / 1e6).toFixed(1)} MB of data read in ${took}, every checksum fits`)
+      else log("error", `scrub: the data of this node are damaged: ${result.found}. Nothing from there is served any more. Check the disk.`)
+    } catch (error) {
+      log("warn", `scrub: the data could not be read: ${error instanceof Error ? error.message : String(error)}`)
+    }
+    next()
+  }
+  const next = (): void => {
+    if (!stopped) timer = setTimeout(() => void scrub(), every * (1 + JITTER * (2 * random() - 1))).unref()
+  }
+  next()
+  return () => {
+    stopped = true
+    if (timer !== null) clearTimeout(timer)
+  }
+}
