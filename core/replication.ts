@@ -57,7 +57,8 @@ export const onAppendEntries = (turn: Turn, from: Member, message: AppendEntries
   if (follower === null) return
   const { prevLogIndex, prevLogTerm, entries, leaderCommit, round } = message
   follower.round = Math.max(follower.round, round)
-  if (state.spaceLow && entries.length > 0) {
+  // What earlier terms left and the no-op of this one fit the reserve: without them no leader could serve a read.
+  if (state.spaceLow && entries.some((entry) => entry.kind === "command" && entry.term === state.currentTerm)) {
     note(turn, "append.refused.spaceLow")
     follower.reply = "accept"
     return
@@ -211,15 +212,19 @@ const sendAppend = (turn: Turn, leader: Leader, progress: Progress, prevLogIndex
   progress.sentRound = leader.round
 }
 
-const nextBatch = ({ log, settings }: State, progress: Progress): readonly Entry[] =>
-  log.slice(progress.nextIndex, log.lastIndex, settings.maxBatchBytes)
+/** A follower without room is sent no more than it needs to confirm a leader: what came before this term's no-op. */
+const sendThrough = (state: State, leader: Leader, progress: Progress): Index => (progress.condition === "full" ? leader.termStart : state.log.lastIndex)
+
+const nextBatch = (state: State, leader: Leader, progress: Progress): readonly Entry[] =>
+  state.log.slice(progress.nextIndex, sendThrough(state, leader, progress), state.settings.maxBatchBytes)
 
 const sendAhead = (turn: Turn, leader: Leader, progress: Progress): void => {
   const { state } = turn
   const { mode } = progress
-  if (mode.type !== "replicate" || progress.condition === "full") return
-  while (progress.nextIndex <= state.log.lastIndex && windowOpen(state, progress)) {
-    const entries = nextBatch(state, progress)
+  if (mode.type !== "replicate") return
+  const through = sendThrough(state, leader, progress)
+  while (progress.nextIndex <= through && windowOpen(state, progress)) {
+    const entries = nextBatch(state, leader, progress)
     let bytes = 0
     for (const entry of entries) bytes += entryBytes(entry)
     sendAppend(turn, leader, progress, progress.nextIndex - 1, entries)
@@ -249,7 +254,7 @@ export const replicatePass = (turn: Turn): void => {
     switch (mode.type) {
       case "probe":
         if (!mode.waiting) {
-          sendAppend(turn, leader, progress, progress.nextIndex - 1, progress.condition === "full" ? [] : nextBatch(state, progress))
+          sendAppend(turn, leader, progress, progress.nextIndex - 1, nextBatch(state, leader, progress))
           mode.waiting = true
         }
         break

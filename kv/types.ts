@@ -29,7 +29,8 @@ export interface Watch {
  * answers OUTOFORDER (something before it was lost on the way; propose again from there). Replies below `lowest`
  * have arrived and are forgotten. An unknown or expired session answers SESSIONEXPIRED, never executes.
  *
- * OpenSession ends every earlier session of the same owner: what is still under way for it can never take effect
+ * OpenSession is idempotent by token: if the owner's present session was opened with the same token, it answers with that
+ * session's id and changes nothing but its activity. With another token it ends every earlier session of the owner: what is still under way for it can never take effect
  * after the new session is open.
  */
 export type Command =
