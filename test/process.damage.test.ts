@@ -2,6 +2,7 @@
 import { cpSync, rmSync, statSync } from "node:fs"
 import { expect, test } from "vitest"
 import { contents, digestOf, launch, startCluster, until, withCluster, within, type Cluster, type Watched } from "./cluster.ts"
+import { longTest } from "./long.ts"
 import { flipBit, lastSegment, levelFiles, recordsOf, segmentsOf, tear } from "./damage.ts"
 import { ErrorReply } from "./resp.ts"
 import { startWorkload, verify, type Workload } from "./workload.ts"
@@ -46,13 +47,13 @@ const refused = (damage: (data: string) => void, why: RegExp): Promise<void> =>
     await nothingLost(cluster, workload, id)
   })
 
-test("a torn last record, which was never acknowledged, is cut off, and the node catches up", () =>
+longTest("a torn last record, which was never acknowledged, is cut off, and the node catches up", () =>
   damaged((data) => tear(lastSegment(data)), async (cluster, _id, workload) => {
     await goesOn(workload)
     await nothingLost(cluster, workload)
   }))
 
-test("a flipped bit in the last acknowledged record stops the node with file and offset", () =>
+longTest("a flipped bit in the last acknowledged record stops the node with file and offset", () =>
   refused((data) => {
     const segment = lastSegment(data)
     const last = recordsOf(segment).at(-1)
@@ -66,7 +67,7 @@ test("a flipped bit in the middle of the log stops the node with file and offset
     flipBit(segment, (records[Math.floor(records.length / 2)]?.start ?? 0) + 40)
   }, /wal-\d+ is damaged at offset \d+/))
 
-test("a deleted segment stops the node with its name", () =>
+longTest("a deleted segment stops the node with its name", () =>
   refused((data) => {
     const [first] = segmentsOf(data)
     rmSync(first ?? "")
@@ -97,7 +98,7 @@ test("a flipped bit in LevelDB is never served: the node answers with an error u
     await nothingLost(cluster, workload)
   }))
 
-test("the data directory of another cluster is refused", async () => {
+longTest("the data directory of another cluster is refused", async () => {
   const other = await startCluster({})
   try {
     await other.leader()
@@ -140,7 +141,7 @@ test("a second process on the same directory is refused and disturbs nobody", ()
     await nothingLost(cluster, workload)
   }))
 
-test("a node whose disk was lost says so, gives no vote and serves nothing; the others go on", () =>
+longTest("a node whose disk was lost says so, gives no vote and serves nothing; the others go on", () =>
   withCluster({}, async (cluster) => {
     const workload = startWorkload(cluster)
     const id = await aFollower(cluster)

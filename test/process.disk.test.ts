@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { expect, test } from "vitest"
 import { contents, until, withCluster, type Cluster } from "./cluster.ts"
+import { longTest } from "./long.ts"
 import type { Faults } from "./lossy-files.ts"
 import { ErrorReply } from "./resp.ts"
 import { judge, startWorkload, verify, type Workload } from "./workload.ts"
@@ -37,7 +38,7 @@ for (const who of ["leader", "follower"] as const)
     ["sync", { failSync: true }, /durable failed/],
     ["write", { failWrite: "EIO" }, /failed/],
   ] as const)
-    test(`a ${name} that fails stops the ${who} with a clear error; it never serves from memory, and returns once the disk is well`, () =>
+    (who === "leader" && name === "sync" ? test : longTest)(`a ${name} that fails stops the ${who} with a clear error; it never serves from memory, and returns once the disk is well`, () =>
       withCluster({ program }, async (cluster) => {
         const workload = startWorkload(cluster)
         await someWrites(workload)
@@ -53,7 +54,7 @@ for (const who of ["leader", "follower"] as const)
         await nothingLost(cluster, workload)
       }))
 
-test("a full disk under one node: the others go on; under all: writes are refused by name, reads go on, and all resumes", () =>
+longTest("a full disk under one node: the others go on; under all: writes are refused by name, reads go on, and all resumes", () =>
   withCluster({ program }, async (cluster) => {
     const workload = startWorkload(cluster)
     await someWrites(workload)
@@ -74,7 +75,7 @@ test("a full disk under one node: the others go on; under all: writes are refuse
     await nothingLost(cluster, workload)
   }))
 
-test("a write that meets a full disk all the same is not acknowledged; the node goes on when there is room", () =>
+longTest("a write that meets a full disk all the same is not acknowledged; the node goes on when there is room", () =>
   withCluster({ program }, async (cluster) => {
     const workload = startWorkload(cluster)
     await someWrites(workload)
@@ -88,7 +89,7 @@ test("a write that meets a full disk all the same is not acknowledged; the node 
     await nothingLost(cluster, workload)
   }))
 
-test("a leader whose disk stalls hands over", () =>
+longTest("a leader whose disk stalls hands over", () =>
   withCluster({ program }, async (cluster) => {
     const workload = startWorkload(cluster)
     await someWrites(workload)
@@ -131,7 +132,7 @@ const rememberLevels = async (cluster: Cluster): Promise<() => void> => {
   }
 }
 
-test("all nodes lose power at once: what was acknowledged is there", () =>
+longTest("all nodes lose power at once: what was acknowledged is there", () =>
   withCluster({ program }, async (cluster) => {
     const goBack = await rememberLevels(cluster)
     const workload = startWorkload(cluster)
@@ -145,7 +146,7 @@ test("all nodes lose power at once: what was acknowledged is there", () =>
     await nothingLost(cluster, workload)
   }))
 
-test("mutation: with disks that skip fdatasync the same loss of power loses acknowledged writes, and the checker says so", () =>
+longTest("mutation: with disks that skip fdatasync the same loss of power loses acknowledged writes, and the checker says so", () =>
   withCluster({ program }, async (cluster) => {
     const goBack = await rememberLevels(cluster)
     const workload = startWorkload(cluster)

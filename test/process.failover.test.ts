@@ -1,5 +1,6 @@
 import { expect, test } from "vitest"
 import { full, smallSnapshots, withCluster } from "./cluster.ts"
+import { longTest } from "./long.ts"
 import { failovers, middle, outages, summary } from "./trials.ts"
 import { startWorkload, verify } from "./workload.ts"
 
@@ -20,7 +21,7 @@ for (const [name, env] of [
   ["", {}],
   [", while it takes a snapshot every few moments", smallSnapshots(50_000, 10_000, 30_000)],
 ] as const)
-  test(`the whole cluster is killed again and again${name}: nothing acknowledged is lost, nothing is doubled`, () =>
+  (name === "" ? test : longTest)(`the whole cluster is killed again and again${name}: nothing acknowledged is lost, nothing is doubled`, () =>
     withCluster({ env }, async (cluster) => {
       const workload = startWorkload(cluster)
       const times = await outages(cluster, workload, full ? 20 : 3)
@@ -30,7 +31,7 @@ for (const [name, env] of [
       console.log(`restart of all nodes to the next write: ${summary(times)}`)
     }))
 
-test("a leader that is stopped (SIGSTOP) is replaced, and when it goes on it serves no stale read", () =>
+longTest("a leader that is stopped (SIGSTOP) is replaced, and when it goes on it serves no stale read", () =>
   withCluster({}, async (cluster) => {
     const workload = startWorkload(cluster)
     for (let time = 0; time < (full ? 10 : 1); time++) {
@@ -47,7 +48,7 @@ test("a leader that is stopped (SIGSTOP) is replaced, and when it goes on it ser
     expect(new Set(digests).size).toBe(1)
   }))
 
-test("a leader that is asked to stop hands over first: its clients' writes go on", () =>
+longTest("a leader that is asked to stop hands over first: its clients' writes go on", () =>
   withCluster({}, async (cluster) => {
     const workload = startWorkload(cluster)
     const leader = await cluster.leader()

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto"
 import { connect } from "node:net"
 import { expect, test } from "vitest"
 import { full, until, withCluster, type Cluster } from "./cluster.ts"
+import { longTest } from "./long.ts"
 import { residentBytes } from "./rejoin.ts"
 import { startWorkload, verify } from "./workload.ts"
 
@@ -67,7 +68,7 @@ test("random bytes and frames of 2 GB on both ports close that connection and no
     for (const pid of pids) expect(residentBytes(pid)).toBeLessThan(600 << 20)
   }))
 
-test("a frame of 2 GB is refused at its length, before its bytes are taken", () =>
+longTest("a frame of 2 GB is refused at its length, before its bytes are taken", () =>
   withCluster({}, async (cluster) => {
     const [member] = cluster.members
     if (member === undefined) throw new Error("no node")

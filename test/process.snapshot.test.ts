@@ -1,5 +1,6 @@
 import { expect, test } from "vitest"
-import { full, smallSnapshots, withCluster, type Cluster } from "./cluster.ts"
+import { smallSnapshots, withCluster, type Cluster } from "./cluster.ts"
+import { longTest } from "./long.ts"
 import { describe, rejoin, type RejoinOptions } from "./rejoin.ts"
 
 const rejoins = async (cluster: Cluster, options: RejoinOptions, logLimit: number, memoryLimit: number): Promise<void> => {
@@ -18,10 +19,10 @@ const MB = 1 << 20
 test("a follower that missed more than the log keeps rejoins by snapshot; the log stays trimmed and memory bounded", () =>
   withCluster({ env: smallSnapshots(2 * MB, MB / 2, MB) }, (cluster) => rejoins(cluster, { writes: 30_000, bytes: 100 }, 12 * MB, 500 * MB)))
 
-test.runIf(full)("the same with a million small writes and default settings", () =>
+longTest("the same with a million small writes and default settings", () =>
   withCluster({}, (cluster) => rejoins(cluster, { writes: 1_000_000, bytes: 100 }, 200 * MB, 900 * MB)))
 
-test.runIf(full)("a snapshot of 1 GB does not stall the event loops", () =>
+longTest("a snapshot of 1 GB does not stall the event loops", () =>
   withCluster({}, async (cluster) => {
     const result = await rejoin(cluster, { writes: 10_000, bytes: 100_000 })
     console.log(describe(result))

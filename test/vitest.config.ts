@@ -8,6 +8,7 @@ const processes = "test/process.*.test.ts"
 export default defineConfig({
   root: dirname(dirname(fileURLToPath(import.meta.url))),
   test: {
+    maxWorkers: 2,
     projects: [
       { test: { name: "fast", environment: "node", isolate: false, include: ["test/**/*.test.ts"], exclude: [processes], testTimeout: 30_000 } },
       {
