@@ -3,7 +3,7 @@
  * was synced apart, so that a crash loses what nobody synced. `troubled` lets any operation of any disk fail.
  */
 import { basename, dirname } from "node:path"
-import type { Files, OpenFile } from "../interpreters/file/index.ts"
+import { writingThenSyncing, type Files, type OpenFile } from "../interpreters/file/files.ts"
 
 const SECTOR = 512
 
@@ -95,7 +95,7 @@ const diskOf = (names: Names, syncedNames: Names): MemoryDisk => {
     inode.content = patched(inode.content, from, copy, size)
     inode.unsynced.push({ from, bytes: copy, size })
   }
-  const handle = (inode: Inode): OpenFile => ({
+  const handle = (inode: Inode): OpenFile => writingThenSyncing({
     write: (bytes, position, done) => {
       put(inode, position, bytes, Math.max(inode.content.length, position + bytes.length))
       setImmediate(() => done(null, bytes.length))
@@ -201,14 +201,14 @@ export type Trouble = (operation: Operation) => Error | "nothing" | null
 
 export const diskError = (code: "EIO" | "ENOSPC"): Error => failure(code, "test")
 
-/** A write that fails has written half of its bytes. */
+/** A write that fails has written half of its bytes. A durable write is a write and a sync, either of which may have trouble. */
 export const troubled = (files: Files, trouble: Trouble): Files => {
   const guarded = async (operation: Operation, work: () => Promise<void>): Promise<void> => {
     const answer = trouble(operation)
     if (answer === null) await work()
     else if (answer !== "nothing") throw answer
   }
-  const wrap = (path: string, file: OpenFile): OpenFile => ({
+  const wrap = (path: string, file: OpenFile): OpenFile => writingThenSyncing({
     ...file,
     write: (bytes, position, done) => {
       const answer = trouble({ kind: "write", path })

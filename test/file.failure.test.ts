@@ -1,6 +1,7 @@
 /** What the disk refuses is never acknowledged; what cannot be trusted any more is not tried again. */
 import { expect, test } from "vitest"
 import { setTimeout as sleep } from "node:timers/promises"
+import { writingThenSyncing, type Files } from "../interpreters/file/files.ts"
 import { diskError, memoryDisk, troubled, type Operation, type Trouble } from "./disk.ts"
 import { appended, baseAt, openStorage, persistOf, type Opened } from "./file-log.ts"
 
@@ -45,7 +46,7 @@ test("a failed sync stops the storage: no acknowledgement, no second sync", asyn
   expect(await durableIndexes()).toEqual([1])
 })
 
-test("a failed write is cut back, and stops the storage", async () => {
+test("a failed write counts as a failed sync: the storage stops and touches the file no more; the next start cuts it back", async () => {
   const { disk, opened, give, asked, durableIndexes } = await onTroubledDisk()
   opened.storage.persist(appended(0, 1, 1))
   await opened.durable(0)
@@ -53,11 +54,96 @@ test("a failed write is cut back, and stops the storage", async () => {
   const size = disk.content(path).length
   give((operation) => (operation.kind === "write" ? diskError("EIO") : null))
   opened.storage.persist(appended(1, 2, 50))
-  await expect(opened.durable(1)).rejects.toMatchObject({ _tag: "WriteFailed", file: path })
-  expect(asked.map(({ kind }) => kind)).toEqual(["write", "truncate"])
-  expect(disk.content(path).length).toBe(size)
+  await expect(opened.durable(1)).rejects.toMatchObject({ _tag: "SyncFailed", file: path })
+  expect(asked.map(({ kind }) => kind)).toEqual(["write"])
+  expect(disk.content(path).length).toBeGreaterThan(size)
   await opened.close()
   expect(await durableIndexes()).toEqual([1])
+  const left = disk.crash("everything")
+  const again = await openStorage({ files: left.files })
+  await again.close()
+  expect(again.storage.stored.entries.map(({ index }) => index)).toEqual([1])
+  expect(left.content(path).length).toBe(size)
+})
+
+test("a disk without room, whether the write or the sync finds out: back to what is durable, then all of it anew", async () => {
+  for (const short of ["write", "datasync"] as const) {
+    const { opened, give, asked, durableIndexes } = await onTroubledDisk()
+    opened.storage.persist(appended(0, 1, 1))
+    await opened.durable(0)
+    let left = 1
+    give(({ kind }) => (kind === short && left-- > 0 ? diskError("ENOSPC") : null))
+    opened.storage.persist(appended(1, 2, 50))
+    await opened.durable(1)
+    const failed = short === "write" ? ["write"] : ["write", "datasync"]
+    expect(asked.map(({ kind }) => kind)).toEqual([...failed, "truncate", "write", "datasync"])
+    expect([opened.failed(), opened.space()[0]]).toEqual([null, true])
+    await opened.close()
+    expect((await durableIndexes()).length).toBe(51)
+  }
+})
+
+test("space stays low while the disk takes its time over the retry", async () => {
+  const disk = memoryDisk()
+  let answer = (): void => undefined
+  let refusing = false
+  const files: Files = {
+    ...disk.files,
+    open: async (path, mode) => {
+      const file = await disk.files.open(path, mode)
+      return writingThenSyncing({
+        ...file,
+        write: (bytes, position, done) => {
+          if (!refusing) file.write(bytes, position, done)
+          else {
+            refusing = false
+            answer = () => done(diskError("ENOSPC"), 0)
+          }
+        },
+      })
+    },
+  }
+  const opened = await openStorage({ files, watchInterval: 5 })
+  refusing = true
+  opened.storage.persist(appended(0, 1, 1))
+  await sleep(5)
+  refusing = true
+  answer()
+  // Tried again, and not answered yet.
+  await expect.poll(() => refusing).toBe(false)
+  await sleep(30)
+  expect(opened.space()).toEqual([true])
+  answer()
+  await opened.durable(0)
+  await expect.poll(() => opened.space()).toEqual([true, false])
+  await opened.close()
+})
+
+test("a write that the disk takes in pieces goes on where it stopped, and is synced at its end", async () => {
+  const disk = memoryDisk()
+  let pieces = 0
+  const piecemeal: Files = {
+    ...disk.files,
+    open: async (path, mode) => {
+      const file = await disk.files.open(path, mode)
+      return writingThenSyncing({
+        ...file,
+        write: (bytes, position, done) => {
+          pieces++
+          file.write(bytes.subarray(0, 700), position, done)
+        },
+      })
+    },
+  }
+  const opened = await openStorage({ files: piecemeal })
+  pieces = 0
+  opened.storage.persist(appended(0, 1, 20))
+  await opened.durable(0)
+  expect(pieces).toBeGreaterThan(3)
+  const again = await openStorage({ files: disk.crash("nothing").files })
+  expect(again.storage.stored.entries.length).toBe(20)
+  await again.close()
+  await opened.close()
 })
 
 test("a full disk holds everything up, says so, and goes on once there is room", async () => {

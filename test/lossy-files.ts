@@ -3,7 +3,7 @@
  * of the process and dies with it. On demand they also fail, fill up, or lie about syncing.
  */
 import { readFileSync } from "node:fs"
-import { nodeFiles, writeAll, type Files, type OpenFile } from "../interpreters/file/files.ts"
+import { nodeFiles, writeAll, writingThenSyncing, type Files, type OpenFile } from "../interpreters/file/files.ts"
 
 export interface Faults {
   /** Report every sync as done and do nothing: the mutation that tests must notice. */
@@ -59,7 +59,7 @@ const lossyFile = async (inner: OpenFile, control: Control): Promise<OpenFile> =
     flush(queue, done)
   }
 
-  return {
+  return writingThenSyncing({
     write: (bytes, position, done) => {
       const { failWrite } = control.faults()
       if (failWrite !== undefined) return void setImmediate(done, coded(failWrite, "write"), 0)
@@ -94,7 +94,7 @@ const lossyFile = async (inner: OpenFile, control: Control): Promise<OpenFile> =
       return Promise.resolve()
     },
     close: () => inner.close(),
-  }
+  })
 }
 
 /** Names take effect at once and stay; contents only through a sync. */

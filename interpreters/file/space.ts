@@ -16,6 +16,7 @@ export interface SpaceWatch {
 
 export const watchSpace = (files: Files, directory: string, marks: SpaceMarks, changed: (low: boolean) => void): SpaceWatch => {
   let low = false
+  let refusals = 0
   const set = (now: boolean): void => {
     if (low === now) return
     low = now
@@ -23,9 +24,15 @@ export const watchSpace = (files: Files, directory: string, marks: SpaceMarks, c
   }
   return {
     low: () => low,
-    refused: () => set(true),
+    refused: () => {
+      refusals++
+      set(true)
+    },
     measure: async () => {
+      const before = refusals
       const free = await files.freeBytes(directory)
+      // Counted before the disk refused a write: it says nothing any more.
+      if (refusals !== before) return
       if (free < marks.lowWater) set(true)
       else if (free > marks.highWater) set(false)
     },
