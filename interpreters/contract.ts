@@ -31,7 +31,7 @@ export interface StorageHandlers {
 }
 /**
  * Stable storage of hard state, log and base. Persists become durable in the order given, each one whole or not
- * at all; whatever waits while a write is under way goes into one write and one fdatasync (group commit).
+ * at all; whatever waits while a write is under way goes into one durable write (group commit).
  */
 export interface Storage {
   readonly stored: Stored
