@@ -16,7 +16,7 @@ import { MalformedBytes, Writer } from "../bytes.ts"
 import type { TransportHandlers } from "../contract.ts"
 import { Slab, readMessage, writeAppendTail, worthSharing, writeMessage, type EntryBlocks } from "./codec.ts"
 import type { Connection } from "./connection.ts"
-import { connectionLost, errorKey, errorText, isGrave, peerSilent, type LinkError } from "./errors.ts"
+import { ConnectFailed, connectionLost, errorKey, errorText, isGrave, peerSilent, type LinkError } from "./errors.ts"
 import { HEADER, closeFrame, openFrame } from "./frame.ts"
 import { aliveFrame, duplicateName, type Hello, type LocalHello } from "./handshake.ts"
 import type { LimitedLog } from "./log.ts"
@@ -70,6 +70,9 @@ export interface LinkShared {
 
 const KEEP = 1 << 20
 
+/** Nodes that are started together take about this long to find each other. */
+const EARLY_MS = 3000
+
 export class Link {
   readonly name: string
   readonly address: Address
@@ -85,6 +88,7 @@ export class Link {
   private announced: Member | null = null
   private hello: Hello | null = null
   private problem: string | null = "not dialled yet"
+  private readonly made = performance.now()
   private pending = new Writer()
   private readonly slab = new Slab()
   private lastReceived = 0
@@ -255,7 +259,9 @@ export class Link {
       this.attempts += 1
     }
     this.problem = error.message
-    this.shared.log(`${this.name}|${errorKey(error)}`, isGrave(error) ? "error" : "warn", errorText(error))
+    // Nodes that are started together miss each other at first: no news for people.
+    const early = error instanceof ConnectFailed && performance.now() - this.made < EARLY_MS
+    this.shared.log(`${this.name}|${errorKey(error)}`, early ? "debug" : isGrave(error) ? "error" : "warn", errorText(error))
     return true
   }
 
