@@ -2,7 +2,7 @@
  * One frame is one group commit: whole, or not there. It fills whole 512-byte sectors, so a write that is torn
  * never touches a sector which holds something acknowledged.
  *
- *   length of the frame | sparse sectors | checksum of the body | checksum of this header | body | 0xFF …
+ *   length of the frame | mask, sparse sectors | checksum of the body | checksum of this header | body | 0xFF …
  *
  * Checksums are seeded with segment and offset: a frame that turns up in the wrong place is not taken for a good one.
  * The body is a row of Persists; each is a byte of flags and what the flags announce.
@@ -23,23 +23,34 @@ const seedOf = (segment: number, offset: number): number => {
 }
 
 /**
- * Sectors of a frame, after the first, in which at most `limit` bytes are not zero. A sector that a torn write
- * never reached is all zeros. So that zeros in the *content* are not taken for that, the header says how many
- * sectors are nearly zero by nature: nearly, so that a few flipped bits cannot turn damage into a torn write.
+ * Sectors of a frame, after the first, in which at most `limit` bytes are not `blank`. A sector that a torn write
+ * never reached is all zeros. So that zeros in the *content* are not taken for that, a body with such sectors is
+ * masked: every byte is XORed with one that no sector consists of. Nearly zero counts as zero, so that a few flipped
+ * bits cannot turn damage into a torn write. If no mask will do, the header says how many such sectors there are.
  */
-const countSparse = (bytes: Buffer, from: number, to: number, limit: number): number => {
+const countSparse = (bytes: Buffer, from: number, to: number, limit: number, blank = 0): number => {
   let count = 0
   for (let at = from + SECTOR; at < to; at += SECTOR) {
     let set = 0
-    for (let i = at; i < at + SECTOR && set <= limit; i++) if (bytes[i] !== 0) set++
+    for (let i = at; i < at + SECTOR && set <= limit; i++) if (bytes[i] !== blank) set++
     if (set <= limit) count++
   }
   return count
 }
 const NEARLY = 3
 
+const maskFor = (frame: Buffer): number => {
+  for (let mask = 0; mask < 256; mask++) if (countSparse(frame, 0, frame.length, NEARLY, mask) === 0) return mask
+  return 0
+}
+/** The same again takes it off. */
+const cover = (bytes: Buffer, from: number, to: number, mask: number): void => {
+  if (mask !== 0) for (let i = from; i < to; i++) bytes[i] = (bytes[i] ?? 0) ^ mask
+}
+const MASK_AT = 4
+
 export const beginFrame = (w: Writer): void => {
-  for (let i = 0; i < HEADER / 4; i++) w.hole()
+  for (let i = 0; i < HEADER / 4; i++) w.u32(0)
 }
 /** Fills up the last sector and fills in the header; may be done again for another place. */
 export const sealFrame = (w: Writer, segment: number, offset: number): Buffer => {
@@ -47,8 +58,12 @@ export const sealFrame = (w: Writer, segment: number, offset: number): Buffer =>
   if (over > 0) w.raw(PADDING.subarray(over))
   const start = seedOf(segment, offset)
   const frame = w.view()
+  cover(frame, HEADER, frame.length, frame.readUInt8(MASK_AT))
+  const mask = maskFor(frame)
+  cover(frame, HEADER, frame.length, mask)
   w.patchU32(0, frame.length)
-  w.patchU32(4, countSparse(frame, 0, frame.length, NEARLY))
+  w.patchU32(MASK_AT, countSparse(frame, 0, frame.length, NEARLY))
+  frame.writeUInt8(mask, MASK_AT)
   w.patchU32(8, crc32(frame.subarray(HEADER), start))
   w.patchU32(12, crc32(frame.subarray(0, HEADER - 4), start))
   return frame
@@ -63,14 +78,17 @@ export type Found =
 const headerFits = (bytes: Buffer, segment: number, offset: number): boolean =>
   offset + HEADER <= bytes.length && crc32(bytes.subarray(offset, offset + 12), seedOf(segment, offset)) === bytes.readUInt32BE(offset + 12)
 
-/** What stands at `offset` of a segment's bytes, `offset` being before their end. */
+/** What stands at `offset` of a segment's bytes, `offset` being before their end. Takes the mask off a whole frame, once. */
 export const inspectFrame = (bytes: Buffer, segment: number, offset: number): Found => {
   if (headerFits(bytes, segment, offset)) {
     const end = offset + bytes.readUInt32BE(offset)
     if (end > bytes.length) return { type: "torn" }
     const start = offset + HEADER
-    if (crc32(bytes.subarray(start, end), seedOf(segment, offset)) === bytes.readUInt32BE(offset + 8)) return { type: "whole", end }
-    const missing = countSparse(bytes, offset, end, 0) > bytes.readUInt32BE(offset + 4)
+    if (crc32(bytes.subarray(start, end), seedOf(segment, offset)) === bytes.readUInt32BE(offset + 8)) {
+      cover(bytes, start, end, bytes.readUInt8(offset + MASK_AT))
+      return { type: "whole", end }
+    }
+    const missing = countSparse(bytes, offset, end, 0) > bytes.readUIntBE(offset + MASK_AT + 1, 3)
     if (missing && end === bytes.length) return { type: "torn" }
     return { type: "damaged", reason: "the checksum does not fit the record" }
   }
