@@ -15,7 +15,7 @@ const MB = 1024 * 1024
  * | maxUncommittedBytes | 64 MB | a leader without quorum refuses work before it runs out of memory |
  * | maxApplyBytes | 1 MB | one batch of the state machine |
  * | maxPendingReads | 65,536 | the same for reads |
- * | snapshotBytes, tailBytes | 64 MB, 16 MB | the log kept in memory and on disk, and what of it a slow follower can still use |
+ * | snapshotBytes, tailBytes | 32 MB, 8 MB | the log kept on disk and in memory (there, small entries cost three times their bytes), and what of it a slow follower can still use |
  */
 export const defaultSettings: Settings = {
   heartbeat: 100,
@@ -33,6 +33,6 @@ export const defaultSettings: Settings = {
   maxUncommittedBytes: 64 * MB,
   maxApplyBytes: MB,
   maxPendingReads: 65_536,
-  snapshotBytes: 64 * MB,
-  tailBytes: 16 * MB,
+  snapshotBytes: 32 * MB,
+  tailBytes: 8 * MB,
 }
