@@ -7,7 +7,7 @@ import { startWorkload, verify } from "./workload.ts"
 /** Memory that a process holds, in bytes (Linux). 0: it is gone. */
 export const residentBytes = (pid: number): number => {
   try {
-    return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1] ?? 0) * 1024
+    return Number(/RssAnon:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1] ?? 0) * 1024
   } catch {
     return 0
   }
