@@ -192,9 +192,13 @@ export const onPeerLink = (turn: Turn, peer: Member, connected: boolean): void =
   const leader = asLeader(turn.state)
   const progress = leader === null ? undefined : progressOf(leader, peer)
   if (progress === undefined) return
-  if (!connected) progress.active = false
+  const nextIndex = progress.matchIndex + 1
+  // A new connection can be a new life with less on its disk than was acknowledged (a record that looked torn was cut
+  // off): what it holds is asked anew. Counting less towards commitment is always safe.
+  if (connected) progress.matchIndex = 0
+  else progress.active = false
   if (progress.mode.type === "snapshot") progress.mode.waiting = progress.mode.snapshot === null && progress.mode.waiting
-  else probeFrom(turn, progress, progress.matchIndex + 1)
+  else probeFrom(turn, progress, nextIndex)
 }
 
 const sendAppend = (turn: Turn, leader: Leader, progress: Progress, prevLogIndex: Index, entries: readonly Entry[]): void => {
