@@ -118,3 +118,11 @@ describe("regression-7: a definite refusal of a forwarded proposal is told as un
     expect(it.outcome(ref)).toMatchObject({ type: "ProposalRefused" })
   })
 })
+
+describe("regression-8: a follower that lost an acknowledged record never caught up", () => {
+  test("after it reconnects the leader goes back to what it still holds, below what it had acknowledged", () => {
+    const it = leader({ log: [1, 1] }).receive("b", accepted(3)).happens({ type: "PeerConnected", peer: member("b") })
+    expect(it.receive("b", rejected(3, 0, 2)).progress("b")).toMatchObject({ nextIndex: 2, mode: { type: "probe" } })
+    expect(it.last("AppendEntries", "b")).toMatchObject({ prevLogIndex: 1, entries: [{ index: 2 }, { index: 3 }] })
+  })
+})
