@@ -22,13 +22,4 @@ test("a follower that missed more than the log keeps rejoins by snapshot; the lo
 longTest("the same with a million small writes and default settings", () =>
   withCluster({}, (cluster) => rejoins(cluster, { writes: 1_000_000, bytes: 100 }, 200 * MB, 900 * MB)))
 
-// 1 GB takes longer than CI should: npx tsx test/catchup.ts --writes 10000 --bytes 100000
-longTest("a snapshot of 300 MB does not stall the event loops", () =>
-  withCluster({}, async (cluster) => {
-    const result = await rejoin(cluster, { writes: 3_000, bytes: 100_000 })
-    console.log(describe(result))
-    expect(result.wrong).toEqual([])
-    expect(result.equal).toBe(true)
-    for (const id of cluster.ids) expect(result.peakRss[id]).toBeLessThan(1200 * MB)
-    expect(result.longestStallMs).toBeLessThan(1000)
-  }))
+// A snapshot of 1 GB, with its figures, takes longer than CI should: npx tsx test/catchup.ts --writes 10000 --bytes 100000
