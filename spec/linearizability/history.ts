@@ -1,0 +1,100 @@
+/**
+ * What clients did and saw, as events in the order of real time: each operation is invoked, then ends as ok (it happened),
+ * fail (it did not) or info (nobody knows; it may take effect at any later time, or never), or stays open, which is as info.
+ */
+
+export type Value = null | boolean | number | string | readonly Value[]
+export type Process = number | string
+
+/** read and write are also accepted as get, put and set. */
+export const functions = ["read", "write", "cas", "append", "delete", "incr"] as const
+export type F = (typeof functions)[number]
+export const synonyms = { get: "read", put: "write", set: "write" } as const
+export type Synonym = keyof typeof synonyms
+
+/**
+ * One line of a history in JSON lines: `{"process":4,"type":"invoke","f":"append","key":"3","value":"x","time":123}`.
+ * A process has at most one operation open. The order of the lines is what counts; `time` (milliseconds) is for people.
+ *
+ * value: of a write or append what is written; of cas [old, new]; of incr by how much (null: 1); of read and delete null.
+ * With `ok`: of a read what was read (null: nothing there), of incr the new number, of delete whether there was something
+ * (null: not known); of the others as invoked.
+ * `fail` says that it did not happen, for whatever reason; `"error": "precondition"` on a cas says more: the value was
+ * another one, which is an observation and is checked.
+ */
+export interface HistoryEvent {
+  readonly process: Process
+  readonly type: "invoke" | "ok" | "fail" | "info"
+  readonly f: F
+  /** null: the history is of one register. */
+  readonly key: string | null
+  readonly value: Value
+  readonly time: number
+  readonly error?: string
+}
+
+/** What an operation of the models `register` and `kv` asks for. */
+export interface Request {
+  readonly f: F
+  readonly key: string | null
+  readonly value: Value
+}
+
+/** An invoked operation that waits for its end. Ending it twice throws. `time` defaults to the recorder's clock. */
+export interface OpenOperation {
+  readonly ok: (value?: Value, time?: number) => void
+  readonly fail: (error?: string, time?: number) => void
+  readonly info: (error?: string, time?: number) => void
+}
+
+export interface Recorder {
+  /** Throws if the process has an operation open. */
+  readonly invoke: (operation: { readonly process: Process; readonly f: F | Synonym; readonly key?: string | null; readonly value?: Value; readonly time?: number }) => OpenOperation
+  /** All so far, in order. */
+  readonly events: readonly HistoryEvent[]
+  /** All so far as JSON lines, each with its newline. */
+  readonly lines: () => string
+}
+
+export const canonicalF = (name: string): F | undefined =>
+  Object.hasOwn(synonyms, name) ? synonyms[name as Synonym] : functions.find((f) => f === name)
+
+export const toJsonLine = (event: HistoryEvent): string => `${JSON.stringify(event)}\n`
+
+/**
+ * Records a history: `const open = history.invoke({ process: 1, f: "write", key: "x", value: 3 })`, later `open.ok()`,
+ * `open.fail()` or `open.info()`. `now` is the clock, in milliseconds (default: performance.now); `write` gets every line
+ * at once, so that a history outlives the process that records it.
+ */
+export const makeHistory = (options: { readonly now?: () => number; readonly write?: (line: string) => void } = {}): Recorder => {
+  const now = options.now ?? (() => performance.now())
+  const events: HistoryEvent[] = []
+  const busy = new Set<Process>()
+  const add = (event: HistoryEvent): void => {
+    events.push(event)
+    options.write?.(toJsonLine(event))
+  }
+  return {
+    events,
+    lines: () => events.map(toJsonLine).join(""),
+    invoke: ({ process, f: name, key = null, value = null, time = now() }) => {
+      if (busy.has(process)) throw new Error(`process ${process} invokes ${name}, but its last operation is open: end it first (info, if nobody knows)`)
+      const f = canonicalF(name)
+      if (f === undefined) throw new Error(`${name} is no operation; there are ${functions.join(", ")}, ${Object.keys(synonyms).join(", ")}`)
+      busy.add(process)
+      add({ process, type: "invoke", f, key, value, time })
+      let open = true
+      const end = (type: "ok" | "fail" | "info", result: Value, at: number, error: string | undefined): void => {
+        if (!open) throw new Error(`process ${process} ends its ${f} twice`)
+        open = false
+        busy.delete(process)
+        add({ process, type, f, key, value: result, time: at, ...(error === undefined ? {} : { error }) })
+      }
+      return {
+        ok: (result = f === "read" ? null : value, at = now()) => end("ok", result, at, undefined),
+        fail: (error, at = now()) => end("fail", value, at, error),
+        info: (error, at = now()) => end("info", value, at, error),
+      }
+    },
+  }
+}
