@@ -1,6 +1,7 @@
 /** Commitment (paper §5.3, §5.4.2) and delivery to the state machine. */
 import { configurationOf } from "./membership.ts"
 import { quorumValue } from "./quorum.ts"
+import { progressOf } from "./progress.ts"
 import { asLeader, note, sameMember, type Turn } from "./turn.ts"
 import type { Index } from "./types.ts"
 
@@ -13,7 +14,7 @@ export const commitPass = (turn: Turn): void => {
   const leader = asLeader(state)
   if (leader === null) return
   const stored = quorumValue(configurationOf(state), (member) =>
-    sameMember(member, state.self) ? state.durability.index : (leader.progress[member.name]?.matchIndex ?? 0),
+    sameMember(member, state.self) ? state.durability.index : (progressOf(leader, member)?.matchIndex ?? 0),
   )
   if (stored <= state.commitIndex) return
   if (state.log.termAt(stored) !== state.currentTerm) {

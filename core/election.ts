@@ -5,6 +5,7 @@
  * has fresh contact and refuses votes; after that contact has lapsed, and a random rest of the timeout follows.
  */
 import { configurationOf, isVoter, votersOf } from "./membership.ts"
+import { progressOf } from "./progress.ts"
 import { hasQuorum, voteResult } from "./quorum.ts"
 import { becomeCandidate, becomeFollower, becomeLeader, becomePreCandidate, canCampaign, contactLapsed, waitForElection } from "./roles.ts"
 import { asLeader, note, sameMember, send, type Turn } from "./turn.ts"
@@ -36,8 +37,8 @@ const upToDate = ({ log }: State, lastLogIndex: Index, lastLogTerm: Term): boole
   lastLogTerm > log.lastTerm || (lastLogTerm === log.lastTerm && lastLogIndex >= log.lastIndex)
 
 /** Thesis §4.2.3: whoever has heard a leader just now, or is one, does not help to depose it. */
-export const leaderIsFresh = ({ role }: State): boolean =>
-  role.type === "leader" || (role.type === "follower" && role.leader !== null && role.contact === "fresh")
+export const leaderIsFresh = ({ role, settings }: State): boolean =>
+  role.type === "leader" || (role.type === "follower" && (role.leader !== null || settings.leaseReads) && role.contact === "fresh")
 
 const mayVote = (state: State, candidate: Member): boolean => state.votedFor === null || sameMember(state.votedFor, candidate)
 
@@ -148,7 +149,7 @@ export const onQuorumTimeout = (turn: Turn): void => {
   const { state } = turn
   const leader = asLeader(state)
   if (leader === null) return
-  const heard = hasQuorum(configurationOf(state), (member) => sameMember(member, state.self) || leader.progress[member.name]?.active === true)
+  const heard = hasQuorum(configurationOf(state), (member) => sameMember(member, state.self) || progressOf(leader, member)?.active === true)
   if (!heard) {
     note(turn, "quorum.lost")
     becomeFollower(turn, null)

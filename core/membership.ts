@@ -29,8 +29,23 @@ export const votersOf = (configuration: Configuration): readonly Member[] => mem
 export const isVoter = (configuration: Configuration, member: Member): boolean =>
   configuration.voters.some((voter) => sameMember(voter, member)) || configuration.outgoing.some((voter) => sameMember(voter, member))
 
-/** A member of that name exists, but as another incarnation: the sender lost its disk, or comes from before that. */
-export const isStranger = (configuration: Configuration, sender: Member): boolean => {
+/** A member of that name exists, but only as another incarnation: the sender lost its disk, or comes from before that. */
+export const isStranger = ({ voters, outgoing, learners }: Configuration, sender: Member): boolean => {
   const clashes = (member: Member): boolean => member.name === sender.name && member.incarnation !== sender.incarnation
-  return configuration.voters.some(clashes) || configuration.outgoing.some(clashes) || configuration.learners.some(clashes)
+  const isSender = (member: Member): boolean => sameMember(member, sender)
+  if (!voters.some(clashes) && !outgoing.some(clashes) && !learners.some(clashes)) return false
+  return !voters.some(isSender) && !outgoing.some(isSender) && !learners.some(isSender)
 }
+
+/** Until a change is committed, those that it removes are supplied too: they learn from its last entry that they are out. */
+export const suppliedMembers = (state: State): readonly Member[] => {
+  const committed = committedConfiguration(state)
+  const members = new Map<string, Member>()
+  for (const { index, configuration } of state.configurations)
+    if (index >= committed) for (const member of membersOf(configuration)) members.set(member.name, member)
+  return [...members.values()]
+}
+
+/** Index of the last configuration that is known to be committed. */
+export const committedConfiguration = ({ configurations, commitIndex }: State): Index =>
+  configurations.findLast(({ index }) => index <= commitIndex)?.index ?? 0

@@ -20,7 +20,7 @@ export const progressOf = (leader: Leader, member: Member): Progress | undefined
   return progress !== undefined && progress.member.incarnation === member.incarnation ? progress : undefined
 }
 
-const closeSnapshot = (turn: Turn, progress: Progress): void => {
+export const closeSnapshot = (turn: Turn, progress: Progress): void => {
   const { mode } = progress
   if (mode.type === "snapshot" && mode.snapshot !== null) turn.effects.push({ type: "CloseSnapshot", id: mode.snapshot.id })
 }

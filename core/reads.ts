@@ -1,8 +1,10 @@
 /** Linearizable reads without writing to the log: ReadIndex, on the leader and on followers (thesis §6.4). */
 import { configurationOf } from "./membership.ts"
+import { holdsLease } from "./lease.ts"
+import { progressOf } from "./progress.ts"
 import { quorumValue } from "./quorum.ts"
 import { asFollower, asLeader, knownLeader, note, respond, sameMember, send, type Turn } from "./turn.ts"
-import type { Leader, Member, PendingRead, ReadIndex, ReadIndexReply, ReadOutcome } from "./types.ts"
+import type { Index, Leader, Member, PendingRead, ReadIndex, ReadIndexReply, ReadOutcome } from "./types.ts"
 
 const refuse = (turn: Turn, ref: number, reason: Extract<ReadOutcome, { type: "ReadRefused" }>["reason"]): void => {
   note(turn, "read.failed")
@@ -25,7 +27,10 @@ export const onReadRequested = (turn: Turn, ref: number): void => {
   const { state } = turn
   const { role } = state
   if (state.machine !== "ready") refuse(turn, ref, "rebuilding")
-  else if (role.type === "leader") {
+  else if (role.type === "leader" && holdsLease(state, role)) {
+    note(turn, "read.leased")
+    state.confirmedReads.push({ ref, index: state.commitIndex })
+  } else if (role.type === "leader") {
     if (role.reads.length >= state.settings.maxPendingReads) refuse(turn, ref, "busy")
     else role.reads.push(pendingRead(turn, role, ref, null))
   } else if (role.type === "follower" && role.leader !== null) {
@@ -34,11 +39,21 @@ export const onReadRequested = (turn: Turn, ref: number): void => {
   } else refuse(turn, ref, "noLeader")
 }
 
+const confirmForFollower = (turn: Turn, leader: Leader, { member, life, number }: NonNullable<PendingRead["from"]>, readIndex: Index): void => {
+  const progress = progressOf(leader, member)
+  if (progress !== undefined) progress.wantsCommit = Math.max(progress.wantsCommit, readIndex)
+  send(turn, member, { type: "ReadIndexReply", term: turn.state.currentTerm, life, number, readIndex })
+}
+
 export const onReadIndex = (turn: Turn, from: Member, { life, number }: ReadIndex): void => {
   const { state } = turn
   const leader = asLeader(state)
   if (leader === null || leader.reads.length >= state.settings.maxPendingReads)
     send(turn, from, { type: "ReadIndexReply", term: state.currentTerm, life, number, readIndex: null })
+  else if (holdsLease(state, leader)) {
+    note(turn, "read.leased")
+    confirmForFollower(turn, leader, { member: from, life, number }, state.commitIndex)
+  }
   else leader.reads.push(pendingRead(turn, leader, 0, { member: from, life, number }))
 }
 
@@ -77,10 +92,10 @@ export const startRoundPass = (turn: Turn): void => {
 export const confirmReadsPass = (turn: Turn): void => {
   const { state } = turn
   const leader = asLeader(state)
-  if (leader === null || leader.reads.length === 0) return
+  if (leader === null || (leader.reads.length === 0 && !state.settings.leaseReads)) return
   // "send heartbeats to a majority of the cluster" (thesis §6.4, step 3), and of both halves when joint.
   const confirmed = quorumValue(configurationOf(state), (member) =>
-    sameMember(member, state.self) ? leader.round : (leader.progress[member.name]?.round ?? 0),
+    sameMember(member, state.self) ? leader.round : (progressOf(leader, member)?.round ?? 0),
   )
   leader.confirmedRound = Math.max(leader.confirmedRound, confirmed)
   const done = leader.reads.filter((read) => read.round <= leader.confirmedRound)
@@ -89,11 +104,7 @@ export const confirmReadsPass = (turn: Turn): void => {
   leader.reads = leader.reads.filter((read) => read.round > leader.confirmedRound)
   for (const { from, ref, index } of done) {
     if (from === null) state.confirmedReads.push({ ref, index })
-    else {
-      const progress = leader.progress[from.member.name]
-      if (progress !== undefined) progress.wantsCommit = Math.max(progress.wantsCommit, index)
-      send(turn, from.member, { type: "ReadIndexReply", term: state.currentTerm, life: from.life, number: from.number, readIndex: index })
-    }
+    else confirmForFollower(turn, leader, from, index)
   }
 }
 

@@ -1,9 +1,9 @@
 /** Changes of role. What belongs to a role ends with it: whoever waited for it is told by name. */
-import { configurationOf, isVoter, membersOf } from "./membership.ts"
+import { committedConfiguration, configurationOf, isVoter, suppliedMembers } from "./membership.ts"
 import { newProgress } from "./progress.ts"
 import { appendToLog } from "./durability.ts"
 import { note, respond, sameMember, type Turn } from "./turn.ts"
-import type { Follower, Index, Member, State, Term } from "./types.ts"
+import type { Follower, Index, Leader, Member, State, Term } from "./types.ts"
 
 const setElectionTimer = (turn: Turn, min: number, max: number): void => {
   turn.effects.push({ type: "SetTimer", timer: "election", min, max })
@@ -58,7 +58,7 @@ const leaveRole = (turn: Turn, leader: Member | null): void => {
   for (const progress of Object.values(role.progress))
     if (progress.mode.type === "snapshot" && progress.mode.snapshot !== null)
       turn.effects.push({ type: "CloseSnapshot", id: progress.mode.snapshot.id })
-  for (const timer of ["heartbeat", "quorum", "persist", "transfer"] as const) turn.effects.push({ type: "CancelTimer", timer })
+  for (const timer of ["heartbeat", "quorum", "lease", "persist", "transfer"] as const) turn.effects.push({ type: "CancelTimer", timer })
 }
 
 /** A new term forgets the vote of the old one; the same term never does (paper §5.2: at most one vote per term). */
@@ -109,6 +109,12 @@ export const followLeader = (turn: Turn, leader: Member): Follower | null => {
   return follower
 }
 
+/** An earlier life may have promised a leader its lease: no vote for the minimum election timeout. */
+export const keepQuiet = (turn: Turn): void => {
+  const { electionMin } = turn.state.settings
+  setElectionTimer(turn, electionMin, electionMin)
+}
+
 /** The minimum election timeout is over: the rest of the timeout is random. */
 export const contactLapsed = (turn: Turn, follower: Follower): void => {
   const { electionMin, electionMax } = turn.state.settings
@@ -121,6 +127,8 @@ export const contactLapsed = (turn: Turn, follower: Follower): void => {
 export const leaderDisconnected = (turn: Turn, follower: Follower): void => {
   failWaiting(turn, null)
   follower.leader = null
+  // A lease goes on without the connection: what was promised to it stands.
+  if (turn.state.settings.leaseReads) return
   follower.contact = "lapsed"
   follower.install = follower.install?.phase === "restoring" ? follower.install : null
   note(turn, "election.leaderDisconnected")
@@ -145,6 +153,8 @@ export const becomeCandidate = (turn: Turn, transfer: boolean): void => {
   waitForElection(turn)
 }
 
+export const suppliedFor = (state: State): Leader["suppliedFor"] => ({ inForce: state.configurations.at(-1)?.index ?? 0, committed: committedConfiguration(state) })
+
 /** Paper §5.2, and §8: a no-op at the start of the term, so that what earlier terms left can be committed. */
 export const becomeLeader = (turn: Turn): void => {
   const { state } = turn
@@ -152,11 +162,11 @@ export const becomeLeader = (turn: Turn): void => {
   const { log, self } = state
   const termStart = log.lastIndex + 1
   const progress = Object.fromEntries(
-    membersOf(configurationOf(state))
+    suppliedMembers(state)
       .filter((member) => !sameMember(member, self))
       .map((member) => [member.name, newProgress(member, termStart)]),
   )
-  state.role = { type: "leader", termStart, progress, round: 1, confirmedRound: 0, reads: [], transfer: null, watchedPersist: null }
+  state.role = { type: "leader", termStart, progress, round: 1, confirmedRound: 0, reads: [], transfer: null, lease: "none", leasedRound: 0, suppliedFor: suppliedFor(state), watchedPersist: null }
   appendToLog(state, [{ kind: "noop", index: termStart, term: state.currentTerm, time: Math.max(log.lastTime, state.clock) }])
   turn.effects.push({ type: "CancelTimer", timer: "election" })
   turn.effects.push({ type: "SetTimer", timer: "heartbeat", min: state.settings.heartbeat, max: state.settings.heartbeat })

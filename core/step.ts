@@ -12,8 +12,10 @@ import { Log } from "./log.ts"
 import { configurationOf, configurationsOf, isVoter } from "./membership.ts"
 import { onForwardProposal, onForwardProposalReply, onProposed } from "./proposals.ts"
 import { awaitAnswersPass, confirmReadsPass, onAnswerTimeout, onReadIndex, onReadIndexReply, onReadRequested, releaseReadsPass, startRoundPass } from "./reads.ts"
+import { onConfigurationChangeProposed, reconfigurationPass } from "./reconfiguration.ts"
+import { leasePass, onLeaseTimeout } from "./lease.ts"
 import { acknowledgePass, onAppendAccepted, onAppendEntries, onAppendRejected, onHeartbeatTimeout, onPeerLink, replicatePass } from "./replication.ts"
-import { leaderDisconnected, newFollower, waitForElection } from "./roles.ts"
+import { keepQuiet, leaderDisconnected, newFollower, waitForElection } from "./roles.ts"
 import {
   installBase,
   onChunkStored,
@@ -74,6 +76,8 @@ const handleTimer = (turn: Turn, timer: Timer): void => {
       return onHeartbeatTimeout(turn)
     case "quorum":
       return onQuorumTimeout(turn)
+    case "lease":
+      return onLeaseTimeout(turn)
     case "persist":
       return onPersistTimeout(turn)
     case "transfer":
@@ -87,6 +91,7 @@ const onStarted = (turn: Turn): void => {
   const { voters, outgoing } = configurationOf(turn.state)
   const alone = voters.length === 1 && outgoing.length === 0 && sameMember(voters[0] ?? null, turn.state.self)
   if (alone) turn.effects.push({ type: "SetTimer", timer: "election", min: 0, max: 0 })
+  else if (turn.state.settings.leaseReads) keepQuiet(turn)
   else waitForElection(turn)
 }
 
@@ -141,6 +146,8 @@ const handle = (turn: Turn, event: Event): void => {
       return onSpaceChanged(turn, event.low)
     case "TransferRequested":
       return onTransferRequested(turn, event.to)
+    case "ConfigurationChangeProposed":
+      return onConfigurationChangeProposed(turn, event.ref, event.voters, event.learners)
   }
 }
 
@@ -148,6 +155,7 @@ const handle = (turn: Turn, event: Event): void => {
 const passes = (turn: Turn): void => {
   electionPass(turn)
   commitPass(turn)
+  reconfigurationPass(turn)
   transferPass(turn)
   startRoundPass(turn)
   confirmReadsPass(turn)
@@ -158,6 +166,7 @@ const passes = (turn: Turn): void => {
   releaseReadsPass(turn)
   takeSnapshotPass(turn)
   awaitAnswersPass(turn)
+  leasePass(turn)
   persistWhatChanged(turn)
   watchPersistPass(turn)
 }
@@ -204,7 +213,7 @@ export const initialState = (settings: Settings, recovered: Recovered): State =>
     currentTerm: hardState.term,
     votedFor: hardState.vote,
     voteOwed: null,
-    role: newFollower(commitIndex, null),
+    role: { ...newFollower(commitIndex, null), contact: settings.leaseReads ? "fresh" : "lapsed" },
     log,
     configurations: configurationsOf(base, entries),
     commitIndex,

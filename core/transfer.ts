@@ -1,6 +1,7 @@
 /** Leadership transfer (thesis §3.10), also when the leader's disk hangs. */
 import { configurationOf, isVoter } from "./membership.ts"
 import { progressOf } from "./progress.ts"
+import { bar } from "./lease.ts"
 import { becomeFollower } from "./roles.ts"
 import { asLeader, note, send, type Turn } from "./turn.ts"
 import type { Leader, Member, Progress, State } from "./types.ts"
@@ -46,6 +47,8 @@ export const transferPass = (turn: Turn): void => {
   if ((progressOf(leader, to)?.matchIndex ?? 0) < state.log.lastIndex) return
   note(turn, "transfer.timeoutNow")
   leader.transfer = { to, sent: true }
+  // Its voters may elect it at any time from now on.
+  bar(turn, leader)
   send(turn, to, { type: "TimeoutNow", term: state.currentTerm })
 }
 

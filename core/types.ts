@@ -192,11 +192,12 @@ export type MessageType = Message["type"]
 /**
  * election: no leader heard for a whole election timeout (it runs in two stages, see election.ts).
  * heartbeat: a leader owes its followers a sign of life. quorum: a leader must have heard a quorum since the
- * last one (CheckQuorum, thesis §6.2). persist: a leader's oldest write has been under way for too long.
+ * last one (CheckQuorum, thesis §6.2). lease: the time in which no other leader can have been elected is over
+ * (thesis §6.4.1). persist: a leader's oldest write has been under way for too long.
  * transfer: the target of a leadership transfer did not take over in time. answer: the leader owes this node
  * an answer to a forwarded proposal or read.
  */
-export type Timer = "election" | "heartbeat" | "quorum" | "persist" | "transfer" | "answer"
+export type Timer = "election" | "heartbeat" | "quorum" | "lease" | "persist" | "transfer" | "answer"
 
 export type Event =
   /** The first event of every life: the interpreter is ready. */
@@ -234,11 +235,17 @@ export type Event =
   | { readonly type: "SpaceChanged"; readonly low: boolean }
   /** Hand leadership over (to anybody suitable if `to` is null); ignored unless leader. */
   | { readonly type: "TransferRequested"; readonly to: Member | null }
+  /** Make these the voters and learners of the cluster (paper §6). `ref` comes back in one Respond. */
+  | { readonly type: "ConfigurationChangeProposed"; readonly ref: number; readonly voters: readonly Member[]; readonly learners: readonly Member[] }
 export type EventType = Event["type"]
 
 // ----------------------------------------------------------------------------------------------- effects
 
-export type ProposalRefusal = "notLeader" | "noLeader" | "busy" | "tooLarge" | "spaceLow" | "transferring"
+/**
+ * Of a configuration change only: notReady, the leader has not committed an entry of its term yet; changePending, an
+ * earlier change is still open; invalidChange, see `isValidChange` in reconfiguration.ts.
+ */
+export type ProposalRefusal = "notLeader" | "noLeader" | "busy" | "tooLarge" | "spaceLow" | "transferring" | "notReady" | "changePending" | "invalidChange"
 export type ProposalOutcome =
   /** Appended at `first`, `first + 1`, … in `term`. Not yet committed: another leader can still replace it. */
   | { readonly type: "ProposalAppended"; readonly first: Index; readonly term: Term }
@@ -271,8 +278,12 @@ export type Effect =
   /** Committed, locally durable, in order, each exactly once per life of the state machine. */
   | { readonly type: "Apply"; readonly entries: readonly Entry[] }
   | { readonly type: "Respond"; readonly ref: number; readonly outcome: Outcome }
-  /** (Re)start the timer: fire once, at a random point of [min, max] from now. Late is allowed, early is not. */
-  | { readonly type: "SetTimer"; readonly timer: Timer; readonly min: Millis; readonly max: Millis }
+  /**
+   * (Re)start the timer: fire once, at a random point of [min, max] from now, or from just before the first message of
+   * the leader's round `since` was sent. Late is allowed, early is not; but that a lease is over comes before whatever
+   * else happened in the meantime.
+   */
+  | { readonly type: "SetTimer"; readonly timer: Timer; readonly min: Millis; readonly max: Millis; readonly since?: number }
   | { readonly type: "CancelTimer"; readonly timer: Timer }
   /** Make the state machine durable by itself, then SnapshotTaken. */
   | { readonly type: "TakeSnapshot" }
@@ -300,6 +311,8 @@ export interface Settings {
   readonly preVote: boolean
   readonly checkQuorum: boolean
   readonly forwardProposals: boolean
+  readonly leaseReads: boolean
+  readonly maxClockDriftPermille: number
   readonly maxEntryBytes: number
   readonly maxBatchBytes: number
   readonly maxInflight: number
@@ -417,6 +430,12 @@ export interface Leader {
   confirmedRound: number
   reads: PendingRead[]
   transfer: { readonly to: Member; sent: boolean } | null
+  /** none: reads need a round. held: until the lease timer says otherwise. barred: a successor was told to campaign. */
+  lease: "none" | "held" | "barred"
+  /** The round that the lease was last counted from. */
+  leasedRound: number
+  /** Which configurations `progress` was made for: the one in force, and the last committed one. */
+  suppliedFor: { readonly inForce: Index; readonly committed: Index }
   /** The oldest outstanding Persist when the stall timer was started, or null. */
   watchedPersist: number | null
 }

@@ -10,7 +10,7 @@
  * polled once more and that batch has not set it anew. A heartbeat timer says "I owe" and is handled at once.
  */
 import { performance } from "node:perf_hooks"
-import type { Effect, Event, Index, Member, Payload, ProposalOutcome, ReadOutcome, Runner, State, Term, Timer } from "../core/index.ts"
+import type { Effect, Event, Index, Member, Message, Payload, ProposalOutcome, ReadOutcome, Runner, State, Term, Timer } from "../core/index.ts"
 import { makeAsked } from "./asked.ts"
 import type { Clock } from "./clock.ts"
 import type { StateMachine, Storage, Timers, Transport } from "./contract.ts"
@@ -24,6 +24,8 @@ export interface DriverOptions {
   readonly machine: StateMachine
   readonly timers: Timers
   readonly clock: Clock
+  /** Monotonic milliseconds, for leases. */
+  readonly now?: () => number
   /** Called once: storage, state machine or the reducer itself failed. Nothing is executed afterwards. */
   readonly onFatal: (error: Error) => void
   /** One line for people about something that went wrong and was dealt with. */
@@ -80,6 +82,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
   const count = (name: string, by = 1): void => {
     counters[name] = (counters[name] ?? 0) + by
   }
+  const now = options.now ?? (() => performance.now())
   const report = (text: string): void => options.report?.(text)
 
   let queue: Event[] = []
@@ -87,6 +90,10 @@ export const makeDriver = (options: DriverOptions): Driver => {
   /** Expired timers that are not believed yet; true once the sockets have been polled since. */
   const doubted = new Map<Timer, boolean>()
   let heartbeatDue = false
+  /** When the first message of each round of this leader went out, at the latest: a lease is counted from there. */
+  const rounds = new Map<number, number>()
+  let roundsTerm = 0
+  let leaseUntil = Number.POSITIVE_INFINITY
   let scheduled = false
   let running = false
   let dead = false
@@ -146,9 +153,20 @@ export const makeDriver = (options: DriverOptions): Driver => {
     machine.apply(next.entries)
   }
 
+  const leases = runner.state.settings.leaseReads
+  /** Read before anything of a batch is sent. */
+  let sentAt = 0
+  const noteRound = (message: Message): void => {
+    if (message.type !== "AppendEntries" && message.type !== "InstallSnapshot") return
+    if (message.term !== roundsTerm) rounds.clear()
+    roundsTerm = message.term
+    if (!rounds.has(message.round)) rounds.set(message.round, sentAt)
+  }
+
   const execute = (effect: Effect): void => {
     switch (effect.type) {
       case "Send":
+        if (leases) noteRound(effect.message)
         if (effect.message.type === "InstallSnapshot") images.send(effect.to, effect.message)
         else transport.send(effect.to, effect.message, null)
         break
@@ -163,11 +181,18 @@ export const makeDriver = (options: DriverOptions): Driver => {
         asked.respond(effect.ref, effect.outcome)
         break
       case "SetTimer":
+        if (effect.timer === "lease") {
+          const round = effect.since ?? 0
+          leaseUntil = (rounds.get(round) ?? Number.NEGATIVE_INFINITY) + effect.min
+          for (const earlier of rounds.keys()) if (earlier < round) rounds.delete(earlier)
+          break
+        }
         if (effect.timer === "heartbeat") heartbeatDue = false
         else doubted.delete(effect.timer)
         timers.set(effect.timer, effect.min, effect.max)
         break
       case "CancelTimer":
+        if (effect.timer === "lease") leaseUntil = Number.POSITIVE_INFINITY
         if (effect.timer === "heartbeat") heartbeatDue = false
         else doubted.delete(effect.timer)
         timers.cancel(effect.timer)
@@ -196,6 +221,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
   const run = (events: readonly Event[]): void => {
     count("loop.events", events.length)
     journal?.(events)
+    if (leases) sentAt = now()
     for (const effect of runner.run(events)) {
       execute(effect)
       if (dead) return
@@ -215,6 +241,11 @@ export const makeDriver = (options: DriverOptions): Driver => {
     if (heartbeatDue) {
       heartbeatDue = false
       events.unshift({ type: "TimerExpired", timer: "heartbeat" })
+    }
+    // The events were taken first, the clock is read second: no read of this batch is served by a lease that is over.
+    if (now() >= leaseUntil) {
+      leaseUntil = Number.POSITIVE_INFINITY
+      events.unshift({ type: "TimerExpired", timer: "lease" })
     }
     if (events.length > 0 || doubted.size > 0) {
       const time = clock.now()

@@ -33,7 +33,7 @@ export const proposalOutcome: fc.Arbitrary<ProposalOutcome> = fc.oneof(
   fc.record({ type: fc.constant("ProposalAppended" as const), first: count, term: count }),
   fc.record({
     type: fc.constant("ProposalRefused" as const),
-    reason: fc.constantFrom("notLeader" as const, "noLeader" as const, "busy" as const, "tooLarge" as const, "spaceLow" as const, "transferring" as const),
+    reason: fc.constantFrom("notLeader" as const, "noLeader" as const, "busy" as const, "tooLarge" as const, "spaceLow" as const, "transferring" as const, "notReady" as const, "changePending" as const, "invalidChange" as const),
     leader: fc.option(member),
   }),
   fc.record({ type: fc.constant("ProposalUnknown" as const), leader: fc.option(member) }),

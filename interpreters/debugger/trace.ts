@@ -45,7 +45,7 @@ const parse = (text: string, what: string): Record<string, unknown> => {
 const EVENTS: Readonly<Record<EventType, true>> = {
   Started: true, MessageReceived: true, Proposed: true, ReadRequested: true, Persisted: true, Applied: true, TimerExpired: true, ClockAdvanced: true,
   PeerConnected: true, PeerDisconnected: true, SnapshotTaken: true, SnapshotTakeFailed: true, SnapshotOpened: true, SnapshotOpenFailed: true,
-  ChunkStored: true, SnapshotRejected: true, SnapshotRestored: true, MachineDamaged: true, SpaceChanged: true, TransferRequested: true,
+  ChunkStored: true, SnapshotRejected: true, SnapshotRestored: true, MachineDamaged: true, SpaceChanged: true, TransferRequested: true, ConfigurationChangeProposed: true,
 }
 const EFFECTS: Readonly<Record<EffectType, true>> = {
   Send: true, Persist: true, Apply: true, Respond: true, SetTimer: true, CancelTimer: true, TakeSnapshot: true, OpenSnapshot: true,

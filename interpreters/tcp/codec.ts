@@ -84,7 +84,7 @@ export const writeAppendTail = (w: Writer, message: AppendEntries): void => {
 
 const STATUS = ["more", "installed", "failed"] as const satisfies readonly InstallSnapshotReply["status"][]
 const CONDITION = ["ready", "rebuild", "full"] as const satisfies readonly Condition[]
-const REFUSAL = ["notLeader", "noLeader", "busy", "tooLarge", "spaceLow", "transferring"] as const satisfies readonly ProposalRefusal[]
+const REFUSAL = ["notLeader", "noLeader", "busy", "tooLarge", "spaceLow", "transferring", "notReady", "changePending", "invalidChange"] as const satisfies readonly ProposalRefusal[]
 const OUTCOME = ["ProposalAppended", "ProposalRefused", "ProposalUnknown"] as const satisfies readonly ProposalOutcome["type"][]
 
 const pick = <A>(names: readonly A[], at: number, what: string): A => {

@@ -39,6 +39,9 @@ export const refusal = (reason: ProposalRefusal | null, after: Millis, maxEntryB
     case "notLeader":
     case "noLeader":
     case "transferring":
+    case "notReady":
+    case "changePending":
+    case "invalidChange":
     case null:
       return noLeader(after)
   }

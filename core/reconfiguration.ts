@@ -1,0 +1,98 @@
+/**
+ * Changes of configuration (paper §6): through a joint one, in which old and new voters each need a majority, into the
+ * new one. Whichever leader sees the joint entry committed appends the entry that leaves it. Learners decide nothing,
+ * so a change of learners alone needs no joint configuration.
+ */
+import { appendToLog } from "./durability.ts"
+import { configurationOf, isVoter, membersOf, suppliedMembers } from "./membership.ts"
+import { closeSnapshot, newProgress } from "./progress.ts"
+import { becomeFollower, suppliedFor } from "./roles.ts"
+import { handOver } from "./transfer.ts"
+import { asLeader, knownLeader, note, respond, sameMember, type Turn } from "./turn.ts"
+import type { Configuration, Leader, Member, ProposalRefusal, State } from "./types.ts"
+
+const sameMembers = (some: readonly Member[], others: readonly Member[]): boolean =>
+  some.length === others.length && some.every((member) => others.some((other) => sameMember(member, other)))
+
+/**
+ * There is a voter, no name stands twice, something changes; and a server that lost its disk comes back as a learner
+ * before it is a voter, so that its two incarnations never vote in one joint configuration.
+ */
+const isValidChange = (now: Configuration, voters: readonly Member[], learners: readonly Member[]): boolean => {
+  const names = [...voters, ...learners].map(({ name }) => name)
+  if (voters.length === 0 || new Set(names).size !== names.length) return false
+  if (sameMembers(now.voters, voters) && sameMembers(now.learners, learners)) return false
+  return voters.every((voter) => membersOf(now).every((member) => member.name !== voter.name || sameMember(member, voter)))
+}
+
+const obstacle = (state: State, voters: readonly Member[], learners: readonly Member[]): ProposalRefusal | null => {
+  const leader = asLeader(state)
+  if (leader === null) return knownLeader(state) === null ? "noLeader" : "notLeader"
+  if (leader.transfer !== null) return "transferring"
+  // Ongaro 2015: without an entry of its own term committed, a leader may not know of a change that is.
+  if (state.commitIndex < leader.termStart) return "notReady"
+  const inForce = state.configurations.at(-1)
+  if (inForce === undefined || inForce.configuration.outgoing.length > 0 || inForce.index > state.commitIndex) return "changePending"
+  return isValidChange(inForce.configuration, voters, learners) ? null : "invalidChange"
+}
+
+const appendConfiguration = (state: State, configuration: Configuration): void => {
+  const { log, currentTerm: term } = state
+  appendToLog(state, [{ kind: "configuration", index: log.lastIndex + 1, term, time: Math.max(log.lastTime, state.clock), configuration }])
+}
+
+/** Not forwarded: who changes the cluster talks to its leader. */
+export const onConfigurationChangeProposed = (turn: Turn, ref: number, voters: readonly Member[], learners: readonly Member[]): void => {
+  const { state } = turn
+  const reason = obstacle(state, voters, learners)
+  if (reason !== null) {
+    note(turn, "member.changeRefused")
+    respond(turn, ref, { type: "ProposalRefused", reason, leader: knownLeader(state) })
+    return
+  }
+  note(turn, "member.changeStarted")
+  const now = configurationOf(state)
+  appendConfiguration(state, { voters, outgoing: sameMembers(now.voters, voters) ? [] : now.voters, learners })
+  respond(turn, ref, { type: "ProposalAppended", first: state.log.lastIndex, term: state.currentTerm })
+}
+
+/** "Once C_old,new has been committed … it is now safe for the leader to create a log entry describing C_new", paper §6. */
+const leaveJoint = (turn: Turn, leader: Leader): void => {
+  const { state } = turn
+  const inForce = state.configurations.at(-1)
+  if (inForce === undefined || inForce.configuration.outgoing.length === 0) return
+  if (inForce.index > state.commitIndex || state.commitIndex < leader.termStart || leader.transfer !== null) return
+  note(turn, "member.jointLeft")
+  appendConfiguration(state, { ...inForce.configuration, outgoing: [] })
+}
+
+const supply = (turn: Turn, leader: Leader): void => {
+  const { state } = turn
+  const wanted = suppliedFor(state)
+  if (leader.suppliedFor.inForce === wanted.inForce && leader.suppliedFor.committed === wanted.committed) return
+  leader.suppliedFor = wanted
+  const members = suppliedMembers(state).filter((member) => !sameMember(member, state.self))
+  for (const progress of Object.values(leader.progress)) {
+    if (members.some((member) => sameMember(member, progress.member))) continue
+    closeSnapshot(turn, progress)
+    delete leader.progress[progress.member.name]
+  }
+  for (const member of members) leader.progress[member.name] ??= newProgress(member, state.log.lastIndex + 1)
+}
+
+/** "The leader steps down (returns to follower state) once it has committed the C_new log entry", paper §6. */
+const leaveIfRemoved = (turn: Turn): void => {
+  const { state } = turn
+  const inForce = state.configurations.at(-1)
+  if (inForce === undefined || inForce.index > state.commitIndex || isVoter(inForce.configuration, state.self)) return
+  note(turn, "member.leaderRemoved")
+  if (!handOver(turn)) becomeFollower(turn, null)
+}
+
+export const reconfigurationPass = (turn: Turn): void => {
+  const leader = asLeader(turn.state)
+  if (leader === null) return
+  leaveJoint(turn, leader)
+  supply(turn, leader)
+  leaveIfRemoved(turn)
+}
