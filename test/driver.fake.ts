@@ -31,6 +31,8 @@ export interface Rig {
   transport: TransportHandlers
   expire: (timer: Timer) => void
   time: number
+  /** What leases are counted by. */
+  monotonic: number
 }
 
 export const rig = (runner: Runner, parts: Partial<StateMachine> = {}, timers?: Timers): Rig => {
@@ -67,7 +69,7 @@ export const rig = (runner: Runner, parts: Partial<StateMachine> = {}, timers?: 
   }
   const batches: (readonly Event[])[] = []
   const made: Rig = {
-    batches, calls, sent: [], persisted: [], fatal: [], time: 1000,
+    batches, calls, sent: [], persisted: [], fatal: [], time: 1000, monotonic: 0,
     events: () => batches.flat(),
     storage: { persisted: never, failed: never },
     machine: { applied: never, damaged: never, failed: never },
@@ -81,6 +83,7 @@ export const rig = (runner: Runner, parts: Partial<StateMachine> = {}, timers?: 
         cancel: (timer) => calls.push(`cancel ${timer}`),
       },
       clock: { now: () => made.time, offset: () => 0 },
+      now: () => made.monotonic,
       onFatal: (error) => made.fatal.push(error),
       journal: (events) => batches.push(events),
     }),

@@ -114,6 +114,29 @@ describe("a timer", () => {
     expect(types(world.batches.at(-1) ?? [])).toEqual(["ClockAdvanced", "TimerExpired heartbeat", "PeerConnected"])
   })
 
+  test("of a lease comes before the reads that arrived while it ran out, counted from the sending of its round", async () => {
+    const grant: Effect = { type: "SetTimer", timer: "lease", min: 450, max: 450, since: 1 }
+    const state = { ...real().state, settings: { ...real().state.settings, leaseReads: true } }
+    const world = rig({
+      state,
+      run: (events) => events.flatMap((event): Effect[] => (event.type === "Started" ? [{ type: "Send", to: peer, message: heartbeat(1) }] : event.type === "MessageReceived" ? [grant] : [])),
+    })
+    world.monotonic = 1000
+    world.driver.start()
+    await turn()
+    world.monotonic = 1400
+    world.transport.received(peer, heartbeat(1), null)
+    await turn()
+    world.monotonic = 1449
+    world.driver.read(() => {})
+    await turn()
+    expect(types(world.events())).not.toContain("TimerExpired lease")
+    world.driver.read(() => {})
+    world.monotonic = 1450
+    await turn()
+    expect(types(world.batches.at(-1) ?? [])).toEqual(["TimerExpired lease", "ReadRequested"])
+  })
+
   test("does not campaign after a stall while the leader's heartbeat waits in the socket", async () => {
     const server = createServer()
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
