@@ -1,0 +1,302 @@
+/**
+ * Looks for an order of one partition's operations that the model allows and that respects real time. The search is that
+ * of Wing and Gong with Lowe's memory of configurations, made smaller by what costs no completeness:
+ *
+ * - A configuration is how many operations have returned (all of them placed), which of those still open are placed, which
+ *   unknown ones were used, and the state. Nothing else of the past matters.
+ * - An operation that never changes the state (a read) is placed as soon as its answer fits, without a choice. (One that
+ *   happens not to change it now, a write of what is there, is not: its effect may be needed later.)
+ * - Of alike operations the one that returns first is placed first; unknown ones that are alike are only counted.
+ * - An unknown operation is placed only when it changes the state, and a configuration is given up if one was seen that
+ *   used fewer of them and is otherwise the same.
+ */
+import { impossible, type Model, type Operation } from "./model.ts"
+
+export interface Found<Input, Output> {
+  readonly verdict: "linearizable"
+  /** In an order that explains every answer; unknown operations that took no part are absent. */
+  readonly order: readonly Operation<Input, Output>[]
+}
+export interface Refuted<State, Input, Output> {
+  readonly verdict: "not"
+  /** Up to its return everything can be explained, with it nothing can. */
+  readonly culprit: Operation<Input, Output>
+  /** An order of what came before, as far as one gets; the culprit is not in it. */
+  readonly order: readonly Operation<Input, Output>[]
+  /** What the state can have been, at most, when the culprit returned: with some choice of the operations then open. */
+  readonly states: readonly State[]
+}
+export type Outcome<State, Input, Output> = Found<Input, Output> | Refuted<State, Input, Output>
+
+export interface Search<State, Input, Output> {
+  /** Goes on for about so many model steps. undefined: not decided yet. */
+  readonly advance: (steps: number) => Outcome<State, Input, Output> | undefined
+  /** Calls of the model so far, and configurations entered. */
+  readonly steps: () => number
+  readonly configurations: () => number
+}
+
+interface Frame {
+  readonly parent: Frame | undefined
+  /** How many have returned. */
+  readonly returned: number
+  readonly placed: Int32Array
+  /** Classes of unknown operations that were used, ascending, one number per use. */
+  readonly used: readonly number[]
+  readonly state: number
+  /** What was placed to come here from the parent. */
+  readonly applied: readonly number[]
+  /** Ways on: pairs of an operation (mandatory ones by number, unknown ones by ~class) and the next state. */
+  readonly next: readonly number[]
+  tried: number
+}
+
+const wordBits = 31
+const none: readonly number[] = []
+
+const includes = (more: readonly number[], fewer: readonly number[]): boolean => {
+  let at = 0
+  for (const one of fewer) {
+    while (at < more.length && (more[at] ?? 0) < one) at++
+    if (more[at] !== one) return false
+    at++
+  }
+  return true
+}
+const withOne = (used: readonly number[], one: number): readonly number[] => {
+  const at = used.findIndex((other) => other > one)
+  return at < 0 ? [...used, one] : [...used.slice(0, at), one, ...used.slice(at)]
+}
+
+export const startSearch = <State, Input, Output>(all: readonly Operation<Input, Output>[], model: Model<State, Input, Output>): Search<State, Input, Output> => {
+  const forgotten = model.forgettable?.(all)
+  const inputKey = model.inputKey ?? ((input: Input) => JSON.stringify(input))
+  /** Operations that returned, by the order in which they did: their number is their rank. */
+  const known = all.filter(({ returned }) => returned !== null).sort((a, b) => (a.returned ?? 0) - (b.returned ?? 0))
+  const unknown = all.filter((operation) => operation.returned === null && forgotten?.has(operation) !== true).sort((a, b) => a.invoked - b.invoked)
+  const returns = known.map(({ returned }) => returned ?? 0)
+
+  // Classes: alike operations have the same number.
+  const classes = new Map<string, number>()
+  const classOf = (operation: Operation<Input, Output>): number => {
+    const key = `${inputKey(operation.input)} ${operation.returned === null ? "?" : JSON.stringify(operation.output)}`
+    let found = classes.get(key)
+    if (found === undefined) classes.set(key, (found = classes.size))
+    return found
+  }
+  const members: Operation<Input, Output>[][] = []
+  const unknownClasses = new Map<number, number>()
+  for (const operation of unknown) {
+    const name = classOf(operation)
+    let at = unknownClasses.get(name)
+    if (at === undefined) {
+      unknownClasses.set(name, (at = members.length))
+      members.push([])
+    }
+    members[at]?.push(operation)
+  }
+  const knownClass = known.map(classOf)
+  const readOnly = known.map(({ input, output }) => model.readOnly?.(input, output) === true)
+
+  // For every rank: the operations open when that one returns, by their deadline; and how many unknown ones there are of each class.
+  const open: number[][] = []
+  const available: (readonly number[])[] = []
+  const slots = new Int32Array(known.length)
+  let width = 1
+  {
+    const byCall = known.map((_, i) => i).sort((a, b) => (known[a]?.invoked ?? 0) - (known[b]?.invoked ?? 0))
+    const free: number[] = []
+    let taken = 0
+    let called = 0
+    let asked = 0
+    let current: number[] = []
+    let counts: readonly number[] = members.map(() => 0)
+    const unknownIndex = unknown.map((operation) => unknownClasses.get(classOf(operation)) ?? 0)
+    for (let rank = 0; rank < known.length; rank++) {
+      const time = returns[rank] ?? 0
+      const fresh: number[] = []
+      for (; called < byCall.length && (known[byCall[called] ?? 0]?.invoked ?? 0) <= time; called++) fresh.push(byCall[called] ?? 0)
+      for (const one of fresh) {
+        slots[one] = free.pop() ?? taken++
+        width = Math.max(width, Math.ceil(taken / wordBits))
+      }
+      current = [...current, ...fresh].sort((a, b) => a - b)
+      open.push(current)
+      const more: number[] = []
+      for (; asked < unknown.length && (unknown[asked]?.invoked ?? 0) <= time; asked++) more.push(unknownIndex[asked] ?? 0)
+      if (more.length > 0) {
+        const grown = [...counts]
+        for (const one of more) grown[one] = (grown[one] ?? 0) + 1
+        counts = grown
+      }
+      available.push(counts)
+      // The one that returns now leaves its place.
+      current = current.slice(1)
+      free.push(slots[rank] ?? 0)
+    }
+  }
+
+  const keyOf = model.key ?? ((state: State) => state as string)
+  const states: State[] = []
+  const stateIds = new Map<unknown, number>()
+  const intern = (state: State): number => {
+    const key = keyOf(state)
+    let id = stateIds.get(key)
+    if (id === undefined) {
+      stateIds.set(key, (id = states.length))
+      states.push(state)
+    }
+    return id
+  }
+
+  let steps = 0
+  let configurations = 0
+  const seen: Map<number | string, (readonly number[])[]>[] = known.map(() => new Map())
+  let furthest: Frame | undefined
+
+  const isPlaced = (placed: Int32Array, operation: number): boolean => {
+    const slot = slots[operation] ?? 0
+    return ((placed[Math.floor(slot / wordBits)] ?? 0) & (1 << slot % wordBits)) !== 0
+  }
+  const place = (placed: Int32Array, operation: number, on: boolean): void => {
+    const slot = slots[operation] ?? 0
+    const word = Math.floor(slot / wordBits)
+    placed[word] = on ? (placed[word] ?? 0) | (1 << slot % wordBits) : (placed[word] ?? 0) & ~(1 << slot % wordBits)
+  }
+
+  const run = (state: number, input: Input, output: Output | undefined): number => {
+    steps++
+    const from = states[state] as State
+    const next = model.step(from, input, output)
+    if (next === impossible) return -1
+    return next === from ? state : intern(next)
+  }
+
+  const isNew = (rank: number, placed: Int32Array, state: number, used: readonly number[]): boolean => {
+    const first = placed[0] ?? 0
+    const key = width === 1 && state < 0x200000 ? state * 0x80000000 + first : `${state},${placed.join(",")}`
+    const known = seen[rank]
+    const before = known?.get(key)
+    if (before === undefined) {
+      known?.set(key, [used])
+      return true
+    }
+    if (before.some((fewer) => includes(used, fewer))) return false
+    known?.set(key, [...before.filter((more) => !includes(more, used)), used])
+    return true
+  }
+
+  const frames: Frame[] = []
+  const orderTo = (last: Frame | undefined): readonly Operation<Input, Output>[] => {
+    const path: (readonly number[])[] = []
+    for (let frame = last; frame !== undefined; frame = frame.parent) path.push(frame.applied)
+    const left = members.map((group) => group.values())
+    return path.reverse().flat().flatMap((one) => {
+      const operation = one >= 0 ? known[one] : left[~one]?.next().value
+      return operation === undefined ? [] : [operation]
+    })
+  }
+
+  /** Enters a configuration: places all that costs no choice, then says what can be chosen. `placed` becomes its own. True if everything is placed. */
+  const enter = (parent: Frame | undefined, placed: Int32Array, used: readonly number[], state: number, first: readonly number[]): boolean => {
+    const applied = [...first]
+    let rank = parent?.returned ?? 0
+    const next: number[] = []
+    const looked = new Set<number>()
+    for (let moved = true; moved; ) {
+      moved = false
+      while (rank < known.length && isPlaced(placed, rank)) {
+        place(placed, rank, false)
+        rank++
+      }
+      if (rank === known.length) {
+        frames.push({ parent, returned: rank, placed, used, state, applied, next: none, tried: 0 })
+        return true
+      }
+      for (const operation of open[rank] ?? none) {
+        if (looked.has(operation) || isPlaced(placed, operation)) continue
+        looked.add(operation)
+        const { input, output } = known[operation] as Operation<Input, Output>
+        const to = run(state, input, output)
+        if (to >= 0 && readOnly[operation] === true) {
+          place(placed, operation, true)
+          applied.push(operation)
+          if (operation === rank) moved = true
+        } else if (to >= 0) next.push(operation, to)
+      }
+    }
+    if (!isNew(rank, placed, state, used)) return false
+    configurations++
+    const choices = chooseFrom(rank, used, state, next)
+    const frame: Frame = { parent, returned: rank, placed, used, state, applied, next: choices, tried: 0 }
+    if (rank > (furthest?.returned ?? -1)) furthest = frame
+    frames.push(frame)
+    return false
+  }
+
+  /** One of each class of alike operations, the one with the earliest deadline; then the unknown ones that change something. */
+  const chooseFrom = (rank: number, used: readonly number[], state: number, next: readonly number[]): readonly number[] => {
+    const taken = new Map<number, number>()
+    for (let i = 0; i < next.length; i += 2) {
+      const name = knownClass[next[i] ?? 0] ?? 0
+      const rival = taken.get(name)
+      if (rival === undefined || (next[i] ?? 0) < (next[rival] ?? 0)) taken.set(name, i)
+    }
+    const choices = [...taken.values()].sort((a, b) => (next[a] ?? 0) - (next[b] ?? 0)).flatMap((i) => [next[i] ?? 0, next[i + 1] ?? 0])
+    const counts = available[rank] ?? none
+    let at = 0
+    for (let one = 0; one < counts.length; one++) {
+      let spent = 0
+      for (; used[at] === one; at++) spent++
+      if (spent >= (counts[one] ?? 0)) continue
+      const to = run(state, (members[one]?.[spent] as Operation<Input, Output>).input, undefined)
+      if (to !== state && to >= 0) choices.push(~one, to)
+    }
+    return choices
+  }
+
+  const finish = (): Outcome<State, Input, Output> => {
+    const rank = furthest?.returned ?? 0
+    const culprit = known[rank] as Operation<Input, Output>
+    const possible = new Set<number>()
+    for (const key of seen[rank]?.keys() ?? []) possible.add(typeof key === "number" ? Math.floor(key / 0x80000000) : Number.parseInt(key, 10))
+    return { verdict: "not", culprit, order: orderTo(furthest), states: [...possible].map((id) => states[id] as State) }
+  }
+
+  let outcome: Outcome<State, Input, Output> | undefined
+  const begin = (): void => {
+    if (enter(undefined, new Int32Array(width), none, intern(model.init), none)) outcome = { verdict: "linearizable", order: orderTo(frames.at(-1)) }
+  }
+  let begun = false
+
+  return {
+    steps: () => steps,
+    configurations: () => configurations,
+    advance: (budget) => {
+      if (!begun) {
+        begun = true
+        begin()
+      }
+      const until = steps + budget
+      while (outcome === undefined && steps < until) {
+        const frame = frames.at(-1)
+        if (frame === undefined) {
+          outcome = finish()
+          break
+        }
+        const { next, tried } = frame
+        if (tried >= next.length) {
+          frames.pop()
+          continue
+        }
+        frame.tried += 2
+        const choice = next[tried] ?? 0
+        const to = next[tried + 1] ?? 0
+        const placed = frame.placed.slice()
+        if (choice >= 0) place(placed, choice, true)
+        if (enter(frame, placed, choice < 0 ? withOne(frame.used, ~choice) : frame.used, to, [choice])) outcome = { verdict: "linearizable", order: orderTo(frames.at(-1)) }
+      }
+      return outcome
+    },
+  }
+}

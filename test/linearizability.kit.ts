@@ -1,0 +1,150 @@
+/** Histories for the tests of the checker: small ones of every kind, long ones that are linearizable by construction, and brute force. */
+import { makeRandom, type Random } from "../interpreters/simulation/index.ts"
+import { impossible, type F, type Model, type Operation, type Request, type RequestModel, type Value } from "../spec/index.ts"
+
+/** Tries every order that respects real time, of all operations that returned and of any of the others. Remembers nothing. */
+export const bruteForce = <State, Input, Output>(history: readonly Operation<Input, Output>[], model: Model<State, Input, Output>): boolean => {
+  const parts = new Map<string, Operation<Input, Output>[]>()
+  for (const operation of history) parts.set(model.partition?.(operation.input) ?? "", [...(parts.get(model.partition?.(operation.input) ?? "") ?? []), operation])
+  const possible = (left: readonly Operation<Input, Output>[], state: State): boolean =>
+    left.every(({ returned }) => returned === null) ||
+    left.some((operation, at) => {
+      if (left.some((other) => other.returned !== null && other.returned < operation.invoked)) return false
+      const next = model.step(state, operation.input, operation.output)
+      return next !== impossible && possible(left.toSpliced(at, 1), next)
+    })
+  return [...parts.values()].every((part) => possible(part, model.init))
+}
+
+const valueFor = (random: Random, f: F, values: number, unique: () => number): Value => {
+  switch (f) {
+    case "read":
+    case "delete":
+      return null
+    case "write":
+      return values === 0 ? unique() : random.below(values)
+    case "append":
+      return values === 0 ? `${unique()} ` : String(random.below(values))
+    case "cas":
+      return [random.below(Math.max(values, 3)), random.below(Math.max(values, 3))]
+    case "incr":
+      return random.between(1, 2)
+  }
+}
+
+/** What a request answers in a state. */
+export const answer = (model: RequestModel<Value> | RequestModel<string | null>, state: Value, { f, value }: Request): Value => {
+  if (f === "read") return state
+  if (f === "cas") return (model as RequestModel<Value>).step(state, { f, key: null, value }, true) !== impossible
+  if (f === "delete") return state !== null
+  if (f === "incr") {
+    const next = (model as RequestModel<Value>).step(state, { f, key: null, value }, undefined)
+    return next === impossible || next === state ? null : next
+  }
+  return null
+}
+
+export interface Generated {
+  readonly seed: number
+  readonly operations: number
+  readonly clients: number
+  readonly keys: number
+  /** How many different values are written; 0: all are different. */
+  readonly values: number
+  readonly functions: readonly F[]
+  /** In a thousand: operations whose outcome nobody learns. */
+  readonly unknown: number
+  /** Ticks from one event of a client to its next, at most. */
+  readonly spread?: number
+}
+
+/** Clients in a closed loop on an object that is linearizable; an unknown operation takes effect at some time, or never. */
+export const generate = (model: RequestModel<Value> | RequestModel<string | null>, { seed, operations, clients, keys, values, functions, unknown, spread = 1_000 }: Generated): Operation[] => {
+  const random = makeRandom(seed)
+  const step = model.step as RequestModel<Value>["step"]
+  const states = new Map<string, Value>()
+  let fresh = 0
+  interface Plan {
+    readonly at: number
+    readonly do: () => void
+  }
+  const agenda: Plan[] = []
+  let now = 0
+  const later = (ticks: number, work: () => void): void => {
+    const at = now + ticks
+    let low = 0
+    for (let high = agenda.length; low < high; ) {
+      const middle = (low + high) >> 1
+      if ((agenda[middle]?.at ?? 0) >= at) low = middle + 1
+      else high = middle
+    }
+    agenda.splice(low, 0, { at, do: work })
+  }
+  const history: Operation[] = []
+  let process = clients
+  let clock = 0
+  const client = (name: number): void => {
+    if (history.length >= operations) return
+    const f = random.pick(functions) ?? "read"
+    const key = `k${random.below(keys)}`
+    const input: Request = { f, key, value: valueFor(random, f, values, () => (fresh += 1)) }
+    const at = history.length
+    const invoked = (clock += 1)
+    history.push({ process: name, input, output: undefined, invoked, returned: null })
+    const lost = random.chance(unknown)
+    const effect = (): Value => {
+      const state = states.get(key) ?? null
+      const output = answer(model, state, input)
+      const next = step(state, input, undefined)
+      states.set(key, next === impossible ? state : next)
+      return output
+    }
+    if (lost) {
+      if (random.chance(500)) later(random.between(1, spread * 20), effect)
+      later(random.between(1, spread), () => client((process += 1)))
+      return
+    }
+    later(random.between(1, spread), () => {
+      const output = effect()
+      later(random.between(1, spread), () => {
+        // An incr of what is no number is an error: it did not happen.
+        history[at] = { process: name, input, output, invoked, returned: (clock += 1) }
+        later(random.between(0, spread >> 2), () => client(name))
+      })
+    })
+  }
+  for (let name = 0; name < clients; name++) later(random.below(spread), () => client(name))
+  for (let plan = agenda.pop(); plan !== undefined; plan = agenda.pop()) {
+    now = plan.at
+    plan.do()
+  }
+  // Those still open when the last operation was invoked have run to their end.
+  return history
+}
+
+/** One answer of a read becomes another one: of another operation, or one that nobody wrote. */
+export const corrupt = (history: readonly Operation[], seed: number, value: (seen: readonly Value[], random: Random) => Value): Operation[] => {
+  const random = makeRandom(seed)
+  const reads = history.flatMap((operation, at) => (operation.input.f === "read" && operation.returned !== null ? [at] : []))
+  const at = reads[Math.floor(reads.length / 2) + random.below(Math.floor(reads.length / 4))] ?? 0
+  const seen = reads.map((one) => history[one]?.output ?? null)
+  return history.map((operation, i) => (i === at ? { ...operation, output: value(seen, random) } : operation))
+}
+
+/** A few operations of two or three clients, overlapping at random; about half of them are not linearizable. */
+export const smallHistory = (model: RequestModel<Value> | RequestModel<string | null>, seed: number): Operation[] => {
+  const random = makeRandom(seed)
+  const functions = seed % 3 === 0 ? model.functions : model.functions.filter((f) => f !== "incr" && f !== "delete")
+  const history = generate(model, {
+    seed: seed * 7 + 1, operations: random.between(2, 8), clients: random.between(2, 5), keys: random.between(1, 2), values: random.between(1, 3), functions, unknown: random.pick([0, 200, 500]) ?? 0, spread: 16,
+  })
+  const twisted = random.between(0, 5)
+  return history.map((operation) => {
+    if (operation.returned === null || !random.chance(twisted * 120)) return operation
+    const { f } = operation.input
+    if (f === "read") return { ...operation, output: random.pick([null, 0, 1, "0", "01", "10", 2, ""]) ?? null }
+    if (f === "cas" || f === "delete") return { ...operation, output: random.chance(500) }
+    if (f === "incr") return { ...operation, output: random.between(1, 4) }
+    return operation
+  })
+}
