@@ -29,10 +29,11 @@ const digestChecker = (world: () => World): (() => void) => {
   const digests = new Map<number, number>()
   return () => {
     for (const node of world().nodes.values()) {
-      const { position, digest } = node.machine
-      const known = digests.get(position.index)
-      if (known === undefined) digests.set(position.index, digest)
-      else if (known !== digest) throw new Error(`state machines differ at ${position.index}, seen at ${node.member.name}`)
+      const { index } = node.machine.position()
+      const digest = node.machine.digest()
+      const known = digests.get(index)
+      if (known === undefined) digests.set(index, digest)
+      else if (known !== digest) throw new Error(`state machines differ at ${index}, seen at ${node.name}`)
     }
   }
 }

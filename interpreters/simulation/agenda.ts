@@ -1,56 +1,50 @@
-/** What is going to happen, by virtual time; what falls on the same moment happens in the order it was planned. */
-export interface Agenda<T> {
-  readonly add: (at: number, item: T) => void
-  readonly next: () => { readonly at: number; readonly item: T } | undefined
-  readonly peek: () => number | undefined
-  readonly size: () => number
+/** What is going to happen, by virtual time; what falls on the same moment happens in the order it was planned. A binary heap in an array. */
+import type { Planned } from "./types.ts"
+
+const before = (a: Planned, b: Planned): boolean => a.at < b.at || (a.at === b.at && a.order < b.order)
+
+const up = (heap: Planned[], slot: Planned, start: number): void => {
+  let at = start
+  while (at > 0) {
+    const parentAt = (at - 1) >> 1
+    const parent = heap[parentAt]
+    if (parent === undefined || before(parent, slot)) break
+    heap[at] = parent
+    at = parentAt
+  }
+  heap[at] = slot
 }
 
-interface Slot<T> {
-  readonly at: number
-  readonly order: number
-  readonly item: T
+const down = (heap: Planned[], slot: Planned, start: number): number => {
+  const { length } = heap
+  let at = start
+  for (;;) {
+    let least = 2 * at + 1
+    if (least >= length) break
+    let child = heap[least]
+    const right = least + 1 < length ? heap[least + 1] : undefined
+    if (child !== undefined && right !== undefined && before(right, child)) {
+      child = right
+      least += 1
+    }
+    if (child === undefined || before(slot, child)) break
+    heap[at] = child
+    at = least
+  }
+  heap[at] = slot
+  return at
 }
 
-/** A binary heap. */
-export const makeAgenda = <T>(): Agenda<T> => {
-  const heap: Slot<T>[] = []
-  let order = 0
-  const before = (a: Slot<T>, b: Slot<T>): boolean => a.at < b.at || (a.at === b.at && a.order < b.order)
-  const up = (slot: Slot<T>): void => {
-    let at = heap.length
-    heap.push(slot)
-    while (at > 0) {
-      const parentAt = (at - 1) >> 1
-      const parent = heap[parentAt]
-      if (parent === undefined || before(parent, slot)) break
-      heap[at] = parent
-      at = parentAt
-    }
-    heap[at] = slot
-  }
-  const down = (slot: Slot<T>): void => {
-    let at = 0
-    for (;;) {
-      const left = heap[2 * at + 1]
-      const right = heap[2 * at + 2]
-      const least = right !== undefined && left !== undefined && before(right, left) ? right : left
-      if (least === undefined || before(slot, least)) break
-      heap[at] = least
-      at = least === left ? 2 * at + 1 : 2 * at + 2
-    }
-    heap[at] = slot
-  }
-  return {
-    add: (at, item) => up({ at, order: order++, item }),
-    next: () => {
-      const first = heap[0]
-      const last = heap.pop()
-      if (first === undefined || last === undefined) return undefined
-      if (heap.length > 0) down(last)
-      return { at: first.at, item: first.item }
-    },
-    peek: () => heap[0]?.at,
-    size: () => heap.length,
-  }
+export const addPlanned = (heap: Planned[], slot: Planned): void => {
+  heap.push(slot)
+  up(heap, slot, heap.length - 1)
+}
+
+/** Takes out what stands at `place`, by default what is next. */
+export const takePlanned = (heap: Planned[], place = 0): Planned | undefined => {
+  const taken = heap[place]
+  const last = heap.pop()
+  if (taken === undefined || last === undefined) return undefined
+  if (place < heap.length && down(heap, last, place) === place) up(heap, last, place)
+  return taken
 }

@@ -1,18 +1,23 @@
-/** A simulated disk: what was persisted survives a crash, what was not may, in order, or may not. */
-import { Log, type Entry, type HardState, type LogBase, type Persist } from "../../core/index.ts"
-import type { Random } from "./random.ts"
+/** Simulated disks: what was persisted survives a crash, what was not may, in order, or may not. */
+import { Log, type Entry, type LogBase, type Persist } from "../../core/index.ts"
+import { plan, type Fold } from "./fold.ts"
+import { draw, drawBetween, LUCK, placeOf } from "./hash.ts"
+import type { DiskState, Keep, NodeState } from "./types.ts"
 
-export interface Disk {
-  hardState: HardState
-  log: Log
-  /** Handed over, not yet durable. */
-  pending: Persist[]
-}
-
-export const makeDisk = (base: LogBase): Disk => ({ hardState: { term: 0, vote: null }, log: Log.empty(base), pending: [] })
+export const freshDisk = (base: LogBase): DiskState => ({
+  hardState: { term: 0, vote: null },
+  log: Log.empty(base),
+  pending: [],
+  speed: null,
+  busyUntil: 0,
+  stalled: false,
+  fails: null,
+  full: false,
+  corrupt: false,
+})
 
 /** What a Persist does to stored state; the same rule that the file interpreter follows when it reads its log. */
-export const applyPersist = (disk: Disk, persist: Persist): void => {
+const applyPersist = (disk: DiskState, persist: Persist): void => {
   if (persist.hardState !== null) disk.hardState = persist.hardState
   if (persist.truncateFrom !== null) disk.log = disk.log.truncateFrom(persist.truncateFrom)
   if (persist.base !== null) {
@@ -23,19 +28,55 @@ export const applyPersist = (disk: Disk, persist: Persist): void => {
   if (persist.entries.length > 0) disk.log = disk.log.append(persist.entries)
 }
 
-/** Everything through `seq` is durable now. */
-export const settle = (disk: Disk, seq: number): void => {
-  while (disk.pending[0] !== undefined && disk.pending[0].seq <= seq) {
-    const persist = disk.pending.shift()
-    if (persist !== undefined) applyPersist(disk, persist)
+const planWrite = (fold: Fold, node: NodeState, seq: number): void => {
+  const { world } = fold
+  const { disk } = node
+  const { min, max } = disk.speed ?? world.disk
+  const delay = drawBetween(placeOf(world.seed, LUCK.persist, node.slot, 0, node.persists++), 0, min, max)
+  // One after the other: a fast write does not overtake a slow one.
+  disk.busyUntil = Math.max(disk.busyUntil, world.now + delay)
+  plan(fold, disk.busyUntil, { type: "persisted", node: node.name, life: node.life, seq, cause: fold.cause })
+}
+
+export const persist = (fold: Fold, node: NodeState, effect: Persist): void => {
+  node.disk.pending.push(effect)
+  if (!node.disk.stalled) planWrite(fold, node, effect.seq)
+}
+
+export const resumeDisk = (fold: Fold, node: NodeState): void => {
+  const { disk } = node
+  disk.stalled = false
+  const last = disk.pending.at(-1)
+  if (last !== undefined) planWrite(fold, node, last.seq)
+}
+
+/** Everything through `seq` is durable now; false if it was already, or the disk hangs. */
+export const settle = (disk: DiskState, seq: number): boolean => {
+  if (disk.stalled) return false
+  let done = 0
+  for (const waiting of disk.pending) {
+    if (waiting.seq > seq) break
+    applyPersist(disk, waiting)
+    done += 1
   }
+  if (done > 0) disk.pending.splice(0, done)
+  return done > 0
 }
 
-/** A crash keeps any prefix of what was on its way. */
-export const crashDisk = (disk: Disk, random: Random): void => {
-  const kept = random.below(disk.pending.length + 1)
-  for (const persist of disk.pending.slice(0, kept)) applyPersist(disk, persist)
+/** A crash keeps a prefix of what was on its way. Recovery cuts off what was half written. */
+export const crashDisk = (fold: Fold, node: NodeState, keep: Keep): void => {
+  const { disk } = node
+  const { length } = disk.pending
+  const kept = keep === "all" ? length : keep === "none" ? 0 : keep === "torn" ? length - 1 : draw(placeOf(fold.world.seed, LUCK.crash, node.slot, 0, node.life), 0, length + 1)
+  disk.pending.slice(0, Math.max(kept, 0)).forEach((waiting) => applyPersist(disk, waiting))
   disk.pending = []
+  disk.busyUntil = 0
+  disk.stalled = false
+  disk.fails = null
+  if (keep === "corrupt") disk.corrupt = true
 }
 
-export const entriesOf = (disk: Disk): readonly Entry[] => disk.log.toArray()
+export const entriesOf = (disk: DiskState): readonly Entry[] => disk.log.toArray()
+
+/** Bytes of log and hard state on the disk, as limits count them. */
+export const storedBytes = (disk: DiskState): number => disk.log.bytes + 64

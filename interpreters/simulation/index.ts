@@ -1,4 +1,12 @@
-/** A whole cluster in one process, in virtual time, from one seed. */
-export { World, reliableNetwork, lossyNetwork, type NetworkProfile, type WorldNode, type WorldOptions, type WorldStep } from "./world.ts"
+/** A whole cluster in one process, in virtual time, from one seed: see types.ts. */
+export * from "./types.ts"
+export { World, WorldNode } from "./world.ts"
+export { makeWorld } from "./make.ts"
+export { flightName, flights, isCut, isRequest, lossyNetwork, messageBytes, networks, reliableNetwork, unreliableNetwork } from "./network.ts"
+export { timerDue, TIMERS, wallTime } from "./clockwork.ts"
+export { leaderOf, nodeOf, resolve as resolveNode } from "./fold.ts"
+export { storedBytes } from "./disk.ts"
+export { fingerprint, fingerprintOfCore, fingerprintOfNode } from "./fingerprint.ts"
+export { finish, mix, mixText } from "./hash.ts"
 export { makeRandom, type Random } from "./random.ts"
-export { digestEntry } from "./machine.ts"
+export { DigestMachine, digestEntry } from "./machine.ts"

@@ -1,36 +1,50 @@
-/** A state machine that is nothing but a digest of what it executed, in order: equal digests, equal histories. */
+/** State machines in a world. The default one is nothing but a digest of what it executed, in order: equal digests, equal histories. */
 import type { Entry, LogBase } from "../../core/index.ts"
-import type { Random } from "./random.ts"
+import { ownMachine, planEvent, type Fold } from "./fold.ts"
+import { drawBetween, LUCK, mix, placeOf } from "./hash.ts"
+import type { NodeState, WorldMachine } from "./types.ts"
 
-export interface Machine {
-  readonly position: LogBase
-  readonly digest: number
-  /** What a crash cannot take back. */
-  readonly durable: LogBase
-  readonly durableDigest: number
-  readonly damaged: boolean
-}
-
-export const freshMachine = (base: LogBase): Machine => ({ position: base, digest: 0, durable: base, durableDigest: 0, damaged: false })
-
-const mix = (hash: number, value: number): number => {
-  const mixed = Math.imul(hash ^ value, 0x01000193)
-  return (mixed ^ (mixed >>> 15)) >>> 0
-}
 export const digestEntry = (digest: number, entry: Entry): number =>
-  mix(mix(mix(digest, entry.index), entry.term), entry.kind === "command" ? entry.payload.checksum : 0)
+  mix(mix(mix(digest, entry.index), entry.term), entry.kind === "command" ? entry.payload.checksum : 0) >>> 0
 
-export const executeEntries = (machine: Machine, entries: readonly Entry[]): Machine => {
-  let { position, digest } = machine
-  for (const entry of entries) {
-    if (entry.index !== position.index + 1) throw new Error(`entry ${entry.index} executed after entry ${position.index}`)
-    digest = digestEntry(digest, entry)
-    const configuration = entry.kind === "configuration" ? entry.configuration : position.configuration
-    position = { index: entry.index, term: entry.term, time: entry.time, configuration }
+const NONE: readonly unknown[] = []
+
+export class DigestMachine implements WorldMachine {
+  private base: LogBase
+  private value: number
+  constructor(base: LogBase, value = 0) {
+    this.base = base
+    this.value = value
   }
-  return { ...machine, position, digest }
+  position(): LogBase {
+    return this.base
+  }
+  digest(): number {
+    return this.value
+  }
+  apply(entries: readonly Entry[]): readonly unknown[] {
+    let { configuration } = this.base
+    for (const entry of entries) {
+      this.value = digestEntry(this.value, entry)
+      if (entry.kind === "configuration") configuration = entry.configuration
+    }
+    const last = entries.at(-1)
+    if (last !== undefined) this.base = { index: last.index, term: last.term, time: last.time, configuration }
+    return NONE
+  }
+  clone(): DigestMachine {
+    return new DigestMachine(this.base, this.value)
+  }
 }
 
-/** What was not made durable may be gone after a crash: all of it or nothing, as a write-ahead log would have it. */
-export const crashMachine = (machine: Machine, random: Random): Machine =>
-  random.chance(500) ? { ...machine, position: machine.durable, digest: machine.durableDigest } : machine
+export const execute = (fold: Fold, node: NodeState, entries: readonly Entry[]): void => {
+  const { world, hooks } = fold
+  const machine = ownMachine(fold, node)
+  const expected = machine.position().index + 1
+  if (entries[0]?.index !== expected) throw new Error(`entry ${entries[0]?.index} is handed to the state machine of ${node.name} where ${expected} is next`)
+  const results = machine.apply(entries)
+  hooks.applied?.(node.name, entries, results)
+  const { min, max } = node.apply ?? world.apply
+  const delay = drawBetween(placeOf(world.seed, LUCK.apply, node.slot, 0, node.applies++), 0, min, max)
+  planEvent(fold, node, delay, { type: "Applied", index: expected + entries.length - 1 })
+}

@@ -1,0 +1,211 @@
+/** Everything that can be done to a world: one case for each action. */
+import type { Event, Member, Payload } from "../../core/index.ts"
+import { cancelTimer, skewClock, TIMER_PLACE } from "./clockwork.ts"
+import { resumeDisk } from "./disk.ts"
+import { receive } from "./effects.ts"
+import { nodeOf, own, resolve, type Fold } from "./fold.ts"
+import { completePersist, deliver, happen, nextAt } from "./happen.ts"
+import { LUCK, placeOf } from "./hash.ts"
+import { addPlanned, takePlanned } from "./agenda.ts"
+import { clog, cutLink, findFlight, joinLink, networks, notice } from "./network.ts"
+import { add, crash, resume, start, wipe } from "./nodes.ts"
+import type { Action, Flight, NodeRef, NodeState, Planned } from "./types.ts"
+
+/** Through `end`, and no further. */
+export const runTo = (fold: Fold, end: number): void => {
+  const { world } = fold
+  for (let at = nextAt(fold); at !== undefined && at <= end; at = nextAt(fold)) happen(fold)
+  world.now = end
+}
+/** The next thing that is not stale; false if nothing is planned. */
+export const stepOne = (fold: Fold): boolean => {
+  while (nextAt(fold) !== undefined) if (happen(fold)) return true
+  return false
+}
+
+const fromHex = (hex: string): Uint8Array => Uint8Array.from({ length: hex.length >> 1 }, (_, i) => Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16))
+
+const payloadsOf = ({ id, bytes = 8, count = 1, hex }: Extract<Action, { type: "propose" }>): readonly Payload[] =>
+  hex === undefined ? Array.from({ length: count }, (_, i) => ({ bytes: new Uint8Array(bytes), checksum: id + i })) : [{ bytes: fromHex(hex), checksum: id }]
+
+/** What a client, an operator or the node itself tells the core. */
+const tell = (fold: Fold, node: NodeState, event: Event): void => receive(fold, node, { event, cause: -1, image: null })
+
+/** The node that the action is about, to be changed; nothing if there is none, or (by default) if it is down. */
+const withNode = (fold: Fold, ref: NodeRef, then: (node: NodeState) => void, downToo = false): void => {
+  const name = resolve(fold.world, ref)
+  if (name === undefined || (!downToo && nodeOf(fold.world, name).core === null)) return
+  then(own(fold, name))
+}
+const withTwo = (fold: Fold, a: NodeRef, b: NodeRef, then: (a: NodeState, b: NodeState) => void): void => {
+  const [first, second] = [resolve(fold.world, a), resolve(fold.world, b)]
+  if (first !== undefined && second !== undefined && first !== second) then(nodeOf(fold.world, first), nodeOf(fold.world, second))
+}
+
+const changeLinks = (fold: Fold, change: typeof cutLink, chosen: (a: NodeState, b: NodeState) => boolean): void => {
+  const { world } = fold
+  for (const from of world.names)
+    for (const to of world.names) if (from !== to && chosen(nodeOf(world, from), nodeOf(world, to))) change(world, nodeOf(world, from), nodeOf(world, to))
+}
+
+/** Takes a message under way out of the agenda. */
+const takeFlight = (fold: Fold, name: string): (Planned & { readonly what: Flight }) | undefined => {
+  const { agenda } = fold.world
+  const place = findFlight(agenda, name)
+  const taken = place < 0 ? undefined : takePlanned(agenda, place)
+  return taken?.what.type === "deliver" ? { ...taken, what: taken.what } : undefined
+}
+
+const reset = (fold: Fold, a: NodeState, b: NodeState): void => {
+  const { world } = fold
+  const between = (what: Planned["what"]): boolean =>
+    what.type === "deliver" && ((what.from.name === a.name && what.to.name === b.name) || (what.from.name === b.name && what.to.name === a.name))
+  const kept = world.agenda.filter(({ what }) => !between(what))
+  world.agenda = []
+  for (const planned of kept) addPlanned(world.agenda, planned)
+  for (const [node, peer] of [[a, b], [b, a]] as const) {
+    if (node.core === null) continue
+    tell(fold, own(fold, node.name), { type: "PeerDisconnected", peer: peer.member })
+    if (peer.core !== null) notice(fold, node, peer, true, placeOf(world.seed, LUCK.notice, node.slot, peer.slot, node.sent[peer.slot] ?? 0))
+  }
+}
+
+export const act = (fold: Fold, action: Action): void => {
+  const { world } = fold
+  fold.hooks.acted?.(action)
+  switch (action.type) {
+    case "run":
+      return runTo(fold, world.now + action.ms)
+    case "step":
+      for (let i = 0; i < action.count && stepOne(fold); i++);
+      return
+    case "propose":
+    case "read":
+    case "change": {
+      const ref = ++world.refs
+      const members = (names: readonly string[]): readonly Member[] => names.flatMap((name) => world.nodes[name]?.member ?? [])
+      return withNode(fold, action.node, (node) => {
+        if (action.type === "propose") tell(fold, node, { type: "Proposed", ref, payloads: payloadsOf(action) })
+        else if (action.type === "read") tell(fold, node, { type: "ReadRequested", ref })
+        else tell(fold, node, { type: "ConfigurationChangeProposed", ref, voters: members(action.voters), learners: members(action.learners) })
+      })
+    }
+    case "transfer": {
+      const to = action.to === null ? null : resolve(world, action.to)
+      if (to === undefined) return
+      return withNode(fold, action.node, (node) => tell(fold, node, { type: "TransferRequested", to: to === null ? null : nodeOf(world, to).member }))
+    }
+    case "start":
+      return withNode(fold, action.node, ({ name }) => start(fold, name), true)
+    case "crash":
+      return withNode(fold, action.node, ({ name }) => crash(fold, name, action.keep ?? "random", "crash"))
+    case "pause":
+      return withNode(fold, action.node, (node) => {
+        node.paused = true
+      })
+    case "resume":
+      return withNode(fold, action.node, ({ name }) => resume(fold, name))
+    case "skew":
+      return withNode(fold, action.node, (node) => skewClock(fold, node, action.offset, action.driftPermille), true)
+    case "wipe":
+      return withNode(fold, action.node, ({ name }) => wipe(fold, name), true)
+    case "add":
+      return add(fold, action.name)
+    case "disk":
+      return withNode(fold, action.node, ({ disk }) => {
+        disk.speed = { min: action.min, max: action.max }
+      }, true)
+    case "stallDisk":
+      return withNode(fold, action.node, ({ disk }) => {
+        disk.stalled = true
+      })
+    case "resumeDisk":
+      return withNode(fold, action.node, (node) => {
+        if (node.disk.stalled) resumeDisk(fold, node)
+      })
+    case "failWrite":
+    case "failSync":
+      return withNode(fold, action.node, ({ disk }) => {
+        disk.fails = action.type === "failWrite" ? "write" : "sync"
+      })
+    case "fullDisk":
+    case "freeDisk":
+      return withNode(fold, action.node, (node) => {
+        node.disk.full = action.type === "fullDisk"
+        tell(fold, node, { type: "SpaceChanged", low: node.disk.full })
+      }, true)
+    case "flipBit":
+      return withNode(fold, action.node, ({ disk }) => {
+        disk.corrupt = true
+      }, true)
+    case "damage":
+      return withNode(fold, action.node, (node) => {
+        node.damaged = true
+        tell(fold, node, { type: "MachineDamaged" })
+      }, true)
+    case "apply":
+      return withNode(fold, action.node, (node) => {
+        node.apply = { min: action.min, max: action.max }
+      }, true)
+    case "snapshots":
+      world.snapshots = { ...world.snapshots, ...action.profile }
+      return
+    case "cut":
+      return withTwo(fold, action.from, action.to, (from, to) => cutLink(world, from, to))
+    case "join":
+      return withTwo(fold, action.from, action.to, (from, to) => joinLink(world, from, to))
+    case "isolate":
+    case "reconnect": {
+      const name = resolve(world, action.node)
+      return changeLinks(fold, action.type === "isolate" ? cutLink : joinLink, (a, b) => a.name === name || b.name === name)
+    }
+    case "partition": {
+      const side = new Set(action.side.map((ref) => resolve(world, ref)))
+      return changeLinks(fold, cutLink, (a, b) => side.has(a.name) !== side.has(b.name))
+    }
+    case "heal":
+      world.cuts = []
+      world.clogs = []
+      return
+    case "network":
+      world.network = typeof action.profile === "string" ? networks[action.profile] : action.profile
+      return
+    case "clog":
+      return withTwo(fold, action.from, action.to, (from, to) => clog(world, from.name, to.name, action.ms))
+    case "reset":
+      return withTwo(fold, action.a, action.b, (a, b) => reset(fold, a, b))
+    case "deliver": {
+      const taken = takeFlight(fold, action.message)
+      if (taken !== undefined) deliver(fold, taken.what)
+      return
+    }
+    case "drop": {
+      const { from, to, message } = takeFlight(fold, action.message)?.what ?? {}
+      if (from !== undefined && to !== undefined && message !== undefined) fold.hooks.lost?.(from, to, message, "dropped")
+      return
+    }
+    case "duplicate": {
+      const original = world.agenda[findFlight(world.agenda, action.message)]
+      if (original?.what.type !== "deliver") return
+      const { from, to, n } = original.what
+      const copies = world.agenda.filter(({ what }) => what.type === "deliver" && what.n === n && what.from.name === from.name && what.to.name === to.name)
+      const copy = 1 + Math.max(...copies.map(({ what }) => (what.type === "deliver" ? what.copy : 0)))
+      addPlanned(world.agenda, { at: original.at, order: world.planned++, what: { ...original.what, copy } })
+      return
+    }
+    case "fire":
+      return withNode(fold, action.node, (node) => {
+        const cause = node.setBy[TIMER_PLACE[action.timer]] ?? -1
+        cancelTimer(node, action.timer)
+        receive(fold, node, { event: { type: "TimerExpired", timer: action.timer }, cause, image: null })
+      })
+    case "persist":
+      return withNode(fold, action.node, ({ name, disk }) => {
+        const oldest = disk.pending[0]
+        if (oldest !== undefined) completePersist(fold, name, oldest.seq, -1)
+      })
+    case "inject":
+      if ("ref" in action.event) world.refs = Math.max(world.refs, action.event.ref)
+      return withNode(fold, action.node, (node) => tell(fold, node, action.event))
+  }
+}

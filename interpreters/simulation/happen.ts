@@ -1,0 +1,98 @@
+/** What was planned happens. */
+import { expires } from "./clockwork.ts"
+import { settle } from "./disk.ts"
+import { receive } from "./effects.ts"
+import { nodeOf, own, plan, type Fold } from "./fold.ts"
+import { clearAt, isCut } from "./network.ts"
+import { crash } from "./nodes.ts"
+import { becomeSnapshot } from "./snapshots.ts"
+import { takePlanned } from "./agenda.ts"
+import { TIMER_PLACE } from "./clockwork.ts"
+import type { Flight, Happening, LossReason } from "./types.ts"
+
+const lossOf = (fold: Fold, flight: Flight): LossReason | null => {
+  const { world } = fold
+  const to = nodeOf(world, flight.to.name)
+  if (isCut(world, nodeOf(world, flight.from.name), to)) return "cut"
+  if (to.member.incarnation !== flight.to.incarnation) return "otherIncarnation"
+  return to.core === null ? "down" : null
+}
+
+export const deliver = (fold: Fold, flight: Flight): void => {
+  const { from, to, message, cause, image } = flight
+  const lost = lossOf(fold, flight)
+  if (lost !== null) {
+    fold.hooks.lost?.(from, to, message, lost)
+    return
+  }
+  fold.hooks.delivered?.(from, to, message)
+  receive(fold, own(fold, to.name), { event: { type: "MessageReceived", from, message }, cause, image })
+}
+
+/** The write through `seq` is done, or fails. */
+export const completePersist = (fold: Fold, name: string, seq: number, cause: number): boolean => {
+  const { disk } = nodeOf(fold.world, name)
+  const waiting = disk.pending[0]
+  if (waiting === undefined || waiting.seq > seq || disk.stalled) return false
+  if (disk.fails !== null) {
+    // A failed write leaves nothing; a failed sync leaves whatever the disk did of it.
+    if (disk.fails === "write") crash(fold, name, "none", "writeFailed")
+    else crash(fold, name, "random", "syncFailed")
+    return true
+  }
+  const node = own(fold, name)
+  settle(node.disk, seq)
+  receive(fold, node, { event: { type: "Persisted", seq }, cause, image: null })
+  return true
+}
+
+/** False if it was of a life that is over, or came to nothing otherwise. */
+const happens = (fold: Fold, what: Happening, at: number): boolean => {
+  if (what.type === "deliver") {
+    const { world } = fold
+    const clear = world.clogs.length === 0 ? at : clearAt(world, what.from.name, what.to.name)
+    if (clear > world.now) {
+      plan(fold, clear, what)
+      return false
+    }
+    deliver(fold, what)
+    return true
+  }
+  const seen = nodeOf(fold.world, what.node)
+  if (seen.life !== what.life || seen.core === null) return false
+  switch (what.type) {
+    case "event":
+      receive(fold, own(fold, what.node), { event: what.event, cause: what.cause, image: null })
+      return true
+    case "persisted":
+      return completePersist(fold, what.node, what.seq, what.cause)
+    case "alarm": {
+      const node = own(fold, what.node)
+      const cause = node.setBy[TIMER_PLACE[what.timer]] ?? -1
+      if (!expires(fold, node, what.timer, at)) return false
+      receive(fold, node, { event: { type: "TimerExpired", timer: what.timer }, cause, image: null })
+      return true
+    }
+    case "taken": {
+      const node = own(fold, what.node)
+      node.durable = what.machine
+      receive(fold, node, { event: { type: "SnapshotTaken", base: what.machine.position() }, cause: what.cause, image: null })
+      return true
+    }
+    case "restore":
+      becomeSnapshot(fold, own(fold, what.node), what.image, what.snapshot)
+      return true
+  }
+}
+
+/** When something is planned next, or undefined. */
+export const nextAt = ({ world }: Fold): number | undefined => world.agenda[0]?.at
+
+/** What is planned next happens; false if nothing came of it. Something must be planned. */
+export const happen = (fold: Fold): boolean => {
+  const { world } = fold
+  const next = takePlanned(world.agenda)
+  if (next === undefined) return false
+  if (next.at > world.now) world.now = next.at
+  return happens(fold, next.what, next.at)
+}
