@@ -1,0 +1,386 @@
+/**
+ * A space as tables of small integers. A server state, a message and a set of messages are each met once, named by a
+ * number and remembered; so the reducer runs once for each pair of a server state and an event, however many states
+ * of the whole cluster that pair occurs in, and a transition of the cluster is a few look-ups.
+ */
+import type { Member, Message, Rule } from "../../core/index.ts"
+import { makeIdentity, renameMember, renameMessage, renameServer, type Permutation } from "./identity.ts"
+import { historyText, isViolation, judge, noHistory, renameHistory, summaryOf, summaryText, type History, type Summary } from "./judge.ts"
+import { isDead } from "./dead.ts"
+import { act, freshServer, innerActions, outside, type Action, type Outcome, type Server, type Violation } from "./server.ts"
+import type { Space } from "./space.ts"
+import { at, makeList, PairMap, peek, push, put, Tuples } from "./tables.ts"
+
+interface Letter {
+  readonly from: Member
+  readonly to: Member
+  readonly message: Message
+}
+/** Integers of one move: the local state it leads to, the set of messages it sends, what it is, and flags. */
+export const MOVE = 4
+export const CRASH = 1
+export const JUDGE = 2
+/** From here on: 1 + how much must be committed for the move to be the right one, or 0. */
+export const COMMITTED_SHIFT = 3
+const OUTSIDE = -1
+const WRONG = -2
+const UNKNOWN = -3
+
+export interface AutomatonOptions {
+  readonly symmetry: boolean
+  readonly prune: boolean
+}
+
+/** Every way to rename the servers that leaves the first configuration as it is; the identity is first. */
+const permutationsOf = (space: Space, symmetry: boolean): readonly (readonly number[])[] => {
+  const all: number[][] = []
+  const extend = (chosen: readonly number[]): void => {
+    if (chosen.length === space.servers.length) all.push([...chosen])
+    else space.servers.forEach((_, i) => (chosen.includes(i) ? undefined : extend([...chosen, i])))
+  }
+  extend([])
+  const votes = space.servers.map((name) => space.voters.includes(name))
+  return symmetry ? all.filter((to) => to.every((target, i) => votes[i] === votes[target])) : all.slice(0, 1)
+}
+
+export class Automaton {
+  readonly space: Space
+  readonly permutations: readonly (readonly number[])[]
+  readonly reached = new Set<Rule>()
+  reducerRuns = 0
+  private readonly prune: boolean
+  private readonly identity
+  private readonly names: readonly Permutation[]
+  private readonly indexOf: ReadonlyMap<string, number>
+
+  // Servers by id: one entry for each state that a server can be in.
+  readonly servers: Server[] = []
+  private readonly serverIds = new Map<string, number>()
+  private readonly serverSummary = makeList()
+  private readonly inner: ({ readonly action: Action; readonly outcome: number }[] | undefined)[] = []
+  private readonly deliveries = new PairMap()
+  private readonly renamedServer = makeList()
+  // Messages by id.
+  readonly letters: Letter[] = []
+  private readonly letterIds = new Map<string, number>()
+  private readonly letterTo = makeList()
+  private readonly renamedLetter = makeList()
+  // What an action leads to: the server, then the messages.
+  private readonly outcomes = new Tuples()
+  private readonly violations: { readonly violation: Violation }[] = []
+  // Sets of messages: those under way to one server, and those that one move sends.
+  readonly sets = new Tuples()
+  // A local state: a server and the messages under way to it.
+  private readonly locals = new PairMap()
+  private readonly localServer = makeList()
+  private readonly localInbox = makeList()
+  private readonly additions = new PairMap()
+  private readonly renamedLocal = makeList()
+  private readonly movesFrom = makeList()
+  private readonly movesUntil = makeList()
+  readonly moves = makeList()
+  readonly enabled = makeList()
+  private readonly cut = makeList()
+  // What was seen of the past.
+  private readonly summaries: Summary[] = []
+  private readonly summaryIds = new Map<string, number>()
+  readonly histories: History[] = []
+  private readonly historyIds = new Map<string, number>()
+  private readonly renamedHistory = makeList()
+  private readonly judgements = new Tuples()
+  private readonly judged = makeList()
+
+  private buffer = new Int32Array(4096)
+
+  constructor(space: Space, options: AutomatonOptions) {
+    this.space = space
+    this.prune = options.prune
+    this.identity = makeIdentity(space)
+    this.permutations = permutationsOf(space, options.symmetry)
+    this.names = this.permutations.map((to) => Object.fromEntries(space.servers.map((name, i) => [name, space.servers[to[i] ?? 0] ?? name])))
+    this.indexOf = new Map(space.servers.map((name, i) => [name, i]))
+    this.sets.intern(this.buffer, 0)
+    this.historyId(noHistory)
+  }
+
+  // ------------------------------------------------------------------------------------------- interning
+
+  private serverId(server: Server): number {
+    const text = this.identity.server(server)
+    const known = this.serverIds.get(text)
+    if (known !== undefined) return known
+    const id = this.servers.length
+    this.serverIds.set(text, id)
+    this.servers.push(server)
+    push(this.serverSummary, this.summaryId(summaryOf(server)))
+    return id
+  }
+  private letterId(letter: Letter): number {
+    const text = this.identity.message(letter.from, letter.to, letter.message)
+    const known = this.letterIds.get(text)
+    if (known !== undefined) return known
+    const id = this.letters.length
+    this.letterIds.set(text, id)
+    this.letters.push(letter)
+    push(this.letterTo, this.indexOf.get(letter.to.name) ?? 0)
+    return id
+  }
+  private summaryId(summary: Summary): number {
+    const text = summaryText(summary)
+    const known = this.summaryIds.get(text)
+    if (known !== undefined) return known
+    const id = this.summaries.length
+    this.summaryIds.set(text, id)
+    this.summaries.push(summary)
+    return id
+  }
+  private historyId(history: History): number {
+    const text = historyText(history)
+    const known = this.historyIds.get(text)
+    if (known !== undefined) return known
+    const id = this.histories.length
+    this.historyIds.set(text, id)
+    this.histories.push(history)
+    return id
+  }
+  /** The set of what stands in the buffer, sorted, each once. */
+  private setId(length: number): number {
+    const { buffer } = this
+    buffer.subarray(0, length).sort()
+    let kept = 0
+    for (let i = 0; i < length; i++) if (i === 0 || at(buffer, i) !== at(buffer, i - 1)) buffer[kept++] = at(buffer, i)
+    return this.sets.intern(buffer, kept)
+  }
+  private localId(server: number, inbox: number): number {
+    const known = this.locals.get(server, inbox, UNKNOWN)
+    if (known !== UNKNOWN) return known
+    const id = this.localServer.length
+    this.locals.set(server, inbox, id)
+    push(this.localServer, server)
+    push(this.localInbox, inbox)
+    return id
+  }
+  get localCount(): number {
+    return this.localServer.length
+  }
+
+  firstLocal(index: number): number {
+    return this.localId(this.serverId(freshServer(this.space, this.space.servers[index] ?? "")), 0)
+  }
+  serverOf(local: number): number {
+    return at(this.localServer.data, local)
+  }
+
+  // --------------------------------------------------------------------------------------------- one server
+
+  private record(outcome: Outcome): number {
+    this.reducerRuns++
+    for (const rule of outcome.notes) this.reached.add(rule)
+    if (outcome.violation !== null) {
+      this.violations.push({ violation: outcome.violation })
+      return this.outcomes.intern(Int32Array.of(WRONG, this.violations.length - 1), 2)
+    }
+    if (outside(this.space, outcome.server)) return this.outcomes.intern(Int32Array.of(OUTSIDE), 1)
+    const from = outcome.server.state.self
+    outcome.sends.forEach(({ to, message }, i) => (this.buffer[i] = this.letterId({ from, to, message })))
+    const sends = this.setId(outcome.sends.length)
+    return this.outcomes.intern(Int32Array.of(this.serverId(outcome.server), sends), 2)
+  }
+  private innerOf(server: number): readonly { readonly action: Action; readonly outcome: number }[] {
+    const known = this.inner[server]
+    if (known !== undefined) return known
+    const here = this.servers[server] as Server
+    const found = innerActions(this.space, here).map((action) => ({ action, outcome: this.record(act(this.space, here, action)) }))
+    this.inner[server] = found
+    return found
+  }
+  private deliveryOf(server: number, letter: number): number {
+    const known = this.deliveries.get(server, letter, UNKNOWN)
+    if (known !== UNKNOWN) return known
+    const { from, message } = this.letters[letter] as Letter
+    const outcome = this.record(act(this.space, this.servers[server] as Server, { type: "deliver", from, message }))
+    this.deliveries.set(server, letter, outcome)
+    return outcome
+  }
+
+  private isDead(server: number, letter: number): boolean {
+    const { from, message } = this.letters[letter] as Letter
+    return this.prune && isDead(this.servers[server] as Server, from, message)
+  }
+  /** `inbox` without what can never matter to `server` again, and without `delivered` (or -1). */
+  private inboxFor(server: number, inbox: number, delivered: number): number {
+    const from = this.sets.start(inbox)
+    const until = this.sets.end(inbox)
+    let kept = 0
+    for (let i = from; i < until; i++) {
+      const letter = at(this.sets.data.data, i)
+      if (letter !== delivered && !this.isDead(server, letter)) this.buffer[kept++] = letter
+    }
+    return kept === until - from ? inbox : this.sets.intern(this.buffer, kept)
+  }
+
+  /** The local state once `letter` is under way to it. */
+  adding(local: number, letter: number): number {
+    const known = this.additions.get(local, letter, UNKNOWN)
+    if (known !== UNKNOWN) return known
+    const server = this.serverOf(local)
+    const inbox = at(this.localInbox.data, local)
+    let next = local
+    if (!this.isDead(server, letter)) {
+      let length = 0
+      for (let i = this.sets.start(inbox); i < this.sets.end(inbox); i++) this.buffer[length++] = at(this.sets.data.data, i)
+      this.buffer[length++] = letter
+      next = this.localId(server, this.setId(length))
+    }
+    this.additions.set(local, letter, next)
+    return next
+  }
+  receiverOf(letter: number): number {
+    return at(this.letterTo.data, letter)
+  }
+
+  // -------------------------------------------------------------------------------------------- its moves
+
+  /** Moves that change nothing are left out, as are repetitions. */
+  movesStart(local: number): number {
+    const known = peek(this.movesFrom, local, UNKNOWN)
+    if (known !== UNKNOWN) return known
+    const server = this.serverOf(local)
+    const inbox = at(this.localInbox.data, local)
+    const found: number[] = []
+    let enabled = 0
+    let cut = 0
+    const consider = (outcome: number, delivered: number, event: number, flags: number): void => {
+      enabled++
+      const start = this.outcomes.start(outcome)
+      const target = at(this.outcomes.data.data, start)
+      if (target === OUTSIDE) {
+        cut++
+        return
+      }
+      if (target === WRONG) {
+        found.push(WRONG, at(this.outcomes.data.data, start + 1), event, flags)
+        return
+      }
+      const sends = at(this.outcomes.data.data, start + 1)
+      if (target === server && sends === 0 && (delivered < 0 || this.space.duplication)) return
+      const next = this.localId(target, target === server && (delivered < 0 || this.space.duplication) ? inbox : this.inboxFor(target, inbox, this.space.duplication ? -1 : delivered))
+      if (next === local && sends === 0) return
+      const all = flags | (at(this.serverSummary.data, target) === at(this.serverSummary.data, server) ? 0 : JUDGE)
+      for (let i = 0; i < found.length; i += MOVE) if (found[i] === next && found[i + 1] === sends && found[i + 3] === all) return
+      found.push(next, sends, event, all)
+    }
+    for (let i = this.sets.start(inbox); i < this.sets.end(inbox); i++) {
+      const letter = at(this.sets.data.data, i)
+      consider(this.deliveryOf(server, letter), letter, letter, 0)
+    }
+    this.innerOf(server).forEach(({ action, outcome }, i) =>
+      consider(outcome, -1, -1 - i, (action.type === "crash" ? CRASH : 0) | (action.type === "read" ? (action.committed + 1) << COMMITTED_SHIFT : 0)),
+    )
+    const start = this.moves.length
+    for (const value of found) push(this.moves, value)
+    put(this.movesFrom, local, start, UNKNOWN)
+    put(this.movesUntil, local, this.moves.length, UNKNOWN)
+    put(this.enabled, local, enabled, 0)
+    put(this.cut, local, cut, 0)
+    return start
+  }
+  movesEnd(local: number): number {
+    return at(this.movesUntil.data, local)
+  }
+  cutOf(local: number): number {
+    return at(this.cut.data, local)
+  }
+  isWrong(target: number): boolean {
+    return target === WRONG
+  }
+  violationOf(id: number): Violation {
+    return (this.violations[id] as { violation: Violation }).violation
+  }
+  actionOf(server: number, event: number): Action {
+    if (event >= 0) {
+      const { from, message } = this.letters[event] as Letter
+      return { type: "deliver", from, message }
+    }
+    return (this.innerOf(server)[-1 - event] as { action: Action }).action
+  }
+
+  // ------------------------------------------------------------------------------------------ all servers
+
+  /** The history after server `index` of `state` changed; WRONG - n for the n-th violation. */
+  judge(history: number, index: number, state: Int32Array): number {
+    const count = this.space.servers.length
+    const key = this.buffer
+    key[0] = history
+    key[1] = index
+    for (let i = 0; i < count; i++) key[2 + i] = at(this.serverSummary.data, this.serverOf(at(state, i)))
+    const known = this.judgements.size
+    const id = this.judgements.intern(key, 2 + count)
+    if (id < known) return at(this.judged.data, id)
+    const summaries = Array.from({ length: count }, (_, i) => this.summaries[at(key, 2 + i)] as Summary)
+    const verdict = judge(this.histories[history] as History, summaries[index] as Summary, summaries.filter((_, i) => i !== index))
+    if (isViolation(verdict)) this.violations.push({ violation: verdict })
+    push(this.judged, isViolation(verdict) ? WRONG - (this.violations.length - 1) : this.historyId(verdict))
+    return at(this.judged.data, id)
+  }
+  violationIn(judged: number): Violation | null {
+    return judged > WRONG ? null : this.violationOf(WRONG - judged)
+  }
+  committedIn(history: number): number {
+    return (this.histories[history] as History).committed.length
+  }
+
+  // --------------------------------------------------------------------------------------------- renaming
+
+  renameServer(id: number, by: number): number {
+    const place = id * this.permutations.length + by
+    const known = peek(this.renamedServer, place, UNKNOWN)
+    if (known !== UNKNOWN) return known
+    const next = by === 0 ? id : this.serverId(renameServer(this.servers[id] as Server, this.names[by] as Permutation))
+    put(this.renamedServer, place, next, UNKNOWN)
+    return next
+  }
+  renameLetter(id: number, by: number): number {
+    const place = id * this.permutations.length + by
+    const known = peek(this.renamedLetter, place, UNKNOWN)
+    if (known !== UNKNOWN) return known
+    const { from, to, message } = this.letters[id] as Letter
+    const names = this.names[by] as Permutation
+    const next = by === 0 ? id : this.letterId({ from: renameMember(from, names), to: renameMember(to, names), message: renameMessage(message, names) })
+    put(this.renamedLetter, place, next, UNKNOWN)
+    return next
+  }
+  renameLocal(id: number, by: number): number {
+    const place = id * this.permutations.length + by
+    const known = peek(this.renamedLocal, place, UNKNOWN)
+    if (known !== UNKNOWN) return known
+    let next = id
+    if (by !== 0) {
+      const server = this.renameServer(this.serverOf(id), by)
+      const inbox = at(this.localInbox.data, id)
+      const from = this.sets.start(inbox)
+      const length = this.sets.end(inbox) - from
+      const letters: number[] = []
+      for (let i = 0; i < length; i++) letters.push(this.renameLetter(at(this.sets.data.data, from + i), by))
+      letters.forEach((letter, i) => (this.buffer[i] = letter))
+      next = this.localId(server, this.setId(length))
+    }
+    put(this.renamedLocal, place, next, UNKNOWN)
+    return next
+  }
+  renameHistory(id: number, by: number): number {
+    const place = id * this.permutations.length + by
+    const known = peek(this.renamedHistory, place, UNKNOWN)
+    if (known !== UNKNOWN) return known
+    const next = by === 0 ? id : this.historyId(renameHistory(this.histories[id] as History, this.names[by] as Permutation))
+    put(this.renamedHistory, place, next, UNKNOWN)
+    return next
+  }
+
+  /** Bytes of the tables; the servers themselves come on top. */
+  get bytes(): number {
+    const lists = [this.localServer, this.localInbox, this.renamedLocal, this.movesFrom, this.movesUntil, this.moves, this.enabled, this.cut]
+    const tables = [this.deliveries, this.locals, this.additions, this.outcomes, this.sets, this.judgements]
+    return tables.reduce((sum, { bytes }) => sum + bytes, 4 * lists.reduce((sum, { data }) => sum + data.length, 0))
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * When are two servers, or two messages, the same? Each is written as a text; equal texts can never be told apart by
+ * anything that happens later. What only counts upwards (numbers of persists) is left out or written by its rank, and
+ * so is what this space never reads: otherwise the same situation would be met again and again under new numbers.
+ */
+import { Log, type Entry, type Member, type Message } from "../../core/index.ts"
+import type { Server } from "./server.ts"
+import type { Space } from "./space.ts"
+
+export type Permutation = Readonly<Record<string, string>>
+
+type Plain = Readonly<Record<string, unknown>>
+const isMember = (value: Plain): boolean => "incarnation" in value && "name" in value
+
+/** "place.key", where the place of an object is the key that it, or the list or record that holds it, stands under. */
+const hiddenIn = (space: Space): ReadonlySet<string> => {
+  const hidden = ["state.settings", "durability.nextSeq", "outstanding.seq", "queue.seq"]
+  // Never full: what is in it changes nothing.
+  if (space.settings.maxInflight > 8) hidden.push("mode.inflight", "mode.inflightBytes")
+  const transfers = space.timers.includes("transfer") || space.timers.includes("persist")
+  const snapshots = space.settings.snapshotBytes < 1e9
+  // Read by the quorum check, by the choice of a successor and before an image is pinned.
+  if (!space.settings.checkQuorum && !transfers && !snapshots) hidden.push("progress.active")
+  // Rounds that followers have answered confirm reads, and make a successor likely.
+  if (space.bounds.reads === 0 && !transfers) hidden.push("progress.round", "role.confirmedRound")
+  // Only a follower whose client waits is told of a commit index before the next round.
+  if (space.bounds.reads === 0 && !space.settings.forwardProposals) hidden.push("progress.sentCommit")
+  // By rank below, or nobody looks.
+  hidden.push("role.watchedPersist")
+  return new Set(hidden)
+}
+
+const entryText = (entry: Entry): string =>
+  entry.kind === "command" ? `c${entry.term}.${entry.payload.checksum}` : entry.kind === "noop" ? `n${entry.term}` : `k${entry.term}${JSON.stringify(entry.configuration)}`
+
+export const logText = (log: Log): string => `${log.base.index}.${log.base.term}:${log.toArray().map(entryText).join(",")}`
+
+export interface Identity {
+  readonly server: (server: Server) => string
+  readonly message: (from: Member, to: Member, message: Message) => string
+}
+
+export const makeIdentity = (space: Space): Identity => {
+  const hidden = hiddenIn(space)
+  const known = new WeakMap<object, string>()
+
+  const recordText = (value: Plain, place: string): string => {
+    let text = "{"
+    for (const key of Object.keys(value).sort()) {
+      if (hidden.has(`${place}.${key}`)) continue
+      // The record of followers is keyed by name: rules are stated for what it holds.
+      text += `${key}=${textOf(value[key], place === "progress" && key !== "mode" ? place : key)};`
+    }
+    return `${text}}`
+  }
+  const textOf = (value: unknown, place: string): string => {
+    if (value === null || typeof value !== "object") return String(value)
+    const seen = known.get(value)
+    if (seen !== undefined) return seen
+    const text = Array.isArray(value)
+      ? `[${value.map((item) => textOf(item, place)).join(",")}]`
+      : value instanceof Log
+        ? logText(value)
+        : value instanceof Uint8Array
+          ? String(value.length)
+          : isMember(value as Plain)
+            ? (value as unknown as Member).name
+            : recordText(value as Plain, place)
+    if (Object.isFrozen(value) || value instanceof Log) known.set(value, text)
+    return text
+  }
+
+  const watched = ({ state }: Server): number => {
+    if (!space.timers.includes("persist") || state.role.type !== "leader" || state.role.watchedPersist === null) return -2
+    const { watchedPersist } = state.role
+    return state.durability.outstanding.findIndex(({ seq }) => seq === watchedPersist)
+  }
+  return {
+    server: (server) => `${textOf(server.state, "state")}|${textOf(server.disk, "server")}|${textOf(server.queue, "queue")}|${textOf(server.asked, "asked")}|${watched(server)}`,
+    message: (from, to, message) => `${from.name}>${to.name} ${textOf(message, "message")}`,
+  }
+}
+
+/** Everything in `value` with its servers renamed. Configurations list their members by name. */
+const renamed = (value: unknown, names: Permutation): unknown => {
+  if (typeof value === "string") return value
+  if (value === null || typeof value !== "object" || value instanceof Uint8Array) return value
+  if (Array.isArray(value)) {
+    const items = value.map((item) => renamed(item, names))
+    const all = items.length > 1 && items.every((item) => typeof item === "object" && item !== null && isMember(item as Plain))
+    return all ? (items as Member[]).sort((a, b) => (a.name < b.name ? -1 : 1)) : items
+  }
+  if (value instanceof Log) return Log.of(renamed(value.base, names) as Log["base"], renamed(value.toArray(), names) as readonly Entry[])
+  const plain = value as Plain
+  if (isMember(plain)) return { name: names[String(plain["name"])] ?? plain["name"], incarnation: names[String(plain["incarnation"])] ?? plain["incarnation"] }
+  return Object.fromEntries(
+    Object.entries(plain).map(([key, item]) => {
+      // Ids of images begin with the name of the server that pinned them.
+      if (key === "id" || key === "restoring") return [key, typeof item === "string" ? item.replace(/^[^:]+/, (name) => names[name] ?? name) : item]
+      return [names[key] ?? key, key === "settings" ? item : renamed(item, names)]
+    }),
+  )
+}
+
+const freeze = <T>(value: T): T => {
+  if (value !== null && typeof value === "object" && !(value instanceof Uint8Array) && !(value instanceof Log) && !Object.isFrozen(value)) {
+    Object.freeze(value)
+    for (const item of Object.values(value)) freeze(item)
+  }
+  return value
+}
+export const renameServer = (server: Server, names: Permutation): Server => freeze(renamed(server, names) as Server)
+export const renameMember = (member: Member, names: Permutation): Member => renamed(member, names) as Member
+export const renameMessage = (message: Message, names: Permutation): Message => freeze(renamed(message, names) as Message)

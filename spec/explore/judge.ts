@@ -1,0 +1,94 @@
+/**
+ * What must be true of all servers together, over the whole history: ElectionSafety, LeaderCompleteness,
+ * StateMachineSafety and LogMatching. The history is kept as the leader of each term and the entries ever committed.
+ */
+import type { Log } from "../../core/index.ts"
+import { logText, type Permutation } from "./identity.ts"
+import type { Server, Violation } from "./server.ts"
+
+export interface Summary {
+  readonly name: string
+  /** The term that it leads, or 0. */
+  readonly leads: number
+  readonly commitIndex: number
+  readonly log: Log
+}
+export const summaryOf = ({ state }: Server): Summary => ({
+  name: state.self.name,
+  leads: state.role.type === "leader" ? state.currentTerm : 0,
+  commitIndex: state.commitIndex,
+  log: state.log,
+})
+export const summaryText = ({ name, leads, commitIndex, log }: Summary): string => `${name} ${leads} ${commitIndex} ${logText(log)}`
+
+export interface History {
+  /** By term. */
+  readonly leaders: Readonly<Record<number, string>>
+  /** By index, from 1: term and checksum of what was committed there. */
+  readonly committed: readonly string[]
+}
+export const noHistory: History = { leaders: {}, committed: [] }
+export const historyText = ({ leaders, committed }: History): string => `${JSON.stringify(leaders)} ${committed.join(",")}`
+export const renameHistory = ({ leaders, committed }: History, names: Permutation): History => ({
+  leaders: Object.fromEntries(Object.entries(leaders).map(([term, name]) => [term, names[name] ?? name])),
+  committed,
+})
+
+const textAt = (log: Log, index: number): string | undefined => {
+  const entry = log.entry(index)
+  return entry === undefined ? undefined : `${entry.term}.${entry.kind === "command" ? entry.payload.checksum : entry.kind}`
+}
+const holds = (log: Log, committed: readonly string[]): number | null => {
+  for (let index = log.base.index + 1; index <= committed.length; index++) if (textAt(log, index) !== committed[index - 1]) return index
+  return null
+}
+
+const checkElection = (history: History, { name, leads, log }: Summary): History | Violation => {
+  if (leads === 0) return history
+  const known = history.leaders[leads]
+  if (known !== undefined)
+    return known === name ? history : { name: "ElectionSafety", detail: `${name} leads term ${leads}, and so did ${known}` }
+  const missing = holds(log, history.committed)
+  if (missing !== null) return { name: "LeaderCompleteness", detail: `${name} leads term ${leads} without committed entry ${missing}` }
+  return { ...history, leaders: { ...history.leaders, [leads]: name } }
+}
+
+const checkCommitted = (history: History, { name, commitIndex, log }: Summary): History | Violation => {
+  const committed = history.committed.slice()
+  if (log.base.index > committed.length) return { name: "StateMachineSafety", detail: `${name} dropped its log through ${log.base.index}, which is not committed` }
+  for (let index = log.base.index + 1; index <= commitIndex; index++) {
+    const mine = textAt(log, index) ?? "nothing"
+    const known = committed[index - 1]
+    if (known === undefined) committed.push(mine)
+    else if (known !== mine) return { name: "StateMachineSafety", detail: `entry ${index} is committed as ${mine} at ${name} and as ${known} elsewhere` }
+  }
+  return committed.length === history.committed.length ? history : { ...history, committed }
+}
+
+/** Logs that agree at an index agree before it. */
+const matches = (a: Log, b: Log): number | null => {
+  const from = Math.max(a.base.index, b.base.index) + 1
+  let index = Math.min(a.lastIndex, b.lastIndex)
+  while (index >= from && a.termAt(index) !== b.termAt(index)) index--
+  for (; index >= from; index--) if (textAt(a, index) !== textAt(b, index)) return index
+  return null
+}
+
+export const isViolation = (value: History | Violation): value is Violation => "detail" in value
+
+/** `changed` is what one server has become; `others` are all the others as they stand. */
+export const judge = (history: History, changed: Summary, others: readonly Summary[]): History | Violation => {
+  const elected = checkElection(history, changed)
+  if (isViolation(elected)) return elected
+  const committed = checkCommitted(elected, changed)
+  if (isViolation(committed)) return committed
+  for (const other of others) {
+    const index = matches(changed.log, other.log)
+    if (index !== null) return { name: "LogMatching", detail: `${changed.name} and ${other.name} agree after entry ${index} and differ there` }
+    if (committed !== elected && other.leads > changed.leads && changed.leads > 0) {
+      const missing = holds(other.log, committed.committed)
+      if (missing !== null) return { name: "LeaderCompleteness", detail: `${changed.name} commits entry ${missing} in term ${changed.leads}; ${other.name} leads term ${other.leads} without it` }
+    }
+  }
+  return committed
+}

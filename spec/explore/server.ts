@@ -1,0 +1,251 @@
+/** One server of a space: the shipped reducer's state, its disk, and what can happen to it. Plain immutable values. */
+import {
+  initialState,
+  Log,
+  stepAll,
+  type Effect,
+  type Entry,
+  type Event,
+  type HardState,
+  type LogBase,
+  type Member,
+  type Message,
+  type Persist,
+  type Rule,
+  type State,
+  type Timer,
+} from "../../core/index.ts"
+import { checkDisk, checkStep } from "./check.ts"
+import { firstBase, memberOf, type Space } from "./space.ts"
+
+export interface Disk {
+  readonly hardState: HardState
+  readonly log: Log
+  /** Through where the state machine is durable by itself. */
+  readonly machine: LogBase
+}
+export interface Server {
+  readonly state: State
+  /** What a crash cannot take back. */
+  readonly disk: Disk
+  /** Handed out and not yet completed, in order. */
+  readonly queue: readonly Persist[]
+  /** By ref: how much was committed when the open read was asked for. */
+  readonly asked: Readonly<Record<number, number>>
+}
+
+/** What can happen to one server. `crash` keeps the first `kept` outstanding persists and starts the server again. */
+export type Action =
+  | { readonly type: "deliver"; readonly from: Member; readonly message: Message }
+  | { readonly type: "timeout"; readonly timer: Timer }
+  | { readonly type: "persist" }
+  | { readonly type: "crash"; readonly kept: number }
+  | { readonly type: "propose" }
+  | { readonly type: "apply" }
+  | { readonly type: "snapshot" }
+  | { readonly type: "restore" }
+  /** `committed`: how much is committed anywhere at that moment; the answer must be at least as new. */
+  | { readonly type: "read"; readonly committed: number }
+
+export interface Outcome {
+  readonly server: Server
+  readonly sends: readonly { readonly to: Member; readonly message: Message }[]
+  readonly notes: readonly Rule[]
+  readonly violation: Violation | null
+}
+export interface Violation {
+  /** The name of an invariant, or "Thrown" if the reducer itself gave up. */
+  readonly name: string
+  readonly detail: string
+}
+
+export const freshServer = (space: Space, name: string): Server => {
+  const base = firstBase(space)
+  const disk: Disk = { hardState: { term: 0, vote: null }, log: Log.empty(base), machine: base }
+  return start(space, memberOf(name), 1, disk)
+}
+
+const start = (space: Space, self: Member, life: number, disk: Disk): Server => {
+  const { hardState, log, machine } = disk
+  const fresh = initialState(space.settings, { self, life, hardState, base: log.base, entries: log.toArray(), position: machine })
+  const [state] = stepAll(fresh, [{ type: "Started" }])
+  return { state, disk, queue: [], asked: {} }
+}
+
+const write = (disk: Disk, persist: Persist): Disk => {
+  let { log } = disk
+  if (persist.truncateFrom !== null) log = log.truncateFrom(persist.truncateFrom)
+  if (persist.base !== null) log = log.lastIndex >= persist.base.index ? log.trim(persist.base) : Log.empty(persist.base)
+  return { hardState: persist.hardState ?? disk.hardState, log: log.append(persist.entries), machine: disk.machine }
+}
+
+const baseAt = (state: State, index: number): LogBase => {
+  if (index <= state.log.base.index) return state.log.base
+  const configuration = state.configurations.findLast((known) => known.index <= index)?.configuration ?? state.log.base.configuration
+  return { index, term: state.log.termAt(index) ?? 0, time: 0, configuration }
+}
+
+const commandsIn = (log: Log): number => log.toArray().filter((entry) => entry.kind === "command").length
+
+/** What can happen next, deliveries aside. */
+export const innerActions = (space: Space, server: Server): readonly Action[] => {
+  const { state, queue } = server
+  const leader = state.role.type === "leader" ? state.role : null
+  const runs: Record<Timer, boolean> = {
+    election: leader === null,
+    heartbeat: leader !== null,
+    quorum: leader !== null,
+    persist: leader !== null && leader.watchedPersist !== null,
+    transfer: leader !== null && leader.transfer !== null,
+    answer: state.awaitingAnswer,
+    lease: leader !== null,
+  }
+  const actions: Action[] = []
+  if (queue.length > 0) actions.push({ type: "persist" })
+  if (space.bounds.crashes !== 0) for (let kept = 0; kept <= queue.length; kept++) actions.push({ type: "crash", kept })
+  for (const timer of space.timers) if (runs[timer]) actions.push({ type: "timeout", timer })
+  if (leader !== null && commandsIn(state.log) < space.bounds.commands) actions.push({ type: "propose" })
+  if (state.applying !== state.applied && space.slowMachine) actions.push({ type: "apply" })
+  if (state.snapshotting) actions.push({ type: "snapshot" })
+  if (state.restoring !== null) actions.push({ type: "restore" })
+  if (Object.keys(server.asked).length < space.bounds.reads)
+    for (let committed = 0; committed <= state.log.lastIndex + 2; committed++) actions.push({ type: "read", committed })
+  return actions
+}
+
+/** Past a bound: such a step is not taken. */
+export const outside = ({ bounds }: Space, { state }: Server): boolean =>
+  state.currentTerm > bounds.term || (state.role.type === "leader" && state.role.round > bounds.rounds) || state.readNumber > bounds.reads
+
+const payloadFor = (state: State): Extract<Entry, { kind: "command" }>["payload"] => ({
+  bytes: new Uint8Array(1),
+  checksum: state.currentTerm * 16 + commandsIn(state.log) + 1,
+})
+
+interface Working {
+  state: State
+  disk: Disk
+  queue: readonly Persist[]
+  asked: Readonly<Record<number, number>>
+  readonly sends: { to: Member; message: Message }[]
+  readonly notes: Rule[]
+  violation: Violation | null
+}
+
+/** Carries out effects; answers the events that follow at once. */
+const carryOut = (space: Space, working: Working, effects: readonly Effect[]): Event[] => {
+  const events: Event[] = []
+  for (const effect of effects) {
+    switch (effect.type) {
+      case "Send": {
+        const { message } = effect
+        // One chunk is a whole snapshot.
+        working.sends.push({ to: effect.to, message: message.type === "InstallSnapshot" ? { ...message, length: 1, last: true } : message })
+        break
+      }
+      case "Persist":
+        working.queue = [...working.queue, effect]
+        break
+      case "Apply":
+        if (!space.slowMachine) events.push({ type: "Applied", index: effect.entries.at(-1)?.index ?? 0 })
+        break
+      case "OpenSnapshot": {
+        const base = baseAt(working.state, working.state.applied)
+        events.push({ type: "SnapshotOpened", to: effect.to, snapshot: { ...base, id: `${working.state.self.name}:${base.index}` } })
+        break
+      }
+      case "StoreChunk":
+        events.push({ type: "ChunkStored", id: effect.snapshot.id, nextOffset: 1, last: effect.last })
+        break
+      case "Note":
+        working.notes.push(effect.rule)
+        break
+      case "Respond":
+        if (effect.outcome.type === "ReadReady") {
+          const needed = working.asked[effect.ref] ?? 0
+          if (effect.outcome.index < needed) working.violation ??= { name: "ReadFresh", detail: `answers at ${effect.outcome.index}, ${needed} was committed before` }
+        }
+        if (effect.outcome.type === "ReadReady" || effect.outcome.type === "ReadRefused") {
+          const { [effect.ref]: _, ...rest } = working.asked
+          working.asked = rest
+        }
+        break
+      default:
+        break
+    }
+  }
+  return events
+}
+
+/** The events that an action means, and what it does to the disk. */
+const eventsOf = (working: Working, action: Exclude<Action, { type: "crash" }>): Event[] => {
+  const { state } = working
+  switch (action.type) {
+    case "deliver":
+      return [{ type: "MessageReceived", from: action.from, message: action.message }]
+    case "timeout":
+      return [{ type: "TimerExpired", timer: action.timer }]
+    case "persist": {
+      const [first, ...rest] = working.queue
+      if (first === undefined) throw new Error("nothing to persist")
+      working.disk = write(working.disk, first)
+      working.queue = rest
+      return [{ type: "Persisted", seq: first.seq }]
+    }
+    case "propose":
+      return [{ type: "Proposed", ref: 1, payloads: [payloadFor(state)] }]
+    case "apply":
+      return [{ type: "Applied", index: state.applying }]
+    case "snapshot": {
+      const machine = baseAt(state, state.applied)
+      working.disk = { ...working.disk, machine }
+      return [{ type: "SnapshotTaken", base: machine }]
+    }
+    case "restore": {
+      const snapshot = state.role.type === "follower" ? state.role.install?.snapshot : undefined
+      if (snapshot === undefined || snapshot.id !== state.restoring) return [{ type: "SnapshotRejected", id: state.restoring ?? "" }]
+      const { id: _, ...machine } = snapshot
+      working.disk = { ...working.disk, machine }
+      return [{ type: "SnapshotRestored", snapshot }]
+    }
+    case "read": {
+      let ref = 1
+      while (working.asked[ref] !== undefined) ref++
+      working.asked = { ...working.asked, [ref]: action.committed }
+      return [{ type: "ReadRequested", ref }]
+    }
+  }
+}
+
+const crash = (space: Space, server: Server, kept: number): Server => {
+  const { state, queue } = server
+  const disk = queue.slice(0, kept).reduce(write, server.disk)
+  // Lives only matter to answers of questions of earlier lives.
+  return start(space, state.self, space.bounds.reads > 0 ? state.life + 1 : state.life, disk)
+}
+
+/** One coarse step of one server: the action, every pass, and what answers at once. */
+export const act = (space: Space, server: Server, action: Action): Outcome => {
+  if (action.type === "crash") {
+    const started = crash(space, server, action.kept)
+    return { server: started, sends: [], notes: [], violation: checkDisk(server.disk, started.disk) }
+  }
+  const { state, disk, queue, asked } = server
+  const working: Working = { state, disk, queue, asked, sends: [], notes: [], violation: null }
+  try {
+    let events = eventsOf(working, action)
+    working.violation = checkDisk(disk, working.disk)
+    while (events.length > 0) {
+      const before = working.state
+      const [after, effects] = stepAll(before, events)
+      working.state = after
+      working.violation ??= checkStep(before, after, working.disk, effects)
+      events = carryOut(space, working, effects)
+    }
+  } catch (error) {
+    // The reducer throws rather than overwrite what is committed.
+    working.violation = { name: "Thrown", detail: error instanceof Error ? error.message : String(error) }
+  }
+  const { sends, notes, violation } = working
+  return { server: { state: working.state, disk: working.disk, queue: working.queue, asked: working.asked }, sends, notes, violation }
+}

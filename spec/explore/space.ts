@@ -1,0 +1,69 @@
+/**
+ * What is searched: which servers, which bounds, and what may happen to them. Everything that a space allows is
+ * possible at every moment: the network is the set of all messages sent so far (never delivered is lost, delivered
+ * twice is duplicated, in any order), every timer may fire, and a server may crash between any two writes.
+ */
+import { defaultSettings, type Configuration, type LogBase, type Member, type Settings, type Timer } from "../../core/index.ts"
+
+export interface Bounds {
+  /** No server ever has a higher term. */
+  readonly term: number
+  /** Client commands that one log holds; no-ops and configuration entries come on top. */
+  readonly commands: number
+  /** Rounds of one leader: the first comes with its election, each further one is a heartbeat or serves a read. */
+  readonly rounds: number
+  /** Crashes in one history; null is any number. */
+  readonly crashes: number | null
+  /** Reads that one server has open at once; null questions asked of a leader in one life are bounded alike. */
+  readonly reads: number
+}
+
+export interface Space {
+  readonly name: string
+  /** One or two sentences for the report. */
+  readonly about: string
+  /** Names of the servers, in order; the first configuration names those in `voters`. */
+  readonly servers: readonly string[]
+  readonly voters: readonly string[]
+  readonly settings: Settings
+  readonly bounds: Bounds
+  /** A message can be delivered any number of times, or at most once. */
+  readonly duplication: boolean
+  /** Timers that fire. The election timer is one of them. */
+  readonly timers: readonly Timer[]
+  /** The state machine executes a batch at once, or as a step of its own. */
+  readonly slowMachine: boolean
+}
+
+export const memberOf = (name: string): Member => ({ name, incarnation: name })
+const members = (names: readonly string[]): readonly Member[] => names.map(memberOf)
+
+export const firstConfiguration = (space: Space): Configuration => ({ voters: members(space.voters), outgoing: [], learners: [] })
+export const firstBase = (space: Space): LogBase => ({ index: 0, term: 0, time: 0, configuration: firstConfiguration(space) })
+
+/** The plain algorithm of the paper: what is not studied is off, and limits never bind. */
+const plain: Settings = { ...defaultSettings, preVote: false, checkQuorum: false, forwardProposals: false, snapshotBytes: 1e9, tailBytes: 1e9 }
+
+const base = { settings: plain, duplication: true, timers: ["election", "heartbeat"], slowMachine: false } as const
+const none = { term: 1, commands: 0, rounds: 1, crashes: 0, reads: 0 } as const
+const two = { servers: ["A", "B"], voters: ["A", "B"] } as const
+const three = { servers: ["A", "B", "C"], voters: ["A", "B", "C"] } as const
+
+export const spaces = {
+  tiny: {
+    ...base, ...two, name: "tiny", about: "two servers, one term: the smallest space in which something is committed",
+    bounds: { ...none, term: 1, commands: 1, rounds: 2, crashes: null },
+  },
+  two: {
+    ...base, ...two, name: "two", about: "two servers, two terms, one command, any number of crashes",
+    bounds: { ...none, term: 2, commands: 1, rounds: 2, crashes: null },
+  },
+  threeOnce: {
+    ...base, ...three, name: "threeOnce", about: "three servers, one term, one command, any number of crashes",
+    bounds: { ...none, term: 1, commands: 1, rounds: 2, crashes: null },
+  },
+  three: {
+    ...base, ...three, name: "three", about: "three servers, two terms, one command, any number of crashes",
+    bounds: { ...none, term: 2, commands: 1, rounds: 2, crashes: null },
+  },
+} as const satisfies Record<string, Space>
