@@ -1,6 +1,6 @@
 /** Random worlds for tests: one seed decides the cluster, its network and every fault. */
 import { type Recovered, type Settings } from "../core/index.ts"
-import { lossyNetwork, makeRandom, reliableNetwork, World, type Random, type WorldStep } from "../interpreters/simulation/index.ts"
+import { lossyNetwork, makeRandom, networks, reliableNetwork, World, type Action, type Keep, type NetworkName, type Random, type Script, type WorldStep } from "../interpreters/simulation/index.ts"
 import { makeInvariantChecker } from "../spec/index.ts"
 
 /** Small enough that snapshots, windows and refusals happen all the time. */
@@ -136,4 +136,64 @@ export const settled = (world: World): boolean => {
     const state = world.state(name)
     return state !== undefined && state.applied === leader.commitIndex && state.machine === "ready" && state.currentTerm === leader.currentTerm
   })
+}
+
+const KEEPS: readonly Keep[] = ["random", "random", "all", "none", "torn"]
+const NETWORKS = Object.keys(networks).sort() as readonly NetworkName[]
+
+/** Any action, the frequent ones often. Worlds survive all of them, but need not make progress. */
+export const randomAction = (random: Random, id: number, names: readonly string[]): Action => {
+  const node = random.pick(["leader", "leader", "follower1", "follower2", ...names]) ?? "n1"
+  const to = random.pick(names) ?? "n1"
+  const common: readonly Action[] = [
+    { type: "run", ms: random.below(300) },
+    { type: "run", ms: random.below(30) },
+    { type: "step", count: 1 + random.below(20) },
+    { type: "propose", node, id, bytes: random.below(100), count: 1 + random.below(3) },
+    { type: "propose", node: "leader", id, bytes: random.below(100) },
+    { type: "read", node },
+  ]
+  const rare: readonly Action[] = [
+    { type: "start", node: to },
+    { type: "start", node: to },
+    { type: "crash", node, keep: random.pick(KEEPS) ?? "all" },
+    { type: "pause", node },
+    { type: "resume", node: to },
+    { type: "skew", node, offset: random.between(-5000, 5000), driftPermille: random.between(-200, 200) },
+    { type: "transfer", node: "leader", to: random.chance(500) ? null : to },
+    { type: "change", node: "leader", voters: names.filter(() => random.chance(800)), learners: [] },
+    { type: "wipe", node: to },
+    { type: "add", name: `n${names.length + 1 + random.below(2)}` },
+    { type: "disk", node, min: 1, max: random.pick([1, 20, 300]) ?? 1 },
+    { type: "stallDisk", node },
+    { type: "resumeDisk", node: to },
+    { type: "failWrite", node },
+    { type: "failSync", node },
+    { type: "fullDisk", node },
+    { type: "freeDisk", node: to },
+    { type: "flipBit", node },
+    { type: "damage", node },
+    { type: "apply", node, min: 0, max: random.pick([2, 50]) ?? 2 },
+    { type: "snapshots", profile: { chunksMax: 1 + random.below(6), takeFailPermille: random.below(300), openFailPermille: random.below(300), rejectPermille: random.below(300) } },
+    { type: "cut", from: node, to },
+    { type: "join", from: node, to },
+    { type: "isolate", node },
+    { type: "reconnect", node: to },
+    { type: "partition", side: [node, to] },
+    { type: "heal" },
+    { type: "network", profile: random.pick(NETWORKS) ?? "lossy" },
+    { type: "clog", from: node, to, ms: random.below(1000) },
+    { type: "reset", a: node, b: to },
+    { type: "fire", node, timer: random.pick(["election", "heartbeat", "quorum", "transfer"] as const) ?? "election" },
+    { type: "persist", node },
+  ]
+  return random.pick(random.chance(700) ? common : rare) ?? { type: "heal" }
+}
+
+export const randomScript = (seed: number, length: number): Script => {
+  const random = makeRandom(seed)
+  const nodes = random.between(1, 5)
+  const names = Array.from({ length: nodes }, (_, i) => `n${i + 1}`)
+  const options = { nodes, settings: { ...settingsOf(seed), leaseReads: seed % 7 === 0 }, network: random.pick(NETWORKS) ?? "lossy", disk: { min: 1, max: random.pick([1, 20]) ?? 1 }, connections: random.chance(500) }
+  return { seed, options, actions: [{ type: "run", ms: 1500 }, ...Array.from({ length }, (_, i) => randomAction(random, 10 * i + 1, names))] }
 }

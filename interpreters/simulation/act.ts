@@ -25,8 +25,8 @@ export const stepOne = (fold: Fold): boolean => {
 
 const fromHex = (hex: string): Uint8Array => Uint8Array.from({ length: hex.length >> 1 }, (_, i) => Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16))
 
-const payloadsOf = ({ id, bytes = 8, count = 1, hex }: Extract<Action, { type: "propose" }>): readonly Payload[] =>
-  hex === undefined ? Array.from({ length: count }, (_, i) => ({ bytes: new Uint8Array(bytes), checksum: id + i })) : [{ bytes: fromHex(hex), checksum: id }]
+const payloadsOf = ({ id, bytes = 8, count = 1, payloads }: Extract<Action, { type: "propose" }>): readonly Payload[] =>
+  payloads?.map(({ hex, checksum }) => ({ bytes: fromHex(hex), checksum })) ?? Array.from({ length: count }, (_, i) => ({ bytes: new Uint8Array(bytes), checksum: id + i }))
 
 /** What a client, an operator or the node itself tells the core. */
 const tell = (fold: Fold, node: NodeState, event: Event): void => receive(fold, node, { event, cause: -1, image: null })
@@ -56,6 +56,7 @@ const takeFlight = (fold: Fold, name: string): (Planned & { readonly what: Fligh
   return taken?.what.type === "deliver" ? { ...taken, what: taken.what } : undefined
 }
 
+/** Both nodes are owned. */
 const reset = (fold: Fold, a: NodeState, b: NodeState): void => {
   const { world } = fold
   const between = (what: Planned["what"]): boolean =>
@@ -65,7 +66,7 @@ const reset = (fold: Fold, a: NodeState, b: NodeState): void => {
   for (const planned of kept) addPlanned(world.agenda, planned)
   for (const [node, peer] of [[a, b], [b, a]] as const) {
     if (node.core === null) continue
-    tell(fold, own(fold, node.name), { type: "PeerDisconnected", peer: peer.member })
+    tell(fold, node, { type: "PeerDisconnected", peer: peer.member })
     if (peer.core !== null) notice(fold, node, peer, true, placeOf(world.seed, LUCK.notice, node.slot, peer.slot, node.sent[peer.slot] ?? 0))
   }
 }
@@ -173,7 +174,7 @@ export const act = (fold: Fold, action: Action): void => {
     case "clog":
       return withTwo(fold, action.from, action.to, (from, to) => clog(world, from.name, to.name, action.ms))
     case "reset":
-      return withTwo(fold, action.a, action.b, (a, b) => reset(fold, a, b))
+      return withTwo(fold, action.a, action.b, (a, b) => reset(fold, own(fold, a.name), own(fold, b.name)))
     case "deliver": {
       const taken = takeFlight(fold, action.message)
       if (taken !== undefined) deliver(fold, taken.what)

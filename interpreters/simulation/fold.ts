@@ -25,7 +25,7 @@ export const foldOver = (world: WorldState, hooks: WorldHooks): Fold => ({
   cause: -1,
 })
 
-const copyNode = (node: NodeState): NodeState => ({
+export const copyNode = (node: NodeState): NodeState => ({
   ...node,
   disk: { ...node.disk, pending: node.disk.pending.slice() },
   inbox: node.inbox.slice(),

@@ -10,3 +10,5 @@ export { fingerprint, fingerprintOfCore, fingerprintOfNode } from "./fingerprint
 export { finish, mix, mixText } from "./hash.ts"
 export { makeRandom, type Random } from "./random.ts"
 export { DigestMachine, digestEntry } from "./machine.ts"
+export { actPure, copyWorld } from "./pure.ts"
+export { plainAction, recordedWorld, runScript } from "./script.ts"

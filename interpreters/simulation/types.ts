@@ -245,13 +245,19 @@ export type NodeRef = string
 /** What of the writes under way a crash keeps. torn: the last of them was half written; corrupt: what is durable is damaged too. */
 export type Keep = "random" | "all" | "none" | "torn" | "corrupt"
 
+/** A Payload as plain JSON. */
+export interface HexPayload {
+  readonly hex: string
+  readonly checksum: number
+}
+
 export type Action =
   // time
   | { readonly type: "run"; readonly ms: number }
   | { readonly type: "step"; readonly count: number }
   // clients of the core
-  /** `count` commands with checksums id, id+1, … of `bytes` zeros each; or one command with the bytes of `hex`. */
-  | { readonly type: "propose"; readonly node: NodeRef; readonly id: number; readonly bytes?: number; readonly count?: number; readonly hex?: string }
+  /** `count` commands (1) with checksums id, id+1, … of `bytes` (8) zeros each; or what `payloads` says. */
+  | { readonly type: "propose"; readonly node: NodeRef; readonly id: number; readonly bytes?: number; readonly count?: number; readonly payloads?: readonly HexPayload[] }
   | { readonly type: "read"; readonly node: NodeRef }
   /** Names stand for the incarnations of today. */
   | { readonly type: "change"; readonly node: NodeRef; readonly voters: readonly string[]; readonly learners: readonly string[] }

@@ -5,6 +5,7 @@ import { fingerprint } from "./fingerprint.ts"
 import { foldInPlace, leaderOf, nodeOf, type Fold } from "./fold.ts"
 import { nextAt } from "./happen.ts"
 import { makeWorld } from "./make.ts"
+import { copyWorld } from "./pure.ts"
 import { makeRandom, type Random } from "./random.ts"
 import type { Action, DiskState, Keep, NetworkName, NetworkProfile, NodeState, WorldHooks, WorldMachine, WorldOptions, WorldState } from "./types.ts"
 
@@ -56,7 +57,8 @@ export class World {
   private readonly fold: Fold
   private readonly views = new Map<string, WorldNode>()
 
-  constructor(options: WorldOptions & WorldHooks) {
+  /** A new world, or one that goes on where `from` stands (a copy of it: `from` stays as it is). */
+  constructor(options: WorldOptions & WorldHooks, from?: WorldState) {
     const hooks: WorldHooks = {
       ...options,
       responded: (node, ref, outcome) => {
@@ -65,7 +67,7 @@ export class World {
       },
     }
     this.random = makeRandom(options.seed)
-    this.data = makeWorld(options, hooks)
+    this.data = from === undefined ? makeWorld(options, hooks) : copyWorld(from)
     this.fold = foldInPlace(this.data, hooks)
   }
   private keep(ref: number, outcome: Outcome): void {
@@ -122,6 +124,14 @@ export class World {
   leader(): WorldNode | undefined {
     const name = leaderOf(this.data)?.name
     return name === undefined ? undefined : this.node(name)
+  }
+  /** When something is planned next. */
+  get next(): number | undefined {
+    return nextAt(this.fold)
+  }
+  /** As it stands now, for the immutable face: later actions here do not change it. */
+  snapshot(): WorldState {
+    return copyWorld(this.data)
   }
   /** 32 bits over all that nodes know; equal worlds have equal ones, on every engine. */
   hash(): number {
@@ -204,12 +214,16 @@ export class World {
     const end = this.now + limit
     let count = 0
     let held = done()
-    for (let at = nextAt(fold); !held && at !== undefined && at <= end; at = nextAt(fold)) {
-      if (!stepOne(fold)) break
-      count += 1
-      held = done()
+    try {
+      for (let at = nextAt(fold); !held && at !== undefined && at <= end; at = nextAt(fold)) {
+        count += 1
+        if (!stepOne(fold)) break
+        held = done()
+      }
+    } finally {
+      // Also if an observer stopped the world: the script of it leads there.
+      if (count > 0) fold.hooks.acted?.({ type: "step", count })
     }
-    if (count > 0) fold.hooks.acted?.({ type: "step", count })
     if (held) return true
     if (end > this.now) fold.hooks.acted?.({ type: "run", ms: end - this.now })
     runTo(fold, Math.max(end, this.now))
