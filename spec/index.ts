@@ -1,3 +1,3 @@
 /** What must be true. */
 export * from "./linearizability/index.ts"
-export { invariants, InvariantViolated, makeInvariantChecker, type Invariant, type ObservedStep } from "./invariants.ts"
+export { invariants, InvariantViolated, makeInvariantChecker, sweep, type Invariant, type InvariantChecker, type NodeState, type ObservedStep } from "./invariants/index.ts"

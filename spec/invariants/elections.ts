@@ -1,0 +1,140 @@
+/** Terms, votes and leaders. */
+import { sameMember, type Entry, type Event, type Index, type Member, type Message, type Term } from "../../core/index.ts"
+import { configurationIn, fail, isAmong, isQuorum, type History, type Seen } from "./history.ts"
+
+type Granted = Extract<Message, { type: "RequestVoteReply" | "RequestPreVoteReply" }>
+
+const inForce = (seen: Seen) => configurationIn(seen.before.configurations, Number.POSITIVE_INFINITY)
+
+/** Paper §5.4.1. */
+const isUpToDate = (candidate: { lastLogTerm: Term; lastLogIndex: Index }, lastTerm: Term, lastIndex: Index): boolean =>
+  candidate.lastLogTerm === lastTerm ? candidate.lastLogIndex >= lastIndex : candidate.lastLogTerm > lastTerm
+
+/** The request that a grant answers: the batch holds it, for requests wait for nothing but the disk. */
+const checkUpToDate = ({ node, events, before, state }: Seen, candidate: Member, term: Term, type: "RequestVote" | "RequestPreVote"): void => {
+  let logMoves = false
+  for (const event of events) {
+    if (event.type === "SnapshotRestored") logMoves = true
+    if (event.type !== "MessageReceived") continue
+    const { message } = event
+    if (message.type === "AppendEntries") logMoves = true
+    if (message.type !== type || message.term !== term || !sameMember(event.from, candidate)) continue
+    // Which log it was compared with in the middle of a batch cannot be seen from outside.
+    if (logMoves || isUpToDate(message, before.log.lastTerm, before.log.lastIndex) || isUpToDate(message, state.log.lastTerm, state.log.lastIndex)) return
+    fail("VoteUpToDate", node, `votes for ${candidate.name} whose log ends at ${message.lastLogIndex} in term ${message.lastLogTerm}; its own at ${before.log.lastIndex} in term ${before.log.lastTerm}`)
+  }
+  fail("VoteUpToDate", node, `votes in term ${term} for ${candidate.name}, which did not ask`)
+}
+
+export const countGrant = ({ before }: Seen, from: Member, { term, granted }: Granted): void => {
+  if (!granted) return
+  if (before.grantsTerm < term) {
+    before.grantsTerm = term
+    before.grants.length = 0
+  }
+  if (before.grantsTerm === term && !isAmong(before.grants, from)) before.grants.push(from)
+}
+
+const checkTerm = ({ node, state, before }: Seen): void => {
+  if (state.currentTerm < before.term) fail("TermMonotonic", node, `term ${before.term} became ${state.currentTerm}`)
+  if (state.durability.hardState.term > state.currentTerm) fail("TermMonotonic", node, `durable term ${state.durability.hardState.term} is ahead of ${state.currentTerm}`)
+}
+
+const checkVote = (seen: Seen): void => {
+  const { node, state, before } = seen
+  const { votedFor, currentTerm } = state
+  if (currentTerm === before.term) {
+    if (before.vote === votedFor || sameMember(before.vote, votedFor)) return
+    if (before.vote !== null) fail("VoteOnce", node, `voted for ${before.vote.name} in term ${currentTerm}, and now ${votedFor === null ? "forgot it" : `for ${votedFor.name}`}`)
+  }
+  if (votedFor === null || sameMember(votedFor, state.self)) return
+  if (inForce(seen)?.voters.length === 0) fail("AmnesiacSilent", node, `votes for ${votedFor.name} in term ${currentTerm}`)
+  checkUpToDate(seen, votedFor, currentTerm, "RequestVote")
+}
+
+/** What others are told of a vote, by grant or by candidacy: one per term for ever. */
+const tell = ({ node, before }: Seen, term: Term, vote: Member): void => {
+  const { told } = before
+  if (told.term === term && told.vote !== null && !sameMember(told.vote, vote)) fail("VoteOnce", node, `told ${told.vote.name} and ${vote.name} of its vote in term ${term}`)
+  if (term > told.term) before.told = { term, vote }
+}
+
+const checkDurableVote = ({ node, before }: Seen, term: Term, vote: Member): void => {
+  const { hardState } = before.durable
+  if (hardState.term !== term || !sameMember(hardState.vote, vote)) fail("DurableBeforeTold", node, `its vote for ${vote.name} in term ${term} is not durable`)
+}
+
+/** What its log lacks of what earlier terms committed; Log Matching makes the highest entry speak for those before it. */
+const checkComplete = (seen: Seen, history: History): void => {
+  const { node, state } = seen
+  let index = 0
+  let entryTerm = 0
+  for (const run of history.runs)
+    if (run.term < state.currentTerm && run.index > index) {
+      index = run.index
+      entryTerm = run.entryTerm
+    }
+  const { log } = state
+  if (index > log.base.index && log.termAt(index) !== entryTerm)
+    fail("LeaderCompleteness", node, `leads term ${state.currentTerm} and has ${log.termAt(index) === undefined ? "no" : "another"} entry ${index}, which an earlier leader committed`)
+}
+
+const checkElected = (seen: Seen): void => {
+  const { node, state, before, history, restarted } = seen
+  const { currentTerm, self } = state
+  const configuration = inForce(seen)
+  const own = sameMember(state.votedFor, self)
+  const granted = (member: Member): boolean => (sameMember(member, self) ? own : before.grantsTerm === currentTerm && isAmong(before.grants, member))
+  if (configuration !== undefined && (before.complete || restarted) && !isQuorum(configuration, granted))
+    fail("ElectedByQuorum", node, `leads term ${currentTerm} with the votes of ${own ? "itself and " : ""}${before.grantsTerm === currentTerm ? before.grants.map(({ name }) => name).join() : "nobody"}`)
+  history.elections.set(currentTerm, { leader: self, log: state.log })
+  checkComplete(seen, history)
+}
+
+const checkLeader = (seen: Seen): void => {
+  const { node, state, before, history } = seen
+  const { role, currentTerm, self } = state
+  if (role.type === "leader") {
+    const known = history.elections.get(currentTerm)
+    if (known !== undefined && !sameMember(known.leader, self)) fail("ElectionSafety", node, `leads term ${currentTerm}, and so does ${known.leader.name}`)
+    if (before.role !== "leader" || before.term !== currentTerm) checkElected(seen)
+  } else if (role.type === "follower") {
+    if (role.leader === null) return
+    const known = history.elections.get(currentTerm)
+    if (known === undefined) history.elections.set(currentTerm, { leader: role.leader, log: null })
+    else if (!sameMember(known.leader, role.leader)) fail("ElectionSafety", node, `follows ${role.leader.name} in term ${currentTerm}, which ${known.leader.name} leads`)
+  } else if (before.role !== role.type || before.term !== currentTerm) {
+    const configuration = inForce(seen)
+    if (configuration === undefined) return
+    if (configuration.voters.length === 0) fail("AmnesiacSilent", node, "campaigns")
+    if (!isAmong(configuration.voters, self) && !isAmong(configuration.outgoing, self)) fail("OnlyVotersCampaign", node, `campaigns in term ${currentTerm}`)
+  }
+}
+
+export const checkElections = (seen: Seen): void => {
+  checkTerm(seen)
+  checkVote(seen)
+  checkLeader(seen)
+}
+
+export const checkVoteSent = (seen: Seen, to: Member, message: Message): void => {
+  const { node, state } = seen
+  if (message.type === "RequestVote") {
+    checkDurableVote(seen, message.term, state.self)
+    tell(seen, message.term, state.self)
+  } else if (message.type === "RequestVoteReply" && message.granted) {
+    checkDurableVote(seen, message.term, to)
+    tell(seen, message.term, to)
+  } else if (message.type === "RequestPreVoteReply" && message.granted) {
+    if (inForce(seen)?.voters.length === 0) fail("AmnesiacSilent", node, `gives ${to.name} a pre-vote`)
+    checkUpToDate(seen, to, message.term, "RequestPreVote")
+  }
+}
+
+/** Thesis §3.10: "the prior leader stops accepting new client requests", until the transfer timer says otherwise. */
+export const checkTransfer = ({ node, before, state }: Seen, appended: readonly Entry[]): void => {
+  if (before.handedOver === 0) return
+  if (state.role.type !== "leader" || state.currentTerm !== before.handedOver) before.handedOver = 0
+  else if (appended.some((entry) => entry.kind === "command")) fail("TransferStops", node, `appends entry ${appended[0]?.index} after TimeoutNow in term ${state.currentTerm}`)
+}
+export const endsTransfer = (event: Event): boolean => event.type === "TimerExpired" && event.timer === "transfer"

@@ -1,0 +1,236 @@
+/**
+ * What a checker remembers: of every server what it was after its last step and what its disk holds, and of the
+ * cluster what was written, committed and elected. Logs are values, so an old one costs a reference.
+ */
+import { sameMember, type Configuration, type Entry, type HardState, type Index, Log, type Member, type Payload, type Recovered, type State, type Term } from "../../core/index.ts"
+import { InvariantViolated, type Invariant } from "./names.ts"
+import { makeShelf, type Shelf } from "./shelf.ts"
+import type { ObservedStep } from "./index.ts"
+
+/** Stable storage as one Persist leaves it. */
+export interface DiskImage {
+  readonly seq: number
+  readonly hardState: HardState
+  readonly log: Log
+}
+/** A client that waits. `committed` is what was committed anywhere when a read was asked for. */
+export interface OpenRef {
+  readonly kind: "proposal" | "read"
+  readonly committed: Index
+  readonly payloads: readonly Payload[]
+}
+/** One incarnation of a server, as it was after its last step. */
+export interface Server {
+  readonly self: Member
+  /** Changed in place by the next step: only for sweeps. */
+  state: State
+  term: Term
+  vote: Member | null
+  role: State["role"]["type"]
+  log: Log
+  commit: Index
+  clock: number
+  machine: State["machine"]
+  /** The last entry handed to the state machine, or the snapshot that replaced it. */
+  applying: Index
+  restoring: boolean
+  durable: DiskImage
+  /** Handed out and not yet reported back. */
+  outstanding: DiskImage[]
+  queued: DiskImage
+  /** Who granted a vote in `grantsTerm`, as they arrived here. */
+  grantsTerm: Term
+  readonly grants: Member[]
+  /** The last vote that others were told of: a grant, or its own candidacy. */
+  told: HardState
+  readonly refs: Map<number, OpenRef>
+  /** Seen from its start: it has no refs that nobody told of. */
+  complete: boolean
+  /** A term in which TimeoutNow was sent and not given up, or 0. */
+  handedOver: Term
+  /** What is in force, derived from the log alone: oldest first. */
+  configurations: { readonly index: Index; readonly configuration: Configuration }[]
+}
+/** An entry as first seen, and what stood before it; others of the same index in `other`. */
+export interface Written {
+  readonly term: Term
+  readonly sum: number
+  readonly prevTerm: Term
+  readonly other: Written | null
+}
+export interface Committed {
+  readonly term: Term
+  /** null: known from a snapshot only. */
+  readonly sum: number | null
+}
+/** The highest entry that the leader of one term committed. */
+interface CommitRun {
+  readonly term: Term
+  index: Index
+  entryTerm: Term
+}
+export interface Election {
+  readonly leader: Member
+  /** At its election; null for one so long ago that no earlier leader can be left. */
+  log: Log | null
+}
+export interface History {
+  /** By name: the incarnation of today. */
+  readonly servers: Map<string, Server>
+  /** Earlier incarnations: their disks are gone, what they acknowledged was true. */
+  readonly former: Server[]
+  readonly written: Shelf<Written>
+  readonly committed: Shelf<Committed>
+  /** The highest index that a leader committed, or that a server brought along. */
+  highest: Index
+  readonly runs: CommitRun[]
+  readonly elections: Map<Term, Election>
+  /** Committed configurations, oldest first. */
+  configurations: { readonly index: Index; readonly configuration: Configuration }[]
+  /** Told by a start and not yet taken up by its first step. */
+  readonly recovered: Map<string, Recovered>
+  /** Payloads of refused proposals: none may be appended. */
+  readonly refused: WeakSet<object>
+  /** Every server was seen from its start. */
+  whole: boolean
+  steps: number
+}
+
+export const makeHistory = (): History => ({
+  servers: new Map(),
+  former: [],
+  written: makeShelf(),
+  committed: makeShelf(),
+  highest: 0,
+  runs: [],
+  elections: new Map(),
+  configurations: [],
+  recovered: new Map(),
+  refused: new WeakSet(),
+  whole: true,
+  steps: 0,
+})
+
+/** One step, seen against what its server was before. */
+export interface Seen extends ObservedStep {
+  readonly history: History
+  readonly before: Server
+  /** Its first event is Started. */
+  readonly restarted: boolean
+  /** First index at which the log is not what it was; lastIndex + 1 if it is. */
+  readonly changedFrom: Index
+}
+
+export const fail = (invariant: Invariant, node: string, detail: string): never => {
+  throw new InvariantViolated(invariant, node, detail)
+}
+
+const sums = new WeakMap<Configuration, number>()
+const configurationSum = (configuration: Configuration): number => {
+  const known = sums.get(configuration)
+  if (known !== undefined) return known
+  const { voters, outgoing, learners } = configuration
+  let sum = 7
+  for (const char of JSON.stringify([voters, outgoing, learners].map((side) => side.map((member) => [member.name, member.incarnation]))))
+    sum = (Math.imul(sum, 31) + (char.codePointAt(0) ?? 0)) | 0
+  sums.set(configuration, sum)
+  return sum
+}
+export const sameConfiguration = (a: Configuration, b: Configuration): boolean => a === b || configurationSum(a) === configurationSum(b)
+/** What an entry says, as a number. */
+export const sumOf = (entry: Entry): number => (entry.kind === "command" ? entry.payload.checksum : entry.kind === "noop" ? -1 : configurationSum(entry.configuration))
+
+export const configurationIn = (configurations: Server["configurations"], index: Index): Configuration | undefined => {
+  for (let i = configurations.length - 1; i >= 0; i--) {
+    const known = configurations[i]
+    if (known !== undefined && known.index <= index) return known.configuration
+  }
+  return undefined
+}
+export const isAmong = (members: readonly Member[], member: Member): boolean => members.some((one) => sameMember(one, member))
+/** More than half of the voters, and while the configuration is joint more than half of the outgoing ones too. */
+export const isQuorum = ({ voters, outgoing }: Configuration, has: (member: Member) => boolean): boolean => {
+  const decides = (side: readonly Member[]): boolean => {
+    let count = 0
+    for (const member of side) if (has(member)) count += 1
+    return count * 2 > side.length
+  }
+  return decides(voters) && (outgoing.length === 0 || decides(outgoing))
+}
+
+export const firstChanged = (before: Log, after: Log): Index => {
+  if (before === after) return after.lastIndex + 1
+  const floor = Math.max(before.base.index, after.base.index)
+  let index = Math.min(before.lastIndex, after.lastIndex)
+  while (index > floor && before.termAt(index) !== after.termAt(index)) index -= 1
+  return Math.max(index, after.base.index) + 1
+}
+
+const configurationsIn = (log: Log): Server["configurations"] => {
+  const out = [{ index: log.base.index, configuration: log.base.configuration }]
+  for (const entry of log.toArray()) if (entry.kind === "configuration") out.push({ index: entry.index, configuration: entry.configuration })
+  return out
+}
+
+/** A server that nobody has seen before, or that starts: what it is now is where its life begins. */
+export const newServer = (state: State, complete: boolean, recovered: Recovered | undefined): Server => {
+  const { log, durability, currentTerm, votedFor } = state
+  const hardState = recovered?.hardState ?? (complete ? { term: currentTerm, vote: votedFor } : durability.hardState)
+  // A state machine that was restored just before a crash is ahead of the log, and pulls it along at start.
+  const found = recovered === undefined || recovered.base.index === log.base.index ? log : Log.of(recovered.base, recovered.entries)
+  const durable: DiskImage = { seq: 0, hardState, log: found }
+  return {
+    self: state.self,
+    state,
+    term: hardState.term,
+    vote: hardState.vote,
+    role: complete ? "follower" : state.role.type,
+    log,
+    commit: complete ? log.base.index : state.commitIndex,
+    clock: 0,
+    machine: state.machine,
+    applying: complete ? state.applied : state.applying,
+    restoring: state.restoring !== null,
+    durable,
+    outstanding: complete ? [] : state.durability.outstanding.map(({ seq, hardState: written }) => ({ seq, hardState: written, log })),
+    queued: complete ? durable : { seq: 0, hardState: durability.queued, log },
+    grantsTerm: 0,
+    grants: [],
+    told: { term: 0, vote: null },
+    refs: new Map(),
+    complete,
+    handedOver: 0,
+    configurations: configurationsIn(log),
+  }
+}
+
+export const serverOf = (history: History, member: Member): Server | undefined => {
+  const today = history.servers.get(member.name)
+  if (today !== undefined && today.self.incarnation === member.incarnation) return today
+  return history.former.find((server) => sameMember(server.self, member))
+}
+
+/** A server that has been down for this long holds back nothing any more: what it brings is then checked less. */
+const PATIENCE = 100_000
+/** An earlier leader than these cannot be there any more. */
+const ELECTIONS = 64
+const ELECTION_LOGS = 8
+
+export const forget = (history: History): void => {
+  let highestBase = 0
+  for (const server of history.servers.values()) highestBase = Math.max(highestBase, server.log.base.index)
+  let lowest = highestBase
+  for (const server of history.servers.values()) lowest = Math.min(lowest, server.log.base.index, server.durable.log.base.index)
+  lowest = Math.max(lowest, highestBase - PATIENCE)
+  history.written.dropBelow(lowest)
+  history.committed.dropBelow(lowest)
+  while (history.configurations.length > 1 && (history.configurations[1]?.index ?? 0) <= lowest) history.configurations.shift()
+  if (history.runs.length > ELECTIONS) history.runs.splice(0, history.runs.length - ELECTIONS)
+  const terms = [...history.elections.keys()].sort((a, b) => a - b)
+  terms.slice(0, -ELECTIONS).forEach((term) => history.elections.delete(term))
+  for (const term of terms.slice(-ELECTIONS, -ELECTION_LOGS)) {
+    const election = history.elections.get(term)
+    if (election !== undefined) election.log = null
+  }
+  if (history.former.length > ELECTIONS) history.former.splice(0, history.former.length - ELECTIONS)
+}

@@ -1,0 +1,184 @@
+/**
+ * What must hold at every step. A check looks at one step and at what it changed, never at a whole log; the sweep
+ * (sweep.ts) looks at everything, now and then.
+ */
+import { sameMember, type Effect, type Event, type Recovered, type State } from "../../core/index.ts"
+import { checkOutcomes, checkRefs, checkResponse, openRef } from "./clients.ts"
+import { checkApply, checkCommit, checkRestored } from "./commit.ts"
+import { checkElections, checkTransfer, checkVoteSent, countGrant, endsTransfer } from "./elections.ts"
+import { fail, firstChanged, forget, makeHistory, newServer, type History, type Seen, type Server } from "./history.ts"
+import { appendedByLeader, checkLog, checkPersists, checkRecovered, checkSent, checkSnapshot, settle } from "./logs.ts"
+import { sweep } from "./sweep.ts"
+
+export { invariants, InvariantViolated, type Invariant } from "./names.ts"
+export { sweep, type NodeState } from "./sweep.ts"
+
+/** One step of one server. The state may be changed in place by its next step. */
+export interface ObservedStep {
+  readonly node: string
+  readonly events: readonly Event[]
+  readonly state: State
+  readonly effects: readonly Effect[]
+}
+/** Throws InvariantViolated. */
+export interface InvariantChecker {
+  (step: ObservedStep): void
+  /** What a server finds on its disk, before the first step of that life. */
+  readonly started: (node: string, recovered: Recovered) => void
+  /** Everything at once, from what each server was after its last step. */
+  readonly sweep: () => void
+  /** Refs at `node` that nobody has answered yet. */
+  readonly openRefs: (node: string) => readonly number[]
+  /** How many things are kept; it stays bounded while no server is down for ever. */
+  readonly size: () => number
+}
+
+const FORGET_EVERY = 4096
+
+const observedServer = (history: History, { node, state }: ObservedStep, restarted: boolean): Server => {
+  const today = history.servers.get(node)
+  if (today !== undefined && !restarted) return today
+  const server = newServer(state, restarted, history.recovered.get(node))
+  history.recovered.delete(node)
+  if (today !== undefined && sameMember(today.self, server.self)) {
+    // What was told and what was durable outlives the process.
+    server.told = today.told
+    if (state.currentTerm < today.durable.hardState.term) fail("TermMonotonic", node, `starts in term ${state.currentTerm}, durable was ${today.durable.hardState.term}`)
+  } else if (today === undefined) {
+    const { base } = state.log
+    const known = restarted ? base.index : state.commitIndex
+    history.highest = Math.max(history.highest, known, restarted ? state.commitIndex : 0)
+    history.whole &&= restarted
+    if (history.configurations.length === 0) history.configurations.push({ index: base.index, configuration: base.configuration })
+    history.committed.set(base.index, { term: base.term, sum: null })
+  } else history.former.push(today)
+  history.servers.set(node, server)
+  return server
+}
+
+const takeEvent = (seen: Seen, event: Event): void => {
+  const { before, state } = seen
+  switch (event.type) {
+    case "Persisted":
+      settle(seen, event.seq)
+      return
+    case "MessageReceived":
+      if (event.message.type === "RequestVoteReply") countGrant(seen, event.from, event.message)
+      return
+    case "Proposed":
+    case "ReadRequested":
+    case "ConfigurationChangeProposed":
+      openRef(seen, event)
+      return
+    case "SnapshotTaken":
+      checkSnapshot(seen, event.base, "the state machine's own snapshot")
+      return
+    case "SnapshotRestored":
+      checkSnapshot(seen, event.snapshot, "a restored snapshot")
+      checkRestored(seen, event.snapshot.index)
+      return
+    case "SnapshotRejected":
+      before.restoring &&= state.restoring !== null
+      return
+    case "MachineDamaged":
+      before.machine = "rebuild"
+      return
+    case "TimerExpired":
+      if (endsTransfer(event)) before.handedOver = 0
+      return
+    case "Started":
+    case "Applied":
+    case "ClockAdvanced":
+    case "PeerConnected":
+    case "PeerDisconnected":
+    case "SnapshotTakeFailed":
+    case "SnapshotOpened":
+    case "SnapshotOpenFailed":
+    case "ChunkStored":
+    case "SpaceChanged":
+    case "TransferRequested":
+      return
+  }
+}
+
+const takeEffect = (seen: Seen, effect: Effect): void => {
+  const { node, before, state } = seen
+  switch (effect.type) {
+    case "Send":
+      checkSent(seen, effect)
+      checkVoteSent(seen, effect.to, effect.message)
+      if (effect.message.type === "TimeoutNow") before.handedOver = state.currentTerm
+      return
+    case "Apply":
+      checkApply(seen, effect.entries)
+      return
+    case "Respond":
+      checkResponse(seen, effect.ref, effect.outcome)
+      return
+    case "RestoreSnapshot":
+      before.restoring = true
+      return
+    case "Note":
+      if (effect.rule === "append.secondLeader") fail("ElectionSafety", node, `two leaders append in term ${state.currentTerm}`)
+      return
+    case "Persist":
+    case "SetTimer":
+    case "CancelTimer":
+    case "TakeSnapshot":
+    case "OpenSnapshot":
+    case "CloseSnapshot":
+    case "StoreChunk":
+      return
+  }
+}
+
+const remember = (server: Server, state: State): void => {
+  server.state = state
+  server.term = state.currentTerm
+  server.vote = state.votedFor
+  server.role = state.role.type
+  server.log = state.log
+  server.commit = state.commitIndex
+  server.clock = state.clock
+}
+
+/** One for each world. */
+export const makeInvariantChecker = (): InvariantChecker => {
+  const history = makeHistory()
+  const check = (step: ObservedStep): void => {
+    const { node, events, state, effects } = step
+    const restarted = events.some((event) => event.type === "Started")
+    const before = observedServer(history, step, restarted)
+    const seen: Seen = { node, events, state, effects, history, before, restarted, changedFrom: firstChanged(before.log, state.log) }
+    for (const event of events) takeEvent(seen, event)
+    if (state.clock < before.clock) fail("ClockMonotonic", node, `its clock fell from ${before.clock} to ${state.clock}`)
+    checkElections(seen)
+    checkLog(seen)
+    checkCommit(seen)
+    if (seen.changedFrom <= state.log.lastIndex || before.handedOver !== 0) {
+      const appended = appendedByLeader(seen)
+      checkTransfer(seen, appended)
+      checkOutcomes(seen, appended)
+    }
+    for (const effect of effects) takeEffect(seen, effect)
+    checkPersists(seen)
+    checkRefs(seen)
+    remember(before, state)
+    history.steps += 1
+    if (history.steps % FORGET_EVERY === 0) forget(history)
+  }
+  return Object.assign(check, {
+    started: (node, recovered) => {
+      const server = history.servers.get(node)
+      if (server !== undefined && sameMember(server.self, recovered.self)) checkRecovered(node, server, recovered)
+      history.recovered.set(node, recovered)
+    },
+    sweep: () => {
+      const states: { node: string; state: State }[] = []
+      for (const [node, { state }] of history.servers) states.push({ node, state })
+      sweep(states)
+    },
+    openRefs: (node) => [...(history.servers.get(node)?.refs.keys() ?? [])],
+    size: () => history.written.size() + history.committed.size() + history.elections.size + history.runs.length,
+  } satisfies Pick<InvariantChecker, keyof InvariantChecker>)
+}

@@ -1,0 +1,55 @@
+/**
+ * What must be true, by name: the names of the Raft paper's Figure 3 where it has one. The same names stand in tests,
+ * traces and docs.
+ */
+export const invariants = {
+  // Elections.
+  ElectionSafety: "at most one leader can be elected in a given term, and only it is followed (paper Figure 3)",
+  ElectedByQuorum: "a leader has the votes, given in its term, of a quorum of the configuration in force; learners and strangers do not count (paper §5.2, §6)",
+  TermMonotonic: "the current term never falls, and no crash takes back what a server acted on",
+  VoteOnce: "a server votes for one candidate per term, also across restarts (paper §5.2)",
+  VoteUpToDate: "a vote or pre-vote goes only to a candidate whose log is at least as up to date as the voter's (paper §5.4.1)",
+  AmnesiacSilent: "a server that does not know its configuration neither votes nor campaigns",
+  TransferStops: "after TimeoutNow a leader appends nothing for clients until it has given the transfer up (thesis §3.10)",
+  // Logs.
+  LeaderAppendOnly: "a leader never overwrites or deletes entries in its log (paper Figure 3)",
+  LogMatching: "two logs that hold an entry of the same index and term are the same up to it (paper Figure 3)",
+  ClockMonotonic: "stamps never fall along a log, nor does a server's clock within a life",
+  TruthfulAppend: "an append is sent by a leader, and carries what stands in its log (paper §5.3)",
+  BoundedMessages: "an append is contiguous and within the limits of batch and window (thesis §10.2)",
+  // Commitment.
+  LeaderCompleteness: "an entry committed in a term stands in the log of every leader of a later term (paper Figure 3)",
+  StateMachineSafety: "no two servers commit different entries at one index (paper Figure 3)",
+  CommitMonotonic: "the commit index never falls within a life and lies within the log",
+  CommittedIsDurable: "when a leader commits an entry, a quorum of its configuration holds it on disk (paper §5.3)",
+  NoCommitByCounting: "a leader advances its commit index only to an entry of its own term (paper §5.4.2, Figure 8)",
+  CommitKnown: "a follower commits only what a leader has committed and what is known to agree with its log (paper §5.3)",
+  CommittedKept: "no server deletes an entry that it knows to be committed",
+  // Disks and restarts.
+  DurableBeforeTold: "votes and acknowledgements claim only what a crash could not take back",
+  DurableMonotonic: "a start finds what was persisted, and of what was under way a prefix, each write whole or not at all",
+  PersistComplete: "what is handed to the disk is just what changed since the last time, in one piece",
+  BootCommit: "a start knows as committed what its snapshot covers, and nothing that was not committed",
+  // The state machine and its clients.
+  AppliedInOrder: "entries are applied in order, each once, and only when committed and durable",
+  SnapshotForward: "a restored snapshot never takes the state machine back",
+  SnapshotMatches: "a snapshot or a trimmed log stands for what was committed at its index: term and configuration (paper §7)",
+  ReadFresh: "a read sees everything that was committed anywhere before it was asked for (thesis §6.4)",
+  EveryRefAnswered: "each proposal and read is answered once, in its own kind, and is never lost sight of within a life",
+  OutcomeTrue: "what is reported as appended stands there, what is refused is never appended, and nothing else is",
+  // Membership.
+  ConfigSafety: "the last configuration in the log is in force; changes go one by one through overlapping majorities (paper §6)",
+  OnlyVotersCampaign: "a server outside the voters of its own configuration never campaigns (thesis §4.2.2)",
+} as const
+export type Invariant = keyof typeof invariants
+
+export class InvariantViolated extends Error {
+  override readonly name = "InvariantViolated"
+  readonly invariant: Invariant
+  readonly node: string
+  constructor(invariant: Invariant, node: string, detail: string) {
+    super(`${invariant} violated at ${node}: ${detail}\n  ${invariants[invariant]}`)
+    this.invariant = invariant
+    this.node = node
+  }
+}

@@ -1,0 +1,33 @@
+/** Things by log index, each end of which can be dropped: the history of a world that runs for days stays small. */
+export interface Shelf<T> {
+  readonly get: (index: number) => T | undefined
+  /** What lies below everything kept is not kept. */
+  readonly set: (index: number, item: T) => void
+  /** Everything below `index` may go. */
+  readonly dropBelow: (index: number) => void
+  readonly size: () => number
+}
+
+/** Dropping moves everything, so it waits until it is worth it. */
+const WORTH = 1024
+
+export const makeShelf = <T>(): Shelf<T> => {
+  let first = 0
+  const items: (T | undefined)[] = []
+  return {
+    get: (index) => items[index - first],
+    set: (index, item) => {
+      if (items.length === 0) first = index
+      if (index < first) return
+      while (items.length < index - first) items.push(undefined)
+      items[index - first] = item
+    },
+    dropBelow: (index) => {
+      const count = Math.min(index - first, items.length)
+      if (count < WORTH) return
+      items.splice(0, count)
+      first += count
+    },
+    size: () => items.length,
+  }
+}

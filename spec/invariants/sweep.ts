@@ -1,0 +1,77 @@
+/**
+ * The same truths read off whole states, without a past: slow, simple, and a second opinion on the checks of steps.
+ * What only a past can tell (what was promised, told, or on a disk) is not seen here.
+ */
+import { sameMember, type Configuration, type State } from "../../core/index.ts"
+import { fail, sameConfiguration, sumOf } from "./history.ts"
+
+export interface NodeState {
+  readonly node: string
+  readonly state: State
+}
+
+const sweepLog = ({ node, state }: NodeState): void => {
+  const { log } = state
+  let { term, time } = log.base
+  let inForce: { index: number; configuration: Configuration } = log.base
+  for (let index = log.base.index + 1; index <= log.lastIndex; index++) {
+    const entry = log.entry(index)
+    if (entry === undefined || entry.index !== index) {
+      fail("LogMatching", node, `entry ${index} is missing`)
+      continue
+    }
+    if (entry.term < term) fail("LogMatching", node, `entry ${index} of term ${entry.term} follows one of term ${term}`)
+    if (entry.time < time) fail("ClockMonotonic", node, `entry ${index} is stamped ${entry.time} after ${time}`)
+    term = entry.term
+    time = entry.time
+    if (entry.kind === "configuration") inForce = { index, configuration: entry.configuration }
+  }
+  const core = state.configurations.at(-1)
+  if (core?.index !== inForce.index || !sameConfiguration(core.configuration, inForce.configuration)) fail("ConfigSafety", node, `the configuration of entry ${core?.index} is in force, the last in the log is that of ${inForce.index}`)
+}
+
+const sweepState = ({ node, state }: NodeState): void => {
+  const { log, commitIndex, applied, applying, durability, currentTerm } = state
+  if (commitIndex > log.lastIndex || commitIndex < log.base.index) fail("CommitMonotonic", node, `commit index ${commitIndex} is outside of the log, ${log.base.index} to ${log.lastIndex}`)
+  if (applied > applying || applying > commitIndex) fail("AppliedInOrder", node, `applied ${applied}, applying ${applying}, committed ${commitIndex}`)
+  if (durability.index > log.lastIndex) fail("DurableBeforeTold", node, `durable is ${durability.index}, the log ends at ${log.lastIndex}`)
+  if (durability.hardState.term > currentTerm) fail("TermMonotonic", node, `durable term ${durability.hardState.term} is ahead of ${currentTerm}`)
+}
+
+/** Two logs agree up to the last index at which their terms do; and wherever both are committed. */
+const sweepPair = (a: NodeState, b: NodeState): void => {
+  const from = Math.max(a.state.log.base.index, b.state.log.base.index) + 1
+  const committed = Math.min(a.state.commitIndex, b.state.commitIndex)
+  let agreed = false
+  for (let index = Math.min(a.state.log.lastIndex, b.state.log.lastIndex); index >= from; index--) {
+    const one = a.state.log.entry(index)
+    const other = b.state.log.entry(index)
+    if (one === undefined || other === undefined) continue
+    const same = one === other || (one.term === other.term && sumOf(one) === sumOf(other))
+    if (!same && index <= committed) fail("StateMachineSafety", a.node, `entry ${index} is committed in term ${one.term} here and in term ${other.term} at ${b.node}, or says something else`)
+    if (one.term === other.term) agreed = true
+    if (agreed && !same) fail("LogMatching", a.node, `entry ${index} differs from that of ${b.node}, a later one agrees`)
+  }
+}
+
+const sweepLeader = (leader: NodeState, other: NodeState): void => {
+  const { currentTerm, log, role } = leader.state
+  if (role.type !== "leader") return
+  if (other.state.role.type === "leader" && other.state.currentTerm === currentTerm && !sameMember(leader.state.self, other.state.self)) fail("ElectionSafety", leader.node, `leads term ${currentTerm}, and so does ${other.node}`)
+  if (other.state.currentTerm > currentTerm) return
+  const { commitIndex } = other.state
+  const committed = other.state.log.termAt(commitIndex)
+  if (committed !== undefined && commitIndex > log.base.index && log.termAt(commitIndex) !== committed) fail("LeaderCompleteness", leader.node, `leads term ${currentTerm} without entry ${commitIndex}, committed at ${other.node}`)
+}
+
+/** Throws InvariantViolated. One state of each server, from any moments of one world. */
+export const sweep = (states: readonly NodeState[]): void => {
+  states.forEach((one, i) => {
+    sweepState(one)
+    sweepLog(one)
+    states.forEach((other, k) => {
+      if (k > i) sweepPair(one, other)
+      if (k !== i) sweepLeader(one, other)
+    })
+  })
+}

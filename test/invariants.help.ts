@@ -1,0 +1,79 @@
+/** Random worlds in which everything happens that the core knows of: faults, load, reads, transfers, changes of members. */
+import { type Member, type Recovered } from "../core/index.ts"
+import { makeRandom, reliableNetwork, type Random, type World, type WorldStep } from "../interpreters/simulation/index.ts"
+import { checkedWorld, payload, settingsOf } from "./worlds.ts"
+
+export interface Eventful {
+  readonly seed: number
+  readonly nodes?: number
+  readonly rounds?: number
+  readonly observe?: (step: WorldStep) => void
+  readonly started?: (node: string, recovered: Recovered) => void
+}
+
+const somebody = (world: World, random: Random): string => random.pick(world.names) ?? "n1"
+
+/** The leader is asked to make a random part of the servers its voters, and some of the others learners. */
+const change = (world: World, random: Random, ref: number): void => {
+  const members = world.names.map((name): Member => world.node(name).member)
+  const voters = members.filter(() => random.chance(700))
+  const learners = members.filter((member) => !voters.includes(member) && random.chance(600))
+  world.inject(world.leader()?.member.name ?? somebody(world, random), { type: "ConfigurationChangeProposed", ref, voters, learners })
+}
+
+const disturb = (world: World, random: Random): void => {
+  const victim = random.chance(400) ? (world.leader()?.member.name ?? somebody(world, random)) : somebody(world, random)
+  switch (random.below(8)) {
+    case 0:
+      world.crash(victim)
+      break
+    case 1:
+      for (const name of world.names) if (random.chance(600)) world.start(name)
+      break
+    case 2:
+      world.isolate(victim)
+      break
+    case 3:
+      world.heal()
+      break
+    case 4:
+      world.cutOneWay(victim, somebody(world, random))
+      break
+    case 5:
+      if (random.chance(200)) world.damage(victim)
+      break
+    case 6:
+      world.pause(victim)
+      break
+    case 7:
+      for (const name of world.names) world.resume(name)
+      break
+  }
+}
+
+const FIRST_CHANGE = 1_000_000
+
+/** Answers the world when everything is mended again; nothing has settled yet. */
+export const eventfulWorld = ({ seed, nodes = 1 + (seed % 5), rounds = 40, observe, started }: Eventful): World => {
+  const world = checkedWorld({ seed, nodes, settings: settingsOf(seed), ...(observe === undefined ? {} : { observe }), ...(started === undefined ? {} : { started }) }, true)
+  const random = makeRandom(seed ^ 0x2545f491)
+  let id = 1
+  for (let i = 0; i < rounds; i++) {
+    world.run(random.below(400))
+    for (let k = random.below(4); k > 0; k--) world.propose(somebody(world, random), [payload(id++, random.below(120))])
+    for (let k = random.below(3); k > 0; k--) world.read(somebody(world, random))
+    if (random.chance(150)) change(world, random, FIRST_CHANGE + i)
+    if (random.chance(80)) world.inject(somebody(world, random), { type: "TransferRequested", to: null })
+    if (random.chance(80)) world.inject(somebody(world, random), { type: "SpaceChanged", low: random.chance(300) })
+    if (random.chance(80)) world.inject(somebody(world, random), { type: "PeerDisconnected", peer: world.node(somebody(world, random)).member })
+    if (random.chance(350)) disturb(world, random)
+  }
+  world.network = reliableNetwork
+  world.heal()
+  for (const name of world.names) {
+    world.resume(name)
+    world.start(name)
+    world.inject(name, { type: "SpaceChanged", low: false })
+  }
+  return world
+}
