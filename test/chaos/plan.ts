@@ -55,7 +55,7 @@ export const describeFault = (fault: Fault): string => {
     case "unlink": return `cut the link between ${describeTargets(fault.targets, 2)}; ends with a ${fault.end}`
     case "mute": return `nobody hears ${who}; ends with a ${fault.end}`
     case "deafen": return `${who}: hears nobody; ends with a ${fault.end}`
-    case "reset": return `reset the connections of ${who}, ${fault.times} times`
+    case "reset": return `reset the connections of ${who}, ${fault.times}×`
     case "delay": return `delay ${fault.delay}–${fault.delay + fault.jitter} ms around ${who}`
     case "throttle": return `${fault.bytesPerSecond / 1000} kB/s around ${who}`
   }
@@ -124,12 +124,11 @@ export const makePlan = ({ seed, ids, ms, lead = 1500 }: PlanOptions): readonly 
   const random = makeRandom(seed)
   const steps: Step[] = []
   let round: (typeof kinds)[number][] = []
-  for (let at = lead; ; ) {
+  for (let at = lead; at < ms; ) {
     if (round.length === 0) round = shuffled<(typeof kinds)[number]>(random, kinds)
     const type = round.pop() ?? "kill"
     const { fault, ms: wanted } = draw(random, ids, type)
     const length = Math.min(wanted, ms - at)
-    if (length < 300) break
     steps.push({ number: steps.length + 1, at, ms: length, fault })
     at += random.chance(350) ? Math.floor(length / 2) : length + random.between(600, 3000)
   }

@@ -1,0 +1,42 @@
+import { expect, test } from "vitest"
+import { makePlan, type Fault, type Step, type Targets } from "./chaos/plan.ts"
+import { reportOf } from "./chaos/report.ts"
+import { runChaos } from "./chaos/run.ts"
+import { temporaryFolder } from "./cluster.ts"
+import { longTest } from "./long.ts"
+
+const ids = (nodes: number): readonly string[] => Array.from({ length: nodes }, (_, i) => `n${i + 1}`)
+
+const survives = async (plan: readonly Step[], seed: number, nodes: number, command: string): Promise<void> => {
+  const report = await runChaos({ seed, nodes, clients: 8, plan, out: temporaryFolder("stepraft-chaos-") })
+  console.log(reportOf(report, command))
+  expect(report.violations).toEqual([])
+  expect(report.counts.ok).toBeGreaterThan(100)
+}
+const unseen = (nodes: number, minutes: number): Promise<void> => {
+  const seed = Date.now() % 1_000_000
+  return survives(makePlan({ seed, ids: ids(nodes), ms: minutes * 60_000 }), seed, nodes, `npm run chaos -- --seed ${seed} --nodes ${nodes} --minutes ${minutes}`)
+}
+
+const leader: Targets = { count: 1, order: ids(3), leader: "first" }
+const all: Targets = { count: 3, order: ids(3), leader: "anywhere" }
+const short: readonly (readonly [at: number, ms: number, fault: Fault])[] = [
+  [500, 1200, { type: "kill", targets: leader }],
+  [2500, 2000, { type: "partition", targets: leader, end: "burst" }],
+  [3000, 1500, { type: "delay", targets: all, delay: 10, jitter: 60 }],
+  [5000, 1500, { type: "pause", targets: leader }],
+  [7000, 1500, { type: "mute", targets: leader, end: "reset" }],
+  [8000, 300, { type: "kill", targets: all }],
+]
+test("the leader is killed, cut off, paused, not heard, then all are killed: everything that clients were told fits together, and all nodes hold the same", () =>
+  survives(short.map(([at, ms, fault], i) => ({ number: i + 1, at, ms, fault })), 1, 3, "npx vitest run --config test/vitest.config.ts test/process.chaos.test.ts"))
+
+longTest("three nodes for two minutes, by a plan that nobody has seen", () => unseen(3, 2))
+longTest("five nodes, by a plan that nobody has seen", () => unseen(5, 1.5))
+
+test("it would be noticed: reads that a node serves by itself, taken for linearizable ones, are refuted", async () => {
+  const order = ids(3)
+  const delay: Step = { number: 1, at: 200, ms: 2500, fault: { type: "delay", delay: 60, jitter: 60, targets: { count: 3, order, leader: "anywhere" } } }
+  const report = await runChaos({ seed: 1, nodes: 3, clients: 6, keys: 3, pause: 2, plan: [delay], lie: "local-reads", out: temporaryFolder("stepraft-chaos-") })
+  expect(report.violations.join("\n")).toMatch(/^not linearizable: [\s\S]*read → /)
+})
