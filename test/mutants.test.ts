@@ -1,0 +1,47 @@
+/** The list of seeded bugs must not rot: each fits the present sources, and none of the known ones is forgotten. */
+import { readFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { parseSync } from "vite"
+import { describe, expect, test } from "vitest"
+import { seeded } from "./mutants/all.ts"
+import { applies, mutate, partsOf } from "./mutants/mutant.ts"
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const source = (file: string): string => readFileSync(join(root, file), "utf8")
+
+/** The bugs of other implementations that ours must not have, by family. */
+const KNOWN = [
+  "E1 E2 E4 E5 E7 E8 E10 E11",
+  "V1 V2 V4 V5",
+  "L1 L2 L4 L5 L7 L8 L10 L11 L13",
+  "C1 C2 C4 C5 C7 C8",
+  "S1 S2 S4 S5 S7 S8 S10",
+  "M1 M2 M4 M5 M7 M8 M10",
+  "R1 R2 R4 R5 R7 R8",
+  "K1 K2 K4 K5 K7 K8",
+  "D1 D2 D4 D5 D7",
+  "T1 T2 T4 T5",
+  "G1 G2 G4 G5 G7 G8",
+  "P1 P2 P3 P4 P5",
+].flatMap((family) => family.split(" ").map((id) => `bug-${id}`))
+
+describe("the seeded bugs", () => {
+  test("every known bug is seeded, or says why it cannot be; and ten of our own are", () => {
+    const ids = new Set(seeded.map(({ id }) => id))
+    expect(ids.size).toBe(seeded.length)
+    expect(KNOWN.filter((id) => !ids.has(id))).toEqual([])
+    expect([...ids].filter((id) => id.startsWith("own-")).length).toBeGreaterThanOrEqual(10)
+    const variants = [...ids].filter((id) => !id.startsWith("own-") && !KNOWN.includes(id))
+    expect(variants.filter((id) => !KNOWN.includes(id.slice(0, -1)))).toEqual([])
+  })
+
+  test.each(seeded.filter(applies).map((mutant) => [mutant.id, mutant] as const))("%s fits the sources, and what it makes of them is a program", (_, mutant) => {
+    expect(partsOf(mutant).size).toBeGreaterThan(0)
+    for (const [file, text] of mutate(mutant, source)) {
+      const { errors } = parseSync(file, text)
+      expect(errors).toEqual([])
+      expect(text).not.toBe(source(file))
+    }
+  })
+})

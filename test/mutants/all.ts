@@ -1,0 +1,17 @@
+/** Every mutant, by family. */
+import { clients } from "./clients.ts"
+import { commit } from "./commit.ts"
+import { durability } from "./durability.ts"
+import { election } from "./election.ts"
+import { log } from "./log.ts"
+import { membership } from "./membership.ts"
+import type { Seeded } from "./mutant.ts"
+import { own } from "./own.ts"
+import { reads } from "./reads.ts"
+import { recovery } from "./recovery.ts"
+import { snapshot } from "./snapshot.ts"
+import { timers } from "./timers.ts"
+import { transport } from "./transport.ts"
+
+export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, timers, durability, own }
+export const seeded: readonly Seeded[] = Object.values(families).flat()

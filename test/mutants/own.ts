@@ -1,0 +1,61 @@
+/** Mistakes of our own invention, from reading the code: what a good engineer could get wrong in it. */
+import type { Seeded } from "./mutant.ts"
+
+export const own: readonly Seeded[] = [
+  {
+    id: "own-1",
+    title: "a configuration whose entry is truncated stays in force",
+    patches: [{ file: "core/durability.ts", find: "  while (state.configurations.length > 1 && (state.configurations.at(-1)?.index ?? 0) >= index) state.configurations.pop()\n", replace: "" }],
+  },
+  {
+    id: "own-2",
+    title: "a server that starts again votes at once, although a leader may hold a lease on its word",
+    patches: [{ file: "core/step.ts", find: `contact: settings.leaseReads ? "fresh" : "lapsed" }`, replace: `contact: "lapsed" }` }],
+  },
+  {
+    id: "own-3",
+    title: "two logs that differ in the last entry share the chunk that it stands in",
+    patches: [{ file: "core/log.ts", find: "} else if (chunk.entries.length > place) {", replace: "} else if (chunk.entries.length > place + 1) {" }],
+  },
+  {
+    id: "own-4",
+    title: "a read index given to an earlier life is taken",
+    patches: [{ file: "core/reads.ts", find: "asked === null || life !== state.life || asked.number", replace: "asked === null || life < 0 || asked.number" }],
+  },
+  {
+    id: "own-5",
+    title: "a read joins the round that is under way",
+    patches: [{ file: "core/reads.ts", find: "  round: leader.round + 1,\n", replace: "  round: leader.round,\n" }],
+  },
+  {
+    id: "own-6",
+    title: "an old deadline removes a key that was written anew",
+    patches: [{ file: "kv/machine/machine.ts", find: "if (overlay.get(key)?.expiry === deadline) overlay.delete(key)", replace: "overlay.delete(key)" }],
+  },
+  {
+    id: "own-7",
+    title: "a new segment begins with a summary that includes the batch still to be written",
+    patches: [{ file: "interpreters/file/wal.ts", find: "createSegment(files, directory, number, this.durable)", replace: "createSegment(files, directory, number, this.current.after)" }],
+  },
+  {
+    id: "own-8",
+    title: "an expired timer is believed although the batch that was waiting has set it anew",
+    patches: [
+      {
+        file: "interpreters/driver.ts",
+        find: "        else doubted.delete(effect.timer)\n        timers.set(",
+        replace: "        timers.set(",
+      },
+    ],
+  },
+  {
+    id: "own-9",
+    title: "a leader goes on reading under its lease after it has told a successor to campaign",
+    patches: [{ file: "core/transfer.ts", find: "  bar(turn, leader)\n", replace: "" }],
+  },
+  {
+    id: "own-10",
+    title: "a server that came back with another incarnation inherits the progress of the earlier one",
+    patches: [{ file: "core/reconfiguration.ts", find: "if (members.some((member) => sameMember(member, progress.member))) continue", replace: "if (members.some((member) => member.name === progress.member.name)) continue" }],
+  },
+]
