@@ -1,0 +1,102 @@
+/** The tester's hands: that a story says what happened, and fails when it did not. */
+import { describe, expect, test } from "vitest"
+import { cluster, LedgerDisagrees, Ledger, seconds, StoryFailed, type Cluster, type Work } from "../interpreters/simulation/index.ts"
+import { tightSettings } from "./worlds.ts"
+
+describe("a story", () => {
+  test("indexes count commands: no-ops of elections stand between them", () => {
+    const c = cluster(3)
+    expect(c.one("x", 3)).toBe(1)
+    const first = c.leader()
+    c.cut(first)
+    expect(c.one("y", 2)).toBe(2)
+    expect(c.leader()).not.toBe(first)
+    c.join(first)
+    expect(c.one("z", 3)).toBe(3)
+    c.run(100)
+    expect(c.executed(first).map(({ payload }) => new TextDecoder().decode(payload.bytes))).toEqual(['"x"', '"y"', '"z"'])
+  })
+  test("a command that cannot be agreed on is a failure, with its seed and time", () => {
+    const c = cluster(3, { seed: 7 })
+    const leader = c.leader()
+    c.cut(...c.others(leader))
+    expect(c.offer(leader, "lost")?.index).toBe(1)
+    expect(() => c.one("never", 2)).toThrow(StoryFailed)
+    expect(() => c.one("never", 2, false)).toThrow(/seed 7, at \d+ ms/)
+    expect(c.committed(1).count).toBe(0)
+  })
+  test("without a majority nobody leads, and one who joins only hears those who are on the network", () => {
+    const c = cluster(3)
+    c.cut(...c.names)
+    c.run(seconds(2))
+    c.nobodyLeads()
+    expect(() => c.leader()).toThrow(/no leader/)
+    c.join("n1")
+    c.run(seconds(2))
+    c.nobodyLeads()
+    c.join("n3")
+    expect(["n1", "n3"]).toContain(c.leader())
+    expect(c.term()).toBeGreaterThan(0)
+  })
+  test("a server that was crashed starts with what its disk kept, and joins when it is told to", () => {
+    const c = cluster(3)
+    c.one("a", 3)
+    c.crash(...c.names)
+    expect(c.names.some((name) => c.isUp(name))).toBe(false)
+    c.start(...c.names)
+    c.run(seconds(2))
+    c.nobodyLeads()
+    c.join(...c.names)
+    expect(c.one("b", 3)).toBe(2)
+  })
+  test("clients live in virtual time beside one another, and get the results of their commands", () => {
+    const c = cluster(3, { settings: { forwardProposals: true } })
+    c.leader()
+    const client = function* (c: Cluster, name: string): Work<number> {
+      let done = 0
+      for (let i = 0; i < 20; i++) {
+        const submitted = yield* c.submit(name, `${name} ${i}`)
+        if (submitted.type === "executed") done += 1
+        expect((yield* c.read(name)).type).toBe("ready")
+        yield 5
+      }
+      return done
+    }
+    const before = c.now
+    expect(c.finish(c.names.map((name) => c.go(client(c, name))))).toEqual([20, 20, 20])
+    expect(c.now - before).toBeLessThan(2000)
+    expect(c.ledger.length).toBe(60)
+  })
+  test("a submission at a leader that loses its place is unknown, and is told so in time", () => {
+    const c = cluster(3)
+    const old = c.leader()
+    c.cut(old)
+    const task = c.go(c.submit(old, "mine", 5000))
+    c.one("theirs", 2)
+    c.join(old)
+    const [submitted] = c.finish([task])
+    expect(submitted).toMatchObject({ type: "unknown", reason: "replaced" })
+  })
+  test("requests, bytes and stored bytes are counted", () => {
+    const c = cluster(3, { settings: { ...tightSettings, tailBytes: 0 } })
+    c.leader()
+    const [rpcs, bytes] = [c.rpcs(), c.bytes()]
+    for (let i = 0; i < 10; i++) c.one("x".repeat(500), 3)
+    expect(c.rpcs() - rpcs).toBeLessThan(80)
+    expect(c.bytes() - bytes).toBeGreaterThan(10 * 2 * 500)
+    expect(c.bytes() - bytes).toBeLessThan(10 * 3 * 500 + 20_000)
+    c.run(1000)
+    for (const name of c.names) expect(c.stateBytes(name)).toBeLessThan(4000)
+    expect(c.meter.count({ kind: "RequestVote" }).sent).toBeGreaterThan(0)
+    expect(c.meter.count({ to: "n1" }).delivered).toBeLessThan(c.meter.count().delivered)
+  })
+})
+
+test("a ledger notices servers that execute different commands at one index, or leave one out", () => {
+  const entry = (index: number, checksum: number) => ({ kind: "command" as const, index, term: 1, time: 0, payload: { bytes: new Uint8Array(), checksum } })
+  const ledger = new Ledger()
+  ledger.applied("a", [entry(1, 5), { kind: "noop", index: 2, term: 1, time: 0 }, entry(3, 6)])
+  expect(ledger.executedBy("a")).toBe(2)
+  expect(() => ledger.applied("b", [entry(1, 6)])).toThrow(LedgerDisagrees)
+  expect(() => ledger.applied("c", [entry(9, 1)])).toThrow(LedgerDisagrees)
+})
