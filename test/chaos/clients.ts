@@ -21,7 +21,7 @@ interface Speaker {
 
 /** Deliberate faults of a client, to see that the judge is awake. */
 export type Lie =
-  /** Reads are taken from whatever the node has, and recorded as if they were linearizable. */
+  /** A client that only reads takes whatever its node has, and has it recorded as if it were linearizable. */
   | "local-reads"
   /** A write of unknown outcome is sent again, and recorded as one. */
   | "resend"
@@ -266,8 +266,8 @@ export const startClients = (cluster: Cluster, options: ClientsOptions): Clients
 
   const runClient = async (number: number): Promise<void> => {
     const random = makeRandom(options.seed * 1000 + number)
-    const plain = number % 2 === 1
-    const speaker = plain ? plainSpeaker(cluster, number, number === 1 ? options.lie : null, complain) : sessionSpeaker(cluster, number / 2, complain)
+    const lie = number === 1 ? options.lie : null
+    const speaker = number % 2 === 1 ? plainSpeaker(cluster, number, lie, complain) : sessionSpeaker(cluster, number / 2, complain)
     let process = ++processes
     for (let count = 0; !control.stopping; ) {
       if (!(await speaker.ready())) {
@@ -281,7 +281,8 @@ export const startClients = (cluster: Cluster, options: ClientsOptions): Clients
         slot.generation++
         slot.recent = [null]
       }
-      const operation = nextOperation(random, slot, `${number}.${++count}`)
+      const drawn = nextOperation(random, slot, `${number}.${++count}`)
+      const operation: Operation = lie === "local-reads" ? { f: "read", key: drawn.key, value: null } : drawn
       used.add(operation.key)
       const { generation } = slot
       const ending = await carryOut(speaker, process, operation)

@@ -22,7 +22,7 @@ const usage = `npm run chaos -- [options]
   --clients C     half of them with sessions, half plain connections (default: 8)
   --keys K        used at a time (default: 12)
   --pause MS      between two operations of one client (default: 10)
-  --out DIR       for the history and, after a violation, the nodes' logs (default: a new temporary folder)
+  --out DIR       for the history and the nodes' logs (default: a new temporary folder)
   --program FILE  another build of dist/kv/cli.js
   --lie NAME      to see it fail: local-reads (recorded as linearizable), resend (writes of unknown outcome, recorded as one)
   --plan          print the plan and end

@@ -19,8 +19,8 @@ export interface Nemesis {
   readonly complaints: readonly string[]
   /** Steps that last at this moment. */
   readonly active: () => readonly Incident[]
-  /** Ends when the last step has ended, or soon after `signal`. Everything is mended then and every node runs. */
-  readonly run: (plan: readonly Step[], signal: AbortSignal) => Promise<void>
+  /** Ends when the last step has ended. Everything is mended then and every node runs. */
+  readonly run: (plan: readonly Step[]) => Promise<void>
   /** From now on nodes may end. */
   readonly leave: () => void
 }
@@ -141,7 +141,7 @@ export const makeNemesis = (cluster: Cluster, network: Network, said: (text: str
     }
   }
 
-  const carryOut = async (step: Step, signal: AbortSignal): Promise<void> => {
+  const carryOut = async (step: Step): Promise<void> => {
     const leader = await leaderNow()
     const targets = resolve(step.fault.targets, leader)
     const incident: Incident = { step, targets, leader, from: performance.now(), to: Number.POSITIVE_INFINITY }
@@ -149,7 +149,7 @@ export const makeNemesis = (cluster: Cluster, network: Network, said: (text: str
     active.add(incident)
     try {
       const end = await begin(step, step.fault, targets)
-      await sleep(step.ms, null, { signal }).catch(() => null)
+      await sleep(step.ms)
       await end()
     } finally {
       incident.to = performance.now()
@@ -161,13 +161,12 @@ export const makeNemesis = (cluster: Cluster, network: Network, said: (text: str
   return {
     incidents, complaints,
     active: () => [...active],
-    run: async (plan, signal) => {
+    run: async (plan) => {
       const started = performance.now()
       const running: Promise<void>[] = []
       for (const step of plan) {
-        await sleep(Math.max(0, started + step.at - performance.now()), null, { signal }).catch(() => null)
-        if (signal.aborted) break
-        running.push(carryOut(step, signal))
+        await sleep(Math.max(0, started + step.at - performance.now()))
+        running.push(carryOut(step))
       }
       await Promise.all(running)
       for (const id of ids) {

@@ -53,8 +53,8 @@ export const describeFault = (fault: Fault): string => {
     case "pause": return `SIGSTOP ${who}`
     case "partition": return `cut off ${who}; ends with a ${fault.end}`
     case "unlink": return `cut the link between ${describeTargets(fault.targets, 2)}; ends with a ${fault.end}`
-    case "mute": return `nobody hears ${who}; ends with a ${fault.end}`
-    case "deafen": return `${who}: hears nobody; ends with a ${fault.end}`
+    case "mute": return `no byte from ${who} to the others; ends with a ${fault.end}`
+    case "deafen": return `no byte to ${who} from the others; ends with a ${fault.end}`
     case "reset": return `reset the connections of ${who}, ${fault.times}×`
     case "delay": return `delay ${fault.delay}–${fault.delay + fault.jitter} ms around ${who}`
     case "throttle": return `${fault.bytesPerSecond / 1000} kB/s around ${who}`

@@ -24,7 +24,7 @@ export const reportOf = (report: ChaosReport, command: string): string => {
     `recovery     after the last fault: ${ms(report.recovered)} to the next write; all nodes equal ${ms(report.converged)} after the last read`,
     `history      ${report.historyFile} (checked in ${ms(report.checkedMs)})`,
     `             stepraft check-history ${report.historyFile}`,
-    ...(report.logFile === null ? [] : [`nodes' logs  ${report.logFile}`]),
+    `nodes' logs  ${report.logFile}`,
     `again        ${command}`,
   ].join("\n")
 }

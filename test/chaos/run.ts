@@ -17,7 +17,7 @@ export interface ChaosOptions {
   readonly nodes: number
   readonly clients: number
   readonly plan: readonly Step[]
-  /** The history and, after a violation, what the nodes said go here. */
+  /** The history and what the nodes said go here. */
   readonly out: string
   readonly keys?: number
   readonly pause?: number
@@ -28,8 +28,6 @@ export interface ChaosOptions {
   readonly say?: (text: string) => void
   /** Called every second. */
   readonly progress?: (so: Progress) => void
-  /** Ends the plan early; what was recorded until then is judged. */
-  readonly signal?: AbortSignal
 }
 export interface Progress {
   readonly ms: number
@@ -54,7 +52,8 @@ export interface ChaosReport {
   /** Of the check for linearizability. */
   readonly checkedMs: number
   readonly historyFile: string
-  readonly logFile: string | null
+  /** The last of what each life of each node said. */
+  readonly logFile: string
 }
 
 const preload = fileURLToPath(new URL("own-peers.mjs", import.meta.url))
@@ -138,7 +137,7 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
   })
   members = cluster.members
   const file = historyFile(path)
-  let logFile: string | null = null
+  const logFile = join(options.out, "nodes.log")
   let timer: NodeJS.Timeout | null = null
   try {
     await cluster.leader()
@@ -154,22 +153,18 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
       options.progress?.({ ms: performance.now() - started, counts: clients.counts, rate: clients.counts.ok - before, active: nemesis.active() })
       before = clients.counts.ok
     }, 1000)
-    await nemesis.run(options.plan, options.signal ?? new AbortController().signal)
+    await nemesis.run(options.plan)
     say("all faults have ended, every node runs")
     const ended = await settle(cluster, clients, say)
     clearInterval(timer)
     const ms = performance.now() - started
-    const log = cluster.logs()
+    writeFileSync(logFile, cluster.logs())
     nemesis.leave()
     await cluster.killAll()
     say(`checking ${history.events.length} events for linearizability`)
     const checking = performance.now()
     const broken = linearizability(history.events)
     const violations = [...nemesis.complaints, ...clients.complaints.slice(0, 10), ...ended.violations, ...broken]
-    if (violations.length > 0) {
-      logFile = join(options.out, "nodes.log")
-      writeFileSync(logFile, log)
-    }
     return {
       violations, counts: clients.counts, keys: clients.keys().length, ms, incidents: nemesis.incidents,
       outage: longestOutage(clients.acknowledged, nemesis.incidents),
@@ -177,7 +172,6 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
       recovered: ended.recovered, converged: ended.converged, checkedMs: performance.now() - checking, historyFile: path, logFile,
     }
   } catch (error) {
-    logFile = join(options.out, "nodes.log")
     writeFileSync(logFile, cluster.logs())
     throw error
   } finally {
