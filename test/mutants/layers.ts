@@ -1,0 +1,51 @@
+/**
+ * What could catch a mutant: commands that run in the mutated copy of the repository. Each tells what failed on lines
+ * of its output, {"failed": name, "detail": text}, followed by the command that shows it again; anything else that ends
+ * with a code other than 0 counts as failed too.
+ */
+import { readdirSync } from "node:fs"
+import { join } from "node:path"
+import type { Part } from "./mutant.ts"
+
+export interface Layer {
+  readonly name: string
+  readonly about: readonly Part[]
+  /** suite: it ends by itself. search: it goes on looking for as long as it is given. */
+  readonly kind: "suite" | "search"
+  /** Program and arguments; null: there is nothing of the kind in this copy. */
+  readonly command: (root: string, seconds: number) => readonly string[] | null
+}
+
+/** Test files that match, as one run of vitest on one core. */
+const suite = (name: string, about: readonly Part[], files: RegExp): Layer => ({
+  name,
+  about,
+  kind: "suite",
+  command: (root) => {
+    const found = readdirSync(join(root, "test")).filter((file) => file.endsWith(".test.ts") && files.test(file))
+    if (found.length === 0) return null
+    return ["node_modules/.bin/vitest", "run", "--config", "test/vitest.config.ts", "--project", "fast", "--maxWorkers", "1", "--reporter", "./test/mutants/layers/reporter.ts", ...found.map((file) => `test/${file}`)]
+  },
+})
+/** A script that is given its time with --seconds. */
+const search = (name: string, about: readonly Part[], script: string, ...more: readonly string[]): Layer => ({
+  name,
+  about,
+  kind: "search",
+  command: (root, seconds) => {
+    const folder = script.slice(0, script.lastIndexOf("/"))
+    const there = readdirSync(join(root, folder)).includes(script.slice(folder.length + 1))
+    return there ? ["node_modules/.bin/tsx", script, "--seconds", String(seconds), ...more] : null
+  },
+})
+
+export const layers: readonly Layer[] = [
+  suite("paper", ["core"], /^core\.(paper|defects|durability|regressions|log)/),
+  suite("scenarios", ["core"], /^scenario\./),
+  search("invariants", ["core"], "test/mutants/layers/simulate.ts"),
+  suite("properties", ["core", "driver", "machine", "service"], /^(core\.chaos|service\.property|machine\.model|.*\.property)\.test/),
+  suite("drivers", ["driver"], /^driver\./),
+  suite("machine", ["machine", "service"], /^(machine|service)\.(?!property|model)/),
+  suite("files", ["file"], /^file\./),
+  suite("nodes", ["core", "driver", "file", "machine", "service"], /^(node|resp|client)\./),
+]

@@ -1,0 +1,140 @@
+/**
+ * The kill matrix: seeds each known bug into a copy of the shipped code and looks which layers of the tests catch it.
+ *
+ *   tsx test/mutants/main.ts [--only id,…] [--layer name,…] [--budget seconds] [--workers n] [--first]
+ *                            [--commit ref] [--fresh | --keep] [--out folder]
+ *
+ * A run goes on where the last one about the same sources was interrupted; --fresh starts over, --keep keeps what is
+ * known about other sources too. --first: the first layer that catches a bug is enough. --commit: not the working tree.
+ * Ends with code 1 if a bug survives.
+ */
+import { writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { performance } from "node:perf_hooks"
+import { fileURLToPath } from "node:url"
+import { parseArgs } from "node:util"
+import { seeded } from "./all.ts"
+import { layers, type Layer } from "./layers.ts"
+import { applies, partsOf, type Mutant } from "./mutant.ts"
+import { report, survivors } from "./report.ts"
+import { caught, loadResults, saveResults, type Cell } from "./results.ts"
+import { killAll, runLayer, type Run } from "./run.ts"
+import { fingerprint, makeSandbox, type Sandbox } from "./sandbox.ts"
+
+const { values } = parseArgs({
+  options: {
+    only: { type: "string" }, layer: { type: "string" }, budget: { type: "string", default: "20" }, workers: { type: "string", default: "2" },
+    first: { type: "boolean", default: false }, commit: { type: "string" }, fresh: { type: "boolean", default: false }, keep: { type: "boolean", default: false },
+    out: { type: "string" },
+  },
+})
+const repository = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+const out = values.out ?? join(repository, "node_modules/.mutants")
+const file = join(out, "results.json")
+const budget = Number(values.budget)
+const chosen = (names: string | undefined, name: string): boolean => names === undefined || names.split(",").includes(name)
+const tell = (text: string): void => {
+  process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`)
+}
+
+const wanted = seeded.filter(applies).filter(({ id }) => chosen(values.only, id))
+const mine = layers.filter(({ name }) => chosen(values.layer, name))
+const isAbout = (layer: Layer, mutant: Mutant): boolean => {
+  const parts = partsOf(mutant)
+  return layer.about.some((part) => parts.has(part))
+}
+
+const sandboxes: Sandbox[] = []
+const cleanUp = (): void => {
+  killAll()
+  for (const sandbox of sandboxes.splice(0)) sandbox.remove()
+}
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, () => {
+    cleanUp()
+    process.exit(130)
+  })
+
+const ABSENT: Cell = { verdict: "absent", seconds: 0, by: null, detail: "", failed: 0, reproduce: null }
+const round = (seconds: number): number => Math.round(seconds * 10) / 10
+const cellOf = (run: Run | null): Cell => {
+  if (run === null) return ABSENT
+  const [first] = run.failures
+  const verdict = run.end === "over" ? "hung" : run.end === "failed" ? "killed" : "survived"
+  const by = first?.name ?? (verdict === "killed" ? "it ended with an error" : null)
+  return { verdict, seconds: round(run.seconds), by, detail: first?.detail ?? run.tail, failed: run.failures.length, reproduce: verdict === "killed" ? run.reproduce : null }
+}
+
+const main = async (): Promise<number> => {
+  for (let i = 0; i < Math.max(1, Number(values.workers)); i++) sandboxes.push(makeSandbox(repository, values.commit ?? null))
+  const [one] = sandboxes
+  if (one === undefined) return 1
+  const sources = fingerprint(one.root)
+  const results = values.fresh ? { sources, cells: {} } : loadResults(file, sources, values.keep)
+  const { cells } = results
+
+  // What fails on the shipped code says nothing about a bug. A search that fails there is of no use at all.
+  const known = new Map<string, ReadonlySet<string>>()
+  const usual = new Map<string, number>()
+  const usable: Layer[] = []
+  for (const layer of mine) {
+    if (!wanted.some((mutant) => isAbout(layer, mutant))) continue
+    const run = await runLayer(one.root, layer, layer.kind === "search" ? Math.min(5, budget) : 120, 120, () => true)
+    if (run === null) {
+      tell(`${layer.name}: there is none here`)
+      continue
+    }
+    const names = new Set(run.failures.map(({ name }) => name))
+    if (run.end !== "passed") tell(`${layer.name} FAILS ON THE SHIPPED CODE: ${[...names].join("; ")} ${run.tail}`)
+    if (run.end !== "passed" && (layer.kind === "search" || names.size === 0)) continue
+    tell(`${layer.name}: ${run.end} in ${run.seconds.toFixed(1)} s`)
+    known.set(layer.name, names)
+    usual.set(layer.name, run.seconds)
+    usable.push(layer)
+  }
+
+  const queue = [...wanted]
+  let done = 0
+  const started = performance.now()
+  const examine = async (sandbox: Sandbox, mutant: Mutant): Promise<void> => {
+    const { id } = mutant
+    cells[id] ??= {}
+    const row = cells[id]
+    sandbox.seed(mutant)
+    try {
+      for (const layer of usable) {
+        if (!isAbout(layer, mutant) || row[layer.name] !== undefined) continue
+        if (values.first && Object.values(row).some(caught)) break
+        // Twice as many run at once as when the usual time was taken.
+        const limit = layer.kind === "search" ? budget + 15 : Math.max(budget, 10 + 4 * (usual.get(layer.name) ?? 0))
+        const cell = cellOf(await runLayer(sandbox.root, layer, budget, limit, ({ name }) => known.get(layer.name)?.has(name) !== true))
+        row[layer.name] = cell
+        saveResults(file, results)
+        tell(`  ${id} ${layer.name}: ${cell.verdict}${cell.by === null ? "" : ` in ${cell.seconds} s by ${cell.by}`}`)
+      }
+    } finally {
+      sandbox.mend(mutant)
+    }
+    done += 1
+    const killed = wanted.filter((other) => Object.values(cells[other.id] ?? {}).some(caught)).length
+    const left = ((performance.now() - started) / done) * (wanted.length - done)
+    tell(`${done} of ${wanted.length} done, ${killed} killed; ${Object.values(row).some(caught) ? "" : `${id} SURVIVES: ${mutant.title}; `}${Math.ceil(left / 60_000)} min left`)
+  }
+  await Promise.all(
+    sandboxes.map(async (sandbox) => {
+      for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) await examine(sandbox, mutant)
+    }),
+  )
+  const text = report(seeded.filter(({ id }) => chosen(values.only, id)), layers, results)
+  writeFileSync(join(out, "matrix.md"), text)
+  console.log(text)
+  const lost = survivors(wanted, results)
+  for (const { id, title } of lost) tell(`SURVIVOR ${id}: ${title}`)
+  return lost.length > 0 ? 1 : 0
+}
+
+try {
+  process.exitCode = await main()
+} finally {
+  cleanUp()
+}

@@ -1,0 +1,62 @@
+/** The kill matrix for people: mutant × layer with the seconds to the kill, then what it says. */
+import type { Layer } from "./layers.ts"
+import { applies, type Mutant, type Seeded } from "./mutant.ts"
+import { caught, type Cell, type Results } from "./results.ts"
+
+const cellText = (cell: Cell | undefined): string => {
+  switch (cell?.verdict) {
+    case undefined:
+    case "absent":
+      return ""
+    case "survived":
+      return "–"
+    case "hung":
+      return "hung"
+    case "killed":
+      return `**${cell.seconds.toFixed(1)}**`
+  }
+}
+const row = (cells: readonly string[]): string => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string[] => [row(head), row(head.map(() => "---")), ...rows.map(row)]
+
+/** Those that some layer looked at and none caught. */
+export const survivors = (mutants: readonly Mutant[], { cells }: Results): readonly Mutant[] =>
+  mutants.filter(({ id }) => !Object.values(cells[id] ?? {}).some(caught))
+
+export const report = (seeded: readonly Seeded[], layers: readonly Layer[], results: Results): string => {
+  const { cells } = results
+  const mutants = seeded.filter(applies).filter(({ id }) => cells[id] !== undefined)
+  const used = layers.filter(({ name }) => mutants.some(({ id }) => cells[id]?.[name] !== undefined && cells[id][name].verdict !== "absent"))
+  const killersOf = (id: string): readonly string[] => used.map(({ name }) => name).filter((name) => caught(cells[id]?.[name]))
+  const firstOf = (id: string): Cell | undefined => killersOf(id).map((name) => cells[id]?.[name]).find((cell) => cell !== undefined)
+  const total = (name: string): string => {
+    const looked = mutants.filter(({ id }) => ["killed", "hung", "survived"].includes(cells[id]?.[name]?.verdict ?? ""))
+    return `${looked.filter(({ id }) => caught(cells[id]?.[name])).length} of ${looked.length}`
+  }
+  const list = (title: string, lines: readonly string[]): string[] => (lines.length === 0 ? [] : ["", `## ${title}`, "", ...lines.map((line) => `- ${line}`)])
+  const lost = survivors(mutants, results)
+  return [
+    "# Seeded bugs and what catches them",
+    "",
+    `${mutants.length} bugs seeded one at a time, ${mutants.length - lost.length} caught. Seconds until the first failure, with the start of the program; "–": not caught; empty: that layer is not about it.`,
+    "",
+    ...table(
+      ["bug", "what is wrong", ...used.map(({ name }) => name), "first told by"],
+      mutants.map(({ id, title }) => [id, title, ...used.map(({ name }) => cellText(cells[id]?.[name])), firstOf(id)?.by ?? "**nothing**"]),
+    ),
+    row(["", "caught", ...used.map(({ name }) => total(name)), ""]),
+    ...list("Survivors", lost.map(({ id, title }) => `**${id}** ${title}`)),
+    ...list(
+      "Caught by one layer only",
+      mutants.filter(({ id }) => killersOf(id).length === 1).map(({ id, title }) => `${id} ${title}: ${killersOf(id).join()} (${firstOf(id)?.by ?? ""})`),
+    ),
+    ...list(
+      "Caught by one test only",
+      mutants
+        .filter(({ id }) => killersOf(id).length === 1 && killersOf(id).every((name) => cells[id]?.[name]?.failed === 1 && layers.find((layer) => layer.name === name)?.kind === "suite"))
+        .map(({ id, title }) => `${id} ${title}: ${firstOf(id)?.by ?? ""}`),
+    ),
+    ...list("Not ours", seeded.flatMap((one) => (applies(one) ? [] : [`${one.id} ${one.title}: ${one.doesNotApply}`]))),
+    "",
+  ].join("\n")
+}

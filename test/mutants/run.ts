@@ -1,0 +1,88 @@
+/** One layer over one copy: runs it, listens for what fails, and ends it when its time is up. */
+import { spawn } from "node:child_process"
+import { performance } from "node:perf_hooks"
+import { createInterface } from "node:readline"
+import type { Layer } from "./layers.ts"
+
+export interface Failure {
+  readonly name: string
+  readonly detail: string
+}
+export interface Run {
+  /** over: a suite that did not end in its time. */
+  readonly end: "passed" | "failed" | "over"
+  /** Until the first failure, or all of it. */
+  readonly seconds: number
+  readonly failures: readonly Failure[]
+  readonly reproduce: string | null
+  /** The end of its output, if it failed without telling what. */
+  readonly tail: string
+}
+
+const COMMAND = /^\s*((?:npx|npm|node) .+)$/
+const running = new Set<number>()
+/** Everything that was started here. */
+export const killAll = (): void => {
+  for (const pid of running) killGroup(pid)
+}
+const killGroup = (pid: number): void => {
+  try {
+    process.kill(-pid, "SIGKILL")
+  } catch {
+    // It ended just now.
+  }
+}
+
+const failureIn = (line: string): Failure | null => {
+  if (!line.startsWith('{"failed"')) return null
+  const { failed, detail } = JSON.parse(line) as { readonly failed: string; readonly detail?: string }
+  return { name: failed, detail: (detail ?? "").split("\n")[0] ?? "" }
+}
+
+/** `limit` in seconds is for those that do not end by themselves; a suite that has failed may go on until `budget`. */
+export const runLayer = (root: string, layer: Layer, budget: number, limit: number, counts: (failure: Failure) => boolean): Promise<Run | null> => {
+  const command = layer.command(root, budget)
+  const [program, ...args] = command ?? []
+  if (program === undefined) return Promise.resolve(null)
+  return new Promise((resolve, reject) => {
+    const started = performance.now()
+    const elapsed = (): number => (performance.now() - started) / 1000
+    const failures: Failure[] = []
+    let first: number | null = null
+    let reproduce: string | null = null
+    let over = false
+    const tail: string[] = []
+    const child = spawn(program, args, { cwd: root, detached: true, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, NO_COLOR: "1" } })
+    const { pid } = child
+    if (pid !== undefined) running.add(pid)
+    const stop = (): void => {
+      over = true
+      if (pid !== undefined) killGroup(pid)
+    }
+    const timer = setTimeout(stop, limit * 1000)
+    const listen = (line: string): void => {
+      tail.push(line)
+      if (tail.length > 20) tail.shift()
+      const failure = failureIn(line)
+      if (failure !== null && counts(failure)) {
+        failures.push(failure)
+        if (first === null && layer.kind === "suite") setTimeout(stop, Math.max(0, budget - elapsed()) * 1000).unref()
+        first ??= elapsed()
+        return
+      }
+      const again = COMMAND.exec(line)?.[1]
+      // Of the first failure.
+      if (again !== undefined && failures.length <= 1) reproduce = again
+    }
+    createInterface({ input: child.stdout }).on("line", listen)
+    createInterface({ input: child.stderr }).on("line", listen)
+    child.once("error", reject)
+    child.once("close", (code) => {
+      clearTimeout(timer)
+      if (pid !== undefined) running.delete(pid)
+      const seconds = first ?? elapsed()
+      const end = failures.length > 0 ? "failed" : over ? (layer.kind === "search" ? "passed" : "over") : code === 0 ? "passed" : "failed"
+      resolve({ end, seconds, failures, reproduce, tail: end === "failed" && failures.length === 0 ? tail.join("\n") : "" })
+    })
+  })
+}
