@@ -6,7 +6,7 @@
  * heartbeats a second, election timeouts of 500–1,000 ms. A hop and a persist take 1 ms each. All time is virtual.
  */
 import { expect, test } from "vitest"
-import type { Member, Message, Payload, Settings, State } from "../core/index.ts"
+import type { Member, Message, Outcome, Payload, Settings, State } from "../core/index.ts"
 import { Writer } from "../interpreters/bytes.ts"
 import { isRequest, makeRandom, storedBytes, World, type Keep, type NetworkName, type NetworkProfile, type Random, type WorldHooks, type WorldOptions, type WorldStep } from "../interpreters/simulation/index.ts"
 import { writeMessage } from "../interpreters/tcp/codec.ts"
@@ -49,39 +49,41 @@ export class ScenarioFailed extends Error {
   override readonly name = "ScenarioFailed"
 }
 
-/** Counts what passes the network, as the course's network does. */
+/** Counts what passes the network, as the course's network does: requests when they are sent, replies when they arrive. */
 export class Traffic {
-  /** By receiver: requests that were delivered. */
-  readonly incoming = new Map<string, number>()
-  /** By type: what was sent, and what was delivered. */
+  /** By type: frames sent and delivered, and the bytes of those that count as they would leave a socket. */
   readonly sent = new Map<Message["type"], number>()
   readonly delivered = new Map<Message["type"], number>()
-  /** Frames as they would leave a socket: requests when they are sent, replies when they are delivered. */
-  requestBytes = 0
-  replyBytes = 0
+  readonly weight = new Map<Message["type"], number>()
+  /** By receiver: requests that were delivered. */
+  readonly incoming = new Map<string, number>()
   private readonly writer = new Writer()
 
-  private bytesOf(message: Message): number {
+  private weigh(message: Message): void {
     this.writer.reset()
     writeMessage(this.writer, message, message.type === "InstallSnapshot" ? new Uint8Array() : null)
-    return this.writer.length + HEADER
+    this.weight.set(message.type, (this.weight.get(message.type) ?? 0) + this.writer.length + HEADER)
   }
   onSent(message: Message): void {
     this.sent.set(message.type, (this.sent.get(message.type) ?? 0) + 1)
-    if (isRequest(message)) this.requestBytes += this.bytesOf(message)
+    if (isRequest(message)) this.weigh(message)
   }
   onDelivered(to: string, message: Message): void {
     this.delivered.set(message.type, (this.delivered.get(message.type) ?? 0) + 1)
     if (isRequest(message)) this.incoming.set(to, (this.incoming.get(to) ?? 0) + 1)
-    else this.replyBytes += this.bytesOf(message)
+    else this.weigh(message)
   }
   get requests(): number {
-    return [...this.incoming.values()].reduce((sum, count) => sum + count, 0)
+    return total(this.incoming)
+  }
+  get frames(): number {
+    return total(this.delivered)
   }
   get bytes(): number {
-    return this.requestBytes + this.replyBytes
+    return total(this.weight)
   }
 }
+const total = (counts: ReadonlyMap<string, number>): number => [...counts.values()].reduce((sum, count) => sum + count, 0)
 
 const COMMAND_BYTES = 16
 /** What the core counts for a command beside its bytes. */
@@ -246,6 +248,12 @@ export class Harness {
   }
   offers(server: string, count: number): void {
     for (let i = 0; i < count; i++) this.offer(server)
+  }
+
+  /** Asks a server for a linearizable read; asks for its answer, if there is one. */
+  read(server: string): () => Outcome | undefined {
+    const ref = this.world.read(server)
+    return () => this.world.outcomes.get(ref)
   }
 
   /** Has a command executed by `count` servers, within 10 s; answers its number. Without retry the first offer must do. */
