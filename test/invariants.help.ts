@@ -1,5 +1,5 @@
 /** Random worlds in which everything happens that the core knows of: faults, load, reads, transfers, changes of members. */
-import { type Member, type Recovered } from "../core/index.ts"
+import { type Recovered } from "../core/index.ts"
 import { makeRandom, reliableNetwork, type Random, type World, type WorldStep } from "../interpreters/simulation/index.ts"
 import { checkedWorld, payload, settingsOf } from "./worlds.ts"
 
@@ -14,16 +14,15 @@ export interface Eventful {
 const somebody = (world: World, random: Random): string => random.pick(world.names) ?? "n1"
 
 /** The leader is asked to make a random part of the servers its voters, and some of the others learners. */
-const change = (world: World, random: Random, ref: number): void => {
-  const members = world.names.map((name): Member => world.node(name).member)
-  const voters = members.filter(() => random.chance(700))
-  const learners = members.filter((member) => !voters.includes(member) && random.chance(600))
-  world.inject(world.leader()?.member.name ?? somebody(world, random), { type: "ConfigurationChangeProposed", ref, voters, learners })
+const change = (world: World, random: Random): void => {
+  const voters = world.names.filter(() => random.chance(700))
+  const learners = world.names.filter((name) => !voters.includes(name) && random.chance(600))
+  world.act({ type: "change", node: random.chance(800) ? "leader" : somebody(world, random), voters, learners })
 }
 
 const disturb = (world: World, random: Random): void => {
   const victim = random.chance(400) ? (world.leader()?.member.name ?? somebody(world, random)) : somebody(world, random)
-  switch (random.below(8)) {
+  switch (random.below(9)) {
     case 0:
       world.crash(victim)
       break
@@ -48,21 +47,23 @@ const disturb = (world: World, random: Random): void => {
     case 7:
       for (const name of world.names) world.resume(name)
       break
+    case 8:
+      // A server that lost its disk is nobody until a change takes it in.
+      if (random.chance(200)) world.act({ type: "wipe", node: victim })
+      break
   }
 }
 
-const FIRST_CHANGE = 1_000_000
-
 /** Answers the world when everything is mended again; nothing has settled yet. */
 export const eventfulWorld = ({ seed, nodes = 1 + (seed % 5), rounds = 40, observe, started }: Eventful): World => {
-  const world = checkedWorld({ seed, nodes, settings: settingsOf(seed), ...(observe === undefined ? {} : { observe }), ...(started === undefined ? {} : { started }) }, true)
+  const world = checkedWorld({ seed, nodes, settings: { ...settingsOf(seed), leaseReads: seed % 4 === 0 }, ...(observe === undefined ? {} : { observe }), ...(started === undefined ? {} : { started }) }, true)
   const random = makeRandom(seed ^ 0x2545f491)
   let id = 1
   for (let i = 0; i < rounds; i++) {
     world.run(random.below(400))
     for (let k = random.below(4); k > 0; k--) world.propose(somebody(world, random), [payload(id++, random.below(120))])
     for (let k = random.below(3); k > 0; k--) world.read(somebody(world, random))
-    if (random.chance(150)) change(world, random, FIRST_CHANGE + i)
+    if (random.chance(150)) change(world, random)
     if (random.chance(80)) world.inject(somebody(world, random), { type: "TransferRequested", to: null })
     if (random.chance(80)) world.inject(somebody(world, random), { type: "SpaceChanged", low: random.chance(300) })
     if (random.chance(80)) world.inject(somebody(world, random), { type: "PeerDisconnected", peer: world.node(somebody(world, random)).member })
