@@ -131,6 +131,9 @@ export class FakeWorld {
       case "tooLarge":
       case "spaceLow":
       case "transferring":
+      case "notReady":
+      case "changePending":
+      case "invalidChange":
         return done({ type: "ProposalRefused", reason: what, leader })
     }
   }

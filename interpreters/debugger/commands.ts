@@ -1,0 +1,243 @@
+/** The words in which a person drives a session. The same in a terminal, in a pipe and in a script. */
+import type { MessageType, Timer } from "../../core/index.ts"
+import { rules } from "../../core/index.ts"
+import { TIMERS, type Action, type Keep } from "../simulation/index.ts"
+import type { Frame, Predicate, Session } from "./session.ts"
+import { clusterText, frameText, invariantsText, messagesText, nodeText, whereText } from "./view.ts"
+
+export interface Answer {
+  readonly text: string
+  readonly quit: boolean
+  /** Not understood, or not possible: the session is as it was. */
+  readonly failed: boolean
+  /** Text of a script to be written to `path`. */
+  readonly save: string | null
+}
+const say = (text: string): Answer => ({ text, quit: false, failed: false, save: null })
+const wrong = (text: string): Answer => ({ text, quit: false, failed: true, save: null })
+
+interface Command {
+  readonly names: readonly string[]
+  readonly usage: string
+  readonly help: string
+  readonly run: (session: Session, words: readonly string[], line: string) => Answer
+}
+
+/** Commands made by hand are told from those of the script. */
+const BY_HAND = 1_000_000
+
+const number = (word: string | undefined, fallback: number): number => {
+  const value = word === undefined ? fallback : Number(word)
+  return Number.isInteger(value) && value >= 0 ? value : Number.NaN
+}
+
+// --------------------------------------------------------------------------------------------- predicates
+
+const nodesOf = ({ steps }: Frame): readonly string[] => steps.map(({ node }) => node)
+const notesRule = (frame: Frame, rule: string): boolean =>
+  frame.steps.some(({ effects }) => effects.some((effect) => effect.type === "Note" && effect.rule.startsWith(rule)))
+const highest = (frame: Frame, field: "currentTerm" | "commitIndex" | "applied"): number =>
+  Math.max(0, ...Object.values(frame.world.nodes).map(({ core }) => core?.[field] ?? 0))
+
+const FIELDS = { term: "currentTerm", commit: "commitIndex", applied: "applied" } as const
+const COMPARISON = /^(\w+)\.(term|commit|applied|last|role)\s*(>=|<=|==|=|>|<)\s*(\w+)$/
+
+const comparison = (text: string): Predicate | null => {
+  const [, name, field, sign, wanted] = COMPARISON.exec(text) ?? []
+  if (name === undefined || field === undefined || sign === undefined || wanted === undefined) return null
+  return (_, { world }) => {
+    const core = world.nodes[name]?.core
+    if (core === undefined || core === null) return false
+    if (field === "role") return core.role.type === wanted
+    const value = field === "last" ? core.log.lastIndex : field === "term" || field === "commit" || field === "applied" ? core[FIELDS[field]] : 0
+    const other = Number(wanted)
+    return sign === ">=" ? value >= other : sign === "<=" ? value <= other : sign === ">" ? value > other : sign === "<" ? value < other : value === other
+  }
+}
+
+/** null: not understood. */
+export const predicateOf = (words: readonly string[]): Predicate | null => {
+  const [kind = "violation", arg] = words
+  switch (kind) {
+    case "violation":
+      return (_, after) => after.violation !== null
+    case "leader":
+      return (_, after) => notesRule(after, "election.won")
+    case "commit":
+      return (before, after) => highest(after, "commitIndex") > highest(before, "commitIndex") && (arg === undefined || highest(after, "commitIndex") >= Number(arg))
+    case "term":
+      return (before, after) => highest(after, "currentTerm") > highest(before, "currentTerm") && (arg === undefined || highest(after, "currentTerm") >= Number(arg))
+    case "action":
+      return (_, after) => after.action !== null
+    case "lost":
+      return (_, after) => after.lost.length > 0
+    case "rule":
+      return arg === undefined ? null : (_, after) => notesRule(after, arg)
+    case "node":
+      return arg === undefined ? null : (_, after) => nodesOf(after).includes(arg)
+    case "message": {
+      const type = arg as MessageType | undefined
+      return type === undefined ? null : (_, after) => after.steps.some(({ events }) => events.some((event) => event.type === "MessageReceived" && event.message.type === type))
+    }
+    default:
+      return comparison(words.join(" "))
+  }
+}
+const PREDICATES = "violation, leader, commit [N], term [N], rule NAME, node NODE, message TYPE, action, lost, or n2.term > 5 (term, commit, applied, last, role)"
+
+// ------------------------------------------------------------------------------------------------ actions
+
+const known = (session: Session, name: string | undefined): boolean => name !== undefined && session.frame().world.nodes[name] !== undefined
+const isTimer = (word: string | undefined): word is Timer => TIMERS.some((timer) => timer === word)
+
+const doing = (session: Session, action: Action): Answer => {
+  if (session.frame().violation !== null) return wrong("an invariant is violated here: go back first, then act")
+  const branch = session.branch()
+  session.act(action)
+  return say(`${session.branch() === branch ? "" : `a new branch, ${session.branch()}\n`}${frameText(session)}`)
+}
+/** An action on one node that must exist. */
+const onNode = (names: readonly string[], help: string, make: (node: string, words: readonly string[], session: Session) => Action | null, more = ""): Command => ({
+  names,
+  usage: `${names[0]} NODE${more}`,
+  help,
+  run: (session, [node, ...rest]) => {
+    if (!known(session, node) || node === undefined) return wrong(`${names[0]} which node? There are ${session.frame().world.names.join(", ")}`)
+    const action = make(node, rest, session)
+    return action === null ? wrong(`usage: ${names[0]} NODE${more}`) : doing(session, action)
+  },
+})
+const onMessage = (names: readonly string[], type: "deliver" | "drop" | "duplicate", help: string): Command => ({
+  names,
+  usage: `${names[0]} MESSAGE`,
+  help,
+  run: (session, [message]) => {
+    if (message === undefined || !messagesText(session.frame().world).split("\n").some((row) => row.startsWith(`${message} `))) return wrong(`no such message; in flight:\n${messagesText(session.frame().world)}`)
+    return doing(session, { type, message })
+  },
+})
+const KEEPS: readonly Keep[] = ["random", "all", "none", "torn", "corrupt"]
+
+const actions: readonly Command[] = [
+  onMessage(["deliver", "d"], "deliver", "deliver a message now"),
+  onMessage(["drop", "x"], "drop", "lose a message"),
+  onMessage(["duplicate", "dup"], "duplicate", "let a message arrive twice"),
+  onNode(["crash", "k"], "crash a node; of the writes under way keep random (default), all, none, torn, corrupt", (node, [keep]) => {
+    const kept = KEEPS.find((each) => each === (keep ?? "random"))
+    return kept === undefined ? null : { type: "crash", node, keep: kept }
+  }, " [KEEP]"),
+  onNode(["start"], "start a node that is down", (node) => ({ type: "start", node })),
+  onNode(["fire", "t"], `let a timer expire now (${TIMERS.join(", ")}; default election)`, (node, [timer = "election"]) => (isTimer(timer) ? { type: "fire", node, timer } : null), " [TIMER]"),
+  onNode(["persist"], "its oldest write is done now", (node) => ({ type: "persist", node })),
+  onNode(["pause"], "a node stands still", (node) => ({ type: "pause", node })),
+  onNode(["resume"], "and goes on", (node) => ({ type: "resume", node })),
+  onNode(["isolate"], "cut a node off from all others", (node) => ({ type: "isolate", node })),
+  onNode(["reconnect"], "and connect it again", (node) => ({ type: "reconnect", node })),
+  onNode(["propose", "p"], "a client proposes a command to this node", (node, [id], session) => ({ type: "propose", node, id: number(id, BY_HAND + session.frame().world.refs) }), " [ID]"),
+  onNode(["read"], "a client reads at this node", (node) => ({ type: "read", node })),
+  {
+    names: ["cut"], usage: "cut FROM TO", help: "nothing gets from one to the other; the other way stays open",
+    run: (session, [from, to]) => (from !== undefined && to !== undefined && known(session, from) && known(session, to) ? doing(session, { type: "cut", from, to }) : wrong("usage: cut FROM TO")),
+  },
+  {
+    names: ["partition"], usage: "partition NODE…", help: "these on one side, the rest on the other",
+    run: (session, side) => (side.length > 0 && side.every((name) => known(session, name)) ? doing(session, { type: "partition", side }) : wrong("usage: partition NODE…")),
+  },
+  { names: ["heal"], usage: "heal", help: "no link is cut any more", run: (session) => doing(session, { type: "heal" }) },
+  {
+    names: ["do"], usage: "do JSON", help: 'any other action, as in a saved scenario: do {"type":"stallDisk","node":"n1"}',
+    run: (session, _, line) => {
+      try {
+        const action: unknown = JSON.parse(line.replace(/^\s*do\s+/, ""))
+        if (typeof action !== "object" || action === null || !("type" in action)) return wrong("an action is an object with a type")
+        return doing(session, action as Action)
+      } catch (error) {
+        return wrong(`not an action: ${error instanceof Error ? error.message : String(error)}`)
+      }
+    },
+  },
+]
+
+// ----------------------------------------------------------------------------------------------- commands
+
+const seek = (direction: "on" | "back") => (session: Session, words: readonly string[]): Answer => {
+  const wanted = predicateOf(words)
+  if (wanted === null) return wrong(`to what? ${PREDICATES}`)
+  if (session.seek(wanted, direction)) return say(frameText(session))
+  return wrong(`nothing like that ${direction === "on" ? "ahead" : "before"}; still at ${whereText(session)}`)
+}
+const nodeSeek = (direction: "on" | "back") => (session: Session, [node]: readonly string[]): Answer =>
+  node !== undefined && known(session, node) ? seek(direction)(session, ["node", node]) : wrong(`of which node? ${session.frame().world.names.join(", ")}`)
+
+const moves: readonly Command[] = [
+  {
+    names: ["step", "s", "→"], usage: "step [N]", help: "go on by one event, or N",
+    run: (session, [count]) => {
+      const wanted = number(count, 1)
+      if (Number.isNaN(wanted)) return wrong("usage: step [N]")
+      let done = 0
+      while (done < wanted && session.step()) done += 1
+      const end = done < wanted ? (session.frame().violation === null ? "\nnothing is planned any more" : "\nit ends here: an invariant is violated") : ""
+      return say(`${frameText(session)}${end}`)
+    },
+  },
+  {
+    names: ["back", "b", "←"], usage: "back [N]", help: "go back by one event, or N",
+    run: (session, [count]) => {
+      const wanted = number(count, 1)
+      if (Number.isNaN(wanted)) return wrong("usage: back [N]")
+      for (let i = 0; i < wanted && session.back(); i++);
+      return say(frameText(session))
+    },
+  },
+  {
+    names: ["goto", "g"], usage: "goto N|start|end", help: "jump to a frame",
+    run: (session, [where = "start"]) => {
+      const to = where === "start" ? 0 : where === "end" ? session.length() - 1 : number(where, 0)
+      if (Number.isNaN(to)) return wrong("usage: goto N|start|end")
+      session.goTo(to)
+      return say(frameText(session))
+    },
+  },
+  { names: ["next", "n"], usage: "next NODE", help: "on to the next event of one node", run: nodeSeek("on") },
+  { names: ["previous", "prev"], usage: "previous NODE", help: "back to the event of that node before this", run: nodeSeek("back") },
+  { names: ["continue", "c"], usage: "continue [WHAT]", help: `on until WHAT: ${PREDICATES}`, run: seek("on") },
+  { names: ["reverse", "r"], usage: "reverse [WHAT]", help: "back until WHAT", run: seek("back") },
+]
+const looks: readonly Command[] = [
+  { names: ["frame", "."], usage: "frame", help: "what happened here", run: (session) => say(frameText(session)) },
+  {
+    names: ["show", "v"], usage: "show [NODE]", help: "everything about a node, or all nodes in a table",
+    run: (session, [node]) => (node === undefined ? say(clusterText(session.frame().world)) : known(session, node) ? say(nodeText(session.frame().world, node)) : wrong(`there is no ${node}`)),
+  },
+  { names: ["messages", "m"], usage: "messages", help: "messages in flight", run: (session) => say(messagesText(session.frame().world)) },
+  { names: ["invariants", "i"], usage: "invariants", help: "do they hold", run: (session) => say(invariantsText(session)) },
+  { names: ["rules"], usage: "rules", help: "every rule of Raft that a step can name", run: () => say(Object.entries(rules).map(([name, text]) => `${name}: ${text}`).join("\n")) },
+  { names: ["hash"], usage: "hash", help: "equal worlds have equal hashes", run: (session) => say(`frame ${session.at()}: ${session.hash().toString(16).padStart(8, "0")}`) },
+  {
+    names: ["branches"], usage: "branches", help: "every what-if so far",
+    run: (session) => say(session.branches().map(({ id, parent, from, length }) => `${id === session.branch() ? "*" : " "} ${id}: ${length} frames${parent === null ? "" : `, left branch ${parent} at frame ${from}`}`).join("\n")),
+  },
+  {
+    names: ["branch"], usage: "branch N", help: "go to another branch",
+    run: (session, [id]) => (session.switchTo(number(id, Number.NaN)) ? say(frameText(session)) : wrong("no such branch; branches lists them")),
+  },
+  { names: ["save"], usage: "save FILE", help: "everything up to here as a scenario that replays", run: (_, [path]) => (path === undefined ? wrong("usage: save FILE") : { ...say(""), save: path }) },
+]
+
+const help: Command = {
+  names: ["help", "h", "?"], usage: "help", help: "this",
+  run: () => {
+    const row = ({ names, usage, help: text }: Command): string => `  ${`${usage}${names.length > 1 ? ` (${names.slice(1).join(" ")})` : ""}`.padEnd(34)} ${text}`
+    return say(["moving", ...moves.map(row), "looking", ...looks.map(row), "doing (at an earlier frame it begins a branch; nothing is lost)", ...actions.map(row), "  quit (q)"].join("\n"))
+  },
+}
+const all: readonly Command[] = [...moves, ...looks, ...actions, help]
+
+/** An empty line is a step. */
+export const command = (session: Session, line: string): Answer => {
+  const [name = "step", ...words] = line.trim().split(/\s+/).filter((word) => word !== "")
+  if (name === "quit" || name === "q") return { ...say(""), quit: true }
+  const found = all.find(({ names }) => names.includes(name))
+  return found === undefined ? wrong(`${name}? help lists what there is`) : found.run(session, words, line)
+}

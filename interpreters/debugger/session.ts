@@ -1,0 +1,314 @@
+/**
+ * A step-through of a simulated world: time is a list of immutable worlds, the cursor an index into it. Frames are made
+ * as they are wanted; going back costs nothing. An action by hand at an earlier frame begins a branch there, and what
+ * came after stays on the branch that it was on. A face (terminal, browser) shows it and drives it; it knows none.
+ */
+import type { Member, Message, Recovered, State } from "../../core/index.ts"
+import { InvariantViolated, makeInvariantChecker } from "../../spec/index.ts"
+import { act } from "../simulation/act.ts"
+import { foldOver } from "../simulation/fold.ts"
+import { happen, nextAt } from "../simulation/happen.ts"
+import { fingerprint, makeWorld, type Action, type LossReason, type Script, type WorldHooks, type WorldState, type WorldStep } from "../simulation/index.ts"
+import { changes, type Change } from "./diff.ts"
+
+export interface Violation {
+  /** The invariant, or "Error" if the reducer itself gave up. */
+  readonly name: string
+  readonly message: string
+}
+export interface Lost {
+  readonly from: Member
+  readonly to: Member
+  readonly message: Message
+  readonly why: LossReason
+}
+export interface Started {
+  readonly node: string
+  readonly recovered: Recovered
+}
+export interface Frame {
+  readonly world: WorldState
+  /** What was done to the world here, or null where it went on by itself. */
+  readonly action: Action | null
+  /** What nodes did: none, one, or several for an action that concerns several. */
+  readonly steps: readonly WorldStep[]
+  /** What nodes that start here found on their disks. */
+  readonly started: readonly Started[]
+  /** Messages that came to nothing here. */
+  readonly lost: readonly Lost[]
+  /** Milliseconds that the script then let pass without anything happening. */
+  readonly idle: number
+  readonly violation: Violation | null
+}
+export interface Branch {
+  readonly id: number
+  /** null: the first. */
+  readonly parent: number | null
+  /** Frames before this one are the parent's. */
+  readonly from: number
+  readonly length: number
+}
+
+interface Line {
+  readonly id: number
+  readonly parent: number | null
+  readonly from: number
+  frames: Frame[]
+  /** Actions of the script that are still to come; a run is what is left of it. */
+  todo: readonly Action[]
+  watch: Watch
+}
+type Watch = (seen: Pick<Frame, "steps" | "started">) => Violation | null
+/** Sees every step, and what each life begins with; throws to tell of a violation. */
+export type Checker = ((step: WorldStep) => void) & { readonly started?: (node: string, recovered: Recovered) => void }
+
+export type Predicate = (before: Frame, after: Frame) => boolean
+
+export interface Session {
+  readonly at: () => number
+  readonly frame: () => Frame
+  /** The frame before the cursor, or the same one at the beginning. */
+  readonly before: () => Frame
+  /** Frames made so far on this branch. */
+  readonly length: () => number
+  /** Frame i of this branch, made already. */
+  readonly frameAt: (i: number) => Frame | undefined
+  /** One frame on; false at the end, where nothing is planned any more, or after a violation. */
+  readonly step: () => boolean
+  readonly back: () => boolean
+  /** To the end of the script, or to the violation before it. */
+  readonly finish: () => void
+  /** As near to frame i as there is one. */
+  readonly goTo: (i: number) => void
+  /** On, or back, to the next frame that satisfies; the cursor stays if there is none within `limit` frames. */
+  readonly seek: (wanted: Predicate, direction: "on" | "back", limit?: number) => boolean
+  /** An action here. Begins a branch unless this is the last frame. */
+  readonly act: (action: Action) => void
+  readonly branches: () => readonly Branch[]
+  readonly branch: () => number
+  readonly switchTo: (id: number) => boolean
+  /** What the step at the cursor changed in that node. */
+  readonly changed: () => readonly { readonly node: string; readonly changes: readonly Change[] }[]
+  readonly hash: () => number
+  /** Everything done up to the cursor, as a script that does it again. */
+  readonly script: () => Script
+}
+
+export interface SessionOptions {
+  readonly hooks?: Pick<WorldHooks, "machine">
+  /** One for each branch: it sees every step from the first one on. Default: all invariants of spec. */
+  readonly checker?: () => Checker
+  /** How many frames `seek` looks at before it gives up. Default: 20,000. */
+  readonly seekLimit?: number
+}
+
+const violationOf = (error: unknown): Violation => {
+  if (error instanceof InvariantViolated) return { name: error.invariant, message: error.message }
+  return { name: "Error", message: error instanceof Error ? error.message : String(error) }
+}
+
+const guard = (check: Checker): Watch => ({ started, steps }) => {
+  try {
+    for (const { node, recovered } of started) check.started?.(node, recovered)
+    for (const step of steps) check(step)
+    return null
+  } catch (error) {
+    return violationOf(error)
+  }
+}
+
+interface Advance {
+  readonly world: WorldState
+  readonly steps: readonly WorldStep[]
+  readonly started: readonly Started[]
+  readonly lost: readonly Lost[]
+  /** False: nothing but what had become stale was planned until then. */
+  readonly happened: boolean
+  readonly error: unknown
+}
+/** The next thing that comes to something, not past `end`; or the action. The world given stays as it is. */
+const advance = (world: WorldState, action: Action | null, end: number, hooks: WorldHooks): Advance => {
+  const steps: WorldStep[] = []
+  const lost: Lost[] = []
+  const started: Started[] = []
+  const fold = foldOver(world, {
+    ...hooks,
+    observe: (step) => steps.push(step),
+    started: (node, recovered) => started.push({ node, recovered }),
+    lost: (from, to, message, why) => lost.push({ from, to, message, why }),
+  })
+  let happened = action !== null
+  try {
+    if (action !== null) act(fold, action)
+    else
+      for (let next = nextAt(fold); !happened && next !== undefined && next <= end; next = nextAt(fold)) happened = happen(fold)
+    return { world: fold.world, steps, started, lost, happened, error: null }
+  } catch (error) {
+    return { world: fold.world, steps, started, lost, happened, error }
+  }
+}
+
+export const openSession = (script: Script, options: SessionOptions = {}): Session => {
+  const hooks: WorldHooks = { ...options.hooks }
+  const newChecker = options.checker ?? makeInvariantChecker
+  const firstSteps: WorldStep[] = []
+  const firstStarted: Started[] = []
+  const first = makeWorld({ seed: script.seed, ...script.options }, {
+    ...hooks,
+    observe: (step) => firstSteps.push(step),
+    started: (node, recovered) => firstStarted.push({ node, recovered }),
+  })
+
+  const watchFrom = (frames: readonly Frame[]): Line["watch"] => {
+    const watch = guard(newChecker())
+    for (const frame of frames) watch(frame)
+    return watch
+  }
+  const start: Frame = { world: first, action: null, steps: firstSteps, started: firstStarted, lost: [], idle: 0, violation: null }
+  const lines: Line[] = [{ id: 0, parent: null, from: 0, frames: [start], todo: script.actions, watch: watchFrom([start]) }]
+  let line: Line = lines[0] ?? { id: 0, parent: null, from: 0, frames: [start], todo: [], watch: () => null }
+  let at = 0
+
+  const last = (): Frame => line.frames.at(-1) ?? start
+  const frame = (): Frame => line.frames[at] ?? start
+
+  /** True if a frame came of it. */
+  const push = (action: Action | null, end: number): boolean => {
+    const { world, steps, started, lost, happened, error } = advance(last().world, action, end, hooks)
+    if (!happened && error === null) return false
+    const violation = line.watch({ steps, started }) ?? (error === null ? null : violationOf(error))
+    line.frames.push({ world, action, steps, started, lost, idle: 0, violation })
+    return true
+  }
+  /** Nothing more happens until `end`. */
+  const rest = (end: number): void => {
+    const { world, idle } = last()
+    const later = advance(world, null, end, hooks).world
+    line.frames.splice(-1, 1, { ...last(), world: { ...later, now: end }, idle: idle + end - world.now })
+  }
+
+  /** Does a bit of the script; what is left of a run is a shorter run. False if no frame came of it. */
+  const consume = (next: Action, later: readonly Action[]): boolean => {
+    if (next.type === "run") {
+      const end = last().world.now + next.ms
+      if (push(null, end)) {
+        line.todo = [{ type: "run", ms: end - last().world.now }, ...later]
+        return true
+      }
+      line.todo = later
+      rest(end)
+      return false
+    }
+    if (next.type === "step") {
+      line.todo = next.count > 1 ? [{ type: "step", count: next.count - 1 }, ...later] : later
+      return push(null, Number.POSITIVE_INFINITY)
+    }
+    line.todo = later
+    return push(next, last().world.now)
+  }
+
+  const extend = (): boolean => {
+    while (last().violation === null) {
+      const [next, ...later] = line.todo
+      if (next === undefined) return push(null, Number.POSITIVE_INFINITY)
+      if (consume(next, later)) return true
+    }
+    return false
+  }
+
+  const step = (): boolean => {
+    if (at + 1 >= line.frames.length && !extend()) return false
+    at += 1
+    return true
+  }
+
+  const begin = (): void => {
+    const frames = line.frames.slice(0, at + 1)
+    line = { id: lines.length, parent: line.id, from: at + 1, frames, todo: [], watch: watchFrom(frames) }
+    lines.push(line)
+  }
+
+  const stateOf = ({ world }: Frame, name: string): State | null => world.nodes[name]?.core ?? null
+
+  return {
+    at: () => at,
+    frame,
+    before: () => line.frames[at - 1] ?? frame(),
+    length: () => line.frames.length,
+    frameAt: (i) => line.frames[i],
+    step,
+    back: () => {
+      if (at === 0) return false
+      at -= 1
+      return true
+    },
+    finish: () => {
+      while (last().violation === null) {
+        const [next, ...later] = line.todo
+        if (next === undefined) break
+        consume(next, later)
+      }
+      at = line.frames.length - 1
+    },
+    goTo: (i) => {
+      if (i < at) at = Math.max(0, i)
+      for (let steps = i - at; steps > 0 && step(); steps--);
+    },
+    seek: (wanted, direction, limit = options.seekLimit ?? 20_000) => {
+      const began = at
+      for (let i = 0; i < limit; i++) {
+        if (direction === "on" ? !step() : at <= 1) break
+        if (direction === "back") at -= 1
+        const here = line.frames[at]
+        const earlier = line.frames[at - 1]
+        if (here !== undefined && earlier !== undefined && wanted(earlier, here)) return true
+      }
+      at = began
+      return false
+    },
+    act: (action) => {
+      if (at + 1 < line.frames.length) begin()
+      // By hand the script's plan is left: what it would have done next was meant for another world.
+      line.todo = []
+      if (frame().violation !== null) return
+      push(action, frame().world.now)
+      at = line.frames.length - 1
+    },
+    branches: () => lines.map(({ id, parent, from, frames }) => ({ id, parent, from, length: frames.length })),
+    branch: () => line.id,
+    switchTo: (id) => {
+      const wanted = lines[id]
+      if (wanted === undefined) return false
+      line = wanted
+      at = Math.min(at, line.frames.length - 1)
+      return true
+    },
+    changed: () => {
+      const now = frame()
+      const then = line.frames[at - 1]
+      if (then === undefined) return []
+      return [...new Set(now.steps.map(({ node }) => node))].map((node) => ({ node, changes: changes(stateOf(then, node), stateOf(now, node)) }))
+    },
+    hash: () => fingerprint(frame().world),
+    script: () => {
+      const actions: Action[] = []
+      let steps = 0
+      const flush = (): void => {
+        if (steps > 0) actions.push({ type: "step", count: steps })
+        steps = 0
+      }
+      for (const [i, { action, idle }] of line.frames.slice(0, at + 1).entries()) {
+        if (action !== null) {
+          flush()
+          actions.push(action)
+        } else if (i > 0) steps += 1
+        if (idle > 0) {
+          flush()
+          actions.push({ type: "run", ms: idle })
+        }
+      }
+      flush()
+      return { ...script, actions }
+    },
+  }
+}

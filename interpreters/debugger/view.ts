@@ -1,0 +1,116 @@
+/** A session in plain text: what a person wants to see of a frame. Colour is the face's business. */
+import type { State } from "../../core/index.ts"
+import { configurationOf } from "../../core/index.ts"
+import { invariants } from "../../spec/index.ts"
+import { flights, isCut, nodeOf, TIMERS, timerDue, type NodeState, type WorldState } from "../simulation/index.ts"
+import type { Frame, Session } from "./session.ts"
+import { actionText, changeText, configurationText, effectText, entryText, messageText, roleText, rulesOf, stepText } from "./words.ts"
+
+const table = (rows: readonly (readonly string[])[]): string => {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)))
+  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd()).join("\n")
+}
+
+const condition = (node: NodeState): string =>
+  node.core === null ? "down" : node.paused ? "paused" : node.disk.stalled ? "disk stalled" : node.disk.full ? "disk full" : node.damaged ? "machine damaged" : ""
+
+const nodeRow = (node: NodeState): readonly string[] => {
+  const { core, disk, name } = node
+  if (core === null) return [name, "down", String(disk.hardState.term), disk.hardState.vote?.name ?? "–", `…${disk.log.lastIndex}·t${disk.log.lastTerm}`, "–", "–", "–", condition(node)]
+  const { log, durability } = core
+  return [
+    name, roleText(core), String(core.currentTerm), core.votedFor?.name ?? "–", `${log.base.index > 0 ? `(${log.base.index}) ` : ""}…${log.lastIndex}·t${log.lastTerm}`,
+    String(durability.index), String(core.commitIndex), String(core.applied), condition(node),
+  ]
+}
+
+export const clusterText = (world: WorldState): string =>
+  table([["node", "role", "term", "vote", "log", "durable", "commit", "applied", ""], ...world.names.map((name) => nodeRow(nodeOf(world, name)))])
+
+const cutsText = (world: WorldState): string => {
+  const cut = world.names.flatMap((from) => world.names.filter((to) => from !== to && isCut(world, nodeOf(world, from), nodeOf(world, to))).map((to) => `${from}>${to}`))
+  return cut.length === 0 ? "" : `cut: ${cut.join(" ")}`
+}
+
+export const messagesText = (world: WorldState): string => {
+  const rows = flights(world).map(({ at, name, flight }) => [name, `in ${Math.max(0, at - world.now)} ms`, messageText(flight.message)])
+  return rows.length === 0 ? "no messages in flight" : table(rows)
+}
+
+const WRITTEN = 12
+const logLines = ({ log, commitIndex, applied, durability }: State): readonly string[] =>
+  log.toArray().slice(-WRITTEN).map((entry) => {
+    const marks = [entry.index <= applied ? "applied" : entry.index <= commitIndex ? "committed" : "", entry.index > durability.index ? "not durable" : ""]
+    return `  ${entryText(entry)}  ${marks.filter((mark) => mark !== "").join(", ")}`.trimEnd()
+  })
+
+/** Everything about one node. */
+export const nodeText = (world: WorldState, name: string): string => {
+  const node = nodeOf(world, name)
+  const { core, disk } = node
+  if (core === null) return `${name} is down; its disk holds term ${disk.hardState.term}, vote ${disk.hardState.vote?.name ?? "nobody"}, log through ${disk.log.lastIndex}·t${disk.log.lastTerm}`
+  const timers = TIMERS.flatMap((timer) => {
+    const due = timerDue(node, timer)
+    return due === undefined ? [] : [`${timer} in ${Math.max(0, due - world.now)} ms`]
+  })
+  const { role } = core
+  const followers =
+    role.type !== "leader"
+      ? []
+      : Object.values(role.progress).map(({ member, matchIndex, nextIndex, mode, active }) => `  ${member.name}: match ${matchIndex}, next ${nextIndex}, ${mode.type}${active ? "" : ", not heard of lately"}`)
+  const votes = role.type === "candidate" || role.type === "preCandidate" ? [`votes: ${Object.entries(role.votes).map(([voter, granted]) => `${voter} ${granted ? "yes" : "no"}`).join(", ") || "none yet"}`] : []
+  return [
+    `${name} (${node.member.incarnation}), ${roleText(core)} of term ${core.currentTerm}, voted for ${core.votedFor?.name ?? "nobody"}`,
+    `configuration: ${configurationText(configurationOf(core))}`,
+    `commit ${core.commitIndex}, applied ${core.applied}, durable through ${core.durability.index} in term ${core.durability.hardState.term}; ${disk.pending.length} writes under way`,
+    `timers: ${timers.join(", ") || "none"}`,
+    ...votes,
+    ...(followers.length > 0 ? ["followers:", ...followers] : []),
+    `log (starts after ${core.log.base.index}):`,
+    ...logLines(core),
+  ].join("\n")
+}
+
+export const invariantsText = (session: Session): string => {
+  const { violation } = session.frame()
+  if (violation === null) return `${Object.keys(invariants).length} invariants hold up to here`
+  return `VIOLATED: ${violation.message}`
+}
+
+const happened = (frame: Frame): readonly string[] => {
+  const lines: string[] = []
+  if (frame.action !== null) lines.push(`action: ${actionText(frame.action)}`)
+  for (const { from, to, message, why } of frame.lost) lines.push(`✕ ${from.name} → ${to.name} ${messageText(message)} is lost: ${why}`)
+  for (const step of frame.steps) {
+    lines.push(stepText(step))
+    for (const rule of rulesOf(step.effects)) lines.push(`  rule  ${rule}`)
+    for (const effect of step.effects) {
+      const text = effectText(effect)
+      if (text !== null) lines.push(`  does  ${text}`)
+    }
+  }
+  return lines
+}
+
+/** One line: where we are. */
+export const whereText = (session: Session): string => {
+  const { world } = session.frame()
+  const branch = session.branch() === 0 ? "" : `, branch ${session.branch()}`
+  return `frame ${session.at()} of ${session.length() - 1} made${branch}, ${world.now} ms`
+}
+
+/** The whole picture of a frame. */
+export const frameText = (session: Session): string => {
+  const frame = session.frame()
+  const changed = session.changed().flatMap(({ node, changes }) => changes.map((change) => `  ${node}.${changeText(change)}`))
+  const cuts = cutsText(frame.world)
+  return [
+    `── ${whereText(session)} ──`,
+    ...happened(frame),
+    ...(changed.length > 0 ? ["changed:", ...changed] : []),
+    "",
+    clusterText(frame.world),
+    ...(cuts === "" ? [] : [cuts]),
+    `${flights(frame.world).length} messages in flight; ${invariantsText(session)}`,
+  ].join("\n")
+}

@@ -1,0 +1,156 @@
+/** Events, effects and values in words, one line each, built from what the core notes and from nothing else. */
+import { Log, rules, type Configuration, type Effect, type Entry, type Event, type Member, type Message, type State } from "../../core/index.ts"
+import type { Action, WorldStep } from "../simulation/index.ts"
+import type { Change } from "./diff.ts"
+
+const names = (members: readonly Member[]): string => members.map(({ name }) => name).join(" ")
+
+export const configurationText = ({ voters, outgoing, learners }: Configuration): string =>
+  `${outgoing.length > 0 ? `joint: ${names(outgoing)} → ` : ""}${names(voters) || "nobody"}${learners.length > 0 ? `, learners ${names(learners)}` : ""}`
+
+export const entryText = (entry: Entry): string => {
+  const place = `${entry.index}·t${entry.term}`
+  if (entry.kind === "noop") return `${place} no-op`
+  return entry.kind === "configuration" ? `${place} configuration (${configurationText(entry.configuration)})` : `${place} command ${entry.payload.checksum}`
+}
+
+const entriesText = (entries: readonly Entry[]): string => {
+  const [first] = entries
+  if (first === undefined) return "nothing"
+  return entries.length === 1 ? entryText(first) : `${entries.length} entries ${first.index}–${first.index + entries.length - 1}`
+}
+
+export const messageText = (message: Message): string => {
+  switch (message.type) {
+    case "RequestVote":
+    case "RequestPreVote":
+      return `${message.type} term ${message.term}, log ends at ${message.lastLogIndex}·t${message.lastLogTerm}`
+    case "RequestVoteReply":
+    case "RequestPreVoteReply":
+      return `${message.type} term ${message.term}: ${message.granted ? "granted" : "refused"}`
+    case "AppendEntries":
+      return `AppendEntries term ${message.term}, after ${message.prevLogIndex}·t${message.prevLogTerm}: ${message.entries.length === 0 ? "heartbeat" : entriesText(message.entries)}, commit ${message.leaderCommit}`
+    case "AppendAccepted":
+      return `AppendAccepted term ${message.term}: matches through ${message.matchIndex}${message.condition === "ready" ? "" : `, ${message.condition}`}`
+    case "AppendRejected":
+      return `AppendRejected term ${message.term}: not after ${message.prevLogIndex}, try ${message.conflictIndex}`
+    case "InstallSnapshot":
+      return `InstallSnapshot term ${message.term}, through ${message.snapshot.index}, chunk at ${message.offset}${message.last ? ", the last" : ""}`
+    case "InstallSnapshotReply":
+      return `InstallSnapshotReply term ${message.term}: ${message.status}`
+    case "ReadIndex":
+      return `ReadIndex ${message.number}`
+    case "ReadIndexReply":
+      return `ReadIndexReply ${message.number}: ${message.readIndex ?? "cannot tell"}`
+    case "ForwardProposal":
+      return `ForwardProposal of ${message.payloads.length} commands`
+    case "ForwardProposalReply":
+      return `ForwardProposalReply: ${message.outcome.type}`
+    case "TimeoutNow":
+      return `TimeoutNow term ${message.term}`
+  }
+}
+
+export const eventText = (event: Event): string => {
+  switch (event.type) {
+    case "MessageReceived":
+      return `${event.from.name} says ${messageText(event.message)}`
+    case "Proposed":
+      return `a client proposes ${event.payloads.length === 1 ? `command ${event.payloads[0]?.checksum}` : `${event.payloads.length} commands`}`
+    case "ReadRequested":
+      return `a client reads (ref ${event.ref})`
+    case "Persisted":
+      return `its disk has written persist ${event.seq}`
+    case "Applied":
+      return `its state machine has executed through ${event.index}`
+    case "TimerExpired":
+      return `its ${event.timer} timer expires`
+    case "ClockAdvanced":
+      return `its clock shows ${event.time}`
+    case "PeerConnected":
+    case "PeerDisconnected":
+      return `${event.peer.name} is ${event.type === "PeerConnected" ? "connected" : "disconnected"}`
+    case "SnapshotTaken":
+      return `its state machine is durable through ${event.base.index}`
+    case "ConfigurationChangeProposed":
+      return `an operator wants ${configurationText({ voters: event.voters, outgoing: [], learners: event.learners })}`
+    case "SpaceChanged":
+      return event.low ? "its disk is nearly full" : "its disk has room again"
+    case "Started":
+      return "it starts"
+    case "SnapshotTakeFailed":
+    case "SnapshotOpened":
+    case "SnapshotOpenFailed":
+    case "ChunkStored":
+    case "SnapshotRejected":
+    case "SnapshotRestored":
+    case "MachineDamaged":
+    case "TransferRequested":
+      return event.type
+  }
+}
+
+/** What a person would see of it; notes are told apart. */
+export const effectText = (effect: Effect): string | null => {
+  switch (effect.type) {
+    case "Send":
+      return `→ ${effect.to.name} ${messageText(effect.message)}`
+    case "Persist": {
+      const { hardState, truncateFrom, entries, base } = effect
+      const parts = [
+        hardState === null ? null : `term ${hardState.term}, vote ${hardState.vote?.name ?? "nobody"}`,
+        truncateFrom === null ? null : `cut from ${truncateFrom}`,
+        entries.length === 0 ? null : entriesText(entries),
+        base === null ? null : `log starts after ${base.index}`,
+      ]
+      return `write ${effect.seq}: ${parts.filter((part) => part !== null).join("; ")}`
+    }
+    case "Apply":
+      return `apply ${entriesText(effect.entries)}`
+    case "Respond":
+      return `answer ref ${effect.ref}: ${effect.outcome.type}${"reason" in effect.outcome ? ` (${effect.outcome.reason})` : ""}`
+    case "SetTimer":
+      return `set the ${effect.timer} timer: ${effect.min === effect.max ? effect.min : `${effect.min}–${effect.max}`} ms`
+    case "CancelTimer":
+      return `stop the ${effect.timer} timer`
+    case "RestoreSnapshot":
+    case "StoreChunk":
+      return `${effect.type} through ${effect.snapshot.index}`
+    case "TakeSnapshot":
+    case "OpenSnapshot":
+    case "CloseSnapshot":
+      return effect.type
+    case "Note":
+      return null
+  }
+}
+
+export const rulesOf = (effects: readonly Effect[]): readonly string[] =>
+  [...new Set(effects.flatMap((effect) => (effect.type === "Note" ? [effect.rule] : [])))].map((rule) => `${rule}: ${rules[rule]}`)
+
+const valueText = (value: unknown): string => {
+  if (value === undefined || value === null) return "–"
+  if (value instanceof Log) return `log through ${value.lastIndex}`
+  if (typeof value === "string") return value
+  if (typeof value !== "object") return JSON.stringify(value)
+  if ("kind" in value && "index" in value && "term" in value) return entryText(value as Entry)
+  if ("name" in value && "incarnation" in value) return String(value.name)
+  if ("type" in value) return String(value.type)
+  const text = JSON.stringify(value)
+  return text.length > 70 ? `${text.slice(0, 67)}…` : text
+}
+export const changeText = ({ path, before, after }: Change): string => `${path}: ${valueText(before)} → ${valueText(after)}`
+
+/** One sentence for a step. */
+export const stepText = ({ node, events }: WorldStep): string => {
+  const told = events.filter(({ type }) => type !== "ClockAdvanced").map(eventText)
+  return `${node}: ${told.join("; ") || "its clock goes on"}`
+}
+
+export const actionText = (action: Action): string => {
+  const { type, ...rest } = action
+  return [type, ...Object.entries(rest).map(([key, value]) => `${key}=${typeof value === "object" ? JSON.stringify(value) : String(value)}`)].join(" ")
+}
+
+export const roleText = ({ role }: State): string =>
+  role.type === "preCandidate" ? "pre-candidate" : role.type === "follower" && role.leader !== null ? `follower of ${role.leader.name}` : role.type

@@ -1,0 +1,124 @@
+/** Stepping through a world: the same world as when it runs, forwards and backwards, with what-ifs that lose nothing. */
+import { Readable, Writable } from "node:stream"
+import * as fc from "fast-check"
+import { describe, expect, test } from "vitest"
+import { changes, command, openSession, runPiped, type Session } from "../interpreters/debugger/index.ts"
+import { runScript, type Script, type WorldStep } from "../interpreters/simulation/index.ts"
+import { InvariantViolated } from "../spec/index.ts"
+import { generateScript } from "../spec/scripts/index.ts"
+
+const story: Script = {
+  seed: 7,
+  options: { nodes: 3 },
+  actions: [{ type: "run", ms: 1500 }, { type: "propose", node: "leader", id: 7 }, { type: "run", ms: 30 }, { type: "crash", node: "leader" }, { type: "run", ms: 2500 }],
+}
+const tell = (session: Session, ...lines: readonly string[]): string => lines.map((line) => command(session, line).text).join("\n")
+
+describe("a session", () => {
+  test("goes through the very world that runs, and what it did replays to the same world", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 1_000_000 }), fc.constantFrom("lossy", "partitions", "disks", "membership", "everything" as const), (seed, profile) => {
+        const script = { ...generateScript(seed, profile, { nodes: 3 }) }
+        const short = { ...script, actions: script.actions.slice(0, 25) }
+        const session = openSession(short)
+        session.goTo(300)
+        const again = openSession(session.script())
+        again.goTo(session.at())
+        expect(session.frame().violation).toBe(null)
+        expect([again.at(), again.hash(), runScript(session.script()).hash()]).toEqual([session.at(), session.hash(), session.hash()])
+      }),
+      { numRuns: 8 },
+    )
+  })
+
+  test("goes back to the worlds that were, and forward to the same ones", () => {
+    const session = openSession(story)
+    session.finish()
+    const [end, hash] = [session.at(), session.hash()]
+    const worlds = [40, 20, 10].map((i) => {
+      session.goTo(i)
+      return session.frame().world
+    })
+    expect(session.back()).toBe(true)
+    session.goTo(end)
+    expect([session.hash(), ...[40, 20, 10].map((i) => session.frameAt(i)?.world)]).toEqual([hash, ...worlds])
+    expect(hash).toBe(runScript(story).hash())
+  })
+
+  test("an action at an earlier frame begins a branch; what came after stays where it was", () => {
+    const session = openSession(story)
+    session.goTo(60)
+    const hash = session.hash()
+    session.goTo(12)
+    session.act({ type: "isolate", node: "n1" })
+    expect(session.branches()).toEqual([{ id: 0, parent: null, from: 0, length: 61 }, { id: 1, parent: 0, from: 13, length: 14 }])
+    session.goTo(40)
+    session.switchTo(0)
+    session.goTo(60)
+    expect(session.hash()).toBe(hash)
+  })
+
+  test("ends at a violation, which is told; the steps before it can still be looked at", () => {
+    const checker = () => (step: WorldStep) => {
+      if (step.state.role.type === "leader") throw new InvariantViolated("ElectionSafety", step.node, "nobody shall lead")
+    }
+    const session = openSession(story, { checker })
+    expect(session.seek((_, after) => after.violation !== null, "on")).toBe(true)
+    expect([session.frame().violation?.name, session.step(), command(session, "crash n1").failed, session.back()]).toEqual(["ElectionSafety", false, true, true])
+    expect(session.frame().violation).toBe(null)
+  })
+
+  test("messages are delivered, lost and doubled by hand", () => {
+    const session = openSession(story)
+    tell(session, "continue node n2")
+    const before = session.frame().world.messages
+    expect(tell(session, "messages")).toContain("RequestPreVote")
+    const name = /^\S+/.exec(tell(session, "messages"))?.[0] ?? ""
+    expect(tell(session, `duplicate ${name}`, "messages")).toContain(`${name}.1`)
+    tell(session, `deliver ${name}`)
+    expect(session.frame().steps.length).toBe(1)
+    expect(command(session, `drop ${name}`).failed).toBe(true)
+    expect(session.frame().world.messages).toBeGreaterThan(before)
+  })
+})
+
+describe("the words for it", () => {
+  test("tell what happened, the rule with its section, what changed, and where everybody is", () => {
+    const text = tell(openSession(story), "continue leader")
+    for (const part of ["RequestVoteReply term 1: granted", "election.won", "§5.2", "role: candidate → leader", "AppendEntries", "follower", "invariants hold"]) expect(text).toContain(part)
+  })
+  test("find steps ahead and behind", () => {
+    const session = openSession(story, { seekLimit: 600 })
+    expect(tell(session, "continue commit 2")).toContain("commit.advanced")
+    const at = session.at()
+    expect(tell(session, "continue term 2")).not.toContain("nothing like that")
+    tell(session, "goto end", "reverse commit 2")
+    expect(session.at()).toBe(at)
+    expect(tell(session, "continue message TimeoutNow")).toContain("nothing like that ahead")
+    expect(session.at()).toBe(at)
+  })
+  test("are answered in a pipe one by one, comments skipped, and what is not understood counted", async () => {
+    let out = ""
+    const output = new Writable({ write: (chunk: Buffer, _, done) => ((out += chunk.toString()), done()) })
+    const face = { input: Readable.from(["# who leads?\ncontinue leader\nshow n2\nwhat\nsave x\nquit\nshow"]), output, save: (path: string) => `saved ${path}` }
+    expect(await runPiped(openSession(story), face)).toBe(1)
+    for (const part of ["> continue leader", "> show n2", "what? help lists", "saved x"]) expect(out).toContain(part)
+    expect(out).not.toContain("# who")
+  })
+  test("every command tells its use when it is used wrongly, and changes nothing", () => {
+    const session = openSession(story)
+    session.goTo(5)
+    for (const line of ["crash", "crash n9", "crash n1 softly", "fire n1 alarm", "cut n1", "partition", "partition n9", "deliver x", "do", "do 5", "goto x", "step x", "branch 9", "next n9", "continue what", "save"])
+      expect([line, command(session, line).failed]).toEqual([line, true])
+    expect([session.at(), session.branches().length]).toEqual([5, 1])
+  })
+})
+
+test("a difference is told by the paths that changed, entries of a log one by one", () => {
+  const session = openSession(story)
+  session.seek((_, after) => after.steps.some(({ events }) => events.some(({ type }) => type === "Proposed")), "on")
+  const [{ node, changes: found } = { node: "", changes: [] }] = session.changed()
+  expect(found.map(({ path }) => path)).toEqual(expect.arrayContaining(["log[2]"]))
+  expect(node).toBe(/n\d/.exec(session.frame().steps[0]?.node ?? "")?.[0])
+  expect(changes({ a: 1, b: { c: [1, 2] } }, { a: 1, b: { c: [1, 3], d: null } })).toEqual([{ path: "b.c.1", before: 2, after: 3 }])
+})
