@@ -7,7 +7,7 @@
 import { configurationOf, isVoter, votersOf } from "./membership.ts"
 import { progressOf } from "./progress.ts"
 import { hasQuorum, voteResult } from "./quorum.ts"
-import { becomeCandidate, becomeFollower, becomeLeader, becomePreCandidate, canCampaign, contactLapsed, waitForElection } from "./roles.ts"
+import { becomeCandidate, becomeFollower, becomeLeader, becomePreCandidate, canCampaign, contactLapsed, forgetLeader, waitForElection } from "./roles.ts"
 import { asLeader, note, sameMember, send, type Turn } from "./turn.ts"
 import type { Index, Member, RequestPreVote, RequestPreVoteReply, RequestVote, RequestVoteReply, State, Term } from "./types.ts"
 
@@ -15,6 +15,7 @@ export const campaign = (turn: Turn, transfer: boolean): void => {
   const { state } = turn
   if (!canCampaign(state)) {
     note(turn, "election.notVoter")
+    if (state.role.type === "follower") forgetLeader(turn, state.role)
     waitForElection(turn)
   } else if (state.settings.preVote && !transfer) {
     note(turn, "election.preCampaign")

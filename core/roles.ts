@@ -123,14 +123,19 @@ export const contactLapsed = (turn: Turn, follower: Follower): void => {
   setElectionTimer(turn, 0, electionMax - electionMin)
 }
 
-/** The connection to the leader broke, which a crash does at once: ask soon, but not all at the same moment. */
-export const leaderDisconnected = (turn: Turn, follower: Follower): void => {
+/** Nobody is known to lead any more: whoever waits for the leader is told. */
+export const forgetLeader = (turn: Turn, follower: Follower): void => {
   failWaiting(turn, null)
   follower.leader = null
+  follower.install = follower.install?.phase === "restoring" ? follower.install : null
+}
+
+/** The connection to the leader broke, which a crash does at once: ask soon, but not all at the same moment. */
+export const leaderDisconnected = (turn: Turn, follower: Follower): void => {
+  forgetLeader(turn, follower)
   // A lease goes on without the connection: what was promised to it stands.
   if (turn.state.settings.leaseReads) return
   follower.contact = "lapsed"
-  follower.install = follower.install?.phase === "restoring" ? follower.install : null
   note(turn, "election.leaderDisconnected")
   setElectionTimer(turn, 0, turn.state.settings.disconnectMax)
 }

@@ -1,7 +1,7 @@
 /** Faults that reviews found in the core, each by its story. */
 import { describe, expect, test } from "vitest"
 import type { Message } from "../core/index.ts"
-import { accepted, append, follower, install, leader, member, payload, rejected, requestVote, server, snapshotAt, type Server } from "./server.ts"
+import { accepted, append, follower, install, leader, member, payload, rejected, requestVote, server, snapshotAt, voting, type Server } from "./server.ts"
 
 describe("regression-1: a snapshot chunk that was sent twice once doubles the rest of the transfer", () => {
   test("one repeated chunk costs one chunk more, not one for each that follows", () => {
@@ -124,5 +124,16 @@ describe("regression-8: a follower that lost an acknowledged record never caught
     const it = leader({ log: [1, 1] }).receive("b", accepted(3)).happens({ type: "PeerConnected", peer: member("b") })
     expect(it.receive("b", rejected(3, 0, 2)).progress("b")).toMatchObject({ nextIndex: 2, mode: { type: "probe" } })
     expect(it.last("AppendEntries", "b")).toMatchObject({ prevLogIndex: 1, entries: [{ index: 2 }, { index: 3 }] })
+  })
+})
+
+describe("regression-9: reads waited for ever at a server that is cut off and may not campaign", () => {
+  test("a learner, or a removed server, that hears no leader any more tells who waits for it", () => {
+    const learner = { name: "z", configuration: { ...voting("abc"), learners: [member("z")] } } as const
+    const it = follower(learner)
+    const read = it.read()
+    const proposal = it.propose()
+    it.expire("election").expire("election")
+    expect([it.leader, it.outcome(read), it.outcome(proposal)]).toMatchObject([null, { type: "ReadRefused", reason: "leaderChanged" }, { type: "ProposalUnknown" }])
   })
 })
