@@ -93,7 +93,10 @@ const main = async (): Promise<number> => {
     usable.push(layer)
   }
 
-  const queue = [...wanted]
+  const isOpen = (mutant: Mutant): boolean => usable.some((layer) => isAbout(layer, mutant) && cells[mutant.id]?.[layer.name] === undefined)
+  const queue = wanted.filter(isOpen)
+  const open = queue.length
+  if (open < wanted.length) tell(`${wanted.length - open} of ${wanted.length} are known already (${file})`)
   let done = 0
   const started = performance.now()
   const examine = async (sandbox: Sandbox, mutant: Mutant): Promise<void> => {
@@ -105,8 +108,8 @@ const main = async (): Promise<number> => {
       for (const layer of usable) {
         if (!isAbout(layer, mutant) || row[layer.name] !== undefined) continue
         if (values.first && Object.values(row).some(caught)) break
-        // Twice as many run at once as when the usual time was taken.
-        const limit = layer.kind === "search" ? budget + 15 : Math.max(budget, 10 + 4 * (usual.get(layer.name) ?? 0))
+        // Two run at once; the usual time was taken by one alone.
+        const limit = layer.kind === "search" ? budget + 15 : Math.max(budget, 10 + 3 * (usual.get(layer.name) ?? 0))
         const cell = cellOf(await runLayer(sandbox.root, layer, budget, limit, ({ name }) => known.get(layer.name)?.has(name) !== true))
         row[layer.name] = cell
         saveResults(file, results)
@@ -117,8 +120,8 @@ const main = async (): Promise<number> => {
     }
     done += 1
     const killed = wanted.filter((other) => Object.values(cells[other.id] ?? {}).some(caught)).length
-    const left = ((performance.now() - started) / done) * (wanted.length - done)
-    tell(`${done} of ${wanted.length} done, ${killed} killed; ${Object.values(row).some(caught) ? "" : `${id} SURVIVES: ${mutant.title}; `}${Math.ceil(left / 60_000)} min left`)
+    const left = ((performance.now() - started) / done) * (open - done)
+    tell(`${wanted.length - open + done} of ${wanted.length} done, ${killed} killed; ${Object.values(row).some(caught) ? "" : `${id} SURVIVES: ${mutant.title}; `}${Math.ceil(left / 60_000)} min left`)
   }
   await Promise.all(
     sandboxes.map(async (sandbox) => {

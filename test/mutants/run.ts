@@ -39,7 +39,7 @@ const failureIn = (line: string): Failure | null => {
   return { name: failed, detail: (detail ?? "").split("\n")[0] ?? "" }
 }
 
-/** `limit` in seconds is for those that do not end by themselves; a suite that has failed may go on until `budget`. */
+/** After `limit` seconds it is ended. A suite that has failed goes on until then, to tell what else fails. */
 export const runLayer = (root: string, layer: Layer, budget: number, limit: number, counts: (failure: Failure) => boolean): Promise<Run | null> => {
   const command = layer.command(root, budget)
   const [program, ...args] = command ?? []
@@ -66,7 +66,6 @@ export const runLayer = (root: string, layer: Layer, budget: number, limit: numb
       const failure = failureIn(line)
       if (failure !== null && counts(failure)) {
         failures.push(failure)
-        if (first === null && layer.kind === "suite") setTimeout(stop, Math.max(0, budget - elapsed()) * 1000).unref()
         first ??= elapsed()
         return
       }
