@@ -1,7 +1,7 @@
 /** Is a history linearizable? Every partition is searched in turns, so that one hard key does not hide an easy refutation. */
 import { explain, type Explanation } from "./explain.ts"
 import type { Model, Operation } from "./model.ts"
-import { type Search, startSearch } from "./search.ts"
+import { type Refuted, type Search, startSearch } from "./search.ts"
 
 export interface CheckOptions {
   /** Milliseconds after which the verdict is `unknown` (default: 60,000). Shrinking an explanation takes at most as long again, and at most 10 s. */
@@ -51,6 +51,16 @@ export const partitionsOf = <Input, Output>(history: readonly Operation<Input, O
   return found
 }
 
+/** The rest is cut off at the return of an operation that is plainly wrong, to see how far one gets without it. */
+const refuteAt = <State, Input, Output>(culprit: Operation<Input, Output>, operations: readonly Operation<Input, Output>[], model: Model<State, Input, Output>): { readonly refuted: Refuted<State, Input, Output>; readonly search: Search<State, Input, Output> } => {
+  const end = culprit.returned ?? Infinity
+  const before = operations.filter((operation) => operation !== culprit && operation.invoked <= end)
+  const search = startSearch(before.map((operation) => ((operation.returned ?? 0) > end ? { ...operation, output: undefined, returned: null } : operation)), model)
+  const found = search.advance(slice)
+  if (found?.verdict === "not") return { refuted: found, search }
+  return { search, refuted: { verdict: "not", culprit, order: found?.order ?? [], states: [], statesAfter: () => [] } }
+}
+
 /**
  * Checks a history against a model. `not` comes with an explanation: the smallest part that was found to be impossible by
  * itself. Throws what the model throws.
@@ -63,6 +73,16 @@ export const checkHistory = <State, Input, Output>(history: readonly Operation<I
   const counts = (): Counts => ({ operations: history.length, partitions: jobs.length, steps: sum(({ steps }) => steps()), configurations: sum(({ configurations }) => configurations()) })
   const orders: Linearization<Input, Output>[] = []
 
+  const not = (job: Job<State, Input, Output>, refuted: Refuted<State, Input, Output>, total: Counts): Verdict<State, Input, Output> => ({
+    verdict: "not", counts: total, explanation: explain(job.name, job.operations, refuted, model, { until: now() + Math.min(limitMs, 10_000), now }),
+  })
+
+  for (const job of jobs) {
+    const culprit = model.absurd?.(job.operations)
+    if (culprit === undefined) continue
+    const { refuted, search } = refuteAt(culprit, job.operations, model)
+    return not(job, refuted, { ...counts(), steps: search.steps(), configurations: search.configurations() })
+  }
   let undecided = jobs
   for (let budget = slice; undecided.length > 0; budget *= 2) {
     const still: typeof jobs = []
@@ -77,7 +97,7 @@ export const checkHistory = <State, Input, Output>(history: readonly Operation<I
       }
       if (found === undefined) still.push(job)
       else if (found.verdict === "linearizable") orders.push({ partition: job.name, order: found.order })
-      else return { verdict: "not", counts: counts(), explanation: explain(job.name, job.operations, found, model, { until: now() + Math.min(limitMs, 10_000), now }) }
+      else return not(job, found, counts())
     }
     undecided = still
   }

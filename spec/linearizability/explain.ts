@@ -16,74 +16,107 @@ export interface Explanation<State, Input, Output> {
   readonly culprit: Operation<Input, Output>
   /** Operations invoked before the culprit returned, in an order that explains the answers of all that returned before it. */
   readonly prefix: readonly Operation<Input, Output>[]
-  /** What the state can have been when the culprit had to take effect. */
+  /** What the state can have been when the culprit had to take effect; empty if that was not looked for. */
   readonly states: readonly State[]
-  /** Not linearizable by themselves, in the order of invocation. */
+  /** Not linearizable by themselves, in the order of invocation, if the state before them was one of `start`. */
   readonly core: readonly Part<Input, Output>[]
-  /** In the core, the operation that has no place, and what the state can have been there. */
+  readonly start: readonly State[]
+  /** The operation after whose return the state was one of `start`; null: `start` is how everything begins. */
+  readonly after: Operation<Input, Output> | null
+  /** In the core, the operation that has no place. */
   readonly coreCulprit: Operation<Input, Output>
-  readonly coreStates: readonly State[]
   /** False if time ran out while the core was being made smaller. */
   readonly smallest: boolean
 }
 
+export interface Time {
+  readonly until: number
+  readonly now: () => number
+}
+
 /** More than this and a candidate is taken for one that cannot be cut. */
-const stepsPerCut = 300_000
+const stepsPerCut = 100_000
+/** More states than this explain nothing to a person. */
+const statesAtStart = 8
 
 /** An operation of which nothing is known but that it was invoked allows all that the real one allows. */
 const loosen = <Input, Output>(operation: Operation<Input, Output>): Operation<Input, Output> => ({ ...operation, output: undefined, returned: null })
+const isFirm = <Input, Output>({ returned, output }: Operation<Input, Output>): boolean => returned !== null || output !== undefined
 
 /**
- * A cut must not make a linearizable history look broken, so an operation is never just left out: it is loosened (its
- * answer and its return are forgotten, so it may also not have happened), and left out once the model says that nobody
- * needs it. If the loosened history is still impossible, so is the whole.
+ * A cut must not make a linearizable history look broken, so an operation is never just left out. What was over before a
+ * certain return is replaced by all states that can have been there then; the other operations are loosened one after the
+ * other (answer and return are forgotten, so it may also not have happened) and left out once nobody sees their effect.
  */
 export const explain = <State, Input, Output>(
-  partition: string, operations: readonly Operation<Input, Output>[], refuted: Refuted<State, Input, Output>, model: Model<State, Input, Output>,
-  time: { readonly until: number; readonly now: () => number },
+  partition: string, operations: readonly Operation<Input, Output>[], refuted: Refuted<State, Input, Output>, model: Model<State, Input, Output>, { until, now }: Time,
 ): Explanation<State, Input, Output> => {
-  const origin = new Map<Operation<Input, Output>, Operation<Input, Output>>()
-  const real = (operation: Operation<Input, Output>): Operation<Input, Output> => origin.get(operation) ?? operation
-  const loosened = (operation: Operation<Input, Output>): Operation<Input, Output> => {
+  type Op = Operation<Input, Output>
+  interface Candidate {
+    readonly parts: readonly Op[]
+    readonly start: readonly State[]
+    readonly after: Op | null
+  }
+  interface Impossible extends Candidate {
+    readonly culprit: Op
+  }
+  const origin = new Map<Op, Op>()
+  const real = (operation: Op): Op => origin.get(operation) ?? operation
+  const loosened = (operation: Op): Op => {
     const loose = loosen(operation)
     origin.set(loose, real(operation))
     return loose
   }
-  const decide = (candidate: readonly Operation<Input, Output>[]): { readonly left: readonly Operation<Input, Output>[]; readonly refuted: Refuted<State, Input, Output> } | undefined => {
-    const forgotten = model.forgettable?.(candidate)
-    const left = forgotten === undefined ? candidate : candidate.filter((operation) => !forgotten.has(operation))
-    const found = startSearch(left, model).advance(stepsPerCut)
-    return found?.verdict === "not" ? { left, refuted: found } : undefined
+  const decide = ({ parts, start, after }: Candidate): Impossible | undefined => {
+    const invisible = model.invisible?.(parts)
+    const left = parts.filter((operation) => isFirm(operation) || invisible?.has(operation) !== true)
+    let culprit: Op | undefined
+    for (const init of start) {
+      const found = startSearch(left, { ...model, init }).advance(stepsPerCut)
+      if (found?.verdict !== "not") return undefined
+      if ((found.culprit.returned ?? 0) > (culprit?.returned ?? -Infinity)) culprit = found.culprit
+    }
+    return culprit === undefined ? undefined : { parts: left, start, after, culprit }
   }
 
   // What was invoked after the culprit returned cannot have caused it, and what returned after it may as well have stayed open.
   const end = refuted.culprit.returned ?? Infinity
-  const prefix = operations.filter(({ invoked }) => invoked <= end).map((operation) => ((operation.returned ?? 0) > end ? loosened(operation) : operation))
-  const first = decide(prefix) ?? { left: prefix, refuted }
-  let best = first
+  const before = operations.filter(({ invoked }) => invoked <= end).map((operation) => ((operation.returned ?? 0) > end ? loosened(operation) : operation))
+  const returned = before.filter((operation) => operation.returned !== null && operation !== refuted.culprit).sort((a, b) => (a.returned ?? 0) - (b.returned ?? 0))
+  const since = (after: Op): Candidate => {
+    const time = after.returned ?? 0
+    return { after, start: refuted.statesAfter(after), parts: before.filter((operation) => (operation.returned ?? Infinity) > time).map((operation) => (operation.invoked <= time && isFirm(operation) ? loosened(operation) : operation)) }
+  }
+  const late = (): Impossible | undefined => {
+    for (let back = 1; back < returned.length && now() < until; back = back < 32 ? back + 1 : back * 2) {
+      const candidate = since(returned[returned.length - back] as Op)
+      if (candidate.start.length > statesAtStart || candidate.start.length === 0) continue
+      const found = decide(candidate)
+      if (found !== undefined) return found
+    }
+    return undefined
+  }
+
+  const whole: Candidate = { parts: before, start: [model.init], after: null }
+  const alone = decide({ ...whole, parts: before.map((operation) => (operation === refuted.culprit || !isFirm(operation) ? operation : loosened(operation))) })
+  let best = alone ?? late() ?? decide(whole) ?? { ...whole, culprit: refuted.culprit }
   let smallest = true
   // Halves, quarters, …: of what is still firm, in the order of invocation, so that what is long past goes in large pieces.
-  const isFirm = ({ returned, output }: Operation<Input, Output>): boolean => returned !== null || output !== undefined
-  for (let size = Math.max(1, Math.ceil(best.left.filter(isFirm).length / 2)), again = true; size >= 1 && (size > 1 || again); size = size > 1 ? Math.floor(size / 2) : size) {
+  for (let size = Math.ceil(best.parts.filter(isFirm).length / 2), again = true; size > 0 && smallest; size = size > 1 ? size >> 1 : again ? 1 : 0) {
     again = false
-    const firm = best.left.filter(isFirm).sort((a, b) => a.invoked - b.invoked)
-    for (let at = 0; at < firm.length; at += size) {
-      if (time.now() > time.until) {
-        smallest = false
-        break
-      }
+    const firm = best.parts.filter(isFirm).sort((a, b) => a.invoked - b.invoked)
+    for (let at = 0; at < firm.length && smallest; at += size) {
       const chunk = new Set(firm.slice(at, at + size))
-      if (!best.left.some((operation) => chunk.has(operation))) continue
-      const cut = decide(best.left.map((operation) => (chunk.has(operation) ? loosened(operation) : operation)))
+      smallest = now() < until
+      const cut = smallest ? decide({ ...best, parts: best.parts.map((operation) => (chunk.has(operation) ? loosened(operation) : operation)) }) : undefined
       if (cut === undefined) continue
       best = cut
       again = true
     }
-    if (!smallest) break
   }
   return {
-    partition, operations, culprit: refuted.culprit, prefix: refuted.order, states: refuted.states,
-    core: best.left.map((operation) => ({ operation: real(operation), firm: isFirm(operation) })).sort((a, b) => a.operation.invoked - b.operation.invoked),
-    coreCulprit: real(best.refuted.culprit), coreStates: best.refuted.states, smallest,
+    partition, operations, culprit: refuted.culprit, prefix: refuted.order, states: refuted.states, start: best.start, after: best.after,
+    core: best.parts.map((operation) => ({ operation: real(operation), firm: isFirm(operation) })).sort((a, b) => a.operation.invoked - b.operation.invoked),
+    coreCulprit: real(best.culprit), smallest,
   }
 }

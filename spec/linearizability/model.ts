@@ -15,6 +15,11 @@ export interface Operation<Input = Request, Output = Value> {
   readonly lines?: readonly [number, number | null]
 }
 
+export interface Answered<Input, Output> {
+  readonly input: Input
+  readonly output: Output | undefined
+}
+
 /** What `step` gives for an operation that could not have answered so. */
 export const impossible: unique symbol = Symbol("impossible")
 
@@ -34,11 +39,23 @@ export interface Model<State, Input, Output> {
   readonly inputKey?: (input: Input) => string
   /** True if an operation with this answer changes no state in which it is possible, as a read. Such are placed without search. Default: none. */
   readonly readOnly?: (input: Input, output: Output | undefined) => boolean
+  /** True if the operation is always possible and leaves the same state whatever was there before, as a write. Default: none. */
+  readonly overwrites?: (input: Input) => boolean
   /**
-   * Those of one partition's operations of unknown output that no other can need: whenever there is an order with them
-   * there is one without. They are left out, which is what keeps histories with many of them cheap. Default: none.
+   * Those of one partition's operations that are possible in any state and after whose effect no answer that is in the history can be given until an
+   * operation of `overwrites` replaces the state: a write of what nobody read. If their outcome is unknown they are left
+   * out, else they need no search; that is what keeps long histories cheap. Default: none.
    */
-  readonly forgettable?: (operations: readonly Operation<Input, Output>[]) => ReadonlySet<Operation<Input, Output>>
+  readonly invisible?: (operations: readonly Operation<Input, Output>[]) => ReadonlySet<Operation<Input, Output>>
+  /**
+   * Looking ahead, for read-only operations: `within` tells if `goal` may become possible from this state by operations that
+   * do not supply it; if not, it is impossible until one takes effect for which `supplies` is true. Without them a wrong
+   * choice is noticed only when the operation has to be placed. Default: everything may, everything does.
+   */
+  readonly within?: (state: State, goal: Answered<Input, Output>) => boolean
+  readonly supplies?: (input: Input, goal: Answered<Input, Output>) => boolean
+  /** An operation whose answer no order explains, if that is plain at a glance: the read of a value that nobody had written. */
+  readonly absurd?: (operations: readonly Operation<Input, Output>[]) => Operation<Input, Output> | undefined
   /** For people: `write 3`, `read → nil`. Default: JSON. */
   readonly describe?: (input: Input, output: Output | undefined) => string
   readonly describeState?: (state: State) => string
@@ -52,6 +69,8 @@ export interface RequestModel<State> extends Model<State, Request, Value> {
 const pairOf = (value: Value): readonly [Value, Value] => (Array.isArray(value) ? [(value as readonly Value[])[0] ?? null, (value as readonly Value[])[1] ?? null] : [null, null])
 const keyOf = (value: Value): string | number | boolean | null => (typeof value === "object" && value !== null ? `json ${JSON.stringify(value)}` : value)
 const same = (a: Value, b: Value): boolean => a === b || keyOf(a) === keyOf(b)
+/** In the key-value store values are text: a client that writes 3 and one that reads "3" mean the same. */
+const textOf = (value: Value): string | null => (value === null || typeof value === "string" ? value : JSON.stringify(value))
 const show = (value: Value): string => (value === null ? "nil" : JSON.stringify(value))
 
 const readOnly = ({ f }: Request, output: Value | undefined): boolean => f === "read" || (output === false && (f === "cas" || f === "delete"))
@@ -76,48 +95,64 @@ export const describeRequest = ({ f, value, key }: Request, output: Value | unde
   }
 }
 
+/** Whether a value that an operation leaves can have been part of an observed one. */
+type IsPart = (left: Value, f: F) => boolean
+
 /**
- * Which unknown operations can be forgotten. `seen` is what was observed of the value: results of reads, what a cas that
- * succeeded expected; `explains` tells if a value that an operation leaves can have been part of an observed one. An
- * unknown cas that is kept may itself have needed the value it expects, so that is observed too.
+ * `partOf` gets what was observed of the value: results of reads, what a cas expected that succeeded. An unknown cas that
+ * is visible may itself have needed the value it expects, so that counts as observed too.
  */
-const forgettable = (explains: (left: Value, f: F, seen: Value) => boolean) => (operations: readonly Operation[]): ReadonlySet<Operation> => {
-  const seen: Value[] = []
-  let anything = false
-  for (const { input, output } of operations) {
-    if (input.f === "read") {
-      if (output !== undefined) seen.push(output)
-    } else if (input.f === "cas") {
-      if (output === true) seen.push(pairOf(input.value)[0])
-      // "It was another value" is told by whatever made it another one.
-      else if (output === false) anything = true
-    } else if (input.f === "incr" || (input.f === "delete" && typeof output === "boolean")) anything = true
-  }
-  const forgotten = new Set<Operation>()
-  const open: Operation[] = []
+const invisible = (partOf: (seen: readonly Value[]) => IsPart) => (operations: readonly Operation[]): ReadonlySet<Operation> => {
+  const seen = new Map<unknown, Value>()
+  const found = new Set<Operation>()
+  let undecided: Operation[] = []
   for (const operation of operations) {
-    if (operation.output !== undefined) continue
-    if (operation.input.f === "read") forgotten.add(operation)
-    else if (!anything && operation.input.f !== "delete") open.push(operation)
+    const { input, output } = operation
+    if (input.f === "read") {
+      if (output === undefined) found.add(operation)
+      else seen.set(keyOf(output), output)
+      continue
+    }
+    if (input.f === "cas" && output === true) seen.set(keyOf(pairOf(input.value)[0]), pairOf(input.value)[0])
+    // These answers are possible with many values.
+    else if ((input.f === "cas" && output === false) || input.f === "incr" || (input.f === "delete" && typeof output === "boolean")) return found
+    if (input.f !== "delete" && (input.f !== "cas" || output === undefined)) undecided.push(operation)
   }
-  const distinct = [...new Map(seen.map((value) => [keyOf(value), value])).values()]
-  for (let undecided = open, grew = true; grew; ) {
+  for (let grew = true; grew; ) {
     grew = false
-    const rest: Operation[] = []
-    for (const operation of undecided) {
-      const { f, value } = operation.input
+    const isPart = partOf([...seen.values()])
+    undecided = undecided.filter(({ input: { f, value }, output }) => {
       const [from, to] = pairOf(value)
-      const left = f === "cas" ? to : value
-      if (!distinct.some((one) => explains(left, f, one))) rest.push(operation)
-      else if (f === "cas" && !distinct.some((one) => same(one, from))) {
-        distinct.push(from)
+      if (!isPart(f === "cas" ? to : value, f)) return true
+      if (f === "cas" && output === undefined && !seen.has(keyOf(from))) {
+        seen.set(keyOf(from), from)
         grew = true
       }
-    }
-    undecided = rest
-    if (!grew) for (const operation of rest) forgotten.add(operation)
+      return false
+    })
   }
-  return forgotten
+  for (const operation of undecided) found.add(operation)
+  return found
+}
+
+/** A read that returned what no operation invoked before can have left as the last: the whole value, or by append its end. */
+const absurd = (nothing: (seen: Value) => boolean) => (operations: readonly Operation[]): Operation | undefined => {
+  const wholes = new Map<string | null, number>()
+  const ends = new Map<string, number>()
+  for (const { invoked, output, input: { f, value } } of operations) {
+    if (f === "incr") return undefined
+    if (f === "append") ends.set(textOf(value) ?? "", Math.min(invoked, ends.get(textOf(value) ?? "") ?? Infinity))
+    else if (f === "write" || (f === "cas" && output !== false)) {
+      const text = textOf(f === "cas" ? pairOf(value)[1] : value)
+      wholes.set(text, Math.min(invoked, wholes.get(text) ?? Infinity))
+    }
+  }
+  const lengths = new Set([...ends.keys()].map(({ length }) => length))
+  return operations.find(({ returned, output, input: { f } }) => {
+    if (f !== "read" || output === undefined || returned === null || nothing(output)) return false
+    const text = textOf(output) ?? ""
+    return !((wholes.get(text) ?? Infinity) <= returned) && ![...lengths].some((length) => length <= text.length && (ends.get(text.slice(text.length - length)) ?? Infinity) <= returned)
+  })
 }
 
 /** A register with read, write and compare-and-set, nil at first. Each key is a register of its own. */
@@ -137,13 +172,18 @@ export const register: RequestModel<Value> = {
   partition: ({ key }) => key ?? "",
   inputKey: ({ f, value }) => `${f} ${JSON.stringify(value)}`,
   readOnly,
-  forgettable: forgettable((left, _, seen) => same(left, seen)),
+  overwrites: ({ f }) => f === "write",
+  invisible: invisible((seen) => {
+    const keys = new Set(seen.map(keyOf))
+    return (left) => keys.has(keyOf(left))
+  }),
+  within: (state, { input: { f }, output }) => f !== "read" || output === undefined || same(state, output),
+  supplies: ({ f, value }, { output = null }) => same(f === "cas" ? pairOf(value)[1] : value, output),
+  absurd: absurd((seen) => seen === null),
   describe: describeRequest,
   describeState: show,
 }
 
-/** Values are text: a client that writes 3 and one that reads "3" mean the same. */
-const textOf = (value: Value): string | null => (value === null || typeof value === "string" ? value : JSON.stringify(value))
 const integer = /^-?\d+$/
 /** A history that has no nil says "" for what is not there. */
 const reads = (state: string | null, output: Value): boolean => state === textOf(output) || (state === null && output === "")
@@ -178,13 +218,17 @@ export const kv: RequestModel<string | null> = {
   },
   partition: ({ key }) => key ?? "",
   inputKey: ({ f, value }) => `${f} ${JSON.stringify(value)}`,
-  // An append stays visible until the value is replaced as a whole; what a write leaves is how later values begin.
+  // An append stays in the value until that is replaced as a whole; what a write leaves is how later values begin.
   readOnly,
-  forgettable: forgettable((left, f, seen) => {
-    const part = textOf(left) ?? ""
-    const whole = textOf(seen) ?? ""
-    return f === "append" ? whole.includes(part) : whole.startsWith(part)
+  overwrites: ({ f }) => f === "write" || f === "delete",
+  invisible: invisible((seen) => {
+    const all = seen.map((value) => `\0${textOf(value) ?? ""}`).join("")
+    return (left, f) => all.includes(`${f === "append" ? "" : "\0"}${textOf(left) ?? ""}`)
   }),
+  // Without a write, a delete or the like a value only grows.
+  within: (state, { input: { f }, output }) => f !== "read" || output === undefined || (textOf(output) ?? "").startsWith(state ?? ""),
+  supplies: ({ f, value }, { output = null }) => f === "incr" || f === "delete" || (f !== "append" && (textOf(output) ?? "").startsWith(textOf(f === "cas" ? pairOf(value)[1] : value) ?? "")),
+  absurd: absurd((seen) => seen === null || seen === ""),
   describe: describeRequest,
   describeState: show,
 }

@@ -7,6 +7,7 @@
  * - An operation that never changes the state (a read) is placed as soon as its answer fits, without a choice. (One that
  *   happens not to change it now, a write of what is there, is not: its effect may be needed later.)
  * - Of alike operations the one that returns first is placed first; unknown ones that are alike are only counted.
+ * - An operation whose effect nobody saw is placed just before the next one that overwrites it, or when it has to be.
  * - An unknown operation is placed only when it changes the state, and a configuration is given up if one was seen that
  *   used fewer of them and is otherwise the same.
  */
@@ -25,6 +26,8 @@ export interface Refuted<State, Input, Output> {
   readonly order: readonly Operation<Input, Output>[]
   /** What the state can have been, at most, when the culprit returned: with some choice of the operations then open. */
   readonly states: readonly State[]
+  /** What the state can have been, at most, just after this operation (of those that returned) had returned. */
+  readonly statesAfter: (operation: Operation<Input, Output>) => readonly State[]
 }
 export type Outcome<State, Input, Output> = Found<Input, Output> | Refuted<State, Input, Output>
 
@@ -68,12 +71,12 @@ const withOne = (used: readonly number[], one: number): readonly number[] => {
   return at < 0 ? [...used, one] : [...used.slice(0, at), one, ...used.slice(at)]
 }
 
-export const startSearch = <State, Input, Output>(all: readonly Operation<Input, Output>[], model: Model<State, Input, Output>): Search<State, Input, Output> => {
-  const forgotten = model.forgettable?.(all)
+export const startSearch = <State, Input, Output>(all: readonly Operation<Input, Output>[], model: Model<State, Input, Output>, lookahead = true): Search<State, Input, Output> => {
+  const invisible = model.invisible?.(all)
   const inputKey = model.inputKey ?? ((input: Input) => JSON.stringify(input))
   /** Operations that returned, by the order in which they did: their number is their rank. */
   const known = all.filter(({ returned }) => returned !== null).sort((a, b) => (a.returned ?? 0) - (b.returned ?? 0))
-  const unknown = all.filter((operation) => operation.returned === null && forgotten?.has(operation) !== true).sort((a, b) => a.invoked - b.invoked)
+  const unknown = all.filter((operation) => operation.returned === null && invisible?.has(operation) !== true).sort((a, b) => a.invoked - b.invoked)
   const returns = known.map(({ returned }) => returned ?? 0)
 
   // Classes: alike operations have the same number.
@@ -96,6 +99,9 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
     members[at]?.push(operation)
   }
   const knownClass = known.map(classOf)
+  const isInvisible = known.map((operation) => invisible?.has(operation) === true)
+  const overwrites = known.map(({ input }) => model.overwrites?.(input) === true)
+  const unknownOverwrites = members.map(([one]) => one !== undefined && model.overwrites?.(one.input) === true)
   const readOnly = known.map(({ input, output }) => model.readOnly?.(input, output) === true)
 
   // For every rank: the operations open when that one returns, by their deadline; and how many unknown ones there are of each class.
@@ -149,9 +155,15 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
     return id
   }
 
+  /** By rank: the next read-only operation to return, which is what choices are made for. */
+  const goalAt: number[] = []
+  for (let rank = known.length - 1, goal = -1; rank >= 0; rank--) goalAt[rank] = goal = readOnly[rank] === true ? rank : goal
+
   let steps = 0
   let configurations = 0
   const seen: Map<number | string, (readonly number[])[]>[] = known.map(() => new Map())
+  /** By rank: the states in which its return was passed. */
+  const passed: Set<number>[] = known.map(() => new Set())
   let furthest: Frame | undefined
 
   const isPlaced = (placed: Int32Array, operation: number): boolean => {
@@ -186,6 +198,29 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
     return true
   }
 
+  /** For read-only operations: those that may supply them and are not over when they begin, and classes of unknown ones. */
+  const suppliers: ({ readonly known: readonly number[]; readonly unknown: readonly number[] } | undefined)[] = []
+  const suppliersOf = (goal: number): { readonly known: readonly number[]; readonly unknown: readonly number[] } => {
+    const cached = suppliers[goal]
+    if (cached !== undefined) return cached
+    const wanted = known[goal] as Operation<Input, Output>
+    const from: number[] = []
+    for (let i = known.length - 1; i >= 0 && (returns[i] ?? 0) >= wanted.invoked; i--) {
+      const { input, invoked } = known[i] as Operation<Input, Output>
+      if (readOnly[i] !== true && invoked <= (returns[goal] ?? 0) && model.supplies?.(input, wanted) !== false) from.push(i)
+    }
+    const unknown = members.flatMap(([one], at) => (one !== undefined && model.supplies?.(one.input, wanted) !== false ? [at] : []))
+    return (suppliers[goal] = { known: from, unknown })
+  }
+  const isSupplied = (goal: number, rank: number, placed: Int32Array, used: readonly number[]): boolean => {
+    const from = suppliersOf(goal)
+    // A place belongs to an operation only once it is invoked.
+    return from.known.some((one) => one >= rank && ((known[one]?.invoked ?? 0) > (returns[rank] ?? 0) || !isPlaced(placed, one))) || from.unknown.some((one) => (available[goal]?.[one] ?? 0) > used.filter((other) => other === one).length)
+  }
+  const isDead = (rank: number, placed: Int32Array, state: number, used: readonly number[]): boolean =>
+    model.within !== undefined && (open[rank] ?? none).some((goal) =>
+      (lookahead || goal === rank) && readOnly[goal] === true && !isPlaced(placed, goal) && model.within?.(states[state] as State, known[goal] as Operation<Input, Output>) === false && !isSupplied(goal, rank, placed, used))
+
   const frames: Frame[] = []
   const orderTo = (last: Frame | undefined): readonly Operation<Input, Output>[] => {
     const path: (readonly number[])[] = []
@@ -198,8 +233,7 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
   }
 
   /** Enters a configuration: places all that costs no choice, then says what can be chosen. `placed` becomes its own. True if everything is placed. */
-  const enter = (parent: Frame | undefined, placed: Int32Array, used: readonly number[], state: number, first: readonly number[]): boolean => {
-    const applied = [...first]
+  const enter = (parent: Frame | undefined, placed: Int32Array, used: readonly number[], state: number, applied: number[]): boolean => {
     let rank = parent?.returned ?? 0
     const next: number[] = []
     const looked = new Set<number>()
@@ -215,6 +249,7 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
       }
       for (const operation of open[rank] ?? none) {
         if (looked.has(operation) || isPlaced(placed, operation)) continue
+        if (isInvisible[operation] === true && operation !== rank && readOnly[operation] !== true) continue
         looked.add(operation)
         const { input, output } = known[operation] as Operation<Input, Output>
         const to = run(state, input, output)
@@ -225,7 +260,8 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
         } else if (to >= 0) next.push(operation, to)
       }
     }
-    if (!isNew(rank, placed, state, used)) return false
+    for (let r = parent?.returned ?? 0; r < rank; r++) passed[r]?.add(state)
+    if (!isNew(rank, placed, state, used) || isDead(rank, placed, state, used)) return false
     configurations++
     const choices = chooseFrom(rank, used, state, next)
     const frame: Frame = { parent, returned: rank, placed, used, state, applied, next: choices, tried: 0 }
@@ -243,6 +279,11 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
       if (rival === undefined || (next[i] ?? 0) < (next[rival] ?? 0)) taken.set(name, i)
     }
     const choices = [...taken.values()].sort((a, b) => (next[a] ?? 0) - (next[b] ?? 0)).flatMap((i) => [next[i] ?? 0, next[i + 1] ?? 0])
+    const goal = goalAt[rank] ?? -1
+    const helpful: number[] = []
+    const others: number[] = []
+    const sort = (operation: number, to: number): void => void (goal >= 0 && model.within?.(states[to] as State, known[goal] as Operation<Input, Output>) === true ? helpful : others).push(operation, to)
+    for (let i = 0; i < choices.length; i += 2) sort(choices[i] ?? 0, choices[i + 1] ?? 0)
     const counts = available[rank] ?? none
     let at = 0
     for (let one = 0; one < counts.length; one++) {
@@ -250,22 +291,23 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
       for (; used[at] === one; at++) spent++
       if (spent >= (counts[one] ?? 0)) continue
       const to = run(state, (members[one]?.[spent] as Operation<Input, Output>).input, undefined)
-      if (to !== state && to >= 0) choices.push(~one, to)
+      if (to !== state && to >= 0) sort(~one, to)
     }
-    return choices
+    return [...helpful, ...others]
   }
 
+  const statesOf = (ids: Iterable<number>): readonly State[] => [...ids].map((id) => states[id] as State)
   const finish = (): Outcome<State, Input, Output> => {
     const rank = furthest?.returned ?? 0
     const culprit = known[rank] as Operation<Input, Output>
     const possible = new Set<number>()
     for (const key of seen[rank]?.keys() ?? []) possible.add(typeof key === "number" ? Math.floor(key / 0x80000000) : Number.parseInt(key, 10))
-    return { verdict: "not", culprit, order: orderTo(furthest), states: [...possible].map((id) => states[id] as State) }
+    return { verdict: "not", culprit, order: orderTo(furthest), states: statesOf(possible), statesAfter: (operation) => statesOf(passed[known.indexOf(operation)] ?? []) }
   }
 
   let outcome: Outcome<State, Input, Output> | undefined
   const begin = (): void => {
-    if (enter(undefined, new Int32Array(width), none, intern(model.init), none)) outcome = { verdict: "linearizable", order: orderTo(frames.at(-1)) }
+    if (enter(undefined, new Int32Array(width), none, intern(model.init), [])) outcome = { verdict: "linearizable", order: orderTo(frames.at(-1)) }
   }
   let begun = false
 
@@ -293,8 +335,16 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
         const choice = next[tried] ?? 0
         const to = next[tried + 1] ?? 0
         const placed = frame.placed.slice()
+        const applied: number[] = []
         if (choice >= 0) place(placed, choice, true)
-        if (enter(frame, placed, choice < 0 ? withOne(frame.used, ~choice) : frame.used, to, [choice])) outcome = { verdict: "linearizable", order: orderTo(frames.at(-1)) }
+        if (choice >= 0 ? overwrites[choice] === true : unknownOverwrites[~choice] === true)
+          for (const operation of open[frame.returned] ?? none)
+            if (isInvisible[operation] === true && !isPlaced(placed, operation)) {
+              place(placed, operation, true)
+              applied.push(operation)
+            }
+        applied.push(choice)
+        if (enter(frame, placed, choice < 0 ? withOne(frame.used, ~choice) : frame.used, to, applied)) outcome = { verdict: "linearizable", order: orderTo(frames.at(-1)) }
       }
       return outcome
     },
