@@ -1,3 +1,4 @@
 /** What must be true. */
 export * from "./linearizability/index.ts"
 export { invariants, InvariantViolated, makeInvariantChecker, sweep, type Invariant, type InvariantChecker, type NodeState, type ObservedStep } from "./invariants/index.ts"
+export * from "./scripts/index.ts"

@@ -1,0 +1,153 @@
+/** A script is run, and everything that is known to be true is held against it at every step. */
+import { type Effect, type Rule } from "../../core/index.ts"
+import { mix, World, type Action, type Script, type WorldMachine, type WorldOptions, type WorldHooks, type WorldStep } from "../../interpreters/simulation/index.ts"
+import { InvariantViolated, makeInvariantChecker } from "../invariants/index.ts"
+import { checkProgress, defaultBound } from "./progress.ts"
+
+/** Looks at every step of one world; throws an error that names what it broke. */
+export type StepChecker = (step: WorldStep) => void
+
+export interface ScriptChecks {
+  /** Every invariant at every step. Default: yes. */
+  readonly invariants?: boolean
+  /** Makes another opinion on every step, one for each world. */
+  readonly refinement?: () => StepChecker
+  /** Progress once all is mended. Default: yes. */
+  readonly liveness?: boolean
+  /** Virtual milliseconds within which there must be progress. */
+  readonly bound?: number
+  /** More steps than this are a circle that never ends. */
+  readonly mostSteps?: number
+  /** State machines at one position have equal digests. Default: yes. */
+  readonly machineDigests?: boolean
+  /** The state machine that the servers run. Default: a digest of what it executed. */
+  readonly machine?: NonNullable<WorldHooks["machine"]>
+  /** What happens, for whoever writes it down: each action, also those that mend the world at the end, and each step. */
+  readonly acted?: (action: Action) => void
+  readonly observe?: StepChecker
+  /** The world after every 256 steps or more, at the end of an action. */
+  readonly hashed?: (steps: number, hash: number) => void
+  /** Counts each rule that was used. */
+  readonly rules?: Map<Rule, number>
+}
+
+interface Ran {
+  /** Steps of nodes, virtual milliseconds, and a hash over all of it. */
+  readonly steps: number
+  readonly ms: number
+  readonly hash: number
+}
+export interface ScriptPassed extends Ran {
+  readonly ok: true
+}
+export interface ScriptFailed extends Ran {
+  readonly ok: false
+  /** The name of the invariant, or Liveness, MachinesAgree, EveryRefAnswered; or the name of what was thrown. */
+  readonly violation: string
+  readonly message: string
+  /** The step at which it showed. */
+  readonly at: number
+  /** The place of the action in the script; its length: while the world was mended. */
+  readonly action: number
+}
+export type ScriptVerdict = ScriptPassed | ScriptFailed
+
+/** What is true of a world and stands in no list of invariants. */
+export class PropertyViolated extends Error {
+  override readonly name = "PropertyViolated"
+  readonly property: string
+  constructor(property: string, detail: string) {
+    super(`${property} violated: ${detail}`)
+    this.property = property
+  }
+}
+
+/** Checkers of other kinds name what they found in one of these ways. */
+export const nameOf = (error: unknown): string => {
+  if (error instanceof InvariantViolated) return error.invariant
+  if (error instanceof PropertyViolated) return error.property
+  if (error instanceof Error && "rule" in error && typeof error.rule === "string") return error.rule
+  return error instanceof Error ? error.name : "Thrown"
+}
+
+/** Machines at the same position must have executed the same history. */
+const digestChecker = (): ((node: string, machine: WorldMachine) => void) => {
+  const known = new Map<number, { readonly digest: number; readonly node: string }>()
+  return (node, machine) => {
+    const { index } = machine.position()
+    const digest = machine.digest()
+    const other = known.get(index)
+    if (other === undefined) known.set(index, { digest, node })
+    else if (other.digest !== digest) throw new PropertyViolated("MachinesAgree", `after entry ${index} the state machine of ${node} is another than that of ${other.node}`)
+  }
+}
+
+const countRules = (rules: Map<Rule, number>, effects: readonly Effect[]): void => {
+  for (const effect of effects) if (effect.type === "Note") rules.set(effect.rule, (rules.get(effect.rule) ?? 0) + 1)
+}
+
+const HASH_EVERY = 256
+/** A hundred times what scripts take. */
+const MOST_STEPS = 500_000
+
+export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptVerdict => {
+  const { invariants = true, refinement, liveness = true, bound = defaultBound, mostSteps = MOST_STEPS, machineDigests = true, machine, acted, observe, hashed, rules } = options
+  const check = invariants ? makeInvariantChecker() : null
+  const refine = refinement?.() ?? null
+  const agree = machineDigests ? digestChecker() : null
+  let steps = 0
+  let hash = 0
+  let hashedAt = 0
+  let action = 0
+  let world: World | null = null
+  const hash256 = (): void => {
+    if (world === null || world.steps - hashedAt < HASH_EVERY) return
+    hashedAt = world.steps
+    const now = world.hash()
+    hash = mix(hash, now)
+    hashed?.(hashedAt, now)
+  }
+  const compare = (node: string): void => {
+    // The first machines of a world have executed nothing.
+    if (agree !== null && world !== null) agree(node, world.node(node).machine)
+  }
+  const hooks: WorldOptions & WorldHooks = {
+    ...script.options,
+    seed: script.seed,
+    ...(machine === undefined ? {} : { machine }),
+    ...(acted === undefined ? {} : { acted }),
+    started: (node, recovered) => check?.started(node, recovered),
+    applied: compare,
+    restored: compare,
+    observe: (step) => {
+      steps = step.i + 1
+      observe?.(step)
+      if (rules !== undefined) countRules(rules, step.effects)
+      check?.(step)
+      refine?.(step)
+      if (steps > mostSteps) throw new PropertyViolated("Liveness", `still busy after ${mostSteps} steps, at ${step.at} ms`)
+    },
+  }
+  const ran = (): Ran => ({ steps, ms: world?.now ?? 0, hash: (world === null ? hash : mix(hash, world.hash())) >>> 0 })
+  try {
+    world = new World(hooks)
+    for (const { length } = script.actions; action < length; action++) {
+      const next = script.actions[action]
+      if (next !== undefined) world.act(next)
+      hash256()
+    }
+    check?.sweep()
+    if (liveness) {
+      const stuck = checkProgress(world, bound)
+      if (stuck !== null) throw new PropertyViolated("Liveness", stuck)
+      check?.sweep()
+      for (const node of world.names) {
+        const open = check?.openRefs(node) ?? []
+        if (open.length > 0 && world.state(node) !== undefined) throw new PropertyViolated("EveryRefAnswered", `${node} never answers ${open.join(", ")}`)
+      }
+    }
+    return { ok: true, ...ran() }
+  } catch (error) {
+    return { ok: false, violation: nameOf(error), message: error instanceof Error ? error.message : String(error), at: Math.max(steps - 1, 0), action, ...ran() }
+  }
+}

@@ -1,0 +1,4 @@
+/** Random worlds as scripts: made from a seed, checked, shrunk, told. */
+export { checkScript, PropertyViolated, type ScriptVerdict, type ScriptChecks, type ScriptFailed, type ScriptPassed, type StepChecker } from "./check.ts"
+export { generateScript, type GenerateOptions } from "./generate.ts"
+export { isProfile, profileNames, type Profile } from "./options.ts"

@@ -1,0 +1,159 @@
+/**
+ * Liveness: after faults stop there is progress within a bound. First, with a minority of voters left as bad as they are
+ * (down, asleep, cut off, with a disk that hangs), the others must get something committed and executed. Then everybody is
+ * mended, lost disks are replaced by a change of membership, and all must come to hold the same.
+ */
+import { type Configuration, type Member, type State } from "../../core/index.ts"
+import { isCut, nodeOf, type World } from "../../interpreters/simulation/index.ts"
+import { quietNetwork } from "./options.ts"
+
+/** Virtual milliseconds: a few elections of the slowest timeouts, and the transfer of a snapshot in between. */
+export const defaultBound = 60_000
+
+/** Far from any that a script uses. */
+const PROBE = 0x60000000
+/** Virtual milliseconds after which a client looks again, and after how many looks it writes again. */
+const PATIENCE = 500
+const RETRY = 8
+
+const configurationAt = (state: State): Configuration => state.configurations.at(-1)?.configuration ?? state.log.base.configuration
+const isToday = (world: World, { name, incarnation }: Member): boolean => world.data.nodes[name]?.member.incarnation === incarnation
+const live = (world: World): readonly { readonly name: string; readonly state: State }[] =>
+  world.names.flatMap((name) => {
+    const state = world.state(name)
+    return state === undefined ? [] : [{ name, state }]
+  })
+
+/** Both ways, from everybody. */
+const isAlone = ({ data }: World, name: string): boolean =>
+  data.names.length > 1 && data.names.every((other) => other === name || (isCut(data, nodeOf(data, name), nodeOf(data, other)) && isCut(data, nodeOf(data, other), nodeOf(data, name))))
+
+interface Leftover {
+  readonly bad: readonly string[]
+  readonly good: readonly string[]
+}
+/** A minority of voters that is not well, if the others are a majority beyond any doubt; otherwise null. */
+const leftoverOf = (world: World): Leftover | null => {
+  const { data } = world
+  const configurations = live(world).map(({ state }) => configurationAt(state))
+  const [first] = configurations
+  if (first === undefined || configurations.some((one) => JSON.stringify(one) !== JSON.stringify(first))) return null
+  if (first.outgoing.length > 0 || !first.voters.every((voter) => isToday(world, voter))) return null
+  const names = first.voters.map(({ name }) => name)
+  const bad = names.filter((name) => {
+    const node = nodeOf(data, name)
+    return node.core === null || node.paused || node.disk.stalled || isAlone(world, name)
+  })
+  const good = names.filter((name) => !bad.includes(name))
+  const usable = bad.length > 0 && good.length > names.length >> 1 && good.every((name) => world.state(name)?.machine === "ready")
+  return usable ? { bad, good } : null
+}
+
+/** Everything but what is to stay bad. */
+const mend = (world: World, bad: readonly string[]): void => {
+  const alone = bad.filter((name) => isAlone(world, name))
+  world.act({ type: "heal" })
+  world.act({ type: "network", profile: quietNetwork })
+  world.act({ type: "snapshots", profile: { takeFailPermille: 0, openFailPermille: 0, rejectPermille: 0 } })
+  for (const node of alone) world.act({ type: "isolate", node })
+  for (const node of world.names) {
+    const { clock, disk } = nodeOf(world.data, node)
+    if (clock.driftPermille < -100 || clock.driftPermille > 100) world.act({ type: "skew", node, offset: 0, driftPermille: 0 })
+    world.act({ type: "apply", node, min: 0, max: 5 })
+    if (bad.includes(node)) continue
+    // Bits that nobody has read yet are as good as lost.
+    if (disk.corrupt) world.act({ type: "wipe", node })
+    world.act({ type: "disk", node, min: 1, max: 5 })
+    world.act({ type: "resumeDisk", node })
+    world.act({ type: "resume", node })
+    world.act({ type: "start", node })
+    world.act({ type: "freeDisk", node })
+  }
+}
+
+/** Lost disks come back as learners first, then as the voters that they were. */
+const repairMembership = (world: World, state: State, wanted: readonly string[]): void => {
+  const { voters, outgoing, learners } = configurationAt(state)
+  if (outgoing.length > 0) return
+  const names = (members: readonly Member[]): readonly string[] => members.map(({ name }) => name)
+  const lost = [...voters, ...learners].filter((member) => !isToday(world, member))
+  const kept = names(voters.filter((voter) => isToday(world, voter)))
+  const following = names(learners.filter((learner) => isToday(world, learner)))
+  if (lost.length > 0) world.change(state.self.name, kept, [...following, ...names(lost)])
+  else if (!wanted.every((name) => kept.includes(name))) world.change(state.self.name, [...new Set([...kept, ...wanted])], following.filter((name) => !wanted.includes(name)))
+}
+
+/** What was appended at this place in this term has been executed there. */
+interface Mark {
+  readonly index: number
+  readonly term: number
+}
+const hasExecuted = (world: World, name: string, { index, term }: Mark): boolean => {
+  const state = world.state(name)
+  return state !== undefined && state.machine === "ready" && state.applied >= index && (state.log.termAt(index) ?? term) === term
+}
+const agrees = (leader: State, state: State | undefined): boolean =>
+  state !== undefined && state.machine === "ready" && state.applied === leader.commitIndex && state.currentTerm === leader.currentTerm
+
+/** The membership is as it was meant, nobody in it is lost, and all hold the same. */
+const isWhole = (world: World, wanted: readonly string[]): boolean => {
+  const leader = world.leader()?.runner?.state
+  if (leader === undefined || leader.commitIndex !== leader.log.lastIndex) return false
+  const { voters, outgoing, learners } = configurationAt(leader)
+  const members = [...voters, ...learners]
+  if (outgoing.length > 0 || !members.every((member) => isToday(world, member)) || !wanted.every((name) => voters.some((voter) => voter.name === name))) return false
+  return members.every(({ name }) => agrees(leader, world.state(name)))
+}
+
+/** Writes at whoever leads until `done` holds of the last write that was appended; one in each term, and again when nothing comes of it. */
+const progresses = (world: World, bound: number, done: (mark: Mark) => boolean, repair: (leader: State) => void): boolean => {
+  const end = world.now + bound
+  let mark: Mark | null = null
+  for (let round = 0; world.now < end; round++) {
+    const leader = world.leader()?.runner?.state
+    if (leader !== undefined) {
+      repair(leader)
+      if (mark === null || mark.term !== leader.currentTerm || round % RETRY === 0) {
+        const ref = world.data.refs + 1
+        world.act({ type: "propose", node: leader.self.name, id: PROBE + ref })
+        const outcome = world.outcomes.get(ref)
+        if (outcome?.type === "ProposalAppended") mark = { index: outcome.first, term: outcome.term }
+      }
+    }
+    const last = mark
+    if (last !== null && world.runUntil(() => done(last), PATIENCE)) return true
+    if (last === null) world.run(PATIENCE)
+  }
+  return false
+}
+
+const picture = (world: World): string =>
+  world.names
+    .map((name) => {
+      const state = world.state(name)
+      return state === undefined ? `${name} down` : `${name} ${state.role.type} of term ${state.currentTerm}, log ${state.log.base.index}–${state.log.lastIndex}, committed ${state.commitIndex}, applied ${state.applied}${state.machine === "ready" ? "" : ", no state machine"}`
+    })
+    .join("; ")
+
+/** Mends the world and lets it run; null if there was progress as there should be, otherwise what there was instead. */
+export const checkProgress = (world: World, bound: number): string | null => {
+  const leftover = leftoverOf(world)
+  if (leftover !== null) {
+    mend(world, leftover.bad)
+    if (!progresses(world, bound, (mark) => leftover.good.every((name) => hasExecuted(world, name, mark)), () => {}))
+      return `${leftover.good.join(", ")} are a majority and well, and execute no write within ${bound} ms while ${leftover.bad.join(", ")} are not: ${picture(world)}`
+  }
+  mend(world, [])
+  // Without a single state machine there is nothing that anybody could be rebuilt from.
+  if (live(world).every(({ state }) => state.machine === "rebuild")) return null
+  const wanted = configurationOfMost(world)
+  if (!progresses(world, bound, (mark) => isWhole(world, wanted) && hasExecuted(world, world.leader()?.name ?? "", mark), (leader) => repairMembership(world, leader, wanted))) return `everything is mended, and after ${bound} ms not all have executed the same: ${picture(world)}`
+  world.run(3 * world.settings.electionMax)
+  return null
+}
+
+/** The voters by name as the most advanced server knows them. */
+const configurationOfMost = (world: World): readonly string[] => {
+  const best = live(world).reduce<State | null>((most, { state }) => (most === null || state.commitIndex > most.commitIndex ? state : most), null)
+  return best === null ? [] : configurationAt(best).voters.map(({ name }) => name)
+}
