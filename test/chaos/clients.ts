@@ -16,6 +16,8 @@ interface Speaker {
   /** Called before an operation is recorded: false, if there is nobody to speak to just now. */
   readonly ready: () => Promise<boolean>
   readonly ask: (operation: Operation) => Promise<Ending>
+  /** Goes to another node. One that is paused or cut off is caught lying only by those who come to it late. */
+  readonly move: () => void
   readonly close: () => Promise<void> | void
 }
 
@@ -157,7 +159,7 @@ const plainSpeaker = (cluster: Cluster, first: number, lie: Lie | null, complain
     complain(`${words.join(" ")} was answered ${JSON.stringify(reply)}`)
     return lost("not an answer")
   }
-  return { ready, close: leave, ask }
+  return { ready, ask, move: leave, close: leave }
 }
 
 /** Our own client: it tries again by itself, in a session, so an unknown outcome is rare: it means that the time was up. */
@@ -197,6 +199,8 @@ const sessionSpeaker = (cluster: Cluster, number: number, complain: (text: strin
         return { type: read || !possible ? "fail" : "info", error }
       }
     },
+    // Where it goes is its own business.
+    move: () => undefined,
     close: () => client?.close(),
   }
 }
@@ -291,6 +295,7 @@ export const startClients = (cluster: Cluster, options: ClientsOptions): Clients
         const held = operation.f === "cas" ? pairOf(operation.value)[1] : operation.f === "write" ? String(operation.value) : operation.f === "read" && ending.type === "ok" ? (ending.value as string | null) : null
         if (ending.type !== "fail") slot.recent = [...slot.recent.slice(-2), held]
       }
+      if (lie === null && random.chance(30)) speaker.move()
       if (ending.type !== "ok") await sleep(20)
       if (options.pause > 0) await sleep(options.pause)
     }
