@@ -74,6 +74,10 @@ export class MemoryMachine implements StateMachine, Reader {
     this.store = new MapStore(from?.items)
     this.replica = new Replica(this.store, from?.base ?? EMPTY_BASE, from?.sessions ?? new Sessions(idle))
   }
+  /** An empty one that has executed everything through `base`. */
+  static at(base: LogBase, idle: number = DEFAULT_IDLE): MemoryMachine {
+    return new MemoryMachine(idle, { base, sessions: new Sessions(idle), items: new Map() })
+  }
   /** A machine of its own; values are shared, for nobody changes them. */
   clone(): MemoryMachine {
     const { base, sessions } = this.replica
