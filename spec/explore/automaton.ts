@@ -5,9 +5,9 @@
  */
 import type { Member, Message, Rule } from "../../core/index.ts"
 import { makeIdentity, renameMember, renameMessage, renameServer, type Permutation } from "./identity.ts"
-import { historyText, isViolation, judge, noHistory, renameHistory, summaryOf, summaryText, type History, type Summary } from "./judge.ts"
-import { isDead } from "./dead.ts"
-import { act, freshServer, innerActions, outside, type Action, type Outcome, type Server, type Violation } from "./server.ts"
+import { forget, historyText, isViolation, isWithin, judge, noHistory, renameHistory, summaryOf, summaryText, type History, type Summary } from "./judge.ts"
+import { fateOf, staleOf } from "./dead.ts"
+import { act, freshServer, innerActions, outside, type Action, type Server, type Violation } from "./server.ts"
 import type { Space } from "./space.ts"
 import { at, makeList, PairMap, peek, push, put, Tuples } from "./tables.ts"
 
@@ -25,6 +25,7 @@ export const COMMITTED_SHIFT = 3
 const OUTSIDE = -1
 const WRONG = -2
 const UNKNOWN = -3
+const GONE = -4
 
 export interface AutomatonOptions {
   readonly symmetry: boolean
@@ -43,6 +44,8 @@ const permutationsOf = (space: Space, symmetry: boolean): readonly (readonly num
   return symmetry ? all.filter((to) => to.every((target, i) => votes[i] === votes[target])) : all.slice(0, 1)
 }
 
+const levelOf = ({ disk }: Server): number => 2 * disk.hardState.term + (disk.hardState.vote === null ? 0 : 1)
+
 export class Automaton {
   readonly space: Space
   readonly permutations: readonly (readonly number[])[]
@@ -57,6 +60,7 @@ export class Automaton {
   readonly servers: Server[] = []
   private readonly serverIds = new Map<string, number>()
   private readonly serverSummary = makeList()
+  private readonly serverLevel = makeList()
   private readonly inner: ({ readonly action: Action; readonly outcome: number }[] | undefined)[] = []
   private readonly deliveries = new PairMap()
   private readonly renamedServer = makeList()
@@ -64,12 +68,14 @@ export class Automaton {
   readonly letters: Letter[] = []
   private readonly letterIds = new Map<string, number>()
   private readonly letterTo = makeList()
+  private readonly staleLetter = makeList()
   private readonly renamedLetter = makeList()
   // What an action leads to: the server, then the messages.
   private readonly outcomes = new Tuples()
   private readonly violations: { readonly violation: Violation }[] = []
   // Sets of messages: those under way to one server, and those that one move sends.
   readonly sets = new Tuples()
+  private readonly signatures = makeList()
   // A local state: a server and the messages under way to it.
   private readonly locals = new PairMap()
   private readonly localServer = makeList()
@@ -79,7 +85,7 @@ export class Automaton {
   private readonly movesFrom = makeList()
   private readonly movesUntil = makeList()
   readonly moves = makeList()
-  readonly enabled = makeList()
+  private readonly enabled = makeList()
   private readonly cut = makeList()
   // What was seen of the past.
   private readonly summaries: Summary[] = []
@@ -87,6 +93,8 @@ export class Automaton {
   readonly histories: History[] = []
   private readonly historyIds = new Map<string, number>()
   private readonly renamedHistory = makeList()
+  private readonly forgotten = new PairMap()
+  private readonly historyOrder = new Map<number, boolean>()
   private readonly judgements = new Tuples()
   private readonly judged = makeList()
 
@@ -112,6 +120,7 @@ export class Automaton {
     const id = this.servers.length
     this.serverIds.set(text, id)
     this.servers.push(server)
+    push(this.serverLevel, levelOf(server))
     push(this.serverSummary, this.summaryId(summaryOf(server)))
     return id
   }
@@ -160,8 +169,9 @@ export class Automaton {
     push(this.localInbox, inbox)
     return id
   }
-  get localCount(): number {
-    return this.localServer.length
+  /** Grows along every history: what is durable of term and vote. */
+  levelOf(server: number): number {
+    return at(this.serverLevel.data, server)
   }
 
   firstLocal(index: number): number {
@@ -173,7 +183,9 @@ export class Automaton {
 
   // --------------------------------------------------------------------------------------------- one server
 
-  private record(outcome: Outcome): number {
+  /** What `action` does to `server`, as an outcome. */
+  private record(server: number, action: Action): number {
+    const outcome = act(this.space, this.servers[server] as Server, action)
     this.reducerRuns++
     for (const rule of outcome.notes) this.reached.add(rule)
     if (outcome.violation !== null) {
@@ -184,13 +196,14 @@ export class Automaton {
     const from = outcome.server.state.self
     outcome.sends.forEach(({ to, message }, i) => (this.buffer[i] = this.letterId({ from, to, message })))
     const sends = this.setId(outcome.sends.length)
-    return this.outcomes.intern(Int32Array.of(this.serverId(outcome.server), sends), 2)
+    const next = outcome.server === this.servers[server] ? server : this.serverId(outcome.server)
+    return this.outcomes.intern(Int32Array.of(next, sends), 2)
   }
   private innerOf(server: number): readonly { readonly action: Action; readonly outcome: number }[] {
     const known = this.inner[server]
     if (known !== undefined) return known
     const here = this.servers[server] as Server
-    const found = innerActions(this.space, here).map((action) => ({ action, outcome: this.record(act(this.space, here, action)) }))
+    const found = innerActions(this.space, here).map((action) => ({ action, outcome: this.record(server, action) }))
     this.inner[server] = found
     return found
   }
@@ -198,25 +211,42 @@ export class Automaton {
     const known = this.deliveries.get(server, letter, UNKNOWN)
     if (known !== UNKNOWN) return known
     const { from, message } = this.letters[letter] as Letter
-    const outcome = this.record(act(this.space, this.servers[server] as Server, { type: "deliver", from, message }))
+    const outcome = this.record(server, { type: "deliver", from, message })
     this.deliveries.set(server, letter, outcome)
     return outcome
   }
 
-  private isDead(server: number, letter: number): boolean {
-    const { from, message } = this.letters[letter] as Letter
-    return this.prune && isDead(this.servers[server] as Server, from, message)
+  /** `letter` as `server` can still take it: itself, one that stands for it, or GONE. */
+  private reduced(server: number, letter: number): number {
+    if (!this.prune) return letter
+    const { from, to, message } = this.letters[letter] as Letter
+    switch (fateOf(this.servers[server] as Server, from, message)) {
+      case "dead":
+        return GONE
+      case "live":
+        return letter
+      case "stale": {
+        const known = peek(this.staleLetter, letter, UNKNOWN)
+        if (known !== UNKNOWN) return known
+        const stale = this.letterId({ from, to, message: staleOf(message) })
+        put(this.staleLetter, letter, stale, UNKNOWN)
+        return stale
+      }
+    }
   }
-  /** `inbox` without what can never matter to `server` again, and without `delivered` (or -1). */
+  /** `inbox` as `server` can still take it, without `delivered` (or -1). */
   private inboxFor(server: number, inbox: number, delivered: number): number {
     const from = this.sets.start(inbox)
     const until = this.sets.end(inbox)
     let kept = 0
+    let changed = false
     for (let i = from; i < until; i++) {
       const letter = at(this.sets.data.data, i)
-      if (letter !== delivered && !this.isDead(server, letter)) this.buffer[kept++] = letter
+      const here = letter === delivered ? GONE : this.reduced(server, letter)
+      if (here !== letter) changed = true
+      if (here !== GONE) this.buffer[kept++] = here
     }
-    return kept === until - from ? inbox : this.sets.intern(this.buffer, kept)
+    return changed ? this.setId(kept) : inbox
   }
 
   /** The local state once `letter` is under way to it. */
@@ -224,16 +254,63 @@ export class Automaton {
     const known = this.additions.get(local, letter, UNKNOWN)
     if (known !== UNKNOWN) return known
     const server = this.serverOf(local)
-    const inbox = at(this.localInbox.data, local)
+    const inbox = this.inboxOf(local)
     let next = local
-    if (!this.isDead(server, letter)) {
+    const here = this.reduced(server, letter)
+    if (here !== GONE) {
       let length = 0
       for (let i = this.sets.start(inbox); i < this.sets.end(inbox); i++) this.buffer[length++] = at(this.sets.data.data, i)
-      this.buffer[length++] = letter
+      this.buffer[length++] = here
       next = this.localId(server, this.setId(length))
     }
     this.additions.set(local, letter, next)
     return next
+  }
+  /** Signatures of two sets: false if the first surely holds what the second does not. */
+  mayBeWithin(a: number, b: number): boolean {
+    if (a === b) return true
+    const first = this.inboxOf(a)
+    const second = this.inboxOf(b)
+    return this.sizeOf(first) <= this.sizeOf(second) && (this.signatureOf(first) & ~this.signatureOf(second)) === 0
+  }
+  /** Of two local states of the same server: everything under way to the first is under way to the second. */
+  isWithin(a: number, b: number): boolean {
+    if (a === b) return true
+    const { data } = this.sets.data
+    let j = this.sets.start(this.inboxOf(b))
+    const until = this.sets.end(this.inboxOf(b))
+    for (let i = this.sets.start(this.inboxOf(a)), end = this.sets.end(this.inboxOf(a)); i < end; i++) {
+      const letter = at(data, i)
+      while (j < until && at(data, j) < letter) j++
+      if (j === until || at(data, j) !== letter) return false
+    }
+    return true
+  }
+  historyWithin(a: number, b: number): boolean {
+    if (a === b) return true
+    const key = a * 65536 + b
+    const known = this.historyOrder.get(key)
+    if (known !== undefined) return known
+    const within = isWithin(this.histories[a] as History, this.histories[b] as History)
+    this.historyOrder.set(key, within)
+    return within
+  }
+  private inboxOf(local: number): number {
+    return at(this.localInbox.data, local)
+  }
+  private sizeOf(set: number): number {
+    return this.sets.end(set) - this.sets.start(set)
+  }
+  messagesOf(local: number): number {
+    return this.sizeOf(this.inboxOf(local))
+  }
+  private signatureOf(set: number): number {
+    while (this.signatures.length <= set) {
+      let signature = 0
+      for (let i = this.sets.start(this.signatures.length), end = this.sets.end(this.signatures.length); i < end; i++) signature |= 1 << (Math.imul(at(this.sets.data.data, i), 0x9e3779b1) >>> 27)
+      push(this.signatures, signature)
+    }
+    return at(this.signatures.data, set)
   }
   receiverOf(letter: number): number {
     return at(this.letterTo.data, letter)
@@ -246,7 +323,7 @@ export class Automaton {
     const known = peek(this.movesFrom, local, UNKNOWN)
     if (known !== UNKNOWN) return known
     const server = this.serverOf(local)
-    const inbox = at(this.localInbox.data, local)
+    const inbox = this.inboxOf(local)
     const found: number[] = []
     let enabled = 0
     let cut = 0
@@ -288,7 +365,11 @@ export class Automaton {
   movesEnd(local: number): number {
     return at(this.movesUntil.data, local)
   }
-  cutOf(local: number): number {
+  /** Counts of what can happen, and of what leads past a bound; once its moves are known. */
+  enabledIn(local: number): number {
+    return at(this.enabled.data, local)
+  }
+  outsideIn(local: number): number {
     return at(this.cut.data, local)
   }
   isWrong(target: number): boolean {
@@ -322,6 +403,17 @@ export class Automaton {
     if (isViolation(verdict)) this.violations.push({ violation: verdict })
     push(this.judged, isViolation(verdict) ? WRONG - (this.violations.length - 1) : this.historyId(verdict))
     return at(this.judged.data, id)
+  }
+  /** `history` without what no server can contradict any more. */
+  forgetting(history: number, state: Int32Array): number {
+    let term = Number.POSITIVE_INFINITY
+    for (let i = 0; i < this.space.servers.length; i++) term = Math.min(term, at(this.serverLevel.data, this.serverOf(at(state, i))) >> 1)
+    if (term === 0) return history
+    const known = this.forgotten.get(history, term, UNKNOWN)
+    if (known !== UNKNOWN) return known
+    const next = this.prune ? this.historyId(forget(this.histories[history] as History, term)) : history
+    this.forgotten.set(history, term, next)
+    return next
   }
   violationIn(judged: number): Violation | null {
     return judged > WRONG ? null : this.violationOf(WRONG - judged)
@@ -357,7 +449,7 @@ export class Automaton {
     let next = id
     if (by !== 0) {
       const server = this.renameServer(this.serverOf(id), by)
-      const inbox = at(this.localInbox.data, id)
+      const inbox = this.inboxOf(id)
       const from = this.sets.start(inbox)
       const length = this.sets.end(inbox) - from
       const letters: number[] = []

@@ -20,19 +20,13 @@ const checkVote = (before: { term: number; vote: Member | null }, after: { term:
 const checkClaim = (state: State, { hardState, log }: Disk, effect: Extract<Effect, { type: "Send" }>): Violation | null => {
   const { to, message } = effect
   const violated = (detail: string): Violation => ({ name: "DurableBeforeTold", detail })
-  switch (message.type) {
-    case "RequestVoteReply":
-      if (!message.granted || (hardState.term === message.term && sameMember(hardState.vote, to))) return null
-      return violated(`the vote for ${to.name} in term ${message.term} is not durable`)
-    case "RequestVote":
-      if (hardState.term === message.term && sameMember(hardState.vote, state.self)) return null
-      return violated(`asks for votes in term ${message.term} before its own is durable`)
-    case "AppendAccepted":
-      if (hardState.term === message.term && isStored(log, state.log, message.matchIndex)) return null
-      return violated(`acknowledges ${message.matchIndex} in term ${message.term}; durable are ${log.lastIndex} entries and term ${hardState.term}`)
-    default:
-      return null
-  }
+  if (message.type === "RequestVoteReply" && message.granted && !(hardState.term === message.term && sameMember(hardState.vote, to)))
+    return violated(`the vote for ${to.name} in term ${message.term} is not durable`)
+  if (message.type === "RequestVote" && !(hardState.term === message.term && sameMember(hardState.vote, state.self)))
+    return violated(`asks for votes in term ${message.term} before its own is durable`)
+  if (message.type === "AppendAccepted" && !(hardState.term === message.term && isStored(log, state.log, message.matchIndex)))
+    return violated(`acknowledges ${message.matchIndex} in term ${message.term}; durable are ${log.lastIndex} entries and term ${hardState.term}`)
+  return null
 }
 
 const checkApplied = (before: State, after: State, disk: Disk, effect: Extract<Effect, { type: "Apply" }>): Violation | null => {

@@ -22,7 +22,7 @@ const hiddenIn = (space: Space): ReadonlySet<string> => {
   // Read by the quorum check, by the choice of a successor and before an image is pinned.
   if (!space.settings.checkQuorum && !transfers && !snapshots) hidden.push("progress.active")
   // Rounds that followers have answered confirm reads, and make a successor likely.
-  if (space.bounds.reads === 0 && !transfers) hidden.push("progress.round", "role.confirmedRound")
+  if (space.bounds.reads === 0 && !transfers) hidden.push("progress.round", "role.confirmedRound", "AppendAccepted.round", "AppendRejected.round", "InstallSnapshotReply.round")
   // Only a follower whose client waits is told of a commit index before the next round.
   if (space.bounds.reads === 0 && !space.settings.forwardProposals) hidden.push("progress.sentCommit")
   // By rank below, or nobody looks.
@@ -40,25 +40,49 @@ export interface Identity {
   readonly message: (from: Member, to: Member, message: Message) => string
 }
 
+/** Objects with the same keys: which of them are written, and in which order. */
+interface Shape {
+  readonly mark: string
+  readonly keys: readonly string[]
+}
+
 export const makeIdentity = (space: Space): Identity => {
   const hidden = hiddenIn(space)
   const known = new WeakMap<object, string>()
+  const shapes = new Map<string, Shape>()
+  const marks = new Map<string, string>()
 
+  const shapeOf = (value: Plain, place: string): Shape => {
+    const keys = Object.keys(value)
+    const signature = `${place} ${keys.join(" ")}`
+    const met = shapes.get(signature)
+    if (met !== undefined) return met
+    const shown = keys.filter((key) => !hidden.has(`${place}.${key}`)).sort()
+    const sorted = shown.join(" ")
+    const mark = marks.get(sorted) ?? `${marks.size}{`
+    marks.set(sorted, mark)
+    const shape = { mark, keys: shown }
+    shapes.set(signature, shape)
+    return shape
+  }
   const recordText = (value: Plain, place: string): string => {
-    let text = "{"
-    for (const key of Object.keys(value).sort()) {
-      if (hidden.has(`${place}.${key}`)) continue
-      // The record of followers is keyed by name: rules are stated for what it holds.
-      text += `${key}=${textOf(value[key], place === "progress" && key !== "mode" ? place : key)};`
-    }
+    const { mark, keys } = shapeOf(value, place)
+    let text = mark
+    // The record of followers is keyed by name: rules are stated for what it holds.
+    for (const key of keys) text += `${textOf(value[key], place === "progress" && key !== "mode" ? place : key)};`
     return `${text}}`
+  }
+  const listText = (value: readonly unknown[], place: string): string => {
+    let text = "["
+    for (const item of value) text += `${textOf(item, place)},`
+    return `${text}]`
   }
   const textOf = (value: unknown, place: string): string => {
     if (value === null || typeof value !== "object") return String(value)
     const seen = known.get(value)
     if (seen !== undefined) return seen
     const text = Array.isArray(value)
-      ? `[${value.map((item) => textOf(item, place)).join(",")}]`
+      ? listText(value, place)
       : value instanceof Log
         ? logText(value)
         : value instanceof Uint8Array
@@ -77,7 +101,7 @@ export const makeIdentity = (space: Space): Identity => {
   }
   return {
     server: (server) => `${textOf(server.state, "state")}|${textOf(server.disk, "server")}|${textOf(server.queue, "queue")}|${textOf(server.asked, "asked")}|${watched(server)}`,
-    message: (from, to, message) => `${from.name}>${to.name} ${textOf(message, "message")}`,
+    message: (from, to, message) => `${from.name}>${to.name} ${textOf(message, message.type)}`,
   }
 }
 

@@ -34,6 +34,18 @@ export const renameHistory = ({ leaders, committed }: History, names: Permutatio
   committed,
 })
 
+/** Terms before one that every server has made durable never have a leader again. */
+export const forget = (history: History, term: number): History => ({
+  ...history,
+  leaders: Object.fromEntries(Object.entries(history.leaders).filter(([led]) => Number(led) >= term)),
+})
+
+/** Whatever contradicts `a` contradicts `b`. */
+export const isWithin = (a: History, b: History): boolean =>
+  a.committed.length <= b.committed.length &&
+  a.committed.every((entry, i) => entry === b.committed[i]) &&
+  Object.entries(a.leaders).every(([term, name]) => b.leaders[Number(term)] === name)
+
 const textAt = (log: Log, index: number): string | undefined => {
   const entry = log.entry(index)
   return entry === undefined ? undefined : `${entry.term}.${entry.kind === "command" ? entry.payload.checksum : entry.kind}`

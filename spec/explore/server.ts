@@ -1,6 +1,7 @@
 /** One server of a space: the shipped reducer's state, its disk, and what can happen to it. Plain immutable values. */
 import {
   initialState,
+  inPlace,
   Log,
   stepAll,
   type Effect,
@@ -170,7 +171,12 @@ const carryOut = (space: Space, working: Working, effects: readonly Effect[]): E
           working.asked = rest
         }
         break
-      default:
+      case "SetTimer":
+      case "CancelTimer":
+      case "TakeSnapshot":
+      case "CloseSnapshot":
+      case "RestoreSnapshot":
+        // Timers fire whenever they can, and the rest is an action of its own.
         break
     }
   }
@@ -224,6 +230,29 @@ const crash = (space: Space, server: Server, kept: number): Server => {
   return start(space, state.self, space.bounds.reads > 0 ? state.life + 1 : state.life, disk)
 }
 
+/** Deep but for what the reducer never changes in place. */
+const copyOf = <T>(value: T): T => {
+  if (value === null || typeof value !== "object" || value instanceof Log || value instanceof Uint8Array || "incarnation" in value || "electionMin" in value) return value
+  if (Array.isArray(value)) return value.map(copyOf) as T
+  const copy: Record<string, unknown> = {}
+  for (const key in value) copy[key] = copyOf(value[key])
+  return copy as T
+}
+
+const isSame = (a: unknown, b: unknown): boolean => {
+  if (a === b) return true
+  if (a === null || b === null || typeof a !== "object" || typeof b !== "object" || a instanceof Log || b instanceof Log) return false
+  if (Array.isArray(a) && Array.isArray(b) && a.length !== b.length) return false
+  const [some, others] = [a as Record<string, unknown>, b as Record<string, unknown>]
+  let keys = 0
+  for (const key in some) {
+    if (!isSame(some[key], others[key])) return false
+    keys++
+  }
+  for (const _ in others) keys--
+  return keys === 0
+}
+
 /** One coarse step of one server: the action, every pass, and what answers at once. */
 export const act = (space: Space, server: Server, action: Action): Outcome => {
   if (action.type === "crash") {
@@ -237,7 +266,8 @@ export const act = (space: Space, server: Server, action: Action): Outcome => {
     working.violation = checkDisk(disk, working.disk)
     while (events.length > 0) {
       const before = working.state
-      const [after, effects] = stepAll(before, events)
+      const { state: after, run } = inPlace(copyOf(before))
+      const effects = run(events)
       working.state = after
       working.violation ??= checkStep(before, after, working.disk, effects)
       events = carryOut(space, working, effects)
@@ -247,5 +277,7 @@ export const act = (space: Space, server: Server, action: Action): Outcome => {
     working.violation = { name: "Thrown", detail: error instanceof Error ? error.message : String(error) }
   }
   const { sends, notes, violation } = working
+  // Most steps change nothing: then the server is the same object as before.
+  if (working.disk === disk && working.queue === queue && working.asked === asked && isSame(state, working.state)) return { server, sends, notes, violation }
   return { server: { state: working.state, disk: working.disk, queue: working.queue, asked: working.asked }, sends, notes, violation }
 }

@@ -49,21 +49,48 @@ const none = { term: 1, commands: 0, rounds: 1, crashes: 0, reads: 0 } as const
 const two = { servers: ["A", "B"], voters: ["A", "B"] } as const
 const three = { servers: ["A", "B", "C"], voters: ["A", "B", "C"] } as const
 
+/** Snapshots after every entry, and none of the log kept behind them. */
+const smallLog: Settings = { ...plain, snapshotBytes: 1, tailBytes: 0 }
+
 export const spaces = {
+  smallest: {
+    ...base, ...two, name: "smallest", about: "two servers, one election: small enough to be searched without any shortcut",
+    bounds: { ...none, term: 1, crashes: null },
+  },
   tiny: {
-    ...base, ...two, name: "tiny", about: "two servers, one term: the smallest space in which something is committed",
+    ...base, ...two, name: "tiny", about: "two servers, one term, one command, one heartbeat",
     bounds: { ...none, term: 1, commands: 1, rounds: 2, crashes: null },
   },
   two: {
-    ...base, ...two, name: "two", about: "two servers, two terms, one command, any number of crashes",
+    ...base, ...two, name: "two", about: "two servers, two terms, one command, one heartbeat a leader",
     bounds: { ...none, term: 2, commands: 1, rounds: 2, crashes: null },
-  },
-  threeOnce: {
-    ...base, ...three, name: "threeOnce", about: "three servers, one term, one command, any number of crashes",
-    bounds: { ...none, term: 1, commands: 1, rounds: 2, crashes: null },
   },
   three: {
-    ...base, ...three, name: "three", about: "three servers, two terms, one command, any number of crashes",
-    bounds: { ...none, term: 2, commands: 1, rounds: 2, crashes: null },
+    ...base, ...three, name: "three", about: "three servers, two terms, one command",
+    bounds: { ...none, term: 2, commands: 1, crashes: null },
+  },
+  threeTwice: {
+    ...base, ...three, name: "threeTwice", about: "three servers, two terms, two commands",
+    bounds: { ...none, term: 2, commands: 2, crashes: null },
+  },
+  preVote: {
+    ...base, ...two, name: "preVote", about: "PreVote and CheckQuorum: two servers, two terms",
+    settings: { ...plain, preVote: true, checkQuorum: true }, timers: ["election", "heartbeat", "quorum"],
+    bounds: { ...none, term: 2, rounds: 2, crashes: null },
+  },
+  snapshot: {
+    ...base, ...two, name: "snapshot", about: "snapshots after every entry: two servers, two terms, one command",
+    settings: smallLog, slowMachine: true,
+    bounds: { ...none, term: 2, commands: 1, crashes: null },
+  },
+  reads: {
+    ...base, ...two, name: "reads", about: "reads at leader and follower: two servers, two terms, one command, one crash",
+    slowMachine: true, timers: ["election", "heartbeat", "answer"],
+    bounds: { ...none, term: 2, commands: 1, rounds: 2, crashes: 1, reads: 1 },
+  },
+  figure8: {
+    ...base, ...three, name: "figure8", about: "Figure 8 of the paper: three servers, four terms, no message twice",
+    settings: { ...plain, maxBatchBytes: 1 }, duplication: false,
+    bounds: { ...none, term: 4, crashes: 1 },
   },
 } as const satisfies Record<string, Space>

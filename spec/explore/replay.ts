@@ -1,0 +1,86 @@
+/** A history step by step, with nothing but the reducer: no tables, no symmetry, no forgetting. */
+import type { Member, Message, Rule } from "../../core/index.ts"
+import { makeIdentity } from "./identity.ts"
+import { isViolation, judge, noHistory, summaryOf } from "./judge.ts"
+import type { Step } from "./search.ts"
+import { act, freshServer, type Action, type Server, type Violation } from "./server.ts"
+import { memberOf, type Space } from "./space.ts"
+
+export interface Frame {
+  readonly step: Step
+  readonly sends: readonly { readonly to: Member; readonly message: Message }[]
+  readonly notes: readonly Rule[]
+  readonly violation: Violation | null
+}
+export interface Replayed {
+  readonly frames: readonly Frame[]
+  /** After the last step, by name. */
+  readonly servers: Readonly<Record<string, Server>>
+  readonly violation: Violation | null
+}
+
+/** Runs until the first violation. Throws if a step delivers what was never sent. */
+export const replay = (space: Space, steps: readonly Step[]): Replayed => {
+  const { message: identify } = makeIdentity(space)
+  const servers = Object.fromEntries(space.servers.map((name) => [name, freshServer(space, name)]))
+  const underWay = new Set<string>()
+  const frames: Frame[] = []
+  let history = noHistory
+  for (const step of steps) {
+    const server = servers[step.server]
+    if (server === undefined) throw new Error(`no server ${step.server}`)
+    const { action } = step
+    if (action.type === "deliver") {
+      const text = identify(action.from, memberOf(step.server), action.message)
+      if (!underWay.has(text)) throw new Error(`never sent: ${text}`)
+      if (!space.duplication) underWay.delete(text)
+    }
+    const { server: after, sends, notes, violation } = act(space, server, action)
+    servers[step.server] = after
+    for (const { to, message } of sends) underWay.add(identify(after.state.self, to, message))
+    const others = space.servers.filter((name) => name !== step.server).map((name) => servers[name]).filter((other) => other !== undefined)
+    const verdict = judge(history, summaryOf(after), others.map(summaryOf))
+    const found = violation ?? (isViolation(verdict) ? verdict : null)
+    frames.push({ step, sends, notes, violation: found })
+    if (found !== null || isViolation(verdict)) return { frames, servers, violation: found }
+    history = verdict
+  }
+  return { frames, servers, violation: null }
+}
+
+const messageText = (message: Message): string => {
+  const { type, ...rest } = message
+  const fields = Object.entries(rest).map(([key, value]) => `${key} ${key === "entries" && Array.isArray(value) ? `[${value.map((entry: { kind: string; term: number }) => `${entry.kind} ${entry.term}`).join(", ")}]` : JSON.stringify(value)}`)
+  return `${type} (${fields.join(", ")})`
+}
+const actionText = (action: Action): string => {
+  switch (action.type) {
+    case "deliver":
+      return `receives from ${action.from.name} ${messageText(action.message)}`
+    case "timeout":
+      return `${action.timer} timer fires`
+    case "persist":
+      return "completes its oldest write"
+    case "crash":
+      return `crashes with ${action.kept} of the writes under way done, and starts again`
+    case "propose":
+      return "is given a command"
+    case "apply":
+      return "has executed what is committed"
+    case "snapshot":
+      return "has taken its snapshot"
+    case "restore":
+      return "has restored the snapshot"
+    case "read":
+      return `is asked to read (${action.committed} entries are committed)`
+  }
+}
+/** One line for each step, with the rules it used. */
+export const describeSteps = (space: Space, steps: readonly Step[]): readonly string[] => {
+  const { frames } = replay(space, steps)
+  return frames.map(({ step, notes, violation }, i) => {
+    const rules = notes.length > 0 ? `  {${notes.join(", ")}}` : ""
+    const broken = violation === null ? "" : `\n     ${violation.name}: ${violation.detail}`
+    return `${String(i + 1).padStart(3)}  ${step.server} ${actionText(step.action)}${rules}${broken}`
+  })
+}
