@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url"
 import { parseSync } from "vite"
 import { describe, expect, test } from "vitest"
 import { seeded } from "./mutants/all.ts"
+import { layers } from "./mutants/layers.ts"
 import { applies, mutate, partsOf } from "./mutants/mutant.ts"
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -36,8 +37,9 @@ describe("the seeded bugs", () => {
     expect(variants.filter((id) => !KNOWN.includes(id.slice(0, -1)))).toEqual([])
   })
 
-  test.each(seeded.filter(applies).map((mutant) => [mutant.id, mutant] as const))("%s fits the sources, and what it makes of them is a program", (_, mutant) => {
-    expect(partsOf(mutant).size).toBeGreaterThan(0)
+  test.each(seeded.filter(applies).map((mutant) => [mutant.id, mutant] as const))("%s fits the sources, what it makes of them is a program, and layers look at it", (_, mutant) => {
+    const parts = partsOf(mutant)
+    expect(layers.filter(({ about }) => about.some((part) => parts.has(part))).length).toBeGreaterThan(1)
     for (const [file, text] of mutate(mutant, source)) {
       const { errors } = parseSync(file, text)
       expect(errors).toEqual([])

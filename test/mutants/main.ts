@@ -121,7 +121,7 @@ const main = async (): Promise<number> => {
     done += 1
     const killed = wanted.filter((other) => Object.values(cells[other.id] ?? {}).some(caught)).length
     const left = ((performance.now() - started) / done) * (open - done)
-    tell(`${wanted.length - open + done} of ${wanted.length} done, ${killed} killed; ${Object.values(row).some(caught) ? "" : `${id} SURVIVES: ${mutant.title}; `}${Math.ceil(left / 60_000)} min left`)
+    tell(`${wanted.length - open + done} of ${wanted.length} done, ${killed} killed; ${survivors([mutant], results).length === 0 ? "" : `${id} SURVIVES: ${mutant.title}; `}${Math.ceil(left / 60_000)} min left`)
   }
   await Promise.all(
     sandboxes.map(async (sandbox) => {

@@ -21,11 +21,14 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
 
 /** Those that some layer looked at and none caught. */
 export const survivors = (mutants: readonly Mutant[], { cells }: Results): readonly Mutant[] =>
-  mutants.filter(({ id }) => !Object.values(cells[id] ?? {}).some(caught))
+  mutants.filter(({ id }) => {
+    const row = Object.values(cells[id] ?? {})
+    return row.some(({ verdict }) => verdict === "survived") && !row.some(caught)
+  })
 
 export const report = (seeded: readonly Seeded[], layers: readonly Layer[], results: Results): string => {
   const { cells } = results
-  const mutants = seeded.filter(applies).filter(({ id }) => cells[id] !== undefined)
+  const mutants = seeded.filter(applies).filter(({ id }) => Object.keys(cells[id] ?? {}).length > 0)
   const used = layers.filter(({ name }) => mutants.some(({ id }) => cells[id]?.[name] !== undefined && cells[id][name].verdict !== "absent"))
   const killersOf = (id: string): readonly string[] => used.map(({ name }) => name).filter((name) => caught(cells[id]?.[name]))
   const firstOf = (id: string): Cell | undefined => killersOf(id).map((name) => cells[id]?.[name]).find((cell) => cell !== undefined)
