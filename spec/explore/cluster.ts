@@ -77,14 +77,15 @@ export class Cluster {
   /** The renamings under which the servers, in their order, are least; answers how many. */
   private leastNames(state: Int32Array): number {
     const { automaton, servers, least, ties, count } = this
+    least.fill(0x7fffffff)
     let tied = 0
     for (let by = 0; by < automaton.permutations.length; by++) {
       const to = automaton.permutations[by] as readonly number[]
       for (let i = 0; i < count; i++) servers[to[i] as number] = automaton.renameServer(automaton.serverOf(at(state, i)), by)
       let i = 0
-      while (by > 0 && i < count && at(servers, i) === at(least, i)) i++
-      if (by > 0 && i < count && at(servers, i) > at(least, i)) continue
-      if (by === 0 || i < count) {
+      while (i < count && at(servers, i) === at(least, i)) i++
+      if (i < count && at(servers, i) > at(least, i)) continue
+      if (i < count) {
         least.set(servers)
         tied = 0
       }

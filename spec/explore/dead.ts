@@ -47,14 +47,8 @@ export const fateOf = ({ state, disk }: Server, from: Member, message: Message):
 
 /** The one message that stands for all stale ones that are answered alike. */
 export const staleOf = (message: Message): Message => {
-  switch (message.type) {
-    case "RequestVote":
-      return { type: "RequestVote", term: 0, lastLogIndex: 0, lastLogTerm: 0, transfer: false }
-    case "RequestPreVote":
-      return { type: "RequestPreVote", term: 0, lastLogIndex: 0, lastLogTerm: 0 }
-    case "AppendEntries":
-      return { type: "AppendEntries", term: 0, prevLogIndex: message.prevLogIndex, prevLogTerm: 0, entries: [], leaderCommit: 0, round: 0 }
-    default:
-      return { ...message, term: 0 }
-  }
+  if (message.type === "RequestVote") return { ...message, term: 0, lastLogIndex: 0, lastLogTerm: 0, transfer: false }
+  if (message.type === "RequestPreVote") return { ...message, term: 0, lastLogIndex: 0, lastLogTerm: 0 }
+  if (message.type === "AppendEntries") return { ...message, term: 0, prevLogTerm: 0, entries: [], leaderCommit: 0, round: 0 }
+  return { ...message, term: 0 }
 }
