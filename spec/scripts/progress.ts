@@ -61,6 +61,8 @@ const mend = (world: World, bad: readonly string[]): void => {
     if (clock.driftPermille < -100 || clock.driftPermille > 100) world.act({ type: "skew", node, offset: 0, driftPermille: 0 })
     world.act({ type: "apply", node, min: 0, max: 5 })
     if (bad.includes(node)) continue
+    // A write that is to fail still may: that ends with the life.
+    if (disk.fails !== null) world.act({ type: "crash", node, keep: "all" })
     // Bits that nobody has read yet are as good as lost.
     if (disk.corrupt) world.act({ type: "wipe", node })
     world.act({ type: "disk", node, min: 1, max: 5 })
