@@ -25,8 +25,20 @@ export const stepOne = (fold: Fold): boolean => {
 
 const fromHex = (hex: string): Uint8Array => Uint8Array.from({ length: hex.length >> 1 }, (_, i) => Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16))
 
+/** Blank payloads share their bytes, which nobody changes: a typed array of its own is dear. */
+const blanks = new Map<number, Uint8Array>()
+const MOST_BLANKS = 1000
+const blank = (size: number): Uint8Array => {
+  let bytes = blanks.get(size)
+  if (bytes === undefined) {
+    bytes = new Uint8Array(size)
+    if (blanks.size < MOST_BLANKS) blanks.set(size, bytes)
+  }
+  return bytes
+}
+
 const payloadsOf = ({ id, bytes = 8, count = 1, payloads }: Extract<Action, { type: "propose" }>): readonly Payload[] =>
-  payloads?.map(({ hex, checksum }) => ({ bytes: fromHex(hex), checksum })) ?? Array.from({ length: count }, (_, i) => ({ bytes: new Uint8Array(bytes), checksum: id + i }))
+  payloads?.map(({ hex, checksum }) => ({ bytes: fromHex(hex), checksum })) ?? Array.from({ length: count }, (_, i) => ({ bytes: blank(bytes), checksum: id + i }))
 
 /** What a client, an operator or the node itself tells the core. */
 const tell = (fold: Fold, node: NodeState, event: Event): void => receive(fold, node, { event, cause: -1, image: null })

@@ -2,8 +2,9 @@
  * What an action works on. The same code runs in place, where everything may be changed, and immutably, where whatever
  * is changed is copied first: a node is changed only after `own` gave it out.
  */
-import { inPlace, stepAll, type Effect, type Event, type State } from "../../core/index.ts"
+import { inPlace, type Effect, type Event, type State } from "../../core/index.ts"
 import { addPlanned } from "./agenda.ts"
+import { copyCore, shareCore } from "./copies.ts"
 import type { Happening, NodeRef, NodeState, WorldHooks, WorldMachine, WorldState } from "./types.ts"
 
 export interface Fold {
@@ -62,8 +63,9 @@ export const ownMachine = (fold: Fold, node: NodeState): WorldMachine => {
 /** The shipped reducer, on the core of an owned node. */
 export const advance = (fold: Fold, node: NodeState, core: State, events: readonly Event[]): readonly Effect[] => {
   if (fold.owned === null) return inPlace(core).run(events)
-  const [next, effects] = stepAll(core, events)
-  node.core = next
+  const next = copyCore(core)
+  const effects = inPlace(next).run(events)
+  node.core = shareCore(core, next)
   return effects
 }
 

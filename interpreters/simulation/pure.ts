@@ -1,5 +1,6 @@
 /** The immutable face: every action answers a new world, and the old one stays as it was. For branching, the debugger and search. */
 import { act } from "./act.ts"
+import { copyCore } from "./copies.ts"
 import { copyNode, foldOver, nodeOf } from "./fold.ts"
 import type { Action, WorldHooks, WorldState, WorldStep } from "./types.ts"
 
@@ -17,15 +18,6 @@ export const actPure = (state: WorldState, action: Action, hooks: WorldHooks = {
   return [fold.world, steps]
 }
 
-const isPlain = (value: object): boolean => Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype
-
-/** Logs and bytes are values: they are shared. */
-const copyPlain = <T>(value: T): T => {
-  if (typeof value !== "object" || value === null || !isPlain(value)) return value
-  if (Array.isArray(value)) return value.map((part: unknown) => copyPlain(part)) as T
-  return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, copyPlain(part)])) as T
-}
-
 /** A world of its own, whichever face the original is in. */
 export const copyWorld = (world: WorldState): WorldState => ({
   ...world,
@@ -33,7 +25,7 @@ export const copyWorld = (world: WorldState): WorldState => ({
   nodes: Object.fromEntries(
     world.names.map((name) => {
       const node = nodeOf(world, name)
-      return [name, { ...copyNode(node), core: copyPlain(node.core), machine: node.machine.clone() }]
+      return [name, { ...copyNode(node), core: node.core === null ? null : copyCore(node.core), machine: node.machine.clone() }]
     }),
   ),
 })
