@@ -1,6 +1,6 @@
 /** Carries out a plan on a cluster and its network, and says what it did to whom. */
 import { setTimeout as sleep } from "node:timers/promises"
-import { within, type Cluster, type Watched } from "../cluster.ts"
+import { until, within, type Cluster, type Watched } from "../cluster.ts"
 import type { Network, Pair } from "./network.ts"
 import type { Fault, Step, Targets } from "./plan.ts"
 
@@ -11,6 +11,7 @@ export interface Incident {
   /** Who led just before, as far as the nodes said. */
   readonly leader: string | null
   readonly from: number
+  /** A node that was down counts as hit until it answers again, which on a busy machine takes seconds. */
   to: number
 }
 export interface Nemesis {
@@ -27,6 +28,7 @@ export interface Nemesis {
 
 /** A node that is told to stop hands over and answers what waits. */
 const stopLimit = 20_000
+const startLimit = 60_000
 
 export const makeNemesis = (cluster: Cluster, network: Network, said: (text: string) => void): Nemesis => {
   const { ids } = cluster
@@ -87,6 +89,11 @@ export const makeNemesis = (cluster: Cluster, network: Network, said: (text: str
   const resume = (id: string): void => {
     if (cluster.running(id)) cluster.signal(id, "SIGCONT")
   }
+  /** Until it serves clients, or is none of this step's business any more. */
+  const answers = async (id: string): Promise<void> => {
+    const left = (): boolean => !cluster.running(id) || holds(down, id).size > 0 || holds(paused, id).size > 0
+    await until(`${id} answers after its start`, async () => left() || (await cluster.status(id)) !== null, startLimit).catch((error: unknown) => complain(String(error)))
+  }
   const between = (some: readonly string[], others: readonly string[]): readonly Pair[] => some.flatMap((from) => others.filter((to) => to !== from).map((to): Pair => [from, to]))
   const bothWays = (some: readonly string[], others: readonly string[]): readonly Pair[] => [...between(some, others), ...between(others, some)]
 
@@ -113,6 +120,7 @@ export const makeNemesis = (cluster: Cluster, network: Network, said: (text: str
             holds(down, id).delete(step)
             if (holds(down, id).size === 0) start(id)
           }
+          await Promise.all(targets.map(answers))
         }
       }
       case "pause":

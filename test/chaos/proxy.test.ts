@@ -3,7 +3,7 @@ import { connect, createServer, type Socket } from "node:net"
 import { setTimeout as sleep } from "node:timers/promises"
 import { expect, test } from "vitest"
 import { freePort, until } from "../cluster.ts"
-import { failoversOf, longestOutage } from "./figures.ts"
+import { failoversOf, longestOutage, longestUnexcused } from "./figures.ts"
 import type { Incident } from "./nemesis.ts"
 import { describeStep, makePlan } from "./plan.ts"
 import { clear, Flow, openProxy, worst } from "./proxy.ts"
@@ -135,6 +135,10 @@ test("an outage is the longest time between two acknowledgements, with the fault
   const acknowledged = [{ sent: 0, answered: 900 }, { sent: 950, answered: 1001 }, { sent: 1100, answered: 1900 }, { sent: 1900, answered: 2000 }]
   expect(longestOutage(acknowledged, incidents)).toEqual({ ms: 899, from: 1001, during: incidents.slice(0, 1) })
   expect(longestOutage([], incidents)).toBe(null)
+  // Two of three are well throughout. With all of them hit it is what follows the fault.
+  expect(longestUnexcused(acknowledged, incidents, 3)).toEqual({ ms: 899, from: 1001, during: incidents.slice(0, 1) })
+  const all = { ...incident(3, 1200, 1600, "n1"), targets: ["n1", "n2", "n3"] }
+  expect(longestUnexcused(acknowledged.slice(1), [all], 3)).toEqual({ ms: 300, from: 1600, during: [] })
   // The second did not hit the leader.
   expect(failoversOf(acknowledged, incidents, 3)).toEqual({ kill: [900] })
 })

@@ -10,7 +10,7 @@ import { linearizability } from "./judge.ts"
 import { makeNemesis, type Incident, type Nemesis } from "./nemesis.ts"
 import { openNetwork } from "./network.ts"
 import type { Step } from "./plan.ts"
-import { failoversOf, longestOutage, type Failovers, type Outage } from "./figures.ts"
+import { failoversOf, longestOutage, longestUnexcused, type Failovers, type Outage } from "./figures.ts"
 
 export interface ChaosOptions {
   readonly seed: number
@@ -45,6 +45,8 @@ export interface ChaosReport {
   readonly ms: number
   readonly incidents: readonly Incident[]
   readonly outage: Outage | null
+  /** The longest in which a majority was unharmed. */
+  readonly unexcused: Outage | null
   readonly failovers: Failovers
   /** From the end of all faults to the next acknowledged write, and until all nodes had applied the same. */
   readonly recovered: number | null
@@ -169,6 +171,7 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
     return {
       violations, counts: clients.counts, keys: clients.keys().length, ms, incidents: nemesis.incidents,
       outage: longestOutage(clients.acknowledged, nemesis.incidents),
+      unexcused: longestUnexcused(clients.acknowledged, nemesis.incidents, ids.length),
       failovers: failoversOf(clients.acknowledged, nemesis.incidents, ids.length),
       recovered: ended.recovered, converged: ended.converged, checkedMs: performance.now() - checking, historyFile: path, logFile,
     }
