@@ -148,3 +148,34 @@ export const smallHistory = (model: RequestModel<Value> | RequestModel<string | 
     return operation
   })
 }
+
+/** As brute force, but remembers what it has tried, so that it decides histories of dozens of operations; nothing else is clever. */
+export const plainSearch = <State, Input, Output>(history: readonly Operation<Input, Output>[], model: Model<State, Input, Output>): boolean => {
+  const tried = new Set<string>()
+  const possible = (left: readonly Operation<Input, Output>[], state: State): boolean => {
+    if (left.every(({ returned }) => returned === null)) return true
+    const name = `${left.map(({ invoked }) => invoked).join()} ${JSON.stringify(state)}`
+    if (tried.has(name)) return false
+    tried.add(name)
+    const soonest = Math.min(...left.map(({ returned }) => returned ?? Infinity))
+    return left.some((operation, at) => {
+      if (operation.invoked > soonest) return false
+      const next = model.step(state, operation.input, operation.output)
+      return next !== impossible && possible(left.toSpliced(at, 1), next)
+    })
+  }
+  return possible(history, model.init)
+}
+
+/** Dozens of operations on one key, some of them slow. */
+export const mediumHistory = (model: RequestModel<Value> | RequestModel<string | null>, seed: number): Operation[] => {
+  const random = makeRandom(seed)
+  const functions = seed % 4 === 0 ? model.functions : (["read", "read", "write", model.name === "kv" ? "append" : "cas"] as const)
+  const history = generate(model, {
+    seed: seed * 13 + 5, operations: random.between(10, 40), clients: random.between(2, 6), keys: 1, values: random.pick([0, 2, 3, 5]) ?? 0, functions, unknown: random.pick([0, 0, 100]) ?? 0, spread: random.pick([4, 50, 1_000]) ?? 4,
+  })
+  const end = history.length * 2 + 1
+  // Some return much later than they did.
+  const stretched = history.map((operation) => (operation.returned !== null && random.chance(60) ? { ...operation, returned: end + operation.invoked } : operation))
+  return random.chance(600) ? corrupt(stretched, seed, (seen, luck) => luck.pick(seen) ?? null) : stretched
+}

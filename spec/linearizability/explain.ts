@@ -68,8 +68,8 @@ export const explain = <State, Input, Output>(
     return loose
   }
   const decide = ({ parts, start, after }: Candidate): Impossible | undefined => {
-    const invisible = model.invisible?.(parts)
-    const left = parts.filter((operation) => isFirm(operation) || invisible?.has(operation) !== true)
+    const sight = model.sight?.(parts)
+    const left = parts.filter((operation) => isFirm(operation) || sight?.unseen.has(operation) !== true)
     let culprit: Op | undefined
     for (const init of start) {
       const found = startSearch(left, { ...model, init }).advance(stepsPerCut)

@@ -23,6 +23,17 @@ export interface Answered<Input, Output> {
 /** What `step` gives for an operation that could not have answered so. */
 export const impossible: unique symbol = Symbol("impossible")
 
+export interface Sight<State, Input, Output> {
+  /**
+   * Operations that are possible in any state and after whose effect no answer that is in the history can be given until
+   * an operation of `overwrites` replaces the state: a write of what nobody read. If their outcome is unknown they are
+   * left out, else they need no search.
+   */
+  readonly unseen: ReadonlySet<Operation<Input, Output>>
+  /** True for states from which, in the same way, no answer can be given. They are all taken for one. */
+  readonly isUnseen: (state: State) => boolean
+}
+
 export interface Model<State, Input, Output> {
   readonly name: string
   readonly init: State
@@ -39,14 +50,10 @@ export interface Model<State, Input, Output> {
   readonly inputKey?: (input: Input) => string
   /** True if an operation with this answer changes no state in which it is possible, as a read. Such are placed without search. Default: none. */
   readonly readOnly?: (input: Input, output: Output | undefined) => boolean
-  /** True if the operation is always possible and leaves the same state whatever was there before, as a write. Default: none. */
-  readonly overwrites?: (input: Input) => boolean
-  /**
-   * Those of one partition's operations that are possible in any state and after whose effect no answer that is in the history can be given until an
-   * operation of `overwrites` replaces the state: a write of what nobody read. If their outcome is unknown they are left
-   * out, else they need no search; that is what keeps long histories cheap. Default: none.
-   */
-  readonly invisible?: (operations: readonly Operation<Input, Output>[]) => ReadonlySet<Operation<Input, Output>>
+  /** True if the operation is possible in every state and leaves the same state whatever was there before, as a write. Default: none. */
+  readonly overwrites?: (input: Input, output: Output | undefined) => boolean
+  /** What of a partition's history anybody saw; it is what keeps long histories cheap. Default: everything may have been seen. */
+  readonly sight?: (operations: readonly Operation<Input, Output>[]) => Sight<State, Input, Output>
   /**
    * Looking ahead, for read-only operations: `within` tells if `goal` may become possible from this state by operations that
    * do not supply it; if not, it is impossible until one takes effect for which `supplies` is true. Without them a wrong
@@ -95,44 +102,46 @@ export const describeRequest = ({ f, value, key }: Request, output: Value | unde
   }
 }
 
-/** Whether a value that an operation leaves can have been part of an observed one. */
-type IsPart = (left: Value, f: F) => boolean
+interface Seen<State> {
+  /** Whether a value that an operation leaves can have been part of a seen one. */
+  readonly isPart: (left: Value, f: F) => boolean
+  readonly isSeen: (state: State) => boolean
+}
 
 /**
- * `partOf` gets what was observed of the value: results of reads, what a cas expected that succeeded. An unknown cas that
- * is visible may itself have needed the value it expects, so that counts as observed too.
+ * `among` gets what was seen of the value: results of reads, what a cas expected that succeeded. An unknown cas that leaves
+ * what was seen may itself have needed the value it expects, so that counts as seen too.
  */
-const invisible = (partOf: (seen: readonly Value[]) => IsPart) => (operations: readonly Operation[]): ReadonlySet<Operation> => {
-  const seen = new Map<unknown, Value>()
-  const found = new Set<Operation>()
+const sight = <State>(among: (seen: readonly Value[]) => Seen<State>) => (operations: readonly Operation[]): Sight<State, Request, Value> => {
+  const values = new Map<unknown, Value>()
+  const unseen = new Set<Operation>()
   let undecided: Operation[] = []
   for (const operation of operations) {
     const { input, output } = operation
     if (input.f === "read") {
-      if (output === undefined) found.add(operation)
-      else seen.set(keyOf(output), output)
+      if (output === undefined) unseen.add(operation)
+      else values.set(keyOf(output), output)
       continue
     }
-    if (input.f === "cas" && output === true) seen.set(keyOf(pairOf(input.value)[0]), pairOf(input.value)[0])
+    if (input.f === "cas" && output === true) values.set(keyOf(pairOf(input.value)[0]), pairOf(input.value)[0])
     // These answers are possible with many values.
-    else if ((input.f === "cas" && output === false) || input.f === "incr" || (input.f === "delete" && typeof output === "boolean")) return found
+    else if ((input.f === "cas" && output === false) || input.f === "incr" || (input.f === "delete" && typeof output === "boolean")) return { unseen, isUnseen: () => false }
     if (input.f !== "delete" && (input.f !== "cas" || output === undefined)) undecided.push(operation)
   }
-  for (let grew = true; grew; ) {
-    grew = false
-    const isPart = partOf([...seen.values()])
+  let seen = among([...values.values()])
+  for (let size = -1; size !== values.size; ) {
+    size = values.size
     undecided = undecided.filter(({ input: { f, value }, output }) => {
       const [from, to] = pairOf(value)
-      if (!isPart(f === "cas" ? to : value, f)) return true
-      if (f === "cas" && output === undefined && !seen.has(keyOf(from))) {
-        seen.set(keyOf(from), from)
-        grew = true
-      }
+      if (!seen.isPart(f === "cas" ? to : value, f)) return true
+      if (f === "cas" && output === undefined) values.set(keyOf(from), from)
       return false
     })
+    seen = among([...values.values()])
   }
-  for (const operation of undecided) found.add(operation)
-  return found
+  for (const operation of undecided) unseen.add(operation)
+  const { isSeen } = seen
+  return { unseen, isUnseen: (state) => !isSeen(state) }
 }
 
 /** A read that returned what no operation invoked before can have left as the last: the whole value, or by append its end. */
@@ -173,9 +182,9 @@ export const register: RequestModel<Value> = {
   inputKey: ({ f, value }) => `${f} ${JSON.stringify(value)}`,
   readOnly,
   overwrites: ({ f }) => f === "write",
-  invisible: invisible((seen) => {
+  sight: sight((seen) => {
     const keys = new Set(seen.map(keyOf))
-    return (left) => keys.has(keyOf(left))
+    return { isPart: (left) => keys.has(keyOf(left)), isSeen: (state) => keys.has(keyOf(state)) }
   }),
   within: (state, { input: { f }, output }) => f !== "read" || output === undefined || same(state, output),
   supplies: ({ f, value }, { output = null }) => same(f === "cas" ? pairOf(value)[1] : value, output),
@@ -220,10 +229,20 @@ export const kv: RequestModel<string | null> = {
   inputKey: ({ f, value }) => `${f} ${JSON.stringify(value)}`,
   // An append stays in the value until that is replaced as a whole; what a write leaves is how later values begin.
   readOnly,
-  overwrites: ({ f }) => f === "write" || f === "delete",
-  invisible: invisible((seen) => {
-    const all = seen.map((value) => `\0${textOf(value) ?? ""}`).join("")
-    return (left, f) => all.includes(`${f === "append" ? "" : "\0"}${textOf(left) ?? ""}`)
+  overwrites: ({ f }, output) => f === "write" || (f === "delete" && typeof output !== "boolean"),
+  sight: sight((seen) => {
+    const texts = seen.map((value) => textOf(value) ?? "").sort()
+    const all = texts.join("\0")
+    const isPrefix = (text: string): boolean => {
+      let low = 0
+      for (let high = texts.length; low < high; ) {
+        const middle = (low + high) >> 1
+        if ((texts[middle] ?? "") < text) low = middle + 1
+        else high = middle
+      }
+      return texts[low]?.startsWith(text) === true
+    }
+    return { isPart: (left, f) => (f === "append" ? all.includes(textOf(left) ?? "") : isPrefix(textOf(left) ?? "")), isSeen: (state) => isPrefix(state ?? "") }
   }),
   // Without a write, a delete or the like a value only grows.
   within: (state, { input: { f }, output }) => f !== "read" || output === undefined || (textOf(output) ?? "").startsWith(state ?? ""),

@@ -8,6 +8,7 @@
  *   happens not to change it now, a write of what is there, is not: its effect may be needed later.)
  * - Of alike operations the one that returns first is placed first; unknown ones that are alike are only counted.
  * - An operation whose effect nobody saw is placed just before the next one that overwrites it, or when it has to be.
+ * - An unknown operation must be of use: it is not overwritten before an operation that returned was placed after it.
  * - An unknown operation is placed only when it changes the state, and a configuration is given up if one was seen that
  *   used fewer of them and is otherwise the same.
  */
@@ -47,6 +48,8 @@ interface Frame {
   /** Classes of unknown operations that were used, ascending, one number per use. */
   readonly used: readonly number[]
   readonly state: number
+  /** An unknown operation took effect and nothing has been seen of it: overwritten now it would be useless. */
+  readonly idle: boolean
   /** What was placed to come here from the parent. */
   readonly applied: readonly number[]
   /** Ways on: pairs of an operation (mandatory ones by number, unknown ones by ~class) and the next state. */
@@ -72,11 +75,11 @@ const withOne = (used: readonly number[], one: number): readonly number[] => {
 }
 
 export const startSearch = <State, Input, Output>(all: readonly Operation<Input, Output>[], model: Model<State, Input, Output>, lookahead = true): Search<State, Input, Output> => {
-  const invisible = model.invisible?.(all)
+  const sight = model.sight?.(all)
   const inputKey = model.inputKey ?? ((input: Input) => JSON.stringify(input))
   /** Operations that returned, by the order in which they did: their number is their rank. */
   const known = all.filter(({ returned }) => returned !== null).sort((a, b) => (a.returned ?? 0) - (b.returned ?? 0))
-  const unknown = all.filter((operation) => operation.returned === null && invisible?.has(operation) !== true).sort((a, b) => a.invoked - b.invoked)
+  const unknown = all.filter((operation) => operation.returned === null && sight?.unseen.has(operation) !== true).sort((a, b) => a.invoked - b.invoked)
   const returns = known.map(({ returned }) => returned ?? 0)
 
   // Classes: alike operations have the same number.
@@ -99,9 +102,9 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
     members[at]?.push(operation)
   }
   const knownClass = known.map(classOf)
-  const isInvisible = known.map((operation) => invisible?.has(operation) === true)
-  const overwrites = known.map(({ input }) => model.overwrites?.(input) === true)
-  const unknownOverwrites = members.map(([one]) => one !== undefined && model.overwrites?.(one.input) === true)
+  const isUnseen = known.map((operation) => sight?.unseen.has(operation) === true)
+  const overwrites = known.map(({ input, output }) => model.overwrites?.(input, output) === true)
+  const unknownOverwrites = members.map(([one]) => one !== undefined && model.overwrites?.(one.input, undefined) === true)
   const readOnly = known.map(({ input, output }) => model.readOnly?.(input, output) === true)
 
   // For every rank: the operations open when that one returns, by their deadline; and how many unknown ones there are of each class.
@@ -145,8 +148,9 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
   const keyOf = model.key ?? ((state: State) => state as string)
   const states: State[] = []
   const stateIds = new Map<unknown, number>()
+  const unseenKey = Symbol("all that nobody saw")
   const intern = (state: State): number => {
-    const key = keyOf(state)
+    const key = sight?.isUnseen(state) === true ? unseenKey : keyOf(state)
     let id = stateIds.get(key)
     if (id === undefined) {
       stateIds.set(key, (id = states.length))
@@ -198,28 +202,44 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
     return true
   }
 
-  /** For read-only operations: those that may supply them and are not over when they begin, and classes of unknown ones. */
-  const suppliers: ({ readonly known: readonly number[]; readonly unknown: readonly number[] } | undefined)[] = []
-  const suppliersOf = (goal: number): { readonly known: readonly number[]; readonly unknown: readonly number[] } => {
+  /**
+   * For read-only operations: those that may supply them, as far back as `from`, and classes of unknown ones. A choice is
+   * judged by the operations that return soon, whether they are already invoked or not.
+   */
+  interface Suppliers {
+    readonly known: readonly number[]
+    readonly unknown: readonly number[]
+    readonly from: number
+  }
+  const suppliers: (Suppliers | undefined)[] = []
+  const horizon = (rank: number): number => Math.min(known.length, rank + (lookahead ? 2 * (open[rank]?.length ?? 0) : 1))
+  const suppliersOf = (goal: number): Suppliers => {
     const cached = suppliers[goal]
     if (cached !== undefined) return cached
     const wanted = known[goal] as Operation<Input, Output>
-    const from: number[] = []
-    for (let i = known.length - 1; i >= 0 && (returns[i] ?? 0) >= wanted.invoked; i--) {
-      const { input, invoked } = known[i] as Operation<Input, Output>
-      if (readOnly[i] !== true && invoked <= (returns[goal] ?? 0) && model.supplies?.(input, wanted) !== false) from.push(i)
-    }
-    const unknown = members.flatMap(([one], at) => (one !== undefined && model.supplies?.(one.input, wanted) !== false ? [at] : []))
-    return (suppliers[goal] = { known: from, unknown })
+    const from = Math.max(0, goal - wordBits * width * 2)
+    const candidates = [...open[goal] ?? none]
+    for (let i = from; i < goal; i++) candidates.push(i)
+    const found = candidates.filter((i) => readOnly[i] !== true && model.supplies?.((known[i] as Operation<Input, Output>).input, wanted) !== false)
+    return (suppliers[goal] = { known: found, unknown: members.flatMap(([one], at) => (one !== undefined && model.supplies?.(one.input, wanted) !== false ? [at] : [])), from })
   }
   const isSupplied = (goal: number, rank: number, placed: Int32Array, used: readonly number[]): boolean => {
-    const from = suppliersOf(goal)
-    // A place belongs to an operation only once it is invoked.
-    return from.known.some((one) => one >= rank && ((known[one]?.invoked ?? 0) > (returns[rank] ?? 0) || !isPlaced(placed, one))) || from.unknown.some((one) => (available[goal]?.[one] ?? 0) > used.filter((other) => other === one).length)
+    const { known: some, unknown: maybe, from } = suppliersOf(goal)
+    // A bit of `placed` belongs to an operation only once it is invoked.
+    return rank < from || some.some((one) => one >= rank && ((known[one]?.invoked ?? 0) > (returns[rank] ?? 0) || !isPlaced(placed, one)))
+      || maybe.some((one) => (available[goal]?.[one] ?? 0) > used.filter((other) => other === one).length)
   }
-  const isDead = (rank: number, placed: Int32Array, state: number, used: readonly number[]): boolean =>
-    model.within !== undefined && (open[rank] ?? none).some((goal) =>
-      (lookahead || goal === rank) && readOnly[goal] === true && !isPlaced(placed, goal) && model.within?.(states[state] as State, known[goal] as Operation<Input, Output>) === false && !isSupplied(goal, rank, placed, used))
+  const isDead = (rank: number, placed: Int32Array, state: number, used: readonly number[]): boolean => {
+    if (model.within === undefined) return false
+    const here = states[state] as State
+    for (let goal = rank; goal < horizon(rank); goal++) {
+      if (readOnly[goal] !== true) continue
+      const wanted = known[goal] as Operation<Input, Output>
+      if (wanted.invoked <= (returns[rank] ?? 0) && isPlaced(placed, goal)) continue
+      if (!model.within(here, wanted) && !isSupplied(goal, rank, placed, used)) return true
+    }
+    return false
+  }
 
   const frames: Frame[] = []
   const orderTo = (last: Frame | undefined): readonly Operation<Input, Output>[] => {
@@ -233,7 +253,8 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
   }
 
   /** Enters a configuration: places all that costs no choice, then says what can be chosen. `placed` becomes its own. True if everything is placed. */
-  const enter = (parent: Frame | undefined, placed: Int32Array, used: readonly number[], state: number, applied: number[]): boolean => {
+  const enter = (parent: Frame | undefined, placed: Int32Array, used: readonly number[], state: number, unproven: boolean, applied: number[]): boolean => {
+    let idle = unproven
     let rank = parent?.returned ?? 0
     const next: number[] = []
     const looked = new Set<number>()
@@ -244,18 +265,19 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
         rank++
       }
       if (rank === known.length) {
-        frames.push({ parent, returned: rank, placed, used, state, applied, next: none, tried: 0 })
+        frames.push({ parent, returned: rank, placed, used, state, idle, applied, next: none, tried: 0 })
         return true
       }
       for (const operation of open[rank] ?? none) {
         if (looked.has(operation) || isPlaced(placed, operation)) continue
-        if (isInvisible[operation] === true && operation !== rank && readOnly[operation] !== true) continue
+        if (isUnseen[operation] === true && operation !== rank && readOnly[operation] !== true) continue
         looked.add(operation)
         const { input, output } = known[operation] as Operation<Input, Output>
         const to = run(state, input, output)
         if (to >= 0 && readOnly[operation] === true) {
           place(placed, operation, true)
           applied.push(operation)
+          idle = false
           if (operation === rank) moved = true
         } else if (to >= 0) next.push(operation, to)
       }
@@ -263,17 +285,18 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
     for (let r = parent?.returned ?? 0; r < rank; r++) passed[r]?.add(state)
     if (!isNew(rank, placed, state, used) || isDead(rank, placed, state, used)) return false
     configurations++
-    const choices = chooseFrom(rank, used, state, next)
-    const frame: Frame = { parent, returned: rank, placed, used, state, applied, next: choices, tried: 0 }
+    const choices = chooseFrom(rank, used, state, idle, next)
+    const frame: Frame = { parent, returned: rank, placed, used, state, idle, applied, next: choices, tried: 0 }
     if (rank > (furthest?.returned ?? -1)) furthest = frame
     frames.push(frame)
     return false
   }
 
   /** One of each class of alike operations, the one with the earliest deadline; then the unknown ones that change something. */
-  const chooseFrom = (rank: number, used: readonly number[], state: number, next: readonly number[]): readonly number[] => {
+  const chooseFrom = (rank: number, used: readonly number[], state: number, idle: boolean, next: readonly number[]): readonly number[] => {
     const taken = new Map<number, number>()
     for (let i = 0; i < next.length; i += 2) {
+      if (idle && overwrites[next[i] ?? 0] === true) continue
       const name = knownClass[next[i] ?? 0] ?? 0
       const rival = taken.get(name)
       if (rival === undefined || (next[i] ?? 0) < (next[rival] ?? 0)) taken.set(name, i)
@@ -289,7 +312,7 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
     for (let one = 0; one < counts.length; one++) {
       let spent = 0
       for (; used[at] === one; at++) spent++
-      if (spent >= (counts[one] ?? 0)) continue
+      if (spent >= (counts[one] ?? 0) || (idle && unknownOverwrites[one] === true)) continue
       const to = run(state, (members[one]?.[spent] as Operation<Input, Output>).input, undefined)
       if (to !== state && to >= 0) sort(~one, to)
     }
@@ -307,7 +330,7 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
 
   let outcome: Outcome<State, Input, Output> | undefined
   const begin = (): void => {
-    if (enter(undefined, new Int32Array(width), none, intern(model.init), [])) outcome = { verdict: "linearizable", order: orderTo(frames.at(-1)) }
+    if (enter(undefined, new Int32Array(width), none, intern(model.init), false, [])) outcome = { verdict: "linearizable", order: orderTo(frames.at(-1)) }
   }
   let begun = false
 
@@ -336,15 +359,16 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
         const to = next[tried + 1] ?? 0
         const placed = frame.placed.slice()
         const applied: number[] = []
+        const idle = choice < 0 || (frame.idle && overwrites[choice] === true)
         if (choice >= 0) place(placed, choice, true)
         if (choice >= 0 ? overwrites[choice] === true : unknownOverwrites[~choice] === true)
           for (const operation of open[frame.returned] ?? none)
-            if (isInvisible[operation] === true && !isPlaced(placed, operation)) {
+            if (isUnseen[operation] === true && !isPlaced(placed, operation)) {
               place(placed, operation, true)
               applied.push(operation)
             }
         applied.push(choice)
-        if (enter(frame, placed, choice < 0 ? withOne(frame.used, ~choice) : frame.used, to, applied)) outcome = { verdict: "linearizable", order: orderTo(frames.at(-1)) }
+        if (enter(frame, placed, choice < 0 ? withOne(frame.used, ~choice) : frame.used, to, idle, applied)) outcome = { verdict: "linearizable", order: orderTo(frames.at(-1)) }
       }
       return outcome
     },
