@@ -151,3 +151,14 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
     return { ok: false, violation: nameOf(error), message: error instanceof Error ? error.message : String(error), at: Math.max(steps - 1, 0), action, ...ran() }
   }
 }
+
+/** Runs a script as the failed one was, and tells whether it fails in the same way. Progress is looked at only if that was what failed. */
+export const sameFailureAs = ({ violation, message }: ScriptFailed, options: ScriptChecks = {}): ((script: Script) => ScriptFailed | null) => {
+  const atTheEnd = violation === "Liveness" || violation === "EveryRefAnswered"
+  // What the reducer throws has one name: its words tell one from another, its numbers do not.
+  const words = (text: string): string => (violation === "Error" || violation === "TypeError" ? text.replaceAll(/\d+/g, "#") : "")
+  return (script) => {
+    const verdict = checkScript(script, { ...options, liveness: atTheEnd && options.liveness !== false })
+    return !verdict.ok && verdict.violation === violation && words(verdict.message) === words(message) ? verdict : null
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * From a script that fails to a short one that fails in the same way. First actions are left out, runs shortened and
+ * options made plain; luck is drawn by place, so that this leaves the rest of the world nearly as it was. Then, where that
+ * is shorter, what is left of chance is replaced by doing by hand just what it did: deliver, fire, persist (see byhand.ts).
+ */
+import type { Action, Script, WorldHooks } from "../../interpreters/simulation/index.ts"
+import { byHand } from "./byhand.ts"
+import type { ScriptFailed } from "./check.ts"
+import { minimize } from "./minimize.ts"
+
+/** The verdict if the script fails as the one to be shrunk does, otherwise null. */
+export type SameFailure = (script: Script) => ScriptFailed | null
+
+export interface ShrinkOptions {
+  /** Milliseconds of real time, about. Default: a minute. */
+  readonly limitMs?: number
+  /** As in the check. */
+  readonly machine?: NonNullable<WorldHooks["machine"]>
+}
+
+/** What a reader has to look at. */
+export const sizeOf = (script: Script, { steps }: Pick<ScriptFailed, "steps">): number => Math.max(script.actions.length, steps)
+
+const mergeRuns = (actions: readonly Action[]): readonly Action[] => {
+  const merged: Action[] = []
+  for (const action of actions) {
+    const last = merged.at(-1)
+    if (action.type === "run" && last?.type === "run") merged[merged.length - 1] = { type: "run", ms: last.ms + action.ms }
+    else merged.push(action)
+  }
+  return merged
+}
+
+/** Plainer ones, the plainest first. */
+const plainer = (action: Action): readonly Action[] => {
+  if (action.type === "run") {
+    const { ms } = action
+    const shorter = [0, 1, ms >> 3, ms >> 2, ms >> 1, ms - (ms >> 2), Math.floor(ms / 100) * 100, Math.floor(ms / 10) * 10]
+    return [...new Set(shorter)].filter((one) => one < ms).map((one) => ({ type: "run", ms: one }))
+  }
+  if (action.type === "propose") {
+    const { count = 1, bytes } = action
+    const { type, node, id } = action
+    return [...(count > 1 || bytes !== undefined ? [{ type, node, id }] : []), ...(count > 2 ? [{ ...action, count: count >> 1 }] : [])]
+  }
+  if (action.type === "crash") return action.keep === "none" || action.keep === "all" ? [] : [{ ...action, keep: "all" }, { ...action, keep: "none" }]
+  if (action.type === "partition") return action.side.length > 1 ? action.side.map((left) => ({ type: "partition", side: action.side.filter((one) => one !== left) })) : []
+  if (action.type === "network") return action.profile === "reliable" ? [] : [{ type: "network", profile: "reliable" }]
+  if (action.type !== "change") return []
+  const { voters, learners } = action
+  return [...learners.map((name): Action => ({ ...action, learners: learners.filter((one) => one !== name) })), ...voters.map((name): Action => ({ ...action, voters: voters.filter((one) => one !== name) }))]
+}
+
+type Options = Script["options"]
+const countOf = ({ nodes = 3 }: Options): number => (typeof nodes === "number" ? nodes : nodes.length)
+const without = (options: Options, key: keyof Options): Options => Object.fromEntries(Object.entries(options).filter(([name]) => name !== key))
+
+/** Fewer nodes, then each option as it is by default. */
+const plainerOptions = (options: Options): readonly Options[] => {
+  const out: Options[] = []
+  const nodes = countOf(options)
+  for (let fewer = 1; fewer < nodes; fewer++) out.push({ ...options, nodes: fewer })
+  for (const key of ["connections", "snapshots", "apply", "disk", "network"] as const) if (options[key] !== undefined) out.push(without(options, key))
+  const settings = options.settings ?? {}
+  if (Object.keys(settings).length > 1) out.push(without(options, "settings"))
+  for (const key of Object.keys(settings)) out.push({ ...options, settings: Object.fromEntries(Object.entries(settings).filter(([name]) => name !== key)) })
+  return out
+}
+
+export const shrinkScript = (script: Script, sameFailure: SameFailure, { limitMs = 60_000, machine }: ShrinkOptions = {}): Script => {
+  const start = performance.now()
+  const before = (share: number) => (): boolean => performance.now() - start > limitMs * share
+  let best = script
+  let verdict = sameFailure(script)
+  if (verdict === null) return script
+  const accept = (candidate: Script): boolean => {
+    const found = sameFailure(candidate)
+    if (found === null) return false
+    best = candidate
+    verdict = found
+    return true
+  }
+  const withActions = (actions: readonly Action[]): Script => ({ ...best, actions })
+
+  const plain = (expired: () => boolean): void => {
+    for (let changed = true; changed && !expired(); ) {
+      const size = JSON.stringify(best).length
+      minimize(best.actions, (actions) => accept(withActions(actions)), expired)
+      accept(withActions(mergeRuns(best.actions)))
+      for (let i = best.actions.length - 1; i >= 0 && !expired(); i--) {
+        const at = i
+        for (let more = true; more && !expired(); ) {
+          const action = best.actions[at]
+          more = action !== undefined && plainer(action).some((simple) => !expired() && accept(withActions(best.actions.with(at, simple))))
+        }
+      }
+      for (let more = true; more && !expired(); ) more = plainerOptions(best.options).some((options) => !expired() && accept({ ...best, options }))
+      changed = JSON.stringify(best).length < size
+    }
+  }
+
+  // What comes after the failure cannot be its reason.
+  accept(withActions(best.actions.slice(0, verdict.action + 1)))
+  plain(before(0.5))
+  const size = sizeOf(best, verdict)
+  const hand = byHand(best, verdict, sameFailure, machine, before(0.9))
+  if (hand !== null) {
+    const chance = { best, verdict }
+    if (accept(hand)) plain(before(1))
+    if (sizeOf(best, verdict) >= size) best = chance.best
+  }
+  return best
+}
