@@ -2,3 +2,4 @@
 export * from "./linearizability/index.ts"
 export { invariants, InvariantViolated, makeInvariantChecker, sweep, type Invariant, type InvariantChecker, type NodeState, type ObservedStep } from "./invariants/index.ts"
 export * from "./scripts/index.ts"
+export { makeRefinementChecker, RefinementViolated, type RefinementChecker } from "./refine.ts"

@@ -1,13 +1,8 @@
 import { describe, expect, test } from "vitest"
-import { defaultSettings, initialState, stepAll, type Configuration, type Effect, type Entry, type Event, type Member, type Message, type Recovered, type State } from "../core/index.ts"
+import { type Configuration, type Effect, type Entry, type Event, type Member, type Message, type State } from "../core/index.ts"
 import { invariants, InvariantViolated, makeInvariantChecker, sweep, type Invariant, type InvariantChecker, type ObservedStep } from "../spec/index.ts"
-import { eventfulWorld } from "./invariants.help.ts"
-import { settingsOf } from "./worlds.ts"
+import { record, type Recorded } from "./invariants.help.ts"
 
-/** A recorded step, and what was found if it is the first of a life. */
-interface Recorded extends ObservedStep {
-  readonly recovered: Recovered | undefined
-}
 const nobody: Member = { name: "n9", incarnation: "i9" }
 
 const withState = (step: ObservedStep, change: Partial<State>): ObservedStep => ({ ...step, state: { ...step.state, ...change } })
@@ -85,32 +80,6 @@ const broken: Record<Invariant, (step: Recorded, before: Recorded | undefined) =
   OutcomeTrue: (step) => having(step, "Respond", (respond) => (leading(step) && respond.outcome.type === "ProposalAppended" ? [{ ...respond, outcome: { ...respond.outcome, first: respond.outcome.first - 1 } }] : null)),
   ConfigSafety: (step) => ({ ...step, state: { ...step.state, configurations: [...step.state.configurations, { index: 77, configuration: amnesiac }] } }),
   OnlyVotersCampaign: (step) => (step.state.role.type === "follower" && step.state.configurations.at(-1)?.configuration.voters.every(({ name }) => name !== step.node) === true && !started(step) ? withState(step, { role: { type: "preCandidate", votes: {}, asked: false, transfer: false } }) : null),
-}
-
-/** Run a second time under immer, so that every state stays as it was. */
-const record = (seed: number): readonly Recorded[] => {
-  const steps: Recorded[] = []
-  const recovered = new Map<string, Recovered>()
-  const states = new Map<string, State>()
-  const settings = { ...defaultSettings, ...settingsOf(seed), leaseReads: seed % 4 === 0 }
-  eventfulWorld({
-    seed,
-    nodes: 3,
-    rounds: 60,
-    started: (node, found) => {
-      recovered.set(node, found)
-      states.set(node, initialState(settings, found))
-    },
-    observe: ({ node, events }) => {
-      const before = states.get(node)
-      if (before === undefined) throw new Error(`${node} acts before it starts`)
-      const [state, effects] = stepAll(before, events)
-      states.set(node, state)
-      steps.push({ node, events, state, effects, recovered: recovered.get(node) })
-      recovered.delete(node)
-    },
-  }).run(500)
-  return steps
 }
 
 interface Verdict {

@@ -1,6 +1,7 @@
 /** Random worlds in which everything happens that the core knows of: faults, load, reads, transfers, changes of members. */
-import { type Recovered } from "../core/index.ts"
+import { defaultSettings, initialState, stepAll, type Recovered, type Settings, type State } from "../core/index.ts"
 import { makeRandom, reliableNetwork, type Random, type World, type WorldStep } from "../interpreters/simulation/index.ts"
+import type { ObservedStep } from "../spec/index.ts"
 import { checkedWorld, payload, settingsOf } from "./worlds.ts"
 
 export interface Eventful {
@@ -54,9 +55,11 @@ const disturb = (world: World, random: Random): void => {
   }
 }
 
+const eventfulSettings = (seed: number): Partial<Settings> => ({ ...settingsOf(seed), leaseReads: seed % 4 === 0 })
+
 /** Answers the world when everything is mended again; nothing has settled yet. */
 export const eventfulWorld = ({ seed, nodes = 1 + (seed % 5), rounds = 40, observe, started }: Eventful): World => {
-  const world = checkedWorld({ seed, nodes, settings: { ...settingsOf(seed), leaseReads: seed % 4 === 0 }, ...(observe === undefined ? {} : { observe }), ...(started === undefined ? {} : { started }) }, true)
+  const world = checkedWorld({ seed, nodes, settings: eventfulSettings(seed), ...(observe === undefined ? {} : { observe }), ...(started === undefined ? {} : { started }) }, true)
   const random = makeRandom(seed ^ 0x2545f491)
   let id = 1
   for (let i = 0; i < rounds; i++) {
@@ -77,4 +80,34 @@ export const eventfulWorld = ({ seed, nodes = 1 + (seed % 5), rounds = 40, obser
     world.inject(name, { type: "SpaceChanged", low: false })
   }
   return world
+}
+
+/** A recorded step, and what was found if it is the first of a life. */
+export interface Recorded extends ObservedStep {
+  readonly recovered: Recovered | undefined
+}
+/** The steps of an eventful world of three, run a second time under immer, so that every state stays as it was. */
+export const record = (seed: number): readonly Recorded[] => {
+  const steps: Recorded[] = []
+  const recovered = new Map<string, Recovered>()
+  const states = new Map<string, State>()
+  const settings = { ...defaultSettings, ...eventfulSettings(seed) }
+  eventfulWorld({
+    seed,
+    nodes: 3,
+    rounds: 60,
+    started: (node, found) => {
+      recovered.set(node, found)
+      states.set(node, initialState(settings, found))
+    },
+    observe: ({ node, events }) => {
+      const before = states.get(node)
+      if (before === undefined) throw new Error(`${node} acts before it starts`)
+      const [state, effects] = stepAll(before, events)
+      states.set(node, state)
+      steps.push({ node, events, state, effects, recovered: recovered.get(node) })
+      recovered.delete(node)
+    },
+  }).run(500)
+  return steps
 }

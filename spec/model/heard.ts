@@ -1,0 +1,111 @@
+/** What a server has been told that it may rely on later: votes, acknowledgements, rounds, questions, its own disk. */
+import type { Event, Member, Message, State } from "../../core/index.ts"
+import { applyToDisk, keyOf, same, type AbstractServer } from "./server.ts"
+
+const add = (poll: AbstractServer["votes"], term: number, from: Member): AbstractServer["votes"] => {
+  if (poll.term > term) return poll
+  if (poll.term < term) return { term, by: [from] }
+  if (!poll.by.some((one) => same(one, from))) poll.by.push(from)
+  return poll
+}
+const raise = (map: Map<string, number>, member: Member, value: number): void => {
+  const key = keyOf(member)
+  if (value > (map.get(key) ?? -1)) map.set(key, value)
+}
+
+const hearMessage = (server: AbstractServer, from: Member, message: Message, life: number): void => {
+  const leads = server.role === "leader" && message.term === server.term
+  switch (message.type) {
+    case "RequestVoteReply":
+      if (message.granted) server.votes = add(server.votes, message.term, from)
+      return
+    case "RequestPreVoteReply":
+      if (message.granted) server.preVotes = add(server.preVotes, message.term, from)
+      return
+    case "AppendAccepted":
+      if (!leads) return
+      raise(server.matched, from, message.matchIndex)
+      raise(server.answered, from, message.round)
+      return
+    case "AppendRejected":
+      if (leads) raise(server.answered, from, message.round)
+      return
+    case "InstallSnapshotReply":
+      if (!leads) return
+      raise(server.answered, from, message.round)
+      if (message.status === "installed") raise(server.matched, from, server.images.get(message.id) ?? 0)
+      return
+    case "ReadIndex": {
+      if (server.role !== "leader") return
+      const leased = server.lease === "held" && server.commit >= server.termStart
+      // One that comes twice is the question that it was.
+      const key = `${keyOf(from)} ${message.life} ${message.number}`
+      if (!server.questions.has(key)) server.questions.set(key, leased ? { least: server.commit, round: 0 } : { least: Math.max(server.commit, server.termStart), round: server.round + 1 })
+      return
+    }
+    case "ReadIndexReply":
+      if (message.life !== life || message.readIndex === null) return
+      for (const read of server.reads.values()) if (read.asked === message.number && read.confirmed === null) read.confirmed = message.readIndex
+      return
+    case "RequestVote":
+    case "RequestPreVote":
+    case "AppendEntries":
+    case "InstallSnapshot":
+    case "ForwardProposal":
+    case "ForwardProposalReply":
+    case "TimeoutNow":
+      return
+  }
+}
+
+/** Answers what is wrong with the event itself, or null. */
+export const hear = (server: AbstractServer, event: Event, state: State): string | null => {
+  switch (event.type) {
+    case "MessageReceived":
+      hearMessage(server, event.from, event.message, state.life)
+      return null
+    case "Persisted": {
+      const { queue } = server.disk
+      while (queue[0] !== undefined && queue[0].seq <= event.seq) {
+        applyToDisk(server.disk, queue[0])
+        queue.shift()
+      }
+      return null
+    }
+    case "Applied":
+      server.applied = Math.max(server.applied, Math.min(event.index, server.applying))
+      return null
+    case "ReadRequested": {
+      const leased = server.role === "leader" && server.lease === "held" && server.commit >= server.termStart
+      const question = server.role === "leader" ? { least: Math.max(server.commit, server.termStart), round: server.round + 1 } : null
+      server.reads.set(event.ref, { question, asked: 0, confirmed: leased ? server.commit : null })
+      return null
+    }
+    case "SnapshotOpened":
+      server.images.set(event.snapshot.id, event.snapshot.index)
+      return event.snapshot.index > server.applying ? `opened snapshot ${event.snapshot.id} of ${event.snapshot.index}, executed is ${server.applying}` : null
+    case "SnapshotRestored":
+      server.images.set(event.snapshot.id, event.snapshot.index)
+      server.applying = event.snapshot.index
+      server.applied = event.snapshot.index
+      return null
+    case "TimerExpired":
+      if (event.timer === "lease" && server.lease === "held") server.lease = "none"
+      return null
+    case "Started":
+    case "Proposed":
+    case "ConfigurationChangeProposed":
+    case "ClockAdvanced":
+    case "PeerConnected":
+    case "PeerDisconnected":
+    case "SnapshotTaken":
+    case "SnapshotTakeFailed":
+    case "SnapshotOpenFailed":
+    case "ChunkStored":
+    case "SnapshotRejected":
+    case "MachineDamaged":
+    case "SpaceChanged":
+    case "TransferRequested":
+      return null
+  }
+}

@@ -1,0 +1,7 @@
+/** An abstract specification of Raft: what is allowed, not what is done. See possible.ts. */
+export { after, startingPoint, type Possible, type Scene } from "./possible.ts"
+export { settle } from "./settle.ts"
+export { hear } from "./heard.ts"
+export { heardByQuorum, justify, owesWrite, type Told } from "./told.ts"
+export { bornFrom, couldBeLeft, type AbstractServer } from "./server.ts"
+export { cutFrom, dropThrough, lastOf, lastTermOf, pushEntry, termIn, wordIn, wordOf } from "./ledger.ts"

@@ -1,0 +1,253 @@
+/**
+ * What one event may do to a server. Every function answers all that is allowed, often also that nothing happens: a
+ * message may be ignored, for it might as well have been lost. The sources are the paper's Figure 2 and §5–§7 and the
+ * thesis §3.10, §4, §6.4 and §9.6.
+ */
+import type { ConfigurationEntry, Entry, Event, LogBase, Member, Message, Payload, Settings } from "../../core/index.ts"
+import { configurationBefore, inForce, lastOf, lastTermOf, termIn, type Ledger } from "./ledger.ts"
+import { same, votesIn, type AbstractServer, type RoleName } from "./server.ts"
+
+/** Where a server may be in the middle of a batch: its log is `ledger` through `keep`, then `tail`. */
+export interface Possible {
+  readonly term: number
+  readonly vote: Member | null
+  readonly role: RoleName
+  readonly leader: Member | null
+  readonly commit: number
+  readonly verified: number
+  readonly heardRound: number
+  readonly fresh: boolean
+  readonly keep: number
+  readonly tail: readonly Entry[]
+  /** A snapshot became the start of the log. */
+  readonly base: LogBase | null
+  /** The election that it runs was asked for by the leader (thesis §3.10). */
+  readonly transfer: boolean
+}
+
+export const startingPoint = (server: AbstractServer): Possible => ({
+  term: server.term,
+  vote: server.vote,
+  role: server.role,
+  leader: server.leader,
+  commit: server.commit,
+  verified: server.verified,
+  heardRound: server.heardRound,
+  fresh: server.fresh,
+  keep: lastOf(server.ledger),
+  tail: [],
+  base: null,
+  transfer: server.transfer,
+})
+
+/** What the model sees of a batch beside the server itself. */
+export interface Scene {
+  readonly server: AbstractServer
+  readonly settings: Settings
+  /** What stands in the log after the batch: only to choose among what is allowed. */
+  readonly target: (index: number) => Entry | undefined
+  /** A later event of the batch can replace what is appended now. */
+  replaceable: boolean
+}
+
+const ledgerIn = ({ server }: Scene): Ledger => server.ledger
+export const lastIn = ({ keep, tail }: Possible): number => keep + tail.length
+export const termOfIn = (scene: Scene, at: Possible, index: number): number | undefined => {
+  if (at.base !== null && index <= at.base.index) return index === at.base.index ? at.base.term : undefined
+  return index > at.keep ? at.tail[index - at.keep - 1]?.term : termIn(ledgerIn(scene), index)
+}
+const baseIn = (scene: Scene, at: Possible): number => Math.max(at.base?.index ?? 0, ledgerIn(scene).base)
+const lastTermIn = (scene: Scene, at: Possible): number => at.tail.at(-1)?.term ?? (at.keep === lastOf(ledgerIn(scene)) && at.base === null ? lastTermOf(ledgerIn(scene)) : (termOfIn(scene, at, at.keep) ?? 0))
+
+export const configurationIn = (scene: Scene, at: Possible) => {
+  const own = at.tail.findLast((entry): entry is ConfigurationEntry => entry.kind === "configuration")
+  if (own !== undefined) return own.configuration
+  if (at.base !== null && at.keep <= at.base.index) return at.base.configuration
+  return at.keep === lastOf(ledgerIn(scene)) ? inForce(ledgerIn(scene)) : configurationBefore(ledgerIn(scene), at.keep)
+}
+
+// ------------------------------------------------------------------------------------------------ terms
+
+/** "If RPC request or response contains term T > currentTerm: set currentTerm = T, convert to follower", Figure 2. */
+const adopted = (at: Possible, term: number): Possible => ({ ...at, term, vote: null, role: "follower", leader: null, verified: at.commit, heardRound: 0, transfer: false })
+
+/** A pre-vote, asked or given, carries a term that nobody has; a reply to a forwarded proposal hangs on no term. */
+const bringsTerm = (message: Message): boolean =>
+  message.type !== "RequestPreVote" && message.type !== "ForwardProposalReply" && !(message.type === "RequestPreVoteReply" && message.granted)
+
+/** §5.2: "If the leader's term is at least as large as the candidate's current term, the candidate recognizes the leader as legitimate". */
+const following = (at: Possible, leader: Member, round: number): Possible | null => {
+  if (at.role === "leader") return null
+  if (at.role !== "follower") return { ...at, role: "follower", leader, fresh: true, heardRound: round, verified: at.commit }
+  if (at.leader !== null && !same(at.leader, leader)) return null
+  return { ...at, leader, fresh: true, heardRound: Math.max(at.heardRound, round) }
+}
+
+// ------------------------------------------------------------------------------------------------ votes
+
+/** "at least as up-to-date as receiver's log", §5.4.1: first the term of the last entry decides, then the length. */
+export const notOlder = (scene: Scene, at: Possible, { lastLogTerm, lastLogIndex }: { lastLogTerm: number; lastLogIndex: number }): boolean => {
+  const term = lastTermIn(scene, at)
+  if (lastLogTerm !== term) return lastLogTerm > term
+  return lastLogIndex >= lastIn(at)
+}
+
+const voted = (scene: Scene, at: Possible, from: Member, request: Extract<Message, { type: "RequestVote" }>): readonly Possible[] => {
+  const mayGive = at.vote === null || same(at.vote, from)
+  const known = (configurationIn(scene, at)?.voters.length ?? 0) > 0
+  // Thesis §4.2.3: whoever heard a leader just now gives no vote, unless that leader asked for the election.
+  const loyal = at.role === "leader" || (at.role === "follower" && at.fresh && (at.leader !== null || scene.settings.leaseReads))
+  if (!mayGive || !known || (loyal && !request.transfer) || !notOlder(scene, at, request)) return [at]
+  return [at, { ...at, vote: from, role: "follower", ...(at.role === "follower" ? {} : { leader: null, verified: at.commit, heardRound: 0 }) }]
+}
+
+/** Its own configuration must name it a voter (§6, thesis §4.2.2). */
+const mayCampaign = (scene: Scene, at: Possible): boolean => {
+  const configuration = configurationIn(scene, at)
+  return at.role !== "leader" && configuration !== undefined && votesIn(configuration, scene.server.self)
+}
+/** §5.2: "a follower increments its current term and transitions to candidate state. It then votes for itself". */
+export const campaigning = ({ server }: Scene, at: Possible, transfer: boolean): Possible => ({ ...at, term: at.term + 1, vote: server.self, role: "candidate", leader: null, heardRound: 0, fresh: false, transfer })
+
+// ------------------------------------------------------------------------------------------------- logs
+
+/** Figure 2, AppendEntries receiver, 2 to 5. */
+const appended = (scene: Scene, at: Possible, { prevLogIndex, prevLogTerm, entries, leaderCommit }: Extract<Message, { type: "AppendEntries" }>): readonly Possible[] => {
+  // What a base covers is committed, and so the same everywhere.
+  if (prevLogIndex >= baseIn(scene, at) && termOfIn(scene, at, prevLogIndex) !== prevLogTerm) return [at]
+  let first = 0
+  while (first < entries.length) {
+    const entry = entries[first]
+    if (entry === undefined) break
+    if (entry.index > baseIn(scene, at) && termOfIn(scene, at, entry.index) !== entry.term) break
+    first += 1
+  }
+  const verified = Math.max(at.verified, prevLogIndex + entries.length)
+  const commit = Math.max(at.commit, Math.min(leaderCommit, verified))
+  const place = entries[first]?.index
+  if (place === undefined) return [at, { ...at, verified, commit }]
+  // 3: "delete the existing entry and all that follow it"; what is committed cannot conflict.
+  if (place <= at.commit || place > lastIn(at) + 1) return [at]
+  const fresh = entries.slice(first)
+  const after = place <= at.keep ? { keep: place - 1, tail: fresh } : { keep: at.keep, tail: [...at.tail.slice(0, place - 1 - at.keep), ...fresh] }
+  return [at, { ...at, ...after, verified, commit }]
+}
+
+/** A leader appends to its own log, never elsewhere (§5.3). Which proposals it took is seen in the log. */
+const taken = (scene: Scene, at: Possible, payloads: readonly Payload[]): readonly Possible[] => {
+  if (at.role !== "leader" || payloads.length === 0) return [at]
+  const from = lastIn(at) + 1
+  const entries: Entry[] = []
+  for (const [i, payload] of payloads.entries()) {
+    const entry = scene.target(from + i)
+    const stands = entry?.kind === "command" && entry.term === at.term && entry.payload.checksum === payload.checksum
+    if (!stands && !scene.replaceable) return [at]
+    entries.push(stands ? entry : { kind: "command", index: from + i, term: at.term, time: 0, payload })
+  }
+  return [at, { ...at, tail: [...at.tail, ...entries] }]
+}
+
+/** §6: a change starts with the joint configuration, or with the new one if the same servers decide. */
+const changed = (scene: Scene, at: Possible, voters: readonly Member[], learners: readonly Member[]): readonly Possible[] => {
+  const now = configurationIn(scene, at)
+  const index = lastIn(at) + 1
+  const open = at.tail.some((entry) => entry.kind === "configuration") || (scene.server.ledger.configurations.at(-1)?.index ?? 0) > at.commit
+  if (at.role !== "leader" || now === undefined || now.outgoing.length > 0 || open || termOfIn(scene, at, at.commit) !== at.term) return [at]
+  const entry = scene.target(index)
+  const decides = voters.length === now.voters.length && voters.every((voter) => now.voters.some((one) => same(one, voter)))
+  const configuration = { voters, learners, outgoing: decides ? [] : now.voters }
+  if (entry?.kind !== "configuration" || entry.term !== at.term) return scene.replaceable ? [at, { ...at, tail: [...at.tail, { kind: "configuration", index, term: at.term, time: 0, configuration }] }] : [at]
+  return sameConfiguration(entry.configuration, configuration) ? [at, { ...at, tail: [...at.tail, entry] }] : [at]
+}
+const sameSide = (a: readonly Member[], b: readonly Member[]): boolean => a.length === b.length && a.every((one) => b.some((other) => same(one, other)))
+export const sameConfiguration = (a: ConfigurationEntry["configuration"], b: ConfigurationEntry["configuration"]): boolean =>
+  sameSide(a.voters, b.voters) && sameSide(a.outgoing, b.outgoing) && sameSide(a.learners, b.learners)
+
+/** §7, Figure 13: what follows the snapshot is kept if the log holds its last entry, else nothing is. */
+const restored = (scene: Scene, at: Possible, base: LogBase): readonly Possible[] => {
+  const commit = Math.max(at.commit, base.index)
+  const verified = Math.max(at.verified, base.index)
+  if (base.index <= baseIn(scene, at)) return [{ ...at, commit, verified }]
+  const agrees = termOfIn(scene, at, base.index) === base.term
+  if (agrees) return [{ ...at, commit, verified, base, keep: Math.max(at.keep, base.index), tail: at.tail.filter((entry) => entry.index > base.index) }]
+  return [{ ...at, commit, verified, base, keep: base.index, tail: [] }]
+}
+
+// ----------------------------------------------------------------------------------------------- events
+
+const onMessage = (scene: Scene, at: Possible, from: Member, message: Message): readonly Possible[] => {
+  const raised = message.term > at.term && bringsTerm(message) ? adopted(at, message.term) : at
+  const ignored = raised === at ? [] : [at]
+  switch (message.type) {
+    case "RequestVote":
+      return message.term === raised.term ? [...ignored, ...voted(scene, raised, from, message)] : [at]
+    case "AppendEntries": {
+      const followed = message.term === raised.term ? following(raised, from, message.round) : null
+      return followed === null ? [at, ...(raised === at ? [] : [raised])] : [at, ...appended(scene, followed, message)]
+    }
+    case "InstallSnapshot": {
+      const followed = message.term === raised.term ? following(raised, from, message.round) : null
+      return followed === null ? [at, ...(raised === at ? [] : [raised])] : [at, followed]
+    }
+    case "TimeoutNow":
+      // Thesis §3.10: "the target server … starts a new election", without a pre-vote.
+      return message.term === raised.term && raised.role === "follower" && mayCampaign(scene, raised) ? [at, raised, campaigning(scene, raised, true)] : [at, raised]
+    case "ForwardProposal":
+      return [...ignored, raised, ...taken(scene, raised, message.payloads)]
+    case "RequestPreVote":
+    case "RequestVoteReply":
+    case "RequestPreVoteReply":
+    case "AppendAccepted":
+    case "AppendRejected":
+    case "InstallSnapshotReply":
+    case "ReadIndex":
+    case "ReadIndexReply":
+    case "ForwardProposalReply":
+      return [...ignored, raised]
+  }
+}
+
+/** A leader may give leadership up: no quorum heard, a disk that hangs, a machine that is lost. */
+const givenUp = (at: Possible): readonly Possible[] =>
+  at.role === "leader" ? [at, { ...at, role: "follower", leader: null, verified: at.commit, heardRound: 0 }] : [at]
+
+export const after = (scene: Scene, at: Possible, event: Event): readonly Possible[] => {
+  switch (event.type) {
+    case "MessageReceived":
+      return onMessage(scene, at, event.from, event.message)
+    case "TimerExpired":
+      if (event.timer === "quorum" || event.timer === "persist") return givenUp(at)
+      if (event.timer !== "election" || at.role === "leader") return [at]
+      if (at.role === "follower" && at.fresh) return [{ ...at, fresh: false }]
+      if (!mayCampaign(scene, at)) return [at, { ...at, leader: null }]
+      // Thesis §9.6: with PreVote an election starts with the question whether it could be won.
+      return [at, scene.settings.preVote ? { ...at, role: "preCandidate", leader: null, heardRound: 0, fresh: false, transfer: false } : campaigning(scene, at, false)]
+    case "Proposed":
+      return taken(scene, at, event.payloads)
+    case "ConfigurationChangeProposed":
+      return changed(scene, at, event.voters, event.learners)
+    case "PeerDisconnected":
+      return at.role === "follower" && same(at.leader, event.peer) ? [at, { ...at, leader: null, fresh: at.fresh && scene.settings.leaseReads }] : [at]
+    case "SnapshotRestored":
+      return restored(scene, at, event.snapshot)
+    case "MachineDamaged":
+      return givenUp(at)
+    case "Started":
+      // An earlier life may have promised a leader its lease (thesis §6.4.1).
+      return [{ ...at, fresh: scene.settings.leaseReads }]
+    case "ReadRequested":
+    case "Persisted":
+    case "Applied":
+    case "ClockAdvanced":
+    case "PeerConnected":
+    case "SnapshotTaken":
+    case "SnapshotTakeFailed":
+    case "SnapshotOpened":
+    case "SnapshotOpenFailed":
+    case "ChunkStored":
+    case "SnapshotRejected":
+    case "SpaceChanged":
+    case "TransferRequested":
+      return [at]
+  }
+}

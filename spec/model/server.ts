@@ -1,0 +1,153 @@
+/**
+ * The abstract server: the variables of the paper's Figure 2, its disk, and what it has been told that it may rely on
+ * (votes, acknowledgements, rounds). Nothing here comes from the core's own bookkeeping of the same.
+ */
+import type { Configuration, Member, Persist, Recovered } from "../../core/index.ts"
+import { copyLedger, cutFrom, dropThrough, emptyLedger, lastOf, pushEntry, termIn, wordIn, wordOf, type Ledger } from "./ledger.ts"
+
+export type RoleName = "follower" | "preCandidate" | "candidate" | "leader"
+
+export const same = (a: Member | null, b: Member | null): boolean => (a === null || b === null ? a === b : a.name === b.name && a.incarnation === b.incarnation)
+export const keyOf = ({ name, incarnation }: Member): string => `${name} ${incarnation}`
+const among = (members: readonly Member[], member: Member): boolean => members.some((one) => same(one, member))
+export const votesIn = ({ voters, outgoing }: Configuration, member: Member): boolean => among(voters, member) || among(outgoing, member)
+/** Paper §6: while joint, separate majorities of both. */
+export const agreedBy = ({ voters, outgoing }: Configuration, yes: (member: Member) => boolean): boolean => {
+  const most = (side: readonly Member[]): boolean => 2 * side.filter(yes).length > side.length
+  return most(voters) && (outgoing.length === 0 || most(outgoing))
+}
+
+/** A read of a client here, or of a follower that asked: what it must see, and what must be heard for it. */
+export interface Question {
+  readonly least: number
+  /** A round sent after it arrived. */
+  readonly round: number
+}
+export interface WaitingRead {
+  /** At a leader. */
+  readonly question: Question | null
+  /** At a follower: answered by a reply to a question asked later than this one. */
+  asked: number
+  /** Justified: everything through here will be seen; null: not yet. */
+  confirmed: number | null
+}
+
+export interface Disk {
+  term: number
+  vote: Member | null
+  ledger: Ledger
+  /** Handed over, not yet reported back. */
+  readonly queue: Persist[]
+}
+
+export interface AbstractServer {
+  readonly self: Member
+  term: number
+  vote: Member | null
+  role: RoleName
+  leader: Member | null
+  readonly ledger: Ledger
+  commit: number
+  readonly disk: Disk
+  /** What the disk was asked for last. */
+  handed: { term: number; vote: Member | null; last: number }
+  /** The log is known to agree with that of the leader of this term through here. */
+  verified: number
+  /** The highest round heard of the leader of this term. */
+  heardRound: number
+  /** A leader was heard since the election timer last expired or the connection broke. */
+  fresh: boolean
+  /** The election that it runs was asked for by the leader (thesis §3.10). */
+  transfer: boolean
+  /** The term for which votes, or pre-votes, were granted to it, and by whom. */
+  votes: { term: number; readonly by: Member[] }
+  preVotes: { term: number; readonly by: Member[] }
+  /** As leader: what each acknowledged as durable, which round it answered, and which it was sent. */
+  readonly matched: Map<string, number>
+  readonly answered: Map<string, number>
+  round: number
+  termStart: number
+  readonly images: Map<string, number>
+  lease: "none" | "held" | "barred"
+  readonly reads: Map<number, WaitingRead>
+  readonly questions: Map<string, Question>
+  questionNumber: number
+  /** Handed to the state machine, and executed by it. */
+  applying: number
+  applied: number
+}
+
+export const applyToDisk = (disk: Disk, { hardState, truncateFrom, base, entries }: Persist): void => {
+  if (hardState !== null) {
+    disk.term = hardState.term
+    disk.vote = hardState.vote
+  }
+  if (truncateFrom !== null) cutFrom(disk.ledger, truncateFrom)
+  if (base !== null) dropThrough(disk.ledger, base)
+  for (const entry of entries) pushEntry(disk.ledger, entry)
+}
+
+const ledgerOf = ({ base, entries }: Recovered): Ledger => {
+  const ledger = emptyLedger(base)
+  for (const entry of entries) pushEntry(ledger, entry)
+  return ledger
+}
+
+const holds = (disk: Disk, { hardState, base, entries }: Recovered): boolean =>
+  disk.term === hardState.term &&
+  same(disk.vote, hardState.vote) &&
+  disk.ledger.base === base.index &&
+  disk.ledger.baseTerm === base.term &&
+  lastOf(disk.ledger) === base.index + entries.length &&
+  entries.every((entry) => termIn(disk.ledger, entry.index) === entry.term && wordIn(disk.ledger, entry.index) === wordOf(entry))
+
+/** A crash leaves what was durable, and of what was under way a prefix. */
+export const couldBeLeft = ({ disk }: AbstractServer, recovered: Recovered): boolean => {
+  const left: Disk = { ...disk, ledger: copyLedger(disk.ledger) }
+  if (holds(left, recovered)) return true
+  return disk.queue.some((persist) => {
+    applyToDisk(left, persist)
+    return holds(left, recovered)
+  })
+}
+
+/** Figure 2: "volatile state", made anew from "persistent state". */
+export const bornFrom = (recovered: Recovered): AbstractServer => {
+  const { self, hardState, base, position } = recovered
+  const ledger = ledgerOf(recovered)
+  const machine = position !== null && position.index >= base.index ? position : null
+  // A restored snapshot that the log had not followed yet when the crash came (paper §7, Figure 13 step 6 to 8).
+  if (machine !== null && machine.index > ledger.base && termIn(ledger, machine.index) !== machine.term) {
+    cutFrom(ledger, ledger.base + 1)
+    dropThrough(ledger, machine)
+  }
+  const commit = Math.max(base.index, machine?.index ?? 0)
+  return {
+    self,
+    term: hardState.term,
+    vote: hardState.vote,
+    role: "follower",
+    leader: null,
+    ledger,
+    commit,
+    disk: { term: hardState.term, vote: hardState.vote, ledger: ledgerOf(recovered), queue: [] },
+    handed: { term: hardState.term, vote: hardState.vote, last: base.index + recovered.entries.length },
+    verified: commit,
+    heardRound: 0,
+    fresh: false,
+    transfer: false,
+    votes: { term: 0, by: [] },
+    preVotes: { term: 0, by: [] },
+    matched: new Map(),
+    answered: new Map(),
+    round: 0,
+    termStart: 0,
+    images: new Map(),
+    lease: "none",
+    reads: new Map(),
+    questions: new Map(),
+    questionNumber: 0,
+    applying: commit,
+    applied: commit,
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * What a server may do once its events are taken in: win or lose an election, commit, append what its office demands.
+ * Answers what is wrong if the state after the batch cannot be reached from here, or null.
+ */
+import type { Entry, Member, State } from "../../core/index.ts"
+import { configurationBefore, lastOf, termIn, wordIn, wordOf } from "./ledger.ts"
+import { campaigning, configurationIn, lastIn, sameConfiguration, startingPoint, termOfIn, type Possible, type Scene } from "./possible.ts"
+import { agreedBy, keyOf, same, votesIn, type AbstractServer } from "./server.ts"
+
+const durableVote = ({ disk, self }: AbstractServer, term: number): boolean => disk.term === term && same(disk.vote, self)
+
+const wins = (scene: Scene, at: Possible, poll: AbstractServer["votes"], term: number, own: boolean): boolean => {
+  const configuration = configurationIn(scene, at)
+  const { self } = scene.server
+  return configuration !== undefined && agreedBy(configuration, (member) => (same(member, self) ? own : poll.term === term && poll.by.some((one) => same(one, member))))
+}
+
+/** §5.2 and thesis §9.6: the ways in which one election ends or goes on by itself. */
+const elections = (scene: Scene, at: Possible): readonly Possible[] => {
+  const { server } = scene
+  if (at.role === "preCandidate") {
+    const lost: Possible = { ...at, role: "follower", leader: null, verified: at.commit, heardRound: 0 }
+    return wins(scene, at, server.preVotes, at.term + 1, true) ? [at, lost, campaigning(scene, at, false)] : [at, lost]
+  }
+  if (at.role !== "candidate") return [at]
+  const lost: Possible = { ...at, role: "follower", leader: null, verified: at.commit, heardRound: 0 }
+  if (!durableVote(server, at.term) || !wins(scene, at, server.votes, at.term, true)) return [at, lost]
+  // §8: "a blank no-op entry into the log at the start of its term".
+  const index = lastIn(at) + 1
+  const entry = scene.target(index)
+  return [at, lost, ...(entry?.kind === "noop" && entry.term === at.term ? [{ ...at, role: "leader" as const, leader: null, tail: [...at.tail, entry] }] : [])]
+}
+
+/** §6: "once C_old,new has been committed", whoever leads appends C_new. */
+const leaving = (scene: Scene, at: Possible, commit: number): Possible => {
+  const now = configurationIn(scene, at)
+  const entry = scene.target(lastIn(at) + 1)
+  if (at.role !== "leader" || now === undefined || now.outgoing.length === 0 || entry?.kind !== "configuration" || entry.term !== at.term) return at
+  const joint = at.tail.findLast((one) => one.kind === "configuration")?.index ?? scene.server.ledger.configurations.at(-1)?.index ?? 0
+  if (joint > commit || termOfIn(scene, at, commit) !== at.term) return at
+  return sameConfiguration(entry.configuration, { ...now, outgoing: [] }) ? { ...at, tail: [...at.tail, entry] } : at
+}
+
+/**
+ * "If there exists an N such that N > commitIndex, a majority of matchIndex[i] ≥ N, and log[N].term == currentTerm",
+ * Figure 2: by acknowledgements that arrived here, and its own share by what its disk holds.
+ */
+const mayCommit = (scene: Scene, at: Possible, index: number): string | null => {
+  const { server } = scene
+  const term = termOfIn(scene, at, index)
+  if (term !== at.term) return `commits entry ${index} of term ${term} by counting, in term ${at.term} (§5.4.2)`
+  const configuration = configurationIn(scene, at)
+  const stored = (member: Member): boolean =>
+    same(member, server.self) ? termIn(server.disk.ledger, index) === term || server.disk.ledger.base >= index : (server.matched.get(keyOf(member)) ?? 0) >= index
+  return configuration !== undefined && agreedBy(configuration, stored) ? null : `commits entry ${index} that no quorum has acknowledged (§5.3)`
+}
+
+/** Own removal is committed: §6, "the leader steps down". */
+const mayLeave = (scene: Scene, at: Possible, commit: number): boolean => {
+  const now = configurationIn(scene, at)
+  const index = at.tail.findLast((one) => one.kind === "configuration")?.index ?? scene.server.ledger.configurations.at(-1)?.index ?? 0
+  return now !== undefined && index <= commit && !votesIn(now, scene.server.self)
+}
+
+const sameEntry = (server: AbstractServer, at: Possible, index: number, entry: Entry): boolean => {
+  if (index <= at.keep) return termIn(server.ledger, index) === entry.term && wordIn(server.ledger, index) === wordOf(entry)
+  const mine = at.tail[index - at.keep - 1]
+  if (mine === undefined || mine.term !== entry.term || wordOf(mine) !== wordOf(entry)) return false
+  return mine.kind !== "configuration" || (entry.kind === "configuration" && sameConfiguration(mine.configuration, entry.configuration))
+}
+
+/** The log after the batch, against what the model makes of it; what nobody touched is looked at where it ends. */
+const wrongLog = (scene: Scene, at: Possible, state: State, trimmed: number): string | null => {
+  const { server } = scene
+  const { log } = state
+  const base = Math.max(at.base?.index ?? 0, server.ledger.base)
+  if (log.lastIndex !== lastIn(at)) return `its log ends at ${log.lastIndex}, it may end at ${lastIn(at)}`
+  if (log.base.index !== base) {
+    if (log.base.index < base || log.base.index > trimmed) return `its log starts after ${log.base.index}, it may start after ${base}, or be trimmed through ${trimmed}`
+    if (termOfIn(scene, at, log.base.index) !== log.base.term) return `its log starts after ${log.base.index} of term ${log.base.term}, which stood there in another`
+    const configuration = at.tail.findLast((entry) => entry.kind === "configuration" && entry.index <= log.base.index)
+    const before = configuration?.kind === "configuration" ? configuration.configuration : at.base !== null && at.base.index >= server.ledger.base ? at.base.configuration : configurationBefore(server.ledger, log.base.index)
+    if (before !== undefined && !sameConfiguration(before, log.base.configuration)) return `its log starts after ${log.base.index} with a configuration that was not in force there`
+  } else if (at.base !== null && log.base.term !== at.base.term) return `its log starts after a snapshot of term ${log.base.term}, it was of ${at.base.term}`
+  for (let index = Math.max(log.base.index + 1, Math.min(at.keep, lastOf(server.ledger))); index <= log.lastIndex; index++) {
+    const entry = log.entry(index)
+    if (entry === undefined || !sameEntry(server, at, index, entry)) return `entry ${index} of term ${entry?.term} came from nowhere`
+  }
+  return null
+}
+
+export interface Outcome {
+  readonly wrong: string | null
+  readonly at: Possible
+}
+
+
+/** From one place, without elections. */
+const wrongEnd = (scene: Scene, elected: Possible, state: State, trimmed: number): Outcome => {
+  const { currentTerm, votedFor, role, commitIndex } = state
+  const at = leaving(scene, elected, commitIndex)
+  const steppedDown = at.role === "leader" && role.type === "follower" && role.leader === null && mayLeave(scene, at, commitIndex)
+  const end: Possible = steppedDown ? { ...at, role: "follower", leader: null, verified: commitIndex, heardRound: 0 } : at
+  const wrong = (detail: string): Outcome => ({ wrong: detail, at: end })
+  if (end.term !== currentTerm) return wrong(`its term is ${currentTerm}, it may be ${end.term}`)
+  if (!same(end.vote, votedFor)) return wrong(`its vote is for ${votedFor?.name ?? "nobody"}, it may be for ${end.vote?.name ?? "nobody"}`)
+  if (end.role !== role.type) return wrong(`it is ${role.type}, it may be ${end.role}`)
+  if (role.type === "follower" && !same(end.leader, role.leader)) return wrong(`it follows ${role.leader?.name ?? "nobody"}, it may follow ${end.leader?.name ?? "nobody"}`)
+  const log = wrongLog(scene, at, state, trimmed)
+  if (log !== null) return wrong(log)
+  if (commitIndex === at.commit) return { wrong: null, at: end }
+  if (commitIndex < at.commit || at.role !== "leader") return wrong(`its commit index is ${commitIndex}, it may be ${at.commit}`)
+  return { wrong: mayCommit(scene, elected, commitIndex), at: { ...end, commit: commitIndex } }
+}
+
+const settleOne = (scene: Scene, start: Possible, state: State, trimmed: number): Outcome => {
+  if (start.role !== "candidate" && start.role !== "preCandidate") return wrongEnd(scene, start, state, trimmed)
+  const outcomes = elections(scene, start).map((at) => wrongEnd(scene, at, state, trimmed))
+  return outcomes.findLast(({ wrong }) => wrong === null) ?? outcomes.at(-1) ?? { wrong: "nothing is allowed", at: start }
+}
+
+/** `trimmed`: through where a snapshot of its own lets it trim its log. The last of what is possible is taken first. */
+export const settle = (scene: Scene, possible: readonly Possible[], state: State, trimmed: number): Outcome => {
+  let first: Outcome | undefined
+  for (let i = possible.length - 1; i >= 0; i--) {
+    const at = possible[i]
+    if (at === undefined) continue
+    const outcome = settleOne(scene, at, state, trimmed)
+    if (outcome.wrong === null) return outcome
+    first ??= outcome
+  }
+  return first ?? { wrong: "nothing is allowed", at: startingPoint(scene.server) }
+}

@@ -1,0 +1,196 @@
+/** What a server may say and do: each message and each answer must be justified by what it is, holds and has heard. */
+import type { Effect, Event, Member, Message, Outcome, Persist, State } from "../../core/index.ts"
+import { inForce, lastOf, lastTermOf, termIn, wordIn, wordOf } from "./ledger.ts"
+import type { Possible } from "./possible.ts"
+import { agreedBy, keyOf, same, votesIn, type AbstractServer } from "./server.ts"
+
+/** A server before and after its step; `server` is what it is now. */
+export interface Told {
+  readonly server: AbstractServer
+  readonly events: readonly Event[]
+  readonly state: State
+  readonly start: Possible
+  readonly startLast: { readonly index: number; readonly term: number }
+  readonly end: Possible
+}
+type Wrong = string | null
+type Of<T extends Message["type"]> = Extract<Message, { type: T }>
+
+/** How many answered the round, each for itself, and the server itself. */
+export const heardByQuorum = (server: AbstractServer, round: number): boolean => {
+  const configuration = inForce(server.ledger)
+  return configuration !== undefined && agreedBy(configuration, (member) => same(member, server.self) || (server.answered.get(keyOf(member)) ?? 0) >= round)
+}
+
+const durableVote = ({ disk }: AbstractServer, term: number, vote: Member): Wrong => (disk.term === term && same(disk.vote, vote) ? null : `tells of its vote for ${vote.name} in term ${term}, which a crash could take back`)
+const durableTerm = ({ disk }: AbstractServer, term: number): Wrong => (disk.term === term ? null : `answers in term ${term}, durable is ${disk.term}`)
+
+const asksForVote = ({ server, end }: Told, to: Member, { term, lastLogIndex, lastLogTerm }: Of<"RequestVote"> | Of<"RequestPreVote">, role: Possible["role"], expected: number): Wrong => {
+  const configuration = inForce(server.ledger)
+  if (end.role !== role || term !== expected) return `asks for votes in term ${term} as ${end.role} of term ${end.term}`
+  if (lastLogIndex !== lastOf(server.ledger) || lastLogTerm !== lastTermOf(server.ledger)) return `says that its log ends at ${lastLogIndex} in term ${lastLogTerm}`
+  return configuration !== undefined && votesIn(configuration, to) ? null : `asks ${to.name} for a vote, which has none`
+}
+
+/** Thesis §9.6 and §4.2.3; in the middle of a batch, as it was before or is after. */
+const grantsPreVote = ({ server, events, state, start, startLast, end }: Told, to: Member, term: number): Wrong => {
+  const asked = events.some((event) => {
+    if (event.type !== "MessageReceived" || event.message.type !== "RequestPreVote" || event.message.term !== term || !same(event.from, to)) return false
+    const { lastLogIndex, lastLogTerm } = event.message
+    const allows = (at: Possible, last: { index: number; term: number }): boolean =>
+      (lastLogTerm === last.term ? lastLogIndex >= last.index : lastLogTerm > last.term) &&
+      (term > at.term || (term === at.term && (at.vote === null || same(at.vote, to)))) &&
+      at.role !== "leader" &&
+      !(at.role === "follower" && at.fresh && (at.leader !== null || state.settings.leaseReads))
+    return allows(start, startLast) || allows(end, { index: lastOf(server.ledger), term: lastTermOf(server.ledger) })
+  })
+  return asked ? null : `gives ${to.name} a pre-vote for term ${term} that it may not give`
+}
+
+const appends = ({ server, end }: Told, to: Member, { term, prevLogIndex, prevLogTerm, entries, leaderCommit, round }: Of<"AppendEntries">): Wrong => {
+  const { ledger } = server
+  if (end.role !== "leader" || term !== end.term) return `appends in term ${term} as ${end.role} of term ${end.term}`
+  if (same(to, server.self)) return "appends to itself"
+  if (prevLogIndex !== 0 && termIn(ledger, prevLogIndex) !== prevLogTerm) return `says that entry ${prevLogIndex} is of term ${prevLogTerm}`
+  if (leaderCommit > end.commit) return `says that ${leaderCommit} is committed`
+  if (entries.some((entry, i) => entry.index !== prevLogIndex + 1 + i || termIn(ledger, entry.index) !== entry.term || wordIn(ledger, entry.index) !== wordOf(entry))) return `sends entries after ${prevLogIndex} that do not stand in its log`
+  if (round < server.round) return `sends round ${round} after round ${server.round}`
+  server.round = round
+  return null
+}
+
+const acknowledges = ({ server, end }: Told, to: Member, { term, verifiedIndex, matchIndex, round }: Of<"AppendAccepted">): Wrong => {
+  const { disk, ledger } = server
+  if (end.role !== "follower" || !same(end.leader, to) || term !== end.term) return `acknowledges to ${to.name} in term ${term}`
+  if (verifiedIndex > end.verified) return `says that its log agrees through ${verifiedIndex}, known is ${end.verified}`
+  if (matchIndex > end.verified || matchIndex > lastOf(disk.ledger) || (matchIndex > disk.ledger.base && matchIndex > ledger.base && termIn(disk.ledger, matchIndex) !== termIn(ledger, matchIndex)))
+    return `acknowledges ${matchIndex}, its disk holds ${lastOf(disk.ledger)}`
+  if (round > end.heardRound) return `answers round ${round}, heard was ${end.heardRound}`
+  return durableTerm(server, term)
+}
+
+const answersQuestion = ({ server, end }: Told, to: Member, { life, number, readIndex }: Of<"ReadIndexReply">): Wrong => {
+  const key = `${keyOf(to)} ${life} ${number}`
+  const question = server.questions.get(key)
+  if (readIndex === null) return null
+  if (question === undefined || end.role !== "leader") return `answers ${to.name} with read index ${readIndex}, unasked`
+  if (readIndex < question.least || !heardByQuorum(server, question.round)) return `answers ${to.name} with read index ${readIndex} before a quorum has answered (thesis §6.4)`
+  return null
+}
+
+const between = ({ start, end }: Told, term: number): Wrong => (term >= start.term && term <= end.term ? null : `speaks in term ${term}, it is ${end.term}`)
+
+const onSend = (told: Told, to: Member, message: Message): Wrong => {
+  const { server, start, end } = told
+  switch (message.type) {
+    case "RequestVote":
+      return asksForVote(told, to, message, "candidate", end.term) ?? (message.transfer !== end.transfer ? "says that its leader asked for the election" : durableVote(server, message.term, server.self))
+    case "RequestPreVote":
+      return asksForVote(told, to, message, "preCandidate", end.term + 1)
+    case "RequestVoteReply":
+      return message.granted ? (same(end.vote, to) && message.term === end.term ? durableVote(server, message.term, to) : `grants ${to.name} a vote that it did not give`) : between(told, message.term)
+    case "RequestPreVoteReply":
+      return message.granted ? grantsPreVote(told, to, message.term) : between(told, message.term)
+    case "AppendEntries":
+      return appends(told, to, message)
+    case "AppendAccepted":
+      return acknowledges(told, to, message)
+    case "AppendRejected":
+      return message.round === 0 ? between(told, message.term) : message.round > end.heardRound || message.term !== end.term ? `rejects in round ${message.round} of term ${message.term}` : durableTerm(server, message.term)
+    case "InstallSnapshot":
+      if (end.role !== "leader" || message.term !== end.term || server.images.get(message.snapshot.id) !== message.snapshot.index) return `sends snapshot ${message.snapshot.id}, which nobody opened`
+      server.round = Math.max(server.round, message.round)
+      return null
+    case "InstallSnapshotReply":
+      if (message.status !== "installed") return between(told, message.term)
+      return lastOf(server.disk.ledger) >= (server.images.get(message.id) ?? Number.POSITIVE_INFINITY) ? durableTerm(server, message.term) : `says that snapshot ${message.id} is installed`
+    case "ReadIndex":
+      if (end.role !== "follower" || !same(end.leader, to) || message.number < server.questionNumber) return `asks ${to.name} for a read index`
+      if (message.number > server.questionNumber) for (const read of server.reads.values()) if (read.asked === 0) read.asked = message.number
+      server.questionNumber = message.number
+      return null
+    case "ReadIndexReply":
+      return answersQuestion(told, to, message) ?? between(told, message.term)
+    case "ForwardProposal":
+      return end.role === "leader" && start.role === "leader" ? "forwards a proposal, though it leads" : between(told, message.term)
+    case "ForwardProposalReply":
+      return between(told, message.term)
+    case "TimeoutNow": {
+      const configuration = inForce(server.ledger)
+      if (start.role !== "leader" || message.term !== start.term || configuration === undefined || !votesIn(configuration, to)) return `tells ${to.name} to campaign`
+      server.lease = "barred"
+      return null
+    }
+  }
+}
+
+const onPersist = ({ server, end }: Told, { hardState, truncateFrom, base, entries }: Persist): Wrong => {
+  const { handed, ledger } = server
+  const { term, vote } = hardState ?? handed
+  if (term !== end.term || !same(vote, end.vote)) return `writes term ${term}, it is ${end.term}`
+  let last = Math.max(truncateFrom === null ? handed.last : Math.min(handed.last, truncateFrom - 1), base?.index ?? 0)
+  for (const entry of entries) {
+    last += 1
+    if (entry.index !== last || termIn(ledger, last) !== entry.term || wordIn(ledger, last) !== wordOf(entry)) return `writes entry ${entry.index} of term ${entry.term} where another stands`
+  }
+  if (last !== lastOf(ledger)) return `its log ends at ${lastOf(ledger)}, on disk at ${last}`
+  server.handed = { term, vote, last }
+  return null
+}
+
+/** "If commitIndex > lastApplied: increment lastApplied, apply log[lastApplied]", Figure 2; and only what is durable. */
+const onApply = ({ server, end }: Told, entries: Extract<Effect, { type: "Apply" }>["entries"]): Wrong => {
+  for (const entry of entries) {
+    const { index, term } = entry
+    if (index !== server.applying + 1 || index > end.commit) return `applies ${index} after ${server.applying}, committed is ${end.commit}`
+    if (termIn(server.ledger, index) !== term || wordIn(server.ledger, index) !== wordOf(entry)) return `applies an entry ${index} that is not in its log`
+    if (index > server.disk.ledger.base && termIn(server.disk.ledger, index) !== term) return `applies ${index}, which its disk does not hold`
+    server.applying = index
+  }
+  return null
+}
+
+const onRespond = ({ server }: Told, ref: number, outcome: Outcome): Wrong => {
+  const read = server.reads.get(ref)
+  server.reads.delete(ref)
+  if (outcome.type !== "ReadReady") return null
+  const { confirmed = null } = read ?? {}
+  if (confirmed === null) return `answers read ${ref}, which nobody confirmed (thesis §6.4)`
+  return outcome.index >= confirmed && server.applied >= outcome.index ? null : `answers read ${ref} at ${outcome.index}, it must see ${confirmed}, executed is ${server.applied}`
+}
+
+/** Thesis §6.4.1: the lease runs from the sending of a round that a quorum has answered. */
+const onLease = ({ server, end, state }: Told, { since = 0 }: Extract<Effect, { type: "SetTimer" }>): Wrong => {
+  if (!state.settings.leaseReads || end.role !== "leader" || server.lease === "barred" || !heardByQuorum(server, since)) return `counts a lease from round ${since}, which no quorum has answered`
+  server.lease = "held"
+  return null
+}
+
+export const justify = (told: Told, effect: Effect): Wrong => {
+  switch (effect.type) {
+    case "Send":
+      return onSend(told, effect.to, effect.message)
+    case "Persist":
+      return onPersist(told, effect)
+    case "Apply":
+      return onApply(told, effect.entries)
+    case "Respond":
+      return onRespond(told, effect.ref, effect.outcome)
+    case "SetTimer":
+      return effect.timer === "lease" ? onLease(told, effect) : null
+    case "CancelTimer":
+    case "TakeSnapshot":
+    case "OpenSnapshot":
+    case "CloseSnapshot":
+    case "StoreChunk":
+    case "RestoreSnapshot":
+    case "Note":
+      return null
+  }
+}
+
+/** After the messages: what they owe to nobody must not be left open. */
+export const owesWrite = ({ server, end }: Told): Wrong => {
+  const { handed, ledger } = server
+  return handed.term === end.term && same(handed.vote, end.vote) && handed.last === lastOf(ledger) ? null : `leaves term ${end.term}, vote or log through ${lastOf(ledger)} unwritten`
+}

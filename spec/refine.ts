@@ -1,0 +1,148 @@
+/**
+ * Every step of the shipped reducer is a step that the abstract specification (model/) allows: what changed, what was
+ * said and what was promised to the disk. A second opinion, independent of the invariants.
+ */
+import type { Event, Recovered, State } from "../core/index.ts"
+import type { ObservedStep } from "./invariants/index.ts"
+import { after, bornFrom, couldBeLeft, cutFrom, dropThrough, hear, heardByQuorum, justify, lastOf, lastTermOf, owesWrite, pushEntry, settle, startingPoint, termIn, wordIn, wordOf, type AbstractServer, type Possible, type Scene, type Told } from "./model/index.ts"
+
+export class RefinementViolated extends Error {
+  override readonly name = "RefinementViolated"
+  readonly node: string
+  constructor(node: string, detail: string, step: ObservedStep | null) {
+    super(`${node} ${detail}${step === null ? "" : `\n  after ${step.events.map((event) => (event.type === "MessageReceived" ? `${event.message.type} of ${event.from.name}` : event.type)).join(", ")}`}`)
+    this.node = node
+  }
+}
+
+/** Throws RefinementViolated. `started` must be called before the first step of every life. */
+export interface RefinementChecker {
+  (step: ObservedStep): void
+  readonly started: (node: string, recovered: Recovered) => void
+  /** The abstract logs against the real ones, entry by entry. */
+  readonly sweep: () => void
+}
+
+interface Kept {
+  readonly server: AbstractServer
+  state: State | null
+}
+
+const keyOf = ({ term, vote, role, leader, commit, fresh, keep, tail, base, transfer }: Possible): string =>
+  `${term} ${vote?.name} ${role} ${leader?.name} ${commit} ${fresh} ${keep} ${tail.map((entry) => `${entry.term}.${wordOf(entry)}`).join()} ${base?.index} ${transfer}`
+
+/** Ways that lead to the same place are one; it has heard what any of them heard. */
+const distinct = (possible: readonly Possible[]): readonly Possible[] => {
+  if (possible.length < 2) return possible
+  const seen = new Map<string, Possible>()
+  for (const at of possible) {
+    const key = keyOf(at)
+    const { heardRound = 0, verified = 0 } = seen.get(key) ?? {}
+    seen.set(key, heardRound <= at.heardRound && verified <= at.verified ? at : { ...at, heardRound: Math.max(heardRound, at.heardRound), verified: Math.max(verified, at.verified) })
+  }
+  return [...seen.values()]
+}
+
+/** Everywhere that one more event may lead, but for where the state after the batch cannot be reached from. */
+const advanced = (scene: Scene, possible: readonly Possible[], event: Event, { currentTerm, commitIndex }: State): readonly Possible[] => {
+  const [only] = possible
+  if (possible.length === 1 && only !== undefined) return after(scene, only, event)
+  const next: Possible[] = []
+  for (const at of possible) for (const then of after(scene, at, event)) if (then.term <= currentTerm && then.commit <= commitIndex) next.push(then)
+  return distinct(next)
+}
+
+/** What is appended now can be replaced by what a later event of the batch brings. */
+const lastReplacing = ({ events }: ObservedStep): number =>
+  events.findLastIndex((event) => event.type === "SnapshotRestored" || (event.type === "MessageReceived" && (event.message.type === "AppendEntries" || event.message.type === "InstallSnapshot")))
+
+const takeOver = (server: AbstractServer, end: Possible, { log }: State): void => {
+  const wasLeader = server.role === "leader" && server.term === end.term
+  server.term = end.term
+  server.vote = end.vote
+  server.role = end.role
+  server.leader = end.role === "follower" ? end.leader : null
+  server.commit = end.commit
+  server.verified = end.verified
+  server.heardRound = end.heardRound
+  server.fresh = end.fresh
+  server.transfer = end.transfer
+  const { ledger } = server
+  if (end.base !== null && end.base.index > ledger.base) {
+    if (end.keep <= end.base.index) cutFrom(ledger, ledger.base + 1)
+    dropThrough(ledger, end.base)
+  }
+  cutFrom(ledger, end.keep + 1)
+  for (const entry of end.tail) pushEntry(ledger, entry)
+  if (log.base.index > ledger.base) dropThrough(ledger, log.base)
+  if (end.role !== "leader") server.lease = "none"
+  else if (!wasLeader) {
+    server.matched.clear()
+    server.answered.clear()
+    server.questions.clear()
+    server.round = 0
+    server.lease = "none"
+    server.termStart = lastOf(ledger)
+  }
+}
+
+const confirmReads = (server: AbstractServer): void => {
+  if (server.role !== "leader") return
+  for (const read of server.reads.values())
+    if (read.confirmed === null && read.question !== null && heardByQuorum(server, read.question.round)) read.confirmed = read.question.least
+}
+
+export const makeRefinementChecker = (): RefinementChecker => {
+  const servers = new Map<string, Kept>()
+
+  const check = (step: ObservedStep): void => {
+    const { node, events, state, effects } = step
+    const kept = servers.get(node)
+    if (kept === undefined) throw new Error(`the refinement was not told what ${node} started with`)
+    const { server } = kept
+    const refuse = (detail: string | null): void => {
+      if (detail !== null) throw new RefinementViolated(node, detail, step)
+    }
+    const scene: Scene = { server, settings: state.settings, target: (index) => state.log.entry(index), replaceable: false }
+    const start = startingPoint(server)
+    const replacing = lastReplacing(step)
+    let possible: readonly Possible[] = [start]
+    let trimmed = 0
+    for (let i = 0; i < events.length; i++) {
+      const event = events[i]
+      if (event === undefined || event.type === "ClockAdvanced") continue
+      refuse(hear(server, event, state))
+      if (event.type === "SnapshotTaken") trimmed = Math.max(trimmed, Math.min(event.base.index, server.applied, lastOf(server.disk.ledger)))
+      scene.replaceable = i < replacing
+      possible = advanced(scene, possible, event, state)
+    }
+    const { wrong, at: end } = settle(scene, possible, state, trimmed)
+    refuse(wrong)
+    const startLast = { index: lastOf(server.ledger), term: lastTermOf(server.ledger) }
+    takeOver(server, end, state)
+    confirmReads(server)
+    const told: Told = { server, events, state, start, startLast, end }
+    for (const effect of effects) refuse(justify(told, effect))
+    refuse(owesWrite(told))
+    for (const effect of effects) if (effect.type === "Persist") server.disk.queue.push(effect)
+    kept.state = state
+  }
+
+  const sweep = (): void => {
+    for (const [node, { server, state }] of servers) {
+      if (state === null) continue
+      const { log } = state
+      for (let index = log.base.index + 1; index <= log.lastIndex; index++) {
+        const entry = log.entry(index)
+        if (entry === undefined || termIn(server.ledger, index) !== entry.term || wordIn(server.ledger, index) !== wordOf(entry)) throw new RefinementViolated(node, `holds an entry ${index} that it never took`, null)
+      }
+    }
+  }
+
+  const started = (node: string, recovered: Recovered): void => {
+    const before = servers.get(node)
+    if (before !== undefined && before.server.self.incarnation === recovered.self.incarnation && !couldBeLeft(before.server, recovered)) throw new RefinementViolated(node, `finds on its disk what no crash could leave: term ${recovered.hardState.term}, ${recovered.entries.length} entries after ${recovered.base.index}`, null)
+    servers.set(node, { server: bornFrom(recovered), state: null })
+  }
+  return Object.assign(check, { started, sweep })
+}
