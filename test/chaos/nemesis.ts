@@ -20,7 +20,7 @@ export interface Nemesis {
   readonly complaints: readonly string[]
   /** Steps that last at this moment. */
   readonly active: () => readonly Incident[]
-  /** Ends when the last step has ended. Everything is mended then and every node runs. */
+  /** Ends when the last step has ended. Everything is mended then and every node answers. */
   readonly run: (plan: readonly Step[]) => Promise<void>
   /** From now on nodes may end. */
   readonly leave: () => void
@@ -181,6 +181,7 @@ export const makeNemesis = (cluster: Cluster, network: Network, said: (text: str
         resume(id)
         start(id)
       }
+      await Promise.all(ids.map(answers))
     },
     leave: () => ids.forEach((id) => ended.add(cluster.process(id))),
   }
