@@ -4,6 +4,7 @@
  *
  * Payload bytes are written as base64, or left out (length and checksum stay) where they are private or large.
  */
+import type { Action, ActionType } from "../simulation/index.ts"
 import { Log, type Effect, type Entry, type Event, type EventType, type EffectType, type LogBase, type State } from "../../core/index.ts"
 
 export class TraceUnreadable extends Error {
@@ -14,7 +15,7 @@ export type PayloadMode = "bytes" | "length"
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value)
 
-const stringify = (value: Event | Effect | State, payloads: PayloadMode): string =>
+const stringify = (value: Event | Effect | State | Action, payloads: PayloadMode): string =>
   JSON.stringify(value, function (this: unknown, key: string, part: unknown): unknown {
     // A Buffer has turned itself into something else already: look at what stood there.
     const raw = isRecord(this) ? this[key] : part
@@ -75,4 +76,19 @@ export const decodeState = (text: string): State => {
   const value = parse(text, "a state")
   if (!(value["log"] instanceof Log) || !isRecord(value["role"])) throw new TraceUnreadable("a state has a log and a role; this has not")
   return value as unknown as State
+}
+
+const ACTIONS: Readonly<Record<ActionType, true>> = {
+  run: true, step: true, propose: true, read: true, change: true, transfer: true, start: true, crash: true, pause: true, resume: true, skew: true, wipe: true, add: true,
+  disk: true, stallDisk: true, resumeDisk: true, failWrite: true, failSync: true, fullDisk: true, freeDisk: true, flipBit: true, damage: true, apply: true, snapshots: true,
+  cut: true, join: true, isolate: true, reconnect: true, partition: true, heal: true, network: true, clog: true, reset: true,
+  deliver: true, drop: true, duplicate: true, fire: true, persist: true, inject: true,
+}
+const isAction = (value: Record<string, unknown>): value is Record<string, unknown> & Action => typeof value["type"] === "string" && Object.hasOwn(ACTIONS, value["type"])
+
+export const encodeAction = (action: Action, payloads: PayloadMode = "bytes"): string => stringify(action, payloads)
+export const decodeAction = (text: string): Action => {
+  const value = parse(text, "an action")
+  if (!isAction(value)) throw unknown("an action", value)
+  return value
 }

@@ -1,0 +1,131 @@
+/**
+ * Traces and scenarios as files: ndjson, inputs only, enough to run a world again.
+ *
+ *   {"v":1,"seed":7,"core":1,"config":{…options of the world…},"nodes":["n1","n2","n3"]}
+ *   {"action":{"type":"run","ms":300}}                          what was done to the world
+ *   {"i":4,"at":512,"node":"n2","event":{…},"cause":1}           what a node stepped on; lines of one i are one step
+ *   {"i":256,"hash":305419896}                                  the world after so many steps, after the action above
+ *   {"violates":"ElectionSafety","at":301}                      and at which step it showed
+ *
+ * A scenario is a header and actions, with the hash and the violation at its end, if there is one.
+ */
+import { readFileSync, writeFileSync } from "node:fs"
+import type { Event } from "../../core/index.ts"
+import type { Action, Script, WorldStep } from "../simulation/index.ts"
+import { decodeAction, decodeEvent, encodeAction, encodeEvent, TraceUnreadable, type PayloadMode } from "./trace.ts"
+
+/** Grows when files of before cannot be read any more. */
+const FORMAT = 1
+/** Grows when a world made of the same inputs comes out otherwise: then hashes of before say nothing. */
+const CORE = 1
+
+export interface TraceStep {
+  readonly i: number
+  readonly at: number
+  readonly node: string
+  readonly events: readonly Event[]
+  readonly cause: number
+}
+export interface TraceHash {
+  /** Steps taken so far. */
+  readonly i: number
+  readonly hash: number
+}
+export interface TraceViolation {
+  readonly name: string
+  readonly at: number
+}
+export interface Trace {
+  readonly script: Script
+  readonly nodes: readonly string[]
+  /** Written by this version of the core: hashes must agree. */
+  readonly current: boolean
+  /** None in a scenario. */
+  readonly steps: readonly TraceStep[]
+  readonly hashes: readonly TraceHash[]
+  readonly violation: TraceViolation | null
+}
+
+const nodesOf = ({ nodes = 3 }: Script["options"]): readonly string[] => (typeof nodes === "number" ? Array.from({ length: nodes }, (_, i) => `n${i + 1}`) : nodes)
+
+// ------------------------------------------------------------------------------------------------- writing
+
+export const headerLine = ({ seed, options }: Pick<Script, "seed" | "options">): string => JSON.stringify({ v: FORMAT, seed, core: CORE, config: options, nodes: nodesOf(options) })
+export const actionLine = (action: Action, payloads: PayloadMode = "bytes"): string => `{"action":${encodeAction(action, payloads)}}`
+/** One line for each event of the step. */
+export const stepLines = ({ i, at, node, events, cause }: Omit<TraceStep, "events"> & Pick<WorldStep, "events">, payloads: PayloadMode = "bytes"): readonly string[] =>
+  events.map((event) => `{"i":${i},"at":${at},"node":${JSON.stringify(node)},"event":${encodeEvent(event, payloads)},"cause":${cause}}`)
+export const hashLine = ({ i, hash }: TraceHash): string => JSON.stringify({ i, hash })
+export const violationLine = ({ name, at }: TraceViolation): string => JSON.stringify({ violates: name, at })
+
+/** A short file that a person can read and change. */
+export const scenarioText = (script: Script, end: { readonly hash?: TraceHash; readonly violation?: TraceViolation | null } = {}): string =>
+  [
+    headerLine(script),
+    ...script.actions.map((action) => actionLine(action)),
+    ...(end.hash === undefined ? [] : [hashLine(end.hash)]),
+    ...(end.violation === undefined || end.violation === null ? [] : [violationLine(end.violation)]),
+    "",
+  ].join("\n")
+
+export const writeScenario = (path: string, script: Script, end: { readonly hash?: TraceHash; readonly violation?: TraceViolation | null } = {}): void =>
+  writeFileSync(path, scenarioText(script, end))
+
+// ------------------------------------------------------------------------------------------------- reading
+
+type Json = Record<string, unknown>
+const isRecord = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value)
+
+const headerOf = (value: Json): Pick<Trace, "current" | "nodes"> & { readonly seed: number; readonly options: Script["options"] } => {
+  const { v, seed, core, config, nodes } = value
+  if (v !== FORMAT) throw new TraceUnreadable(v === undefined ? "the first line is no header: it begins with {\"v\":1,\"seed\":…" : `it is of format ${JSON.stringify(v)}, and this version reads format ${FORMAT}`)
+  if (typeof seed !== "number" || !Number.isInteger(seed)) throw new TraceUnreadable("its header has no seed, a whole number")
+  if (!isRecord(config)) throw new TraceUnreadable("its header has no config, the options of the world")
+  const options = config as Script["options"]
+  const named = Array.isArray(nodes) && nodes.every((name): name is string => typeof name === "string") ? nodes : nodesOf(options)
+  return { seed, options, nodes: named, current: core === CORE }
+}
+
+interface Reading {
+  readonly actions: Action[]
+  readonly steps: (Omit<TraceStep, "events"> & { readonly events: Event[] })[]
+  readonly hashes: TraceHash[]
+  violation: TraceViolation | null
+}
+const take = (reading: Reading, value: Json): void => {
+  const { i, at, node, event, cause, hash, action, violates } = value
+  if (isRecord(action)) reading.actions.push(decodeAction(JSON.stringify(action)))
+  else if (typeof violates === "string") reading.violation = { name: violates, at: typeof at === "number" ? at : 0 }
+  else if (typeof i === "number" && typeof hash === "number") reading.hashes.push({ i, hash })
+  else if (typeof i === "number" && typeof at === "number" && typeof node === "string" && isRecord(event)) {
+    const last = reading.steps.at(-1)
+    const told = decodeEvent(JSON.stringify(event))
+    if (last?.i === i) last.events.push(told)
+    else reading.steps.push({ i, at, node, events: [told], cause: typeof cause === "number" ? cause : -1 })
+  } else throw new TraceUnreadable(`it is none of action, event, hash or violation: ${JSON.stringify(value).slice(0, 80)}`)
+}
+
+/** Throws TraceUnreadable, which names the line. Empty lines and those that begin with # are left out. */
+export const readTrace = (text: string): Trace => {
+  let header: ReturnType<typeof headerOf> | null = null
+  const reading: Reading = { actions: [], steps: [], hashes: [], violation: null }
+  text.split("\n").forEach((line, at) => {
+    if (line.trim() === "" || line.startsWith("#")) return
+    try {
+      const value: unknown = JSON.parse(line)
+      if (!isRecord(value)) throw new TraceUnreadable("it is no object")
+      if (header === null) header = headerOf(value)
+      else take(reading, value)
+    } catch (error) {
+      throw new TraceUnreadable(`line ${at + 1} cannot be read: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+    }
+  })
+  const known = header as ReturnType<typeof headerOf> | null
+  if (known === null) throw new TraceUnreadable("there is nothing in it: a trace begins with a line {\"v\":1,\"seed\":…")
+  const { seed, options, nodes, current } = known
+  const { actions, steps, hashes, violation } = reading
+  return { script: { seed, options, actions }, nodes, current, steps, hashes, violation }
+}
+
+/** Throws TraceUnreadable, or what the system says of the file. */
+export const readTraceFile = (path: string): Trace => readTrace(readFileSync(path, "utf8"))
