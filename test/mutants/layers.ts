@@ -12,8 +12,8 @@ export interface Layer {
   readonly about: readonly Part[]
   /** suite: it ends by itself. search: it goes on looking for as long as it is given. */
   readonly kind: "suite" | "search"
-  /** Program and arguments; null: there is nothing of the kind in this copy. */
-  readonly command: (root: string, seconds: number) => readonly string[] | null
+  /** Program and arguments; null: there is nothing of the kind in this copy. `ignored`: failures to pass over. */
+  readonly command: (root: string, seconds: number, ignored: readonly string[]) => readonly string[] | null
 }
 
 /** Test files that match, as one run of vitest on one core. */
@@ -27,15 +27,16 @@ const suite = (name: string, about: readonly Part[], files: RegExp): Layer => ({
     return ["node_modules/.bin/vitest", "run", "--config", "test/vitest.config.ts", "--project", "fast", "--maxWorkers", "1", "--reporter", "./test/mutants/layers/reporter.ts", ...found.map((file) => `test/${file}`)]
   },
 })
-/** A script that is given its time with --seconds. */
+/** A script that is given its time with --seconds, and with --ignore what the shipped code fails at too. */
 const search = (name: string, about: readonly Part[], script: string, ...more: readonly string[]): Layer => ({
   name,
   about,
   kind: "search",
-  command: (root, seconds) => {
+  command: (root, seconds, ignored) => {
     const folder = script.slice(0, script.lastIndexOf("/"))
     const there = readdirSync(join(root, folder)).includes(script.slice(folder.length + 1))
-    return there ? ["node_modules/.bin/tsx", script, "--seconds", String(seconds), ...more] : null
+    const known = ignored.length === 0 ? [] : ["--ignore", ignored.join(",")]
+    return there ? ["node_modules/.bin/tsx", script, "--seconds", String(seconds), ...known, ...more] : null
   },
 })
 

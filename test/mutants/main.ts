@@ -73,24 +73,31 @@ const main = async (): Promise<number> => {
   const results = values.fresh ? { sources, cells: {} } : loadResults(file, sources, values.keep)
   const { cells } = results
 
-  // What fails on the shipped code says nothing about a bug. A search that fails there is of no use at all.
+  // What fails on the shipped code says nothing about a bug, there or with a bug in it.
   const known = new Map<string, ReadonlySet<string>>()
   const usual = new Map<string, number>()
   const usable: Layer[] = []
-  for (const layer of mine) {
-    if (!wanted.some((mutant) => isAbout(layer, mutant))) continue
-    const run = await runLayer(one.root, layer, layer.kind === "search" ? Math.min(5, budget) : 120, 120, () => true)
-    if (run === null) {
-      tell(`${layer.name}: there is none here`)
-      continue
+  for (const layer of mine.filter((one) => wanted.some((mutant) => isAbout(one, mutant)))) {
+    const names = new Set<string>()
+    const look = async (): Promise<Run | null> => {
+      const run = await runLayer(one.root, layer, budget, layer.kind === "search" ? budget + 15 : 180, names)
+      const { size } = names
+      for (const { name, detail } of run?.failures ?? []) {
+        names.add(name)
+        tell(`${layer.name} FAILS ON THE SHIPPED CODE: ${name}: ${detail} (${run?.reproduce})`)
+      }
+      // A search stops at the first.
+      return layer.kind === "search" && names.size > size ? look() : run
     }
-    const names = new Set(run.failures.map(({ name }) => name))
-    if (run.end !== "passed") tell(`${layer.name} FAILS ON THE SHIPPED CODE: ${[...names].join("; ")} ${run.tail}`)
-    if (run.end !== "passed" && (layer.kind === "search" || names.size === 0)) continue
-    tell(`${layer.name}: ${run.end} in ${run.seconds.toFixed(1)} s`)
-    known.set(layer.name, names)
-    usual.set(layer.name, run.seconds)
-    usable.push(layer)
+    const run = await look()
+    if (run === null) tell(`${layer.name}: there is none here`)
+    else if (run.end !== "passed" && run.failures.length === 0) tell(`${layer.name} IS OF NO USE, on the shipped code it ended so: ${run.end} ${run.tail}`)
+    else {
+      tell(`${layer.name}: ${run.end} in ${run.total.toFixed(1)} s`)
+      known.set(layer.name, names)
+      usual.set(layer.name, run.total)
+      usable.push(layer)
+    }
   }
 
   const isOpen = (mutant: Mutant): boolean => usable.some((layer) => isAbout(layer, mutant) && cells[mutant.id]?.[layer.name] === undefined)
@@ -110,7 +117,7 @@ const main = async (): Promise<number> => {
         if (values.first && Object.values(row).some(caught)) break
         // Two run at once; the usual time was taken by one alone.
         const limit = layer.kind === "search" ? budget + 15 : Math.max(budget, 10 + 3 * (usual.get(layer.name) ?? 0))
-        const cell = cellOf(await runLayer(sandbox.root, layer, budget, limit, ({ name }) => known.get(layer.name)?.has(name) !== true))
+        const cell = cellOf(await runLayer(sandbox.root, layer, budget, limit, known.get(layer.name) ?? new Set()))
         row[layer.name] = cell
         saveResults(file, results)
         tell(`  ${id} ${layer.name}: ${cell.verdict}${cell.by === null ? "" : ` in ${cell.seconds} s by ${cell.by}`}`)
