@@ -221,6 +221,22 @@ describe("leases", () => {
       it.together([cut(), reading(it, 400)])
       it.connect(leader)
     }
+    // A lease runs from when a round was sent, however late its answers come.
+    for (let i = 0; i < 5; i++) {
+      it.one(3)
+      const leader = it.leader()
+      const late = function* (): Task {
+        for (const name of it.others(leader)) it.world.act({ type: "clog", from: name, to: leader, ms: 450 })
+        yield 110
+        for (const name of it.others(leader)) it.world.cutOneWay(leader, name)
+        yield 341
+        it.disconnect(leader)
+        yield* it.agreeing(it.fresh(), 2)
+        yield T
+      }
+      it.together([late(), reading(it, 300)])
+      it.connect(leader)
+    }
     expect(drifting).toContain("read.leased")
     expect(drifting).toContain("lease.over")
   })

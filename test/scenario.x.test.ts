@@ -245,8 +245,8 @@ describe("links", () => {
   })
 
   const twice: HarnessOptions["network"] = { lossPermille: 0, duplicatePermille: 1000, delayMin: 1, delayMax: 30, longDelayPermille: 100, longDelayMax: 400 }
-  scenario("X7", { servers: 3, snapshots: true, network: twice }, (it) => {
-    for (let round = 0; round < 10; round++) {
+  scenario("X7", { servers: 3, snapshots: true, network: twice, world: { snapshots: { chunksMin: 1, chunksMax: 2 } } }, (it) => {
+    for (let round = 0; round < 15; round++) {
       const leader = it.leader()
       const values = Array.from({ length: 20 }, () => it.fresh())
       const taken = values.map((value) => it.offer(leader, value))
