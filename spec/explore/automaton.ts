@@ -32,7 +32,7 @@ export interface AutomatonOptions {
   readonly prune: boolean
 }
 
-/** Every way to rename the servers that leaves the first configuration as it is; the identity is first. */
+/** Every way to rename the servers that leaves the first configuration and the targets as they are; the identity is first. */
 const permutationsOf = (space: Space, symmetry: boolean): readonly (readonly number[])[] => {
   const all: number[][] = []
   const extend = (chosen: readonly number[]): void => {
@@ -41,10 +41,19 @@ const permutationsOf = (space: Space, symmetry: boolean): readonly (readonly num
   }
   extend([])
   const votes = space.servers.map((name) => space.voters.includes(name))
-  return symmetry ? all.filter((to) => to.every((target, i) => votes[i] === votes[target])) : all.slice(0, 1)
+  const targetsOf = (to: readonly number[]): string => {
+    const named = (name: string): string => space.servers[to[space.servers.indexOf(name)] ?? 0] ?? ""
+    return space.targets.map((voters) => voters.map(named).sort().join("")).sort().join(" ")
+  }
+  const here = targetsOf(space.servers.map((_, i) => i))
+  return symmetry ? all.filter((to) => to.every((target, i) => votes[i] === votes[target]) && targetsOf(to) === here) : all.slice(0, 1)
 }
 
-const levelOf = ({ disk }: Server): number => 2 * disk.hardState.term + (disk.hardState.vote === null ? 0 : 1)
+/**
+ * How far a server has come, by what is durable. Only a hint for the order of the search: what can happen before a
+ * term, a vote or an entry becomes durable is looked at first, so that what follows meets all of its messages at once.
+ */
+const levelOf = ({ disk: { hardState, log } }: Server): number => 8 * (2 * hardState.term + (hardState.vote === null ? 0 : 1)) + log.lastIndex
 
 export class Automaton {
   readonly space: Space
@@ -61,6 +70,7 @@ export class Automaton {
   private readonly serverIds = new Map<string, number>()
   private readonly serverSummary = makeList()
   private readonly serverLevel = makeList()
+  private readonly serverTerm = makeList()
   private readonly inner: ({ readonly action: Action; readonly outcome: number }[] | undefined)[] = []
   private readonly deliveries = new PairMap()
   private readonly renamedServer = makeList()
@@ -121,6 +131,7 @@ export class Automaton {
     this.serverIds.set(text, id)
     this.servers.push(server)
     push(this.serverLevel, levelOf(server))
+    push(this.serverTerm, server.disk.hardState.term)
     push(this.serverSummary, this.summaryId(summaryOf(server)))
     return id
   }
@@ -169,7 +180,6 @@ export class Automaton {
     push(this.localInbox, inbox)
     return id
   }
-  /** Grows along every history: what is durable of term and vote. */
   levelOf(server: number): number {
     return at(this.serverLevel.data, server)
   }
@@ -407,7 +417,7 @@ export class Automaton {
   /** `history` without what no server can contradict any more. */
   forgetting(history: number, state: Int32Array): number {
     let term = Number.POSITIVE_INFINITY
-    for (let i = 0; i < this.space.servers.length; i++) term = Math.min(term, at(this.serverLevel.data, this.serverOf(at(state, i))) >> 1)
+    for (let i = 0; i < this.space.servers.length; i++) term = Math.min(term, at(this.serverTerm.data, this.serverOf(at(state, i))))
     if (term === 0) return history
     const known = this.forgotten.get(history, term, UNKNOWN)
     if (known !== UNKNOWN) return known

@@ -119,7 +119,6 @@ export class Cluster {
     for (let i = 0; i < this.count; i++) sum += this.automaton.messagesOf(at(state, i))
     return sum
   }
-  /** Never falls along a history. */
   levelOf(state: Int32Array): number {
     let sum = 0
     for (let i = 0; i < this.count; i++) sum += this.automaton.levelOf(this.automaton.serverOf(at(state, i)))

@@ -30,8 +30,14 @@ const hiddenIn = (space: Space): ReadonlySet<string> => {
   return new Set(hidden)
 }
 
-const entryText = (entry: Entry): string =>
-  entry.kind === "command" ? `c${entry.term}.${entry.payload.checksum}` : entry.kind === "noop" ? `n${entry.term}` : `k${entry.term}${JSON.stringify(entry.configuration)}`
+const namesOf = (members: readonly Member[]): string => members.map(({ name }) => name).join("")
+/** Names what stands at an index: equal texts, equal entries. */
+export const entryText = (entry: Entry): string => {
+  if (entry.kind === "command") return `c${entry.term}.${entry.payload.checksum}`
+  if (entry.kind === "noop") return `n${entry.term}`
+  const { voters, outgoing, learners } = entry.configuration
+  return `k${entry.term}.${namesOf(voters)}/${namesOf(outgoing)}/${namesOf(learners)}`
+}
 
 export const logText = (log: Log): string => `${log.base.index}.${log.base.term}:${log.toArray().map(entryText).join(",")}`
 

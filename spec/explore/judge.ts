@@ -3,7 +3,7 @@
  * StateMachineSafety and LogMatching. The history is kept as the leader of each term and the entries ever committed.
  */
 import type { Log } from "../../core/index.ts"
-import { logText, type Permutation } from "./identity.ts"
+import { entryText, logText, type Permutation } from "./identity.ts"
 import type { Server, Violation } from "./server.ts"
 
 export interface Summary {
@@ -24,14 +24,19 @@ export const summaryText = ({ name, leads, commitIndex, log }: Summary): string 
 export interface History {
   /** By term. */
   readonly leaders: Readonly<Record<number, string>>
-  /** By index, from 1: term and checksum of what was committed there. */
-  readonly committed: readonly string[]
+  /** By index, from 1: what was committed there, and by the leader of which term. */
+  readonly committed: readonly Committed[]
+}
+interface Committed {
+  readonly entry: string
+  readonly by: number
 }
 export const noHistory: History = { leaders: {}, committed: [] }
-export const historyText = ({ leaders, committed }: History): string => `${JSON.stringify(leaders)} ${committed.join(",")}`
+export const historyText = ({ leaders, committed }: History): string => `${JSON.stringify(leaders)} ${committed.map(({ entry, by }) => `${entry} by ${by}`).join()}`
 export const renameHistory = ({ leaders, committed }: History, names: Permutation): History => ({
   leaders: Object.fromEntries(Object.entries(leaders).map(([term, name]) => [term, names[name] ?? name])),
-  committed,
+  // Names stand in configurations only, in the order of the alphabet.
+  committed: committed.map(({ entry, by }) => ({ by, entry: entry.startsWith("k") ? entry.replace(/[A-Z]+/g, (list) => [...list].map((name) => names[name] ?? name).sort().join("")) : entry })),
 })
 
 /** Terms before one that every server has made durable never have a leader again. */
@@ -43,15 +48,19 @@ export const forget = (history: History, term: number): History => ({
 /** Whatever contradicts `a` contradicts `b`. */
 export const isWithin = (a: History, b: History): boolean =>
   a.committed.length <= b.committed.length &&
-  a.committed.every((entry, i) => entry === b.committed[i]) &&
+  a.committed.every(({ entry, by }, i) => entry === b.committed[i]?.entry && by === b.committed[i]?.by) &&
   Object.entries(a.leaders).every(([term, name]) => b.leaders[Number(term)] === name)
 
 const textAt = (log: Log, index: number): string | undefined => {
   const entry = log.entry(index)
-  return entry === undefined ? undefined : `${entry.term}.${entry.kind === "command" ? entry.payload.checksum : entry.kind}`
+  return entry === undefined ? undefined : entryText(entry)
 }
-const holds = (log: Log, committed: readonly string[]): number | null => {
-  for (let index = log.base.index + 1; index <= committed.length; index++) if (textAt(log, index) !== committed[index - 1]) return index
+/** The first entry that a leader of `term` must hold and does not: a leader of an earlier term may be elected late. */
+const lacks = (log: Log, committed: readonly Committed[], term: number): number | null => {
+  for (let index = log.base.index + 1; index <= committed.length; index++) {
+    const known = committed[index - 1]
+    if (known !== undefined && known.by < term && textAt(log, index) !== known.entry) return index
+  }
   return null
 }
 
@@ -60,7 +69,7 @@ const checkElection = (history: History, { name, leads, log }: Summary): History
   const known = history.leaders[leads]
   if (known !== undefined)
     return known === name ? history : { name: "ElectionSafety", detail: `${name} leads term ${leads}, and so did ${known}` }
-  const missing = holds(log, history.committed)
+  const missing = lacks(log, history.committed, leads)
   if (missing !== null) return { name: "LeaderCompleteness", detail: `${name} leads term ${leads} without committed entry ${missing}` }
   return { ...history, leaders: { ...history.leaders, [leads]: name } }
 }
@@ -71,8 +80,8 @@ const checkCommitted = (history: History, { name, commitIndex, log }: Summary): 
   for (let index = log.base.index + 1; index <= commitIndex; index++) {
     const mine = textAt(log, index) ?? "nothing"
     const known = committed[index - 1]
-    if (known === undefined) committed.push(mine)
-    else if (known !== mine) return { name: "StateMachineSafety", detail: `entry ${index} is committed as ${mine} at ${name} and as ${known} elsewhere` }
+    if (known === undefined) committed.push({ entry: mine, by: leads })
+    else if (known.entry !== mine) return { name: "StateMachineSafety", detail: `entry ${index} is committed as ${mine} at ${name} and as ${known.entry} elsewhere` }
   }
   return committed.length === history.committed.length ? history : { ...history, committed }
 }
@@ -98,7 +107,7 @@ export const judge = (history: History, changed: Summary, others: readonly Summa
     const index = matches(changed.log, other.log)
     if (index !== null) return { name: "LogMatching", detail: `${changed.name} and ${other.name} agree after entry ${index} and differ there` }
     if (committed !== elected && other.leads > changed.leads && changed.leads > 0) {
-      const missing = holds(other.log, committed.committed)
+      const missing = lacks(other.log, committed.committed, other.leads)
       if (missing !== null) return { name: "LeaderCompleteness", detail: `${changed.name} commits entry ${missing} in term ${changed.leads}; ${other.name} leads term ${other.leads} without it` }
     }
   }

@@ -65,6 +65,8 @@ const actionText = (action: Action): string => {
       return `crashes with ${action.kept} of the writes under way done, and starts again`
     case "propose":
       return "is given a command"
+    case "change":
+      return `is asked to make ${action.voters.join(" and ")} the voters`
     case "apply":
       return "has executed what is committed"
     case "snapshot":

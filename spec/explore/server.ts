@@ -42,6 +42,7 @@ export type Action =
   | { readonly type: "persist" }
   | { readonly type: "crash"; readonly kept: number }
   | { readonly type: "propose" }
+  | { readonly type: "change"; readonly voters: readonly string[] }
   | { readonly type: "apply" }
   | { readonly type: "snapshot" }
   | { readonly type: "restore" }
@@ -86,7 +87,7 @@ const baseAt = (state: State, index: number): LogBase => {
   return { index, term: state.log.termAt(index) ?? 0, time: 0, configuration }
 }
 
-const commandsIn = (log: Log): number => log.toArray().filter((entry) => entry.kind === "command").length
+const countIn = (log: Log, kind: Entry["kind"]): number => log.toArray().filter((entry) => entry.kind === kind).length
 
 /** What can happen next, deliveries aside. */
 export const innerActions = (space: Space, server: Server): readonly Action[] => {
@@ -105,7 +106,9 @@ export const innerActions = (space: Space, server: Server): readonly Action[] =>
   if (queue.length > 0) actions.push({ type: "persist" })
   if (space.bounds.crashes !== 0) for (let kept = 0; kept <= queue.length; kept++) actions.push({ type: "crash", kept })
   for (const timer of space.timers) if (runs[timer]) actions.push({ type: "timeout", timer })
-  if (leader !== null && commandsIn(state.log) < space.bounds.commands) actions.push({ type: "propose" })
+  if (leader !== null && countIn(state.log, "command") < space.bounds.commands) actions.push({ type: "propose" })
+  // A change is two entries: into the joint configuration, and out of it.
+  if (leader !== null && countIn(state.log, "configuration") < 2 * space.bounds.changes) for (const voters of space.targets) actions.push({ type: "change", voters })
   if (state.applying !== state.applied && space.slowMachine) actions.push({ type: "apply" })
   if (state.snapshotting) actions.push({ type: "snapshot" })
   if (state.restoring !== null) actions.push({ type: "restore" })
@@ -114,13 +117,16 @@ export const innerActions = (space: Space, server: Server): readonly Action[] =>
   return actions
 }
 
-/** Past a bound: such a step is not taken. */
-export const outside = ({ bounds }: Space, { state }: Server): boolean =>
-  state.currentTerm > bounds.term || (state.role.type === "leader" && state.role.round > bounds.rounds) || state.readNumber > bounds.reads
+/** Past a bound: such a step is not taken. A question delivered twice waits twice at the leader, so that is bounded too. */
+export const outside = ({ bounds, servers }: Space, { state }: Server): boolean => {
+  const { role } = state
+  if (state.currentTerm > bounds.term || state.readNumber > bounds.reads) return true
+  return role.type === "leader" && (role.round > bounds.rounds || role.reads.length > bounds.reads * servers.length)
+}
 
 const payloadFor = (state: State): Extract<Entry, { kind: "command" }>["payload"] => ({
   bytes: new Uint8Array(1),
-  checksum: state.currentTerm * 16 + commandsIn(state.log) + 1,
+  checksum: state.currentTerm * 16 + countIn(state.log, "command") + 1,
 })
 
 interface Working {
@@ -200,6 +206,8 @@ const eventsOf = (working: Working, action: Exclude<Action, { type: "crash" }>):
     }
     case "propose":
       return [{ type: "Proposed", ref: 1, payloads: [payloadFor(state)] }]
+    case "change":
+      return [{ type: "ConfigurationChangeProposed", ref: 1, voters: action.voters.map(memberOf), learners: [] }]
     case "apply":
       return [{ type: "Applied", index: state.applying }]
     case "snapshot": {

@@ -14,17 +14,21 @@ export interface Bounds {
   readonly rounds: number
   /** Crashes in one history; null is any number. */
   readonly crashes: number | null
-  /** Reads that one server has open at once; null questions asked of a leader in one life are bounded alike. */
+  /** Reads that one server has open at once, and questions that it asks of leaders in one life. */
   readonly reads: number
+  /** Changes of the configuration that one log holds. */
+  readonly changes: number
 }
 
 export interface Space {
   readonly name: string
   /** One or two sentences for the report. */
   readonly about: string
-  /** Names of the servers, in order; the first configuration names those in `voters`. */
+  /** Names of the servers, one letter each, in order; the first configuration names those in `voters`. */
   readonly servers: readonly string[]
   readonly voters: readonly string[]
+  /** Voters after a change; a leader can be asked for any of these. */
+  readonly targets: readonly (readonly string[])[]
   readonly settings: Settings
   readonly bounds: Bounds
   /** A message can be delivered any number of times, or at most once. */
@@ -44,8 +48,8 @@ export const firstBase = (space: Space): LogBase => ({ index: 0, term: 0, time: 
 /** The plain algorithm of the paper: what is not studied is off, and limits never bind. */
 const plain: Settings = { ...defaultSettings, preVote: false, checkQuorum: false, forwardProposals: false, snapshotBytes: 1e9, tailBytes: 1e9 }
 
-const base = { settings: plain, duplication: true, timers: ["election", "heartbeat"], slowMachine: false } as const
-const none = { term: 1, commands: 0, rounds: 1, crashes: 0, reads: 0 } as const
+const base = { targets: [], settings: plain, duplication: true, timers: ["election", "heartbeat"], slowMachine: false } as const
+const none = { term: 1, commands: 0, rounds: 1, crashes: 0, reads: 0, changes: 0 } as const
 const two = { servers: ["A", "B"], voters: ["A", "B"] } as const
 const three = { servers: ["A", "B", "C"], voters: ["A", "B", "C"] } as const
 
@@ -56,6 +60,10 @@ export const spaces = {
   smallest: {
     ...base, ...two, name: "smallest", about: "two servers, one election: small enough to be searched without any shortcut",
     bounds: { ...none, term: 1, crashes: null },
+  },
+  threeOnce: {
+    ...base, ...three, name: "threeOnce", about: "three servers, one term, one command",
+    bounds: { ...none, term: 1, commands: 1, crashes: null },
   },
   tiny: {
     ...base, ...two, name: "tiny", about: "two servers, one term, one command, one heartbeat",
@@ -87,6 +95,16 @@ export const spaces = {
     ...base, ...two, name: "reads", about: "reads at leader and follower: two servers, two terms, one command, one crash",
     slowMachine: true, timers: ["election", "heartbeat", "answer"],
     bounds: { ...none, term: 2, commands: 1, rounds: 2, crashes: 1, reads: 1 },
+  },
+  joint: {
+    ...base, ...three, name: "joint", about: "one of two voters is replaced through a joint configuration: three servers, one term",
+    voters: ["A", "B"], targets: [["A", "C"], ["B", "C"]],
+    bounds: { ...none, term: 1, crashes: null, changes: 1 },
+  },
+  jointTwice: {
+    ...base, ...three, name: "jointTwice", about: "the same with two terms, so that the second leader may have to finish the change",
+    voters: ["A", "B"], targets: [["A", "C"], ["B", "C"]],
+    bounds: { ...none, term: 2, crashes: null, changes: 1 },
   },
   figure8: {
     ...base, ...three, name: "figure8", about: "Figure 8 of the paper: three servers, four terms, no message twice",
