@@ -36,7 +36,7 @@ export const historyText = ({ leaders, committed }: History): string => `${JSON.
 export const renameHistory = ({ leaders, committed }: History, names: Permutation): History => ({
   leaders: Object.fromEntries(Object.entries(leaders).map(([term, name]) => [term, names[name] ?? name])),
   // Names stand in configurations only, in the order of the alphabet.
-  committed: committed.map(({ entry, by }) => ({ by, entry: entry.startsWith("k") ? entry.replace(/[A-Z]+/g, (list) => [...list].map((name) => names[name] ?? name).sort().join("")) : entry })),
+  committed: committed.map(({ entry, by }) => ({ by, entry: entry.startsWith("k") ? entry.replace(/[A-Z]+/g, (list) => list.split("").map((name) => names[name] ?? name).sort().join("")) : entry })),
 })
 
 /** Terms before one that every server has made durable never have a leader again. */
@@ -74,7 +74,7 @@ const checkElection = (history: History, { name, leads, log }: Summary): History
   return { ...history, leaders: { ...history.leaders, [leads]: name } }
 }
 
-const checkCommitted = (history: History, { name, commitIndex, log }: Summary): History | Violation => {
+const checkCommitted = (history: History, { name, leads, commitIndex, log }: Summary): History | Violation => {
   const committed = history.committed.slice()
   if (log.base.index > committed.length) return { name: "StateMachineSafety", detail: `${name} dropped its log through ${log.base.index}, which is not committed` }
   for (let index = log.base.index + 1; index <= commitIndex; index++) {
