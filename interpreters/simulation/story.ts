@@ -320,7 +320,13 @@ export class Cluster {
     const { life } = node
     const gone = (): boolean => !this.isUp(name) || node.life !== life
     const there = (): boolean => node.position.index >= first
-    if (!there()) yield { until: () => there() || gone(), limit: Math.max(end - this.now, 0) }
+    // Another leader had it cut off: here it will never be executed.
+    const replaced = (): boolean => {
+      const log = this.world.state(name)?.log
+      return log !== undefined && log.base.index < first && log.termAt(first) !== term
+    }
+    if (!there()) yield { until: () => there() || gone() || replaced(), limit: Math.max(end - this.now, 0) }
+    if (!there() && replaced()) return { type: "unknown", reason: "replaced" }
     if (!there()) return { type: "unknown", reason: gone() ? "stopped" : "timeout" }
     const executed = this.results.get(name)?.get(first)
     if (executed === undefined) return { type: "unknown", reason: "restored" }

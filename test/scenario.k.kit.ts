@@ -1,0 +1,176 @@
+/** The key-value service on the simulated network, its clients, and what the K scenarios ask of it. */
+import { expect, test } from "vitest"
+import { cluster, seconds, type Cluster, type NetworkName, type Work } from "../interpreters/simulation/index.ts"
+import { KvClient, KvService, textOf, type ClientNetwork } from "../kv/simulation/index.ts"
+import { checkHistory, kv, makeHistory, makeInvariantChecker, type Recorder } from "../spec/index.ts"
+import { operationsOf } from "../spec/linearizability/operations.ts"
+import { scenarios, type ScenarioId } from "./scenario.ids.ts"
+
+export interface KvOptions {
+  readonly servers?: number
+  readonly seed?: number
+  readonly unreliable?: boolean
+  /** The log is cut when it is larger than this; null: never. */
+  readonly most?: number | null
+}
+
+const reliable: ClientNetwork = { hop: 1, lossPermille: 0, patience: 400 }
+/** One request and one reply in ten are lost. */
+const unreliable: ClientNetwork = { hop: 13, lossPermille: 100, patience: 400 }
+
+export class KvWorld {
+  readonly cluster: Cluster
+  readonly service = new KvService()
+  readonly history: Recorder
+  readonly most: number | null
+  private readonly net: ClientNetwork
+  private clients = 0
+  constructor({ servers = 5, seed = 1, unreliable: lossy = false, most = null }: KvOptions) {
+    const network: NetworkName = lossy ? "unreliable" : "reliable"
+    const check = makeInvariantChecker()
+    this.most = most
+    this.net = lossy ? unreliable : reliable
+    this.cluster = cluster(servers, {
+      seed, network, connections: true,
+      settings: { forwardProposals: true, ...(most === null ? { snapshotBytes: 1e9 } : { snapshotBytes: most, tailBytes: 0 }) },
+      ...this.service.hooks({ observe: check, started: check.started }),
+    })
+    this.service.attach(this.cluster.world)
+    this.history = makeHistory({ now: () => this.cluster.now })
+  }
+  /** A client that may ask these servers; all, if none are named. */
+  client(servers: () => readonly string[] = () => this.cluster.names): KvUser {
+    const process = ++this.clients
+    return new KvUser(this, process, new KvClient({ name: `c${process}`, service: this.service, world: this.cluster.world, servers, network: () => this.net }))
+  }
+  do<Result>(work: Work<Result>): Result {
+    const [result] = this.cluster.finish([this.cluster.go(work)])
+    return result as Result
+  }
+  /** Bytes of log and hard state, the largest. */
+  get stored(): number {
+    return Math.max(...this.cluster.names.map((name) => this.cluster.stateBytes(name)))
+  }
+  get image(): number {
+    return Math.max(...this.cluster.names.map((name) => this.service.machine(name).memory.imageNow().length))
+  }
+  /** All servers stop, and start a second later. */
+  *restartAll(): Work<void> {
+    const { names } = this.cluster
+    this.cluster.crash(...names)
+    yield seconds(1)
+    for (const name of names) this.cluster.restart(name)
+  }
+  expectLinearizable(): void {
+    const verdict = checkHistory(operationsOf(this.history.events), kv)
+    expect(verdict.verdict, JSON.stringify(verdict)).toBe("linearizable")
+  }
+}
+
+/** One client, whose operations are recorded. */
+export class KvUser {
+  readonly name: string
+  private readonly world: KvWorld
+  private readonly process: number
+  private readonly client: KvClient
+  constructor(world: KvWorld, process: number, client: KvClient) {
+    this.name = `c${process}`
+    this.world = world
+    this.process = process
+    this.client = client
+  }
+  *get(key: string): Work<string> {
+    const open = this.world.history.invoke({ process: this.process, f: "read", key })
+    const reply = yield* this.client.read("GET", key)
+    const text = reply === null ? null : textOf(reply)
+    open.ok(text)
+    return text ?? ""
+  }
+  *put(key: string, value: string): Work<void> {
+    const open = this.world.history.invoke({ process: this.process, f: "write", key, value })
+    yield* this.client.write("SET", key, value)
+    open.ok(value)
+  }
+  *append(key: string, value: string): Work<void> {
+    const open = this.world.history.invoke({ process: this.process, f: "append", key, value })
+    yield* this.client.write("APPEND", key, value)
+    open.ok(value)
+  }
+}
+
+const THINK = 5
+const ROUNDS = 3
+const LOAD = seconds(5)
+
+/** Every append of one client, once, in its order. */
+export const expectAppends = (text: string, client: string, count: number): void => {
+  const found = text.split(" ").filter((part) => part.startsWith(`${client}.`))
+  expect(found, `appends of ${client}`).toEqual(Array.from({ length: count }, (_, i) => `${client}.${i}`))
+}
+
+export interface Load extends KvOptions {
+  readonly clients: number
+  readonly restarts?: boolean
+  readonly partitions?: boolean
+  readonly randomKeys?: boolean
+}
+
+/** Three rounds of load, with whatever trouble is asked for. */
+export const generic = (options: Load): KvWorld => {
+  const it = new KvWorld(options)
+  const { cluster: c } = it
+  const random = c.world.random
+  const { clients: count, restarts = false, partitions = false, randomKeys = false } = options
+  const users = Array.from({ length: count }, () => it.client())
+  const reader = it.client()
+
+  for (let round = 0; round < ROUNDS; round++) {
+    const end = c.now + LOAD
+    function* load(user: KvUser, place: number): Work<{ readonly key: string; readonly appended: number }> {
+      let appended = 0
+      let mine = ""
+      const own = `r${round}.k${place}`
+      if (!randomKeys) yield* user.put(own, "")
+      while (c.now < end) {
+        const key = randomKeys ? `k${random.below(count)}` : own
+        if (random.chance(500)) {
+          const token = `${user.name}.${appended++} `
+          yield* user.append(key, token)
+          mine += token
+        } else if (randomKeys && random.chance(100)) yield* user.put(key, `${user.name}:${c.now} `)
+        else {
+          const seen = yield* user.get(key)
+          if (!randomKeys) expect(seen, "a client reads what it wrote").toBe(mine)
+        }
+        yield THINK
+      }
+      return { key: own, appended }
+    }
+    function* trouble(): Work<void> {
+      yield seconds(1)
+      while (partitions && c.now < end) {
+        c.partition(c.names.filter(() => random.chance(500)))
+        yield 1000 + random.below(200)
+      }
+      if (c.now < end) yield end - c.now
+      if (partitions) {
+        c.heal()
+        yield seconds(1)
+      }
+      if (restarts) yield* it.restartAll()
+    }
+    const nemesis = c.go(trouble())
+    const loads = users.map((user, i) => c.go(load(user, i)))
+    const done = c.finish(loads)
+    c.finish([nemesis])
+    if (!randomKeys) for (const [i, { key, appended }] of done.entries()) expectAppends(it.do(reader.get(key)), users[i]?.name ?? "", appended)
+    if (it.most === null) for (const name of c.names) expect(c.world.state(name)?.log.base.index, "no snapshot was wanted").toBe(0)
+    else expect(it.stored, "bytes of log").toBeLessThanOrEqual(8 * it.most)
+  }
+  it.expectLinearizable()
+  return it
+}
+
+export const kvScenario = (id: ScenarioId, story: () => void): void => {
+  test(`${id} ${scenarios[id]}`, { timeout: 120_000 }, story)
+}
