@@ -1,0 +1,156 @@
+/** The explorer itself: its counts, its shortcuts (none may lose a state of the servers), and that it sees what is wrong. */
+import { execFileSync } from "node:child_process"
+import { describe, expect, test } from "vitest"
+import { Log, type Entry } from "../core/index.ts"
+import { describeSteps, explore, replay, spaces, type ExploreOptions, type Space, type Step } from "../spec/explore/index.ts"
+import { isViolation, judge, noHistory, type History, type Summary } from "../spec/explore/judge.ts"
+import { firstBase, memberOf } from "../spec/explore/space.ts"
+import { longTest } from "./long.ts"
+import { seeded } from "./mutants/all.ts"
+import { applies } from "./mutants/mutant.ts"
+import { makeSandbox } from "./mutants/sandbox.ts"
+
+const counts = (space: Space, options: ExploreOptions = {}): object => {
+  const { closed, combinations, states, expanded, transitions, serverStates, messages, counterexample } = explore(space, options)
+  return { closed, combinations, states, expanded, transitions, serverStates, messages, counterexample }
+}
+
+describe("a closed space", () => {
+  test("two servers, one term, one command, any number of crashes, loss, duplication and reordering", () => {
+    expect(counts(spaces.tiny)).toMatchInlineSnapshot(`
+      {
+        "closed": true,
+        "combinations": 975,
+        "counterexample": null,
+        "expanded": 2544,
+        "messages": 52,
+        "serverStates": 204,
+        "states": 4680,
+        "transitions": 42093,
+      }
+    `)
+  })
+  test("one of two voters replaced through a joint configuration", () => {
+    expect(counts(spaces.joint)).toMatchInlineSnapshot(`
+      {
+        "closed": true,
+        "combinations": 4435,
+        "counterexample": null,
+        "expanded": 4495,
+        "messages": 50,
+        "serverStates": 265,
+        "states": 5685,
+        "transitions": 87209,
+      }
+    `)
+  })
+  test("is not called closed when it was not searched whole", () => {
+    expect(explore(spaces.tiny, { maxStates: 100 }).closed).toBe(false)
+  })
+  test("tells the rules that it used and those it did not", () => {
+    const { reached, notReached } = explore(spaces.joint)
+    expect(reached).toContain("member.jointLeft")
+    expect(notReached).toContain("append.truncated")
+    expect(new Set([...reached, ...notReached]).size).toBe(reached.length + notReached.length)
+  })
+
+  longTest("two servers, two terms", () => Promise.resolve(expect(counts(spaces.two)).toMatchInlineSnapshot()))
+  longTest("PreVote and CheckQuorum", () => Promise.resolve(expect(counts(spaces.preVote)).toMatchInlineSnapshot()))
+  longTest("three servers, one term", () => Promise.resolve(expect(counts(spaces.threeOnce)).toMatchInlineSnapshot()))
+})
+
+describe("no shortcut loses a state of the servers", () => {
+  const whole = { symmetry: false, prune: false, cover: false }
+  const combinations = (space: Space, options: ExploreOptions): number => {
+    const explored = explore(space, options)
+    expect(explored.closed).toBe(true)
+    return explored.combinations
+  }
+  test("forgetting messages that can never matter, and following only the most capable states", () => {
+    const all = combinations(spaces.smallest, whole)
+    expect(combinations(spaces.smallest, { ...whole, prune: true })).toBe(all)
+    expect(combinations(spaces.smallest, { ...whole, cover: true })).toBe(all)
+    expect(combinations(spaces.smallest, { ...whole, cover: true, shortest: true })).toBe(all)
+    expect(combinations(spaces.smallest, { symmetry: false })).toBe(all)
+  })
+  test("taking servers for equal that differ in name only", () => {
+    const named = explore(spaces.smallest, whole)
+    const { states, namedStates } = explore(spaces.smallest, { ...whole, symmetry: true })
+    expect(namedStates).toBe(named.states)
+    expect(states).toBeLessThan(named.states)
+  })
+  const larger: readonly Space[] = [spaces.tiny, { ...spaces.two, bounds: { ...spaces.two.bounds, rounds: 1, commands: 0 } }, { ...spaces.tiny, duplication: false }]
+  longTest("in larger spaces too", () => {
+    for (const space of larger) {
+      const all = combinations(space, { symmetry: true })
+      expect(combinations(space, { prune: false })).toBe(all)
+      expect(combinations(space, { cover: false })).toBe(all)
+    }
+    return Promise.resolve()
+  })
+})
+
+describe("a history", () => {
+  const steps: readonly Step[] = [
+    { server: "A", action: { type: "timeout", timer: "election" } },
+    { server: "A", action: { type: "persist" } },
+  ]
+  test("is replayed with nothing but the reducer, and told", () => {
+    const { frames, violation, servers } = replay(spaces.smallest, steps)
+    expect(violation).toBeNull()
+    expect(servers["A"]?.state.role.type).toBe("candidate")
+    expect(frames[1]?.sends.map(({ to, message }) => `${message.type} to ${to.name}`)).toEqual(["RequestVote to B"])
+    expect(describeSteps(spaces.smallest, steps)).toEqual(["  1  A election timer fires  {election.campaign}", "  2  A completes its oldest write"])
+  })
+  test("cannot deliver what was never sent", () => {
+    const message = { type: "RequestVoteReply", term: 1, granted: true } as const
+    const early: Step = { server: "A", action: { type: "deliver", from: memberOf("B"), message } }
+    expect(() => replay(spaces.smallest, [...steps, early])).toThrow("never sent")
+  })
+})
+
+describe("what is wrong is seen", () => {
+  const base = firstBase(spaces.tiny)
+  const noop = (index: number, term: number): Entry => ({ kind: "noop", index, term, time: 0 })
+  const server = (name: string, leads: number, commitIndex: number, ...terms: readonly number[]): Summary => ({
+    name, leads, commitIndex, log: Log.of(base, terms.map((term, i) => noop(i + 1, term))),
+  })
+  const verdict = (history: History, changed: Summary, ...others: readonly Summary[]): string => {
+    const judged = judge(history, changed, others)
+    return isViolation(judged) ? judged.name : "fine"
+  }
+  const after = (changed: Summary): History => {
+    const judged = judge(noHistory, changed, [])
+    if (isViolation(judged)) throw new Error(judged.detail)
+    return judged
+  }
+  test("two leaders of one term, even if the first is gone", () => {
+    expect(verdict(after(server("A", 1, 0, 1)), server("B", 1, 0, 1))).toBe("ElectionSafety")
+    expect(verdict(after(server("A", 1, 0, 1)), server("B", 2, 0, 1, 2))).toBe("fine")
+  })
+  test("a leader without what was committed before its term; one of an earlier term may be elected late", () => {
+    expect(verdict(after(server("A", 2, 1, 2)), server("B", 3, 0, 3))).toBe("LeaderCompleteness")
+    expect(verdict(after(server("A", 2, 1, 2)), server("B", 1, 0, 1))).toBe("fine")
+    expect(verdict(noHistory, server("A", 2, 1, 2), server("B", 3, 0, 3))).toBe("LeaderCompleteness")
+  })
+  test("two entries committed at one index, and logs that agree after they differ", () => {
+    expect(verdict(after(server("A", 1, 1, 1)), server("B", 0, 1, 2))).toBe("StateMachineSafety")
+    expect(verdict(noHistory, server("A", 0, 0, 1, 3), server("B", 0, 0, 2, 3))).toBe("LogMatching")
+  })
+
+  const seed = (id: string, space: string): string => {
+    const mutant = seeded.filter(applies).find((one) => one.id === id)
+    if (mutant === undefined) throw new Error(`no mutant ${id}`)
+    const sandbox = makeSandbox(process.cwd(), null)
+    try {
+      sandbox.seed(mutant)
+      execFileSync("node_modules/.bin/tsx", ["test/explore.ts", space, "--seconds", "120"], { cwd: sandbox.root, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] })
+      return "nothing found"
+    } catch (error) {
+      return String((error as { readonly stdout?: unknown }).stdout ?? error)
+    } finally {
+      sandbox.remove()
+    }
+  }
+  longTest("a vote forgotten within a term: five steps", () => Promise.resolve(expect(seed("bug-E1", "two")).toContain('"failed":"VoteOnce","detail":"two, 5 steps')))
+})
