@@ -3,7 +3,7 @@
 import { fileURLToPath } from "node:url"
 
 /** Commands that run long or measure: under a loader that compiles as it goes they would be slow, and measure the loader. */
-const heavy = new Set(["cluster", "serve", "bench"])
+const heavy = new Set(["cluster", "serve", "bench", "simulate"])
 const self = fileURLToPath(import.meta.url)
 const [command = ""] = process.argv.slice(2)
 if (self.endsWith(".ts") && heavy.has(command) && !process.argv.includes("--help") && !process.argv.includes("-h")) {

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path"
 import { dataCommands } from "./data-commands.ts"
 import { benchCommand, clusterCommand, serveCommand, statusCommand } from "./node-commands.ts"
 import { Command, run } from "./runtime.ts"
+import { simulateCommand } from "./simulate-command.ts"
 
 /** The package.json above: one level up from the sources, two from the emitted program. */
 const versionOf = (program: string): string => {
@@ -29,11 +30,13 @@ export const main = (program: string): void => {
       { command: "stepraft get greeting", description: "read" },
       { command: "stepraft status", description: "every node in one table" },
       { command: "stepraft bench", description: "how fast it is" },
+      { command: "stepraft simulate", description: "the algorithm in random worlds, with every invariant checked" },
     ]),
     Command.withSubcommands([
       { group: "Nodes", commands: [clusterCommand(program), serveCommand, statusCommand] },
       { group: "Data", commands: dataCommands },
       { group: "Measuring", commands: [benchCommand] },
+      { group: "Verifying", commands: [simulateCommand] },
     ]),
   )
   run(Command.run(root, { version: versionOf(program) }))

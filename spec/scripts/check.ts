@@ -2,16 +2,17 @@
 import { type Effect, type Rule } from "../../core/index.ts"
 import { mix, World, type Action, type Script, type WorldMachine, type WorldOptions, type WorldHooks, type WorldStep } from "../../interpreters/simulation/index.ts"
 import { InvariantViolated, makeInvariantChecker } from "../invariants/index.ts"
+import { makeRefinementChecker, RefinementViolated } from "../refine.ts"
 import { checkProgress, defaultBound } from "./progress.ts"
 
-/** Looks at every step of one world; throws an error that names what it broke. */
+/** Looks at every step of one world. */
 export type StepChecker = (step: WorldStep) => void
 
 export interface ScriptChecks {
   /** Every invariant at every step. Default: yes. */
   readonly invariants?: boolean
-  /** Makes another opinion on every step, one for each world. */
-  readonly refinement?: () => StepChecker
+  /** Every step against the abstract specification, too. Default: no. */
+  readonly refinement?: boolean
   /** Progress once all is mended. Default: yes. */
   readonly liveness?: boolean
   /** Virtual milliseconds within which there must be progress. */
@@ -42,7 +43,7 @@ export interface ScriptPassed extends Ran {
 }
 export interface ScriptFailed extends Ran {
   readonly ok: false
-  /** The name of the invariant, or Liveness, MachinesAgree, EveryRefAnswered; or the name of what was thrown. */
+  /** The name of the invariant, or Refinement, Liveness, MachinesAgree, EveryRefAnswered; or the name of what was thrown. */
   readonly violation: string
   readonly message: string
   /** The step at which it showed. */
@@ -62,11 +63,10 @@ export class PropertyViolated extends Error {
   }
 }
 
-/** Checkers of other kinds name what they found in one of these ways. */
-export const nameOf = (error: unknown): string => {
+const nameOf = (error: unknown): string => {
   if (error instanceof InvariantViolated) return error.invariant
   if (error instanceof PropertyViolated) return error.property
-  if (error instanceof Error && "rule" in error && typeof error.rule === "string") return error.rule
+  if (error instanceof RefinementViolated) return "Refinement"
   return error instanceof Error ? error.name : "Thrown"
 }
 
@@ -91,9 +91,9 @@ const HASH_EVERY = 256
 const MOST_STEPS = 500_000
 
 export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptVerdict => {
-  const { invariants = true, refinement, liveness = true, bound = defaultBound, mostSteps = MOST_STEPS, machineDigests = true, machine, acted, observe, hashed, rules } = options
+  const { invariants = true, refinement = false, liveness = true, bound = defaultBound, mostSteps = MOST_STEPS, machineDigests = true, machine, acted, observe, hashed, rules } = options
   const check = invariants ? makeInvariantChecker() : null
-  const refine = refinement?.() ?? null
+  const refine = refinement ? makeRefinementChecker() : null
   const agree = machineDigests ? digestChecker() : null
   let steps = 0
   let hash = 0
@@ -116,7 +116,10 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
     seed: script.seed,
     ...(machine === undefined ? {} : { machine }),
     ...(acted === undefined ? {} : { acted }),
-    started: (node, recovered) => check?.started(node, recovered),
+    started: (node, recovered) => {
+      check?.started(node, recovered)
+      refine?.started(node, recovered)
+    },
     applied: compare,
     restored: compare,
     observe: (step) => {
@@ -137,6 +140,7 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
       hash256()
     }
     check?.sweep()
+    refine?.sweep()
     if (liveness) {
       const stuck = checkProgress(world, bound)
       if (stuck !== null) throw new PropertyViolated("Liveness", stuck)
@@ -156,7 +160,7 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
 export const sameFailureAs = ({ violation, message }: ScriptFailed, options: ScriptChecks = {}): ((script: Script) => ScriptFailed | null) => {
   const atTheEnd = violation === "Liveness" || violation === "EveryRefAnswered"
   // What the reducer throws has one name: its words tell one from another, its numbers do not.
-  const words = (text: string): string => (violation === "Error" || violation === "TypeError" ? text.replaceAll(/\d+/g, "#") : "")
+  const words = (text: string): string => (violation === "Error" || violation === "TypeError" || violation === "Refinement" ? text.replaceAll(/\d+/g, "#") : "")
   return (script) => {
     const verdict = checkScript(script, { ...options, liveness: atTheEnd && options.liveness !== false })
     return !verdict.ok && verdict.violation === violation && words(verdict.message) === words(message) ? verdict : null

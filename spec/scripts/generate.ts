@@ -1,6 +1,7 @@
 /** Scripts by chance: a seed and a profile decide all of it. */
 import { makeRandom, type Action, type Script } from "../../interpreters/simulation/index.ts"
-import { optionsOf, settingsIn, type Profile } from "./options.ts"
+import { optionsOf, settingsIn } from "./options.ts"
+import type { Profile } from "./profiles.ts"
 import { storiesOf } from "./stories.ts"
 import { between, election, everybody, few, follower, load, moment, somebody, startAll, type Teller } from "./teller.ts"
 

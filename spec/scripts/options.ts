@@ -1,15 +1,7 @@
 /** What a random world is made of: sizes, times, network and disks that make every rule fire, by profile. */
 import { defaultSettings, type Settings } from "../../core/index.ts"
+import type { Profile } from "./profiles.ts"
 import type { NetworkProfile, Random, Range, Script, SnapshotProfile } from "../../interpreters/simulation/index.ts"
-
-export const profileNames = ["calm", "lossy", "partitions", "disks", "membership", "everything"] as const
-/**
- * What may go wrong. calm: nothing but load and transfers. lossy: messages and connections, pauses and plain crashes.
- * partitions: cuts, whole, partial and one-way, beside crashes. disks: slow, stalled, failing, full and lost ones, and damage.
- * membership: servers come, go and are replaced, also while partitioned. everything: all of it together.
- */
-export type Profile = (typeof profileNames)[number]
-export const isProfile = (text: string): text is Profile => profileNames.some((name) => name === text)
 
 /** Small enough that snapshots, windows and refusals happen all the time. */
 const sizes: readonly Partial<Settings>[] = [

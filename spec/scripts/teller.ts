@@ -1,7 +1,7 @@
 /** Whoever writes a script: what stories draw from, and what keeps them within what Raft tolerates. */
 import type { Settings } from "../../core/index.ts"
 import type { Action, NodeRef, Random } from "../../interpreters/simulation/index.ts"
-import type { Profile } from "./options.ts"
+import type { Profile } from "./profiles.ts"
 
 export interface Teller {
   readonly random: Random

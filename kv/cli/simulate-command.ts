@@ -1,0 +1,49 @@
+/** What simulate takes, and its help. */
+import { availableParallelism } from "node:os"
+import type { Profile } from "../../spec/index.ts"
+import { choice, described, intFlag, maybe, maybeInt, maybeString } from "./flags.ts"
+import { attemptToTheEnd, Command, failure, Flag } from "./runtime.ts"
+
+/** Named here again, so that the help loads nothing. */
+const profiles = ["calm", "lossy", "partitions", "disks", "membership", "everything"] as const satisfies readonly Profile[]
+
+export const simulateCommand = Command.make(
+  "simulate",
+  {
+    seed: maybeInt("seed", "The seed to run, or the first of several; from 0"),
+    seeds: maybeInt("seeds", described("How many seeds, one after the other", "1 with --seed, else 100")),
+    minutes: maybeInt("minutes", "Go on for so long, seed after seed, unless --seeds are done before"),
+    steps: intFlag("steps", "Actions in one script, about: faults, load and time passing", 60),
+    nodes: choice("nodes", ["3", "5", "7", "1", "2", "4", "6"], "Servers at the start", "3"),
+    profile: choice("profile", profiles, "What goes wrong", "everything"),
+    workers: intFlag("workers", "Threads", availableParallelism()),
+    refine: Flag.Boolean("refine").pipe(Flag.withDescription("Hold every step against the abstract specification, too"), Flag.withDefault(false)),
+    trace: maybeString("trace", "File for all that happened: actions, events, a hash now and then. For a single seed"),
+    save: Flag.String("save").pipe(Flag.withDescription(described("Folder for the scripts of what failed", ".")), Flag.withDefault(".")),
+    output: choice("output", ["table", "json"], "Form of the output", "table").pipe(Flag.withAlias("o")),
+  },
+  (o) =>
+    attemptToTheEnd(async (signal) => {
+      const { simulateOrFail } = await import("./simulate.ts")
+      const [seed, seeds, minutes] = [maybe(o.seed), maybe(o.seeds), maybe(o.minutes)]
+      if ((seeds ?? 1) < 1 || (minutes ?? 1) < 1 || (seed ?? 0) < 0) throw failure("--seeds and --minutes begin at 1, --seed at 0", 3)
+      await simulateOrFail(
+        {
+          seed: seed ?? 1, seeds: seeds ?? (minutes !== null ? null : seed === null ? 100 : 1), minutes, actions: o.steps, nodes: Number(o.nodes), profile: o.profile,
+          workers: o.workers, refine: o.refine, trace: maybe(o.trace), save: o.save, output: o.output,
+        },
+        signal,
+      )
+    }),
+).pipe(
+  Command.withShortDescription("Try the algorithm in random worlds"),
+  Command.withDescription(
+    "Try the algorithm in random worlds: a seed makes a cluster with its network, disks and clocks, and a script of what befalls it. Every invariant is checked at every step; then everything is mended, and there must be progress. The same seed is the same world on every machine.\n\nProfiles: calm (load and transfers), lossy (messages lost, doubled, late; crashes and pauses), partitions (whole, partial, one-way), disks (slow, stalled, full, failing, lost), membership (servers come, go and are replaced), everything.\n\nWhat fails is shrunk to a short script, printed, saved, and told with the command that opens it. Exit code 0 if nothing was violated, 1 if something was, 3 if it could not be done as asked.",
+  ),
+  Command.withExamples([
+    { command: "stepraft simulate", description: "a hundred seeds of everything, on all cores" },
+    { command: "stepraft simulate --minutes 60 --nodes 5", description: "as many as fit into an hour" },
+    { command: "stepraft simulate --seed 7 --profile partitions --trace seven.ndjson", description: "one seed, with all that happened in it" },
+    { command: "stepraft simulate --seeds 1000 -o json | jq .stepsPerSecond", description: "for scripts" },
+  ]),
+)

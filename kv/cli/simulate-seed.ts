@@ -1,0 +1,52 @@
+/** One seed of `stepraft simulate`: its script made, checked, and shrunk if it fails. What goes between threads is plain data. */
+import type { Rule } from "../../core/index.ts"
+import type { Script } from "../../interpreters/simulation/index.ts"
+import { checkScript, generateScript, sameFailureAs, shrinkScript, type Profile } from "../../spec/index.ts"
+
+export interface SeedJob {
+  readonly seed: number
+  readonly profile: Profile
+  readonly nodes: number
+  readonly actions: number
+  readonly refine: boolean
+  /** Violations that were shrunk already: one of each kind is enough. */
+  readonly known: readonly string[]
+}
+export interface SeedFailure {
+  readonly violation: string
+  readonly message: string
+  /** Step at which it showed. */
+  readonly at: number
+  readonly script: Script
+  /** Actions and steps of the script as it was made. */
+  readonly from: { readonly actions: number; readonly steps: number }
+  /** The same of what is left of it; null: not shrunk. */
+  readonly shrunk: { readonly actions: number; readonly steps: number; readonly seconds: number } | null
+}
+export interface SeedResult {
+  readonly seed: number
+  readonly steps: number
+  /** Virtual milliseconds. */
+  readonly ms: number
+  readonly hash: number
+  readonly rules: readonly (readonly [Rule, number])[]
+  readonly failure: SeedFailure | null
+}
+
+export const runSeed = ({ seed, profile, nodes, actions, refine, known }: SeedJob): SeedResult => {
+  const script = generateScript(seed, profile, { nodes, steps: actions })
+  const rules = new Map<Rule, number>()
+  const checks = { refinement: refine }
+  const verdict = checkScript(script, { ...checks, rules })
+  const { steps, ms, hash } = verdict
+  if (verdict.ok) return { seed, steps, ms, hash, rules: [...rules], failure: null }
+  const { violation, message, at } = verdict
+  const failure: SeedFailure = { violation, message, at, script, from: { actions: script.actions.length, steps }, shrunk: null }
+  if (known.includes(violation)) return { seed, steps, ms, hash, rules: [...rules], failure }
+  const started = performance.now()
+  const same = sameFailureAs(verdict, checks)
+  const small = shrinkScript(script, same)
+  const again = same(small) ?? verdict
+  const shrunk = { actions: small.actions.length, steps: again.steps, seconds: (performance.now() - started) / 1000 }
+  return { seed, steps, ms, hash, rules: [...rules], failure: { ...failure, message: again.message, at: again.at, script: small, shrunk } }
+}

@@ -1,0 +1,257 @@
+/** `stepraft simulate`: random worlds on all cores, every invariant at every step, and what failed as a short script. */
+import { closeSync, openSync, writeSync } from "node:fs"
+import { join } from "node:path"
+import { Worker } from "node:worker_threads"
+import { rules, type Rule } from "../../core/index.ts"
+import { actionLine, actionText, hashLine, headerLine, stepLines, violationLine, writeScenario } from "../../interpreters/debugger/index.ts"
+import { checkScript, generateScript, type Profile } from "../../spec/index.ts"
+import { exitCodes, failure } from "./runtime.ts"
+import type { SeedFailure, SeedJob, SeedResult } from "./simulate-seed.ts"
+import { grouped, paintFor, type Paint } from "./table.ts"
+
+/** Bad input: what was asked for cannot be done. */
+const BAD_INPUT = 3
+
+export interface SimulateOptions {
+  readonly seed: number
+  /** How many; null: until the minutes are over. */
+  readonly seeds: number | null
+  readonly minutes: number | null
+  readonly actions: number
+  readonly nodes: number
+  readonly profile: Profile
+  /** Threads. */
+  readonly workers: number
+  readonly refine: boolean
+  readonly trace: string | null
+  /** Folder for scripts of what failed. */
+  readonly save: string
+  readonly output: "table" | "json"
+}
+/** One failed seed as it is told: with -o json in these words. */
+export interface SimulateFailure extends SeedFailure {
+  readonly seed: number
+  /** Its script, or null: another of its kind was saved. */
+  readonly file: string | null
+  readonly look: string | null
+  readonly repeat: string
+}
+export interface SimulateResult {
+  readonly profile: Profile
+  readonly nodes: number
+  readonly seeds: number
+  readonly steps: number
+  readonly simulatedSeconds: number
+  readonly seconds: number
+  readonly stepsPerSecond: number
+  readonly timesRealTime: number
+  /** How often each rule of the algorithm was used. */
+  readonly rules: Readonly<Record<string, number>>
+  readonly neverUsed: readonly string[]
+  readonly failures: readonly SimulateFailure[]
+}
+
+interface Tally {
+  seeds: number
+  steps: number
+  ms: number
+  readonly rules: Map<Rule, number>
+  readonly failures: SimulateFailure[]
+}
+
+const count = (tally: Tally, { steps, ms, rules: used }: SeedResult): void => {
+  tally.seeds += 1
+  tally.steps += steps
+  tally.ms += ms
+  for (const [rule, times] of used) tally.rules.set(rule, (tally.rules.get(rule) ?? 0) + times)
+}
+const ALL_RULES = Object.keys(rules) as readonly Rule[]
+/** A rule that says that something never happens is no gap. */
+const MUST_NEVER: ReadonlySet<string> = new Set(["append.secondLeader"])
+const neverUsed = ({ rules: used }: Tally): readonly Rule[] => ALL_RULES.filter((rule) => !used.has(rule) && !MUST_NEVER.has(rule))
+
+const repeatOf = ({ profile, nodes, actions, refine }: SimulateOptions, seed: number): string =>
+  `stepraft simulate --seed ${seed} --profile ${profile} --nodes ${nodes}${actions === defaultActions ? "" : ` --steps ${actions}`}${refine ? " --refine" : ""}`
+export const defaultActions = 60
+
+const quoted = (path: string): string => (/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`)
+
+const save = (options: SimulateOptions, seed: number, failed: SeedFailure): SimulateFailure => {
+  const repeat = repeatOf(options, seed)
+  if (failed.shrunk === null) return { ...failed, seed, file: null, look: null, repeat }
+  const file = join(options.save, `simulate-${options.profile}-${options.nodes}-${seed}.ndjson`)
+  writeScenario(file, failed.script, { violation: { name: failed.violation, at: failed.at } })
+  return { ...failed, seed, file, look: `stepraft debug ${quoted(file)}`, repeat }
+}
+
+const optionLines = ({ options }: SeedFailure["script"]): readonly string[] => {
+  const { settings = {}, ...world } = options
+  const text = (part: Readonly<Record<string, unknown>>): string => Object.entries(part).map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`).join(" ")
+  return [`world ${text(world)}`, ...(Object.keys(settings).length === 0 ? [] : [`settings ${text(settings)}`])]
+}
+
+export const failureText = (failed: SimulateFailure, paint: Paint): string => {
+  const { seed, message, from, shrunk, script, file, look, repeat } = failed
+  const [first = "", ...more] = message.split("\n")
+  const head = `${paint.red(`seed ${seed}`)}: ${paint.bold(first)}`
+  if (shrunk === null || file === null || look === null) return `${head}\n  repeat it   ${repeat}\n`
+  const size = `${grouped(shrunk.actions)} actions, ${grouped(shrunk.steps)} steps; made as ${grouped(from.actions)} actions, ${grouped(from.steps)} steps; shrunk in ${shrunk.seconds.toFixed(1)} s`
+  const width = String(script.actions.length).length
+  return [
+    head,
+    ...more.map((line) => paint.dim(line)),
+    `  ${size}`,
+    ...optionLines(script).map((line) => `  ${paint.dim(line)}`),
+    ...script.actions.map((action, i) => `  ${paint.dim(String(i + 1).padStart(width))}  ${actionText(action)}`),
+    `  saved as    ${file}`,
+    `  look at it  ${look}`,
+    `  repeat it   ${repeat}`,
+    "",
+  ].join("\n")
+}
+
+// ------------------------------------------------------------------------------------------------ threads
+
+/** As it stands here: emitted JavaScript, or sources under a loader. */
+const startWorker = (): Worker => {
+  const fromSources = import.meta.url.endsWith(".ts")
+  return new Worker(new URL(fromSources ? "./simulate-worker.ts" : "./simulate-worker.js", import.meta.url), fromSources ? { execArgv: ["--import", "tsx"] } : {})
+}
+
+/** Hands out jobs until there are none, or until it is told to stop. */
+const runAll = (workers: number, nextJob: () => SeedJob | null, done: (result: SeedResult) => void, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const threads = new Set<Worker>()
+    const end = (worker: Worker): void => {
+      threads.delete(worker)
+      worker.terminate().then(() => threads.size === 0 && resolve(), reject)
+    }
+    const feed = (worker: Worker): void => {
+      const job = signal.aborted ? null : nextJob()
+      if (job === null) end(worker)
+      else worker.postMessage(job, [])
+    }
+    for (let i = 0; i < workers; i++) {
+      const worker = startWorker()
+      threads.add(worker)
+      worker.on("message", (result: SeedResult) => {
+        done(result)
+        feed(worker)
+      })
+      worker.once("error", reject)
+      feed(worker)
+    }
+    signal.addEventListener("abort", () => [...threads].forEach(end), { once: true })
+  })
+
+/** Redrawn on a terminal; a line a minute in a pipe. */
+const makeProgress = (tally: Tally, started: number): { readonly clear: () => void; readonly stop: () => void } => {
+  const out = process.stderr
+  const line = (): string => {
+    const seconds = (performance.now() - started) / 1000
+    const used = ALL_RULES.length - MUST_NEVER.size - neverUsed(tally).length
+    return `${grouped(tally.seeds)} seeds · ${grouped(tally.steps / seconds)} steps/s · ${grouped(tally.ms / 1000 / seconds)} × real time · ${used} of ${ALL_RULES.length - MUST_NEVER.size} rules · ${tally.failures.length} failed`
+  }
+  const clear = (): void => void (out.isTTY && out.write("\r\x1b[K"))
+  const timer = setInterval(() => void (out.isTTY ? out.write(`\r\x1b[K${line()}`) : out.write(`${line()}\n`)), out.isTTY ? 250 : 60_000)
+  return {
+    clear,
+    stop: () => {
+      clearInterval(timer)
+      clear()
+    },
+  }
+}
+
+// ------------------------------------------------------------------------------------------------- results
+
+const resultOf = ({ profile, nodes }: SimulateOptions, tally: Tally, seconds: number): SimulateResult => ({
+  profile,
+  nodes,
+  seeds: tally.seeds,
+  steps: tally.steps,
+  simulatedSeconds: Math.round(tally.ms / 1000),
+  seconds,
+  stepsPerSecond: Math.round(tally.steps / seconds),
+  timesRealTime: Math.round(tally.ms / 1000 / seconds),
+  rules: Object.fromEntries(tally.rules),
+  neverUsed: neverUsed(tally),
+  failures: tally.failures,
+})
+
+const summary = (result: SimulateResult, paint: Paint): string => {
+  const { profile, nodes, seeds, steps, seconds, stepsPerSecond, timesRealTime, neverUsed: never, failures } = result
+  const kinds = new Set(failures.map(({ violation }) => violation))
+  const verdict = failures.length === 0 ? paint.green("no violation") : paint.red(`${failures.length} failed: ${[...kinds].join(", ")}`)
+  return [
+    `${profile}, ${nodes} nodes: ${grouped(seeds)} seeds, ${grouped(steps)} steps in ${seconds.toFixed(1)} s (${grouped(stepsPerSecond)} steps/s, ${grouped(timesRealTime)} × real time): ${verdict}`,
+    never.length === 0 ? "Every rule of the algorithm was used." : `Rules never used: ${never.join(", ")}`,
+    "",
+  ].join("\n")
+}
+
+/** Every action, event and hash of one seed, as it happens. */
+const writeTrace = (options: SimulateOptions, path: string): void => {
+  const script = generateScript(options.seed, options.profile, { nodes: options.nodes, steps: options.actions })
+  let file: number
+  try {
+    file = openSync(path, "w")
+  } catch (error) {
+    throw failure(`the trace cannot be written: ${error instanceof Error ? error.message : String(error)}`, BAD_INPUT)
+  }
+  const write = (line: string): void => void writeSync(file, `${line}\n`)
+  try {
+    write(headerLine(script))
+    const verdict = checkScript(script, {
+      refinement: options.refine,
+      acted: (action) => write(actionLine(action)),
+      observe: (step) => stepLines(step).forEach(write),
+      hashed: (i, hash) => write(hashLine({ i, hash })),
+    })
+    if (!verdict.ok) write(violationLine({ name: verdict.violation, at: verdict.at }))
+  } finally {
+    closeSync(file)
+  }
+}
+
+export const simulate = async (options: SimulateOptions, signal: AbortSignal): Promise<SimulateResult> => {
+  const { seed, seeds, minutes, profile, nodes, actions, refine, workers } = options
+  if (options.trace !== null && seeds !== 1) throw failure("--trace writes one seed: name it with --seed", BAD_INPUT)
+  if (options.trace !== null) writeTrace(options, options.trace)
+  const started = performance.now()
+  const end = minutes === null ? Number.POSITIVE_INFINITY : started + minutes * 60_000
+  const tally: Tally = { seeds: 0, steps: 0, ms: 0, rules: new Map(), failures: [] }
+  const progress = makeProgress(tally, started)
+  const paint = paintFor(process.stdout)
+  let next = seed
+  try {
+    await runAll(
+      Math.max(1, Math.min(workers, seeds ?? workers)),
+      () => {
+        if ((seeds !== null && next >= seed + seeds) || performance.now() > end) return null
+        return { seed: next++, profile, nodes, actions, refine, known: tally.failures.map(({ violation }) => violation) }
+      },
+      (result) => {
+        count(tally, result)
+        if (result.failure === null) return
+        const failed = save(options, result.seed, result.failure)
+        tally.failures.push(failed)
+        progress.clear()
+        if (options.output === "table") process.stdout.write(`${failureText(failed, paint)}\n`)
+      },
+      signal,
+    )
+  } finally {
+    progress.stop()
+  }
+  const result = resultOf(options, tally, (performance.now() - started) / 1000)
+  process.stdout.write(options.output === "json" ? `${JSON.stringify(result, null, 2)}\n` : summary(result, paint))
+  if (options.trace !== null && options.output === "table") process.stdout.write(`Trace of seed ${seed}: ${options.trace}\n`)
+  return result
+}
+
+/** As the command does it: ends with code 1 if anything was violated. */
+export const simulateOrFail = async (options: SimulateOptions, signal: AbortSignal): Promise<void> => {
+  const { failures } = await simulate(options, signal)
+  if (failures.length > 0) throw failure("", exitCodes.failed)
+}
