@@ -44,9 +44,10 @@ export const layers: readonly Layer[] = [
   suite("paper", ["core"], /^core\.(paper|defects|durability|regressions|log)/),
   suite("scenarios", ["core"], /^scenario\./),
   search("invariants", ["core"], "test/mutants/layers/simulate.ts"),
-  suite("properties", ["core", "driver", "machine", "service"], /^(core\.chaos|service\.property|machine\.model|.*\.property)\.test/),
+  suite("properties", ["core"], /^(core\.chaos|invariants|world)\./),
   suite("drivers", ["driver"], /^driver\./),
   suite("machine", ["machine", "service"], /^(machine|service)\.(?!property|model)/),
+  suite("models", ["machine", "service"], /^(service\.property|machine\.model)\./),
   suite("files", ["file"], /^file\./),
   suite("nodes", ["core", "driver", "file", "machine", "service"], /^(node|resp|client)\./),
 ]
