@@ -95,20 +95,30 @@ describe("scripts", () => {
   test("the hash of a known script is what it was on every engine before", () => {
     expect(runScript(randomScript(1234, 80)).hash()).toMatchInlineSnapshot(`4146743011`)
   })
-  test("leaving an action out does not change the luck of the others", () => {
-    const fates = (actions: readonly Action[]): readonly string[] => {
-      const lines: string[] = []
+  test("the fate of a message depends on its link and its number there, not on what else was done: leaving an action out leaves the luck of the others alone", () => {
+    const fates = (actions: readonly Action[]): ReadonlyMap<string, boolean> => {
+      const lost = new Map<string, boolean>()
+      const counts = new Map<string, number>()
+      const name = (link: string): string => `${link} ${counts.get(link) ?? 0}`
       const world = new World({
         seed: 11,
         network: "lossy",
-        lost: (from, to, { type }, why) => lines.push(`${from.name} ${to.name} ${type} ${why}`),
+        sent: (from, to) => {
+          const link = `${from.name} ${to.name}`
+          counts.set(link, (counts.get(link) ?? 0) + 1)
+          lost.set(name(link), false)
+        },
+        lost: (from, to, _, why) => why === "chance" && lost.set(name(`${from.name} ${to.name}`), true),
       })
       actions.forEach((action) => world.act(action))
-      return lines
+      return lost
     }
-    const read: Action = { type: "skew", node: "n3", offset: 5, driftPermille: 0 }
-    const run: Action = { type: "run", ms: 4000 }
-    expect(fates([run, run])).toEqual(fates([read, run, run]))
+    const calm = fates([{ type: "run", ms: 8000 }])
+    const busy = fates([{ type: "run", ms: 2000 }, { type: "propose", node: "leader", id: 1, count: 3 }, { type: "run", ms: 300 }, { type: "pause", node: "follower1" }, { type: "run", ms: 6000 }])
+    const both = [...calm.keys()].filter((key) => busy.has(key))
+    expect(both.length).toBeGreaterThan(200)
+    expect(both.filter((key) => calm.get(key) === true).length).toBeGreaterThan(10)
+    expect(both.map((key) => busy.get(key))).toEqual(both.map((key) => calm.get(key)))
   })
   test("messages under way have names that an action can use", () => {
     const world = new World({ seed: 2, disk: { min: 2, max: 2 } })

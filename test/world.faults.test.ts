@@ -61,6 +61,14 @@ describe("network", () => {
     expect(world.leader()?.name).not.toBe(leader)
     expect(world.state(leader)?.currentTerm).toBe(world.leader()?.runner?.state.currentTerm)
   })
+  test("a cut takes what is under way with it", () => {
+    const { world, leader, follower } = led({ network: { ...networks.reliable, delayMin: 50, delayMax: 50 } })
+    world.act({ type: "propose", node: leader, id: 1 })
+    const last = lastIndex(world, leader)
+    world.cut(leader, follower)
+    world.run(60)
+    expect([lastIndex(world, leader), lastIndex(world, follower)]).toEqual([last + 1, last])
+  })
   test("a clogged link delivers late what it is given, in full", () => {
     const { world, leader, follower } = led()
     world.act({ type: "clog", from: leader, to: follower, ms: 300 })
@@ -199,6 +207,17 @@ describe("machines and snapshots", () => {
     world.damage(follower)
     expect(world.runUntil(() => settled(world), seconds(10))).toBe(true)
     expect(restored).toEqual([follower])
+  })
+  test("a crash takes a machine back to its last snapshot, no further", () => {
+    const { world, leader } = led({ settings: tightSettings })
+    load(world, 40)
+    world.run(100)
+    const { position } = world.node(leader)
+    world.crash(leader, "none")
+    const kept = world.node(leader).position.index
+    expect(kept).toBeLessThan(position.index)
+    expect(kept).toBeGreaterThanOrEqual(world.node(leader).disk.log.base.index)
+    expect(kept).toBeGreaterThan(0)
   })
   test("a slow machine holds its node's reads back, not its log", () => {
     const { world, follower } = led()

@@ -76,6 +76,26 @@ describe("a story", () => {
     c.join(old)
     const [submitted] = c.finish([task])
     expect(submitted).toMatchObject({ type: "unknown", reason: "replaced" })
+    // Also one that stands past the end of what the others have.
+    const next = c.leader()
+    c.cut(next)
+    const many = Array.from({ length: 20 }, (_, i) => c.go(c.submit(next, i, 20_000)))
+    c.one("one", 2)
+    c.join(next)
+    const before = c.now
+    expect(new Set(c.finish(many).map(({ type }) => type))).toEqual(new Set(["unknown"]))
+    expect(c.now - before).toBeLessThan(1000)
+  })
+  test("what a follower forwarded is waited for, though its log does not hold it yet", () => {
+    const c = cluster(3, { seed: 3, settings: { forwardProposals: true }, network: "unreliable" })
+    const follower = c.other(c.leader())
+    let executed = 0
+    for (let i = 0; i < 60; i++) {
+      const [submitted] = c.finish([c.go(c.submit(follower, i, 3000))])
+      if (submitted?.type === "executed") executed += 1
+      else expect(submitted).not.toMatchObject({ reason: "replaced" })
+    }
+    expect(executed).toBeGreaterThan(30)
   })
   test("requests, bytes and stored bytes are counted", () => {
     const c = cluster(3, { settings: { ...tightSettings, tailBytes: 0 } })

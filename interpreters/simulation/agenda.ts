@@ -43,8 +43,8 @@ export const addPlanned = (heap: Planned[], slot: Planned): void => {
 /** Takes out what stands at `place`, by default what is next. */
 export const takePlanned = (heap: Planned[], place = 0): Planned | undefined => {
   const taken = heap[place]
-  const last = heap.pop()
-  if (taken === undefined || last === undefined) return undefined
+  const last = taken === undefined ? undefined : heap.pop()
+  if (last === undefined) return undefined
   if (place < heap.length && down(heap, last, place) === place) up(heap, last, place)
   return taken
 }

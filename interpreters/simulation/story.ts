@@ -320,10 +320,13 @@ export class Cluster {
     const { life } = node
     const gone = (): boolean => !this.isUp(name) || node.life !== life
     const there = (): boolean => node.position.index >= first
-    // Another leader had it cut off: here it will never be executed.
+    // Another leader had it cut off here: it may live on elsewhere, but nobody here knows. (What was forwarded may not be here yet.)
+    let held = false
     const replaced = (): boolean => {
       const log = this.world.state(name)?.log
-      return log !== undefined && log.base.index < first && log.termAt(first) !== term
+      const here = log?.termAt(first)
+      held ||= here === term
+      return log !== undefined && log.base.index < first && here !== term && (held || here !== undefined)
     }
     if (!there()) yield { until: () => there() || gone() || replaced(), limit: Math.max(end - this.now, 0) }
     if (!there() && replaced()) return { type: "unknown", reason: "replaced" }
