@@ -148,10 +148,11 @@ export const generic = (options: Load): KvWorld => {
     }
     function* trouble(): Work<void> {
       yield seconds(1)
-      while (partitions && c.now < end) {
-        c.partition(c.names.filter(() => random.chance(500)))
-        yield 1000 + random.below(200)
-      }
+      if (partitions)
+        while (c.now < end) {
+          c.partition(c.names.filter(() => random.chance(500)))
+          yield 1000 + random.below(200)
+        }
       if (c.now < end) yield end - c.now
       if (partitions) {
         c.heal()

@@ -42,7 +42,8 @@ export interface Trace {
   readonly current: boolean
   /** None in a scenario. */
   readonly steps: readonly TraceStep[]
-  readonly hashes: readonly TraceHash[]
+  /** Each after so many actions. */
+  readonly hashes: readonly (TraceHash & { readonly after: number })[]
   readonly violation: TraceViolation | null
 }
 
@@ -89,14 +90,14 @@ const headerOf = (value: Json): Pick<Trace, "current" | "nodes"> & { readonly se
 interface Reading {
   readonly actions: Action[]
   readonly steps: (Omit<TraceStep, "events"> & { readonly events: Event[] })[]
-  readonly hashes: TraceHash[]
+  readonly hashes: (TraceHash & { readonly after: number })[]
   violation: TraceViolation | null
 }
 const take = (reading: Reading, value: Json): void => {
   const { i, at, node, event, cause, hash, action, violates } = value
   if (isRecord(action)) reading.actions.push(decodeAction(JSON.stringify(action)))
   else if (typeof violates === "string") reading.violation = { name: violates, at: typeof at === "number" ? at : 0 }
-  else if (typeof i === "number" && typeof hash === "number") reading.hashes.push({ i, hash })
+  else if (typeof i === "number" && typeof hash === "number") reading.hashes.push({ i, hash, after: reading.actions.length })
   else if (typeof i === "number" && typeof at === "number" && typeof node === "string" && isRecord(event)) {
     const last = reading.steps.at(-1)
     const told = decodeEvent(JSON.stringify(event))

@@ -1,0 +1,60 @@
+/** A trace is run again: the same events, the same hashes, or the first place where they differ. */
+import { World, type WorldStep } from "../simulation/index.ts"
+import type { Trace } from "./file.ts"
+import { encodeEvent } from "./trace.ts"
+
+export interface Replayed {
+  readonly steps: number
+  /** How much of the trace was there to be compared. */
+  readonly hashes: number
+  readonly events: number
+  /** null: all of it agrees. */
+  readonly difference: string | null
+  /** What ended it before the end, in words: a reducer that gave up. */
+  readonly stopped: string | null
+}
+
+class Differs extends Error {
+  override readonly name = "Differs"
+}
+const hex = (hash: number): string => hash.toString(16).padStart(8, "0")
+
+const stepComparer = (trace: Trace): { readonly compare: (step: WorldStep) => void; readonly compared: () => number } => {
+  const expected = new Map(trace.steps.map((step) => [step.i, step]))
+  let compared = 0
+  return {
+    compared: () => compared,
+    compare: ({ i, node, events, at }) => {
+      const known = expected.get(i)
+      if (known === undefined) return
+      const text = (list: WorldStep["events"]): string => list.map((event) => encodeEvent(event)).join("\n")
+      if (known.node !== node || known.at !== at || text(known.events) !== text(events)) throw new Differs(`step ${i} is ${node} at ${at} ms here, and was ${known.node} at ${known.at} ms, or its events differ`)
+      compared += events.length
+    },
+  }
+}
+
+/** Runs all of it in place, without any check of its own. */
+export const replayTrace = (trace: Trace): Replayed => {
+  const { seed, options, actions } = trace.script
+  const { compare, compared } = stepComparer(trace)
+  const hashes = new Map(trace.current ? trace.hashes.map((known) => [known.after, known]) : [])
+  let matched = 0
+  let steps = 0
+  try {
+    const world = new World({ ...options, seed, observe: compare })
+    actions.forEach((action, i) => {
+      world.act(action)
+      steps = world.steps
+      const known = hashes.get(i + 1)
+      if (known === undefined) return
+      const found = world.hash()
+      if (known.i !== steps || known.hash !== found) throw new Differs(`after action ${i + 1} the world has made ${steps} steps and is ${hex(found)}; it had made ${known.i} and was ${hex(known.hash)}`)
+      matched += 1
+    })
+    return { steps, hashes: matched, events: compared(), difference: null, stopped: null }
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    return { steps, hashes: matched, events: compared(), ...(error instanceof Differs ? { difference: message, stopped: null } : { difference: null, stopped: message }) }
+  }
+}

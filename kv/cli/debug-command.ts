@@ -1,0 +1,33 @@
+/** What debug takes, and its help. */
+import * as Option from "effect/Option"
+import type { Profile } from "../../spec/index.ts"
+import { intFlag, maybe, maybeString } from "./flags.ts"
+import { Argument, attempt, Command, Flag } from "./runtime.ts"
+
+const profiles = ["calm", "lossy", "partitions", "disks", "membership", "everything"] as const satisfies readonly Profile[]
+
+export const debugCommand = Command.make(
+  "debug",
+  {
+    file: Argument.String("trace").pipe(Argument.withDescription("A trace or a saved scenario; without one, a fresh world"), Argument.optional),
+    seed: intFlag("seed", "The seed of a fresh world", 1, 0),
+    profile: Flag.Literals("profile", profiles).pipe(Flag.withDescription("Let this befall the fresh world, as simulate would (default: nothing)"), Flag.optional),
+    nodes: intFlag("nodes", "Servers of a fresh world", 3),
+    commands: maybeString("commands", "Run these instead of reading them, separated by semicolons").pipe(Flag.withAlias("c")),
+  },
+  (o) =>
+    attempt(async () => {
+      const { debug } = await import("./debug.ts")
+      await debug({ file: Option.getOrNull(o.file), seed: o.seed, profile: maybe(o.profile), nodes: o.nodes, commands: maybe(o.commands) })
+    }),
+).pipe(
+  Command.withShortDescription("Step through a world, forwards and backwards"),
+  Command.withDescription(
+    "Step through a simulated world, forwards and backwards: every event with the rule of Raft that it used and the section of the paper, what it changed, messages in flight, invariants. At any place a message can be delivered, lost or doubled by hand, a node crashed, a link cut, a timer fired: that begins a branch, and nothing is lost.\n\nA trace that tells of a violation opens there, anything else at its first step. On a terminal: arrows step, Home and End jump, everything else is a command (help lists them). In a pipe: one command a line.\n\nExit code 0 if every command was understood, 1 if not, 3 if the trace cannot be read.",
+  ),
+  Command.withExamples([
+    { command: "stepraft debug", description: "three servers before their first election" },
+    { command: "stepraft debug failing.ndjson", description: "what simulate saved, at the violation" },
+    { command: "stepraft debug -c 'continue leader; show n1; messages'", description: "for scripts" },
+  ]),
+)
