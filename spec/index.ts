@@ -4,3 +4,4 @@ export { invariants, InvariantViolated, makeInvariantChecker, sweep, type Invari
 export * from "./scripts/index.ts"
 export { makeRefinementChecker, RefinementViolated, type RefinementChecker } from "./refine.ts"
 export { expectProgress, hopeless, makeRuleCoverage, Stuck, unfinished, type LiveWorld, type RuleCoverage } from "./liveness.ts"
+export { describeSteps, explore, replay, spaces, type Counterexample, type Explored, type ExploreOptions, type Space, type Step } from "./explore/index.ts"
