@@ -1,7 +1,7 @@
 /** Is a history linearizable? Every partition is searched in turns, so that one hard key does not hide an easy refutation. */
-import { explain, type Explanation } from "./explain.ts"
+import { explain, locate, type Explanation } from "./explain.ts"
 import type { Model, Operation } from "./model.ts"
-import { type Refuted, type Search, startSearch } from "./search.ts"
+import { type Search, startSearch } from "./search.ts"
 
 export interface CheckOptions {
   /** Milliseconds after which the verdict is `unknown` (default: 60,000). Shrinking an explanation takes at most as long again, and at most 10 s. */
@@ -51,16 +51,6 @@ export const partitionsOf = <Input, Output>(history: readonly Operation<Input, O
   return found
 }
 
-/** The rest is cut off at the return of an operation that is plainly wrong, to see how far one gets without it. */
-const refuteAt = <State, Input, Output>(culprit: Operation<Input, Output>, operations: readonly Operation<Input, Output>[], model: Model<State, Input, Output>): { readonly refuted: Refuted<State, Input, Output>; readonly search: Search<State, Input, Output> } => {
-  const end = culprit.returned ?? Infinity
-  const before = operations.filter((operation) => operation !== culprit && operation.invoked <= end)
-  const search = startSearch(before.map((operation) => ((operation.returned ?? 0) > end ? { ...operation, output: undefined, returned: null } : operation)), model)
-  const found = search.advance(slice)
-  if (found?.verdict === "not") return { refuted: found, search }
-  return { search, refuted: { verdict: "not", culprit, order: found?.order ?? [], states: [], statesAfter: () => [] } }
-}
-
 /**
  * Checks a history against a model. `not` comes with an explanation: the smallest part that was found to be impossible by
  * itself. Throws what the model throws.
@@ -73,15 +63,14 @@ export const checkHistory = <State, Input, Output>(history: readonly Operation<I
   const counts = (): Counts => ({ operations: history.length, partitions: jobs.length, steps: sum(({ steps }) => steps()), configurations: sum(({ configurations }) => configurations()) })
   const orders: Linearization<Input, Output>[] = []
 
-  const not = (job: Job<State, Input, Output>, refuted: Refuted<State, Input, Output>, total: Counts): Verdict<State, Input, Output> => ({
-    verdict: "not", counts: total, explanation: explain(job.name, job.operations, refuted, model, { until: now() + Math.min(limitMs, 10_000), now }),
-  })
+  const not = ({ name, operations }: Job<State, Input, Output>, from: number, to: number): Verdict<State, Input, Output> => {
+    const time = { now, until: now() + Math.min(limitMs, 10_000) }
+    return { verdict: "not", counts: counts(), explanation: explain(name, operations, locate(operations, from, to, model, time), model, time) }
+  }
 
   for (const job of jobs) {
     const culprit = model.absurd?.(job.operations)
-    if (culprit === undefined) continue
-    const { refuted, search } = refuteAt(culprit, job.operations, model)
-    return not(job, refuted, { ...counts(), steps: search.steps(), configurations: search.configurations() })
+    if (culprit !== undefined) return not(job, 0, job.operations.filter(({ returned }) => returned !== null && returned < (culprit.returned ?? 0)).length)
   }
   let undecided = jobs
   for (let budget = slice; undecided.length > 0; budget *= 2) {
@@ -97,7 +86,7 @@ export const checkHistory = <State, Input, Output>(history: readonly Operation<I
       }
       if (found === undefined) still.push(job)
       else if (found.verdict === "linearizable") orders.push({ partition: job.name, order: found.order })
-      else return not(job, found, counts())
+      else return not(job, ...found.ranks)
     }
     undecided = still
   }

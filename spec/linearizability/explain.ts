@@ -29,6 +29,39 @@ export interface Explanation<State, Input, Output> {
   readonly smallest: boolean
 }
 
+/** Ways to look for the place where it fails are given up after so many steps. */
+const stepsToLocate = 1_500_000
+
+/** The history as it was just after this operation returned: what was open then has no answer yet. */
+const cutAfter = <Input, Output>(operations: readonly Operation<Input, Output>[], last: Operation<Input, Output>): readonly Operation<Input, Output>[] => {
+  const end = last.returned ?? Infinity
+  return operations.filter(({ invoked }) => invoked <= end).map((operation) => ((operation.returned ?? 0) > end ? loosen(operation) : operation))
+}
+
+/**
+ * A search that looks ahead gives up before it meets what is wrong. The first return with which the history is impossible
+ * is found by cutting the history, then all that can have been before is listed by a search that does not look ahead.
+ * `from` and `to` are ranks (by return): it is possible until `from` returned, impossible once `to` has.
+ */
+export const locate = <State, Input, Output>(operations: readonly Operation<Input, Output>[], from: number, to: number, model: Model<State, Input, Output>, { until, now }: Time): Refuted<State, Input, Output> => {
+  const known = operations.filter(({ returned }) => returned !== null).sort((a, b) => (a.returned ?? 0) - (b.returned ?? 0))
+  let low = from
+  let high = Math.min(to, known.length - 1)
+  let order: readonly Operation<Input, Output>[] = []
+  while (low < high && now() < until) {
+    const middle = (low + high) >> 1
+    const found = startSearch(cutAfter(operations, known[middle] as Operation<Input, Output>), model).advance(stepsToLocate)
+    if (found?.verdict === "linearizable") {
+      low = middle + 1
+      order = found.order
+    } else if (found === undefined) break
+    else high = middle
+  }
+  const culprit = known[high] as Operation<Input, Output>
+  const exact = now() < until ? startSearch(cutAfter(operations, culprit), model, false).advance(stepsToLocate) : undefined
+  return exact?.verdict === "not" ? exact : { verdict: "not", culprit, ranks: [high, high], order, states: [], statesAfter: () => [] }
+}
+
 export interface Time {
   readonly until: number
   readonly now: () => number

@@ -21,8 +21,10 @@ export interface Found<Input, Output> {
 }
 export interface Refuted<State, Input, Output> {
   readonly verdict: "not"
-  /** Up to its return everything can be explained, with it nothing can. */
+  /** Up to its return everything can be explained, with it nothing can; exact only if the search did not look ahead. */
   readonly culprit: Operation<Input, Output>
+  /** Rank, by return, of the culprit, and of the last operation that was looked at. */
+  readonly ranks: readonly [number, number]
   /** An order of what came before, as far as one gets; the culprit is not in it. */
   readonly order: readonly Operation<Input, Output>[]
   /** What the state can have been, at most, when the culprit returned: with some choice of the operations then open. */
@@ -283,9 +285,9 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
       }
     }
     for (let r = parent?.returned ?? 0; r < rank; r++) passed[r]?.add(state)
-    if (!isNew(rank, placed, state, used) || isDead(rank, placed, state, used)) return false
+    if (!isNew(rank, placed, state, used)) return false
     configurations++
-    const choices = chooseFrom(rank, used, state, idle, next)
+    const choices = isDead(rank, placed, state, used) ? none : chooseFrom(rank, used, state, idle, next)
     const frame: Frame = { parent, returned: rank, placed, used, state, idle, applied, next: choices, tried: 0 }
     if (rank > (furthest?.returned ?? -1)) furthest = frame
     frames.push(frame)
@@ -325,7 +327,7 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
     const culprit = known[rank] as Operation<Input, Output>
     const possible = new Set<number>()
     for (const key of seen[rank]?.keys() ?? []) possible.add(typeof key === "number" ? Math.floor(key / 0x80000000) : Number.parseInt(key, 10))
-    return { verdict: "not", culprit, order: orderTo(furthest), states: statesOf(possible), statesAfter: (operation) => statesOf(passed[known.indexOf(operation)] ?? []) }
+    return { verdict: "not", culprit, ranks: [rank, horizon(rank)], order: orderTo(furthest), states: statesOf(possible), statesAfter: (operation) => statesOf(passed[known.indexOf(operation)] ?? []) }
   }
 
   let outcome: Outcome<State, Input, Output> | undefined

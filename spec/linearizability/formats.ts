@@ -1,0 +1,170 @@
+/** Histories as text: our JSON lines, EDN, and the logs that Jepsen prints. */
+import { BadHistory, Keyword, readEdn, valueOfEdn, writeEdn, type Edn } from "./edn.ts"
+import { canonicalF, functions, synonyms, toJsonLine, type HistoryEvent, type Value } from "./history.ts"
+
+export const formats = ["jepsen", "edn", "jsonl"] as const
+export type Format = (typeof formats)[number]
+
+/** An event and the line that it was read from. */
+export interface ReadEvent extends HistoryEvent {
+  readonly line: number
+}
+
+const types = ["invoke", "ok", "fail", "info"] as const
+const wanted = {
+  jsonl: `a JSON object such as {"process":4,"type":"invoke","f":"append","key":"3","value":"x","time":123}`,
+  edn: `a map such as {:process 4, :type :invoke, :f :append, :key "3", :value "x"}`,
+  jepsen: "a line such as INFO  jepsen.util - 4 :invoke :cas [1 2], with tabs between its parts",
+}
+const known = `${functions.join(", ")} (or ${Object.keys(synonyms).join(", ")})`
+
+const isValue = (value: unknown): value is Value =>
+  value === null || typeof value === "string" || typeof value === "boolean" || (typeof value === "number" && Number.isFinite(value)) || (Array.isArray(value) && value.every(isValue))
+
+interface Raw {
+  readonly line: number
+  readonly process: number | string
+  readonly type: string
+  readonly f: string
+  readonly key: string | null
+  readonly value: Value
+  readonly time: number
+  readonly error?: string | undefined
+}
+
+/** The parts that all formats share, checked. */
+const event = ({ line, process, type: typeName, f: name, key, value, time, error }: Raw): ReadEvent => {
+  const type = types.find((one) => one === typeName)
+  if (type === undefined) throw new BadHistory(line, `the type is ${JSON.stringify(typeName)}; expected ${types.join(", ")}`)
+  const f = canonicalF(name)
+  if (f === undefined) throw new BadHistory(line, `the operation is ${JSON.stringify(name)}; expected ${known}`)
+  if (type === "invoke") {
+    if (f === "cas" && !(Array.isArray(value) && value.length === 2)) throw new BadHistory(line, `a cas of ${JSON.stringify(value)}; expected two values, [old, new]`)
+    if (f === "incr" && value !== null && !/^-?\d+$/.test(String(value))) throw new BadHistory(line, `an incr by ${JSON.stringify(value)}; expected a whole number`)
+  }
+  return { line, process, type, f, key, value, time, ...(error === undefined ? {} : { error }) }
+}
+
+const readJsonLines = (text: string): ReadEvent[] =>
+  text.split("\n").flatMap((source, i) => {
+    const line = i + 1
+    if (source.trim() === "") return []
+    let object: unknown
+    try {
+      object = JSON.parse(source)
+    } catch (error) {
+      throw new BadHistory(line, `not JSON (${error instanceof Error ? error.message : String(error)}); expected ${wanted.jsonl}`)
+    }
+    if (typeof object !== "object" || object === null || Array.isArray(object)) throw new BadHistory(line, `expected ${wanted.jsonl}`)
+    const { process, type, f, key = null, value = null, time = 0, error } = object as Record<string, unknown>
+    if (typeof process !== "number" && typeof process !== "string") throw new BadHistory(line, `"process" is ${JSON.stringify(process)}; expected a number or a string, in ${wanted.jsonl}`)
+    if (typeof type !== "string" || typeof f !== "string") throw new BadHistory(line, `"type" or "f" is missing; expected ${wanted.jsonl}`)
+    if (key !== null && typeof key !== "string" && typeof key !== "number") throw new BadHistory(line, `"key" is ${JSON.stringify(key)}; expected a string`)
+    if (!isValue(value)) throw new BadHistory(line, `"value" is ${JSON.stringify(value)}; expected null, a number, a string, true, false or a list of them`)
+    if (typeof time !== "number") throw new BadHistory(line, `"time" is ${JSON.stringify(time)}; expected a number`)
+    return [event({ line, process, type, f, key: key === null ? null : String(key), value, time, ...(typeof error === "string" ? { error } : {}) })]
+  })
+
+/**
+ * Histories of independent keys hold [key value] where others hold a value. A cas is told from one by its value being a
+ * pair of its own; a history is of that kind if every value in it can be.
+ */
+const untuple = (raws: readonly Raw[]): readonly Raw[] => {
+  const isTuple = ({ f, value }: Raw): boolean => Array.isArray(value) && value.length === 2 && (f !== "cas" || Array.isArray((value as readonly Value[])[1]))
+  const told = raws.filter(({ value }) => !(typeof value === "string" && value.startsWith(":")))
+  if (raws.some(({ key }) => key !== null) || !told.some(({ type }) => type === "invoke") || !told.every(isTuple)) return raws
+  return raws.map((raw) => {
+    if (!isTuple(raw)) return raw
+    const [key = null, value = null] = raw.value as readonly Value[]
+    return { ...raw, key: typeof key === "string" ? key : JSON.stringify(key), value }
+  })
+}
+
+const wordOf = (edn: Edn | undefined): string | undefined => (edn instanceof Keyword ? edn.name : typeof edn === "string" ? edn : undefined)
+
+const readEdnHistory = (text: string): ReadEvent[] => {
+  const all = readEdn(text)
+  const [only] = all
+  // One vector (or list) of maps, or maps one after the other.
+  const inside = all.length === 1 && Array.isArray(only?.value)
+  const lines = inside ? linesOfMaps(text) : []
+  const maps = inside ? (only?.value as readonly Edn[]).map((value, i) => ({ line: lines[i] ?? only?.line ?? 1, value })) : all
+  const raws = maps.flatMap(({ line, value: map }): Raw[] => {
+    if (!(map instanceof Map)) throw new BadHistory(line, `expected ${wanted.edn}`)
+    const fields = map as ReadonlyMap<string, Edn>
+    const process = fields.get("process")
+    const type = wordOf(fields.get("type"))
+    const f = wordOf(fields.get("f"))
+    // The nemesis and its like are no clients.
+    if (process instanceof Keyword) return []
+    if (typeof process !== "number" && typeof process !== "string") throw new BadHistory(line, `no :process with a number; expected ${wanted.edn}`)
+    if (type === undefined || f === undefined) throw new BadHistory(line, `no :type or no :f; expected ${wanted.edn}`)
+    const key = fields.get("key") ?? null
+    const time = fields.get("time")
+    const error = fields.get("error")
+    return [{
+      line, process, type, f, key: key === null ? null : (wordOf(key) ?? JSON.stringify(valueOfEdn(key, line))), value: valueOfEdn(fields.get("value") ?? null, line),
+      // Jepsen counts nanoseconds.
+      time: typeof time === "number" ? time / 1e6 : 0, error: error === undefined || error === null ? undefined : (wordOf(error) ?? writeEdn(valueOfEdn(error, line))),
+    }]
+  })
+  return untuple(raws).map(event)
+}
+
+/** Lines where the maps directly inside the outer vector begin: brackets are counted, strings and comments skipped. */
+const linesOfMaps = (text: string): readonly number[] => {
+  const lines: number[] = []
+  let line = 1
+  let depth = 0
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\[^])*"|;[^\n]*|[\n()[\]{}]/g)) {
+    if (token === "\n") line++
+    else if (token.startsWith('"')) line += token.split("\n").length - 1
+    else if (/^[([{]$/.test(token)) {
+      if (token === "{" && depth === 1) lines.push(line)
+      depth++
+    } else if (/^[)\]}]$/.test(token)) depth--
+  }
+  return lines
+}
+
+const logLine = /\bjepsen\.util\s*[-:]\s+(\S+)\s+:(\w+)\s+:([\w-]+)\s*(.*)$/
+const readJepsenLog = (text: string): ReadEvent[] => {
+  const raws = text.split("\n").flatMap((source, i): Raw[] => {
+    const line = i + 1
+    const [, process = "", type = "", f = "", rest = ""] = logLine.exec(source.trimEnd()) ?? []
+    // What is no operation of a client is noise: the nemesis, the database, stack traces.
+    if (!/^\d+$/.test(process)) return []
+    const [value, error] = readEdn(rest, line).map((one) => valueOfEdn(one.value, line))
+    return [{ line, process: Number(process), type, f, key: null, value: value ?? null, time: 0, error: error === undefined ? undefined : String(error) }]
+  })
+  return untuple(raws).map(event)
+}
+
+/** undefined: it looks like none of them. */
+export const detectFormat = (text: string): Format | undefined => {
+  const start = text.replace(/^(?:\s|;[^\n]*\n)+/, "")
+  if (/^\{\s*"/.test(start)) return "jsonl"
+  if (/^(?:[[(]\s*)?(?:#[\w.]+\s*)?\{\s*:/.test(start)) return "edn"
+  return text.split("\n").some((line) => logLine.test(line)) ? "jepsen" : undefined
+}
+
+/** Throws BadHistory. */
+export const readHistory = (text: string, given: Format | "auto" = "auto"): readonly ReadEvent[] => {
+  const format = given === "auto" ? detectFormat(text) : given
+  if (format === undefined)
+    throw new BadHistory(text.trim() === "" ? 0 : 1, `${text.trim() === "" ? "the history is empty" : "this looks like no history that is known"}; expected ${wanted.jsonl}, ${wanted.edn}, or ${wanted.jepsen}`)
+  const events = format === "jsonl" ? readJsonLines(text) : format === "edn" ? readEdnHistory(text) : readJepsenLog(text)
+  if (events.length === 0) throw new BadHistory(0, `it has no operation; expected ${wanted[format]}`)
+  return events
+}
+
+const ednLine = ({ process, type, f, key, value, time, error }: HistoryEvent): string =>
+  `{:process ${typeof process === "number" ? process : JSON.stringify(process)}, :type :${type}, :f :${f}, ${key === null ? "" : `:key ${JSON.stringify(key)}, `}:value ${writeEdn(value)}, :time ${Math.round(time * 1e6)}${error === undefined ? "" : `, :error ${JSON.stringify(error)}`}}\n`
+
+const jepsenLine = ({ process, type, f, key, value, error }: HistoryEvent): string => {
+  const shown = key === null ? value : [key, value]
+  return `INFO  jepsen.util - ${process}\t:${type}\t:${f}\t${writeEdn(shown)}${error === undefined ? "" : `\t${JSON.stringify(error)}`}\n`
+}
+
+/** A Jepsen log has no times. */
+export const writeHistory = (events: readonly HistoryEvent[], format: Format): string => events.map(format === "jsonl" ? toJsonLine : format === "edn" ? ednLine : jepsenLine).join("")

@@ -1,0 +1,66 @@
+/** From events to operations: each invocation with its end. */
+import { BadHistory } from "./edn.ts"
+import type { HistoryEvent, Process, Value } from "./history.ts"
+import type { Operation, RequestModel } from "./model.ts"
+
+export interface OperationOptions {
+  /**
+   * What a `fail` of a cas tells if it gives no error. "nothing" (default): that it did not happen. "refused": also that
+   * the value was another one than expected, as in logs of clients that fail a cas for no other reason.
+   */
+  readonly failedCas?: "nothing" | "refused"
+}
+
+/** The error by which a failed cas says that the value was another one. */
+export const precondition = "precondition"
+
+/**
+ * Pairs the events of a history, which are in the order of real time. Operations that failed are not in the result: they
+ * did not happen. Throws BadHistory, with the line if the events have one (else the event's number, from 1).
+ */
+export const operationsOf = (events: readonly (HistoryEvent & { readonly line?: number })[], options: OperationOptions = {}): readonly Operation[] => {
+  interface Open {
+    readonly at: number
+    readonly event: HistoryEvent
+    readonly line: number
+  }
+  const open = new Map<Process, Open>()
+  const found: (Operation | undefined)[] = []
+  for (const [i, event] of events.entries()) {
+    const { process, type, f, key, value, error } = event
+    const line = event.line ?? i + 1
+    const begun = open.get(process)
+    if (type === "invoke") {
+      if (begun !== undefined)
+        throw new BadHistory(line, `process ${process} invokes ${f}, but its ${begun.event.f} of line ${begun.line} is still open; expected its end first (ok, fail, or info if nobody knows)`)
+      open.set(process, { at: found.length, event, line })
+      found.push({ process, input: { f, key, value }, output: undefined, invoked: i, returned: null, lines: [line, null] })
+      continue
+    }
+    // A process that is told to have crashed while it did nothing says nothing.
+    if (begun === undefined && type === "info") continue
+    if (begun === undefined) throw new BadHistory(line, `process ${process} ends ${f} (${type}), but has no operation open; expected its invoke first`)
+    const { event: { f: asked, key: on }, at } = begun
+    if (f !== asked || (key !== null && on !== null && key !== on))
+      throw new BadHistory(line, `process ${process} ends ${f}${key === null ? "" : ` of ${key}`}, but what it has open, since line ${begun.line}, is ${asked}${on === null ? "" : ` of ${on}`}`)
+    open.delete(process)
+    const operation = found[at]
+    if (operation === undefined) continue
+    const lines = [begun.line, line] as const
+    if (type === "info") found[at] = { ...operation, lines }
+    else if (type === "ok") found[at] = { ...operation, output: answerOf(f, value), returned: i, lines }
+    else if (f === "cas" && (error === precondition || (error === undefined && options.failedCas === "refused" && Array.isArray(value)))) found[at] = { ...operation, output: false, returned: i, lines }
+    else found[at] = undefined
+  }
+  return found.filter((operation) => operation !== undefined)
+}
+
+const answerOf = (f: HistoryEvent["f"], value: Value): Value => (f === "cas" ? true : f === "write" || f === "append" ? null : value)
+
+/** Throws BadHistory if a history holds what a model does not know. */
+export const demandKnown = <State>(operations: readonly Operation[], model: RequestModel<State>, others: readonly RequestModel<never>[] = []): void => {
+  const strange = operations.find(({ input: { f } }) => !model.functions.includes(f))
+  if (strange === undefined) return
+  const knower = others.find(({ functions }) => functions.includes(strange.input.f))
+  throw new BadHistory(strange.lines?.[0] ?? 0, `${strange.input.f} is no operation of a ${model.name}, which has ${model.functions.join(", ")}${knower === undefined ? "" : `; the model ${knower.name} has it`}`)
+}
