@@ -1,7 +1,9 @@
 /** The command line as a whole. Each command loads what it needs when it runs. */
 import { readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
+import { checkHistoryCommand } from "./check-history.ts"
 import { dataCommands } from "./data-commands.ts"
+import { debugCommand } from "./debug-command.ts"
 import { benchCommand, clusterCommand, serveCommand, statusCommand } from "./node-commands.ts"
 import { Command, run } from "./runtime.ts"
 import { simulateCommand } from "./simulate-command.ts"
@@ -30,13 +32,15 @@ export const main = (program: string): void => {
       { command: "stepraft get greeting", description: "read" },
       { command: "stepraft status", description: "every node in one table" },
       { command: "stepraft bench", description: "how fast it is" },
+      { command: "stepraft debug", description: "step through a cluster, forwards and backwards" },
       { command: "stepraft simulate", description: "the algorithm in random worlds, with every invariant checked" },
     ]),
     Command.withSubcommands([
       { group: "Nodes", commands: [clusterCommand(program), serveCommand, statusCommand] },
       { group: "Data", commands: dataCommands },
       { group: "Measuring", commands: [benchCommand] },
-      { group: "Verifying", commands: [simulateCommand] },
+      { group: "Checking", commands: [checkHistoryCommand] },
+      { group: "Verifying", commands: [simulateCommand, debugCommand] },
     ]),
   )
   run(Command.run(root, { version: versionOf(program) }))
