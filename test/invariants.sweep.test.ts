@@ -92,9 +92,9 @@ test("the checks of steps find whatever a sweep finds, at the same step", () => 
       if (step !== null) found.set(step, (found.get(step) ?? 0) + 1)
       if (step !== null && swept !== null) both += 1
     }),
-    { numRuns: full ? 3000 : 150, seed: 7 },
+    { numRuns: full ? 3000 : 80, seed: 7 },
   )
   // Not vacuous: many kinds are found, and the sweep sees many of them too.
-  expect(found.size).toBeGreaterThan(6)
-  expect(both).toBeGreaterThan(20)
+  expect(found.size).toBeGreaterThan(4)
+  expect(both).toBeGreaterThan(10)
 }, 600_000)

@@ -8,6 +8,14 @@ const add = (poll: AbstractServer["votes"], term: number, from: Member): Abstrac
   if (!poll.by.some((one) => same(one, from))) poll.by.push(from)
   return poll
 }
+/** A leader may lead for months: what is this old was answered, or is asked again. */
+const MOST_KEPT = 256
+const keep = <T>(map: Map<string, T>, key: string, value: T): void => {
+  map.set(key, value)
+  if (map.size <= MOST_KEPT) return
+  const [oldest] = map.keys()
+  if (oldest !== undefined) map.delete(oldest)
+}
 const raise = (map: Map<string, number>, member: Member, value: number): void => {
   const key = keyOf(member)
   if (value > (map.get(key) ?? -1)) map.set(key, value)
@@ -40,7 +48,7 @@ const hearMessage = (server: AbstractServer, from: Member, message: Message, lif
       const leased = server.lease === "held" && server.commit >= server.termStart
       // One that comes twice is the question that it was.
       const key = `${keyOf(from)} ${message.life} ${message.number}`
-      if (!server.questions.has(key)) server.questions.set(key, leased ? { least: server.commit, round: 0 } : { least: Math.max(server.commit, server.termStart), round: server.round + 1 })
+      if (!server.questions.has(key)) keep(server.questions, key, leased ? { least: server.commit, round: 0 } : { least: Math.max(server.commit, server.termStart), round: server.round + 1 })
       return
     }
     case "ReadIndexReply":
@@ -82,10 +90,10 @@ export const hear = (server: AbstractServer, event: Event, state: State): string
       return null
     }
     case "SnapshotOpened":
-      server.images.set(event.snapshot.id, event.snapshot.index)
+      keep(server.images, event.snapshot.id, event.snapshot.index)
       return event.snapshot.index > server.applying ? `opened snapshot ${event.snapshot.id} of ${event.snapshot.index}, executed is ${server.applying}` : null
     case "SnapshotRestored":
-      server.images.set(event.snapshot.id, event.snapshot.index)
+      keep(server.images, event.snapshot.id, event.snapshot.index)
       server.applying = event.snapshot.index
       server.applied = event.snapshot.index
       return null
