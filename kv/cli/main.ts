@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { checkHistoryCommand } from "./check-history.ts"
+import { checkHistoryCommand } from "./check-history.ts"
 import { dataCommands } from "./data-commands.ts"
 import { debugCommand } from "./debug-command.ts"
 import { benchCommand, clusterCommand, serveCommand, statusCommand } from "./node-commands.ts"
@@ -40,7 +41,7 @@ export const main = (program: string): void => {
       { group: "Data", commands: dataCommands },
       { group: "Measuring", commands: [benchCommand] },
       { group: "Checking", commands: [checkHistoryCommand] },
-      { group: "Verifying", commands: [simulateCommand, debugCommand] },
+      { group: "Verifying", commands: [simulateCommand, debugCommand, checkHistoryCommand] },
     ]),
   )
   run(Command.run(root, { version: versionOf(program) }))

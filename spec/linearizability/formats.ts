@@ -86,9 +86,9 @@ const readEdnHistory = (text: string): ReadEvent[] => {
   const all = readEdn(text)
   const [only] = all
   // One vector (or list) of maps, or maps one after the other.
-  const inside = all.length === 1 && Array.isArray(only?.value)
-  const lines = inside ? linesOfMaps(text) : []
-  const maps = inside ? (only?.value as readonly Edn[]).map((value, i) => ({ line: lines[i] ?? only?.line ?? 1, value })) : all
+  const items = all.length === 1 && Array.isArray(only?.value) ? (only?.value as readonly Edn[] | undefined) : undefined
+  const lines = items === undefined ? [] : linesOfMaps(text)
+  const maps = items === undefined ? all : items.map((value, i) => ({ line: lines[i] ?? 1, value }))
   const raws = maps.flatMap(({ line, value: map }): Raw[] => {
     if (!(map instanceof Map)) throw new BadHistory(line, `expected ${wanted.edn}`)
     const fields = map as ReadonlyMap<string, Edn>

@@ -1,4 +1,10 @@
+/** Was what the clients saw linearizable? */
 export { functions, makeHistory, type F, type HistoryEvent, type OpenOperation, type Process, type Recorder, type Request, type Synonym, type Value } from "./history.ts"
-export { describeRequest, impossible, kv, register, type Model, type Operation, type RequestModel } from "./model.ts"
+export { describeRequest, impossible, kv, register, type Answered, type Model, type Operation, type RequestModel, type Sight } from "./model.ts"
 export { checkHistory, type CheckOptions, type Counts, type Linearization, type Verdict } from "./check.ts"
 export { type Explanation, type Part } from "./explain.ts"
+export { BadHistory } from "./edn.ts"
+export { demandKnown, operationsOf, type OperationOptions } from "./operations.ts"
+export { detectFormat, formats, readHistory, writeHistory, type Format, type ReadEvent } from "./formats.ts"
+export { explainInWords, verdictInWords } from "./words.ts"
+export { drawHtml, drawSvg } from "./drawing.ts"

@@ -57,8 +57,9 @@ export const operationsOf = (events: readonly (HistoryEvent & { readonly line?: 
 
 const answerOf = (f: HistoryEvent["f"], value: Value): Value => (f === "cas" ? true : f === "write" || f === "append" ? null : value)
 
-/** Throws BadHistory if a history holds what a model does not know. */
-export const demandKnown = <State>(operations: readonly Operation[], model: RequestModel<State>, others: readonly RequestModel<never>[] = []): void => {
+type Named = Pick<RequestModel<never>, "name" | "functions">
+/** Throws BadHistory if a history holds what a model does not know; `others` are named if they do. */
+export const demandKnown = (operations: readonly Operation[], model: Named, others: readonly Named[] = []): void => {
   const strange = operations.find(({ input: { f } }) => !model.functions.includes(f))
   if (strange === undefined) return
   const knower = others.find(({ functions }) => functions.includes(strange.input.f))

@@ -315,7 +315,7 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
       let spent = 0
       for (; used[at] === one; at++) spent++
       if (spent >= (counts[one] ?? 0) || (idle && unknownOverwrites[one] === true)) continue
-      const to = run(state, (members[one]?.[spent] as Operation<Input, Output>).input, undefined)
+      const to = run(state, ((members[one] ?? [])[spent] as Operation<Input, Output>).input, undefined)
       if (to !== state && to >= 0) sort(~one, to)
     }
     return [...helpful, ...others]
@@ -345,7 +345,8 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
         begin()
       }
       const until = steps + budget
-      while (outcome === undefined && steps < until) {
+      while (outcome === undefined) {
+        if (steps >= until) break
         const frame = frames.at(-1)
         if (frame === undefined) {
           outcome = finish()

@@ -1,0 +1,103 @@
+/** `stepraft check-history`: its flags, its help, and its verdict as an exit code. */
+import * as Option from "effect/Option"
+import { choice, maybeString, output, maybe } from "./flags.ts"
+import { Argument, attempt, Command, failure, Flag } from "./runtime.ts"
+
+const codes = { linearizable: 0, not: 1, unknown: 2, bad: 3 } as const
+const units = { ms: 1, s: 1_000, m: 60_000, "": 1_000 } as const
+
+/** `60s`, `500ms`, `2m`, or seconds. undefined: it is none. */
+export const parseLimit = (text: string): number | undefined => {
+  const [, amount = "", unit = ""] = /^(\d+(?:\.\d+)?)(ms|s|m|)$/.exec(text) ?? []
+  return amount === "" ? undefined : Number(amount) * units[unit as keyof typeof units]
+}
+
+const readAll = async (file: string): Promise<string> => {
+  if (file !== "-") return (await import("node:fs/promises")).readFile(file, "utf8")
+  const parts: Buffer[] = []
+  for await (const part of process.stdin) parts.push(Buffer.from(part as Uint8Array))
+  return Buffer.concat(parts).toString("utf8")
+}
+
+interface Options {
+  readonly file: string
+  readonly model: "register" | "kv"
+  readonly format: "auto" | "jepsen" | "edn" | "jsonl"
+  readonly limitMs: number
+  readonly drawing: string | null
+  readonly failedCas: "nothing" | "refused"
+  readonly output: "table" | "json"
+}
+
+const check = async (options: Options): Promise<void> => {
+  const spec = await import("../../spec/index.ts")
+  // The models differ in their state only, which nobody looks into here.
+  const model = spec[options.model] as typeof spec.kv
+  const history = await (async () => {
+    try {
+      const operations = spec.operationsOf(spec.readHistory(await readAll(options.file), options.format), { failedCas: options.failedCas })
+      spec.demandKnown(operations, model, [spec.kv])
+      return operations
+    } catch (error) {
+      if (error instanceof spec.BadHistory) throw failure(`${options.file}: ${error.message}`, codes.bad)
+      if (error instanceof Error && "code" in error) throw failure(`${options.file}: ${error.message}; expected a file that can be read, or - for standard input`, codes.bad)
+      throw error
+    }
+  })()
+  const began = performance.now()
+  const verdict = spec.checkHistory(history, model, { limitMs: options.limitMs })
+  const elapsedMs = Math.round(performance.now() - began)
+  if (options.drawing !== null) {
+    const { writeFile } = await import("node:fs/promises")
+    await writeFile(options.drawing, options.drawing.endsWith(".html") ? spec.drawHtml(verdict, model) : spec.drawSvg(verdict, model))
+  }
+  if (options.output === "json") {
+    const explained = verdict.verdict === "not" ? { explanation: { ...verdict.explanation, operations: verdict.explanation.operations.length } } : verdict.verdict === "unknown" ? { undecided: verdict.undecided } : {}
+    process.stdout.write(`${JSON.stringify({ verdict: verdict.verdict === "not" ? "not linearizable" : verdict.verdict, model: options.model, elapsedMs, ...verdict.counts, ...explained, words: spec.verdictInWords(verdict, model) }, null, 2)}\n`)
+  } else {
+    process.stdout.write(`${spec.verdictInWords(verdict, model).join("\n")}\n`)
+    if (options.drawing !== null) process.stdout.write(`Drawn in ${options.drawing}.\n`)
+  }
+  if (verdict.verdict !== "linearizable") throw failure("", codes[verdict.verdict])
+}
+
+export const checkHistoryCommand = Command.make(
+  "check-history",
+  {
+    file: Argument.String("file").pipe(Argument.withDescription("The history; - reads standard input")),
+    model: choice("model", ["register", "kv"], "What the clients used: registers with read, write and cas; or a store with append, delete and incr as well", "kv"),
+    format: choice("format", ["auto", "jepsen", "edn", "jsonl"], "Form of the history: what Jepsen prints, EDN, or JSON lines", "auto"),
+    limit: Flag.String("limit").pipe(
+      Flag.withDescription("How long to look for a verdict: 500ms, 60s, 5m (default: 60s)"),
+      Flag.filter((text) => parseLimit(text) !== undefined, (text) => `must be a duration such as 500ms, 60s or 5m, not ${text}`),
+      Flag.withDefault("60s"),
+    ),
+    drawing: maybeString("drawing", "Draw it into this file: .svg, or .html for a page with the explanation").pipe(
+      Flag.filter((path) => Option.isNone(path) || /\.(?:svg|html)$/.test(path.value), (path) => `must end in .svg or .html, not be ${Option.getOrElse(path, () => "")}`),
+    ),
+    failedCas: choice("failed-cas", ["nothing", "refused"], "What a cas that failed tells: only that it did not happen, or also that the value was another one", "nothing"),
+    output,
+  },
+  (o) => attempt(() => check({ file: o.file, model: o.model, format: o.format, limitMs: parseLimit(o.limit) ?? 60_000, drawing: maybe(o.drawing), failedCas: o.failedCas, output: o.output })),
+).pipe(
+  Command.withShortDescription("Is what clients saw linearizable?"),
+  Command.withDescription(
+    `Is what clients saw linearizable: is there one order of all operations that respects real time and explains every answer?
+
+A history is what each client did and saw, one event a line, in the order of real time. An operation is invoked, then ends as ok (it happened), fail (it did not) or info (nobody knows: it may take effect at any later time, or never); one that is still open at the end is as info. As JSON lines:
+
+  {"process":1,"type":"invoke","f":"write","key":"x","value":3,"time":12.5}
+  {"process":1,"type":"ok","f":"write","key":"x","value":3,"time":13.1}
+
+f is read (get), write (put, set), cas with value [old,new], append, delete or incr; an ok read holds what was read, null for nothing. A process has one operation open at a time. Each key is checked by itself.
+
+If it is not linearizable, the smallest part that is impossible by itself is shown, and how far one gets.
+
+Exit codes: 0 linearizable; 1 not; 2 no verdict within --limit (or wrong usage); 3 the history cannot be read.`,
+  ),
+  Command.withExamples([
+    { command: "stepraft check-history history.jsonl", description: "a key-value store, JSON lines" },
+    { command: "stepraft check-history jepsen.log --model register --drawing why.html", description: "a log of Jepsen's, and a drawing of what is wrong" },
+    { command: "zcat history.edn.gz | stepraft check-history - --limit 5m -o json", description: "from a pipe, for scripts" },
+  ]),
+)

@@ -1,0 +1,70 @@
+/** A verdict in words. */
+import type { Verdict } from "./check.ts"
+import type { Explanation, Part } from "./explain.ts"
+import type { Model, Operation } from "./model.ts"
+
+const shown = 40
+const list = (words: readonly string[]): string => (words.length > 1 ? `${words.slice(0, -1).join(", ")} or ${words.at(-1) ?? ""}` : (words[0] ?? ""))
+const count = (n: number, what: string): string => `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`
+
+export interface Describer<Input, Output> {
+  readonly operation: (operation: Operation<Input, Output>) => string
+  /** Where it stands: `lines 3–8`, or what the operation carries as times. */
+  readonly place: (operation: Operation<Input, Output>) => string
+  readonly full: (operation: Operation<Input, Output>) => string
+}
+
+export const describerOf = <State, Input, Output>(model: Model<State, Input, Output>): Describer<Input, Output> => {
+  const operation = ({ input, output }: Operation<Input, Output>): string => (model.describe === undefined ? `${JSON.stringify(input)} → ${output === undefined ? "?" : JSON.stringify(output)}` : model.describe(input, output))
+  const place = ({ invoked, returned, lines }: Operation<Input, Output>): string => {
+    const [from, to] = lines ?? [invoked, returned]
+    return `${lines === undefined ? "" : to === null ? "line " : "lines "}${from}${to === null ? "" : `–${to}`}`
+  }
+  return { operation, place, full: (one) => `process ${one.process}'s ${operation(one)} (${place(one)})` }
+}
+
+const valuesOf = <State, Input, Output>(states: readonly State[], model: Model<State, Input, Output>): string =>
+  list([...new Set(states.map((state) => (model.describeState === undefined ? JSON.stringify(state) : model.describeState(state))))].slice(0, 8))
+
+const table = <Input, Output>(parts: readonly Part<Input, Output>[], describe: Describer<Input, Output>, culprit: Operation<Input, Output>): string[] => {
+  const rows = parts.slice(0, shown).map(({ operation }) => [describe.place(operation), `process ${operation.process}`, describe.operation(operation), operation === culprit ? "  <- has no place" : ""] as const)
+  const widths = [0, 1].map((column) => Math.max(0, ...rows.map((row) => row[column]?.length ?? 0)))
+  const more = parts.length > shown ? [`  … and ${parts.length - shown} more`] : []
+  return [...rows.map(([place, process, what, mark]) => `  ${place.padEnd(widths[0] ?? 0)}  ${process.padEnd(widths[1] ?? 0)}  ${what}${mark}`), ...more]
+}
+
+export const explainInWords = <State, Input, Output>(explanation: Explanation<State, Input, Output>, model: Model<State, Input, Output>): readonly string[] => {
+  const { partition, operations, culprit, prefix, states, core, start, after, coreCulprit, smallest } = explanation
+  const describe = describerOf(model)
+  const firm = core.filter((part) => part.firm)
+  const loose = core.filter((part) => !part.firm)
+  const before = after === null ? `At the beginning the value is ${valuesOf(start, model)}.` : `Once ${describe.full(after)} had returned, the value can only have been ${valuesOf(start, model)}.`
+  return [
+    `Not linearizable${partition === "" ? "" : ` on key ${partition}`}.`,
+    "",
+    before,
+    firm.length === 1 ? "Then this operation has no explanation:" : `Then these ${firm.length} operations have no order that respects real time and explains their answers:`,
+    ...table(firm, describe, coreCulprit),
+    ...(loose.length === 0 ? [] : [`not even if ${loose.length === 1 ? "this one" : `each of these ${loose.length}`} took effect at any time after its invocation, or never:`, ...table(loose, describe, coreCulprit)]),
+    ...(smallest ? [] : ["(Time ran out before this part of the history could be made smaller.)"]),
+    "",
+    `The longest prefix that is linearizable ends just before ${describe.full(culprit)} returns:`,
+    prefix.length === 0 && operations.length > 1
+      ? "an order of what came before was not looked for."
+      : `${count(prefix.length, "operation")} of the ${operations.length.toLocaleString("en")} on this key fit${prefix.length === 1 ? "s" : ""} in an order before it.`,
+    ...(states.length === 0 ? [] : [`There the value can only have been ${valuesOf(states, model)}, whatever order is taken.`]),
+  ]
+}
+
+export const verdictInWords = <State, Input, Output>(verdict: Verdict<State, Input, Output>, model: Model<State, Input, Output>): readonly string[] => {
+  const { operations, partitions, steps } = verdict.counts
+  const counted = `${count(operations, "operation")}${partitions > 1 ? ` on ${count(partitions, "key")}` : ""}, ${count(steps, "model step")}`
+  switch (verdict.verdict) {
+    case "linearizable":
+      return [`Linearizable: ${counted}.`]
+    case "unknown":
+      return [`Unknown: no verdict within the limit for ${verdict.undecided.length === 1 && verdict.undecided[0] === "" ? "this history" : `key ${list(verdict.undecided.slice(0, 8))}`}${partitions > verdict.undecided.length ? "; all others are linearizable" : ""} (${counted}).`, "A longer --limit may decide it, and so may histories with fewer operations of unknown outcome."]
+    case "not":
+      return [...explainInWords(verdict.explanation, model), "", `(${counted}.)`]
+  }
+}
