@@ -113,6 +113,21 @@ describe("disks", () => {
   test("a crash keeps a prefix of what was being written: all, nothing, or all but the torn end", () => {
     expect([crashed("all"), crashed("none"), crashed("torn")]).toEqual([3, 0, 2])
   })
+  test("writes are done in order: a fast one does not overtake a slow one", () => {
+    let last = 0
+    const { world, leader } = led({ disk: { min: 1, max: 60 } })
+    const seen: number[] = []
+    for (let i = 0; i < 100; i++) {
+      world.act({ type: "propose", node: leader, id: i })
+      world.run(3)
+      const oldest = world.node(leader).disk.pending[0]?.seq ?? last
+      expect(oldest).toBeGreaterThanOrEqual(last)
+      if (oldest > last) seen.push(oldest - last)
+      last = oldest
+    }
+    // One by one, but for those that fall on the same moment.
+    expect(Math.max(...seen.slice(1))).toBeLessThan(10)
+  })
   test("which prefix it is at random: every one of them comes", () => {
     const seen = new Set<number>()
     for (let seed = 1; seed <= 40; seed++) {
