@@ -1,6 +1,6 @@
 /** Scenarios S: snapshots. */
 import { describe, expect } from "vitest"
-import { scenario, type Harness, type Story } from "./scenario.kit.ts"
+import { scenario, scenarioOverSeeds, type Harness, type HarnessOptions, type Story } from "./scenario.kit.ts"
 
 /** A service that takes a snapshot every ten commands keeps less than this on disk beside it. */
 const MOST_STORED = 2000
@@ -31,22 +31,25 @@ const snapshots = (trouble: "none" | "cut" | "crash"): Story => (it) => {
   expect(Math.min(...bases), "everybody took snapshots").toBeGreaterThan(100)
 }
 
+const allCrash: Story = (it) => {
+  it.one(3)
+  for (let round = 0; round < 5; round++) {
+    for (let k = it.random.between(5, 14); k > 0; k--) it.one(3)
+    const before = it.one(3)
+    it.restart(...it.servers)
+    expect(it.one(3)).toBeGreaterThanOrEqual(before + 1)
+  }
+}
+
 describe("snapshots", () => {
+  const unreliable: HarnessOptions = { snapshots: true, network: "unreliable" }
   scenario("S1", { snapshots: true }, snapshots("none"))
   scenario("S2", { snapshots: true }, snapshots("cut"))
-  scenario("S3", { snapshots: true, network: "unreliable" }, snapshots("cut"))
+  scenario("S3", unreliable, snapshots("cut"))
   scenario("S4", { snapshots: true }, snapshots("crash"))
-  scenario("S5", { snapshots: true, network: "unreliable" }, snapshots("crash"))
+  scenario("S5", unreliable, snapshots("crash"))
 
-  scenario("S6", { snapshots: true, network: "unreliable" }, (it) => {
-    it.one(3)
-    for (let round = 0; round < 5; round++) {
-      for (let k = it.random.between(5, 14); k > 0; k--) it.one(3)
-      const before = it.one(3)
-      it.restart(...it.servers)
-      expect(it.one(3)).toBeGreaterThanOrEqual(before + 1)
-    }
-  })
+  scenario("S6", unreliable, allCrash)
 
   scenario("S7", { snapshots: true }, (it) => {
     for (let i = 0; i < 12; i++) it.one(3)
@@ -57,4 +60,8 @@ describe("snapshots", () => {
     }
     expect(it.history.values).toHaveLength(14)
   })
+
+  scenarioOverSeeds("S3", unreliable, snapshots("cut"), 10)
+  scenarioOverSeeds("S5", unreliable, snapshots("crash"), 10)
+  scenarioOverSeeds("S6", unreliable, allCrash, 10)
 })

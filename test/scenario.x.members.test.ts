@@ -47,9 +47,9 @@ describe("members", () => {
     // As learners they get the log, or a snapshot first, and decide nothing …
     it.together([changing(it, old, ["n4", "n5"]), loading(it, 30, 3)])
     expect(it.world.runUntil(() => isCurrent(it, "n4") && isCurrent(it, "n5"), 5 * T)).toBe(true)
-    const [a = "", b = ""] = it.others(it.leader(), "n4", "n5")
-    it.disconnect(a, b)
-    const command = it.offer(it.leader())?.command ?? 0
+    const leader = it.leader()
+    it.disconnect(...it.others(leader, "n4", "n5"))
+    const command = it.offer(leader)?.command ?? 0
     it.run(2 * T)
     expect(it.executed(command).count).toBe(0)
     it.connectAll()
