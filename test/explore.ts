@@ -23,8 +23,8 @@ const search = (space: Space, maxSeconds: number, shortest: boolean): Explored =
   explore(space, {
     maxSeconds,
     shortest,
-    onProgress: ({ states, transitions, depth, queue, seconds }) =>
-      process.stderr.write(`${space.name}: ${thousands(states)} states, ${thousands(transitions)} transitions, depth ${depth}, ${thousands(queue)} to look at, ${thousands(states / seconds)} states/s\n`),
+    onProgress: ({ states, transitions, depth, queue, level, seconds }) =>
+      process.stderr.write(`${space.name}: ${thousands(states)} states, ${thousands(transitions)} transitions, depth ${depth}, level ${level}, ${thousands(queue)} to look at, ${thousands(states / seconds)} states/s\n`),
   })
 
 const tell = (space: Space, found: Explored, maxSeconds: number): void => {
@@ -36,29 +36,36 @@ const tell = (space: Space, found: Explored, maxSeconds: number): void => {
   for (const line of describeSteps(space, counterexample.steps)) console.log(line)
 }
 
-const row = (r: Explored): string => {
-  const speed = `${thousands(r.transitions / r.seconds)}/s`
-  const megabytes = process.memoryUsage().rss / 1e6
-  return `| ${[r.space, r.closed ? "closed" : r.counterexample === null ? "not closed" : r.counterexample.name, thousands(r.combinations), thousands(r.states), thousands(r.expanded), thousands(r.transitions), thousands(r.effective), r.depth, r.seconds.toFixed(1), speed, thousands(megabytes), thousands(r.serverStates), thousands(r.messages), thousands(r.reducerRuns)].join(" | ")} |`
+interface Measured {
+  readonly explored: Explored
+  /** Seconds of the processor: a busy machine stretches the others. */
+  readonly cpu: number
+  readonly megabytes: number
+}
+const row = ({ explored: r, cpu, megabytes }: Measured): string => {
+  const speed = `${thousands(r.transitions / cpu)}/s`
+  return `| ${[r.space, r.closed ? "closed" : r.counterexample === null ? "not closed" : r.counterexample.name, thousands(r.combinations), thousands(r.states), thousands(r.expanded), thousands(r.transitions), thousands(r.effective), r.depth, r.seconds.toFixed(1), cpu.toFixed(1), speed, thousands(megabytes), thousands(r.serverStates), thousands(r.messages), thousands(r.reducerRuns)].join(" | ")} |`
 }
 
 const started = performance.now()
 const budget = values.seconds === undefined ? null : Number(values.seconds)
-const done: Explored[] = []
+const done: Measured[] = []
 chosen.forEach((space, i) => {
   // What one space leaves of its share is for those after it.
   const share = budget === null ? 900 : (budget - (performance.now() - started) / 1000) / (chosen.length - i)
   if (share <= 0) return
+  const before = process.cpuUsage()
   const explored = search(space, share, values.breadth)
-  done.push(explored)
+  const { user, system } = process.cpuUsage(before)
+  done.push({ explored, cpu: (user + system) / 1e6, megabytes: process.memoryUsage().rss / 1e6 })
   if (explored.counterexample === null) return
   process.exitCode = 1
   tell(space, explored, Math.max(share - explored.seconds, 10))
 })
-console.log("| space | | combinations of servers | states | looked at | transitions | effective | depth | seconds | speed | MB | server states | messages | reducer runs |")
-console.log(`|${" --- |".repeat(14)}`)
-for (const explored of done) console.log(row(explored))
-for (const { space, notReached } of done) console.log(`\n${space} (${all[space]?.about}) never used ${notReached.length} rules: ${notReached.join(", ")}`)
-const everywhere = done.map(({ notReached }) => new Set<string>(notReached))
-const nowhere = done[0]?.notReached.filter((rule) => everywhere.every((rules) => rules.has(rule))) ?? []
+console.log("| space | | combinations of servers | states | looked at | transitions | effective | depth | seconds | CPU s | transitions per CPU s | MB | server states | messages | reducer runs |")
+console.log(`|${" --- |".repeat(15)}`)
+for (const measured of done) console.log(row(measured))
+for (const { explored: { space, notReached } } of done) console.log(`\n${space} (${all[space]?.about}) never used ${notReached.length} rules: ${notReached.join(", ")}`)
+const everywhere = done.map(({ explored }) => new Set<string>(explored.notReached))
+const nowhere = done[0]?.explored.notReached.filter((rule) => everywhere.every((rules) => rules.has(rule))) ?? []
 console.log(`\nUsed in no space: ${nowhere.join(", ")}`)

@@ -3,6 +3,8 @@ import { at, makeList, push, type IntList } from "./tables.ts"
 
 export interface Agenda {
   readonly size: number
+  /** Everything below it has been looked at, if levels count; else 0. */
+  readonly level: number
   readonly add: (id: number, level: number, weight: number) => void
   /** -1: nothing is left. */
   readonly take: () => number
@@ -15,6 +17,7 @@ export const inOrderOfArrival = (): Agenda => {
     get size() {
       return arrivals.length - taken
     },
+    level: 0,
     add: (id) => push(arrivals, id),
     take: () => (taken < arrivals.length ? at(arrivals.data, taken++) : -1),
   }
@@ -43,6 +46,9 @@ export const heaviestOfLowest = (): Agenda => {
   return {
     get size() {
       return size
+    },
+    get level() {
+      return lowest
     },
     add: (id, level, weight) => {
       const here = levelAt(level)

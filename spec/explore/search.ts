@@ -21,6 +21,8 @@ export interface Progress {
   readonly transitions: number
   readonly depth: number
   readonly queue: number
+  /** How far the servers together have come in terms, votes and entries (each durable term counts 16, a vote 8, an entry 1). */
+  readonly level: number
   readonly seconds: number
 }
 export interface ExploreOptions {
@@ -130,7 +132,7 @@ export const explore = (space: Space, options: ExploreOptions = {}): Explored =>
     const now = performance.now()
     if (now - told > 1000) {
       told = now
-      onProgress?.({ states: visited.size, transitions, depth, queue: agenda.size, seconds: (now - started) / 1000 })
+      onProgress?.({ states: visited.size, transitions, depth, queue: agenda.size, level: agenda.level, seconds: (now - started) / 1000 })
     }
     return now - started > maxSeconds * 1000 || visited.size > maxStates
   }
