@@ -1,7 +1,7 @@
 /** One seed of `stepraft simulate`: its script made, checked, and shrunk if it fails. What goes between threads is plain data. */
 import type { Rule } from "../../core/index.ts"
 import type { Script } from "../../interpreters/simulation/index.ts"
-import { checkScript, generateScript, sameFailureAs, shrinkScript, type Profile } from "../../spec/index.ts"
+import { checkScript, generateScript, shrinkFailure, type Profile } from "../../spec/index.ts"
 
 export interface SeedJob {
   readonly seed: number
@@ -44,9 +44,7 @@ export const runSeed = ({ seed, profile, nodes, actions, refine, known }: SeedJo
   const failure: SeedFailure = { violation, message, at, script, from: { actions: script.actions.length, steps }, shrunk: null }
   if (known.includes(violation)) return { seed, steps, ms, hash, rules: [...rules], failure }
   const started = performance.now()
-  const same = sameFailureAs(verdict, checks)
-  const small = shrinkScript(script, same)
-  const again = same(small) ?? verdict
+  const { script: small, failed: again } = shrinkFailure(script, verdict, checks)
   const shrunk = { actions: small.actions.length, steps: again.steps, seconds: (performance.now() - started) / 1000 }
   return { seed, steps, ms, hash, rules: [...rules], failure: { ...failure, message: again.message, at: again.at, script: small, shrunk } }
 }

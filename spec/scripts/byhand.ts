@@ -26,11 +26,12 @@ const NEVER = 10_000_000
 /** Whatever goes on within a node takes less. */
 const INSIDE = 110
 
-const patient = (options: Script["options"]): Script["options"] => {
+/** Leases hang on time, so there are none; and it goes quicker without pre-votes, where they do not matter. */
+const patient = (options: Script["options"], preVote: boolean): Script["options"] => {
   const { nodes, settings, snapshots, connections } = options
   return {
     ...(nodes === undefined ? {} : { nodes }),
-    settings: { ...settings, heartbeat: NEVER, electionMin: NEVER, electionMax: 2 * NEVER, disconnectMax: NEVER, persistStall: NEVER },
+    settings: { ...settings, preVote, leaseReads: false, heartbeat: NEVER, electionMin: NEVER, electionMax: 2 * NEVER, disconnectMax: NEVER, persistStall: NEVER },
     network: { lossPermille: 0, duplicatePermille: 0, delayMin: NEVER, delayMax: NEVER, longDelayPermille: 0, longDelayMax: 0 },
     disk: { min: NEVER, max: NEVER },
     apply: { min: 0, max: 0 },
@@ -186,8 +187,8 @@ const actionFor = (world: World, deed: Deed, last: Action | undefined): Action |
 }
 
 /** The deeds as actions of a world without chance; what is not possible there is left out. */
-const realize = (script: Script, deeds: readonly Deed[], machine: Machine): Script => {
-  const options = patient(script.options)
+const realize = (script: Script, preVote: boolean, deeds: readonly Deed[], machine: Machine): Script => {
+  const options = patient(script.options, preVote)
   const actions: Action[] = []
   try {
     const world = new World({ ...options, seed: script.seed, ...(machine === undefined ? {} : { machine }) })
@@ -204,11 +205,16 @@ const realize = (script: Script, deeds: readonly Deed[], machine: Machine): Scri
   return { seed: script.seed, options, actions }
 }
 
-/** null: it cannot be done. Leases live on time, and so does progress: those stay as they are. */
+/** null: it cannot be done. What shows only while the world is mended lives on time, and stays as it is. */
 export const byHand = (script: Script, failed: ScriptFailed, sameFailure: SameFailure, machine: Machine, expired: () => boolean): Script | null => {
-  if (failed.action >= script.actions.length || settingsIn(script.options).leaseReads) return null
+  if (failed.action >= script.actions.length) return null
   const recording = record(script, failed.at, machine)
-  const fails = (deeds: readonly Deed[]): boolean => sameFailure(realize(script, deeds, machine)) !== null
-  const start = [causes(recording), recording.deeds].find((deeds) => !expired() && fails(deeds))
-  return start === undefined ? null : realize(script, minimize(start, fails, expired), machine)
+  const some = causes(recording)
+  for (const preVote of settingsIn(script.options).preVote ? [false, true] : [false]) {
+    const realized = (deeds: readonly Deed[]): Script => realize(script, preVote, deeds, machine)
+    const fails = (deeds: readonly Deed[]): boolean => sameFailure(realized(deeds)) !== null
+    const start = [some, recording.deeds].find((deeds) => !expired() && fails(deeds))
+    if (start !== undefined) return realized(minimize(start, fails, expired))
+  }
+  return null
 }

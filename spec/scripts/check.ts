@@ -3,7 +3,7 @@ import { type Effect, type Rule } from "../../core/index.ts"
 import { mix, World, type Action, type Script, type WorldMachine, type WorldOptions, type WorldHooks, type WorldStep } from "../../interpreters/simulation/index.ts"
 import { InvariantViolated, makeInvariantChecker } from "../invariants/index.ts"
 import { makeRefinementChecker, RefinementViolated } from "../refine.ts"
-import { checkProgress, defaultBound } from "./progress.ts"
+import { checkProgress, defaultBound, isTolerable } from "./progress.ts"
 
 /** Looks at every step of one world. */
 export type StepChecker = (step: WorldStep) => void
@@ -141,7 +141,7 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
     }
     check?.sweep()
     refine?.sweep()
-    if (liveness) {
+    if (liveness && isTolerable(script)) {
       const stuck = checkProgress(world, bound)
       if (stuck !== null) throw new PropertyViolated("Liveness", stuck)
       check?.sweep()
@@ -156,13 +156,26 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
   }
 }
 
-/** Runs a script as the failed one was, and tells whether it fails in the same way. Progress is looked at only if that was what failed. */
-export const sameFailureAs = ({ violation, message }: ScriptFailed, options: ScriptChecks = {}): ((script: Script) => ScriptFailed | null) => {
-  const atTheEnd = violation === "Liveness" || violation === "EveryRefAnswered"
+/** Runs a script as the failed one was, and tells whether it fails in the same way. Progress is looked at only if it failed after all was done. */
+export const sameFailureAs = ({ violation, message, action }: ScriptFailed, script: Script, options: ScriptChecks = {}): ((script: Script) => ScriptFailed | null) => {
+  const atTheEnd = action >= script.actions.length
   // What the reducer throws has one name: its words tell one from another, its numbers do not.
   const words = (text: string): string => (violation === "Error" || violation === "TypeError" || violation === "Refinement" ? text.replaceAll(/\d+/g, "#") : "")
-  return (script) => {
-    const verdict = checkScript(script, { ...options, liveness: atTheEnd && options.liveness !== false })
+  return (shorter) => {
+    const verdict = checkScript(shorter, { ...options, liveness: atTheEnd && options.liveness !== false })
     return !verdict.ok && verdict.violation === violation && words(verdict.message) === words(message) ? verdict : null
   }
+}
+
+/** Longer than any way from the last action of a mending to a violation. */
+const AFTERWARDS: Action = { type: "run", ms: 5000 }
+
+/** The same with what mended the world as actions of its own, if it then fails without being mended; otherwise as it was. */
+export const spelledOut = (script: Script, failed: ScriptFailed, options: ScriptChecks = {}): { readonly script: Script; readonly failed: ScriptFailed } => {
+  if (failed.action < script.actions.length || failed.violation === "Liveness" || failed.violation === "EveryRefAnswered") return { script, failed }
+  const actions: Action[] = []
+  checkScript(script, { ...options, acted: (action) => actions.push(action) })
+  const longer: Script = { ...script, actions: [...actions, AFTERWARDS] }
+  const verdict = checkScript(longer, { ...options, liveness: false })
+  return !verdict.ok && verdict.violation === failed.violation ? { script: longer, failed: verdict } : { script, failed }
 }

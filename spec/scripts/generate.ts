@@ -30,7 +30,10 @@ const leftover = (teller: Teller): readonly Action[] => {
   const node = random.chance(600) ? "leader" : (random.pick(founders) ?? "leader")
   const kinds: readonly Action[] =
     profile === "disks" || profile === "everything" ? [{ type: "stallDisk", node }, { type: "stallDisk", node }, { type: "crash", node }, { type: "pause", node }, { type: "isolate", node }] : [{ type: "crash", node }, { type: "pause", node }, { type: "isolate", node }]
-  return [...everybody(teller).map((name): Action => ({ type: "resume", node: name })), ...startAll(teller), { type: "heal" }, election(teller), random.pick(kinds) ?? { type: "heal" }, few(teller, node)]
+  // Deaf, but not dumb.
+  const deaf = random.pick(founders) ?? "n1"
+  const last: readonly Action[] = random.chance(250) ? founders.filter((name) => name !== deaf).map((from) => ({ type: "cut", from, to: deaf })) : [random.pick(kinds) ?? { type: "heal" }]
+  return [...everybody(teller).map((name): Action => ({ type: "resume", node: name })), ...startAll(teller), { type: "heal" }, election(teller), ...last, few(teller, node)]
 }
 
 /** A pure function of its arguments. What a script breaks is mended when it is checked: see checkScript. */

@@ -4,7 +4,7 @@
  * mended, lost disks are replaced by a change of membership, and all must come to hold the same.
  */
 import { type Configuration, type Member, type State } from "../../core/index.ts"
-import { isCut, nodeOf, type World } from "../../interpreters/simulation/index.ts"
+import { isCut, nodeOf, type Script, type World } from "../../interpreters/simulation/index.ts"
 import { quietNetwork } from "./options.ts"
 
 /** Virtual milliseconds: a few elections of the slowest timeouts, and the transfer of a snapshot in between. */
@@ -24,6 +24,22 @@ const live = (world: World): readonly { readonly name: string; readonly state: S
     return state === undefined ? [] : [{ name, state }]
   })
 
+/**
+ * Whether progress can be asked for: what a script loses for good (disks, state machines) is a minority of the servers
+ * that there were at first, and of the voters of each change.
+ */
+export const isTolerable = ({ options: { nodes = 3 }, actions }: Script): boolean => {
+  const lost = new Set<string>()
+  for (const action of actions)
+    if (action.type === "wipe" || action.type === "flipBit" || action.type === "damage" || (action.type === "crash" && action.keep === "corrupt")) lost.add(action.node)
+  const isMinority = (names: readonly string[]): boolean => names.filter((name) => lost.has(name)).length * 2 < names.length
+  const founders = typeof nodes === "number" ? Array.from({ length: nodes }, (_, i) => `n${i + 1}`) : nodes
+  const known = [...lost].every((name) => founders.includes(name))
+  return known && isMinority(founders) && actions.every((action) => action.type !== "change" || isMinority(action.voters))
+}
+
+/** Nothing gets to it, from anybody. */
+const isDeaf = ({ data }: World, name: string): boolean => data.names.length > 1 && data.names.every((other) => other === name || isCut(data, nodeOf(data, other), nodeOf(data, name)))
 /** Both ways, from everybody. */
 const isAlone = ({ data }: World, name: string): boolean =>
   data.names.length > 1 && data.names.every((other) => other === name || (isCut(data, nodeOf(data, name), nodeOf(data, other)) && isCut(data, nodeOf(data, other), nodeOf(data, name))))
@@ -42,7 +58,7 @@ const leftoverOf = (world: World): Leftover | null => {
   const names = first.voters.map(({ name }) => name)
   const bad = names.filter((name) => {
     const node = nodeOf(data, name)
-    return node.core === null || node.paused || node.disk.stalled || isAlone(world, name)
+    return node.core === null || node.paused || node.disk.stalled || isAlone(world, name) || (data.settings.checkQuorum && isDeaf(world, name))
   })
   const good = names.filter((name) => !bad.includes(name))
   const usable = bad.length > 0 && good.length > names.length >> 1 && good.every((name) => world.state(name)?.machine === "ready")
@@ -52,10 +68,13 @@ const leftoverOf = (world: World): Leftover | null => {
 /** Everything but what is to stay bad. */
 const mend = (world: World, bad: readonly string[]): void => {
   const alone = bad.filter((name) => isAlone(world, name))
+  // Without CheckQuorum a leader that hears nobody stays one: nothing is promised then.
+  const deaf = bad.filter((name) => isDeaf(world, name) && !alone.includes(name) && world.settings.checkQuorum)
   world.act({ type: "heal" })
   world.act({ type: "network", profile: quietNetwork })
   world.act({ type: "snapshots", profile: { takeFailPermille: 0, openFailPermille: 0, rejectPermille: 0 } })
   for (const node of alone) world.act({ type: "isolate", node })
+  for (const to of deaf) for (const from of world.names) if (from !== to) world.act({ type: "cut", from, to })
   for (const node of world.names) {
     const { clock, disk } = nodeOf(world.data, node)
     if (clock.driftPermille < -100 || clock.driftPermille > 100) world.act({ type: "skew", node, offset: 0, driftPermille: 0 })
@@ -137,21 +156,34 @@ const picture = (world: World): string =>
     })
     .join("; ")
 
+/** Who leads a majority that is well goes on leading (thesis §4.2.3, §9.6): null, or what happened instead. */
+const unrest = (world: World): string | null => {
+  // What is under way from worse times is let arrive first: a late TimeoutNow is to be obeyed.
+  world.run(Math.max(0, ...world.data.agenda.map(({ at, what }) => (what.type === "deliver" || what.type === "event" ? at - world.now : 0))))
+  world.run(2 * world.settings.electionMax)
+  const before = world.leader()?.runner?.state
+  if (before === undefined) return "the leader is gone"
+  const { self, currentTerm } = before
+  world.run(6 * world.settings.electionMax)
+  const after = world.leader()?.runner?.state
+  return after !== undefined && after.self.name === self.name && after.currentTerm === currentTerm ? null : `${self.name}, leader of term ${currentTerm}, is deposed`
+}
+
 /** Mends the world and lets it run; null if there was progress as there should be, otherwise what there was instead. */
 export const checkProgress = (world: World, bound: number): string | null => {
   const leftover = leftoverOf(world)
   if (leftover !== null) {
     mend(world, leftover.bad)
-    if (!progresses(world, bound, (mark) => leftover.good.every((name) => hasExecuted(world, name, mark)), () => {}))
+    if (!progresses(world, bound, (mark) => leftover.good.includes(world.leader()?.name ?? "") && leftover.good.every((name) => hasExecuted(world, name, mark)), () => {}))
       return `${leftover.good.join(", ")} are a majority and well, and execute no write within ${bound} ms while ${leftover.bad.join(", ")} are not: ${picture(world)}`
+    const deposed = unrest(world)
+    if (deposed !== null) return `${deposed}, though ${leftover.good.join(", ")} are a majority and well; ${leftover.bad.join(", ")} are not: ${picture(world)}`
   }
   mend(world, [])
-  // Without a single state machine there is nothing that anybody could be rebuilt from.
-  if (live(world).every(({ state }) => state.machine === "rebuild")) return null
   const wanted = configurationOfMost(world)
   if (!progresses(world, bound, (mark) => isWhole(world, wanted) && hasExecuted(world, world.leader()?.name ?? "", mark), (leader) => repairMembership(world, leader, wanted))) return `everything is mended, and after ${bound} ms not all have executed the same: ${picture(world)}`
-  world.run(3 * world.settings.electionMax)
-  return null
+  const deposed = unrest(world)
+  return deposed === null ? null : `${deposed}, though everything is mended: ${picture(world)}`
 }
 
 /** The voters by name as the most advanced server knows them. */

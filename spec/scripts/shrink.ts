@@ -5,7 +5,7 @@
  */
 import type { Action, Script, WorldHooks } from "../../interpreters/simulation/index.ts"
 import { byHand } from "./byhand.ts"
-import type { ScriptFailed } from "./check.ts"
+import { sameFailureAs, spelledOut, type ScriptChecks, type ScriptFailed } from "./check.ts"
 import { minimize } from "./minimize.ts"
 
 /** The verdict if the script fails as the one to be shrunk does, otherwise null. */
@@ -110,4 +110,13 @@ export const shrinkScript = (script: Script, sameFailure: SameFailure, { limitMs
     if (sizeOf(best, verdict) >= size) best = chance.best
   }
   return best
+}
+
+/** What is left of a script that failed, and how it fails now. */
+export const shrinkFailure = (script: Script, failed: ScriptFailed, checks: ScriptChecks = {}, limitMs = 60_000): { readonly script: Script; readonly failed: ScriptFailed } => {
+  const whole = spelledOut(script, failed, checks)
+  const same = sameFailureAs(whole.failed, whole.script, checks)
+  const small = shrinkScript(whole.script, same, { limitMs, ...(checks.machine === undefined ? {} : { machine: checks.machine }) })
+  const verdict = same(small)
+  return verdict === null ? whole : { script: small, failed: verdict }
 }

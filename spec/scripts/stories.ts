@@ -236,7 +236,9 @@ const newServer: Story = (teller) => {
   const voters = everybody(teller)
   teller.added = [...teller.added, name]
   const learner: Action = { type: "change", node: "leader", voters, learners: [name] }
-  return [{ type: "add", name }, ...chance(teller, 600, learner, moment(teller)), everybodyVotes(teller, "leader"), moment(teller)]
+  // A server that stands alone must not depend on one that knows nothing yet.
+  const votes: readonly Action[] = voters.length === 1 ? [learner] : [everybodyVotes(teller, "leader")]
+  return [{ type: "add", name }, ...chance(teller, 600, learner, moment(teller)), ...votes, moment(teller)]
 }
 
 /** A joint configuration, and no majority of one of its halves: leaders fall, and their successors must go on with it. */

@@ -67,11 +67,11 @@ export const configuration = (teller: Teller, node: NodeRef): Action => {
   const core = sure.length > 0 ? sure : steady.slice(0, 1)
   const others = [...expendable, ...teller.added]
   // An added server never loses anything: it counts among the steady ones once it votes.
-  const newcomers = teller.added.filter(() => random.chance(600))
+  const newcomers = teller.founders.length === 1 ? [] : teller.added.filter(() => random.chance(600))
   const risky = expendable.filter(() => random.chance(600)).slice(0, Math.max(0, core.length - 1))
   const voters = [...core, ...newcomers, ...risky]
   const learners = others.filter((name) => !voters.includes(name) && random.chance(600))
   return { type: "change", node, voters, learners }
 }
 /** Everybody who was there at first, and those added since. */
-export const everybodyVotes = (teller: Teller, node: NodeRef): Action => ({ type: "change", node, voters: everybody(teller), learners: [] })
+export const everybodyVotes = (teller: Teller, node: NodeRef): Action => ({ type: "change", node, voters: teller.founders.length === 1 ? teller.founders : everybody(teller), learners: teller.founders.length === 1 ? teller.added : [] })
