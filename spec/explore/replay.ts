@@ -3,7 +3,7 @@ import type { Member, Message, Rule } from "../../core/index.ts"
 import { makeIdentity } from "./identity.ts"
 import { isViolation, judge, noHistory, summaryOf } from "./judge.ts"
 import type { Step } from "./search.ts"
-import { act, freshServer, type Action, type Server, type Violation } from "./server.ts"
+import { act, freshServer, innerActions, outside, type Action, type Server, type Violation } from "./server.ts"
 import { memberOf, type Space } from "./space.ts"
 
 export interface Frame {
@@ -19,23 +19,31 @@ export interface Replayed {
   readonly violation: Violation | null
 }
 
-/** Runs until the first violation. Throws if a step delivers what was never sent. */
+export class ImpossibleStep extends Error {
+  override readonly name = "ImpossibleStep"
+}
+
+/** Runs until the first violation. Throws ImpossibleStep at one that the space does not allow then. */
 export const replay = (space: Space, steps: readonly Step[]): Replayed => {
   const { message: identify } = makeIdentity(space)
   const servers = Object.fromEntries(space.servers.map((name) => [name, freshServer(space, name)]))
   const underWay = new Set<string>()
   const frames: Frame[] = []
   let history = noHistory
+  let crashes = 0
   for (const step of steps) {
-    const server = servers[step.server]
-    if (server === undefined) throw new Error(`no server ${step.server}`)
     const { action } = step
+    const server = servers[step.server]
+    if (server === undefined) throw new ImpossibleStep(`no server ${step.server}`)
     if (action.type === "deliver") {
       const text = identify(action.from, memberOf(step.server), action.message)
-      if (!underWay.has(text)) throw new Error(`never sent: ${text}`)
+      if (!underWay.has(text)) throw new ImpossibleStep(`never sent: ${text}`)
       if (!space.duplication) underWay.delete(text)
-    }
+    } else if (!innerActions(space, server).some((possible) => JSON.stringify(possible) === JSON.stringify(action))) throw new ImpossibleStep(`${step.server} ${actionText(action)}: not now`)
+    if (action.type === "read" && action.committed !== history.committed.length) throw new ImpossibleStep(`${history.committed.length} entries are committed`)
+    if (action.type === "crash" && ++crashes > (space.bounds.crashes ?? crashes)) throw new ImpossibleStep("one crash too many")
     const { server: after, sends, notes, violation } = act(space, server, action)
+    if (violation === null && outside(space, after)) throw new ImpossibleStep("past a bound of the space")
     servers[step.server] = after
     for (const { to, message } of sends) underWay.add(identify(after.state.self, to, message))
     const others = space.servers.filter((name) => name !== step.server).map((name) => servers[name]).filter((other) => other !== undefined)

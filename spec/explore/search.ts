@@ -5,6 +5,7 @@ import { Automaton, MOVE } from "./automaton.ts"
 import { Cluster } from "./cluster.ts"
 import { Store } from "./cover.ts"
 import type { Action, Violation } from "./server.ts"
+import { shrink } from "./shrink.ts"
 import type { Space } from "./space.ts"
 import { at, makeList, push } from "./tables.ts"
 
@@ -160,7 +161,7 @@ export const explore = (space: Space, options: ExploreOptions = {}): Explored =>
       for (let move = from; move < end; move += MOVE) {
         if (!cluster.take(state, index, move)) continue
         if (cluster.violation !== null) {
-          counterexample = historyTo(cluster, store, id, cluster.violation)
+          counterexample = shrink(space, historyTo(cluster, store, id, cluster.violation))
           closed = false
           break search
         }
