@@ -9,6 +9,7 @@ export default defineConfig({
   root: dirname(dirname(fileURLToPath(import.meta.url))),
   test: {
     maxWorkers: 2,
+    reporters: ["default", "./test/scenario.reporter.ts"],
     projects: [
       { test: { name: "fast", environment: "node", isolate: false, include: ["test/**/*.test.ts"], exclude: [processes], testTimeout: 30_000 } },
       {
