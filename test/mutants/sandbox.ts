@@ -40,7 +40,8 @@ export const makeSandbox = (repository: string, commit: string | null): Sandbox 
     mend: (mutant) => {
       for (const { file } of mutant.patches) writeFileSync(join(root, file), read(file))
     },
-    remove: () => rmSync(root, { recursive: true, force: true }),
+    // What was ended just now may still be at its last write.
+    remove: () => rmSync(root, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }),
   }
 }
 
