@@ -136,7 +136,7 @@ export const smallHistory = (model: RequestModel<Value> | RequestModel<string | 
   const random = makeRandom(seed)
   const functions = seed % 3 === 0 ? model.functions : model.functions.filter((f) => f !== "incr" && f !== "delete")
   const history = generate(model, {
-    seed: seed * 7 + 1, operations: random.between(2, 8), clients: random.between(2, 5), keys: random.between(1, 2), values: random.between(1, 3), functions, unknown: random.pick([0, 200, 500]) ?? 0, spread: 16,
+    seed: seed * 7 + 1, operations: random.between(2, 7), clients: random.between(2, 5), keys: random.between(1, 2), values: random.between(1, 3), functions, unknown: random.pick([0, 200, 500]) ?? 0, spread: 16,
   })
   const twisted = random.between(0, 5)
   return history.map((operation) => {

@@ -26,20 +26,33 @@ interface Bar<Input, Output> {
 const escape = (text: string): string => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;")
 const cut = (text: string): string => (text.length > 48 ? `${text.slice(0, 30)}…${text.slice(-16)}` : text)
 
-const style = `
-svg.history, .page { --ink: #1d2330; --paper: #ffffff; --faint: #c9ced8; --bar: #e8ecf3; --core: #cfe0ff; --bad: #ffd9d2; --badline: #b3261e; --line: #56607a; --focus: #0b57d0 }
-@media (prefers-color-scheme: dark) { svg.history, .page { --ink: #e6e9f0; --paper: #14171e; --faint: #363d4c; --bar: #252b38; --core: #23395d; --bad: #5a211b; --badline: #ff8a7a; --line: #98a3bd; --focus: #8ab4ff } }
-svg.history { background: var(--paper); font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace }
-svg.history text { fill: var(--ink) }
-svg.history .lane { stroke: var(--faint) }
-svg.history .bar rect { fill: var(--bar); stroke: var(--line) }
-svg.history .core rect { fill: var(--core); stroke-width: 2 }
+const light = { ink: "#1d2330", paper: "#ffffff", faint: "#c9ced8", bar: "#e8ecf3", core: "#cfe0ff", bad: "#ffd9d2", edge: "#b3261e", line: "#56607a", focus: "#0b57d0" }
+const dark = { ink: "#e6e9f0", paper: "#14171e", faint: "#363d4c", bar: "#252b38", core: "#23395d", bad: "#5a211b", edge: "#ff8a7a", line: "#98a3bd", focus: "#8ab4ff" }
+/** Plain values, as programs that draw SVG outside of a browser know no variables. */
+const colours = ({ ink, paper, faint, bar, core, bad, edge, line, focus }: typeof light): string => `
+svg.history { background: ${paper} }
+svg.history .paper { fill: ${paper} }
+svg.history text { fill: ${ink} }
+svg.history .lane { stroke: ${faint} }
+svg.history .bar rect { fill: ${bar}; stroke: ${line} }
+svg.history .core rect { fill: ${core} }
+svg.history .culprit rect { fill: ${bad}; stroke: ${edge} }
+svg.history .open { stroke: ${line} }
+svg.history .bar:focus rect { stroke: ${focus} }
+.page { background: ${paper}; color: ${ink} }
+.drawing { border: 1px solid ${faint} }
+.drawing:focus-visible { outline: 3px solid ${focus} }`
+const style = `${colours(light)}
+@media (prefers-color-scheme: dark) {${colours(dark)}
+}
+svg.history { font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace }
+svg.history .core rect { stroke-width: 2.5 }
 svg.history .loose rect { stroke-dasharray: 4 3 }
-svg.history .culprit rect { fill: var(--bad); stroke: var(--badline); stroke-width: 3 }
+svg.history .culprit rect { stroke-width: 3.5 }
 svg.history .culprit text { font-weight: bold }
-svg.history .open { stroke: var(--line); stroke-dasharray: 2 3; fill: none }
+svg.history .open { stroke-dasharray: 2 3; fill: none }
 svg.history .bar:focus { outline: none }
-svg.history .bar:focus rect { stroke: var(--focus); stroke-width: 4 }
+svg.history .bar:focus rect { stroke-width: 4.5 }
 `
 
 const barsOf = <State, Input, Output>(verdict: Verdict<State, Input, Output>, model: Model<State, Input, Output>): readonly Bar<Input, Output>[] => {
@@ -59,7 +72,7 @@ const barsOf = <State, Input, Output>(verdict: Verdict<State, Input, Output>, mo
   // All that is impossible, then what came shortly before the one that fails.
   const end = culprit.returned ?? Infinity
   const near = operations.filter((operation) => operation.invoked <= end && !roles.has(operation)).sort((a, b) => (b.returned ?? Infinity) - (a.returned ?? Infinity))
-  const begin = Math.min(...[...roles.keys()].map(({ invoked }) => invoked))
+  const begin = Math.min(...[...roles].flatMap(([{ invoked }, role]) => (role === "loose" ? [] : [invoked])))
   const context = near.filter(({ returned, invoked }) => (returned ?? Infinity) >= begin || invoked >= begin).slice(0, Math.max(0, Math.min(40, most - roles.size)))
   const numbers = new Map([...roles.keys(), ...context].flatMap((operation) => (order.has(operation.invoked) ? [operation] : [])).sort((a, b) => (order.get(a.invoked) ?? 0) - (order.get(b.invoked) ?? 0)).map((operation, i) => [operation, i + 1] as const))
   return [...[...roles].slice(0, most).map(([operation, role]) => bar(operation, role, role === "culprit" ? undefined : numbers.get(operation))), ...context.map((operation) => bar(operation, "other", numbers.get(operation)))].sort((a, b) => a.operation.invoked - b.operation.invoked)
@@ -71,7 +84,12 @@ const draw = <Input, Output>(bars: readonly Bar<Input, Output>[], title: string)
   const times = [...new Set(bars.flatMap(({ operation: { invoked, returned } }) => (returned === null ? [invoked] : [invoked, returned])))].sort((a, b) => a - b)
   const column = new Map(times.map((time, i) => [time, i]))
   const width = Array.from({ length: times.length + 1 }, () => 14)
-  const spans = bars.map((bar) => ({ bar, from: column.get(bar.operation.invoked) ?? 0, to: bar.operation.returned === null ? times.length : (column.get(bar.operation.returned) ?? 0) }))
+  // One that nobody saw end is drawn until its process does something else.
+  const spans = bars.map((bar, i) => {
+    const { process, invoked, returned } = bar.operation
+    const next = returned === null ? bars.slice(i + 1).find(({ operation }) => operation.process === process)?.operation.invoked : returned
+    return { bar, from: column.get(invoked) ?? 0, to: next === undefined ? times.length : (column.get(next) ?? 0) }
+  })
   for (const { bar, from, to } of spans.toSorted((a, b) => a.to - b.to)) {
     const lacks = bar.label.length * letter + 16 - width.slice(from, to).reduce((sum, one) => sum + one, 0)
     if (lacks > 0) width[to - 1] = (width[to - 1] ?? 0) + lacks
@@ -90,12 +108,13 @@ const draw = <Input, Output>(bars: readonly Bar<Input, Output>[], title: string)
     const x2 = Math.max(x1 + 10, x[to] ?? right)
     // A bar that nobody saw end has no right edge.
     const shape = bar.operation.returned === null
-      ? `<rect x="${x1}" y="${y}" width="${x2 - x1}" height="${barHeight}" rx="4" style="stroke:none"/><path class="open" d="M${x2} ${y}H${x1 + 4}q-4 0 -4 4V${y + barHeight - 4}q0 4 4 4H${x2}"/>`
+      ? `<rect x="${x1}" y="${y}" width="${x2 - x1}" height="${barHeight}" rx="4" style="stroke: none"/><path class="open" d="M${x2} ${y}H${x1 + 4}q-4 0 -4 4V${y + barHeight - 4}q0 4 4 4H${x2}"/>`
       : `<rect x="${x1}" y="${y}" width="${x2 - x1}" height="${barHeight}" rx="4"/>`
     return `<g class="bar ${bar.role}" tabindex="0" role="img" aria-label="${escape(bar.title)}"><title>${escape(bar.title)}</title>${shape}<text x="${x1 + 7}" y="${y + 16}">${escape(bar.label)}</text></g>`
   })
   return `<svg class="history" xmlns="http://www.w3.org/2000/svg" width="${right}" height="${height}" viewBox="0 0 ${right} ${height}" role="group" aria-label="${escape(title)}">
 <style>${style}</style>
+<rect class="paper" width="100%" height="100%"/>
 <text x="8" y="18">${escape(title)}</text>
 ${lanes.join("\n")}
 ${drawn.join("\n")}
@@ -118,12 +137,11 @@ export const drawHtml = <State, Input, Output>(verdict: Verdict<State, Input, Ou
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>${escape(titleOf(verdict))}</title>
-<style>${style}
+<style>
 body { margin: 0 }
-.page { background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; padding: 24px; min-height: 100vh; box-sizing: border-box }
+.page { font: 15px/1.5 system-ui, sans-serif; padding: 24px; min-height: 100vh; box-sizing: border-box }
 h1 { font-size: 20px; margin: 0 0 12px }
-.drawing { overflow-x: auto; border: 1px solid var(--faint); border-radius: 6px }
-.drawing:focus-visible { outline: 3px solid var(--focus) }
+.drawing { overflow-x: auto; border-radius: 6px }
 pre { white-space: pre-wrap; font-size: 13px }
 #told { min-height: 3em; font-weight: 600 }
 </style>

@@ -14,7 +14,7 @@ export interface Explanation<State, Input, Output> {
   readonly operations: readonly Operation<Input, Output>[]
   /** Up to its return everything can be explained, with it nothing can. */
   readonly culprit: Operation<Input, Output>
-  /** Operations invoked before the culprit returned, in an order that explains the answers of all that returned before it. */
+  /** Operations invoked before the culprit returned, in an order that explains the answers of all that returned before it (of those that did not, the culprit too, without theirs). */
   readonly prefix: readonly Operation<Input, Output>[]
   /** What the state can have been when the culprit had to take effect; empty if that was not looked for. */
   readonly states: readonly State[]
@@ -47,19 +47,22 @@ export const locate = <State, Input, Output>(operations: readonly Operation<Inpu
   const known = operations.filter(({ returned }) => returned !== null).sort((a, b) => (a.returned ?? 0) - (b.returned ?? 0))
   let low = from
   let high = Math.min(to, known.length - 1)
-  let order: readonly Operation<Input, Output>[] = []
   while (low < high && now() < until) {
     const middle = (low + high) >> 1
     const found = startSearch(cutAfter(operations, known[middle] as Operation<Input, Output>), model).advance(stepsToLocate)
-    if (found?.verdict === "linearizable") {
-      low = middle + 1
-      order = found.order
-    } else if (found === undefined) break
+    if (found === undefined) break
+    if (found.verdict === "linearizable") low = middle + 1
     else high = middle
   }
   const culprit = known[high] as Operation<Input, Output>
-  const exact = now() < until ? startSearch(cutAfter(operations, culprit), model, false).advance(stepsToLocate) : undefined
-  return exact?.verdict === "not" ? exact : { verdict: "not", culprit, ranks: [high, high], order, states: [], statesAfter: () => [] }
+  const upTo = cutAfter(operations, culprit)
+  const before = now() < until ? startSearch(upTo.map((operation) => (operation === culprit ? loosen(operation) : operation)), model).advance(stepsToLocate) : undefined
+  const exact = now() < until ? startSearch(upTo, model, false).advance(stepsToLocate) : undefined
+  const listed = exact?.verdict === "not" ? exact : undefined
+  return {
+    verdict: "not", culprit, ranks: [high, high], order: before?.verdict === "linearizable" ? before.order : [],
+    states: listed?.culprit === culprit ? listed.states : [], statesAfter: listed?.statesAfter ?? (() => []),
+  }
 }
 
 export interface Time {
@@ -77,9 +80,9 @@ const loosen = <Input, Output>(operation: Operation<Input, Output>): Operation<I
 const isFirm = <Input, Output>({ returned, output }: Operation<Input, Output>): boolean => returned !== null || output !== undefined
 
 /**
- * A cut must not make a linearizable history look broken, so an operation is never just left out. What was over before a
- * certain return is replaced by all states that can have been there then; the other operations are loosened one after the
- * other (answer and return are forgotten, so it may also not have happened) and left out once nobody sees their effect.
+ * A cut must not make a linearizable history look broken, so only an operation that changes nothing is just left out. What
+ * was over before a certain return is replaced by all states that can have been there then; the others are loosened (answer
+ * and return are forgotten, so it may also not have happened), and left out once nobody sees their effect.
  */
 export const explain = <State, Input, Output>(
   partition: string, operations: readonly Operation<Input, Output>[], refuted: Refuted<State, Input, Output>, model: Model<State, Input, Output>, { until, now }: Time,
@@ -100,6 +103,9 @@ export const explain = <State, Input, Output>(
     origin.set(loose, real(operation))
     return loose
   }
+  /** One that changes nothing may even be left out. */
+  const without = (parts: readonly Op[], some: ReadonlySet<Op>): readonly Op[] =>
+    parts.flatMap((operation) => (!some.has(operation) ? [operation] : model.readOnly?.(operation.input, operation.output) === true ? [] : [loosened(operation)]))
   const decide = ({ parts, start, after }: Candidate): Impossible | undefined => {
     const sight = model.sight?.(parts)
     const left = parts.filter((operation) => isFirm(operation) || sight?.unseen.has(operation) !== true)
@@ -118,7 +124,8 @@ export const explain = <State, Input, Output>(
   const returned = before.filter((operation) => operation.returned !== null && operation !== refuted.culprit).sort((a, b) => (a.returned ?? 0) - (b.returned ?? 0))
   const since = (after: Op): Candidate => {
     const time = after.returned ?? 0
-    return { after, start: refuted.statesAfter(after), parts: before.filter((operation) => (operation.returned ?? Infinity) > time).map((operation) => (operation.invoked <= time && isFirm(operation) ? loosened(operation) : operation)) }
+    const rest = before.filter((operation) => (operation.returned ?? Infinity) > time)
+    return { after, start: refuted.statesAfter(after), parts: without(rest, new Set(rest.filter((operation) => operation.invoked <= time && isFirm(operation)))) }
   }
   const late = (): Impossible | undefined => {
     for (let back = 1; back < returned.length && now() < until; back = back < 32 ? back + 1 : back * 2) {
@@ -131,7 +138,7 @@ export const explain = <State, Input, Output>(
   }
 
   const whole: Candidate = { parts: before, start: [model.init], after: null }
-  const alone = decide({ ...whole, parts: before.map((operation) => (operation === refuted.culprit || !isFirm(operation) ? operation : loosened(operation))) })
+  const alone = decide({ ...whole, parts: without(before, new Set(before.filter((operation) => operation !== refuted.culprit && isFirm(operation)))) })
   let best = alone ?? late() ?? decide(whole) ?? { ...whole, culprit: refuted.culprit }
   let smallest = true
   // Halves, quarters, …: of what is still firm, in the order of invocation, so that what is long past goes in large pieces.
@@ -141,7 +148,7 @@ export const explain = <State, Input, Output>(
     for (let at = 0; at < firm.length && smallest; at += size) {
       const chunk = new Set(firm.slice(at, at + size))
       smallest = now() < until
-      const cut = smallest ? decide({ ...best, parts: best.parts.map((operation) => (chunk.has(operation) ? loosened(operation) : operation)) }) : undefined
+      const cut = smallest ? decide({ ...best, parts: without(best.parts, chunk) }) : undefined
       if (cut === undefined) continue
       best = cut
       again = true

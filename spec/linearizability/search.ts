@@ -23,7 +23,7 @@ export interface Refuted<State, Input, Output> {
   readonly verdict: "not"
   /** Up to its return everything can be explained, with it nothing can; exact only if the search did not look ahead. */
   readonly culprit: Operation<Input, Output>
-  /** Rank, by return, of the culprit, and of the last operation that was looked at. */
+  /** Rank, by return, of the culprit, and of the last operation whose answer was looked at. */
   readonly ranks: readonly [number, number]
   /** An order of what came before, as far as one gets; the culprit is not in it. */
   readonly order: readonly Operation<Input, Output>[]
@@ -327,7 +327,7 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
     const culprit = known[rank] as Operation<Input, Output>
     const possible = new Set<number>()
     for (const key of seen[rank]?.keys() ?? []) possible.add(typeof key === "number" ? Math.floor(key / 0x80000000) : Number.parseInt(key, 10))
-    return { verdict: "not", culprit, ranks: [rank, horizon(rank)], order: orderTo(furthest), states: statesOf(possible), statesAfter: (operation) => statesOf(passed[known.indexOf(operation)] ?? []) }
+    return { verdict: "not", culprit, ranks: [rank, Math.max(horizon(rank), open[rank]?.at(-1) ?? 0)], order: orderTo(furthest), states: statesOf(possible), statesAfter: (operation) => statesOf(passed[known.indexOf(operation)] ?? []) }
   }
 
   let outcome: Outcome<State, Input, Output> | undefined

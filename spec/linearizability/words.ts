@@ -23,8 +23,11 @@ export const describerOf = <State, Input, Output>(model: Model<State, Input, Out
   return { operation, place, full: (one) => `process ${one.process}'s ${operation(one)} (${place(one)})` }
 }
 
-const valuesOf = <State, Input, Output>(states: readonly State[], model: Model<State, Input, Output>): string =>
-  list([...new Set(states.map((state) => (model.describeState === undefined ? JSON.stringify(state) : model.describeState(state))))].slice(0, 8))
+const valuesOf = <State, Input, Output>(states: readonly State[], model: Model<State, Input, Output>, operations: readonly Operation<Input, Output>[]): string => {
+  const sight = model.sight?.(operations)
+  const shown = states.map((state) => `${model.describeState === undefined ? JSON.stringify(state) : model.describeState(state)}${sight?.isUnseen(state) === true ? " (or another value that nobody read)" : ""}`)
+  return list([...new Set(shown)].slice(0, 8))
+}
 
 const table = <Input, Output>(parts: readonly Part<Input, Output>[], describe: Describer<Input, Output>, culprit: Operation<Input, Output>): string[] => {
   const rows = parts.slice(0, shown).map(({ operation }) => [describe.place(operation), `process ${operation.process}`, describe.operation(operation), operation === culprit ? "  <- has no place" : ""] as const)
@@ -38,7 +41,7 @@ export const explainInWords = <State, Input, Output>(explanation: Explanation<St
   const describe = describerOf(model)
   const firm = core.filter((part) => part.firm)
   const loose = core.filter((part) => !part.firm)
-  const before = after === null ? `At the beginning the value is ${valuesOf(start, model)}.` : `Once ${describe.full(after)} had returned, the value can only have been ${valuesOf(start, model)}.`
+  const before = after === null ? `At the beginning the value is ${list(start.map((state) => (model.describeState === undefined ? JSON.stringify(state) : model.describeState(state))))}.` : `Once ${describe.full(after)} had returned, the value can only have been ${valuesOf(start, model, operations)}.`
   return [
     `Not linearizable${partition === "" ? "" : ` on key ${partition}`}.`,
     "",
@@ -52,7 +55,7 @@ export const explainInWords = <State, Input, Output>(explanation: Explanation<St
     prefix.length === 0 && operations.length > 1
       ? "an order of what came before was not looked for."
       : `${count(prefix.length, "operation")} of the ${operations.length.toLocaleString("en")} on this key fit${prefix.length === 1 ? "s" : ""} in an order before it.`,
-    ...(states.length === 0 ? [] : [`There the value can only have been ${valuesOf(states, model)}, whatever order is taken.`]),
+    ...(states.length === 0 ? [] : [`There the value can only have been ${valuesOf(states, model, operations)}, whatever order is taken.`]),
   ]
 }
 
