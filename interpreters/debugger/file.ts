@@ -11,13 +11,9 @@
  */
 import { readFileSync, writeFileSync } from "node:fs"
 import type { Event } from "../../core/index.ts"
+import { foundersOf, scenarioText, TRACE_CORE, TRACE_FORMAT, type ScenarioEnd, type TraceHash, type TraceViolation } from "../../spec/index.ts"
 import type { Action, Script, WorldStep } from "../simulation/index.ts"
-import { decodeAction, decodeEvent, encodeAction, encodeEvent, TraceUnreadable, type PayloadMode } from "./trace.ts"
-
-/** Grows when files of before cannot be read any more. */
-const FORMAT = 1
-/** Grows when a world made of the same inputs comes out otherwise: then hashes of before say nothing. */
-const CORE = 1
+import { decodeAction, decodeEvent, encodeEvent, TraceUnreadable, type PayloadMode } from "./trace.ts"
 
 export interface TraceStep {
   readonly i: number
@@ -25,15 +21,6 @@ export interface TraceStep {
   readonly node: string
   readonly events: readonly Event[]
   readonly cause: number
-}
-export interface TraceHash {
-  /** Steps taken so far. */
-  readonly i: number
-  readonly hash: number
-}
-export interface TraceViolation {
-  readonly name: string
-  readonly at: number
 }
 export interface Trace {
   readonly script: Script
@@ -47,30 +34,12 @@ export interface Trace {
   readonly violation: TraceViolation | null
 }
 
-const nodesOf = ({ nodes = 3 }: Script["options"]): readonly string[] => (typeof nodes === "number" ? Array.from({ length: nodes }, (_, i) => `n${i + 1}`) : nodes)
-
 // ------------------------------------------------------------------------------------------------- writing
 
-export const headerLine = ({ seed, options }: Pick<Script, "seed" | "options">): string => JSON.stringify({ v: FORMAT, seed, core: CORE, config: options, nodes: nodesOf(options) })
-export const actionLine = (action: Action, payloads: PayloadMode = "bytes"): string => `{"action":${encodeAction(action, payloads)}}`
 /** One line for each event of the step. */
 export const stepLines = ({ i, at, node, events, cause }: Omit<TraceStep, "events"> & Pick<WorldStep, "events">, payloads: PayloadMode = "bytes"): readonly string[] =>
   events.map((event) => `{"i":${i},"at":${at},"node":${JSON.stringify(node)},"event":${encodeEvent(event, payloads)},"cause":${cause}}`)
-export const hashLine = ({ i, hash }: TraceHash): string => JSON.stringify({ i, hash })
-export const violationLine = ({ name, at }: TraceViolation): string => JSON.stringify({ violates: name, at })
-
-/** A short file that a person can read and change. */
-export const scenarioText = (script: Script, end: { readonly hash?: TraceHash; readonly violation?: TraceViolation | null } = {}): string =>
-  [
-    headerLine(script),
-    ...script.actions.map((action) => actionLine(action)),
-    ...(end.hash === undefined ? [] : [hashLine(end.hash)]),
-    ...(end.violation === undefined || end.violation === null ? [] : [violationLine(end.violation)]),
-    "",
-  ].join("\n")
-
-export const writeScenario = (path: string, script: Script, end: { readonly hash?: TraceHash; readonly violation?: TraceViolation | null } = {}): void =>
-  writeFileSync(path, scenarioText(script, end))
+export const writeScenario = (path: string, script: Script, end: ScenarioEnd = {}): void => writeFileSync(path, scenarioText(script, end))
 
 // ------------------------------------------------------------------------------------------------- reading
 
@@ -79,12 +48,12 @@ const isRecord = (value: unknown): value is Json => typeof value === "object" &&
 
 const headerOf = (value: Json): Pick<Trace, "current" | "nodes"> & { readonly seed: number; readonly options: Script["options"] } => {
   const { v, seed, core, config, nodes } = value
-  if (v !== FORMAT) throw new TraceUnreadable(v === undefined ? "the first line is no header: it begins with {\"v\":1,\"seed\":…" : `it is of format ${JSON.stringify(v)}, and this version reads format ${FORMAT}`)
+  if (v !== TRACE_FORMAT) throw new TraceUnreadable(v === undefined ? "the first line is no header: it begins with {\"v\":1,\"seed\":…" : `it is of format ${JSON.stringify(v)}, and this version reads format ${TRACE_FORMAT}`)
   if (typeof seed !== "number" || !Number.isInteger(seed)) throw new TraceUnreadable("its header has no seed, a whole number")
   if (!isRecord(config)) throw new TraceUnreadable("its header has no config, the options of the world")
   const options = config as Script["options"]
-  const named = Array.isArray(nodes) && nodes.every((name): name is string => typeof name === "string") ? nodes : nodesOf(options)
-  return { seed, options, nodes: named, current: core === CORE }
+  const named = Array.isArray(nodes) && nodes.every((name): name is string => typeof name === "string") ? nodes : foundersOf(options)
+  return { seed, options, nodes: named, current: core === TRACE_CORE }
 }
 
 interface Reading {

@@ -2,7 +2,7 @@
  * The same failure without chance and without time: of all that the world did on its way to it, only what is needed, each
  * by an action of its own. Messages that nobody delivers are as good as lost; a write that nobody completes is not durable.
  */
-import type { Event, Message, Timer } from "../../core/index.ts"
+import type { Event, Message, Settings, Timer } from "../../core/index.ts"
 import { flights, nodeOf, resolveNode, timerDue, World, type Action, type ActionType, type Script, type WorldHooks, type WorldStep } from "../../interpreters/simulation/index.ts"
 import type { ScriptFailed } from "./check.ts"
 import { minimize } from "./minimize.ts"
@@ -26,12 +26,12 @@ const NEVER = 10_000_000
 /** Whatever goes on within a node takes less. */
 const INSIDE = 110
 
-/** Leases hang on time, so there are none; and it goes quicker without pre-votes, where they do not matter. */
-const patient = (options: Script["options"], preVote: boolean): Script["options"] => {
+type Switches = Pick<Settings, "preVote" | "leaseReads">
+const patient = (options: Script["options"], switches: Switches): Script["options"] => {
   const { nodes, settings, snapshots, connections } = options
   return {
     ...(nodes === undefined ? {} : { nodes }),
-    settings: { ...settings, preVote, leaseReads: false, heartbeat: NEVER, electionMin: NEVER, electionMax: 2 * NEVER, disconnectMax: NEVER, persistStall: NEVER },
+    settings: { ...settings, ...switches, heartbeat: NEVER, electionMin: NEVER, electionMax: 2 * NEVER, disconnectMax: NEVER, persistStall: NEVER },
     network: { lossPermille: 0, duplicatePermille: 0, delayMin: NEVER, delayMax: NEVER, longDelayPermille: 0, longDelayMax: 0 },
     disk: { min: NEVER, max: NEVER },
     apply: { min: 0, max: 0 },
@@ -187,16 +187,23 @@ const actionFor = (world: World, deed: Deed, last: Action | undefined): Action |
 }
 
 /** The deeds as actions of a world without chance; what is not possible there is left out. */
-const realize = (script: Script, preVote: boolean, deeds: readonly Deed[], machine: Machine): Script => {
-  const options = patient(script.options, preVote)
+const realize = (script: Script, switches: Switches, deeds: readonly Deed[], machine: Machine): Script => {
+  const options = patient(script.options, switches)
   const actions: Action[] = []
+  const deliveries = new Map<Message, number>()
+  for (const deed of deeds) if (deed.type === "deliver") deliveries.set(deed.message, (deliveries.get(deed.message) ?? 0) + 1)
   try {
     const world = new World({ ...options, seed: script.seed, ...(machine === undefined ? {} : { machine }) })
     for (const deed of deeds) {
       const action = actionFor(world, deed, actions.at(-1))
       if (action === null) continue
-      actions.push(action)
-      world.act(action)
+      // What the network delivered twice is doubled before it is taken off.
+      const left = deed.type === "deliver" ? (deliveries.get(deed.message) ?? 1) : 1
+      if (deed.type === "deliver") deliveries.set(deed.message, left - 1)
+      for (const next of left > 1 && action.type === "deliver" ? [{ type: "duplicate", message: action.message } as const, action] : [action]) {
+        actions.push(next)
+        world.act(next)
+      }
     }
   } catch (error) {
     // The failure itself, perhaps: whoever checks the script will see.
@@ -205,13 +212,20 @@ const realize = (script: Script, preVote: boolean, deeds: readonly Deed[], machi
   return { seed: script.seed, options, actions }
 }
 
+/** It goes quicker without pre-votes, where they do not matter; and leases hang on time, which by hand nobody keeps: where they matter it cannot be done. */
+const switchesOf = ({ options }: Script, { violation }: ScriptFailed): readonly Switches[] => {
+  const { preVote, leaseReads } = settingsIn(options)
+  const leases = leaseReads && violation !== "ReadFresh" && violation !== "Refinement" ? [false, true] : [false]
+  return leases.flatMap((lease) => (preVote ? [false, true] : [false]).map((vote) => ({ preVote: vote, leaseReads: lease })))
+}
+
 /** null: it cannot be done. What shows only while the world is mended lives on time, and stays as it is. */
 export const byHand = (script: Script, failed: ScriptFailed, sameFailure: SameFailure, machine: Machine, expired: () => boolean): Script | null => {
   if (failed.action >= script.actions.length) return null
   const recording = record(script, failed.at, machine)
   const some = causes(recording)
-  for (const preVote of settingsIn(script.options).preVote ? [false, true] : [false]) {
-    const realized = (deeds: readonly Deed[]): Script => realize(script, preVote, deeds, machine)
+  for (const switches of switchesOf(script, failed)) {
+    const realized = (deeds: readonly Deed[]): Script => realize(script, switches, deeds, machine)
     const fails = (deeds: readonly Deed[]): boolean => sameFailure(realized(deeds)) !== null
     const start = [some, recording.deeds].find((deeds) => !expired() && fails(deeds))
     if (start !== undefined) return realized(minimize(start, fails, expired))

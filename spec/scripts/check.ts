@@ -23,6 +23,10 @@ export interface ScriptChecks {
   readonly machineDigests?: boolean
   /** The state machine that the servers run. Default: a digest of what it executed. */
   readonly machine?: NonNullable<WorldHooks["machine"]>
+  /** The bytes of the commands that show whether there is progress, for a state machine that looks into them. Default: zeros. */
+  readonly command?: (id: number) => Uint8Array
+  /** What state machines answer to what they execute: throws if that is wrong. */
+  readonly applied?: NonNullable<WorldHooks["applied"]>
   /** What happens, for whoever writes it down: each action, also those that mend the world at the end, and each step. */
   readonly acted?: (action: Action) => void
   readonly observe?: StepChecker
@@ -87,11 +91,12 @@ const countRules = (rules: Map<Rule, number>, effects: readonly Effect[]): void 
 }
 
 const HASH_EVERY = 256
-/** A hundred times what scripts take. */
-const MOST_STEPS = 500_000
+/** A hundred times what scripts take; and enough where they are being shrunk. */
+const MOST_STEPS = 100_000
+const MOST_STEPS_SHRINKING = 25_000
 
 export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptVerdict => {
-  const { invariants = true, refinement = false, liveness = true, bound = defaultBound, mostSteps = MOST_STEPS, machineDigests = true, machine, acted, observe, hashed, rules } = options
+  const { invariants = true, refinement = false, liveness = true, bound = defaultBound, mostSteps = MOST_STEPS, machineDigests = true, machine, command, applied, acted, observe, hashed, rules } = options
   const check = invariants ? makeInvariantChecker() : null
   const refine = refinement ? makeRefinementChecker() : null
   const agree = machineDigests ? digestChecker() : null
@@ -120,7 +125,10 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
       check?.started(node, recovered)
       refine?.started(node, recovered)
     },
-    applied: compare,
+    applied: (node, entries, results) => {
+      applied?.(node, entries, results)
+      compare(node)
+    },
     restored: compare,
     observe: (step) => {
       steps = step.i + 1
@@ -142,7 +150,7 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
     check?.sweep()
     refine?.sweep()
     if (liveness && isTolerable(script)) {
-      const stuck = checkProgress(world, bound)
+      const stuck = checkProgress(world, { bound, command })
       if (stuck !== null) throw new PropertyViolated("Liveness", stuck)
       check?.sweep()
       for (const node of world.names) {
@@ -162,7 +170,7 @@ export const sameFailureAs = ({ violation, message, action }: ScriptFailed, scri
   // What the reducer throws has one name: its words tell one from another, its numbers do not.
   const words = (text: string): string => (violation === "Error" || violation === "TypeError" || violation === "Refinement" ? text.replaceAll(/\d+/g, "#") : "")
   return (shorter) => {
-    const verdict = checkScript(shorter, { ...options, liveness: atTheEnd && options.liveness !== false })
+    const verdict = checkScript(shorter, { mostSteps: MOST_STEPS_SHRINKING, ...options, liveness: atTheEnd && options.liveness !== false })
     return !verdict.ok && verdict.violation === violation && words(verdict.message) === words(message) ? verdict : null
   }
 }

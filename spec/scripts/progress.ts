@@ -6,9 +6,18 @@
 import { type Configuration, type Member, type State } from "../../core/index.ts"
 import { isCut, nodeOf, type Script, type World } from "../../interpreters/simulation/index.ts"
 import { quietNetwork } from "./options.ts"
+import { foundersOf } from "./scenario.ts"
 
 /** Virtual milliseconds: a few elections of the slowest timeouts, and the transfer of a snapshot in between. */
 export const defaultBound = 60_000
+
+export interface ProgressChecks {
+  /** Virtual milliseconds within which there must be progress. */
+  readonly bound: number
+  /** Bytes of a command for a state machine that looks into them. */
+  readonly command: ((id: number) => Uint8Array) | undefined
+}
+export const hexOf = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
 
 /** Far from any that a script uses. */
 const PROBE = 0x60000000
@@ -28,12 +37,12 @@ const live = (world: World): readonly { readonly name: string; readonly state: S
  * Whether progress can be asked for: what a script loses for good (disks, state machines) is a minority of the servers
  * that there were at first, and of the voters of each change.
  */
-export const isTolerable = ({ options: { nodes = 3 }, actions }: Script): boolean => {
+export const isTolerable = ({ options, actions }: Script): boolean => {
   const lost = new Set<string>()
   for (const action of actions)
     if (action.type === "wipe" || action.type === "flipBit" || action.type === "damage" || (action.type === "crash" && action.keep === "corrupt")) lost.add(action.node)
   const isMinority = (names: readonly string[]): boolean => names.filter((name) => lost.has(name)).length * 2 < names.length
-  const founders = typeof nodes === "number" ? Array.from({ length: nodes }, (_, i) => `n${i + 1}`) : nodes
+  const founders = foundersOf(options)
   const known = [...lost].every((name) => founders.includes(name))
   return known && isMinority(founders) && actions.every((action) => action.type !== "change" || isMinority(action.voters))
 }
@@ -127,7 +136,7 @@ const isWhole = (world: World, wanted: readonly string[]): boolean => {
 }
 
 /** Writes at whoever leads until `done` holds of the last write that was appended; one in each term, and again when nothing comes of it. */
-const progresses = (world: World, bound: number, done: (mark: Mark) => boolean, repair: (leader: State) => void): boolean => {
+const progresses = (world: World, { bound, command }: ProgressChecks, done: (mark: Mark) => boolean, repair: (leader: State) => void): boolean => {
   const end = world.now + bound
   let mark: Mark | null = null
   for (let round = 0; world.now < end; round++) {
@@ -136,14 +145,15 @@ const progresses = (world: World, bound: number, done: (mark: Mark) => boolean, 
       repair(leader)
       if (mark === null || mark.term !== leader.currentTerm || round % RETRY === 0) {
         const ref = world.data.refs + 1
-        world.act({ type: "propose", node: leader.self.name, id: PROBE + ref })
+        const id = PROBE + ref
+        world.act({ type: "propose", node: leader.self.name, id, ...(command === undefined ? {} : { payloads: [{ hex: hexOf(command(id)), checksum: id }] }) })
         const outcome = world.outcomes.get(ref)
         if (outcome?.type === "ProposalAppended") mark = { index: outcome.first, term: outcome.term }
       }
     }
     const last = mark
-    if (last !== null && world.runUntil(() => done(last), PATIENCE)) return true
-    if (last === null) world.run(PATIENCE)
+    if (last !== null && world.runUntil(() => done(last), Math.min(PATIENCE, end - world.now))) return true
+    if (last === null) world.run(Math.min(PATIENCE, end - world.now))
   }
   return false
 }
@@ -170,18 +180,19 @@ const unrest = (world: World): string | null => {
 }
 
 /** Mends the world and lets it run; null if there was progress as there should be, otherwise what there was instead. */
-export const checkProgress = (world: World, bound: number): string | null => {
+export const checkProgress = (world: World, checks: ProgressChecks): string | null => {
+  const { bound } = checks
   const leftover = leftoverOf(world)
   if (leftover !== null) {
     mend(world, leftover.bad)
-    if (!progresses(world, bound, (mark) => leftover.good.includes(world.leader()?.name ?? "") && leftover.good.every((name) => hasExecuted(world, name, mark)), () => {}))
+    if (!progresses(world, checks, (mark) => leftover.good.includes(world.leader()?.name ?? "") && leftover.good.every((name) => hasExecuted(world, name, mark)), () => {}))
       return `${leftover.good.join(", ")} are a majority and well, and execute no write within ${bound} ms while ${leftover.bad.join(", ")} are not: ${picture(world)}`
     const deposed = unrest(world)
     if (deposed !== null) return `${deposed}, though ${leftover.good.join(", ")} are a majority and well; ${leftover.bad.join(", ")} are not: ${picture(world)}`
   }
   mend(world, [])
   const wanted = configurationOfMost(world)
-  if (!progresses(world, bound, (mark) => isWhole(world, wanted) && hasExecuted(world, world.leader()?.name ?? "", mark), (leader) => repairMembership(world, leader, wanted))) return `everything is mended, and after ${bound} ms not all have executed the same: ${picture(world)}`
+  if (!progresses(world, checks, (mark) => isWhole(world, wanted) && hasExecuted(world, world.leader()?.name ?? "", mark), (leader) => repairMembership(world, leader, wanted))) return `everything is mended, and after ${bound} ms not all have executed the same: ${picture(world)}`
   const deposed = unrest(world)
   return deposed === null ? null : `${deposed}, though everything is mended: ${picture(world)}`
 }

@@ -7,6 +7,7 @@ import type { Action, Script, WorldHooks } from "../../interpreters/simulation/i
 import { byHand } from "./byhand.ts"
 import { sameFailureAs, spelledOut, type ScriptChecks, type ScriptFailed } from "./check.ts"
 import { minimize } from "./minimize.ts"
+import { foundersOf } from "./scenario.ts"
 
 /** The verdict if the script fails as the one to be shrunk does, otherwise null. */
 export type SameFailure = (script: Script) => ScriptFailed | null
@@ -40,7 +41,9 @@ const plainer = (action: Action): readonly Action[] => {
   }
   if (action.type === "propose") {
     const { count = 1, bytes } = action
-    const { type, node, id } = action
+    const { type, node, id, payloads = [] } = action
+    const [first] = payloads
+    if (first !== undefined) return payloads.length === 1 ? [] : [{ ...action, payloads: [first] }, { ...action, payloads: payloads.slice(0, payloads.length >> 1) }]
     return [...(count > 1 || bytes !== undefined ? [{ type, node, id }] : []), ...(count > 2 ? [{ ...action, count: count >> 1 }] : [])]
   }
   if (action.type === "crash") return action.keep === "none" || action.keep === "all" ? [] : [{ ...action, keep: "all" }, { ...action, keep: "none" }]
@@ -52,19 +55,32 @@ const plainer = (action: Action): readonly Action[] => {
 }
 
 type Options = Script["options"]
-const countOf = ({ nodes = 3 }: Options): number => (typeof nodes === "number" ? nodes : nodes.length)
 const without = (options: Options, key: keyof Options): Options => Object.fromEntries(Object.entries(options).filter(([name]) => name !== key))
 
 /** Fewer nodes, then each option as it is by default. */
 const plainerOptions = (options: Options): readonly Options[] => {
   const out: Options[] = []
-  const nodes = countOf(options)
+  const nodes = foundersOf(options).length
   for (let fewer = 1; fewer < nodes; fewer++) out.push({ ...options, nodes: fewer })
   for (const key of ["connections", "snapshots", "apply", "disk", "network"] as const) if (options[key] !== undefined) out.push(without(options, key))
   const settings = options.settings ?? {}
   if (Object.keys(settings).length > 1) out.push(without(options, "settings"))
   for (const key of Object.keys(settings)) out.push({ ...options, settings: Object.fromEntries(Object.entries(settings).filter(([name]) => name !== key)) })
   return out
+}
+
+/** Each a little simpler, those with most left out first: for shrinkers that try one after the other. */
+export function* simplerScripts(script: Script): Generator<Script> {
+  const { actions, options } = script
+  for (let size = actions.length; size >= 1; size >>= 1)
+    for (let end = actions.length; end > 0; end -= size) yield { ...script, actions: [...actions.slice(0, Math.max(0, end - size)), ...actions.slice(end)] }
+  const merged = mergeRuns(actions)
+  if (merged.length < actions.length) yield { ...script, actions: merged }
+  for (const simple of plainerOptions(options)) yield { ...script, options: simple }
+  for (let i = actions.length - 1; i >= 0; i--) {
+    const action = actions[i]
+    for (const simple of action === undefined ? [] : plainer(action)) yield { ...script, actions: actions.with(i, simple) }
+  }
 }
 
 export const shrinkScript = (script: Script, sameFailure: SameFailure, { limitMs = 60_000, machine }: ShrinkOptions = {}): Script => {

@@ -1,0 +1,92 @@
+/** Actions and whole scripts as arbitraries. */
+import * as fc from "fast-check"
+import type { Action, Keep, Script } from "../../interpreters/simulation/index.ts"
+import { generateScript, hexOf, simplerScripts, type GenerateOptions, type Profile } from "../scripts/index.ts"
+
+export interface ScriptArbitraryOptions extends GenerateOptions {
+  /** The bytes of command number id, for a state machine that looks into them. Default: zeros. */
+  readonly command?: (id: number) => Uint8Array
+}
+
+const isScript = (value: unknown): value is Script =>
+  typeof value === "object" && value !== null && "seed" in value && "options" in value && "actions" in value && Array.isArray(value.actions)
+
+/** Generated as the simulator does it, with its schedules; shrunk by leaving out and making plain, one candidate after the other. */
+class ScriptArbitrary extends fc.Arbitrary<Script> {
+  private readonly make: (seed: number) => Script
+  constructor(make: (seed: number) => Script) {
+    super()
+    this.make = make
+  }
+  generate(random: fc.Random): fc.Value<Script> {
+    return new fc.Value(this.make(random.nextInt(1, 0x7fffffff)), undefined)
+  }
+  canShrinkWithoutContext(value: unknown): value is Script {
+    return isScript(value)
+  }
+  shrink(value: Script): fc.Stream<fc.Value<Script>> {
+    return fc.stream(simplerScripts(value)).map((script) => new fc.Value(script, undefined))
+  }
+}
+
+export const scriptArbitrary = (profile: Profile, { command, ...options }: ScriptArbitraryOptions = {}): fc.Arbitrary<Script> => {
+  const withBytes = (action: Action): Action => {
+    if (command === undefined || action.type !== "propose") return action
+    const { type, node, id, count = 1 } = action
+    return { type, node, id, payloads: Array.from({ length: count }, (_, i) => ({ hex: hexOf(command(id + i)), checksum: id + i })) }
+  }
+  return new ScriptArbitrary((seed) => {
+    const script = generateScript(seed, profile, options)
+    return { ...script, actions: script.actions.map(withBytes) }
+  })
+}
+
+/** One action, to make scripts of one's own from. What is lost for good is lost by a minority only: the last founders. */
+export const actionArbitrary = (profile: Profile, { nodes = 3 }: Pick<GenerateOptions, "nodes"> = {}): fc.Arbitrary<Action> => {
+  const founders = Array.from({ length: nodes }, (_, i) => `n${i + 1}`)
+  const expendable = founders.slice(nodes - ((nodes - 1) >> 1))
+  const node = fc.constantFrom("leader", "follower1", ...founders)
+  const keep = fc.constantFrom<Keep>("none", "all", "torn", "random")
+  const of = <T extends Action["type"]>(type: T) => fc.record({ type: fc.constant(type), node })
+  const ms = fc.oneof(fc.nat(10), fc.nat(200), fc.nat(2000))
+  const usual: fc.Arbitrary<Action>[] = [
+    fc.record({ type: fc.constant("run" as const), ms }),
+    fc.record({ type: fc.constant("propose" as const), node, id: fc.integer({ min: 1, max: 0x3fffffff }), count: fc.integer({ min: 1, max: 20 }), bytes: fc.nat(100) }),
+    of("read"),
+    fc.record({ type: fc.constant("transfer" as const), node: fc.constant("leader"), to: fc.constantFrom(null, "follower1", ...founders) }),
+  ]
+  const lives: fc.Arbitrary<Action>[] = [of("start"), of("start"), of("pause"), of("resume"), of("resume"), fc.record({ type: fc.constant("crash" as const), node, keep })]
+  const links: fc.Arbitrary<Action>[] = [
+    fc.constant<Action>({ type: "heal" }),
+    of("isolate"), of("reconnect"),
+    fc.record({ type: fc.constant("cut" as const), from: node, to: node }),
+    fc.record({ type: fc.constant("partition" as const), side: fc.array(node, { minLength: 1, maxLength: 2 }) }),
+  ]
+  const network: fc.Arbitrary<Action>[] = [
+    fc.record({ type: fc.constant("network" as const), profile: fc.constantFrom("reliable" as const, "unreliable" as const, "lossy" as const, "longReordering" as const, "longDelays" as const) }),
+    fc.record({ type: fc.constant("reset" as const), a: node, b: node }),
+    fc.record({ type: fc.constant("clog" as const), from: node, to: node, ms }),
+    fc.record({ type: fc.constant("skew" as const), node, offset: fc.integer({ min: -5000, max: 60_000 }), driftPermille: fc.integer({ min: -47, max: 47 }) }),
+  ]
+  const disks: fc.Arbitrary<Action>[] = [
+    of("stallDisk"), of("resumeDisk"), of("resumeDisk"), of("failWrite"), of("failSync"), of("fullDisk"), of("freeDisk"), of("freeDisk"),
+    fc.record({ type: fc.constant("disk" as const), node, min: fc.constant(1), max: fc.integer({ min: 1, max: 1000 }) }),
+    ...(expendable.length === 0 ? [] : [fc.record({ type: fc.constantFrom("wipe" as const, "damage" as const), node: fc.constantFrom(...expendable) })]),
+  ]
+  const steady = founders.slice(0, nodes - expendable.length)
+  const change: fc.Arbitrary<Action> = fc
+    .tuple(fc.subarray(steady, { minLength: 1 }), fc.subarray([...expendable]), fc.subarray([...expendable]))
+    .map(([voters, risky, learners]) => {
+      const all = [...voters, ...risky.slice(0, voters.length - 1)]
+      return { type: "change", node: "leader", voters: all, learners: learners.filter((name) => !all.includes(name)) }
+    })
+  const parts: Readonly<Record<Profile, readonly fc.Arbitrary<Action>[]>> = {
+    calm: usual,
+    lossy: [...usual, ...lives, ...network],
+    partitions: [...usual, ...lives, ...links],
+    disks: [...usual, ...lives, ...disks],
+    membership: [...usual, ...lives, ...links, change, change, change],
+    everything: [...usual, ...lives, ...links, ...network, ...disks, change],
+  }
+  return fc.oneof(...parts[profile])
+}

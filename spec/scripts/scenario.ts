@@ -1,0 +1,41 @@
+/** A script as a file that a person can read and change: a header, then one action a line (interpreters/debugger reads it). */
+import type { Action, Script } from "../../interpreters/simulation/index.ts"
+
+/** Grows when files of before cannot be read any more. */
+export const TRACE_FORMAT = 1
+/** Grows when a world made of the same inputs comes out otherwise: then hashes of before say nothing. */
+export const TRACE_CORE = 1
+
+export interface TraceHash {
+  /** Steps taken so far. */
+  readonly i: number
+  readonly hash: number
+}
+export interface TraceViolation {
+  readonly name: string
+  /** The step at which it showed. */
+  readonly at: number
+}
+export interface ScenarioEnd {
+  readonly hash?: TraceHash
+  readonly violation?: TraceViolation | null
+}
+
+export const foundersOf = ({ nodes = 3 }: Script["options"]): readonly string[] => (typeof nodes === "number" ? Array.from({ length: nodes }, (_, i) => `n${i + 1}`) : nodes)
+
+/** Bytes, which only `inject` carries, as base64. */
+const bytesAsText = (_: string, part: unknown): unknown => (part instanceof Uint8Array ? { $bytes: Buffer.from(part.buffer, part.byteOffset, part.length).toString("base64") } : part)
+
+export const headerLine = ({ seed, options }: Pick<Script, "seed" | "options">): string => JSON.stringify({ v: TRACE_FORMAT, seed, core: TRACE_CORE, config: options, nodes: foundersOf(options) })
+export const actionLine = (action: Action): string => JSON.stringify({ action }, bytesAsText)
+export const hashLine = ({ i, hash }: TraceHash): string => JSON.stringify({ i, hash })
+export const violationLine = ({ name, at }: TraceViolation): string => JSON.stringify({ violates: name, at })
+
+export const scenarioText = (script: Script, { hash, violation }: ScenarioEnd = {}): string =>
+  [
+    headerLine(script),
+    ...script.actions.map(actionLine),
+    ...(hash === undefined ? [] : [hashLine(hash)]),
+    ...(violation === undefined || violation === null ? [] : [violationLine(violation)]),
+    "",
+  ].join("\n")
