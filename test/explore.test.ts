@@ -26,7 +26,7 @@ describe("a closed space", () => {
         "messages": 52,
         "serverStates": 204,
         "states": 4680,
-        "transitions": 42093,
+        "transitions": 47177,
       }
     `)
   })
@@ -40,7 +40,7 @@ describe("a closed space", () => {
         "messages": 50,
         "serverStates": 265,
         "states": 5685,
-        "transitions": 87209,
+        "transitions": 100691,
       }
     `)
   })
@@ -63,7 +63,7 @@ describe("a closed space", () => {
       "messages": 218,
       "serverStates": 1324,
       "states": 92520,
-      "transitions": 995648,
+      "transitions": 1093957,
     }
   `)))
   longTest("PreVote and CheckQuorum", () => Promise.resolve(expect(counts(spaces.preVote)).toMatchInlineSnapshot(`
@@ -75,7 +75,7 @@ describe("a closed space", () => {
       "messages": 124,
       "serverStates": 912,
       "states": 35667,
-      "transitions": 573325,
+      "transitions": 612126,
     }
   `)))
   longTest("three servers, one term", () => Promise.resolve(expect(counts(spaces.threeOnce)).toMatchInlineSnapshot(`
@@ -87,7 +87,7 @@ describe("a closed space", () => {
       "messages": 96,
       "serverStates": 768,
       "states": 74694,
-      "transitions": 926710,
+      "transitions": 1034233,
     }
   `)))
 })

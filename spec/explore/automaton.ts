@@ -244,6 +244,27 @@ export class Automaton {
       }
     }
   }
+  /**
+   * Is there a message that was forgotten and would have mattered? Each state of a server is asked about each message
+   * to it: what is taken for dead must do no more there than a tick, what is taken for stale what its stand-in does.
+   */
+  misjudged(): boolean {
+    const indexes = this.servers.map(({ state }) => this.indexOf.get(state.self.name))
+    const count = this.servers.length
+    for (let letter = 0; letter < this.letters.length; letter++)
+      for (let server = 0; server < count; server++) {
+        if (indexes[server] !== this.receiverOf(letter)) continue
+        const here = this.reduced(server, letter)
+        if (here === letter) continue
+        const expected = here === GONE ? this.innerOf(server).find(({ action }) => action.type === "tick")?.outcome : this.outcomeOf(server, here)
+        if (this.outcomeOf(server, letter) !== expected) return true
+      }
+    return false
+  }
+  private outcomeOf(server: number, letter: number): number {
+    const { from, message } = this.letters[letter] as Letter
+    return this.record(server, { type: "deliver", from, message })
+  }
   /** `inbox` as `server` can still take it, without `delivered` (or -1). */
   private inboxFor(server: number, inbox: number, delivered: number): number {
     const from = this.sets.start(inbox)

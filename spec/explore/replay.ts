@@ -71,6 +71,8 @@ const actionText = (action: Action): string => {
       return "completes its oldest write"
     case "crash":
       return `crashes with ${action.kept} of the writes under way done, and starts again`
+    case "tick":
+      return "is told the time"
     case "propose":
       return "is given a command"
     case "change":

@@ -29,7 +29,7 @@ export interface Progress {
 export interface ExploreOptions {
   /** States that differ only in the names of servers are one. Default true. */
   readonly symmetry?: boolean
-  /** Messages that can never matter again are forgotten. Default true. */
+  /** Messages that can never matter again are forgotten. Default true; undone if one would have mattered. */
   readonly prune?: boolean
   /** States that can do no more than another are not looked at. Default true. */
   readonly cover?: boolean
@@ -173,6 +173,8 @@ export const explore = (space: Space, options: ExploreOptions = {}): Explored =>
       }
     }
   }
+  // The rules that forget messages are about a correct reducer: whether this one keeps to them is looked at too.
+  if (closed && prune && automaton.misjudged()) return explore(space, { ...options, prune: false })
   return {
     space: space.name,
     closed,

@@ -41,6 +41,8 @@ export type Action =
   | { readonly type: "timeout"; readonly timer: Timer }
   | { readonly type: "persist" }
   | { readonly type: "crash"; readonly kept: number }
+  /** The clock is told: changes nothing, but what earlier steps left owed is sent. */
+  | { readonly type: "tick" }
   | { readonly type: "propose" }
   | { readonly type: "change"; readonly voters: readonly string[] }
   | { readonly type: "apply" }
@@ -102,7 +104,7 @@ export const innerActions = (space: Space, server: Server): readonly Action[] =>
     answer: state.awaitingAnswer,
     lease: leader !== null,
   }
-  const actions: Action[] = []
+  const actions: Action[] = [{ type: "tick" }]
   if (queue.length > 0) actions.push({ type: "persist" })
   if (space.bounds.crashes !== 0) for (let kept = 0; kept <= queue.length; kept++) actions.push({ type: "crash", kept })
   for (const timer of space.timers) if (runs[timer]) actions.push({ type: "timeout", timer })
@@ -204,6 +206,8 @@ const eventsOf = (working: Working, action: Exclude<Action, { type: "crash" }>):
       working.queue = rest
       return [{ type: "Persisted", seq: first.seq }]
     }
+    case "tick":
+      return [{ type: "ClockAdvanced", time: 0 }]
     case "propose":
       return [{ type: "Proposed", ref: 1, payloads: [payloadFor(state)] }]
     case "change":
