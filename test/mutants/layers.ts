@@ -1,7 +1,8 @@
 /**
  * What could catch a mutant: commands that run in the mutated copy of the repository. Each tells what failed on lines
- * of its output, {"failed": name, "detail": text}, followed by the command that shows it again; anything else that ends
- * with a code other than 0 counts as failed too.
+ * of its output, {"failed": name, "detail": text, "case": which}, followed by the command that shows it again; anything
+ * else that ends with a code other than 0 counts as failed too. A case is what can be passed over if the shipped code
+ * fails there too: a seed, say; without one it is the name.
  */
 import { readdirSync } from "node:fs"
 import { join } from "node:path"
@@ -12,7 +13,7 @@ export interface Layer {
   readonly about: readonly Part[]
   /** suite: it ends by itself. search: it goes on looking for as long as it is given. */
   readonly kind: "suite" | "search"
-  /** Program and arguments; null: there is nothing of the kind in this copy. `ignored`: failures to pass over. */
+  /** Program and arguments; null: there is nothing of the kind in this copy. `ignored`: cases to pass over. */
   readonly command: (root: string, seconds: number, ignored: readonly string[]) => readonly string[] | null
 }
 
@@ -44,6 +45,7 @@ export const layers: readonly Layer[] = [
   suite("paper", ["core"], /^core\.(paper|defects|durability|regressions|log)/),
   suite("scenarios", ["core"], /^scenario\./),
   search("invariants", ["core"], "test/mutants/layers/simulate.ts"),
+  search("explorer", ["core"], "test/explore.ts"),
   suite("properties", ["core"], /^(core\.chaos|invariants|world)\./),
   suite("drivers", ["driver"], /^driver\./),
   suite("machine", ["machine", "service"], /^(machine|service)\.(?!property|model)/),

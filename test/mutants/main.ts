@@ -80,10 +80,12 @@ const main = async (): Promise<number> => {
   for (const layer of mine.filter((one) => wanted.some((mutant) => isAbout(one, mutant)))) {
     const names = new Set<string>()
     const look = async (): Promise<Run | null> => {
-      const run = await runLayer(one.root, layer, budget, layer.kind === "search" ? budget + 15 : 180, names)
+      // A little further than with a bug in it.
+      const far = 1.5 * budget
+      const run = await runLayer(one.root, layer, far, layer.kind === "search" ? far + 15 : 180, names)
       const { size } = names
-      for (const { name, detail } of run?.failures ?? []) {
-        names.add(name)
+      for (const { name, detail, which } of run?.failures ?? []) {
+        names.add(which)
         tell(`${layer.name} FAILS ON THE SHIPPED CODE: ${name}: ${detail} (${run?.reproduce})`)
       }
       // A search stops at the first.

@@ -7,6 +7,8 @@ import type { Layer } from "./layers.ts"
 export interface Failure {
   readonly name: string
   readonly detail: string
+  /** By what it is known if the shipped code fails in the same way. */
+  readonly which: string
 }
 export interface Run {
   /** over: a suite that did not end in its time. */
@@ -36,8 +38,8 @@ const killGroup = (pid: number): void => {
 
 const failureIn = (line: string): Failure | null => {
   if (!line.startsWith('{"failed"')) return null
-  const { failed, detail } = JSON.parse(line) as { readonly failed: string; readonly detail?: string }
-  return { name: failed, detail: (detail ?? "").split("\n")[0] ?? "" }
+  const { failed, detail = "", case: which = failed } = JSON.parse(line) as { readonly failed: string; readonly detail?: string; readonly case?: string }
+  return { name: failed, detail: detail.split("\n")[0] ?? "", which }
 }
 
 /** After `limit` seconds it is ended. A suite that has failed goes on until then, to tell what else fails. `known` failures do not count. */
@@ -67,7 +69,7 @@ export const runLayer = (root: string, layer: Layer, budget: number, limit: numb
       if (tail.length > 20) tail.shift()
       const failure = failureIn(line)
       if (failure !== null) {
-        if (known.has(failure.name)) sawKnown = true
+        if (known.has(failure.which)) sawKnown = true
         else {
           failures.push(failure)
           first ??= elapsed()

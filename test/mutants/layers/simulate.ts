@@ -1,12 +1,12 @@
 /**
  * Random worlds, one seed after the other, until one breaks a rule or makes no progress, or the time is up.
- * Usage: tsx test/mutants/layers/simulate.ts [--seconds n] [--from seed] [--ignore rule,…] | --seed n
+ * Usage: tsx test/mutants/layers/simulate.ts [--seconds n] [--from seed] [--ignore seed,…] | --seed n
  */
 import { parseArgs } from "node:util"
 import { checkScript, generateScript, profileNames, type ScriptVerdict } from "../../../spec/index.ts"
 
 const { values } = parseArgs({ options: { seconds: { type: "string", default: "20" }, from: { type: "string", default: "1" }, seed: { type: "string" }, ignore: { type: "string", default: "" } } })
-const ignored = values.ignore.split(",")
+const ignored = new Set(values.ignore.split(","))
 
 /** Every other world has everything in it, and the rest one kind of trouble each. */
 const verdictOf = (seed: number): ScriptVerdict => {
@@ -20,8 +20,8 @@ let worlds = 0
 for (let seed = only ?? Number(values.from); performance.now() < end; seed++) {
   const verdict = verdictOf(seed)
   worlds += 1
-  if (!verdict.ok && !ignored.includes(verdict.violation)) {
-    console.log(JSON.stringify({ failed: verdict.violation, detail: verdict.message }))
+  if (!verdict.ok && !ignored.has(String(seed))) {
+    console.log(JSON.stringify({ failed: verdict.violation, detail: verdict.message, case: String(seed) }))
     console.log(`npx tsx test/mutants/layers/simulate.ts --seed ${seed}`)
     process.exitCode = 1
     break
