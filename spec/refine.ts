@@ -103,7 +103,7 @@ export const makeRefinementChecker = (): RefinementChecker => {
     const refuse = (detail: string | null): void => {
       if (detail !== null) throw new RefinementViolated(node, detail, step)
     }
-    const scene: Scene = { server, settings: state.settings, target: (index) => state.log.entry(index), replaceable: false }
+    const scene: Scene = { server, settings: state.settings, target: (index) => state.log.entry(index), effects, replaceable: false }
     const start = startingPoint(server)
     const replacing = lastReplacing(step)
     let possible: readonly Possible[] = [start]

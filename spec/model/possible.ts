@@ -3,7 +3,7 @@
  * message may be ignored, for it might as well have been lost. The sources are the paper's Figure 2 and §5–§7 and the
  * thesis §3.10, §4, §6.4 and §9.6.
  */
-import type { ConfigurationEntry, Entry, Event, LogBase, Member, Message, Payload, Settings } from "../../core/index.ts"
+import type { ConfigurationEntry, Effect, Entry, Event, LogBase, Member, Message, Payload, Settings } from "../../core/index.ts"
 import { configurationBefore, inForce, lastOf, lastTermOf, termIn, type Ledger } from "./ledger.ts"
 import { same, votesIn, type AbstractServer, type RoleName } from "./server.ts"
 
@@ -46,6 +46,7 @@ export interface Scene {
   readonly settings: Settings
   /** What stands in the log after the batch: only to choose among what is allowed. */
   readonly target: (index: number) => Entry | undefined
+  readonly effects: readonly Effect[]
   /** A later event of the batch can replace what is appended now. */
   replaceable: boolean
 }
@@ -133,24 +134,34 @@ const appended = (scene: Scene, at: Possible, { prevLogIndex, prevLogTerm, entri
   return [at, { ...at, ...after, verified, commit }]
 }
 
-/** A leader appends to its own log, never elsewhere (§5.3). Which proposals it took is seen in the log. */
-const taken = (scene: Scene, at: Possible, payloads: readonly Payload[]): readonly Possible[] => {
-  if (at.role !== "leader" || payloads.length === 0) return [at]
-  const from = lastIn(at) + 1
+/** Whether the server tells a client here, or one of the follower `from`, that its proposal stands at `first`. */
+const tellsOf = ({ effects }: Scene, ref: number, from: Member | null, first: number): boolean =>
+  effects.some((effect) => {
+    if (effect.type === "Respond") return from === null && effect.ref === ref && effect.outcome.type === "ProposalAppended" && effect.outcome.first === first
+    if (effect.type !== "Send" || from === null || effect.message.type !== "ForwardProposalReply") return false
+    const { outcome } = effect.message
+    return effect.message.ref === ref && same(effect.to, from) && outcome.type === "ProposalAppended" && outcome.first === first
+  })
+
+/** A leader appends to its own log, never elsewhere (§5.3). Which proposals it took is what it tells of them. */
+const taken = (scene: Scene, at: Possible, payloads: readonly Payload[], ref: number, from: Member | null): readonly Possible[] => {
+  const first = lastIn(at) + 1
+  if (at.role !== "leader" || payloads.length === 0 || !tellsOf(scene, ref, from, first)) return [at]
   const entries: Entry[] = []
   for (const [i, payload] of payloads.entries()) {
-    const entry = scene.target(from + i)
+    const entry = scene.target(first + i)
     const stands = entry?.kind === "command" && entry.term === at.term && entry.payload.checksum === payload.checksum
     if (!stands && !scene.replaceable) return [at]
-    entries.push(stands ? entry : { kind: "command", index: from + i, term: at.term, time: 0, payload })
+    entries.push(stands ? entry : { kind: "command", index: first + i, term: at.term, time: 0, payload })
   }
   return [at, { ...at, tail: [...at.tail, ...entries] }]
 }
 
 /** §6: a change starts with the joint configuration, or with the new one if the same servers decide. */
-const changed = (scene: Scene, at: Possible, voters: readonly Member[], learners: readonly Member[]): readonly Possible[] => {
+const changed = (scene: Scene, at: Possible, voters: readonly Member[], learners: readonly Member[], ref: number): readonly Possible[] => {
   const now = configurationIn(scene, at)
   const index = lastIn(at) + 1
+  if (!tellsOf(scene, ref, null, index)) return [at]
   const open = at.tail.some((entry) => entry.kind === "configuration") || (scene.server.ledger.configurations.at(-1)?.index ?? 0) > at.commit
   if (at.role !== "leader" || now === undefined || now.outgoing.length > 0 || open || termOfIn(scene, at, at.commit) !== at.term) return [at]
   const entry = scene.target(index)
@@ -193,7 +204,7 @@ const onMessage = (scene: Scene, at: Possible, from: Member, message: Message): 
       // Thesis §3.10: "the target server … starts a new election", without a pre-vote.
       return message.term === raised.term && raised.role === "follower" && mayCampaign(scene, raised) ? [at, raised, campaigning(scene, raised, true)] : [at, raised]
     case "ForwardProposal":
-      return [...ignored, raised, ...taken(scene, raised, message.payloads)]
+      return [...ignored, raised, ...taken(scene, raised, message.payloads, message.ref, from)]
     case "RequestPreVote":
     case "RequestVoteReply":
     case "RequestPreVoteReply":
@@ -223,9 +234,9 @@ export const after = (scene: Scene, at: Possible, event: Event): readonly Possib
       // Thesis §9.6: with PreVote an election starts with the question whether it could be won.
       return [at, scene.settings.preVote ? { ...at, role: "preCandidate", leader: null, heardRound: 0, fresh: false, transfer: false } : campaigning(scene, at, false)]
     case "Proposed":
-      return taken(scene, at, event.payloads)
+      return taken(scene, at, event.payloads, event.ref, null)
     case "ConfigurationChangeProposed":
-      return changed(scene, at, event.voters, event.learners)
+      return changed(scene, at, event.voters, event.learners, event.ref)
     case "PeerDisconnected":
       return at.role === "follower" && same(at.leader, event.peer) ? [at, { ...at, leader: null, fresh: at.fresh && scene.settings.leaseReads }] : [at]
     case "SnapshotRestored":
