@@ -1,5 +1,6 @@
 /** Commands from clients: appended by the leader, forwarded or refused by everybody else (paper §8). */
 import { appendToLog } from "./durability.ts"
+import { isFirstCopy, progressOf } from "./progress.ts"
 import { asLeader, knownLeader, note, respond, send, type Turn } from "./turn.ts"
 import type { CommandEntry, ForwardProposal, ForwardProposalReply, Member, Payload, ProposalOutcome, ProposalRefusal, State } from "./types.ts"
 
@@ -20,14 +21,16 @@ const obstacle = (state: State, payloads: readonly Payload[]): ProposalRefusal |
   return waiting > 0 && waiting + bytes > state.settings.maxUncommittedBytes ? "busy" : null
 }
 
+const refused = (turn: Turn, leader: Member | null, reason: ProposalRefusal = leader === null ? "noLeader" : "notLeader"): ProposalOutcome => {
+  note(turn, "proposal.refused")
+  return { type: "ProposalRefused", reason, leader }
+}
+
 /** All of them or none. */
 const append = (turn: Turn, payloads: readonly Payload[]): ProposalOutcome => {
   const { state } = turn
   const reason = obstacle(state, payloads)
-  if (reason !== null) {
-    note(turn, "proposal.refused")
-    return { type: "ProposalRefused", reason, leader: knownLeader(state) }
-  }
+  if (reason !== null) return refused(turn, knownLeader(state), reason)
   note(turn, "proposal.appended")
   const first = state.log.lastIndex + 1
   const term = state.currentTerm
@@ -40,22 +43,26 @@ const append = (turn: Turn, payloads: readonly Payload[]): ProposalOutcome => {
 export const onProposed = (turn: Turn, ref: number, payloads: readonly Payload[]): void => {
   const { state } = turn
   const leader = knownLeader(state)
-  if (payloads.some((payload) => payload.bytes.length > state.settings.maxEntryBytes)) {
-    note(turn, "proposal.refused")
-    respond(turn, ref, { type: "ProposalRefused", reason: "tooLarge", leader })
-  } else if (state.role.type !== "leader" && leader !== null && state.settings.forwardProposals) {
+  if (payloads.some((payload) => payload.bytes.length > state.settings.maxEntryBytes)) respond(turn, ref, refused(turn, leader, "tooLarge"))
+  else if (state.role.type !== "leader" && leader !== null && state.settings.forwardProposals) {
     note(turn, "proposal.forwarded")
     state.forwarded.push({ ref, overdue: false })
     send(turn, leader, { type: "ForwardProposal", term: state.currentTerm, ref, life: state.life, payloads })
   } else respond(turn, ref, append(turn, payloads))
 }
 
-/** Never forwarded twice: whoever asked tries again with what it learns here. */
-export const onForwardProposal = (turn: Turn, from: Member, { ref, life, payloads }: ForwardProposal): void => {
-  const outcome = append(turn, payloads)
-  const progress = outcome.type === "ProposalAppended" ? asLeader(turn.state)?.progress[from.name] : undefined
-  if (progress !== undefined) progress.wantsCommit = turn.state.log.lastIndex
-  send(turn, from, { type: "ForwardProposalReply", term: turn.state.currentTerm, ref, life, outcome })
+/**
+ * Never forwarded twice: whoever asked tries again with what it learns here. A refusal is final, so only the leader of
+ * the very term that it was forwarded in may take it, and a second copy is nobody's.
+ */
+export const onForwardProposal = (turn: Turn, from: Member, { term, ref, life, payloads }: ForwardProposal): void => {
+  const { state } = turn
+  const leader = asLeader(state)
+  const progress = leader === null || term !== state.currentTerm ? undefined : progressOf(leader, from)
+  if (progress !== undefined && !isFirstCopy(progress, life, ref)) return
+  const outcome = progress === undefined ? refused(turn, leader === null ? knownLeader(state) : state.self) : append(turn, payloads)
+  if (progress !== undefined && outcome.type === "ProposalAppended") progress.wantsCommit = state.log.lastIndex
+  send(turn, from, { type: "ForwardProposalReply", term: state.currentTerm, ref, life, outcome })
 }
 
 export const onForwardProposalReply = (turn: Turn, message: ForwardProposalReply): void => {

@@ -203,7 +203,7 @@ export type Event =
   /** The first event of every life: the interpreter is ready. */
   | { readonly type: "Started" }
   | { readonly type: "MessageReceived"; readonly from: Member; readonly message: Message }
-  /** Commands of clients of this node. `ref` comes back in one Respond. */
+  /** Commands of clients of this node. `ref` comes back in one Respond; refs of one life only grow. */
   | { readonly type: "Proposed"; readonly ref: number; readonly payloads: readonly Payload[] }
   /** A linearizable read waits at this node. `ref` comes back in one Respond. */
   | { readonly type: "ReadRequested"; readonly ref: number }
@@ -358,6 +358,8 @@ export interface Progress {
   round: number
   /** Its clients wait for the commitment of entries up to here: it is told at once, others with the next append. */
   wantsCommit: Index
+  /** Proposals that it forwarded and that were answered, by its lives. */
+  forwards: Forwards[]
   /** Commit index and round that it has been told. */
   sentCommit: Index
   sentRound: number
@@ -373,6 +375,13 @@ export type ProgressMode =
 export interface Inflight {
   readonly lastIndex: Index
   readonly bytes: number
+}
+
+/** A copy of a forwarded proposal must not be taken for another one: refs through `floor`, and those in `recent`, were answered. */
+export interface Forwards {
+  readonly life: number
+  floor: number
+  recent: number[]
 }
 
 /** A read at the leader, on behalf of a local client (`from` null) or of a follower. */

@@ -137,3 +137,25 @@ describe("regression-9: reads waited for ever at a server that is cut off and ma
     expect([it.leader, it.outcome(read), it.outcome(proposal)]).toMatchObject([null, { type: "ReadRefused", reason: "leaderChanged" }, { type: "ProposalUnknown" }])
   })
 })
+
+describe("regression-10: a proposal that was refused was executed after all, by a copy of it", () => {
+  const forwarded = (ref: number, term: number, life = 9, id = 1): Message => ({ type: "ForwardProposal", term, ref, life, payloads: [payload(id)] })
+  test("the second copy of a forwarded proposal is nobody's, whatever became of the first", () => {
+    const it = leader().receive("b", accepted(1)).happens({ type: "TransferRequested", to: member("c") }).receive("b", forwarded(5, 2))
+    expect(it.last("ForwardProposalReply", "b").outcome).toMatchObject({ reason: "transferring" })
+    it.expire("transfer").receive("b", forwarded(5, 2))
+    expect([it.state.log.lastIndex, it.sent("ForwardProposalReply")]).toEqual([1, []])
+    it.receive("b", forwarded(7, 2)).receive("b", forwarded(6, 2)).receive("b", forwarded(7, 2)).receive("b", forwarded(5, 2, 10))
+    expect(it.state.log.lastIndex).toBe(4)
+  })
+  test("only the leader of the term that it was forwarded in may take it", () => {
+    const it = leader({ term: 3 })
+    expect(it.receive("b", forwarded(5, 3)).last("ForwardProposalReply", "b").outcome).toMatchObject({ type: "ProposalRefused", leader: member("a") })
+    expect(it.state.log.lastIndex).toBe(1)
+  })
+  test("however many there are, what is remembered of them stays small", () => {
+    const it = leader().receive("b", accepted(1))
+    for (let ref = 1; ref <= 300; ref++) it.receive("b", forwarded(ref, 2))
+    expect([it.progress("b").forwards[0]?.recent.length ?? 0, it.receive("b", forwarded(3, 2)).state.log.lastIndex]).toEqual([64, 301])
+  })
+})
