@@ -96,5 +96,5 @@ test("the checks of steps find whatever a sweep finds, at the same step", () => 
   )
   // Not vacuous: many kinds are found, and the sweep sees many of them too.
   expect(found.size).toBeGreaterThan(4)
-  expect(both).toBeGreaterThan(10)
+  expect(both).toBeGreaterThan(5)
 }, 600_000)
