@@ -6,6 +6,9 @@ import { longTest } from "./long.ts"
 type AnyModel = RequestModel<Value>
 const modelOf = (seed: number): AnyModel => (seed % 2 === 0 ? register : (kv as unknown as AnyModel))
 
+/** The same on a machine of any speed, however busy. */
+const bySteps = { limitSteps: 1_500_000, now: () => 0 }
+
 const compare = (from: number, to: number, make: (model: AnyModel, seed: number) => Operation[], truth: (history: Operation[], model: AnyModel) => boolean): Record<string, number> => {
   const seen: Record<string, number> = {}
   for (let seed = from; seed < to; seed++) {
@@ -48,9 +51,9 @@ describe("10,000 operations of 50 clients on five keys", () => {
       (unknown === 10 ? test : longTest)(`${name}, ${unknown / 10} % unknown: checked, and refuted with one wrong value`, async () => {
         const history = generate(model, { ...shape, unknown })
         expect(history.filter(({ returned }) => returned === null).length).toBeGreaterThanOrEqual(unknown * 6)
-        const good = checkHistory(history, model, { limitSteps: 1_500_000 })
+        const good = checkHistory(history, model, bySteps)
         expect(good.verdict).toBe("linearizable")
-        const bad = checkHistory(corrupt(history, 3, () => "nobody wrote this"), model, { limitSteps: 1_500_000 })
+        const bad = checkHistory(corrupt(history, 3, () => "nobody wrote this"), model, bySteps)
         if (bad.verdict !== "not") throw new Error(bad.verdict)
         const { core, coreCulprit } = bad.explanation
         expect(coreCulprit.output).toBe("nobody wrote this")
@@ -61,7 +64,7 @@ describe("10,000 operations of 50 clients on five keys", () => {
   test("a read that is too old is refuted, by few operations", () => {
     const history = generate(register, { ...registers, unknown: 10 })
     const old = history.find(({ input, returned }) => input.f === "read" && returned !== null)
-    const bad = checkHistory(corrupt(history, 5, () => old?.output ?? null), register, { limitSteps: 1_500_000 })
+    const bad = checkHistory(corrupt(history, 5, () => old?.output ?? null), register, bySteps)
     if (bad.verdict !== "not") throw new Error(bad.verdict)
     expect(bad.explanation.smallest).toBe(true)
     expect(bad.explanation.core.length).toBeLessThan(20)
@@ -138,7 +141,7 @@ describe("an explanation", () => {
     let seen = 0
     for (let seed = 0; seed < 400; seed++) {
       const model = modelOf(seed)
-      const verdict = checkHistory(smallHistory(model, seed), model)
+      const verdict = checkHistory(smallHistory(model, seed), model, bySteps)
       if (verdict.verdict !== "not") continue
       seen++
       const { core, start, after, culprit, prefix, operations, smallest } = verdict.explanation

@@ -38,19 +38,17 @@ export const readEdn = (text: string, firstLine = 1): readonly Placed[] => {
     readonly bracket: string
     readonly line: number
     readonly items: Edn[]
+    /** How many `#_` stand before the next value in here: so many are left out. */
+    discard: number
   }
   const top: Placed[] = []
   const open: Open[] = []
-  /** `#_` before a value: it is left out. */
-  let discard = 0
+  const outside: Open = { bracket: "", line, items: [], discard: 0 }
   const give = (value: Edn, from: number): void => {
-    if (discard > 0) {
-      discard--
-      return
-    }
-    const last = open.at(-1)
-    if (last === undefined) top.push({ line: from, value })
-    else last.items.push(value)
+    const within = open.at(-1) ?? outside
+    if (within.discard > 0) within.discard--
+    else if (within === outside) top.push({ line: from, value })
+    else within.items.push(value)
   }
   const string = (): string => {
     const from = line
@@ -89,17 +87,17 @@ export const readEdn = (text: string, firstLine = 1): readonly Placed[] => {
     if (/[\s,]/.test(char)) at++
     else if (char === ";") at = text.includes("\n", at) ? text.indexOf("\n", at) : text.length
     else if (text.startsWith("#_", at)) {
-      discard++
+(open.at(-1) ?? outside).discard++
       at += 2
     } else if (text.startsWith("#{", at)) {
-      open.push({ bracket: "#", line, items: [] })
+      open.push({ bracket: "#", line, items: [], discard: 0 })
       at += 2
     } else if (char === "#") {
       // A tag, as #jepsen.history.Op: the value behind it is what counts.
       at++
       while (at < text.length && !delimiter.test(text[at] ?? " ")) at++
     } else if (pairs[char] !== undefined) {
-      open.push({ bracket: char, line, items: [] })
+      open.push({ bracket: char, line, items: [], discard: 0 })
       at++
     } else if (char === ")" || char === "]" || char === "}") {
       const closed = open.pop()

@@ -18,6 +18,8 @@ export interface Explanation<State, Input, Output> {
   readonly prefix: readonly Operation<Input, Output>[]
   /** What the state can have been when the culprit had to take effect; empty if that was not looked for. */
   readonly states: readonly State[]
+  /** True if in `states` and `start` a state that nobody saw stands for all of them. */
+  readonly oneUnseen: boolean
   /** Not linearizable by themselves, in the order of invocation, if the state before them was one of `start`. */
   readonly core: readonly Part<Input, Output>[]
   readonly start: readonly State[]
@@ -29,8 +31,9 @@ export interface Explanation<State, Input, Output> {
   readonly smallest: boolean
 }
 
-/** Ways to look for the place where it fails are given up after so many steps. */
+/** Ways to look for the place where it fails are given up after so many steps, and lists of all states after so many. */
 const stepsToLocate = 1_500_000
+const stepsToList = 400_000
 
 /** The history as it was just after this operation returned: what was open then has no answer yet. */
 const cutAfter = <Input, Output>(operations: readonly Operation<Input, Output>[], last: Operation<Input, Output>): readonly Operation<Input, Output>[] => {
@@ -47,8 +50,8 @@ export const locate = <State, Input, Output>(operations: readonly Operation<Inpu
   const known = operations.filter(({ returned }) => returned !== null).sort((a, b) => (a.returned ?? 0) - (b.returned ?? 0))
   let low = from
   let high = Math.min(to, known.length - 1)
-  while (low < high && now() < until) {
-    const middle = (low + high) >> 1
+  // Mostly it is the last one that fails, if it is known at a glance.
+  for (let middle = high - 1; low < high && now() < until; middle = (low + high) >> 1) {
     const found = startSearch(cutAfter(operations, known[middle] as Operation<Input, Output>), model).advance(stepsToLocate)
     if (found === undefined) break
     if (found.verdict === "linearizable") low = middle + 1
@@ -57,10 +60,14 @@ export const locate = <State, Input, Output>(operations: readonly Operation<Inpu
   const culprit = known[high] as Operation<Input, Output>
   const upTo = cutAfter(operations, culprit)
   const before = now() < until ? startSearch(upTo.map((operation) => (operation === culprit ? loosen(operation) : operation)), model).advance(stepsToLocate) : undefined
-  const exact = now() < until ? startSearch(upTo, model, false).advance(stepsToLocate) : undefined
-  const listed = exact?.verdict === "not" ? exact : undefined
+  const list = (oneUnseen: boolean): Refuted<State, Input, Output> | undefined => {
+    const found = now() < until ? startSearch(upTo, model, { lookahead: false, oneUnseen }).advance(stepsToList) : undefined
+    return found?.verdict === "not" ? found : undefined
+  }
+  const separate = list(false)
+  const listed = separate ?? list(true)
   return {
-    verdict: "not", culprit, ranks: [high, high], order: before?.verdict === "linearizable" ? before.order : [],
+    verdict: "not", culprit, ranks: [high, high], oneUnseen: separate === undefined, order: before?.verdict === "linearizable" ? before.order : [],
     states: listed?.culprit === culprit ? listed.states : [], statesAfter: listed?.statesAfter ?? (() => []),
   }
 }
@@ -155,7 +162,7 @@ export const explain = <State, Input, Output>(
     }
   }
   return {
-    partition, operations, culprit: refuted.culprit, prefix: refuted.order, states: refuted.states, start: best.start, after: best.after,
+    partition, operations, culprit: refuted.culprit, prefix: refuted.order, states: refuted.states, oneUnseen: refuted.oneUnseen, start: best.start, after: best.after,
     core: best.parts.map((operation) => ({ operation: real(operation), firm: isFirm(operation) })).sort((a, b) => a.operation.invoked - b.operation.invoked),
     coreCulprit: real(best.culprit), smallest,
   }

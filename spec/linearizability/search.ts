@@ -27,6 +27,8 @@ export interface Refuted<State, Input, Output> {
   readonly ranks: readonly [number, number]
   /** An order of what came before, as far as one gets; the culprit is not in it. */
   readonly order: readonly Operation<Input, Output>[]
+  /** True if of the states that nobody saw one stands for all. */
+  readonly oneUnseen: boolean
   /** What the state can have been, at most, when the culprit returned: with some choice of the operations then open. */
   readonly states: readonly State[]
   /** What the state can have been, at most, just after this operation (of those that returned) had returned. */
@@ -76,7 +78,11 @@ const withOne = (used: readonly number[], one: number): readonly number[] => {
   return at < 0 ? [...used, one] : [...used.slice(0, at), one, ...used.slice(at)]
 }
 
-export const startSearch = <State, Input, Output>(all: readonly Operation<Input, Output>[], model: Model<State, Input, Output>, lookahead = true): Search<State, Input, Output> => {
+/**
+ * Explanations need a search that is exact about the place (it does not look ahead) and about the states (those that nobody
+ * can see are not taken for one).
+ */
+export const startSearch = <State, Input, Output>(all: readonly Operation<Input, Output>[], model: Model<State, Input, Output>, how: { readonly lookahead: boolean; readonly oneUnseen: boolean } = { lookahead: true, oneUnseen: true }): Search<State, Input, Output> => {
   const sight = model.sight?.(all)
   const inputKey = model.inputKey ?? ((input: Input) => JSON.stringify(input))
   /** Operations that returned, by the order in which they did: their number is their rank. */
@@ -152,7 +158,7 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
   const stateIds = new Map<unknown, number>()
   const unseenKey = Symbol("all that nobody saw")
   const intern = (state: State): number => {
-    const key = sight?.isUnseen(state) === true ? unseenKey : keyOf(state)
+    const key = how.oneUnseen && sight?.isUnseen(state) === true ? unseenKey : keyOf(state)
     let id = stateIds.get(key)
     if (id === undefined) {
       stateIds.set(key, (id = states.length))
@@ -214,7 +220,7 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
     readonly from: number
   }
   const suppliers: (Suppliers | undefined)[] = []
-  const horizon = (rank: number): number => Math.min(known.length, rank + (lookahead ? 2 * (open[rank]?.length ?? 0) : 1))
+  const horizon = (rank: number): number => Math.min(known.length, rank + (how.lookahead ? 2 * (open[rank]?.length ?? 0) : 1))
   const suppliersOf = (goal: number): Suppliers => {
     const cached = suppliers[goal]
     if (cached !== undefined) return cached
@@ -327,7 +333,7 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
     const culprit = known[rank] as Operation<Input, Output>
     const possible = new Set<number>()
     for (const key of seen[rank]?.keys() ?? []) possible.add(typeof key === "number" ? Math.floor(key / 0x80000000) : Number.parseInt(key, 10))
-    return { verdict: "not", culprit, ranks: [rank, Math.max(horizon(rank), open[rank]?.at(-1) ?? 0)], order: orderTo(furthest), states: statesOf(possible), statesAfter: (operation) => statesOf(passed[known.indexOf(operation)] ?? []) }
+    return { verdict: "not", culprit, oneUnseen: how.oneUnseen, ranks: [rank, Math.max(horizon(rank), open[rank]?.at(-1) ?? 0)], order: orderTo(furthest), states: statesOf(possible), statesAfter: (operation) => statesOf(passed[known.indexOf(operation)] ?? []) }
   }
 
   let outcome: Outcome<State, Input, Output> | undefined

@@ -23,8 +23,8 @@ export const describerOf = <State, Input, Output>(model: Model<State, Input, Out
   return { operation, place, full: (one) => `process ${one.process}'s ${operation(one)} (${place(one)})` }
 }
 
-const valuesOf = <State, Input, Output>(states: readonly State[], model: Model<State, Input, Output>, operations: readonly Operation<Input, Output>[]): string => {
-  const sight = model.sight?.(operations)
+const valuesOf = <State, Input, Output>(states: readonly State[], model: Model<State, Input, Output>, { operations, oneUnseen }: Explanation<State, Input, Output>): string => {
+  const sight = oneUnseen ? model.sight?.(operations) : undefined
   const shown = states.map((state) => `${model.describeState === undefined ? JSON.stringify(state) : model.describeState(state)}${sight?.isUnseen(state) === true ? " (or another value that nobody read)" : ""}`)
   return list([...new Set(shown)].slice(0, 8))
 }
@@ -41,7 +41,7 @@ export const explainInWords = <State, Input, Output>(explanation: Explanation<St
   const describe = describerOf(model)
   const firm = core.filter((part) => part.firm)
   const loose = core.filter((part) => !part.firm)
-  const before = after === null ? `At the beginning the value is ${list(start.map((state) => (model.describeState === undefined ? JSON.stringify(state) : model.describeState(state))))}.` : `Once ${describe.full(after)} had returned, the value can only have been ${valuesOf(start, model, operations)}.`
+  const before = after === null ? `At the beginning the value is ${list(start.map((state) => (model.describeState === undefined ? JSON.stringify(state) : model.describeState(state))))}.` : `Once ${describe.full(after)} had returned, the value can only have been ${valuesOf(start, model, explanation)}.`
   return [
     `Not linearizable${partition === "" ? "" : ` on key ${partition}`}.`,
     "",
@@ -55,7 +55,7 @@ export const explainInWords = <State, Input, Output>(explanation: Explanation<St
     prefix.length === 0 && operations.length > 1
       ? "an order of what came before was not looked for."
       : `${count(prefix.length, "operation")} of the ${operations.length.toLocaleString("en")} on this key fit${prefix.length === 1 ? "s" : ""} in an order before it.`,
-    ...(states.length === 0 ? [] : [`There the value can only have been ${valuesOf(states, model, operations)}, whatever order is taken.`]),
+    ...(states.length === 0 ? [] : [`There the value can only have been ${valuesOf(states, model, explanation)}, whatever order is taken.`]),
   ]
 }
 

@@ -1,0 +1,128 @@
+import * as fc from "fast-check"
+import { describe, expect, test } from "vitest"
+import { checkHistory, demandKnown, detectFormat, kv, makeHistory, operationsOf, readHistory, register, writeHistory, type HistoryEvent } from "../spec/index.ts"
+import { generate } from "./linearizability.kit.ts"
+
+const verdictOf = (text: string, model: "register" | "kv", failedCas: "nothing" | "refused" = "nothing"): string => {
+  const operations = operationsOf(readHistory(text), { failedCas })
+  return model === "kv" ? checkHistory(operations, kv).verdict : checkHistory(operations, register).verdict
+}
+const jepsen = (...lines: readonly string[]): string => lines.map((line) => `INFO  jepsen.util - ${line.replaceAll("|", "\t")}\n`).join("")
+
+describe("the recorder", () => {
+  test("records what clients did, line by line, and refuses what cannot be", () => {
+    let time = 0
+    const written: string[] = []
+    const history = makeHistory({ now: () => (time += 1), write: (line) => void written.push(line) })
+    const put = history.invoke({ process: 1, f: "put", key: "x", value: "a" })
+    const get = history.invoke({ process: 2, f: "get", key: "x" })
+    expect(() => history.invoke({ process: 2, f: "read", key: "x" })).toThrow(/process 2 invokes read, but its last operation is open/)
+    get.ok("a")
+    expect(() => get.ok("a")).toThrow(/twice/)
+    put.info("timed out")
+    history.invoke({ process: 1, f: "cas", key: "x", value: ["a", "b"], time: 9 }).fail("precondition", 10)
+    expect(written.join("")).toBe(history.lines())
+    expect(written[0]).toBe('{"process":1,"type":"invoke","f":"write","key":"x","value":"a","time":1}\n')
+    expect(written[5]).toBe('{"process":1,"type":"fail","f":"cas","key":"x","value":["a","b"],"time":10,"error":"precondition"}\n')
+    expect(operationsOf(history.events)).toEqual(operationsOf(readHistory(history.lines())))
+    // The refused cas is an observation: x was not a, so the write that nobody answered cannot have been read as a.
+    expect(checkHistory(operationsOf(history.events), kv).verdict).toBe("not")
+  })
+})
+
+describe("formats", () => {
+  test("property: what is written is read back, in every format, and means the same", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 1_000_000 }), fc.boolean(), fc.boolean(), (seed, keyed, text) => {
+        const made = generate(kv, { seed, operations: 20, clients: 4, keys: 2, values: text ? 0 : 3, functions: keyed ? kv.functions : ["read", "write", "cas"], unknown: 200, spread: 20 })
+        const moments = made.flatMap((operation) => [{ at: operation.invoked, operation, end: false }, ...(operation.returned === null ? [] : [{ at: operation.returned, operation, end: true }])]).sort((a, b) => a.at - b.at)
+        const events = moments.map(({ at, operation: { process, input: { f, key, value }, output }, end }): HistoryEvent => {
+          const failed = end && f === "cas" && output === false
+          return { process, type: !end ? "invoke" : failed ? "fail" : "ok", f, key: keyed ? key : null, value: end && f !== "cas" && f !== "write" && f !== "append" ? (output ?? null) : value, time: at, ...(failed ? { error: "precondition" } : {}) }
+        })
+        for (const format of ["jsonl", "edn", "jepsen"] as const) {
+          const read = readHistory(writeHistory(events, format))
+          expect(detectFormat(writeHistory(events, format))).toBe(format)
+          expect(read.map(({ line, ...event }) => ({ ...event, time: format === "jepsen" ? events[line - 1]?.time : Math.round(event.time) }))).toEqual(events)
+        }
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  test("a log of Jepsen's: noise is skipped, nil, unknown and failed operations are told apart", () => {
+    const log = `${jepsen("0|:invoke|:write|1", "1|:invoke|:read|nil", ":nemesis|:info|:start|nil", "0|:ok|:write|1", "1|:ok|:read|nil")}java.net.ConnectException: refused\n\tat clojure.lang\n${jepsen(
+      "2|:invoke|:cas|[1 4]", "2|:info|:cas|:timed-out", "3|:invoke|:read|nil", "3|:fail|:read|:timed-out", "7|:invoke|:read|nil", "7|:ok|:read|4")}`
+    expect(detectFormat(log)).toBe("jepsen")
+    expect(operationsOf(readHistory(log)).map(({ process, output, lines }) => [process, output, lines])).toEqual([[0, null, [1, 4]], [1, null, [2, 5]], [2, undefined, [8, 9]], [7, 4, [12, 13]]])
+    expect(verdictOf(log, "register")).toBe("linearizable")
+    expect(verdictOf(log.replace(":ok\t:read\t4", ":ok\t:read\t3"), "register")).toBe("not")
+    // Newer ones name the thread; a process that crashed may go on under its old number.
+    const newer = "2024-05-01 12:00:00,000{GMT}\tINFO\t[jepsen worker 1] jepsen.util: 1\t:invoke\t:write\t3\n2024-05-01 12:00:01,000{GMT}\tINFO\t[jepsen worker 1] jepsen.util: 1\t:info\t:write\t3\t:timeout\nINFO [jepsen worker 1] jepsen.util: 1\t:invoke\t:read\tnil\nINFO jepsen.util: 1\t:ok\t:read\t3\n"
+    expect(verdictOf(newer, "register")).toBe("linearizable")
+  })
+
+  test("a failed cas says nothing but that it did not happen, unless one says that it does", () => {
+    const log = jepsen("0|:invoke|:write|1", "0|:ok|:write|1", "1|:invoke|:cas|[1 2]", "1|:fail|:cas|[1 2]")
+    expect([verdictOf(log, "register"), verdictOf(log, "register", "refused")]).toEqual(["linearizable", "not"])
+    expect(verdictOf(log.replace(/\[1 2\]\n$/, ":timed-out\n"), "register", "refused")).toBe("linearizable")
+  })
+
+  test("EDN: maps in a row or in a vector, records, keys beside the value or in a pair with it", () => {
+    const rows = '{:process 4, :type :invoke, :f :append, :key "3", :value "x"}\n{:process 4, :type :ok, :f :append, :key "3", :value "x"} ; all\n{:process 1, :type :invoke, :f :get, :key "3", :value nil}\n#_{:process 9}\n{:process 1, :type :ok, :f :get, :key "3", :value "x"}\n'
+    expect(verdictOf(rows, "kv")).toBe("linearizable")
+    expect(verdictOf(`[${rows}]`, "kv")).toBe("linearizable")
+    expect(verdictOf(rows.replace(/"x"\}\n$/, '"y"}\n'), "kv")).toBe("not")
+    const tuples = `[#jepsen.history.Op{:index 0, :time 1000000, :type :invoke, :process 0, :f :write, :value [7 1]}
+ #jepsen.history.Op{:index 1, :time 2000000, :type :ok, :process 0, :f :write, :value [7 1]}
+ {:index 2, :type :info, :process :nemesis, :f :start, :value {:a #{1 2}}}
+ {:index 3, :type :invoke, :process 1, :f :cas, :value [7 [1 2]]} {:index 4, :type :ok, :process 1, :f :cas, :value [7 [1 2]]}
+ {:index 5, :type :invoke, :process 2, :f :read, :value [8 nil]}
+ {:index 6, :type :ok, :process 2, :f :read, :value [8 nil]}]`
+    expect(readHistory(tuples).map(({ key, line, time }) => [key, line, time])).toEqual([["7", 1, 1], ["7", 2, 2], ["7", 4, 0], ["7", 4, 0], ["8", 5, 0], ["8", 6, 0]])
+    expect(verdictOf(tuples, "register")).toBe("linearizable")
+    expect(verdictOf(tuples.replaceAll("[8 nil]", "[7 nil]").replace("[7 nil]}]", "[7 1]}]"), "register")).toBe("not")
+    expect(readHistory("{:process 0 :type :invoke :f :write :value [1 2]}{:process 0 :type :ok :f :write :value nil}")[0]?.value).toEqual([1, 2])
+  })
+
+  test("a get of a missing key is \"\" where the format has no nil", () => {
+    const lines = (seen: string): string => `{"process":0,"type":"invoke","f":"get","key":"a"}\n{"process":0,"type":"ok","f":"get","key":"a","value":${seen}}\n`
+    expect([verdictOf(lines('""'), "kv"), verdictOf(lines("null"), "kv"), verdictOf(lines('"x"'), "kv")]).toEqual(["linearizable", "linearizable", "not"])
+  })
+})
+
+describe("what cannot be read is told with its line and what was expected", () => {
+  const bad = (text: string, format: "auto" | "jsonl" | "edn" | "jepsen" = "auto"): string => {
+    try {
+      const operations = operationsOf(readHistory(text, format))
+      demandKnown(operations, register, [kv])
+    } catch (error) {
+      return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+    }
+    return "fine"
+  }
+  const line = (parts: object): string => `${JSON.stringify({ process: 1, type: "invoke", f: "read", ...parts })}\n`
+  test.each([
+    ["an empty file", bad(""), /the history is empty; expected a JSON object such as/],
+    ["another file", bad("hello\nworld"), /line 1: this looks like no history that is known; expected/],
+    ["broken JSON", bad(`${line({})}{"process":1,\n`), /line 2: not JSON .*expected a JSON object such as \{"process":4/],
+    ["no process", bad(line({ process: null })), /line 1: "process" is null; expected a number or a string/],
+    ["a wrong type", bad(line({ type: "done" })), /line 1: the type is "done"; expected invoke, ok, fail, info/],
+    ["a wrong operation", bad(line({ f: "pop" })), /line 1: the operation is "pop"; expected read, write, cas/],
+    ["a cas of one value", bad(line({ f: "cas", value: 3 })), /line 1: a cas of 3; expected two values, \[old, new\]/],
+    ["an incr by a word", bad(line({ f: "incr", value: "x" })), /line 1: an incr by "x"; expected a whole number/],
+    ["an end without a beginning", bad(line({ type: "ok" })), /line 1: process 1 ends read \(ok\), but has no operation open/],
+    ["two at once", bad(line({}) + line({ f: "write" })), /line 2: process 1 invokes write, but its read of line 1 is still open; expected its end first/],
+    ["another end", bad(line({}) + line({ type: "ok", f: "write" })), /line 2: process 1 ends write, but what it has open, since line 1, is read/],
+    ["another key", bad(line({ key: "a" }) + line({ type: "ok", key: "b" })), /line 2: process 1 ends read of b, but what it has open, since line 1, is read of a/],
+    ["an operation of another model", bad(line({ f: "append", value: "x" })), /line 1: append is no operation of a register, which has read, write, cas; the model kv has it/],
+    ["EDN that does not end", bad("{:process 1, :type :invoke\n"), /line 1: "\{" is not closed/],
+    ["EDN that closes too much", bad("{:process 1 :type :invoke :f :read}\n]"), /line 2: "]" closes nothing that is open/],
+    ["EDN without :f", bad("\n{:process 1, :type :invoke}"), /line 2: no :type or no :f; expected a map such as/],
+    ["a log without operations", bad("INFO jepsen.util - :nemesis\t:info\t:start\tnil\n", "jepsen"), /it has no operation; expected a line such as INFO/],
+    ["a log with another operation", bad(jepsen("0|:invoke|:enqueue|1")), /line 1: the operation is "enqueue"/],
+  ])("%s", (_, told, expected) => {
+    expect(told).toMatch(expected)
+    expect(told).toMatch(/^BadHistory: /)
+  })
+})
