@@ -20,7 +20,7 @@ export interface SimulateOptions {
   readonly actions: number
   readonly nodes: number
   readonly profile: Profile
-  /** Threads. */
+  /** Threads; with one, no other than this. */
   readonly workers: number
   readonly refine: boolean
   readonly trace: string | null
@@ -112,14 +112,15 @@ export const failureText = (failed: SimulateFailure, paint: Paint): string => {
 
 // ------------------------------------------------------------------------------------------------ threads
 
-/** As it stands here: emitted JavaScript, or sources under a loader. */
+/** Emitted JavaScript; or, where this runs from sources under a loader, with that loader. */
 const startWorker = (): Worker => {
-  const fromSources = import.meta.url.endsWith(".ts")
-  return new Worker(new URL(fromSources ? "./simulate-worker.ts" : "./simulate-worker.js", import.meta.url), fromSources ? { execArgv: ["--import", "tsx"] } : {})
+  if (!import.meta.url.endsWith(".ts")) return new Worker(new URL("./simulate-worker.js", import.meta.url))
+  const file = JSON.stringify(new URL("./simulate-worker.ts", import.meta.url).href)
+  return new Worker(`import("tsx/esm/api").then(({ register }) => { register(); return import(${file}) })`, { eval: true })
 }
 
 /** Hands out jobs until there are none, or until it is told to stop. */
-const runAll = (workers: number, nextJob: () => SeedJob | null, done: (result: SeedResult) => void, signal: AbortSignal): Promise<void> =>
+const runThreads = (workers: number, nextJob: () => SeedJob | null, done: (result: SeedResult) => void, signal: AbortSignal): Promise<void> =>
   new Promise((resolve, reject) => {
     const threads = new Set<Worker>()
     const end = (worker: Worker): void => {
@@ -143,6 +144,16 @@ const runAll = (workers: number, nextJob: () => SeedJob | null, done: (result: S
     }
     signal.addEventListener("abort", () => [...threads].forEach(end), { once: true })
   })
+
+/** Without threads: for a look at one seed, where starting one takes longer than the seed. */
+const runHere = async (nextJob: () => SeedJob | null, done: (result: SeedResult) => void, signal: AbortSignal): Promise<void> => {
+  const { runSeed } = await import("./simulate-seed.ts")
+  for (let job = nextJob(); job !== null && !signal.aborted; job = nextJob()) {
+    done(runSeed(job))
+    // So that the signal is heard.
+    await new Promise<void>((resolve) => void setImmediate(resolve))
+  }
+}
 
 /** Redrawn on a terminal; a line a minute in a pipe. */
 const makeProgress = (tally: Tally, started: number): { readonly clear: () => void; readonly stop: () => void } => {
@@ -225,22 +236,20 @@ export const simulate = async (options: SimulateOptions, signal: AbortSignal): P
   const paint = paintFor(process.stdout)
   let next = seed
   try {
-    await runAll(
-      Math.max(1, Math.min(workers, seeds ?? workers)),
-      () => {
-        if ((seeds !== null && next >= seed + seeds) || performance.now() > end) return null
-        return { seed: next++, profile, nodes, actions, refine, known: tally.failures.map(({ violation }) => violation) }
-      },
-      (result) => {
-        count(tally, result)
-        if (result.failure === null) return
-        const failed = save(options, result.seed, result.failure)
-        tally.failures.push(failed)
-        progress.clear()
-        if (options.output === "table") process.stdout.write(`${failureText(failed, paint)}\n`)
-      },
-      signal,
-    )
+    const nextJob = (): SeedJob | null => {
+      if ((seeds !== null && next >= seed + seeds) || performance.now() > end) return null
+      return { seed: next++, profile, nodes, actions, refine, known: tally.failures.map(({ violation }) => violation) }
+    }
+    const done = (result: SeedResult): void => {
+      count(tally, result)
+      if (result.failure === null) return
+      const failed = save(options, result.seed, result.failure)
+      tally.failures.push(failed)
+      progress.clear()
+      if (options.output === "table") process.stdout.write(`${failureText(failed, paint)}\n`)
+    }
+    const threads = Math.min(workers, seeds ?? workers)
+    await (threads > 1 ? runThreads(threads, nextJob, done, signal) : runHere(nextJob, done, signal))
   } finally {
     progress.stop()
   }

@@ -224,11 +224,15 @@ export const byHand = (script: Script, failed: ScriptFailed, sameFailure: SameFa
   if (failed.action >= script.actions.length) return null
   const recording = record(script, failed.at, machine)
   const some = causes(recording)
+  let best: Script | null = null
   for (const switches of switchesOf(script, failed)) {
     const realized = (deeds: readonly Deed[]): Script => realize(script, switches, deeds, machine)
     const fails = (deeds: readonly Deed[]): boolean => sameFailure(realized(deeds)) !== null
-    const start = [some, recording.deeds].find((deeds) => !expired() && fails(deeds))
-    if (start !== undefined) return realized(minimize(start, fails, expired))
+    for (const start of [some, recording.deeds]) {
+      if (expired() || !fails(start)) continue
+      const found = realized(minimize(start, fails, expired))
+      if (best === null || found.actions.length < best.actions.length) best = found
+    }
   }
-  return null
+  return best
 }

@@ -30,7 +30,7 @@ export interface ScriptChecks {
   /** What happens, for whoever writes it down: each action, also those that mend the world at the end, and each step. */
   readonly acted?: (action: Action) => void
   readonly observe?: StepChecker
-  /** The world after every 256 steps or more, at the end of an action. */
+  /** The world after every 256 steps or more, at the end of an action, and after the last action of the script. */
   readonly hashed?: (steps: number, hash: number) => void
   /** Counts each rule that was used. */
   readonly rules?: Map<Rule, number>
@@ -105,8 +105,8 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
   let hashedAt = 0
   let action = 0
   let world: World | null = null
-  const hash256 = (): void => {
-    if (world === null || world.steps - hashedAt < HASH_EVERY) return
+  const hashAfter = (least: number): void => {
+    if (world === null || world.steps - hashedAt < least) return
     hashedAt = world.steps
     const now = world.hash()
     hash = mix(hash, now)
@@ -145,8 +145,9 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
     for (const { length } = script.actions; action < length; action++) {
       const next = script.actions[action]
       if (next !== undefined) world.act(next)
-      hash256()
+      hashAfter(HASH_EVERY)
     }
+    hashAfter(1)
     check?.sweep()
     refine?.sweep()
     if (liveness && isTolerable(script)) {

@@ -83,53 +83,61 @@ export function* simplerScripts(script: Script): Generator<Script> {
   }
 }
 
+interface Found {
+  readonly script: Script
+  readonly failed: ScriptFailed
+}
+
 export const shrinkScript = (script: Script, sameFailure: SameFailure, { limitMs = 60_000, machine }: ShrinkOptions = {}): Script => {
   const start = performance.now()
   const before = (share: number) => (): boolean => performance.now() - start > limitMs * share
-  let best = script
-  let verdict = sameFailure(script)
-  if (verdict === null) return script
+  const first = sameFailure(script)
+  if (first === null) return script
+  let best: Found = { script, failed: first }
   const accept = (candidate: Script): boolean => {
-    const found = sameFailure(candidate)
-    if (found === null) return false
-    best = candidate
-    verdict = found
-    return true
+    const failed = sameFailure(candidate)
+    if (failed !== null) best = { script: candidate, failed }
+    return failed !== null
   }
-  const withActions = (actions: readonly Action[]): Script => ({ ...best, actions })
+  const acceptActions = (actions: readonly Action[]): boolean => accept({ ...best.script, actions })
 
   const plain = (expired: () => boolean): void => {
     for (let changed = true; changed && !expired(); ) {
-      const size = JSON.stringify(best).length
-      minimize(best.actions, (actions) => accept(withActions(actions)), expired)
-      accept(withActions(mergeRuns(best.actions)))
-      for (let i = best.actions.length - 1; i >= 0 && !expired(); i--) {
+      const size = JSON.stringify(best.script).length
+      minimize(best.script.actions, acceptActions, expired)
+      acceptActions(mergeRuns(best.script.actions))
+      for (let i = best.script.actions.length - 1; i >= 0 && !expired(); i--) {
         const at = i
         for (let more = true; more && !expired(); ) {
-          const action = best.actions[at]
-          more = action !== undefined && plainer(action).some((simple) => !expired() && accept(withActions(best.actions.with(at, simple))))
+          const { actions } = best.script
+          const action = actions[at]
+          more = action !== undefined && plainer(action).some((simple) => !expired() && acceptActions(actions.with(at, simple)))
         }
       }
-      for (let more = true; more && !expired(); ) more = plainerOptions(best.options).some((options) => !expired() && accept({ ...best, options }))
-      changed = JSON.stringify(best).length < size
+      for (let more = true; more && !expired(); ) {
+        const now = best.script
+        more = plainerOptions(now.options).some((options) => !expired() && accept({ ...now, options }))
+      }
+      changed = JSON.stringify(best.script).length < size
     }
   }
 
   // What comes after the failure cannot be its reason.
-  accept(withActions(best.actions.slice(0, verdict.action + 1)))
+  acceptActions(script.actions.slice(0, first.action + 1))
   plain(before(0.5))
-  const size = sizeOf(best, verdict)
-  const hand = byHand(best, verdict, sameFailure, machine, before(0.9))
-  if (hand !== null) {
-    const chance = { best, verdict }
-    if (accept(hand)) plain(before(1))
-    if (sizeOf(best, verdict) >= size) best = chance.best
+  // What is done by hand can be looked at again: there are fewer messages, and other ways to leave some out.
+  for (let smaller = true; smaller && !before(0.9)(); ) {
+    const earlier = best
+    const hand = byHand(best.script, best.failed, sameFailure, machine, before(0.9))
+    if (hand !== null && accept(hand)) plain(before(1))
+    smaller = sizeOf(best.script, best.failed) < sizeOf(earlier.script, earlier.failed)
+    if (!smaller) best = earlier
   }
-  return best
+  return best.script
 }
 
 /** What is left of a script that failed, and how it fails now. */
-export const shrinkFailure = (script: Script, failed: ScriptFailed, checks: ScriptChecks = {}, limitMs = 60_000): { readonly script: Script; readonly failed: ScriptFailed } => {
+export const shrinkFailure = (script: Script, failed: ScriptFailed, checks: ScriptChecks = {}, limitMs = 60_000): Found => {
   const whole = spelledOut(script, failed, checks)
   const same = sameFailureAs(whole.failed, whole.script, checks)
   const small = shrinkScript(whole.script, same, { limitMs, ...(checks.machine === undefined ? {} : { machine: checks.machine }) })

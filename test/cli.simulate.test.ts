@@ -1,0 +1,115 @@
+/** `stepraft simulate`: what it prints, writes and answers. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterEach, describe, expect, test, vi } from "vitest"
+import { readTrace, readTraceFile } from "../interpreters/debugger/index.ts"
+import { fingerprint, makeWorld, World } from "../interpreters/simulation/index.ts"
+import { runSeed } from "../kv/cli/simulate-seed.ts"
+import { failureText, simulate, type SimulateFailure, type SimulateOptions } from "../kv/cli/simulate.ts"
+import { paintFor } from "../kv/cli/table.ts"
+import { checkScript, generateScript } from "../spec/index.ts"
+
+const cleanups: (() => void)[] = []
+afterEach(() => {
+  vi.restoreAllMocks()
+  for (const clean of cleanups.splice(0)) clean()
+})
+const folder = (): string => {
+  const made = mkdtempSync(join(tmpdir(), "stepraft-simulate-"))
+  cleanups.push(() => rmSync(made, { recursive: true, force: true }))
+  return made
+}
+const options = (over: Partial<SimulateOptions> = {}): SimulateOptions => ({
+  seed: 1, seeds: 3, minutes: null, actions: 20, nodes: 3, profile: "calm", workers: 1, refine: false, trace: null, save: folder(), output: "json", ...over,
+})
+const printed = (): (() => string) => {
+  let text = ""
+  vi.spyOn(process.stdout, "write").mockImplementation((part) => {
+    text += String(part)
+    return true
+  })
+  return () => text
+}
+const going = new AbortController().signal
+
+describe("simulate", () => {
+  test("threads run every seed once, and the sum of them is told as JSON", async () => {
+    const text = printed()
+    const result = await simulate(options({ seeds: 5, workers: 2, refine: true }), going)
+    expect(JSON.parse(text())).toEqual(JSON.parse(JSON.stringify(result)))
+    const alone = Array.from({ length: 5 }, (_, i) => checkScript(generateScript(1 + i, "calm", { nodes: 3, steps: 20 })))
+    expect(result).toMatchObject({ seeds: 5, failures: [], steps: alone.reduce((sum, { steps }) => sum + steps, 0) })
+    expect(result.rules["election.won"]).toBeGreaterThanOrEqual(5)
+    expect(result.neverUsed).toContain("snapshot.chunk")
+    expect(result.neverUsed).not.toContain("append.secondLeader")
+  })
+
+  test("for people: one line of figures, and the rules that nobody used", async () => {
+    const text = printed()
+    await simulate(options({ output: "table" }), going)
+    expect(text()).toMatch(/^calm, 3 nodes: 3 seeds, [\d,]+ steps in \d+\.\d s \([\d,]+ steps\/s, [\d,]+ × real time\): no violation\nRules never used: .*\n$/)
+  })
+
+  test("a trace holds the actions, the events and hashes of the world, and replays", async () => {
+    printed()
+    const path = join(folder(), "trace.ndjson")
+    await simulate(options({ seed: 7, seeds: 1, actions: 40, profile: "partitions", trace: path }), going)
+    const { script, steps, hashes, violation } = readTraceFile(path)
+    expect(violation).toBeNull()
+    expect(script.actions.slice(0, 40)).toEqual(generateScript(7, "partitions", { nodes: 3, steps: 40 }).actions.slice(0, 40))
+    expect(steps.map(({ i }) => i)).toEqual(steps.map((_, i) => i))
+    expect(hashes.length).toBeGreaterThan(1)
+    // Run again, the world is the same at each of them.
+    const told = new Map(hashes.map(({ i, hash }) => [i, hash]))
+    let agreed = 0
+    const world = new World({ ...script.options, seed: script.seed, observe: ({ i, node, at }) => expect(steps[i]).toMatchObject({ node, at }) })
+    for (const action of script.actions) {
+      world.act(action)
+      if (told.get(world.steps) === world.hash()) agreed += 1
+    }
+    expect(agreed).toBeGreaterThanOrEqual(hashes.length)
+    expect(fingerprint(makeWorld({ ...script.options, seed: script.seed }))).not.toBe(world.hash())
+  })
+
+  test("what cannot be done as asked is said, with code 3", async () => {
+    printed()
+    await expect(simulate(options({ trace: join(folder(), "no", "such", "folder"), seeds: 1 }), going)).rejects.toMatchObject({ code: 3, message: /cannot be written/ })
+    await expect(simulate(options({ trace: join(folder(), "t"), seeds: 2 }), going)).rejects.toMatchObject({ code: 3, message: /one seed/ })
+  })
+
+  test("told to stop, it tells what it has", async () => {
+    printed()
+    const stopping = new AbortController()
+    const running = simulate(options({ seeds: null, minutes: 60 }), stopping.signal)
+    setTimeout(() => stopping.abort(), 300)
+    expect((await running).seconds).toBeLessThan(20)
+  })
+})
+
+describe("a seed that fails", () => {
+  // Read-only states: nothing in the shipped reducer fails, so the script is told as if it did.
+  const script = generateScript(3, "partitions", { nodes: 3, steps: 12 })
+  const failed: SimulateFailure = {
+    seed: 3, violation: "ElectionSafety", message: "ElectionSafety violated at n1: leads term 2, and so does n2\n  at most one leader", at: 40, script,
+    from: { actions: 60, steps: 1200 }, shrunk: { actions: script.actions.length, steps: 41, seconds: 1.26 }, file: "simulate-partitions-3-3.ndjson",
+    look: "stepraft debug simulate-partitions-3-3.ndjson", repeat: "stepraft simulate --seed 3 --profile partitions --nodes 3",
+  }
+  test("is told as one action a line, with the commands that show it again", () => {
+    const lines = failureText(failed, paintFor(process.stdout)).split("\n")
+    expect(lines[0]).toBe("seed 3: ElectionSafety violated at n1: leads term 2, and so does n2")
+    expect(lines.filter((line) => /^ +\d+ {2}\w+/.test(line))).toHaveLength(script.actions.length)
+    expect(lines).toContain("  look at it  stepraft debug simulate-partitions-3-3.ndjson")
+    expect(lines).toContain("  repeat it   stepraft simulate --seed 3 --profile partitions --nodes 3")
+    expect(failureText({ ...failed, shrunk: null, file: null, look: null }, paintFor(process.stdout)).split("\n")).toHaveLength(3)
+  })
+
+  test("nothing is saved for seeds that do not", async () => {
+    printed()
+    const save = folder()
+    await simulate(options({ save }), going)
+    expect(readdirSync(save)).toEqual([])
+    expect(runSeed({ seed: 1, profile: "calm", nodes: 3, actions: 20, refine: false, known: [] }).failure).toBeNull()
+    expect(() => readTrace(readFileSync(new URL(import.meta.url), "utf8"))).toThrow(/line 1/)
+  })
+})
