@@ -9,6 +9,7 @@ import { forget, historyText, isViolation, isWithin, judge, noHistory, renameHis
 import { fateOf, staleOf } from "./dead.ts"
 import { act, freshServer, innerActions, outside, type Action, type Server, type Violation } from "./server.ts"
 import type { Space } from "./space.ts"
+import { permutationsOf } from "./symmetry.ts"
 import { at, makeList, PairMap, peek, push, put, Tuples } from "./tables.ts"
 
 interface Letter {
@@ -30,23 +31,6 @@ const GONE = -4
 export interface AutomatonOptions {
   readonly symmetry: boolean
   readonly prune: boolean
-}
-
-/** Every way to rename the servers that leaves the first configuration and the targets as they are; the identity is first. */
-const permutationsOf = (space: Space, symmetry: boolean): readonly (readonly number[])[] => {
-  const all: number[][] = []
-  const extend = (chosen: readonly number[]): void => {
-    if (chosen.length === space.servers.length) all.push([...chosen])
-    else space.servers.forEach((_, i) => (chosen.includes(i) ? undefined : extend([...chosen, i])))
-  }
-  extend([])
-  const votes = space.servers.map((name) => space.voters.includes(name))
-  const targetsOf = (to: readonly number[]): string => {
-    const named = (name: string): string => space.servers[to[space.servers.indexOf(name)] ?? 0] ?? ""
-    return space.targets.map((voters) => voters.map(named).sort().join("")).sort().join(" ")
-  }
-  const here = targetsOf(space.servers.map((_, i) => i))
-  return symmetry ? all.filter((to) => to.every((target, i) => votes[i] === votes[target]) && targetsOf(to) === here) : all.slice(0, 1)
 }
 
 /**

@@ -119,10 +119,13 @@ export const innerActions = (space: Space, server: Server): readonly Action[] =>
   return actions
 }
 
+/** More writes under way than a correct server ever has here: one that writes on every message would never come to an end. */
+const MOST_WRITES = 8
+
 /** Past a bound: such a step is not taken. A question delivered twice waits twice at the leader, so that is bounded too. */
-export const outside = ({ bounds, servers }: Space, { state }: Server): boolean => {
+export const outside = ({ bounds, servers }: Space, { state, queue }: Server): boolean => {
   const { role } = state
-  if (state.currentTerm > bounds.term || state.readNumber > bounds.reads) return true
+  if (state.currentTerm > bounds.term || state.readNumber > bounds.reads || queue.length > MOST_WRITES) return true
   return role.type === "leader" && (role.round > bounds.rounds || role.reads.length > bounds.reads * servers.length)
 }
 

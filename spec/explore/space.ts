@@ -73,6 +73,10 @@ export const spaces = {
     ...base, ...two, name: "two", about: "two servers, two terms, one command, one heartbeat a leader",
     bounds: { ...none, term: 2, commands: 1, rounds: 2, crashes: null },
   },
+  calm: {
+    ...base, ...three, name: "calm", about: "three servers, two terms, one command, no crash",
+    bounds: { ...none, term: 2, commands: 1 },
+  },
   three: {
     ...base, ...three, name: "three", about: "three servers, two terms, one command",
     bounds: { ...none, term: 2, commands: 1, crashes: null },
@@ -87,14 +91,19 @@ export const spaces = {
     bounds: { ...none, term: 2, rounds: 2, crashes: null },
   },
   snapshot: {
-    ...base, ...two, name: "snapshot", about: "snapshots after every entry: two servers, two terms, one command",
+    ...base, ...three, name: "snapshot", about: "snapshots after every entry, and nothing of the log kept behind them: three servers, one term, a slow state machine",
     settings: smallLog, slowMachine: true,
-    bounds: { ...none, term: 2, commands: 1, crashes: null },
+    bounds: { ...none, term: 1, rounds: 2, crashes: null },
   },
   reads: {
-    ...base, ...two, name: "reads", about: "reads at leader and follower: two servers, two terms, one command, one crash",
+    ...base, ...two, name: "reads", about: "reads at leader and follower: two servers, two terms, one command, no crash",
+    timers: ["election", "heartbeat", "answer"],
+    bounds: { ...none, term: 2, commands: 1, rounds: 2, reads: 1 },
+  },
+  readsLater: {
+    ...base, ...two, name: "readsLater", about: "the same with a crash and a slow state machine, without commands",
     slowMachine: true, timers: ["election", "heartbeat", "answer"],
-    bounds: { ...none, term: 2, commands: 1, rounds: 2, crashes: 1, reads: 1 },
+    bounds: { ...none, term: 2, rounds: 2, crashes: 1, reads: 1 },
   },
   joint: {
     ...base, ...three, name: "joint", about: "one of two voters is replaced through a joint configuration: three servers, one term",
