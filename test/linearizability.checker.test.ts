@@ -91,6 +91,22 @@ describe("what counts as linearizable", () => {
     expect(checkHistory([cas, op(1, "write", 1, null, 2, 3), op(1, "read", null, 2, 4, 5)], register).verdict).toBe("linearizable")
   })
 
+  test("what was used up early is missing later: another unknown operation may have to be taken", () => {
+    const history = [
+      op(0, "write", 3, undefined, 1, null), op(1, "cas", [2, 3], undefined, 2, null),
+      op(2, "write", 2, null, 3, 4), op(2, "read", null, 3, 5, 6), op(2, "write", 5, null, 7, 8), op(2, "read", null, 3, 9, 10),
+    ]
+    expect(checkHistory(history, register).verdict).toBe("linearizable")
+    expect(checkHistory(history.slice(1), register).verdict).toBe("not")
+  })
+
+  test("an unknown write that nobody read may have served an unknown cas", () => {
+    const history = [op(0, "write", 1, undefined, 1, null), op(1, "cas", [1, 2], undefined, 2, null), op(2, "read", null, 2, 3, 4)]
+    expect(checkHistory(history, register).verdict).toBe("linearizable")
+    expect(checkHistory(history, kv).verdict).toBe("linearizable")
+    expect(checkHistory(history.slice(1), register).verdict).toBe("not")
+  })
+
   test("equal times are concurrent", () => {
     expect(checkHistory([op(0, "write", 1, null, 0, 10), op(1, "read", null, null, 10, 12)], register).verdict).toBe("linearizable")
     expect(checkHistory([op(0, "write", 1, null, 0, 10), op(1, "read", null, null, 11, 12)], register).verdict).toBe("not")

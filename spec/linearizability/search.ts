@@ -211,13 +211,12 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
   }
 
   /**
-   * For read-only operations: those that may supply them, as far back as `from`, and classes of unknown ones. A choice is
-   * judged by the operations that return soon, whether they are already invoked or not.
+   * For read-only operations: those that may supply them, as far back as the horizon of any configuration that looks at
+   * them, and classes of unknown ones. A choice is judged by what returns soon, whether it is already invoked or not.
    */
   interface Suppliers {
     readonly known: readonly number[]
     readonly unknown: readonly number[]
-    readonly from: number
   }
   const suppliers: (Suppliers | undefined)[] = []
   const horizon = (rank: number): number => Math.min(known.length, rank + (how.lookahead ? 2 * (open[rank]?.length ?? 0) : 1))
@@ -225,16 +224,15 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
     const cached = suppliers[goal]
     if (cached !== undefined) return cached
     const wanted = known[goal] as Operation<Input, Output>
-    const from = Math.max(0, goal - wordBits * width * 2)
     const candidates = [...open[goal] ?? none]
-    for (let i = from; i < goal; i++) candidates.push(i)
+    for (let i = Math.max(0, goal - wordBits * width * 2); i < goal; i++) candidates.push(i)
     const found = candidates.filter((i) => readOnly[i] !== true && model.supplies?.((known[i] as Operation<Input, Output>).input, wanted) !== false)
-    return (suppliers[goal] = { known: found, unknown: members.flatMap(([one], at) => (one !== undefined && model.supplies?.(one.input, wanted) !== false ? [at] : [])), from })
+    return (suppliers[goal] = { known: found, unknown: members.flatMap(([one], at) => (one !== undefined && model.supplies?.(one.input, wanted) !== false ? [at] : [])) })
   }
   const isSupplied = (goal: number, rank: number, placed: Int32Array, used: readonly number[]): boolean => {
-    const { known: some, unknown: maybe, from } = suppliersOf(goal)
+    const { known: some, unknown: maybe } = suppliersOf(goal)
     // A bit of `placed` belongs to an operation only once it is invoked.
-    return rank < from || some.some((one) => one >= rank && ((known[one]?.invoked ?? 0) > (returns[rank] ?? 0) || !isPlaced(placed, one)))
+    return some.some((one) => one >= rank && ((known[one]?.invoked ?? 0) > (returns[rank] ?? 0) || !isPlaced(placed, one)))
       || maybe.some((one) => (available[goal]?.[one] ?? 0) > used.filter((other) => other === one).length)
   }
   const isDead = (rank: number, placed: Int32Array, state: number, used: readonly number[]): boolean => {
