@@ -45,6 +45,7 @@ export const layers: readonly Layer[] = [
   suite("paper", ["core"], /^core\.(paper|defects|durability|regressions|log)/),
   suite("scenarios", ["core"], /^scenario\./),
   search("invariants", ["core"], "test/mutants/layers/simulate.ts"),
+  search("refinement", ["core"], "test/mutants/layers/simulate.ts", "--refine"),
   search("explorer", ["core"], "test/explore.ts"),
   suite("properties", ["core"], /^(core\.chaos|invariants|world)\./),
   suite("drivers", ["driver"], /^driver\./),

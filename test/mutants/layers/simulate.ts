@@ -1,17 +1,18 @@
 /**
- * Random worlds, one seed after the other, until one breaks a rule or makes no progress, or the time is up.
- * Usage: tsx test/mutants/layers/simulate.ts [--seconds n] [--from seed] [--ignore seed,…] | --seed n
+ * Random worlds, one seed after the other, until one breaks a rule or makes no progress, or the time is up. --refine:
+ * instead of the invariants and of progress, every step is held against the abstract specification.
+ * Usage: tsx test/mutants/layers/simulate.ts [--refine] [--seconds n] [--from seed] [--ignore seed,…] | --seed n
  */
 import { parseArgs } from "node:util"
 import { checkScript, generateScript, profileNames, type ScriptVerdict } from "../../../spec/index.ts"
 
-const { values } = parseArgs({ options: { seconds: { type: "string", default: "20" }, from: { type: "string", default: "1" }, seed: { type: "string" }, ignore: { type: "string", default: "" } } })
+const { values } = parseArgs({ options: { seconds: { type: "string", default: "20" }, from: { type: "string", default: "1" }, seed: { type: "string" }, ignore: { type: "string", default: "" }, refine: { type: "boolean", default: false } } })
 const ignored = new Set(values.ignore.split(","))
 
 /** Every other world has everything in it, and the rest one kind of trouble each. */
 const verdictOf = (seed: number): ScriptVerdict => {
   const profile = seed % 2 === 1 ? "everything" : (profileNames[(seed / 2) % profileNames.length] ?? "everything")
-  return checkScript(generateScript(seed, profile, { nodes: 1 + (seed % 5) }))
+  return checkScript(generateScript(seed, profile, { nodes: 1 + (seed % 5) }), values.refine ? { refinement: true, invariants: false, liveness: false } : {})
 }
 
 const only = values.seed === undefined ? null : Number(values.seed)
@@ -22,7 +23,7 @@ for (let seed = only ?? Number(values.from); performance.now() < end; seed++) {
   worlds += 1
   if (!verdict.ok && !ignored.has(String(seed))) {
     console.log(JSON.stringify({ failed: verdict.violation, detail: verdict.message, case: String(seed) }))
-    console.log(`npx tsx test/mutants/layers/simulate.ts --seed ${seed}`)
+    console.log(`npx tsx test/mutants/layers/simulate.ts${values.refine ? " --refine" : ""} --seed ${seed}`)
     process.exitCode = 1
     break
   }
