@@ -2,7 +2,6 @@
 import { readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { checkHistoryCommand } from "./check-history.ts"
-import { checkHistoryCommand } from "./check-history.ts"
 import { dataCommands } from "./data-commands.ts"
 import { debugCommand } from "./debug-command.ts"
 import { benchCommand, clusterCommand, serveCommand, statusCommand } from "./node-commands.ts"
@@ -40,7 +39,6 @@ export const main = (program: string): void => {
       { group: "Nodes", commands: [clusterCommand(program), serveCommand, statusCommand] },
       { group: "Data", commands: dataCommands },
       { group: "Measuring", commands: [benchCommand] },
-      { group: "Checking", commands: [checkHistoryCommand] },
       { group: "Verifying", commands: [simulateCommand, debugCommand, checkHistoryCommand] },
     ]),
   )

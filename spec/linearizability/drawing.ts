@@ -71,7 +71,8 @@ const barsOf = <State, Input, Output>(verdict: Verdict<State, Input, Output>, mo
   roles.set(culprit, "culprit")
   // All that is impossible, then what came shortly before the one that fails.
   const end = culprit.returned ?? Infinity
-  const near = operations.filter((operation) => operation.invoked <= end && !roles.has(operation)).sort((a, b) => (b.returned ?? Infinity) - (a.returned ?? Infinity))
+  // An unknown operation that took no part is left out.
+  const near = operations.filter((operation) => operation.invoked <= end && !roles.has(operation) && (operation.returned !== null || order.has(operation.invoked))).sort((a, b) => (b.returned ?? Infinity) - (a.returned ?? Infinity))
   const begin = Math.min(...[...roles].flatMap(([{ invoked }, role]) => (role === "loose" ? [] : [invoked])))
   const context = near.filter(({ returned, invoked }) => (returned ?? Infinity) >= begin || invoked >= begin).slice(0, Math.max(0, Math.min(40, most - roles.size)))
   const numbers = new Map([...roles.keys(), ...context].flatMap((operation) => (order.has(operation.invoked) ? [operation] : [])).sort((a, b) => (order.get(a.invoked) ?? 0) - (order.get(b.invoked) ?? 0)).map((operation, i) => [operation, i + 1] as const))
@@ -97,10 +98,10 @@ const draw = <Input, Output>(bars: readonly Bar<Input, Output>[], title: string)
   const x: number[] = [left]
   for (const one of width) x.push((x.at(-1) ?? 0) + one)
   const right = Math.ceil((x.at(-1) ?? left) + 20)
-  const height = top + processes.length * laneHeight + 24
+  const height = top + processes.length * laneHeight + 44
   const lanes = processes.map((process, i) => {
     const y = top + i * laneHeight + laneHeight / 2
-    return `<text x="8" y="${y + 4}">process ${escape(String(process))}</text><line class="lane" x1="${left}" x2="${right - 12}" y1="${y}" y2="${y}"/>`
+    return { name: `<text x="8" y="${y + 4}">process ${escape(String(process))}</text>`, line: `<line class="lane" x1="${left}" x2="${right - 12}" y1="${y}" y2="${y}"/>` }
   })
   const drawn = spans.map(({ bar, from, to }) => {
     const y = top + processes.indexOf(bar.operation.process) * laneHeight + (laneHeight - barHeight) / 2
@@ -115,10 +116,13 @@ const draw = <Input, Output>(bars: readonly Bar<Input, Output>[], title: string)
   return `<svg class="history" xmlns="http://www.w3.org/2000/svg" width="${right}" height="${height}" viewBox="0 0 ${right} ${height}" role="group" aria-label="${escape(title)}">
 <style>${style}</style>
 <rect class="paper" width="100%" height="100%"/>
-<text x="8" y="18">${escape(title)}</text>
-${lanes.join("\n")}
+${lanes.map(({ line }) => line).join("\n")}
 ${drawn.join("\n")}
-<text x="8" y="${height - 8}">time goes right, each event a step; numbers: the order found; ✗ and a thick edge: has no place; thick: impossible together; dashed: may be at any time, or never; no right edge: never seen to return</text>
+<g class="names"><rect class="paper" width="${left - 6}" height="${height - 44}"/>
+<text x="8" y="18">${escape(title)}</text>
+${lanes.map(({ name }) => name).join("\n")}
+<text x="8" y="${height - 26}">time goes right, each event a step; numbers: the order found; ✗: has no place; thick edge: impossible together;</text>
+<text x="8" y="${height - 8}">dashed edge: may have taken effect at any later time, or never; no right edge: never seen to return</text></g>
 </svg>
 `
 }
@@ -155,6 +159,11 @@ pre { white-space: pre-wrap; font-size: 13px }
 <script>
 const bars = [...document.querySelectorAll("g.bar")]
 const told = document.getElementById("told")
+const drawing = document.querySelector(".drawing")
+const culprit = document.querySelector("g.culprit")
+const names = document.querySelector(".names")
+drawing.addEventListener("scroll", () => names.setAttribute("transform", "translate(" + drawing.scrollLeft + " 0)"))
+if (culprit !== null) drawing.scrollLeft = culprit.getBoundingClientRect().right - drawing.getBoundingClientRect().left - drawing.clientWidth + 40
 for (const bar of bars) {
   const tell = () => { told.textContent = bar.getAttribute("aria-label") }
   bar.addEventListener("focus", tell)
@@ -163,7 +172,7 @@ for (const bar of bars) {
 addEventListener("keydown", (event) => {
   const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key]
   const at = bars.indexOf(document.activeElement)
-  if (step === undefined || bars.length === 0) return
+  if (step === undefined || bars.length === 0 || (at < 0 && document.activeElement !== drawing)) return
   event.preventDefault()
   const next = bars[at < 0 ? 0 : Math.min(bars.length - 1, Math.max(0, at + step))]
   next.focus({ preventScroll: true })
