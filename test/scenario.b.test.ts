@@ -1,88 +1,89 @@
 /** Scenarios B: agreement on a log. */
 import { describe, expect } from "vitest"
-import { scenario, T, type Harness } from "./scenario.kit.ts"
+import type { Cluster } from "../interpreters/simulation/index.ts"
+import { offers, said, scenario, T, weigh } from "./scenario.kit.ts"
 
 /** The command of this number is nowhere. */
-const uncommitted = (it: Harness, command: number): void => expect(it.executed(command).count, `servers that executed command ${command}`).toBe(0)
+const uncommitted = (c: Cluster, index: number): void => expect(c.committed(index).count, `servers that executed command ${index}`).toBe(0)
 
 describe("agreement", () => {
-  scenario("B1", { servers: 3 }, (it) => {
-    for (let command = 1; command <= 3; command++) {
-      uncommitted(it, command)
-      expect(it.one(3, command * 100, false)).toBe(command)
+  scenario("B1", { servers: 3 }, (c) => {
+    for (let index = 1; index <= 3; index++) {
+      uncommitted(c, index)
+      expect(c.one(index * 100, 3, false)).toBe(index)
     }
   })
 
-  scenario("B2", { servers: 3, commandBytes: 5000 }, (it) => {
-    it.one(3, 99, false)
-    const before = it.traffic.bytes
-    for (let i = 0; i < 10; i++) it.one(3, it.fresh(), false)
-    expect(it.traffic.bytes - before).toBeLessThanOrEqual(3 * 50_000 + 50_000)
+  scenario("B2", { servers: 3, weigh }, (c) => {
+    c.one(99, 3, false)
+    const before = c.bytes()
+    for (let i = 0; i < 10; i++) c.one(c.fresh(5000), 3, false)
+    expect(c.bytes() - before).toBeLessThanOrEqual(3 * 50_000 + 50_000)
   })
 
-  scenario("B3", { servers: 3 }, (it) => {
-    it.one(3, 101, false)
-    const [follower = ""] = it.after(it.leader())
-    it.disconnect(follower)
-    it.one(2, 102, false)
-    it.run(T)
-    it.one(2, 103, false)
+  scenario("B3", { servers: 3 }, (c) => {
+    c.one(101, 3, false)
+    const follower = c.other(c.leader())
+    c.cut(follower)
+    c.one(102, 2, false)
+    c.run(T)
+    c.one(103, 2, false)
 
-    const still = it.leader()
-    it.disconnect(...it.others(still))
-    expect(it.offer(still, 104)?.command).toBe(4)
-    it.run(2 * T)
-    uncommitted(it, 4)
+    const still = c.leader()
+    c.cut(...c.others(still))
+    expect(c.offer(still, 104)?.index).toBe(4)
+    c.run(2 * T)
+    uncommitted(c, 4)
   })
 
-  scenario("B4", { servers: 3 }, (it) => {
-    it.one(3, 101, false)
-    it.disconnect(it.leader())
-    it.one(2, 102, false)
-    it.run(T)
-    it.one(2, 103, false)
-    it.disconnect(it.leader())
-    for (const name of it.servers) it.offer(name, 104)
-    it.run(2 * T)
-    uncommitted(it, 4)
+  scenario("B4", { servers: 3 }, (c) => {
+    c.one(101, 3, false)
+    c.cut(c.leader())
+    c.one(102, 2, false)
+    c.run(T)
+    c.one(103, 2, false)
+    c.cut(c.leader())
+    for (const name of c.names) c.offer(name, 104)
+    c.run(2 * T)
+    uncommitted(c, 4)
   })
 
-  scenario("B5", { servers: 3 }, (it) => {
-    it.one(3, 101, false)
-    const [follower = ""] = it.after(it.leader())
-    it.disconnect(follower)
-    it.one(2, 102, false)
-    it.one(2, 103, false)
-    it.run(T)
-    it.one(2, 104, false)
-    it.one(2, 105, false)
-    it.connect(follower)
-    it.one(3, 106)
-    it.run(T)
-    it.one(3, 107)
+  scenario("B5", { servers: 3 }, (c) => {
+    c.one(101, 3, false)
+    const follower = c.other(c.leader())
+    c.cut(follower)
+    c.one(102, 2, false)
+    c.one(103, 2, false)
+    c.run(T)
+    c.one(104, 2, false)
+    c.one(105, 2, false)
+    c.join(follower)
+    c.one(106, 3)
+    c.run(T)
+    c.one(107, 3)
   })
 
-  scenario("B6", { servers: 5 }, (it) => {
-    it.one(5, 10, false)
-    const leader = it.leader()
-    const cut = it.after(leader).slice(0, 3)
-    it.disconnect(...cut)
-    expect(it.offer(leader, 20)?.command).toBe(2)
-    it.run(2 * T)
-    uncommitted(it, 2)
-    it.connect(...cut)
-    // Whoever leads now kept the uncommitted command or replaces it.
-    expect([2, 3]).toContain(it.offer(it.leader(), 30)?.command)
-    it.one(5, 1000)
+  scenario("B6", { servers: 5 }, (c) => {
+    c.one(10, 5, false)
+    const leader = c.leader()
+    const three = c.others(leader).slice(0, 3)
+    c.cut(...three)
+    expect(c.offer(leader, 20)?.index).toBe(2)
+    c.run(2 * T)
+    uncommitted(c, 2)
+    c.join(...three)
+    // Whoever leads now kept the uncommitted command or replaces c.
+    expect([2, 3]).toContain(c.offer(c.leader(), 30)?.index)
+    c.one(1000, 5)
   })
 
-  scenario("B7", { servers: 3 }, (it) => {
+  scenario("B7", { servers: 3 }, (c) => {
     const tryOnce = (): boolean => {
-      const leader = it.leader()
-      const first = it.offer(leader, 1)
+      const leader = c.leader()
+      const first = c.offer(leader, 1)
       if (first === null) return false
-      const offered = [100, 101, 102, 103, 104].map((value) => it.offer(leader, value))
-      const executed = offered.map((taken) => (taken === null || taken.term !== first.term ? null : it.wait(taken.command, 3, taken.term)))
+      const offered = [100, 101, 102, 103, 104].map((value) => c.offer(leader, value))
+      const executed = offered.map((taken) => (taken === null || taken.term !== first.term ? null : said(c.wait(taken.index, 3, taken.term))))
       if (executed.includes(null)) return false
       expect(executed).toEqual([100, 101, 102, 103, 104])
       return true
@@ -90,74 +91,74 @@ describe("agreement", () => {
     let tries = 1
     while (!tryOnce()) {
       expect(++tries, "the term changed too often").toBeLessThanOrEqual(5)
-      it.run(3000)
+      c.run(3000)
     }
   })
 
-  scenario("B8", { servers: 3 }, (it) => {
-    it.one(3, 101)
-    const first = it.leader()
-    it.disconnect(first)
-    for (const value of [102, 103, 104]) it.offer(first, value)
-    it.one(2, 103)
-    const second = it.leader()
-    it.disconnect(second)
-    it.connect(first)
-    it.one(2, 104)
-    it.connect(second)
-    it.one(3, 105)
+  scenario("B8", { servers: 3 }, (c) => {
+    c.one(101, 3)
+    const first = c.leader()
+    c.cut(first)
+    for (const value of [102, 103, 104]) c.offer(first, value)
+    c.one(103, 2)
+    const second = c.leader()
+    c.cut(second)
+    c.join(first)
+    c.one(104, 2)
+    c.join(second)
+    c.one(105, 3)
   })
 
-  scenario("B9", { servers: 5 }, (it) => {
+  scenario("B9", { servers: 5 }, (c) => {
     const agree = (count: number): void => {
-      for (let i = 0; i < 50; i++) it.one(count)
+      for (let i = 0; i < 50; i++) c.one(c.fresh(), count)
     }
-    it.one(5)
-    const first = it.leader()
-    const [beside = "", ...three] = it.after(first)
-    it.disconnect(...three)
-    it.offers(first, 50)
-    it.run(T / 2)
+    c.one(c.fresh(), 5)
+    const first = c.leader()
+    const [beside = "", ...three] = c.others(first)
+    c.cut(...three)
+    offers(c, first, 50)
+    c.run(T / 2)
 
-    it.disconnect(first, beside)
-    it.connect(...three)
+    c.cut(first, beside)
+    c.join(...three)
     agree(3)
-    const second = it.leader()
+    const second = c.leader()
     const other = three.find((name) => name !== second) ?? ""
-    it.disconnect(other)
-    it.offers(second, 50)
-    it.run(T / 2)
+    c.cut(other)
+    offers(c, second, 50)
+    c.run(T / 2)
 
-    it.disconnect(...it.servers)
-    it.connect(first, beside, other)
+    c.cut(...c.names)
+    c.join(first, beside, other)
     agree(3)
-    it.connectAll()
-    it.one(5)
+    c.heal()
+    c.one(c.fresh(), 5)
   })
 
-  scenario("B10", { servers: 3 }, (it) => {
-    it.leader()
-    expect(it.traffic.requests).toBeGreaterThanOrEqual(1)
-    expect(it.traffic.requests).toBeLessThanOrEqual(30)
+  scenario("B10", { servers: 3 }, (c) => {
+    c.leader()
+    expect(c.rpcs()).toBeGreaterThanOrEqual(1)
+    expect(c.rpcs()).toBeLessThanOrEqual(30)
 
     /** How many requests twelve commands take in one term, or null if it ends before. */
     const tryOnce = (): number | null => {
-      const leader = it.leader()
-      const before = it.traffic.requests
-      const offered = Array.from({ length: 12 }, () => it.offer(leader))
+      const leader = c.leader()
+      const before = c.rpcs()
+      const offered = Array.from({ length: 12 }, () => c.offer(leader, c.fresh()))
       const term = offered[0]?.term
-      for (const taken of offered) if (taken === null || taken.term !== term || it.wait(taken.command, 3, term) === null) return null
-      return it.traffic.requests - before
+      for (const taken of offered) if (taken === null || taken.term !== term || c.wait(taken.index, 3, term) === null) return null
+      return c.rpcs() - before
     }
     let requests = tryOnce()
     for (let tries = 1; requests === null; tries++) {
       expect(tries, "the term changed too often").toBeLessThan(5)
-      it.run(3000)
+      c.run(3000)
       requests = tryOnce()
     }
     expect(requests).toBeLessThanOrEqual((12 + 2) * 3)
-    const before = it.traffic.requests
-    it.run(T)
-    expect(it.traffic.requests - before).toBeLessThanOrEqual(3 * 20)
+    const before = c.rpcs()
+    c.run(T)
+    expect(c.rpcs() - before).toBeLessThanOrEqual(3 * 20)
   })
 })

@@ -1,10 +1,11 @@
 /** The key-value service on the simulated network, its clients, and what the K scenarios ask of it. */
 import { expect, test } from "vitest"
-import { cluster, seconds, type Cluster, type NetworkName, type Work } from "../interpreters/simulation/index.ts"
+import { seconds, type Cluster, type Work } from "../interpreters/simulation/index.ts"
 import { KvClient, KvService, textOf, type ClientNetwork } from "../kv/simulation/index.ts"
-import { checkHistory, kv, makeHistory, makeInvariantChecker, type Recorder } from "../spec/index.ts"
+import { checkHistory, kv, makeHistory, type Recorder } from "../spec/index.ts"
 import { operationsOf } from "../spec/linearizability/operations.ts"
 import { scenarios, type ScenarioId } from "./scenario.ids.ts"
+import { watched } from "./scenario.kit.ts"
 
 export interface KvOptions {
   readonly servers?: number
@@ -26,14 +27,12 @@ export class KvWorld {
   private readonly net: ClientNetwork
   private clients = 0
   constructor({ servers = 5, seed = 1, unreliable: lossy = false, most = null }: KvOptions) {
-    const network: NetworkName = lossy ? "unreliable" : "reliable"
-    const check = makeInvariantChecker()
     this.most = most
     this.net = lossy ? unreliable : reliable
-    this.cluster = cluster(servers, {
-      seed, network, connections: true,
+    this.cluster = watched({
+      servers, seed, network: lossy ? "unreliable" : "reliable", connections: true,
       settings: { forwardProposals: true, ...(most === null ? { snapshotBytes: 1e9 } : { snapshotBytes: most, tailBytes: 0 }) },
-      ...this.service.hooks({ observe: check, started: check.started }),
+      ...this.service.hooks(),
     })
     this.service.attach(this.cluster.world)
     this.history = makeHistory({ now: () => this.cluster.now })
@@ -44,8 +43,7 @@ export class KvWorld {
     return new KvUser(this, process, new KvClient({ name: `c${process}`, service: this.service, world: this.cluster.world, servers, network: () => this.net }))
   }
   do<Result>(work: Work<Result>): Result {
-    const [result] = this.cluster.finish([this.cluster.go(work)])
-    return result as Result
+    return this.cluster.do(work)
   }
   /** Bytes of log and hard state, the largest. */
   get stored(): number {
@@ -59,7 +57,7 @@ export class KvWorld {
     const { names } = this.cluster
     this.cluster.crash(...names)
     yield seconds(1)
-    for (const name of names) this.cluster.restart(name)
+    this.cluster.restart(...names)
   }
   expectLinearizable(): void {
     const verdict = checkHistory(operationsOf(this.history.events), kv)
@@ -119,7 +117,7 @@ export interface Load extends KvOptions {
 export const generic = (options: Load): KvWorld => {
   const it = new KvWorld(options)
   const { cluster: c } = it
-  const random = c.world.random
+  const { random } = c
   const { clients: count, restarts = false, partitions = false, randomKeys = false } = options
   const users = Array.from({ length: count }, () => it.client())
   const reader = it.client()
@@ -140,7 +138,7 @@ export const generic = (options: Load): KvWorld => {
         } else if (randomKeys && random.chance(100)) yield* user.put(key, `${user.name}:${c.now} `)
         else {
           const seen = yield* user.get(key)
-          if (!randomKeys) expect(seen, "a client reads what it wrote").toBe(mine)
+          if (!randomKeys && seen !== mine) c.fail(`${user.name} reads ${seen}, and wrote ${mine}`)
         }
         yield THINK
       }

@@ -1,9 +1,8 @@
 /** Scenarios Q: a replicated state machine beneath a service: what is submitted at a server comes back executed, refused, or unknown. */
-import { describe, expect, test } from "vitest"
+import { describe, expect } from "vitest"
 import type { Entry, LogBase } from "../core/index.ts"
-import { cluster, finish, mix, seconds, type Cluster, type ClusterOptions, type Submitted, type Task, type Work, type WorldMachine } from "../interpreters/simulation/index.ts"
-import { makeInvariantChecker } from "../spec/index.ts"
-import { scenarios, type ScenarioId } from "./scenario.ids.ts"
+import { finish, mix, seconds, type Cluster, type Submitted, type Task, type Work, type WorldMachine } from "../interpreters/simulation/index.ts"
+import { scenario, type ScenarioOptions } from "./scenario.kit.ts"
 
 /** A counter: every command adds the number that it is, and is answered with the sum. */
 class Counter implements WorldMachine {
@@ -35,10 +34,7 @@ class Counter implements WorldMachine {
   }
 }
 
-const service = (options: ClusterOptions = {}): Cluster => {
-  const check = makeInvariantChecker()
-  return cluster(3, { machine: (base) => new Counter(base), observe: check, started: check.started, connections: true, ...options })
-}
+const service: ScenarioOptions = { machine: (base) => new Counter(base), connections: true }
 const sumAt = (c: Cluster, name: string): number => {
   const machine = c.machine(name)
   if (machine instanceof Counter) return machine.sum
@@ -58,30 +54,24 @@ function* increment(c: Cluster): Work<Submitted> {
   throw new Error("nobody took it")
 }
 const increments = (c: Cluster, count: number): void => {
-  for (let i = 0; i < count; i++) c.finish([c.go(increment(c))])
+  for (let i = 0; i < count; i++) c.do(increment(c))
 }
 const submitAll = (c: Cluster, name: string, command: number, count: number, limit = seconds(60)): readonly Task<Submitted>[] =>
   Array.from({ length: count }, () => c.go(c.submit(name, command, limit)))
-const scenario = (id: ScenarioId, story: () => void): void => {
-  test(`${id} ${scenarios[id]}`, story)
-}
 
 describe("a replicated state machine", () => {
-  scenario("Q1", () => {
-    const c = service()
+  scenario("Q1", service, (c) => {
     increments(c, 10)
     expect(c.runUntil(isAll(c, 10), seconds(1))).toBe(true)
   })
 
-  scenario("Q2", () => {
-    const c = service()
+  scenario("Q2", service, (c) => {
     const outcomes = c.finish(submitAll(c, c.leader(), 1, 50))
     expect(new Set(outcomes.map((outcome) => (outcome.type === "executed" ? outcome.result : outcome.type))).size, "each its own sum").toBe(50)
     expect(c.runUntil(isAll(c, 50), seconds(1))).toBe(true)
   })
 
-  scenario("Q3", () => {
-    const c = service()
+  scenario("Q3", service, (c) => {
     increments(c, 1)
     const first = c.leader()
     c.cut(first)
@@ -92,8 +82,7 @@ describe("a replicated state machine", () => {
     expect(c.runUntil(isAll(c, 2), seconds(2))).toBe(true)
   })
 
-  scenario("Q4", () => {
-    const c = service()
+  scenario("Q4", service, (c) => {
     increments(c, 1)
     const alone = c.leader()
     c.cut(alone)
@@ -108,47 +97,41 @@ describe("a replicated state machine", () => {
     expect(c.runUntil(isAll(c, 2), seconds(2))).toBe(true)
   })
 
-  scenario("Q5", () => {
-    const c = service()
+  scenario("Q5", service, (c) => {
     increments(c, 100)
-    for (const name of c.names) c.crash(name)
-    for (const name of c.names) c.restart(name)
-    expect(c.finish([c.go(increment(c))])).toMatchObject([{ type: "executed", result: 101 }])
+    c.restart(...c.names)
+    expect(c.do(increment(c))).toMatchObject({ type: "executed", result: 101 })
     expect(c.runUntil(isAll(c, 101), seconds(1))).toBe(true)
   })
 
-  scenario("Q6", () => {
-    const c = service()
+  scenario("Q6", service, (c) => {
     increments(c, 1)
     const pending = submitAll(c, c.leader(), 1, 100)
     c.crash(...c.names)
     expect(c.finish(pending, seconds(11)).every(({ type }) => type !== "executed")).toBe(true)
   })
 
-  scenario("Q7", () => {
-    const c = service()
+  scenario("Q7", service, (c) => {
     increments(c, 100)
     const pending = submitAll(c, c.leader(), 1, 100)
     c.run(1)
     c.crash(...c.names)
     c.finish(pending, seconds(11))
-    for (const name of c.names) c.restart(name)
+    c.restart(...c.names)
     // What was under way may have survived, each at most once; what comes next comes after it.
-    const [next] = c.finish([c.go(increment(c))])
-    if (next?.type !== "executed") throw new Error("not executed")
+    const next = c.do(increment(c))
+    if (next.type !== "executed") throw new Error("not executed")
     expect(next.result).toBeGreaterThanOrEqual(101)
     expect(next.result).toBeLessThanOrEqual(201)
     expect(c.runUntil(isAll(c, Number(next.result)), seconds(1))).toBe(true)
   })
 
-  scenario("Q8", () => {
-    const most = 1000
-    const c = service({ settings: { snapshotBytes: most, tailBytes: 0 } })
+  const most = 1000
+  scenario("Q8", { ...service, settings: { snapshotBytes: most, tailBytes: 0 } }, (c) => {
     increments(c, 100)
     c.run(seconds(1))
     for (const name of c.names) expect(c.stateBytes(name)).toBeLessThanOrEqual(2 * most)
-    for (const name of c.names) c.crash(name)
-    for (const name of c.names) c.restart(name)
-    expect(c.finish([c.go(increment(c))])).toMatchObject([{ type: "executed", result: 101 }])
+    c.restart(...c.names)
+    expect(c.do(increment(c))).toMatchObject({ type: "executed", result: 101 })
   })
 })

@@ -3,349 +3,345 @@
  * are right is judged where alerts are.
  */
 import { describe, expect } from "vitest"
-import { Harness, scenario, T, type HarnessOptions } from "./scenario.kit.ts"
+import type { Cluster, ReadResult, Task } from "../interpreters/simulation/index.ts"
+import { everyTen, offers, scenario, T, valuesOf, watched, type ScenarioOptions } from "./scenario.kit.ts"
 
 /** The leader and two followers. */
-const three = (it: Harness): readonly [string, string, string] => {
-  const leader = it.leader()
-  const [a = "", b = ""] = it.after(leader)
+const three = (c: Cluster): readonly [string, string, string] => {
+  const leader = c.leader()
+  const [a = "", b = ""] = c.others(leader)
   return [leader, a, b]
 }
-const executedTwice = (it: Harness): readonly number[] => it.history.values.filter((value, i, all) => all.indexOf(value) !== i)
+const executedTwice = (c: Cluster): readonly number[] => valuesOf(c).filter((value, i, all) => all.indexOf(value) !== i)
 
 describe("sizes", () => {
   scenario("X1", {}, () => {
     for (const servers of [2, 4, 6]) {
-      const it = new Harness({ servers })
-      it.one(servers)
-      const leader = it.leader()
+      const c = watched({ servers })
+      c.one(c.fresh(), servers)
+      const leader = c.leader()
       // Half of an even number is no majority: neither half may decide.
-      it.world.partition([leader, ...it.after(leader).slice(0, servers / 2 - 1)])
-      const command = it.offer(leader)?.command ?? 0
-      it.run(5 * T)
-      it.noLeader()
-      expect(it.executed(command).count).toBe(0)
-      it.world.heal()
-      it.one(servers)
+      c.partition([leader, ...c.others(leader).slice(0, servers / 2 - 1)])
+      const command = c.offer(leader, c.fresh())?.index ?? 0
+      c.run(5 * T)
+      c.nobodyLeads()
+      expect(c.committed(command).count).toBe(0)
+      c.heal()
+      c.one(c.fresh(), servers)
       // One more than half is.
-      it.disconnect(...it.after(it.leader()).slice(0, servers / 2 - 1))
-      it.one(servers / 2 + 1)
+      c.cut(...c.others(c.leader()).slice(0, servers / 2 - 1))
+      c.one(c.fresh(), servers / 2 + 1)
     }
   })
 })
 
 describe("snapshots", () => {
-  scenario("X2", { snapshots: true }, (it) => {
-    const [leader, behind] = three(it)
-    it.one(3)
-    it.disconnect(behind)
-    for (let i = 0; i < 60; i++) it.one(2)
+  scenario("X2", { settings: everyTen }, (c) => {
+    const [leader, behind] = three(c)
+    c.one(c.fresh(), 3)
+    c.cut(behind)
+    for (let i = 0; i < 60; i++) c.one(c.fresh(), 2)
     // It hears its leader; what it says is lost as soon as the transfer has begun, and while the leader trims on.
-    it.connect(behind)
-    const installs = (): number => it.traffic.sent.get("InstallSnapshot") ?? 0
-    expect(it.world.runUntil(() => installs() > 0, T)).toBe(true)
-    it.world.cutOneWay(behind, leader)
-    for (let i = 0; i < 60; i++) it.one(2)
-    it.run(10 * T)
+    c.join(behind)
+    const installs = (): number => c.meter.count({ kind: "InstallSnapshot" }).sent
+    expect(c.runUntil(() => installs() > 0, T)).toBe(true)
+    c.world.cutOneWay(behind, leader)
+    for (let i = 0; i < 60; i++) c.one(c.fresh(), 2)
+    c.run(10 * T)
     expect(installs(), "nobody floods a follower that does not answer").toBeLessThan(40)
-    expect(it.leader()).toBe(leader)
-    it.connectAll()
-    it.run(2 * T)
-    it.one(3)
+    expect(c.leader()).toBe(leader)
+    c.heal()
+    c.run(2 * T)
+    c.one(c.fresh(), 3)
     // And when each answer may be lost, not all of them.
-    it.disconnect(behind)
-    for (let i = 0; i < 60; i++) it.one(2)
-    it.world.network = { ...it.world.network, lossPermille: 300 }
-    it.connect(behind)
-    expect(it.world.runUntil(() => it.state(behind).applied >= it.history.last, 60 * T)).toBe(true)
+    c.cut(behind)
+    for (let i = 0; i < 60; i++) c.one(c.fresh(), 2)
+    c.network({ ...c.world.network, lossPermille: 300 })
+    c.join(behind)
+    expect(c.runUntil(() => c.state(behind).applied >= c.ledger.last, 60 * T)).toBe(true)
   })
 
   const executions = new Map<string, number[]>()
-  scenario("X3", { snapshots: true, hooks: { applied: (name, entries) => executions.set(name, [...(executions.get(name) ?? []), ...entries.map(({ index }) => index)]) } }, (it) => {
-    for (let i = 0; i < 27; i++) it.one(3)
-    it.run(T)
-    const executed = it.servers.map((name) => it.state(name).applied)
+  scenario("X3", { settings: everyTen, applied: (name, entries) => executions.set(name, [...(executions.get(name) ?? []), ...entries.map(({ index }) => index)]) }, (c) => {
+    for (let i = 0; i < 27; i++) c.one(c.fresh(), 3)
+    c.run(T)
+    const executed = c.names.map((name) => c.state(name).applied)
     executions.clear()
     // A state machine that is durable by itself is ahead of the log's base: nothing is executed again …
-    for (const name of it.servers) it.crash(name, "all")
-    it.restart(...it.servers)
-    expect(it.servers.map((name) => it.state(name).applied)).toEqual(executed)
-    it.one(3)
-    for (const name of it.servers) expect(Math.min(...(executions.get(name) ?? []))).toBe(it.history.last - 1)
+    c.crashKeeping("all", ...c.names)
+    c.restart(...c.names)
+    expect(c.names.map((name) => c.state(name).applied)).toEqual(executed)
+    c.one(c.fresh(), 3)
+    for (const name of c.names) expect(Math.min(...(executions.get(name) ?? []))).toBe(c.ledger.last - 1)
     // … and one that fell back to its last snapshot executes what came after that.
     executions.clear()
-    const trimmed = it.servers.map((name) => it.state(name).log.base.index)
-    for (const name of it.servers) it.crash(name, "none")
-    it.restart(...it.servers)
-    it.one(3)
-    for (const [i, name] of it.servers.entries()) expect(Math.min(...(executions.get(name) ?? []))).toBeGreaterThan(trimmed[i] ?? 0)
+    const trimmed = c.names.map((name) => c.state(name).log.base.index)
+    c.crashKeeping("none", ...c.names)
+    c.restart(...c.names)
+    c.one(c.fresh(), 3)
+    for (const [i, name] of c.names.entries()) expect(Math.min(...(executions.get(name) ?? []))).toBeGreaterThan(trimmed[i] ?? 0)
   })
 
-  scenario("X11", { snapshots: true, world: { snapshots: { chunksMin: 30, chunksMax: 60 } } }, (it) => {
-    const [leader, behind, other] = three(it)
-    it.one(3)
-    it.disconnect(behind)
-    for (let i = 0; i < 60; i++) it.one(2)
-    it.connect(behind)
+  scenario("X11", { settings: everyTen, snapshots: { chunksMin: 30, chunksMax: 60 } }, (c) => {
+    const [leader, behind, other] = three(c)
+    c.one(c.fresh(), 3)
+    c.cut(behind)
+    for (let i = 0; i < 60; i++) c.one(c.fresh(), 2)
+    c.join(behind)
     // The sender goes in the middle of the transfer, and the next one has another image.
-    const sent = (): number => it.traffic.sent.get("InstallSnapshot") ?? 0
-    expect(it.world.runUntil(() => sent() > 10, 5 * T)).toBe(true)
-    it.crash(leader)
-    expect(it.leader()).toBe(other)
+    const sent = (): number => c.meter.count({ kind: "InstallSnapshot" }).sent
+    expect(c.runUntil(() => sent() > 10, 5 * T)).toBe(true)
+    c.crash(leader)
+    expect(c.leader()).toBe(other)
     // Then chunks and answers are lost, and more commands come in than a log holds.
-    it.restart(leader)
-    it.world.network = "unreliable"
-    for (let i = 0; i < 40; i++) it.one(2)
-    expect(it.world.runUntil(() => it.state(behind).applied >= it.history.last, 60 * T)).toBe(true)
-    it.world.network = "reliable"
-    it.one(3)
+    c.restart(leader)
+    c.network("unreliable")
+    for (let i = 0; i < 40; i++) c.one(c.fresh(), 2)
+    expect(c.runUntil(() => c.state(behind).applied >= c.ledger.last, 60 * T)).toBe(true)
+    c.network("reliable")
+    c.one(c.fresh(), 3)
   })
 })
 
 describe("disks", () => {
-  scenario("X4", { servers: 3 }, (it) => {
+  scenario("X4", { servers: 3 }, (c) => {
     const acknowledged: number[] = []
     for (let i = 0; i < 60; i++) {
-      const value = it.fresh()
-      it.one(2, value)
-      acknowledged.push(value)
+      const command = c.fresh()
+      c.one(command, 2)
+      acknowledged.push(command.checksum)
       // The last of the writes under way is half done when the power goes: for one server, or for all of them.
-      for (const name of it.servers) it.offer(name)
-      it.run(it.random.below(4))
-      const victims = i % 5 === 4 ? it.servers : [it.pick()]
-      for (const name of victims) it.crash(name, "torn")
-      it.restart(...victims)
+      for (const name of c.names) c.offer(name, c.fresh())
+      c.run(c.random.below(4))
+      const victims = i % 5 === 4 ? c.names : [c.any()]
+      c.crashKeeping("torn", ...victims)
+      c.restart(...victims)
     }
-    it.one(3)
-    expect(acknowledged.filter((value) => !it.history.values.includes(value))).toEqual([])
+    c.one(c.fresh(), 3)
+    expect(acknowledged.filter((value) => !valuesOf(c).includes(value))).toEqual([])
   })
 
   const stopped: string[] = []
-  scenario("X5", { hooks: { stopped: (name, why) => stopped.push(`${name} ${why}`) } }, (it) => {
+  scenario("X5", { stopped: (name, why) => stopped.push(`${name} ${why}`) }, (c) => {
     for (const failure of ["failWrite", "failSync"] as const)
       for (const role of ["leader", "follower1"]) {
-        it.one(3)
-        const leader = it.leader()
-        const victim = role === "leader" ? leader : (it.others(leader)[0] ?? "")
-        it.world.act({ type: failure, node: role })
+        c.one(c.fresh(), 3)
+        const leader = c.leader()
+        const victim = role === "leader" ? leader : c.other(leader)
+        c.world.act({ type: failure, node: role })
         stopped.length = 0
-        const value = it.fresh()
-        it.one(2, value)
+        const command = c.fresh()
+        c.one(command, 2)
         // It serves nothing from memory: it stops. What it had acknowledged is there when it is back.
         expect(stopped).toEqual([`${victim} ${failure === "failWrite" ? "writeFailed" : "syncFailed"}`])
-        expect(it.isUp(victim)).toBe(false)
-        it.one(2)
-        it.restart(victim)
-        it.one(3)
-        expect(it.history.values).toContain(value)
+        expect(c.isUp(victim)).toBe(false)
+        c.one(c.fresh(), 2)
+        c.restart(victim)
+        c.one(c.fresh(), 3)
+        expect(valuesOf(c)).toContain(command.checksum)
       }
   })
 
-  scenario("X10", {}, (it) => {
-    const [leader, slow] = three(it)
-    const term = it.term()
+  scenario("X10", {}, (c) => {
+    const [leader, slow] = three(c)
+    const term = c.term()
     const timed = (count: number): number => {
-      const began = it.now
-      for (let i = 0; i < 10; i++) it.one(count)
-      return it.now - began
+      const began = c.now
+      for (let i = 0; i < 10; i++) c.one(c.fresh(), count)
+      return c.now - began
     }
     // A slow follower holds nobody up, nor does a slow leader: the others are a majority.
-    it.world.act({ type: "disk", node: slow, min: 200, max: 400 })
+    c.world.act({ type: "disk", node: slow, min: 200, max: 400 })
     expect(timed(1)).toBeLessThanOrEqual(10 * 20)
-    it.world.act({ type: "disk", node: slow, min: 1, max: 1 })
-    it.world.act({ type: "disk", node: leader, min: 200, max: 400 })
+    c.world.act({ type: "disk", node: slow, min: 1, max: 1 })
+    c.world.act({ type: "disk", node: leader, min: 200, max: 400 })
     // Followers learn of it with the next heartbeat; the leader itself executes nothing that its own disk lacks.
     expect(timed(2)).toBeLessThanOrEqual(10 * 140)
-    expect([it.leader(), it.term()]).toEqual([leader, term])
-    it.world.act({ type: "disk", node: leader, min: 1, max: 1 })
-    it.run(5 * T)
-    it.one(3)
+    expect([c.leader(), c.term()]).toEqual([leader, term])
+    c.world.act({ type: "disk", node: leader, min: 1, max: 1 })
+    c.run(5 * T)
+    c.one(c.fresh(), 3)
     // A leader whose disk hangs hands over while its heartbeats still go out.
-    it.world.act({ type: "stallDisk", node: leader })
-    it.offer(leader)
-    it.run(2 * T)
-    expect(it.leader()).not.toBe(leader)
-    it.one(2)
-    it.world.act({ type: "resumeDisk", node: leader })
-    it.one(3)
+    c.world.act({ type: "stallDisk", node: leader })
+    c.offer(leader, c.fresh())
+    c.run(2 * T)
+    expect(c.leader()).not.toBe(leader)
+    c.one(c.fresh(), 2)
+    c.world.act({ type: "resumeDisk", node: leader })
+    c.one(c.fresh(), 3)
   })
 
-  scenario("X26", {}, (it) => {
-    const [leader, a, b] = three(it)
-    it.one(3)
-    const refusal = (name: string): unknown => it.world.outcomes.get(it.world.propose(name, [it.command(it.fresh())]))
+  scenario("X26", {}, (c) => {
+    const [leader, a, b] = three(c)
+    c.one(c.fresh(), 3)
+    const refusal = (name: string): unknown => c.do(c.propose(name, c.fresh()))
     // A leader without room hands over to one that has some.
-    it.world.act({ type: "fullDisk", node: leader })
-    it.run(T)
-    const next = it.leader()
+    c.world.act({ type: "fullDisk", node: leader })
+    c.run(T)
+    const next = c.leader()
     expect(next).not.toBe(leader)
-    it.one(2)
+    c.one(c.fresh(), 2)
     // Where nobody has any, writes are refused by name and reads go on.
-    for (const name of [a, b]) it.world.act({ type: "fullDisk", node: name })
-    const last = it.leader()
+    for (const name of [a, b]) c.world.act({ type: "fullDisk", node: name })
+    const last = c.leader()
     expect(refusal(last)).toMatchObject({ type: "ProposalRefused", reason: "spaceLow" })
-    const reads = it.servers.map((name) => it.read(name))
-    it.run(T)
-    expect(reads.map((answer) => answer()?.type)).toEqual(["ReadReady", "ReadReady", "ReadReady"])
-    for (const name of it.servers) it.world.act({ type: "freeDisk", node: name })
-    it.one(3)
+    const reads = c.together(c.names.map((name) => c.read(name, T)))
+    expect(reads.map(({ type }) => type)).toEqual(["ready", "ready", "ready"])
+    for (const name of c.names) c.world.act({ type: "freeDisk", node: name })
+    c.one(c.fresh(), 3)
   })
 
-  scenario("X27", { snapshots: true }, (it) => {
-    for (let i = 0; i < 25; i++) it.one(3)
-    const [leader, follower] = three(it)
-    it.world.damage(follower)
-    it.one(2)
-    expect(it.world.runUntil(() => it.state(follower).machine === "ready", 5 * T)).toBe(true)
-    it.one(3)
+  scenario("X27", { settings: everyTen }, (c) => {
+    for (let i = 0; i < 25; i++) c.one(c.fresh(), 3)
+    const [leader, follower] = three(c)
+    c.world.damage(follower)
+    c.one(c.fresh(), 2)
+    expect(c.runUntil(() => c.state(follower).machine === "ready", 5 * T)).toBe(true)
+    c.one(c.fresh(), 3)
     // A leader without a state machine can serve nobody: it hands over, and is rebuilt by its successor.
-    it.world.damage(leader)
-    const read = it.read(leader)
-    it.run(T)
-    expect(read()).toMatchObject({ type: "ReadRefused", reason: "rebuilding" })
-    expect(it.leader()).not.toBe(leader)
-    expect(it.world.runUntil(() => it.state(leader).machine === "ready", 5 * T)).toBe(true)
-    it.one(3)
+    c.world.damage(leader)
+    expect(c.do(c.read(leader, T))).toMatchObject({ type: "refused", reason: "rebuilding" })
+    expect(c.leader()).not.toBe(leader)
+    expect(c.runUntil(() => c.state(leader).machine === "ready", 5 * T)).toBe(true)
+    c.one(c.fresh(), 3)
   })
 })
 
 describe("links", () => {
-  scenario("X6", { servers: 5 }, (it) => {
-    it.one(5)
-    const before = it.leader()
-    const others = it.others(before)
+  scenario("X6", { servers: 5 }, (c) => {
+    c.one(c.fresh(), 5)
+    const before = c.leader()
+    const others = c.others(before)
     // A leader that is heard but hears nothing gives up, so that another one can do better …
-    for (const name of others) it.world.cutOneWay(name, before)
-    it.run(3 * T)
-    expect(it.leads(before)).toBe(false)
-    it.one(4)
-    it.connectAll()
-    it.one(5)
+    for (const name of others) c.world.cutOneWay(name, before)
+    c.run(3 * T)
+    expect(c.leads(before)).toBe(false)
+    c.one(c.fresh(), 4)
+    c.heal()
+    c.one(c.fresh(), 5)
     // … and one that hears but is not heard is replaced.
-    const deaf = it.leader()
-    for (const name of it.others(deaf)) it.world.cutOneWay(deaf, name)
-    it.run(3 * T)
-    expect(it.leads(deaf)).toBe(false)
-    it.one(4)
-    it.connectAll()
-    it.one(5)
+    const deaf = c.leader()
+    for (const name of c.others(deaf)) c.world.cutOneWay(deaf, name)
+    c.run(3 * T)
+    expect(c.leads(deaf)).toBe(false)
+    c.one(c.fresh(), 4)
+    c.heal()
+    c.one(c.fresh(), 5)
     // A follower that only speaks, or only listens, disturbs nobody.
-    const leader = it.leader()
-    const term = it.term()
-    const [speaks = "", listens = ""] = it.after(leader)
-    for (const name of it.others(speaks)) it.world.cutOneWay(name, speaks)
-    for (const name of it.others(listens)) it.world.cutOneWay(listens, name)
+    const leader = c.leader()
+    const term = c.term()
+    const [speaks = "", listens = ""] = c.others(leader)
+    for (const name of c.others(speaks)) c.world.cutOneWay(name, speaks)
+    for (const name of c.others(listens)) c.world.cutOneWay(listens, name)
     for (let i = 0; i < 10; i++) {
-      it.one(3)
-      it.run(T)
+      c.one(c.fresh(), 3)
+      c.run(T)
     }
-    expect([it.leader(), it.state(leader).currentTerm]).toEqual([leader, term])
-    it.connectAll()
-    it.one(5)
+    expect([c.leader(), c.state(leader).currentTerm]).toEqual([leader, term])
+    c.heal()
+    c.one(c.fresh(), 5)
   })
 
-  const twice: HarnessOptions["network"] = { lossPermille: 0, duplicatePermille: 1000, delayMin: 1, delayMax: 30, longDelayPermille: 100, longDelayMax: 400 }
-  scenario("X7", { servers: 3, snapshots: true, network: twice, world: { snapshots: { chunksMin: 1, chunksMax: 2 } } }, (it) => {
+  const twice: ScenarioOptions["network"] = { lossPermille: 0, duplicatePermille: 1000, delayMin: 1, delayMax: 30, longDelayPermille: 100, longDelayMax: 400 }
+  scenario("X7", { servers: 3, settings: everyTen, network: twice, snapshots: { chunksMin: 1, chunksMax: 2 } }, (c) => {
     for (let round = 0; round < 15; round++) {
-      const leader = it.leader()
-      const values = Array.from({ length: 20 }, () => it.fresh())
-      const taken = values.map((value) => it.offer(leader, value))
-      for (const offered of taken) if (offered !== null) it.wait(offered.command, 3)
-      const [first = ""] = it.after(leader)
-      it.disconnect(round % 2 === 0 ? first : leader)
-      it.offers(it.leader(), 20)
-      it.run(T)
-      it.connectAll()
-      it.one(3)
+      const leader = c.leader()
+      const taken = Array.from({ length: 20 }, () => c.offer(leader, c.fresh()))
+      for (const offered of taken) if (offered !== null) c.wait(offered.index, 3)
+      c.cut(round % 2 === 0 ? c.other(leader) : leader)
+      offers(c, c.leader(), 20)
+      c.run(T)
+      c.heal()
+      c.one(c.fresh(), 3)
     }
-    expect(executedTwice(it)).toEqual([])
+    expect(executedTwice(c)).toEqual([])
   })
 })
 
 describe("clocks", () => {
   const DAY = 86_400_000
-  scenario("X8", {}, (it) => {
-    it.one(3)
-    const [leader, ahead, behind] = three(it)
-    const term = it.term()
+  scenario("X8", {}, (c) => {
+    c.one(c.fresh(), 3)
+    const [leader, ahead, behind] = three(c)
+    const term = c.term()
     // Wall clocks are for stamps only, and stamps never fall (that is checked at every step).
-    it.world.act({ type: "skew", node: ahead, offset: DAY, driftPermille: 100 })
-    it.world.act({ type: "skew", node: behind, offset: -DAY, driftPermille: -100 })
+    c.world.act({ type: "skew", node: ahead, offset: DAY, driftPermille: 100 })
+    c.world.act({ type: "skew", node: behind, offset: -DAY, driftPermille: -100 })
     for (let i = 0; i < 10; i++) {
-      it.one(3)
-      it.run(T)
+      c.one(c.fresh(), 3)
+      c.run(T)
     }
-    expect([it.leader(), it.term()]).toEqual([leader, term])
+    expect([c.leader(), c.term()]).toEqual([leader, term])
     // The same when the one in the future has led.
-    it.world.act({ type: "transfer", node: leader, to: ahead })
-    it.run(T)
-    expect(it.leader()).toBe(ahead)
-    it.one(3)
-    it.world.act({ type: "transfer", node: ahead, to: behind })
-    it.run(T)
-    expect(it.leader()).toBe(behind)
-    const stamp = it.state(behind).log.lastTime
-    it.one(3)
+    c.world.act({ type: "transfer", node: leader, to: ahead })
+    c.run(T)
+    expect(c.leader()).toBe(ahead)
+    c.one(c.fresh(), 3)
+    c.world.act({ type: "transfer", node: ahead, to: behind })
+    c.run(T)
+    expect(c.leader()).toBe(behind)
+    const stamp = c.state(behind).log.lastTime
+    c.one(c.fresh(), 3)
     expect(stamp).toBeGreaterThanOrEqual(DAY)
-    for (const name of it.servers) it.world.act({ type: "skew", node: name, offset: 0, driftPermille: 0 })
-    it.one(3)
+    for (const name of c.names) c.world.act({ type: "skew", node: name, offset: 0, driftPermille: 0 })
+    c.one(c.fresh(), 3)
   })
 
-  scenario("X9", {}, (it) => {
-    it.one(3)
-    const [leader, follower] = three(it)
-    it.world.pause(leader)
-    const lost = it.fresh()
-    it.offer(leader, lost)
-    it.run(3 * T)
-    const next = it.leader()
+  scenario("X9", {}, (c) => {
+    c.one(c.fresh(), 3)
+    const [leader, follower] = three(c)
+    c.world.pause(leader)
+    const lost = c.fresh()
+    c.offer(leader, lost)
+    c.run(3 * T)
+    const next = c.leader()
     expect(next).not.toBe(leader)
-    it.one(2)
+    c.one(c.fresh(), 2)
     // It wakes up as a leader of the past; what it was offered meanwhile it must not take for committed.
-    it.world.resume(leader)
-    it.one(3)
-    expect(it.leads(leader)).toBe(false)
-    expect(it.history.values).not.toContain(lost)
+    c.world.resume(leader)
+    c.one(c.fresh(), 3)
+    expect(c.leads(leader)).toBe(false)
+    expect(valuesOf(c)).not.toContain(lost.checksum)
     // A follower that slept disturbs nobody when it wakes up.
-    const term = it.term()
-    const sleeper = follower === it.leader() ? leader : follower
-    it.world.pause(sleeper)
-    it.run(5 * T)
-    it.world.resume(sleeper)
-    it.run(2 * T)
-    expect(it.term()).toBe(term)
-    it.one(3)
+    const term = c.term()
+    const sleeper = follower === c.leader() ? leader : follower
+    c.world.pause(sleeper)
+    c.run(5 * T)
+    c.world.resume(sleeper)
+    c.run(2 * T)
+    expect(c.term()).toBe(term)
+    c.one(c.fresh(), 3)
   })
 })
 
 describe("reads", () => {
-  scenario("X12", {}, (it) => {
-    it.one(3)
-    const old = it.leader()
-    const current = it.read(old)
-    it.run(50)
-    expect(current()?.type).toBe("ReadReady")
+  scenario("X12", {}, (c) => {
+    c.one(c.fresh(), 3)
+    const old = c.leader()
+    expect(c.do(c.read(old, 50)).type).toBe("ready")
     // For a while it does not know that it is alone, and what it would answer is stale at any time.
-    it.disconnect(old)
-    const reads = [it.read(old)]
-    while (it.now < 20 * T && it.executed(2).count < 2) {
-      it.run(50)
-      for (const name of it.others(old)) if (it.leads(name)) it.offer(name)
-      reads.push(it.read(old))
+    c.cut(old)
+    const ask = (): Task<ReadResult> => c.go(c.read(old, 60 * T))
+    const reads = [ask()]
+    while (c.now < 20 * T && c.committed(2).count < 2) {
+      c.run(50)
+      for (const name of c.others(old)) if (c.leads(name)) c.offer(name, c.fresh())
+      reads.push(ask())
     }
-    it.run(3 * T)
-    it.connect(old)
-    it.run(2 * T)
-    expect(reads.map((answer) => answer()?.type).filter((type) => type !== "ReadRefused")).toEqual([])
+    c.run(3 * T)
+    c.join(old)
+    c.run(2 * T)
+    expect(reads.filter(({ done }) => !done), "reads without an answer").toEqual([])
+    expect(c.finish(reads).filter(({ type }) => type !== "refused")).toEqual([])
     // A leader that slept through its own deposition answers from the past neither.
-    it.one(3)
-    const sleeper = it.leader()
-    it.world.pause(sleeper)
-    const asked = it.read(sleeper)
-    it.run(2 * T)
-    it.one(2)
-    it.world.resume(sleeper)
-    it.run(T)
-    expect(asked()?.type).toBe("ReadRefused")
+    c.one(c.fresh(), 3)
+    const sleeper = c.leader()
+    c.world.pause(sleeper)
+    const asked = c.go(c.read(sleeper, 4 * T))
+    c.run(2 * T)
+    c.one(c.fresh(), 2)
+    c.world.resume(sleeper)
+    c.run(T)
+    expect(asked.result().type).toBe("refused")
   })
 })

@@ -110,13 +110,62 @@ describe("a story", () => {
     expect(c.meter.count({ kind: "RequestVote" }).sent).toBeGreaterThan(0)
     expect(c.meter.count({ to: "n1" }).delivered).toBeLessThan(c.meter.count().delivered)
   })
+  test("clients begin at once, and what one throws stops the story", () => {
+    const c = cluster(3)
+    const leader = c.leader()
+    const task = c.go(c.propose(leader, c.fresh()))
+    expect(task.result()).toMatchObject({ type: "ProposalAppended" })
+    const broken = function* (): Work<void> {
+      yield 100
+      throw new Error("broken")
+    }
+    const endless = function* (): Work<void> {
+      for (;;) yield 10
+    }
+    const before = c.now
+    expect(() => c.together([endless(), broken()])).toThrow("broken")
+    expect(c.now - before).toBe(100)
+    expect(() => c.go(function* (): Work<void> { throw new Error("at once") }())).toThrow("at once")
+    // Time goes on by yield only.
+    expect(() => c.do(function* (): Work<void> { c.run(1) }())).toThrow(/yield/)
+  })
+  test("members come and go while clients go on; a command is waited for, or its term is over", () => {
+    const c = cluster(3)
+    const work = function* (): Work<number> {
+      let last = 0
+      for (let i = 0; i < 20; i++) last = yield* c.agree(c.fresh(), 3)
+      return last
+    }
+    const client = c.go(work())
+    c.add("n4", "n5")
+    c.change(["n1", "n2", "n3"], ["n4", "n5"])
+    c.change(["n3", "n4", "n5"])
+    const [last = 0] = c.finish([client])
+    expect(last).toBe(20)
+    c.crash("n1", "n2")
+    expect(c.one("x", 3)).toBe(21)
+    expect(c.wait(21, 3)?.kind).toBe("command")
+    expect(() => c.wait(22, 1, undefined, 100)).toThrow(/0 servers executed command 22/)
+    const old = c.leader()
+    const offer = c.offer(old, "lost")
+    c.cut(old)
+    expect(c.wait(22, 3, offer?.term)).toBeNull()
+    expect(() => c.change(["n1"])).toThrow(StoryFailed)
+  })
 })
 
-test("a ledger notices servers that execute different commands at one index, or leave one out", () => {
-  const entry = (index: number, checksum: number) => ({ kind: "command" as const, index, term: 1, time: 0, payload: { bytes: new Uint8Array(), checksum } })
+test("a ledger notices servers that execute different entries at one index, leave one out, or come to something else by them", () => {
+  const entry = (index: number, checksum: number, term = 1) => ({ kind: "command" as const, index, term, time: 0, payload: { bytes: new Uint8Array(), checksum } })
+  const noop = (index: number, term: number) => ({ kind: "noop" as const, index, term, time: 0 })
   const ledger = new Ledger()
-  ledger.applied("a", [entry(1, 5), { kind: "noop", index: 2, term: 1, time: 0 }, entry(3, 6)])
+  ledger.applied("a", [entry(1, 5), noop(2, 1), entry(3, 6)])
+  ledger.compare("a", 77)
   expect(ledger.executedBy("a")).toBe(2)
-  expect(() => ledger.applied("b", [entry(1, 6)])).toThrow(LedgerDisagrees)
-  expect(() => ledger.applied("c", [entry(9, 1)])).toThrow(LedgerDisagrees)
+  ledger.applied("b", [entry(1, 5)])
+  for (const wrong of [[entry(2, 5)], [noop(2, 2)], [entry(1, 5)], [entry(3, 6)]]) expect(() => ledger.applied("b", wrong)).toThrow(LedgerDisagrees)
+  expect(() => ledger.applied("c", [entry(1, 6)])).toThrow(LedgerDisagrees)
+  expect(() => ledger.placed("c", { index: 3, term: 2 })).toThrow(LedgerDisagrees)
+  expect(() => ledger.placed("c", { index: 4, term: 1 })).toThrow(LedgerDisagrees)
+  ledger.placed("c", { index: 3, term: 1 })
+  expect(() => ledger.compare("c", 78)).toThrow(LedgerDisagrees)
 })

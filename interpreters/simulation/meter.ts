@@ -20,6 +20,11 @@ export interface Filter {
 export class Meter {
   private readonly cells = new Map<string, Map<MessageType, Cell>>()
   private readonly requests = new Set<MessageType>()
+  private readonly weigh: (message: Message) => number
+  /** `weigh`: bytes of a frame. Default: roughly what it takes on the wire. */
+  constructor(weigh: (message: Message) => number = messageBytes) {
+    this.weigh = weigh
+  }
 
   private cell(to: Member, message: Message): Cell {
     let kinds = this.cells.get(to.name)
@@ -35,12 +40,12 @@ export class Meter {
   readonly sent = (_: Member, to: Member, message: Message): void => {
     const cell = this.cell(to, message)
     cell.sent += 1
-    cell.sentBytes += messageBytes(message)
+    cell.sentBytes += this.weigh(message)
   }
   readonly delivered = (_: Member, to: Member, message: Message): void => {
     const cell = this.cell(to, message)
     cell.delivered += 1
-    cell.deliveredBytes += messageBytes(message)
+    cell.deliveredBytes += this.weigh(message)
   }
   /** The sum over what the filter lets through. */
   count({ to, kind }: Filter = {}): Count {

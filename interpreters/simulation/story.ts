@@ -4,11 +4,12 @@
  * Indexes count commands, no-ops and configuration entries apart. A server takes part while it is connected; `cut`
  * and `join` change that, and only links between connected servers are open. All times are virtual milliseconds.
  */
-import type { CommandEntry, Entry, Outcome, Payload, State } from "../../core/index.ts"
+import type { CommandEntry, Entry, Member, Message, Outcome, Payload, State } from "../../core/index.ts"
 import { storedBytes } from "./disk.ts"
 import { finish, mixText } from "./hash.ts"
 import { Ledger } from "./ledger.ts"
 import { Meter } from "./meter.ts"
+import type { Random } from "./random.ts"
 import { Tasks, type Task, type Work } from "./tasks.ts"
 import type { Keep, NetworkName, NetworkProfile, WorldHooks, WorldMachine, WorldOptions } from "./types.ts"
 import { World } from "./world.ts"
@@ -29,7 +30,10 @@ export type Submitted =
   | { readonly type: "unknown"; readonly reason: "answer" | "replaced" | "restored" | "stopped" | "timeout" }
 export type ReadResult = { readonly type: "ready" } | { readonly type: "refused"; readonly reason: string; readonly leader: string | null } | { readonly type: "unknown"; readonly reason: "stopped" | "timeout" }
 
-export interface ClusterOptions extends Partial<Omit<WorldOptions, "nodes">>, Omit<WorldHooks, "sent" | "delivered"> {}
+export interface ClusterOptions extends Partial<Omit<WorldOptions, "nodes">>, WorldHooks {
+  /** What the meter counts for a frame. */
+  readonly weigh?: (message: Message) => number
+}
 
 const payloadOf = (command: Command): Payload => {
   if (typeof command === "object") return command
@@ -37,9 +41,12 @@ const payloadOf = (command: Command): Payload => {
   return { bytes: new TextEncoder().encode(text), checksum: finish(mixText(0, text)) }
 }
 
-/** What a server executed lately, by log index: whoever waits for a result finds it here. */
+/** What a server executed lately: whoever waits for a result finds it here. */
 interface Executed {
+  /** In the log. */
+  readonly at: number
   readonly term: number
+  /** Among commands. */
   readonly index: number
   readonly result: unknown
 }
@@ -49,40 +56,53 @@ const KEPT_RESULTS = 1000
 const AGREEMENT_MS = 10_000
 const SUBMISSION_MS = 2000
 const POLL_MS = 20
+const PATIENCE_MS = 25_000
 const NO_LEADER_MS = 50
 const LEADER_POLLS = 10
+const COMMAND_BYTES = 16
 
 export class Cluster {
   readonly world: World
-  readonly meter = new Meter()
+  readonly meter: Meter
   readonly ledger = new Ledger()
   private readonly connected: Set<string>
   private readonly tasks = new Tasks()
-  private readonly results = new Map<string, Map<number, Executed>>()
+  private readonly results = new Map<string, Executed[]>()
   private inTask = false
   private nextServer = 0
+  private made = 0
 
   constructor(servers: number, options: ClusterOptions = {}) {
     const seed = options.seed ?? 1
-    const { meter, ledger } = this
+    const { ledger } = this
+    const meter = new Meter(options.weigh)
+    this.meter = meter
     this.world = new World({
       ...options,
       seed,
       nodes: servers,
       // The tester offers to every server and is told at once who leads.
       settings: { forwardProposals: false, ...options.settings },
-      sent: meter.sent,
-      delivered: meter.delivered,
+      sent: (from, to, message) => {
+        meter.sent(from, to, message)
+        options.sent?.(from, to, message)
+      },
+      delivered: (from, to, message) => {
+        meter.delivered(from, to, message)
+        options.delivered?.(from, to, message)
+      },
       started: (node, recovered) => {
-        ledger.placed(node, recovered.position?.index ?? 0)
+        ledger.placed(node, recovered.position ?? NOWHERE)
         options.started?.(node, recovered)
       },
       restored: (node, base) => {
-        ledger.placed(node, base.index)
+        ledger.placed(node, base)
+        ledger.compare(node, this.machine(node).digest())
         options.restored?.(node, base)
       },
       applied: (node, entries, results) => {
         this.keepResults(node, entries, results)
+        ledger.compare(node, this.machine(node).digest())
         options.applied?.(node, entries, results)
       },
     })
@@ -90,15 +110,15 @@ export class Cluster {
   }
 
   private keepResults(node: string, entries: readonly Entry[], results: readonly unknown[]): void {
-    const kept = this.results.get(node) ?? new Map<number, Executed>()
+    const kept = this.results.get(node) ?? []
     this.results.set(node, kept)
     entries.forEach((entry, i) => {
       this.ledger.applied(node, [entry])
-      kept.delete(entry.index - KEPT_RESULTS)
-      kept.set(entry.index, { term: entry.term, index: this.ledger.executedBy(node), result: results[i] })
+      kept[entry.index % KEPT_RESULTS] = { at: entry.index, term: entry.term, index: this.ledger.executedBy(node), result: results[i] }
     })
   }
-  private fail(what: string): never {
+  /** Ends the story, with what did not come true. */
+  fail(what: string): never {
     throw new StoryFailed(`${what} (seed ${this.world.data.seed}, at ${this.now} ms)`)
   }
 
@@ -119,14 +139,7 @@ export class Cluster {
   private goOn(end: number, enough: () => boolean): void {
     if (this.inTask) throw new Error("inside a task, time goes on by yield")
     const { world, tasks } = this
-    const advance = (): void => {
-      this.inTask = true
-      try {
-        tasks.advance(world.now)
-      } finally {
-        this.inTask = false
-      }
-    }
+    const advance = (): void => this.asTask(() => tasks.advance(world.now))
     const watched = enough !== NEVER
     for (advance(); world.now < end && !enough(); advance()) {
       let to = Math.min(end, tasks.wakes())
@@ -134,20 +147,50 @@ export class Cluster {
       world.run(Math.max(to - world.now, 0))
     }
   }
-  /** Starts a client; it lives while time goes on. */
+  private asTask<T>(then: () => T): T {
+    const outer = this.inTask
+    this.inTask = true
+    try {
+      return then()
+    } finally {
+      this.inTask = outer
+    }
+  }
+  /** Starts a client: it begins at once, and lives while time goes on. What it throws stops the story. */
   go<T>(work: Work<T>): Task<T> {
-    return this.tasks.add(work, this.now)
+    return this.asTask(() => this.tasks.add(work, this.now))
   }
   /** Until all of them are done: their results. Fails after `limit`. */
   finish<T>(tasks: readonly Task<T>[], limit = 120_000): readonly T[] {
     if (!this.runUntil(() => tasks.every(({ done }) => done), limit)) this.fail(`${tasks.filter(({ done }) => !done).length} of ${tasks.length} clients did not come to an end`)
     return tasks.map((task) => task.result())
   }
+  /** Runs clients beside one another to their ends. */
+  together<T>(works: readonly Work<T>[], limit?: number): readonly T[] {
+    return this.finish(works.map((work) => this.go(work)), limit)
+  }
+  /** Runs a client to its end. */
+  do<T>(work: Work<T>, limit?: number): T {
+    const task = this.go(work)
+    this.finish([task], limit)
+    return task.result()
+  }
 
   // ----------------------------------------------------------------------------------------- the servers
 
   get names(): readonly string[] {
     return this.world.names
+  }
+  /** For the choices of the story. */
+  get random(): Random {
+    return this.world.random
+  }
+  /** Those that are up. */
+  get live(): readonly string[] {
+    return this.names.filter((name) => this.isUp(name))
+  }
+  isConnected(name: string): boolean {
+    return this.connected.has(name)
   }
   isUp(name: string): boolean {
     return this.world.state(name) !== undefined
@@ -163,8 +206,16 @@ export class Cluster {
   others(...than: readonly string[]): readonly string[] {
     return this.names.filter((name) => !than.includes(name))
   }
-  private state(name: string): State {
+  /** One of them, by chance. */
+  any(names: readonly string[] = this.names): string {
+    return this.random.pick(names) ?? this.fail("there is nobody to choose from")
+  }
+  /** Of a server that is up. */
+  state(name: string): State {
     return this.world.state(name) ?? this.fail(`${name} is down`)
+  }
+  machine(name: string): WorldMachine {
+    return this.world.node(name).machine
   }
   /** Takes servers off the network. */
   cut(...names: readonly string[]): void {
@@ -181,6 +232,13 @@ export class Cluster {
         this.world.act({ type: "join", from: name, to: other })
         this.world.act({ type: "join", from: other, to: name })
       }
+    }
+  }
+  /** New servers, connected; members of nothing until the leader is told of them. */
+  add(...names: readonly string[]): void {
+    for (const name of names) {
+      this.world.act({ type: "add", name })
+      this.join(name)
     }
   }
   /** Two sides that do not hear one another; everybody is connected. */
@@ -245,9 +303,13 @@ export class Cluster {
   nobodyLeads(): void {
     for (const [term, names] of this.leaders()) this.fail(`${names.join()} leads term ${term}, and nobody should`)
   }
+  /** It says so itself. */
+  leads(name: string): boolean {
+    return this.world.state(name)?.role.type === "leader"
+  }
   /** The term that all connected servers are in; fails if they disagree. */
   term(): number {
-    const terms = new Set(this.present.map((name) => this.state(name).currentTerm))
+    const terms = new Set(this.present.filter((name) => this.isUp(name)).map((name) => this.state(name).currentTerm))
     const [term] = terms
     return terms.size === 1 && term !== undefined ? term : this.fail(`the terms differ: ${[...terms].join()}`)
   }
@@ -264,10 +326,24 @@ export class Cluster {
   private offered(name: string, command: Command): Outcome | undefined {
     return this.world.outcomes.get(this.world.propose(name, [payloadOf(command)]))
   }
-  /** How many servers executed command `index`, and what it is. */
+  /** A command unlike all before. */
+  fresh(bytes = COMMAND_BYTES): Payload {
+    this.made += 1
+    return { bytes: new Uint8Array(bytes), checksum: this.made }
+  }
+  /** How many of the servers that are up have executed command `index`, and what it is. */
   committed(index: number): { readonly count: number; readonly command: CommandEntry | undefined } {
-    const count = this.names.filter((name) => this.ledger.executedBy(name) >= index).length
+    let count = 0
+    for (const name of this.names) if (this.isUp(name) && this.ledger.executedBy(name) >= index) count += 1
     return { count, command: this.ledger.command(index) }
+  }
+  /** Until command `index` is executed by at least `by` servers: what it is. Fails after `limit`; null if somebody is past `term` before. */
+  wait(index: number, by: number, term = Number.POSITIVE_INFINITY, limit = PATIENCE_MS): CommandEntry | null {
+    const isThere = (): boolean => this.committed(index).count >= by
+    const isOver = (): boolean => this.live.some((name) => this.state(name).currentTerm > term)
+    this.runUntil(() => isThere() || isOver(), limit)
+    if (isThere()) return this.ledger.command(index) ?? null
+    return isOver() ? null : this.fail(`${this.committed(index).count} servers executed command ${index}, not ${by}`)
   }
   private isCommitted(index: number, command: Payload, by: number): boolean {
     const found = this.committed(index)
@@ -300,18 +376,20 @@ export class Cluster {
   }
   /** Gets a command executed by at least `by` servers, within 10 s: its index. Without retry, one offer must do. */
   one(command: Command, by: number, retry = true): number {
-    const [index] = this.finish([this.go(this.agree(command, by, retry))])
-    return index ?? 0
+    return this.do(this.agree(command, by, retry))
   }
   /** What a server has executed, oldest first. */
   executed(name: string): readonly CommandEntry[] {
-    return Array.from({ length: this.ledger.executedBy(name) }, (_, i) => this.ledger.command(i + 1)).filter((entry) => entry !== undefined)
+    return this.ledger.commands.slice(0, this.ledger.executedBy(name))
   }
-  /** For clients: proposes at a server, and waits there for the result. Followers forward if the settings say so. */
+  /** For clients: proposes at a server, and waits for its word. Followers forward if the settings say so. */
+  *propose(name: string, command: Command, limit = SUBMISSION_MS): Work<Outcome | "stopped" | "timeout"> {
+    return yield* this.outcomeOf(name, this.world.propose(name, [payloadOf(command)]), this.now + limit)
+  }
+  /** For clients: proposes at a server, and waits there for the result. */
   *submit(name: string, command: Command, limit = SUBMISSION_MS): Work<Submitted> {
     const end = this.now + limit
-    const ref = this.world.propose(name, [payloadOf(command)])
-    const outcome = yield* this.outcomeOf(name, ref, end)
+    const outcome = yield* this.propose(name, command, limit)
     if (typeof outcome === "string") return { type: "unknown", reason: outcome }
     if (outcome.type === "ProposalRefused") return { type: "refused", reason: outcome.reason, leader: outcome.leader?.name ?? null }
     if (outcome.type !== "ProposalAppended") return { type: "unknown", reason: "answer" }
@@ -331,8 +409,8 @@ export class Cluster {
     if (!there()) yield { until: () => there() || gone() || replaced(), limit: Math.max(end - this.now, 0) }
     if (!there() && replaced()) return { type: "unknown", reason: "replaced" }
     if (!there()) return { type: "unknown", reason: gone() ? "stopped" : "timeout" }
-    const executed = this.results.get(name)?.get(first)
-    if (executed === undefined) return { type: "unknown", reason: "restored" }
+    const executed = this.results.get(name)?.[first % KEPT_RESULTS]
+    if (executed?.at !== first) return { type: "unknown", reason: "restored" }
     return executed.term === term ? { type: "executed", index: executed.index, result: executed.result } : { type: "unknown", reason: "replaced" }
   }
   /** For clients: waits until the state machine of a server may be read. */
@@ -349,8 +427,29 @@ export class Cluster {
     if (!outcomes.has(ref)) yield { until: () => outcomes.has(ref) || gone(), limit: Math.max(end - this.now, 0) }
     return outcomes.get(ref) ?? (gone() ? "stopped" : "timeout")
   }
-  machine(name: string): WorldMachine {
-    return this.world.node(name).machine
+
+  // ------------------------------------------------------------------------------------------- members
+
+  /** For clients: asks whoever leads for these members until it has committed them, and no change is open. Fails after 10 s. */
+  *reconfigure(voters: readonly string[], learners: readonly string[] = []): Work<void> {
+    for (const end = this.now + AGREEMENT_MS; this.now < end; yield POLL_MS) {
+      const leader = this.world.leader()?.name
+      if (leader === undefined) continue
+      if (this.hasMembers(leader, voters, learners)) return
+      // Refused while an earlier change is open, this one perhaps.
+      this.world.change(leader, voters, learners)
+    }
+    this.fail(`${voters.join()} did not become the voters, and ${learners.join() || "nobody"} the learners`)
+  }
+  private hasMembers(name: string, voters: readonly string[], learners: readonly string[]): boolean {
+    const { configurations, commitIndex } = this.state(name)
+    const last = configurations.at(-1)
+    const same = (names: readonly string[], members: readonly Member[]): boolean => names.length === members.length && members.every((member) => names.includes(member.name))
+    return last !== undefined && last.index <= commitIndex && last.configuration.outgoing.length === 0 && same(voters, last.configuration.voters) && same(learners, last.configuration.learners)
+  }
+  /** As `reconfigure`, from outside. */
+  change(voters: readonly string[], learners: readonly string[] = []): void {
+    this.do(this.reconfigure(voters, learners))
   }
 
   // --------------------------------------------------------------------------------------------- figures
@@ -370,6 +469,7 @@ export class Cluster {
 }
 
 const NEVER = (): boolean => false
+const NOWHERE = { index: 0, term: 0 }
 
 /** So many servers, all connected, at the start of their first election. */
 export const cluster = (servers: number, options: ClusterOptions = {}): Cluster => new Cluster(servers, options)

@@ -47,29 +47,39 @@ class Running<T> implements Task<T> {
   }
 }
 
+/** What a client throws stops whoever lets time go on. */
 export class Tasks {
   private running: Running<unknown>[] = []
 
+  /** Goes on at once, until it waits for the first time. */
   add<T>(work: Work<T>, now: number): Task<T> {
     const task = new Running(work, now)
-    this.running.push(task)
+    task.advance(now)
+    if (task.done) task.result()
+    else this.running.push(task)
     return task
   }
   /** Everybody whose time has come goes on, in the order of their starting, until all wait. */
   advance(now: number): void {
     for (let busy = true; busy; ) {
       busy = false
+      // Whom somebody starts meanwhile is in the list at once.
       for (const task of this.running) {
         if (task.done || !task.ready(now)) continue
         task.advance(now)
         busy = true
       }
+      const ended = this.running.filter(({ done }) => done)
+      if (ended.length === 0) continue
       this.running = this.running.filter(({ done }) => !done)
+      for (const task of ended) task.result()
     }
   }
   /** When somebody wakes at the latest; what they wait for can come true before. */
   wakes(): number {
-    return this.running.reduce((next, { wakeAt }) => Math.min(next, wakeAt), Number.POSITIVE_INFINITY)
+    let next = Number.POSITIVE_INFINITY
+    for (const { wakeAt } of this.running) if (wakeAt < next) next = wakeAt
+    return next
   }
   /** Somebody waits for something to hold. */
   watches(): boolean {
