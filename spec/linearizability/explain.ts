@@ -31,9 +31,9 @@ export interface Explanation<State, Input, Output> {
   readonly smallest: boolean
 }
 
-/** Ways to look for the place where it fails are given up after so many steps, and lists of all states after so many. */
+/** Ways to look for the place where it fails are given up after so many steps, lists of all states by name after so many. */
 const stepsToLocate = 1_500_000
-const stepsToList = 400_000
+const stepsToName = 400_000
 
 /** The history as it was just after this operation returned: what was open then has no answer yet. */
 const cutAfter = <Input, Output>(operations: readonly Operation<Input, Output>[], last: Operation<Input, Output>): readonly Operation<Input, Output>[] => {
@@ -61,7 +61,7 @@ export const locate = <State, Input, Output>(operations: readonly Operation<Inpu
   const upTo = cutAfter(operations, culprit)
   const before = now() < until ? startSearch(upTo.map((operation) => (operation === culprit ? loosen(operation) : operation)), model).advance(stepsToLocate) : undefined
   const list = (oneUnseen: boolean): Refuted<State, Input, Output> | undefined => {
-    const found = now() < until ? startSearch(upTo, model, { lookahead: false, oneUnseen }).advance(stepsToList) : undefined
+    const found = now() < until ? startSearch(upTo, model, { lookahead: false, oneUnseen }).advance(oneUnseen ? stepsToLocate : stepsToName) : undefined
     return found?.verdict === "not" ? found : undefined
   }
   const separate = list(false)
