@@ -4,7 +4,7 @@
  */
 import type { Event, Recovered, State } from "../core/index.ts"
 import type { ObservedStep } from "./invariants/index.ts"
-import { after, bornFrom, couldBeLeft, cutFrom, dropThrough, hear, heardByQuorum, justify, lastOf, lastTermOf, owesWrite, pushEntry, settle, startingPoint, termIn, wordIn, wordOf, type AbstractServer, type Possible, type Scene, type Told } from "./model/index.ts"
+import { after, bornFrom, couldBeLeft, cutFrom, dropThrough, hear, heardByQuorum, justify, lastOf, owesWrite, pushEntry, settle, startingPoint, termIn, wordIn, wordOf, type AbstractServer, type Possible, type Scene, type Told } from "./model/index.ts"
 
 export class RefinementViolated extends Error {
   override readonly name = "RefinementViolated"
@@ -103,7 +103,7 @@ export const makeRefinementChecker = (): RefinementChecker => {
     const refuse = (detail: string | null): void => {
       if (detail !== null) throw new RefinementViolated(node, detail, step)
     }
-    const scene: Scene = { server, settings: state.settings, target: (index) => state.log.entry(index), effects, replaceable: false }
+    const scene: Scene = { server, settings: state.settings, target: (index) => state.log.entry(index), effects, preVotes: new Set(), replaceable: false }
     const start = startingPoint(server)
     const replacing = lastReplacing(step)
     let possible: readonly Possible[] = [start]
@@ -118,10 +118,9 @@ export const makeRefinementChecker = (): RefinementChecker => {
     }
     const { wrong, at: end } = settle(scene, possible, state, trimmed)
     refuse(wrong)
-    const startLast = { index: lastOf(server.ledger), term: lastTermOf(server.ledger) }
     takeOver(server, end, state)
     confirmReads(server)
-    const told: Told = { server, events, state, start, startLast, end }
+    const told: Told = { server, state, start, end, preVotes: scene.preVotes }
     for (const effect of effects) refuse(justify(told, effect))
     refuse(owesWrite(told))
     for (const effect of effects) if (effect.type === "Persist") server.disk.queue.push(effect)

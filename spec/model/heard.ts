@@ -46,9 +46,11 @@ const hearMessage = (server: AbstractServer, from: Member, message: Message, lif
     case "ReadIndex": {
       if (server.role !== "leader") return
       const leased = server.lease === "held" && server.commit >= server.termStart
-      // One that comes twice is the question that it was.
+      // One that comes twice may be answered as either.
       const key = `${keyOf(from)} ${message.life} ${message.number}`
-      if (!server.questions.has(key)) keep(server.questions, key, leased ? { least: server.commit, round: 0 } : { least: Math.max(server.commit, server.termStart), round: server.round + 1 })
+      const now = leased ? { least: server.commit, round: 0 } : { least: Math.max(server.commit, server.termStart), round: server.round + 1 }
+      const before = server.questions.get(key) ?? now
+      keep(server.questions, key, { least: Math.min(before.least, now.least), round: Math.min(before.round, now.round) })
       return
     }
     case "ReadIndexReply":

@@ -47,6 +47,8 @@ export interface Scene {
   /** What stands in the log after the batch: only to choose among what is allowed. */
   readonly target: (index: number) => Entry | undefined
   readonly effects: readonly Effect[]
+  /** Pre-votes that it may have given in the middle of the batch. */
+  readonly preVotes: Set<string>
   /** A later event of the batch can replace what is appended now. */
   replaceable: boolean
 }
@@ -100,6 +102,14 @@ const voted = (scene: Scene, at: Possible, from: Member, request: Extract<Messag
   const loyal = at.role === "leader" || (at.role === "follower" && at.fresh && (at.leader !== null || scene.settings.leaseReads))
   if (!mayGive || !known || (loyal && !request.transfer) || !notOlder(scene, at, request)) return [at]
   return [at, { ...at, vote: from, role: "follower", ...(at.role === "follower" ? {} : { leader: null, verified: at.commit, heardRound: 0 }) }]
+}
+
+export const preVoteName = (to: Member, term: number): string => `${to.name} ${to.incarnation} ${term}`
+/** Thesis §9.6: it would vote, and has heard no leader. */
+const preVoted = (scene: Scene, at: Possible, from: Member, request: Extract<Message, { type: "RequestPreVote" }>): void => {
+  const mayGive = request.term > at.term || (request.term === at.term && (at.vote === null || same(at.vote, from)))
+  const loyal = at.role === "leader" || (at.role === "follower" && at.fresh && (at.leader !== null || scene.settings.leaseReads))
+  if (mayGive && !loyal && (configurationIn(scene, at)?.voters.length ?? 0) > 0 && notOlder(scene, at, request)) scene.preVotes.add(preVoteName(from, request.term))
 }
 
 /** Its own configuration must name it a voter (§6, thesis §4.2.2). */
@@ -206,6 +216,8 @@ const onMessage = (scene: Scene, at: Possible, from: Member, message: Message): 
     case "ForwardProposal":
       return [...ignored, raised, ...taken(scene, raised, message.payloads, message.ref, from)]
     case "RequestPreVote":
+      preVoted(scene, at, from, message)
+      return [at]
     case "RequestVoteReply":
     case "RequestPreVoteReply":
     case "AppendAccepted":

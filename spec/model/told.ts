@@ -1,16 +1,15 @@
 /** What a server may say and do: each message and each answer must be justified by what it is, holds and has heard. */
-import type { Effect, Event, Member, Message, Outcome, Persist, State } from "../../core/index.ts"
+import type { Effect, Member, Message, Outcome, Persist, State } from "../../core/index.ts"
 import { inForce, lastOf, lastTermOf, termIn, wordIn, wordOf } from "./ledger.ts"
-import type { Possible } from "./possible.ts"
+import { preVoteName, type Possible } from "./possible.ts"
 import { agreedBy, keyOf, same, votesIn, type AbstractServer } from "./server.ts"
 
 /** A server before and after its step; `server` is what it is now. */
 export interface Told {
   readonly server: AbstractServer
-  readonly events: readonly Event[]
   readonly state: State
   readonly start: Possible
-  readonly startLast: { readonly index: number; readonly term: number }
+  readonly preVotes: ReadonlySet<string>
   readonly end: Possible
 }
 type Wrong = string | null
@@ -25,26 +24,13 @@ export const heardByQuorum = (server: AbstractServer, round: number): boolean =>
 const durableVote = ({ disk }: AbstractServer, term: number, vote: Member): Wrong => (disk.term === term && same(disk.vote, vote) ? null : `tells of its vote for ${vote.name} in term ${term}, which a crash could take back`)
 const durableTerm = ({ disk }: AbstractServer, term: number): Wrong => (disk.term === term ? null : `answers in term ${term}, durable is ${disk.term}`)
 
-const asksForVote = ({ server, end }: Told, to: Member, { term, lastLogIndex, lastLogTerm }: Of<"RequestVote"> | Of<"RequestPreVote">, role: Possible["role"], expected: number): Wrong => {
+const asksForVote = ({ server, start, end }: Told, to: Member, { term, lastLogIndex, lastLogTerm }: Of<"RequestVote"> | Of<"RequestPreVote">, role: Possible["role"], expected: number): Wrong => {
   const configuration = inForce(server.ledger)
-  if (end.role !== role || term !== expected) return `asks for votes in term ${term} as ${end.role} of term ${end.term}`
+  // Refusals that came before the question may end the election at once.
+  const runs = end.role === role || (end.role === "follower" && start.role === role && start.term === end.term)
+  if (!runs || term !== expected) return `asks for votes in term ${term} as ${end.role} of term ${end.term}`
   if (lastLogIndex !== lastOf(server.ledger) || lastLogTerm !== lastTermOf(server.ledger)) return `says that its log ends at ${lastLogIndex} in term ${lastLogTerm}`
   return configuration !== undefined && votesIn(configuration, to) ? null : `asks ${to.name} for a vote, which has none`
-}
-
-/** Thesis §9.6 and §4.2.3; in the middle of a batch, as it was before or is after. */
-const grantsPreVote = ({ server, events, state, start, startLast, end }: Told, to: Member, term: number): Wrong => {
-  const asked = events.some((event) => {
-    if (event.type !== "MessageReceived" || event.message.type !== "RequestPreVote" || event.message.term !== term || !same(event.from, to)) return false
-    const { lastLogIndex, lastLogTerm } = event.message
-    const allows = (at: Possible, last: { index: number; term: number }): boolean =>
-      (lastLogTerm === last.term ? lastLogIndex >= last.index : lastLogTerm > last.term) &&
-      (term > at.term || (term === at.term && (at.vote === null || same(at.vote, to)))) &&
-      at.role !== "leader" &&
-      !(at.role === "follower" && at.fresh && (at.leader !== null || state.settings.leaseReads))
-    return allows(start, startLast) || allows(end, { index: lastOf(server.ledger), term: lastTermOf(server.ledger) })
-  })
-  return asked ? null : `gives ${to.name} a pre-vote for term ${term} that it may not give`
 }
 
 const appends = ({ server, end }: Told, to: Member, { term, prevLogIndex, prevLogTerm, entries, leaderCommit, round }: Of<"AppendEntries">): Wrong => {
@@ -81,7 +67,7 @@ const answersQuestion = ({ server, end }: Told, to: Member, { life, number, read
 const between = ({ start, end }: Told, term: number): Wrong => (term >= start.term && term <= end.term ? null : `speaks in term ${term}, it is ${end.term}`)
 
 const onSend = (told: Told, to: Member, message: Message): Wrong => {
-  const { server, start, end } = told
+  const { server, start, end, preVotes } = told
   switch (message.type) {
     case "RequestVote":
       return asksForVote(told, to, message, "candidate", end.term) ?? (message.transfer !== end.transfer ? "says that its leader asked for the election" : durableVote(server, message.term, server.self))
@@ -90,7 +76,7 @@ const onSend = (told: Told, to: Member, message: Message): Wrong => {
     case "RequestVoteReply":
       return message.granted ? (same(end.vote, to) && message.term === end.term ? durableVote(server, message.term, to) : `grants ${to.name} a vote that it did not give`) : between(told, message.term)
     case "RequestPreVoteReply":
-      return message.granted ? grantsPreVote(told, to, message.term) : between(told, message.term)
+      return message.granted ? (preVotes.has(preVoteName(to, message.term)) ? null : `gives ${to.name} a pre-vote for term ${message.term} that it may not give`) : between(told, message.term)
     case "AppendEntries":
       return appends(told, to, message)
     case "AppendAccepted":
