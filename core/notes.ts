@@ -15,7 +15,7 @@ export const rules = {
   "member.leaderRemoved": "the leader has committed a configuration without itself: it steps down, §6",
   "election.contactLapsed": "no leader heard for the minimum election timeout: pre-votes may be granted, thesis §4.2.3",
   "election.leaderDisconnected": "the leader's connection broke: an election may come sooner than the timeout",
-  "election.notVoter": "a server outside its own configuration, or one that is being restored, does not campaign",
+  "election.notVoter": "a server outside every configuration that may be in force, or one that is being restored, does not campaign, thesis §4.2.2",
   "election.preCampaign": "ask whether an election could be won before disturbing anybody, thesis §9.6",
   "election.campaign": "start an election: next term, vote for oneself, ask the others, §5.2",
   "election.won": "votes of a quorum: become leader and append a no-op of the new term, §5.2 and §8",

@@ -6,6 +6,7 @@
 import { appendToLog } from "./durability.ts"
 import { configurationOf, isVoter, membersOf, suppliedMembers } from "./membership.ts"
 import { closeSnapshot, newProgress } from "./progress.ts"
+import { sendAppend } from "./replication.ts"
 import { becomeFollower, suppliedFor } from "./roles.ts"
 import { handOver } from "./transfer.ts"
 import { asLeader, knownLeader, note, respond, sameMember, type Turn } from "./turn.ts"
@@ -74,6 +75,8 @@ const supply = (turn: Turn, leader: Leader): void => {
   const members = suppliedMembers(state).filter((member) => !sameMember(member, state.self))
   for (const progress of Object.values(leader.progress)) {
     if (members.some((member) => sameMember(member, progress.member))) continue
+    // It is told as well as may be that it is out: then it need not ask for an election any more.
+    if (progress.mode.type === "replicate") sendAppend(turn, leader, progress, progress.nextIndex - 1, [])
     closeSnapshot(turn, progress)
     delete leader.progress[progress.member.name]
   }

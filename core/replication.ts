@@ -201,7 +201,7 @@ export const onPeerLink = (turn: Turn, peer: Member, connected: boolean): void =
   else probeFrom(turn, progress, nextIndex)
 }
 
-const sendAppend = (turn: Turn, leader: Leader, progress: Progress, prevLogIndex: Index, entries: readonly Entry[]): void => {
+export const sendAppend = (turn: Turn, leader: Leader, progress: Progress, prevLogIndex: Index, entries: readonly Entry[]): void => {
   const { state } = turn
   send(turn, progress.member, {
     type: "AppendEntries",

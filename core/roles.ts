@@ -1,5 +1,5 @@
 /** Changes of role. What belongs to a role ends with it: whoever waited for it is told by name. */
-import { committedConfiguration, configurationOf, isVoter, suppliedMembers } from "./membership.ts"
+import { committedConfiguration, isVoter, suppliedMembers } from "./membership.ts"
 import { newProgress } from "./progress.ts"
 import { appendToLog } from "./durability.ts"
 import { note, respond, sameMember, type Turn } from "./turn.ts"
@@ -140,8 +140,15 @@ export const leaderDisconnected = (turn: Turn, follower: Follower): void => {
   setElectionTimer(turn, 0, turn.state.settings.disconnectMax)
 }
 
-/** A lost state machine is no obstacle: its log may be the one that the others need. Such a leader hands over soon. */
-export const canCampaign = (state: State): boolean => isVoter(configurationOf(state), state.self) && state.restoring === null
+/**
+ * A voter of the configuration in force, or of one that this may still give way to: until a change is committed the log
+ * of a server that it removes may be the one that the others need (thesis §4.2.2). A lost state machine is no obstacle
+ * either; such a leader hands over soon.
+ */
+export const canCampaign = (state: State): boolean => {
+  const committed = committedConfiguration(state)
+  return state.restoring === null && state.configurations.some(({ index, configuration }) => index >= committed && isVoter(configuration, state.self))
+}
 
 export const becomePreCandidate = (turn: Turn): void => {
   leaveRole(turn, null)

@@ -171,7 +171,14 @@ export const onChunkStored = (turn: Turn, id: string, nextOffset: number, last: 
 /** The state machine must be idle before it is replaced. */
 export const restorePass = (turn: Turn): void => {
   const { state } = turn
-  const install = asFollower(state)?.install ?? null
+  const follower = asFollower(state)
+  if (follower?.install?.phase === "complete" && !isUseful(state, follower.install.snapshot)) {
+    // The log went on past it while its chunks came.
+    note(turn, "snapshot.stale")
+    follower.install = null
+    follower.reply = "accept"
+  }
+  const install = follower?.install ?? null
   if (install?.phase === "complete" && state.restoring === null && (state.applying === state.applied || state.machine === "rebuild")) {
     install.phase = "restoring"
     state.restoring = install.snapshot.id
@@ -180,7 +187,6 @@ export const restorePass = (turn: Turn): void => {
   // Paper §7: the answer says that the snapshot, and the log that starts after it, would survive a crash.
   if (install?.phase === "installed" && state.durability.index >= install.snapshot.index && state.durability.hardState.term === state.currentTerm) {
     answer(turn, install.snapshot.id, "installed", 0)
-    const follower = asFollower(state)
     if (follower !== null) follower.install = null
   }
 }

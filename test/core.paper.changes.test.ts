@@ -150,6 +150,32 @@ describe("removal of the leader, paper §6", () => {
   })
 })
 
+describe("a server that a change removes, while the change is not committed", () => {
+  const leaving = { kind: "configuration", index: 2, term: 1, time: 0, configuration: voting("bc") } as const
+  const joint = { kind: "configuration", index: 1, term: 1, time: 0, configuration: voting("bc", "abc") } as const
+  const holder = (commit: number): Server => follower().receive("b", { ...append({ commit }), entries: [joint, leaving] })
+  test("still campaigns: its log may be the one that the others need (thesis §4.2.2); it does not count itself", () => {
+    const it = holder(1).expire("election").expire("election")
+    expect([it.role, it.receivers("RequestPreVote")]).toEqual(["preCandidate", "bc"])
+    it.receive("b", preVoteReply(2, true))
+    expect(it.role).toBe("preCandidate")
+    it.receive("c", preVoteReply(2, true))
+    expect(it.role).toBe("candidate")
+    it.receive("b", voteReply(2, true)).receive("c", voteReply(2, true))
+    expect([it.role, inForce(it)]).toEqual(["leader", "bc||"])
+    it.receive("b", accepted(3)).receive("c", accepted(3))
+    expect([it.role, it.commit, it.noted("member.leaderRemoved")]).toEqual(["follower", 3, true])
+  })
+  test("never again once it knows that it is committed; the leader tells it, as well as may be", () => {
+    const it = holder(2).expire("election").expire("election")
+    expect([it.role, it.noted("election.notVoter")]).toEqual(["follower", true])
+    const leads = ready().receive("c", accepted(1))
+    change(leads, "ab")
+    leads.receive("c", accepted(2)).receive("b", accepted(2)).receive("c", accepted(3)).receive("b", accepted(3))
+    expect([inForce(leads), leads.commit, leads.last("AppendEntries", "c").leaderCommit]).toEqual(["ab||", 3, 3])
+  })
+})
+
 describe("removed servers", () => {
   const removed = (): Server => {
     const it = ready()

@@ -159,3 +159,12 @@ describe("regression-10: a proposal that was refused was executed after all, by 
     expect([it.progress("b").forwards[0]?.recent.length ?? 0, it.receive("b", forwarded(3, 2)).state.log.lastIndex]).toEqual([64, 301])
   })
 })
+
+describe("regression-11: a snapshot that the log had overtaken was restored all the same", () => {
+  test("what is behind the commit index by the time that it is whole changes nothing", () => {
+    const it = follower({ log: [1, 1] }).receive("b", install(snapshotAt(8, 1), 0, true))
+    it.receive("b", append({ prev: [2, 1], entries: [1, 1, 1, 1, 1, 1, 1, 1], commit: 10 }))
+    it.happens({ type: "ChunkStored", id: "s8", nextOffset: 1, last: true })
+    expect([it.did("RestoreSnapshot"), it.state.applied, it.last("AppendAccepted", "b").matchIndex]).toEqual([[], 10, 10])
+  })
+})

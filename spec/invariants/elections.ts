@@ -107,7 +107,10 @@ const checkLeader = (seen: Seen): void => {
     const configuration = inForce(seen)
     if (configuration === undefined) return
     if (configuration.voters.length === 0) fail("AmnesiacSilent", node, "campaigns")
-    if (!isAmong(configuration.voters, self) && !isAmong(configuration.outgoing, self)) fail("OnlyVotersCampaign", node, `campaigns in term ${currentTerm}`)
+    const { configurations, commitIndex } = seen.state
+    const committed = configurations.findLast(({ index }) => index <= commitIndex)?.index ?? 0
+    const votes = configurations.some(({ index, configuration: { voters, outgoing } }) => index >= committed && (isAmong(voters, self) || isAmong(outgoing, self)))
+    if (!votes) fail("OnlyVotersCampaign", node, `campaigns in term ${currentTerm}`)
   }
 }
 

@@ -96,6 +96,8 @@ const checkBase = ({ node, state, history }: Seen): void => {
   if (base.index > history.highest) fail("SnapshotMatches", node, `the log starts after ${base.index}, committed is ${history.highest}`)
   if (known !== undefined && known.term !== base.term) fail("SnapshotMatches", node, `the log starts after ${base.index} of term ${base.term}, committed it was in term ${known.term}`)
   const configuration = configurationIn(history.configurations, base.index)
+  // A server that lost its disk and got the log from its start does not know whom the cluster was founded with.
+  if (base.configuration.voters.length === 0) return
   if (configuration !== undefined && !sameConfiguration(configuration, base.configuration)) fail("SnapshotMatches", node, `the log's base ${base.index} carries another configuration than was committed`)
 }
 

@@ -39,7 +39,7 @@ export const invariants = {
   OutcomeTrue: "what is reported as appended stands there, what is refused is never appended, and nothing else is",
   // Membership.
   ConfigSafety: "the last configuration in the log is in force; changes go one by one through overlapping majorities (paper §6)",
-  OnlyVotersCampaign: "a server outside the voters of its own configuration never campaigns (thesis §4.2.2)",
+  OnlyVotersCampaign: "a server that votes in no configuration that may be in force never campaigns (thesis §4.2.2)",
 } as const
 export type Invariant = keyof typeof invariants
 

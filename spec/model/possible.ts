@@ -112,10 +112,12 @@ const preVoted = (scene: Scene, at: Possible, from: Member, request: Extract<Mes
   if (mayGive && !loyal && (configurationIn(scene, at)?.voters.length ?? 0) > 0 && notOlder(scene, at, request)) scene.preVotes.add(preVoteName(from, request.term))
 }
 
-/** Its own configuration must name it a voter (§6, thesis §4.2.2). */
+/** Thesis §4.2.2: its configuration names it a voter, or one that this may still give way to does, while it is not committed. */
 const mayCampaign = (scene: Scene, at: Possible): boolean => {
-  const configuration = configurationIn(scene, at)
-  return at.role !== "leader" && configuration !== undefined && votesIn(configuration, scene.server.self)
+  const ledger = ledgerIn(scene)
+  const open = ledger.configurations.filter(({ index }) => index > at.commit && index <= at.keep).map(({ configuration }) => configuration)
+  const possible = [configurationIn(scene, at), configurationBefore(ledger, Math.min(at.commit, at.keep)), ...open]
+  return at.role !== "leader" && possible.some((configuration) => configuration !== undefined && votesIn(configuration, scene.server.self))
 }
 /** §5.2: "a follower increments its current term and transitions to candidate state. It then votes for itself". */
 export const campaigning = ({ server }: Scene, at: Possible, transfer: boolean): Possible => ({ ...at, term: at.term + 1, vote: server.self, role: "candidate", leader: null, heardRound: 0, fresh: false, transfer })
@@ -212,7 +214,7 @@ const onMessage = (scene: Scene, at: Possible, from: Member, message: Message): 
     }
     case "TimeoutNow":
       // Thesis §3.10: "the target server … starts a new election", without a pre-vote.
-      return message.term === raised.term && raised.role === "follower" && mayCampaign(scene, raised) ? [at, raised, campaigning(scene, raised, true)] : [at, raised]
+      return message.term === raised.term && raised.role === "follower" && mayCampaign(scene, raised) ? [at, raised, campaigning(scene, raised, true)] : [at, raised, ...(raised.role === "follower" ? [{ ...raised, leader: null }] : [])]
     case "ForwardProposal":
       return [...ignored, raised, ...taken(scene, raised, message.payloads, message.ref, from)]
     case "RequestPreVote":
