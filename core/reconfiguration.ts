@@ -93,9 +93,9 @@ const leaveIfRemoved = (turn: Turn): void => {
 }
 
 export const reconfigurationPass = (turn: Turn): void => {
+  if (asLeader(turn.state) !== null) leaveIfRemoved(turn)
   const leader = asLeader(turn.state)
   if (leader === null) return
   leaveJoint(turn, leader)
   supply(turn, leader)
-  leaveIfRemoved(turn)
 }
