@@ -115,19 +115,23 @@ describe("a story", () => {
     const leader = c.leader()
     const task = c.go(c.propose(leader, c.fresh()))
     expect(task.result()).toMatchObject({ type: "ProposalAppended" })
-    const broken = function* (): Work<void> {
-      yield 100
+    const broken = function* (after: number): Work<void> {
+      if (after > 0) yield after
       throw new Error("broken")
+    }
+    const hasty = function* (): Work<void> {
+      c.run(1)
+      yield 1
     }
     const endless = function* (): Work<void> {
       for (;;) yield 10
     }
     const before = c.now
-    expect(() => c.together([endless(), broken()])).toThrow("broken")
+    expect(() => c.together([endless(), broken(100)])).toThrow("broken")
     expect(c.now - before).toBe(100)
-    expect(() => c.go(function* (): Work<void> { throw new Error("at once") }())).toThrow("at once")
+    expect(() => c.go(broken(0))).toThrow("broken")
     // Time goes on by yield only.
-    expect(() => c.do(function* (): Work<void> { c.run(1) }())).toThrow(/yield/)
+    expect(() => c.do(hasty())).toThrow(/yield/)
   })
   test("members come and go while clients go on; a command is waited for, or its term is over", () => {
     const c = cluster(3)

@@ -60,7 +60,11 @@ export class Ledger {
 
   /** How many commands a server has executed. */
   executedBy(node: string): number {
-    return this.log[this.through.get(node) ?? 0]?.commands ?? 0
+    return this.commandsThrough(this.through.get(node) ?? 0)
+  }
+  /** How many commands stand at or before an index of the log that somebody has executed. */
+  commandsThrough(index: number): number {
+    return this.log[index]?.commands ?? 0
   }
   /** The last index of the log that anybody has executed. */
   get last(): number {
@@ -80,7 +84,7 @@ export class Ledger {
   /** The command index of what stands at `index` in the log of this state, committed or not. */
   indexOf(state: State, index: number): number {
     const start = Math.min(Math.max(state.applied, state.log.base.index), index, this.last)
-    let count = this.log[start]?.commands ?? 0
+    let count = this.commandsThrough(start)
     for (let at = start + 1; at <= index; at++) if (state.log.entry(at)?.kind === "command") count += 1
     return count
   }

@@ -44,10 +44,8 @@ const payloadOf = (command: Command): Payload => {
 /** What a server executed lately: whoever waits for a result finds it here. */
 interface Executed {
   /** In the log. */
-  readonly at: number
-  readonly term: number
-  /** Among commands. */
   readonly index: number
+  readonly term: number
   readonly result: unknown
 }
 const KEPT_RESULTS = 1000
@@ -101,6 +99,7 @@ export class Cluster {
         options.restored?.(node, base)
       },
       applied: (node, entries, results) => {
+        ledger.applied(node, entries)
         this.keepResults(node, entries, results)
         ledger.compare(node, this.machine(node).digest())
         options.applied?.(node, entries, results)
@@ -112,9 +111,8 @@ export class Cluster {
   private keepResults(node: string, entries: readonly Entry[], results: readonly unknown[]): void {
     const kept = this.results.get(node) ?? []
     this.results.set(node, kept)
-    entries.forEach((entry, i) => {
-      this.ledger.applied(node, [entry])
-      kept[entry.index % KEPT_RESULTS] = { at: entry.index, term: entry.term, index: this.ledger.executedBy(node), result: results[i] }
+    entries.forEach(({ index, term }, i) => {
+      kept[index % KEPT_RESULTS] = { index, term, result: results[i] }
     })
   }
   /** Ends the story, with what did not come true. */
@@ -410,8 +408,8 @@ export class Cluster {
     if (!there() && replaced()) return { type: "unknown", reason: "replaced" }
     if (!there()) return { type: "unknown", reason: gone() ? "stopped" : "timeout" }
     const executed = this.results.get(name)?.[first % KEPT_RESULTS]
-    if (executed?.at !== first) return { type: "unknown", reason: "restored" }
-    return executed.term === term ? { type: "executed", index: executed.index, result: executed.result } : { type: "unknown", reason: "replaced" }
+    if (executed?.index !== first) return { type: "unknown", reason: "restored" }
+    return executed.term === term ? { type: "executed", index: this.ledger.commandsThrough(first), result: executed.result } : { type: "unknown", reason: "replaced" }
   }
   /** For clients: waits until the state machine of a server may be read. */
   *read(name: string, limit = SUBMISSION_MS): Work<ReadResult> {
