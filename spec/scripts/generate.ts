@@ -2,6 +2,7 @@
 import { makeRandom, type Action, type Script } from "../../interpreters/simulation/index.ts"
 import { optionsOf, settingsIn } from "./options.ts"
 import type { Profile } from "./profiles.ts"
+import { staleAndFast } from "./readers.ts"
 import { storiesOf } from "./stories.ts"
 import { between, election, everybody, few, follower, load, moment, somebody, startAll, type Teller } from "./teller.ts"
 
@@ -27,6 +28,7 @@ const loose = (teller: Teller): readonly Action[] => {
 const leftover = (teller: Teller): readonly Action[] => {
   const { random, founders, profile } = teller
   if (profile === "calm" || founders.length < 3 || random.chance(500)) return []
+  if (profile !== "disks" && teller.settings.electionMax - teller.settings.electionMin < 100 && random.chance(300)) return [{ type: "heal" }, ...startAll(teller), election(teller), ...staleAndFast(teller)]
   const node = random.chance(600) ? "leader" : (random.pick(founders) ?? "leader")
   const kinds: readonly Action[] =
     profile === "disks" || profile === "everything" ? [{ type: "stallDisk", node }, { type: "stallDisk", node }, { type: "crash", node }, { type: "pause", node }, { type: "isolate", node }] : [{ type: "crash", node }, { type: "pause", node }, { type: "isolate", node }]

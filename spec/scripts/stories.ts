@@ -4,6 +4,7 @@
  */
 import type { Action, Keep } from "../../interpreters/simulation/index.ts"
 import { quietNetwork } from "./options.ts"
+import { leaseEdge, leaseAfterHandOver, leaseAndRestart, muteLeader, oldAnswers, staleAndFast } from "./readers.ts"
 import { between, burst, configuration, election, everybody, everybodyVotes, few, follower, moment, propose, run, somebody, startAll, startSome, type Story, type Teller } from "./teller.ts"
 
 const keeps: readonly Keep[] = ["random", "random", "all", "none", "torn"]
@@ -273,8 +274,8 @@ const weather: Story = (teller) => {
 }
 
 const calm: readonly Story[] = [handOver, (teller) => [election(teller)], (teller) => [burst(teller, somebody(teller)), moment(teller)]]
-const lossy: readonly Story[] = [weather, weather, resets, pausedLeader, powerCut, wonAndLost, handOver, clocks]
-const partitions: readonly Story[] = [minoritySide, minoritySide, manyTerms, staleReads, partial, figure8, pausedLeader, snapshotInFlight, handOver]
+const lossy: readonly Story[] = [weather, weather, resets, pausedLeader, powerCut, wonAndLost, handOver, clocks, oldAnswers, leaseAfterHandOver]
+const partitions: readonly Story[] = [minoritySide, minoritySide, manyTerms, staleReads, partial, figure8, pausedLeader, snapshotInFlight, handOver, leaseEdge, leaseAndRestart, muteLeader, staleAndFast]
 const disks: readonly Story[] = [persistBoundary, persistBoundary, powerCut, fullDisks, failingDisk, stalledDisk, lostDisk, lostMachine, figure8, minoritySide, snapshotInFlight]
 const membership: readonly Story[] = [newServer, jointUnderFire, jointUnderFire, jointUnderFire, removed, lostDisk, handOver, minoritySide, (teller) => [configuration(teller, "leader"), moment(teller)]]
 
