@@ -18,7 +18,7 @@ describe("random worlds", () => {
         expect(world.runUntil(() => world.leader() !== undefined, 20_000)).toBe(true)
         expect(world.runUntil(healed, 30_000)).toBe(true)
       }),
-      { numRuns: all ? 2000 : 400 },
+      { numRuns: all ? 1000 : 100 },
     )
   })
 
@@ -52,7 +52,7 @@ describe("two runners", () => {
   test("step under immer and the in-place runner give equal states and effects over random event sequences with faults", () => {
     let sequences = 0
     let events = 0
-    const wanted = 10_000
+    const wanted = all ? 10_000 : 1000
     for (let seed = 1; sequences < wanted; seed++) {
       const lives = new Map<string, Life>()
       const finished: Life[] = []
