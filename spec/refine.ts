@@ -28,17 +28,18 @@ interface Kept {
   state: State | null
 }
 
-const keyOf = ({ term, vote, role, leader, commit, fresh, keep, tail, base, transfer }: Possible): string =>
-  `${term} ${vote?.name} ${role} ${leader?.name} ${commit} ${fresh} ${keep} ${tail.map((entry) => `${entry.term}.${wordOf(entry)}`).join()} ${base?.index} ${transfer}`
+const keyOf = ({ term, vote, role, leader, commit, keep, tail, base, transfer }: Possible): string =>
+  `${term} ${vote?.name} ${role} ${leader?.name} ${commit} ${keep} ${tail.map((entry) => `${entry.term}.${wordOf(entry)}`).join()} ${base?.index} ${transfer}`
 
-/** Ways that lead to the same place are one; it has heard what any of them heard. */
+/** Ways that lead to the same place are one: it has heard what any of them heard, and is bound by what binds them all. */
 const distinct = (possible: readonly Possible[]): readonly Possible[] => {
   if (possible.length < 2) return possible
   const seen = new Map<string, Possible>()
   for (const at of possible) {
     const key = keyOf(at)
-    const { heardRound = 0, verified = 0 } = seen.get(key) ?? {}
-    seen.set(key, heardRound <= at.heardRound && verified <= at.verified ? at : { ...at, heardRound: Math.max(heardRound, at.heardRound), verified: Math.max(verified, at.verified) })
+    const other = seen.get(key)
+    if (other === undefined) seen.set(key, at)
+    else seen.set(key, { ...at, heardRound: Math.max(other.heardRound, at.heardRound), verified: Math.max(other.verified, at.verified), fresh: other.fresh && at.fresh })
   }
   return [...seen.values()]
 }

@@ -119,6 +119,8 @@ const mayCampaign = (scene: Scene, at: Possible): boolean => {
   const possible = [configurationIn(scene, at), configurationBefore(ledger, Math.min(at.commit, at.keep)), ...open]
   return at.role !== "leader" && possible.some((configuration) => configuration !== undefined && votesIn(configuration, scene.server.self))
 }
+/** Whoever may or can not campaign waits on, and knows no leader. */
+const waiting = (at: Possible): readonly Possible[] => (at.role === "follower" ? [{ ...at, leader: null }] : [])
 /** §5.2: "a follower increments its current term and transitions to candidate state. It then votes for itself". */
 export const campaigning = ({ server }: Scene, at: Possible, transfer: boolean): Possible => ({ ...at, term: at.term + 1, vote: server.self, role: "candidate", leader: null, heardRound: 0, fresh: false, transfer })
 
@@ -214,7 +216,7 @@ const onMessage = (scene: Scene, at: Possible, from: Member, message: Message): 
     }
     case "TimeoutNow":
       // Thesis §3.10: "the target server … starts a new election", without a pre-vote.
-      return message.term === raised.term && raised.role === "follower" && mayCampaign(scene, raised) ? [at, raised, campaigning(scene, raised, true)] : [at, raised, ...(raised.role === "follower" ? [{ ...raised, leader: null }] : [])]
+      return message.term === raised.term && raised.role === "follower" && mayCampaign(scene, raised) ? [at, raised, campaigning(scene, raised, true), ...waiting(raised)] : [at, raised, ...waiting(raised)]
     case "ForwardProposal":
       return [...ignored, raised, ...taken(scene, raised, message.payloads, message.ref, from)]
     case "RequestPreVote":
@@ -244,9 +246,9 @@ export const after = (scene: Scene, at: Possible, event: Event): readonly Possib
       if (event.timer === "quorum" || event.timer === "persist") return givenUp(at)
       if (event.timer !== "election" || at.role === "leader") return [at]
       if (at.role === "follower" && at.fresh) return [{ ...at, fresh: false }]
-      if (!mayCampaign(scene, at)) return [at, { ...at, leader: null }]
+      if (!mayCampaign(scene, at)) return [at, ...waiting(at)]
       // Thesis §9.6: with PreVote an election starts with the question whether it could be won.
-      return [at, scene.settings.preVote ? { ...at, role: "preCandidate", leader: null, heardRound: 0, fresh: false, transfer: false } : campaigning(scene, at, false)]
+      return [at, scene.settings.preVote ? { ...at, role: "preCandidate", leader: null, heardRound: 0, fresh: false, transfer: false } : campaigning(scene, at, false), ...waiting(at)]
     case "Proposed":
       return taken(scene, at, event.payloads, event.ref, null)
     case "ConfigurationChangeProposed":
