@@ -3,8 +3,8 @@
  * (down, asleep, cut off, with a disk that hangs), the others must get something committed and executed. Then everybody is
  * mended, lost disks are replaced by a change of membership, and all must come to hold the same.
  */
-import { type Configuration, type Member, type State } from "../../core/index.ts"
-import { isCut, nodeOf, type Script, type World } from "../../interpreters/simulation/index.ts"
+import type { Configuration, Event, Member, State } from "../../core/index.ts"
+import { isCut, nodeOf, type DiskState, type Script, type World } from "../../interpreters/simulation/index.ts"
 import { quietNetwork } from "./options.ts"
 import { foundersOf } from "./scenario.ts"
 
@@ -53,6 +53,21 @@ const isDeaf = ({ data }: World, name: string): boolean => data.names.length > 1
 const isAlone = ({ data }: World, name: string): boolean =>
   data.names.length > 1 && data.names.every((other) => other === name || (isCut(data, nodeOf(data, name), nodeOf(data, other)) && isCut(data, nodeOf(data, other), nodeOf(data, name))))
 
+/** The last configuration that stands on its disk. */
+const configurationOnDisk = ({ log }: DiskState): Configuration => {
+  for (let index = log.lastIndex; index > log.base.index; index--) {
+    const entry = log.entry(index)
+    if (entry?.kind === "configuration") return entry.configuration
+  }
+  return log.base.configuration
+}
+const carriesChange = (event: Event): boolean =>
+  event.type === "MessageReceived" && (event.message.type === "InstallSnapshot" || (event.message.type === "AppendEntries" && event.message.entries.some(({ kind }) => kind === "configuration")))
+/** Somebody may learn of another configuration yet. */
+const changesUnderWay = ({ data }: World): boolean =>
+  data.agenda.some(({ what }) => what.type === "restore" || (what.type === "deliver" && carriesChange({ type: "MessageReceived", from: what.from, message: what.message }))) ||
+  data.names.some((name) => nodeOf(data, name).inbox.some(({ event }) => carriesChange(event)))
+
 interface Leftover {
   readonly bad: readonly string[]
   readonly good: readonly string[]
@@ -60,9 +75,12 @@ interface Leftover {
 /** A minority of voters that is not well, if the others are a majority beyond any doubt; otherwise null. */
 const leftoverOf = (world: World): Leftover | null => {
   const { data } = world
-  const configurations = live(world).map(({ state }) => configurationAt(state))
+  const configurations = data.names.map((name) => {
+    const { core, disk } = nodeOf(data, name)
+    return core === null ? configurationOnDisk(disk) : configurationAt(core)
+  })
   const [first] = configurations
-  if (first === undefined || configurations.some((one) => JSON.stringify(one) !== JSON.stringify(first))) return null
+  if (first === undefined || changesUnderWay(world) || configurations.some((one) => JSON.stringify(one) !== JSON.stringify(first))) return null
   if (first.outgoing.length > 0 || !first.voters.every((voter) => isToday(world, voter))) return null
   const names = first.voters.map(({ name }) => name)
   const bad = names.filter((name) => {
