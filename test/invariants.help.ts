@@ -72,6 +72,7 @@ export const eventfulWorld = ({ seed, nodes = 1 + (seed % 5), rounds = 40, obser
     if (random.chance(80)) world.inject(somebody(world, random), { type: "TransferRequested", to: null })
     if (random.chance(80)) world.inject(somebody(world, random), { type: "SpaceChanged", low: random.chance(300) })
     if (random.chance(80)) world.inject(somebody(world, random), { type: "PeerDisconnected", peer: world.node(somebody(world, random)).member })
+    if (random.chance(50)) world.act({ type: "skew", node: somebody(world, random), offset: random.below(4000) - 2000, driftPermille: 0 })
     if (random.chance(350)) disturb(world, random)
   }
   world.network = reliableNetwork

@@ -116,6 +116,7 @@ const takeEffect = (seen: Seen, effect: Effect): void => {
       checkResponse(seen, effect.ref, effect.outcome)
       return
     case "RestoreSnapshot":
+      if (before.machine === "ready" && state.applied !== before.applying) fail("AppliedInOrder", node, `replaces a state machine that is executing through ${before.applying}`)
       before.restoring = true
       return
     case "Note":
