@@ -8,7 +8,7 @@ export const rules = {
   "term.higherSeen": "a higher term was seen: step down and adopt it, §5.1",
   "term.staleRequestAnswered": "a request of an earlier term is answered with the current one, §5.1",
   "term.staleReplyDropped": "a reply of an earlier term says nothing any more, §5.1",
-  "member.strangerIgnored": "the sender is not the incarnation that the configuration names, so nothing it says counts",
+  "member.strangerIgnored": "the sender is not the incarnation that the configuration names, so its votes and acknowledgements do not count",
   "member.changeStarted": "the leader appends the new configuration, a joint one where voters change: in force at once, §6",
   "member.changeRefused": "no change: not the leader, not ready, one is open already, or it is not a valid one, §6",
   "member.jointLeft": "the joint configuration is committed: the entry that leaves it is appended, §6",

@@ -10,30 +10,10 @@ export const newProgress = (member: Member, nextIndex: Index): Progress => ({
   condition: "ready",
   round: 0,
   wantsCommit: 0,
-  forwards: [],
   sentCommit: 0,
   sentRound: 0,
   mode: { type: "probe", waiting: false },
 })
-
-/** So many forwarded proposals of one life can overtake one another; what comes later than that is taken for a copy. */
-const OVERTAKING = 64
-
-/** Notes that a forwarded proposal is answered; false if it was before. */
-export const isFirstCopy = (progress: Progress, life: number, ref: number): boolean => {
-  const known = progress.forwards.find((forwards) => forwards.life === life)
-  if (known === undefined) {
-    progress.forwards.push({ life, floor: 0, recent: [ref] })
-    return true
-  }
-  if (ref <= known.floor || known.recent.includes(ref)) return false
-  known.recent.push(ref)
-  if (known.recent.length > OVERTAKING) {
-    known.floor = Math.min(...known.recent)
-    known.recent = known.recent.filter((each) => each > known.floor)
-  }
-  return true
-}
 
 export const progressOf = (leader: Leader, member: Member): Progress | undefined => {
   const progress = leader.progress[member.name]

@@ -1,8 +1,8 @@
 /** Commands from clients: appended by the leader, forwarded or refused by everybody else (paper §8). */
 import { appendToLog } from "./durability.ts"
-import { isFirstCopy, progressOf } from "./progress.ts"
-import { asLeader, knownLeader, note, respond, send, type Turn } from "./turn.ts"
-import type { CommandEntry, ForwardProposal, ForwardProposalReply, Member, Payload, ProposalOutcome, ProposalRefusal, State } from "./types.ts"
+import { progressOf } from "./progress.ts"
+import { asLeader, knownLeader, note, respond, sameMember, send, type Turn } from "./turn.ts"
+import type { CommandEntry, ForwardProposal, ForwardProposalReply, Leader, Member, Payload, ProposalOutcome, ProposalRefusal, State } from "./types.ts"
 
 const uncommittedBytes = ({ log, commitIndex }: State): number => log.bytesThrough(log.lastIndex) - log.bytesThrough(commitIndex)
 
@@ -51,6 +51,25 @@ export const onProposed = (turn: Turn, ref: number, payloads: readonly Payload[]
   } else respond(turn, ref, append(turn, payloads))
 }
 
+/** So many forwarded proposals of one life can overtake one another; what comes later than that is taken for a copy. */
+const OVERTAKING = 64
+
+/** Notes that a forwarded proposal is answered; false if it was before. */
+const isFirstCopy = ({ forwards }: Leader, from: Member, life: number, ref: number): boolean => {
+  const known = forwards.find((each) => each.life === life && sameMember(each.from, from))
+  if (known === undefined) {
+    forwards.push({ from, life, floor: 0, recent: [ref] })
+    return true
+  }
+  if (ref <= known.floor || known.recent.includes(ref)) return false
+  known.recent.push(ref)
+  if (known.recent.length > OVERTAKING) {
+    known.floor = Math.min(...known.recent)
+    known.recent = known.recent.filter((each) => each > known.floor)
+  }
+  return true
+}
+
 /**
  * Never forwarded twice: whoever asked tries again with what it learns here. A refusal is final, so only the leader of
  * the very term that it was forwarded in may take it, and a second copy is nobody's.
@@ -58,10 +77,11 @@ export const onProposed = (turn: Turn, ref: number, payloads: readonly Payload[]
 export const onForwardProposal = (turn: Turn, from: Member, { term, ref, life, payloads }: ForwardProposal): void => {
   const { state } = turn
   const leader = asLeader(state)
-  const progress = leader === null || term !== state.currentTerm ? undefined : progressOf(leader, from)
-  if (progress !== undefined && !isFirstCopy(progress, life, ref)) return
-  const outcome = progress === undefined ? refused(turn, leader === null ? knownLeader(state) : state.self) : append(turn, payloads)
-  if (progress !== undefined && outcome.type === "ProposalAppended") progress.wantsCommit = state.log.lastIndex
+  const current = term === state.currentTerm
+  if (leader !== null && current && !isFirstCopy(leader, from, life, ref)) return
+  const outcome = current ? append(turn, payloads) : refused(turn, knownLeader(state))
+  const progress = leader === null || outcome.type !== "ProposalAppended" ? undefined : progressOf(leader, from)
+  if (progress !== undefined) progress.wantsCommit = state.log.lastIndex
   send(turn, from, { type: "ForwardProposalReply", term: state.currentTerm, ref, life, outcome })
 }
 

@@ -178,7 +178,7 @@ export const becomeLeader = (turn: Turn): void => {
       .filter((member) => !sameMember(member, self))
       .map((member) => [member.name, newProgress(member, termStart)]),
   )
-  state.role = { type: "leader", termStart, progress, round: 1, confirmedRound: 0, reads: [], transfer: null, lease: "none", leasedRound: 0, suppliedFor: suppliedFor(state), watchedPersist: null }
+  state.role = { type: "leader", termStart, progress, round: 1, confirmedRound: 0, reads: [], forwards: [], transfer: null, lease: "none", leasedRound: 0, suppliedFor: suppliedFor(state), watchedPersist: null }
   appendToLog(state, [{ kind: "noop", index: termStart, term: state.currentTerm, time: Math.max(log.lastTime, state.clock) }])
   turn.effects.push({ type: "CancelTimer", timer: "election" })
   turn.effects.push({ type: "SetTimer", timer: "heartbeat", min: state.settings.heartbeat, max: state.settings.heartbeat })

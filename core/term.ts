@@ -84,9 +84,33 @@ const admitLower = (turn: Turn, from: Member, message: Message): boolean => {
   }
 }
 
+/** A vote or an acknowledgement: it counts only from the incarnation that the configuration names. */
+const countsTowardsQuorum = (message: Message): boolean => {
+  switch (message.type) {
+    case "RequestVoteReply":
+    case "RequestPreVoteReply":
+    case "AppendAccepted":
+    case "AppendRejected":
+    case "InstallSnapshotReply":
+      return true
+    case "RequestVote":
+    case "RequestPreVote":
+    case "AppendEntries":
+    case "InstallSnapshot":
+    case "ReadIndex":
+    case "ForwardProposal":
+    case "TimeoutNow":
+    case "ReadIndexReply":
+    case "ForwardProposalReply":
+      // "servers process incoming RPC requests without consulting their current configurations", thesis §4.1: a leader
+      // can be one that a change brought in which this server has not heard of yet.
+      return false
+  }
+}
+
 export const admit = (turn: Turn, from: Member, message: Message): boolean => {
   const { state } = turn
-  if (isStranger(configurationOf(state), from)) {
+  if (countsTowardsQuorum(message) && isStranger(configurationOf(state), from)) {
     note(turn, "member.strangerIgnored")
     return false
   }

@@ -355,8 +355,6 @@ export interface Progress {
   round: number
   /** Its clients wait for the commitment of entries up to here: it is told at once, others with the next append. */
   wantsCommit: Index
-  /** Proposals that it forwarded and that were answered, by its lives. */
-  forwards: Forwards[]
   /** Commit index and round that it has been told. */
   sentCommit: Index
   sentRound: number
@@ -376,6 +374,7 @@ export interface Inflight {
 
 /** A copy of a forwarded proposal must not be taken for another one: refs through `floor`, and those in `recent`, were answered. */
 export interface Forwards {
+  readonly from: Member
   readonly life: number
   floor: number
   recent: number[]
@@ -435,6 +434,8 @@ export interface Leader {
   round: number
   confirmedRound: number
   reads: PendingRead[]
+  /** Whatever was forwarded in this term, by whomever. */
+  forwards: Forwards[]
   transfer: { readonly to: Member; sent: boolean } | null
   /** none: reads need a round. held: until the lease timer says otherwise. barred: a successor was told to campaign. */
   lease: "none" | "held" | "barred"
