@@ -11,7 +11,7 @@ export default defineConfig({
     maxWorkers: 2,
     reporters: ["default", "./test/scenario.reporter.ts"],
     projects: [
-      { test: { name: "fast", environment: "node", isolate: false, include: ["test/**/*.test.ts"], exclude: [processes], testTimeout: 30_000 } },
+      { test: { name: "fast", environment: "node", isolate: false, include: ["test/**/*.test.ts"], exclude: [processes], testTimeout: process.env["STEPRAFT_ALL"] === undefined ? 60_000 : 1_800_000 } },
       {
         test: {
           name: "processes", environment: "node", include: [processes], fileParallelism: false,

@@ -106,6 +106,7 @@ export const checkSnapshot = ({ node, history }: Seen, base: Recovered["base"], 
   const known = history.committed.get(base.index)
   if (base.index > history.highest || (known !== undefined && known.term !== base.term)) fail("SnapshotMatches", node, `${what} of ${base.index} in term ${base.term} is not what was committed`)
   const configuration = configurationIn(history.configurations, base.index)
+  if (base.configuration.voters.length === 0) return
   if (configuration !== undefined && !sameConfiguration(configuration, base.configuration)) fail("SnapshotMatches", node, `${what} of ${base.index} carries another configuration than was committed`)
 }
 

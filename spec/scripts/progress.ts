@@ -4,7 +4,7 @@
  * mended, lost disks are replaced by a change of membership, and all must come to hold the same.
  */
 import type { Configuration, Event, Member, State } from "../../core/index.ts"
-import { isCut, nodeOf, type DiskState, type Script, type World } from "../../interpreters/simulation/index.ts"
+import { isCut, nodeOf, type Action, type DiskState, type Script, type World } from "../../interpreters/simulation/index.ts"
 import { quietNetwork } from "./options.ts"
 import { foundersOf } from "./scenario.ts"
 
@@ -35,7 +35,9 @@ const live = (world: World): readonly { readonly name: string; readonly state: S
 
 /**
  * Whether progress can be asked for: what a script loses for good (disks, state machines) is a minority of the servers
- * that there were at first, and of the voters of each change.
+ * that there were at first, and of the voters of each change. So are the voters of a change that come straight from
+ * nowhere: a server with an empty disk grants no vote until it holds a configuration, so most voters must have been
+ * learners before, or nobody can be elected if the leader falls at once.
  */
 export const isTolerable = ({ options, actions }: Script): boolean => {
   const lost = new Set<string>()
@@ -43,8 +45,16 @@ export const isTolerable = ({ options, actions }: Script): boolean => {
     if (action.type === "wipe" || action.type === "flipBit" || action.type === "damage" || (action.type === "crash" && action.keep === "corrupt")) lost.add(action.node)
   const isMinority = (names: readonly string[]): boolean => names.filter((name) => lost.has(name)).length * 2 < names.length
   const founders = foundersOf(options)
+  const taught = new Set(founders)
+  const isTaught = (action: Action): boolean => {
+    if (action.type === "wipe") taught.delete(action.node)
+    if (action.type !== "change") return true
+    const most = action.voters.filter((name) => taught.has(name)).length * 2 > action.voters.length
+    for (const name of action.learners) taught.add(name)
+    return most
+  }
   const known = [...lost].every((name) => founders.includes(name))
-  return known && isMinority(founders) && actions.every((action) => action.type !== "change" || isMinority(action.voters))
+  return known && isMinority(founders) && actions.every(isTaught) && actions.every((action) => action.type !== "change" || isMinority(action.voters))
 }
 
 /** Nothing gets to it, from anybody. */
