@@ -2,7 +2,7 @@
  * Safety alone is easy: do nothing. Once faults have stopped, a cluster must come to rest within a stated bound, with
  * everything done that was asked for; and over many runs every rule of the algorithm must have been used.
  */
-import { configurationOf, membersOf, rules, type Configuration, type Member, type Rule, type State } from "../core/index.ts"
+import { configurationOf, membersOf, rules, type Member, type Rule, type State } from "../core/index.ts"
 import { isAmong, isQuorum } from "./invariants/history.ts"
 import type { NodeState, ObservedStep } from "./invariants/index.ts"
 
@@ -28,25 +28,26 @@ export class Stuck extends Error {
 const list = (names: readonly string[]): string => (names.length === 0 ? "nobody" : names.join(", "))
 const namesOf = (members: readonly Member[]): readonly string[] => members.map(({ name, incarnation }) => `${name} (${incarnation})`)
 
-/** The configuration of the log that would win an election: the one that progress hangs on. */
-const decisive = (states: readonly NodeState[]): Configuration | undefined => {
-  const best = states.reduce<State | undefined>((most, { state }) => {
+/** Whose log would win an election: progress hangs on its configuration. */
+const decisive = (states: readonly NodeState[]): State | undefined =>
+  states.reduce<State | undefined>((most, { state }) => {
     if (most === undefined) return state
     const later = state.log.lastTerm === most.log.lastTerm ? state.log.lastIndex > most.log.lastIndex : state.log.lastTerm > most.log.lastTerm
     return later ? state : most
   }, undefined)
-  return best === undefined ? undefined : configurationOf(best)
-}
 
 /** Why no progress can be asked for at all, or null: too few are up, or nobody has what the others lost. */
 export const hopeless = (states: readonly NodeState[]): string | null => {
-  const configuration = decisive(states)
-  if (configuration === undefined) return "no server is up"
-  const up = states.map(({ state }) => state.self)
+  const best = decisive(states)
+  if (best === undefined) return "no server is up"
+  const configuration = configurationOf(best)
+  // Whoever knows no configuration grants no vote: a voter that was never a learner, if the leader falls at once.
+  const up = states.filter(({ state }) => configurationOf(state).voters.length > 0).map(({ state }) => state.self)
   if (!isQuorum(configuration, (member) => isAmong(up, member))) return `of the voters ${list(namesOf([...configuration.voters, ...configuration.outgoing]))} only ${list(namesOf(up))} are up`
   // Only a leader can supply a snapshot.
   const voters = states.filter(({ state }) => isAmong(configuration.voters, state.self) || isAmong(configuration.outgoing, state.self))
-  return voters.every(({ state }) => state.machine === "rebuild") ? "every voter's state machine is lost" : null
+  const { base } = best.log
+  return voters.every(({ state }) => state.machine === "rebuild" || state.applied < base.index) ? "every voter's state machine is lost, or behind what the log still holds" : null
 }
 
 /** What is not as it should be, in words; empty: all is done. */
