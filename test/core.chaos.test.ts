@@ -18,7 +18,7 @@ describe("random worlds", () => {
         expect(world.runUntil(() => world.leader() !== undefined, 20_000)).toBe(true)
         expect(world.runUntil(healed, 30_000)).toBe(true)
       }),
-      { numRuns: all ? 1000 : 100 },
+      { numRuns: all ? 300 : 100 },
     )
   })
 

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest"
 import { World } from "../interpreters/simulation/index.ts"
 import { expectProgress, hopeless, makeInvariantChecker, makeRuleCoverage, Stuck, unfinished, type InvariantChecker, type LiveWorld, type NodeState } from "../spec/index.ts"
 import { full } from "./cluster.ts"
+import { many } from "./long.ts"
 import { eventfulWorld } from "./invariants.help.ts"
 import { payload, tightSettings } from "./worlds.ts"
 
@@ -32,7 +33,7 @@ describe("progress", () => {
     const coverage = makeRuleCoverage()
     let hoped = 0
     let longest = 0
-    for (let seed = 1; seed <= (full ? 3000 : 40); seed++) {
+    for (let seed = 1; seed <= (full ? many(3000, 500) : 40); seed++) {
       const check = makeInvariantChecker()
       const world = eventfulWorld({ seed, started: check.started, observe: (step) => {
         check(step)
@@ -45,11 +46,11 @@ describe("progress", () => {
       hoped += 1
       longest = Math.max(longest, took)
     }
-    expect(hoped).toBeGreaterThan(full ? 2000 : 25)
+    expect(hoped).toBeGreaterThan(full ? many(2000, 330) : 25)
     expect(longest).toBeGreaterThan(0)
     // That one must never be used; the others need a cluster that is pushed harder than in a short run.
     const never = coverage.missing().filter((rule) => rule !== "append.secondLeader")
-    expect(never.length, never.join()).toBeLessThan(full ? 4 : 12)
+    expect(never.length, never.join()).toBeLessThan(full ? many(4, 8) : 12)
   }, 3_600_000)
 
   const rest = (): World => {

@@ -3,12 +3,13 @@ import { World } from "../interpreters/simulation/index.ts"
 import { invariants, makeInvariantChecker, sweep, type NodeState } from "../spec/index.ts"
 import { eventfulWorld } from "./invariants.help.ts"
 import { full } from "./cluster.ts"
+import { many } from "./long.ts"
 import { payload } from "./worlds.ts"
 
 describe("invariants in random worlds", () => {
   test("hold at every step, and the sweep over everything agrees", () => {
     let steps = 0
-    for (let seed = 1; seed <= (full ? 3000 : 15); seed++) {
+    for (let seed = 1; seed <= (full ? many(3000, 500) : 15); seed++) {
       const check = makeInvariantChecker()
       const world = eventfulWorld({
         seed,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest"
 import { checkHistory, impossible, kv, register, type Model, type Operation, type RequestModel, type Value } from "../spec/index.ts"
 import { bruteForce, corrupt, generate, mediumHistory, plainSearch, smallHistory, type Generated } from "./linearizability.kit.ts"
-import { longTest } from "./long.ts"
+import { longTest, many } from "./long.ts"
 
 type AnyModel = RequestModel<Value>
 const modelOf = (seed: number): AnyModel => (seed % 2 === 0 ? register : (kv as unknown as AnyModel))
@@ -33,9 +33,9 @@ describe("the verdict is that of brute force", () => {
     for (const kind of ["register linearizable", "register not", "kv linearizable", "kv not"]) expect(seen[kind], kind).toBeGreaterThan(5)
   })
 
-  longTest("on 100,000 small histories, and 5,000 of dozens of operations", async () => {
-    compare(3_000, 103_000, smallHistory, bruteForce)
-    compare(150, 5_150, mediumHistory, plainSearch)
+  longTest("on many more: 100,000 small histories and 5,000 of dozens of operations in a soak, a fifth of it otherwise", async () => {
+    compare(3_000, 3_000 + many(100_000, 20_000), smallHistory, bruteForce)
+    compare(150, 150 + many(5_000, 1_000), mediumHistory, plainSearch)
     await Promise.resolve()
   })
 })

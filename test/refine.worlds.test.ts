@@ -2,11 +2,12 @@ import { describe, expect, test } from "vitest"
 import { type Effect, type Message, type State } from "../core/index.ts"
 import { makeRefinementChecker, RefinementViolated, type ObservedStep } from "../spec/index.ts"
 import { full } from "./cluster.ts"
+import { many } from "./long.ts"
 import { eventfulWorld, record, type Recorded } from "./invariants.help.ts"
 
 test("every step of random worlds is one that the specification allows", () => {
   let steps = 0
-  for (let seed = 1; seed <= (full ? 3000 : 15); seed++) {
+  for (let seed = 1; seed <= (full ? many(3000, 500) : 15); seed++) {
     const check = makeRefinementChecker()
     const world = eventfulWorld({
       seed,

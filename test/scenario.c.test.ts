@@ -1,6 +1,7 @@
 /** Scenarios C: crashes, restarts and churn. */
 import { describe, expect } from "vitest"
 import type { Cluster, Work } from "../interpreters/simulation/index.ts"
+import { many } from "./long.ts"
 import { said, scenario, scenarioOverSeeds, T, type ScenarioOptions, type Story } from "./scenario.kit.ts"
 
 /** Offers one command to everybody; who took it as leader last, in the order of servers. */
@@ -160,7 +161,7 @@ describe("crashes and restarts", () => {
   scenarioOverSeeds("C6", unreliable, figure8Unreliable, 10)
 
   scenario("C7", { servers: 5 }, churn)
-  scenarioOverSeeds("C7", { servers: 5 }, churn, 0, 50)
+  scenarioOverSeeds("C7", { servers: 5 }, churn, 0, many(50, 15))
   scenario("C8", unreliable, churn)
   scenarioOverSeeds("C8", unreliable, churn, 0)
 })

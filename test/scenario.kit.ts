@@ -13,6 +13,7 @@ import { writeMessage } from "../interpreters/tcp/codec.ts"
 import { HEADER } from "../interpreters/tcp/frame.ts"
 import { makeInvariantChecker } from "../spec/index.ts"
 import { full } from "./cluster.ts"
+import { many } from "./long.ts"
 import { scenarios, type ScenarioId } from "./scenario.ids.ts"
 
 /** T of the scenarios: what an election may take. */
@@ -75,10 +76,10 @@ export const scenario = (id: ScenarioId, options: ScenarioOptions, story: Story)
 }
 
 /**
- * The same story for many seeds, in the long suite: how many pass. What breaks an invariant fails for good; what merely
+ * The same story for many seeds, in the long suites (200 in a soak): how many pass. What breaks an invariant fails for good; what merely
  * takes too long counts, and at most `missesPermille` may.
  */
-export const scenarioOverSeeds = (id: ScenarioId, options: ScenarioOptions, story: Story, missesPermille: number, seeds = 200): void => {
+export const scenarioOverSeeds = (id: ScenarioId, options: ScenarioOptions, story: Story, missesPermille: number, seeds = many(200, 40)): void => {
   if (!full) return
   test(`${id} ${scenarios[id]}, pass rate over ${seeds} seeds`, { timeout: 1_800_000 }, () => {
     const missed: string[] = []

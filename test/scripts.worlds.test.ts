@@ -7,7 +7,7 @@ import { readTrace } from "../interpreters/debugger/index.ts"
 import { digestEntry, type Action, type Script, type WorldMachine } from "../interpreters/simulation/index.ts"
 import { actionArbitrary, scriptArbitrary, worldProperty, WorldPropertyFailed } from "../spec/properties/index.ts"
 import { checkScript, generateScript, profileNames, sameFailureAs, scenarioText, shrinkFailure, type Profile, type ScriptChecks, type ScriptFailed } from "../spec/index.ts"
-import { longTest } from "./long.ts"
+import { longTest, many } from "./long.ts"
 
 const nodesOf = (seed: number): number => [3, 5, 3, 4, 7, 2, 1][seed % 7] ?? 3
 const scriptOf = (seed: number, steps = 40): Script => generateScript(seed, profileNames[seed % profileNames.length] ?? "everything", { nodes: nodesOf(seed), steps })
@@ -93,15 +93,16 @@ describe("the shipped reducer", () => {
     }
   })
 
-  longTest("a thousand seeds, and every rule of the algorithm is used", async () => {
+  longTest("hundreds of seeds (a thousand in a soak), and nearly every rule of the algorithm is used", async () => {
     const used = new Map()
     const failures: string[] = []
-    for (let seed = 1; seed <= 1000; seed++) {
+    for (let seed = 1; seed <= many(1000, 300); seed++) {
       const verdict = checkScript(scriptOf(seed, 60), { rules: used, refinement: true })
       if (!verdict.ok) failures.push(`${seed}: ${verdict.message}`)
     }
     expect(failures).toEqual([])
-    expect(Object.keys(rules).filter((rule) => !used.has(rule))).toEqual(["append.secondLeader"])
+    expect(Object.keys(rules).filter((rule) => !used.has(rule)).length).toBeLessThanOrEqual(many(1, 5))
+    expect(used.has("append.secondLeader")).toBe(false)
     return Promise.resolve()
   })
 })
