@@ -5,6 +5,11 @@ import { full } from "./cluster.ts"
 /** Counts of random cases: for `npm run soak`, which takes as long as it takes, and for `npm run test:all`, which CI runs. */
 export const many = (soak: number, all: number): number => (process.env["STEPRAFT_SOAK"] === undefined ? all : soak)
 
+/** Registered by `npm run soak` only. */
+export const soakTest = (name: string, body: () => Promise<void>): void => {
+  if (process.env["STEPRAFT_SOAK"] !== undefined) test(name, body)
+}
+
 export const longTest = (name: string, body: () => Promise<void>): void => {
   if (full) test(name, body)
 }

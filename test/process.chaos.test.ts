@@ -3,7 +3,7 @@ import { makePlan, type Fault, type Step, type Targets } from "./chaos/plan.ts"
 import { reportOf } from "./chaos/report.ts"
 import { runChaos } from "./chaos/run.ts"
 import { temporaryFolder } from "./cluster.ts"
-import { longTest } from "./long.ts"
+import { soakTest } from "./long.ts"
 
 const ids = (nodes: number): readonly string[] => Array.from({ length: nodes }, (_, i) => `n${i + 1}`)
 
@@ -31,8 +31,8 @@ const short: readonly (readonly [at: number, ms: number, fault: Fault])[] = [
 test("the leader is killed, cut off, paused, not heard, then all are killed: everything that clients were told fits together, and all nodes hold the same", () =>
   survives(short.map(([at, ms, fault], i) => ({ number: i + 1, at, ms, fault })), 1, 3, "npx vitest run --config test/vitest.config.ts test/process.chaos.test.ts"))
 
-longTest("three nodes for two minutes, by a plan that nobody has seen", () => unseen(3, 2))
-longTest("five nodes, by a plan that nobody has seen", () => unseen(5, 1.5))
+soakTest("three nodes for two minutes, by a plan that nobody has seen", () => unseen(3, 2))
+soakTest("five nodes, by a plan that nobody has seen", () => unseen(5, 1.5))
 
 test("it would be noticed: reads that a node serves by itself, taken for linearizable ones, are refuted", async () => {
   // The first plain client, who tells the lie, begins at n2.
