@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
 import { smallSnapshots, withCluster, type Cluster } from "./cluster.ts"
-import { longTest } from "./long.ts"
+import { soakTest } from "./long.ts"
 import { describe, rejoin, type RejoinOptions } from "./rejoin.ts"
 
 const rejoins = async (cluster: Cluster, options: RejoinOptions, logLimit: number, memoryLimit: number): Promise<void> => {
@@ -19,7 +19,7 @@ const MB = 1 << 20
 test("a follower that missed more than the log keeps rejoins by snapshot; the log stays trimmed and memory bounded", () =>
   withCluster({ env: smallSnapshots(2 * MB, MB / 2, MB) }, (cluster) => rejoins(cluster, { writes: 30_000, bytes: 100 }, 12 * MB, 500 * MB)))
 
-longTest("the same with a million small writes and default settings", () =>
+soakTest("the same with a million small writes and default settings", () =>
   withCluster({}, (cluster) => rejoins(cluster, { writes: 1_000_000, bytes: 100 }, 200 * MB, 900 * MB)))
 
 // A snapshot of 1 GB, with its figures, takes longer than CI should: npx tsx test/catchup.ts --writes 10000 --bytes 100000
