@@ -93,8 +93,8 @@ test("the checks of steps find whatever a sweep finds, at the same step", () => 
       if (step !== null) found.set(step, (found.get(step) ?? 0) + 1)
       if (step !== null && swept !== null) both += 1
     }),
-    // Run 1,340 of this seed (world 355665858) forges a message that only the sweep notices: still to be looked into.
-    { numRuns: full ? many(1300, 500) : 80, seed: 7 },
+    // World 355665858: entries replaced by others of which the last has the same term.
+    { numRuns: full ? many(3000, 500) : 80, seed: 7, examples: [[355665858]] },
   )
   // Not vacuous: many kinds are found, and the sweep sees many of them too.
   expect(found.size).toBeGreaterThan(4)

@@ -2,7 +2,7 @@
  * What a checker remembers: of every server what it was after its last step and what its disk holds, and of the
  * cluster what was written, committed and elected. Logs are values, so an old one costs a reference.
  */
-import { sameMember, type Configuration, type Entry, type HardState, type Index, Log, type Member, type Payload, type Recovered, type State, type Term } from "../../core/index.ts"
+import { sameMember, type Configuration, type Effect, type Entry, type HardState, type Index, Log, type Member, type Payload, type Recovered, type State, type Term } from "../../core/index.ts"
 import { InvariantViolated, type Invariant } from "./names.ts"
 import { makeShelf, type Shelf } from "./shelf.ts"
 import type { ObservedStep } from "./index.ts"
@@ -158,11 +158,13 @@ export const isQuorum = ({ voters, outgoing }: Configuration, has: (member: Memb
   return decides(voters) && (outgoing.length === 0 || decides(outgoing))
 }
 
-export const firstChanged = (before: Log, after: Log): Index => {
+export const firstChanged = (before: Log, after: Log, effects: readonly Effect[]): Index => {
   if (before === after) return after.lastIndex + 1
   const floor = Math.max(before.base.index, after.base.index)
   let index = Math.min(before.lastIndex, after.lastIndex)
-  while (index > floor && before.termAt(index) !== after.termAt(index)) index -= 1
+  while (index > floor && before.entry(index) !== after.entry(index)) index -= 1
+  for (const effect of effects)
+    if (effect.type === "Persist") index = Math.min(index, (effect.truncateFrom ?? after.lastIndex + 1) - 1, (effect.entries[0]?.index ?? after.lastIndex + 1) - 1)
   return Math.max(index, after.base.index) + 1
 }
 

@@ -150,7 +150,7 @@ export const makeInvariantChecker = (): InvariantChecker => {
     const { node, events, state, effects } = step
     const restarted = events.some((event) => event.type === "Started")
     const before = observedServer(history, step, restarted)
-    const seen: Seen = { node, events, state, effects, history, before, restarted, changedFrom: firstChanged(before.log, state.log) }
+    const seen: Seen = { node, events, state, effects, history, before, restarted, changedFrom: firstChanged(before.log, state.log, effects) }
     for (const event of events) takeEvent(seen, event)
     if (state.clock < before.clock) fail("ClockMonotonic", node, `its clock fell from ${before.clock} to ${state.clock}`)
     checkElections(seen)
