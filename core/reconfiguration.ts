@@ -5,25 +5,33 @@
  */
 import { appendToLog } from "./durability.ts"
 import { configurationOf, isVoter, membersOf, suppliedMembers } from "./membership.ts"
-import { closeSnapshot, newProgress } from "./progress.ts"
+import { closeSnapshot, newProgress, progressOf } from "./progress.ts"
 import { sendAppend } from "./replication.ts"
 import { becomeFollower, suppliedFor } from "./roles.ts"
 import { handOver } from "./transfer.ts"
 import { asLeader, knownLeader, note, respond, sameMember, type Turn } from "./turn.ts"
-import type { Configuration, Leader, Member, ProposalRefusal, State } from "./types.ts"
+import type { Configuration, Index, Leader, Member, ProposalRefusal, State } from "./types.ts"
 
 const sameMembers = (some: readonly Member[], others: readonly Member[]): boolean =>
   some.length === others.length && some.every((member) => others.some((other) => sameMember(member, other)))
 
 /**
- * There is a voter, no name stands twice, something changes; and a server that lost its disk comes back as a learner
- * before it is a voter, so that its two incarnations never vote in one joint configuration.
+ * There is a voter, no name stands twice, something changes; and "before they are added to the configuration, the new
+ * servers join the cluster as non-voting members", thesis §4.2.1. A voter that held no configuration could not vote, and a
+ * server that lost its disk would vote beside its earlier incarnation.
  */
 const isValidChange = (now: Configuration, voters: readonly Member[], learners: readonly Member[]): boolean => {
   const names = [...voters, ...learners].map(({ name }) => name)
   if (voters.length === 0 || new Set(names).size !== names.length) return false
   if (sameMembers(now.voters, voters) && sameMembers(now.learners, learners)) return false
-  return voters.every((voter) => membersOf(now).every((member) => member.name !== voter.name || sameMember(member, voter)))
+  return voters.every((voter) => membersOf(now).some((member) => sameMember(member, voter)))
+}
+
+/** Its disk holds the entry at `index`, and its state machine works, as far as the leader was told. */
+const isFit = (state: State, leader: Leader, member: Member, index: Index): boolean => {
+  if (sameMember(member, state.self)) return state.machine === "ready"
+  const progress = progressOf(leader, member)
+  return progress !== undefined && progress.matchIndex >= index && progress.condition === "ready"
 }
 
 const obstacle = (state: State, voters: readonly Member[], learners: readonly Member[]): ProposalRefusal | null => {
@@ -34,7 +42,9 @@ const obstacle = (state: State, voters: readonly Member[], learners: readonly Me
   if (state.commitIndex < leader.termStart) return "notReady"
   const inForce = state.configurations.at(-1)
   if (inForce === undefined || inForce.configuration.outgoing.length > 0 || inForce.index > state.commitIndex) return "changePending"
-  return isValidChange(inForce.configuration, voters, learners) ? null : "invalidChange"
+  const { index, configuration } = inForce
+  if (!isValidChange(configuration, voters, learners)) return "invalidChange"
+  return voters.every((voter) => isVoter(configuration, voter) || isFit(state, leader, voter, index)) ? null : "notReady"
 }
 
 const appendConfiguration = (state: State, configuration: Configuration): void => {
@@ -63,6 +73,8 @@ const leaveJoint = (turn: Turn, leader: Leader): void => {
   const inForce = state.configurations.at(-1)
   if (inForce === undefined || inForce.configuration.outgoing.length === 0) return
   if (inForce.index > state.commitIndex || state.commitIndex < leader.termStart || leader.transfer !== null) return
+  // Or nobody could give the others a snapshot any more.
+  if (!inForce.configuration.voters.some((voter) => isFit(state, leader, voter, inForce.index))) return
   note(turn, "member.jointLeft")
   appendConfiguration(state, { ...inForce.configuration, outgoing: [] })
 }

@@ -241,7 +241,7 @@ export type EventType = Event["type"]
 
 // ----------------------------------------------------------------------------------------------- effects
 
-/** Of a configuration change only: notReady (no entry of this term is committed yet), changePending, invalidChange (reconfiguration.ts). */
+/** Of a configuration change only: notReady (no entry of this term is committed yet, or a new voter has not caught up), changePending, invalidChange (reconfiguration.ts). */
 export type ProposalRefusal = "notLeader" | "noLeader" | "busy" | "tooLarge" | "spaceLow" | "transferring" | "notReady" | "changePending" | "invalidChange"
 export type ProposalOutcome =
   /** Appended at `first`, `first + 1`, … in `term`. Not yet committed: another leader can still replace it. */

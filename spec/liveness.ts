@@ -41,8 +41,7 @@ export const hopeless = (states: readonly NodeState[]): string | null => {
   const best = decisive(states)
   if (best === undefined) return "no server is up"
   const configuration = configurationOf(best)
-  // Whoever knows no configuration grants no vote: a voter that was never a learner, if the leader falls at once.
-  const up = states.filter(({ state }) => configurationOf(state).voters.length > 0).map(({ state }) => state.self)
+  const up = states.map(({ state }) => state.self)
   if (!isQuorum(configuration, (member) => isAmong(up, member))) return `of the voters ${list(namesOf([...configuration.voters, ...configuration.outgoing]))} only ${list(namesOf(up))} are up`
   // Only a leader can supply a snapshot.
   const voters = states.filter(({ state }) => isAmong(configuration.voters, state.self) || isAmong(configuration.outgoing, state.self))

@@ -18,25 +18,29 @@ const inForce = (it: Server): string => {
   const { voters, outgoing, learners } = configurationOf(it.state)
   return `${names(voters)}|${names(outgoing)}|${names(learners)}`
 }
-/** A leader of abc that has committed its no-op at 1. */
-const ready = (): Server => leader().receive("b", accepted(1))
+/** A leader of abc, with these learners, that has committed its no-op at 1, and to which the learners have answered. */
+const ready = (learners = ""): Server => {
+  const it = leader({ configuration: { ...voting("abc"), learners: members(learners) } }).receive("b", accepted(1))
+  for (const name of learners) it.receive(name, accepted(1))
+  return it
+}
 const refusal = (it: Server, ref: number): unknown => it.outcome(ref)
 
 describe("a change goes through a joint configuration, paper §6", () => {
   test("the leader appends it, uses it at once and replicates it to the new servers too", () => {
-    const it = ready()
+    const it = ready("d")
     const ref = change(it, "abd")
     expect([refusal(it, ref), inForce(it)]).toEqual([{ type: "ProposalAppended", first: 2, term: 2 }, "abd|abc|"])
     expect(it.receivers("AppendEntries")).toContain("d")
   })
   test("it is committed by a majority of the old and a majority of the new servers", () => {
-    const it = ready()
+    const it = ready("de")
     change(it, "ade")
     expect(it.receive("b", accepted(2)).receive("c", accepted(2)).commit).toBe(1)
     expect(it.receive("d", accepted(2)).commit).toBe(2)
   })
   test("once it is committed the leader appends the entry that leaves it, for which the new servers decide", () => {
-    const it = ready()
+    const it = ready("de")
     change(it, "ade")
     it.receive("d", accepted(2)).receive("b", accepted(2))
     expect([inForce(it), it.state.log.lastIndex, it.noted("member.jointLeft")]).toEqual(["ade||", 3, true])
@@ -53,8 +57,16 @@ describe("a change goes through a joint configuration, paper §6", () => {
     it.receive("b", accepted(2))
     expect([inForce(it), it.commit, it.state.log.lastIndex]).toEqual(["abd||", 2, 3])
   })
-  test("whom it removes learns of it from the last entry, and is left alone once that is committed", () => {
+  test("it is not left while nobody who would stay has a state machine that works: who goes may be the one to supply a snapshot", () => {
     const it = ready()
+    change(it, "bc")
+    it.receive("b", accepted(2, { condition: "rebuild" })).receive("c", accepted(2, { condition: "rebuild" }))
+    expect([it.commit, inForce(it)]).toEqual([2, "bc|abc|"])
+    it.receive("c", accepted(2))
+    expect(inForce(it)).toBe("bc||")
+  })
+  test("whom it removes learns of it from the last entry, and is left alone once that is committed", () => {
+    const it = ready("d")
     it.receive("c", accepted(1))
     change(it, "abd")
     it.receive("b", accepted(2))
@@ -85,13 +97,23 @@ describe("when a change is refused", () => {
     expect(refusal(it, change(it, "abd"))).toMatchObject({ reason: "notReady" })
   })
   test("while an earlier one is open: not committed, or not left", () => {
-    const it = ready()
-    change(it, "abcd")
+    const it = ready("de")
+    change(it, "abcd", "e")
     expect(refusal(it, change(it, "abcde"))).toMatchObject({ reason: "changePending" })
     it.receive("b", accepted(2)).receive("d", accepted(2))
-    expect([inForce(it), refusal(it, change(it, "abcde"))]).toMatchObject(["abcd||", { reason: "changePending" }])
-    it.receive("b", accepted(3)).receive("d", accepted(3))
+    expect([inForce(it), refusal(it, change(it, "abcde"))]).toMatchObject(["abcd||e", { reason: "changePending" }])
+    it.receive("b", accepted(3)).receive("d", accepted(3)).receive("e", accepted(3))
     expect(refusal(it, change(it, "abcde"))).toMatchObject({ type: "ProposalAppended" })
+  })
+  test("until a new voter's disk holds the configuration of which it is a learner, and its state machine works", () => {
+    const it = ready()
+    change(it, "abc", "d")
+    it.receive("b", accepted(2))
+    expect([it.commit, refusal(it, change(it, "abcd"))]).toMatchObject([2, { reason: "notReady" }])
+    it.receive("d", accepted(2, { condition: "full" }))
+    expect(refusal(it, change(it, "abcd"))).toMatchObject({ reason: "notReady" })
+    it.receive("d", accepted(2))
+    expect(refusal(it, change(it, "abcd"))).toMatchObject({ type: "ProposalAppended" })
   })
   test("by who does not lead, and during a transfer", () => {
     const it = follower()
@@ -104,6 +126,7 @@ describe("when a change is refused", () => {
     ["a name stands twice", members("aab"), []],
     ["a voter is a learner", members("ab"), members("b")],
     ["nothing changes", members("cab"), []],
+    ["a new voter was no learner: it could not vote yet (thesis §4.2.1)", members("abcd"), []],
     ["a server that lost its disk would vote beside its earlier incarnation", [...members("ab"), member("c", "2")], []],
   ])("because %s", (_, voters, learners) => {
     const it = ready()
@@ -124,6 +147,7 @@ describe("a server that lost its disk", () => {
     expect([it.commit, inForce(it)]).toEqual([3, "ab||c"])
     it.receive("c", accepted(3))
     expect(it.noted("member.strangerIgnored")).toBe(true)
+    it.receive(again, accepted(3))
     change(it, [...members("ab"), again])
     it.receive(again, accepted(4)).receive("b", accepted(4))
     expect([inForce(it), configurationOf(it.state).voters.at(-1)]).toEqual(["abc||", again])
@@ -132,7 +156,7 @@ describe("a server that lost its disk", () => {
 
 describe("removal of the leader, paper §6", () => {
   test("it leads until its removal is committed, does not count itself, then steps down and names a successor", () => {
-    const it = ready()
+    const it = ready("d")
     change(it, "bcd")
     it.receive("b", accepted(2)).receive("c", accepted(2))
     expect([inForce(it), it.role]).toEqual(["bcd||", "leader"])

@@ -34,13 +34,13 @@ describe("a closed space", () => {
     expect(counts(spaces.joint)).toMatchInlineSnapshot(`
       {
         "closed": true,
-        "combinations": 4200,
+        "combinations": 5122,
         "counterexample": null,
-        "expanded": 4280,
+        "expanded": 5216,
         "messages": 54,
-        "serverStates": 273,
-        "states": 5512,
-        "transitions": 95600,
+        "serverStates": 285,
+        "states": 6717,
+        "transitions": 114744,
       }
     `)
   })

@@ -135,6 +135,12 @@ const actions: readonly Command[] = [
   onNode(["reconnect"], "and connect it again", (node) => ({ type: "reconnect", node })),
   onNode(["propose", "p"], "a client proposes a command to this node", (node, [id], session) => ({ type: "propose", node, id: number(id, BY_HAND + session.frame().world.refs) }), " [ID]"),
   onNode(["read"], "a client reads at this node", (node) => ({ type: "read", node })),
+  onNode(["admit"], "ask a leader to take servers in as learners", (node, names, session) => (names.length > 0 && names.every((name) => known(session, name)) ? { type: "admit", node, names } : null), " NAME…"),
+  onNode(["change"], "ask a leader for these voters, and after a bar these learners", (node, words, session) => {
+    const bar = words.includes("|") ? words.indexOf("|") : words.length
+    const [voters, learners] = [words.slice(0, bar), words.slice(bar + 1)]
+    return voters.length > 0 && [...voters, ...learners].every((name) => known(session, name)) ? { type: "change", node, voters, learners } : null
+  }, " VOTER… [| LEARNER…]"),
   {
     names: ["cut"], usage: "cut FROM TO", help: "nothing gets from one to the other; the other way stays open",
     run: (session, [from, to]) => (from !== undefined && to !== undefined && known(session, from) && known(session, to) ? doing(session, { type: "cut", from, to }) : wrong("usage: cut FROM TO")),

@@ -79,7 +79,7 @@ export const decodeState = (text: string): State => {
 }
 
 const ACTIONS: Readonly<Record<ActionType, true>> = {
-  run: true, step: true, propose: true, read: true, change: true, transfer: true, start: true, crash: true, pause: true, resume: true, skew: true, wipe: true, add: true,
+  run: true, step: true, propose: true, read: true, change: true, admit: true, transfer: true, start: true, crash: true, pause: true, resume: true, skew: true, wipe: true, add: true,
   disk: true, stallDisk: true, resumeDisk: true, failWrite: true, failSync: true, fullDisk: true, freeDisk: true, flipBit: true, damage: true, apply: true, snapshots: true,
   cut: true, join: true, isolate: true, reconnect: true, partition: true, heal: true, network: true, clog: true, reset: true,
   deliver: true, drop: true, duplicate: true, fire: true, persist: true, inject: true,

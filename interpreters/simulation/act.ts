@@ -1,5 +1,5 @@
 /** Everything that can be done to a world: one case for each action. */
-import type { Event, Member, Payload } from "../../core/index.ts"
+import { configurationOf, emptyConfiguration, sameMember, type Event, type Member, type Payload } from "../../core/index.ts"
 import { cancelTimer, skewClock, TIMER_PLACE } from "./clockwork.ts"
 import { resumeDisk } from "./disk.ts"
 import { receive } from "./effects.ts"
@@ -83,6 +83,14 @@ const reset = (fold: Fold, a: NodeState, b: NodeState): void => {
   }
 }
 
+const withLearners = ({ core }: NodeState, added: readonly Member[]): { readonly voters: readonly Member[]; readonly learners: readonly Member[] } => {
+  const { voters, learners } = core === null ? emptyConfiguration : configurationOf(core)
+  // Another incarnation takes the place of the one before.
+  const isKept = (member: Member): boolean => added.every((one) => one.name !== member.name || sameMember(one, member))
+  const kept = { voters: voters.filter(isKept), learners: learners.filter(isKept) }
+  return { voters: kept.voters, learners: [...kept.learners, ...added.filter((one) => ![...kept.voters, ...kept.learners].some((member) => sameMember(member, one)))] }
+}
+
 export const act = (fold: Fold, action: Action): void => {
   const { world } = fold
   fold.hooks.acted?.(action)
@@ -94,13 +102,15 @@ export const act = (fold: Fold, action: Action): void => {
       return
     case "propose":
     case "read":
-    case "change": {
+    case "change":
+    case "admit": {
       const ref = ++world.refs
       const members = (names: readonly string[]): readonly Member[] => names.flatMap((name) => world.nodes[name]?.member ?? [])
       return withNode(fold, action.node, (node) => {
         if (action.type === "propose") tell(fold, node, { type: "Proposed", ref, payloads: payloadsOf(action) })
         else if (action.type === "read") tell(fold, node, { type: "ReadRequested", ref })
-        else tell(fold, node, { type: "ConfigurationChangeProposed", ref, voters: members(action.voters), learners: members(action.learners) })
+        else if (action.type === "change") tell(fold, node, { type: "ConfigurationChangeProposed", ref, voters: members(action.voters), learners: members(action.learners) })
+        else tell(fold, node, { type: "ConfigurationChangeProposed", ref, ...withLearners(node, members(action.names)) })
       })
     }
     case "transfer": {

@@ -4,7 +4,7 @@
  * Indexes count commands, no-ops and configuration entries apart. A server takes part while it is connected; `cut`
  * and `join` change that, and only links between connected servers are open. All times are virtual milliseconds.
  */
-import type { CommandEntry, Entry, Member, Message, Outcome, Payload, State } from "../../core/index.ts"
+import { configurationOf, membersOf, sameMember, type CommandEntry, type Entry, type Member, type Message, type Outcome, type Payload, type State } from "../../core/index.ts"
 import { storedBytes } from "./disk.ts"
 import { finish, mixText } from "./hash.ts"
 import { Ledger } from "./ledger.ts"
@@ -428,14 +428,16 @@ export class Cluster {
 
   // ------------------------------------------------------------------------------------------- members
 
-  /** For clients: asks whoever leads for these members until it has committed them, and no change is open. Fails after 10 s. */
+  /** For clients: asks whoever leads for these members, for new voters as learners first, until it has committed them and no change is open. Fails after 10 s. */
   *reconfigure(voters: readonly string[], learners: readonly string[] = []): Work<void> {
     for (const end = this.now + AGREEMENT_MS; this.now < end; yield POLL_MS) {
       const leader = this.world.leader()?.name
       if (leader === undefined) continue
       if (this.hasMembers(leader, voters, learners)) return
-      // Refused while an earlier change is open, this one perhaps.
-      this.world.change(leader, voters, learners)
+      const strange = voters.filter((name) => !membersOf(configurationOf(this.state(leader))).some((member) => sameMember(member, this.world.node(name).member)))
+      // Refused while an earlier change is open, this one perhaps, and until new voters have caught up.
+      if (strange.length === 0) this.world.change(leader, voters, learners)
+      else this.world.act({ type: "admit", node: leader, names: strange })
     }
     this.fail(`${voters.join()} did not become the voters, and ${learners.join() || "nobody"} the learners`)
   }

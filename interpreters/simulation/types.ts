@@ -261,6 +261,8 @@ export type Action =
   | { readonly type: "read"; readonly node: NodeRef }
   /** Names stand for the incarnations of today. */
   | { readonly type: "change"; readonly node: NodeRef; readonly voters: readonly string[]; readonly learners: readonly string[] }
+  /** Asked to take these in as learners, beside the members that it knows; whoever is a member stays what it is. */
+  | { readonly type: "admit"; readonly node: NodeRef; readonly names: readonly string[] }
   | { readonly type: "transfer"; readonly node: NodeRef; readonly to: NodeRef | null }
   // nodes
   | { readonly type: "start"; readonly node: NodeRef }

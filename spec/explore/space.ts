@@ -24,7 +24,7 @@ export interface Space {
   readonly name: string
   /** One or two sentences for the report. */
   readonly about: string
-  /** Names of the servers, one letter each, in order; the first configuration names those in `voters`. */
+  /** Names of the servers, one letter each, in order; the first configuration names those in `voters`, and the others as learners. */
   readonly servers: readonly string[]
   readonly voters: readonly string[]
   /** Voters after a change; a leader can be asked for any of these. */
@@ -42,7 +42,7 @@ export interface Space {
 export const memberOf = (name: string): Member => ({ name, incarnation: name })
 const members = (names: readonly string[]): readonly Member[] => names.map(memberOf)
 
-export const firstConfiguration = (space: Space): Configuration => ({ voters: members(space.voters), outgoing: [], learners: [] })
+export const firstConfiguration = (space: Space): Configuration => ({ voters: members(space.voters), outgoing: [], learners: members(space.servers.filter((name) => !space.voters.includes(name))) })
 export const firstBase = (space: Space): LogBase => ({ index: 0, term: 0, time: 0, configuration: firstConfiguration(space) })
 
 /** The plain algorithm of the paper: what is not studied is off, and limits never bind. */

@@ -80,13 +80,15 @@ export const actionArbitrary = (profile: Profile, { nodes = 3 }: Pick<GenerateOp
       const all = [...voters, ...risky.slice(0, voters.length - 1)]
       return { type: "change", node: "leader", voters: all, learners: learners.filter((name) => !all.includes(name)) }
     })
+  // Who left comes back as a learner first.
+  const admit = fc.record({ type: fc.constant("admit" as const), node: fc.constant("leader"), names: fc.subarray([...founders], { minLength: 1 }) })
   const parts: Readonly<Record<Profile, readonly fc.Arbitrary<Action>[]>> = {
     calm: usual,
     lossy: [...usual, ...lives, ...network],
     partitions: [...usual, ...lives, ...links],
     disks: [...usual, ...lives, ...disks],
-    membership: [...usual, ...lives, ...links, change, change, change],
-    everything: [...usual, ...lives, ...links, ...network, ...disks, change],
+    membership: [...usual, ...lives, ...links, change, change, change, admit, admit],
+    everything: [...usual, ...lives, ...links, ...network, ...disks, change, admit],
   }
   return fc.oneof(...parts[profile])
 }

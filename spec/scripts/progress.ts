@@ -4,7 +4,7 @@
  * mended, lost disks are replaced by a change of membership, and all must come to hold the same.
  */
 import type { Configuration, Event, Member, State } from "../../core/index.ts"
-import { isCut, nodeOf, type Action, type DiskState, type Script, type World } from "../../interpreters/simulation/index.ts"
+import { isCut, nodeOf, type DiskState, type Script, type World } from "../../interpreters/simulation/index.ts"
 import { quietNetwork } from "./options.ts"
 import { foundersOf } from "./scenario.ts"
 
@@ -35,9 +35,7 @@ const live = (world: World): readonly { readonly name: string; readonly state: S
 
 /**
  * Whether progress can be asked for: what a script loses for good (disks, state machines) is a minority of the servers
- * that there were at first, and of the voters of each change. So are the voters of a change that come straight from
- * nowhere: a server with an empty disk grants no vote until it holds a configuration, so most voters must have been
- * learners before, or nobody can be elected if the leader falls at once.
+ * that there were at first, and of the voters of each change.
  */
 export const isTolerable = ({ options, actions }: Script): boolean => {
   const lost = new Set<string>()
@@ -45,16 +43,8 @@ export const isTolerable = ({ options, actions }: Script): boolean => {
     if (action.type === "wipe" || action.type === "flipBit" || action.type === "damage" || (action.type === "crash" && action.keep === "corrupt")) lost.add(action.node)
   const isMinority = (names: readonly string[]): boolean => names.filter((name) => lost.has(name)).length * 2 < names.length
   const founders = foundersOf(options)
-  const taught = new Set(founders)
-  const isTaught = (action: Action): boolean => {
-    if (action.type === "wipe") taught.delete(action.node)
-    if (action.type !== "change") return true
-    const most = action.voters.filter((name) => taught.has(name)).length * 2 > action.voters.length
-    for (const name of action.learners) taught.add(name)
-    return most
-  }
   const known = [...lost].every((name) => founders.includes(name))
-  return known && isMinority(founders) && actions.every(isTaught) && actions.every((action) => action.type !== "change" || isMinority(action.voters))
+  return known && isMinority(founders) && actions.every((action) => action.type !== "change" || isMinority(action.voters))
 }
 
 /** Nothing gets to it, from anybody. */
@@ -129,16 +119,15 @@ const mend = (world: World, bad: readonly string[]): void => {
   }
 }
 
-/** Lost disks come back as learners first, then as the voters that they were. */
+/** Lost disks and servers that left come back as learners first, then as the voters that they were. */
 const repairMembership = (world: World, state: State, wanted: readonly string[]): void => {
   const { voters, outgoing, learners } = configurationAt(state)
   if (outgoing.length > 0) return
   const names = (members: readonly Member[]): readonly string[] => members.map(({ name }) => name)
-  const lost = [...voters, ...learners].filter((member) => !isToday(world, member))
-  const kept = names(voters.filter((voter) => isToday(world, voter)))
-  const following = names(learners.filter((learner) => isToday(world, learner)))
-  if (lost.length > 0) world.change(state.self.name, kept, [...following, ...names(lost)])
-  else if (!wanted.every((name) => kept.includes(name))) world.change(state.self.name, [...new Set([...kept, ...wanted])], following.filter((name) => !wanted.includes(name)))
+  const today = [...voters, ...learners].filter((member) => isToday(world, member))
+  const back = new Set([...names([...voters, ...learners]), ...wanted])
+  if (today.length < back.size) world.act({ type: "admit", node: state.self.name, names: [...back] })
+  else if (!wanted.every((name) => names(voters).includes(name))) world.change(state.self.name, [...new Set([...names(voters), ...wanted])], names(learners).filter((name) => !wanted.includes(name)))
 }
 
 /** What was appended at this place in this term has been executed there. */

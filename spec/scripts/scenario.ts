@@ -4,7 +4,7 @@ import type { Action, Script } from "../../interpreters/simulation/index.ts"
 /** Grows when files of before cannot be read any more. */
 export const TRACE_FORMAT = 1
 /** Grows when a world made of the same inputs comes out otherwise: then hashes of before say nothing. */
-export const TRACE_CORE = 1
+export const TRACE_CORE = 2
 
 export interface TraceHash {
   /** Steps taken so far. */

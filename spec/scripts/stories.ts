@@ -5,7 +5,7 @@
 import type { Action, Keep } from "../../interpreters/simulation/index.ts"
 import { quietNetwork } from "./options.ts"
 import { leaseEdge, leaseAfterHandOver, leaseAndRestart, muteLeader, oldAnswers, staleAndFast } from "./readers.ts"
-import { between, burst, configuration, election, everybody, everybodyVotes, few, follower, moment, propose, run, somebody, startAll, startSome, type Story, type Teller } from "./teller.ts"
+import { between, burst, configuration, election, everybody, everybodyReturns, everybodyVotes, few, follower, moment, propose, run, somebody, startAll, startSome, type Story, type Teller } from "./teller.ts"
 
 const keeps: readonly Keep[] = ["random", "random", "all", "none", "torn"]
 const crash = (teller: Teller, node: string): Action => ({ type: "crash", node, keep: teller.random.pick(keeps) ?? "random" })
@@ -210,7 +210,6 @@ const stalledDisk: Story = (teller) => [
 const lostDisk: Story = (teller) => {
   const victim = teller.random.pick(teller.expendable)
   if (victim === undefined) return []
-  const others = everybody(teller).filter((name) => name !== victim)
   const lose = teller.random.pick<readonly Action[]>([
     [{ type: "wipe", node: victim }],
     [{ type: "crash", node: victim, keep: "corrupt" }, moment(teller), { type: "wipe", node: victim }],
@@ -222,7 +221,7 @@ const lostDisk: Story = (teller) => {
     moment(teller),
     { type: "start", node: victim },
     moment(teller),
-    ...chance(teller, 600, { type: "change", node: "leader", voters: others, learners: [victim] }, moment(teller), ...chance(teller, 700, everybodyVotes(teller, "leader"), moment(teller))),
+    ...chance(teller, 600, { type: "admit", node: "leader", names: [victim] }, moment(teller), ...chance(teller, 700, everybodyVotes(teller, "leader"), moment(teller))),
   ]
 }
 
@@ -236,10 +235,10 @@ const newServer: Story = (teller) => {
   const name = `n${teller.founders.length + teller.added.length + 1}`
   const voters = everybody(teller)
   teller.added = [...teller.added, name]
-  const learner: Action = { type: "change", node: "leader", voters, learners: [name] }
+  const learner: Action = { type: "admit", node: "leader", names: [name] }
   // A server that stands alone must not depend on one that knows nothing yet.
   const votes: readonly Action[] = voters.length === 1 ? [learner] : [everybodyVotes(teller, "leader")]
-  return [{ type: "add", name }, ...chance(teller, 600, learner, moment(teller)), ...votes, moment(teller)]
+  return [{ type: "add", name }, ...chance(teller, 850, learner, moment(teller)), ...votes, moment(teller)]
 }
 
 /** A joint configuration, and no majority of one of its halves: leaders fall, and their successors must go on with it. */
@@ -257,7 +256,7 @@ const jointUnderFire: Story = (teller) => [
 ]
 
 /** Servers that left keep asking for votes. */
-const removed: Story = (teller) => [configuration(teller, "leader"), election(teller), few(teller, "leader"), election(teller), everybodyVotes(teller, "leader"), moment(teller)]
+const removed: Story = (teller) => [configuration(teller, "leader"), election(teller), few(teller, "leader"), election(teller), ...everybodyReturns(teller), moment(teller)]
 
 /** Clocks within what leases allow for: nobody more than a tenth faster than anybody else. */
 const clocks: Story = (teller) => [
