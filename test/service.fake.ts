@@ -48,6 +48,8 @@ export class FakeWorld {
   leadership: Leadership = { role: "follower", term: 1, leader: null }
   time = 0
   private applied = 0
+  /** This node's log starts after this. */
+  private base = 0
   private readonly turns: (() => void)[] = []
   private readonly changes: ((now: Leadership) => void)[] = []
   private readonly appliers: ((index: Index) => void)[] = []
@@ -69,7 +71,7 @@ export class FakeWorld {
       onApplied: (listener) => this.appliers.push(listener),
     }
     this.service = makeService({
-      driver: { ...driver, state: () => ({ log: Log.of({ index: 0, term: 0, time: 0, configuration: nobody }, this.entries) }) as unknown as State },
+      driver: { ...driver, state: () => ({ log: Log.of({ index: this.base, term: this.entries[this.base - 1]?.term ?? 0, time: 0, configuration: nobody }, this.entries.slice(this.base)) }) as unknown as State },
       machine: this.machine,
       clock: { now: () => this.time, offset: () => 0 },
       owner: "node:n1:i1",
@@ -154,11 +156,16 @@ export class FakeWorld {
     this.applied = to
     for (const listener of this.appliers) listener(to)
   }
-  /** A snapshot of the leader replaces this node's state: what lies between is never announced. */
+  /** A snapshot of the leader replaces this node's state and the start of its log: what lies between is never announced. */
   restore(): void {
     if (this.applied === this.commit) return
-    this.machine.restoreNow([this.truth.imageNow()])
+    this.base = this.commit
     this.applied = this.commit
+    this.machine.restoreNow([this.truth.imageNow()])
+  }
+  /** A snapshot of this node's own: what it has executed need not stay in the log. */
+  trim(): void {
+    this.base = Math.max(this.base, this.applied)
   }
   /** `lost`: how much of what is not committed the new leader does not have. */
   elect(who: number | null, lost: number): void {
@@ -189,6 +196,10 @@ export class FakeWorld {
     const reads = this.reads
     this.reads = []
     for (const done of reads) done(outcome)
+  }
+  /** Whether commands of the session would be executed, in truth. */
+  isOpen(session: number): boolean {
+    return this.truth.replyOf(session, 1).type !== "expired"
   }
   /** What stands under a key, in truth. */
   value(key: string): string {

@@ -12,7 +12,7 @@ type Action =
   | { readonly do: "advance"; readonly millis: number }
   | { readonly do: "meet"; readonly what: Faulty }
   | { readonly do: "commit" | "apply"; readonly count: number }
-  | { readonly do: "restore" | "late" }
+  | { readonly do: "restore" | "trim" | "late" }
   | { readonly do: "elect"; readonly who: number | null; readonly lost: number }
 
 const faults: readonly Faulty[] = ["append", "append", "append", "append", "appendUnknown", "appendSilent", "appendTwice", "drop", "dropSilent", "late", "notLeader", "noLeader", "busy", "transferring"]
@@ -22,7 +22,7 @@ const action = (also: readonly Faulty[]): fc.Arbitrary<Action> =>
     { weight: 6, arbitrary: fc.record({ do: fc.constant("meet" as const), what: fc.constantFrom(...faults, ...also) }) },
     { weight: 4, arbitrary: fc.record({ do: fc.constant("advance" as const), millis: fc.constantFrom(1, 1, 5, 25, 60, 300, 1100, 4000) }) },
     { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("commit" as const, "apply" as const), count: fc.integer({ min: 1, max: 8 }) }) },
-    { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("restore" as const, "late" as const) }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("restore" as const, "trim" as const, "late" as const) }) },
     { weight: 2, arbitrary: fc.record({ do: fc.constant("elect" as const), who: fc.option(fc.integer({ min: 0, max: 2 }), { freq: 3 }), lost: fc.integer({ min: 0, max: 6 }) }) },
   )
 
@@ -41,6 +41,8 @@ const perform = (world: FakeWorld, step: Action, write: () => void): void => {
       return world.applySome(step.count)
     case "restore":
       return world.restore()
+    case "trim":
+      return world.trim()
     case "late":
       return world.arriveLate()
     case "elect":
@@ -234,6 +236,92 @@ describe("writes in a client's own session", () => {
         }
       }),
       { numRuns: process.env["STEPRAFT_ALL"] === undefined ? 150 : 2000 },
+    )
+  })
+
+  test("are taken in sessions that are opened once and closed once that was told, whatever happens to proposals", () => {
+    interface Held {
+      /** Of the service; null: not told yet. */
+      id: number | null
+      next: number
+      readonly told: (Reply | undefined)[]
+      /** What whoever asked for its end was told; null: nothing yet; undefined: nobody asked. */
+      closed: string | null | undefined
+    }
+    type Deed = Action | { readonly do: "open" } | { readonly do: "close" | "append"; readonly which: number }
+    const deed: fc.Arbitrary<Deed> = fc.oneof(
+      { weight: 20, arbitrary: action([]).filter((one) => one.do !== "write") },
+      { weight: 2, arbitrary: fc.record({ do: fc.constant("open" as const) }) },
+      { weight: 4, arbitrary: fc.record({ do: fc.constantFrom("close" as const, "append" as const, "append" as const), which: fc.nat(5) }) },
+    )
+    fc.assert(
+      fc.property(fc.array(deed, { minLength: 5, maxLength: 100 }), (steps) => {
+        const world = new FakeWorld({ writeTimeout: 2000, stallMs: 400 })
+        // What a callback throws does not come back here.
+        const wrong: string[] = []
+        const must = (holds: boolean, what: string): void => {
+          if (!holds) wrong.push(what)
+        }
+        try {
+          const sessions: Held[] = []
+          const open = (): void => {
+            const held: Held = { id: null, next: 1, told: [], closed: undefined }
+            world.service.openSession(`client ${sessions.push(held)}`, (reply) => {
+              if (reply.type !== "integer") return
+              const id = Number(reply.value)
+              must(held.id === null && sessions.every((other) => other.id !== id), `${id} is given to one client, once`)
+              must(world.isOpen(id), `${id} is open when that is told`)
+              held.id = id
+            })
+          }
+          const close = (held: Held): void => {
+            const { id } = held
+            if (id === null || held.closed !== undefined) return
+            held.closed = null
+            world.service.closeSession(id, (reply) => {
+              must(held.closed === null, `the end of ${id} is told once`)
+              held.closed = codeOf(reply) ?? "OK"
+              must(held.closed !== "OK" || !world.isOpen(id), `${id} is closed when that is told`)
+            })
+          }
+          const append = (held: Held): void => {
+            const { id } = held
+            if (id === null || held.closed !== undefined) return
+            const sequence = held.next++
+            world.service.writeInSession(id, sequence, 1, [call("APPEND", `log${id}`, `${sequence};`)], false, [], (reply) => {
+              must(held.told[sequence] === undefined, `${sequence} of ${id} is answered once`)
+              held.told[sequence] = reply
+              if (reply.type === "integer") must(world.value(`log${id}`).slice(0, Number(reply.value)).endsWith(`${sequence};`), `the reply to ${sequence} of ${id} is its own`)
+            })
+          }
+          world.elect(0, 0)
+          for (let i = 0; i < 3; i++) open()
+          world.heal(500)
+          for (const step of steps) {
+            if (step.do === "open") open()
+            else if (step.do === "close" || step.do === "append") {
+              const held = sessions[step.which % sessions.length]
+              if (held === undefined) continue
+              if (step.do === "close") close(held)
+              else append(held)
+              world.turn()
+            } else perform(world, step, () => {})
+          }
+          world.heal(6000)
+          expect(wrong).toEqual([])
+          for (const { id, next, told, closed } of sessions) {
+            if (id === null) continue
+            expect(closed, `the end of ${id} has an answer`).not.toBe(null)
+            if (closed === undefined || notExecuted.has(closed ?? "")) expect(world.isOpen(id), `${id} is not closed`).toBe(true)
+            const text = world.value(`log${id}`)
+            expect(text, "without a gap, each once").toBe(Array.from({ length: text.split(";").length - 1 }, (_, i) => `${i + 1};`).join(""))
+            for (let sequence = 1; sequence < next; sequence++) expect(told[sequence], `${sequence} of ${id} has an answer`).toBeDefined()
+          }
+        } finally {
+          world.end()
+        }
+      }),
+      { numRuns: process.env["STEPRAFT_ALL"] === undefined ? 400 : 4000 },
     )
   })
 
