@@ -3,8 +3,9 @@ import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { defaultSettings, hasQuorum, quorumValue, voteResult, type Configuration, type Member } from "../core/index.ts"
 import { lossyNetwork, World } from "../interpreters/simulation/index.ts"
+import { makeInvariantChecker } from "../spec/index.ts"
 import { accepted, append, follower, install, installReply, leader, member, payload, rejected, server, snapshotAt, voteReply, voting, type Server } from "./server.ts"
-import { checkedWorld, settled, tightSettings, payload as command } from "./worlds.ts"
+import { settled, tightSettings, payload as command } from "./worlds.ts"
 
 const names = Array.from("abcdefghi")
 
@@ -60,7 +61,8 @@ describe("defect-D1: a majority is more than half, for every size", () => {
 
 /** A leader, and n3 cut off until the leader's log no longer holds what it needs. */
 const behind = (seed: number, lossy: boolean): World => {
-  const world = checkedWorld({ seed, settings: tightSettings }, lossy)
+  const check = makeInvariantChecker()
+  const world = new World({ seed, nodes: 3, settings: tightSettings, started: check.started, observe: check, ...(lossy ? { network: lossyNetwork, disk: { min: 1, max: 20 } } : {}) })
   expect(world.runUntil(() => world.leader() !== undefined, 30_000)).toBe(true)
   world.isolate(world.names.find((name) => name !== world.leader()?.member.name) ?? "")
   for (let i = 0; i < 120; i++) {

@@ -1,18 +1,16 @@
 import { describe, expect, test } from "vitest"
 import { World } from "../interpreters/simulation/index.ts"
 import { invariants, makeInvariantChecker, sweep, type NodeState } from "../spec/index.ts"
-import { eventfulWorld } from "./invariants.help.ts"
 import { full } from "./cluster.ts"
 import { many } from "./long.ts"
-import { payload } from "./worlds.ts"
+import { payload, scripted } from "./worlds.ts"
 
 describe("invariants in random worlds", () => {
   test("hold at every step, and the sweep over everything agrees", () => {
     let steps = 0
     for (let seed = 1; seed <= (full ? many(3000, 500) : 15); seed++) {
       const check = makeInvariantChecker()
-      const world = eventfulWorld({
-        seed,
+      const world = scripted(seed, {
         started: check.started,
         observe: (step) => {
           check(step)
@@ -51,7 +49,7 @@ const statesOf = (world: World): NodeState[] => world.names.flatMap((node) => {
 })
 
 test("a sweep over a healthy world finds nothing", () => {
-  const world = eventfulWorld({ seed: 5, nodes: 3 })
+  const world = scripted(5, { nodes: 3, profile: "calm" })
   world.run(3000)
   expect(() => sweep(statesOf(world))).not.toThrow()
 })

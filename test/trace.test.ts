@@ -1,19 +1,17 @@
 import { expect, test } from "vitest"
-import { defaultSettings, initialState, stepAll, type Effect, type Event, type State } from "../core/index.ts"
+import { initialState, stepAll, type Effect, type Event, type State } from "../core/index.ts"
 import { decodeEffect, decodeEvent, decodeState, encodeEffect, encodeEvent, encodeState, TraceUnreadable } from "../interpreters/debugger/index.ts"
-import { chaos, tightSettings } from "./worlds.ts"
+import { scripted } from "./worlds.ts"
 
 test("a node replayed from its written trace, half way from a written state, does what the first one did", () => {
   let compared = 0
   for (let seed = 1; seed <= 20; seed++) {
     const lives: { start: State; batches: { events: readonly Event[]; effects: readonly Effect[] }[] }[] = []
     const latest = new Map<string, (typeof lives)[number]>()
-    chaos({
-      seed,
-      settings: tightSettings,
-      rounds: 10,
-      started: (node, recovered) => {
-        const life = { start: initialState({ ...defaultSettings, ...tightSettings }, recovered), batches: [] }
+    scripted(seed, {
+      steps: 5,
+      started: (node, recovered, settings) => {
+        const life = { start: initialState(settings, recovered), batches: [] }
         lives.push(life)
         latest.set(node, life)
       },

@@ -3,7 +3,7 @@ import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { Log } from "../core/index.ts"
 import { actPure, DigestMachine, fingerprint, flights, makeWorld, recordedWorld, runScript, World, type Action, type WorldState } from "../interpreters/simulation/index.ts"
-import { chaos, randomScript, settingsOf } from "./worlds.ts"
+import { randomScript, scripted } from "./worlds.ts"
 
 const all = process.env["STEPRAFT_ALL"] !== undefined
 const seeds = fc.integer({ min: 1, max: 0x7fffffff })
@@ -56,7 +56,7 @@ describe("two faces", () => {
   })
 
   test("an immutable world goes on in place, and the other way about", () => {
-    const world = chaos({ seed: 9, rounds: 8, settings: settingsOf(9) })
+    const world = scripted(9)
     const taken = world.snapshot()
     const before = fingerprint(taken)
     world.run(3000)
