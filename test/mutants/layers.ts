@@ -47,10 +47,10 @@ export const layers: readonly Layer[] = [
   search("invariants", ["core"], "test/mutants/layers/simulate.ts"),
   search("refinement", ["core"], "test/mutants/layers/simulate.ts", "--refine"),
   search("explorer", ["core"], "test/explore.ts"),
-  suite("properties", ["core"], /^(core\.chaos|invariants|world)\./),
+  suite("properties", ["core"], /^(core\.runners|invariants|world)\./),
   suite("drivers", ["driver"], /^driver\./),
-  suite("machine", ["machine", "service"], /^(machine|service)\.(?!property|model)/),
-  suite("models", ["machine", "service"], /^(service\.property|machine\.model)\./),
+  suite("machine", ["machine", "service"], /^(machine|service)\.(?!property|model|crash)/),
+  suite("models", ["machine", "service"], /^(service\.property|machine\.(model|crash))\./),
   suite("files", ["file"], /^file\./),
   suite("nodes", ["core", "driver", "file", "machine", "service"], /^(node|resp|client)\./),
 ]
