@@ -132,11 +132,12 @@ export class ClientSessions {
     const request = this.openings.get(token)
     if (request !== undefined) this.answer(request, { type: "integer", value: session })
   }
-  /** Nothing announces that a session was closed: its entry was executed if it still stands where it was appended. */
+  /**
+   * Nothing announces that a session was closed: its entry was executed if it still stands where it was appended. If the
+   * log does not reach back that far any more nobody can tell, and it is proposed again: closing twice does no harm.
+   */
   private passed(request: Request, index: number, term: Term): void {
-    if (request.command.type !== "CloseSession") return
-    const found = this.termAt(index)
-    if (found === undefined || found === term) this.answer(request, OK)
+    if (request.command.type === "CloseSession" && this.termAt(index) === term) this.answer(request, OK)
   }
   restored(): void {
     const { settings, machine } = this.parts
