@@ -1,19 +1,21 @@
 /** The explorer itself: its counts, its shortcuts (none may lose a state of the servers), and that it sees what is wrong. */
 import { execFileSync } from "node:child_process"
 import { describe, expect, test } from "vitest"
-import { Log, type Entry } from "../core/index.ts"
-import { describeSteps, explore, replay, spaces, type ExploreOptions, type Space, type Step } from "../spec/explore/index.ts"
+import { Log, type Entry, type State } from "../core/index.ts"
+import { describeSteps, explore, replay, spaces, toScript, type Action, type Explored, type ExploreOptions, type Server, type Space, type Step } from "../spec/explore/index.ts"
 import { isViolation, judge, noHistory, type History, type Summary } from "../spec/explore/judge.ts"
+import { act, freshServer, innerActions, outside } from "../spec/explore/server.ts"
 import { firstBase, memberOf } from "../spec/explore/space.ts"
+import { makeRandom, runScript } from "../interpreters/simulation/index.ts"
+import { makeInvariantChecker } from "../spec/index.ts"
+import { full } from "./cluster.ts"
 import { longTest } from "./long.ts"
 import { seeded } from "./mutants/all.ts"
 import { applies } from "./mutants/mutant.ts"
 import { makeSandbox } from "./mutants/sandbox.ts"
 
-const counts = (space: Space, options: ExploreOptions = {}): object => {
-  const { closed, combinations, states, expanded, transitions, serverStates, messages, counterexample } = explore(space, options)
-  return { closed, combinations, states, expanded, transitions, serverStates, messages, counterexample }
-}
+const countsOf = ({ closed, combinations, states, expanded, transitions, serverStates, messages, counterexample }: Explored): object => ({ closed, combinations, states, expanded, transitions, serverStates, messages, counterexample })
+const counts = (space: Space): object => countsOf(explore(space))
 
 describe("a closed space", () => {
   test("two servers, one term, one command, any number of crashes, loss, duplication and reordering", () => {
@@ -30,8 +32,9 @@ describe("a closed space", () => {
       }
     `)
   })
+  const joint = explore(spaces.joint)
   test("one of two voters replaced through a joint configuration", () => {
-    expect(counts(spaces.joint)).toMatchInlineSnapshot(`
+    expect(countsOf(joint)).toMatchInlineSnapshot(`
       {
         "closed": true,
         "combinations": 5122,
@@ -48,7 +51,7 @@ describe("a closed space", () => {
     expect(explore(spaces.tiny, { maxStates: 100 }).closed).toBe(false)
   })
   test("tells the rules that it used and those it did not", () => {
-    const { reached, notReached } = explore(spaces.joint)
+    const { reached, notReached } = joint
     expect(reached).toContain("member.jointLeft")
     expect(notReached).toContain("append.truncated")
     expect(new Set([...reached, ...notReached]).size).toBe(reached.length + notReached.length)
@@ -139,6 +142,54 @@ describe("a history", () => {
     const message = { type: "RequestVoteReply", term: 1, granted: true } as const
     const early: Step = { server: "A", action: { type: "deliver", from: memberOf("B"), message } }
     expect(() => replay(spaces.smallest, [...steps, early])).toThrow("never sent")
+  })
+})
+
+describe("a history in the simulated world", () => {
+  /** Any of what can happen, one thing after the other. */
+  const walk = (space: Space, seed: number, length: number): readonly Step[] => {
+    const random = makeRandom(seed)
+    const servers = new Map(space.servers.map((name) => [name, freshServer(space, name)]))
+    const steps: Step[] = []
+    const sent: Step[] = []
+    let [crashes, committed] = [0, 0]
+    const isLikely = ({ type }: Action): boolean => type !== "tick" && (type !== "crash" || (crashes < (space.bounds.crashes ?? 3) && random.chance(100)))
+    for (let i = 0; i < length; i++) {
+      const inner = [...servers].flatMap(([server, is]) => innerActions(space, is).map((action): Step => ({ server, action })))
+      // What is new is likelier: an old message mostly changes nothing.
+      const fresh = sent.slice(-3)
+      const next = random.pick([...inner.filter(({ action }) => isLikely(action) && (action.type !== "read" || action.committed === committed)), ...sent, ...fresh, ...fresh, ...fresh])
+      const server = next === undefined ? undefined : servers.get(next.server)
+      if (next === undefined || server === undefined) continue
+      const { server: after, sends } = act(space, server, next.action)
+      if (outside(space, after)) continue
+      steps.push(next)
+      servers.set(next.server, after)
+      sent.push(...sends.map(({ to, message }): Step => ({ server: to.name, action: { type: "deliver", from: after.state.self, message } })))
+      if (next.action.type === "crash") crashes++
+      committed = Math.max(committed, after.state.commitIndex)
+    }
+    return steps
+  }
+  const outlined = ({ role, currentTerm, votedFor, log, commitIndex, applied }: State, terms: number, entries: number): object => ({
+    role: role.type, term: currentTerm - terms, vote: currentTerm > terms ? votedFor?.name : undefined, log: log.toArray().map(({ term }) => term - terms).filter((term) => term > 0), commitIndex: Math.max(commitIndex - entries, 0), applied: Math.max(applied - entries, 0),
+  })
+  test.for(["tiny", "two", "three", "preVote", "reads", "figure8", "joint", "jointTwice"] as const)("comes out as it did: %s", (name) => {
+    const space: Space = spaces[name]
+    // Learners are taken in first: that takes a term, its no-op and the change.
+    const [terms, entries] = name === "joint" || name === "jointTwice" ? [1, 2] : [0, 0]
+    for (let seed = 1; seed <= (full ? 100 : 10); seed++) {
+      const walked = walk(space, seed, 40)
+      // The configuration that a space begins with is older than its log: a learner has caught up with it from the start.
+      const change = walked.findIndex(({ action }) => action.type === "change")
+      const steps = change < 0 ? walked : walked.slice(0, change)
+      const world = runScript(toScript(space, steps), { observe: makeInvariantChecker() })
+      const { servers } = replay(space, steps)
+      for (const server of space.servers) {
+        const there = world.state(server)
+        expect(there === undefined ? null : outlined(there, terms, entries), `seed ${seed}, ${server}\n${describeSteps(space, steps).join("\n")}`).toEqual(outlined((servers[server] as Server).state, 0, 0))
+      }
+    }
   })
 })
 

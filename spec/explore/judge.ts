@@ -13,7 +13,7 @@ export interface Summary {
   readonly commitIndex: number
   readonly log: Log
 }
-export const summaryOf = ({ state }: Server): Summary => ({
+export const summaryOf = ({ state }: Pick<Server, "state">): Summary => ({
   name: state.self.name,
   leads: state.role.type === "leader" ? state.currentTerm : 0,
   commitIndex: state.commitIndex,

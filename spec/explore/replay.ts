@@ -1,5 +1,6 @@
 /** A history step by step, with nothing but the reducer: no tables, no symmetry, no forgetting. */
 import type { Member, Message, Rule } from "../../core/index.ts"
+import { staleOf } from "./dead.ts"
 import { makeIdentity } from "./identity.ts"
 import { isViolation, judge, noHistory, summaryOf } from "./judge.ts"
 import type { Step } from "./search.ts"
@@ -54,6 +55,30 @@ export const replay = (space: Space, steps: readonly Step[]): Replayed => {
     history = verdict
   }
   return { frames, servers, violation: null }
+}
+
+/** The search lets one message stand for all stale ones that are answered alike: here each is one that was sent. */
+export const withSentMessages = (space: Space, steps: readonly Step[]): readonly Step[] => {
+  const { message: identify } = makeIdentity(space)
+  const servers = Object.fromEntries(space.servers.map((name) => [name, freshServer(space, name)]))
+  const sent = new Map<string, Message>()
+  const standsFor = new Map<string, Message>()
+  return steps.map((step) => {
+    const { server: name, action } = step
+    const server = servers[name]
+    if (server === undefined) throw new ImpossibleStep(`no server ${name}`)
+    const text = action.type === "deliver" ? identify(action.from, memberOf(name), action.message) : ""
+    const message = sent.has(text) ? undefined : standsFor.get(text)
+    const meant = action.type === "deliver" && message !== undefined ? { ...action, message } : action
+    const { server: after, sends } = act(space, server, meant)
+    servers[name] = after
+    const { self } = after.state
+    for (const { to, message: told } of sends) {
+      sent.set(identify(self, to, told), told)
+      standsFor.set(identify(self, to, staleOf(told)), told)
+    }
+    return { server: name, action: meant }
+  })
 }
 
 const messageText = (message: Message): string => {

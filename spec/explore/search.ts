@@ -4,6 +4,7 @@ import { heaviestOfLowest, inOrderOfArrival } from "./agenda.ts"
 import { Automaton, MOVE } from "./automaton.ts"
 import { Cluster } from "./cluster.ts"
 import { Store } from "./cover.ts"
+import { withSentMessages } from "./replay.ts"
 import type { Action, Violation } from "./server.ts"
 import { shrink } from "./shrink.ts"
 import type { Space } from "./space.ts"
@@ -161,7 +162,8 @@ export const explore = (space: Space, options: ExploreOptions = {}): Explored =>
       for (let move = from; move < end; move += MOVE) {
         if (!cluster.take(state, index, move)) continue
         if (cluster.violation !== null) {
-          counterexample = shrink(space, historyTo(cluster, store, id, cluster.violation))
+          const history = historyTo(cluster, store, id, cluster.violation)
+          counterexample = shrink(space, { ...history, steps: withSentMessages(space, history.steps) })
           closed = false
           break search
         }

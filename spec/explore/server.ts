@@ -156,7 +156,13 @@ const carryOut = (space: Space, working: Working, effects: readonly Effect[]): E
         break
       }
       case "Persist":
-        working.queue = [...working.queue, effect]
+        if (space.slowDisk) working.queue = [...working.queue, effect]
+        else {
+          const disk = write(working.disk, effect)
+          working.violation ??= checkDisk(working.disk, disk)
+          working.disk = disk
+          events.push({ type: "Persisted", seq: effect.seq })
+        }
         break
       case "Apply":
         if (!space.slowMachine) events.push({ type: "Applied", index: effect.entries.at(-1)?.index ?? 0 })
@@ -246,7 +252,7 @@ const crash = (space: Space, server: Server, kept: number): Server => {
 }
 
 /** Deep but for what the reducer never changes in place. */
-const copyOf = <T>(value: T): T => {
+export const copyOf = <T>(value: T): T => {
   if (value === null || typeof value !== "object" || value instanceof Log || value instanceof Uint8Array || "incarnation" in value || "electionMin" in value) return value
   if (Array.isArray(value)) return value.map(copyOf) as T
   const copy: Record<string, unknown> = {}

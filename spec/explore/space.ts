@@ -35,6 +35,8 @@ export interface Space {
   readonly duplication: boolean
   /** Timers that fire. The election timer is one of them. */
   readonly timers: readonly Timer[]
+  /** Each write completes as a step of its own, and a crash can come before it; or all are done at once. */
+  readonly slowDisk: boolean
   /** The state machine executes a batch at once, or as a step of its own. */
   readonly slowMachine: boolean
 }
@@ -48,7 +50,7 @@ export const firstBase = (space: Space): LogBase => ({ index: 0, term: 0, time: 
 /** The plain algorithm of the paper: what is not studied is off, and limits never bind. */
 const plain: Settings = { ...defaultSettings, preVote: false, checkQuorum: false, forwardProposals: false, snapshotBytes: 1e9, tailBytes: 1e9 }
 
-const base = { targets: [], settings: plain, duplication: true, timers: ["election", "heartbeat"], slowMachine: false } as const
+const base = { targets: [], settings: plain, duplication: true, timers: ["election", "heartbeat"], slowDisk: true, slowMachine: false } as const
 const none = { term: 1, commands: 0, rounds: 1, crashes: 0, reads: 0, changes: 0 } as const
 const two = { servers: ["A", "B"], voters: ["A", "B"] } as const
 const three = { servers: ["A", "B", "C"], voters: ["A", "B", "C"] } as const
@@ -116,8 +118,8 @@ export const spaces = {
     bounds: { ...none, term: 2, crashes: null, changes: 1 },
   },
   figure8: {
-    ...base, ...three, name: "figure8", about: "Figure 8 of the paper: three servers, four terms, no message twice",
-    settings: { ...plain, maxBatchBytes: 1 }, duplication: false,
-    bounds: { ...none, term: 4, crashes: 1 },
+    ...base, ...three, name: "figure8", about: "Figure 8 of the paper: three servers, four terms, the no-op of each leader; one entry a message, writes done at once, no crash (a higher term ends a leader as well)",
+    settings: { ...plain, maxBatchBytes: 1 }, slowDisk: false,
+    bounds: { ...none, term: 4 },
   },
 } as const satisfies Record<string, Space>

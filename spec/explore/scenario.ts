@@ -1,0 +1,243 @@
+/**
+ * A history of the explorer as a script of the simulated world, so that a counterexample opens in the debugger: one step,
+ * one action by hand. Nothing there happens by itself: messages that nobody delivers are lost, writes that nobody completes
+ * are not durable. The world is watched by its own invariants, which are more than the explorer's: where one of them is
+ * broken on the way, the world fails there, earlier and under that name.
+ */
+import type { Message, State } from "../../core/index.ts"
+import { flights, nodeOf, World, type Action as WorldAction, type Happening, type Script, type WorldStep } from "../../interpreters/simulation/index.ts"
+import { checkScript, type ScriptFailed } from "../scripts/check.ts"
+import { checkStep } from "./check.ts"
+import { makeIdentity } from "./identity.ts"
+import { isViolation, judge, noHistory, summaryOf, type Summary } from "./judge.ts"
+import { replay, type Frame } from "./replay.ts"
+import type { Counterexample, Step } from "./search.ts"
+import { copyOf, type Action } from "./server.ts"
+import { memberOf, type Space } from "./space.ts"
+
+export interface Converted {
+  readonly script: Script
+  /** How the world fails. */
+  readonly failed: ScriptFailed
+  /**
+   * same: by the same rule. earlier: the world comes to break that rule too, but another invariant of its own is broken
+   * before. other: it fails, and this rule cannot be seen broken there.
+   */
+  readonly like: "same" | "earlier" | "other"
+}
+
+/** Virtual milliseconds: nothing that is done by hand happens by itself before they are over. */
+const NEVER = 10_000_000
+/** A state machine that is slow takes so long; whoever waits for it lets that time go by. */
+const SLOWLY = 10_000
+/** What a network and disks take that are there to prepare a world. */
+const QUICK = { min: 1, max: 1 }
+
+const quiet = { lossPermille: 0, duplicatePermille: 0, longDelayPermille: 0, longDelayMax: 0 } as const
+const byHand = { ...quiet, delayMin: NEVER, delayMax: NEVER }
+
+const optionsOf = ({ voters, settings, slowMachine }: Space): Script["options"] => ({
+  nodes: voters,
+  settings: { ...settings, heartbeat: NEVER, electionMin: NEVER, electionMax: 2 * NEVER, disconnectMax: NEVER, persistStall: NEVER },
+  network: byHand,
+  disk: { min: NEVER, max: NEVER },
+  apply: slowMachine ? { min: SLOWLY, max: SLOWLY } : { min: 0, max: 0 },
+  snapshots: { chunksMin: 1, chunksMax: 1 },
+})
+
+/**
+ * A world begins with voters only. Learners join before the history begins: in a term of its own, which is over when all
+ * start again with what they have stored and executed.
+ */
+const withLearners = ({ servers, voters, slowMachine }: Space): readonly WorldAction[] => {
+  const learners = servers.filter((name) => !voters.includes(name))
+  const [first] = voters
+  if (learners.length === 0 || first === undefined) return []
+  const run = (ms: number): WorldAction => ({ type: "run", ms })
+  const wait = run(slowMachine ? 2 * SLOWLY : 20)
+  const disks = (speed: { readonly min: number; readonly max: number }): readonly WorldAction[] => servers.map((node) => ({ type: "disk", node, ...speed }))
+  return [
+    ...learners.map((name): WorldAction => ({ type: "add", name })),
+    { type: "network", profile: { ...quiet, delayMin: 1, delayMax: 1 } },
+    ...disks(QUICK),
+    { type: "fire", node: first, timer: "election" },
+    wait,
+    { type: "admit", node: first, names: learners },
+    wait,
+    { type: "fire", node: first, timer: "heartbeat" },
+    wait,
+    ...servers.flatMap((node): readonly WorldAction[] => [{ type: "crash", node, keep: "all" }, { type: "start", node }]),
+    { type: "network", profile: byHand },
+    ...disks({ min: NEVER, max: NEVER }),
+  ]
+}
+
+interface Conversion {
+  readonly world: World
+  readonly actions: WorldAction[]
+  /** By the explorer's name of a message: those under way that are it. */
+  readonly underWay: Map<string, string[]>
+}
+
+const perform = ({ world, actions }: Conversion, action: WorldAction): void => {
+  actions.push(action)
+  world.act(action)
+}
+
+const isOf = (what: Happening, node: string, life: number): boolean => "life" in what && what.node === node && what.life === life
+/** Lets so much time go by that what a server has begun within itself is done. */
+const finish = (conversion: Conversion, node: string, waited: (what: Happening) => boolean): void => {
+  const { world } = conversion
+  const pending = world.data.agenda.filter(({ what }) => isOf(what, node, nodeOf(world.data, node).life) && waited(what))
+  if (pending.length > 0) perform(conversion, { type: "run", ms: Math.max(0, Math.min(...pending.map(({ at }) => at)) - world.now) })
+}
+const isEvent = (what: Happening, ...types: readonly string[]): boolean => what.type === "event" && types.includes(what.event.type)
+
+/** What the explorer takes for one step is done to its end. */
+const settle = (conversion: Conversion, { slowDisk, slowMachine }: Space, node: string): void => {
+  const { world } = conversion
+  const answered = (what: Happening): boolean => isEvent(what, "SnapshotOpened", "ChunkStored", ...(slowMachine ? [] : ["Applied"]))
+  for (let before = -1; before !== conversion.actions.length; ) {
+    before = conversion.actions.length
+    if (!slowDisk && nodeOf(world.data, node).disk.pending.length > 0) perform(conversion, { type: "persist", node })
+    finish(conversion, node, answered)
+  }
+}
+
+/** Keeps the first `kept` writes and loses what the state machine did not make durable. */
+const crash = (conversion: Conversion, node: string, kept: number): void => {
+  const { disk, machine, durable } = nodeOf(conversion.world.data, node)
+  const writes = disk.pending.length
+  const steady = machine.position().index === durable.position().index
+  const keep = kept === writes && steady ? "all" : kept === 0 ? "none" : kept === writes - 1 ? "torn" : null
+  // No crash of the world keeps just these: they are completed before it.
+  for (let i = 0; keep === null && i < kept; i++) perform(conversion, { type: "persist", node })
+  perform(conversion, { type: "crash", node, keep: keep ?? "none" })
+  perform(conversion, { type: "start", node })
+}
+
+const take = (conversion: Conversion, text: string, left: number): void => {
+  const { world, underWay } = conversion
+  const known = underWay.get(text) ?? []
+  const message = known.shift()
+  // It was not sent here: the world goes another way, and whoever checks the script will see.
+  if (message === undefined) return
+  if (left > 1 && known.length === 0) {
+    const before = new Set(flights(world.data).map(({ name }) => name))
+    perform(conversion, { type: "duplicate", message })
+    known.push(...flights(world.data).flatMap(({ name }) => (before.has(name) ? [] : [name])))
+    underWay.set(text, known)
+  }
+  perform(conversion, { type: "deliver", message })
+}
+
+const act = (conversion: Conversion, node: string, action: Exclude<Action, { type: "deliver" }>): void => {
+  const { world } = conversion
+  switch (action.type) {
+    case "timeout":
+      return perform(conversion, { type: "fire", node, timer: action.timer })
+    case "persist":
+      return perform(conversion, { type: "persist", node })
+    case "crash":
+      return crash(conversion, node, action.kept)
+    case "tick":
+      return perform(conversion, { type: "inject", node, event: { type: "ClockAdvanced", time: 0 } })
+    case "propose":
+      return perform(conversion, { type: "propose", node, id: world.data.refs + 1, bytes: 1 })
+    case "change":
+      return perform(conversion, { type: "change", node, voters: action.voters, learners: [] })
+    case "read":
+      return perform(conversion, { type: "read", node })
+    case "apply":
+      return finish(conversion, node, (what) => isEvent(what, "Applied"))
+    case "snapshot":
+      return finish(conversion, node, ({ type }) => type === "taken")
+    case "restore":
+      finish(conversion, node, ({ type }) => type === "restore")
+      return finish(conversion, node, (what) => isEvent(what, "SnapshotRestored", "SnapshotRejected"))
+  }
+}
+
+/** What `node` has sent meanwhile, one by one: the first to the same server of the same type is the same message. */
+const noteSent = ({ world, underWay }: Conversion, before: ReadonlySet<string>, node: string, sends: Frame["sends"], text: (to: Frame["sends"][number]) => string): void => {
+  const fresh = flights(world.data)
+    .filter(({ name, flight }) => flight.from.name === node && !before.has(name))
+    .sort((a, b) => a.flight.n - b.flight.n)
+  for (const sent of sends) {
+    const place = fresh.findIndex(({ flight }) => flight.to.name === sent.to.name && flight.message.type === sent.message.type)
+    const [found] = place < 0 ? [] : fresh.splice(place, 1)
+    if (found === undefined) continue
+    const name = text(sent)
+    underWay.set(name, [...(underWay.get(name) ?? []), found.name])
+  }
+}
+
+/** The world does what happened to the servers of the space; those that are learners there were taken in before, in term 1. */
+export const toScript = (space: Space, steps: readonly Step[]): Script => {
+  const { frames } = replay(space, steps)
+  const { message: identify } = makeIdentity(space)
+  const script = { seed: 1, options: optionsOf(space) }
+  const conversion: Conversion = { world: new World({ ...script.options, seed: script.seed }), actions: [], underWay: new Map() }
+  const textOf = (from: string, to: string, message: Message): string => identify(memberOf(from), memberOf(to), message)
+  const left = new Map<string, number>()
+  for (const { step: { server, action } } of frames) {
+    if (action.type !== "deliver") continue
+    const text = textOf(action.from.name, server, action.message)
+    left.set(text, (left.get(text) ?? 0) + 1)
+  }
+  try {
+    for (const action of withLearners(space)) perform(conversion, action)
+    for (const { step: { server, action }, sends } of frames) {
+      const before = new Set(flights(conversion.world.data).map(({ name }) => name))
+      if (action.type === "deliver") {
+        const text = textOf(action.from.name, server, action.message)
+        take(conversion, text, left.get(text) ?? 1)
+        left.set(text, (left.get(text) ?? 1) - 1)
+      } else act(conversion, server, action)
+      settle(conversion, space, server)
+      noteSent(conversion, before, server, sends, ({ to, message }) => textOf(server, to.name, message))
+    }
+  } catch (error) {
+    // The violation itself, if the reducer gives up.
+    if (!(error instanceof Error)) throw error
+  }
+  return { ...script, actions: conversion.actions }
+}
+
+/** Is this rule broken by what the servers of the world do and come to be, whatever the world's invariants say before? */
+const breaks = (script: Script, rule: string): boolean => {
+  const states = new Map<string, State>()
+  const servers = new Map<string, Summary>()
+  let world: World | null = null
+  let history = noHistory
+  let found = false
+  const observe = ({ node, state, effects }: WorldStep): void => {
+    const before = states.get(node)
+    const summary = summaryOf({ state })
+    const verdict = judge(history, summary, [...servers.values()].filter(({ name }) => name !== node))
+    servers.set(node, summary)
+    states.set(node, copyOf(state))
+    if (isViolation(verdict)) found ||= verdict.name === rule
+    else history = verdict
+    if (world === null || before === undefined) return
+    const { disk, durable } = nodeOf(world.data, node)
+    found ||= checkStep(before, state, { hardState: disk.hardState, log: disk.log, machine: durable.position() }, effects)?.name === rule
+  }
+  try {
+    world = new World({ ...script.options, seed: script.seed, observe, started: (node) => states.delete(node) })
+    for (const action of script.actions) world.act(action)
+  } catch (error) {
+    if (!(error instanceof Error)) throw error
+    found ||= rule === "Thrown"
+  }
+  return found
+}
+
+/** null: the world does not fail. */
+export const toScenario = (space: Space, { name, steps }: Counterexample): Converted | null => {
+  const script = toScript(space, steps)
+  const verdict = checkScript(script, { liveness: false, machineDigests: false })
+  if (verdict.ok) return null
+  const isSame = verdict.violation === name || (name === "Thrown" && verdict.violation === "Error")
+  return { script, failed: verdict, like: isSame ? "same" : breaks(script, name) ? "earlier" : "other" }
+}
