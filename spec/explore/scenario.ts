@@ -111,7 +111,7 @@ const crash = (conversion: Conversion, node: string, kept: number): void => {
   const steady = machine.position().index === durable.position().index
   const keep = kept === writes && steady ? "all" : kept === 0 ? "none" : kept === writes - 1 ? "torn" : null
   // No crash of the world keeps just these: they are completed before it.
-  for (let i = 0; keep === null && i < kept; i++) perform(conversion, { type: "persist", node })
+  if (keep === null) for (let i = 0; i < kept; i++) perform(conversion, { type: "persist", node })
   perform(conversion, { type: "crash", node, keep: keep ?? "none" })
   perform(conversion, { type: "start", node })
 }

@@ -72,8 +72,11 @@ export const freshServer = (space: Space, name: string): Server => {
 const start = (space: Space, self: Member, life: number, disk: Disk): Server => {
   const { hardState, log, machine } = disk
   const fresh = initialState(space.settings, { self, life, hardState, base: log.base, entries: log.toArray(), position: machine })
-  const [state] = stepAll(fresh, [{ type: "Started" }])
-  return { state, disk, queue: [], asked: {} }
+  const [state, effects] = stepAll(fresh, [{ type: "Started" }])
+  // A state machine that is ahead of the log gives it its base: that is to be written like anything else.
+  let server: Server = { state, disk, queue: effects.filter((effect) => effect.type === "Persist"), asked: {} }
+  while (!space.slowDisk && server.queue.length > 0) ({ server } = act(space, server, { type: "persist" }))
+  return server
 }
 
 const write = (disk: Disk, persist: Persist): Disk => {
