@@ -122,9 +122,9 @@ export const onAppendAccepted = (turn: Turn, from: Member, message: AppendAccept
   if (progress === null || message.verifiedIndex > state.log.lastIndex) return
   // "If successful: update nextIndex and matchIndex for follower", Figure 2. Late answers never move them back.
   progress.matchIndex = Math.max(progress.matchIndex, message.matchIndex)
-  progress.condition = message.condition
+  if (message.round >= progress.round) progress.condition = message.condition
   const { mode } = progress
-  if (message.condition === "rebuild") {
+  if (progress.condition === "rebuild") {
     // Before this leader has executed its own no-op, its state machine may be behind the follower's log; and the
     // follower's acknowledgements may be just what commits that no-op.
     if (mode.type !== "snapshot" && state.applied >= (asLeader(state)?.termStart ?? 0)) sendSnapshot(turn, progress)
@@ -143,7 +143,7 @@ export const onAppendAccepted = (turn: Turn, from: Member, message: AppendAccept
       // if it holds the snapshot but the log was trimmed past that meanwhile, it needs a newer one.
       const sent = snapshotOf(progress)
       if (message.matchIndex < (sent?.index ?? 0)) break
-      if (message.matchIndex >= state.log.base.index) replicateFrom(turn, progress, message.verifiedIndex + 1)
+      if (message.matchIndex >= state.log.base.index) replicateFrom(turn, progress, Math.max(message.verifiedIndex, progress.matchIndex) + 1)
       else if (sent !== null) sendSnapshot(turn, progress)
       break
     }

@@ -136,7 +136,8 @@ export const onInstallSnapshot = (turn: Turn, from: Member, message: InstallSnap
   if (state.restoring !== null || follower.install?.phase === "installed") return
   if (!isUseful(state, snapshot)) {
     note(turn, "snapshot.stale")
-    follower.install = null
+    // A late chunk says nothing about another snapshot whose chunks are coming in.
+    if (follower.install?.snapshot.id === snapshot.id) follower.install = null
     if (state.machine === "ready") follower.reply = "accept"
     else answer(turn, snapshot.id, "failed", 0)
     return
