@@ -10,7 +10,7 @@ import { finish, mixText } from "./hash.ts"
 import { Ledger } from "./ledger.ts"
 import { Meter } from "./meter.ts"
 import type { Random } from "./random.ts"
-import { Tasks, type Task, type Work } from "./tasks.ts"
+import { goOn, Tasks, type Task, type Work } from "./tasks.ts"
 import type { Keep, NetworkName, NetworkProfile, WorldHooks, WorldMachine, WorldOptions } from "./types.ts"
 import { World } from "./world.ts"
 
@@ -127,23 +127,16 @@ export class Cluster {
   }
   /** The world and all clients in it go on. */
   run(ms: number): void {
-    this.goOn(this.now + ms, NEVER)
+    this.goOn(this.now + ms)
   }
   /** Until it holds, at most `limit`; whether it came to hold. */
   runUntil(holds: () => boolean, limit: number): boolean {
     this.goOn(this.now + limit, holds)
     return holds()
   }
-  private goOn(end: number, enough: () => boolean): void {
+  private goOn(end: number, enough?: () => boolean): void {
     if (this.inTask) throw new Error("inside a task, time goes on by yield")
-    const { world, tasks } = this
-    const advance = (): void => this.asTask(() => tasks.advance(world.now))
-    const watched = enough !== NEVER
-    for (advance(); world.now < end && !enough(); advance()) {
-      let to = Math.min(end, tasks.wakes())
-      if (watched || tasks.watches()) to = Math.min(to, world.next ?? to)
-      world.run(Math.max(to - world.now, 0))
-    }
+    this.asTask(() => goOn(this.world, this.tasks, end, enough))
   }
   private asTask<T>(then: () => T): T {
     const outer = this.inTask
@@ -468,7 +461,6 @@ export class Cluster {
   }
 }
 
-const NEVER = (): boolean => false
 const NOWHERE = { index: 0, term: 0 }
 
 /** So many servers, all connected, at the start of their first election. */

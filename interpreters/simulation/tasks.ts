@@ -1,4 +1,5 @@
 /** Clients in virtual time: generators that yield how long they sleep (ms), or what they wait for. */
+import type { World } from "./world.ts"
 
 /** Milliseconds; or until something holds, looked at whenever anything happened, at most `limit` milliseconds. */
 export type Wait = number | { readonly until: () => boolean; readonly limit: number }
@@ -84,5 +85,17 @@ export class Tasks {
   /** Somebody waits for something to hold. */
   watches(): boolean {
     return this.running.some(({ until }) => until !== null)
+  }
+}
+
+const NEVER = (): boolean => false
+
+/** The world and all clients in it go on until `end` (virtual ms), or until it is enough. */
+export const goOn = (world: World, tasks: Tasks, end: number, enough: () => boolean = NEVER): void => {
+  const watched = enough !== NEVER
+  for (tasks.advance(world.now); world.now < end && !enough(); tasks.advance(world.now)) {
+    let to = Math.min(end, tasks.wakes())
+    if (watched || tasks.watches()) to = Math.min(to, world.next ?? to)
+    world.run(Math.max(to - world.now, 0))
   }
 }

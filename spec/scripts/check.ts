@@ -8,6 +8,19 @@ import { checkProgress, defaultBound, isTolerable } from "./progress.ts"
 /** Looks at every step of one world. */
 export type StepChecker = (step: WorldStep) => void
 
+/** Clients that live in a world beside its script, and the service that they use. */
+export interface Companions {
+  readonly hooks: Pick<WorldHooks, "machine" | "applied" | "responded">
+  /** Bytes of a command that changes nothing, for whoever wants to see progress. */
+  readonly command: (id: number) => Uint8Array
+  /** The world has begun. */
+  readonly join: (world: World) => void
+  /** Virtual milliseconds go by, for them too. */
+  readonly run: (ms: number) => void
+  /** The script is over; `mended`: so are all faults, and there was progress. Throws PropertyViolated if what they were told does not fit together. */
+  readonly finish: (mended: boolean) => void
+}
+
 export interface ScriptChecks {
   /** Every invariant at every step. Default: yes. */
   readonly invariants?: boolean
@@ -27,6 +40,8 @@ export interface ScriptChecks {
   readonly command?: (id: number) => Uint8Array
   /** What state machines answer to what they execute: throws if that is wrong. */
   readonly applied?: NonNullable<WorldHooks["applied"]>
+  /** Who lives there beside the script, made anew for each run. Default: nobody. */
+  readonly companions?: () => Companions
   /** What happens, for whoever writes it down: each action, also those that mend the world at the end, and each step. */
   readonly acted?: (action: Action) => void
   readonly observe?: StepChecker
@@ -96,7 +111,8 @@ const MOST_STEPS = 100_000
 const MOST_STEPS_SHRINKING = 25_000
 
 export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptVerdict => {
-  const { invariants = true, refinement = false, liveness = true, bound = defaultBound, mostSteps = MOST_STEPS, machineDigests = true, machine, command, applied, acted, observe, hashed, rules } = options
+  const { invariants = true, refinement = false, liveness = true, bound = defaultBound, mostSteps = MOST_STEPS, machineDigests = true, machine, command, applied, companions, acted, observe, hashed, rules } = options
+  const others = companions?.() ?? null
   const check = invariants ? makeInvariantChecker() : null
   const refine = refinement ? makeRefinementChecker() : null
   const agree = machineDigests ? digestChecker() : null
@@ -120,6 +136,7 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
     ...script.options,
     seed: script.seed,
     ...(machine === undefined ? {} : { machine }),
+    ...others?.hooks,
     ...(acted === undefined ? {} : { acted }),
     started: (node, recovered) => {
       check?.started(node, recovered)
@@ -127,6 +144,7 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
     },
     applied: (node, entries, results) => {
       applied?.(node, entries, results)
+      others?.hooks.applied?.(node, entries, results)
       compare(node)
     },
     restored: compare,
@@ -142,23 +160,28 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
   const ran = (): Ran => ({ steps, ms: world?.now ?? 0, hash: (world === null ? hash : mix(hash, world.hash())) >>> 0 })
   try {
     world = new World(hooks)
+    others?.join(world)
     for (const { length } = script.actions; action < length; action++) {
       const next = script.actions[action]
-      if (next !== undefined) world.act(next)
+      if (next?.type === "run" && others !== null) others.run(next.ms)
+      else if (next !== undefined) world.act(next)
       hashAfter(HASH_EVERY)
     }
     hashAfter(1)
     check?.sweep()
     refine?.sweep()
-    if (liveness && isTolerable(script)) {
-      const stuck = checkProgress(world, { bound, command })
+    const mended = liveness && isTolerable(script)
+    if (mended) {
+      const stuck = checkProgress(world, { bound, command: others?.command ?? command })
       if (stuck !== null) throw new PropertyViolated("Liveness", stuck)
+      others?.finish(true)
       check?.sweep()
       for (const node of world.names) {
         const open = check?.openRefs(node) ?? []
         if (open.length > 0 && world.state(node) !== undefined) throw new PropertyViolated("EveryRefAnswered", `${node} never answers ${open.join(", ")}`)
       }
     }
+    if (!mended) others?.finish(false)
     return { ok: true, ...ran() }
   } catch (error) {
     return { ok: false, violation: nameOf(error), message: error instanceof Error ? error.message : String(error), at: Math.max(steps - 1, 0), action, ...ran() }
