@@ -4,7 +4,7 @@
  */
 import type { Event, Recovered, State } from "../core/index.ts"
 import type { ObservedStep } from "./invariants/index.ts"
-import { after, bornFrom, couldBeLeft, cutFrom, dropThrough, hear, heardByQuorum, justify, lastOf, owesWrite, pushEntry, settle, startingPoint, termIn, wordIn, wordOf, type AbstractServer, type Possible, type Scene, type Told } from "./model/index.ts"
+import { after, bornFrom, couldBeLeft, cutFrom, dropThrough, hear, heardByQuorum, justify, lastOf, owesWrite, pushEntry, same, settle, startingPoint, termIn, wordIn, wordOf, type AbstractServer, type Possible, type Scene, type Told } from "./model/index.ts"
 
 export class RefinementViolated extends Error {
   override readonly name = "RefinementViolated"
@@ -28,10 +28,10 @@ interface Kept {
   state: State | null
 }
 
-const keyOf = ({ term, vote, role, leader, commit, keep, tail, base, transfer }: Possible): string =>
-  `${term} ${vote?.name} ${role} ${leader?.name} ${commit} ${keep} ${tail.map((entry) => `${entry.term}.${wordOf(entry)}`).join()} ${base?.index} ${transfer}`
+const keyOf = ({ term, vote, role, leader, fresh, commit, keep, tail, base, transfer }: Possible): string =>
+  `${term} ${fresh} ${vote?.name} ${role} ${leader?.name} ${commit} ${keep} ${tail.map((entry) => `${entry.term}.${wordOf(entry)}`).join()} ${base?.index} ${transfer}`
 
-/** Ways that lead to the same place are one: it has heard what any of them heard, and is bound by what binds them all. */
+/** Ways that lead to the same place are one: it has heard what any of them heard. */
 const distinct = (possible: readonly Possible[]): readonly Possible[] => {
   if (possible.length < 2) return possible
   const seen = new Map<string, Possible>()
@@ -39,7 +39,7 @@ const distinct = (possible: readonly Possible[]): readonly Possible[] => {
     const key = keyOf(at)
     const other = seen.get(key)
     if (other === undefined) seen.set(key, at)
-    else seen.set(key, { ...at, heardRound: Math.max(other.heardRound, at.heardRound), verified: Math.max(other.verified, at.verified), fresh: other.fresh && at.fresh })
+    else seen.set(key, { ...at, heardRound: Math.max(other.heardRound, at.heardRound), verified: Math.max(other.verified, at.verified) })
   }
   return [...seen.values()]
 }
@@ -59,6 +59,8 @@ const lastReplacing = ({ events }: ObservedStep): number =>
 
 const takeOver = (server: AbstractServer, end: Possible, { log }: State): void => {
   const wasLeader = server.role === "leader" && server.term === end.term
+  // A transfer hangs on one leader of one term.
+  if (server.term !== end.term || end.role !== "follower" || !same(server.leader, end.leader)) server.install = null
   server.term = end.term
   server.vote = end.vote
   server.role = end.role
@@ -76,10 +78,15 @@ const takeOver = (server: AbstractServer, end: Possible, { log }: State): void =
   cutFrom(ledger, end.keep + 1)
   for (const entry of end.tail) pushEntry(ledger, entry)
   if (log.base.index > ledger.base) dropThrough(ledger, log.base)
+  // Who left and came back is asked anew, too.
+  const since = ledger.configurations.at(-1)?.index ?? 0
+  if (since !== server.sharedSince) server.shared.clear()
+  server.sharedSince = since
   if (end.role !== "leader") server.lease = "none"
   else if (!wasLeader) {
     server.matched.clear()
     server.answered.clear()
+    server.shared.clear()
     server.questions.clear()
     server.round = 0
     server.lease = "none"
@@ -121,7 +128,7 @@ export const makeRefinementChecker = (): RefinementChecker => {
     refuse(wrong)
     takeOver(server, end, state)
     confirmReads(server)
-    const told: Told = { server, state, start, end, preVotes: scene.preVotes }
+    const told: Told = { events, server, state, start, end, preVotes: scene.preVotes }
     for (const effect of effects) refuse(justify(told, effect))
     refuse(owesWrite(told))
     for (const effect of effects) if (effect.type === "Persist") server.disk.queue.push(effect)

@@ -58,6 +58,16 @@ const broken: Readonly<Record<string, Breaks>> = {
   "a trimmed log without a snapshot": (step) => (noted(step, "snapshot.trimmed") ? { ...step, events: step.events.filter(({ type }) => type !== "SnapshotTaken") } : null),
   "a request for votes that praises the log": said("RequestVote", (message) => ({ ...message, lastLogIndex: message.lastLogIndex + 1 })),
   "a vote told that was not given": said("RequestVoteReply", (message) => (message.granted ? null : { ...message, granted: true })),
+  "a vote refused that was given": said("RequestVoteReply", (message) => (message.granted ? { ...message, granted: false } : null)),
+  "a higher term passed over": (step) =>
+    single(step) && step.events.some((event) => event.type === "MessageReceived" && event.message.type === "AppendAccepted")
+      ? { ...step, events: step.events.map((event) => (event.type === "MessageReceived" ? { ...event, message: { ...event.message, term: step.state.currentTerm + 1 } } : event)) }
+      : null,
+  "an election timeout anew without a sign of life": (step) =>
+    step.state.role.type === "follower" && step.events.every(({ type }) => type === "ClockAdvanced" || type === "Applied" || type === "Persisted")
+      ? { ...step, effects: [...step.effects, { type: "SetTimer", timer: "election", min: 1, max: 1 }] }
+      : null,
+  "a chunk stored twice": (step) => (did(step, "StoreChunk") ? { ...step, effects: step.effects.flatMap((effect): readonly Effect[] => (effect.type === "StoreChunk" ? [effect, effect] : [effect])) } : null),
   "a pre-vote that may not be given": said("RequestPreVoteReply", (message, state) => (message.granted || state.role.type !== "leader" ? null : { ...message, granted: true })),
   "an append of another term": said("AppendEntries", (message) => ({ ...message, term: message.term + 1 })),
   "an append with another previous term": said("AppendEntries", (message) => (message.prevLogIndex === 0 ? null : { ...message, prevLogTerm: 0 })),

@@ -325,6 +325,31 @@ describe("writes in a client's own session", () => {
     )
   })
 
+  test("a closing that was overwritten is told only once another was executed, also if its place in the log is trimmed", () => {
+    const world = new FakeWorld()
+    let session = 0
+    let told: string | null = null
+    world.elect(1, 0)
+    world.service.openSession("client", (reply) => {
+      if (reply.type === "integer") session = Number(reply.value)
+    })
+    world.heal(100)
+    world.service.closeSession(session, (reply) => (told = codeOf(reply) ?? "OK"))
+    world.turn()
+    world.meet("append")
+    world.elect(1, 1)
+    world.elect(1, 0)
+    world.commitSome(10)
+    world.restore()
+    world.elect(2, 0)
+    world.commitSome(10)
+    world.applySome(10)
+    expect([told, world.isOpen(session)]).toEqual([null, true])
+    world.heal(3000)
+    expect([told, world.isOpen(session)]).toEqual(["OK", false])
+    world.end()
+  })
+
   test("a gap that the client left is told; one that this node made is closed", () => {
     const world = new FakeWorld()
     let session = 0

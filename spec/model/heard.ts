@@ -34,6 +34,7 @@ const hearMessage = (server: AbstractServer, from: Member, message: Message, lif
       if (!leads) return
       raise(server.matched, from, message.matchIndex)
       raise(server.answered, from, message.round)
+      raise(server.shared, from, message.matchIndex)
       return
     case "AppendRejected":
       if (leads) raise(server.answered, from, message.round)
@@ -57,10 +58,13 @@ const hearMessage = (server: AbstractServer, from: Member, message: Message, lif
       if (message.life !== life || message.readIndex === null) return
       for (const read of server.reads.values()) if (read.asked === message.number && read.confirmed === null) read.confirmed = message.readIndex
       return
+    case "InstallSnapshot":
+      // Which of two transfers is the newer one, the receiver cannot tell.
+      if (server.install !== null && server.install.id !== message.snapshot.id) server.install.mayStartOver = true
+      return
     case "RequestVote":
     case "RequestPreVote":
     case "AppendEntries":
-    case "InstallSnapshot":
     case "ForwardProposal":
     case "ForwardProposalReply":
     case "TimeoutNow":
@@ -96,23 +100,31 @@ export const hear = (server: AbstractServer, event: Event, state: State): string
       return event.snapshot.index > server.applying ? `opened snapshot ${event.snapshot.id} of ${event.snapshot.index}, executed is ${server.applying}` : null
     case "SnapshotRestored":
       keep(server.images, event.snapshot.id, event.snapshot.index)
+      server.install = null
       server.applying = event.snapshot.index
       server.applied = event.snapshot.index
       return null
     case "TimerExpired":
       if (event.timer === "lease" && server.lease === "held") server.lease = "none"
       return null
+    case "PeerConnected":
+      // It may have less than it had: what it shares is asked anew.
+      server.shared.delete(keyOf(event.peer))
+      return null
+    case "ChunkStored":
+      if (server.install?.id === event.id) server.install.next = event.nextOffset
+      return null
+    case "SnapshotRejected":
+      server.install = null
+      return null
     case "Started":
     case "Proposed":
     case "ConfigurationChangeProposed":
     case "ClockAdvanced":
-    case "PeerConnected":
     case "PeerDisconnected":
     case "SnapshotTaken":
     case "SnapshotTakeFailed":
     case "SnapshotOpenFailed":
-    case "ChunkStored":
-    case "SnapshotRejected":
     case "MachineDamaged":
     case "SpaceChanged":
     case "TransferRequested":

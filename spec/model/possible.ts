@@ -1,6 +1,6 @@
 /**
  * What one event may do to a server. Every function answers all that is allowed, often also that nothing happens: a
- * message may be ignored, for it might as well have been lost. The sources are the paper's Figure 2 and §5–§7 and the
+ * message may be ignored, for it might as well have been lost; but not the term that it brings. The sources are the paper's Figure 2 and §5–§7 and the
  * thesis §3.10, §4, §6.4 and §9.6.
  */
 import type { ConfigurationEntry, Effect, Entry, Event, LogBase, Member, Message, Payload, Settings } from "../../core/index.ts"
@@ -98,9 +98,7 @@ export const notOlder = (scene: Scene, at: Possible, { lastLogTerm, lastLogIndex
 const voted = (scene: Scene, at: Possible, from: Member, request: Extract<Message, { type: "RequestVote" }>): readonly Possible[] => {
   const mayGive = at.vote === null || same(at.vote, from)
   const known = (configurationIn(scene, at)?.voters.length ?? 0) > 0
-  // Thesis §4.2.3: whoever heard a leader just now gives no vote, unless that leader asked for the election.
-  const loyal = at.role === "leader" || (at.role === "follower" && at.fresh && (at.leader !== null || scene.settings.leaseReads))
-  if (!mayGive || !known || (loyal && !request.transfer) || !notOlder(scene, at, request)) return [at]
+  if (!mayGive || !known || (isLoyal(scene, at) && !request.transfer) || !notOlder(scene, at, request)) return [at]
   return [at, { ...at, vote: from, role: "follower", ...(at.role === "follower" ? {} : { leader: null, verified: at.commit, heardRound: 0 }) }]
 }
 
@@ -108,8 +106,7 @@ export const preVoteName = (to: Member, term: number): string => `${to.name} ${t
 /** Thesis §9.6: it would vote, and has heard no leader. */
 const preVoted = (scene: Scene, at: Possible, from: Member, request: Extract<Message, { type: "RequestPreVote" }>): void => {
   const mayGive = request.term > at.term || (request.term === at.term && (at.vote === null || same(at.vote, from)))
-  const loyal = at.role === "leader" || (at.role === "follower" && at.fresh && (at.leader !== null || scene.settings.leaseReads))
-  if (mayGive && !loyal && (configurationIn(scene, at)?.voters.length ?? 0) > 0 && notOlder(scene, at, request)) scene.preVotes.add(preVoteName(from, request.term))
+  if (mayGive && !isLoyal(scene, at) && (configurationIn(scene, at)?.voters.length ?? 0) > 0 && notOlder(scene, at, request)) scene.preVotes.add(preVoteName(from, request.term))
 }
 
 /** Thesis §4.2.2: its configuration names it a voter, or one that this may still give way to does, while it is not committed. */
@@ -200,25 +197,58 @@ const restored = (scene: Scene, at: Possible, base: LogBase): readonly Possible[
 
 // ----------------------------------------------------------------------------------------------- events
 
+/** Thesis §4.2.3: whoever heard a leader just now neither votes nor learns of terms from those who want to depose it. */
+const isLoyal = (scene: Scene, at: Possible): boolean => at.role === "leader" || (at.role === "follower" && at.fresh && (at.leader !== null || scene.settings.leaseReads))
+
+/** A member by that name is known, but not of that incarnation: what it says may come from before it lost its disk. */
+const isStranger = (scene: Scene, at: Possible, from: Member): boolean => {
+  const { voters = [], outgoing = [], learners = [] } = configurationIn(scene, at) ?? {}
+  const known = [...voters, ...outgoing, ...learners].filter(({ name }) => name === from.name)
+  return known.length > 0 && !known.some((one) => same(one, from))
+}
+
+/** Whether a higher term may be passed over. Everywhere else it must not: Figure 2, "Rules for Servers". */
+const mayIgnoreTerm = (scene: Scene, at: Possible, from: Member, message: Message): boolean => {
+  switch (message.type) {
+    case "RequestVote":
+      return !message.transfer && isLoyal(scene, at)
+    case "RequestVoteReply":
+    case "RequestPreVoteReply":
+    case "AppendAccepted":
+    case "AppendRejected":
+    case "InstallSnapshotReply":
+      return isStranger(scene, at, from)
+    case "RequestPreVote":
+    case "ForwardProposalReply":
+    case "AppendEntries":
+    case "InstallSnapshot":
+    case "ReadIndex":
+    case "ReadIndexReply":
+    case "ForwardProposal":
+    case "TimeoutNow":
+      return false
+  }
+}
+
 const onMessage = (scene: Scene, at: Possible, from: Member, message: Message): readonly Possible[] => {
   const raised = message.term > at.term && bringsTerm(message) ? adopted(at, message.term) : at
-  const ignored = raised === at ? [] : [at]
+  const ignored = raised !== at && mayIgnoreTerm(scene, at, from, message) ? [at] : []
   switch (message.type) {
     case "RequestVote":
       return message.term === raised.term ? [...ignored, ...voted(scene, raised, from, message)] : [at]
     case "AppendEntries": {
       const followed = message.term === raised.term ? following(raised, from, message.round) : null
-      return followed === null ? [at, ...(raised === at ? [] : [raised])] : [at, ...appended(scene, followed, message)]
+      return followed === null ? [raised] : [...(raised === at ? [at] : []), ...appended(scene, followed, message)]
     }
     case "InstallSnapshot": {
       const followed = message.term === raised.term ? following(raised, from, message.round) : null
-      return followed === null ? [at, ...(raised === at ? [] : [raised])] : [at, followed]
+      return followed === null ? [raised] : [...(raised === at ? [at] : []), followed]
     }
     case "TimeoutNow":
       // Thesis §3.10: "the target server … starts a new election", without a pre-vote.
-      return message.term === raised.term && raised.role === "follower" && mayCampaign(scene, raised) ? [at, raised, campaigning(scene, raised, true), ...waiting(raised)] : [at, raised, ...waiting(raised)]
+      return message.term === raised.term && raised.role === "follower" && mayCampaign(scene, raised) ? [raised, campaigning(scene, raised, true), ...waiting(raised)] : [raised, ...waiting(raised)]
     case "ForwardProposal":
-      return [...ignored, raised, ...taken(scene, raised, message.payloads, message.ref, from)]
+      return [raised, ...taken(scene, raised, message.payloads, message.ref, from)]
     case "RequestPreVote":
       preVoted(scene, at, from, message)
       return [at]

@@ -65,9 +65,15 @@ export interface AbstractServer {
   /** As leader: what each acknowledged as durable, which round it answered, and which it was sent. */
   readonly matched: Map<string, number>
   readonly answered: Map<string, number>
+  /** What each told that its log shares, since its connection was made and since the configuration in force. */
+  readonly shared: Map<string, number>
+  /** The index of the configuration that `shared` is about. */
+  sharedSince: number
   round: number
   termStart: number
   readonly images: Map<string, number>
+  /** As follower: the snapshot whose chunks it puts aside, and where the next one starts; null while one is being stored. */
+  install: { readonly id: string; next: number | null; mayStartOver: boolean } | null
   lease: "none" | "held" | "barred"
   readonly reads: Map<number, WaitingRead>
   readonly questions: Map<string, Question>
@@ -140,9 +146,12 @@ export const bornFrom = (recovered: Recovered): AbstractServer => {
     preVotes: { term: 0, by: [] },
     matched: new Map(),
     answered: new Map(),
+    shared: new Map(),
+    sharedSince: 0,
     round: 0,
     termStart: 0,
     images: new Map(),
+    install: null,
     lease: "none",
     reads: new Map(),
     questions: new Map(),

@@ -1,11 +1,12 @@
 /** What a server may say and do: each message and each answer must be justified by what it is, holds and has heard. */
-import type { Effect, Member, Message, Outcome, Persist, State } from "../../core/index.ts"
+import type { Effect, Event, Member, Message, Outcome, Persist, State } from "../../core/index.ts"
 import { inForce, lastOf, lastTermOf, termIn, wordIn, wordOf } from "./ledger.ts"
 import { preVoteName, type Possible } from "./possible.ts"
 import { agreedBy, keyOf, same, votesIn, type AbstractServer } from "./server.ts"
 
 /** A server before and after its step; `server` is what it is now. */
 export interface Told {
+  readonly events: readonly Event[]
   readonly server: AbstractServer
   readonly state: State
   readonly start: Possible
@@ -33,13 +34,24 @@ const asksForVote = ({ server, start, end }: Told, to: Member, { term, lastLogIn
   return configuration !== undefined && votesIn(configuration, to) ? null : `asks ${to.name} for a vote, which has none`
 }
 
-const appends = ({ server, end }: Told, to: Member, { term, prevLogIndex, prevLogTerm, entries, leaderCommit, round }: Of<"AppendEntries">): Wrong => {
+/** Figure 2: matchIndex "increases monotonically"; a rejection from before that moves nothing back. */
+const goesBack = ({ events, server }: Told, to: Member, prevLogIndex: number): Wrong => {
+  const shared = server.shared.get(keyOf(to)) ?? 0
+  const rejected = events.some((event) => event.type === "MessageReceived" && event.message.type === "AppendRejected" && same(event.from, to))
+  return rejected && prevLogIndex < shared ? `goes back to ${prevLogIndex} for ${to.name}, which said that it holds all through ${shared}` : null
+}
+
+const appends = (told: Told, to: Member, { term, prevLogIndex, prevLogTerm, entries, leaderCommit, round }: Of<"AppendEntries">): Wrong => {
+  const { server, end } = told
   const { ledger } = server
   if (end.role !== "leader" || term !== end.term) return `appends in term ${term} as ${end.role} of term ${end.term}`
   if (same(to, server.self)) return "appends to itself"
   if (prevLogIndex !== 0 && termIn(ledger, prevLogIndex) !== prevLogTerm) return `says that entry ${prevLogIndex} is of term ${prevLogTerm}`
   if (leaderCommit > end.commit) return `says that ${leaderCommit} is committed`
   if (entries.some((entry, i) => entry.index !== prevLogIndex + 1 + i || termIn(ledger, entry.index) !== entry.term || wordIn(ledger, entry.index) !== wordOf(entry))) return `sends entries after ${prevLogIndex} that do not stand in its log`
+  // Index 0 without entries is a sign of life while a snapshot is on its way.
+  const back = prevLogIndex > 0 || entries.length > 0 ? goesBack(told, to, prevLogIndex) : null
+  if (back !== null) return back
   if (round < server.round) return `sends round ${round} after round ${server.round}`
   server.round = round
   return null
@@ -53,6 +65,16 @@ const acknowledges = ({ server, end }: Told, to: Member, { term, verifiedIndex, 
     return `acknowledges ${matchIndex}, its disk holds ${lastOf(disk.ledger)}`
   if (round > end.heardRound) return `answers round ${round}, heard was ${end.heardRound}`
   return durableTerm(server, term)
+}
+
+/** §5.2 with Figure 2: "If votedFor is null or candidateId … grant vote": the same one is not refused what it was given. */
+const refusesVote = ({ events, server, start, end }: Told, to: Member, term: number): Wrong => {
+  // A request of an earlier term is answered with this one.
+  const asked = events.every((event) => event.type !== "MessageReceived" || event.message.type !== "RequestVote" || !same(event.from, to) || event.message.term === term)
+  const given = start.term === term && end.term === term && same(start.vote, to) && start.role === "follower" && end.role === "follower"
+  // Once it led, its followers are loyal, and their logs may be longer than its own was.
+  const unled = !start.fresh && !end.fresh && start.leader === null && end.leader === null && lastTermOf(server.ledger) < term
+  return asked && given && unled ? `refuses ${to.name} in term ${term} the vote that it gave it` : null
 }
 
 const answersQuestion = ({ server, end }: Told, to: Member, { life, number, readIndex }: Of<"ReadIndexReply">): Wrong => {
@@ -74,7 +96,7 @@ const onSend = (told: Told, to: Member, message: Message): Wrong => {
     case "RequestPreVote":
       return asksForVote(told, to, message, "preCandidate", end.term + 1)
     case "RequestVoteReply":
-      return message.granted ? (same(end.vote, to) && message.term === end.term ? durableVote(server, message.term, to) : `grants ${to.name} a vote that it did not give`) : between(told, message.term)
+      return message.granted ? (same(end.vote, to) && message.term === end.term ? durableVote(server, message.term, to) : `grants ${to.name} a vote that it did not give`) : (between(told, message.term) ?? refusesVote(told, to, message.term))
     case "RequestPreVoteReply":
       return message.granted ? (preVotes.has(preVoteName(to, message.term)) ? null : `gives ${to.name} a pre-vote for term ${message.term} that it may not give`) : between(told, message.term)
     case "AppendEntries":
@@ -152,6 +174,44 @@ const onLease = ({ server, end, state }: Told, { since = 0 }: Extract<Effect, { 
   return null
 }
 
+/** Is this a reason to wait for an election anew? §5.2: a vote given, an append of the current leader, an election of its own; and whatever ends a role. */
+const isSignOfLife = ({ start, end }: Told, event: Event): boolean => {
+  switch (event.type) {
+    case "MessageReceived":
+      switch (event.message.type) {
+        case "AppendEntries":
+        case "InstallSnapshot":
+        case "TimeoutNow":
+          return event.message.term >= start.term
+        case "RequestVote":
+          return event.message.term >= start.term && same(end.vote, event.from)
+        default:
+          return false
+      }
+    case "TimerExpired":
+      return event.timer === "election"
+    case "PeerDisconnected":
+    case "Started":
+      return true
+    default:
+      return false
+  }
+}
+const onElectionTimer = (told: Told): Wrong => {
+  const { start, end, events } = told
+  const stays = start.role === "follower" && end.role === "follower"
+  return stays && !events.some((event) => isSignOfLife(told, event)) ? "starts its election timeout anew without a sign of life" : null
+}
+
+/** §7: chunks are written at their offsets, each once, in order; only a new transfer starts over. */
+const onChunk = ({ server }: Told, { snapshot, offset }: Extract<Effect, { type: "StoreChunk" }>): Wrong => {
+  const { install } = server
+  const next = install?.id === snapshot.id ? install.next : 0
+  const startsOver = offset === 0 && install?.mayStartOver === true
+  server.install = { id: snapshot.id, next: null, mayStartOver: false }
+  return offset === next || startsOver ? null : `stores the chunk of ${snapshot.id} at ${offset}, ${next === null ? "while another is being stored" : `after ${next} comes next`}`
+}
+
 export const justify = (told: Told, effect: Effect): Wrong => {
   switch (effect.type) {
     case "Send":
@@ -163,12 +223,13 @@ export const justify = (told: Told, effect: Effect): Wrong => {
     case "Respond":
       return onRespond(told, effect.ref, effect.outcome)
     case "SetTimer":
-      return effect.timer === "lease" ? onLease(told, effect) : null
+      return effect.timer === "lease" ? onLease(told, effect) : effect.timer === "election" ? onElectionTimer(told) : null
+    case "StoreChunk":
+      return onChunk(told, effect)
     case "CancelTimer":
     case "TakeSnapshot":
     case "OpenSnapshot":
     case "CloseSnapshot":
-    case "StoreChunk":
     case "RestoreSnapshot":
     case "Note":
       return null

@@ -31,7 +31,7 @@ export const clients: readonly Seeded[] = [
   {
     id: "bug-K5",
     title: "what was executed at an index is taken for what was proposed there, whatever the term",
-    patches: [{ file: "kv/service/clientSessions.ts", find: "if (found === undefined || found === term) this.answer(request, OK)", replace: "if (found !== 0) this.answer(request, OK)" }],
+    patches: [{ file: "kv/service/clientSessions.ts", find: " && this.termAt(index) === term) this.answer(request, OK)", replace: ") this.answer(request, OK)" }],
   },
   {
     id: "bug-K7",
