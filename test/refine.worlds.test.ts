@@ -64,7 +64,7 @@ const broken: Readonly<Record<string, Breaks>> = {
       ? { ...step, events: step.events.map((event) => (event.type === "MessageReceived" ? { ...event, message: { ...event.message, term: step.state.currentTerm + 1 } } : event)) }
       : null,
   "an election timeout anew without a sign of life": (step) =>
-    step.state.role.type === "follower" && step.events.every(({ type }) => type === "ClockAdvanced" || type === "Applied" || type === "Persisted")
+    step.state.role.type === "follower" && step.state.role.leader !== null && step.events.every(({ type }) => type === "ClockAdvanced" || type === "Applied" || type === "Persisted")
       ? { ...step, effects: [...step.effects, { type: "SetTimer", timer: "election", min: 1, max: 1 }] }
       : null,
   "a chunk stored twice": (step) => (did(step, "StoreChunk") ? { ...step, effects: step.effects.flatMap((effect): readonly Effect[] => (effect.type === "StoreChunk" ? [effect, effect] : [effect])) } : null),
