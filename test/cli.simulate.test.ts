@@ -21,7 +21,7 @@ const folder = (): string => {
   return made
 }
 const options = (over: Partial<SimulateOptions> = {}): SimulateOptions => ({
-  seed: 1, seeds: 3, minutes: null, actions: 20, nodes: 3, profile: "calm", workers: 1, refine: false, trace: null, save: folder(), output: "json", ...over,
+  seed: 1, seeds: 3, minutes: null, actions: 20, nodes: 3, profile: "calm", workers: 1, refine: false, clients: 0, trace: null, save: folder(), output: "json", ...over,
 })
 const printed = (): (() => string) => {
   let text = ""
@@ -93,7 +93,7 @@ describe("a seed that fails", () => {
   const failed: SimulateFailure = {
     seed: 3, violation: "ElectionSafety", message: "ElectionSafety violated at n1: leads term 2, and so does n2\n  at most one leader", at: 40, script,
     from: { actions: 60, steps: 1200 }, shrunk: { actions: script.actions.length, steps: 41, seconds: 1.26 }, file: "simulate-partitions-3-3.ndjson",
-    look: "stepraft debug simulate-partitions-3-3.ndjson", repeat: "stepraft simulate --seed 3 --profile partitions --nodes 3",
+    look: "stepraft debug simulate-partitions-3-3.ndjson", judge: null, repeat: "stepraft simulate --seed 3 --profile partitions --nodes 3",
   }
   test("is told as one action a line, with the commands that show it again", () => {
     const lines = failureText(failed, paintFor(process.stdout)).split("\n")
@@ -109,7 +109,7 @@ describe("a seed that fails", () => {
     const save = folder()
     await simulate(options({ save }), going)
     expect(readdirSync(save)).toEqual([])
-    expect(runSeed({ seed: 1, profile: "calm", nodes: 3, actions: 20, refine: false, known: [] }).failure).toBeNull()
+    expect(runSeed({ seed: 1, profile: "calm", nodes: 3, actions: 20, refine: false, clients: 0, known: [] }).failure).toBeNull()
     expect(() => readTrace(readFileSync(new URL(import.meta.url), "utf8"))).toThrow(/line 1/)
   })
 })

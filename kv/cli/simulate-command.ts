@@ -18,6 +18,7 @@ export const simulateCommand = Command.make(
     profile: choice("profile", profiles, "What goes wrong", "everything"),
     workers: intFlag("workers", "Threads", availableParallelism()),
     refine: Flag.Boolean("refine").pipe(Flag.withDescription("Hold every step against the abstract specification, too"), Flag.withDefault(false)),
+    clients: intFlag("clients", "Clients of the key-value service in each world; what they are told must be linearizable", 0),
     trace: maybeString("trace", "File for all that happened: actions, events, a hash now and then. For a single seed"),
     save: Flag.String("save").pipe(Flag.withDescription(described("Folder for the scripts of what failed", ".")), Flag.withDefault(".")),
     output: choice("output", ["table", "json"], "Form of the output", "table").pipe(Flag.withAlias("o")),
@@ -26,11 +27,11 @@ export const simulateCommand = Command.make(
     attemptToTheEnd(async (signal) => {
       const { simulateOrFail } = await import("./simulate.ts")
       const [seed, seeds, minutes] = [maybe(o.seed), maybe(o.seeds), maybe(o.minutes)]
-      if ((seeds ?? 1) < 1 || (minutes ?? 1) < 1 || (seed ?? 0) < 0) throw failure("--seeds and --minutes begin at 1, --seed at 0", 3)
+      if ((seeds ?? 1) < 1 || (minutes ?? 1) < 1 || (seed ?? 0) < 0 || o.clients < 0) throw failure("--seeds and --minutes begin at 1, --seed and --clients at 0", 3)
       await simulateOrFail(
         {
           seed: seed ?? 1, seeds: seeds ?? (minutes !== null ? null : seed === null ? 100 : 1), minutes, actions: o.steps, nodes: Number(o.nodes), profile: o.profile,
-          workers: o.workers, refine: o.refine, trace: maybe(o.trace), save: o.save, output: o.output,
+          workers: o.workers, refine: o.refine, clients: o.clients, trace: maybe(o.trace), save: o.save, output: o.output,
         },
         signal,
       )
@@ -38,11 +39,12 @@ export const simulateCommand = Command.make(
 ).pipe(
   Command.withShortDescription("Try the algorithm in random worlds"),
   Command.withDescription(
-    "Try the algorithm in random worlds: a seed makes a cluster with its network, disks and clocks, and a script of what befalls it. Every invariant is checked at every step; then everything is mended, and there must be progress. The same seed is the same world on every machine.\n\nProfiles: calm (load and transfers), lossy (messages lost, doubled, late; crashes and pauses), partitions (whole, partial, one-way), disks (slow, stalled, full, failing, lost), membership (servers come, go and are replaced), everything.\n\nWhat fails is shrunk to a short script, printed, saved, and told with the command that opens it. Exit code 0 if nothing was violated, 1 if something was, 3 if it could not be done as asked.",
+    "Try the algorithm in random worlds: a seed makes a cluster with its network, disks and clocks, and a script of what befalls it. Every invariant is checked at every step; then everything is mended, and there must be progress. With --clients the servers run the key-value service, and its clients' history must be linearizable. The same seed is the same world on every machine.\n\nProfiles: calm (load and transfers), lossy (messages lost, doubled, late; crashes and pauses), partitions (whole, partial, one-way), disks (slow, stalled, full, failing, lost), membership (servers come, go and are replaced), everything.\n\nWhat fails is shrunk to a short script, printed, saved, and told with the command that opens it. Exit code 0 if nothing was violated, 1 if something was, 3 if it could not be done as asked.",
   ),
   Command.withExamples([
     { command: "stepraft simulate", description: "a hundred seeds of everything, on all cores" },
     { command: "stepraft simulate --minutes 60 --nodes 5", description: "as many as fit into an hour" },
+    { command: "stepraft simulate --clients 5 --profile partitions", description: "with clients of the key-value service, whose answers must be linearizable" },
     { command: "stepraft simulate --seed 7 --profile partitions --trace seven.ndjson", description: "one seed, with all that happened in it" },
     { command: "stepraft simulate --seeds 1000 -o json | jq .stepsPerSecond", description: "for scripts" },
   ]),

@@ -1,7 +1,8 @@
 /** One seed of `stepraft simulate`: its script made, checked, and shrunk if it fails. What goes between threads is plain data. */
 import type { Rule } from "../../core/index.ts"
-import type { Script } from "../../interpreters/simulation/index.ts"
-import { checkScript, generateScript, shrinkFailure, type Profile } from "../../spec/index.ts"
+import type { Action, Script } from "../../interpreters/simulation/index.ts"
+import { checkScript, generateScript, shrinkFailure, type Profile, type ScriptChecks } from "../../spec/index.ts"
+import { kvLoad } from "../simulation/index.ts"
 
 export interface SeedJob {
   readonly seed: number
@@ -9,6 +10,8 @@ export interface SeedJob {
   readonly nodes: number
   readonly actions: number
   readonly refine: boolean
+  /** Of the key-value service; 0: the state machine is a digest. */
+  readonly clients: number
   /** Violations that were shrunk already: one of each kind is enough. */
   readonly known: readonly string[]
 }
@@ -22,6 +25,8 @@ export interface SeedFailure {
   readonly from: { readonly actions: number; readonly steps: number }
   /** The same of what is left of it; null: not shrunk. */
   readonly shrunk: { readonly actions: number; readonly steps: number; readonly seconds: number } | null
+  /** With clients: the script with all that they did as actions of its own, and what they saw, as JSON lines. */
+  readonly lived: { readonly script: Script; readonly history: string } | null
 }
 export interface SeedResult {
   readonly seed: number
@@ -33,18 +38,25 @@ export interface SeedResult {
   readonly failure: SeedFailure | null
 }
 
-export const runSeed = ({ seed, profile, nodes, actions, refine, known }: SeedJob): SeedResult => {
+const replayed = (script: Script, checks: ScriptChecks, clients: number): SeedFailure["lived"] => {
+  const actions: Action[] = []
+  let history = ""
+  checkScript(script, { ...checks, acted: (action) => actions.push(action), companions: kvLoad({ clients, recorded: (all) => (history = all.lines()) }) })
+  return { script: { ...script, actions }, history }
+}
+
+export const runSeed = ({ seed, profile, nodes, actions, refine, clients, known }: SeedJob): SeedResult => {
   const script = generateScript(seed, profile, { nodes, steps: actions })
   const rules = new Map<Rule, number>()
-  const checks = { refinement: refine }
+  const checks: ScriptChecks = { refinement: refine, ...(clients === 0 ? {} : { companions: kvLoad({ clients }) }) }
   const verdict = checkScript(script, { ...checks, rules })
   const { steps, ms, hash } = verdict
   if (verdict.ok) return { seed, steps, ms, hash, rules: [...rules], failure: null }
   const { violation, message, at } = verdict
-  const failure: SeedFailure = { violation, message, at, script, from: { actions: script.actions.length, steps }, shrunk: null }
+  const failure: SeedFailure = { violation, message, at, script, from: { actions: script.actions.length, steps }, shrunk: null, lived: null }
   if (known.includes(violation)) return { seed, steps, ms, hash, rules: [...rules], failure }
   const started = performance.now()
   const { script: small, failed: again } = shrinkFailure(script, verdict, checks)
   const shrunk = { actions: small.actions.length, steps: again.steps, seconds: (performance.now() - started) / 1000 }
-  return { seed, steps, ms, hash, rules: [...rules], failure: { ...failure, message: again.message, at: again.at, script: small, shrunk } }
+  return { seed, steps, ms, hash, rules: [...rules], failure: { ...failure, message: again.message, at: again.at, script: small, shrunk, lived: clients === 0 ? null : replayed(small, checks, clients) } }
 }

@@ -1,10 +1,11 @@
 /** `stepraft simulate`: random worlds on all cores, every invariant at every step, and what failed as a short script. */
-import { closeSync, openSync, writeSync } from "node:fs"
+import { closeSync, openSync, writeFileSync, writeSync } from "node:fs"
 import { join } from "node:path"
 import { Worker } from "node:worker_threads"
 import { rules, type Rule } from "../../core/index.ts"
 import { actionText, stepLines, writeScenario } from "../../interpreters/debugger/index.ts"
 import { actionLine, checkScript, generateScript, hashLine, headerLine, violationLine, type Profile } from "../../spec/index.ts"
+import { kvLoad } from "../simulation/index.ts"
 import { exitCodes, failure } from "./runtime.ts"
 import type { SeedFailure, SeedJob, SeedResult } from "./simulate-seed.ts"
 import { grouped, paintFor, type Paint } from "./table.ts"
@@ -23,17 +24,21 @@ export interface SimulateOptions {
   /** Threads; with one, no other than this. */
   readonly workers: number
   readonly refine: boolean
+  /** Of the key-value service in each world; 0: none. */
+  readonly clients: number
   readonly trace: string | null
   /** Folder for scripts of what failed. */
   readonly save: string
   readonly output: "table" | "json"
 }
 /** One failed seed as it is told: with -o json in these words. */
-export interface SimulateFailure extends SeedFailure {
+export interface SimulateFailure extends Omit<SeedFailure, "lived"> {
   readonly seed: number
   /** Its script, or null: another of its kind was saved. */
   readonly file: string | null
   readonly look: string | null
+  /** The same of what clients saw. */
+  readonly judge: string | null
   readonly repeat: string
 }
 export interface SimulateResult {
@@ -70,18 +75,21 @@ const ALL_RULES = Object.keys(rules) as readonly Rule[]
 const MUST_NEVER: ReadonlySet<string> = new Set(["append.secondLeader"])
 const neverUsed = ({ rules: used }: Tally): readonly Rule[] => ALL_RULES.filter((rule) => !used.has(rule) && !MUST_NEVER.has(rule))
 
-const repeatOf = ({ profile, nodes, actions, refine }: SimulateOptions, seed: number): string =>
-  `stepraft simulate --seed ${seed} --profile ${profile} --nodes ${nodes}${actions === defaultActions ? "" : ` --steps ${actions}`}${refine ? " --refine" : ""}`
+const repeatOf = ({ profile, nodes, actions, refine, clients }: SimulateOptions, seed: number): string =>
+  `stepraft simulate --seed ${seed} --profile ${profile} --nodes ${nodes}${actions === defaultActions ? "" : ` --steps ${actions}`}${refine ? " --refine" : ""}${clients === 0 ? "" : ` --clients ${clients}`}`
 export const defaultActions = 60
 
 const quoted = (path: string): string => (/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`)
 
-const save = (options: SimulateOptions, seed: number, failed: SeedFailure): SimulateFailure => {
+const save = (options: SimulateOptions, seed: number, { lived, ...failed }: SeedFailure): SimulateFailure => {
   const repeat = repeatOf(options, seed)
-  if (failed.shrunk === null) return { ...failed, seed, file: null, look: null, repeat }
-  const file = join(options.save, `simulate-${options.profile}-${options.nodes}-${seed}.ndjson`)
-  writeScenario(file, failed.script, { violation: { name: failed.violation, at: failed.at } })
-  return { ...failed, seed, file, look: `stepraft debug ${quoted(file)}`, repeat }
+  if (failed.shrunk === null) return { ...failed, seed, file: null, look: null, judge: null, repeat }
+  const path = join(options.save, `simulate-${options.profile}-${options.nodes}-${seed}`)
+  const file = `${path}.ndjson`
+  writeScenario(file, lived?.script ?? failed.script, { violation: { name: failed.violation, at: failed.at } })
+  if (lived !== null) writeFileSync(`${path}.history.jsonl`, lived.history)
+  const judge = lived === null ? null : `stepraft check-history ${quoted(`${path}.history.jsonl`)} --model kv`
+  return { ...failed, seed, file, look: `stepraft debug ${quoted(file)}`, judge, repeat }
 }
 
 const optionLines = ({ options }: SeedFailure["script"]): readonly string[] => {
@@ -91,7 +99,7 @@ const optionLines = ({ options }: SeedFailure["script"]): readonly string[] => {
 }
 
 export const failureText = (failed: SimulateFailure, paint: Paint): string => {
-  const { seed, message, from, shrunk, script, file, look, repeat } = failed
+  const { seed, message, from, shrunk, script, file, look, judge, repeat } = failed
   const [first = "", ...more] = message.split("\n")
   const head = `${paint.red(`seed ${seed}`)}: ${paint.bold(first)}`
   if (shrunk === null || file === null || look === null) return `${head}\n  repeat it   ${repeat}\n`
@@ -105,6 +113,7 @@ export const failureText = (failed: SimulateFailure, paint: Paint): string => {
     ...script.actions.map((action, i) => `  ${paint.dim(String(i + 1).padStart(width))}  ${actionText(action)}`),
     `  saved as    ${file}`,
     `  look at it  ${look}`,
+    ...(judge === null ? [] : [`  judge it    ${judge}`]),
     `  repeat it   ${repeat}`,
     "",
   ].join("\n")
@@ -215,9 +224,11 @@ const writeTrace = (options: SimulateOptions, path: string): void => {
     write(headerLine(script))
     const verdict = checkScript(script, {
       refinement: options.refine,
+      ...(options.clients === 0 ? {} : { companions: kvLoad({ clients: options.clients }) }),
       acted: (action) => write(actionLine(action)),
       observe: (step) => stepLines(step).forEach(write),
-      hashed: (i, hash) => write(hashLine({ i, hash })),
+      // Whoever replays it has no state machine of the service: its hash would be another one.
+      ...(options.clients === 0 ? { hashed: (i: number, hash: number) => write(hashLine({ i, hash })) } : {}),
     })
     if (!verdict.ok) write(violationLine({ name: verdict.violation, at: verdict.at }))
   } finally {
@@ -226,7 +237,7 @@ const writeTrace = (options: SimulateOptions, path: string): void => {
 }
 
 export const simulate = async (options: SimulateOptions, signal: AbortSignal): Promise<SimulateResult> => {
-  const { seed, seeds, minutes, profile, nodes, actions, refine, workers } = options
+  const { seed, seeds, minutes, profile, nodes, actions, refine, clients, workers } = options
   if (options.trace !== null && seeds !== 1) throw failure("--trace writes one seed: name it with --seed", BAD_INPUT)
   if (options.trace !== null) writeTrace(options, options.trace)
   const started = performance.now()
@@ -238,7 +249,7 @@ export const simulate = async (options: SimulateOptions, signal: AbortSignal): P
   try {
     const nextJob = (): SeedJob | null => {
       if ((seeds !== null && next >= seed + seeds) || performance.now() > end) return null
-      return { seed: next++, profile, nodes, actions, refine, known: tally.failures.map(({ violation }) => violation) }
+      return { seed: next++, profile, nodes, actions, refine, clients, known: tally.failures.map(({ violation }) => violation) }
     }
     const done = (result: SeedResult): void => {
       count(tally, result)

@@ -17,6 +17,8 @@ export interface ShrinkOptions {
   readonly limitMs?: number
   /** As in the check. */
   readonly machine?: NonNullable<WorldHooks["machine"]>
+  /** Whether what happens by itself may be done by hand. Default: yes. Not where clients live: they act by themselves. */
+  readonly hand?: boolean
 }
 
 /** What a reader has to look at. */
@@ -89,7 +91,7 @@ interface Found {
   readonly failed: ScriptFailed
 }
 
-export const shrinkScript = (script: Script, sameFailure: SameFailure, { limitMs = 60_000, machine }: ShrinkOptions = {}): Script => {
+export const shrinkScript = (script: Script, sameFailure: SameFailure, { limitMs = 60_000, machine, hand: mayBeByHand = true }: ShrinkOptions = {}): Script => {
   const start = performance.now()
   const before = (share: number) => (): boolean => performance.now() - start > limitMs * share
   const first = sameFailure(script)
@@ -127,7 +129,7 @@ export const shrinkScript = (script: Script, sameFailure: SameFailure, { limitMs
   acceptActions(script.actions.slice(0, first.action + 1))
   plain(before(0.5))
   // What is done by hand can be looked at again: there are fewer messages, and other ways to leave some out.
-  for (let smaller = true; smaller && !before(0.9)(); ) {
+  for (let smaller = mayBeByHand; smaller && !before(0.9)(); ) {
     const earlier = best
     const hand = byHand(best.script, best.failed, sameFailure, machine, before(0.9))
     if (hand !== null && accept(hand)) plain(before(1))
@@ -139,9 +141,10 @@ export const shrinkScript = (script: Script, sameFailure: SameFailure, { limitMs
 
 /** What is left of a script that failed, and how it fails now. */
 export const shrinkFailure = (script: Script, failed: ScriptFailed, checks: ScriptChecks = {}, limitMs = 60_000): Found => {
-  const whole = spelledOut(script, failed, checks)
+  const alone = checks.companions === undefined
+  const whole = alone ? spelledOut(script, failed, checks) : { script, failed }
   const same = sameFailureAs(whole.failed, whole.script, checks)
-  const small = shrinkScript(whole.script, same, { limitMs, ...(checks.machine === undefined ? {} : { machine: checks.machine }) })
+  const small = shrinkScript(whole.script, same, { limitMs, hand: alone, ...(checks.machine === undefined ? {} : { machine: checks.machine }) })
   const verdict = same(small)
   return verdict === null ? whole : { script: small, failed: verdict }
 }

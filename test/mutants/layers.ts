@@ -47,6 +47,7 @@ export const layers: readonly Layer[] = [
   search("invariants", ["core"], "test/mutants/layers/simulate.ts"),
   search("refinement", ["core"], "test/mutants/layers/simulate.ts", "--refine"),
   search("explorer", ["core"], "test/explore.ts"),
+  search("linearizability", ["core", "machine"], "test/mutants/layers/clients.ts"),
   suite("properties", ["core"], /^(core\.runners|invariants|world)\./),
   suite("drivers", ["driver"], /^driver\./),
   suite("machine", ["machine", "service"], /^(machine|service)\.(?!property|model|crash)/),

@@ -1,0 +1,62 @@
+/** Clients of the key-value service in random worlds: what they were told fits together, and it would be noticed if not. */
+import { describe, expect, test } from "vitest"
+import { runSeed } from "../kv/cli/simulate-seed.ts"
+import { kvLoad } from "../kv/simulation/index.ts"
+import { checkScript, generateScript, profileNames, shrinkFailure, type Companions, type Recorder } from "../spec/index.ts"
+import { full } from "./cluster.ts"
+import { many } from "./long.ts"
+
+describe("clients in random worlds", () => {
+  test("are told what is linearizable, in every profile", () => {
+    let operations = 0
+    let given = 0
+    const recorded = (history: Recorder): void => {
+      operations += history.events.filter(({ type }) => type === "invoke").length
+      given += history.events.filter(({ type }) => type === "info").length
+    }
+    for (let seed = 1; seed <= (full ? many(2000, 120) : 18); seed++) {
+      const script = generateScript(seed, profileNames[seed % profileNames.length] ?? "everything", { nodes: 1 + (seed % 5), steps: 40 })
+      expect(checkScript(script, { companions: kvLoad({ clients: 4, recorded }) }), `seed ${seed}`).toMatchObject({ ok: true })
+    }
+    // Not vacuous: much was done, and some of it given up.
+    expect(operations).toBeGreaterThan(1000)
+    expect(given).toBeGreaterThan(5)
+  }, 3_600_000)
+
+  test("the same seed, the same world and the same history", () => {
+    const lived = (): readonly [number, string] => {
+      let lines = ""
+      const { hash } = checkScript(generateScript(5, "lossy", { steps: 20 }), { companions: kvLoad({ clients: 3, recorded: (history) => (lines = history.lines()) }) })
+      return [hash, lines]
+    }
+    expect(lived()).toEqual(lived())
+  })
+
+  test("a read that is answered although it was refused is found, and shrunk with the clients at their work", () => {
+    const lying = (): Companions => {
+      const it = kvLoad({ clients: 5 })()
+      return {
+        hooks: { ...it.hooks, responded: (node, ref, outcome) => it.hooks.responded?.(node, ref, outcome.type === "ReadRefused" ? { type: "ReadReady", index: 0 } : outcome) },
+        command: (id) => it.command(id),
+        join: (world) => it.join(world),
+        run: (ms) => it.run(ms),
+        finish: (mended) => it.finish(mended),
+      }
+    }
+    const checks = { companions: lying, liveness: true }
+    for (let seed = 1; ; seed++) {
+      const script = generateScript(seed, "partitions", { nodes: 3, steps: 40 })
+      const failed = checkScript(script, checks)
+      if (failed.ok) continue
+      expect(failed).toMatchObject({ violation: "Linearizability", message: expect.stringMatching(/have no order that respects real time|has no explanation/) as unknown })
+      const shrunk = shrinkFailure(script, failed, checks, 3000)
+      expect(shrunk.script.actions.length).toBeLessThan(script.actions.length)
+      expect(checkScript(shrunk.script, checks)).toMatchObject({ ok: false, violation: "Linearizability" })
+      return
+    }
+  })
+})
+
+test("simulate runs them, too", () => {
+  expect(runSeed({ seed: 3, profile: "partitions", nodes: 3, actions: 20, refine: true, clients: 3, known: [] }).failure).toBeNull()
+})
