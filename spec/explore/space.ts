@@ -58,14 +58,11 @@ const three = { servers: ["A", "B", "C"], voters: ["A", "B", "C"] } as const
 /** Snapshots after every entry, and none of the log kept behind them. */
 const smallLog: Settings = { ...plain, snapshotBytes: 1, tailBytes: 0 }
 
+/** Small ones first: whoever has little time for all of them leaves what they do not need to the others. */
 export const spaces = {
   smallest: {
     ...base, ...two, name: "smallest", about: "two servers, one election: small enough to be searched without any shortcut",
     bounds: { ...none, term: 1, crashes: null },
-  },
-  threeOnce: {
-    ...base, ...three, name: "threeOnce", about: "three servers, one term, one command",
-    bounds: { ...none, term: 1, commands: 1, crashes: null },
   },
   tiny: {
     ...base, ...two, name: "tiny", about: "two servers, one term, one command, one heartbeat",
@@ -75,17 +72,9 @@ export const spaces = {
     ...base, ...two, name: "two", about: "two servers, two terms, one command, one heartbeat a leader",
     bounds: { ...none, term: 2, commands: 1, rounds: 2, crashes: null },
   },
-  calm: {
-    ...base, ...three, name: "calm", about: "three servers, two terms, one command, no crash",
-    bounds: { ...none, term: 2, commands: 1 },
-  },
-  three: {
-    ...base, ...three, name: "three", about: "three servers, two terms, one command",
-    bounds: { ...none, term: 2, commands: 1, crashes: null },
-  },
-  threeTwice: {
-    ...base, ...three, name: "threeTwice", about: "three servers, two terms, two commands",
-    bounds: { ...none, term: 2, commands: 2, crashes: null },
+  threeOnce: {
+    ...base, ...three, name: "threeOnce", about: "three servers, one term, one command",
+    bounds: { ...none, term: 1, commands: 1, crashes: null },
   },
   preVote: {
     ...base, ...two, name: "preVote", about: "PreVote and CheckQuorum: two servers, two terms",
@@ -117,9 +106,22 @@ export const spaces = {
     voters: ["A", "B"], targets: [["A", "C"], ["B", "C"]],
     bounds: { ...none, term: 2, crashes: null, changes: 1 },
   },
+  calm: {
+    ...base, ...three, name: "calm", about: "three servers, two terms, one command, no crash",
+    bounds: { ...none, term: 2, commands: 1 },
+  },
   figure8: {
     ...base, ...three, name: "figure8", about: "Figure 8 of the paper: three servers, four terms, the no-op of each leader; one entry a message, writes done at once, no crash (a higher term ends a leader as well)",
     settings: { ...plain, maxBatchBytes: 1 }, slowDisk: false,
     bounds: { ...none, term: 4 },
+  },
+  three: {
+    ...base, ...three, name: "three", about: "three servers, two terms, one command",
+    bounds: { ...none, term: 2, commands: 1, crashes: null },
+  },
+  threeTwice: {
+    ...base, ...three, name: "threeTwice", about: "three servers, two terms, two commands, writes done at once",
+    slowDisk: false,
+    bounds: { ...none, term: 2, commands: 2, crashes: null },
   },
 } as const satisfies Record<string, Space>
