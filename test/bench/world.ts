@@ -6,10 +6,10 @@
  * An event is what the reducer is fed: a message, a finished write, a timer, a command. Clock readings do not count.
  */
 import { parseArgs } from "node:util"
-import { actPure, makeWorld, World, type Action, type WorldOptions, type WorldStep } from "../../interpreters/simulation/index.ts"
+import type { Recovered } from "../../core/index.ts"
+import { actPure, makeRandom, makeWorld, World, type Action, type WorldOptions, type WorldStep } from "../../interpreters/simulation/index.ts"
 import { randomAction, settingsOf } from "../worlds.ts"
-import { makeRandom } from "../../interpreters/simulation/index.ts"
-import { makeInvariantChecker } from "../../spec/index.ts"
+import { makeInvariantChecker, makeRefinementChecker } from "../../spec/index.ts"
 
 const { values } = parseArgs({ options: { seconds: { type: "string", default: "5" } } })
 let events = 0
@@ -39,11 +39,11 @@ const cheap = ({ events: batch }: WorldStep): void => {
 }
 const rate = (ms: number): string => `${Math.round((events / ms) * 1000).toLocaleString("en")} events/s, ${Math.round((steps / ms) * 1000).toLocaleString("en")} steps/s`
 
-const faulty = (seed: number): WorldOptions => ({ seed, nodes: 5, settings: { ...settingsOf(7), snapshotBytes: 20_000, tailBytes: 4000 }, network: "lossy", disk: { min: 1, max: 20 } })
+const faulty = (nodes: number, seed: number): WorldOptions => ({ seed, nodes, settings: { ...settingsOf(7), snapshotBytes: 20_000, tailBytes: 4000 }, network: "lossy", disk: { min: 1, max: 20 } })
 /** Commands at many a moment, and faults now and then that end. */
-const script = (seed: number, ms: number): readonly Action[] => {
-  const random = makeRandom(seed)
-  const names = ["n1", "n2", "n3", "n4", "n5"]
+const scriptFor = (nodes: number, ms: number): readonly Action[] => {
+  const random = makeRandom(3)
+  const names = Array.from({ length: nodes }, (_, i) => `n${i + 1}`)
   const actions: Action[] = [{ type: "run", ms: 2000 }]
   for (let now = 0, id = 1; now < ms; now += 10, id++) {
     actions.push({ type: "propose", node: "leader", id, bytes: 100 }, { type: "run", ms: 10 })
@@ -56,26 +56,42 @@ const script = (seed: number, ms: number): readonly Action[] => {
   }
   return actions
 }
-const story = script(3, 20_000)
-const play = (observe: () => (step: WorldStep) => void) => (i: number): void => {
-  const world = new World({ ...faulty(i + 1), observe: observe() })
-  for (const action of story) world.act(action)
+
+/** What looks at every step, and at every start. */
+interface Watch {
+  (step: WorldStep): void
+  readonly started: (node: string, recovered: Recovered) => void
+}
+const ways: Readonly<Record<string, () => readonly Watch[]>> = {
+  "nobody looks": () => [],
+  "every invariant": () => [makeInvariantChecker()],
+  "refinement": () => [makeRefinementChecker()],
+  "invariants and refinement": () => [makeInvariantChecker(), makeRefinementChecker()],
 }
 
-measure("5 nodes, load and faults", play(() => cheap), rate)
-measure("the same, every invariant checked", play(() => {
-  const check = makeInvariantChecker()
-  return (step) => {
-    check(step)
-    cheap(step)
-  }
-}), rate)
-measure("the same, immutable", (i: number) => {
-  let state = makeWorld(faulty(i + 1))
-  for (const action of story.slice(0, 400)) state = actPure(state, action, { observe: cheap })[0]
-}, rate)
-measure("5 nodes at rest", () => {
-  const world = new World({ seed: 1, nodes: 5 })
-  world.run(60_000)
-  virtual += world.now
-}, (ms) => `${Math.round(virtual / ms).toLocaleString("en")} times real time`)
+for (const nodes of [3, 5]) {
+  const story = scriptFor(nodes, 20_000)
+  console.log(`${nodes} nodes, load and faults`)
+  for (const [name, make] of Object.entries(ways))
+    measure(`  ${name}`, (i) => {
+      const watches = make()
+      const world = new World({
+        ...faulty(nodes, i + 1),
+        started: (node, recovered) => watches.forEach((watch) => watch.started(node, recovered)),
+        observe: (step) => {
+          for (const watch of watches) watch(step)
+          cheap(step)
+        },
+      })
+      for (const action of story) world.act(action)
+    }, rate)
+  measure("  the immutable face", (i) => {
+    let state = makeWorld(faulty(nodes, i + 1))
+    for (const action of story.slice(0, 400)) state = actPure(state, action, { observe: cheap })[0]
+  }, rate)
+  measure("  at rest", () => {
+    const world = new World({ seed: 1, nodes })
+    world.run(60_000)
+    virtual += world.now
+  }, (ms) => `${Math.round(virtual / ms).toLocaleString("en")} times real time`)
+}
