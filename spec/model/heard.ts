@@ -59,9 +59,6 @@ const hearMessage = (server: AbstractServer, from: Member, message: Message, lif
       for (const read of server.reads.values()) if (read.asked === message.number && read.confirmed === null) read.confirmed = message.readIndex
       return
     case "InstallSnapshot":
-      // Which of two transfers is the newer one, the receiver cannot tell.
-      if (server.install !== null && server.install.id !== message.snapshot.id) server.install.mayStartOver = true
-      return
     case "RequestVote":
     case "RequestPreVote":
     case "AppendEntries":

@@ -73,7 +73,7 @@ export interface AbstractServer {
   termStart: number
   readonly images: Map<string, number>
   /** As follower: the snapshot whose chunks it puts aside, and where the next one starts; null while one is being stored. */
-  install: { readonly id: string; next: number | null; mayStartOver: boolean } | null
+  install: { readonly id: string; next: number | null } | null
   lease: "none" | "held" | "barred"
   readonly reads: Map<number, WaitingRead>
   readonly questions: Map<string, Question>

@@ -34,11 +34,10 @@ const asksForVote = ({ server, start, end }: Told, to: Member, { term, lastLogIn
   return configuration !== undefined && votesIn(configuration, to) ? null : `asks ${to.name} for a vote, which has none`
 }
 
-/** Figure 2: matchIndex "increases monotonically"; a rejection from before that moves nothing back. */
-const goesBack = ({ events, server }: Told, to: Member, prevLogIndex: number): Wrong => {
+/** Figure 2: matchIndex "increases monotonically", and nextIndex stays above it, whatever comes late. */
+const goesBack = ({ server }: Told, to: Member, prevLogIndex: number): Wrong => {
   const shared = server.shared.get(keyOf(to)) ?? 0
-  const rejected = events.some((event) => event.type === "MessageReceived" && event.message.type === "AppendRejected" && same(event.from, to))
-  return rejected && prevLogIndex < shared ? `goes back to ${prevLogIndex} for ${to.name}, which said that it holds all through ${shared}` : null
+  return prevLogIndex < shared ? `goes back to ${prevLogIndex} for ${to.name}, which said that it holds all through ${shared}` : null
 }
 
 const appends = (told: Told, to: Member, { term, prevLogIndex, prevLogTerm, entries, leaderCommit, round }: Of<"AppendEntries">): Wrong => {
@@ -176,26 +175,11 @@ const onLease = ({ server, end, state }: Told, { since = 0 }: Extract<Effect, { 
 
 /** Is this a reason to wait for an election anew? §5.2: a vote given, an append of the current leader, an election of its own; and whatever ends a role. */
 const isSignOfLife = ({ start, end }: Told, event: Event): boolean => {
-  switch (event.type) {
-    case "MessageReceived":
-      switch (event.message.type) {
-        case "AppendEntries":
-        case "InstallSnapshot":
-        case "TimeoutNow":
-          return event.message.term >= start.term
-        case "RequestVote":
-          return event.message.term >= start.term && same(end.vote, event.from)
-        default:
-          return false
-      }
-    case "TimerExpired":
-      return event.timer === "election"
-    case "PeerDisconnected":
-    case "Started":
-      return true
-    default:
-      return false
-  }
+  if (event.type === "Started" || event.type === "PeerDisconnected") return true
+  if (event.type === "TimerExpired") return event.timer === "election"
+  if (event.type !== "MessageReceived" || event.message.term < start.term) return false
+  const { type } = event.message
+  return type === "AppendEntries" || type === "InstallSnapshot" || type === "TimeoutNow" || (type === "RequestVote" && same(end.vote, event.from))
 }
 const onElectionTimer = (told: Told): Wrong => {
   const { start, end, events } = told
@@ -207,9 +191,8 @@ const onElectionTimer = (told: Told): Wrong => {
 const onChunk = ({ server }: Told, { snapshot, offset }: Extract<Effect, { type: "StoreChunk" }>): Wrong => {
   const { install } = server
   const next = install?.id === snapshot.id ? install.next : 0
-  const startsOver = offset === 0 && install?.mayStartOver === true
-  server.install = { id: snapshot.id, next: null, mayStartOver: false }
-  return offset === next || startsOver ? null : `stores the chunk of ${snapshot.id} at ${offset}, ${next === null ? "while another is being stored" : `after ${next} comes next`}`
+  server.install = { id: snapshot.id, next: null }
+  return offset === next ? null : `stores the chunk of ${snapshot.id} at ${offset}, ${next === null ? "while another is being stored" : `after ${next} comes next`}`
 }
 
 export const justify = (told: Told, effect: Effect): Wrong => {
