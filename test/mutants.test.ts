@@ -1,9 +1,13 @@
 /** The list of seeded bugs must not rot: each fits the present sources, and none of the known ones is forgotten. */
-import { readFileSync } from "node:fs"
+import { execFileSync } from "node:child_process"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseSync } from "vite"
 import { describe, expect, test } from "vitest"
+import { readTraceFile } from "../interpreters/debugger/index.ts"
+import { checkScript } from "../spec/index.ts"
 import { seeded } from "./mutants/all.ts"
 import { layers } from "./mutants/layers.ts"
 import { applies, mutate, partsOf } from "./mutants/mutant.ts"
@@ -44,6 +48,22 @@ describe("the seeded bugs", () => {
       const { errors } = parseSync(file, text)
       expect(errors).toEqual([])
       expect(text).not.toBe(source(file))
+    }
+  })
+
+  test("the command that a kill names opens its shrunk world at the violation; without the bug nothing is wrong in that world", { timeout: 120_000 }, () => {
+    const out = mkdtempSync(join(tmpdir(), "stepraft-debug-"))
+    try {
+      const told = execFileSync("node_modules/.bin/tsx", ["test/mutants/main.ts", "--debug", "bug-C1", "--layer", "invariants", "--commands", "back; show n1", "--out", out], { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] })
+      expect(told).toContain("NoCommitByCounting violated")
+      expect(told).toContain("it is violated here")
+      expect(told).toContain("> back\n── frame")
+      const { script, violation } = readTraceFile(join(out, "bug-C1.invariants.ndjson"))
+      expect(violation?.name).toBe("NoCommitByCounting")
+      expect(script.actions.length).toBeLessThanOrEqual(25)
+      expect(checkScript(script, { liveness: false })).toMatchObject({ ok: true })
+    } finally {
+      rmSync(out, { recursive: true, force: true })
     }
   })
 })

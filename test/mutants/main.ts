@@ -3,12 +3,17 @@
  *
  *   tsx test/mutants/main.ts [--only id,…] [--layer name,…] [--budget seconds] [--workers n] [--first]
  *                            [--commit ref] [--fresh | --keep] [--out folder]
+ *   tsx test/mutants/main.ts --debug id [--layer name] [--commands "back; show n1"]
+ *   tsx test/mutants/main.ts --shrink [--only id,…] [--layer name]
  *
  * A run goes on where the last one about the same sources was interrupted; --fresh starts over, --keep keeps what is
  * known about other sources too. --first: the first layer that catches a bug is enough. --commit: not the working tree.
- * Ends with code 1 if a bug survives.
+ * Ends with code 1 if a bug survives. --debug: looks at one bug in a copy that has it: a random world that fails is
+ * shrunk, saved beside the results and opened in the step-through at the violation; where a test has failed, it is run.
+ * --shrink: shrinks and saves what the random worlds found of every bug, and tells the sizes.
  */
-import { writeFileSync } from "node:fs"
+import { spawnSync } from "node:child_process"
+import { mkdirSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { performance } from "node:perf_hooks"
 import { fileURLToPath } from "node:url"
@@ -16,7 +21,7 @@ import { parseArgs } from "node:util"
 import { seeded } from "./all.ts"
 import { layers, type Layer } from "./layers.ts"
 import { applies, partsOf, type Mutant } from "./mutant.ts"
-import { report, survivors } from "./report.ts"
+import { lookAt, report, survivors } from "./report.ts"
 import { caught, loadResults, saveResults, type Cell } from "./results.ts"
 import { killAll, runLayer, type Run } from "./run.ts"
 import { fingerprint, makeSandbox, type Sandbox } from "./sandbox.ts"
@@ -25,7 +30,7 @@ const { values } = parseArgs({
   options: {
     only: { type: "string" }, layer: { type: "string" }, budget: { type: "string", default: "20" }, workers: { type: "string", default: "2" },
     first: { type: "boolean", default: false }, commit: { type: "string" }, fresh: { type: "boolean", default: false }, keep: { type: "boolean", default: false },
-    out: { type: "string" },
+    out: { type: "string" }, debug: { type: "string" }, commands: { type: "string", short: "c" }, shrink: { type: "boolean", default: false },
   },
 })
 const repository = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
@@ -65,6 +70,69 @@ const cellOf = (run: Run | null): Cell => {
   return { verdict, seconds: round(run.seconds), by, detail: first?.detail ?? run.tail, failed: run.failures.length, reproduce: verdict === "killed" ? run.reproduce : null }
 }
 
+/** What is known of a bug by the sources that it was sought in, old or not: a seed or a command may still do. */
+const known = (id: string): Readonly<Record<string, Cell>> => loadResults(file, "", true).cells[id] ?? {}
+const worldLayers = ["invariants", "refinement"] as const
+
+/** The arguments of layers/debug.ts for one bug in one of the layers of random worlds. */
+const debugArguments = (id: string, layer: string): readonly string[] => {
+  const seed = /--seed (\d+)/.exec(known(id)[layer]?.reproduce ?? "")?.[1]
+  return ["test/mutants/layers/debug.ts", "--trace", join(out, `${id}.${layer}.ndjson`), ...(layer === "refinement" ? ["--refine"] : []), ...(seed === undefined ? [] : ["--seed", seed])]
+}
+const runTsx = (root: string, args: readonly string[], quiet: boolean): { readonly code: number; readonly output: string } => {
+  const { status, stdout } = spawnSync("node_modules/.bin/tsx", args, { cwd: root, stdio: ["inherit", quiet ? "pipe" : "inherit", "inherit"], encoding: "utf8" })
+  return { code: status ?? 1, output: quiet ? stdout : "" }
+}
+
+const debug = (id: string): number => {
+  const mutant = seeded.filter(applies).find((one) => one.id === id)
+  if (mutant === undefined) {
+    tell(`there is no bug ${id} among ${seeded.filter(applies).map((one) => one.id).join(", ")}`)
+    return 1
+  }
+  mkdirSync(out, { recursive: true })
+  const sandbox = makeSandbox(repository, values.commit ?? null)
+  sandboxes.push(sandbox)
+  sandbox.seed(mutant)
+  const cells = known(id)
+  const likely = worldLayers.find((name) => caught(cells[name])) ?? mine.find(({ name }) => caught(cells[name]))?.name ?? "invariants"
+  const layer = values.layer ?? likely
+  if (worldLayers.some((name) => name === layer)) return runTsx(sandbox.root, [...debugArguments(id, layer), ...(values.commands === undefined ? [] : ["--commands", values.commands])], false).code
+  const command = cells[layer]?.reproduce ?? layers.find(({ name }) => name === layer)?.command(sandbox.root, budget, [])?.join(" ")
+  if (command === undefined) {
+    tell(`there is no layer ${layer} among ${layers.map(({ name }) => name).join(", ")}`)
+    return 1
+  }
+  tell(`${sandbox.root}: ${command}`)
+  return spawnSync("sh", ["-c", command], { cwd: sandbox.root, stdio: "inherit" }).status ?? 1
+}
+
+/** Sizes of what is left of failing worlds: a median of few events is what makes a failure readable. */
+const shrink = (): number => {
+  mkdirSync(out, { recursive: true })
+  const sandbox = makeSandbox(repository, values.commit ?? null)
+  sandboxes.push(sandbox)
+  const sizes: { readonly id: string; readonly layer: string; readonly actions: number; readonly steps: number; readonly seconds: number }[] = []
+  for (const mutant of wanted)
+    for (const { name } of mine) {
+      if (!worldLayers.some((one) => one === name) || !caught(known(mutant.id)[name])) continue
+      sandbox.seed(mutant)
+      const { code, output } = runTsx(sandbox.root, [...debugArguments(mutant.id, name), "--save-only"], true)
+      sandbox.mend(mutant)
+      if (code !== 0) {
+        tell(`${mutant.id} ${name}: it does not fail any more`)
+        continue
+      }
+      const one = JSON.parse(output) as { readonly actions: number; readonly steps: number; readonly seconds: number; readonly violation: string }
+      sizes.push({ id: mutant.id, layer: name, ...one })
+      tell(`${mutant.id} ${name}: ${one.violation}, ${one.actions} actions, ${one.steps} steps, in ${one.seconds} s; ${lookAt(mutant.id, name)}`)
+    }
+  const median = (numbers: readonly number[]): number => [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? 0
+  writeFileSync(join(out, "shrunk.json"), `${JSON.stringify(sizes, null, 1)}\n`)
+  console.log(`${sizes.length} shrunk; medians: ${median(sizes.map(({ actions }) => actions))} actions, ${median(sizes.map(({ steps }) => steps))} steps, ${median(sizes.map(({ seconds }) => seconds))} s`)
+  return 0
+}
+
 const main = async (): Promise<number> => {
   for (let i = 0; i < Math.max(1, Number(values.workers)); i++) sandboxes.push(makeSandbox(repository, values.commit ?? null))
   const [one] = sandboxes
@@ -74,7 +142,7 @@ const main = async (): Promise<number> => {
   const { cells } = results
 
   // What fails on the shipped code says nothing about a bug, there or with a bug in it.
-  const known = new Map<string, ReadonlySet<string>>()
+  const failing = new Map<string, ReadonlySet<string>>()
   const usual = new Map<string, number>()
   const usable: Layer[] = []
   for (const layer of mine.filter((one) => wanted.some((mutant) => isAbout(one, mutant)))) {
@@ -96,7 +164,7 @@ const main = async (): Promise<number> => {
     else if (run.end !== "passed" && run.failures.length === 0) tell(`${layer.name} IS OF NO USE, on the shipped code it ended so: ${run.end} ${run.tail}`)
     else {
       tell(`${layer.name}: ${run.end} in ${run.total.toFixed(1)} s`)
-      known.set(layer.name, names)
+      failing.set(layer.name, names)
       usual.set(layer.name, run.total)
       usable.push(layer)
     }
@@ -119,10 +187,10 @@ const main = async (): Promise<number> => {
         if (values.first && Object.values(row).some(caught)) break
         // Two run at once; the usual time was taken by one alone.
         const limit = layer.kind === "search" ? budget + 15 : Math.max(budget, 10 + 3 * (usual.get(layer.name) ?? 0))
-        const cell = cellOf(await runLayer(sandbox.root, layer, budget, limit, known.get(layer.name) ?? new Set()))
+        const cell = cellOf(await runLayer(sandbox.root, layer, budget, limit, failing.get(layer.name) ?? new Set()))
         row[layer.name] = cell
         saveResults(file, results)
-        tell(`  ${id} ${layer.name}: ${cell.verdict}${cell.by === null ? "" : ` in ${cell.seconds} s by ${cell.by}`}`)
+        tell(`  ${id} ${layer.name}: ${cell.verdict}${cell.by === null ? "" : ` in ${cell.seconds} s by ${cell.by}: ${lookAt(id, layer.name)}`}`)
       }
     } finally {
       sandbox.mend(mutant)
@@ -146,7 +214,7 @@ const main = async (): Promise<number> => {
 }
 
 try {
-  process.exitCode = await main()
+  process.exitCode = values.debug !== undefined ? debug(values.debug) : values.shrink ? shrink() : await main()
 } finally {
   cleanUp()
 }

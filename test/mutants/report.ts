@@ -19,6 +19,9 @@ const cellText = (cell: Cell | undefined): string => {
 const row = (cells: readonly string[]): string => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string[] => [row(head), row(head.map(() => "---")), ...rows.map(row)]
 
+/** The command that shows a kill again, step by step if there is a world to step through. */
+export const lookAt = (id: string, layer: string): string => `npm run mutants -- --debug ${id} --layer ${layer}`
+
 /** Those that some layer looked at and none caught. */
 export const survivors = (mutants: readonly Mutant[], { cells }: Results): readonly Mutant[] =>
   mutants.filter(({ id }) => {
@@ -48,6 +51,13 @@ export const report = (seeded: readonly Seeded[], layers: readonly Layer[], resu
       mutants.map(({ id, title }) => [id, title, ...used.map(({ name }) => cellText(cells[id]?.[name])), firstOf(id)?.by ?? "**nothing**"]),
     ),
     row(["", "caught", ...used.map(({ name }) => total(name)), ""]),
+    ...list(
+      "To look at one",
+      mutants.flatMap(({ id }) => {
+        const [layer] = ["invariants", "refinement", ...killersOf(id)].filter((name) => caught(cells[id]?.[name]))
+        return layer === undefined ? [] : [`${id}: \`${lookAt(id, layer)}\``]
+      }),
+    ),
     ...list("Survivors", lost.map(({ id, title }) => `**${id}** ${title}`)),
     ...list(
       "Caught by one layer only",

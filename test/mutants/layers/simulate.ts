@@ -4,22 +4,17 @@
  * Usage: tsx test/mutants/layers/simulate.ts [--refine] [--seconds n] [--from seed] [--ignore seed,…] | --seed n
  */
 import { parseArgs } from "node:util"
-import { checkScript, generateScript, profileNames, type ScriptVerdict } from "../../../spec/index.ts"
+import { checkScript } from "../../../spec/index.ts"
+import { checksOf, scriptOf } from "./worlds.ts"
 
 const { values } = parseArgs({ options: { seconds: { type: "string", default: "20" }, from: { type: "string", default: "1" }, seed: { type: "string" }, ignore: { type: "string", default: "" }, refine: { type: "boolean", default: false } } })
 const ignored = new Set(values.ignore.split(","))
-
-/** Every other world has everything in it, and the rest one kind of trouble each. */
-const verdictOf = (seed: number): ScriptVerdict => {
-  const profile = seed % 2 === 1 ? "everything" : (profileNames[(seed / 2) % profileNames.length] ?? "everything")
-  return checkScript(generateScript(seed, profile, { nodes: 1 + (seed % 5) }), values.refine ? { refinement: true, invariants: false, liveness: false } : {})
-}
 
 const only = values.seed === undefined ? null : Number(values.seed)
 const end = performance.now() + Number(values.seconds) * 1000
 let worlds = 0
 for (let seed = only ?? Number(values.from); performance.now() < end; seed++) {
-  const verdict = verdictOf(seed)
+  const verdict = checkScript(scriptOf(seed), checksOf(values.refine))
   worlds += 1
   if (!verdict.ok && !ignored.has(String(seed))) {
     console.log(JSON.stringify({ failed: verdict.violation, detail: verdict.message, case: String(seed) }))
