@@ -87,6 +87,7 @@ const takeOver = (server: AbstractServer, end: Possible, { log }: State): void =
     server.matched.clear()
     server.answered.clear()
     server.shared.clear()
+    server.lost.clear()
     server.questions.clear()
     server.round = 0
     server.lease = "none"

@@ -35,6 +35,7 @@ const hearMessage = (server: AbstractServer, from: Member, message: Message, lif
       raise(server.matched, from, message.matchIndex)
       raise(server.answered, from, message.round)
       raise(server.shared, from, message.matchIndex)
+      if (message.condition === "rebuild") server.lost.add(keyOf(from))
       return
     case "AppendRejected":
       if (leads) raise(server.answered, from, message.round)

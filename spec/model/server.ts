@@ -67,6 +67,8 @@ export interface AbstractServer {
   readonly answered: Map<string, number>
   /** What each told that its log shares, since its connection was made and since the configuration in force. */
   readonly shared: Map<string, number>
+  /** Who has told this leader that its state machine is lost. */
+  readonly lost: Set<string>
   /** The index of the configuration that `shared` is about. */
   sharedSince: number
   round: number
@@ -147,6 +149,7 @@ export const bornFrom = (recovered: Recovered): AbstractServer => {
     matched: new Map(),
     answered: new Map(),
     shared: new Map(),
+    lost: new Set(),
     sharedSince: 0,
     round: 0,
     termStart: 0,

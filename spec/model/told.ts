@@ -56,6 +56,12 @@ const appends = (told: Told, to: Member, { term, prevLogIndex, prevLogTerm, entr
   return null
 }
 
+/** §7: a snapshot is for followers so far behind that the leader "has already discarded the next log entry". */
+const installs = ({ ledger, shared, lost }: AbstractServer, to: Member, index: number): Wrong => {
+  const held = shared.get(keyOf(to)) ?? 0
+  return held >= Math.max(index, ledger.base) && !lost.has(keyOf(to)) ? `sends ${to.name} a snapshot through ${index}, which said that it holds all through ${held}` : null
+}
+
 const acknowledges = ({ server, end }: Told, to: Member, { term, verifiedIndex, matchIndex, round }: Of<"AppendAccepted">): Wrong => {
   const { disk, ledger } = server
   if (end.role !== "follower" || !same(end.leader, to) || term !== end.term) return `acknowledges to ${to.name} in term ${term}`
@@ -107,7 +113,7 @@ const onSend = (told: Told, to: Member, message: Message): Wrong => {
     case "InstallSnapshot":
       if (end.role !== "leader" || message.term !== end.term || server.images.get(message.snapshot.id) !== message.snapshot.index) return `sends snapshot ${message.snapshot.id}, which nobody opened`
       server.round = Math.max(server.round, message.round)
-      return null
+      return installs(server, to, message.snapshot.index)
     case "InstallSnapshotReply":
       if (message.status !== "installed") return between(told, message.term)
       return lastOf(server.disk.ledger) >= (server.images.get(message.id) ?? Number.POSITIVE_INFINITY) ? durableTerm(server, message.term) : `says that snapshot ${message.id} is installed`

@@ -66,6 +66,14 @@ export const oldAnswers: Story = (teller) => {
   ]
 }
 
+/** The first question of one life, and its answer that comes in the next one, whose first question is about more. */
+export const firstQuestions: Story = (teller) => {
+  const asker = teller.random.chance(700) ? follower(teller) : somebody(teller)
+  const again = (): readonly Action[] => [{ type: "crash", node: asker, keep: "all" }, ...startAll(teller)]
+  const asks = (): readonly Action[] => [between(teller, 60, 200), few(teller, "leader"), between(teller, 2, 12), { type: "read", node: asker }, between(teller, 1, 6)]
+  return [{ type: "network", profile: "longReordering" }, ...again(), ...asks(), ...again(), ...asks(), ...again(), ...asks(), between(teller, 50, 800), { type: "network", profile: quietNetwork }]
+}
+
 /** Those that cannot win have the fastest clocks, and the leader falls: they must not keep the others from trying. */
 export const staleAndFast: Story = (teller) => {
   const { founders, settings } = teller

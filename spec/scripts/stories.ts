@@ -4,7 +4,7 @@
  */
 import type { Action, Keep } from "../../interpreters/simulation/index.ts"
 import { quietNetwork } from "./options.ts"
-import { leaseEdge, leaseAfterHandOver, leaseAndRestart, muteLeader, oldAnswers, staleAndFast } from "./readers.ts"
+import { firstQuestions, leaseEdge, leaseAfterHandOver, leaseAndRestart, muteLeader, oldAnswers, staleAndFast } from "./readers.ts"
 import { between, burst, configuration, election, everybody, everybodyReturns, everybodyVotes, few, follower, moment, propose, run, somebody, startAll, startSome, type Story, type Teller } from "./teller.ts"
 
 const keeps: readonly Keep[] = ["random", "random", "all", "none", "torn"]
@@ -115,6 +115,24 @@ const snapshotInFlight: Story = (teller) => {
     { type: "heal" },
     ...startAll(teller),
     moment(teller),
+  ]
+}
+
+/** Its own snapshot is still being taken when one of the leader's, which reaches further, is installed. */
+const overtaken: Story = (teller) => {
+  const late = teller.random.pick(teller.founders) ?? "n1"
+  return [
+    { type: "apply", node: late, min: 2, max: 6 },
+    propose(teller, "leader", 25, 40),
+    between(teller, 2, 15),
+    few(teller, "leader"),
+    between(teller, 2, 6),
+    { type: "isolate", node: late },
+    propose(teller, "leader", 20, 40),
+    between(teller, 15, 60),
+    { type: "heal" },
+    few(teller, "leader"),
+    between(teller, 50, 250),
   ]
 }
 
@@ -273,9 +291,9 @@ const weather: Story = (teller) => {
 }
 
 const calm: readonly Story[] = [handOver, (teller) => [election(teller)], (teller) => [burst(teller, somebody(teller)), moment(teller)]]
-const lossy: readonly Story[] = [weather, weather, resets, pausedLeader, powerCut, wonAndLost, handOver, clocks, oldAnswers, leaseAfterHandOver]
-const partitions: readonly Story[] = [minoritySide, minoritySide, manyTerms, staleReads, partial, figure8, pausedLeader, snapshotInFlight, handOver, leaseEdge, leaseAndRestart, muteLeader, staleAndFast]
-const disks: readonly Story[] = [persistBoundary, persistBoundary, powerCut, fullDisks, failingDisk, stalledDisk, lostDisk, lostMachine, figure8, minoritySide, snapshotInFlight]
+const lossy: readonly Story[] = [weather, weather, resets, pausedLeader, powerCut, wonAndLost, handOver, clocks, oldAnswers, firstQuestions, leaseAfterHandOver]
+const partitions: readonly Story[] = [minoritySide, minoritySide, manyTerms, staleReads, partial, figure8, pausedLeader, snapshotInFlight, overtaken, handOver, leaseEdge, leaseAndRestart, muteLeader, staleAndFast]
+const disks: readonly Story[] = [persistBoundary, persistBoundary, powerCut, fullDisks, failingDisk, stalledDisk, lostDisk, lostMachine, figure8, minoritySide, snapshotInFlight, overtaken]
 const membership: readonly Story[] = [newServer, jointUnderFire, jointUnderFire, jointUnderFire, removed, lostDisk, handOver, minoritySide, (teller) => [configuration(teller, "leader"), moment(teller)]]
 
 export const storiesOf: Readonly<Record<Teller["profile"], readonly Story[]>> = {
