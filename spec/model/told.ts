@@ -179,13 +179,13 @@ const onLease = ({ server, end, state }: Told, { since = 0 }: Extract<Effect, { 
   return null
 }
 
-/** Is this a reason to wait for an election anew? §5.2: a vote given, an append of the current leader, an election of its own; and whatever ends a role. */
+/** Is this a reason to wait for an election anew? §5.2: a vote given, an append of the current leader, an election of its own; and whatever ends a role. A vote of a term that is over by the end of the batch is forgotten. */
 const isSignOfLife = ({ start, end }: Told, event: Event): boolean => {
   if (event.type === "Started" || event.type === "PeerDisconnected") return true
   if (event.type === "TimerExpired") return event.timer === "election"
   if (event.type !== "MessageReceived" || event.message.term < start.term) return false
   const { type } = event.message
-  return type === "AppendEntries" || type === "InstallSnapshot" || type === "TimeoutNow" || (type === "RequestVote" && same(end.vote, event.from))
+  return type === "AppendEntries" || type === "InstallSnapshot" || type === "TimeoutNow" || (type === "RequestVote" && (event.message.term < end.term || same(end.vote, event.from)))
 }
 const onElectionTimer = (told: Told): Wrong => {
   const { start, end, events } = told
