@@ -75,6 +75,7 @@ describe("simulate", () => {
   test("what cannot be done as asked is said, with code 3", async () => {
     printed()
     await expect(simulate(options({ trace: join(folder(), "no", "such", "folder"), seeds: 1 }), going)).rejects.toMatchObject({ code: 3, message: /cannot be written/ })
+    await expect(simulate(options({ save: join(import.meta.filename, "sub") }), going)).rejects.toMatchObject({ code: 3, message: /--save names no folder/ })
     await expect(simulate(options({ trace: join(folder(), "t"), seeds: 2 }), going)).rejects.toMatchObject({ code: 3, message: /one seed/ })
   })
 

@@ -1,5 +1,5 @@
 /** `stepraft simulate`: random worlds on all cores, every invariant at every step, and what failed as a short script. */
-import { closeSync, openSync, writeFileSync, writeSync } from "node:fs"
+import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from "node:fs"
 import { join } from "node:path"
 import { Worker } from "node:worker_threads"
 import { rules, type Rule } from "../../core/index.ts"
@@ -236,9 +236,19 @@ const writeTrace = (options: SimulateOptions, path: string): void => {
   }
 }
 
+/** Before anything is found: what is found late in a long run must not be lost to a missing folder. */
+const makeFolder = (path: string): void => {
+  try {
+    mkdirSync(path, { recursive: true })
+  } catch (error) {
+    throw failure(`--save names no folder for the scripts of what fails: ${error instanceof Error ? error.message : String(error)}`, BAD_INPUT)
+  }
+}
+
 export const simulate = async (options: SimulateOptions, signal: AbortSignal): Promise<SimulateResult> => {
   const { seed, seeds, minutes, profile, nodes, actions, refine, clients, workers } = options
   if (options.trace !== null && seeds !== 1) throw failure("--trace writes one seed: name it with --seed", BAD_INPUT)
+  makeFolder(options.save)
   if (options.trace !== null) writeTrace(options, options.trace)
   const started = performance.now()
   const end = minutes === null ? Number.POSITIVE_INFINITY : started + minutes * 60_000
