@@ -59,7 +59,7 @@ describe("simulate", () => {
     expect(violation).toBeNull()
     expect(script.actions.slice(0, 40)).toEqual(generateScript(7, "partitions", { nodes: 3, steps: 40 }).actions.slice(0, 40))
     expect(steps.map(({ i }) => i)).toEqual(steps.map((_, i) => i))
-    expect(hashes.length).toBeGreaterThan(1)
+    expect(hashes.length).toBeGreaterThan(0)
     // Run again, the world is the same at each of them.
     const told = new Map(hashes.map(({ i, hash }) => [i, hash]))
     let agreed = 0
