@@ -4,7 +4,7 @@
  * are not durable. The world is watched by its own invariants, which are more than the explorer's: where one of them is
  * broken on the way, the world fails there, earlier and under that name.
  */
-import type { Message, State } from "../../core/index.ts"
+import { defaultSettings, type Message, type Settings, type State } from "../../core/index.ts"
 import { flights, nodeOf, World, type Action as WorldAction, type Happening, type Script, type WorldStep } from "../../interpreters/simulation/index.ts"
 import { checkScript, type ScriptFailed } from "../scripts/check.ts"
 import { checkStep } from "./check.ts"
@@ -36,9 +36,12 @@ const QUICK = { min: 1, max: 1 }
 const quiet = { lossPermille: 0, duplicatePermille: 0, longDelayPermille: 0, longDelayMax: 0 } as const
 const byHand = { ...quiet, delayMin: NEVER, delayMax: NEVER }
 
+const usual = new Map<string, unknown>(Object.entries(defaultSettings))
+const unusual = (settings: Settings): Partial<Settings> => Object.fromEntries(Object.entries(settings).filter(([key, value]) => usual.get(key) !== value))
+
 const optionsOf = ({ voters, settings, slowMachine }: Space): Script["options"] => ({
   nodes: voters,
-  settings: { ...settings, heartbeat: NEVER, electionMin: NEVER, electionMax: 2 * NEVER, disconnectMax: NEVER, persistStall: NEVER },
+  settings: { ...unusual(settings), heartbeat: NEVER, electionMin: NEVER, electionMax: 2 * NEVER, disconnectMax: NEVER, persistStall: NEVER },
   network: byHand,
   disk: { min: NEVER, max: NEVER },
   apply: slowMachine ? { min: SLOWLY, max: SLOWLY } : { min: 0, max: 0 },

@@ -126,8 +126,9 @@ export const innerActions = (space: Space, server: Server): readonly Action[] =>
 const MOST_WRITES = 8
 
 /** Past a bound: such a step is not taken. A question delivered twice waits twice at the leader, so that is bounded too. */
-export const outside = ({ bounds, servers }: Space, { state, queue }: Server): boolean => {
+export const outside = ({ bounds, servers, candidates }: Space, { state, queue }: Server): boolean => {
   const { role } = state
+  if (role.type === "candidate" && candidates !== null && candidates[state.self.name]?.includes(state.currentTerm) !== true) return true
   if (state.currentTerm > bounds.term || state.readNumber > bounds.reads || queue.length > MOST_WRITES) return true
   return role.type === "leader" && (role.round > bounds.rounds || role.reads.length > bounds.reads * servers.length)
 }

@@ -31,6 +31,8 @@ export interface Space {
   readonly targets: readonly (readonly string[])[]
   readonly settings: Settings
   readonly bounds: Bounds
+  /** Terms in which a server may be a candidate; null: everybody in every term. */
+  readonly candidates: Readonly<Record<string, readonly number[]>> | null
   /** A message can be delivered any number of times, or at most once. */
   readonly duplication: boolean
   /** Timers that fire. The election timer is one of them. */
@@ -50,7 +52,7 @@ export const firstBase = (space: Space): LogBase => ({ index: 0, term: 0, time: 
 /** The plain algorithm of the paper: what is not studied is off, and limits never bind. */
 const plain: Settings = { ...defaultSettings, preVote: false, checkQuorum: false, forwardProposals: false, snapshotBytes: 1e9, tailBytes: 1e9 }
 
-const base = { targets: [], settings: plain, duplication: true, timers: ["election", "heartbeat"], slowDisk: true, slowMachine: false } as const
+const base = { targets: [], settings: plain, candidates: null, duplication: true, timers: ["election", "heartbeat"], slowDisk: true, slowMachine: false } as const
 const none = { term: 1, commands: 0, rounds: 1, crashes: 0, reads: 0, changes: 0 } as const
 const two = { servers: ["A", "B"], voters: ["A", "B"] } as const
 const three = { servers: ["A", "B", "C"], voters: ["A", "B", "C"] } as const
@@ -111,7 +113,12 @@ export const spaces = {
     bounds: { ...none, term: 2, commands: 1 },
   },
   figure8: {
-    ...base, ...three, name: "figure8", about: "Figure 8 of the paper: three servers, four terms, the no-op of each leader; one entry a message, writes done at once, no crash (a higher term ends a leader as well)",
+    ...base, ...three, name: "figure8", about: "Figure 8 of the paper: three servers, four terms, the no-op of each leader, one entry a message, writes done at once; A may lead terms 1 and 3, C terms 2 and 4",
+    settings: { ...plain, maxBatchBytes: 1 }, slowDisk: false, candidates: { A: [1, 3], C: [2, 4] },
+    bounds: { ...none, term: 4, crashes: null },
+  },
+  figure8Calm: {
+    ...base, ...three, name: "figure8Calm", about: "the same with everybody a candidate in every term, and no crash (a higher term ends a leader as well)",
     settings: { ...plain, maxBatchBytes: 1 }, slowDisk: false,
     bounds: { ...none, term: 4 },
   },
@@ -120,8 +127,8 @@ export const spaces = {
     bounds: { ...none, term: 2, commands: 1, crashes: null },
   },
   threeTwice: {
-    ...base, ...three, name: "threeTwice", about: "three servers, two terms, two commands, writes done at once",
+    ...base, ...three, name: "threeTwice", about: "three servers, two terms, two commands; writes done at once, no crash",
     slowDisk: false,
-    bounds: { ...none, term: 2, commands: 2, crashes: null },
+    bounds: { ...none, term: 2, commands: 2 },
   },
 } as const satisfies Record<string, Space>
