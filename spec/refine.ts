@@ -80,7 +80,10 @@ const takeOver = (server: AbstractServer, end: Possible, { log }: State): void =
   if (log.base.index > ledger.base) dropThrough(ledger, log.base)
   // Who left and came back is asked anew, too.
   const since = ledger.configurations.at(-1)?.index ?? 0
-  if (since !== server.sharedSince) server.shared.clear()
+  if (since !== server.sharedSince) {
+    server.shared.clear()
+    server.unfit.clear()
+  }
   server.sharedSince = since
   if (end.role !== "leader") server.lease = "none"
   else if (!wasLeader) {
@@ -88,6 +91,7 @@ const takeOver = (server: AbstractServer, end: Possible, { log }: State): void =
     server.answered.clear()
     server.shared.clear()
     server.lost.clear()
+    server.unfit.clear()
     server.questions.clear()
     server.round = 0
     server.lease = "none"

@@ -168,3 +168,25 @@ describe("regression-11: a snapshot that the log had overtaken was restored all 
     expect([it.did("RestoreSnapshot"), it.state.applied, it.last("AppendAccepted", "b").matchIndex]).toEqual([[], 10, 10])
   })
 })
+
+describe("regression-12: a late chunk of an older snapshot threw away the transfer under way", () => {
+  test("what is useless by now changes nothing of a transfer that is not", () => {
+    const it = follower({ log: [1, 1], applied: 2 }).receive("b", install(snapshotAt(8, 1), 0, false))
+    it.happens({ type: "ChunkStored", id: "s8", nextOffset: 1, last: false })
+    it.receive("b", install(snapshotAt(1, 1), 0, false)).receive("b", install(snapshotAt(8, 1), 1, true))
+    expect(it.did("StoreChunk")).toMatchObject([{ snapshot: { id: "s8" }, offset: 1 }])
+  })
+})
+
+describe("regression-13: a late answer ended a transfer, and took back what its sender had said since", () => {
+  test("it is still lost what was lost in a later round, and nothing goes out that the follower holds", () => {
+    const it = leader({ log: [1, 1], applied: 2 }).receive("b", accepted(3, { round: 1 })).receive("c", accepted(3, { round: 1 }))
+    it.expire("heartbeat").expire("heartbeat")
+    it.receive("b", accepted(3, { round: 3, condition: "rebuild" }))
+    expect(it.progress("b")).toMatchObject({ mode: { type: "snapshot" }, condition: "rebuild" })
+    it.receive("b", accepted(2, { round: 2 }))
+    const { condition, nextIndex, matchIndex } = it.progress("b")
+    expect([condition, nextIndex > matchIndex]).toEqual(["rebuild", true])
+    expect(it.sent("AppendEntries", "b")).toEqual([])
+  })
+})

@@ -36,6 +36,10 @@ const hearMessage = (server: AbstractServer, from: Member, message: Message, lif
       raise(server.answered, from, message.round)
       raise(server.shared, from, message.matchIndex)
       if (message.condition === "rebuild") server.lost.add(keyOf(from))
+      // What came late says nothing of today.
+      if (message.round < (server.answered.get(keyOf(from)) ?? 0)) return
+      if (message.condition === "ready") server.unfit.delete(keyOf(from))
+      else server.unfit.add(keyOf(from))
       return
     case "AppendRejected":
       if (leads) raise(server.answered, from, message.round)
@@ -99,6 +103,7 @@ export const hear = (server: AbstractServer, event: Event, state: State): string
     case "SnapshotRestored":
       keep(server.images, event.snapshot.id, event.snapshot.index)
       server.install = null
+      server.working = true
       server.applying = event.snapshot.index
       server.applied = event.snapshot.index
       return null
@@ -115,6 +120,9 @@ export const hear = (server: AbstractServer, event: Event, state: State): string
     case "SnapshotRejected":
       server.install = null
       return null
+    case "MachineDamaged":
+      server.working = false
+      return null
     case "Started":
     case "Proposed":
     case "ConfigurationChangeProposed":
@@ -123,7 +131,6 @@ export const hear = (server: AbstractServer, event: Event, state: State): string
     case "SnapshotTaken":
     case "SnapshotTakeFailed":
     case "SnapshotOpenFailed":
-    case "MachineDamaged":
     case "SpaceChanged":
     case "TransferRequested":
       return null

@@ -5,7 +5,7 @@
  */
 import type { ConfigurationEntry, Effect, Entry, Event, LogBase, Member, Message, Payload, Settings } from "../../core/index.ts"
 import { configurationBefore, inForce, lastOf, lastTermOf, termIn, type Ledger } from "./ledger.ts"
-import { same, votesIn, type AbstractServer, type RoleName } from "./server.ts"
+import { isFit, same, votesIn, type AbstractServer, type RoleName } from "./server.ts"
 
 /** Where a server may be in the middle of a batch: its log is `ledger` through `keep`, then `tail`. */
 export interface Possible {
@@ -175,6 +175,10 @@ const changed = (scene: Scene, at: Possible, voters: readonly Member[], learners
   if (!tellsOf(scene, ref, null, index)) return [at]
   const open = at.tail.some((entry) => entry.kind === "configuration") || (scene.server.ledger.configurations.at(-1)?.index ?? 0) > at.commit
   if (at.role !== "leader" || now === undefined || now.outgoing.length > 0 || open || termOfIn(scene, at, at.commit) !== at.term) return [at]
+  // Thesis §4.2.1: "new servers join the cluster as non-voting members", until they have caught up.
+  const since = scene.server.ledger.configurations.at(-1)?.index ?? 0
+  const taught = (voter: Member): boolean => now.learners.some((one) => same(one, voter)) && isFit(scene.server, voter, since)
+  if (!voters.every((voter) => votesIn(now, voter) || taught(voter))) return [at]
   const entry = scene.target(index)
   const decides = voters.length === now.voters.length && voters.every((voter) => now.voters.some((one) => same(one, voter)))
   const configuration = { voters, learners, outgoing: decides ? [] : now.voters }

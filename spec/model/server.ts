@@ -69,6 +69,10 @@ export interface AbstractServer {
   readonly shared: Map<string, number>
   /** Who has told this leader that its state machine is lost. */
   readonly lost: Set<string>
+  /** Whose latest answer says that it has no state machine, or no room. */
+  readonly unfit: Set<string>
+  /** Its own state machine has executed what its log starts after. */
+  working: boolean
   /** The index of the configuration that `shared` is about. */
   sharedSince: number
   round: number
@@ -84,6 +88,10 @@ export interface AbstractServer {
   applying: number
   applied: number
 }
+
+/** It holds all through `index`, and could serve: as far as a leader was told. */
+export const isFit = ({ self, working, unfit, matched }: AbstractServer, member: Member, index: number): boolean =>
+  same(member, self) ? working : !unfit.has(keyOf(member)) && (matched.get(keyOf(member)) ?? 0) >= index
 
 export const applyToDisk = (disk: Disk, { hardState, truncateFrom, base, entries }: Persist): void => {
   if (hardState !== null) {
@@ -150,6 +158,8 @@ export const bornFrom = (recovered: Recovered): AbstractServer => {
     answered: new Map(),
     shared: new Map(),
     lost: new Set(),
+    unfit: new Set(),
+    working: machine !== null,
     sharedSince: 0,
     round: 0,
     termStart: 0,

@@ -5,7 +5,7 @@
 import type { Entry, Member, State } from "../../core/index.ts"
 import { configurationBefore, lastOf, termIn, wordIn, wordOf } from "./ledger.ts"
 import { campaigning, configurationIn, lastIn, sameConfiguration, startingPoint, termOfIn, type Possible, type Scene } from "./possible.ts"
-import { agreedBy, keyOf, same, votesIn, type AbstractServer } from "./server.ts"
+import { agreedBy, isFit, keyOf, same, votesIn, type AbstractServer } from "./server.ts"
 
 const durableVote = ({ disk, self }: AbstractServer, term: number): boolean => disk.term === term && same(disk.vote, self)
 
@@ -38,6 +38,8 @@ const leaving = (scene: Scene, at: Possible, commit: number): Possible => {
   if (at.role !== "leader" || now === undefined || now.outgoing.length === 0 || entry?.kind !== "configuration" || entry.term !== at.term) return at
   const joint = at.tail.findLast((one) => one.kind === "configuration")?.index ?? scene.server.ledger.configurations.at(-1)?.index ?? 0
   if (joint > commit || termOfIn(scene, at, commit) !== at.term) return at
+  // Or nobody would be left to give the others a snapshot.
+  if (!now.voters.some((voter) => isFit(scene.server, voter, joint))) return at
   return sameConfiguration(entry.configuration, { ...now, outgoing: [] }) ? { ...at, tail: [...at.tail, entry] } : at
 }
 

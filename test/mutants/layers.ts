@@ -48,7 +48,7 @@ export const layers: readonly Layer[] = [
   search("refinement", ["core"], "test/mutants/layers/simulate.ts", "--refine"),
   search("explorer", ["core"], "test/explore.ts"),
   search("linearizability", ["core", "machine"], "test/mutants/layers/clients.ts"),
-  suite("properties", ["core"], /^(core\.runners|invariants|world)\./),
+  suite("properties", ["core"], /^(core\.runners|invariants|world|refine\.forged)\./),
   suite("drivers", ["driver"], /^driver\./),
   suite("machine", ["machine", "service"], /^(machine|service)\.(?!property|model|crash)/),
   suite("models", ["machine", "service"], /^(service\.property|machine\.(model|crash))\./),

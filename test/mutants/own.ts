@@ -58,4 +58,22 @@ export const own: readonly Seeded[] = [
     title: "a server that came back with another incarnation inherits the progress of the earlier one",
     patches: [{ file: "core/reconfiguration.ts", find: "if (members.some((member) => sameMember(member, progress.member))) continue", replace: "if (members.some((member) => member.name === progress.member.name)) continue" }],
   },
+  {
+    id: "own-11",
+    title: "a server becomes a voter at once, without having been a learner",
+    patches: [
+      { file: "core/reconfiguration.ts", find: "return voters.every((voter) => membersOf(now).some((member) => sameMember(member, voter)))", replace: "return membersOf(now).length > 0" },
+      { file: "core/reconfiguration.ts", find: "isVoter(configuration, voter) || isFit(state, leader, voter, index)) ?", replace: "isVoter(configuration, voter) || index >= 0) ?" },
+    ],
+  },
+  {
+    id: "own-12",
+    title: "a learner becomes a voter although it has not caught up",
+    patches: [{ file: "core/reconfiguration.ts", find: "isVoter(configuration, voter) || isFit(state, leader, voter, index)) ?", replace: "isVoter(configuration, voter) || index >= 0) ?" }],
+  },
+  {
+    id: "own-13",
+    title: "a late chunk of an older snapshot throws away the transfer under way",
+    patches: [{ file: "core/snapshot.ts", find: "if (follower.install?.snapshot.id === snapshot.id) follower.install = null", replace: "follower.install = null" }],
+  },
 ]
