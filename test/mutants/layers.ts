@@ -41,17 +41,19 @@ const search = (name: string, about: readonly Part[], script: string, ...more: r
   },
 })
 
+/** Those that tell most in the shortest time come first: with --enough the rest is not run. */
 export const layers: readonly Layer[] = [
   suite("paper", ["core"], /^core\.(paper|defects|durability|regressions|log)/),
-  suite("scenarios", ["core"], /^scenario\./),
   search("invariants", ["core"], "test/mutants/layers/simulate.ts"),
   search("refinement", ["core"], "test/mutants/layers/simulate.ts", "--refine"),
-  search("explorer", ["core"], "test/explore.ts"),
   search("linearizability", ["core", "machine"], "test/mutants/layers/clients.ts"),
+  suite("scenarios", ["core"], /^scenario\./),
   suite("properties", ["core"], /^(core\.runners|invariants|world|refine\.forged)\./),
+  search("explorer", ["core"], "test/explore.ts"),
   suite("drivers", ["driver"], /^driver\./),
   suite("machine", ["machine", "service"], /^(machine|service)\.(?!property|model|crash)/),
   suite("models", ["machine", "service"], /^(service\.property|machine\.(model|crash))\./),
   suite("files", ["file"], /^file\./),
-  suite("nodes", ["core", "driver", "file", "machine", "service"], /^(node|resp|client)\./),
+  suite("nodes", ["core", "driver", "file", "machine", "service"], /^node\.(?!lives)/),
+  suite("lives", ["driver", "file", "machine", "service"], /^(node\.lives|resp|client)\./),
 ]

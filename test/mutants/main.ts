@@ -1,13 +1,13 @@
 /**
  * The kill matrix: seeds each known bug into a copy of the shipped code and looks which layers of the tests catch it.
  *
- *   tsx test/mutants/main.ts [--only id,…] [--layer name,…] [--budget seconds] [--workers n] [--first]
+ *   tsx test/mutants/main.ts [--only id,…] [--layer name,…] [--budget seconds] [--workers n] [--enough n]
  *                            [--commit ref] [--fresh | --keep] [--out folder]
  *   tsx test/mutants/main.ts --debug id [--layer name] [--commands "back; show n1"]
  *   tsx test/mutants/main.ts --shrink [--only id,…] [--layer name]
  *
  * A run goes on where the last one about the same sources was interrupted; --fresh starts over, --keep keeps what is
- * known about other sources too. --first: the first layer that catches a bug is enough. --commit: not the working tree.
+ * known about other sources too. --enough: a bug that so many layers have caught is not shown to others. --commit: not the working tree.
  * Ends with code 1 if a bug survives. --debug: looks at one bug in a copy that has it: a random world that fails is
  * shrunk, saved beside the results and opened in the step-through at the violation; where a test has failed, it is run.
  * --shrink: shrinks and saves what the random worlds found of every bug, and tells the sizes.
@@ -29,7 +29,7 @@ import { fingerprint, makeSandbox, type Sandbox } from "./sandbox.ts"
 const { values } = parseArgs({
   options: {
     only: { type: "string" }, layer: { type: "string" }, budget: { type: "string", default: "20" }, workers: { type: "string", default: "2" },
-    first: { type: "boolean", default: false }, commit: { type: "string" }, fresh: { type: "boolean", default: false }, keep: { type: "boolean", default: false },
+    enough: { type: "string", default: "100" }, commit: { type: "string" }, fresh: { type: "boolean", default: false }, keep: { type: "boolean", default: false },
     out: { type: "string" }, debug: { type: "string" }, commands: { type: "string", short: "c" }, shrink: { type: "boolean", default: false },
   },
 })
@@ -60,14 +60,14 @@ for (const signal of ["SIGINT", "SIGTERM"] as const)
     process.exit(130)
   })
 
-const ABSENT: Cell = { verdict: "absent", seconds: 0, by: null, detail: "", failed: 0, reproduce: null }
+const ABSENT: Cell = { verdict: "absent", seconds: 0, by: null, detail: "", reproduce: null }
 const round = (seconds: number): number => Math.round(seconds * 10) / 10
 const cellOf = (run: Run | null): Cell => {
   if (run === null) return ABSENT
   const [first] = run.failures
   const verdict = run.end === "over" ? "hung" : run.end === "failed" ? "killed" : "survived"
   const by = first?.name ?? (verdict === "killed" ? "it ended with an error" : null)
-  return { verdict, seconds: round(run.seconds), by, detail: first?.detail ?? run.tail, failed: run.failures.length, reproduce: verdict === "killed" ? run.reproduce : null }
+  return { verdict, seconds: round(run.seconds), by, detail: first?.detail ?? run.tail, reproduce: verdict === "killed" ? run.reproduce : null }
 }
 
 /** What is known of a bug by the sources that it was sought in, old or not: a seed or a command may still do. */
@@ -150,7 +150,7 @@ const main = async (): Promise<number> => {
     const look = async (): Promise<Run | null> => {
       // A little further than with a bug in it.
       const far = 1.5 * budget
-      const run = await runLayer(one.root, layer, far, layer.kind === "search" ? far + 15 : 180, names)
+      const run = await runLayer(one.root, layer, far, layer.kind === "search" ? far + 15 : 180, names, false)
       const { size } = names
       for (const { name, detail, which } of run?.failures ?? []) {
         names.add(which)
@@ -184,10 +184,10 @@ const main = async (): Promise<number> => {
     try {
       for (const layer of usable) {
         if (!isAbout(layer, mutant) || row[layer.name] !== undefined) continue
-        if (values.first && Object.values(row).some(caught)) break
+        if (Object.values(row).filter(caught).length >= Number(values.enough)) break
         // Two run at once; the usual time was taken by one alone.
         const limit = layer.kind === "search" ? budget + 15 : Math.max(budget, 10 + 3 * (usual.get(layer.name) ?? 0))
-        const cell = cellOf(await runLayer(sandbox.root, layer, budget, limit, failing.get(layer.name) ?? new Set()))
+        const cell = cellOf(await runLayer(sandbox.root, layer, budget, limit, failing.get(layer.name) ?? new Set(), true))
         row[layer.name] = cell
         saveResults(file, results)
         tell(`  ${id} ${layer.name}: ${cell.verdict}${cell.by === null ? "" : ` in ${cell.seconds} s by ${cell.by}: ${lookAt(id, layer.name)}`}`)

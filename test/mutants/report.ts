@@ -64,10 +64,8 @@ export const report = (seeded: readonly Seeded[], layers: readonly Layer[], resu
       mutants.filter(({ id }) => killersOf(id).length === 1).map(({ id, title }) => `${id} ${title}: ${killersOf(id).join()} (${firstOf(id)?.by ?? ""})`),
     ),
     ...list(
-      "Caught by one test only",
-      mutants
-        .filter(({ id }) => killersOf(id).length === 1 && killersOf(id).every((name) => cells[id]?.[name]?.failed === 1 && layers.find((layer) => layer.name === name)?.kind === "suite"))
-        .map(({ id, title }) => `${id} ${title}: ${firstOf(id)?.by ?? ""}`),
+      "Caught by tests of single rules only",
+      mutants.filter(({ id }) => killersOf(id).length > 0 && killersOf(id).every((name) => name === "paper")).map(({ id, title }) => `${id} ${title}: ${firstOf(id)?.by ?? ""}`),
     ),
     ...list("Not ours", seeded.flatMap((one) => (applies(one) ? [] : [`${one.id} ${one.title}: ${one.doesNotApply}`]))),
     "",

@@ -6,10 +6,9 @@ export interface Cell {
   /** hung: it ran far longer than on the shipped code, which counts as caught. */
   readonly verdict: "killed" | "survived" | "hung" | "absent"
   readonly seconds: number
-  /** The first that failed, and how many did until the time was up. */
+  /** The first that failed. */
   readonly by: string | null
   readonly detail: string
-  readonly failed: number
   readonly reproduce: string | null
 }
 export interface Results {

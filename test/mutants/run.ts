@@ -42,8 +42,11 @@ const failureIn = (line: string): Failure | null => {
   return { name: failed, detail: detail.split("\n")[0] ?? "", which }
 }
 
-/** After `limit` seconds it is ended. A suite that has failed goes on until then, to tell what else fails. `known` failures do not count. */
-export const runLayer = (root: string, layer: Layer, budget: number, limit: number, known: ReadonlySet<string>): Promise<Run | null> => {
+/** From the first failure to the command behind it, which comes at once. */
+const LAST_WORDS = 200
+
+/** After `limit` seconds it is ended; with `first`, once something has failed. `known` failures do not count. */
+export const runLayer = (root: string, layer: Layer, budget: number, limit: number, known: ReadonlySet<string>, first: boolean): Promise<Run | null> => {
   const command = layer.command(root, budget, [...known])
   const [program, ...args] = command ?? []
   if (program === undefined) return Promise.resolve(null)
@@ -51,7 +54,7 @@ export const runLayer = (root: string, layer: Layer, budget: number, limit: numb
     const started = performance.now()
     const elapsed = (): number => (performance.now() - started) / 1000
     const failures: Failure[] = []
-    let first: number | null = null
+    let failedAt: number | null = null
     let reproduce: string | null = null
     let over = false
     let sawKnown = false
@@ -72,7 +75,8 @@ export const runLayer = (root: string, layer: Layer, budget: number, limit: numb
         if (known.has(failure.which)) sawKnown = true
         else {
           failures.push(failure)
-          first ??= elapsed()
+          failedAt ??= elapsed()
+          if (first) setTimeout(stop, LAST_WORDS)
         }
         return
       }
@@ -86,7 +90,7 @@ export const runLayer = (root: string, layer: Layer, budget: number, limit: numb
     child.once("close", (code) => {
       clearTimeout(timer)
       if (pid !== undefined) running.delete(pid)
-      const seconds = first ?? elapsed()
+      const seconds = failedAt ?? elapsed()
       // What is known to fail may be why it ended so.
       const well = code === 0 || sawKnown
       const end = failures.length > 0 ? "failed" : over ? (layer.kind === "search" ? "passed" : "over") : well ? "passed" : "failed"
