@@ -58,8 +58,8 @@ const search = ({ space, seconds, breadth }: Job, tell: (told: Told) => void): D
   const cpu = cpuSeconds() - before
   const { heapUsed, external } = process.memoryUsage()
   const { counterexample } = explored
-  // As long again as it took to find one goes into finding a shorter one.
-  const again = counterexample === null || breadth ? null : explore(spaceOf(space), { maxSeconds: Math.max(explored.seconds, 10), shortest: true, onProgress })
+  // A short one is soon found breadth first; of a long one, which was shrunk already, that would take too long.
+  const again = counterexample === null || breadth ? null : explore(spaceOf(space), { maxSeconds: 10, shortest: true, onProgress })
   const shorter = again?.counterexample ?? counterexample
   return { explored, counterexample: shorter !== null && counterexample !== null && shorter.steps.length < counterexample.steps.length ? shorter : counterexample, cpu, megabytes: (heapUsed + external) / 1e6 }
 }
