@@ -131,4 +131,9 @@ export const spaces = {
     slowDisk: false,
     bounds: { ...none, term: 2, commands: 2 },
   },
+  threeTwiceCrashes: {
+    ...base, ...three, name: "threeTwiceCrashes", about: "three servers, two terms, two commands; writes done at once, one candidate a term",
+    slowDisk: false, candidates: { A: [1], B: [2] },
+    bounds: { ...none, term: 2, commands: 2, crashes: null },
+  },
 } as const satisfies Record<string, Space>
