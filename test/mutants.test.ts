@@ -1,13 +1,15 @@
 /** The list of seeded bugs must not rot: each fits the present sources, and none of the known ones is forgotten. */
-import { execFileSync } from "node:child_process"
+import { execFile } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
 import { parseSync } from "vite"
 import { describe, expect, test } from "vitest"
 import { readTraceFile } from "../interpreters/debugger/index.ts"
 import { checkScript } from "../spec/index.ts"
+import { longTest } from "./long.ts"
 import { seeded } from "./mutants/all.ts"
 import { layers } from "./mutants/layers.ts"
 import { applies, mutate, partsOf } from "./mutants/mutant.ts"
@@ -51,10 +53,10 @@ describe("the seeded bugs", () => {
     }
   })
 
-  test("the command that a kill names opens its shrunk world at the violation; without the bug nothing is wrong in that world", { timeout: 120_000 }, () => {
+  longTest("the command that a kill names opens its shrunk world at the violation; without the bug nothing is wrong in that world", async () => {
     const out = mkdtempSync(join(tmpdir(), "stepraft-debug-"))
     try {
-      const told = execFileSync("node_modules/.bin/tsx", ["test/mutants/main.ts", "--debug", "bug-C1", "--layer", "invariants", "--commands", "back; show n1", "--out", out], { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] })
+      const { stdout: told } = await promisify(execFile)("node_modules/.bin/tsx", ["test/mutants/main.ts", "--debug", "bug-C1", "--layer", "invariants", "--commands", "back; show n1", "--out", out], { cwd: root, encoding: "utf8" })
       expect(told).toContain("NoCommitByCounting violated")
       expect(told).toContain("it is violated here")
       expect(told).toContain("> back\n── frame")

@@ -3,7 +3,7 @@ import { makePlan, type Fault, type Step, type Targets } from "./chaos/plan.ts"
 import { reportOf } from "./chaos/report.ts"
 import { runChaos } from "./chaos/run.ts"
 import { temporaryFolder } from "./cluster.ts"
-import { soakTest } from "./long.ts"
+import { longTest, soakTest } from "./long.ts"
 
 const ids = (nodes: number): readonly string[] => Array.from({ length: nodes }, (_, i) => `n${i + 1}`)
 
@@ -34,7 +34,7 @@ test("the leader is killed, cut off, paused, not heard, then all are killed: eve
 soakTest("three nodes for two minutes, by a plan that nobody has seen", () => unseen(3, 2))
 soakTest("five nodes, by a plan that nobody has seen", () => unseen(5, 1.5))
 
-test("it would be noticed: reads that a node serves by itself, taken for linearizable ones, are refuted", async () => {
+longTest("it would be noticed: reads that a node serves by itself, taken for linearizable ones, are refuted", async () => {
   // The first plain client, who tells the lie, begins at n2.
   const cut: Step = { number: 1, at: 200, ms: 4000, fault: { type: "partition", end: "burst", targets: { count: 1, order: ["n2", "n1", "n3"], leader: "anywhere" } } }
   const report = await runChaos({ seed: 1, nodes: 3, clients: 6, keys: 3, pause: 2, plan: [cut], lie: "local-reads", out: temporaryFolder("stepraft-chaos-") })

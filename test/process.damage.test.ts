@@ -73,7 +73,7 @@ longTest("a deleted segment stops the node with its name", () =>
     rmSync(first ?? "")
   }, /wal-\d+ is gone/))
 
-test("a flipped bit in LevelDB is never served: the node answers with an error until it is rebuilt from a peer", () =>
+longTest("a flipped bit in LevelDB is never served: the node answers with an error until it is rebuilt from a peer", () =>
   withCluster({}, async (cluster) => {
     const workload = startWorkload(cluster)
     const id = await aFollower(cluster)

@@ -7,7 +7,7 @@ import { startWorkload, verify } from "./workload.ts"
 test("the leader is killed under load: writes go on within 1.5 s, nothing acknowledged is lost, nothing is doubled", () =>
   withCluster({}, async (cluster) => {
     const workload = startWorkload(cluster)
-    const trials = await failovers(cluster, workload, full ? 10 : 2)
+    const trials = await failovers(cluster, workload, full ? 10 : 1)
     const { wrong, digests } = await verify(cluster, [workload])
     expect(wrong).toEqual([])
     expect(new Set(digests).size).toBe(1)
@@ -24,7 +24,7 @@ for (const [name, env] of [
   (name === "" ? test : longTest)(`the whole cluster is killed again and again${name}: nothing acknowledged is lost, nothing is doubled`, () =>
     withCluster({ env }, async (cluster) => {
       const workload = startWorkload(cluster)
-      const times = await outages(cluster, workload, full ? 20 : 3)
+      const times = await outages(cluster, workload, full ? 20 : 2)
       const { wrong, digests } = await verify(cluster, [workload])
       expect(wrong).toEqual([])
       expect(new Set(digests).size).toBe(1)

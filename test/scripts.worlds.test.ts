@@ -87,7 +87,7 @@ describe("the same seed", () => {
 
 describe("the shipped reducer", () => {
   test("in random worlds of every profile: no invariant is broken, the specification allows every step, and afterwards there is progress", () => {
-    for (let seed = 1; seed <= 36; seed++) {
+    for (let seed = 1; seed <= 18; seed++) {
       const verdict = checkScript(scriptOf(seed), { refinement: seed % 3 === 0 })
       expect(verdict, `seed ${seed}`).toMatchObject({ ok: true })
     }

@@ -6,10 +6,7 @@ const processes = "test/process.*.test.ts"
 
 const all = process.env["STEPRAFT_ALL"] !== undefined
 
-/**
- * Two projects: everything in one process, and tests of whole clusters of processes. The long ones measure times, so they
- * run one after the other; the short ones only wait.
- */
+/** Two projects: everything in one process, and tests of whole clusters of processes, one after the other: two clusters at once only wait for each other. */
 export default defineConfig({
   root: dirname(dirname(fileURLToPath(import.meta.url))),
   test: {
@@ -19,7 +16,7 @@ export default defineConfig({
       { test: { name: "fast", environment: "node", isolate: false, include: ["test/**/*.test.ts"], exclude: [processes], testTimeout: all ? 1_800_000 : 60_000 } },
       {
         test: {
-          name: "processes", environment: "node", include: [processes], fileParallelism: !all,
+          name: "processes", environment: "node", include: [processes], fileParallelism: false,
           testTimeout: all ? 3_600_000 : 300_000, hookTimeout: 120_000,
         },
       },
