@@ -17,7 +17,7 @@ interface Said {
 test("what is said in another's name is believed or refused, as the specification has it", () => {
   let forged = 0
   let stopped = 0
-  for (let seed = 1; seed <= (full ? many(3000, 400) : 40); seed++) {
+  for (let seed = 1; seed <= (full ? many(3000, 400) : 60); seed++) {
     const random = makeRandom(seed)
     const check = makeRefinementChecker()
     const said: Said[] = []
