@@ -22,11 +22,11 @@ const leader: Targets = { count: 1, order: ids(3), leader: "first" }
 const all: Targets = { count: 3, order: ids(3), leader: "anywhere" }
 const short: readonly (readonly [at: number, ms: number, fault: Fault])[] = [
   [500, 1200, { type: "kill", targets: leader }],
-  [2500, 2000, { type: "partition", targets: leader, end: "burst" }],
-  [3000, 1500, { type: "delay", targets: all, delay: 10, jitter: 60 }],
-  [5000, 1500, { type: "pause", targets: leader }],
-  [7000, 1500, { type: "mute", targets: leader, end: "reset" }],
-  [8000, 300, { type: "kill", targets: all }],
+  [2000, 1500, { type: "partition", targets: leader, end: "burst" }],
+  [2500, 1000, { type: "delay", targets: all, delay: 10, jitter: 60 }],
+  [3700, 1200, { type: "pause", targets: leader }],
+  [5100, 1200, { type: "mute", targets: leader, end: "reset" }],
+  [6000, 300, { type: "kill", targets: all }],
 ]
 test("the leader is killed, cut off, paused, not heard, then all are killed: everything that clients were told fits together, and all nodes hold the same", () =>
   survives(short.map(([at, ms, fault], i) => ({ number: i + 1, at, ms, fault })), 1, 3, "npx vitest run --config test/vitest.config.ts test/process.chaos.test.ts"))

@@ -12,7 +12,7 @@ const run = (...words: readonly string[]): Promise<{ readonly code: number; read
   })
 
 describe("stepraft", () => {
-  test("help teaches: every command has a description, an example and its defaults", { timeout: 120_000 }, async () => {
+  test.concurrent("help teaches: every command has a description, an example and its defaults", { timeout: 120_000 }, async () => {
     const help = await run("--help")
     expect(help.code).toBe(0)
     for (const command of ["cluster", "serve", "status", "get", "set", "append", "del", "cas", "incr", "scan", "bench"]) {
@@ -22,14 +22,14 @@ describe("stepraft", () => {
     expect((await run("bench", "--help")).out).toContain("(default: 7001)")
   })
 
-  test("wrong usage: one clear line on stderr, nothing on stdout, exit code 2", { timeout: 120_000 }, async () => {
+  test.concurrent("wrong usage: one clear line on stderr, nothing on stdout, exit code 2", { timeout: 120_000 }, async () => {
     expect(await run("get")).toMatchObject({ code: 2, out: "", err: expect.stringContaining("Missing required argument: key") as unknown })
     expect(await run("bench", "--clients", "many")).toMatchObject({ code: 2, out: "" })
     expect((await run("stauts")).err).toMatch(/stauts/)
     expect((await run("serve", "--id", "n1")).err).toMatch(/--data, STEPRAFT_DATA or the configuration file/)
   })
 
-  test("the version is that of the package", { timeout: 120_000 }, async () => {
+  test.concurrent("the version is that of the package", { timeout: 120_000 }, async () => {
     const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly version: string }
     expect((await run("--version")).out).toBe(`stepraft ${version}\n`)
   })

@@ -17,7 +17,8 @@ interface Said {
 test("what is said in another's name is believed or refused, as the specification has it", () => {
   let forged = 0
   let stopped = 0
-  for (let seed = 1; seed <= (full ? many(3000, 400) : 60); seed++) {
+  // In a short run those around one that is stopped.
+  for (let seed = full ? 1 : 40; seed <= (full ? many(3000, 400) : 54); seed++) {
     const random = makeRandom(seed)
     const check = makeRefinementChecker()
     const said: Said[] = []

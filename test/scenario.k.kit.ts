@@ -96,7 +96,7 @@ export class KvUser {
   }
 }
 
-const THINK = 5
+const THINK = 10
 const ROUNDS = 3
 const LOAD = seconds(5)
 
