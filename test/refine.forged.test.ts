@@ -14,11 +14,14 @@ interface Said {
   readonly message: Message
 }
 
+/** Lies keep some worlds busy for ever. */
+class Busy extends Error {}
+const MOST_STEPS = 10_000
+
 test("what is said in another's name is believed or refused, as the specification has it", () => {
   let forged = 0
   let stopped = 0
-  // In a short run those around one that is stopped.
-  for (let seed = full ? 1 : 40; seed <= (full ? many(3000, 400) : 54); seed++) {
+  for (let seed = 1; seed <= (full ? many(3000, 150) : 60); seed++) {
     const random = makeRandom(seed)
     const check = makeRefinementChecker()
     const said: Said[] = []
@@ -27,7 +30,10 @@ test("what is said in another's name is believed or refused, as the specificatio
       ...script.options,
       seed,
       started: check.started,
-      observe: check,
+      observe: (step) => {
+        check(step)
+        if (step.i > MOST_STEPS) throw new Busy("long enough")
+      },
       sent: (_, to, message) => {
         // The bytes of a chunk come with its frame; they cannot be said again.
         if (message.type !== "InstallSnapshot") said.unshift({ to, message })
@@ -45,6 +51,7 @@ test("what is said in another's name is believed or refused, as the specificatio
         forged += 1
       }
     } catch (error) {
+      if (error instanceof Busy) continue
       if (error instanceof RefinementViolated || !(error instanceof Error)) throw error
       expect(error.message, `seed ${seed}`).toMatch(/is committed in term/)
       stopped += 1
