@@ -47,8 +47,7 @@ describe("stepraft", () => {
     try {
       await well()
       expect(await run("set", "greeting", "hello", ...where)).toMatchObject({ code: 0, out: "OK\n" })
-      expect((await run("get", "greeting", ...where)).out).toBe("hello\n")
-      expect(await run("get", "none", ...where)).toMatchObject({ code: 1, out: "" })
+      expect(await Promise.all([run("get", "greeting", ...where), run("get", "none", ...where)])).toMatchObject([{ code: 0, out: "hello\n" }, { code: 1, out: "" }])
       expect(await run("cas", "greeting", "hello", "bye", ...where)).toMatchObject({ code: 0, out: "1\n" })
       expect(await run("cas", "greeting", "hello", "bye", ...where)).toMatchObject({ code: 1, out: "0\n" })
 
@@ -58,9 +57,10 @@ describe("stepraft", () => {
       await well()
       await until("the death is told", () => /ended \(signal SIGKILL\); its last line: /.test(first.output()))
 
-      expect((await run(...words.slice(1))).err).toContain(`port ${port} is in use`)
-      expect((await run(...words.slice(1), "--nodes", "5")).err).toContain("holds a cluster of 3 nodes, not of 5")
-      const bench = JSON.parse((await run("bench", ...where, "--requests", "300", "--clients", "4", "-o", "json")).out) as { readonly requests: number; readonly errors: object }
+      const [again, five, load] = await Promise.all([run(...words.slice(1)), run(...words.slice(1), "--nodes", "5"), run("bench", ...where, "--requests", "300", "--clients", "4", "-o", "json")])
+      expect(again.err).toContain(`port ${port} is in use`)
+      expect(five.err).toContain("holds a cluster of 3 nodes, not of 5")
+      const bench = JSON.parse(load.out) as { readonly requests: number; readonly errors: object }
       expect(bench).toMatchObject({ requests: 300, errors: {} })
     } finally {
       first.signal("SIGINT")
@@ -69,8 +69,7 @@ describe("stepraft", () => {
     const second = launch(process.execPath, words)
     try {
       await well()
-      expect((await run("get", "greeting", ...where)).out).toBe("bye\n")
-      expect((await run("get", "n", ...where)).out).toBe("1\n")
+      expect(await Promise.all([run("get", "greeting", ...where), run("get", "n", ...where)])).toMatchObject([{ out: "bye\n" }, { out: "1\n" }])
     } finally {
       second.signal("SIGTERM")
     }

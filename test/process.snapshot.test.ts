@@ -17,7 +17,7 @@ const rejoins = async (cluster: Cluster, options: RejoinOptions, logLimit: numbe
 const MB = 1 << 20
 
 test("a follower that missed more than the log keeps rejoins by snapshot; the log stays trimmed and memory bounded", () =>
-  withCluster({ env: smallSnapshots(2 * MB, MB / 2, MB) }, (cluster) => rejoins(cluster, { writes: 30_000, bytes: 100 }, 12 * MB, 500 * MB)))
+  withCluster({ env: smallSnapshots(MB, MB / 4, MB / 2) }, (cluster) => rejoins(cluster, { writes: 15_000, bytes: 100 }, 12 * MB, 500 * MB)))
 
 soakTest("the same with a million small writes and default settings", () =>
   withCluster({}, (cluster) => rejoins(cluster, { writes: 1_000_000, bytes: 100 }, 200 * MB, 900 * MB)))

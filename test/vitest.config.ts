@@ -10,7 +10,8 @@ const all = process.env["STEPRAFT_ALL"] !== undefined
 export default defineConfig({
   root: dirname(dirname(fileURLToPath(import.meta.url))),
   test: {
-    maxWorkers: 2,
+    // Many of the short tests wait for something most of their time.
+    maxWorkers: all ? 2 : 3,
     reporters: ["default", "./test/scenario.reporter.ts"],
     projects: [
       { test: { name: "fast", environment: "node", isolate: false, include: ["test/**/*.test.ts"], exclude: [processes], testTimeout: all ? 1_800_000 : 60_000 } },
