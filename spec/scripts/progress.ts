@@ -3,7 +3,7 @@
  * (down, asleep, cut off, with a disk that hangs), the others must get something committed and executed. Then everybody is
  * mended, lost disks are replaced by a change of membership, and all must come to hold the same.
  */
-import type { Configuration, Event, Member, State } from "../../core/index.ts"
+import type { Configuration, Event, Member, Settings, State } from "../../core/index.ts"
 import { isCut, nodeOf, type DiskState, type Script, type World } from "../../interpreters/simulation/index.ts"
 import { quietNetwork } from "./options.ts"
 import { foundersOf } from "./scenario.ts"
@@ -68,6 +68,12 @@ const changesUnderWay = ({ data }: World): boolean =>
   data.agenda.some(({ what }) => what.type === "restore" || (what.type === "deliver" && carriesChange({ type: "MessageReceived", from: what.from, message: what.message }))) ||
   data.names.some((name) => nodeOf(data, name).inbox.some(({ event }) => carriesChange(event)))
 
+/**
+ * Who hears nobody and is heard: without CheckQuorum it stays leader, and without PreVote the others give their votes again
+ * and again to it, if its clock is the fastest (thesis §9.6). Nothing is promised then.
+ */
+const endures = ({ checkQuorum, preVote }: Settings): boolean => checkQuorum && preVote
+
 interface Leftover {
   readonly bad: readonly string[]
   readonly good: readonly string[]
@@ -85,7 +91,7 @@ const leftoverOf = (world: World): Leftover | null => {
   const names = first.voters.map(({ name }) => name)
   const bad = names.filter((name) => {
     const node = nodeOf(data, name)
-    return node.core === null || node.paused || node.disk.stalled || isAlone(world, name) || (data.settings.checkQuorum && isDeaf(world, name))
+    return node.core === null || node.paused || node.disk.stalled || isAlone(world, name) || (endures(data.settings) && isDeaf(world, name))
   })
   const good = names.filter((name) => !bad.includes(name))
   const usable = bad.length > 0 && good.length > names.length >> 1 && good.every((name) => world.state(name)?.machine === "ready")
@@ -95,8 +101,7 @@ const leftoverOf = (world: World): Leftover | null => {
 /** Everything but what is to stay bad. */
 const mend = (world: World, bad: readonly string[]): void => {
   const alone = bad.filter((name) => isAlone(world, name))
-  // Without CheckQuorum a leader that hears nobody stays one: nothing is promised then.
-  const deaf = bad.filter((name) => isDeaf(world, name) && !alone.includes(name) && world.settings.checkQuorum)
+  const deaf = bad.filter((name) => isDeaf(world, name) && !alone.includes(name) && endures(world.settings))
   world.act({ type: "heal" })
   world.act({ type: "network", profile: quietNetwork })
   world.act({ type: "snapshots", profile: { takeFailPermille: 0, openFailPermille: 0, rejectPermille: 0 } })
