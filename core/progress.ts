@@ -38,7 +38,8 @@ export const replicateFrom = (turn: Turn, progress: Progress, nextIndex: Index):
     note(turn, "progress.replicate")
     progress.mode = { type: "replicate", inflight: [], inflightBytes: 0 }
   }
-  progress.nextIndex = Math.max(progress.nextIndex, nextIndex)
+  // An answer that comes late may say less than what is matched by now.
+  progress.nextIndex = Math.max(progress.nextIndex, nextIndex, progress.matchIndex + 1)
 }
 
 export const sendSnapshot = (turn: Turn, progress: Progress): void => {

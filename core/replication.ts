@@ -143,7 +143,7 @@ export const onAppendAccepted = (turn: Turn, from: Member, message: AppendAccept
       // if it holds the snapshot but the log was trimmed past that meanwhile, it needs a newer one.
       const sent = snapshotOf(progress)
       if (message.matchIndex < (sent?.index ?? 0)) break
-      if (message.matchIndex >= state.log.base.index) replicateFrom(turn, progress, Math.max(message.verifiedIndex, progress.matchIndex) + 1)
+      if (message.matchIndex >= state.log.base.index) replicateFrom(turn, progress, message.verifiedIndex + 1)
       else if (sent !== null) sendSnapshot(turn, progress)
       break
     }

@@ -189,4 +189,10 @@ describe("regression-13: a late answer ended a transfer, and took back what its 
     expect([condition, nextIndex > matchIndex]).toEqual(["rebuild", true])
     expect(it.sent("AppendEntries", "b")).toEqual([])
   })
+  test("a late answer of the same round may end it, and still nothing goes out that the follower holds", () => {
+    const it = leader({ log: [1, 1], applied: 2 }).receive("c", accepted(3, { round: 1 }))
+    it.receive("b", accepted(3, { round: 1, condition: "rebuild" })).receive("b", accepted(2, { round: 1 }))
+    const { mode, nextIndex, matchIndex } = it.progress("b")
+    expect([mode.type, matchIndex, nextIndex]).toEqual(["replicate", 3, 4])
+  })
 })

@@ -32,7 +32,7 @@ describe("members", () => {
     expect(c.committed(command).count).toBe(0)
     c.heal()
     c.one(c.fresh(), 5)
-    // … and as voters they are as good as any.
+    // … and as voters they carry the cluster.
     c.together([c.reconfigure([...old, "n4", "n5"]), loading(c, 10, 3)])
     c.crash("n1")
     c.crash("n2")

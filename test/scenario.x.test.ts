@@ -181,7 +181,7 @@ describe("disks", () => {
     const next = c.leader()
     expect(next).not.toBe(leader)
     c.one(c.fresh(), 2)
-    // Where nobody has any, writes are refused by name and reads go on.
+    // With no room anywhere, writes are refused by name and reads go on.
     for (const name of [a, b]) c.world.act({ type: "fullDisk", node: name })
     const last = c.leader()
     expect(refusal(last)).toMatchObject({ type: "ProposalRefused", reason: "spaceLow" })
