@@ -1,20 +1,14 @@
 /**
  * Searches the spaces of spec/explore whole, each in a thread of its own, and prints what was looked at. A violation is
  * told as the shortest history that was found to it, saved as a scenario, with the command that opens it.
- *
- *   npm run explore -- [space …] [--seconds n] [--workers n] [--breadth] [--save folder]
- *
- * --seconds: for all spaces together (default: 900 for each). --workers: threads (default: one for each core). --breadth:
- * breadth first from the start. --save: where scenarios go (default: here). Ends with code 1 if a rule is broken; a space
- * that did not close within its time is named as such.
  */
 import { readFileSync, writeFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { join } from "node:path"
-import { parseArgs } from "node:util"
 import { isMainThread, parentPort, Worker } from "node:worker_threads"
 import { describeSteps, explore, spaces, toScenario, type Counterexample, type Explored, type Progress, type Space } from "../spec/explore/index.ts"
 import { scenarioText } from "../spec/index.ts"
+import { readOptions } from "./options.ts"
 
 interface Job {
   readonly space: string
@@ -119,14 +113,26 @@ const searchAll = (jobs: readonly string[], workers: number, jobFor: (space: str
   return Promise.all(Array.from({ length: workers }, next)).then(() => {})
 }
 
+const usage = `npm run explore -- [space …] [options]
+
+Searches spaces whole: every order of events that each allows, over the shipped reducer.
+
+  --seconds N     for all of them together (default: 900 for each)
+  --workers N     threads (default: one for each core)
+  --breadth       breadth first from the start: slower, but what is found first is shortest
+  --save FOLDER   for the scenarios of what is found (default: here)
+
+Ends with exit code 1 if a rule is broken; a space that did not close within its time is named as such. The spaces:
+${Object.values(all).map(({ name, about }) => `  ${name.padEnd(18)}${about}`).join("\n")}
+`
+
 const main = async (): Promise<void> => {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: { seconds: { type: "string" }, workers: { type: "string" }, breadth: { type: "boolean", default: false }, save: { type: "string", default: "." } },
-  })
+  const { values, positionals, complain, number } = readOptions(usage, { seconds: { type: "string" }, workers: { type: "string" }, breadth: { type: "boolean", default: false }, save: { type: "string", default: "." } }, "spaces")
+  const stranger = positionals.find((name) => all[name] === undefined)
+  if (stranger !== undefined) complain(`there is no space ${stranger}`)
   const chosen = positionals.length === 0 ? Object.keys(all) : positionals.map((name) => spaceOf(name).name)
-  const workers = Math.min(chosen.length, values.workers === undefined ? availableParallelism() : Math.max(1, Number(values.workers)))
-  const budget = values.seconds === undefined ? null : Number(values.seconds)
+  const workers = Math.min(chosen.length, values.workers === undefined ? availableParallelism() : number("workers", 1))
+  const budget = values.seconds === undefined ? null : number("seconds", 1)
   const found = new Map<string, Done>()
   const share = (left: number): number => {
     if (budget === null) return 900

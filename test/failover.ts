@@ -1,21 +1,25 @@
-/**
- * Figures of recovery, on real processes with kill -9 under load; every answer is checked.
- *
- *   npx tsx test/failover.ts [--trials 10] [--outages 5] [--json]
- */
-import { parseArgs } from "node:util"
+/** Figures of recovery, on real processes with kill -9 under load; every answer is checked. */
 import { startCluster } from "./cluster.ts"
+import { readOptions } from "./options.ts"
 import { failovers, middle, outages, summary } from "./trials.ts"
 import { startWorkload, verify } from "./workload.ts"
 
-const { values } = parseArgs({ options: { trials: { type: "string", default: "10" }, outages: { type: "string", default: "5" }, json: { type: "boolean", default: false } } })
+const usage = `npx tsx test/failover.ts [options]
+
+Three nodes under load; kill -9 of the leader, then of all of them; how long until the next write, and whether all is there.
+
+  --trials N      leaders killed (default: 10)
+  --outages N     times that all are killed (default: 5)
+  --json          the figures for a program
+`
+const { values, number } = readOptions(usage, { trials: { type: "string", default: "10" }, outages: { type: "string", default: "5" }, json: { type: "boolean", default: false } })
 
 const cluster = await startCluster()
 try {
   await cluster.leader()
   const workload = startWorkload(cluster)
-  const trials = await failovers(cluster, workload, Number(values.trials))
-  const restarts = await outages(cluster, workload, Number(values.outages))
+  const trials = await failovers(cluster, workload, number("trials", 0))
+  const restarts = await outages(cluster, workload, number("outages", 0))
   const { wrong, digests } = await verify(cluster, [workload])
   const session = trials.map((one) => one.session)
   const plain = trials.map((one) => one.plain)

@@ -1,17 +1,23 @@
 /**
  * The same seeds give the same worlds on this Node and on another one, which is downloaded into a folder for temporary
  * files from the npm registry (package `node`): that needs the network, so this is a script and no test.
- *
- *   npm run -s build && tsx test/nodes-agree.ts [--version 26] [--seeds 1000]
  */
 import { execFileSync, spawn } from "node:child_process"
 import { existsSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
-import { parseArgs } from "node:util"
+import { readOptions } from "./options.ts"
 
-const { values } = parseArgs({ options: { version: { type: "string", default: "latest" }, seeds: { type: "string", default: "1000" } } })
+const usage = `npm run -s build && npx tsx test/nodes-agree.ts [options]
+
+The same seeds on this Node and on another one, which is downloaded.
+
+  --version V     of the other (default: latest)
+  --seeds N       (default: 1000)
+`
+const { values, number } = readOptions(usage, { version: { type: "string", default: "latest" }, seeds: { type: "string", default: "1000" } })
+const seeds = number("seeds", 1)
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const built = join(root, "dist", "spec", "index.js")
 
@@ -19,7 +25,7 @@ const built = join(root, "dist", "spec", "index.js")
 const program = `
   import { checkScript, generateScript, profileNames } from ${JSON.stringify(pathToFileURL(built).href)}
   console.log(process.version, process.versions.v8)
-  for (let seed = 1; seed <= ${Number(values.seeds)}; seed++) {
+  for (let seed = 1; seed <= ${seeds}; seed++) {
     const verdict = checkScript(generateScript(seed, profileNames[seed % profileNames.length], { nodes: 1 + (seed % 7), steps: 40 }))
     console.log([seed, verdict.ok ? "ok" : verdict.violation, verdict.steps, verdict.ms, verdict.hash].join(" "))
   }

@@ -1,35 +1,37 @@
-/**
- * stepraft beside etcd (and, with --redis, one Redis): same machine, same disk, same load generator, alternating.
- *
- *   npm run bench:peers -- [--rounds 3] [--seconds 3] [--quick] [--redis] [--only put,get,local] [--write] [--json FILE]
- */
+/** stepraft beside etcd (and, with --redis, one Redis): same machine, same disk, same load generator, alternating. */
 import { closeSync, fdatasyncSync, openSync, statfsSync, writeFileSync, writeSync } from "node:fs"
 import { cpus, loadavg, tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
-import { parseArgs } from "node:util"
 import { temporaryFolder } from "../cluster.ts"
+import { readOptions } from "../options.ts"
 import { coreTable, measureCore } from "./core.ts"
 import { plainGenerator } from "./plain.ts"
 import { buildGenerator, installed, installHint, startEtcd, startRedis, startStepraft, type Cell, type System } from "./systems.ts"
 import { median, tableOf, writeIntoReadme, type Measured } from "./table.ts"
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: "string" },
-    seconds: { type: "string" },
-    quick: { type: "boolean", default: false },
-    redis: { type: "boolean", default: false },
-    only: { type: "string", default: "put,get,local" },
-    clients: { type: "string" },
-    write: { type: "boolean", default: false },
-    json: { type: "string" },
-    /** Leave stepraft or etcd out. */
-    without: { type: "string", default: "" },
-  },
+const usage = `npm run bench:peers -- [options]
+
+stepraft beside etcd: same machine, same disk, same load, alternating; told as ratios.
+
+  --only OP,…         put (writes), get (linearizable reads), local (reads of one node); default: all
+  --clients N,…       at once (default: 1,16,64,256,1024)
+  --rounds N          (default: 3)
+  --seconds N         for each measurement (default: 3)
+  --quick             one short round
+  --redis             one Redis too
+  --without NAME      stepraft or etcd
+  --write             put the tables into the README
+  --json FILE         the figures for a program
+`
+const { values, number } = readOptions(usage, {
+  rounds: { type: "string" }, seconds: { type: "string" }, quick: { type: "boolean", default: false }, redis: { type: "boolean", default: false },
+  only: { type: "string", default: "put,get,local" }, clients: { type: "string" }, write: { type: "boolean", default: false }, json: { type: "string" },
+  without: { type: "string", default: "" },
 })
-const rounds = Number(values.rounds ?? (values.quick ? 1 : 3))
-const seconds = Number(values.seconds ?? (values.quick ? 1 : 3))
+const orElse = (name: "rounds" | "seconds", otherwise: number): number => (values[name] === undefined ? otherwise : number(name, 1))
+const rounds = orElse("rounds", values.quick ? 1 : 3)
+const seconds = orElse("seconds", values.quick ? 1 : 3)
 const counts = (values.clients ?? (values.quick ? "1,64" : "1,16,64,256,1024")).split(",").map(Number)
 const keys = values.quick ? 2_000 : 20_000
 

@@ -2,14 +2,12 @@
  * Real processes under faults, judged: kill -9, SIGSTOP, partitions and slow links by a plan made from a seed, random
  * operations of many clients, and at the end the question if everything that they were told fits together.
  *
- *   npm run chaos [-- --seed S --minutes 5 --nodes 3 --clients 8 --out DIR]
- *
  * Exit code 0: all is well; 1: a violation, told by name; 2: the run itself did not come to an end.
  */
 import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { parseArgs } from "node:util"
+import { readOptions } from "../options.ts"
 import type { Lie } from "./clients.ts"
 import { describeFault, describeStep, makePlan } from "./plan.ts"
 import { reportOf } from "./report.ts"
@@ -27,25 +25,11 @@ const usage = `npm run chaos -- [options]
   --lie NAME      to see it fail: local-reads (recorded as linearizable), resend (writes of unknown outcome, recorded as one)
   --plan          print the plan and end
 `
-const { values } = parseArgs({
-  options: {
-    seed: { type: "string" }, minutes: { type: "string", default: "5" }, nodes: { type: "string", default: "3" }, clients: { type: "string", default: "8" },
-    keys: { type: "string", default: "12" }, pause: { type: "string", default: "10" }, out: { type: "string" }, program: { type: "string" }, lie: { type: "string" },
-    plan: { type: "boolean", default: false }, help: { type: "boolean", default: false },
-  },
+const { values, complain, number } = readOptions(usage, {
+  seed: { type: "string" }, minutes: { type: "string", default: "5" }, nodes: { type: "string", default: "3" }, clients: { type: "string", default: "8" },
+  keys: { type: "string", default: "12" }, pause: { type: "string", default: "10" }, out: { type: "string" }, program: { type: "string" }, lie: { type: "string" },
+  plan: { type: "boolean", default: false },
 })
-const complain = (text: string): never => {
-  console.error(`${text}\n\n${usage}`)
-  process.exit(2)
-}
-if (values.help) {
-  console.log(usage)
-  process.exit(0)
-}
-const number = (name: "minutes" | "nodes" | "clients" | "keys" | "pause", least: number): number => {
-  const value = Number(values[name])
-  return Number.isFinite(value) && value >= least ? value : complain(`--${name} ${values[name]}: a number from ${least} on is needed`)
-}
 const lies: readonly Lie[] = ["local-reads", "resend"]
 const lie = values.lie === undefined ? null : (lies.find((one) => one === values.lie) ?? complain(`--lie ${values.lie}: there are ${lies.join(" and ")}`))
 const seed = values.seed === undefined ? Date.now() % 1_000_000 : Number(values.seed)

@@ -1,24 +1,11 @@
-/**
- * The kill matrix: seeds each known bug into a copy of the shipped code and looks which layers of the tests catch it.
- *
- *   tsx test/mutants/main.ts [--only id,…] [--layer name,…] [--budget seconds] [--workers n] [--enough n]
- *                            [--commit ref] [--fresh | --keep] [--out folder]
- *   tsx test/mutants/main.ts --debug id [--layer name] [--commands "back; show n1"]
- *   tsx test/mutants/main.ts --shrink [--only id,…] [--layer name]
- *
- * A run goes on where the last one about the same sources was interrupted; --fresh starts over, --keep keeps what is
- * known about other sources too. --enough: a bug that so many layers have caught is not shown to others. --commit: not the working tree.
- * Ends with code 1 if a bug survives. --debug: looks at one bug in a copy that has it: a random world that fails is
- * shrunk, saved beside the results and opened in the step-through at the violation; where a test has failed, it is run.
- * --shrink: shrinks and saves what the random worlds found of every bug, and tells the sizes.
- */
+/** The kill matrix: seeds each known bug into a copy of the shipped code and looks which layers of the tests catch it. */
 import { spawnSync } from "node:child_process"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { performance } from "node:perf_hooks"
 import { fileURLToPath } from "node:url"
-import { parseArgs } from "node:util"
 import { seeded } from "./all.ts"
+import { readOptions } from "../options.ts"
 import { layers, type Layer } from "./layers.ts"
 import { applies, partsOf, type Mutant } from "./mutant.ts"
 import { lookAt, report, survivors } from "./report.ts"
@@ -26,21 +13,49 @@ import { caught, loadResults, saveResults, type Cell } from "./results.ts"
 import { killAll, runLayer, type Run } from "./run.ts"
 import { fingerprint, makeSandbox, type Sandbox } from "./sandbox.ts"
 
-const { values } = parseArgs({
-  options: {
-    only: { type: "string" }, layer: { type: "string" }, budget: { type: "string", default: "20" }, workers: { type: "string", default: "2" },
-    enough: { type: "string", default: "100" }, commit: { type: "string" }, fresh: { type: "boolean", default: false }, keep: { type: "boolean", default: false },
-    out: { type: "string" }, debug: { type: "string" }, commands: { type: "string", short: "c" }, shrink: { type: "boolean", default: false },
-  },
+const usage = `npm run mutants -- [options]                    the matrix, or what is left of it
+npm run mutants -- --debug ID [options]         looks at one bug, in a copy that has it
+npm run mutants -- --shrink [options]           shrinks what the random worlds found of every bug
+
+  --only ID,…          these bugs (default: all)
+  --layer NAME,…       these layers (default: all)
+  --budget SECONDS     for each search in a layer (default: 20)
+  --enough N           a bug that so many layers have caught is not shown to others (default: all layers)
+  --workers N          at once (default: 2)
+  --commit REF         not the working tree
+  --out FOLDER         for the results (default: node_modules/.mutants)
+  --fresh              start over; otherwise a run goes on where the last one about the same sources ended
+  --keep               keep what is known about other sources, too
+  --commands TEXT      with --debug: what to do in the step-through, such as "back; show n1"
+
+The matrix ends with exit code 1 if a bug survives, and as matrix.md among the results. --debug takes a random world that
+fails, shrinks it, saves it beside the results and opens it in the step-through at the violation; where a test failed, that
+test is run.
+`
+const { values, complain, number } = readOptions(usage, {
+  only: { type: "string" }, layer: { type: "string" }, budget: { type: "string", default: "20" }, workers: { type: "string", default: "2" },
+  enough: { type: "string", default: "100" }, commit: { type: "string" }, fresh: { type: "boolean", default: false }, keep: { type: "boolean", default: false },
+  out: { type: "string" }, debug: { type: "string" }, commands: { type: "string", short: "c" }, shrink: { type: "boolean", default: false },
 })
 const repository = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 const out = values.out ?? join(repository, "node_modules/.mutants")
 const file = join(out, "results.json")
-const budget = Number(values.budget)
+const budget = number("budget", 1)
+const enough = number("enough", 1)
+const workers = number("workers", 1)
 const chosen = (names: string | undefined, name: string): boolean => names === undefined || names.split(",").includes(name)
 const tell = (text: string): void => {
   process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`)
 }
+
+/** Each of them is there. */
+const checkNames = (what: string, names: string | undefined, known: readonly string[]): void => {
+  const stranger = names?.split(",").find((name) => !known.includes(name))
+  if (stranger !== undefined) complain(`there is no ${what} ${stranger} among ${known.join(", ")}`)
+}
+checkNames("bug", values.only, seeded.map(({ id }) => id))
+checkNames("bug", values.debug, seeded.filter(applies).map(({ id }) => id))
+checkNames("layer", values.layer, layers.map(({ name }) => name))
 
 const wanted = seeded.filter(applies).filter(({ id }) => chosen(values.only, id))
 const mine = layers.filter(({ name }) => chosen(values.layer, name))
@@ -86,10 +101,7 @@ const runTsx = (root: string, args: readonly string[], quiet: boolean): { readon
 
 const debug = (id: string): number => {
   const mutant = seeded.filter(applies).find((one) => one.id === id)
-  if (mutant === undefined) {
-    tell(`there is no bug ${id} among ${seeded.filter(applies).map((one) => one.id).join(", ")}`)
-    return 1
-  }
+  if (mutant === undefined) return complain(`there is no bug ${id}`)
   mkdirSync(out, { recursive: true })
   const sandbox = makeSandbox(repository, values.commit ?? null)
   sandboxes.push(sandbox)
@@ -134,7 +146,7 @@ const shrink = (): number => {
 }
 
 const main = async (): Promise<number> => {
-  for (let i = 0; i < Math.max(1, Number(values.workers)); i++) sandboxes.push(makeSandbox(repository, values.commit ?? null))
+  for (let i = 0; i < workers; i++) sandboxes.push(makeSandbox(repository, values.commit ?? null))
   const [one] = sandboxes
   if (one === undefined) return 1
   const sources = fingerprint(one.root)
@@ -184,7 +196,7 @@ const main = async (): Promise<number> => {
     try {
       for (const layer of usable) {
         if (!isAbout(layer, mutant) || row[layer.name] !== undefined) continue
-        if (Object.values(row).filter(caught).length >= Number(values.enough)) break
+        if (Object.values(row).filter(caught).length >= enough) break
         // Two run at once; the usual time was taken by one alone.
         const limit = layer.kind === "search" ? budget + 15 : Math.max(budget, 10 + 3 * (usual.get(layer.name) ?? 0))
         const cell = cellOf(await runLayer(sandbox.root, layer, budget, limit, failing.get(layer.name) ?? new Set(), true))

@@ -1,4 +1,5 @@
 /** The kill matrix for people: mutant × layer with the seconds to the kill, then what it says. */
+import { invariants } from "../../spec/index.ts"
 import type { Layer } from "./layers.ts"
 import { applies, type Mutant, type Seeded } from "./mutant.ts"
 import { caught, type Cell, type Results } from "./results.ts"
@@ -41,6 +42,8 @@ export const report = (seeded: readonly Seeded[], layers: readonly Layer[], resu
   }
   const list = (title: string, lines: readonly string[]): string[] => (lines.length === 0 ? [] : ["", `## ${title}`, "", ...lines.map((line) => `- ${line}`)])
   const lost = survivors(mutants, results)
+  const toldBy = (name: string): readonly string[] => mutants.filter(({ id }) => cells[id]?.["invariants"]?.by === name).map(({ id }) => id)
+  const told = [...Object.keys(invariants), "Liveness"].map((name) => ({ name, ids: toldBy(name) }))
   return [
     "# Seeded bugs and what catches them",
     "",
@@ -58,6 +61,8 @@ export const report = (seeded: readonly Seeded[], layers: readonly Layer[], resu
         return layer === undefined ? [] : [`${id}: \`${lookAt(id, layer)}\``]
       }),
     ),
+    ...list("What random worlds were told by", told.filter(({ ids }) => ids.length > 0).map(({ name, ids }) => `${name}: ${ids.join(", ")}`)),
+    ...list("Told nothing first", told.filter(({ ids }) => ids.length === 0).map(({ name }) => name)),
     ...list("Survivors", lost.map(({ id, title }) => `**${id}** ${title}`)),
     ...list(
       "Caught by one layer only",
