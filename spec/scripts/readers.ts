@@ -74,6 +74,17 @@ export const firstQuestions: Story = (teller) => {
   return [{ type: "network", profile: "longReordering" }, ...again(), ...asks(), ...again(), ...asks(), ...again(), ...asks(), between(teller, 50, 800), { type: "network", profile: quietNetwork }]
 }
 
+/** Reads all the while that a leader gets going, on slow disks: before its first entry is committed it does not know what is (thesis §6.4). */
+export const newLeader: Story = (teller) => [
+  few(teller, "leader"),
+  between(teller, 30, 150),
+  ...teller.founders.map((node): Action => ({ type: "disk", node, min: 10, max: 60 })),
+  { type: "crash", node: "leader", keep: "all" },
+  ...startAll(teller),
+  ...Array.from({ length: 30 }, () => [between(teller, 0, teller.settings.electionMax >> 3), ...readAll(teller)]).flat(),
+  ...teller.founders.map((node): Action => ({ type: "disk", node, min: 1, max: 5 })),
+]
+
 /** Those that cannot win have the fastest clocks, and the leader falls: they must not keep the others from trying. */
 export const staleAndFast: Story = (teller) => {
   const { founders, settings } = teller

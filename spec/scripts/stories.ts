@@ -4,7 +4,7 @@
  */
 import type { Action, Keep } from "../../interpreters/simulation/index.ts"
 import { quietNetwork } from "./options.ts"
-import { firstQuestions, leaseEdge, leaseAfterHandOver, leaseAndRestart, muteLeader, oldAnswers, staleAndFast } from "./readers.ts"
+import { firstQuestions, leaseEdge, leaseAfterHandOver, leaseAndRestart, muteLeader, newLeader, oldAnswers, staleAndFast } from "./readers.ts"
 import { between, burst, configuration, election, everybody, everybodyReturns, everybodyVotes, few, follower, moment, propose, run, somebody, startAll, startSome, type Story, type Teller } from "./teller.ts"
 
 const keeps: readonly Keep[] = ["random", "random", "all", "none", "torn"]
@@ -291,7 +291,7 @@ const weather: Story = (teller) => {
 }
 
 const calm: readonly Story[] = [handOver, (teller) => [election(teller)], (teller) => [burst(teller, somebody(teller)), moment(teller)]]
-const lossy: readonly Story[] = [weather, weather, resets, pausedLeader, powerCut, wonAndLost, handOver, clocks, oldAnswers, firstQuestions, leaseAfterHandOver]
+const lossy: readonly Story[] = [weather, weather, resets, pausedLeader, powerCut, wonAndLost, handOver, clocks, oldAnswers, firstQuestions, newLeader, leaseAfterHandOver]
 const partitions: readonly Story[] = [minoritySide, minoritySide, manyTerms, staleReads, partial, figure8, pausedLeader, snapshotInFlight, overtaken, handOver, leaseEdge, leaseAndRestart, muteLeader, staleAndFast]
 const disks: readonly Story[] = [persistBoundary, persistBoundary, powerCut, fullDisks, failingDisk, stalledDisk, lostDisk, lostMachine, figure8, minoritySide, snapshotInFlight, overtaken]
 const membership: readonly Story[] = [newServer, jointUnderFire, jointUnderFire, jointUnderFire, removed, lostDisk, handOver, minoritySide, (teller) => [configuration(teller, "leader"), moment(teller)]]
