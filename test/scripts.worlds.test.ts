@@ -171,10 +171,11 @@ describe("a script that fails", () => {
     expect(small.failed.violation).toBe("MachinesAgree")
     expect(small.script.actions.length).toBeLessThanOrEqual(25)
     expect(sameFailureAs(failed, script, checks)(small.script)).not.toBeNull()
-    // Nothing of it can be left out.
+    // Nothing of it can be left out, if it is to fail before the world is mended.
+    const same = sameFailureAs(small.failed, small.script, checks)
     for (let i = 0; i < small.script.actions.length; i++) {
       const fewer = { ...small.script, actions: small.script.actions.filter((_, k) => k !== i) }
-      expect(sameFailureAs(failed, script, checks)(fewer), JSON.stringify(small.script.actions[i])).toBeNull()
+      expect(same(fewer), JSON.stringify(small.script.actions[i])).toBeNull()
     }
     expect(shrinkFailure(script, failed, checks)).toEqual(small)
   })
@@ -216,6 +217,22 @@ describe("with fast-check", () => {
     expect(failureOf(readTrace(readFileSync(file, "utf8")).script, { machine: counter(true), liveness: false }).violation).toBe("MachinesAgree")
     // Seed and path lead to the same script at once.
     expect(() => worldProperty({ profile: "lossy", steps: 30, seed, path, checks: () => ({ machine: counter(true), liveness: false }) })).toThrow(/MachinesAgree/)
+  })
+
+  test("what breaks only while the world is mended is saved with what mends it", () => {
+    const wrong = (): ScriptChecks => ({
+      applied: (_, entries) => {
+        if (entries.some((entry) => entry.kind === "command" && entry.payload.checksum >= 0x60000000)) throw new Error("a probe")
+      },
+    })
+    let file = ""
+    try {
+      worldProperty({ profile: "calm", steps: 5, numRuns: 1, seed: 1, checks: wrong })
+    } catch (error) {
+      if (error instanceof WorldPropertyFailed) file = error.file
+    }
+    const { script, violation } = readTrace(readFileSync(file, "utf8"))
+    expect(failureOf(script, { ...wrong(), liveness: false })).toMatchObject({ message: "a probe", at: violation?.at })
   })
 
   test("the same one, mended, passes", () => {

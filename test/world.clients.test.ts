@@ -1,8 +1,10 @@
 /** Clients of the key-value service in random worlds: what they were told fits together, and it would be noticed if not. */
 import { describe, expect, test } from "vitest"
 import { runSeed } from "../kv/cli/simulate-seed.ts"
+import { readTrace } from "../interpreters/debugger/index.ts"
+import type { Action } from "../interpreters/simulation/index.ts"
 import { kvLoad } from "../kv/simulation/index.ts"
-import { checkScript, generateScript, profileNames, shrinkFailure, type Companions, type Recorder } from "../spec/index.ts"
+import { checkScript, generateScript, profileNames, scenarioText, shrinkFailure, type Companions, type Recorder } from "../spec/index.ts"
 import { full } from "./cluster.ts"
 import { many } from "./long.ts"
 
@@ -55,6 +57,14 @@ describe("clients in random worlds", () => {
       return
     }
   })
+})
+
+test("a world with clients replays from its file", () => {
+  const script = generateScript(1, "calm", { nodes: 3, steps: 5 })
+  const actions: Action[] = []
+  const verdict = checkScript(script, { companions: kvLoad({ clients: 2 }), acted: (action) => actions.push(action) })
+  const again = checkScript(readTrace(scenarioText({ ...script, actions })).script, { liveness: false })
+  expect([again.ok, again.steps, again.ms]).toEqual([true, verdict.steps, verdict.ms])
 })
 
 test("simulate runs them, too", () => {

@@ -25,6 +25,16 @@ describe("a story", () => {
     expect(() => c.one("never", 2, false)).toThrow(/seed 7, at \d+ ms/)
     expect(c.committed(1).count).toBe(0)
   })
+  test("a server that is not there is a mistake in the story, and time goes on by whole milliseconds to the moment", () => {
+    const c = cluster(3, { seed: 4 })
+    for (const slip of [() => c.cut("n9"), () => c.join("n9"), () => c.crash("n9"), () => c.start("n9"), () => c.restart("n9"), () => c.partition(["n9"])]) expect(slip).toThrow(/no server n9 among n1, n2, n3/)
+    for (const slip of [() => c.world.run(-1), () => c.world.run(0.5), () => cluster(0)]) expect(slip).toThrow(RangeError)
+    c.run(1500)
+    for (let i = 1; i <= 50; i++) {
+      expect(c.world.runUntil(() => false, 37)).toBe(false)
+      expect(c.now).toBe(1500 + 37 * i)
+    }
+  })
   test("without a majority nobody leads, and one who joins only hears those who are on the network", () => {
     const c = cluster(3)
     c.cut(...c.names)

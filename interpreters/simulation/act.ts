@@ -17,9 +17,13 @@ export const runTo = (fold: Fold, end: number): void => {
   for (let at = nextAt(fold); at !== undefined && at <= end; at = nextAt(fold)) happen(fold)
   world.now = end
 }
-/** The next thing that is not stale; false if nothing is planned. */
-export const stepOne = (fold: Fold): boolean => {
-  while (nextAt(fold) !== undefined) if (happen(fold)) return true
+/** The next thing that is not stale; false if nothing is planned through `end`. */
+export const stepOne = (fold: Fold, end = Number.POSITIVE_INFINITY): boolean => {
+  const { world } = fold
+  const { now } = world
+  for (let at = nextAt(fold); at !== undefined && at <= end; at = nextAt(fold)) if (happen(fold)) return true
+  // What was stale is over, and time has not moved.
+  world.now = now
   return false
 }
 
@@ -96,6 +100,7 @@ export const act = (fold: Fold, action: Action): void => {
   fold.hooks.acted?.(action)
   switch (action.type) {
     case "run":
+      if (!Number.isInteger(action.ms) || action.ms < 0) throw new RangeError(`a world goes on for whole milliseconds, not for ${action.ms}`)
       return runTo(fold, world.now + action.ms)
     case "step":
       for (let i = 0; i < action.count && stepOne(fold); i++);

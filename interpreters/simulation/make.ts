@@ -10,6 +10,7 @@ import type { WorldHooks, WorldOptions, WorldState } from "./types.ts"
 export const makeWorld = (options: WorldOptions, hooks: WorldHooks = {}): WorldState => {
   const { seed, nodes = 3, settings, network = "reliable", disk, apply, snapshots, connections = false } = options
   const names = typeof nodes === "number" ? Array.from({ length: nodes }, (_, i) => `n${i + 1}`) : nodes
+  if (names.length === 0) throw new RangeError("a world has at least one node")
   const configuration = { voters: founders(names), outgoing: [], learners: [] }
   const world: WorldState = {
     seed: seed | 0,

@@ -208,8 +208,12 @@ export class Cluster {
   machine(name: string): WorldMachine {
     return this.world.node(name).machine
   }
+  private checkNames(names: readonly string[]): void {
+    for (const name of names) if (!this.names.includes(name)) this.fail(`there is no server ${name} among ${this.names.join(", ")}`)
+  }
   /** Takes servers off the network. */
   cut(...names: readonly string[]): void {
+    this.checkNames(names)
     for (const name of names) {
       this.connected.delete(name)
       this.world.isolate(name)
@@ -217,6 +221,7 @@ export class Cluster {
   }
   /** Puts servers on the network: with those that are on it. */
   join(...names: readonly string[]): void {
+    this.checkNames(names)
     for (const name of names) {
       this.connected.add(name)
       for (const other of this.present) {
@@ -234,6 +239,7 @@ export class Cluster {
   }
   /** Two sides that do not hear one another; everybody is connected. */
   partition(side: readonly string[]): void {
+    this.checkNames(side)
     this.heal()
     this.world.partition(side)
   }

@@ -199,10 +199,16 @@ export class World {
 
   // ------------------------------------------------------------------------------------------------ time
 
-  /** The next thing that is planned happens; false if nothing is. */
-  step(): boolean {
-    this.fold.hooks.acted?.({ type: "step", count: 1 })
-    return stepOne(this.fold)
+  /** The next thing that is planned happens; false if nothing is, or not through `end`. */
+  step(end = Number.POSITIVE_INFINITY): boolean {
+    // Also if an observer stops the world: the script of it leads there.
+    let happened = true
+    try {
+      happened = stepOne(this.fold, end)
+      return happened
+    } finally {
+      if (happened) this.fold.hooks.acted?.({ type: "step", count: 1 })
+    }
   }
   /** Virtual milliseconds. */
   run(ms: number): void {
@@ -215,13 +221,15 @@ export class World {
     let count = 0
     let held = done()
     try {
-      for (let at = nextAt(fold); !held && at !== undefined && at <= end; at = nextAt(fold)) {
+      while (!held) {
         count += 1
-        if (!stepOne(fold)) break
+        if (!stepOne(fold, end)) {
+          count -= 1
+          break
+        }
         held = done()
       }
     } finally {
-      // Also if an observer stopped the world: the script of it leads there.
       if (count > 0) fold.hooks.acted?.({ type: "step", count })
     }
     if (held) return true

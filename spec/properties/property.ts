@@ -4,7 +4,7 @@ import { mkdtempSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Script } from "../../interpreters/simulation/index.ts"
-import { checkScript, scenarioText, type Profile, type ScriptChecks, type ScriptFailed } from "../scripts/index.ts"
+import { checkScript, scenarioText, spelledOut, type Profile, type ScriptChecks, type ScriptFailed } from "../scripts/index.ts"
 import { scriptArbitrary, type ScriptArbitraryOptions } from "./arbitraries.ts"
 
 export interface WorldPropertyOptions extends ScriptArbitraryOptions {
@@ -29,7 +29,8 @@ export class WorldPropertyFailed extends Error {
   readonly seed: number
   readonly path: string
   readonly file: string
-  constructor(script: Script, failed: ScriptFailed, seed: number, path: string, file: string) {
+  /** `owned`: the world needs more than the file holds, such as a state machine. */
+  constructor(script: Script, failed: ScriptFailed, seed: number, path: string, file: string, owned: boolean) {
     const { actions } = script
     super(
       [
@@ -38,6 +39,7 @@ export class WorldPropertyFailed extends Error {
         ...actions.map((action, i) => `  ${String(i + 1).padStart(3)}  ${JSON.stringify(action)}`),
         `  seed ${seed}, path ${JSON.stringify(path)}`,
         `  saved as ${file}; open it with: stepraft debug ${file}`,
+        ...(owned ? ["  there it runs without your state machine and your checks; with them: openSession(script, { hooks: { machine, … } }) of stepraft/interpreters/debugger"] : []),
       ].join("\n"),
     )
     this.script = script
@@ -51,7 +53,8 @@ export class WorldPropertyFailed extends Error {
 /** Throws WorldPropertyFailed if any world fails. */
 export const worldProperty = (options: WorldPropertyOptions = {}): void => {
   const { profile = "everything", checks = () => ({}), numRuns = 100, seed, path, seconds = 60, file, ...script } = options
-  const check = (one: Script): ReturnType<typeof checkScript> => checkScript(one, script.command === undefined ? checks() : { command: script.command, ...checks() })
+  const all = (): ScriptChecks => (script.command === undefined ? checks() : { command: script.command, ...checks() })
+  const check = (one: Script): ReturnType<typeof checkScript> => checkScript(one, all())
   const { failed, counterexample, seed: used, counterexamplePath } = fc.check(
     fc.property(scriptArbitrary(profile, script), (one) => check(one).ok),
     { numRuns, interruptAfterTimeLimit: seconds * 1000, ...(seed === undefined ? {} : { seed }), ...(path === undefined ? {} : { path }) },
@@ -60,7 +63,10 @@ export const worldProperty = (options: WorldPropertyOptions = {}): void => {
   if (!failed || smallest === undefined) return
   const verdict = check(smallest)
   if (verdict.ok) throw new Error("a world failed and then did not: what its state machine or its checks do hangs on more than the script")
+  // What broke while the world was mended is to be seen step by step, too.
+  const whole = spelledOut(smallest, verdict, all)
   const saved = file ?? join(mkdtempSync(join(tmpdir(), "stepraft-world-")), "world.ndjson")
-  writeFileSync(saved, scenarioText(smallest, { violation: { name: verdict.violation, at: verdict.at } }))
-  throw new WorldPropertyFailed(smallest, verdict, used, counterexamplePath ?? "", saved)
+  writeFileSync(saved, scenarioText(whole.script, { violation: { name: whole.failed.violation, at: whole.failed.at } }))
+  const { machine, applied, observe, companions } = all()
+  throw new WorldPropertyFailed(smallest, verdict, used, counterexamplePath ?? "", saved, [machine, applied, observe, companions].some((one) => one !== undefined))
 }

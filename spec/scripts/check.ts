@@ -30,7 +30,7 @@ export interface ScriptChecks {
   readonly liveness?: boolean
   /** Virtual milliseconds within which there must be progress. */
   readonly bound?: number
-  /** More steps than this are a circle that never ends. */
+  /** More steps than this are a circle that never ends. Default: 100,000, and 100 for each action of a long script. */
   readonly mostSteps?: number
   /** State machines at one position have equal digests. Default: yes. */
   readonly machineDigests?: boolean
@@ -106,12 +106,13 @@ const countRules = (rules: Map<Rule, number>, effects: readonly Effect[]): void 
 }
 
 const HASH_EVERY = 256
-/** A hundred times what scripts take; and enough where they are being shrunk. */
+/** A hundred times what scripts of the usual length take; five times what an action takes; and enough where they are being shrunk. */
 const MOST_STEPS = 100_000
+const STEPS_PER_ACTION = 100
 const MOST_STEPS_SHRINKING = 25_000
 
 export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptVerdict => {
-  const { invariants = true, refinement = false, liveness = true, bound = defaultBound, mostSteps = MOST_STEPS, machineDigests = true, machine, command, applied, companions, acted, observe, hashed, rules } = options
+  const { invariants = true, refinement = false, liveness = true, bound = defaultBound, mostSteps = Math.max(MOST_STEPS, STEPS_PER_ACTION * script.actions.length), machineDigests = true, machine, command, applied, companions, acted, observe, hashed, rules } = options
   const others = companions?.() ?? null
   const check = invariants ? makeInvariantChecker() : null
   const refine = refinement ? makeRefinementChecker() : null
@@ -203,11 +204,11 @@ export const sameFailureAs = ({ violation, message, action }: ScriptFailed, scri
 const AFTERWARDS: Action = { type: "run", ms: 5000 }
 
 /** The same with what mended the world as actions of its own, if it then fails without being mended; otherwise as it was. */
-export const spelledOut = (script: Script, failed: ScriptFailed, options: ScriptChecks = {}): { readonly script: Script; readonly failed: ScriptFailed } => {
+export const spelledOut = (script: Script, failed: ScriptFailed, checks: () => ScriptChecks = () => ({})): { readonly script: Script; readonly failed: ScriptFailed } => {
   if (failed.action < script.actions.length || failed.violation === "Liveness" || failed.violation === "EveryRefAnswered") return { script, failed }
   const actions: Action[] = []
-  checkScript(script, { ...options, acted: (action) => actions.push(action) })
+  checkScript(script, { ...checks(), acted: (action) => actions.push(action) })
   const longer: Script = { ...script, actions: [...actions, AFTERWARDS] }
-  const verdict = checkScript(longer, { ...options, liveness: false })
+  const verdict = checkScript(longer, { ...checks(), liveness: false })
   return !verdict.ok && verdict.violation === failed.violation ? { script: longer, failed: verdict } : { script, failed }
 }

@@ -4,6 +4,7 @@
  */
 import type { Persist } from "../../core/index.ts"
 import { World, type Action, type Keep, type Script, type WorldStep } from "../../interpreters/simulation/index.ts"
+import { isTolerable } from "./progress.ts"
 
 /**
  * What becomes of a write whose server dies. Not handed over: it dies before the step that asks for it. Lost: with
@@ -15,22 +16,25 @@ export type CrashFate = (typeof crashFates)[number]
 
 /** Between two things that happen in a world. */
 interface Moment {
-  /** The place of the action in the script within which it is. */
+  /** The place of the action in the script within which it is, or right after which; -1: at the beginning. */
   readonly action: number
-  /** So many things have happened within it, if it lets time go by; otherwise null: right after it. */
-  readonly steps: number | null
-  /** Virtual milliseconds of it that are left. */
-  readonly left: number
+  /** So many things have happened within it. */
+  readonly steps: number
+  /** What is left of it. */
+  readonly left: readonly Action[]
 }
 export interface CrashPoint {
   readonly node: string
   /** What it writes, for people: "vote", "truncation+entries", … */
   readonly shape: string
+  /** Writes of its server that were under way when it was asked for. */
+  readonly underWay: number
   readonly before: Moment
   readonly asked: Moment
   /** null: its server never learned of it. */
   readonly told: Moment | null
 }
+type Writable<T> = { -readonly [K in keyof T]: T[K] }
 
 const shapeOf = ({ hardState, truncateFrom, entries, base }: Persist): string =>
   [
@@ -42,7 +46,6 @@ const shapeOf = ({ hardState, truncateFrom, entries, base }: Persist): string =>
     .flat()
     .join("+")
 
-type Writable<T> = { -readonly [K in keyof T]: T[K] }
 interface Found {
   readonly points: readonly CrashPoint[]
   /** For each action of the script the same, with time in steps. */
@@ -51,15 +54,12 @@ interface Found {
 
 const look = (script: Script): Found => {
   const points: Writable<CrashPoint>[] = []
-  const waiting = new Map<string, Map<number, Writable<CrashPoint>>>()
-  let action = -1
-  let steps: number | null = null
-  let end = 0
-  const here = (): Moment => ({ action, steps, left: steps === null ? 0 : Math.max(end - world.now, 0) })
+  const underWay = new Map<string, Map<number, Writable<CrashPoint>>>()
+  let here: () => Moment = () => ({ action: -1, steps: 0, left: [] })
   let before = here()
   const observe = ({ node, events, effects }: WorldStep): void => {
-    const mine = waiting.get(node) ?? new Map<number, Writable<CrashPoint>>()
-    waiting.set(node, mine)
+    const mine = underWay.get(node) ?? new Map<number, Writable<CrashPoint>>()
+    underWay.set(node, mine)
     for (const event of events) {
       if (event.type !== "Persisted") continue
       for (const [seq, point] of mine) {
@@ -70,52 +70,63 @@ const look = (script: Script): Found => {
     }
     for (const effect of effects) {
       if (effect.type !== "Persist") continue
-      const point = { node, shape: shapeOf(effect), before, asked: here(), told: null }
+      const point = { node, shape: shapeOf(effect), underWay: mine.size, before, asked: here(), told: null }
       points.push(point)
       mine.set(effect.seq, point)
     }
   }
-  const world: World = new World({ ...script.options, seed: script.seed, started: (node) => waiting.delete(node), observe })
-  /** As `run` does, step by step. */
-  const unfold = (ms: number): readonly Action[] => {
-    end = world.now + ms
-    let count = 0
-    for (let at = world.next; at !== undefined && at <= end; at = world.next) {
-      count += 1
-      steps = count
-      if (!world.step()) break
-      before = here()
-    }
-    const rest = Math.max(end - world.now, 0)
-    world.run(rest)
-    return [{ type: "step", count }, { type: "run", ms: rest }]
+  const world = new World({ ...script.options, seed: script.seed, started: (node) => underWay.delete(node), observe })
+  /** As run and step do, but one by one: how many things happened. */
+  const unfold = (action: number, most: number, end: number, leftAfter: (steps: number) => readonly Action[]): number => {
+    let steps = 0
+    here = () => ({ action, steps: steps + 1, left: leftAfter(steps + 1) })
+    for (; steps < most && world.step(end); steps++) before = here()
+    return steps
   }
-  const unfolded = script.actions.map((next, place): readonly Action[] => {
-    action = place
-    steps = null
-    let same: readonly Action[] = [next]
-    if (next.type === "run") same = unfold(next.ms)
-    else world.act(next)
-    steps = null
+  const unfolded = script.actions.map((action, place): readonly Action[] => {
+    if (action.type === "run") {
+      const end = world.now + action.ms
+      const count = unfold(place, Number.POSITIVE_INFINITY, end, () => [{ type: "run", ms: end - world.now }])
+      const rest: Action = { type: "run", ms: end - world.now }
+      world.act(rest)
+      return [{ type: "step", count }, rest]
+    }
+    if (action.type === "step") {
+      unfold(place, action.count, Number.POSITIVE_INFINITY, (steps) => [{ type: "step", count: action.count - steps }])
+      return [action]
+    }
+    here = () => ({ action: place, steps: 0, left: [] })
+    world.act(action)
     before = here()
-    return same
+    return [action]
   })
   return { points, unfolded }
 }
 
 const keepOf: Readonly<Record<CrashFate, Keep>> = { notHandedOver: "none", lost: "none", torn: "torn", durable: "all", told: "none", corrupted: "corrupt" }
 
-/** Every write of the script, and the script in which that becomes of it: its server dies then and starts again at once. null: it never came to that. */
-export const crashPoints = (script: Script): { readonly points: readonly CrashPoint[]; readonly crashing: (point: CrashPoint, fate: CrashFate) => Script | null } => {
+export interface CrashPoints {
+  readonly points: readonly CrashPoint[]
+  /** The same world, with time in steps. */
+  readonly unfolded: Script
+  readonly crashing: (point: CrashPoint, fate: CrashFate) => Script | null
+}
+/**
+ * Every write of the script; and the script in which this becomes of one of them: its server dies then and starts again
+ * at once. null where there is no such world: it never came to that, a write that is torn alone is a lost one, or one disk
+ * more would be more than may be lost.
+ */
+export const crashPoints = (script: Script): CrashPoints => {
   const { points, unfolded } = look(script)
-  const crashing = ({ node, before, asked, told }: CrashPoint, fate: CrashFate): Script | null => {
+  const crashing = ({ node, underWay, before, asked, told }: CrashPoint, fate: CrashFate): Script | null => {
     const moment = fate === "notHandedOver" ? before : fate === "told" ? told : asked
-    if (moment === null) return null
+    if (moment === null || (fate === "torn" && underWay === 0)) return null
     const { action, steps, left } = moment
-    const through = unfolded.slice(0, steps === null ? action + 1 : action).flat()
-    const within: readonly Action[] = steps === null ? [] : [{ type: "step", count: steps }]
+    const within = steps === 0 ? [] : [{ type: "step", count: steps } as const]
+    const through = [...unfolded.slice(0, steps === 0 ? action + 1 : action).flat(), ...within]
     const crash: readonly Action[] = [{ type: "crash", node, keep: keepOf[fate] }, { type: "start", node }]
-    return { ...script, actions: [...through, ...within, ...crash, { type: "run", ms: left }, ...script.actions.slice(action + 1)] }
+    const crashed: Script = { ...script, actions: [...through, ...crash, ...left, ...script.actions.slice(action + 1)] }
+    return fate !== "corrupted" || isTolerable(crashed) || !isTolerable(script) ? crashed : null
   }
-  return { points, crashing }
+  return { points, unfolded: { ...script, actions: unfolded.flat() }, crashing }
 }

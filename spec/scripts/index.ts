@@ -1,6 +1,6 @@
 /** Random worlds as scripts: made from a seed, checked, shrunk, told. */
 export { checkScript, PropertyViolated, sameFailureAs, spelledOut, type Companions, type ScriptVerdict, type ScriptChecks, type ScriptFailed, type ScriptPassed, type StepChecker } from "./check.ts"
-export { crashFates, crashPoints, type CrashFate, type CrashPoint } from "./crashes.ts"
+export { crashFates, crashPoints, type CrashFate, type CrashPoint, type CrashPoints } from "./crashes.ts"
 export { generateScript, type GenerateOptions } from "./generate.ts"
 export { isProfile, profileNames, type Profile } from "./profiles.ts"
 export { shrinkFailure, shrinkScript, simplerScripts, sizeOf, type SameFailure, type ShrinkOptions } from "./shrink.ts"

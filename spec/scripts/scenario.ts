@@ -23,8 +23,11 @@ export interface ScenarioEnd {
 
 export const foundersOf = ({ nodes = 3 }: Script["options"]): readonly string[] => (typeof nodes === "number" ? Array.from({ length: nodes }, (_, i) => `n${i + 1}`) : nodes)
 
-/** Bytes, which only `inject` carries, as base64. */
-const bytesAsText = (_: string, part: unknown): unknown => (part instanceof Uint8Array ? { $bytes: Buffer.from(part.buffer, part.byteOffset, part.length).toString("base64") } : part)
+/** Bytes, which only `inject` carries, as base64. A Buffer has turned itself into something else already: what counts is what stood there. */
+function bytesAsText(this: Readonly<Record<string, unknown>>, key: string, part: unknown): unknown {
+  const raw = this[key]
+  return raw instanceof Uint8Array ? { $bytes: Buffer.from(raw.buffer, raw.byteOffset, raw.length).toString("base64") } : part
+}
 
 export const headerLine = ({ seed, options }: Pick<Script, "seed" | "options">): string => JSON.stringify({ v: TRACE_FORMAT, seed, core: TRACE_CORE, config: options, nodes: foundersOf(options) })
 export const actionLine = (action: Action): string => JSON.stringify({ action }, bytesAsText)

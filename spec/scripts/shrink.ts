@@ -106,7 +106,7 @@ export const shrinkScript = (script: Script, sameFailure: SameFailure, { limitMs
 
   const plain = (expired: () => boolean): void => {
     for (let changed = true; changed && !expired(); ) {
-      const size = JSON.stringify(best.script).length
+      const text = JSON.stringify(best.script)
       minimize(best.script.actions, acceptActions, expired)
       acceptActions(mergeRuns(best.script.actions))
       for (let i = best.script.actions.length - 1; i >= 0 && !expired(); i--) {
@@ -121,7 +121,8 @@ export const shrinkScript = (script: Script, sameFailure: SameFailure, { limitMs
         const now = best.script
         more = plainerOptions(now.options).some((options) => !expired() && accept({ ...now, options }))
       }
-      changed = JSON.stringify(best.script).length < size
+      // Plainer is not always shorter as text, and may let more be left out.
+      changed = JSON.stringify(best.script) !== text
     }
   }
 
@@ -142,7 +143,7 @@ export const shrinkScript = (script: Script, sameFailure: SameFailure, { limitMs
 /** What is left of a script that failed, and how it fails now. */
 export const shrinkFailure = (script: Script, failed: ScriptFailed, checks: ScriptChecks = {}, limitMs = 60_000): Found => {
   const alone = checks.companions === undefined
-  const whole = alone ? spelledOut(script, failed, checks) : { script, failed }
+  const whole = alone ? spelledOut(script, failed, () => checks) : { script, failed }
   const same = sameFailureAs(whole.failed, whole.script, checks)
   const small = shrinkScript(whole.script, same, { limitMs, hand: alone, ...(checks.machine === undefined ? {} : { machine: checks.machine }) })
   const verdict = same(small)

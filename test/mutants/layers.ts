@@ -48,7 +48,7 @@ export const layers: readonly Layer[] = [
   search("refinement", ["core"], "test/mutants/layers/simulate.ts", "--refine"),
   search("linearizability", ["core", "machine"], "test/mutants/layers/clients.ts"),
   suite("scenarios", ["core"], /^scenario\./),
-  suite("properties", ["core"], /^(core\.runners|invariants|world|refine\.forged)\./),
+  suite("properties", ["core"], /^(core\.runners|crash|invariants|world|refine\.forged)\./),
   search("explorer", ["core"], "test/explore.ts"),
   suite("drivers", ["driver"], /^driver\./),
   suite("machine", ["machine", "service"], /^(machine|service)\.(?!property|model|crash)/),
