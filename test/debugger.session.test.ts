@@ -1,10 +1,14 @@
 /** Stepping through a world: the same world as when it runs, forwards and backwards, with what-ifs that lose nothing. */
-import { Readable, Writable } from "node:stream"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { PassThrough, Readable, Writable } from "node:stream"
 import * as fc from "fast-check"
-import { describe, expect, test } from "vitest"
-import { changes, command, openSession, runPiped, type Session } from "../interpreters/debugger/index.ts"
+import { afterEach, describe, expect, test, vi } from "vitest"
+import { changes, command, openSession, readTrace, runPiped, type Session } from "../interpreters/debugger/index.ts"
 import { runScript, type Script, type WorldStep } from "../interpreters/simulation/index.ts"
-import { InvariantViolated } from "../spec/index.ts"
+import { debug, type DebugOptions } from "../kv/cli/debug.ts"
+import { InvariantViolated, scenarioText } from "../spec/index.ts"
 import { generateScript } from "../spec/scripts/index.ts"
 
 const story: Script = {
@@ -56,6 +60,18 @@ describe("a session", () => {
     session.switchTo(0)
     session.goTo(60)
     expect(session.hash()).toBe(hash)
+    // At the last frame made too, while the script has something left to do.
+    session.act({ type: "isolate", node: "n1" })
+    expect([session.branch(), session.switchTo(0)]).toEqual([2, true])
+    session.finish()
+    expect(session.hash()).toBe(runScript(story).hash())
+  })
+
+  test("saves what can be opened again, however long nothing happened", () => {
+    const hour = { type: "run", ms: 3_600_000 } as const
+    const session = openSession({ ...story, actions: [...["n1", "n2", "n3"].map((node) => ({ type: "crash", node }) as const), hour, hour, hour] })
+    session.finish()
+    expect(runScript(readTrace(scenarioText(session.script())).script).hash()).toBe(session.hash())
   })
 
   test("ends at a violation, which is told; the steps before it can still be looked at", () => {
@@ -92,10 +108,22 @@ describe("the words for it", () => {
     expect(tell(session, "continue commit 2")).toContain("commit.advanced")
     const at = session.at()
     expect(tell(session, "continue term 2")).not.toContain("nothing like that")
-    tell(session, "goto end", "reverse commit 2")
+    tell(session, "reverse commit 2")
     expect(session.at()).toBe(at)
+    const made = session.length()
     expect(tell(session, "continue message TimeoutNow")).toContain("nothing like that ahead")
-    expect(session.at()).toBe(at)
+    expect([session.at(), session.length()]).toEqual([at, made])
+  })
+  test("find a server that the script is still to add", () => {
+    const adding = openSession({ ...story, actions: [{ type: "run", ms: 1500 }, { type: "add", name: "n4" }] })
+    expect(tell(adding, "continue node n4")).toContain("action: add name=n4")
+  })
+  test("go to the end of the script, and say where it is over", () => {
+    const session = openSession(story)
+    expect(tell(session, "goto end")).not.toContain("past the end of the script")
+    expect([session.at() > 0, session.hash()]).toEqual([true, runScript(story).hash()])
+    expect(tell(session, "step")).toContain("past the end of the script")
+    expect(tell(session, "back")).not.toContain("past the end of the script")
   })
   test("are answered in a pipe one by one, comments skipped, and what is not understood counted", async () => {
     let out = ""
@@ -108,9 +136,15 @@ describe("the words for it", () => {
   test("every command tells its use when it is used wrongly, and changes nothing", () => {
     const session = openSession(story)
     session.goTo(5)
-    for (const line of ["crash", "crash n9", "crash n1 softly", "fire n1 alarm", "cut n1", "partition", "partition n9", "deliver x", "do", "do 5", "goto x", "step x", "branch 9", "next n9", "continue what", "save"])
-      expect([line, command(session, line).failed]).toEqual([line, true])
-    expect([session.at(), session.branches().length]).toEqual([5, 1])
+    const made = session.length()
+    for (const line of ["crash", "crash n9", "crash n1 softly", "fire n1 alarm", "cut n1", "partition", "partition n9", "deliver x", "do", "do 5", "goto x", "step x", "branch 9", "next n9", "continue what", "save",
+      "propose n1 x", "step 1000001", "goto 1000001", 'do {"type":"partition"}', 'do {"type":"foo"}', 'do {"type":"run","ms":-5}', 'do {"type":"heal","node":"n1"}', "continue n1.role == lead", "continue n1.role > leader", "continue n1.term > abc", "continue n9.term > 1",
+      "continue node zz", "next zz", "continue rule nonsense", "continue message Nonsense", "continue commit x", "continue leader n1",
+    ]) {
+      const { failed, text } = command(session, line)
+      expect([line, failed, text.includes("nothing like that")]).toEqual([line, true, false])
+    }
+    expect([session.at(), session.length(), session.branches().length]).toEqual([5, made, 1])
   })
 })
 
@@ -121,4 +155,42 @@ test("a difference is told by the paths that changed, entries of a log one by on
   expect(found.map(({ path }) => path)).toEqual(expect.arrayContaining(["log[2]"]))
   expect(node).toBe(/n\d/.exec(session.frame().steps[0]?.node ?? "")?.[0])
   expect(changes({ a: 1, b: { c: [1, 2] } }, { a: 1, b: { c: [1, 3], d: null } })).toEqual([{ path: "b.c.1", before: 2, after: 3 }])
+})
+
+describe("stepraft debug", () => {
+  afterEach(() => vi.restoreAllMocks())
+
+  /** What it writes of a file with this text; without commands on a terminal, where q is typed at once. */
+  const opened = async (text: string, commands: DebugOptions["commands"]): Promise<string> => {
+    const folder = mkdtempSync(join(tmpdir(), "stepraft-debug-"))
+    let out = ""
+    const input = Object.assign(new PassThrough(), { isTTY: true, setRawMode: () => input })
+    const output = Object.assign(new Writable({ write: (chunk: Buffer, _, done) => ((out += chunk.toString()), done()) }), { isTTY: true })
+    vi.spyOn(process, "stdin", "get").mockReturnValue(input as unknown as typeof process.stdin)
+    vi.spyOn(process, "stdout", "get").mockReturnValue(output as unknown as typeof process.stdout)
+    try {
+      const file = join(folder, "trace.ndjson")
+      writeFileSync(file, text)
+      input.write("q")
+      await debug({ file, seed: 1, profile: null, nodes: 3, commands })
+      return out
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  }
+
+  test.each([
+    ["ElectionSafety", "ElectionSafety was violated when this was written, and is not violated any more"],
+    ["Liveness", "Liveness was violated at its end: no single step shows it"],
+    ["MachinesAgree", "MachinesAgree was violated, and no step shows it here"],
+  ])("of %s, which does not show, tells why; on a terminal too", async (name, told) => {
+    const text = scenarioText(story, { violation: { name, at: 7 } })
+    for (const commands of ["frame", null]) expect(await opened(text, commands)).toContain(told)
+  })
+  test("more servers than a world has room for are wrong usage", async () => {
+    await expect(debug({ file: null, seed: 1, profile: null, nodes: 50, commands: "frame" })).rejects.toMatchObject({ code: 2, message: "--nodes must be at most 31, not 50" })
+  })
+  test("what cannot be opened is told with code 3", async () => {
+    await expect(opened('{"v":1,"seed":1,"config":{"nodes":50}}', "frame")).rejects.toMatchObject({ code: 3, message: /config\.nodes is to be a whole number from 1 to 31, not 50/ })
+  })
 })

@@ -1,8 +1,9 @@
 /** The words in which a person drives a session. The same in a terminal, in a pipe and in a script. */
-import type { MessageType, Timer } from "../../core/index.ts"
+import type { MessageType, Role, Timer } from "../../core/index.ts"
 import { rules } from "../../core/index.ts"
-import { TIMERS, type Action, type Keep } from "../simulation/index.ts"
+import { TIMERS, type Action } from "../simulation/index.ts"
 import type { Frame, Predicate, Session } from "./session.ts"
+import { decodeAction, KEEPS } from "./trace.ts"
 import { clusterText, frameText, invariantsText, messagesText, nodeText, whereText } from "./view.ts"
 
 export interface Answer {
@@ -26,12 +27,26 @@ interface Command {
 /** Commands made by hand are told from those of the script. */
 const BY_HAND = 1_000_000
 
+/** More frames than this are not made at once: each is kept. */
+const MOST_FRAMES = 1_000_000
+
 const number = (word: string | undefined, fallback: number): number => {
-  const value = word === undefined ? fallback : Number(word)
-  return Number.isInteger(value) && value >= 0 ? value : Number.NaN
+  const value = word === undefined ? fallback : /^\d+$/.test(word) ? Number(word) : Number.NaN
+  return Number.isSafeInteger(value) ? value : Number.NaN
+}
+/** How many frames, or which; NaN: not understood, or too many. */
+const frames = (word: string | undefined, fallback: number): number => {
+  const value = number(word, fallback)
+  return value <= MOST_FRAMES ? value : Number.NaN
 }
 
 // --------------------------------------------------------------------------------------------- predicates
+
+const ROLES: Readonly<Record<Role["type"], true>> = { follower: true, preCandidate: true, candidate: true, leader: true }
+const MESSAGES: Readonly<Record<MessageType, true>> = {
+  RequestVote: true, RequestVoteReply: true, RequestPreVote: true, RequestPreVoteReply: true, AppendEntries: true, AppendAccepted: true, AppendRejected: true,
+  InstallSnapshot: true, InstallSnapshotReply: true, ReadIndex: true, ReadIndexReply: true, ForwardProposal: true, ForwardProposalReply: true, TimeoutNow: true,
+}
 
 const nodesOf = ({ steps }: Frame): readonly string[] => steps.map(({ node }) => node)
 const notesRule = (frame: Frame, rule: string): boolean =>
@@ -40,47 +55,58 @@ const highest = (frame: Frame, field: "currentTerm" | "commitIndex" | "applied")
   Math.max(0, ...Object.values(frame.world.nodes).map(({ core }) => core?.[field] ?? 0))
 
 const FIELDS = { term: "currentTerm", commit: "commitIndex", applied: "applied" } as const
-const COMPARISON = /^(\w+)\.(term|commit|applied|last|role)\s*(>=|<=|==|=|>|<)\s*(\w+)$/
+const COMPARISON = /^(\S+?)\.(term|commit|applied|last|role)\s*(>=|<=|==|=|>|<)\s*(\S+)$/
 
-const comparison = (text: string): Predicate | null => {
+/** Or what is wrong with the words. */
+type Wanted = Predicate | string
+
+const oneOf = (what: string, words: readonly string[], word: string, then: Predicate): Wanted => (words.includes(word) ? then : `there is no ${what} ${word}; there are ${words.join(", ")}`)
+
+const comparison = (text: string, names: readonly string[]): Wanted => {
   const [, name, field, sign, wanted] = COMPARISON.exec(text) ?? []
-  if (name === undefined || field === undefined || sign === undefined || wanted === undefined) return null
-  return (_, { world }) => {
+  if (name === undefined || field === undefined || sign === undefined || wanted === undefined) return `to what? ${PREDICATES}`
+  if (field === "role" && !sign.startsWith("=")) return `a role is equal or not: ${name}.role == ${wanted}`
+  const other = number(wanted, Number.NaN)
+  if (field !== "role" && Number.isNaN(other)) return `${field} is compared with a whole number, not with ${wanted}`
+  const holds: Predicate = (_, { world }) => {
     const core = world.nodes[name]?.core
     if (core === undefined || core === null) return false
     if (field === "role") return core.role.type === wanted
     const value = field === "last" ? core.log.lastIndex : field === "term" || field === "commit" || field === "applied" ? core[FIELDS[field]] : 0
-    const other = Number(wanted)
     return sign === ">=" ? value >= other : sign === "<=" ? value <= other : sign === ">" ? value > other : sign === "<" ? value < other : value === other
   }
+  const known = oneOf("node", names, name, holds)
+  return field === "role" && typeof known !== "string" ? oneOf("role", Object.keys(ROLES), wanted, holds) : known
 }
 
-/** null: not understood. */
-export const predicateOf = (words: readonly string[]): Predicate | null => {
-  const [kind = "violation", arg] = words
+/** It grows, and through `least` if one is named. */
+const grows = (field: "currentTerm" | "commitIndex", word: string | undefined): Wanted => {
+  const least = number(word, 0)
+  return Number.isNaN(least) ? `${word} is no whole number` : (before, after) => highest(after, field) > highest(before, field) && highest(after, field) >= least
+}
+
+/** Names are the servers that can be meant. A text: what is wrong with the words. */
+export const predicateOf = (words: readonly string[], names: readonly string[]): Predicate | string => {
+  const [kind = "violation", arg, ...more] = words
+  if (arg === undefined) {
+    if (kind === "violation") return (_, after) => after.violation !== null
+    if (kind === "leader") return (_, after) => notesRule(after, "election.won")
+    if (kind === "action") return (_, after) => after.action !== null
+    if (kind === "lost") return (_, after) => after.lost.length > 0
+  }
+  if (more.length > 0) return comparison(words.join(" "), names)
+  if (kind === "commit") return grows("commitIndex", arg)
+  if (kind === "term") return grows("currentTerm", arg)
+  if (arg === undefined) return comparison(kind, names)
   switch (kind) {
-    case "violation":
-      return (_, after) => after.violation !== null
-    case "leader":
-      return (_, after) => notesRule(after, "election.won")
-    case "commit":
-      return (before, after) => highest(after, "commitIndex") > highest(before, "commitIndex") && (arg === undefined || highest(after, "commitIndex") >= Number(arg))
-    case "term":
-      return (before, after) => highest(after, "currentTerm") > highest(before, "currentTerm") && (arg === undefined || highest(after, "currentTerm") >= Number(arg))
-    case "action":
-      return (_, after) => after.action !== null
-    case "lost":
-      return (_, after) => after.lost.length > 0
     case "rule":
-      return arg === undefined ? null : (_, after) => notesRule(after, arg)
+      return Object.keys(rules).some((rule) => rule.startsWith(arg)) ? (_, after) => notesRule(after, arg) : `no rule begins with ${arg}; rules lists them`
     case "node":
-      return arg === undefined ? null : (_, after) => nodesOf(after).includes(arg)
-    case "message": {
-      const type = arg as MessageType | undefined
-      return type === undefined ? null : (_, after) => after.steps.some(({ events }) => events.some((event) => event.type === "MessageReceived" && event.message.type === type))
-    }
+      return oneOf("node", names, arg, (_, after) => nodesOf(after).includes(arg))
+    case "message":
+      return oneOf("message", Object.keys(MESSAGES), arg, (_, after) => after.steps.some(({ events }) => events.some((event) => event.type === "MessageReceived" && event.message.type === arg)))
     default:
-      return comparison(words.join(" "))
+      return comparison(words.join(" "), names)
   }
 }
 const PREDICATES = "violation, leader, commit [N], term [N], rule NAME, node NODE, message TYPE, action, lost, or n2.term > 5 (term, commit, applied, last, role)"
@@ -116,7 +142,6 @@ const onMessage = (names: readonly string[], type: "deliver" | "drop" | "duplica
     return doing(session, { type, message })
   },
 })
-const KEEPS: readonly Keep[] = ["random", "all", "none", "torn", "corrupt"]
 
 const actions: readonly Command[] = [
   onMessage(["deliver", "d"], "deliver", "deliver a message now"),
@@ -133,7 +158,10 @@ const actions: readonly Command[] = [
   onNode(["resume"], "and goes on", (node) => ({ type: "resume", node })),
   onNode(["isolate"], "cut a node off from all others", (node) => ({ type: "isolate", node })),
   onNode(["reconnect"], "and connect it again", (node) => ({ type: "reconnect", node })),
-  onNode(["propose", "p"], "a client proposes a command to this node", (node, [id], session) => ({ type: "propose", node, id: number(id, BY_HAND + session.frame().world.refs) }), " [ID]"),
+  onNode(["propose", "p"], "a client proposes a command to this node", (node, [word], session) => {
+    const id = number(word, BY_HAND + session.frame().world.refs)
+    return Number.isNaN(id) ? null : { type: "propose", node, id }
+  }, " [ID]"),
   onNode(["read"], "a client reads at this node", (node) => ({ type: "read", node })),
   onNode(["admit"], "ask a leader to take servers in as learners", (node, names, session) => (names.length > 0 && names.every((name) => known(session, name)) ? { type: "admit", node, names } : null), " NAME…"),
   onNode(["change"], "ask a leader for these voters, and after a bar these learners", (node, words, session) => {
@@ -154,11 +182,9 @@ const actions: readonly Command[] = [
     names: ["do"], usage: "do JSON", help: 'any other action, as in a saved scenario: do {"type":"stallDisk","node":"n1"}',
     run: (session, _, line) => {
       try {
-        const action: unknown = JSON.parse(line.replace(/^\s*do\s+/, ""))
-        if (typeof action !== "object" || action === null || !("type" in action)) return wrong("an action is an object with a type")
-        return doing(session, action as Action)
+        return doing(session, decodeAction(line.replace(/^\s*do\s*/, "")))
       } catch (error) {
-        return wrong(`not an action: ${error instanceof Error ? error.message : String(error)}`)
+        return wrong(error instanceof Error ? error.message : String(error))
       }
     },
   },
@@ -167,20 +193,20 @@ const actions: readonly Command[] = [
 // ----------------------------------------------------------------------------------------------- commands
 
 const seek = (direction: "on" | "back") => (session: Session, words: readonly string[]): Answer => {
-  const wanted = predicateOf(words)
-  if (wanted === null) return wrong(`to what? ${PREDICATES}`)
+  const wanted = predicateOf(words, session.names())
+  if (typeof wanted === "string") return wrong(wanted)
   if (session.seek(wanted, direction)) return say(frameText(session))
   return wrong(`nothing like that ${direction === "on" ? "ahead" : "before"}; still at ${whereText(session)}`)
 }
 const nodeSeek = (direction: "on" | "back") => (session: Session, [node]: readonly string[]): Answer =>
-  node !== undefined && known(session, node) ? seek(direction)(session, ["node", node]) : wrong(`of which node? ${session.frame().world.names.join(", ")}`)
+  node === undefined ? wrong(`of which node? ${session.names().join(", ")}`) : seek(direction)(session, ["node", node])
 
 const moves: readonly Command[] = [
   {
     names: ["step", "s", "→"], usage: "step [N]", help: "go on by one event, or N",
     run: (session, [count]) => {
-      const wanted = number(count, 1)
-      if (Number.isNaN(wanted)) return wrong("usage: step [N]")
+      const wanted = frames(count, 1)
+      if (Number.isNaN(wanted)) return wrong(`usage: step [N], at most ${MOST_FRAMES}`)
       let done = 0
       while (done < wanted && session.step()) done += 1
       const end = done < wanted ? (session.frame().violation === null ? "\nnothing is planned any more" : "\nit ends here: an invariant is violated") : ""
@@ -190,18 +216,19 @@ const moves: readonly Command[] = [
   {
     names: ["back", "b", "←"], usage: "back [N]", help: "go back by one event, or N",
     run: (session, [count]) => {
-      const wanted = number(count, 1)
+      const wanted = frames(count, 1)
       if (Number.isNaN(wanted)) return wrong("usage: back [N]")
       for (let i = 0; i < wanted && session.back(); i++);
       return say(frameText(session))
     },
   },
   {
-    names: ["goto", "g"], usage: "goto N|start|end", help: "jump to a frame",
+    names: ["goto", "g"], usage: "goto N|start|end", help: "jump to a frame; end is that of the script, or the last one made",
     run: (session, [where = "start"]) => {
-      const to = where === "start" ? 0 : where === "end" ? session.length() - 1 : number(where, 0)
-      if (Number.isNaN(to)) return wrong("usage: goto N|start|end")
-      session.goTo(to)
+      const to = where === "start" ? 0 : frames(where, 0)
+      if (where === "end") session.finish()
+      else if (Number.isNaN(to)) return wrong(`usage: goto N|start|end, at most ${MOST_FRAMES}`)
+      else session.goTo(to)
       return say(frameText(session))
     },
   },

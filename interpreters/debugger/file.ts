@@ -13,7 +13,8 @@ import { readFileSync, writeFileSync } from "node:fs"
 import type { Event } from "../../core/index.ts"
 import { foundersOf, scenarioText, TRACE_CORE, TRACE_FORMAT, type ScenarioEnd, type TraceHash, type TraceViolation } from "../../spec/index.ts"
 import type { Action, Script, WorldStep } from "../simulation/index.ts"
-import { decodeAction, decodeEvent, encodeEvent, TraceUnreadable, type PayloadMode } from "./trace.ts"
+import { isRecord, TraceUnreadable, worldOptions } from "./fields.ts"
+import { decodeAction, decodeEvent, encodeEvent, type PayloadMode } from "./trace.ts"
 
 export interface TraceStep {
   readonly i: number
@@ -44,15 +45,16 @@ export const writeScenario = (path: string, script: Script, end: ScenarioEnd = {
 // ------------------------------------------------------------------------------------------------- reading
 
 type Json = Record<string, unknown>
-const isRecord = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value)
 
 const headerOf = (value: Json): Pick<Trace, "current" | "nodes"> & { readonly seed: number; readonly options: Script["options"] } => {
   const { v, seed, core, config, nodes } = value
   if (v !== TRACE_FORMAT) throw new TraceUnreadable(v === undefined ? "the first line is no header: it begins with {\"v\":1,\"seed\":…" : `it is of format ${JSON.stringify(v)}, and this version reads format ${TRACE_FORMAT}`)
   if (typeof seed !== "number" || !Number.isInteger(seed)) throw new TraceUnreadable("its header has no seed, a whole number")
   if (!isRecord(config)) throw new TraceUnreadable("its header has no config, the options of the world")
+  worldOptions(config, "config")
   const options = config as Script["options"]
-  const named = Array.isArray(nodes) && nodes.every((name): name is string => typeof name === "string") ? nodes : foundersOf(options)
+  const named = foundersOf(options)
+  if (nodes !== undefined && JSON.stringify(nodes) !== JSON.stringify(named)) throw new TraceUnreadable(`its header names the nodes ${JSON.stringify(nodes)}, and config makes them ${named.join(", ")}: change config.nodes, and leave nodes out`)
   return { seed, options, nodes: named, current: core === TRACE_CORE }
 }
 

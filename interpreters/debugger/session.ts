@@ -10,6 +10,7 @@ import { foldOver } from "../simulation/fold.ts"
 import { happen, nextAt } from "../simulation/happen.ts"
 import { fingerprint, makeWorld, type Action, type LossReason, type Script, type WorldHooks, type WorldState, type WorldStep } from "../simulation/index.ts"
 import { changes, type Change } from "./diff.ts"
+import { LONGEST_RUN } from "./fields.ts"
 
 export interface Violation {
   /** The invariant, or "Error" if the reducer itself gave up. */
@@ -56,6 +57,8 @@ interface Line {
   frames: Frame[]
   /** Actions of the script that are still to come; a run is what is left of it. */
   todo: readonly Action[]
+  /** The last frame of the script; null: it still has something to do, or there was none. */
+  scriptEnd: number | null
   watch: Watch
 }
 type Watch = (seen: Pick<Frame, "steps" | "started">) => Violation | null
@@ -69,6 +72,10 @@ export interface Session {
   readonly frame: () => Frame
   /** The frame before the cursor, or the same one at the beginning. */
   readonly before: () => Frame
+  /** Whether the script was over before this frame, and the world went on by itself. */
+  readonly pastScript: () => boolean
+  /** Every server that there is, or that the script is still to add. */
+  readonly names: () => readonly string[]
   /** Frames made so far on this branch. */
   readonly length: () => number
   /** Frame i of this branch, made already. */
@@ -82,7 +89,7 @@ export interface Session {
   readonly goTo: (i: number) => void
   /** On, or back, to the next frame that satisfies; the cursor stays if there is none within `limit` frames. */
   readonly seek: (wanted: Predicate, direction: "on" | "back", limit?: number) => boolean
-  /** An action here. Begins a branch unless this is the last frame. */
+  /** An action here. Begins a branch unless this is the last frame and the script is over. */
   readonly act: (action: Action) => void
   readonly branches: () => readonly Branch[]
   readonly branch: () => number
@@ -165,8 +172,8 @@ export const openSession = (script: Script, options: SessionOptions = {}): Sessi
     return watch
   }
   const start: Frame = { world: first, action: null, steps: firstSteps, started: firstStarted, lost: [], idle: 0, violation: null }
-  const lines: Line[] = [{ id: 0, parent: null, from: 0, frames: [start], todo: script.actions, watch: watchFrom([start]) }]
-  let line: Line = lines[0] ?? { id: 0, parent: null, from: 0, frames: [start], todo: [], watch: () => null }
+  const lines: Line[] = [{ id: 0, parent: null, from: 0, frames: [start], todo: script.actions, scriptEnd: null, watch: watchFrom([start]) }]
+  let line: Line = lines[0] ?? { id: 0, parent: null, from: 0, frames: [start], todo: [], scriptEnd: null, watch: () => null }
   let at = 0
 
   const last = (): Frame => line.frames.at(-1) ?? start
@@ -210,7 +217,10 @@ export const openSession = (script: Script, options: SessionOptions = {}): Sessi
   const extend = (): boolean => {
     while (last().violation === null) {
       const [next, ...later] = line.todo
-      if (next === undefined) return push(null, Number.POSITIVE_INFINITY)
+      if (next === undefined) {
+        if (line.id === 0 && script.actions.length > 0) line.scriptEnd ??= line.frames.length - 1
+        return push(null, Number.POSITIVE_INFINITY)
+      }
       if (consume(next, later)) return true
     }
     return false
@@ -224,8 +234,13 @@ export const openSession = (script: Script, options: SessionOptions = {}): Sessi
 
   const begin = (): void => {
     const frames = line.frames.slice(0, at + 1)
-    line = { id: lines.length, parent: line.id, from: at + 1, frames, todo: [], watch: watchFrom(frames) }
+    line = { id: lines.length, parent: line.id, from: at + 1, frames, todo: [], scriptEnd: null, watch: watchFrom(frames) }
     lines.push(line)
+  }
+
+  /** What was made in vain is let go: an action here would begin a branch for it. */
+  const restore = (kept: Line): void => {
+    if (line.frames.length > kept.frames.length || line.todo !== kept.todo) Object.assign(line, kept, { watch: watchFrom(kept.frames) })
   }
 
   const stateOf = ({ world }: Frame, name: string): State | null => world.nodes[name]?.core ?? null
@@ -234,6 +249,8 @@ export const openSession = (script: Script, options: SessionOptions = {}): Sessi
     at: () => at,
     frame,
     before: () => line.frames[at - 1] ?? frame(),
+    pastScript: () => line.scriptEnd !== null && at > line.scriptEnd,
+    names: () => [...new Set([...last().world.names, ...line.todo.flatMap((action) => (action.type === "add" ? [action.name] : []))])],
     length: () => line.frames.length,
     frameAt: (i) => line.frames[i],
     step,
@@ -256,6 +273,7 @@ export const openSession = (script: Script, options: SessionOptions = {}): Sessi
     },
     seek: (wanted, direction, limit = options.seekLimit ?? 20_000) => {
       const began = at
+      const kept: Line = { ...line, frames: line.frames.slice() }
       for (let i = 0; i < limit; i++) {
         if (direction === "on" ? !step() : at <= 1) break
         if (direction === "back") at -= 1
@@ -264,13 +282,13 @@ export const openSession = (script: Script, options: SessionOptions = {}): Sessi
         if (here !== undefined && earlier !== undefined && wanted(earlier, here)) return true
       }
       at = began
+      restore(kept)
       return false
     },
     act: (action) => {
-      if (at + 1 < line.frames.length) begin()
-      // By hand the script's plan is left: what it would have done next was meant for another world.
-      line.todo = []
       if (frame().violation !== null) return
+      // By hand the script's plan is left, on a branch of its own: what it would have done next was meant for another world.
+      if (at + 1 < line.frames.length || line.todo.length > 0) begin()
       push(action, frame().world.now)
       at = line.frames.length - 1
     },
@@ -304,7 +322,7 @@ export const openSession = (script: Script, options: SessionOptions = {}): Sessi
         } else if (i > 0) steps += 1
         if (idle > 0) {
           flush()
-          actions.push({ type: "run", ms: idle })
+          for (let left = idle; left > 0; left -= LONGEST_RUN) actions.push({ type: "run", ms: Math.min(left, LONGEST_RUN) })
         }
       }
       flush()

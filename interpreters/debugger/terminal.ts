@@ -57,7 +57,8 @@ const coloured = (text: string): string =>
     ? text
     : text.split("\n").map((line) => (line.startsWith("──") ? bold(line) : line.includes("VIOLATED") ? red(line) : line.startsWith("  rule") ? dim(line) : line)).join("\n")
 
-export const runTerminal = (session: Session, face: Face & { readonly input: NodeJS.ReadStream }): Promise<void> =>
+/** `opened` is told above the first frame. */
+export const runTerminal = (session: Session, face: Face & { readonly input: NodeJS.ReadStream }, opened = ""): Promise<void> =>
   new Promise((resolve) => {
     const { input, output } = face
     let typed = ""
@@ -91,5 +92,5 @@ export const runTerminal = (session: Session, face: Face & { readonly input: Nod
     input.setRawMode(true)
     input.resume()
     input.on("keypress", onKey)
-    draw(frameText(session))
+    draw(opened === "" ? frameText(session) : `${opened}\n\n${frameText(session)}`)
   })

@@ -4,16 +4,11 @@
  *
  * Payload bytes are written as base64, or left out (length and checksum stay) where they are private or large.
  */
-import type { Action, ActionType } from "../simulation/index.ts"
+import { TIMERS, type Action, type ActionType, type Keep } from "../simulation/index.ts"
 import { Log, type Effect, type Entry, type Event, type EventType, type EffectType, type LogBase, type State } from "../../core/index.ts"
-
-export class TraceUnreadable extends Error {
-  override readonly name = "TraceUnreadable"
-}
+import { delay, either, field, isRecord, list, name, network, NEVER, oneOf, optional, record, run, snapshots, TraceUnreadable, whole, type Fields } from "./fields.ts"
 
 export type PayloadMode = "bytes" | "length"
-
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value)
 
 const stringify = (value: Event | Effect | State | Action, payloads: PayloadMode): string =>
   JSON.stringify(value, function (this: unknown, key: string, part: unknown): unknown {
@@ -37,7 +32,7 @@ const parse = (text: string, what: string): Record<string, unknown> => {
   try {
     value = JSON.parse(text, revive)
   } catch (error) {
-    throw new TraceUnreadable(`this is not ${what} but ${text.slice(0, 60)}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+    throw new TraceUnreadable(`this is not ${what} but ${JSON.stringify(text.slice(0, 60))}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
   }
   if (!isRecord(value)) throw new TraceUnreadable(`${what} is an object, not ${text.slice(0, 60)}`)
   return value
@@ -53,8 +48,8 @@ const EFFECTS: Readonly<Record<EffectType, true>> = {
   CloseSnapshot: true, StoreChunk: true, RestoreSnapshot: true, Note: true,
 }
 
-const isEvent = (value: Record<string, unknown>): value is Record<string, unknown> & Event => typeof value["type"] === "string" && value["type"] in EVENTS
-const isEffect = (value: Record<string, unknown>): value is Record<string, unknown> & Effect => typeof value["type"] === "string" && value["type"] in EFFECTS
+const isEvent = (value: Record<string, unknown>): value is Record<string, unknown> & Event => typeof value["type"] === "string" && Object.hasOwn(EVENTS, value["type"])
+const isEffect = (value: Record<string, unknown>): value is Record<string, unknown> & Effect => typeof value["type"] === "string" && Object.hasOwn(EFFECTS, value["type"])
 const unknown = (what: string, value: Record<string, unknown>): TraceUnreadable =>
   new TraceUnreadable(`${what} of type ${String(value["type"])} is not known to this version`)
 
@@ -78,15 +73,36 @@ export const decodeState = (text: string): State => {
   return value as unknown as State
 }
 
-const ACTIONS: Readonly<Record<ActionType, true>> = {
-  run: true, step: true, propose: true, read: true, change: true, admit: true, transfer: true, start: true, crash: true, pause: true, resume: true, skew: true, wipe: true, add: true,
-  disk: true, stallDisk: true, resumeDisk: true, failWrite: true, failSync: true, fullDisk: true, freeDisk: true, flipBit: true, damage: true, apply: true, snapshots: true,
-  cut: true, join: true, isolate: true, reconnect: true, partition: true, heal: true, network: true, clog: true, reset: true,
-  deliver: true, drop: true, duplicate: true, fire: true, persist: true, inject: true,
+export const KEEPS: readonly Keep[] = ["random", "all", "none", "torn", "corrupt"]
+
+const node = { node: name }
+const link = { from: name, to: name }
+const message = { message: name }
+const speed = { node: name, min: delay, max: delay }
+const MB = 1024 * 1024
+const payload = record({ hex: field("bytes in hex", (value) => typeof value === "string" && /^(?:[0-9a-f]{2})*$/i.test(value)), checksum: whole(0) })
+
+type ActionFields = { readonly [Type in ActionType]: Fields<Omit<Extract<Action, { type: Type }>, "type">> }
+const ACTIONS: ActionFields = {
+  run: { ms: run }, step: { count: whole(0, 1_000_000) },
+  propose: { node: name, id: whole(0), bytes: optional(whole(0, 64 * MB)), count: optional(whole(1, 100_000)), payloads: optional(list(payload)) },
+  read: node, change: { node: name, voters: list(name), learners: list(name) }, admit: { node: name, names: list(name) },
+  transfer: { node: name, to: either((value) => value === null, () => {}, name) },
+  start: node, crash: { node: name, keep: optional(oneOf(KEEPS)) }, pause: node, resume: node, skew: { node: name, offset: whole(-NEVER, NEVER), driftPermille: whole(-NEVER, NEVER) }, wipe: node, add: { name },
+  disk: speed, stallDisk: node, resumeDisk: node, failWrite: node, failSync: node, fullDisk: node, freeDisk: node, flipBit: node, damage: node, apply: speed, snapshots: { profile: snapshots },
+  cut: link, join: link, isolate: node, reconnect: node, partition: { side: list(name) }, heal: {}, network: { profile: network }, clog: { ...link, ms: delay }, reset: { a: name, b: name },
+  deliver: message, drop: message, duplicate: message, fire: { node: name, timer: oneOf(TIMERS) }, persist: node, inject: { node: name, event: field("an event", (value) => isRecord(value) && isEvent(value)) },
 }
-const isAction = (value: Record<string, unknown>): value is Record<string, unknown> & Action => typeof value["type"] === "string" && Object.hasOwn(ACTIONS, value["type"])
+const isActionType = (type: unknown): type is ActionType => typeof type === "string" && Object.hasOwn(ACTIONS, type)
+const isAction = (value: Record<string, unknown>): value is Record<string, unknown> & Action => {
+  const { type, ...rest } = value
+  if (!isActionType(type)) return false
+  record(ACTIONS[type])(rest, type)
+  return true
+}
 
 export const encodeAction = (action: Action, payloads: PayloadMode = "bytes"): string => stringify(action, payloads)
+/** Throws TraceUnreadable if a field is missing, too many or nothing that it may be. */
 export const decodeAction = (text: string): Action => {
   const value = parse(text, "an action")
   if (!isAction(value)) throw unknown("an action", value)

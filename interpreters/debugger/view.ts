@@ -96,7 +96,7 @@ const happened = (frame: Frame): readonly string[] => {
 export const whereText = (session: Session): string => {
   const { world } = session.frame()
   const branch = session.branch() === 0 ? "" : `, branch ${session.branch()}`
-  return `frame ${session.at()} of ${session.length() - 1} made${branch}, ${world.now} ms`
+  return `frame ${session.at()} of ${session.length() - 1} made${branch}${session.pastScript() ? ", past the end of the script" : ""}, ${world.now} ms`
 }
 
 /** The whole picture of a frame. */

@@ -2,6 +2,7 @@
 export * from "./types.ts"
 export { World, WorldNode } from "./world.ts"
 export { makeWorld } from "./make.ts"
+export { MOST_NODES } from "./nodes.ts"
 export { flightName, flights, isCut, isRequest, lossyNetwork, messageBytes, networks, reliableNetwork, unreliableNetwork } from "./network.ts"
 export { timerDue, TIMERS, wallTime } from "./clockwork.ts"
 export { leaderOf, nodeOf, resolve as resolveNode } from "./fold.ts"

@@ -10,7 +10,7 @@ import { notice } from "./network.ts"
 import type { Arrival, Keep, NodeState, StopReason, WorldHooks, WorldMachine } from "./types.ts"
 
 /** Links are bits of a 32-bit number. */
-const MOST_NODES = 31
+export const MOST_NODES = 31
 
 const baseOf = (configuration: Configuration): LogBase => ({ index: 0, term: 0, time: 0, configuration })
 const incarnationOf = (slot: number, wipes: number): string => `i${slot + 1}${wipes === 0 ? "" : `.${wipes}`}`

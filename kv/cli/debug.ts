@@ -1,8 +1,8 @@
 /** Opens a trace, a saved scenario or a fresh world for stepping through it. */
 import { openSession, readTraceFile, replayTrace, runLines, runPiped, runTerminal, TraceUnreadable, writeScenario, type Face, type Replayed, type Session, type Trace } from "../../interpreters/debugger/index.ts"
-import type { Script } from "../../interpreters/simulation/index.ts"
-import { generateScript, type Profile } from "../../spec/index.ts"
-import { failure } from "./runtime.ts"
+import { MOST_NODES, type Script } from "../../interpreters/simulation/index.ts"
+import { checkScript, generateScript, invariants, type Profile } from "../../spec/index.ts"
+import { exitCodes, failure } from "./runtime.ts"
 
 export interface DebugOptions {
   readonly file: string | null
@@ -27,16 +27,27 @@ const replayedText = ({ steps, hashes, events, difference, stopped }: Replayed):
     ? `it replays otherwise here: ${difference}. What follows is this version's world`
     : `it replays: ${steps} steps, ${hashes} hashes and ${events} events as written${stopped === null ? "" : `; then: ${stopped}`}`
 
+/** What only the end of a world shows: no invariant of a step. */
+const AT_THE_END: readonly string[] = ["Liveness", "EveryRefAnswered", "Linearizability"]
+
+/** What has become of a violation that no step shows. */
+const unseen = (name: string, script: Script): string => {
+  if (AT_THE_END.includes(name)) return `${name} was violated at its end: no single step shows it, this is the last one`
+  if (!Object.hasOwn(invariants, name)) return `${name} was violated, and no step shows it here: a session looks at the invariants, and at what the reducer throws. This is the last step`
+  const verdict = checkScript(script)
+  return !verdict.ok && verdict.violation === name ? `${name} is violated at its end: no single step shows it, this is the last one` : `${name} was violated when this was written, and is not violated any more: this is the last step`
+}
+
 /** At the violation if the trace tells of one, else at the beginning. */
 const start = (session: Session, trace: Trace | null): string => {
   if (trace === null || trace.violation === null) return ""
   session.finish()
   const { violation } = session.frame()
-  if (violation !== null) return `${violation.name} is violated here; back shows how it came to be`
-  return `${trace.violation.name} was violated at its end: no single step shows it, this is the last one`
+  return violation === null ? unseen(trace.violation.name, trace.script) : `${violation.name} is violated here; back shows how it came to be`
 }
 
 export const debug = async ({ file, seed, profile, nodes, commands }: DebugOptions): Promise<void> => {
+  if (nodes > MOST_NODES) throw failure(`--nodes must be at most ${MOST_NODES}, not ${nodes}`, exitCodes.usage)
   const trace = file === null ? null : open(file)
   const fresh: Script = { seed, options: { nodes, connections: true }, actions: [] }
   const script = trace?.script ?? (profile === null ? fresh : generateScript(seed, profile, { nodes }))
@@ -49,7 +60,7 @@ export const debug = async ({ file, seed, profile, nodes, commands }: DebugOptio
   const { stdin: input, stdout: output } = process
   const opened = [trace === null ? "" : replayedText(replayTrace(trace)), start(session, trace)].filter((line) => line !== "").join("\n")
   const face: Face = { input, output, save }
-  if (commands === null && input.isTTY && output.isTTY) return runTerminal(session, { ...face, input })
+  if (commands === null && input.isTTY && output.isTTY) return runTerminal(session, { ...face, input }, opened)
   if (opened !== "") output.write(`${opened}\n\n`)
   const failed = commands === null ? await runPiped(session, face) : await runLines(session, commands.split(";"), face)
   if (failed > 0) throw failure(`${failed} commands were not understood or not possible`)
