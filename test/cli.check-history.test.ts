@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process"
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
@@ -66,11 +66,18 @@ describe("stepraft check-history", () => {
     expect(await run([join(folder, "none")])).toMatchObject({ code: 3, out: "", err: expect.stringMatching(/ENOENT.*expected a file that can be read, or - for standard input/) as unknown })
   })
 
+  test("a drawing that cannot be written takes the verdict from nobody", { timeout: 60_000 }, async () => {
+    const taken = join(folder, "taken.svg")
+    mkdirSync(taken)
+    expect(await run(["-", "--drawing", taken], fine)).toMatchObject({ code: 3, out: expect.stringMatching(/^Linearizable/) as unknown, err: expect.stringMatching(/^stepraft: the drawing cannot be written: EISDIR.*--drawing\n$/) as unknown })
+    expect(await run(["-", "--drawing", "why.png"], fine)).toMatchObject({ code: 2, out: "", err: expect.stringMatching(/--drawing: "why\.png"\. Expected: must end in \.svg or \.html, not be why\.png\n/) as unknown })
+  })
+
   test("wrong usage is code 2 and told; the help teaches the format and the exit codes", { timeout: 60_000 }, async () => {
     expect(await run(["-", "--limit", "soon"], fine)).toMatchObject({ code: 2, out: "", err: expect.stringMatching(/must be a duration such as 500ms/) as unknown })
     const { code, out } = await run(["--help"])
     expect(code).toBe(0)
-    expect(out).toMatch(/"type":"invoke"[^]*0 linearizable; 1 not; 2 no verdict[^]*EXAMPLES/)
+    expect(out).toMatch(/"type":"invoke"[^]*\n  delete +null +true or 1[^]*0 linearizable; 1 not; 2 no verdict[^]*EXAMPLES/)
     expect(["60s", "500ms", "2m", "1.5", "1h", "x"].map(parseLimit)).toEqual([60_000, 500, 120_000, 1_500, undefined, undefined])
   })
 })

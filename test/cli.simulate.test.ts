@@ -1,14 +1,16 @@
 /** `stepraft simulate`: what it prints, writes and answers. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { execFile } from "node:child_process"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, describe, expect, test, vi } from "vitest"
 import { readTrace, readTraceFile } from "../interpreters/debugger/index.ts"
 import { fingerprint, makeWorld, World } from "../interpreters/simulation/index.ts"
 import { runSeed } from "../kv/cli/simulate-seed.ts"
-import { failureText, simulate, type SimulateFailure, type SimulateOptions } from "../kv/cli/simulate.ts"
+import { failureText, save, simulate, type SimulateFailure, type SimulateOptions } from "../kv/cli/simulate.ts"
 import { paintFor } from "../kv/cli/table.ts"
 import { checkScript, generateScript } from "../spec/index.ts"
+import { root } from "./cluster.ts"
 
 const cleanups: (() => void)[] = []
 afterEach(() => {
@@ -31,6 +33,13 @@ const printed = (): (() => string) => {
   })
   return () => text
 }
+/** As users run it: the emitted program, or without a build the sources. `err` is the first line. */
+const built = join(root, "dist", "kv", "cli.js")
+const command = existsSync(built) ? [built] : ["--import", "tsx", join(root, "kv", "cli.ts")]
+const run = (words: readonly string[]): Promise<{ readonly code: number | null; readonly err: string }> =>
+  new Promise((resolve) => {
+    const child = execFile(process.execPath, [...command, "simulate", ...words], { cwd: root, timeout: 30_000, killSignal: "SIGKILL" }, (_, __, err) => resolve({ code: child.exitCode, err: err.split("\n")[0] ?? "" }))
+  })
 const going = new AbortController().signal
 
 describe("simulate", () => {
@@ -76,7 +85,17 @@ describe("simulate", () => {
     printed()
     await expect(simulate(options({ trace: join(folder(), "no", "such", "folder"), seeds: 1 }), going)).rejects.toMatchObject({ code: 3, message: /cannot be written/ })
     await expect(simulate(options({ save: join(import.meta.filename, "sub") }), going)).rejects.toMatchObject({ code: 3, message: /--save names no folder/ })
+    // Disks that are full, and folders that take no file.
+    await expect(simulate(options({ trace: "/dev/full", seeds: 1 }), going)).rejects.toMatchObject({ code: 3, message: /cannot be written/ })
+    for (const taken of ["/proc", "/proc/x"]) await expect(simulate(options({ save: taken }), going)).rejects.toMatchObject({ code: 3, message: /--save names no folder/ })
     await expect(simulate(options({ trace: join(folder(), "t"), seeds: 2 }), going)).rejects.toMatchObject({ code: 3, message: /one seed/ })
+  })
+
+  test("a flag that is out of bounds is wrong usage; no clients are as many as by default", async () => {
+    const bad = [["--seed", -1, "at least 0"], ["--seeds", 0, "at least 1"], ["--steps", 100_001, "at most 100000"], ["--workers", 1025, "at most 1024"]] as const
+    const told = await Promise.all(bad.map(([flag, value]) => run([flag, String(value)])))
+    expect(told).toEqual(bad.map(([flag, value, bound]) => ({ code: 2, err: `stepraft simulate: Invalid value for flag ${flag}: "${value}". Expected: must be ${bound}, not ${value}` })))
+    expect(await run(["--clients", "0", "--seed", "1", "--steps", "1", "--profile", "calm", "--save", folder()])).toEqual({ code: 0, err: "" })
   })
 
   test("told to stop, it tells what it has", async () => {
@@ -105,11 +124,18 @@ describe("a seed that fails", () => {
     expect(failureText({ ...failed, shrunk: null, file: null, look: null }, paintFor(process.stdout)).split("\n")).toHaveLength(3)
   })
 
+  test("whose script cannot be written is told with what repeats it", () => {
+    const { file: _, look: __, judge: ___, repeat, ...seedFailure } = failed
+    expect(() => save(options({ save: join(folder(), "gone"), profile: "partitions", actions: 60 }), 3, { ...seedFailure, lived: null })).toThrow(
+      expect.objectContaining({ code: 3, message: expect.stringMatching(new RegExp(`^seed 3 violated ElectionSafety, and its script cannot be written: ENOENT.*: ${repeat}$`)) as unknown }) as Error,
+    )
+  })
+
   test("nothing is saved for seeds that do not", async () => {
     printed()
-    const save = folder()
-    await simulate(options({ save }), going)
-    expect(readdirSync(save)).toEqual([])
+    const into = folder()
+    await simulate(options({ save: into }), going)
+    expect(readdirSync(into)).toEqual([])
     expect(runSeed({ seed: 1, profile: "calm", nodes: 3, actions: 20, refine: false, clients: 0, known: [] }).failure).toBeNull()
     expect(() => readTrace(readFileSync(new URL(import.meta.url), "utf8"))).toThrow(/line 1/)
   })

@@ -27,6 +27,9 @@ describe("the recorder", () => {
     expect(operationsOf(history.events)).toEqual(operationsOf(readHistory(history.lines())))
     // The refused cas is an observation: x was not a, so the write that nobody answered cannot have been read as a.
     expect(checkHistory(operationsOf(history.events), kv).verdict).toBe("not")
+    // By how much it was asked to go up is not what it came to.
+    history.invoke({ process: 3, f: "incr", key: "n", value: 2 }).ok()
+    expect(history.events.at(-1)?.value).toBeNull()
   })
 })
 
@@ -66,6 +69,21 @@ describe("formats", () => {
     const log = jepsen("0|:invoke|:write|1", "0|:ok|:write|1", "1|:invoke|:cas|[1 2]", "1|:fail|:cas|[1 2]")
     expect([verdictOf(log, "register"), verdictOf(log, "register", "refused")]).toEqual(["linearizable", "not"])
     expect(verdictOf(log.replace(/\[1 2\]\n$/, ":timed-out\n"), "register", "refused")).toBe("linearizable")
+  })
+
+  test("an answer of 1 or 0 is true or false: a refused cas, a delete of something or of nothing", () => {
+    const log = (f: string, asked: string, answer: string): string =>
+      jepsen("0|:invoke|:write|[:k 1]", "0|:ok|:write|[:k 1]", `1|:invoke|:${f}|[:k ${asked}]`, `1|:ok|:${f}|[:k ${answer}]`)
+    const verdicts = (f: string, asked: string, ...answers: readonly string[]): string => answers.map((answer) => `${answer} ${verdictOf(log(f, asked, answer), "kv")}`).join(", ")
+    expect(verdicts("delete", "nil", "1", "true", "nil", "0", "false")).toBe("1 linearizable, true linearizable, nil linearizable, 0 not, false not")
+    expect(verdicts("cas", "[1 2]", "[1 2]", "1", "true", "nil", "0", "false")).toBe("[1 2] linearizable, 1 linearizable, true linearizable, nil linearizable, 0 not, false not")
+    expect(verdicts("cas", "[5 2]", "[5 2]", "1", "0", "false")).toBe("[5 2] not, 1 not, 0 linearizable, false linearizable")
+    expect(verdictOf(log("cas", "[5 2]", "").replace("[:k ]", "false"), "register")).toBe("linearizable")
+    expect(verdictOf(log("cas", "[1 2]", "false").replace(":ok\t:cas", ":fail\t:cas"), "register", "refused")).toBe("not")
+  })
+
+  test("a byte order mark is passed over", () => {
+    expect(readHistory('\uFEFF{"process":0,"type":"invoke","f":"read"}\n')).toHaveLength(1)
   })
 
   test("EDN: maps in a row or in a vector, records, keys beside the value or in a pair with it", () => {
@@ -111,6 +129,14 @@ describe("what cannot be read is told with its line and what was expected", () =
     ["a wrong operation", bad(line({ f: "pop" })), /line 1: the operation is "pop"; expected read, write, cas/],
     ["a cas of one value", bad(line({ f: "cas", value: 3 })), /line 1: a cas of 3; expected two values, \[old, new\]/],
     ["an incr by a word", bad(line({ f: "incr", value: "x" })), /line 1: an incr by "x"; expected a whole number/],
+    ["an incr by a list", bad(line({ f: "incr", value: [5] })), /line 1: an incr by \[5\]; expected a whole number/],
+    ["an incr to a word", bad(line({ f: "incr" }) + line({ f: "incr", type: "ok", value: "x" })), /line 2: an ok incr with the value "x"; expected the new number/],
+    ["a delete of two", bad(line({ f: "delete" }) + line({ f: "delete", type: "ok", value: 2 })), /line 2: an ok delete with the value 2; expected true or 1 if/],
+    ["a cas that answers a word", bad(line({ f: "cas", value: [1, 2] }) + line({ f: "cas", type: "ok", value: "no" })), /line 2: an ok cas with the value "no"; expected false or 0 if/],
+    ["a value that is rounded", bad(`${line({})}{"process":2,"type":"invoke","f":"cas","value":[1,9007199254740993]}\n`), /line 2: an integer near 9007199254740992, which .* write such as strings/],
+    ["a key that is rounded", bad('{"process":2,"type":"invoke","f":"read","key":-9007199254740993}'), /line 1: an integer near -9007199254740992/],
+    ["EDN that is rounded", bad("{:process 1 :type :invoke :f :read :key 9007199254740993N}"), /line 1: an integer near/],
+    ["a log that is rounded", bad(jepsen("0|:invoke|:write|[9007199254740993 1]")), /line 1: an integer near/],
     ["an end without a beginning", bad(line({ type: "ok" })), /line 1: process 1 ends read \(ok\), but has no operation open/],
     ["two at once", bad(line({}) + line({ f: "write" })), /line 2: process 1 invokes write, but its read of line 1 is still open; expected its end first/],
     ["another end", bad(line({}) + line({ type: "ok", f: "write" })), /line 2: process 1 ends write, but what it has open, since line 1, is read/],

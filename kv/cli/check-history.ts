@@ -1,6 +1,5 @@
 /** `stepraft check-history`: its flags, its help, and its verdict as an exit code. */
-import * as Option from "effect/Option"
-import { choice, maybeString, output, maybe } from "./flags.ts"
+import { choice, maybe, output } from "./flags.ts"
 import { Argument, attempt, Command, failure, Flag } from "./runtime.ts"
 
 const codes = { linearizable: 0, not: 1, unknown: 2, bad: 3 } as const
@@ -29,6 +28,14 @@ interface Options {
   readonly output: "table" | "json"
 }
 
+const draw = async (file: string, drawing: string): Promise<void> => {
+  try {
+    await (await import("node:fs/promises")).writeFile(file, drawing)
+  } catch (error) {
+    throw failure(`the drawing cannot be written: ${error instanceof Error ? error.message : String(error)}; name another file with --drawing`, codes.bad)
+  }
+}
+
 const check = async (options: Options): Promise<void> => {
   const spec = await import("../../spec/index.ts")
   // The models differ in their state only, which nobody looks into here.
@@ -47,16 +54,15 @@ const check = async (options: Options): Promise<void> => {
   const began = performance.now()
   const verdict = spec.checkHistory(history, model, { limitMs: options.limitMs })
   const elapsedMs = Math.round(performance.now() - began)
-  if (options.drawing !== null) {
-    const { writeFile } = await import("node:fs/promises")
-    await writeFile(options.drawing, options.drawing.endsWith(".html") ? spec.drawHtml(verdict, model) : spec.drawSvg(verdict, model))
-  }
   if (options.output === "json") {
     const explained = verdict.verdict === "not" ? { explanation: { ...verdict.explanation, operations: verdict.explanation.operations.length } } : verdict.verdict === "unknown" ? { undecided: verdict.undecided } : {}
     process.stdout.write(`${JSON.stringify({ verdict: verdict.verdict === "not" ? "not linearizable" : verdict.verdict, model: options.model, elapsedMs, ...verdict.counts, ...explained, words: spec.verdictInWords(verdict, model) }, null, 2)}\n`)
   } else {
     process.stdout.write(`${spec.verdictInWords(verdict, model).join("\n")}\n`)
-    if (options.drawing !== null) process.stdout.write(`Drawn in ${options.drawing}.\n`)
+  }
+  if (options.drawing !== null) {
+    await draw(options.drawing, options.drawing.endsWith(".html") ? spec.drawHtml(verdict, model) : spec.drawSvg(verdict, model))
+    if (options.output === "table") process.stdout.write(`Drawn in ${options.drawing}.\n`)
   }
   if (verdict.verdict !== "linearizable") throw failure("", codes[verdict.verdict])
 }
@@ -72,8 +78,10 @@ export const checkHistoryCommand = Command.make(
       Flag.filter((text) => parseLimit(text) !== undefined, (text) => `must be a duration such as 500ms, 60s or 5m, not ${text}`),
       Flag.withDefault("60s"),
     ),
-    drawing: maybeString("drawing", "Draw it into this file: .svg, or .html for a page with the explanation").pipe(
-      Flag.filter((path) => Option.isNone(path) || /\.(?:svg|html)$/.test(path.value), (path) => `must end in .svg or .html, not be ${Option.getOrElse(path, () => "")}`),
+    drawing: Flag.String("drawing").pipe(
+      Flag.withDescription("Draw it into this file: .svg, or .html for a page with the explanation"),
+      Flag.filter((path) => /\.(?:svg|html)$/.test(path), (path) => `must end in .svg or .html, not be ${path}`),
+      Flag.optional,
     ),
     failedCas: choice("failed-cas", ["nothing", "refused"], "What a cas that failed tells: only that it did not happen, or also that the value was another one", "nothing"),
     output,
@@ -89,11 +97,22 @@ A history is what each client did and saw, one event a line, in the order of rea
   {"process":1,"type":"invoke","f":"write","key":"x","value":3,"time":12.5}
   {"process":1,"type":"ok","f":"write","key":"x","value":3,"time":13.1}
 
-f is read (get), write (put, set), cas with value [old,new], append, delete or incr; an ok read holds what was read, null for nothing. A process has one operation open at a time. Each key is checked by itself.
+A process has one operation open at a time. Each key is checked by itself. What "value" holds:
+
+  f               invoke                      ok
+  read, get       null                        what was read; null for nothing
+  write, put, set what is written             (not looked at)
+  append          what is appended            (not looked at)
+  cas             [old, new]                  false or 0: refused, for the value was not old; else [old, new], null, true or 1
+  incr            by how much; null for 1     the new number; null if not known
+  delete          null                        true or 1: something was there; false or 0: nothing; null if not known
+
+A cas that fails with "error":"precondition" was refused, too. Integers beyond ±9007199254740991 are told apart only as strings: "9007199254740993".
+EDN holds the same as {:process 1, :type :ok, :f :read, :key "x", :value 3}, a line of Jepsen's as INFO  jepsen.util - 1 :ok :read 3, with tabs; null is nil there. For several keys, where there is no :key every value is [key value], that of an invoked cas [key [old new]].
 
 If it is not linearizable, the smallest part that is impossible by itself is shown, and how far one gets.
 
-Exit codes: 0 linearizable; 1 not; 2 no verdict within --limit (or wrong usage); 3 the history cannot be read.`,
+Exit codes: 0 linearizable; 1 not; 2 no verdict within --limit (or wrong usage); 3 the history cannot be read or the drawing not written.`,
   ),
   Command.withExamples([
     { command: "stepraft check-history history.jsonl", description: "a key-value store, JSON lines" },

@@ -5,13 +5,15 @@ import { Flag } from "./runtime.ts"
 
 export const described = (text: string, fallback?: string | number): string => (fallback === undefined ? text : `${text} (default: ${fallback})`)
 
-export const intFlag = (name: string, text: string, fallback: number, least = 1) =>
+const between = (name: string, text: string, least: number, most: number) =>
   Flag.Int(name).pipe(
-    Flag.withDescription(described(text, fallback)),
+    Flag.withDescription(text),
     Flag.filter((value) => value >= least, (value) => `must be at least ${least}, not ${value}`),
-    Flag.withDefault(fallback),
+    Flag.filter((value) => value <= most, (value) => `must be at most ${most}, not ${value}`),
   )
-export const maybeInt = (name: string, text: string) => Flag.Int(name).pipe(Flag.withDescription(text), Flag.optional)
+export const intFlag = (name: string, text: string, fallback: number, least = 1, most = Number.MAX_SAFE_INTEGER) =>
+  between(name, described(text, fallback), least, most).pipe(Flag.withDefault(fallback))
+export const maybeInt = (name: string, text: string, least = Number.MIN_SAFE_INTEGER) => between(name, text, least, Number.MAX_SAFE_INTEGER).pipe(Flag.optional)
 export const maybeString = (name: string, text: string) => Flag.String(name).pipe(Flag.withDescription(text), Flag.optional)
 export const choice = <const Choices extends readonly [string, ...string[]]>(name: string, choices: Choices, text: string, fallback: NoInfer<Choices[number]>) =>
   Flag.Literals(name, choices).pipe(Flag.withDescription(described(text, fallback)), Flag.withDefault(fallback))

@@ -2,23 +2,26 @@
 import { availableParallelism } from "node:os"
 import type { Profile } from "../../spec/index.ts"
 import { choice, described, intFlag, maybe, maybeInt, maybeString } from "./flags.ts"
-import { attemptToTheEnd, Command, failure, Flag } from "./runtime.ts"
+import { attemptToTheEnd, Command, Flag } from "./runtime.ts"
 
 /** Named here again, so that the help loads nothing. */
 const profiles = ["calm", "lossy", "partitions", "disks", "membership", "everything"] as const satisfies readonly Profile[]
 
+/** Beyond these a machine is out of memory before anything is tried. */
+const [MOST_STEPS, MOST_WORKERS, MOST_CLIENTS] = [100_000, 1_024, 1_024]
+
 export const simulateCommand = Command.make(
   "simulate",
   {
-    seed: maybeInt("seed", "The seed to run, or the first of several; from 0"),
-    seeds: maybeInt("seeds", described("How many seeds, one after the other", "1 with --seed, else 100")),
-    minutes: maybeInt("minutes", "Go on for so long, seed after seed, unless --seeds are done before"),
-    steps: intFlag("steps", "Actions in one script, about: faults, load and time passing", 60),
+    seed: maybeInt("seed", "The seed to run, or the first of several; from 0", 0),
+    seeds: maybeInt("seeds", described("How many seeds, one after the other", "1 with --seed, else 100"), 1),
+    minutes: maybeInt("minutes", "Go on for so long, seed after seed, unless --seeds are done before", 1),
+    steps: intFlag("steps", "Actions in one script, about: faults, load and time passing", 60, 1, MOST_STEPS),
     nodes: choice("nodes", ["3", "5", "7", "1", "2", "4", "6"], "Servers at the start", "3"),
     profile: choice("profile", profiles, "What goes wrong", "everything"),
-    workers: intFlag("workers", "Threads", availableParallelism()),
+    workers: intFlag("workers", "Threads", availableParallelism(), 1, MOST_WORKERS),
     refine: Flag.Boolean("refine").pipe(Flag.withDescription("Hold every step against the abstract specification, too"), Flag.withDefault(false)),
-    clients: intFlag("clients", "Clients of the key-value service in each world; what they are told must be linearizable", 0),
+    clients: intFlag("clients", "Clients of the key-value service in each world; what they are told must be linearizable", 0, 0, MOST_CLIENTS),
     trace: maybeString("trace", "File for all that happened: actions, events, a hash now and then. For a single seed"),
     save: Flag.String("save").pipe(Flag.withDescription(described("Folder for the scripts of what failed", ".")), Flag.withDefault(".")),
     output: choice("output", ["table", "json"], "Form of the output", "table").pipe(Flag.withAlias("o")),
@@ -27,7 +30,6 @@ export const simulateCommand = Command.make(
     attemptToTheEnd(async (signal) => {
       const { simulateOrFail } = await import("./simulate.ts")
       const [seed, seeds, minutes] = [maybe(o.seed), maybe(o.seeds), maybe(o.minutes)]
-      if ((seeds ?? 1) < 1 || (minutes ?? 1) < 1 || (seed ?? 0) < 0 || o.clients < 0) throw failure("--seeds and --minutes begin at 1, --seed and --clients at 0", 3)
       await simulateOrFail(
         {
           seed: seed ?? 1, seeds: seeds ?? (minutes !== null ? null : seed === null ? 100 : 1), minutes, actions: o.steps, nodes: Number(o.nodes), profile: o.profile,
@@ -39,7 +41,7 @@ export const simulateCommand = Command.make(
 ).pipe(
   Command.withShortDescription("Try the algorithm in random worlds"),
   Command.withDescription(
-    "Try the algorithm in random worlds: a seed makes a cluster with its network, disks and clocks, and a script of what befalls it. Every invariant is checked at every step; then everything is mended, and there must be progress. With --clients the servers run the key-value service, and its clients' history must be linearizable. The same seed is the same world on every machine.\n\nProfiles: calm (load and transfers), lossy (messages lost, doubled, late; crashes and pauses), partitions (whole, partial, one-way), disks (slow, stalled, full, failing, lost), membership (servers come, go and are replaced), everything.\n\nWhat fails is shrunk to a short script, printed, saved, and told with the command that opens it. Exit code 0 if nothing was violated, 1 if something was, 3 if it could not be done as asked.",
+    "Try the algorithm in random worlds: a seed makes a cluster with its network, disks and clocks, and a script of what befalls it. Every invariant is checked at every step; then everything is mended, and there must be progress. With --clients the servers run the key-value service, and its clients' history must be linearizable. The same seed is the same world on every machine.\n\nProfiles: calm (load and transfers), lossy (messages lost, doubled, late; crashes and pauses), partitions (whole, partial, one-way), disks (slow, stalled, full, failing, lost), membership (servers come, go and are replaced), everything.\n\nWhat fails is shrunk to a short script, printed, saved, and told with the command that opens it. Exit code 0 if nothing was violated, 1 if something was, 2 for wrong usage, 3 if it could not be done as asked.",
   ),
   Command.withExamples([
     { command: "stepraft simulate", description: "a hundred seeds of everything, on all cores" },

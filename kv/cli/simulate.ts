@@ -1,17 +1,18 @@
 /** `stepraft simulate`: random worlds on all cores, every invariant at every step, and what failed as a short script. */
-import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from "node:fs"
-import { join } from "node:path"
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, rmdirSync, writeFileSync } from "node:fs"
+import { dirname, join, resolve } from "node:path"
 import { Worker } from "node:worker_threads"
 import { rules, type Rule } from "../../core/index.ts"
 import { actionText, stepLines, writeScenario } from "../../interpreters/debugger/index.ts"
 import { actionLine, checkScript, generateScript, hashLine, headerLine, violationLine, type Profile } from "../../spec/index.ts"
 import { kvLoad } from "../simulation/index.ts"
-import { exitCodes, failure } from "./runtime.ts"
+import { exitCodes, type Failure, failure } from "./runtime.ts"
 import type { SeedFailure, SeedJob, SeedResult } from "./simulate-seed.ts"
 import { grouped, paintFor, type Paint } from "./table.ts"
 
 /** Bad input: what was asked for cannot be done. */
 const BAD_INPUT = 3
+const cannot = (what: string, error: unknown, advice: string): Failure => failure(`${what}: ${error instanceof Error ? error.message : String(error)}; ${advice}`, BAD_INPUT)
 
 export interface SimulateOptions {
   readonly seed: number
@@ -81,13 +82,17 @@ export const defaultActions = 60
 
 const quoted = (path: string): string => (/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`)
 
-const save = (options: SimulateOptions, seed: number, { lived, ...failed }: SeedFailure): SimulateFailure => {
+export const save = (options: SimulateOptions, seed: number, { lived, ...failed }: SeedFailure): SimulateFailure => {
   const repeat = repeatOf(options, seed)
   if (failed.shrunk === null) return { ...failed, seed, file: null, look: null, judge: null, repeat }
   const path = join(options.save, `simulate-${options.profile}-${options.nodes}-${seed}`)
   const file = `${path}.ndjson`
-  writeScenario(file, lived?.script ?? failed.script, { violation: { name: failed.violation, at: failed.at } })
-  if (lived !== null) writeFileSync(`${path}.history.jsonl`, lived.history)
+  try {
+    writeScenario(file, lived?.script ?? failed.script, { violation: { name: failed.violation, at: failed.at } })
+    if (lived !== null) writeFileSync(`${path}.history.jsonl`, lived.history)
+  } catch (error) {
+    throw cannot(`seed ${seed} violated ${failed.violation}, and its script cannot be written`, error, `choose another folder with --save and repeat it: ${repeat}`)
+  }
   const judge = lived === null ? null : `stepraft check-history ${quoted(`${path}.history.jsonl`)} --model kv`
   return { ...failed, seed, file, look: `stepraft debug ${quoted(file)}`, judge, repeat }
 }
@@ -136,6 +141,10 @@ const runThreads = (workers: number, nextJob: () => SeedJob | null, done: (resul
       threads.delete(worker)
       worker.terminate().then(() => threads.size === 0 && resolve(), reject)
     }
+    const fail = (error: unknown): void => {
+      reject(error instanceof Error ? error : new Error(String(error)))
+      for (const worker of threads) end(worker)
+    }
     const feed = (worker: Worker): void => {
       const job = signal.aborted ? null : nextJob()
       if (job === null) end(worker)
@@ -145,10 +154,15 @@ const runThreads = (workers: number, nextJob: () => SeedJob | null, done: (resul
       const worker = startWorker()
       threads.add(worker)
       worker.on("message", (result: SeedResult) => {
-        done(result)
-        feed(worker)
+        // Nobody else would catch it here.
+        try {
+          done(result)
+          feed(worker)
+        } catch (error) {
+          fail(error)
+        }
       })
-      worker.once("error", reject)
+      worker.once("error", fail)
       feed(worker)
     }
     signal.addEventListener("abort", () => [...threads].forEach(end), { once: true })
@@ -212,14 +226,24 @@ const summary = (result: SimulateResult, paint: Paint): string => {
 
 /** Every action, event and hash of one seed, as it happens. */
 const writeTrace = (options: SimulateOptions, path: string): void => {
+  const unwritable = (error: unknown): Failure => cannot("the trace cannot be written", error, "name another file with --trace")
   const script = generateScript(options.seed, options.profile, { nodes: options.nodes, steps: options.actions })
   let file: number
   try {
     file = openSync(path, "w")
   } catch (error) {
-    throw failure(`the trace cannot be written: ${error instanceof Error ? error.message : String(error)}`, BAD_INPUT)
+    throw unwritable(error)
   }
-  const write = (line: string): void => void writeSync(file, `${line}\n`)
+  // Kept until the end: checkScript takes what its hooks throw for a violation.
+  let broken: Failure | null = null
+  const write = (line: string): void => {
+    if (broken !== null) return
+    try {
+      writeFileSync(file, `${line}\n`)
+    } catch (error) {
+      broken = unwritable(error)
+    }
+  }
   try {
     write(headerLine(script))
     const verdict = checkScript(script, {
@@ -231,17 +255,25 @@ const writeTrace = (options: SimulateOptions, path: string): void => {
       ...(options.clients === 0 ? { hashed: (i: number, hash: number) => write(hashLine({ i, hash })) } : {}),
     })
     if (!verdict.ok) write(violationLine({ name: verdict.violation, at: verdict.at }))
+    if (broken !== null) throw broken
   } finally {
     closeSync(file)
   }
 }
 
-/** Before anything is found: what is found late in a long run must not be lost to a missing folder. */
+/** One folder after the other: a recursive mkdir of Node's never ends in some places, as /proc. */
+const makeFolders = (path: string): void => {
+  if (existsSync(path)) return
+  makeFolders(dirname(path))
+  mkdirSync(path)
+}
+/** Before anything is found: what is found late in a long run must not be lost to a missing folder, or one that takes no file. */
 const makeFolder = (path: string): void => {
   try {
-    mkdirSync(path, { recursive: true })
+    makeFolders(resolve(path))
+    rmdirSync(mkdtempSync(join(path, ".simulate-")))
   } catch (error) {
-    throw failure(`--save names no folder for the scripts of what fails: ${error instanceof Error ? error.message : String(error)}`, BAD_INPUT)
+    throw cannot("--save names no folder for the scripts of what fails", error, "name one that can be written to")
   }
 }
 

@@ -1,6 +1,6 @@
 /** Histories as text: our JSON lines, EDN, and the logs that Jepsen prints. */
 import { BadHistory, Keyword, readEdn, valueOfEdn, writeEdn, type Edn } from "./edn.ts"
-import { canonicalF, functions, synonyms, toJsonLine, type HistoryEvent, type Value } from "./history.ts"
+import { canonicalF, functions, isWhole, synonyms, toJsonLine, type HistoryEvent, type Value } from "./history.ts"
 
 export const formats = ["jepsen", "edn", "jsonl"] as const
 export type Format = (typeof formats)[number]
@@ -21,6 +21,15 @@ const known = `${functions.join(", ")} (or ${Object.keys(synonyms).join(", ")})`
 const isValue = (value: unknown): value is Value =>
   value === null || typeof value === "string" || typeof value === "boolean" || (typeof value === "number" && Number.isFinite(value)) || (Array.isArray(value) && value.every(isValue))
 
+/** Both readers round integers beyond these: two values would be taken for one. */
+const exact = <V extends Value>(value: V, line: number): V => {
+  if (Array.isArray(value)) for (const one of value as readonly Value[]) exact(one, line)
+  if (Number.isInteger(value) && !Number.isSafeInteger(value))
+    throw new BadHistory(line, `an integer near ${JSON.stringify(value)}, which cannot be told from its neighbours; expected none beyond ±${Number.MAX_SAFE_INTEGER}: write such as strings`)
+  return value
+}
+const ednValue = (edn: Edn, line: number): Value => exact(valueOfEdn(edn, line), line)
+
 interface Raw {
   readonly line: number
   readonly process: number | string
@@ -40,7 +49,7 @@ const event = ({ line, process, type: typeName, f: name, key, value, time, error
   if (f === undefined) throw new BadHistory(line, `the operation is ${JSON.stringify(name)}; expected ${known}`)
   if (type === "invoke") {
     if (f === "cas" && !(Array.isArray(value) && value.length === 2)) throw new BadHistory(line, `a cas of ${JSON.stringify(value)}; expected two values, [old, new]`)
-    if (f === "incr" && value !== null && !/^-?\d+$/.test(String(value))) throw new BadHistory(line, `an incr by ${JSON.stringify(value)}; expected a whole number`)
+    if (f === "incr" && value !== null && !isWhole(value)) throw new BadHistory(line, `an incr by ${JSON.stringify(value)}; expected a whole number`)
   }
   return { line, process, type, f, key, value, time, ...(error === undefined ? {} : { error }) }
 }
@@ -62,16 +71,17 @@ const readJsonLines = (text: string): ReadEvent[] =>
     if (key !== null && typeof key !== "string" && typeof key !== "number") throw new BadHistory(line, `"key" is ${JSON.stringify(key)}; expected a string`)
     if (!isValue(value)) throw new BadHistory(line, `"value" is ${JSON.stringify(value)}; expected null, a number, a string, true, false or a list of them`)
     if (typeof time !== "number") throw new BadHistory(line, `"time" is ${JSON.stringify(time)}; expected a number`)
-    return [event({ line, process, type, f, key: key === null ? null : String(key), value, time, ...(typeof error === "string" ? { error } : {}) })]
+    return [event({ line, process: exact(process, line), type, f, key: key === null ? null : String(exact(key, line)), value: exact(value, line), time, ...(typeof error === "string" ? { error } : {}) })]
   })
 
 /**
- * Histories of independent keys hold [key value] where others hold a value. A cas is told from one by its value being a
- * pair of its own; a history is of that kind if every value in it can be.
+ * Histories of independent keys hold [key value] where others hold a value. An invoked cas is told from one by its value
+ * being a pair of its own; a history is of that kind if every value in it can be.
  */
 const untuple = (raws: readonly Raw[]): readonly Raw[] => {
-  const isTuple = ({ f, value }: Raw): boolean => Array.isArray(value) && value.length === 2 && (f !== "cas" || Array.isArray((value as readonly Value[])[1]))
-  const told = raws.filter(({ value }) => !(typeof value === "string" && value.startsWith(":")))
+  const isTuple = ({ type, f, value }: Raw): boolean => Array.isArray(value) && value.length === 2 && (f !== "cas" || type !== "invoke" || Array.isArray((value as readonly Value[])[1]))
+  // An error says nothing of it, nor does a mere yes or no.
+  const told = raws.filter(({ type, f, value }) => !(typeof value === "string" && value.startsWith(":")) && (type === "invoke" || Array.isArray(value) || (f !== "cas" && f !== "delete")))
   if (raws.some(({ key }) => key !== null) || !told.some(({ type }) => type === "invoke") || !told.every(isTuple)) return raws
   return raws.map((raw) => {
     if (!isTuple(raw)) return raw
@@ -103,7 +113,7 @@ const readEdnHistory = (text: string): ReadEvent[] => {
     const time = fields.get("time")
     const error = fields.get("error")
     return [{
-      line, process, type, f, key: key === null ? null : (wordOf(key) ?? JSON.stringify(valueOfEdn(key, line))), value: valueOfEdn(fields.get("value") ?? null, line),
+      line, process: exact(process, line), type, f, key: key === null ? null : (wordOf(key) ?? JSON.stringify(ednValue(key, line))), value: ednValue(fields.get("value") ?? null, line),
       // Jepsen counts nanoseconds.
       time: typeof time === "number" ? time / 1e6 : 0, error: error === undefined || error === null ? undefined : (wordOf(error) ?? writeEdn(valueOfEdn(error, line))),
     }]
@@ -134,8 +144,8 @@ const readJepsenLog = (text: string): ReadEvent[] => {
     const [, process = "", type = "", f = "", rest = ""] = logLine.exec(source.trimEnd()) ?? []
     // What is no operation of a client is noise: the nemesis, the database, stack traces.
     if (!/^\d+$/.test(process)) return []
-    const [value, error] = readEdn(rest, line).map((one) => valueOfEdn(one.value, line))
-    return [{ line, process: Number(process), type, f, key: null, value: value ?? null, time: 0, error: error === undefined ? undefined : String(error) }]
+    const [value, error] = readEdn(rest, line).map((one) => ednValue(one.value, line))
+    return [{ line, process: exact(Number(process), line), type, f, key: null, value: value ?? null, time: 0, error: error === undefined ? undefined : String(error) }]
   })
   return untuple(raws).map(event)
 }
@@ -149,7 +159,9 @@ export const detectFormat = (text: string): Format | undefined => {
 }
 
 /** Throws BadHistory. */
-export const readHistory = (text: string, given: Format | "auto" = "auto"): readonly ReadEvent[] => {
+export const readHistory = (file: string, given: Format | "auto" = "auto"): readonly ReadEvent[] => {
+  // A byte order mark is no part of the text.
+  const text = file.replace(/^\uFEFF/, "")
   const format = given === "auto" ? detectFormat(text) : given
   if (format === undefined)
     throw new BadHistory(text.trim() === "" ? 0 : 1, `${text.trim() === "" ? "the history is empty" : "this looks like no history that is known"}; expected ${wanted.jsonl}, ${wanted.edn}, or ${wanted.jepsen}`)

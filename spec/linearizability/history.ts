@@ -17,8 +17,8 @@ export type Synonym = keyof typeof synonyms
  * A process has at most one operation open. The order of the lines is what counts; `time` (milliseconds) is for people.
  *
  * value: of a write or append what is written; of cas [old, new]; of incr by how much (null: 1); of read and delete null.
- * With `ok`: of a read what was read (null: nothing there), of incr the new number, of delete whether there was something
- * (null: not known); of the others as invoked.
+ * With `ok`: of a read what was read (null: nothing there), of incr the new number (null: not known), of delete whether
+ * there was something (true or 1, false or 0, null: not known), of cas false or 0 if it was refused; else as invoked.
  * `fail` says that it did not happen, for whatever reason; `"error": "precondition"` on a cas says more: the value was
  * another one, which is an observation and is checked.
  */
@@ -56,6 +56,8 @@ export interface Recorder {
   readonly lines: () => string
 }
 
+export const isWhole = (value: Value): boolean => (typeof value === "number" || typeof value === "string") && /^-?\d+$/.test(String(value))
+
 export const canonicalF = (name: string): F | undefined =>
   Object.hasOwn(synonyms, name) ? synonyms[name as Synonym] : functions.find((f) => f === name)
 
@@ -91,7 +93,7 @@ export const makeHistory = (options: { readonly now?: () => number; readonly wri
         add({ process, type, f, key, value: result, time: at, ...(error === undefined ? {} : { error }) })
       }
       return {
-        ok: (result = f === "read" ? null : value, at = now()) => end("ok", result, at, undefined),
+        ok: (result = f === "read" || f === "incr" ? null : value, at = now()) => end("ok", result, at, undefined),
         fail: (error, at = now()) => end("fail", value, at, error),
         info: (error, at = now()) => end("info", value, at, error),
       }

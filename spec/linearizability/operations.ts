@@ -1,6 +1,6 @@
 /** From events to operations: each invocation with its end. */
 import { BadHistory } from "./edn.ts"
-import type { HistoryEvent, Process, Value } from "./history.ts"
+import { isWhole, type HistoryEvent, type Process, type Value } from "./history.ts"
 import type { Operation, RequestModel } from "./model.ts"
 
 export interface OperationOptions {
@@ -48,14 +48,36 @@ export const operationsOf = (events: readonly (HistoryEvent & { readonly line?: 
     if (operation === undefined) continue
     const lines = [begun.line, line] as const
     if (type === "info") found[at] = { ...operation, lines }
-    else if (type === "ok") found[at] = { ...operation, output: answerOf(f, value), returned: i, lines }
-    else if (f === "cas" && (error === precondition || (error === undefined && options.failedCas === "refused" && Array.isArray(value)))) found[at] = { ...operation, output: false, returned: i, lines }
+    else if (type === "ok") found[at] = { ...operation, output: answerOf(f, value, line), returned: i, lines }
+    else if (f === "cas" && (error === precondition || (error === undefined && options.failedCas === "refused" && (Array.isArray(value) || yesOrNo(value) === false)))) found[at] = { ...operation, output: false, returned: i, lines }
     else found[at] = undefined
   }
   return found.filter((operation) => operation !== undefined)
 }
 
-const answerOf = (f: HistoryEvent["f"], value: Value): Value => (f === "cas" ? true : f === "write" || f === "append" ? null : value)
+/** Servers of the Redis protocol say 1 and 0. */
+const yesOrNo = (value: Value): Value => (value === 1 ? true : value === 0 ? false : value)
+
+const answerOf = (f: HistoryEvent["f"], value: Value, line: number): Value => {
+  const told = yesOrNo(value)
+  const wrong = (expected: string): BadHistory => new BadHistory(line, `an ok ${f} with the value ${JSON.stringify(value)}; expected ${expected}`)
+  switch (f) {
+    case "read":
+      return value
+    case "write":
+    case "append":
+      return null
+    case "cas":
+      if (told !== null && typeof told !== "boolean" && !Array.isArray(told)) throw wrong("false or 0 if it was refused, else [old, new], null, true or 1")
+      return told !== false
+    case "delete":
+      if (told !== null && typeof told !== "boolean") throw wrong("true or 1 if something was there, false or 0 if nothing was, null if that is not known")
+      return told
+    case "incr":
+      if (value !== null && !isWhole(value)) throw wrong("the new number, a whole one, or null if it is not known")
+      return value
+  }
+}
 
 type Named = Pick<RequestModel<never>, "name" | "functions">
 /** Throws BadHistory if a history holds what a model does not know; `others` are named if they do. */
