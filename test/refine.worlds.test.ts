@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest"
-import { type Effect, type Message, type State } from "../core/index.ts"
+import { sameMember, type Effect, type Member, type Message, type State } from "../core/index.ts"
 import { makeRefinementChecker, RefinementViolated, type ObservedStep } from "../spec/index.ts"
 import { full } from "./cluster.ts"
 import { many } from "./long.ts"
@@ -26,11 +26,11 @@ test("every step of random worlds is one that the specification allows", () => {
 type Breaks = (step: Recorded) => ObservedStep | null
 const withState = (step: ObservedStep, change: Partial<State>): ObservedStep => ({ ...step, state: { ...step.state, ...change } })
 /** The first message of a type, said differently. */
-const said = <T extends Message["type"]>(type: T, alter: (message: Extract<Message, { type: T }>, state: State) => Message | null): Breaks => (step) => {
+const said = <T extends Message["type"]>(type: T, alter: (message: Extract<Message, { type: T }>, state: State, to: Member) => Message | null): Breaks => (step) => {
   let altered = false
   const effects = step.effects.map((effect): Effect => {
     if (altered || effect.type !== "Send" || effect.message.type !== type) return effect
-    const message = alter(effect.message as Extract<Message, { type: T }>, step.state)
+    const message = alter(effect.message as Extract<Message, { type: T }>, step.state, effect.to)
     if (message === null) return effect
     altered = true
     return { ...effect, message }
@@ -57,7 +57,7 @@ const broken: Readonly<Record<string, Breaks>> = {
   "a commit index that falls": (step) => (step.state.commitIndex > 0 && step.events.every(({ type }) => type === "TimerExpired" || type === "ClockAdvanced") ? withState(step, { commitIndex: step.state.commitIndex - 1 }) : null),
   "a trimmed log without a snapshot": (step) => (noted(step, "snapshot.trimmed") ? { ...step, events: step.events.filter(({ type }) => type !== "SnapshotTaken") } : null),
   "a request for votes that praises the log": said("RequestVote", (message) => ({ ...message, lastLogIndex: message.lastLogIndex + 1 })),
-  "a vote told that was not given": said("RequestVoteReply", (message) => (message.granted ? null : { ...message, granted: true })),
+  "a vote told that was not given": said("RequestVoteReply", (message, { votedFor }, to) => (message.granted || (votedFor !== null && sameMember(votedFor, to)) ? null : { ...message, granted: true })),
   "a vote refused that was given": said("RequestVoteReply", (message) => (message.granted ? { ...message, granted: false } : null)),
   "a higher term passed over": (step) =>
     single(step) && step.events.some((event) => event.type === "MessageReceived" && event.message.type === "AppendAccepted")
