@@ -95,11 +95,12 @@ export const notOlder = (scene: Scene, at: Possible, { lastLogTerm, lastLogIndex
   return lastLogIndex >= lastIn(at)
 }
 
+/** Figure 2, RequestVote: "if votedFor is null or candidateId, and candidate's log is at least as up-to-date as receiver's log, grant vote". It must. */
 const voted = (scene: Scene, at: Possible, from: Member, request: Extract<Message, { type: "RequestVote" }>): readonly Possible[] => {
   const mayGive = at.vote === null || same(at.vote, from)
   const known = (configurationIn(scene, at)?.voters.length ?? 0) > 0
   if (!mayGive || !known || (isLoyal(scene, at) && !request.transfer) || !notOlder(scene, at, request)) return [at]
-  return [at, { ...at, vote: from, role: "follower", ...(at.role === "follower" ? {} : { leader: null, verified: at.commit, heardRound: 0 }) }]
+  return [{ ...at, vote: from, role: "follower", ...(at.role === "follower" ? {} : { leader: null, verified: at.commit, heardRound: 0 }) }]
 }
 
 export const preVoteName = (to: Member, term: number): string => `${to.name} ${to.incarnation} ${term}`
