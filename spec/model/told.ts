@@ -74,11 +74,13 @@ const acknowledges = ({ server, end }: Told, to: Member, { term, verifiedIndex, 
 
 /** §5.2 with Figure 2: "If votedFor is null or candidateId … grant vote": the same one is not refused what it was given. */
 const refusesVote = ({ events, server, start, end }: Told, to: Member, term: number): Wrong => {
-  // A request of an earlier term is answered with this one.
-  const asked = events.every((event) => event.type !== "MessageReceived" || event.message.type !== "RequestVote" || !same(event.from, to) || event.message.term === term)
+  // A request of an earlier term is answered with this one; and somebody may ask in its name with a log that is older.
+  const own = lastTermOf(server.ledger)
+  const notOlder = ({ lastLogTerm, lastLogIndex }: Of<"RequestVote">): boolean => lastLogTerm > own || (lastLogTerm === own && lastLogIndex >= lastOf(server.ledger))
+  const asked = events.every((event) => event.type !== "MessageReceived" || event.message.type !== "RequestVote" || !same(event.from, to) || (event.message.term === term && notOlder(event.message)))
   const given = start.term === term && end.term === term && same(start.vote, to) && start.role === "follower" && end.role === "follower"
   // Once it led, its followers are loyal, and their logs may be longer than its own was.
-  const unled = !start.fresh && !end.fresh && start.leader === null && end.leader === null && lastTermOf(server.ledger) < term
+  const unled = !start.fresh && !end.fresh && start.leader === null && end.leader === null && own < term
   return asked && given && unled ? `refuses ${to.name} in term ${term} the vote that it gave it` : null
 }
 
