@@ -7,7 +7,7 @@ import { many } from "./long.ts"
 
 const profiles: readonly Profile[] = full ? ["lossy", "partitions", "membership"] : ["partitions"]
 const scripts: readonly (readonly [string, Script])[] = profiles.flatMap((profile) =>
-  Array.from({ length: full ? many(60, 6) : 1 }, (_, seed) => [`${profile} ${seed + 1}`, generateScript(seed + 1, profile, { nodes: 3, steps: full ? 30 : 3 })] as const),
+  Array.from({ length: full ? many(60, 3) : 1 }, (_, seed) => [`${profile} ${seed + 1}`, generateScript(seed + 1, profile, { nodes: 3, steps: full ? 30 : 3 })] as const),
 )
 /** Whatever is written. */
 const shapes = full ? ["term", "vote", "entries", "configuration", "truncation+entries", "base"] : ["vote", "entries"]

@@ -47,7 +47,7 @@ export const report = (seeded: readonly Seeded[], layers: readonly Layer[], resu
   return [
     "# Seeded bugs and what catches them",
     "",
-    `${mutants.length} bugs seeded one at a time, ${mutants.length - lost.length} caught. Seconds until the first failure, with the start of the program; "–": not caught; empty: that layer is not about it.`,
+    `${mutants.length} bugs seeded one at a time, ${mutants.length - lost.length} caught. Seconds until the first failure, with the start of the program; "–": not caught; empty: not looked at, for that layer is not about it or enough others had caught it (--enough).`,
     "",
     ...table(
       ["bug", "what is wrong", ...used.map(({ name }) => name), "first told by"],
