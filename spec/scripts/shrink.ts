@@ -86,6 +86,9 @@ export function* simplerScripts(script: Script): Generator<Script> {
   }
 }
 
+/** A circle of thousands of steps is no shorter by hand, and takes long to be written out. */
+const MOST_BY_HAND = 1000
+
 interface Found {
   readonly script: Script
   readonly failed: ScriptFailed
@@ -130,7 +133,7 @@ export const shrinkScript = (script: Script, sameFailure: SameFailure, { limitMs
   acceptActions(script.actions.slice(0, first.action + 1))
   plain(before(0.5))
   // What is done by hand can be looked at again: there are fewer messages, and other ways to leave some out.
-  for (let smaller = mayBeByHand; smaller && !before(0.9)(); ) {
+  for (let smaller = mayBeByHand && best.failed.steps <= MOST_BY_HAND; smaller && !before(0.9)(); ) {
     const earlier = best
     const hand = byHand(best.script, best.failed, sameFailure, machine, before(0.9))
     if (hand !== null && accept(hand)) plain(before(1))
