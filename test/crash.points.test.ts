@@ -1,7 +1,8 @@
 /** Every write of whole worlds × everything that can become of it when its server dies. */
 import { expect, test } from "vitest"
+import type { Recovered } from "../core/index.ts"
 import { runScript, type Script } from "../interpreters/simulation/index.ts"
-import { checkScript, crashFates, crashPoints, generateScript, scenarioText, type CrashFate, type Profile } from "../spec/index.ts"
+import { checkScript, crashFates, crashPoints, generateScript, scenarioText, type CrashFate, type CrashPoint, type Profile } from "../spec/index.ts"
 import { full } from "./cluster.ts"
 import { many } from "./long.ts"
 
@@ -12,6 +13,20 @@ const scripts: readonly (readonly [string, Script])[] = profiles.flatMap((profil
 /** Whatever is written. */
 const shapes = full ? ["term", "vote", "entries", "configuration", "truncation+entries", "base"] : ["vote", "entries"]
 
+/** What its server finds on its disk when it starts again; null: it does not start. */
+const foundAfter = (script: Script, { node, asked }: CrashPoint, crashed: Script): string | null => {
+  const after = asked.left.length + script.actions.length - asked.action - 1
+  let found: string | null = null
+  const stopped = (name: string): void => {
+    if (name === node) found = null
+  }
+  const started = (name: string, { hardState, base, entries }: Recovered): void => {
+    if (name === node) found = JSON.stringify([hardState, base, entries.map(({ index, term }) => [index, term])])
+  }
+  runScript({ ...crashed, actions: crashed.actions.slice(0, crashed.actions.length - after) }, { stopped, started })
+  return found
+}
+
 test("a crash at any persist boundary breaks nothing: every write × every fate", { timeout: 1_800_000 }, () => {
   const counts = new Map<string, Map<CrashFate, number>>()
   let writes = 0
@@ -19,7 +34,14 @@ test("a crash at any persist boundary breaks nothing: every write × every fate"
     const { points, unfolded, crashing } = crashPoints(script)
     expect(runScript(unfolded).hash(), name).toBe(runScript(script).hash())
     writes += points.length
-    for (const point of points)
+    for (const point of points) {
+      const found = (["lost", "torn", "durable", "corrupted"] as const).flatMap((fate) => {
+        const crashed = crashing(point, fate)
+        return crashed === null ? [] : [foundAfter(script, point, crashed)]
+      })
+      // Each fate leaves something else on the disk, and what is corrupt does not start.
+      expect(new Set(found).size, `${name}, ${point.shape} at ${point.node}: ${found.join(" ")}`).toBe(found.length)
+      expect(found.includes(null)).toBe(crashing(point, "corrupted") !== null)
       for (const fate of crashFates) {
         const crashed = crashing(point, fate)
         if (crashed === null) continue
@@ -30,6 +52,7 @@ test("a crash at any persist boundary breaks nothing: every write × every fate"
         // What every write has: the others hang on what else was under way.
         if (fate === "durable") expect([crashing(point, "notHandedOver"), crashing(point, "lost")]).not.toContain(null)
       }
+    }
   }
   const rows = [...counts].sort(([a], [b]) => (a < b ? -1 : 1))
   console.log(`${writes} writes, each at every boundary:\n${rows.map(([shape, row]) => `  ${shape}: ${crashFates.map((fate) => `${fate} ${row.get(fate) ?? 0}`).join(", ")}`).join("\n")}`)
