@@ -7,6 +7,7 @@ import { Log, type Entry, type Index, type Member, type Payload, type ProposalOu
 import type { Leadership } from "../interpreters/driver.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
 import { makeService, type RunningService, type ServiceDriver, type ServiceSettings } from "../kv/service/index.ts"
+import { realSurroundings } from "../kv/surroundings.ts"
 import type { NodeStatus, Reply } from "../kv/types.ts"
 
 export type Faulty =
@@ -78,7 +79,7 @@ export class FakeWorld {
       settings,
       status: () => ({}) as NodeStatus,
       leader: () => null,
-      now: () => this.time,
+      surroundings: { ...realSurroundings, now: () => this.time },
     })
   }
 

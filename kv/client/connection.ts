@@ -1,5 +1,6 @@
 /** One connection: requests go out in order, replies come back in that order, and the end is told once. */
 import * as net from "node:net"
+import { realSurroundings, type Surroundings } from "../surroundings.ts"
 import type { Reply } from "../types.ts"
 import { type Endpoint, showEndpoint } from "./endpoints.ts"
 import { makeDecoder } from "./resp.ts"
@@ -20,18 +21,21 @@ export interface ConnectionEvents {
   readonly down: (reason: string) => void
 }
 
-export const openConnection = (endpoint: Endpoint, connectTimeoutMs: number, events: ConnectionEvents): Connection => {
+/** Begins to connect. The client's engine takes another one where there are no sockets. */
+export type Dial = (endpoint: Endpoint, connectTimeoutMs: number, events: ConnectionEvents, surroundings: Surroundings) => Connection
+
+export const openConnection = (endpoint: Endpoint, connectTimeoutMs: number, events: ConnectionEvents, { now, after }: Surroundings = realSurroundings): Connection => {
   const waiting: ((reply: Reply) => void)[] = []
   let first = 0
   let over = false
-  let lastByte = performance.now()
+  let lastByte = now()
   let unsent: Buffer[] = []
 
   const socket = net.connect({ host: endpoint.host, port: endpoint.port, noDelay: true, keepAlive: true })
-  const timer = setTimeout(() => end(`no connection to ${showEndpoint(endpoint)} within ${connectTimeoutMs} ms`), connectTimeoutMs)
+  const timer = after(connectTimeoutMs, () => end(`no connection to ${showEndpoint(endpoint)} within ${connectTimeoutMs} ms`))
   const release = (): void => {
     over = true
-    clearTimeout(timer)
+    timer.cancel()
     socket.destroy()
   }
   const end = (reason: string): void => {
@@ -51,12 +55,12 @@ export const openConnection = (endpoint: Endpoint, connectTimeoutMs: number, eve
   })
 
   socket.on("connect", () => {
-    clearTimeout(timer)
-    lastByte = performance.now()
+    timer.cancel()
+    lastByte = now()
     if (!over) events.up()
   })
   socket.on("data", (chunk: Buffer) => {
-    lastByte = performance.now()
+    lastByte = now()
     try {
       if (!over) decoder.feed(chunk)
     } catch (error) {
@@ -77,13 +81,13 @@ export const openConnection = (endpoint: Endpoint, connectTimeoutMs: number, eve
     endpoint,
     send: (request, replied) => {
       if (over) return
-      if (waiting.length === 0) lastByte = performance.now()
+      if (waiting.length === 0) lastByte = now()
       waiting.push(replied)
       unsent.push(request)
       // One write for all that is sent in this turn of the loop.
       if (unsent.length === 1) process.nextTick(flush)
     },
-    silentMs: () => (waiting.length === 0 ? 0 : performance.now() - lastByte),
+    silentMs: () => (waiting.length === 0 ? 0 : now() - lastByte),
     drop: release,
   }
 }

@@ -6,9 +6,9 @@
  * and sends all that is unanswered again, in order, writes with their old numbers: the state machine executes each number
  * once and answers a repeated one with the kept reply.
  */
-import { randomBytes } from "node:crypto"
+import { type Alarm, realSurroundings, type Surroundings } from "../surroundings.ts"
 import type { Reply } from "../types.ts"
-import { type Connection, openConnection } from "./connection.ts"
+import { type Connection, type Dial, openConnection } from "./connection.ts"
 import { clientsOf, type Endpoint, leaderOf, makeRotation, movedTo, parseStatus } from "./endpoints.ts"
 import { Closed, NoLeader, ServerError, SessionExpired, TimedOut, Unknown } from "./errors.ts"
 import { nameOf, type Operation, type Outcome, requestOf, type Task, verdictOf } from "./operation.ts"
@@ -39,9 +39,10 @@ export interface Core {
 const sweepMs = 25
 const maxHops = 2
 
-export const makeCore = (settings: CoreSettings): Core => {
+export const makeCore = (settings: CoreSettings, surroundings: Surroundings = realSurroundings, open: Dial = openConnection): Core => {
+  const { now, after, every, soon, random, secret } = surroundings
   const queue: Operation[] = []
-  const rotation = makeRotation(settings.endpoints, Math.floor(Math.random() * settings.endpoints.length))
+  const rotation = makeRotation(settings.endpoints, Math.floor(random() * settings.endpoints.length))
   let connection: Connection | null = null
   /** Greeted: operations may be sent. */
   let ready = false
@@ -50,13 +51,13 @@ export const makeCore = (settings: CoreSettings): Core => {
   let session: Session | null = null
   let opening = false
   /** One owner for the client's life, so that a new session ends the old one and what is still under way in it. */
-  let owner = randomBytes(16).toString("hex")
+  let owner = secret(16)
   let failures = 0
   let hops = 0
   let trouble = "no endpoint was reached yet"
   let leaderless = false
-  let retry: NodeJS.Timeout | null = null
-  let sweeper: NodeJS.Timeout | null = null
+  let retry: Alarm | null = null
+  let sweeper: Alarm | null = null
   let closed: (() => void) | null = null
   let closing = false
 
@@ -71,10 +72,7 @@ export const makeCore = (settings: CoreSettings): Core => {
   const dial = (): void => {
     retry = null
     ready = false
-    const mine: Connection = openConnection(rotation.current(), settings.connectTimeoutMs, {
-      up: () => greet(mine),
-      down: (reason) => leave(reason),
-    })
+    const mine: Connection = open(rotation.current(), settings.connectTimeoutMs, { up: () => greet(mine), down: (reason) => leave(reason) }, surroundings)
     connection = mine
   }
 
@@ -113,7 +111,7 @@ export const makeCore = (settings: CoreSettings): Core => {
     if (opening) {
       // The lost opening may still be carried out, and would then end a later session of the same owner.
       opening = false
-      owner = randomBytes(16).toString("hex")
+      owner = secret(16)
     }
     for (const operation of queue.slice(0, sent)) if (operation !== refused && isNumbered(operation)) operation.uncertain = true
     sent = 0
@@ -121,14 +119,14 @@ export const makeCore = (settings: CoreSettings): Core => {
     rotation.next(hint)
     failures += 1
     if (queue.length === 0) return drained()
-    if (retry === null) retry = setTimeout(dial, pause ? backoff() : 0)
+    if (retry === null) retry = after(pause ? backoff() : 0, dial)
   }
 
   /** Exponential, with half of it left to chance, so that clients of a fallen node do not return in step. */
   const backoff = (): number => {
     const [least, most] = settings.backoffMs
     const full = Math.min(most, least * 2 ** Math.min(failures - 1, 16))
-    return full / 2 + (Math.random() * full) / 2
+    return full / 2 + (random() * full) / 2
   }
 
   // ── sending ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -257,7 +255,7 @@ export const makeCore = (settings: CoreSettings): Core => {
   // ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   const sweep = (): void => {
-    const now = performance.now()
+    const time = now()
     if (closing && queue.every(({ settled }) => settled)) {
       // Only answers that nobody waits for are outstanding: their session is left to expire.
       queue.length = 0
@@ -265,11 +263,11 @@ export const makeCore = (settings: CoreSettings): Core => {
       session = null
       return drained()
     }
-    if (queue.every(({ deadline, settled }) => settled || deadline > now)) {
+    if (queue.every(({ deadline, settled }) => settled || deadline > time)) {
       if (connection !== null && connection.silentMs() > settings.stallTimeoutMs) leave(`no answer for ${settings.stallTimeoutMs} ms`)
       return
     }
-    for (const operation of queue.toReversed()) if (!operation.settled && operation.deadline <= now) expire(operation)
+    for (const operation of queue.toReversed()) if (!operation.settled && operation.deadline <= time) expire(operation)
     if (queue.length === 0) drained()
   }
 
@@ -295,9 +293,9 @@ export const makeCore = (settings: CoreSettings): Core => {
 
   /** Nothing is left to do: no timer may keep the process alive, and a dead connection waits for the next command. */
   const drained = (): void => {
-    if (sweeper !== null) clearInterval(sweeper)
+    sweeper?.cancel()
     sweeper = null
-    if (retry !== null) clearTimeout(retry)
+    retry?.cancel()
     retry = null
     if (closing) finishClosing()
   }
@@ -313,11 +311,11 @@ export const makeCore = (settings: CoreSettings): Core => {
       return end()
     }
     const give = (): void => {
-      clearTimeout(limit)
+      limit.cancel()
       last.drop()
       end()
     }
-    const limit = setTimeout(give, Math.min(1_000, settings.stallTimeoutMs))
+    const limit = after(Math.min(1_000, settings.stallTimeoutMs), give)
     last.send(encodeRequest(["STEPRAFT", "SESSION", "CLOSE", session.id]), give)
   }
 
@@ -325,14 +323,14 @@ export const makeCore = (settings: CoreSettings): Core => {
     submit: (task, timeoutMs, done) => {
       if (closing) {
         const command = nameOf(task)
-        queueMicrotask(() => done(new Closed({ command, executed: "no", message: `${command} was not sent: the client is closed` })))
+        soon(() => done(new Closed({ command, executed: "no", message: `${command} was not sent: the client is closed` })))
         return () => {}
       }
       const operation: Operation = {
-        task, done, deadline: performance.now() + (timeoutMs ?? settings.timeoutMs), settled: false, sequence: null, uncertain: false, misplaced: false,
+        task, done, deadline: now() + (timeoutMs ?? settings.timeoutMs), settled: false, sequence: null, uncertain: false, misplaced: false,
       }
       queue.push(operation)
-      sweeper ??= setInterval(sweep, sweepMs)
+      sweeper ??= every(sweepMs, sweep)
       if (connection === null && retry === null) dial()
       else pump()
       return () => {

@@ -1,6 +1,7 @@
 /** Linearizable reads wait here. All barriers of one turn share one read of the core; a refused one tries again. */
 import type { ReadOutcome } from "../../core/index.ts"
 import type { Reply } from "../types.ts"
+import type { Alarm } from "../surroundings.ts"
 import type { Parts } from "./parts.ts"
 import { busy, readRefusal, stopping } from "./replies.ts"
 
@@ -19,7 +20,7 @@ export class Barriers {
   private lastRefusal: Refused | null = null
   private resumeAt = 0
   private backoff: number
-  private timer: NodeJS.Timeout | null = null
+  private timer: Alarm | null = null
   private stopped = false
   private outstanding = 0
 
@@ -29,8 +30,8 @@ export class Barriers {
   }
 
   add(done: (refusal: Reply | null) => void): void {
-    const { settings, driver, now } = this.parts
-    const refuse = (reply: Reply): void => queueMicrotask(() => done(reply))
+    const { settings, driver, now, soon } = this.parts
+    const refuse = (reply: Reply): void => soon(() => done(reply))
     if (this.stopped) return refuse(stopping)
     if (this.outstanding >= settings.maxWaiting) return refuse(busy)
     this.outstanding++
@@ -63,14 +64,14 @@ export class Barriers {
   }
 
   private refused(group: readonly Barrier[], reason: Refused): void {
-    const { settings, now, driver, count } = this.parts
+    const { settings, now, after, driver, count } = this.parts
     if (this.stopped) return
     count("service.readsRetried")
     this.lastRefusal = reason
     this.waiting = [...group.filter((barrier) => !barrier.settled), ...this.waiting]
     this.resumeAt = now() + this.backoff
-    if (this.timer !== null) clearTimeout(this.timer)
-    this.timer = setTimeout(driver.wake, this.backoff + 1)
+    this.timer?.cancel()
+    this.timer = after(this.backoff + 1, driver.wake)
     this.backoff = Math.min(settings.backoffMs[1], this.backoff * 2)
   }
 
@@ -98,7 +99,7 @@ export class Barriers {
 
   stop(): void {
     this.stopped = true
-    if (this.timer !== null) clearTimeout(this.timer)
+    this.timer?.cancel()
     for (const barrier of [...this.waiting, ...Array.from(this.asked).flat()]) this.answer(barrier, stopping)
     this.waiting = []
     this.asked.clear()

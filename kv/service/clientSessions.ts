@@ -3,7 +3,6 @@
  * here or elsewhere; this node proposes each until its answer is known or its time is up, which the session makes
  * safe.
  */
-import { randomBytes } from "node:crypto"
 import type { Payload, Term } from "../../core/index.ts"
 import { payloadOf } from "../../interpreters/bytes.ts"
 import { encodeCommand } from "../machine/command.ts"
@@ -32,9 +31,10 @@ export class ClientSessions {
   constructor(parts: Parts, termAt: (index: number) => Term | undefined) {
     this.parts = parts
     this.termAt = termAt
-    const { driver, settings, now } = parts
+    const { driver, settings, now, after } = parts
     this.lane = new Lane<Request>({
       now,
+      after,
       stallMs: settings.stallMs,
       backoffMs: settings.backoffMs,
       propose: driver.propose,
@@ -63,7 +63,7 @@ export class ClientSessions {
       return
     }
     const { maxArguments } = this.parts.settings
-    if (argumentsIn(calls, watches) > maxArguments) return queueMicrotask(() => done(tooMany(maxArguments)))
+    if (argumentsIn(calls, watches) > maxArguments) return this.parts.soon(() => done(tooMany(maxArguments)))
     const request = this.enter({ type: "Execute", session, sequence, lowest, exec, watches, calls }, commandSize(calls, watches), done)
     if (request === null) return
     let numbers = this.waitingFor.get(session)
@@ -74,8 +74,8 @@ export class ClientSessions {
     numbers.set(sequence, request)
   }
   open(owner: string, done: (reply: Reply) => void): void {
-    if (owner.startsWith(NODE_OWNER)) return queueMicrotask(() => done(reservedOwner(NODE_OWNER)))
-    const token = randomBytes(12).toString("hex")
+    if (owner.startsWith(NODE_OWNER)) return this.parts.soon(() => done(reservedOwner(NODE_OWNER)))
+    const token = this.parts.secret(12)
     const request = this.enter({ type: "OpenSession", owner, token }, 64 + owner.length, done)
     if (request !== null) this.openings.set(token, request)
   }
@@ -84,9 +84,9 @@ export class ClientSessions {
   }
 
   private enter(command: Command, bytes: number, done: (reply: Reply) => void): Request | null {
-    const { settings, now } = this.parts
+    const { settings, now, soon } = this.parts
     const refuse = (reply: Reply): null => {
-      queueMicrotask(() => done(reply))
+      soon(() => done(reply))
       return null
     }
     if (this.stopped) return refuse(stopping)

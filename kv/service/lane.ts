@@ -12,6 +12,7 @@
  */
 import type { Payload, ProposalOutcome, ProposalRefusal, Term } from "../../core/index.ts"
 import type { Leadership } from "../../interpreters/driver.ts"
+import type { Alarm, Surroundings } from "../surroundings.ts"
 
 export interface Item {
   /** Made when the command is first proposed. */
@@ -22,8 +23,7 @@ export interface Item {
   settled: boolean
 }
 
-export interface LaneTimes {
-  readonly now: () => number
+export interface LaneTimes extends Pick<Surroundings, "now" | "after"> {
   /** Without an answer for this long, proposals count as lost. Doubled while that does not help. */
   readonly stallMs: number
   /** Pause before proposing again after a refusal or a loss: from the first to the last, doubling. */
@@ -73,7 +73,7 @@ export class Lane<T extends Item> {
   private stalls = 0
   private backoff = 0
   private resumeAt = 0
-  private timer: NodeJS.Timeout | null = null
+  private timer: Alarm | null = null
   private leader: Leadership | null = null
   /** One command per proposal, to find the one that is refused as too large. */
   private single = false
@@ -190,7 +190,7 @@ export class Lane<T extends Item> {
   }
 
   stop(): void {
-    if (this.timer !== null) clearTimeout(this.timer)
+    this.timer?.cancel()
     this.timer = null
     this.resumeAt = Number.POSITIVE_INFINITY
   }
@@ -272,14 +272,14 @@ export class Lane<T extends Item> {
     this.backoff = this.options.backoffMs[0]
   }
   private wakeAfter(delay: number): void {
-    if (this.timer !== null) clearTimeout(this.timer)
+    this.timer?.cancel()
     this.timer = null
     if (delay <= 0) this.options.wake()
     else
-      this.timer = setTimeout(() => {
+      this.timer = this.options.after(delay + 1, () => {
         this.timer = null
         this.options.wake()
-      }, delay + 1)
+      })
   }
   /** The answered ones at the front are dropped now and then, not one by one. */
   private compact(): void {

@@ -42,12 +42,13 @@ export class NodeSession {
   constructor(parts: Parts, owner: string) {
     this.parts = parts
     this.owner = owner
-    const { driver, settings, now } = parts
+    const { driver, settings, now, after } = parts
     this.opener = new Opener(parts, owner, (reason) => {
       if (reason === "spaceLow") this.refuseUnexecuted()
     })
     this.lane = new Lane<Write>({
       now,
+      after,
       stallMs: settings.stallMs,
       backoffMs: settings.backoffMs,
       propose: driver.propose,
@@ -70,8 +71,8 @@ export class NodeSession {
   }
 
   write(calls: readonly Call[], exec: boolean, watches: readonly Watch[], done: (reply: Reply) => void): void {
-    const { settings, now } = this.parts
-    const refuse = (reply: Reply): void => queueMicrotask(() => done(reply))
+    const { settings, now, soon } = this.parts
+    const refuse = (reply: Reply): void => soon(() => done(reply))
     if (this.stopped) return refuse(stopping)
     if (argumentsIn(calls, watches) > settings.maxArguments) return refuse(tooMany(settings.maxArguments))
     const bytes = commandSize(calls, watches)

@@ -1,5 +1,4 @@
 /** Opens sessions for this node, one at a time, for as long as it takes. */
-import { randomBytes } from "node:crypto"
 import type { ProposalRefusal } from "../../core/index.ts"
 import { payloadOf } from "../../interpreters/bytes.ts"
 import { encodeCommand } from "../machine/command.ts"
@@ -12,13 +11,16 @@ interface Opening extends Item {
 
 export class Opener {
   readonly lane: Lane<Opening>
+  private readonly secret: Parts["secret"]
   /** Of the session that is being opened, or of the last one that was. */
   token = ""
 
   constructor(parts: Parts, owner: string, refused: (reason: ProposalRefusal) => void) {
-    const { driver, settings, now } = parts
+    const { driver, settings, now, after, secret } = parts
+    this.secret = secret
     this.lane = new Lane<Opening>({
       now,
+      after,
       stallMs: settings.stallMs,
       backoffMs: settings.backoffMs,
       propose: driver.propose,
@@ -31,7 +33,7 @@ export class Opener {
 
   open(): void {
     this.opened()
-    this.token = randomBytes(12).toString("hex")
+    this.token = this.secret(12)
     this.lane.push({ payload: null, bytes: 64, attempts: 0, settled: false, token: this.token })
   }
   opened(): void {

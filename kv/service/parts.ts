@@ -2,6 +2,7 @@
 import type { Millis, Stamp } from "../../core/index.ts"
 import type { Driver } from "../../interpreters/driver.ts"
 import type { ReplyState } from "../machine/sessions.ts"
+import type { Surroundings } from "../surroundings.ts"
 import type { Call, CommandListener, Reader, Watch } from "../types.ts"
 
 export type ServiceDriver = Pick<Driver, "propose" | "read" | "wake" | "leadership" | "beforeTurn" | "onChange" | "onApplied">
@@ -42,11 +43,10 @@ export const defaultServiceSettings: ServiceSettings = {
   tickMs: 50,
 }
 
-export interface Parts {
+export interface Parts extends Surroundings {
   readonly driver: ServiceDriver
   readonly machine: ServiceMachine
   readonly settings: ServiceSettings
-  readonly now: () => number
   readonly count: (name: string, by?: number) => void
 }
 

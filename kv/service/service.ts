@@ -1,7 +1,7 @@
 /** The face of a running node to its connections: the parts wired to the driver and the state machine. */
-import { performance } from "node:perf_hooks"
 import type { Clock } from "../../interpreters/clock.ts"
 import type { Driver } from "../../interpreters/driver.ts"
+import { realSurroundings, type Surroundings } from "../surroundings.ts"
 import type { NodeStatus, Service } from "../types.ts"
 import { Barriers } from "./barriers.ts"
 import { ClientSessions } from "./clientSessions.ts"
@@ -18,7 +18,8 @@ export interface ServiceOptions {
   readonly settings?: Partial<ServiceSettings>
   readonly status: () => NodeStatus
   readonly leader: Service["leader"]
-  readonly now?: () => number
+  /** Default: those of this process. */
+  readonly surroundings?: Surroundings
 }
 export interface RunningService extends Service {
   readonly counters: () => Readonly<Record<string, number>>
@@ -27,13 +28,13 @@ export interface RunningService extends Service {
 }
 
 export const makeService = (options: ServiceOptions): RunningService => {
-  const { driver, machine, clock } = options
+  const { driver, machine, clock, surroundings = realSurroundings } = options
   const counters: Record<string, number> = {}
   const parts: Parts = {
+    ...surroundings,
     driver,
     machine,
     settings: { ...defaultServiceSettings, ...options.settings },
-    now: options.now ?? (() => performance.now()),
     count: (name, by = 1) => {
       counters[name] = (counters[name] ?? 0) + by
     },
@@ -48,7 +49,7 @@ export const makeService = (options: ServiceOptions): RunningService => {
     try {
       tell()
     } catch (error) {
-      setImmediate(() => {
+      parts.soon(() => {
         throw error
       })
     }
@@ -85,12 +86,12 @@ export const makeService = (options: ServiceOptions): RunningService => {
     clients.appliedThrough(index)
     ticks.appliedThrough(index)
   })
-  const timer = setInterval(() => {
+  const timer = parts.every(parts.settings.tickMs, () => {
     own.tick()
     clients.tick()
     barriers.tick()
     ticks.tick()
-  }, parts.settings.tickMs)
+  })
 
   return {
     write: (calls, exec, watches, done) => own.write(calls, exec, watches, done),
@@ -103,7 +104,7 @@ export const makeService = (options: ServiceOptions): RunningService => {
     leader: options.leader,
     counters: () => ({ ...counters, "service.waiting": own.waiting + clients.waiting, "service.resends": own.resends + clients.resends }),
     stop: () => {
-      clearInterval(timer)
+      timer.cancel()
       own.stop()
       clients.stop()
       barriers.stop()

@@ -22,7 +22,7 @@ export const clients: readonly Seeded[] = [
         file: "kv/service/clientSessions.ts",
         find: "    const { maxArguments } = this.parts.settings\n",
         replace: `    const known = this.parts.machine.replyOf(session, sequence)
-    if (known.type === "kept") return queueMicrotask(() => done(known.reply))
+    if (known.type === "kept") return this.parts.soon(() => done(known.reply))
     const { maxArguments } = this.parts.settings
 `,
       },

@@ -1,0 +1,40 @@
+/**
+ * What the service and the client take from the process they live in, besides the network: time, turns and chance. The
+ * real process by default; a simulated world gives its own, in virtual time and from a seed.
+ */
+import { randomBytes } from "node:crypto"
+import { performance } from "node:perf_hooks"
+
+/** Something that will be called; `cancel` prevents it, and may be called at any time. */
+export interface Alarm {
+  readonly cancel: () => void
+}
+
+export interface Surroundings {
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+  /** Called once, after so many milliseconds. */
+  readonly after: (millis: number, run: () => void) => Alarm
+  readonly every: (millis: number, run: () => void) => Alarm
+  /** Called once what runs now has returned, before time goes on. */
+  readonly soon: (run: () => void) => void
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  /** So many random bytes, as hexadecimal digits: nobody can guess them. */
+  readonly secret: (bytes: number) => string
+}
+
+export const realSurroundings: Surroundings = {
+  now: () => performance.now(),
+  after: (millis, run) => {
+    const timer = setTimeout(run, millis)
+    return { cancel: () => clearTimeout(timer) }
+  },
+  every: (millis, run) => {
+    const timer = setInterval(run, millis)
+    return { cancel: () => clearInterval(timer) }
+  },
+  soon: (run) => queueMicrotask(run),
+  random: () => Math.random(),
+  secret: (bytes) => randomBytes(bytes).toString("hex"),
+}
