@@ -128,6 +128,8 @@ export interface ClusterOptions {
   /** Further words after `serve …`, and environment, for all nodes. */
   readonly flags?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** File descriptors that each node may have. */
+  readonly descriptors?: number
   /** Where the data folders go; the system's temporary folder by default. */
   readonly parent?: string
 }
@@ -191,7 +193,10 @@ export const startCluster = async (options: ClusterOptions = {}): Promise<Cluste
       ...program, "serve", "--id", id, "--data", data, "--client", `127.0.0.1:${clientPort}`, "--peer", `127.0.0.1:${peerPort}`,
       "--peers", peers, ...(livesOf(id).length === 0 ? ["--bootstrap"] : []), ...(options.flags ?? []), ...(extra.flags ?? []),
     ]
-    livesOf(id).push(launch(process.execPath, words, { ...options.env, ...extra.env }))
+    const env = { ...options.env, ...extra.env }
+    // The shell is replaced by the node: the pid is the node's.
+    const limited = ["-c", `ulimit -n ${options.descriptors}; exec "$0" "$@"`, process.execPath, ...words]
+    livesOf(id).push(options.descriptors === undefined ? launch(process.execPath, words, env) : launch("/bin/sh", limited, env))
   }
   const kill = async (id: string, signal: NodeJS.Signals = "SIGKILL"): Promise<void> => {
     if (!running(id)) return

@@ -1,0 +1,155 @@
+/** What a hostile client works with. It keeps to the protocol; it has no other manners. */
+import { once } from "node:events"
+import { connect, type Socket } from "node:net"
+import { setTimeout as sleep } from "node:timers/promises"
+import { makeRandom, type Random } from "../../interpreters/simulation/index.ts"
+import { newTally, Skimmer, type Tally } from "./skim.ts"
+
+export type Word = string | number | Uint8Array
+
+export const request = (...words: readonly Word[]): Buffer => {
+  const parts: Uint8Array[] = [Buffer.from(`*${words.length}\r\n`)]
+  for (const word of words) {
+    const bytes = word instanceof Uint8Array ? word : Buffer.from(String(word))
+    parts.push(Buffer.from(`$${bytes.length}\r\n`), bytes, Buffer.from("\r\n"))
+  }
+  return Buffer.concat(parts)
+}
+
+export class Wire {
+  readonly skimmer: Skimmer
+  closed = false
+  private readonly socket: Socket
+
+  constructor(socket: Socket, tally: Tally) {
+    this.socket = socket
+    this.skimmer = new Skimmer(tally)
+    socket.on("data", (chunk: Buffer) => this.skimmer.push(chunk))
+    socket.on("error", () => undefined)
+    socket.on("close", () => {
+      this.closed = true
+    })
+  }
+
+  /** Takes no answers from now on. */
+  deaf(): void {
+    this.socket.pause()
+  }
+  hear(): void {
+    this.socket.resume()
+  }
+  /** Ends once the system has taken the bytes, or when it will not take them soon. */
+  async write(bytes: Uint8Array | string, patience = 2000): Promise<void> {
+    if (this.closed || this.socket.write(bytes)) return
+    await Promise.race([once(this.socket, "drain").catch(() => undefined), once(this.socket, "close"), sleep(patience)])
+  }
+  send(...words: readonly Word[]): Promise<void> {
+    return this.write(request(...words))
+  }
+  /** Whether so many more answers came in time. */
+  async answered(count: number, within: number): Promise<boolean> {
+    const wanted = this.skimmer.answers + count
+    return this.reaches(wanted, within)
+  }
+  async reaches(wanted: number, within: number): Promise<boolean> {
+    const deadline = performance.now() + within
+    while (this.skimmer.answers < wanted && !this.closed && performance.now() < deadline) await sleep(10)
+    return this.skimmer.answers >= wanted
+  }
+  /** One command and its answer: an error as `-CODE text`, a number, a short text; null for whatever else, and for none. */
+  async ask(...words: readonly Word[]): Promise<string | number | null> {
+    const wanted = this.skimmer.answers + 1
+    await this.send(...words)
+    return (await this.reaches(wanted, 20_000)) ? this.skimmer.last : null
+  }
+  /** Says nothing more; a FIN, as programs that end politely send it. */
+  end(): void {
+    this.socket.end()
+  }
+  drop(): void {
+    this.closed = true
+    this.socket.resetAndDestroy()
+  }
+}
+
+export interface Foe {
+  readonly ports: readonly number[]
+  readonly random: Random
+  readonly tally: Tally
+  /** performance.now() at which the attack is to be over. */
+  readonly deadline: number
+  readonly over: () => boolean
+  /** To node `at` of the list; null if it does not take it. */
+  readonly wire: (at?: number) => Promise<Wire | null>
+  /** Over all nodes in turn, or to one of them. */
+  readonly wires: (count: number, node?: number) => Promise<readonly Wire[]>
+  /** What the report should mention. */
+  readonly note: (text: string) => void
+  /** A demand of the scenario that was not met. */
+  readonly complain: (text: string) => void
+}
+
+export interface Outcome {
+  readonly tally: Tally
+  readonly refusedConnections: number
+  readonly closedConnections: number
+  readonly notes: readonly string[]
+  readonly complaints: readonly string[]
+}
+
+const dial = (port: number): Promise<Socket | null> =>
+  new Promise((resolve) => {
+    const socket = connect({ port, host: "127.0.0.1", noDelay: true })
+    const timer = setTimeout(() => {
+      socket.destroy()
+      resolve(null)
+    }, 10_000)
+    socket.once("error", () => {
+      clearTimeout(timer)
+      resolve(null)
+    })
+    socket.once("connect", () => {
+      clearTimeout(timer)
+      socket.removeAllListeners("error")
+      resolve(socket)
+    })
+  })
+
+export const makeFoe = (ports: readonly number[], seed: number, seconds: number): { readonly foe: Foe; readonly outcome: () => Outcome } => {
+  const tally = newTally()
+  const deadline = performance.now() + seconds * 1000
+  const opened: Wire[] = []
+  const notes: string[] = []
+  const complaints: string[] = []
+  let refused = 0
+  const wire = async (at = opened.length): Promise<Wire | null> => {
+    const socket = await dial(ports[at % ports.length] ?? 0)
+    if (socket === null) {
+      refused++
+      return null
+    }
+    const made = new Wire(socket, tally)
+    opened.push(made)
+    return made
+  }
+  const foe: Foe = {
+    ports, tally, deadline, wire,
+    random: makeRandom(seed),
+    over: () => performance.now() > deadline,
+    wires: async (count, node) => {
+      const made: Wire[] = []
+      // The backlog of a listening socket is short: a few at a time.
+      for (let at = 0; at < count; at += 50) {
+        const some = await Promise.all(Array.from({ length: Math.min(50, count - at) }, (_, i) => wire(node ?? at + i)))
+        for (const one of some) if (one !== null) made.push(one)
+      }
+      return made
+    },
+    note: (text) => void notes.push(text),
+    complain: (text) => void complaints.push(text),
+  }
+  return {
+    foe,
+    outcome: () => ({ tally, refusedConnections: refused, closedConnections: opened.filter(({ closed }) => closed).length, notes, complaints }),
+  }
+}

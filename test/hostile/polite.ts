@@ -1,0 +1,155 @@
+/** Clients with manners beside the hostile ones: SET, GET, INCR, APPEND of what nobody else writes, and what they were told. */
+import { setTimeout as sleep } from "node:timers/promises"
+import { makeHistory, type F, type Value } from "../../spec/linearizability/index.ts"
+import { linearizability } from "../chaos/judge.ts"
+import { within, type Cluster } from "../cluster.ts"
+import { ErrorReply, type RespClient, type RespReply } from "../resp.ts"
+
+const clients = 3
+const pauseMs = 10
+const perKey = 200
+const answerLimit = 10_000
+/** They promise that nothing was executed. */
+const refusals = new Set(["NOLEADER", "BUSY", "MOVED", "SPACELOW", "TOOLARGE"])
+
+export interface Timed {
+  readonly at: number
+  readonly ms: number
+}
+export interface Polite {
+  /** Operations that were answered with success, however often they had to be asked for. */
+  readonly done: readonly Timed[]
+  readonly counts: { ok: number; unknown: number; refused: number; reconnected: number }
+  readonly codes: Readonly<Record<string, number>>
+  readonly stop: () => Promise<void>
+  /** What is wrong with what they were told, and with what each of these nodes holds. */
+  readonly judge: (ids: readonly string[]) => Promise<readonly string[]>
+  /** As `judge`, for what the nodes hold only. */
+  readonly compare: (ids: readonly string[]) => Promise<readonly string[]>
+}
+
+export const quantile = (timed: readonly Timed[], share: number): number => {
+  const sorted = timed.map(({ ms }) => ms).sort((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
+}
+
+export const startPolite = (cluster: Cluster): Polite => {
+  const history = makeHistory()
+  const done: Timed[] = []
+  const counts = { ok: 0, unknown: 0, refused: 0, reconnected: 0 }
+  const codes: Record<string, number> = {}
+  const keys = new Set<string>()
+  const final = new Map<string, RespReply>()
+  const control = { stopping: false }
+
+  const speaker = (first: number) => {
+    let at = first
+    let open: RespClient | null = null
+    const leave = (): void => {
+      open?.close()
+      open = null
+      at++
+      counts.reconnected++
+    }
+    /** null: nobody knows what came of it. */
+    const call = async (words: readonly (string | number)[]): Promise<RespReply | undefined> => {
+      if (open === null || open.closed()) {
+        open = (await within(2000, cluster.connect(cluster.ids[at % cluster.ids.length] ?? "").catch(() => null))) ?? null
+        if (open === null) {
+          leave()
+          await sleep(10)
+          return new ErrorReply("BUSY no connection")
+        }
+      }
+      const asked = open.call(...words).catch(() => undefined)
+      const answer = await Promise.race([asked, sleep(answerLimit, undefined)])
+      if (answer === undefined) leave()
+      return answer
+    }
+    return { call, leave }
+  }
+
+  const run = async (name: string, first: number): Promise<void> => {
+    const { call, leave } = speaker(first)
+    let life = 0
+    for (let number = 0; !control.stopping; number++) {
+      const part = Math.floor(number / perKey)
+      const token = `${name}.${number}`
+      const operations: readonly (readonly [F, string, Value, readonly (string | number)[]])[] = [
+        ["write", `polite:set:${part % 2}:${part}`, token, ["SET", `polite:set:${part % 2}:${part}`, token]],
+        ["read", `polite:set:${part % 2}:${part}`, null, ["GET", `polite:set:${part % 2}:${part}`]],
+        ["incr", `polite:incr:${part}`, 1, ["INCR", `polite:incr:${part}`]],
+        ["append", `polite:append:${name}:${part}`, `${token};`, ["APPEND", `polite:append:${name}:${part}`, `${token};`]],
+      ]
+      const [f, key, value, words] = operations[number % operations.length] ?? (["read", "polite", null, ["GET", "polite"]] as const)
+      keys.add(key)
+      const operation = history.invoke({ process: `${name}:${life}`, f, key, value })
+      const at = performance.now()
+      for (;;) {
+        const reply = await call(words)
+        if (reply instanceof ErrorReply) codes[reply.code] = (codes[reply.code] ?? 0) + 1
+        if (reply instanceof ErrorReply && refusals.has(reply.code)) {
+          counts.refused++
+          // What a whole minute refuses is not coming any more.
+          if (control.stopping || performance.now() - at > 60_000) {
+            operation.fail(reply.text)
+            break
+          }
+          leave()
+          await sleep(20)
+          continue
+        }
+        if (reply === undefined || reply instanceof ErrorReply) {
+          counts.unknown++
+          operation.info(reply?.text ?? "no answer")
+          life++
+          break
+        }
+        counts.ok++
+        done.push({ at, ms: performance.now() - at })
+        operation.ok(f === "read" || f === "incr" ? (reply as Value) : value)
+        break
+      }
+      await sleep(pauseMs)
+    }
+    leave()
+  }
+  const running = Promise.all(Array.from({ length: clients }, (_, at) => run(`p${at}`, at)))
+
+  const compare = async (ids: readonly string[]): Promise<readonly string[]> => {
+    const wrong: string[] = []
+    for (const id of ids) {
+      const client = await cluster.connect(id)
+      await client.call("READONLY")
+      for (const [key, value] of final) {
+        const held = await client.call("GET", key)
+        if (held !== value) wrong.push(`${id} holds ${JSON.stringify(held)} under ${key}, the last read of all gave ${JSON.stringify(value)}`)
+      }
+      client.close()
+    }
+    return wrong
+  }
+  return {
+    done, counts, codes, compare,
+    stop: async () => {
+      control.stopping = true
+      await running
+    },
+    judge: async (ids) => {
+      const { call } = speaker(0)
+      for (const key of keys) {
+        const operation = history.invoke({ process: "last", f: "read", key, value: null })
+        let reply = await call(["GET", key])
+        for (let tries = 0; tries < 100 && (reply === undefined || reply instanceof ErrorReply); tries++) {
+          await sleep(100)
+          reply = await call(["GET", key])
+        }
+        if (reply === undefined || reply instanceof ErrorReply) return [`${key} cannot be read at the end: ${reply?.text ?? "no answer"}`]
+        operation.ok(reply as Value)
+        final.set(key, reply)
+      }
+      await cluster.settled(ids)
+      return [...linearizability(history.events), ...(await compare(ids))]
+    },
+  }
+}
