@@ -168,6 +168,22 @@ describe("the connection", () => {
     }))
 })
 
+describe("names and lists of words", () => {
+  test("have a bound, and what is beyond it is refused by name and changes nothing", () =>
+    withClient({}, async (client) => {
+      const long = "x".repeat(513)
+      await says(client, `CLIENT SETNAME ${"x".repeat(512)}`, "OK")
+      for (const words of [`CLIENT SETNAME ${long}`, `CLIENT SETINFO lib-name ${long}`, `CLIENT SETINFO lib-ver ${long}`, `HELLO 3 SETNAME ${long}`]) {
+        expect(plain(await client.send(...words.split(" ")))).toMatch(/^-TOOLARGE (Client names|lib-name|lib-ver) has 513 bytes, 512 are allowed\. Nothing was changed\.$/)
+      }
+      await says(client, "CLIENT GETNAME", "x".repeat(512))
+      for (const words of [["INFO"], ["COMMAND", "INFO"], ["CONFIG", "GET"]]) expect(plain(await client.send(...words, ...Array.from({ length: 2000 }, () => "x")))).toMatch(/^-TOOLARGE .* was given 200[12] words/)
+      for (const words of [["COMMAND", "LIST", "FILTERBY", "PATTERN"], ["CONFIG", "GET"]]) expect(plain(await client.send(...words, "*".repeat(200)))).toMatch(/^-TOOLARGE a pattern has at most/)
+      // Errors quote the beginning of a word.
+      for (const words of [["CLIENT"], ["CLIENT", "SETINFO"], ["CONFIG", "SET"], ["HELLO", "3"]]) expect(String(plain(await client.send(...words, "y".repeat(100_000), "z"))).length).toBeLessThan(300)
+    }))
+})
+
 describe("a cluster client", () => {
   test("is told that the leader has all slots", () =>
     withClient({}, async (client) => {

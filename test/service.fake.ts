@@ -55,7 +55,7 @@ export class FakeWorld {
   private readonly changes: ((now: Leadership) => void)[] = []
   private readonly appliers: ((index: Index) => void)[] = []
 
-  constructor(settings: Partial<ServiceSettings> = {}, sessionIdle = 3_600_000) {
+  constructor(settings: Partial<ServiceSettings> = {}, sessionIdle = 3_600_000, log?: (message: string) => void) {
     this.machine = new MemoryMachine(sessionIdle)
     this.truth = new MemoryMachine(sessionIdle)
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] })
@@ -77,6 +77,7 @@ export class FakeWorld {
       clock: { now: () => this.time, offset: () => 0 },
       owner: "node:n1:i1",
       settings,
+      ...(log === undefined ? {} : { log }),
       status: () => ({}) as NodeStatus,
       leader: () => null,
       surroundings: { ...realSurroundings, now: () => this.time },

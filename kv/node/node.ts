@@ -167,7 +167,7 @@ const runCore = (building: Building, storage: FileStorage, transport: TcpTranspo
     })
     const service = makeService({
       driver, machine, clock, owner: `${NODE_OWNER}${self.name}:${self.incarnation}`, settings: config.service,
-      status: () => statusOf(alive), leader: gate.leader,
+      status: () => statusOf(alive), leader: gate.leader, log: (message) => log("error", message),
     })
     alive.running = { driver, machine, service, storage }
     watchLeadership(building, driver)

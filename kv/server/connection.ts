@@ -11,7 +11,7 @@ import type { Reply } from "../types.ts"
 import type { Barriers, Gate } from "./barriers.ts"
 import type { Client } from "./client.ts"
 import { enqueue } from "./commands/transaction.ts"
-import type { Context, Host, Known, Words, Work } from "./contract.ts"
+import type { Context, Handler, Host, Known, Words, Work } from "./contract.ts"
 import { encode, encodeNullArray, err, errorReply, type Protocol } from "./encode.ts"
 import { Output } from "./output.ts"
 import { moved } from "./redirect.ts"
@@ -26,6 +26,7 @@ const lingerMs = 1_000
 
 const unknownBehind = errorReply("UNKNOWN", "a write sent before this one on the connection ended unknown; it may or may not have been executed")
 const failed = err("internal error")
+const failedWrite = err("internal error; whether the command was executed is not known")
 
 interface Slot {
   /** answered: only waits for those before it. */
@@ -39,6 +40,8 @@ interface Slot {
   readonly gated: boolean
   gate: Gate | null
   reply: Reply | null
+  /** A write whose service is done with it. */
+  over: boolean
   next: Slot | null
 }
 
@@ -90,7 +93,23 @@ export class Connection {
     if (this.client.leaving) return
     this.client.activeAt = Date.now()
     this.parser.push(chunk)
-    this.parse()
+    this.guarded(this.parse)
+  }
+
+  /** Every way in from outside goes through here: what is thrown ends this connection, and nothing else. */
+  private guarded(task: () => void): void {
+    try {
+      task()
+    } catch (thrown) {
+      this.fail(thrown)
+    }
+  }
+
+  /** The order of its replies cannot be trusted any more. */
+  private fail(thrown: unknown): void {
+    this.shared.host.faults.report(`client ${this.client.id} at ${this.client.address}`, thrown)
+    this.socket.destroy()
+    this.close()
   }
 
   /** The client has sent its last byte. It may come while the connection is held: what lies in the parser comes first. */
@@ -122,7 +141,10 @@ export class Connection {
 
   /** End of the turn: write what has gathered, take up what was held, leave if that was all. */
   flush(): void {
-    if (this.closed) return
+    if (!this.closed) this.guarded(this.flushed)
+  }
+
+  private readonly flushed = (): void => {
     this.output.flush()
     if (this.held && this.slots <= this.shared.host.limits.pipelinedCommands / 2 && this.roomy()) {
       this.held = false
@@ -143,7 +165,7 @@ export class Connection {
     if (this.closed) return
     this.drains++
     this.flush()
-    this.pump()
+    this.resume()
   }
 
   private roomy(): boolean {
@@ -151,7 +173,7 @@ export class Connection {
     return this.slotBytes <= limits.pipelinedBytes / 2 && this.output.buffered <= limits.softOutputBytes
   }
 
-  private parse(): void {
+  private readonly parse = (): void => {
     const { client, parser } = this
     const { limits, stats } = this.shared.host
     while (!client.leaving) {
@@ -205,12 +227,26 @@ export class Connection {
     }
     client.lastCommand = known.name
     if (transaction !== null && known.underMulti !== "now") return enqueue(context, transaction, known, words, this.parser.requestBytes)
-    return typeof known.does === "string" ? known.does : known.does(context, words)
+    return typeof known.does === "string" ? known.does : this.run(known.does, words)
   }
 
   private refuse(known: Known, words: Words): Reply | null {
     if (!arityFits(known, words)) return wrongArity(known.name)
     return known.firstKey > 0 && this.shared.host.redirect ? moved(this.context, keysOf(known, words)[0]) : null
+  }
+
+  /** The handler's answer, or what an exception leaves of it. */
+  private run(handler: Handler, words: Words): Reply | Work {
+    try {
+      return handler(this.context, words)
+    } catch (thrown) {
+      return this.broken(words, thrown)
+    }
+  }
+
+  private broken(words: Words, thrown: unknown): Reply {
+    this.shared.host.faults.report(`${words[0]?.toString("latin1", 0, 32).toUpperCase() ?? "a command"} of a client`, thrown)
+    return failed
   }
 
   private answer(reply: Reply, silent: boolean): void {
@@ -222,7 +258,7 @@ export class Connection {
     const { client } = this
     const bytes = this.parser.requestBytes
     const gated = work === null ? client.consistency === "linearizable" : work.type === "work.read" && work.barrier
-    const slot: Slot = { kind, words, work, protocol: client.protocol, silent, bytes, gated, gate: null, reply, next: null }
+    const slot: Slot = { kind, words, work, protocol: client.protocol, silent, bytes, gated, gate: null, reply, over: false, next: null }
     if (this.tail === null) this.head = slot
     else this.tail.next = slot
     this.tail = slot
@@ -232,7 +268,11 @@ export class Connection {
   }
 
   /** Begins whatever may begin. */
-  readonly pump = (): void => {
+  readonly resume = (): void => {
+    if (!this.closed) this.guarded(this.pump)
+  }
+
+  private readonly pump = (): void => {
     const { limits } = this.shared.host
     const until = performance.now() + sliceMs
     let reads = 0
@@ -244,7 +284,7 @@ export class Connection {
       } else if (slot.kind === "read") {
         if (this.writes > 0 || !this.passes(slot) || this.output.buffered > limits.softOutputBytes) return
         if (++reads % readsPerLook === 0 && performance.now() > until) {
-          setImmediate(this.pump)
+          setImmediate(this.resume)
           return
         }
         this.read(slot)
@@ -256,7 +296,7 @@ export class Connection {
   private passes(slot: Slot): boolean {
     if (!slot.gated) return true
     if (slot.gate !== null) return slot.gate.open
-    const gate = this.shared.barriers.join(this.pump)
+    const gate = this.shared.barriers.join(this.resume)
     for (let at: Slot | null = slot; at !== null && at.kind !== "write"; at = at.next) if (at.gated) at.gate ??= gate
     return false
   }
@@ -272,7 +312,7 @@ export class Connection {
     try {
       reply = slot.work?.type === "work.read" ? slot.work.run() : this.shared.host.service.reader.read(slot.words)
     } catch (thrown) {
-      reply = this.broken(thrown)
+      reply = this.unread(slot, thrown)
     }
     if (!(reply instanceof Promise)) {
       this.finish(slot, reply)
@@ -282,15 +322,17 @@ export class Connection {
     const settle = (settled: Reply): void => {
       this.reading = false
       if (this.closed) return
-      this.finish(slot, settled)
-      this.pump()
+      this.guarded(() => {
+        this.finish(slot, settled)
+        this.pump()
+      })
     }
-    reply.then(settle, (thrown: unknown) => settle(this.broken(thrown)))
+    reply.then(settle, (thrown: unknown) => settle(this.unread(slot, thrown)))
   }
 
-  private broken(thrown: unknown): Reply {
-    this.shared.log(`a read failed: ${thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)}`)
-    return failed
+  private unread(slot: Slot, thrown: unknown): Reply {
+    if (slot.work?.type === "work.read") slot.work.refused?.()
+    return this.broken(slot.words, thrown)
   }
 
   private finish(slot: Slot, reply: Reply): void {
@@ -300,26 +342,34 @@ export class Connection {
   }
 
   private write(slot: Slot): void {
-    const { service } = this.shared.host
     this.writes++
     const done = (reply: Reply): void => {
+      if (slot.over) return
+      slot.over = true
       this.writes--
-      this.written(slot, reply)
+      if (this.closed) return
+      try {
+        this.written(slot, reply)
+      } catch (thrown) {
+        this.fail(thrown)
+      }
     }
-    if (slot.work?.type !== "work.write") {
-      service.write([slot.words], false, [], done)
-      return
+    let reply: Reply | undefined
+    try {
+      if (slot.work?.type === "work.write") reply = slot.work.start(done)
+      else this.shared.host.service.write([slot.words], false, [], done)
+    } catch (thrown) {
+      this.broken(slot.words, thrown)
+      reply = failedWrite
     }
-    const reply = slot.work.start(done)
-    if (reply !== undefined) {
-      this.writes--
-      slot.reply = reply
-      this.deliver()
-    }
+    if (reply === undefined || slot.over) return
+    slot.over = true
+    this.writes--
+    slot.reply = reply
+    this.deliver()
   }
 
   private written(slot: Slot, reply: Reply): void {
-    if (this.closed) return
     // Null if it was not already given up with one before it.
     if (slot.reply === null) {
       slot.reply = reply
@@ -355,8 +405,18 @@ export class Connection {
       this.cutOff()
       return
     }
-    if (exec && reply.type === "null") encodeNullArray(protocol, this.output)
-    else encode(reply, protocol, this.output)
+    if (exec && reply.type === "null") {
+      encodeNullArray(protocol, this.output)
+      return
+    }
+    const { unsent } = this.output
+    try {
+      encode(reply, protocol, this.output)
+    } catch (thrown) {
+      // Half a reply has no end that a client could find.
+      if (this.output.unsent !== unsent) throw thrown
+      encode(this.broken([], thrown), protocol, this.output)
+    }
   }
 
   /** The client does not take its replies. */

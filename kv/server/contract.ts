@@ -1,4 +1,5 @@
 /** What a command of the server's own is, what it is given, and what it may answer. */
+import type { Faults } from "../faults.ts"
 import type { Reply, Service } from "../types.ts"
 import type { Client } from "./client.ts"
 import type { Limits } from "./limits.ts"
@@ -62,6 +63,7 @@ export interface Host {
   readonly redirect: boolean
   readonly table: Lookup
   readonly stats: Stats
+  readonly faults: Faults
   /** Name of this node. */
   readonly self: string
   readonly port: () => number

@@ -5,6 +5,8 @@ export interface Limits {
   readonly maxEntryBytes: number
   readonly maxArguments: number
   readonly maxInlineBytes: number
+  /** A client's name, its library's, and that one's version: CLIENT LIST tells them of every client in one reply. */
+  readonly maxNameBytes: number
   /** A connection with more than this under way is not read from until half of it is answered. */
   readonly pipelinedCommands: number
   readonly pipelinedBytes: number
@@ -24,6 +26,7 @@ export const defaultLimits: Limits = {
   maxEntryBytes: 8 * mebi,
   maxArguments: 1_000_000,
   maxInlineBytes: 64 * 1024,
+  maxNameBytes: 512,
   pipelinedCommands: 4_096,
   pipelinedBytes: 32 * mebi,
   softOutputBytes: 16 * mebi,

@@ -1,6 +1,7 @@
 /** The listener: accepts clients, hands their bytes to their connections, and closes so that nobody waits in vain. */
 import { Data, Effect, type Scope } from "effect"
 import * as net from "node:net"
+import { Faults } from "../faults.ts"
 import type { Service } from "../types.ts"
 import { Barriers } from "./barriers.ts"
 import { newClient, type Client } from "./client.ts"
@@ -86,7 +87,7 @@ class Listener {
   private nextId = 1
 
   constructor(options: ServerOptions) {
-    const { service } = options
+    const { service, log = (): void => {} } = options
     this.limits = { ...defaultLimits, ...options.limits }
     const host: Host = {
       service,
@@ -94,12 +95,13 @@ class Listener {
       redirect: options.redirect ?? false,
       table: new Table(),
       stats: this.stats,
+      faults: new Faults(log),
       self: service.status().id,
       port: () => this.port,
       clients: () => this.clients(),
       clientCount: () => this.open.size,
     }
-    this.shared = { host, barriers: new Barriers(service), dirty: endOfTurn(), log: options.log ?? ((): void => {}) }
+    this.shared = { host, barriers: new Barriers(service), dirty: endOfTurn(), log }
     this.server = net.createServer({ noDelay: true, allowHalfOpen: true, keepAlive: true, keepAliveInitialDelay: 300_000 }, (socket) => this.accept(socket))
   }
 

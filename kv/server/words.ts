@@ -1,7 +1,7 @@
 /** Commands and their words: how a command is declared, read, and refused in the words of Redis. */
 import type { Call, Reply } from "../types.ts"
 import type { Handler, Known, Shape, Words } from "./contract.ts"
-import { err } from "./encode.ts"
+import { err, errorReply } from "./encode.ts"
 
 /** A command of the server's own: no keys unless it says so. */
 export const own = (name: string, arity: number, does: Handler, more: Partial<Omit<Known, "name" | "arity" | "does">> = {}): Known => ({
@@ -30,16 +30,34 @@ export const keysOf = <Word extends Uint8Array>(shape: Shape, words: readonly Wo
   return keys
 }
 
-export const unknownSubcommand = (name: string, sub: Buffer | undefined): Reply =>
-  err(`unknown subcommand '${(sub ?? Buffer.alloc(0)).toString("utf8", 0, 128)}'. Try ${name.toUpperCase()} HELP.`)
+const quotedBytes = 128
+const longestOption = 128
 
-export const wordAt = (words: Words, at: number): string => words[at]?.toString("latin1").toLowerCase() ?? ""
+export const unknownSubcommand = (name: string, sub: Buffer | undefined): Reply =>
+  err(`unknown subcommand '${sub?.toString("utf8", 0, quotedBytes) ?? ""}'. Try ${name.toUpperCase()} HELP.`)
+
+/** A word as an error quotes it. */
+export const shown = (words: Words, at: number): string => words[at]?.toString("utf8", 0, quotedBytes) ?? ""
+
+/** An option's name, or whatever stands in its place: no option is longer. */
+export const wordAt = (words: Words, at: number): string => words[at]?.toString("latin1", 0, longestOption).toLowerCase() ?? ""
+/** The refusal of a command that is answered word for word, if there are too many of them. */
+export const tooManyWords = (name: string, words: Words, most: number): Reply | null =>
+  words.length <= most ? null : errorReply("TOOLARGE", `${name} was given ${words.length} words, ${most} are allowed. Nothing was done: ask in parts.`)
+
 export const textAt = (words: Words, at: number): string => words[at]?.toString("utf8") ?? ""
 
-/** A whole number that a log index or a sequence can be; null for anything else. */
+/** Log indexes, sessions, sequences and versions take 48 bits in the log: this is the last of them. */
+export const LAST_NATURAL = 0xffff_ffff_ffff
+
+/** A whole number that the log can carry; null for anything else. The one door for such numbers in a command's words. */
 export const naturalAt = (words: Words, at: number): number | null => {
-  const text = wordAt(words, at)
-  if (!/^\d{1,16}$/u.test(text)) return null
-  const value = Number(text)
-  return Number.isSafeInteger(value) ? value : null
+  const word = words[at]
+  if (word === undefined || word.length === 0 || word.length > 15) return null
+  let value = 0
+  for (const byte of word) {
+    if (byte < 0x30 || byte > 0x39) return null
+    value = value * 10 + byte - 0x30
+  }
+  return value <= LAST_NATURAL ? value : null
 }

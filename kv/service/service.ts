@@ -2,6 +2,7 @@
 import type { Clock } from "../../interpreters/clock.ts"
 import type { Driver } from "../../interpreters/driver.ts"
 import { realSurroundings, type Surroundings } from "../surroundings.ts"
+import { Faults } from "../faults.ts"
 import type { NodeStatus, Service } from "../types.ts"
 import { Barriers } from "./barriers.ts"
 import { ClientSessions } from "./clientSessions.ts"
@@ -20,6 +21,8 @@ export interface ServiceOptions {
   readonly leader: Service["leader"]
   /** Default: those of this process. */
   readonly surroundings?: Surroundings
+  /** Told what callbacks of connections throw. Without it that is thrown again, and ends the process: a test must see it. */
+  readonly log?: (message: string) => void
 }
 export interface RunningService extends Service {
   readonly counters: () => Readonly<Record<string, number>>
@@ -44,14 +47,26 @@ export const makeService = (options: ServiceOptions): RunningService => {
   const barriers = new Barriers(parts)
   const ticks = new Ticks(parts, clock)
 
-  /** A connection that throws must not be mistaken for a state machine that fails: it ends the process, by name. */
+  const throwLater = (thrown: unknown): void =>
+    parts.soon(() => {
+      throw thrown
+    })
+  const faults = options.log === undefined ? null : new Faults(options.log)
+  /** What a connection does with its answer is one client's affair: an exception there must end nothing here. */
+  const safe = <A>(done: (answer: A) => void): ((answer: A) => void) => (answer) => {
+    try {
+      done(answer)
+    } catch (thrown) {
+      if (faults === null) throwLater(thrown)
+      else faults.report("what a connection does with its answer", thrown)
+    }
+  }
+  /** A mistake of the service's own must not be mistaken for a state machine that fails: it ends the process, by name. */
   const guarded = (tell: () => void): void => {
     try {
       tell()
-    } catch (error) {
-      parts.soon(() => {
-        throw error
-      })
+    } catch (thrown) {
+      throwLater(thrown)
     }
   }
   machine.listen({
@@ -94,15 +109,15 @@ export const makeService = (options: ServiceOptions): RunningService => {
   })
 
   return {
-    write: (calls, exec, watches, done) => own.write(calls, exec, watches, done),
-    writeInSession: (session, sequence, lowest, calls, exec, watches, done) => clients.write(session, sequence, lowest, calls, exec, watches, done),
-    openSession: (owner, done) => clients.open(owner, done),
-    closeSession: (session, done) => clients.close(session, done),
-    barrier: (done) => barriers.add(done),
+    write: (calls, exec, watches, done) => own.write(calls, exec, watches, safe(done)),
+    writeInSession: (session, sequence, lowest, calls, exec, watches, done) => clients.write(session, sequence, lowest, calls, exec, watches, safe(done)),
+    openSession: (owner, done) => clients.open(owner, safe(done)),
+    closeSession: (session, done) => clients.close(session, safe(done)),
+    barrier: (done) => barriers.add(safe(done)),
     reader: machine,
     status: options.status,
     leader: options.leader,
-    counters: () => ({ ...counters, "service.waiting": own.waiting + clients.waiting, "service.resends": own.resends + clients.resends }),
+    counters: () => ({ ...counters, "service.waiting": own.waiting + clients.waiting, "service.resends": own.resends + clients.resends, "service.faults": faults?.count ?? 0 }),
     stop: () => {
       timer.cancel()
       own.stop()

@@ -2,15 +2,23 @@
 import { wrongArity } from "../../machine/index.ts"
 import type { Reply } from "../../types.ts"
 import { resetClient, type Client } from "../client.ts"
-import type { Context, Handler, Words } from "../contract.ts"
+import type { Context, Handler, Host, Words } from "../contract.ts"
 import { array, bulk, err, errorReply, integer, map, nil, ok, pong } from "../encode.ts"
 import { redisVersion } from "../version.ts"
-import { own, textAt, unknownSubcommand, wordAt } from "../words.ts"
+import { own, shown, textAt, unknownSubcommand, wordAt } from "../words.ts"
 
 const syntaxError = err("syntax error")
 const noPassword = err("AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
 const wrongPassword = errorReply("WRONGPASS", "invalid username-password pair or user is disabled.")
-const badName = err("Client names cannot contain spaces, newlines or special characters.")
+
+/** Why a word cannot be a name; null if it can. */
+const misnamed = ({ limits }: Host, what: string, name: Buffer | undefined): Reply | null => {
+  const bytes = name?.length ?? 0
+  if (bytes > limits.maxNameBytes) return errorReply("TOOLARGE", `${what} has ${bytes} bytes, ${limits.maxNameBytes} are allowed. Nothing was changed.`)
+  return /^[!-~]*$/u.test(name?.toString("latin1") ?? "") ? null : err(`${what} cannot contain spaces, newlines or special characters.`)
+}
+
+const clientNames = "Client names"
 
 const ping: Handler = (_, words) => {
   if (words.length > 2) return wrongArity("ping")
@@ -31,7 +39,7 @@ const reset: Handler = ({ client }) => {
 }
 
 const select: Handler = (_, words) => {
-  const index = textAt(words, 1)
+  const index = shown(words, 1)
   if (!/^-?\d{1,18}$/u.test(index)) return err("value is not an integer or out of range")
   return Number(index) === 0 ? ok : err("DB index is out of range")
 }
@@ -42,14 +50,14 @@ const authenticates = (user: string): boolean => user === "default"
 const auth: Handler = (_, words) => {
   if (words.length > 3) return syntaxError
   if (words.length === 2) return noPassword
-  return authenticates(textAt(words, 1)) ? ok : wrongPassword
+  return authenticates(shown(words, 1)) ? ok : wrongPassword
 }
 
 const hello: Handler = (context, words) => {
   const { client, host } = context
   let protocol = client.protocol
   if (words.length > 1) {
-    const asked = textAt(words, 1)
+    const asked = shown(words, 1)
     if (!/^-?\d{1,18}$/u.test(asked)) return err("Protocol version is not an integer or out of range")
     if (asked !== "2" && asked !== "3") return errorReply("NOPROTO", "unsupported protocol version")
     protocol = asked === "3" ? 3 : 2
@@ -58,13 +66,14 @@ const hello: Handler = (context, words) => {
   for (let at = 2; at < words.length; ) {
     const option = wordAt(words, at)
     if (option === "auth" && at + 2 < words.length) {
-      if (!authenticates(textAt(words, at + 1))) return wrongPassword
+      if (!authenticates(shown(words, at + 1))) return wrongPassword
       at += 3
     } else if (option === "setname" && at + 1 < words.length) {
+      const wrong = misnamed(host, clientNames, words[at + 1])
+      if (wrong !== null) return wrong
       name = textAt(words, at + 1)
-      if (!isName(name)) return badName
       at += 2
-    } else return err(`Syntax error in HELLO option '${textAt(words, at)}'`)
+    } else return err(`Syntax error in HELLO option '${shown(words, at)}'`)
   }
   client.protocol = protocol
   client.name = name
@@ -78,8 +87,6 @@ const hello: Handler = (context, words) => {
     modules: array([]),
   })
 }
-
-const isName = (name: string): boolean => /^[!-~]*$/u.test(name)
 
 /** One line of CLIENT LIST. */
 const describe = (client: Client): string => {
@@ -120,17 +127,17 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
   info: [2, ({ client }) => bulk(describe(client))],
   list: [-2, ({ host }) => bulk(Array.from(host.clients(), describe).join(""))],
   getname: [2, ({ client }) => (client.name === "" ? nil : bulk(client.name))],
-  setname: [3, ({ client }, words) => {
-    const name = textAt(words, 2)
-    if (!isName(name)) return badName
-    client.name = name
-    return ok
+  setname: [3, ({ host, client }, words) => {
+    const wrong = misnamed(host, clientNames, words[2])
+    if (wrong === null) client.name = textAt(words, 2)
+    return wrong ?? ok
   }],
-  setinfo: [4, ({ client }, words) => {
+  setinfo: [4, ({ host, client }, words) => {
     const option = wordAt(words, 2)
     const value = textAt(words, 3)
-    if (option !== "lib-name" && option !== "lib-ver") return err(`Unrecognized option '${textAt(words, 2)}'`)
-    if (!isName(value)) return err(`${option} cannot contain spaces, newlines or special characters.`)
+    if (option !== "lib-name" && option !== "lib-ver") return err(`Unrecognized option '${shown(words, 2)}'`)
+    const wrong = misnamed(host, option, words[3])
+    if (wrong !== null) return wrong
     if (option === "lib-name") client.library = value
     else client.libraryVersion = value
     return ok

@@ -3,7 +3,7 @@ import type { NodeStatus, Reply } from "../../types.ts"
 import type { Context, Handler, Host } from "../contract.ts"
 import { bulk } from "../encode.ts"
 import { redisVersion } from "../version.ts"
-import { own, wordAt } from "../words.ts"
+import { own, tooManyWords, wordAt } from "../words.ts"
 
 type Lines = Readonly<Record<string, string | number>>
 interface Asked {
@@ -47,6 +47,7 @@ const stats = ({ host }: Asked): Lines => ({
   rejected_connections: host.stats.refused,
   total_protocol_errors: host.stats.protocolErrors,
   client_output_buffer_limit_disconnections: host.stats.cutOff,
+  internal_errors: host.faults.count,
 })
 
 const replication = ({ host, status }: Asked): Lines => {
@@ -91,6 +92,7 @@ const cluster = ({ host }: Asked): Lines => ({ cluster_enabled: host.redirect ? 
 const keyspace = ({ keys }: Asked): Lines => (keys === null || keys === 0 ? {} : { db0: `keys=${keys},expires=0,avg_ttl=0` })
 
 const sections: Readonly<Record<string, (asked: Asked) => Lines>> = { server, clients, memory, persistence, stats, replication, raft, cluster, keyspace }
+const mostSections = 64
 const everything: readonly string[] = ["all", "everything"]
 
 const text = (names: readonly string[], asked: Asked): Reply =>
@@ -109,6 +111,8 @@ const counted = async (host: Host): Promise<number | null> => {
 }
 
 const info: Handler = ({ host }: Context, words) => {
+  const many = tooManyWords("INFO", words, mostSections)
+  if (many !== null) return many
   const asked = words.slice(1).map((_, at) => wordAt(words, at + 1))
   const all = asked.some((name) => everything.includes(name))
   // Counting the keys reads all of them, and every client of some libraries asks for INFO as it connects.

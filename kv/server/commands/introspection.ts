@@ -3,8 +3,13 @@ import { glob } from "../../machine/glob.ts"
 import { wrongArity } from "../../machine/index.ts"
 import type { Reply } from "../../types.ts"
 import type { Context, Handler, Host, Known, Words } from "../contract.ts"
-import { array, bulk, err, integer, map, nil, ok } from "../encode.ts"
-import { arityFits, keysOf, own, textAt, unknownSubcommand, wordAt } from "../words.ts"
+import { array, bulk, err, errorReply, integer, map, nil, ok } from "../encode.ts"
+import { arityFits, keysOf, own, shown, tooManyWords, unknownSubcommand, wordAt } from "../words.ts"
+
+const mostNames = 1024
+const mostPatterns = 64
+/** Of names of ours, none of which is as long: KEYS and SCAN have their own. */
+const longestPattern = 128
 
 const flag = (text: string): Reply => ({ type: "simple", text })
 
@@ -38,6 +43,7 @@ const list = (host: Host, words: Words): Reply => {
   if (words.length !== 5 || wordAt(words, 2) !== "filterby") return err("syntax error")
   // Neither modules nor ACL categories are here to filter by.
   if (wordAt(words, 3) !== "pattern") return array([])
+  if ((words[4]?.length ?? 0) > longestPattern) return errorReply("TOOLARGE", `a pattern has at most ${longestPattern} bytes here`)
   const matches = glob(Buffer.from(wordAt(words, 4)))
   return array(host.table.all.filter(({ name }) => matches(Buffer.from(name))).map(({ name }) => bulk(name)))
 }
@@ -49,7 +55,7 @@ const command: Handler = ({ host }, words) => {
     case "count":
       return words.length === 2 ? integer(all.length) : wrongArity("command|count")
     case "info":
-      return array(words.length === 2 ? all.map(describe) : words.slice(2).map((name) => describe(host.table.find(name))))
+      return tooManyWords("COMMAND INFO", words, mostNames) ?? array(words.length === 2 ? all.map(describe) : words.slice(2).map((name) => describe(host.table.find(name))))
     // redis-cli asks at its start, for hints while typing; it does without.
     case "docs":
       return map({})
@@ -83,13 +89,16 @@ const config: Handler = (context, words) => {
   const sub = wordAt(words, 1)
   if (sub === "get") {
     if (words.length < 3) return wrongArity("config|get")
+    const many = tooManyWords("CONFIG GET", words, mostPatterns)
+    if (many !== null) return many
+    if (words.some((word) => word.length > longestPattern)) return errorReply("TOOLARGE", `a pattern has at most ${longestPattern} bytes here`)
     const wanted = words.slice(2).map((word) => glob(Buffer.from(word.toString("latin1").toLowerCase(), "latin1")))
     const found = Object.entries(settings(context)).filter(([name]) => wanted.some((matches) => matches(Buffer.from(name))))
     return map(Object.fromEntries(found.map(([name, value]) => [name, bulk(value)])))
   }
   if (sub === "set") {
     if (words.length < 4) return wrongArity("config|set")
-    return err(`CONFIG SET failed (possibly related to argument '${textAt(words, 2)}') - settings are given when the node is started`)
+    return err(`CONFIG SET failed (possibly related to argument '${shown(words, 2)}') - settings are given when the node is started`)
   }
   if (sub === "resetstat") return words.length === 2 ? ok : wrongArity("config|resetstat")
   return unknownSubcommand("config", words[1])

@@ -83,12 +83,20 @@ export const enqueue = (context: Context, transaction: Transaction, known: Known
   }
   if (transaction.aborted) return queued
   if (typeof does === "string") transaction.calls.push(words)
-  else transaction.local.set(transaction.calls.length + transaction.local.size, () => plain(does(context, words)))
+  else transaction.local.set(transaction.calls.length + transaction.local.size, () => atOnce(context, known.name, does, words))
   return queued
 }
 
-const plain = (answer: ReturnType<Handler>): Reply =>
-  answer.type === "work.read" || answer.type === "work.write" ? err("this command cannot run inside MULTI") : answer
+/** Called after EXEC was executed: whatever it throws, the other replies are due. */
+const atOnce = (context: Context, name: string, does: Handler, words: Words): Reply => {
+  try {
+    const answer = does(context, words)
+    return answer.type === "work.read" || answer.type === "work.write" ? err("this command cannot run inside MULTI") : answer
+  } catch (thrown) {
+    context.host.faults.report(`${name.toUpperCase()} of a client, inside MULTI`, thrown)
+    return err("internal error")
+  }
+}
 
 export const transactionCommands = [
   own("multi", 1, multi, { underMulti: "now" }),
