@@ -7,14 +7,14 @@
 import { configurationOf, isVoter, votersOf } from "./membership.ts"
 import { progressOf } from "./progress.ts"
 import { hasQuorum, voteResult } from "./quorum.ts"
-import { becomeCandidate, becomeFollower, becomeLeader, becomePreCandidate, canCampaign, contactLapsed, forgetLeader, waitForElection } from "./roles.ts"
+import { becomeCandidate, becomeFollower, becomeLeader, becomePreCandidate, canCampaign, contactLapsed, forgetLeader, isExhausted, waitForElection } from "./roles.ts"
 import { asLeader, note, sameMember, send, type Turn } from "./turn.ts"
 import type { Index, Member, RequestPreVote, RequestPreVoteReply, RequestVote, RequestVoteReply, State, Term } from "./types.ts"
 
 export const campaign = (turn: Turn, transfer: boolean): void => {
   const { state } = turn
-  if (!canCampaign(state)) {
-    note(turn, "election.notVoter")
+  if (!canCampaign(state) || isExhausted(state)) {
+    note(turn, canCampaign(state) ? "election.exhausted" : "election.notVoter")
     if (state.role.type === "follower") forgetLeader(turn, state.role)
     waitForElection(turn)
   } else if (state.settings.preVote && !transfer) {

@@ -1,9 +1,11 @@
 /** stepraft's algorithm: one pure reducer. Start reading at step.ts. */
 export * from "./types.ts"
-export { defaultSettings } from "./settings.ts"
+export { checkSettings, defaultSettings, SettingsInvalid, type Settings } from "./settings.ts"
+export { haltText, type Halted, type HaltReason } from "./halt.ts"
+export { flawOf, flawOfPersist, flawOfStored, isCount, isIndex, isTerm, isWord, MAX_COUNT, MAX_INDEX, MAX_TERM, TERM_LEAP } from "./domain.ts"
 export { entryBytes, Log } from "./log.ts"
 export { rules, type Rule } from "./notes.ts"
 export { hasQuorum, majority, quorumValue, voteResult } from "./quorum.ts"
 export { configurationOf, emptyConfiguration, isVoter, membersOf, votersOf } from "./membership.ts"
 export { knownLeader, sameMember } from "./turn.ts"
-export { initialState, inPlace, isMember, step, stepAll, type Runner } from "./step.ts"
+export { initialState, inPlace, isMember, RecoveredInvalid, step, stepAll, type Runner } from "./step.ts"

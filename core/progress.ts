@@ -20,6 +20,11 @@ export const progressOf = (leader: Leader, member: Member): Progress | undefined
   return progress !== undefined && progress.member.incarnation === member.incarnation ? progress : undefined
 }
 
+/** A round that was never started cannot have been answered: believed, it would confirm reads for ever. */
+export const answered = (leader: Leader, progress: Progress, round: number): void => {
+  if (round <= leader.round) progress.round = Math.max(progress.round, round)
+}
+
 export const closeSnapshot = (turn: Turn, progress: Progress): void => {
   const { mode } = progress
   if (mode.type === "snapshot" && mode.snapshot !== null) turn.effects.push({ type: "CloseSnapshot", id: mode.snapshot.id })

@@ -1,4 +1,5 @@
 /** Commands from clients: appended by the leader, forwarded or refused by everybody else (paper §8). */
+import { MAX_INDEX } from "./domain.ts"
 import { appendToLog } from "./durability.ts"
 import { progressOf } from "./progress.ts"
 import { asLeader, knownLeader, note, respond, sameMember, send, type Turn } from "./turn.ts"
@@ -10,6 +11,7 @@ const obstacle = (state: State, payloads: readonly Payload[]): ProposalRefusal |
   const leader = asLeader(state)
   if (leader === null) return knownLeader(state) === null ? "noLeader" : "notLeader"
   if (state.spaceLow) return "spaceLow"
+  if (state.log.lastIndex + payloads.length > MAX_INDEX) return "exhausted"
   if (leader.transfer !== null) return "transferring"
   let bytes = 0
   for (const payload of payloads) {

@@ -3,6 +3,7 @@
  * new one. Whichever leader sees the joint entry committed appends the entry that leaves it. Learners decide nothing,
  * so a change of learners alone needs no joint configuration.
  */
+import { MAX_INDEX } from "./domain.ts"
 import { appendToLog } from "./durability.ts"
 import { configurationOf, isVoter, membersOf, suppliedMembers } from "./membership.ts"
 import { closeSnapshot, newProgress, progressOf } from "./progress.ts"
@@ -37,6 +38,8 @@ const isFit = (state: State, leader: Leader, member: Member, index: Index): bool
 const obstacle = (state: State, voters: readonly Member[], learners: readonly Member[]): ProposalRefusal | null => {
   const leader = asLeader(state)
   if (leader === null) return knownLeader(state) === null ? "noLeader" : "notLeader"
+  // Room for the entry that leaves the joint configuration, too.
+  if (state.log.lastIndex + 2 > MAX_INDEX) return "exhausted"
   if (leader.transfer !== null) return "transferring"
   // Ongaro 2015: without an entry of its own term committed, a leader may not know of a change that is.
   if (state.commitIndex < leader.termStart) return "notReady"
@@ -72,7 +75,7 @@ const leaveJoint = (turn: Turn, leader: Leader): void => {
   const { state } = turn
   const inForce = state.configurations.at(-1)
   if (inForce === undefined || inForce.configuration.outgoing.length === 0) return
-  if (inForce.index > state.commitIndex || state.commitIndex < leader.termStart || leader.transfer !== null) return
+  if (inForce.index > state.commitIndex || state.commitIndex < leader.termStart || leader.transfer !== null || state.log.lastIndex >= MAX_INDEX) return
   // Or nobody could give the others a snapshot any more.
   if (!inForce.configuration.voters.some((voter) => isFit(state, leader, voter, inForce.index))) return
   note(turn, "member.jointLeft")
@@ -88,7 +91,7 @@ const supply = (turn: Turn, leader: Leader): void => {
   for (const progress of Object.values(leader.progress)) {
     if (members.some((member) => sameMember(member, progress.member))) continue
     // It is told as well as may be that it is out: then it need not ask for an election any more.
-    if (progress.mode.type === "replicate") sendAppend(turn, leader, progress, progress.nextIndex - 1, [])
+    if (progress.mode.type === "replicate" && progress.nextIndex > state.log.base.index) sendAppend(turn, leader, progress, progress.nextIndex - 1, [])
     closeSnapshot(turn, progress)
     delete leader.progress[progress.member.name]
   }

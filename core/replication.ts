@@ -1,8 +1,9 @@
 /** Log replication (paper §5.3): followers take entries over, the leader keeps every follower supplied. */
 import { appendToLog, truncateLog } from "./durability.ts"
+import { appendAgrees } from "./halt.ts"
 import type { Log } from "./log.ts"
 import { entryBytes } from "./log.ts"
-import { countHeartbeat, probeFrom, progressOf, releaseInflight, replicateFrom, sendSnapshot, snapshotOf, windowOpen } from "./progress.ts"
+import { answered, countHeartbeat, probeFrom, progressOf, releaseInflight, replicateFrom, sendSnapshot, snapshotOf, windowOpen } from "./progress.ts"
 import { followLeader } from "./roles.ts"
 import { asFollower, asLeader, note, send, type Turn } from "./turn.ts"
 import type { AppendAccepted, AppendEntries, AppendRejected, Condition, Entry, Follower, Index, Leader, Member, Progress, State, Term } from "./types.ts"
@@ -41,8 +42,6 @@ const takeOver = (turn: Turn, entries: readonly Entry[]): void => {
     const here = state.log.termAt(entry.index)
     if (here === entry.term) continue
     if (here !== undefined) {
-      if (entry.index <= state.commitIndex)
-        throw new Error(`entry ${entry.index} is committed in term ${here}, and the leader has another of term ${entry.term}`)
       note(turn, "append.truncated")
       truncateLog(state, entry.index)
     }
@@ -56,6 +55,7 @@ export const onAppendEntries = (turn: Turn, from: Member, message: AppendEntries
   const follower = followLeader(turn, from)
   if (follower === null) return
   const { prevLogIndex, prevLogTerm, entries, leaderCommit, round } = message
+  if (!appendAgrees(turn, from, prevLogIndex, prevLogTerm, entries)) return
   follower.round = Math.max(follower.round, round)
   // What earlier terms left and the no-op of this one fit the reserve: without them no leader could serve a read.
   if (state.spaceLow && entries.some((entry) => entry.kind === "command" && entry.term === state.currentTerm)) {
@@ -110,9 +110,9 @@ export const acknowledgePass = (turn: Turn): void => {
 const heard = (turn: Turn, from: Member, round: number): Progress | null => {
   const leader = asLeader(turn.state)
   const progress = leader === null ? undefined : progressOf(leader, from)
-  if (progress === undefined) return null
+  if (leader === null || progress === undefined) return null
   progress.active = true
-  progress.round = Math.max(progress.round, round)
+  answered(leader, progress, round)
   return progress
 }
 

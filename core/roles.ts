@@ -1,4 +1,6 @@
 /** Changes of role. What belongs to a role ends with it: whoever waited for it is told by name. */
+import { MAX_INDEX, MAX_TERM } from "./domain.ts"
+import { onlyLeader } from "./halt.ts"
 import { committedConfiguration, isVoter, suppliedMembers } from "./membership.ts"
 import { newProgress } from "./progress.ts"
 import { appendToLog } from "./durability.ts"
@@ -65,6 +67,7 @@ const leaveRole = (turn: Turn, leader: Member | null): void => {
 export const adoptTerm = (state: State, term: Term): void => {
   state.currentTerm = term
   state.votedFor = null
+  state.termLeader = null
   state.voteOwed = null
 }
 
@@ -92,15 +95,12 @@ export const stepDown = (turn: Turn, term: Term): void => {
   state.role = { ...newFollower(state.commitIndex, null), contact }
 }
 
-/** A message of the leader of this term arrived: follow it, and start the minimum election timeout anew. */
+/** A message of the leader of this term arrived: follow it, and start the minimum election timeout anew. null: there is another. */
 export const followLeader = (turn: Turn, leader: Member): Follower | null => {
   const { state } = turn
-  const { role } = state
-  if (role.type === "leader" || (role.type === "follower" && role.leader !== null && !sameMember(role.leader, leader))) {
-    note(turn, "append.secondLeader")
-    return null
-  }
-  if (role.type !== "follower") becomeFollower(turn, leader)
+  if (!onlyLeader(turn, leader)) return null
+  state.termLeader = leader
+  if (state.role.type !== "follower") becomeFollower(turn, leader)
   const follower = state.role
   if (follower.type !== "follower") return null
   follower.leader = leader
@@ -150,6 +150,9 @@ export const canCampaign = (state: State): boolean => {
   return state.restoring === null && state.configurations.some(({ index, configuration }) => index >= committed && isVoter(configuration, state.self))
 }
 
+/** There is a next term, and an index for its no-op: the codecs must be able to write both. */
+export const isExhausted = ({ currentTerm, log }: State): boolean => currentTerm >= MAX_TERM || log.lastIndex >= MAX_INDEX
+
 export const becomePreCandidate = (turn: Turn): void => {
   leaveRole(turn, null)
   turn.state.role = { type: "preCandidate", votes: {}, asked: false, transfer: false }
@@ -172,6 +175,7 @@ export const becomeLeader = (turn: Turn): void => {
   const { state } = turn
   leaveRole(turn, null)
   const { log, self } = state
+  state.termLeader = self
   const termStart = log.lastIndex + 1
   const progress = Object.fromEntries(
     suppliedMembers(state)

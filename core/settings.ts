@@ -1,4 +1,28 @@
-import type { Settings } from "./types.ts"
+import { MAX_COUNT } from "./domain.ts"
+import type { Millis } from "./types.ts"
+
+/** Times, sizes and switches. */
+export interface Settings {
+  readonly heartbeat: Millis
+  readonly electionMin: Millis
+  readonly electionMax: Millis
+  readonly disconnectMax: Millis
+  readonly persistStall: Millis
+  readonly preVote: boolean
+  readonly checkQuorum: boolean
+  readonly forwardProposals: boolean
+  readonly leaseReads: boolean
+  readonly maxClockDriftPermille: number
+  readonly maxEntryBytes: number
+  readonly maxBatchBytes: number
+  readonly maxInflight: number
+  readonly maxInflightBytes: number
+  readonly maxUncommittedBytes: number
+  readonly maxApplyBytes: number
+  readonly maxPendingReads: number
+  readonly snapshotBytes: number
+  readonly tailBytes: number
+}
 
 const MB = 1024 * 1024
 
@@ -41,4 +65,45 @@ export const defaultSettings: Settings = {
   maxPendingReads: 65_536,
   snapshotBytes: 32 * MB,
   tailBytes: 8 * MB,
+}
+
+/** A setting that no cluster could work with. Nothing was started. */
+export class SettingsInvalid extends Error {
+  override readonly name = "SettingsInvalid"
+  readonly setting: string
+  readonly found: unknown
+  readonly expected: string
+  constructor(setting: string, found: unknown, expected: string) {
+    super(`setting ${setting} is ${String(found)}, expected ${expected}. Nothing was started; core/settings.ts lists all settings with their defaults`)
+    this.setting = setting
+    this.found = found
+    this.expected = expected
+  }
+}
+
+/** The least that each may be; all are whole numbers. An inexhaustible limit is a large number, not Infinity. */
+const LEAST = {
+  heartbeat: 1, electionMin: 1, electionMax: 1, disconnectMax: 0, persistStall: 1, maxClockDriftPermille: 0,
+  maxEntryBytes: 1, maxBatchBytes: 1, maxInflight: 1, maxInflightBytes: 1, maxUncommittedBytes: 1, maxApplyBytes: 1, maxPendingReads: 1,
+  snapshotBytes: 1, tailBytes: 0,
+} as const satisfies Partial<Record<keyof Settings, number>>
+/** A thousand would be a lease of no time at all. */
+const MOST: Partial<Record<keyof Settings, number>> = { maxClockDriftPermille: 999 }
+const TIMES: readonly string[] = ["heartbeat", "electionMin", "electionMax", "disconnectMax", "persistStall"]
+
+/** Throws SettingsInvalid. `longest`: the most milliseconds that the timers of whoever runs this can count. */
+export const checkSettings = (settings: Settings, longest = MAX_COUNT): void => {
+  const given = new Map<string, unknown>(Object.entries(settings))
+  for (const [setting, usual] of Object.entries(defaultSettings)) {
+    const found = given.get(setting)
+    if (typeof usual === "boolean" && typeof found !== "boolean") throw new SettingsInvalid(setting, found, "true or false")
+  }
+  for (const [setting, least] of Object.entries(LEAST) as [keyof typeof LEAST, number][]) {
+    const found = given.get(setting)
+    const most = MOST[setting] ?? (TIMES.includes(setting) ? longest : MAX_COUNT)
+    if (typeof found !== "number" || !Number.isInteger(found) || found < least || found > most) throw new SettingsInvalid(setting, found, `a whole number from ${least} to ${most}`)
+  }
+  const { heartbeat, electionMin, electionMax } = settings
+  if (heartbeat >= electionMin) throw new SettingsInvalid("heartbeat", heartbeat, `less than electionMin (${electionMin}): followers would campaign against a live leader`)
+  if (electionMax < electionMin) throw new SettingsInvalid("electionMax", electionMax, `at least electionMin (${electionMin})`)
 }

@@ -3,9 +3,10 @@
  * core decides when the log is trimmed, who needs a snapshot, and what installing one means for the log.
  */
 import { replaceLog, trimLog } from "./durability.ts"
+import { snapshotAgrees } from "./halt.ts"
 import { Log } from "./log.ts"
 import { configurationAt } from "./membership.ts"
-import { progressOf, replicateFrom, retrySnapshotLater, snapshotOf } from "./progress.ts"
+import { answered, progressOf, replicateFrom, retrySnapshotLater, snapshotOf } from "./progress.ts"
 import { followLeader } from "./roles.ts"
 import { handOver } from "./transfer.ts"
 import { asFollower, asLeader, note, send, type Turn } from "./turn.ts"
@@ -91,9 +92,9 @@ export const onSnapshotOpenFailed = (turn: Turn, to: Member): void => {
 export const onInstallSnapshotReply = (turn: Turn, from: Member, message: InstallSnapshotReply): void => {
   const leader = asLeader(turn.state)
   const progress = leader === null ? undefined : progressOf(leader, from)
-  if (progress === undefined) return
+  if (leader === null || progress === undefined) return
   progress.active = true
-  progress.round = Math.max(progress.round, message.round)
+  answered(leader, progress, message.round)
   const { mode } = progress
   if (mode.type !== "snapshot" || mode.snapshot === null || mode.snapshot.id !== message.id) return
   switch (message.status) {
@@ -133,6 +134,7 @@ export const onInstallSnapshot = (turn: Turn, from: Member, message: InstallSnap
   if (follower === null) return
   follower.round = Math.max(follower.round, message.round)
   const { snapshot, offset, last } = message
+  if (!snapshotAgrees(turn, from, snapshot)) return
   if (state.restoring !== null || follower.install?.phase === "installed") return
   if (!isUseful(state, snapshot)) {
     note(turn, "snapshot.stale")

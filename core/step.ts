@@ -13,6 +13,7 @@ import { configurationOf, configurationsOf, isVoter } from "./membership.ts"
 import { onForwardProposal, onForwardProposalReply, onProposed } from "./proposals.ts"
 import { awaitAnswersPass, confirmReadsPass, onAnswerTimeout, onReadIndex, onReadIndexReply, onReadRequested, releaseReadsPass, startRoundPass } from "./reads.ts"
 import { onConfigurationChangeProposed, reconfigurationPass } from "./reconfiguration.ts"
+import { isHalted, haltOnly } from "./halt.ts"
 import { leasePass, onLeaseTimeout } from "./lease.ts"
 import { acknowledgePass, onAppendAccepted, onAppendEntries, onAppendRejected, onHeartbeatTimeout, onPeerLink, replicatePass } from "./replication.ts"
 import { keepQuiet, leaderDisconnected, newFollower, waitForElection } from "./roles.ts"
@@ -30,10 +31,12 @@ import {
   restorePass,
   takeSnapshotPass,
 } from "./snapshot.ts"
+import { flawOfStored } from "./domain.ts"
+import { checkSettings, type Settings } from "./settings.ts"
 import { admit } from "./term.ts"
 import { onPersistTimeout, onSpaceChanged, onTransferRequested, onTransferTimeout, transferPass, watchPersistPass } from "./transfer.ts"
 import { sameMember, type Turn } from "./turn.ts"
-import type { Effect, Event, Member, Message, Recovered, Settings, State, Timer } from "./types.ts"
+import type { Effect, Event, Member, Message, Recovered, State, Timer } from "./types.ts"
 
 const handleMessage = (turn: Turn, from: Member, message: Message): void => {
   switch (message.type) {
@@ -172,8 +175,14 @@ const passes = (turn: Turn): void => {
 }
 
 const react = (turn: Turn, events: readonly Event[]): void => {
-  for (const event of events) handle(turn, event)
-  passes(turn)
+  // Said once in a life: by the batch that found it, or by the first one if the disk itself shows it.
+  if (isHalted(turn.state) && events.every(({ type }) => type !== "Started")) return
+  for (const event of events) {
+    if (isHalted(turn.state)) break
+    handle(turn, event)
+  }
+  if (!isHalted(turn.state)) passes(turn)
+  else haltOnly(turn)
 }
 
 /** What happened together is answered together: passes run once, after the last event. */
@@ -199,9 +208,20 @@ export const inPlace = (state: State): Runner => ({
   },
 })
 
+/** What an interpreter says that it found cannot have been written by this core. */
+export class RecoveredInvalid extends Error {
+  override readonly name = "RecoveredInvalid"
+  constructor(flaw: string) {
+    super(`what was found on the disk cannot be started from: ${flaw}. Nothing was changed. Restore the data directory's log, or give this server an empty directory and replace it as a member`)
+  }
+}
+
 /** The state of a server that starts, or starts again, with what its disk holds. */
 export const initialState = (settings: Settings, recovered: Recovered): State => {
   const { self, life, hardState, base, entries, position } = recovered
+  checkSettings(settings)
+  const flaw = flawOfStored(hardState, base, entries)
+  if (flaw !== null) throw new RecoveredInvalid(flaw)
   const log = Log.of(base, entries)
   // A state machine that is behind the log's base misses entries that are gone: it must be rebuilt.
   const known = position !== null && position.index >= base.index ? position : null
@@ -210,8 +230,10 @@ export const initialState = (settings: Settings, recovered: Recovered): State =>
     self,
     settings,
     life,
+    halted: null,
     currentTerm: hardState.term,
     votedFor: hardState.vote,
+    termLeader: null,
     voteOwed: null,
     role: { ...newFollower(commitIndex, null), contact: settings.leaseReads ? "fresh" : "lapsed" },
     log,

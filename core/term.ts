@@ -2,6 +2,7 @@
  * The gate: the one place where terms are compared (paper §5.1). Answers whether the message is to be handled; if so,
  * its term is the current one, but for pre-votes (of a term that nobody has yet) and what does not hang on a term.
  */
+import { flawOf, TERM_LEAP } from "./domain.ts"
 import { leaderIsFresh } from "./election.ts"
 import { configurationOf, isStranger } from "./membership.ts"
 import { stepDown } from "./roles.ts"
@@ -110,6 +111,10 @@ const countsTowardsQuorum = (message: Message): boolean => {
 
 export const admit = (turn: Turn, from: Member, message: Message): boolean => {
   const { state } = turn
+  if (message.term > state.currentTerm + TERM_LEAP || flawOf(message) !== null) {
+    note(turn, "term.outOfDomain")
+    return false
+  }
   if (countsTowardsQuorum(message) && isStranger(configurationOf(state), from)) {
     note(turn, "member.strangerIgnored")
     return false

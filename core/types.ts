@@ -5,8 +5,10 @@
  *
  * Sources: "Raft paper" is Ongaro & Ousterhout 2014 (extended version); "thesis" is Ongaro 2014.
  */
+import type { Halted } from "./halt.ts"
 import type { Log } from "./log.ts"
 import type { Rule } from "./notes.ts"
+import type { Settings } from "./settings.ts"
 
 /** A number of one kind: plain arithmetic is allowed, handing a Term where an Index is wanted is not. */
 type Flavour<Kind extends string> = number & { readonly __kind?: Kind }
@@ -241,8 +243,8 @@ export type EventType = Event["type"]
 
 // ----------------------------------------------------------------------------------------------- effects
 
-/** Of a configuration change only: notReady (no entry of this term is committed yet, or a new voter has not caught up), changePending, invalidChange (reconfiguration.ts). */
-export type ProposalRefusal = "notLeader" | "noLeader" | "busy" | "tooLarge" | "spaceLow" | "transferring" | "notReady" | "changePending" | "invalidChange"
+/** exhausted: the log has no further index. Of a configuration change only: notReady (no entry of this term is committed yet, or a new voter has not caught up), changePending, invalidChange (reconfiguration.ts). */
+export type ProposalRefusal = "notLeader" | "noLeader" | "busy" | "tooLarge" | "spaceLow" | "exhausted" | "transferring" | "notReady" | "changePending" | "invalidChange"
 export type ProposalOutcome =
   /** Appended at `first`, `first + 1`, … in `term`. Not yet committed: another leader can still replace it. */
   | { readonly type: "ProposalAppended"; readonly first: Index; readonly term: Term }
@@ -292,34 +294,13 @@ export type Effect =
   | { readonly type: "StoreChunk"; readonly snapshot: SnapshotRef; readonly offset: number; readonly last: boolean }
   /** All chunks are here: check them, make them durable, become them, then SnapshotRestored. */
   | { readonly type: "RestoreSnapshot"; readonly snapshot: SnapshotRef }
+  /** Stop this process, and tell people why: what must never happen has happened. The only effect of its batch, but for notes. */
+  | { readonly type: "Halt"; readonly halted: Halted }
   /** The rule of Raft just used; for people, coverage, metrics and search. */
   | { readonly type: "Note"; readonly rule: Rule }
 export type EffectType = Effect["type"]
 
 // ------------------------------------------------------------------------------------------------- state
-
-/** Times, sizes and switches. Defaults and reasons: settings.ts. */
-export interface Settings {
-  readonly heartbeat: Millis
-  readonly electionMin: Millis
-  readonly electionMax: Millis
-  readonly disconnectMax: Millis
-  readonly persistStall: Millis
-  readonly preVote: boolean
-  readonly checkQuorum: boolean
-  readonly forwardProposals: boolean
-  readonly leaseReads: boolean
-  readonly maxClockDriftPermille: number
-  readonly maxEntryBytes: number
-  readonly maxBatchBytes: number
-  readonly maxInflight: number
-  readonly maxInflightBytes: number
-  readonly maxUncommittedBytes: number
-  readonly maxApplyBytes: number
-  readonly maxPendingReads: number
-  readonly snapshotBytes: number
-  readonly tailBytes: number
-}
 
 /** One Persist on its way to the disk: what will be durable once it and all before it are. */
 export interface OutstandingPersist {
@@ -453,8 +434,12 @@ export interface State {
   readonly settings: Settings
   /** A number that no earlier process of this server used: ties answers to this life. */
   readonly life: number
+  /** Not null: this node has stopped, and does nothing more. */
+  halted: Halted | null
   currentTerm: Term
   votedFor: Member | null
+  /** Who was heard to lead this term, or leads it: there is never another one. */
+  termLeader: Member | null
   /** The vote just given is to be told to the candidate, once it is durable. */
   voteOwed: Member | null
   role: Role

@@ -3,10 +3,18 @@
  * Big-endian; integers that count (terms, indexes, stamps, offsets) take 48 bits, which JavaScript holds exactly.
  */
 import { crc32 } from "node:zlib"
-import type { Configuration, Entry, LogBase, Member, Payload } from "../core/index.ts"
+import { isCount, isWord, type Configuration, type Entry, type LogBase, type Member, type Payload } from "../core/index.ts"
 
 export class MalformedBytes extends Error {
   override readonly name = "MalformedBytes"
+}
+
+/** Nobody may write this number: it would be read as another one, or not at all. Nothing was written. */
+export class NumberOutOfDomain extends RangeError {
+  override readonly name = "NumberOutOfDomain"
+  constructor(found: number, bits: number) {
+    super(`${found} is not a whole number of ${bits} bits; nothing was written`)
+  }
 }
 
 export const payloadOf = (bytes: Uint8Array): Payload => ({ bytes, checksum: crc32(bytes) })
@@ -30,14 +38,17 @@ export class Writer {
     return at
   }
   u8(value: number): void {
+    if (!(value >= 0 && value <= 0xff && Number.isInteger(value))) throw new NumberOutOfDomain(value, 8)
     const at = this.room(1)
     this.buffer[at] = value
   }
   u32(value: number): void {
+    if (!isWord(value)) throw new NumberOutOfDomain(value, 32)
     const at = this.room(4)
     this.buffer.writeUInt32BE(value, at)
   }
   u48(value: number): void {
+    if (!isCount(value)) throw new NumberOutOfDomain(value, 48)
     const at = this.room(6)
     this.buffer.writeUIntBE(value, at, 6)
   }

@@ -10,10 +10,12 @@
  * polled once more and that batch has not set it anew. A heartbeat timer says "I owe" and is handled at once.
  */
 import { performance } from "node:perf_hooks"
+import { checkSettings } from "../core/index.ts"
 import type { Effect, Event, Index, Member, Message, Payload, ProposalOutcome, ReadOutcome, Runner, State, Term, Timer } from "../core/index.ts"
 import { makeAsked } from "./asked.ts"
 import type { Clock } from "./clock.ts"
 import type { StateMachine, Storage, Timers, Transport } from "./contract.ts"
+import { NodeHalted } from "./halted.ts"
 import { makeImages } from "./images.ts"
 import { watchStalls } from "./stalls.ts"
 
@@ -62,6 +64,8 @@ export interface Driver {
 }
 
 const HAND_OVER_MS = 1000
+/** Node's timers fire at once if they are asked for more. */
+const LONGEST_TIMER = 2 ** 31 - 1
 const TIMERS: readonly Timer[] = ["election", "heartbeat", "quorum", "persist", "transfer", "answer"]
 
 const leaderOf = (state: State): Member | null => {
@@ -82,6 +86,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
   const count = (name: string, by = 1): void => {
     counters[name] = (counters[name] ?? 0) + by
   }
+  checkSettings(runner.state.settings, LONGEST_TIMER)
   const now = options.now ?? (() => performance.now())
   const report = (text: string): void => options.report?.(text)
 
@@ -211,6 +216,9 @@ export const makeDriver = (options: DriverOptions): Driver => {
         break
       case "RestoreSnapshot":
         images.restore(effect.snapshot)
+        break
+      case "Halt":
+        fail(new NodeHalted(effect.halted))
         break
       case "Note":
         count(effect.rule)

@@ -4,6 +4,7 @@
  */
 import type { Event, Recovered, State } from "../core/index.ts"
 import type { ObservedStep } from "./invariants/index.ts"
+import { mayHalt } from "./model/halts.ts"
 import { after, bornFrom, couldBeLeft, cutFrom, dropThrough, hear, heardByQuorum, justify, lastOf, owesWrite, pushEntry, same, settle, startingPoint, termIn, wordIn, wordOf, type AbstractServer, type Possible, type Scene, type Told } from "./model/index.ts"
 
 export class RefinementViolated extends Error {
@@ -115,6 +116,10 @@ export const makeRefinementChecker = (): RefinementChecker => {
     const { server } = kept
     const refuse = (detail: string | null): void => {
       if (detail !== null) throw new RefinementViolated(node, detail, step)
+    }
+    if (state.halted !== null) {
+      refuse(mayHalt(server, events, effects, state.halted))
+      return
     }
     const scene: Scene = { server, settings: state.settings, target: (index) => state.log.entry(index), effects, preVotes: new Set(), replaceable: false }
     const start = startingPoint(server)

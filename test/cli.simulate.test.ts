@@ -51,7 +51,7 @@ describe("simulate", () => {
     expect(result).toMatchObject({ seeds: 5, failures: [], steps: alone.reduce((sum, { steps }) => sum + steps, 0) })
     expect(result.rules["election.won"]).toBeGreaterThanOrEqual(5)
     expect(result.neverUsed).toContain("snapshot.chunk")
-    expect(result.neverUsed).not.toContain("append.secondLeader")
+    expect(result.neverUsed).not.toContain("halt.twoLeaders")
   })
 
   test("for people: one line of figures, and the rules that nobody used", async () => {

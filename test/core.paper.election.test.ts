@@ -201,7 +201,7 @@ describe("§5.2 leader election", () => {
     const it = leader()
     expect(it.expire("election").role).toBe("leader")
     expect(it.receive("b", append({ term: 2 })).role).toBe("leader")
-    expect(it.noted("append.secondLeader")).toBe(true)
+    expect(it.noted("halt.twoLeaders")).toBe(true)
     expect(follower().receive("c", append()).leader).toBe("b")
   })
 

@@ -61,7 +61,9 @@ describe("§5.3 log replication, followers", () => {
     expect(it.commit).toBe(1)
   })
   test("a leader that contradicts what is committed is not believed", () => {
-    expect(() => follower({ log: [1, 1], applied: 2, term: 2 }).receive("b", append({ term: 2, prev: [1, 1], entries: [2] }))).toThrow(/committed/)
+    const it = follower({ log: [1, 1], applied: 2, term: 2 }).receive("b", append({ term: 2, prev: [1, 1], entries: [2] }))
+    expect(it.state.halted).toMatchObject({ reason: "committedConflict", index: 2, term: 1, theirs: 2 })
+    expect(it.log).toEqual([1, 1])
   })
   test("committed entries are applied in order, each once", () => {
     const it = follower({ log: [1, 1, 1] })

@@ -44,7 +44,7 @@ describe("a closed space", () => {
         "counterexample": null,
         "expanded": 5216,
         "messages": 54,
-        "serverStates": 285,
+        "serverStates": 288,
         "states": 6717,
         "transitions": 114744,
       }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest"
-import { type Configuration, type Effect, type Entry, type Event, type Member, type Message, type State } from "../core/index.ts"
+import { MAX_TERM, type Configuration, type Effect, type Entry, type Event, type Member, type Message, type State } from "../core/index.ts"
 import { invariants, InvariantViolated, makeInvariantChecker, sweep, type Invariant, type InvariantChecker, type ObservedStep } from "../spec/index.ts"
 import { record, type Recorded } from "./invariants.help.ts"
 
@@ -78,6 +78,14 @@ const broken: Record<Invariant, (step: Recorded, before: Recorded | undefined) =
   ReadFresh: (step) => having(step, "Respond", (respond) => (respond.outcome.type === "ReadReady" && respond.outcome.index > 0 ? [{ ...respond, outcome: { type: "ReadReady", index: 0 } }] : null)),
   EveryRefAnswered: (step) => having(step, "Respond", (respond) => [respond, respond]),
   OutcomeTrue: (step) => having(step, "Respond", (respond) => (leading(step) && respond.outcome.type === "ProposalAppended" ? [{ ...respond, outcome: { ...respond.outcome, first: respond.outcome.first - 1 } }] : null)),
+  ConflictHalts: (step, before) => {
+    if (before === undefined || started(step) || step.state.role.type !== "follower" || step.state.role.leader === null || before.state.commitIndex === 0) return null
+    const { commitIndex, log } = before.state
+    const { currentTerm: term } = step.state
+    const told: Message = { type: "AppendEntries", term, prevLogIndex: commitIndex, prevLogTerm: (log.termAt(commitIndex) ?? 0) - 1, entries: [], leaderCommit: 0, round: 0 }
+    return andFirst(step, { type: "MessageReceived", from: step.state.role.leader, message: told })
+  },
+  NumbersInDomain: (step) => withState(step, { currentTerm: MAX_TERM + 1 }),
   ConfigSafety: (step) => ({ ...step, state: { ...step.state, configurations: [...step.state.configurations, { index: 77, configuration: amnesiac }] } }),
   OnlyVotersCampaign: (step) => (step.state.role.type === "follower" && step.state.configurations.at(-1)?.configuration.voters.every(({ name }) => name !== step.node) === true && !started(step) ? withState(step, { role: { type: "preCandidate", votes: {}, asked: false, transfer: false } }) : null),
 }

@@ -102,7 +102,7 @@ describe("the shipped reducer", () => {
     }
     expect(failures).toEqual([])
     expect(Object.keys(rules).filter((rule) => !used.has(rule)).length).toBeLessThanOrEqual(many(1, 5))
-    expect(used.has("append.secondLeader")).toBe(false)
+    expect(used.has("halt.twoLeaders")).toBe(false)
     return Promise.resolve()
   })
 })

@@ -134,6 +134,7 @@ export class FakeWorld {
       case "busy":
       case "tooLarge":
       case "spaceLow":
+      case "exhausted":
       case "transferring":
       case "notReady":
       case "changePending":

@@ -20,7 +20,7 @@ afterEach(async () => {
 })
 
 const entry = (index: number, size: number): Entry => ({ kind: "command", index, term: 1, time: 5, payload: payloadOf(Buffer.alloc(size, index)) })
-const append = (round: number, entries: readonly Entry[] = []): Message => ({ type: "AppendEntries", term: 1, prevLogIndex: 0, prevLogTerm: 0, entries, leaderCommit: 0, round })
+const append = (round: number, entries: readonly Entry[] = []): Message => ({ type: "AppendEntries", term: 1, prevLogIndex: (entries[0]?.index ?? 1) - 1, prevLogTerm: 0, entries, leaderCommit: 0, round })
 const rounds = (made: Node): number[] => made.received.map(({ message }) => ("round" in message ? message.round : -1))
 
 describe("three nodes", () => {

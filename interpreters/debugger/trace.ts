@@ -45,7 +45,7 @@ const EVENTS: Readonly<Record<EventType, true>> = {
 }
 const EFFECTS: Readonly<Record<EffectType, true>> = {
   Send: true, Persist: true, Apply: true, Respond: true, SetTimer: true, CancelTimer: true, TakeSnapshot: true, OpenSnapshot: true,
-  CloseSnapshot: true, StoreChunk: true, RestoreSnapshot: true, Note: true,
+  CloseSnapshot: true, StoreChunk: true, RestoreSnapshot: true, Halt: true, Note: true,
 }
 
 const isEvent = (value: Record<string, unknown>): value is Record<string, unknown> & Event => typeof value["type"] === "string" && Object.hasOwn(EVENTS, value["type"])

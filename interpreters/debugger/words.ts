@@ -1,5 +1,5 @@
 /** Events, effects and values in words, one line each, built from what the core notes and from nothing else. */
-import { Log, rules, type Configuration, type Effect, type Entry, type Event, type Member, type Message, type State } from "../../core/index.ts"
+import { haltText, Log, rules, type Configuration, type Effect, type Entry, type Event, type Member, type Message, type State } from "../../core/index.ts"
 import type { Action, WorldStep } from "../simulation/index.ts"
 import type { Change } from "./diff.ts"
 
@@ -120,6 +120,8 @@ export const effectText = (effect: Effect): string | null => {
     case "OpenSnapshot":
     case "CloseSnapshot":
       return effect.type
+    case "Halt":
+      return `STOPS: ${haltText(effect.halted)}`
     case "Note":
       return null
   }

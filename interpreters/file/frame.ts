@@ -8,8 +8,9 @@
  * The body is a row of Persists; each is a byte of flags and what the flags announce.
  */
 import { crc32 } from "node:zlib"
+import { flawOfPersist } from "../../core/index.ts"
 import type { Configuration, Entry, HardState, LogBase, Persist } from "../../core/index.ts"
-import { readBase, readEntries, readMember, writeBase, writeEntries, writeMember, type Reader, type Writer } from "../bytes.ts"
+import { MalformedBytes, readBase, readEntries, readMember, writeBase, writeEntries, writeMember, type Reader, type Writer } from "../bytes.ts"
 
 export const SECTOR = 512
 export const HEADER = 16
@@ -148,6 +149,8 @@ export const readHardState = (r: Reader): HardState => ({ term: r.u48(), vote: r
 
 /** A Persist that changes nothing takes no bytes. */
 export const writePersist = (w: Writer, { hardState, truncateFrom, entries, base }: Persist): void => {
+  const flaw = flawOfPersist({ hardState, truncateFrom, entries, base })
+  if (flaw !== null) throw new RangeError(`this cannot be written, for it could not be read again: ${flaw}. Nothing was written`)
   const flags =
     (hardState === null ? 0 : HARD_STATE) | (truncateFrom === null ? 0 : TRUNCATE) | (entries.length === 0 ? 0 : ENTRIES) | (base === null ? 0 : BASE)
   if (flags === 0) return
@@ -165,10 +168,13 @@ export const readPersist = (r: Reader): Change | null => {
   if (r.at === r.end) return null
   const flags = r.u8()
   if (flags === END) return null
-  return {
+  const change: Change = {
     hardState: flags & HARD_STATE ? readHardState(r) : null,
     truncateFrom: flags & TRUNCATE ? r.u48() : null,
     entries: flags & ENTRIES ? readEntries(r) : NO_ENTRIES,
     base: flags & BASE ? readBase(r) : null,
   }
+  const flaw = flawOfPersist(change)
+  if (flaw !== null) throw new MalformedBytes(`no log holds ${flaw}`)
+  return change
 }

@@ -2,7 +2,7 @@
 import type { Effect, Event } from "../../core/index.ts"
 import { cancelTimer, leaseOver, setTimer, wallTime } from "./clockwork.ts"
 import { persist } from "./disk.ts"
-import { advance, type Fold } from "./fold.ts"
+import { advance, plan, type Fold } from "./fold.ts"
 import { execute } from "./machine.ts"
 import { transmit } from "./network.ts"
 import { closeSnapshot, openSnapshot, restoreSnapshot, storeChunk, takeSnapshot } from "./snapshots.ts"
@@ -33,6 +33,9 @@ const carryOut = (fold: Fold, node: NodeState, effect: Effect, arrivals: readonl
       return storeChunk(fold, node, effect.snapshot, effect.offset, effect.last, arrivals)
     case "RestoreSnapshot":
       return restoreSnapshot(fold, node, effect.snapshot)
+    case "Halt":
+      plan(fold, fold.world.now, { type: "halted", node: node.name, life: node.life, reason: effect.halted.reason })
+      return
     case "Note":
       return
   }

@@ -66,6 +66,7 @@ export const fingerprintOfCore = (state: State, start = 0): number => {
   h = mix(ofHardState(h, durability.queued), durability.outstanding.length)
   h = mixText(mixText(h, state.machine), state.restoring ?? "")
   h = mix(mix(mix(mix(h, state.snapshotting ? 1 : 0), state.confirmedReads.length), state.forwarded.length), state.clock)
+  if (state.halted !== null) h = mixText(h, state.halted.reason)
   return finish(mix(mix(mix(h, state.readNumber), state.configurations.length), state.spaceLow ? 1 : 0))
 }
 

@@ -79,6 +79,10 @@ const happens = (fold: Fold, what: Happening, at: number): boolean => {
       receive(fold, node, { event: { type: "SnapshotTaken", base: what.machine.position() }, cause: what.cause, image: null })
       return true
     }
+    case "halted":
+      // Writes under way may still be done.
+      crash(fold, what.node, "random", what.reason)
+      return true
     case "restore":
       becomeSnapshot(fold, own(fold, what.node), what.image, what.snapshot)
       return true

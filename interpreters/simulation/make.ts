@@ -1,5 +1,5 @@
 /** The first state of a world. */
-import { defaultSettings } from "../../core/index.ts"
+import { checkSettings, defaultSettings } from "../../core/index.ts"
 import { foldInPlace } from "./fold.ts"
 import { networks } from "./network.ts"
 import { founders, newNode, start } from "./nodes.ts"
@@ -11,6 +11,7 @@ export const makeWorld = (options: WorldOptions, hooks: WorldHooks = {}): WorldS
   const { seed, nodes = 3, settings, network = "reliable", disk, apply, snapshots, connections = false } = options
   const names = typeof nodes === "number" ? Array.from({ length: nodes }, (_, i) => `n${i + 1}`) : nodes
   if (names.length === 0) throw new RangeError("a world has at least one node")
+  checkSettings({ ...defaultSettings, ...settings })
   const configuration = { voters: founders(names), outgoing: [], learners: [] }
   const world: WorldState = {
     seed: seed | 0,

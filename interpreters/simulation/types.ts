@@ -4,7 +4,7 @@
  *
  * All times are whole virtual milliseconds since the world began; all chances are per mille.
  */
-import type { Effect, Entry, Event, HardState, Log, LogBase, Member, Message, Outcome, Persist, Recovered, Settings, SnapshotRef, State, Timer } from "../../core/index.ts"
+import type { Effect, Entry, Event, HaltReason, HardState, Log, LogBase, Member, Message, Outcome, Persist, Recovered, Settings, SnapshotRef, State, Timer } from "../../core/index.ts"
 
 export interface Range {
   readonly min: number
@@ -89,7 +89,7 @@ export interface WorldHooks {
   /** Every action before it happens: a script of them replays the world. */
   readonly acted?: (action: Action) => void
 }
-export type StopReason = "crash" | "writeFailed" | "syncFailed" | "wiped"
+export type StopReason = "crash" | "writeFailed" | "syncFailed" | "wiped" | HaltReason
 export type LossReason = "chance" | "cut" | "down" | "otherIncarnation" | "noImage" | "dropped"
 
 export interface WorldStep {
@@ -200,6 +200,8 @@ export type Happening =
   | { readonly type: "event"; readonly node: string; readonly life: number; readonly event: Event; readonly cause: number }
   | { readonly type: "persisted"; readonly node: string; readonly life: number; readonly seq: number; readonly cause: number }
   | { readonly type: "alarm"; readonly node: string; readonly life: number; readonly timer: Timer }
+  /** Its process ends: it does nothing more anyway. */
+  | { readonly type: "halted"; readonly node: string; readonly life: number; readonly reason: HaltReason }
   | { readonly type: "taken"; readonly node: string; readonly life: number; readonly machine: WorldMachine; readonly cause: number }
   | { readonly type: "restore"; readonly node: string; readonly life: number; readonly snapshot: SnapshotRef; readonly image: Image; readonly cause: number }
 

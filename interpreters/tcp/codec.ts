@@ -1,5 +1,6 @@
 /** Messages in binary. The first byte of a frame's body says what it is; handshake.ts owns the kinds from 0x40 on. */
 import { crc32 } from "node:zlib"
+import { flawOf } from "../../core/index.ts"
 import type { AppendEntries, Condition, Entry, InstallSnapshotReply, Member, Message, Payload, ProposalOutcome, ProposalRefusal } from "../../core/index.ts"
 import { MalformedBytes, Reader, Writer, readBase, readEntries, readMember, readPayload, writeBase, writeEntries, writeMember, writePayload } from "../bytes.ts"
 
@@ -84,7 +85,7 @@ export const writeAppendTail = (w: Writer, message: AppendEntries): void => {
 
 const STATUS = ["more", "installed", "failed"] as const satisfies readonly InstallSnapshotReply["status"][]
 const CONDITION = ["ready", "rebuild", "full"] as const satisfies readonly Condition[]
-const REFUSAL = ["notLeader", "noLeader", "busy", "tooLarge", "spaceLow", "transferring", "notReady", "changePending", "invalidChange"] as const satisfies readonly ProposalRefusal[]
+const REFUSAL = ["notLeader", "noLeader", "busy", "tooLarge", "spaceLow", "transferring", "notReady", "changePending", "invalidChange", "exhausted"] as const satisfies readonly ProposalRefusal[]
 const OUTCOME = ["ProposalAppended", "ProposalRefused", "ProposalUnknown"] as const satisfies readonly ProposalOutcome["type"][]
 
 const pick = <A>(names: readonly A[], at: number, what: string): A => {
@@ -128,8 +129,18 @@ const readOutcome = (r: Reader): ProposalOutcome => {
 
 const flag = (w: Writer, value: boolean): void => w.u8(value ? 1 : 0)
 
-/** Numbers outside 0 … 2^48 − 1 throw RangeError: the core never holds one. */
+/** Throws NumberOutOfDomain, with nothing written, for what readMessage would not take: the core never says it. */
 export const writeMessage = (w: Writer, message: Message, chunk: Uint8Array | null): void => {
+  const from = w.length
+  try {
+    write(w, message, chunk)
+  } catch (error) {
+    w.length = from
+    throw error
+  }
+}
+
+const write = (w: Writer, message: Message, chunk: Uint8Array | null): void => {
   w.u8(KIND[message.type])
   if (message.type === "AppendEntries") {
     writeEntries(w, message.entries)
@@ -296,5 +307,7 @@ export const readMessage = (buffer: Buffer, from: number, to: number, slab: Slab
   const r = lasting ? new Reader(body, 1, to - from, true) : new Reader(buffer, from + 1, to)
   const received = kind === KIND.AppendEntries ? { message: readAppend(r), chunk: null } : kind === KIND.InstallSnapshot ? readInstall(r) : { message: readOther(kind, r), chunk: null }
   r.done()
+  const flaw = flawOf(received.message)
+  if (flaw !== null) throw new MalformedBytes(`no server says ${received.message.type} with ${flaw}`)
   return received
 }

@@ -27,6 +27,8 @@ export const tooMany = (most: number): Reply => error("TOOLARGE", `the command h
 export const reservedOwner = (prefix: string): Reply => error("ERR", `STEPRAFT SESSION OPEN: owners that begin with ${prefix} are nodes. Nothing was opened: choose another name.`)
 export const spaceLow: Reply = error("SPACELOW", "the leader's disk is nearly full, so it takes no writes. The command was not executed. Reads go on; free some space, writing resumes by itself.")
 
+const exhausted: Reply = error("ERR", "the log has reached the last index that there is, so it takes no more writes. The command was not executed. Move the data to a new cluster.")
+
 /** For a command that was certainly not executed. */
 export const refusal = (reason: ProposalRefusal | null, after: Millis, maxEntryBytes: number): Reply => {
   switch (reason) {
@@ -36,6 +38,8 @@ export const refusal = (reason: ProposalRefusal | null, after: Millis, maxEntryB
       return tooLarge(maxEntryBytes)
     case "spaceLow":
       return spaceLow
+    case "exhausted":
+      return exhausted
     case "notLeader":
     case "noLeader":
     case "transferring":

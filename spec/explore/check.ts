@@ -3,6 +3,7 @@
  * reducer believes to be there.
  */
 import { sameMember, type Effect, type Log, type Member, type State } from "../../core/index.ts"
+import { brokenBy } from "../invariants/names.ts"
 import type { Disk, Violation } from "./server.ts"
 
 /** Does `disk` hold what stands in `log` through `index`? What its base covers it holds. */
@@ -59,8 +60,8 @@ export const checkStep = (before: State, after: State, disk: Disk, effects: read
         ? checkClaim(after, disk, effect)
         : effect.type === "Apply"
           ? checkApplied(before, after, disk, effect)
-          : effect.type === "Note" && effect.rule === "append.secondLeader"
-            ? { name: "ElectionSafety", detail: `met a second leader of term ${after.currentTerm}` }
+          : effect.type === "Halt"
+            ? { name: brokenBy[effect.halted.reason], detail: `stops by name, ${effect.halted.reason}` }
             : null
     if (found !== null) return found
   }

@@ -41,7 +41,7 @@ const unusual = (settings: Settings): Partial<Settings> => Object.fromEntries(Ob
 
 const optionsOf = ({ voters, settings, slowMachine }: Space): Script["options"] => ({
   nodes: voters,
-  settings: { ...unusual(settings), heartbeat: NEVER, electionMin: NEVER, electionMax: 2 * NEVER, disconnectMax: NEVER, persistStall: NEVER },
+  settings: { ...unusual(settings), heartbeat: NEVER - 1, electionMin: NEVER, electionMax: 2 * NEVER, disconnectMax: NEVER, persistStall: NEVER },
   network: byHand,
   disk: { min: NEVER, max: NEVER },
   apply: slowMachine ? { min: SLOWLY, max: SLOWLY } : { min: 0, max: 0 },

@@ -194,6 +194,7 @@ const carryOut = (space: Space, working: Working, effects: readonly Effect[]): E
         break
       case "SetTimer":
       case "CancelTimer":
+      case "Halt":
       case "TakeSnapshot":
       case "CloseSnapshot":
       case "RestoreSnapshot":
@@ -298,7 +299,6 @@ export const act = (space: Space, server: Server, action: Action): Outcome => {
       events = carryOut(space, working, effects)
     }
   } catch (error) {
-    // The reducer throws rather than overwrite what is committed.
     working.violation = { name: "Thrown", detail: error instanceof Error ? error.message : String(error) }
   }
   const { sends, notes, violation } = working

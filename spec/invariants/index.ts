@@ -6,6 +6,7 @@ import { sameMember, type Effect, type Event, type Recovered, type State } from 
 import { checkOutcomes, checkRefs, checkResponse, openRef } from "./clients.ts"
 import { checkApply, checkCommit, checkRestored } from "./commit.ts"
 import { checkElections, checkTransfer, checkVoteSent, countGrant, endsTransfer } from "./elections.ts"
+import { checkContradiction, checkDomain, checkHalted } from "./halts.ts"
 import { fail, firstChanged, forget, makeHistory, newServer, type History, type Seen, type Server } from "./history.ts"
 import { appendedByLeader, checkLog, checkPersists, checkRecovered, checkSent, checkSnapshot, settle } from "./logs.ts"
 import { sweep } from "./sweep.ts"
@@ -64,6 +65,7 @@ const takeEvent = (seen: Seen, event: Event): void => {
       return
     case "MessageReceived":
       if (event.message.type === "RequestVoteReply") countGrant(seen, event.from, event.message)
+      else checkContradiction(seen, event.message)
       return
     case "Proposed":
     case "ReadRequested":
@@ -120,8 +122,8 @@ const takeEffect = (seen: Seen, effect: Effect): void => {
       before.restoring = true
       return
     case "Note":
-      if (effect.rule === "append.secondLeader") fail("ElectionSafety", node, `two leaders append in term ${state.currentTerm}`)
       return
+    case "Halt":
     case "Persist":
     case "SetTimer":
     case "CancelTimer":
@@ -143,16 +145,26 @@ const remember = (server: Server, state: State): void => {
   server.clock = state.clock
 }
 
+export interface CheckerOptions {
+  /** Disks of this world go back in time, so a server may have reason to stop by name. */
+  readonly halts?: "allowed" | "violations"
+}
+
 /** One for each world. */
-export const makeInvariantChecker = (): InvariantChecker => {
+export const makeInvariantChecker = ({ halts = "violations" }: CheckerOptions = {}): InvariantChecker => {
   const history = makeHistory()
   const check = (step: ObservedStep): void => {
     const { node, events, state, effects } = step
     const restarted = events.some((event) => event.type === "Started")
     const before = observedServer(history, step, restarted)
+    if (state.halted !== null) {
+      checkHalted(step, halts === "allowed")
+      return
+    }
     const seen: Seen = { node, events, state, effects, history, before, restarted, changedFrom: firstChanged(before.log, state.log, effects) }
     for (const event of events) takeEvent(seen, event)
     if (state.clock < before.clock) fail("ClockMonotonic", node, `its clock fell from ${before.clock} to ${state.clock}`)
+    checkDomain(seen)
     checkElections(seen)
     checkLog(seen)
     checkCommit(seen)

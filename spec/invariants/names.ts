@@ -1,3 +1,5 @@
+import type { HaltReason } from "../../core/index.ts"
+
 /**
  * What must be true, by name: the names of the Raft paper's Figure 3 where it has one. The same names stand in tests,
  * traces and docs.
@@ -37,11 +39,20 @@ export const invariants = {
   ReadFresh: "a read sees everything that was committed anywhere before it was asked for (thesis §6.4)",
   EveryRefAnswered: "each proposal and read is answered once, in its own kind, and is never lost sight of within a life",
   OutcomeTrue: "what is reported as appended stands there, what is refused is never appended, and nothing else is",
+  // Stopping.
+  ConflictHalts: "a server whom a leader contradicts in what it knows to be committed stops by name, and does nothing more",
+  NumbersInDomain: "a server's term and log hold only numbers that its codecs can write",
   // Membership.
   ConfigSafety: "the last configuration in the log is in force; changes go one by one through overlapping majorities (paper §6)",
   OnlyVotersCampaign: "a server that votes in no configuration that may be in force never campaigns (thesis §4.2.2)",
 } as const
 export type Invariant = keyof typeof invariants
+
+/** What is broken already when a node stops by name. */
+export const brokenBy = {
+  twoLeaders: "ElectionSafety",
+  committedConflict: "LeaderCompleteness",
+} as const satisfies Record<HaltReason, Invariant>
 
 export class InvariantViolated extends Error {
   override readonly name = "InvariantViolated"

@@ -3,6 +3,7 @@
  * message may be ignored, for it might as well have been lost; but not the term that it brings. The sources are the paper's Figure 2 and §5–§7 and the
  * thesis §3.10, §4, §6.4 and §9.6.
  */
+import { flawOf, TERM_LEAP } from "../../core/index.ts"
 import type { ConfigurationEntry, Effect, Entry, Event, LogBase, Member, Message, Payload, Settings } from "../../core/index.ts"
 import { configurationBefore, inForce, lastOf, lastTermOf, termIn, type Ledger } from "./ledger.ts"
 import { isFit, same, votesIn, type AbstractServer, type RoleName } from "./server.ts"
@@ -236,6 +237,8 @@ const mayIgnoreTerm = (scene: Scene, at: Possible, from: Member, message: Messag
 }
 
 const onMessage = (scene: Scene, at: Possible, from: Member, message: Message): readonly Possible[] => {
+  // What no server could have said is as good as lost.
+  if (message.term > at.term + TERM_LEAP || flawOf(message) !== null) return [at]
   const raised = message.term > at.term && bringsTerm(message) ? adopted(at, message.term) : at
   const ignored = raised !== at && mayIgnoreTerm(scene, at, from, message) ? [at] : []
   switch (message.type) {

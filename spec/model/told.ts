@@ -222,6 +222,7 @@ export const justify = (told: Told, effect: Effect): Wrong => {
     case "OpenSnapshot":
     case "CloseSnapshot":
     case "RestoreSnapshot":
+    case "Halt":
     case "Note":
       return null
   }

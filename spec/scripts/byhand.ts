@@ -31,7 +31,7 @@ const patient = (options: Script["options"], switches: Switches): Script["option
   const { nodes, settings, snapshots, connections } = options
   return {
     ...(nodes === undefined ? {} : { nodes }),
-    settings: { ...settings, ...switches, heartbeat: NEVER, electionMin: NEVER, electionMax: 2 * NEVER, disconnectMax: NEVER, persistStall: NEVER },
+    settings: { ...settings, ...switches, heartbeat: NEVER - 1, electionMin: NEVER, electionMax: 2 * NEVER, disconnectMax: NEVER, persistStall: NEVER },
     network: { lossPermille: 0, duplicatePermille: 0, delayMin: NEVER, delayMax: NEVER, longDelayPermille: 0, longDelayMax: 0 },
     disk: { min: NEVER, max: NEVER },
     apply: { min: 0, max: 0 },

@@ -8,10 +8,8 @@ export const log: readonly Seeded[] = [
       {
         file: "core/replication.ts",
         find: `    if (here === entry.term) continue
-    if (here !== undefined) {
-      if (entry.index <= state.commitIndex)`,
-        replace: `    if (here !== undefined) {
-      if (entry.index <= state.commitIndex && here !== entry.term)`,
+    if (here !== undefined) {`,
+        replace: `    if (here !== undefined) {`,
       },
     ],
   },
@@ -80,10 +78,12 @@ export const log: readonly Seeded[] = [
         file: "core/proposals.ts",
         find: `  if (leader === null) return knownLeader(state) === null ? "noLeader" : "notLeader"
   if (state.spaceLow) return "spaceLow"
+  if (state.log.lastIndex + payloads.length > MAX_INDEX) return "exhausted"
   if (leader.transfer !== null) return "transferring"`,
         replace: `  if (leader === null && state.role.type !== "follower") return "noLeader"
   if (leader === null && knownLeader(state) !== null) return "notLeader"
   if (state.spaceLow) return "spaceLow"
+  if (state.log.lastIndex + payloads.length > MAX_INDEX) return "exhausted"
   if (leader !== null && leader.transfer !== null) return "transferring"`,
       },
     ],
@@ -102,8 +102,8 @@ export const log: readonly Seeded[] = [
     patches: [
       {
         file: "core/roles.ts",
-        find: `if (role.type === "leader" || (role.type === "follower" && role.leader !== null && !sameMember(role.leader, leader))) {`,
-        replace: `if (role.type === "leader") {`,
+        find: `if (!onlyLeader(turn, leader)) return null`,
+        replace: `if (state.role.type === "leader") return null`,
       },
     ],
   },

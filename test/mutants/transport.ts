@@ -22,7 +22,7 @@ export const transport: readonly Seeded[] = [
         file: "core/replication.ts",
         find: `  const leader = asLeader(turn.state)
   const progress = leader === null ? undefined : progressOf(leader, from)
-  if (progress === undefined) return null
+  if (leader === null || progress === undefined) return null
   progress.active = true`,
         replace: `  const leader = asLeader(turn.state)
   if (leader === null) return null

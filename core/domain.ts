@@ -1,0 +1,110 @@
+/**
+ * Which numbers there are. Every kind of number has one domain, checked at every door: where bytes become messages or
+ * records, where settings come in, and at the gate. The core never steps to a number that its codecs cannot write.
+ */
+import type { Entry, HardState, LogBase, Message, Persist } from "./types.ts"
+
+/** 48 bits, which JavaScript and the codecs hold exactly: counters, stamps, offsets. */
+export const MAX_COUNT = 2 ** 48 - 1
+/** One less, so that "the next one" can still be written: an asked-for term, the index after the last entry. */
+export const MAX_TERM = MAX_COUNT - 1
+export const MAX_INDEX = MAX_COUNT - 1
+/**
+ * A term further ahead than this is not believed: at two elections a second it would have taken 68 years. One damaged
+ * number must not use up all the terms that there are.
+ */
+export const TERM_LEAP = 2 ** 32
+
+export const isCount = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= MAX_COUNT
+export const isTerm = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= MAX_TERM
+export const isIndex = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= MAX_INDEX
+/** 32 bits: checksums and lengths. */
+export const isWord = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff
+
+const flawOfBase = ({ index, term, time }: LogBase): string | null =>
+  !isIndex(index) ? `index ${index}` : !isTerm(term) ? `term ${term}` : isCount(time) ? null : `time ${time}`
+
+/** A run of entries right after `prevIndex` and `prevTerm`, of terms that never fall and are at most `maxTerm`. */
+const flawOfEntries = (prevIndex: number, prevTerm: number, maxTerm: number, entries: readonly Entry[]): string | null => {
+  let index = prevIndex
+  let term = prevTerm
+  for (const entry of entries) {
+    index += 1
+    if (entry.index !== index) return `entry ${entry.index} where ${index} belongs`
+    if (!isTerm(entry.term) || entry.term < term || entry.term > maxTerm) return `entry ${index} of term ${entry.term}, after one of term ${term}`
+    if (!isCount(entry.time)) return `time ${entry.time} of entry ${index}`
+    if (entry.kind === "command" && !isWord(entry.payload.checksum)) return `checksum ${entry.payload.checksum} of entry ${index}`
+    term = entry.term
+  }
+  return isIndex(index) ? null : `index ${index}`
+}
+
+const named = (name: string, value: number, fits: (value: number) => boolean): string | null => (fits(value) ? null : `${name} ${value}`)
+
+/** What no server could have said: a number outside its domain, or numbers that contradict each other. null: none. */
+export const flawOf = (message: Message): string | null => {
+  if (!isTerm(message.term)) return `term ${message.term}`
+  switch (message.type) {
+    case "RequestVote":
+    case "RequestPreVote":
+      return named("lastLogIndex", message.lastLogIndex, isIndex) ?? named("lastLogTerm", message.lastLogTerm, isTerm)
+    case "AppendEntries": {
+      const { term, prevLogIndex, prevLogTerm, entries, leaderCommit, round } = message
+      if (!isIndex(prevLogIndex)) return `prevLogIndex ${prevLogIndex}`
+      if (!isTerm(prevLogTerm) || prevLogTerm > term) return `prevLogTerm ${prevLogTerm}`
+      return flawOfEntries(prevLogIndex, prevLogTerm, term, entries) ?? named("leaderCommit", leaderCommit, isIndex) ?? named("round", round, isCount)
+    }
+    case "AppendAccepted": {
+      const { verifiedIndex, matchIndex, round } = message
+      if (isIndex(matchIndex) && matchIndex > verifiedIndex) return `matchIndex ${matchIndex} past verifiedIndex ${verifiedIndex}`
+      return named("verifiedIndex", verifiedIndex, isIndex) ?? named("matchIndex", matchIndex, isIndex) ?? named("round", round, isCount)
+    }
+    case "AppendRejected":
+      return (
+        named("prevLogIndex", message.prevLogIndex, isIndex) ??
+        named("conflictTerm", message.conflictTerm, isTerm) ??
+        named("conflictIndex", message.conflictIndex, isCount) ??
+        named("round", message.round, isCount)
+      )
+    case "InstallSnapshot":
+      return (
+        flawOfBase(message.snapshot) ??
+        (message.snapshot.term > message.term ? `snapshot of term ${message.snapshot.term}` : null) ??
+        named("offset", message.offset, isCount) ??
+        named("length", message.length, isWord) ??
+        named("round", message.round, isCount)
+      )
+    case "InstallSnapshotReply":
+      return named("round", message.round, isCount) ?? named("nextOffset", message.nextOffset, isCount)
+    case "ReadIndex":
+      return named("life", message.life, isCount) ?? named("number", message.number, isCount)
+    case "ReadIndexReply":
+      return named("life", message.life, isCount) ?? named("number", message.number, isCount) ?? (message.readIndex === null ? null : named("readIndex", message.readIndex, isIndex))
+    case "ForwardProposal":
+      return named("ref", message.ref, isCount) ?? named("life", message.life, isCount) ?? (message.payloads.every(({ checksum }) => isWord(checksum)) ? null : "a payload's checksum")
+    case "ForwardProposalReply": {
+      const { ref, life, outcome } = message
+      const own = named("ref", ref, isCount) ?? named("life", life, isCount)
+      return own ?? (outcome.type === "ProposalAppended" ? (named("first", outcome.first, isIndex) ?? named("term", outcome.term, isTerm)) : null)
+    }
+    case "RequestVoteReply":
+    case "RequestPreVoteReply":
+    case "TimeoutNow":
+      return null
+  }
+}
+
+/** The same of one record of a log. */
+export const flawOfPersist = ({ hardState, truncateFrom, entries, base }: Pick<Persist, "hardState" | "truncateFrom" | "entries" | "base">): string | null => {
+  const first = entries[0]
+  return (
+    (hardState === null ? null : named("term", hardState.term, isTerm)) ??
+    (truncateFrom === null ? null : named("truncation", truncateFrom, isIndex)) ??
+    (first === undefined ? null : (named("index", first.index, isIndex) ?? flawOfEntries(first.index - 1, 0, MAX_TERM, entries))) ??
+    (base === null ? null : flawOfBase(base))
+  )
+}
+
+/** The same of all that a disk holds. */
+export const flawOfStored = (hardState: HardState, base: LogBase, entries: readonly Entry[]): string | null =>
+  named("term", hardState.term, isTerm) ?? flawOfBase(base) ?? flawOfEntries(base.index, base.term, MAX_TERM, entries)

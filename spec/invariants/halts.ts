@@ -1,0 +1,38 @@
+/** When a server must stop by name, and what a stopped one does. */
+import { isIndex, isTerm, type Message } from "../../core/index.ts"
+import { fail, type Seen } from "./history.ts"
+import { brokenBy } from "./names.ts"
+import type { ObservedStep } from "./index.ts"
+
+/** What it says to stand at `index` is not what is committed there, as far as `seen` knows that. */
+const contradicts = ({ before }: Seen, index: number, term: number): boolean => {
+  if (index > before.commit || index < before.log.base.index) return false
+  const own = before.log.termAt(index)
+  return own !== undefined && own !== term
+}
+
+const shown = (seen: Seen, message: Message): number | null => {
+  if (message.type === "InstallSnapshot") return contradicts(seen, message.snapshot.index, message.snapshot.term) ? message.snapshot.index : null
+  if (message.type !== "AppendEntries") return null
+  if (contradicts(seen, message.prevLogIndex, message.prevLogTerm)) return message.prevLogIndex
+  for (const { index, term } of message.entries) if (contradicts(seen, index, term)) return index
+  return null
+}
+
+/** Of this step, in which the server did not stop. A message of an earlier term says nothing. */
+export const checkContradiction = (seen: Seen, message: Message): void => {
+  const { node, state } = seen
+  if (message.term !== state.currentTerm) return
+  const index = shown(seen, message)
+  if (index !== null) fail("ConflictHalts", node, `goes on, though ${message.type} of the leader of term ${message.term} says otherwise of entry ${index}, which is committed here`)
+}
+
+export const checkHalted = ({ node, state: { halted }, effects }: ObservedStep, allowed: boolean): void => {
+  const more = effects.find(({ type }) => type !== "Halt" && type !== "Note")
+  if (more !== undefined) fail("ConflictHalts", node, `has stopped, and yet does ${more.type}`)
+  if (halted !== null && !allowed) fail(brokenBy[halted.reason], node, `it stops by name: ${JSON.stringify(halted)}`)
+}
+
+export const checkDomain = ({ node, state: { currentTerm, log } }: Seen): void => {
+  if (!isTerm(currentTerm) || !isIndex(log.lastIndex)) fail("NumbersInDomain", node, `is in term ${currentTerm} and its log ends at ${log.lastIndex}`)
+}

@@ -1,0 +1,29 @@
+/** When a server may stop by name: somebody must have shown it what Figure 3 says can never be. */
+import type { Effect, Event, Halted } from "../../core/index.ts"
+import { termIn } from "./ledger.ts"
+import { same, type AbstractServer } from "./server.ts"
+
+/** What a leader says of entries: at which index stands which term. */
+const sayings = (event: Event): readonly { readonly index: number; readonly term: number }[] => {
+  if (event.type !== "MessageReceived") return []
+  const { message } = event
+  if (message.type === "InstallSnapshot") return [message.snapshot]
+  return message.type === "AppendEntries" ? [{ index: message.prevLogIndex, term: message.prevLogTerm }, ...message.entries] : []
+}
+
+const isShown = (server: AbstractServer, events: readonly Event[], halted: Halted): boolean => {
+  switch (halted.reason) {
+    case "twoLeaders":
+      return !same(halted.leader, halted.other) && events.some((event) => event.type === "MessageReceived" && same(event.from, halted.other) && event.message.term === halted.term)
+    case "committedConflict": {
+      const own = termIn(server.ledger, halted.index)
+      return halted.theirs !== halted.term && (own === undefined || own === halted.term) && events.some((event) => sayings(event).some(({ index, term }) => index === halted.index && term === halted.theirs))
+    }
+  }
+}
+
+/** null: it may. A stopped server is silent. */
+export const mayHalt = (server: AbstractServer, events: readonly Event[], effects: readonly Effect[], halted: Halted): string | null => {
+  if (effects.some(({ type }) => type !== "Halt" && type !== "Note")) return "has stopped, and says or writes something"
+  return effects.length === 0 || isShown(server, events, halted) ? null : `stops without a reason: ${JSON.stringify(halted)}`
+}
