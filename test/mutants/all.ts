@@ -2,6 +2,7 @@
 import { clients } from "./clients.ts"
 import { commit } from "./commit.ts"
 import { durability } from "./durability.ts"
+import { edges } from "./edges.ts"
 import { election } from "./election.ts"
 import { log } from "./log.ts"
 import { membership } from "./membership.ts"
@@ -13,5 +14,5 @@ import { snapshot } from "./snapshot.ts"
 import { timers } from "./timers.ts"
 import { transport } from "./transport.ts"
 
-export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, timers, durability, own }
+export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, timers, durability, own, edges }
 export const seeded: readonly Seeded[] = Object.values(families).flat()

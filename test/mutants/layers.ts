@@ -41,12 +41,25 @@ const search = (name: string, about: readonly Part[], script: string, ...more: r
   },
 })
 
+/** Tests of whole processes: the emitted program is made anew, for that is what they run. */
+const processes = (name: string, about: readonly Part[], files: RegExp): Layer => ({
+  name,
+  about,
+  kind: "suite",
+  command: (root) => {
+    const found = readdirSync(join(root, "test")).filter((file) => file.endsWith(".test.ts") && files.test(file))
+    if (found.length === 0) return null
+    const run = `node_modules/.bin/vitest run --config test/vitest.config.ts --project processes --reporter ./test/mutants/layers/reporter.ts ${found.map((file) => `test/${file}`).join(" ")}`
+    return ["sh", "-c", `node_modules/.bin/tsc -p tsconfig.json && exec ${run}`]
+  },
+})
+
 /** Those that tell most in the shortest time come first: with --enough the rest is not run. */
 export const layers: readonly Layer[] = [
   suite("paper", ["core"], /^core\.(paper|defects|durability|regressions|log)/),
   search("invariants", ["core"], "test/mutants/layers/simulate.ts"),
   search("refinement", ["core"], "test/mutants/layers/simulate.ts", "--refine"),
-  search("linearizability", ["core", "machine"], "test/mutants/layers/clients.ts"),
+  search("linearizability", ["core", "machine", "service", "client"], "test/mutants/layers/clients.ts"),
   suite("scenarios", ["core"], /^scenario\./),
   suite("properties", ["core"], /^(core\.runners|crash|invariants|world|refine\.forged)\./),
   search("explorer", ["core"], "test/explore.ts"),
@@ -54,6 +67,11 @@ export const layers: readonly Layer[] = [
   suite("machine", ["machine", "service"], /^(machine|service)\.(?!property|model|crash)/),
   suite("models", ["machine", "service"], /^(service\.property|machine\.(model|crash))\./),
   suite("files", ["file"], /^file\./),
-  suite("nodes", ["core", "driver", "file", "machine", "service"], /^node\.(?!lives)/),
-  suite("lives", ["driver", "file", "machine", "service"], /^(node\.lives|resp|client)\./),
+  suite("transport", ["transport"], /^tcp\./),
+  suite("clients", ["client"], /^client\./),
+  suite("server", ["server", "service"], /^resp\./),
+  suite("commands", ["command line"], /^cli\./),
+  suite("nodes", ["core", "driver", "file", "transport", "machine", "service", "server", "node"], /^node\.(?!lives)/),
+  suite("lives", ["driver", "file", "transport", "machine", "service", "server", "client", "node"], /^(node\.lives|resp|client)\./),
+  processes("processes", ["command line", "node"], /^process\.(cli|damage)\./),
 ]

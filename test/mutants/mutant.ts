@@ -23,14 +23,21 @@ export type Seeded = Mutant | NotOurs
 export const applies = (seeded: Seeded): seeded is Mutant => "patches" in seeded
 
 /** The parts of the code that it changes: a layer says which of them it is about. */
-export type Part = "core" | "driver" | "file" | "machine" | "service"
+export type Part = "core" | "driver" | "file" | "transport" | "machine" | "service" | "client" | "server" | "node" | "command line"
+/** The first prefix that fits. */
 const PARTS: readonly (readonly [string, Part])[] = [
   ["core/", "core"],
   ["interpreters/file/", "file"],
+  ["interpreters/tcp/", "transport"],
   ["interpreters/", "driver"],
   ["kv/machine/", "machine"],
   ["kv/service/", "service"],
+  ["kv/client/", "client"],
+  ["kv/server/", "server"],
+  ["kv/node/", "node"],
+  ["kv/cli/", "command line"],
 ]
+export const folderOf = (part: Part): string => PARTS.find(([, name]) => name === part)?.[0] ?? part
 export const partOf = (file: string): Part => {
   const part = PARTS.find(([prefix]) => file.startsWith(prefix))?.[1]
   if (part === undefined) throw new Error(`no layer is about ${file}`)

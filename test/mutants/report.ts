@@ -1,7 +1,7 @@
 /** The kill matrix for people: mutant × layer with the seconds to the kill, then what it says. */
 import { invariants } from "../../spec/index.ts"
 import type { Layer } from "./layers.ts"
-import { applies, type Mutant, type Seeded } from "./mutant.ts"
+import { applies, folderOf, partsOf, type Mutant, type Seeded } from "./mutant.ts"
 import { caught, type Cell, type Results } from "./results.ts"
 
 const cellText = (cell: Cell | undefined): string => {
@@ -40,6 +40,11 @@ export const report = (seeded: readonly Seeded[], layers: readonly Layer[], resu
     const looked = mutants.filter(({ id }) => ["killed", "hung", "survived"].includes(cells[id]?.[name]?.verdict ?? ""))
     return `${looked.filter(({ id }) => caught(cells[id]?.[name])).length} of ${looked.length}`
   }
+  const parts = [...new Set(mutants.flatMap((mutant) => [...partsOf(mutant)]))]
+  const reach = parts.map((part): readonly string[] => {
+    const seededHere = mutants.filter((mutant) => partsOf(mutant).has(part))
+    return [folderOf(part), String(seededHere.length), String(seededHere.filter(({ id }) => killersOf(id).length > 0).length), used.filter(({ about }) => about.includes(part)).map(({ name }) => name).join(", ")]
+  })
   const list = (title: string, lines: readonly string[]): string[] => (lines.length === 0 ? [] : ["", `## ${title}`, "", ...lines.map((line) => `- ${line}`)])
   const lost = survivors(mutants, results)
   const toldBy = (name: string): readonly string[] => mutants.filter(({ id }) => cells[id]?.["invariants"]?.by === name).map(({ id }) => id)
@@ -54,6 +59,10 @@ export const report = (seeded: readonly Seeded[], layers: readonly Layer[], resu
       mutants.map(({ id, title }) => [id, title, ...used.map(({ name }) => cellText(cells[id]?.[name])), firstOf(id)?.by ?? "**nothing**"]),
     ),
     row(["", "caught", ...used.map(({ name }) => total(name)), ""]),
+    "",
+    "## Reach",
+    "",
+    ...table(["folder", "bugs seeded there", "caught", "layers that look at it"], reach),
     ...list(
       "To look at one",
       mutants.flatMap(({ id }) => {

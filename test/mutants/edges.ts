@@ -1,0 +1,181 @@
+/** Mistakes outside of the algorithm: in the driver, the files, the transport, the client, the server, the node and the command line. */
+import type { Seeded } from "./mutant.ts"
+
+const driver: readonly Seeded[] = [
+  {
+    id: "own-driver-1",
+    title: "a Persist is reported as it is handed over",
+    patches: [{ file: "interpreters/driver.ts", find: "        storage.persist(effect)\n", replace: "        storage.persist(effect)\n        push({ type: \"Persisted\", seq: effect.seq })\n" }],
+  },
+  {
+    id: "own-driver-2",
+    title: "the state machine gets an Apply while it is at another",
+    patches: [{ file: "interpreters/driver.ts", find: "const next = applying ? undefined : unapplied.shift()", replace: "const next = unapplied.shift()" }],
+  },
+  {
+    id: "own-driver-3",
+    title: "proposals that were merged are all told the place of the first",
+    patches: [{ file: "interpreters/asked.ts", find: "first: outcome.first + offset", replace: "first: outcome.first" }],
+  },
+  {
+    id: "own-driver-4",
+    title: "a chunk that could not be put aside is told to nobody",
+    patches: [
+      {
+        file: "interpreters/images.ts",
+        find: "could not be put aside: ${textOf(error)}`)\n          push({ type: \"SnapshotRejected\", id: snapshot.id })\n",
+        replace: "could not be put aside: ${textOf(error)}`)\n",
+      },
+    ],
+  },
+  {
+    id: "own-driver-5",
+    title: "a pinned image is forgotten instead of released",
+    patches: [{ file: "interpreters/images.ts", find: "    void held.reads.then(() => release(held.image))\n", replace: "" }],
+  },
+  {
+    id: "own-driver-6",
+    title: "a timer can fire before its lower bound",
+    patches: [{ file: "interpreters/timers.ts", find: "const deadline = at + min + random() * (max - min)", replace: "const deadline = at + random() * max" }],
+  },
+]
+
+const file: readonly Seeded[] = [
+  {
+    id: "own-file-1",
+    title: "a segment that was read back at the start counts as empty when the log is trimmed",
+    patches: [{ file: "interpreters/file/recovery.ts", find: "highest = Math.max(highest, readBody(r, rebuilt))", replace: "readBody(r, rebuilt)" }],
+  },
+  {
+    id: "own-file-2",
+    title: "a trim takes the segment that holds the first entry after the base",
+    patches: [{ file: "interpreters/file/wal.ts", find: "segment.highest > this.durable.base.index)", replace: "segment.highest > this.durable.base.index + 1)" }],
+  },
+]
+
+const tcp: readonly Seeded[] = [
+  {
+    id: "own-tcp-1",
+    title: "what was meant for an earlier incarnation is delivered to the present one",
+    patches: [{ file: "interpreters/tcp/link.ts", find: "if (to.incarnation !== live.incarnation) {", replace: "if (to.name !== live.name) {" }],
+  },
+  {
+    id: "own-tcp-2",
+    title: "a frame beyond the bound of unsent bytes is counted as dropped, and sent",
+    patches: [{ file: "interpreters/tcp/link.ts", find: "      w.length = at\n      this.overflow()\n", replace: "      this.overflow()\n" }],
+  },
+  {
+    id: "own-tcp-3",
+    title: "one direction of a link outlives the other",
+    patches: [{ file: "interpreters/tcp/link.ts", find: "      other.fail(connectionLost(this.name, \"the other direction was lost\"))\n", replace: "" }],
+  },
+  {
+    id: "own-tcp-4",
+    title: "a connection stays at the small frames of its handshake",
+    patches: [{ file: "interpreters/tcp/connection.ts", find: "    this.parser.limit = this.limits.frameBytes\n", replace: "" }],
+  },
+  {
+    id: "own-tcp-5",
+    title: "a node of another cluster is listened to",
+    patches: [{ file: "interpreters/tcp/handshake.ts", find: "hello.cluster !== null && local.cluster !== hello.cluster)", replace: "hello.cluster !== null && local.cluster === \"\")" }],
+  },
+]
+
+const client: readonly Seeded[] = [
+  {
+    id: "own-client-1",
+    title: "a write on a connection that broke counts as not executed",
+    patches: [{ file: "kv/client/core.ts", find: "if (operation !== refused && isNumbered(operation)) operation.uncertain = true", replace: "if (operation === refused && isNumbered(operation)) operation.uncertain = true" }],
+  },
+  {
+    id: "own-client-2",
+    title: "the lowest unanswered number is told too high: replies are forgotten that have not arrived",
+    patches: [{ file: "kv/client/session.ts", find: "queue.find(isNumbered)?.sequence ?? own", replace: "queue.findLast(isNumbered)?.sequence ?? own" }],
+  },
+  {
+    id: "own-client-3",
+    title: "of several writes under way more than the window are sent",
+    patches: [{ file: "kv/client/core.ts", find: "sent < queue.length && sent < settings.window", replace: "sent < queue.length" }],
+  },
+]
+
+const server: readonly Seeded[] = [
+  {
+    id: "own-server-1",
+    title: "writes behind one of unknown outcome are answered as if nothing had been",
+    patches: [{ file: "kv/server/connection.ts", find: "      if (reply.type === \"error\" && reply.code === \"UNKNOWN\") this.abandonBehind(slot)\n", replace: "" }],
+  },
+  {
+    id: "own-server-2",
+    title: "a read overtakes the writes before it on its connection",
+    patches: [{ file: "kv/server/connection.ts", find: "if (this.writes > 0 || !this.passes(slot)", replace: "if (!this.passes(slot)" }],
+  },
+  {
+    id: "own-server-3",
+    title: "a read is served although its barrier was refused",
+    patches: [{ file: "kv/server/barriers.ts", find: "      gate.refusal = refusal\n", replace: "" }],
+  },
+  {
+    id: "own-server-4",
+    title: "a transaction runs although one of its commands was refused",
+    patches: [{ file: "kv/server/connection.ts", find: "      if (transaction !== null) transaction.aborted = true\n", replace: "" }],
+  },
+  {
+    id: "own-server-5",
+    title: "what a slow reader has not taken yet is thrown away",
+    patches: [{ file: "kv/server/output.ts", find: "taken === this.pieces.length ? [] : this.pieces.slice(taken)", replace: "[]" }],
+  },
+  {
+    id: "own-server-6",
+    title: "a connection that was held stays deaf",
+    patches: [{ file: "kv/server/connection.ts", find: "      if (!this.held) this.socket.resume()\n", replace: "" }],
+  },
+]
+
+const node: readonly Seeded[] = [
+  {
+    id: "own-node-1",
+    title: "an amnesiac serves",
+    patches: [{ file: "kv/node/node.ts", find: "      if (isAmnesiac(state)) return\n", replace: "" }],
+  },
+  {
+    id: "own-node-2",
+    title: "a node that is told to stop does not hand leadership over",
+    patches: [{ file: "kv/node/node.ts", find: "        await driver.stop()\n", replace: "" }],
+  },
+  {
+    id: "own-node-3",
+    title: "a cluster is founded although a peer is not heard",
+    patches: [{ file: "kv/node/forming.ts", find: "!connected || hello === null || !hello.empty)", replace: "hello !== null && !hello.empty)" }],
+  },
+  {
+    id: "own-node-4",
+    title: "clients are answered by the service although the node has failed",
+    patches: [{ file: "kv/node/gate.ts", find: "      behind = null\n      refusal = because\n", replace: "      refusal = because\n" }],
+  },
+]
+
+const commandLine: readonly Seeded[] = [
+  {
+    id: "own-cli-1",
+    title: "a node that is started again is told to found a cluster",
+    patches: [{ file: "kv/cli/child.ts", find: "settings.words(lives === 0)", replace: "settings.words(lives >= 0)" }],
+  },
+  {
+    id: "own-cli-2",
+    title: "status believes a deposed leader",
+    patches: [{ file: "kv/cli/gather.ts", find: "best === null || one.term > best.term ? one : best", replace: "best === null || one.term < best.term ? one : best" }],
+  },
+  {
+    id: "own-cli-3",
+    title: "bench takes errors for successes",
+    patches: [{ file: "kv/cli/bench-load.ts", find: "          if (kind === 45) error(line.trimEnd())\n", replace: "" }],
+  },
+  {
+    id: "own-cli-4",
+    title: "a swap that did not happen ends with exit code 0",
+    patches: [{ file: "kv/cli/data.ts", find: "  printInteger(done ? 1 : 0)\n  if (!done) throw failure(\"\", exitCodes.failed)\n", replace: "  printInteger(done ? 1 : 0)\n" }],
+  },
+]
+
+export const edges: readonly Seeded[] = [...driver, ...file, ...tcp, ...client, ...server, ...node, ...commandLine]
