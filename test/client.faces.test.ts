@@ -42,6 +42,26 @@ describe("the promise face", () => {
   })
 })
 
+describe("the window", () => {
+  test("bounds what is under way, and so what is sent again after a break", async () => {
+    const store = makeStore()
+    const [server] = await fakes(store, "n1")
+    const client = await connect({ endpoints: address(server), window: 3 })
+    cleanups.unshift(client.close)
+    let asked = 0
+    let answered = 0
+    let most = 0
+    store.fate = (words) => {
+      if (words[1] === "DO") most = Math.max(most, ++asked - answered)
+      return "serve"
+    }
+    const writes = Array.from({ length: 20 }, (_, i) => client.append("k", `${i};`).then(() => answered++))
+    await Promise.all(writes)
+    expect(asked).toBe(20)
+    expect(most).toBe(3)
+  })
+})
+
 describe("the Effect face", () => {
   test("a layer gives the service, errors are typed, and the scope closes the session", async () => {
     const store = makeStore()

@@ -201,6 +201,77 @@ describe("snapshots", () => {
   })
 })
 
+describe("an image", () => {
+  const opened = (read: () => Promise<{ bytes: Uint8Array; last: boolean }>) => {
+    let closed = 0
+    const image = {
+      snapshot,
+      read,
+      close: () => {
+        closed += 1
+        return Promise.resolve()
+      },
+    }
+    return { image, closed: () => closed }
+  }
+  test("is released once it is closed, after the read that is under way", async () => {
+    let finish = (): void => undefined
+    const { image, closed } = opened(() => new Promise((resolve) => (finish = () => resolve({ bytes: Buffer.from("abc"), last: true }))))
+    const world = rig(
+      scripted({
+        Started: () => [{ type: "OpenSnapshot", to: peer }],
+        SnapshotOpened: () => [{ type: "Send", to: peer, message: chunk }],
+        PeerDisconnected: () => [{ type: "CloseSnapshot", id: snapshot.id }],
+      }),
+      { openSnapshot: () => Promise.resolve(image) },
+    )
+    world.driver.start()
+    await turns(5)
+    world.transport.disconnected(peer)
+    await turns(5)
+    expect(types(world.events())).toEqual(expect.arrayContaining(["SnapshotOpened", "PeerDisconnected"]))
+    expect(closed(), "it is being read").toBe(0)
+    finish()
+    await turns(3)
+    expect(closed()).toBe(1)
+    expect(world.sent, "nobody asked for it any more").toEqual([])
+  })
+  test("is released when the node stops", async () => {
+    const { image, closed } = opened(() => Promise.reject(new Error("not asked")))
+    const world = rig(scripted({ Started: () => [{ type: "OpenSnapshot", to: peer }] }), { openSnapshot: () => Promise.resolve(image) })
+    world.driver.start()
+    await turns(5)
+    await world.driver.stop()
+    await turns(2)
+    expect(closed()).toBe(1)
+  })
+  test("whose chunk cannot be put aside is refused by an event", async () => {
+    const world = rig(scripted({ MessageReceived: () => [{ type: "StoreChunk", snapshot, offset: 0, last: true }] }), { storeChunk: () => Promise.reject(new Error("no room")) })
+    world.driver.start()
+    world.transport.received(peer, chunk, Buffer.from("xyz"))
+    await turns(5)
+    expect(world.events()).toContainEqual({ type: "SnapshotRejected", id: snapshot.id })
+  })
+})
+
+describe("what the storage has not reported", () => {
+  test("is claimed by nobody, however long the disk takes", async () => {
+    const world = rig(real())
+    world.driver.start()
+    const candidate = { ...peer }
+    world.transport.received(candidate, { type: "RequestVote", term: 5, lastLogIndex: 0, lastLogTerm: 0, transfer: false }, null)
+    await turns(20)
+    const [vote] = world.persisted
+    expect(vote?.hardState, "the vote was handed over").toEqual({ term: 5, vote: candidate })
+    expect(world.sent, "and is told to nobody").toEqual([])
+    expect(types(world.events())).not.toContain("Persisted")
+    expect(world.driver.state().durability.hardState.term).toBe(0)
+    world.storage.persisted(vote?.seq ?? 0)
+    await turns(2)
+    expect(world.sent.map(({ message }) => message)).toMatchObject([{ type: "RequestVoteReply", term: 5, granted: true }])
+  })
+})
+
 describe("failure", () => {
   test("of the storage is told once, and nothing happens afterwards", async () => {
     const world = rig(scripted({}))

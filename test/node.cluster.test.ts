@@ -1,4 +1,5 @@
 import { expect, test } from "vitest"
+import { makeGate } from "../kv/node/gate.ts"
 import { until } from "./cluster.ts"
 import { withLocalCluster } from "./node.help.ts"
 
@@ -26,4 +27,26 @@ test("one node alone forms a cluster of itself", async () => {
     expect(await client.call("SET", "a", "1")).toBe("OK")
     expect(await client.call("GET", "a")).toBe("1")
   })
+})
+
+test("the gate of a node that has failed lets nobody through to the service behind it", async () => {
+  const refusal = (text: string) => ({ type: "error", code: "NOLEADER", text }) as const
+  const gate = makeGate({ status: () => { throw new Error("not asked") }, leader: () => null, refusal: refusal("forming") })
+  const passed: string[] = []
+  const pass = (name: string) => (): void => void passed.push(name)
+  const reader = { read: () => refusal("read"), version: () => 7, now: () => 1 }
+  gate.open({ ...gate, write: pass("write"), barrier: pass("barrier"), openSession: pass("open"), closeSession: pass("close"), writeInSession: pass("in session"), reader })
+  gate.write([], false, [], () => undefined)
+  gate.barrier(() => undefined)
+  expect(passed).toEqual(["write", "barrier"])
+  expect(gate.reader.version(Buffer.from("k"))).toBe(7)
+  gate.shut(refusal("failed"))
+  const told = await Promise.all([
+    new Promise((resolve) => gate.write([], false, [], resolve)),
+    new Promise((resolve) => gate.barrier(resolve)),
+    gate.reader.read([]),
+  ])
+  expect(passed).toEqual(["write", "barrier"])
+  expect(told).toEqual([refusal("failed"), refusal("failed"), refusal("failed")])
+  expect(gate.reader.version(Buffer.from("k")), "no watched version may fit").toBeGreaterThan(2 ** 40)
 })

@@ -273,6 +273,24 @@ const jointUnderFire: Story = (teller) => [
   moment(teller),
 ]
 
+/**
+ * A leader that is cut off fills its log and ends it with a change; the others commit less, but trim their logs past the
+ * fork: a snapshot replaces its log, and the change at the end of that must be gone with it.
+ */
+const replacedChange: Story = (teller) => [
+  few(teller, "leader"),
+  moment(teller),
+  { type: "partition", side: ["leader"] },
+  propose(teller, "leader", teller.random.between(20, 40), 1),
+  configuration(teller, "leader"),
+  election(teller),
+  ...times(teller.random.between(1, 3), () => [propose(teller, "leader", 6, 150), between(teller, 40, 200)]),
+  { type: "heal" },
+  moment(teller),
+  ...startAll(teller),
+  ...chance(teller, 500, election(teller)),
+]
+
 /** Servers that left keep asking for votes. */
 const removed: Story = (teller) => [configuration(teller, "leader"), election(teller), few(teller, "leader"), election(teller), ...everybodyReturns(teller), moment(teller)]
 
@@ -294,7 +312,7 @@ const calm: readonly Story[] = [handOver, (teller) => [election(teller)], (telle
 const lossy: readonly Story[] = [weather, weather, resets, pausedLeader, powerCut, wonAndLost, handOver, clocks, oldAnswers, firstQuestions, newLeader, leaseAfterHandOver]
 const partitions: readonly Story[] = [minoritySide, minoritySide, manyTerms, staleReads, partial, figure8, pausedLeader, snapshotInFlight, overtaken, handOver, leaseEdge, leaseAndRestart, muteLeader, staleAndFast]
 const disks: readonly Story[] = [persistBoundary, persistBoundary, powerCut, fullDisks, failingDisk, stalledDisk, lostDisk, lostMachine, figure8, minoritySide, snapshotInFlight, overtaken]
-const membership: readonly Story[] = [newServer, jointUnderFire, jointUnderFire, jointUnderFire, removed, lostDisk, handOver, minoritySide, (teller) => [configuration(teller, "leader"), moment(teller)]]
+const membership: readonly Story[] = [newServer, jointUnderFire, jointUnderFire, jointUnderFire, replacedChange, replacedChange, removed, lostDisk, handOver, minoritySide, (teller) => [configuration(teller, "leader"), moment(teller)]]
 
 export const storiesOf: Readonly<Record<Teller["profile"], readonly Story[]>> = {
   calm,

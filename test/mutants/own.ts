@@ -76,4 +76,9 @@ export const own: readonly Seeded[] = [
     title: "a late chunk of an older snapshot throws away the transfer under way",
     patches: [{ file: "core/snapshot.ts", find: "if (follower.install?.snapshot.id === snapshot.id) follower.install = null", replace: "follower.install = null" }],
   },
+  {
+    id: "own-14",
+    title: "a configuration of a log that a snapshot replaced stays in force",
+    patches: [{ file: "core/durability.ts", find: "  state.configurations = configurationsOf(empty.base, [])\n", replace: "  state.configurations = [...configurationsOf(empty.base, []), ...state.configurations.filter(({ index }) => index > empty.base.index)]\n" }],
+  },
 ]
