@@ -52,7 +52,7 @@ describe("a node", () => {
       const follower = cluster.nodes.find((node) => node !== leader)
       if (follower === undefined) throw new Error("no follower")
       const client = await cluster.connect(follower)
-      const { counters } = leader.running?.driver() ?? { counters: {} }
+      const driver = leader.running?.driver()
       const replies: Promise<unknown>[] = []
       for (let i = 0; i < 300; i++) {
         if (i === 100) void leader.stop()
@@ -62,7 +62,7 @@ describe("a node", () => {
       }
       expect(await Promise.all(replies)).toEqual(Array.from({ length: 300 }, (_, i) => i + 1))
       expect(leader.lines.join("\n")).toContain("handing leadership over")
-      expect(counters["transfer.timeoutNow"], "a successor was told to campaign").toBeGreaterThan(0)
+      expect(driver?.counters["transfer.timeoutNow"], "a successor was told to campaign").toBeGreaterThan(0)
       await until("somebody else leads", () => cluster.nodes.some((node) => node !== leader && node.status().role === "leader"))
     })
   })
