@@ -59,8 +59,11 @@ export interface CommandListener {
 
 /** The read side of the state machine of this node. */
 export interface Reader {
-  /** Small reads answer at once; large ones (KEYS, SCAN, DBSIZE, long MGET) later, in slices. */
-  readonly read: (call: Call) => Reply | Promise<Reply>
+  /**
+   * Small reads answer at once; large ones (KEYS, SCAN, DBSIZE, long MGET) later, in slices. A reply of more than `most`
+   * bytes of keys and values (32 MB if it is not given) is refused as TOOLARGE before any value that does not fit is read.
+   */
+  readonly read: (call: Call, most?: number) => Reply | Promise<Reply>
   /** For WATCH: the log index of the last write of the key, or 0 if there is none (or it has expired). */
   readonly version: (key: Uint8Array) => number
   /** The replicated clock as of the last applied entry. */

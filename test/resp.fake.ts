@@ -33,7 +33,10 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
   const view: View = {
     now: 1,
     get: (key) => items.get(keyed(key)),
-    put: (key, value, expiry) => void items.set(keyed(key), { value: Buffer.from(value), version: index, expiry }),
+    value: (_, item) => item.value ?? Buffer.alloc(0),
+    answering: () => undefined,
+    put: (key, value, expiry) => void items.set(keyed(key), { value: Buffer.from(value), length: value.length, crc: 0, version: index, expiry }),
+    touch: (key, item, expiry) => void items.set(keyed(key), { ...item, version: index, expiry }),
     delete: (key) => void items.delete(keyed(key)),
     clear: () => items.clear(),
   }

@@ -8,6 +8,8 @@ export interface MachineStats {
   readonly batches: number
   readonly bytesWritten: number
   readonly malformed: number
+  /** Commands that ended in an exception. */
+  readonly internalErrors: number
   readonly sessions: number
   readonly keptReplies: number
   readonly keptReplyBytes: number

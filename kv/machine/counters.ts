@@ -1,13 +1,15 @@
 /** INCR, DECR and their family: 64-bit signed decimal text, as Redis keeps it. */
 import { error, notAnInteger } from "./reply.ts"
-import { type Handler, type View, argument, fitsInt64, parseInt64 } from "./view.ts"
+import { type Handler, type View, MAX_DIGITS, argument, fitsInt64, parseInt64 } from "./view.ts"
 import type { Reply } from "../types.ts"
 
 const overflow = error("increment or decrement would overflow")
 
 const add = (view: View, key: Buffer, delta: bigint): Reply => {
   const item = view.get(key)
-  const old = item === undefined ? 0n : parseInt64(item.value)
+  // Longer than any integer: not worth reading.
+  if (item !== undefined && item.length > MAX_DIGITS) return notAnInteger
+  const old = item === undefined ? 0n : parseInt64(view.value(key, item))
   if (old === undefined) return notAnInteger
   const sum = old + delta
   if (!fitsInt64(sum)) return overflow

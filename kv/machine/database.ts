@@ -12,23 +12,32 @@ import {
   type Position,
   REPLIES,
   SESSION,
+  checkedValue,
   checkpointKey,
+  dataKey,
   deadlineOfKey,
   decodeCheckpoint,
   decodeIdentity,
   decodeMarker,
   decodePosition,
+  decodeRecord,
+  encodeApart,
   encodeCheckpoint,
   encodeIdentity,
   encodePosition,
+  encodeRecord,
   generationRange,
   identityKey,
   kindRange,
   markerKey,
   numberIn,
   positionKey,
+  valueCrc,
+  valueKey,
 } from "./layout.ts"
-import { Ledger, LedgerReader } from "./ledger.ts"
+import { INLINE } from "./cost.ts"
+import { type Batch, Ledger, LedgerReader } from "./ledger.ts"
+import type { Item } from "./view.ts"
 import type { Sessions } from "./sessions.ts"
 
 export type Level = ClassicLevel<Buffer, Buffer>
@@ -138,6 +147,32 @@ export interface Contents {
   readonly earliest: number
 }
 
+/** A large value: of an item that was found in the same state. */
+export const readValue = (db: Level, generation: number, key: Buffer, item: Item, options: { readonly snapshot?: ReturnType<Level["snapshot"]> } = {}): Buffer =>
+  item.value ?? checkedValue(key, item, db.getSync(valueKey(generation, key), options))
+export const readItem = (db: Level, generation: number, key: Buffer, options: { readonly snapshot?: ReturnType<Level["snapshot"]> } = {}): Item | undefined => {
+  const record = db.getSync(dataKey(generation, key), options)
+  return record === undefined ? undefined : decodeRecord(key, record)
+}
+
+/** The records of a key and its value. Returns the bytes. LevelDB copies what it is given. */
+export const putItem = (batch: Batch, generation: number, key: Buffer, item: Item, large: boolean): number => {
+  const { value } = item
+  if (value !== null && value.length <= INLINE) {
+    const record = encodeRecord(key, item, value)
+    batch.put(dataKey(generation, key), record)
+    if (large) batch.del(valueKey(generation, key))
+    return record.length + key.length
+  }
+  if (value !== null) batch.put(valueKey(generation, key), value)
+  batch.put(dataKey(generation, key), encodeApart(key, item, value === null ? item.crc : valueCrc(key, value)))
+  return (value?.length ?? 0) + 2 * key.length
+}
+export const deleteItem = (batch: Batch, generation: number, key: Buffer, large: boolean): void => {
+  batch.del(dataKey(generation, key))
+  if (large) batch.del(valueKey(generation, key))
+}
+
 /** Throws BadRecord, or LevelDB's own error, if the directory is not what a machine of this identity left. */
 export const readContents = async (db: Level, identity: Identity, idle: number): Promise<Contents> => {
   const found = decodeIdentity(required(db, identityKey, "identity marker"))
@@ -151,11 +186,11 @@ export const readContents = async (db: Level, identity: Identity, idle: number):
 }
 
 /** The records that make a directory whole, beside data and sessions; durable when this returns. */
-export const sealDatabase = async (db: Level, identity: Identity, base: LogBase): Promise<void> => {
+export const sealDatabase = async (db: Level, identity: Identity, base: LogBase, large: boolean): Promise<void> => {
   await db
     .batch()
     .put(identityKey, encodeIdentity({ ...identity, format: FORMAT }))
-    .put(positionKey, encodePosition({ base, generation: 0 }))
+    .put(positionKey, encodePosition({ base, generation: 0, large }))
     .write()
   await makeDurable(db, base.index)
 }

@@ -1,4 +1,5 @@
 /** The table of commands, and the one place that looks a call up in it. */
+import { checkKey } from "./cost.ts"
 import * as counters from "./counters.ts"
 import * as expiry from "./expiry.ts"
 import * as keys from "./keys.ts"
@@ -121,11 +122,21 @@ export const isSpec = (resolved: CommandSpec | Reply): resolved is CommandSpec =
 export const toBuffers = (call: Call): Arguments =>
   call.every((part) => Buffer.isBuffer(part)) ? call : call.map((part) => Buffer.from(part.buffer, part.byteOffset, part.byteLength))
 
-/** Executes one call. Never throws for what a client can send. */
+/** The longest key that the call names. */
+const longestKey = (spec: CommandSpec, args: Arguments): number => {
+  if (spec.firstKey === 0) return 0
+  if (spec.lastKey === spec.firstKey) return argument(args, spec.firstKey).length
+  let longest = 0
+  for (let i = spec.firstKey; i < args.length; i += spec.step) longest = Math.max(longest, argument(args, i).length)
+  return longest
+}
+
+/** Executes one call. Throws TooLarge for what costs too much, and what the store throws. */
 export const execute = (view: View, call: Call): Reply => {
   const spec = resolve(call)
   if (!isSpec(spec)) return spec
   const args = toBuffers(call)
   if (spec.handler === null) return error(`${argument(args, 0).toString("latin1")} is not allowed inside a transaction: it reads the whole key space`)
+  checkKey(longestKey(spec, args))
   return spec.handler(view, args)
 }

@@ -1,6 +1,7 @@
 /** EXPIRE, TTL and their family. A key is gone once the replicated clock *reaches* its deadline. */
 import { ONE, ZERO, error, integer, invalidExpire } from "./reply.ts"
-import { type Arguments, type Handler, type TimeUnit, argument, clampDeadline, deadlineOf, upper } from "./view.ts"
+import { touchUntil } from "./strings.ts"
+import { type Arguments, type Handler, type TimeUnit, argument, deadlineOf, upper } from "./view.ts"
 import type { Reply } from "../types.ts"
 
 interface Conditions {
@@ -17,7 +18,7 @@ const parseConditions = (args: Arguments): Conditions | Reply => {
     else if (name === "XX") found.xx = true
     else if (name === "GT") found.gt = true
     else if (name === "LT") found.lt = true
-    else return error(`Unsupported option ${argument(args, i).toString()}`)
+    else return error(`Unsupported option ${argument(args, i).subarray(0, 128).toString()}`)
   }
   if (found.nx && (found.xx || found.gt || found.lt)) return error("NX and XX, GT or LT options at the same time are not compatible")
   if (found.gt && found.lt) return error("GT and LT options at the same time are not compatible")
@@ -40,8 +41,7 @@ const expireWith =
     // No deadline counts as infinitely late: nothing is greater, everything is less.
     if (conditions.gt && (current === 0 || deadline <= BigInt(current))) return ZERO
     if (conditions.lt && current !== 0 && deadline >= BigInt(current)) return ZERO
-    if (deadline <= BigInt(view.now)) view.delete(key)
-    else view.put(key, item.value, clampDeadline(deadline))
+    touchUntil(view, key, item, deadline)
     return ONE
   }
 export const expire = expireWith("expire", { millis: 1000n, relative: true })
@@ -66,6 +66,6 @@ export const persist: Handler = (view, args) => {
   const key = argument(args, 1)
   const item = view.get(key)
   if (item === undefined || item.expiry === 0) return ZERO
-  view.put(key, item.value, 0)
+  view.touch(key, item, 0)
   return ONE
 }

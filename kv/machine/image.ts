@@ -15,8 +15,8 @@ import type { Item } from "./view.ts"
 
 /** Large enough that frames and turns cost nothing, small enough to be made in a few milliseconds. */
 export const CHUNK = 256 << 10
-/** 2: sessions carry the token of their opening. */
-const FORMAT = 2
+/** 3: records say where their value is. 2: sessions carry the token of their opening. */
+const FORMAT = 3
 const MAX_FRAME = 256 << 20
 
 const HEADER = 0
@@ -176,7 +176,9 @@ export class ImageReader {
     if (kind !== DATA) throw new MalformedBytes(`no record is of kind ${kind}`)
     const key = r.bytes()
     const record = frame.subarray(r.at)
-    return { type: "data", key, record, item: decodeRecord(key, record) }
+    const item = decodeRecord(key, record)
+    if (item.value === null) throw new MalformedBytes("a record came without its value")
+    return { type: "data", key, record, item }
   }
 }
 

@@ -1,10 +1,11 @@
 /** A snapshot on its way in: each chunk goes into a fresh LevelDB directory as it comes. */
 import type { LogBase, SnapshotRef } from "../../core/index.ts"
-import { type Level, openLevel, sealDatabase, syncDirectory } from "./database.ts"
+import { INLINE } from "./cost.ts"
+import { type Level, openLevel, putItem, sealDatabase, syncDirectory } from "./database.ts"
 import type { Directories } from "./directories.ts"
 import { SnapshotInvalid } from "./errors.ts"
 import { ImageReader, type ImageRecord } from "./image.ts"
-import { dataKey, deadlineKey, type Identity } from "./layout.ts"
+import { deadlineKey, type Identity } from "./layout.ts"
 import { writeSession } from "./ledger.ts"
 import { Slices } from "./slices.ts"
 
@@ -15,6 +16,7 @@ export class Incoming {
   offset = 0
   private complete = false
   private base: LogBase | null = null
+  private large = false
   private readonly db: Level
   private readonly reader = new ImageReader()
   private constructor(id: string, name: string, db: Level) {
@@ -52,8 +54,8 @@ export class Incoming {
         writeSession(batch, record.session, record.session.lowest, [])
         break
       case "data":
-        // A value may be a view of the chunk: LevelDB copies it.
-        batch.put(dataKey(0, record.key), record.record)
+        putItem(batch, 0, record.key, record.item, false)
+        if (record.item.length > INLINE) this.large = true
         if (record.item.expiry !== 0) batch.put(deadlineKey(0, record.item.expiry, record.key), EMPTY)
         break
     }
@@ -66,7 +68,7 @@ export class Incoming {
     if (base.index !== snapshot.index || base.term !== snapshot.term) {
       throw new SnapshotInvalid({ id: this.id, found: `it reaches entry ${base.index} of term ${base.term}, announced was entry ${snapshot.index} of term ${snapshot.term}` })
     }
-    await sealDatabase(this.db, identity, base)
+    await sealDatabase(this.db, identity, base, this.large)
     await syncDirectory(root)
     return this.db
   }

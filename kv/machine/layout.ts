@@ -5,11 +5,13 @@
  *   20 markers     first index of a batch → its last: they join without a gap from the checkpoint to the position
  *   30 sessions    id → owner, token of the opening
  *   38 replies     id, sequence → the state of the session after a batch, and the replies that the batch gave
- *   40 data        generation, key → version, deadline, value
+ *   40 data        generation, key → version, deadline, and the value or its length and checksum
+ *   48 values      generation, key → a large value, so that what asks about the key alone need not read it
  *   50 deadlines   generation, deadline, key → nothing; may be stale: the data record decides
  *
  * FLUSHALL begins a new generation: one step, whatever the size. What the earlier ones leave is removed bit by bit.
- * Every value starts with a CRC-32 over its key and itself, for LevelDB returns flipped bytes without a word.
+ * Every record starts with a CRC-32 over its key and itself, for LevelDB returns flipped bytes without a word; that of a
+ * large value stands in its data record.
  */
 import { crc32 } from "node:zlib"
 import { Reader, Writer, readBase, writeBase } from "../../interpreters/bytes.ts"
@@ -19,13 +21,14 @@ import type { Session } from "./sessions.ts"
 import type { Item } from "./view.ts"
 import type { Reply } from "../types.ts"
 
-/** 2: sessions carry the token of their opening. */
-export const FORMAT = 2
+/** 3: large values in records of their own. 2: sessions carry the token of their opening. */
+export const FORMAT = 3
 export const META = 0x10
 export const MARKER = 0x20
 export const SESSION = 0x30
 export const REPLIES = 0x38
 export const DATA = 0x40
+export const VALUE = 0x48
 export const DEADLINE = 0x50
 /** No record is here: compacting "it" flushes LevelDB's memory and moves nothing else. */
 export const BEFORE_ALL = Buffer.from([0x01])
@@ -56,13 +59,15 @@ export const kindRange = (kind: number): { readonly gte: Buffer; readonly lt: Bu
 
 const DATA_PREFIX = 5
 const DEADLINE_PREFIX = 11
-export const dataKey = (generation: number, key: Uint8Array): Buffer => {
+const underGeneration = (kind: number, generation: number, key: Uint8Array): Buffer => {
   const out = Buffer.allocUnsafe(DATA_PREFIX + key.length)
-  out[0] = DATA
+  out[0] = kind
   out.writeUInt32BE(generation, 1)
   out.set(key, DATA_PREFIX)
   return out
 }
+export const dataKey = (generation: number, key: Uint8Array): Buffer => underGeneration(DATA, generation, key)
+export const valueKey = (generation: number, key: Uint8Array): Buffer => underGeneration(VALUE, generation, key)
 export const userKey = (key: Buffer): Buffer => key.subarray(DATA_PREFIX)
 export const deadlineKey = (generation: number, deadline: number, key: Uint8Array): Buffer => {
   const out = Buffer.allocUnsafe(DEADLINE_PREFIX + key.length)
@@ -78,33 +83,59 @@ export const deadlineOfKey = (key: Buffer): { readonly deadline: number; readonl
 })
 const NOTHING = Buffer.alloc(0)
 /** All records of a generation: [first, second). */
-export const generationRange = (kind: typeof DATA | typeof DEADLINE, generation: number): { readonly gte: Buffer; readonly lt: Buffer } => {
-  const at = (n: number): Buffer => {
-    const out = dataKey(n, NOTHING)
-    out[0] = kind
-    return out
-  }
-  return { gte: at(generation), lt: at(generation + 1) }
-}
+export const generationRange = (kind: typeof DATA | typeof VALUE | typeof DEADLINE, generation: number): { readonly gte: Buffer; readonly lt: Buffer } => ({
+  gte: underGeneration(kind, generation, NOTHING),
+  lt: underGeneration(kind, generation + 1, NOTHING),
+})
 
 // ------------------------------------------------------------------------------------------------ values
 
-const RECORD_HEADER = 16
+const RECORD_HEADER = 17
+const WITHIN = 0
+const APART = 1
+/** [checksum, version, deadline, where the value is]; the value, or [its length, its checksum]. */
+const APART_SIZE = RECORD_HEADER + 8
+
 /** The checksum covers the client's key, so that a value under another key is noticed, but not the generation. */
-export const encodeRecord = (key: Uint8Array, item: Item): Buffer => {
-  const { value } = item
-  const out = Buffer.allocUnsafe(RECORD_HEADER + value.length)
+const sealRecord = (key: Uint8Array, item: Item, out: Buffer, where: number): Buffer => {
   out.writeUIntBE(item.version, 4, 6)
   out.writeUIntBE(item.expiry, 10, 6)
-  out.set(value, RECORD_HEADER)
+  out[16] = where
   out.writeUInt32BE(crc32(out.subarray(4), crc32(key)), 0)
   return out
 }
+/** With its value, whatever the size: in images always, on disk if the value is small. */
+export const encodeRecord = (key: Uint8Array, item: Item, value: Buffer): Buffer => {
+  const out = Buffer.allocUnsafe(RECORD_HEADER + value.length)
+  out.set(value, RECORD_HEADER)
+  return sealRecord(key, item, out, WITHIN)
+}
+/** Without its value, whose checksum is `crc`. */
+export const encodeApart = (key: Uint8Array, item: Item, crc: number): Buffer => {
+  const out = Buffer.allocUnsafe(APART_SIZE)
+  out.writeUInt32BE(item.length, RECORD_HEADER)
+  out.writeUInt32BE(crc, RECORD_HEADER + 4)
+  return sealRecord(key, item, out, APART)
+}
+export const valueCrc = (key: Uint8Array, value: Buffer): number => crc32(value, crc32(key))
+
+const named = (key: Uint8Array): string => `the key that starts with ${JSON.stringify(Buffer.from(key.subarray(0, 40)).toString("latin1"))}`
 export const decodeRecord = (key: Uint8Array, record: Buffer): Item => {
-  if (record.length < RECORD_HEADER || crc32(record.subarray(4), crc32(key)) !== record.readUInt32BE(0)) {
-    throw new BadRecord(`the record of the key that starts with ${JSON.stringify(Buffer.from(key.subarray(0, 40)).toString("latin1"))} fails its checksum`)
+  if (record.length < RECORD_HEADER || crc32(record.subarray(4), crc32(key)) !== record.readUInt32BE(0)) throw new BadRecord(`the record of ${named(key)} fails its checksum`)
+  const version = record.readUIntBE(4, 6)
+  const expiry = record.readUIntBE(10, 6)
+  if (record[16] === WITHIN) {
+    const value = record.subarray(RECORD_HEADER)
+    return { version, expiry, length: value.length, value, crc: 0 }
   }
-  return { version: record.readUIntBE(4, 6), expiry: record.readUIntBE(10, 6), value: record.subarray(RECORD_HEADER) }
+  if (record[16] !== APART || record.length !== APART_SIZE) throw new BadRecord(`the record of ${named(key)} is of no known kind`)
+  return { version, expiry, length: record.readUInt32BE(RECORD_HEADER), value: null, crc: record.readUInt32BE(RECORD_HEADER + 4) }
+}
+/** What stands in the record of a large value, if it is the one that the item tells of. */
+export const checkedValue = (key: Uint8Array, item: Item, value: Buffer | undefined): Buffer => {
+  if (value === undefined) throw new BadRecord(`the value of ${named(key)} is missing`)
+  if (value.length !== item.length || valueCrc(key, value) !== item.crc) throw new BadRecord(`the value of ${named(key)} fails its checksum`)
+  return value
 }
 
 const seal = (key: Buffer, fill: (w: Writer) => void, capacity = 64): Buffer => {
@@ -140,17 +171,20 @@ export const decodeIdentity = (value: Buffer): Identity => unseal(identityKey, v
 export interface Position {
   readonly base: LogBase
   readonly generation: number
+  /** There may be large values in this generation: what writes or deletes a key removes one that may be there. */
+  readonly large: boolean
 }
 export const encodePosition = (position: Position): Buffer =>
   seal(
     positionKey,
     (w) => {
       w.u32(position.generation)
+      w.u8(position.large ? 1 : 0)
       writeBase(w, position.base)
     },
     512,
   )
-export const decodePosition = (value: Buffer): Position => unseal(positionKey, value, (r) => ({ generation: r.u32(), base: readBase(r) }))
+export const decodePosition = (value: Buffer): Position => unseal(positionKey, value, (r) => ({ generation: r.u32(), large: r.flag(), base: readBase(r) }))
 
 const encodeIndex = (key: Buffer, index: number): Buffer => seal(key, (w) => w.u48(index), 10)
 const decodeIndex = (key: Buffer, value: Buffer): number => unseal(key, value, (r) => r.u48())

@@ -5,6 +5,7 @@
  */
 import { type Opening, type Segment, decodeOpening, decodeSegment, encodeOpening, encodeSegment, numberIn, repliesKey, sessionKey } from "./layout.ts"
 import { type Session, Sessions } from "./sessions.ts"
+import type { Slices } from "./slices.ts"
 import type { Reply } from "../types.ts"
 
 export interface Batch {
@@ -46,7 +47,7 @@ export class Ledger {
     this.spans = spans
   }
   /** What the batch just executed has changed. */
-  write(batch: Batch, sessions: Sessions): void {
+  async write(batch: Batch, sessions: Sessions, slices: Slices): Promise<void> {
     const { touched, ended } = sessions.changes()
     for (const id of ended) {
       const spans = this.spans.get(id)
@@ -58,6 +59,7 @@ export class Ledger {
     for (const [id, firstNew] of touched) {
       const session = sessions.byIdentity(id)
       if (session !== undefined) this.spans.set(id, writeSession(batch, session, firstNew, this.spans.get(id)))
+      if (slices.overdue()) await slices.giveWay()
     }
   }
 }

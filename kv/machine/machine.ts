@@ -12,20 +12,20 @@ import { randomBytes } from "node:crypto"
 import type { Entry, LogBase, SnapshotRef } from "../../core/index.ts"
 import type { SnapshotImage, StateMachineHandlers } from "../../interpreters/contract.ts"
 import type { KvMachine, MachineStats, Scrubbed } from "./contract.ts"
-import { type Contents, type Level, dropMarkers, firstOf, makeDurable, readContents, recordsOf } from "./database.ts"
+import { BATCH_COST, INLINE } from "./cost.ts"
+import { type Contents, type Level, deleteItem, dropMarkers, firstOf, makeDurable, putItem, readContents, readItem, readValue, recordsOf } from "./database.ts"
 import type { Directories } from "./directories.ts"
 import { MachineDamaged, MachineUnusable, SnapshotInvalid, reason } from "./errors.ts"
 import { checkTables } from "./files.ts"
 import { sessionsForImage } from "./image.ts"
 import { Incoming } from "./incoming.ts"
-import { DATA, DEADLINE, type Identity, dataKey, deadlineKey, deadlineOfKey, decodeRecord, encodeMarker, encodePosition, encodeRecord, generationRange, markerKey, positionKey } from "./layout.ts"
+import { DATA, DEADLINE, type Identity, VALUE, deadlineKey, deadlineOfKey, encodeMarker, encodePosition, generationRange, markerKey, positionKey } from "./layout.ts"
 import { imageOf } from "./outgoing.ts"
 import { Overlay } from "./overlay.ts"
 import { Reads, rebuilding } from "./reads.ts"
 import { EMPTY_BASE, type Outcome, Replica, announce } from "./replica.ts"
 import { type ReplyState, Sessions } from "./sessions.ts"
 import { Lane, Slices } from "./slices.ts"
-import type { Item } from "./view.ts"
 import type { Call, CommandListener, Reply } from "../types.ts"
 
 /** Expired keys removed per entry, and per Tick beyond that: enough to keep up, small beside the entry's own work. */
@@ -33,6 +33,8 @@ const SWEEP_PER_ENTRY = 16
 const SWEEP_PER_BATCH = 512
 /** Records of an earlier generation removed at a time. */
 const RECLAIM = 4096
+/** Bytes of work after which a look at the clock costs nothing. */
+const DEAR = 64 << 10
 /** After each slice of a few milliseconds: a scrub takes a tenth of a core at most. */
 const SCRUB_REST = 40
 
@@ -58,6 +60,8 @@ export class LevelMachine implements KvMachine {
   private incoming: Incoming | null = null
   private base: LogBase = EMPTY_BASE
   private generation = 0
+  /** There may be large values in this generation. */
+  private large = false
   private earliest = Infinity
   /** One LevelDB write at a time; what is pinned between two of them is the state after an entry. */
   private readonly writes = new Lane()
@@ -69,10 +73,22 @@ export class LevelMachine implements KvMachine {
   private readonly life = randomBytes(4).toString("hex")
   private batches = 0
   private bytesWritten = 0
+  /** Exceptions that ended a command, by where they came from: told once each. */
+  private readonly told = new Set<string>()
+  private internalErrors = 0
+  private readonly internal = (thrown: unknown): void => {
+    this.internalErrors++
+    const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
+    if (this.told.has(text) || this.told.size >= 16) return
+    this.told.add(text)
+    this.report(`a command ended in an internal error and was not executed: ${text}`)
+  }
+  private readonly report: (text: string) => void
   private readonly directories: Directories
   private readonly identity: Identity
   private readonly idle: number
-  constructor(directories: Directories, identity: Identity, idle: number, found: { readonly name: string; readonly contents: Contents } | MachineDamaged) {
+  constructor(directories: Directories, identity: Identity, idle: number, found: { readonly name: string; readonly contents: Contents } | MachineDamaged, report: (text: string) => void) {
+    this.report = report
     this.directories = directories
     this.identity = identity
     this.idle = idle
@@ -82,20 +98,33 @@ export class LevelMachine implements KvMachine {
 
   private become(name: string, contents: Contents): void {
     const { db, position, sessions } = contents
-    const overlay = new Overlay(position.generation, (generation, key) => readItem(db, generation, key))
     const live: Live = {
       ...contents,
       name,
-      overlay,
+      overlay: overlayOf(db, position.generation),
       reads: new Reads(db, position.base.time, position.generation, (thrown) => this.harm(thrown, live)),
       // The store is whatever overlay is current: a batch begins with a new one.
-      replica: new Replica({ get: (key) => live.overlay.get(key), put: (key, item) => live.overlay.put(key, item), delete: (key) => live.overlay.delete(key), clear: () => live.overlay.clear() }, position.base, sessions),
+      replica: new Replica(
+        {
+          get: (key) => live.overlay.get(key),
+          value: (key, item) => live.overlay.value(key, item),
+          put: (key, item) => live.overlay.put(key, item),
+          delete: (key) => live.overlay.delete(key),
+          clear: () => live.overlay.clear(),
+          begin: () => live.overlay.begin(),
+          undo: () => live.overlay.undo(),
+        },
+        position.base,
+        sessions,
+        this.internal,
+      ),
     }
     this.live = live
     this.opened = db
     this.damage = null
     this.base = position.base
     this.generation = position.generation
+    this.large = position.large
     this.earliest = contents.earliest
     void this.reclaim(live)
   }
@@ -129,73 +158,93 @@ export class LevelMachine implements KvMachine {
 
   apply(entries: readonly Entry[]): void {
     void this.writes.run(async () => {
-      const { live } = this
-      if (live === null) return
-      let batch: ReturnType<Level["batch"]>
-      const outcomes: Outcome[] = []
-      try {
-        batch = await this.prepare(live, entries, outcomes)
-      } catch (thrown) {
-        if (thrown instanceof OutOfSequence) this.fail("apply", thrown)
-        else this.harm(thrown, live)
-        return
+      // What costs much is cut into batches: none is long, and none takes much memory.
+      for (let done = 0; done < entries.length; ) {
+        const { live } = this
+        if (live === null) return
+        const through = await this.batch(live, entries, done)
+        if (through === null || this.live !== live) return
+        done = through
       }
-      try {
-        live.reads.freeze()
-        const writing = batch.write()
-        // The log holds these entries durably, so the replies are final already; only reads must wait for the write.
-        announce(this.listener, outcomes)
-        await writing
-      } catch (thrown) {
-        this.fail("write a batch", thrown)
-        return
-      }
-      this.batches++
-      this.base = live.replica.base
-      live.reads.thaw(this.base.time, live.overlay.generation)
-      live.replica.sessions.written()
-      if (this.live !== live) return
-      const flushed = this.generation !== live.overlay.generation
-      this.generation = live.overlay.generation
       this.handlers?.applied(this.base.index)
-      if (flushed) void this.reclaim(live)
     })
   }
 
+  /** One batch of the entries from `from` on. Returns where the next begins; null: it could not be written. */
+  private async batch(live: Live, entries: readonly Entry[], from: number): Promise<number | null> {
+    const outcomes: Outcome[] = []
+    let prepared: Prepared
+    try {
+      prepared = await this.prepare(live, entries, from, outcomes)
+    } catch (thrown) {
+      // No damage: nobody could execute this, or this process cannot.
+      if (thrown instanceof OutOfSequence || thrown instanceof RangeError) this.fail("apply", thrown)
+      else this.harm(thrown, live)
+      return null
+    }
+    try {
+      live.reads.freeze()
+      const writing = prepared.batch.write()
+      // The log holds these entries durably, so the replies are final already; only reads must wait for the write.
+      announce(this.listener, outcomes)
+      await writing
+    } catch (thrown) {
+      this.fail("write a batch", thrown)
+      return null
+    }
+    this.batches++
+    this.base = live.replica.base
+    this.large = prepared.large
+    live.reads.thaw(this.base.time, live.overlay.generation)
+    live.replica.sessions.written()
+    const flushed = this.generation !== live.overlay.generation
+    this.generation = live.overlay.generation
+    if (flushed) void this.reclaim(live)
+    return prepared.through
+  }
+
   /** Executes, and collects what changes into one LevelDB batch. */
-  private async prepare(live: Live, entries: readonly Entry[], outcomes: Outcome[]): Promise<ReturnType<Level["batch"]>> {
+  private async prepare(live: Live, entries: readonly Entry[], from: number, outcomes: Outcome[]): Promise<Prepared> {
     const { replica, db } = live
     const slices = new Slices()
-    live.overlay = new Overlay(this.generation, (generation, key) => readItem(db, generation, key))
+    const overlay = overlayOf(db, this.generation)
+    live.overlay = overlay
     const first = replica.base.index + 1
-    for (const entry of entries) {
-      if (entry.index <= replica.base.index) continue
+    let through = from
+    for (let cost = 0; through < entries.length && cost < BATCH_COST; through++) {
+      const entry = entries[through]
+      if (entry === undefined || entry.index <= replica.base.index) continue
       if (entry.index !== replica.base.index + 1) throw new OutOfSequence(`entry ${entry.index} was handed over at position ${replica.base.index}`)
       replica.apply(entry, outcomes)
-      if (slices.due()) await slices.giveWay()
+      const spent = replica.takeCost()
+      cost += spent
+      if (slices.due() || (spent > DEAR && slices.overdue())) await slices.giveWay()
     }
     const batch = db.batch()
-    const { overlay } = live
-    let earliest = this.generation === overlay.generation ? this.earliest : Infinity
-    if (earliest <= replica.base.time) earliest = await this.sweep(live, batch, Math.min(SWEEP_PER_BATCH, entries.length * SWEEP_PER_ENTRY + 64))
+    const { generation } = overlay
+    const anew = this.generation !== generation
+    let earliest = anew ? Infinity : this.earliest
+    let large = this.large && !anew
+    if (earliest <= replica.base.time) earliest = await this.sweep(live, batch, Math.min(SWEEP_PER_BATCH, (through - from) * SWEEP_PER_ENTRY + 64))
     for (const { key, item } of overlay.changes.values()) {
-      if (item === null) batch.del(dataKey(overlay.generation, key))
+      if (item === null) deleteItem(batch, generation, key, large)
       else {
-        const record = encodeRecord(key, item)
-        this.bytesWritten += record.length + key.length
-        batch.put(dataKey(overlay.generation, key), record)
+        const bytes = putItem(batch, generation, key, item, large)
+        this.bytesWritten += bytes
+        if (item.length > INLINE) large = true
         if (item.expiry !== 0) {
-          batch.put(deadlineKey(overlay.generation, item.expiry, key), EMPTY)
+          batch.put(deadlineKey(generation, item.expiry, key), EMPTY)
           earliest = Math.min(earliest, item.expiry)
         }
+        if (bytes > DEAR && slices.overdue()) await slices.giveWay()
       }
       if (slices.due()) await slices.giveWay()
     }
     this.earliest = earliest
-    live.ledger.write(batch, replica.sessions)
-    batch.put(positionKey, encodePosition({ base: replica.base, generation: overlay.generation }))
+    await live.ledger.write(batch, replica.sessions, slices)
+    batch.put(positionKey, encodePosition({ base: replica.base, generation, large }))
     if (replica.base.index >= first) batch.put(markerKey(first), encodeMarker(first, replica.base.index))
-    return batch
+    return { batch, through, large }
   }
 
   /**
@@ -218,7 +267,7 @@ export class LevelMachine implements KvMachine {
   /** What FLUSHALL left behind goes a little at a time, between the batches. */
   private async reclaim(live: Live): Promise<void> {
     try {
-      for (const kind of [DATA, DEADLINE] as const) {
+      for (const kind of [DATA, VALUE, DEADLINE] as const) {
         for (;;) {
           const more = await this.writes.run(async () => {
             if (this.live !== live) return false
@@ -327,8 +376,8 @@ export class LevelMachine implements KvMachine {
 
   // -------------------------------------------------------------------------------------------- reads
 
-  read(call: Call): Reply | Promise<Reply> {
-    return this.live === null ? rebuilding : this.live.reads.read(call)
+  read(call: Call, most?: number): Reply | Promise<Reply> {
+    return this.live === null ? rebuilding : this.live.reads.read(call, most)
   }
   version(key: Uint8Array): number {
     // While rebuilding no version may fit: the largest that a log entry can carry.
@@ -351,6 +400,7 @@ export class LevelMachine implements KvMachine {
       batches: this.batches,
       bytesWritten: this.bytesWritten,
       malformed: this.live?.replica.malformed ?? 0,
+      internalErrors: this.internalErrors,
       sessions: sessions.open,
       keptReplies: sessions.keptReplies,
       keptReplyBytes: sessions.keptBytes,
@@ -374,8 +424,9 @@ export class LevelMachine implements KvMachine {
   }
   async dataBytes(): Promise<number> {
     if (this.live === null) return 0
-    const { gte, lt } = generationRange(DATA, this.generation)
-    return this.live.db.approximateSize(gte, lt)
+    const { db } = this.live
+    const sizes = await Promise.all(([DATA, VALUE] as const).map((kind) => generationRange(kind, this.generation)).map(({ gte, lt }) => db.approximateSize(gte, lt)))
+    return sizes.reduce((sum, size) => sum + size, 0)
   }
 
   async close(): Promise<void> {
@@ -391,9 +442,14 @@ export class LevelMachine implements KvMachine {
   }
 }
 
+interface Prepared {
+  readonly batch: ReturnType<Level["batch"]>
+  /** Of the entries handed over, the first that is not in it. */
+  readonly through: number
+  readonly large: boolean
+}
+
 class OutOfSequence extends Error {}
 
-const readItem = (db: Level, generation: number, key: Buffer): Item | undefined => {
-  const record = db.getSync(dataKey(generation, key))
-  return record === undefined ? undefined : decodeRecord(key, record)
-}
+const overlayOf = (db: Level, generation: number): Overlay =>
+  new Overlay(generation, { get: (of, key) => readItem(db, of, key), value: (of, key, item) => readValue(db, of, key, item) })

@@ -5,6 +5,7 @@
 import type { Entry, LogBase, SnapshotRef } from "../../core/index.ts"
 import type { SnapshotImage, StateMachine, StateMachineHandlers } from "../../interpreters/contract.ts"
 import { digestOf, ImageReader, ImageWriter, sessionsForImage } from "./image.ts"
+import { MAX_REPLY, refusable } from "./cost.ts"
 import { encodeRecord } from "./layout.ts"
 import { EMPTY_BASE, type Outcome, Replica, type Store, announce, readOnlyView } from "./replica.ts"
 import { Cursors, answerScan } from "./scan.ts"
@@ -14,11 +15,18 @@ import { DEFAULT_IDLE, type ReplyState, Sessions } from "./sessions.ts"
 import type { Item } from "./view.ts"
 import type { Call, CommandListener, Reader, Reply } from "../types.ts"
 
+/** Nothing stands apart here. */
+const valueOf = (item: Item): Buffer => item.value ?? Buffer.alloc(0)
+
+/** How to take back one step. */
+type Undo = { readonly name: string; readonly before: Item | undefined } | { readonly name: null; readonly all: Map<string, Item>; readonly earliest: number }
+
 class MapStore implements Store {
-  readonly items: Map<string, Item>
+  items: Map<string, Item>
   /** No item expires before this. */
   earliest = Infinity
   private sorted: string[] | null = null
+  private undos: Undo[] = []
   constructor(items: Map<string, Item> = new Map()) {
     this.items = items
     for (const item of items.values()) this.note(item)
@@ -29,19 +37,43 @@ class MapStore implements Store {
   get(key: Buffer): Item | undefined {
     return this.items.get(key.toString("latin1"))
   }
+  value(_: Buffer, item: Item): Buffer {
+    return valueOf(item)
+  }
   put(key: Buffer, item: Item): void {
     const name = key.toString("latin1")
-    if (this.sorted !== null && !this.items.has(name)) this.sorted = null
+    const before = this.items.get(name)
+    this.undos.push({ name, before })
+    if (before === undefined) this.sorted = null
     this.items.set(name, item)
     this.note(item)
   }
   delete(key: Buffer): void {
-    if (this.items.delete(key.toString("latin1"))) this.sorted = null
+    const name = key.toString("latin1")
+    const before = this.items.get(name)
+    if (before === undefined) return
+    this.undos.push({ name, before })
+    this.items.delete(name)
+    this.sorted = null
   }
   clear(): void {
-    this.items.clear()
+    this.undos.push({ name: null, all: this.items, earliest: this.earliest })
+    this.items = new Map()
     this.sorted = null
     this.earliest = Infinity
+  }
+  begin(): void {
+    if (this.undos.length > 0) this.undos = []
+  }
+  undo(): void {
+    this.sorted = null
+    for (let undo = this.undos.pop(); undo !== undefined; undo = this.undos.pop()) {
+      if (undo.name === null) {
+        this.items = undo.all
+        this.earliest = undo.earliest
+      } else if (undo.before === undefined) this.items.delete(undo.name)
+      else this.items.set(undo.name, undo.before)
+    }
   }
   /** Latin-1 order is byte order. */
   keys(): readonly string[] {
@@ -108,7 +140,7 @@ export class MemoryMachine implements StateMachine, Reader {
       const item = this.store.items.get(name)
       if (item === undefined || (item.expiry !== 0 && item.expiry <= base.time)) continue
       const key = Buffer.from(name, "latin1")
-      writer.data(key, encodeRecord(key, item))
+      writer.data(key, encodeRecord(key, item, valueOf(item)))
     }
     writer.end()
     return writer.take()
@@ -190,14 +222,14 @@ export class MemoryMachine implements StateMachine, Reader {
 
   // --------------------------------------------------------------------------------------------- reads
 
-  read(call: Call): Reply {
+  read(call: Call, most = MAX_REPLY): Reply {
     const spec = resolve(call)
     if (!isSpec(spec)) return spec
     if (spec.kind === "write") return error(`'${spec.name.toLowerCase()}' is a write: it goes through the log`)
-    const view = readOnlyView(this.now(), (key) => this.store.get(key))
-    if (!spec.scan) return execute(view, call)
+    const view = readOnlyView(this.now(), this.store, most)
+    if (!spec.scan) return refusable(() => execute(view, call))
     const { store } = this
-    return answerScan(call, this.cursors, {
+    return refusable(() => answerScan(call, most, this.cursors, {
       *keys(range) {
         const lower = range.after === null ? Buffer.from(range.from).toString("latin1") : range.after.toString("latin1")
         for (const name of store.keys()) {
@@ -206,10 +238,10 @@ export class MemoryMachine implements StateMachine, Reader {
           if (view.get(key) !== undefined) yield key
         }
       },
-    })
+    }))
   }
   version(key: Uint8Array): number {
-    return readOnlyView(this.now(), (wanted) => this.store.get(wanted)).get(copyOf(key))?.version ?? 0
+    return readOnlyView(this.now(), this.store).get(copyOf(key))?.version ?? 0
   }
   now(): number {
     return this.replica.base.time

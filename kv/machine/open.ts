@@ -19,6 +19,8 @@ export interface MachineOptions {
   readonly node: string
   /** Milliseconds on the replicated clock after which an idle session ends. The same on every node of a cluster. */
   readonly sessionIdle?: number
+  /** One line, for people. */
+  readonly report?: (text: string) => void
   /**
    * Given if the log holds every entry from the first on, so that damaged data can be made anew from it: then the
    * machine sets them aside, begins at position 0, and tells what was wrong and where it is kept.
@@ -41,7 +43,7 @@ interface Opened {
 const create = async (directories: Directories, identity: Identity, idle: number): Promise<Opened> => {
   const name = directories.fresh()
   const db = await openLevel(directories.path(name), true)
-  await sealDatabase(db, identity, EMPTY_BASE)
+  await sealDatabase(db, identity, EMPTY_BASE, false)
   await syncDirectory(directories.root)
   await syncDirectory(dirname(resolve(directories.root)))
   await directories.point(name)
@@ -80,7 +82,7 @@ const open = async (options: MachineOptions): Promise<LevelMachine> => {
   if (found instanceof MachineDamaged) {
     if (options.startOver === undefined) {
       if (current !== undefined) await directories.removeOthers(current ?? undefined)
-      return new LevelMachine(directories, identity, idle, found)
+      return new LevelMachine(directories, identity, idle, found, options.report ?? (() => undefined))
     }
     const damage = found
     const kept = await directories.setAside()
@@ -88,7 +90,7 @@ const open = async (options: MachineOptions): Promise<LevelMachine> => {
     options.startOver(damage, kept)
   }
   await directories.removeOthers(found.name)
-  return new LevelMachine(directories, identity, idle, found)
+  return new LevelMachine(directories, identity, idle, found, options.report ?? (() => undefined))
 }
 
 /**

@@ -1,9 +1,9 @@
 /** A pinned image on its way to a peer: made from a LevelDB snapshot as it is asked for, a chunk at a time. */
 import type { LogBase } from "../../core/index.ts"
 import type { SnapshotImage } from "../../interpreters/contract.ts"
-import { type Level, READ_BYTES, READ_COUNT } from "./database.ts"
+import { type Level, READ_BYTES, READ_COUNT, readValue } from "./database.ts"
 import { CHUNK, ImageWriter } from "./image.ts"
-import { DATA, decodeRecord, generationRange, userKey } from "./layout.ts"
+import { DATA, decodeRecord, encodeRecord, generationRange, userKey } from "./layout.ts"
 import type { Session } from "./sessions.ts"
 import { Lane, Slices } from "./slices.ts"
 
@@ -28,6 +28,8 @@ class Pass {
   private readonly writer = new ImageWriter()
   private readonly iterator: ReturnType<typeof iterate>
   private readonly pinned: Pinned
+  private page: readonly (readonly [Buffer, Buffer])[] = []
+  private done = 0
   private session = -1
   private ended = false
   constructor(pinned: Pinned) {
@@ -61,16 +63,26 @@ class Pass {
       if (slices.due()) await slices.giveWay()
     }
     if (this.session < sessions.length) return
-    const records = await this.iterator.nextv(READ_COUNT)
-    for (const [key, record] of records) {
-      const name = userKey(key)
-      const item = decodeRecord(name, record)
-      if (item.expiry === 0 || item.expiry > base.time) this.writer.data(name, record)
-      if (slices.due()) await slices.giveWay()
+    if (this.done === this.page.length) {
+      this.page = await this.iterator.nextv(READ_COUNT)
+      this.done = 0
     }
-    if (records.length > 0) return
+    // A page of small records may tell of large values: no more of those than a chunk takes.
+    while (this.done < this.page.length && this.writer.length < CHUNK) {
+      const record = this.page[this.done++]
+      if (record !== undefined) this.data(record)
+      if (slices.due() || (this.writer.length > CHUNK && slices.overdue())) await slices.giveWay()
+    }
+    if (this.page.length > 0) return
     this.writer.end()
     this.ended = true
+  }
+  private data([key, record]: readonly [Buffer, Buffer]): void {
+    const { base, db, generation, snapshot } = this.pinned
+    const name = userKey(key)
+    const item = decodeRecord(name, record)
+    if (item.expiry !== 0 && item.expiry <= base.time) return
+    this.writer.data(name, item.value === null ? encodeRecord(name, item, readValue(db, generation, name, item, { snapshot })) : record)
   }
 }
 

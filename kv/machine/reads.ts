@@ -1,22 +1,28 @@
 /** The read side: small reads at once, large ones in slices, all of them from one state between two entries. */
-import { type Level, READ_BYTES, READ_COUNT } from "./database.ts"
+import { MAX_REPLY, TooLarge, refusable, replyTooLarge } from "./cost.ts"
+import { type Level, READ_BYTES, READ_COUNT, readItem, readValue } from "./database.ts"
 import { execute, isSpec, resolve, toBuffers } from "./execute.ts"
 import { DATA, DEADLINE, dataKey, deadlineKey, deadlineOfKey, decodeRecord, generationRange, userKey } from "./layout.ts"
 import { NULL, bulk, error, integer } from "./reply.ts"
-import { readOnlyView } from "./replica.ts"
+import { readOnlyView, type Store } from "./replica.ts"
 import { Cursors, type Scan, isScan, planOf, startsWith } from "./scan.ts"
 import { Slices } from "./slices.ts"
-import type { Item } from "./view.ts"
+import type { Item, View } from "./view.ts"
 import type { Call, Reply } from "../types.ts"
 
 export const rebuilding = error("this node is being rebuilt from a peer; ask another one", "REBUILDING")
 
 /** MGET and EXISTS of more keys than this take turns. */
 const AT_ONCE = 64
+/** As does an MGET of more bytes than this. */
+const BYTES_AT_ONCE = 1 << 20
+/** A key of more bytes takes a while to match a pattern. */
+const LONG = 512
 
 const NOTHING = Buffer.alloc(0)
 
 type Snapshot = ReturnType<Level["snapshot"]>
+type Stored = Pick<Store, "get" | "value">
 
 export class Reads {
   clock: number
@@ -58,13 +64,15 @@ export class Reads {
     this.before = null
     void before?.close()
   }
-  private item(key: Buffer, snapshot: Snapshot | null): Item | undefined {
-    const record = this.db.getSync(dataKey(this.generation, key), snapshot === null ? {} : { snapshot })
-    return record === undefined ? undefined : decodeRecord(key, record)
-  }
-  private now(key: Buffer): Item | undefined {
+  /** The state that reads at once see. */
+  private present(): Stored {
     if (this.frozen) this.before ??= this.db.snapshot()
-    return this.item(key, this.before)
+    return this.at(this.before)
+  }
+  private at(snapshot: Snapshot | null): Stored {
+    const { db, generation } = this
+    const options = snapshot === null ? {} : { snapshot }
+    return { get: (key) => readItem(db, generation, key, options), value: (key, item) => readValue(db, generation, key, item, options) }
   }
 
   private guarded<A>(task: () => A, otherwise: A): A {
@@ -77,53 +85,82 @@ export class Reads {
   }
   version(key: Uint8Array): number {
     const wanted = Buffer.from(key.buffer, key.byteOffset, key.byteLength)
-    return this.guarded(() => readOnlyView(this.clock, (k) => this.now(k)).get(wanted)?.version ?? 0, 0xffff_ffff_ffff)
+    return this.guarded(() => readOnlyView(this.clock, this.present()).get(wanted)?.version ?? 0, 0xffff_ffff_ffff)
   }
-  read(call: Call): Reply | Promise<Reply> {
+  /** `most`: bytes of values and keys in the reply; a larger one is refused before it is made. */
+  read(call: Call, most = MAX_REPLY): Reply | Promise<Reply> {
     const spec = resolve(call)
     if (!isSpec(spec)) return spec
     if (spec.kind === "write") return error(`'${spec.name.toLowerCase()}' is a write: it goes through the log`)
-    if (spec.scan) return this.scan(call, spec.name)
-    if (call.length > AT_ONCE && spec.lastKey === -1) return this.many(toBuffers(call), spec.name)
-    return this.guarded(() => execute(readOnlyView(this.clock, (key) => this.now(key)), call), rebuilding)
+    if (spec.scan) return this.scan(call, spec.name, most)
+    if (spec.lastKey === -1 && call.length > AT_ONCE) return this.many(toBuffers(call), spec.name, most)
+    if (spec.name === "MGET") return this.guarded(() => this.few(toBuffers(call), most), rebuilding)
+    return this.guarded(() => refusable(() => execute(readOnlyView(this.clock, this.present(), most), call)), rebuilding)
+  }
+  /** An MGET at once, unless the values are large: seven of 8 MB are no small read. */
+  private few(args: readonly Buffer[], most: number): Reply | Promise<Reply> {
+    const view = readOnlyView(this.clock, this.present())
+    const found = args.slice(1).map((key) => [key, view.get(key)] as const)
+    const bytes = found.reduce((sum, [, item]) => sum + (item?.length ?? 0), 0)
+    if (bytes > most) return replyTooLarge(bytes, most).reply
+    if (bytes > BYTES_AT_ONCE) return this.many(args, "MGET", most)
+    return { type: "array", items: found.map(([key, item]) => (item === undefined ? NULL : bulk(view.value(key, item)))) }
   }
 
   /** A state of its own for a read that takes several turns: never one that reads at once do not see yet. */
-  private async pinned(task: (get: (key: Buffer) => Item | undefined, snapshot: Snapshot) => Promise<Reply>): Promise<Reply> {
+  private async pinned(most: number, task: (view: View, snapshot: Snapshot) => Promise<Reply>): Promise<Reply> {
     while (this.frozen) await this.thawed
     const snapshot = this.db.snapshot()
     try {
-      return await task(readOnlyView(this.clock, (key) => this.item(key, snapshot)).get, snapshot)
+      return await task(readOnlyView(this.clock, this.at(snapshot), most), snapshot)
     } catch (thrown) {
+      if (thrown instanceof TooLarge) return thrown.reply
       this.damaged(thrown)
       return rebuilding
     } finally {
       await snapshot.close()
     }
   }
-  private many(args: readonly Buffer[], name: string): Promise<Reply> {
-    return this.pinned(async (get) => {
+  /** First how large the reply will be, then the values. */
+  private many(args: readonly Buffer[], name: string, most: number): Promise<Reply> {
+    return this.pinned(most, async (view) => {
       const slices = new Slices()
-      const items: Reply[] = []
-      let found = 0
+      const found: (readonly [Buffer, Item] | null)[] = []
+      let count = 0
       for (const key of args.slice(1)) {
-        const item = get(key)
-        if (item !== undefined) found++
-        if (name === "MGET") items.push(item === undefined ? NULL : bulk(item.value))
+        const item = view.get(key)
+        if (item !== undefined) count++
+        if (name === "MGET") {
+          if (item !== undefined) view.answering(item.length)
+          found.push(item === undefined ? null : [key, item])
+        }
         if (slices.due()) await slices.giveWay()
       }
-      return name === "MGET" ? { type: "array", items } : integer(found)
+      if (name !== "MGET") return integer(count)
+      const items: Reply[] = []
+      for (const one of found) {
+        items.push(one === null ? NULL : bulk(view.value(...one)))
+        if (slices.due() || (one !== null && one[1].value === null && slices.overdue())) await slices.giveWay()
+      }
+      return { type: "array", items }
     })
   }
-  private scan(call: Call, name: string): Reply | Promise<Reply> {
+  private scan(call: Call, name: string, most: number): Reply | Promise<Reply> {
     if (name !== "DBSIZE") {
-      const plan = planOf(call, this.cursors)
-      return isScan(plan) ? this.pinned((_, snapshot) => this.walk(plan, snapshot)) : plan
+      let plan: Scan | Reply
+      try {
+        plan = planOf(call, most, this.cursors)
+      } catch (thrown) {
+        if (thrown instanceof TooLarge) return thrown.reply
+        throw thrown
+      }
+      const scan = plan
+      return isScan(scan) ? this.pinned(most, (_, snapshot) => this.walk(scan, snapshot)) : scan
     }
     // The same until something is written: what polls it need not count every time.
     const { writes } = this
     if (this.size?.writes === writes) return this.size.reply
-    return this.pinned(async (_, snapshot) => {
+    return this.pinned(most, async (_, snapshot) => {
       const reply = integer(await this.count(snapshot))
       if (this.writes === writes) this.size = { writes, reply }
       return reply
@@ -132,6 +169,7 @@ export class Reads {
   /** All keys, without their values, less those that have expired and are still there. */
   private async count(snapshot: Snapshot): Promise<number> {
     const { clock, generation } = this
+    const stored = this.at(snapshot)
     const slices = new Slices()
     let count = 0
     const keys = this.db.keys<Buffer>({ ...generationRange(DATA, generation), snapshot, highWaterMarkBytes: READ_BYTES })
@@ -145,7 +183,7 @@ export class Reads {
       for (let page = await deadlines.nextv(READ_COUNT); page.length > 0; page = await deadlines.nextv(READ_COUNT)) {
         for (const indexKey of page) {
           const { deadline, key } = deadlineOfKey(indexKey)
-          if (this.item(key, snapshot)?.expiry === deadline) count--
+          if (stored.get(key)?.expiry === deadline) count--
           if (slices.due()) await slices.giveWay()
         }
       }
@@ -171,7 +209,8 @@ export class Reads {
           if (!startsWith(name, plan.prefix)) return plan.reply(true)
           const { expiry } = decodeRecord(name, record)
           if ((expiry === 0 || expiry > clock) && !plan.visit(name)) return plan.reply(false)
-          if (slices.due()) await slices.giveWay()
+          // A long key takes long to match.
+          if (slices.due() || (name.length > LONG && slices.overdue())) await slices.giveWay()
         }
         count = READ_COUNT
       }

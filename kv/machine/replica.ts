@@ -4,6 +4,7 @@
  */
 import type { Configuration, Entry, LogBase } from "../../core/index.ts"
 import { type Malformed, decodeCommand } from "./command.ts"
+import { CALL_COST, INLINE, KEY_COST, Meter, TooLarge, checkKey, checkValue, replyTooLarge } from "./cost.ts"
 import { execute } from "./execute.ts"
 import { NULL, error } from "./reply.ts"
 import { MAX_KEPT_BYTES, MAX_KEPT_REPLIES, Sessions } from "./sessions.ts"
@@ -13,9 +14,14 @@ import type { Command, CommandListener, Reply } from "../types.ts"
 /** Records as they are, expired ones included. Keys and values handed over are not changed afterwards. */
 export interface Store {
   readonly get: (key: Buffer) => Item | undefined
+  /** Of an item that `get` gave: reads what was not read yet. */
+  readonly value: (key: Buffer, item: Item) => Buffer
   readonly put: (key: Buffer, item: Item) => void
   readonly delete: (key: Buffer) => void
   readonly clear: () => void
+  /** From here on what is written can be undone, until the next `begin`. */
+  readonly begin: () => void
+  readonly undo: () => void
 }
 
 export type Outcome =
@@ -31,28 +37,67 @@ const keepsTooMany = error(
   `the session keeps ${MAX_KEPT_REPLIES} replies, or ${MAX_KEPT_BYTES >> 20} MB of them, that it has not reported as arrived; nothing was executed. Raise 'lowest' to the first reply still awaited and send the same sequence again.`,
   "BUSY",
 )
+const internalError = error("internal error; nothing was executed. The log of the node says more.")
 const outOfOrder = (expected: number): Reply => error(`sequence ${expected} comes next; nothing was executed`, "OUTOFORDER")
 
 /** Expired items are invisible, whether or not they have been removed. */
 const live = (item: Item | undefined, now: number): Item | undefined => (item !== undefined && item.expiry !== 0 && item.expiry <= now ? undefined : item)
 
+/** What the store threw: no fault of a command, and not the same on every node. */
+class StoreFailed {
+  readonly thrown: unknown
+  constructor(thrown: unknown) {
+    this.thrown = thrown
+  }
+}
+
 class ReplicaView implements View {
   now = 0
   index = 0
+  readonly meter = new Meter()
   private readonly store: Store
   constructor(store: Store) {
     this.store = store
   }
   get(key: Buffer): Item | undefined {
-    return live(this.store.get(key), this.now)
+    const { meter } = this
+    meter.charge(KEY_COST)
+    let item: Item | undefined
+    try {
+      item = live(this.store.get(key), this.now)
+    } catch (thrown) {
+      throw new StoreFailed(thrown)
+    }
+    // It came with its value.
+    if (item !== undefined && item.length <= INLINE) meter.charge(item.length)
+    return item
+  }
+  value(key: Buffer, item: Item): Buffer {
+    if (item.length > INLINE) this.meter.charge(item.length)
+    try {
+      return this.store.value(key, item)
+    } catch (thrown) {
+      throw new StoreFailed(thrown)
+    }
+  }
+  answering(bytes: number): void {
+    this.meter.charge(bytes)
   }
   put(key: Buffer, value: Buffer, expiry: number): void {
-    this.store.put(key, { value, version: this.index, expiry })
+    checkValue(value.length)
+    this.meter.charge(KEY_COST + key.length + value.length)
+    this.store.put(key, { length: value.length, value, crc: 0, version: this.index, expiry })
+  }
+  touch(key: Buffer, item: Item, expiry: number): void {
+    this.meter.charge(KEY_COST + key.length + Math.min(item.length, INLINE))
+    this.store.put(key, { length: item.length, value: item.value, crc: item.crc, version: this.index, expiry })
   }
   delete(key: Buffer): void {
+    this.meter.charge(KEY_COST + key.length)
     this.store.delete(key)
   }
   clear(): void {
+    this.meter.charge(KEY_COST)
     this.store.clear()
   }
 }
@@ -63,10 +108,20 @@ export class Replica {
   /** Entries whose bytes are no command; nobody can be told. */
   malformed = 0
   private readonly view: ReplicaView
-  constructor(store: Store, base: LogBase, sessions: Sessions) {
+  private readonly store: Store
+  private readonly internal: (thrown: unknown) => void
+  /** `internal` is told of each exception that ended a command. */
+  constructor(store: Store, base: LogBase, sessions: Sessions, internal: (thrown: unknown) => void = () => undefined) {
     this.base = base
     this.sessions = sessions
+    this.store = store
     this.view = new ReplicaView(store)
+    this.internal = internal
+  }
+
+  /** What was executed since the last call of this has cost so much. */
+  takeCost(): number {
+    return this.view.meter.take()
   }
 
   /** Executes the entry after `base`. Throws only what the store throws. */
@@ -76,6 +131,7 @@ export class Replica {
     this.base = { index: entry.index, term: entry.term, time, configuration }
     this.view.now = time
     this.view.index = entry.index
+    this.view.meter.begin()
     this.sessions.sweep(time)
     if (entry.kind === "command") this.command(decodeCommand(entry.payload.bytes), out)
   }
@@ -116,25 +172,60 @@ export class Replica {
     return reply
   }
 
+  /** All of it or nothing: what costs too much, and what ends in an exception of its own, leaves no trace but the answer. */
   private run(command: Command & { readonly type: "Execute" }): Reply {
-    for (const watch of command.watches) {
-      const key = Buffer.from(watch.key.buffer, watch.key.byteOffset, watch.key.byteLength)
-      if ((this.view.get(key)?.version ?? 0) !== watch.version) return NULL
+    this.store.begin()
+    try {
+      return this.perform(command)
+    } catch (thrown) {
+      if (thrown instanceof StoreFailed) throw thrown.thrown
+      if (isNodesOwn(thrown)) throw thrown
+      this.store.undo()
+      if (thrown instanceof TooLarge) return thrown.reply
+      this.internal(thrown)
+      return internalError
     }
-    const [first] = command.calls
-    if (!command.exec && command.calls.length === 1 && first !== undefined) return execute(this.view, first)
-    return { type: "array", items: command.calls.map((call) => execute(this.view, call)) }
+  }
+  private perform({ watches, calls, exec }: Command & { readonly type: "Execute" }): Reply {
+    const { view } = this
+    view.meter.charge(calls.length * CALL_COST)
+    for (const watch of watches) {
+      const key = Buffer.from(watch.key.buffer, watch.key.byteOffset, watch.key.byteLength)
+      checkKey(key.length)
+      if ((view.get(key)?.version ?? 0) !== watch.version) return NULL
+    }
+    const [first] = calls
+    if (!exec && calls.length === 1 && first !== undefined) return execute(view, first)
+    return { type: "array", items: calls.map((call) => execute(view, call)) }
   }
 }
 
-/** A view for reads, at a clock. */
-export const readOnlyView = (now: number, get: (key: Buffer) => Item | undefined): View => {
+/** Handlers are pure and bounded, so every node has the same exception; but not those of memory and stack. */
+const isNodesOwn = (thrown: unknown): boolean => thrown instanceof RangeError && !("code" in thrown)
+
+/**
+ * A view for reads, at a clock. `most`: the bytes that a reply may have; what it would be beyond it is refused before
+ * any value that does not fit is read.
+ */
+export const readOnlyView = (now: number, store: Pick<Store, "get" | "value">, most = Infinity): View => {
   const refuse = (): never => {
     throw new Error("a read tried to write")
   }
-  return { now, get: (key) => live(get(key), now), put: refuse, delete: refuse, clear: refuse }
+  let answered = 0
+  return {
+    now,
+    get: (key) => live(store.get(key), now),
+    value: store.value,
+    answering: (bytes) => {
+      answered += bytes
+      if (answered > most) throw replyTooLarge(answered, most)
+    },
+    put: refuse,
+    touch: refuse,
+    delete: refuse,
+    clear: refuse,
+  }
 }
-
 /** Tells, in log order, what became of commands. */
 export const announce = (listener: CommandListener | null, outcomes: readonly Outcome[]): void => {
   if (listener === null) return

@@ -4,6 +4,7 @@
  */
 import { randomInt } from "node:crypto"
 import { type Matcher, glob, literalPrefix } from "./glob.ts"
+import { replyTooLarge } from "./cost.ts"
 import { bulk, error, integer, notAnInteger, syntaxError } from "./reply.ts"
 import { argument, parseInt64, upper } from "./view.ts"
 import { toBuffers } from "./execute.ts"
@@ -21,17 +22,22 @@ export class Cursors {
   private next = 1
   /** Tells this life's cursors from those of others. */
   private readonly life = randomInt(1, 1 << 20)
+  private bytes = 0
   private readonly limit: number
-  constructor(limit = 4096) {
+  private readonly most: number
+  constructor(limit = 4096, most = 16 << 20) {
     this.limit = limit
+    this.most = most
   }
   remember(key: Buffer): number {
     const cursor = this.life * 0x1_0000_0000 + this.next
     this.next = this.next === 0xffff_ffff ? 1 : this.next + 1
     this.after.set(cursor, Buffer.from(key))
-    if (this.after.size > this.limit) for (const oldest of this.after.keys()) {
+    this.bytes += key.length
+    for (const [oldest, { length }] of this.after) {
+      if (this.after.size <= this.limit && this.bytes <= this.most) break
       this.after.delete(oldest)
-      break
+      this.bytes -= length
     }
     return cursor
   }
@@ -50,16 +56,26 @@ export interface Scan {
   readonly reply: (exhausted: boolean) => Reply
 }
 
+/** A key in a reply costs this beside its bytes. */
+const ITEM = 64
+/** One SCAN gives no more than this at a time, and looks at no more keys. */
+const SCAN_BYTES = 1 << 20
+const SCAN_KEYS = 100_000
+
 const everything: Matcher = () => true
 const NOTHING = Buffer.alloc(0)
 const prefixOf = (pattern: Buffer): Buffer => Buffer.from(literalPrefix(pattern))
 
-const planKeys = (pattern: Buffer): Scan => {
+const planKeys = (pattern: Buffer, most: number): Scan => {
   const matches = glob(pattern)
   const prefix = prefixOf(pattern)
   const items: Reply[] = []
+  let bytes = 0
   const visit = (key: Buffer): boolean => {
-    if (matches(key)) items.push(bulk(key))
+    if (!matches(key)) return true
+    bytes += ITEM + key.length
+    if (bytes > most) throw replyTooLarge(bytes, most)
+    items.push(bulk(key))
     return true
   }
   return { from: prefix, after: null, prefix, visit, reply: () => ({ type: "array", items }) }
@@ -89,7 +105,7 @@ const parseScanOptions = (args: readonly Buffer[]): ScanOptions | Reply => {
       const count = parseInt64(value)
       if (count === undefined) return notAnInteger
       if (count < 1n) return syntaxError
-      options.count = count > 1_000_000_000n ? 1_000_000_000 : Number(count)
+      options.count = count > BigInt(SCAN_KEYS) ? SCAN_KEYS : Number(count)
     } else if (name === "MATCH") options.pattern = value
     else if (name === "TYPE") options.strings = upper(value) === "STRING"
     else return syntaxError
@@ -97,7 +113,7 @@ const parseScanOptions = (args: readonly Buffer[]): ScanOptions | Reply => {
   return options
 }
 
-const planScan = (args: readonly Buffer[], cursors: Cursors): Scan | Reply => {
+const planScan = (args: readonly Buffer[], most: number, cursors: Cursors): Scan | Reply => {
   const text = argument(args, 1).toString("latin1")
   if (!/^\d{1,20}$/.test(text) || BigInt(text) >= 2n ** 64n) return error("invalid cursor")
   const options = parseScanOptions(args)
@@ -107,11 +123,17 @@ const planScan = (args: readonly Buffer[], cursors: Cursors): Scan | Reply => {
   const after = cursors.find(BigInt(text))
   const items: Reply[] = []
   let visited = 0
+  let bytes = 0
   let last: Buffer = NOTHING
+  const full = Math.min(SCAN_BYTES, most)
   const visit = (key: Buffer): boolean => {
-    if (options.strings && matches(key)) items.push(bulk(key))
     last = key
-    return ++visited < options.count
+    if (options.strings && matches(key)) {
+      bytes += ITEM + key.length
+      items.push(bulk(key))
+    }
+    // COUNT is a wish.
+    return ++visited < options.count && bytes < full
   }
   const reply = (exhausted: boolean): Reply => {
     const cursor = exhausted ? 0 : cursors.remember(last)
@@ -122,16 +144,16 @@ const planScan = (args: readonly Buffer[], cursors: Cursors): Scan | Reply => {
   return { from: prefix, after: within ? after : null, prefix, visit, reply }
 }
 
-/** `call` is one of the commands without a handler, its arity checked. */
-export const planOf = (call: Call, cursors: Cursors): Scan | Reply => {
+/** Throws TooLarge if the reply, or the pattern, is. `call` is one of the commands without a handler, its arity checked. */
+export const planOf = (call: Call, most: number, cursors: Cursors): Scan | Reply => {
   const args = toBuffers(call)
   switch (upper(argument(args, 0))) {
     case "KEYS":
-      return planKeys(argument(args, 1))
+      return planKeys(argument(args, 1), most)
     case "DBSIZE":
       return planSize()
     default:
-      return planScan(args, cursors)
+      return planScan(args, most, cursors)
   }
 }
 export const isScan = (plan: Scan | Reply): plan is Scan => "visit" in plan
@@ -139,8 +161,8 @@ export const isScan = (plan: Scan | Reply): plan is Scan => "visit" in plan
 export const startsWith = (key: Buffer, prefix: Buffer): boolean => key.length >= prefix.length && key.compare(prefix, 0, prefix.length, 0, prefix.length) === 0
 
 /** The walk, for a store whose live keys can be had at once, in order. */
-export const answerScan = (call: Call, cursors: Cursors, store: { readonly keys: (scan: Scan) => Iterable<Buffer> }): Reply => {
-  const plan = planOf(call, cursors)
+export const answerScan = (call: Call, most: number, cursors: Cursors, store: { readonly keys: (scan: Scan) => Iterable<Buffer> }): Reply => {
+  const plan = planOf(call, most, cursors)
   if (!isScan(plan)) return plan
   for (const key of store.keys(plan)) {
     if (!startsWith(key, plan.prefix)) break

@@ -1,6 +1,7 @@
 /** GET, SET and their family. */
-import { NULL, OK, ONE, ZERO, bulk, integer, invalidExpire, syntaxError, wrongArity } from "./reply.ts"
-import { type Arguments, type Handler, type TimeUnit, type View, MAX_VALUE, argument, clampDeadline, deadlineOf, upper, valueTooLong } from "./view.ts"
+import { checkValue } from "./cost.ts"
+import { NULL, OK, ONE, ZERO, integer, invalidExpire, syntaxError, wrongArity } from "./reply.ts"
+import { type Arguments, type Handler, type Item, type TimeUnit, type View, answer, argument, clampDeadline, deadlineOf, upper } from "./view.ts"
 import type { Reply } from "../types.ts"
 
 const units: ReadonlyMap<string, TimeUnit> = new Map([
@@ -11,16 +12,22 @@ const units: ReadonlyMap<string, TimeUnit> = new Map([
 ] as const)
 
 export const get: Handler = (view, args) => {
-  const item = view.get(argument(args, 1))
-  return item === undefined ? NULL : bulk(item.value)
+  const key = argument(args, 1)
+  const item = view.get(key)
+  return item === undefined ? NULL : answer(view, key, item)
 }
 
-export const strlen: Handler = (view, args) => integer(view.get(argument(args, 1))?.value.length ?? 0)
+export const strlen: Handler = (view, args) => integer(view.get(argument(args, 1))?.length ?? 0)
 
 /** Write a value with a deadline; one that has passed already means that the key is gone at once. */
 const putUntil = (view: View, key: Buffer, value: Buffer, deadline: bigint): void => {
   if (deadline <= BigInt(view.now)) view.delete(key)
   else view.put(key, value, clampDeadline(deadline))
+}
+/** The same for a value that stays. */
+export const touchUntil = (view: View, key: Buffer, item: Item, deadline: bigint): void => {
+  if (deadline <= BigInt(view.now)) view.delete(key)
+  else view.touch(key, item, clampDeadline(deadline))
 }
 
 interface Options {
@@ -75,7 +82,7 @@ export const set: Handler = (view, args) => {
     deadline = parsed
   }
   const old = options.get || options.condition !== null || options.keepTtl ? view.get(key) : undefined
-  const previous = old === undefined ? NULL : bulk(old.value)
+  const previous = old === undefined || !options.get ? NULL : answer(view, key, old)
   const refused = (options.condition === "NX" && old !== undefined) || (options.condition === "XX" && old === undefined)
   if (refused) return options.get ? previous : NULL
   if (deadline === null) view.put(key, value, options.keepTtl ? (old?.expiry ?? 0) : 0)
@@ -111,8 +118,9 @@ export const getdel: Handler = (view, args) => {
   const key = argument(args, 1)
   const item = view.get(key)
   if (item === undefined) return NULL
+  const reply = answer(view, key, item)
   view.delete(key)
-  return bulk(item.value)
+  return reply
 }
 
 export const getex: Handler = (view, args) => {
@@ -124,9 +132,13 @@ export const getex: Handler = (view, args) => {
   if (options.unit !== null && options.time !== null) {
     const deadline = deadlineOf(view.now, options.time, options.unit, true, invalidExpire("getex"))
     if (typeof deadline !== "bigint") return deadline
-    putUntil(view, key, item.value, deadline)
-  } else if (options.persist && item.expiry !== 0) view.put(key, item.value, 0)
-  return bulk(item.value)
+    const reply = answer(view, key, item)
+    touchUntil(view, key, item, deadline)
+    return reply
+  }
+  const reply = answer(view, key, item)
+  if (options.persist && item.expiry !== 0) view.touch(key, item, 0)
+  return reply
 }
 
 export const append: Handler = (view, args) => {
@@ -137,9 +149,10 @@ export const append: Handler = (view, args) => {
     view.put(key, more, 0)
     return integer(more.length)
   }
-  const length = item.value.length + more.length
-  if (length > MAX_VALUE) return valueTooLong
-  view.put(key, Buffer.concat([item.value, more], length), item.expiry)
+  const length = item.length + more.length
+  // Before the old value is read.
+  checkValue(length)
+  view.put(key, Buffer.concat([view.value(key, item), more], length), item.expiry)
   return integer(length)
 }
 
@@ -147,7 +160,7 @@ export const mget: Handler = (view, args) => ({
   type: "array",
   items: args.slice(1).map((key): Reply => {
     const item = view.get(key)
-    return item === undefined ? NULL : bulk(item.value)
+    return item === undefined ? NULL : answer(view, key, item)
   }),
 })
 
@@ -173,7 +186,8 @@ export const msetnx: Handler = (view, args) => {
 export const cas: Handler = (view, args) => {
   const key = argument(args, 1)
   const item = view.get(key)
-  if (item === undefined || !item.value.equals(argument(args, 2))) return ZERO
+  const expected = argument(args, 2)
+  if (item === undefined || item.length !== expected.length || !view.value(key, item).equals(expected)) return ZERO
   view.put(key, argument(args, 3), item.expiry)
   return ONE
 }
