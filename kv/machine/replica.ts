@@ -54,10 +54,11 @@ class StoreFailed {
 class ReplicaView implements View {
   now = 0
   index = 0
-  readonly meter = new Meter()
+  readonly meter: Meter
   private readonly store: Store
-  constructor(store: Store) {
+  constructor(store: Store, meter: Meter) {
     this.store = store
+    this.meter = meter
   }
   get(key: Buffer): Item | undefined {
     const { meter } = this
@@ -111,11 +112,11 @@ export class Replica {
   private readonly store: Store
   private readonly internal: (thrown: unknown) => void
   /** `internal` is told of each exception that ended a command. */
-  constructor(store: Store, base: LogBase, sessions: Sessions, internal: (thrown: unknown) => void = () => undefined) {
+  constructor(store: Store, base: LogBase, sessions: Sessions, internal: (thrown: unknown) => void = () => undefined, meter = new Meter()) {
     this.base = base
     this.sessions = sessions
     this.store = store
-    this.view = new ReplicaView(store)
+    this.view = new ReplicaView(store, meter)
     this.internal = internal
   }
 

@@ -61,7 +61,7 @@ export const reads: readonly Seeded[] = [
     id: "bug-R8b",
     title: "the state machine reports entries as applied before reads can see them",
     patches: [
-      { file: "kv/machine/machine.ts", find: "        announce(this.listener, outcomes)\n", replace: "        announce(this.listener, outcomes)\n        this.handlers?.applied(live.replica.base.index)\n" },
+      { file: "kv/machine/machine.ts", find: "      announce(this.listener, outcomes)\n", replace: "      announce(this.listener, outcomes)\n      this.handlers?.applied(live.replica.base.index)\n" },
       { file: "kv/machine/machine.ts", find: "      this.handlers?.applied(this.base.index)\n", replace: "" },
     ],
   },
