@@ -52,12 +52,12 @@ export const flawOf = (message: Message): string | null => {
       const { term, prevLogIndex, prevLogTerm, entries, leaderCommit, round } = message
       if (!isIndex(prevLogIndex)) return `prevLogIndex ${prevLogIndex}`
       if (!isTerm(prevLogTerm) || prevLogTerm > term) return `prevLogTerm ${prevLogTerm}`
-      return flawOfEntries(prevLogIndex, prevLogTerm, term, entries) ?? named("leaderCommit", leaderCommit, isIndex) ?? named("round", round, isCount)
+      return flawOfEntries(prevLogIndex, prevLogTerm, term, entries) ?? named("leaderCommit", leaderCommit, isIndex) ?? named("round", round, isCount) ?? named("time", message.time, isCount)
     }
     case "AppendAccepted": {
       const { verifiedIndex, matchIndex, round } = message
       if (isIndex(matchIndex) && matchIndex > verifiedIndex) return `matchIndex ${matchIndex} past verifiedIndex ${verifiedIndex}`
-      return named("verifiedIndex", verifiedIndex, isIndex) ?? named("matchIndex", matchIndex, isIndex) ?? named("round", round, isCount)
+      return named("verifiedIndex", verifiedIndex, isIndex) ?? named("matchIndex", matchIndex, isIndex) ?? named("round", round, isCount) ?? named("wall", message.wall, isCount) ?? named("leaderTime", message.leaderTime, isCount)
     }
     case "AppendRejected":
       return (
@@ -88,6 +88,7 @@ export const flawOf = (message: Message): string | null => {
       return own ?? (outcome.type === "ProposalAppended" ? (named("first", outcome.first, isIndex) ?? named("term", outcome.term, isTerm)) : null)
     }
     case "RequestVoteReply":
+      return named("wall", message.wall, isCount) ?? named("time", message.time, isCount)
     case "RequestPreVoteReply":
     case "TimeoutNow":
       return null

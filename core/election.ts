@@ -4,6 +4,7 @@
  * The election timer runs in two stages. For the minimum election timeout after a message of the leader, a follower
  * has fresh contact and refuses votes; after that contact has lapsed, and a random rest of the timeout follows.
  */
+import { hearVoterClock, replicatedTime } from "./clock.ts"
 import { configurationOf, isVoter, votersOf } from "./membership.ts"
 import { progressOf } from "./progress.ts"
 import { hasQuorum, voteResult } from "./quorum.ts"
@@ -41,6 +42,10 @@ const upToDate = ({ log }: State, lastLogIndex: Index, lastLogTerm: Term): boole
 export const leaderIsFresh = ({ role, settings }: State): boolean =>
   role.type === "leader" || (role.type === "follower" && (role.leader !== null || settings.leaseReads) && role.contact === "fresh")
 
+export const voteReply = (state: State, granted: boolean): RequestVoteReply => ({
+  type: "RequestVoteReply", term: state.currentTerm, granted, wall: state.clock.wall, time: state.clock.settled ? replicatedTime(state) : 0,
+})
+
 const mayVote = (state: State, candidate: Member): boolean => state.votedFor === null || sameMember(state.votedFor, candidate)
 
 /** The term is the current one: the gate saw to that. */
@@ -53,7 +58,7 @@ export const onRequestVote = (turn: Turn, from: Member, message: RequestVote): v
   }
   if (leaderIsFresh(state) && !message.transfer) {
     note(turn, "vote.refused.freshLeader")
-    send(turn, from, { type: "RequestVoteReply", term: state.currentTerm, granted: false })
+    send(turn, from, voteReply(state, false))
     return
   }
   const current = upToDate(state, message.lastLogIndex, message.lastLogTerm)
@@ -67,7 +72,7 @@ export const onRequestVote = (turn: Turn, from: Member, message: RequestVote): v
     return
   }
   note(turn, current ? "vote.refused.voted" : "vote.refused.staleLog")
-  send(turn, from, { type: "RequestVoteReply", term: state.currentTerm, granted: false })
+  send(turn, from, voteReply(state, false))
 }
 
 /** Changes nothing: a pre-vote is an opinion. The term is one that nobody may have yet. */
@@ -88,7 +93,9 @@ export const onVoteReply = (turn: Turn, from: Member, message: RequestVoteReply 
   const { role } = state
   if (role.type !== (message.type === "RequestVoteReply" ? "candidate" : "preCandidate")) return
   if (message.type === "RequestPreVoteReply" && message.granted && message.term !== state.currentTerm + 1) return
-  if (isVoter(configurationOf(state), from) && role.votes[from.name] !== true) role.votes[from.name] = message.granted
+  if (!isVoter(configurationOf(state), from)) return
+  if (message.type === "RequestVoteReply") hearVoterClock(state, role, from.name, message.wall, message.time)
+  if (role.votes[from.name] !== true) role.votes[from.name] = message.granted
 }
 
 /** A granted vote is told once it would survive a crash: exactly this vote, in exactly this term. */
@@ -96,7 +103,7 @@ const tellVote = (turn: Turn): void => {
   const { state } = turn
   const { voteOwed, durability, currentTerm } = state
   if (voteOwed === null || durability.hardState.term !== currentTerm || !sameMember(durability.hardState.vote, voteOwed)) return
-  send(turn, voteOwed, { type: "RequestVoteReply", term: currentTerm, granted: true })
+  send(turn, voteOwed, voteReply(state, true))
   state.voteOwed = null
 }
 
@@ -108,6 +115,7 @@ const askForVotes = (turn: Turn): void => {
   if (role.type === "candidate" && !(durability.hardState.term === currentTerm && sameMember(durability.hardState.vote, self))) return
   role.asked = true
   role.votes[self.name] = true
+  role.askedAt = state.clock.monotonic
   for (const voter of votersOf(configurationOf(state))) {
     if (sameMember(voter, self)) continue
     const last = { lastLogIndex: log.lastIndex, lastLogTerm: log.lastTerm }

@@ -1,5 +1,6 @@
 /** stepraft's algorithm: one pure reducer. Start reading at step.ts. */
 export * from "./types.ts"
+export { replicatedTime } from "./clock.ts"
 export { checkSettings, defaultSettings, SettingsInvalid, type Settings } from "./settings.ts"
 export { haltText, type Halted, type HaltReason } from "./halt.ts"
 export { flawOf, flawOfPersist, flawOfStored, isCount, isIndex, isTerm, isWord, MAX_COUNT, MAX_INDEX, MAX_TERM, TERM_LEAP } from "./domain.ts"

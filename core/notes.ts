@@ -44,6 +44,8 @@ export const rules = {
   "commit.learned": "the leader's commit index, as far as the log is known to agree, §5.3",
   "quorum.lost": "no quorum heard within an election timeout: the leader steps down, thesis §6.2",
   "persist.stalled": "the leader's disk hangs: leadership is handed over",
+  "clock.stepped": "the clocks of a majority agree: after an outage of the whole cluster time goes on from what they show",
+  "clock.disagreed": "no majority of clocks agrees after an outage of the whole cluster: time goes on from the last stamp",
   "proposal.appended": "a leader appends commands to its own log first, §5.3",
   "proposal.forwarded": "a follower hands proposals on to the leader",
   "proposal.refused": "not executed, and the reason given",

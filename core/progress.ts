@@ -12,6 +12,8 @@ export const newProgress = (member: Member, nextIndex: Index): Progress => ({
   wantsCommit: 0,
   sentCommit: 0,
   sentRound: 0,
+  wallOffset: null,
+  wallAt: 0,
   mode: { type: "probe", waiting: false },
 })
 

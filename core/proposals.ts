@@ -1,4 +1,5 @@
 /** Commands from clients: appended by the leader, forwarded or refused by everybody else (paper §8). */
+import { awaitsClocks, nextStamp } from "./clock.ts"
 import { MAX_INDEX } from "./domain.ts"
 import { appendToLog } from "./durability.ts"
 import { progressOf } from "./progress.ts"
@@ -13,6 +14,7 @@ const obstacle = (state: State, payloads: readonly Payload[]): ProposalRefusal |
   if (state.spaceLow) return "spaceLow"
   if (state.log.lastIndex + payloads.length > MAX_INDEX) return "exhausted"
   if (leader.transfer !== null) return "transferring"
+  if (awaitsClocks(state)) return "notReady"
   let bytes = 0
   for (const payload of payloads) {
     if (payload.bytes.length > state.settings.maxEntryBytes) return "tooLarge"
@@ -36,7 +38,7 @@ const append = (turn: Turn, payloads: readonly Payload[]): ProposalOutcome => {
   note(turn, "proposal.appended")
   const first = state.log.lastIndex + 1
   const term = state.currentTerm
-  const time = Math.max(state.log.lastTime, state.clock)
+  const time = nextStamp(state)
   const entries = payloads.map((payload, i): CommandEntry => ({ kind: "command", index: first + i, term, time, payload }))
   appendToLog(state, entries)
   return { type: "ProposalAppended", first, term }

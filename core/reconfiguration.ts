@@ -5,6 +5,7 @@
  */
 import { MAX_INDEX } from "./domain.ts"
 import { appendToLog } from "./durability.ts"
+import { nextStamp } from "./clock.ts"
 import { configurationOf, isVoter, membersOf, suppliedMembers } from "./membership.ts"
 import { closeSnapshot, newProgress, progressOf } from "./progress.ts"
 import { sendAppend } from "./replication.ts"
@@ -52,7 +53,7 @@ const obstacle = (state: State, voters: readonly Member[], learners: readonly Me
 
 const appendConfiguration = (state: State, configuration: Configuration): void => {
   const { log, currentTerm: term } = state
-  appendToLog(state, [{ kind: "configuration", index: log.lastIndex + 1, term, time: Math.max(log.lastTime, state.clock), configuration }])
+  appendToLog(state, [{ kind: "configuration", index: log.lastIndex + 1, term, time: nextStamp(state), configuration }])
 }
 
 /** Not forwarded: who changes the cluster talks to its leader. */

@@ -1,4 +1,5 @@
 /** Log replication (paper §5.3): followers take entries over, the leader keeps every follower supplied. */
+import { hearFollowerClock, hearTime, replicatedTime } from "./clock.ts"
 import { appendToLog, truncateLog } from "./durability.ts"
 import { appendAgrees } from "./halt.ts"
 import type { Log } from "./log.ts"
@@ -57,6 +58,7 @@ export const onAppendEntries = (turn: Turn, from: Member, message: AppendEntries
   const { prevLogIndex, prevLogTerm, entries, leaderCommit, round } = message
   if (!appendAgrees(turn, from, prevLogIndex, prevLogTerm, entries)) return
   follower.round = Math.max(follower.round, round)
+  hearTime(state, follower, message.time, message.settled)
   // What earlier terms left and the no-op of this one fit the reserve: without them no leader could serve a read.
   if (state.spaceLow && entries.some((entry) => entry.kind === "command" && entry.term === state.currentTerm)) {
     note(turn, "append.refused.spaceLow")
@@ -98,7 +100,7 @@ export const acknowledgePass = (turn: Turn): void => {
   const matchIndex = Math.min(verified, durability.index)
   if (reply !== null && reply !== "accept") send(turn, leader, { type: "AppendRejected", term, ...reply, round })
   else if (reply === "accept" || matchIndex > follower.reportedMatch || round > follower.reportedRound) {
-    send(turn, leader, { type: "AppendAccepted", term, verifiedIndex: verified, matchIndex, round, condition: conditionOf(state) })
+    send(turn, leader, { type: "AppendAccepted", term, verifiedIndex: verified, matchIndex, round, condition: conditionOf(state), wall: state.clock.wall, leaderTime: follower.leaderTime })
     follower.reportedMatch = matchIndex
   } else return
   follower.reply = null
@@ -119,7 +121,9 @@ const heard = (turn: Turn, from: Member, round: number): Progress | null => {
 export const onAppendAccepted = (turn: Turn, from: Member, message: AppendAccepted): void => {
   const { state } = turn
   const progress = heard(turn, from, message.round)
-  if (progress === null || message.verifiedIndex > state.log.lastIndex) return
+  const leader = asLeader(state)
+  if (leader === null || progress === null || message.verifiedIndex > state.log.lastIndex) return
+  hearFollowerClock(turn, leader, progress, message.wall, message.leaderTime)
   // "If successful: update nextIndex and matchIndex for follower", Figure 2. Late answers never move them back.
   progress.matchIndex = Math.max(progress.matchIndex, message.matchIndex)
   if (message.round >= progress.round) progress.condition = message.condition
@@ -127,7 +131,7 @@ export const onAppendAccepted = (turn: Turn, from: Member, message: AppendAccept
   if (progress.condition === "rebuild") {
     // Before this leader has executed its own no-op, its state machine may be behind the follower's log; and the
     // follower's acknowledgements may be just what commits that no-op.
-    if (mode.type !== "snapshot" && state.applied >= (asLeader(state)?.termStart ?? 0)) sendSnapshot(turn, progress)
+    if (mode.type !== "snapshot" && state.applied >= leader.termStart) sendSnapshot(turn, progress)
     if (progress.mode.type === "snapshot") return
   }
   switch (mode.type) {
@@ -211,6 +215,8 @@ export const sendAppend = (turn: Turn, leader: Leader, progress: Progress, prevL
     entries,
     leaderCommit: state.commitIndex,
     round: leader.round,
+    time: replicatedTime(state),
+    settled: state.clock.settled,
   })
   progress.sentCommit = Math.min(state.commitIndex, prevLogIndex + entries.length)
   progress.sentRound = leader.round

@@ -1,11 +1,12 @@
 /** Changes of role. What belongs to a role ends with it: whoever waited for it is told by name. */
+import { nextStamp, startClock } from "./clock.ts"
 import { MAX_INDEX, MAX_TERM } from "./domain.ts"
 import { onlyLeader } from "./halt.ts"
 import { committedConfiguration, isVoter, suppliedMembers } from "./membership.ts"
 import { newProgress } from "./progress.ts"
 import { appendToLog } from "./durability.ts"
 import { note, respond, sameMember, type Turn } from "./turn.ts"
-import type { Follower, Index, Leader, Member, State, Term } from "./types.ts"
+import type { Candidate, Follower, Index, Leader, Member, State, Term } from "./types.ts"
 
 const setElectionTimer = (turn: Turn, min: number, max: number): void => {
   turn.effects.push({ type: "SetTimer", timer: "election", min, max })
@@ -25,6 +26,7 @@ export const newFollower = (commitIndex: Index, leader: Member | null): Follower
   reportedMatch: 0,
   reportedRound: 0,
   round: 0,
+  leaderTime: 0,
   reply: null,
   asked: null,
   unasked: [],
@@ -153,9 +155,11 @@ export const canCampaign = (state: State): boolean => {
 /** There is a next term, and an index for its no-op: the codecs must be able to write both. */
 export const isExhausted = ({ currentTerm, log }: State): boolean => currentTerm >= MAX_TERM || log.lastIndex >= MAX_INDEX
 
+const newCandidate = (type: Candidate["type"], transfer: boolean): Candidate => ({ type, votes: {}, asked: false, transfer, askedAt: 0, wallOffsets: {}, timeOffset: null })
+
 export const becomePreCandidate = (turn: Turn): void => {
   leaveRole(turn, null)
-  turn.state.role = { type: "preCandidate", votes: {}, asked: false, transfer: false }
+  turn.state.role = newCandidate("preCandidate", false)
   waitForElection(turn)
 }
 
@@ -164,7 +168,7 @@ export const becomeCandidate = (turn: Turn, transfer: boolean): void => {
   leaveRole(turn, null)
   adoptTerm(state, state.currentTerm + 1)
   state.votedFor = state.self
-  state.role = { type: "candidate", votes: {}, asked: false, transfer }
+  state.role = newCandidate("candidate", transfer)
   waitForElection(turn)
 }
 
@@ -173,6 +177,7 @@ export const suppliedFor = (state: State): Leader["suppliedFor"] => ({ inForce: 
 /** Paper §5.2, and §8: a no-op at the start of the term, so that what earlier terms left can be committed. */
 export const becomeLeader = (turn: Turn): void => {
   const { state } = turn
+  const candidate = state.role.type === "candidate" ? state.role : null
   leaveRole(turn, null)
   const { log, self } = state
   state.termLeader = self
@@ -182,8 +187,12 @@ export const becomeLeader = (turn: Turn): void => {
       .filter((member) => !sameMember(member, self))
       .map((member) => [member.name, newProgress(member, termStart)]),
   )
-  state.role = { type: "leader", termStart, progress, round: 1, confirmedRound: 0, reads: [], forwards: [], transfer: null, lease: "none", leasedRound: 0, suppliedFor: suppliedFor(state), watchedPersist: null }
-  appendToLog(state, [{ kind: "noop", index: termStart, term: state.currentTerm, time: Math.max(log.lastTime, state.clock) }])
+  state.role = {
+    type: "leader", termStart, progress, round: 1, confirmedRound: 0, reads: [], forwards: [], transfer: null, lease: "none", leasedRound: 0,
+    suppliedFor: suppliedFor(state), watchedPersist: null, since: state.clock.monotonic, agreedOffset: null, comparedAt: 0,
+  }
+  startClock(turn, state.role, candidate)
+  appendToLog(state, [{ kind: "noop", index: termStart, term: state.currentTerm, time: nextStamp(state) }])
   turn.effects.push({ type: "CancelTimer", timer: "election" })
   turn.effects.push({ type: "SetTimer", timer: "heartbeat", min: state.settings.heartbeat, max: state.settings.heartbeat })
   if (state.settings.checkQuorum)

@@ -5,6 +5,7 @@
  * events of the batch, what is now owed to whom; each rule of the paper lives in one of them.
  */
 import { produce } from "immer"
+import { newClock, onClockAdvanced } from "./clock.ts"
 import { applyPass, commitPass, onApplied } from "./commit.ts"
 import { onPersisted, persistWhatChanged } from "./durability.ts"
 import { campaign, electionPass, onElectionTimeout, onQuorumTimeout, onRequestPreVote, onRequestVote, onVoteReply } from "./election.ts"
@@ -122,8 +123,7 @@ const handle = (turn: Turn, event: Event): void => {
     case "TimerExpired":
       return handleTimer(turn, event.timer)
     case "ClockAdvanced":
-      turn.state.clock = Math.max(turn.state.clock, event.time)
-      return
+      return onClockAdvanced(turn, event.monotonic, event.wall)
     case "PeerConnected":
       return onPeerLink(turn, event.peer, true)
     case "PeerDisconnected":
@@ -259,7 +259,7 @@ export const initialState = (settings: Settings, recovered: Recovered): State =>
     forwarded: [],
     awaitingAnswer: false,
     readNumber: 0,
-    clock: log.lastTime,
+    clock: newClock(log.lastTime),
     spaceLow: false,
   }
   // Ahead of the log, it was restored from a snapshot just before a crash: the log follows it.

@@ -3,7 +3,7 @@
  * its term is the current one, but for pre-votes (of a term that nobody has yet) and what does not hang on a term.
  */
 import { flawOf, TERM_LEAP } from "./domain.ts"
-import { leaderIsFresh } from "./election.ts"
+import { leaderIsFresh, voteReply } from "./election.ts"
 import { configurationOf, isStranger } from "./membership.ts"
 import { stepDown } from "./roles.ts"
 import { note, send, type Turn } from "./turn.ts"
@@ -54,7 +54,7 @@ const admitLower = (turn: Turn, from: Member, message: Message): boolean => {
   switch (message.type) {
     case "RequestVote":
       note(turn, "term.staleRequestAnswered")
-      send(turn, from, { type: "RequestVoteReply", term, granted: false })
+      send(turn, from, voteReply(turn.state, false))
       return false
     case "RequestPreVote":
       note(turn, "term.staleRequestAnswered")

@@ -1,14 +1,17 @@
 /**
  * The vocabulary of the algorithm: what a node knows (State), what can happen to it (Event), what it asks
- * of the world (Effect) and what nodes say to each other (Message). Everything here is plain tagged data:
+ * of the world (Effect) and, in messages.ts, what nodes say to each other (Message). Everything here is plain tagged data:
  * a journal of events replays bit for bit.
  *
  * Sources: "Raft paper" is Ongaro & Ousterhout 2014 (extended version); "thesis" is Ongaro 2014.
  */
 import type { Halted } from "./halt.ts"
 import type { Log } from "./log.ts"
+import type { Condition, Message } from "./messages.ts"
 import type { Rule } from "./notes.ts"
 import type { Settings } from "./settings.ts"
+
+export type * from "./messages.ts"
 
 /** A number of one kind: plain arithmetic is allowed, handing a Term where an Index is wanted is not. */
 type Flavour<Kind extends string> = number & { readonly __kind?: Kind }
@@ -16,7 +19,7 @@ type Flavour<Kind extends string> = number & { readonly __kind?: Kind }
 export type Term = Flavour<"Term">
 /** Position in the log, counted from 1; 0 is the empty log. */
 export type Index = Flavour<"Index">
-/** Milliseconds since the epoch on the replicated clock; never decides anything inside the core. */
+/** Milliseconds since the epoch, on the replicated clock or on a wall clock. */
 export type Stamp = Flavour<"Stamp">
 /** Milliseconds of a duration. */
 export type Millis = Flavour<"Millis">
@@ -81,114 +84,6 @@ export interface SnapshotRef extends LogBase {
   readonly id: string
 }
 
-// ---------------------------------------------------------------------------------------------- messages
-
-interface MessageOf<Type extends string> {
-  readonly type: Type
-  readonly term: Term
-}
-/** Paper §5.2. `transfer` marks an election that the leader itself asked for (thesis §3.10). */
-export interface RequestVote extends MessageOf<"RequestVote"> {
-  readonly lastLogIndex: Index
-  readonly lastLogTerm: Term
-  readonly transfer: boolean
-}
-export interface RequestVoteReply extends MessageOf<"RequestVoteReply"> {
-  readonly granted: boolean
-}
-/** Thesis §9.6. `term` is the term the sender *would* start; nobody has it yet. */
-export interface RequestPreVote extends MessageOf<"RequestPreVote"> {
-  readonly lastLogIndex: Index
-  readonly lastLogTerm: Term
-}
-/** A granted reply repeats the asked-for term; a refusal carries the refuser's current term. */
-export interface RequestPreVoteReply extends MessageOf<"RequestPreVoteReply"> {
-  readonly granted: boolean
-}
-/** Paper §5.3. Without entries it is the heartbeat. `round` numbers the leader's rounds (thesis §6.4). */
-export interface AppendEntries extends MessageOf<"AppendEntries"> {
-  readonly prevLogIndex: Index
-  readonly prevLogTerm: Term
-  readonly entries: readonly Entry[]
-  readonly leaderCommit: Index
-  readonly round: number
-}
-export interface AppendAccepted extends MessageOf<"AppendAccepted"> {
-  /** The sender's log equals the leader's up to here: nothing before it need be sent again. */
-  readonly verifiedIndex: Index
-  /** The same, and durable: this is what counts towards commitment. */
-  readonly matchIndex: Index
-  readonly round: number
-  readonly condition: Condition
-}
-/** rebuild: the state machine is lost or damaged and asks for a snapshot. full: no room, entries are not taken. */
-export type Condition = "ready" | "rebuild" | "full"
-/** Paper §5.3, the optimisation at its end: where the conflicting term starts, so that one round trip suffices. */
-export interface AppendRejected extends MessageOf<"AppendRejected"> {
-  /** prevLogIndex of the request that is refused. */
-  readonly prevLogIndex: Index
-  /** Term of the entry that stands at prevLogIndex, or 0 if the log ends before it. */
-  readonly conflictTerm: Term
-  /** First index of conflictTerm, or the index after the last entry. */
-  readonly conflictIndex: Index
-  readonly round: number
-}
-/** Paper §7. The interpreter adds the bytes at `offset` and fills in `length` and `last` as it sends. */
-export interface InstallSnapshot extends MessageOf<"InstallSnapshot"> {
-  readonly snapshot: SnapshotRef
-  readonly offset: number
-  readonly length: number
-  readonly last: boolean
-  readonly round: number
-}
-export interface InstallSnapshotReply extends MessageOf<"InstallSnapshotReply"> {
-  readonly id: string
-  readonly round: number
-  /** `more`: send from `nextOffset`. `installed`: durable. `failed`: start again with a new snapshot. */
-  readonly status: "more" | "installed" | "failed"
-  readonly nextOffset: number
-}
-/** A follower asks for a read index (thesis §6.4). `life` and `number` tie the answer to the question. */
-export interface ReadIndex extends MessageOf<"ReadIndex"> {
-  readonly life: number
-  readonly number: number
-}
-export interface ReadIndexReply extends MessageOf<"ReadIndexReply"> {
-  readonly life: number
-  readonly number: number
-  /** null: the receiver could not confirm that it leads. */
-  readonly readIndex: Index | null
-}
-export interface ForwardProposal extends MessageOf<"ForwardProposal"> {
-  readonly ref: number
-  readonly life: number
-  readonly payloads: readonly Payload[]
-}
-export interface ForwardProposalReply extends MessageOf<"ForwardProposalReply"> {
-  readonly ref: number
-  readonly life: number
-  readonly outcome: ProposalOutcome
-}
-/** Thesis §3.10: the receiver starts an election at once. */
-export interface TimeoutNow extends MessageOf<"TimeoutNow"> {}
-
-export type Message =
-  | RequestVote
-  | RequestVoteReply
-  | RequestPreVote
-  | RequestPreVoteReply
-  | AppendEntries
-  | AppendAccepted
-  | AppendRejected
-  | InstallSnapshot
-  | InstallSnapshotReply
-  | ReadIndex
-  | ReadIndexReply
-  | ForwardProposal
-  | ForwardProposalReply
-  | TimeoutNow
-export type MessageType = Message["type"]
-
 // ------------------------------------------------------------------------------------------------ events
 
 /**
@@ -214,8 +109,8 @@ export type Event =
   /** The state machine has executed every entry through `index`. */
   | { readonly type: "Applied"; readonly index: Index }
   | { readonly type: "TimerExpired"; readonly timer: Timer }
-  /** The interpreter's wall clock, made monotonic; used for stamps only. */
-  | { readonly type: "ClockAdvanced"; readonly time: Stamp }
+  /** The interpreter's clocks, for stamps only: milliseconds since it started, and the wall clock's (0: there is none). */
+  | { readonly type: "ClockAdvanced"; readonly monotonic: Millis; readonly wall: Stamp }
   | { readonly type: "PeerConnected"; readonly peer: Member }
   /** The connection to `peer` was closed or reset: a hint that it is gone. */
   | { readonly type: "PeerDisconnected"; readonly peer: Member }
@@ -243,7 +138,10 @@ export type EventType = Event["type"]
 
 // ----------------------------------------------------------------------------------------------- effects
 
-/** exhausted: the log has no further index. Of a configuration change only: notReady (no entry of this term is committed yet, or a new voter has not caught up), changePending, invalidChange (reconfiguration.ts). */
+/**
+ * exhausted: the log has no further index. notReady: a leader waits for the clocks of a majority (clock.ts). Of a configuration change: no entry of this term is
+ * committed yet, or a new voter has not caught up. Of a change only: changePending, invalidChange (reconfiguration.ts).
+ */
 export type ProposalRefusal = "notLeader" | "noLeader" | "busy" | "tooLarge" | "spaceLow" | "exhausted" | "transferring" | "notReady" | "changePending" | "invalidChange"
 export type ProposalOutcome =
   /** Appended at `first`, `first + 1`, … in `term`. Not yet committed: another leader can still replace it. */
@@ -339,6 +237,9 @@ export interface Progress {
   /** Commit index and round that it has been told. */
   sentCommit: Index
   sentRound: number
+  /** Its wall clock beside the leader's monotonic clock, as last heard, and when that was; null: never. */
+  wallOffset: Millis | null
+  wallAt: Millis
   mode: ProgressMode
 }
 export type ProgressMode =
@@ -386,6 +287,8 @@ export interface Follower {
   reportedMatch: Index
   reportedRound: number
   round: number
+  /** The latest time that this leader told. */
+  leaderTime: Stamp
   reply: null | "accept" | { readonly prevLogIndex: Index; readonly conflictTerm: Term; readonly conflictIndex: Index }
   /** Reads of local clients: asked of the leader (number), or waiting to be asked. */
   asked: { readonly number: number; readonly refs: readonly number[]; overdue: boolean } | null
@@ -405,6 +308,10 @@ export interface Candidate {
   /** RequestVote or RequestPreVote has been sent. */
   asked: boolean
   transfer: boolean
+  /** When it asked, and what voters said of their clocks, all beside its monotonic clock (clock.ts). */
+  askedAt: Millis
+  wallOffsets: Record<string, Millis>
+  timeOffset: Millis | null
 }
 export interface Leader {
   readonly type: "leader"
@@ -426,8 +333,27 @@ export interface Leader {
   suppliedFor: { readonly inForce: Index; readonly committed: Index }
   /** The oldest outstanding Persist when the stall timer was started, or null. */
   watchedPersist: number | null
+  /** When it began to lead, on its monotonic clock. */
+  since: Millis
+  /** The wall clock that a majority agrees on, beside its monotonic clock, as last compared; null: no majority agrees. */
+  agreedOffset: Millis | null
+  comparedAt: Millis
 }
 export type Role = Follower | Candidate | Leader
+
+/** Rules: clock.ts. */
+export interface ReplicatedClock {
+  /** The interpreter's clocks, as last told. */
+  monotonic: Millis
+  wall: Stamp
+  /** It showed `time` when the monotonic clock showed `at`. */
+  time: Stamp
+  at: Millis
+  /** It goes back to what a leader told, or to clocks that were compared; not just to the last stamp of the log. */
+  settled: boolean
+  /** As leader: time that passed and allows no steering yet. */
+  unsteered: Millis
+}
 
 export interface State {
   readonly self: Member
@@ -464,7 +390,7 @@ export interface State {
   forwarded: ForwardedProposal[]
   awaitingAnswer: boolean
   readNumber: number
-  clock: Stamp
+  clock: ReplicatedClock
   spaceLow: boolean
 }
 

@@ -1,16 +1,15 @@
-/**
- * The source of the replicated clock: wall time made monotonic. It advances with the monotonic clock and leans
- * towards the wall clock by at most a tenth, so it never falls and never leaps: when somebody sets the wall clock
- * (or the machine was suspended, which stops the monotonic clock), keys do not expire all at once. The difference
- * is reported and made up for slowly.
- */
+/** The two clocks of a node, as the core is told them with every batch (core/clock.ts says what comes of them). */
 import { performance } from "node:perf_hooks"
 import type { Millis, Stamp } from "../core/index.ts"
 
+export interface Readings {
+  /** Whole milliseconds since the clock was made; never falls. */
+  readonly monotonic: Millis
+  /** Since the epoch; 0 if it shows a time that no stamp can. */
+  readonly wall: Stamp
+}
 export interface Clock {
-  readonly now: () => Stamp
-  /** Wall clock minus this clock, as of the last `now`: what is still to be made up for. */
-  readonly offset: () => Millis
+  readonly read: () => Readings
 }
 export interface ClockOptions {
   readonly wall?: () => number
@@ -19,31 +18,25 @@ export interface ClockOptions {
   readonly onJump?: (millis: Millis) => void
 }
 
-/** How fast the clock may lean towards the wall clock: a tenth of the time that passes. */
-const SLEW = 0.1
 /** Below this a difference is drift or the granularity of two clocks, not somebody's hand. */
 const JUMP = 1000
+const MOST = 2 ** 48 - 1
 
 export const makeClock = (options: ClockOptions = {}): Clock => {
-  const wall = options.wall ?? Date.now
-  const monotonic = options.monotonic ?? (() => performance.now())
-  let value = wall()
-  let seen = monotonic()
-  let offset = 0
-
+  const now = options.monotonic ?? (() => performance.now())
+  const wallNow = options.wall ?? Date.now
+  const start = now()
+  let monotonic = 0
+  let offset = wallNow() - start
   return {
-    now: () => {
-      const at = monotonic()
-      const elapsed = Math.max(0, at - seen)
-      seen = at
-      const ahead = wall() - (value + elapsed)
-      if (Math.abs(ahead - offset) >= JUMP) options.onJump?.(Math.round(ahead - offset))
-      const most = elapsed * SLEW
-      const lean = Math.max(-most, Math.min(most, ahead))
-      value += elapsed + lean
-      offset = ahead - lean
-      return Math.floor(value)
+    read: () => {
+      const at = now()
+      const shown = wallNow()
+      monotonic = Math.max(monotonic, Math.floor(at - start))
+      const jump = shown - at - offset
+      offset = shown - at
+      if (Math.abs(jump) >= JUMP) options.onJump?.(Math.round(jump))
+      return { monotonic, wall: shown > 0 && shown <= MOST ? Math.floor(shown) : 0 }
     },
-    offset: () => offset,
   }
 }

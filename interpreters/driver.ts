@@ -106,7 +106,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
   /** The machine takes one Apply at a time. */
   let applying = false
   let unapplied: Extract<Effect, { type: "Apply" }>[] = []
-  let clockSeen = -1
+  const told = { monotonic: -1, wall: -1 }
   const before: (() => void)[] = []
   const changed: ((now: Leadership) => void)[] = []
   const applied: ((index: Index) => void)[] = []
@@ -256,10 +256,11 @@ export const makeDriver = (options: DriverOptions): Driver => {
       events.unshift({ type: "TimerExpired", timer: "lease" })
     }
     if (events.length > 0 || doubted.size > 0) {
-      const time = clock.now()
-      if (time > clockSeen) {
-        clockSeen = time
-        events.unshift({ type: "ClockAdvanced", time })
+      const { monotonic, wall } = clock.read()
+      if (monotonic !== told.monotonic || wall !== told.wall) {
+        told.monotonic = monotonic
+        told.wall = wall
+        events.unshift({ type: "ClockAdvanced", monotonic, wall })
       }
     }
     return events

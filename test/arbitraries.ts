@@ -49,11 +49,11 @@ export const proposalOutcome: fc.Arbitrary<ProposalOutcome> = fc.oneof(
 /** One arbitrary per message type: the type sees to it that none is forgotten. */
 export const messageOf: { readonly [T in Message["type"]]: fc.Arbitrary<Extract<Message, { readonly type: T }>> } = {
   RequestVote: fc.record({ type: fc.constant("RequestVote" as const), term, lastLogIndex: index, lastLogTerm: term, transfer: fc.boolean() }),
-  RequestVoteReply: fc.record({ type: fc.constant("RequestVoteReply" as const), term, granted: fc.boolean() }),
+  RequestVoteReply: fc.record({ type: fc.constant("RequestVoteReply" as const), term, granted: fc.boolean(), wall: count, time: count }),
   RequestPreVote: fc.record({ type: fc.constant("RequestPreVote" as const), term, lastLogIndex: index, lastLogTerm: term }),
   RequestPreVoteReply: fc.record({ type: fc.constant("RequestPreVoteReply" as const), term, granted: fc.boolean() }),
   AppendEntries: fc
-    .record({ type: fc.constant("AppendEntries" as const), term, prevLogIndex: index, prevLogTerm: term, entries, leaderCommit: index, round: count })
+    .record({ type: fc.constant("AppendEntries" as const), term, prevLogIndex: index, prevLogTerm: term, entries, leaderCommit: index, round: count, time: count, settled: fc.boolean() })
     // No entry is of a later term than its leader, none of an earlier one than the entry before it.
     .map((message) => {
       const first = message.entries[0]
@@ -61,7 +61,7 @@ export const messageOf: { readonly [T in Message["type"]]: fc.Arbitrary<Extract<
       return { ...message, term: leader, prevLogIndex: first === undefined ? message.prevLogIndex : first.index - 1, prevLogTerm: Math.min(message.prevLogTerm, first?.term ?? leader) }
     }),
   AppendAccepted: fc
-    .record({ type: fc.constant("AppendAccepted" as const), term, verifiedIndex: index, matchIndex: index, round: count, condition: fc.constantFrom("ready" as const, "rebuild" as const, "full" as const) })
+    .record({ type: fc.constant("AppendAccepted" as const), term, verifiedIndex: index, matchIndex: index, round: count, condition: fc.constantFrom("ready" as const, "rebuild" as const, "full" as const), wall: count, leaderTime: count })
     .map((message) => ({ ...message, matchIndex: Math.min(message.matchIndex, message.verifiedIndex) })),
   AppendRejected: fc.record({ type: fc.constant("AppendRejected" as const), term, prevLogIndex: index, conflictTerm: term, conflictIndex: count, round: count }),
   InstallSnapshot: fc

@@ -215,7 +215,7 @@ describe("a history", () => {
     expect(withSentMessages(space, standIns)).toEqual(told)
   })
   test("cannot deliver what was never sent", () => {
-    const message = { type: "RequestVoteReply", term: 1, granted: true } as const
+    const message = { type: "RequestVoteReply", term: 1, granted: true, wall: 0, time: 0 } as const
     const early: Step = { server: "A", action: { type: "deliver", from: memberOf("B"), message } }
     expect(() => replay(spaces.smallest, [...steps, early])).toThrow("never sent")
   })

@@ -39,7 +39,7 @@ const broken: Record<Invariant, (step: Recorded, before: Recorded | undefined) =
   TermMonotonic: (step, before) => (before !== undefined && before.state.currentTerm > 1 && !started(step) ? withState(step, { currentTerm: before.state.currentTerm - 1 }) : null),
   VoteOnce: (step, before) => (before !== undefined && before.state.currentTerm === step.state.currentTerm && step.state.votedFor !== null && !started(step) ? withState(step, { votedFor: nobody }) : null),
   VoteUpToDate: (step) => ({ ...step, events: step.events.map((event) => (event.type === "MessageReceived" && event.message.type === "RequestVote" && step.state.votedFor?.name === event.from.name ? { ...event, message: { ...event.message, lastLogTerm: 0, lastLogIndex: 0 } } : event)) }),
-  AmnesiacSilent: (step, before) => (before === undefined && step.state.role.type === "follower" ? withState(step, { role: { type: "candidate", votes: {}, asked: false, transfer: false }, log: Object.assign(Object.create(Object.getPrototypeOf(step.state.log) as object), step.state.log, { base: { ...step.state.log.base, configuration: amnesiac } }) as State["log"] }) : null),
+  AmnesiacSilent: (step, before) => (before === undefined && step.state.role.type === "follower" ? withState(step, { role: { type: "candidate", votes: {}, asked: false, transfer: false, askedAt: 0, wallOffsets: {}, timeOffset: null }, log: Object.assign(Object.create(Object.getPrototypeOf(step.state.log) as object), step.state.log, { base: { ...step.state.log.base, configuration: amnesiac } }) as State["log"] }) : null),
   TransferStops: (step) => (leading(step) && step.effects.some((effect) => effect.type === "Respond" && effect.outcome.type === "ProposalAppended") ? step : null),
   LeaderAppendOnly: (step, before) => (before !== undefined && leading(before) && leading(step) && before.state.currentTerm === step.state.currentTerm && step.state.log === before.state.log && step.state.commitIndex < step.state.log.lastIndex ? withState(step, { log: step.state.log.truncateFrom(step.state.log.lastIndex) }) : null),
   LogMatching: (step) => {
@@ -47,7 +47,7 @@ const broken: Record<Invariant, (step: Recorded, before: Recorded | undefined) =
     const last = log.entry(log.lastIndex)
     return step.state.role.type === "follower" && last !== undefined && step.effects.some((effect) => effect.type === "Persist" && effect.entries.length > 0) ? withState(step, { log: log.truncateFrom(log.lastIndex).append([command(last)]) }) : null
   },
-  ClockMonotonic: (step, before) => (before !== undefined && !started(step) && before.state.clock > 5 ? withState(step, { clock: before.state.clock - 5 }) : null),
+  ClockMonotonic: (step, before) => (before !== undefined && leading(before) && leading(step) && before.state.currentTerm === step.state.currentTerm ? withState(step, { clock: { ...step.state.clock, time: step.state.clock.time - 5000 } }) : null),
   TruthfulAppend: (step) => sending(step, "AppendEntries", (message) => (message.prevLogIndex > 0 ? { ...message, prevLogTerm: message.prevLogTerm + 1 } : null)),
   BoundedMessages: (step) => sending(step, "AppendEntries", (message) => (message.entries.length > 1 ? { ...message, entries: message.entries.slice(1) } : null)),
   LeaderCompleteness: (step, before) => {
@@ -82,12 +82,12 @@ const broken: Record<Invariant, (step: Recorded, before: Recorded | undefined) =
     if (before === undefined || started(step) || step.state.role.type !== "follower" || step.state.role.leader === null || before.state.commitIndex === 0) return null
     const { commitIndex, log } = before.state
     const { currentTerm: term } = step.state
-    const told: Message = { type: "AppendEntries", term, prevLogIndex: commitIndex, prevLogTerm: (log.termAt(commitIndex) ?? 0) - 1, entries: [], leaderCommit: 0, round: 0 }
+    const told: Message = { type: "AppendEntries", term, prevLogIndex: commitIndex, prevLogTerm: (log.termAt(commitIndex) ?? 0) - 1, entries: [], leaderCommit: 0, round: 0, time: 0, settled: false }
     return andFirst(step, { type: "MessageReceived", from: step.state.role.leader, message: told })
   },
   NumbersInDomain: (step) => withState(step, { currentTerm: MAX_TERM + 1 }),
   ConfigSafety: (step) => ({ ...step, state: { ...step.state, configurations: [...step.state.configurations, { index: 77, configuration: amnesiac }] } }),
-  OnlyVotersCampaign: (step) => (step.state.role.type === "follower" && step.state.configurations.at(-1)?.configuration.voters.every(({ name }) => name !== step.node) === true && !started(step) ? withState(step, { role: { type: "preCandidate", votes: {}, asked: false, transfer: false } }) : null),
+  OnlyVotersCampaign: (step) => (step.state.role.type === "follower" && step.state.configurations.at(-1)?.configuration.voters.every(({ name }) => name !== step.node) === true && !started(step) ? withState(step, { role: { type: "preCandidate", votes: {}, asked: false, transfer: false, askedAt: 0, wallOffsets: {}, timeOffset: null } }) : null),
 }
 
 interface Verdict {

@@ -1,6 +1,6 @@
 import * as fc from "fast-check"
 import { expect, test } from "vitest"
-import { type Entry, type Event, type Member, type Message, type State } from "../core/index.ts"
+import { replicatedTime, type Entry, type Event, type Member, type Message, type State } from "../core/index.ts"
 import { lossyNetwork, makeRandom, World, type Random } from "../interpreters/simulation/index.ts"
 import { InvariantViolated, makeInvariantChecker, sweep, type Invariant, type NodeState } from "../spec/index.ts"
 import { full } from "./cluster.ts"
@@ -8,7 +8,7 @@ import { many } from "./long.ts"
 import { payload, tightSettings } from "./worlds.ts"
 
 const forgedEntries = (random: Random, state: State, prev: number): readonly Entry[] =>
-  Array.from({ length: random.below(3) }, (_, i): Entry => ({ kind: "command", index: prev + 1 + i, term: Math.max(1, state.currentTerm - random.below(2)), time: state.clock, payload: payload(random.below(0xffff)) }))
+  Array.from({ length: random.below(3) }, (_, i): Entry => ({ kind: "command", index: prev + 1 + i, term: Math.max(1, state.currentTerm - random.below(2)), time: replicatedTime(state), payload: payload(random.below(0xffff)) }))
 
 /** A message or fact that no correct server or disk would come up with. */
 const forged = (random: Random, state: State): Event => {
@@ -19,11 +19,11 @@ const forged = (random: Random, state: State): Event => {
   const said = (message: Message): Event => ({ type: "MessageReceived", from, message })
   switch (random.below(5)) {
     case 0:
-      return said({ type: "AppendEntries", term: currentTerm + random.below(2), prevLogIndex: prev, prevLogTerm: log.termAt(prev) ?? 0, entries: forgedEntries(random, state, prev), leaderCommit: random.below(log.lastIndex + 2), round: 1 })
+      return said({ type: "AppendEntries", term: currentTerm + random.below(2), prevLogIndex: prev, prevLogTerm: log.termAt(prev) ?? 0, entries: forgedEntries(random, state, prev), leaderCommit: random.below(log.lastIndex + 2), round: 1, time: replicatedTime(state), settled: true })
     case 1:
-      return said({ type: "RequestVoteReply", term: currentTerm, granted: true })
+      return said({ type: "RequestVoteReply", term: currentTerm, granted: true, wall: 0, time: 0 })
     case 2:
-      return said({ type: "AppendAccepted", term: currentTerm, verifiedIndex: log.lastIndex, matchIndex: log.lastIndex, round: 1, condition: "ready" })
+      return said({ type: "AppendAccepted", term: currentTerm, verifiedIndex: log.lastIndex, matchIndex: log.lastIndex, round: 1, condition: "ready", wall: 0, leaderTime: 0 })
     case 3:
       return { type: "Persisted", seq: state.durability.nextSeq }
     default:

@@ -121,7 +121,7 @@ export class Server {
     if (this.state.role.type === "preCandidate") this.each(others, { type: "RequestPreVoteReply", term: this.term + 1, granted: true })
     let effects = this.effects
     while (this.slow && this.state.durability.outstanding.length > 0) effects = [...effects, ...this.persisted().effects]
-    if (this.state.role.type === "candidate") effects = [...effects, ...this.each(others, { type: "RequestVoteReply", term: this.term, granted: true }).effects]
+    if (this.state.role.type === "candidate") effects = [...effects, ...this.each(others, voteReply(this.term, true)).effects]
     this.effects = effects
     if (this.state.role.type !== "leader") throw new Error(`${this.state.self.name} was not elected`)
     return this
@@ -205,18 +205,18 @@ export const append = (over: { readonly term?: number; readonly prev?: readonly 
   const [prevLogIndex, prevLogTerm] = over.prev ?? [0, 0]
   return {
     type: "AppendEntries", term: over.term ?? 1, prevLogIndex, prevLogTerm,
-    entries: entries(prevLogIndex + 1, over.entries ?? [], over.size), leaderCommit: over.commit ?? 0, round: over.round ?? 0,
+    entries: entries(prevLogIndex + 1, over.entries ?? [], over.size), leaderCommit: over.commit ?? 0, round: over.round ?? 0, time: 0, settled: false,
   }
 }
 export const accepted = (index: number, over: Partial<MessageOf<"AppendAccepted">> = {}): MessageOf<"AppendAccepted"> =>
-  ({ type: "AppendAccepted", term: 2, verifiedIndex: index, matchIndex: index, round: 0, condition: "ready", ...over })
+  ({ type: "AppendAccepted", term: 2, verifiedIndex: index, matchIndex: index, round: 0, condition: "ready", wall: 0, leaderTime: 0, ...over })
 export const rejected = (prevLogIndex: number, conflictTerm: number, conflictIndex: number, over: Partial<MessageOf<"AppendRejected">> = {}): MessageOf<"AppendRejected"> =>
   ({ type: "AppendRejected", term: 2, prevLogIndex, conflictTerm, conflictIndex, round: 0, ...over })
 export const requestVote = (term: number, [lastLogIndex, lastLogTerm]: readonly [number, number] = [0, 0], transfer = false): MessageOf<"RequestVote"> =>
   ({ type: "RequestVote", term, lastLogIndex, lastLogTerm, transfer })
 export const requestPreVote = (term: number, [lastLogIndex, lastLogTerm]: readonly [number, number] = [0, 0]): MessageOf<"RequestPreVote"> =>
   ({ type: "RequestPreVote", term, lastLogIndex, lastLogTerm })
-export const voteReply = (term: number, granted: boolean): MessageOf<"RequestVoteReply"> => ({ type: "RequestVoteReply", term, granted })
+export const voteReply = (term: number, granted: boolean): MessageOf<"RequestVoteReply"> => ({ type: "RequestVoteReply", term, granted, wall: 0, time: 0 })
 export const preVoteReply = (term: number, granted: boolean): MessageOf<"RequestPreVoteReply"> => ({ type: "RequestPreVoteReply", term, granted })
 
 export const snapshotAt = (index: number, term: number, id = `s${index}`, configuration = voting("abc")): SnapshotRef => ({ id, index, term, time: 0, configuration })

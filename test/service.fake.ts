@@ -72,9 +72,8 @@ export class FakeWorld {
       onApplied: (listener) => this.appliers.push(listener),
     }
     this.service = makeService({
-      driver: { ...driver, state: () => ({ log: Log.of({ index: this.base, term: this.entries[this.base - 1]?.term ?? 0, time: 0, configuration: nobody }, this.entries.slice(this.base)) }) as unknown as State },
+      driver: { ...driver, state: () => ({ log: Log.of({ index: this.base, term: this.entries[this.base - 1]?.term ?? 0, time: 0, configuration: nobody }, this.entries.slice(this.base)), clock: { time: this.time, at: 0, monotonic: 0 } }) as unknown as State },
       machine: this.machine,
-      clock: { now: () => this.time, offset: () => 0 },
       owner: "node:n1:i1",
       settings,
       ...(log === undefined ? {} : { log }),

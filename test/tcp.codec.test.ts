@@ -4,7 +4,7 @@ import type { Message } from "../core/index.ts"
 import { MalformedBytes, Reader, Writer, readEntries } from "../interpreters/bytes.ts"
 import { EntryBlocks, Slab, readMessage, writeAppendTail, writeMessage, type Received } from "../interpreters/tcp/codec.ts"
 import { FrameParser, HEADER, closeFrame, frameLimit, openFrame } from "../interpreters/tcp/frame.ts"
-import { readHandshake, readPreamble, writeHello, writePreamble, writeRefused } from "../interpreters/tcp/handshake.ts"
+import { PROTOCOL, readHandshake, readPreamble, writeHello, writePreamble, writeRefused } from "../interpreters/tcp/handshake.ts"
 import * as arb from "./arbitraries.ts"
 
 const encode = (message: Message, chunk: Uint8Array | null = null): Buffer => {
@@ -205,7 +205,7 @@ describe("handshake", () => {
         const w = new Writer(16)
         writeHello(w, self, target, local)
         const frame = w.take()
-        same(readHandshake(frame, HEADER, frame.length), { type: "Hello", hello: { ...local, protocol: 1, member: self, target } })
+        same(readHandshake(frame, HEADER, frame.length), { type: "Hello", hello: { ...local, protocol: PROTOCOL, member: self, target } })
         for (let to = HEADER + 1; to < frame.length; to++) expect(() => readHandshake(frame, HEADER, to)).toThrow(MalformedBytes)
       }),
       { numRuns: 50 },
@@ -220,7 +220,7 @@ describe("handshake", () => {
     writePreamble(w)
     const all = w.take()
     for (let i = 0; i < all.length; i++) expect(readPreamble(all.subarray(0, i))).toBeNull()
-    expect(readPreamble(all)).toEqual({ protocol: 1 })
+    expect(readPreamble(all)).toEqual({ protocol: PROTOCOL })
     for (const foreign of ["GET / HTTP/1.1\r\n", "*1\r\n$4\r\nPING\r\n", "\u0016\u0003\u0001", "\u0000"]) expect(readPreamble(Buffer.from(foreign.slice(0, 1), "latin1"))).toBe("foreign")
   })
 })

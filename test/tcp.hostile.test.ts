@@ -5,6 +5,7 @@ import type { Message } from "../core/index.ts"
 import { Writer, payloadOf } from "../interpreters/bytes.ts"
 import { writeMessage } from "../interpreters/tcp/codec.ts"
 import { closeFrame, openFrame } from "../interpreters/tcp/frame.ts"
+import { PROTOCOL } from "../interpreters/tcp/handshake.ts"
 import { allConnected, introduce, memberOf, open, preambleAndHello, raw, until, type Node, type NodeOptions } from "./tcp.nodes.ts"
 
 const opened: Node[] = []
@@ -47,7 +48,7 @@ const linked = async (): Promise<readonly [Node, Node]> => {
 }
 const at = (port: number): { readonly host: string; readonly port: number } => ({ host: "127.0.0.1", port })
 const says = (made: Node, ...words: readonly string[]): boolean => made.logs.some((line) => words.every((word) => line.includes(word)))
-const heartbeat = (round: number): Message => ({ type: "AppendEntries", term: 1, prevLogIndex: 0, prevLogTerm: 0, entries: [], leaderCommit: 0, round })
+const heartbeat = (round: number): Message => ({ type: "AppendEntries", term: 1, prevLogIndex: 0, prevLogTerm: 0, entries: [], leaderCommit: 0, round, time: 0, settled: false })
 /** The link between a and b has neither been lost nor hurt. */
 const unharmed = async (a: Node, b: Node): Promise<void> => {
   a.received.length = 0
@@ -99,14 +100,14 @@ describe("refused by both sides, with the reason", () => {
     expect(says(a, "DuplicateName")).toBe(true)
     await unharmed(a, b)
   })
-  test("another protocol version, dialling or dialled", async () => {
+  test.each([PROTOCOL - 1, PROTOCOL + 1])("another protocol version, dialling or dialled: %i", async (version) => {
     const a = await node("a")
     const theirs = Buffer.from(preambleAndHello(memberOf("b"), "a"))
-    theirs[9] = 2
+    theirs[9] = version
     const newer = client(a.port, theirs)
     await until("it is cut off", () => newer.closed())
-    expect(newer.got().toString("latin1")).toContain("a speaks protocol 1, the other end 2")
-    expect(says(a, "WrongVersion", "the other end 2")).toBe(true)
+    expect(newer.got().toString("latin1")).toContain(`a speaks protocol ${PROTOCOL}, the other end ${version}`)
+    expect(says(a, "WrongVersion", `the other end ${version}`)).toBe(true)
     const port = await serve((socket) => socket.write(theirs))
     a.transport.setPeer("b", at(port))
     await until("the dialling side says so", () => says(a, "WrongVersion", `refused b at 127.0.0.1:${port}`))

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url"
 import { afterEach, describe, expect, test } from "vitest"
 import type { Entry, Message } from "../core/index.ts"
 import { payloadOf } from "../interpreters/bytes.ts"
+import { PROTOCOL } from "../interpreters/tcp/handshake.ts"
 import { ListenFailed, makeTcpTransport } from "../interpreters/tcp/index.ts"
 import { allConnected, fresh, introduce, memberOf, open, until, type Node, type NodeOptions } from "./tcp.nodes.ts"
 
@@ -20,7 +21,7 @@ afterEach(async () => {
 })
 
 const entry = (index: number, size: number): Entry => ({ kind: "command", index, term: 1, time: 5, payload: payloadOf(Buffer.alloc(size, index)) })
-const append = (round: number, entries: readonly Entry[] = []): Message => ({ type: "AppendEntries", term: 1, prevLogIndex: (entries[0]?.index ?? 1) - 1, prevLogTerm: 0, entries, leaderCommit: 0, round })
+const append = (round: number, entries: readonly Entry[] = []): Message => ({ type: "AppendEntries", term: 1, prevLogIndex: (entries[0]?.index ?? 1) - 1, prevLogTerm: 0, entries, leaderCommit: 0, round, time: 0, settled: false })
 const rounds = (made: Node): number[] => made.received.map(({ message }) => ("round" in message ? message.round : -1))
 
 describe("three nodes", () => {
@@ -91,7 +92,7 @@ describe("three nodes", () => {
     const founding = { voters: [a.self, b.self], outgoing: [], learners: [] }
     a.transport.announce({ cluster: "k", clientAddress: "new:1", empty: false, founding })
     await until("b has heard", () => heard.length > 0)
-    expect(heard).toEqual([{ protocol: 1, member: a.self, target: "b", cluster: "k", clientAddress: "new:1", empty: false, founding }])
+    expect(heard).toEqual([{ protocol: PROTOCOL, member: a.self, target: "b", cluster: "k", clientAddress: "new:1", empty: false, founding }])
     expect(b.peer("a")).toMatchObject({ connected: true, clientAddress: "new:1" })
     off()
     a.transport.announce({ cluster: "k", clientAddress: "newer:1", empty: false, founding })

@@ -66,7 +66,7 @@ export const eventText = (event: Event): string => {
     case "TimerExpired":
       return `its ${event.timer} timer expires`
     case "ClockAdvanced":
-      return `its clock shows ${event.time}`
+      return `its clocks show ${event.wall}, ${event.monotonic} ms after its start`
     case "PeerConnected":
     case "PeerDisconnected":
       return `${event.peer.name} is ${event.type === "PeerConnected" ? "connected" : "disconnected"}`

@@ -134,7 +134,7 @@ export const act = (fold: Fold, action: Action): void => {
     case "resume":
       return withNode(fold, action.node, ({ name }) => resume(fold, name))
     case "skew":
-      return withNode(fold, action.node, (node) => skewClock(fold, node, action.offset, action.driftPermille), true)
+      return withNode(fold, action.node, (node) => skewClock(fold, node, action.offset, action.driftPermille, action.wallDriftPermille ?? action.driftPermille), true)
     case "wipe":
       return withNode(fold, action.node, ({ name }) => wipe(fold, name), true)
     case "add":

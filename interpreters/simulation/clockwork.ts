@@ -13,7 +13,13 @@ const atLeast = ({ driftPermille }: ClockState, local: number): number => (drift
 /** A lease is the other way about: it must not last longer. */
 const atMost = ({ driftPermille }: ClockState, local: number): number => (driftPermille === 0 ? local : Math.floor((local * 1000) / (1000 + driftPermille)))
 
-export const wallTime = ({ base, since, driftPermille }: ClockState, now: number): number => base + Math.floor(((now - since) * (1000 + driftPermille)) / 1000)
+/** What right wall clocks show when a world begins. */
+export const EPOCH = 1_000_000_000
+
+/** Time with a drift: whole milliseconds. */
+const drifted = (elapsed: number, permille: number): number => (permille === 0 ? elapsed : Math.floor((elapsed * (1000 + permille)) / 1000))
+export const wallTime = ({ wall, since, wallDriftPermille }: ClockState, now: number): number => wall + drifted(now - since, wallDriftPermille)
+export const monotonicTime = ({ monotonic, since, driftPermille }: ClockState, now: number): number => monotonic + drifted(now - since, driftPermille)
 
 /** When the timer of a live node expires, or undefined. */
 export const timerDue = (node: NodeState, timer: Timer): number | undefined => {
@@ -88,10 +94,10 @@ export const catchUp = (fold: Fold, node: NodeState): void => {
 }
 
 /** From now on the clock goes otherwise; what is left of each timer, in the node's own time, stays. */
-export const skewClock = (fold: Fold, node: NodeState, offset: number, driftPermille: number): void => {
+export const skewClock = (fold: Fold, node: NodeState, offset: number, driftPermille: number, wallDriftPermille: number): void => {
   const { now } = fold.world
   const before = node.clock
-  node.clock = { base: now + offset, since: now, driftPermille: Math.max(driftPermille, -999) }
+  node.clock = { since: now, wall: EPOCH + now + offset, wallDriftPermille, monotonic: monotonicTime(before, now), driftPermille: Math.max(driftPermille, -999) }
   for (let place = 0; place < TIMERS.length; place++) {
     const due = node.due[place] ?? -1
     if (due <= now) continue

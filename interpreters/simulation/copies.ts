@@ -26,6 +26,7 @@ export const copyCore = (core: State): State => ({
   role: copyPlain(core.role) as State["role"],
   configurations: core.configurations.slice(),
   durability: copyPlain(core.durability) as State["durability"],
+  clock: { ...core.clock },
   confirmedReads: core.confirmedReads.slice(),
   forwarded: copyPlain(core.forwarded) as State["forwarded"],
 })

@@ -1,6 +1,6 @@
 /** One step of one node: events in, the shipped reducer, effects carried out. */
 import type { Effect, Event } from "../../core/index.ts"
-import { cancelTimer, leaseOver, setTimer, wallTime } from "./clockwork.ts"
+import { cancelTimer, leaseOver, monotonicTime, setTimer, wallTime } from "./clockwork.ts"
 import { persist } from "./disk.ts"
 import { advance, plan, type Fold } from "./fold.ts"
 import { execute } from "./machine.ts"
@@ -46,8 +46,8 @@ export const feed = (fold: Fold, node: NodeState, arrivals: readonly Arrival[]):
   const { core } = node
   const { world } = fold
   if (core === null) return
-  node.told = Math.max(node.told, wallTime(node.clock, world.now))
-  const events: Event[] = [{ type: "ClockAdvanced", time: node.told }]
+  const { clock } = node
+  const events: Event[] = [{ type: "ClockAdvanced", monotonic: monotonicTime(clock, world.now) - node.bornAt, wall: Math.max(0, wallTime(clock, world.now)) }]
   if (leaseOver(fold, node)) events.push({ type: "TimerExpired", timer: "lease" })
   for (const { event } of arrivals) events.push(event)
   const effects = advance(fold, node, core, events)

@@ -1,5 +1,5 @@
 /** A world in 32 bits, field by field: no dependence on the order of keys, payloads by their checksums. */
-import { membersOf, type Configuration, type Entry, type Follower, type HardState, type Leader, type Log, type LogBase, type Member, type State } from "../../core/index.ts"
+import { membersOf, replicatedTime, type Configuration, type Entry, type Follower, type HardState, type Leader, type Log, type LogBase, type Member, type State } from "../../core/index.ts"
 import { finish, mix, mixText } from "./hash.ts"
 import { nodeOf } from "./fold.ts"
 import type { NodeState, WorldState } from "./types.ts"
@@ -65,7 +65,7 @@ export const fingerprintOfCore = (state: State, start = 0): number => {
   h = ofHardState(mix(mix(mix(h, durability.nextSeq), durability.index), durability.unsavedFrom), durability.hardState)
   h = mix(ofHardState(h, durability.queued), durability.outstanding.length)
   h = mixText(mixText(h, state.machine), state.restoring ?? "")
-  h = mix(mix(mix(mix(h, state.snapshotting ? 1 : 0), state.confirmedReads.length), state.forwarded.length), state.clock)
+  h = mix(mix(mix(mix(h, state.snapshotting ? 1 : 0), state.confirmedReads.length), state.forwarded.length), replicatedTime(state) + (state.clock.settled ? 1 : 0))
   if (state.halted !== null) h = mixText(h, state.halted.reason)
   return finish(mix(mix(mix(h, state.readNumber), state.configurations.length), state.spaceLow ? 1 : 0))
 }

@@ -1,6 +1,6 @@
 /** The lives of nodes: made, started, crashed, paused, wiped. */
 import { emptyConfiguration, initialState, type Configuration, type LogBase, type Member, type Recovered } from "../../core/index.ts"
-import { catchUp, freshTimers, TIMERS } from "./clockwork.ts"
+import { catchUp, EPOCH, freshTimers, monotonicTime, TIMERS } from "./clockwork.ts"
 import { crashDisk, entriesOf, freshDisk } from "./disk.ts"
 import { feed } from "./effects.ts"
 import { nodeOf, own, type Fold } from "./fold.ts"
@@ -36,8 +36,8 @@ export const newNode = (hooks: WorldHooks, name: string, slot: number, configura
     apply: null,
     paused: false,
     inbox: [],
-    clock: { base: 0, since: 0, driftPermille: 0 },
-    told: 0,
+    clock: { since: 0, wall: EPOCH, wallDriftPermille: 0, monotonic: 0, driftPermille: 0 },
+    bornAt: 0,
     ...freshTimers(),
     sets: TIMERS.map(() => 0),
     sent: [],
@@ -66,6 +66,7 @@ export const start = (fold: Fold, name: string): void => {
   const node = own(fold, name)
   if (node.core !== null || node.disk.corrupt) return
   node.life += 1
+  node.bornAt = monotonicTime(node.clock, fold.world.now)
   const { disk, machine, member, life } = node
   const recovered: Recovered = {
     self: member,
@@ -99,7 +100,6 @@ export const crash = (fold: Fold, name: string, keep: Keep, why: StopReason): vo
   node.images = []
   node.incoming = null
   node.rounds = []
-  node.told = 0
   crashDisk(fold, node, keep)
   crashMachine(fold, node, keep)
   fold.hooks.stopped?.(name, why)

@@ -139,10 +139,15 @@ export interface Arrival {
   readonly cause: number
   readonly image: Image | null
 }
-/** The wall clock shows base + (now - since) × (1000 + driftPermille) / 1000; `told` is the latest that the core was told. */
+/**
+ * The wall clock shows `wall` at `since` and then runs `wallDriftPermille` fast; the monotonic clock, by which timers go, shows
+ * `monotonic` then and runs `driftPermille` fast.
+ */
 export interface ClockState {
-  readonly base: number
   readonly since: number
+  readonly wall: number
+  readonly wallDriftPermille: number
+  readonly monotonic: number
   readonly driftPermille: number
 }
 
@@ -166,7 +171,8 @@ export interface NodeState {
   paused: boolean
   inbox: Arrival[]
   clock: ClockState
-  told: number
+  /** What its monotonic clock showed when this life began. */
+  bornAt: number
   /** By place in TIMERS: when it expires, or -1; when it is looked at next, or -1; which step set it; how often it was set. */
   due: number[]
   alarm: number[]
@@ -272,8 +278,8 @@ export type Action =
   /** A paused node does nothing; what reaches it waits. */
   | { readonly type: "pause"; readonly node: NodeRef }
   | { readonly type: "resume"; readonly node: NodeRef }
-  /** Its wall clock shows `offset` more than the world's from now on, and both its clocks run this much fast. */
-  | { readonly type: "skew"; readonly node: NodeRef; readonly offset: number; readonly driftPermille: number }
+  /** Its wall clock shows `offset` more than the world's from now on, and its clocks run this much fast: both alike, or the wall clock otherwise. */
+  | { readonly type: "skew"; readonly node: NodeRef; readonly offset: number; readonly driftPermille: number; readonly wallDriftPermille?: number }
   /** The disk is lost: down, a new incarnation, amnesiac when it starts. */
   | { readonly type: "wipe"; readonly node: NodeRef }
   /** A new server with an empty disk, started. */

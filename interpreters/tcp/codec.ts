@@ -81,6 +81,8 @@ export const writeAppendTail = (w: Writer, message: AppendEntries): void => {
   w.u48(message.prevLogTerm)
   w.u48(message.leaderCommit)
   w.u48(message.round)
+  w.u48(message.time)
+  w.u8(message.settled ? 1 : 0)
 }
 
 const STATUS = ["more", "installed", "failed"] as const satisfies readonly InstallSnapshotReply["status"][]
@@ -159,6 +161,10 @@ const write = (w: Writer, message: Message, chunk: Uint8Array | null): void => {
       w.u48(message.lastLogTerm)
       return
     case "RequestVoteReply":
+      flag(w, message.granted)
+      w.u48(message.wall)
+      w.u48(message.time)
+      return
     case "RequestPreVoteReply":
       flag(w, message.granted)
       return
@@ -167,6 +173,8 @@ const write = (w: Writer, message: Message, chunk: Uint8Array | null): void => {
       w.u48(message.matchIndex)
       w.u48(message.round)
       w.u8(CONDITION.indexOf(message.condition))
+      w.u48(message.wall)
+      w.u48(message.leaderTime)
       return
     case "AppendRejected":
       w.u48(message.prevLogIndex)
@@ -244,7 +252,7 @@ export class Slab {
 
 const readAppend = (r: Reader): AppendEntries => {
   const entries = readEntries(r)
-  return { type: "AppendEntries", entries, term: r.u48(), prevLogIndex: r.u48(), prevLogTerm: r.u48(), leaderCommit: r.u48(), round: r.u48() }
+  return { type: "AppendEntries", entries, term: r.u48(), prevLogIndex: r.u48(), prevLogTerm: r.u48(), leaderCommit: r.u48(), round: r.u48(), time: r.u48(), settled: r.flag() }
 }
 
 const readInstall = (r: Reader): Received => {
@@ -270,13 +278,13 @@ const readOther = (kind: number, r: Reader): Message => {
     case KIND.RequestVote:
       return { type: "RequestVote", term, lastLogIndex: r.u48(), lastLogTerm: r.u48(), transfer: r.flag() }
     case KIND.RequestVoteReply:
-      return { type: "RequestVoteReply", term, granted: r.flag() }
+      return { type: "RequestVoteReply", term, granted: r.flag(), wall: r.u48(), time: r.u48() }
     case KIND.RequestPreVote:
       return { type: "RequestPreVote", term, lastLogIndex: r.u48(), lastLogTerm: r.u48() }
     case KIND.RequestPreVoteReply:
       return { type: "RequestPreVoteReply", term, granted: r.flag() }
     case KIND.AppendAccepted:
-      return { type: "AppendAccepted", term, verifiedIndex: r.u48(), matchIndex: r.u48(), round: r.u48(), condition: pick(CONDITION, r.u8(), "condition") }
+      return { type: "AppendAccepted", term, verifiedIndex: r.u48(), matchIndex: r.u48(), round: r.u48(), condition: pick(CONDITION, r.u8(), "condition"), wall: r.u48(), leaderTime: r.u48() }
     case KIND.AppendRejected:
       return { type: "AppendRejected", term, prevLogIndex: r.u48(), conflictTerm: r.u48(), conflictIndex: r.u48(), round: r.u48() }
     case KIND.InstallSnapshotReply:
@@ -297,7 +305,7 @@ const readOther = (kind: number, r: Reader): Message => {
 }
 
 /** An AppendEntries without entries, the heartbeat, is shorter than any with one. */
-const HEARTBEAT = 1 + 4 + 5 * 6
+const HEARTBEAT = 1 + 4 + 6 * 6 + 1
 
 /** Reads one body; throws MalformedBytes, and nothing else, if it is not exactly one message. Keeps nothing of `buffer`. */
 export const readMessage = (buffer: Buffer, from: number, to: number, slab: Slab): Received => {

@@ -8,7 +8,7 @@ import { MalformedBytes, Reader, readConfiguration, readMember, writeConfigurati
 import type { Refusal, RefusalReason } from "./errors.ts"
 import { closeFrame, openFrame } from "./frame.ts"
 
-export const PROTOCOL = 1
+export const PROTOCOL = 2
 /** The first byte is neither text nor the start of a TLS record: a foreign client is told by its first byte. */
 const MAGIC = Buffer.from("\u009dstepraf", "latin1")
 export const PREAMBLE = MAGIC.length + 2

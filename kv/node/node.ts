@@ -153,7 +153,7 @@ const runCore = (building: Building, storage: FileStorage, transport: TcpTranspo
       position: recoveredPosition(machine, storage, log),
     })
     const clock = makeClock({
-      onJump: (millis) => log("warn", `the wall clock was moved ${millis > 0 ? "forward" : "back"} by ${Math.abs(millis)} ms (or the machine slept): expiry follows slowly, by a tenth of the time that passes`),
+      onJump: (millis) => log("warn", `the wall clock was moved ${millis > 0 ? "forward" : "back"} by ${Math.abs(millis)} ms (or the machine slept): the cluster's time goes on undisturbed`),
     })
     const failed = (cause: Error): void => {
       log("error", cause.message)
@@ -166,7 +166,7 @@ const runCore = (building: Building, storage: FileStorage, transport: TcpTranspo
       ...(options.journal === undefined ? {} : { journal: options.journal }),
     })
     const service = makeService({
-      driver, machine, clock, owner: `${NODE_OWNER}${self.name}:${self.incarnation}`, settings: config.service,
+      driver, machine, owner: `${NODE_OWNER}${self.name}:${self.incarnation}`, settings: config.service,
       status: () => statusOf(alive), leader: gate.leader, log: (message) => log("error", message),
     })
     alive.running = { driver, machine, service, storage }

@@ -1,5 +1,5 @@
 /** The face of a running node to its connections: the parts wired to the driver and the state machine. */
-import type { Clock } from "../../interpreters/clock.ts"
+import { replicatedTime } from "../../core/index.ts"
 import type { Driver } from "../../interpreters/driver.ts"
 import { realSurroundings, type Surroundings } from "../surroundings.ts"
 import { Faults } from "../faults.ts"
@@ -13,7 +13,6 @@ import { Ticks } from "./ticks.ts"
 export interface ServiceOptions {
   readonly driver: ServiceDriver & Pick<Driver, "state">
   readonly machine: ServiceMachine
-  readonly clock: Clock
   /** Whose session it is: the same for all lives of this node, and for no other node. */
   readonly owner: string
   readonly settings?: Partial<ServiceSettings>
@@ -31,7 +30,7 @@ export interface RunningService extends Service {
 }
 
 export const makeService = (options: ServiceOptions): RunningService => {
-  const { driver, machine, clock, surroundings = realSurroundings } = options
+  const { driver, machine, surroundings = realSurroundings } = options
   const counters: Record<string, number> = {}
   const parts: Parts = {
     ...surroundings,
@@ -45,7 +44,7 @@ export const makeService = (options: ServiceOptions): RunningService => {
   const own = new NodeSession(parts, options.owner)
   const clients = new ClientSessions(parts, (index) => driver.state().log.termAt(index))
   const barriers = new Barriers(parts)
-  const ticks = new Ticks(parts, clock)
+  const ticks = new Ticks(parts, () => replicatedTime(driver.state()))
 
   const throwLater = (thrown: unknown): void =>
     parts.soon(() => {

@@ -1,6 +1,6 @@
 /** Moves the replicated clock when something is due and nobody else does: a leader proposes a Tick. */
+import type { Stamp } from "../../core/index.ts"
 import { payloadOf } from "../../interpreters/bytes.ts"
-import type { Clock } from "../../interpreters/clock.ts"
 import { encodeCommand } from "../machine/command.ts"
 import type { Parts } from "./parts.ts"
 
@@ -10,14 +10,15 @@ const GIVE_UP_MS = 2000
 
 export class Ticks {
   private readonly parts: Parts
-  private readonly clock: Clock
+  /** The replicated clock, as a leader would stamp now. */
+  private readonly time: () => Stamp
   /** When the one under way was proposed, and its place in the log once known. */
   private proposedAt: number | null = null
   private index = Number.POSITIVE_INFINITY
 
-  constructor(parts: Parts, clock: Clock) {
+  constructor(parts: Parts, time: () => Stamp) {
     this.parts = parts
-    this.clock = clock
+    this.time = time
   }
 
   tick(): void {
@@ -28,7 +29,7 @@ export class Ticks {
     }
     if (this.proposedAt !== null && now() - this.proposedAt < GIVE_UP_MS) return
     const deadline = machine.earliestDeadline()
-    if (deadline === null || deadline > this.clock.now()) return
+    if (deadline === null || deadline > this.time()) return
     const proposedAt = now()
     this.proposedAt = proposedAt
     this.index = Number.POSITIVE_INFINITY

@@ -144,7 +144,7 @@ const act = (conversion: Conversion, node: string, action: Exclude<Action, { typ
     case "crash":
       return crash(conversion, node, action.kept)
     case "tick":
-      return perform(conversion, { type: "inject", node, event: { type: "ClockAdvanced", time: 0 } })
+      return perform(conversion, { type: "inject", node, event: { type: "ClockAdvanced", monotonic: 0, wall: 0 } })
     case "propose":
       return perform(conversion, { type: "propose", node, id: world.data.refs + 1, bytes: 1 })
     case "change":

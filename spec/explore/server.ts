@@ -221,7 +221,7 @@ const eventsOf = (working: Working, action: Exclude<Action, { type: "crash" }>):
       return [{ type: "Persisted", seq: first.seq }]
     }
     case "tick":
-      return [{ type: "ClockAdvanced", time: 0 }]
+      return [{ type: "ClockAdvanced", monotonic: 0, wall: 0 }]
     case "propose":
       return [{ type: "Proposed", ref: 1, payloads: [payloadFor(state)] }]
     case "change":

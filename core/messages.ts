@@ -1,0 +1,117 @@
+/** What nodes say to each other. The names and numbers are those of types.ts. */
+import type { Entry, Index, Payload, ProposalOutcome, SnapshotRef, Stamp, Term } from "./types.ts"
+
+interface MessageOf<Type extends string> {
+  readonly type: Type
+  readonly term: Term
+}
+/** Paper §5.2. `transfer` marks an election that the leader itself asked for (thesis §3.10). */
+export interface RequestVote extends MessageOf<"RequestVote"> {
+  readonly lastLogIndex: Index
+  readonly lastLogTerm: Term
+  readonly transfer: boolean
+}
+export interface RequestVoteReply extends MessageOf<"RequestVoteReply"> {
+  readonly granted: boolean
+  /** The sender's wall clock, and the replicated time if it knows it: 0 is unknown (clock.ts). */
+  readonly wall: Stamp
+  readonly time: Stamp
+}
+/** Thesis §9.6. `term` is the term the sender *would* start; nobody has it yet. */
+export interface RequestPreVote extends MessageOf<"RequestPreVote"> {
+  readonly lastLogIndex: Index
+  readonly lastLogTerm: Term
+}
+/** A granted reply repeats the asked-for term; a refusal carries the refuser's current term. */
+export interface RequestPreVoteReply extends MessageOf<"RequestPreVoteReply"> {
+  readonly granted: boolean
+}
+/** Paper §5.3. Without entries it is the heartbeat. `round` numbers the leader's rounds (thesis §6.4). */
+export interface AppendEntries extends MessageOf<"AppendEntries"> {
+  readonly prevLogIndex: Index
+  readonly prevLogTerm: Term
+  readonly entries: readonly Entry[]
+  readonly leaderCommit: Index
+  readonly round: number
+  /** The replicated time, and whether it is settled (clock.ts). */
+  readonly time: Stamp
+  readonly settled: boolean
+}
+export interface AppendAccepted extends MessageOf<"AppendAccepted"> {
+  /** The sender's log equals the leader's up to here: nothing before it need be sent again. */
+  readonly verifiedIndex: Index
+  /** The same, and durable: this is what counts towards commitment. */
+  readonly matchIndex: Index
+  readonly round: number
+  readonly condition: Condition
+  /** The sender's wall clock, 0 if it has none, and the latest of the leader's time that it had heard (clock.ts). */
+  readonly wall: Stamp
+  readonly leaderTime: Stamp
+}
+/** rebuild: the state machine is lost or damaged and asks for a snapshot. full: no room, entries are not taken. */
+export type Condition = "ready" | "rebuild" | "full"
+/** Paper §5.3, the optimisation at its end: where the conflicting term starts, so that one round trip suffices. */
+export interface AppendRejected extends MessageOf<"AppendRejected"> {
+  /** prevLogIndex of the request that is refused. */
+  readonly prevLogIndex: Index
+  /** Term of the entry that stands at prevLogIndex, or 0 if the log ends before it. */
+  readonly conflictTerm: Term
+  /** First index of conflictTerm, or the index after the last entry. */
+  readonly conflictIndex: Index
+  readonly round: number
+}
+/** Paper §7. The interpreter adds the bytes at `offset` and fills in `length` and `last` as it sends. */
+export interface InstallSnapshot extends MessageOf<"InstallSnapshot"> {
+  readonly snapshot: SnapshotRef
+  readonly offset: number
+  readonly length: number
+  readonly last: boolean
+  readonly round: number
+}
+export interface InstallSnapshotReply extends MessageOf<"InstallSnapshotReply"> {
+  readonly id: string
+  readonly round: number
+  /** `more`: send from `nextOffset`. `installed`: durable. `failed`: start again with a new snapshot. */
+  readonly status: "more" | "installed" | "failed"
+  readonly nextOffset: number
+}
+/** A follower asks for a read index (thesis §6.4). `life` and `number` tie the answer to the question. */
+export interface ReadIndex extends MessageOf<"ReadIndex"> {
+  readonly life: number
+  readonly number: number
+}
+export interface ReadIndexReply extends MessageOf<"ReadIndexReply"> {
+  readonly life: number
+  readonly number: number
+  /** null: the receiver could not confirm that it leads. */
+  readonly readIndex: Index | null
+}
+export interface ForwardProposal extends MessageOf<"ForwardProposal"> {
+  readonly ref: number
+  readonly life: number
+  readonly payloads: readonly Payload[]
+}
+export interface ForwardProposalReply extends MessageOf<"ForwardProposalReply"> {
+  readonly ref: number
+  readonly life: number
+  readonly outcome: ProposalOutcome
+}
+/** Thesis §3.10: the receiver starts an election at once. */
+export interface TimeoutNow extends MessageOf<"TimeoutNow"> {}
+
+export type Message =
+  | RequestVote
+  | RequestVoteReply
+  | RequestPreVote
+  | RequestPreVoteReply
+  | AppendEntries
+  | AppendAccepted
+  | AppendRejected
+  | InstallSnapshot
+  | InstallSnapshotReply
+  | ReadIndex
+  | ReadIndexReply
+  | ForwardProposal
+  | ForwardProposalReply
+  | TimeoutNow
+export type MessageType = Message["type"]
