@@ -1,5 +1,5 @@
 /** What the parts of the service say to each other: commands in the log, replies, the face of a node to its connections. */
-import type { Stamp } from "../core/index.ts"
+import type { Index, Stamp, Term } from "../core/index.ts"
 
 /** A reply in the terms of RESP3; a RESP2 connection gets the nearest that it knows. */
 export type Reply =
@@ -27,18 +27,22 @@ export interface Watch {
  * Execute is exactly-once: within a session the sequence numbers run 1, 2, 3, … without a gap. The next number is
  * executed; a number already executed answers with the kept reply; a number that leaves a gap is not executed and
  * answers OUTOFORDER (something before it was lost on the way; propose again from there). Replies below `lowest`
- * have arrived and are forgotten. An unknown or expired session answers SESSIONEXPIRED, never executes.
+ * have arrived and are forgotten. An unknown or expired session answers SESSIONEXPIRED, never executes; so does a
+ * session entered with another secret than its own, and nothing of it is touched.
  *
- * OpenSession is idempotent by token: if the owner's present session was opened with the same token, it answers with that
- * session's id and changes nothing but its activity. With another token it ends every earlier session of the owner: what is still under way for it can never take effect
- * after the new session is open.
+ * OpenSession is idempotent by secret: the same opening again answers with the same session and changes nothing but its
+ * activity. Sessions of clients stand side by side, whatever their owners are called; a client closes what it leaves.
+ * A node has one: with another secret, its opening ends the earlier one, so that nothing still under way in that can
+ * take effect once the new session is open.
  */
 export type Command =
-  | { readonly type: "OpenSession"; readonly owner: string; readonly token: string }
-  | { readonly type: "CloseSession"; readonly session: number }
+  | { readonly type: "OpenSession"; readonly owner: string; readonly secret: Uint8Array }
+  | { readonly type: "CloseSession"; readonly session: number; readonly secret: Uint8Array }
   | {
       readonly type: "Execute"
       readonly session: number
+      /** What the client's opening returned. null: the session is a node's own, which only the node's service enters. */
+      readonly secret: Uint8Array | null
       readonly sequence: number
       readonly lowest: number
       /** exec: MULTI/EXEC, all or nothing, replies in one array; null array if a watched key has changed. */
@@ -49,10 +53,44 @@ export type Command =
   /** Nothing but its stamp: moves the replicated clock and removes what has expired. */
   | { readonly type: "Tick" }
 
+/** What became of one entry of the log. */
+export interface Replied {
+  readonly type: "replied"
+  /** Of this entry. */
+  readonly index: Index
+  readonly term: Term
+  readonly session: number
+  readonly secret: Uint8Array | null
+  readonly sequence: number
+  readonly reply: Reply
+  /**
+   * The reply is what the command gave, once and for all: any copy of the command has this answer. Else this copy was
+   * not executed, which says nothing of any other copy: it counts for nobody but who proposed this very entry.
+   */
+  readonly executed: boolean
+}
+export interface Opened {
+  readonly type: "opened"
+  readonly owner: string
+  readonly secret: Uint8Array
+  readonly session: number
+}
+export interface ClosedSession {
+  readonly type: "closed"
+  readonly index: Index
+  readonly term: Term
+  readonly session: number
+  readonly secret: Uint8Array
+  /** False: there was no such session any more, or its secret is another. */
+  readonly ended: boolean
+}
+export type Outcome = Replied | Opened | ClosedSession
+
 /** Told, in log order, what became of commands that this state machine executed (or refused) as it applied them. */
 export interface CommandListener {
-  readonly replied: (session: number, sequence: number, reply: Reply) => void
-  readonly opened: (owner: string, token: string, session: number) => void
+  readonly replied: (told: Replied) => void
+  readonly opened: (told: Opened) => void
+  readonly closed: (told: ClosedSession) => void
   /** A snapshot replaced the state: replies may have been skipped; ask `replyOf` for those still waited for. */
   readonly restored: () => void
 }
@@ -104,6 +142,12 @@ export interface NodeStatus {
   readonly counters: Readonly<Record<string, number>>
 }
 
+/** How a client enters a session of its own: where it is, and the secret that its opening returned. */
+export interface SessionKey {
+  readonly id: number
+  readonly secret: Uint8Array
+}
+
 /** What a node does for its connections. Callbacks are called once, never before the call has returned. */
 export interface Service {
   /**
@@ -113,9 +157,10 @@ export interface Service {
    */
   readonly write: (calls: readonly Call[], exec: boolean, watches: readonly Watch[], done: (reply: Reply) => void) => void
   /** The same within a session that the client opened itself. */
-  readonly writeInSession: (session: number, sequence: number, lowest: number, calls: readonly Call[], exec: boolean, watches: readonly Watch[], done: (reply: Reply) => void) => void
+  readonly writeInSession: (session: SessionKey, sequence: number, lowest: number, calls: readonly Call[], exec: boolean, watches: readonly Watch[], done: (reply: Reply) => void) => void
+  /** The reply is the text of the session's key (kv/sessionKey.ts): a bulk string. */
   readonly openSession: (owner: string, done: (reply: Reply) => void) => void
-  readonly closeSession: (session: number, done: (reply: Reply) => void) => void
+  readonly closeSession: (session: SessionKey, done: (reply: Reply) => void) => void
   /** Calls back with null once the local state holds every write acknowledged anywhere before this call; else with a refusal. */
   readonly barrier: (done: (refusal: Reply | null) => void) => void
   readonly reader: Reader

@@ -56,9 +56,13 @@ const execute = (store: FakeStore, words: readonly string[]): string => {
   }
 }
 
+/** The key of a session, and the session of a key. */
+const keyOf = (id: number): string => `${id}-${id.toString(16).padStart(32, "0")}`
+const idOf = (key = ""): number => (key === keyOf(Number.parseInt(key, 10)) ? Number.parseInt(key, 10) : 0)
+
 const inSession = (store: FakeStore, words: readonly string[], run: () => string): string => {
   const [, , id = "", number = "", lowest = ""] = words
-  const session = store.sessions.get(Number(id))
+  const session = store.sessions.get(idOf(id))
   const sequence = Number(number)
   if (session === undefined) return "-SESSIONEXPIRED no such session\r\n"
   for (const kept of session.replies.keys()) if (kept < Number(lowest)) session.replies.delete(kept)
@@ -88,9 +92,9 @@ export const startFake = async (store: FakeStore, id = "n1"): Promise<FakeServer
       store.opened += 1
       for (const [number, session] of store.sessions) if (session.owner === words[3]) store.sessions.delete(number)
       store.sessions.set(store.opened, { next: 1, owner: words[3] ?? "", replies: new Map() })
-      return `:${store.opened}\r\n`
+      return bulk(keyOf(store.opened))
     }
-    if (name === "STEPRAFT" && sub === "SESSION") return store.sessions.delete(Number(words[3])) ? "+OK\r\n" : "-SESSIONEXPIRED gone\r\n"
+    if (name === "STEPRAFT" && sub === "SESSION") return store.sessions.delete(idOf(words[3])) ? "+OK\r\n" : "-SESSIONEXPIRED gone\r\n"
     if (name === "STEPRAFT" && sub === "EXEC") {
       const calls: (readonly string[])[] = []
       for (let at = 6 + 2 * Number(words[5]); at < words.length; at += 1 + Number(words[at])) calls.push(words.slice(at + 1, at + 1 + Number(words[at])))

@@ -5,18 +5,21 @@ import { glob, literalPrefix } from "../kv/machine/glob.ts"
 import { MemoryMachine, decodeCommand, encodeCommand, readReply, writeReply } from "../kv/machine/index.ts"
 import { crc32c } from "../kv/machine/crc32c.ts"
 import type { Command, Reply } from "../kv/types.ts"
-import { entryOf, plain } from "./machine.kit.ts"
+import { SECRET_BYTES } from "../kv/sessionKey.ts"
+import { entryOf, plain, secretFor } from "./machine.kit.ts"
 import { payloadOf } from "../interpreters/bytes.ts"
 
 const blob = fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes))
 const u48 = fc.integer({ min: 0, max: 2 ** 48 - 1 })
+const secret = fc.uint8Array({ minLength: SECRET_BYTES, maxLength: SECRET_BYTES }).map((bytes) => Buffer.from(bytes))
 const command: fc.Arbitrary<Command> = fc.oneof(
   fc.constant<Command>({ type: "Tick" }),
-  fc.record({ type: fc.constant("OpenSession" as const), owner: fc.string(), token: fc.string() }),
-  fc.record({ type: fc.constant("CloseSession" as const), session: u48 }),
+  fc.record({ type: fc.constant("OpenSession" as const), owner: fc.string(), secret }),
+  fc.record({ type: fc.constant("CloseSession" as const), session: u48, secret }),
   fc.record({
     type: fc.constant("Execute" as const),
     session: u48,
+    secret: fc.option(secret),
     sequence: u48,
     lowest: u48,
     exec: fc.boolean(),
@@ -65,20 +68,20 @@ describe("binary forms", () => {
     fc.assert(
       fc.property(fc.oneof(blob, damaged), (bytes) => {
         const machine = new MemoryMachine()
-        machine.applyNow([entryOf(1, 1, { type: "OpenSession", owner: "o", token: "t" }), { kind: "command", index: 2, term: 1, time: 1, payload: payloadOf(bytes) }])
+        machine.applyNow([entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }), { kind: "command", index: 2, term: 1, time: 1, payload: payloadOf(bytes) }])
         expect(machine.position().index).toBe(2)
       }),
     )
   })
   test("a command whose body is cut off is answered with an error, and its sequence number is used up", () => {
     const machine = new MemoryMachine()
-    const whole = encodeCommand({ type: "Execute", session: 1, sequence: 1, lowest: 1, exec: false, watches: [], calls: [[Buffer.from("SET"), Buffer.from("a"), Buffer.from("b")]] })
+    const whole = encodeCommand({ type: "Execute", session: 1, secret: secretFor("t"), sequence: 1, lowest: 1, exec: false, watches: [], calls: [[Buffer.from("SET"), Buffer.from("a"), Buffer.from("b")]] })
     const out = machine.applyNow([
-      entryOf(1, 1, { type: "OpenSession", owner: "o", token: "t" }),
+      entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }),
       { kind: "command", index: 2, term: 1, time: 1, payload: payloadOf(whole.subarray(0, whole.length - 1)) },
     ])
     expect(out[1]).toMatchObject({ type: "replied", session: 1, sequence: 1, reply: { type: "error", code: "ERR" } })
-    expect(machine.replyOf(1, 1).type).toBe("kept")
+    expect(machine.replyOf(1, secretFor("t"), 1).type).toBe("kept")
     expect(plain(machine.read([Buffer.from("GET"), Buffer.from("a")]))).toBe(null)
   })
   test("CRC-32C is the one of RFC 3720", () => {

@@ -7,10 +7,14 @@ import type { CommandEntry, Entry } from "../core/index.ts"
 import type { SnapshotImage } from "../interpreters/contract.ts"
 import { payloadOf } from "../interpreters/bytes.ts"
 import { type KvMachine, type MachineOptions, digestOf, encodeCommand, openMachine } from "../kv/machine/index.ts"
+import { SECRET_BYTES } from "../kv/sessionKey.ts"
 import type { Call, Command, Reply } from "../kv/types.ts"
 
 export const buffers = (...words: readonly (string | Uint8Array)[]): Call => words.map((word) => (typeof word === "string" ? Buffer.from(word, "latin1") : word))
 export const entryOf = (index: number, time: number, command: Command): CommandEntry => ({ kind: "command", index, term: 1, time, payload: payloadOf(encodeCommand(command)) })
+
+/** Of a test's session. */
+export const secretFor = (name: string): Buffer => Buffer.alloc(SECRET_BYTES, name)
 
 /** What a test compares: bulk strings as text. */
 export const plain = (reply: Reply): unknown => {
@@ -40,7 +44,7 @@ export class Log {
   private sequence = 0
   constructor(time = 1_000_000) {
     this.time = time
-    this.session = this.add({ type: "OpenSession", owner: "test", token: "t" })
+    this.session = this.add({ type: "OpenSession", owner: "test", secret: secretFor("t") })
   }
   add(command: Command): number {
     const index = this.entries.length + 1
@@ -49,7 +53,7 @@ export class Log {
   }
   call(...words: readonly (string | Uint8Array)[]): number {
     this.sequence++
-    return this.add({ type: "Execute", session: this.session, sequence: this.sequence, lowest: this.sequence, exec: false, watches: [], calls: [buffers(...words)] })
+    return this.add({ type: "Execute", session: this.session, secret: secretFor("t"), sequence: this.sequence, lowest: this.sequence, exec: false, watches: [], calls: [buffers(...words)] })
   }
   from(index: number): Entry[] {
     return this.entries.slice(index)
@@ -97,8 +101,13 @@ export class Held {
       },
     })
     machine.listen({
-      replied: (session, sequence, reply) => this.replies.push([session, sequence, plain(reply)]),
-      opened: (_, __, session) => this.opened.push(session),
+      replied: ({ session, sequence, reply }) => {
+        this.replies.push([session, sequence, plain(reply)])
+      },
+      opened: ({ session }) => {
+        this.opened.push(session)
+      },
+      closed: () => {},
       restored: () => {
         this.restored++
       },

@@ -4,7 +4,7 @@ import { afterAll, describe, expect, test } from "vitest"
 import type { Entry } from "../core/index.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
 import type { Command } from "../kv/types.ts"
-import { type Held, Log, buffers, digest, entryOf, open, plain, removeTemporary, temporary } from "./machine.kit.ts"
+import { buffers, digest, entryOf, Log, open, plain, removeTemporary, secretFor, temporary, type Held } from "./machine.kit.ts"
 
 afterAll(removeTemporary)
 
@@ -131,7 +131,7 @@ describe("one log, three stores", () => {
         }
         const begin = (): void => {
           session = entries.length + 1
-          add({ type: "OpenSession", owner: "me", token: `t${session}` })
+          add({ type: "OpenSession", owner: "me", secret: secretFor(`t${session}`) })
           sequence = 0
         }
         const flush = async (): Promise<void> => {
@@ -149,7 +149,7 @@ describe("one log, three stores", () => {
           switch (step.do) {
             case "call": {
               sequence++
-              const command: Command = { type: "Execute", session, sequence, lowest: Math.max(1, sequence - 3), exec: false, watches: [], calls: [buffers(...step.words)] }
+              const command: Command = { type: "Execute", session, secret: secretFor(`t${session}`), sequence, lowest: Math.max(1, sequence - 3), exec: false, watches: [], calls: [buffers(...step.words)] }
               add(command)
               const reply = naive.run(step.words, time, entries.length)
               expected.push(reply)
@@ -161,19 +161,20 @@ describe("one log, three stores", () => {
               break
             }
             case "gap":
-              add({ type: "Execute", session, sequence: sequence + 2, lowest: 1, exec: false, watches: [], calls: [buffers("APPEND", "a", "never")] })
+              add({ type: "Execute", session, secret: secretFor(`t${session}`), sequence: sequence + 2, lowest: 1, exec: false, watches: [], calls: [buffers("APPEND", "a", "never")] })
               expected.push(`-OUTOFORDER sequence ${sequence + 1} comes next; nothing was executed`)
               break
             case "reopen": {
               const earlier = session
+              add({ type: "CloseSession", session, secret: secretFor(`t${session}`) })
               begin()
-              add({ type: "Execute", session: earlier, sequence: 1, lowest: 1, exec: false, watches: [], calls: [buffers("APPEND", "a", "never")] })
-              expected.push("-SESSIONEXPIRED the session is unknown, closed or expired; nothing was executed")
+              add({ type: "Execute", session: earlier, secret: secretFor(`t${earlier}`), sequence: 1, lowest: 1, exec: false, watches: [], calls: [buffers("APPEND", "a", "never")] })
+              expected.push("-SESSIONEXPIRED the session is unknown, closed or expired, or this is not its key; nothing was executed")
               break
             }
             // The opening proposed a second time: nothing changes.
             case "openAgain":
-              add({ type: "OpenSession", owner: "me", token: `t${session}` })
+              add({ type: "OpenSession", owner: "me", secret: secretFor(`t${session}`) })
               break
             case "wait":
               time += step.millis

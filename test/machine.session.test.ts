@@ -4,7 +4,8 @@ import { afterAll, describe, expect, test } from "vitest"
 import type { Entry } from "../core/index.ts"
 import { MAX_KEPT_REPLIES, MemoryMachine, NODE_OWNER, type Outcome } from "../kv/machine/index.ts"
 import type { Command } from "../kv/types.ts"
-import { buffers, digest, entryOf, open, plain, removeTemporary, temporary, transfer } from "./machine.kit.ts"
+import { many } from "./long.ts"
+import { buffers, digest, entryOf, open, plain, removeTemporary, secretFor, temporary, transfer } from "./machine.kit.ts"
 
 afterAll(removeTemporary)
 
@@ -15,19 +16,28 @@ class Script {
     this.entries.push(entryOf(this.entries.length + 1, this.time, command))
     return this
   }
-  open(owner: string, token = `t${this.entries.length + 1}`): this {
-    return this.add({ type: "OpenSession", owner, token })
+  /** By session; a node's has none. */
+  private readonly secrets = new Map<number, Buffer | null>()
+  secretOf(session: number): Buffer | null {
+    return this.secrets.get(session) ?? null
+  }
+  open(owner: string, secret = `t${this.entries.length + 1}`): this {
+    this.secrets.set(this.entries.length + 1, owner.startsWith(NODE_OWNER) ? null : secretFor(secret))
+    return this.add({ type: "OpenSession", owner, secret: secretFor(secret) })
+  }
+  close(session: number, secret = this.secretOf(session) ?? secretFor("")): this {
+    return this.add({ type: "CloseSession", session, secret })
   }
   run(session: number, sequence: number, lowest: number, ...words: string[]): this {
-    return this.add({ type: "Execute", session, sequence, lowest, exec: false, watches: [], calls: [buffers(...words)] })
+    return this.add({ type: "Execute", session, secret: this.secretOf(session), sequence, lowest, exec: false, watches: [], calls: [buffers(...words)] })
   }
   exec(session: number, sequence: number, watches: readonly (readonly [string, number])[], ...calls: string[]): this {
     const watched = watches.map(([key, version]) => ({ key: Buffer.from(key), version }))
-    return this.add({ type: "Execute", session, sequence, lowest: 1, exec: true, watches: watched, calls: calls.map((call) => buffers(...call.split(" "))) })
+    return this.add({ type: "Execute", session, secret: this.secretOf(session), sequence, lowest: 1, exec: true, watches: watched, calls: calls.map((call) => buffers(...call.split(" "))) })
   }
 }
 const repliesOf = (out: readonly Outcome[]): unknown[] => out.flatMap((outcome) => (outcome.type === "replied" ? [plain(outcome.reply)] : []))
-const expired = "-SESSIONEXPIRED the session is unknown, closed or expired; nothing was executed"
+const expired = "-SESSIONEXPIRED the session is unknown, closed or expired, or this is not its key; nothing was executed"
 
 describe("sessions", () => {
   test("a retry answers with the kept reply; below `lowest` it is forgotten; a gap is refused", () => {
@@ -36,15 +46,17 @@ describe("sessions", () => {
     expect(repliesOf(machine.applyNow(script.entries))).toEqual([
       1, 2, 1, 3, "-FORGOTTEN executed before; its reply was reported as arrived and is no longer kept", "-OUTOFORDER sequence 4 comes next; nothing was executed", 4,
     ])
-    expect(machine.replyOf(1, 2)).toEqual({ type: "forgotten" })
-    expect(machine.replyOf(1, 4)).toMatchObject({ type: "kept", reply: { type: "integer", value: 4 } })
-    expect(machine.replyOf(1, 5)).toEqual({ type: "notExecuted" })
-    expect(machine.replyOf(7, 1)).toEqual({ type: "expired" })
+    expect(machine.replyOf(1, script.secretOf(1), 2)).toEqual({ type: "forgotten" })
+    expect(machine.replyOf(1, script.secretOf(1), 4)).toMatchObject({ type: "kept", reply: { type: "integer", value: 4 } })
+    expect(machine.replyOf(1, script.secretOf(1), 5)).toEqual({ type: "notExecuted" })
+    expect(machine.replyOf(7, null, 1)).toEqual({ type: "expired" })
   })
-  test("opening again ends the owner's earlier session; closing ends it too; others go on", () => {
+  test("a node's opening ends its earlier session; closing ends a client's; others go on, whatever their owners are called", () => {
     const machine = new MemoryMachine()
-    const script = new Script().open("o").open("other").run(1, 1, 1, "INCR", "n").open("o").run(1, 2, 1, "INCR", "n").run(4, 1, 1, "INCR", "n").run(2, 1, 1, "INCR", "n").add({ type: "CloseSession", session: 4 }).run(4, 2, 1, "INCR", "n").run(99, 1, 1, "INCR", "n")
-    expect(repliesOf(machine.applyNow(script.entries))).toEqual([1, expired, 2, 3, expired, expired])
+    const node = `${NODE_OWNER}n1`
+    const script = new Script().open(node).open("o").run(1, 1, 1, "INCR", "n").open(node).run(1, 2, 1, "INCR", "n").run(4, 1, 1, "INCR", "n").run(2, 1, 1, "INCR", "n")
+    script.open("o").run(2, 2, 1, "INCR", "n").run(8, 1, 1, "INCR", "n").close(2).run(2, 3, 1, "INCR", "n").run(8, 2, 1, "INCR", "n").run(99, 1, 1, "INCR", "n")
+    expect(repliesOf(machine.applyNow(script.entries))).toEqual([1, expired, 2, 3, 4, 5, expired, 6, expired])
   })
   test("an opening that is proposed twice opens once: at once, after a restart and after a snapshot; the session works on", async () => {
     const directory = temporary()
@@ -74,10 +86,10 @@ describe("sessions", () => {
     expect(held.replies.map(([, , reply]) => reply)).toEqual([4])
     expect(held.opened).toEqual([1])
     expect(opened).toEqual([1, 1, 1, 1, 1])
-    // Another token is another opening.
+    // Another secret is another opening.
     const next = script.entries.length + 1
     await step(() => script.open("o", "b").run(1, 5, 1, "INCR", "n").run(next, 1, 1, "INCR", "n").open("o", "b").run(next, 2, 1, "INCR", "n"))
-    expect(held.replies.map(([, , reply]) => reply)).toEqual([4, expired, 5, 6])
+    expect(held.replies.map(([, , reply]) => reply)).toEqual([4, 5, 6, 7])
     expect(held.opened).toEqual([1, next, next])
     await held.close()
   })
@@ -127,10 +139,10 @@ describe("sessions", () => {
     await held.close()
     held = await open(directory)
     expect(await digest(held)).toBe(before)
-    expect(held.machine.replyOf(1, 1)).toEqual({ type: "forgotten" })
-    const kept = held.machine.replyOf(1, 2)
+    expect(held.machine.replyOf(1, script.secretOf(1), 1)).toEqual({ type: "forgotten" })
+    const kept = held.machine.replyOf(1, script.secretOf(1), 2)
     expect(kept.type === "kept" && plain(kept.reply) === big).toBe(true)
-    expect(held.machine.replyOf(1, 29)).toMatchObject({ type: "kept" })
+    expect(held.machine.replyOf(1, script.secretOf(1), 29)).toMatchObject({ type: "kept" })
     await held.apply(script.run(1, 30, 30, "GET", "small").entries.slice(-1))
     expect(bytes()).toBeLessThan(100)
     await held.close()
@@ -151,7 +163,7 @@ describe("sessions", () => {
     const next = MAX_KEPT_REPLIES + 1
     const from = script.entries.length
     script.run(1, next, 1, "INCR", "n").run(1, next - 1, 1, "INCR", "n").run(2, next, 1, "INCR", "m").run(1, next, 2, "INCR", "n").run(1, next + 1, 2, "INCR", "n")
-    const refused: unknown = expect.stringMatching(/^-BUSY .*nothing was executed/)
+    const refused: unknown = expect.stringMatching(/^-SESSIONFULL .*nothing was executed/)
     const expected = [refused, next - 1, next, next, refused]
     expect(repliesOf(twin.applyNow(script.entries.slice(from)))).toEqual(expected)
     await held.apply(script.entries.slice(from))
@@ -166,7 +178,7 @@ describe("sessions", () => {
     script.run(1, 18, 18, "STRLEN", "big")
     const replies = repliesOf(machine.applyNow(script.entries))
     expect(replies.slice(1, 17).every((reply) => typeof reply === "string" && reply.length === 4 << 20)).toBe(true)
-    expect(replies[17]).toMatch(/^-BUSY /)
+    expect(replies[17]).toMatch(/^-SESSIONFULL /)
     expect(replies[18]).toBe(4 << 20)
   })
   test("nothing of a batch is known before the batch is written", async () => {
@@ -176,7 +188,7 @@ describe("sessions", () => {
     const done = held.apply(script.run(1, 1, 1, "SET", "a", "1").entries.slice(-1))
     const reads: unknown[] = []
     while (held.replies.length === 0) {
-      expect(held.machine.replyOf(1, 1)).toEqual({ type: "notExecuted" })
+      expect(held.machine.replyOf(1, script.secretOf(1), 1)).toEqual({ type: "notExecuted" })
       reads.push(await held.get("GET", "a"))
       // Microtasks first, where the batch is executed; the turn of the loop, where its write ends, only now and then.
       if (reads.length % 20 === 0) {
@@ -187,7 +199,7 @@ describe("sessions", () => {
     }
     expect(new Set(reads)).toEqual(new Set([null]))
     await done
-    expect(held.machine.replyOf(1, 1)).toMatchObject({ type: "kept" })
+    expect(held.machine.replyOf(1, script.secretOf(1), 1)).toMatchObject({ type: "kept" })
     expect(held.replies).toEqual([[1, 1, "+OK"]])
     await held.close()
   })
@@ -223,6 +235,100 @@ describe("exactly once", () => {
         expect(plain(machine.read(buffers("GET", "list"))) ?? "").toBe(expected)
       }),
       { numRuns: 500 },
+    )
+  })
+})
+
+describe("SessionEnteredByOpener", () => {
+  const node = `${NODE_OWNER}n1`
+
+  test("a stranger without the secret executes nothing, keeps nothing alive, pushes no reply out and closes nothing; a node's session is out of reach", async () => {
+    const held = await open(temporary(), { sessionIdle: 1000 })
+    const script = new Script().open("o").open(node).run(1, 1, 1, "INCR", "n").run(2, 1, 1, "INCR", "m")
+    const alien = (session: number, secret: Buffer | null, sequence: number): Script =>
+      script.add({ type: "Execute", session, secret, sequence, lowest: 99, exec: false, watches: [], calls: [buffers("SET", "n", "evil")] })
+    await held.apply(script.entries)
+    const before = held.replies.length
+    script.time += 600
+    // By guess, with the node's own form, with the secret of the node's opening, with one that is almost right.
+    const almost = Buffer.from(secretFor("t1"))
+    almost[15] = (almost[15] ?? 0) ^ 1
+    for (const secret of [null, secretFor(""), almost]) alien(1, secret, 2).run(1, 1, 1, "GET", "n")
+    for (const secret of [secretFor(""), secretFor("t2"), secretFor("t1")]) alien(2, secret, 2)
+    script.close(1, almost).close(2, secretFor("t2"))
+    await held.apply(script.entries.slice(4))
+    expect(held.replies.slice(before).map(([, , reply]) => reply)).toEqual([expired, 1, expired, 1, expired, 1, expired, expired, expired])
+    expect(held.machine.replyOf(1, almost, 1)).toEqual({ type: "expired" })
+    expect(held.machine.replyOf(2, secretFor("t2"), 1)).toEqual({ type: "expired" })
+    expect(held.machine.stats().sessions).toBe(2)
+    // The owner's own last word is 600 ms old; a stranger's does not count.
+    script.time += 999
+    alien(1, almost, 2)
+    script.time += 1
+    script.run(1, 2, 1, "INCR", "n")
+    await held.apply(script.entries.slice(-2))
+    expect(held.replies.at(-1)).toEqual([1, 2, expired])
+    expect(await held.get("MGET", "n", "m")).toEqual(["1", "1"])
+    await held.close()
+  })
+
+  test("the secret survives a restart and a snapshot", async () => {
+    const directory = temporary()
+    let held = await open(directory)
+    const script = new Script().open("o").run(1, 1, 1, "INCR", "n")
+    await held.apply(script.entries)
+    await held.close()
+    held = await open(directory)
+    await held.apply(script.add({ type: "Execute", session: 1, secret: secretFor("x"), sequence: 2, lowest: 1, exec: false, watches: [], calls: [buffers("INCR", "n")] }).run(1, 2, 1, "INCR", "n").entries.slice(2))
+    const other = await open(temporary())
+    await transfer(held, other)
+    await other.apply(script.add({ type: "Execute", session: 1, secret: secretFor("x"), sequence: 3, lowest: 1, exec: false, watches: [], calls: [buffers("INCR", "n")] }).run(1, 3, 1, "INCR", "n").entries.slice(4))
+    expect([...held.replies, ...other.replies].map(([, , reply]) => reply)).toEqual([expired, 2, expired, 3])
+    await held.close()
+    await other.close()
+  })
+
+  test("whoever asks for what in whatever session: what is executed there comes from its opener", () => {
+    const asked = fc.record({
+      who: fc.integer({ min: 1, max: 5 }), session: fc.oneof(fc.constant("own"), fc.integer({ min: 1, max: 6 })), guess: fc.constantFrom("own", "own", "own", "none", "bit"),
+      close: fc.nat(19), ahead: fc.integer({ min: 0, max: 2 }), lowest: fc.nat(5), wait: fc.nat(150),
+    })
+    fc.assert(
+      fc.property(fc.array(asked, { maxLength: 60, size: "max" }), (steps) => {
+        const machine = new MemoryMachine(1000)
+        const script = new Script()
+        // Two nodes, three clients, of which two have chosen the same name.
+        for (const owner of [node, `${NODE_OWNER}n2`, "a", "a", "b"]) script.open(owner)
+        machine.applyNow(script.entries)
+        const last = new Map<number, number>()
+        const active = new Map<number, number>([1, 2, 3, 4, 5].map((session) => [session, script.time]))
+        const wrong: string[] = []
+        for (const step of steps) {
+          const { who, guess, ahead, lowest } = step
+          script.time += step.wait
+          const session = step.session === "own" ? who : Number(step.session)
+          // A node speaks in its own form, and of itself only; a client in the clients' form, whatever it claims.
+          const isNode = who <= 2
+          if (isNode && session !== who) continue
+          const own = secretFor(`t${who}`)
+          const secret = isNode ? null : guess === "none" ? secretFor("") : guess === "bit" ? Buffer.from(own.map((byte, i) => (i === 7 ? byte ^ 4 : byte))) : own
+          const may = session === who && (isNode || guess === "own") && (active.get(session) ?? -1000) + 1000 > script.time
+          const closes = step.close === 0 && secret !== null
+          const sequence = (last.get(session) ?? 0) + ahead
+          if (closes) script.close(session, secret)
+          else script.add({ type: "Execute", session, secret, sequence, lowest, exec: false, watches: [], calls: [buffers("APPEND", `by${session}`, `${who}`)] })
+          const [told] = machine.applyNow(script.entries.slice(-1))
+          if (told?.type === "closed" ? told.ended !== may : told?.type !== "replied" || told.executed !== (may && ahead <= 1)) wrong.push(JSON.stringify({ step, told }))
+          if (!may && told?.type === "replied" && plain(told.reply) !== expired) wrong.push(JSON.stringify({ step, told }))
+          if (!may) continue
+          if (closes) active.delete(session)
+          else active.set(session, script.time)
+          if (!closes && ahead === 1) last.set(session, sequence)
+        }
+        expect(wrong).toEqual([])
+        for (const session of [1, 2, 3, 4, 5]) expect(plain(machine.read(buffers("GET", `by${session}`))) ?? "").toBe(String(session).repeat(last.get(session) ?? 0))
+      }),
+      { numRuns: many(20_000, 100) },
     )
   })
 })

@@ -13,6 +13,9 @@ const says = async (client: Raw, words: string, expected: unknown): Promise<void
   expect(plain(await client.send(...words.split(" ")))).toEqual(expected)
 }
 
+/** Of the fake's session. */
+const key = `7-${"ab".repeat(16)}`
+
 describe("MULTI", () => {
   test("EXEC is one write with all replies in one array", async () => {
     const fake = makeFake()
@@ -207,7 +210,7 @@ describe("a cluster client", () => {
         await says(client, "MULTI", "OK")
         await says(client, "SET foo 1", "-MOVED 12182 127.0.0.1:7001")
         await says(client, "EXEC", "-EXECABORT Transaction discarded because of previous errors.")
-        await says(client, "STEPRAFT DO 7 1 1 INCR foo", "-MOVED 12182 127.0.0.1:7001")
+        await says(client, `STEPRAFT DO ${key} 1 1 INCR foo`, "-MOVED 12182 127.0.0.1:7001")
         await says(client, "READONLY", "OK")
         await says(client, "GET foo", null)
         await says(client, "READWRITE", "OK")
@@ -228,13 +231,13 @@ describe("STEPRAFT", () => {
     const fake = makeFake()
     return serving(fake, {}, async (port) => {
       const client = await dial(port)
-      await says(client, "STEPRAFT SESSION OPEN me", 7)
-      await says(client, "STEPRAFT DO 7 1 1 INCR a", 1)
+      await says(client, "STEPRAFT SESSION OPEN me", key)
+      await says(client, `STEPRAFT DO ${key} 1 1 INCR a`, 1)
       await says(client, "STEPRAFT VERSION a nope", [1, 0])
-      await says(client, "STEPRAFT EXEC 7 2 2 2 a 1 nope 0 2 INCR a 3 SET b x", [2, "OK"])
-      await says(client, "STEPRAFT EXEC 7 3 2 1 a 1 2 INCR a", null)
-      await says(client, "STEPRAFT DO 9 1 1 INCR a", "-SESSIONEXPIRED open another")
-      await says(client, "STEPRAFT SESSION CLOSE 7", "OK")
+      await says(client, `STEPRAFT EXEC ${key} 2 2 2 a 1 nope 0 2 INCR a 3 SET b x`, [2, "OK"])
+      await says(client, `STEPRAFT EXEC ${key} 3 2 1 a 1 2 INCR a`, null)
+      await says(client, `STEPRAFT DO ${key.replace("7", "9")} 1 1 INCR a`, "-SESSIONEXPIRED open another")
+      await says(client, `STEPRAFT SESSION CLOSE ${key}`, "OK")
       expect(fake.counts.sessions).toEqual(["7/1/1", "7/2/2", "7/3/2", "9/1/1"])
       client.socket.destroy()
     })
@@ -245,12 +248,34 @@ describe("STEPRAFT", () => {
     return serving(fake, {}, async (port) => {
       const client = await dial(port)
       const wrong = [
-        "STEPRAFT DO 7 0 1 INCR a", "STEPRAFT DO x 1 1 INCR a", "STEPRAFT DO 7 1 1 INCR", "STEPRAFT DO 7 1 1 PING", "STEPRAFT DO 7 1 1 KEYS *", "STEPRAFT DO 7 1 1",
-        "STEPRAFT EXEC 7 1 1 0", "STEPRAFT EXEC 7 1 1 1 a", "STEPRAFT EXEC 7 1 1 0 3 INCR a", "STEPRAFT EXEC 7 1 1 0 0", "STEPRAFT EXEC 7 1 1 99999999 a 1",
+        `STEPRAFT DO ${key} 0 1 INCR a`, "STEPRAFT DO x 1 1 INCR a", `STEPRAFT DO ${key} 1 1 INCR`, `STEPRAFT DO ${key} 1 1 PING`, `STEPRAFT DO ${key} 1 1 KEYS *`, `STEPRAFT DO ${key} 1 1`,
+        `STEPRAFT EXEC ${key} 1 1 0`, `STEPRAFT EXEC ${key} 1 1 1 a`, `STEPRAFT EXEC ${key} 1 1 0 3 INCR a`, `STEPRAFT EXEC ${key} 1 1 0 0`, `STEPRAFT EXEC ${key} 1 1 99999999 a 1`,
         "STEPRAFT SESSION", "STEPRAFT SESSION CLOSE x", "STEPRAFT NOPE",
+        // A session is entered with all of its key: a place in the log alone is none.
+        "STEPRAFT DO 7 1 1 INCR a", "STEPRAFT DO 7- 1 1 INCR a", `STEPRAFT DO ${key}0 1 1 INCR a`, `STEPRAFT DO ${key.slice(0, -1)} 1 1 INCR a`, "STEPRAFT EXEC 7 1 1 0 2 INCR a", "STEPRAFT SESSION CLOSE 7",
       ]
       for (const words of wrong) expect(plain(await client.send(...words.split(" ")))).toMatch(/^-ERR/)
       expect(fake.counts.writes).toBe(0)
+      client.socket.destroy()
+    })
+  })
+
+  test("numbers that the log cannot carry are refused, at every place", () => {
+    const fake = makeFake()
+    return serving(fake, {}, async (port) => {
+      const client = await dial(port)
+      const secret = key.slice(2)
+      for (const number of [2 ** 48, 2 ** 48 + 1, 2 ** 53 - 1, 2 ** 53, 2 ** 53 + 2, 1e16, "1e16", "18446744073709551616", -1, "NaN", "Infinity", "0x10", "1.5", "", "9".repeat(400)]) {
+        const places = [
+          ["DO", `${number}-${secret}`, 1, 1, "INCR", "a"], ["DO", key, number, 1, "INCR", "a"], ["DO", key, 1, number, "INCR", "a"],
+          ["EXEC", `${number}-${secret}`, 1, 1, 0, 2, "INCR", "a"], ["EXEC", key, number, 1, 0, 2, "INCR", "a"], ["EXEC", key, 1, number, 0, 2, "INCR", "a"],
+          ["EXEC", key, 1, 1, number, 2, "INCR", "a"], ["EXEC", key, 1, 1, 1, "a", number, 2, "INCR", "a"], ["EXEC", key, 1, 1, 0, number, "INCR", "a"],
+          ["SESSION", "CLOSE", `${number}-${secret}`],
+        ]
+        for (const words of places) expect(plain(await client.send("STEPRAFT", ...words.map(String))), words.join(" ")).toMatch(/^-ERR/)
+      }
+      await says(client, `STEPRAFT DO ${key} ${2 ** 48 - 1} ${2 ** 48 - 1} INCR a`, 1)
+      expect(fake.counts.writes).toBe(1)
       client.socket.destroy()
     })
   })

@@ -97,11 +97,11 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
     direct,
     write,
     writeInSession: (session, sequence, lowest, calls, exec, watches, done) => {
-      counts.sessions.push(`${session}/${sequence}/${lowest}`)
-      if (session !== 7) later(() => done({ type: "error", code: "SESSIONEXPIRED", text: "open another" }))
+      counts.sessions.push(`${session.id}/${sequence}/${lowest}`)
+      if (session.id !== 7) later(() => done({ type: "error", code: "SESSIONEXPIRED", text: "open another" }))
       else write(calls, exec, watches, done)
     },
-    openSession: (_, done) => later(() => done({ type: "integer", value: 7 })),
+    openSession: (_, done) => later(() => done({ type: "bulk", bytes: Buffer.from(`7-${"ab".repeat(16)}`) })),
     closeSession: (_, done) => later(() => done({ type: "simple", text: "OK" })),
     barrier: (done) => {
       const refusal = options.refuse?.(counts.barriers) ?? null

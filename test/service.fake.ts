@@ -8,7 +8,8 @@ import type { Leadership } from "../interpreters/driver.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
 import { makeService, type RunningService, type ServiceDriver, type ServiceSettings } from "../kv/service/index.ts"
 import { realSurroundings } from "../kv/surroundings.ts"
-import type { NodeStatus, Reply } from "../kv/types.ts"
+import { parseSessionKey } from "../kv/sessionKey.ts"
+import type { NodeStatus, Reply, SessionKey } from "../kv/types.ts"
 
 export type Faulty =
   | "append"
@@ -200,8 +201,8 @@ export class FakeWorld {
     for (const done of reads) done(outcome)
   }
   /** Whether commands of the session would be executed, in truth. */
-  isOpen(session: number): boolean {
-    return this.truth.replyOf(session, 1).type !== "expired"
+  isOpen({ id, secret }: SessionKey): boolean {
+    return this.truth.replyOf(id, secret, 1).type !== "expired"
   }
   /** What stands under a key, in truth. */
   value(key: string): string {
@@ -215,4 +216,8 @@ export class FakeWorld {
 }
 
 export const call = (...words: string[]): Buffer[] => words.map((word) => Buffer.from(word))
+/** What an opening returned; null: an error. */
+export const keyIn = (reply: Reply): SessionKey | null => (reply.type === "bulk" ? parseSessionKey(Buffer.from(reply.bytes).toString()) : null)
+/** Nobody has opened it. */
+export const noSession: SessionKey = { id: 0, secret: new Uint8Array(16) }
 export const codeOf = (reply: Reply | undefined): string | null => (reply?.type === "error" ? reply.code : null)

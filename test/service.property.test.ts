@@ -1,7 +1,7 @@
 import * as fc from "fast-check"
 import { afterEach, describe, expect, test, vi } from "vitest"
-import type { Reply } from "../kv/types.ts"
-import { call, codeOf, FakeWorld, type Faulty } from "./service.fake.ts"
+import type { Reply, SessionKey } from "../kv/types.ts"
+import { call, codeOf, FakeWorld, type Faulty, keyIn, noSession } from "./service.fake.ts"
 
 afterEach(() => {
   vi.useRealTimers()
@@ -200,7 +200,7 @@ describe("writes in a client's own session", () => {
       fc.property(fc.array(action([]), { minLength: 5, maxLength: 80 }), (steps) => {
         const world = new FakeWorld({ writeTimeout: 2000, stallMs: 400 })
         try {
-          let session = 0
+          let session = noSession
           let next = 1
           const done = new Set<number>()
           const open = new Set<number>()
@@ -219,10 +219,10 @@ describe("writes in a client's own session", () => {
           }
           world.elect(0, 0)
           world.service.openSession("client", (reply) => {
-            if (reply.type === "integer") session = Number(reply.value)
+            session = keyIn(reply) ?? session
           })
           world.heal(1000)
-          expect(session).toBeGreaterThan(0)
+          expect(session).not.toBe(noSession)
           for (const step of steps) perform(world, step, () => send(next++))
           for (let round = 0; round < 5; round++) {
             world.heal(3000)
@@ -242,7 +242,7 @@ describe("writes in a client's own session", () => {
   test("are taken in sessions that are opened once and closed once that was told, whatever happens to proposals", () => {
     interface Held {
       /** Of the service; null: not told yet. */
-      id: number | null
+      id: SessionKey | null
       next: number
       readonly told: (Reply | undefined)[]
       /** What whoever asked for its end was told; null: nothing yet; undefined: nobody asked. */
@@ -267,10 +267,10 @@ describe("writes in a client's own session", () => {
           const open = (): void => {
             const held: Held = { id: null, next: 1, told: [], closed: undefined }
             world.service.openSession(`client ${sessions.push(held)}`, (reply) => {
-              if (reply.type !== "integer") return
-              const id = Number(reply.value)
-              must(held.id === null && sessions.every((other) => other.id !== id), `${id} is given to one client, once`)
-              must(world.isOpen(id), `${id} is open when that is told`)
+              const id = keyIn(reply)
+              if (id === null) return
+              must(held.id === null && sessions.every((other) => other.id?.id !== id.id), `${id.id} is given to one client, once`)
+              must(world.isOpen(id), `${id.id} is open when that is told`)
               held.id = id
             })
           }
@@ -279,19 +279,19 @@ describe("writes in a client's own session", () => {
             if (id === null || held.closed !== undefined) return
             held.closed = null
             world.service.closeSession(id, (reply) => {
-              must(held.closed === null, `the end of ${id} is told once`)
+              must(held.closed === null, `the end of ${id.id} is told once`)
               held.closed = codeOf(reply) ?? "OK"
-              must(held.closed !== "OK" || !world.isOpen(id), `${id} is closed when that is told`)
+              must(held.closed !== "OK" || !world.isOpen(id), `${id.id} is closed when that is told`)
             })
           }
           const append = (held: Held): void => {
             const { id } = held
             if (id === null || held.closed !== undefined) return
             const sequence = held.next++
-            world.service.writeInSession(id, sequence, 1, [call("APPEND", `log${id}`, `${sequence};`)], false, [], (reply) => {
-              must(held.told[sequence] === undefined, `${sequence} of ${id} is answered once`)
+            world.service.writeInSession(id, sequence, 1, [call("APPEND", `log${id.id}`, `${sequence};`)], false, [], (reply) => {
+              must(held.told[sequence] === undefined, `${sequence} of ${id.id} is answered once`)
               held.told[sequence] = reply
-              if (reply.type === "integer") must(world.value(`log${id}`).slice(0, Number(reply.value)).endsWith(`${sequence};`), `the reply to ${sequence} of ${id} is its own`)
+              if (reply.type === "integer") must(world.value(`log${id.id}`).slice(0, Number(reply.value)).endsWith(`${sequence};`), `the reply to ${sequence} of ${id.id} is its own`)
             })
           }
           world.elect(0, 0)
@@ -311,11 +311,11 @@ describe("writes in a client's own session", () => {
           expect(wrong).toEqual([])
           for (const { id, next, told, closed } of sessions) {
             if (id === null) continue
-            expect(closed, `the end of ${id} has an answer`).not.toBe(null)
-            if (closed === undefined || notExecuted.has(closed ?? "")) expect(world.isOpen(id), `${id} is not closed`).toBe(true)
-            const text = world.value(`log${id}`)
+            expect(closed, `the end of ${id.id} has an answer`).not.toBe(null)
+            if (closed === undefined || notExecuted.has(closed ?? "")) expect(world.isOpen(id), `${id.id} is not closed`).toBe(true)
+            const text = world.value(`log${id.id}`)
             expect(text, "without a gap, each once").toBe(Array.from({ length: text.split(";").length - 1 }, (_, i) => `${i + 1};`).join(""))
-            for (let sequence = 1; sequence < next; sequence++) expect(told[sequence], `${sequence} of ${id} has an answer`).toBeDefined()
+            for (let sequence = 1; sequence < next; sequence++) expect(told[sequence], `${sequence} of ${id.id} has an answer`).toBeDefined()
           }
         } finally {
           world.end()
@@ -327,11 +327,11 @@ describe("writes in a client's own session", () => {
 
   test("a closing that was overwritten is told only once another was executed, also if its place in the log is trimmed", () => {
     const world = new FakeWorld()
-    let session = 0
+    let session = noSession
     let told: string | null = null
     world.elect(1, 0)
     world.service.openSession("client", (reply) => {
-      if (reply.type === "integer") session = Number(reply.value)
+      session = keyIn(reply) ?? session
     })
     world.heal(100)
     world.service.closeSession(session, (reply) => (told = codeOf(reply) ?? "OK"))
@@ -352,10 +352,10 @@ describe("writes in a client's own session", () => {
 
   test("a gap that the client left is told; one that this node made is closed", () => {
     const world = new FakeWorld()
-    let session = 0
+    let session = noSession
     world.elect(1, 0)
     world.service.openSession("client", (reply) => {
-      if (reply.type === "integer") session = Number(reply.value)
+      session = keyIn(reply) ?? session
     })
     world.heal(100)
     const replies: (string | null)[] = []
@@ -408,7 +408,7 @@ describe("what is refused at once", () => {
     const watch = { key: Buffer.from("a"), version: 0 }
     world.service.write([[...nine, ...call("i", "j")]], false, [], into(0))
     world.service.write([nine, call("GET", "a")], true, [], into(1))
-    world.service.writeInSession(1, 1, 1, [nine], true, [watch, watch], into(2))
+    world.service.writeInSession(noSession, 1, 1, [nine], true, [watch, watch], into(2))
     world.service.openSession("node:n1:i1", into(3))
     expect(replies).toEqual([])
     await Promise.resolve()

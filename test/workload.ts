@@ -122,10 +122,10 @@ export const startWorkload = (cluster: Cluster, options: WorkloadOptions = {}): 
     if (missing.length > 0) complaints.push(`stale or lost: ${client} read ${last.key} without its acknowledged ${missing.join(" ")}`)
   }
 
-  const open = async (writer: ReturnType<typeof roamer>, owner: string): Promise<number | null> => {
+  const open = async (writer: ReturnType<typeof roamer>, owner: string): Promise<string | null> => {
     for (let tries = 0; ; tries++) {
       const reply = await writer.call("STEPRAFT", "SESSION", "OPEN", `${owner}-${tries}`)
-      if (typeof reply === "number") return reply
+      if (typeof reply === "string") return reply
       if (control.stopping) return null
       writer.leave()
       await sleep(20)

@@ -18,7 +18,8 @@ export interface Format {
 }
 
 const FILE = "FORMAT"
-const VERSION = 1
+/** 2: commands in the log carry the secrets of sessions. */
+const VERSION = 2
 /** The first line tells people and later versions what this is; the rest is binary. */
 const TITLE = /^stepraft data directory, format (\d+)\n/
 

@@ -147,18 +147,18 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
 
   const dispatch = (on: Connection, operation: Operation): void => {
     const sequence = operation.sequence ?? 0
-    on.send(requestOf(operation.task, session?.id ?? 0, sequence, lowestOf(queue, sequence)), (reply) => answered(operation, reply))
+    on.send(requestOf(operation.task, session?.key ?? "", sequence, lowestOf(queue, sequence)), (reply) => answered(operation, reply))
   }
 
   const openSession = (on: Connection): void => {
     opening = true
     on.send(encodeRequest(["STEPRAFT", "SESSION", "OPEN", owner]), (reply) => {
       opening = false
-      if (reply.type === "integer") {
-        session = { id: Number(reply.value), next: 1 }
+      if (reply.type === "bulk") {
+        session = { key: Buffer.from(reply.bytes).toString(), next: 1 }
         return pump()
       }
-      const complaint = reply.type === "error" ? `${reply.code} ${reply.text}` : "no session id"
+      const complaint = reply.type === "error" ? `${reply.code} ${reply.text}` : "no key of a session"
       if (reply.type === "error" && verdictOf(reply) !== "again") {
         // Not a passing state: those who wait for the session get the answer instead of waiting for their deadline.
         for (const operation of queue.slice(sent)) if (operation.task.type !== "read") settle(operation, serverError(operation, reply))
@@ -316,7 +316,7 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
       end()
     }
     const limit = after(Math.min(1_000, settings.stallTimeoutMs), give)
-    last.send(encodeRequest(["STEPRAFT", "SESSION", "CLOSE", session.id]), give)
+    last.send(encodeRequest(["STEPRAFT", "SESSION", "CLOSE", session.key]), give)
   }
 
   return {

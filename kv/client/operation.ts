@@ -31,7 +31,7 @@ export interface Operation {
 export const nameOf = (task: Task): string => (task.type === "transaction" ? "EXEC" : String(task.args[0] ?? "").toUpperCase())
 
 /** The bytes of one sending. */
-export const requestOf = (task: Task, session: number, sequence: number, lowest: number): Buffer => {
+export const requestOf = (task: Task, session: string, sequence: number, lowest: number): Buffer => {
   switch (task.type) {
     case "read": return encodeRequest(task.args)
     case "write": return encodeRequest(["STEPRAFT", "DO", session, sequence, lowest, ...task.args])
@@ -48,7 +48,7 @@ export const requestOf = (task: Task, session: number, sequence: number, lowest:
  * - answer: the command's own result
  */
 export type Verdict = "again" | "refused" | "expired" | "answer"
-const again = new Set(["UNKNOWN", "NOLEADER", "OUTOFORDER", "BUSY", "MOVED", "LOADING", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS"])
+const again = new Set(["UNKNOWN", "NOLEADER", "OUTOFORDER", "SESSIONFULL", "BUSY", "MOVED", "LOADING", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS"])
 const refused = new Set(["TOOLARGE", "SPACELOW", "NOAUTH", "NOPERM", "DENIED", "READONLY", "EXECABORT"])
 /** ERR is mostly a result; these texts come from the door, before anything is proposed, and leave the number unused. */
 const atTheDoor = /^(unknown (sub)?command|wrong number of arguments|STEPRAFT |[A-Z]+ cannot run within a session|session, sequence and lowest|Protocol error)/i

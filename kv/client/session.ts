@@ -7,7 +7,8 @@
 import type { Operation } from "./operation.ts"
 
 export interface Session {
-  readonly id: number
+  /** What its opening returned. */
+  readonly key: string
   /** The number of the next write. */
   next: number
 }

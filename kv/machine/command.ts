@@ -1,8 +1,11 @@
 /**
  * Binary form of a Command: the payload of a log entry. On the path of every write, hence by hand: lengths are
  * varints (one byte below 128), sessions and sequences 48 bits, and decoded arguments are views of the payload.
+ *
+ * Commands of nodes and of clients are of different kinds: what a client asks for can never become a node's own command.
  */
 import { MalformedBytes } from "../../interpreters/bytes.ts"
+import { SECRET_BYTES } from "../sessionKey.ts"
 import type { Call, Command, Watch } from "../types.ts"
 
 const TICK = 0
@@ -11,6 +14,8 @@ const CLOSE = 2
 const EXECUTE = 3
 const EXECUTE_ALONE = 4
 const EXECUTE_EXEC = 5
+/** Added to the three before, in a client's session: its secret follows the header. */
+const IN_CLIENTS_SESSION = 3
 const HEADER = 19
 /** No kind: there are no bytes at all. */
 const EMPTY = 255
@@ -20,6 +25,7 @@ export interface Malformed {
   readonly type: "Malformed"
   /** 0: not even that can be read. */
   readonly session: number
+  readonly secret: Uint8Array | null
   readonly sequence: number
   readonly lowest: number
   readonly detail: string
@@ -70,6 +76,17 @@ class Cursor {
     this.at += 6
     return value
   }
+  secret(secret: Uint8Array): void {
+    if (secret.length !== SECRET_BYTES) throw new MalformedBytes(`a secret of ${secret.length} bytes`)
+    this.buffer.set(secret, this.at)
+    this.at += SECRET_BYTES
+  }
+  readSecret(): Buffer {
+    const from = this.at
+    this.at = from + SECRET_BYTES
+    if (this.at > this.buffer.length) throw new MalformedBytes("the command ends within a secret")
+    return this.buffer.subarray(from, this.at)
+  }
   readVarint(): number {
     let value = 0
     let scale = 1
@@ -109,24 +126,24 @@ export const encodeCommand = (command: Command): Buffer => {
       return Buffer.from([TICK])
     case "OpenSession": {
       const owner = Buffer.from(command.owner)
-      const token = Buffer.from(command.token)
-      const cursor = new Cursor(Buffer.allocUnsafe(1 + blobSize(owner) + blobSize(token)), 1)
+      const cursor = new Cursor(Buffer.allocUnsafe(1 + SECRET_BYTES + blobSize(owner)), 1)
       cursor.buffer[0] = OPEN
+      cursor.secret(command.secret)
       cursor.blob(owner)
-      cursor.blob(token)
       return cursor.buffer
     }
     case "CloseSession": {
-      const cursor = new Cursor(Buffer.allocUnsafe(7), 1)
+      const cursor = new Cursor(Buffer.allocUnsafe(7 + SECRET_BYTES), 1)
       cursor.buffer[0] = CLOSE
       cursor.u48(command.session)
+      cursor.secret(command.secret)
       return cursor.buffer
     }
     case "Execute": {
-      const { calls, watches } = command
+      const { calls, watches, secret } = command
       const first = calls[0]
       const alone = !command.exec && watches.length === 0 && calls.length === 1 && first !== undefined
-      let size = HEADER
+      let size = secret === null ? HEADER : HEADER + SECRET_BYTES
       if (alone) size += callSize(first)
       else {
         size += varintSize(watches.length) + varintSize(calls.length)
@@ -134,10 +151,11 @@ export const encodeCommand = (command: Command): Buffer => {
         for (const call of calls) size += callSize(call)
       }
       const cursor = new Cursor(Buffer.allocUnsafe(size), 1)
-      cursor.buffer[0] = alone ? EXECUTE_ALONE : command.exec ? EXECUTE_EXEC : EXECUTE
+      cursor.buffer[0] = (alone ? EXECUTE_ALONE : command.exec ? EXECUTE_EXEC : EXECUTE) + (secret === null ? 0 : IN_CLIENTS_SESSION)
       cursor.u48(command.session)
       cursor.u48(command.sequence)
       cursor.u48(command.lowest)
+      if (secret !== null) cursor.secret(secret)
       if (alone) cursor.call(first)
       else {
         cursor.varint(watches.length)
@@ -160,23 +178,29 @@ const decode = (kind: number, cursor: Cursor): Command => {
     case TICK:
       return { type: "Tick" }
     case OPEN:
-      return { type: "OpenSession", owner: cursor.readBlob().toString(), token: cursor.readBlob().toString() }
+      return { type: "OpenSession", secret: cursor.readSecret(), owner: cursor.readBlob().toString() }
     case CLOSE:
-      return { type: "CloseSession", session: cursor.readU48() }
-    case EXECUTE_ALONE: {
+      return { type: "CloseSession", session: cursor.readU48(), secret: cursor.readSecret() }
+    case EXECUTE_ALONE:
+    case EXECUTE_ALONE + IN_CLIENTS_SESSION: {
       const session = cursor.readU48()
       const sequence = cursor.readU48()
       const lowest = cursor.readU48()
-      return { type: "Execute", session, sequence, lowest, exec: false, watches: [], calls: [cursor.readCall()] }
+      const secret = kind === EXECUTE_ALONE ? null : cursor.readSecret()
+      return { type: "Execute", session, secret, sequence, lowest, exec: false, watches: [], calls: [cursor.readCall()] }
     }
     case EXECUTE:
-    case EXECUTE_EXEC: {
+    case EXECUTE_EXEC:
+    case EXECUTE + IN_CLIENTS_SESSION:
+    case EXECUTE_EXEC + IN_CLIENTS_SESSION: {
       const session = cursor.readU48()
       const sequence = cursor.readU48()
       const lowest = cursor.readU48()
+      const secret = kind <= EXECUTE_EXEC ? null : cursor.readSecret()
+      const exec = kind === EXECUTE_EXEC || kind === EXECUTE_EXEC + IN_CLIENTS_SESSION
       const watches = readWatches(cursor)
       const calls = Array.from({ length: cursor.readCount() }, () => cursor.readCall())
-      return { type: "Execute", session, sequence, lowest, exec: kind === EXECUTE_EXEC, watches, calls }
+      return { type: "Execute", session, secret, sequence, lowest, exec, watches, calls }
     }
     default:
       throw new MalformedBytes(`no command is of kind ${kind}`)
@@ -194,9 +218,10 @@ export const decodeCommand = (bytes: Uint8Array): Command | Malformed => {
     return command
   } catch (thrown) {
     const detail = thrown instanceof Error ? thrown.message : String(thrown)
-    const addressed = (kind === EXECUTE || kind === EXECUTE_ALONE || kind === EXECUTE_EXEC) && buffer.length >= HEADER
-    if (!addressed) return { type: "Malformed", session: 0, sequence: 0, lowest: 0, detail }
+    const clients = kind > EXECUTE_EXEC
+    const addressed = kind >= EXECUTE && kind <= EXECUTE_EXEC + IN_CLIENTS_SESSION && buffer.length >= HEADER + (clients ? SECRET_BYTES : 0)
+    if (!addressed) return { type: "Malformed", session: 0, secret: null, sequence: 0, lowest: 0, detail }
     const header = new Cursor(buffer, 1)
-    return { type: "Malformed", session: header.readU48(), sequence: header.readU48(), lowest: header.readU48(), detail }
+    return { type: "Malformed", session: header.readU48(), sequence: header.readU48(), lowest: header.readU48(), secret: clients ? header.readSecret() : null, detail }
   }
 }

@@ -23,7 +23,7 @@ export interface Scrubbed {
 }
 export interface KvMachine extends StateMachine, Reader {
   readonly listen: (listener: CommandListener) => void
-  readonly replyOf: (session: number, sequence: number) => ReplyState
+  readonly replyOf: (session: number, secret: Uint8Array | null, sequence: number) => ReplyState
   /** When a Tick is due: no key expires before this. null: none will. */
   readonly earliestDeadline: () => number | null
   readonly stats: () => MachineStats

@@ -15,7 +15,7 @@ import type { Item } from "./view.ts"
 
 /** Large enough that frames and turns cost nothing, small enough to be made in a few milliseconds. */
 export const CHUNK = 256 << 10
-/** 3: records say where their value is. 2: sessions carry the token of their opening. */
+/** 3: records say where their value is; a session carries the secret of its opening. */
 const FORMAT = 3
 const MAX_FRAME = 256 << 20
 
@@ -63,7 +63,7 @@ export class ImageWriter {
       const { w } = this
       w.u48(session.id)
       w.text(session.owner)
-      w.text(session.token)
+      w.bytes(session.secret)
       w.u48(session.last)
       w.u48(session.lowest)
       w.u48(session.active)
@@ -94,7 +94,7 @@ export type ImageRecord =
   | { readonly type: "data"; readonly key: Buffer; readonly record: Buffer; readonly item: Item }
 
 const readSession = (r: Reader): Session => {
-  const session = { id: r.u48(), owner: r.text(), token: r.text(), last: r.u48(), lowest: r.u48(), active: r.u48(), replies: new Map() }
+  const session = { id: r.u48(), owner: r.text(), secret: Buffer.from(r.bytes()), last: r.u48(), lowest: r.u48(), active: r.u48(), replies: new Map() }
   const count = r.count(1)
   if (session.lowest < 1 || session.lowest > session.last + 1 || count !== session.last - session.lowest + 1) throw new MalformedBytes(`session ${session.id} does not add up`)
   for (let i = 0; i < count; i++) session.replies.set(session.lowest + i, readReply(r))

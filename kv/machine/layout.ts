@@ -3,7 +3,7 @@
  *
  *   10 meta        identity | position | checkpoint
  *   20 markers     first index of a batch → its last: they join without a gap from the checkpoint to the position
- *   30 sessions    id → owner, token of the opening
+ *   30 sessions    id → owner, secret of the opening
  *   38 replies     id, sequence → the state of the session after a batch, and the replies that the batch gave
  *   40 data        generation, key → version, deadline, and the value or its length and checksum
  *   48 values      generation, key → a large value, so that what asks about the key alone need not read it
@@ -21,7 +21,7 @@ import type { Session } from "./sessions.ts"
 import type { Item } from "./view.ts"
 import type { Reply } from "../types.ts"
 
-/** 3: large values in records of their own. 2: sessions carry the token of their opening. */
+/** 3: large values in records of their own; a session carries the secret of its opening. */
 export const FORMAT = 3
 export const META = 0x10
 export const MARKER = 0x20
@@ -193,13 +193,13 @@ export const decodeMarker = (key: Buffer, value: Buffer): number => decodeIndex(
 export const encodeCheckpoint = (index: number): Buffer => encodeIndex(checkpointKey, index)
 export const decodeCheckpoint = (value: Buffer): number => decodeIndex(checkpointKey, value)
 
-export type Opening = Pick<Session, "owner" | "token">
-export const encodeOpening = (key: Buffer, { owner, token }: Opening): Buffer =>
+export type Opening = Pick<Session, "owner" | "secret">
+export const encodeOpening = (key: Buffer, { owner, secret }: Opening): Buffer =>
   seal(key, (w) => {
     w.text(owner)
-    w.text(token)
+    w.bytes(secret)
   })
-export const decodeOpening = (key: Buffer, value: Buffer): Opening => unseal(key, value, (r) => ({ owner: r.text(), token: r.text() }))
+export const decodeOpening = (key: Buffer, value: Buffer): Opening => unseal(key, value, (r) => ({ owner: r.text(), secret: Buffer.from(r.bytes()) }))
 
 /** The state of a session after a batch: the replies from `first` on are those that this batch gave. */
 export interface Segment {

@@ -386,8 +386,8 @@ export class LevelMachine implements KvMachine {
   now(): number {
     return this.base.time
   }
-  replyOf(session: number, sequence: number): ReplyState {
-    return this.live === null ? { type: "notExecuted" } : this.live.replica.sessions.replyOf(session, sequence, this.base.time)
+  replyOf(session: number, secret: Uint8Array | null, sequence: number): ReplyState {
+    return this.live === null ? { type: "notExecuted" } : this.live.replica.sessions.replyOf(session, secret, sequence, this.base.time)
   }
   earliestDeadline(): number | null {
     return this.live === null || this.earliest === Infinity ? null : this.earliest

@@ -246,8 +246,8 @@ export class MemoryMachine implements StateMachine, Reader {
   now(): number {
     return this.replica.base.time
   }
-  replyOf(session: number, sequence: number): ReplyState {
-    return this.replica.sessions.replyOf(session, sequence, this.now())
+  replyOf(session: number, secret: Uint8Array | null, sequence: number): ReplyState {
+    return this.replica.sessions.replyOf(session, secret, sequence, this.now())
   }
   earliestDeadline(): number | null {
     return this.store.earliest === Infinity ? null : this.store.earliest

@@ -9,7 +9,9 @@ import { execute } from "./execute.ts"
 import { NULL, error } from "./reply.ts"
 import { MAX_KEPT_BYTES, MAX_KEPT_REPLIES, Sessions } from "./sessions.ts"
 import type { Item, View } from "./view.ts"
-import type { Command, CommandListener, Reply } from "../types.ts"
+import type { Command, CommandListener, Outcome, Reply } from "../types.ts"
+
+export type { Outcome } from "../types.ts"
 
 /** Records as they are, expired ones included. Keys and values handed over are not changed afterwards. */
 export interface Store {
@@ -24,21 +26,19 @@ export interface Store {
   readonly undo: () => void
 }
 
-export type Outcome =
-  | { readonly type: "replied"; readonly session: number; readonly sequence: number; readonly reply: Reply }
-  | { readonly type: "opened"; readonly owner: string; readonly token: string; readonly session: number }
-
 export const EMPTY_CONFIGURATION: Configuration = { voters: [], outgoing: [], learners: [] }
 export const EMPTY_BASE: LogBase = { index: 0, term: 0, time: 0, configuration: EMPTY_CONFIGURATION }
 
-const sessionExpired = error("the session is unknown, closed or expired; nothing was executed", "SESSIONEXPIRED")
+const sessionExpired = error("the session is unknown, closed or expired, or this is not its key; nothing was executed", "SESSIONEXPIRED")
 const forgotten = error("executed before; its reply was reported as arrived and is no longer kept", "FORGOTTEN")
 const keepsTooMany = error(
   `the session keeps ${MAX_KEPT_REPLIES} replies, or ${MAX_KEPT_BYTES >> 20} MB of them, that it has not reported as arrived; nothing was executed. Raise 'lowest' to the first reply still awaited and send the same sequence again.`,
-  "BUSY",
+  "SESSIONFULL",
 )
 const internalError = error("internal error; nothing was executed. The log of the node says more.")
 const outOfOrder = (expected: number): Reply => error(`sequence ${expected} comes next; nothing was executed`, "OUTOFORDER")
+
+type Numbered = (Command & { readonly type: "Execute" }) | Malformed
 
 /** Expired items are invisible, whether or not they have been removed. */
 const live = (item: Item | undefined, now: number): Item | undefined => (item !== undefined && item.expiry !== 0 && item.expiry <= now ? undefined : item)
@@ -142,13 +142,18 @@ export class Replica {
       case "Tick":
         return
       case "OpenSession": {
-        const { owner, token } = command
-        out.push({ type: "opened", owner, token, session: this.sessions.open(this.view.index, owner, token, this.view.now) })
+        const { owner, secret } = command
+        out.push({ type: "opened", owner, secret, session: this.sessions.open(this.view.index, owner, secret, this.view.now) })
         return
       }
-      case "CloseSession":
-        this.sessions.end(command.session)
+      case "CloseSession": {
+        const { index, term } = this.base
+        const { session, secret } = command
+        const ended = this.sessions.enter(session, secret, this.view.now) !== undefined
+        if (ended) this.sessions.end(session)
+        out.push({ type: "closed", index, term, session, secret, ended })
         return
+      }
       case "Malformed":
         this.malformed++
         if (command.session === 0) return
@@ -156,21 +161,25 @@ export class Replica {
       case "Execute":
         break
     }
-    out.push({ type: "replied", session: command.session, sequence: command.sequence, reply: this.once(command) })
+    this.once(command, out)
   }
 
   /** The contract of Execute, in kv/types.ts. */
-  private once(command: (Command & { readonly type: "Execute" }) | Malformed): Reply {
+  private once(command: Numbered, out: Outcome[]): void {
     const { sequence } = command
-    const session = this.sessions.find(command.session, this.view.now)
-    if (session === undefined) return sessionExpired
+    const session = this.sessions.enter(command.session, command.secret, this.view.now)
+    if (session === undefined) return this.tell(out, command, sessionExpired, false)
     this.sessions.touch(session, command.lowest, this.view.now)
-    if (sequence <= session.last) return session.replies.get(sequence) ?? forgotten
-    if (sequence !== session.last + 1) return outOfOrder(session.last + 1)
-    if (this.sessions.full(session)) return keepsTooMany
+    if (sequence <= session.last) return this.tell(out, command, session.replies.get(sequence) ?? forgotten, true)
+    if (sequence !== session.last + 1) return this.tell(out, command, outOfOrder(session.last + 1), false)
+    if (this.sessions.full(session)) return this.tell(out, command, keepsTooMany, false)
     const reply = command.type === "Malformed" ? error(`the command's bytes are malformed: ${command.detail}`) : this.run(command)
     this.sessions.executed(session, reply)
-    return reply
+    this.tell(out, command, reply, true)
+  }
+  private tell(out: Outcome[], { session, secret, sequence }: Numbered, reply: Reply, executed: boolean): void {
+    const { index, term } = this.base
+    out.push({ type: "replied", index, term, session, secret, sequence, reply, executed })
   }
 
   /** All of it or nothing: what costs too much, and what ends in an exception of its own, leaves no trace but the answer. */
@@ -231,7 +240,8 @@ export const readOnlyView = (now: number, store: Pick<Store, "get" | "value">, m
 export const announce = (listener: CommandListener | null, outcomes: readonly Outcome[]): void => {
   if (listener === null) return
   for (const outcome of outcomes) {
-    if (outcome.type === "replied") listener.replied(outcome.session, outcome.sequence, outcome.reply)
-    else listener.opened(outcome.owner, outcome.token, outcome.session)
+    if (outcome.type === "replied") listener.replied(outcome)
+    else if (outcome.type === "opened") listener.opened(outcome)
+    else listener.closed(outcome)
   }
 }

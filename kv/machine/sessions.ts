@@ -1,7 +1,11 @@
 /**
  * The session table: exactly-once, and part of the replicated state. Every decision here depends on the log alone:
  * the idle limit runs on the replicated clock, and must be the same on every node of a cluster.
+ *
+ * A session is entered only with its secret, and a node's own only by commands of nodes: whoever enters a session has
+ * opened it, and so has whoever proposed for it (SessionEnteredByOpener).
  */
+import { sameSecret } from "../sessionKey.ts"
 import { replySize } from "./reply.ts"
 import type { Reply } from "../types.ts"
 
@@ -22,7 +26,7 @@ export interface Session {
   readonly id: number
   readonly owner: string
   /** Of the command that opened it: the same command again opens nothing. */
-  readonly token: string
+  readonly secret: Uint8Array
   /** The last sequence number that was executed. */
   last: number
   /** Replies below have arrived. */
@@ -43,11 +47,14 @@ export type ReplyState =
   /** The session is unknown, closed or expired: nothing more of it will be executed, what was is unknown. */
   | { readonly type: "expired" }
 
+/** Who can have one session only: a node, or one opening of a client. */
+const holderOf = (owner: string, secret: Uint8Array): string => (owner.startsWith(NODE_OWNER) ? owner : `#${Buffer.from(secret).toString("latin1")}`)
+
 export class Sessions {
   readonly idle: number
   /** The least recently active first. */
   private readonly byId = new Map<number, Session>()
-  private readonly byOwner = new Map<string, number>()
+  private readonly byHolder = new Map<string, number>()
   private keptCount = 0
   private keptSize = 0
   /** The part of each session that keeps any. */
@@ -69,33 +76,40 @@ export class Sessions {
   alive(session: Session, now: number): boolean {
     return session.active + this.idle > now
   }
-  find(id: number, now: number): Session | undefined {
+  private find(id: number, now: number): Session | undefined {
     const session = this.byId.get(id)
     return session !== undefined && this.alive(session, now) ? session : undefined
+  }
+  /** null as the secret: the command is a node's own. */
+  enter(id: number, secret: Uint8Array | null, now: number): Session | undefined {
+    const session = this.find(id, now)
+    if (session === undefined || session.owner.startsWith(NODE_OWNER) !== (secret === null)) return undefined
+    return secret === null || sameSecret(session.secret, secret) ? session : undefined
   }
 
   /** As found on disk or in a snapshot. Call in order of activity. */
   load(session: Session): void {
     this.byId.set(session.id, session)
-    this.byOwner.set(session.owner, session.id)
+    this.byHolder.set(holderOf(session.owner, session.secret), session.id)
     for (const reply of session.replies.values()) this.keep(session.id, 1, replySize(reply))
   }
 
   /**
-   * Returns the id of the owner's session. An opening may be proposed again when it is not known what became of it; the
-   * token tells the second copy, which only counts as activity.
+   * Returns the id of the session. An opening may be proposed again when it is not known what became of it; the secret
+   * tells the second copy, which only counts as activity.
    */
-  open(id: number, owner: string, token: string, now: number): number {
-    const earlier = this.byOwner.get(owner)
+  open(id: number, owner: string, secret: Uint8Array, now: number): number {
+    const earlier = this.byHolder.get(holderOf(owner, secret))
     if (earlier !== undefined) {
       const session = this.find(earlier, now)
-      if (session !== undefined && session.token === token) {
+      if (session !== undefined && sameSecret(session.secret, secret)) {
         this.touch(session, session.lowest, now)
         return earlier
       }
       this.end(earlier)
     }
-    this.load({ id, owner, token, last: 0, lowest: 1, active: now, replies: new Map() })
+    // A copy: the entry that the secret stands in is not kept for its sake.
+    this.load({ id, owner, secret: Buffer.from(secret), last: 0, lowest: 1, active: now, replies: new Map() })
     this.touched.set(id, 1)
     return id
   }
@@ -103,7 +117,8 @@ export class Sessions {
     const session = this.byId.get(id)
     if (session === undefined) return
     this.byId.delete(id)
-    if (this.byOwner.get(session.owner) === id) this.byOwner.delete(session.owner)
+    const holder = holderOf(session.owner, session.secret)
+    if (this.byHolder.get(holder) === id) this.byHolder.delete(holder)
     this.forget(session, session.last + 1)
     this.touched.delete(id)
     this.ended.add(id)
@@ -151,8 +166,8 @@ export class Sessions {
   }
 
   /** What a waiter may be told: nothing of a batch that has not been written yet. */
-  replyOf(id: number, sequence: number, now: number): ReplyState {
-    const session = this.find(id, now)
+  replyOf(id: number, secret: Uint8Array | null, sequence: number, now: number): ReplyState {
+    const session = this.enter(id, secret, now)
     if (session === undefined) return { type: "expired" }
     const unwritten = this.touched.get(id)
     if (sequence > session.last || (unwritten !== undefined && sequence >= unwritten)) return { type: "notExecuted" }

@@ -2,29 +2,54 @@
  * Requests of clients that keep sessions of their own. The client numbers them, so it may send the same number again
  * here or elsewhere; this node proposes each until its answer is known or its time is up, which the session makes
  * safe.
+ *
+ * So there may be many copies of a request in the log, of this node and of others, and this node may be executing old
+ * ones while a new one waits. What a copy gave when it was executed is the answer to all. That a copy was *not* executed
+ * says nothing of the others: it counts only if this request proposed that very entry, by index and term.
  */
 import type { Payload, Term } from "../../core/index.ts"
 import { payloadOf } from "../../interpreters/bytes.ts"
 import { encodeCommand } from "../machine/command.ts"
 import { NODE_OWNER } from "../machine/sessions.ts"
-import type { Call, Command, Reply, Watch } from "../types.ts"
+import { hexOf, MAX_U48, SECRET_BYTES, secretOf, showSessionKey } from "../sessionKey.ts"
+import type { Call, ClosedSession, Command, Opened, Replied, Reply, SessionKey, Watch } from "../types.ts"
 import { Lane, type Item } from "./lane.ts"
 import { argumentsIn, commandSize, type Parts } from "./parts.ts"
-import { OK, busy, codeOf, refusal, reservedOwner, stopping, tooLarge, tooMany, unknownRequest, unknownStopping } from "./replies.ts"
+import { OK, busy, codeOf, notOpen, outOfDomain, refusal, reservedOwner, stopping, tooLarge, tooMany, unknownRequest, unknownStopping } from "./replies.ts"
 
 interface Request extends Item {
   readonly payload: Payload
   readonly command: Command
   readonly done: ((reply: Reply) => void)[]
   readonly at: number
+  /** Copies that were not executed, in case they turn out to be this request's own. */
+  readonly refused: Refused[]
 }
+interface Refused {
+  readonly index: number
+  readonly term: Term
+  readonly reply: Reply
+}
+/** Who waits in a session, of those who have this key. */
+interface Waiters {
+  readonly requests: Map<number, Request>
+  closing: Request | null
+}
+
+/** Of one request; it is proposed again if its own is not among them any more. */
+const MOST_REFUSED = 64
+
+/** Session and secret in one: another secret is another place. */
+const placeOf = (session: number, secret: Uint8Array): string => `${session} ${Buffer.from(secret.buffer, secret.byteOffset, secret.length).toString("latin1")}`
+
+const inDomain = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= MAX_U48
 
 export class ClientSessions {
   private readonly parts: Parts
   private readonly termAt: (index: number) => Term | undefined
   private readonly lane: Lane<Request>
-  /** Unanswered requests: by session and number, and openings by token. */
-  private readonly waitingFor = new Map<number, Map<number, Request>>()
+  /** Unanswered requests: by session and secret, then by number; and openings by secret. */
+  private readonly waitingIn = new Map<string, Waiters>()
   private readonly openings = new Map<string, Request>()
   private stopped = false
 
@@ -56,31 +81,51 @@ export class ClientSessions {
     return this.lane.resends
   }
 
-  write(session: number, sequence: number, lowest: number, calls: readonly Call[], exec: boolean, watches: readonly Watch[], done: (reply: Reply) => void): void {
-    const same = this.waitingFor.get(session)?.get(sequence)
+  write(key: SessionKey, sequence: number, lowest: number, calls: readonly Call[], exec: boolean, watches: readonly Watch[], done: (reply: Reply) => void): void {
+    const same = this.waiters(key.id, key.secret)?.requests.get(sequence)
     if (same !== undefined) {
       same.done.push(done)
       return
     }
+    if (!inDomain(key.id) || !inDomain(sequence) || sequence === 0 || !inDomain(lowest) || !watches.every(({ version }) => inDomain(version))) return this.parts.soon(() => done(outOfDomain))
     const { maxArguments } = this.parts.settings
     if (argumentsIn(calls, watches) > maxArguments) return this.parts.soon(() => done(tooMany(maxArguments)))
-    const request = this.enter({ type: "Execute", session, sequence, lowest, exec, watches, calls }, commandSize(calls, watches), done)
-    if (request === null) return
-    let numbers = this.waitingFor.get(session)
-    if (numbers === undefined) {
-      numbers = new Map()
-      this.waitingFor.set(session, numbers)
-    }
-    numbers.set(sequence, request)
+    const request = this.enter({ type: "Execute", session: key.id, secret: key.secret, sequence, lowest, exec, watches, calls }, commandSize(calls, watches) + SECRET_BYTES, done)
+    if (request !== null) this.waitersFor(key).requests.set(sequence, request)
   }
   open(owner: string, done: (reply: Reply) => void): void {
     if (owner.startsWith(NODE_OWNER)) return this.parts.soon(() => done(reservedOwner(NODE_OWNER)))
-    const token = this.parts.secret(12)
-    const request = this.enter({ type: "OpenSession", owner, token }, 64 + owner.length, done)
-    if (request !== null) this.openings.set(token, request)
+    const secret = this.parts.secret(SECRET_BYTES)
+    const request = this.enter({ type: "OpenSession", owner, secret: secretOf(secret) }, 64 + 4 * owner.length, done)
+    if (request !== null) this.openings.set(secret, request)
   }
-  close(session: number, done: (reply: Reply) => void): void {
-    this.enter({ type: "CloseSession", session }, 32, done)
+  close(key: SessionKey, done: (reply: Reply) => void): void {
+    const same = this.waiters(key.id, key.secret)?.closing ?? null
+    if (same !== null) {
+      same.done.push(done)
+      return
+    }
+    const request = this.enter({ type: "CloseSession", session: key.id, secret: key.secret }, 64, done)
+    if (request !== null) this.waitersFor(key).closing = request
+  }
+
+  private waiters(session: number, secret: Uint8Array): Waiters | undefined {
+    return this.waitingIn.get(placeOf(session, secret))
+  }
+  private waitersFor({ id, secret }: SessionKey): Waiters {
+    const known = this.waiters(id, secret)
+    if (known !== undefined) return known
+    const made: Waiters = { requests: new Map(), closing: null }
+    this.waitingIn.set(placeOf(id, secret), made)
+    return made
+  }
+  private leave(session: number, secret: Uint8Array, request: Request, sequence: number | null): void {
+    const place = placeOf(session, secret)
+    const waiters = this.waitingIn.get(place)
+    if (waiters === undefined) return
+    if (sequence === null && waiters.closing === request) waiters.closing = null
+    if (sequence !== null && waiters.requests.get(sequence) === request) waiters.requests.delete(sequence)
+    if (waiters.requests.size === 0 && waiters.closing === null) this.waitingIn.delete(place)
   }
 
   private enter(command: Command, bytes: number, done: (reply: Reply) => void): Request | null {
@@ -95,7 +140,7 @@ export class ClientSessions {
       this.parts.count("service.busy")
       return refuse(busy)
     }
-    const request: Request = { payload: payloadOf(encodeCommand(command)), bytes, attempts: 0, settled: false, command, done: [done], at: now() }
+    const request: Request = { payload: payloadOf(encodeCommand(command)), bytes, attempts: 0, settled: false, command, done: [done], at: now(), refused: [] }
     this.lane.push(request)
     return request
   }
@@ -103,12 +148,9 @@ export class ClientSessions {
   private answer(request: Request, reply: Reply): void {
     if (request.settled) return
     const { command } = request
-    if (command.type === "OpenSession") this.openings.delete(command.token)
-    else if (command.type === "Execute") {
-      const numbers = this.waitingFor.get(command.session)
-      numbers?.delete(command.sequence)
-      if (numbers?.size === 0) this.waitingFor.delete(command.session)
-    }
+    if (command.type === "OpenSession") this.openings.delete(hexOf(command.secret))
+    else if (command.type === "CloseSession") this.leave(command.session, command.secret, request, null)
+    else if (command.type === "Execute" && command.secret !== null) this.leave(command.session, command.secret, request, command.sequence)
     this.lane.settle(request)
     for (const done of request.done) done(reply)
   }
@@ -117,33 +159,53 @@ export class ClientSessions {
     this.lane.pump()
   }
 
-  replied(session: number, sequence: number, reply: Reply): void {
-    const numbers = this.waitingFor.get(session)
-    const request = numbers?.get(sequence)
-    if (numbers === undefined || request === undefined) return
-    if (codeOf(reply) === "OUTOFORDER") {
-      this.parts.count("service.outOfOrder")
-      // Was what is missing lost on the way from here? Then both go again; else the client itself left the gap.
-      for (const earlier of numbers.keys()) if (earlier < sequence) return
-    }
-    this.answer(request, reply)
+  replied({ session, secret, sequence, reply, executed, index, term }: Replied): void {
+    const request = secret === null ? undefined : this.waiters(session, secret)?.requests.get(sequence)
+    if (request === undefined) return
+    if (executed) this.answer(request, reply)
+    else this.remember(request, { index, term, reply })
   }
-  opened(token: string, session: number): void {
-    const request = this.openings.get(token)
-    if (request !== undefined) this.answer(request, { type: "integer", value: session })
+  opened({ secret, session }: Opened): void {
+    const request = this.openings.get(hexOf(secret))
+    if (request !== undefined) this.answer(request, { type: "bulk", bytes: Buffer.from(showSessionKey({ id: session, secret })) })
   }
-  /**
-   * Nothing announces that a session was closed: its entry was executed if it still stands where it was appended. If the
-   * log does not reach back that far any more nobody can tell, and it is proposed again: closing twice does no harm.
-   */
+  closed({ session, secret, ended, index, term }: ClosedSession): void {
+    const request = this.waiters(session, secret)?.closing ?? null
+    if (request === null) return
+    if (ended) this.answer(request, OK)
+    else this.remember(request, { index, term, reply: notOpen })
+  }
+  private remember({ refused }: Request, what: Refused): void {
+    refused.push(what)
+    if (refused.length > MOST_REFUSED) refused.shift()
+  }
+  /** A place where this request was appended has been executed, without an answer to it. */
   private passed(request: Request, index: number, term: Term): void {
-    if (request.command.type === "CloseSession" && this.termAt(index) === term) this.answer(request, OK)
+    const own = request.refused.find((each) => each.index === index && each.term === term)
+    if (own === undefined) {
+      // Overwritten. If the log does not reach back that far any more nobody can tell.
+      const stands = this.termAt(index)
+      if (stands !== undefined && stands !== term) request.attempts--
+      return
+    }
+    request.attempts--
+    if (codeOf(own.reply) === "OUTOFORDER") {
+      this.parts.count("service.outOfOrder")
+      // What is missing may have been lost on the way from here: then both go again. And another copy may do better.
+      if (request.attempts > 0 || this.awaitsEarlier(request.command)) return
+    }
+    this.answer(request, own.reply)
+  }
+  private awaitsEarlier(command: Command): boolean {
+    if (command.type !== "Execute" || command.secret === null) return false
+    for (const earlier of this.waiters(command.session, command.secret)?.requests.keys() ?? []) if (earlier < command.sequence) return true
+    return false
   }
   restored(): void {
     const { settings, machine } = this.parts
     for (const request of this.lane.list()) {
       if (request.settled || request.command.type !== "Execute") continue
-      const state = machine.replyOf(request.command.session, request.command.sequence)
+      const state = machine.replyOf(request.command.session, request.command.secret, request.command.sequence)
       if (state.type === "kept") this.answer(request, state.reply)
       // The session ended within what the snapshot covers; whether before or after this command cannot be seen.
       else if (state.type === "expired" && request.attempts > 0) this.answer(request, unknownRequest(settings.writeTimeout))

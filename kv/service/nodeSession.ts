@@ -12,7 +12,8 @@
  */
 import { payloadOf } from "../../interpreters/bytes.ts"
 import { encodeCommand } from "../machine/command.ts"
-import type { Call, Reply, Watch } from "../types.ts"
+import { sameSecret, secretOf } from "../sessionKey.ts"
+import type { Call, Opened, Replied, Reply, Watch } from "../types.ts"
 import { Lane, type Item } from "./lane.ts"
 import { Opener } from "./opener.ts"
 import { argumentsIn, commandSize, type Parts } from "./parts.ts"
@@ -91,6 +92,7 @@ export class NodeSession {
       encodeCommand({
         type: "Execute",
         session: this.session ?? 0,
+        secret: null,
         sequence: write.sequence,
         lowest: this.lane.oldest?.sequence ?? write.sequence,
         exec: write.exec,
@@ -117,21 +119,20 @@ export class NodeSession {
   owns(session: number): boolean {
     return session === this.session
   }
-  replied(sequence: number, reply: Reply): void {
-    const code = codeOf(reply)
-    if (code === "OUTOFORDER") {
-      // Something before it was lost: it has no answer yet, and the lane finds that out when the batch is over.
-      this.parts.count("service.outOfOrder")
+  replied({ sequence, reply, executed }: Replied): void {
+    if (executed) {
+      const write = this.bySequence.get(sequence)
+      if (write !== undefined) this.answer(write, reply)
       return
     }
-    // The session's end stands in the log before this command: nothing of it that has no answer was executed.
-    if (code === "SESSIONEXPIRED") return this.fence()
-    const write = this.bySequence.get(sequence)
-    if (write !== undefined) this.answer(write, reply)
+    // The session's end stands in the log before this command: nothing of it that has no answer was executed, nor will be.
+    if (codeOf(reply) === "SESSIONEXPIRED") return this.fence()
+    // Something before this copy was lost: the lane finds out when the batch is over. Another copy may have an answer.
+    this.parts.count("service.outOfOrder")
   }
-  opened(owner: string, token: string, session: number): void {
+  opened({ owner, secret, session }: Opened): void {
     if (owner !== this.owner) return
-    if (token !== this.opener.token) return this.fence()
+    if (!sameSecret(secret, secretOf(this.opener.secret))) return this.fence()
     if (session === this.session && !this.fencing) return
     // Every session of ours before this one has ended, at this place in the log: what has no answer never gets one.
     this.opener.opened()
@@ -149,7 +150,7 @@ export class NodeSession {
     let lost = false
     for (const write of this.lane.list(0, this.lane.sent)) {
       if (write.settled) continue
-      const state = this.parts.machine.replyOf(session, write.sequence)
+      const state = this.parts.machine.replyOf(session, null, write.sequence)
       if (state.type === "kept") this.answer(write, state.reply)
       // The session ended within what the snapshot covers; whether before or after this command cannot be seen.
       else if (state.type !== "notExecuted") lost = true

@@ -2,22 +2,23 @@
 import type { ProposalRefusal } from "../../core/index.ts"
 import { payloadOf } from "../../interpreters/bytes.ts"
 import { encodeCommand } from "../machine/command.ts"
+import { SECRET_BYTES, secretOf } from "../sessionKey.ts"
 import { Lane, type Item } from "./lane.ts"
 import type { Parts } from "./parts.ts"
 
 interface Opening extends Item {
-  readonly token: string
+  readonly secret: string
 }
 
 export class Opener {
   readonly lane: Lane<Opening>
-  private readonly secret: Parts["secret"]
+  private readonly makeSecret: Parts["secret"]
   /** Of the session that is being opened, or of the last one that was. */
-  token = ""
+  secret = ""
 
   constructor(parts: Parts, owner: string, refused: (reason: ProposalRefusal) => void) {
     const { driver, settings, now, after, secret } = parts
-    this.secret = secret
+    this.makeSecret = secret
     this.lane = new Lane<Opening>({
       now,
       after,
@@ -27,14 +28,14 @@ export class Opener {
       wake: driver.wake,
       ready: () => driver.leadership().leader !== null,
       refused,
-      encode: ({ token }) => payloadOf(encodeCommand({ type: "OpenSession", owner, token })),
+      encode: (opening) => payloadOf(encodeCommand({ type: "OpenSession", owner, secret: secretOf(opening.secret) })),
     })
   }
 
   open(): void {
     this.opened()
-    this.token = this.secret(12)
-    this.lane.push({ payload: null, bytes: 64, attempts: 0, settled: false, token: this.token })
+    this.secret = this.makeSecret(SECRET_BYTES)
+    this.lane.push({ payload: null, bytes: 64, attempts: 0, settled: false, secret: this.secret })
   }
   opened(): void {
     const opening = this.lane.oldest

@@ -10,7 +10,7 @@ export type ServiceDriver = Pick<Driver, "propose" | "read" | "wake" | "leadersh
 /** The state machine of this node, as far as the service is concerned. */
 export interface ServiceMachine extends Reader {
   readonly listen: (listener: CommandListener) => void
-  readonly replyOf: (session: number, sequence: number) => ReplyState
+  readonly replyOf: (session: number, secret: Uint8Array | null, sequence: number) => ReplyState
   /** When the next key or session expires, on the replicated clock. */
   readonly earliestDeadline: () => Stamp | null
 }

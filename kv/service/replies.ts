@@ -24,6 +24,8 @@ export const noLeader = (after: Millis): Reply =>
 export const busy = error("BUSY", "too many commands are waiting already. This one was not executed: send it again later.")
 export const tooLarge = (most: number): Reply => error("TOOLARGE", `the command does not fit into a log entry of ${most} bytes. It was not executed: split it up.`)
 export const tooMany = (most: number): Reply => error("TOOLARGE", `the command has more than ${most} arguments in all. It was not executed: split it up.`)
+export const notOpen: Reply = error("SESSIONEXPIRED", "the session is unknown, closed or expired, or this is not its key; nothing was closed.")
+export const outOfDomain: Reply = error("ERR", "session, sequence, lowest and versions are whole numbers below 2^48, sequence from 1. Nothing was executed.")
 export const reservedOwner = (prefix: string): Reply => error("ERR", `STEPRAFT SESSION OPEN: owners that begin with ${prefix} are nodes. Nothing was opened: choose another name.`)
 export const spaceLow: Reply = error("SPACELOW", "the leader's disk is nearly full, so it takes no writes. The command was not executed. Reads go on; free some space, writing resumes by itself.")
 

@@ -69,16 +69,17 @@ export const makeService = (options: ServiceOptions): RunningService => {
     }
   }
   machine.listen({
-    replied: (session, sequence, reply) =>
+    replied: (told) =>
       guarded(() => {
-        if (own.owns(session)) own.replied(sequence, reply)
-        else clients.replied(session, sequence, reply)
+        if (told.secret !== null) clients.replied(told)
+        else if (own.owns(told.session)) own.replied(told)
       }),
-    opened: (owner, token, session) =>
+    opened: (told) =>
       guarded(() => {
-        own.opened(owner, token, session)
-        clients.opened(token, session)
+        own.opened(told)
+        clients.opened(told)
       }),
+    closed: (told) => guarded(() => clients.closed(told)),
     restored: () =>
       guarded(() => {
         own.restored()

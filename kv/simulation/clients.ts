@@ -8,8 +8,9 @@ import type { Outcome, Payload } from "../../core/index.ts"
 import { payloadOf } from "../../interpreters/bytes.ts"
 import type { Work, World, WorldHooks } from "../../interpreters/simulation/index.ts"
 import { encodeCommand } from "../machine/index.ts"
-import type { Call, Command, Reply } from "../types.ts"
-import { KvWorldMachine, kvWorldMachine, type KvResult } from "./machine.ts"
+import { hexOf } from "../sessionKey.ts"
+import type { Call, Command, Reply, SessionKey } from "../types.ts"
+import { KvWorldMachine, kvWorldMachine, simulatedSecret, type KvResult } from "./machine.ts"
 
 /** Between a client and the servers. */
 export interface ClientNetwork {
@@ -72,7 +73,7 @@ export class KvService {
       const key = keyOf(node, result.session, result.sequence)
       if (this.replies.has(key)) this.replies.set(key, result.reply)
     } else if (result?.type === "opened") {
-      const key = `${node} ${result.token}`
+      const key = `${node} ${hexOf(result.secret)}`
       if (this.opened.has(key)) this.opened.set(key, result.session)
     }
   }
@@ -93,22 +94,22 @@ export class KvService {
     this.outcomes.delete(ref)
     return was
   }
-  *execute(node: string, session: number, sequence: number, call: Call, end: number): Work<Answer> {
+  *execute(node: string, { id: session, secret }: SessionKey, sequence: number, call: Call, end: number): Work<Answer> {
     const key = keyOf(node, session, sequence)
     this.replies.set(key, null)
-    const command: Command = { type: "Execute", session, sequence, lowest: sequence, exec: false, watches: [], calls: [call] }
+    const command: Command = { type: "Execute", session, secret, sequence, lowest: sequence, exec: false, watches: [], calls: [call] }
     const was = yield* this.propose(node, command, () => this.replies.get(key) !== null, end)
     const reply = this.replies.get(key) ?? null
     this.replies.delete(key)
     return reply !== null ? { type: "reply", reply } : was === "refused" ? { type: "refused" } : null
   }
-  *open(node: string, owner: string, token: string, end: number): Work<number | null> {
-    const key = `${node} ${token}`
+  *open(node: string, owner: string, secret: Uint8Array, end: number): Work<SessionKey | null> {
+    const key = `${node} ${hexOf(secret)}`
     this.opened.set(key, null)
-    yield* this.propose(node, { type: "OpenSession", owner, token }, () => this.opened.get(key) !== null, end)
+    yield* this.propose(node, { type: "OpenSession", owner, secret }, () => this.opened.get(key) !== null, end)
     const session = this.opened.get(key) ?? null
     this.opened.delete(key)
-    return session
+    return session === null ? null : { id: session, secret }
   }
   *read(node: string, call: Call, end: number): Work<Answer> {
     const world = this.there
@@ -148,9 +149,9 @@ export class KvAnswerWrong extends Error {
 
 export class KvClient {
   private readonly options: KvClientOptions
-  private session: number | null = null
+  private session: SessionKey | null = null
   private sequence = 0
-  private token = 0
+  private openings = 0
   private at: number
   constructor(options: KvClientOptions) {
     this.options = options
@@ -201,15 +202,15 @@ export class KvClient {
     }
     return null
   }
-  private *opened(): Work<number | null> {
+  private *opened(): Work<SessionKey | null> {
     if (this.session !== null) return this.session
     const { name, service } = this.options
-    const token = `${name}.${this.token}`
+    const secret = simulatedSecret(`${name}.${this.openings}`)
     const reply = yield* this.retry(function* (node, end) {
-      const session = yield* service.open(node, name, token, end)
-      return session === null ? null : { type: "reply", reply: { type: "integer", value: session } }
+      const session = yield* service.open(node, name, secret, end)
+      return session === null ? null : { type: "reply", reply: { type: "integer", value: session.id } }
     })
-    if (reply?.type === "integer") this.session = Number(reply.value)
+    if (reply?.type === "integer") this.session = { id: Number(reply.value), secret }
     return this.session
   }
 
@@ -225,7 +226,7 @@ export class KvClient {
       // A sequence number may not be used for something else: the next operation begins a new session.
       this.session = null
       this.sequence = 0
-      this.token += 1
+      this.openings += 1
       return null
     }
     if (reply.type === "error") throw new KvAnswerWrong(`${words.join(" ")}: ${reply.code} ${reply.text}`)

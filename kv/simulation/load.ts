@@ -1,9 +1,10 @@
 /** Clients that live in a random world, each with one operation at a time; at the end all that they were told must fit together. */
 import { goOn, makeRandom, Tasks, type Random, type Work, type World } from "../../interpreters/simulation/index.ts"
 import { checkHistory, explainInWords, kv, makeHistory, operationsOf, PropertyViolated, type Companions, type F, type Recorder, type Value } from "../../spec/index.ts"
-import { encodeCommand } from "../machine/index.ts"
+import { encodeCommand, NODE_OWNER } from "../machine/index.ts"
 import type { Reply } from "../types.ts"
 import { KvClient, KvService, textOf, type ClientNetwork } from "./clients.ts"
+import { simulatedSecret } from "./machine.ts"
 
 export interface KvLoad {
   readonly clients: number
@@ -82,7 +83,7 @@ class Load implements Companions {
     return this.there
   }
   command(id: number): Uint8Array {
-    return encodeCommand({ type: "OpenSession", owner: "progress", token: String(id) })
+    return encodeCommand({ type: "OpenSession", owner: `${NODE_OWNER}progress`, secret: simulatedSecret(`progress ${id}`) })
   }
 
   join(world: World): void {

@@ -1,8 +1,13 @@
 /** The key-value state machine in a simulated world: the same execution as over LevelDB, in memory, at once. */
+import { createHash } from "node:crypto"
 import type { Entry, LogBase } from "../../core/index.ts"
 import { finish, mix, type WorldMachine } from "../../interpreters/simulation/index.ts"
 import { Writer } from "../../interpreters/bytes.ts"
+import { SECRET_BYTES } from "../sessionKey.ts"
 import { DEFAULT_IDLE, MemoryMachine, writeReply, type Outcome } from "../machine/index.ts"
+
+/** The same name, the same secret: nobody guesses in a simulated world. */
+export const simulatedSecret = (name: string): Buffer => createHash("sha256").update(name).digest().subarray(0, SECRET_BYTES)
 
 const mixBytes = (hash: number, bytes: Uint8Array): number => bytes.reduce((sum, byte) => mix(sum, byte), mix(hash, bytes.length))
 

@@ -2,8 +2,8 @@ import type { Seeded } from "./mutant.ts"
 
 const notOnce = {
   file: "kv/machine/replica.ts",
-  find: "if (sequence <= session.last) return session.replies.get(sequence) ?? forgotten",
-  replace: `if (sequence <= session.last) return command.type === "Malformed" ? forgotten : this.run(command)`,
+  find: "if (sequence <= session.last) return this.tell(out, command, session.replies.get(sequence) ?? forgotten, true)",
+  replace: `if (sequence <= session.last) return this.tell(out, command, command.type === "Malformed" ? forgotten : this.run(command), true)`,
 }
 
 export const clients: readonly Seeded[] = [
@@ -21,7 +21,7 @@ export const clients: readonly Seeded[] = [
       {
         file: "kv/service/clientSessions.ts",
         find: "    const { maxArguments } = this.parts.settings\n",
-        replace: `    const known = this.parts.machine.replyOf(session, sequence)
+        replace: `    const known = this.parts.machine.replyOf(key.id, key.secret, sequence)
     if (known.type === "kept") return this.parts.soon(() => done(known.reply))
     const { maxArguments } = this.parts.settings
 `,
@@ -31,7 +31,7 @@ export const clients: readonly Seeded[] = [
   {
     id: "bug-K5",
     title: "what was executed at an index is taken for what was proposed there, whatever the term",
-    patches: [{ file: "kv/service/clientSessions.ts", find: " && this.termAt(index) === term) this.answer(request, OK)", replace: ") this.answer(request, OK)" }],
+    patches: [{ file: "kv/service/clientSessions.ts", find: "each.index === index && each.term === term", replace: "each.index === index" }],
   },
   {
     id: "bug-K7",

@@ -3,32 +3,43 @@
  *
  *   STEPRAFT STATUS                                          state of the node, as JSON
  *   STEPRAFT VERSION key [key …]                             versions for the watches of STEPRAFT EXEC (linearizable)
- *   STEPRAFT SESSION OPEN owner | CLOSE session              a session of the client's own: exactly-once across nodes
+ *   STEPRAFT SESSION OPEN owner | CLOSE session              a session of the client's own: exactly-once across nodes.
+ *                                                            What OPEN returns is the session's key: whoever has it is in
  *   STEPRAFT DO session sequence lowest command [arg …]      one command within a session
  *   STEPRAFT EXEC session sequence lowest watches [key version …] {count command [arg …]}…
  *                                                            several at once, all or nothing; `watches` is how many
  *                                                            pairs follow, `count` how many words a command has
  */
 import { unknownCommand, wrongArity } from "../../machine/index.ts"
-import type { Call, Reply, Watch } from "../../types.ts"
+import { MAX_U48, parseSessionKey } from "../../sessionKey.ts"
+import type { Call, Reply, SessionKey, Watch } from "../../types.ts"
 import type { Context, Handler, Host, Words } from "../contract.ts"
 import { array, bulk, err, integer } from "../encode.ts"
 import { moved } from "../redirect.ts"
 import { arityFits, keysOf, naturalAt, own, textAt, unknownSubcommand, wordAt } from "../words.ts"
 
-const notNumbers = err("session, sequence and lowest are whole numbers, sequence from 1")
+const notNumbers = err("STEPRAFT: sequence and lowest are whole numbers below 2^48, sequence from 1")
+const notKey = err("STEPRAFT: the session is the word that STEPRAFT SESSION OPEN returned")
 const malformed = err("STEPRAFT EXEC session sequence lowest watches [key version ...] {count command [arg ...]} ...")
 
 interface Place {
-  readonly session: number
+  readonly session: SessionKey
   readonly sequence: number
   readonly lowest: number
 }
-const placeOf = (words: Words): Place | null => {
-  const session = naturalAt(words, 2)
-  const sequence = naturalAt(words, 3)
-  const lowest = naturalAt(words, 4)
-  return session === null || sequence === null || sequence === 0 || lowest === null ? null : { session, sequence, lowest }
+const isReply = (value: Place | Reply): value is Reply => "type" in value
+/** What the log can carry as a session, a sequence or a version. */
+const u48At = (words: Words, at: number): number | null => {
+  const value = naturalAt(words, at)
+  return value === null || value > MAX_U48 ? null : value
+}
+/** Or the refusal. */
+const placeOf = (words: Words): Place | Reply => {
+  const session = parseSessionKey(textAt(words, 2))
+  if (session === null) return notKey
+  const sequence = u48At(words, 3)
+  const lowest = u48At(words, 4)
+  return sequence === null || sequence === 0 || lowest === null ? notNumbers : { session, sequence, lowest }
 }
 
 /** What keeps a call out of the log; null if nothing does. */
@@ -52,7 +63,7 @@ const write = (host: Host, { session, sequence, lowest }: Place, calls: readonly
 const one: Handler = (context, words) => {
   if (words.length < 6) return wrongArity("stepraft|do")
   const place = placeOf(words)
-  if (place === null) return notNumbers
+  if (isReply(place)) return place
   const call = words.slice(5)
   return refusal(context, call) ?? write(context.host, place, [call], false, [])
 }
@@ -60,14 +71,14 @@ const one: Handler = (context, words) => {
 const several: Handler = (context, words) => {
   if (words.length < 6) return wrongArity("stepraft|exec")
   const place = placeOf(words)
-  if (place === null) return notNumbers
+  if (isReply(place)) return place
   const watches: Watch[] = []
   const watchCount = naturalAt(words, 5)
   let at = 6
   if (watchCount === null || watchCount > words.length) return malformed
   for (; watches.length < watchCount; at += 2) {
     const key = words[at]
-    const version = naturalAt(words, at + 1)
+    const version = u48At(words, at + 1)
     if (key === undefined || version === null) return malformed
     watches.push({ key, version })
   }
@@ -99,14 +110,14 @@ const session: Handler = ({ host }, words) => {
       },
     }
   }
-  const id = naturalAt(words, 3)
   if (sub !== "close") return unknownSubcommand("stepraft|session", words[2])
-  if (id === null) return err("a session is a whole number")
+  const key = parseSessionKey(textAt(words, 3))
+  if (key === null) return notKey
   return {
     type: "work.write",
     exec: false,
     start: (done) => {
-      host.service.closeSession(id, done)
+      host.service.closeSession(key, done)
       return undefined
     },
   }
