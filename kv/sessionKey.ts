@@ -7,6 +7,7 @@ export const SECRET_BYTES = 16
 export const MAX_U48 = 2 ** 48 - 1
 
 const digits = SECRET_BYTES * 2
+export const LONGEST_KEY = 16 + digits
 const form = new RegExp(`^(0|[1-9]\\d{0,14})-([0-9a-f]{${digits}})$`, "u")
 
 export const secretOf = (hex: string): Buffer => Buffer.from(hex, "hex")

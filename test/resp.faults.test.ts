@@ -146,13 +146,14 @@ describe("every command, with every edge of every argument", () => {
   const numbers = ["-9223372036854775809", "-9223372036854775808", "-1", "0", "1", "2147483648", "4294967296", "281474976710655", "281474976710656", "281474976710657", "9007199254740991", "9007199254740992", "9007199254740993", "9223372036854775807", "9223372036854775808", "18446744073709551616", "9".repeat(400), "NaN", "1e3", " 1", "+1", "01", "0x10", "Infinity", "-0"]
   const texts = ["", "\0\xff\r\n", "*", "[", "\\", "%s", "x".repeat(5_000), "GET", "LIMIT", "__proto__", "constructor"]
   const edges = [...numbers, ...texts]
+  const key = `7-${"ab".repeat(16)}`
   /** Forms that lead to the inside of a command; the edges take each place of them in turn. */
   const forms = [
     "SET k v EX 10", "SET k v PXAT 10 GET", "GETEX k EX 10", "SCAN 0 MATCH a* COUNT 10 TYPE string", "EXPIRE k 10 NX", "CAS k a b", "MSET a 1 b 2",
     "CLIENT SETNAME n", "CLIENT SETINFO lib-name n", "CLIENT SETINFO lib-ver n", "CLIENT NO-EVICT on", "CLIENT CONSISTENCY local", "CLIENT LIST", "CLIENT INFO", "CLIENT GETNAME", "CLIENT ID",
     "COMMAND INFO get set", "COMMAND GETKEYS set a b", "COMMAND LIST FILTERBY pattern g*", "COMMAND COUNT", "COMMAND DOCS", "CONFIG GET a b", "CONFIG SET a b", "CONFIG RESETSTAT",
     "HELLO 3 AUTH a b SETNAME c", "AUTH a b", "SELECT 0", "CLUSTER KEYSLOT a", "CLUSTER COUNTKEYSINSLOT 1", "CLUSTER SHARDS", "CLUSTER SLOTS", "INFO server clients",
-    "STEPRAFT DO 7 1 1 INCR a", "STEPRAFT EXEC 7 1 1 1 a 0 2 INCR a", "STEPRAFT SESSION OPEN o", "STEPRAFT SESSION CLOSE 7", "STEPRAFT VERSION a b", "STEPRAFT STATUS", "WATCH a b", "ECHO a", "PING a",
+    `STEPRAFT DO ${key} 1 1 INCR a`, `STEPRAFT EXEC ${key} 1 1 1 a 0 2 INCR a`, "STEPRAFT SESSION OPEN o", `STEPRAFT SESSION CLOSE ${key}`, "STEPRAFT VERSION a b", "STEPRAFT STATUS", "WATCH a b", "ECHO a", "PING a",
   ].map((form) => form.split(" "))
   const plainForms = new Table().all.map(({ name, arity }) => [name, ...Array.from({ length: Math.max(Math.abs(arity) - 1, 3) }, (_, at) => (at === 0 ? "k" : "1"))])
   const silent = (words: readonly string[]): boolean => words[0]?.toLowerCase() === "client" && words[1]?.toLowerCase() === "reply"
@@ -163,11 +164,11 @@ describe("every command, with every edge of every argument", () => {
     const service: Service = {
       ...fake,
       writeInSession: (session, sequence, lowest, calls, exec, watches, done) => {
-        encodeCommand({ type: "Execute", session, sequence, lowest, exec, watches, calls })
+        encodeCommand({ type: "Execute", session: session.id, secret: session.secret, sequence, lowest, exec, watches, calls })
         fake.writeInSession(session, sequence, lowest, calls, exec, watches, done)
       },
       closeSession: (session, done) => {
-        encodeCommand({ type: "CloseSession", session })
+        encodeCommand({ type: "CloseSession", session: session.id, secret: session.secret })
         fake.closeSession(session, done)
       },
     }

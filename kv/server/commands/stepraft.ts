@@ -11,7 +11,7 @@
  *                                                            pairs follow, `count` how many words a command has
  */
 import { unknownCommand, wrongArity } from "../../machine/index.ts"
-import { MAX_U48, parseSessionKey } from "../../sessionKey.ts"
+import { LONGEST_KEY, parseSessionKey } from "../../sessionKey.ts"
 import type { Call, Reply, SessionKey, Watch } from "../../types.ts"
 import type { Context, Handler, Host, Words } from "../contract.ts"
 import { array, bulk, err, integer } from "../encode.ts"
@@ -28,17 +28,17 @@ interface Place {
   readonly lowest: number
 }
 const isReply = (value: Place | Reply): value is Reply => "type" in value
-/** What the log can carry as a session, a sequence or a version. */
-const u48At = (words: Words, at: number): number | null => {
-  const value = naturalAt(words, at)
-  return value === null || value > MAX_U48 ? null : value
+/** A key is one short word: no other is looked at. */
+const keyAt = (words: Words, at: number): SessionKey | null => {
+  const word = words[at]
+  return word === undefined || word.length > LONGEST_KEY ? null : parseSessionKey(word.toString("latin1"))
 }
 /** Or the refusal. */
 const placeOf = (words: Words): Place | Reply => {
-  const session = parseSessionKey(textAt(words, 2))
+  const session = keyAt(words, 2)
   if (session === null) return notKey
-  const sequence = u48At(words, 3)
-  const lowest = u48At(words, 4)
+  const sequence = naturalAt(words, 3)
+  const lowest = naturalAt(words, 4)
   return sequence === null || sequence === 0 || lowest === null ? notNumbers : { session, sequence, lowest }
 }
 
@@ -78,7 +78,7 @@ const several: Handler = (context, words) => {
   if (watchCount === null || watchCount > words.length) return malformed
   for (; watches.length < watchCount; at += 2) {
     const key = words[at]
-    const version = u48At(words, at + 1)
+    const version = naturalAt(words, at + 1)
     if (key === undefined || version === null) return malformed
     watches.push({ key, version })
   }
@@ -111,7 +111,7 @@ const session: Handler = ({ host }, words) => {
     }
   }
   if (sub !== "close") return unknownSubcommand("stepraft|session", words[2])
-  const key = parseSessionKey(textAt(words, 3))
+  const key = keyAt(words, 3)
   if (key === null) return notKey
   return {
     type: "work.write",
