@@ -16,7 +16,7 @@ import type { Item } from "../kv/machine/view.ts"
 import type { Reply } from "../kv/types.ts"
 import { full } from "./cluster.ts"
 import { many } from "./long.ts"
-import { type Held, buffers, digest, entryOf, open, plain, removeTemporary, temporary, transfer } from "./machine.kit.ts"
+import { type Held, buffers, digest, entryOf, open, plain, removeTemporary, secretFor, temporary, transfer } from "./machine.kit.ts"
 
 afterAll(removeTemporary)
 
@@ -33,13 +33,13 @@ class Pair {
   }
   static async make(): Promise<Pair> {
     const pair = new Pair(await open(temporary()))
-    await pair.apply([entryOf(++pair.index, 1000, { type: "OpenSession", owner: "o", token: "t" })])
+    await pair.apply([entryOf(++pair.index, 1000, { type: "OpenSession", owner: "o", secret: secretFor("t") })])
     return pair
   }
   entry(exec: boolean, calls: readonly Words[], watches: readonly (readonly [string, number])[] = []): CommandEntry {
     this.sequence++
     const watched = watches.map(([key, version]) => ({ key: Buffer.from(key), version }))
-    return entryOf(++this.index, 1000, { type: "Execute", session: 1, sequence: this.sequence, lowest: this.sequence, exec, watches: watched, calls: calls.map((words) => buffers(...words)) })
+    return entryOf(++this.index, 1000, { type: "Execute", session: 1, secret: secretFor("t"), sequence: this.sequence, lowest: this.sequence, exec, watches: watched, calls: calls.map((words) => buffers(...words)) })
   }
   async apply(entries: readonly CommandEntry[]): Promise<readonly unknown[]> {
     const replies = this.twin.applyNow(entries).flatMap((outcome) => (outcome.type === "replied" ? [plain(outcome.reply)] : []))
@@ -149,11 +149,11 @@ const faulty = (at: number, fault: Error) => {
   const store = mapStore()
   const told: unknown[] = []
   const replica = new Replica(store, EMPTY_BASE, new Sessions(1000), (thrown) => told.push(thrown), new Faulty())
-  replica.apply(entryOf(1, 1, { type: "OpenSession", owner: "o", token: "t" }), [])
+  replica.apply(entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }), [])
   const run = (sequence: number): Reply => {
     const outcomes: Outcome[] = []
     const calls = sequence === 1 ? [buffers("SET", "a", "x"), buffers("DEL", "b"), buffers("MSET", "c", "1", "d", "2"), buffers("APPEND", "a", "y")] : [buffers("SET", "a", "x"), buffers("INCR", "n")]
-    replica.apply(entryOf(1 + sequence, 1, { type: "Execute", session: 1, sequence, lowest: sequence, exec: true, watches: [], calls }), outcomes)
+    replica.apply(entryOf(1 + sequence, 1, { type: "Execute", session: 1, secret: secretFor("t"), sequence, lowest: sequence, exec: true, watches: [], calls }), outcomes)
     const [outcome] = outcomes
     if (outcome?.type !== "replied") throw new Error("no answer")
     return outcome.reply
@@ -235,12 +235,12 @@ describe("the account", () => {
         const store = mapStore()
         const meter = new Meter(limit)
         const replica = new Replica(store, EMPTY_BASE, new Sessions(1000), undefined, meter)
-        replica.apply(entryOf(1, 1, { type: "OpenSession", owner: "o", token: "t" }), [])
+        replica.apply(entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }), [])
         entries.forEach(({ exec, calls }, i) => {
           const before = new Map(store.items)
           store.moved = 0
           const outcomes: Outcome[] = []
-          replica.apply(entryOf(2 + i, 1, { type: "Execute", session: 1, sequence: 1 + i, lowest: 1 + i, exec: exec || calls.length > 1, watches: [], calls: calls.map((words) => buffers(...words)) }), outcomes)
+          replica.apply(entryOf(2 + i, 1, { type: "Execute", session: 1, secret: secretFor("t"), sequence: 1 + i, lowest: 1 + i, exec: exec || calls.length > 1, watches: [], calls: calls.map((words) => buffers(...words)) }), outcomes)
           const [outcome] = outcomes
           if (outcome?.type !== "replied") throw new Error("no answer")
           const { reply } = outcome
@@ -260,8 +260,8 @@ describe("the account", () => {
   test("a call and a key count what the constants say", () => {
     const meter = new Meter()
     const replica = new Replica(mapStore(), EMPTY_BASE, new Sessions(1000), undefined, meter)
-    replica.apply(entryOf(1, 1, { type: "OpenSession", owner: "o", token: "t" }), [])
-    replica.apply(entryOf(2, 1, { type: "Execute", session: 1, sequence: 1, lowest: 1, exec: false, watches: [], calls: [buffers("SET", "key", "value")] }), [])
+    replica.apply(entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }), [])
+    replica.apply(entryOf(2, 1, { type: "Execute", session: 1, secret: secretFor("t"), sequence: 1, lowest: 1, exec: false, watches: [], calls: [buffers("SET", "key", "value")] }), [])
     expect(meter.cost).toBe(CALL_COST + KEY_COST + 8)
   })
 })
