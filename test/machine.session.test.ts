@@ -306,7 +306,7 @@ describe("SessionEnteredByOpener", () => {
         for (const step of steps) {
           const { who, guess, ahead, lowest } = step
           script.time += step.wait
-          const session = step.session === "own" ? who : Number(step.session)
+          const session = step.session === "own" ? who : step.session
           // A node speaks in its own form, and of itself only; a client in the clients' form, whatever it claims.
           const isNode = who <= 2
           if (isNode && session !== who) continue
