@@ -199,7 +199,7 @@ export interface Operation {
 /** Answers the error that the operation shall end with, "nothing" if it shall lie about being done, or null. */
 export type Trouble = (operation: Operation) => Error | "nothing" | null
 
-export const diskError = (code: "EIO" | "ENOSPC"): Error => failure(code, "test")
+export const diskError = (code: "EIO" | "ENOSPC" | "EMFILE" | "ENFILE"): Error => failure(code, "test")
 
 /** A write that fails has written half of its bytes. A durable write is a write and a sync, either of which may have trouble. */
 export const troubled = (files: Files, trouble: Trouble): Files => {

@@ -46,6 +46,8 @@ export const localCluster = async (size: number, change: Partial<NodeConfig> = {
       space: { lowWater: 1, highWater: 2 },
       segmentBytes: null,
       sessionIdle: null,
+      maxClients: null,
+      clientIdleTimeout: null,
       ...change,
     }
     let scope: Scope.Closeable | null = null

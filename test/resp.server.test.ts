@@ -112,10 +112,10 @@ test("closing does not wait for ever for a service that does not answer", async 
 })
 
 test("no more than so many clients", () =>
-  serving(makeFake(), { limits: { maxClients: 1 } }, async (port, server) => {
+  serving(makeFake(), { limits: { maxClients: 1, reservedClients: 0 } }, async (port, server) => {
     const first = await dial(port)
     expect(plain(await first.send("PING"))).toBe("PONG")
-    expect(await (await dial(port)).ended).toBe("-ERR max number of clients reached\r\n")
+    expect(await (await dial(port)).ended).toMatch(/^-ERR max number of clients reached: this node serves 1\. [^\r]*\r\n$/)
     first.socket.destroy()
     await until(() => server.connections() === 0)
     expect(await exchange(port, "PING\r\n")).toBe("+PONG\r\n")

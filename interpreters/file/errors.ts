@@ -1,6 +1,23 @@
 /** Everything that can be wrong with a data directory: what happened, what was kept, what to do next. */
 import { Data } from "effect"
 
+const advices: Readonly<Record<string, string>> = {
+  EMFILE: "This process has no file descriptors left: raise its limit (ulimit -n, or LimitNOFILE= in the unit file)",
+  ENFILE: "The whole system has no file descriptors left: raise its limit (fs.file-max), or end what holds too many",
+  ENOSPC: "Free some space",
+  EDQUOT: "The quota of this user is used up: raise it, or free some space",
+  EFBIG: "A file may not grow so large here: raise the limit (ulimit -f)",
+  ENOMEM: "The system has no memory left: give it more, or end what holds too much",
+  EACCES: "Give this user access to it",
+  EPERM: "Give this user access to it",
+  EROFS: "The file system is read-only: see why (after an error the system may have made it so), and mount it anew",
+  ENOENT: "It was removed, or is not mounted: bring it back",
+  ENOTDIR: "A file stands where a directory belongs: move it away",
+  EIO: "Check the disk",
+}
+/** What a person can do about an error of the system, without the period. */
+export const adviceFor = (cause: unknown): string => advices[codeOf(cause) ?? ""] ?? "Check the disk"
+
 const REBUILD =
   "Nothing was changed. This copy of the log cannot be trusted: replace this member (remove it from the cluster, wipe its directory, add it again), and its peers rebuild it."
 
@@ -47,24 +64,24 @@ export class LogCorrupted extends Data.TaggedError("LogCorrupted")<{ readonly fi
 }
 export class DiskFull extends Data.TaggedError("DiskFull")<{ readonly path: string; readonly cause: unknown }> {
   override get message(): string {
-    return `No room left at ${this.path}. What was acknowledged is kept. Free some space, then start again.`
+    return `No room left at ${this.path}. What was acknowledged is kept. ${adviceFor(this.cause)}, then start again.`
   }
 }
 /** Opening the directory failed on something other than its content: permissions, a dead disk, no such device. */
 export class DirectoryUnusable extends Data.TaggedError("DirectoryUnusable")<{ readonly directory: string; readonly cause: unknown }> {
   override get message(): string {
-    return `${this.directory} cannot be used: ${reasonOf(this.cause)}. What was acknowledged is kept. Repair that, then start again.`
+    return `${this.directory} cannot be used: ${reasonOf(this.cause)}. What was acknowledged is kept. ${adviceFor(this.cause)}, then start again.`
   }
 }
 export class WriteFailed extends Data.TaggedError("WriteFailed")<{ readonly file: string; readonly cause: unknown }> {
   override get message(): string {
-    return `Writing ${this.file} failed: ${reasonOf(this.cause)}. What was acknowledged is on disk; the node stops. Check the disk, then start again.`
+    return `Writing ${this.file} failed: ${reasonOf(this.cause)}. What was acknowledged is on disk; the node stops. ${adviceFor(this.cause)}, then start again.`
   }
 }
 /** Never retried: after a failed sync the kernel may drop what was written and call the next sync a success. */
 export class SyncFailed extends Data.TaggedError("SyncFailed")<{ readonly file: string; readonly cause: unknown }> {
   override get message(): string {
-    return `Making ${this.file} durable failed: ${reasonOf(this.cause)}. What was acknowledged before is on disk; the node stops. Check the disk, then start again.`
+    return `Making ${this.file} durable failed: ${reasonOf(this.cause)}. What was acknowledged before is on disk; the node stops. ${adviceFor(this.cause)}, then start again.`
   }
 }
 
@@ -104,6 +121,9 @@ export const codeOf = (cause: unknown): string | undefined =>
   cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : undefined
 
 export const isFull = (cause: unknown): boolean => codeOf(cause) === "ENOSPC" || codeOf(cause) === "EDQUOT"
+
+/** No file can be opened just now: not the disk's fault, and over as soon as something else is closed. */
+export const isOutOfDescriptors = (cause: unknown): boolean => codeOf(cause) === "EMFILE" || codeOf(cause) === "ENFILE"
 
 /** What went wrong while a directory was opened, by name. */
 export const openingError = (directory: string, cause: unknown): StorageError => {

@@ -7,7 +7,7 @@ import { join } from "node:path"
 import { crc32 } from "node:zlib"
 import type { Identity } from "../contract.ts"
 import { MalformedBytes, Reader, readConfiguration, readMember, writeConfiguration, writeMember, Writer } from "../bytes.ts"
-import { codeOf, IdentityUnreadable, SyncFailed, WrongFormat } from "./errors.ts"
+import { codeOf, IdentityUnreadable, isOutOfDescriptors, SyncFailed, WrongFormat } from "./errors.ts"
 import { datasync, readFully, writeFully, type Files } from "./files.ts"
 
 export interface Format {
@@ -97,6 +97,8 @@ export const writeFormat = async (files: Files, directory: string, format: Forma
 
 export const orSyncFailed = (file: string, sync: Promise<void>): Promise<void> =>
   sync.catch((cause: unknown) => {
+    // A directory is opened to be synced: where that fails, nothing was tried that could have failed halfway.
+    if (isOutOfDescriptors(cause)) throw cause
     throw new SyncFailed({ file, cause })
   })
 

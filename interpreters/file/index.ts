@@ -30,6 +30,8 @@ export interface FileStorageOptions {
   readonly space?: SpaceMarks
   /** Milliseconds between looks at the free space, which also renew the lock. Default 1,000. */
   readonly watchInterval?: number
+  /** Told why the log waits, when it waits for something else than room. */
+  readonly waiting?: (text: string) => void
 }
 
 export interface FileStorage extends Storage {
@@ -81,7 +83,7 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Lock)
 
   let report = (_low: boolean): void => undefined
   const space = watchSpace(files, directory, marks, (low) => report(low))
-  const wal = new Wal({ files, directory, segmentBytes, format, segments, file, summary }, space.refused)
+  const wal = new Wal({ files, directory, segmentBytes, format, segments, file, summary }, space.refused, options.waiting ?? (() => undefined))
   const ignored = (): void => undefined
   await space.measure().catch(ignored)
 

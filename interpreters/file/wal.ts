@@ -14,7 +14,7 @@
 import type { Persist } from "../../core/index.ts"
 import type { StorageHandlers, StorageStats } from "../contract.ts"
 import { Writer } from "../bytes.ts"
-import { isFull, SyncFailed, WriteFailed, type StorageError } from "./errors.ts"
+import { adviceFor, isFull, isOutOfDescriptors, SyncFailed, WriteFailed, type StorageError } from "./errors.ts"
 import { beginFrame, HEADER, sealFrame, SECTOR, summaryAfter, writePersist, type Summary } from "./frame.ts"
 import type { Files, OpenFile } from "./files.ts"
 import type { FormatKeeper } from "./identity.ts"
@@ -45,7 +45,8 @@ interface Batch {
 }
 
 /**
- * resting: nothing to do. working: a batch is under way. blocked: the batch waits for room on the disk.
+ * resting: nothing to do. working: a batch is under way. blocked: the batch waits for room on the disk, or for a
+ * file descriptor.
  * stopped: nothing more is written or reported.
  */
 type Phase = "resting" | "working" | "blocked" | "stopped"
@@ -69,11 +70,14 @@ export class Wal {
   private handlers: StorageHandlers | null = null
   private whenIdle: (() => void)[] = []
   private readonly full: () => void
+  private readonly waiting: (text: string) => void
+  /** Made, durable, and not listed yet: listing it is tried again. */
+  private prepared: { readonly file: OpenFile; readonly segment: Segment } | null = null
   private syncs = 0
   private bytesWritten = 0
 
-  /** `full` hears that the disk refused a write for want of room. */
-  constructor(setup: WalSetup, full: () => void) {
+  /** `full` hears that the disk refused a write for want of room, `waiting` why else a batch waits. */
+  constructor(setup: WalSetup, full: () => void, waiting: (text: string) => void) {
     const segment = setup.segments.at(-1)
     if (segment === undefined) throw new Error("a log has at least one segment")
     this.setup = setup
@@ -84,6 +88,7 @@ export class Wal {
     this.filling = newBatch(new Writer(), setup.summary)
     this.current = newBatch(new Writer(), setup.summary)
     this.full = full
+    this.waiting = waiting
   }
 
   attach(handlers: StorageHandlers): void {
@@ -126,6 +131,7 @@ export class Wal {
     if (this.underway || this.scheduled) await new Promise<void>((resolve) => this.whenIdle.push(resolve))
     this.phase = "stopped"
     await this.trimming
+    await this.prepared?.file.close()
     await this.file.close()
   }
 
@@ -198,10 +204,12 @@ export class Wal {
   /** The batch is not durable; the log on disk is as it was, or the disk cannot be trusted any more. */
   private readonly refused = (cause: unknown): void => {
     this.underway = false
-    if (isFull(cause) && this.phase === "working") {
+    if ((isFull(cause) || isOutOfDescriptors(cause)) && this.phase === "working") {
+      const first = !this.short
       this.phase = "blocked"
       this.short = true
-      this.full()
+      if (isFull(cause)) this.full()
+      else if (first) this.waiting(`${this.setup.directory}: the log cannot go on to its next file. ${adviceFor(cause)}. Nothing is lost: it is tried again every second.`)
     } else this.stop(named(this.setup.directory, cause))
     this.settle()
   }
@@ -221,13 +229,10 @@ export class Wal {
   private async roll(): Promise<void> {
     const { files, directory, format } = this.setup
     const number = this.segment.number + 1
-    const { file, segment } = await createSegment(files, directory, number, this.durable)
-    try {
-      await format.update((current) => ({ ...current, last: number }))
-    } catch (error) {
-      await file.close()
-      throw error
-    }
+    this.prepared ??= await createSegment(files, directory, number, this.durable)
+    const { file, segment } = this.prepared
+    await format.update((current) => ({ ...current, last: number }))
+    this.prepared = null
     await this.file.close()
     this.file = file
     this.segment = segment
@@ -250,7 +255,7 @@ export class Wal {
     this.trimming = drop()
       .catch((cause: unknown) => {
         if (isFull(cause)) this.full()
-        else this.stop(named(directory, cause))
+        else if (!isOutOfDescriptors(cause)) this.stop(named(directory, cause))
       })
       .finally(() => {
         this.trimming = null

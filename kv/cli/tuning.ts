@@ -19,6 +19,8 @@ const texts = {
   writeTimeout: "Milliseconds until a write is answered NOLEADER or UNKNOWN",
   readTimeout: "Milliseconds until a read is answered NOLEADER",
   sessionIdle: "Milliseconds after which an unused session expires",
+  maxClients: "Connections of clients at most (10000); fewer if the process has too few file descriptors",
+  clientIdleTimeout: "Milliseconds after which a client that asks nothing is disconnected (default: never)",
 } as const satisfies Partial<Record<Setting, string>>
 
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)

@@ -48,6 +48,8 @@ const fields = {
   writeTimeout: Schema.optionalKey(Whole),
   readTimeout: Schema.optionalKey(Whole),
   sessionIdle: Schema.optionalKey(Whole),
+  maxClients: Schema.optionalKey(Whole),
+  clientIdleTimeout: Schema.optionalKey(Whole),
 }
 const Given = Schema.Struct(fields)
 export type Setting = keyof typeof fields
@@ -72,6 +74,10 @@ export interface NodeConfig {
   readonly space: { readonly lowWater: number; readonly highWater: number } | null
   readonly segmentBytes: number | null
   readonly sessionIdle: number | null
+  /** Connections of clients; fewer if there are not enough file descriptors. Null: the server's default. */
+  readonly maxClients: number | null
+  /** Clients that ask nothing for so long are disconnected; null: never. */
+  readonly clientIdleTimeout: number | null
 }
 
 /** The environment variable of a setting: electionMin is STEPRAFT_ELECTION_MIN. */
@@ -184,6 +190,8 @@ const decode = (sources: ConfigSources): NodeConfig => {
     space,
     segmentBytes: given.segmentBytes ?? null,
     sessionIdle: given.sessionIdle ?? null,
+    maxClients: given.maxClients ?? null,
+    clientIdleTimeout: given.clientIdleTimeout ?? null,
   }
 }
 

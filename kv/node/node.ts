@@ -15,10 +15,11 @@ import { openFileStorage, type Files, type FileStorage } from "../../interpreter
 import { addressText, makeTcpTransport, type LocalHello, type TcpTransport } from "../../interpreters/tcp/index.ts"
 import { makeTimers } from "../../interpreters/timers.ts"
 import { NODE_OWNER, openMachine, type KvMachine, type MachineDamaged } from "../machine/index.ts"
-import { makeServer, type Limits } from "../server/index.ts"
+import { defaultLimits, makeServer, type Limits } from "../server/index.ts"
 import { makeService } from "../service/index.ts"
 import type { NodeStatus, Reply } from "../types.ts"
 import { parseAddress, type NodeConfig } from "./config.ts"
+import { descriptorLimit, placesFor } from "./descriptors.ts"
 import { NodeFailed, StateWithoutLog, type NodeError } from "./errors.ts"
 import { formed, newClusterId } from "./forming.ts"
 import { makeGate, type Gate } from "./gate.ts"
@@ -241,14 +242,17 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
       ...(options.files === undefined ? {} : { files: options.files }),
       ...(config.space === null ? {} : { space: config.space }),
       ...(config.segmentBytes === null ? {} : { segmentBytes: config.segmentBytes }),
+      waiting: (text) => log("error", text),
     })
     alive.storage = storage
     const { self, cluster, founding } = storage.identity
     if (cluster === null) yield* requireNoState(directory, join(config.dataDir, "state"))
 
+    const places = placesFor(descriptorLimit(), Object.keys(config.peers).length, options.limits?.reservedClients ?? defaultLimits.reservedClients, config.maxClients ?? defaultLimits.maxClients)
+    if (places.advice !== null) log("warn", places.advice)
     const server = yield* makeServer({
       host: config.client.host, port: config.client.port, service: gate, redirect: config.redirect,
-      limits: { maxEntryBytes: config.settings.maxEntryBytes, ...options.limits },
+      limits: { maxEntryBytes: config.settings.maxEntryBytes, maxClients: places.clients, idleMs: config.clientIdleTimeout ?? 0, ...options.limits },
       log: (message) => log("warn", message),
     })
     alive.clientPort = server.port

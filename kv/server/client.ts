@@ -23,6 +23,8 @@ export interface Client {
   readonly address: string
   readonly localAddress: string
   readonly connectedAt: number
+  /** Came when the server was full: may look and help, nothing else (reserve.ts). */
+  readonly reserved: boolean
   activeAt: number
   name: string
   library: string
@@ -41,11 +43,12 @@ export interface Client {
 
 export const noWatches = (): Watching => ({ watches: [], failed: false })
 
-export const newClient = (id: number, address: string, localAddress: string, now: number): Client => ({
+export const newClient = (id: number, address: string, localAddress: string, now: number, reserved = false): Client => ({
   id,
   address,
   localAddress,
   connectedAt: now,
+  reserved,
   activeAt: now,
   name: "",
   library: "",

@@ -15,6 +15,7 @@ import type { Context, Handler, Host, Known, Words, Work } from "./contract.ts"
 import { encode, encodeNullArray, err, errorReply, type Protocol } from "./encode.ts"
 import { Output } from "./output.ts"
 import { moved } from "./redirect.ts"
+import { isAdministrative, tooManyClients } from "./reserve.ts"
 import { ProtocolError, RequestParser } from "./resp.ts"
 import { arityFits, keysOf } from "./words.ts"
 
@@ -130,6 +131,11 @@ export class Connection {
     this.head = this.tail = this.next = null
   }
 
+  /** Nothing is under way for it, and it has taken all that it was given. */
+  get idle(): boolean {
+    return this.head === null && this.output.buffered === 0
+  }
+
   /** Looked at now and then: cuts off a client that has too much to take and takes nothing. */
   watchStall(now: number): void {
     const { softOutputBytes, stalledMs } = this.shared.host.limits
@@ -218,6 +224,10 @@ export class Connection {
     const { client, context } = this
     const { transaction } = client
     const known = this.shared.host.table.find(words[0])
+    if (client.reserved && !isAdministrative(known, words)) {
+      client.leaving = true
+      return tooManyClients(this.shared.host.limits.maxClients)
+    }
     const refusal = known === undefined ? unknownCommand(words) : this.refuse(known, words)
     if (known === undefined || refusal !== null) {
       if (transaction !== null) transaction.aborted = true

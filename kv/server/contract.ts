@@ -53,6 +53,8 @@ export interface Stats {
   protocolErrors: number
   /** Connections cut off because their client did not take its replies. */
   cutOff: number
+  /** Connections closed because nothing came from them for longer than the idle time-out. */
+  idle: number
   netInput: number
 }
 
@@ -69,6 +71,8 @@ export interface Host {
   readonly port: () => number
   readonly clients: () => Iterable<Client>
   readonly clientCount: () => number
+  /** Ends the connections of these clients, and tells how many they were. */
+  readonly kill: (which: (client: Client) => boolean) => number
 }
 
 export interface Context {

@@ -1,6 +1,10 @@
 /** What one client may ask of the server. All sizes in bytes. */
 export interface Limits {
   readonly maxClients: number
+  /** Connections beyond that, on which a node that is full can be looked at and helped; half of them for this machine. */
+  readonly reservedClients: number
+  /** A client that asks nothing, and waits for nothing, for so long is disconnected. 0: never. */
+  readonly idleMs: number
   /** The largest log entry; a single argument may not be larger, a whole request not larger than twice that. */
   readonly maxEntryBytes: number
   readonly maxArguments: number
@@ -23,6 +27,8 @@ const mebi = 1024 * 1024
 
 export const defaultLimits: Limits = {
   maxClients: 10_000,
+  reservedClients: 16,
+  idleMs: 0,
   maxEntryBytes: 8 * mebi,
   maxArguments: 1_000_000,
   maxInlineBytes: 64 * 1024,

@@ -7,7 +7,10 @@ import { Barriers } from "./barriers.ts"
 import { newClient, type Client } from "./client.ts"
 import { Connection, type Shared } from "./connection.ts"
 import type { Host, Stats } from "./contract.ts"
+import { encode } from "./encode.ts"
 import { defaultLimits, type Limits } from "./limits.ts"
+import { Output } from "./output.ts"
+import { isLocal, Reserve, tooManyClients } from "./reserve.ts"
 import { Table } from "./table.ts"
 
 /** The server cannot listen. `message` says what to do about it. */
@@ -26,6 +29,8 @@ export interface ServerOptions {
   readonly redirect?: boolean
   readonly limits?: Partial<Limits>
   readonly log?: (message: string) => void
+  /** Milliseconds that only grow, for the idle time-out and the reserve. */
+  readonly now?: () => number
 }
 
 export interface Server {
@@ -36,7 +41,11 @@ export interface Server {
 }
 
 const stallLookMs = 5_000
-const tooManyClients = "-ERR max number of clients reached\r\n"
+/** The idle time-out is kept to this part of it. */
+const idleShare = 10
+const idleLookMs = 10
+/** A full server says so in its log, no more often than that. */
+const fullMs = 60_000
 
 const reasons: Readonly<Record<string, ServerError["reason"]>> = {
   EADDRINUSE: "address in use",
@@ -79,16 +88,25 @@ const plainAddress = (address: string | undefined, port: number | undefined): st
 
 class Listener {
   readonly open = new Map<net.Socket, Connection>()
-  readonly stats: Stats = { connections: 0, refused: 0, commands: 0, protocolErrors: 0, cutOff: 0, netInput: 0 }
+  readonly stats: Stats = { connections: 0, refused: 0, commands: 0, protocolErrors: 0, cutOff: 0, idle: 0, netInput: 0 }
   readonly server: net.Server
   private readonly shared: Shared
   private readonly limits: Limits
+  private readonly now: () => number
+  private readonly reserve: Reserve
+  /** When each connection last sent or took something, or had something under way. */
+  private readonly heard = new Map<net.Socket, number>()
+  private reserved = 0
+  private toldFull = -Infinity
   private stallLook: NodeJS.Timeout | undefined
+  private idleLook: NodeJS.Timeout | undefined
   private nextId = 1
 
   constructor(options: ServerOptions) {
     const { service, log = (): void => {} } = options
     this.limits = { ...defaultLimits, ...options.limits }
+    this.now = options.now ?? (() => performance.now())
+    this.reserve = new Reserve(this.limits.reservedClients)
     const host: Host = {
       service,
       limits: this.limits,
@@ -100,6 +118,7 @@ class Listener {
       port: () => this.port,
       clients: () => this.clients(),
       clientCount: () => this.open.size,
+      kill: (which) => this.kill(which),
     }
     this.shared = { host, barriers: new Barriers(service), dirty: endOfTurn(), log }
     this.server = net.createServer({ noDelay: true, allowHalfOpen: true, keepAlive: true, keepAliveInitialDelay: 300_000 }, (socket) => this.accept(socket))
@@ -116,6 +135,8 @@ class Listener {
         const now = performance.now()
         for (const connection of this.open.values()) connection.watchStall(now)
       }, stallLookMs).unref()
+      const { idleMs } = this.limits
+      if (idleMs > 0) this.idleLook = setInterval(() => this.endIdle(), Math.min(stallLookMs, Math.max(idleLookMs, idleMs / idleShare))).unref()
       listening()
     })
   }
@@ -133,31 +154,77 @@ class Listener {
     socket.on("error", () => {
       // A close follows, and that is all there is to do.
     })
-    if (this.open.size >= this.limits.maxClients) {
-      this.stats.refused++
-      socket.end(tooManyClients)
-      socket.destroySoon()
+    const now = this.now()
+    const address = plainAddress(socket.remoteAddress, socket.remotePort)
+    const full = this.open.size - this.reserved >= this.limits.maxClients
+    const giveBack = full ? this.reserve.take(now, isLocal(address), () => socket.destroy()) : undefined
+    if (full) this.tellFull(now)
+    if (giveBack === null) {
+      this.refuse(socket)
       return
     }
     this.stats.connections++
-    const client = newClient(this.nextId++, plainAddress(socket.remoteAddress, socket.remotePort), plainAddress(socket.localAddress, socket.localPort), Date.now())
+    const client = newClient(this.nextId++, address, plainAddress(socket.localAddress, socket.localPort), Date.now(), full)
     const connection = new Connection(this.shared, client, socket)
     this.open.set(socket, connection)
+    this.heard.set(socket, now)
+    if (full) this.reserved++
     socket.on("data", (chunk: Buffer) => {
       this.stats.netInput += chunk.length
+      if (this.limits.idleMs > 0) this.heard.set(socket, this.now())
       connection.receive(chunk)
     })
     socket.on("drain", () => connection.drained())
     socket.on("end", () => connection.finished())
     socket.on("close", () => {
       this.open.delete(socket)
+      this.heard.delete(socket)
+      if (full) this.reserved--
+      giveBack?.()
       connection.close()
     })
+  }
+
+  /** Told and closed at once: nothing of it may stay, for there is nothing left to keep it with. */
+  private refuse(socket: net.Socket): void {
+    this.stats.refused++
+    const output = new Output(socket)
+    encode(tooManyClients(this.limits.maxClients), 2, output)
+    output.flush()
+    socket.destroySoon()
+  }
+
+  private tellFull(now: number): void {
+    if (now - this.toldFull < fullMs) return
+    this.toldFull = now
+    this.shared.log(`${this.limits.maxClients} clients are connected, all that this node serves: more are refused (CLIENT LIST tells who they are, an idle time-out ends those that ask nothing)`)
+  }
+
+  private endIdle(): void {
+    const now = this.now()
+    for (const [socket, connection] of this.open) {
+      if (!connection.idle) this.heard.set(socket, now)
+      else if (now - (this.heard.get(socket) ?? now) >= this.limits.idleMs) {
+        this.stats.idle++
+        socket.destroy()
+      }
+    }
+  }
+
+  private kill(which: (client: Client) => boolean): number {
+    let killed = 0
+    for (const [socket, connection] of this.open) {
+      if (!which(connection.client)) continue
+      killed++
+      socket.destroy()
+    }
+    return killed
   }
 
   /** Accepts no more, answers for a short while what is under way, then cuts. */
   close(closed: () => void): void {
     clearInterval(this.stallLook)
+    clearInterval(this.idleLook)
     const cut = setTimeout(() => {
       for (const socket of this.open.keys()) socket.destroy()
     }, this.limits.closeGraceMs)

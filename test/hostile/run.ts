@@ -4,7 +4,7 @@ import { rmSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
-import { startCluster, until, type Cluster } from "../cluster.ts"
+import { startCluster, until, within, type Cluster } from "../cluster.ts"
 import type { Outcome } from "./foe.ts"
 import { quantile, startPolite, type Polite } from "./polite.ts"
 import type { Scenario } from "./scenario.ts"
@@ -111,7 +111,7 @@ const restartAll = async (cluster: Cluster): Promise<number> => {
   if (statuses.every((status) => status !== null && status.snapshotIndex === 0)) for (const { data } of cluster.members) rmSync(join(data, "state"), { recursive: true, force: true })
   const from = performance.now()
   cluster.startAll()
-  await cluster.leader()
+  await until("a leader after the restart", () => within(5000, cluster.leader()), 60_000)
   await cluster.settled()
   return performance.now() - from
 }
@@ -157,7 +157,7 @@ export const runScenario = async (scenario: Scenario, options: RunOptions): Prom
     ])
     if (restarted !== null) failures.push(restarted)
     await sleep(500)
-    const until = performance.now()
+    const to = performance.now()
     say("judging")
     const elections = watch.seen.lastTerm - watch.seen.firstTerm
     await attack.leave()
@@ -166,7 +166,7 @@ export const runScenario = async (scenario: Scenario, options: RunOptions): Prom
     for (const id of watch.seen.killed) failures.push(`${id} took more than ${memoryLimit / GB} GB of memory and was killed`)
     for (const id of cluster.ids) if (!ran.includes(id) && !watch.seen.killed.includes(id)) failures.push(`${id} ended: ${lastWords(cluster, id)}`)
     for (const complaint of told?.outcome.complaints ?? []) failures.push(complaint)
-    const attacked = polite.done.filter(({ at }) => at >= from && at < until)
+    const attacked = polite.done.filter(({ at }) => at >= from && at < to)
     const p99 = quantile(attacked, 0.99)
     const longest = quantile(attacked, 1)
     if (attacked.length === 0) failures.push("polite clients were answered nothing during the attack")
@@ -190,7 +190,7 @@ export const runScenario = async (scenario: Scenario, options: RunOptions): Prom
       name: scenario.name, seed: options.seed, failures, late, calmP99: quantile(calm, 0.99), p50: quantile(attacked, 0.5), p99, longest,
       polite: polite.counts, politeCodes: polite.codes, elections, peakMegabytes: peak >> 20, peakAfterRestart: Math.max(0, ...Object.values(watch.seen.peakBytes)) >> 20,
       clientsMegabytes: watch.seen.usedByClients >> 20, budgetMegabytes: watch.seen.budget >> 20,
-      restartMs, attackMs: told?.ms ?? until - from, outcome: told?.outcome ?? null, ownStallMs: stall, logs: failures.length + late.length === 0 ? "" : cluster.logs(),
+      restartMs, attackMs: told?.ms ?? to - from, outcome: told?.outcome ?? null, ownStallMs: stall, logs: failures.length + late.length === 0 ? "" : cluster.logs(),
     }
   } finally {
     clearInterval(witness)

@@ -5,6 +5,7 @@ import { resetClient, type Client } from "../client.ts"
 import type { Context, Handler, Host, Words } from "../contract.ts"
 import { array, bulk, err, errorReply, integer, map, nil, ok, pong } from "../encode.ts"
 import { redisVersion } from "../version.ts"
+import { clientKill } from "./kill.ts"
 import { own, shown, textAt, unknownSubcommand, wordAt } from "../words.ts"
 
 const syntaxError = err("syntax error")
@@ -125,6 +126,7 @@ type Subcommand = readonly [arity: number, answer: (context: Context, words: Wor
 const subcommands: Readonly<Record<string, Subcommand>> = {
   id: [2, ({ client }) => integer(client.id)],
   info: [2, ({ client }) => bulk(describe(client))],
+  kill: [-3, clientKill],
   list: [-2, ({ host }) => bulk(Array.from(host.clients(), describe).join(""))],
   getname: [2, ({ client }) => (client.name === "" ? nil : bulk(client.name))],
   setname: [3, ({ host, client }, words) => {

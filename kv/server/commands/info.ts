@@ -45,6 +45,7 @@ const stats = ({ host }: Asked): Lines => ({
   total_commands_processed: host.stats.commands,
   total_net_input_bytes: host.stats.netInput,
   rejected_connections: host.stats.refused,
+  idle_connections_closed: host.stats.idle,
   total_protocol_errors: host.stats.protocolErrors,
   client_output_buffer_limit_disconnections: host.stats.cutOff,
   internal_errors: host.faults.count,

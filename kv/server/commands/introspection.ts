@@ -82,7 +82,7 @@ const settings = ({ host }: Context): Readonly<Record<string, string>> => ({
   "proto-max-bulk-len": String(host.limits.maxEntryBytes),
   save: "",
   "tcp-keepalive": "300",
-  timeout: "0",
+  timeout: String(Math.ceil(host.limits.idleMs / 1000)),
 })
 
 const config: Handler = (context, words) => {

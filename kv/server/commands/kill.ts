@@ -1,0 +1,58 @@
+/** CLIENT KILL, in both forms that Redis has: by address, or by filters that must all fit. */
+import type { Reply } from "../../types.ts"
+import type { Client } from "../client.ts"
+import type { Context, Words } from "../contract.ts"
+import { err, integer, ok } from "../encode.ts"
+import { naturalAt, textAt, wordAt } from "../words.ts"
+
+const syntaxError = err("syntax error")
+const notNumber = err("client-id should be greater than 0")
+const nobody = err("No such client")
+
+type Fits = (client: Client) => boolean
+
+export const clientKill = ({ host, client: self }: Context, words: Words): Reply => {
+  if (words.length === 3) {
+    const address = textAt(words, 2)
+    if (self.address === address) self.leaving = true
+    return host.kill((client) => client !== self && client.address === address) > 0 || self.leaving ? ok : nobody
+  }
+  const filters: Fits[] = []
+  let spareSelf = true
+  if (words.length < 4 || words.length % 2 !== 0) return syntaxError
+  for (let at = 2; at < words.length; at += 2) {
+    const value = textAt(words, at + 1)
+    const word = wordAt(words, at + 1)
+    switch (wordAt(words, at)) {
+      case "id": {
+        const id = naturalAt(words, at + 1)
+        if (id === null || id === 0) return notNumber
+        filters.push((client) => client.id === id)
+        break
+      }
+      case "addr":
+        filters.push((client) => client.address === value)
+        break
+      case "laddr":
+        filters.push((client) => client.localAddress === value)
+        break
+      case "user":
+        filters.push(() => value === "default")
+        break
+      case "type":
+        filters.push(() => word === "normal")
+        break
+      case "skipme":
+        if (word !== "yes" && word !== "no") return syntaxError
+        spareSelf = word === "yes"
+        break
+      default:
+        return syntaxError
+    }
+  }
+  const fits: Fits = (client) => filters.every((filter) => filter(client))
+  const own = !spareSelf && fits(self)
+  // Its own connection ends behind this answer.
+  if (own) self.leaving = true
+  return integer(host.kill((client) => client !== self && fits(client)) + (own ? 1 : 0))
+}
