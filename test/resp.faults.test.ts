@@ -90,7 +90,7 @@ describe("an exception", () => {
   test("in a transaction's own commands: that place says so, the rest is there", async () => {
     const fake = makeFake()
     const logged: string[] = []
-    const host: Host = { service: fake, limits: defaultLimits, redirect: false, table: new Table(), stats: { connections: 0, refused: 0, commands: 0, protocolErrors: 0, cutOff: 0, netInput: 0 }, faults: new Faults((line) => logged.push(line)), self: "n1", port: () => 0, clients: () => [], clientCount: () => 0 }
+    const host: Host = { service: fake, limits: defaultLimits, redirect: false, table: new Table(), stats: { connections: 0, refused: 0, commands: 0, protocolErrors: 0, cutOff: 0, idle: 0, netInput: 0 }, faults: new Faults((line) => logged.push(line)), self: "n1", port: () => 0, clients: () => [], clientCount: () => 0, kill: () => 0 }
     const client = newClient(1, "a", "b", 0)
     const context = { host, client }
     const exec = host.table.find(Buffer.from("exec"))?.does
