@@ -59,6 +59,8 @@ export interface Driver {
   readonly onApplied: (listener: (index: Index) => void) => void
   /** Rules by name, and what the loop counts of itself. */
   readonly counters: Readonly<Record<string, number>>
+  /** Nothing is executed from here on, and nobody is told: what this node says must not count any more. */
+  readonly abandon: () => void
   /** A leader hands over first and waits for that, a second at most. Afterwards nothing is executed. */
   readonly stop: () => Promise<void>
 }
@@ -393,6 +395,9 @@ export const makeDriver = (options: DriverOptions): Driver => {
       applied.push(listener)
     },
     counters,
+    abandon: () => {
+      if (!dead) halt()
+    },
     stop: () => {
       stopping ??= handOver().then(() => {
         if (!dead) halt()

@@ -117,6 +117,8 @@ export interface PeerStatus {
   readonly matchIndex: number | null
   readonly lag: number | null
   readonly lastContactMs: number | null
+  /** Why it is not connected, or why a process that calls itself so was refused lately; null: neither. */
+  readonly problem: string | null
 }
 export interface NodeStatus {
   readonly id: string

@@ -2,8 +2,9 @@
 import { Effect } from "effect"
 import * as fc from "fast-check"
 import { expect, test } from "vitest"
-import { encodeFormat } from "../interpreters/file/identity.ts"
+import { encodeFormat, unstarted } from "../interpreters/file/identity.ts"
 import { encodeHead } from "../interpreters/file/segment.ts"
+import { hear } from "../interpreters/starts.ts"
 import { memoryDisk, type MemoryDisk } from "./disk.ts"
 import { appended, baseAt, command, configuration, DIRECTORY, member, openStorage, persistOf } from "./file-log.ts"
 
@@ -11,16 +12,17 @@ const FORMAT = `${DIRECTORY}/FORMAT`
 const segments = (disk: MemoryDisk): string[] => disk.names().filter((name) => name.includes("wal-")).sort()
 const only = (disk: MemoryDisk): string => segments(disk).at(-1) ?? ""
 
-/** Each Persist durable before the next: one frame each. */
-const filled = async (frames: number, segmentBytes = 1 << 20, size = 100): Promise<MemoryDisk> => {
+/** Each Persist durable before the next: one frame each. Killed: the length of the log was not written down at the end. */
+const filled = async (frames: number, segmentBytes = 1 << 20, size = 100, killed = false): Promise<MemoryDisk> => {
   const disk = memoryDisk()
   const opened = await openStorage({ files: disk.files, segmentBytes })
   for (let seq = 0; seq < frames; seq++) {
     opened.storage.persist(appended(seq, seq + 1, 1, size))
     await opened.durable(seq)
   }
+  const left = disk.crash("nothing")
   await opened.close()
-  return disk
+  return killed ? left : disk
 }
 const reopened = async (disk: MemoryDisk): Promise<readonly number[]> => {
   const opened = await openStorage({ files: disk.files })
@@ -34,7 +36,7 @@ const refusal = (disk: MemoryDisk, options = {}): Promise<unknown> =>
   )
 
 test("a file that ends inside the last record is cut, wherever it ends", async () => {
-  const disk = await filled(3, 1 << 20, 2000)
+  const disk = await filled(3, 1 << 20, 2000, true)
   const path = only(disk)
   const whole = disk.content(path)
   const frame = (whole.length - 512) / 3
@@ -46,7 +48,7 @@ test("a file that ends inside the last record is cut, wherever it ends", async (
 })
 
 test("a last record with a sector that was never written is cut", async () => {
-  const disk = await filled(3, 1 << 20, 2000)
+  const disk = await filled(3, 1 << 20, 2000, true)
   const path = only(disk)
   const whole = disk.content(path)
   const frame = (whole.length - 512) / 3
@@ -63,14 +65,76 @@ test("a last record whose content has zero sectors is told from one that is torn
   const opened = await openStorage({ files: disk.files })
   opened.storage.persist(persistOf(0, { entries: [command(1, 1, Buffer.concat([Buffer.alloc(2000), Buffer.alloc(600, 1)]))] }))
   await opened.durable(0)
+  const killed = disk.crash("nothing")
   await opened.close()
   const path = only(disk)
   const whole = disk.content(path)
   expect(await reopened(disk)).toEqual([1])
   disk.flip(path, whole.length - 520, 3)
   expect(await refusal(disk)).toMatchObject({ _tag: "LogCorrupted", file: path, offset: 512 })
-  disk.overwrite(path, Buffer.from(whole).fill(0, whole.length - 512))
-  expect(await reopened(disk)).toEqual([])
+  killed.overwrite(path, Buffer.from(whole).fill(0, whole.length - 512))
+  expect(await reopened(killed)).toEqual([])
+})
+
+/** Where the records of the last segment end, from the first (the head) on. */
+const ends = (bytes: Buffer): number[] => {
+  const found: number[] = []
+  for (let at = 0; at < bytes.length; at += bytes.readUInt32BE(at)) found.push(at + bytes.readUInt32BE(at))
+  return found
+}
+
+test("a log cut at the end of a record is named, if it was stopped cleanly: whichever record, and after more segments", async () => {
+  for (const segmentBytes of [1 << 20, 2048]) {
+    const disk = await filled(12, segmentBytes)
+    const path = only(disk)
+    const whole = disk.content(path)
+    for (const end of ends(whole).slice(0, -1)) {
+      disk.overwrite(path, whole.subarray(0, end))
+      expect(await refusal(disk)).toMatchObject({ _tag: "LogCutShort", file: path, found: end, synced: whole.length })
+      expect(disk.content(path).length, "nothing is changed").toBe(end)
+    }
+    disk.overwrite(path, whole)
+    expect(await reopened(disk)).toHaveLength(12)
+  }
+})
+
+test("a log cut to less than it held as it was last opened is named, also after a kill", async () => {
+  const disk = await filled(3, 1 << 20, 100, true)
+  const opened = await openStorage({ files: disk.files })
+  opened.storage.persist(appended(0, 4, 1))
+  await opened.durable(0)
+  const killed = disk.crash("nothing")
+  await opened.close()
+  const path = only(killed)
+  const whole = killed.content(path)
+  const [head = 0, one = 0, two = 0, three = 0] = ends(whole)
+  for (const end of [head, one, two]) {
+    killed.overwrite(path, whole.subarray(0, end))
+    expect(await refusal(killed)).toMatchObject({ _tag: "LogCutShort", found: end, synced: three })
+  }
+  // Nothing on this disk tells that there was more; peers and the state machine may.
+  killed.overwrite(path, whole.subarray(0, three))
+  expect(await reopened(killed)).toEqual([1, 2, 3])
+})
+
+test("starts are counted, each with a word of its own, and starts of peers are remembered over lives", async () => {
+  const disk = memoryDisk()
+  const peer = member("n2")
+  const start = { number: 2, words: [7, 8] }
+  const lines: (readonly number[])[] = []
+  for (const number of [1, 2, 3]) {
+    const opened = await openStorage({ files: disk.files })
+    expect(opened.storage.start).toMatchObject({ number, words: [...(lines.at(-1) ?? []), opened.storage.start.words.at(-1)] })
+    lines.push(opened.storage.start.words)
+    if (number === 1) {
+      expect(opened.storage.sightings.of(peer)).toBeNull()
+      await new Promise((resolve) => opened.storage.sightings.meet(peer, start, resolve))
+      const sighting = opened.storage.sightings.of(peer)
+      if (sighting !== null) hear(sighting, { type: "AppendAccepted", term: 3, matchIndex: 12, verifiedIndex: 12, round: 1, condition: "ready" })
+    } else expect(opened.storage.sightings.of(peer)).toEqual({ member: peer, start, term: 3, index: 12 })
+    await opened.close()
+  }
+  expect(new Set(lines.at(-1)).size).toBe(3)
 })
 
 test("a flipped bit anywhere in an acknowledged record stops the node, the last record not excepted", async () => {
@@ -235,8 +299,10 @@ test("a directory of another node, cluster or version is refused by name", async
   await again.close()
   expect(await refusal(disk, { name: "n2" })).toMatchObject({ _tag: "WrongNode", wanted: "n2", found: "n1" })
   expect(await refusal(disk, { cluster: "red" })).toMatchObject({ _tag: "WrongCluster", wanted: "red", found: "blue" })
-  disk.overwrite(FORMAT, encodeFormat({ identity, first: 1, last: 1 }, 2))
-  expect(await refusal(disk)).toMatchObject({ _tag: "WrongFormat", found: 2, known: 1 })
+  for (const version of [1, 3]) {
+    disk.overwrite(FORMAT, encodeFormat({ ...unstarted(identity), last: 1 }, version))
+    expect(await refusal(disk)).toMatchObject({ _tag: "WrongFormat", found: version, known: 2 })
+  }
 })
 
 test("two directories never get the same incarnation", async () => {

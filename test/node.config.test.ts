@@ -7,6 +7,7 @@ import { decodeConfig, type ConfigSources } from "../kv/node/index.ts"
 import { decide, type Peer } from "../kv/node/forming.ts"
 import type { Hello } from "../interpreters/tcp/index.ts"
 import { temporaryFolder } from "./cluster.ts"
+import { fresh } from "./tcp.nodes.ts"
 
 const least = { id: "n1", data: "/d", client: "127.0.0.1:7001", peer: "127.0.0.1:8001", peers: "n1=127.0.0.1:8001,n2=[::1]:8002" }
 const decoded = (sources: ConfigSources) => Effect.runPromise(decodeConfig({ env: {}, ...sources }))
@@ -57,7 +58,7 @@ describe("forming", () => {
   const peer = (member: Member, hello: Partial<Hello> = {}, connected = true): Peer => ({
     name: member.name,
     connected,
-    hello: { protocol: 1, member, target: "", cluster: null, clientAddress: "", empty: true, founding: null, ...hello },
+    hello: { ...fresh, protocol: 2, member, target: "", ...hello },
   })
   test("the first by name founds, once all are connected and empty", () => {
     expect(decide(a, [peer(c), peer(b)])).toEqual({ type: "found", founding })

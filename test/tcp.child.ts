@@ -8,7 +8,7 @@ const program = Effect.gen(function* () {
     self: { name, incarnation },
     listen: { host: "127.0.0.1", port: Number(port) },
     peers: { [peer]: { host: "127.0.0.1", port: Number(peerPort) } },
-    hello: { cluster: null, clientAddress: "127.0.0.1:0", empty: true, founding: null },
+    hello: { cluster: null, clientAddress: "127.0.0.1:0", empty: true, founding: null, start: { number: 1, words: [1] }, recovered: { term: 0, index: 0 }, refused: null },
     log: (level, text) => console.error(level, text),
   })
   transport.attach({

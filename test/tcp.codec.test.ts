@@ -198,7 +198,8 @@ describe("frames", () => {
 })
 
 describe("handshake", () => {
-  const hello = fc.record({ cluster: fc.option(arb.text), clientAddress: arb.text, empty: fc.boolean(), founding: fc.option(arb.configuration) })
+  const start = fc.nat(300).chain((number) => fc.record({ number: fc.constant(number), words: fc.array(fc.nat(), { minLength: Math.min(number, 128), maxLength: Math.min(number, 128) }) }))
+  const hello = fc.record({ cluster: fc.option(arb.text), clientAddress: arb.text, empty: fc.boolean(), founding: fc.option(arb.configuration), start, recovered: fc.record({ term: fc.nat(), index: fc.nat() }), refused: fc.option(arb.text) })
   test("hello and refusal come back as they went, and every truncation is MalformedBytes", () => {
     fc.assert(
       fc.property(arb.member, arb.text, hello, (self, target, local) => {

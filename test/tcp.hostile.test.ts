@@ -6,7 +6,7 @@ import { Writer, payloadOf } from "../interpreters/bytes.ts"
 import { writeMessage } from "../interpreters/tcp/codec.ts"
 import { closeFrame, openFrame } from "../interpreters/tcp/frame.ts"
 import { PROTOCOL } from "../interpreters/tcp/handshake.ts"
-import { allConnected, introduce, memberOf, open, preambleAndHello, raw, until, type Node, type NodeOptions } from "./tcp.nodes.ts"
+import { allConnected, fresh, introduce, memberOf, open, preambleAndHello, raw, until, type Node, type NodeOptions } from "./tcp.nodes.ts"
 
 const opened: Node[] = []
 const sockets: Socket[] = []
@@ -46,6 +46,11 @@ const linked = async (): Promise<readonly [Node, Node]> => {
   await allConnected(a, b)
   return [a, b]
 }
+/** A start that a node has met before is answered at once. */
+const met = (made: Node, hello: Buffer): Promise<void> => {
+  const first = client(made.port, hello)
+  return until("the hello is answered", () => first.got().length > 0).then(() => void first.socket.destroy())
+}
 const at = (port: number): { readonly host: string; readonly port: number } => ({ host: "127.0.0.1", port })
 const says = (made: Node, ...words: readonly string[]): boolean => made.logs.some((line) => words.every((word) => line.includes(word)))
 const heartbeat = (round: number): Message => ({ type: "AppendEntries", term: 1, prevLogIndex: 0, prevLogTerm: 0, entries: [], leaderCommit: 0, round, time: 0, settled: false })
@@ -66,9 +71,9 @@ describe("refused by both sides, with the reason", () => {
     await until("both say so", () => says(a, "WrongCluster", "red", "blue") && says(b, "WrongCluster", "red", "blue"))
     expect([...a.links, ...b.links]).toEqual([])
     await until("the status says so", () => a.peer("b").problem?.includes("WrongCluster") === true)
-    b.transport.announce({ cluster: "red", clientAddress: "x:1", empty: false, founding: null })
+    b.transport.announce({ ...fresh, cluster: "red", empty: false })
     await allConnected(a, b)
-    b.transport.announce({ cluster: "blue", clientAddress: "x:1", empty: false, founding: null })
+    b.transport.announce({ ...fresh, cluster: "blue", empty: false })
     await until("both have lost each other", () => a.links.includes("-b/b-1") && b.links.includes("-a/a-1"))
   })
   test("the wrong node at an address", async () => {
@@ -135,6 +140,7 @@ describe("bytes of others close their own connection and nothing else", () => {
     const early = client(a.port, Buffer.concat([hello.subarray(0, 10), huge]))
     await until("it is cut off", () => early.closed())
     expect(says(a, "BrokenStream", "a frame of 2147483648 bytes is announced, the limit is 262144")).toBe(true)
+    await met(a, hello)
     const late = client(a.port, Buffer.concat([hello, huge]))
     await until("it is cut off too", () => late.closed())
     expect(late.got().length).toBeGreaterThan(0)
@@ -157,6 +163,7 @@ describe("bytes of others close their own connection and nothing else", () => {
     const early = client(a.port, Buffer.concat([hello.subarray(0, 10), w.take()]))
     await until("it is cut off", () => early.closed())
     expect(says(a, "a message came before the hello")).toBe(true)
+    await met(a, hello)
     const changed = client(a.port, Buffer.concat([hello, preambleAndHello(memberOf("b"), "a").subarray(10)]))
     await until("it is cut off", () => changed.closed())
     expect(changed.got().length).toBeGreaterThan(0)

@@ -4,10 +4,12 @@ import { connect, type Socket } from "node:net"
 import type { Member, Message } from "../core/index.ts"
 import { Writer } from "../interpreters/bytes.ts"
 import type { TransportHandlers } from "../interpreters/contract.ts"
+import type { Sightings } from "../interpreters/starts.ts"
 import { writeHello, writePreamble } from "../interpreters/tcp/handshake.ts"
 import { makeTcpTransport, type LocalHello, type PeerLink, type TcpLimits, type TcpTransport } from "../interpreters/tcp/index.ts"
 
-export const fresh: LocalHello = { cluster: null, clientAddress: "127.0.0.1:0", empty: true, founding: null }
+/** Of a first start of an empty directory. */
+export const fresh: LocalHello = { cluster: null, clientAddress: "127.0.0.1:0", empty: true, founding: null, start: { number: 1, words: [1] }, recovered: { term: 0, index: 0 }, refused: null }
 export const memberOf = (name: string, incarnation = `${name}-1`): Member => ({ name, incarnation })
 
 export interface Node {
@@ -25,6 +27,7 @@ export interface NodeOptions {
   readonly port?: number
   readonly hello?: Partial<LocalHello>
   readonly limits?: TcpLimits
+  readonly sightings?: Sightings
   readonly incarnation?: string
   /** false: the test attaches its own handlers. */
   readonly attach?: boolean
@@ -42,6 +45,7 @@ export const open = async (name: string, options: NodeOptions = {}): Promise<Nod
       peers: {},
       hello: { ...fresh, clientAddress: `client-of-${name}:1`, ...options.hello },
       limits: options.limits ?? {},
+      ...(options.sightings === undefined ? {} : { sightings: options.sightings }),
       log: (level, text) => logs.push(`${level} ${text}`),
     }).pipe(Scope.provide(scope)),
   )

@@ -90,12 +90,12 @@ describe("three nodes", () => {
     const heard: unknown[] = []
     const off = b.transport.onHello((hello) => heard.push(hello))
     const founding = { voters: [a.self, b.self], outgoing: [], learners: [] }
-    a.transport.announce({ cluster: "k", clientAddress: "new:1", empty: false, founding })
+    a.transport.announce({ ...fresh, cluster: "k", clientAddress: "new:1", empty: false, founding })
     await until("b has heard", () => heard.length > 0)
-    expect(heard).toEqual([{ protocol: PROTOCOL, member: a.self, target: "b", cluster: "k", clientAddress: "new:1", empty: false, founding }])
+    expect(heard).toEqual([{ ...fresh, protocol: PROTOCOL, member: a.self, target: "b", cluster: "k", clientAddress: "new:1", empty: false, founding }])
     expect(b.peer("a")).toMatchObject({ connected: true, clientAddress: "new:1" })
     off()
-    a.transport.announce({ cluster: "k", clientAddress: "newer:1", empty: false, founding })
+    a.transport.announce({ ...fresh, cluster: "k", clientAddress: "newer:1", empty: false, founding })
     await until("b knows", () => b.peer("a").clientAddress === "newer:1")
     expect(heard.length).toBe(1)
     expect([...a.links, ...b.links]).toEqual(["+b/b-1", "+a/a-1"])

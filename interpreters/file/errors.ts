@@ -62,6 +62,12 @@ export class LogCorrupted extends Data.TaggedError("LogCorrupted")<{ readonly fi
     return `${this.file} is damaged at offset ${this.offset}: ${this.reason}. ${REBUILD}`
   }
 }
+/** Cut at the end of a record it looks whole; FORMAT knows better. */
+export class LogCutShort extends Data.TaggedError("LogCutShort")<{ readonly file: string; readonly found: number; readonly synced: number }> {
+  override get message(): string {
+    return `${this.file} ends at offset ${this.found}, but it was durable through offset ${this.synced}: acknowledged records, and perhaps a vote, are gone from its end. ${REBUILD}`
+  }
+}
 export class DiskFull extends Data.TaggedError("DiskFull")<{ readonly path: string; readonly cause: unknown }> {
   override get message(): string {
     return `No room left at ${this.path}. What was acknowledged is kept. ${adviceFor(this.cause)}, then start again.`
@@ -94,6 +100,7 @@ export type StorageError =
   | IdentityUnreadable
   | SegmentMissing
   | LogCorrupted
+  | LogCutShort
   | DiskFull
   | DirectoryUnusable
   | WriteFailed
@@ -108,6 +115,7 @@ const named = [
   IdentityUnreadable,
   SegmentMissing,
   LogCorrupted,
+  LogCutShort,
   DiskFull,
   DirectoryUnusable,
   WriteFailed,

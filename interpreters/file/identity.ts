@@ -6,6 +6,7 @@
 import { join } from "node:path"
 import { crc32 } from "node:zlib"
 import type { Identity } from "../contract.ts"
+import { NO_START, readStart, writeStart, type Refused, type Sighting, type Start } from "../starts.ts"
 import { MalformedBytes, Reader, readConfiguration, readMember, writeConfiguration, writeMember, Writer } from "../bytes.ts"
 import { codeOf, IdentityUnreadable, isOutOfDescriptors, SyncFailed, WrongFormat } from "./errors.ts"
 import { datasync, readFully, writeFully, type Files } from "./files.ts"
@@ -15,15 +16,28 @@ export interface Format {
   /** Numbers of the first and the last segment; `last` is 0 while the directory is being made. */
   readonly first: number
   readonly last: number
+  /** Of the process that has the directory open, or had it last. */
+  readonly start: Start
+  /** Starts of peers that this node has met. */
+  readonly met: readonly Readonly<Sighting>[]
+  /** A peer has met a later start of this directory: nothing in it counts any more. */
+  readonly refused: Refused | null
+  /** So much of the log was durable when this was written: a log that is shorter has lost its end. */
+  readonly synced: Synced
 }
+export interface Synced {
+  readonly segment: number
+  readonly bytes: number
+}
+export const unstarted = (identity: Identity): Format => ({ identity, first: 1, last: 0, start: NO_START, met: [], refused: null, synced: { segment: 0, bytes: 0 } })
 
 const FILE = "FORMAT"
-/** 2: commands in the log carry the secrets of sessions. */
+/** 2: starts are counted, and commands in the log carry the secrets of sessions. */
 const VERSION = 2
 /** The first line tells people and later versions what this is; the rest is binary. */
 const TITLE = /^stepraft data directory, format (\d+)\n/
 
-export const encodeFormat = ({ identity, first, last }: Format, version = VERSION): Buffer => {
+export const encodeFormat = ({ identity, first, last, start: own, met, refused, synced }: Format, version = VERSION): Buffer => {
   const w = new Writer()
   w.raw(Buffer.from(`stepraft data directory, format ${version}\n`))
   const start = w.length
@@ -34,6 +48,18 @@ export const encodeFormat = ({ identity, first, last }: Format, version = VERSIO
   if (identity.cluster !== null) w.text(identity.cluster)
   w.u8(identity.founding === null ? 0 : 1)
   if (identity.founding !== null) writeConfiguration(w, identity.founding)
+  writeStart(w, own)
+  w.u48(synced.segment)
+  w.u48(synced.bytes)
+  w.u8(refused === null ? 0 : 1)
+  if (refused !== null) for (const text of [refused.reason, refused.by, refused.detail]) w.text(text)
+  w.u8(met.length)
+  for (const { member, start, term, index } of met) {
+    writeMember(w, member)
+    writeStart(w, start)
+    w.u48(term)
+    w.u48(index)
+  }
   w.u32(crc32(w.view(start)))
   return w.take()
 }
@@ -55,8 +81,12 @@ export const decodeFormat = (file: string, bytes: Buffer): Format => {
     const self = readMember(r)
     const cluster = r.flag() ? r.text() : null
     const founding = r.flag() ? readConfiguration(r) : null
+    const own = readStart(r)
+    const synced = { segment: r.u48(), bytes: r.u48() }
+    const refused = r.flag() ? { reason: r.text(), by: r.text(), detail: r.text() } : null
+    const met = Array.from({ length: r.u8() }, () => ({ member: readMember(r), start: readStart(r), term: r.u48(), index: r.u48() }))
     r.done()
-    return { identity: { self, cluster, founding }, first, last }
+    return { identity: { self, cluster, founding }, first, last, start: own, met, refused, synced }
   } catch (error) {
     if (error instanceof MalformedBytes) throw new IdentityUnreadable({ file, reason: error.message })
     throw error
@@ -105,16 +135,25 @@ export const orSyncFailed = (file: string, sync: Promise<void>): Promise<void> =
 /** The one who changes FORMAT: one change after the other. */
 export interface FormatKeeper {
   readonly current: () => Format
+  /** Writes what comes of `change`, unless that is the same object. */
   readonly update: (change: (format: Format) => Format) => Promise<void>
+  /** From now on every change takes these along. */
+  readonly alongside: (more: () => Pick<Format, "synced" | "met">) => void
 }
 export const keepFormat = (files: Files, directory: string, start: Format): FormatKeeper => {
   let current = start
   let last: Promise<void> = Promise.resolve()
+  let more = (): Partial<Format> => ({})
   return {
     current: () => current,
+    alongside: (of) => {
+      more = of
+    },
     update: (change) => {
       const turn = async (): Promise<void> => {
-        const next = change(current)
+        const changed = change(current)
+        if (changed === current) return
+        const next = { ...changed, ...more() }
         await writeFormat(files, directory, next)
         current = next
       }

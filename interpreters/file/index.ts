@@ -3,15 +3,17 @@ import { randomBytes } from "node:crypto"
 import { Effect, type Scope } from "effect"
 import type { Configuration, LogBase } from "../../core/index.ts"
 import type { Identity, Storage, Stored } from "../contract.ts"
-import { IdentityUnreadable, LockLost, openingError, WrongCluster, WrongNode, type StorageError } from "./errors.ts"
+import { startAfter, type Held, type Refused, type Sightings, type Start } from "../starts.ts"
+import { IdentityUnreadable, isFull, LockLost, openingError, WrongCluster, WrongNode, type StorageError } from "./errors.ts"
 import { nodeFiles, type Files } from "./files.ts"
 import { EMPTY } from "./frame.ts"
-import { encodeFormat, keepFormat, readFormat, writeFormat, type Format, type FormatKeeper } from "./identity.ts"
+import { encodeFormat, keepFormat, readFormat, unstarted, writeFormat, type Format, type FormatKeeper } from "./identity.ts"
 import { takeLock, type Lock } from "./lock.ts"
 import { recover } from "./recovery.ts"
 import { createSegment, segmentNumber } from "./segment.ts"
+import { keepSightings } from "./sightings.ts"
 import { watchSpace, type SpaceMarks } from "./space.ts"
-import { Wal } from "./wal.ts"
+import { failureOf, Wal } from "./wal.ts"
 
 export * from "./errors.ts"
 export { nodeFiles, type Files, type OpenFile, type OpenMode } from "./files.ts"
@@ -38,6 +40,15 @@ export interface FileStorage extends Storage {
   /** As it was opened. The entries are let go with the first Persist. */
   readonly stored: Stored
   readonly identity: Identity
+  /** This start, counted on the disk before anybody hears of it. */
+  readonly start: Start
+  /** What the log held for good as it was opened. */
+  readonly recovered: Held
+  readonly sightings: Sightings
+  /** A peer has met a later start of this directory; null as long as none has said so. */
+  readonly refused: Refused | null
+  /** Writes that down for every later start. */
+  readonly refuse: (refused: Refused) => Effect.Effect<void, StorageError>
   /**
    * Write the cluster's identity and first configuration, once, before the node starts: `stored.base` carries the
    * configuration from then on. The same again changes nothing; anything else is refused.
@@ -46,6 +57,8 @@ export interface FileStorage extends Storage {
 }
 
 const MB = 1 << 20
+/** How often the length of a log that grows is written down. A clean stop does it too. */
+const MARK_MS = 10_000
 
 /** Closing waits for the writes under way, then gives the lock back. */
 export const openFileStorage = (options: FileStorageOptions): Effect.Effect<FileStorage, StorageError, Scope.Scope> =>
@@ -77,22 +90,43 @@ const open = async (options: FileStorageOptions): Promise<Opened> => {
 const openLocked = async (options: FileStorageOptions, files: Files, lock: Lock): Promise<Opened> => {
   const { directory, segmentBytes = 16 * MB, space: marks = { lowWater: 256 * MB, highWater: 512 * MB }, watchInterval = 1_000 } = options
   const format = await openFormat(options, files)
-  const { first, last } = format.current()
-  const { stored, summary, segments, file } = await recover(files, directory, first, last)
+  const { stored, summary, segments, file } = await recover(files, directory, format.current())
   let entries = stored.entries
 
   let report = (_low: boolean): void => undefined
   const space = watchSpace(files, directory, marks, (low) => report(low))
   const wal = new Wal({ files, directory, segmentBytes, format, segments, file, summary }, space.refused, options.waiting ?? (() => undefined))
   const ignored = (): void => undefined
+  const sightings = keepSightings(format, (cause) => wal.stop(failureOf(directory, cause)))
+  format.alongside(() => ({ synced: wal.synced, met: sightings.all() }))
+  const recovered: Held = { term: summary.hardState.term, index: summary.lastIndex }
+  try {
+    await format.update((current) => ({ ...current, start: startAfter(current.start, randomBytes(6).readUIntBE(0, 6)) }))
+  } catch (error) {
+    await wal.close()
+    throw error
+  }
   await space.measure().catch(ignored)
+  /** Whatever else is lost later, a log that is shorter than this has lost its end. */
+  const mark = (): Promise<void> => format.update((current) => ({ ...current }))
+  const grown = (): boolean => format.current().synced.segment !== wal.synced.segment || format.current().synced.bytes !== wal.synced.bytes
+  let marked = performance.now()
+  let lost = false
 
   let watching: Promise<void> | null = null
   const watch = async (): Promise<void> => {
-    await lock.renew().catch((error: unknown) => error instanceof LockLost && wal.stop(error))
+    await lock.renew().catch((error: unknown) => {
+      if (!(error instanceof LockLost)) return
+      lost = true
+      wal.stop(error)
+    })
     // A disk that refuses writes is full, whatever it says about free bytes.
     if (!wal.blocked) await space.measure().catch(ignored)
     wal.retry()
+    if (performance.now() - marked > MARK_MS && grown()) {
+      marked = performance.now()
+      await mark().catch((error: unknown) => !isFull(error) && wal.stop(failureOf(directory, error)))
+    }
     watching = null
   }
   const timer = setInterval(() => {
@@ -106,6 +140,17 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Lock)
     get identity(): Identity {
       return format.current().identity
     },
+    get start(): Start {
+      return format.current().start
+    },
+    recovered,
+    sightings,
+    get refused(): Refused | null {
+      return format.current().refused
+    },
+    refuse: (refused) =>
+      // Whoever lost the lock may be the one that was superseded: the directory belongs to the other process.
+      Effect.tryPromise({ try: () => lock.renew().then(() => format.update((current) => (current.refused === null ? { ...current, refused } : current))), catch: (cause) => openingError(directory, cause) }),
     attach: (handlers) => {
       wal.attach(handlers)
       report = (low) => handlers.space?.(low)
@@ -123,6 +168,8 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Lock)
     clearInterval(timer)
     await watching
     await wal.close()
+    // Without the lock the file is somebody else's.
+    if (!lost) await mark().catch(ignored)
     await lock.release().catch(ignored)
   }
   return { storage, close }
@@ -157,7 +204,7 @@ const newFormat = async ({ directory, name }: FileStorageOptions, files: Files):
     throw new IdentityUnreadable({ file: `${directory}/FORMAT`, reason: "it is missing, although the directory holds a log" })
   }
   const self = { name, incarnation: randomBytes(8).toString("hex") }
-  const format: Format = { identity: { self, cluster: null, founding: null }, first: 1, last: 0 }
+  const format = unstarted({ self, cluster: null, founding: null })
   await writeFormat(files, directory, format)
   return format
 }

@@ -3,10 +3,10 @@ import { join } from "node:path"
 import type { Entry, HardState, LogBase } from "../../core/index.ts"
 import { MalformedBytes, Reader } from "../bytes.ts"
 import type { Stored } from "../contract.ts"
-import { codeOf, LogCorrupted, SegmentMissing } from "./errors.ts"
+import { codeOf, LogCorrupted, LogCutShort, SegmentMissing } from "./errors.ts"
 import { HEADER, inspectFrame, readPersist, type Change, type Summary } from "./frame.ts"
 import { datasync, readFully, type Files, type OpenFile } from "./files.ts"
-import { orSyncFailed } from "./identity.ts"
+import { orSyncFailed, type Format } from "./identity.ts"
 import { encodeHead, readHead, segmentNumber, segmentPath, type Segment } from "./segment.ts"
 
 /**
@@ -71,7 +71,7 @@ export interface Recovery {
   readonly file: OpenFile
 }
 
-export const recover = async (files: Files, directory: string, first: number, last: number): Promise<Recovery> => {
+export const recover = async (files: Files, directory: string, { first, last, synced }: Format): Promise<Recovery> => {
   await removeUnlisted(files, directory, first, last)
   const segments: Segment[] = []
   let rebuilt: Rebuilt | undefined
@@ -85,6 +85,7 @@ export const recover = async (files: Files, directory: string, first: number, la
       const got = await readFully(file, bytes, 0)
       const read = readSegment(path, number, bytes.subarray(0, got), number === last, rebuilt)
       rebuilt = read.rebuilt
+      if (number === synced.segment && read.segment.bytes < synced.bytes) throw new LogCutShort({ file: path, found: read.segment.bytes, synced: synced.bytes })
       segments.push(read.segment)
       if (number === last) {
         const stored = finish(path, read.segment.bytes, rebuilt)

@@ -17,7 +17,7 @@ import { Writer } from "../bytes.ts"
 import { adviceFor, isFull, isOutOfDescriptors, SyncFailed, WriteFailed, type StorageError } from "./errors.ts"
 import { beginFrame, HEADER, sealFrame, SECTOR, summaryAfter, writePersist, type Summary } from "./frame.ts"
 import type { Files, OpenFile } from "./files.ts"
-import type { FormatKeeper } from "./identity.ts"
+import type { FormatKeeper, Synced } from "./identity.ts"
 import { createSegment, segmentPath, type Segment } from "./segment.ts"
 
 /** A writer that grew beyond this is not kept. */
@@ -135,6 +135,10 @@ export class Wal {
     await this.file.close()
   }
 
+  /** What is durable of the log. */
+  get synced(): Synced {
+    return { segment: this.segment.number, bytes: this.segment.bytes }
+  }
   stats(): StorageStats {
     const bytes = this.segments.reduce((sum, segment) => sum + segment.bytes, 0)
     return { bytes, segments: this.segments.length, syncs: this.syncs, bytesWritten: this.bytesWritten }
@@ -210,7 +214,7 @@ export class Wal {
       this.short = true
       if (isFull(cause)) this.full()
       else if (first) this.waiting(`${this.setup.directory}: the log cannot go on to its next file. ${adviceFor(cause)}. Nothing is lost: it is tried again every second.`)
-    } else this.stop(named(this.setup.directory, cause))
+    } else this.stop(failureOf(this.setup.directory, cause))
     this.settle()
   }
 
@@ -255,7 +259,7 @@ export class Wal {
     this.trimming = drop()
       .catch((cause: unknown) => {
         if (isFull(cause)) this.full()
-        else if (!isOutOfDescriptors(cause)) this.stop(named(directory, cause))
+        else if (!isOutOfDescriptors(cause)) this.stop(failureOf(directory, cause))
       })
       .finally(() => {
         this.trimming = null
@@ -263,7 +267,7 @@ export class Wal {
   }
 }
 
-const named = (file: string, cause: unknown): StorageError =>
+export const failureOf = (file: string, cause: unknown): StorageError =>
   cause instanceof SyncFailed || cause instanceof WriteFailed ? cause : new WriteFailed({ file, cause })
 
 const newBatch = (writer: Writer, after: Summary): Batch => {

@@ -29,6 +29,8 @@ export class Connection {
   readonly expected: string | null
   readonly remote: string
   hello: Hello | null = null
+  /** The hello, once it was found good. */
+  accepted: Hello | null = null
   /** Our preamble and hello are out. */
   greeted = false
   lastReceived = 0

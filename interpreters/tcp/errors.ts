@@ -56,7 +56,9 @@ export class BrokenStream extends Data.TaggedError("BrokenStream")<{ readonly me
 export const brokenStream = (remote: string, what: string): BrokenStream =>
   new BrokenStream({ message: `unreadable bytes from ${remote}: ${what}. Closed that connection; what arrived before it stands, the rest will be sent again. If it repeats, suspect the network path or different versions.` })
 
-export type RefusalReason = "WrongVersion" | "WrongCluster" | "WrongTarget" | "OwnName" | "UnknownPeer" | "DuplicateName"
+export type RefusalReason = "WrongVersion" | "WrongCluster" | "WrongTarget" | "OwnName" | "UnknownPeer" | "DuplicateName" | "RolledBack" | "Superseded" | "StartedTwice"
+/** Said of a directory once and for all: it counts as lost. */
+export const isFinal = ({ reason }: Refusal): boolean => reason === "RolledBack" || reason === "Superseded"
 export interface Refusal {
   readonly reason: RefusalReason
   readonly detail: string
@@ -65,12 +67,14 @@ export interface Refusal {
 export class HandshakeRefused extends Data.TaggedError("HandshakeRefused")<{
   readonly reason: RefusalReason
   readonly by: "self" | "peer"
+  readonly refusal: Refusal
   readonly message: string
 }> {}
 export const handshakeRefused = (remote: string, refusal: Refusal, by: "self" | "peer"): HandshakeRefused =>
   new HandshakeRefused({
     reason: refusal.reason,
     by,
+    refusal,
     message: `${refusal.reason}: ${by === "self" ? `refused ${remote}` : `${remote} refused this node`}: ${refusal.detail}`,
   })
 

@@ -5,6 +5,7 @@
  */
 import type { Configuration, Member } from "../../core/index.ts"
 import { MalformedBytes, Reader, readConfiguration, readMember, writeConfiguration, writeMember, Writer } from "../bytes.ts"
+import { lineage, holdsLess, readStart, writeStart, type Held, type Sighting, type Start } from "../starts.ts"
 import type { Refusal, RefusalReason } from "./errors.ts"
 import { closeFrame, openFrame } from "./frame.ts"
 
@@ -25,6 +26,12 @@ export interface LocalHello {
   readonly empty: boolean
   /** The first configuration, once formed. */
   readonly founding: Configuration | null
+  /** Which start of its directory this is. */
+  readonly start: Start
+  /** What its log held for good as this start found it. */
+  readonly recovered: Held
+  /** Its directory is not to be trusted, as a peer has told it: why. It says nothing else any more. */
+  readonly refused: string | null
 }
 export interface Hello extends LocalHello {
   readonly protocol: number
@@ -36,7 +43,7 @@ export interface Hello extends LocalHello {
 const HELLO = 0x40
 const REFUSED = 0x41
 const ALIVE = 0x42
-const REASON = ["WrongVersion", "WrongCluster", "WrongTarget", "OwnName", "UnknownPeer", "DuplicateName"] as const satisfies readonly RefusalReason[]
+const REASON = ["WrongVersion", "WrongCluster", "WrongTarget", "OwnName", "UnknownPeer", "DuplicateName", "RolledBack", "Superseded", "StartedTwice"] as const satisfies readonly RefusalReason[]
 
 export const writePreamble = (w: Writer): void => {
   w.raw(MAGIC)
@@ -65,6 +72,10 @@ export const writeHello = (w: Writer, self: Member, target: string, hello: Local
   w.text(hello.clientAddress)
   w.u8(hello.empty ? 1 : 0)
   writeNullable(w, hello.founding, writeConfiguration)
+  writeStart(w, hello.start)
+  w.u48(hello.recovered.term)
+  w.u48(hello.recovered.index)
+  writeNullable(w, hello.refused, (w, why) => w.text(why))
   closeFrame(w, at)
 }
 export const writeRefused = (w: Writer, refusal: Refusal): void => {
@@ -108,6 +119,9 @@ export const readHandshake = (buffer: Buffer, from: number, to: number): Handsha
     clientAddress: r.text(),
     empty: r.flag(),
     founding: r.flag() ? readConfiguration(r) : null,
+    start: readStart(r),
+    recovered: { term: r.u48(), index: r.u48() },
+    refused: r.flag() ? r.text() : null,
   }
   r.done()
   return { type: "Hello", hello }
@@ -139,6 +153,42 @@ export const judge = (self: Member, local: LocalHello, known: (name: string) => 
     return { reason: "UnknownPeer", detail: `${name} is not in the peer list of ${self.name}: add it there with its address, or stop ${name}.` }
   return null
 }
+
+const MEND = (name: string): string =>
+  `Its vote and its acknowledgements count no more; its files were left as they are. If this was a mistake, stop it and bring the right directory back as a whole; else replace the member: stop it, give ${name} an empty directory, and take its new incarnation into the cluster.`
+
+/** Does the start that says hello come after everything that this node has met of that directory? */
+export const judgeStart = (self: Member, met: Sighting | null, hello: Hello): Refusal | null => {
+  const { member, start, recovered, refused } = hello
+  const { name, incarnation } = member
+  if (refused !== null) return { reason: "RolledBack", detail: `${name} says of itself that its directory is not to be trusted: ${refused}` }
+  if (met === null) return null
+  switch (lineage(met.start, start)) {
+    case "same":
+      return null
+    case "superseded":
+      return {
+        reason: "Superseded",
+        detail: `${name} runs as start ${start.number} of the directory of incarnation ${incarnation}, but ${self.name} has met start ${met.start.number} of it: the directory was copied while this process had it, and the copy was started too. ${MEND(name)}`,
+      }
+    case "forked":
+      return {
+        reason: "RolledBack",
+        detail: `the directory of ${name} (incarnation ${incarnation}, start ${start.number}) was put back to an earlier state, or is a copy: ${self.name} has met start ${met.start.number} of it, which this one never went through. What it acknowledged and voted in between is gone. ${MEND(name)}`,
+      }
+    case "later":
+      if (!holdsLess(recovered, met)) return null
+      return {
+        reason: "RolledBack",
+        detail: `the directory of ${name} (incarnation ${incarnation}, start ${start.number}) ends at term ${recovered.term}, entry ${recovered.index}, but ${name} has told ${self.name} that term ${met.term}, entry ${met.index} is on its disk: it was put back to an earlier state, or its log was cut. ${MEND(name)}`,
+      }
+  }
+}
+
+export const startedTwice = (self: Member, hello: Hello, live: Start): Refusal => ({
+  reason: "StartedTwice",
+  detail: `${self.name} is connected with another process of ${hello.member.name}, incarnation ${hello.member.incarnation}: start ${live.number} lives, this is start ${hello.start.number}. If that one has just ended this passes by itself; if not, two processes run on copies of one directory: stop one of them and empty its directory. Nothing was exchanged.`,
+})
 
 export const duplicateName = (self: Member, name: string, address: string): Refusal => ({
   reason: "DuplicateName",

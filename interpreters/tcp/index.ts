@@ -8,6 +8,7 @@ export {
   ConnectFailed,
   ConnectionLost,
   ForeignPeer,
+  isFinal,
   HandshakeRefused,
   HelloTimeout,
   ListenFailed,

@@ -11,12 +11,13 @@
  * its kernel closes both sockets, and the first FIN or RST reports the loss (the second finds the link down already).
  * The price is a second file descriptor and acknowledgements that cannot ride on data, 40 bytes at a time.
  */
-import type { Member, Message } from "../../core/index.ts"
+import { sameMember, type Member, type Message } from "../../core/index.ts"
 import { MalformedBytes, Writer } from "../bytes.ts"
 import type { TransportHandlers } from "../contract.ts"
+import { hear, lineage, type Sighting, type Start } from "../starts.ts"
 import { Slab, readMessage, writeAppendTail, worthSharing, writeMessage, type EntryBlocks } from "./codec.ts"
 import type { Connection } from "./connection.ts"
-import { ConnectFailed, connectionLost, errorKey, errorText, isGrave, peerSilent, type LinkError } from "./errors.ts"
+import { ConnectFailed, connectionLost, errorKey, errorText, isGrave, peerSilent, type LinkError, type Refusal } from "./errors.ts"
 import { HEADER, closeFrame, openFrame } from "./frame.ts"
 import { aliveFrame, duplicateName, type Hello, type LocalHello } from "./handshake.ts"
 import type { LimitedLog } from "./log.ts"
@@ -55,6 +56,8 @@ export interface PeerLink {
   readonly dropped: Dropped
   /** Why it is not connected, for people; null while it is. */
   readonly problem: string | null
+  /** What of this name was refused lately, be it connected or not; null if nothing was. */
+  readonly refused: string | null
 }
 
 export interface LinkShared {
@@ -69,6 +72,8 @@ export interface LinkShared {
 }
 
 const KEEP = 1 << 20
+/** A process that is refused dials again within two seconds. */
+const REFUSED_MS = 5_000
 
 /** Nodes that are started together take about this long to find each other. */
 const EARLY_MS = 3000
@@ -87,6 +92,9 @@ export class Link {
   /** The member that `connected` was called for, until `disconnected` is. */
   private announced: Member | null = null
   private hello: Hello | null = null
+  /** What was met of the incarnation that is connected. */
+  private sighting: Sighting | null = null
+  private refusal: { readonly text: string; readonly at: number } | null = null
   private problem: string | null = "not dialled yet"
   private readonly made = performance.now()
   private pending = new Writer()
@@ -171,6 +179,7 @@ export class Link {
     const { message, chunk } = readMessage(buffer, from, to, this.slab)
     this.messagesIn += 1
     const member = connection.hello?.member
+    if (this.sighting !== null) hear(this.sighting, message)
     if (member !== undefined) this.shared.handlers()?.received(member, message, chunk)
   }
 
@@ -200,11 +209,30 @@ export class Link {
     if (this.outbound?.greeted === true) this.outbound.greet(this.name, this.shared.local())
   }
 
+  /** The start that is connected, if it is another one of the same directory. */
+  otherStart(hello: Hello): Start | null {
+    const live = this.live === null ? null : (this.inbound?.accepted ?? null)
+    return live !== null && live.member.incarnation === hello.member.incarnation && lineage(live.start, hello.start) !== "same" ? live.start : null
+  }
+  /** If the other end is gone, its machine says so. */
+  probe(): void {
+    this.outbound?.socket.write(aliveFrame)
+  }
+  rejected(refusal: Refusal): void {
+    this.refusal = { text: `${refusal.reason}: ${refusal.detail}`, at: performance.now() }
+  }
+
   /** A hello that was found good. */
-  introduced(connection: Connection, hello: Hello): void {
+  introduced(connection: Connection, hello: Hello, sighting: Sighting): void {
+    connection.accepted = hello
+    // One half of the link may be left over from an earlier start: no process speaks for another.
+    const half = connection.expected === null ? this.outbound : this.inbound
+    if (half !== null && half.accepted !== null && sameMember(half.accepted.member, hello.member) && lineage(half.accepted.start, hello.start) !== "same") {
+      half.fail(connectionLost(this.name, "another start of it has said hello"))
+    }
     const { inbound, outbound } = this
     if (connection.expected === null) {
-      const live = outbound?.hello ?? null
+      const live = outbound?.accepted ?? null
       if (live !== null && live.member.incarnation !== hello.member.incarnation) {
         // What stands at the configured address is the peer. A peer that was replaced loses its old sockets first.
         connection.refuse(duplicateName(this.shared.self, this.name, addressText(this.address)))
@@ -215,9 +243,10 @@ export class Link {
         this.inbound = connection
         connection.greet(this.name, this.shared.local())
       }
-    } else if (inbound !== null && inbound.hello?.member.incarnation !== hello.member.incarnation) {
+    } else if (inbound !== null && inbound.accepted?.member.incarnation !== hello.member.incarnation) {
       inbound.refuse(duplicateName(this.shared.self, this.name, addressText(this.address)))
     }
+    this.sighting = sighting
     // Changes are announced on the peer's own connection; the answer to our dial may be older than the last of them.
     if (connection.expected === null || this.inbound === null) {
       this.hello = hello
@@ -228,7 +257,7 @@ export class Link {
   }
 
   private update(): void {
-    const member = this.outbound?.hello?.member
+    const member = this.outbound?.accepted?.member
     if (this.live !== null || member === undefined || this.inbound === null) return
     this.live = member
     this.attempts = 0
@@ -319,6 +348,7 @@ export class Link {
       unsentBytes: this.pending.length + (outbound?.socket.writableLength ?? 0),
       dropped: { ...this.dropped },
       problem: this.problem,
+      refused: this.refusal !== null && performance.now() - this.refusal.at < REFUSED_MS ? this.refusal.text : null,
     }
   }
 }

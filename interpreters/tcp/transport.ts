@@ -5,9 +5,10 @@ import { defaultSettings, type Member } from "../../core/index.ts"
 import type { Transport, TransportHandlers } from "../contract.ts"
 import { EntryBlocks } from "./codec.ts"
 import { Connection, type ConnectionHandlers } from "./connection.ts"
-import { ConnectionLost, errorKey, errorText, listenFailed, type LinkError, type TcpError } from "./errors.ts"
+import { fleetingSightings, lineage, type Sighting, type Sightings } from "../starts.ts"
+import { ConnectionLost, errorKey, errorText, HandshakeRefused, listenFailed, type LinkError, type Refusal, type TcpError } from "./errors.ts"
 import { frameLimit } from "./frame.ts"
-import { judge, type Hello, type LocalHello } from "./handshake.ts"
+import { judge, judgeStart, startedTwice, type Hello, type LocalHello } from "./handshake.ts"
 import { Link, type LinkShared, type PeerLink } from "./link.ts"
 import { limitedLog, type LimitedLog, type Log } from "./log.ts"
 import { addressText, dialSocket, listenSocket, type Address } from "./socket.ts"
@@ -36,6 +37,8 @@ export interface TcpOptions {
   /** Where each other member listens, by name. */
   readonly peers: Readonly<Record<string, Address>>
   readonly hello: LocalHello
+  /** What this node has met of its peers' starts. Default: kept as long as it runs. */
+  readonly sightings?: Sightings
   readonly limits?: TcpLimits
   readonly log: Log
 }
@@ -45,6 +48,8 @@ export interface TcpTransport extends Transport {
   readonly peers: () => readonly PeerLink[]
   /** Told of each hello that passes the handshake, also of the later ones of an open connection. Returns the way to stop. */
   readonly onHello: (listener: (hello: Hello) => void) => () => void
+  /** Told of each refusal by a peer that this node dialled. Returns the way to stop. */
+  readonly onRefused: (listener: (by: string, refusal: Refusal) => void) => () => void
   /** This node has changed (it was formed): tells every peer. */
   readonly announce: (hello: LocalHello) => void
   /** Adds or moves a peer; null removes it and closes its connections without a `disconnected`. */
@@ -53,17 +58,21 @@ export interface TcpTransport extends Transport {
 
 /** Accepted connections that have not said hello yet; beyond it the oldest goes. */
 const STRANGERS = 64
+/** The sockets of a process that has ended are closed by then; a second process that lives is not in a hurry. */
+const SECOND_LOOK_MS = 100
 
 class Node {
   readonly links = new Map<string, Link>()
   readonly blocks = new EntryBlocks()
   readonly listeners = new Set<(hello: Hello) => void>()
+  readonly refusals = new Set<(by: string, refusal: Refusal) => void>()
   readonly log: LimitedLog
   handlers: TransportHandlers | null = null
   stopped = false
   local: LocalHello
   private readonly strangers = new Set<Connection>()
   private readonly self: Member
+  private readonly sightings: Sightings
   private readonly limits: Required<TcpLimits>
   private readonly shared: LinkShared
   private ticker: NodeJS.Timeout | undefined
@@ -71,6 +80,7 @@ class Node {
   constructor(options: TcpOptions) {
     const limits = { maxEntryBytes: defaultSettings.maxEntryBytes, unsentBytes: 32 << 20, connectMs: 2000, helloMs: 5000, aliveMs: 1000, silenceMs: 5000, backoffMinMs: 50, backoffMaxMs: 1000, ...options.limits }
     this.self = options.self
+    this.sightings = options.sightings ?? fleetingSightings()
     this.local = options.hello
     this.limits = limits
     this.log = limitedLog(options.log)
@@ -99,10 +109,26 @@ class Node {
     return new Connection(socket, expected, remote, this.self, () => this.local, limits, handlers)
   }
 
-  private judged(connection: Connection, hello: Hello): boolean {
-    const refusal = judge(this.self, this.local, (name) => this.links.has(name), hello, connection.expected)
-    if (refusal !== null) connection.refuse(refusal)
-    return refusal === null
+  /** `good` is called once nothing speaks against the hello, and its start would be remembered after a crash. */
+  private judged(connection: Connection, hello: Hello, good: (sighting: Sighting) => void, looked = false): void {
+    if (connection.isClosed || this.stopped) return
+    const link = this.links.get(hello.member.name)
+    const met = this.sightings.of(hello.member)
+    let refusal = judge(this.self, this.local, (name) => this.links.has(name), hello, connection.expected) ?? judgeStart(this.self, met, hello)
+    const live = link?.otherStart(hello) ?? null
+    if (refusal === null && live !== null) {
+      if (!looked) {
+        link?.probe()
+        setTimeout(() => this.judged(connection, hello, good, true), SECOND_LOOK_MS)
+        return
+      }
+      refusal = startedTwice(this.self, hello, live)
+    }
+    if (refusal !== null) {
+      link?.rejected(refusal)
+      connection.refuse(refusal)
+    } else if (met !== null && lineage(met.start, hello.start) === "same") good(met)
+    else this.sightings.meet(hello.member, hello.start, () => this.judged(connection, hello, good, looked))
   }
 
   /** A connection of the peer's making. Until it says who it is, it belongs to no link. */
@@ -116,10 +142,11 @@ class Node {
     let owner: Link | null = null
     const connection = this.connection(socket, null, remote, {
       hello: (connection, hello) => {
-        if (!this.judged(connection, hello)) return
-        owner ??= this.links.get(hello.member.name) ?? null
-        this.strangers.delete(connection)
-        owner?.introduced(connection, hello)
+        this.judged(connection, hello, (sighting) => {
+          owner ??= this.links.get(hello.member.name) ?? null
+          this.strangers.delete(connection)
+          owner?.introduced(connection, hello, sighting)
+        })
       },
       message: (connection, buffer, from, to) => owner?.received(connection, buffer, from, to),
       closed: (connection, error) => {
@@ -145,11 +172,12 @@ class Node {
     return Effect.callback<void>((resume) => {
       const connection = this.connection(dialSocket(link.address), link.name, `${link.name} at ${addressText(link.address)}`, {
         hello: (connection, hello) => {
-          if (this.judged(connection, hello)) link.introduced(connection, hello)
+          this.judged(connection, hello, (sighting) => link.introduced(connection, hello, sighting))
         },
         message: (connection, buffer, from, to) => link.received(connection, buffer, from, to),
         closed: (connection, error) => {
           link.lost(connection, error)
+          if (error instanceof HandshakeRefused && error.by === "peer") for (const listener of this.refusals) listener(link.name, error.refusal)
           resume(Effect.void)
         },
       })
@@ -262,6 +290,12 @@ export const makeTcpTransport = (options: TcpOptions): Effect.Effect<TcpTranspor
         node.listeners.add(listener)
         return () => {
           node.listeners.delete(listener)
+        }
+      },
+      onRefused: (listener) => {
+        node.refusals.add(listener)
+        return () => {
+          node.refusals.delete(listener)
         }
       },
       announce: (hello) => {

@@ -22,6 +22,8 @@ export interface Scrubbed {
   readonly found: string | null
 }
 export interface KvMachine extends StateMachine, Reader {
+  /** The entry through which the snapshot reached that the data were restored from; 0 if every entry was executed here. */
+  readonly beginsAt: () => number
   readonly listen: (listener: CommandListener) => void
   readonly replyOf: (session: number, secret: Uint8Array | null, sequence: number) => ReplyState
   /** When a Tick is due: no key expires before this. null: none will. */

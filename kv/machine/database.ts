@@ -142,6 +142,8 @@ const readSessions = async (db: Level, idle: number): Promise<{ readonly session
 export interface Contents {
   readonly db: Level
   readonly position: Position
+  /** The entry through which the snapshot reached that was restored here, or 0. */
+  readonly begins: number
   readonly sessions: Sessions
   readonly ledger: Ledger
   readonly earliest: number
@@ -182,14 +184,14 @@ export const readContents = async (db: Level, identity: Identity, idle: number):
   const position = decodePosition(required(db, positionKey, "position"))
   const checkpoint = decodeCheckpoint(required(db, checkpointKey, "checkpoint"))
   await checkMarkers(db, checkpoint, position.base.index)
-  return { db, position, ...(await readSessions(db, idle)), earliest: await earliestIn(db, position.generation) }
+  return { db, position, begins: found.begins, ...(await readSessions(db, idle)), earliest: await earliestIn(db, position.generation) }
 }
 
 /** The records that make a directory whole, beside data and sessions; durable when this returns. */
 export const sealDatabase = async (db: Level, identity: Identity, base: LogBase, large: boolean): Promise<void> => {
   await db
     .batch()
-    .put(identityKey, encodeIdentity({ ...identity, format: FORMAT }))
+    .put(identityKey, encodeIdentity({ ...identity, format: FORMAT }, base.index))
     .put(positionKey, encodePosition({ base, generation: 0, large }))
     .write()
   await makeDurable(db, base.index)

@@ -21,7 +21,7 @@ import type { Session } from "./sessions.ts"
 import type { Item } from "./view.ts"
 import type { Reply } from "../types.ts"
 
-/** 3: large values in records of their own; a session carries the secret of its opening. */
+/** 3: large values in records of their own; a session carries the secret of its opening; the identity tells where the data begin. */
 export const FORMAT = 3
 export const META = 0x10
 export const MARKER = 0x20
@@ -160,13 +160,22 @@ export interface Identity {
   readonly cluster: string
   readonly node: string
 }
-export const encodeIdentity = (identity: Identity): Buffer =>
+/** `begins`: the entry through which the snapshot reached that was restored here; 0 if everything here was executed. */
+export const encodeIdentity = (identity: Identity, begins: number): Buffer =>
   seal(identityKey, (w) => {
     w.u32(identity.format)
     w.text(identity.cluster)
     w.text(identity.node)
+    w.u48(begins)
   })
-export const decodeIdentity = (value: Buffer): Identity => unseal(identityKey, value, (r) => ({ format: r.u32(), cluster: r.text(), node: r.text() }))
+export const decodeIdentity = (value: Buffer): Identity & { readonly begins: number } =>
+  unseal(identityKey, value, (r) => {
+    const identity = { format: r.u32(), cluster: r.text(), node: r.text() }
+    if (identity.format === FORMAT) return { ...identity, begins: r.u48() }
+    // Of another format no more is known; whoever asks refuses it by name.
+    r.at = r.end
+    return { ...identity, begins: 0 }
+  })
 
 export interface Position {
   readonly base: LogBase

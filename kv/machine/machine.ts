@@ -59,6 +59,7 @@ export class LevelMachine implements KvMachine {
   private listener: CommandListener | null = null
   private incoming: Incoming | null = null
   private base: LogBase = EMPTY_BASE
+  private begins = 0
   private generation = 0
   /** There may be large values in this generation. */
   private large = false
@@ -123,6 +124,7 @@ export class LevelMachine implements KvMachine {
     this.opened = db
     this.damage = null
     this.base = position.base
+    this.begins = contents.begins
     this.generation = position.generation
     this.large = position.large
     this.earliest = contents.earliest
@@ -131,6 +133,9 @@ export class LevelMachine implements KvMachine {
 
   position(): LogBase | null {
     return this.live === null ? null : this.base
+  }
+  beginsAt(): number {
+    return this.begins
   }
   attach(handlers: StateMachineHandlers): void {
     this.handlers = handlers

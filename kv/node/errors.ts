@@ -22,10 +22,24 @@ export class StateWithoutLog extends Data.TaggedError("StateWithoutLog")<{ reado
     return `${this.state} holds data, but ${this.log} is new: the log was lost or belongs to another directory. Nothing was changed. Bring the log back; or remove ${this.state}, start the node as an empty one and replace this member in the cluster.`
   }
 }
+/** The state machine knows of entries that the log must have held. */
+export class LostTail extends Data.TaggedError("LostTail")<{
+  readonly log: string
+  readonly executed: number
+  readonly term: number
+  readonly last: number
+  /** Term of the entry that stands there now; null: the log ends before it. */
+  readonly found: number | null
+}> {
+  override get message(): string {
+    const now = this.found === null ? `ends with entry ${this.last}` : `holds an entry of term ${this.found} there`
+    return `the data of this node reach entry ${this.executed} of term ${this.term}, but ${this.log} ${now}, and no snapshot was restored that would explain it: the log has lost its end, with acknowledged entries and perhaps a vote. Nothing was changed. Bring the whole log back; or replace this member (remove it from the cluster, wipe its directory, add it again).`
+  }
+}
 /** Storage, state machine or the reducer failed while the node ran. */
 export class NodeFailed extends Data.TaggedError("NodeFailed")<{ readonly node: string; readonly cause: Error }> {
   override get message(): string {
     return `${this.node} stopped: ${this.cause.message}`
   }
 }
-export type NodeError = InvalidConfig | BootstrapRefused | StateWithoutLog | NodeFailed | StorageError | TcpError | MachineError | ServerError
+export type NodeError = InvalidConfig | BootstrapRefused | StateWithoutLog | LostTail | NodeFailed | StorageError | TcpError | MachineError | ServerError

@@ -8,11 +8,11 @@ import { readdir } from "node:fs/promises"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { initialState, inPlace, type Configuration, type LogBase } from "../../core/index.ts"
+import { initialState, inPlace, type Configuration, type Entry, type LogBase } from "../../core/index.ts"
 import { makeClock } from "../../interpreters/clock.ts"
 import { makeDriver, type Driver, type DriverOptions } from "../../interpreters/driver.ts"
 import { openFileStorage, type Files, type FileStorage } from "../../interpreters/file/index.ts"
-import { addressText, makeTcpTransport, type LocalHello, type TcpTransport } from "../../interpreters/tcp/index.ts"
+import { addressText, isFinal, makeTcpTransport, type Refusal, type LocalHello, type TcpTransport } from "../../interpreters/tcp/index.ts"
 import { makeTimers } from "../../interpreters/timers.ts"
 import { NODE_OWNER, openMachine, type KvMachine, type MachineDamaged } from "../machine/index.ts"
 import { defaultLimits, makeServer, type Limits } from "../server/index.ts"
@@ -20,13 +20,13 @@ import { makeService } from "../service/index.ts"
 import type { NodeStatus, Reply } from "../types.ts"
 import { parseAddress, type NodeConfig } from "./config.ts"
 import { descriptorLimit, placesFor } from "./descriptors.ts"
-import { NodeFailed, StateWithoutLog, type NodeError } from "./errors.ts"
+import { LostTail, NodeFailed, StateWithoutLog, type NodeError } from "./errors.ts"
 import { formed, newClusterId } from "./forming.ts"
 import { makeGate, type Gate } from "./gate.ts"
 import { threadAdvice } from "./launch.ts"
 import { makeLog, type Log } from "./log.ts"
 import { keepScrubbed } from "./scrubbing.ts"
-import { advertised, amnesiacText, isAmnesiac, statusOf, type Alive } from "./status.ts"
+import { advertised, amnesiacText, isAmnesiac, refusedText, statusOf, type Alive } from "./status.ts"
 
 const NOBODY: Configuration = { voters: [], outgoing: [], learners: [] }
 const WATCH_MS = 100
@@ -84,7 +84,7 @@ interface Building {
 }
 
 /** A founded directory goes on; an empty one finds its place first. */
-const findPlace = ({ config, gate, log }: Building, storage: FileStorage, transport: TcpTransport, hello: LocalHello): Effect.Effect<string, NodeError> =>
+const findPlace = ({ config, alive, gate, log }: Building, storage: FileStorage, transport: TcpTransport, hello: LocalHello): Effect.Effect<string, NodeError> =>
   Effect.gen(function* () {
     const { cluster, self } = storage.identity
     if (cluster !== null) return cluster
@@ -104,7 +104,7 @@ const findPlace = ({ config, gate, log }: Building, storage: FileStorage, transp
         gate.shut(refusal("NOLEADER", amnesiacText(self)))
         break
     }
-    transport.announce({ ...hello, cluster: id, founding, empty: false })
+    transport.announce({ ...hello, cluster: id, founding, empty: false, refused: alive.refused === null ? null : refusedText(config.id, alive.refused) })
     return id
   })
 
@@ -113,6 +113,16 @@ const requireNoState = (log: string, state: string): Effect.Effect<void, StateWi
   Effect.promise(() => readdir(state).catch((): string[] => [])).pipe(
     Effect.flatMap((found) => (found.length > 0 ? Effect.fail(new StateWithoutLog({ state, log })) : Effect.void)),
   )
+
+/** Is the position explained by the log, or by a snapshot that was restored just before a crash? Else the log has lost its end. */
+const requireWholeLog = (machine: KvMachine, storage: FileStorage, directory: string): Effect.Effect<void, LostTail> => {
+  const { base, entries } = storage.stored
+  const position = machine.position()
+  if (position === null || position.index <= base.index || position.index === machine.beginsAt()) return Effect.void
+  const entry: Entry | undefined = entries[position.index - base.index - 1]
+  if (entry?.term === position.term) return Effect.void
+  return Effect.fail(new LostTail({ log: directory, executed: position.index, term: position.term, last: entries.at(-1)?.index ?? base.index, found: entry?.term ?? null }))
+}
 
 const recoveredPosition = (machine: KvMachine, storage: FileStorage, log: Log): LogBase | null => {
   const { base, entries } = storage.stored
@@ -145,6 +155,7 @@ const runCore = (building: Building, storage: FileStorage, transport: TcpTranspo
         ? {}
         : { startOver: (damage: MachineDamaged, kept: string) => log("warn", `${damage.found}: the data of this node are lost. Its log holds every entry from the first on, so the data are made anew from it, starting at 0; what was found is kept in ${kept} until that happens again. Check the disk.`) }),
     })
+    yield* requireWholeLog(machine, storage, join(config.dataDir, "log"))
     const state = initialState(config.settings, {
       self,
       life: randomInt(2 ** 32),
@@ -176,7 +187,7 @@ const runCore = (building: Building, storage: FileStorage, transport: TcpTranspo
 
     // An amnesiac serves nothing until a configuration names it.
     const openGate = (): void => {
-      if (isAmnesiac(state)) return
+      if (isAmnesiac(state) || alive.refused !== null) return
       clearInterval(watching)
       gate.open(service)
     }
@@ -195,8 +206,31 @@ const runCore = (building: Building, storage: FileStorage, transport: TcpTranspo
       }),
     )
     openGate()
-    driver.start()
+    if (alive.refused === null) driver.start()
+    else driver.abandon()
   })
+
+/** What this node says must not count any more: at once, and for every later start. */
+const keepRefused = (building: Building, storage: FileStorage, transport: TcpTransport, hello: () => LocalHello): void => {
+  const { config, alive, gate, log, fail } = building
+  const withdraw = (text: string): void => {
+    log("error", text)
+    gate.shut(refusal("NOLEADER", text))
+    transport.announce({ ...hello(), refused: text })
+  }
+  if (storage.refused !== null) {
+    alive.refused = storage.refused
+    withdraw(refusedText(config.id, storage.refused))
+  }
+  transport.onRefused((by: string, said: Refusal) => {
+    if (!isFinal(said) || alive.refused !== null) return
+    alive.refused = { by, reason: said.reason, detail: said.detail }
+    alive.running?.driver.abandon()
+    alive.running?.service.stop()
+    Effect.runFork(storage.refuse(alive.refused).pipe(Effect.catch((cause) => Effect.sync(() => fail(new NodeFailed({ node: config.id, cause }))))))
+    withdraw(refusedText(config.id, alive.refused))
+  })
+}
 
 const watchLeadership = ({ alive, log }: Building, driver: Driver): void => {
   let leader: string | null = null
@@ -221,7 +255,7 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
     const failure = makeFailure()
     const alive: Alive = {
       config, startedAt: performance.now(), storage: null, transport: null, running: null,
-      clientPort: config.client.port, leaderlessSince: null, stopping: false,
+      clientPort: config.client.port, refused: null, leaderlessSince: null, stopping: false,
     }
     const gate = makeGate({
       refusal: forming,
@@ -256,14 +290,15 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
       log: (message) => log("warn", message),
     })
     alive.clientPort = server.port
-    const hello: LocalHello = { cluster, clientAddress: addressText(advertised(alive)), empty: cluster === null, founding }
+    const hello: LocalHello = { cluster, clientAddress: addressText(advertised(alive)), empty: cluster === null, founding, start: storage.start, recovered: storage.recovered, refused: storage.refused === null ? null : refusedText(config.id, storage.refused) }
     const transport = yield* makeTcpTransport({
-      self, listen: config.peer, peers: config.peers, hello, log, limits: { maxEntryBytes: config.settings.maxEntryBytes },
+      self, listen: config.peer, peers: config.peers, hello, log, sightings: storage.sightings, limits: { maxEntryBytes: config.settings.maxEntryBytes },
     })
     alive.transport = transport
     log("info", `incarnation ${self.incarnation}, ${cluster === null ? "empty" : `cluster ${cluster}`}; clients at ${hello.clientAddress}, peers at ${addressText(transport.address)}, data in ${config.dataDir}`)
 
     const building: Building = { config, options, alive, gate, log, fail: failure.fail }
+    keepRefused(building, storage, transport, () => ({ ...hello, cluster: storage.identity.cluster, founding: storage.identity.founding, empty: storage.identity.cluster === null }))
     const place = findPlace(building, storage, transport, hello).pipe(Effect.flatMap((id) => runCore(building, storage, transport, id)))
     if (cluster === null) {
       // Forming takes as long as it takes; meanwhile the node answers for itself.
@@ -272,7 +307,7 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
         Effect.catchDefect((defect) => Effect.sync(() => failure.fail(new NodeFailed({ node: config.id, cause: defect instanceof Error ? defect : new Error(String(defect)) })))),
         Effect.forkScoped({ startImmediately: true }),
       )
-    } else yield* place
+    } else if (storage.refused === null) yield* place
 
     return {
       client: { host: config.client.host, port: server.port },

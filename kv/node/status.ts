@@ -5,6 +5,7 @@ import type { Member, State } from "../../core/index.ts"
 import type { Driver } from "../../interpreters/driver.ts"
 import type { FileStorage } from "../../interpreters/file/index.ts"
 import { addressText, type Address, type PeerLink, type TcpTransport } from "../../interpreters/tcp/index.ts"
+import type { Refused } from "../../interpreters/starts.ts"
 import type { KvMachine } from "../machine/index.ts"
 import type { RunningService } from "../service/index.ts"
 import type { NodeStatus, PeerStatus } from "../types.ts"
@@ -19,6 +20,8 @@ export interface Alive {
   running: { readonly driver: Driver; readonly machine: KvMachine; readonly service: RunningService; readonly storage: FileStorage } | null
   /** The port that clients reach, once it listens. */
   clientPort: number
+  /** A peer has met a later start of this directory, and what this node says does not count any more. */
+  refused: Refused | null
   /** No leader since then, or null. */
   leaderlessSince: number | null
   stopping: boolean
@@ -51,6 +54,7 @@ export const standing = (state: Readonly<State>): "voter" | "learner" | null => 
 export const isAmnesiac = (state: Readonly<State>): boolean => (state.configurations.at(-1)?.configuration.voters.length ?? 0) === 0
 
 const roleOf = (alive: Alive): NodeStatus["role"] => {
+  if (alive.refused !== null) return "amnesiac"
   const state = alive.running?.driver.state()
   if (state === undefined) return "forming"
   if (isAmnesiac(state)) return "amnesiac"
@@ -61,10 +65,15 @@ const roleOf = (alive: Alive): NodeStatus["role"] => {
 export const amnesiacText = ({ name, incarnation }: Member): string =>
   `${name} has an empty data directory, but its cluster holds data that does not know this incarnation: its disk was lost or replaced, or it is new. It votes for nobody and serves no data until the cluster takes it in: replace member ${name} by incarnation ${incarnation}, or bring its old directory back.`
 
+/** `by` and the reason stand in front: the detail speaks of this node by name. */
+export const refusedText = (id: string, { by, reason, detail }: Refused): string =>
+  `${reason}: the directory of ${id} is not to be trusted, says ${by}, and counts as lost. ${id} votes for nobody and serves no data, now and after a restart. ${detail}`
+
 const health = (alive: Alive): string => {
   const { config, running, transport } = alive
   const state = running?.driver.state()
   if (alive.stopping) return "stopping"
+  if (alive.refused !== null) return refusedText(config.id, alive.refused)
   if (state === undefined) {
     const missing = transport?.peers().filter((peer) => !peer.connected) ?? []
     const waiting = missing.length === 0 ? "for the others" : `for ${missing.map(({ name }) => name).join(", ")}`
@@ -78,6 +87,8 @@ const health = (alive: Alive): string => {
     const because = away.length === 0 ? "all peers are connected" : `not connected: ${away.map(({ name, problem }) => `${name}${problem === null ? "" : ` (${problem})`}`).join("; ")}`
     return `no leader for ${Math.round((performance.now() - alive.leaderlessSince) / 1000)} s: a majority of the members must be up and connected (${because})`
   }
+  const refused = transport?.peers().find((peer) => peer.refused !== null)?.refused
+  if (refused != null) return refused
   if (state.spaceLow) return "the disk is nearly full: writes are refused until there is room. Free some space."
   return "ok"
 }
@@ -95,6 +106,7 @@ const peersOf = (alive: Alive): PeerStatus[] => {
       matchIndex: known?.matchIndex ?? null,
       lag: known === undefined || state === undefined ? null : state.log.lastIndex - known.matchIndex,
       lastContactMs: link.lastReceivedMs === null ? null : Math.round(link.lastReceivedMs),
+      problem: link.refused ?? link.problem,
     }
   })
 }

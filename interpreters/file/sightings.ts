@@ -1,0 +1,47 @@
+/** Starts of peers that this node has met: on its disk before they count. */
+import { lineage, withSighting, type Sighting, type Sightings } from "../starts.ts"
+import { sameMember, type Member } from "../../core/index.ts"
+import { isFull } from "./errors.ts"
+import type { FormatKeeper } from "./identity.ts"
+
+const AGAIN_MS = 1_000
+
+export interface KeptSightings extends Sightings {
+  /** As they are now, for whatever is written next: what peers acknowledge is noted without a write of its own. */
+  readonly all: () => readonly Sighting[]
+}
+
+export const keepSightings = (format: FormatKeeper, failed: (cause: unknown) => void): KeptSightings => {
+  let met: readonly Sighting[] = format.current().met.map((one) => ({ ...one }))
+  /** On its way to the disk. */
+  let writing: Sighting | null = null
+  const of = (member: Member): Sighting | null => met.find((one) => sameMember(one.member, member)) ?? null
+  const meet: Sightings["meet"] = (member, start, done) => {
+    let next: Sighting = { member, start, term: 0, index: 0 }
+    const written = format.update((current) => {
+      const known = of(member)
+      if (known !== null && lineage(known.start, start) === "same") {
+        next = known
+        return current
+      }
+      next = { ...(known ?? next), start }
+      writing = next
+      return { ...current }
+    })
+    written.then(
+      () => {
+        writing = null
+        const known = of(member)
+        if (known === null) met = withSighting(met, next)
+        else known.start = next.start
+        done(known ?? next)
+      },
+      (cause: unknown) => {
+        writing = null
+        if (isFull(cause)) setTimeout(meet, AGAIN_MS, member, start, done).unref()
+        else failed(cause)
+      },
+    )
+  }
+  return { of, meet, all: () => (writing === null ? met : withSighting(met, writing)) }
+}
