@@ -1,6 +1,8 @@
 /** Damage to data directories, done to the files of a node that is not running. */
-import { readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs"
+import { appendFileSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { Writer } from "../interpreters/bytes.ts"
+import { beginFrame, sealFrame } from "../interpreters/file/frame.ts"
 
 const filesUnder = (folder: string): readonly string[] =>
   readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
@@ -39,9 +41,12 @@ export const flipBit = (path: string, offset: number): void => {
   bytes.writeUInt8(bytes.readUInt8(offset) ^ 1, offset)
   writeFileSync(path, bytes)
 }
-/** The file ends within its last record. */
+/** The file ends within a record that was on its way to the disk: it was never acknowledged. */
 export const tear = (segment: string): void => {
-  const last = recordsOf(segment).at(-1)
-  if (last === undefined) throw new Error(`no record in ${segment}`)
-  truncateSync(segment, Math.floor((last.start + last.end) / 2))
+  const { size } = statSync(segment)
+  const w = new Writer()
+  beginFrame(w)
+  w.raw(Buffer.alloc(2000, 7))
+  const frame = sealFrame(w, Number(segment.slice(-12)), size)
+  appendFileSync(segment, frame.subarray(0, frame.length >> 1))
 }

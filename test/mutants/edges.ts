@@ -136,7 +136,7 @@ const node: readonly Seeded[] = [
   {
     id: "own-node-1",
     title: "an amnesiac serves",
-    patches: [{ file: "kv/node/node.ts", find: "      if (isAmnesiac(state)) return\n", replace: "" }],
+    patches: [{ file: "kv/node/node.ts", find: "      if (isAmnesiac(state) || alive.refused !== null) return\n", replace: "      if (alive.refused !== null) return\n" }],
   },
   {
     id: "own-node-2",
