@@ -130,7 +130,7 @@ test("starts are counted, each with a word of its own, and starts of peers are r
       expect(opened.storage.sightings.of(peer)).toBeNull()
       await new Promise((resolve) => opened.storage.sightings.meet(peer, start, resolve))
       const sighting = opened.storage.sightings.of(peer)
-      if (sighting !== null) hear(sighting, { type: "AppendAccepted", term: 3, matchIndex: 12, verifiedIndex: 12, round: 1, condition: "ready" })
+      if (sighting !== null) hear(sighting, { type: "AppendAccepted", term: 3, matchIndex: 12, verifiedIndex: 12, round: 1, condition: "ready", wall: 0, leaderTime: 0 })
     } else expect(opened.storage.sightings.of(peer)).toEqual({ member: peer, start, term: 3, index: 12 })
     await opened.close()
   }
