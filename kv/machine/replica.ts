@@ -7,7 +7,7 @@ import { type Malformed, decodeCommand } from "./command.ts"
 import { CALL_COST, INLINE, KEY_COST, Meter, TooLarge, checkKey, checkValue, replyTooLarge } from "./cost.ts"
 import { execute } from "./execute.ts"
 import { NULL, error } from "./reply.ts"
-import { MAX_KEPT_BYTES, MAX_KEPT_REPLIES, Sessions } from "./sessions.ts"
+import { MAX_KEPT_BYTES, MAX_KEPT_REPLIES, MAX_OWNER, Sessions } from "./sessions.ts"
 import type { Item, View } from "./view.ts"
 import type { Command, CommandListener, Outcome, Reply } from "../types.ts"
 
@@ -30,7 +30,7 @@ export const EMPTY_CONFIGURATION: Configuration = { voters: [], outgoing: [], le
 export const EMPTY_BASE: LogBase = { index: 0, term: 0, time: 0, configuration: EMPTY_CONFIGURATION }
 
 const sessionExpired = error("the session is unknown, closed or expired, or this is not its key; nothing was executed", "SESSIONEXPIRED")
-const forgotten = error("executed before; its reply was reported as arrived and is no longer kept", "FORGOTTEN")
+const forgotten = error("executed before; its reply is no longer kept: it was reported as arrived, or there was no room", "FORGOTTEN")
 const keepsTooMany = error(
   `the session keeps ${MAX_KEPT_REPLIES} replies, or ${MAX_KEPT_BYTES >> 20} MB of them, that it has not reported as arrived; nothing was executed. Raise 'lowest' to the first reply still awaited and send the same sequence again.`,
   "SESSIONFULL",
@@ -143,6 +143,11 @@ export class Replica {
         return
       case "OpenSession": {
         const { owner, secret } = command
+        // Nodes let none of these into the log.
+        if (owner.length > MAX_OWNER) {
+          this.malformed++
+          return
+        }
         out.push({ type: "opened", owner, secret, session: this.sessions.open(this.view.index, owner, secret, this.view.now) })
         return
       }

@@ -16,22 +16,24 @@ export const notAnInteger = error("value is not an integer or out of range")
 export const wrongArity = (name: string): Reply => error(`wrong number of arguments for '${name.toLowerCase()}' command`)
 export const invalidExpire = (name: string): Reply => error(`invalid expire time in '${name}' command`)
 
-/** What a reply costs in memory while it is kept, roughly. */
+/** Beside its bytes. */
+const OBJECT = 64
+
+/** What a reply costs in memory while it is kept, roughly. Part of the format: what is kept is decided by the log. */
 export const replySize = (reply: Reply): number => {
   switch (reply.type) {
     case "simple":
-      return 8
-    case "error":
-      return 16 + reply.text.length
     case "integer":
     case "null":
-      return 8
+      return OBJECT
+    case "error":
+      return OBJECT + reply.text.length
     case "bulk":
-      return 16 + reply.bytes.length
+      return OBJECT + reply.bytes.length
     case "array":
-      return reply.items.reduce((sum, item) => sum + replySize(item), 16)
+      return reply.items.reduce((sum, item) => sum + replySize(item), OBJECT)
     case "map":
-      return reply.entries.reduce((sum, [key, value]) => sum + replySize(key) + replySize(value), 16)
+      return reply.entries.reduce((sum, [key, value]) => sum + replySize(key) + replySize(value), OBJECT)
   }
 }
 

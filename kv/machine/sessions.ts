@@ -16,12 +16,19 @@ export const DEFAULT_IDLE = 3_600_000
  * cannot wait in the middle of it.
  */
 export const MAX_KEPT_REPLIES = 4096
-export const MAX_KEPT_BYTES = 64 << 20
+export const MAX_KEPT_BYTES = 16 << 20
+/**
+ * What all sessions keep together, those of nodes included. Beyond it those that keep most forget their oldest replies,
+ * until all keep no more than KEPT_AFTER: each as much as it has, or the same share.
+ */
+export const MAX_KEPT_IN_ALL = 32 << 20
+const KEPT_AFTER = 24 << 20
+/** Open sessions. An opening beyond it ends the client's session that has been idle for longest. */
+export const MAX_SESSIONS = 10_000
+/** Bytes of an owner's name. */
+export const MAX_OWNER = 256
 /** How the owner of a node's session begins. No client may open one of these. */
 export const NODE_OWNER = "node:"
-/** Housekeeping per entry. What is idle for too long is refused whether or not it has been removed yet. */
-const REMOVALS = 16
-
 export interface Session {
   readonly id: number
   readonly owner: string
@@ -111,7 +118,18 @@ export class Sessions {
     // A copy: the entry that the secret stands in is not kept for its sake.
     this.load({ id, owner, secret: Buffer.from(secret), last: 0, lowest: 1, active: now, replies: new Map() })
     this.touched.set(id, 1)
+    if (this.byId.size > MAX_SESSIONS) this.makeRoom(id)
     return id
+  }
+  /** The order of those last active at one stamp is not the same on every node: the lowest id goes. */
+  private makeRoom(except: number): void {
+    let oldest: Session | undefined
+    for (const session of this.byId.values()) {
+      if (oldest !== undefined && session.active > oldest.active) break
+      if (session.id === except || session.owner.startsWith(NODE_OWNER)) continue
+      if (oldest === undefined || session.id < oldest.id) oldest = session
+    }
+    if (oldest !== undefined) this.end(oldest.id)
   }
   end(id: number): void {
     const session = this.byId.get(id)
@@ -134,7 +152,28 @@ export class Sessions {
   executed(session: Session, reply: Reply): void {
     session.last++
     session.replies.set(session.last, reply)
-    this.keep(session.id, 1, replySize(reply))
+    const size = replySize(reply)
+    this.keep(session.id, 1, size)
+    if (this.keptSize > MAX_KEPT_IN_ALL) this.share(session.id, size)
+  }
+  /** `newest`: what the session `last` has kept just now, which stays. */
+  private share(last: number, newest: number): void {
+    const older = (id: number): number => (this.sizes.get(id) ?? 0) - (id === last ? newest : 0)
+    const sizes = Array.from(this.sizes.keys(), older).sort((a, b) => a - b)
+    // The share: those below it keep all, and leave more to the others.
+    let room = KEPT_AFTER - newest
+    let share = 0
+    for (const [i, size] of sizes.entries()) {
+      share = Math.floor(room / (sizes.length - i))
+      if (size > share) break
+      room -= size
+    }
+    for (const id of Array.from(this.sizes.keys())) {
+      const session = this.byId.get(id)
+      if (session === undefined || older(id) <= share) continue
+      if (!this.touched.has(id)) this.touched.set(id, session.last + 1)
+      while (older(id) > share) this.forget(session, session.lowest + 1)
+    }
   }
   private keep(id: number, count: number, size: number): void {
     this.keptCount += count
@@ -156,11 +195,10 @@ export class Sessions {
       this.keep(session.id, -1, -replySize(reply))
     }
   }
-  /** Remove some of those whose time is up. */
+  /** Remove those whose time is up: all of them, for what is open and kept is counted, and must be the same on every node. */
   sweep(now: number): void {
-    let left = REMOVALS
     for (const session of this.byId.values()) {
-      if (left-- === 0 || this.alive(session, now)) return
+      if (this.alive(session, now)) return
       this.end(session.id)
     }
   }
