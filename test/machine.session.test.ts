@@ -44,7 +44,7 @@ describe("sessions", () => {
     const machine = new MemoryMachine()
     const script = new Script().open("o").run(1, 1, 1, "INCR", "n").run(1, 2, 1, "INCR", "n").run(1, 1, 1, "INCR", "n").run(1, 3, 3, "INCR", "n").run(1, 2, 3, "INCR", "n").run(1, 5, 3, "INCR", "n").run(1, 4, 3, "INCR", "n")
     expect(repliesOf(machine.applyNow(script.entries))).toEqual([
-      1, 2, 1, 3, "-FORGOTTEN executed before; its reply was reported as arrived and is no longer kept", "-OUTOFORDER sequence 4 comes next; nothing was executed", 4,
+      1, 2, 1, 3, "-FORGOTTEN executed before; its reply is no longer kept: it was reported as arrived, or there was no room", "-OUTOFORDER sequence 4 comes next; nothing was executed", 4,
     ])
     expect(machine.replyOf(1, script.secretOf(1), 2)).toEqual({ type: "forgotten" })
     expect(machine.replyOf(1, script.secretOf(1), 4)).toMatchObject({ type: "kept", reply: { type: "integer", value: 4 } })

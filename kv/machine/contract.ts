@@ -15,6 +15,8 @@ export interface MachineStats {
   readonly keptReplyBytes: number
   readonly pinnedImages: number
   readonly damaged: string | null
+  /** What it waits for before it goes on executing, or null. */
+  readonly short: string | null
 }
 export interface Scrubbed {
   readonly bytes: number

@@ -36,6 +36,8 @@ import {
   valueKey,
 } from "./layout.ts"
 import { INLINE } from "./cost.ts"
+import { MachineOutdated } from "./errors.ts"
+import { cutLogs } from "./files.ts"
 import { type Batch, Ledger, LedgerReader } from "./ledger.ts"
 import type { Item } from "./view.ts"
 import type { Sessions } from "./sessions.ts"
@@ -175,16 +177,29 @@ export const deleteItem = (batch: Batch, generation: number, key: Buffer, large:
   if (large) batch.del(valueKey(generation, key))
 }
 
-/** Throws BadRecord, or LevelDB's own error, if the directory is not what a machine of this identity left. */
+/** Throws MachineOutdated, BadRecord, or LevelDB's own error, if the directory is not what a machine of this identity left. */
 export const readContents = async (db: Level, identity: Identity, idle: number): Promise<Contents> => {
   const found = decodeIdentity(required(db, identityKey, "identity marker"))
-  if (found.format !== identity.format || found.cluster !== identity.cluster || found.node !== identity.node) {
-    throw new BadRecord(`it belongs to node ${found.node} of cluster ${found.cluster} (format ${found.format}), not to node ${identity.node} of cluster ${identity.cluster} (format ${identity.format})`)
+  if (found.format !== identity.format) throw new MachineOutdated({ directory: db.location, found: found.format, wanted: identity.format })
+  if (found.cluster !== identity.cluster || found.node !== identity.node) {
+    throw new BadRecord(`it belongs to node ${found.node} of cluster ${found.cluster}, not to node ${identity.node} of cluster ${identity.cluster}`)
   }
   const position = decodePosition(required(db, positionKey, "position"))
   const checkpoint = decodeCheckpoint(required(db, checkpointKey, "checkpoint"))
   await checkMarkers(db, checkpoint, position.base.index)
   return { db, position, begins: found.begins, ...(await readSessions(db, idle)), earliest: await earliestIn(db, position.generation) }
+}
+
+/** A database that this process had open a moment ago. Throws BadRecord if it is damaged. */
+export const reopen = async (directory: string, identity: Identity, idle: number): Promise<Contents> => {
+  await cutLogs(directory)
+  const db = await openLevel(directory, false)
+  try {
+    return await readContents(db, identity, idle)
+  } catch (thrown) {
+    await db.close()
+    throw thrown
+  }
 }
 
 /** The records that make a directory whole, beside data and sessions; durable when this returns. */

@@ -14,7 +14,13 @@ export class MachineUnusable extends Data.TaggedError("MachineUnusable")<{ reado
     return `Could not ${this.action} in ${this.directory}: ${reason(this.cause)}. What was made durable before stays as it is. Check the disk, its room and its permissions, then start the node again.`
   }
 }
-export type MachineError = MachineLocked | MachineUnusable
+/** Data of another version of the format. Nothing was touched. */
+export class MachineOutdated extends Data.TaggedError("MachineOutdated")<{ readonly directory: string; readonly found: number; readonly wanted: number }> {
+  override get message(): string {
+    return `The data in ${this.directory} are of format ${this.found}; this version reads and writes format ${this.wanted}. Nothing was touched. Start the version that wrote them, or give this node an empty directory and let the cluster take it in anew.`
+  }
+}
+export type MachineError = MachineLocked | MachineOutdated | MachineUnusable
 
 /** The data are not what was written. The node goes on, serves nothing, and is rebuilt from a peer. */
 export class MachineDamaged extends Data.TaggedError("MachineDamaged")<{ readonly directory: string; readonly found: string; readonly cause?: unknown }> {

@@ -12,41 +12,31 @@ import { randomBytes } from "node:crypto"
 import type { Entry, LogBase, SnapshotRef } from "../../core/index.ts"
 import type { SnapshotImage, StateMachineHandlers } from "../../interpreters/contract.ts"
 import type { KvMachine, MachineStats, Scrubbed } from "./contract.ts"
-import { BATCH_COST, INLINE } from "./cost.ts"
-import { type Contents, type Level, deleteItem, dropMarkers, firstOf, makeDurable, putItem, readContents, readItem, readValue, recordsOf } from "./database.ts"
+import { OutOfSequence, type Prepared, type Target, overlayOf, prepare } from "./batch.ts"
+import { type Contents, type Level, dropMarkers, firstOf, makeDurable, readContents, reopen } from "./database.ts"
 import type { Directories } from "./directories.ts"
 import { MachineDamaged, MachineUnusable, SnapshotInvalid, reason } from "./errors.ts"
 import { checkTables } from "./files.ts"
 import { sessionsForImage } from "./image.ts"
 import { Incoming } from "./incoming.ts"
-import { DATA, DEADLINE, type Identity, VALUE, deadlineKey, deadlineOfKey, encodeMarker, encodePosition, generationRange, markerKey, positionKey } from "./layout.ts"
+import { DATA, DEADLINE, type Identity, VALUE, generationRange } from "./layout.ts"
 import { imageOf } from "./outgoing.ts"
-import { Overlay } from "./overlay.ts"
-import { Reads, rebuilding } from "./reads.ts"
+import { Reads, noRoom, rebuilding } from "./reads.ts"
 import { EMPTY_BASE, type Outcome, Replica, announce } from "./replica.ts"
 import { type ReplyState, Sessions } from "./sessions.ts"
-import { Lane, Slices } from "./slices.ts"
+import { ROOM_EVERY, hasRoom, isShortage, pause } from "./room.ts"
+import { Lane } from "./slices.ts"
 import type { Call, CommandListener, Reply } from "../types.ts"
 
-/** Expired keys removed per entry, and per Tick beyond that: enough to keep up, small beside the entry's own work. */
-const SWEEP_PER_ENTRY = 16
-const SWEEP_PER_BATCH = 512
 /** Records of an earlier generation removed at a time. */
 const RECLAIM = 4096
-/** Bytes of work after which a look at the clock costs nothing. */
-const DEAR = 64 << 10
 /** After each slice of a few milliseconds: a scrub takes a tenth of a core at most. */
 const SCRUB_REST = 40
 
-const EMPTY = Buffer.alloc(0)
-
 /** What is open. A restore replaces it as a whole. */
-interface Live extends Contents {
+interface Live extends Contents, Target {
   readonly name: string
-  readonly replica: Replica
   readonly reads: Reads
-  /** What `overlay` stands for while a batch executes. */
-  overlay: Overlay
 }
 
 export class LevelMachine implements KvMachine {
@@ -55,15 +45,18 @@ export class LevelMachine implements KvMachine {
   private opened: Level | null = null
   private damage: MachineDamaged | null = null
   private stopped = false
+  private readonly stopping = new AbortController()
+  /** What it waits for, if it cannot write. */
+  private short: string | null = null
   private handlers: StateMachineHandlers | null = null
   private listener: CommandListener | null = null
   private incoming: Incoming | null = null
   private base: LogBase = EMPTY_BASE
   private begins = 0
-  private generation = 0
+  generation = 0
   /** There may be large values in this generation. */
-  private large = false
-  private earliest = Infinity
+  large = false
+  earliest = Infinity
   /** One LevelDB write at a time; what is pinned between two of them is the state after an entry. */
   private readonly writes = new Lane()
   /** One of takeSnapshot, storeChunk and restore at a time. */
@@ -132,7 +125,7 @@ export class LevelMachine implements KvMachine {
   }
 
   position(): LogBase | null {
-    return this.live === null ? null : this.base
+    return this.live === null && this.short === null ? null : this.base
   }
   beginsAt(): number {
     return this.begins
@@ -147,9 +140,12 @@ export class LevelMachine implements KvMachine {
   /** From here on nothing is served. The files stay for whoever wants to look, until a restore. */
   private harm(thrown: unknown, where: Live): void {
     if (this.live !== where || this.stopped) return
+    this.injure(where.db.location, thrown)
+  }
+  private injure(directory: string, thrown: unknown): void {
     this.live = null
     const found = thrown instanceof Error && thrown.name === "BadRecord" ? thrown.message : "LevelDB cannot read them"
-    this.damage = new MachineDamaged({ directory: where.db.location, found, ...(thrown instanceof Error && thrown.name === "BadRecord" ? {} : { cause: thrown }) })
+    this.damage = new MachineDamaged({ directory, found, ...(thrown instanceof Error && thrown.name === "BadRecord" ? {} : { cause: thrown }) })
     this.handlers?.damaged(this.damage)
   }
   private fail(action: string, cause: unknown): void {
@@ -168,24 +164,25 @@ export class LevelMachine implements KvMachine {
         const { live } = this
         if (live === null) return
         const through = await this.batch(live, entries, done)
-        if (through === null || this.live !== live) return
-        done = through
+        if (through === "stopped" || (through !== "again" && this.live !== live)) return
+        done = through === "again" ? 0 : through
       }
       this.handlers?.applied(this.base.index)
     })
   }
 
-  /** One batch of the entries from `from` on. Returns where the next begins; null: it could not be written. */
-  private async batch(live: Live, entries: readonly Entry[], from: number): Promise<number | null> {
+  /** One batch of the entries from `from` on. Returns where the next begins, or that all of it must be done again. */
+  private async batch(live: Live, entries: readonly Entry[], from: number): Promise<number | "again" | "stopped"> {
     const outcomes: Outcome[] = []
     let prepared: Prepared
     try {
-      prepared = await this.prepare(live, entries, from, outcomes)
+      prepared = await prepare(live, this, entries, from, outcomes)
     } catch (thrown) {
+      if (isShortage(thrown)) return this.waitForRoom(live, thrown)
       // No damage: nobody could execute this, or this process cannot.
       if (thrown instanceof OutOfSequence || thrown instanceof RangeError) this.fail("apply", thrown)
       else this.harm(thrown, live)
-      return null
+      return "stopped"
     }
     try {
       live.reads.freeze()
@@ -194,11 +191,14 @@ export class LevelMachine implements KvMachine {
       announce(this.listener, outcomes)
       await writing
     } catch (thrown) {
+      if (isShortage(thrown)) return this.waitForRoom(live, thrown)
       this.fail("write a batch", thrown)
-      return null
+      return "stopped"
     }
     this.batches++
+    this.bytesWritten += prepared.bytes
     this.base = live.replica.base
+    this.earliest = prepared.earliest
     this.large = prepared.large
     live.reads.thaw(this.base.time, live.overlay.generation)
     live.replica.sessions.written()
@@ -208,65 +208,39 @@ export class LevelMachine implements KvMachine {
     return prepared.through
   }
 
-  /** Executes, and collects what changes into one LevelDB batch. */
-  private async prepare(live: Live, entries: readonly Entry[], from: number, outcomes: Outcome[]): Promise<Prepared> {
-    const { replica, db } = live
-    const slices = new Slices()
-    const overlay = overlayOf(db, this.generation)
-    live.overlay = overlay
-    const first = replica.base.index + 1
-    let through = from
-    for (let cost = 0; through < entries.length && cost < BATCH_COST; through++) {
-      const entry = entries[through]
-      if (entry === undefined || entry.index <= replica.base.index) continue
-      if (entry.index !== replica.base.index + 1) throw new OutOfSequence(`entry ${entry.index} was handed over at position ${replica.base.index}`)
-      replica.apply(entry, outcomes)
-      const spent = replica.takeCost()
-      cost += spent
-      if (slices.due() || (spent > DEAR && slices.overdue())) await slices.giveWay()
-    }
-    const batch = db.batch()
-    const { generation } = overlay
-    const anew = this.generation !== generation
-    let earliest = anew ? Infinity : this.earliest
-    let large = this.large && !anew
-    if (earliest <= replica.base.time) earliest = await this.sweep(live, batch, Math.min(SWEEP_PER_BATCH, (through - from) * SWEEP_PER_ENTRY + 64))
-    for (const { key, item } of overlay.changes.values()) {
-      if (item === null) deleteItem(batch, generation, key, large)
-      else {
-        const bytes = putItem(batch, generation, key, item, large)
-        this.bytesWritten += bytes
-        if (item.length > INLINE) large = true
-        if (item.expiry !== 0) {
-          batch.put(deadlineKey(generation, item.expiry, key), EMPTY)
-          earliest = Math.min(earliest, item.expiry)
-        }
-        if (bytes > DEAR && slices.overdue()) await slices.giveWay()
-      }
-      if (slices.due()) await slices.giveWay()
-    }
-    this.earliest = earliest
-    await live.ledger.write(batch, replica.sessions, slices)
-    batch.put(positionKey, encodePosition({ base: replica.base, generation, large }))
-    if (replica.base.index >= first) batch.put(markerKey(first), encodeMarker(first, replica.base.index))
-    return { batch, through, large }
-  }
-
   /**
-   * Removes some of what has expired, in order of deadline and key. Nobody can see whether it has: what commands and
-   * reads see depends on the clock alone. Returns the earliest deadline that is left.
+   * The disk is full, or the process is out of descriptors: no damage, and no reason to end, for the log keeps what is to
+   * be executed. LevelDB takes no write any more once one has failed, so it is closed, and opened again when there is
+   * room; what reached the disk whole is there then, and the rest is executed again.
    */
-  private async sweep(live: Live, batch: ReturnType<Level["batch"]>, most: number): Promise<number> {
-    const { overlay, replica, db } = live
-    let left = most
-    for await (const [indexKey] of recordsOf(db, { ...generationRange(DEADLINE, overlay.generation), limit: most + 1 })) {
-      const { deadline, key } = deadlineOfKey(indexKey)
-      if (deadline > replica.base.time || left-- === 0) return deadline
-      batch.del(indexKey)
-      // The record decides: it may have been written anew, with another deadline or none.
-      if (overlay.get(key)?.expiry === deadline) overlay.delete(key)
+  private async waitForRoom(live: Live, thrown: unknown): Promise<"again" | "stopped"> {
+    this.short = `the state machine cannot write: ${reason(thrown)}. Nothing is lost: it goes on by itself, from its log, once there is room`
+    this.report(this.short)
+    // Reads that wait for the batch must not wait for ever.
+    live.reads.thaw(this.base.time, this.generation)
+    try {
+      await this.shut()
+    } catch (closing) {
+      this.fail("close the database", closing)
+      return "stopped"
     }
-    return Infinity
+    for (;;) {
+      await pause(ROOM_EVERY, this.stopping.signal)
+      if (this.stopped) return "stopped"
+      try {
+        if (!(await hasRoom(this.directories.root))) continue
+        const opened = await reopen(this.directories.path(live.name), this.identity, this.idle)
+        this.become(live.name, opened)
+      } catch (again) {
+        if (isShortage(again)) continue
+        if (again instanceof Error && again.name === "BadRecord") this.injure(live.db.location, again)
+        else this.fail("open the database again", again)
+        return "stopped"
+      }
+      this.report("the state machine has room again and goes on")
+      this.short = null
+      return "again"
+    }
   }
 
   /** What FLUSHALL left behind goes a little at a time, between the batches. */
@@ -285,7 +259,8 @@ export class LevelMachine implements KvMachine {
         }
       }
     } catch (thrown) {
-      this.harm(thrown, live)
+      // Without room nothing can be removed: the next opening tries again.
+      if (!isShortage(thrown)) this.harm(thrown, live)
     }
   }
 
@@ -382,7 +357,8 @@ export class LevelMachine implements KvMachine {
   // -------------------------------------------------------------------------------------------- reads
 
   read(call: Call, most?: number): Reply | Promise<Reply> {
-    return this.live === null ? rebuilding : this.live.reads.read(call, most)
+    if (this.live === null) return this.short === null ? rebuilding : noRoom
+    return this.live.reads.read(call, most)
   }
   version(key: Uint8Array): number {
     // While rebuilding no version may fit: the largest that a log entry can carry.
@@ -411,6 +387,7 @@ export class LevelMachine implements KvMachine {
       keptReplyBytes: sessions.keptBytes,
       pinnedImages: this.images.size,
       damaged: this.damage?.message ?? null,
+      short: this.short,
     }
   }
   async scrub(): Promise<Scrubbed | null> {
@@ -436,6 +413,7 @@ export class LevelMachine implements KvMachine {
 
   async close(): Promise<void> {
     this.stopped = true
+    this.stopping.abort()
     await this.upkeep.run(() => this.incoming?.abandon(this.directories))
     await this.writes.run(() => this.shut())
   }
@@ -446,15 +424,3 @@ export class LevelMachine implements KvMachine {
     this.opened = null
   }
 }
-
-interface Prepared {
-  readonly batch: ReturnType<Level["batch"]>
-  /** Of the entries handed over, the first that is not in it. */
-  readonly through: number
-  readonly large: boolean
-}
-
-class OutOfSequence extends Error {}
-
-const overlayOf = (db: Level, generation: number): Overlay =>
-  new Overlay(generation, { get: (of, key) => readItem(db, of, key), value: (of, key, item) => readValue(db, of, key, item) })

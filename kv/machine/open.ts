@@ -3,12 +3,13 @@ import { dirname, resolve } from "node:path"
 import { Effect, type Scope } from "effect"
 import { type Contents, openLevel, readContents, sealDatabase, syncDirectory } from "./database.ts"
 import { Directories } from "./directories.ts"
-import { MachineDamaged, type MachineError, MachineLocked, MachineUnusable } from "./errors.ts"
+import { MachineDamaged, type MachineError, MachineLocked, MachineOutdated, MachineUnusable } from "./errors.ts"
 import { checkTables, cutLogs } from "./files.ts"
 import { FORMAT, type Identity } from "./layout.ts"
 import type { KvMachine } from "./contract.ts"
 import { LevelMachine } from "./machine.ts"
 import { EMPTY_BASE } from "./replica.ts"
+import { isShortage } from "./room.ts"
 import { DEFAULT_IDLE } from "./sessions.ts"
 
 export interface MachineOptions {
@@ -58,7 +59,7 @@ const openCurrent = async (directories: Directories, name: string, identity: Ide
     await cutLogs(directory)
     db = await openLevel(directory, false)
   } catch (thrown) {
-    if (isLocked(thrown) || isRefusal(thrown)) throw thrown
+    if (isLocked(thrown) || isRefusal(thrown) || isShortage(thrown)) throw thrown
     return damaged("LevelDB cannot open them", thrown)
   }
   try {
@@ -66,6 +67,7 @@ const openCurrent = async (directories: Directories, name: string, identity: Ide
     return { name, contents: await readContents(db, identity, idle) }
   } catch (thrown) {
     await db.close()
+    if (thrown instanceof MachineOutdated || isShortage(thrown)) throw thrown
     return thrown instanceof Error && thrown.name === "BadRecord" ? damaged(thrown.message) : damaged("they cannot be read", thrown)
   }
 }
@@ -100,7 +102,7 @@ export const openMachine = (options: MachineOptions): Effect.Effect<KvMachine, M
   Effect.acquireRelease(
     Effect.tryPromise({
       try: () => open(options),
-      catch: (cause): MachineError => (isLocked(cause) ? new MachineLocked({ directory: options.directory }) : new MachineUnusable({ directory: options.directory, action: "open the database", cause })),
+      catch: (cause): MachineError => (cause instanceof MachineOutdated ? cause : isLocked(cause) ? new MachineLocked({ directory: options.directory }) : new MachineUnusable({ directory: options.directory, action: "open the database", cause })),
     }),
     (machine) => Effect.promise(() => machine.close()),
   )

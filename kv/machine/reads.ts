@@ -6,11 +6,14 @@ import { DATA, DEADLINE, dataKey, deadlineKey, deadlineOfKey, decodeRecord, gene
 import { NULL, bulk, error, integer } from "./reply.ts"
 import { readOnlyView, type Store } from "./replica.ts"
 import { Cursors, type Scan, isScan, planOf, startsWith } from "./scan.ts"
+import { isShortage } from "./room.ts"
 import { Slices } from "./slices.ts"
 import type { Item, View } from "./view.ts"
 import type { Call, Reply } from "../types.ts"
 
 export const rebuilding = error("this node is being rebuilt from a peer; ask another one", "REBUILDING")
+
+export const noRoom = error("this node has no room to execute what is committed; it goes on by itself once there is. Ask another one", "LOADING")
 
 /** MGET and EXISTS of more keys than this take turns. */
 const AT_ONCE = 64
@@ -79,7 +82,7 @@ export class Reads {
     try {
       return task()
     } catch (thrown) {
-      this.damaged(thrown)
+      if (!isShortage(thrown)) this.damaged(thrown)
       return otherwise
     }
   }
@@ -115,6 +118,7 @@ export class Reads {
       return await task(readOnlyView(this.clock, this.at(snapshot), most), snapshot)
     } catch (thrown) {
       if (thrown instanceof TooLarge) return thrown.reply
+      if (isShortage(thrown)) return noRoom
       this.damaged(thrown)
       return rebuilding
     } finally {

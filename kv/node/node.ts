@@ -150,6 +150,7 @@ const runCore = (building: Building, storage: FileStorage, transport: TcpTranspo
       directory: join(config.dataDir, "state"),
       cluster,
       node: config.id,
+      report: (text) => log("warn", text),
       ...(config.sessionIdle === null ? {} : { sessionIdle: config.sessionIdle }),
       ...(storage.stored.base.index > 0
         ? {}

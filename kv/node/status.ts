@@ -89,6 +89,8 @@ const health = (alive: Alive): string => {
   }
   const refused = transport?.peers().find((peer) => peer.refused !== null)?.refused
   if (refused != null) return refused
+  const short = running?.machine.stats().short ?? null
+  if (short !== null) return `${short}. Free some space.`
   if (state.spaceLow) return "the disk is nearly full: writes are refused until there is room. Free some space."
   return "ok"
 }

@@ -1,0 +1,24 @@
+/** A full disk, or no more descriptors: what passes without anybody being to blame, and how to wait for it. */
+import { statfs } from "node:fs/promises"
+import { setTimeout as sleep } from "node:timers/promises"
+
+const CODES: ReadonlySet<unknown> = new Set(["ENOSPC", "EDQUOT", "EMFILE", "ENFILE"])
+/** LevelDB passes on the system's words. */
+const WORDS = /No space left on device|Disk quota exceeded|Too many open files/i
+
+export const isShortage = (thrown: unknown): boolean => {
+  if (!(thrown instanceof Error)) return false
+  return ("code" in thrown && CODES.has(thrown.code)) || WORDS.test(thrown.message) || isShortage(thrown.cause)
+}
+
+/** How often it is tried again. */
+export const ROOM_EVERY = 500
+/** Opening a database writes its log anew as a table: it is not worth trying with less than this. */
+const ROOM = 16 << 20
+
+export const hasRoom = async (directory: string): Promise<boolean> => {
+  const { bavail, bsize } = await statfs(directory)
+  return bavail * bsize >= ROOM
+}
+/** Ends early, without a word, when the signal says so. */
+export const pause = (millis: number, signal: AbortSignal): Promise<void> => sleep(millis, undefined, { signal, ref: false }).catch(() => undefined)

@@ -1,0 +1,102 @@
+/** A state machine that cannot write for want of room waits, keeps what it has, and goes on by itself. */
+import { ClassicLevel } from "classic-level"
+import { afterAll, afterEach, describe, expect, test } from "vitest"
+import { MemoryMachine } from "../kv/machine/index.ts"
+import { Log, digest, open, removeTemporary, temporary } from "./machine.kit.ts"
+import { until } from "./tcp.nodes.ts"
+
+afterAll(removeTemporary)
+
+/** LevelDB's batches, while a test wants them to fail. */
+let refuse: (() => Error | null) | null = null
+interface Batch {
+  _write: (options: object) => Promise<void>
+}
+const prototype = ClassicLevel.prototype as unknown as { _chainedBatch: () => Batch; _open: (options: object) => Promise<void> }
+const { _chainedBatch: makeBatch, _open: openDatabase } = prototype
+prototype._chainedBatch = function (this: typeof prototype) {
+  const batch = makeBatch.call(this)
+  const write = batch._write
+  batch._write = async (options) => {
+    const error = refuse?.() ?? null
+    if (error !== null) throw error
+    await write.call(batch, options)
+  }
+  return batch
+}
+let opens: (() => Error | null) | null = null
+prototype._open = async function (this: typeof prototype, options: object) {
+  const error = opens?.() ?? null
+  if (error !== null) throw error
+  await openDatabase.call(this, options)
+}
+afterEach(() => {
+  refuse = null
+  opens = null
+})
+afterAll(() => {
+  prototype._chainedBatch = makeBatch
+  prototype._open = openDatabase
+})
+
+const full = (): Error => new Error("Database is not open for writes", { cause: new Error("IO error: /data/000007.log: No space left on device") })
+
+describe("without room", () => {
+  for (const [name, error] of [
+    ["the disk is full", full],
+    ["the quota is used up", () => Object.assign(new Error("write"), { code: "EDQUOT" })],
+    ["there are no more descriptors", () => new Error("IO error: /data/000007.ldb: Too many open files")],
+  ] as const) {
+    test(`${name}: nothing is applied, nothing is lost, nobody ends; reads say so; it goes on once there is room`, async () => {
+      const reports: string[] = []
+      const held = await open(temporary(), { report: (text) => reports.push(text) })
+      const twin = new MemoryMachine()
+      const log = new Log()
+      for (let i = 0; i < 30; i++) log.call("APPEND", `k${i % 7}`, `${i},`)
+      await held.apply(log.entries.slice(0, 10))
+      let refusals = 0
+      let reopenings = 0
+      refuse = () => (refusals++ < 2 ? error() : null)
+      opens = () => (reopenings++ === 0 ? error() : null)
+      const applying = held.apply(log.entries.slice(10))
+      await until("the machine says that it waits", () => held.machine.stats().short !== null)
+      expect(held.index()).toBe(10)
+      expect(await held.get("GET", "k0")).toMatch(/^-LOADING this node has no room/)
+      await applying
+      expect([held.index(), held.machine.stats().short]).toEqual([31, null])
+      expect([held.damages, held.failures]).toEqual([[], []])
+      expect(reports).toEqual([expect.stringContaining("Nothing is lost"), expect.stringContaining("goes on"), expect.stringContaining("Nothing is lost"), expect.stringContaining("goes on")])
+      twin.applyNow(log.entries)
+      expect(await digest(held)).toBe(twin.digest())
+      expect(new Set(held.replies.map(([, sequence]) => sequence)).size).toBe(30)
+      const { directory } = held
+      await held.close()
+      const again = await open(directory)
+      expect(await digest(again)).toBe(twin.digest())
+      await again.close()
+    })
+  }
+  test("it can be stopped while it waits", async () => {
+    const held = await open(temporary())
+    const log = new Log()
+    log.call("SET", "a", "1")
+    refuse = full
+    held.machine.apply(log.entries)
+    await until("the machine says that it waits", () => held.machine.stats().short !== null)
+    await held.close()
+    expect([held.damages, held.failures]).toEqual([[], []])
+    refuse = null
+    const again = await open(held.directory)
+    await again.apply(log.entries)
+    expect(await again.get("GET", "a")).toBe("1")
+    await again.close()
+  })
+  test("any other failure to write stops the node, as before", async () => {
+    const held = await open(temporary())
+    const log = new Log()
+    refuse = () => new Error("IO error: /data/000007.log: Input/output error")
+    await held.apply(log.entries)
+    expect(held.failures.map((error) => error.name)).toEqual(["MachineUnusable"])
+    await held.close()
+  })
+})
