@@ -7,36 +7,34 @@ import { until } from "./tcp.nodes.ts"
 
 afterAll(removeTemporary)
 
-/** LevelDB's batches, while a test wants them to fail. */
-let refuse: (() => Error | null) | null = null
-interface Batch {
-  _write: (options: object) => Promise<void>
-}
-const prototype = ClassicLevel.prototype as unknown as { _chainedBatch: () => Batch; _open: (options: object) => Promise<void> }
-const { _chainedBatch: makeBatch, _open: openDatabase } = prototype
-prototype._chainedBatch = function (this: typeof prototype) {
-  const batch = makeBatch.call(this)
-  const write = batch._write
-  batch._write = async (options) => {
-    const error = refuse?.() ?? null
+/** Puts a fault before a method of a class or object; null: there is none at the moment. Returns how to take it out. */
+const before = (target: object, name: string, fault: () => Error | null): (() => void) => {
+  const original: unknown = Reflect.get(target, name)
+  if (typeof original !== "function") throw new Error(`there is no ${name}`)
+  Reflect.set(target, name, async function (this: unknown, ...args: unknown[]) {
+    const error = fault()
     if (error !== null) throw error
-    await write.call(batch, options)
-  }
-  return batch
+    await Reflect.apply(original, this, args)
+  })
+  return () => Reflect.set(target, name, original)
 }
+let refuse: (() => Error | null) | null = null
 let opens: (() => Error | null) | null = null
-prototype._open = async function (this: typeof prototype, options: object) {
-  const error = opens?.() ?? null
-  if (error !== null) throw error
-  await openDatabase.call(this, options)
-}
+const restore = before(ClassicLevel.prototype, "_open", () => opens?.() ?? null)
+const makeBatch: unknown = Reflect.get(ClassicLevel.prototype, "_chainedBatch")
+Reflect.set(ClassicLevel.prototype, "_chainedBatch", function (this: unknown) {
+  if (typeof makeBatch !== "function") throw new Error("there are no batches")
+  const batch: unknown = Reflect.apply(makeBatch, this, [])
+  if (typeof batch === "object" && batch !== null) before(batch, "_write", () => refuse?.() ?? null)
+  return batch
+})
 afterEach(() => {
   refuse = null
   opens = null
 })
 afterAll(() => {
-  prototype._chainedBatch = makeBatch
-  prototype._open = openDatabase
+  restore()
+  Reflect.set(ClassicLevel.prototype, "_chainedBatch", makeBatch)
 })
 
 const full = (): Error => new Error("Database is not open for writes", { cause: new Error("IO error: /data/000007.log: No space left on device") })

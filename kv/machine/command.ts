@@ -5,6 +5,7 @@
  * Commands of nodes and of clients are of different kinds: what a client asks for can never become a node's own command.
  */
 import { MalformedBytes } from "../../interpreters/bytes.ts"
+import { MAX_WORDS } from "./cost.ts"
 import { SECRET_BYTES } from "../sessionKey.ts"
 import type { Call, Command, Watch } from "../types.ts"
 
@@ -46,6 +47,7 @@ const callSize = (call: Call): number => {
 class Cursor {
   readonly buffer: Buffer
   at: number
+  private words = 0
   constructor(buffer: Buffer, at: number) {
     this.buffer = buffer
     this.at = at
@@ -106,14 +108,19 @@ class Cursor {
     this.at = from + size
     return this.buffer.subarray(from, this.at)
   }
-  /** A count of items of at least one byte each: a lie about it cannot make us allocate. */
-  readCount(): number {
+  /**
+   * A count of items of at least one byte each: a lie about it cannot make us allocate. No more of one kind than MAX_WORDS
+   * in all, for decoding takes its time for each.
+   */
+  readCount(before = 0): number {
     const count = this.readVarint()
+    if (before + count > MAX_WORDS) throw new MalformedBytes(`${before + count} words or more, at most ${MAX_WORDS} are allowed`)
     if (count > this.buffer.length - this.at) throw new MalformedBytes(`${count} items cannot stand in ${this.buffer.length - this.at} bytes`)
     return count
   }
   readCall(): Call {
-    const count = this.readCount()
+    const count = this.readCount(this.words)
+    this.words += count
     const call: Buffer[] = []
     for (let i = 0; i < count; i++) call.push(this.readBlob())
     return call

@@ -10,12 +10,12 @@
 import type { Payload, Term } from "../../core/index.ts"
 import { payloadOf } from "../../interpreters/bytes.ts"
 import { encodeCommand } from "../machine/command.ts"
-import { NODE_OWNER } from "../machine/sessions.ts"
+import { MAX_OWNER, NODE_OWNER } from "../machine/sessions.ts"
 import { hexOf, MAX_U48, SECRET_BYTES, secretOf, showSessionKey } from "../sessionKey.ts"
 import type { Call, ClosedSession, Command, Opened, Replied, Reply, SessionKey, Watch } from "../types.ts"
 import { Lane, type Item } from "./lane.ts"
 import { argumentsIn, commandSize, type Parts } from "./parts.ts"
-import { OK, busy, codeOf, notOpen, outOfDomain, refusal, reservedOwner, stopping, tooLarge, tooMany, unknownRequest, unknownStopping } from "./replies.ts"
+import { OK, busy, codeOf, notOpen, outOfDomain, refusal, longOwner, reservedOwner, stopping, tooLarge, tooMany, unknownRequest, unknownStopping } from "./replies.ts"
 
 interface Request extends Item {
   readonly payload: Payload
@@ -95,6 +95,7 @@ export class ClientSessions {
   }
   open(owner: string, done: (reply: Reply) => void): void {
     if (owner.startsWith(NODE_OWNER)) return this.parts.soon(() => done(reservedOwner(NODE_OWNER)))
+    if (owner.length > MAX_OWNER) return this.parts.soon(() => done(longOwner(owner.length, MAX_OWNER)))
     const secret = this.parts.secret(SECRET_BYTES)
     const request = this.enter({ type: "OpenSession", owner, secret: secretOf(secret) }, 64 + 4 * owner.length, done)
     if (request !== null) this.openings.set(secret, request)

@@ -1,6 +1,7 @@
 /** What the parts of the service share: the faces that they need, and their settings. */
 import type { Millis, Stamp } from "../../core/index.ts"
 import type { Driver } from "../../interpreters/driver.ts"
+import { MAX_WORDS } from "../machine/cost.ts"
 import type { ReplyState } from "../machine/sessions.ts"
 import type { Surroundings } from "../surroundings.ts"
 import type { Call, CommandListener, Reader, Watch } from "../types.ts"
@@ -39,7 +40,7 @@ export const defaultServiceSettings: ServiceSettings = {
   maxWaiting: 100_000,
   maxWaitingBytes: 64 << 20,
   maxEntryBytes: 8 << 20,
-  maxArguments: 100_000,
+  maxArguments: MAX_WORDS,
   tickMs: 50,
 }
 
