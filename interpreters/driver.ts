@@ -82,6 +82,8 @@ const leaderOf = (state: State): Member | null => {
   }
 }
 
+export const leadershipOf = (state: State): Leadership => ({ role: state.role.type, term: state.currentTerm, leader: leaderOf(state) })
+
 export const makeDriver = (options: DriverOptions): Driver => {
   const { runner, storage, transport, machine, timers, clock, journal } = options
   const counters: Record<string, number> = { "loop.turns": 0, "loop.events": 0, "loop.busyMs": 0, "loop.stalls": 0, "loop.stallMs": 0, "loop.longestStallMs": 0 }
@@ -112,7 +114,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
   const before: (() => void)[] = []
   const changed: ((now: Leadership) => void)[] = []
   const applied: ((index: Index) => void)[] = []
-  let leadership: Leadership = { role: runner.state.role.type, term: runner.state.currentTerm, leader: leaderOf(runner.state) }
+  let leadership = leadershipOf(runner.state)
 
   const wake = (): void => {
     if (scheduled || !running || dead) return

@@ -1,8 +1,9 @@
-/** The key-value service on the simulated network, its clients, and what the K scenarios ask of it. */
+/** The real service and the real client on a simulated network, and what the K scenarios ask of them. */
 import { expect, test } from "vitest"
 import { seconds, type Cluster, type Work } from "../interpreters/simulation/index.ts"
-import { KvClient, KvService, textOf, type ClientNetwork } from "../kv/simulation/index.ts"
+import { goodNetwork, KvAnswerWrong, KvClient, KvServices, textOf, type ClientNetwork } from "../kv/simulation/index.ts"
 import { checkHistory, kv, makeHistory, type Recorder } from "../spec/index.ts"
+import type { Reply } from "../kv/types.ts"
 import { operationsOf } from "../spec/linearizability/operations.ts"
 import { scenarios, type ScenarioId } from "./scenario.ids.ts"
 import { watched } from "./scenario.kit.ts"
@@ -15,32 +16,34 @@ export interface KvOptions {
   readonly most?: number | null
 }
 
-const reliable: ClientNetwork = { hop: 1, lossPermille: 0, patience: 400 }
-/** One request and one reply in ten are lost. */
-const unreliable: ClientNetwork = { hop: 13, lossPermille: 100, patience: 400 }
+/** One request in five is lost, or its reply, and with it the connection. */
+const unreliable: ClientNetwork = { hopMin: 1, hopMax: 25, slowPermille: 0, slowMax: 0, breakPermille: 200 }
+/** Nothing is ever given up; a silent node is left after 400 ms. */
+const patient = { timeoutMs: 1e9, connectTimeoutMs: 400, stallTimeoutMs: 400, backoffMs: [10, 100] } as const
 
 export class KvWorld {
   readonly cluster: Cluster
-  readonly service = new KvService()
+  readonly services = new KvServices()
   readonly history: Recorder
   readonly most: number | null
   private readonly net: ClientNetwork
   private clients = 0
   constructor({ servers = 5, seed = 1, unreliable: lossy = false, most = null }: KvOptions) {
     this.most = most
-    this.net = lossy ? unreliable : reliable
+    this.net = lossy ? unreliable : goodNetwork
     this.cluster = watched({
       servers, seed, network: lossy ? "unreliable" : "reliable", connections: true,
       settings: { forwardProposals: true, ...(most === null ? { snapshotBytes: 1e9 } : { snapshotBytes: most, tailBytes: 0 }) },
-      ...this.service.hooks(),
+      ...this.services.hooks(),
     })
-    this.service.attach(this.cluster.world)
+    this.services.attach(this.cluster.world)
+    this.cluster.go(this.services.serve())
     this.history = makeHistory({ now: () => this.cluster.now })
   }
   /** A client that may ask these servers; all, if none are named. */
   client(servers: () => readonly string[] = () => this.cluster.names): KvUser {
     const process = ++this.clients
-    return new KvUser(this, process, new KvClient({ name: `c${process}`, service: this.service, world: this.cluster.world, servers, network: () => this.net }))
+    return new KvUser(this, process, new KvClient({ name: `c${process}`, services: this.services, servers, network: () => this.net }, patient))
   }
   do<Result>(work: Work<Result>): Result {
     return this.cluster.do(work)
@@ -50,7 +53,7 @@ export class KvWorld {
     return Math.max(...this.cluster.names.map((name) => this.cluster.stateBytes(name)))
   }
   get image(): number {
-    return Math.max(...this.cluster.names.map((name) => this.service.machine(name).memory.imageNow().length))
+    return Math.max(...this.cluster.names.map((name) => this.services.machine(name).memory.imageNow().length))
   }
   /** All servers stop, and start a second later. */
   *restartAll(): Work<void> {
@@ -77,21 +80,25 @@ export class KvUser {
     this.process = process
     this.client = client
   }
+  private *ask(task: Parameters<KvClient["do"]>[0]): Work<Reply> {
+    const outcome = yield* this.client.do(task)
+    if ("type" in outcome) return outcome
+    throw new KvAnswerWrong(outcome.message)
+  }
   *get(key: string): Work<string> {
     const open = this.world.history.invoke({ process: this.process, f: "read", key })
-    const reply = yield* this.client.read("GET", key)
-    const text = reply === null ? null : textOf(reply)
+    const text = textOf(yield* this.ask({ type: "read", args: ["GET", key] }))
     open.ok(text)
     return text ?? ""
   }
   *put(key: string, value: string): Work<void> {
     const open = this.world.history.invoke({ process: this.process, f: "write", key, value })
-    yield* this.client.write("SET", key, value)
+    yield* this.ask({ type: "write", args: ["SET", key, value] })
     open.ok(value)
   }
   *append(key: string, value: string): Work<void> {
     const open = this.world.history.invoke({ process: this.process, f: "append", key, value })
-    yield* this.client.write("APPEND", key, value)
+    yield* this.ask({ type: "write", args: ["APPEND", key, value] })
     open.ok(value)
   }
 }

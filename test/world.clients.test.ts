@@ -35,8 +35,8 @@ describe("clients in random worlds", () => {
   })
 
   test("a read that is answered although it was refused is found, and shrunk with the clients at their work", () => {
-    const lying = (): Companions => {
-      const it = kvLoad({ clients: 5 })()
+    const lying = (of: number): Companions => {
+      const it = kvLoad({ clients: 5 })(of)
       return {
         hooks: { ...it.hooks, responded: (node, ref, outcome) => it.hooks.responded?.(node, ref, outcome.type === "ReadRefused" ? { type: "ReadReady", index: 0 } : outcome) },
         command: (id) => it.command(id),
@@ -47,7 +47,7 @@ describe("clients in random worlds", () => {
     }
     const checks = { companions: lying, liveness: true }
     for (let seed = 1; ; seed++) {
-      const script = generateScript(seed, "partitions", { nodes: 3, steps: 40 })
+      const script = generateScript(seed, "partitions", { nodes: 5, steps: 40 })
       const failed = checkScript(script, checks)
       if (failed.ok) continue
       expect(failed).toMatchObject({ violation: "Linearizability", message: expect.stringMatching(/have no order that respects real time|has no explanation/) as unknown })

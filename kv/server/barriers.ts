@@ -13,17 +13,20 @@ export interface Gate {
 
 export class Barriers {
   private readonly service: Service
+  /** Once the sockets have been polled. */
+  private readonly later: (run: () => void) => void
   private forming: Gate | null = null
 
-  constructor(service: Service) {
+  constructor(service: Service, later: (run: () => void) => void = setImmediate) {
     this.service = service
+    this.later = later
   }
 
   /** The gate of this turn. `opened` is called once it is open, never before this call has returned. */
   join(opened: () => void): Gate {
     if (this.forming === null) {
       this.forming = { open: false, refusal: null, waiting: [] }
-      setImmediate(this.begin)
+      this.later(this.begin)
     }
     this.forming.waiting.push(opened)
     return this.forming

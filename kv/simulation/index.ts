@@ -1,4 +1,7 @@
-/** The key-value service in a simulated world: its state machine, and clients with sessions. */
-export { KvWorldMachine, kvWorldMachine, type KvResult } from "./machine.ts"
-export { goodNetwork, KvAnswerWrong, KvClient, KvService, textOf, type ClientNetwork, type Got, type KvClientOptions } from "./clients.ts"
+/** The key-value service in a simulated world: the real service on every node, and the real client and plain ones beside it. */
+export { KvWorldMachine, kvWorldMachine, type KvResult, type KvWitness } from "./machine.ts"
+export { KvServices, type KvServicesOptions } from "./services.ts"
+export { KvClient, PlainClient, type KvClientOptions, type Told } from "./clients.ts"
+export { goodNetwork, type ClientNetwork } from "./link.ts"
+export { KvAnswerWrong, textOf } from "./operation.ts"
 export { kvLoad, type KvLoad } from "./load.ts"

@@ -1,10 +1,15 @@
-/** Clients that live in a random world, each with one operation at a time; at the end all that they were told must fit together. */
-import { goOn, makeRandom, Tasks, type Random, type Work, type World } from "../../interpreters/simulation/index.ts"
-import { checkHistory, explainInWords, kv, makeHistory, operationsOf, PropertyViolated, type Companions, type F, type Recorder, type Value } from "../../spec/index.ts"
-import { encodeCommand, NODE_OWNER } from "../machine/index.ts"
-import type { Reply } from "../types.ts"
-import { KvClient, KvService, textOf, type ClientNetwork } from "./clients.ts"
-import { simulatedSecret } from "./machine.ts"
+/** Clients that live in a random world of the real service; at the end all that they were told must fit together. */
+import { configurationOf, membersOf, sameMember } from "../../core/index.ts"
+import { goOn, makeRandom, Tasks, type Random, type Work, type World, type WorldHooks } from "../../interpreters/simulation/index.ts"
+import { checkHistory, explainInWords, kv, makeHistory, operationsOf, PropertyViolated, type Companions, type OpenOperation, type Recorder, type Value } from "../../spec/index.ts"
+import type { Task } from "../client/operation.ts"
+import type { ServiceSettings } from "../service/index.ts"
+import { Audit, tokenOf } from "./audit.ts"
+import { KvClient, PlainClient, type Told } from "./clients.ts"
+import type { ClientNetwork } from "./link.ts"
+import { loadCommand } from "./probe.ts"
+import { endOf, engineEnd, KvAnswerWrong, plainEnd, wordsOf, type End, type Operation } from "./operation.ts"
+import { KvServices } from "./services.ts"
 
 export interface KvLoad {
   readonly clients: number
@@ -12,9 +17,6 @@ export interface KvLoad {
   readonly recorded?: (history: Recorder) => void
 }
 
-/** Virtual milliseconds: a client gives up what takes longer, and nobody knows what became of it. */
-const GIVE_UP = 3000
-const LONGEST_PAUSE = 60
 /** Used at a time, and how often each: so that what must be explained together stays short. */
 const KEYS = 3
 const OPERATIONS_PER_KEY = 40
@@ -22,60 +24,50 @@ const OPERATIONS_PER_KEY = 40
 const LAST_ORDERS = 60_000
 /** Of the model, for a whole history; hundreds of times what is needed. */
 const MOST_STEPS = 3_000_000
+const LONGEST_PAUSE = 60
+/** A plain client gives up a connection that is silent for so long. */
+const PATIENCE = 2500
 
-interface Operation {
-  readonly f: F
-  readonly key: string
-  readonly value: Value
+interface Habits {
+  readonly service: Partial<ServiceSettings>
+  /** Of sessions: hardly ever, or often enough that they expire under way. */
+  readonly idle: number
+  readonly redirect: boolean
+  readonly network: ClientNetwork
 }
-const wordsOf = ({ f, key, value }: Operation): readonly string[] => {
-  switch (f) {
-    case "read":
-      return ["GET", key]
-    case "write":
-      return ["SET", key, String(value)]
-    case "append":
-      return ["APPEND", key, String(value)]
-    case "delete":
-      return ["DEL", key]
-    case "incr":
-      return ["INCRBY", key, String(value)]
-    case "cas": {
-      const [from = null, to = null] = Array.isArray(value) ? (value as readonly Value[]) : []
-      return from === null ? ["SET", key, String(to), "NX"] : ["CAS", key, String(from), String(to)]
-    }
+const habitsOf = (random: Random): Habits => {
+  const pick = (...choices: readonly number[]): number => random.pick(choices) ?? 0
+  return {
+    service: { writeTimeout: pick(800, 3000, 10_000), readTimeout: pick(500, 2000, 5000), stallMs: pick(300, 1000), backoffMs: [20, pick(100, 1000)] },
+    idle: pick(3_600_000, 3_600_000, 5000, 1500),
+    redirect: random.chance(300),
+    network: { hopMin: 1, hopMax: pick(1, 5, 30), slowPermille: pick(0, 20, 100), slowMax: pick(50, 400, 1500), breakPermille: pick(0, 10, 50, 100) },
   }
 }
-/** What a reply says about an operation: its outcome, or that its condition did not hold. */
-const outcomeOf = ({ f, value }: Operation, reply: Reply): { readonly value: Value } | "refused" => {
-  switch (f) {
-    case "read":
-      return { value: textOf(reply) }
-    case "incr":
-      return { value: Number(textOf(reply)) }
-    case "delete":
-      return { value: textOf(reply) === "1" }
-    case "cas":
-      return reply.type === "null" || textOf(reply) === "0" ? "refused" : { value }
-    case "write":
-    case "append":
-      return { value }
-  }
-}
+const quiet: ClientNetwork = { hopMin: 1, hopMax: 3, slowPermille: 0, slowMax: 0, breakPermille: 0 }
 
 class Load implements Companions {
-  private readonly service = new KvService()
-  readonly hooks = this.service.hooks()
+  readonly hooks: WorldHooks
+  private readonly services: KvServices
+  private readonly audit = new Audit()
+  private readonly habits: Habits
   private readonly tasks = new Tasks()
   private readonly options: KvLoad
   private there: World | null = null
-  private history: Recorder
-  private clients = 0
+  private readonly history: Recorder
   private living = 0
   private over = false
   private used = 0
-  constructor(options: KvLoad) {
+  /** Clients made so far, and places in the history: each has one operation open at most. */
+  private made = 0
+  private places = 0
+
+  constructor(options: KvLoad, seed: number) {
     this.options = options
+    this.habits = habitsOf(makeRandom(seed ^ 0x7f4a7c15))
+    const { service: settings, idle, redirect } = this.habits
+    this.services = new KvServices({ settings, idle, redirect, witness: this.audit.witness })
+    this.hooks = this.services.hooks()
     this.history = makeHistory({ now: () => this.world.now })
   }
   private get world(): World {
@@ -83,15 +75,17 @@ class Load implements Companions {
     return this.there
   }
   command(id: number): Uint8Array {
-    return encodeCommand({ type: "OpenSession", owner: `${NODE_OWNER}progress`, secret: simulatedSecret(`progress ${id}`) })
+    return loadCommand(id)
   }
 
   join(world: World): void {
     this.there = world
-    this.service.attach(world)
+    this.services.attach(world)
+    this.tasks.add(this.services.serve(), world.now)
     for (let i = 0; i < this.options.clients; i++) {
-      this.living += 1
-      this.tasks.add(this.live(i + 1), world.now)
+      const random = makeRandom(world.data.seed ^ Math.imul(i + 1, 0x9e3779b1))
+      if (random.chance(700)) this.engine(random)
+      else this.plain(random)
     }
   }
   run(ms: number): void {
@@ -101,16 +95,8 @@ class Load implements Companions {
     this.over = true
     if (mended) {
       this.within("clients did not come to an end", () => this.living === 0)
-      let read = false
-      const last = this.client()
-      const ask = this.ask.bind(this)
-      const keys = new Set(this.history.events.map(({ key }) => key ?? ""))
-      const readAll = function* (): Work<void> {
-        for (const key of keys) yield* ask(last, 0, { f: "read", key, value: null })
-        read = true
-      }
-      this.tasks.add(readAll(), this.world.now)
-      this.within("keys could not be read", () => read)
+      this.askEverybody()
+      this.readAll()
     }
     this.options.recorded?.(this.history)
     const verdict = checkHistory(operationsOf(this.history.events), kv, { limitMs: Number.POSITIVE_INFINITY, limitSteps: MOST_STEPS })
@@ -120,49 +106,189 @@ class Load implements Companions {
     goOn(this.world, this.tasks, this.world.now + LAST_ORDERS, done)
     if (!done()) throw new PropertyViolated("Liveness", `${what} within ${LAST_ORDERS} ms, though everything is mended`)
   }
+  private readonly network = (): ClientNetwork => (this.over ? quiet : this.habits.network)
+  private readonly anybody = (): readonly string[] => this.world.names
 
-  private client(): KvClient {
-    const { world, service } = this
-    // What it asks of a server and what it is told is lost now and then.
-    const network = (): ClientNetwork => ({ hop: 2, lossPermille: this.over ? 0 : 50, patience: 400 })
-    return new KvClient({ name: `c${++this.clients}`, service, world, servers: () => world.names, network, giveUp: GIVE_UP })
-  }
-  private *live(process: number): Work<void> {
-    const random = makeRandom(this.world.data.seed ^ Math.imul(process, 0x9e3779b1))
-    const client = this.client()
-    let seen: string | null = null
-    for (let n = 0; !this.over; n++) {
-      const told: Value | undefined = yield* this.ask(client, process, this.choose(random, `${process}.${n} `, seen))
-      if (typeof told === "string") seen = told
-      yield random.below(LONGEST_PAUSE)
+  // -------------------------------------------------------------------------------------------- once mended
+
+  /** Every member takes a write and answers a read, whoever leads. */
+  private askEverybody(): void {
+    const { world } = this
+    const leader = world.leader()?.runner?.state
+    if (leader === undefined) return
+    const members = membersOf(configurationOf(leader)).filter((member) => sameMember(member, world.node(member.name).member))
+    for (const { name } of members) {
+      // Where commands are not handed on, only the leader takes any.
+      if (!world.settings.forwardProposals && name !== leader.self.name) continue
+      let served = false
+      this.tasks.add(this.serves(name, () => (served = true)), world.now)
+      this.within(`${name} does not take a write and answer a read`, () => served)
     }
-    this.living -= 1
+  }
+  private *serves(name: string, served: () => void): Work<void> {
+    const client = this.plainClient(() => [name])
+    const key = `served.${name}`
+    for (;;) {
+      yield* client.connected()
+      const [wrote, read] = yield* client.send([["SET", key, name], ["GET", key]], PATIENCE)
+      if (wrote !== undefined && wrote !== "lost" && wrote.type === "simple" && read !== undefined && read !== "lost" && read.type === "bulk") break
+      // With redirects a follower takes nothing at all, and says so.
+      if (wrote !== undefined && wrote !== "lost" && wrote.type === "error" && wrote.code === "MOVED") break
+      yield 20
+    }
+    client.hangUp()
+    served()
+  }
+  /** What became of operations of unknown outcome is seen now at the latest. */
+  private readAll(): void {
+    let read = false
+    const last = this.engineClient("last", { timeoutMs: LAST_ORDERS })
+    const place = ++this.places
+    const keys = new Set(this.history.events.map(({ key }) => key ?? ""))
+    const ask = this.ask.bind(this)
+    const all = function* (): Work<void> {
+      for (const key of keys) yield* ask(last, place, { f: "read", key, value: null }, false)
+      read = true
+    }
+    this.tasks.add(all(), this.world.now)
+    this.within("keys could not be read", () => read)
+  }
+
+  // ------------------------------------------------------------------------------------------------ clients
+
+  private engineClient(name: string, settings: ConstructorParameters<typeof KvClient>[1]): KvClient {
+    return new KvClient({ name, services: this.services, servers: this.anybody, network: this.network }, settings)
+  }
+  private plainClient(servers: () => readonly string[] = this.anybody): PlainClient {
+    return new PlainClient({ name: `plain${++this.made}`, services: this.services, servers, network: this.network })
+  }
+
+  /** The engine with several operations under way, each lane of them one after the other. Now and then it ends its session and begins anew. */
+  private engine(random: Random): void {
+    const { services } = this
+    const lanes = 1 + random.below(3)
+    const settings = {
+      route: random.chance(700) ? ("leader" as const) : ("any" as const),
+      window: 1 + random.below(lanes + 1),
+      timeoutMs: random.pick([700, 3000, 8000]) ?? 3000,
+      stallTimeoutMs: random.pick([300, 1000]) ?? 1000,
+    }
+    const start = (): { client: KvClient; readonly stream: string; sent: number } => {
+      const stream = `c${++this.made}`
+      return { client: new KvClient({ name: stream, services, servers: this.anybody, network: this.network }, settings), stream, sent: 0 }
+    }
+    let present = start()
+    for (let lane = 0; lane < lanes; lane++) {
+      const place = ++this.places
+      const live = function* (load: Load): Work<void> {
+        let seen: string | null = null
+        while (!load.over) {
+          const { client, stream } = present
+          const told: Value | undefined = yield* load.ask(client, place, load.choose(random, tokenOf(stream, ++present.sent), seen), random.chance(100))
+          if (typeof told === "string") seen = told
+          yield load.pause(random)
+          if (lane === 0 && random.chance(15)) {
+            present.client.leave()
+            present = start()
+          }
+        }
+        load.living -= 1
+      }
+      this.living += 1
+      this.tasks.add(live(this), this.world.now)
+    }
+  }
+  /** Sends several commands at a time and never one of them again. */
+  private plain(random: Random): void {
+    const places = Array.from({ length: 1 + random.below(3) }, () => ++this.places)
+    const client = this.plainClient()
+    const name = `p${this.made}`
+    const live = function* (load: Load): Work<void> {
+      let seen: string | null = null
+      let sent = 0
+      while (!load.over) {
+        yield* client.connected()
+        const operations = places.slice(0, 1 + random.below(places.length)).map((place) => ({ place, operation: load.choose(random, tokenOf(`${name}x${client.connections}`, ++sent), seen) }))
+        const ends = yield* load.askPlainly(client, operations, random.chance(150))
+        for (const end of ends) if (end.type === "ok" && typeof end.value === "string") seen = end.value
+        if (ends.some(({ type }) => type === "not") || random.chance(50)) client.hangUp()
+        yield load.pause(random)
+      }
+      load.living -= 1
+    }
+    this.living += 1
+    this.tasks.add(live(this), this.world.now)
+  }
+  /** Now and then longer than a session lives. */
+  private pause(random: Random): number {
+    return random.chance(20) ? random.below(Math.min(2 * this.habits.idle, 8000)) : random.below(LONGEST_PAUSE)
   }
   private choose(random: Random, token: string, seen: string | null): Operation {
     const generation = Math.floor(this.used++ / (KEYS * OPERATIONS_PER_KEY))
     const key = `${generation}.${random.below(KEYS)}`
     const dice = random.below(100)
     if (dice < 40) return { f: "read", key, value: null }
-    if (dice < 65) return { f: "append", key, value: token }
-    if (dice < 78) return { f: "write", key, value: token }
-    if (dice < 88) return { f: "cas", key, value: [random.chance(200) ? null : seen, token] }
-    return dice < 93 ? { f: "delete", key, value: null } : { f: "incr", key: `${generation}.n`, value: 1 + random.below(3) }
+    if (dice < 68) return { f: "append", key, value: token }
+    if (dice < 80) return { f: "write", key, value: token }
+    if (dice < 89) return { f: "cas", key, value: [random.chance(200) ? null : seen, token] }
+    return dice < 94 ? { f: "delete", key, value: null } : { f: "incr", key: `${generation}.n`, value: 1 + random.below(3) }
   }
-  private *ask(client: KvClient, process: number, operation: Operation): Work<Value | undefined> {
-    const { f, key, value } = operation
-    const open = this.history.invoke({ process, f, key, value })
-    const words = wordsOf(operation)
-    const reply = yield* f === "read" ? client.read(...words) : client.write(...words)
-    const outcome = reply === null ? null : outcomeOf(operation, reply)
-    if (outcome === null) open.info("given up")
-    else if (outcome === "refused") open.fail("precondition")
-    else {
-      open.ok(outcome.value)
-      return outcome.value
+  private invoke(place: number, { f, key, value }: Operation): OpenOperation {
+    return this.history.invoke({ process: place, f, key, value })
+  }
+  private settle(open: OpenOperation, end: End): Value | undefined {
+    switch (end.type) {
+      case "ok":
+        open.ok(end.value)
+        return end.value
+      case "refused":
+        open.fail("precondition")
+        return undefined
+      case "not":
+        open.fail(end.why)
+        return undefined
+      case "unknown":
+        open.info(end.why)
+        return undefined
     }
-    return undefined
+  }
+  private *ask(client: KvClient, place: number, operation: Operation, together: boolean): Work<Value | undefined> {
+    const open = this.invoke(place, operation)
+    const words = wordsOf(operation)
+    const read = operation.f === "read"
+    const task: Task = together && !read ? { type: "transaction", calls: [words], watches: [] } : { type: read ? "read" : "write", args: words }
+    const outcome = yield* client.do(task)
+    if (task.type === "transaction" && "type" in outcome) {
+      const [only] = outcome.type === "array" ? outcome.items : []
+      if (only === undefined) throw new KvAnswerWrong(`EXEC of ${words.join(" ")}: ${outcome.type}`)
+      return this.settle(open, endOf(operation, only))
+    }
+    return this.settle(open, engineEnd(operation, outcome))
+  }
+  private *askPlainly(client: PlainClient, operations: readonly { readonly place: number; readonly operation: Operation }[], together: boolean): Work<readonly End[]> {
+    const open = operations.map(({ place, operation }) => this.invoke(place, operation))
+    const words = operations.map(({ operation }) => wordsOf(operation))
+    const told = yield* client.send(together ? [["MULTI"], ...words, ["EXEC"]] : words, PATIENCE)
+    return operations.map(({ operation }, i) => {
+      const end = together ? endUnderMulti(operation, told, i) : plainEnd(operation, told[i] ?? "lost")
+      const opened = open[i]
+      if (opened !== undefined) this.settle(opened, end)
+      return end
+    })
   }
 }
 
+/** EXEC answers last, for all of them, unless one was refused as it was queued. */
+const endUnderMulti = (operation: Operation, told: readonly Told[], place: number): End => {
+  const exec = told.at(-1) ?? "lost"
+  if (exec === "lost" || exec.type !== "array") {
+    if (exec !== "lost" && exec.type === "error" && exec.code === "EXECABORT") return { type: "not", why: exec.code }
+    return plainEnd(operation, exec)
+  }
+  const item = exec.items[place]
+  if (item === undefined) throw new KvAnswerWrong(`EXEC answers ${exec.items.length} of ${place + 1} or more`)
+  return endOf(operation, item)
+}
+
 /** For checkScript: the key-value service in that world, and this many clients of it. */
-export const kvLoad = (options: KvLoad) => (): Companions => new Load(options)
+export const kvLoad = (options: KvLoad) => (seed: number): Companions => new Load(options, seed)

@@ -15,13 +15,17 @@ const scratch = new Writer()
 
 /** What one entry answered: nothing, or one outcome. */
 export type KvResult = Outcome | null
+/** Sees a machine right after it has executed an entry. */
+export type KvWitness = (entry: Entry, memory: MemoryMachine, result: KvResult) => void
 
 export class KvWorldMachine implements WorldMachine {
   /** For reads, and for whoever wants to look. */
   readonly memory: MemoryMachine
+  private readonly witness: KvWitness | null
   private sum: number
-  constructor(memory: MemoryMachine, sum = 0) {
+  constructor(memory: MemoryMachine, witness: KvWitness | null = null, sum = 0) {
     this.memory = memory
+    this.witness = witness
     this.sum = sum
   }
   position(): LogBase {
@@ -31,6 +35,7 @@ export class KvWorldMachine implements WorldMachine {
     return entries.map((entry) => {
       const [outcome = null] = this.memory.applyNow([entry])
       this.note(entry, outcome)
+      this.witness?.(entry, this.memory, outcome)
       return outcome
     })
   }
@@ -43,7 +48,7 @@ export class KvWorldMachine implements WorldMachine {
     this.sum = mixBytes(this.sum, scratch.view())
   }
   clone(): KvWorldMachine {
-    return new KvWorldMachine(this.memory.clone(), this.sum)
+    return new KvWorldMachine(this.memory.clone(), this.witness, this.sum)
   }
   digest(): number {
     return finish(this.sum)
@@ -51,4 +56,4 @@ export class KvWorldMachine implements WorldMachine {
 }
 
 /** For WorldOptions.machine. Sessions end after `idle` milliseconds of the replicated clock. */
-export const kvWorldMachine = (idle: number = DEFAULT_IDLE) => (base: LogBase): KvWorldMachine => new KvWorldMachine(MemoryMachine.at(base, idle))
+export const kvWorldMachine = (idle: number = DEFAULT_IDLE, witness: KvWitness | null = null) => (base: LogBase): KvWorldMachine => new KvWorldMachine(MemoryMachine.at(base, idle), witness)

@@ -10,7 +10,7 @@ export type StepChecker = (step: WorldStep) => void
 
 /** Clients that live in a world beside its script, and the service that they use. */
 export interface Companions {
-  readonly hooks: Pick<WorldHooks, "machine" | "applied" | "responded">
+  readonly hooks: Pick<WorldHooks, "machine" | "applied" | "responded" | "restored" | "started" | "stopped" | "observe">
   /** Bytes of a command that changes nothing, for whoever wants to see progress. */
   readonly command: (id: number) => Uint8Array
   /** The world has begun. */
@@ -41,7 +41,7 @@ export interface ScriptChecks {
   /** What state machines answer to what they execute: throws if that is wrong. */
   readonly applied?: NonNullable<WorldHooks["applied"]>
   /** Who lives there beside the script, made anew for each run. Default: nobody. */
-  readonly companions?: () => Companions
+  readonly companions?: (seed: number) => Companions
   /** What happens, for whoever writes it down: each action, also those that mend the world at the end, and each step. */
   readonly acted?: (action: Action) => void
   readonly observe?: StepChecker
@@ -113,7 +113,7 @@ const MOST_STEPS_SHRINKING = 25_000
 
 export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptVerdict => {
   const { invariants = true, refinement = false, liveness = true, bound = defaultBound, mostSteps = Math.max(MOST_STEPS, STEPS_PER_ACTION * script.actions.length), machineDigests = true, machine, command, applied, companions, acted, observe, hashed, rules } = options
-  const others = companions?.() ?? null
+  const others = companions?.(script.seed) ?? null
   const check = invariants ? makeInvariantChecker() : null
   const refine = refinement ? makeRefinementChecker() : null
   const agree = machineDigests ? digestChecker() : null
@@ -142,19 +142,24 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
     started: (node, recovered) => {
       check?.started(node, recovered)
       refine?.started(node, recovered)
+      others?.hooks.started?.(node, recovered)
     },
     applied: (node, entries, results) => {
       applied?.(node, entries, results)
       others?.hooks.applied?.(node, entries, results)
       compare(node)
     },
-    restored: compare,
+    restored: (node, base) => {
+      others?.hooks.restored?.(node, base)
+      compare(node)
+    },
     observe: (step) => {
       steps = step.i + 1
       observe?.(step)
       if (rules !== undefined) countRules(rules, step.effects)
       check?.(step)
       refine?.(step)
+      others?.hooks.observe?.(step)
       if (steps > mostSteps) throw new PropertyViolated("Liveness", `still busy after ${mostSteps} steps, at ${step.at} ms`)
     },
   }

@@ -1,0 +1,172 @@
+/**
+ * A connection of a client to a node, in virtual time: bytes arrive in order and late, or the link breaks, and who is told of
+ * that and when is left to chance. What was sent before may have arrived, and been executed, all the same.
+ */
+import type { Random } from "../../interpreters/simulation/index.ts"
+import type { Connection as ClientConnection, ConnectionEvents } from "../client/connection.ts"
+import type { Endpoint } from "../client/endpoints.ts"
+import { makeDecoder } from "../client/resp.ts"
+import type { Connection } from "../server/connection.ts"
+import type { Alarm } from "../surroundings.ts"
+import type { Reply } from "../types.ts"
+import { client, type Loop } from "./loop.ts"
+import type { Life } from "./life.ts"
+import type { Wire } from "./door.ts"
+
+/** Between a client and the nodes. */
+export interface ClientNetwork {
+  /** Milliseconds of one way, at least and at most. */
+  readonly hopMin: number
+  readonly hopMax: number
+  /** A message that takes up to `slowMax` more, and all behind it. */
+  readonly slowPermille: number
+  readonly slowMax: number
+  /** For each request: the link breaks with it. */
+  readonly breakPermille: number
+}
+export const goodNetwork: ClientNetwork = { hopMin: 1, hopMax: 1, slowPermille: 0, slowMax: 0, breakPermille: 0 }
+
+export interface LinkOptions {
+  readonly loop: Loop
+  readonly random: Random
+  readonly network: () => ClientNetwork
+  /** The node as it lives now, if this client can reach it and it is up. */
+  readonly find: (name: string) => Life | null
+}
+
+export class Link implements ClientConnection {
+  readonly endpoint: Endpoint
+  private readonly options: LinkOptions
+  private readonly events: ConnectionEvents
+  private readonly limit: Alarm
+  private readonly waiting: ((reply: Reply) => void)[] = []
+  private readonly decoder = makeDecoder((reply) => {
+    // Several come in one piece, and after any of them the client may have given the connection up.
+    if (!this.over) this.waiting.shift()?.(reply)
+  })
+  /** Once the node has been reached. */
+  private life: Life | null = null
+  private server: { readonly life: Life; readonly connection: Connection; readonly wire: Wire } | null = null
+  private lastByte: number
+  /** Nothing gets there, or from there, any more. */
+  private upCut = false
+  private downCut = false
+  private over = false
+  /** When the last message of each direction arrives: none overtakes it. */
+  private upAt = 0
+  private downAt = 0
+
+  constructor(endpoint: Endpoint, connectTimeoutMs: number, events: ConnectionEvents, options: LinkOptions) {
+    this.endpoint = endpoint
+    this.events = events
+    this.options = options
+    this.lastByte = options.loop.now
+    this.limit = options.loop.after(client, connectTimeoutMs, () => this.end("no connection in time"))
+    this.up(() => this.arrive())
+  }
+
+  private delay(): number {
+    const { random } = this.options
+    const { hopMin, hopMax, slowPermille, slowMax } = this.options.network()
+    return random.between(hopMin, hopMax) + (slowPermille > 0 && random.chance(slowPermille) ? random.below(slowMax + 1) : 0)
+  }
+  private up(run: () => void): void {
+    const { loop } = this.options
+    this.upAt = Math.max(this.upAt, loop.now + this.delay())
+    loop.after(client, this.upAt - loop.now, () => {
+      if (!this.upCut) run()
+    })
+  }
+  private down(run: () => void): void {
+    const { loop } = this.options
+    this.downAt = Math.max(this.downAt, loop.now + this.delay())
+    loop.after(client, this.downAt - loop.now, () => {
+      if (!this.downCut) run()
+    })
+  }
+
+  private arrive(): void {
+    const { find, loop, random } = this.options
+    const life = find(this.endpoint.host)
+    if (life === null) {
+      // A host that is there says that nobody listens; one that is not says nothing.
+      if (random.chance(700)) this.down(() => this.end("refused"))
+      return
+    }
+    // The kernel answers for a process that sleeps.
+    this.down(() => {
+      this.limit.cancel()
+      this.lastByte = loop.now
+      if (!this.over) this.events.up()
+    })
+    this.life = life
+    loop.turn(life, () => {
+      const wire: Wire = {
+        replied: (bytes) => this.down(() => this.received(bytes)),
+        closed: () => this.closing(),
+      }
+      this.server = { life, connection: life.door.accept(wire), wire }
+    })
+  }
+  /** The server's process has closed it, or has ended: a reset follows what was sent, unless the machine has gone with it. */
+  private closing(): void {
+    this.server = null
+    if (this.options.random.chance(800)) this.down(() => this.end("closed"))
+  }
+  private received(bytes: Buffer): void {
+    if (this.over) return
+    this.lastByte = this.options.loop.now
+    this.decoder.feed(bytes)
+  }
+  private end(reason: string): void {
+    if (this.over) return
+    this.release()
+    this.events.down(reason)
+  }
+  private release(): void {
+    this.over = true
+    this.downCut = true
+    this.limit.cancel()
+    this.up(() => this.hangUp())
+  }
+  private hangUp(): void {
+    const { server } = this
+    if (server === null) return
+    this.server = null
+    this.options.loop.turn(server.life, () => server.life.door.close(server.connection, server.wire))
+  }
+
+  private breaks(): void {
+    const { loop, random } = this.options
+    const how = random.below(4)
+    // The request is lost; or its reply; or both it and replies under way get through, and nothing after them.
+    if (how < 2) this.upCut = true
+    if (how === 1) this.downCut = true
+    if (how === 2) this.downCut = true
+    if (how === 3) {
+      this.up(() => {
+        this.upCut = true
+      })
+    }
+    // Who is told, and when; otherwise silence is all that shows it.
+    const later = random.between(1, 200)
+    if (random.chance(600)) loop.after(client, later, () => this.end("reset"))
+    if (random.chance(600)) loop.after(client, random.between(1, 400), () => this.hangUp())
+  }
+
+  readonly send = (request: Buffer, replied: (reply: Reply) => void): void => {
+    const { loop, random } = this.options
+    if (this.over) return
+    if (this.waiting.length === 0) this.lastByte = loop.now
+    this.waiting.push(replied)
+    const breaks = random.chance(this.options.network().breakPermille)
+    this.up(() => {
+      if (this.life !== null) loop.turn(this.life, () => this.server?.connection.receive(request))
+    })
+    if (breaks) this.breaks()
+  }
+  readonly silentMs = (): number => (this.waiting.length === 0 ? 0 : this.options.loop.now - this.lastByte)
+  readonly drop = (): void => {
+    if (!this.over) this.release()
+  }
+}

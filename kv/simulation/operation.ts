@@ -1,0 +1,95 @@
+/** Operations of the history's model as commands of the service, and what their replies mean. */
+import type { F, Value } from "../../spec/index.ts"
+import { NoLeader, ServerError, SessionExpired, TimedOut, Unknown } from "../client/errors.ts"
+import type { Outcome } from "../client/operation.ts"
+import type { Reply } from "../types.ts"
+import type { Told } from "./clients.ts"
+
+export interface Operation {
+  readonly f: F
+  readonly key: string
+  readonly value: Value
+}
+
+/** The service answered something that no client of ours should see. */
+export class KvAnswerWrong extends Error {
+  override readonly name = "KvAnswerWrong"
+}
+
+export const textOf = (reply: Reply): string | null => {
+  switch (reply.type) {
+    case "bulk":
+      return Buffer.from(reply.bytes).toString()
+    case "integer":
+      return String(reply.value)
+    case "simple":
+      return reply.text
+    case "null":
+      return null
+    case "error":
+    case "array":
+    case "map":
+      throw new KvAnswerWrong(`${reply.type === "error" ? `${reply.code} ${reply.text}` : reply.type} where a value should be`)
+  }
+}
+
+export const wordsOf = ({ f, key, value }: Operation): readonly [string, ...string[]] => {
+  switch (f) {
+    case "read":
+      return ["GET", key]
+    case "write":
+      return ["SET", key, String(value)]
+    case "append":
+      return ["APPEND", key, String(value)]
+    case "delete":
+      return ["DEL", key]
+    case "incr":
+      return ["INCRBY", key, String(value)]
+    case "cas": {
+      const [from = null, to = null] = Array.isArray(value) ? (value as readonly Value[]) : []
+      return from === null ? ["SET", key, String(to), "NX"] : ["CAS", key, String(from), String(to)]
+    }
+  }
+}
+
+/** How an operation ended: with a value; its condition did not hold; it certainly was not executed; nobody knows. */
+export type End = { readonly type: "ok"; readonly value: Value } | { readonly type: "refused" } | { readonly type: "not"; readonly why: string } | { readonly type: "unknown"; readonly why: string }
+
+export const endOf = ({ f, value }: Operation, reply: Reply): End => {
+  const ok = (seen: Value): End => ({ type: "ok", value: seen })
+  switch (f) {
+    case "read":
+      return ok(textOf(reply))
+    case "incr":
+      return ok(Number(textOf(reply)))
+    case "delete":
+      return ok(textOf(reply) === "1")
+    case "cas":
+      return reply.type === "null" || textOf(reply) === "0" ? { type: "refused" } : ok(value)
+    case "write":
+    case "append":
+      textOf(reply)
+      return ok(value)
+  }
+}
+
+/** Each says that nothing was executed. */
+const notExecuted = new Set(["NOLEADER", "BUSY", "SPACELOW", "TOOLARGE", "MOVED", "LOADING"])
+
+/** What the engine of kv/client tells. */
+export const engineEnd = (operation: Operation, outcome: Outcome): End => {
+  if ("type" in outcome) return endOf(operation, outcome)
+  if (outcome instanceof Unknown || outcome instanceof SessionExpired) return { type: "unknown", why: outcome.message }
+  if (outcome instanceof TimedOut || outcome instanceof NoLeader) return { type: "not", why: outcome.message }
+  if (outcome instanceof ServerError && notExecuted.has(outcome.code)) return { type: "not", why: outcome.code }
+  throw new KvAnswerWrong(`${wordsOf(operation).join(" ")}: ${outcome.message}`)
+}
+
+/** What a server tells a client that sends its command once. */
+export const plainEnd = (operation: Operation, told: Told): End => {
+  if (told === "lost") return { type: "unknown", why: "the connection was lost" }
+  if (told.type !== "error") return endOf(operation, told)
+  if (told.code === "UNKNOWN") return { type: "unknown", why: told.code }
+  if (notExecuted.has(told.code)) return { type: "not", why: told.code }
+  throw new KvAnswerWrong(`${wordsOf(operation).join(" ")}: ${told.code} ${told.text}`)
+}

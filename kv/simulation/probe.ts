@@ -1,0 +1,4 @@
+/** A command for whoever wants to see progress: it changes nothing that a client could see. */
+import { encodeCommand } from "../machine/index.ts"
+
+export const loadCommand = (id: number): Uint8Array => encodeCommand({ type: "OpenSession", owner: "progress", token: String(id) })
