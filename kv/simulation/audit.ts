@@ -1,6 +1,7 @@
 /**
  * Looks over the shoulder of the state machines: every write of a client carries the name of who sent it and a number that
- * grows. What one client, or one connection without a session, has sent is executed once at most, and in its order.
+ * grows. Each is executed once at most; and those that a client, or a connection without a session, was told of, in the order
+ * of their sending. (What ended unknown may still be executed later.)
  */
 import type { Entry } from "../../core/index.ts"
 import { PropertyViolated } from "../../spec/index.ts"
@@ -18,11 +19,16 @@ const tokenIn = (call: Call): RegExpExecArray | null => {
   return name === "SET" || name === "APPEND" ? TOKEN.exec(textOf(call[2])) : name === "CAS" ? TOKEN.exec(textOf(call[3])) : null
 }
 
+interface Stream {
+  /** Where each number was executed. */
+  readonly at: Map<number, number>
+  /** The last that the client was told of. */
+  acknowledged: { readonly number: number; readonly index: number } | null
+}
+
 export class Audit {
-  /** Writes seen as executed. */
-  executed = 0
   private through = 0
-  private readonly last = new Map<string, { readonly number: number; readonly index: number }>()
+  private readonly streams = new Map<string, Stream>()
 
   /** Of machines that execute the same entries, the first to do so is looked at. */
   readonly witness: KvWitness = (entry, memory) => {
@@ -35,16 +41,30 @@ export class Audit {
       const token = tokenIn(call)
       const key = call[1]
       // A write that was refused, or not executed again, leaves the key as it was.
-      if (token !== null && key !== undefined && memory.version(key) === entry.index) this.note(token[1] ?? "", Number(token[2]), entry)
+      if (token !== null && key !== undefined && memory.version(key) === entry.index) this.executed(token[1] ?? "", Number(token[2]), entry)
     }
   }
-  private note(stream: string, number: number, { index }: Entry): void {
-    const before = this.last.get(stream)
-    if (before !== undefined && number <= before.number) {
-      const what = number === before.number ? "is executed again" : `is executed after number ${before.number} (entry ${before.index})`
-      throw new PropertyViolated("ExactlyOnce", `write ${number} of ${stream} ${what} as entry ${index}`)
-    }
-    this.last.set(stream, { number, index })
-    this.executed += 1
+  private stream(name: string): Stream {
+    let stream = this.streams.get(name)
+    if (stream === undefined) this.streams.set(name, (stream = { at: new Map(), acknowledged: null }))
+    return stream
+  }
+  private executed(name: string, number: number, { index }: Entry): void {
+    const { at } = this.stream(name)
+    const before = at.get(number)
+    if (before !== undefined) throw new PropertyViolated("ExactlyOnce", `write ${number} of ${name} is executed as entry ${before}, and again as entry ${index}`)
+    at.set(number, index)
+  }
+  /** The client was told that the write was executed. */
+  acknowledged(token: string): void {
+    const [, name = "", digits = ""] = TOKEN.exec(token) ?? []
+    const number = Number(digits)
+    const stream = this.stream(name)
+    const index = stream.at.get(number)
+    const before = stream.acknowledged
+    if (index === undefined) return
+    if (before !== null && before.number < number && before.index > index)
+      throw new PropertyViolated("ExactlyOnce", `write ${number} of ${name} is executed as entry ${index}, before number ${before.number} (entry ${before.index})`)
+    stream.acknowledged = { number, index }
   }
 }

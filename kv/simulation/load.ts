@@ -236,9 +236,10 @@ class Load implements Companions {
   private invoke(place: number, { f, key, value }: Operation): OpenOperation {
     return this.history.invoke({ process: place, f, key, value })
   }
-  private settle(open: OpenOperation, end: End): Value | undefined {
+  private settle(open: OpenOperation, end: End, { f, value }: Operation): Value | undefined {
     switch (end.type) {
       case "ok":
+        if (f === "append" || f === "write") this.audit.acknowledged(String(value))
         open.ok(end.value)
         return end.value
       case "refused":
@@ -261,9 +262,9 @@ class Load implements Companions {
     if (task.type === "transaction" && "type" in outcome) {
       const [only] = outcome.type === "array" ? outcome.items : []
       if (only === undefined) throw new KvAnswerWrong(`EXEC of ${words.join(" ")}: ${outcome.type}`)
-      return this.settle(open, endOf(operation, only))
+      return this.settle(open, endOf(operation, only), operation)
     }
-    return this.settle(open, engineEnd(operation, outcome))
+    return this.settle(open, engineEnd(operation, outcome), operation)
   }
   private *askPlainly(client: PlainClient, operations: readonly { readonly place: number; readonly operation: Operation }[], together: boolean): Work<readonly End[]> {
     const open = operations.map(({ place, operation }) => this.invoke(place, operation))
@@ -272,7 +273,7 @@ class Load implements Companions {
     return operations.map(({ operation }, i) => {
       const end = together ? endUnderMulti(operation, told, i) : plainEnd(operation, told[i] ?? "lost")
       const opened = open[i]
-      if (opened !== undefined) this.settle(opened, end)
+      if (opened !== undefined) this.settle(opened, end, operation)
       return end
     })
   }
