@@ -57,7 +57,7 @@ export class Door {
   private accepted = 0
 
   constructor({ loop, process, service, redirect, self }: DoorOptions) {
-    const stats: Stats = { connections: 0, refused: 0, commands: 0, protocolErrors: 0, cutOff: 0, netInput: 0 }
+    const stats: Stats = { connections: 0, refused: 0, commands: 0, protocolErrors: 0, cutOff: 0, idle: 0, netInput: 0 }
     const { open } = this
     // In a turn of its own: nobody may catch it on its way out of the world.
     const complain = (message: string): void =>
@@ -72,6 +72,7 @@ export class Door {
         for (const { client } of open) yield client
       },
       clientCount: () => open.size,
+      kill: () => 0,
     }
     this.shared = {
       host,
