@@ -61,6 +61,16 @@ describe("exactly once", () => {
     )
   })
 
+  test("a write of unknown outcome keeps its number, however often a node says that its turn has not come", async () => {
+    const store = makeStore()
+    const made = await client(await fakes(store, "n1", "n2"))
+    const lost: Fate = { reply: "-OUTOFORDER lost\r\n", executed: false }
+    scripted(store, [{ reply: "-UNKNOWN outcome not learnt\r\n", executed: true }, lost, lost, lost])
+    expect(await made.append("k", "0;")).toBe(2)
+    expect(store.effects).toEqual(["APPEND k 0;"])
+    expect(store.opened).toBe(1)
+  })
+
   test("a transaction whose connection breaks after it was executed is not executed again", async () => {
     const store = makeStore()
     const made = await client(await fakes(store, "n1"))

@@ -5,15 +5,18 @@
  * that it cannot tell (UNKNOWN), has no leader, or has lost the thread (OUTOFORDER), the engine goes to another endpoint
  * and sends all that is unanswered again, in order, writes with their old numbers: the state machine executes each number
  * once and answers a repeated one with the kept reply.
+ *
+ * A write goes to another session only if the old one has ended and it is certain that it was not executed there: every
+ * copy that was sent has come back refused. What is uncertain then ends as SessionExpired.
  */
 import { type Alarm, realSurroundings, type Surroundings } from "../surroundings.ts"
 import type { Reply } from "../types.ts"
 import { type Connection, type Dial, openConnection } from "./connection.ts"
 import { clientsOf, type Endpoint, leaderOf, makeRotation, movedTo, parseStatus } from "./endpoints.ts"
 import { Closed, NoLeader, ServerError, SessionExpired, TimedOut, Unknown } from "./errors.ts"
-import { nameOf, type Operation, type Outcome, requestOf, type Task, verdictOf } from "./operation.ts"
+import { isReply, isResult, leavesOpen, nameOf, type Operation, type Outcome, requestOf, type Task, verdictOf } from "./operation.ts"
 import { encodeRequest } from "./resp.ts"
-import { isNumbered, lowestOf, pruneAfterLoss, type Session, unnumber } from "./session.ts"
+import { executed, fill, filler, giveUp, isNumbered, lowestOf, newSession, prune, type Session, suspectAll } from "./session.ts"
 
 export interface CoreSettings {
   readonly endpoints: readonly Endpoint[]
@@ -48,10 +51,11 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
   let ready = false
   /** queue[0 … sent-1] are on the current connection. */
   let sent = 0
+  /** queue[sent … sent+requeued-1] were on it, in a session that has ended: they go again, in another. */
+  let requeued = 0
   let session: Session | null = null
   let opening = false
-  /** One owner for the client's life, so that a new session ends the old one and what is still under way in it. */
-  let owner = secret(16)
+  const owner = secret(16)
   let failures = 0
   let hops = 0
   let trouble = "no endpoint was reached yet"
@@ -93,13 +97,13 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
 
   const begin = (): void => {
     ready = true
-    prune()
-    if (queue.length === 0) drained()
-    else pump()
+    prune(queue, session)
+    goOn()
   }
 
-  const prune = (): void => {
-    if (pruneAfterLoss(queue) === "abandon") session = null
+  const goOn = (): void => {
+    if (queue.length === 0) drained()
+    else pump()
   }
 
   /** Gives the connection up. What was on it stays in the queue; writes among it are uncertain from now on. */
@@ -108,14 +112,15 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
     connection = null
     ready = false
     trouble = reason
-    if (opening) {
-      // The lost opening may still be carried out, and would then end a later session of the same owner.
-      opening = false
-      owner = secret(16)
-    }
+    // If an opening was under way and is carried out, nobody knows its key: that session is left to expire.
+    opening = false
     for (const operation of queue.slice(0, sent)) if (operation !== refused && isNumbered(operation)) operation.uncertain = true
+    // What goes again was sent before what still has no answer.
+    if (requeued > 0) queue.splice(requeued, 0, ...queue.splice(0, sent))
     sent = 0
-    prune()
+    requeued = 0
+    if (session?.ended === true) bury()
+    prune(queue, session)
     rotation.next(hint)
     failures += 1
     if (queue.length === 0) return drained()
@@ -132,13 +137,20 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
   // ── sending ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
   const pump = (): void => {
-    if (connection === null || !ready || opening) return
+    if (connection === null || !ready || opening || session?.ended === true) return
     while (sent < queue.length && sent < settings.window) {
-      const operation = queue[sent]
+      let operation = queue[sent]
       if (operation === undefined) return
       if (operation.task.type !== "read") {
+        if (session?.astray === true && !queue.some(isNumbered)) session = null
         if (session === null) return openSession(connection)
-        if (operation.sequence === null) operation.sequence = session.next++
+        if (session.astray && operation.sequence === null) return
+        if (session.unused.length > 0) {
+          // A gap before what is under way shows with its answers: nothing more is sent behind it.
+          if (!fill(session, queue, sent)) return
+          operation = queue[sent] ?? operation
+        }
+        if (operation.task.type !== "read" && operation.sequence === null) operation.sequence = session.next++
       }
       sent += 1
       dispatch(connection, operation)
@@ -147,7 +159,7 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
 
   const dispatch = (on: Connection, operation: Operation): void => {
     const sequence = operation.sequence ?? 0
-    on.send(requestOf(operation.task, session?.key ?? "", sequence, lowestOf(queue, sequence)), (reply) => answered(operation, reply))
+    on.send(requestOf(operation.settled && isNumbered(operation) ? filler : operation.task, session?.key ?? "", sequence, lowestOf(queue, sequence)), (reply) => answered(operation, reply))
   }
 
   const openSession = (on: Connection): void => {
@@ -155,7 +167,7 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
     on.send(encodeRequest(["STEPRAFT", "SESSION", "OPEN", owner]), (reply) => {
       opening = false
       if (reply.type === "bulk") {
-        session = { key: Buffer.from(reply.bytes).toString(), next: 1 }
+        session = newSession(Buffer.from(reply.bytes).toString())
         return pump()
       }
       const complaint = reply.type === "error" ? `${reply.code} ${reply.text}` : "no key of a session"
@@ -163,7 +175,7 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
         // Not a passing state: those who wait for the session get the answer instead of waiting for their deadline.
         for (const operation of queue.slice(sent)) if (operation.task.type !== "read") settle(operation, serverError(operation, reply))
         queue.splice(sent, queue.length, ...queue.slice(sent).filter(({ settled }) => !settled))
-        return queue.length === 0 ? drained() : pump()
+        return goOn()
       }
       refusedAgain(complaint, reply)
     })
@@ -176,6 +188,8 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
 
   /** Replies come in order, so this is always about the head of the queue. */
   const answered = (operation: Operation, reply: Reply): void => {
+    // It was sent behind a write that goes again: it must see that one.
+    if (session?.ended === true && operation.task.type === "read") return requeue(operation)
     if (reply.type !== "error") return finish(operation, reply)
     const verdict = verdictOf(reply)
     if (operation.task.type === "read") {
@@ -183,12 +197,14 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
       return finish(operation, serverError(operation, reply))
     }
     switch (verdict) {
-      case "answer": return finish(operation, serverError(operation, reply))
-      case "refused": return operation.uncertain ? refusedAgain(`${reply.code} ${reply.text}`, reply, operation) : refusedForGood(operation, reply)
-      case "expired": return expired()
+      case "answer": return operation.uncertain && !isResult(reply) ? refused(operation, reply) : finish(operation, serverError(operation, reply))
+      case "refused": return refused(operation, reply)
+      case "expired": return expired(operation)
       case "again": {
-        if (reply.code === "UNKNOWN") operation.uncertain = true
-        if (reply.code === "OUTOFORDER") return outOfOrder(operation, reply)
+        operation.uncertain ||= leavesOpen(reply.code)
+        operation.misplaced = reply.code === "OUTOFORDER"
+        // Nothing before it is unanswered, so a number before it was not used: one that is known to be in doubt, or this node's thread is lost.
+        if (operation.misplaced && session !== null && suspectAll(session)) return leave("a number was not used", operation, connection?.endpoint, failures > 2)
         return refusedAgain(`${reply.code} ${reply.text}`, reply, operation)
       }
     }
@@ -198,11 +214,24 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
     failures = 0
     hops = 0
     leaderless = false
+    if (session !== null && operation.sequence !== null) {
+      if (isReply(outcome)) executed(session, operation.sequence)
+      else session.unproven.push(operation.sequence)
+    }
+    take(operation, outcome)
+  }
+
+  /** The head of the queue has its end. */
+  const take = (operation: Operation, outcome: Outcome): void => {
     queue.shift()
     sent -= 1
     settle(operation, outcome)
-    if (queue.length === 0) drained()
-    else pump()
+    advance()
+  }
+
+  const advance = (): void => {
+    if (session?.ended === true && sent === 0) bury()
+    goOn()
   }
 
   const refusedAgain = (reason: string, reply: Reply, operation?: Operation): void => {
@@ -212,44 +241,48 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
     leave(reason, operation, hint, hint === undefined || failures > 2)
   }
 
-  /** Never proposed: its number is free again. What was sent behind it can never be executed under its numbers. */
-  const refusedForGood = (operation: Operation, reply: Extract<Reply, { type: "error" }>): void => {
+  const refused = (operation: Operation, reply: Extract<Reply, { type: "error" }>): void => {
+    const { uncertain } = operation
+    // Passes by itself, and then the answer can be had.
+    if (uncertain && !operation.settled && reply.code === "SPACELOW") return refusedAgain(`${reply.code} ${reply.text}`, reply, operation)
+    if (session !== null && operation.sequence !== null) giveUp(session, operation.sequence)
+    const command = nameOf(operation.task)
+    const message = `an earlier try of ${command} may have taken effect; the last was refused: ${reply.code} ${reply.text}`
+    take(operation, uncertain ? new Unknown({ command, message }) : serverError(operation, reply))
+  }
+
+  /** The answers to what else is on the connection still tell what was executed: they are waited for. */
+  const expired = (operation: Operation): void => {
+    if (session !== null) session.ended = true
+    if (operation.uncertain) take(operation, sessionExpired(operation))
+    else requeue(operation)
+  }
+
+  const sessionExpired = ({ task }: Operation): SessionExpired => {
+    const command = nameOf(task)
+    return new SessionExpired({ command, message: `the session ended before the outcome of ${command} was learnt; it may have taken effect, and will not any more` })
+  }
+
+  /** The head of the queue goes again, in another session, before what was not sent yet. */
+  const requeue = (operation: Operation): void => {
     queue.shift()
     sent -= 1
-    settle(operation, serverError(operation, reply))
-    giveBack(operation)
+    operation.sequence = null
+    operation.misplaced = false
+    if (!operation.settled) queue.splice(sent + requeued++, 0, operation)
+    advance()
   }
 
-  const giveBack = (operation: Operation): void => {
-    if (!queue.some(isNumbered)) {
-      if (session !== null && operation.sequence !== null) session.next = operation.sequence
-      return queue.length === 0 ? drained() : pump()
-    }
-    startAnew("a command was refused")
-  }
-
-  /** A new session for operations that were certainly not executed in the old one. */
-  const startAnew = (reason: string): void => {
-    unnumber(queue)
+  /** The session is over, and no answer of it will come any more. */
+  const bury = (): void => {
     session = null
-    leave(reason, undefined, connection?.endpoint, false)
-  }
-
-  const expired = (): void => {
+    requeued = 0
     for (const operation of queue) {
-      if (!isNumbered(operation) || !operation.uncertain) continue
-      const command = nameOf(operation.task)
-      settle(operation, new SessionExpired({ command, message: `the session ended before the outcome of ${command} was learnt; it may have taken effect, and will not any more` }))
+      if (isNumbered(operation) && operation.uncertain) settle(operation, sessionExpired(operation))
+      operation.sequence = null
+      operation.misplaced = false
     }
     queue.splice(0, queue.length, ...queue.filter(({ settled }) => !settled))
-    startAnew("the session expired")
-  }
-
-  /** Once can be a node's lost thread. Twice at the head: a number before it was never used, so none behind it can be. */
-  const outOfOrder = (operation: Operation, reply: Reply): void => {
-    if (operation.misplaced) return startAnew("the numbers of the session do not fit")
-    operation.misplaced = true
-    refusedAgain("OUTOFORDER", reply, operation)
   }
 
   // ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -260,6 +293,7 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
       // Only answers that nobody waits for are outstanding: their session is left to expire.
       queue.length = 0
       sent = 0
+      requeued = 0
       session = null
       return drained()
     }
@@ -275,6 +309,7 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
     const command = nameOf(operation.task)
     const at = queue.indexOf(operation)
     if (isNumbered(operation) && (operation.uncertain || at < sent)) {
+      if (operation.misplaced && session !== null) session.astray = true
       settle(operation, new Unknown({ command, message: `no reply to ${command} in time (${trouble}); it may have taken effect` }))
       return
     }
@@ -287,8 +322,9 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
     const at = queue.indexOf(operation)
     if (at < sent || operation.uncertain) return
     queue.splice(at, 1)
-    if (isNumbered(operation)) giveBack(operation)
-    else if (queue.length === 0) drained()
+    if (at < sent + requeued) requeued -= 1
+    if (session !== null && operation.sequence !== null) giveUp(session, operation.sequence)
+    if (queue.length === 0) drained()
   }
 
   /** Nothing is left to do: no timer may keep the process alive, and a dead connection waits for the next command. */

@@ -24,7 +24,7 @@ export interface Operation {
   sequence: number | null
   /** Sent, and it is not known whether it was executed. */
   uncertain: boolean
-  /** Refused as OUTOFORDER although nothing before it is unanswered. */
+  /** Refused as OUTOFORDER, the last time. */
   misplaced: boolean
 }
 
@@ -43,17 +43,25 @@ export const requestOf = (task: Task, session: string, sequence: number, lowest:
 /**
  * What an error reply says:
  * - again: not executed, or it is not known; try again, elsewhere or later
- * - refused: not executed and never proposed; trying again would not help
+ * - refused: not executed; trying again would not help
  * - expired: not executed now, and the session is gone
- * - answer: the command's own result
+ * - answer: the command's own result, or an error that is not known here
  */
 export type Verdict = "again" | "refused" | "expired" | "answer"
 const again = new Set(["UNKNOWN", "NOLEADER", "OUTOFORDER", "SESSIONFULL", "BUSY", "MOVED", "LOADING", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS"])
 const refused = new Set(["TOOLARGE", "SPACELOW", "NOAUTH", "NOPERM", "DENIED", "READONLY", "EXECABORT"])
-/** ERR is mostly a result; these texts come from the door, before anything is proposed, and leave the number unused. */
-const atTheDoor = /^(unknown (sub)?command|wrong number of arguments|STEPRAFT |[A-Z]+ cannot run within a session|session, sequence and lowest|Protocol error)/i
+/** This copy was never proposed. What is not said to be so may have been executed, or may be yet. */
+const unproposed = new Set(["NOLEADER", "BUSY", "MOVED", "LOADING", "TRYAGAIN", "CLUSTERDOWN"])
+export const leavesOpen = (code: string): boolean => !unproposed.has(code)
+/** ERR is mostly a result; these texts come from the door, before anything is proposed. That is a hint only: either way is safe. */
+const atTheDoor = /^(unknown (sub)?command|wrong number of arguments|STEPRAFT |[A-Z]+ cannot run within a session|session, sequence|Protocol error)/i
+/** The node does not know itself. The number is safe to repeat. */
+const nobodyKnows = /^internal error; whether/
+/** Only the command itself ends so. Of any other error it cannot be seen whether it came from the door or from the log. */
+const results = /^(syntax error|value is not|(increment or )?decrement |invalid expire|Unsupported option|(NX and XX, )?GT (or|and) LT )/
+export const isResult = ({ code, text }: { readonly code: string; readonly text: string }): boolean => code === "WRONGTYPE" || (code === "ERR" && results.test(text))
 export const verdictOf = ({ code, text }: { readonly code: string; readonly text: string }): Verdict => {
-  if (again.has(code)) return "again"
+  if (again.has(code) || (code === "ERR" && nobodyKnows.test(text))) return "again"
   if (refused.has(code) || (code === "ERR" && atTheDoor.test(text))) return "refused"
   return code === "SESSIONEXPIRED" ? "expired" : "answer"
 }

@@ -1,44 +1,81 @@
 /**
  * The numbers of one session and the operations that hold them.
  *
- * Why an operation can end without its number ending: the server executes number n+1 only after n. A caller who was told
- * "unknown" leaves its operation in place, so that those behind it can still be repeated under their own numbers.
+ * A number belongs to one operation for as long as the session lives, whatever becomes of either: so no copy of a request,
+ * however late it is executed, can be taken for another, and nothing is ever sent twice under two numbers. The server executes
+ * number n+1 only after n. So a number whose operation has ended without using it, or perhaps without, is filled: a command
+ * that changes nothing is sent under it. If the number was used after all, the server answers that as it answers any copy.
  */
-import type { Operation } from "./operation.ts"
+import type { Operation, Task } from "./operation.ts"
 
 export interface Session {
   /** What its opening returned. */
   readonly key: string
   /** The number of the next write. */
   next: number
+  /** Numbers that were perhaps not used, ascending: filled before anything behind them is sent. */
+  readonly unused: number[]
+  /** The same, but a gap is unlikely: the error came as an answer. Filled once a gap shows. */
+  readonly unproven: number[]
+  /** The server has said so. What is still unanswered in it may have been executed, and will not be any more. */
+  ended: boolean
+  /** Its numbers seem to lead nowhere: no new ones are given, and it is left once nothing in it is waited for any more. */
+  astray: boolean
 }
+export const newSession = (key: string): Session => ({ key, next: 1, unused: [], unproven: [], ended: false, astray: false })
 
 export const isNumbered = (operation: Operation): boolean => operation.sequence !== null
 
 /** The lowest number whose reply has not arrived: the server forgets the replies below it. */
 export const lowestOf = (queue: readonly Operation[], own: number): number => queue.find(isNumbered)?.sequence ?? own
 
-/**
- * Takes the numbers away. Only right when none of the operations can have been executed, or can yet be, under its number:
- * the one before them never was, or the session has ended with a refusal for each.
- */
-export const unnumber = (queue: readonly Operation[]): void => {
-  for (const operation of queue) {
-    operation.sequence = null
-    operation.uncertain = false
-    operation.misplaced = false
+/** What is sent in place of an operation that nobody waits for. */
+export const filler: Task = { type: "write", args: ["EXISTS", "-"] }
+
+const insert = (numbers: number[], number: number): void => {
+  const at = numbers.findIndex((each) => each >= number)
+  if (at < 0) numbers.push(number)
+  else if (numbers[at] !== number) numbers.splice(at, 0, number)
+}
+export const giveUp = ({ unused }: Session, number: number): void => insert(unused, number)
+
+/** Number `number` was executed, and so was everything before it. */
+export const executed = ({ unused, unproven }: Session, number: number): void => {
+  for (const numbers of [unused, unproven]) {
+    const later = numbers.findIndex((each) => each > number)
+    numbers.splice(0, later < 0 ? numbers.length : later)
   }
 }
 
+/** A gap has shown. Says whether it is known what may be missing. */
+export const suspectAll = (session: Session): boolean => {
+  for (const number of session.unproven.splice(0)) giveUp(session, number)
+  return session.unused.length > 0
+}
+
 /**
- * After a connection is lost: what need not be sent again leaves the queue. Ended reads always; ended writes when no
- * operation that is still wanted stands among the numbered ones. Says whether the session can be kept.
+ * Puts fillers into the queue where their numbers belong. False, and nothing is done, if one of them belongs before something
+ * that has been sent already.
  */
-export const pruneAfterLoss = (queue: Operation[]): "keep" | "abandon" => {
-  const wanted = queue.some((operation) => isNumbered(operation) && operation.uncertain && !operation.settled)
-  const dead = !wanted && queue.some((operation) => isNumbered(operation) && operation.settled)
-  const kept = queue.filter((operation) => !operation.settled || (wanted && isNumbered(operation)))
-  queue.splice(0, queue.length, ...kept)
-  if (dead) unnumber(queue)
-  return dead ? "abandon" : "keep"
+export const fill = ({ unused }: Session, queue: Operation[], sent: number): boolean => {
+  const [first] = unused
+  if (first === undefined) return true
+  if (queue.slice(0, sent).some(({ sequence }) => sequence !== null && sequence > first)) return false
+  for (const sequence of unused.splice(0)) {
+    let at = sent
+    while (at < queue.length) {
+      const other = queue[at]
+      // Behind what has a lower number, and before the first write that has none yet.
+      if (other === undefined || (other.task.type !== "read" && (other.sequence === null || other.sequence > sequence))) break
+      at++
+    }
+    queue.splice(at, 0, { task: filler, done: () => {}, deadline: Number.POSITIVE_INFINITY, settled: true, sequence, uncertain: true, misplaced: false })
+  }
+  return true
+}
+
+/** After a connection is lost: what nobody waits for leaves the queue, and its number is filled when it is in the way. */
+export const prune = (queue: Operation[], session: Session | null): void => {
+  for (const { settled, sequence } of queue) if (settled && sequence !== null && session !== null) giveUp(session, sequence)
+  queue.splice(0, queue.length, ...queue.filter(({ settled }) => !settled))
 }

@@ -1,0 +1,320 @@
+/**
+ * A client over connections that are no sockets, in virtual time: what the real engine asks is answered by a store whose
+ * answers are all that correct nodes could give, however unlucky. A million runs take minutes.
+ */
+import { makeCore, type Core, type CoreSettings } from "../kv/client/core.ts"
+import type { Connection, Dial } from "../kv/client/connection.ts"
+import { isReply, type Outcome, type Task } from "../kv/client/operation.ts"
+import type { Surroundings } from "../kv/surroundings.ts"
+import type { Reply } from "../kv/types.ts"
+
+/** What happens to one request at the node that it reaches. Where nothing is executed, nothing of this copy ever is, unless it is late. */
+export type Fate =
+  | "serve"
+  /** The connection breaks before, or after it was carried out. */
+  | "cutBefore"
+  | "cutAfter"
+  /** The connection breaks, and the request is carried out some time later all the same. */
+  | "cutLate"
+  /** The node cannot tell: carried out, or not, or later. */
+  | "unknownDone"
+  | "unknownNot"
+  | "unknownLate"
+  /** No answer, nor to anything behind it on the connection. */
+  | "mute"
+  /** Not proposed. */
+  | "noLeader"
+  | "busy"
+  | "spaceLow"
+  | "tooLarge"
+  /** An error that the client has never heard of: the node did not propose it. */
+  | "strange"
+  /** The command itself ends in an error, and its number is used. */
+  | "error"
+  | "costly"
+  /** The node has lost the thread: this copy was not executed. */
+  | "outOfOrder"
+  /** The session ends first. */
+  | "expire"
+
+export const fates: readonly Fate[] = [
+  "cutBefore", "cutAfter", "cutLate", "unknownDone", "unknownNot", "unknownLate", "mute", "noLeader", "busy", "spaceLow", "tooLarge", "strange", "error", "costly", "outOfOrder", "expire",
+]
+
+interface SessionState {
+  next: number
+  readonly replies: Map<number, Reply>
+}
+const error = (code: string, text = "it says"): Reply => ({ type: "error", code, text })
+const OK: Reply = { type: "simple", text: "OK" }
+
+class Store {
+  text = ""
+  /** Tokens as they were executed. */
+  readonly executed: string[] = []
+  readonly sessions = new Map<string, SessionState>()
+  opened = 0
+  /** Copies that are carried out some time later. */
+  readonly late: (readonly string[])[] = []
+
+  expire(): void {
+    this.sessions.clear()
+  }
+  private run(words: readonly string[]): Reply {
+    const [name = "", , value = ""] = words
+    if (name === "GET") return { type: "bulk", bytes: Buffer.from(this.text) }
+    if (name !== "APPEND") return { type: "integer", value: 0 }
+    this.executed.push(value)
+    this.text += value
+    return { type: "integer", value: this.text.length }
+  }
+  carryOut(words: readonly string[], instead?: Reply): Reply {
+    if (words[0] !== "STEPRAFT") return this.run(words)
+    const [, what, key = "", number = "", lowest = ""] = words
+    if (what === "SESSION") {
+      if (key === "CLOSE") return this.sessions.delete(number) ? OK : error("SESSIONEXPIRED")
+      this.opened += 1
+      const made = `${this.opened}-key`
+      this.sessions.set(made, { next: 1, replies: new Map() })
+      return { type: "bulk", bytes: Buffer.from(made) }
+    }
+    const session = this.sessions.get(key)
+    const sequence = Number(number)
+    if (session === undefined) return error("SESSIONEXPIRED")
+    for (const kept of session.replies.keys()) if (kept < Number(lowest) && kept < session.next) session.replies.delete(kept)
+    if (sequence < session.next) return session.replies.get(sequence) ?? error("FORGOTTEN")
+    if (sequence > session.next) return error("OUTOFORDER")
+    session.next += 1
+    const reply = instead ?? this.run(words.slice(5))
+    session.replies.set(sequence, reply)
+    return reply
+  }
+}
+
+/** Time goes from event to event. */
+class Time {
+  now = 0
+  private count = 0
+  private readonly events: { readonly at: number; readonly order: number; run: (() => void) | null }[] = []
+  after(millis: number, run: () => void): { readonly cancel: () => void } {
+    const event = { at: this.now + millis, order: this.count++, run: run as (() => void) | null }
+    let place = this.events.length
+    while (place > 0 && (this.events[place - 1]?.at ?? 0) > event.at) place--
+    this.events.splice(place, 0, event)
+    return {
+      cancel: () => {
+        event.run = null
+      },
+    }
+  }
+  /** Goes on until the limit, or until `done`. */
+  run(limit: number, done: () => boolean): void {
+    while (!done()) {
+      const event = this.events.shift()
+      if (event === undefined || event.at > limit) return
+      this.now = Math.max(this.now, event.at)
+      event.run?.()
+    }
+  }
+}
+
+export interface Scripted {
+  /** In the order in which requests reach nodes; then all are served. */
+  readonly fates: readonly Fate[]
+  readonly window: number
+  readonly seed: number
+  readonly operations: readonly {
+    readonly read: boolean
+    /** Virtual milliseconds after the one before it. */
+    readonly pause: number
+    readonly patience: number
+    /** Nobody waits for it any more after so long. */
+    readonly abandoned: number | null
+  }[]
+}
+
+const wordsOf = (request: Buffer): string[] => request.toString("latin1").split("\r\n").filter((_, at) => at > 0 && at % 2 === 0)
+
+/** What is wrong, or nothing. */
+export const runScript = ({ fates: list, window, seed, operations }: Scripted): string[] => {
+  const time = new Time()
+  const store = new Store()
+  let dice = seed | 1
+  const random = (): number => {
+    dice = Math.imul(dice ^ (dice >>> 15), dice | 1)
+    dice ^= dice + Math.imul(dice ^ (dice >>> 7), dice | 61)
+    return ((dice ^ (dice >>> 14)) >>> 0) / 4294967296
+  }
+  let secrets = 0
+  const surroundings: Surroundings = {
+    now: () => time.now,
+    after: (millis, run) => time.after(millis, run),
+    every: (millis, run) => {
+      let alarm = time.after(millis, again)
+      function again(): void {
+        alarm = time.after(millis, again)
+        run()
+      }
+      return { cancel: () => alarm.cancel() }
+    },
+    soon: (run) => void time.after(0, run),
+    random,
+    secret: () => `secret${++secrets}`,
+  }
+  let at = 0
+  const dial: Dial = (endpoint, _, events) => {
+    let over = false
+    let mute = false
+    let waiting = 0
+    let since = 0
+    const end = (reason: string): void => {
+      if (over) return
+      over = true
+      events.down(reason)
+    }
+    const answer = (reply: Reply, replied: (reply: Reply) => void): void => {
+      time.after(1, () => {
+        if (over) return
+        waiting--
+        since = time.now
+        replied(reply)
+      })
+    }
+    /** One request at one node. */
+    const meet = (words: readonly string[], replied: (reply: Reply) => void): void => {
+      if (over || mute) return
+      if (store.late.length > 0 && random() < 0.3) store.carryOut(store.late.shift() ?? [])
+      const fate = words[0] === "PING" ? "serve" : (list[at++] ?? "serve")
+      const numbered = words[0] === "STEPRAFT" && words[1] === "DO"
+      switch (fate) {
+        case "serve":
+          return answer(store.carryOut(words), replied)
+        case "cutBefore":
+          return end("cut")
+        case "cutAfter":
+          store.carryOut(words)
+          return end("cut")
+        case "cutLate":
+          store.late.push(words)
+          return end("cut")
+        case "mute":
+          store.carryOut(words)
+          mute = true
+          return
+        case "unknownDone":
+          store.carryOut(words)
+          return answer(error("UNKNOWN"), replied)
+        case "unknownNot":
+          return answer(error("UNKNOWN"), replied)
+        case "unknownLate":
+          store.late.push(words)
+          return answer(error("UNKNOWN"), replied)
+        case "noLeader":
+          return answer(error("NOLEADER"), replied)
+        case "busy":
+          return answer(error("BUSY"), replied)
+        case "spaceLow":
+          return answer(error("SPACELOW"), replied)
+        case "tooLarge":
+          return answer(error("TOOLARGE"), replied)
+        case "strange":
+          return answer(error("STRANGE"), replied)
+        case "error":
+          return answer(numbered ? store.carryOut(words, error("WRONGTYPE")) : store.carryOut(words), replied)
+        case "costly":
+          return answer(numbered ? store.carryOut(words, error("TOOLARGE", "this cost too much")) : store.carryOut(words), replied)
+        case "outOfOrder":
+          return answer(numbered ? error("OUTOFORDER") : store.carryOut(words), replied)
+        case "expire":
+          store.expire()
+          return answer(store.carryOut(words), replied)
+      }
+    }
+    time.after(1, () => {
+      if (!over) events.up()
+    })
+    const connection: Connection = {
+      endpoint,
+      send: (request, replied) => {
+        if (waiting++ === 0) since = time.now
+        const words = wordsOf(request)
+        time.after(1, () => meet(words, replied))
+      },
+      silentMs: () => (waiting === 0 ? 0 : time.now - since),
+      drop: () => {
+        over = true
+      },
+    }
+    return connection
+  }
+
+  const settings: CoreSettings = { endpoints: [{ host: "a", port: 1 }, { host: "b", port: 2 }], route: "any", timeoutMs: 20_000, connectTimeoutMs: 100, stallTimeoutMs: 60, backoffMs: [0, 8], window }
+  const core: Core = makeCore(settings, surroundings, dial)
+  const ends: (Outcome | "abandoned" | undefined)[] = operations.map(() => undefined)
+  /** What had succeeded when a read was asked for. */
+  const seen = operations.map(() => 0)
+  const wrong: string[] = []
+  let left = operations.length
+  let when = 0
+  const end = (i: number, outcome: Outcome | "abandoned"): void => {
+    if (ends[i] !== undefined) {
+      wrong.push(`${i} ended twice`)
+      return
+    }
+    ends[i] = outcome
+    left--
+  }
+  operations.forEach(({ read, pause, patience, abandoned }, i) => {
+    when += pause
+    time.after(when, () => {
+      seen[i] = store.executed.length
+      const task: Task = read ? { type: "read", args: ["GET", "k"] } : { type: "write", args: ["APPEND", "k", `${i};`] }
+      const giveUp = core.submit(task, patience, (outcome) => end(i, outcome))
+      if (abandoned === null) return
+      time.after(abandoned, () => {
+        if (ends[i] !== undefined) return
+        giveUp()
+        end(i, "abandoned")
+      })
+    })
+  })
+  time.run(60_000, () => left === 0)
+  if (left > 0) wrong.push("not all have an end")
+  const late = (): void => {
+    for (const words of store.late.splice(0)) store.carryOut(words)
+  }
+  const before = new Set(store.executed)
+  late()
+  ends.forEach((outcome, i) => {
+    // Not any more, at the latest when that is told.
+    if (outcome !== undefined && outcome !== "abandoned" && !isReply(outcome) && outcome._tag === "SessionExpired" && !before.has(`${i};`) && store.executed.includes(`${i};`)) wrong.push(`${i} was executed after its session had expired`)
+  })
+  judge(operations, ends, store, wrong)
+  return wrong
+}
+
+const judge = (operations: Scripted["operations"], ends: readonly (Outcome | "abandoned" | undefined)[], store: Store, wrong: string[]): void => {
+  const times = new Map<string, number>()
+  for (const token of store.executed) times.set(token, (times.get(token) ?? 0) + 1)
+  for (const [token, count] of times) if (count > 1) wrong.push(`${token} was executed ${count} times: ${store.text}`)
+  const acknowledged: number[] = []
+  ends.forEach((outcome, i) => {
+    if (outcome === undefined || outcome === "abandoned") return
+    const executed = times.has(`${i};`)
+    if (isReply(outcome)) {
+      if (operations[i]?.read === true) {
+        const text = outcome.type === "bulk" ? Buffer.from(outcome.bytes).toString() : ""
+        for (const earlier of acknowledged) if (!text.includes(`${earlier};`)) wrong.push(`read ${i} does not see write ${earlier}, which came before it`)
+        return
+      }
+      acknowledged.push(i)
+      if (!executed) wrong.push(`${i} was acknowledged and is not there`)
+      else if (outcome.type !== "integer" || !store.text.slice(0, Number(outcome.value)).endsWith(`${i};`)) wrong.push(`${i} has the answer of another`)
+      return
+    }
+    if (outcome._tag === "Unknown" || outcome._tag === "SessionExpired" || operations[i]?.read === true) return
+    if (executed) wrong.push(`${i} ended as ${outcome._tag} (${outcome.message}) and was executed`)
+  })
+  const order = acknowledged.map((i) => store.executed.indexOf(`${i};`))
+  if (order.some((place, n) => n > 0 && place < (order[n - 1] ?? 0))) wrong.push(`acknowledged out of order: ${store.text}`)
+}
