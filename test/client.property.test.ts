@@ -5,14 +5,14 @@
 import * as fc from "fast-check"
 import { test } from "vitest"
 import { full } from "./cluster.ts"
-import { type Fate, fates, runScript, type Scripted } from "./client.virtual.ts"
+import { type Fate, fates, PATIENT, runScript, type Scripted } from "./client.virtual.ts"
 import { many } from "./long.ts"
 
 const fate = fc.oneof({ weight: 2, arbitrary: fc.constant<Fate>("serve") }, { weight: 3, arbitrary: fc.constantFrom(...fates) })
 const operation = fc.record({
   read: fc.integer({ min: 0, max: 4 }).map((dice) => dice === 0),
   pause: fc.constantFrom(0, 0, 0, 1, 3, 20, 200),
-  patience: fc.constantFrom(10_000, 10_000, 10_000, 5, 30, 120),
+  patience: fc.constantFrom(PATIENT, PATIENT, PATIENT, 5, 30, 120),
   abandoned: fc.integer({ min: 0, max: 90 }).map((dice) => (dice < 8 ? dice * 3 : null)),
 })
 const script: fc.Arbitrary<Scripted> = fc.record({

@@ -34,11 +34,13 @@ export type Fate =
   | "costly"
   /** The node has lost the thread: this copy was not executed. */
   | "outOfOrder"
+  /** The same, and an older copy is still on its way. */
+  | "outOfOrderLate"
   /** The session ends first. */
   | "expire"
 
 export const fates: readonly Fate[] = [
-  "cutBefore", "cutAfter", "cutLate", "unknownDone", "unknownNot", "unknownLate", "mute", "noLeader", "busy", "spaceLow", "tooLarge", "strange", "error", "costly", "outOfOrder", "expire",
+  "cutBefore", "cutAfter", "cutLate", "unknownDone", "unknownNot", "unknownLate", "mute", "noLeader", "busy", "spaceLow", "tooLarge", "strange", "error", "costly", "outOfOrder", "outOfOrderLate", "expire",
 ]
 
 interface SessionState {
@@ -133,6 +135,9 @@ export interface Scripted {
   }[]
 }
 
+/** Virtual milliseconds: much more than all fates together can take. */
+export const PATIENT = 10_000
+
 const wordsOf = (request: Buffer): string[] => request.toString("latin1").split("\r\n").filter((_, at) => at > 0 && at % 2 === 0)
 
 /** What is wrong, or nothing. */
@@ -225,6 +230,9 @@ export const runScript = ({ fates: list, window, seed, operations }: Scripted): 
           return answer(numbered ? store.carryOut(words, error("TOOLARGE", "this cost too much")) : store.carryOut(words), replied)
         case "outOfOrder":
           return answer(numbered ? error("OUTOFORDER") : store.carryOut(words), replied)
+        case "outOfOrderLate":
+          if (numbered) store.late.push(words)
+          return answer(numbered ? error("OUTOFORDER") : store.carryOut(words), replied)
         case "expire":
           store.expire()
           return answer(store.carryOut(words), replied)
@@ -301,6 +309,8 @@ const judge = (operations: Scripted["operations"], ends: readonly (Outcome | "ab
   ends.forEach((outcome, i) => {
     if (outcome === undefined || outcome === "abandoned") return
     const executed = times.has(`${i};`)
+    // All is well for most of that time.
+    if (!isReply(outcome) && (operations[i]?.patience ?? 0) >= PATIENT && / in time /.test(outcome.message)) wrong.push(`${i} ran out of time: ${outcome.message}`)
     if (isReply(outcome)) {
       if (operations[i]?.read === true) {
         const text = outcome.type === "bulk" ? Buffer.from(outcome.bytes).toString() : ""

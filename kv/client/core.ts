@@ -242,10 +242,14 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
   }
 
   const refused = (operation: Operation, reply: Extract<Reply, { type: "error" }>): void => {
-    const { uncertain } = operation
-    // Passes by itself, and then the answer can be had.
-    if (uncertain && !operation.settled && reply.code === "SPACELOW") return refusedAgain(`${reply.code} ${reply.text}`, reply, operation)
-    if (session !== null && operation.sequence !== null) giveUp(session, operation.sequence)
+    const { uncertain, settled } = operation
+    // It passes by itself, and then the answer can be had. In place of what nobody waits for: those behind it are told the same.
+    if (reply.code === "SPACELOW" && (settled ? sent === 1 : uncertain)) return refusedAgain(`${reply.code} ${reply.text}`, reply, operation)
+    if (session !== null && operation.sequence !== null) {
+      // A filler is small: what is refused so is what was executed under its number.
+      if (settled && reply.code !== "SPACELOW") session.unproven.push(operation.sequence)
+      else giveUp(session, operation.sequence)
+    }
     const command = nameOf(operation.task)
     const message = `an earlier try of ${command} may have taken effect; the last was refused: ${reply.code} ${reply.text}`
     take(operation, uncertain ? new Unknown({ command, message }) : serverError(operation, reply))
