@@ -4,6 +4,7 @@
  */
 import { makeCore, type Core, type CoreSettings } from "../kv/client/core.ts"
 import type { Connection, Dial } from "../kv/client/connection.ts"
+import { SessionExpired, Unknown } from "../kv/client/errors.ts"
 import { isReply, type Outcome, type Task } from "../kv/client/operation.ts"
 import type { Surroundings } from "../kv/surroundings.ts"
 import type { Reply } from "../kv/types.ts"
@@ -295,7 +296,7 @@ export const runScript = ({ fates: list, window, seed, operations }: Scripted): 
   late()
   ends.forEach((outcome, i) => {
     // Not any more, at the latest when that is told.
-    if (outcome !== undefined && outcome !== "abandoned" && !isReply(outcome) && outcome._tag === "SessionExpired" && !before.has(`${i};`) && store.executed.includes(`${i};`)) wrong.push(`${i} was executed after its session had expired`)
+    if (outcome !== undefined && outcome !== "abandoned" && !isReply(outcome) && outcome instanceof SessionExpired && !before.has(`${i};`) && store.executed.includes(`${i};`)) wrong.push(`${i} was executed after its session had expired`)
   })
   judge(operations, ends, store, wrong)
   return wrong
@@ -322,8 +323,8 @@ const judge = (operations: Scripted["operations"], ends: readonly (Outcome | "ab
       else if (outcome.type !== "integer" || !store.text.slice(0, Number(outcome.value)).endsWith(`${i};`)) wrong.push(`${i} has the answer of another`)
       return
     }
-    if (outcome._tag === "Unknown" || outcome._tag === "SessionExpired" || operations[i]?.read === true) return
-    if (executed) wrong.push(`${i} ended as ${outcome._tag} (${outcome.message}) and was executed`)
+    if (outcome instanceof Unknown || outcome instanceof SessionExpired || operations[i]?.read === true) return
+    if (executed) wrong.push(`${i} ended as ${outcome.name} (${outcome.message}) and was executed`)
   })
   const order = acknowledged.map((i) => store.executed.indexOf(`${i};`))
   if (order.some((place, n) => n > 0 && place < (order[n - 1] ?? 0))) wrong.push(`acknowledged out of order: ${store.text}`)
