@@ -37,6 +37,7 @@ describe("configuration", () => {
     ["a peer without a name", { ...least, peers: "n1=h:1,h:2" }, {}, ["peers", "h:2", "name=host:port"]],
     ["a peer listed twice", { ...least, peers: "n2=h:1,n2=h:2" }, {}, ["peers", "twice"]],
     ["a number that is none", least, { STEPRAFT_HEARTBEAT: "fast" }, ["heartbeat", "STEPRAFT_HEARTBEAT", '"fast"', "number"]],
+    ["memory for clients that holds no large command", { ...least, clientMemory: 1_000_000 }, {}, ["clientMemory", "--client-memory", "1000000", "four times maxEntryBytes"]],
     ["times that cannot work", least, { STEPRAFT_ELECTION_MIN: "150" }, ["electionMin", "twice heartbeat"]],
   ])("%s is named with where it was given", async (_, flags, env, parts) => {
     const message = await refused({ flags, env })

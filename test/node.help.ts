@@ -48,6 +48,7 @@ export const localCluster = async (size: number, change: Partial<NodeConfig> = {
       sessionIdle: null,
       maxClients: null,
       clientIdleTimeout: null,
+      clientMemory: null,
       ...change,
     }
     let scope: Scope.Closeable | null = null

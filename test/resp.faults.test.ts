@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest"
 import { encodeRequest } from "../kv/client/resp.ts"
 import { Faults } from "../kv/faults.ts"
 import { encodeCommand } from "../kv/machine/command.ts"
+import { Budget } from "../kv/server/budget.ts"
 import { newClient } from "../kv/server/client.ts"
 import { enqueue } from "../kv/server/commands/transaction.ts"
 import type { Host } from "../kv/server/contract.ts"
@@ -90,11 +91,11 @@ describe("an exception", () => {
   test("in a transaction's own commands: that place says so, the rest is there", async () => {
     const fake = makeFake()
     const logged: string[] = []
-    const host: Host = { service: fake, limits: defaultLimits, redirect: false, table: new Table(), stats: { connections: 0, refused: 0, commands: 0, protocolErrors: 0, cutOff: 0, idle: 0, netInput: 0 }, faults: new Faults((line) => logged.push(line)), self: "n1", port: () => 0, clients: () => [], clientCount: () => 0, kill: () => 0 }
+    const host: Host = { service: fake, limits: defaultLimits, redirect: false, table: new Table(), stats: { connections: 0, refused: 0, commands: 0, protocolErrors: 0, cutOff: 0, idle: 0, netInput: 0 }, faults: new Faults((line) => logged.push(line)), budget: new Budget(1e9), self: "n1", port: () => 0, clients: () => [], clientCount: () => 0, kill: () => 0 }
     const client = newClient(1, "a", "b", 0)
     const context = { host, client }
     const exec = host.table.find(Buffer.from("exec"))?.does
-    const transaction = { calls: [], local: new Map(), bytes: 0, aborted: false }
+    const transaction = { calls: [], local: new Map(), bytes: 0, weight: 0, aborted: false }
     client.transaction = transaction
     for (const known of [host.table.find(Buffer.from("set")), own("boom", 1, broken)]) if (known !== undefined) enqueue(context, transaction, known, call(known.name, "a", "1"), 10)
     const work = typeof exec === "function" ? exec(context, call("EXEC")) : null

@@ -21,6 +21,7 @@ const texts = {
   sessionIdle: "Milliseconds after which an unused session expires",
   maxClients: "Connections of clients at most (10000); fewer if the process has too few file descriptors",
   clientIdleTimeout: "Milliseconds after which a client that asks nothing is disconnected (default: never)",
+  clientMemory: "Bytes that all clients together may hold (default: a quarter of the memory that this process may use)",
 } as const satisfies Partial<Record<Setting, string>>
 
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)

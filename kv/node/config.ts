@@ -50,6 +50,7 @@ const fields = {
   sessionIdle: Schema.optionalKey(Whole),
   maxClients: Schema.optionalKey(Whole),
   clientIdleTimeout: Schema.optionalKey(Whole),
+  clientMemory: Schema.optionalKey(Whole),
 }
 const Given = Schema.Struct(fields)
 export type Setting = keyof typeof fields
@@ -78,6 +79,8 @@ export interface NodeConfig {
   readonly maxClients: number | null
   /** Clients that ask nothing for so long are disconnected; null: never. */
   readonly clientIdleTimeout: number | null
+  /** Bytes that all clients together may hold; null: a quarter of what the machine gives this process. */
+  readonly clientMemory: number | null
 }
 
 /** The environment variable of a setting: electionMin is STEPRAFT_ELECTION_MIN. */
@@ -173,6 +176,7 @@ const decode = (sources: ConfigSources): NodeConfig => {
   if (settings.electionMin < 2 * settings.heartbeat) throw invalid(found.has("electionMin") ? "electionMin" : "heartbeat", `electionMin (${settings.electionMin}) must be at least twice heartbeat (${settings.heartbeat}), or followers give up a leader that is well`)
   if (settings.electionMax < settings.electionMin) throw invalid(found.has("electionMax") ? "electionMax" : "electionMin", `electionMax (${settings.electionMax}) must not be below electionMin (${settings.electionMin})`)
   const service: Partial<ServiceSettings> = { maxEntryBytes: settings.maxEntryBytes, maxWaitingBytes: Math.max(defaultServiceSettings.maxWaitingBytes, 2 * settings.maxEntryBytes), ...picked(given, ["writeTimeout", "readTimeout"]) }
+  if (given.clientMemory !== undefined && given.clientMemory < 4 * settings.maxEntryBytes) throw invalid("clientMemory", `it must be at least four times maxEntryBytes (${settings.maxEntryBytes}), or large commands are refused for want of room`)
   const space = given.lowWater === undefined && given.highWater === undefined ? null : { lowWater: given.lowWater ?? Math.floor((given.highWater ?? 0) / 2), highWater: given.highWater ?? 2 * (given.lowWater ?? 0) }
   return {
     id: given.id,
@@ -192,6 +196,7 @@ const decode = (sources: ConfigSources): NodeConfig => {
     sessionIdle: given.sessionIdle ?? null,
     maxClients: given.maxClients ?? null,
     clientIdleTimeout: given.clientIdleTimeout ?? null,
+    clientMemory: given.clientMemory ?? null,
   }
 }
 

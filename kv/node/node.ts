@@ -287,7 +287,7 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
     if (places.advice !== null) log("warn", places.advice)
     const server = yield* makeServer({
       host: config.client.host, port: config.client.port, service: gate, redirect: config.redirect,
-      limits: { maxEntryBytes: config.settings.maxEntryBytes, maxClients: places.clients, idleMs: config.clientIdleTimeout ?? 0, ...options.limits },
+      limits: { maxEntryBytes: config.settings.maxEntryBytes, maxClients: places.clients, idleMs: config.clientIdleTimeout ?? 0, ...(config.clientMemory === null ? {} : { memoryBytes: config.clientMemory }), ...options.limits },
       log: (message) => log("warn", message),
     })
     alive.clientPort = server.port

@@ -7,13 +7,18 @@ export interface Transaction {
   readonly calls: Call[]
   readonly local: Map<number, () => Reply>
   bytes: number
+  /** What it takes in memory. */
+  weight: number
   /** A command was refused while queueing: EXEC will discard all of them. */
   aborted: boolean
 }
 
 /** Keys under WATCH. Filled as each WATCH is executed, which the order of the connection puts before its EXEC. */
 export interface Watching {
-  readonly watches: Watch[]
+  /** By the key's bytes, as latin-1: the first watch of a key is the one that counts. */
+  readonly watches: Map<string, Watch>
+  /** What they take in memory. */
+  weight: number
   /** A WATCH could not be served: the transaction that counts on it must not run. */
   failed: boolean
 }
@@ -41,7 +46,7 @@ export interface Client {
   leaving: boolean
 }
 
-export const noWatches = (): Watching => ({ watches: [], failed: false })
+export const noWatches = (): Watching => ({ watches: new Map(), weight: 0, failed: false })
 
 export const newClient = (id: number, address: string, localAddress: string, now: number, reserved = false): Client => ({
   id,

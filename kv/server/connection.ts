@@ -4,106 +4,160 @@
  * Every command that is not answered on the spot takes a slot in a queue. `next` is the first slot not begun, `head`
  * the first not answered. Writes are begun one after the other without waiting; a read is begun once the writes
  * before it have ended, and is over before anything behind it is begun. Replies leave from the head only.
+ *
+ * All of this happens in turns (turns.ts): `work` does what it can until its time is up.
  */
 import type { Socket } from "node:net"
-import { unknownCommand, wrongArity } from "../machine/index.ts"
 import type { Reply } from "../types.ts"
-import type { Barriers, Gate } from "./barriers.ts"
+import type { Barriers } from "./barriers.ts"
+import { SMALL, type Account } from "./budget.ts"
 import type { Client } from "./client.ts"
-import { enqueue } from "./commands/transaction.ts"
-import type { Context, Handler, Host, Known, Words, Work } from "./contract.ts"
-import { encode, encodeNullArray, err, errorReply, type Protocol } from "./encode.ts"
+import type { Context, Host, Known, Words, Work } from "./contract.ts"
+import { encode, encodeNullArray, err, errorReply } from "./encode.ts"
+import { begin, broken } from "./intake.ts"
+import type { LongReads } from "./longreads.ts"
 import { Output } from "./output.ts"
-import { moved } from "./redirect.ts"
-import { isAdministrative, tooManyClients } from "./reserve.ts"
+import { isLong, Pieces, replyBytes } from "./pieces.ts"
 import { ProtocolError, RequestParser } from "./resp.ts"
-import { arityFits, keysOf } from "./words.ts"
+import { Reading } from "./reading.ts"
+import { mayReturnMuch, Queue, type Slot } from "./queue.ts"
+import type { Job, Turns } from "./turns.ts"
 
-/** Reads executed in one go before the event loop gets its turn. */
-const sliceMs = 5
-const readsPerLook = 16
+/** The clock is looked at after so many units of work; a short command is one, of about a microsecond. */
+const unitsPerLook = 16
+const unitsOfRead = 4
+const bytesPerUnit = 4096
+const wordsPerUnit = 16
+const itemsPerLook = 256
 
+/** What has come and waits for its turn; beyond it, no more is taken from the socket. */
+const readAhead = 128 * 1024
+/** A connection, its socket and its parser, doing nothing. */
+const baseWeight = 4096
 const lingerMs = 1_000
 
 const unknownBehind = errorReply("UNKNOWN", "a write sent before this one on the connection ended unknown; it may or may not have been executed")
-const failed = err("internal error")
 const failedWrite = err("internal error; whether the command was executed is not known")
-
-interface Slot {
-  /** answered: only waits for those before it. */
-  readonly kind: "write" | "read" | "answered"
-  readonly words: Words
-  readonly work: Work | null
-  readonly protocol: Protocol
-  readonly silent: boolean
-  readonly bytes: number
-  /** Whether the read wants a barrier, and the one it got. */
-  readonly gated: boolean
-  gate: Gate | null
-  reply: Reply | null
-  /** A write whose service is done with it. */
-  over: boolean
-  next: Slot | null
-}
 
 /** What the connections of a server share besides the host. */
 export interface Shared {
   readonly host: Host
   readonly barriers: Barriers
+  readonly turns: Turns
+  readonly longReads: LongReads
   /** Calls `flush` once the present turn is over. */
   readonly dirty: (connection: Connection) => void
   readonly log: (message: string) => void
 }
 
-export class Connection {
+export class Connection implements Job, Account {
   readonly client: Client
   /** Set while waiting for the end of the turn, by the server. */
   marked = false
+  queued = false
+  weight = 0
+  closed = false
   private readonly shared: Shared
   private readonly context: Context
   private readonly socket: Socket
   private readonly parser: RequestParser
   private readonly output: Output
-  private head: Slot | null = null
-  private tail: Slot | null = null
-  private next: Slot | null = null
-  private slots = 0
-  private slotBytes = 0
+  private readonly queue = new Queue()
   private writes = 0
-  /** A read is answering later. */
-  private reading = false
-  /** Too much under way: nothing is taken from the socket. */
+  private readonly reading: Reading
+  /** The head's reply, of which a part has left. */
+  private pieces: Pieces | null = null
+  /** Writes under way whose replies may be large, and how large to expect them: as the last ones were. */
+  private returning = 0
+  private expected: number
+  /** Too much under way: no commands are taken up. */
   private held = false
+  /** Nothing is taken from the socket. */
+  private paused = false
+  /** Something could go on if the client took more of its replies. */
+  private blocked = false
   private inputEnded = false
   private ended = false
-  private closed = false
+  private working = false
+  private until = 0
+  private units = 0
   private drains = 0
   private drainsSeen = 0
   private movedAt = performance.now()
 
   constructor(shared: Shared, client: Client, socket: Socket) {
+    const { host } = shared
     this.shared = shared
     this.client = client
-    this.context = { host: shared.host, client }
+    this.context = { host, client }
     this.socket = socket
-    this.parser = new RequestParser(shared.host.limits)
+    this.parser = new RequestParser(host.limits)
     this.output = new Output(socket)
+    this.expected = host.limits.maxEntryBytes
+    this.reading = new Reading(host, shared.longReads, this)
+    host.budget.open(this)
+    this.weigh()
   }
 
   receive(chunk: Buffer): void {
     if (this.client.leaving) return
     this.client.activeAt = Date.now()
     this.parser.push(chunk)
-    this.guarded(this.parse)
+    this.shared.turns.run(this)
+    if (this.parser.pending < readAhead || this.paused || this.closed) return
+    this.paused = true
+    this.socket.pause()
   }
 
-  /** Every way in from outside goes through here: what is thrown ends this connection, and nothing else. */
-  private guarded(task: () => void): void {
+  /** One turn. What is thrown ends this connection, and nothing else. */
+  work(until: number): boolean {
+    if (this.closed) return false
+    this.until = until
+    this.working = true
+    let more = false
     try {
-      task()
+      more = this.proceed()
+      this.shared.dirty(this)
     } catch (thrown) {
       this.fail(thrown)
     }
+    this.working = false
+    if (this.paused && !more && !this.held && !this.closed && this.parser.pending < readAhead) {
+      this.paused = false
+      this.socket.resume()
+    }
+    return more && !this.closed
+  }
+
+  /** True if the time is up and there is more to do. */
+  private proceed(): boolean {
+    for (;;) {
+      if (this.pieces !== null) {
+        if (!this.encodeOn()) return !this.full()
+        if (this.closed) return false
+      }
+      if (!this.parse() || !this.pump()) return true
+      if (this.pieces === null) return false
+    }
+  }
+
+  /** The client has too much to take: what waits for that goes on once it has taken some. */
+  private full(): boolean {
+    this.blocked = this.output.buffered > this.shared.host.limits.softOutputBytes
+    return this.blocked
+  }
+
+  /** Counts work done; true if the time is up. */
+  private spent(units: number): boolean {
+    this.units += units
+    if (this.units < unitsPerLook) return false
+    this.units = 0
+    return this.shared.turns.now() >= this.until
+  }
+
+  /** There may be something to do again. */
+  private readonly resume = (): void => {
+    if (!this.closed && !this.working) this.shared.turns.run(this)
   }
 
   /** The order of its replies cannot be trusted any more. */
@@ -113,10 +167,10 @@ export class Connection {
     this.close()
   }
 
-  /** The client has sent its last byte. It may come while the connection is held: what lies in the parser comes first. */
+  /** The client has sent its last byte. What lies in the parser comes first. */
   finished(): void {
     this.inputEnded = true
-    if (!this.held) this.leave()
+    this.resume()
   }
 
   /** Nothing more is taken from the client: answer what is under way, then end. */
@@ -126,44 +180,64 @@ export class Connection {
   }
 
   close(): void {
+    if (this.closed) return
     this.closed = true
     this.client.leaving = true
-    this.head = this.tail = this.next = null
+    // The service holds on to what it has not answered yet.
+    const orphaned = this.queue.clear()
+    this.pieces = null
+    this.parser.clear()
+    this.output.clear()
+    this.shared.host.budget.weigh(this, orphaned)
   }
 
   /** Nothing is under way for it, and it has taken all that it was given. */
   get idle(): boolean {
-    return this.head === null && this.output.buffered === 0
+    return this.queue.head === null && this.output.buffered === 0
   }
 
   /** Looked at now and then: cuts off a client that has too much to take and takes nothing. */
   watchStall(now: number): void {
-    const { softOutputBytes, stalledMs } = this.shared.host.limits
-    if (this.output.buffered <= softOutputBytes || this.drains !== this.drainsSeen) {
+    const { budget, limits } = this.shared.host
+    const pressed = budget.tight
+    if (this.output.buffered <= (pressed ? SMALL : limits.softOutputBytes) || this.drains !== this.drainsSeen) {
       this.drainsSeen = this.drains
       this.movedAt = now
-    } else if (now - this.movedAt > stalledMs) this.cutOff()
+    } else if (now - this.movedAt > (pressed ? limits.pressedMs : limits.stalledMs)) this.cutOff(notTaken(this.output.buffered))
   }
 
   /** End of the turn: write what has gathered, take up what was held, leave if that was all. */
   flush(): void {
-    if (!this.closed) this.guarded(this.flushed)
+    if (this.closed) return
+    try {
+      this.flushed()
+    } catch (thrown) {
+      this.fail(thrown)
+    }
   }
 
-  private readonly flushed = (): void => {
+  private flushed(): void {
     this.output.flush()
-    if (this.held && this.slots <= this.shared.host.limits.pipelinedCommands / 2 && this.roomy()) {
+    if (this.blocked && !this.full()) this.resume()
+    if (this.held && this.queue.length <= this.shared.host.limits.pipelinedCommands / 2 && this.roomy()) {
       this.held = false
-      this.parse()
-      if (!this.held) this.socket.resume()
+      this.resume()
     }
-    if (this.client.leaving && this.head === null && !this.ended && this.output.unsent === 0) {
+    if (this.client.leaving && this.queue.head === null && !this.ended && this.output.unsent === 0) {
       this.ended = true
       this.socket.end()
       // A client that still sends must not lose its last reply to a reset: what it sends is taken and dropped for a while.
       this.socket.resume()
       setTimeout(() => this.socket.destroy(), lingerMs).unref()
     }
+    this.weigh()
+  }
+
+  private weigh(): void {
+    if (this.closed) return
+    const { transaction, watching } = this.client
+    const held = this.parser.weight + this.queue.bytes + this.output.buffered + this.reading.reserved + (this.pieces?.bytes ?? 0)
+    this.shared.host.budget.weigh(this, baseWeight + held + watching.weight + (transaction?.weight ?? 0))
   }
 
   /** The socket has taken all that it was given. */
@@ -176,130 +250,98 @@ export class Connection {
 
   private roomy(): boolean {
     const { limits } = this.shared.host
-    return this.slotBytes <= limits.pipelinedBytes / 2 && this.output.buffered <= limits.softOutputBytes
+    return this.queue.bytes <= limits.pipelinedBytes / 2 && this.output.buffered <= limits.softOutputBytes
   }
 
-  private readonly parse = (): void => {
+  /** Takes up what has come; false if the time is up. */
+  private parse(): boolean {
     const { client, parser } = this
     const { limits, stats } = this.shared.host
     while (!client.leaving) {
-      if (this.slots >= limits.pipelinedCommands || this.slotBytes >= limits.pipelinedBytes || this.output.buffered > limits.softOutputBytes) {
+      if (this.queue.length >= limits.pipelinedCommands || this.queue.bytes >= limits.pipelinedBytes || this.output.buffered > limits.softOutputBytes) {
         this.held = true
-        this.socket.pause()
-        break
+        if (!this.paused) this.socket.pause()
+        this.paused = true
+        return true
       }
       const words = parser.next()
       if (words === null) {
         if (this.inputEnded) client.leaving = true
-        break
+        return true
       }
       if (words instanceof ProtocolError) {
         stats.protocolErrors++
         this.answer(err(`Protocol error: ${words.text}`), false)
         client.leaving = true
-        break
+        return true
       }
       stats.commands++
-      this.accept(words)
+      if (this.spent(this.accept(words))) return false
     }
-    this.pump()
-    this.shared.dirty(this)
+    return true
   }
 
-  private accept(words: Words): void {
+  /** Answers what it took, in units. */
+  private accept(words: Words): number {
     const { client } = this
     const skipping = client.replies === "skipping"
     if (skipping) client.replies = "on"
-    const answer = this.begin(words)
+    const known = this.shared.host.table.find(words[0])
+    const answer = begin(this.context, known, words, this.parser)
     const silent = skipping || client.replies === "off" || client.replies === "skip"
     if (client.replies === "skip") client.replies = "skipping"
-    if (answer === "write" || answer === "read") this.add(answer, words, null, null, silent)
-    else if (answer.type === "work.write") this.add("write", words, answer, null, silent)
-    else if (answer.type === "work.read") this.add("read", words, answer, null, silent)
+    if (client.transaction !== null && !client.transaction.aborted) client.transaction.weight += this.parser.requestWeight
+    if (answer === "write" || answer === "read") this.add(answer, known, words, null, null, silent)
+    else if (answer.type === "work.write") this.add("write", known, words, answer, null, silent)
+    else if (answer.type === "work.read") this.add("read", known, words, answer, null, silent)
     else this.answer(answer, silent)
-  }
-
-  /** What is to be done about a command: its answer, or its kind if it takes its turn in the queue. */
-  private begin(words: Words): Reply | Work | "write" | "read" {
-    const { client, context } = this
-    const { transaction } = client
-    const known = this.shared.host.table.find(words[0])
-    if (client.reserved && !isAdministrative(known, words)) {
-      client.leaving = true
-      return tooManyClients(this.shared.host.limits.maxClients)
-    }
-    const refusal = known === undefined ? unknownCommand(words) : this.refuse(known, words)
-    if (known === undefined || refusal !== null) {
-      if (transaction !== null) transaction.aborted = true
-      // The transaction that counts on this watch must not run.
-      if (known?.name === "watch") client.watching.failed = true
-      return refusal ?? failed
-    }
-    client.lastCommand = known.name
-    if (transaction !== null && known.underMulti !== "now") return enqueue(context, transaction, known, words, this.parser.requestBytes)
-    return typeof known.does === "string" ? known.does : this.run(known.does, words)
-  }
-
-  private refuse(known: Known, words: Words): Reply | null {
-    if (!arityFits(known, words)) return wrongArity(known.name)
-    return known.firstKey > 0 && this.shared.host.redirect ? moved(this.context, keysOf(known, words)[0]) : null
-  }
-
-  /** The handler's answer, or what an exception leaves of it. */
-  private run(handler: Handler, words: Words): Reply | Work {
-    try {
-      return handler(this.context, words)
-    } catch (thrown) {
-      return this.broken(words, thrown)
-    }
-  }
-
-  private broken(words: Words, thrown: unknown): Reply {
-    this.shared.host.faults.report(`${words[0]?.toString("latin1", 0, 32).toUpperCase() ?? "a command"} of a client`, thrown)
-    return failed
+    const units = known === undefined || typeof known.does === "string" || known.flags.includes("fast") ? 1 : unitsPerLook
+    return words.length < wordsPerUnit ? units : units + Math.floor(words.length / wordsPerUnit)
   }
 
   private answer(reply: Reply, silent: boolean): void {
-    if (this.head === null) this.emit(reply, this.client.protocol, silent, false)
-    else this.add("answered", [], null, reply, silent)
+    if (this.queue.head !== null || isLong(reply)) {
+      this.add("answered", undefined, [], null, reply, silent)
+      this.deliver()
+    } else if (!silent) this.emit(reply, this.client.protocol, false)
   }
 
-  private add(kind: Slot["kind"], words: Words, work: Work | null, reply: Reply | null, silent: boolean): void {
+  private add(kind: Slot["kind"], known: Known | undefined, words: Words, work: Work | null, reply: Reply | null, silent: boolean): void {
     const { client } = this
-    const bytes = this.parser.requestBytes
+    const bytes = this.parser.requestWeight
     const gated = work === null ? client.consistency === "linearizable" : work.type === "work.read" && work.barrier
-    const slot: Slot = { kind, words, work, protocol: client.protocol, silent, bytes, gated, gate: null, reply, over: false, next: null }
-    if (this.tail === null) this.head = slot
-    else this.tail.next = slot
-    this.tail = slot
-    this.next ??= slot
-    this.slots++
-    this.slotBytes += bytes
+    const returns = kind === "write" && mayReturnMuch(known, words)
+    this.queue.add({ kind, known, words, work, protocol: client.protocol, silent, bytes, gated, returns, gate: null, reply, over: false, next: null })
   }
 
-  /** Begins whatever may begin. */
-  readonly resume = (): void => {
-    if (!this.closed) this.guarded(this.pump)
-  }
-
-  private readonly pump = (): void => {
-    const { limits } = this.shared.host
-    const until = performance.now() + sliceMs
-    let reads = 0
-    while (this.next !== null && !this.reading) {
-      const slot = this.next
+  /** Begins whatever may begin; false if the time is up. */
+  private pump(): boolean {
+    while (this.queue.next !== null && !this.reading.busy && this.pieces === null) {
+      const slot = this.queue.next
       if (slot.kind === "write") {
-        this.next = slot.next
+        if (slot.returns && !this.mayReturn()) return true
+        this.queue.next = slot.next
         this.write(slot)
+        if (this.spent(1 + Math.floor(slot.words.length / wordsPerUnit))) return false
       } else if (slot.kind === "read") {
-        if (this.writes > 0 || !this.passes(slot) || this.output.buffered > limits.softOutputBytes) return
-        if (++reads % readsPerLook === 0 && performance.now() > until) {
-          setImmediate(this.resume)
-          return
-        }
-        this.read(slot)
-      } else this.next = slot.next
+        if (this.writes > 0 || !this.passes(slot) || this.full()) return true
+        const { unsent } = this.output
+        this.reading.begin(slot)
+        if (this.closed) return true
+        const made = this.output.unsent - unsent
+        // The next read, of whichever connection, must know of it.
+        if (made > SMALL) this.weigh()
+        if (this.spent(unitsOfRead + Math.floor(slot.words.length / wordsPerUnit) + Math.floor(made / bytesPerUnit))) return false
+      } else this.queue.next = slot.next
     }
+    return true
+  }
+
+  /** Replies of writes cannot be refused any more once they are there: no more are begun than the client may have to take. */
+  private mayReturn(): boolean {
+    if (this.full()) return false
+    // The next of their answers looks again.
+    return this.returning === 0 || this.output.buffered + (this.returning + 1) * this.expected <= this.shared.host.limits.softOutputBytes
   }
 
   /** Whether the read may run now. The first of a run takes the rest of it along to the same barrier. */
@@ -311,53 +353,34 @@ export class Connection {
     return false
   }
 
-  private read(slot: Slot): void {
-    const refusal = slot.gate?.refusal ?? null
-    if (refusal !== null) {
-      if (slot.work?.type === "work.read") slot.work.refused?.()
-      this.finish(slot, refusal)
-      return
-    }
-    let reply: Reply | Promise<Reply>
+  /** The answer of the read that was begun. */
+  answered(slot: Slot, reply: Reply): void {
+    if (this.closed) return
     try {
-      reply = slot.work?.type === "work.read" ? slot.work.run() : this.shared.host.service.reader.read(slot.words)
-    } catch (thrown) {
-      reply = this.unread(slot, thrown)
-    }
-    if (!(reply instanceof Promise)) {
       this.finish(slot, reply)
-      return
+    } catch (thrown) {
+      this.fail(thrown)
     }
-    this.reading = true
-    const settle = (settled: Reply): void => {
-      this.reading = false
-      if (this.closed) return
-      this.guarded(() => {
-        this.finish(slot, settled)
-        this.pump()
-      })
-    }
-    reply.then(settle, (thrown: unknown) => settle(this.unread(slot, thrown)))
-  }
-
-  private unread(slot: Slot, thrown: unknown): Reply {
-    if (slot.work?.type === "work.read") slot.work.refused?.()
-    return this.broken(slot.words, thrown)
+    this.resume()
   }
 
   private finish(slot: Slot, reply: Reply): void {
-    this.next = slot.next
+    this.queue.next = slot.next
     slot.reply = reply
     this.deliver()
   }
 
   private write(slot: Slot): void {
     this.writes++
+    if (slot.returns) this.returning++
     const done = (reply: Reply): void => {
       if (slot.over) return
       slot.over = true
       this.writes--
-      if (this.closed) return
+      if (this.closed) {
+        this.shared.host.budget.weigh(this, Math.max(0, this.weight - slot.bytes))
+        return
+      }
       try {
         this.written(slot, reply)
       } catch (thrown) {
@@ -369,50 +392,71 @@ export class Connection {
       if (slot.work?.type === "work.write") reply = slot.work.start(done)
       else this.shared.host.service.write([slot.words], false, [], done)
     } catch (thrown) {
-      this.broken(slot.words, thrown)
+      broken(this.shared.host, slot.words, thrown)
       reply = failedWrite
     }
     if (reply === undefined || slot.over) return
     slot.over = true
     this.writes--
+    if (slot.returns) this.returning--
     slot.reply = reply
     this.deliver()
   }
 
   private written(slot: Slot, reply: Reply): void {
+    if (slot.returns) {
+      this.returning--
+      this.expected = Math.max(replyBytes(reply), this.expected / 2)
+    }
     // Null if it was not already given up with one before it.
     if (slot.reply === null) {
       slot.reply = reply
-      if (reply.type === "error" && reply.code === "UNKNOWN") this.abandonBehind(slot)
+      if (reply.type === "error" && reply.code === "UNKNOWN") this.queue.abandonBehind(slot, unknownBehind)
+      if (slot !== this.queue.head) this.keep(slot, reply)
       this.deliver()
     }
-    if (this.writes === 0) this.pump()
+    if (this.queue.next !== null && (this.writes === 0 || slot.returns)) this.resume()
   }
 
-  /** Whether the writes behind were executed hangs on the one whose end is unknown: theirs is unknown too. */
-  private abandonBehind(slot: Slot): void {
-    for (let at = slot.next; at !== null && at !== this.next; at = at.next) if (at.kind === "write") at.reply ??= unknownBehind
-  }
-
-  private deliver(): void {
-    let slot = this.head
-    while (slot !== null && slot.reply !== null) {
-      this.emit(slot.reply, slot.protocol, slot.silent, slot.work?.type === "work.write" && slot.work.exec)
-      if (this.closed) return
-      this.slots--
-      this.slotBytes -= slot.bytes
-      slot = slot.next
-    }
-    if (slot === this.head) return
-    this.head = slot
-    if (slot === null) this.tail = null
+  /** The reply waits behind others: it counts as the request did. */
+  private keep(slot: Slot, reply: Reply): void {
+    this.queue.grow(slot, replyBytes(reply))
     this.shared.dirty(this)
   }
 
-  private emit(reply: Reply, protocol: Protocol, silent: boolean, exec: boolean): void {
-    if (silent) return
+  private deliver(): void {
+    if (this.pieces !== null) return
+    const first = this.queue.head
+    for (let slot = first; slot !== null && slot.reply !== null; slot = this.queue.head) {
+      if (!slot.silent) {
+        if (isLong(slot.reply)) {
+          this.pieces = new Pieces(slot.reply, slot.protocol, this.output)
+          break
+        }
+        this.emit(slot.reply, slot.protocol, slot.work?.type === "work.write" && slot.work.exec)
+        if (this.closed) return
+      }
+      this.queue.leave(slot)
+    }
+    if (this.pieces !== null) this.resume()
+    else if (this.queue.head === first) return
+    this.shared.dirty(this)
+  }
+
+  /** Encodes more of a long reply; true once all of it is out. It waits while the client takes nothing. */
+  private encodeOn(): boolean {
+    const { pieces, queue: { head } } = this
+    if (pieces === null || head === null) return true
+    while (!pieces.next(itemsPerLook, this.output)) if (this.full() || this.spent(unitsPerLook)) return false
+    this.pieces = null
+    this.queue.leave(head)
+    this.deliver()
+    return true
+  }
+
+  private emit(reply: Reply, protocol: Slot["protocol"], exec: boolean): void {
     if (this.output.buffered > this.shared.host.limits.hardOutputBytes) {
-      this.cutOff()
+      this.cutOff(notTaken(this.output.buffered))
       return
     }
     if (exec && reply.type === "null") {
@@ -425,15 +469,21 @@ export class Connection {
     } catch (thrown) {
       // Half a reply has no end that a client could find.
       if (this.output.unsent !== unsent) throw thrown
-      encode(this.broken([], thrown), protocol, this.output)
+      encode(broken(this.shared.host, [], thrown), protocol, this.output)
     }
   }
 
-  /** The client does not take its replies. */
-  cutOff(): void {
+  /** For the sake of all. */
+  evict(reason: string): void {
+    this.cutOff(reason)
+  }
+
+  private cutOff(reason: string): void {
     this.shared.host.stats.cutOff++
-    this.shared.log(`client ${this.client.id} at ${this.client.address} cut off: ${this.output.buffered} bytes of replies not taken`)
+    this.shared.log(`client ${this.client.id} at ${this.client.address} cut off: ${reason}`)
     this.socket.destroy()
     this.close()
   }
 }
+
+const notTaken = (bytes: number): string => `${bytes} bytes of replies not taken`

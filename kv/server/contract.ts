@@ -1,6 +1,7 @@
 /** What a command of the server's own is, what it is given, and what it may answer. */
 import type { Faults } from "../faults.ts"
 import type { Reply, Service } from "../types.ts"
+import type { Budget } from "./budget.ts"
 import type { Client } from "./client.ts"
 import type { Limits } from "./limits.ts"
 
@@ -18,6 +19,8 @@ export type Work =
       readonly run: () => Reply | Promise<Reply>
       /** Whether it may only run behind a barrier. */
       readonly barrier: boolean
+      /** It takes several turns: only a few of these run at a time. */
+      readonly long?: boolean
       readonly refused?: () => void
     }
 
@@ -66,6 +69,7 @@ export interface Host {
   readonly table: Lookup
   readonly stats: Stats
   readonly faults: Faults
+  readonly budget: Budget
   /** Name of this node. */
   readonly self: string
   readonly port: () => number

@@ -51,12 +51,18 @@ export const encode = (reply: Reply, protocol: Protocol, sink: Sink): void => {
     case "error":
       sink.text += `-${line(`${reply.code} ${reply.text}`)}\r\n`
       return
-    case "array":
-      sink.text += `*${reply.items.length}\r\n`
+    case "array": {
+      const text = reply.items.length < longList ? undefined : fixedTexts.get(reply)
+      if (text !== undefined) {
+        sink.text += text
+        return
+      }
+      encodeHeader(reply, protocol, sink)
       for (const item of reply.items) encode(item, protocol, sink)
       return
+    }
     case "map":
-      sink.text += protocol === 3 ? `%${reply.entries.length}\r\n` : `*${reply.entries.length * 2}\r\n`
+      encodeHeader(reply, protocol, sink)
       for (const [key, value] of reply.entries) {
         encode(key, protocol, sink)
         encode(value, protocol, sink)
@@ -64,6 +70,27 @@ export const encode = (reply: Reply, protocol: Protocol, sink: Sink): void => {
       return
   }
 }
+
+export const encodeHeader = (reply: Extract<Reply, { type: "array" | "map" }>, protocol: Protocol, sink: Sink): void => {
+  if (reply.type === "array") sink.text += `*${reply.items.length}\r\n`
+  else sink.text += protocol === 3 ? `%${reply.entries.length}\r\n` : `*${reply.entries.length * 2}\r\n`
+}
+
+/** Long lists that never change are encoded once. */
+const longList = 32
+const fixedTexts = new WeakMap<Reply, string>()
+/** The reply, encoded once for all. For lists without nulls and maps, which the two protocols write alike. */
+export const fixed = (reply: Reply): Reply => {
+  const sink: Sink = { text: "", bytes: (bytes) => {
+    sink.text += Buffer.from(bytes).toString("latin1")
+  } }
+  encode(reply, 2, sink)
+  // Through a buffer: one flat string, not a tree of its pieces.
+  fixedTexts.set(reply, Buffer.from(sink.text, "latin1").toString("latin1"))
+  return reply
+}
+/** Whether it is encoded already, however long it is. */
+export const isFixed = (reply: Reply): boolean => fixedTexts.has(reply)
 
 /** What an EXEC answers when a watched key has changed: RESP2 has a null of its own for arrays. */
 export const encodeNullArray = (protocol: Protocol, sink: Sink): void => {

@@ -50,6 +50,15 @@ export class Output implements Sink {
     return this.unsent + this.socket.writableLength
   }
 
+  /** Lets go of what has not been given to the socket. */
+  clear(): void {
+    this.text = ""
+    this.page = null
+    this.filled = 0
+    this.pieces = []
+    this.pieceBytes = 0
+  }
+
   /** One write if all of it is small, as it nearly always is. */
   flush(): void {
     const { socket } = this

@@ -24,6 +24,9 @@ const empty = Buffer.alloc(0)
 /** A length is at most 20 digits and a sign; more is not a length. */
 const maxHeader = 24
 
+/** What a word takes beside its bytes: a view of a chunk, and its place in a list. */
+export const ARGUMENT_WEIGHT = 128
+
 const incomplete = -2
 const malformed = -3
 
@@ -40,8 +43,12 @@ export class RequestParser {
   private parts: Buffer[] = []
   private partBytes = 0
   private size = 0
-  /** Bytes of the request that `next` returned last. */
+  /** Bytes of the chunks before the present one, and of the stream when `next` returned last. */
+  private before = 0
+  private returnedAt = 0
+  /** Of the request that `next` returned last: bytes of its words in a log entry, and what it takes in memory. */
   requestBytes = 0
+  requestWeight = 0
 
   constructor(limits: Limits) {
     this.limits = limits
@@ -49,8 +56,31 @@ export class RequestParser {
 
   /** What `next` has left of the chunk before is put in front: little, once it has returned null. */
   push(chunk: Buffer): void {
+    this.before += this.at
     this.chunk = this.at < this.chunk.length ? Buffer.concat([this.chunk.subarray(this.at), chunk]) : chunk
     this.at = 0
+  }
+
+  /** Bytes that have come and were not looked at yet. */
+  get pending(): number {
+    return this.chunk.length - this.at
+  }
+  /** What it holds in memory. */
+  get weight(): number {
+    const missing = this.bulk < 0 ? 0 : this.bulk - Math.min(this.bulk, this.partBytes)
+    return this.chunk.length + this.size - missing + (this.args.length + this.parts.length) * ARGUMENT_WEIGHT
+  }
+
+  /** Lets go of all of it. */
+  clear(): void {
+    this.chunk = empty
+    this.at = 0
+    this.args = []
+    this.parts = []
+    this.partBytes = 0
+    this.bulk = -1
+    this.expected = 0
+    this.size = 0
   }
 
   /** The next whole command; null when it takes more bytes to know. */
@@ -59,6 +89,7 @@ export class RequestParser {
       if (this.expected === 0) {
         if (this.at >= this.chunk.length) {
           // An idle connection must not hold on to its last chunk.
+          this.before += this.at
           this.chunk = empty
           this.at = 0
           return null
@@ -66,8 +97,9 @@ export class RequestParser {
         if (this.chunk[this.at] !== star) {
           const words = this.inline()
           if (words === null || words instanceof ProtocolError) return words
-          if (words.length > 0) return words
-          continue
+          if (words.length === 0) continue
+          this.weigh(words.length)
+          return words
         }
         const count = this.length()
         if (count === incomplete) return null
@@ -82,8 +114,16 @@ export class RequestParser {
       this.expected = 0
       this.requestBytes = this.size + args.length * 16
       this.size = 0
+      this.weigh(args.length)
       return args
     }
+  }
+
+  /** What was passed over counts too: it came in the same chunks, and stays as long as they do. */
+  private weigh(words: number): void {
+    const now = this.before + this.at
+    this.requestWeight = now - this.returnedAt + words * ARGUMENT_WEIGHT
+    this.returnedAt = now
   }
 
   /** Reads the bulks still missing; undefined once they are all there. */
@@ -115,7 +155,7 @@ export class RequestParser {
     if (end + 2 > this.chunk.length) return this.joined()
     if (this.chunk[end] !== cr || this.chunk[end + 1] !== lf) return unterminated
     this.at = end + 2
-    return this.chunk.subarray(from, end)
+    return this.bulk === 0 ? empty : this.chunk.subarray(from, end)
   }
 
   /** A bulk that spans chunks: its parts, with the line end, are kept aside and copied once. */

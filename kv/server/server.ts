@@ -4,6 +4,7 @@ import * as net from "node:net"
 import { Faults } from "../faults.ts"
 import type { Service } from "../types.ts"
 import { Barriers } from "./barriers.ts"
+import { Budget } from "./budget.ts"
 import { newClient, type Client } from "./client.ts"
 import { Connection, type Shared } from "./connection.ts"
 import type { Host, Stats } from "./contract.ts"
@@ -11,7 +12,9 @@ import { encode } from "./encode.ts"
 import { defaultLimits, type Limits } from "./limits.ts"
 import { Output } from "./output.ts"
 import { isLocal, Reserve, tooManyClients } from "./reserve.ts"
+import { LongReads } from "./longreads.ts"
 import { Table } from "./table.ts"
+import { Turns } from "./turns.ts"
 
 /** The server cannot listen. `message` says what to do about it. */
 export class ServerError extends Data.TaggedError("ServerError")<{
@@ -30,6 +33,7 @@ export interface ServerOptions {
   readonly limits?: Partial<Limits>
   readonly log?: (message: string) => void
   /** Milliseconds that only grow, for the idle time-out and the reserve. */
+  /** Milliseconds, for turns: a test has a clock of its own. */
   readonly now?: () => number
 }
 
@@ -114,13 +118,14 @@ class Listener {
       table: new Table(),
       stats: this.stats,
       faults: new Faults(log),
+      budget: new Budget(this.limits.memoryBytes),
       self: service.status().id,
       port: () => this.port,
       clients: () => this.clients(),
       clientCount: () => this.open.size,
       kill: (which) => this.kill(which),
     }
-    this.shared = { host, barriers: new Barriers(service), dirty: endOfTurn(), log }
+    this.shared = { host, barriers: new Barriers(service), turns: new Turns(options.now), longReads: new LongReads(), dirty: endOfTurn(), log }
     this.server = net.createServer({ noDelay: true, allowHalfOpen: true, keepAlive: true, keepAliveInitialDelay: 300_000 }, (socket) => this.accept(socket))
   }
 

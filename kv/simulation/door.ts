@@ -2,11 +2,14 @@
 import type { Socket } from "node:net"
 import { Faults } from "../faults.ts"
 import { Barriers } from "../server/barriers.ts"
+import { Budget } from "../server/budget.ts"
 import { newClient, type Client } from "../server/client.ts"
 import { Connection, type Shared } from "../server/connection.ts"
 import type { Host, Stats } from "../server/contract.ts"
 import { defaultLimits } from "../server/limits.ts"
+import { LongReads } from "../server/longreads.ts"
 import { Table } from "../server/table.ts"
+import { Turns } from "../server/turns.ts"
 import type { Service } from "../types.ts"
 import { PORT } from "./endpoint.ts"
 import type { Loop, Process } from "./loop.ts"
@@ -26,6 +29,8 @@ export interface Wire {
 }
 
 const table = new Table()
+/** The same on every machine. */
+const memory = 1 << 30
 
 /** As much of a socket as a connection uses. The kernel takes everything at once. */
 class WireSocket {
@@ -66,7 +71,7 @@ export class Door {
       })
     const faults = new Faults(complain)
     const host: Host = {
-      service, limits: defaultLimits, redirect, table, stats, self, faults,
+      service, limits: defaultLimits, redirect, table, stats, self, faults, budget: new Budget(memory),
       port: () => PORT,
       *clients(): Iterable<Client> {
         for (const { client } of open) yield client
@@ -77,6 +82,9 @@ export class Door {
     this.shared = {
       host,
       barriers: new Barriers(service, (begin) => loop.turn(process, begin)),
+      // Work takes no time in these worlds.
+      turns: new Turns(() => 0, (round) => loop.turn(process, round)),
+      longReads: new LongReads(),
       dirty: (connection) => {
         if (connection.marked) return
         connection.marked = true

@@ -103,7 +103,7 @@ const server: readonly Seeded[] = [
   {
     id: "own-server-1",
     title: "writes behind one of unknown outcome are answered as if nothing had been",
-    patches: [{ file: "kv/server/connection.ts", find: "      if (reply.type === \"error\" && reply.code === \"UNKNOWN\") this.abandonBehind(slot)\n", replace: "" }],
+    patches: [{ file: "kv/server/connection.ts", find: "      if (reply.type === \"error\" && reply.code === \"UNKNOWN\") this.queue.abandonBehind(slot, unknownBehind)\n", replace: "" }],
   },
   {
     id: "own-server-2",
@@ -118,7 +118,7 @@ const server: readonly Seeded[] = [
   {
     id: "own-server-4",
     title: "a transaction runs although one of its commands was refused",
-    patches: [{ file: "kv/server/connection.ts", find: "      if (transaction !== null) transaction.aborted = true\n", replace: "" }],
+    patches: [{ file: "kv/server/intake.ts", find: "    if (transaction !== null) transaction.aborted = true\n", replace: "" }],
   },
   {
     id: "own-server-5",
@@ -128,7 +128,7 @@ const server: readonly Seeded[] = [
   {
     id: "own-server-6",
     title: "a connection that was held stays deaf",
-    patches: [{ file: "kv/server/connection.ts", find: "      if (!this.held) this.socket.resume()\n", replace: "" }],
+    patches: [{ file: "kv/server/connection.ts", find: "      this.paused = false\n      this.socket.resume()\n", replace: "      this.paused = false\n" }],
   },
 ]
 

@@ -117,4 +117,4 @@ const cluster: Handler = ({ host }, words) => {
   }
 }
 
-export const clusterCommands = [own("cluster", -2, cluster, { flags: ["admin", "stale"] })]
+export const clusterCommands = [own("cluster", -2, cluster, { flags: ["admin", "stale"], underMulti: "refuse" })]

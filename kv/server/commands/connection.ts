@@ -1,8 +1,9 @@
 /** Commands about the connection itself: PING to HELLO, CLIENT and the consistency of its reads. */
 import { wrongArity } from "../../machine/index.ts"
 import type { Reply } from "../../types.ts"
+import { Slices } from "../../machine/slices.ts"
 import { resetClient, type Client } from "../client.ts"
-import type { Context, Handler, Host, Words } from "../contract.ts"
+import type { Handler, Host, Words } from "../contract.ts"
 import { array, bulk, err, errorReply, integer, map, nil, ok, pong } from "../encode.ts"
 import { redisVersion } from "../version.ts"
 import { clientKill } from "./kill.ts"
@@ -89,6 +90,22 @@ const hello: Handler = (context, words) => {
   })
 }
 
+/** In slices: ten thousand clients take a while. */
+const listed = async (host: Host): Promise<Reply> => {
+  const slices = new Slices()
+  const parts: Buffer[] = []
+  let lines = ""
+  for (const client of Array.from(host.clients())) {
+    lines += describe(client)
+    if (!slices.due()) continue
+    parts.push(Buffer.from(lines))
+    lines = ""
+    await slices.giveWay()
+  }
+  parts.push(Buffer.from(lines))
+  return { type: "bulk", bytes: Buffer.concat(parts) }
+}
+
 /** One line of CLIENT LIST. */
 const describe = (client: Client): string => {
   const now = Date.now()
@@ -121,13 +138,13 @@ const onOff = (words: Words, set: (on: boolean) => void): Reply => {
   return ok
 }
 
-type Subcommand = readonly [arity: number, answer: (context: Context, words: Words) => Reply]
+type Subcommand = readonly [arity: number, answer: Handler]
 
 const subcommands: Readonly<Record<string, Subcommand>> = {
   id: [2, ({ client }) => integer(client.id)],
   info: [2, ({ client }) => bulk(describe(client))],
   kill: [-3, clientKill],
-  list: [-2, ({ host }) => bulk(Array.from(host.clients(), describe).join(""))],
+  list: [-2, ({ host }) => ({ type: "work.read", barrier: false, long: true, run: () => listed(host) })],
   getname: [2, ({ client }) => (client.name === "" ? nil : bulk(client.name))],
   setname: [3, ({ host, client }, words) => {
     const wrong = misnamed(host, clientNames, words[2])

@@ -32,9 +32,18 @@ const clients = ({ host }: Asked): Lines => ({
   blocked_clients: 0,
 })
 
-const memory = (): Lines => {
+const memory = ({ host: { budget } }: Asked): Lines => {
   const { rss, heapUsed } = process.memoryUsage()
-  return { used_memory: heapUsed, used_memory_rss: rss, maxmemory: 0, maxmemory_policy: "noeviction" }
+  return {
+    used_memory: heapUsed,
+    used_memory_rss: rss,
+    used_memory_clients: budget.used,
+    clients_memory_budget: budget.limit,
+    clients_closed_for_memory: budget.evicted,
+    commands_refused_for_memory: budget.refused,
+    maxmemory: 0,
+    maxmemory_policy: "noeviction",
+  }
 }
 
 /** Nothing is ever half loaded here: clients that wait for these to be 0 need not. */
@@ -123,8 +132,9 @@ const info: Handler = ({ host }: Context, words) => {
   return {
     type: "work.read",
     barrier: false,
+    long: true,
     run: async () => text(names, { host, status: host.service.status(), keys: await counted(host) }),
   }
 }
 
-export const infoCommands = [own("info", -1, info, { flags: ["loading", "stale"] })]
+export const infoCommands = [own("info", -1, info, { flags: ["loading", "stale"], underMulti: "refuse" })]

@@ -3,7 +3,7 @@ import { glob } from "../../machine/glob.ts"
 import { wrongArity } from "../../machine/index.ts"
 import type { Reply } from "../../types.ts"
 import type { Context, Handler, Host, Known, Words } from "../contract.ts"
-import { array, bulk, err, errorReply, integer, map, nil, ok } from "../encode.ts"
+import { array, bulk, err, errorReply, fixed, integer, map, nil, ok } from "../encode.ts"
 import { arityFits, keysOf, own, shown, tooManyWords, unknownSubcommand, wordAt } from "../words.ts"
 
 const mostNames = 1024
@@ -48,14 +48,25 @@ const list = (host: Host, words: Words): Reply => {
   return array(host.table.all.filter(({ name }) => matches(Buffer.from(name))).map(({ name }) => bulk(name)))
 }
 
+/** The whole table, made once for each list of commands. */
+const whole = new WeakMap<readonly Known[], Reply>()
+export const commandReply = (all: readonly Known[]): Reply => {
+  let reply = whole.get(all)
+  if (reply === undefined) {
+    reply = fixed(array(all.map(describe)))
+    whole.set(all, reply)
+  }
+  return reply
+}
+
 const command: Handler = ({ host }, words) => {
   const { all } = host.table
-  if (words.length === 1) return array(all.map(describe))
+  if (words.length === 1) return commandReply(all)
   switch (wordAt(words, 1)) {
     case "count":
       return words.length === 2 ? integer(all.length) : wrongArity("command|count")
     case "info":
-      return tooManyWords("COMMAND INFO", words, mostNames) ?? array(words.length === 2 ? all.map(describe) : words.slice(2).map((name) => describe(host.table.find(name))))
+      return tooManyWords("COMMAND INFO", words, mostNames) ?? (words.length === 2 ? commandReply(all) : array(words.slice(2).map((name) => describe(host.table.find(name)))))
     // redis-cli asks at its start, for hints while typing; it does without.
     case "docs":
       return map({})
@@ -110,7 +121,7 @@ const time: Handler = () => {
 }
 
 export const introspectionCommands = [
-  own("command", -1, command, { flags: ["loading", "stale"] }),
-  own("config", -2, config, { flags: ["admin", "noscript", "loading", "stale"] }),
+  own("command", -1, command, { flags: ["loading", "stale"], underMulti: "refuse" }),
+  own("config", -2, config, { flags: ["admin", "noscript", "loading", "stale"], underMulti: "refuse" }),
   own("time", 1, time, { flags: ["loading", "stale", "fast"] }),
 ]

@@ -4,13 +4,19 @@ import { noWatches, type Transaction } from "../client.ts"
 import type { Context, Handler, Known, Words } from "../contract.ts"
 import { array, err, errorReply, ok, queued } from "../encode.ts"
 import { own } from "../words.ts"
+import { Slices } from "../../machine/slices.ts"
 
 const aborted = errorReply("EXECABORT", "Transaction discarded because of previous errors.")
 const unwatched = errorReply("EXECABORT", "Transaction discarded because WATCH failed before it.")
 
+const watchNothing = "The next EXEC will be discarded; UNWATCH begins anew."
+/** A WATCH of more keys than this stands in line with other long reads. */
+const watchedAtOnce = 64
+const watchWeight = 320
+
 const multi: Handler = ({ client }) => {
   if (client.transaction !== null) return err("MULTI calls can not be nested")
-  client.transaction = { calls: [], local: new Map(), bytes: 0, aborted: false }
+  client.transaction = { calls: [], local: new Map(), bytes: 0, weight: 0, aborted: false }
   return ok
 }
 
@@ -32,8 +38,9 @@ const exec: Handler = ({ client, host }) => {
     exec: true,
     start: (done) => {
       if (watching.failed) return unwatched
-      if (transaction.calls.length === 0 && watching.watches.length === 0) return merge(transaction, array([]))
-      host.service.write(transaction.calls, true, watching.watches, (reply) => done(merge(transaction, reply)))
+      const watches = [...watching.watches.values()]
+      if (transaction.calls.length === 0 && watches.length === 0) return merge(transaction, array([]))
+      host.service.write(transaction.calls, true, watches, (reply) => done(merge(transaction, reply)))
       return undefined
     },
   }
@@ -49,18 +56,45 @@ const merge = ({ calls, local }: Transaction, reply: Reply): Reply => {
 const watch: Handler = ({ client, host }, words) => {
   if (client.transaction !== null) return err("WATCH inside MULTI is not allowed")
   const { watching } = client
-  return {
-    type: "work.read",
-    barrier: true,
-    run: () => {
-      // Copied: a watch may last, and would hold on to the chunk that its key came in.
-      for (const key of words.slice(1)) watching.watches.push({ key: Buffer.from(key), version: host.service.reader.version(key) })
-      return ok
-    },
-    refused: () => {
-      watching.failed = true
-    },
+  const { maxWatched } = host.limits
+  const refused = (): void => {
+    watching.failed = true
   }
+  if (words.length - 1 > maxWatched) {
+    refused()
+    return errorReply("TOOLARGE", `WATCH of ${words.length - 1} keys: a client may watch ${maxWatched}. ${watchNothing}`)
+  }
+  const one = (key: Buffer): Reply | null => {
+    const name = key.toString("latin1")
+    // As in Redis, watching a key again changes nothing.
+    if (watching.watches.has(name)) return null
+    if (watching.watches.size >= maxWatched) {
+      refused()
+      return errorReply("TOOLARGE", `WATCH: this client watches ${maxWatched} keys, which is all that it may. ${watchNothing}`)
+    }
+    // Copied: a watch may last, and would hold on to the chunk that its key came in.
+    watching.watches.set(name, { key: Buffer.from(key), version: host.service.reader.version(key) })
+    watching.weight += watchWeight + 2 * key.length
+    return null
+  }
+  const long = words.length > watchedAtOnce
+  const inSlices = async (): Promise<Reply> => {
+    const slices = new Slices()
+    for (const key of words.slice(1)) {
+      const refusal = one(key)
+      if (refusal !== null) return refusal
+      if (slices.due()) await slices.giveWay()
+    }
+    return ok
+  }
+  const atOnce = (): Reply => {
+    for (const key of words.slice(1)) {
+      const refusal = one(key)
+      if (refusal !== null) return refusal
+    }
+    return ok
+  }
+  return { type: "work.read", barrier: true, long, run: long ? inSlices : atOnce, refused }
 }
 
 const unwatch: Handler = ({ client }) => {
@@ -75,20 +109,27 @@ export const enqueue = (context: Context, transaction: Transaction, known: Known
     transaction.aborted = true
     return err(`${known.name.toUpperCase()} inside MULTI is not allowed`)
   }
+  const { maxEntryBytes, maxQueued } = context.host.limits
   transaction.bytes += bytes
-  if (transaction.bytes > context.host.limits.maxEntryBytes) {
-    transaction.aborted = true
-    transaction.calls.length = 0
-    return errorReply("TOOLARGE", `Transaction is larger than ${context.host.limits.maxEntryBytes} bytes`)
-  }
+  if (transaction.bytes > maxEntryBytes) return abandon(transaction, `Transaction is larger than ${maxEntryBytes} bytes`)
   if (transaction.aborted) return queued
+  if (transaction.calls.length + transaction.local.size >= maxQueued) return abandon(transaction, `Transaction has more than ${maxQueued} commands`)
   if (typeof does === "string") transaction.calls.push(words)
-  else transaction.local.set(transaction.calls.length + transaction.local.size, () => atOnce(context, known.name, does, words))
+  else transaction.local.set(transaction.calls.length + transaction.local.size, () => local(context, known.name, does, words))
   return queued
 }
 
+/** EXEC will discard it: what is queued is let go of now. */
+const abandon = (transaction: Transaction, why: string): Reply => {
+  transaction.aborted = true
+  transaction.calls.length = 0
+  transaction.local.clear()
+  transaction.weight = 0
+  return errorReply("TOOLARGE", why)
+}
+
 /** Called after EXEC was executed: whatever it throws, the other replies are due. */
-const atOnce = (context: Context, name: string, does: Handler, words: Words): Reply => {
+const local = (context: Context, name: string, does: Handler, words: Words): Reply => {
   try {
     const answer = does(context, words)
     return answer.type === "work.read" || answer.type === "work.write" ? err("this command cannot run inside MULTI") : answer

@@ -1,0 +1,60 @@
+/** What is to be done about a command that has come: refuse it, queue it for EXEC, or let it take its turn. */
+import { unknownCommand, wrongArity } from "../machine/index.ts"
+import type { Reply } from "../types.ts"
+import { SMALL } from "./budget.ts"
+import { enqueue } from "./commands/transaction.ts"
+import type { Context, Handler, Host, Known, Words, Work } from "./contract.ts"
+import { err, errorReply } from "./encode.ts"
+import { moved } from "./redirect.ts"
+import { isAdministrative, tooManyClients } from "./reserve.ts"
+import type { RequestParser } from "./resp.ts"
+import { arityFits, keysOf } from "./words.ts"
+
+const failed = err("internal error")
+
+/** Whatever a client's command threw: told, counted, and what is left of its answer. */
+export const broken = (host: Host, words: Words, thrown: unknown): Reply => {
+  host.faults.report(`${words[0]?.toString("latin1", 0, 32).toUpperCase() ?? "a command"} of a client`, thrown)
+  return failed
+}
+
+/** Refused for the sake of all clients together. */
+export const busy = ({ budget }: Host, why: string): Reply => {
+  budget.refused++
+  return errorReply("BUSY", `${why}, and the clients of this node together hold ${budget.used} of the ${budget.limit} bytes that they may. Nothing was executed: try again later.`)
+}
+
+const refuse = (context: Context, known: Known, words: Words, parser: RequestParser): Reply | null => {
+  const { host } = context
+  if (!arityFits(known, words)) return wrongArity(known.name)
+  if (parser.requestWeight > SMALL && host.budget.tight) return busy(host, "the request is large")
+  return known.firstKey > 0 && host.redirect ? moved(context, keysOf(known, words)[0]) : null
+}
+
+const run = (context: Context, handler: Handler, words: Words): Reply | Work => {
+  try {
+    return handler(context, words)
+  } catch (thrown) {
+    return broken(context.host, words, thrown)
+  }
+}
+
+/** Its answer, or its kind if it takes its turn in the queue. `parser` has just returned it. */
+export const begin = (context: Context, known: Known | undefined, words: Words, parser: RequestParser): Reply | Work | "write" | "read" => {
+  const { client, host } = context
+  const { transaction } = client
+  if (client.reserved && !isAdministrative(known, words)) {
+    client.leaving = true
+    return tooManyClients(host.limits.maxClients)
+  }
+  const refusal = known === undefined ? unknownCommand(words) : refuse(context, known, words, parser)
+  if (known === undefined || refusal !== null) {
+    if (transaction !== null) transaction.aborted = true
+    // The transaction that counts on this watch must not run.
+    if (known?.name === "watch") client.watching.failed = true
+    return refusal ?? failed
+  }
+  client.lastCommand = known.name
+  if (transaction !== null && known.underMulti !== "now") return enqueue(context, transaction, known, words, parser.requestBytes)
+  return typeof known.does === "string" ? known.does : run(context, known.does, words)
+}

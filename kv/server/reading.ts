@@ -1,0 +1,105 @@
+/** The read that a connection has under way: small ones answer at once, long ones (KEYS, a long MGET) a few at a time. */
+import type { Reply } from "../types.ts"
+import { SMALL } from "./budget.ts"
+import type { Host } from "./contract.ts"
+import { broken, busy } from "./intake.ts"
+import type { LongReads } from "./longreads.ts"
+import type { Slot } from "./queue.ts"
+
+/** MGET and EXISTS of more keys than this answer later. */
+const wordsAtOnce = 64
+/** A long read that is not allowed a reply of its own size holds about this. */
+const longReadWeight = 1024 * 1024
+
+/** The connection, which is told the answer once, and that it may go on. */
+interface Owner {
+  readonly closed: boolean
+  readonly answered: (slot: Slot, reply: Reply) => void
+}
+
+const isTooLarge = (reply: Reply): boolean => reply.type === "error" && reply.code === "TOOLARGE"
+/** KEYS, SCAN, DBSIZE: what no transaction may hold. */
+const readsAll = ({ known, work }: Slot): boolean => work === null && known?.underMulti === "refuse"
+
+export class Reading {
+  /** It answers later, or waits for its turn. */
+  busy = false
+  /** What its reply may come to, in memory. */
+  reserved = 0
+  private readonly host: Host
+  private readonly longReads: LongReads
+  private readonly owner: Owner
+
+  constructor(host: Host, longReads: LongReads, owner: Owner) {
+    this.host = host
+    this.longReads = longReads
+    this.owner = owner
+  }
+
+  /** The barrier has been passed, or has refused it. */
+  begin(slot: Slot): void {
+    const { work, gate } = slot
+    const refusal = gate?.refusal ?? null
+    if (refusal !== null) {
+      if (work?.type === "work.read") work.refused?.()
+      this.owner.answered(slot, refusal)
+      return
+    }
+    const long = work?.type === "work.read" ? work.long === true : slot.words.length > wordsAtOnce || readsAll(slot)
+    if (long) this.wait(slot)
+    else this.run(slot, false)
+  }
+
+  private wait(slot: Slot): void {
+    this.busy = true
+    this.longReads.enter(() => {
+      if (this.owner.closed) this.longReads.end()
+      else this.run(slot, true)
+    })
+  }
+
+  private run(slot: Slot, long: boolean): void {
+    const { host, longReads } = this
+    const { budget, limits, service } = host
+    // A list of keys takes more memory than its bytes.
+    const allowed = readsAll(slot) ? limits.maxReplyBytes / 2 : limits.maxReplyBytes
+    const room = Math.max(SMALL, Math.min(allowed, budget.room))
+    // One value, say: more than that joins the long ones, if there are some already.
+    const most = !long && longReads.full ? Math.min(room, limits.maxEntryBytes) : room
+    let reply: Reply | Promise<Reply>
+    try {
+      reply = slot.work?.type === "work.read" ? slot.work.run() : service.reader.read(slot.words, most)
+    } catch (thrown) {
+      reply = this.failed(slot, thrown)
+    }
+    if (reply instanceof Promise) {
+      if (!long) longReads.join()
+      this.busy = true
+      this.reserved = slot.known?.name === "mget" || slot.known?.name === "keys" ? most : longReadWeight
+      const settle = (settled: Reply): void => {
+        longReads.end()
+        this.reserved = 0
+        this.settle(slot, settled, most < allowed)
+      }
+      reply.then(settle, (thrown: unknown) => settle(this.failed(slot, thrown)))
+      return
+    }
+    if (long) longReads.end()
+    else if (most < room && slot.work === null && isTooLarge(reply)) {
+      this.wait(slot)
+      return
+    }
+    this.settle(slot, reply, most < allowed)
+  }
+
+  /** `pressed`: it was allowed less than it would have been if there were more room. */
+  private settle(slot: Slot, reply: Reply, pressed: boolean): void {
+    this.busy = false
+    this.owner.answered(slot, pressed && slot.work === null && isTooLarge(reply) ? busy(this.host, "the reply is large") : reply)
+  }
+
+  private failed(slot: Slot, thrown: unknown): Reply {
+    if (slot.work?.type === "work.read") slot.work.refused?.()
+    return broken(this.host, slot.words, thrown)
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * Who works now. Connections share the event loop with the node's peers and its disk, so all of them together get a
+ * few milliseconds each time it goes round, and none more than a slice while others wait. Whoever has more to do
+ * then stands in line.
+ */
+
+/** One connection's work before it is the next one's turn, and all work before the event loop goes round. */
+const sliceMs = 2
+const turnMs = 8
+
+export interface Job {
+  /** Stands in line. Kept here; nobody else writes it. */
+  queued: boolean
+  /** Works until the time given, about; true if there is more to do. */
+  readonly work: (until: number) => boolean
+}
+
+export class Turns {
+  readonly now: () => number
+  private readonly later: (round: () => void) => void
+  private line: Job[] = []
+  private first = 0
+  /** When the present turn of all ends; null: none has begun since the loop went round. */
+  private ends: number | null = null
+  private working = false
+
+  /** `later` calls once the event loop has gone round. */
+  constructor(now: () => number = () => performance.now(), later: (round: () => void) => void = setImmediate) {
+    this.now = now
+    this.later = later
+  }
+
+  /** At once if there is time for it and nobody waits, else in its turn. */
+  run(job: Job): void {
+    if (job.queued) return
+    if (this.working || this.first < this.line.length) {
+      this.stand(job)
+      return
+    }
+    const now = this.now()
+    if (this.ends === null) {
+      this.ends = now + turnMs
+      this.later(this.round)
+    }
+    if (now >= this.ends || this.one(job, now, this.ends)) this.stand(job)
+  }
+
+  private stand(job: Job): void {
+    job.queued = true
+    this.line.push(job)
+    if (this.ends !== null) return
+    this.ends = this.now()
+    this.later(this.round)
+  }
+
+  private one(job: Job, now: number, ends: number): boolean {
+    this.working = true
+    try {
+      return job.work(Math.min(now + sliceMs, ends))
+    } finally {
+      this.working = false
+    }
+  }
+
+  /** The loop has gone round. */
+  private readonly round = (): void => {
+    let now = this.now()
+    const ends = now + turnMs
+    this.ends = null
+    while (this.first < this.line.length && now < ends) {
+      const job = this.line[this.first++]
+      if (job === undefined) break
+      job.queued = false
+      if (this.one(job, now, ends)) this.stand(job)
+      now = this.now()
+    }
+    if (this.first === this.line.length) {
+      this.line = []
+      this.first = 0
+      return
+    }
+    if (this.first > 1024) {
+      this.line = this.line.slice(this.first)
+      this.first = 0
+    }
+    // Nobody works before those who wait.
+    if (this.ends === null) this.later(this.round)
+    this.ends = now
+  }
+}
