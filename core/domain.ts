@@ -2,6 +2,7 @@
  * Which numbers there are. Every kind of number has one domain, checked at every door: where bytes become messages or
  * records, where settings come in, and at the gate. The core never steps to a number that its codecs cannot write.
  */
+import { brokenAt } from "./chain.ts"
 import type { Entry, HardState, LogBase, Message, Persist } from "./types.ts"
 
 /** 48 bits, which JavaScript and the codecs hold exactly: counters, stamps, offsets. */
@@ -21,8 +22,8 @@ export const isIndex = (value: number): boolean => Number.isInteger(value) && va
 /** 32 bits: checksums and lengths. */
 export const isWord = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff
 
-const flawOfBase = ({ index, term, time }: LogBase): string | null =>
-  !isIndex(index) ? `index ${index}` : !isTerm(term) ? `term ${term}` : isCount(time) ? null : `time ${time}`
+const flawOfBase = ({ index, term, time, chain }: LogBase): string | null =>
+  !isWord(chain) ? `chain ${chain}` : !isIndex(index) ? `index ${index}` : !isTerm(term) ? `term ${term}` : isCount(time) ? null : `time ${time}`
 
 /** A run of entries right after `prevIndex` and `prevTerm`, of terms that never fall and are at most `maxTerm`. */
 const flawOfEntries = (prevIndex: number, prevTerm: number, maxTerm: number, entries: readonly Entry[]): string | null => {
@@ -32,6 +33,7 @@ const flawOfEntries = (prevIndex: number, prevTerm: number, maxTerm: number, ent
     index += 1
     if (entry.index !== index) return `entry ${entry.index} where ${index} belongs`
     if (!isTerm(entry.term) || entry.term < term || entry.term > maxTerm) return `entry ${index} of term ${entry.term}, after one of term ${term}`
+    if (!isWord(entry.chain)) return `chain ${entry.chain} of entry ${index}`
     if (!isCount(entry.time)) return `time ${entry.time} of entry ${index}`
     if (entry.kind === "command" && !isWord(entry.payload.checksum)) return `checksum ${entry.payload.checksum} of entry ${index}`
     term = entry.term
@@ -49,13 +51,15 @@ export const flawOf = (message: Message): string | null => {
     case "RequestPreVote":
       return named("lastLogIndex", message.lastLogIndex, isIndex) ?? named("lastLogTerm", message.lastLogTerm, isTerm)
     case "AppendEntries": {
-      const { term, prevLogIndex, prevLogTerm, entries, leaderCommit, round } = message
+      const { term, prevLogIndex, prevLogTerm, prevLogChain, entries, leaderCommit, round } = message
+      if (!isWord(prevLogChain)) return `prevLogChain ${prevLogChain}`
       if (!isIndex(prevLogIndex)) return `prevLogIndex ${prevLogIndex}`
       if (!isTerm(prevLogTerm) || prevLogTerm > term) return `prevLogTerm ${prevLogTerm}`
       return flawOfEntries(prevLogIndex, prevLogTerm, term, entries) ?? named("leaderCommit", leaderCommit, isIndex) ?? named("round", round, isCount) ?? named("time", message.time, isCount)
     }
     case "AppendAccepted": {
-      const { verifiedIndex, matchIndex, round } = message
+      const { verifiedIndex, verifiedChain, matchIndex, round } = message
+      if (!isWord(verifiedChain)) return `verifiedChain ${verifiedChain}`
       if (isIndex(matchIndex) && matchIndex > verifiedIndex) return `matchIndex ${matchIndex} past verifiedIndex ${verifiedIndex}`
       return named("verifiedIndex", verifiedIndex, isIndex) ?? named("matchIndex", matchIndex, isIndex) ?? named("round", round, isCount) ?? named("wall", message.wall, isCount) ?? named("leaderTime", message.leaderTime, isCount)
     }
@@ -108,4 +112,4 @@ export const flawOfPersist = ({ hardState, truncateFrom, entries, base }: Pick<P
 
 /** The same of all that a disk holds. */
 export const flawOfStored = (hardState: HardState, base: LogBase, entries: readonly Entry[]): string | null =>
-  named("term", hardState.term, isTerm) ?? flawOfBase(base) ?? flawOfEntries(base.index, base.term, MAX_TERM, entries)
+  named("term", hardState.term, isTerm) ?? flawOfBase(base) ?? flawOfEntries(base.index, base.term, MAX_TERM, entries) ?? named("a broken chain at entry", brokenAt(base.chain, entries) ?? 0, (at) => at === 0)

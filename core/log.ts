@@ -5,6 +5,7 @@
  * else has written there yet, so it is O(1) amortised with no copy per step; a Log only ever looks at its own
  * length. Truncating and trimming move a bound. immer must not draft it: it is a class without [immerable].
  */
+import type { Chain } from "./chain.ts"
 import type { Entry, Index, LogBase, Term } from "./types.ts"
 
 const CHUNK = 64
@@ -62,6 +63,13 @@ export class Log {
   /** Known for every held entry and for the base itself. */
   termAt(index: Index): Term | undefined {
     return index === this.base.index ? this.base.term : this.entry(index)?.term
+  }
+  /** The same of the chained checksum. */
+  chainAt(index: Index): Chain | undefined {
+    return index === this.base.index ? this.base.chain : this.entry(index)?.chain
+  }
+  get lastChain(): Chain {
+    return this.chainAt(this.lastIndex) ?? 0
   }
   /** Running byte count through `index`; differences of it are sizes of ranges. */
   bytesThrough(index: Index): number {

@@ -1,4 +1,5 @@
 /** What nodes say to each other. The names and numbers are those of types.ts. */
+import type { Chain } from "./chain.ts"
 import type { Entry, Index, Payload, ProposalOutcome, SnapshotRef, Stamp, Term } from "./types.ts"
 
 interface MessageOf<Type extends string> {
@@ -30,6 +31,8 @@ export interface RequestPreVoteReply extends MessageOf<"RequestPreVoteReply"> {
 export interface AppendEntries extends MessageOf<"AppendEntries"> {
   readonly prevLogIndex: Index
   readonly prevLogTerm: Term
+  /** Of the entry at prevLogIndex: index and term can agree where the content does not. */
+  readonly prevLogChain: Chain
   readonly entries: readonly Entry[]
   readonly leaderCommit: Index
   readonly round: number
@@ -40,6 +43,8 @@ export interface AppendEntries extends MessageOf<"AppendEntries"> {
 export interface AppendAccepted extends MessageOf<"AppendAccepted"> {
   /** The sender's log equals the leader's up to here: nothing before it need be sent again. */
   readonly verifiedIndex: Index
+  /** Of the entry there: a follower may know something else to be committed, and the leader must not count that. */
+  readonly verifiedChain: Chain
   /** The same, and durable: this is what counts towards commitment. */
   readonly matchIndex: Index
   readonly round: number

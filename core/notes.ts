@@ -7,6 +7,9 @@ import type { Effect } from "./types.ts"
 export const rules = {
   "term.higherSeen": "a higher term was seen: step down and adopt it, §5.1",
   "term.staleRequestAnswered": "a request of an earlier term is answered with the current one, §5.1",
+  "halt.logsDiverged": "index and term agree, the chained checksum does not: the logs differ in content, so the node stops, Log Matching, Figure 3",
+  "append.chainBroken": "an append whose entries do not follow from one another is not taken: it was damaged where it came from",
+  "progress.diverged": "an acknowledgement of something else than this log holds does not count: the follower is asked right there",
   "term.outOfDomain": "a message that no server could have said (a number outside its domain, entries out of order, a term too far ahead) is not taken",
   "term.staleReplyDropped": "a reply of an earlier term says nothing any more, §5.1",
   "member.strangerIgnored": "the sender is not the incarnation that the configuration names, so its votes and acknowledgements do not count",

@@ -1,4 +1,5 @@
 /** Commands from clients: appended by the leader, forwarded or refused by everybody else (paper §8). */
+import { chainAfter } from "./chain.ts"
 import { awaitsClocks, nextStamp } from "./clock.ts"
 import { MAX_INDEX } from "./domain.ts"
 import { appendToLog } from "./durability.ts"
@@ -39,7 +40,12 @@ const append = (turn: Turn, payloads: readonly Payload[]): ProposalOutcome => {
   const first = state.log.lastIndex + 1
   const term = state.currentTerm
   const time = nextStamp(state)
-  const entries = payloads.map((payload, i): CommandEntry => ({ kind: "command", index: first + i, term, time, payload }))
+  let chain = state.log.lastChain
+  const entries = payloads.map((payload, i): CommandEntry => {
+    const entry = { kind: "command", index: first + i, term, time, chain, payload } as const
+    chain = chainAfter(chain, entry)
+    return { ...entry, chain }
+  })
   appendToLog(state, entries)
   return { type: "ProposalAppended", first, term }
 }

@@ -3,6 +3,7 @@
  * new one. Whichever leader sees the joint entry committed appends the entry that leaves it. Learners decide nothing,
  * so a change of learners alone needs no joint configuration.
  */
+import { chainAfter } from "./chain.ts"
 import { MAX_INDEX } from "./domain.ts"
 import { appendToLog } from "./durability.ts"
 import { nextStamp } from "./clock.ts"
@@ -53,7 +54,8 @@ const obstacle = (state: State, voters: readonly Member[], learners: readonly Me
 
 const appendConfiguration = (state: State, configuration: Configuration): void => {
   const { log, currentTerm: term } = state
-  appendToLog(state, [{ kind: "configuration", index: log.lastIndex + 1, term, time: nextStamp(state), configuration }])
+  const entry = { kind: "configuration", index: log.lastIndex + 1, term, time: nextStamp(state), configuration } as const
+  appendToLog(state, [{ ...entry, chain: chainAfter(log.lastChain, entry) }])
 }
 
 /** Not forwarded: who changes the cluster talks to its leader. */

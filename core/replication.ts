@@ -56,7 +56,7 @@ export const onAppendEntries = (turn: Turn, from: Member, message: AppendEntries
   const follower = followLeader(turn, from)
   if (follower === null) return
   const { prevLogIndex, prevLogTerm, entries, leaderCommit, round } = message
-  if (!appendAgrees(turn, from, prevLogIndex, prevLogTerm, entries)) return
+  if (!appendAgrees(turn, from, message)) return
   follower.round = Math.max(follower.round, round)
   hearTime(state, follower, message.time, message.settled)
   // What earlier terms left and the no-op of this one fit the reserve: without them no leader could serve a read.
@@ -100,7 +100,7 @@ export const acknowledgePass = (turn: Turn): void => {
   const matchIndex = Math.min(verified, durability.index)
   if (reply !== null && reply !== "accept") send(turn, leader, { type: "AppendRejected", term, ...reply, round })
   else if (reply === "accept" || matchIndex > follower.reportedMatch || round > follower.reportedRound) {
-    send(turn, leader, { type: "AppendAccepted", term, verifiedIndex: verified, matchIndex, round, condition: conditionOf(state), wall: state.clock.wall, leaderTime: follower.leaderTime })
+    send(turn, leader, { type: "AppendAccepted", term, verifiedIndex: verified, verifiedChain: state.log.chainAt(verified) ?? 0, matchIndex, round, condition: conditionOf(state), wall: state.clock.wall, leaderTime: follower.leaderTime })
     follower.reportedMatch = matchIndex
   } else return
   follower.reply = null
@@ -122,7 +122,16 @@ export const onAppendAccepted = (turn: Turn, from: Member, message: AppendAccept
   const { state } = turn
   const progress = heard(turn, from, message.round)
   const leader = asLeader(state)
-  if (leader === null || progress === null || message.verifiedIndex > state.log.lastIndex) return
+  if (leader === null || progress === null) return
+  const { log } = state
+  const { verifiedIndex, verifiedChain } = message
+  if (verifiedIndex > log.lastIndex || (log.chainAt(verifiedIndex) ?? verifiedChain) !== verifiedChain) {
+    // It knows more, or something else, to be committed. That must not count, and it finds out by an append right there:
+    // no later than at the no-op of this term, which only this leader can have given it.
+    note(turn, "progress.diverged")
+    probeFrom(turn, progress, Math.min(verifiedIndex, log.lastIndex) + 1)
+    return
+  }
   hearFollowerClock(turn, leader, progress, message.wall, message.leaderTime)
   // "If successful: update nextIndex and matchIndex for follower", Figure 2. Late answers never move them back.
   progress.matchIndex = Math.max(progress.matchIndex, message.matchIndex)
@@ -212,6 +221,7 @@ export const sendAppend = (turn: Turn, leader: Leader, progress: Progress, prevL
     term: state.currentTerm,
     prevLogIndex,
     prevLogTerm: state.log.termAt(prevLogIndex) ?? 0,
+    prevLogChain: state.log.chainAt(prevLogIndex) ?? 0,
     entries,
     leaderCommit: state.commitIndex,
     round: leader.round,

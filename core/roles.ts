@@ -1,4 +1,5 @@
 /** Changes of role. What belongs to a role ends with it: whoever waited for it is told by name. */
+import { chainAfter } from "./chain.ts"
 import { nextStamp, startClock } from "./clock.ts"
 import { MAX_INDEX, MAX_TERM } from "./domain.ts"
 import { onlyLeader } from "./halt.ts"
@@ -192,7 +193,8 @@ export const becomeLeader = (turn: Turn): void => {
     suppliedFor: suppliedFor(state), watchedPersist: null, since: state.clock.monotonic, agreedOffset: null, comparedAt: 0,
   }
   startClock(turn, state.role, candidate)
-  appendToLog(state, [{ kind: "noop", index: termStart, term: state.currentTerm, time: nextStamp(state) }])
+  const noop = { kind: "noop", index: termStart, term: state.currentTerm, time: nextStamp(state) } as const
+  appendToLog(state, [{ ...noop, chain: chainAfter(log.lastChain, noop) }])
   turn.effects.push({ type: "CancelTimer", timer: "election" })
   turn.effects.push({ type: "SetTimer", timer: "heartbeat", min: state.settings.heartbeat, max: state.settings.heartbeat })
   if (state.settings.checkQuorum)

@@ -48,6 +48,7 @@ const neededBySnapshots = (state: State): Index => {
 
 export const onSnapshotTaken = (turn: Turn, base: LogBase): void => {
   const { state } = turn
+  if (!snapshotAgrees(turn, null, base)) return
   state.snapshotting = false
   state.snapshotIndex = Math.max(state.snapshotIndex, base.index)
   const through = Math.min(base.index, state.applied, state.durability.index, neededBySnapshots(state))
@@ -59,7 +60,7 @@ export const onSnapshotTaken = (turn: Turn, base: LogBase): void => {
   const entry = state.log.entry(index)
   if (entry === undefined) return
   note(turn, "snapshot.trimmed")
-  trimLog(state, { index, term: entry.term, time: entry.time, configuration: configurationAt(state, index) })
+  trimLog(state, { index, term: entry.term, time: entry.time, chain: entry.chain, configuration: configurationAt(state, index) })
   const leader = asLeader(state)
   for (const progress of leader === null ? [] : Object.values(leader.progress))
     if ((snapshotOf(progress)?.index ?? index) < index) retrySnapshotLater(turn, progress)
@@ -211,7 +212,7 @@ export const onSnapshotRejected = (turn: Turn, id: string): void => {
 export const installBase = (turn: Turn, base: LogBase): void => {
   const { state } = turn
   if (base.index <= state.log.base.index) return
-  if (state.log.termAt(base.index) === base.term) {
+  if (state.log.termAt(base.index) === base.term && state.log.chainAt(base.index) === base.chain) {
     note(turn, "snapshot.tailKept")
     trimLog(state, base)
   } else {
@@ -222,6 +223,7 @@ export const installBase = (turn: Turn, base: LogBase): void => {
 
 export const onSnapshotRestored = (turn: Turn, snapshot: SnapshotRef): void => {
   const { state } = turn
+  if (!snapshotAgrees(turn, null, snapshot)) return
   note(turn, "snapshot.installed")
   state.restoring = null
   state.machine = "ready"
@@ -229,8 +231,8 @@ export const onSnapshotRestored = (turn: Turn, snapshot: SnapshotRef): void => {
   state.applying = snapshot.index
   state.commitIndex = Math.max(state.commitIndex, snapshot.index)
   state.snapshotIndex = Math.max(state.snapshotIndex, snapshot.index)
-  const { index, term, time, configuration } = snapshot
-  installBase(turn, { index, term, time, configuration })
+  const { index, term, time, chain, configuration } = snapshot
+  installBase(turn, { index, term, time, chain, configuration })
   const follower = asFollower(state)
   if (follower === null) return
   follower.verified = Math.max(follower.verified, snapshot.index)

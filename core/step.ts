@@ -14,7 +14,7 @@ import { configurationOf, configurationsOf, isVoter } from "./membership.ts"
 import { onForwardProposal, onForwardProposalReply, onProposed } from "./proposals.ts"
 import { awaitAnswersPass, confirmReadsPass, onAnswerTimeout, onReadIndex, onReadIndexReply, onReadRequested, releaseReadsPass, startRoundPass } from "./reads.ts"
 import { onConfigurationChangeProposed, reconfigurationPass } from "./reconfiguration.ts"
-import { isHalted, haltOnly } from "./halt.ts"
+import { haltOnly, isHalted, snapshotAgrees } from "./halt.ts"
 import { leasePass, onLeaseTimeout } from "./lease.ts"
 import { acknowledgePass, onAppendAccepted, onAppendEntries, onAppendRejected, onHeartbeatTimeout, onPeerLink, replicatePass } from "./replication.ts"
 import { keepQuiet, leaderDisconnected, newFollower, waitForElection } from "./roles.ts"
@@ -263,7 +263,10 @@ export const initialState = (settings: Settings, recovered: Recovered): State =>
     spaceLow: false,
   }
   // Ahead of the log, it was restored from a snapshot just before a crash: the log follows it.
-  if (known !== null && log.termAt(known.index) !== known.term) installBase({ state, effects: [] }, known)
+  const turn: Turn = { state, effects: [] }
+  if (known !== null && log.termAt(known.index) !== known.term) installBase(turn, known)
+  // It has executed another entry than the log holds there: what it serves is not what the cluster agreed on.
+  else if (known !== null) snapshotAgrees(turn, null, known)
   return state
 }
 

@@ -2,6 +2,7 @@
  * The gate: the one place where terms are compared (paper §5.1). Answers whether the message is to be handled; if so,
  * its term is the current one, but for pre-votes (of a term that nobody has yet) and what does not hang on a term.
  */
+import { brokenAt } from "./chain.ts"
 import { flawOf, TERM_LEAP } from "./domain.ts"
 import { leaderIsFresh, voteReply } from "./election.ts"
 import { configurationOf, isStranger } from "./membership.ts"
@@ -113,6 +114,10 @@ export const admit = (turn: Turn, from: Member, message: Message): boolean => {
   const { state } = turn
   if (message.term > state.currentTerm + TERM_LEAP || flawOf(message) !== null) {
     note(turn, "term.outOfDomain")
+    return false
+  }
+  if (message.type === "AppendEntries" && message.entries.length > 0 && brokenAt(message.prevLogChain, message.entries) !== null) {
+    note(turn, "append.chainBroken")
     return false
   }
   if (countsTowardsQuorum(message) && isStranger(configurationOf(state), from)) {

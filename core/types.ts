@@ -5,6 +5,7 @@
  *
  * Sources: "Raft paper" is Ongaro & Ousterhout 2014 (extended version); "thesis" is Ongaro 2014.
  */
+import type { Chain } from "./chain.ts"
 import type { Halted } from "./halt.ts"
 import type { Log } from "./log.ts"
 import type { Condition, Message } from "./messages.ts"
@@ -55,6 +56,8 @@ interface EntryOf<Kind extends string> {
   readonly term: Term
   /** Stamped by the leader that appended the entry; never falls along the log. */
   readonly time: Stamp
+  /** Over this entry and all before it (chain.ts). */
+  readonly chain: Chain
 }
 export interface NoOpEntry extends EntryOf<"noop"> {}
 export interface CommandEntry extends EntryOf<"command"> {
@@ -70,6 +73,7 @@ export interface LogBase {
   readonly index: Index
   readonly term: Term
   readonly time: Stamp
+  readonly chain: Chain
   readonly configuration: Configuration
 }
 

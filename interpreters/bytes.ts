@@ -178,19 +178,21 @@ export const writeBase = (w: Writer, base: LogBase): void => {
   w.u48(base.index)
   w.u48(base.term)
   w.u48(base.time)
+  w.u32(base.chain)
   writeConfiguration(w, base.configuration)
 }
 export const readBase = (r: Reader): LogBase => ({
   index: r.u48(),
   term: r.u48(),
   time: r.u48(),
+  chain: r.u32(),
   configuration: readConfiguration(r),
 })
 
 const NOOP = 0
 const COMMAND = 1
 const CONFIGURATION = 2
-const LEAST_ENTRY = 13
+const LEAST_ENTRY = 17
 
 export const writePayload = (w: Writer, payload: Payload): void => {
   w.u32(payload.checksum)
@@ -221,6 +223,7 @@ const writeEntry = (w: Writer, entry: Entry): void => {
   }
   w.u48(entry.term)
   w.u48(entry.time)
+  w.u32(entry.chain)
   if (entry.kind === "command") writePayload(w, entry.payload)
   else if (entry.kind === "configuration") writeConfiguration(w, entry.configuration)
 }
@@ -228,13 +231,14 @@ const readEntry = (r: Reader, index: number): Entry => {
   const kind = r.u8()
   const term = r.u48()
   const time = r.u48()
+  const chain = r.u32()
   switch (kind) {
     case NOOP:
-      return { kind: "noop", index, term, time }
+      return { kind: "noop", index, term, time, chain }
     case COMMAND:
-      return { kind: "command", index, term, time, payload: readPayload(r) }
+      return { kind: "command", index, term, time, chain, payload: readPayload(r) }
     case CONFIGURATION:
-      return { kind: "configuration", index, term, time, configuration: readConfiguration(r) }
+      return { kind: "configuration", index, term, time, chain, configuration: readConfiguration(r) }
     default:
       throw new MalformedBytes(`no entry is of kind ${kind}`)
   }

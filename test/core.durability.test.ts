@@ -160,7 +160,7 @@ describe("windows", () => {
     for (let i = 0; i < 5; i++) it.propose()
     it.receive("b", accepted(3))
     const { mode } = it.progress("b")
-    const expected = [4, 5, 6].reduce((bytes, index) => bytes + entryBytes(it.state.log.entry(index) ?? { kind: "noop", index, term: 2, time: 0 }), 0)
+    const expected = [4, 5, 6].reduce((bytes, index) => bytes + entryBytes(it.state.log.entry(index) ?? { kind: "noop", index, term: 2, time: 0, chain: 0 }), 0)
     expect(mode).toMatchObject({ inflightBytes: expected, inflight: [{ lastIndex: 4 }, { lastIndex: 5 }, { lastIndex: 6 }] })
   })
   test("while it probes, a leader sends one append, not a stream", () => {

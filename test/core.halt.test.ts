@@ -114,7 +114,7 @@ test("a world in which a directory went back in time: it stops by name, and whoe
     const { commitIndex, currentTerm } = world.state(one) ?? { commitIndex: 0, currentTerm: 0 }
     expect(commitIndex).toBeGreaterThan(1)
     const conflicting = (): void => {
-      world.inject(one, { type: "MessageReceived", from: leads.member, message: append({ term: currentTerm + 1, prev: [commitIndex, currentTerm + 1] }) })
+      world.inject(one, { type: "MessageReceived", from: leads.member, message: { ...append({ term: currentTerm + 1, prev: [commitIndex, currentTerm + 1] }), prevLogChain: 0 } })
       world.run(1000)
     }
     if (halts === "violations") expect(conflicting).toThrow(/LeaderCompleteness/)
@@ -220,7 +220,7 @@ const structuredCloneOf = (value: State): State => {
 }
 
 describe("settings are looked at by name", () => {
-  const start = (settings: Partial<Settings>): State => initialState({ ...defaultSettings, ...settings }, { self: member("a"), life: 1, hardState: { term: 0, vote: null }, base: { ...snapshotAt(0, 0) }, entries: [], position: null })
+  const start = (settings: Partial<Settings>): State => initialState({ ...defaultSettings, ...settings }, { self: member("a"), life: 1, hardState: { term: 0, vote: null }, base: { ...snapshotAt(0, 0), chain: 0 }, entries: [], position: null })
   const numbers = Object.entries(defaultSettings).flatMap(([name, value]) => (typeof value === "number" ? [name] : []))
   for (const setting of numbers)
     test(setting, () => {

@@ -18,7 +18,7 @@ interface Version {
   readonly model: Model
 }
 
-const baseAt = (index: number, term: number): LogBase => ({ index, term, time: index * 10, configuration: voting("abc") })
+const baseAt = (index: number, term: number): LogBase => ({ index, term, time: index * 10, chain: index * 7, configuration: voting("abc") })
 const lastOf = ({ base, entries }: Model): number => base.index + entries.length
 const bytesOf = (entries: readonly Entry[]): number => entries.reduce((bytes, entry) => bytes + entryBytes(entry), 0)
 
@@ -26,7 +26,7 @@ let fresh = 1
 const continuing = (model: Model, count: number, size: number): readonly Entry[] => {
   const term = (model.entries.at(-1)?.term ?? model.base.term) + (fresh % 3 === 0 ? 1 : 0)
   return Array.from({ length: count }, (_, i): Entry => {
-    const at = { index: lastOf(model) + 1 + i, term, time: fresh * 10 }
+    const at = { index: lastOf(model) + 1 + i, term, time: fresh * 10, chain: fresh }
     const id = fresh++
     return id % 7 === 0 ? { kind: "noop", ...at } : { kind: "command", ...at, payload: { bytes: new Uint8Array(size), checksum: id } }
   })

@@ -48,7 +48,7 @@ describe("a change goes through a joint configuration, paper §6", () => {
     expect(it.receive("e", accepted(3)).commit).toBe(3)
   })
   test("whichever leader sees it committed leaves it, after an entry of its own term", () => {
-    const joint = { kind: "configuration", index: 1, term: 1, time: 0, configuration: voting("abd", "abc") } as const
+    const joint = { kind: "configuration", index: 1, term: 1, time: 0, chain: 0, configuration: voting("abd", "abc") } as const
     const it = follower()
     it.receive("b", { ...append({ commit: 1 }), entries: [joint] })
     expect([it.commit, inForce(it)]).toEqual([1, "abd|abc|"])
@@ -175,8 +175,8 @@ describe("removal of the leader, paper §6", () => {
 })
 
 describe("a server that a change removes, while the change is not committed", () => {
-  const leaving = { kind: "configuration", index: 2, term: 1, time: 0, configuration: voting("bc") } as const
-  const joint = { kind: "configuration", index: 1, term: 1, time: 0, configuration: voting("bc", "abc") } as const
+  const leaving = { kind: "configuration", index: 2, term: 1, time: 0, chain: 0, configuration: voting("bc") } as const
+  const joint = { kind: "configuration", index: 1, term: 1, time: 0, chain: 0, configuration: voting("bc", "abc") } as const
   const holder = (commit: number): Server => follower().receive("b", { ...append({ commit }), entries: [joint, leaving] })
   test("still campaigns: its log may be the one that the others need (thesis §4.2.2); it does not count itself", () => {
     const it = holder(1).expire("election").expire("election")

@@ -38,7 +38,7 @@ describe("§6 joint configurations", () => {
   })
   test("a configuration counts as soon as it stands in the log, and falls back when its entry is truncated", () => {
     const it = follower({ term: 2 })
-    const entry = { kind: "configuration", index: 1, term: 1, time: 0, configuration: voting("ab") } as const
+    const entry = { kind: "configuration", index: 1, term: 1, time: 0, chain: 0, configuration: voting("ab") } as const
     it.receive("b", { ...append({ term: 2 }), entries: [entry] })
     expect(configurationOf(it.state)).toEqual(voting("ab"))
     it.receive("c", append({ term: 3, entries: [3] }))

@@ -40,7 +40,8 @@ describe("§7 the own snapshot", () => {
     expect(it.receive("b", append({ term: 2, prev: [5, 2], entries: [2] })).last("AppendAccepted").matchIndex).toBe(6)
   })
   test("an append from before the base is checked where it matters: what the base covers is committed", () => {
-    const it = follower({ base: { index: 5, term: 2 }, log: [2], term: 2 })
+    const { chain = 0 } = entries(1, [1, 1, 1, 2, 2]).at(-1) ?? {}
+    const it = follower({ base: { index: 5, term: 2, chain }, log: [2], term: 2 })
     it.receive("b", { ...append({ term: 2, prev: [3, 1] }), entries: entries(4, [2, 2, 2, 2]) })
     expect([it.log, it.last("AppendAccepted").verifiedIndex]).toEqual([[2, 2], 7])
     it.receive("b", append({ term: 2, prev: [2, 0] }))
@@ -48,7 +49,7 @@ describe("§7 the own snapshot", () => {
   })
   test("a snapshot names the configuration as of its last included entry", () => {
     const it = follower({ settings: { tailBytes: 0 } })
-    const change = { kind: "configuration", index: 2, term: 1, time: 0, configuration: voting("ab") } as const
+    const change = { kind: "configuration", index: 2, term: 1, time: 0, chain: 0, configuration: voting("ab") } as const
     it.receive("b", { ...append({ commit: 1 }), entries: [...entries(1, [1]), change] })
     it.happens({ type: "SnapshotTaken", base: snapshotAt(1, 1) })
     expect(it.state.log.base).toMatchObject({ index: 1, configuration: voting("abc") })
@@ -269,7 +270,7 @@ describe("§7 and the start", () => {
     expect(received(late, 9, 1).did("RestoreSnapshot")).toHaveLength(1)
   })
   test("what was promised before the crash is remembered", () => {
-    const base = { index: 0, term: 0, time: 5, configuration: voting("abc") }
+    const base = { index: 0, term: 0, time: 5, chain: 0, configuration: voting("abc") }
     const state = initialState(defaultSettings, { self: member("a"), life: 1, hardState: { term: 3, vote: b }, base, entries: [], position: base })
     expect([state.durability.hardState, state.clock.time]).toEqual([{ term: 3, vote: b }, 5])
   })

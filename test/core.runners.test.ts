@@ -57,7 +57,7 @@ describe("two runners", () => {
   }, 1_800_000)
 
   test("an in-place runner leaves the state that it was not given alone", () => {
-    const base = { index: 0, term: 0, time: 0, configuration: { voters: [{ name: "n1", incarnation: "a" }], outgoing: [], learners: [] } }
+    const base = { index: 0, term: 0, time: 0, chain: 0, configuration: { voters: [{ name: "n1", incarnation: "a" }], outgoing: [], learners: [] } }
     const recovered = { self: { name: "n1", incarnation: "a" }, life: 1, hardState: { term: 0, vote: null }, base, entries: [], position: base }
     const pure = initialState(defaultSettings, recovered)
     const [after] = stepAll(pure, [{ type: "TimerExpired", timer: "election" }])

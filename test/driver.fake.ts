@@ -8,7 +8,7 @@ export const self: Member = { name: "n1", incarnation: "i1" }
 export const peer: Member = { name: "n2", incarnation: "i2" }
 const configuration: Configuration = { voters: [self, peer, { name: "n3", incarnation: "i3" }], outgoing: [], learners: [] }
 
-export const heartbeat = (term: number): Message => ({ type: "AppendEntries", term, prevLogIndex: 0, prevLogTerm: 0, entries: [], leaderCommit: 0, time: 0, settled: false, round: 1 })
+export const heartbeat = (term: number): Message => ({ type: "AppendEntries", term, prevLogIndex: 0, prevLogTerm: 0, prevLogChain: 0, entries: [], leaderCommit: 0, time: 0, settled: false, round: 1 })
 
 const freshState = () => initialState(defaultSettings, { self, life: 1, hardState: { term: 0, vote: null }, base: { ...EMPTY_BASE, configuration }, entries: [], position: EMPTY_BASE })
 /** Answers each event with the effects prepared for its type. */

@@ -6,7 +6,7 @@ import { makeTimers } from "../interpreters/timers.ts"
 import { heartbeat, peer, real, rig, scripted, turn, turns, types } from "./driver.fake.ts"
 
 const payload = (text: string) => payloadOf(Buffer.from(text))
-const base = { index: 5, term: 1, time: 0, configuration: { voters: [], outgoing: [], learners: [] } }
+const base = { index: 5, term: 1, time: 0, chain: 0, configuration: { voters: [], outgoing: [], learners: [] } }
 const snapshot: SnapshotRef = { ...base, id: "s" }
 const chunk: InstallSnapshot = { type: "InstallSnapshot", term: 1, snapshot, offset: 0, length: 3, last: true, round: 1 }
 
@@ -64,7 +64,7 @@ describe("a turn", () => {
   })
 
   test("hands the state machine one Apply at a time", async () => {
-    const entry = (index: number): Entry => ({ kind: "noop", index, term: 1, time: 0 })
+    const entry = (index: number): Entry => ({ kind: "noop", index, term: 1, time: 0, chain: 0 })
     const world = rig(scripted({ Started: () => [{ type: "Apply", entries: [entry(1)] }, { type: "Apply", entries: [entry(2), entry(3)] }] }))
     const applied: number[] = []
     world.driver.onApplied((index) => applied.push(index))

@@ -43,7 +43,7 @@ describe("a closed space", () => {
         "combinations": 5122,
         "counterexample": null,
         "expanded": 5216,
-        "messages": 54,
+        "messages": 70,
         "serverStates": 288,
         "states": 6717,
         "transitions": 114744,
@@ -271,7 +271,7 @@ describe("a history in the simulated world", () => {
 
 describe("what is wrong is seen", () => {
   const base = firstBase(spaces.tiny)
-  const noop = (index: number, term: number): Entry => ({ kind: "noop", index, term, time: 0 })
+  const noop = (index: number, term: number): Entry => ({ kind: "noop", index, term, time: 0, chain: 0 })
   const server = (name: string, leads: number, commitIndex: number, ...terms: readonly number[]): Summary => ({
     name, leads, commitIndex, log: Log.of(base, terms.map((term, i) => noop(i + 1, term))),
   })

@@ -55,7 +55,7 @@ export const openStorage = async (options: Partial<FileStorageOptions> = {}): Pr
 
 export const member = (name: string): Member => ({ name, incarnation: `${name}-1` })
 export const configuration: Configuration = { voters: [member("n1"), member("n2"), member("n3")], outgoing: [], learners: [] }
-export const command = (index: number, term: number, bytes: Uint8Array): Entry => ({ kind: "command", index, term, time: index * 10, payload: payloadOf(bytes) })
+export const command = (index: number, term: number, bytes: Uint8Array): Entry => ({ kind: "command", index, term, time: index * 10, chain: index * 3, payload: payloadOf(bytes) })
 export const persistOf = (seq: number, change: Partial<Persist>): Persist => ({
   type: "Persist",
   seq,
@@ -68,11 +68,11 @@ export const persistOf = (seq: number, change: Partial<Persist>): Persist => ({
 /** Entries first … first + count - 1, one Persist, `size` bytes each. */
 export const appended = (seq: number, first: number, count: number, size = 100): Persist =>
   persistOf(seq, { entries: Array.from({ length: count }, (_, i) => command(first + i, 1, Buffer.alloc(size, first + i))) })
-export const baseAt = (index: number, term = 1): LogBase => ({ index, term, time: index * 10, configuration })
+export const baseAt = (index: number, term = 1): LogBase => ({ index, term, time: index * 10, chain: index * 3, configuration })
 
 export const nothingStored: Stored = {
   hardState: { term: 0, vote: null },
-  base: { index: 0, term: 0, time: 0, configuration: { voters: [], outgoing: [], learners: [] } },
+  base: { index: 0, term: 0, time: 0, chain: 0, configuration: { voters: [], outgoing: [], learners: [] } },
   entries: [],
 }
 /** Written apart from the code under test, and as plainly as can be. */
@@ -88,9 +88,9 @@ export const storedAfter = (before: Stored, persist: Persist): Stored => {
 }
 /** A text that two states share if and only if they are equal. */
 export const plain = ({ hardState, base, entries }: Stored): string => {
-  const lines = entries.map(({ kind, index, term, time, ...rest }) => {
+  const lines = entries.map(({ kind, index, term, time, chain, ...rest }) => {
     const content = "payload" in rest ? `${rest.payload.checksum} ${Buffer.from(rest.payload.bytes).toString("latin1")}` : JSON.stringify(rest)
-    return `${index} ${term} ${time} ${kind} ${content}`
+    return `${index} ${term} ${time} ${chain} ${kind} ${content}`
   })
   return [JSON.stringify({ hardState, base }), ...lines].join("\n")
 }
@@ -114,7 +114,7 @@ export const histories = (length: number): fc.Arbitrary<readonly Persist[]> =>
       const run = (first: number): Entry[] =>
         Array.from({ length: amount }, (_, i) =>
           (i + where) % 5 === 0
-            ? { kind: "configuration", index: first + i, term, time: first + i, configuration }
+            ? { kind: "configuration", index: first + i, term, time: first + i, chain: (first + i) * 5, configuration }
             : command(first + i, term, Buffer.alloc(size, fill)),
         )
       const vote: HardState = { term: ++term, vote: where % 2 === 0 ? null : member("n2") }

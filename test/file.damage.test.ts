@@ -130,7 +130,7 @@ test("starts are counted, each with a word of its own, and starts of peers are r
       expect(opened.storage.sightings.of(peer)).toBeNull()
       await new Promise((resolve) => opened.storage.sightings.meet(peer, start, resolve))
       const sighting = opened.storage.sightings.of(peer)
-      if (sighting !== null) hear(sighting, { type: "AppendAccepted", term: 3, matchIndex: 12, verifiedIndex: 12, round: 1, condition: "ready", wall: 0, leaderTime: 0 })
+      if (sighting !== null) hear(sighting, { type: "AppendAccepted", term: 3, matchIndex: 12, verifiedIndex: 12, verifiedChain: 0, round: 1, condition: "ready", wall: 0, leaderTime: 0 })
     } else expect(opened.storage.sightings.of(peer)).toEqual({ member: peer, start, term: 3, index: 12 })
     await opened.close()
   }
@@ -288,7 +288,7 @@ test("a directory of another node, cluster or version is refused by name", async
   expect(opened.storage.identity).toMatchObject({ self: { name: "n1" }, cluster: null, founding: null })
   await Effect.runPromise(opened.storage.found("blue", configuration))
   await Effect.runPromise(opened.storage.found("blue", configuration))
-  expect(opened.storage.stored.base).toEqual({ index: 0, term: 0, time: 0, configuration })
+  expect(opened.storage.stored.base).toEqual({ index: 0, term: 0, time: 0, chain: 0, configuration })
   expect(await Effect.runPromise(Effect.flip(opened.storage.found("red", configuration)))).toMatchObject({ _tag: "WrongCluster" })
   const { identity } = opened.storage
   await opened.close()

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest"
 import { MAX_TERM, type Configuration, type Effect, type Entry, type Event, type Member, type Message, type State } from "../core/index.ts"
 import { invariants, InvariantViolated, makeInvariantChecker, sweep, type Invariant, type InvariantChecker, type ObservedStep } from "../spec/index.ts"
+import { chained } from "./chained.ts"
 import { record, type Recorded } from "./invariants.help.ts"
 
 const nobody: Member = { name: "n9", incarnation: "i9" }
@@ -45,7 +46,12 @@ const broken: Record<Invariant, (step: Recorded, before: Recorded | undefined) =
   LogMatching: (step) => {
     const { log } = step.state
     const last = log.entry(log.lastIndex)
-    return step.state.role.type === "follower" && last !== undefined && step.effects.some((effect) => effect.type === "Persist" && effect.entries.length > 0) ? withState(step, { log: log.truncateFrom(log.lastIndex).append([command(last)]) }) : null
+    return step.state.role.type === "follower" && last !== undefined && step.effects.some((effect) => effect.type === "Persist" && effect.entries.length > 0) ? withState(step, { log: log.truncateFrom(log.lastIndex).append(chained([command(last)], log.chainAt(log.lastIndex - 1))) }) : null
+  },
+  ChainTrue: (step) => {
+    const { log } = step.state
+    const last = log.entry(log.lastIndex)
+    return last !== undefined && step.effects.some((effect) => effect.type === "Persist" && effect.entries.length > 0) ? withState(step, { log: log.truncateFrom(log.lastIndex).append([{ ...last, chain: last.chain ^ 1 }]) }) : null
   },
   ClockMonotonic: (step, before) => (before !== undefined && leading(before) && leading(step) && before.state.currentTerm === step.state.currentTerm ? withState(step, { clock: { ...step.state.clock, time: step.state.clock.time - 5000 } }) : null),
   TruthfulAppend: (step) => sending(step, "AppendEntries", (message) => (message.prevLogIndex > 0 ? { ...message, prevLogTerm: message.prevLogTerm + 1 } : null)),
@@ -60,7 +66,7 @@ const broken: Record<Invariant, (step: Recorded, before: Recorded | undefined) =
     const { log, commitIndex } = step.state
     const entry = log.entry(commitIndex)
     return before !== undefined && !leading(step) && !started(step) && commitIndex > before.state.commitIndex && commitIndex === log.lastIndex && entry !== undefined && entry.term > 1 && log.termAt(commitIndex - 1) === entry.term - 1
-      ? withState(step, { log: log.truncateFrom(commitIndex).append([{ ...entry, term: entry.term - 1 }]) })
+      ? withState(step, { log: log.truncateFrom(commitIndex).append(chained([{ ...entry, term: entry.term - 1 }], log.chainAt(commitIndex - 1))) })
       : null
   },
   CommitMonotonic: (step, before) => (before !== undefined && !started(step) && before.state.commitIndex > step.state.log.base.index ? withState(step, { commitIndex: before.state.commitIndex - 1 }) : null),
@@ -82,7 +88,7 @@ const broken: Record<Invariant, (step: Recorded, before: Recorded | undefined) =
     if (before === undefined || started(step) || step.state.role.type !== "follower" || step.state.role.leader === null || before.state.commitIndex === 0) return null
     const { commitIndex, log } = before.state
     const { currentTerm: term } = step.state
-    const told: Message = { type: "AppendEntries", term, prevLogIndex: commitIndex, prevLogTerm: (log.termAt(commitIndex) ?? 0) - 1, entries: [], leaderCommit: 0, round: 0, time: 0, settled: false }
+    const told: Message = { type: "AppendEntries", term, prevLogIndex: commitIndex, prevLogTerm: (log.termAt(commitIndex) ?? 0) - 1, prevLogChain: 0, entries: [], leaderCommit: 0, round: 0, time: 0, settled: false }
     return andFirst(step, { type: "MessageReceived", from: step.state.role.leader, message: told })
   },
   NumbersInDomain: (step) => withState(step, { currentTerm: MAX_TERM + 1 }),

@@ -3,31 +3,32 @@ import { expect, test } from "vitest"
 import { replicatedTime, type Entry, type Event, type Member, type Message, type State } from "../core/index.ts"
 import { lossyNetwork, makeRandom, World, type Random } from "../interpreters/simulation/index.ts"
 import { InvariantViolated, makeInvariantChecker, sweep, type Invariant, type NodeState } from "../spec/index.ts"
+import { chained } from "./chained.ts"
 import { full } from "./cluster.ts"
 import { many } from "./long.ts"
 import { payload, tightSettings } from "./worlds.ts"
 
 const forgedEntries = (random: Random, state: State, prev: number): readonly Entry[] =>
-  Array.from({ length: random.below(3) }, (_, i): Entry => ({ kind: "command", index: prev + 1 + i, term: Math.max(1, state.currentTerm - random.below(2)), time: replicatedTime(state), payload: payload(random.below(0xffff)) }))
+  chained(Array.from({ length: random.below(3) }, (_, i) => ({ kind: "command", index: prev + 1 + i, term: Math.max(1, state.currentTerm - random.below(2)), time: replicatedTime(state), payload: payload(random.below(0xffff)) })), state.log.chainAt(prev))
 
 /** A message or fact that no correct server or disk would come up with. */
 const forged = (random: Random, state: State): Event => {
   const members = state.configurations.at(-1)?.configuration.voters ?? []
   const from: Member = random.pick(members.filter(({ name }) => name !== state.self.name)) ?? state.self
   const { log, currentTerm } = state
-  const prev = Math.max(log.base.index, log.lastIndex - random.below(3))
+  const prev = Math.max(log.base.index, log.lastIndex - random.below(2))
   const said = (message: Message): Event => ({ type: "MessageReceived", from, message })
   switch (random.below(5)) {
     case 0:
-      return said({ type: "AppendEntries", term: currentTerm + random.below(2), prevLogIndex: prev, prevLogTerm: log.termAt(prev) ?? 0, entries: forgedEntries(random, state, prev), leaderCommit: random.below(log.lastIndex + 2), round: 1, time: replicatedTime(state), settled: true })
+      return said({ type: "AppendEntries", term: currentTerm + random.below(2), prevLogIndex: prev, prevLogTerm: log.termAt(prev) ?? 0, prevLogChain: log.chainAt(prev) ?? 0, entries: forgedEntries(random, state, prev), leaderCommit: random.below(log.lastIndex + 2), round: 1, time: replicatedTime(state), settled: true })
     case 1:
       return said({ type: "RequestVoteReply", term: currentTerm, granted: true, wall: 0, time: 0 })
     case 2:
-      return said({ type: "AppendAccepted", term: currentTerm, verifiedIndex: log.lastIndex, matchIndex: log.lastIndex, round: 1, condition: "ready", wall: 0, leaderTime: 0 })
+      return said({ type: "AppendAccepted", term: currentTerm, verifiedIndex: log.lastIndex, verifiedChain: log.lastChain, matchIndex: log.lastIndex, round: 1, condition: "ready", wall: 0, leaderTime: 0 })
     case 3:
       return { type: "Persisted", seq: state.durability.nextSeq }
     default:
-      return { type: "SnapshotRestored", snapshot: { ...log.base, index: prev, term: currentTerm, id: "forged" } }
+      return { type: "SnapshotRestored", snapshot: { ...log.base, index: prev, term: currentTerm, chain: log.chainAt(prev) ?? 0, id: "forged" } }
   }
 }
 

@@ -68,7 +68,7 @@ describe("binary forms", () => {
     fc.assert(
       fc.property(fc.oneof(blob, damaged), (bytes) => {
         const machine = new MemoryMachine()
-        machine.applyNow([entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }), { kind: "command", index: 2, term: 1, time: 1, payload: payloadOf(bytes) }])
+        machine.applyNow([entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }), { kind: "command", index: 2, term: 1, time: 1, chain: 2, payload: payloadOf(bytes) }])
         expect(machine.position().index).toBe(2)
       }),
     )
@@ -78,7 +78,7 @@ describe("binary forms", () => {
     const whole = encodeCommand({ type: "Execute", session: 1, secret: secretFor("t"), sequence: 1, lowest: 1, exec: false, watches: [], calls: [[Buffer.from("SET"), Buffer.from("a"), Buffer.from("b")]] })
     const out = machine.applyNow([
       entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }),
-      { kind: "command", index: 2, term: 1, time: 1, payload: payloadOf(whole.subarray(0, whole.length - 1)) },
+      { kind: "command", index: 2, term: 1, time: 1, chain: 2, payload: payloadOf(whole.subarray(0, whole.length - 1)) },
     ])
     expect(out[1]).toMatchObject({ type: "replied", session: 1, sequence: 1, reply: { type: "error", code: "ERR" } })
     expect(machine.replyOf(1, secretFor("t"), 1).type).toBe("kept")

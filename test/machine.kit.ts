@@ -11,7 +11,7 @@ import { SECRET_BYTES } from "../kv/sessionKey.ts"
 import type { Call, Command, Reply } from "../kv/types.ts"
 
 export const buffers = (...words: readonly (string | Uint8Array)[]): Call => words.map((word) => (typeof word === "string" ? Buffer.from(word, "latin1") : word))
-export const entryOf = (index: number, time: number, command: Command): CommandEntry => ({ kind: "command", index, term: 1, time, payload: payloadOf(encodeCommand(command)) })
+export const entryOf = (index: number, time: number, command: Command): CommandEntry => ({ kind: "command", index, term: 1, time, chain: index, payload: payloadOf(encodeCommand(command)) })
 
 /** Of a test's session. */
 export const secretFor = (name: string): Buffer => Buffer.alloc(SECRET_BYTES, name)

@@ -22,7 +22,7 @@ class Counter implements WorldMachine {
     return entries.map((entry) => {
       if (entry.kind === "command") this.value += Number(new TextDecoder().decode(entry.payload.bytes))
       const configuration = entry.kind === "configuration" ? entry.configuration : this.base.configuration
-      this.base = { index: entry.index, term: entry.term, time: entry.time, configuration }
+      this.base = { index: entry.index, term: entry.term, time: entry.time, chain: entry.chain, configuration }
       return this.value
     })
   }

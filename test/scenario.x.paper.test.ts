@@ -1,13 +1,14 @@
 /** Scenarios X that the papers draw: Figures 7 and 8 of the Raft paper, and elections that go wrong. */
 import { describe, expect } from "vitest"
-import { Log, type CommandEntry } from "../core/index.ts"
+import { Log, type Entry } from "../core/index.ts"
 import type { Cluster } from "../interpreters/simulation/index.ts"
+import { chained } from "./chained.ts"
 import { scenario, T, valuesOf, watched, type ScenarioOptions } from "./scenario.kit.ts"
 
 /** What stands at an index of a term in the figures. */
 const valueOf = (index: number, term: number): number => term * 100 + index
-const entriesOf = (terms: readonly number[]): readonly CommandEntry[] =>
-  terms.map((term, i) => ({ kind: "command", index: i + 1, term, time: 0, payload: { bytes: new Uint8Array(16), checksum: valueOf(i + 1, term) } }))
+const entriesOf = (terms: readonly number[]): readonly Entry[] =>
+  chained(terms.map((term, i) => ({ kind: "command", index: i + 1, term, time: 0, payload: { bytes: new Uint8Array(16), checksum: valueOf(i + 1, term) } })))
 
 /** A cluster whose servers, all down, hold logs of these terms; `term` is the last one that they have seen. */
 const drawn = (logs: readonly (readonly number[])[], term: number, options: ScenarioOptions = {}): Cluster => {

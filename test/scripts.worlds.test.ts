@@ -147,7 +147,7 @@ class Counter implements WorldMachine {
     this.batches += this.wrong ? Math.min(commands, 1) : commands
     for (const entry of entries) if (entry.kind === "configuration") configuration = entry.configuration
     const last = entries.at(-1)
-    if (last !== undefined) this.base = { index: last.index, term: last.term, time: last.time, configuration }
+    if (last !== undefined) this.base = { index: last.index, term: last.term, time: last.time, chain: last.chain, configuration }
     return entries.map(() => this.batches)
   }
   clone(): Counter {
@@ -256,6 +256,6 @@ describe("with fast-check", () => {
       { numRuns: 30, seed: 1 },
     )
     expect(fc.sample(scriptArbitrary("calm"), { numRuns: 2, seed: 1 })).toHaveLength(2)
-    expect(digestEntry(1, { kind: "noop", index: 1, term: 1, time: 0 })).not.toBe(1)
+    expect(digestEntry(1, { kind: "noop", index: 1, term: 1, time: 0, chain: 0 })).not.toBe(1)
   })
 })

@@ -7,6 +7,7 @@ import {
   type Configuration, type Effect, type EffectType, type Entry, type Event, type LogBase, type Member, type Message, type MessageType,
   type Outcome, type Payload, type Progress, type Settings, type SnapshotRef, type State, type Timer,
 } from "../core/index.ts"
+import { chained } from "./chained.ts"
 
 export type MessageOf<T extends MessageType> = Extract<Message, { readonly type: T }>
 export type EffectOf<T extends EffectType> = Extract<Effect, { readonly type: T }>
@@ -19,7 +20,42 @@ export const payload = (id = 1, size = 10): Payload => ({ bytes: new Uint8Array(
 
 /** Commands of these terms, one after the other from `first` on. */
 export const entries = (first: number, terms: readonly number[], size = 10): readonly Entry[] =>
-  terms.map((term, i): Entry => ({ kind: "command", index: first + i, term, time: 0, payload: payload((first + i) * 100 + term, size) }))
+  chained(terms.map((term, i) => ({ kind: "command", index: first + i, term, time: 0, payload: payload((first + i) * 100 + term, size) })))
+
+/** To be filled in for the server that gets it: as if the sender's log were its own, as far as index and term agree. */
+const UNSEALED = -1
+/** Of a log whose entries through `index` are all of one term. */
+const chainThrough = (index: number, term: number): number => (index > 100 ? 0 : (entries(1, Array.from({ length: index }, () => term)).at(-1)?.chain ?? 0))
+const chainIn = ({ log }: State, index: number, term: number): number => log.chainAt(index) ?? chainThrough(index, term)
+const sealedBase = <B extends LogBase>(state: State, base: B): B => (base.chain === UNSEALED ? { ...base, chain: chainIn(state, base.index, base.term) } : base)
+const sealedMessage = (state: State, message: Message): Message => {
+  switch (message.type) {
+    case "AppendEntries": {
+      if (message.prevLogChain !== UNSEALED) return message
+      const prevLogChain = chainIn(state, message.prevLogIndex, message.prevLogTerm)
+      return { ...message, prevLogChain, entries: chained(message.entries, prevLogChain) }
+    }
+    case "AppendAccepted":
+      return message.verifiedChain === UNSEALED ? { ...message, verifiedChain: state.log.chainAt(message.verifiedIndex) ?? 0 } : message
+    case "InstallSnapshot":
+      return { ...message, snapshot: sealedBase(state, message.snapshot) }
+    default:
+      return message
+  }
+}
+const sealed = (state: State, event: Event): Event => {
+  switch (event.type) {
+    case "MessageReceived":
+      return { ...event, message: sealedMessage(state, event.message) }
+    case "SnapshotTaken":
+      return { ...event, base: sealedBase(state, event.base) }
+    case "SnapshotOpened":
+    case "SnapshotRestored":
+      return { ...event, snapshot: sealedBase(state, event.snapshot) }
+    default:
+      return event
+  }
+}
 
 export interface Given {
   readonly name?: string
@@ -30,7 +66,7 @@ export interface Given {
   /** Terms of the entries after the base. */
   readonly log?: readonly number[]
   readonly size?: number
-  readonly base?: { readonly index: number; readonly term: number }
+  readonly base?: { readonly index: number; readonly term: number; readonly chain?: number }
   /** Through where the state machine has executed (and so the server knows as committed); null: it is lost. */
   readonly applied?: number | { readonly index: number; readonly term: number } | null
   readonly life?: number
@@ -51,7 +87,9 @@ export class Server {
   constructor(given: Given) {
     const { name = "a", voters = "abc", term = 1, vote = null, log = [], size = 10, base = { index: 0, term: 0 }, applied = base.index } = given
     const configuration = given.configuration ?? voting(voters)
-    const position = (at: { readonly index: number; readonly term: number }): LogBase => ({ ...at, time: 0, configuration })
+    const start = base.chain ?? chainThrough(base.index, base.term)
+    const held = chained(entries(base.index + 1, log, size), start)
+    const position = (at: { readonly index: number; readonly term: number }): LogBase => ({ ...at, time: 0, chain: at.index === base.index ? start : (held[at.index - base.index - 1]?.chain ?? chainThrough(at.index, at.term)), configuration })
     const termAt = (index: number): number => (index === base.index ? base.term : (log[index - base.index - 1] ?? base.term))
     this.slow = given.slow ?? false
     this.state = initialState({ ...defaultSettings, ...given.settings }, {
@@ -59,7 +97,7 @@ export class Server {
       life: given.life ?? 7,
       hardState: { term, vote: vote === null ? null : member(vote) },
       base: position(base),
-      entries: entries(base.index + 1, log, size),
+      entries: held,
       position: applied === null ? null : position(typeof applied === "number" ? { index: applied, term: termAt(applied) } : applied),
     })
   }
@@ -67,7 +105,7 @@ export class Server {
   /** All at once, as one batch. */
   happens(...events: readonly Event[]): this {
     this.effects = []
-    this.run(events)
+    this.run(events.map((event) => sealed(this.state, event)))
     return this
   }
   private run(events: readonly Event[]): void {
@@ -204,12 +242,12 @@ export const leader = (given: Given = {}): Server => server(given).elect()
 export const append = (over: { readonly term?: number; readonly prev?: readonly [index: number, term: number]; readonly entries?: readonly number[]; readonly size?: number; readonly commit?: number; readonly round?: number } = {}): MessageOf<"AppendEntries"> => {
   const [prevLogIndex, prevLogTerm] = over.prev ?? [0, 0]
   return {
-    type: "AppendEntries", term: over.term ?? 1, prevLogIndex, prevLogTerm,
+    type: "AppendEntries", term: over.term ?? 1, prevLogIndex, prevLogTerm, prevLogChain: UNSEALED,
     entries: entries(prevLogIndex + 1, over.entries ?? [], over.size), leaderCommit: over.commit ?? 0, round: over.round ?? 0, time: 0, settled: false,
   }
 }
 export const accepted = (index: number, over: Partial<MessageOf<"AppendAccepted">> = {}): MessageOf<"AppendAccepted"> =>
-  ({ type: "AppendAccepted", term: 2, verifiedIndex: index, matchIndex: index, round: 0, condition: "ready", wall: 0, leaderTime: 0, ...over })
+  ({ type: "AppendAccepted", term: 2, verifiedIndex: index, verifiedChain: UNSEALED, matchIndex: index, round: 0, condition: "ready", wall: 0, leaderTime: 0, ...over })
 export const rejected = (prevLogIndex: number, conflictTerm: number, conflictIndex: number, over: Partial<MessageOf<"AppendRejected">> = {}): MessageOf<"AppendRejected"> =>
   ({ type: "AppendRejected", term: 2, prevLogIndex, conflictTerm, conflictIndex, round: 0, ...over })
 export const requestVote = (term: number, [lastLogIndex, lastLogTerm]: readonly [number, number] = [0, 0], transfer = false): MessageOf<"RequestVote"> =>
@@ -219,7 +257,7 @@ export const requestPreVote = (term: number, [lastLogIndex, lastLogTerm]: readon
 export const voteReply = (term: number, granted: boolean): MessageOf<"RequestVoteReply"> => ({ type: "RequestVoteReply", term, granted, wall: 0, time: 0 })
 export const preVoteReply = (term: number, granted: boolean): MessageOf<"RequestPreVoteReply"> => ({ type: "RequestPreVoteReply", term, granted })
 
-export const snapshotAt = (index: number, term: number, id = `s${index}`, configuration = voting("abc")): SnapshotRef => ({ id, index, term, time: 0, configuration })
+export const snapshotAt = (index: number, term: number, id = `s${index}`, configuration = voting("abc")): SnapshotRef => ({ id, index, term, time: 0, chain: UNSEALED, configuration })
 export const install = (snapshot: SnapshotRef, offset: number, last: boolean, over: Partial<MessageOf<"InstallSnapshot">> = {}): MessageOf<"InstallSnapshot"> =>
   ({ type: "InstallSnapshot", term: 1, snapshot, offset, length: 1, last, round: 0, ...over })
 export const installReply = (id: string, status: MessageOf<"InstallSnapshotReply">["status"], nextOffset = 0, over: Partial<MessageOf<"InstallSnapshotReply">> = {}): MessageOf<"InstallSnapshotReply"> =>

@@ -73,7 +73,7 @@ export class FakeWorld {
       onApplied: (listener) => this.appliers.push(listener),
     }
     this.service = makeService({
-      driver: { ...driver, state: () => ({ log: Log.of({ index: this.base, term: this.entries[this.base - 1]?.term ?? 0, time: 0, configuration: nobody }, this.entries.slice(this.base)), clock: { time: this.time, at: 0, monotonic: 0 } }) as unknown as State },
+      driver: { ...driver, state: () => ({ log: Log.of({ index: this.base, term: this.entries[this.base - 1]?.term ?? 0, time: 0, chain: 0, configuration: nobody }, this.entries.slice(this.base)), clock: { time: this.time, at: 0, monotonic: 0 } }) as unknown as State },
       machine: this.machine,
       owner: "node:n1:i1",
       settings,
@@ -86,7 +86,7 @@ export class FakeWorld {
 
   private append(payloads: readonly Payload[]): number {
     const first = this.entries.length + 1
-    payloads.forEach((payload, i) => this.entries.push({ kind: "command", index: first + i, term: this.leadership.term, time: this.time, payload }))
+    payloads.forEach((payload, i) => this.entries.push({ kind: "command", index: first + i, term: this.leadership.term, time: this.time, chain: 0, payload }))
     return first
   }
 
@@ -177,7 +177,7 @@ export class FakeWorld {
     const term = this.leadership.term + 1
     const leader = who === null ? null : ([self, ...others][who % 3] ?? null)
     this.leadership = { role: leader === self ? "leader" : "follower", term, leader }
-    if (leader !== null) this.entries.push({ kind: "noop", index: kept + 1, term, time: this.time })
+    if (leader !== null) this.entries.push({ kind: "noop", index: kept + 1, term, time: this.time, chain: 0 })
     const silent = this.silent
     this.silent = []
     for (const proposal of silent) proposal.done({ type: "ProposalUnknown", leader })

@@ -45,7 +45,7 @@ describe("a line of starts", () => {
 })
 
 describe("what a member has said that its disk holds", () => {
-  const accepted = (term: number, matchIndex: number): Message => ({ type: "AppendAccepted", term, matchIndex, verifiedIndex: matchIndex, round: 1, condition: "ready", wall: 0, leaderTime: 0 })
+  const accepted = (term: number, matchIndex: number): Message => ({ type: "AppendAccepted", term, matchIndex, verifiedIndex: matchIndex, verifiedChain: 0, round: 1, condition: "ready", wall: 0, leaderTime: 0 })
   test("grows by acknowledgements within a term and by votes, and binds a later start", () => {
     const sighting: Sighting = { member: memberOf("b"), start: NO_START, term: 0, index: 0 }
     for (const message of [accepted(2, 10), accepted(2, 7), { type: "RequestVoteReply", term: 3, granted: false, wall: 0, time: 0 } as const, { type: "AppendRejected", term: 9, prevLogIndex: 1, conflictTerm: 0, conflictIndex: 1, round: 1, wall: 0, time: 0 } as const]) hear(sighting, message)
@@ -95,7 +95,7 @@ describe("over a wire", () => {
     introduce(a, after)
     return [a, after, refusals]
   }
-  const accepted: Message = { type: "AppendAccepted", term: 3, matchIndex: 12, verifiedIndex: 12, round: 1, condition: "ready", wall: 0, leaderTime: 0 }
+  const accepted: Message = { type: "AppendAccepted", term: 3, matchIndex: 12, verifiedIndex: 12, verifiedChain: 0, round: 1, condition: "ready", wall: 0, leaderTime: 0 }
 
   test("a directory that never went through the start that was met is refused by name, at both ends, for ever", async () => {
     const cases: readonly (readonly [Start, Start, string])[] = [

@@ -14,7 +14,7 @@ const program = Effect.gen(function* () {
   transport.attach({
     received: (from, message) => {
       if (message.type !== "AppendEntries") return
-      transport.send(from, { type: "AppendAccepted", term: message.term, verifiedIndex: 0, matchIndex: 0, round: message.round, condition: "ready", wall: 0, leaderTime: 0 }, null)
+      transport.send(from, { type: "AppendAccepted", term: message.term, verifiedIndex: 0, verifiedChain: 0, matchIndex: 0, round: message.round, condition: "ready", wall: 0, leaderTime: 0 }, null)
       transport.flush()
     },
     connected: () => {},

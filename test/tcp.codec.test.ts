@@ -161,7 +161,7 @@ describe("frames", () => {
     )
   })
   test("of 8 MB in chunks of 16 bytes to 64 KB copy each byte a bounded number of times", () => {
-    const frame = frameOf({ type: "InstallSnapshot", term: 1, snapshot: { id: "s", index: 1, term: 1, time: 1, configuration: { voters: [], outgoing: [], learners: [] } }, offset: 0, length: 0, last: true, round: 1 }, Buffer.alloc(8 << 20, 5))
+    const frame = frameOf({ type: "InstallSnapshot", term: 1, snapshot: { id: "s", index: 1, term: 1, time: 1, chain: 1, configuration: { voters: [], outgoing: [], learners: [] } }, offset: 0, length: 0, last: true, round: 1 }, Buffer.alloc(8 << 20, 5))
     for (const size of [64, 65_536]) {
       const { bodies, parser } = collect()
       for (let at = 0; at < frame.length; at += size) parser.push(frame.subarray(at, at + size))

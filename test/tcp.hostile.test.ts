@@ -53,7 +53,7 @@ const met = (made: Node, hello: Buffer): Promise<void> => {
 }
 const at = (port: number): { readonly host: string; readonly port: number } => ({ host: "127.0.0.1", port })
 const says = (made: Node, ...words: readonly string[]): boolean => made.logs.some((line) => words.every((word) => line.includes(word)))
-const heartbeat = (round: number): Message => ({ type: "AppendEntries", term: 1, prevLogIndex: 0, prevLogTerm: 0, entries: [], leaderCommit: 0, round, time: 0, settled: false })
+const heartbeat = (round: number): Message => ({ type: "AppendEntries", term: 1, prevLogIndex: 0, prevLogTerm: 0, prevLogChain: 0, entries: [], leaderCommit: 0, round, time: 0, settled: false })
 /** The link between a and b has neither been lost nor hurt. */
 const unharmed = async (a: Node, b: Node): Promise<void> => {
   a.received.length = 0
@@ -248,7 +248,7 @@ test("a peer that stops reading costs a bounded amount of memory; what does not 
   a.transport.setPeer("b", at(port))
   client(a.port, preambleAndHello(memberOf("b"), "a"))
   await until("the link is up", () => a.peer("b").connected)
-  const entries = [{ kind: "command" as const, index: 1, term: 1, time: 1, payload: payloadOf(Buffer.alloc(100_000)) }]
+  const entries = [{ kind: "command" as const, index: 1, term: 1, time: 1, chain: 0, payload: payloadOf(Buffer.alloc(100_000)) }]
   let worst = 0
   for (let i = 0; i < 1000; i++) {
     a.transport.send(memberOf("b"), { ...heartbeat(i), entries } as Message, null)

@@ -20,8 +20,8 @@ afterEach(async () => {
   for (const made of opened.splice(0)) await made.close()
 })
 
-const entry = (index: number, size: number): Entry => ({ kind: "command", index, term: 1, time: 5, payload: payloadOf(Buffer.alloc(size, index)) })
-const append = (round: number, entries: readonly Entry[] = []): Message => ({ type: "AppendEntries", term: 1, prevLogIndex: (entries[0]?.index ?? 1) - 1, prevLogTerm: 0, entries, leaderCommit: 0, round, time: 0, settled: false })
+const entry = (index: number, size: number): Entry => ({ kind: "command", index, term: 1, time: 5, chain: 0, payload: payloadOf(Buffer.alloc(size, index)) })
+const append = (round: number, entries: readonly Entry[] = []): Message => ({ type: "AppendEntries", term: 1, prevLogIndex: (entries[0]?.index ?? 1) - 1, prevLogTerm: 0, prevLogChain: 0, entries, leaderCommit: 0, round, time: 0, settled: false })
 const rounds = (made: Node): number[] => made.received.map(({ message }) => ("round" in message ? message.round : -1))
 
 describe("three nodes", () => {
@@ -57,7 +57,7 @@ describe("three nodes", () => {
     introduce(a, b)
     await allConnected(a, b)
     const chunk = Buffer.alloc(3_000_000, 9)
-    const snapshot = { id: "s", index: 5, term: 1, time: 1, configuration: { voters: [a.self], outgoing: [], learners: [] } }
+    const snapshot = { id: "s", index: 5, term: 1, time: 1, chain: 1, configuration: { voters: [a.self], outgoing: [], learners: [] } }
     a.transport.send(b.self, append(1, [entry(1, 8 << 20)]), null)
     a.transport.send(b.self, { type: "InstallSnapshot", term: 1, snapshot, offset: 0, length: 0, last: true, round: 2 }, chunk)
     a.transport.send(b.self, append(3), null)

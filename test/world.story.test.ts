@@ -169,8 +169,8 @@ describe("a story", () => {
 })
 
 test("a ledger notices servers that execute different entries at one index, leave one out, or come to something else by them", () => {
-  const entry = (index: number, checksum: number, term = 1) => ({ kind: "command" as const, index, term, time: 0, payload: { bytes: new Uint8Array(), checksum } })
-  const noop = (index: number, term: number) => ({ kind: "noop" as const, index, term, time: 0 })
+  const entry = (index: number, checksum: number, term = 1) => ({ kind: "command" as const, index, term, time: 0, chain: 0, payload: { bytes: new Uint8Array(), checksum } })
+  const noop = (index: number, term: number) => ({ kind: "noop" as const, index, term, time: 0, chain: 0 })
   const ledger = new Ledger()
   ledger.applied("a", [entry(1, 5), noop(2, 1), entry(3, 6)])
   ledger.compare("a", 77)

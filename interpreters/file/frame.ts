@@ -108,7 +108,7 @@ export const inspectFrame = (bytes: Buffer, segment: number, offset: number): Fo
 // --------------------------------------------------------------------------------------------- what is in it
 
 export const NOBODY: Configuration = { voters: [], outgoing: [], learners: [] }
-export const ORIGIN: LogBase = { index: 0, term: 0, time: 0, configuration: NOBODY }
+export const ORIGIN: LogBase = { index: 0, term: 0, time: 0, chain: 0, configuration: NOBODY }
 
 export type Change = Omit<Persist, "type" | "seq">
 

@@ -14,9 +14,9 @@ const ofConfiguration = (hash: number, { voters, outgoing, learners }: Configura
   for (const half of [voters, outgoing, learners]) for (const member of half) h = ofMember(h, member)
   return h
 }
-const ofBase = (hash: number, { index, term, time }: LogBase): number => mix(mix(mix(hash, index), term), time)
+const ofBase = (hash: number, { index, term, time, chain }: LogBase): number => mix(mix(mix(mix(hash, index), term), time), chain)
 const ofEntry = (hash: number, entry: Entry): number => {
-  const h = mix(mix(mix(hash, entry.index), entry.term), entry.time)
+  const h = mix(mix(mix(mix(hash, entry.index), entry.term), entry.time), entry.chain)
   if (entry.kind === "command") return mix(mix(h, 1), entry.payload.checksum)
   return entry.kind === "noop" ? mix(h, 2) : ofConfiguration(mix(h, 3), entry.configuration)
 }

@@ -29,7 +29,7 @@ export class DigestMachine implements WorldMachine {
       if (entry.kind === "configuration") configuration = entry.configuration
     }
     const last = entries.at(-1)
-    if (last !== undefined) this.base = { index: last.index, term: last.term, time: last.time, configuration }
+    if (last !== undefined) this.base = { index: last.index, term: last.term, time: last.time, chain: last.chain, configuration }
     return NONE
   }
   clone(): DigestMachine {

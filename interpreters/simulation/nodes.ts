@@ -12,7 +12,7 @@ import type { Arrival, Keep, NodeState, StopReason, WorldHooks, WorldMachine } f
 /** Links are bits of a 32-bit number. */
 export const MOST_NODES = 31
 
-const baseOf = (configuration: Configuration): LogBase => ({ index: 0, term: 0, time: 0, configuration })
+const baseOf = (configuration: Configuration): LogBase => ({ index: 0, term: 0, time: 0, chain: 0, configuration })
 const incarnationOf = (slot: number, wipes: number): string => `i${slot + 1}${wipes === 0 ? "" : `.${wipes}`}`
 const newMachine = (hooks: WorldHooks, base: LogBase): WorldMachine => hooks.machine?.(base) ?? new DigestMachine(base)
 

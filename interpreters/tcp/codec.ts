@@ -79,6 +79,7 @@ export const writeAppendTail = (w: Writer, message: AppendEntries): void => {
   w.u48(message.term)
   w.u48(message.prevLogIndex)
   w.u48(message.prevLogTerm)
+  w.u32(message.prevLogChain)
   w.u48(message.leaderCommit)
   w.u48(message.round)
   w.u48(message.time)
@@ -170,6 +171,7 @@ const write = (w: Writer, message: Message, chunk: Uint8Array | null): void => {
       return
     case "AppendAccepted":
       w.u48(message.verifiedIndex)
+      w.u32(message.verifiedChain)
       w.u48(message.matchIndex)
       w.u48(message.round)
       w.u8(CONDITION.indexOf(message.condition))
@@ -252,7 +254,7 @@ export class Slab {
 
 const readAppend = (r: Reader): AppendEntries => {
   const entries = readEntries(r)
-  return { type: "AppendEntries", entries, term: r.u48(), prevLogIndex: r.u48(), prevLogTerm: r.u48(), leaderCommit: r.u48(), round: r.u48(), time: r.u48(), settled: r.flag() }
+  return { type: "AppendEntries", entries, term: r.u48(), prevLogIndex: r.u48(), prevLogTerm: r.u48(), prevLogChain: r.u32(), leaderCommit: r.u48(), round: r.u48(), time: r.u48(), settled: r.flag() }
 }
 
 const readInstall = (r: Reader): Received => {
@@ -284,7 +286,7 @@ const readOther = (kind: number, r: Reader): Message => {
     case KIND.RequestPreVoteReply:
       return { type: "RequestPreVoteReply", term, granted: r.flag() }
     case KIND.AppendAccepted:
-      return { type: "AppendAccepted", term, verifiedIndex: r.u48(), matchIndex: r.u48(), round: r.u48(), condition: pick(CONDITION, r.u8(), "condition"), wall: r.u48(), leaderTime: r.u48() }
+      return { type: "AppendAccepted", term, verifiedIndex: r.u48(), verifiedChain: r.u32(), matchIndex: r.u48(), round: r.u48(), condition: pick(CONDITION, r.u8(), "condition"), wall: r.u48(), leaderTime: r.u48() }
     case KIND.AppendRejected:
       return { type: "AppendRejected", term, prevLogIndex: r.u48(), conflictTerm: r.u48(), conflictIndex: r.u48(), round: r.u48() }
     case KIND.InstallSnapshotReply:
@@ -305,7 +307,7 @@ const readOther = (kind: number, r: Reader): Message => {
 }
 
 /** An AppendEntries without entries, the heartbeat, is shorter than any with one. */
-const HEARTBEAT = 1 + 4 + 6 * 6 + 1
+const HEARTBEAT = 1 + 4 + 6 * 6 + 4 + 1
 
 /** Reads one body; throws MalformedBytes, and nothing else, if it is not exactly one message. Keeps nothing of `buffer`. */
 export const readMessage = (buffer: Buffer, from: number, to: number, slab: Slab): Received => {

@@ -15,7 +15,7 @@ import type { Item } from "./view.ts"
 
 /** Large enough that frames and turns cost nothing, small enough to be made in a few milliseconds. */
 export const CHUNK = 256 << 10
-/** 3: records say where their value is; a session carries the secret of its opening. */
+/** 3: records say where their value is; a session carries the secret of its opening; the position carries the chained checksum. */
 const FORMAT = 3
 const MAX_FRAME = 256 << 20
 

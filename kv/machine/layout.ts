@@ -21,7 +21,7 @@ import type { Session } from "./sessions.ts"
 import type { Item } from "./view.ts"
 import type { Reply } from "../types.ts"
 
-/** 3: large values in records of their own; a session carries the secret of its opening; the identity tells where the data begin. */
+/** 3: large values in records of their own; a session carries the secret of its opening; the identity tells where the data begin; the position carries the chained checksum. */
 export const FORMAT = 3
 export const META = 0x10
 export const MARKER = 0x20

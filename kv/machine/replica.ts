@@ -27,7 +27,7 @@ export interface Store {
 }
 
 export const EMPTY_CONFIGURATION: Configuration = { voters: [], outgoing: [], learners: [] }
-export const EMPTY_BASE: LogBase = { index: 0, term: 0, time: 0, configuration: EMPTY_CONFIGURATION }
+export const EMPTY_BASE: LogBase = { index: 0, term: 0, time: 0, chain: 0, configuration: EMPTY_CONFIGURATION }
 
 const sessionExpired = error("the session is unknown, closed or expired, or this is not its key; nothing was executed", "SESSIONEXPIRED")
 const forgotten = error("executed before; its reply is no longer kept: it was reported as arrived, or there was no room", "FORGOTTEN")
@@ -129,7 +129,7 @@ export class Replica {
   apply(entry: Entry, out: Outcome[]): void {
     const time = Math.max(this.base.time, entry.time)
     const configuration = entry.kind === "configuration" ? entry.configuration : this.base.configuration
-    this.base = { index: entry.index, term: entry.term, time, configuration }
+    this.base = { index: entry.index, term: entry.term, time, chain: entry.chain, configuration }
     this.view.now = time
     this.view.index = entry.index
     this.view.meter.begin()

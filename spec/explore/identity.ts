@@ -3,7 +3,7 @@
  * anything that happens later. What only counts upwards (numbers of persists) is left out or written by its rank, and
  * so is what this space never reads: otherwise the same situation would be met again and again under new numbers.
  */
-import { Log, type Entry, type Member, type Message } from "../../core/index.ts"
+import { chainAfter, Log, type Configuration, type Entry, type Member, type Message } from "../../core/index.ts"
 import type { Server } from "./server.ts"
 import type { Space } from "./space.ts"
 
@@ -39,7 +39,23 @@ export const entryText = (entry: Entry): string => {
   return `k${entry.term}.${namesOf(voters)}/${namesOf(outgoing)}/${namesOf(learners)}`
 }
 
-export const logText = (log: Log): string => `${log.base.index}.${log.base.term}:${log.toArray().map(entryText).join(",")}`
+/**
+ * A chain is a function of the entries before it, so it tells states apart that differ in those, and no others. It takes
+ * in the names of servers (of configurations): what it becomes when they are renamed is computed from the entries that
+ * it stands for. Every log comes by here before anything that its server says is renamed.
+ */
+const links = new Map<number, { readonly before: number; readonly entry: Entry }>()
+const learnChains = (log: Log): void => {
+  let before = log.base.chain
+  for (const entry of log.toArray()) {
+    if (!links.has(entry.chain)) links.set(entry.chain, { before, entry })
+    before = entry.chain
+  }
+}
+export const logText = (log: Log): string => {
+  learnChains(log)
+  return `${log.base.index}.${log.base.term}:${log.toArray().map(entryText).join(",")}`
+}
 
 export interface Identity {
   readonly server: (server: Server) => string
@@ -111,6 +127,22 @@ export const makeIdentity = (space: Space): Identity => {
   }
 }
 
+const renamedChains = new WeakMap<Permutation, Map<number, number>>()
+const renamedChain = (chain: number, names: Permutation): number => {
+  if (chain === 0) return 0
+  const known = renamedChains.get(names) ?? new Map<number, number>()
+  renamedChains.set(names, known)
+  const found = known.get(chain)
+  if (found !== undefined) return found
+  const link = links.get(chain)
+  if (link === undefined) throw new Error(`no log had the chain ${chain}`)
+  const entry = link.entry.kind === "configuration" ? { ...link.entry, configuration: renamed(link.entry.configuration, names) as Configuration } : link.entry
+  const after = chainAfter(renamedChain(link.before, names), entry)
+  known.set(chain, after)
+  return after
+}
+const CHAINS: readonly string[] = ["chain", "prevLogChain", "verifiedChain"]
+
 /** Everything in `value` with its servers renamed. Configurations list their members by name. */
 const renamed = (value: unknown, names: Permutation): unknown => {
   if (typeof value === "string") return value
@@ -127,6 +159,7 @@ const renamed = (value: unknown, names: Permutation): unknown => {
     Object.entries(plain).map(([key, item]) => {
       // Ids of images begin with the name of the server that pinned them.
       if (key === "id" || key === "restoring") return [key, typeof item === "string" ? item.replace(/^[^:]+/, (name) => names[name] ?? name) : item]
+      if (typeof item === "number" && CHAINS.includes(key)) return [key, renamedChain(item, names)]
       return [names[key] ?? key, key === "settings" ? item : renamed(item, names)]
     }),
   )

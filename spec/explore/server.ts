@@ -89,7 +89,7 @@ const write = (disk: Disk, persist: Persist): Disk => {
 const baseAt = (state: State, index: number): LogBase => {
   if (index <= state.log.base.index) return state.log.base
   const configuration = state.configurations.findLast((known) => known.index <= index)?.configuration ?? state.log.base.configuration
-  return { index, term: state.log.termAt(index) ?? 0, time: 0, configuration }
+  return { index, term: state.log.termAt(index) ?? 0, time: 0, chain: state.log.chainAt(index) ?? 0, configuration }
 }
 
 const countIn = (log: Log, kind: Entry["kind"]): number => log.toArray().filter((entry) => entry.kind === kind).length

@@ -47,7 +47,7 @@ export const memberOf = (name: string): Member => ({ name, incarnation: name })
 const members = (names: readonly string[]): readonly Member[] => names.map(memberOf)
 
 export const firstConfiguration = (space: Space): Configuration => ({ voters: members(space.voters), outgoing: [], learners: members(space.servers.filter((name) => !space.voters.includes(name))) })
-export const firstBase = (space: Space): LogBase => ({ index: 0, term: 0, time: 0, configuration: firstConfiguration(space) })
+export const firstBase = (space: Space): LogBase => ({ index: 0, term: 0, time: 0, chain: 0, configuration: firstConfiguration(space) })
 
 /** The plain algorithm of the paper: what is not studied is off, and limits never bind. */
 const plain: Settings = { ...defaultSettings, preVote: false, checkQuorum: false, forwardProposals: false, snapshotBytes: 1e9, tailBytes: 1e9 }

@@ -50,7 +50,7 @@ const compare = ({ node, state, history }: Seen, from: Index): void => {
     if (entry === undefined) continue
     const sum = sumOf(entry)
     const known = history.committed.get(index)
-    if (known === undefined) history.committed.set(index, { term: entry.term, sum })
+    if (known === undefined) history.committed.set(index, { term: entry.term, chain: entry.chain, sum })
     else if (known.term !== entry.term || (known.sum !== null && known.sum !== sum))
       fail("StateMachineSafety", node, `entry ${index} is committed in term ${entry.term} here and in term ${known.term} elsewhere, or says something else`)
     if (entry.kind === "configuration" && index > (history.configurations.at(-1)?.index ?? -1)) history.configurations.push({ index, configuration: entry.configuration })

@@ -1,28 +1,33 @@
 /** When a server must stop by name, and what a stopped one does. */
-import { isIndex, isTerm, type Message } from "../../core/index.ts"
+import { brokenAt, flawOf, isIndex, isTerm, type Message } from "../../core/index.ts"
 import { fail, type Seen } from "./history.ts"
 import { brokenBy } from "./names.ts"
 import type { ObservedStep } from "./index.ts"
 
 /** What it says to stand at `index` is not what is committed there, as far as `seen` knows that. */
-const contradicts = ({ before }: Seen, index: number, term: number): boolean => {
-  if (index > before.commit || index < before.log.base.index) return false
-  const own = before.log.termAt(index)
-  return own !== undefined && own !== term
+const contradicts = ({ before: { commit, log } }: Seen, { index, term, chain }: Said): boolean => {
+  const own = log.termAt(index)
+  if (own === undefined || index > commit) return false
+  return own !== term || log.chainAt(index) !== chain
+}
+interface Said {
+  readonly index: number
+  readonly term: number
+  readonly chain: number
 }
 
 const shown = (seen: Seen, message: Message): number | null => {
-  if (message.type === "InstallSnapshot") return contradicts(seen, message.snapshot.index, message.snapshot.term) ? message.snapshot.index : null
+  if (message.type === "InstallSnapshot") return contradicts(seen, message.snapshot) ? message.snapshot.index : null
   if (message.type !== "AppendEntries") return null
-  if (contradicts(seen, message.prevLogIndex, message.prevLogTerm)) return message.prevLogIndex
-  for (const { index, term } of message.entries) if (contradicts(seen, index, term)) return index
+  if (contradicts(seen, { index: message.prevLogIndex, term: message.prevLogTerm, chain: message.prevLogChain })) return message.prevLogIndex
+  for (const entry of message.entries) if (contradicts(seen, entry)) return entry.index
   return null
 }
 
 /** Of this step, in which the server did not stop. A message of an earlier term says nothing. */
 export const checkContradiction = (seen: Seen, message: Message): void => {
   const { node, state } = seen
-  if (message.term !== state.currentTerm) return
+  if (message.term !== state.currentTerm || flawOf(message) !== null || (message.type === "AppendEntries" && brokenAt(message.prevLogChain, message.entries) !== null)) return
   const index = shown(seen, message)
   if (index !== null) fail("ConflictHalts", node, `goes on, though ${message.type} of the leader of term ${message.term} says otherwise of entry ${index}, which is committed here`)
 }

@@ -56,10 +56,12 @@ export interface Written {
   readonly term: Term
   readonly sum: number
   readonly prevTerm: Term
+  readonly chain: number
   readonly other: Written | null
 }
 export interface Committed {
   readonly term: Term
+  readonly chain: number
   /** null: known from a snapshot only. */
   readonly sum: number | null
 }

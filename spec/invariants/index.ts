@@ -51,7 +51,7 @@ const observedServer = (history: History, { node, state }: ObservedStep, restart
     history.highest = Math.max(history.highest, known, restarted ? state.commitIndex : 0)
     history.whole &&= restarted
     if (history.configurations.length === 0) history.configurations.push({ index: base.index, configuration: base.configuration })
-    history.committed.set(base.index, { term: base.term, sum: null })
+    history.committed.set(base.index, { term: base.term, chain: base.chain, sum: null })
   } else history.former.push(today)
   history.servers.set(node, server)
   return server

@@ -1,5 +1,5 @@
 /** What is written, and what is told of it: logs, disks, configurations, appends. */
-import { entryBytes, sameMember, type Effect, type Entry, type Member, type Message, type Persist, type Recovered } from "../../core/index.ts"
+import { chainAfter, entryBytes, sameMember, type Effect, type Entry, type Member, type Message, type Persist, type Recovered } from "../../core/index.ts"
 import { configurationIn, fail, isAmong, sameConfiguration, sumOf, type DiskImage, type Seen, type Server, type Written } from "./history.ts"
 
 const checkWritten = ({ node, history, state }: Seen, entry: Entry): void => {
@@ -8,15 +8,16 @@ const checkWritten = ({ node, history, state }: Seen, entry: Entry): void => {
   const prevTerm = log.termAt(index - 1) ?? 0
   const prevTime = index - 1 === log.base.index ? log.base.time : (log.entry(index - 1)?.time ?? 0)
   if (time < prevTime) fail("ClockMonotonic", node, `entry ${index} is stamped ${time} after ${prevTime}`)
+  if (chainAfter(log.chainAt(index - 1) ?? 0, entry) !== entry.chain) fail("ChainTrue", node, `the chain of entry ${index} is not over itself and the one before it`)
   if (term < prevTerm) fail("LogMatching", node, `entry ${index} of term ${term} follows one of term ${prevTerm}`)
   const sum = sumOf(entry)
   const first = history.written.get(index)
   for (let known: Written | null = first ?? null; known !== null; known = known.other)
     if (known.term === term) {
-      if (known.prevTerm !== prevTerm || known.sum !== sum) fail("LogMatching", node, `entry ${index} of term ${term} follows term ${prevTerm} here and ${known.prevTerm} elsewhere, or says something else`)
+      if (known.prevTerm !== prevTerm || known.sum !== sum || known.chain !== entry.chain) fail("LogMatching", node, `entry ${index} of term ${term} follows term ${prevTerm} here and ${known.prevTerm} elsewhere, or says something else`)
       return
     }
-  history.written.set(index, { term, sum, prevTerm, other: first ?? null })
+  history.written.set(index, { term, sum, prevTerm, chain: entry.chain, other: first ?? null })
 }
 
 /** Paper §6: a server uses the latest configuration in its log, committed or not. */
@@ -94,6 +95,7 @@ const checkBase = ({ node, state, history }: Seen): void => {
   const { base } = state.log
   const known = history.committed.get(base.index)
   if (base.index > history.highest) fail("SnapshotMatches", node, `the log starts after ${base.index}, committed is ${history.highest}`)
+  if (known?.chain !== undefined && known.chain !== base.chain) fail("SnapshotMatches", node, `the log starts after ${base.index} with another chain than was committed`)
   if (known !== undefined && known.term !== base.term) fail("SnapshotMatches", node, `the log starts after ${base.index} of term ${base.term}, committed it was in term ${known.term}`)
   const configuration = configurationIn(history.configurations, base.index)
   // A server that lost its disk and got the log from its start does not know whom the cluster was founded with.
@@ -104,7 +106,7 @@ const checkBase = ({ node, state, history }: Seen): void => {
 /** What the state machine says of itself. */
 export const checkSnapshot = ({ node, history }: Seen, base: Recovered["base"], what: string): void => {
   const known = history.committed.get(base.index)
-  if (base.index > history.highest || (known !== undefined && known.term !== base.term)) fail("SnapshotMatches", node, `${what} of ${base.index} in term ${base.term} is not what was committed`)
+  if (base.index > history.highest || (known !== undefined && (known.term !== base.term || known.chain !== base.chain))) fail("SnapshotMatches", node, `${what} of ${base.index} in term ${base.term} is not what was committed`)
   const configuration = configurationIn(history.configurations, base.index)
   if (base.configuration.voters.length === 0) return
   if (configuration !== undefined && !sameConfiguration(configuration, base.configuration)) fail("SnapshotMatches", node, `${what} of ${base.index} carries another configuration than was committed`)
@@ -162,8 +164,9 @@ const sameImage = ({ hardState, base, entries }: Recovered, image: DiskImage): b
     sameMember(hardState.vote, image.hardState.vote) &&
     base.index === log.base.index &&
     base.term === log.base.term &&
+    base.chain === log.base.chain &&
     entries.length === log.lastIndex - base.index &&
-    entries.every((entry) => log.termAt(entry.index) === entry.term)
+    entries.every((entry) => log.termAt(entry.index) === entry.term && log.chainAt(entry.index) === entry.chain)
   )
 }
 
@@ -185,6 +188,7 @@ const checkAppend = (seen: Seen, to: Member, message: Extract<Message, { type: "
     return
   }
   if (leaderCommit > state.commitIndex) fail("TruthfulAppend", node, `announces commit index ${leaderCommit}, it is ${state.commitIndex}`)
+  if (log.chainAt(prevLogIndex) !== message.prevLogChain && prevLogIndex !== 0) fail("ChainTrue", node, `says that the chain of entry ${prevLogIndex} is ${message.prevLogChain}, it is ${log.chainAt(prevLogIndex)}`)
   if (log.termAt(prevLogIndex) !== prevLogTerm && prevLogIndex !== 0) fail("TruthfulAppend", node, `says that entry ${prevLogIndex} is of term ${prevLogTerm}`)
   let bytes = 0
   let index = prevLogIndex
@@ -207,7 +211,8 @@ export const checkSent = (seen: Seen, { to, message }: Extract<Effect, { type: "
   const { durable } = before
   if (message.type === "AppendEntries") checkAppend(seen, to, message)
   else if (message.type === "AppendAccepted") {
-    const { matchIndex } = message
+    const { matchIndex, verifiedIndex, verifiedChain } = message
+    if ((state.log.chainAt(verifiedIndex) ?? verifiedChain) !== verifiedChain) fail("ChainTrue", node, `says that the chain of entry ${verifiedIndex} is ${verifiedChain}, it is ${state.log.chainAt(verifiedIndex)}`)
     if (durable.hardState.term !== message.term) fail("DurableBeforeTold", node, `acknowledges in term ${message.term}, durable is term ${durable.hardState.term}`)
     const holds = matchIndex <= durable.log.base.index || matchIndex <= state.log.base.index || durable.log.termAt(matchIndex) === state.log.termAt(matchIndex)
     if (matchIndex > durable.log.lastIndex || !holds) fail("DurableBeforeTold", node, `acknowledges ${matchIndex}, durable is ${durable.log.lastIndex}`)

@@ -16,6 +16,7 @@ export const invariants = {
   // Logs.
   LeaderAppendOnly: "a leader never overwrites or deletes entries in its log (paper Figure 3)",
   LogMatching: "two logs that hold an entry of the same index and term are the same up to it (paper Figure 3)",
+  ChainTrue: "each entry's chained checksum is over itself and the one before it; disk, snapshot and message keep it",
   ClockMonotonic: "stamps never fall along a log, nor does a leader's replicated time within its term",
   TruthfulAppend: "an append is sent by a leader, and carries what stands in its log (paper §5.3)",
   BoundedMessages: "an append is contiguous and within the limits of batch and window (thesis §10.2)",
@@ -52,6 +53,7 @@ export type Invariant = keyof typeof invariants
 export const brokenBy = {
   twoLeaders: "ElectionSafety",
   committedConflict: "LeaderCompleteness",
+  logsDiverged: "LogMatching",
 } as const satisfies Record<HaltReason, Invariant>
 
 export class InvariantViolated extends Error {

@@ -19,6 +19,8 @@ const isShown = (server: AbstractServer, events: readonly Event[], halted: Halte
       const own = termIn(server.ledger, halted.index)
       return halted.theirs !== halted.term && (own === undefined || own === halted.term) && events.some((event) => sayings(event).some(({ index, term }) => index === halted.index && term === halted.theirs))
     }
+    case "logsDiverged":
+      return halted.leader === null || termIn(server.ledger, halted.index) === undefined || events.some((event) => sayings(event).some(({ index, term }) => index === halted.index && term === halted.term))
   }
 }
 

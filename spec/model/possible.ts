@@ -3,7 +3,7 @@
  * message may be ignored, for it might as well have been lost; but not the term that it brings. The sources are the paper's Figure 2 and §5–§7 and the
  * thesis §3.10, §4, §6.4 and §9.6.
  */
-import { flawOf, TERM_LEAP } from "../../core/index.ts"
+import { brokenAt, flawOf, TERM_LEAP } from "../../core/index.ts"
 import type { ConfigurationEntry, Effect, Entry, Event, LogBase, Member, Message, Payload, Settings } from "../../core/index.ts"
 import { configurationBefore, inForce, lastOf, lastTermOf, termIn, type Ledger } from "./ledger.ts"
 import { isFit, same, votesIn, type AbstractServer, type RoleName } from "./server.ts"
@@ -165,7 +165,7 @@ const taken = (scene: Scene, at: Possible, payloads: readonly Payload[], ref: nu
     const entry = scene.target(first + i)
     const stands = entry?.kind === "command" && entry.term === at.term && entry.payload.checksum === payload.checksum
     if (!stands && !scene.replaceable) return [at]
-    entries.push(stands ? entry : { kind: "command", index: first + i, term: at.term, time: 0, payload })
+    entries.push(stands ? entry : { kind: "command", index: first + i, term: at.term, time: 0, chain: 0, payload })
   }
   return [at, { ...at, tail: [...at.tail, ...entries] }]
 }
@@ -184,7 +184,7 @@ const changed = (scene: Scene, at: Possible, voters: readonly Member[], learners
   const entry = scene.target(index)
   const decides = voters.length === now.voters.length && voters.every((voter) => now.voters.some((one) => same(one, voter)))
   const configuration = { voters, learners, outgoing: decides ? [] : now.voters }
-  if (entry?.kind !== "configuration" || entry.term !== at.term) return scene.replaceable ? [at, { ...at, tail: [...at.tail, { kind: "configuration", index, term: at.term, time: 0, configuration }] }] : [at]
+  if (entry?.kind !== "configuration" || entry.term !== at.term) return scene.replaceable ? [at, { ...at, tail: [...at.tail, { kind: "configuration", index, term: at.term, time: 0, chain: 0, configuration }] }] : [at]
   return sameConfiguration(entry.configuration, configuration) ? [at, { ...at, tail: [...at.tail, entry] }] : [at]
 }
 const sameSide = (a: readonly Member[], b: readonly Member[]): boolean => a.length === b.length && a.every((one) => b.some((other) => same(one, other)))
@@ -239,6 +239,7 @@ const mayIgnoreTerm = (scene: Scene, at: Possible, from: Member, message: Messag
 const onMessage = (scene: Scene, at: Possible, from: Member, message: Message): readonly Possible[] => {
   // What no server could have said is as good as lost.
   if (message.term > at.term + TERM_LEAP || flawOf(message) !== null) return [at]
+  if (message.type === "AppendEntries" && brokenAt(message.prevLogChain, message.entries) !== null) return [at]
   const raised = message.term > at.term && bringsTerm(message) ? adopted(at, message.term) : at
   const ignored = raised !== at && mayIgnoreTerm(scene, at, from, message) ? [at] : []
   switch (message.type) {

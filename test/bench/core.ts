@@ -17,7 +17,7 @@ const load = async (): Promise<CoreModule> => (await import(new URL("../../dist/
 
 const measure = (core: CoreModule, batch: number, seconds: number): CoreFigure => {
   const members = ["n1", "n2", "n3"].map((name): Core.Member => ({ name, incarnation: name }))
-  const base: Core.LogBase = { index: 0, term: 0, time: 0, configuration: { voters: members, outgoing: [], learners: [] } }
+  const base: Core.LogBase = { index: 0, term: 0, time: 0, chain: 0, configuration: { voters: members, outgoing: [], learners: [] } }
   const servers = new Map(
     members.map((self) => {
       const recovered: Core.Recovered = { self, life: 1, hardState: { term: 0, vote: null }, base, entries: [], position: base }
@@ -38,7 +38,7 @@ const measure = (core: CoreModule, batch: number, seconds: number): CoreFigure =
           else if (effect.type === "Apply") inbox.push({ type: "Applied", index: effect.entries.at(-1)?.index ?? 0 })
           else if (effect.type === "TakeSnapshot") {
             const { applied, log } = runner.state
-            inbox.push({ type: "SnapshotTaken", base: { ...base, index: applied, term: log.termAt(applied) ?? 0 } })
+            inbox.push({ type: "SnapshotTaken", base: { ...base, index: applied, term: log.termAt(applied) ?? 0, chain: log.chainAt(applied) ?? 0 } })
           }
         }
       }
