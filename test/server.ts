@@ -29,32 +29,17 @@ const chainThrough = (index: number, term: number): number => (index > 100 ? 0 :
 const chainIn = ({ log }: State, index: number, term: number): number => log.chainAt(index) ?? chainThrough(index, term)
 const sealedBase = <B extends LogBase>(state: State, base: B): B => (base.chain === UNSEALED ? { ...base, chain: chainIn(state, base.index, base.term) } : base)
 const sealedMessage = (state: State, message: Message): Message => {
-  switch (message.type) {
-    case "AppendEntries": {
-      if (message.prevLogChain !== UNSEALED) return message
-      const prevLogChain = chainIn(state, message.prevLogIndex, message.prevLogTerm)
-      return { ...message, prevLogChain, entries: chained(message.entries, prevLogChain) }
-    }
-    case "AppendAccepted":
-      return message.verifiedChain === UNSEALED ? { ...message, verifiedChain: state.log.chainAt(message.verifiedIndex) ?? 0 } : message
-    case "InstallSnapshot":
-      return { ...message, snapshot: sealedBase(state, message.snapshot) }
-    default:
-      return message
+  if (message.type === "AppendEntries" && message.prevLogChain === UNSEALED) {
+    const prevLogChain = chainIn(state, message.prevLogIndex, message.prevLogTerm)
+    return { ...message, prevLogChain, entries: chained(message.entries, prevLogChain) }
   }
+  if (message.type === "AppendAccepted" && message.verifiedChain === UNSEALED) return { ...message, verifiedChain: state.log.chainAt(message.verifiedIndex) ?? 0 }
+  return message.type === "InstallSnapshot" ? { ...message, snapshot: sealedBase(state, message.snapshot) } : message
 }
 const sealed = (state: State, event: Event): Event => {
-  switch (event.type) {
-    case "MessageReceived":
-      return { ...event, message: sealedMessage(state, event.message) }
-    case "SnapshotTaken":
-      return { ...event, base: sealedBase(state, event.base) }
-    case "SnapshotOpened":
-    case "SnapshotRestored":
-      return { ...event, snapshot: sealedBase(state, event.snapshot) }
-    default:
-      return event
-  }
+  if (event.type === "MessageReceived") return { ...event, message: sealedMessage(state, event.message) }
+  if (event.type === "SnapshotTaken") return { ...event, base: sealedBase(state, event.base) }
+  return event.type === "SnapshotOpened" || event.type === "SnapshotRestored" ? { ...event, snapshot: sealedBase(state, event.snapshot) } : event
 }
 
 export interface Given {
