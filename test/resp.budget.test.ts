@@ -5,6 +5,7 @@ import type { Limits, Server } from "../kv/server/index.ts"
 import type { Reply, Service } from "../kv/types.ts"
 import { dial, plain, serving, type Raw } from "./resp.client.ts"
 import { makeFake } from "./resp.fake.ts"
+import { codeOf, FakeWorld } from "./service.fake.ts"
 
 const until = async (what: () => boolean | Promise<boolean>): Promise<void> => {
   for (let turn = 0; turn < 2000; turn++) {
@@ -183,6 +184,34 @@ describe("clients beyond their share", () => {
       expect(await info("used_memory_clients")).toBeLessThan(100_000)
     }, { ...service, reader: { ...service.reader, read: () => ({ type: "bulk", bytes: Buffer.from("1") }) } })
   })
+})
+
+test("commands that wait in the service count as the words that they hold, not only as their bytes", () => {
+  const world = new FakeWorld()
+  const refusals: (Reply | undefined)[] = []
+  // 50,000 words of a byte each: 100 kB in the log, 3 MB in memory. Nobody leads, so they wait.
+  const many = Array.from({ length: 50_000 }, () => Buffer.from("x"))
+  for (let at = 0; at < 200; at++) world.service.write([[Buffer.from("DEL"), ...many]], false, [], (reply) => refusals.push(reply))
+  return Promise.resolve().then(() => {
+    expect(world.service.counters()["service.waiting"]).toBeLessThan(25)
+    expect(refusals.length).toBeGreaterThan(175)
+    expect(refusals.every((reply) => codeOf(reply) === "BUSY")).toBe(true)
+    world.end()
+  })
+})
+
+test("EXEC counts as what it executes, until that is answered", () => {
+  const held: ((reply: Reply) => void)[] = []
+  const service: Service = { ...makeFake(), write: (_, exec, __, done) => (exec ? void held.push(done) : queueMicrotask(() => done({ type: "simple", text: "OK" }))) }
+  return world({}, async ({ port, info }) => {
+    const client = await dial(port)
+    client.write(`MULTI\r\n${words("SET", "k", "x".repeat(2 * MB))}EXEC\r\n`)
+    await until(() => held.length === 1)
+    expect(await info("used_memory_clients")).toBeGreaterThan(2 * MB)
+    for (const done of held) done({ type: "array", items: [] })
+    await until(async () => (await info("used_memory_clients")) < 100_000)
+    client.socket.destroy()
+  }, { ...service, reader: { ...service.reader, read: () => ({ type: "bulk", bytes: Buffer.from("1") }) } })
 })
 
 describe("bounds of one client", () => {

@@ -308,7 +308,7 @@ export class Connection implements Job, Account {
 
   private add(kind: Slot["kind"], known: Known | undefined, words: Words, work: Work | null, reply: Reply | null, silent: boolean): void {
     const { client } = this
-    const bytes = this.parser.requestWeight
+    const bytes = this.parser.requestWeight + (work?.type === "work.write" ? (work.weight ?? 0) : 0)
     const gated = work === null ? client.consistency === "linearizable" : work.type === "work.read" && work.barrier
     const returns = kind === "write" && mayReturnMuch(known, words)
     this.queue.add({ kind, known, words, work, protocol: client.protocol, silent, bytes, gated, returns, gate: null, reply, over: false, next: null })

@@ -13,6 +13,8 @@ export type Work =
       readonly start: (done: (reply: Reply) => void) => Reply | undefined
       /** EXEC: its null is an array's. */
       readonly exec: boolean
+      /** What it holds in memory beside its words. */
+      readonly weight?: number
     }
   | {
       readonly type: "work.read"

@@ -14,7 +14,7 @@ import { MAX_OWNER, NODE_OWNER } from "../machine/sessions.ts"
 import { hexOf, MAX_U48, SECRET_BYTES, secretOf, showSessionKey } from "../sessionKey.ts"
 import type { Call, ClosedSession, Command, Opened, Replied, Reply, SessionKey, Watch } from "../types.ts"
 import { Lane, type Item } from "./lane.ts"
-import { argumentsIn, commandSize, type Parts } from "./parts.ts"
+import { argumentsIn, commandSize, commandWeight, type Parts } from "./parts.ts"
 import { OK, busy, codeOf, notOpen, outOfDomain, refusal, longOwner, reservedOwner, stopping, tooLarge, tooMany, unknownRequest, unknownStopping } from "./replies.ts"
 
 interface Request extends Item {
@@ -89,8 +89,9 @@ export class ClientSessions {
     }
     if (!inDomain(key.id) || !inDomain(sequence) || sequence === 0 || !inDomain(lowest) || !watches.every(({ version }) => inDomain(version))) return this.parts.soon(() => done(outOfDomain))
     const { maxArguments } = this.parts.settings
-    if (argumentsIn(calls, watches) > maxArguments) return this.parts.soon(() => done(tooMany(maxArguments)))
-    const request = this.enter({ type: "Execute", session: key.id, secret: key.secret, sequence, lowest, exec, watches, calls }, commandSize(calls, watches) + SECRET_BYTES, done)
+    const words = argumentsIn(calls, watches)
+    if (words > maxArguments) return this.parts.soon(() => done(tooMany(maxArguments)))
+    const request = this.enter({ type: "Execute", session: key.id, secret: key.secret, sequence, lowest, exec, watches, calls }, commandSize(calls, watches) + SECRET_BYTES, done, words)
     if (request !== null) this.waitersFor(key).requests.set(sequence, request)
   }
   open(owner: string, done: (reply: Reply) => void): void {
@@ -129,14 +130,15 @@ export class ClientSessions {
     if (waiters.requests.size === 0 && waiters.closing === null) this.waitingIn.delete(place)
   }
 
-  private enter(command: Command, bytes: number, done: (reply: Reply) => void): Request | null {
+  private enter(command: Command, size: number, done: (reply: Reply) => void, words = 0): Request | null {
     const { settings, now, soon } = this.parts
     const refuse = (reply: Reply): null => {
       soon(() => done(reply))
       return null
     }
     if (this.stopped) return refuse(stopping)
-    if (bytes > settings.maxEntryBytes) return refuse(tooLarge(settings.maxEntryBytes))
+    if (size > settings.maxEntryBytes) return refuse(tooLarge(settings.maxEntryBytes))
+    const bytes = commandWeight(size, words)
     if (this.lane.length >= settings.maxWaiting || this.lane.bytes + bytes > settings.maxWaitingBytes) {
       this.parts.count("service.busy")
       return refuse(busy)

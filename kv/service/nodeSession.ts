@@ -16,7 +16,7 @@ import { sameSecret, secretOf } from "../sessionKey.ts"
 import type { Call, Opened, Replied, Reply, Watch } from "../types.ts"
 import { Lane, type Item } from "./lane.ts"
 import { Opener } from "./opener.ts"
-import { argumentsIn, commandSize, type Parts } from "./parts.ts"
+import { argumentsIn, commandSize, commandWeight, type Parts } from "./parts.ts"
 import { busy, codeOf, refusal, spaceLow, stopping, tooLarge, tooMany, unknown, unknownBehind, unknownStopping } from "./replies.ts"
 
 interface Write extends Item {
@@ -75,9 +75,11 @@ export class NodeSession {
     const { settings, now, soon } = this.parts
     const refuse = (reply: Reply): void => soon(() => done(reply))
     if (this.stopped) return refuse(stopping)
-    if (argumentsIn(calls, watches) > settings.maxArguments) return refuse(tooMany(settings.maxArguments))
-    const bytes = commandSize(calls, watches)
-    if (bytes > settings.maxEntryBytes) return refuse(tooLarge(settings.maxEntryBytes))
+    const words = argumentsIn(calls, watches)
+    if (words > settings.maxArguments) return refuse(tooMany(settings.maxArguments))
+    const size = commandSize(calls, watches)
+    if (size > settings.maxEntryBytes) return refuse(tooLarge(settings.maxEntryBytes))
+    const bytes = commandWeight(size, words)
     if (this.lane.length >= settings.maxWaiting || this.lane.bytes + bytes > settings.maxWaitingBytes) {
       this.parts.count("service.busy")
       return refuse(busy)

@@ -54,6 +54,11 @@ export interface Parts extends Surroundings {
 /** Words and watched keys. */
 export const argumentsIn = (calls: readonly Call[], watches: readonly Watch[]): number => calls.reduce((sum, call) => sum + call.length, watches.length)
 
+/** A word is an object beside its bytes. */
+const WORD_WEIGHT = 64
+/** What it costs to hold and to encode a command of that size: many short words are more than their bytes. */
+export const commandWeight = (size: number, words: number): number => size + words * WORD_WEIGHT
+
 /** An upper bound of what the command takes in the log: its codec writes no length in more than five bytes. */
 export const commandSize = (calls: readonly Call[], watches: readonly Watch[]): number => {
   let size = 32

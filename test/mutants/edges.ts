@@ -130,6 +130,41 @@ const server: readonly Seeded[] = [
     title: "a connection that was held stays deaf",
     patches: [{ file: "kv/server/connection.ts", find: "      this.paused = false\n      this.socket.resume()\n", replace: "      this.paused = false\n" }],
   },
+  {
+    id: "own-budget-1",
+    title: "clients that hold too much together are left alone",
+    patches: [{ file: "kv/server/budget.ts", find: "if (this.used <= this.limit || this.relieving) return", replace: "return" }],
+  },
+  {
+    id: "own-budget-2",
+    title: "what a client that has gone left with the service counts as nothing",
+    patches: [{ file: "kv/server/connection.ts", find: "budget.weigh(this, orphaned)", replace: "budget.weigh(this, 0)" }],
+  },
+  {
+    id: "own-budget-3",
+    title: "a connection works until it has nothing more to do",
+    patches: [{ file: "kv/server/connection.ts", find: "return this.shared.turns.now() >= this.until", replace: "return false" }],
+  },
+  {
+    id: "own-budget-4",
+    title: "writes that answer with values are begun however much their client has to take",
+    patches: [{ file: "kv/server/connection.ts", find: "    if (this.full()) return false\n    // The next", replace: "    if (this.writes >= 0) return true\n    // The next" }],
+  },
+  {
+    id: "own-budget-5",
+    title: "the transaction behind a refused WATCH runs",
+    patches: [{ file: "kv/server/commands/transaction.ts", find: "    refused()\n    return errorReply(\"TOOLARGE\", `WATCH of", replace: "    return errorReply(\"TOOLARGE\", `WATCH of" }],
+  },
+  {
+    id: "own-budget-6",
+    title: "numbers that the log cannot carry come in by the door",
+    patches: [{ file: "kv/server/words.ts", find: "export const LAST_NATURAL = 0xffff_ffff_ffff", replace: "export const LAST_NATURAL = Number.MAX_SAFE_INTEGER" }],
+  },
+  {
+    id: "own-budget-7",
+    title: "a reply of which half has left goes on with another",
+    patches: [{ file: "kv/server/connection.ts", find: "      if (this.output.unsent !== unsent) throw thrown\n", replace: "" }],
+  },
 ]
 
 const node: readonly Seeded[] = [

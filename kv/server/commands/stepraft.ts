@@ -11,12 +11,16 @@
  *                                                            pairs follow, `count` how many words a command has
  */
 import { unknownCommand, wrongArity } from "../../machine/index.ts"
+import { Slices } from "../../machine/slices.ts"
 import { LONGEST_KEY, parseSessionKey } from "../../sessionKey.ts"
 import type { Call, Reply, SessionKey, Watch } from "../../types.ts"
 import type { Context, Handler, Host, Words } from "../contract.ts"
 import { array, bulk, err, integer } from "../encode.ts"
 import { moved } from "../redirect.ts"
-import { arityFits, keysOf, naturalAt, own, textAt, unknownSubcommand, wordAt } from "../words.ts"
+import { arityFits, keysOf, naturalAt, own, textAt, tooManyWords, unknownSubcommand, wordAt } from "../words.ts"
+
+/** VERSION of more keys takes turns with other long reads. */
+const keysAtOnce = 64
 
 const notNumbers = err("STEPRAFT: sequence and lowest are whole numbers below 2^48, sequence from 1")
 const notKey = err("STEPRAFT: the session is the word that STEPRAFT SESSION OPEN returned")
@@ -126,14 +130,25 @@ const session: Handler = ({ host }, words) => {
 const version: Handler = (context, words) => {
   const keys = words.slice(2)
   if (keys.length === 0) return wrongArity("stepraft|version")
-  const { reader } = context.host.service
-  return (
-    moved(context, keys[0]) ?? {
-      type: "work.read",
-      barrier: context.client.consistency === "linearizable",
-      run: () => array(keys.map((key) => integer(reader.version(key)))),
+  const { service: { reader }, limits } = context.host
+  const refused = tooManyWords("STEPRAFT VERSION", words, limits.maxWatched + 2) ?? moved(context, keys[0])
+  if (refused !== null) return refused
+  const inSlices = async (): Promise<Reply> => {
+    const slices = new Slices()
+    const versions: Reply[] = []
+    for (const key of keys) {
+      versions.push(integer(reader.version(key)))
+      if (slices.due()) await slices.giveWay()
     }
-  )
+    return array(versions)
+  }
+  const long = keys.length > keysAtOnce
+  return {
+    type: "work.read",
+    barrier: context.client.consistency === "linearizable",
+    long,
+    run: () => (long ? inSlices() : array(keys.map((key) => integer(reader.version(key))))),
+  }
 }
 
 const stepraft: Handler = (context, words) => {
