@@ -124,6 +124,20 @@ describe("§7 sending", () => {
     expect(it.happens({ type: "SnapshotOpened", to: b, snapshot: snapshotAt(6, 2, "second") }).did("CloseSnapshot")).toEqual([{ type: "CloseSnapshot", id: "second" }])
     expect(it.receive("c", append({ term: 4, prev: [5, 2] })).did("CloseSnapshot")).toEqual([{ type: "CloseSnapshot", id: "s6" }])
   })
+  test("an image is let go within fifty heartbeats of the last answer that asked for more, whatever else its receiver says", () => {
+    const it = reply(sending(), "more", 1)
+    let beats = 0
+    let closed = 0
+    while (closed === 0 && beats < 100) {
+      beats++
+      closed += it.expire("heartbeat").did("CloseSnapshot").length
+      // Copies of old answers, and heartbeats that are answered: none asks for a chunk.
+      closed += reply(it, "more", 1).did("CloseSnapshot").length
+      closed += it.receive("b", rejected(6, 0, 3, { term: 3 })).did("CloseSnapshot").length
+    }
+    expect([beats, closed]).toEqual([50, 1])
+    expect(it.progress("b").mode).toMatchObject({ type: "snapshot", snapshot: null })
+  })
   test("an image that is older than the log's base is refused, another is opened", () => {
     const it = lead().receive("b", rejected(6, 0, 3, { term: 3 })).happens({ type: "SnapshotOpened", to: b, snapshot: snapshotAt(4, 2) })
     expect([it.did("CloseSnapshot").length, it.did("OpenSnapshot").length]).toEqual([1, 1])

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest"
 import type { Effect, Entry, InstallSnapshot, ProposalOutcome, ReadOutcome, SnapshotRef } from "../core/index.ts"
 import { payloadOf } from "../interpreters/bytes.ts"
 import { makeTimers } from "../interpreters/timers.ts"
+import { EMPTY_BASE } from "../kv/machine/replica.ts"
 import { heartbeat, peer, real, rig, scripted, turn, turns, types } from "./driver.fake.ts"
 
 const payload = (text: string) => payloadOf(Buffer.from(text))
@@ -251,6 +252,32 @@ describe("an image", () => {
     world.transport.received(peer, chunk, Buffer.from("xyz"))
     await turns(5)
     expect(world.events()).toContainEqual({ type: "SnapshotRejected", id: snapshot.id })
+  })
+})
+
+describe("a state machine that is found to be damaged while it executes", () => {
+  test("executes nothing more of what was handed over; restored, it is given what follows, and so on after that", async () => {
+    const entries = (...indexes: number[]): readonly Entry[] => indexes.map((index) => ({ kind: "noop", index, term: 1, time: 1 }))
+    const snapshot: SnapshotRef = { ...EMPTY_BASE, index: 5, term: 1, id: "s5" }
+    const world = rig(
+      scripted({
+        Started: () => [{ type: "Apply", entries: entries(1, 2) }, { type: "Apply", entries: entries(3) }],
+        MachineDamaged: () => [{ type: "RestoreSnapshot", snapshot }],
+        SnapshotRestored: () => [{ type: "Apply", entries: entries(6) }, { type: "Apply", entries: entries(7) }],
+      }),
+      { restore: () => Promise.resolve() },
+    )
+    world.driver.start()
+    await turns(2)
+    world.machine.damaged(new Error("a record fails its checksum"))
+    await turns(5)
+    const applies = (): readonly string[] => world.calls.filter((call) => call.startsWith("apply"))
+    expect(applies()).toEqual(["apply 1,2", "apply 6"])
+    world.machine.applied(6)
+    await turns(2)
+    expect(applies()).toEqual(["apply 1,2", "apply 6", "apply 7"])
+    expect(types(world.events())).toEqual(expect.arrayContaining(["MachineDamaged", "SnapshotRestored", "Applied"]))
+    expect(world.fatal).toEqual([])
   })
 })
 

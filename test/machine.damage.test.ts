@@ -10,8 +10,9 @@ import { closeSync, openSync, readFileSync, readSync, readdirSync, rmSync, statS
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { ClassicLevel } from "classic-level"
+import type { Entry } from "../core/index.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
-import { markerKey } from "../kv/machine/layout.ts"
+import { FORMAT, dataKey, encodeIdentity, identityKey, markerKey } from "../kv/machine/layout.ts"
 import { Effect, Exit, Scope } from "effect"
 import { openMachine } from "../kv/machine/index.ts"
 import { full } from "./cluster.ts"
@@ -20,10 +21,13 @@ import { type Held, Log, buffers, digest, open, removeTemporary, temporary, tran
 afterAll(removeTemporary)
 
 const log = new Log()
+const fill = (into: Log): void => {
+  for (let i = 0; i < 900; i++) into.call(i % 7 === 0 ? "APPEND" : "SET", `key:${(i * 37) % 400}`, `${i}-`.repeat(20))
+}
 /** The digest after each entry, from the twin. */
 const digests: string[] = []
 beforeAll(() => {
-  for (let i = 0; i < 900; i++) log.call(i % 7 === 0 ? "APPEND" : "SET", `key:${(i * 37) % 400}`, `${i}-`.repeat(20))
+  fill(log)
   const twin = new MemoryMachine()
   digests.push(twin.digest())
   for (const entry of log.entries) {
@@ -230,6 +234,57 @@ describe("the way back", () => {
     expect(readdirSync(held.directory).length).toBe(2)
     await again.close()
     await healthy.close()
+  })
+  test("damage found while a batch is executed ends service; restored, the machine executes what follows, and again after a restart", async () => {
+    const healthy = await closed().then((held) => open(held.directory))
+    const held = await closed()
+    const raw = new ClassicLevel<Buffer, Buffer>(current(held), { keyEncoding: "buffer", valueEncoding: "buffer", compression: false })
+    await raw.put(dataKey(0, Buffer.from("key:37")), Buffer.from("what was never written"))
+    await raw.close()
+    let again = await open(held.directory)
+    const twin = new MemoryMachine()
+    twin.applyNow(log.entries)
+    const more = new Log()
+    fill(more)
+    const next = (): Entry[] => {
+      const from = more.entries.length
+      more.call("APPEND", "key:74", "a")
+      more.call("APPEND", "key:37", "b")
+      more.call("SET", "key:74", "c")
+      return more.from(from)
+    }
+    const first = next()
+    await again.apply(first)
+    expect([again.index(), again.damages.length, again.replies]).toEqual([null, 1, []])
+    // Handed over all the same by one who does not know yet: nothing happens.
+    again.machine.apply(first)
+    await transfer(healthy, again)
+    expect(again.index()).toBe(log.entries.length)
+    for (const entries of [first, next()]) {
+      await again.apply(entries)
+      twin.applyNow(entries)
+      expect(await digest(again)).toBe(twin.digest())
+    }
+    expect(again.replies.map(([, sequence]) => sequence)).toEqual([901, 902, 903, 904, 905, 906])
+    await again.close()
+    again = await open(held.directory)
+    expect(await digest(again)).toBe(twin.digest())
+    expect(again.damages).toEqual([])
+    await again.close()
+    await healthy.close()
+  })
+  test("data of another format are refused by name, and untouched", async () => {
+    const held = await closed()
+    const directory = current(held)
+    const options = { keyEncoding: "buffer", valueEncoding: "buffer", compression: false } as const
+    let raw = new ClassicLevel<Buffer, Buffer>(directory, options)
+    const identity = encodeIdentity({ format: FORMAT - 1, cluster: "c", node: "n1" }, 0)
+    await raw.put(identityKey, identity)
+    await raw.close()
+    await expect(open(held.directory)).rejects.toThrow(new RegExp(`are of format ${FORMAT - 1}; this version reads and writes format ${FORMAT}. Nothing was touched`))
+    raw = new ClassicLevel<Buffer, Buffer>(directory, options)
+    expect(await raw.get(identityKey)).toEqual(identity)
+    await raw.close()
   })
   test("a directory in use is refused with a named error, and untouched", async () => {
     const held = await open(temporary())

@@ -1,6 +1,7 @@
 /** Every mutant, by family. */
 import { clients } from "./clients.ts"
 import { commit } from "./commit.ts"
+import { costs } from "./costs.ts"
 import { durability } from "./durability.ts"
 import { edges } from "./edges.ts"
 import { election } from "./election.ts"
@@ -14,5 +15,5 @@ import { snapshot } from "./snapshot.ts"
 import { timers } from "./timers.ts"
 import { transport } from "./transport.ts"
 
-export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, timers, durability, own, edges }
+export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, timers, durability, own, edges, costs }
 export const seeded: readonly Seeded[] = Object.values(families).flat()
