@@ -56,7 +56,8 @@ export const prepare = async (target: Target, before: Before, entries: readonly 
     const entry = entries[through]
     if (entry === undefined || entry.index <= replica.base.index) continue
     if (entry.index !== replica.base.index + 1) throw new OutOfSequence(`entry ${entry.index} was handed over at position ${replica.base.index}`)
-    replica.apply(entry, outcomes)
+    const steps = replica.start(entry, outcomes)
+    if (steps !== null) while (steps.next().done !== true) if (slices.due()) await slices.giveWay()
     const spent = replica.takeCost()
     cost += spent
     if (slices.due() || (spent > DEAR && slices.overdue())) await slices.giveWay()

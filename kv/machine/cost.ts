@@ -17,8 +17,8 @@ export const MAX_KEY = 64 << 10
 export const MAX_VALUE = 8 * MB
 /** A command, or all calls and watches of a MULTI/EXEC together: some tens of milliseconds. 8 MB read, written and returned take 24. */
 export const MAX_ENTRY_COST = 32 * MB
-/** Words of all calls, and watched keys: decoding takes about 100 ns for each. */
-export const MAX_WORDS = 100_000
+/** Words of all calls, and watched keys: decoding takes about 100 ns for each, before anything can be charged. */
+export const MAX_WORDS = 1 << 16
 /** What is executed and held in memory before it is written, and then the loop turned: the entry that passes it ends the batch. */
 export const BATCH_COST = 8 * MB
 

@@ -16,7 +16,7 @@
 import { crc32 } from "node:zlib"
 import { Reader, Writer, readBase, writeBase } from "../../interpreters/bytes.ts"
 import type { LogBase } from "../../core/index.ts"
-import { readReply, writeReply } from "./reply.ts"
+import { NULL, readReply, writeReply } from "./reply.ts"
 import type { Session } from "./sessions.ts"
 import type { Item } from "./view.ts"
 import type { Reply } from "../types.ts"
@@ -57,12 +57,12 @@ export const numberIn = (key: Buffer, position: 0 | 1): number => key.readUIntBE
 /** Everything of one kind: [first, second). */
 export const kindRange = (kind: number): { readonly gte: Buffer; readonly lt: Buffer } => ({ gte: Buffer.from([kind]), lt: Buffer.from([kind + 1]) })
 
-const DATA_PREFIX = 5
-const DEADLINE_PREFIX = 11
+const DATA_PREFIX = 7
+const DEADLINE_PREFIX = 13
 const underGeneration = (kind: number, generation: number, key: Uint8Array): Buffer => {
   const out = Buffer.allocUnsafe(DATA_PREFIX + key.length)
   out[0] = kind
-  out.writeUInt32BE(generation, 1)
+  out.writeUIntBE(generation, 1, 6)
   out.set(key, DATA_PREFIX)
   return out
 }
@@ -72,13 +72,13 @@ export const userKey = (key: Buffer): Buffer => key.subarray(DATA_PREFIX)
 export const deadlineKey = (generation: number, deadline: number, key: Uint8Array): Buffer => {
   const out = Buffer.allocUnsafe(DEADLINE_PREFIX + key.length)
   out[0] = DEADLINE
-  out.writeUInt32BE(generation, 1)
-  out.writeUIntBE(deadline, 5, 6)
+  out.writeUIntBE(generation, 1, 6)
+  out.writeUIntBE(deadline, 7, 6)
   out.set(key, DEADLINE_PREFIX)
   return out
 }
 export const deadlineOfKey = (key: Buffer): { readonly deadline: number; readonly key: Buffer } => ({
-  deadline: key.readUIntBE(5, 6),
+  deadline: key.readUIntBE(7, 6),
   key: key.subarray(DEADLINE_PREFIX),
 })
 const NOTHING = Buffer.alloc(0)
@@ -187,13 +187,13 @@ export const encodePosition = (position: Position): Buffer =>
   seal(
     positionKey,
     (w) => {
-      w.u32(position.generation)
+      w.u48(position.generation)
       w.u8(position.large ? 1 : 0)
       writeBase(w, position.base)
     },
     512,
   )
-export const decodePosition = (value: Buffer): Position => unseal(positionKey, value, (r) => ({ generation: r.u32(), large: r.flag(), base: readBase(r) }))
+export const decodePosition = (value: Buffer): Position => unseal(positionKey, value, (r) => ({ generation: r.u48(), large: r.flag(), base: readBase(r) }))
 
 const encodeIndex = (key: Buffer, index: number): Buffer => seal(key, (w) => w.u48(index), 10)
 const decodeIndex = (key: Buffer, value: Buffer): number => unseal(key, value, (r) => r.u48())
@@ -216,12 +216,25 @@ export interface Segment {
   readonly active: number
   readonly replies: readonly Reply[]
 }
-export const encodeSegment = (key: Buffer, session: Session, first: number): Buffer =>
-  seal(key, (w) => {
-    w.u48(session.lowest)
-    w.u48(session.active)
-    w.u32(session.last - first + 1)
-    for (let sequence = first; sequence <= session.last; sequence++) writeReply(w, session.replies.get(sequence) ?? { type: "null" })
-  })
+export const encodeSegment = (key: Buffer, session: Session, first: number): Buffer => {
+  const replies: Reply[] = []
+  let size = 64
+  for (let sequence = first; sequence <= session.last; sequence++) {
+    const reply = session.replies.get(sequence) ?? NULL
+    replies.push(reply)
+    // A large one is copied once.
+    if (reply.type === "bulk") size += reply.bytes.length + 8
+  }
+  return seal(
+    key,
+    (w) => {
+      w.u48(session.lowest)
+      w.u48(session.active)
+      w.u32(replies.length)
+      for (const reply of replies) writeReply(w, reply)
+    },
+    size,
+  )
+}
 export const decodeSegment = (key: Buffer, value: Buffer): Segment =>
   unseal(key, value, (r) => ({ lowest: r.u48(), active: r.u48(), replies: Array.from({ length: r.count(1) }, () => readReply(r)) }))

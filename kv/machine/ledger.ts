@@ -66,7 +66,7 @@ export class Ledger {
 
 /** Puts together what `write` took apart. Feed it every record of both kinds, openings first, in key order. */
 export class LedgerReader {
-  readonly spans: Spans = new Map()
+  readonly spans = new Map<number, Span[]>()
   private readonly found = new Map<number, Opening & { last: number; lowest: number; active: number; replies: Map<number, Reply> }>()
   opening(key: Buffer, value: Buffer): void {
     const id = numberIn(key, 0)
@@ -79,7 +79,9 @@ export class LedgerReader {
     const first = numberIn(key, 1)
     const segment: Segment = decodeSegment(key, value)
     const last = first + segment.replies.length - 1
-    this.spans.set(numberIn(key, 0), [...(this.spans.get(numberIn(key, 0)) ?? []), { first, last }])
+    const spans = this.spans.get(numberIn(key, 0))
+    if (spans === undefined) this.spans.set(numberIn(key, 0), [{ first, last }])
+    else spans.push({ first, last })
     session.last = last
     session.lowest = segment.lowest
     session.active = segment.active

@@ -30,6 +30,8 @@ import type { Call, CommandListener, Reply } from "../types.ts"
 
 /** Records of an earlier generation removed at a time. */
 const RECLAIM = 4096
+/** Large values: LevelDB reads each to pass over it, and nothing is executed meanwhile. */
+const RECLAIM_LARGE = 16
 /** After each slice of a few milliseconds: a scrub takes a tenth of a core at most. */
 const SCRUB_REST = 40
 
@@ -252,7 +254,7 @@ export class LevelMachine implements KvMachine {
             if (this.live !== live) return false
             const range = { gte: generationRange(kind, 0).gte, lt: generationRange(kind, this.generation).gte }
             if ((await firstOf(live.db, range)) === undefined) return false
-            await live.db.clear({ ...range, limit: RECLAIM })
+            await live.db.clear({ ...range, limit: kind === VALUE ? RECLAIM_LARGE : RECLAIM })
             return true
           })
           if (!more) break

@@ -8,7 +8,7 @@ import { readOnlyView, type Store } from "./replica.ts"
 import { Cursors, type Scan, isScan, planOf, startsWith } from "./scan.ts"
 import { isShortage } from "./room.ts"
 import { Slices } from "./slices.ts"
-import type { Item, View } from "./view.ts"
+import { type Item, LAST_DEADLINE, type View } from "./view.ts"
 import type { Call, Reply } from "../types.ts"
 
 export const rebuilding = error("this node is being rebuilt from a peer; ask another one", "REBUILDING")
@@ -23,6 +23,10 @@ const BYTES_AT_ONCE = 1 << 20
 const LONG = 512
 
 const NOTHING = Buffer.alloc(0)
+
+/** What LevelDB or a record's checksum says; not a mistake of our own, which ends the command. */
+const isDamage = (thrown: unknown): boolean =>
+  thrown instanceof Error && (thrown.name === "BadRecord" || ("code" in thrown && String(thrown.code).startsWith("LEVEL_")) || isDamage(thrown.cause))
 
 type Snapshot = ReturnType<Level["snapshot"]>
 type Stored = Pick<Store, "get" | "value">
@@ -82,7 +86,9 @@ export class Reads {
     try {
       return task()
     } catch (thrown) {
-      if (!isShortage(thrown)) this.damaged(thrown)
+      if (isShortage(thrown)) return otherwise
+      if (!isDamage(thrown)) throw thrown
+      this.damaged(thrown)
       return otherwise
     }
   }
@@ -119,6 +125,7 @@ export class Reads {
     } catch (thrown) {
       if (thrown instanceof TooLarge) return thrown.reply
       if (isShortage(thrown)) return noRoom
+      if (!isDamage(thrown)) throw thrown
       this.damaged(thrown)
       return rebuilding
     } finally {
@@ -182,7 +189,8 @@ export class Reads {
     } finally {
       await keys.close()
     }
-    const deadlines = this.db.keys<Buffer>({ gte: generationRange(DEADLINE, generation).gte, lt: deadlineKey(generation, clock + 1, NOTHING), snapshot, highWaterMarkBytes: READ_BYTES })
+    const all = generationRange(DEADLINE, generation)
+    const deadlines = this.db.keys<Buffer>({ gte: all.gte, lt: clock >= LAST_DEADLINE ? all.lt : deadlineKey(generation, clock + 1, NOTHING), snapshot, highWaterMarkBytes: READ_BYTES })
     try {
       for (let page = await deadlines.nextv(READ_COUNT); page.length > 0; page = await deadlines.nextv(READ_COUNT)) {
         for (const indexKey of page) {

@@ -7,7 +7,7 @@ import { type Malformed, decodeCommand } from "./command.ts"
 import { CALL_COST, INLINE, KEY_COST, Meter, TooLarge, checkKey, checkValue, replyTooLarge } from "./cost.ts"
 import { execute } from "./execute.ts"
 import { NULL, error } from "./reply.ts"
-import { MAX_KEPT_BYTES, MAX_KEPT_REPLIES, MAX_OWNER, Sessions } from "./sessions.ts"
+import { MAX_KEPT_BYTES, MAX_KEPT_REPLIES, MAX_OWNER, type Session, Sessions } from "./sessions.ts"
 import type { Item, View } from "./view.ts"
 import type { Command, CommandListener, Outcome, Reply } from "../types.ts"
 
@@ -38,7 +38,9 @@ const keepsTooMany = error(
 const internalError = error("internal error; nothing was executed. The log of the node says more.")
 const outOfOrder = (expected: number): Reply => error(`sequence ${expected} comes next; nothing was executed`, "OUTOFORDER")
 
-type Numbered = (Command & { readonly type: "Execute" }) | Malformed
+type Execute = Command & { readonly type: "Execute" }
+type Numbered = Execute | Malformed
+type Steps = Generator<void, void>
 
 /** Expired items are invisible, whether or not they have been removed. */
 const live = (item: Item | undefined, now: number): Item | undefined => (item !== undefined && item.expiry !== 0 && item.expiry <= now ? undefined : item)
@@ -127,6 +129,11 @@ export class Replica {
 
   /** Executes the entry after `base`. Throws only what the store throws. */
   apply(entry: Entry, out: Outcome[]): void {
+    const steps = this.start(entry, out)
+    if (steps !== null) while (steps.next().done !== true);
+  }
+  /** The same; but if the entry holds several calls, they are executed by the steps returned, and by nothing else before those end. */
+  start(entry: Entry, out: Outcome[]): Steps | null {
     const time = Math.max(this.base.time, entry.time)
     const configuration = entry.kind === "configuration" ? entry.configuration : this.base.configuration
     this.base = { index: entry.index, term: entry.term, time, chain: entry.chain, configuration }
@@ -134,22 +141,22 @@ export class Replica {
     this.view.index = entry.index
     this.view.meter.begin()
     this.sessions.sweep(time)
-    if (entry.kind === "command") this.command(decodeCommand(entry.payload.bytes), out)
+    return entry.kind === "command" ? this.command(decodeCommand(entry.payload.bytes), out) : null
   }
 
-  private command(command: Command | Malformed, out: Outcome[]): void {
+  private command(command: Command | Malformed, out: Outcome[]): Steps | null {
     switch (command.type) {
       case "Tick":
-        return
+        return null
       case "OpenSession": {
         const { owner, secret } = command
         // Nodes let none of these into the log.
         if (owner.length > MAX_OWNER) {
           this.malformed++
-          return
+          return null
         }
         out.push({ type: "opened", owner, secret, session: this.sessions.open(this.view.index, owner, secret, this.view.now) })
-        return
+        return null
       }
       case "CloseSession": {
         const { index, term } = this.base
@@ -157,20 +164,20 @@ export class Replica {
         const ended = this.sessions.enter(session, secret, this.view.now) !== undefined
         if (ended) this.sessions.end(session)
         out.push({ type: "closed", index, term, session, secret, ended })
-        return
+        return null
       }
       case "Malformed":
         this.malformed++
-        if (command.session === 0) return
+        if (command.session === 0) return null
         break
       case "Execute":
         break
     }
-    this.once(command, out)
+    return this.once(command, out)
   }
 
   /** The contract of Execute, in kv/types.ts. */
-  private once(command: Numbered, out: Outcome[]): void {
+  private once(command: Numbered, out: Outcome[]): Steps | null {
     const { sequence } = command
     const session = this.sessions.enter(command.session, command.secret, this.view.now)
     if (session === undefined) return this.tell(out, command, sessionExpired, false)
@@ -178,40 +185,65 @@ export class Replica {
     if (sequence <= session.last) return this.tell(out, command, session.replies.get(sequence) ?? forgotten, true)
     if (sequence !== session.last + 1) return this.tell(out, command, outOfOrder(session.last + 1), false)
     if (this.sessions.full(session)) return this.tell(out, command, keepsTooMany, false)
-    const reply = command.type === "Malformed" ? error(`the command's bytes are malformed: ${command.detail}`) : this.run(command)
+    if (command.type === "Execute" && command.calls.length > 1) return this.several(session, command, out)
+    const reply = command.type === "Malformed" ? error(`the command's bytes are malformed: ${command.detail}`) : this.alone(command)
+    this.sessions.executed(session, reply)
+    return this.tell(out, command, reply, true)
+  }
+  private tell(out: Outcome[], { session, secret, sequence }: Numbered, reply: Reply, executed: boolean): null {
+    const { index, term } = this.base
+    out.push({ type: "replied", index, term, session, secret, sequence, reply, executed })
+    return null
+  }
+
+  private alone(command: Execute): Reply {
+    try {
+      if (this.changed(command)) return NULL
+      const [call] = command.calls
+      if (call === undefined) return { type: "array", items: [] }
+      const reply = execute(this.view, call)
+      return command.exec ? { type: "array", items: [reply] } : reply
+    } catch (thrown) {
+      return this.undone(thrown)
+    }
+  }
+  private *several(session: Session, command: Execute, out: Outcome[]): Steps {
+    let reply: Reply
+    try {
+      reply = NULL
+      if (!this.changed(command)) {
+        const items: Reply[] = []
+        for (const call of command.calls) {
+          items.push(execute(this.view, call))
+          yield
+        }
+        reply = { type: "array", items }
+      }
+    } catch (thrown) {
+      reply = this.undone(thrown)
+    }
     this.sessions.executed(session, reply)
     this.tell(out, command, reply, true)
   }
-  private tell(out: Outcome[], { session, secret, sequence }: Numbered, reply: Reply, executed: boolean): void {
-    const { index, term } = this.base
-    out.push({ type: "replied", index, term, session, secret, sequence, reply, executed })
-  }
-
-  /** All of it or nothing: what costs too much, and what ends in an exception of its own, leaves no trace but the answer. */
-  private run(command: Command & { readonly type: "Execute" }): Reply {
-    this.store.begin()
-    try {
-      return this.perform(command)
-    } catch (thrown) {
-      if (thrown instanceof StoreFailed) throw thrown.thrown
-      if (isNodesOwn(thrown)) throw thrown
-      this.store.undo()
-      if (thrown instanceof TooLarge) return thrown.reply
-      this.internal(thrown)
-      return internalError
-    }
-  }
-  private perform({ watches, calls, exec }: Command & { readonly type: "Execute" }): Reply {
+  /** A watched key is no longer what it was. */
+  private changed({ watches, calls }: Execute): boolean {
     const { view } = this
+    this.store.begin()
     view.meter.charge(calls.length * CALL_COST)
-    for (const watch of watches) {
+    return watches.some((watch) => {
       const key = Buffer.from(watch.key.buffer, watch.key.byteOffset, watch.key.byteLength)
       checkKey(key.length)
-      if ((view.get(key)?.version ?? 0) !== watch.version) return NULL
-    }
-    const [first] = calls
-    if (!exec && calls.length === 1 && first !== undefined) return execute(view, first)
-    return { type: "array", items: calls.map((call) => execute(view, call)) }
+      return (view.get(key)?.version ?? 0) !== watch.version
+    })
+  }
+  /** All of it or nothing: what costs too much, and what ends in an exception of its own, leaves no trace but the answer. */
+  private undone(thrown: unknown): Reply {
+    if (thrown instanceof StoreFailed) throw thrown.thrown
+    if (isNodesOwn(thrown)) throw thrown
+    this.store.undo()
+    if (thrown instanceof TooLarge) return thrown.reply
+    this.internal(thrown)
+    return internalError
   }
 }
 

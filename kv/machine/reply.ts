@@ -17,7 +17,7 @@ export const wrongArity = (name: string): Reply => error(`wrong number of argume
 export const invalidExpire = (name: string): Reply => error(`invalid expire time in '${name}' command`)
 
 /** Beside its bytes. */
-const OBJECT = 64
+const OBJECT = 128
 
 /** What a reply costs in memory while it is kept, roughly. Part of the format: what is kept is decided by the log. */
 export const replySize = (reply: Reply): number => {

@@ -3,7 +3,7 @@ import type { Seeded } from "./mutant.ts"
 const notOnce = {
   file: "kv/machine/replica.ts",
   find: "if (sequence <= session.last) return this.tell(out, command, session.replies.get(sequence) ?? forgotten, true)",
-  replace: `if (sequence <= session.last) return this.tell(out, command, command.type === "Malformed" ? forgotten : this.run(command), true)`,
+  replace: `if (sequence <= session.last) return this.tell(out, command, command.type === "Malformed" ? forgotten : this.alone(command), true)`,
 }
 
 export const clients: readonly Seeded[] = [

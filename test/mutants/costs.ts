@@ -5,7 +5,7 @@ export const costs: readonly Seeded[] = [
   {
     id: "own-cost-1",
     title: "a command that is refused for its cost leaves behind what it has written so far",
-    patches: [{ file: "kv/machine/replica.ts", find: "      this.store.undo()\n", replace: "" }],
+    patches: [{ file: "kv/machine/replica.ts", find: "    this.store.undo()\n", replace: "" }],
   },
   {
     id: "own-cost-2",
