@@ -257,7 +257,7 @@ describe("an image", () => {
 
 describe("a state machine that is found to be damaged while it executes", () => {
   test("executes nothing more of what was handed over; restored, it is given what follows, and so on after that", async () => {
-    const entries = (...indexes: number[]): readonly Entry[] => indexes.map((index) => ({ kind: "noop", index, term: 1, time: 1 }))
+    const entries = (...indexes: number[]): readonly Entry[] => indexes.map((index) => ({ kind: "noop", index, term: 1, time: 1, chain: 0 }))
     const snapshot: SnapshotRef = { ...EMPTY_BASE, index: 5, term: 1, id: "s5" }
     const world = rig(
       scripted({
