@@ -13,6 +13,7 @@ const answerLimit = 10_000
 const judgeMs = 40_000
 /** They promise that nothing was executed. */
 const refusals = new Set(["NOLEADER", "BUSY", "MOVED", "SPACELOW", "TOOLARGE"])
+const isRefusal = ({ code, text }: ErrorReply): boolean => refusals.has(code) || text.startsWith("ERR max number of clients")
 
 export interface Timed {
   readonly at: number
@@ -90,7 +91,7 @@ export const startPolite = (cluster: Cluster): Polite => {
       for (;;) {
         const reply = await call(words)
         if (reply instanceof ErrorReply) codes[reply.code] = (codes[reply.code] ?? 0) + 1
-        if (reply instanceof ErrorReply && refusals.has(reply.code)) {
+        if (reply instanceof ErrorReply && isRefusal(reply)) {
           counts.refused++
           // What a whole minute refuses is not coming any more.
           if (control.stopping || performance.now() - at > 30_000) {
