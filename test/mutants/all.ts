@@ -11,9 +11,10 @@ import type { Seeded } from "./mutant.ts"
 import { own } from "./own.ts"
 import { reads } from "./reads.ts"
 import { recovery } from "./recovery.ts"
+import { reserves } from "./reserves.ts"
 import { snapshot } from "./snapshot.ts"
 import { timers } from "./timers.ts"
 import { transport } from "./transport.ts"
 
-export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, timers, durability, own, edges, costs }
+export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, timers, durability, own, edges, costs, reserves }
 export const seeded: readonly Seeded[] = Object.values(families).flat()
