@@ -3,6 +3,8 @@ import { randomBytes } from "node:crypto"
 import { connect } from "node:net"
 import { expect, test } from "vitest"
 import { full, until, withCluster, type Cluster } from "./cluster.ts"
+import { runScenario } from "./hostile/run.ts"
+import { scenarios, findScenario } from "./hostile/scenarios.ts"
 import { longTest } from "./long.ts"
 import { residentBytes } from "./rejoin.ts"
 import { startWorkload, verify } from "./workload.ts"
@@ -67,6 +69,20 @@ test("random bytes and frames of 2 GB on both ports close that connection and no
     expect(new Set(digests).size).toBe(1)
     for (const pid of pids) expect(residentBytes(pid)).toBeLessThan(600 << 20)
   }))
+
+/** Its times say something about the machine that the tests run on, too: `npm run hostile` judges them. */
+const held = async (name: string): Promise<void> => {
+  const scenario = findScenario(name)
+  if (scenario === undefined) throw new Error(`no scenario ${name}`)
+  const { failures, logs } = await runScenario(scenario, { seed: 1 })
+  if (failures.length > 0) console.error(logs)
+  expect(failures).toEqual([])
+}
+
+test("legal requests that ask for too much: every node goes on within its memory, nothing acknowledged is lost, and all come back", () => held("brief"))
+test("clients that use up the descriptors: the log goes on, a node that is started meanwhile finds its peers", () => held("descriptors"))
+
+for (const { name, about } of scenarios) if (name !== "brief" && name !== "descriptors") longTest(`hostile, ${name}: ${about}`, () => held(name))
 
 longTest("a frame of 2 GB is refused at its length, before its bytes are taken", () =>
   withCluster({}, async (cluster) => {

@@ -54,6 +54,47 @@ const again = async (foe: Foe, once: (wire: Wire) => Promise<void>, rounds = 100
 }
 const left = (foe: Foe): number => Math.max(0, foe.deadline - performance.now())
 
+/** Several of these shapes once each, on every node: what `npm test` runs. */
+export const brief: Scenario = {
+  name: "brief", about: "one round of most of what is below, in one go, for tests",
+  seconds: 20,
+  prepare: async (foe) => {
+    await putBig(foe)
+    const wire = await foe.wire(0)
+    await wire?.ask("SET", filler(100_000, "a"), "x")
+    wire?.end()
+  },
+  attack: async (foe) => {
+    const numbers = ["140737488355328", "281474976710655", "281474976710656", "9007199254740991", "18446744073709551616"]
+    const session = (await openSession(foe, "brief")) ?? [1]
+    await Promise.all(foe.ports.map(async (_, node) => {
+      const requests: readonly (readonly [Buffer, number])[] = [
+        [Buffer.concat(numbers.flatMap((edge) => [request("STEPRAFT", "DO", edge, 1, 1, "SET", "n", "1"), request("STEPRAFT", "DO", ...session, edge, 1, "SET", "n", "1"), request("STEPRAFT", "DO", ...session, 1, edge, "SET", "n", "1"), request("STEPRAFT", "SESSION", "CLOSE", edge), request("PEXPIREAT", "n", edge)])), 25],
+        [Buffer.concat([request("MULTI"), repeated(request("GET", "big"), 100), request("EXEC")]), 102],
+        [Buffer.concat([request("MULTI"), repeated(request("APPEND", "grown", "x"), 500), request("EXEC")]), 502],
+        [repeated(request("GETEX", "big"), 20), 20],
+        [request("MGET", ...Array.from({ length: 700 }, () => "big")), 1],
+        [request("WATCH", ...Array.from({ length: 100_000 }, (_, i) => `w${i}`)), 1],
+        [Buffer.concat([request("CLIENT", "SETNAME", filler(BIG)), request("CLIENT", "LIST")]), 2],
+        [request("KEYS", `*${"a".repeat(50_000)}b`), 1],
+        [repeated(request("STRLEN", "big"), 400), 400],
+        [Buffer.concat([request("MULTI"), repeated(request("COMMAND"), 20_000), request("EXEC")]), 20_002],
+      ]
+      for (const [bytes, answers] of requests) {
+        const wire = await foe.wire(node)
+        if (wire === null) return foe.complain(`node ${node + 1} takes no connections any more`)
+        await wire.write(bytes)
+        await wire.answered(answers, 3000)
+        wire.end()
+      }
+    }))
+    const silent = await foe.wires(30)
+    for (const wire of silent) wire.deaf()
+    await Promise.all(silent.map((wire, at) => wire.write(at % 5 === 0 ? Buffer.concat([Buffer.from("*1000000\r\n"), repeated(Buffer.from("$0\r\n\r\n"), 200_000)]) : repeated(request("GET", "big"), 4), 1000)))
+    await sleep(300)
+  },
+}
+
 /** A session of this client's own, as the words that every command in it begins with. */
 const openSession = async (foe: Foe, owner: string): Promise<readonly Word[] | null> => {
   const wire = await foe.wire()
@@ -69,6 +110,7 @@ export const edges: readonly string[] = [
 ]
 
 export const issueScenarios: readonly Scenario[] = [
+  brief,
   {
     name: "exec-get", about: "MULTI, GET of 8 MB × 100, EXEC: 2 kB that ask for 800 MB, on every node",
     prepare: putBig,

@@ -1,7 +1,8 @@
+import { availableParallelism } from "node:os"
 import type { Result } from "./run.ts"
 
 /** Whether the machine was too busy for its times to mean anything. */
-export const wasBusy = ({ calmP99, ownStallMs }: Result): boolean => calmP99 > 200 || ownStallMs > 400
+export const wasBusy = ({ calmP99, ownStallMs, loadBefore }: Result): boolean => calmP99 > 200 || ownStallMs > 400 || loadBefore > 3 * availableParallelism()
 
 export const verdictOf = (result: Result): "ok" | "FAIL" | "late" | "busy" => {
   if (result.failures.length > 0) return "FAIL"

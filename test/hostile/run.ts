@@ -1,6 +1,7 @@
 /** One scenario: three real nodes, hostile clients in a process of their own, polite ones here, and a judgement at the end. */
 import { fork, type ChildProcess } from "node:child_process"
 import { rmSync } from "node:fs"
+import { loadavg } from "node:os"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
@@ -46,6 +47,8 @@ export interface Result {
   readonly restartMs: number | null
   readonly attackMs: number
   readonly outcome: Outcome | null
+  /** Processes that wanted a processor, on average of a minute, before it began. */
+  readonly loadBefore: number
   /** The longest time in which this very process did not get its turn. */
   readonly ownStallMs: number
   readonly logs: string
@@ -129,6 +132,7 @@ export const runScenario = async (scenario: Scenario, options: RunOptions): Prom
     stall = Math.max(stall, now - tick - 20)
     tick = now
   }, 20)
+  const [loadBefore = 0] = loadavg()
   const cluster = await startCluster({
     program: ["--max-old-space-size=1536", options.program ?? join("dist", "kv", "cli.js")],
     env: { STEPRAFT_SNAPSHOT_BYTES: String(2 ** 40), ...scenario.env },
@@ -190,7 +194,7 @@ export const runScenario = async (scenario: Scenario, options: RunOptions): Prom
       name: scenario.name, seed: options.seed, failures, late, calmP99: quantile(calm, 0.99), p50: quantile(attacked, 0.5), p99, longest,
       polite: polite.counts, politeCodes: polite.codes, elections, peakMegabytes: peak >> 20, peakAfterRestart: Math.max(0, ...Object.values(watch.seen.peakBytes)) >> 20,
       clientsMegabytes: watch.seen.usedByClients >> 20, budgetMegabytes: watch.seen.budget >> 20,
-      restartMs, attackMs: told?.ms ?? to - from, outcome: told?.outcome ?? null, ownStallMs: stall, logs: failures.length + late.length === 0 ? "" : cluster.logs(),
+      restartMs, attackMs: told?.ms ?? to - from, outcome: told?.outcome ?? null, loadBefore, ownStallMs: stall, logs: failures.length + late.length === 0 ? "" : cluster.logs(),
     }
   } finally {
     clearInterval(witness)

@@ -69,7 +69,7 @@ export const startWatch = async (cluster: Cluster, limitBytes: number): Promise<
       const info = await within(2000, client.call("INFO", "memory").catch(() => null))
       if (typeof info !== "string") return
       seen.usedByClients = Math.max(seen.usedByClients, numberIn(info, "used_memory_clients"))
-      seen.budget = Math.max(seen.budget, numberIn(info, "maxmemory_clients"))
+      seen.budget = Math.max(seen.budget, numberIn(info, "clients_memory_budget"))
     }))
   }
   let asking: Promise<void> | null = null
