@@ -112,7 +112,7 @@ export const edges: readonly string[] = [
 export const issueScenarios: readonly Scenario[] = [
   brief,
   {
-    name: "exec-get", about: "MULTI, GET of 8 MB × 100, EXEC: 2 kB that ask for 800 MB, on every node",
+    name: "exec-get", replay: true, about: "MULTI, GET of 8 MB × 100, EXEC: 2 kB that ask for 800 MB, on every node",
     prepare: putBig,
     attack: (foe) => again(foe, async (wire) => {
       await wire.write(Buffer.concat([request("MULTI"), repeated(request("GET", "big"), 100), request("EXEC")]))
@@ -129,7 +129,7 @@ export const issueScenarios: readonly Scenario[] = [
     }, 20),
   },
   {
-    name: "exec-append", about: "MULTI, APPEND x × 500 to the largest value, EXEC",
+    name: "exec-append", replay: true, about: "MULTI, APPEND x × 500 to the largest value, EXEC",
     prepare: async (foe) => void (await putLargest(foe)),
     attack: (foe) => again(foe, async (wire) => {
       await wire.write(Buffer.concat([request("MULTI"), repeated(request("APPEND", "largest", "x"), 500), request("EXEC")]))
@@ -137,7 +137,7 @@ export const issueScenarios: readonly Scenario[] = [
     }, 4),
   },
   {
-    name: "grow", about: "values that grow by appends of 8 MB, pipelined and one by one",
+    name: "grow", replay: true, about: "values that grow by appends of 8 MB, pipelined and one by one",
     attack: async (foe) => {
       const wire = await foe.wire(0)
       if (wire !== null) {
@@ -149,7 +149,7 @@ export const issueScenarios: readonly Scenario[] = [
     },
   },
   {
-    name: "glob", about: "KEYS *aaa…b of 50 kB, and SCAN MATCH with it, against keys of 200 kB",
+    name: "glob", replay: true, about: "KEYS *aaa…b of 50 kB, and SCAN MATCH with it, against keys of 200 kB",
     prepare: async (foe) => {
       const wire = await foe.wire(0)
       for (const bytes of [200_000, 60_000, 1000]) await wire?.ask("SET", filler(bytes, "a"), "x")
@@ -184,14 +184,14 @@ export const issueScenarios: readonly Scenario[] = [
     },
   },
   {
-    name: "multi-command", about: "MULTI and 300,000 COMMAND, then EXEC",
+    name: "multi-command", replay: true, about: "MULTI and 300,000 COMMAND, then EXEC",
     attack: (foe) => again(foe, async (wire) => {
       await wire.write(Buffer.concat([request("MULTI"), repeated(request("COMMAND"), 300_000), request("EXEC")]))
       await wire.answered(300_002, 20_000)
     }, 2),
   },
   {
-    name: "watch", about: "WATCH of 100,000 keys, several times, then MULTI and EXEC",
+    name: "watch", replay: true, about: "WATCH of 100,000 keys, several times, then MULTI and EXEC",
     attack: (foe) => again(foe, async (wire) => {
       const keys = Array.from({ length: 100_000 }, (_, i) => `w${i}`)
       for (let round = 0; round < 5; round++) await wire.send("WATCH", ...keys)
@@ -200,7 +200,7 @@ export const issueScenarios: readonly Scenario[] = [
     }, 3),
   },
   {
-    name: "mget", about: "MGET of 700 × 8 MB: 6 kB that ask for 5.4 GB",
+    name: "mget", replay: true, about: "MGET of 700 × 8 MB: 6 kB that ask for 5.4 GB",
     prepare: putBig,
     attack: (foe) => again(foe, async (wire) => {
       await wire.send("MGET", ...Array.from({ length: 700 }, () => "big"))
@@ -208,7 +208,7 @@ export const issueScenarios: readonly Scenario[] = [
     }, 6),
   },
   {
-    name: "names", about: "client and library names of 8 MB, then CLIENT LIST and CLIENT INFO",
+    name: "names", replay: true, about: "client and library names of 8 MB, then CLIENT LIST and CLIENT INFO",
     attack: async (foe) => {
       const wires = await foe.wires(90)
       const name = filler(BIG, "n")
@@ -262,7 +262,7 @@ export const issueScenarios: readonly Scenario[] = [
     },
   },
   {
-    name: "numbers", about: "numbers of 2^48 and more, and what is none, at every place of every command that takes one",
+    name: "numbers", replay: true, about: "numbers of 2^48 and more, and what is none, at every place of every command that takes one",
     attack: async (foe) => {
       const session = (await openSession(foe, "numbers")) ?? [1]
       const shapes: readonly ((edge: string) => readonly Word[])[] = [
@@ -296,7 +296,7 @@ export const issueScenarios: readonly Scenario[] = [
   },
   {
     name: "descriptors", about: "clients that use up the file descriptors of every node, while the log goes on to new segments",
-    descriptors: 400, env: { STEPRAFT_SEGMENT_BYTES: "100000" }, restartUnderAttack: true,
+    seconds: 6, descriptors: 400, env: { STEPRAFT_SEGMENT_BYTES: "100000" }, restartUnderAttack: true,
     attack: async (foe) => {
       const wires = await foe.wires(3 * 450)
       await sleep(500)

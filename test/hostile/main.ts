@@ -25,7 +25,7 @@ Each scenario starts three nodes of 2 GB each (a node that takes more is killed,
 clients work, attacks, and asks at the end:
   did every node run all the time, with no election?            did memory stay within 2 GB and within INFO's budget?
   is the polite clients' history linearizable, their p99 below 500 ms?     do all nodes come back after kill -9 and hold it?
-Entries are executed again at that restart: what stalls a node once would stall it then.
+After attacks of few entries all of them are executed again at that restart: what stalls a node once would stall it then.
 
 verdicts   ok     all of that
            FAIL   something of it is not so: a fault of the store, told below the table

@@ -106,12 +106,15 @@ const restartOne = async (cluster: Cluster, watch: Watch): Promise<string | null
   return cluster.running(id) ? null : `${id} ended after its restart`
 }
 
-/** Kills all nodes and starts them without what the state machine had on disk, so that every entry is executed again. */
-const restartAll = async (cluster: Cluster): Promise<number> => {
+/**
+ * Kills all nodes and starts them. With `replay` what the state machine had on disk is gone, so that every entry is
+ * executed again: for attacks of few entries, of which each must be bearable.
+ */
+const restartAll = async (cluster: Cluster, replay: boolean): Promise<number> => {
   const statuses = await Promise.all(cluster.ids.map(cluster.status))
   await cluster.killAll()
   // A log that was trimmed cannot make the data anew.
-  if (statuses.every((status) => status !== null && status.snapshotIndex === 0)) for (const { data } of cluster.members) rmSync(join(data, "state"), { recursive: true, force: true })
+  if (replay && statuses.every((status) => status !== null && status.snapshotIndex === 0)) for (const { data } of cluster.members) rmSync(join(data, "state"), { recursive: true, force: true })
   const from = performance.now()
   cluster.startAll()
   await until("a leader after the restart", () => within(5000, cluster.leader()), 60_000)
@@ -184,7 +187,7 @@ export const runScenario = async (scenario: Scenario, options: RunOptions): Prom
     failures.push(...wrong.slice(0, 5))
     say("restarting")
     const killedBefore = watch.seen.killed.length
-    const restartMs = await restartAll(cluster).catch((error: unknown) => {
+    const restartMs = await restartAll(cluster, scenario.replay === true).catch((error: unknown) => {
       failures.push(`after a restart of all nodes: ${String(error)}; ${cluster.ids.map((id) => `${id} ${cluster.running(id) ? "runs" : "ended"}: ${lastWords(cluster, id)}`).join("; ")}`)
       return null
     })

@@ -12,6 +12,8 @@ export interface Scenario {
   /** File descriptors that each node may have. */
   readonly descriptors?: number
   readonly env?: Readonly<Record<string, string>>
+  /** At the restart every entry is executed again. */
+  readonly replay?: boolean
   /** Takes away what polite clients wrote: their history is not judged, only their times. */
   readonly wipes?: boolean
   /** Worth another run with another seed. */
