@@ -5,11 +5,12 @@
 import { vi } from "vitest"
 import { Log, type Entry, type Index, type Member, type Payload, type ProposalOutcome, type ProposalRefusal, type ReadOutcome, type State } from "../core/index.ts"
 import type { Leadership } from "../interpreters/driver.ts"
-import { MemoryMachine } from "../kv/machine/index.ts"
+import { payloadOf } from "../interpreters/bytes.ts"
+import { encodeCommand, MemoryMachine } from "../kv/machine/index.ts"
 import { makeService, type RunningService, type ServiceDriver, type ServiceSettings } from "../kv/service/index.ts"
 import { realSurroundings } from "../kv/surroundings.ts"
 import { parseSessionKey } from "../kv/sessionKey.ts"
-import type { NodeStatus, Reply, SessionKey } from "../kv/types.ts"
+import type { Command, NodeStatus, Reply, SessionKey } from "../kv/types.ts"
 
 export type Faulty =
   | "append"
@@ -17,6 +18,8 @@ export type Faulty =
   | "appendUnknown"
   /** The same, and nobody says so until a leader change. */
   | "appendSilent"
+  /** Appended, and told only after a while: perhaps when it was executed already. */
+  | "appendTold"
   | "appendTwice"
   | "drop"
   | "dropSilent"
@@ -45,6 +48,10 @@ export class FakeWorld {
   proposals: Proposal[] = []
   silent: Proposal[] = []
   late: (readonly Payload[])[] = []
+  untold: (() => void)[] = []
+  /** Where others' commands stand; and where commands of clients' sessions that this node proposed were not executed: by sequence. */
+  private readonly foreignAt = new Set<number>()
+  readonly ownRefused = new Map<number, number[]>()
   reads: ((outcome: ReadOutcome) => void)[] = []
   proposed = 0
   leadership: Leadership = { role: "follower", term: 1, leader: null }
@@ -96,6 +103,7 @@ export class FakeWorld {
   }
   advance(millis: number): void {
     this.time += millis
+    for (const tell of this.untold.splice(0)) tell()
     vi.advanceTimersByTime(millis)
     this.turn()
   }
@@ -109,6 +117,11 @@ export class FakeWorld {
     switch (what) {
       case "append":
         return done({ type: "ProposalAppended", first: this.append(payloads), term })
+      case "appendTold": {
+        const first = this.append(payloads)
+        this.untold.push(() => done({ type: "ProposalAppended", first, term }))
+        return
+      }
       case "appendTwice": {
         const first = this.append(payloads)
         this.append(payloads)
@@ -142,6 +155,12 @@ export class FakeWorld {
         return done({ type: "ProposalRefused", reason: what, leader })
     }
   }
+  /** A command of somebody else, by another node. */
+  foreign(command: Command): number {
+    const index = this.append([payloadOf(encodeCommand(command))])
+    this.foreignAt.add(index)
+    return index
+  }
   /** What counted as lost reaches the leader after all. */
   arriveLate(): void {
     const payloads = this.late.shift()
@@ -149,7 +168,10 @@ export class FakeWorld {
   }
   commitSome(count: number): void {
     const to = Math.min(this.entries.length, this.commit + count)
-    this.truth.applyNow(this.entries.slice(this.commit, to))
+    for (const told of this.truth.applyNow(this.entries.slice(this.commit, to))) {
+      if (told.type !== "replied" || told.secret === null || told.executed || this.foreignAt.has(told.index)) continue
+      this.ownRefused.set(told.sequence, [...(this.ownRefused.get(told.sequence) ?? []), told.index])
+    }
     this.commit = to
   }
   applySome(count: number): void {
@@ -174,6 +196,7 @@ export class FakeWorld {
   elect(who: number | null, lost: number): void {
     const kept = Math.max(this.commit, this.entries.length - lost)
     this.entries = this.entries.slice(0, kept)
+    for (const index of this.foreignAt) if (index > kept) this.foreignAt.delete(index)
     const term = this.leadership.term + 1
     const leader = who === null ? null : ([self, ...others][who % 3] ?? null)
     this.leadership = { role: leader === self ? "leader" : "follower", term, leader }

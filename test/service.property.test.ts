@@ -15,7 +15,7 @@ type Action =
   | { readonly do: "restore" | "trim" | "late" }
   | { readonly do: "elect"; readonly who: number | null; readonly lost: number }
 
-const faults: readonly Faulty[] = ["append", "append", "append", "append", "appendUnknown", "appendSilent", "appendTwice", "drop", "dropSilent", "late", "notLeader", "noLeader", "busy", "transferring"]
+const faults: readonly Faulty[] = ["append", "append", "append", "append", "appendUnknown", "appendSilent", "appendTold", "appendTwice", "drop", "dropSilent", "late", "notLeader", "noLeader", "busy", "transferring"]
 const action = (also: readonly Faulty[]): fc.Arbitrary<Action> =>
   fc.oneof(
     { weight: 4, arbitrary: fc.record({ do: fc.constant("write" as const), count: fc.integer({ min: 1, max: 5 }) }) },
@@ -67,9 +67,9 @@ const judge = (world: FakeWorld, replies: readonly (Reply | undefined)[]): void 
 describe("writes of connections without a session", () => {
   test("are executed once, in order, and answered by what the log did, whatever happens to proposals", () => {
     fc.assert(
-      fc.property(fc.array(action(["spaceLow"]), { minLength: 5, maxLength: 120 }), (steps) => {
-        // Short, so that many run out of time.
-        const world = new FakeWorld({ writeTimeout: 2000, stallMs: 400 })
+      fc.property(fc.array(action(["spaceLow"]), { minLength: 5, maxLength: 120 }), fc.constantFrom(3_600_000, 3_600_000, 3000, 900), (steps, idle) => {
+        // Short, so that many run out of time; and some sessions, too, under way and while a snapshot is restored.
+        const world = new FakeWorld({ writeTimeout: 2000, stallMs: 400 }, idle)
         try {
           const replies: (Reply | undefined)[] = []
           const write = (): void => {

@@ -102,6 +102,7 @@ export class ClientSessions {
     if (request !== null) this.openings.set(secret, request)
   }
   close(key: SessionKey, done: (reply: Reply) => void): void {
+    if (!inDomain(key.id)) return this.parts.soon(() => done(outOfDomain))
     const same = this.waiters(key.id, key.secret)?.closing ?? null
     if (same !== null) {
       same.done.push(done)
