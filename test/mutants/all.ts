@@ -8,6 +8,7 @@ import { election } from "./election.ts"
 import { log } from "./log.ts"
 import { membership } from "./membership.ts"
 import type { Seeded } from "./mutant.ts"
+import { once } from "./once.ts"
 import { own } from "./own.ts"
 import { reads } from "./reads.ts"
 import { recovery } from "./recovery.ts"
@@ -16,5 +17,5 @@ import { snapshot } from "./snapshot.ts"
 import { timers } from "./timers.ts"
 import { transport } from "./transport.ts"
 
-export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, timers, durability, own, edges, costs, reserves }
+export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, timers, durability, own, edges, costs, reserves, once }
 export const seeded: readonly Seeded[] = Object.values(families).flat()
