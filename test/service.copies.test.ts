@@ -226,6 +226,50 @@ describe("copies of a request", () => {
   })
 })
 
+describe("a session that expires within what a restored snapshot covers", () => {
+  test("of the node: writes under way have an unknown outcome and are not sent again; later ones go in a new session", () => {
+    const world = new FakeWorld({}, 1000)
+    const replies: (string | null)[] = []
+    const write = (id: number): void => world.service.write([call("APPEND", "log", `${id};`)], false, [], (reply) => (replies[id] = told(reply)))
+    world.elect(1, 0)
+    world.heal(100)
+    write(0)
+    write(1)
+    world.turn()
+    world.meet("append")
+    world.commitSome(everything)
+    world.advance(1500)
+    // The session is over, and so is what this node knew of it.
+    world.foreign({ type: "Tick" })
+    world.commitSome(everything)
+    world.restore()
+    write(2)
+    world.heal(3000)
+    expect(replies).toEqual(["UNKNOWN", "UNKNOWN", "fine"])
+    expect(world.value("log")).toBe("0;1;2;")
+    world.end()
+  })
+
+  test("of a client: the same", () => {
+    const world = new FakeWorld({}, 1000)
+    world.elect(1, 0)
+    const session = opened(world)
+    const replies: (string | null)[] = []
+    world.service.writeInSession(session, 1, 1, [call("APPEND", "log", "1;")], false, [], (reply) => replies.push(told(reply)))
+    world.turn()
+    world.meet("append")
+    world.commitSome(everything)
+    world.advance(1500)
+    world.foreign({ type: "Tick" })
+    world.commitSome(everything)
+    world.restore()
+    world.heal(3000)
+    expect(replies).toEqual(["UNKNOWN"])
+    expect(world.value("log")).toBe("1;")
+    world.end()
+  })
+})
+
 describe("requests of strangers", () => {
   test("under the same number of the same session get an answer of their own, and give none to the owner; after a restore too", () => {
     const world = new FakeWorld()
