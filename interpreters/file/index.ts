@@ -4,7 +4,7 @@ import { Effect, type Scope } from "effect"
 import type { Configuration, LogBase } from "../../core/index.ts"
 import type { Identity, Storage, Stored } from "../contract.ts"
 import { startAfter, type Held, type Refused, type Sightings, type Start } from "../starts.ts"
-import { IdentityUnreadable, isFull, LockLost, openingError, WrongCluster, WrongNode, type StorageError } from "./errors.ts"
+import { IdentityUnreadable, isFull, isOutOfDescriptors, LockLost, openingError, WrongCluster, WrongNode, type StorageError } from "./errors.ts"
 import { nodeFiles, type Files } from "./files.ts"
 import { EMPTY } from "./frame.ts"
 import { encodeFormat, keepFormat, readFormat, unstarted, writeFormat, type Format, type FormatKeeper } from "./identity.ts"
@@ -125,7 +125,7 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Lock)
     wal.retry()
     if (performance.now() - marked > MARK_MS && grown()) {
       marked = performance.now()
-      await mark().catch((error: unknown) => !isFull(error) && wal.stop(failureOf(directory, error)))
+      await mark().catch((error: unknown) => !isFull(error) && !isOutOfDescriptors(error) && wal.stop(failureOf(directory, error)))
     }
     watching = null
   }

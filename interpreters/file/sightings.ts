@@ -1,7 +1,7 @@
 /** Starts of peers that this node has met: on its disk before they count. */
 import { lineage, withSighting, type Sighting, type Sightings } from "../starts.ts"
 import { sameMember, type Member } from "../../core/index.ts"
-import { isFull } from "./errors.ts"
+import { isFull, isOutOfDescriptors } from "./errors.ts"
 import type { FormatKeeper } from "./identity.ts"
 
 const AGAIN_MS = 1_000
@@ -38,7 +38,7 @@ export const keepSightings = (format: FormatKeeper, failed: (cause: unknown) => 
       },
       (cause: unknown) => {
         writing = null
-        if (isFull(cause)) setTimeout(meet, AGAIN_MS, member, start, done).unref()
+        if (isFull(cause) || isOutOfDescriptors(cause)) setTimeout(meet, AGAIN_MS, member, start, done).unref()
         else failed(cause)
       },
     )
