@@ -11,7 +11,7 @@ describe("invariants in random worlds", () => {
     for (let seed = 1; seed <= (full ? many(3000, 500) : 15); seed++) {
       const check = makeInvariantChecker()
       const world = scripted(seed, {
-        started: check.started,
+        started: (node, recovered) => check.started(node, recovered),
         observe: (step) => {
           check(step)
           if (++steps % 64 === 0) check.sweep()

@@ -47,9 +47,9 @@ export const watched = ({ servers = 3, handmade = false, ...options }: ScenarioO
       options.observe?.(step)
       check(step)
     },
-    started: (node, recovered) => {
-      if (!handmade) check.started(node, recovered)
-      options.started?.(node, recovered)
+    started: (node, recovered, wentBack) => {
+      if (!handmade) check.started(node, recovered, wentBack)
+      options.started?.(node, recovered, wentBack)
     },
   })
 }

@@ -26,6 +26,7 @@ export interface Lost {
 export interface Started {
   readonly node: string
   readonly recovered: Recovered
+  readonly wentBack: boolean
 }
 export interface Frame {
   readonly world: WorldState
@@ -63,7 +64,7 @@ interface Line {
 }
 type Watch = (seen: Pick<Frame, "steps" | "started">) => Violation | null
 /** Sees every step, and what each life begins with; throws to tell of a violation. */
-export type Checker = ((step: WorldStep) => void) & { readonly started?: (node: string, recovered: Recovered) => void }
+export type Checker = ((step: WorldStep) => void) & { readonly started?: (node: string, recovered: Recovered, wentBack: boolean) => void }
 
 export type Predicate = (before: Frame, after: Frame) => boolean
 
@@ -116,7 +117,7 @@ const violationOf = (error: unknown): Violation => {
 
 const guard = (check: Checker): Watch => ({ started, steps }) => {
   try {
-    for (const { node, recovered } of started) check.started?.(node, recovered)
+    for (const { node, recovered, wentBack } of started) check.started?.(node, recovered, wentBack)
     for (const step of steps) check(step)
     return null
   } catch (error) {
@@ -141,7 +142,7 @@ const advance = (world: WorldState, action: Action | null, end: number, hooks: W
   const fold = foldOver(world, {
     ...hooks,
     observe: (step) => steps.push(step),
-    started: (node, recovered) => started.push({ node, recovered }),
+    started: (node, recovered, wentBack) => started.push({ node, recovered, wentBack }),
     lost: (from, to, message, why) => lost.push({ from, to, message, why }),
   })
   let happened = action !== null
@@ -163,7 +164,7 @@ export const openSession = (script: Script, options: SessionOptions = {}): Sessi
   const first = makeWorld({ seed: script.seed, ...script.options }, {
     ...hooks,
     observe: (step) => firstSteps.push(step),
-    started: (node, recovered) => firstStarted.push({ node, recovered }),
+    started: (node, recovered, wentBack) => firstStarted.push({ node, recovered, wentBack }),
   })
 
   const watchFrom = (frames: readonly Frame[]): Line["watch"] => {

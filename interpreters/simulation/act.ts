@@ -1,6 +1,7 @@
 /** Everything that can be done to a world: one case for each action. */
 import { configurationOf, emptyConfiguration, sameMember, type Event, type Member, type Payload } from "../../core/index.ts"
 import { cancelTimer, skewClock, TIMER_PLACE } from "./clockwork.ts"
+import { copyDirectory, cutLog, swapDirectory } from "./directories.ts"
 import { resumeDisk } from "./disk.ts"
 import { receive } from "./effects.ts"
 import { nodeOf, own, resolve, type Fold } from "./fold.ts"
@@ -139,6 +140,12 @@ export const act = (fold: Fold, action: Action): void => {
       return withNode(fold, action.node, ({ name }) => wipe(fold, name), true)
     case "add":
       return add(fold, action.name)
+    case "copyDirectory":
+      return withNode(fold, action.node, copyDirectory, true)
+    case "swapDirectory":
+      return withNode(fold, action.node, ({ name }) => swapDirectory(fold, name), true)
+    case "cutLog":
+      return withNode(fold, action.node, ({ name }) => cutLog(fold, name, action.entries), true)
     case "disk":
       return withNode(fold, action.node, ({ disk }) => {
         disk.speed = { min: action.min, max: action.max }

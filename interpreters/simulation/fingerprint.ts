@@ -72,7 +72,9 @@ export const fingerprintOfCore = (state: State, start = 0): number => {
 
 export const fingerprintOfNode = (node: NodeState, start = 0): number => {
   const { disk } = node
-  let h = mix(mix(ofMember(start, node.member), node.life), node.paused ? 1 : 0)
+  let h = mix(mix(ofMember(start, node.member), node.life), (node.paused ? 1 : 0) + (node.refused ? 2 : 0))
+  // Without copies the count of lives says it all.
+  if (node.copy !== null || node.wentBack) h = mix(mix(h, node.start.number), node.start.words.at(-1) ?? 0)
   h = mix(h, node.core === null ? 0 : fingerprintOfCore(node.core))
   h = mix(ofLog(ofHardState(h, disk.hardState), disk.log), disk.pending.length)
   h = ofBase(mix(h, node.machine.digest()), node.machine.position())

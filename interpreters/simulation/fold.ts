@@ -35,6 +35,10 @@ export const copyNode = (node: NodeState): NodeState => ({
   setBy: node.setBy.slice(),
   sets: node.sets.slice(),
   sent: node.sent.slice(),
+  metOf: node.metOf.slice(),
+  met: node.met.slice(),
+  metTerm: node.metTerm.slice(),
+  metIndex: node.metIndex.slice(),
 })
 
 export const nodeOf = (world: WorldState, name: string): NodeState => {

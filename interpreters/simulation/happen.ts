@@ -1,6 +1,7 @@
 /** What was planned happens. */
 import { expires } from "./clockwork.ts"
 import { settle } from "./disk.ts"
+import { hearFrom, passes } from "./directories.ts"
 import { receive } from "./effects.ts"
 import { nodeOf, own, plan, type Fold } from "./fold.ts"
 import { clearAt, isCut } from "./network.ts"
@@ -20,13 +21,16 @@ const lossOf = (fold: Fold, flight: Flight): LossReason | null => {
 
 export const deliver = (fold: Fold, flight: Flight): void => {
   const { from, to, message, cause, image } = flight
-  const lost = lossOf(fold, flight)
+  const lost = lossOf(fold, flight) ?? (passes(fold, flight) ? null : "refused")
   if (lost !== null) {
     fold.hooks.lost?.(from, to, message, lost)
     return
   }
   fold.hooks.delivered?.(from, to, message)
-  receive(fold, own(fold, to.name), { event: { type: "MessageReceived", from, message }, cause, image })
+  const node = own(fold, to.name)
+  const sender = nodeOf(fold.world, from.name)
+  if (sender.start === flight.start) hearFrom(node, sender, message)
+  receive(fold, node, { event: { type: "MessageReceived", from, message }, cause, image })
 }
 
 /** The write through `seq` is done, or fails. */

@@ -114,7 +114,7 @@ export const transmit = (fold: Fold, node: NodeState, to: Member, sent: Message)
   const copies = drawChance(place, 1, network.duplicatePermille) ? 2 : 1
   for (let copy = 0; copy < copies; copy++) {
     const delay = drawBetween(place, 2 + copy * 8, network.delayMin, network.delayMax) + extraDelay(network, place, 3 + copy * 8, message)
-    plan(fold, world.now + delay, { type: "deliver", from, to, n, copy, message, image, cause: fold.cause })
+    plan(fold, world.now + delay, { type: "deliver", from, to, n, copy, start: node.start, message, image, cause: fold.cause })
   }
 }
 

@@ -6,6 +6,7 @@ import { feed } from "./effects.ts"
 import { nodeOf, own, type Fold } from "./fold.ts"
 import { draw, LUCK, placeOf } from "./hash.ts"
 import { DigestMachine } from "./machine.ts"
+import { countStart, freshDirectory, greet, hasLostTail } from "./directories.ts"
 import { notice } from "./network.ts"
 import type { Arrival, Keep, NodeState, StopReason, WorldHooks, WorldMachine } from "./types.ts"
 
@@ -33,6 +34,9 @@ export const newNode = (hooks: WorldHooks, name: string, slot: number, configura
     machine,
     durable: machine.clone(),
     damaged: false,
+    ...freshDirectory(),
+    found: { term: 0, index: 0 },
+    copy: null,
     apply: null,
     paused: false,
     inbox: [],
@@ -64,8 +68,15 @@ const noticeAll = (fold: Fold, node: NodeState, connected: boolean): void => {
 
 export const start = (fold: Fold, name: string): void => {
   const node = own(fold, name)
-  if (node.core !== null || node.disk.corrupt) return
+  if (node.core !== null || node.disk.corrupt || node.refused) return
+  if (hasLostTail(node)) {
+    // It stops by name, and is to be replaced.
+    node.disk.corrupt = true
+    return
+  }
   node.life += 1
+  countStart(fold, node)
+  if (!greet(fold, name)) return
   node.bornAt = monotonicTime(node.clock, fold.world.now)
   const { disk, machine, member, life } = node
   const recovered: Recovered = {
@@ -76,7 +87,8 @@ export const start = (fold: Fold, name: string): void => {
     entries: entriesOf(disk),
     position: node.damaged ? null : machine.position(),
   }
-  fold.hooks.started?.(name, recovered)
+  fold.hooks.started?.(name, recovered, node.wentBack)
+  node.wentBack = false
   node.core = initialState(fold.world.settings, recovered)
   const arrivals: Arrival[] = [{ event: { type: "Started" }, cause: -1, image: null }]
   if (disk.full) arrivals.push({ event: { type: "SpaceChanged", low: true }, cause: -1, image: null })
@@ -100,6 +112,9 @@ export const crash = (fold: Fold, name: string, keep: Keep, why: StopReason): vo
   node.images = []
   node.incoming = null
   node.rounds = []
+  // What peers said of their disks is written down now and then only.
+  node.metTerm = []
+  node.metIndex = []
   crashDisk(fold, node, keep)
   crashMachine(fold, node, keep)
   fold.hooks.stopped?.(name, why)
@@ -116,6 +131,8 @@ export const wipe = (fold: Fold, name: string): void => {
   node.machine = newMachine(fold.hooks, base)
   node.durable = node.machine.clone()
   node.damaged = false
+  node.copy = null
+  Object.assign(node, freshDirectory())
 }
 
 export const add = (fold: Fold, name: string): void => {

@@ -63,6 +63,7 @@ export const becomeSnapshot = (fold: Fold, node: NodeState, image: Image, snapsh
   node.machine = image.machine.clone()
   node.durable = image.machine
   node.damaged = false
+  node.begins = image.machine.position().index
   fold.hooks.restored?.(node.name, image.machine.position())
   planEvent(fold, node, drawBetween(luckOf(fold, node), 0, 0, 3), { type: "SnapshotRestored", snapshot })
 }

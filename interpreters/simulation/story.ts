@@ -89,9 +89,9 @@ export class Cluster {
         meter.delivered(from, to, message)
         options.delivered?.(from, to, message)
       },
-      started: (node, recovered) => {
+      started: (node, recovered, wentBack) => {
         ledger.placed(node, recovered.position ?? NOWHERE)
-        options.started?.(node, recovered)
+        options.started?.(node, recovered, wentBack)
       },
       restored: (node, base) => {
         ledger.placed(node, base)

@@ -5,6 +5,7 @@
  * All times are whole virtual milliseconds since the world began; all chances are per mille.
  */
 import type { Effect, Entry, Event, HaltReason, HardState, Log, LogBase, Member, Message, Outcome, Persist, Recovered, Settings, SnapshotRef, State, Timer } from "../../core/index.ts"
+import type { Held, Start } from "../starts.ts"
 
 export interface Range {
   readonly min: number
@@ -73,8 +74,13 @@ export interface WorldHooks {
   readonly machine?: (base: LogBase) => WorldMachine
   /** Every step of every node; throws to stop the world. */
   readonly observe?: (step: WorldStep) => void
-  /** What a node finds on its disk each time it starts, before its first step. */
-  readonly started?: (node: string, recovered: Recovered) => void
+  /**
+   * What a node finds on its disk each time it starts, before its first step. `wentBack`: its directory was put back, or
+   * cut, since it started last, and nobody whom it reaches knows.
+   */
+  readonly started?: (node: string, recovered: Recovered, wentBack: boolean) => void
+  /** `by` has met a later start of the node's directory, or was told of more than that holds. */
+  readonly refused?: (node: string, by: string) => void
   /** A node went down, and why. */
   readonly stopped?: (node: string, why: StopReason) => void
   /** A state machine executed entries. */
@@ -89,8 +95,8 @@ export interface WorldHooks {
   /** Every action before it happens: a script of them replays the world. */
   readonly acted?: (action: Action) => void
 }
-export type StopReason = "crash" | "writeFailed" | "syncFailed" | "wiped" | HaltReason
-export type LossReason = "chance" | "cut" | "down" | "otherIncarnation" | "noImage" | "dropped"
+export type StopReason = "crash" | "writeFailed" | "syncFailed" | "wiped" | HaltReason | "refused"
+export type LossReason = "chance" | "cut" | "down" | "otherIncarnation" | "noImage" | "dropped" | "refused"
 
 export interface WorldStep {
   /** Counts the steps of the world, from 0. */
@@ -151,6 +157,20 @@ export interface ClockState {
   readonly driftPermille: number
 }
 
+/** What a copy of a directory holds. */
+export interface DirectoryState {
+  readonly hardState: HardState
+  readonly log: Log
+  readonly corrupt: boolean
+  readonly machine: WorldMachine
+  readonly start: Start
+  readonly metOf: string[]
+  readonly met: Start[]
+  readonly begins: number
+  readonly refused: boolean
+  readonly damaged: boolean
+}
+
 export interface NodeState {
   readonly name: string
   /** Its place in WorldState.names. */
@@ -167,6 +187,22 @@ export interface NodeState {
   /** What a crash cannot take back of the machine. */
   durable: WorldMachine
   damaged: boolean
+  /** The latest start of its directory, and what the log held for good then. */
+  start: Start
+  found: Held
+  /** By slot of a peer: incarnation and latest start that were met, on the disk; and what it has said that its disk holds. */
+  metOf: string[]
+  met: Start[]
+  metTerm: number[]
+  metIndex: number[]
+  /** Through where the snapshot reached that the machine was restored from. */
+  begins: number
+  /** A peer has met a later start of this directory: nothing starts from it any more. */
+  refused: boolean
+  /** Not started since it was put back, or cut. */
+  wentBack: boolean
+  /** A copy of its directory, put aside. */
+  copy: DirectoryState | null
   apply: Range | null
   paused: boolean
   inbox: Arrival[]
@@ -197,6 +233,8 @@ export interface Flight {
   readonly to: Member
   readonly n: number
   readonly copy: number
+  /** Of the sender's directory, as it was sent. */
+  readonly start: Start
   readonly message: Message
   readonly image: Image | null
   readonly cause: number
@@ -284,6 +322,13 @@ export type Action =
   | { readonly type: "wipe"; readonly node: NodeRef }
   /** A new server with an empty disk, started. */
   | { readonly type: "add"; readonly name: string }
+  // directories
+  /** What is durable now is copied, and put aside. */
+  | { readonly type: "copyDirectory"; readonly node: NodeRef }
+  /** Down; its directory and the copy change places: put back, and with another swap brought back. */
+  | { readonly type: "swapDirectory"; readonly node: NodeRef }
+  /** Down; its log has lost this many entries at its end, and what was written after them. */
+  | { readonly type: "cutLog"; readonly node: NodeRef; readonly entries: number }
   // disks and machines
   | { readonly type: "disk"; readonly node: NodeRef; readonly min: number; readonly max: number }
   | { readonly type: "stallDisk"; readonly node: NodeRef }

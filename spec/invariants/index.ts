@@ -25,7 +25,9 @@ export interface ObservedStep {
 export interface InvariantChecker {
   (step: ObservedStep): void
   /** What a server finds on its disk, before the first step of that life. */
-  readonly started: (node: string, recovered: Recovered) => void
+  readonly started: (node: string, recovered: Recovered, wentBack?: boolean) => void
+  /** False: a server went on from a directory that had lost something, and whoever could have known was out of reach. Then nothing is promised. */
+  readonly promised: () => boolean
   /** Everything at once, from what each server was after its last step. */
   readonly sweep: () => void
   /** Refs at `node` that nobody has answered yet. */
@@ -153,7 +155,9 @@ export interface CheckerOptions {
 /** One for each world. */
 export const makeInvariantChecker = ({ halts = "violations" }: CheckerOptions = {}): InvariantChecker => {
   const history = makeHistory()
+  let promised = true
   const check = (step: ObservedStep): void => {
+    if (!promised) return
     const { node, events, state, effects } = step
     const restarted = events.some((event) => event.type === "Started")
     const before = observedServer(history, step, restarted)
@@ -182,12 +186,21 @@ export const makeInvariantChecker = ({ halts = "violations" }: CheckerOptions = 
     if (history.steps % FORGET_EVERY === 0) forget(history)
   }
   return Object.assign(check, {
-    started: (node, recovered) => {
+    started: (node, recovered, wentBack = false) => {
       const server = history.servers.get(node)
-      if (server !== undefined && sameMember(server.self, recovered.self)) checkRecovered(node, server, recovered)
+      if (promised && server !== undefined && sameMember(server.self, recovered.self)) {
+        try {
+          checkRecovered(node, server, recovered)
+        } catch (error) {
+          if (!wentBack) throw error
+          promised = false
+        }
+      }
       history.recovered.set(node, recovered)
     },
+    promised: () => promised,
     sweep: () => {
+      if (!promised) return
       const states: { node: string; state: State }[] = []
       for (const [node, { state }] of history.servers) states.push({ node, state })
       sweep(states)

@@ -73,6 +73,13 @@ export const actionArbitrary = (profile: Profile, { nodes = 3 }: Pick<GenerateOp
     fc.record({ type: fc.constant("disk" as const), node, min: fc.constant(1), max: fc.integer({ min: 1, max: 1000 }) }),
     ...(expendable.length === 0 ? [] : [fc.record({ type: fc.constantFrom("wipe" as const, "damage" as const), node: fc.constantFrom(...expendable) })]),
   ]
+  const directories: fc.Arbitrary<Action>[] =
+    expendable.length === 0
+      ? []
+      : [
+          fc.record({ type: fc.constantFrom("copyDirectory" as const, "swapDirectory" as const, "wipe" as const), node: fc.constantFrom(...expendable) }),
+          fc.record({ type: fc.constant("cutLog" as const), node: fc.constantFrom(...expendable), entries: fc.integer({ min: 1, max: 20 }) }),
+        ]
   const steady = founders.slice(0, nodes - expendable.length)
   const change: fc.Arbitrary<Action> = fc
     .tuple(fc.subarray(steady, { minLength: 1 }), fc.subarray([...expendable]), fc.subarray([...expendable]))
@@ -88,6 +95,7 @@ export const actionArbitrary = (profile: Profile, { nodes = 3 }: Pick<GenerateOp
     partitions: [...usual, ...lives, ...links],
     disks: [...usual, ...lives, ...disks],
     membership: [...usual, ...lives, ...links, change, change, change, admit, admit],
+    directories: [...usual, ...lives, ...directories],
     everything: [...usual, ...lives, ...links, ...network, ...disks, change, admit],
   }
   return fc.oneof(...parts[profile])

@@ -3,6 +3,7 @@ import { type Effect, type Rule } from "../../core/index.ts"
 import { mix, World, type Action, type Script, type WorldMachine, type WorldOptions, type WorldHooks, type WorldStep } from "../../interpreters/simulation/index.ts"
 import { InvariantViolated, makeInvariantChecker } from "../invariants/index.ts"
 import { makeRefinementChecker, RefinementViolated } from "../refine.ts"
+import { watchDirectories } from "./directories.ts"
 import { checkProgress, defaultBound, isTolerable } from "./progress.ts"
 
 /** Looks at every step of one world. */
@@ -45,6 +46,8 @@ export interface ScriptChecks {
   /** What happens, for whoever writes it down: each action, also those that mend the world at the end, and each step. */
   readonly acted?: (action: Action) => void
   readonly observe?: StepChecker
+  /** A node's directory was found to have gone back. */
+  readonly refused?: (node: string, by: string) => void
   /** The world after every 256 steps or more, at the end of an action, and after the last action of the script. */
   readonly hashed?: (steps: number, hash: number) => void
   /** Counts each rule that was used. */
@@ -59,6 +62,8 @@ interface Ran {
 }
 export interface ScriptPassed extends Ran {
   readonly ok: true
+  /** False: a server went on from a directory that had lost something, and nobody in reach could know; from there on nothing was held against it. */
+  readonly promised: boolean
 }
 export interface ScriptFailed extends Ran {
   readonly ok: false
@@ -112,7 +117,7 @@ const STEPS_PER_ACTION = 100
 const MOST_STEPS_SHRINKING = 25_000
 
 export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptVerdict => {
-  const { invariants = true, refinement = false, liveness = true, bound = defaultBound, mostSteps = Math.max(MOST_STEPS, STEPS_PER_ACTION * script.actions.length), machineDigests = true, machine, command, applied, companions, acted, observe, hashed, rules } = options
+  const { invariants = true, refinement = false, liveness = true, bound = defaultBound, mostSteps = Math.max(MOST_STEPS, STEPS_PER_ACTION * script.actions.length), machineDigests = true, machine, command, applied, companions, acted, observe, refused, hashed, rules } = options
   const others = companions?.(script.seed) ?? null
   const check = invariants ? makeInvariantChecker() : null
   const refine = refinement ? makeRefinementChecker() : null
@@ -122,6 +127,8 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
   let hashedAt = 0
   let action = 0
   let world: World | null = null
+  const directories = watchDirectories()
+  let promised = true
   const hashAfter = (least: number): void => {
     if (world === null || world.steps - hashedAt < least) return
     hashedAt = world.steps
@@ -131,18 +138,25 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
   }
   const compare = (node: string): void => {
     // The first machines of a world have executed nothing.
-    if (agree !== null && world !== null) agree(node, world.node(node).machine)
+    if (promised && agree !== null && world !== null) agree(node, world.node(node).machine)
   }
   const hooks: WorldOptions & WorldHooks = {
     ...script.options,
     seed: script.seed,
     ...(machine === undefined ? {} : { machine }),
     ...others?.hooks,
-    ...(acted === undefined ? {} : { acted }),
-    started: (node, recovered) => {
-      check?.started(node, recovered)
-      refine?.started(node, recovered)
-      others?.hooks.started?.(node, recovered)
+    acted: (action) => {
+      if (world !== null) directories.acted(world.data, action)
+      acted?.(action)
+    },
+    ...(refused === undefined ? {} : { refused }),
+    started: (node, recovered, wentBack) => {
+      const witness = directories.started(world?.data ?? null, node, wentBack)
+      if (witness !== null) throw new PropertyViolated("StaleDirectoryRefused", `${node} starts from a directory that was put back, though ${witness} has met a later start of it and is in reach`)
+      check?.started(node, recovered, wentBack)
+      if (wentBack && check?.promised() !== true) promised = false
+      if (promised) refine?.started(node, recovered)
+      others?.hooks.started?.(node, recovered, wentBack)
     },
     applied: (node, entries, results) => {
       applied?.(node, entries, results)
@@ -158,7 +172,7 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
       observe?.(step)
       if (rules !== undefined) countRules(rules, step.effects)
       check?.(step)
-      refine?.(step)
+      if (promised) refine?.(step)
       others?.hooks.observe?.(step)
       if (steps > mostSteps) throw new PropertyViolated("Liveness", `still busy after ${mostSteps} steps, at ${step.at} ms`)
     },
@@ -174,6 +188,7 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
       hashAfter(HASH_EVERY)
     }
     hashAfter(1)
+    if (!promised) return { ok: true, promised, ...ran() }
     check?.sweep()
     refine?.sweep()
     const mended = liveness && isTolerable(script)
@@ -188,8 +203,10 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
       }
     }
     if (!mended) others?.finish(false)
-    return { ok: true, ...ran() }
+    return { ok: true, promised, ...ran() }
   } catch (error) {
+    // What the reducer says of a world in which nothing is promised is no violation.
+    if (!promised) return { ok: true, promised, ...ran() }
     return { ok: false, violation: nameOf(error), message: error instanceof Error ? error.message : String(error), at: Math.max(steps - 1, 0), action, ...ran() }
   }
 }

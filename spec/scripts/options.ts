@@ -33,6 +33,7 @@ const networksOf: Readonly<Record<Profile, readonly NetworkProfile[]>> = (() => 
     partitions: [fast, slow, lossy],
     disks: [fast, quietNetwork, lossy],
     membership: [fast, quietNetwork, lossy, doubling],
+    directories: [fast, quietNetwork, slow, lossy],
     everything: [fast, slow, lossy, doubling, terrible],
   }
 })()

@@ -40,7 +40,7 @@ const live = (world: World): readonly { readonly name: string; readonly state: S
 export const isTolerable = ({ options, actions }: Script): boolean => {
   const lost = new Set<string>()
   for (const action of actions)
-    if (action.type === "wipe" || action.type === "flipBit" || action.type === "damage" || (action.type === "crash" && action.keep === "corrupt")) lost.add(action.node)
+    if (action.type === "wipe" || action.type === "flipBit" || action.type === "damage" || action.type === "swapDirectory" || action.type === "cutLog" || (action.type === "crash" && action.keep === "corrupt")) lost.add(action.node)
   const isMinority = (names: readonly string[]): boolean => names.filter((name) => lost.has(name)).length * 2 < names.length
   const founders = foundersOf(options)
   const known = [...lost].every((name) => founders.includes(name))
@@ -98,6 +98,12 @@ const leftoverOf = (world: World): Leftover | null => {
   return usable ? { bad, good } : null
 }
 
+/** Nothing starts from its directory: bits have flipped, its log has lost its end, or a peer has met a later start of it. */
+const isLost = ({ data }: World, name: string): boolean => {
+  const { disk, refused } = nodeOf(data, name)
+  return disk.corrupt || refused
+}
+
 /** Everything but what is to stay bad. */
 const mend = (world: World, bad: readonly string[]): void => {
   const alone = bad.filter((name) => isAlone(world, name))
@@ -120,6 +126,10 @@ const mend = (world: World, bad: readonly string[]): void => {
     world.act({ type: "resumeDisk", node })
     world.act({ type: "resume", node })
     world.act({ type: "start", node })
+    if (isLost(world, node)) {
+      world.act({ type: "wipe", node })
+      world.act({ type: "start", node })
+    }
     world.act({ type: "freeDisk", node })
   }
 }

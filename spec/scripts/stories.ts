@@ -243,6 +243,72 @@ const lostDisk: Story = (teller) => {
   ]
 }
 
+/** All are there and in touch, so that whoever starts now is met by all. */
+const together = (teller: Teller): readonly Action[] => [{ type: "heal" }, ...everybody(teller).map((node): Action => ({ type: "resume", node })), ...startAll(teller), election(teller)]
+/** It waits under its new incarnation, and is taken in. */
+const replacedMember = (teller: Teller, victim: string): readonly Action[] => [
+  { type: "wipe", node: victim },
+  { type: "start", node: victim },
+  moment(teller),
+  ...chance(teller, 700, { type: "admit", node: "leader", names: [victim] }, moment(teller), ...chance(teller, 700, everybodyVotes(teller, "leader"), moment(teller))),
+]
+
+/** A copy is made, the node goes on and starts again, and the copy is put in its place: once, or in turn with the first. */
+const putBack: Story = (teller) => {
+  const { random } = teller
+  const victim = random.pick(teller.expendable)
+  if (victim === undefined) return []
+  return [
+    ...chance(teller, 800, ...together(teller)),
+    ...chance(teller, 500, crash(teller, victim)),
+    { type: "copyDirectory", node: victim },
+    moment(teller),
+    ...times(random.between(1, 2), () => [crash(teller, victim), moment(teller), { type: "start", node: victim } as const, few(teller, "leader"), moment(teller)]),
+    ...chance(teller, 250, { type: "isolate", node: random.pick(teller.founders) ?? "n1" }),
+    ...times(random.between(1, 3), () => [
+      { type: "swapDirectory", node: victim } as const,
+      ...chance(teller, 300, moment(teller)),
+      { type: "start", node: victim } as const,
+      ...chance(teller, 500, few(teller, "leader")),
+      moment(teller),
+    ]),
+    { type: "heal" },
+    ...chance(teller, 500, election(teller)),
+    ...chance(teller, 700, ...replacedMember(teller, victim)),
+  ]
+}
+
+/** A copy of a node that runs: no start was missed, and only who was told of more can know. */
+const liveCopy: Story = (teller) => {
+  const victim = teller.random.pick(teller.expendable)
+  if (victim === undefined) return []
+  return [
+    ...chance(teller, 800, ...together(teller)),
+    { type: "copyDirectory", node: victim },
+    ...chance(teller, 600, burst(teller, "leader"), between(teller, 0, 100)),
+    { type: "swapDirectory", node: victim },
+    { type: "start", node: victim },
+    moment(teller),
+    few(teller, "leader"),
+    ...chance(teller, 500, ...replacedMember(teller, victim)),
+  ]
+}
+
+const cutShort: Story = (teller) => {
+  const { random } = teller
+  const victim = random.pick(teller.expendable)
+  if (victim === undefined) return []
+  return [
+    ...chance(teller, 800, ...together(teller)),
+    ...chance(teller, 600, burst(teller, "leader"), between(teller, 0, 60)),
+    { type: "cutLog", node: victim, entries: random.pick([1, 2, 5, 1000]) ?? 1 },
+    ...chance(teller, 300, moment(teller)),
+    { type: "start", node: victim },
+    moment(teller),
+    ...chance(teller, 600, ...replacedMember(teller, victim)),
+  ]
+}
+
 const lostMachine: Story = (teller) => {
   const victim = teller.random.pick(teller.expendable)
   return victim === undefined ? [] : [{ type: "damage", node: victim }, moment(teller), ...chance(teller, 400, crash(teller, victim), { type: "start", node: victim }), ...chance(teller, 400, burst(teller, "leader")), moment(teller)]
@@ -320,5 +386,6 @@ export const storiesOf: Readonly<Record<Teller["profile"], readonly Story[]>> = 
   partitions,
   disks,
   membership,
+  directories: [putBack, putBack, putBack, liveCopy, cutShort, ...lossy],
   everything: [...lossy, ...partitions, ...disks, ...membership],
 }

@@ -1,0 +1,62 @@
+/**
+ * What is promised of directories that went back: whoever is in reach and has met a later start of one refuses it. Kept
+ * apart from how the simulation decides that: by lives, and by who was in touch with whom as each of them began.
+ */
+import { isCut, nodeOf, resolveNode, type Action, type WorldState } from "../../interpreters/simulation/index.ts"
+
+export interface DirectoryWatch {
+  readonly acted: (world: WorldState, action: Action) => void
+  /** The node has started, and nobody refused it. Null, or who should have. */
+  readonly started: (world: WorldState | null, node: string, wentBack: boolean) => string | null
+}
+
+export const watchDirectories = (): DirectoryWatch => {
+  /** The last life that ran on the directory in place, and on its copy. */
+  const ran = new Map<string, { current: number; copy: number }>()
+  const met = new Map<string, Map<string, number>>()
+  const ranOf = (node: string): { current: number; copy: number } => {
+    const known = ran.get(node) ?? { current: 0, copy: 0 }
+    ran.set(node, known)
+    return known
+  }
+  const metBy = (node: string): Map<string, number> => {
+    const known = met.get(node) ?? new Map<string, number>()
+    met.set(node, known)
+    return known
+  }
+  const reachable = (world: WorldState, node: string): readonly string[] =>
+    world.names.filter((other) => {
+      const [a, b] = [nodeOf(world, node), nodeOf(world, other)]
+      return other !== node && b.core !== null && !b.paused && !isCut(world, a, b) && !isCut(world, b, a)
+    })
+  return {
+    acted: (world, action) => {
+      if (action.type !== "copyDirectory" && action.type !== "swapDirectory" && action.type !== "wipe") return
+      const node = resolveNode(world, action.node)
+      if (node === undefined) return
+      const lives = ranOf(node)
+      if (action.type === "copyDirectory") lives.copy = lives.current
+      else if (action.type === "swapDirectory" && nodeOf(world, node).copy !== null) {
+        ran.set(node, { current: lives.copy, copy: lives.current })
+        // What a copy remembers of others is older, too.
+        met.delete(node)
+      } else if (action.type === "wipe") {
+        ran.delete(node)
+        met.delete(node)
+        for (const known of met.values()) known.delete(node)
+      }
+    },
+    started: (world, node, wentBack) => {
+      const life = world === null ? 1 : nodeOf(world, node).life
+      const lives = ranOf(node)
+      for (const other of world === null ? [...ran.keys()].filter((name) => name !== node) : reachable(world, node)) {
+        const known = metBy(other)
+        if (wentBack && (known.get(node) ?? 0) > lives.current) return other
+        known.set(node, life)
+        metBy(node).set(other, ranOf(other).current)
+      }
+      lives.current = life
+      return null
+    },
+  }
+}
