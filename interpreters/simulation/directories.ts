@@ -28,10 +28,12 @@ export const countStart = (fold: Fold, node: NodeState): void => {
   node.found = { term: disk.hardState.term, index: disk.log.lastIndex }
 }
 
-/** The machine knows of entries that the log must have held, and no snapshot explains it. */
+/** The machine knows of entries that the log must have held, or of others, and no snapshot explains it. */
 export const hasLostTail = ({ machine, damaged, disk, begins }: NodeState): boolean => {
-  const { index, term } = machine.position()
-  return !damaged && index > disk.log.base.index && index !== begins && disk.log.termAt(index) !== term
+  const { index, term, chain } = machine.position()
+  if (damaged || index <= disk.log.base.index || index === begins) return false
+  const entry = disk.log.entry(index)
+  return entry === undefined || entry.term !== term || entry.chain !== chain
 }
 
 /** Nothing that `listener` has met speaks against the start of `speaker`; from now on it has met that. */

@@ -120,7 +120,7 @@ const requireWholeLog = (machine: KvMachine, storage: FileStorage, directory: st
   const position = machine.position()
   if (position === null || position.index <= base.index || position.index === machine.beginsAt()) return Effect.void
   const entry: Entry | undefined = entries[position.index - base.index - 1]
-  if (entry?.term === position.term) return Effect.void
+  if (entry?.term === position.term && entry.chain === position.chain) return Effect.void
   return Effect.fail(new LostTail({ log: directory, executed: position.index, term: position.term, last: entries.at(-1)?.index ?? base.index, found: entry?.term ?? null }))
 }
 

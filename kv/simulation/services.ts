@@ -34,8 +34,8 @@ export class KvServices {
     return {
       ...then,
       machine: kvWorldMachine(idle, witness),
-      started: (node, recovered) => {
-        then.started?.(node, recovered)
+      started: (node, recovered, wentBack) => {
+        then.started?.(node, recovered, wentBack)
         // The first lives of a world begin before it is there.
         if (this.there !== null) this.begin(node)
       },
