@@ -1,10 +1,10 @@
 /** Damage is told from a torn write, and named; nothing acknowledged is dropped in silence. */
+import { hear } from "../core/index.ts"
 import { Effect } from "effect"
 import * as fc from "fast-check"
 import { expect, test } from "vitest"
 import { encodeFormat, unstarted } from "../interpreters/file/identity.ts"
 import { encodeHead } from "../interpreters/file/segment.ts"
-import { hear } from "../interpreters/starts.ts"
 import { memoryDisk, type MemoryDisk } from "./disk.ts"
 import { appended, baseAt, command, configuration, DIRECTORY, member, openStorage, persistOf } from "./file-log.ts"
 

@@ -1,8 +1,8 @@
 /** Starts of a directory: who is known by whom, whatever is copied, put back and started; and what is said over a wire. */
 import * as fc from "fast-check"
 import { afterEach, describe, expect, test } from "vitest"
-import type { Message } from "../core/index.ts"
-import { fleetingSightings, hear, holdsLess, LINE, lineage, NO_START, startAfter, withSighting, type Sighting, type Start } from "../interpreters/starts.ts"
+import { hear, holdsLess, LINE, lineage, NO_START, startAfter, withSighting, type Message, type Sighting, type Start } from "../core/index.ts"
+import { fleetingSightings } from "../interpreters/starts.ts"
 import { allConnected, introduce, memberOf, open, preambleAndHello, raw, until, type Node, type NodeOptions } from "./tcp.nodes.ts"
 
 describe("a line of starts", () => {

@@ -3,10 +3,11 @@
  * only as a whole (temp file, sync, rename, sync of the directory). The segment range stands here, outside the
  * segments, so that a missing first or last segment is noticed like one in the middle.
  */
+import { NO_START, type Sighting, type Start } from "../../core/index.ts"
 import { join } from "node:path"
 import { crc32 } from "node:zlib"
 import type { Identity } from "../contract.ts"
-import { NO_START, readStart, writeStart, type Refused, type Sighting, type Start } from "../starts.ts"
+import { readStart, writeStart, type Refused } from "../starts.ts"
 import { MalformedBytes, Reader, readConfiguration, readMember, writeConfiguration, writeMember, Writer } from "../bytes.ts"
 import { codeOf, IdentityUnreadable, isOutOfDescriptors, SyncFailed, WrongFormat } from "./errors.ts"
 import { datasync, readFully, writeFully, type Files } from "./files.ts"

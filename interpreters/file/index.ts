@@ -1,9 +1,9 @@
 /** Stable storage of one node in a directory: identity, write-ahead log, lock, free-space watch. */
 import { randomBytes } from "node:crypto"
 import { Effect, type Scope } from "effect"
-import type { Configuration, LogBase } from "../../core/index.ts"
+import { startAfter, type Configuration, type LogBase, type Held, type Start } from "../../core/index.ts"
 import type { Identity, Storage, Stored } from "../contract.ts"
-import { startAfter, type Held, type Refused, type Sightings, type Start } from "../starts.ts"
+import type { Refused, Sightings } from "../starts.ts"
 import { IdentityUnreadable, isFull, isOutOfDescriptors, LockLost, openingError, WrongCluster, WrongNode, type StorageError } from "./errors.ts"
 import { nodeFiles, type Files } from "./files.ts"
 import { EMPTY } from "./frame.ts"

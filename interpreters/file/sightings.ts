@@ -1,6 +1,6 @@
 /** Starts of peers that this node has met: on its disk before they count. */
-import { lineage, withSighting, type Sighting, type Sightings } from "../starts.ts"
-import { sameMember, type Member } from "../../core/index.ts"
+import type { Sightings } from "../starts.ts"
+import { sameMember, lineage, withSighting, type Member, type Sighting } from "../../core/index.ts"
 import { isFull, isOutOfDescriptors } from "./errors.ts"
 import type { FormatKeeper } from "./identity.ts"
 

@@ -1,5 +1,6 @@
 /** Everything that can be done to a world: one case for each action. */
 import { configurationOf, emptyConfiguration, sameMember, type Event, type Member, type Payload } from "../../core/index.ts"
+import { crash } from "./crash.ts"
 import { cancelTimer, skewClock, TIMER_PLACE } from "./clockwork.ts"
 import { copyDirectory, cutLog, swapDirectory } from "./directories.ts"
 import { resumeDisk } from "./disk.ts"
@@ -9,7 +10,7 @@ import { completePersist, deliver, happen, nextAt } from "./happen.ts"
 import { LUCK, placeOf } from "./hash.ts"
 import { addPlanned, takePlanned } from "./agenda.ts"
 import { clog, cutLink, findFlight, joinLink, networks, notice } from "./network.ts"
-import { add, crash, resume, start, wipe } from "./nodes.ts"
+import { add, resume, start, wipe } from "./nodes.ts"
 import type { Action, Flight, NodeRef, NodeState, Planned } from "./types.ts"
 
 /** Through `end`, and no further. */

@@ -2,12 +2,11 @@
  * Directories that go back in time or exist twice, and how they are known (interpreters/starts.ts): nodes shake hands as
  * one starts, and before a message gets through, as they do over TCP.
  */
-import { holdsLess, lineage, NO_START, startAfter } from "../starts.ts"
-import type { Message } from "../../core/index.ts"
+import { holdsLess, lineage, NO_START, startAfter, type Message } from "../../core/index.ts"
 import { nodeOf, own, type Fold } from "./fold.ts"
 import { draw, LUCK, placeOf } from "./hash.ts"
 import { isCut } from "./network.ts"
-import { crash } from "./nodes.ts"
+import { crash } from "./crash.ts"
 import type { DirectoryState, Flight, NodeState } from "./types.ts"
 
 export const freshDirectory = (): Pick<NodeState, "start" | "metOf" | "met" | "metTerm" | "metIndex" | "begins" | "refused" | "wentBack"> => ({

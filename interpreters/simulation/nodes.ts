@@ -1,14 +1,14 @@
 /** The lives of nodes: made, started, crashed, paused, wiped. */
 import { emptyConfiguration, initialState, type Configuration, type LogBase, type Member, type Recovered } from "../../core/index.ts"
+import { crash, noticeAll } from "./crash.ts"
 import { catchUp, EPOCH, freshTimers, monotonicTime, TIMERS } from "./clockwork.ts"
-import { crashDisk, entriesOf, freshDisk } from "./disk.ts"
+import { entriesOf, freshDisk } from "./disk.ts"
 import { feed } from "./effects.ts"
-import { nodeOf, own, type Fold } from "./fold.ts"
+import { own, type Fold } from "./fold.ts"
 import { draw, LUCK, placeOf } from "./hash.ts"
 import { DigestMachine } from "./machine.ts"
 import { countStart, freshDirectory, greet, hasLostTail } from "./directories.ts"
-import { notice } from "./network.ts"
-import type { Arrival, Keep, NodeState, StopReason, WorldHooks, WorldMachine } from "./types.ts"
+import type { Arrival, NodeState, WorldHooks, WorldMachine } from "./types.ts"
 
 /** Links are bits of a 32-bit number. */
 export const MOST_NODES = 31
@@ -54,18 +54,6 @@ export const newNode = (hooks: WorldHooks, name: string, slot: number, configura
   }
 }
 
-const noticeAll = (fold: Fold, node: NodeState, connected: boolean): void => {
-  const { world } = fold
-  if (!world.connections) return
-  const place = placeOf(world.seed, LUCK.notice, node.slot, connected ? 1 : 0, node.life)
-  for (const name of world.names) {
-    const other = nodeOf(world, name)
-    if (other === node || other.core === null) continue
-    notice(fold, other, node, connected, place)
-    if (connected) notice(fold, node, other, connected, place)
-  }
-}
-
 export const start = (fold: Fold, name: string): void => {
   const node = own(fold, name)
   if (node.core !== null || node.disk.corrupt || node.refused) return
@@ -94,31 +82,6 @@ export const start = (fold: Fold, name: string): void => {
   if (disk.full) arrivals.push({ event: { type: "SpaceChanged", low: true }, cause: -1, image: null })
   feed(fold, node, arrivals)
   noticeAll(fold, node, true)
-}
-
-/** What was not made durable of the state machine may be gone: all of it or nothing, as a write-ahead log would have it. */
-const crashMachine = (fold: Fold, node: NodeState, keep: Keep): void => {
-  const kept = keep === "all" || (keep === "random" && draw(placeOf(fold.world.seed, LUCK.crash, node.slot, 1, node.life), 0, 2) === 0)
-  if (!kept) node.machine = node.durable.clone()
-}
-
-export const crash = (fold: Fold, name: string, keep: Keep, why: StopReason): void => {
-  const node = own(fold, name)
-  if (node.core === null) return
-  node.core = null
-  Object.assign(node, freshTimers())
-  node.inbox = []
-  node.paused = false
-  node.images = []
-  node.incoming = null
-  node.rounds = []
-  // What peers said of their disks is written down now and then only.
-  node.metTerm = []
-  node.metIndex = []
-  crashDisk(fold, node, keep)
-  crashMachine(fold, node, keep)
-  fold.hooks.stopped?.(name, why)
-  noticeAll(fold, node, false)
 }
 
 export const wipe = (fold: Fold, name: string): void => {

@@ -4,8 +4,7 @@
  *
  * All times are whole virtual milliseconds since the world began; all chances are per mille.
  */
-import type { Effect, Entry, Event, HaltReason, HardState, Log, LogBase, Member, Message, Outcome, Persist, Recovered, Settings, SnapshotRef, State, Timer } from "../../core/index.ts"
-import type { Held, Start } from "../starts.ts"
+import type { Effect, Entry, Event, HaltReason, HardState, Log, LogBase, Member, Message, Outcome, Persist, Recovered, Settings, SnapshotRef, State, Timer, Held, Start } from "../../core/index.ts"
 
 export interface Range {
   readonly min: number

@@ -3,9 +3,9 @@
  * a Hello frame, the dialling end first. An end that cannot accept the other's hello answers with a Refused frame,
  * so that both can log why. Preamble and Refused keep their form in every later version of the protocol.
  */
-import type { Configuration, Member } from "../../core/index.ts"
+import { lineage, holdsLess, type Configuration, type Member, type Held, type Sighting, type Start } from "../../core/index.ts"
 import { MalformedBytes, Reader, readConfiguration, readMember, writeConfiguration, writeMember, Writer } from "../bytes.ts"
-import { lineage, holdsLess, readStart, writeStart, type Held, type Sighting, type Start } from "../starts.ts"
+import { readStart, writeStart } from "../starts.ts"
 import type { Refusal, RefusalReason } from "./errors.ts"
 import { closeFrame, openFrame } from "./frame.ts"
 

@@ -11,10 +11,9 @@
  * its kernel closes both sockets, and the first FIN or RST reports the loss (the second finds the link down already).
  * The price is a second file descriptor and acknowledgements that cannot ride on data, 40 bytes at a time.
  */
-import { sameMember, type Member, type Message } from "../../core/index.ts"
+import { sameMember, hear, lineage, type Member, type Message, type Sighting, type Start } from "../../core/index.ts"
 import { MalformedBytes, Writer } from "../bytes.ts"
 import type { TransportHandlers } from "../contract.ts"
-import { hear, lineage, type Sighting, type Start } from "../starts.ts"
 import { Slab, readMessage, writeAppendTail, worthSharing, writeMessage, type EntryBlocks } from "./codec.ts"
 import type { Connection } from "./connection.ts"
 import { ConnectFailed, connectionLost, errorKey, errorText, isGrave, peerSilent, type LinkError, type Refusal } from "./errors.ts"

@@ -1,11 +1,11 @@
 /** The peer transport: listens, dials every peer, and hands messages from link to driver by plain callbacks. */
 import { Cause, Effect, FiberMap, type Scope } from "effect"
 import type { Server, Socket } from "node:net"
-import { defaultSettings, type Member } from "../../core/index.ts"
+import { defaultSettings, lineage, type Member, type Sighting } from "../../core/index.ts"
 import type { Transport, TransportHandlers } from "../contract.ts"
 import { EntryBlocks } from "./codec.ts"
 import { Connection, type ConnectionHandlers } from "./connection.ts"
-import { fleetingSightings, lineage, type Sighting, type Sightings } from "../starts.ts"
+import { fleetingSightings, type Sightings } from "../starts.ts"
 import { ConnectionLost, errorKey, errorText, HandshakeRefused, listenFailed, type LinkError, type Refusal, type TcpError } from "./errors.ts"
 import { frameLimit } from "./frame.ts"
 import { judge, judgeStart, startedTwice, type Hello, type LocalHello } from "./handshake.ts"
