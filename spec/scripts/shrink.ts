@@ -13,8 +13,10 @@ import { foundersOf } from "./scenario.ts"
 export type SameFailure = (script: Script) => ScriptFailed | null
 
 export interface ShrinkOptions {
-  /** Milliseconds of real time, about. Default: a minute. */
+  /** Milliseconds of real time, about. Default: a minute. What is left then hangs on the machine: tests limit tries instead. */
   readonly limitMs?: number
+  /** Scripts that are tried, about. Default: as many as it takes. */
+  readonly limitTries?: number
   /** As in the check. */
   readonly machine?: NonNullable<WorldHooks["machine"]>
   /** Whether what happens by itself may be done by hand. Default: yes. Not where clients live: they act by themselves. */
@@ -94,9 +96,15 @@ interface Found {
   readonly failed: ScriptFailed
 }
 
-export const shrinkScript = (script: Script, sameFailure: SameFailure, { limitMs = 60_000, machine, hand: mayBeByHand = true }: ShrinkOptions = {}): Script => {
+export const shrinkScript = (script: Script, same: SameFailure, options: ShrinkOptions = {}): Script => {
+  const { limitMs = 60_000, limitTries = Number.POSITIVE_INFINITY, machine, hand: mayBeByHand = true } = options
   const start = performance.now()
-  const before = (share: number) => (): boolean => performance.now() - start > limitMs * share
+  let tries = 0
+  const sameFailure: SameFailure = (candidate) => {
+    tries += 1
+    return same(candidate)
+  }
+  const before = (share: number) => (): boolean => tries > limitTries * share || performance.now() - start > limitMs * share
   const first = sameFailure(script)
   if (first === null) return script
   let best: Found = { script, failed: first }
@@ -144,11 +152,11 @@ export const shrinkScript = (script: Script, sameFailure: SameFailure, { limitMs
 }
 
 /** What is left of a script that failed, and how it fails now. */
-export const shrinkFailure = (script: Script, failed: ScriptFailed, checks: ScriptChecks = {}, limitMs = 60_000): Found => {
+export const shrinkFailure = (script: Script, failed: ScriptFailed, checks: ScriptChecks = {}, limits: Pick<ShrinkOptions, "limitMs" | "limitTries"> = {}): Found => {
   const alone = checks.companions === undefined
   const whole = alone ? spelledOut(script, failed, () => checks) : { script, failed }
   const same = sameFailureAs(whole.failed, whole.script, checks)
-  const small = shrinkScript(whole.script, same, { limitMs, hand: alone, ...(checks.machine === undefined ? {} : { machine: checks.machine }) })
+  const small = shrinkScript(whole.script, same, { ...limits, hand: alone, ...(checks.machine === undefined ? {} : { machine: checks.machine }) })
   const verdict = same(small)
   return verdict === null ? whole : { script: small, failed: verdict }
 }
