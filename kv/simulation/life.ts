@@ -166,7 +166,8 @@ export class Life implements Process {
       if (event.type !== "Proposed" && event.type !== "ReadRequested") continue
       const ref = world.data.refs + 1
       refs.set(ref, event.ref)
-      if (event.type === "Proposed") world.inject(name, { ...event, ref })
+      // What is proposed again is another proposal of the same bytes: the invariants tell them apart.
+      if (event.type === "Proposed") world.inject(name, { type: "Proposed", ref, payloads: event.payloads.map((payload) => ({ ...payload })) })
       else world.read(name)
     }
   }

@@ -18,8 +18,8 @@ export interface KvLoad {
 }
 
 /** Used at a time, and how often each: so that what must be explained together stays short. */
-const KEYS = 3
-const OPERATIONS_PER_KEY = 40
+const KEYS = 5
+const OPERATIONS_PER_KEY = 20
 /** Within this everybody is done, once all is mended. */
 const LAST_ORDERS = 60_000
 /** Of the model, for a whole history; hundreds of times what is needed. */
@@ -166,10 +166,10 @@ class Load implements Companions {
   /** The engine with several operations under way, each lane of them one after the other. Now and then it ends its session and begins anew. */
   private engine(random: Random): void {
     const { services } = this
-    const lanes = 1 + random.below(3)
+    const lanes = 1 + random.below(4)
     const settings = {
       route: random.chance(700) ? ("leader" as const) : ("any" as const),
-      window: 1 + random.below(lanes + 1),
+      window: random.pick([1, 2, 16]) ?? 2,
       timeoutMs: random.pick([700, 3000, 8000]) ?? 3000,
       stallTimeoutMs: random.pick([300, 1000]) ?? 1000,
     }
