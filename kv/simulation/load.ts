@@ -9,6 +9,7 @@ import { KvClient, PlainClient, type Told } from "./clients.ts"
 import type { ClientNetwork } from "./link.ts"
 import { loadCommand } from "./probe.ts"
 import { endOf, engineEnd, KvAnswerWrong, plainEnd, wordsOf, type End, type Operation } from "./operation.ts"
+import { NumberedClient } from "./numbered.ts"
 import { KvServices } from "./services.ts"
 
 export interface KvLoad {
@@ -84,8 +85,10 @@ class Load implements Companions {
     this.tasks.add(this.services.serve(), world.now)
     for (let i = 0; i < this.options.clients; i++) {
       const random = makeRandom(world.data.seed ^ Math.imul(i + 1, 0x9e3779b1))
-      if (random.chance(700)) this.engine(random)
-      else this.plain(random)
+      const dice = random.below(10)
+      if (dice < 6) this.engine(random)
+      else if (dice < 8) this.plain(random)
+      else this.byHand(random)
     }
   }
   run(ms: number): void {
@@ -219,12 +222,41 @@ class Load implements Companions {
     this.living += 1
     this.tasks.add(live(this), this.world.now)
   }
+  /** Keeps a session of its own, several writes under way in it, and goes from node to node. */
+  private byHand(random: Random): void {
+    const places = Array.from({ length: 1 + random.below(4) }, () => ++this.places)
+    const client = new NumberedClient(this.plainClient(), this.world)
+    const stream = `h${this.made}`
+    const live = function* (load: Load): Work<void> {
+      let sent = 0
+      while (!load.over) {
+        const operations = places.slice(0, 1 + random.below(places.length)).map((place) => ({ place, operation: load.chooseWrite(random, tokenOf(stream, ++sent)) }))
+        const open = operations.map(({ place, operation }) => load.invoke(place, operation))
+        const told = yield* client.write(operations.map(({ operation }) => wordsOf(operation)), 600, load.world.now + 5000)
+        for (const [i, { operation }] of operations.entries()) {
+          const opened = open[i]
+          const end: End = told === null ? { type: "not", why: "no session" } : plainEnd(operation, told[i] ?? "lost")
+          if (opened !== undefined) load.settle(opened, end, operation)
+        }
+        yield load.pause(random)
+      }
+      load.living -= 1
+    }
+    this.living += 1
+    this.tasks.add(live(this), this.world.now)
+  }
   /** Now and then longer than a session lives. */
   private pause(random: Random): number {
     return random.chance(20) ? random.below(Math.min(2 * this.habits.idle, 8000)) : random.below(LONGEST_PAUSE)
   }
+  private generation(): number {
+    return Math.floor(this.used++ / (KEYS * OPERATIONS_PER_KEY))
+  }
+  private chooseWrite(random: Random, value: string): Operation {
+    return { f: random.chance(700) ? "append" : "write", key: `${this.generation()}.${random.below(KEYS)}`, value }
+  }
   private choose(random: Random, token: string, seen: string | null): Operation {
-    const generation = Math.floor(this.used++ / (KEYS * OPERATIONS_PER_KEY))
+    const generation = this.generation()
     const key = `${generation}.${random.below(KEYS)}`
     const dice = random.below(100)
     if (dice < 40) return { f: "read", key, value: null }

@@ -1,0 +1,68 @@
+/**
+ * A client that keeps a session by hand, as the README tells users of other languages to: what has no answer it sends again,
+ * under the same number, to whatever node it comes to next. It takes every answer at its word.
+ */
+import type { Work, World } from "../../interpreters/simulation/index.ts"
+import { PropertyViolated } from "../../spec/index.ts"
+import type { PlainClient, Told } from "./clients.ts"
+
+/** Not executed as far as that node knows, or not known: worth another try elsewhere. */
+const again = new Set(["UNKNOWN", "NOLEADER", "BUSY", "MOVED", "LOADING", "SPACELOW"])
+/** Between two tries. */
+const PAUSE = 10
+
+export class NumberedClient {
+  private readonly plain: PlainClient
+  private readonly world: World
+  private key: string | null = null
+  private next = 1
+  constructor(plain: PlainClient, world: World) {
+    this.plain = plain
+    this.world = world
+  }
+
+  /** False if there is none within `patience`. */
+  private *opened(patience: number): Work<boolean> {
+    if (this.key !== null) return true
+    yield* this.plain.connected()
+    const [told] = yield* this.plain.send([["STEPRAFT", "SESSION", "OPEN", "by hand"]], patience)
+    if (told === undefined || told === "lost" || told.type !== "bulk") {
+      this.plain.hangUp()
+      return false
+    }
+    this.key = Buffer.from(told.bytes).toString()
+    this.next = 1
+    return true
+  }
+  /** Writes, all under way at once, until each has its answer or the time is up; null: not sent at all. */
+  *write(requests: readonly (readonly string[])[], patience: number, until: number): Work<readonly Told[] | null> {
+    if (!(yield* this.opened(patience))) return null
+    const first = this.next
+    this.next += requests.length
+    const answers: Told[] = []
+    while (answers.length < requests.length && this.world.now < until) {
+      yield* this.plain.connected()
+      const lowest = first + answers.length
+      const rest = requests.slice(answers.length)
+      const told = yield* this.plain.send(rest.map((words, i) => ["STEPRAFT", "DO", this.key ?? "", lowest + i, lowest, ...words]), patience)
+      if (this.took(told, answers, lowest) || answers.length === requests.length) break
+      this.plain.hangUp()
+      yield PAUSE
+    }
+    if (answers.length < requests.length) this.key = null
+    return [...answers, ...requests.slice(answers.length).map((): Told => "lost")]
+  }
+  /** Says whether the session has ended. */
+  private took(told: readonly Told[], answers: Told[], first: number): boolean {
+    for (const [i, reply] of told.entries()) {
+      if (reply === "lost") return false
+      if (reply.type === "error") {
+        if (reply.code === "SESSIONEXPIRED") return true
+        if (reply.code === "OUTOFORDER" && i === 0) throw new PropertyViolated("ExactlyOnce", `number ${first} of a session is answered as out of order, though all before it have been acknowledged`)
+        if (reply.code === "OUTOFORDER" || again.has(reply.code)) return false
+      }
+      answers.push(reply)
+    }
+    return false
+  }
+}
