@@ -5,7 +5,7 @@
  * Each word is folded in by steps that lose nothing (exclusive or, an odd factor, a shift): a single word that differs
  * always gives another sum, and equal words after it keep the sums apart. Guards against lost writes, not against malice.
  */
-import type { CommandEntry, Configuration, ConfigurationEntry, Entry, Member, NoOpEntry } from "./types.ts"
+import type { CommandEntry, Configuration, ConfigurationEntry, Entry, Member, NoOpEntry, Payload } from "./types.ts"
 
 /** 32 bits; 0 for the empty log. */
 export type Chain = number
@@ -16,10 +16,6 @@ const fold = (sum: number, word: number): number => {
   const product = Math.imul(sum ^ word, 0x9e3779b1)
   return product ^ (product >>> 15)
 }
-const HIGH = 2 ** 32
-/** Both halves of a count of 48 bits. */
-const foldCount = (sum: number, count: number): number => fold(fold(sum, count | 0), count < HIGH ? 0 : Math.floor(count / HIGH))
-
 const foldText = (sum: number, text: string): number => {
   let out = fold(sum, text.length)
   for (let i = 0; i < text.length; i++) out = fold(out, text.charCodeAt(i))
@@ -32,18 +28,28 @@ const foldMembers = (sum: number, members: readonly Member[]): number => {
 }
 const foldConfiguration = (sum: number, { voters, outgoing, learners }: Configuration): number => foldMembers(foldMembers(foldMembers(sum, voters), outgoing), learners)
 
-const KIND = { noop: 1, command: 2, configuration: 3 } as const
+const NOOP = 1
+const COMMAND = 2
+const CONFIGURATION = 3
+/** What lies above 32 bits: 16 at most. */
+const above = (count: number): number => (count / 0x1_0000_0000) | 0
+const foldPlace = (before: Chain, kind: number, index: number, term: number, time: number): number =>
+  fold(fold(fold(fold(fold(before, index | 0), term | 0), time | 0), (above(index) << 16) | above(term)), (above(time) << 2) | kind)
 
-/** Of an entry that follows one with the chain `before`. A payload is taken by its own checksum. */
+/** On its own, for a leader makes many at once. A payload is taken by its own checksum. */
+export const chainOfCommand = (before: Chain, index: number, term: number, time: number, { checksum, bytes }: Payload): Chain =>
+  fold(fold(foldPlace(before, COMMAND, index, term, time), checksum | 0), bytes.length) >>> 0
+
+/** Of an entry that follows one with the chain `before`. */
 export const chainAfter = (before: Chain, entry: UnchainedEntry | Entry): Chain => {
-  const sum = foldCount(foldCount(foldCount(fold(before, KIND[entry.kind]), entry.index), entry.term), entry.time)
+  const { index, term, time } = entry
   switch (entry.kind) {
     case "noop":
-      return sum >>> 0
+      return foldPlace(before, NOOP, index, term, time) >>> 0
     case "command":
-      return fold(fold(sum, entry.payload.checksum | 0), entry.payload.bytes.length) >>> 0
+      return chainOfCommand(before, index, term, time, entry.payload)
     case "configuration":
-      return foldConfiguration(sum, entry.configuration) >>> 0
+      return foldConfiguration(foldPlace(before, CONFIGURATION, index, term, time), entry.configuration) >>> 0
   }
 }
 

@@ -1,18 +1,31 @@
 /** Commands from clients: appended by the leader, forwarded or refused by everybody else (paper §8). */
-import { chainAfter } from "./chain.ts"
+import { chainOfCommand } from "./chain.ts"
 import { awaitsClocks, nextStamp } from "./clock.ts"
 import { MAX_INDEX } from "./domain.ts"
 import { appendToLog } from "./durability.ts"
+import { configurationOf } from "./membership.ts"
 import { progressOf } from "./progress.ts"
+import { hasQuorum } from "./quorum.ts"
 import { asLeader, knownLeader, note, respond, sameMember, send, type Turn } from "./turn.ts"
 import type { CommandEntry, ForwardProposal, ForwardProposalReply, Leader, Member, Payload, ProposalOutcome, ProposalRefusal, State } from "./types.ts"
 
 const uncommittedBytes = ({ log, commitIndex }: State): number => log.bytesThrough(log.lastIndex) - log.bytesThrough(commitIndex)
 
+/**
+ * Entries that no quorum has room for would only fill the leader up, and nobody could commit them: the cluster refuses
+ * before it stops. It goes on by itself when enough voters tell that they have room again.
+ */
+const quorumHasRoom = (state: State, leader: Leader): boolean => {
+  let full = false
+  for (const name in leader.progress) full ||= leader.progress[name]?.condition === "full"
+  if (!full) return true
+  return hasQuorum(configurationOf(state), (member) => sameMember(member, state.self) || progressOf(leader, member)?.condition !== "full")
+}
+
 const obstacle = (state: State, payloads: readonly Payload[]): ProposalRefusal | null => {
   const leader = asLeader(state)
   if (leader === null) return knownLeader(state) === null ? "noLeader" : "notLeader"
-  if (state.spaceLow) return "spaceLow"
+  if (state.spaceLow || !quorumHasRoom(state, leader)) return "spaceLow"
   if (state.log.lastIndex + payloads.length > MAX_INDEX) return "exhausted"
   if (leader.transfer !== null) return "transferring"
   if (awaitsClocks(state)) return "notReady"
@@ -42,9 +55,9 @@ const append = (turn: Turn, payloads: readonly Payload[]): ProposalOutcome => {
   const time = nextStamp(state)
   let chain = state.log.lastChain
   const entries = payloads.map((payload, i): CommandEntry => {
-    const entry = { kind: "command", index: first + i, term, time, chain, payload } as const
-    chain = chainAfter(chain, entry)
-    return { ...entry, chain }
+    const index = first + i
+    chain = chainOfCommand(chain, index, term, time, payload)
+    return { kind: "command", index, term, time, chain, payload }
   })
   appendToLog(state, entries)
   return { type: "ProposalAppended", first, term }

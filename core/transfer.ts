@@ -3,7 +3,7 @@ import { configurationOf, isVoter } from "./membership.ts"
 import { progressOf } from "./progress.ts"
 import { bar } from "./lease.ts"
 import { becomeFollower } from "./roles.ts"
-import { asLeader, note, send, type Turn } from "./turn.ts"
+import { asFollower, asLeader, note, send, type Turn } from "./turn.ts"
 import type { Leader, Member, Progress, State } from "./types.ts"
 
 /** The voter with a state machine that has most of the log, and was heard of lately if any was. */
@@ -56,6 +56,9 @@ export const transferPass = (turn: Turn): void => {
 export const onSpaceChanged = (turn: Turn, low: boolean): void => {
   const { state } = turn
   state.spaceLow = low
+  // Its leader is told at once: what is sent in the meantime can be committed by nobody.
+  const follower = asFollower(state)
+  if (follower !== null) follower.reply ??= "accept"
   const leader = asLeader(state)
   if (low) onTransferRequested(turn, null)
   else if (leader?.transfer?.sent === false) leader.transfer = null

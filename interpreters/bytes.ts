@@ -12,8 +12,11 @@ export class MalformedBytes extends Error {
 /** Nobody may write this number: it would be read as another one, or not at all. Nothing was written. */
 export class NumberOutOfDomain extends RangeError {
   override readonly name = "NumberOutOfDomain"
-  constructor(found: number, bits: number) {
-    super(`${found} is not a whole number of ${bits} bits; nothing was written`)
+  constructor(found: string) {
+    super(`${found} cannot be written, for it could not be read again; nothing was written`)
+  }
+  static of(found: number, bits: number): NumberOutOfDomain {
+    return new NumberOutOfDomain(`${found}, which is no whole number of ${bits} bits,`)
   }
 }
 
@@ -38,17 +41,17 @@ export class Writer {
     return at
   }
   u8(value: number): void {
-    if (!(value >= 0 && value <= 0xff && Number.isInteger(value))) throw new NumberOutOfDomain(value, 8)
+    if (!(value >= 0 && value <= 0xff && Number.isInteger(value))) throw NumberOutOfDomain.of(value, 8)
     const at = this.room(1)
     this.buffer[at] = value
   }
   u32(value: number): void {
-    if (!isWord(value)) throw new NumberOutOfDomain(value, 32)
+    if (!isWord(value)) throw NumberOutOfDomain.of(value, 32)
     const at = this.room(4)
     this.buffer.writeUInt32BE(value, at)
   }
   u48(value: number): void {
-    if (!isCount(value)) throw new NumberOutOfDomain(value, 48)
+    if (!isCount(value)) throw NumberOutOfDomain.of(value, 48)
     const at = this.room(6)
     this.buffer.writeUIntBE(value, at, 6)
   }

@@ -81,6 +81,34 @@ describe("a turn", () => {
   })
 })
 
+describe("a node that must stop", () => {
+  const halted = { reason: "committedConflict", index: 3, term: 1, leader: peer, theirs: 2 } as const
+  test("stops by name, and does nothing that comes with it or after it", async () => {
+    const world = rig(scripted({ Started: () => [{ type: "Halt", halted }, { type: "Apply", entries: [] }], MessageReceived: () => [{ type: "CancelTimer", timer: "election" }] }))
+    world.driver.start()
+    await turn()
+    const said = world.calls.length
+    expect(world.fatal.map(({ name, message }) => [name, /^committedConflict: entry 3 /.test(message)])).toEqual([["NodeHalted", true]])
+    world.transport.received(peer, heartbeat(1), null)
+    await turns(2)
+    expect([world.calls.length, world.fatal.length, world.calls.includes("apply ")]).toEqual([said, 1, false])
+  })
+  test("by the real reducer: a leader that contradicts what is committed", async () => {
+    const world = rig(real())
+    world.driver.start()
+    await turn()
+    world.transport.received(peer, heartbeat(1), null)
+    world.transport.received({ name: "n3", incarnation: "i3" }, heartbeat(1), null)
+    await turns(2)
+    expect(world.fatal).toMatchObject([{ name: "NodeHalted", reason: "twoLeaders" }])
+    expect(world.calls.filter((call) => call.startsWith("send") || call.startsWith("persist"))).toEqual([])
+  })
+  test("times that no timer of this process can count are refused", () => {
+    const { state } = real()
+    expect(() => rig({ state: { ...state, settings: { ...state.settings, electionMax: 2 ** 31 } }, run: () => [] })).toThrow(/setting electionMax is 2147483648/)
+  })
+})
+
 describe("a timer", () => {
   test("of silence is believed only once the sockets were polled again after the batch", async () => {
     const world = rig(scripted({}))

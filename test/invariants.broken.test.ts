@@ -91,6 +91,11 @@ const broken: Record<Invariant, (step: Recorded, before: Recorded | undefined) =
     const told: Message = { type: "AppendEntries", term, prevLogIndex: commitIndex, prevLogTerm: (log.termAt(commitIndex) ?? 0) - 1, prevLogChain: 0, entries: [], leaderCommit: 0, round: 0, time: 0, settled: false }
     return andFirst(step, { type: "MessageReceived", from: step.state.role.leader, message: told })
   },
+  RoomForQuorum: (step) => {
+    const { role } = step.state
+    if (role.type !== "leader" || step.events.some(({ type }) => type === "MessageReceived") || !step.effects.some((effect) => effect.type === "Persist" && effect.entries.some(({ kind }) => kind === "command"))) return null
+    return withState(step, { role: { ...role, progress: Object.fromEntries(Object.entries(role.progress).map(([name, progress]) => [name, { ...progress, condition: "full" }])) } })
+  },
   NumbersInDomain: (step) => withState(step, { currentTerm: MAX_TERM + 1 }),
   ConfigSafety: (step) => ({ ...step, state: { ...step.state, configurations: [...step.state.configurations, { index: 77, configuration: amnesiac }] } }),
   OnlyVotersCampaign: (step) => (step.state.role.type === "follower" && step.state.configurations.at(-1)?.configuration.voters.every(({ name }) => name !== step.node) === true && !started(step) ? withState(step, { role: { type: "preCandidate", votes: {}, asked: false, transfer: false, askedAt: 0, wallOffsets: {}, timeOffset: null } }) : null),

@@ -1,7 +1,8 @@
 import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import type { Message } from "../core/index.ts"
-import { MalformedBytes, Reader, Writer, readEntries } from "../interpreters/bytes.ts"
+import { MAX_TERM, type Message, type Persist } from "../core/index.ts"
+import { MalformedBytes, NumberOutOfDomain, Reader, Writer, readEntries } from "../interpreters/bytes.ts"
+import { readPersist, writePersist } from "../interpreters/file/frame.ts"
 import { EntryBlocks, Slab, readMessage, writeAppendTail, writeMessage, type Received } from "../interpreters/tcp/codec.ts"
 import { FrameParser, HEADER, closeFrame, frameLimit, openFrame } from "../interpreters/tcp/frame.ts"
 import { PROTOCOL, readHandshake, readPreamble, writeHello, writePreamble, writeRefused } from "../interpreters/tcp/handshake.ts"
@@ -52,7 +53,7 @@ describe("every message comes back as it went", () => {
     const blocks = new EntryBlocks()
     fc.assert(
       fc.property(fc.array(arb.messageOf.AppendEntries.filter((m) => m.entries.length > 0), { minLength: 1, maxLength: 4 }), fc.boolean(), (messages, over) => {
-        for (const message of [...messages, ...messages.map((m) => ({ ...m, entries: m.entries.slice(), term: 7 }))]) {
+        for (const message of [...messages, ...messages.map((m) => ({ ...m, entries: m.entries.slice(), term: MAX_TERM }))]) {
           const w = new Writer(16)
           const at = openFrame(w)
           const block = blocks.block(message.entries)
@@ -77,6 +78,67 @@ describe("every message comes back as it went", () => {
         same(readEntries(new Reader(some, 1)), shorter)
       }),
     )
+  })
+})
+
+describe("numbers at the edge", () => {
+  const edges = [0, 1, 2 ** 31 - 1, 2 ** 31 + 1, 2 ** 32 - 1, 2 ** 32, 2 ** 32 + 1, 2 ** 48 - 2, 2 ** 48 - 1, 2 ** 48, 2 ** 53 - 1, -1, Number.NaN, 0.5, Number.POSITIVE_INFINITY]
+  const numbersOf = (value: object, path: readonly string[] = []): readonly (readonly string[])[] =>
+    Object.entries(value).flatMap(([key, inner]: [string, unknown]) => (typeof inner === "number" ? [[...path, key]] : typeof inner === "object" && inner !== null && !(inner instanceof Uint8Array) ? numbersOf(inner, [...path, key]) : []))
+  const withAt = (value: object, [key = "", ...rest]: readonly string[], number: number): object => {
+    const copy = (Array.isArray(value) ? [...(value as unknown[])] : { ...value }) as Record<string, unknown>
+    copy[key] = rest.length === 0 ? number : withAt(copy[key] as object, rest, number)
+    return copy
+  }
+  const at = (value: unknown, path: readonly string[]): unknown => path.reduce<unknown>((inner, key) => (inner as Record<string, unknown> | null)?.[key], value)
+  for (const [type, arbitrary] of Object.entries(arb.messageOf) as [string, fc.Arbitrary<Message>][])
+    test(`at every place of ${type}: refused by name with nothing written, or it comes back`, () => {
+      fc.assert(
+        fc.property(arbitrary, (message) => {
+          for (const path of numbersOf(message))
+            for (const edge of edges) {
+              const other = withAt(message, path, edge) as Message
+              const w = new Writer(16)
+              w.u8(9)
+              try {
+                writeMessage(w, other, null)
+              } catch (error) {
+                expect(error).toBeInstanceOf(NumberOutOfDomain)
+                expect(w.length).toBe(1)
+                continue
+              }
+              expect(Object.is(at(decode(w.take().subarray(1)).message, path), edge), `${path.join(".")} = ${edge}`).toBe(true)
+            }
+        }),
+        { numRuns: 6 },
+      )
+    })
+  test("at every place of a record of the log: the same", () => {
+    const persist = fc.record({ type: fc.constant("Persist" as const), seq: fc.constant(1), hardState: fc.option(fc.record({ term: arb.term, vote: fc.option(arb.member) })), truncateFrom: fc.option(arb.index), entries: arb.entries, base: fc.option(arb.logBase) })
+    fc.assert(
+      fc.property(persist, (record) => {
+        for (const path of numbersOf(record))
+          for (const edge of edges) {
+            if (path[0] === "seq") continue
+            const other = withAt(record, path, edge) as Persist
+            const w = new Writer(16)
+            try {
+              writePersist(w, other)
+            } catch (error) {
+              expect(error).toBeInstanceOf(NumberOutOfDomain)
+              expect(w.length).toBe(0)
+              continue
+            }
+            if (w.length > 0) expect(Object.is(at(readPersist(new Reader(w.take())), path), edge), `${path.join(".")} = ${edge}`).toBe(true)
+          }
+      }),
+      { numRuns: 15 },
+    )
+  })
+  test("what older versions wrote, or a damaged peer says, is refused by name", () => {
+    const body = encode({ type: "TimeoutNow", term: 1 })
+    body.fill(0xff, 1, 7)
+    expect(() => decode(body)).toThrow(/no server says TimeoutNow with term 281474976710655/)
   })
 })
 

@@ -10,7 +10,7 @@
 import { crc32 } from "node:zlib"
 import { flawOfPersist } from "../../core/index.ts"
 import type { Configuration, Entry, HardState, LogBase, Persist } from "../../core/index.ts"
-import { MalformedBytes, readBase, readEntries, readMember, writeBase, writeEntries, writeMember, type Reader, type Writer } from "../bytes.ts"
+import { MalformedBytes, NumberOutOfDomain, readBase, readEntries, readMember, writeBase, writeEntries, writeMember, type Reader, type Writer } from "../bytes.ts"
 
 export const SECTOR = 512
 export const HEADER = 16
@@ -150,7 +150,7 @@ export const readHardState = (r: Reader): HardState => ({ term: r.u48(), vote: r
 /** A Persist that changes nothing takes no bytes. */
 export const writePersist = (w: Writer, { hardState, truncateFrom, entries, base }: Persist): void => {
   const flaw = flawOfPersist({ hardState, truncateFrom, entries, base })
-  if (flaw !== null) throw new RangeError(`this cannot be written, for it could not be read again: ${flaw}. Nothing was written`)
+  if (flaw !== null) throw new NumberOutOfDomain(`a record with ${flaw}`)
   const flags =
     (hardState === null ? 0 : HARD_STATE) | (truncateFrom === null ? 0 : TRUNCATE) | (entries.length === 0 ? 0 : ENTRIES) | (base === null ? 0 : BASE)
   if (flags === 0) return

@@ -2,7 +2,7 @@
 import { crc32 } from "node:zlib"
 import { flawOf } from "../../core/index.ts"
 import type { AppendEntries, Condition, Entry, InstallSnapshotReply, Member, Message, Payload, ProposalOutcome, ProposalRefusal } from "../../core/index.ts"
-import { MalformedBytes, Reader, Writer, readBase, readEntries, readMember, readPayload, writeBase, writeEntries, writeMember, writePayload } from "../bytes.ts"
+import { MalformedBytes, NumberOutOfDomain, Reader, Writer, readBase, readEntries, readMember, readPayload, writeBase, writeEntries, writeMember, writePayload } from "../bytes.ts"
 
 const KIND = {
   RequestVote: 1,
@@ -134,6 +134,8 @@ const flag = (w: Writer, value: boolean): void => w.u8(value ? 1 : 0)
 
 /** Throws NumberOutOfDomain, with nothing written, for what readMessage would not take: the core never says it. */
 export const writeMessage = (w: Writer, message: Message, chunk: Uint8Array | null): void => {
+  const flaw = flawOf(message)
+  if (flaw !== null) throw new NumberOutOfDomain(`${message.type} with ${flaw}`)
   const from = w.length
   try {
     write(w, message, chunk)

@@ -28,7 +28,7 @@ export const notOpen: Reply = error("SESSIONEXPIRED", "the session is unknown, c
 export const outOfDomain: Reply = error("ERR", "session, sequence, lowest and versions are whole numbers below 2^48, sequence from 1. Nothing was executed.")
 export const reservedOwner = (prefix: string): Reply => error("ERR", `STEPRAFT SESSION OPEN: owners that begin with ${prefix} are nodes. Nothing was opened: choose another name.`)
 export const longOwner = (length: number, most: number): Reply => error("TOOLARGE", `STEPRAFT SESSION OPEN: an owner's name of ${length} characters was given, at most ${most} are allowed. Nothing was opened.`)
-export const spaceLow: Reply = error("SPACELOW", "the leader's disk is nearly full, so it takes no writes. The command was not executed. Reads go on; free some space, writing resumes by itself.")
+export const spaceLow: Reply = error("SPACELOW", "the leader's disk is nearly full, or those of so many other nodes that a write could not be kept by a majority. The command was not executed. Reads go on; free some space, writing resumes by itself.")
 
 const exhausted: Reply = error("ERR", "the log has reached the last index that there is, so it takes no more writes. The command was not executed. Move the data to a new cluster.")
 

@@ -1,6 +1,6 @@
 /** What clients are told. */
-import { type CommandEntry, type Entry, type Event, type Outcome, type Payload, type State } from "../../core/index.ts"
-import { fail, type OpenRef, type Seen, type Written } from "./history.ts"
+import { sameMember, type CommandEntry, type Entry, type Event, type Member, type Outcome, type Payload, type State } from "../../core/index.ts"
+import { fail, isQuorum, type OpenRef, type Seen, type Written } from "./history.ts"
 
 const noPayloads: readonly Payload[] = []
 
@@ -64,6 +64,17 @@ export const checkResponse = (seen: Seen, ref: number, outcome: Outcome): void =
     case "ReadRefused":
       return
   }
+}
+
+/** As far as its answers tell, and nothing of this step changed that. */
+export const checkRoom = ({ node, state, before, events }: Seen, appended: readonly Entry[]): void => {
+  const { role, self } = state
+  if (role.type !== "leader" || before.role !== "leader" || before.term !== state.currentTerm || !appended.some(({ kind }) => kind === "command")) return
+  const changes = ({ type }: Event): boolean => type === "MessageReceived" || type === "SpaceChanged" || type === "ConfigurationChangeProposed"
+  const configuration = state.configurations.at(-1)
+  if (configuration === undefined || configuration.index > before.log.lastIndex || events.some(changes)) return
+  const hasRoom = (member: Member): boolean => (sameMember(member, self) ? !state.spaceLow : role.progress[member.name]?.condition !== "full")
+  if (!isQuorum(configuration.configuration, hasRoom)) fail("RoomForQuorum", node, `appends entry ${appended[0]?.index}, and no quorum has room`)
 }
 
 /** A leader appends for clients just what it tells of in the same step. */

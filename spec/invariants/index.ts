@@ -3,7 +3,7 @@
  * (sweep.ts) looks at everything, now and then.
  */
 import { replicatedTime, sameMember, type Effect, type Event, type Recovered, type State } from "../../core/index.ts"
-import { checkOutcomes, checkRefs, checkResponse, openRef } from "./clients.ts"
+import { checkOutcomes, checkRefs, checkRoom, checkResponse, openRef } from "./clients.ts"
 import { checkApply, checkCommit, checkRestored } from "./commit.ts"
 import { checkElections, checkTransfer, checkVoteSent, countGrant, endsTransfer } from "./elections.ts"
 import { checkContradiction, checkDomain, checkHalted } from "./halts.ts"
@@ -177,6 +177,7 @@ export const makeInvariantChecker = ({ halts = "violations" }: CheckerOptions = 
       const appended = appendedByLeader(seen)
       checkTransfer(seen, appended)
       checkOutcomes(seen, appended)
+      checkRoom(seen, appended)
     }
     for (const effect of effects) takeEffect(seen, effect)
     checkPersists(seen)

@@ -43,6 +43,7 @@ export const invariants = {
   // Stopping.
   ConflictHalts: "a server whom a leader contradicts in what it knows to be committed stops by name, and does nothing more",
   NumbersInDomain: "a server's term and log hold only numbers that its codecs can write",
+  RoomForQuorum: "a leader that was told that no quorum of voters has room appends nothing for clients",
   // Membership.
   ConfigSafety: "the last configuration in the log is in force; changes go one by one through overlapping majorities (paper §6)",
   OnlyVotersCampaign: "a server that votes in no configuration that may be in force never campaigns (thesis §4.2.2)",

@@ -5,6 +5,7 @@ import { costs } from "./costs.ts"
 import { durability } from "./durability.ts"
 import { edges } from "./edges.ts"
 import { election } from "./election.ts"
+import { halts } from "./halts.ts"
 import { log } from "./log.ts"
 import { membership } from "./membership.ts"
 import type { Seeded } from "./mutant.ts"
@@ -17,5 +18,5 @@ import { snapshot } from "./snapshot.ts"
 import { timers } from "./timers.ts"
 import { transport } from "./transport.ts"
 
-export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, timers, durability, own, edges, costs, reserves, once }
+export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, timers, durability, own, edges, costs, reserves, once, halts }
 export const seeded: readonly Seeded[] = Object.values(families).flat()

@@ -56,7 +56,7 @@ const processes = (name: string, about: readonly Part[], files: RegExp): Layer =
 
 /** Those that tell most in the shortest time come first: with --enough the rest is not run. */
 export const layers: readonly Layer[] = [
-  suite("paper", ["core"], /^core\.(paper|defects|durability|regressions|log)/),
+  suite("paper", ["core"], /^core\.(paper|defects|durability|regressions|log|halt|chain|space)/),
   search("invariants", ["core"], "test/mutants/layers/simulate.ts"),
   search("refinement", ["core"], "test/mutants/layers/simulate.ts", "--refine"),
   search("linearizability", ["core", "machine", "service", "client"], "test/mutants/layers/clients.ts"),

@@ -77,7 +77,7 @@ export const log: readonly Seeded[] = [
       {
         file: "core/proposals.ts",
         find: `  if (leader === null) return knownLeader(state) === null ? "noLeader" : "notLeader"
-  if (state.spaceLow) return "spaceLow"
+  if (state.spaceLow || !quorumHasRoom(state, leader)) return "spaceLow"
   if (state.log.lastIndex + payloads.length > MAX_INDEX) return "exhausted"
   if (leader.transfer !== null) return "transferring"`,
         replace: `  if (leader === null && state.role.type !== "follower") return "noLeader"
