@@ -88,7 +88,7 @@ describe("a node that must stop", () => {
     world.driver.start()
     await turn()
     const said = world.calls.length
-    expect(world.fatal.map(({ name, message }) => [name, /^committedConflict: entry 3 /.test(message)])).toEqual([["NodeHalted", true]])
+    expect(world.fatal.map(({ name, message }) => [name, message.startsWith("committedConflict: entry 3 ")])).toEqual([["NodeHalted", true]])
     world.transport.received(peer, heartbeat(1), null)
     await turns(2)
     expect([world.calls.length, world.fatal.length, world.calls.includes("apply ")]).toEqual([said, 1, false])
