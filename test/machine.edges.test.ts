@@ -18,7 +18,7 @@ const word = fc.oneof(
   fc.constantFrom("", " 1", "1e3", "NaN", "Infinity", "-0", "+1", "01", "0x10", "1.0", "\u0000", "ÿ".repeat(3), "9".repeat(5000), "x".repeat(70_000)),
 )
 const call = fc.tuple(fc.constantFrom(...commands.keys(), "nonsense", ""), fc.array(word, { maxLength: 6 })).map(([name, words]) => [name, ...words])
-const stamp = fc.constantFrom(...[0, 1, 1000, 2 ** 31, 2 ** 32, 2 ** 47, 2 ** 48 - 1002, 2 ** 48 - 2, 2 ** 48 - 1])
+const stamp = fc.constantFrom(0, 1, 1000, 2 ** 31, 2 ** 32, 2 ** 47, 2 ** 48 - 1002, 2 ** 48 - 2, 2 ** 48 - 1)
 const step = fc.record({ time: stamp, exec: fc.boolean(), calls: fc.array(call, { minLength: 1, maxLength: 4 }) })
 
 const entriesOf = (steps: readonly { readonly time: number; readonly exec: boolean; readonly calls: readonly (readonly string[])[] }[]): Entry[] => {

@@ -270,7 +270,7 @@ export class LevelMachine implements KvMachine {
 
   private serving(): Live {
     if (this.live !== null) return this.live
-    throw this.damage ?? new MachineUnusable({ directory: this.directories.root, action: "go on", cause: "the machine is closed" })
+    throw this.damage ?? new MachineUnusable({ directory: this.directories.root, action: "go on", cause: this.short ?? "the machine is closed" })
   }
 
   takeSnapshot(): Promise<LogBase> {
