@@ -151,11 +151,17 @@ export interface Contents {
   readonly earliest: number
 }
 
+/** Without options LevelDB's face takes a shorter way. */
+interface InSnapshot {
+  readonly snapshot: ReturnType<Level["snapshot"]>
+}
+const recordAt = (db: Level, key: Buffer, options: InSnapshot | undefined): Buffer | undefined => (options === undefined ? db.getSync(key) : db.getSync(key, options))
+
 /** A large value: of an item that was found in the same state. */
-export const readValue = (db: Level, generation: number, key: Buffer, item: Item, options: { readonly snapshot?: ReturnType<Level["snapshot"]> } = {}): Buffer =>
-  item.value ?? checkedValue(key, item, db.getSync(valueKey(generation, key), options))
-export const readItem = (db: Level, generation: number, key: Buffer, options: { readonly snapshot?: ReturnType<Level["snapshot"]> } = {}): Item | undefined => {
-  const record = db.getSync(dataKey(generation, key), options)
+export const readValue = (db: Level, generation: number, key: Buffer, item: Item, options?: InSnapshot): Buffer =>
+  item.value ?? checkedValue(key, item, recordAt(db, valueKey(generation, key), options))
+export const readItem = (db: Level, generation: number, key: Buffer, options?: InSnapshot): Item | undefined => {
+  const record = recordAt(db, dataKey(generation, key), options)
   return record === undefined ? undefined : decodeRecord(key, record)
 }
 

@@ -43,3 +43,7 @@ export const reason = (cause: unknown): string => {
   const inner = cause.cause
   return inner instanceof Error ? `${cause.message}: ${inner.message}` : cause.message
 }
+
+/** What LevelDB or a record's checksum says; not a mistake of our own, which no peer's copy would mend. */
+export const isDamage = (thrown: unknown): boolean =>
+  thrown instanceof Error && (thrown.name === "BadRecord" || ("code" in thrown && String(thrown.code).startsWith("LEVEL_")) || isDamage(thrown.cause))

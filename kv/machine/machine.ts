@@ -12,10 +12,10 @@ import { randomBytes } from "node:crypto"
 import type { Entry, LogBase, SnapshotRef } from "../../core/index.ts"
 import type { SnapshotImage, StateMachineHandlers } from "../../interpreters/contract.ts"
 import type { KvMachine, MachineStats, Scrubbed } from "./contract.ts"
-import { OutOfSequence, type Prepared, type Target, overlayOf, prepare } from "./batch.ts"
+import { type Prepared, type Target, overlayOf, prepare } from "./batch.ts"
 import { type Contents, type Level, dropMarkers, firstOf, makeDurable, readContents, reopen } from "./database.ts"
 import type { Directories } from "./directories.ts"
-import { MachineDamaged, MachineUnusable, SnapshotInvalid, reason } from "./errors.ts"
+import { MachineDamaged, MachineUnusable, SnapshotInvalid, isDamage, reason } from "./errors.ts"
 import { checkTables } from "./files.ts"
 import { sessionsForImage } from "./image.ts"
 import { Incoming } from "./incoming.ts"
@@ -181,9 +181,8 @@ export class LevelMachine implements KvMachine {
       prepared = await prepare(live, this, entries, from, outcomes)
     } catch (thrown) {
       if (isShortage(thrown)) return this.waitForRoom(live, thrown)
-      // No damage: nobody could execute this, or this process cannot.
-      if (thrown instanceof OutOfSequence || thrown instanceof RangeError) this.fail("apply", thrown)
-      else this.harm(thrown, live)
+      if (isDamage(thrown)) this.harm(thrown, live)
+      else this.fail("apply", thrown)
       return "stopped"
     }
     try {

@@ -3,6 +3,7 @@ import { MAX_REPLY, TooLarge, refusable, replyTooLarge } from "./cost.ts"
 import { type Level, READ_BYTES, READ_COUNT, readItem, readValue } from "./database.ts"
 import { execute, isSpec, resolve, toBuffers } from "./execute.ts"
 import { DATA, DEADLINE, dataKey, deadlineKey, deadlineOfKey, decodeRecord, generationRange, userKey } from "./layout.ts"
+import { isDamage } from "./errors.ts"
 import { NULL, bulk, error, integer } from "./reply.ts"
 import { readOnlyView, type Store } from "./replica.ts"
 import { Cursors, type Scan, isScan, planOf, startsWith } from "./scan.ts"
@@ -23,10 +24,6 @@ const BYTES_AT_ONCE = 1 << 20
 const LONG = 512
 
 const NOTHING = Buffer.alloc(0)
-
-/** What LevelDB or a record's checksum says; not a mistake of our own, which ends the command. */
-const isDamage = (thrown: unknown): boolean =>
-  thrown instanceof Error && (thrown.name === "BadRecord" || ("code" in thrown && String(thrown.code).startsWith("LEVEL_")) || isDamage(thrown.cause))
 
 type Snapshot = ReturnType<Level["snapshot"]>
 type Stored = Pick<Store, "get" | "value">
@@ -78,7 +75,7 @@ export class Reads {
   }
   private at(snapshot: Snapshot | null): Stored {
     const { db, generation } = this
-    const options = snapshot === null ? {} : { snapshot }
+    const options = snapshot === null ? undefined : { snapshot }
     return { get: (key) => readItem(db, generation, key, options), value: (key, item) => readValue(db, generation, key, item, options) }
   }
 
