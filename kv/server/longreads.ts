@@ -2,12 +2,18 @@
 const atOnce = 2
 
 export class LongReads {
+  private readonly later: (begin: () => void) => void
   private running = 0
   private readonly waiting: (() => void)[] = []
 
-  /** Calls `begin` now, or when it is its turn. It must call `end` once. */
+  /** `later` calls once the event loop has gone round. */
+  constructor(later: (begin: () => void) => void = setImmediate) {
+    this.later = later
+  }
+
+  /** Calls `begin` now, or when it is its turn. `end` is due once for each. */
   enter(begin: () => void): void {
-    if (this.running >= atOnce) {
+    if (this.full) {
       this.waiting.push(begin)
       return
     }
@@ -19,11 +25,17 @@ export class LongReads {
     this.running++
   }
   get full(): boolean {
-    return this.running >= atOnce
+    return this.running >= atOnce || this.waiting.length > 0
   }
   end(): void {
     this.running--
-    const next = this.full ? undefined : this.waiting.shift()
+    // Not at once: short ones of many clients would run on one behind the other, and nobody else would.
+    if (this.waiting.length > 0) this.later(this.admit)
+  }
+
+  private readonly admit = (): void => {
+    if (this.running >= atOnce) return
+    const next = this.waiting.shift()
     if (next === undefined) return
     this.running++
     next()

@@ -6,7 +6,7 @@
 
 /** One connection's work before it is the next one's turn, and all work before the event loop goes round. */
 const sliceMs = 2
-const turnMs = 8
+const turnMs = 6
 
 export interface Job {
   /** Stands in line. Kept here; nobody else writes it. */

@@ -84,7 +84,7 @@ export class Door {
       barriers: new Barriers(service, (begin) => loop.turn(process, begin)),
       // Work takes no time in these worlds.
       turns: new Turns(() => 0, (round) => loop.turn(process, round)),
-      longReads: new LongReads(),
+      longReads: new LongReads((begin) => loop.turn(process, begin)),
       dirty: (connection) => {
         if (connection.marked) return
         connection.marked = true
