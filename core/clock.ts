@@ -45,13 +45,16 @@ const goOnFrom = (clock: ReplicatedClock, time: Stamp): void => {
 
 // ------------------------------------------------------------------------------------------- followers
 
-/** A leader told the time. Of what arrives the latest counts: a message that took long must not set the clock back. */
+/**
+ * A leader told the time. Of what arrives the latest counts: a message that took long must not set the clock back. No
+ * message takes longer than PATIENCE: by so much the leader's time is another.
+ */
 export const hearTime = (state: State, follower: Follower, time: Stamp, settled: boolean): void => {
   const { clock } = state
   follower.leaderTime = Math.max(follower.leaderTime, time)
   if (!settled) return
   const ahead = replicatedTime(state) - time
-  if (!clock.settled || ahead <= 0) goOnFrom(clock, time)
+  if (!clock.settled || ahead <= 0 || ahead > PATIENCE) goOnFrom(clock, time)
   else {
     const back = Math.min(ahead, Math.floor((clock.monotonic - clock.at) / GIVING_WAY))
     if (back > 0) goOnFrom(clock, replicatedTime(state) - back)

@@ -54,6 +54,7 @@ const broken: Record<Invariant, (step: Recorded, before: Recorded | undefined) =
     return last !== undefined && step.effects.some((effect) => effect.type === "Persist" && effect.entries.length > 0) ? withState(step, { log: log.truncateFrom(log.lastIndex).append([{ ...last, chain: last.chain ^ 1 }]) }) : null
   },
   ClockMonotonic: (step, before) => (before !== undefined && leading(before) && leading(step) && before.state.currentTerm === step.state.currentTerm ? withState(step, { clock: { ...step.state.clock, time: step.state.clock.time - 5000 } }) : null),
+  ClockSteady: (step) => (leading(step) && step.state.clock.settled && (step.at ?? 0) > 2000 ? withState(step, { clock: { ...step.state.clock, time: step.state.clock.time + 60_000 } }) : null),
   TruthfulAppend: (step) => sending(step, "AppendEntries", (message) => (message.prevLogIndex > 0 ? { ...message, prevLogTerm: message.prevLogTerm + 1 } : null)),
   BoundedMessages: (step) => sending(step, "AppendEntries", (message) => (message.entries.length > 1 ? { ...message, entries: message.entries.slice(1) } : null)),
   LeaderCompleteness: (step, before) => {
@@ -98,7 +99,7 @@ const broken: Record<Invariant, (step: Recorded, before: Recorded | undefined) =
   },
   NumbersInDomain: (step) => withState(step, { currentTerm: MAX_TERM + 1 }),
   ConfigSafety: (step) => ({ ...step, state: { ...step.state, configurations: [...step.state.configurations, { index: 77, configuration: amnesiac }] } }),
-  OnlyVotersCampaign: (step) => (step.state.role.type === "follower" && step.state.configurations.at(-1)?.configuration.voters.every(({ name }) => name !== step.node) === true && !started(step) ? withState(step, { role: { type: "preCandidate", votes: {}, asked: false, transfer: false, askedAt: 0, wallOffsets: {}, timeOffset: null } }) : null),
+  OnlyVotersCampaign: (step) => (step.state.role.type === "follower" && step.state.configurations.every(({ configuration: { voters, outgoing } }) => [...voters, ...outgoing].every(({ name }) => name !== step.node)) && !started(step) ? withState(step, { role: { type: "preCandidate", votes: {}, asked: false, transfer: false, askedAt: 0, wallOffsets: {}, timeOffset: null } }) : null),
 }
 
 interface Verdict {

@@ -19,12 +19,12 @@ export const record = (seed: number): readonly Recorded[] => {
       recovered.set(node, found)
       states.set(node, initialState(settings, found))
     },
-    observe: ({ node, events }) => {
+    observe: ({ node, at, events }) => {
       const before = states.get(node)
       if (before === undefined) throw new Error(`${node} acts before it starts`)
       const [state, effects] = stepAll(before, events)
       states.set(node, state)
-      steps.push({ node, events, state, effects, recovered: recovered.get(node) })
+      steps.push({ node, at, events, state, effects, recovered: recovered.get(node) })
       recovered.delete(node)
     },
   })

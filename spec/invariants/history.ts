@@ -5,6 +5,7 @@
 import { sameMember, type Configuration, type Effect, type Entry, type HardState, type Index, Log, type Member, type Payload, type Recovered, type State, type Term } from "../../core/index.ts"
 import { InvariantViolated, type Invariant } from "./names.ts"
 import { makeShelf, type Shelf } from "./shelf.ts"
+import { makeSteady, type Steady } from "./steady.ts"
 import type { ObservedStep } from "./index.ts"
 
 /** Stable storage as one Persist leaves it. */
@@ -95,6 +96,7 @@ export interface History {
   readonly refused: WeakSet<object>
   /** Every server was seen from its start. */
   whole: boolean
+  readonly steady: Steady
   steps: number
 }
 
@@ -110,6 +112,7 @@ export const makeHistory = (): History => ({
   recovered: new Map(),
   refused: new WeakSet(),
   whole: true,
+  steady: makeSteady(),
   steps: 0,
 })
 

@@ -4,6 +4,7 @@
  */
 import { replicatedTime, sameMember, type Effect, type Event, type Recovered, type State } from "../../core/index.ts"
 import { checkOutcomes, checkRefs, checkRoom, checkResponse, openRef } from "./clients.ts"
+import { checkSteady } from "./clock.ts"
 import { checkApply, checkCommit, checkRestored } from "./commit.ts"
 import { checkElections, checkTransfer, checkVoteSent, countGrant, endsTransfer } from "./elections.ts"
 import { checkContradiction, checkDomain, checkHalted } from "./halts.ts"
@@ -20,6 +21,8 @@ export interface ObservedStep {
   readonly events: readonly Event[]
   readonly state: State
   readonly effects: readonly Effect[]
+  /** The world's own time, if it has one. */
+  readonly at?: number
 }
 /** Throws InvariantViolated. */
 export interface InvariantChecker {
@@ -170,6 +173,7 @@ export const makeInvariantChecker = ({ halts = "violations" }: CheckerOptions = 
     if (before.role === "leader" && state.role.type === "leader" && before.term === state.currentTerm && replicatedTime(state) < before.clock)
       fail("ClockMonotonic", node, `its time fell from ${before.clock} to ${replicatedTime(state)}`)
     checkDomain(seen)
+    if (step.at !== undefined) checkSteady(seen, step.at)
     checkElections(seen)
     checkLog(seen)
     checkCommit(seen)

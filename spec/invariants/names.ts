@@ -18,6 +18,7 @@ export const invariants = {
   LogMatching: "two logs that hold an entry of the same index and term are the same up to it (paper Figure 3)",
   ChainTrue: "each entry's chained checksum is over itself and the one before it; disk, snapshot and message keep it",
   ClockMonotonic: "stamps never fall along a log, nor does a leader's replicated time within its term",
+  ClockSteady: "replicated time runs at between 0.9 and 1.1 of real time, beside a second, whatever wall clocks show; and after an outage of all it goes on from the time that a right majority shows",
   TruthfulAppend: "an append is sent by a leader, and carries what stands in its log (paper §5.3)",
   BoundedMessages: "an append is contiguous and within the limits of batch and window (thesis §10.2)",
   // Commitment.

@@ -45,7 +45,8 @@ export const generateScript = (seed: number, profile: Profile, { nodes = 3, step
   const founders = Array.from({ length: nodes }, (_, i) => `n${i + 1}`)
   const first = random.below(nodes)
   const expendable = Array.from({ length: (nodes - 1) >> 1 }, (_, i) => founders[(first + i) % nodes] ?? "n1")
-  const teller: Teller = { random, profile, settings: settingsIn(options), founders, expendable, added: [], nextId: 1 }
+  const liars = Array.from({ length: (nodes - 1) >> 1 }, (_, i) => founders[((seed >>> 3) + i) % nodes] ?? "n1")
+  const teller: Teller = { random, profile, settings: settingsIn(options), founders, expendable, liars, added: [], nextId: 1 }
   const stories = storiesOf[profile]
   const actions: Action[] = random.chance(900) ? [election(teller)] : []
   while (actions.length < steps) {

@@ -360,11 +360,40 @@ const replacedChange: Story = (teller) => [
 /** Servers that left keep asking for votes. */
 const removed: Story = (teller) => [configuration(teller, "leader"), election(teller), few(teller, "leader"), election(teller), ...everybodyReturns(teller), moment(teller)]
 
-/** Clocks within what leases allow for: nobody more than a tenth faster than anybody else. */
-const clocks: Story = (teller) => [
-  { type: "skew", node: somebody(teller), offset: teller.random.pick([0, -5000, 60_000]) ?? 0, driftPermille: teller.random.between(-47, 47) },
-  ...chance(teller, 500, { type: "read", node: "leader" }, election(teller), few(teller, "leader")),
-]
+const DAY = 86_400_000
+/** Monotonic clocks within what leases allow for: nobody more than a tenth faster than anybody else. */
+const quartz = ({ random }: Teller): number => random.between(-47, 47)
+/**
+ * Wall clocks of a minority show anything and run as they like; those of the others are right, or nearly. Then the replicated
+ * clock keeps its promise. Now and then a majority is wrong: then all that is promised is that stamps never fall.
+ */
+const clocks: Story = (teller) => {
+  const { random, liars, founders } = teller
+  const others = founders.filter((name) => !liars.includes(name))
+  const wrong = liars.length > 0 && random.chance(600)
+  const node = random.pick(wrong ? liars : others) ?? "n1"
+  const offset = random.pick(wrong ? [DAY, -DAY, 400 * DAY, -1e12, 3000, -3000, 1400, 60_000, 0] : random.chance(850) ? [0, 150, -150] : [-5000, 60_000]) ?? 0
+  return [
+    { type: "skew", node, offset, driftPermille: quartz(teller), wallDriftPermille: wrong ? (random.pick([0, 0, 100, -100, 3000, -1000, -5000]) ?? 0) : 0 },
+    ...chance(teller, 500, { type: "read", node: "leader" }, election(teller), few(teller, "leader")),
+  ]
+}
+/** All are down for a while; who comes back first may be the one with the wrong clock. */
+const outage: Story = (teller) => {
+  const { random } = teller
+  const all = everybody(teller)
+  const first = random.below(all.length)
+  return [
+    ...chance(teller, 700, ...clocks(teller)),
+    few(teller, "leader"),
+    moment(teller),
+    ...all.map((node): Action => ({ type: "crash", node, keep: "all" })),
+    run(random.pick([0, 3000, 20_000, 3_000_000]) ?? 0),
+    ...[...all.slice(first), ...all.slice(0, first)].flatMap((node): readonly Action[] => [{ type: "start", node }, between(teller, 0, 700)]),
+    election(teller),
+    few(teller, "leader"),
+  ]
+}
 
 /** A stretch of another network, or of another speed of the state machine. */
 const weather: Story = (teller) => {
@@ -375,10 +404,10 @@ const weather: Story = (teller) => {
 }
 
 const calm: readonly Story[] = [handOver, (teller) => [election(teller)], (teller) => [burst(teller, somebody(teller)), moment(teller)]]
-const lossy: readonly Story[] = [weather, weather, resets, pausedLeader, powerCut, wonAndLost, handOver, clocks, oldAnswers, firstQuestions, newLeader, leaseAfterHandOver]
-const partitions: readonly Story[] = [minoritySide, minoritySide, manyTerms, staleReads, partial, figure8, pausedLeader, snapshotInFlight, overtaken, handOver, leaseEdge, leaseAndRestart, muteLeader, staleAndFast]
-const disks: readonly Story[] = [persistBoundary, persistBoundary, powerCut, fullDisks, failingDisk, stalledDisk, lostDisk, lostMachine, figure8, minoritySide, snapshotInFlight, overtaken]
-const membership: readonly Story[] = [newServer, jointUnderFire, jointUnderFire, jointUnderFire, replacedChange, replacedChange, removed, lostDisk, handOver, minoritySide, (teller) => [configuration(teller, "leader"), moment(teller)]]
+const lossy: readonly Story[] = [weather, weather, resets, pausedLeader, powerCut, wonAndLost, handOver, clocks, clocks, outage, oldAnswers, firstQuestions, newLeader, leaseAfterHandOver]
+const partitions: readonly Story[] = [minoritySide, minoritySide, manyTerms, staleReads, partial, figure8, pausedLeader, snapshotInFlight, overtaken, handOver, clocks, leaseEdge, leaseAndRestart, muteLeader, staleAndFast]
+const disks: readonly Story[] = [persistBoundary, persistBoundary, powerCut, fullDisks, failingDisk, stalledDisk, lostDisk, lostMachine, outage, figure8, minoritySide, snapshotInFlight, overtaken]
+const membership: readonly Story[] = [newServer, jointUnderFire, jointUnderFire, jointUnderFire, replacedChange, replacedChange, removed, lostDisk, handOver, clocks, minoritySide, (teller) => [configuration(teller, "leader"), moment(teller)]]
 
 export const storiesOf: Readonly<Record<Teller["profile"], readonly Story[]>> = {
   calm,

@@ -13,6 +13,8 @@ export interface Teller {
    * has a majority of others, so that none of it can cost more than Raft survives.
    */
   readonly expendable: readonly string[]
+  /** Another minority: whose wall clocks may show anything. */
+  readonly liars: readonly string[]
   /** Servers that were added, at most two. */
   added: readonly string[]
   nextId: number

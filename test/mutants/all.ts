@@ -1,5 +1,6 @@
 /** Every mutant, by family. */
 import { clients } from "./clients.ts"
+import { clock } from "./clock.ts"
 import { commit } from "./commit.ts"
 import { costs } from "./costs.ts"
 import { durability } from "./durability.ts"
@@ -18,5 +19,5 @@ import { snapshot } from "./snapshot.ts"
 import { timers } from "./timers.ts"
 import { transport } from "./transport.ts"
 
-export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, timers, durability, own, edges, costs, reserves, once, halts }
+export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, timers, durability, own, edges, costs, reserves, once, halts, clock }
 export const seeded: readonly Seeded[] = Object.values(families).flat()

@@ -1,0 +1,103 @@
+/**
+ * The replicated clock against the world's own time, where there is one (a simulation tells it with every step). What each
+ * server's clocks show is read off its steps, so the checker knows by itself what is promised: that time runs steadily,
+ * whatever wall clocks show, while no monotonic clock is more wrong than leases allow; and that after an outage of all it
+ * goes on from right time, while a majority of the leader's voters has right wall clocks.
+ */
+import { configurationOf, replicatedTime } from "../../core/index.ts"
+import { EPOCH } from "../../interpreters/simulation/index.ts"
+import { fail, type Seen } from "./history.ts"
+import type { Steady } from "./steady.ts"
+
+/** Stated beside the rates of 0.9 and 1.1: leaders change, and a wall clock is known but roughly. */
+const STATED = 1000
+/** Right wall clocks differ by no more. */
+const RIGHT = 500
+/** A monotonic clock may run this much fast or slow (half of what leases allow between two), read in whole milliseconds. */
+const DRIFT = 0.05
+const GRAIN = 3
+/** A leader may count what it heard of a clock for so long, and a little longer until it hears again. */
+const REMEMBERED = 15_000
+/** Then everybody must first have heard the time anew. */
+const RECOVERY = 60_000
+
+const forget = (steady: Steady): void => {
+  steady.most = Number.NEGATIVE_INFINITY
+  steady.least = Number.POSITIVE_INFINITY
+}
+
+/** Only a server that was told the time by a clock has one. */
+const readClocks = (steady: Steady, { node, state, events }: Seen, at: number): void => {
+  const { clock, self, life } = state
+  const name = `${node} ${self.incarnation}`
+  const known = steady.clocks.get(name)
+  const right = Math.abs(clock.wall - EPOCH - at) <= RIGHT
+  for (const event of events) {
+    if (event.type !== "MessageReceived" || event.message.type !== "AppendEntries") continue
+    const from = steady.clocks.get(`${event.from.name} ${event.from.incarnation}`)
+    if (from !== undefined && event.message.settled) steady.latest = Math.max(steady.latest, from.time + at - from.at - event.message.time)
+  }
+  if (known === undefined) {
+    steady.clocks.set(name, { life, at, monotonic: clock.monotonic, time: replicatedTime(state), settled: clock.settled, wasSettled: false, rightSince: right ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY })
+    return
+  }
+  const passed = at - known.at
+  if (known.life === life && Math.abs(clock.monotonic - known.monotonic - passed) > DRIFT * passed + GRAIN) steady.voidUntil = at + RECOVERY
+  known.rightSince = !right ? Number.POSITIVE_INFINITY : known.rightSince === Number.POSITIVE_INFINITY ? at : known.rightSince
+  known.wasSettled = known.life === life && known.settled
+  known.settled = clock.settled
+  known.life = life
+  known.at = at
+  known.monotonic = clock.monotonic
+  known.time = replicatedTime(state)
+}
+
+/** Whether clocks that agree, if there are any, agree on what is right. */
+const isMajorityRight = (steady: Steady, { state }: Seen, at: number): boolean => {
+  const { voters } = configurationOf(state)
+  let right = 0
+  for (const { name, incarnation } of voters) if ((steady.clocks.get(`${name} ${incarnation}`)?.rightSince ?? Number.POSITIVE_INFINITY) <= at - REMEMBERED) right += 1
+  return right * 2 > voters.length
+}
+
+/** The first leader after an outage of all has settled its clock: with an agreement, or without. */
+const checkStart = (seen: Seen, steady: Steady, at: number, slack: number): void => {
+  const { node, state, effects, before } = seen
+  const { clock, role } = state
+  if (role.type !== "leader" || steady.clocks.get(`${node} ${state.self.incarnation}`)?.wasSettled === true) return
+  for (const effect of effects) {
+    if (effect.type !== "Note" || (effect.rule !== "clock.stepped" && effect.rule !== "clock.disagreed")) continue
+    const told = configurationOf(state).voters.every(({ name }) => name === node || role.progress[name]?.wallOffset !== null)
+    if (effect.rule === "clock.disagreed" && !told && clock.monotonic - role.since < 5000) fail("ClockSteady", node, `gives up on clocks that agree after ${clock.monotonic - role.since} ms, though others may tell theirs yet`)
+    const trusted = effect.rule === "clock.stepped" && isMajorityRight(steady, seen, at)
+    // Who was away, and is not told yet, may know another time.
+    if (!trusted) steady.voidUntil = at + RECOVERY
+    else if (at >= steady.voidUntil) {
+      const time = replicatedTime(state)
+      const right = EPOCH + at
+      // Where the last stamp was later already, it goes on from there.
+      const most = Math.max(right, before.log.lastTime, steady.least + 1.1 * at)
+      if (time < right - slack || time > most + slack) fail("ClockSteady", node, `starts as leader of term ${state.currentTerm} at ${time} after an outage, while right clocks show ${right}`)
+    }
+    forget(steady)
+  }
+}
+
+export const checkSteady = (seen: Seen, at: number): void => {
+  const { node, state, history } = seen
+  const { steady } = history
+  readClocks(steady, seen, at)
+  if (state.role.type !== "leader" || state.currentTerm < steady.term) return
+  steady.term = state.currentTerm
+  const slack = STATED + 2 * steady.latest
+  checkStart(seen, steady, at, slack)
+  if (!state.clock.settled || at < steady.voidUntil) {
+    forget(steady)
+    return
+  }
+  const time = replicatedTime(state)
+  steady.most = Math.max(steady.most, time - 0.9 * at)
+  steady.least = Math.min(steady.least, time - 1.1 * at)
+  if (time - 0.9 * at < steady.most - slack) fail("ClockSteady", node, `its time ${time} fell ${Math.round(steady.most - time + 0.9 * at)} ms behind what 0.9 of the time that passed would be`)
+  if (time - 1.1 * at > steady.least + slack) fail("ClockSteady", node, `its time ${time} ran ${Math.round(time - 1.1 * at - steady.least)} ms ahead of what 1.1 of the time that passed would be`)
+}
