@@ -95,7 +95,7 @@ class Store {
 }
 
 /** Time goes from event to event. */
-class Time {
+export class Time {
   now = 0
   private count = 0
   private readonly events: { readonly at: number; readonly order: number; run: (() => void) | null }[] = []
@@ -121,6 +121,25 @@ class Time {
   }
 }
 
+export const surroundingsIn = (time: Time, random: () => number, whose = 0): Surroundings => {
+  let secrets = 0
+  return {
+    now: () => time.now,
+    after: (millis, run) => time.after(millis, run),
+    every: (millis, run) => {
+      let alarm = time.after(millis, again)
+      function again(): void {
+        alarm = time.after(millis, again)
+        run()
+      }
+      return { cancel: () => alarm.cancel() }
+    },
+    soon: (run) => void time.after(0, run),
+    random,
+    secret: (bytes) => (whose * 65_536 + ++secrets).toString(16).padStart(2 * bytes, "0"),
+  }
+}
+
 export interface Scripted {
   /** In the order in which requests reach nodes; then all are served. */
   readonly fates: readonly Fate[]
@@ -139,7 +158,7 @@ export interface Scripted {
 /** Virtual milliseconds: much more than all fates together can take. */
 export const PATIENT = 10_000
 
-const wordsOf = (request: Buffer): string[] => request.toString("latin1").split("\r\n").filter((_, at) => at > 0 && at % 2 === 0)
+export const wordsOf = (request: Buffer): string[] => request.toString("latin1").split("\r\n").filter((_, at) => at > 0 && at % 2 === 0)
 
 /** What is wrong, or nothing. */
 export const runScript = ({ fates: list, window, seed, operations }: Scripted): string[] => {
@@ -151,22 +170,7 @@ export const runScript = ({ fates: list, window, seed, operations }: Scripted): 
     dice ^= dice + Math.imul(dice ^ (dice >>> 7), dice | 61)
     return ((dice ^ (dice >>> 14)) >>> 0) / 4294967296
   }
-  let secrets = 0
-  const surroundings: Surroundings = {
-    now: () => time.now,
-    after: (millis, run) => time.after(millis, run),
-    every: (millis, run) => {
-      let alarm = time.after(millis, again)
-      function again(): void {
-        alarm = time.after(millis, again)
-        run()
-      }
-      return { cancel: () => alarm.cancel() }
-    },
-    soon: (run) => void time.after(0, run),
-    random,
-    secret: () => `secret${++secrets}`,
-  }
+  const surroundings = surroundingsIn(time, random)
   let at = 0
   const dial: Dial = (endpoint, _, events) => {
     let over = false
