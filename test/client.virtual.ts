@@ -21,6 +21,8 @@ export type Fate =
   | "unknownDone"
   | "unknownNot"
   | "unknownLate"
+  /** The connection breaks, and the reply is kept no longer. */
+  | "forget"
   /** No answer, nor to anything behind it on the connection. */
   | "mute"
   /** Not proposed. */
@@ -41,7 +43,7 @@ export type Fate =
   | "expire"
 
 export const fates: readonly Fate[] = [
-  "cutBefore", "cutAfter", "cutLate", "unknownDone", "unknownNot", "unknownLate", "mute", "noLeader", "busy", "spaceLow", "tooLarge", "strange", "error", "costly", "outOfOrder", "outOfOrderLate", "expire",
+  "cutBefore", "cutAfter", "forget", "cutLate", "unknownDone", "unknownNot", "unknownLate", "mute", "noLeader", "busy", "spaceLow", "tooLarge", "strange", "error", "costly", "outOfOrder", "outOfOrderLate", "expire",
 ]
 
 interface SessionState {
@@ -203,6 +205,10 @@ export const runScript = ({ fates: list, window, seed, operations }: Scripted): 
           return end("cut")
         case "cutAfter":
           store.carryOut(words)
+          return end("cut")
+        case "forget":
+          store.carryOut(words)
+          if (numbered) store.sessions.get(words[2] ?? "")?.replies.clear()
           return end("cut")
         case "cutLate":
           store.late.push(words)

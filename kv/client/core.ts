@@ -200,6 +200,7 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
       case "answer": return operation.uncertain && !isResult(reply) ? refused(operation, reply) : finish(operation, serverError(operation, reply))
       case "refused": return refused(operation, reply)
       case "expired": return expired(operation)
+      case "forgotten": return forgotten(operation)
       case "again": {
         operation.uncertain ||= leavesOpen(reply.code)
         operation.misplaced = reply.code === "OUTOFORDER"
@@ -253,6 +254,12 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
     const command = nameOf(operation.task)
     const message = `an earlier try of ${command} may have taken effect; the last was refused: ${reply.code} ${reply.text}`
     take(operation, uncertain ? new Unknown({ command, message }) : serverError(operation, reply))
+  }
+
+  const forgotten = (operation: Operation): void => {
+    if (session !== null && operation.sequence !== null) executed(session, operation.sequence)
+    const command = nameOf(operation.task)
+    take(operation, new Unknown({ command, message: `${command} took effect, and the cluster no longer keeps what it answered` }))
   }
 
   /** The answers to what else is on the connection still tell what was executed: they are waited for. */

@@ -45,9 +45,10 @@ export const requestOf = (task: Task, session: string, sequence: number, lowest:
  * - again: not executed, or it is not known; try again, elsewhere or later
  * - refused: not executed; trying again would not help
  * - expired: not executed now, and the session is gone
+ * - forgotten: executed, and its result is gone
  * - answer: the command's own result, or an error that is not known here
  */
-export type Verdict = "again" | "refused" | "expired" | "answer"
+export type Verdict = "again" | "refused" | "expired" | "forgotten" | "answer"
 const again = new Set(["UNKNOWN", "NOLEADER", "OUTOFORDER", "SESSIONFULL", "BUSY", "MOVED", "LOADING", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS"])
 const refused = new Set(["TOOLARGE", "SPACELOW", "NOAUTH", "NOPERM", "DENIED", "READONLY", "EXECABORT"])
 /** This copy was never proposed. What is not said to be so may have been executed, or may be yet. */
@@ -63,7 +64,7 @@ export const isResult = ({ code, text }: { readonly code: string; readonly text:
 export const verdictOf = ({ code, text }: { readonly code: string; readonly text: string }): Verdict => {
   if (again.has(code) || (code === "ERR" && nobodyKnows.test(text))) return "again"
   if (refused.has(code) || (code === "ERR" && atTheDoor.test(text))) return "refused"
-  return code === "SESSIONEXPIRED" ? "expired" : "answer"
+  return code === "SESSIONEXPIRED" ? "expired" : code === "FORGOTTEN" ? "forgotten" : "answer"
 }
 
 /** Commands that change nothing: sent as they are, repeated freely. Anything else is numbered. */
