@@ -28,6 +28,8 @@ describe("snapshots", () => {
     expect(other.machine.position()).toEqual(held.machine.position())
     expect(other.machine.earliestDeadline()).toBe(1_100_000)
     expect(other.restored).toBe(1)
+    expect([held.machine.beginsAt(), other.machine.beginsAt()], "where the data begin").toEqual([0, other.index()])
+    const begins = other.machine.beginsAt()
     const before = log.entries.length
     log.call("APPEND", "key:7", "!")
     log.time += 200_000
@@ -40,6 +42,7 @@ describe("snapshots", () => {
     await other.close()
     const again = await open(directory, { node: "n2" })
     expect(await digest(again)).toBe(then)
+    expect(again.machine.beginsAt(), "also after more was executed, and a start").toBe(begins)
     await again.close()
     await held.close()
   })

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, readFileSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import { describe, expect, test } from "vitest"
@@ -117,6 +117,31 @@ describe("a node", () => {
       expect(existsSync(`${node.config.dataDir}/state`)).toBe(true)
       const error = await Effect.runPromise(Effect.scoped(Effect.flip(serveNode(node.config, { log: () => {} }))))
       expect(error).toMatchObject({ _tag: "StateWithoutLog" })
+    })
+  })
+
+  test("whose log has lost its end does not start: its data know of more", async () => {
+    await withLocalCluster(1, async (cluster) => {
+      await cluster.startAll()
+      const node = await cluster.leader()
+      const client = await cluster.connect(node)
+      const log = `${node.config.dataDir}/log`
+      const segment = `${log}/wal-000000000001`
+      // As a kill leaves it: the length was last written down when the node started.
+      const format = readFileSync(`${log}/FORMAT`)
+      const { size } = statSync(segment)
+      for (let i = 0; i < 20; i++) await client.call("INCR", "n")
+      await node.stop()
+      const whole = readFileSync(segment)
+      writeFileSync(`${log}/FORMAT`, format)
+      truncateSync(segment, size)
+      const error = await Effect.runPromise(Effect.scoped(Effect.flip(serveNode(node.config, { log: () => {} }))))
+      expect(error).toMatchObject({ _tag: "LostTail", found: null })
+      expect(error.message).toContain("no snapshot was restored that would explain it")
+      writeFileSync(segment, whole)
+      await node.start()
+      const again = await cluster.connect(node)
+      await until("it is whole again", async () => (await again.call("GET", "n").catch(() => null)) === "20")
     })
   })
 

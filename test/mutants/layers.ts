@@ -67,11 +67,11 @@ export const layers: readonly Layer[] = [
   suite("machine", ["machine", "service"], /^(machine|service)\.(?!property|model|crash)/),
   suite("models", ["machine", "service"], /^(service\.property|machine\.(model|crash))\./),
   suite("files", ["file"], /^file\./),
-  suite("transport", ["transport"], /^tcp\./),
+  suite("transport", ["core", "file", "transport"], /^(tcp|starts)\./),
   suite("clients", ["client"], /^client\./),
   suite("server", ["server", "service"], /^resp\./),
   suite("commands", ["command line"], /^cli\./),
   suite("nodes", ["core", "driver", "file", "transport", "machine", "service", "server", "node"], /^node\.(?!lives)/),
   suite("lives", ["driver", "file", "transport", "machine", "service", "server", "client", "node"], /^(node\.lives|resp|client)\./),
-  processes("processes", ["command line", "node"], /^process\.(cli|damage)\./),
+  processes("processes", ["command line", "node"], /^process\.(cli|damage|directories)\./),
 ]
