@@ -109,11 +109,11 @@ describe("a log that was cut", () => {
 
 describe("random worlds", () => {
   test("with directories that are put back, copied and cut: every promise at every step, and progress once they are replaced", () => {
-    const cases = full ? many(20_000, 300) : 8
+    const cases = full ? many(20_000, 300) : 6
     let promised = 0
     let known = 0
     for (let seed = 1; seed <= cases; seed++) {
-      const verdict = checkScript(generateScript(seed, "directories", { nodes: seed % 3 === 0 ? 5 : 3, steps: full ? 60 : 30 }), { refinement: seed % 4 === 0, refused: () => known++ })
+      const verdict = checkScript(generateScript(seed, "directories", { nodes: seed % 3 === 0 ? 5 : 3, steps: full ? 60 : 25 }), { refinement: seed % 4 === 0, refused: () => known++ })
       expect(verdict.ok ? null : `${seed}: ${verdict.message}`).toBeNull()
       if (verdict.ok && verdict.promised) promised++
     }

@@ -4,7 +4,7 @@ import type { Profile } from "../../spec/index.ts"
 import { intFlag, maybe, maybeString } from "./flags.ts"
 import { Argument, attempt, Command, Flag } from "./runtime.ts"
 
-const profiles = ["calm", "lossy", "partitions", "disks", "membership", "everything"] as const satisfies readonly Profile[]
+const profiles = ["calm", "lossy", "partitions", "disks", "membership", "directories", "everything"] as const satisfies readonly Profile[]
 
 export const debugCommand = Command.make(
   "debug",

@@ -5,7 +5,7 @@ import { choice, described, intFlag, maybe, maybeInt, maybeString } from "./flag
 import { attemptToTheEnd, Command, Flag } from "./runtime.ts"
 
 /** Named here again, so that the help loads nothing. */
-const profiles = ["calm", "lossy", "partitions", "disks", "membership", "everything"] as const satisfies readonly Profile[]
+const profiles = ["calm", "lossy", "partitions", "disks", "membership", "directories", "everything"] as const satisfies readonly Profile[]
 
 /** Beyond these a machine is out of memory before anything is tried. */
 const [MOST_STEPS, MOST_WORKERS, MOST_CLIENTS] = [100_000, 1_024, 1_024]
