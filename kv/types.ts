@@ -104,6 +104,8 @@ export interface Reader {
   readonly read: (call: Call, most?: number) => Reply | Promise<Reply>
   /** For WATCH: the log index of the last write of the key, or 0 if there is none (or it has expired). */
   readonly version: (key: Uint8Array) => number
+  /** An estimate: bytes of the value there is or was a moment ago, without reading it. */
+  readonly lengthOf?: (key: Uint8Array) => number
   /** The replicated clock as of the last applied entry. */
   readonly now: () => Stamp
 }

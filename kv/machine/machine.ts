@@ -365,6 +365,9 @@ export class LevelMachine implements KvMachine {
     // While rebuilding no version may fit: the largest that a log entry can carry.
     return this.live === null ? 0xffff_ffff_ffff : this.live.reads.version(key)
   }
+  lengthOf(key: Uint8Array): number {
+    return this.live?.reads.lengthOf(key) ?? 0
+  }
   now(): number {
     return this.base.time
   }

@@ -93,6 +93,11 @@ export class Reads {
     const wanted = Buffer.from(key.buffer, key.byteOffset, key.byteLength)
     return this.guarded(() => readOnlyView(this.clock, this.present()).get(wanted)?.version ?? 0, 0xffff_ffff_ffff)
   }
+  /** Whatever is there at this moment: nothing is pinned for an estimate. */
+  lengthOf(key: Uint8Array): number {
+    const wanted = Buffer.from(key.buffer, key.byteOffset, key.byteLength)
+    return this.guarded(() => readItem(this.db, this.generation, wanted, {})?.length ?? 0, 0)
+  }
   /** `most`: bytes of values and keys in the reply; a larger one is refused before it is made. */
   read(call: Call, most = MAX_REPLY): Reply | Promise<Reply> {
     const spec = resolve(call)

@@ -51,7 +51,8 @@ export const makeGate = (options: GateOptions): Gate => {
       else behind.barrier(done)
     },
     reader: {
-      read: (call) => (behind === null ? refusal : behind.reader.read(call)),
+      read: (call, most) => (behind === null ? refusal : behind.reader.read(call, most)),
+      lengthOf: (key) => behind?.reader.lengthOf?.(key) ?? 0,
       // No watched key fits while nothing can be read.
       version: (key) => (behind === null ? 0xffff_ffff_ffff : behind.reader.version(key)),
       now: () => (behind === null ? 0 : behind.reader.now()),

@@ -9,18 +9,19 @@
  */
 import type { Socket } from "node:net"
 import type { Reply } from "../types.ts"
+import { type Admission, weightOf } from "./admission.ts"
 import type { Barriers } from "./barriers.ts"
 import { SMALL, type Account } from "./budget.ts"
 import type { Client } from "./client.ts"
 import type { Context, Host, Known, Words, Work } from "./contract.ts"
-import { encode, encodeNullArray, err, errorReply } from "./encode.ts"
+import { encode, encodeNullArray, err } from "./encode.ts"
 import { begin, broken } from "./intake.ts"
 import type { LongReads } from "./longreads.ts"
 import { Output } from "./output.ts"
 import { isLong, Pieces, replyBytes } from "./pieces.ts"
-import { ProtocolError, RequestParser } from "./resp.ts"
+import { failedWrite, mayReturnMuch, Queue, unknownBehind, type Slot } from "./queue.ts"
 import { Reading } from "./reading.ts"
-import { mayReturnMuch, Queue, type Slot } from "./queue.ts"
+import { ProtocolError, RequestParser } from "./resp.ts"
 import type { Job, Turns } from "./turns.ts"
 
 /** The clock is looked at after so many units of work; a short command is one, of about a microsecond. */
@@ -36,13 +37,11 @@ const readAhead = 128 * 1024
 const baseWeight = 4096
 const lingerMs = 1_000
 
-const unknownBehind = errorReply("UNKNOWN", "a write sent before this one on the connection ended unknown; it may or may not have been executed")
-const failedWrite = err("internal error; whether the command was executed is not known")
-
 /** What the connections of a server share besides the host. */
 export interface Shared {
   readonly host: Host
   readonly barriers: Barriers
+  readonly admission: Admission
   readonly turns: Turns
   readonly longReads: LongReads
   /** Calls `flush` once the present turn is over. */
@@ -117,6 +116,7 @@ export class Connection implements Job, Account {
     let more = false
     try {
       more = this.proceed()
+      if (!more) this.shared.admission.release(this.resume)
       this.shared.dirty(this)
     } catch (thrown) {
       this.fail(thrown)
@@ -188,6 +188,7 @@ export class Connection implements Job, Account {
     this.pieces = null
     this.parser.clear()
     this.output.clear()
+    this.shared.admission.forget(this.resume)
     this.shared.host.budget.weigh(this, orphaned)
   }
 
@@ -311,7 +312,7 @@ export class Connection implements Job, Account {
     const bytes = this.parser.requestWeight + (work?.type === "work.write" ? (work.weight ?? 0) : 0)
     const gated = work === null ? client.consistency === "linearizable" : work.type === "work.read" && work.barrier
     const returns = kind === "write" && mayReturnMuch(known, words)
-    this.queue.add({ kind, known, words, work, protocol: client.protocol, silent, bytes, gated, returns, gate: null, reply, over: false, next: null })
+    this.queue.add({ kind, known, words, work, protocol: client.protocol, silent, bytes, gated, returns, cost: null, gate: null, reply, over: false, next: null })
   }
 
   /** Begins whatever may begin; false if the time is up. */
@@ -319,7 +320,7 @@ export class Connection implements Job, Account {
     while (this.queue.next !== null && !this.reading.busy && this.pieces === null) {
       const slot = this.queue.next
       if (slot.kind === "write") {
-        if (slot.returns && !this.mayReturn()) return true
+        if ((slot.returns && !this.mayReturn()) || !this.admitted(slot)) return true
         this.queue.next = slot.next
         this.write(slot)
         if (this.spent(1 + Math.floor(slot.words.length / wordsPerUnit))) return false
@@ -342,6 +343,17 @@ export class Connection implements Job, Account {
     if (this.full()) return false
     // The next of their answers looks again.
     return this.returning === 0 || this.output.buffered + (this.returning + 1) * this.expected <= this.shared.host.limits.softOutputBytes
+  }
+
+  private admitted(slot: Slot): boolean {
+    slot.cost ??= weightOf(this.shared.host, slot)
+    return this.shared.admission.enter(slot.cost, this.resume)
+  }
+
+  private end(slot: Slot): void {
+    slot.over = true
+    this.writes--
+    this.shared.admission.leave(slot.cost ?? 0)
   }
 
   /** Whether the read may run now. The first of a run takes the rest of it along to the same barrier. */
@@ -375,8 +387,7 @@ export class Connection implements Job, Account {
     if (slot.returns) this.returning++
     const done = (reply: Reply): void => {
       if (slot.over) return
-      slot.over = true
-      this.writes--
+      this.end(slot)
       if (this.closed) {
         this.shared.host.budget.weigh(this, Math.max(0, this.weight - slot.bytes))
         return
@@ -396,8 +407,7 @@ export class Connection implements Job, Account {
       reply = failedWrite
     }
     if (reply === undefined || slot.over) return
-    slot.over = true
-    this.writes--
+    this.end(slot)
     if (slot.returns) this.returning--
     slot.reply = reply
     this.deliver()

@@ -1,6 +1,6 @@
 /** What a command of the server's own is, what it is given, and what it may answer. */
 import type { Faults } from "../faults.ts"
-import type { Reply, Service } from "../types.ts"
+import type { Call, Reply, Service } from "../types.ts"
 import type { Budget } from "./budget.ts"
 import type { Client } from "./client.ts"
 import type { Limits } from "./limits.ts"
@@ -13,6 +13,8 @@ export type Work =
       readonly start: (done: (reply: Reply) => void) => Reply | undefined
       /** EXEC: its null is an array's. */
       readonly exec: boolean
+      /** What it brings into the log, if that is not its words. */
+      readonly calls?: readonly Call[]
       /** What it holds in memory beside its words. */
       readonly weight?: number
     }

@@ -2,7 +2,10 @@
 import type { Reply } from "../types.ts"
 import type { Gate } from "./barriers.ts"
 import type { Known, Words, Work } from "./contract.ts"
-import type { Protocol } from "./encode.ts"
+import { err, errorReply, type Protocol } from "./encode.ts"
+
+export const unknownBehind = errorReply("UNKNOWN", "a write sent before this one on the connection ended unknown; it may or may not have been executed")
+export const failedWrite = err("internal error; whether the command was executed is not known")
 
 export interface Slot {
   /** answered: only waits for those before it. */
@@ -18,6 +21,8 @@ export interface Slot {
   readonly gated: boolean
   /** Whether its reply may be large: a write that answers with a value. */
   readonly returns: boolean
+  /** Of a write: what it will cost (admission.ts); null until that has been looked at. */
+  cost: number | null
   gate: Gate | null
   reply: Reply | null
   /** A write whose service is done with it. */

@@ -3,6 +3,7 @@ import { Data, Effect, type Scope } from "effect"
 import * as net from "node:net"
 import { Faults } from "../faults.ts"
 import type { Service } from "../types.ts"
+import { Admission } from "./admission.ts"
 import { Barriers } from "./barriers.ts"
 import { Budget } from "./budget.ts"
 import { newClient, type Client } from "./client.ts"
@@ -125,7 +126,7 @@ class Listener {
       clientCount: () => this.open.size,
       kill: (which) => this.kill(which),
     }
-    this.shared = { host, barriers: new Barriers(service), turns: new Turns(options.now), longReads: new LongReads(), dirty: endOfTurn(), log }
+    this.shared = { host, barriers: new Barriers(service), admission: new Admission(), turns: new Turns(options.now), longReads: new LongReads(), dirty: endOfTurn(), log }
     this.server = net.createServer({ noDelay: true, allowHalfOpen: true, keepAlive: true, keepAliveInitialDelay: 300_000 }, (socket) => this.accept(socket))
   }
 

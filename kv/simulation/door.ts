@@ -1,6 +1,7 @@
 /** What the server is to its clients, without sockets: the real connections, commands and all, one behind each simulated link. */
 import type { Socket } from "node:net"
 import { Faults } from "../faults.ts"
+import { Admission } from "../server/admission.ts"
 import { Barriers } from "../server/barriers.ts"
 import { Budget } from "../server/budget.ts"
 import { newClient, type Client } from "../server/client.ts"
@@ -81,6 +82,7 @@ export class Door {
     }
     this.shared = {
       host,
+      admission: new Admission(),
       barriers: new Barriers(service, (begin) => loop.turn(process, begin)),
       // Work takes no time in these worlds.
       turns: new Turns(() => 0, (round) => loop.turn(process, round)),

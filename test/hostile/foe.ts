@@ -7,7 +7,8 @@ import { newTally, Skimmer, type Tally } from "./skim.ts"
 
 export type Word = string | number | Uint8Array
 
-export const request = (...words: readonly Word[]): Buffer => {
+/** Of any number of words: a call may only be given some 100,000 as arguments. */
+export const requestOf = (words: readonly Word[]): Buffer => {
   const parts: Uint8Array[] = [Buffer.from(`*${words.length}\r\n`)]
   for (const word of words) {
     const bytes = word instanceof Uint8Array ? word : Buffer.from(String(word))
@@ -15,6 +16,7 @@ export const request = (...words: readonly Word[]): Buffer => {
   }
   return Buffer.concat(parts)
 }
+export const request = (...words: readonly Word[]): Buffer => requestOf(words)
 
 export class Wire {
   readonly skimmer: Skimmer
@@ -57,9 +59,12 @@ export class Wire {
     return this.skimmer.answers >= wanted
   }
   /** One command and its answer: an error as `-CODE text`, a number, a short text; null for whatever else, and for none. */
-  async ask(...words: readonly Word[]): Promise<string | number | null> {
+  ask(...words: readonly Word[]): Promise<string | number | null> {
+    return this.askFor(words)
+  }
+  async askFor(words: readonly Word[]): Promise<string | number | null> {
     const wanted = this.skimmer.answers + 1
-    await this.send(...words)
+    await this.write(requestOf(words))
     return (await this.reaches(wanted, 20_000)) ? this.skimmer.last : null
   }
   /** Says nothing more; a FIN, as programs that end politely send it. */

@@ -1,6 +1,6 @@
 /** Shapes of our own: random mixes of legal commands with extreme sizes, slow readers, half-sent requests, reconnects. */
 import { setTimeout as sleep } from "node:timers/promises"
-import { request, type Foe, type Wire, type Word } from "./foe.ts"
+import { request, requestOf, type Foe, type Wire, type Word } from "./foe.ts"
 import { edges, putBig, repeated } from "./issue.ts"
 import type { Scenario } from "./scenario.ts"
 
@@ -43,7 +43,7 @@ const mixer = async (foe: Foe, node: number): Promise<void> => {
     const inMulti = random.chance(300)
     if (inMulti) await wire.send("MULTI")
     for (let left = random.between(1, 30); left > 0 && !wire.closed && !foe.over(); left--) {
-      const bytes = request(...anyCommand(foe))
+      const bytes = requestOf(anyCommand(foe))
       await wire.write(bytes.length < 10_000 && random.chance(300) ? repeated(bytes, random.between(1, 1000)) : bytes)
       if (random.chance(100)) await sleep(random.below(50))
     }
@@ -118,9 +118,9 @@ export const ownScenarios: readonly Scenario[] = [
       const keys = Array.from({ length: 100_000 }, (_, i) => `wide:${i}`)
       const wire = await foe.wire(0)
       for (let round = 0; round < 3 && !foe.over(); round++) {
-        await wire?.ask("MSET", ...keys.flatMap((key) => [key, "v"]))
+        await wire?.askFor(["MSET", ...keys.flatMap((key) => [key, "v"])])
         for (let from = 0; from < keys.length; from += 5000) await wire?.ask("MSET", ...keys.slice(from, from + 5000).flatMap((key) => [key, "v"]))
-        for (const name of ["EXISTS", "MGET", "WATCH", "DEL", "MSETNX", "TOUCH"]) await wire?.ask(name, ...keys)
+        for (const name of ["EXISTS", "MGET", "WATCH", "DEL", "MSETNX", "TOUCH"]) await wire?.askFor([name, ...keys])
         await wire?.ask("FLUSHALL")
       }
     },

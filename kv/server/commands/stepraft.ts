@@ -58,6 +58,7 @@ const refusal = (context: Context, call: Words): Reply | null => {
 const write = (host: Host, { session, sequence, lowest }: Place, calls: readonly Call[], exec: boolean, watches: readonly Watch[]): ReturnType<Handler> => ({
   type: "work.write",
   exec,
+  calls,
   start: (done) => {
     host.service.writeInSession(session, sequence, lowest, calls, exec, watches, done)
     return undefined

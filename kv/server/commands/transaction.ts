@@ -36,6 +36,7 @@ const exec: Handler = ({ client, host }) => {
   return {
     type: "work.write",
     exec: true,
+    calls: transaction.calls,
     weight: transaction.weight + watching.weight,
     start: (done) => {
       if (watching.failed) return unwatched
