@@ -96,7 +96,7 @@ export class Reads {
   /** Whatever is there at this moment: nothing is pinned for an estimate. */
   lengthOf(key: Uint8Array): number {
     const wanted = Buffer.from(key.buffer, key.byteOffset, key.byteLength)
-    return this.guarded(() => readItem(this.db, this.generation, wanted, {})?.length ?? 0, 0)
+    return this.guarded(() => readItem(this.db, this.generation, wanted)?.length ?? 0, 0)
   }
   /** `most`: bytes of values and keys in the reply; a larger one is refused before it is made. */
   read(call: Call, most = MAX_REPLY): Reply | Promise<Reply> {
