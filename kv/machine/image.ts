@@ -17,7 +17,8 @@ import type { Item } from "./view.ts"
 export const CHUNK = 256 << 10
 /** 3: records say where their value is; a session carries the secret of its opening; the position carries the chained checksum. */
 const FORMAT = 3
-const MAX_FRAME = 256 << 20
+/** A session with all that may be kept fits twice. */
+const MAX_FRAME = 64 << 20
 
 const HEADER = 0
 const SESSION = 1
