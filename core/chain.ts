@@ -7,7 +7,7 @@
  */
 import type { CommandEntry, Configuration, ConfigurationEntry, Entry, Member, NoOpEntry, Payload } from "./types.ts"
 
-/** 32 bits; 0 for the empty log. */
+/** 32 bits with a sign, which the engine keeps without a box; 0 for the empty log. */
 export type Chain = number
 type Unchained<E> = Omit<E, "chain">
 export type UnchainedEntry = Unchained<NoOpEntry> | Unchained<CommandEntry> | Unchained<ConfigurationEntry>
@@ -38,18 +38,18 @@ const foldPlace = (before: Chain, kind: number, index: number, term: number, tim
 
 /** On its own, for a leader makes many at once. A payload is taken by its own checksum. */
 export const chainOfCommand = (before: Chain, index: number, term: number, time: number, { checksum, bytes }: Payload): Chain =>
-  fold(fold(foldPlace(before, COMMAND, index, term, time), checksum | 0), bytes.length) >>> 0
+  fold(fold(foldPlace(before, COMMAND, index, term, time), checksum | 0), bytes.length)
 
 /** Of an entry that follows one with the chain `before`. */
 export const chainAfter = (before: Chain, entry: UnchainedEntry | Entry): Chain => {
   const { index, term, time } = entry
   switch (entry.kind) {
     case "noop":
-      return foldPlace(before, NOOP, index, term, time) >>> 0
+      return foldPlace(before, NOOP, index, term, time)
     case "command":
       return chainOfCommand(before, index, term, time, entry.payload)
     case "configuration":
-      return foldConfiguration(foldPlace(before, CONFIGURATION, index, term, time), entry.configuration) >>> 0
+      return foldConfiguration(foldPlace(before, CONFIGURATION, index, term, time), entry.configuration)
   }
 }
 

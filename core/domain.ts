@@ -19,11 +19,13 @@ export const TERM_LEAP = 2 ** 32
 export const isCount = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= MAX_COUNT
 export const isTerm = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= MAX_TERM
 export const isIndex = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= MAX_INDEX
+/** 32 bits with a sign (chain.ts). */
+export const isChain = (value: number): boolean => (value | 0) === value
 /** 32 bits: checksums and lengths. */
 export const isWord = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff
 
 const flawOfBase = ({ index, term, time, chain }: LogBase): string | null =>
-  !isWord(chain) ? `chain ${chain}` : !isIndex(index) ? `index ${index}` : !isTerm(term) ? `term ${term}` : isCount(time) ? null : `time ${time}`
+  !isChain(chain) ? `chain ${chain}` : !isIndex(index) ? `index ${index}` : !isTerm(term) ? `term ${term}` : isCount(time) ? null : `time ${time}`
 
 /** A run of entries right after `prevIndex` and `prevTerm`, of terms that never fall and are at most `maxTerm`. */
 const flawOfEntries = (prevIndex: number, prevTerm: number, maxTerm: number, entries: readonly Entry[]): string | null => {
@@ -33,7 +35,7 @@ const flawOfEntries = (prevIndex: number, prevTerm: number, maxTerm: number, ent
     index += 1
     if (entry.index !== index) return `entry ${entry.index} where ${index} belongs`
     if (!isTerm(entry.term) || entry.term < term || entry.term > maxTerm) return `entry ${index} of term ${entry.term}, after one of term ${term}`
-    if (!isWord(entry.chain)) return `chain ${entry.chain} of entry ${index}`
+    if (!isChain(entry.chain)) return `chain ${entry.chain} of entry ${index}`
     if (!isCount(entry.time)) return `time ${entry.time} of entry ${index}`
     if (entry.kind === "command" && !isWord(entry.payload.checksum)) return `checksum ${entry.payload.checksum} of entry ${index}`
     term = entry.term
@@ -52,14 +54,14 @@ export const flawOf = (message: Message): string | null => {
       return named("lastLogIndex", message.lastLogIndex, isIndex) ?? named("lastLogTerm", message.lastLogTerm, isTerm)
     case "AppendEntries": {
       const { term, prevLogIndex, prevLogTerm, prevLogChain, entries, leaderCommit, round } = message
-      if (!isWord(prevLogChain)) return `prevLogChain ${prevLogChain}`
+      if (!isChain(prevLogChain)) return `prevLogChain ${prevLogChain}`
       if (!isIndex(prevLogIndex)) return `prevLogIndex ${prevLogIndex}`
       if (!isTerm(prevLogTerm) || prevLogTerm > term) return `prevLogTerm ${prevLogTerm}`
       return flawOfEntries(prevLogIndex, prevLogTerm, term, entries) ?? named("leaderCommit", leaderCommit, isIndex) ?? named("round", round, isCount) ?? named("time", message.time, isCount)
     }
     case "AppendAccepted": {
       const { verifiedIndex, verifiedChain, matchIndex, round } = message
-      if (!isWord(verifiedChain)) return `verifiedChain ${verifiedChain}`
+      if (!isChain(verifiedChain)) return `verifiedChain ${verifiedChain}`
       if (isIndex(matchIndex) && matchIndex > verifiedIndex) return `matchIndex ${matchIndex} past verifiedIndex ${verifiedIndex}`
       return named("verifiedIndex", verifiedIndex, isIndex) ?? named("matchIndex", matchIndex, isIndex) ?? named("round", round, isCount) ?? named("wall", message.wall, isCount) ?? named("leaderTime", message.leaderTime, isCount)
     }

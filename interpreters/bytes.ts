@@ -3,7 +3,7 @@
  * Big-endian; integers that count (terms, indexes, stamps, offsets) take 48 bits, which JavaScript holds exactly.
  */
 import { crc32 } from "node:zlib"
-import { isCount, isWord, type Configuration, type Entry, type LogBase, type Member, type Payload } from "../core/index.ts"
+import { isChain, isCount, isWord, type Configuration, type Entry, type LogBase, type Member, type Payload } from "../core/index.ts"
 
 export class MalformedBytes extends Error {
   override readonly name = "MalformedBytes"
@@ -49,6 +49,11 @@ export class Writer {
     if (!isWord(value)) throw NumberOutOfDomain.of(value, 32)
     const at = this.room(4)
     this.buffer.writeUInt32BE(value, at)
+  }
+  i32(value: number): void {
+    if (!isChain(value)) throw NumberOutOfDomain.of(value, 32)
+    const at = this.room(4)
+    this.buffer.writeInt32BE(value, at)
   }
   u48(value: number): void {
     if (!isCount(value)) throw NumberOutOfDomain.of(value, 48)
@@ -118,6 +123,9 @@ export class Reader {
   u32(): number {
     return this.buffer.readUInt32BE(this.step(4))
   }
+  i32(): number {
+    return this.buffer.readInt32BE(this.step(4))
+  }
   u48(): number {
     return this.buffer.readUIntBE(this.step(6), 6)
   }
@@ -181,14 +189,14 @@ export const writeBase = (w: Writer, base: LogBase): void => {
   w.u48(base.index)
   w.u48(base.term)
   w.u48(base.time)
-  w.u32(base.chain)
+  w.i32(base.chain)
   writeConfiguration(w, base.configuration)
 }
 export const readBase = (r: Reader): LogBase => ({
   index: r.u48(),
   term: r.u48(),
   time: r.u48(),
-  chain: r.u32(),
+  chain: r.i32(),
   configuration: readConfiguration(r),
 })
 
@@ -226,7 +234,7 @@ const writeEntry = (w: Writer, entry: Entry): void => {
   }
   w.u48(entry.term)
   w.u48(entry.time)
-  w.u32(entry.chain)
+  w.i32(entry.chain)
   if (entry.kind === "command") writePayload(w, entry.payload)
   else if (entry.kind === "configuration") writeConfiguration(w, entry.configuration)
 }
@@ -234,7 +242,7 @@ const readEntry = (r: Reader, index: number): Entry => {
   const kind = r.u8()
   const term = r.u48()
   const time = r.u48()
-  const chain = r.u32()
+  const chain = r.i32()
   switch (kind) {
     case NOOP:
       return { kind: "noop", index, term, time, chain }

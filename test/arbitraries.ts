@@ -10,7 +10,7 @@ export const text: fc.Arbitrary<string> = fc.string({ unit: "binary", maxLength:
 export const count: fc.Arbitrary<number> = fc.oneof(fc.nat(20), fc.integer({ min: 0, max: 2 ** 48 - 1 }))
 export const index: fc.Arbitrary<number> = fc.oneof(fc.nat(20), fc.integer({ min: 0, max: MAX_INDEX }))
 export const term: fc.Arbitrary<number> = fc.oneof(fc.nat(20), fc.integer({ min: 0, max: MAX_TERM }))
-export const word: fc.Arbitrary<number> = fc.nat(0xffffffff)
+export const chain: fc.Arbitrary<number> = fc.integer()
 export const bytes: fc.Arbitrary<Uint8Array> = fc.uint8Array({ maxLength: 300 })
 
 export const member: fc.Arbitrary<Member> = fc.record({ name: text, incarnation: text })
@@ -20,9 +20,9 @@ export const payload: fc.Arbitrary<Payload> = bytes.map(payloadOf)
 
 type Unplaced = Entry extends infer E ? (E extends Entry ? Omit<E, "index"> : never) : never
 const unplaced: fc.Arbitrary<Unplaced> = fc.oneof(
-  fc.record({ kind: fc.constant("noop" as const), term, time: count, chain: word }),
-  fc.record({ kind: fc.constant("command" as const), term, time: count, chain: word, payload }),
-  fc.record({ kind: fc.constant("configuration" as const), term, time: count, chain: word, configuration }),
+  fc.record({ kind: fc.constant("noop" as const), term, time: count, chain }),
+  fc.record({ kind: fc.constant("command" as const), term, time: count, chain, payload }),
+  fc.record({ kind: fc.constant("configuration" as const), term, time: count, chain, configuration }),
 )
 const placed = (first: number, run: readonly Unplaced[]): readonly Entry[] => {
   const terms = run.map((entry) => entry.term).sort((a, b) => a - b)
@@ -33,7 +33,7 @@ export const entries: fc.Arbitrary<readonly Entry[]> = fc
   .tuple(fc.integer({ min: 1, max: 2 ** 47 }), fc.array(unplaced, { maxLength: 8 }))
   .map(([first, run]) => placed(first, run))
 
-const baseModel = { index, term, time: count, chain: word, configuration }
+const baseModel = { index, term, time: count, chain, configuration }
 export const logBase: fc.Arbitrary<LogBase> = fc.record(baseModel)
 export const snapshotRef: fc.Arbitrary<SnapshotRef> = fc.record({ ...baseModel, id: text })
 
@@ -54,7 +54,7 @@ export const messageOf: { readonly [T in Message["type"]]: fc.Arbitrary<Extract<
   RequestPreVote: fc.record({ type: fc.constant("RequestPreVote" as const), term, lastLogIndex: index, lastLogTerm: term }),
   RequestPreVoteReply: fc.record({ type: fc.constant("RequestPreVoteReply" as const), term, granted: fc.boolean() }),
   AppendEntries: fc
-    .record({ type: fc.constant("AppendEntries" as const), term, prevLogIndex: index, prevLogTerm: term, prevLogChain: word, entries, leaderCommit: index, round: count, time: count, settled: fc.boolean() })
+    .record({ type: fc.constant("AppendEntries" as const), term, prevLogIndex: index, prevLogTerm: term, prevLogChain: chain, entries, leaderCommit: index, round: count, time: count, settled: fc.boolean() })
     // No entry is of a later term than its leader, none of an earlier one than the entry before it.
     .map((message) => {
       const first = message.entries[0]
@@ -62,7 +62,7 @@ export const messageOf: { readonly [T in Message["type"]]: fc.Arbitrary<Extract<
       return { ...message, term: leader, prevLogIndex: first === undefined ? message.prevLogIndex : first.index - 1, prevLogTerm: Math.min(message.prevLogTerm, first?.term ?? leader) }
     }),
   AppendAccepted: fc
-    .record({ type: fc.constant("AppendAccepted" as const), term, verifiedIndex: index, verifiedChain: word, matchIndex: index, round: count, condition: fc.constantFrom("ready" as const, "rebuild" as const, "full" as const), wall: count, leaderTime: count })
+    .record({ type: fc.constant("AppendAccepted" as const), term, verifiedIndex: index, verifiedChain: chain, matchIndex: index, round: count, condition: fc.constantFrom("ready" as const, "rebuild" as const, "full" as const), wall: count, leaderTime: count })
     .map((message) => ({ ...message, matchIndex: Math.min(message.matchIndex, message.verifiedIndex) })),
   AppendRejected: fc.record({ type: fc.constant("AppendRejected" as const), term, prevLogIndex: index, conflictTerm: term, conflictIndex: count, round: count }),
   InstallSnapshot: fc

@@ -89,7 +89,7 @@ describe("the same index and term, another content", () => {
   test("entries that do not follow from one another are not taken, and not found on a disk", () => {
     const [one, two, three] = log
     if (one === undefined || two === undefined || three === undefined) throw new Error("no entries")
-    for (const broken of [[one, { ...two, chain: (two.chain ^ 1) >>> 0 }], [one, two, { ...three, payload: payload(1) } as Entry], altered(log, 1).map((entry, i) => ({ ...entry, chain: log[i]?.chain ?? 0 }))]) {
+    for (const broken of [[one, { ...two, chain: two.chain ^ 1 }], [one, two, { ...three, payload: payload(1) } as Entry], altered(log, 1).map((entry, i) => ({ ...entry, chain: log[i]?.chain ?? 0 }))]) {
       const it = follower().receive("b", { ...append(), prevLogChain: 0, entries: broken })
       expect([it.log, it.noted("append.chainBroken"), it.sent("AppendAccepted")]).toEqual([[], true, []])
       const { settings, self } = it.state

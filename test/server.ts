@@ -23,17 +23,17 @@ export const entries = (first: number, terms: readonly number[], size = 10): rea
   chained(terms.map((term, i) => ({ kind: "command", index: first + i, term, time: 0, payload: payload((first + i) * 100 + term, size) })))
 
 /** To be filled in for the server that gets it: as if the sender's log were its own, as far as index and term agree. */
-const UNSEALED = -1
+const UNSEALED = Number.NaN
 /** Of a log whose entries through `index` are all of one term. */
 const chainThrough = (index: number, term: number): number => (index > 100 ? 0 : (entries(1, Array.from({ length: index }, () => term)).at(-1)?.chain ?? 0))
 const chainIn = ({ log }: State, index: number, term: number): number => log.chainAt(index) ?? chainThrough(index, term)
-const sealedBase = <B extends LogBase>(state: State, base: B): B => (base.chain === UNSEALED ? { ...base, chain: chainIn(state, base.index, base.term) } : base)
+const sealedBase = <B extends LogBase>(state: State, base: B): B => (Number.isNaN(base.chain) ? { ...base, chain: chainIn(state, base.index, base.term) } : base)
 const sealedMessage = (state: State, message: Message): Message => {
-  if (message.type === "AppendEntries" && message.prevLogChain === UNSEALED) {
+  if (message.type === "AppendEntries" && Number.isNaN(message.prevLogChain)) {
     const prevLogChain = chainIn(state, message.prevLogIndex, message.prevLogTerm)
     return { ...message, prevLogChain, entries: chained(message.entries, prevLogChain) }
   }
-  if (message.type === "AppendAccepted" && message.verifiedChain === UNSEALED) return { ...message, verifiedChain: state.log.chainAt(message.verifiedIndex) ?? 0 }
+  if (message.type === "AppendAccepted" && Number.isNaN(message.verifiedChain)) return { ...message, verifiedChain: state.log.chainAt(message.verifiedIndex) ?? 0 }
   return message.type === "InstallSnapshot" ? { ...message, snapshot: sealedBase(state, message.snapshot) } : message
 }
 const sealed = (state: State, event: Event): Event => {

@@ -79,7 +79,7 @@ export const writeAppendTail = (w: Writer, message: AppendEntries): void => {
   w.u48(message.term)
   w.u48(message.prevLogIndex)
   w.u48(message.prevLogTerm)
-  w.u32(message.prevLogChain)
+  w.i32(message.prevLogChain)
   w.u48(message.leaderCommit)
   w.u48(message.round)
   w.u48(message.time)
@@ -173,7 +173,7 @@ const write = (w: Writer, message: Message, chunk: Uint8Array | null): void => {
       return
     case "AppendAccepted":
       w.u48(message.verifiedIndex)
-      w.u32(message.verifiedChain)
+      w.i32(message.verifiedChain)
       w.u48(message.matchIndex)
       w.u48(message.round)
       w.u8(CONDITION.indexOf(message.condition))
@@ -256,7 +256,7 @@ export class Slab {
 
 const readAppend = (r: Reader): AppendEntries => {
   const entries = readEntries(r)
-  return { type: "AppendEntries", entries, term: r.u48(), prevLogIndex: r.u48(), prevLogTerm: r.u48(), prevLogChain: r.u32(), leaderCommit: r.u48(), round: r.u48(), time: r.u48(), settled: r.flag() }
+  return { type: "AppendEntries", entries, term: r.u48(), prevLogIndex: r.u48(), prevLogTerm: r.u48(), prevLogChain: r.i32(), leaderCommit: r.u48(), round: r.u48(), time: r.u48(), settled: r.flag() }
 }
 
 const readInstall = (r: Reader): Received => {
@@ -288,7 +288,7 @@ const readOther = (kind: number, r: Reader): Message => {
     case KIND.RequestPreVoteReply:
       return { type: "RequestPreVoteReply", term, granted: r.flag() }
     case KIND.AppendAccepted:
-      return { type: "AppendAccepted", term, verifiedIndex: r.u48(), verifiedChain: r.u32(), matchIndex: r.u48(), round: r.u48(), condition: pick(CONDITION, r.u8(), "condition"), wall: r.u48(), leaderTime: r.u48() }
+      return { type: "AppendAccepted", term, verifiedIndex: r.u48(), verifiedChain: r.i32(), matchIndex: r.u48(), round: r.u48(), condition: pick(CONDITION, r.u8(), "condition"), wall: r.u48(), leaderTime: r.u48() }
     case KIND.AppendRejected:
       return { type: "AppendRejected", term, prevLogIndex: r.u48(), conflictTerm: r.u48(), conflictIndex: r.u48(), round: r.u48() }
     case KIND.InstallSnapshotReply:

@@ -73,7 +73,7 @@ const count = (tally: Tally, { steps, ms, rules: used }: SeedResult): void => {
 }
 const ALL_RULES = Object.keys(rules) as readonly Rule[]
 /** A rule that says that something never happens is no gap. */
-const MUST_NEVER: ReadonlySet<string> = new Set(["halt.twoLeaders", "halt.committedConflict", "term.outOfDomain", "election.exhausted"])
+const MUST_NEVER: ReadonlySet<string> = new Set(["halt.twoLeaders", "halt.committedConflict", "halt.logsDiverged", "append.chainBroken", "progress.diverged", "term.outOfDomain", "election.exhausted"])
 const neverUsed = ({ rules: used }: Tally): readonly Rule[] => ALL_RULES.filter((rule) => !used.has(rule) && !MUST_NEVER.has(rule))
 
 const repeatOf = ({ profile, nodes, actions, refine, clients }: SimulateOptions, seed: number): string =>

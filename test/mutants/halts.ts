@@ -30,7 +30,7 @@ export const halts: readonly Seeded[] = [
   {
     id: "own-core-6",
     title: "the base of a log is written without its chained checksum",
-    patches: [{ file: "interpreters/bytes.ts", find: "  w.u32(base.chain)\n", replace: "  w.u32(0)\n" }],
+    patches: [{ file: "interpreters/bytes.ts", find: "  w.i32(base.chain)\n", replace: "  w.i32(0)\n" }],
   },
   {
     id: "own-core-7",
