@@ -119,6 +119,8 @@ export interface PeerStatus {
   readonly matchIndex: number | null
   readonly lag: number | null
   readonly lastContactMs: number | null
+  /** Its wall clock less the cluster's time, as the leader heard it; null: not known here. */
+  readonly clockOffsetMs: number | null
   /** Why it is not connected, or why a process that calls itself so was refused lately; null: neither. */
   readonly problem: string | null
 }
@@ -142,6 +144,8 @@ export interface NodeStatus {
   readonly health: string
   readonly uptimeMs: number
   readonly lastContactMs: number | null
+  /** This node's wall clock less the cluster's time; null: one of them is not known. */
+  readonly clockOffsetMs: number | null
   readonly peers: readonly PeerStatus[]
   readonly counters: Readonly<Record<string, number>>
 }

@@ -102,7 +102,7 @@ export const gather = async (given: readonly Endpoint[], known: Known, timeoutMs
     if ("status" in one) continue
     const id = known.get(address) ?? address
     if (found.some(({ client }) => client === address) || rows.has(id) || [...rows.values()].some(({ client }) => client === address)) continue
-    rows.set(id, silent({ id, peer: "", client: address, connected: false, matchIndex: null, lag: null, lastContactMs: null, problem: null }, one.reason))
+    rows.set(id, silent({ id, peer: "", client: address, connected: false, matchIndex: null, lag: null, lastContactMs: null, clockOffsetMs: null, problem: null }, one.reason))
   }
   return { nodes: [...rows.values()].toSorted((a, b) => a.id.localeCompare(b.id, "en", { numeric: true })), leader: leader?.id ?? null }
 }

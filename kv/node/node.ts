@@ -18,6 +18,7 @@ import { NODE_OWNER, openMachine, type KvMachine, type MachineDamaged } from "..
 import { defaultLimits, makeServer, type Limits } from "../server/index.ts"
 import { makeService } from "../service/index.ts"
 import type { NodeStatus, Reply } from "../types.ts"
+import { watchClock } from "./clocks.ts"
 import { parseAddress, type NodeConfig } from "./config.ts"
 import { descriptorLimit, placesFor } from "./descriptors.ts"
 import { LostTail, NodeFailed, StateWithoutLog, type NodeError } from "./errors.ts"
@@ -185,6 +186,8 @@ const runCore = (building: Building, storage: FileStorage, transport: TcpTranspo
     alive.running = { driver, machine, service, storage }
     watchLeadership(building, driver)
     const stopScrubbing = keepScrubbed(machine, log)
+    const clocks = watchClock(driver, config.id, log)
+    alive.clocks = clocks
 
     // An amnesiac serves nothing until a configuration names it.
     const openGate = (): void => {
@@ -200,6 +203,7 @@ const runCore = (building: Building, storage: FileStorage, transport: TcpTranspo
         alive.stopping = true
         clearInterval(watching)
         stopScrubbing()
+        clocks.stop()
         log("info", "stopping: handing leadership over, if it is here, and answering what waits")
         await driver.stop()
         service.stop()
@@ -256,7 +260,7 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
     const failure = makeFailure()
     const alive: Alive = {
       config, startedAt: performance.now(), storage: null, transport: null, running: null,
-      clientPort: config.client.port, refused: null, leaderlessSince: null, stopping: false,
+      clientPort: config.client.port, refused: null, leaderlessSince: null, clocks: null, stopping: false,
     }
     const gate = makeGate({
       refusal: forming,

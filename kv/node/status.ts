@@ -9,6 +9,7 @@ import type { Refused } from "../../interpreters/starts.ts"
 import type { KvMachine } from "../machine/index.ts"
 import type { RunningService } from "../service/index.ts"
 import type { NodeStatus, PeerStatus } from "../types.ts"
+import { clockOffset, clockText, peerClockOffset, type ClockWatch } from "./clocks.ts"
 import type { NodeConfig } from "./config.ts"
 
 /** What there is of the node so far. */
@@ -18,6 +19,7 @@ export interface Alive {
   storage: FileStorage | null
   transport: TcpTransport | null
   running: { readonly driver: Driver; readonly machine: KvMachine; readonly service: RunningService; readonly storage: FileStorage } | null
+  clocks: ClockWatch | null
   /** The port that clients reach, once it listens. */
   clientPort: number
   /** A peer has met a later start of this directory, and what this node says does not count any more. */
@@ -92,6 +94,8 @@ const health = (alive: Alive): string => {
   const short = running?.machine.stats().short ?? null
   if (short !== null) return `${short}. Free some space.`
   if (state.spaceLow) return "the disk is nearly full: writes are refused until there is room. Free some space."
+  const far = alive.clocks?.far() ?? null
+  if (far !== null) return `${clockText(config.id, far)}.`
   return "ok"
 }
 
@@ -108,6 +112,7 @@ const peersOf = (alive: Alive): PeerStatus[] => {
       matchIndex: known?.matchIndex ?? null,
       lag: known === undefined || state === undefined ? null : state.log.lastIndex - known.matchIndex,
       lastContactMs: link.lastReceivedMs === null ? null : Math.round(link.lastReceivedMs),
+      clockOffsetMs: state === undefined ? null : peerClockOffset(state, link.name),
       problem: link.refused ?? link.problem,
     }
   })
@@ -155,6 +160,7 @@ export const statusOf = (alive: Alive): NodeStatus => {
     health: health(alive),
     uptimeMs: Math.round(performance.now() - alive.startedAt),
     lastContactMs: own ? 0 : leaderLink?.lastReceivedMs == null ? null : Math.round(leaderLink.lastReceivedMs),
+    clockOffsetMs: state === undefined ? null : clockOffset(state),
     peers: peersOf(alive),
     counters: countersOf(alive),
   }

@@ -92,8 +92,9 @@ const raft = ({ status }: Asked): Lines => ({
   raft_snapshot_index: status.snapshotIndex,
   raft_log_bytes: status.logBytes,
   raft_health: status.health,
+  raft_clock_offset_ms: status.clockOffsetMs ?? "",
   ...Object.fromEntries(
-    status.peers.map(({ id, connected, matchIndex, lag }) => [`raft_peer_${id}`, `connected=${connected ? 1 : 0},match=${matchIndex ?? ""},lag=${lag ?? ""}`]),
+    status.peers.map(({ id, connected, matchIndex, lag, clockOffsetMs }) => [`raft_peer_${id}`, `connected=${connected ? 1 : 0},match=${matchIndex ?? ""},lag=${lag ?? ""},clock_offset_ms=${clockOffsetMs ?? ""}`]),
   ),
 })
 

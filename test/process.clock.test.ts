@@ -1,0 +1,110 @@
+/** Wrong wall clocks of real processes. Nothing of what clients see follows one of them. */
+import { execFileSync, spawnSync } from "node:child_process"
+import { expect, test } from "vitest"
+import { DAY, expectHealthy, expectNamed, expectSteady, HOUR, shiftedClocks } from "./clocks.ts"
+import { until, withCluster, type Cluster } from "./cluster.ts"
+import { longTest } from "./long.ts"
+
+test("the leader's clock is a day ahead: keys live as long as they should, EXPIREAT keeps its hour, the clock is named; and so it is when it is mended", () => {
+  const clocks = shiftedClocks()
+  return withCluster(clocks.options, async (cluster) => {
+    const leader = await cluster.leader()
+    const client = await cluster.connect(leader)
+    await client.call("SET", "kept", "v", "EX", 3600)
+    clocks.shift(leader, DAY)
+    await expectNamed(cluster, leader, `the clock of ${leader} is`, "ahead of the cluster's time", "NTP")
+    await expectSteady(cluster, leader)
+    const status = await cluster.status(leader)
+    expect(Math.abs((status?.clockOffsetMs ?? 0) - DAY)).toBeLessThan(60_000)
+    expect(await client.call("EXISTS", "kept")).toBe(1)
+    clocks.shift(leader, 0)
+    await expectSteady(cluster, leader)
+    await expectHealthy(cluster, leader)
+    client.close()
+  })
+})
+
+/** Leaders fall until this one leads. */
+const makeLead = async (cluster: Cluster, wanted: string): Promise<void> => {
+  await until(`${wanted} leads`, async () => {
+    const leader = await cluster.leader()
+    if (leader === wanted) return true
+    await cluster.kill(leader)
+    await cluster.leader()
+    cluster.start(leader)
+    await cluster.settled()
+    return false
+  })
+}
+
+longTest("a node boots with a clock that is wrong by a day, a year or an hour, and leads; all restart; and the clock is set right", async () => {
+  for (const wrong of [DAY, -HOUR, 365 * DAY]) {
+    const clocks = shiftedClocks()
+    clocks.shift("n2", wrong)
+    await withCluster(clocks.options, async (cluster) => {
+      await makeLead(cluster, "n2")
+      await expectNamed(cluster, "n2", "the clock of n2 is", wrong > 0 ? "ahead of" : "behind")
+      await expectSteady(cluster, "n2")
+      await cluster.killAll()
+      cluster.startAll()
+      await expectSteady(cluster, await cluster.leader())
+      clocks.shift("n2", 0)
+      await expectSteady(cluster, "n2")
+      await expectHealthy(cluster, "n2")
+    })
+  }
+})
+
+longTest("all clocks jump together: time neither leaps nor stands still, and an outage of all takes them at their word", async () => {
+  const clocks = shiftedClocks()
+  await withCluster(clocks.options, async (cluster) => {
+    const client = await cluster.connect(await cluster.leader())
+    await client.call("SET", "k", "v", "EX", 3600)
+    client.close()
+    for (const id of cluster.ids) clocks.shift(id, 2 * HOUR)
+    const id = await cluster.leader()
+    const again = await cluster.connect(id)
+    await new Promise((resolve) => setTimeout(resolve, 3000))
+    expect(await again.call("EXISTS", "k")).toBe(1)
+    again.close()
+    await cluster.killAll()
+    cluster.startAll()
+    const after = await cluster.connect(await cluster.leader())
+    await until("the outage counts", async () => (await after.call("EXISTS", "k")) === 0)
+    after.close()
+  })
+})
+
+/** Where Debian's package faketime puts its library. */
+const faketime = (): string | null => {
+  const found = spawnSync("sh", ["-c", "ls /usr/lib/*/faketime/libfaketime.so.1 2>/dev/null | head -1"], { encoding: "utf8" }).stdout.trim()
+  return found === "" ? null : found
+}
+
+longTest("the same under libfaketime: clocks a day ahead and an hour behind, and one that runs at twice the speed", async () => {
+  const library = faketime()
+  if (library === null) throw new Error("this test needs Debian's package faketime: apt-get install faketime")
+  expect(execFileSync("date", ["+%Y"], { env: { ...process.env, LD_PRELOAD: library, FAKETIME: "@2001-01-01 00:00:00" }, encoding: "utf8" }).trim()).toBe("2001")
+  for (const fake of ["+86400", "-3600", "+0 x2.0"]) {
+    await withCluster({}, async (cluster) => {
+      await cluster.settled()
+      await cluster.kill("n1")
+      await cluster.leader()
+      cluster.start("n1", { env: { LD_PRELOAD: library, FAKETIME: fake, FAKETIME_DONT_FAKE_MONOTONIC: "1", DONT_FAKE_MONOTONIC: "1", FAKETIME_NO_CACHE: "1" } })
+      await cluster.settled()
+      // Others fall, and come back, until the wrong one leads.
+      for (const id of ["n2", "n3"]) {
+        if ((await cluster.leader()) !== id) continue
+        await cluster.kill(id)
+        await cluster.leader()
+        cluster.start(id)
+        await cluster.settled()
+      }
+      if (!fake.includes("x")) await expectNamed(cluster, "n1", "the clock of n1 is", fake.startsWith("+") ? "ahead of" : "behind")
+      for (const id of cluster.ids) await expectSteady(cluster, id)
+      await cluster.killAll()
+      cluster.startAll()
+      await expectSteady(cluster, await cluster.leader())
+    })
+  }
+})
