@@ -121,8 +121,8 @@ export class PlainClient {
       if (this.link === null) yield 10 + this.reach.random.below(40)
     }
   }
-  /** Several commands in one go; null in the place of each that has no answer within `patience`: the connection is given up then. */
-  *send(requests: readonly (readonly Argument[])[], patience: number): Work<readonly Told[]> {
+  /** Several commands in one go, until so many have an answer or the time is up; unless all have, the connection is given up. */
+  *send(requests: readonly (readonly Argument[])[], patience: number, enough = requests.length): Work<readonly Told[]> {
     const told: Told[] = []
     const { link } = this
     if (link === null) return requests.map(() => "lost")
@@ -134,7 +134,7 @@ export class PlainClient {
       this.pending.add(place)
       link.send(encodeRequest(request), place)
     }
-    yield { until: () => told.length === requests.length, limit: patience }
+    yield { until: () => told.length >= enough, limit: patience }
     if (told.length < requests.length) {
       link.drop()
       this.lost(link)

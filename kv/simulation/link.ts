@@ -115,8 +115,14 @@ export class Link implements ClientConnection {
   }
   private received(bytes: Buffer): void {
     if (this.over) return
-    this.lastByte = this.options.loop.now
+    const { loop, random } = this.options
+    this.lastByte = loop.now
     this.decoder.feed(bytes)
+    // An answer arrives, and those behind it do not.
+    if (random.chance(this.options.network().breakPermille >> 1)) {
+      this.downCut = true
+      loop.after(client, random.between(1, 20), () => this.end("reset"))
+    }
   }
   private end(reason: string): void {
     if (this.over) return

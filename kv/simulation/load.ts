@@ -225,7 +225,7 @@ class Load implements Companions {
   /** Keeps a session of its own, several writes under way in it, and goes from node to node. */
   private byHand(random: Random): void {
     const places = Array.from({ length: 1 + random.below(4) }, () => ++this.places)
-    const client = new NumberedClient(this.plainClient(), this.world)
+    const client = new NumberedClient(this.plainClient(), this.world, random)
     const stream = `h${this.made}`
     const live = function* (load: Load): Work<void> {
       let sent = 0

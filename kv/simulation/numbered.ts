@@ -2,7 +2,7 @@
  * A client that keeps a session by hand, as the README tells users of other languages to: what has no answer it sends again,
  * under the same number, to whatever node it comes to next. It takes every answer at its word.
  */
-import type { Work, World } from "../../interpreters/simulation/index.ts"
+import type { Random, Work, World } from "../../interpreters/simulation/index.ts"
 import { PropertyViolated } from "../../spec/index.ts"
 import type { PlainClient, Told } from "./clients.ts"
 
@@ -14,11 +14,14 @@ const PAUSE = 10
 export class NumberedClient {
   private readonly plain: PlainClient
   private readonly world: World
+  /** Now and then it leaves a node as soon as it has an answer, and goes on elsewhere. */
+  private readonly random: Random
   private key: string | null = null
   private next = 1
-  constructor(plain: PlainClient, world: World) {
+  constructor(plain: PlainClient, world: World, random: Random) {
     this.plain = plain
     this.world = world
+    this.random = random
   }
 
   /** False if there is none within `patience`. */
@@ -44,7 +47,7 @@ export class NumberedClient {
       yield* this.plain.connected()
       const lowest = first + answers.length
       const rest = requests.slice(answers.length)
-      const told = yield* this.plain.send(rest.map((words, i) => ["STEPRAFT", "DO", this.key ?? "", lowest + i, lowest, ...words]), patience)
+      const told = yield* this.plain.send(rest.map((words, i) => ["STEPRAFT", "DO", this.key ?? "", lowest + i, lowest, ...words]), patience, this.random.chance(400) ? 1 : rest.length)
       if (this.took(told, answers, lowest) || answers.length === requests.length) break
       this.plain.hangUp()
       yield PAUSE
