@@ -59,7 +59,7 @@ export const layers: readonly Layer[] = [
   suite("paper", ["core"], /^core\.(paper|defects|durability|regressions|log|halt|chain|space)/),
   search("invariants", ["core"], "test/mutants/layers/simulate.ts"),
   search("refinement", ["core"], "test/mutants/layers/simulate.ts", "--refine"),
-  search("linearizability", ["core", "machine", "service", "client"], "test/mutants/layers/clients.ts"),
+  search("linearizability", ["core", "machine", "service", "client", "server"], "test/mutants/layers/clients.ts"),
   suite("scenarios", ["core"], /^scenario\./),
   suite("properties", ["core"], /^(core\.runners|crash|invariants|world|refine\.forged)\./),
   search("explorer", ["core"], "test/explore.ts"),

@@ -1,0 +1,20 @@
+/** Of the service, the server and the client together: what shows in random worlds with real clients. */
+import type { Seeded } from "./mutant.ts"
+
+export const worlds: readonly Seeded[] = [
+  {
+    id: "own-world-1",
+    title: "a read joins a barrier that has begun before it came",
+    patches: [{ file: "kv/server/barriers.ts", find: "    const gate = this.forming\n    this.forming = null\n", replace: "    const gate = this.forming\n" }],
+  },
+  {
+    id: "own-world-2",
+    title: "a node goes on with its old numbers in a new session",
+    patches: [{ file: "kv/service/nodeSession.ts", find: "    this.session = session\n    this.fencing = false\n    this.nextSequence = 1\n", replace: "    this.session = session\n    this.fencing = false\n" }],
+  },
+  {
+    id: "own-world-3",
+    title: "a node takes it that its session stands after a snapshot in which it has ended",
+    patches: [{ file: "kv/service/nodeSession.ts", find: "    if (lost) {\n", replace: "    if (lost && this.fencing) {\n" }],
+  },
+]
