@@ -2,6 +2,7 @@ import { expect, test } from "vitest"
 import { makeGate } from "../kv/node/gate.ts"
 import { until } from "./cluster.ts"
 import { withLocalCluster } from "./node.help.ts"
+import { ErrorReply } from "./resp.ts"
 
 test("three empty nodes form a cluster, elect a leader and serve at every node", async () => {
   await withLocalCluster(3, async (cluster) => {
@@ -26,6 +27,37 @@ test("one node alone forms a cluster of itself", async () => {
     const client = await cluster.connect(await cluster.leader())
     expect(await client.call("SET", "a", "1")).toBe("OK")
     expect(await client.call("GET", "a")).toBe("1")
+  })
+})
+
+test("a client enters no session that it did not open: neither a node's nor another client's, by any guess", async () => {
+  await withLocalCluster(1, async (cluster) => {
+    await cluster.startAll()
+    const client = await cluster.connect(await cluster.leader())
+    const stranger = await cluster.connect(await cluster.leader())
+    expect(await client.call("SET", "x", "1")).toBe("OK")
+    const key = await client.call("STEPRAFT", "SESSION", "OPEN", "me")
+    expect(key).toMatch(/^\d+-[0-9a-f]{32}$/)
+    expect(await stranger.call("STEPRAFT", "SESSION", "OPEN", "me")).not.toBe(key)
+    expect(await client.call("STEPRAFT", "DO", String(key), 1, 1, "INCR", "n")).toBe(1)
+    const code = async (...words: (string | number)[]): Promise<string> => {
+      const reply = await stranger.call(...words)
+      return reply instanceof ErrorReply ? reply.code : JSON.stringify(reply)
+    }
+    const last = Number(String(key).split("-")[0]) + 3
+    for (let session = 0; session <= last; session++) {
+      for (let sequence = 1; sequence <= 3; sequence++) expect(await code("STEPRAFT", "DO", session, sequence, 1, "SET", "y", "evil")).toBe("ERR")
+      const guess = `${session}-${"0".repeat(32)}`
+      for (let sequence = 1; sequence <= 3; sequence++) expect(await code("STEPRAFT", "DO", guess, sequence, 99, "SET", "y", "evil")).toBe("SESSIONEXPIRED")
+      expect(await code("STEPRAFT", "EXEC", guess, 2, 99, 0, 3, "SET", "y", "evil")).toBe("SESSIONEXPIRED")
+      expect(await code("STEPRAFT", "SESSION", "CLOSE", guess)).toBe("SESSIONEXPIRED")
+    }
+    expect(await client.call("STEPRAFT", "DO", String(key), 1, 1, "INCR", "n")).toBe(1)
+    expect(await client.call("STEPRAFT", "DO", String(key), 2, 1, "INCR", "n")).toBe(2)
+    for (let i = 0; i < 3; i++) expect(await client.call("APPEND", "x", "2")).toBe(2 + i)
+    expect(await client.call("MGET", "x", "y", "n")).toEqual(["1222", null, "2"])
+    expect(await client.call("STEPRAFT", "SESSION", "CLOSE", String(key))).toBe("OK")
+    for (const word of ["INFO", "CLIENT LIST", "STEPRAFT STATUS"]) expect(JSON.stringify(await stranger.call(...word.split(" ")))).not.toContain(String(key).split("-")[1])
   })
 })
 

@@ -206,9 +206,9 @@ export class FakeWorld {
     for (const proposal of silent) proposal.done({ type: "ProposalUnknown", leader })
     for (const listener of this.changes) listener(this.leadership)
   }
-  /** All is well from here on, for so long. */
-  heal(millis: number): void {
-    this.elect(1, 0)
+  /** All is well from here on, for so long, under this leader: 0 is the node itself. */
+  heal(millis: number, who = 1): void {
+    this.elect(who, 0)
     for (let passed = 0; passed < millis; passed += 10) {
       while (this.late.length > 0) this.arriveLate()
       while (this.proposals.length > 0) this.meet("append")

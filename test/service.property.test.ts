@@ -67,7 +67,7 @@ const judge = (world: FakeWorld, replies: readonly (Reply | undefined)[]): void 
 describe("writes of connections without a session", () => {
   test("are executed once, in order, and answered by what the log did, whatever happens to proposals", () => {
     fc.assert(
-      fc.property(fc.array(action(["spaceLow"]), { minLength: 5, maxLength: 120 }), fc.constantFrom(3_600_000, 3_600_000, 3000, 900), (steps, idle) => {
+      fc.property(fc.array(action(["spaceLow"]), { minLength: 5, maxLength: 120 }), fc.constantFrom(3_600_000, 3_600_000, 3000, 900), fc.nat(2), (steps, idle, leader) => {
         // Short, so that many run out of time; and some sessions, too, under way and while a snapshot is restored.
         const world = new FakeWorld({ writeTimeout: 2000, stallMs: 400 }, idle)
         try {
@@ -81,8 +81,14 @@ describe("writes of connections without a session", () => {
           }
           world.elect(0, 0)
           for (const step of steps) perform(world, step, write)
-          world.heal(6000)
+          world.heal(6000, leader)
           judge(world, replies)
+          // Whoever leads, a write and a read through this node come to their end.
+          const ends: (string | null)[] = []
+          world.service.write([call("SET", "other", "1")], false, [], (reply) => ends.push(codeOf(reply)))
+          world.service.barrier((refusal) => ends.push(refusal === null ? null : codeOf(refusal)))
+          world.heal(3000, leader)
+          expect(ends).toEqual([null, null])
           const before = world.proposed
           world.heal(3000)
           expect(world.proposed, "nothing is proposed any more once all is answered").toBe(before)
