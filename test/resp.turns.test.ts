@@ -1,6 +1,7 @@
 /** Whoever has much to do does it in turns; time is counted in units of work, on a clock of the test's own. */
 import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
+import { makeGate } from "../kv/node/gate.ts"
 import { commandReply } from "../kv/server/commands/introspection.ts"
 import { encode, isFixed, type Sink } from "../kv/server/encode.ts"
 import { isLong, Pieces } from "../kv/server/pieces.ts"
@@ -106,6 +107,36 @@ describe("turns", () => {
       expect(await exchange(port, "KEYS y\r\n")).toBe("$1\r\ny\r\n")
     })
     expect(most).toBe(2)
+  })
+})
+
+test("large values are read one each time the loop goes round, whoever asks, and small reads do not stand in line with them", async () => {
+  const fake = makeFake()
+  const done = { large: 0 }
+  const order: string[] = []
+  const read: Service["reader"]["read"] = (call, most = 0) => {
+    const key = Buffer.from(call[1] ?? "").toString()
+    if (key === "small") order.push("small")
+    if (key === "small" || most < 1_000_000) return key === "small" ? { type: "bulk", bytes: Buffer.from("1") } : { type: "error", code: "TOOLARGE", text: "the reply would have more" }
+    done.large++
+    order.push("large")
+    return { type: "bulk", bytes: Buffer.alloc(1_000_000) }
+  }
+  const gate = makeGate({ status: fake.status, leader: fake.leader, refusal: { type: "error", code: "ERR", text: "shut" } })
+  // As in a node: what is allowed must pass through.
+  gate.open({ ...fake, reader: { ...fake.reader, read } })
+  await serving(gate, {}, async (port) => {
+    const greedy = await Promise.all(Array.from({ length: 20 }, () => dial(port)))
+    const polite = await dial(port)
+    const most = await perRound(() => done.large, async () => {
+      for (const { write } of greedy) write("GET large\r\nGET large\r\n")
+      while (done.large === 0) await new Promise((next) => setImmediate(next))
+      expect(plain(await polite.send("GET", "small"))).toBe("1")
+      while (done.large < 40) await new Promise((next) => setImmediate(next))
+    })
+    expect(most).toBeLessThanOrEqual(2)
+    expect(order.indexOf("small")).toBeLessThan(35)
+    for (const { socket } of [...greedy, polite]) socket.destroy()
   })
 })
 

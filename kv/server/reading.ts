@@ -8,6 +8,8 @@ import type { Slot } from "./queue.ts"
 
 /** MGET and EXISTS of more keys than this answer later. */
 const wordsAtOnce = 64
+/** Bytes that take well under a millisecond to read. */
+const shortReply = 256 * 1024
 /** A long read that is not allowed a reply of its own size holds about this. */
 const longReadWeight = 1024 * 1024
 
@@ -64,8 +66,8 @@ export class Reading {
     // A list of keys takes more memory than its bytes.
     const allowed = readsAll(slot) ? limits.maxReplyBytes / 2 : limits.maxReplyBytes
     const room = Math.max(SMALL, Math.min(allowed, budget.room))
-    // One value, say: more than that joins the long ones, if there are some already.
-    const most = !long && longReads.full ? Math.min(room, limits.maxEntryBytes) : room
+    // What turns out to be larger is long: its size is known before it is read.
+    const most = long ? room : Math.min(room, shortReply)
     let reply: Reply | Promise<Reply>
     try {
       reply = slot.work?.type === "work.read" ? slot.work.run() : service.reader.read(slot.words, most)
