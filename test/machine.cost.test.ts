@@ -6,6 +6,7 @@ import * as fc from "fast-check"
 import { afterAll, describe, expect, test } from "vitest"
 import type { CommandEntry } from "../core/index.ts"
 import { BATCH_COST, CALL_COST, INLINE, KEY_COST, MAX_ENTRY_COST, MAX_KEY, MAX_VALUE, Meter } from "../kv/machine/cost.ts"
+import { execute } from "../kv/machine/execute.ts"
 import { glob } from "../kv/machine/glob.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
 import { VALUE, decodePosition, generationRange, positionKey, userKey, valueKey } from "../kv/machine/layout.ts"
@@ -385,6 +386,49 @@ describe("reads", () => {
       expect(glob(Buffer.from(pattern))(counted)).toBe(false)
       expect(looks).toBeLessThanOrEqual(counted.length + 2000)
     }
+  })
+})
+
+describe("a command over many keys", () => {
+  test("is executed in parts, and answers and leaves behind what it would at once", () => {
+    const names = fc.array(fc.nat({ max: 500 }), { minLength: 200, maxLength: 900, size: "max" })
+    const command = fc.record({ name: fc.constantFrom("DEL", "UNLINK", "EXISTS", "MGET", "MSET", "mset", "MSETNX"), names, odd: fc.boolean(), exec: fc.boolean() })
+    fc.assert(
+      fc.property(fc.array(command, { minLength: 1, maxLength: 4 }), (steps) => {
+        const machine = new MemoryMachine()
+        machine.applyNow([entryOf(1, 1000, { type: "OpenSession", owner: "o", secret: secretFor("t") })])
+        const plainView = mapStore()
+        steps.forEach(({ name, names: ids, odd, exec }, i) => {
+          const pairs = name.toUpperCase().startsWith("MSET")
+          const call = buffers(name, ...ids.flatMap((id) => (pairs ? [`k${id}`, `${i}`] : [`k${id}`])), ...(pairs && odd ? ["k1"] : []))
+          const [outcome] = machine.applyNow([entryOf(2 + i, 1000, { type: "Execute", session: 1, secret: secretFor("t"), sequence: 1 + i, lowest: 1 + i, exec, watches: [], calls: [call] })])
+          if (outcome?.type !== "replied") throw new Error("no answer")
+          const atOnce = execute(
+            {
+              now: 1000, get: plainView.get, value: plainView.value, answering: () => undefined, delete: plainView.delete, clear: plainView.clear, touch: () => undefined,
+              put: (key, value, expiry) => plainView.put(key, { value, length: value.length, crc: 0, version: 2 + i, expiry }),
+            },
+            call,
+          )
+          expect(plain(outcome.reply)).toEqual(exec ? [plain(atOnce)] : plain(atOnce))
+        })
+        expect(plain(machine.read(buffers("KEYS", "*")))).toEqual([...plainView.items.keys()].sort((a, b) => (a < b ? -1 : 1)))
+      }),
+      { numRuns: many(2000, 12) },
+    )
+  })
+  test("turns the loop meanwhile", () => {
+    const keys = times(12_000, (i) => `k${i}`)
+    let steps = 0
+    const store = mapStore()
+    const replica = new Replica(store, EMPTY_BASE, new Sessions(1000))
+    replica.apply(entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }), [])
+    const outcomes: Outcome[] = []
+    const going = replica.start(entryOf(2, 1, { type: "Execute", session: 1, secret: secretFor("t"), sequence: 1, lowest: 1, exec: false, watches: [], calls: [buffers("MSET", ...keys.flatMap((key) => [key, "1"]))] }), outcomes)
+    while (going?.next().done === false) steps++
+    expect(steps).toBeGreaterThan(90)
+    expect(outcomes.map((outcome) => outcome.type === "replied" && plain(outcome.reply))).toEqual(["+OK"])
+    expect(store.items.size).toBe(12_000)
   })
 })
 

@@ -3,7 +3,7 @@ import { checkKey } from "./cost.ts"
 import * as counters from "./counters.ts"
 import * as expiry from "./expiry.ts"
 import * as keys from "./keys.ts"
-import { error, wrongArity } from "./reply.ts"
+import { OK, error, integer, wrongArity } from "./reply.ts"
 import * as strings from "./strings.ts"
 import { type Arguments, type Handler, type View, argument } from "./view.ts"
 import type { Call, Reply } from "../types.ts"
@@ -139,4 +139,32 @@ export const execute = (view: View, call: Call): Reply => {
   if (spec.handler === null) return error(`${argument(args, 0).toString("latin1")} is not allowed inside a transaction: it reads the whole key space`)
   checkKey(longestKey(spec, args))
   return spec.handler(view, args)
+}
+
+/** Keys that a command takes in one step: a few milliseconds. */
+const PART = 256
+const sumOf = (replies: readonly Reply[]): Reply => integer(replies.reduce((sum, reply) => sum + (reply.type === "integer" ? Number(reply.value) : 0), 0))
+const allOf = (replies: readonly Reply[]): Reply => ({ type: "array", items: replies.flatMap((reply) => (reply.type === "array" ? reply.items : [reply])) })
+/** How the replies to parts of a command make its own. MSETNX has no parts: it looks at all its keys before it writes one. */
+const joins: ReadonlyMap<string, (replies: readonly Reply[]) => Reply> = new Map([
+  ["DEL", sumOf],
+  ["UNLINK", sumOf],
+  ["EXISTS", sumOf],
+  ["MGET", allOf],
+  ["MSET", () => OK],
+])
+export interface Parts {
+  readonly calls: readonly Call[]
+  readonly join: (replies: readonly Reply[]) => Reply
+}
+/** A command over many keys as commands over fewer, one after the other, for what else must have its turn; null: it is short. */
+export const partsOf = (call: Call): Parts | null => {
+  const name = call[0]
+  if (name === undefined || call.length <= PART + 1) return null
+  const spec = resolve(call)
+  const join = isSpec(spec) ? joins.get(spec.name) : undefined
+  if (!isSpec(spec) || join === undefined || (call.length - 1) % spec.step !== 0) return null
+  const calls: Call[] = []
+  for (let from = 1; from < call.length; from += PART) calls.push([name, ...call.slice(from, from + PART)])
+  return { calls, join }
 }

@@ -5,7 +5,7 @@
 import type { Configuration, Entry, LogBase } from "../../core/index.ts"
 import { type Malformed, decodeCommand } from "./command.ts"
 import { CALL_COST, INLINE, KEY_COST, Meter, TooLarge, checkKey, checkValue, replyTooLarge } from "./cost.ts"
-import { execute } from "./execute.ts"
+import { execute, partsOf } from "./execute.ts"
 import { NULL, error } from "./reply.ts"
 import { MAX_KEPT_BYTES, MAX_KEPT_REPLIES, MAX_OWNER, type Session, Sessions } from "./sessions.ts"
 import type { Item, View } from "./view.ts"
@@ -132,7 +132,7 @@ export class Replica {
     const steps = this.start(entry, out)
     if (steps !== null) while (steps.next().done !== true);
   }
-  /** The same; but if the entry holds several calls, they are executed by the steps returned, and by nothing else before those end. */
+  /** The same; but if the entry holds several calls, or one over many keys, those are executed by the steps returned, and by nothing else before those end. */
   start(entry: Entry, out: Outcome[]): Steps | null {
     const time = Math.max(this.base.time, entry.time)
     const configuration = entry.kind === "configuration" ? entry.configuration : this.base.configuration
@@ -185,7 +185,7 @@ export class Replica {
     if (sequence <= session.last) return this.tell(out, command, session.replies.get(sequence) ?? forgotten, true)
     if (sequence !== session.last + 1) return this.tell(out, command, outOfOrder(session.last + 1), false)
     if (this.sessions.full(session)) return this.tell(out, command, keepsTooMany, false)
-    if (command.type === "Execute" && command.calls.length > 1) return this.several(session, command, out)
+    if (command.type === "Execute" && isLong(command)) return this.several(session, command, out)
     const reply = command.type === "Malformed" ? error(`the command's bytes are malformed: ${command.detail}`) : this.alone(command)
     this.sessions.executed(session, reply)
     return this.tell(out, command, reply, true)
@@ -214,10 +214,20 @@ export class Replica {
       if (!this.changed(command)) {
         const items: Reply[] = []
         for (const call of command.calls) {
-          items.push(execute(this.view, call))
+          const parts = partsOf(call)
+          if (parts === null) items.push(execute(this.view, call))
+          else {
+            const replies: Reply[] = []
+            for (const part of parts.calls) {
+              replies.push(execute(this.view, part))
+              yield
+            }
+            items.push(parts.join(replies))
+          }
           yield
         }
-        reply = { type: "array", items }
+        const [first] = items
+        reply = command.exec || items.length > 1 || first === undefined ? { type: "array", items } : first
       }
     } catch (thrown) {
       reply = this.undone(thrown)
@@ -246,6 +256,10 @@ export class Replica {
     return internalError
   }
 }
+
+/** Executed in steps. */
+const isLong = ({ calls }: Execute): boolean => calls.length > 1 || (calls[0]?.length ?? 0) > LONG_CALL
+const LONG_CALL = 64
 
 /** Handlers are pure and bounded, so every node has the same exception; but not those of memory and stack. */
 const isNodesOwn = (thrown: unknown): boolean => thrown instanceof RangeError && !("code" in thrown)
