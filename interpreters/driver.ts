@@ -10,8 +10,8 @@
  * polled once more and that batch has not set it anew. A heartbeat timer says "I owe" and is handled at once.
  */
 import { performance } from "node:perf_hooks"
-import { checkSettings } from "../core/index.ts"
-import type { Effect, Event, Index, Member, Message, Payload, ProposalOutcome, ReadOutcome, Runner, State, Term, Timer } from "../core/index.ts"
+import { checkSettings, rules } from "../core/index.ts"
+import type { Effect, Event, Index, Member, Message, Payload, ProposalOutcome, ReadOutcome, Rule, Runner, State, Term, Timer } from "../core/index.ts"
 import { makeAsked } from "./asked.ts"
 import type { Clock } from "./clock.ts"
 import type { StateMachine, Storage, Timers, Transport } from "./contract.ts"
@@ -66,6 +66,8 @@ export interface Driver {
 }
 
 const HAND_OVER_MS = 1000
+/** What correct peers never bring about, and people should hear of. */
+const STRANGE: ReadonlySet<Rule> = new Set(["term.outOfDomain", "append.chainBroken", "progress.diverged", "election.exhausted"])
 /** Node's timers fire at once if they are asked for more. */
 const LONGEST_TIMER = 2 ** 31 - 1
 const TIMERS: readonly Timer[] = ["election", "heartbeat", "quorum", "persist", "transfer", "answer"]
@@ -226,6 +228,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
         break
       case "Note":
         count(effect.rule)
+        if (counters[effect.rule] === 1 && STRANGE.has(effect.rule)) report(`${effect.rule}: ${rules[effect.rule]}. Told once; the counter of that name goes on`)
         break
     }
   }

@@ -26,6 +26,7 @@ export interface Rig {
   readonly persisted: Persist[]
   readonly calls: string[]
   readonly fatal: Error[]
+  readonly reports: string[]
   storage: StorageHandlers
   machine: StateMachineHandlers
   transport: TransportHandlers
@@ -69,7 +70,7 @@ export const rig = (runner: Runner, parts: Partial<StateMachine> = {}, timers?: 
   }
   const batches: (readonly Event[])[] = []
   const made: Rig = {
-    batches, calls, sent: [], persisted: [], fatal: [], time: 1000, monotonic: 0,
+    batches, calls, sent: [], persisted: [], fatal: [], reports: [], time: 1000, monotonic: 0,
     events: () => batches.flat(),
     storage: { persisted: never, failed: never },
     machine: { applied: never, damaged: never, failed: never },
@@ -85,6 +86,7 @@ export const rig = (runner: Runner, parts: Partial<StateMachine> = {}, timers?: 
       clock: { read: () => ({ monotonic: made.time, wall: made.time }) },
       now: () => made.monotonic,
       onFatal: (error) => made.fatal.push(error),
+      report: (text) => made.reports.push(text),
       journal: (events) => batches.push(events),
     }),
   }

@@ -103,6 +103,16 @@ describe("a node that must stop", () => {
     expect(world.fatal).toMatchObject([{ name: "NodeHalted", reason: "twoLeaders" }])
     expect(world.calls.filter((call) => call.startsWith("send") || call.startsWith("persist"))).toEqual([])
   })
+  test("what correct peers never bring about is told once, and counted", async () => {
+    const world = rig(real())
+    world.driver.start()
+    await turn()
+    for (let i = 0; i < 3; i++) world.transport.received(peer, heartbeat(2 ** 48), null)
+    await turns(2)
+    expect(world.reports).toHaveLength(1)
+    expect(world.reports[0]).toMatch(/^term.outOfDomain: a message that no server could have said/)
+    expect([world.driver.counters["term.outOfDomain"], world.fatal]).toEqual([3, []])
+  })
   test("times that no timer of this process can count are refused", () => {
     const { state } = real()
     expect(() => rig({ state: { ...state, settings: { ...state.settings, electionMax: 2 ** 31 } }, run: () => [] })).toThrow(/setting electionMax is 2147483648/)

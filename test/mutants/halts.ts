@@ -64,7 +64,7 @@ export const halts: readonly Seeded[] = [
   },
   {
     id: "own-core-13",
-    title: "a number that takes more than 48 bits is written as another one",
-    patches: [{ file: "interpreters/bytes.ts", find: "    if (!isCount(value)) throw NumberOutOfDomain.of(value, 48)\n    const at = this.room(6)\n    this.buffer.writeUIntBE(value, at, 6)", replace: "    if (!isCount(value % 2 ** 48)) throw NumberOutOfDomain.of(value, 48)\n    const at = this.room(6)\n    this.buffer.writeUIntBE(value % 2 ** 48, at, 6)" }],
+    title: "a message that the other end must refuse is sent all the same",
+    patches: [{ file: "interpreters/tcp/codec.ts", find: "  if (flaw !== null) throw new NumberOutOfDomain(", replace: "  if (flaw !== null && message.term < 0) throw new NumberOutOfDomain(" }],
   },
 ]
