@@ -91,8 +91,14 @@ test("a directory put back to an earlier copy is named at both ends, counts as l
     cluster.start(id)
     await named(cluster, id, /RolledBack/)
     await goesOn(workload)
+    // It knows by itself when it starts again, whoever is there to tell it.
     await cluster.kill(id)
+    const others = cluster.ids.filter((one) => one !== id)
+    for (const one of others) cluster.signal(one, "SIGSTOP")
     cluster.start(id)
+    await until("it has not forgotten", async () => (await cluster.status(id))?.role === "amnesiac")
+    for (const one of others) cluster.signal(one, "SIGCONT")
+    await goesOn(workload)
     await named(cluster, id, /RolledBack/)
     if (full) {
       await doesNotCount(cluster, id)

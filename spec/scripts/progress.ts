@@ -104,6 +104,12 @@ const isLost = ({ data }: World, name: string): boolean => {
   return disk.corrupt || refused
 }
 
+const replaceLost = (world: World, node: string): void => {
+  if (!isLost(world, node)) return
+  world.act({ type: "wipe", node })
+  world.act({ type: "start", node })
+}
+
 /** Everything but what is to stay bad. */
 const mend = (world: World, bad: readonly string[]): void => {
   const alone = bad.filter((name) => isAlone(world, name))
@@ -126,16 +132,15 @@ const mend = (world: World, bad: readonly string[]): void => {
     world.act({ type: "resumeDisk", node })
     world.act({ type: "resume", node })
     world.act({ type: "start", node })
-    if (isLost(world, node)) {
-      world.act({ type: "wipe", node })
-      world.act({ type: "start", node })
-    }
+    replaceLost(world, node)
     world.act({ type: "freeDisk", node })
   }
 }
 
 /** Lost disks and servers that left come back as learners first, then as the voters that they were. */
 const repairMembership = (world: World, state: State, wanted: readonly string[]): void => {
+  // Who was out of reach as it started from an old directory may be found out only now.
+  for (const name of world.names) replaceLost(world, name)
   const { voters, outgoing, learners } = configurationAt(state)
   if (outgoing.length > 0) return
   const names = (members: readonly Member[]): readonly string[] => members.map(({ name }) => name)
