@@ -75,6 +75,33 @@ longTest("a full disk under one node: the others go on; under all: writes are re
     await nothingLost(cluster, workload)
   }))
 
+test("both followers without room, a leader with: writes are refused by name before anybody ends, reads go on, and all resumes", () =>
+  withCluster({ program }, async (cluster) => {
+    const workload = startWorkload(cluster)
+    await someWrites(workload)
+    const leader = await cluster.leader()
+    const followers = await cluster.followers()
+    for (const id of followers) await setFaults(cluster, id, { freeBytes: 1000 })
+    const clients = await Promise.all(cluster.ids.map(cluster.connect))
+    for (const client of clients)
+      await until("a write is refused for want of room", async () => {
+        const reply = await client.call("SET", "room", "x")
+        return reply instanceof ErrorReply && reply.code === "SPACELOW"
+      })
+    // The disks are full by now, whatever was foreseen.
+    for (const id of followers) await setFaults(cluster, id, { freeBytes: 1000, failWrite: "ENOSPC" })
+    for (const client of clients) expect(await client.call("SET", "room", "y")).toMatchObject({ code: "SPACELOW" })
+    // A follower that was full first lacks what the others went on to write; the leader has all of it.
+    expect(await clients[cluster.ids.indexOf(leader)]?.call("GET", "room-unset")).toBeNull()
+    expect(cluster.ids.filter(cluster.running)).toEqual(cluster.ids)
+    expect((await cluster.status(leader))?.health).toMatch(/room|space/)
+    for (const id of followers) await setFaults(cluster, id, {})
+    await goesOn(workload)
+    for (const client of clients) client.close()
+    expect(cluster.ids.filter(cluster.running)).toEqual(cluster.ids)
+    await nothingLost(cluster, workload)
+  }))
+
 longTest("a write that meets a full disk all the same is not acknowledged; the node goes on when there is room", () =>
   withCluster({ program }, async (cluster) => {
     const workload = startWorkload(cluster)

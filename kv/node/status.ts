@@ -1,7 +1,7 @@
 /** What a node says of itself. */
 import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
-import type { Member, State } from "../../core/index.ts"
+import { configurationOf, hasQuorum, type Member, type State } from "../../core/index.ts"
 import type { Driver } from "../../interpreters/driver.ts"
 import type { FileStorage } from "../../interpreters/file/index.ts"
 import { addressText, type Address, type PeerLink, type TcpTransport } from "../../interpreters/tcp/index.ts"
@@ -71,6 +71,16 @@ export const amnesiacText = ({ name, incarnation }: Member): string =>
 export const refusedText = (id: string, { by, reason, detail }: Refused): string =>
   `${reason}: the directory of ${id} is not to be trusted, says ${by}, and counts as lost. ${id} votes for nobody and serves no data, now and after a restart. ${detail}`
 
+/** As a leader knows it: the voters without room, if the others are no majority. */
+const fullFollowers = (state: Readonly<State>): readonly string[] => {
+  if (state.role.type !== "leader") return []
+  const { progress } = state.role
+  const isFull = (member: Member): boolean => !same(member, state.self) && progress[member.name]?.condition === "full"
+  const configuration = configurationOf(state)
+  if (hasQuorum(configuration, (member) => !isFull(member))) return []
+  return [...new Set([...configuration.voters, ...configuration.outgoing].filter(isFull).map(({ name }) => name))]
+}
+
 const health = (alive: Alive): string => {
   const { config, running, transport } = alive
   const state = running?.driver.state()
@@ -93,6 +103,8 @@ const health = (alive: Alive): string => {
   if (refused != null) return refused
   const short = running?.machine.stats().short ?? null
   if (short !== null) return `${short}. Free some space.`
+  const full = fullFollowers(state)
+  if (full.length > 0) return `the disks of ${full.join(", ")} are nearly full, so no majority has room: writes are refused until there is. Free some space there.`
   if (state.spaceLow) return "the disk is nearly full: writes are refused until there is room. Free some space."
   const far = alive.clocks?.far() ?? null
   if (far !== null) return `${clockText(config.id, far)}.`
