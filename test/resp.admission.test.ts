@@ -132,6 +132,40 @@ describe("a server", () => {
     })
   })
 
+  test("gives on the turn of a client that has too much to take", () => {
+    const fake = makeFake()
+    const held: { readonly who: string; readonly answer: (reply: Reply) => void }[] = []
+    const lengthOf = (key: Uint8Array): number => (Buffer.from(key).toString().startsWith("big") ? 8 : 3) * MB
+    const write: Fake["write"] = (calls, _, __, done) => void held.push({ who: String(calls[0]?.[1]), answer: done })
+    return serving({ ...fake, write, reader: { ...fake.reader, lengthOf } }, {}, async (port) => {
+      const clients = await Promise.all(Array.from({ length: 4 }, () => dial(port)))
+      const [one, deaf, other, patient] = clients
+      const ask = async (client: Raw | undefined, ...keys: readonly string[]): Promise<void> => {
+        client?.write(keys.map((key) => `GETEX ${key}\r\n`).join(""))
+        await new Promise((next) => setTimeout(next, 50))
+      }
+      const answer = (who: string, bytes: number): void => {
+        const at = held.findIndex((one) => one.who === who)
+        expect(at).toBeGreaterThanOrEqual(0)
+        held.splice(at, 1)[0]?.answer({ type: "bulk", bytes: Buffer.alloc(bytes) })
+      }
+      deaf?.socket.pause()
+      // Two fit. The large one waits for both, and the deaf client's second behind it.
+      await ask(one, "one")
+      await ask(deaf, "deaf")
+      await ask(other, "big")
+      await ask(deaf, "deaf-2")
+      await ask(patient, "big-patient")
+      answer("deaf", 40 * MB)
+      await new Promise((next) => setTimeout(next, 100))
+      answer("one", 1)
+      await until("the large one is under way", () => held.some(({ who }) => who === "big"))
+      answer("big", 1)
+      await until("the last has its turn", () => held.some(({ who }) => who === "big-patient"))
+      for (const client of clients) client.socket.destroy()
+    })
+  })
+
   test("lets nobody wait for a client that is gone, or that does not read", () => {
     const fake = makeFake()
     const { held, service } = holding(fake)

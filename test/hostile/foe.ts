@@ -43,7 +43,7 @@ export class Wire {
   /** Ends once the system has taken the bytes, or when it will not take them soon. */
   async write(bytes: Uint8Array | string, patience = 2000): Promise<void> {
     if (this.closed || this.socket.write(bytes)) return
-    await Promise.race([once(this.socket, "drain").catch(() => undefined), once(this.socket, "close"), sleep(patience)])
+    await Promise.race([once(this.socket, "drain").catch(() => undefined), once(this.socket, "close").catch(() => undefined), sleep(patience)])
   }
   send(...words: readonly Word[]): Promise<void> {
     return this.write(request(...words))

@@ -27,4 +27,19 @@ export const reserves: readonly Seeded[] = [
     title: "a place of the reserve is held for ever",
     patches: [{ file: "kv/server/reserve.ts", find: "if (oldest === undefined || now - oldest.since < sureMs) return null", replace: "if (oldest === undefined || now - oldest.since < Infinity) return null" }],
   },
+  {
+    id: "own-hostile-6",
+    title: "heavy writes of all clients are let into the log at once",
+    patches: [{ file: "kv/server/admission.ts", find: "return this.underWay === 0 || this.underWay + weight <= this.most", replace: "return this.underWay >= 0 || weight < 0" }],
+  },
+  {
+    id: "own-hostile-7",
+    title: "a turn of one who does not read is kept for him",
+    patches: [{ file: "kv/server/connection.ts", find: "      if (!more) this.shared.admission.release(this.resume)\n", replace: "" }],
+  },
+  {
+    id: "own-hostile-8",
+    title: "a write weighs what its words are long",
+    patches: [{ file: "kv/server/admission.ts", find: "return weight + found + (", replace: "return weight + 0 * (" }],
+  },
 ]
