@@ -46,7 +46,7 @@ export class Wire {
     await Promise.race([once(this.socket, "drain").catch(() => undefined), once(this.socket, "close").catch(() => undefined), sleep(patience)])
   }
   send(...words: readonly Word[]): Promise<void> {
-    return this.write(request(...words))
+    return this.write(requestOf(words))
   }
   /** Whether so many more answers came in time. */
   async answered(count: number, within: number): Promise<boolean> {

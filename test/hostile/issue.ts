@@ -1,6 +1,6 @@
 /** The attacks that ended clusters once, one by one. Each is legal, and most are small. */
 import { setTimeout as sleep } from "node:timers/promises"
-import { request, type Foe, type Wire, type Word } from "./foe.ts"
+import { request, requestOf, type Foe, type Wire, type Word } from "./foe.ts"
 import type { Scenario } from "./scenario.ts"
 
 export const MEGABYTE = 1 << 20
@@ -74,7 +74,7 @@ export const brief: Scenario = {
         [Buffer.concat([request("MULTI"), repeated(request("APPEND", "grown", "x"), 500), request("EXEC")]), 502],
         [repeated(request("GETEX", "big"), 20), 20],
         [request("MGET", ...Array.from({ length: 700 }, () => "big")), 1],
-        [request("WATCH", ...Array.from({ length: 100_000 }, (_, i) => `w${i}`)), 1],
+        [requestOf(["WATCH", ...Array.from({ length: 100_000 }, (_, i) => `w${i}`)]), 1],
         [Buffer.concat([request("CLIENT", "SETNAME", filler(BIG)), request("CLIENT", "LIST")]), 2],
         [request("KEYS", `*${"a".repeat(50_000)}b`), 1],
         [repeated(request("STRLEN", "big"), 400), 400],
@@ -194,7 +194,7 @@ export const issueScenarios: readonly Scenario[] = [
     name: "watch", replay: true, about: "WATCH of 100,000 keys, several times, then MULTI and EXEC",
     attack: (foe) => again(foe, async (wire) => {
       const keys = Array.from({ length: 100_000 }, (_, i) => `w${i}`)
-      for (let round = 0; round < 5; round++) await wire.send("WATCH", ...keys)
+      for (let round = 0; round < 5; round++) await wire.write(requestOf(["WATCH", ...keys]))
       await wire.write(Buffer.concat([request("MULTI"), request("SET", "w1", "x"), request("EXEC"), request("UNWATCH")]))
       await wire.answered(9, 20_000)
     }, 3),
