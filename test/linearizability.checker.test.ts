@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest"
-import { checkHistory, impossible, kv, register, type Model, type Operation, type RequestModel, type Value } from "../spec/index.ts"
+import { checkHistory, impossible, kv, type F, register, type Model, type Operation, type RequestModel, type Value } from "../spec/index.ts"
 import { bruteForce, corrupt, generate, mediumHistory, plainSearch, smallHistory, type Generated } from "./linearizability.kit.ts"
 import { longTest, many } from "./long.ts"
 
@@ -21,6 +21,19 @@ const compare = (from: number, to: number, make: (model: AnyModel, seed: number)
   }
   return seen
 }
+
+/** Found by a random world with clients: the delete counted as one that changes nothing, since there was nothing when it was tried. */
+test("a write that nobody saw and a delete of unknown outcome take one another away", () => {
+  const operation = (process: number, f: F, value: Value, output: Value | undefined, invoked: number, returned: number | null): Operation => ({ process, input: { f, key: "k", value }, output, invoked, returned, lines: [invoked, returned ?? invoked] })
+  const history = [
+    operation(1, "read", null, null, 0, 3),
+    operation(2, "delete", null, undefined, 1, null),
+    operation(3, "write", "a", null, 2, 6),
+    operation(4, "append", "b", null, 4, 5),
+    operation(5, "read", null, "b", 7, 8),
+  ]
+  expect(checkHistory(history, kv as unknown as AnyModel).verdict).toBe("linearizable")
+})
 
 describe("the verdict is that of brute force", () => {
   test("on 3,000 small histories", () => {

@@ -16,7 +16,7 @@ describe("clients in random worlds", () => {
       operations += history.events.filter(({ type }) => type === "invoke").length
       given += history.events.filter(({ type }) => type === "info").length
     }
-    for (let seed = 1; seed <= (full ? many(2000, 120) : 18); seed++) {
+    for (let seed = 1; seed <= (full ? many(2000, 120) : 12); seed++) {
       const script = generateScript(seed, profileNames[seed % profileNames.length] ?? "everything", { nodes: 1 + (seed % 5), steps: 40 })
       expect(checkScript(script, { companions: kvLoad({ clients: 4, recorded }) }), `seed ${seed}`).toMatchObject({ ok: true })
     }
@@ -34,20 +34,27 @@ describe("clients in random worlds", () => {
     expect(lived()).toEqual(lived())
   })
 
-  test("a read that is answered although it was refused is found, and shrunk with the clients at their work", () => {
+  test("a read that is answered at once, by whatever the node has executed, is found, and shrunk with the clients at their work", () => {
     const lying = (of: number): Companions => {
       const it = kvLoad({ clients: 5 })(of)
       return {
-        hooks: { ...it.hooks, responded: (node, ref, outcome) => it.hooks.responded?.(node, ref, outcome.type === "ReadRefused" ? { type: "ReadReady", index: 0 } : outcome) },
+        hooks: {
+          ...it.hooks,
+          observe: (step) => {
+            it.hooks.observe?.(step)
+            for (const event of step.events) if (event.type === "ReadRequested") it.hooks.responded?.(step.node, event.ref, { type: "ReadReady", index: 0 })
+          },
+        },
         command: (id) => it.command(id),
         join: (world) => it.join(world),
         run: (ms) => it.run(ms),
         finish: (mended) => it.finish(mended),
       }
     }
-    const checks = { companions: lying, liveness: true }
+    // Only what clients are told is looked at.
+    const checks = { companions: lying, liveness: true, invariants: false, machineDigests: false }
     for (let seed = 1; ; seed++) {
-      const script = generateScript(seed, "partitions", { nodes: 5, steps: 40 })
+      const script = generateScript(seed, "partitions", { nodes: 3, steps: 40 })
       const failed = checkScript(script, checks)
       if (failed.ok) continue
       expect(failed).toMatchObject({ violation: "Linearizability", message: expect.stringMatching(/have no order that respects real time|has no explanation/) as unknown })

@@ -291,7 +291,7 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
     for (let r = parent?.returned ?? 0; r < rank; r++) passed[r]?.add(state)
     if (!isNew(rank, placed, state, used)) return false
     configurations++
-    const choices = isDead(rank, placed, state, used) ? none : chooseFrom(rank, used, state, idle, next)
+    const choices = isDead(rank, placed, state, used) ? none : chooseFrom(rank, placed, used, state, idle, next)
     const frame: Frame = { parent, returned: rank, placed, used, state, idle, applied, next: choices, tried: 0 }
     if (rank > (furthest?.returned ?? -1)) furthest = frame
     frames.push(frame)
@@ -299,7 +299,7 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
   }
 
   /** One of each class of alike operations, the one with the earliest deadline; then the unknown ones that change something. */
-  const chooseFrom = (rank: number, used: readonly number[], state: number, idle: boolean, next: readonly number[]): readonly number[] => {
+  const chooseFrom = (rank: number, placed: Int32Array, used: readonly number[], state: number, idle: boolean, next: readonly number[]): readonly number[] => {
     const taken = new Map<number, number>()
     for (let i = 0; i < next.length; i += 2) {
       if (idle && overwrites[next[i] ?? 0] === true) continue
@@ -314,13 +314,15 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
     const sort = (operation: number, to: number): void => void (goal >= 0 && model.within?.(states[to] as State, known[goal] as Operation<Input, Output>) === true ? helpful : others).push(operation, to)
     for (let i = 0; i < choices.length; i += 2) sort(choices[i] ?? 0, choices[i + 1] ?? 0)
     const counts = available[rank] ?? none
+    // What overwrites takes with it what nobody saw, even where the value stays as it is: a write, then a delete, of nothing.
+    const takes = (open[rank] ?? none).some((operation) => isUnseen[operation] === true && !isPlaced(placed, operation))
     let at = 0
     for (let one = 0; one < counts.length; one++) {
       let spent = 0
       for (; used[at] === one; at++) spent++
       if (spent >= (counts[one] ?? 0) || (idle && unknownOverwrites[one] === true)) continue
       const to = run(state, ((members[one] ?? [])[spent] as Operation<Input, Output>).input, undefined)
-      if (to !== state && to >= 0) sort(~one, to)
+      if ((to !== state || (takes && unknownOverwrites[one] === true)) && to >= 0) sort(~one, to)
     }
     return [...helpful, ...others]
   }
