@@ -5,6 +5,7 @@ import { replicatedTime } from "../core/index.ts"
 import { cluster, EPOCH, makeRandom, seconds, type Action, type Random } from "../interpreters/simulation/index.ts"
 import { makeInvariantChecker } from "../spec/index.ts"
 import { full } from "./cluster.ts"
+import { many } from "./long.ts"
 import { accepted, append, follower, leader, member, server, voteReply, type Server } from "./server.ts"
 
 const HOUR = 3_600_000
@@ -232,6 +233,6 @@ describe("in worlds, against the world's own time", () => {
     expect(Math.abs(replicatedTime(c.state(c.leader())) - EPOCH - c.now)).toBeLessThan(30_000)
   }
   test("it runs steadily through changes of leader, and takes outages into account", () => {
-    for (let seed = 1; seed <= (full ? 60 : 4); seed++) live(seed, 8)
+    for (let seed = 1; seed <= (full ? many(60, 12) : 2); seed++) live(seed, 8)
   })
 })

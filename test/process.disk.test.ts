@@ -75,7 +75,7 @@ longTest("a full disk under one node: the others go on; under all: writes are re
     await nothingLost(cluster, workload)
   }))
 
-test("both followers without room, a leader with: writes are refused by name before anybody ends, reads go on, and all resumes", () =>
+longTest("both followers without room, a leader with: writes are refused by name before anybody ends, reads go on, and all resumes", () =>
   withCluster({ program }, async (cluster) => {
     const workload = startWorkload(cluster)
     await someWrites(workload)

@@ -21,7 +21,11 @@ const raise = (map: Map<string, number>, member: Member, value: number): void =>
   if (value > (map.get(key) ?? -1)) map.set(key, value)
 }
 
-const hearMessage = (server: AbstractServer, from: Member, message: Message, life: number): void => {
+/** Of more than the leader's log holds, or of something else, nothing counts: chains tell logs of equal terms apart. */
+const speaksOfThisLog = (message: Extract<Message, { type: "AppendAccepted" }>, { log }: State): boolean =>
+  message.verifiedIndex <= log.lastIndex && (log.chainAt(message.verifiedIndex) ?? message.verifiedChain) === message.verifiedChain
+
+const hearMessage = (server: AbstractServer, from: Member, message: Message, state: State): void => {
   const leads = server.role === "leader" && message.term === server.term
   switch (message.type) {
     case "RequestVoteReply":
@@ -32,8 +36,9 @@ const hearMessage = (server: AbstractServer, from: Member, message: Message, lif
       return
     case "AppendAccepted":
       if (!leads) return
-      raise(server.matched, from, message.matchIndex)
       raise(server.answered, from, message.round)
+      if (!speaksOfThisLog(message, state)) return
+      raise(server.matched, from, message.matchIndex)
       raise(server.shared, from, message.matchIndex)
       if (message.condition === "rebuild") server.lost.add(keyOf(from))
       // What came late says nothing of today.
@@ -60,7 +65,7 @@ const hearMessage = (server: AbstractServer, from: Member, message: Message, lif
       return
     }
     case "ReadIndexReply":
-      if (message.life !== life || message.readIndex === null) return
+      if (message.life !== state.life || message.readIndex === null) return
       for (const read of server.reads.values()) if (read.asked === message.number && read.confirmed === null) read.confirmed = message.readIndex
       return
     case "InstallSnapshot":
@@ -78,7 +83,7 @@ const hearMessage = (server: AbstractServer, from: Member, message: Message, lif
 export const hear = (server: AbstractServer, event: Event, state: State): string | null => {
   switch (event.type) {
     case "MessageReceived":
-      hearMessage(server, event.from, event.message, state.life)
+      hearMessage(server, event.from, event.message, state)
       return null
     case "Persisted": {
       const { queue } = server.disk
