@@ -2,6 +2,7 @@
 import * as fc from "fast-check"
 import { expect, test } from "vitest"
 import type { Persist } from "../core/index.ts"
+import { full } from "./cluster.ts"
 import { memoryDisk, troubled, type Keep, type MemoryDisk, type Trouble } from "./disk.ts"
 import { histories, nothingStored, openStorage, plain, storedAfter } from "./file-log.ts"
 
@@ -68,7 +69,7 @@ test("a crash at any moment loses nothing acknowledged and leaves whole Persists
     fc.asyncProperty(histories(25), gaps, segments, fc.nat(), async (history, gap, segmentBytes, seed) => {
       for (const image of await imagesOf(history, gap, segmentBytes, seed)) await check(history, image)
     }),
-    { numRuns: 20 },
+    { numRuns: full ? 20 : 10 },
   )
 })
 
@@ -92,7 +93,7 @@ test("one life after the other: what is appended after a recovery is found as we
         await opened.close()
       }
     }),
-    { numRuns: 40 },
+    { numRuns: full ? 40 : 20 },
   )
 })
 

@@ -164,6 +164,6 @@ test("a state that was reported durable is there after a crash, and so is its lo
       }
     }),
     // Most of a minute of shrinking is worth less than an answer.
-    { interruptAfterTimeLimit: 25_000, numRuns: process.env["STEPRAFT_ALL"] === undefined ? 25 : 1000 },
+    { interruptAfterTimeLimit: 25_000, numRuns: process.env["STEPRAFT_ALL"] === undefined ? 12 : 1000 },
   )
 })

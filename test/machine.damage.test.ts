@@ -76,7 +76,7 @@ const honest = async (held: Held): Promise<number | null> => {
 describe("flipped bits", () => {
   test("in a table: every one is noticed before anything is served", async () => {
     let unnoticed = 0
-    const flips = full ? 150 : 60
+    const flips = full ? 150 : 25
     for (let i = 0, held = await closed(), intact = true; i < flips; i++) {
       if (!intact) held = await closed()
       const [table = ""] = filesOf(current(held), /\.ldb$/)

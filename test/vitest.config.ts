@@ -17,7 +17,7 @@ export default defineConfig({
       { test: { name: "fast", environment: "node", isolate: false, include: ["test/**/*.test.ts"], exclude: [processes], testTimeout: all ? 1_800_000 : 60_000 } },
       {
         test: {
-          name: "processes", environment: "node", isolate: false, include: [processes], fileParallelism: false, sequence: { groupOrder: 1 },
+          name: "processes", environment: "node", isolate: false, include: [processes], exclude: all ? [] : ["test/*.long.test.ts"], fileParallelism: false, sequence: { groupOrder: 1 },
           testTimeout: all ? 3_600_000 : 300_000, hookTimeout: 120_000,
         },
       },

@@ -1,13 +1,17 @@
 /**
  * Looks over the shoulder of the state machines: every write of a client carries the name of who sent it and a number that
  * grows. Each is executed once at most; and those that a client, or a connection without a session, was told of, in the order
- * of their sending. (What ended unknown may still be executed later.)
+ * of their sending (ExactlyOnce). What ended unknown may still be executed later. Nothing that a stranger sends in a session
+ * that it did not open is executed at all (SessionEnteredByOpener).
  */
 import type { Entry } from "../../core/index.ts"
 import { PropertyViolated } from "../../spec/index.ts"
 import { decodeCommand } from "../machine/index.ts"
 import type { Call } from "../types.ts"
 import type { KvWitness } from "./machine.ts"
+
+/** Whose writes name sessions of others, with secrets that it guesses. */
+export const STRANGER = "stranger"
 
 const TOKEN = /^([a-z]\w*)\.(\d+) $/
 export const tokenOf = (stream: string, number: number): string => `${stream}.${number} `
@@ -50,6 +54,7 @@ export class Audit {
     return stream
   }
   private executed(name: string, number: number, { index }: Entry): void {
+    if (name === STRANGER) throw new PropertyViolated("SessionEnteredByOpener", `entry ${index} of somebody who did not open the session is executed`)
     const { at } = this.stream(name)
     const before = at.get(number)
     if (before !== undefined) throw new PropertyViolated("ExactlyOnce", `write ${number} of ${name} is executed as entry ${before}, and again as entry ${index}`)

@@ -4,7 +4,7 @@ import { goOn, makeRandom, Tasks, type Random, type Work, type World, type World
 import { checkHistory, explainInWords, kv, makeHistory, operationsOf, PropertyViolated, type Companions, type OpenOperation, type Recorder, type Value } from "../../spec/index.ts"
 import type { Task } from "../client/operation.ts"
 import type { ServiceSettings } from "../service/index.ts"
-import { Audit, tokenOf } from "./audit.ts"
+import { Audit, STRANGER, tokenOf } from "./audit.ts"
 import { KvClient, PlainClient, type Told } from "./clients.ts"
 import type { ClientNetwork } from "./link.ts"
 import { loadCommand } from "./probe.ts"
@@ -90,6 +90,7 @@ class Load implements Companions {
       else if (dice < 8) this.plain(random)
       else this.byHand(random)
     }
+    if (this.options.clients > 1) this.stranger(makeRandom(world.data.seed ^ 0x51ed270b))
   }
   run(ms: number): void {
     goOn(this.world, this.tasks, this.world.now + ms)
@@ -239,6 +240,22 @@ class Load implements Companions {
           if (opened !== undefined) load.settle(opened, end, operation)
         }
         yield load.pause(random)
+      }
+      load.living -= 1
+    }
+    this.living += 1
+    this.tasks.add(live(this), this.world.now)
+  }
+  /** Asks for writes and ends in sessions of others, for their numbers are places in the log: it has only their secrets to guess. */
+  private stranger(random: Random): void {
+    const client = this.plainClient()
+    const live = function* (load: Load): Work<void> {
+      for (let sent = 1; !load.over; sent++) {
+        yield* client.connected()
+        const key = `${1 + random.below(80)}-${Array.from({ length: 32 }, () => random.below(16).toString(16)).join("")}`
+        const sequence = 1 + random.below(6)
+        yield* client.send([["STEPRAFT", "DO", key, sequence, sequence, "SET", "stolen", tokenOf(STRANGER, sent)], ["STEPRAFT", "SESSION", "CLOSE", key]], PATIENCE)
+        yield 50 + random.below(500)
       }
       load.living -= 1
     }
