@@ -101,8 +101,11 @@ describe("the shipped reducer", () => {
       if (!verdict.ok) failures.push(`${seed}: ${verdict.message}`)
     }
     expect(failures).toEqual([])
-    expect(Object.keys(rules).filter((rule) => !used.has(rule)).length).toBeLessThanOrEqual(many(1, 5))
-    expect(used.has("halt.twoLeaders")).toBe(false)
+    // What only a lie or a directory that went back brings about: core.halt, core.chain and world.directories show these.
+    const rare = ["halt.logsDiverged", "halt.committedConflict", "progress.diverged"]
+    const never = ["halt.twoLeaders", "append.chainBroken", "term.outOfDomain", "election.exhausted"]
+    expect(never.filter((rule) => used.has(rule))).toEqual([])
+    expect(Object.keys(rules).filter((rule) => !used.has(rule) && !rare.includes(rule) && !never.includes(rule)).length).toBeLessThanOrEqual(many(1, 5))
     return Promise.resolve()
   })
 })
