@@ -261,6 +261,13 @@ const owesNews = (state: State, leader: Leader, progress: Progress): boolean => 
   return progress.mode.type === "replicate" && sentCommit < wantsCommit && Math.min(state.commitIndex, nextIndex - 1) > sentCommit
 }
 
+/**
+ * In a transfer nothing is known to agree yet: index 0 always does, so it carries the sign of life. A leader that has lost
+ * its state machine can send no snapshot: it asks at its base instead, for the follower may hold more than it knows to be
+ * committed, and then the log goes on and somebody else can lead.
+ */
+const signOfLifeAt = ({ machine, log }: State): Index => (machine === "ready" ? 0 : log.base.index)
+
 /** Keep every follower supplied within its window. */
 export const replicatePass = (turn: Turn): void => {
   const { state } = turn
@@ -300,7 +307,6 @@ export const replicatePass = (turn: Turn): void => {
         }
         break
     }
-    // In a transfer nothing is known to agree yet: index 0 always does, so it carries the sign of life.
-    if (owesNews(state, leader, progress)) sendAppend(turn, leader, progress, mode.type === "snapshot" ? 0 : progress.nextIndex - 1, [])
+    if (owesNews(state, leader, progress)) sendAppend(turn, leader, progress, mode.type === "snapshot" ? signOfLifeAt(state) : progress.nextIndex - 1, [])
   }
 }

@@ -196,3 +196,15 @@ describe("regression-13: a late answer ended a transfer, and took back what its 
     expect(it.sent("AppendEntries", "b").flatMap(({ entries }) => entries)).toEqual([])
   })
 })
+
+describe("regression-14: a leader without a state machine waited for ever for a follower that held more than it could say", () => {
+  test("it asks at its base, where the log may go on, instead of at index 0", () => {
+    const it = leader({ base: { index: 5, term: 1 }, log: [1], applied: null }).receive("c", accepted(7))
+    it.receive("b", { type: "AppendRejected", term: 2, prevLogIndex: 6, conflictTerm: 0, conflictIndex: 5, round: 1 })
+    expect(it.progress("b").mode.type, "it needs what is gone here").toBe("snapshot")
+    it.expire("heartbeat")
+    expect(it.last("AppendEntries", "b")).toMatchObject({ prevLogIndex: 5, prevLogTerm: 1, entries: [] })
+    it.receive("b", accepted(5, { round: it.last("AppendEntries", "b").round }))
+    expect(it.progress("b").mode.type).toBe("replicate")
+  })
+})

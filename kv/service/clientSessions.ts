@@ -196,9 +196,15 @@ export class ClientSessions {
     if (codeOf(own.reply) === "OUTOFORDER") {
       this.parts.count("service.outOfOrder")
       // What is missing may have been lost on the way from here: then both go again. And another copy may do better.
-      if (request.attempts > 0 || this.awaitsEarlier(request.command)) return
+      if (request.attempts > 0 || this.awaitsEarlier(request.command) || this.isNext(request.command)) return
     }
     this.answer(request, own.reply)
+  }
+  /** What was missing has been executed since: the place of this copy was only learnt late. It goes again. */
+  private isNext(command: Command): boolean {
+    if (command.type !== "Execute" || command.secret === null) return false
+    const { type } = this.parts.machine.replyOf(command.session, command.secret, command.sequence - 1)
+    return type === "kept" || type === "forgotten"
   }
   private awaitsEarlier(command: Command): boolean {
     if (command.type !== "Execute" || command.secret === null) return false

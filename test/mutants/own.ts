@@ -81,4 +81,9 @@ export const own: readonly Seeded[] = [
     title: "a configuration of a log that a snapshot replaced stays in force",
     patches: [{ file: "core/durability.ts", find: "  state.configurations = configurationsOf(empty.base, [])\n", replace: "  state.configurations = [...configurationsOf(empty.base, []), ...state.configurations.filter(({ index }) => index > empty.base.index)]\n" }],
   },
+  {
+    id: "own-15",
+    title: "a leader without a state machine does not ask whether the follower holds its base",
+    patches: [{ file: "core/replication.ts", find: `(machine === "ready" ? 0 : log.base.index)`, replace: `(machine === "ready" ? 0 : 0 * log.base.index)` }],
+  },
 ]
