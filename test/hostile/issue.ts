@@ -72,7 +72,7 @@ export const brief: Scenario = {
         [Buffer.concat(numbers.flatMap((edge) => [request("STEPRAFT", "DO", edge, 1, 1, "SET", "n", "1"), request("STEPRAFT", "DO", ...session, edge, 1, "SET", "n", "1"), request("STEPRAFT", "DO", ...session, 1, edge, "SET", "n", "1"), request("STEPRAFT", "SESSION", "CLOSE", edge), request("PEXPIREAT", "n", edge)])), 25],
         [Buffer.concat([request("MULTI"), repeated(request("GET", "big"), 100), request("EXEC")]), 102],
         [Buffer.concat([request("MULTI"), repeated(request("APPEND", "grown", "x"), 500), request("EXEC")]), 502],
-        [repeated(request("GETEX", "big"), 20), 20],
+        [repeated(request("GETEX", "big"), 6), 6],
         [request("MGET", ...Array.from({ length: 700 }, () => "big")), 1],
         [requestOf(["WATCH", ...Array.from({ length: 100_000 }, (_, i) => `w${i}`)]), 1],
         [Buffer.concat([request("CLIENT", "SETNAME", filler(BIG)), request("CLIENT", "LIST")]), 2],
