@@ -38,21 +38,21 @@ describe("a full server", () => {
     expect(["MULTI", "WATCH a", "STEPRAFT DO 1 1 1 GET a", "STEPRAFT SESSION OPEN x", "STEPRAFT EXEC 1 1 1 0", "CLIENT REPLY OFF", "nothing"].filter(administrative)).toEqual([])
   })
 
-  test("a place of the reserve is sure for a second, then it may be another's; others' places are not this machine's", () => {
+  test("a place of the reserve is sure for a quarter of a second, then it may be another's; others' places are not this machine's", () => {
     const ended: string[] = []
     const reserve = new Reserve(4)
     const take = (name: string, now: number, local: boolean) => reserve.take(now, local, () => void ended.push(name))
     expect(take("a", 0, true)).not.toBeNull()
     const giveBack = take("b", 10, true)
-    expect(take("c", 500, true)).toBeNull()
-    expect(take("far 1", 500, false)).not.toBeNull()
-    expect(take("far 2", 500, false)).not.toBeNull()
-    expect(take("far 3", 600, false)).toBeNull()
+    expect(take("c", 200, true)).toBeNull()
+    expect(take("far 1", 200, false)).not.toBeNull()
+    expect(take("far 2", 200, false)).not.toBeNull()
+    expect(take("far 3", 300, false)).toBeNull()
     expect(ended).toEqual([])
-    expect(take("c", 1000, true)).not.toBeNull()
+    expect(take("c", 250, true)).not.toBeNull()
     expect(ended).toEqual(["a"])
     giveBack?.()
-    expect(take("d", 1001, true)).not.toBeNull()
+    expect(take("d", 251, true)).not.toBeNull()
     expect(ended).toEqual(["a"])
   })
 

@@ -6,7 +6,7 @@
  * opened it, and so has whoever proposed for it (SessionEnteredByOpener).
  */
 import { sameSecret } from "../sessionKey.ts"
-import { replySize } from "./reply.ts"
+import { error, replySize } from "./reply.ts"
 import type { Reply } from "../types.ts"
 
 export const DEFAULT_IDLE = 3_600_000
@@ -23,6 +23,12 @@ export const MAX_KEPT_BYTES = 16 << 20
  */
 export const MAX_KEPT_IN_ALL = 32 << 20
 const KEPT_AFTER = 24 << 20
+/**
+ * A larger reply is not kept: written to every disk and carried in every snapshot it would cost far more than the command
+ * that it answers. Who repeats that command learns that it was executed, and no more.
+ */
+export const MAX_KEPT_REPLY = 2 << 20
+const tooLargeToKeep = error(`executed before; its reply was larger than ${MAX_KEPT_REPLY >> 20} MB and is not kept`, "FORGOTTEN")
 /** Open sessions. An opening beyond it ends the client's session that has been idle for longest. */
 export const MAX_SESSIONS = 10_000
 /** Bytes of an owner's name. */
@@ -151,8 +157,9 @@ export class Sessions {
   }
   executed(session: Session, reply: Reply): void {
     session.last++
-    session.replies.set(session.last, reply)
-    const size = replySize(reply)
+    const kept = replySize(reply) > MAX_KEPT_REPLY ? tooLargeToKeep : reply
+    session.replies.set(session.last, kept)
+    const size = replySize(kept)
     this.keep(session.id, 1, size)
     if (this.keptSize > MAX_KEPT_IN_ALL) this.share(session.id, size)
   }

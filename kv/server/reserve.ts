@@ -1,14 +1,14 @@
 /**
  * What is left when the server is full: a few connections for whoever looks after the node. They are taken in beyond
  * the limit, half of them from this machine only, and may look and help but not use the store. Each is sure of a
- * second; after that the next that comes may take its place.
+ * quarter of a second; after that the next that comes may take its place, so that who asks nothing holds none.
  */
 import type { Reply } from "../types.ts"
 import type { Known, Words } from "./contract.ts"
 import { err } from "./encode.ts"
 import { wordAt } from "./words.ts"
 
-const sureMs = 1_000
+const sureMs = 250
 
 /** Begins as Redis' own message, by which clients know it. */
 export const tooManyClients = (most: number): Reply =>
