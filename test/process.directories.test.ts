@@ -63,7 +63,7 @@ const doesNotCount = async (cluster: Cluster, id: string): Promise<void> => {
   expect(await served(cluster, id)).toBe(false)
   cluster.start(third)
 }
-/** An empty directory in its place: it waits, as any lost disk does, to be taken in under its new incarnation. */
+/** An empty directory in its place: it waits, like every lost disk, to be taken in under its new incarnation. */
 const replaced = async (cluster: Cluster, id: string): Promise<void> => {
   const before = (await cluster.status(id))?.incarnation
   await cluster.kill(id)

@@ -1,6 +1,6 @@
 /**
  * Clients of the service in a simulated world: the real engine of kv/client over simulated links, and plain ones without a
- * session of their own, as any Redis library is. Both are driven as generators, like everything that lives in virtual time.
+ * session of their own, like those of a Redis library. Both are driven as generators, like everything that lives in virtual time.
  */
 import { makeRandom, mixText, type Random, type Work } from "../../interpreters/simulation/index.ts"
 import { type Core, type CoreSettings, makeCore } from "../client/core.ts"

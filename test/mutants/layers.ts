@@ -17,16 +17,18 @@ export interface Layer {
   readonly command: (root: string, seconds: number, ignored: readonly string[]) => readonly string[] | null
 }
 
+const VITEST = ["node_modules/.bin/vitest", "run", "--config", "test/vitest.config.ts", "--reporter", "./test/mutants/layers/reporter.ts"] as const
+/** vitest with the test files that match, or null if none does. */
+const vitest = (root: string, files: RegExp, ...options: readonly string[]): readonly string[] | null => {
+  const found = readdirSync(join(root, "test")).filter((file) => file.endsWith(".test.ts") && files.test(file))
+  return found.length === 0 ? null : [...VITEST, ...options, ...found.map((file) => `test/${file}`)]
+}
 /** Test files that match, as one run of vitest on one core. */
 const suite = (name: string, about: readonly Part[], files: RegExp): Layer => ({
   name,
   about,
   kind: "suite",
-  command: (root) => {
-    const found = readdirSync(join(root, "test")).filter((file) => file.endsWith(".test.ts") && files.test(file))
-    if (found.length === 0) return null
-    return ["node_modules/.bin/vitest", "run", "--config", "test/vitest.config.ts", "--project", "fast", "--maxWorkers", "1", "--reporter", "./test/mutants/layers/reporter.ts", ...found.map((file) => `test/${file}`)]
-  },
+  command: (root) => vitest(root, files, "--project", "fast", "--maxWorkers", "1"),
 })
 /** A script that is given its time with --seconds, and with --ignore what the shipped code fails at too. */
 const search = (name: string, about: readonly Part[], script: string, ...more: readonly string[]): Layer => ({
@@ -47,10 +49,8 @@ const processes = (name: string, about: readonly Part[], files: RegExp): Layer =
   about,
   kind: "suite",
   command: (root) => {
-    const found = readdirSync(join(root, "test")).filter((file) => file.endsWith(".test.ts") && files.test(file))
-    if (found.length === 0) return null
-    const run = `node_modules/.bin/vitest run --config test/vitest.config.ts --project processes --reporter ./test/mutants/layers/reporter.ts ${found.map((file) => `test/${file}`).join(" ")}`
-    return ["sh", "-c", `node_modules/.bin/tsc -p tsconfig.json && exec ${run}`]
+    const run = vitest(root, files, "--project", "processes")
+    return run === null ? null : ["sh", "-c", `node_modules/.bin/tsc -p tsconfig.json && exec ${run.join(" ")}`]
   },
 })
 
