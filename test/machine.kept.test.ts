@@ -72,6 +72,20 @@ describe("kept replies in all", () => {
     expect(sum(hoarders)).toBeLessThan(33)
     expect(Math.max(...hoarders) - Math.min(...hoarders)).toBeLessThanOrEqual(10)
   })
+  test("a reply of more than 2 MB is given once and not kept: who repeats the command learns that it was executed", () => {
+    const entries: Entry[] = []
+    const run = (sequence: number, ...words: string[]): number =>
+      entries.push(entryOf(entries.length + 1, 1000, { type: "Execute", session: 1, secret: secretOf(1), sequence, lowest: 1, exec: false, watches: [], calls: [buffers(...words)] }))
+    entries.push(entryOf(1, 1000, { type: "OpenSession", owner: "o", secret: secretOf(1) }))
+    run(1, "SET", "big", "x".repeat(3 * MB))
+    run(2, "GETEX", "big")
+    run(2, "GETEX", "big")
+    const machine = new MemoryMachine()
+    const [, given, again] = machine.applyNow(entries).flatMap((outcome) => (outcome.type === "replied" ? [outcome.reply] : []))
+    expect(given).toMatchObject({ type: "bulk" })
+    expect(plain(again ?? { type: "null" })).toMatch(/^-FORGOTTEN executed before; its reply was larger than 2 MB/)
+    expect(machine.imageNow().length, "the value, and no copy of it").toBeLessThan(4 * MB)
+  })
   test("sessions that keep 8 replies of a megabyte each: what was forgotten is told as executed, and so after a restart", async () => {
     const entries: Entry[] = []
     const add = (command: Command): number => entries.push(entryOf(entries.length + 1, 1000, command))
