@@ -83,6 +83,23 @@ describe("copies of a request", () => {
     world.end()
   })
 
+  test("a gap that has closed by the time that the place is learnt is not told: the request goes again", () => {
+    const world = new FakeWorld()
+    world.elect(1, 0)
+    const session = opened(world)
+    const replies: Reply[] = []
+    world.service.writeInSession(session, 2, 1, [call("APPEND", "log", "2;")], false, [], (reply) => replies.push(reply))
+    world.turn()
+    world.meet("appendTold")
+    world.foreign(execute(session, 1))
+    world.commitSome(everything)
+    world.applySome(everything)
+    world.heal(100)
+    expect(replies.map(told)).toEqual(["fine"])
+    expect(world.value("log")).toBe("1;2;")
+    world.end()
+  })
+
   test("a gap is not told while another copy of the request may still be executed", () => {
     const world = new FakeWorld()
     world.elect(1, 0)
