@@ -82,6 +82,8 @@ export interface SnapshotImage {
 export interface StateMachineHandlers {
   /** Every entry through `index` has been executed, and its results are out. */
   readonly applied: (index: Index) => void
+  /** Still at what `apply` was given, and alive: silence is limited, and counts from here. */
+  readonly progress?: () => void
   /** Damage was found; nothing more is executed until `restore` has succeeded. */
   readonly damaged: (error: Error) => void
   /** The state machine cannot go on at all (its disk failed); the node must stop. */
@@ -95,7 +97,7 @@ export interface StateMachine {
   /** Through where it has executed, or null if it is lost or damaged and must be rebuilt from a peer. */
   readonly position: () => LogBase | null
   readonly attach: (handlers: StateMachineHandlers) => void
-  /** In order, one call at a time: the next follows after `applied`. */
+  /** In order, one call at a time: the next follows after `applied`. A throw, a rejection or no answer ends the node by name. */
   readonly apply: (entries: readonly Entry[]) => void
   /** Make everything executed so far durable; the result is the position that a crash cannot take back. */
   readonly takeSnapshot: () => Promise<LogBase>

@@ -12,6 +12,7 @@
 import { performance } from "node:perf_hooks"
 import { checkSettings, rules } from "../core/index.ts"
 import type { Effect, Event, Index, Member, Message, Payload, ProposalOutcome, ReadOutcome, Rule, Runner, State, Term, Timer } from "../core/index.ts"
+import { makeApplying, MACHINE_SILENCE } from "./applying.ts"
 import { makeAsked } from "./asked.ts"
 import type { Clock } from "./clock.ts"
 import type { StateMachine, Storage, Timers, Transport } from "./contract.ts"
@@ -28,6 +29,8 @@ export interface DriverOptions {
   readonly clock: Clock
   /** Monotonic milliseconds, for leases. */
   readonly now?: () => number
+  /** Milliseconds that the state machine may execute without a word, before the node ends by name. Default: two minutes. */
+  readonly machineSilence?: number
   /** Called once: storage, state machine or the reducer itself failed. Nothing is executed afterwards. */
   readonly onFatal: (error: Error) => void
   /** One line for people about something that went wrong and was dealt with. */
@@ -109,9 +112,6 @@ export const makeDriver = (options: DriverOptions): Driver => {
   let running = false
   let dead = false
   let stopping: Promise<void> | null = null
-  /** The machine takes one Apply at a time. */
-  let applying = false
-  let unapplied: Extract<Effect, { type: "Apply" }>[] = []
   const told = { monotonic: -1, wall: -1 }
   const before: (() => void)[] = []
   const changed: ((now: Leadership) => void)[] = []
@@ -150,6 +150,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
     for (const timer of TIMERS) timers.cancel(timer)
     stalls.stop()
     images.stop()
+    applying.stop()
   }
   const fail = (error: unknown): void => {
     if (dead) return
@@ -157,12 +158,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
     options.onFatal(error instanceof Error ? error : new Error(String(error)))
   }
 
-  const applyNext = (): void => {
-    const next = applying ? undefined : unapplied.shift()
-    if (next === undefined) return
-    applying = true
-    machine.apply(next.entries)
-  }
+  const applying = makeApplying({ machine, silence: options.machineSilence ?? MACHINE_SILENCE, failed: fail, report })
 
   const leases = runner.state.settings.leaseReads
   /** Read before anything of a batch is sent. */
@@ -185,8 +181,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
         storage.persist(effect)
         break
       case "Apply":
-        unapplied.push(effect)
-        applyNext()
+        applying.push(effect)
         break
       case "Respond":
         asked.respond(effect.ref, effect.outcome)
@@ -317,7 +312,6 @@ export const makeDriver = (options: DriverOptions): Driver => {
     machine.attach({
       applied: (index) => {
         if (dead) return
-        applying = false
         push({ type: "Applied", index })
         try {
           for (const listener of applied) listener(index)
@@ -325,12 +319,12 @@ export const makeDriver = (options: DriverOptions): Driver => {
           fail(error)
           return
         }
-        applyNext()
+        applying.applied()
       },
+      progress: applying.progress,
       damaged: (error) => {
         report(`the state machine is damaged: ${error.message}; it will be rebuilt from a peer`)
-        applying = false
-        unapplied = []
+        applying.forget()
         push({ type: "MachineDamaged" })
       },
       failed: fail,

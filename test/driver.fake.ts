@@ -1,7 +1,7 @@
 /** A driver whose world is the test's: what the reducer is given is recorded, what it answers is prepared. */
 import { initialState, inPlace, defaultSettings, type Configuration, type Effect, type Event, type Member, type Message, type Persist, type Runner, type Timer } from "../core/index.ts"
 import type { StateMachineHandlers, StateMachine, Storage, StorageHandlers, Timers, Transport, TransportHandlers } from "../interpreters/contract.ts"
-import { makeDriver, type Driver } from "../interpreters/driver.ts"
+import { makeDriver, type Driver, type DriverOptions } from "../interpreters/driver.ts"
 import { EMPTY_BASE } from "../kv/machine/replica.ts"
 
 export const self: Member = { name: "n1", incarnation: "i1" }
@@ -36,7 +36,7 @@ export interface Rig {
   monotonic: number
 }
 
-export const rig = (runner: Runner, parts: Partial<StateMachine> = {}, timers?: Timers): Rig => {
+export const rig = (runner: Runner, parts: Partial<StateMachine> = {}, timers?: Timers, more: Pick<DriverOptions, "machineSilence"> = {}): Rig => {
   const calls: string[] = []
   const never = (): never => {
     throw new Error("not attached")
@@ -77,6 +77,7 @@ export const rig = (runner: Runner, parts: Partial<StateMachine> = {}, timers?: 
     transport: { received: never, connected: never, disconnected: never },
     expire: never,
     driver: makeDriver({
+      ...more,
       runner, storage, transport, machine,
       timers: timers ?? {
         attach: (expired) => (made.expire = expired),

@@ -78,6 +78,7 @@ export class Held {
   readonly replies: [number, number, unknown][] = []
   readonly opened: number[] = []
   restored = 0
+  progress = 0
   private waiting: (() => void) | null = null
   private readonly scope: Scope.Closeable
   constructor(machine: KvMachine, directory: string, scope: Scope.Closeable) {
@@ -91,6 +92,9 @@ export class Held {
     }
     machine.attach({
       applied: wake,
+      progress: () => {
+        this.progress++
+      },
       damaged: (error) => {
         this.damages.push(error)
         wake()

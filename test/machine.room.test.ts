@@ -74,6 +74,15 @@ describe("without room", () => {
       await again.close()
     })
   }
+  test("it says that it is alive, for who executes without a word ends the node", async () => {
+    const held = await open(temporary())
+    const log = new Log()
+    log.call("SET", "a", "1")
+    refuse = full
+    held.machine.apply(log.entries)
+    await until("the machine has told so twice while it waits", () => held.progress >= 2 && held.machine.stats().short !== null)
+    await held.close()
+  })
   test("it can be stopped while it waits", async () => {
     const held = await open(temporary())
     const log = new Log()

@@ -1,5 +1,6 @@
 /** How the life of a node ends. */
 import { freshTimers } from "./clockwork.ts"
+import { cloneOf } from "./clone.ts"
 import { crashDisk } from "./disk.ts"
 import { nodeOf, own, type Fold } from "./fold.ts"
 import { draw, LUCK, placeOf } from "./hash.ts"
@@ -22,7 +23,7 @@ export const noticeAll = (fold: Fold, node: NodeState, connected: boolean): void
 /** What was not made durable of the state machine may be gone: all of it or nothing, as a write-ahead log would have it. */
 const crashMachine = (fold: Fold, node: NodeState, keep: Keep): void => {
   const kept = keep === "all" || (keep === "random" && draw(placeOf(fold.world.seed, LUCK.crash, node.slot, 1, node.life), 0, 2) === 0)
-  if (!kept) node.machine = node.durable.clone()
+  if (!kept) node.machine = cloneOf(node.durable)
 }
 
 export const crash = (fold: Fold, name: string, keep: Keep, why: StopReason): void => {

@@ -6,6 +6,7 @@ import { holdsLess, lineage, NO_START, startAfter, type Message } from "../../co
 import { nodeOf, own, type Fold } from "./fold.ts"
 import { draw, LUCK, placeOf } from "./hash.ts"
 import { isCut } from "./network.ts"
+import { cloneOf } from "./clone.ts"
 import { crash } from "./crash.ts"
 import type { DirectoryState, Flight, NodeState } from "./types.ts"
 
@@ -117,7 +118,7 @@ export const hearFrom = (receiver: NodeState, sender: NodeState, message: Messag
 const directoryOf = (node: NodeState): DirectoryState => {
   const { hardState, log, corrupt } = node.disk
   const { start, metOf, met, begins, refused, damaged } = node
-  return { hardState, log, corrupt, machine: node.durable.clone(), start, metOf: metOf.slice(), met: met.slice(), begins, refused, damaged }
+  return { hardState, log, corrupt, machine: cloneOf(node.durable), start, metOf: metOf.slice(), met: met.slice(), begins, refused, damaged }
 }
 
 /** As a copy made at this moment would be: what is durable. The node is owned. */
@@ -135,7 +136,7 @@ export const swapDirectory = (fold: Fold, name: string): void => {
   node.copy = directoryOf(node)
   const { hardState, log, corrupt, machine, ...rest } = copy
   Object.assign(node.disk, { hardState, log, corrupt })
-  Object.assign(node, { ...rest, machine: machine.clone(), durable: machine, metTerm: [], metIndex: [], wentBack: true })
+  Object.assign(node, { ...rest, machine: cloneOf(machine), durable: machine, metTerm: [], metIndex: [], wentBack: true })
 }
 
 /** The process ends, and its log loses its last entries, with the term and the vote that stood after them. */

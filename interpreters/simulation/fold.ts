@@ -4,6 +4,7 @@
  */
 import { inPlace, type Effect, type Event, type State } from "../../core/index.ts"
 import { addPlanned } from "./agenda.ts"
+import { cloneOf } from "./clone.ts"
 import { copyCore, shareCore } from "./copies.ts"
 import type { Happening, NodeRef, NodeState, WorldHooks, WorldMachine, WorldState } from "./types.ts"
 
@@ -60,7 +61,7 @@ export const own = (fold: Fold, name: string): NodeState => {
 
 /** The machine of an owned node, to be changed. */
 export const ownMachine = (fold: Fold, node: NodeState): WorldMachine => {
-  if (fold.owned !== null) node.machine = node.machine.clone()
+  if (fold.owned !== null) node.machine = cloneOf(node.machine)
   return node.machine
 }
 

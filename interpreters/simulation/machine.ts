@@ -1,5 +1,6 @@
 /** State machines in a world. The default one is nothing but a digest of what it executed, in order: equal digests, equal histories. */
 import type { Entry, LogBase } from "../../core/index.ts"
+import { watchCopy } from "./clone.ts"
 import { ownMachine, planEvent, type Fold } from "./fold.ts"
 import { drawBetween, LUCK, mix, placeOf } from "./hash.ts"
 import type { NodeState, WorldMachine } from "./types.ts"
@@ -42,7 +43,7 @@ export const execute = (fold: Fold, node: NodeState, entries: readonly Entry[]):
   const machine = ownMachine(fold, node)
   const expected = machine.position().index + 1
   if (entries[0]?.index !== expected) throw new Error(`entry ${entries[0]?.index} is handed to the state machine of ${node.name} where ${expected} is next`)
-  const results = machine.apply(entries)
+  const results = watchCopy(node.durable, node.applies, () => machine.apply(entries))
   hooks.applied?.(node.name, entries, results)
   const { min, max } = node.apply ?? world.apply
   const delay = drawBetween(placeOf(world.seed, LUCK.apply, node.slot, 0, node.applies++), 0, min, max)

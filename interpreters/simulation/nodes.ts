@@ -1,5 +1,6 @@
 /** The lives of nodes: made, started, crashed, paused, wiped. */
 import { emptyConfiguration, initialState, type Configuration, type LogBase, type Member, type Recovered } from "../../core/index.ts"
+import { cloneOf } from "./clone.ts"
 import { crash, noticeAll } from "./crash.ts"
 import { catchUp, EPOCH, freshTimers, monotonicTime, TIMERS } from "./clockwork.ts"
 import { entriesOf, freshDisk } from "./disk.ts"
@@ -32,7 +33,7 @@ export const newNode = (hooks: WorldHooks, name: string, slot: number, configura
     core: null,
     disk: freshDisk(base),
     machine,
-    durable: machine.clone(),
+    durable: cloneOf(machine),
     damaged: false,
     ...freshDirectory(),
     found: { term: 0, index: 0 },
@@ -92,7 +93,7 @@ export const wipe = (fold: Fold, name: string): void => {
   node.member = { name, incarnation: incarnationOf(node.slot, node.wipes) }
   node.disk = freshDisk(base)
   node.machine = newMachine(fold.hooks, base)
-  node.durable = node.machine.clone()
+  node.durable = cloneOf(node.machine)
   node.damaged = false
   node.copy = null
   Object.assign(node, freshDirectory())

@@ -1,5 +1,6 @@
 /** Snapshots: images of state machines, pinned by the sender, carried in chunks, put together by the receiver. */
 import type { Member, SnapshotRef } from "../../core/index.ts"
+import { cloneOf } from "./clone.ts"
 import { plan, planEvent, type Fold } from "./fold.ts"
 import { drawBetween, drawChance, LUCK, placeOf } from "./hash.ts"
 import type { Arrival, Image, NodeState, SnapshotProfile } from "./types.ts"
@@ -13,7 +14,7 @@ export const takeSnapshot = (fold: Fold, node: NodeState): void => {
   const place = luckOf(fold, node)
   const delay = drawBetween(place, 0, 1, 20)
   if (drawChance(place, 1, world.snapshots.takeFailPermille)) planEvent(fold, node, delay, { type: "SnapshotTakeFailed" })
-  else plan(fold, world.now + delay, { type: "taken", node: node.name, life: node.life, machine: node.machine.clone(), cause: fold.cause })
+  else plan(fold, world.now + delay, { type: "taken", node: node.name, life: node.life, machine: cloneOf(node.machine), cause: fold.cause })
 }
 
 export const openSnapshot = (fold: Fold, node: NodeState, to: Member): void => {
@@ -24,7 +25,7 @@ export const openSnapshot = (fold: Fold, node: NodeState, to: Member): void => {
     return
   }
   const id = `${node.member.incarnation}.${node.snapshots}`
-  const machine = node.machine.clone()
+  const machine = cloneOf(node.machine)
   node.images = [...node.images, { id, machine, chunks: drawBetween(place, 1, chunksMin, chunksMax) }]
   planEvent(fold, node, 1, { type: "SnapshotOpened", to, snapshot: { id, ...machine.position() } })
 }
@@ -60,7 +61,7 @@ export const restoreSnapshot = (fold: Fold, node: NodeState, snapshot: SnapshotR
 
 /** A crash after this finds the snapshot, and perhaps a log that does not know of it. */
 export const becomeSnapshot = (fold: Fold, node: NodeState, image: Image, snapshot: SnapshotRef): void => {
-  node.machine = image.machine.clone()
+  node.machine = cloneOf(image.machine)
   node.durable = image.machine
   node.damaged = false
   node.begins = image.machine.position().index

@@ -168,6 +168,7 @@ export class LevelMachine implements KvMachine {
         const through = await this.batch(live, entries, done)
         if (through === "stopped" || (through !== "again" && this.live !== live)) return
         done = through === "again" ? 0 : through
+        this.handlers?.progress?.()
       }
       this.handlers?.applied(this.base.index)
     })
@@ -228,6 +229,7 @@ export class LevelMachine implements KvMachine {
     for (;;) {
       await pause(ROOM_EVERY, this.stopping.signal)
       if (this.stopped) return "stopped"
+      this.handlers?.progress?.()
       try {
         if (!(await hasRoom(this.directories.root))) continue
         const opened = await reopen(this.directories.path(live.name), this.identity, this.idle)

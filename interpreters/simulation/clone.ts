@@ -1,0 +1,27 @@
+/** Copies of state machines. One that is not independent would be told as a violation of Raft, somewhere later. */
+import type { WorldMachine } from "./types.ts"
+
+/** `clone` of a world's state machine does not answer an independent copy. */
+export class MachineNotCloned extends Error {
+  override readonly name = "MachineNotCloned"
+  constructor(what: string) {
+    super(`clone() of the state machine ${what}. It serves as snapshot and as what survives a crash: it must be a copy of its own, with copies of every map and list that apply changes. This is a fault of the state machine, not of what it was given`)
+  }
+}
+
+export const cloneOf = (machine: WorldMachine): WorldMachine => {
+  const copy = machine.clone()
+  if (copy === machine) throw new MachineNotCloned("answers the state machine itself")
+  return copy
+}
+
+/** How many of a node's first executions are watched: what is shared shows in them, and digests may cost something. */
+const WATCHED = 8
+/** Runs `execute`, which changes a machine, and sees that a copy of it made before stays as it was. */
+export const watchCopy = (copy: WorldMachine, executed: number, execute: () => readonly unknown[]): readonly unknown[] => {
+  if (executed >= WATCHED) return execute()
+  const before = copy.digest()
+  const results = execute()
+  if (copy.digest() !== before) throw new MachineNotCloned("shares its contents with the original: what one of them executed changed the digest of the other")
+  return results
+}
