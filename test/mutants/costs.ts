@@ -40,6 +40,6 @@ export const costs: readonly Seeded[] = [
   {
     id: "own-cost-8",
     title: "after damage was found during an Apply nothing is executed any more, restored or not",
-    patches: [{ file: "interpreters/driver.ts", find: "        applying = false\n        unapplied = []\n", replace: "        unapplied = []\n" }],
+    patches: [{ file: "interpreters/applying.ts", find: "      current = null\n      waiting = []\n", replace: "      waiting = []\n" }],
   },
 ]

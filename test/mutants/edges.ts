@@ -10,7 +10,7 @@ const driver: readonly Seeded[] = [
   {
     id: "own-driver-2",
     title: "the state machine gets an Apply while it is at another",
-    patches: [{ file: "interpreters/driver.ts", find: "const next = applying ? undefined : unapplied.shift()", replace: "const next = unapplied.shift()" }],
+    patches: [{ file: "interpreters/applying.ts", find: "stopped || current !== null ? undefined", replace: "stopped ? undefined" }],
   },
   {
     id: "own-driver-3",
@@ -37,6 +37,16 @@ const driver: readonly Seeded[] = [
     id: "own-driver-6",
     title: "a timer can fire before its lower bound",
     patches: [{ file: "interpreters/timers.ts", find: "const deadline = at + min + random() * (max - min)", replace: "const deadline = at + random() * max" }],
+  },
+  {
+    id: "own-driver-7",
+    title: "a state machine that tells its progress is taken for silent all the same",
+    patches: [{ file: "interpreters/applying.ts", find: "    progress: () => {\n      looks = 0\n", replace: "    progress: () => {\n" }],
+  },
+  {
+    id: "own-driver-8",
+    title: "what the state machine's apply rejects with is told to nobody",
+    patches: [{ file: "interpreters/applying.ts", find: ".catch((thrown: unknown) => fail(broken(\"rejected\", entries, thrown)))", replace: ".catch(() => {})" }],
   },
 ]
 
