@@ -9,7 +9,8 @@ export type Reply =
   | { readonly type: "integer"; readonly value: number | bigint }
   | { readonly type: "bulk"; readonly bytes: Uint8Array }
   | { readonly type: "null" }
-  | { readonly type: "array"; readonly items: readonly Reply[] }
+  /** `announced`: how many items its header tells, if not those that there are; null: it has none. See CLIENT REPLY inside MULTI. */
+  | { readonly type: "array"; readonly items: readonly Reply[]; readonly announced?: number | null }
   | { readonly type: "map"; readonly entries: readonly (readonly [Reply, Reply])[] }
 
 /** One Redis command: its name and arguments as they came. */

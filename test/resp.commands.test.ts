@@ -40,6 +40,32 @@ describe("MULTI", () => {
       await says(client, "GET a", null)
     }))
 
+  test("a subcommand that does not exist, or has the wrong words, is refused before it is queued", () =>
+    withClient({}, async (client) => {
+      for (const [wrong, refusal] of [["CLIENT FOO", "-ERR unknown subcommand 'FOO'. Try CLIENT HELP."], ["CLIENT REPLY", "-ERR wrong number of arguments for 'client|reply' command"]] as const) {
+        await says(client, "MULTI", "OK")
+        await says(client, wrong, refusal)
+        await says(client, "EXEC", "-EXECABORT Transaction discarded because of previous errors.")
+      }
+    }))
+
+  test("an EXEC with the wrong words ends the transaction and its watches; a WATCH without keys touches neither", () =>
+    withClient({}, async (client) => {
+      const refused = "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"
+      await says(client, "EXEC k", refused)
+      await says(client, "SET a 1", "OK")
+      await says(client, "WATCH a", "OK")
+      await says(client, "MULTI", "OK")
+      await says(client, "SET a 2", "QUEUED")
+      await says(client, "EXEC k", refused)
+      await says(client, "EXEC", "-ERR EXEC without MULTI")
+      await says(client, "SET a 3", "OK")
+      await says(client, "WATCH", "-ERR wrong number of arguments for 'watch' command")
+      await says(client, "MULTI", "OK")
+      await says(client, "GET a", "QUEUED")
+      await says(client, "EXEC", ["3"])
+    }))
+
   test("misplaced words are named as in Redis, and DISCARD forgets", () =>
     withClient({}, async (client) => {
       await says(client, "EXEC", "-ERR EXEC without MULTI")
@@ -136,6 +162,47 @@ describe("the connection", () => {
     serving(makeFake(), {}, async (port) => {
       const sent = "CLIENT REPLY SKIP\r\nPING one\r\nPING two\r\nCLIENT REPLY OFF\r\nSET a 1\r\nGET a\r\nCLIENT REPLY ON\r\nGET a\r\n"
       expect(await exchange(port, sent)).toBe("$3\r\ntwo\r\n+OK\r\n$1\r\n1\r\n")
+    }))
+
+  test("CLIENT REPLY silences to the byte what Redis 7 silences, in MULTI too, however late the answer comes", () =>
+    serving(makeFake({ delay: () => 2 }), {}, async (port) => {
+      // What Redis 7.0.15 answered.
+      const exchanges: readonly (readonly [string, string])[] = [
+        ["PING|CLIENT REPLY SKIP|CLIENT REPLY ON|ECHO a", "+PONG|+OK|$1|a|"],
+        ["CLIENT REPLY SKIP|CLIENT REPLY SKIP|ECHO a|ECHO b", "$1|b|"],
+        ["CLIENT REPLY OFF|CLIENT REPLY SKIP|ECHO a|CLIENT REPLY ON|ECHO b", "+OK|$1|b|"],
+        ["CLIENT REPLY SKIP|CLIENT REPLY OFF|ECHO a|CLIENT REPLY ON|ECHO b", "+OK|$1|b|"],
+        ["CLIENT REPLY SKIP|CLIENT REPLY FOO|CLIENT REPLY FOO", "-ERR syntax error|"],
+        ["MULTI|SET a 1|CLIENT REPLY OFF|GET a|EXEC|ECHO x|CLIENT REPLY ON|ECHO y", "+OK|+QUEUED|+QUEUED|+QUEUED|*3|+OK|+OK|$1|y|"],
+        ["MULTI|SET a 1|CLIENT REPLY SKIP|GET a|EXEC|ECHO x|ECHO y", "+OK|+QUEUED|+QUEUED|+QUEUED|*3|+OK|$1|1|$1|y|"],
+        ["CLIENT REPLY OFF|MULTI|SET a 1|CLIENT REPLY ON|GET a|EXEC|ECHO x", "+OK|$1|1|$1|x|"],
+        ["CLIENT REPLY OFF|MULTI|CLIENT REPLY OFF|EXEC|ECHO x|CLIENT REPLY ON", "+OK|"],
+        ["CLIENT REPLY SKIP|MULTI|SET a 1|EXEC|ECHO y", "+QUEUED|*1|+OK|$1|y|"],
+        ["MULTI|SET a 1|CLIENT REPLY SKIP|CLIENT REPLY ON|EXEC|ECHO x", "+OK|+QUEUED|+QUEUED|+QUEUED|*3|+OK|+OK|$1|x|"],
+        ["MULTI|CLIENT REPLY SKIP|EXEC|ECHO x|ECHO y", "+OK|+QUEUED|*1|$1|y|"],
+      ]
+      const lines = (text: string): string => text.replaceAll("|", "\r\n")
+      for (const [sent, answer] of exchanges) expect(await exchange(port, `${lines(sent)}\r\n`), sent).toBe(lines(answer))
+    }))
+
+  test("a request that is too large is refused by name and aborts a transaction; the connection goes on", () =>
+    serving(makeFake(), { limits: { maxEntryBytes: 1000 } }, async (port) => {
+      const client = await dial(port)
+      const tooLarge = "-TOOLARGE an argument of 1001 bytes was given, at most 1000 are allowed. Nothing was executed."
+      await says(client, `SET a ${"x".repeat(1001)}`, tooLarge)
+      await says(client, "GET a", null)
+      await says(client, "MULTI", "OK")
+      await says(client, `SET a ${"x".repeat(1001)}`, tooLarge)
+      await says(client, "SET b 1", "QUEUED")
+      await says(client, "EXEC", "-EXECABORT Transaction discarded because of previous errors.")
+      await says(client, `WATCH a ${"x".repeat(1001)}`, tooLarge)
+      await says(client, "MULTI", "OK")
+      await says(client, "EXEC", "-EXECABORT Transaction discarded because WATCH failed before it.")
+      client.write("CLIENT REPLY SKIP\r\n")
+      client.write(`*1\r\n$1001\r\n${"x".repeat(1001)}\r\n`)
+      await says(client, "ECHO b", "b")
+      client.socket.destroy()
+      expect(await exchange(port, "*2\r\n$3\r\nGET\r\n$8001\r\n")).toMatch(/^-ERR Protocol error: invalid bulk length: a request of 8004 bytes or more/)
     }))
 
   test("QUIT answers all that came before it, and nothing behind", () =>

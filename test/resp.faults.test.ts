@@ -95,7 +95,7 @@ describe("an exception", () => {
     const client = newClient(1, "a", "b", 0)
     const context = { host, client }
     const exec = host.table.find(Buffer.from("exec"))?.does
-    const transaction = { calls: [], local: new Map(), bytes: 0, weight: 0, aborted: false }
+    const transaction = { calls: [], local: new Map(), bytes: 0, weight: 0, aborted: false, silencing: false }
     client.transaction = transaction
     for (const known of [host.table.find(Buffer.from("set")), own("boom", 1, broken)]) if (known !== undefined) enqueue(context, transaction, known, call(known.name, "a", "1"), 10)
     const work = typeof exec === "function" ? exec(context, call("EXEC")) : null

@@ -2,7 +2,7 @@ import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { encodeRequest } from "../kv/client/resp.ts"
 import { defaultLimits } from "../kv/server/limits.ts"
-import { ProtocolError, RequestParser } from "../kv/server/resp.ts"
+import { ProtocolError, RequestParser, RequestTooLarge } from "../kv/server/resp.ts"
 
 const limits = { ...defaultLimits, maxEntryBytes: 100_000, maxArguments: 1000, maxInlineBytes: 1000 }
 
@@ -18,7 +18,7 @@ const parse = (bytes: Buffer, sizes: readonly number[]): { readonly calls: strin
       const next = parser.next()
       if (next === null) break
       if (next instanceof ProtocolError) return { calls, error: next.text }
-      calls.push(next.map((word) => word.toString("latin1")))
+      calls.push(next instanceof RequestTooLarge ? ["too large:", next.name.toString("latin1"), next.text] : next.map((word) => word.toString("latin1")))
     }
   }
   return { calls, error: null }
@@ -80,7 +80,6 @@ describe("requests", () => {
       ["*1001\r\n", "invalid multibulk length"],
       ["*99999999999999999999999999", "invalid multibulk length"],
       ["*1\r\n$-5\r\n", "invalid bulk length"],
-      ["*1\r\n$100001\r\n", "invalid bulk length"],
       ["*1\r\n$3\r\nabcd\r\n", "expected CRLF after a bulk"],
       ["a".repeat(1001), "too big inline request"],
       ["POST / HTTP/1.1\r\n", "this port does not speak HTTP"],
@@ -94,9 +93,41 @@ describe("requests", () => {
     expect(whole("*-1\r\n*0\r\n\r\n\n  \r\nPING\r\n").calls).toEqual([["PING"]])
   })
 
-  test("a request is bounded as a whole", () => {
-    const bulk = `$90000\r\n${"x".repeat(90_000)}\r\n`
-    expect(whole(`*3\r\n${bulk}${bulk}${bulk}`).error).toBe("too big request")
+  test("a request with too many bytes is passed over, whatever pieces it comes in, and what follows is read", () => {
+    const bulk = (size: number): string => `$${size}\r\n${"x".repeat(size)}\r\n`
+    const cases: readonly (readonly [string, readonly string[]])[] = [
+      [`*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${bulk(100_001)}`, ["too large:", "SET", "an argument of 100001 bytes was given, at most 100000 are allowed. Nothing was executed."]],
+      [`*2\r\n${bulk(100_001)}${bulk(0)}`, ["too large:", "", "an argument of 100001 bytes was given, at most 100000 are allowed. Nothing was executed."]],
+      [`*4\r\n$4\r\nMGET\r\n${bulk(90_000)}${bulk(90_000)}${bulk(90_000)}`, ["too large:", "MGET", "a request of 270004 bytes or more was given, at most 200000 are allowed. Nothing was executed."]],
+      [`*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${bulk(790_000)}`, ["too large:", "SET", "an argument of 790000 bytes was given, at most 100000 are allowed. Nothing was executed."]],
+    ]
+    fc.assert(
+      fc.property(fc.constantFrom(...cases), fc.array(fc.integer({ min: 1, max: 70_000 }), { minLength: 1, maxLength: 10 }), ([text, refusal], chunks) => {
+        fc.pre(chunks.some((size) => size > 2_000))
+        expect(parse(Buffer.from(`${text}PING\r\n${text}PING\r\n`), chunks)).toEqual({ calls: [refusal, ["PING"], refusal, ["PING"]], error: null })
+      }),
+      { numRuns: 100 },
+    )
+  })
+
+  test("beyond eight times the limit nothing is passed over, and what is passed over must be sound", () => {
+    expect(whole("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$800001\r\n").error).toMatch(/^invalid bulk length: a request of 800005 bytes or more .* beyond 800000 none is passed over$/)
+    expect(whole(`*3\r\n$3\r\nSET\r\n$100001\r\n${"x".repeat(100_001)}\r\n$700000\r\n`).error).toMatch(/^invalid bulk length/)
+    expect(whole(`*2\r\n$100001\r\n${"x".repeat(100_002)}\r\n`).error).toBe("expected CRLF after a bulk")
+    expect(whole(`*2\r\n$100001\r\n${"x".repeat(100_001)}\r\n+3\r\n`).error).toBe("expected '$', got '+'")
+  })
+
+  test("of what is passed over no more than its last chunk is held", () => {
+    const parser = new RequestParser(limits)
+    parser.push(Buffer.from("*2\r\n$3\r\nGET\r\n$700000\r\n"))
+    for (let sent = 0; sent < 700_000; sent += 10_000) {
+      parser.push(Buffer.alloc(10_000, 120))
+      expect(parser.next()).toBeNull()
+      expect(parser.weight).toBeLessThan(11_000)
+    }
+    parser.push(Buffer.from("\r\n"))
+    expect(parser.next()).toBeInstanceOf(RequestTooLarge)
+    expect(parser.requestWeight).toBe(0)
   })
 
   test("arguments within a chunk are views of it", () => {
@@ -104,7 +135,7 @@ describe("requests", () => {
     const chunk = encodeRequest(["GET", "key"])
     parser.push(chunk)
     const call = parser.next()
-    if (call === null || call instanceof ProtocolError) throw new Error("expected a command")
+    if (call === null || call instanceof ProtocolError || call instanceof RequestTooLarge) throw new Error("expected a command")
     expect(call.map((word) => word.buffer === chunk.buffer)).toEqual([true, true])
     expect(parser.requestBytes).toBeGreaterThan(5)
   })
@@ -122,7 +153,7 @@ describe("requests", () => {
     }
     parser.push(Buffer.from("\r\n"))
     const call = parser.next()
-    expect(call instanceof ProtocolError ? call : call?.[0]?.length).toBe(size)
+    expect(call instanceof ProtocolError || call instanceof RequestTooLarge ? call : call?.[0]?.length).toBe(size)
     // 65,536 chunks; copying all so far with each would move a terabyte.
     expect(performance.now() - start).toBeLessThan(5_000)
   })

@@ -11,6 +11,8 @@ export interface Transaction {
   weight: number
   /** A command was refused while queueing: EXEC will discard all of them. */
   aborted: boolean
+  /** CLIENT REPLY is among them. */
+  silencing: boolean
 }
 
 /** Keys under WATCH. Filled as each WATCH is executed, which the order of the connection puts before its EXEC. */
@@ -36,12 +38,16 @@ export interface Client {
   libraryVersion: string
   lastCommand: string
   protocol: Protocol
-  /** `skipping`: the next command is not answered. */
-  replies: "on" | "off" | "skip" | "skipping"
+  /** CLIENT REPLY. */
+  replies: "on" | "off"
+  /** CLIENT REPLY SKIP: whether the present command stays without an answer, or the next. */
+  skip: "none" | "this" | "next"
   /** local: what this node has applied, perhaps stale; no barrier, no redirect. */
   consistency: "linearizable" | "local"
   transaction: Transaction | null
   watching: Watching
+  /** An EXEC under way decides what of all behind it is answered: nothing is taken up before it has ended. */
+  settling: boolean
   /** Nothing more is read; the connection ends once all before is answered. */
   leaving: boolean
 }
@@ -61,9 +67,11 @@ export const newClient = (id: number, address: string, localAddress: string, now
   lastCommand: "",
   protocol: 2,
   replies: "on",
+  skip: "none",
   consistency: "linearizable",
   transaction: null,
   watching: noWatches(),
+  settling: false,
   leaving: false,
 })
 
@@ -72,6 +80,7 @@ export const resetClient = (client: Client): void => {
   client.name = ""
   client.protocol = 2
   client.replies = "on"
+  client.skip = "none"
   client.consistency = "linearizable"
   client.transaction = null
   client.watching = noWatches()

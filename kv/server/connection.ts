@@ -14,14 +14,14 @@ import type { Barriers } from "./barriers.ts"
 import { SMALL, type Account } from "./budget.ts"
 import type { Client } from "./client.ts"
 import type { Context, Host, Known, Words, Work } from "./contract.ts"
-import { encode, encodeNullArray, err } from "./encode.ts"
-import { begin, broken } from "./intake.ts"
+import { encode, encodeNullArray, err, unsaid } from "./encode.ts"
+import { begin, broken, unread } from "./intake.ts"
 import type { LongReads } from "./longreads.ts"
 import { Output } from "./output.ts"
 import { isLong, Pieces, replyBytes } from "./pieces.ts"
 import { failedWrite, mayReturnMuch, Queue, unknownBehind, type Slot } from "./queue.ts"
 import { Reading } from "./reading.ts"
-import { ProtocolError, RequestParser } from "./resp.ts"
+import { ProtocolError, RequestParser, RequestTooLarge } from "./resp.ts"
 import type { Job, Turns } from "./turns.ts"
 
 /** The clock is looked at after so many units of work; a short command is one, of about a microsecond. */
@@ -136,8 +136,10 @@ export class Connection implements Job, Account {
         if (!this.encodeOn()) return !this.full()
         if (this.closed) return false
       }
-      if (!this.parse() || !this.pump()) return true
-      if (this.pieces === null) return false
+      if (!this.parse()) return true
+      const { settling } = this.client
+      if (!this.pump()) return true
+      if (this.pieces === null && this.client.settling === settling) return false
     }
   }
 
@@ -258,7 +260,7 @@ export class Connection implements Job, Account {
   private parse(): boolean {
     const { client, parser } = this
     const { limits, stats } = this.shared.host
-    while (!client.leaving) {
+    while (!client.leaving && !client.settling) {
       if (this.queue.length >= limits.pipelinedCommands || this.queue.bytes >= limits.pipelinedBytes || this.output.buffered > limits.softOutputBytes) {
         this.held = true
         if (!this.paused) this.socket.pause()
@@ -283,14 +285,13 @@ export class Connection implements Job, Account {
   }
 
   /** Answers what it took, in units. */
-  private accept(words: Words): number {
+  private accept(request: Words | RequestTooLarge): number {
     const { client } = this
-    const skipping = client.replies === "skipping"
-    if (skipping) client.replies = "on"
+    const words = request instanceof RequestTooLarge ? [] : request
     const known = this.shared.host.table.find(words[0])
-    const answer = begin(this.context, known, words, this.parser)
-    const silent = skipping || client.replies === "off" || client.replies === "skip"
-    if (client.replies === "skip") client.replies = "skipping"
+    const answer = request instanceof RequestTooLarge ? unread(this.context, request) : begin(this.context, known, words, this.parser)
+    const silent = !client.settling && (answer === unsaid || client.replies === "off" || client.skip === "this")
+    client.skip = client.skip === "next" ? "this" : "none"
     if (client.transaction !== null && !client.transaction.aborted) client.transaction.weight += this.parser.requestWeight
     if (answer === "write" || answer === "read") this.add(answer, known, words, null, null, silent)
     else if (answer.type === "work.write") this.add("write", known, words, answer, null, silent)
@@ -425,7 +426,8 @@ export class Connection implements Job, Account {
       if (slot !== this.queue.head) this.keep(slot, reply)
       this.deliver()
     }
-    if (this.queue.next !== null && (this.writes === 0 || slot.returns)) this.resume()
+    // An EXEC may have held up what comes behind it.
+    if (this.queue.next === null ? slot.returns : this.writes === 0 || slot.returns) this.resume()
   }
 
   /** The reply waits behind others: it counts as the request did. */

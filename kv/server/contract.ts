@@ -44,6 +44,8 @@ export interface Shape {
 export interface Known extends Shape {
   /** write and read go to the state machine as they are. */
   readonly does: "write" | "read" | Handler
+  /** What is wrong with its subcommand, which MULTI must know before it queues it. Its arity has been checked. */
+  readonly wrong?: (words: Words) => Reply | null
   /** Under MULTI: waits for EXEC, runs at once, or is refused. */
   readonly underMulti: "queue" | "now" | "refuse"
 }

@@ -17,6 +17,9 @@ export const queued: Reply = { type: "simple", text: "QUEUED" }
 export const pong: Reply = { type: "simple", text: "PONG" }
 export const nil: Reply = { type: "null" }
 
+/** What CLIENT REPLY OFF and SKIP answer. */
+export const unsaid: Reply = { type: "simple", text: "" }
+
 export const errorReply = (code: string, text: string): Reply => ({ type: "error", code, text })
 export const err = (text: string): Reply => errorReply("ERR", text)
 export const integer = (value: number): Reply => ({ type: "integer", value })
@@ -72,7 +75,7 @@ export const encode = (reply: Reply, protocol: Protocol, sink: Sink): void => {
 }
 
 export const encodeHeader = (reply: Extract<Reply, { type: "array" | "map" }>, protocol: Protocol, sink: Sink): void => {
-  if (reply.type === "array") sink.text += `*${reply.items.length}\r\n`
+  if (reply.type === "array") sink.text += reply.announced === null ? "" : `*${reply.announced ?? reply.items.length}\r\n`
   else sink.text += protocol === 3 ? `%${reply.entries.length}\r\n` : `*${reply.entries.length * 2}\r\n`
 }
 

@@ -2,12 +2,12 @@
 import { unknownCommand, wrongArity } from "../machine/index.ts"
 import type { Reply } from "../types.ts"
 import { SMALL } from "./budget.ts"
-import { enqueue } from "./commands/transaction.ts"
+import { enqueue, execRefused } from "./commands/transaction.ts"
 import type { Context, Handler, Host, Known, Words, Work } from "./contract.ts"
 import { err, errorReply } from "./encode.ts"
 import { moved } from "./redirect.ts"
 import { isAdministrative, tooManyClients } from "./reserve.ts"
-import type { RequestParser } from "./resp.ts"
+import type { RequestParser, RequestTooLarge } from "./resp.ts"
 import { arityFits, keysOf } from "./words.ts"
 
 const failed = err("internal error")
@@ -27,6 +27,8 @@ export const busy = ({ budget }: Host, why: string): Reply => {
 const refuse = (context: Context, known: Known, words: Words, parser: RequestParser): Reply | null => {
   const { host } = context
   if (!arityFits(known, words)) return wrongArity(known.name)
+  const wrong = known.wrong?.(words) ?? null
+  if (wrong !== null) return wrong
   if (parser.requestWeight > SMALL && host.budget.tight) return busy(host, "the request is large")
   return known.firstKey > 0 && host.redirect ? moved(context, keysOf(known, words)[0]) : null
 }
@@ -50,11 +52,19 @@ export const begin = (context: Context, known: Known | undefined, words: Words, 
   const refusal = known === undefined ? unknownCommand(words) : refuse(context, known, words, parser)
   if (known === undefined || refusal !== null) {
     if (transaction !== null) transaction.aborted = true
-    // The transaction that counts on this watch must not run.
-    if (known?.name === "watch") client.watching.failed = true
+    if (known?.name === "exec" && refusal?.type === "error") return execRefused(client, refusal.text)
+    // The transaction that counts on this watch must not run. Without a key there is none to count on.
+    if (known?.name === "watch" && words.length > 1) client.watching.failed = true
     return refusal ?? failed
   }
   client.lastCommand = known.name
   if (transaction !== null && known.underMulti !== "now") return enqueue(context, transaction, known, words, parser.requestBytes)
   return typeof known.does === "string" ? known.does : run(context, known.does, words)
+}
+
+/** A command of which no more than the name was read. */
+export const unread = ({ client, host }: Context, { name, text }: RequestTooLarge): Reply => {
+  if (client.transaction !== null) client.transaction.aborted = true
+  if (host.table.find(name)?.name === "watch") client.watching.failed = true
+  return errorReply("TOOLARGE", text)
 }

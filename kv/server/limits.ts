@@ -9,7 +9,7 @@ export interface Limits {
   readonly idleMs: number
   /** All clients together: see budget.ts. */
   readonly memoryBytes: number
-  /** The largest log entry; a single argument may not be larger, a whole request not larger than twice that. */
+  /** The largest log entry; a single argument may not be larger, a whole request not larger than twice that: it is refused by name, up to eight times as much. */
   readonly maxEntryBytes: number
   /** Words of a request. What the log takes is less, and refused by name; more than this ends the connection. */
   readonly maxArguments: number

@@ -14,6 +14,17 @@ export class ProtocolError {
   }
 }
 
+/** A whole request, passed over because it has more bytes than may be held: it is refused by name, and what follows it is sound. */
+export class RequestTooLarge {
+  /** Of the command; empty if not even that was read. */
+  readonly name: Buffer
+  readonly text: string
+  constructor(name: Buffer, text: string) {
+    this.name = name
+    this.text = text
+  }
+}
+
 const star = 0x2a
 const dollar = 0x24
 const cr = 0x0d
@@ -23,6 +34,9 @@ const minus = 0x2d
 const empty = Buffer.alloc(0)
 /** A length is at most 20 digits and a sign; more is not a length. */
 const maxHeader = 24
+
+/** A request of more bytes than may be held is passed over as it comes, up to so many times what one argument may have. */
+const passedOver = 8
 
 /** What a word takes beside its bytes: a view of a chunk, and its place in a list. */
 export const ARGUMENT_WEIGHT = 128
@@ -43,6 +57,8 @@ export class RequestParser {
   private parts: Buffer[] = []
   private partBytes = 0
   private size = 0
+  /** Set while a request is passed over: why, what has come of it, and how many bytes of the present bulk are to come. */
+  private passing: { readonly refused: RequestTooLarge; words: number; bytes: number; left: number } | null = null
   /** Bytes of the chunks before the present one, and of the stream when `next` returned last. */
   private before = 0
   private returnedAt = 0
@@ -81,10 +97,11 @@ export class RequestParser {
     this.bulk = -1
     this.expected = 0
     this.size = 0
+    this.passing = null
   }
 
   /** The next whole command; null when it takes more bytes to know. */
-  next(): readonly Buffer[] | ProtocolError | null {
+  next(): readonly Buffer[] | RequestTooLarge | ProtocolError | null {
     for (;;) {
       if (this.expected === 0) {
         if (this.at >= this.chunk.length) {
@@ -107,8 +124,17 @@ export class RequestParser {
         if (count <= 0) continue
         this.expected = count
       }
-      const failure = this.bulks()
+      const failure = this.passing === null ? this.bulks() : this.pass()
       if (failure !== undefined) return failure
+      if (this.passing !== null) {
+        const { refused } = this.passing
+        this.passing = null
+        this.expected = 0
+        this.weigh(0)
+        // Nothing of it is held.
+        this.requestWeight = 0
+        return refused
+      }
       const args = this.args
       this.args = []
       this.expected = 0
@@ -135,8 +161,8 @@ export class RequestParser {
         if (first !== dollar) return new ProtocolError(`expected '$', got '${printable(first)}'`)
         const length = this.length()
         if (length === incomplete) return null
-        if (length < 0 || length > this.limits.maxEntryBytes) return new ProtocolError("invalid bulk length")
-        if (this.size + length > 2 * this.limits.maxEntryBytes) return new ProtocolError("too big request")
+        if (length < 0) return new ProtocolError("invalid bulk length")
+        if (length > this.limits.maxEntryBytes || this.size + length > 2 * this.limits.maxEntryBytes) return this.refuse(length)
         this.bulk = length
         this.size += length
       }
@@ -144,6 +170,56 @@ export class RequestParser {
       if (argument === null || argument instanceof ProtocolError) return argument
       this.args.push(argument)
       this.bulk = -1
+    }
+    return undefined
+  }
+
+  /** The request has too many bytes: lets go of what has come of it, and passes over the rest. */
+  private refuse(length: number): ProtocolError | null | undefined {
+    const { maxEntryBytes } = this.limits
+    const text =
+      length > maxEntryBytes
+        ? `an argument of ${length} bytes was given, at most ${maxEntryBytes} are allowed.`
+        : `a request of ${this.size + length} bytes or more was given, at most ${2 * maxEntryBytes} are allowed.`
+    this.passing = { refused: new RequestTooLarge(Buffer.from(this.args[0] ?? empty), `${text} Nothing was executed.`), words: this.args.length, bytes: this.size, left: 0 }
+    this.args = []
+    this.size = 0
+    return this.passOver(length) ?? this.pass()
+  }
+
+  private passOver(length: number): ProtocolError | null {
+    const { passing, limits } = this
+    if (passing === null) return null
+    passing.bytes += length
+    passing.left = length + 2
+    const most = passedOver * limits.maxEntryBytes
+    return passing.bytes <= most ? null : new ProtocolError(`invalid bulk length: a request of ${passing.bytes} bytes or more was given, and beyond ${most} none is passed over`)
+  }
+
+  /** Passes over the bulks still missing; undefined once they have all gone by. */
+  private pass(): ProtocolError | null | undefined {
+    const { passing } = this
+    if (passing === null) return undefined
+    while (passing.words < this.expected) {
+      if (passing.left === 0) {
+        const first = this.chunk[this.at]
+        if (first === undefined) return null
+        if (first !== dollar) return new ProtocolError(`expected '$', got '${printable(first)}'`)
+        const length = this.length()
+        if (length === incomplete) return null
+        if (length < 0) return new ProtocolError("invalid bulk length")
+        const failure = this.passOver(length)
+        if (failure !== null) return failure
+      }
+      // Its line end is looked at as a whole.
+      const taken = Math.min(passing.left - 2, this.pending)
+      this.at += taken
+      passing.left -= taken
+      if (this.pending < 2) return null
+      if (this.chunk[this.at] !== cr || this.chunk[this.at + 1] !== lf) return unterminated
+      this.at += 2
+      passing.left = 0
+      passing.words++
     }
     return undefined
   }

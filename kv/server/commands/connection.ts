@@ -4,7 +4,7 @@ import type { Reply } from "../../types.ts"
 import { Slices } from "../../machine/slices.ts"
 import { resetClient, type Client } from "../client.ts"
 import type { Handler, Host, Words } from "../contract.ts"
-import { array, bulk, err, errorReply, integer, map, nil, ok, pong } from "../encode.ts"
+import { array, bulk, err, errorReply, integer, map, nil, ok, pong, unsaid } from "../encode.ts"
 import { redisVersion } from "../version.ts"
 import { clientKill } from "./kill.ts"
 import { own, shown, textAt, unknownSubcommand, wordAt } from "../words.ts"
@@ -167,8 +167,13 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
   reply: [3, ({ client }, words) => {
     const mode = wordAt(words, 2)
     if (mode !== "on" && mode !== "off" && mode !== "skip") return syntaxError
+    if (mode === "skip") {
+      if (client.replies === "on") client.skip = "next"
+      return unsaid
+    }
     client.replies = mode
-    return ok
+    client.skip = "none"
+    return mode === "on" ? ok : unsaid
   }],
   consistency: [-2, ({ client }, words) => {
     const wanted = wordAt(words, 2)
@@ -179,14 +184,17 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
   }],
 }
 
-const clientCommand: Handler = (context, words) => {
+const subcommandOf = (words: Words): Subcommand | undefined => {
   const sub = wordAt(words, 1)
-  const found = Object.hasOwn(subcommands, sub) ? subcommands[sub] : undefined
-  if (found === undefined) return unknownSubcommand("client", words[1])
-  const [arity, answer] = found
-  if (arity >= 0 ? words.length !== arity : words.length < -arity) return wrongArity(`client|${sub}`)
-  return answer(context, words)
+  return Object.hasOwn(subcommands, sub) ? subcommands[sub] : undefined
 }
+const wrongSubcommand = (words: Words): Reply | null => {
+  const found = subcommandOf(words)
+  if (found === undefined) return unknownSubcommand("client", words[1])
+  const [arity] = found
+  return (arity >= 0 ? words.length === arity : words.length >= -arity) ? null : wrongArity(`client|${wordAt(words, 1)}`)
+}
+const clientCommand: Handler = (context, words) => subcommandOf(words)?.[1](context, words) ?? unknownSubcommand("client", words[1])
 
 const consistency = (wanted: Client["consistency"]): Handler => ({ client }) => {
   client.consistency = wanted
@@ -201,7 +209,7 @@ export const connectionCommands = [
   own("select", 2, select),
   own("auth", -2, auth),
   own("hello", -1, hello, { underMulti: "refuse" }),
-  own("client", -2, clientCommand),
+  own("client", -2, clientCommand, { wrong: wrongSubcommand }),
   own("readonly", 1, consistency("local")),
   own("readwrite", 1, consistency("linearizable")),
 ]

@@ -1,9 +1,9 @@
 /** MULTI, EXEC and WATCH: what is queued becomes one log entry, all or nothing. */
 import type { Reply } from "../../types.ts"
-import { noWatches, type Transaction } from "../client.ts"
+import { noWatches, type Client, type Transaction } from "../client.ts"
 import type { Context, Handler, Known, Words } from "../contract.ts"
-import { array, err, errorReply, ok, queued } from "../encode.ts"
-import { own } from "../words.ts"
+import { array, err, errorReply, ok, queued, unsaid } from "../encode.ts"
+import { own, wordAt } from "../words.ts"
 import { Slices } from "../../machine/slices.ts"
 
 const aborted = errorReply("EXECABORT", "Transaction discarded because of previous errors.")
@@ -16,7 +16,7 @@ const watchWeight = 320
 
 const multi: Handler = ({ client }) => {
   if (client.transaction !== null) return err("MULTI calls can not be nested")
-  client.transaction = { calls: [], local: new Map(), bytes: 0, weight: 0, aborted: false }
+  client.transaction = { calls: [], local: new Map(), bytes: 0, weight: 0, aborted: false, silencing: false }
   return ok
 }
 
@@ -33,16 +33,20 @@ const exec: Handler = ({ client, host }) => {
   client.transaction = null
   client.watching = noWatches()
   if (transaction.aborted) return aborted
+  const { silencing } = transaction
+  const skipped = client.skip === "this"
+  if (silencing) client.settling = true
+  const answer = (reply: Reply): Reply => (silencing ? settle(client, transaction, skipped, reply) : merge(transaction, reply))
   return {
     type: "work.write",
     exec: true,
     calls: transaction.calls,
     weight: transaction.weight + watching.weight,
     start: (done) => {
-      if (watching.failed) return unwatched
+      if (watching.failed) return answer(unwatched)
       const watches = [...watching.watches.values()]
-      if (transaction.calls.length === 0 && watches.length === 0) return merge(transaction, array([]))
-      host.service.write(transaction.calls, true, watches, (reply) => done(merge(transaction, reply)))
+      if (transaction.calls.length === 0 && watches.length === 0) return answer(array([]))
+      host.service.write(transaction.calls, true, watches, (reply) => done(answer(reply)))
       return undefined
     },
   }
@@ -53,6 +57,35 @@ const merge = ({ calls, local }: Transaction, reply: Reply): Reply => {
   if (local.size === 0 || reply.type !== "array") return reply
   const rest = reply.items[Symbol.iterator]()
   return array(Array.from({ length: calls.length + local.size }, (_, at) => local.get(at)?.() ?? rest.next().value ?? err("no reply")))
+}
+
+/**
+ * The same where CLIENT REPLY is among them. As in Redis the header counts all, also those that are not answered then:
+ * whoever mutes himself there must know what comes.
+ */
+const settle = (client: Client, { calls, local }: Transaction, skipped: boolean, reply: Reply): Reply => {
+  client.settling = false
+  if (skipped) client.skip = "this"
+  const muted = (): boolean => client.replies === "off" || client.skip === "this"
+  const unheard = muted()
+  const executed = reply.type === "array"
+  const rest = (executed ? reply.items : [])[Symbol.iterator]()
+  const all = executed ? calls.length + local.size : 0
+  const items: Reply[] = []
+  for (let at = 0; at < all; at++) {
+    const item = local.get(at)?.() ?? rest.next().value ?? err("no reply")
+    if (item !== unsaid && !muted()) items.push(item)
+  }
+  // SKIP among them means what comes behind the EXEC.
+  client.skip = client.skip === "next" ? "this" : "none"
+  return !executed && !unheard ? reply : { type: "array", items, announced: unheard ? null : all }
+}
+
+/** An EXEC that is refused itself ends its transaction. */
+export const execRefused = (client: Client, why: string): Reply => {
+  client.transaction = null
+  client.watching = noWatches()
+  return errorReply("EXECABORT", `Transaction discarded because of: ${why}`)
 }
 
 const watch: Handler = ({ client, host }, words) => {
@@ -116,6 +149,7 @@ export const enqueue = (context: Context, transaction: Transaction, known: Known
   if (transaction.bytes > maxEntryBytes) return abandon(transaction, `Transaction is larger than ${maxEntryBytes} bytes`)
   if (transaction.aborted) return queued
   if (transaction.calls.length + transaction.local.size >= maxQueued) return abandon(transaction, `Transaction has more than ${maxQueued} commands`)
+  if (known.name === "client" && wordAt(words, 1) === "reply") transaction.silencing = true
   if (typeof does === "string") transaction.calls.push(words)
   else transaction.local.set(transaction.calls.length + transaction.local.size, () => local(context, known.name, does, words))
   return queued
