@@ -17,7 +17,7 @@ import type { Context, Host, Known, Words, Work } from "./contract.ts"
 import { encode, encodeNullArray, err, unsaid } from "./encode.ts"
 import { begin, broken, unread } from "./intake.ts"
 import type { LongReads } from "./longreads.ts"
-import { Output } from "./output.ts"
+import { notTaken, Output } from "./output.ts"
 import { isLong, Pieces, replyBytes } from "./pieces.ts"
 import { failedWrite, mayReturnMuch, Queue, unknownBehind, type Slot } from "./queue.ts"
 import { Reading } from "./reading.ts"
@@ -426,7 +426,6 @@ export class Connection implements Job, Account {
       if (slot !== this.queue.head) this.keep(slot, reply)
       this.deliver()
     }
-    // An EXEC may have held up what comes behind it.
     if (this.queue.next === null ? slot.returns : this.writes === 0 || slot.returns) this.resume()
   }
 
@@ -497,5 +496,3 @@ export class Connection implements Job, Account {
     this.close()
   }
 }
-
-const notTaken = (bytes: number): string => `${bytes} bytes of replies not taken`

@@ -115,3 +115,5 @@ export class Output implements Sink {
     this.text = ""
   }
 }
+
+export const notTaken = (bytes: number): string => `${bytes} bytes of replies not taken`
