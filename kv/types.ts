@@ -4,10 +4,14 @@ import type { Index, Stamp, Term } from "../core/index.ts"
 /** A reply in the terms of RESP3; a RESP2 connection gets the nearest that it knows. */
 export type Reply =
   | { readonly type: "simple"; readonly text: string }
-  /** `code` is the first word on the wire (ERR, WRONGTYPE, UNKNOWN, MOVED, …). */
+  /**
+   * `code` is the first word on the wire (ERR, WRONGTYPE, UNKNOWN, MOVED, …). What `text` quotes of a request has one
+   * character for each byte.
+   */
   | { readonly type: "error"; readonly code: string; readonly text: string }
   | { readonly type: "integer"; readonly value: number | bigint }
-  | { readonly type: "bulk"; readonly bytes: Uint8Array }
+  /** `verbatim`: a text for people, which RESP3 tells apart from a value. */
+  | { readonly type: "bulk"; readonly bytes: Uint8Array; readonly verbatim?: true }
   | { readonly type: "null" }
   /** `announced`: how many items its header tells, if not those that there are; null: it has none. See CLIENT REPLY inside MULTI. */
   | { readonly type: "array"; readonly items: readonly Reply[]; readonly announced?: number | null }

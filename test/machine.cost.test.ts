@@ -91,6 +91,23 @@ describe("one entry", () => {
     await pair.same()
     await pair.close()
   })
+  test("SETRANGE, RENAME and COPY of large values, and long numbers, are charged for what they read and write, and are undone like the rest", async () => {
+    const pair = await Pair.make()
+    await pair.call("SET", "big", big, "EX", "100")
+    expect(await pair.call("COPY", "big", "copy")).toBe(1)
+    expect(await pair.call("RENAME", "copy", "moved")).toBe("+OK")
+    expect([await pair.read("EXISTS", "copy"), await pair.read("TTL", "moved"), await pair.read("GETRANGE", "moved", "-3", "-1")]).toEqual([0, 100, "bbb"])
+    for (const words of [["COPY", "big", "x"], ["RENAME", "moved", "x"], ["SETRANGE", "big", "0", "c"], ["GETRANGE", "big", "0", "0"]]) {
+      expect(await pair.exec([["SET", "a", "1"], ...times(3, () => words), ...times(2, () => ["GET", "big"])]), words.join(" ")).toEqual(overEntry)
+    }
+    expect(await pair.call("SETRANGE", "new", String(MAX_VALUE - 1), "x")).toBe(MAX_VALUE)
+    for (const offset of [String(MAX_VALUE), "9223372036854775807"]) expect(await pair.call("SETRANGE", "new2", offset, "x")).toEqual(tooLarge(/the value would have/))
+    expect(await pair.exec(times(200, () => ["INCRBYFLOAT", "n", "1e4932"]))).toEqual(overEntry)
+    expect(await pair.exec(times(2000, () => ["INCRBYFLOAT", "n", "0.5"]))).toHaveLength(2000)
+    expect([await pair.read("EXISTS", "a", "new2"), await pair.read("GET", "n")]).toEqual([0, "1000"])
+    await pair.same()
+    await pair.close()
+  })
   test("keys: none above 64 kB; so many in one command, one EXEC, one list of watches", async () => {
     const pair = await Pair.make()
     const long = "k".repeat(MAX_KEY)
@@ -405,7 +422,7 @@ describe("a command over many keys", () => {
           if (outcome?.type !== "replied") throw new Error("no answer")
           const atOnce = execute(
             {
-              now: 1000, get: plainView.get, value: plainView.value, answering: () => undefined, delete: plainView.delete, clear: plainView.clear, touch: () => undefined,
+              now: 1000, get: plainView.get, value: plainView.value, answering: () => undefined, charge: () => undefined, delete: plainView.delete, clear: plainView.clear, touch: () => undefined,
               put: (key, value, expiry) => plainView.put(key, { value, length: value.length, crc: 0, version: 2 + i, expiry }),
             },
             call,

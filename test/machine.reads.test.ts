@@ -4,6 +4,36 @@ import { Log, open, removeTemporary, temporary } from "./machine.kit.ts"
 
 afterAll(removeTemporary)
 
+describe("RANDOMKEY", () => {
+  test("draws from all keys, never one that is gone, and nothing only if nothing is there", async () => {
+    const held = await open(temporary())
+    const log = new Log(1000)
+    expect(await held.get("RANDOMKEY")).toBe(null)
+    for (let i = 0; i < 400; i++) log.call("SET", `k${i}`, "v")
+    for (let i = 0; i < 300; i++) log.call("SET", `past${i}`, "v", "PX", "10")
+    await held.apply(log.entries)
+    let done = log.entries.length
+    const next = async (): Promise<void> => {
+      await held.apply(log.from(done))
+      done = log.entries.length
+    }
+    log.time = 2000
+    log.call("DEL", "k0")
+    await next()
+    const drawn = new Set<unknown>()
+    // 256 are drawn at once: that any is still missing after 5,000 has a chance of one in a million.
+    for (let i = 0; i < 5000; i++) drawn.add(await held.get("RANDOMKEY"))
+    expect(drawn).toEqual(new Set(Array.from({ length: 399 }, (_, i) => `k${i + 1}`)))
+    for (let i = 1; i < 399; i++) log.call("DEL", `k${i}`)
+    await next()
+    for (let i = 0; i < 300; i++) expect(await held.get("RANDOMKEY")).toBe("k399")
+    log.call("FLUSHALL")
+    await next()
+    expect(await held.get("RANDOMKEY")).toBe(null)
+    await held.close()
+  })
+})
+
 describe("reads beside writes", () => {
   test("a read of several keys sees a state between two batches, and a later read never an earlier one", async () => {
     const held = await open(temporary())

@@ -36,7 +36,8 @@ describe("replies", () => {
   test("each kind has its form in RESP2 and RESP3", () => {
     const forms: readonly (readonly [Reply, string, string])[] = [
       [{ type: "simple", text: "OK" }, "+OK\r\n", "+OK\r\n"],
-      [{ type: "error", code: "ERR", text: "no\r\nbreak" }, "-ERR no break\r\n", "-ERR no break\r\n"],
+      [{ type: "error", code: "ERR", text: "no\r\nbreak" }, "-ERR no  break\r\n", "-ERR no  break\r\n"],
+      [{ type: "bulk", bytes: Buffer.from("a=1"), verbatim: true }, "$3\r\na=1\r\n", "=7\r\ntxt:a=1\r\n"],
       [{ type: "integer", value: -7 }, ":-7\r\n", ":-7\r\n"],
       [{ type: "integer", value: 2n ** 62n }, ":4611686018427387904\r\n", ":4611686018427387904\r\n"],
       [bulk(""), "$0\r\n\r\n", "$0\r\n\r\n"],
@@ -54,9 +55,9 @@ describe("replies", () => {
     expect(sink.text).toBe("*-1\r\n_\r\n")
   })
 
-  test("an error in any language is still one line of whole bytes", () => {
-    const text = Buffer.from(bytesOf({ type: "error", code: "ERR", text: "größe €" }, 2), "latin1").toString("utf8")
-    expect(text).toBe("-ERR größe €\r\n")
+  test("an error is one line: bytes that it quotes leave as they came, other characters as UTF-8", () => {
+    const quoted = Buffer.from([0x67, 0xc3, 0xb6, 0xff, 0x80]).toString("latin1")
+    expect(bytesOf({ type: "error", code: "ERR", text: `${quoted} €` }, 2)).toBe(`-ERR ${quoted} ${Buffer.from("€").toString("latin1")}\r\n`)
   })
 
   test("a client decodes what was encoded, through a socket, whatever the sizes", async () => {

@@ -1,5 +1,6 @@
 /** A Service in memory for tests of the server: one log, executed in order after delays that the test chooses. */
 import { glob } from "../kv/machine/glob.ts"
+import { refusable } from "../kv/machine/cost.ts"
 import { execute } from "../kv/machine/execute.ts"
 import type { Item, View } from "../kv/machine/view.ts"
 import type { Call, NodeStatus, Reply, Service, Watch } from "../kv/types.ts"
@@ -35,6 +36,7 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
     get: (key) => items.get(keyed(key)),
     value: (_, item) => item.value ?? Buffer.alloc(0),
     answering: () => undefined,
+    charge: () => undefined,
     put: (key, value, expiry) => void items.set(keyed(key), { value: Buffer.from(value), length: value.length, crc: 0, version: index, expiry }),
     touch: (key, item, expiry) => void items.set(keyed(key), { ...item, version: index, expiry }),
     delete: (key) => void items.delete(keyed(key)),
@@ -50,7 +52,7 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
       const matches = glob(call[1] ?? Buffer.alloc(0))
       return { type: "array", items: [...items.keys()].filter((key) => matches(Buffer.from(key, "latin1"))).sort().map((key) => ({ type: "bulk", bytes: Buffer.from(key, "latin1") })) }
     }
-    return execute(view, call)
+    return refusable(() => execute(view, call))
   }
   /** Does one thing after the other, later. */
   const lane = (): ((task: () => void) => void) => {

@@ -1,5 +1,6 @@
 /** INCR, DECR and their family: 64-bit signed decimal text, as Redis keeps it. */
-import { error, notAnInteger } from "./reply.ts"
+import { LONGEST_NUMBER, parseLongDouble, printLongDouble, sumOf } from "./longdouble.ts"
+import { bulk, error, notAnInteger } from "./reply.ts"
 import { type Handler, type View, MAX_DIGITS, argument, fitsInt64, parseInt64 } from "./view.ts"
 import type { Reply } from "../types.ts"
 
@@ -28,4 +29,24 @@ export const decrby: Handler = (view, args) => {
   const delta = parseInt64(argument(args, 2))
   if (delta === undefined) return notAnInteger
   return fitsInt64(-delta) ? add(view, argument(args, 1), -delta) : error("decrement would overflow")
+}
+
+const notAFloat = error("value is not a valid float")
+const notFinite = error("increment would produce NaN or Infinity")
+
+/** To the last digit as Redis on x86-64 (longdouble.ts). */
+export const incrbyfloat: Handler = (view, args) => {
+  const key = argument(args, 1)
+  const item = view.get(key)
+  const parsed = (text: Buffer): ReturnType<typeof parseLongDouble> => (text.length > LONGEST_NUMBER ? undefined : parseLongDouble(text.toString("latin1"), (cost) => view.charge(cost)))
+  if (item !== undefined && item.length > LONGEST_NUMBER) return notAFloat
+  const old = item === undefined ? { significand: 0n, exponent: 0 } : parsed(view.value(key, item))
+  const increment = parsed(argument(args, 2))
+  if (old === undefined || increment === undefined) return notAFloat
+  const sum = old === "infinite" || increment === "infinite" ? null : sumOf(old, increment)
+  if (sum === null) return notFinite
+  const value = Buffer.from(printLongDouble(sum), "latin1")
+  view.answering(value.length)
+  view.put(key, value, item?.expiry ?? 0)
+  return bulk(value)
 }

@@ -3,6 +3,7 @@ import { checkKey } from "./cost.ts"
 import * as counters from "./counters.ts"
 import * as expiry from "./expiry.ts"
 import * as keys from "./keys.ts"
+import * as objects from "./objects.ts"
 import { OK, error, integer, wrongArity } from "./reply.ts"
 import * as strings from "./strings.ts"
 import { type Arguments, type Handler, type View, argument } from "./view.ts"
@@ -27,6 +28,9 @@ const one = [1, 1, 1] as const
 const all = [1, -1, 1] as const
 const pairs = [1, -1, 2] as const
 const none = [0, 0, 0] as const
+const two = [1, 2, 1] as const
+/** Behind a subcommand. */
+const named = [2, 2, 1] as const
 type Keys = readonly [number, number, number]
 
 const write = (name: string, arity: number, [firstKey, lastKey, step]: Keys, handler: Handler, ...flags: string[]): CommandSpec => ({
@@ -62,6 +66,9 @@ export const commands: ReadonlyMap<string, CommandSpec> = new Map(
     write("GETSET", 3, one, strings.getset, "denyoom", "fast"),
     write("GETDEL", 2, one, strings.getdel, "fast"),
     write("GETEX", -2, one, strings.getex, "fast"),
+    read("GETRANGE", 4, one, strings.getrange),
+    read("SUBSTR", 4, one, strings.getrange),
+    write("SETRANGE", 4, one, strings.setrange, "denyoom"),
     write("APPEND", 3, one, strings.append, "denyoom", "fast"),
     read("STRLEN", 2, one, strings.strlen, "fast"),
     read("MGET", -2, all, strings.mget, "fast"),
@@ -72,9 +79,16 @@ export const commands: ReadonlyMap<string, CommandSpec> = new Map(
     write("DECR", 2, one, counters.decr, "denyoom", "fast"),
     write("INCRBY", 3, one, counters.incrby, "denyoom", "fast"),
     write("DECRBY", 3, one, counters.decrby, "denyoom", "fast"),
+    write("INCRBYFLOAT", 3, one, counters.incrbyfloat, "denyoom", "fast"),
     write("DEL", -2, all, keys.del),
     write("UNLINK", -2, all, keys.del, "fast"),
     read("EXISTS", -2, all, keys.exists, "fast"),
+    read("TOUCH", -2, all, keys.exists, "fast"),
+    write("RENAME", 3, two, keys.rename),
+    write("RENAMENX", 3, two, keys.renamenx, "fast"),
+    write("COPY", -3, two, keys.copy, "denyoom"),
+    read("OBJECT", -2, named, objects.object),
+    read("MEMORY", -2, named, objects.memory),
     read("TYPE", 2, one, keys.type, "fast"),
     write("EXPIRE", -3, one, expiry.expire, "fast"),
     write("PEXPIRE", -3, one, expiry.pexpire, "fast"),
@@ -90,6 +104,7 @@ export const commands: ReadonlyMap<string, CommandSpec> = new Map(
     read("KEYS", 2, none, null),
     read("SCAN", -2, none, null),
     read("DBSIZE", 1, none, null, "fast"),
+    read("RANDOMKEY", 1, none, null),
   ].map((spec) => [spec.name, spec]),
 )
 
@@ -127,7 +142,8 @@ const longestKey = (spec: CommandSpec, args: Arguments): number => {
   if (spec.firstKey === 0) return 0
   if (spec.lastKey === spec.firstKey) return argument(args, spec.firstKey).length
   let longest = 0
-  for (let i = spec.firstKey; i < args.length; i += spec.step) longest = Math.max(longest, argument(args, i).length)
+  const last = spec.lastKey < 0 ? args.length - 1 : spec.lastKey
+  for (let i = spec.firstKey; i <= last; i += spec.step) longest = Math.max(longest, argument(args, i).length)
   return longest
 }
 
@@ -150,6 +166,7 @@ const joins: ReadonlyMap<string, (replies: readonly Reply[]) => Reply> = new Map
   ["DEL", sumOf],
   ["UNLINK", sumOf],
   ["EXISTS", sumOf],
+  ["TOUCH", sumOf],
   ["MGET", allOf],
   ["MSET", () => OK],
 ])

@@ -18,7 +18,7 @@ const parseConditions = (args: Arguments): Conditions | Reply => {
     else if (name === "XX") found.xx = true
     else if (name === "GT") found.gt = true
     else if (name === "LT") found.lt = true
-    else return error(`Unsupported option ${argument(args, i).subarray(0, 128).toString()}`)
+    else return error(`Unsupported option ${argument(args, i).toString("latin1", 0, 128)}`)
   }
   if (found.nx && (found.xx || found.gt || found.lt)) return error("NX and XX, GT or LT options at the same time are not compatible")
   if (found.gt && found.lt) return error("GT and LT options at the same time are not compatible")

@@ -7,6 +7,7 @@ import type { SnapshotImage, StateMachine, StateMachineHandlers } from "../../in
 import { digestOf, ImageReader, ImageWriter, sessionsForImage } from "./image.ts"
 import { MAX_REPLY, refusable } from "./cost.ts"
 import { encodeRecord } from "./layout.ts"
+import { Draw } from "./random.ts"
 import { EMPTY_BASE, type Outcome, Replica, type Store, announce, readOnlyView } from "./replica.ts"
 import { Cursors, answerScan } from "./scan.ts"
 import { execute, isSpec, resolve } from "./execute.ts"
@@ -229,6 +230,14 @@ export class MemoryMachine implements StateMachine, Reader {
     const view = readOnlyView(this.now(), this.store, most)
     if (!spec.scan) return refusable(() => execute(view, call))
     const { store } = this
+    if (spec.name === "RANDOMKEY") {
+      const plan = new Draw().plan()
+      for (const name of store.keys()) {
+        const key = Buffer.from(name, "latin1")
+        if (view.get(key) !== undefined) plan.visit(key)
+      }
+      return plan.reply(true)
+    }
     return refusable(() => answerScan(call, most, this.cursors, {
       *keys(range) {
         const lower = range.after === null ? Buffer.from(range.from).toString("latin1") : range.after.toString("latin1")

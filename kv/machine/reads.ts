@@ -5,6 +5,7 @@ import { execute, isSpec, resolve, toBuffers } from "./execute.ts"
 import { DATA, DEADLINE, dataKey, deadlineKey, deadlineOfKey, decodeRecord, generationRange, userKey } from "./layout.ts"
 import { isDamage } from "./errors.ts"
 import { NULL, bulk, error, integer } from "./reply.ts"
+import { Draw } from "./random.ts"
 import { readOnlyView, type Store } from "./replica.ts"
 import { Cursors, type Scan, isScan, planOf, startsWith } from "./scan.ts"
 import { isShortage } from "./room.ts"
@@ -34,6 +35,7 @@ export class Reads {
   private readonly db: Level
   private readonly damaged: (thrown: unknown) => void
   private readonly cursors = new Cursors()
+  private readonly drawn = new Draw()
   private frozen = false
   private before: Snapshot | null = null
   private size: { readonly writes: number; readonly reply: Reply } | null = null
@@ -103,6 +105,7 @@ export class Reads {
     const spec = resolve(call)
     if (!isSpec(spec)) return spec
     if (spec.kind === "write") return error(`'${spec.name.toLowerCase()}' is a write: it goes through the log`)
+    if (spec.name === "RANDOMKEY") return this.random(most)
     if (spec.scan) return this.scan(call, spec.name, most)
     if (spec.lastKey === -1 && call.length > AT_ONCE) return this.many(toBuffers(call), spec.name, most)
     if (spec.name === "MGET") return this.guarded(() => this.few(toBuffers(call), most), rebuilding)
@@ -157,6 +160,11 @@ export class Reads {
       }
       return { type: "array", items }
     })
+  }
+  private random(most: number): Reply | Promise<Reply> {
+    const view = readOnlyView(this.clock, this.present())
+    const drawn = this.guarded(() => this.drawn.take((key) => view.get(key) !== undefined), rebuilding)
+    return drawn ?? this.pinned(most, (_, snapshot) => this.walk(this.drawn.plan(), snapshot))
   }
   private scan(call: Call, name: string, most: number): Reply | Promise<Reply> {
     if (name !== "DBSIZE") {

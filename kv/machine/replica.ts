@@ -86,6 +86,9 @@ class ReplicaView implements View {
   answering(bytes: number): void {
     this.meter.charge(bytes)
   }
+  charge(cost: number): void {
+    this.meter.charge(cost)
+  }
   put(key: Buffer, value: Buffer, expiry: number): void {
     checkValue(value.length)
     this.meter.charge(KEY_COST + key.length + value.length)
@@ -281,6 +284,7 @@ export const readOnlyView = (now: number, store: Pick<Store, "get" | "value">, m
       answered += bytes
       if (answered > most) throw replyTooLarge(answered, most)
     },
+    charge: () => undefined,
     put: refuse,
     touch: refuse,
     delete: refuse,

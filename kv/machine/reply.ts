@@ -11,6 +11,15 @@ export const integer = (value: number): Reply => (value === 1 ? ONE : value === 
 export const bulk = (bytes: Uint8Array): Reply => ({ type: "bulk", bytes })
 export const error = (text: string, code = "ERR"): Reply => ({ type: "error", code, text })
 
+export const EMPTY: Reply = bulk(Buffer.alloc(0))
+
+/** What HELP answers: the form of the command, then each subcommand and what it does. */
+export const help = (name: string, lines: Readonly<Record<string, string>>): Reply => {
+  const simple = (text: string): Reply => ({ type: "simple", text })
+  const items = Object.entries({ ...lines, HELP: "This list." }).flatMap(([form, text]) => [simple(form), simple(`    ${text}`)])
+  return { type: "array", items: [simple(`${name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:`), ...items] }
+}
+
 export const syntaxError = error("syntax error")
 export const notAnInteger = error("value is not an integer or out of range")
 export const wrongArity = (name: string): Reply => error(`wrong number of arguments for '${name.toLowerCase()}' command`)
@@ -42,7 +51,7 @@ const ERROR = 1
 const INTEGER = 2
 const WIDE = 3
 const BULK = 4
-const EMPTY = 5
+const NOTHING = 5
 const ARRAY = 6
 const MAP = 7
 const DONE = 8
@@ -79,7 +88,7 @@ export const writeReply = (w: Writer, reply: Reply): void => {
       w.bytes(reply.bytes)
       break
     case "null":
-      w.u8(EMPTY)
+      w.u8(NOTHING)
       break
     case "array":
       w.u8(ARRAY)
@@ -120,7 +129,7 @@ export const readReply = (r: Reader, depth = 0): Reply => {
     case BULK:
       // A copy: a view would keep the whole record that it came in.
       return { type: "bulk", bytes: Buffer.from(r.bytes()) }
-    case EMPTY:
+    case NOTHING:
       return NULL
     case ARRAY:
       return { type: "array", items: Array.from({ length: r.count(1) }, () => readReply(r, depth + 1)) }

@@ -1,7 +1,7 @@
 /** GET, SET and their family. */
 import { checkValue } from "./cost.ts"
-import { NULL, OK, ONE, ZERO, integer, invalidExpire, syntaxError, wrongArity } from "./reply.ts"
-import { type Arguments, type Handler, type Item, type TimeUnit, type View, answer, argument, clampDeadline, deadlineOf, upper } from "./view.ts"
+import { EMPTY, NULL, OK, ONE, ZERO, bulk, error, integer, invalidExpire, notAnInteger, syntaxError, wrongArity } from "./reply.ts"
+import { type Arguments, type Handler, type Item, type TimeUnit, type View, answer, argument, clampDeadline, deadlineOf, parseInt64, upper } from "./view.ts"
 import type { Reply } from "../types.ts"
 
 const units: ReadonlyMap<string, TimeUnit> = new Map([
@@ -40,13 +40,14 @@ interface Options {
 }
 const parseOptions = (args: Arguments, from: number, allowed: "SET" | "GETEX"): Options | null => {
   const options: Options = { condition: null, keepTtl: false, persist: false, get: false, unit: null, time: null }
-  const timed = (): boolean => options.unit !== null || options.keepTtl || options.persist
+  // The same unit again is no contradiction to Redis: the last one counts.
+  const timedOtherwise = (unit: TimeUnit): boolean => (options.unit !== null && options.unit !== unit) || options.keepTtl || options.persist
   for (let i = from; i < args.length; i++) {
     const name = upper(argument(args, i))
     const unit = units.get(name)
     if (unit !== undefined) {
       const time = args[i + 1]
-      if (time === undefined || timed()) return null
+      if (time === undefined || timedOtherwise(unit)) return null
       options.unit = unit
       options.time = time
       i++
@@ -153,6 +154,43 @@ export const append: Handler = (view, args) => {
   // Before the old value is read.
   checkValue(length)
   view.put(key, Buffer.concat([view.value(key, item), more], length), item.expiry)
+  return integer(length)
+}
+
+/** The whole value is read for it, and counts as answered. */
+export const getrange: Handler = (view, args) => {
+  const from = parseInt64(argument(args, 2))
+  const to = parseInt64(argument(args, 3))
+  if (from === undefined || to === undefined) return notAnInteger
+  const key = argument(args, 1)
+  const item = view.get(key)
+  if (item === undefined || (from < 0n && to < 0n && from > to)) return EMPTY
+  const fromEnd = (at: bigint): number => Number(at >= 0n ? at : at + BigInt(item.length))
+  const first = Math.max(0, fromEnd(from))
+  const last = Math.min(item.length - 1, Math.max(0, fromEnd(to)))
+  if (first > last) return EMPTY
+  view.answering(item.length)
+  // A copy: a view would keep all of the value for as long as the reply is kept.
+  return bulk(Buffer.from(view.value(key, item).subarray(first, last + 1)))
+}
+
+export const setrange: Handler = (view, args) => {
+  const at = parseInt64(argument(args, 2))
+  if (at === undefined) return notAnInteger
+  if (at < 0n) return error("offset is out of range")
+  const key = argument(args, 1)
+  const more = argument(args, 3)
+  const item = view.get(key)
+  const before = item?.length ?? 0
+  if (more.length === 0) return integer(before)
+  // Beyond any value's length it does not matter by how much.
+  const from = Number(at)
+  const length = Math.max(before, from + more.length)
+  checkValue(length)
+  const value = Buffer.alloc(length)
+  if (item !== undefined) value.set(view.value(key, item))
+  value.set(more, from)
+  view.put(key, value, item?.expiry ?? 0)
   return integer(length)
 }
 

@@ -25,6 +25,8 @@ export interface View {
   readonly value: (key: Buffer, item: Item) => Buffer
   /** Asked before a reply with so many bytes of values is made. */
   readonly answering: (bytes: number) => void
+  /** Asked before work that none of the others tells of. */
+  readonly charge: (cost: number) => void
   /** Does not read what was there before. */
   readonly put: (key: Buffer, value: Buffer, expiry: number) => void
   /** The same value with another deadline: counts as written, but a large value is not touched. */

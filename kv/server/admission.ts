@@ -5,6 +5,8 @@
  *
  * Light and heavy writes have a lane each, so that a light one never stands behind a heavy one.
  */
+import { MAX_VALUE } from "../machine/cost.ts"
+import { MAX_DIGITS } from "../machine/view.ts"
 import type { Call } from "../types.ts"
 import type { Host, Known } from "./contract.ts"
 import type { Slot } from "./queue.ts"
@@ -22,8 +24,10 @@ const heavyLane = 24 << 20
 /** Sizes that are looked up for one EXEC; the others count as these do on average. */
 const lookUps = 64
 
-const byValue: ReadonlySet<string> = new Set(["getex", "getset", "getdel", "append", "cas", "get", "mget"])
+const byValue: ReadonlySet<string> = new Set(["getex", "getset", "getdel", "getrange", "substr", "append", "setrange", "cas", "rename", "renamenx", "copy", "get", "mget"])
 const isByValue = (known: Known, words: Call): boolean => byValue.has(known.name) || (known.name === "set" && words.length > 3)
+/** SETRANGE writes as many bytes as its offset says, with a few words. */
+const offsetOf = (known: Known, words: Call): number => (known.name === "setrange" ? Math.min(MAX_VALUE, Number(Buffer.from(words[2] ?? []).toString("latin1", 0, MAX_DIGITS)) || 0) : 0)
 
 const bytesOf = (words: Call): number => words.reduce((sum, word) => sum + word.length, 0)
 
@@ -40,6 +44,7 @@ export const weightOf = (host: Host, { known, words, work }: Pick<Slot, "known" 
     const [name] = call
     const inner = host.table.find(name === undefined ? undefined : Buffer.from(name.buffer, name.byteOffset, name.length))
     if (inner === undefined || !isByValue(inner, call)) continue
+    weight += factor * Math.max(0, offsetOf(inner, call))
     for (const key of keysOf(inner, call)) {
       if (looked === lookUps) unseen++
       else {

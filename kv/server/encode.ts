@@ -24,6 +24,8 @@ export const errorReply = (code: string, text: string): Reply => ({ type: "error
 export const err = (text: string): Reply => errorReply("ERR", text)
 export const integer = (value: number): Reply => ({ type: "integer", value })
 export const bulk = (text: string): Reply => ({ type: "bulk", bytes: Buffer.from(text) })
+/** For people to read. */
+export const verbatim = (text: string | Buffer): Reply => ({ type: "bulk", bytes: Buffer.from(text), verbatim: true })
 export const array = (items: readonly Reply[]): Reply => ({ type: "array", items })
 /** A map with text keys, as most of Redis' own are. */
 export const map = (entries: Readonly<Record<string, Reply>>): Reply => ({
@@ -37,6 +39,9 @@ const looped = 12
 const small = Array.from({ length: 256 }, (_, value) => `:${value}\r\n`)
 const headers = Array.from({ length: 256 }, (_, length) => `$${length}\r\n`)
 
+/** Of a verbatim string. */
+const format = "txt:"
+
 export const encode = (reply: Reply, protocol: Protocol, sink: Sink): void => {
   switch (reply.type) {
     case "simple":
@@ -49,7 +54,9 @@ export const encode = (reply: Reply, protocol: Protocol, sink: Sink): void => {
       sink.text += protocol === 3 ? "_\r\n" : "$-1\r\n"
       return
     case "bulk":
-      encodeBulk(reply.bytes, sink)
+      if (reply.verbatim === true && protocol === 3) sink.text += `=${reply.bytes.length + format.length}\r\n${format}`
+      else sink.text += headers[reply.bytes.length] ?? `$${reply.bytes.length}\r\n`
+      encodeBytes(reply.bytes, sink)
       return
     case "error":
       sink.text += `-${line(`${reply.code} ${reply.text}`)}\r\n`
@@ -100,16 +107,15 @@ export const encodeNullArray = (protocol: Protocol, sink: Sink): void => {
   sink.text += protocol === 3 ? "_\r\n" : "*-1\r\n"
 }
 
-const encodeBulk = (bytes: Uint8Array, sink: Sink): void => {
+const encodeBytes = (bytes: Uint8Array, sink: Sink): void => {
   const { length } = bytes
-  sink.text += headers[length] ?? `$${length}\r\n`
   if (length > looped) sink.bytes(bytes)
   else for (let at = 0; at < length; at++) sink.text += String.fromCharCode(bytes[at] ?? 0)
   sink.text += "\r\n"
 }
 
-/** A line must stay one line, and one byte a character, whatever a message quotes. */
+/** A line must stay one line. What a message quotes of a request stands in it as one character a byte, and leaves as it came; other characters leave as UTF-8. */
 const line = (text: string): string => {
   if (/^[\x20-\x7e]*$/u.test(text)) return text
-  return Buffer.from(text.replaceAll(/[\r\n]+/gu, " ")).toString("latin1")
+  return text.replaceAll(/[\r\n]/gu, " ").replaceAll(/[^\0-\xff]/gu, (other) => Buffer.from(other).toString("latin1"))
 }

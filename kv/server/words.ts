@@ -34,10 +34,10 @@ const quotedBytes = 128
 const longestOption = 128
 
 export const unknownSubcommand = (name: string, sub: Buffer | undefined): Reply =>
-  err(`unknown subcommand '${sub?.toString("utf8", 0, quotedBytes) ?? ""}'. Try ${name.toUpperCase()} HELP.`)
+  err(`unknown subcommand '${sub?.toString("latin1", 0, quotedBytes) ?? ""}'. Try ${name.toUpperCase()} HELP.`)
 
-/** A word as an error quotes it. */
-export const shown = (words: Words, at: number): string => words[at]?.toString("utf8", 0, quotedBytes) ?? ""
+/** A word as an error quotes it: byte for byte. */
+export const shown = (words: Words, at: number): string => words[at]?.toString("latin1", 0, quotedBytes) ?? ""
 
 /** An option's name, or whatever stands in its place: no option is longer. */
 export const wordAt = (words: Words, at: number): string => words[at]?.toString("latin1", 0, longestOption).toLowerCase() ?? ""
