@@ -1,9 +1,9 @@
 /**
- * Binary form of what both the wire and the disk carry: integers, members, configurations, entries.
+ * Binary form of what both the wire and the disk carry: integers, members, configurations, entries, starts.
  * Big-endian; integers that count (terms, indexes, stamps, offsets) take 48 bits, which JavaScript holds exactly.
  */
 import { crc32 } from "node:zlib"
-import { isChain, isCount, isWord, type Configuration, type Entry, type LogBase, type Member, type Payload } from "../core/index.ts"
+import { isChain, isCount, isWord, LINE, type Configuration, type Entry, type LogBase, type Member, type Payload, type Start } from "../core/index.ts"
 
 export class MalformedBytes extends Error {
   override readonly name = "MalformedBytes"
@@ -270,4 +270,16 @@ export const readEntries = (r: Reader): Entry[] => {
   const entries: Entry[] = []
   for (let i = 0; i < count; i++) entries.push(readEntry(r, first + i))
   return entries
+}
+
+export const writeStart = (w: Writer, { number, words }: Start): void => {
+  w.u48(number)
+  w.u8(words.length)
+  for (const word of words) w.u48(word)
+}
+export const readStart = (r: Reader): Start => {
+  const number = r.u48()
+  const count = r.u8()
+  if (count !== Math.min(number, LINE)) throw new MalformedBytes(`${count} words for start ${number}`)
+  return { number, words: Array.from({ length: count }, () => r.u48()) }
 }

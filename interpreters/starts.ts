@@ -1,18 +1,6 @@
-/** How starts of directories (core/starts.ts) are written down and remembered. */
-import { LINE, sameMember, withSighting, type Member, type Sighting, type Start } from "../core/index.ts"
-import { MalformedBytes, type Reader, type Writer } from "./bytes.ts"
-
-export const writeStart = (w: Writer, { number, words }: Start): void => {
-  w.u48(number)
-  w.u8(words.length)
-  for (const word of words) w.u48(word)
-}
-export const readStart = (r: Reader): Start => {
-  const number = r.u48()
-  const count = r.u8()
-  if (count !== Math.min(number, LINE)) throw new MalformedBytes(`${count} words for start ${number}`)
-  return { number, words: Array.from({ length: count }, () => r.u48()) }
-}
+/** How starts of directories (core/starts.ts) are remembered. */
+import { sameMember, withSighting, type Member, type Sighting, type Start } from "../core/index.ts"
+import { nextTurn } from "./turns.ts"
 
 /** The memory for starts of peers. */
 export interface Sightings {
@@ -32,7 +20,7 @@ export const fleetingSightings = (): Sightings => {
       const sighting = before ?? { member, start, term: 0, index: 0 }
       sighting.start = start
       all = withSighting(all, sighting)
-      setImmediate(done, sighting)
+      nextTurn(() => done(sighting))
     },
   }
 }

@@ -48,6 +48,7 @@ const RULES: readonly { readonly part: string; readonly may: readonly string[] }
   { part: "interpreters/simulation/", may: ["core/", "interpreters/contract.ts"] },
   { part: "interpreters/debugger/", may: ["core/", "interpreters/simulation/", "spec/", "node:", "effect"] },
   { part: "interpreters/", may: ["core/", "effect", "node:"] },
+  { part: "spec/conformance/", may: ["core/", "interpreters/contract.ts", "interpreters/hello.ts", "interpreters/payload.ts", "interpreters/simulation/"] },
   { part: "spec/", may: ["core/", "interpreters/simulation/", "fast-check", "node:"] },
   { part: "kv/", may: ["core/", "interpreters/", "spec/", "effect", "classic-level", "node:"] },
   { part: "test/", may: [""] },
@@ -91,7 +92,7 @@ describe("the house", () => {
 
   // Within kv, files import one another directly: a command that prints a status must not load LevelDB.
   test("another house's folder is entered through its index.ts, its only barrel", () => {
-    const folders = ["core", "interpreters/file", "interpreters/tcp", "interpreters/simulation", "interpreters/debugger", "kv/machine", "kv/server", "kv/service", "kv/node", "kv/client", "spec"]
+    const folders = ["core", "interpreters/file", "interpreters/tcp", "interpreters/memory", "interpreters/port", "interpreters/simulation", "interpreters/debugger", "kv/machine", "kv/server", "kv/service", "kv/node", "kv/client", "spec"]
     const wrong = imports.filter(({ from, to }) => {
       if (from.startsWith("test/")) return false
       const folder = folders.find((name) => to.startsWith(`${name}/`))
@@ -99,6 +100,25 @@ describe("the house", () => {
       return folder !== undefined && !sameHouse && to !== `${folder}/index.ts`
     })
     expect(wrong.map(({ from, to }) => `${from} → ${to}`)).toEqual([])
+  })
+
+  test("what a browser loads needs no Node", () => {
+    const doors = ["core/index.ts", "interpreters/memory/index.ts", "interpreters/simulation/index.ts", "spec/conformance/index.ts"]
+    const loaded = new Set<string>(doors)
+    const wrong: string[] = []
+    for (const file of loaded) {
+      for (const { from, to, typeOnly } of imports) {
+        if (from !== file || typeOnly) continue
+        if (to.startsWith("node:") || to === "classic-level") wrong.push(`${file} → ${to}`)
+        else if (to.endsWith(".ts")) loaded.add(to)
+      }
+    }
+    expect(wrong).toEqual([])
+    const globals = /\b(Buffer|process|setImmediate|require)\b/
+    const found = [...loaded]
+      .filter((file) => file !== "interpreters/turns.ts")
+      .flatMap((file) => readFileSync(join(root, file), "utf8").split("\n").flatMap((line, i) => (globals.test(line.replace(/\/\/.*|^\s*\/?\*.*/, "").replace(/"[^"]*"|`[^`]*`/g, "")) ? [`${file}:${i + 1}: ${line.trim()}`] : [])))
+    expect(found).toEqual([])
   })
 
   test("the core is pure: no clock, no randomness, no waiting, no output", () => {

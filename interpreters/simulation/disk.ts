@@ -1,5 +1,5 @@
 /** Simulated disks: what was persisted survives a crash, what was not may, in order, or may not. */
-import { Log, type Entry, type LogBase, type Persist } from "../../core/index.ts"
+import { Log, storedAfter, type Entry, type LogBase, type Persist } from "../../core/index.ts"
 import { plan, type Fold } from "./fold.ts"
 import { draw, drawBetween, LUCK, placeOf } from "./hash.ts"
 import type { DiskState, Keep, NodeState } from "./types.ts"
@@ -16,16 +16,8 @@ export const freshDisk = (base: LogBase): DiskState => ({
   corrupt: false,
 })
 
-/** What a Persist does to stored state; the same rule that the file interpreter follows when it reads its log. */
 const applyPersist = (disk: DiskState, persist: Persist): void => {
-  if (persist.hardState !== null) disk.hardState = persist.hardState
-  if (persist.truncateFrom !== null) disk.log = disk.log.truncateFrom(persist.truncateFrom)
-  if (persist.base !== null) {
-    const { base } = persist
-    // The core orders a log that disagrees with the base to be truncated in the same Persist.
-    disk.log = disk.log.lastIndex >= base.index ? disk.log.trim(base) : Log.empty(base)
-  }
-  if (persist.entries.length > 0) disk.log = disk.log.append(persist.entries)
+  Object.assign(disk, storedAfter(disk, persist))
 }
 
 const planWrite = (fold: Fold, node: NodeState, seq: number): void => {

@@ -2,9 +2,10 @@
 import type { Socket } from "node:net"
 import type { Member } from "../../core/index.ts"
 import { MalformedBytes, Writer } from "../bytes.ts"
-import { brokenStream, connectFailed, connectionLost, foreignPeer, handshakeRefused, helloTimeout, type LinkError, type Refusal } from "./errors.ts"
+import type { Hello, LocalHello, Refusal } from "../hello.ts"
+import { brokenStream, connectFailed, connectionLost, foreignPeer, handshakeRefused, helloTimeout, type LinkError } from "./errors.ts"
 import { FrameParser } from "./frame.ts"
-import { HELLO_LIMIT, PREAMBLE, PROTOCOL, readHandshake, readPreamble, writeHello, writePreamble, writeRefused, wrongVersion, type Hello, type LocalHello } from "./handshake.ts"
+import { HELLO_LIMIT, PREAMBLE, PROTOCOL, readHandshake, readPreamble, writeHello, writePreamble, writeRefused, wrongVersion } from "./handshake.ts"
 
 export interface ConnectionHandlers {
   /** The other end introduced itself, or something about it has changed. */

@@ -1,5 +1,6 @@
 /** What can go wrong between nodes. Each message says what happened, what was kept and what to do next. */
 import { Data } from "effect"
+import type { Refusal, RefusalReason } from "../hello.ts"
 
 /** The node cannot listen for its peers at all: the only error that keeps the transport from starting. */
 export class ListenFailed extends Data.TaggedError("ListenFailed")<{
@@ -56,13 +57,6 @@ export class BrokenStream extends Data.TaggedError("BrokenStream")<{ readonly me
 export const brokenStream = (remote: string, what: string): BrokenStream =>
   new BrokenStream({ message: `unreadable bytes from ${remote}: ${what}. Closed that connection; what arrived before it stands, the rest will be sent again. If it repeats, suspect the network path or different versions.` })
 
-export type RefusalReason = "WrongVersion" | "WrongCluster" | "WrongTarget" | "OwnName" | "UnknownPeer" | "DuplicateName" | "RolledBack" | "Superseded" | "StartedTwice"
-/** Said of a directory once and for all: it counts as lost. */
-export const isFinal = ({ reason }: Refusal): boolean => reason === "RolledBack" || reason === "Superseded"
-export interface Refusal {
-  readonly reason: RefusalReason
-  readonly detail: string
-}
 /** The two ends do not belong together. Said by one end, logged by both. */
 export class HandshakeRefused extends Data.TaggedError("HandshakeRefused")<{
   readonly reason: RefusalReason

@@ -1,6 +1,7 @@
 export { makeTcpTransport, type TcpLimits, type TcpOptions, type TcpTransport } from "./transport.ts"
 export type { Dropped, PeerLink } from "./link.ts"
-export { PROTOCOL, type Hello, type LocalHello } from "./handshake.ts"
+export { PROTOCOL } from "./handshake.ts"
+export { isFinal, type Hello, type LocalHello, type Refusal, type RefusalReason } from "../hello.ts"
 export type { Log, LogLevel } from "./log.ts"
 export { addressText, type Address } from "./socket.ts"
 export {
@@ -8,13 +9,10 @@ export {
   ConnectFailed,
   ConnectionLost,
   ForeignPeer,
-  isFinal,
   HandshakeRefused,
   HelloTimeout,
   ListenFailed,
   PeerSilent,
   type LinkError,
-  type Refusal,
-  type RefusalReason,
   type TcpError,
 } from "./errors.ts"

@@ -87,7 +87,7 @@ const tcp: readonly Seeded[] = [
   {
     id: "own-tcp-5",
     title: "a node of another cluster is listened to",
-    patches: [{ file: "interpreters/tcp/handshake.ts", find: "hello.cluster !== null && local.cluster !== hello.cluster)", replace: "hello.cluster !== null && local.cluster === \"\")" }],
+    patches: [{ file: "interpreters/hello.ts", find: "hello.cluster !== null && local.cluster !== hello.cluster)", replace: "hello.cluster !== null && local.cluster === \"\")" }],
   },
 ]
 

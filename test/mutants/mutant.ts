@@ -29,6 +29,8 @@ const PARTS: readonly (readonly [string, Part])[] = [
   ["core/", "core"],
   ["interpreters/file/", "file"],
   ["interpreters/tcp/", "transport"],
+  ["interpreters/port/", "transport"],
+  ["interpreters/hello.ts", "transport"],
   ["interpreters/", "driver"],
   ["kv/machine/", "machine"],
   ["kv/service/", "service"],

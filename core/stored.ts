@@ -1,0 +1,16 @@
+/** What a Persist makes of what is stored: the meaning of that effect, for whoever keeps the log in memory. */
+import { Log } from "./log.ts"
+import type { HardState, Persist } from "./types.ts"
+
+export interface StoredLog {
+  readonly hardState: HardState
+  readonly log: Log
+}
+
+/** In this order: truncation, base, entries. A log that disagrees with a new base is truncated in the same Persist. */
+export const storedAfter = ({ hardState, log }: StoredLog, persist: Persist): StoredLog => {
+  const { truncateFrom, base, entries } = persist
+  const kept = truncateFrom === null ? log : log.truncateFrom(truncateFrom)
+  const based = base === null ? kept : kept.lastIndex >= base.index ? kept.trim(base) : Log.empty(base)
+  return { hardState: persist.hardState ?? hardState, log: based.append(entries) }
+}

@@ -1,0 +1,99 @@
+/**
+ * Who speaks, and whether the two ends belong together: what every transport asks before it lets a message through,
+ * whatever it runs over. How a hello is written down is the transport's own affair.
+ */
+import { holdsLess, lineage, type Configuration, type Held, type Member, type Sighting, type Start } from "../core/index.ts"
+
+/** What a node says of itself to all its peers. It changes when the cluster is formed. */
+export interface LocalHello {
+  /** Identity of the cluster; null until it is formed. */
+  readonly cluster: string | null
+  /** host:port where this node serves clients. */
+  readonly clientAddress: string
+  /** The data directory holds nothing yet. */
+  readonly empty: boolean
+  /** The first configuration, once formed. */
+  readonly founding: Configuration | null
+  /** Which start of its directory this is. */
+  readonly start: Start
+  /** What its log held for good as this start found it. */
+  readonly recovered: Held
+  /** Its directory is not to be trusted, as a peer has told it: why. It says nothing else any more. */
+  readonly refused: string | null
+}
+export interface Hello extends LocalHello {
+  readonly protocol: number
+  readonly member: Member
+  /** Whom the sender believes to be speaking to. */
+  readonly target: string
+}
+
+export type RefusalReason = "WrongVersion" | "WrongCluster" | "WrongTarget" | "OwnName" | "UnknownPeer" | "DuplicateName" | "RolledBack" | "Superseded" | "StartedTwice"
+/** Said of a directory once and for all: it counts as lost. */
+export const isFinal = ({ reason }: Refusal): boolean => reason === "RolledBack" || reason === "Superseded"
+export interface Refusal {
+  readonly reason: RefusalReason
+  readonly detail: string
+}
+/** May these two talk? `expected` is whom this node dialled, or null if the other end dialled. */
+export const judge = (self: Member, local: LocalHello, known: (name: string) => boolean, hello: Hello, expected: string | null): Refusal | null => {
+  const name = hello.member.name
+  if (local.cluster !== null && hello.cluster !== null && local.cluster !== hello.cluster)
+    return {
+      reason: "WrongCluster",
+      detail: `${self.name} belongs to cluster ${local.cluster}, ${name} to ${hello.cluster}: correct the peer addresses, or give the node that is in the wrong place an empty data directory. Both kept their data.`,
+    }
+  if (name === self.name)
+    return {
+      reason: "OwnName",
+      detail: `two nodes are called ${name}, or ${name} has its own address under another name in its peer list: give each node a name and an address of its own.`,
+    }
+  if (hello.target !== self.name)
+    return { reason: "WrongTarget", detail: `${name} wanted to speak to ${hello.target}, but this is ${self.name}: correct the address of ${hello.target} in the peer list of ${name}.` }
+  if (expected !== null && name !== expected)
+    return { reason: "WrongTarget", detail: `${self.name} wanted to speak to ${expected}, but ${name} answered: correct the address of ${expected} in the peer list of ${self.name}.` }
+  if (!known(name))
+    return { reason: "UnknownPeer", detail: `${name} is not in the peer list of ${self.name}: add it there with its address, or stop ${name}.` }
+  return null
+}
+
+const MEND = (name: string): string =>
+  `Its vote and its acknowledgements count no more; its files were left as they are. If this was a mistake, stop it and bring the right directory back as a whole; else replace the member: stop it, give ${name} an empty directory, and take its new incarnation into the cluster.`
+
+/** Does the start that says hello come after everything that this node has met of that directory? */
+export const judgeStart = (self: Member, met: Sighting | null, hello: Hello): Refusal | null => {
+  const { member, start, recovered, refused } = hello
+  const { name, incarnation } = member
+  if (refused !== null) return { reason: "RolledBack", detail: `${name} says of itself that its directory is not to be trusted: ${refused}` }
+  if (met === null) return null
+  switch (lineage(met.start, start)) {
+    case "same":
+      return null
+    case "superseded":
+      return {
+        reason: "Superseded",
+        detail: `${name} runs as start ${start.number} of the directory of incarnation ${incarnation}, but ${self.name} has met start ${met.start.number} of it: the directory was copied while this process had it, and the copy was started too. ${MEND(name)}`,
+      }
+    case "forked":
+      return {
+        reason: "RolledBack",
+        detail: `the directory of ${name} (incarnation ${incarnation}, start ${start.number}) was put back to an earlier state, or is a copy: ${self.name} has met start ${met.start.number} of it, which this one never went through. What it acknowledged and voted in between is gone. ${MEND(name)}`,
+      }
+    case "later":
+      if (!holdsLess(recovered, met)) return null
+      return {
+        reason: "RolledBack",
+        detail: `the directory of ${name} (incarnation ${incarnation}, start ${start.number}) ends at term ${recovered.term}, entry ${recovered.index}, but ${name} has told ${self.name} that term ${met.term}, entry ${met.index} is on its disk: it was put back to an earlier state, or its log was cut. ${MEND(name)}`,
+      }
+  }
+}
+
+export const startedTwice = (self: Member, hello: Hello, live: Start): Refusal => ({
+  reason: "StartedTwice",
+  detail: `${self.name} is connected with another process of ${hello.member.name}, incarnation ${hello.member.incarnation}: start ${live.number} lives, this is start ${hello.start.number}. If that one has just ended this passes by itself; if not, two processes run on copies of one directory: stop one of them and empty its directory. Nothing was exchanged.`,
+})
+
+export const duplicateName = (self: Member, name: string, address: string): Refusal => ({
+  reason: "DuplicateName",
+  detail: `${self.name} is connected with another ${name}, of another incarnation, at ${address}: if ${name} was just replaced this passes by itself; if not, two processes use that name and one must be stopped.`,
+})
