@@ -8,6 +8,10 @@ import type { Index } from "./types.ts"
 /**
  * "If there exists an N such that N > commitIndex, a majority of matchIndex[i] ≥ N, and log[N].term == currentTerm:
  * set commitIndex = N", Figure 2. The leader's own share is what its disk holds, not what its log holds.
+ *
+ * Why the term must be the current one: Figure 8. An entry of an earlier term may stand on a majority and still be
+ * overwritten by a leader that never saw it. It is committed by an entry of the current term after it, first of all by the
+ * no-op that opens the term (becomeLeader).
  */
 export const commitPass = (turn: Turn): void => {
   const { state } = turn

@@ -2,6 +2,9 @@
  * Leases (thesis §6.4.1), an option: a server that answered a round refuses its vote for the minimum election timeout.
  * So from the sending of a round that a quorum has answered, for that time less what clocks may differ, nobody else
  * can have been elected, and what is committed here is all that is committed.
+ *
+ * A lease has three ends: its time is over (onLeaseTimeout), a successor is told to campaign (barLease), or the leader's
+ * role ends (dropLease).
  */
 import { asLeader, note, type Turn } from "./turn.ts"
 import type { Leader, State } from "./types.ts"
@@ -10,8 +13,13 @@ import type { Leader, State } from "./types.ts"
 export const holdsLease = (state: State, leader: Leader): boolean => leader.lease === "held" && state.commitIndex >= leader.termStart
 
 /** A successor was told to campaign whatever its voters promised: no lease for the rest of the term. */
-export const bar = (turn: Turn, leader: Leader): void => {
+export const barLease = (turn: Turn, leader: Leader): void => {
   leader.lease = "barred"
+  turn.effects.push({ type: "CancelTimer", timer: "lease" })
+}
+
+/** The lease is part of the role, and goes with it; nothing is left but its timer. */
+export const dropLease = (turn: Turn): void => {
   turn.effects.push({ type: "CancelTimer", timer: "lease" })
 }
 

@@ -37,15 +37,6 @@ export const isStranger = ({ voters, outgoing, learners }: Configuration, sender
   return !voters.some(isSender) && !outgoing.some(isSender) && !learners.some(isSender)
 }
 
-/** Until a change is committed, those that it removes are supplied too: they learn from its last entry that they are out. */
-export const suppliedMembers = (state: State): readonly Member[] => {
-  const committed = committedConfiguration(state)
-  const members = new Map<string, Member>()
-  for (const { index, configuration } of state.configurations)
-    if (index >= committed) for (const member of membersOf(configuration)) members.set(member.name, member)
-  return [...members.values()]
-}
-
 /** Index of the last configuration that is known to be committed. */
 export const committedConfiguration = ({ configurations, commitIndex }: State): Index =>
   configurations.findLast(({ index }) => index <= commitIndex)?.index ?? 0

@@ -1,6 +1,6 @@
 /** What a leader knows of one follower, and how it gets there: probe, replicate, snapshot (thesis §10.2, etcd). */
 import { note, type Turn } from "./turn.ts"
-import type { Index, Leader, Member, Progress, SnapshotRef, State } from "./types.ts"
+import type { Index, Leader, Member, Progress, State } from "./types.ts"
 
 export const newProgress = (member: Member, nextIndex: Index): Progress => ({
   member,
@@ -49,33 +49,6 @@ export const replicateFrom = (turn: Turn, progress: Progress, nextIndex: Index):
   progress.nextIndex = Math.max(progress.nextIndex, nextIndex, progress.matchIndex + 1)
 }
 
-export const sendSnapshot = (turn: Turn, progress: Progress): void => {
-  closeSnapshot(turn, progress)
-  note(turn, "progress.snapshot")
-  progress.mode = { type: "snapshot", snapshot: null, offset: 0, waiting: false, heartbeats: 0 }
-}
-
-/** Its transfer is void: pin another image, but only after a while, so that a failing disk is not hammered. */
-export const retrySnapshotLater = (turn: Turn, progress: Progress): void => {
-  closeSnapshot(turn, progress)
-  note(turn, "snapshot.failed")
-  progress.mode = { type: "snapshot", snapshot: null, offset: 0, waiting: true, heartbeats: 0 }
-}
-
-/** After this many heartbeats without an answer a chunk goes out again, in case it or the answer was lost … */
-const RESEND_AFTER = 10
-/** … and after this many the image is let go: it holds back the trimming of the log. */
-const GIVE_UP_AFTER = 50
-
-/** Paper §5.2: heartbeats. They also mend whatever was lost before. */
-export const countHeartbeat = (turn: Turn, progress: Progress): void => {
-  const { mode } = progress
-  if (mode.type !== "snapshot" || (!mode.waiting && mode.snapshot === null)) return
-  mode.heartbeats += 1
-  if (mode.heartbeats >= GIVE_UP_AFTER) retrySnapshotLater(turn, progress)
-  else if (mode.heartbeats % RESEND_AFTER === 0) mode.waiting = false
-}
-
 export const releaseInflight = (progress: Progress): void => {
   const { mode, matchIndex } = progress
   if (mode.type !== "replicate") return
@@ -99,6 +72,3 @@ export const windowOpen = (state: State, progress: Progress): boolean => {
   const { maxInflight, maxInflightBytes } = state.settings
   return mode.inflight.length === 0 || (mode.inflight.length < maxInflight && mode.inflightBytes < maxInflightBytes)
 }
-
-export const snapshotOf = (progress: Progress): SnapshotRef | null =>
-  progress.mode.type === "snapshot" ? progress.mode.snapshot : null

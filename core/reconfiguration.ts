@@ -7,11 +7,12 @@ import { chainAfter } from "./chain.ts"
 import { MAX_INDEX } from "./domain.ts"
 import { appendToLog } from "./durability.ts"
 import { nextStamp } from "./clock.ts"
-import { configurationOf, isVoter, membersOf, suppliedMembers } from "./membership.ts"
+import { handOver } from "./handover.ts"
+import { configurationOf, isVoter, membersOf } from "./membership.ts"
 import { closeSnapshot, newProgress, progressOf } from "./progress.ts"
+import { replicationTargets, targetsAsOf } from "./removal.ts"
 import { sendAppend } from "./replication.ts"
-import { becomeFollower, suppliedFor } from "./roles.ts"
-import { handOver } from "./transfer.ts"
+import { becomeFollower } from "./roles.ts"
 import { asLeader, knownLeader, note, respond, sameMember, type Turn } from "./turn.ts"
 import type { Configuration, Index, Leader, Member, ProposalRefusal, State } from "./types.ts"
 
@@ -85,20 +86,21 @@ const leaveJoint = (turn: Turn, leader: Leader): void => {
   appendConfiguration(state, { ...inForce.configuration, outgoing: [] })
 }
 
-const supply = (turn: Turn, leader: Leader): void => {
+/** Keeps one Progress for each replication target. */
+const updateTargets = (turn: Turn, leader: Leader): void => {
   const { state } = turn
-  const wanted = suppliedFor(state)
-  if (leader.suppliedFor.inForce === wanted.inForce && leader.suppliedFor.committed === wanted.committed) return
-  leader.suppliedFor = wanted
-  const members = suppliedMembers(state).filter((member) => !sameMember(member, state.self))
+  const now = targetsAsOf(state)
+  if (leader.targetsAsOf.inForce === now.inForce && leader.targetsAsOf.committed === now.committed) return
+  leader.targetsAsOf = now
+  const targets = replicationTargets(state)
   for (const progress of Object.values(leader.progress)) {
-    if (members.some((member) => sameMember(member, progress.member))) continue
-    // It is told as well as may be that it is out: then it need not ask for an election any more.
+    if (targets.some((member) => sameMember(member, progress.member))) continue
+    // It is told once that it is out, with no answer asked for: then it need not campaign any more.
     if (progress.mode.type === "replicate" && progress.nextIndex > state.log.base.index) sendAppend(turn, leader, progress, progress.nextIndex - 1, [])
     closeSnapshot(turn, progress)
     delete leader.progress[progress.member.name]
   }
-  for (const member of members) leader.progress[member.name] ??= newProgress(member, state.log.lastIndex + 1)
+  for (const member of targets) leader.progress[member.name] ??= newProgress(member, state.log.lastIndex + 1)
 }
 
 /** "The leader steps down (returns to follower state) once it has committed the C_new log entry", paper §6. */
@@ -115,5 +117,5 @@ export const reconfigurationPass = (turn: Turn): void => {
   const leader = asLeader(turn.state)
   if (leader === null) return
   leaveJoint(turn, leader)
-  supply(turn, leader)
+  updateTargets(turn, leader)
 }

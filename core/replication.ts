@@ -4,8 +4,9 @@ import { appendToLog, truncateLog } from "./durability.ts"
 import { appendAgrees } from "./halt.ts"
 import type { Log } from "./log.ts"
 import { entryBytes } from "./log.ts"
-import { answered, countHeartbeat, probeFrom, progressOf, releaseInflight, replicateFrom, sendSnapshot, snapshotOf, windowOpen } from "./progress.ts"
+import { answered, probeFrom, progressOf, releaseInflight, replicateFrom, windowOpen } from "./progress.ts"
 import { followLeader } from "./roles.ts"
+import { countHeartbeat, onAcceptedInTransfer } from "./snapshot.ts"
 import { asFollower, asLeader, note, send, type Turn } from "./turn.ts"
 import type { AppendAccepted, AppendEntries, AppendRejected, Condition, Entry, Follower, Index, Leader, Member, Progress, State, Term } from "./types.ts"
 
@@ -136,14 +137,7 @@ export const onAppendAccepted = (turn: Turn, from: Member, message: AppendAccept
   // "If successful: update nextIndex and matchIndex for follower", Figure 2. Late answers never move them back.
   progress.matchIndex = Math.max(progress.matchIndex, message.matchIndex)
   if (message.round >= progress.round) progress.condition = message.condition
-  const { mode } = progress
-  if (progress.condition === "rebuild") {
-    // Before this leader has executed its own no-op, its state machine may be behind the follower's log; and the
-    // follower's acknowledgements may be just what commits that no-op.
-    if (mode.type !== "snapshot" && state.applied >= leader.termStart) sendSnapshot(turn, progress)
-    if (progress.mode.type === "snapshot") return
-  }
-  switch (mode.type) {
+  switch (progress.mode.type) {
     case "probe":
       if (message.verifiedIndex >= progress.nextIndex - 1) replicateFrom(turn, progress, message.verifiedIndex + 1)
       break
@@ -151,15 +145,9 @@ export const onAppendAccepted = (turn: Turn, from: Member, message: AppendAccept
       releaseInflight(progress)
       progress.nextIndex = Math.max(progress.nextIndex, message.verifiedIndex + 1)
       break
-    case "snapshot": {
-      // Only what the follower itself reports ends a transfer. If it holds all that is gone here, the log goes on;
-      // if it holds the snapshot but the log was trimmed past that meanwhile, it needs a newer one.
-      const sent = snapshotOf(progress)
-      if (message.matchIndex < (sent?.index ?? 0)) break
-      if (message.matchIndex >= state.log.base.index) replicateFrom(turn, progress, message.verifiedIndex + 1)
-      else if (sent !== null) sendSnapshot(turn, progress)
+    case "snapshot":
+      onAcceptedInTransfer(turn, progress, message)
       break
-    }
   }
 }
 
@@ -276,36 +264,11 @@ export const replicatePass = (turn: Turn): void => {
   for (const name in leader.progress) {
     const progress = leader.progress[name]
     if (progress === undefined) continue
-    if (progress.mode.type !== "snapshot" && progress.nextIndex <= state.log.base.index) sendSnapshot(turn, progress)
     const { mode } = progress
-    switch (mode.type) {
-      case "probe":
-        if (!mode.waiting) {
-          sendAppend(turn, leader, progress, progress.nextIndex - 1, nextBatch(state, leader, progress))
-          mode.waiting = true
-        }
-        break
-      case "replicate":
-        sendAhead(turn, leader, progress)
-        break
-      case "snapshot":
-        // An image is pinned only for a follower that is there to take it.
-        if (!mode.waiting && (mode.snapshot !== null || progress.active)) {
-          mode.waiting = true
-          const { snapshot, offset } = mode
-          if (snapshot === null) turn.effects.push({ type: "OpenSnapshot", to: progress.member })
-          else
-            send(turn, progress.member, {
-              type: "InstallSnapshot",
-              term: state.currentTerm,
-              snapshot,
-              offset,
-              length: 0,
-              last: false,
-              round: leader.round,
-            })
-        }
-        break
+    if (mode.type === "replicate") sendAhead(turn, leader, progress)
+    else if (mode.type === "probe" && !mode.waiting) {
+      sendAppend(turn, leader, progress, progress.nextIndex - 1, nextBatch(state, leader, progress))
+      mode.waiting = true
     }
     if (owesNews(state, leader, progress)) sendAppend(turn, leader, progress, mode.type === "snapshot" ? signOfLifeAt(state) : progress.nextIndex - 1, [])
   }

@@ -3,11 +3,12 @@ import { chainAfter } from "./chain.ts"
 import { nextStamp, startClock } from "./clock.ts"
 import { MAX_INDEX, MAX_TERM } from "./domain.ts"
 import { onlyLeader } from "./halt.ts"
-import { committedConfiguration, isVoter, suppliedMembers } from "./membership.ts"
-import { newProgress } from "./progress.ts"
+import { dropLease } from "./lease.ts"
+import { closeSnapshot, newProgress } from "./progress.ts"
+import { replicationTargets, targetsAsOf } from "./removal.ts"
 import { appendToLog } from "./durability.ts"
-import { note, respond, sameMember, type Turn } from "./turn.ts"
-import type { Candidate, Follower, Index, Leader, Member, State, Term } from "./types.ts"
+import { note, respond, type Turn } from "./turn.ts"
+import type { Candidate, Follower, Index, Member, State, Term } from "./types.ts"
 
 const setElectionTimer = (turn: Turn, min: number, max: number): void => {
   turn.effects.push({ type: "SetTimer", timer: "election", min, max })
@@ -60,10 +61,9 @@ const leaveRole = (turn: Turn, leader: Member | null): void => {
   const { role } = turn.state
   failWaiting(turn, leader)
   if (role.type !== "leader") return
-  for (const progress of Object.values(role.progress))
-    if (progress.mode.type === "snapshot" && progress.mode.snapshot !== null)
-      turn.effects.push({ type: "CloseSnapshot", id: progress.mode.snapshot.id })
-  for (const timer of ["heartbeat", "quorum", "lease", "persist", "transfer"] as const) turn.effects.push({ type: "CancelTimer", timer })
+  for (const progress of Object.values(role.progress)) closeSnapshot(turn, progress)
+  for (const timer of ["heartbeat", "quorum", "persist", "transfer"] as const) turn.effects.push({ type: "CancelTimer", timer })
+  dropLease(turn)
 }
 
 /** A new term forgets the vote of the old one; the same term never does (paper §5.2: at most one vote per term). */
@@ -143,16 +143,6 @@ export const leaderDisconnected = (turn: Turn, follower: Follower): void => {
   setElectionTimer(turn, 0, turn.state.settings.disconnectMax)
 }
 
-/**
- * A voter of the configuration in force, or of one that this may still give way to: until a change is committed the log
- * of a server that it removes may be the one that the others need (thesis §4.2.2). A lost state machine is no obstacle
- * either; such a leader hands over soon.
- */
-export const canCampaign = (state: State): boolean => {
-  const committed = committedConfiguration(state)
-  return state.restoring === null && state.configurations.some(({ index, configuration }) => index >= committed && isVoter(configuration, state.self))
-}
-
 /** There is a next term, and an index for its no-op: the codecs must be able to write both. */
 export const isExhausted = ({ currentTerm, log }: State): boolean => currentTerm >= MAX_TERM || log.lastIndex >= MAX_INDEX
 
@@ -173,24 +163,18 @@ export const becomeCandidate = (turn: Turn, transfer: boolean): void => {
   waitForElection(turn)
 }
 
-export const suppliedFor = (state: State): Leader["suppliedFor"] => ({ inForce: state.configurations.at(-1)?.index ?? 0, committed: committedConfiguration(state) })
-
 /** Paper §5.2, and §8: a no-op at the start of the term, so that what earlier terms left can be committed. */
 export const becomeLeader = (turn: Turn): void => {
   const { state } = turn
   const candidate = state.role.type === "candidate" ? state.role : null
   leaveRole(turn, null)
-  const { log, self } = state
-  state.termLeader = self
+  const { log } = state
+  state.termLeader = state.self
   const termStart = log.lastIndex + 1
-  const progress = Object.fromEntries(
-    suppliedMembers(state)
-      .filter((member) => !sameMember(member, self))
-      .map((member) => [member.name, newProgress(member, termStart)]),
-  )
+  const progress = Object.fromEntries(replicationTargets(state).map((member) => [member.name, newProgress(member, termStart)]))
   state.role = {
     type: "leader", termStart, progress, round: 1, confirmedRound: 0, reads: [], forwards: [], transfer: null, lease: "none", leasedRound: 0,
-    suppliedFor: suppliedFor(state), watchedPersist: null, since: state.clock.monotonic, agreedOffset: null, comparedAt: 0,
+    targetsAsOf: targetsAsOf(state), watchedPersist: null, since: state.clock.monotonic, agreedOffset: null, comparedAt: 0,
   }
   startClock(turn, state.role, candidate)
   const noop = { kind: "noop", index: termStart, term: state.currentTerm, time: nextStamp(state) } as const

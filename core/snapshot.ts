@@ -1,18 +1,17 @@
 /**
- * Snapshots (paper §7). The state machine's own durable state is the node's snapshot; its bytes never come here. The
- * core decides when the log is trimmed, who needs a snapshot, and what installing one means for the log.
+ * Snapshots (paper §7): when the log is trimmed, who is sent a snapshot instead of entries, and how. The state machine's own
+ * durable state is the node's snapshot; its bytes never come here. The receiving side: install.ts.
  */
-import { replaceLog, trimLog } from "./durability.ts"
+import { trimLog } from "./durability.ts"
 import { snapshotAgrees } from "./halt.ts"
-import { Log } from "./log.ts"
 import { configurationAt } from "./membership.ts"
-import { answered, progressOf, replicateFrom, retrySnapshotLater, snapshotOf } from "./progress.ts"
-import { followLeader } from "./roles.ts"
-import { handOver } from "./transfer.ts"
-import { asFollower, asLeader, note, send, type Turn } from "./turn.ts"
-import type { Index, InstallSnapshot, InstallSnapshotReply, LogBase, Member, SnapshotRef, State } from "./types.ts"
+import { answered, closeSnapshot, progressOf, replicateFrom } from "./progress.ts"
+import { asLeader, note, send, type Turn } from "./turn.ts"
+import type { AppendAccepted, Index, InstallSnapshotReply, Leader, LogBase, Member, Progress, SnapshotRef, State } from "./types.ts"
 
 // ------------------------------------------------------------------------------------- the own snapshot
+
+const snapshotOf = (progress: Progress): SnapshotRef | null => (progress.mode.type === "snapshot" ? progress.mode.snapshot : null)
 
 export const takeSnapshotPass = (turn: Turn): void => {
   const { state } = turn
@@ -63,10 +62,38 @@ export const onSnapshotTaken = (turn: Turn, base: LogBase): void => {
   trimLog(state, { index, term: entry.term, time: entry.time, chain: entry.chain, configuration: configurationAt(state, index) })
   const leader = asLeader(state)
   for (const progress of leader === null ? [] : Object.values(leader.progress))
-    if ((snapshotOf(progress)?.index ?? index) < index) retrySnapshotLater(turn, progress)
+    if ((snapshotOf(progress)?.index ?? index) < index) retryLater(turn, progress)
 }
 
 // --------------------------------------------------------------------------------------------- sending
+
+/** Entries will not do: it gets a snapshot. An image is pinned for it in the pass below. */
+const startTransfer = (turn: Turn, progress: Progress): void => {
+  closeSnapshot(turn, progress)
+  note(turn, "progress.snapshot")
+  progress.mode = { type: "snapshot", snapshot: null, offset: 0, waiting: false, heartbeats: 0 }
+}
+
+/** Its transfer is void: pin another image, but only after a while, so that a failing disk is not hammered. */
+const retryLater = (turn: Turn, progress: Progress): void => {
+  closeSnapshot(turn, progress)
+  note(turn, "snapshot.failed")
+  progress.mode = { type: "snapshot", snapshot: null, offset: 0, waiting: true, heartbeats: 0 }
+}
+
+/** After this many heartbeats without an answer a chunk goes out again, in case it or the answer was lost … */
+const RESEND_AFTER = 10
+/** … and after this many the image is let go: it holds back the trimming of the log. */
+const GIVE_UP_AFTER = 50
+
+/** A transfer measures its patience in heartbeats. */
+export const countHeartbeat = (turn: Turn, progress: Progress): void => {
+  const { mode } = progress
+  if (mode.type !== "snapshot" || (!mode.waiting && mode.snapshot === null)) return
+  mode.heartbeats += 1
+  if (mode.heartbeats >= GIVE_UP_AFTER) retryLater(turn, progress)
+  else if (mode.heartbeats % RESEND_AFTER === 0) mode.waiting = false
+}
 
 export const onSnapshotOpened = (turn: Turn, to: Member, snapshot: SnapshotRef): void => {
   const { state } = turn
@@ -87,7 +114,7 @@ export const onSnapshotOpened = (turn: Turn, to: Member, snapshot: SnapshotRef):
 export const onSnapshotOpenFailed = (turn: Turn, to: Member): void => {
   const leader = asLeader(turn.state)
   const progress = leader === null ? undefined : progressOf(leader, to)
-  if (progress?.mode.type === "snapshot" && progress.mode.snapshot === null) retrySnapshotLater(turn, progress)
+  if (progress?.mode.type === "snapshot" && progress.mode.snapshot === null) retryLater(turn, progress)
 }
 
 export const onInstallSnapshotReply = (turn: Turn, from: Member, message: InstallSnapshotReply): void => {
@@ -108,141 +135,55 @@ export const onInstallSnapshotReply = (turn: Turn, from: Member, message: Instal
       break
     case "installed":
       progress.matchIndex = Math.max(progress.matchIndex, mode.snapshot.index)
+      progress.condition = "ready"
       replicateFrom(turn, progress, progress.matchIndex + 1)
       break
     case "failed":
-      retrySnapshotLater(turn, progress)
+      retryLater(turn, progress)
       break
   }
 }
 
-// ------------------------------------------------------------------------------------------- receiving
-
-const answer = (turn: Turn, id: string, status: InstallSnapshotReply["status"], nextOffset: number): void => {
-  const follower = asFollower(turn.state)
-  if (follower === null || follower.leader === null) return
-  const { currentTerm: term } = turn.state
-  send(turn, follower.leader, { type: "InstallSnapshotReply", term, id, round: follower.round, status, nextOffset })
-}
-
-/** Behind what is held already, it must change nothing; a lost state machine takes any that the log continues. */
-const isUseful = (state: State, snapshot: SnapshotRef): boolean =>
-  state.machine === "ready" ? snapshot.index > state.commitIndex : snapshot.index >= state.log.base.index
-
-export const onInstallSnapshot = (turn: Turn, from: Member, message: InstallSnapshot): void => {
-  const { state } = turn
-  const follower = followLeader(turn, from)
-  if (follower === null) return
-  follower.round = Math.max(follower.round, message.round)
-  const { snapshot, offset, last } = message
-  if (!snapshotAgrees(turn, from, snapshot)) return
-  if (state.restoring !== null || follower.install?.phase === "installed") return
-  if (!isUseful(state, snapshot)) {
-    note(turn, "snapshot.stale")
-    // A late chunk says nothing about another snapshot whose chunks are coming in.
-    if (follower.install?.snapshot.id === snapshot.id) follower.install = null
-    if (state.machine === "ready") follower.reply = "accept"
-    else answer(turn, snapshot.id, "failed", 0)
-    return
-  }
-  if (follower.install?.snapshot.id !== snapshot.id) {
-    if (offset !== 0) {
-      answer(turn, snapshot.id, "more", 0)
-      return
-    }
-    follower.install = { snapshot, nextOffset: 0, phase: "receiving" }
-  }
-  const { install } = follower
-  // A chunk that comes twice is neither stored twice nor a reason to start over.
-  if (install.phase !== "receiving") return
-  if (offset !== install.nextOffset) {
-    answer(turn, snapshot.id, "more", install.nextOffset)
-    return
-  }
-  note(turn, "snapshot.chunk")
-  install.phase = "storing"
-  turn.effects.push({ type: "StoreChunk", snapshot, offset, last })
-}
-
-export const onChunkStored = (turn: Turn, id: string, nextOffset: number, last: boolean): void => {
-  const install = asFollower(turn.state)?.install ?? null
-  if (install === null || install.snapshot.id !== id || install.phase !== "storing") return
-  install.nextOffset = nextOffset
-  install.phase = last ? "complete" : "receiving"
-  if (!last) answer(turn, id, "more", nextOffset)
-}
-
-/** The state machine must be idle before it is replaced. */
-export const restorePass = (turn: Turn): void => {
-  const { state } = turn
-  const follower = asFollower(state)
-  if (follower?.install?.phase === "complete" && !isUseful(state, follower.install.snapshot)) {
-    // The log went on past it while its chunks came.
-    note(turn, "snapshot.stale")
-    follower.install = null
-    follower.reply = "accept"
-  }
-  const install = follower?.install ?? null
-  if (install?.phase === "complete" && state.restoring === null && (state.applying === state.applied || state.machine === "rebuild")) {
-    install.phase = "restoring"
-    state.restoring = install.snapshot.id
-    turn.effects.push({ type: "RestoreSnapshot", snapshot: install.snapshot })
-  }
-  // Paper §7: the answer says that the snapshot, and the log that starts after it, would survive a crash.
-  if (install?.phase === "installed" && state.durability.index >= install.snapshot.index && state.durability.hardState.term === state.currentTerm) {
-    answer(turn, install.snapshot.id, "installed", 0)
-    if (follower !== null) follower.install = null
-  }
-}
-
-export const onSnapshotRejected = (turn: Turn, id: string): void => {
-  const { state } = turn
-  note(turn, "snapshot.failed")
-  if (state.restoring === id) state.restoring = null
-  const follower = asFollower(state)
-  if (follower === null || follower.install?.snapshot.id !== id) return
-  follower.install = null
-  answer(turn, id, "failed", 0)
+/** What it needs next was trimmed away, or it has told that its state machine is lost. */
+const needsSnapshot = ({ log, applied }: State, leader: Leader, { mode, nextIndex, condition, active }: Progress): boolean => {
+  if (mode.type === "snapshot") return false
+  if (nextIndex <= log.base.index) return true
+  // Before this leader has executed its own no-op, its state machine may be behind the follower's log; and the follower's
+  // acknowledgements may be just what commits that no-op.
+  return condition === "rebuild" && active && applied >= leader.termStart
 }
 
 /**
- * "If existing log entry has same index and term as snapshot's last included entry, retain log entries following it",
- * otherwise "discard the entire log", Figure 13. Also how a node that crashed in between finds its way at start.
+ * An acknowledgement while a transfer is under way. Only what the follower itself reports ends it. If the follower holds all
+ * that is gone here, the log goes on; if it holds the snapshot, but the log was trimmed past that meanwhile, it needs a newer
+ * one.
  */
-export const installBase = (turn: Turn, base: LogBase): void => {
-  const { state } = turn
-  if (base.index <= state.log.base.index) return
-  if (state.log.termAt(base.index) === base.term && state.log.chainAt(base.index) === base.chain) {
-    note(turn, "snapshot.tailKept")
-    trimLog(state, base)
-  } else {
-    note(turn, "snapshot.logDropped")
-    replaceLog(state, Log.empty(base))
+export const onAcceptedInTransfer = (turn: Turn, progress: Progress, { matchIndex, verifiedIndex }: AppendAccepted): void => {
+  const sent = snapshotOf(progress)
+  if (progress.condition === "rebuild" || matchIndex < (sent?.index ?? 0)) return
+  if (matchIndex >= turn.state.log.base.index) replicateFrom(turn, progress, verifiedIndex + 1)
+  else if (sent !== null) startTransfer(turn, progress)
+}
+
+const sendChunk = (turn: Turn, leader: Leader, progress: Progress): void => {
+  const { mode, member } = progress
+  // An image is pinned only for a follower that is there to take it.
+  if (mode.type !== "snapshot" || mode.waiting || (mode.snapshot === null && !progress.active)) return
+  mode.waiting = true
+  const { snapshot, offset } = mode
+  if (snapshot === null) turn.effects.push({ type: "OpenSnapshot", to: member })
+  // The interpreter fills in the bytes that stand at `offset`, their length, and whether they are the last.
+  else send(turn, member, { type: "InstallSnapshot", term: turn.state.currentTerm, snapshot, offset, length: 0, last: false, round: leader.round })
+}
+
+/** Whoever needs a snapshot gets one, chunk by chunk, each when the one before it was answered. */
+export const sendSnapshotsPass = (turn: Turn): void => {
+  const leader = asLeader(turn.state)
+  if (leader === null) return
+  for (const name in leader.progress) {
+    const progress = leader.progress[name]
+    if (progress === undefined) continue
+    if (needsSnapshot(turn.state, leader, progress)) startTransfer(turn, progress)
+    sendChunk(turn, leader, progress)
   }
-}
-
-export const onSnapshotRestored = (turn: Turn, snapshot: SnapshotRef): void => {
-  const { state } = turn
-  if (!snapshotAgrees(turn, null, snapshot)) return
-  note(turn, "snapshot.installed")
-  state.restoring = null
-  state.machine = "ready"
-  state.applied = snapshot.index
-  state.applying = snapshot.index
-  state.commitIndex = Math.max(state.commitIndex, snapshot.index)
-  state.snapshotIndex = Math.max(state.snapshotIndex, snapshot.index)
-  const { index, term, time, chain, configuration } = snapshot
-  installBase(turn, { index, term, time, chain, configuration })
-  const follower = asFollower(state)
-  if (follower === null) return
-  follower.verified = Math.max(follower.verified, snapshot.index)
-  if (follower.install?.snapshot.id === snapshot.id) follower.install.phase = "installed"
-}
-
-/** A leader without a state machine can serve nobody: it hands over and is rebuilt as a follower. */
-export const onMachineDamaged = (turn: Turn): void => {
-  const { state } = turn
-  note(turn, "machine.damaged")
-  state.machine = "rebuild"
-  handOver(turn)
 }

@@ -8,34 +8,23 @@ import { produce } from "immer"
 import { newClock, onClockAdvanced } from "./clock.ts"
 import { applyPass, commitPass, onApplied } from "./commit.ts"
 import { onPersisted, persistWhatChanged } from "./durability.ts"
-import { campaign, electionPass, onElectionTimeout, onQuorumTimeout, onRequestPreVote, onRequestVote, onVoteReply } from "./election.ts"
+import { electionPass, onElectionTimeout, onQuorumTimeout, onRequestPreVote, onRequestVote, onVoteReply } from "./election.ts"
 import { Log } from "./log.ts"
 import { configurationOf, configurationsOf, isVoter } from "./membership.ts"
 import { onForwardProposal, onForwardProposalReply, onProposed } from "./proposals.ts"
 import { awaitAnswersPass, confirmReadsPass, onAnswerTimeout, onReadIndex, onReadIndexReply, onReadRequested, releaseReadsPass, startRoundPass } from "./reads.ts"
 import { onConfigurationChangeProposed, reconfigurationPass } from "./reconfiguration.ts"
 import { haltOnly, isHalted, snapshotAgrees } from "./halt.ts"
+import { machineLostPass, onMachineDamaged, onPersistTimeout, onSpaceChanged, watchPersistPass } from "./handover.ts"
+import { installBase, onChunkStored, onInstallSnapshot, onSnapshotRejected, onSnapshotRestored, restorePass } from "./install.ts"
 import { leasePass, onLeaseTimeout } from "./lease.ts"
 import { acknowledgePass, onAppendAccepted, onAppendEntries, onAppendRejected, onHeartbeatTimeout, onPeerLink, replicatePass } from "./replication.ts"
 import { keepQuiet, leaderDisconnected, newFollower, waitForElection } from "./roles.ts"
-import {
-  installBase,
-  onChunkStored,
-  onInstallSnapshot,
-  onInstallSnapshotReply,
-  onMachineDamaged,
-  onSnapshotOpened,
-  onSnapshotOpenFailed,
-  onSnapshotRejected,
-  onSnapshotRestored,
-  onSnapshotTaken,
-  restorePass,
-  takeSnapshotPass,
-} from "./snapshot.ts"
+import { onInstallSnapshotReply, onSnapshotOpened, onSnapshotOpenFailed, onSnapshotTaken, sendSnapshotsPass, takeSnapshotPass } from "./snapshot.ts"
 import { flawOfStored } from "./domain.ts"
 import { checkSettings, type Settings } from "./settings.ts"
 import { admit } from "./term.ts"
-import { onPersistTimeout, onSpaceChanged, onTransferRequested, onTransferTimeout, transferPass, watchPersistPass } from "./transfer.ts"
+import { onTimeoutNow, onTransferRequested, onTransferTimeout, transferPass } from "./transfer.ts"
 import { sameMember, type Turn } from "./turn.ts"
 import type { Effect, Event, Member, Message, Recovered, State, Timer } from "./types.ts"
 
@@ -67,8 +56,7 @@ const handleMessage = (turn: Turn, from: Member, message: Message): void => {
     case "ForwardProposalReply":
       return onForwardProposalReply(turn, message)
     case "TimeoutNow":
-      if (turn.state.role.type === "follower") campaign(turn, true)
-      return
+      return onTimeoutNow(turn)
   }
 }
 
@@ -159,9 +147,11 @@ const passes = (turn: Turn): void => {
   electionPass(turn)
   commitPass(turn)
   reconfigurationPass(turn)
+  machineLostPass(turn)
   transferPass(turn)
   startRoundPass(turn)
   confirmReadsPass(turn)
+  sendSnapshotsPass(turn)
   replicatePass(turn)
   restorePass(turn)
   acknowledgePass(turn)

@@ -207,7 +207,7 @@ describe("§5.2 leader election", () => {
 
   test("a leader that steps down stops its timers and waits for an election", () => {
     const it = leader().receive("b", append({ term: 3 }))
-    expect(it.did("CancelTimer").map(({ timer }) => timer)).toEqual(["heartbeat", "quorum", "lease", "persist", "transfer"])
+    expect(it.did("CancelTimer").map(({ timer }) => timer)).toEqual(["heartbeat", "quorum", "persist", "transfer", "lease"])
     expect(it.expire("heartbeat").did("Send")).toEqual([])
   })
 })

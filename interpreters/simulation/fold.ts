@@ -2,10 +2,10 @@
  * What an action works on. The same code runs in place, where everything may be changed, and immutably, where whatever
  * is changed is copied first: a node is changed only after `own` gave it out.
  */
-import { inPlace, type Effect, type Event, type State } from "../../core/index.ts"
+import { copyState, inPlace, type Effect, type Event, type State } from "../../core/index.ts"
 import { addPlanned } from "./agenda.ts"
 import { cloneOf } from "./clone.ts"
-import { copyCore, shareCore } from "./copies.ts"
+import { shareCore } from "./copies.ts"
 import type { Happening, NodeRef, NodeState, WorldHooks, WorldMachine, WorldState } from "./types.ts"
 
 export interface Fold {
@@ -68,7 +68,7 @@ export const ownMachine = (fold: Fold, node: NodeState): WorldMachine => {
 /** The shipped reducer, on the core of an owned node. */
 export const advance = (fold: Fold, node: NodeState, core: State, events: readonly Event[]): readonly Effect[] => {
   if (fold.owned === null) return inPlace(core).run(events)
-  const next = copyCore(core)
+  const next = copyState(core)
   const effects = inPlace(next).run(events)
   node.core = shareCore(core, next)
   return effects

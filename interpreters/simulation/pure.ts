@@ -1,7 +1,7 @@
 /** The immutable face: every action answers a new world, and the old one stays as it was. For branching, the debugger and search. */
+import { copyState } from "../../core/index.ts"
 import { act } from "./act.ts"
 import { cloneOf } from "./clone.ts"
-import { copyCore } from "./copies.ts"
 import { copyNode, foldOver, nodeOf } from "./fold.ts"
 import type { Action, WorldHooks, WorldState, WorldStep } from "./types.ts"
 
@@ -26,7 +26,7 @@ export const copyWorld = (world: WorldState): WorldState => ({
   nodes: Object.fromEntries(
     world.names.map((name) => {
       const node = nodeOf(world, name)
-      return [name, { ...copyNode(node), core: node.core === null ? null : copyCore(node.core), machine: cloneOf(node.machine) }]
+      return [name, { ...copyNode(node), core: node.core === null ? null : copyState(node.core), machine: cloneOf(node.machine) }]
     }),
   ),
 })

@@ -4,7 +4,7 @@
  * are not durable. The world is watched by its own invariants, which are more than the explorer's: where one of them is
  * broken on the way, the world fails there, earlier and under that name.
  */
-import { defaultSettings, type Message, type Settings, type State } from "../../core/index.ts"
+import { copyState, defaultSettings, type Message, type Settings, type State } from "../../core/index.ts"
 import { flights, nodeOf, World, type Action as WorldAction, type Happening, type Script, type WorldStep } from "../../interpreters/simulation/index.ts"
 import { checkScript, type ScriptFailed } from "../scripts/check.ts"
 import { checkStep } from "./check.ts"
@@ -12,7 +12,7 @@ import { makeIdentity } from "./identity.ts"
 import { isViolation, judge, noHistory, summaryOf, type Summary } from "./judge.ts"
 import { replay, type Frame } from "./replay.ts"
 import type { Counterexample, Step } from "./search.ts"
-import { copyOf, type Action } from "./server.ts"
+import { type Action } from "./server.ts"
 import { memberOf, type Space } from "./space.ts"
 
 export interface Converted {
@@ -219,7 +219,7 @@ const breaks = (script: Script, rule: string): boolean => {
     const summary = summaryOf({ state })
     const verdict = judge(history, summary, [...servers.values()].filter(({ name }) => name !== node))
     servers.set(node, summary)
-    states.set(node, copyOf(state))
+    states.set(node, copyState(state))
     if (isViolation(verdict)) found ||= verdict.name === rule
     else history = verdict
     if (world === null || before === undefined) return

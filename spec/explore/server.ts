@@ -1,5 +1,6 @@
 /** One server of a space: the shipped reducer's state, its disk, and what can happen to it. Plain immutable values. */
 import {
+  copyState,
   initialState,
   inPlace,
   Log,
@@ -256,15 +257,6 @@ const crash = (space: Space, server: Server, kept: number): Server => {
   return start(space, state.self, space.bounds.reads > 0 ? state.life + 1 : state.life, disk)
 }
 
-/** Deep but for what the reducer never changes in place. */
-export const copyOf = <T>(value: T): T => {
-  if (value === null || typeof value !== "object" || value instanceof Log || value instanceof Uint8Array || "incarnation" in value || "electionMin" in value) return value
-  if (Array.isArray(value)) return value.map(copyOf) as T
-  const copy: Record<string, unknown> = {}
-  for (const key in value) copy[key] = copyOf(value[key])
-  return copy as T
-}
-
 const isSame = (a: unknown, b: unknown): boolean => {
   if (a === b) return true
   if (a === null || b === null || typeof a !== "object" || typeof b !== "object" || a instanceof Log || b instanceof Log) return false
@@ -292,7 +284,7 @@ export const act = (space: Space, server: Server, action: Action): Outcome => {
     working.violation = checkDisk(disk, working.disk)
     while (events.length > 0) {
       const before = working.state
-      const { state: after, run } = inPlace(copyOf(before))
+      const { state: after, run } = inPlace(copyState(before))
       const effects = run(events)
       working.state = after
       working.violation ??= checkStep(before, after, working.disk, effects)

@@ -51,12 +51,12 @@ export const own: readonly Seeded[] = [
   {
     id: "own-9",
     title: "a leader goes on reading under its lease after it has told a successor to campaign",
-    patches: [{ file: "core/transfer.ts", find: "  bar(turn, leader)\n", replace: "" }],
+    patches: [{ file: "core/transfer.ts", find: "  barLease(turn, leader)\n", replace: "" }],
   },
   {
     id: "own-10",
     title: "a server that came back with another incarnation inherits the progress of the earlier one",
-    patches: [{ file: "core/reconfiguration.ts", find: "if (members.some((member) => sameMember(member, progress.member))) continue", replace: "if (members.some((member) => member.name === progress.member.name)) continue" }],
+    patches: [{ file: "core/reconfiguration.ts", find: "if (targets.some((member) => sameMember(member, progress.member))) continue", replace: "if (targets.some((member) => member.name === progress.member.name)) continue" }],
   },
   {
     id: "own-11",
@@ -74,7 +74,7 @@ export const own: readonly Seeded[] = [
   {
     id: "own-13",
     title: "a late chunk of an older snapshot throws away the transfer under way",
-    patches: [{ file: "core/snapshot.ts", find: "if (follower.install?.snapshot.id === snapshot.id) follower.install = null", replace: "follower.install = null" }],
+    patches: [{ file: "core/install.ts", find: "if (follower.install?.snapshot.id === snapshot.id) follower.install = null", replace: "follower.install = null" }],
   },
   {
     id: "own-14",

@@ -4,7 +4,7 @@ export const snapshot: readonly Seeded[] = [
   {
     id: "bug-S1",
     title: "an older snapshot is installed over a newer state",
-    patches: [{ file: "core/snapshot.ts", find: `state.machine === "ready" ? snapshot.index > state.commitIndex :`, replace: `state.machine === "ready" ? snapshot.index > 0 :` }],
+    patches: [{ file: "core/install.ts", find: `state.machine === "ready" ? snapshot.index > state.commitIndex :`, replace: `state.machine === "ready" ? snapshot.index > 0 :` }],
   },
   {
     id: "bug-S2",
@@ -64,7 +64,7 @@ export const snapshot: readonly Seeded[] = [
     id: "bug-S7",
     title: "the term before a trimmed entry is sent, and taken, as 0",
     patches: [
-      { file: "core/replication.ts", find: `if (progress.mode.type !== "snapshot" && progress.nextIndex <= state.log.base.index) sendSnapshot`, replace: `if (progress.mode.type !== "snapshot" && progress.nextIndex < 1) sendSnapshot` },
+      { file: "core/snapshot.ts", find: "if (nextIndex <= log.base.index) return true", replace: "if (nextIndex < 1) return true" },
       { file: "core/replication.ts", find: "state.log.slice(progress.nextIndex, sendThrough(state, leader, progress)", replace: "state.log.slice(Math.max(progress.nextIndex, state.log.base.index + 1), sendThrough(state, leader, progress)" },
       { file: "core/replication.ts", find: "state.log.termAt(prevLogIndex) !== prevLogTerm", replace: "(state.log.termAt(prevLogIndex) ?? 0) !== prevLogTerm" },
     ],
@@ -83,7 +83,7 @@ export const snapshot: readonly Seeded[] = [
     id: "bug-S10",
     title: "entries are applied while a snapshot is being installed",
     patches: [
-      { file: "core/snapshot.ts", find: `state.restoring === null && (state.applying === state.applied || state.machine === "rebuild")`, replace: "state.restoring === null" },
+      { file: "core/install.ts", find: `state.restoring === null && (state.applying === state.applied || state.machine === "rebuild")`, replace: "state.restoring === null" },
       { file: "core/commit.ts", find: ` || state.restoring !== null ||`, replace: " ||" },
     ],
   },

@@ -43,11 +43,11 @@ export const timers: readonly Seeded[] = [
   {
     id: "bug-G7",
     title: "a leader whose disk hangs goes on leading",
-    patches: [{ file: "core/transfer.ts", find: `  note(turn, "persist.stalled")\n  handOver(turn)\n`, replace: `  note(turn, "persist.stalled")\n` }],
+    patches: [{ file: "core/handover.ts", find: `  note(turn, "persist.stalled")\n  handOver(turn)\n`, replace: `  note(turn, "persist.stalled")\n` }],
   },
   {
     id: "bug-G8",
     title: "a follower that ends just where the log begins is sent snapshot after snapshot",
-    patches: [{ file: "core/replication.ts", find: "if (message.matchIndex >= state.log.base.index) replicateFrom", replace: "if (message.matchIndex > state.log.base.index) replicateFrom" }],
+    patches: [{ file: "core/snapshot.ts", find: "if (matchIndex >= turn.state.log.base.index) replicateFrom", replace: "if (matchIndex > turn.state.log.base.index) replicateFrom" }],
   },
 ]

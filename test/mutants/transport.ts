@@ -12,7 +12,7 @@ export const transport: readonly Seeded[] = [
   {
     id: "bug-T2",
     title: "a first chunk that comes twice starts the install over",
-    patches: [{ file: "core/snapshot.ts", find: "if (follower.install?.snapshot.id !== snapshot.id) {\n    if (offset !== 0)", replace: "if (follower.install?.snapshot.id !== snapshot.id || offset === 0) {\n    if (offset !== 0)" }],
+    patches: [{ file: "core/install.ts", find: "if (follower.install?.snapshot.id !== snapshot.id) {\n    if (offset !== 0)", replace: "if (follower.install?.snapshot.id !== snapshot.id || offset === 0) {\n    if (offset !== 0)" }],
   },
   {
     id: "bug-T4",
