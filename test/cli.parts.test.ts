@@ -8,13 +8,13 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { afterEach, describe, expect, test } from "vitest"
 import { startLoad, makeCounter } from "../kv/cli/bench-load.ts"
 import { startChild } from "../kv/cli/child.ts"
-import { gather, isHealthy } from "../kv/cli/gather.ts"
+import { gather, isHealthy, type NodeRow } from "../kv/cli/gather.ts"
 import { makeHistogram } from "../kv/cli/histogram.ts"
 import { readLayout, recordedClients, writeLayout } from "../kv/cli/layout.ts"
 import { openLogFile } from "../kv/cli/log-file.ts"
 import { busyPorts } from "../kv/cli/ports.ts"
 import { isStale } from "../kv/cli/relaunch.ts"
-import { paintFor, statusTable, summary } from "../kv/cli/table.ts"
+import { changeOf, paintFor, statusTable, summary } from "../kv/cli/table.ts"
 import { makeStore, startFake } from "./client.fake.ts"
 
 const cleanups: (() => Promise<void> | void)[] = []
@@ -25,6 +25,10 @@ const folder = (): string => {
   const made = mkdtempSync(join(tmpdir(), "stepraft-cli-"))
   cleanups.push(() => rmSync(made, { recursive: true, force: true }))
   return made
+}
+const emptyRow: NodeRow = {
+  id: "", pid: null, role: null, term: null, leader: null, lastIndex: null, commit: null, applied: null, snapshotIndex: null, lag: null, lastContactMs: null, health: "ok",
+  client: null, peer: null, incarnation: null, logBytes: null, uptimeMs: null, version: null,
 }
 const until = async (condition: () => boolean): Promise<void> => {
   for (let waited = 0; !condition(); waited += 10) {
@@ -63,6 +67,16 @@ describe("status", () => {
   })
 })
 
+describe("a line per change", () => {
+  const row = { id: "n1", role: "leader" as const, health: "ok" }
+  const at = (health: string, role: "leader" | "follower" | null = "leader", commit = 1): string => changeOf({ nodes: [{ ...emptyRow, ...row, health, role, commit }], leader: role === "leader" ? "n1" : null })
+  test("roles, health and the leader are changes; figures are not", () => {
+    expect(at("ok", "leader", 7)).toBe(at("ok"))
+    expect(at("no leader for 12 s: a majority must be up")).toBe(at("no leader for 13 s: a majority must be up"))
+    expect(new Set([at("ok"), at("ok", "follower"), at("ok", null), at("no leader for 12 s")]).size).toBe(4)
+  })
+})
+
 describe("the data folder", () => {
   test("a folder that is not ours is refused; ours is read back; its addresses are found by a port", () => {
     const data = folder()
@@ -88,7 +102,7 @@ describe("the data folder", () => {
 
   test("a log is bounded", () => {
     const path = join(folder(), "log.txt")
-    const log = openLogFile(path, 1_000)
+    const log = openLogFile(path, (problem) => expect.fail(problem), 1_000)
     for (let i = 0; i < 100; i++) log.append(`${"x".repeat(99)}\n`)
     expect(readFileSync(path).length + readFileSync(path.replace("log", "log.1")).length).toBeLessThan(1_300)
   })
@@ -116,14 +130,31 @@ describe("the supervisor", () => {
     const said: string[] = []
     const child = startChild({
       id: "n1", logPath: path, say: (line) => said.push(line), backoffMs: [5, 40], healthyMs: 60_000,
-      words: (first) => ["-e", `console.log("warn: no"); console.log("first ${first}"); process.exitCode = 3`],
+      words: (first) => ["-e", `console.log("warn: no"); console.log("first ${first}"); process.exitCode = 4`],
     })
     cleanups.push(child.stop)
     await until(() => said.length >= 3)
-    expect(said[0]).toMatch(/^ended \(exit code 3\); its last line: first true\. Starting it again in 0\.01 s/)
+    expect(said[0]).toMatch(/^ended \(exit code 4\); its last line: first true\. Starting it again in 0\.01 s/)
     expect(said[1]).toMatch(/first false.* in 0\.01 s/)
     expect(said[2]).toMatch(/ in 0\.02 s/)
-    expect(readFileSync(path, "utf8")).toContain("--- n1 ended: exit code 3")
+    expect(readFileSync(path, "utf8")).toContain("--- n1 ended: exit code 4")
+  })
+
+  test("what no restart can mend is not started again; each text is said once; a log that cannot be written ends nothing", async () => {
+    for (const code of [2, 3]) {
+      const said: string[] = []
+      const child = startChild({
+        id: "n1", logPath: join(folder(), "gone", "log.txt"), say: (line) => said.push(line), backoffMs: [1, 1],
+        words: () => ["-e", `console.error("12:00 error n1 the folder is locked"); process.exitCode = ${code}`],
+      })
+      cleanups.push(child.stop)
+      await until(() => child.givenUp())
+      await sleep(20)
+      expect(said).toEqual([
+        expect.stringMatching(/^its log cannot be written: ENOENT/), "12:00 error n1 the folder is locked",
+        expect.stringMatching(new RegExp(`^ended \\(exit code ${code}\\)\\. Starting it again would not mend that, so it is left alone; its log: `)),
+      ])
+    }
   })
 
   test("warnings of a child are passed on; one that ignores SIGTERM is killed", async () => {

@@ -87,12 +87,14 @@ export interface Watched {
   readonly running: () => boolean
   readonly exited: Promise<number | NodeJS.Signals>
   readonly signal: (signal: NodeJS.Signals) => void
+  /** Nobody reads what it says any more. */
+  readonly close: () => void
 }
-export const launch = (command: string, words: readonly string[], env: Readonly<Record<string, string>> = {}): Watched => {
+export const launch = (command: string, words: readonly string[], env: Readonly<Record<string, string>> = {}, cwd = root): Watched => {
   // A node ends when its standard input does: so it does not outlive this process, however that dies.
   const inherited: NodeJS.ProcessEnv = { ...process.env, UV_THREADPOOL_SIZE: "16", STEPRAFT_STOP_WITH_STDIN: "1" }
   delete inherited["NODE_OPTIONS"]
-  const child = spawn(command, words, { cwd: root, env: { ...inherited, ...env }, stdio: ["pipe", "pipe", "pipe"] })
+  const child = spawn(command, words, { cwd, env: { ...inherited, ...env }, stdio: ["pipe", "pipe", "pipe"] })
   alive.add(child)
   let text = ""
   let running = true
@@ -115,7 +117,13 @@ export const launch = (command: string, words: readonly string[], env: Readonly<
     })
     child.once("close", (code, signal) => ended(signal ?? code ?? -1))
   })
-  return { pid: child.pid ?? -1, output: () => text, running: () => running, exited, signal: (signal) => void child.kill(signal) }
+  return {
+    pid: child.pid ?? -1, output: () => text, running: () => running, exited, signal: (signal) => void child.kill(signal),
+    close: () => {
+      child.stdout.destroy()
+      child.stderr.destroy()
+    },
+  }
 }
 
 export interface Member {

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import { describe, expect, test } from "vitest"
 import type { Configuration, Member } from "../core/index.ts"
 import { decodeConfig, type ConfigSources } from "../kv/node/index.ts"
+import { strangeVariables } from "../kv/node/config.ts"
 import { decide, type Peer } from "../kv/node/forming.ts"
 import type { Hello } from "../interpreters/tcp/index.ts"
 import { temporaryFolder } from "./cluster.ts"
@@ -38,6 +39,8 @@ describe("configuration", () => {
     ["a peer listed twice", { ...least, peers: "n2=h:1,n2=h:2" }, {}, ["peers", "twice"]],
     ["a number that is none", least, { STEPRAFT_HEARTBEAT: "fast" }, ["heartbeat", "STEPRAFT_HEARTBEAT", '"fast"', "number"]],
     ["memory for clients that holds no large command", { ...least, clientMemory: 1_000_000 }, {}, ["clientMemory", "--client-memory", "1000000", "four times maxEntryBytes"]],
+    ["a time that no timer can wait for", { ...least, electionMax: 3_000_000_000 }, {}, ["electionMax", "--election-max", "3000000000", "2147483647"]],
+    ["a variable that is nearly one", least, { STEPRAFT_HEARTBAET: "20" }, ["STEPRAFT_HEARTBAET", "unknown", "did you mean STEPRAFT_HEARTBEAT?"]],
     ["times that cannot work", least, { STEPRAFT_ELECTION_MIN: "150" }, ["electionMin", "twice heartbeat"]],
   ])("%s is named with where it was given", async (_, flags, env, parts) => {
     const message = await refused({ flags, env })
@@ -49,7 +52,15 @@ describe("configuration", () => {
     writeFileSync(file, "{")
     expect(await refused({ flags: least, file })).toContain("not JSON")
     writeFileSync(file, '{"hartbeat": 1}')
-    expect(await refused({ flags: least, file })).toContain("hartbeat")
+    expect(await refused({ flags: least, file })).toContain("did you mean heartbeat?")
+    writeFileSync(file, '{"colour": 1}')
+    expect(await refused({ flags: least, file })).toContain("the settings are id, data")
+  })
+  test("a variable that is nothing like a setting may be somebody else's: it is named, and that is all", async () => {
+    const env = { STEPRAFT_PORT: "tcp://10.0.0.1:6379", STEPRAFT_SERVICE_HOST: "10.0.0.1", STEPRAFT_HEARTBEAT: "20", OTHER: "1" }
+    expect((await decoded({ flags: least, env })).settings.heartbeat).toBe(20)
+    expect(strangeVariables(env)).toMatch(/^STEPRAFT_PORT, STEPRAFT_SERVICE_HOST in the environment/)
+    expect(strangeVariables({ STEPRAFT_HEARTBEAT: "20" })).toBeNull()
   })
 })
 

@@ -1,6 +1,6 @@
 /** The emitted program as people call it (npm test builds it first). */
-import { execFile } from "node:child_process"
-import { readFileSync, rmSync } from "node:fs"
+import { execFile, execFileSync } from "node:child_process"
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, test } from "vitest"
 import { freePort, launch, root, temporaryFolder, until } from "./cluster.ts"
@@ -34,6 +34,37 @@ describe("stepraft", () => {
     expect((await run("--version")).out).toBe(`stepraft ${version}\n`)
   })
 
+  const nodeIn = async (folder: string, data: string) => {
+    const peer = `127.0.0.1:${await freePort()}`
+    return launch(process.execPath, [join(root, program), "serve", "--id", "n1", "--data", data, "--client", `127.0.0.1:${await freePort()}`, "--peer", peer, "--peers", `n1=${peer}`, "--bootstrap"], {}, folder)
+  }
+  test.concurrent("a new folder is made wherever it is: relative, of one letter; and the next start finds it", { timeout: 120_000 }, async () => {
+    const folder = temporaryFolder()
+    for (const word of [/founded cluster/, /recovered: term 1/]) {
+      const node = await nodeIn(folder, "d")
+      await until(`the node says ${word}`, () => word.test(node.output()))
+      await until("and leads", () => /leading/.test(node.output()))
+      node.signal("SIGTERM")
+      expect(await node.exited).toBe(0)
+    }
+    expect(readdirSync(join(folder, "d", "log"))).toContain("FORMAT")
+  })
+
+  test.concurrent("a start that hangs is ended by a signal; what no restart can mend has an exit code of its own", { timeout: 120_000 }, async () => {
+    const folder = temporaryFolder()
+    mkdirSync(join(folder, "d", "log"), { recursive: true })
+    // Whoever opens it to read waits for a writer, as for a disk that does not answer.
+    execFileSync("mkfifo", [join(folder, "d", "log", "FORMAT")])
+    const hanging = await nodeIn(folder, "d")
+    await until("it has begun", () => readdirSync(join(folder, "d", "log")).some((name) => name.startsWith("LOCK.")))
+    hanging.signal("SIGTERM")
+    expect(await hanging.exited).toBe("SIGTERM")
+    writeFileSync(join(folder, "file"), "")
+    const refused = await nodeIn(folder, "file")
+    expect(await refused.exited).toBe(3)
+    expect(refused.output().match(/ENOTDIR/g), "said once").toHaveLength(1)
+  })
+
   test("a cluster: started, used, a node killed and back, stopped, resumed with its data", { timeout: 180_000 }, async () => {
     const data = join(temporaryFolder(), "cluster")
     const port = await freePort()
@@ -44,6 +75,7 @@ describe("stepraft", () => {
     const well = () => until("a leader, and all are well", async () => (await run("status", ...where)).code === 0)
 
     const first = launch(process.execPath, words)
+    const watching = launch(process.execPath, [program, "status", "--watch", "--interval", "100", ...where])
     try {
       await well()
       expect(await run("set", "greeting", "hello", ...where)).toMatchObject({ code: 0, out: "OK\n" })
@@ -55,13 +87,31 @@ describe("stepraft", () => {
       process.kill(before.nodes.find(({ id }) => id === before.leader)?.pid ?? -1, "SIGKILL")
       expect((await run("incr", "n", ...where, "--timeout", "30000")).code).toBe(0)
       await well()
+      const changes = watching.output().trimEnd().split("\n")
+      expect(changes.length, changes.join("\n")).toBeLessThan(60)
+      for (const change of changes) expect(change).toMatch(/^\d{4}-\S+Z \S+ \S+/)
       await until("the death is told", () => /ended \(signal SIGKILL\); its last line: /.test(first.output()))
 
-      const [again, five, load] = await Promise.all([run(...words.slice(1)), run(...words.slice(1), "--nodes", "5"), run("bench", ...where, "--requests", "300", "--clients", "4", "-o", "json")])
+      const layout = readFileSync(join(data, "cluster.json"), "utf8")
+      const [again, elsewhere, five, misspelt, load] = await Promise.all([
+        run(...words.slice(1)), run("cluster", "--data", data, "--port", String(await freePort())), run(...words.slice(1), "--nodes", "5"),
+        launch(process.execPath, words, { STEPRAFT_HEARTBAET: "20" }), run("bench", ...where, "--requests", "300", "--clients", "4", "-o", "json"),
+      ])
       expect(again.err).toContain(`port ${port} is in use`)
+      expect(elsewhere).toMatchObject({ code: 1, out: "", err: expect.stringMatching(/is in use by another "stepraft cluster" \(pid \d+/) as unknown })
+      expect(readFileSync(join(data, "cluster.json"), "utf8")).toBe(layout)
+      expect(await misspelt.exited).toBe(2)
+      expect(misspelt.output().match(/did you mean STEPRAFT_HEARTBEAT\?/g), "said once, not by every node").toHaveLength(1)
       expect(five.err).toContain("holds a cluster of 3 nodes, not of 5")
       const bench = JSON.parse(load.out) as { readonly requests: number; readonly errors: object }
       expect(bench).toMatchObject({ requests: 300, errors: {} })
+      // Whoever has read enough, as head does, ends the reading only.
+      first.close()
+      const pid = (await status()).nodes[0]?.pid ?? -1
+      process.kill(pid, "SIGKILL")
+      await until("another one has taken its place", async () => ![pid, null, undefined].includes((await status()).nodes[0]?.pid))
+      await well()
+      watching.signal("SIGTERM")
     } finally {
       first.signal("SIGINT")
     }

@@ -3,9 +3,9 @@
  * DATA.faults.json and are read again at SIGUSR2.
  */
 import * as Effect from "effect/Effect"
+import { serveAs } from "../kv/cli/serve.ts"
 import { asDaemon, exitCodes, failure, run } from "../kv/cli/runtime.ts"
 import { decodeConfig, flagOf, settingNames, type Setting } from "../kv/node/config.ts"
-import { runNode } from "../kv/node/index.ts"
 import { controlledBy, lossyFiles } from "./lossy-files.ts"
 
 /** --name value, or --name alone for a switch. */
@@ -22,20 +22,11 @@ const flagsIn = (words: readonly string[]): Partial<Record<Setting, unknown>> =>
   return flags
 }
 
-// As `stepraft serve`: no node outlives the test that started it.
-if (process.env["STEPRAFT_STOP_WITH_STDIN"] === "1") {
-  const stop = (): void => void process.kill(process.pid, "SIGTERM")
-  process.stdin.once("end", stop).once("error", stop).resume()
-  process.stdin.unref()
-}
-
 run(
   asDaemon(
     decodeConfig({ flags: flagsIn(process.argv.slice(3)) }).pipe(
       Effect.mapError((error) => failure(error.message, exitCodes.usage)),
-      Effect.flatMap((config) =>
-        runNode(config, { files: lossyFiles(controlledBy(`${config.dataDir}.faults.json`)) }).pipe(Effect.mapError((error) => failure(error.message))),
-      ),
+      Effect.flatMap((config) => serveAs(config, { files: lossyFiles(controlledBy(`${config.dataDir}.faults.json`)) })),
     ),
   ),
 )

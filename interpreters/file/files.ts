@@ -4,7 +4,8 @@
  */
 import * as fs from "node:fs"
 import { mkdir, open, readdir, rename, stat, statfs, unlink, utimes } from "node:fs/promises"
-import { dirname } from "node:path"
+import { dirname, resolve } from "node:path"
+import { codeOf } from "./errors.ts"
 
 type Done = (error: Error | null) => void
 
@@ -89,12 +90,21 @@ const syncDirectory = async (path: string): Promise<void> => {
   }
 }
 
+/** One after the other, down from the first that is there: Node's own recursive mkdir never ends in some places, as /proc. */
+const makeDirectory = async (path: string): Promise<void> => {
+  if (await isDirectory(path)) return
+  const parent = dirname(path)
+  if (parent !== path) await makeDirectory(parent)
+  await mkdir(path).catch((error: unknown) => {
+    // Somebody else has just made it; or it is a file, which the first use of it tells.
+    if (codeOf(error) !== "EEXIST") throw error
+  })
+  await syncDirectory(parent)
+}
+const isDirectory = (path: string): Promise<boolean> => stat(path).then((found) => found.isDirectory(), () => false)
+
 export const nodeFiles: Files = {
-  makeDirectory: async (path) => {
-    const first = await mkdir(path, { recursive: true })
-    if (first === undefined) return
-    for (let at = path; at.length >= first.length; at = dirname(at)) await syncDirectory(dirname(at))
-  },
+  makeDirectory: (path) => makeDirectory(resolve(path)),
   list: (path) => readdir(path),
   open: openFile,
   rename,

@@ -19,6 +19,9 @@ import type { Files } from "./files.ts"
 const PREFIX = "LOCK."
 /** Several times the interval at which a holder renews its lock. */
 const PATIENCE = 5_000
+/** A holder that was told to stop needs a moment for it. */
+const GRACE = 1_000
+const LOOK = 50
 
 export interface Lock {
   /** Renews the sign of life; fails with LockLost if somebody took the lock away. */
@@ -31,6 +34,7 @@ interface Holder {
   readonly pid: number
   readonly start: string
 }
+export const isLock = (name: string): boolean => name.startsWith(PREFIX)
 const nameOf = (holder: Holder): string => `${PREFIX}${holder.world}.${holder.pid}.${holder.start}`
 const holderOf = (name: string): Holder | undefined => {
   const [world, pid, start, ...rest] = name.slice(PREFIX.length).split(".")
@@ -72,7 +76,13 @@ const lives = ({ pid, start }: Holder): boolean => {
 }
 
 const isLeftBehind = async (files: Files, path: string, holder: Holder, own: Holder, patience: number): Promise<boolean> => {
-  if (holder.world === own.world) return !lives(holder)
+  if (holder.world === own.world) {
+    for (let waited = 0; lives(holder); waited += LOOK) {
+      if (waited >= GRACE) return false
+      await sleep(LOOK)
+    }
+    return true
+  }
   const before = await files.touched(path)
   await sleep(patience)
   return (await files.touched(path)) === before
@@ -97,7 +107,7 @@ export const takeLock = async (files: Files, directory: string, patience = PATIE
   try {
     await (await files.open(path, "create")).close()
     for (const other of await files.list(directory)) {
-      if (!other.startsWith(PREFIX) || other === name) continue
+      if (!isLock(other) || other === name) continue
       const holder = holderOf(other)
       const vanished = (error: unknown): boolean => {
         if (codeOf(error) === "ENOENT") return true

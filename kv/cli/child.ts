@@ -1,6 +1,10 @@
-/** One node as a child process: its log kept, its death told, started again after a pause that grows while it does not last. */
+/**
+ * One node as a child process: its log kept, its death told, started again after a pause that grows while it does not last,
+ * unless its exit code says that no restart can mend it.
+ */
 import { type ChildProcess, spawn } from "node:child_process"
 import { openLogFile } from "./log-file.ts"
+import { exitCodes } from "./runtime.ts"
 
 export interface ChildSettings {
   readonly id: string
@@ -15,6 +19,8 @@ export interface ChildSettings {
 }
 export interface Child {
   readonly pid: () => number | null
+  /** It ended for what no restart can mend, and is left alone. */
+  readonly givenUp: () => boolean
   /** SIGTERM, and SIGKILL when that does not help. */
   readonly stop: () => Promise<void>
 }
@@ -36,23 +42,27 @@ const lines = (take: (line: string) => void): ((chunk: Buffer) => void) => {
 export const startChild = (settings: ChildSettings): Child => {
   const { id, say } = settings
   const [least, most] = settings.backoffMs ?? [250, 15_000]
-  const log = openLogFile(settings.logPath)
+  const log = openLogFile(settings.logPath, (problem) => say(`its log cannot be written: ${problem}`))
   let child: ChildProcess | null = null
   let pause = least
   let again: NodeJS.Timeout | null = null
   let stopping: (() => void) | null = null
   let lives = 0
+  let givenUp = false
 
   const start = (): void => {
     again = null
     const started = performance.now()
     let last = ""
+    let lastSaid = ""
     let shown = 0
     let told = false
     const take = (line: string): void => {
       log.append(`${line}\n`)
       if (line.trim() !== "") last = line
-      if (stopping === null && grave.test(line) && shown++ < mostShown) say(line)
+      if (stopping !== null || !grave.test(line) || shown++ >= mostShown) return
+      lastSaid = line
+      say(line)
     }
     // Its own process group: Ctrl-C reaches this process alone, which then stops the nodes in order.
     // Its standard input is a pipe that is never written: it ends when this process does, however that dies.
@@ -64,24 +74,28 @@ export const startChild = (settings: ChildSettings): Child => {
     mine.stdout.on("data", lines(take))
     mine.stderr.on("data", lines(take))
     mine.stdin.on("error", () => {})
-    const ended = (how: string): void => {
+    const ended = (how: string, code: number | null = null): void => {
       if (told) return
       told = true
       child = null
       log.append(`--- ${id} ended: ${how}\n`)
       if (stopping !== null) return stopping()
       if (performance.now() - started > (settings.healthyMs ?? 10_000)) pause = least
-      say(`ended (${how})${last === "" ? ", and said nothing" : `; its last line: ${last}`}. Starting it again in ${(pause / 1_000).toFixed(pause < 1_000 ? 2 : 0)} s; its log: ${settings.logPath}`)
+      const words = last === "" ? ", and said nothing" : last === lastSaid ? "" : `; its last line: ${last}`
+      givenUp = code === exitCodes.usage || code === exitCodes.lasting
+      if (givenUp) return say(`ended (${how})${words}. Starting it again would not mend that, so it is left alone; its log: ${settings.logPath}`)
+      say(`ended (${how})${words}. Starting it again in ${(pause / 1_000).toFixed(pause < 1_000 ? 2 : 0)} s; its log: ${settings.logPath}`)
       again = setTimeout(start, pause)
       pause = Math.min(most, pause * 2)
     }
     mine.once("error", (error) => ended(error.message))
-    mine.once("close", (code, signal) => ended(signal === null ? `exit code ${code ?? "?"}` : `signal ${signal}`))
+    mine.once("close", (code, signal) => ended(signal === null ? `exit code ${code ?? "?"}` : `signal ${signal}`, code))
   }
   start()
 
   return {
     pid: () => child?.pid ?? null,
+    givenUp: () => givenUp,
     stop: () => {
       if (again !== null) clearTimeout(again)
       const mine = child

@@ -1,15 +1,20 @@
 /** `stepraft cluster`: a cluster of local processes, watched over until it is told to stop. */
-import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import { DirectoryLocked, nodeFiles } from "../../interpreters/file/index.ts"
+import { type Lock, takeLock } from "../../interpreters/file/lock.ts"
 import { showEndpoint } from "../client/endpoints.ts"
+import { decodeConfig } from "../node/config.ts"
 import { type Child, startChild } from "./child.ts"
 import { clusterDefaults } from "./defaults.ts"
+import { makeFolders } from "./folders.ts"
 import { gather, type Known } from "./gather.ts"
 import { type Layout, type Member, membersOf, readLayout, writeLayout } from "./layout.ts"
 import { busyPorts } from "./ports.ts"
-import { failure } from "./runtime.ts"
-import { grouped, paintFor, summary } from "./table.ts"
+import { exitCodes, failure } from "./runtime.ts"
+import { changeOf, grouped, paintFor, summary } from "./table.ts"
 
 /** What was not given is what the data folder says, else the default. */
 export interface ClusterOptions {
@@ -19,13 +24,15 @@ export interface ClusterOptions {
   readonly host: string | null
   readonly port: number | null
   readonly peerPort: number | null
-  /** Words that every `serve` gets too. */
-  readonly extra: readonly string[]
+  /** What every `serve` gets too. */
+  readonly config: string | null
+  readonly redirect: boolean
 }
 const mostNodes = 99
 const quietMs = 10_000
 
 const plan = (options: ClusterOptions): { readonly layout: Layout; readonly isNew: boolean } => {
+  if (options.data === "") throw failure("--data names no folder", exitCodes.usage)
   const old = readLayout(options.data)
   if (old !== null && options.nodes !== null && options.nodes !== old.nodes)
     throw failure(
@@ -47,8 +54,31 @@ const requireFreePorts = async (members: readonly Member[]): Promise<void> => {
 
 const words = (member: Member, members: readonly Member[], options: ClusterOptions, bootstrap: boolean): readonly string[] => [
   options.program, "serve", "--id", member.id, "--data", member.data, "--client", showEndpoint(member.client), "--peer", showEndpoint(member.peer),
-  "--peers", members.map(({ id, peer }) => `${id}=${showEndpoint(peer)}`).join(","), ...(bootstrap ? ["--bootstrap"] : []), ...options.extra,
+  "--peers", members.map(({ id, peer }) => `${id}=${showEndpoint(peer)}`).join(","), ...(bootstrap ? ["--bootstrap"] : []),
+  ...(options.config === null ? [] : ["--config", options.config]), ...(options.redirect ? ["--redirect"] : []),
 ]
+
+/** What is wrong with the settings (of the file, of the environment) is wrong for every node: told once, before anything is started. */
+const requireConfig = async (members: readonly Member[], { config, redirect }: ClusterOptions): Promise<void> => {
+  const peers = Object.fromEntries(members.map(({ id, peer }) => [id, showEndpoint(peer)]))
+  for (const { id, data, client, peer } of members) {
+    const flags = { id, data, client: showEndpoint(client), peer: showEndpoint(peer), peers, redirect }
+    const decoded = await Effect.runPromise(Effect.result(decodeConfig({ flags, ...(config === null ? {} : { file: config }) })))
+    if (Result.isFailure(decoded)) throw failure(decoded.failure.message, exitCodes.usage)
+  }
+}
+
+/** One cluster in one folder at a time: a second one, with other ports even, would run the same nodes. */
+const lockFolder = async (folder: string): Promise<Lock> => {
+  try {
+    makeFolders(folder)
+    return await takeLock(nodeFiles, folder)
+  } catch (error) {
+    throw error instanceof DirectoryLocked
+      ? failure(`${folder} is in use by another "stepraft cluster" (${error.holder}). Nothing was started. Stop that one, or give another folder with --data.`)
+      : failure(`${folder} cannot be used: ${error instanceof Error ? error.message : String(error)}. Nothing was started. Give a folder with --data that this user can write to.`)
+  }
+}
 
 const greeting = ({ data }: ClusterOptions, layout: Layout, members: readonly Member[], isNew: boolean): string => {
   const first = members[0]
@@ -79,19 +109,20 @@ const makeLine = () => {
       erase()
       out.write(`${text}\n`)
     },
-    show: (state: string, figures: string): void => {
+    show: (state: string, change: string, figures: string): void => {
       if (out.isTTY) {
         erase()
         out.write(`${state}  ${paint.dim(figures)}`)
         drawn = true
-      } else if (state !== before) out.write(`${state}\n`)
-      before = state
+      } else if (change !== before) out.write(`${state}\n`)
+      before = change
     },
     paint,
   }
 }
 
-const watch = async (members: readonly Member[], line: ReturnType<typeof makeLine>, signal: AbortSignal): Promise<void> => {
+/** Until it is told to stop, or none of the nodes can be helped by a restart. */
+const watch = async (members: readonly Member[], children: readonly Child[], lock: Lock, line: ReturnType<typeof makeLine>, signal: AbortSignal): Promise<void> => {
   const known: Known = new Map(members.map(({ id, client }) => [showEndpoint(client), id]))
   let commit = 0
   let at = 0
@@ -107,7 +138,9 @@ const watch = async (members: readonly Member[], line: ReturnType<typeof makeLin
     const term = Math.max(0, ...cluster.nodes.map((node) => node.term ?? 0))
     // While the nodes are only starting, that they do not answer yet is no news.
     quiet &&= cluster.leader === null && now - started < quietMs
-    if (!signal.aborted && !quiet) line.show(summary(cluster, line.paint), `term ${term} · commit ${grouped(commit)} · ${grouped(rate)} entries/s`)
+    if (!signal.aborted && !quiet) line.show(summary(cluster, line.paint), changeOf(cluster), `term ${term} · commit ${grouped(commit)} · ${grouped(rate)} entries/s`)
+    if (children.every((child) => child.givenUp())) throw failure("none of the nodes can run; what each of them said stands above. Mend that, then run the same command again.")
+    await lock.renew()
     await sleep(process.stdout.isTTY ? 1_000 : 500, undefined, { signal }).catch(() => {})
   }
 }
@@ -115,8 +148,18 @@ const watch = async (members: readonly Member[], line: ReturnType<typeof makeLin
 export const cluster = async (options: ClusterOptions, signal: AbortSignal): Promise<void> => {
   const { layout, isNew } = plan(options)
   const members = membersOf(options.data, layout)
+  await requireConfig(members, options)
   await requireFreePorts(members)
-  if (isNew || existsSync(options.data)) writeLayout(options.data, layout)
+  const lock = await lockFolder(options.data)
+  try {
+    writeLayout(options.data, layout)
+    await run(options, layout, members, isNew, lock, signal)
+  } finally {
+    await lock.release()
+  }
+}
+
+const run = async (options: ClusterOptions, layout: Layout, members: readonly Member[], isNew: boolean, lock: Lock, signal: AbortSignal): Promise<void> => {
   const line = makeLine()
   line.say(greeting(options, layout, members, isNew))
   const children: readonly Child[] = members.map((member) =>
@@ -129,7 +172,7 @@ export const cluster = async (options: ClusterOptions, signal: AbortSignal): Pro
     }),
   )
   try {
-    await watch(members, line, signal)
+    await watch(members, children, lock, line, signal)
   } finally {
     line.say("Stopping the nodes …")
     await Promise.all(children.map((child) => child.stop()))

@@ -1,8 +1,9 @@
 /** What get, set and their like take, and their help. */
+import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Client } from "../client/client.ts"
 import { endpointsOf, intFlag, maybeInt, maybeString, type Where, where } from "./flags.ts"
-import { Argument, attempt, Command, Flag } from "./runtime.ts"
+import { Argument, attempt, Command, exitCodes, failure, Flag } from "./runtime.ts"
 
 const shared = { ...where, timeout: intFlag("timeout", "Milliseconds until the command is given up, with all its repetitions", 5_000) }
 
@@ -28,15 +29,17 @@ const set = Command.make(
   "set",
   {
     key, value, ...shared,
-    ex: maybeInt("ex", "Seconds to live"),
+    ex: maybeInt("ex", "Seconds to live", 1),
     nx: Flag.Boolean("nx").pipe(Flag.withDescription("Only if the key does not exist"), Flag.withDefault(false)),
     xx: Flag.Boolean("xx").pipe(Flag.withDescription("Only if the key exists"), Flag.withDefault(false)),
   },
-  (o) =>
-    through(o, async (client, print) => {
+  (o) => {
+    if (o.nx && o.xx) return Effect.fail(failure("--nx and --xx exclude each other", exitCodes.usage))
+    return through(o, async (client, print) => {
       const options = { ...(Option.isSome(o.ex) ? { ex: o.ex.value } : {}), ...(o.nx ? { only: "nx" as const } : o.xx ? { only: "xx" as const } : {}) }
       print.printDone(await client.set(o.key, o.value, options))
-    }),
+    })
+  },
 ).pipe(
   Command.withDescription("Set a key, exactly once even if the connection breaks. Exit code 1 if --nx or --xx forbade it."),
   Command.withExamples([
@@ -78,7 +81,7 @@ const incr = Command.make(
 
 const scan = Command.make(
   "scan",
-  { ...shared, match: maybeString("match", "A glob; all keys without it"), count: maybeInt("count", "About how many keys a page holds") },
+  { ...shared, match: maybeString("match", "A glob; all keys without it"), count: maybeInt("count", "About how many keys a page holds", 1) },
   (o) =>
     through(o, (client, print) =>
       print.printKeys(client.scan({ ...(Option.isSome(o.match) ? { match: o.match.value } : {}), ...(Option.isSome(o.count) ? { count: o.count.value } : {}) })),

@@ -1,7 +1,9 @@
 /** The data folder of a local cluster: DIR/cluster.json says what it is, DIR/n1 … hold the nodes. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Endpoint, showEndpoint } from "../client/endpoints.ts"
+import { isLock } from "../../interpreters/file/lock.ts"
+import { makeFolders } from "./folders.ts"
 import { failure } from "./runtime.ts"
 
 export interface Layout {
@@ -35,7 +37,8 @@ const isLayout = (value: unknown): value is Layout =>
 /** null: there is no cluster here yet. A folder that holds anything else is refused: it is not ours to fill. */
 export const readLayout = (folder: string): Layout | null => {
   if (!existsSync(fileOf(folder))) {
-    if (existsSync(folder) && readdirSync(folder).length > 0)
+    if (existsSync(folder) && !statSync(folder).isDirectory()) throw failure(`${folder} is no folder. Give one with --data.`)
+    if (existsSync(folder) && readdirSync(folder).some((name) => !isLock(name)))
       throw failure(`${folder} is not empty and holds no cluster.json: it was not made by "stepraft cluster". Give another folder with --data.`)
     return null
   }
@@ -50,8 +53,7 @@ export const readLayout = (folder: string): Layout | null => {
 }
 
 export const writeLayout = (folder: string, layout: Layout): void => {
-  mkdirSync(folder, { recursive: true })
-  for (const member of membersOf(folder, layout)) mkdirSync(member.folder, { recursive: true })
+  for (const member of membersOf(folder, layout)) makeFolders(member.folder)
   // By rename: half a description would lock the user out of the data.
   const temporary = `${fileOf(folder)}.new`
   writeFileSync(temporary, `${JSON.stringify(layout, null, 2)}\n`)

@@ -24,11 +24,10 @@ export const clusterCommand = (program: string) =>
       asDaemon(
         attemptToTheEnd(async (signal) => {
           const { cluster } = await import("./cluster.ts")
-          const config = maybe(o.config)
           await cluster(
             {
               program, data: o.data, nodes: maybe(o.nodes), host: maybe(o.host), port: maybe(o.port), peerPort: maybe(o.peerPort),
-              extra: [...(config === null ? [] : ["--config", config]), ...(o.redirect ? ["--redirect"] : [])],
+              config: maybe(o.config), redirect: o.redirect,
             },
             signal,
           )
@@ -37,7 +36,7 @@ export const clusterCommand = (program: string) =>
   ).pipe(
     Command.withShortDescription("Run a whole cluster on this machine"),
     Command.withDescription(
-      "Run a whole cluster on this machine: each node a process of its own, started again when it dies, its log in DATA/n1/log.txt. Ctrl-C stops all nodes; the same command resumes them with their data. Exit code 0 when told to stop, 1 if it could not start (a port in use, another number of nodes in the folder).",
+      "Run a whole cluster on this machine: each node a process of its own, started again when it dies, its log in DATA/n1/log.txt. Ctrl-C stops all nodes; the same command resumes them with their data. A node that stops for what no restart can mend is left alone, and the others go on. Exit code 0 when told to stop, 1 if it could not start (a port or the folder in use, another number of nodes in the folder) or no node is left.",
     ),
     Command.withExamples([
       { command: "stepraft cluster", description: "three nodes: clients on 7001–7003, peers on 8001–8003, data in .stepraft" },
@@ -72,7 +71,7 @@ export const serveCommand = Command.make(
 ).pipe(
   Command.withShortDescription("Run one node"),
   Command.withDescription(
-    "Run one node of a cluster. What is not given as a flag is taken from the environment (STEPRAFT_ID, STEPRAFT_DATA, STEPRAFT_CLIENT, STEPRAFT_PEER, STEPRAFT_PEERS, …), then from the JSON file. SIGTERM hands leadership over and stops it, with exit code 0; exit code 1 means that it stopped itself and said why.",
+    "Run one node of a cluster. What is not given as a flag is taken from the environment (STEPRAFT_ID, STEPRAFT_DATA, STEPRAFT_CLIENT, STEPRAFT_PEER, STEPRAFT_PEERS, …), then from the JSON file. SIGTERM hands leadership over and stops it, with exit code 0; exit code 1 means that it stopped itself and said why, 3 that no restart will mend that (in a unit file: RestartPreventExitStatus=2 3).",
   ),
   Command.withExamples([
     { command: "stepraft serve --id n1 --data /var/lib/stepraft --client 10.0.0.1:7001 --peer 10.0.0.1:8001 --peers n1=10.0.0.1:8001,n2=10.0.0.2:8001,n3=10.0.0.3:8001 --bootstrap", description: "the first start of the first node" },
@@ -85,7 +84,7 @@ export const statusCommand = Command.make(
   {
     ...where,
     output,
-    watch: off("watch", "Again and again: redrawn on a terminal, a line per change in a pipe"),
+    watch: off("watch", "Again and again: redrawn on a terminal; in a pipe a line per change, or with -o json a line per look"),
     interval: intFlag("interval", "Milliseconds between two looks with --watch", 1_000, 100),
     timeout: intFlag("timeout", "Milliseconds that a node has for its answer", 1_500, 10),
   },
@@ -108,10 +107,10 @@ export const benchCommand = Command.make(
     ...where,
     clients: intFlag("clients", "Connections; each sends the next batch when the last one is answered", 64).pipe(Flag.withAlias("c")),
     pipeline: intFlag("pipeline", "Commands in one batch", 1).pipe(Flag.withAlias("P")),
-    reads: intFlag("reads", "Percentage of GET; the rest is SET", 0, 0),
+    reads: intFlag("reads", "Percentage of GET; the rest is SET", 0, 0, 100),
     valueSize: intFlag("value-size", "Bytes of a value", 256, 0),
     keys: intFlag("keys", "How many different keys (16 bytes each), taken at random", 100_000),
-    duration: intFlag("duration", "Seconds to run, unless --requests is given", 10),
+    duration: intFlag("duration", "Seconds to run, unless --requests is given", 10, 1, 1_000_000),
     requests: maybeInt("requests", "Run until so many commands are answered"),
     consistency: choice("consistency", ["linearizable", "local"], "Reads as of now, or of what the asked node has applied", "linearizable"),
     target: choice("target", ["leader", "all", "given"], "Nodes to connect to: the leader, all in turn, or just those given", "leader"),

@@ -30,7 +30,8 @@ export { Argument, Command, Flag }
 export class Failure extends Data.TaggedError("Failure")<{ readonly message: string; readonly code: number }> {}
 export const failure = (message: string, code: number = exitCodes.failed): Failure => new Failure({ message, code })
 
-export const exitCodes = { fine: 0, failed: 1, usage: 2, interrupted: 130 } as const
+/** `lasting`: a node that stopped for what no restart can mend. */
+export const exitCodes = { fine: 0, failed: 1, usage: 2, lasting: 3, interrupted: 130 } as const
 
 /** Runs plain asynchronous code. What it throws by name (a Failure, or an error of the client) is told in one line. */
 export const attempt = <A>(work: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, Failure> =>
@@ -43,6 +44,7 @@ export const attempt = <A>(work: (signal: AbortSignal) => Promise<A>): Effect.Ef
 export const attemptToTheEnd = <A>(work: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, Failure> =>
   Effect.suspend(() => {
     const told = new AbortController()
+    mayTake(15_000)
     const running = work(told.signal)
     return attempt(() => running).pipe(Effect.onInterrupt(() => Effect.promise(() => {
       told.abort()
@@ -53,13 +55,21 @@ export const attemptToTheEnd = <A>(work: (signal: AbortSignal) => Promise<A>): E
 /** The named errors of the client, and what the system says (a port in use, a file that is not there). */
 const expected = (error: unknown): error is Error => error instanceof Error && (Object.hasOwn(error, "_tag") || "code" in error || error instanceof TypeError)
 
-/** A long-running command: to be told to stop is no failure. */
-let interruptedCode: number = exitCodes.interrupted
+/** A long-running command: to be told to stop is no failure, and that nobody reads its output any more no reason to stop. */
+let daemon = false
 export const asDaemon = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.suspend(() => {
-    interruptedCode = exitCodes.fine
+    daemon = true
     return work
   })
+const interruptedCode = (): number => (daemon ? exitCodes.fine : exitCodes.interrupted)
+
+/** Milliseconds that the work has for its end once it is told to stop. Until it says that it needs them there is nothing to be ended in order. */
+let patience: number | null = null
+export const mayTake = (millis: number): void => {
+  patience = millis
+}
+const leastPatience = 1_000
 
 const write = (out: NodeJS.WriteStream, text: string | Uint8Array): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
@@ -115,24 +125,45 @@ export type Environment = Layer.Success<typeof services>
 /** A second signal means "now"; but one keystroke can arrive twice (from the terminal and from a wrapper that relays it). */
 const sameSignalMs = 500
 
+/** Ends as if we had never listened for it. `process.exit` waits for a thread that waits for a disk; this does not. */
+const dieOf = (signal: NodeJS.Signals): void => {
+  process.removeAllListeners(signal)
+  process.kill(process.pid, signal)
+}
+const waitsForFiles = (): boolean => process.getActiveResourcesInfo().some((name) => name.startsWith("FSReq"))
+const exitUnlessStuck = (code: number, signal: NodeJS.Signals | null, looks = 50): void => {
+  if (signal === null || !waitsForFiles()) process.exit(code)
+  if (looks === 0) dieOf(signal)
+  else setTimeout(() => exitUnlessStuck(code, signal, looks - 1), 10)
+}
+
 const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
   let first = 0
+  let told: NodeJS.Signals | null = null
   const onSignal = (signal: NodeJS.Signals): void => {
     const now = performance.now()
-    if (first === 0) {
-      first = now
-      fiber.interruptUnsafe()
-    } else if (now - first > sameSignalMs) process.exit(signal === "SIGTERM" ? 143 : exitCodes.interrupted)
+    if (told !== null) return now - first > sameSignalMs ? dieOf(signal) : undefined
+    first = now
+    told = signal
+    fiber.interruptUnsafe()
+    // Whatever hangs, a start-up or a disk: it must not be able to refuse.
+    setTimeout(() => {
+      if (patience !== null) process.stderr.write(`stepraft: did not come to an end within ${patience / 1_000} s of ${signal}: ended all the same. What was acknowledged is on disk.\n`)
+      dieOf(signal)
+    }, patience ?? leastPatience)
   }
   process.on("SIGINT", onSignal)
   process.on("SIGTERM", onSignal)
   process.on("SIGHUP", onSignal)
-  fiber.addObserver((exit) => teardown(exit, (code) => process.exit(code)))
+  fiber.addObserver((exit) => teardown(exit, (code) => exitUnlessStuck(code, told)))
 })
 
 export const run = <E>(program: Effect.Effect<void, E | Failure | CliError.CliError, Environment>): void => {
-  // A reader that has enough (head, less) is no error of ours.
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1))
+  // A reader that has enough (head, less) is no error of ours; what ends there is only what was made for it.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (!daemon) process.exit(error.code === "EPIPE" ? exitCodes.fine : exitCodes.failed)
+  })
+  process.stderr.on("error", () => {})
   const reported = program.pipe(
     Effect.tapError((error) => (error instanceof Failure && error.message !== "" ? write(process.stderr, `stepraft: ${error.message}\n`) : Effect.void)),
     Effect.provide(services),
@@ -146,7 +177,7 @@ export const run = <E>(program: Effect.Effect<void, E | Failure | CliError.CliEr
       if (failed instanceof Failure) return onExit(failed.code)
       if (CliError.isCliError(failed)) return onExit(exitCodes.usage)
       const died = reasons.find(Cause.isDieReason)
-      if (died === undefined && failed === undefined) return onExit(interruptedCode)
+      if (died === undefined && failed === undefined) return onExit(interruptedCode())
       const cause: unknown = died === undefined ? failed : died.defect
       process.stderr.write(`stepraft: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}\n`)
       onExit(exitCodes.failed)

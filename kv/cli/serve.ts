@@ -1,8 +1,8 @@
 /** `stepraft serve`: one node, until it is told to stop or stops itself. */
 import * as Effect from "effect/Effect"
 import { type ConfigSources, decodeConfig } from "../node/config.ts"
-import { runNode } from "../node/index.ts"
-import { exitCodes, Failure, failure } from "./runtime.ts"
+import { isLasting, type NodeConfig, type NodeError, runNode, type ServeOptions } from "../node/index.ts"
+import { exitCodes, type Failure, failure, mayTake } from "./runtime.ts"
 
 /** Under `cluster`, the end of standard input is the end of the supervisor, however that died: no node outlives it. */
 const stopWithParent = (): void => {
@@ -12,9 +12,20 @@ const stopWithParent = (): void => {
   process.stdin.unref()
 }
 
-export const serve = (flags: ConfigSources["flags"], file: string | null): Effect.Effect<never, Failure> =>
-  Effect.gen(function* () {
+/** Less than whoever supervises it waits before he kills. */
+const stopMs = 8_000
+
+/** Its log has said why. */
+const ended = (error: NodeError): Failure => failure("", isLasting(error) ? exitCodes.lasting : exitCodes.failed)
+
+export const serveAs = (config: NodeConfig, options: ServeOptions = {}): Effect.Effect<never, Failure> =>
+  Effect.suspend(() => {
     stopWithParent()
-    const config = yield* decodeConfig({ flags, ...(file === null ? {} : { file }) }).pipe(Effect.mapError((error) => failure(error.message, exitCodes.usage)))
-    return yield* runNode(config)
-  }).pipe(Effect.mapError((error) => (error instanceof Failure ? error : failure(error.message))))
+    return runNode(config, { ...options, started: () => mayTake(stopMs) })
+  }).pipe(Effect.mapError(ended))
+
+export const serve = (flags: ConfigSources["flags"], file: string | null): Effect.Effect<never, Failure> =>
+  decodeConfig({ flags, ...(file === null ? {} : { file }) }).pipe(
+    Effect.mapError((error) => failure(error.message, exitCodes.usage)),
+    Effect.flatMap((config) => serveAs(config)),
+  )

@@ -1,11 +1,12 @@
 /** `stepraft simulate`: random worlds on all cores, every invariant at every step, and what failed as a short script. */
-import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, rmdirSync, writeFileSync } from "node:fs"
-import { dirname, join, resolve } from "node:path"
+import { closeSync, mkdtempSync, openSync, rmdirSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
 import { Worker } from "node:worker_threads"
 import { rules, type Rule } from "../../core/index.ts"
 import { actionText, stepLines, writeScenario } from "../../interpreters/debugger/index.ts"
 import { actionLine, checkScript, generateScript, hashLine, headerLine, violationLine, type Profile } from "../../spec/index.ts"
 import { kvLoad } from "../simulation/index.ts"
+import { makeFolders } from "./folders.ts"
 import { exitCodes, type Failure, failure } from "./runtime.ts"
 import type { SeedFailure, SeedJob, SeedResult } from "./simulate-seed.ts"
 import { grouped, paintFor, type Paint } from "./table.ts"
@@ -261,16 +262,10 @@ const writeTrace = (options: SimulateOptions, path: string): void => {
   }
 }
 
-/** One folder after the other: a recursive mkdir of Node's never ends in some places, as /proc. */
-const makeFolders = (path: string): void => {
-  if (existsSync(path)) return
-  makeFolders(dirname(path))
-  mkdirSync(path)
-}
 /** Before anything is found: what is found late in a long run must not be lost to a missing folder, or one that takes no file. */
 const makeFolder = (path: string): void => {
   try {
-    makeFolders(resolve(path))
+    makeFolders(path)
     rmdirSync(mkdtempSync(join(path, ".simulate-")))
   } catch (error) {
     throw cannot("--save names no folder for the scripts of what fails", error, "name one that can be written to")

@@ -3,8 +3,8 @@ import { setTimeout as sleep } from "node:timers/promises"
 import type { Endpoint } from "../client/endpoints.ts"
 import { gather, isHealthy, type Known } from "./gather.ts"
 import { recordedClients } from "./layout.ts"
-import { failure } from "./runtime.ts"
-import { paintFor, statusTable } from "./table.ts"
+import { exitCodes, failure } from "./runtime.ts"
+import { changeOf, paintFor, statusTable, summary } from "./table.ts"
 
 export interface StatusOptions {
   readonly endpoints: readonly Endpoint[]
@@ -19,18 +19,22 @@ const clearScreen = "\x1b[H\x1b[J"
 export const status = async (options: StatusOptions, signal: AbortSignal): Promise<void> => {
   // When the node that was asked is down, a data folder here may tell where the others are; so does what was heard before.
   const known: Known = new Map(options.endpoints.flatMap((endpoint) => recordedClients(".stepraft", endpoint)))
-  const paint = paintFor(process.stdout)
+  const out = process.stdout
+  const paint = paintFor(out)
   for (let before = ""; !signal.aborted; ) {
     const cluster = await gather(options.endpoints, known, options.timeoutMs)
-    const text = options.output === "json" ? JSON.stringify(cluster) : statusTable(cluster, paint)
+    if (options.output === "json") out.write(`${JSON.stringify(cluster)}\n`)
+    else if (!options.watch) out.write(`${statusTable(cluster, paint)}\n`)
+    else if (out.isTTY) out.write(`${clearScreen}${statusTable(cluster, paint)}\n\n${paint.dim(`${new Date().toLocaleTimeString()} · every ${options.intervalMs / 1_000} s · Ctrl-C ends`)}\n`)
+    else {
+      const change = changeOf(cluster)
+      if (change !== before) out.write(`${new Date().toISOString()} ${summary(cluster, paint)}\n`)
+      before = change
+    }
     if (!options.watch) {
-      process.stdout.write(`${text}\n`)
-      if (!isHealthy(cluster)) throw failure("", 1)
+      if (!isHealthy(cluster)) throw failure("", exitCodes.failed)
       return
     }
-    if (options.output === "table" && process.stdout.isTTY) process.stdout.write(`${clearScreen}${text}\n\n${paint.dim(`${new Date().toLocaleTimeString()} · every ${options.intervalMs / 1_000} s · Ctrl-C ends`)}\n`)
-    else if (text !== before) process.stdout.write(`${text}\n${options.output === "table" ? "\n" : ""}`)
-    before = text
     await sleep(options.intervalMs, undefined, { signal }).catch(() => {})
   }
 }

@@ -10,10 +10,11 @@ export interface Paint {
 }
 const wrap = (code: number) => (text: string): string => `\x1b[${code}m${text}\x1b[0m`
 const plain = (text: string): string => text
+const unpainted: Paint = { bold: plain, dim: plain, red: plain, green: plain, yellow: plain }
 export const paintFor = (out: NodeJS.WriteStream): Paint =>
   out.isTTY && process.env["NO_COLOR"] === undefined
     ? { bold: wrap(1), dim: wrap(2), red: wrap(31), green: wrap(32), yellow: wrap(33) }
-    : { bold: plain, dim: plain, red: plain, green: plain, yellow: plain }
+    : unpainted
 
 export const grouped = (value: number): string => Math.round(value).toLocaleString("en-US")
 
@@ -70,3 +71,6 @@ export const summary = ({ nodes, leader }: ClusterStatus, paint: Paint): string 
       return row.id === leader ? paint.green(text) : row.health === "ok" ? text : paint.yellow(text)
     })
     .join(" · ")
+
+/** What makes that line another one: all but the figures, which change while nothing happens ("no leader for 12 s"). */
+export const changeOf = (cluster: ClusterStatus): string => `${cluster.leader ?? ""} ${summary(cluster, unpainted).replace(/\d[\d,.]*(?= (?:ms|s|min|h|days|bytes|[kMG]B)\b)/g, "")}`

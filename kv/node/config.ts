@@ -15,6 +15,8 @@ import type { LogLevel } from "./log.ts"
 const Whole = Schema.Union([Schema.Int, Schema.FiniteFromString.pipe(Schema.check(Schema.isInt()))]).pipe(
   Schema.check(Schema.isGreaterThanOrEqualTo(1, { expected: "a whole number above 0" })),
 )
+/** What a timer can wait for. */
+const Millis = Whole.pipe(Schema.check(Schema.isLessThanOrEqualTo(2 ** 31 - 1, { expected: "at most 2147483647 ms" })))
 const Switch = Schema.Union([Schema.Boolean, Schema.Literals(["true", "false", "yes", "no", "1", "0"])])
 const Name = Schema.String.pipe(Schema.check(Schema.isPattern(/^[A-Za-z0-9._-]{1,64}$/, { expected: "a name of letters, digits, dots, dashes and underscores" })))
 const ADDRESS = /^(\[[0-9A-Fa-f:.]+\]|[^:,=\s]+):(\d{1,5})$/
@@ -33,11 +35,11 @@ const fields = {
   bootstrap: Schema.optionalKey(Switch),
   log: Schema.optionalKey(Schema.Literals(["text", "json"])),
   logLevel: Schema.optionalKey(Schema.Literals(["debug", "info", "warn", "error"])),
-  heartbeat: Schema.optionalKey(Whole),
-  electionMin: Schema.optionalKey(Whole),
-  electionMax: Schema.optionalKey(Whole),
-  disconnectMax: Schema.optionalKey(Whole),
-  persistStall: Schema.optionalKey(Whole),
+  heartbeat: Schema.optionalKey(Millis),
+  electionMin: Schema.optionalKey(Millis),
+  electionMax: Schema.optionalKey(Millis),
+  disconnectMax: Schema.optionalKey(Millis),
+  persistStall: Schema.optionalKey(Millis),
   maxEntryBytes: Schema.optionalKey(Whole),
   maxUncommittedBytes: Schema.optionalKey(Whole),
   snapshotBytes: Schema.optionalKey(Whole),
@@ -45,11 +47,11 @@ const fields = {
   segmentBytes: Schema.optionalKey(Whole),
   lowWater: Schema.optionalKey(Whole),
   highWater: Schema.optionalKey(Whole),
-  writeTimeout: Schema.optionalKey(Whole),
-  readTimeout: Schema.optionalKey(Whole),
+  writeTimeout: Schema.optionalKey(Millis),
+  readTimeout: Schema.optionalKey(Millis),
   sessionIdle: Schema.optionalKey(Whole),
   maxClients: Schema.optionalKey(Whole),
-  clientIdleTimeout: Schema.optionalKey(Whole),
+  clientIdleTimeout: Schema.optionalKey(Millis),
   clientMemory: Schema.optionalKey(Whole),
 }
 const Given = Schema.Struct(fields)
@@ -111,12 +113,58 @@ const readFile = (path: string): Readonly<Record<string, unknown>> => {
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw wrong(JSON.stringify(value), "it must be an object of settings")
   for (const key of Object.keys(value)) {
-    if (!(key in fields)) throw new InvalidConfig({ field: key, source: path, found: "unknown", reason: `the settings are ${settingNames.join(", ")}` })
+    if (key in fields) continue
+    const near = nearest(key, settingNames)
+    throw new InvalidConfig({ field: key, source: path, found: "unknown", reason: near === null ? `the settings are ${settingNames.join(", ")}` : `did you mean ${near}?` })
   }
   return value as Readonly<Record<string, unknown>>
 }
 
+/** Letters changed, left out, put in or swapped, at least, on the way from one word to the other. */
+const distance = (from: string, to: string): number => {
+  let before: number[] = []
+  let row = Array.from({ length: to.length + 1 }, (_, j) => j)
+  for (let i = 1; i <= from.length; i++) {
+    const last = row
+    row = [i]
+    for (let j = 1; j <= to.length; j++) {
+      const same = from[i - 1] === to[j - 1]
+      const swapped = i > 1 && j > 1 && from[i - 1] === to[j - 2] && from[i - 2] === to[j - 1]
+      row.push(Math.min((last[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1, (last[j - 1] ?? 0) + (same ? 0 : 1), swapped ? (before[j - 2] ?? 0) + 1 : Infinity))
+    }
+    before = last
+  }
+  return row[to.length] ?? 0
+}
+/** The name that was probably meant; null if none is near. */
+const nearest = (word: string, names: readonly string[]): string | null => {
+  const plain = (name: string): string => name.toLowerCase().replaceAll(/[_-]/g, "")
+  const [best] = names.map((name) => ({ name, far: distance(plain(word), plain(name)) })).toSorted((a, b) => a.far - b.far)
+  return best !== undefined && best.far <= Math.max(1, Math.floor(plain(word).length / 4)) ? best.name : null
+}
+
+const PREFIX = "STEPRAFT_"
+/** Not settings, but ours: how a node is run, and what the tests are told. */
+const OTHERS: ReadonlySet<string> = new Set(["STOP_WITH_STDIN", "ALL", "SOAK", "KEEP", "GOLDEN", "TEST_CLOCKS"].map((name) => `${PREFIX}${name}`))
+const unknownVariables = (env: Readonly<Record<string, string | undefined>>): readonly string[] => {
+  const known = new Set(settingNames.map(variableOf))
+  return Object.keys(env).filter((name) => name.startsWith(PREFIX) && !known.has(name) && !OTHERS.has(name))
+}
+/** A variable that is nearly a setting was meant to be one: a node that starts without it is not the one that was asked for. */
+const refuseMisspelt = (env: Readonly<Record<string, string | undefined>>): void => {
+  for (const name of unknownVariables(env)) {
+    const near = nearest(name.slice(PREFIX.length), settingNames)
+    if (near !== null) throw new InvalidConfig({ field: name, source: "the environment", found: "unknown", reason: `did you mean ${variableOf(near as Setting)}?` })
+  }
+}
+/** Others may be somebody else's (a container platform makes STEPRAFT_PORT of a service of that name): a word for the log, or null. */
+export const strangeVariables = (env: Readonly<Record<string, string | undefined>> = process.env): string | null => {
+  const found = unknownVariables(env)
+  return found.length === 0 ? null : `${found.join(", ")} in the environment: no setting of a node, not looked at`
+}
+
 const gather = ({ flags, env = process.env, file }: ConfigSources): Map<Setting, { readonly value: unknown; readonly source: string }> => {
+  refuseMisspelt(env)
   const fromFile = file === undefined ? {} : readFile(file)
   const found = new Map<Setting, { readonly value: unknown; readonly source: string }>()
   for (const setting of settingNames) {

@@ -1,6 +1,7 @@
 /** What keeps a node from running. Each message says what happened, what was kept and what to do next. */
 import * as Data from "effect/Data"
-import type { StorageError } from "../../interpreters/file/index.ts"
+import { codeOf, type StorageError } from "../../interpreters/file/index.ts"
+import { NodeHalted } from "../../interpreters/halted.ts"
 import type { TcpError } from "../../interpreters/tcp/index.ts"
 import type { MachineError } from "../machine/errors.ts"
 import type { ServerError } from "../server/index.ts"
@@ -43,3 +44,12 @@ export class NodeFailed extends Data.TaggedError("NodeFailed")<{ readonly node: 
   }
 }
 export type NodeError = InvalidConfig | BootstrapRefused | StateWithoutLog | LostTail | NodeFailed | StorageError | TcpError | MachineError | ServerError
+
+const lasting: ReadonlySet<NodeError["_tag"]> = new Set([
+  "InvalidConfig", "BootstrapRefused", "StateWithoutLog", "LostTail", "DirectoryLocked", "WrongNode", "WrongCluster", "WrongFormat", "IdentityUnreadable",
+  "SegmentMissing", "LogCorrupted", "LogCutShort", "MachineLocked", "MachineOutdated",
+])
+/** What the system says no to until somebody changes it. */
+const refusals: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR", "EISDIR", "ENAMETOOLONG", "ELOOP"])
+/** No restart mends it: somebody must do what the message says. */
+export const isLasting = (error: NodeError): boolean => lasting.has(error._tag) || ("cause" in error && (error.cause instanceof NodeHalted || refusals.has(codeOf(error.cause) ?? "")))

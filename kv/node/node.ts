@@ -19,7 +19,7 @@ import { defaultLimits, makeServer, type Limits } from "../server/index.ts"
 import { makeService } from "../service/index.ts"
 import type { NodeStatus, Reply } from "../types.ts"
 import { watchClock } from "./clocks.ts"
-import { parseAddress, type NodeConfig } from "./config.ts"
+import { parseAddress, strangeVariables, type NodeConfig } from "./config.ts"
 import { descriptorLimit, placesFor } from "./descriptors.ts"
 import { LostTail, NodeFailed, StateWithoutLog, type NodeError } from "./errors.ts"
 import { formed, newClusterId } from "./forming.ts"
@@ -39,6 +39,8 @@ export interface ServeOptions {
   readonly journal?: DriverOptions["journal"]
   /** The file operations under the log. */
   readonly files?: Files
+  /** Called once the node has opened what is its own: from then on there is something to be ended in order. */
+  readonly started?: () => void
 }
 export interface RunningNode {
   /** Where clients are served: the configured port, or the one that was free if that is 0. */
@@ -170,7 +172,6 @@ const runCore = (building: Building, storage: FileStorage, transport: TcpTranspo
       onJump: (millis) => log("warn", `the wall clock was moved ${millis > 0 ? "forward" : "back"} by ${Math.abs(millis)} ms (or the machine slept): the cluster's time goes on undisturbed`),
     })
     const failed = (cause: Error): void => {
-      log("error", cause.message)
       gate.shut(refusal("NOLEADER", `this node has failed and is stopping (${cause.message}). Ask another node.`))
       fail(new NodeFailed({ node: config.id, cause }))
     }
@@ -324,11 +325,19 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
     }
   })
 
-/** A node as a program: runs until it is interrupted or fails. */
+/** A node as a program: runs until it is interrupted or fails. Its log says why it failed. */
 export const runNode = (config: NodeConfig, options: ServeOptions = {}): Effect.Effect<never, NodeError> =>
   Effect.suspend(() => {
     const log = options.log ?? makeLog({ node: config.id, json: config.logJson, least: config.logLevel })
     const advice = threadAdvice()
     if (advice !== null) log("info", advice)
-    return Effect.scoped(serveNode(config, { ...options, log }).pipe(Effect.flatMap((node) => node.failure)))
+    const strange = strangeVariables()
+    if (strange !== null) log("warn", strange)
+    return Effect.scoped(
+      serveNode(config, { ...options, log }).pipe(
+        Effect.tap(() => Effect.sync(() => options.started?.())),
+        Effect.flatMap((node) => node.failure),
+        Effect.tapError((error) => Effect.sync(() => log("error", error.message))),
+      ),
+    )
   })

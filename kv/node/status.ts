@@ -116,13 +116,15 @@ const peersOf = (alive: Alive): PeerStatus[] => {
   const progress = state?.role.type === "leader" ? state.role.progress : {}
   return (alive.transport?.peers() ?? []).map((link: PeerLink) => {
     const known = progress[link.name]
+    // A new leader knows of nobody's log before he has answered.
+    const matchIndex = known === undefined || known.matchIndex === 0 ? null : known.matchIndex
     return {
       id: link.name,
       peer: link.address,
       client: link.clientAddress,
       connected: link.connected,
-      matchIndex: known?.matchIndex ?? null,
-      lag: known === undefined || state === undefined ? null : state.log.lastIndex - known.matchIndex,
+      matchIndex,
+      lag: matchIndex === null || state === undefined ? null : state.log.lastIndex - matchIndex,
       lastContactMs: link.lastReceivedMs === null ? null : Math.round(link.lastReceivedMs),
       clockOffsetMs: state === undefined ? null : peerClockOffset(state, link.name),
       problem: link.refused ?? link.problem,
