@@ -1,9 +1,11 @@
 /** What keeps a node from running. Each message says what happened, what was kept and what to do next. */
 import * as Data from "effect/Data"
-import { codeOf, type StorageError } from "../../interpreters/file/index.ts"
+import {
+  codeOf, DirectoryLocked, IdentityUnreadable, LogCorrupted, LogCutShort, SegmentMissing, WrongCluster, WrongFormat, WrongNode, type StorageError,
+} from "../../interpreters/file/index.ts"
 import { NodeHalted } from "../../interpreters/halted.ts"
 import type { TcpError } from "../../interpreters/tcp/index.ts"
-import type { MachineError } from "../machine/errors.ts"
+import { MachineLocked, MachineOutdated, type MachineError } from "../machine/errors.ts"
 import type { ServerError } from "../server/index.ts"
 
 /** `field` is the setting that is wrong, `source` where it was given. */
@@ -45,11 +47,11 @@ export class NodeFailed extends Data.TaggedError("NodeFailed")<{ readonly node: 
 }
 export type NodeError = InvalidConfig | BootstrapRefused | StateWithoutLog | LostTail | NodeFailed | StorageError | TcpError | MachineError | ServerError
 
-const lasting: ReadonlySet<NodeError["_tag"]> = new Set([
-  "InvalidConfig", "BootstrapRefused", "StateWithoutLog", "LostTail", "DirectoryLocked", "WrongNode", "WrongCluster", "WrongFormat", "IdentityUnreadable",
-  "SegmentMissing", "LogCorrupted", "LogCutShort", "MachineLocked", "MachineOutdated",
-])
+const lasting = [
+  InvalidConfig, BootstrapRefused, StateWithoutLog, LostTail, DirectoryLocked, WrongNode, WrongCluster, WrongFormat, IdentityUnreadable, SegmentMissing, LogCorrupted, LogCutShort,
+  MachineLocked, MachineOutdated,
+]
 /** What the system says no to until somebody changes it. */
 const refusals: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR", "EISDIR", "ENAMETOOLONG", "ELOOP"])
 /** No restart mends it: somebody must do what the message says. */
-export const isLasting = (error: NodeError): boolean => lasting.has(error._tag) || ("cause" in error && (error.cause instanceof NodeHalted || refusals.has(codeOf(error.cause) ?? "")))
+export const isLasting = (error: NodeError): boolean => lasting.some((kind) => error instanceof kind) || ("cause" in error && (error.cause instanceof NodeHalted || refusals.has(codeOf(error.cause) ?? "")))
