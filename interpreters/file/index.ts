@@ -17,6 +17,7 @@ import { failureOf, Wal } from "./wal.ts"
 
 export * from "./errors.ts"
 export { nodeFiles, type Files, type OpenFile, type OpenMode } from "./files.ts"
+export { isLock, takeLock, type Lock } from "./lock.ts"
 export type { SpaceMarks } from "./space.ts"
 
 export interface FileStorageOptions {

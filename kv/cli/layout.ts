@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Endpoint, showEndpoint } from "../client/endpoints.ts"
-import { isLock } from "../../interpreters/file/lock.ts"
+import { isLock } from "../../interpreters/file/index.ts"
 import { makeFolders } from "./folders.ts"
 import { failure } from "./runtime.ts"
 
