@@ -4,7 +4,6 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { setTimeout as sleep } from "node:timers/promises"
 import { afterEach, describe, expect, test } from "vitest"
 import { startLoad, makeCounter } from "../kv/cli/bench-load.ts"
 import { startChild } from "../kv/cli/child.ts"
@@ -16,6 +15,7 @@ import { busyPorts } from "../kv/cli/ports.ts"
 import { isStale } from "../kv/cli/relaunch.ts"
 import { changeOf, paintFor, statusTable, summary } from "../kv/cli/table.ts"
 import { makeStore, startFake } from "./client.fake.ts"
+import { until as inTime } from "./cluster.ts"
 
 const cleanups: (() => Promise<void> | void)[] = []
 afterEach(async () => {
@@ -30,12 +30,7 @@ const emptyRow: NodeRow = {
   id: "", pid: null, role: null, term: null, leader: null, lastIndex: null, commit: null, applied: null, snapshotIndex: null, lag: null, lastContactMs: null, health: "ok",
   client: null, peer: null, incarnation: null, logBytes: null, uptimeMs: null, version: null,
 }
-const until = async (condition: () => boolean): Promise<void> => {
-  for (let waited = 0; !condition(); waited += 10) {
-    if (waited > 10_000) throw new Error("it never came true")
-    await sleep(10)
-  }
-}
+const until = (condition: () => boolean): Promise<unknown> => inTime("what the test waits for", condition)
 
 describe("status", () => {
   test("the others are found through one node; a silent one keeps its row, with what the leader knows", async () => {

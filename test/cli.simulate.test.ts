@@ -11,6 +11,7 @@ import { failureText, save, simulate, type SimulateFailure, type SimulateOptions
 import { paintFor } from "../kv/cli/table.ts"
 import { checkScript, generateScript } from "../spec/index.ts"
 import { root } from "./cluster.ts"
+import { turns } from "./waiting.ts"
 
 const cleanups: (() => void)[] = []
 afterEach(() => {
@@ -102,7 +103,8 @@ describe("simulate", () => {
     printed()
     const stopping = new AbortController()
     const running = simulate(options({ seeds: null, minutes: 60 }), stopping.signal)
-    setTimeout(() => stopping.abort(), 300)
+    await turns(10)
+    stopping.abort()
     expect((await running).seconds).toBeLessThan(20)
   })
 })

@@ -41,12 +41,13 @@ export const within = async <T>(limit: number, work: Promise<T>): Promise<T | nu
  * peer that tries to reconnect while its owner is down, and a connection to it can even end at itself.
  */
 const given = new Set<number>()
+let asked = 0
 /** Workers have ranges of their own: a port whose owner is down just now is not free for the other one's nodes. */
 const range = 4500
 const lowest = 12_000 + (Number(process.env["VITEST_POOL_ID"] ?? "0") % 4) * range
 export const freePort = async (): Promise<number> => {
   for (;;) {
-    const port = lowest + Math.floor(Math.random() * range)
+    const port = lowest + ((process.pid + asked++) % range)
     if (given.has(port)) continue
     const free = await new Promise<boolean>((resolve) => {
       const server = createServer()

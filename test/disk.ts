@@ -30,6 +30,8 @@ export interface MemoryDisk {
   readonly overwrite: (path: string, content: Buffer) => void
   readonly remove: (path: string) => void
   free: number
+  /** How often a lock was renewed on it: a storage does so at each look at its disk. */
+  renewals: number
 }
 
 const failure = (code: string, path: string): Error => Object.assign(new Error(`${code}: ${path}`), { code })
@@ -117,6 +119,7 @@ const diskOf = (names: Names, syncedNames: Names): MemoryDisk => {
   })
   const disk: MemoryDisk = {
     free: Number.MAX_SAFE_INTEGER,
+    renewals: 0,
     files: {
       makeDirectory: () => later(() => undefined),
       list: (path) => later(() => [...names.keys()].filter((name) => dirname(name) === path).map((name) => basename(name))),
@@ -148,7 +151,11 @@ const diskOf = (names: Names, syncedNames: Names): MemoryDisk => {
           for (const [path, inode] of names) if (dirname(path) === directory) syncedNames.set(path, inode)
         }),
       freeBytes: () => later(() => disk.free),
-      touch: (path) => later(() => void (inodeAt(path).touched = ++clock)),
+      touch: (path) =>
+        later(() => {
+          inodeAt(path).touched = ++clock
+          disk.renewals++
+        }),
       touched: (path) => later(() => inodeAt(path).touched),
     },
     crash: (keep) => {

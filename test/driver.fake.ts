@@ -94,8 +94,5 @@ export const rig = (runner: Runner, parts: Partial<StateMachine> = {}, timers?: 
   return made
 }
 
-export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
-export const turns = async (count: number): Promise<void> => {
-  for (let i = 0; i < count; i++) await turn()
-}
+export { turn, turns } from "./waiting.ts"
 export const types = (events: readonly Event[]): string[] => events.map((event) => (event.type === "TimerExpired" ? `TimerExpired ${event.timer}` : event.type))

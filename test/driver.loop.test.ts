@@ -4,6 +4,7 @@ import type { Effect, Entry, InstallSnapshot, ProposalOutcome, ReadOutcome, Snap
 import { payloadOf } from "../interpreters/bytes.ts"
 import { makeTimers } from "../interpreters/timers.ts"
 import { EMPTY_BASE } from "../kv/machine/replica.ts"
+import { until } from "./cluster.ts"
 import { heartbeat, peer, real, rig, scripted, turn, turns, types } from "./driver.fake.ts"
 
 const payload = (text: string) => payloadOf(Buffer.from(text))
@@ -185,14 +186,19 @@ describe("a timer", () => {
     const out = await leader
     const world = rig(real(), {}, makeTimers({ random: () => 0 }))
     world.driver.start()
-    socket.on("data", () => world.transport.received(peer, heartbeat(1), null))
+    let heard = 0
+    socket.on("data", () => {
+      heard += 1
+      world.transport.received(peer, heartbeat(1), null)
+    })
     const hang = (millis: number): void => {
       const until = performance.now() + millis
       while (performance.now() < until);
     }
     for (let i = 0; i < 3; i++) {
+      const before = heard
       out.write("beat")
-      await new Promise((resolve) => setTimeout(resolve, 50))
+      await until("the heartbeat is heard", () => heard > before)
       // Written before the stall, read after it: the election timer (500 ms) has expired meanwhile.
       out.write("beat")
       hang(700)
@@ -200,8 +206,7 @@ describe("a timer", () => {
       expect(world.driver.state().role.type).toBe("follower")
       expect(types(world.events())).not.toContain("TimerExpired election")
     }
-    await new Promise((resolve) => setTimeout(resolve, 1200))
-    expect(world.driver.counters["election.preCampaign"], "but a silent leader is given up").toBeGreaterThan(0)
+    await until("but a silent leader is given up", () => (world.driver.counters["election.preCampaign"] ?? 0) > 0)
     await world.driver.stop()
     socket.destroy()
     out.destroy()

@@ -1,11 +1,19 @@
 /** What the disk refuses is never acknowledged; what cannot be trusted any more is not tried again. */
 import { expect, test } from "vitest"
-import { setTimeout as sleep } from "node:timers/promises"
 import { writingThenSyncing, type Files } from "../interpreters/file/files.ts"
-import { diskError, memoryDisk, troubled, type Operation, type Trouble } from "./disk.ts"
+import { diskError, memoryDisk, troubled, type MemoryDisk, type Operation, type Trouble } from "./disk.ts"
 import { appended, baseAt, openStorage, persistOf, type Opened } from "./file-log.ts"
+import { until } from "./tcp.nodes.ts"
+import { turns } from "./waiting.ts"
 
 const wal = ({ path }: Operation): boolean => path.includes("wal-")
+
+/** The storage has looked at its disk a few times more, which is when it tries again, and what it did then is done. */
+const looks = async (disk: MemoryDisk, count = 3): Promise<void> => {
+  const before = disk.renewals
+  await until("it has looked at its disk", () => disk.renewals >= before + count)
+  await turns(20)
+}
 
 /** A storage whose disk can be given trouble at any time, and what it was asked meanwhile. */
 const onTroubledDisk = async (options = {}) => {
@@ -39,7 +47,7 @@ test("a failed sync stops the storage: no acknowledgement, no second sync", asyn
   await expect(opened.durable(1)).rejects.toMatchObject({ _tag: "SyncFailed" })
   give(() => null)
   opened.storage.persist(appended(2, 3, 1))
-  await sleep(30)
+  await turns(50)
   expect(opened.acknowledged()).toBe(0)
   expect(asked).toEqual([])
   await opened.close()
@@ -106,12 +114,12 @@ test("space stays low while the disk takes its time over the retry", async () =>
   const opened = await openStorage({ files, watchInterval: 5 })
   refusing = true
   opened.storage.persist(appended(0, 1, 1))
-  await sleep(5)
+  await until("the write is under way", () => !refusing)
   refusing = true
   answer()
   // Tried again, and not answered yet.
   await expect.poll(() => refusing).toBe(false)
-  await sleep(30)
+  await looks(disk)
   expect(opened.space()).toEqual([true])
   answer()
   await opened.durable(0)
@@ -151,7 +159,7 @@ test("a full disk holds everything up, says so, and goes on once there is room",
   give((operation) => (operation.kind === "write" && wal(operation) ? diskError("ENOSPC") : null))
   opened.storage.persist(appended(0, 1, 2))
   opened.storage.persist(appended(1, 3, 2))
-  await sleep(40)
+  await looks(disk)
   opened.storage.persist(appended(2, 5, 2))
   expect(opened.acknowledged()).toBe(-1)
   expect(opened.failed()).toBe(null)
@@ -159,7 +167,7 @@ test("a full disk holds everything up, says so, and goes on once there is room",
   expect(await durableIndexes()).toEqual([])
   give(() => null)
   await opened.durable(2)
-  await sleep(20)
+  await until("there is room", () => opened.space().length > 1)
   expect(opened.space()).toEqual([true, false])
   await opened.close()
   expect(await durableIndexes()).toEqual([1, 2, 3, 4, 5, 6])
@@ -175,22 +183,22 @@ test("a full disk that cannot even be cut back stops the storage", async () => {
 })
 
 test("closing a storage that waits for room gives up what was never acknowledged", async () => {
-  const { opened, give, durableIndexes } = await onTroubledDisk()
+  const { disk, opened, give, durableIndexes } = await onTroubledDisk()
   give(({ kind }) => (kind === "write" ? diskError("ENOSPC") : null))
   opened.storage.persist(appended(0, 1, 2))
-  await sleep(20)
+  await looks(disk)
   await opened.close()
   expect(await durableIndexes()).toEqual([])
 })
 
 test("no room for the next segment: it is made once there is room", async () => {
   for (const place of ["wal-000000000002", "FORMAT.new"]) {
-    const { opened, give, durableIndexes } = await onTroubledDisk({ segmentBytes: 1024 })
+    const { disk, opened, give, durableIndexes } = await onTroubledDisk({ segmentBytes: 1024 })
     give(({ kind, path }) => (kind === "write" && path.includes(place) ? diskError("ENOSPC") : null))
     opened.storage.persist(appended(0, 1, 1))
     await opened.durable(0)
     opened.storage.persist(appended(1, 2, 1))
-    await sleep(30)
+    await looks(disk)
     expect([opened.acknowledged(), opened.failed(), opened.space()]).toEqual([0, null, [true]])
     give(() => null)
     await opened.durable(1)
@@ -215,16 +223,16 @@ test("free space is watched between two marks", async () => {
   const disk = memoryDisk()
   disk.free = 50
   const opened = await openStorage({ files: disk.files, watchInterval: 5, space: { lowWater: 100, highWater: 200 } })
-  await sleep(30)
+  await looks(disk)
   expect(opened.space()).toEqual([true])
   disk.free = 150
-  await sleep(30)
+  await looks(disk)
   expect(opened.space()).toEqual([true])
   disk.free = 250
-  await sleep(30)
+  await looks(disk)
   expect(opened.space()).toEqual([true, false])
   disk.free = 150
-  await sleep(30)
+  await looks(disk)
   expect(opened.space()).toEqual([true, false])
   await opened.close()
 })
@@ -239,12 +247,11 @@ test("a trim that finds no room is made up for later", async () => {
   expect(segments()).toBe(6)
   give(({ kind, path }) => (kind === "write" && path.includes("FORMAT") ? diskError("ENOSPC") : null))
   opened.storage.persist(persistOf(6, { base: baseAt(6) }))
-  await sleep(20)
+  await looks(disk)
   expect(segments()).toBeGreaterThanOrEqual(6)
   give(() => null)
   await opened.durable(6)
-  await sleep(40)
-  expect(segments()).toBe(1)
+  await until("it is made up for", () => segments() === 1)
   await opened.close()
 })
 

@@ -4,11 +4,11 @@ import { once } from "node:events"
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import { afterEach, beforeEach, expect, test } from "vitest"
 import { nodeFiles } from "../interpreters/file/index.ts"
 import { takeLock } from "../interpreters/file/lock.ts"
+import { until } from "./cluster.ts"
 import { memoryDisk } from "./disk.ts"
 import { appended, DIRECTORY, openStorage } from "./file-log.ts"
 
@@ -30,7 +30,7 @@ const holder = async (): Promise<{ readonly child: ChildProcess; readonly said: 
   children.push(child)
   let said = ""
   child.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()))
-  while (!said.includes("\n")) await sleep(10)
+  await until("it says how it went", () => said.includes("\n"))
   return { child, said: said.trim() }
 }
 const locks = async (): Promise<string[]> => (await readdir(directory)).filter((name) => name.startsWith("LOCK."))
@@ -87,10 +87,13 @@ test("a pid that belongs to another process by now does not hold the lock", asyn
 test("a lock of another machine or container holds as long as it shows signs of life", async () => {
   const foreign = join(directory, "LOCK.aaaaaaaaaaaa.1.1")
   await writeFile(foreign, "")
-  const beat = setInterval(() => void nodeFiles.touch(foreign), 10)
+  let touched = Promise.resolve()
+  const beat = setInterval(() => {
+    touched = touched.then(() => nodeFiles.touch(foreign))
+  }, 10)
   await expect(takeLock(nodeFiles, directory, 100)).rejects.toMatchObject({ _tag: "DirectoryLocked" })
   clearInterval(beat)
-  await sleep(30)
+  await touched
   const lock = await takeLock(nodeFiles, directory, 100)
   expect(await locks()).toHaveLength(1)
   await lock.release()
@@ -102,7 +105,7 @@ test("a node whose lock is taken away stops", async () => {
   opened.storage.persist(appended(0, 1, 1))
   await opened.durable(0)
   disk.remove(disk.names().find((name) => name.startsWith(`${DIRECTORY}/LOCK.`)) ?? "")
-  await sleep(30)
+  await until("it has noticed", () => opened.failed() !== null)
   expect(opened.failed()).toMatchObject({ _tag: "LockLost" })
   await opened.close()
 })

@@ -16,6 +16,7 @@ import { FORMAT, dataKey, encodeIdentity, identityKey, markerKey } from "../kv/m
 import { Effect, Exit, Scope } from "effect"
 import { openMachine } from "../kv/machine/index.ts"
 import { full } from "./cluster.ts"
+import { seeded } from "./disk.ts"
 import { type Held, Log, buffers, digest, open, removeTemporary, temporary, transfer } from "./machine.kit.ts"
 
 afterAll(removeTemporary)
@@ -74,6 +75,7 @@ const honest = async (held: Held): Promise<number | null> => {
 }
 
 describe("flipped bits", () => {
+  const random = seeded(1)
   test("in a table: every one is noticed before anything is served", async () => {
     let unnoticed = 0
     const flips = full ? 150 : 25
@@ -81,7 +83,7 @@ describe("flipped bits", () => {
       if (!intact) held = await closed()
       const [table = ""] = filesOf(current(held), /\.ldb$/)
       const { size } = statSync(table)
-      const at = i < flips * 0.4 ? size - 1 - i : Math.floor(Math.random() * size)
+      const at = i < flips * 0.4 ? size - 1 - i : Math.floor(random() * size)
       flip(table, at, i % 8)
       const again = await open(held.directory)
       const index = await honest(again)
@@ -101,7 +103,7 @@ describe("flipped bits", () => {
     for (let i = 0; i < 25; i++) {
       const held = await closed()
       const [path = ""] = filesOf(current(held), /\.log$/)
-      flip(path, Math.floor(Math.random() * statSync(path).size), i % 8)
+      flip(path, Math.floor(random() * statSync(path).size), i % 8)
       const again = await open(held.directory)
       const index = await honest(again)
       expect(index).not.toBe(null)
@@ -115,7 +117,7 @@ describe("flipped bits", () => {
       const held = await closed()
       const candidates = [...filesOf(current(held), /^(MANIFEST-|CURRENT)/), join(held.directory, "current")]
       const path = candidates[i % candidates.length] ?? ""
-      flip(path, Math.floor(Math.random() * statSync(path).size), i % 8)
+      flip(path, Math.floor(random() * statSync(path).size), i % 8)
       const again = await open(held.directory)
       await honest(again)
       await again.close()

@@ -7,6 +7,7 @@ import { serveNode } from "../kv/node/index.ts"
 import { until } from "./cluster.ts"
 import { withLocalCluster, type LocalNode } from "./node.help.ts"
 import { ErrorReply } from "./resp.ts"
+import { turns } from "./waiting.ts"
 
 const wipe = (node: LocalNode): void => rmSync(node.config.dataDir, { recursive: true, force: true })
 
@@ -22,7 +23,8 @@ describe("a node", () => {
       expect(first.status()).toMatchObject({ role: "forming", cluster: null })
       expect(first.status().health).toContain("n2")
       await cluster.node("n2").start()
-      await new Promise((resolve) => setTimeout(resolve, 500))
+      await until("the two know each other", () => first.status().peers.some(({ id, connected }) => id === "n2" && connected))
+      await turns(20)
       expect(first.status().role, "two of three are not all").toBe("forming")
       await cluster.node("n3").start()
       await cluster.leader()
@@ -84,7 +86,9 @@ describe("a node", () => {
       // With one of the two others gone, the amnesiac's voice would make a majority: there must be none.
       await cluster.node("n2").stop()
       await until("the last one gives up", () => cluster.node("n1").status().leader === null)
-      await new Promise((resolve) => setTimeout(resolve, 2500))
+      const campaigns = (): number => cluster.node("n1").running?.driver()?.counters["election.preCampaign"] ?? 0
+      const before = campaigns()
+      await until("it has asked for votes again and again", () => campaigns() >= before + 3)
       expect(cluster.node("n1").status().leader).toBeNull()
       expect(cluster.node("n1").status().health).toContain("majority")
       await lost.stop()

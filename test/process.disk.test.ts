@@ -1,7 +1,6 @@
 /** Disks that fail, fill up, stall, lose power and lie, under whole processes. */
 import { cpSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { setTimeout as sleep } from "node:timers/promises"
 import { expect, test } from "vitest"
 import { contents, until, withCluster, type Cluster } from "./cluster.ts"
 import { longTest } from "./long.ts"
@@ -60,7 +59,7 @@ longTest("a full disk under one node: the others go on; under all: writes are re
     await someWrites(workload)
     const leader = await cluster.leader()
     await setFaults(cluster, leader, { freeBytes: 1000 })
-    await sleep(2500)
+    await until("it knows that its disk is nearly full", async () => /room|space|full/.test((await cluster.status(leader))?.health ?? ""))
     await goesOn(workload)
     for (const id of cluster.ids) await setFaults(cluster, id, { freeBytes: 1000 })
     const client = await cluster.connect(await cluster.leader())
@@ -108,7 +107,7 @@ longTest("a write that meets a full disk all the same is not acknowledged; the n
     await someWrites(workload)
     const leader = await cluster.leader()
     await setFaults(cluster, leader, { failWrite: "ENOSPC" })
-    await sleep(1000)
+    await until("the disk has refused a write", async () => !cluster.running(leader) || /room|space|full/.test((await cluster.status(leader))?.health ?? ""))
     await goesOn(workload)
     repair(cluster, leader)
     if (cluster.running(leader)) await setFaults(cluster, leader, {})

@@ -1,28 +1,13 @@
 /** Bytes that no client and no peer of ours would send, on both ports of every node. */
-import { randomBytes } from "node:crypto"
-import { connect } from "node:net"
 import { expect, test } from "vitest"
 import { full, until, withCluster, type Cluster } from "./cluster.ts"
 import { runScenario } from "./hostile/run.ts"
 import { findScenario } from "./hostile/scenarios.ts"
 import { longTest } from "./long.ts"
 import { residentBytes } from "./rejoin.ts"
+import { seeded } from "./disk.ts"
+import { attack } from "./attack.ts"
 import { startWorkload, verify } from "./workload.ts"
-
-
-/** Writes, and waits until the other side has closed or a moment has passed. */
-const attack = (port: number, chunks: readonly Uint8Array[], linger = 300): Promise<"closed" | "open"> =>
-  new Promise((resolve) => {
-    const socket = connect({ port, host: "127.0.0.1" })
-    socket.on("error", () => undefined)
-    socket.on("data", () => undefined)
-    socket.on("close", () => resolve("closed"))
-    for (const chunk of chunks) socket.write(chunk)
-    setTimeout(() => {
-      resolve("open")
-      socket.destroy()
-    }, linger)
-  })
 
 const u32 = (value: number): Buffer => {
   const bytes = Buffer.alloc(4)
@@ -47,14 +32,16 @@ const attacks: readonly (readonly Uint8Array[])[] = [
 
 const besieged = async (cluster: Cluster): Promise<void> => {
   const rounds = full ? 200 : 20
-  const siege = async (port: number): Promise<void> => {
+  const siege = async (port: number, seed: number): Promise<void> => {
+    const random = seeded(seed)
+    const noise = (size: number): Buffer => Buffer.from(Array.from({ length: size }, () => Math.floor(random() * 256)))
     await Promise.all(attacks.map((chunks) => attack(port, chunks)))
     for (let round = 0; round < rounds; round += 10)
-      await Promise.all(Array.from({ length: 10 }, () => attack(port, [randomBytes(1 + Math.floor(Math.random() * 5000))], 100)))
+      await Promise.all(Array.from({ length: 10 }, () => attack(port, [noise(1 + Math.floor(random() * 5000))], 100)))
     // Connections that say nothing, or only half of something.
     await Promise.all([attack(port, []), attack(port, [text("*3\r\n$3\r\nSE")]), attack(port, [u32(100), text("half")])])
   }
-  await Promise.all(cluster.members.flatMap(({ clientPort, peerPort }) => [siege(clientPort), siege(peerPort)]))
+  await Promise.all(cluster.members.flatMap(({ clientPort, peerPort }, i) => [siege(clientPort, 2 * i), siege(peerPort, 2 * i + 1)]))
 }
 
 test("random bytes and frames of 2 GB on both ports close that connection and nothing else", () =>

@@ -140,4 +140,20 @@ describe("the house", () => {
     })
     expect(long).toEqual([])
   })
+
+  const lines = (file: string): readonly (readonly [string, string])[] =>
+    readFileSync(join(root, file), "utf8")
+      .split("\n")
+      .map((line, i) => [`${file}:${i + 1}: ${line.trim()}`, line.replace(/\/\/.*|^\s*\/?\*.*/, "")] as const)
+  const own = "test/repository.test.ts"
+
+  test("no luck without a seed: a test that failed can be run again", () => {
+    const found = files.filter((file) => file.startsWith("test/") && file !== own).flatMap((file) => lines(file).flatMap(([place, code]) => (/Math\.random|\brandom(Bytes|Int|UUID)\(/.test(code) && !code.includes("find:") ? [place] : [])))
+    expect(found).toEqual([])
+  })
+
+  test("no test sleeps: it waits for a condition, for turns of the loop (test/waiting.ts), or gives the time itself", () => {
+    const found = files.filter((file) => file.endsWith(".test.ts") && file !== own).flatMap((file) => lines(file).flatMap(([place, code]) => (/\b(sleep|setTimeout)\(|timers\/promises/.test(code) ? [place] : [])))
+    expect(found).toEqual([])
+  })
 })

@@ -8,6 +8,7 @@ import type { Reply } from "../kv/types.ts"
 import { until } from "./cluster.ts"
 import { dial, plain, serving, type Raw } from "./resp.client.ts"
 import { makeFake, type Fake } from "./resp.fake.ts"
+import { quiet } from "./waiting.ts"
 
 const MB = 1 << 20
 const table = new Table()
@@ -140,9 +141,10 @@ describe("a server", () => {
     return serving({ ...fake, write, reader: { ...fake.reader, lengthOf } }, {}, async (port) => {
       const clients = await Promise.all(Array.from({ length: 4 }, () => dial(port)))
       const [one, deaf, other, patient] = clients
+      const probe = await dial(port)
       const ask = async (client: Raw | undefined, ...keys: readonly string[]): Promise<void> => {
         client?.write(keys.map((key) => `GETEX ${key}\r\n`).join(""))
-        await new Promise((next) => setTimeout(next, 50))
+        await quiet(probe)
       }
       const answer = (who: string, bytes: number): void => {
         const at = held.findIndex((one) => one.who === who)
@@ -157,12 +159,12 @@ describe("a server", () => {
       await ask(deaf, "deaf-2")
       await ask(patient, "big-patient")
       answer("deaf", 40 * MB)
-      await new Promise((next) => setTimeout(next, 100))
+      await quiet(probe)
       answer("one", 1)
       await until("the large one is under way", () => held.some(({ who }) => who === "big"))
       answer("big", 1)
       await until("the last has its turn", () => held.some(({ who }) => who === "big-patient"))
-      for (const client of clients) client.socket.destroy()
+      for (const client of [...clients, probe]) client.socket.destroy()
     })
   })
 

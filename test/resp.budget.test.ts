@@ -3,17 +3,12 @@ import { describe, expect, test } from "vitest"
 import { Budget, type Account } from "../kv/server/budget.ts"
 import type { Limits, Server } from "../kv/server/index.ts"
 import type { Reply, Service } from "../kv/types.ts"
+import { until as inTime } from "./cluster.ts"
 import { dial, plain, serving, type Raw } from "./resp.client.ts"
 import { makeFake } from "./resp.fake.ts"
 import { codeOf, FakeWorld } from "./service.fake.ts"
 
-const until = async (what: () => boolean | Promise<boolean>): Promise<void> => {
-  for (let turn = 0; turn < 2000; turn++) {
-    if (await what()) return
-    await new Promise((next) => setTimeout(next, 5))
-  }
-  expect.fail("it did not come about")
-}
+const until = (what: () => boolean | Promise<boolean>): Promise<unknown> => inTime("what the test waits for", what)
 const MB = 1_000_000
 
 interface World {

@@ -5,6 +5,7 @@ import { Barriers } from "../kv/server/barriers.ts"
 import type { Reply } from "../kv/types.ts"
 import { dial, plain, serving } from "./resp.client.ts"
 import { makeFake } from "./resp.fake.ts"
+import { until } from "./cluster.ts"
 
 type Command = readonly string[]
 
@@ -163,7 +164,7 @@ test("reads of one turn share a barrier that begins after all of them; later one
   expect(fake.counts.barriers).toBe(1)
   const later = barriers.join(() => order.push("c"))
   expect(later).not.toBe(first[0])
-  await new Promise((next) => setTimeout(next, 20))
+  await until("all have begun", () => order.length === 3)
   expect(order).toEqual(["a", "b", "c"])
   expect(fake.counts.barriers).toBe(2)
 })

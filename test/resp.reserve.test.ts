@@ -1,6 +1,5 @@
 /** A full server: who still gets in, what he may do, and who must make room. */
-import { setTimeout as sleep } from "node:timers/promises"
-import { describe, expect, test } from "vitest"
+import { afterEach, describe, expect, test, vi } from "vitest"
 import { placesFor } from "../kv/node/descriptors.ts"
 import { isAdministrative, Reserve } from "../kv/server/reserve.ts"
 import { Table } from "../kv/server/table.ts"
@@ -73,8 +72,14 @@ describe("a full server", () => {
 })
 
 describe("clients that ask nothing", () => {
+  // The server's looks are the test's to give.
+  const withLooks = (): void => void vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] })
+  const look = (): void => void vi.advanceTimersByTime(100)
+  afterEach(() => vi.useRealTimers())
+
   test("are disconnected after the time-out, and no sooner; whoever asks, or waits for an answer, stays", async () => {
     let now = 0
+    withLooks()
     const fake = makeFake()
     const waiting: (() => void)[] = []
     const service = { ...fake, write: (...call: Parameters<typeof fake.write>) => void waiting.push(() => fake.write(...call)) }
@@ -91,30 +96,33 @@ describe("clients that ask nothing", () => {
       await until("the write is under way", () => waiting.length === 1)
       now = 900
       await clients.get("asking")?.send("PING")
-      // Looks are taken every tenth of the time-out.
-      await sleep(250)
-      expect(gone).toEqual([])
+      look()
+      expect(server.connections()).toBe(3)
       now = 1500
+      look()
       await until("one is gone", () => gone.length > 0)
-      await sleep(250)
-      expect(gone).toEqual(["silent"])
+      look()
+      expect([gone, server.connections()]).toEqual([["silent"], 2])
       expect(server.stats().idle).toBe(1)
       for (const answer of waiting) answer()
       // Its own time starts with the answer.
       await until("it is answered", () => clients.get("waiting")?.received().includes("+OK") === true)
       now = 2600
+      look()
       await until("all are gone", () => server.connections() === 0)
     })
   })
 
-  test("stay for ever without it", () =>
-    serving(makeFake(), { now: () => 1e12 }, async (port, server) => {
+  test("stay for ever without it", () => {
+    withLooks()
+    return serving(makeFake(), { now: () => 1e12 }, async (port, server) => {
       const client = await dial(port)
       expect(plain(await client.send("CONFIG", "GET", "timeout"))).toEqual(["timeout", "0"])
-      await sleep(50)
+      look()
       expect(server.connections()).toBe(1)
       client.socket.destroy()
-    }))
+    })
+  })
 
   test("CONFIG GET timeout tells it in seconds", () =>
     serving(makeFake(), { limits: { idleMs: 90_000 } }, async (port) => {

@@ -2,14 +2,12 @@ import { Effect } from "effect"
 import { expect, test } from "vitest"
 import { makeServer } from "../kv/server/index.ts"
 import type { Reply } from "../kv/types.ts"
+import { until as inTime } from "./cluster.ts"
 import { dial, exchange, plain, serving } from "./resp.client.ts"
 import { makeFake } from "./resp.fake.ts"
+import { quiet } from "./waiting.ts"
 
-const until = async (what: () => boolean): Promise<void> => {
-  for (let turn = 0; turn < 1000 && !what(); turn++) await new Promise((next) => setTimeout(next, 5))
-  expect(what()).toBe(true)
-}
-const pause = (millis: number): Promise<void> => new Promise((next) => setTimeout(next, millis))
+const until = (what: () => boolean): Promise<unknown> => inTime("what the test waits for", what)
 
 test("a port in use is an error that says so", async () => {
   await serving(makeFake(), {}, async (port) => {
@@ -27,7 +25,7 @@ test("a connection with too much under way is not read from until it is answered
     const sent = 300_000
     client.write("INCR a\r\n".repeat(sent))
     await until(() => held.length === 100)
-    await pause(50)
+    await quiet(other)
     expect(held).toHaveLength(100)
     expect(server.stats().netInput).toBeLessThan(1_000_000)
     expect(plain(await other.send("PING"))).toBe("PONG")
@@ -49,13 +47,15 @@ test("reads are not executed for a client that does not take their replies, and 
   const fake = makeFake()
   await serving(fake, { limits: { softOutputBytes: 2_000_000 } }, async (port) => {
     const client = await dial(port)
+    const other = await dial(port)
     await client.send("SET", "a", "x".repeat(1_000_000))
     client.socket.pause()
     const before = fake.counts.reads
     client.write("GET a\r\n".repeat(100))
     await until(() => fake.counts.reads > before)
-    await pause(100)
+    await quiet(other)
     expect(fake.counts.reads - before).toBeLessThan(30)
+    other.socket.destroy()
     client.socket.resume()
     client.socket.end()
     expect((await client.ended).length).toBeGreaterThan(100_000_000)
@@ -101,11 +101,12 @@ test("a client that ends its side after a long pipeline still gets all of its an
 
 test("closing does not wait for ever for a service that does not answer", async () => {
   const start = performance.now()
-  await serving({ ...makeFake(), write: () => {} }, {}, async (port) => {
+  let asked = false
+  await serving({ ...makeFake(), write: () => void (asked = true) }, {}, async (port) => {
     const client = await dial(port)
     client.socket.on("error", () => {})
     client.write("SET a 1\r\n")
-    await pause(20)
+    await until(() => asked)
   })
   expect(performance.now() - start).toBeLessThan(2000)
 })

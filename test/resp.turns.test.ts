@@ -10,6 +10,7 @@ import { Turns } from "../kv/server/turns.ts"
 import type { Reply, Service } from "../kv/types.ts"
 import { dial, exchange, plain, serving } from "./resp.client.ts"
 import { makeFake } from "./resp.fake.ts"
+import { quiet } from "./waiting.ts"
 
 /** How much was done between any two rounds of the event loop, while `use` ran. */
 const perRound = async (done: () => number, use: () => Promise<void>): Promise<number> => {
@@ -184,7 +185,9 @@ describe("long replies", () => {
       client.socket.pause()
       client.write("SET a 1\r\nGET a\r\nGET long\r\nPING\r\nGET long\r\nGET a\r\nPING\r\n")
       client.socket.end()
-      await new Promise((next) => setTimeout(next, 20))
+      const other = await dial(port)
+      await quiet(other)
+      other.socket.destroy()
       client.socket.resume()
       expect(await client.ended === `+OK\r\n$1\r\n1\r\n${whole}+PONG\r\n${whole}$1\r\n1\r\n+PONG\r\n`).toBe(true)
     })

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs"
 import { openResp, ErrorReply } from "../resp.ts"
 import type { Generator, Sample } from "./systems.ts"
+import { seeded } from "../disk.ts"
 
 const ticksPerSecond = 100
 const cpuSeconds = (pid: number): number => {
@@ -31,13 +32,14 @@ export const plainGenerator: Generator = {
     const open = await Promise.all(Array.from({ length: connections }, (_, i) => openResp(Number((endpoints[i % endpoints.length] ?? "").split(":")[1]))))
     if (op === "local") await Promise.all(open.map((client) => client.call("READONLY")))
 
+    const random = seeded(1)
     const latencies: number[] = []
     const state = { measuring: fill, stopped: false, next: 0, failures: 0, error: "" }
     const one = async (i: number): Promise<void> => {
       const client = open[i % open.length]
       if (client === undefined) return
       while (!state.stopped) {
-        const number = fill ? state.next++ : Math.floor(Math.random() * keys)
+        const number = fill ? state.next++ : Math.floor(random() * keys)
         if (number >= keys) return
         const key = `key${String(number).padStart(13, "0")}`
         const from = performance.now()

@@ -1,12 +1,12 @@
 /** The faults are what they claim to be: a proxy that lets bytes through during a cut would make every chaos run green. */
 import { connect, createServer, type Socket } from "node:net"
-import { setTimeout as sleep } from "node:timers/promises"
 import { expect, test } from "vitest"
 import { freePort, until } from "../cluster.ts"
 import { failoversOf, longestOutage, longestUnexcused } from "./figures.ts"
 import type { Incident } from "./nemesis.ts"
 import { describeStep, makePlan } from "./plan.ts"
 import { clear, Flow, openProxy, worst } from "./proxy.ts"
+import { turns } from "../waiting.ts"
 
 interface End {
   readonly socket: Socket
@@ -49,7 +49,7 @@ test("bytes pass in both directions, in order, however long each takes", () =>
     const b = await theOther()
     for (const part of numbers.match(/.{1,500}/g) ?? []) {
       a.socket.write(part)
-      await sleep(1)
+      await turns(1)
     }
     b.socket.write("back")
     await until("all has come", () => b.text.length === numbers.length && a.text === "back", 5000)
@@ -64,7 +64,7 @@ test("a cut in one direction holds its bytes, and the news of the end, and lets 
     b.socket.write("passes")
     await until("the answer has come", () => a.text === "passes", 5000)
     a.socket.end("last")
-    await sleep(100)
+    await turns(50)
     expect([b.text, b.closed]).toEqual(["", ""])
     there.set(clear)
     await until("the end has come", () => b.closed !== "", 5000)
@@ -76,7 +76,7 @@ test("no connection is made while either direction is cut", () =>
     back.set(cut)
     const late = theOther()
     a.socket.write("hello")
-    await sleep(100)
+    await turns(50)
     back.set(clear)
     const b = await late
     await until("it comes through", () => b.text === "hello", 5000)
@@ -88,11 +88,11 @@ test("a reset ends both ends and loses what was held", () =>
     const b = await theOther()
     there.set(cut)
     a.socket.write("lost")
-    await sleep(20)
+    await turns(50)
     reset()
     await until("both have noticed", () => a.closed !== "" && b.closed !== "", 5000)
     there.set(clear)
-    await sleep(20)
+    await turns(50)
     expect([a.closed, b.closed, b.text]).toEqual(["reset", "reset", ""])
   }))
 
@@ -105,7 +105,7 @@ test("a limited rate makes bytes late, and is forgotten when it is lifted", () =
     await until("the first have come", () => b.text.length === 4000, 5000)
     expect(performance.now() - sent).toBeGreaterThan(190)
     a.socket.write("y".repeat(200_000))
-    await sleep(50)
+    await turns(50)
     expect(b.text.length).toBeLessThan(100_000)
     there.set(clear)
     await until("the rest has come", () => b.text.length === 204_000, 1000)

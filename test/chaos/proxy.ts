@@ -4,6 +4,9 @@
  * flow holds them (and the news that a connection was closed) until it is mended, as TCP does. To lose them, reset.
  */
 import { connect, createServer, type Server, type Socket } from "node:net"
+import { seeded } from "../disk.ts"
+
+const random = seeded(1)
 
 /** What the bytes from one node to another suffer. */
 export interface Condition {
@@ -56,7 +59,7 @@ const pump = (source: Socket, target: Socket, flow: Flow): void => {
   /** When a parcel arrives that is sent now. */
   const post = (size: number): number => {
     const { delay, jitter, rate } = flow.condition
-    last = Math.max(last, performance.now() + delay + Math.random() * jitter) + size / rate
+    last = Math.max(last, performance.now() + delay + random() * jitter) + size / rate
     return last
   }
   const end = (how: "closed" | "reset"): void => {
