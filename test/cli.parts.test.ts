@@ -144,7 +144,7 @@ describe("the supervisor", () => {
       })
       cleanups.push(child.stop)
       await until(() => child.givenUp())
-      await sleep(20)
+      expect(child.pid()).toBeNull()
       expect(said).toEqual([
         expect.stringMatching(/^its log cannot be written: ENOENT/), "12:00 error n1 the folder is locked",
         expect.stringMatching(new RegExp(`^ended \\(exit code ${code}\\)\\. Starting it again would not mend that, so it is left alone; its log: `)),
