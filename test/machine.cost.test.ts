@@ -314,7 +314,7 @@ describe("large values stand apart", () => {
         await pair.same()
         const lengths = await Promise.all(["a", "b", "c", "d"].map(async (name) => [name, Number(await pair.read("STRLEN", name))] as const))
         await pair.close()
-        expect(await valuesIn(pair.held.directory)).toEqual(lengths.filter(([, length]) => length > INLINE).map(([name]) => name))
+        expect((await valuesIn(pair.held.directory)).sort()).toEqual(lengths.filter(([, length]) => length > INLINE).map(([name]) => name))
         removeTemporary()
       }),
       { numRuns: full ? many(1000, 40) : 8 },
@@ -429,7 +429,7 @@ describe("a command over many keys", () => {
           )
           expect(plain(outcome.reply)).toEqual(exec ? [plain(atOnce)] : plain(atOnce))
         })
-        expect(plain(machine.read(buffers("KEYS", "*")))).toEqual([...plainView.items.keys()].sort((a, b) => (a < b ? -1 : 1)))
+        expect(new Set(plain(machine.read(buffers("KEYS", "*"))) as string[])).toEqual(new Set(plainView.items.keys()))
       }),
       { numRuns: many(2000, 12) },
     )

@@ -134,14 +134,3 @@ export const glob = (pattern: Uint8Array): Matcher => {
     return true
   }
 }
-
-/** The bytes that every matching key starts with: a scan need look nowhere else. */
-export const literalPrefix = (pattern: Uint8Array): Uint8Array => {
-  let end = 0
-  while (end < pattern.length) {
-    const byte = pattern[end] ?? 0
-    if (byte === STAR || byte === QUESTION || byte === OPEN || byte === BACKSLASH) break
-    end++
-  }
-  return pattern.subarray(0, end)
-}

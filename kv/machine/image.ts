@@ -1,6 +1,6 @@
 /**
  * The byte stream of a snapshot: frames of [length, kind, body]. A header with the position, the sessions by id, the
- * data by key, and a trailer with the count of records and the CRC-32 of all bytes before it. What has expired is left
+ * data by place, and a trailer with the count of records and the CRC-32 of all bytes before it. What has expired is left
  * out, so that the stream depends on nothing but what the replicated state *is*: two nodes at one position write the
  * same bytes, which makes its hash the digest that tests and operators compare.
  */
@@ -15,8 +15,8 @@ import type { Item } from "./view.ts"
 
 /** Large enough that frames and turns cost nothing, small enough to be made in a few milliseconds. */
 export const CHUNK = 256 << 10
-/** 3: records say where their value is; a session carries the secret of its opening; the position carries the chained checksum. */
-const FORMAT = 3
+/** 4: data in the order of places. */
+const FORMAT = 4
 /** A session with all that may be kept fits twice. */
 const MAX_FRAME = 64 << 20
 

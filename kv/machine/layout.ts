@@ -5,9 +5,11 @@
  *   20 markers     first index of a batch → its last: they join without a gap from the checkpoint to the position
  *   30 sessions    id → owner, secret of the opening
  *   38 replies     id, sequence → the state of the session after a batch, and the replies that the batch gave
- *   40 data        generation, key → version, deadline, and the value or its length and checksum
- *   48 values      generation, key → a large value, so that what asks about the key alone need not read it
+ *   40 data        generation, place, key → version, deadline, and the value or its length and checksum
+ *   48 values      generation, place, key → a large value, so that what asks about the key alone need not read it
  *   50 deadlines   generation, deadline, key → nothing; may be stale: the data record decides
+ *
+ * The place of a key is its hash (place.ts): data stand in the order in which SCAN goes through them.
  *
  * FLUSHALL begins a new generation: one step, whatever the size. What the earlier ones leave is removed bit by bit.
  * Every record starts with a CRC-32 over its key and itself, for LevelDB returns flipped bytes without a word; that of a
@@ -16,13 +18,14 @@
 import { crc32 } from "node:zlib"
 import { Reader, Writer, readBase, writeBase } from "../../interpreters/bytes.ts"
 import type { LogBase } from "../../core/index.ts"
+import { placeOf } from "./place.ts"
 import { NULL, readReply, writeReply } from "./reply.ts"
 import type { Session } from "./sessions.ts"
 import type { Item } from "./view.ts"
 import type { Reply } from "../types.ts"
 
-/** 3: large values in records of their own; a session carries the secret of its opening; the identity tells where the data begin; the position carries the chained checksum. */
-export const FORMAT = 3
+/** 4: data in the order of places. */
+export const FORMAT = 4
 export const META = 0x10
 export const MARKER = 0x20
 export const SESSION = 0x30
@@ -57,35 +60,32 @@ export const numberIn = (key: Buffer, position: 0 | 1): number => key.readUIntBE
 /** Everything of one kind: [first, second). */
 export const kindRange = (kind: number): { readonly gte: Buffer; readonly lt: Buffer } => ({ gte: Buffer.from([kind]), lt: Buffer.from([kind + 1]) })
 
-const DATA_PREFIX = 7
-const DEADLINE_PREFIX = 13
-const underGeneration = (kind: number, generation: number, key: Uint8Array): Buffer => {
-  const out = Buffer.allocUnsafe(DATA_PREFIX + key.length)
+const NOTHING = Buffer.alloc(0)
+const KEY_PREFIX = 13
+const placed = (kind: number, generation: number, place: number, key: Uint8Array): Buffer => {
+  const out = Buffer.allocUnsafe(KEY_PREFIX + key.length)
   out[0] = kind
   out.writeUIntBE(generation, 1, 6)
-  out.set(key, DATA_PREFIX)
+  out.writeUIntBE(place, 7, 6)
+  out.set(key, KEY_PREFIX)
   return out
 }
-export const dataKey = (generation: number, key: Uint8Array): Buffer => underGeneration(DATA, generation, key)
-export const valueKey = (generation: number, key: Uint8Array): Buffer => underGeneration(VALUE, generation, key)
-export const userKey = (key: Buffer): Buffer => key.subarray(DATA_PREFIX)
-export const deadlineKey = (generation: number, deadline: number, key: Uint8Array): Buffer => {
-  const out = Buffer.allocUnsafe(DEADLINE_PREFIX + key.length)
-  out[0] = DEADLINE
-  out.writeUIntBE(generation, 1, 6)
-  out.writeUIntBE(deadline, 7, 6)
-  out.set(key, DEADLINE_PREFIX)
-  return out
-}
+export const dataKey = (generation: number, key: Uint8Array): Buffer => placed(DATA, generation, placeOf(key), key)
+export const valueKey = (generation: number, key: Uint8Array): Buffer => placed(VALUE, generation, placeOf(key), key)
+/** Where the data of a place begin. */
+export const dataFrom = (generation: number, place: number): Buffer => placed(DATA, generation, place, NOTHING)
+export const placeIn = (key: Buffer): number => key.readUIntBE(7, 6)
+export const userKey = (key: Buffer): Buffer => key.subarray(KEY_PREFIX)
+/** Its place is the deadline. */
+export const deadlineKey = (generation: number, deadline: number, key: Uint8Array): Buffer => placed(DEADLINE, generation, deadline, key)
 export const deadlineOfKey = (key: Buffer): { readonly deadline: number; readonly key: Buffer } => ({
-  deadline: key.readUIntBE(7, 6),
-  key: key.subarray(DEADLINE_PREFIX),
+  deadline: placeIn(key),
+  key: userKey(key),
 })
-const NOTHING = Buffer.alloc(0)
 /** All records of a generation: [first, second). */
 export const generationRange = (kind: typeof DATA | typeof VALUE | typeof DEADLINE, generation: number): { readonly gte: Buffer; readonly lt: Buffer } => ({
-  gte: underGeneration(kind, generation, NOTHING),
-  lt: underGeneration(kind, generation + 1, NOTHING),
+  gte: placed(kind, generation, 0, NOTHING),
+  lt: placed(kind, generation + 1, 0, NOTHING),
 })
 
 // ------------------------------------------------------------------------------------------------ values

@@ -9,7 +9,8 @@ import { MAX_REPLY, refusable } from "./cost.ts"
 import { encodeRecord } from "./layout.ts"
 import { Draw } from "./random.ts"
 import { EMPTY_BASE, type Outcome, Replica, type Store, announce, readOnlyView } from "./replica.ts"
-import { Cursors, answerScan } from "./scan.ts"
+import { placeOf } from "./place.ts"
+import { isScan, planOf } from "./scan.ts"
 import { execute, isSpec, resolve } from "./execute.ts"
 import { error } from "./reply.ts"
 import { DEFAULT_IDLE, type ReplyState, Sessions } from "./sessions.ts"
@@ -19,6 +20,10 @@ import type { Call, CommandListener, Reader, Reply } from "../types.ts"
 /** Nothing stands apart here. */
 const valueOf = (item: Item): Buffer => item.value ?? Buffer.alloc(0)
 
+interface Placed {
+  readonly name: string
+  readonly place: number
+}
 /** How to take back one step. */
 type Undo = { readonly name: string; readonly before: Item | undefined } | { readonly name: null; readonly all: Map<string, Item>; readonly earliest: number }
 
@@ -26,7 +31,7 @@ class MapStore implements Store {
   items: Map<string, Item>
   /** No item expires before this. */
   earliest = Infinity
-  private sorted: string[] | null = null
+  private sorted: readonly Placed[] | null = null
   private undos: Undo[] = []
   constructor(items: Map<string, Item> = new Map()) {
     this.items = items
@@ -76,9 +81,9 @@ class MapStore implements Store {
       else this.items.set(undo.name, undo.before)
     }
   }
-  /** Latin-1 order is byte order. */
-  keys(): readonly string[] {
-    this.sorted ??= [...this.items.keys()].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
+  /** As LevelDB has them. Latin-1 order is byte order. */
+  keys(): readonly Placed[] {
+    this.sorted ??= Array.from(this.items.keys(), (name) => ({ name, place: placeOf(Buffer.from(name, "latin1")) })).sort((a, b) => a.place - b.place || (a.name < b.name ? -1 : 1))
     return this.sorted
   }
   sweep(now: number): void {
@@ -102,7 +107,6 @@ export class MemoryMachine implements StateMachine, Reader {
   private listener: CommandListener | null = null
   private incoming: { readonly id: string; readonly chunks: Buffer[]; length: number; complete: boolean } | null = null
   private images = 0
-  private readonly cursors = new Cursors()
   constructor(idle: number = DEFAULT_IDLE, from?: { readonly base: LogBase; readonly sessions: Sessions; readonly items: Map<string, Item> }) {
     this.store = new MapStore(from?.items)
     this.replica = new Replica(this.store, from?.base ?? EMPTY_BASE, from?.sessions ?? new Sessions(idle))
@@ -137,7 +141,7 @@ export class MemoryMachine implements StateMachine, Reader {
     const writer = new ImageWriter()
     writer.begin(base)
     for (const session of sessionsForImage(sessions, base.time)) writer.session(session)
-    for (const name of this.store.keys()) {
+    for (const { name } of this.store.keys()) {
       const item = this.store.items.get(name)
       if (item === undefined || (item.expiry !== 0 && item.expiry <= base.time)) continue
       const key = Buffer.from(name, "latin1")
@@ -229,25 +233,15 @@ export class MemoryMachine implements StateMachine, Reader {
     if (spec.kind === "write") return error(`'${spec.name.toLowerCase()}' is a write: it goes through the log`)
     const view = readOnlyView(this.now(), this.store, most)
     if (!spec.scan) return refusable(() => execute(view, call))
-    const { store } = this
-    if (spec.name === "RANDOMKEY") {
-      const plan = new Draw().plan()
-      for (const name of store.keys()) {
+    return refusable(() => {
+      const plan = spec.name === "RANDOMKEY" ? new Draw().plan() : planOf(call, most)
+      if (!isScan(plan)) return plan
+      for (const { name, place } of this.store.keys()) {
         const key = Buffer.from(name, "latin1")
-        if (view.get(key) !== undefined) plan.visit(key)
+        if (place >= plan.from && !plan.visit(key, place, view.get(key) !== undefined)) break
       }
-      return plan.reply(true)
-    }
-    return refusable(() => answerScan(call, most, this.cursors, {
-      *keys(range) {
-        const lower = range.after === null ? Buffer.from(range.from).toString("latin1") : range.after.toString("latin1")
-        for (const name of store.keys()) {
-          if (range.after === null ? name < lower : name <= lower) continue
-          const key = Buffer.from(name, "latin1")
-          if (view.get(key) !== undefined) yield key
-        }
-      },
-    }))
+      return plan.reply()
+    })
   }
   version(key: Uint8Array): number {
     return readOnlyView(this.now(), this.store).get(copyOf(key))?.version ?? 0

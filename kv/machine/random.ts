@@ -24,7 +24,8 @@ export class Draw {
   plan(): Scan {
     const drawn: Buffer[] = []
     let seen = 0
-    const visit = (key: Buffer): boolean => {
+    const visit = (key: Buffer, _: number, live: boolean): boolean => {
+      if (!live) return true
       const place = seen < DRAWN ? seen : Math.floor(Math.random() * (seen + 1))
       seen++
       // Copied: a view would keep the page that it was read with.
@@ -45,6 +46,6 @@ export class Draw {
       this.keys = drawn.slice(1).filter((key) => (bytes += key.length) <= MOST_BYTES)
       return bulk(first)
     }
-    return { from: NOTHING, after: null, prefix: NOTHING, visit, reply }
+    return { from: 0, visit, reply }
   }
 }

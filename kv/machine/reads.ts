@@ -2,12 +2,12 @@
 import { MAX_REPLY, TooLarge, refusable, replyTooLarge } from "./cost.ts"
 import { type Level, READ_BYTES, READ_COUNT, readItem, readValue } from "./database.ts"
 import { execute, isSpec, resolve, toBuffers } from "./execute.ts"
-import { DATA, DEADLINE, dataKey, deadlineKey, deadlineOfKey, decodeRecord, generationRange, userKey } from "./layout.ts"
+import { DATA, DEADLINE, dataFrom, deadlineKey, deadlineOfKey, decodeRecord, generationRange, placeIn, userKey } from "./layout.ts"
 import { isDamage } from "./errors.ts"
 import { NULL, bulk, error, integer } from "./reply.ts"
 import { Draw } from "./random.ts"
 import { readOnlyView, type Store } from "./replica.ts"
-import { Cursors, type Scan, isScan, planOf, startsWith } from "./scan.ts"
+import { type Scan, isScan, planOf } from "./scan.ts"
 import { isShortage } from "./room.ts"
 import { Slices } from "./slices.ts"
 import { type Item, LAST_DEADLINE, type View } from "./view.ts"
@@ -34,7 +34,6 @@ export class Reads {
   generation: number
   private readonly db: Level
   private readonly damaged: (thrown: unknown) => void
-  private readonly cursors = new Cursors()
   private readonly drawn = new Draw()
   private frozen = false
   private before: Snapshot | null = null
@@ -170,7 +169,7 @@ export class Reads {
     if (name !== "DBSIZE") {
       let plan: Scan | Reply
       try {
-        plan = planOf(call, most, this.cursors)
+        plan = planOf(call, most)
       } catch (thrown) {
         if (thrown instanceof TooLarge) return thrown.reply
         throw thrown
@@ -217,20 +216,18 @@ export class Reads {
   private async walk(plan: Scan, snapshot: Snapshot): Promise<Reply> {
     const { clock, generation } = this
     const { lt } = generationRange(DATA, generation)
-    const from = plan.after === null ? { gte: dataKey(generation, plan.from) } : { gt: dataKey(generation, plan.after) }
-    const iterator = this.db.iterator<Buffer, Buffer>({ ...from, lt, snapshot, highWaterMarkBytes: READ_BYTES })
+    const iterator = this.db.iterator<Buffer, Buffer>({ gte: dataFrom(generation, plan.from), lt, snapshot, highWaterMarkBytes: READ_BYTES })
     const slices = new Slices()
     // A short scan must not fetch 500 records for the sake of ten.
     let count = 16
     try {
       for (;;) {
         const records = await iterator.nextv(count)
-        if (records.length === 0) return plan.reply(true)
+        if (records.length === 0) return plan.reply()
         for (const [key, record] of records) {
           const name = userKey(key)
-          if (!startsWith(name, plan.prefix)) return plan.reply(true)
           const { expiry } = decodeRecord(name, record)
-          if ((expiry === 0 || expiry > clock) && !plan.visit(name)) return plan.reply(false)
+          if (!plan.visit(name, placeIn(key), expiry === 0 || expiry > clock)) return plan.reply()
           // A long key takes long to match.
           if (slices.due() || (name.length > LONG && slices.overdue())) await slices.giveWay()
         }

@@ -1,93 +1,56 @@
 /**
- * KEYS, SCAN and DBSIZE: commands over the whole key space, in key order. This file knows what they ask and answer;
- * who walks the keys, at once or in slices, is the machine's matter.
+ * KEYS, SCAN and DBSIZE: commands over the whole key space, in the order of places (place.ts). This file knows what they
+ * ask and answer; who walks the keys, at once or in slices, is the machine's matter.
+ *
+ * The cursor of SCAN is a place. So it holds on every node and over restarts, nothing need be remembered for it, and
+ * every key that is there throughout a scan is returned, whatever happens to others. Places stay below 2^53, for clients
+ * that hold a cursor as a floating-point number.
  */
-import { randomInt } from "node:crypto"
-import { type Matcher, glob, literalPrefix } from "./glob.ts"
+import { type Matcher, glob } from "./glob.ts"
 import { replyTooLarge } from "./cost.ts"
+import { PLACES } from "./place.ts"
 import { bulk, error, integer, notAnInteger, syntaxError } from "./reply.ts"
 import { argument, parseInt64, upper } from "./view.ts"
 import { toBuffers } from "./execute.ts"
 import type { Call, Reply } from "../types.ts"
 
-/**
- * Redis clients hold a cursor as an unsigned number, too small for a key; so this node remembers, for the last few
- * thousand cursors it gave, after which key each goes on. Every key that is there throughout a scan is returned,
- * whatever happens to others. A cursor that is not remembered (given by another node or an earlier life, or very old)
- * starts over: keys come twice, as SCAN allows, and none is missed. Cursors stay below 2^53 for clients that hold
- * them as floating-point numbers.
- */
-export class Cursors {
-  private readonly after = new Map<number, Buffer>()
-  private next = 1
-  /** Tells this life's cursors from those of others. */
-  private readonly life = randomInt(1, 1 << 20)
-  private bytes = 0
-  private readonly limit: number
-  private readonly most: number
-  constructor(limit = 4096, most = 16 << 20) {
-    this.limit = limit
-    this.most = most
-  }
-  remember(key: Buffer): number {
-    const cursor = this.life * 0x1_0000_0000 + this.next
-    this.next = this.next === 0xffff_ffff ? 1 : this.next + 1
-    this.after.set(cursor, Buffer.from(key))
-    this.bytes += key.length
-    for (const [oldest, { length }] of this.after) {
-      if (this.after.size <= this.limit && this.bytes <= this.most) break
-      this.after.delete(oldest)
-      this.bytes -= length
-    }
-    return cursor
-  }
-  find(cursor: bigint): Buffer | null {
-    return this.after.get(Number(cursor)) ?? null
-  }
-}
-
-/** Walk the keys from `from` on (or after `after`), while they start with `prefix` and `visit` says true. */
+/** Walk all records from a place on, for as long as `visit` says true. */
 export interface Scan {
-  readonly from: Buffer
-  readonly after: Buffer | null
-  readonly prefix: Buffer
-  readonly visit: (key: Buffer) => boolean
-  /** `exhausted`: the walk was not ended by `visit`. */
-  readonly reply: (exhausted: boolean) => Reply
+  readonly from: number
+  /** `live`: the key has not expired. False: the walk ends before this one. */
+  readonly visit: (key: Buffer, place: number, live: boolean) => boolean
+  readonly reply: () => Reply
 }
 
 /** A key in a reply costs this beside its bytes. */
 const ITEM = 64
-/** One SCAN gives no more than this at a time, and looks at no more keys. */
+/** One SCAN gives no more than this at a time, and looks at no more keys, but for those of one place. */
 const SCAN_BYTES = 1 << 20
 const SCAN_KEYS = 100_000
 
 const everything: Matcher = () => true
-const NOTHING = Buffer.alloc(0)
-const prefixOf = (pattern: Buffer): Buffer => Buffer.from(literalPrefix(pattern))
 
 const planKeys = (pattern: Buffer, most: number): Scan => {
   const matches = glob(pattern)
-  const prefix = prefixOf(pattern)
   const items: Reply[] = []
   let bytes = 0
-  const visit = (key: Buffer): boolean => {
-    if (!matches(key)) return true
+  const visit = (key: Buffer, _: number, live: boolean): boolean => {
+    if (!live || !matches(key)) return true
     bytes += ITEM + key.length
     if (bytes > most) throw replyTooLarge(bytes, most)
     items.push(bulk(key))
     return true
   }
-  return { from: prefix, after: null, prefix, visit, reply: () => ({ type: "array", items }) }
+  return { from: 0, visit, reply: () => ({ type: "array", items }) }
 }
 
 const planSize = (): Scan => {
   let count = 0
-  const visit = (): boolean => {
-    count++
+  const visit = (_: Buffer, __: number, live: boolean): boolean => {
+    if (live) count++
     return true
   }
-  return { from: NOTHING, after: null, prefix: NOTHING, visit, reply: () => integer(count) }
+  return { from: 0, visit, reply: () => integer(count) }
 }
 
 interface ScanOptions {
@@ -113,39 +76,40 @@ const parseScanOptions = (args: readonly Buffer[]): ScanOptions | Reply => {
   return options
 }
 
-const planScan = (args: readonly Buffer[], most: number, cursors: Cursors): Scan | Reply => {
+const planScan = (args: readonly Buffer[], most: number): Scan | Reply => {
   const text = argument(args, 1).toString("latin1")
-  if (!/^\d{1,20}$/.test(text) || BigInt(text) >= 2n ** 64n) return error("invalid cursor")
+  const from = /^\d{1,20}$/.test(text) ? Number(text) : PLACES
+  if (from >= PLACES) return error("invalid cursor")
   const options = parseScanOptions(args)
   if ("type" in options) return options
   const matches = options.pattern === null ? everything : glob(options.pattern)
-  const prefix = options.pattern === null ? NOTHING : prefixOf(options.pattern)
-  const after = cursors.find(BigInt(text))
   const items: Reply[] = []
   let visited = 0
   let bytes = 0
-  let last: Buffer = NOTHING
+  let reached = from
+  let next = 0
   const full = Math.min(SCAN_BYTES, most)
-  const visit = (key: Buffer): boolean => {
-    last = key
-    if (options.strings && matches(key)) {
+  const visit = (key: Buffer, place: number, live: boolean): boolean => {
+    // COUNT is a wish. Keys of one place go together, or the cursor could not tell them apart.
+    if (place > reached && (visited >= options.count || bytes >= full)) {
+      next = place
+      return false
+    }
+    reached = place
+    // What has expired and is still there takes its time, too.
+    visited++
+    if (live && options.strings && matches(key)) {
       bytes += ITEM + key.length
       items.push(bulk(key))
     }
-    // COUNT is a wish.
-    return ++visited < options.count && bytes < full
+    return true
   }
-  const reply = (exhausted: boolean): Reply => {
-    const cursor = exhausted ? 0 : cursors.remember(last)
-    return { type: "array", items: [bulk(Buffer.from(String(cursor))), { type: "array", items }] }
-  }
-  // A cursor of a scan with another pattern may stand before this one's range.
-  const within = after !== null && Buffer.compare(after, prefix) >= 0
-  return { from: prefix, after: within ? after : null, prefix, visit, reply }
+  const reply = (): Reply => ({ type: "array", items: [bulk(Buffer.from(String(next))), { type: "array", items }] })
+  return { from, visit, reply }
 }
 
 /** Throws TooLarge if the reply, or the pattern, is. `call` is one of the commands without a handler, its arity checked. */
-export const planOf = (call: Call, most: number, cursors: Cursors): Scan | Reply => {
+export const planOf = (call: Call, most: number): Scan | Reply => {
   const args = toBuffers(call)
   switch (upper(argument(args, 0))) {
     case "KEYS":
@@ -153,20 +117,7 @@ export const planOf = (call: Call, most: number, cursors: Cursors): Scan | Reply
     case "DBSIZE":
       return planSize()
     default:
-      return planScan(args, most, cursors)
+      return planScan(args, most)
   }
 }
 export const isScan = (plan: Scan | Reply): plan is Scan => "visit" in plan
-
-export const startsWith = (key: Buffer, prefix: Buffer): boolean => key.length >= prefix.length && key.compare(prefix, 0, prefix.length, 0, prefix.length) === 0
-
-/** The walk, for a store whose live keys can be had at once, in order. */
-export const answerScan = (call: Call, most: number, cursors: Cursors, store: { readonly keys: (scan: Scan) => Iterable<Buffer> }): Reply => {
-  const plan = planOf(call, most, cursors)
-  if (!isScan(plan)) return plan
-  for (const key of store.keys(plan)) {
-    if (!startsWith(key, plan.prefix)) break
-    if (!plan.visit(key)) return plan.reply(false)
-  }
-  return plan.reply(true)
-}
