@@ -20,7 +20,7 @@ export type Reply =
 /** One Redis command: its name and arguments as they came. */
 export type Call = readonly Uint8Array[]
 
-/** A key that must not have changed since it was watched. Version 0: it must not exist. */
+/** A key that must not have changed since `Reader.version` told its version. Version 0: it must not exist, whatever it was before. */
 export interface Watch {
   readonly key: Uint8Array
   readonly version: number
@@ -107,7 +107,7 @@ export interface Reader {
    * bytes of keys and values (32 MB if it is not given) is refused as TOOLARGE before any value that does not fit is read.
    */
   readonly read: (call: Call, most?: number) => Reply | Promise<Reply>
-  /** For WATCH: the log index of the last write of the key, or 0 if there is none (or it has expired). */
+  /** For WATCH: the log index of the last write of the key; of a key that does not exist 2^47 and the index after which it did not. */
   readonly version: (key: Uint8Array) => number
   /** An estimate: bytes of the value there is or was a moment ago, without reading it. */
   readonly lengthOf?: (key: Uint8Array) => number

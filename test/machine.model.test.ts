@@ -3,14 +3,16 @@ import * as fc from "fast-check"
 import { afterAll, describe, expect, test } from "vitest"
 import type { Entry } from "../core/index.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
-import type { Command } from "../kv/types.ts"
-import { buffers, digest, entryOf, Log, open, plain, removeTemporary, secretFor, temporary, type Held } from "./machine.kit.ts"
+import type { Command, Watch } from "../kv/types.ts"
+import { buffers, digest, entryOf, Log, open, plain, removeTemporary, secretFor, temporary, transfer, type Held } from "./machine.kit.ts"
 
 afterAll(removeTemporary)
 
 /** Written from the commands' documentation, not from the code: strings and deadlines in a plain object. */
 class Naive {
   data: Record<string, { value: string; until: number; version: number }> = Object.create(null)
+  /** The last entry that wrote or removed the key. A FLUSHALL counts for all: who watches an absent key may be told that it changed. */
+  private changed: Record<string, number> = Object.create(null)
   private at(key: string, now: number): { value: string; until: number; version: number } | undefined {
     const found = this.data[key]
     return found === undefined || found.until <= now ? undefined : found
@@ -20,6 +22,7 @@ class Naive {
     const old = this.at(key, now)
     const put = (value: string, until: number): void => {
       this.data[key] = { value, until, version }
+      this.changed[key] = version
     }
     switch (name) {
       case "SET":
@@ -39,6 +42,7 @@ class Naive {
       }
       case "DEL":
         delete this.data[key]
+        if (old !== undefined) this.changed[key] = version
         return old === undefined ? 0 : 1
       case "PEXPIRE":
         if (old === undefined) return 0
@@ -52,6 +56,7 @@ class Naive {
         return 1
       case "FLUSHALL":
         this.data = Object.create(null)
+        for (const name of KEYS) this.changed[name] = version
         return "+OK"
       default:
         throw new Error(`no such command: ${name}`)
@@ -63,8 +68,12 @@ class Naive {
   value(key: string, now: number): string | null {
     return this.at(key, now)?.value ?? null
   }
-  version(key: string, now: number): number {
-    return this.at(key, now)?.version ?? 0
+  version(key: string, now: number, index: number): number {
+    return this.at(key, now)?.version ?? 2 ** 47 + index
+  }
+  /** Since the entry `index`, after which it was there or not. */
+  differs(key: string, index: number, was: boolean, now: number): boolean {
+    return (this.changed[key] ?? 0) > index || (this.at(key, now) !== undefined) !== was
   }
 }
 
@@ -89,6 +98,8 @@ const words: fc.Arbitrary<readonly string[]> = fc.oneof(
 const action = fc.oneof(
   { weight: 12, arbitrary: fc.record({ do: fc.constant("call" as const), words, repeat: fc.integer({ min: 0, max: 9 }) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("wait" as const), millis: fc.integer({ min: 0, max: 40 }) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("watch" as const), key }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("exec" as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("gap" as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("reopen" as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("openAgain" as const) }) },
@@ -106,7 +117,8 @@ const compare = async (held: Held, twin: MemoryMachine, naive: Naive): Promise<v
   for (const name of KEYS) {
     expect(await held.get("GET", name)).toEqual(naive.value(name, now))
     expect(plain(twin.read(buffers("GET", name)))).toEqual(naive.value(name, now))
-    expect(machine.version(Buffer.from(name))).toBe(naive.version(name, now))
+    expect(machine.version(Buffer.from(name))).toBe(naive.version(name, now, twin.position().index))
+    expect(twin.version(Buffer.from(name))).toBe(machine.version(Buffer.from(name)))
   }
   expect(await digest(held)).toBe(twin.digest())
 }
@@ -126,6 +138,7 @@ describe("one log, three stores", () => {
         let session = 0
         let sequence = 0
         let applied = 0
+        let watched: { readonly key: string; readonly version: number; readonly index: number; readonly was: boolean } | null = null
         const add = (command: Command): void => {
           entries.push(entryOf(entries.length + 1, time, command))
         }
@@ -158,6 +171,18 @@ describe("one log, three stores", () => {
                 add(command)
                 expected.push(reply)
               }
+              break
+            }
+            case "watch":
+              await flush()
+              watched = { key: step.key, version: held.machine.version(Buffer.from(step.key)), index: applied, was: naive.value(step.key, time) !== null }
+              break
+            case "exec": {
+              if (watched === null) break
+              const { key: name, version, index, was } = watched
+              sequence++
+              add({ type: "Execute", session, secret: secretFor(`t${session}`), sequence, lowest: Math.max(1, sequence - 3), exec: true, watches: [{ key: Buffer.from(name), version }], calls: [buffers("GET", name)] })
+              expected.push(naive.differs(name, index, was, time) ? null : [naive.value(name, time)])
               break
             }
             case "gap":
@@ -219,6 +244,73 @@ describe("one log, three stores", () => {
   })
 })
 
+describe("the WATCH of a key that does not exist", () => {
+  /** What is done meanwhile, and whether the transaction must not run then. */
+  const cases: readonly (readonly [string, readonly (readonly string[])[], number, boolean])[] = [
+    ["nothing", [], 0, false],
+    ["others come and go", [["SET", "b", "1"], ["DEL", "b", "c"], ["SET", "c", "1", "PX", "5"]], 10, false],
+    ["what is not there is removed", [["DEL", "a"], ["GETDEL", "a"], ["PEXPIRE", "a", "5"]], 10, false],
+    ["it comes", [["SET", "a", "1"]], 0, true],
+    ["it comes and goes", [["SET", "a", "1"], ["DEL", "a"]], 0, true],
+    ["it comes and goes as another", [["SET", "a", "1"], ["RENAME", "a", "b"]], 0, true],
+    ["it comes and expires", [["SET", "a", "1", "PX", "5"]], 10, true],
+    ["it comes, and expires by a later word", [["SET", "a", "1"], ["PEXPIRE", "a", "5"]], 10, true],
+    ["it comes with an end that has passed", [["SET", "a", "1", "PXAT", "1"]], 0, true],
+    ["it comes and all goes", [["SET", "a", "1"], ["FLUSHALL"]], 0, true],
+  ]
+  test("fails if it was there meanwhile: at once, after a restart and after a snapshot", async () => {
+    for (const [name, calls, millis, fails] of cases) {
+      const log = new Log(1000)
+      log.call("SET", "a", "1", "PX", "1")
+      log.call("DEL", "b")
+      log.time += 10
+      log.add({ type: "Tick" })
+      let held = await open(temporary())
+      const twin = new MemoryMachine()
+      await held.apply(log.entries)
+      twin.applyNow(log.entries)
+      const version = held.machine.version(Buffer.from("a"))
+      const at = log.entries.length
+      for (const call of calls) log.call(...call)
+      log.time += millis
+      log.add({ type: "Tick" })
+      await held.apply(log.from(at))
+      await held.close()
+      held = await open(held.directory)
+      const other = await open(temporary(), { node: "n2" })
+      await transfer(held, other)
+      const now = log.entries.length
+      const sequence = calls.length + 3
+      // Of the two watches one asks no more than that it does not exist.
+      for (const [i, watched] of [version, 0].entries())
+        log.add({ type: "Execute", session: log.session, secret: secretFor("t"), sequence: sequence + i, lowest: sequence, exec: true, watches: [{ key: Buffer.from("a"), version: watched }], calls: [buffers("STRLEN", "a")] })
+      twin.applyNow(log.from(at))
+      await held.apply(log.from(now))
+      await other.apply(log.from(now))
+      const there = plain(twin.read(buffers("EXISTS", "a"))) === 1
+      for (const node of [held, other]) expect(node.replies.slice(-2).map(([, , reply]) => reply), name).toEqual([fails ? null : [0], there ? null : [0]])
+      expect(await digest(held)).toBe(twin.digest())
+      expect(await digest(other)).toBe(twin.digest())
+      await held.close()
+      await other.close()
+    }
+  }, 60_000)
+  test("does not count what was undone", () => {
+    const log = new Log(1000)
+    const twin = new MemoryMachine()
+    twin.applyNow(log.entries)
+    const version = twin.version(Buffer.from("a"))
+    const big = "x".repeat(7 << 20)
+    const execute = (sequence: number, watches: readonly Watch[], ...calls: (readonly string[])[]): void => void log.add({ type: "Execute", session: log.session, secret: secretFor("t"), sequence, lowest: sequence, exec: true, watches, calls: calls.map((words) => buffers(...words)) })
+    execute(1, [], ["SET", "a", "1"], ["DEL", "a"], ["SET", "a", "1", "PX", "1"], ["FLUSHALL"], ["SET", "a", big], ["GET", "a"], ["GET", "a"])
+    execute(2, [{ key: Buffer.from("a"), version }], ["EXISTS", "a"])
+    const told: unknown[] = []
+    twin.listen({ replied: ({ reply }) => void told.push(plain(reply)), opened: () => undefined, closed: () => undefined, restored: () => undefined })
+    twin.applyNow(log.from(1))
+    expect(told).toEqual([expect.stringMatching(/^-TOOLARGE/), [0]])
+  })
+})
+
 describe("defect-D2: after a restart nothing is applied twice", () => {
   test("the log handed over again from any earlier point changes nothing", async () => {
     const log = new Log()
@@ -273,9 +365,9 @@ describe("time", () => {
     await step(1500, "APPEND", "a", "new")
     expect(await held.get("GET", "a")).toBe("new")
     expect(await held.get("TTL", "a")).toBe(-1)
-    expect(held.machine.version(Buffer.from("k000"))).toBeGreaterThan(0)
+    expect(held.machine.version(Buffer.from("k000"))).toBe(3)
     await step(10_000)
-    expect(held.machine.version(Buffer.from("k000"))).toBe(0)
+    expect(held.machine.version(Buffer.from("k000"))).toBe(2 ** 47 + done)
     expect(await held.get("DBSIZE")).toBe(1)
     // More had expired than one tick removes: it is due again at once, until all are gone.
     expect(held.machine.earliestDeadline()).toBeLessThan(10_000)

@@ -123,7 +123,7 @@ export const commands = {
   exec: (calls: readonly (readonly Argument[])[], watches: readonly (readonly [key: Bytes, version: number])[] = []): Request<readonly Result[] | null> => ({
     task: { type: "transaction", calls, watches }, answer: results(calls),
   }),
-  /** The version of each key (0: it does not exist), for the watches of a transaction. Take it before reading the values. */
+  /** The version of each key (2^47 or more: it does not exist), for the watches of a transaction. Take it before reading the values. */
   versions: (...keys: Bytes[]) => request(["STEPRAFT", "VERSION", ...keys], list(count)),
   /** Any command, its strings as strings. What changes something is executed exactly once, like the rest. */
   call: (...args: [string, ...Argument[]]): Request<Value> => request(args, (reply) => toValue(reply, true)),
@@ -152,7 +152,7 @@ export interface Transaction<Ran> {
   readonly del: (...keys: Bytes[]) => Transaction<Ran>
   readonly incr: (key: Bytes, by?: number | bigint) => Transaction<Ran>
   readonly call: (...args: [string, ...Argument[]]) => Transaction<Ran>
-  /** Only if the key still has this version (0: does not exist). */
+  /** Only if the key still has this version. 0: only if it does not exist, whatever it was before. */
   readonly unchanged: (key: Bytes, version: number) => Transaction<Ran>
   readonly exec: () => Ran
 }

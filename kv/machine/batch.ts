@@ -2,7 +2,7 @@
 import type { Entry } from "../../core/index.ts"
 import { BATCH_COST, INLINE } from "./cost.ts"
 import { type Level, deleteItem, putItem, readItem, readValue, recordsOf } from "./database.ts"
-import { DEADLINE, deadlineKey, deadlineOfKey, encodeMarker, encodePosition, generationRange, markerKey, positionKey } from "./layout.ts"
+import { DEADLINE, deadlineKey, deadlineOfKey, encodeMarker, encodePosition, encodeRemoval, generationRange, markerKey, positionKey, removalKey } from "./layout.ts"
 import type { Ledger } from "./ledger.ts"
 import { Overlay } from "./overlay.ts"
 import type { Outcome, Replica } from "./replica.ts"
@@ -84,6 +84,10 @@ export const prepare = async (target: Target, before: Before, entries: readonly 
     if (slices.due()) await slices.giveWay()
   }
   await target.ledger.write(batch, replica.sessions, slices)
+  for (const [part, index] of replica.removals.changes()) {
+    batch.put(removalKey(part), encodeRemoval(part, index))
+    if (slices.due()) await slices.giveWay()
+  }
   batch.put(positionKey, encodePosition({ base: replica.base, generation, large }))
   if (replica.base.index >= first) batch.put(markerKey(first), encodeMarker(first, replica.base.index))
   return { batch, through, large, earliest, bytes }

@@ -10,6 +10,7 @@ import {
   type Identity,
   MARKER,
   type Position,
+  REMOVAL,
   REPLIES,
   SESSION,
   checkedValue,
@@ -21,6 +22,7 @@ import {
   decodeMarker,
   decodePosition,
   decodeRecord,
+  decodeRemoval,
   encodeApart,
   encodeCheckpoint,
   encodeIdentity,
@@ -38,6 +40,7 @@ import {
 import { INLINE } from "./cost.ts"
 import { MachineOutdated } from "./errors.ts"
 import { cutLogs } from "./files.ts"
+import { type Removal, Removals } from "./removals.ts"
 import { type Batch, Ledger, LedgerReader } from "./ledger.ts"
 import type { Item } from "./view.ts"
 import type { Sessions } from "./sessions.ts"
@@ -140,6 +143,12 @@ const readSessions = async (db: Level, idle: number): Promise<{ readonly session
   return { sessions, ledger: new Ledger(reader.spans) }
 }
 
+const readRemovals = async (db: Level): Promise<Removals> => {
+  const found: Removal[] = []
+  for await (const [key, value] of recordsOf(db, kindRange(REMOVAL))) found.push(decodeRemoval(key, value))
+  return new Removals(found)
+}
+
 /** Everything in memory that mirrors the directory. */
 export interface Contents {
   readonly db: Level
@@ -148,6 +157,7 @@ export interface Contents {
   readonly begins: number
   readonly sessions: Sessions
   readonly ledger: Ledger
+  readonly removals: Removals
   readonly earliest: number
 }
 
@@ -193,7 +203,7 @@ export const readContents = async (db: Level, identity: Identity, idle: number):
   const position = decodePosition(required(db, positionKey, "position"))
   const checkpoint = decodeCheckpoint(required(db, checkpointKey, "checkpoint"))
   await checkMarkers(db, checkpoint, position.base.index)
-  return { db, position, begins: found.begins, ...(await readSessions(db, idle)), earliest: await earliestIn(db, position.generation) }
+  return { db, position, begins: found.begins, ...(await readSessions(db, idle)), removals: await readRemovals(db), earliest: await earliestIn(db, position.generation) }
 }
 
 /** A database that this process had open a moment ago. Throws BadRecord if it is damaged. */

@@ -1,6 +1,6 @@
 /**
- * The byte stream of a snapshot: frames of [length, kind, body]. A header with the position, the sessions by id, the
- * data by place, and a trailer with the count of records and the CRC-32 of all bytes before it. What has expired is left
+ * The byte stream of a snapshot: frames of [length, kind, body]. A header with the position, the removals by part, the
+ * sessions by id, the data by place, and a trailer with the count of records and the CRC-32 of all bytes before it. What has expired is left
  * out, so that the stream depends on nothing but what the replicated state *is*: two nodes at one position write the
  * same bytes, which makes its hash the digest that tests and operators compare.
  */
@@ -9,13 +9,14 @@ import { crc32 } from "node:zlib"
 import type { LogBase } from "../../core/index.ts"
 import { MalformedBytes, Reader, Writer, readBase, writeBase } from "../../interpreters/bytes.ts"
 import { decodeRecord } from "./layout.ts"
+import type { Removal } from "./removals.ts"
 import { readReply, writeReply } from "./reply.ts"
 import type { Session, Sessions } from "./sessions.ts"
 import type { Item } from "./view.ts"
 
 /** Large enough that frames and turns cost nothing, small enough to be made in a few milliseconds. */
 export const CHUNK = 256 << 10
-/** 4: data in the order of places. */
+/** 4: data in the order of places; removals. */
 const FORMAT = 4
 /** A session with all that may be kept fits twice. */
 const MAX_FRAME = 64 << 20
@@ -24,6 +25,7 @@ const HEADER = 0
 const SESSION = 1
 const DATA = 2
 const TRAILER = 3
+const REMOVALS = 4
 const FRAME_HEADER = 5
 
 export const sessionsForImage = (sessions: Sessions, now: number): Session[] =>
@@ -72,6 +74,17 @@ export class ImageWriter {
       for (const reply of session.replies.values()) writeReply(w, reply)
     })
   }
+  removals(removals: readonly Removal[]): void {
+    this.count++
+    this.frame(REMOVALS, () => {
+      const { w } = this
+      w.u32(removals.length)
+      for (const [part, index] of removals) {
+        w.u32(part)
+        w.u48(index)
+      }
+    })
+  }
   data(key: Uint8Array, record: Uint8Array): void {
     this.count++
     const { w } = this
@@ -92,6 +105,7 @@ export class ImageWriter {
 export type ImageRecord =
   | { readonly type: "header"; readonly base: LogBase }
   | { readonly type: "session"; readonly session: Session }
+  | { readonly type: "removals"; readonly removals: readonly Removal[] }
   | { readonly type: "data"; readonly key: Buffer; readonly record: Buffer; readonly item: Item }
 
 const readSession = (r: Reader): Session => {
@@ -173,6 +187,11 @@ export class ImageReader {
       const session = readSession(r)
       r.done()
       return { type: "session", session }
+    }
+    if (kind === REMOVALS) {
+      const removals = Array.from({ length: r.count(10) }, (): Removal => [r.u32(), r.u48()])
+      r.done()
+      return { type: "removals", removals }
     }
     if (kind !== DATA) throw new MalformedBytes(`no record is of kind ${kind}`)
     const key = r.bytes()

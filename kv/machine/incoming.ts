@@ -5,7 +5,7 @@ import { type Level, openLevel, putItem, sealDatabase, syncDirectory } from "./d
 import type { Directories } from "./directories.ts"
 import { SnapshotInvalid } from "./errors.ts"
 import { ImageReader, type ImageRecord } from "./image.ts"
-import { deadlineKey, type Identity } from "./layout.ts"
+import { deadlineKey, encodeRemoval, type Identity, removalKey } from "./layout.ts"
 import { writeSession } from "./ledger.ts"
 import { Slices } from "./slices.ts"
 
@@ -52,6 +52,9 @@ export class Incoming {
         break
       case "session":
         writeSession(batch, record.session, record.session.lowest, [])
+        break
+      case "removals":
+        for (const [part, index] of record.removals) batch.put(removalKey(part), encodeRemoval(part, index))
         break
       case "data":
         putItem(batch, 0, record.key, record.item, false)

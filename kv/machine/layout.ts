@@ -7,6 +7,7 @@
  *   38 replies     id, sequence → the state of the session after a batch, and the replies that the batch gave
  *   40 data        generation, place, key → version, deadline, and the value or its length and checksum
  *   48 values      generation, place, key → a large value, so that what asks about the key alone need not read it
+ *   58 removals    part of the places → the last entry that removed a key there (removals.ts)
  *   50 deadlines   generation, deadline, key → nothing; may be stale: the data record decides
  *
  * The place of a key is its hash (place.ts): data stand in the order in which SCAN goes through them.
@@ -19,12 +20,13 @@ import { crc32 } from "node:zlib"
 import { Reader, Writer, readBase, writeBase } from "../../interpreters/bytes.ts"
 import type { LogBase } from "../../core/index.ts"
 import { placeOf } from "./place.ts"
+import type { Removal } from "./removals.ts"
 import { NULL, readReply, writeReply } from "./reply.ts"
 import type { Session } from "./sessions.ts"
 import type { Item } from "./view.ts"
 import type { Reply } from "../types.ts"
 
-/** 4: data in the order of places. */
+/** 4: data in the order of places; removals. */
 export const FORMAT = 4
 export const META = 0x10
 export const MARKER = 0x20
@@ -33,6 +35,7 @@ export const REPLIES = 0x38
 export const DATA = 0x40
 export const VALUE = 0x48
 export const DEADLINE = 0x50
+export const REMOVAL = 0x58
 /** No record is here: compacting "it" flushes LevelDB's memory and moves nothing else. */
 export const BEFORE_ALL = Buffer.from([0x01])
 
@@ -55,6 +58,7 @@ const numbered = (kind: number, ...numbers: readonly number[]): Buffer => {
 export const markerKey = (first: number): Buffer => numbered(MARKER, first)
 export const sessionKey = (id: number): Buffer => numbered(SESSION, id)
 export const repliesKey = (id: number, first: number): Buffer => numbered(REPLIES, id, first)
+export const removalKey = (part: number): Buffer => numbered(REMOVAL, part)
 export const numberIn = (key: Buffer, position: 0 | 1): number => key.readUIntBE(1 + 6 * position, 6)
 
 /** Everything of one kind: [first, second). */
@@ -199,6 +203,8 @@ const encodeIndex = (key: Buffer, index: number): Buffer => seal(key, (w) => w.u
 const decodeIndex = (key: Buffer, value: Buffer): number => unseal(key, value, (r) => r.u48())
 export const encodeMarker = (first: number, last: number): Buffer => encodeIndex(markerKey(first), last)
 export const decodeMarker = (key: Buffer, value: Buffer): number => decodeIndex(key, value)
+export const encodeRemoval = (part: number, index: number): Buffer => encodeIndex(removalKey(part), index)
+export const decodeRemoval = (key: Buffer, value: Buffer): Removal => [numberIn(key, 0), decodeIndex(key, value)]
 export const encodeCheckpoint = (index: number): Buffer => encodeIndex(checkpointKey, index)
 export const decodeCheckpoint = (value: Buffer): number => decodeIndex(checkpointKey, value)
 

@@ -22,6 +22,7 @@ import { Incoming } from "./incoming.ts"
 import { DATA, DEADLINE, type Identity, VALUE, generationRange } from "./layout.ts"
 import { imageOf } from "./outgoing.ts"
 import { Reads, noRoom, rebuilding } from "./reads.ts"
+import { NO_VERSION } from "./removals.ts"
 import { EMPTY_BASE, type Outcome, Replica, announce } from "./replica.ts"
 import { type ReplyState, Sessions } from "./sessions.ts"
 import { ROOM_EVERY, hasRoom, isShortage, pause } from "./room.ts"
@@ -98,7 +99,7 @@ export class LevelMachine implements KvMachine {
       ...contents,
       name,
       overlay: overlayOf(db, position.generation),
-      reads: new Reads(db, position.base.time, position.generation, (thrown) => this.harm(thrown, live)),
+      reads: new Reads(db, position.base, position.generation, (thrown) => this.harm(thrown, live)),
       // The store is whatever overlay is current: a batch begins with a new one.
       replica: new Replica(
         {
@@ -113,6 +114,8 @@ export class LevelMachine implements KvMachine {
         position.base,
         sessions,
         this.internal,
+        undefined,
+        contents.removals,
       ),
     }
     this.live = live
@@ -202,8 +205,9 @@ export class LevelMachine implements KvMachine {
     this.base = live.replica.base
     this.earliest = prepared.earliest
     this.large = prepared.large
-    live.reads.thaw(this.base.time, live.overlay.generation)
+    live.reads.thaw(this.base, live.overlay.generation)
     live.replica.sessions.written()
+    live.replica.removals.written()
     const flushed = this.generation !== live.overlay.generation
     this.generation = live.overlay.generation
     if (flushed) void this.reclaim(live)
@@ -219,7 +223,7 @@ export class LevelMachine implements KvMachine {
     this.short = `the state machine cannot write: ${reason(thrown)}. Nothing is lost: it goes on by itself, from its log, once there is room`
     this.report(this.short)
     // Reads that wait for the batch must not wait for ever.
-    live.reads.thaw(this.base.time, this.generation)
+    live.reads.thaw(this.base, this.generation)
     try {
       await this.shut()
     } catch (closing) {
@@ -296,6 +300,7 @@ export class LevelMachine implements KvMachine {
         base,
         generation,
         sessions: sessionsForImage(live.replica.sessions, base.time),
+        removals: live.replica.removals.all(),
         damaged: (thrown: unknown) => {
           this.harm(thrown, live)
         },
@@ -365,7 +370,7 @@ export class LevelMachine implements KvMachine {
   }
   version(key: Uint8Array): number {
     // While rebuilding no version may fit: the largest that a log entry can carry.
-    return this.live === null ? 0xffff_ffff_ffff : this.live.reads.version(key)
+    return this.live === null ? NO_VERSION : this.live.reads.version(key)
   }
   lengthOf(key: Uint8Array): number {
     return this.live?.reads.lengthOf(key) ?? 0

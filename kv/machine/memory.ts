@@ -8,6 +8,7 @@ import { digestOf, ImageReader, ImageWriter, sessionsForImage } from "./image.ts
 import { MAX_REPLY, refusable } from "./cost.ts"
 import { encodeRecord } from "./layout.ts"
 import { Draw } from "./random.ts"
+import { absentAfter, Removals } from "./removals.ts"
 import { EMPTY_BASE, type Outcome, Replica, type Store, announce, readOnlyView } from "./replica.ts"
 import { placeOf } from "./place.ts"
 import { isScan, planOf } from "./scan.ts"
@@ -107,18 +108,18 @@ export class MemoryMachine implements StateMachine, Reader {
   private listener: CommandListener | null = null
   private incoming: { readonly id: string; readonly chunks: Buffer[]; length: number; complete: boolean } | null = null
   private images = 0
-  constructor(idle: number = DEFAULT_IDLE, from?: { readonly base: LogBase; readonly sessions: Sessions; readonly items: Map<string, Item> }) {
+  constructor(idle: number = DEFAULT_IDLE, from?: { readonly base: LogBase; readonly sessions: Sessions; readonly removals: Removals; readonly items: Map<string, Item> }) {
     this.store = new MapStore(from?.items)
-    this.replica = new Replica(this.store, from?.base ?? EMPTY_BASE, from?.sessions ?? new Sessions(idle))
+    this.replica = new Replica(this.store, from?.base ?? EMPTY_BASE, from?.sessions ?? new Sessions(idle), undefined, undefined, from?.removals)
   }
   /** An empty one that has executed everything through `base`. */
   static at(base: LogBase, idle: number = DEFAULT_IDLE): MemoryMachine {
-    return new MemoryMachine(idle, { base, sessions: new Sessions(idle), items: new Map() })
+    return new MemoryMachine(idle, { base, sessions: new Sessions(idle), removals: new Removals(), items: new Map() })
   }
   /** A machine of its own; values are shared, for nobody changes them. */
   clone(): MemoryMachine {
-    const { base, sessions } = this.replica
-    return new MemoryMachine(sessions.idle, { base, sessions: sessions.clone(), items: new Map(this.store.items) })
+    const { base, removals, sessions } = this.replica
+    return new MemoryMachine(sessions.idle, { base, sessions: sessions.clone(), removals: new Removals(removals.all()), items: new Map(this.store.items) })
   }
 
   // ------------------------------------------------------------------------------------------- at once
@@ -133,13 +134,15 @@ export class MemoryMachine implements StateMachine, Reader {
       this.store.sweep(this.replica.base.time)
     }
     this.replica.sessions.written()
+    this.replica.removals.written()
     announce(this.listener, out)
     return out
   }
   imageNow(): Buffer {
-    const { base, sessions } = this.replica
+    const { base, removals, sessions } = this.replica
     const writer = new ImageWriter()
     writer.begin(base)
+    writer.removals(removals.all())
     for (const session of sessionsForImage(sessions, base.time)) writer.session(session)
     for (const { name } of this.store.keys()) {
       const item = this.store.items.get(name)
@@ -155,11 +158,13 @@ export class MemoryMachine implements StateMachine, Reader {
     const items = new Map<string, Item>()
     const found: ReturnType<typeof sessionsForImage> = []
     let base: LogBase | null = null
+    let removals = new Removals()
     const reader = new ImageReader()
     for (const chunk of image) {
       for (const record of reader.push(chunk)) {
         if (record.type === "header") base = record.base
         else if (record.type === "session") found.push(record.session)
+        else if (record.type === "removals") removals = new Removals(record.removals)
         else items.set(record.key.toString("latin1"), record.item)
       }
     }
@@ -167,7 +172,7 @@ export class MemoryMachine implements StateMachine, Reader {
     const sessions = new Sessions(this.replica.sessions.idle)
     for (const session of found.sort((a, b) => a.active - b.active || a.id - b.id)) sessions.load(session)
     this.store = new MapStore(items)
-    this.replica = new Replica(this.store, base, sessions)
+    this.replica = new Replica(this.store, base, sessions, undefined, undefined, removals)
     this.listener?.restored()
   }
   digest(): string {
@@ -244,7 +249,7 @@ export class MemoryMachine implements StateMachine, Reader {
     })
   }
   version(key: Uint8Array): number {
-    return readOnlyView(this.now(), this.store).get(copyOf(key))?.version ?? 0
+    return readOnlyView(this.now(), this.store).get(copyOf(key))?.version ?? absentAfter(this.replica.base.index)
   }
   now(): number {
     return this.replica.base.time

@@ -4,6 +4,7 @@ import type { SnapshotImage } from "../../interpreters/contract.ts"
 import { type Level, READ_BYTES, READ_COUNT, readValue } from "./database.ts"
 import { CHUNK, ImageWriter } from "./image.ts"
 import { DATA, decodeRecord, encodeRecord, generationRange, userKey } from "./layout.ts"
+import type { Removal } from "./removals.ts"
 import type { Session } from "./sessions.ts"
 import { Lane, Slices } from "./slices.ts"
 
@@ -13,6 +14,7 @@ export interface Pinned {
   readonly base: LogBase
   readonly generation: number
   readonly sessions: readonly Session[]
+  readonly removals: readonly Removal[]
   /** Given each record that does not check out. */
   readonly damaged: (thrown: unknown) => void
 }
@@ -52,9 +54,10 @@ class Pass {
     return { bytes, last: this.ended && this.pending.length === 0 }
   }
   private async more(slices: Slices): Promise<void> {
-    const { base, sessions } = this.pinned
+    const { base, removals, sessions } = this.pinned
     if (this.session < 0) {
       this.writer.begin(base)
+      this.writer.removals(removals)
       this.session = 0
     }
     while (this.session < sessions.length && this.writer.length < CHUNK) {

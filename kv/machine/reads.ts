@@ -1,9 +1,11 @@
 /** The read side: small reads at once, large ones in slices, all of them from one state between two entries. */
 import { MAX_REPLY, TooLarge, refusable, replyTooLarge } from "./cost.ts"
 import { type Level, READ_BYTES, READ_COUNT, readItem, readValue } from "./database.ts"
+import type { LogBase } from "../../core/index.ts"
 import { execute, isSpec, resolve, toBuffers } from "./execute.ts"
 import { DATA, DEADLINE, dataFrom, deadlineKey, deadlineOfKey, decodeRecord, generationRange, placeIn, userKey } from "./layout.ts"
 import { isDamage } from "./errors.ts"
+import { NO_VERSION, absentAfter } from "./removals.ts"
 import { NULL, bulk, error, integer } from "./reply.ts"
 import { Draw } from "./random.ts"
 import { readOnlyView, type Store } from "./replica.ts"
@@ -32,6 +34,8 @@ type Stored = Pick<Store, "get" | "value">
 export class Reads {
   clock: number
   generation: number
+  /** Of the last entry that reads see. */
+  private index: number
   private readonly db: Level
   private readonly damaged: (thrown: unknown) => void
   private readonly drawn = new Draw()
@@ -41,9 +45,10 @@ export class Reads {
   private writes = 0
   private thawed: Promise<void> = Promise.resolve()
   private wake: () => void = () => undefined
-  constructor(db: Level, clock: number, generation: number, damaged: (thrown: unknown) => void) {
+  constructor(db: Level, { index, time }: LogBase, generation: number, damaged: (thrown: unknown) => void) {
     this.db = db
-    this.clock = clock
+    this.clock = time
+    this.index = index
     this.generation = generation
     this.damaged = damaged
   }
@@ -59,8 +64,9 @@ export class Reads {
     })
   }
   /** The batch is in: reads see it, at its clock. */
-  thaw(clock: number, generation: number): void {
-    this.clock = clock
+  thaw({ index, time }: LogBase, generation: number): void {
+    this.clock = time
+    this.index = index
     this.generation = generation
     this.frozen = false
     this.writes++
@@ -92,7 +98,7 @@ export class Reads {
   }
   version(key: Uint8Array): number {
     const wanted = Buffer.from(key.buffer, key.byteOffset, key.byteLength)
-    return this.guarded(() => readOnlyView(this.clock, this.present()).get(wanted)?.version ?? 0, 0xffff_ffff_ffff)
+    return this.guarded(() => readOnlyView(this.clock, this.present()).get(wanted)?.version ?? absentAfter(this.index), NO_VERSION)
   }
   /** Whatever is there at this moment: nothing is pinned for an estimate. */
   lengthOf(key: Uint8Array): number {

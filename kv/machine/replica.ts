@@ -7,6 +7,7 @@ import { type Malformed, decodeCommand } from "./command.ts"
 import { CALL_COST, INLINE, KEY_COST, Meter, TooLarge, checkKey, checkValue, replyTooLarge } from "./cost.ts"
 import { execute, partsOf } from "./execute.ts"
 import { NULL, error } from "./reply.ts"
+import { Removals } from "./removals.ts"
 import { MAX_KEPT_BYTES, MAX_KEPT_REPLIES, MAX_OWNER, type Session, Sessions } from "./sessions.ts"
 import type { Item, View } from "./view.ts"
 import type { Command, CommandListener, Outcome, Reply } from "../types.ts"
@@ -58,9 +59,11 @@ class ReplicaView implements View {
   index = 0
   readonly meter: Meter
   private readonly store: Store
-  constructor(store: Store, meter: Meter) {
+  private readonly removals: Removals
+  constructor(store: Store, meter: Meter, removals: Removals) {
     this.store = store
     this.meter = meter
+    this.removals = removals
   }
   get(key: Buffer): Item | undefined {
     const { meter } = this
@@ -92,18 +95,22 @@ class ReplicaView implements View {
   put(key: Buffer, value: Buffer, expiry: number): void {
     checkValue(value.length)
     this.meter.charge(KEY_COST + key.length + value.length)
+    if (expiry !== 0) this.removals.note(key, this.index)
     this.store.put(key, { length: value.length, value, crc: 0, version: this.index, expiry })
   }
   touch(key: Buffer, item: Item, expiry: number): void {
     this.meter.charge(KEY_COST + key.length + Math.min(item.length, INLINE))
+    if (expiry !== 0) this.removals.note(key, this.index)
     this.store.put(key, { length: item.length, value: item.value, crc: item.crc, version: this.index, expiry })
   }
   delete(key: Buffer): void {
     this.meter.charge(KEY_COST + key.length)
+    this.removals.note(key, this.index)
     this.store.delete(key)
   }
   clear(): void {
     this.meter.charge(KEY_COST)
+    this.removals.noteAll(this.index)
     this.store.clear()
   }
 }
@@ -111,17 +118,19 @@ class ReplicaView implements View {
 export class Replica {
   base: LogBase
   readonly sessions: Sessions
+  readonly removals: Removals
   /** Entries whose bytes are no command; nobody can be told. */
   malformed = 0
   private readonly view: ReplicaView
   private readonly store: Store
   private readonly internal: (thrown: unknown) => void
   /** `internal` is told of each exception that ended a command. */
-  constructor(store: Store, base: LogBase, sessions: Sessions, internal: (thrown: unknown) => void = () => undefined, meter = new Meter()) {
+  constructor(store: Store, base: LogBase, sessions: Sessions, internal: (thrown: unknown) => void = () => undefined, meter = new Meter(), removals = new Removals()) {
     this.base = base
     this.sessions = sessions
+    this.removals = removals
     this.store = store
-    this.view = new ReplicaView(store, meter)
+    this.view = new ReplicaView(store, meter, removals)
     this.internal = internal
   }
 
@@ -240,13 +249,15 @@ export class Replica {
   }
   /** A watched key is no longer what it was. */
   private changed({ watches, calls }: Execute): boolean {
-    const { view } = this
+    const { removals, view } = this
     this.store.begin()
+    removals.begin()
     view.meter.charge(calls.length * CALL_COST)
     return watches.some((watch) => {
       const key = Buffer.from(watch.key.buffer, watch.key.byteOffset, watch.key.byteLength)
       checkKey(key.length)
-      return (view.get(key)?.version ?? 0) !== watch.version
+      const item = view.get(key)
+      return item === undefined ? !removals.fits(key, watch.version) : item.version !== watch.version
     })
   }
   /** All of it or nothing: what costs too much, and what ends in an exception of its own, leaves no trace but the answer. */
@@ -254,6 +265,7 @@ export class Replica {
     if (thrown instanceof StoreFailed) throw thrown.thrown
     if (isNodesOwn(thrown)) throw thrown
     this.store.undo()
+    this.removals.undo()
     if (thrown instanceof TooLarge) return thrown.reply
     this.internal(thrown)
     return internalError

@@ -2,6 +2,7 @@
  * The service as connections see it while the node comes up, and after it goes down: until there is a running service
  * behind the gate, everything that needs data is answered with the reason why there is none.
  */
+import { NO_VERSION } from "../machine/index.ts"
 import type { NodeStatus, Reply, Service } from "../types.ts"
 
 export interface Gate extends Service {
@@ -54,7 +55,7 @@ export const makeGate = (options: GateOptions): Gate => {
       read: (call, most) => (behind === null ? refusal : behind.reader.read(call, most)),
       lengthOf: (key) => behind?.reader.lengthOf?.(key) ?? 0,
       // No watched key fits while nothing can be read.
-      version: (key) => (behind === null ? 0xffff_ffff_ffff : behind.reader.version(key)),
+      version: (key) => (behind === null ? NO_VERSION : behind.reader.version(key)),
       now: () => (behind === null ? 0 : behind.reader.now()),
     },
     status: options.status,
