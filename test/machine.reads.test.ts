@@ -46,7 +46,6 @@ describe("SCAN", () => {
     const log = new Log()
     const pairs = 500
     for (let i = 0; i < size; i += pairs) log.call("MSET", ...Array.from({ length: Math.min(pairs, size - i) }, (_, j) => [`key:${i + j}`, "v"]).flat())
-    // Expired, and still there for a while: a call must not walk over any number of them.
     for (let i = 0; i < 300; i++) log.call("SET", `past:${i}`, "v", "PX", "10")
     log.time += 100
     log.add({ type: "Tick" })
@@ -101,8 +100,23 @@ describe("SCAN", () => {
       const [next, keys] = (await held.get("SCAN", cursor, "COUNT", "1")) as [string, string[]]
       found.push(keys.sort())
       cursor = next
+      expect(found.length).toBeLessThan(10)
     } while (cursor !== "0")
     expect(found.sort()).toEqual([[one, other].sort(), ["a"], ["b"], ["c"]].sort())
+    await held.close()
+  })
+  test("a call walks over no more of what has expired, and is still there, than of what lives", async () => {
+    const held = await open(temporary())
+    const log = new Log()
+    log.call("MSET", "a", "v", "b", "v")
+    for (let i = 0; i < 1000; i++) log.call("SET", `past:${i}`, "v", "PX", "10")
+    log.time += 100
+    log.add({ type: "Tick" })
+    await held.apply(log.entries.slice(0, -1))
+    await held.apply(log.entries.slice(-1))
+    const [cursor, keys] = (await held.get("SCAN", "0", "COUNT", "10")) as [string, string[]]
+    expect(keys.length).toBeLessThan(3)
+    expect(cursor).not.toBe("0")
     await held.close()
   })
   test("a place is HalfSipHash-2-4", () => {

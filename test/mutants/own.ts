@@ -86,4 +86,19 @@ export const own: readonly Seeded[] = [
     title: "a leader without a state machine does not ask whether the follower holds its base",
     patches: [{ file: "core/replication.ts", find: `(machine === "ready" ? 0 : log.base.index)`, replace: `(machine === "ready" ? 0 : 0 * log.base.index)` }],
   },
+  {
+    id: "own-16",
+    title: "a SCAN goes on behind the key where it stopped",
+    patches: [{ file: "kv/machine/scan.ts", find: "      next = place\n", replace: "      next = place + 1\n" }],
+  },
+  {
+    id: "own-17",
+    title: "a key that came and went is to its WATCH as if it had never been",
+    patches: [{ file: "kv/machine/removals.ts", find: "    if (version < ABSENT) return version === 0\n", replace: "    if (version < ABSENT || key.length >= 0) return version === 0 || version >= ABSENT\n" }],
+  },
+  {
+    id: "own-18",
+    title: "which keys came and went is forgotten at a restart",
+    patches: [{ file: "kv/machine/batch.ts", find: "    batch.put(removalKey(part), encodeRemoval(part, index))\n", replace: "" }],
+  },
 ]
