@@ -2,7 +2,7 @@ export { makeTcpTransport, type TcpLimits, type TcpOptions, type TcpTransport } 
 export type { Dropped, PeerLink } from "./link.ts"
 export { PROTOCOL } from "./handshake.ts"
 export { isFinal, type Hello, type LocalHello, type Refusal, type RefusalReason } from "../hello.ts"
-export type { Log, LogLevel } from "./log.ts"
+export type { Log, LogLevel } from "../log.ts"
 export { addressText, type Address } from "./socket.ts"
 export {
   BrokenStream,

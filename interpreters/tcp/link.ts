@@ -20,7 +20,7 @@ import type { Connection } from "./connection.ts"
 import { ConnectFailed, connectionLost, errorKey, errorText, isGrave, peerSilent, type LinkError } from "./errors.ts"
 import { HEADER, closeFrame, openFrame } from "./frame.ts"
 import { aliveFrame } from "./handshake.ts"
-import type { LimitedLog } from "./log.ts"
+import type { LimitedLog } from "../log.ts"
 import { addressText, type Address } from "./socket.ts"
 
 /** Messages not sent, by reason. The core recovers from each. */

@@ -10,7 +10,7 @@ import { fleetingSightings, type Sightings } from "../starts.ts"
 import { ConnectionLost, errorKey, errorText, HandshakeRefused, listenFailed, type LinkError, type TcpError } from "./errors.ts"
 import { frameLimit } from "./frame.ts"
 import { Link, type LinkShared, type PeerLink } from "./link.ts"
-import { limitedLog, type LimitedLog, type Log } from "./log.ts"
+import { limitedLog, type LimitedLog, type Log } from "../log.ts"
 import { addressText, dialSocket, listenSocket, type Address } from "./socket.ts"
 
 export interface TcpLimits {

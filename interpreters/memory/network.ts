@@ -1,0 +1,119 @@
+/**
+ * A network in memory: replicas of one process, each with the transport over ports, on ports that only pass references.
+ * What is cut is lost without a word, as on a real network: the link goes down when its silence has lasted too long.
+ */
+import type { Ends, Port, PortOptions, PortTransport } from "../port/index.ts"
+import { makeExchange, makePortTransport } from "../port/index.ts"
+import { nextTurn } from "../turns.ts"
+
+export type NetworkAction =
+  /** Nothing gets from one to the other any more, what is under way included; the other way stays as it is. */
+  | { readonly type: "cut"; readonly from: string; readonly to: string }
+  | { readonly type: "join"; readonly from: string; readonly to: string }
+  /** Nothing gets to or from it. */
+  | { readonly type: "isolate"; readonly node: string }
+  /** Nothing gets from one side to the other. */
+  | { readonly type: "partition"; readonly side: readonly string[] }
+  /** Everything gets everywhere again. */
+  | { readonly type: "heal" }
+
+export interface MemoryNetwork {
+  /** The transport of the node `self`, connected with all others of this network. Closing it takes the node off, as the end of its process does. */
+  readonly join: (options: Omit<PortOptions, "lost">) => PortTransport
+  readonly act: (action: NetworkAction) => void
+}
+
+class End implements Port {
+  private readonly passes: () => boolean
+  private readonly listeners: { readonly type: string; readonly listener: (event: object) => void }[] = []
+  /** What came before `start`. */
+  private waiting: object[] | null = []
+  private closed = false
+  private other: End | null = null
+
+  constructor(passes: () => boolean) {
+    this.passes = passes
+  }
+  link(other: End): void {
+    this.other = other
+  }
+  postMessage(frame: unknown): void {
+    this.toOther((other) => other.arrive("message", { data: frame }))
+  }
+  addEventListener(type: string, listener: (event: object) => void): void {
+    this.listeners.push({ type, listener })
+  }
+  start(): void {
+    const { waiting } = this
+    this.waiting = null
+    for (const event of waiting ?? []) nextTurn(() => this.arrive("message", event))
+  }
+  close(): void {
+    if (this.closed) return
+    this.closed = true
+    this.toOther((other) => other.arrive("close", {}))
+  }
+  private toOther(what: (other: End) => void): void {
+    const { other } = this
+    if (other === null || !this.passes()) return
+    nextTurn(() => {
+      if (this.passes()) what(other)
+    })
+  }
+  private arrive(type: string, event: object): void {
+    if (this.closed) return
+    if (this.waiting !== null && type === "message") this.waiting.push(event)
+    else for (const each of this.listeners) if (each.type === type) each.listener(event)
+    if (type === "close") this.closed = true
+  }
+}
+
+export const makeMemoryNetwork = (): MemoryNetwork => {
+  /** Everybody who was ever here. */
+  const names = new Set<string>()
+  /** One way each. */
+  const cuts = new Set<string>()
+  const way = (from: string, to: string): string => JSON.stringify([from, to])
+  const isCut = (from: string, to: string): boolean => cuts.size > 0 && cuts.has(way(from, to))
+  const exchange = makeExchange<Port>((a, b): Ends<Port> => {
+    const port1 = new End(() => !isCut(a, b))
+    const port2 = new End(() => !isCut(b, a))
+    port1.link(port2)
+    port2.link(port1)
+    return { port1, port2 }
+  })
+  const cutWhere = (between: (from: string, to: string) => boolean): void => {
+    for (const from of names) for (const to of names) if (from !== to && between(from, to)) cuts.add(way(from, to))
+  }
+  return {
+    join: (options) => {
+      const { name } = options.self
+      const transport = makePortTransport({ ...options, lost: (peer) => exchange.renew(name, peer) })
+      names.add(name)
+      exchange.join(name, transport.connect)
+      return {
+        ...transport,
+        close: () => {
+          exchange.leave(name)
+          transport.close()
+        },
+      }
+    },
+    act: (action) => {
+      switch (action.type) {
+        case "cut":
+          cuts.add(way(action.from, action.to))
+          return
+        case "join":
+          cuts.delete(way(action.from, action.to))
+          return
+        case "isolate":
+          return cutWhere((from, to) => from === action.node || to === action.node)
+        case "partition":
+          return cutWhere((from, to) => action.side.includes(from) !== action.side.includes(to))
+        case "heal":
+          cuts.clear()
+      }
+    },
+  }
+}

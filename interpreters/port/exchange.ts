@@ -1,0 +1,51 @@
+/**
+ * Who starts the workers hands out the ports: every two members get the two ends of a channel, and new ones when the old
+ * ones are of no use any more.
+ */
+export interface Ends<P> {
+  readonly port1: P
+  readonly port2: P
+}
+/** Hands a port to a member: `peer` holds the other end. A worker gets it by postMessage, with the port in the list of what is transferred. */
+export type Give<P> = (peer: string, port: P) => void
+export interface Exchange<P> {
+  /** A member is there, or there again: it gets a port to each of the others, and each of them one to it. */
+  readonly join: (name: string, give: Give<P>) => void
+  readonly leave: (name: string) => void
+  /** These two have lost each other (`lost` of PortOptions): both get a new port soon, if both are still there. */
+  readonly renew: (a: string, b: string) => void
+}
+
+const PAUSE_MS = 50
+
+/** `make`: two ends of a channel. Usually `() => new MessageChannel()`. */
+export const makeExchange = <P>(make: (a: string, b: string) => Ends<P>): Exchange<P> => {
+  const members = new Map<string, Give<P>>()
+  /** Pairs that get new ports soon. Both ends ask for them. */
+  const due = new Set<string>()
+  const pair = (a: string, b: string): void => {
+    const [giveA, giveB] = [members.get(a), members.get(b)]
+    if (giveA === undefined || giveB === undefined) return
+    const { port1, port2 } = make(a, b)
+    giveA(b, port1)
+    giveB(a, port2)
+  }
+  return {
+    join: (name, give) => {
+      members.set(name, give)
+      for (const other of members.keys()) if (other !== name) pair(name, other)
+    },
+    leave: (name) => {
+      members.delete(name)
+    },
+    renew: (a, b) => {
+      const key = JSON.stringify(a < b ? [a, b] : [b, a])
+      if (due.has(key)) return
+      due.add(key)
+      setTimeout(() => {
+        due.delete(key)
+        pair(a, b)
+      }, PAUSE_MS)
+    },
+  }
+}

@@ -1,0 +1,189 @@
+/**
+ * What goes over a port: plain data that a structured clone copies. The other end may be another version, or anybody
+ * who was given the port, so everything that arrives is looked at as what it is: unknown.
+ */
+import {
+  flawOf, isCount, type AppendAccepted, type AppendEntries, type AppendRejected, type CommandEntry, type Configuration, type ConfigurationEntry, type Entry, type ForwardProposal, type ForwardProposalReply,
+  type Held, type InstallSnapshot, type InstallSnapshotReply, type Member, type Message, type MessageType, type NoOpEntry, type Payload, type ProposalOutcome, type ProposalRefusal, type ReadIndex, type ReadIndexReply,
+  type RequestPreVote, type RequestPreVoteReply, type RequestVote, type RequestVoteReply, type SnapshotRef, type Start, type TimeoutNow,
+} from "../../core/index.ts"
+import type { Hello, Refusal, RefusalReason } from "../hello.ts"
+
+/** Another version closes the port by name. */
+export const PORT_PROTOCOL = 1
+
+export interface Sent {
+  readonly message: Message
+  /** The bytes of an InstallSnapshot. */
+  readonly chunk: Uint8Array | null
+}
+export type Frame =
+  | { readonly kind: "hello"; readonly protocol: number; readonly hello: Hello }
+  /** Nothing speaks against the hello: messages may come. */
+  | { readonly kind: "welcome" }
+  | { readonly kind: "refused"; readonly refusal: Refusal }
+  /** `sent`: what all batches on this port weigh, this one included. `taken`: the `sent` that was last heard. */
+  | { readonly kind: "batch"; readonly items: readonly Sent[]; readonly sent: number; readonly taken: number }
+  /** A sign of life. */
+  | { readonly kind: "alive"; readonly taken: number }
+
+// ------------------------------------------------------------------------------------------------ shapes
+
+type Check<A> = (value: unknown) => value is A
+const isNumber: Check<number> = (value) => typeof value === "number"
+const isText: Check<string> = (value) => typeof value === "string"
+const isFlag: Check<boolean> = (value) => typeof value === "boolean"
+const isBytes: Check<Uint8Array> = (value) => value instanceof Uint8Array
+const one = <A extends string>(...names: readonly A[]): Check<A> => {
+  const all: ReadonlySet<unknown> = new Set(names)
+  return (value): value is A => all.has(value)
+}
+const nullable = <A>(check: Check<A>): Check<A | null> => (value): value is A | null => value === null || check(value)
+const listOf = <A>(check: Check<A>): Check<readonly A[]> => (value): value is readonly A[] => Array.isArray(value) && value.every(check)
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null
+const record = <A extends object>(fields: { readonly [K in keyof A]-?: Check<A[K]> }): Check<A> => {
+  const checks = Object.entries<(value: unknown) => boolean>(fields)
+  return (value): value is A => isRecord(value) && checks.every(([name, check]) => check(value[name]))
+}
+const either = <A, B>(a: Check<A>, b: Check<B>): Check<A | B> => (value): value is A | B => a(value) || b(value)
+
+const isMember = record<Member>({ name: isText, incarnation: isText })
+const isConfiguration = record<Configuration>({ voters: listOf(isMember), outgoing: listOf(isMember), learners: listOf(isMember) })
+const isPayload = record<Payload>({ bytes: isBytes, checksum: isNumber })
+const place = { index: isNumber, term: isNumber, time: isNumber, chain: isNumber }
+const isEntry: Check<Entry> = either(
+  record<CommandEntry>({ kind: one("command"), ...place, payload: isPayload }),
+  either(record<NoOpEntry>({ kind: one("noop"), ...place }), record<ConfigurationEntry>({ kind: one("configuration"), ...place, configuration: isConfiguration })),
+)
+const isSnapshot = record<SnapshotRef>({ ...place, configuration: isConfiguration, id: isText })
+const isRefusalOfProposal = one<ProposalRefusal>("notLeader", "noLeader", "busy", "tooLarge", "spaceLow", "exhausted", "transferring", "notReady", "changePending", "invalidChange")
+type Outcome<Type extends ProposalOutcome["type"]> = Extract<ProposalOutcome, { type: Type }>
+const isOutcome: Check<ProposalOutcome> = either(
+  record<Outcome<"ProposalAppended">>({ type: one("ProposalAppended"), first: isNumber, term: isNumber }),
+  either(
+    record<Outcome<"ProposalRefused">>({ type: one("ProposalRefused"), reason: isRefusalOfProposal, leader: nullable(isMember) }),
+    record<Outcome<"ProposalUnknown">>({ type: one("ProposalUnknown"), leader: nullable(isMember) }),
+  ),
+)
+
+const messages: { readonly [T in MessageType]: Check<Extract<Message, { readonly type: T }>> } = {
+  RequestVote: record<RequestVote>({ type: one("RequestVote"), term: isNumber, lastLogIndex: isNumber, lastLogTerm: isNumber, transfer: isFlag }),
+  RequestVoteReply: record<RequestVoteReply>({ type: one("RequestVoteReply"), term: isNumber, granted: isFlag, wall: isNumber, time: isNumber }),
+  RequestPreVote: record<RequestPreVote>({ type: one("RequestPreVote"), term: isNumber, lastLogIndex: isNumber, lastLogTerm: isNumber }),
+  RequestPreVoteReply: record<RequestPreVoteReply>({ type: one("RequestPreVoteReply"), term: isNumber, granted: isFlag }),
+  AppendEntries: record<AppendEntries>({
+    type: one("AppendEntries"), term: isNumber, prevLogIndex: isNumber, prevLogTerm: isNumber, prevLogChain: isNumber, entries: listOf(isEntry), leaderCommit: isNumber, round: isNumber, time: isNumber, settled: isFlag,
+  }),
+  AppendAccepted: record<AppendAccepted>({
+    type: one("AppendAccepted"), term: isNumber, verifiedIndex: isNumber, verifiedChain: isNumber, matchIndex: isNumber, round: isNumber, condition: one("ready", "rebuild", "full"), wall: isNumber, leaderTime: isNumber,
+  }),
+  AppendRejected: record<AppendRejected>({ type: one("AppendRejected"), term: isNumber, prevLogIndex: isNumber, conflictTerm: isNumber, conflictIndex: isNumber, round: isNumber }),
+  InstallSnapshot: record<InstallSnapshot>({ type: one("InstallSnapshot"), term: isNumber, snapshot: isSnapshot, offset: isNumber, length: isNumber, last: isFlag, round: isNumber }),
+  InstallSnapshotReply: record<InstallSnapshotReply>({ type: one("InstallSnapshotReply"), term: isNumber, id: isText, round: isNumber, status: one("more", "installed", "failed"), nextOffset: isNumber }),
+  ReadIndex: record<ReadIndex>({ type: one("ReadIndex"), term: isNumber, life: isNumber, number: isNumber }),
+  ReadIndexReply: record<ReadIndexReply>({ type: one("ReadIndexReply"), term: isNumber, life: isNumber, number: isNumber, readIndex: nullable(isNumber) }),
+  ForwardProposal: record<ForwardProposal>({ type: one("ForwardProposal"), term: isNumber, ref: isNumber, life: isNumber, payloads: listOf(isPayload) }),
+  ForwardProposalReply: record<ForwardProposalReply>({ type: one("ForwardProposalReply"), term: isNumber, ref: isNumber, life: isNumber, outcome: isOutcome }),
+  TimeoutNow: record<TimeoutNow>({ type: one("TimeoutNow"), term: isNumber }),
+}
+const checkOf = (type: unknown): Check<Message> | undefined => (typeof type === "string" && Object.hasOwn(messages, type) ? messages[type as MessageType] : undefined)
+const isMessage: Check<Message> = (value): value is Message => isRecord(value) && checkOf(value["type"])?.(value) === true
+const isSent = record<Sent>({ message: isMessage, chunk: nullable(isBytes) })
+
+const isStart = record<Start>({ number: isCountOf, words: listOf(isCountOf) })
+function isCountOf(value: unknown): value is number {
+  return isNumber(value) && isCount(value)
+}
+const isHeld = record<Held>({ term: isCountOf, index: isCountOf })
+const isHello = record<Hello>({
+  protocol: isNumber, member: isMember, target: isText, cluster: nullable(isText), clientAddress: isText, empty: isFlag, founding: nullable(isConfiguration), start: isStart, recovered: isHeld, refused: nullable(isText),
+})
+const isRefusal = record<Refusal>({
+  reason: one<RefusalReason>("WrongVersion", "WrongCluster", "WrongTarget", "OwnName", "UnknownPeer", "DuplicateName", "RolledBack", "Superseded", "StartedTwice"),
+  detail: isText,
+})
+
+/** What arrived cannot be a frame of this version: only that port is given up. */
+export class UnreadableFrame extends Error {
+  override readonly name = "UnreadableFrame"
+}
+const unreadable = (what: string): never => {
+  throw new UnreadableFrame(what)
+}
+
+/** Throws UnreadableFrame, and nothing else. */
+export const readFrame = (data: unknown): Frame => {
+  if (!isRecord(data)) return unreadable("it is no object")
+  const { kind } = data
+  switch (kind) {
+    case "hello": {
+      const { protocol, hello } = data
+      if (!isNumber(protocol)) return unreadable("a hello without a version")
+      // Its form is that of another version.
+      if (protocol !== PORT_PROTOCOL) return unreadable(`it speaks version ${protocol} of this protocol, this is version ${PORT_PROTOCOL}: run the same release on both ends`)
+      return isHello(hello) ? { kind, protocol, hello } : unreadable("a hello without what belongs in it")
+    }
+    case "welcome":
+      return { kind }
+    case "refused": {
+      const { refusal } = data
+      return isRefusal(refusal) ? { kind, refusal } : unreadable("a refusal for an unknown reason")
+    }
+    case "alive": {
+      const { taken } = data
+      return isCountOf(taken) ? { kind, taken } : unreadable("a sign of life without a count")
+    }
+    case "batch": {
+      const { items, sent, taken } = data
+      if (!isCountOf(sent) || !isCountOf(taken) || !Array.isArray(items)) return unreadable("a batch without its counts")
+      const bad = items.find((item) => !isSent(item)) as unknown
+      if (bad !== undefined) return unreadable(`no message has the form of ${isRecord(bad) && isRecord(bad["message"]) ? String(bad["message"]["type"]) : "what came"}`)
+      const all = items as readonly Sent[]
+      for (const { message, chunk } of all) {
+        const flaw = flawOf(message)
+        if (flaw !== null) unreadable(`no server says ${message.type} with ${flaw}`)
+        if ((chunk !== null && message.type !== "InstallSnapshot") || (message.type === "InstallSnapshot" && chunk !== null && chunk.length !== message.length)) unreadable(`a ${message.type} with bytes that are not its own`)
+      }
+      return { kind, items: all, sent, taken }
+    }
+    default:
+      return unreadable(`no frame is called ${String(kind)}`)
+  }
+}
+
+// ----------------------------------------------------------------------------------------------- sending
+
+/** A structured clone copies the whole memory that a view belongs to: a small payload may lie in a large slab. */
+const alone = (bytes: Uint8Array): Uint8Array => (bytes.byteLength === bytes.buffer.byteLength && Object.getPrototypeOf(bytes) === Uint8Array.prototype ? bytes : new Uint8Array(bytes))
+const payloadAlone = (payload: Payload): Payload => {
+  const bytes = alone(payload.bytes)
+  return bytes === payload.bytes ? payload : { bytes, checksum: payload.checksum }
+}
+const entryAlone = (entry: Entry): Entry => {
+  if (entry.kind !== "command") return entry
+  const payload = payloadAlone(entry.payload)
+  return payload === entry.payload ? entry : { ...entry, payload }
+}
+
+/** As it goes over a port. The chunk's length is filled in, as over TCP. */
+export const sentOf = (message: Message, chunk: Uint8Array | null): Sent => {
+  switch (message.type) {
+    case "AppendEntries":
+      return { message: { ...message, entries: message.entries.map(entryAlone) }, chunk: null }
+    case "ForwardProposal":
+      return { message: { ...message, payloads: message.payloads.map(payloadAlone) }, chunk: null }
+    case "InstallSnapshot":
+      return { message: chunk === null ? message : { ...message, length: chunk.length }, chunk: chunk === null ? null : alone(chunk) }
+    default:
+      return { message, chunk: null }
+  }
+}
+
+const HEAD = 64
+/** Roughly what it takes in memory. */
+export const weightOf = ({ message, chunk }: Sent): number => {
+  let bytes = HEAD + (chunk?.length ?? 0)
+  if (message.type === "AppendEntries") for (const entry of message.entries) bytes += HEAD + (entry.kind === "command" ? entry.payload.bytes.length : 0)
+  else if (message.type === "ForwardProposal") for (const payload of message.payloads) bytes += HEAD + payload.bytes.length
+  return bytes
+}

@@ -1,0 +1,8 @@
+/** Replicas in worker threads, and in a browser: peers over MessagePorts. */
+export { makePortTransport, type PortLimits, type PortOptions, type PortTransport } from "./transport.ts"
+export { makeExchange, type Ends, type Exchange, type Give } from "./exchange.ts"
+export type { PortPeer } from "./link.ts"
+export type { Port, PortProblem } from "./connection.ts"
+export { PORT_PROTOCOL } from "./frames.ts"
+export { isFinal, type Hello, type LocalHello, type Refusal, type RefusalReason } from "../hello.ts"
+export type { Log, LogLevel } from "../log.ts"

@@ -1,0 +1,129 @@
+/**
+ * The peer transport over MessagePorts: worker threads of one process, workers and frames of a browser. The same
+ * promises as TCP: clusters, incarnations and starts are checked before a message gets through.
+ */
+import { defaultSettings, type Member } from "../../core/index.ts"
+import type { Transport, TransportHandlers } from "../contract.ts"
+import type { Hello, LocalHello, Refusal } from "../hello.ts"
+import { limitedLog, type Log } from "../log.ts"
+import { fleetingSightings, type Sightings } from "../starts.ts"
+import { nextTurn } from "../turns.ts"
+import type { Port } from "./connection.ts"
+import { Link, type LinkShared, type PortPeer } from "./link.ts"
+
+export interface PortLimits {
+  /** Per peer: what may be under way before messages are dropped. Default 32 MB. */
+  readonly unsentBytes?: number
+  /** How long the other end of a port may take to say hello. Default 5,000. */
+  readonly helloMs?: number
+  /** How often a peer that is told nothing else gets a sign of life. Default 1,000. */
+  readonly aliveMs?: number
+  /** A peer that has said nothing for so long is given up. Default 5,000. */
+  readonly silenceMs?: number
+}
+export interface PortOptions {
+  readonly self: Member
+  readonly hello: LocalHello
+  /** What this node has met of its peers' starts. Default: kept as long as it runs. */
+  readonly sightings?: Sightings
+  /** Told of each peer that has no port any more, or whose last one came to nothing: it waits to be given another. */
+  readonly lost?: (peer: string) => void
+  readonly limits?: PortLimits
+  readonly log?: Log
+}
+export interface PortTransport extends Transport {
+  /** The other end of this port is held by the member of that name. */
+  readonly connect: (peer: string, port: Port) => void
+  /** The peer is removed, and its ports are closed without a `disconnected`. */
+  readonly forget: (peer: string) => void
+  readonly peers: () => readonly PortPeer[]
+  /** Told of each hello that passes the handshake. Returns the way to stop. */
+  readonly onHello: (listener: (hello: Hello) => void) => () => void
+  /** Told of each refusal by a peer. Returns the way to stop. */
+  readonly onRefused: (listener: (by: string, refusal: Refusal) => void) => () => void
+  /** This node has changed (it was formed): tells every peer. */
+  readonly announce: (hello: LocalHello) => void
+  /** Closes every port; nothing is reported any more. */
+  readonly close: () => void
+}
+
+export const makePortTransport = (options: PortOptions): PortTransport => {
+  const { self, lost, log = () => undefined } = options
+  const { unsentBytes, helloMs, aliveMs, silenceMs } = { unsentBytes: 4 * defaultSettings.maxEntryBytes, helloMs: 5000, aliveMs: 1000, silenceMs: 5000, ...options.limits }
+  const links = new Map<string, Link>()
+  const hellos = new Set<(hello: Hello) => void>()
+  const refusals = new Set<(by: string, refusal: Refusal) => void>()
+  let local = options.hello
+  let handlers: TransportHandlers | null = null
+  let stopped = false
+
+  const shared: LinkShared = {
+    self,
+    local: () => local,
+    sightings: options.sightings ?? fleetingSightings(),
+    handlers: () => (stopped ? null : handlers),
+    heard: (hello) => {
+      if (!stopped) for (const listener of hellos) listener(hello)
+    },
+    refused: (by, refusal) => {
+      if (!stopped) for (const listener of refusals) listener(by, refusal)
+    },
+    lost: (name) => {
+      if (!stopped) lost?.(name)
+    },
+    log: limitedLog(log),
+    unsentBytes,
+    helloMs,
+  }
+  const ticker = setInterval(() => {
+    for (const link of links.values()) link.keepAlive()
+    // After this node itself was stalled the messages may be waiting at the port: judge once they have been taken.
+    nextTurn(() => {
+      for (const link of links.values()) link.giveUpIfSilent(silenceMs)
+    })
+  }, aliveMs)
+  const listen = <A>(all: Set<A>, listener: A): (() => void) => {
+    all.add(listener)
+    return () => {
+      all.delete(listener)
+    }
+  }
+
+  return {
+    attach: (given) => {
+      handlers = given
+      nextTurn(() => {
+        if (!stopped) for (const link of links.values()) link.tell()
+      })
+    },
+    send: (to, message, chunk) => links.get(to.name)?.send(to, message, chunk),
+    flush: () => {
+      for (const link of links.values()) link.flush()
+    },
+    connect: (name, port) => {
+      if (stopped) {
+        port.close()
+        return
+      }
+      const link = links.get(name) ?? new Link(name, shared)
+      links.set(name, link)
+      link.take(port)
+    },
+    forget: (name) => {
+      links.get(name)?.end()
+      links.delete(name)
+    },
+    peers: () => Array.from(links.values(), (link) => link.status()),
+    onHello: (listener) => listen(hellos, listener),
+    onRefused: (listener) => listen(refusals, listener),
+    announce: (hello) => {
+      local = hello
+      for (const link of links.values()) link.announce()
+    },
+    close: () => {
+      stopped = true
+      clearInterval(ticker)
+      for (const link of links.values()) link.end()
+    },
+  }
+}
