@@ -21,8 +21,8 @@ const PAUSE_MS = 50
 /** `make`: two ends of a channel. Usually `() => new MessageChannel()`. */
 export const makeExchange = <P>(make: (a: string, b: string) => Ends<P>): Exchange<P> => {
   const members = new Map<string, Give<P>>()
-  /** Pairs that get new ports soon. Both ends ask for them. */
-  const due = new Set<string>()
+  /** Pairs that get new ports soon, by both their names. Both ends ask for them. */
+  const due = new Map<string, readonly [string, string]>()
   const pair = (a: string, b: string): void => {
     const [giveA, giveB] = [members.get(a), members.get(b)]
     if (giveA === undefined || giveB === undefined) return
@@ -33,6 +33,7 @@ export const makeExchange = <P>(make: (a: string, b: string) => Ends<P>): Exchan
   return {
     join: (name, give) => {
       members.set(name, give)
+      for (const [key, names] of due) if (names.includes(name)) due.delete(key)
       for (const other of members.keys()) if (other !== name) pair(name, other)
     },
     leave: (name) => {
@@ -41,8 +42,10 @@ export const makeExchange = <P>(make: (a: string, b: string) => Ends<P>): Exchan
     renew: (a, b) => {
       const key = JSON.stringify(a < b ? [a, b] : [b, a])
       if (due.has(key)) return
-      due.add(key)
+      const names = [a, b] as const
+      due.set(key, names)
       setTimeout(() => {
+        if (due.get(key) !== names) return
         due.delete(key)
         pair(a, b)
       }, PAUSE_MS)

@@ -167,16 +167,10 @@ const entryAlone = (entry: Entry): Entry => {
 
 /** As it goes over a port. The chunk's length is filled in, as over TCP. */
 export const sentOf = (message: Message, chunk: Uint8Array | null): Sent => {
-  switch (message.type) {
-    case "AppendEntries":
-      return { message: { ...message, entries: message.entries.map(entryAlone) }, chunk: null }
-    case "ForwardProposal":
-      return { message: { ...message, payloads: message.payloads.map(payloadAlone) }, chunk: null }
-    case "InstallSnapshot":
-      return { message: chunk === null ? message : { ...message, length: chunk.length }, chunk: chunk === null ? null : alone(chunk) }
-    default:
-      return { message, chunk: null }
-  }
+  if (message.type === "AppendEntries") return { message: { ...message, entries: message.entries.map(entryAlone) }, chunk: null }
+  if (message.type === "ForwardProposal") return { message: { ...message, payloads: message.payloads.map(payloadAlone) }, chunk: null }
+  if (message.type === "InstallSnapshot" && chunk !== null) return { message: { ...message, length: chunk.length }, chunk: alone(chunk) }
+  return { message, chunk: null }
 }
 
 const HEAD = 64

@@ -3,7 +3,7 @@
  * the workers hands them out, so a new port is the place where the peer is now. It takes over once both ends have shaken
  * hands on it; until then the old one stays.
  */
-import { hear, lineage, type Member, type Message } from "../../core/index.ts"
+import { hear, lineage, sameMember, type Member, type Message } from "../../core/index.ts"
 import type { TransportHandlers } from "../contract.ts"
 import { duplicateName, judge, judgeStart, startedTwice, type Hello, type LocalHello, type Refusal } from "../hello.ts"
 import type { LimitedLog } from "../log.ts"
@@ -183,12 +183,11 @@ export class Link {
     if (connection !== this.candidate || connection.accepted === null || !connection.welcomed) return
     const { member } = connection.accepted.hello
     const before = this.current
+    const live = before?.accepted?.hello
     this.doubt = null
-    if (before !== null) {
-      const other = before.accepted?.hello.member.incarnation !== member.incarnation
-      if (other) before.refuse(duplicateName(this.shared.self, this.name, "a port that it was given later"))
-      else before.fail(problem("PortReplaced", `${this.name} was given another port`))
-    }
+    // The same process on another port: the link moves.
+    if (before !== null && live !== undefined && sameMember(live.member, member) && lineage(live.start, connection.accepted.hello.start) === "same") before.end()
+    else before?.refuse(duplicateName(this.shared.self, this.name, "a port that it was given later"))
     this.candidate = null
     this.current = connection
     this.problem = null

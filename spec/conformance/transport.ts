@@ -1,0 +1,428 @@
+/** Does a Transport keep its contract (interpreters/contract.ts)? */
+import { emptyConfiguration, type Entry, type Held, type Member, type Message, type MessageType, type Start } from "../../core/index.ts"
+import type { Transport } from "../../interpreters/contract.ts"
+import { makeRandom } from "../../interpreters/simulation/index.ts"
+import { checksOf, demand, demandEqual, plainText, sleep, turns, until, type CheckOptions, type ConformanceCheck } from "./check.ts"
+import { bytesOf, EMPTY, entryAfter, member, someConfiguration } from "./entries.ts"
+
+/** One process of a member. */
+export interface Joining {
+  readonly member: Member
+  /** Which start of its directory it is, and what its log held as it started. */
+  readonly start: Start
+  readonly recovered: Held
+  readonly cluster: string | null
+}
+export interface Joined {
+  readonly transport: Transport
+  /** Its process ends; whoever was connected with it gets to know. */
+  readonly leave: () => Promise<void>
+}
+/** A network of members, on which nobody is at first. */
+export interface TransportSubject {
+  /**
+   * A process of the member joins: it and all others that are there, or come later, get to know where they are. One of
+   * the same name may have left before, or may still be there: then the new one knows the others, and tries.
+   */
+  readonly join: (joining: Joining) => Promise<Joined>
+  readonly dispose: () => Promise<void>
+}
+
+interface Got {
+  readonly from: Member
+  readonly message: Message
+  readonly chunk: Uint8Array | null
+}
+const nameOf = ({ name, incarnation }: Member): string => `${name}/${incarnation}`
+
+/** A member with all that its transport told. */
+class Node {
+  readonly member: Member
+  readonly transport: Transport
+  readonly leave: () => Promise<void>
+  readonly got: Got[] = []
+  /** "+b/b-1" connected, "-b/b-1" disconnected. */
+  readonly links: string[] = []
+  constructor(member: Member, { transport, leave }: Joined, attached = true) {
+    this.member = member
+    this.transport = transport
+    this.leave = leave
+    if (attached) this.attach()
+  }
+  attach(): void {
+    this.transport.attach({
+      received: (from, message, chunk) => this.got.push({ from, message, chunk }),
+      connected: (peer) => this.links.push(`+${nameOf(peer)}`),
+      disconnected: (peer) => this.links.push(`-${nameOf(peer)}`),
+    })
+  }
+  /** The latest word on that member. */
+  isConnected(peer: Member): boolean {
+    return this.links.findLast((word) => word.slice(1) === nameOf(peer))?.startsWith("+") ?? false
+  }
+  say(to: Node, ...messages: readonly Message[]): void {
+    for (const message of messages) this.transport.send(to.member, message, null)
+    this.transport.flush()
+  }
+}
+
+const first: Start = { number: 1, words: [11] }
+const joiningOf = (who: Member, more: Partial<Joining> = {}): Joining => ({ member: who, start: first, recovered: { term: 0, index: 0 }, cluster: "c", ...more })
+
+const ask = (round: number, term = 1): Message => ({ type: "AppendEntries", term, prevLogIndex: 0, prevLogTerm: 0, prevLogChain: 0, entries: [], leaderCommit: 0, round, time: 0, settled: false })
+const roundsOf = (got: readonly Got[]): number[] => got.map(({ message }) => (message.type === "AppendEntries" ? message.round : -1))
+
+/** One message of each type, or more, with numbers that are easily confused. */
+const everyMessage = (random: ReturnType<typeof makeRandom>): readonly { readonly message: Message; readonly chunk: Uint8Array | null }[] => {
+  const entries: Entry[] = []
+  const slab = bytesOf(random, 4096)
+  for (const content of [{ kind: "noop" as const }, { kind: "configuration" as const, configuration: someConfiguration }, { kind: "command" as const, bytes: new Uint8Array() }, { kind: "command" as const, bytes: slab.subarray(100, 131) }, { kind: "command" as const, bytes: bytesOf(random, 100_000) }])
+    entries.push(entryAfter(entries.at(-1) ?? { ...EMPTY, index: 7, term: 2, chain: -5 }, content, 3))
+  const commands = entries.flatMap((entry) => (entry.kind === "command" ? [entry.payload] : []))
+  const snapshot = { id: "n.ï/17", index: 2 ** 33, term: 4, time: 99, chain: -1, configuration: someConfiguration }
+  const leader = member("ünï", "x")
+  const most = 2 ** 48 - 2
+  const all: { readonly [T in MessageType]: readonly Extract<Message, { readonly type: T }>[] } = {
+    RequestVote: [true, false].map((transfer) => ({ type: "RequestVote", term: 5, lastLogIndex: 6, lastLogTerm: 4, transfer })),
+    RequestVoteReply: [true, false].map((granted) => ({ type: "RequestVoteReply", term: 5, granted, wall: 1_700_000_000_000, time: 8 })),
+    RequestPreVote: [{ type: "RequestPreVote", term: most, lastLogIndex: 6, lastLogTerm: 4 }],
+    RequestPreVoteReply: [true, false].map((granted) => ({ type: "RequestPreVoteReply", term: 5, granted })),
+    AppendEntries: [
+      { type: "AppendEntries", term: 5, prevLogIndex: 7, prevLogTerm: 2, prevLogChain: -5, entries, leaderCommit: 3, round: 12, time: 13, settled: true },
+      { type: "AppendEntries", term: most, prevLogIndex: most, prevLogTerm: most, prevLogChain: -0x8000_0000, entries: [], leaderCommit: most, round: most, time: most, settled: false },
+    ],
+    AppendAccepted: (["ready", "rebuild", "full"] as const).map((condition) => ({ type: "AppendAccepted", term: 5, verifiedIndex: 9, verifiedChain: 0x7fff_ffff, matchIndex: 8, round: 3, condition, wall: 4, leaderTime: 6 })),
+    AppendRejected: [{ type: "AppendRejected", term: 5, prevLogIndex: 4, conflictTerm: 3, conflictIndex: 2, round: 1 }],
+    InstallSnapshot: [
+      { type: "InstallSnapshot", term: 5, snapshot, offset: 2 ** 34, length: 70_000, last: true, round: 2 },
+      { type: "InstallSnapshot", term: 5, snapshot, offset: 0, length: 0, last: false, round: 3 },
+    ],
+    InstallSnapshotReply: (["more", "installed", "failed"] as const).map((status) => ({ type: "InstallSnapshotReply", term: 5, id: snapshot.id, round: 2, status, nextOffset: 2 ** 35 })),
+    ReadIndex: [{ type: "ReadIndex", term: 5, life: 2 ** 32 - 1, number: 3 }],
+    ReadIndexReply: [null, 0, 8].map((readIndex) => ({ type: "ReadIndexReply", term: 5, life: 2, number: 3, readIndex })),
+    ForwardProposal: [{ type: "ForwardProposal", term: 5, ref: 1, life: 2, payloads: commands }],
+    ForwardProposalReply: [
+      { type: "ForwardProposalReply", term: 5, ref: 1, life: 2, outcome: { type: "ProposalAppended", first: 3, term: 4 } },
+      ...(["notLeader", "noLeader", "busy", "tooLarge", "spaceLow", "exhausted", "transferring", "notReady", "changePending", "invalidChange"] as const).map((reason) => ({ type: "ForwardProposalReply" as const, term: 5, ref: 1, life: 2, outcome: { type: "ProposalRefused" as const, reason, leader: reason === "busy" ? leader : null } })),
+      { type: "ForwardProposalReply", term: 5, ref: 1, life: 2, outcome: { type: "ProposalUnknown", leader } },
+    ],
+    TimeoutNow: [{ type: "TimeoutNow", term: 5 }],
+  }
+  return Object.values(all).flatMap((messages: readonly Message[]) => messages.map((message) => ({ message, chunk: message.type === "InstallSnapshot" ? bytesOf(random, message.length) : null })))
+}
+
+/** `make` answers a new network; each check takes one. */
+export const transportConformance = (make: () => Promise<TransportSubject>, options: CheckOptions = {}): readonly ConformanceCheck[] => {
+  const { seed = 1 } = options
+  const network = async (body: (join: (who: Member, more?: Partial<Joining>, attached?: boolean) => Promise<Node>) => Promise<void>): Promise<void> => {
+    const subject = await make()
+    const nodes: Node[] = []
+    try {
+      await body(async (who, more, attached) => {
+        const node = new Node(who, await subject.join(joiningOf(who, more)), attached)
+        nodes.push(node)
+        return node
+      })
+    } finally {
+      for (const node of nodes) await node.leave()
+      await subject.dispose()
+    }
+  }
+  const connected = (...nodes: readonly Node[]): Promise<void> =>
+    until(`${nodes.map(({ member: { name } }) => name).join(", ")} are connected with one another`, () => nodes.every((node) => nodes.every((other) => node === other || node.isConnected(other.member))))
+  /** Said again and again, since messages may be lost; `said` tells how often. */
+  const arrives = async (from: Node, to: Node, round: number): Promise<void> => {
+    for (let tries = 0; tries < 400 && !roundsOf(to.got).includes(round); tries++) {
+      from.say(to, ask(round))
+      await sleep(tries < 20 ? 5 : 50)
+    }
+    demand(roundsOf(to.got).includes(round), () => `nothing that ${from.member.name} says arrives at ${to.member.name}`)
+  }
+  /** Time enough for what must not happen to happen: as long as the others took, and more. */
+  const leisure = async (since: number): Promise<void> => {
+    await sleep(100 + 2 * (performance.now() - since))
+    await turns()
+  }
+  const a = member("a")
+  const b = member("b")
+  const c = member("c")
+
+  return checksOf(
+    [
+      {
+        name: "members find each other",
+        demands: "members that join are told as `connected` to each other, once, whoever was first; what one sends and flushes arrives at the one it is for, from the member that sent it",
+        why: "a cluster whose members cannot all reach one another elects nobody, or somebody who cannot lead",
+        run: () =>
+          network(async (join) => {
+            const nodes = [await join(a), await join(b), await join(c)]
+            await connected(...nodes)
+            for (const [i, from] of nodes.entries()) for (const [j, to] of nodes.entries()) if (i !== j) await arrives(from, to, 10 * i + j)
+            for (const { member: own, got, links } of nodes) {
+              const strangers = got.filter(({ from, message }) => message.type !== "AppendEntries" || from.name !== nodes[Math.floor(message.round / 10)]?.member.name)
+              demandEqual(`what ${own.name} got under another's name`, strangers, [])
+              demandEqual(`what ${own.name} was told`, links.toSorted(), nodes.filter(({ member: { name } }) => name !== own.name).map(({ member: other }) => `+${nameOf(other)}`))
+            }
+          }),
+      },
+      {
+        name: "messages arrive as they are",
+        demands: "every message of every type arrives with each number, text, byte and chunk as it was sent, or not at all",
+        why: "Raft trusts what it is told: a flipped `granted` elects two leaders, a changed number breaks a log",
+        run: () =>
+          network(async (join) => {
+            const [from, to] = [await join(a), await join(b)]
+            await connected(from, to)
+            const all = everyMessage(makeRandom(seed))
+            const wanted = all.map(({ message, chunk }) => ({ text: plainText({ message, chunk }), type: message.type }))
+            const missing = (): string[] => {
+              const got = new Set(to.got.map(({ message, chunk }) => plainText({ message, chunk })))
+              return wanted.filter(({ text }) => !got.has(text)).map(({ type }) => type)
+            }
+            for (let tries = 0; tries < 20 && missing().length > 0; tries++) {
+              for (const { message, chunk } of all) from.transport.send(b, message, chunk)
+              from.transport.flush()
+              const before = to.got.length
+              await until("messages arrive", () => to.got.length >= before + all.length, 2000).catch(() => undefined)
+            }
+            const known = new Set(wanted.map(({ text }) => text))
+            const changed = to.got.find(({ message, chunk }) => !known.has(plainText({ message, chunk })))
+            demand(changed === undefined, () => `a ${changed?.message.type} arrived that nobody had sent: ${plainText(changed?.message).slice(0, 300)}`)
+            demandEqual("the types that never arrived", [...new Set(missing())], [])
+            demandEqual("what was sent, afterwards", all.map(({ message, chunk }) => plainText({ message, chunk })), wanted.map(({ text }) => text))
+          }),
+      },
+      {
+        name: "received bytes stay as they are",
+        demands: "the bytes of a message that arrived stay as they are while others follow",
+        why: "received entries go into the log as they are; memory that is used again changes them afterwards",
+        run: () =>
+          network(async (join) => {
+            const [from, to] = [await join(a), await join(b)]
+            await connected(from, to)
+            const random = makeRandom(seed + 1)
+            const entry = entryAfter({ ...EMPTY, index: 4, term: 1 }, { kind: "command", bytes: bytesOf(random, 700) })
+            const message: Message = { type: "AppendEntries", term: 1, prevLogIndex: 4, prevLogTerm: 1, prevLogChain: 0, entries: [entry], leaderCommit: 0, round: 1, time: 0, settled: false }
+            await until("the message arrives", () => {
+              from.say(to, message)
+              return to.got.length > 0
+            })
+            const kept = to.got[0]
+            const text = plainText(kept)
+            for (let i = 0; i < 200; i++) {
+              const other = entryAfter({ ...EMPTY, index: 4, term: 1 }, { kind: "command", bytes: bytesOf(random, 700) })
+              from.say(to, { ...message, entries: [other], round: 2 + i })
+            }
+            await arrives(from, to, 1000)
+            demand(plainText(kept) === text, () => "the bytes of an entry changed after it had arrived")
+          }),
+      },
+      {
+        name: "handlers are called later",
+        demands: "`attach`, `send` and `flush` return before any handler is called, and peers that were connected before `attach` are told after it",
+        why: "the driver sends in the middle of a turn; an answer in the middle of it would be handled half-way through",
+        run: () =>
+          network(async (join) => {
+            const from = await join(a, {}, false)
+            const to = await join(b)
+            await until("b hears of a", () => to.isConnected(a))
+            let inside = true
+            let early = false
+            const told: string[] = []
+            const called = (what: string): void => {
+              early ||= inside
+              told.push(what)
+            }
+            from.transport.attach({ received: () => called("received"), connected: (peer) => called(`+${nameOf(peer)}`), disconnected: () => called("disconnected") })
+            inside = false
+            await until("a is told of b", () => told.includes("+b/b-1"))
+            inside = true
+            for (let round = 0; round < 50; round++) {
+              from.transport.send(b, ask(round), null)
+              to.transport.send(a, ask(round), null)
+            }
+            from.transport.flush()
+            to.transport.flush()
+            inside = false
+            await until("messages arrive", () => told.includes("received"))
+            demand(!early, () => `a handler was called within a call (${told[0] ?? ""})`)
+          }),
+      },
+      {
+        name: "who leaves is told, once",
+        demands: "when a member's process ends the others are told `disconnected`; nothing of it arrives after that; when it is back they are told `connected` and it is reached again",
+        why: "a follower asks for an election as soon as its leader is gone; a leader asks anew where a follower is that was away",
+        run: () =>
+          network(async (join) => {
+            const one = await join(a)
+            const before = await join(b)
+            await connected(one, before)
+            await before.leave()
+            await until("a is told that b is gone", () => !one.isConnected(b))
+            const count = one.got.length
+            one.say(before, ask(1), ask(2))
+            await turns(20)
+            demandEqual("messages of b after it had left", one.got.length - count, 0)
+            const after = await join(b, { start: { number: 2, words: [11, 12] } })
+            await connected(one, after)
+            await arrives(one, after, 7)
+            await arrives(after, one, 8)
+            demandEqual("what a was told of b", one.links, ["+b/b-1", "-b/b-1", "+b/b-1"])
+          }),
+      },
+      {
+        name: "nothing reaches another incarnation",
+        demands: "what is sent to an incarnation arrives there or nowhere: not at the one that has taken its name since",
+        why: "a server that lost its disk has forgotten what it voted for; a message to the earlier one would make it vote twice",
+        run: () =>
+          network(async (join) => {
+            const one = await join(a)
+            const old = await join(b)
+            await connected(one, old)
+            await old.leave()
+            await until("a is told that b is gone", () => !one.isConnected(b))
+            const fresh = await join(member("b", "b-2"))
+            await connected(one, fresh)
+            for (let i = 0; i < 20; i++) one.say(old, ask(i))
+            await arrives(one, fresh, 100)
+            demandEqual("what arrived that was for the earlier incarnation", roundsOf(fresh.got).filter((round) => round < 100), [])
+            await arrives(fresh, one, 101)
+            demandEqual("who said it", [...new Set(one.got.map(({ from }) => nameOf(from)))], ["b/b-2"])
+          }),
+      },
+      {
+        name: "clusters do not mix",
+        demands: "members of different clusters are never `connected`, and nothing gets from one to the other",
+        why: "two clusters whose addresses were mixed up would overwrite each other's logs",
+        run: () =>
+          network(async (join) => {
+            const since = performance.now()
+            const [one, same, other] = [await join(a), await join(b), await join(c, { cluster: "another" })]
+            await connected(one, same)
+            for (let i = 0; i < 10; i++) {
+              one.say(other, ask(i))
+              other.say(one, ask(i))
+              await sleep(5)
+            }
+            await leisure(since)
+            demandEqual("what a was told of c", one.links.filter((word) => word.includes("c/")), [])
+            demandEqual("what c was told", other.links, [])
+            demandEqual("messages across", [...one.got, ...other.got], [])
+          }),
+      },
+      {
+        name: "a node that is not formed yet talks to one that is",
+        demands: "a member that knows no cluster is connected with members of any",
+        why: "that is how a new node learns whom it belongs to",
+        run: () =>
+          network(async (join) => {
+            const [one, fresh] = [await join(a), await join(b, { cluster: null })]
+            await connected(one, fresh)
+            await arrives(fresh, one, 1)
+          }),
+      },
+      {
+        name: "a start that went back is refused",
+        demands: "whoever has met a start of a directory exchanges nothing with one that does not come after it: put back to an earlier state (its line of starts does not hold that one), or an earlier start that lives again",
+        why: "a directory that was put back has forgotten votes and acknowledgements: it could vote twice, and a majority could lose what it acknowledged",
+        run: async () => {
+          for (const [met, told] of [
+            [{ number: 2, words: [11, 12] }, { number: 2, words: [11, 99] }],
+            [{ number: 2, words: [11, 12] }, { number: 5, words: [11, 99, 14, 15, 16] }],
+            [{ number: 2, words: [11, 12] }, first],
+          ] as const) {
+            await network(async (join) => {
+              const since = performance.now()
+              const one = await join(a)
+              const before = await join(b, { start: met })
+              await connected(one, before)
+              await before.leave()
+              await until("a is told that b is gone", () => !one.isConnected(b))
+              const back = await join(b, { start: told })
+              const other = await join(c)
+              await connected(one, other)
+              for (let i = 0; i < 10; i++) {
+                back.say(one, ask(i))
+                one.say(back, ask(i))
+                await sleep(5)
+              }
+              await leisure(since)
+              demandEqual(`what a was told of start ${plainText(told)} after it had met ${plainText(met)}`, one.links.filter((word) => word.includes("b/")), ["+b/b-1", "-b/b-1"])
+              demandEqual("messages that were exchanged", [...one.got, ...back.got], [])
+            })
+          }
+        },
+      },
+      {
+        name: "a log that holds less is refused",
+        demands: "a later start whose log holds less than that member has acknowledged to a peer (AppendAccepted) or voted for exchanges nothing with that peer",
+        why: "what was acknowledged counts towards a majority: a log that has lost it must not vote",
+        run: () =>
+          network(async (join) => {
+            const since = performance.now()
+            const one = await join(a)
+            const before = await join(b)
+            await connected(one, before)
+            const said: Message = { type: "AppendAccepted", term: 3, verifiedIndex: 12, verifiedChain: 0, matchIndex: 12, round: 1, condition: "ready", wall: 0, leaderTime: 0 }
+            await until("a is told that entry 12 is on b's disk", () => {
+              if (one.got.length === 0) before.say(one, said)
+              return one.got.length > 0
+            })
+            await before.leave()
+            await until("a is told that b is gone", () => !one.isConnected(b))
+            const short = await join(b, { start: { number: 2, words: [11, 12] }, recovered: { term: 3, index: 11 } })
+            const other = await join(c)
+            await connected(one, other)
+            await leisure(since)
+            demand(!one.isConnected(b) && !short.isConnected(a), () => "it was connected")
+            await short.leave()
+            const whole = await join(b, { start: { number: 3, words: [11, 12, 13] }, recovered: { term: 3, index: 12 } })
+            await connected(one, whole)
+          }),
+      },
+      {
+        name: "a second process does not take over",
+        demands: "while a start of a directory is connected, another start of it is not, and the first stays connected",
+        why: "two processes on copies of one directory would vote as two, under one name",
+        run: () =>
+          network(async (join) => {
+            const since = performance.now()
+            const [one, lives] = [await join(a), await join(b)]
+            await connected(one, lives)
+            const double = await join(b, { start: { number: 2, words: [11, 12] } })
+            await leisure(since)
+            double.say(one, ask(1))
+            // Long enough for a transport that finds out by signs of life.
+            for (let i = 0; i < 30; i++) {
+              lives.say(one, ask(50 + i))
+              await sleep(50)
+            }
+            await arrives(lives, one, 100)
+            demandEqual("what a was told of b", one.links, ["+b/b-1"])
+            demandEqual("what the second process was told", double.links, [])
+          }),
+      },
+      {
+        name: "memory is bounded",
+        demands: "to a peer whose process takes nothing, more than 100 MB can be sent without keeping it: what does not fit is dropped, and once the peer takes messages again, later ones arrive",
+        why: "one slow follower must not use up the leader's memory",
+        run: () =>
+          network(async (join) => {
+            const [from, to] = [await join(a), await join(b)]
+            await connected(from, to)
+            const chunk = new Uint8Array(1 << 20)
+            const snapshot = { ...EMPTY, id: "big", index: 1, term: 1, configuration: emptyConfiguration }
+            // Within one turn of the event loop: nobody can take anything meanwhile.
+            for (let i = 0; i < 128; i++) {
+              from.transport.send(b, { type: "InstallSnapshot", term: 1, snapshot, offset: i << 20, length: chunk.length, last: false, round: i }, chunk)
+              from.transport.flush()
+            }
+            await arrives(from, to, 3)
+            const taken = to.got.filter(({ message }) => message.type === "InstallSnapshot").length
+            demand(taken < 100, () => `${taken} of 128 MB were kept until the peer could take them`)
+          }),
+      },
+    ],
+    options,
+  )
+}
