@@ -108,6 +108,18 @@ describe("finding the leader", () => {
     expect(client.endpoint().port).toBe(first?.port)
   })
 
+  test("a client that was given one node only leaves it for the others when it serves nothing, as one without its disk", async () => {
+    const store = makeStore()
+    const [first] = await fakes(store, "n1", "n2", "n3")
+    store.fate = (words, id) => (id !== "n1" || words[0] === "PING" || words[1] === "STATUS" ? "serve" : { reply: "-NOLEADER n1 has an empty data directory\r\n", executed: false })
+    for (const route of ["any", "leader"] as const) {
+      const client = await connect({ endpoints: address(first), route, backoffMs: [1, 4], timeoutMs: 5_000 })
+      cleanups.unshift(client.close)
+      await client.set("a", route)
+      expect(await client.get("a")).toBe(route)
+    }
+  })
+
   test("MOVED is followed", async () => {
     const store = makeStore()
     const [first, second] = await fakes(store, "n1", "n2")

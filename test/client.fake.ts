@@ -14,7 +14,7 @@ export interface FakeStore {
   readonly effects: string[]
   readonly data: Map<string, string>
   readonly sessions: Map<number, SessionState>
-  fate: (words: readonly string[]) => Fate
+  fate: (words: readonly string[], id: string) => Fate
   /** Node id of the leader; each server is asked under its own id. */
   leader: string | null
   readonly clients: Map<string, string>
@@ -28,6 +28,7 @@ const execute = (store: FakeStore, words: readonly string[]): string => {
   const [name = "", key = "", value = ""] = words
   switch (name.toUpperCase()) {
     case "PING": return "+PONG\r\n"
+    case "EXISTS": return `:${store.data.has(key) ? 1 : 0}\r\n`
     case "GET": return bulk(store.data.get(key))
     case "MGET": return `*${words.length - 1}\r\n${words.slice(1).map((one) => bulk(store.data.get(one))).join("")}`
     case "SET":
@@ -66,10 +67,11 @@ const inSession = (store: FakeStore, words: readonly string[], run: () => string
   const sequence = Number(number)
   if (session === undefined) return "-SESSIONEXPIRED no such session\r\n"
   for (const kept of session.replies.keys()) if (kept < Number(lowest)) session.replies.delete(kept)
-  if (sequence < session.next) return session.replies.get(sequence) ?? "-ERR that reply was forgotten\r\n"
+  if (sequence < session.next) return session.replies.get(sequence) ?? "-FORGOTTEN no longer kept\r\n"
   if (sequence > session.next) return "-OUTOFORDER a number is missing\r\n"
   session.next += 1
-  const reply = run()
+  const said = run()
+  const reply = said.startsWith("-") ? said.replace("-", "-RESULT ") : said
   session.replies.set(sequence, reply)
   return reply
 }
@@ -117,7 +119,7 @@ export const startFake = async (store: FakeStore, id = "n1"): Promise<FakeServer
         const parsed = parseRequest(rest)
         if (parsed === null || socket.destroyed) return
         rest = rest.slice(parsed.length)
-        const fate = store.fate(parsed.words)
+        const fate = store.fate(parsed.words, id)
         if (fate === "cut-before") return void socket.destroy()
         if (typeof fate === "object") {
           if (fate.executed) answer(parsed.words)

@@ -137,6 +137,20 @@ describe("sessions", () => {
     expect(store.effects).toEqual(["SET a 1", "SET c 3", "SET d 4"])
   })
 
+  test("only the first word of an error says that it is what the command gave: whatever else a node says, an earlier copy may have been executed", async () => {
+    const store = makeStore()
+    const made = await client(await fakes(store, "n1"))
+    for (const reply of ["-ERR value is not an integer or out of range\r\n", "-WRONGTYPE of another kind\r\n", "-NEVERHEARD of it\r\n"]) {
+      scripted(store, [{ reply: "-UNKNOWN outcome not learnt\r\n", executed: true }, { reply, executed: false }])
+      await expect(made.append("k", "x")).rejects.toMatchObject({ _tag: "Unknown" })
+      await made.set("a", "text")
+    }
+    expect(store.effects).toEqual(["APPEND k x", "SET a text", "APPEND k x", "SET a text", "APPEND k x", "SET a text"])
+    scripted(store, [{ reply: "-UNKNOWN outcome not learnt\r\n", executed: true }])
+    await expect(made.incr("a")).rejects.toMatchObject({ _tag: "ServerError", code: "ERR", message: "ERR value is not an integer or out of range" })
+    expect([store.opened, store.effects.length]).toEqual([1, 6])
+  })
+
   test("a command that the server refuses to parse leaves no gap behind", async () => {
     const store = makeStore()
     const made = await client(await fakes(store, "n1"))

@@ -236,9 +236,9 @@ export const runScript = ({ fates: list, window, seed, operations }: Scripted): 
         case "strange":
           return answer(error("STRANGE"), replied)
         case "error":
-          return answer(numbered ? store.carryOut(words, error("WRONGTYPE")) : store.carryOut(words), replied)
+          return answer(numbered ? store.carryOut(words, error("RESULT", "WRONGTYPE it says")) : store.carryOut(words), replied)
         case "costly":
-          return answer(numbered ? store.carryOut(words, error("TOOLARGE", "this cost too much")) : store.carryOut(words), replied)
+          return answer(numbered ? store.carryOut(words, error("RESULT", "TOOLARGE this cost too much")) : store.carryOut(words), replied)
         case "outOfOrder":
           return answer(numbered ? error("OUTOFORDER") : store.carryOut(words), replied)
         case "outOfOrderLate":

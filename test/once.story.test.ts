@@ -106,6 +106,7 @@ class Node {
     }
   }
   private serve([, what, key = "", sequence, lowest, ...call]: string[], done: (reply: Reply) => void): void {
+    if (what === "STATUS") return done({ type: "null" })
     if (what === "SESSION") return this.service.openSession("client", done)
     const session = parseSessionKey(key)
     if (session === null) throw new Error(`${key} is no key`)

@@ -77,7 +77,7 @@ describe("an exception", () => {
 
   test("in what begins a write: the command has an answer, which does not say that nothing was executed", async () => {
     const fake = makeFake()
-    const answer = /^-ERR internal error; whether the command was executed is not known\r\n\+PONG\r\n$/
+    const answer = /^-UNKNOWN internal error; whether the command was executed is not known\r\n\+PONG\r\n$/
     await survives({ ...fake, write: broken }, "SET a 1\r\nPING\r\n", answer)
     await survives({ ...fake, openSession: broken }, "STEPRAFT SESSION OPEN me\r\nPING\r\n", answer)
     // It may have begun all the same: an answer that comes after the exception changes nothing any more.
@@ -85,7 +85,7 @@ describe("an exception", () => {
       fake.write(calls, exec, watches, done)
       broken()
     }
-    await survives({ ...fake, write: late }, "SET a 1\r\nGET a\r\n", /^-ERR internal error; [^\r]+\r\n\$1\r\n1\r\n$/)
+    await survives({ ...fake, write: late }, "SET a 1\r\nGET a\r\n", /^-UNKNOWN internal error; [^\r]+\r\n\$1\r\n1\r\n$/)
   })
 
   test("in a transaction's own commands: that place says so, the rest is there", async () => {

@@ -14,9 +14,9 @@ import type { Reply } from "../types.ts"
 import { type Connection, type Dial, openConnection } from "./connection.ts"
 import { clientsOf, type Endpoint, leaderOf, makeRotation, movedTo, parseStatus } from "./endpoints.ts"
 import { Closed, NoLeader, ServerError, SessionExpired, TimedOut, Unknown } from "./errors.ts"
-import { isReply, isResult, leavesOpen, nameOf, type Operation, type Outcome, requestOf, type Task, verdictOf } from "./operation.ts"
-import { encodeRequest } from "./resp.ts"
-import { executed, fill, filler, giveUp, isNumbered, lowestOf, newSession, prune, type Session, suspectAll } from "./session.ts"
+import { leavesOpen, nameOf, type Operation, type Outcome, requestOf, type Task, verdictOf } from "./operation.ts"
+import { encodeRequest, errorOf } from "./resp.ts"
+import { executed, fill, filler, giveUp, isNumbered, lowestOf, newSession, prune, type Session } from "./session.ts"
 
 export interface CoreSettings {
   readonly endpoints: readonly Endpoint[]
@@ -82,10 +82,12 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
 
   /** Finds the leader before anything is sent: a forwarded command costs the cluster another hop each time. */
   const greet = (mine: Connection): void => {
-    if (settings.route === "any") return begin()
+    // Who stays where he is asks for the others once it goes wrong there: this node may never serve him, as one without its disk.
+    if (settings.route === "any" && failures === 0) return begin()
     mine.send(encodeRequest(["STEPRAFT", "STATUS"]), (reply) => {
       const status = reply.type === "bulk" ? parseStatus(Buffer.from(reply.bytes).toString()) : null
       if (status !== null) rotation.learn(clientsOf(status))
+      if (settings.route === "any") return begin()
       const leader = status === null ? null : leaderOf(status)
       if (leader === null || hops >= maxHops) return begin()
       hops += 1
@@ -171,7 +173,7 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
         return pump()
       }
       const complaint = reply.type === "error" ? `${reply.code} ${reply.text}` : "no key of a session"
-      if (reply.type === "error" && verdictOf(reply) !== "again") {
+      if (reply.type === "error" && verdictOf(reply.code) !== "again") {
         // Not a passing state: those who wait for the session get the answer instead of waiting for their deadline.
         for (const operation of queue.slice(sent)) if (operation.task.type !== "read") settle(operation, serverError(operation, reply))
         queue.splice(sent, queue.length, ...queue.slice(sent).filter(({ settled }) => !settled))
@@ -191,13 +193,13 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
     // It was sent behind a write that goes again: it must see that one.
     if (session?.ended === true && operation.task.type === "read") return requeue(operation)
     if (reply.type !== "error") return finish(operation, reply)
-    const verdict = verdictOf(reply)
+    const verdict = verdictOf(reply.code)
     if (operation.task.type === "read") {
       if (verdict === "again") return refusedAgain(`${reply.code} ${reply.text}`, reply, operation)
       return finish(operation, serverError(operation, reply))
     }
     switch (verdict) {
-      case "answer": return operation.uncertain && !isResult(reply) ? refused(operation, reply) : finish(operation, serverError(operation, reply))
+      case "result": return finish(operation, serverError(operation, errorOf(reply.text)))
       case "refused": return refused(operation, reply)
       case "expired": return expired(operation)
       case "forgotten": return forgotten(operation)
@@ -205,7 +207,7 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
         operation.uncertain ||= leavesOpen(reply.code)
         operation.misplaced = reply.code === "OUTOFORDER"
         // Nothing before it is unanswered, so a number before it was not used: one that is known to be in doubt, or this node's thread is lost.
-        if (operation.misplaced && session !== null && suspectAll(session)) return leave("a number was not used", operation, connection?.endpoint, failures > 2)
+        if (operation.misplaced && session !== null && session.unused.length > 0) return leave("a number was not used", operation, connection?.endpoint, failures > 2)
         return refusedAgain(`${reply.code} ${reply.text}`, reply, operation)
       }
     }
@@ -215,10 +217,7 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
     failures = 0
     hops = 0
     leaderless = false
-    if (session !== null && operation.sequence !== null) {
-      if (isReply(outcome)) executed(session, operation.sequence)
-      else session.unproven.push(operation.sequence)
-    }
+    if (session !== null && operation.sequence !== null) executed(session, operation.sequence)
     take(operation, outcome)
   }
 
@@ -245,12 +244,9 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
   const refused = (operation: Operation, reply: Extract<Reply, { type: "error" }>): void => {
     const { uncertain, settled } = operation
     // It passes by itself, and then the answer can be had. In place of what nobody waits for: those behind it are told the same.
-    if (reply.code === "SPACELOW" && (settled ? sent === 1 : uncertain)) return refusedAgain(`${reply.code} ${reply.text}`, reply, operation)
-    if (session !== null && operation.sequence !== null) {
-      // A filler is small: what is refused so is what was executed under its number.
-      if (settled && reply.code !== "SPACELOW") session.unproven.push(operation.sequence)
-      else giveUp(session, operation.sequence)
-    }
+    // A filler's number is needed by those behind it, whatever this node has against it.
+    if (reply.code === "SPACELOW" ? (settled ? sent === 1 : uncertain) : operation.task === filler) return refusedAgain(`${reply.code} ${reply.text}`, reply, operation)
+    if (session !== null && operation.sequence !== null) giveUp(session, operation.sequence)
     const command = nameOf(operation.task)
     const message = `an earlier try of ${command} may have taken effect; the last was refused: ${reply.code} ${reply.text}`
     take(operation, uncertain ? new Unknown({ command, message }) : serverError(operation, reply))

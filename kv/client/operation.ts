@@ -41,30 +41,26 @@ export const requestOf = (task: Task, session: string, sequence: number, lowest:
 }
 
 /**
- * What an error reply says:
+ * What an error reply to a numbered request says, by its first word:
+ * - result: executed under its number, and this error is what it gave
  * - again: not executed, or it is not known; try again, elsewhere or later
- * - refused: not executed; trying again would not help
  * - expired: not executed now, and the session is gone
  * - forgotten: executed, and its result is gone
- * - answer: the command's own result, or an error that is not known here
+ * - refused: all else. This copy was not executed, and trying again would not help
  */
-export type Verdict = "again" | "refused" | "expired" | "forgotten" | "answer"
+export type Verdict = "result" | "again" | "expired" | "forgotten" | "refused"
 const again = new Set(["UNKNOWN", "NOLEADER", "OUTOFORDER", "SESSIONFULL", "BUSY", "MOVED", "LOADING", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS"])
-const refused = new Set(["TOOLARGE", "SPACELOW", "NOAUTH", "NOPERM", "DENIED", "READONLY", "EXECABORT"])
 /** This copy was never proposed. What is not said to be so may have been executed, or may be yet. */
 const unproposed = new Set(["NOLEADER", "BUSY", "MOVED", "LOADING", "TRYAGAIN", "CLUSTERDOWN"])
 export const leavesOpen = (code: string): boolean => !unproposed.has(code)
-/** ERR is mostly a result; these texts come from the door, before anything is proposed. That is a hint only: either way is safe. */
-const atTheDoor = /^(unknown (sub)?command|wrong number of arguments|STEPRAFT |[A-Z]+ cannot run within a session|session, sequence|Protocol error)/i
-/** The node does not know itself. The number is safe to repeat. */
-const nobodyKnows = /^internal error; whether/
-/** Only the command itself ends so. Of any other error it cannot be seen whether it came from the door or from the log. */
-const results = /^(syntax error|value is not|(increment or )?decrement |invalid expire|Unsupported option|(NX and XX, )?GT (or|and) LT )/
-export const isResult = ({ code, text }: { readonly code: string; readonly text: string }): boolean => code === "WRONGTYPE" || (code === "ERR" && results.test(text))
-export const verdictOf = ({ code, text }: { readonly code: string; readonly text: string }): Verdict => {
-  if (again.has(code) || (code === "ERR" && nobodyKnows.test(text))) return "again"
-  if (refused.has(code) || (code === "ERR" && atTheDoor.test(text))) return "refused"
-  return code === "SESSIONEXPIRED" ? "expired" : code === "FORGOTTEN" ? "forgotten" : "answer"
+export const verdictOf = (code: string): Verdict => {
+  if (again.has(code)) return "again"
+  switch (code) {
+    case "RESULT": return "result"
+    case "SESSIONEXPIRED": return "expired"
+    case "FORGOTTEN": return "forgotten"
+    default: return "refused"
+  }
 }
 
 /** Commands that change nothing: sent as they are, repeated freely. Anything else is numbered. */

@@ -157,7 +157,7 @@ const asMap = (items: readonly Reply[]): Reply => {
   return { type: "map", entries }
 }
 
-const errorOf = (line: string): Reply => {
+export const errorOf = (line: string): Extract<Reply, { readonly type: "error" }> => {
   const space = line.indexOf(" ")
   return space < 0 ? { type: "error", code: line, text: "" } : { type: "error", code: line.slice(0, space), text: line.slice(space + 1) }
 }

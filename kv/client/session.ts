@@ -15,14 +15,12 @@ export interface Session {
   next: number
   /** Numbers that were perhaps not used, ascending: filled before anything behind them is sent. */
   readonly unused: number[]
-  /** The same, but a gap is unlikely: the error came as an answer. Filled once a gap shows. */
-  readonly unproven: number[]
   /** The server has said so. What is still unanswered in it may have been executed, and will not be any more. */
   ended: boolean
   /** Its numbers seem to lead nowhere: no new ones are given, and it is left once nothing in it is waited for any more. */
   astray: boolean
 }
-export const newSession = (key: string): Session => ({ key, next: 1, unused: [], unproven: [], ended: false, astray: false })
+export const newSession = (key: string): Session => ({ key, next: 1, unused: [], ended: false, astray: false })
 
 export const isNumbered = (operation: Operation): boolean => operation.sequence !== null
 
@@ -40,17 +38,9 @@ const insert = (numbers: number[], number: number): void => {
 export const giveUp = ({ unused }: Session, number: number): void => insert(unused, number)
 
 /** Number `number` was executed, and so was everything before it. */
-export const executed = ({ unused, unproven }: Session, number: number): void => {
-  for (const numbers of [unused, unproven]) {
-    const later = numbers.findIndex((each) => each > number)
-    numbers.splice(0, later < 0 ? numbers.length : later)
-  }
-}
-
-/** A gap has shown. Says whether it is known what may be missing. */
-export const suspectAll = (session: Session): boolean => {
-  for (const number of session.unproven.splice(0)) giveUp(session, number)
-  return session.unused.length > 0
+export const executed = ({ unused }: Session, number: number): void => {
+  const later = unused.findIndex((each) => each > number)
+  unused.splice(0, later < 0 ? unused.length : later)
 }
 
 /**

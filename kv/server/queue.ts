@@ -2,10 +2,10 @@
 import type { Reply } from "../types.ts"
 import type { Gate } from "./barriers.ts"
 import type { Known, Words, Work } from "./contract.ts"
-import { err, errorReply, type Protocol } from "./encode.ts"
+import { errorReply, type Protocol } from "./encode.ts"
 
 export const unknownBehind = errorReply("UNKNOWN", "a write sent before this one on the connection ended unknown; it may or may not have been executed")
-export const failedWrite = err("internal error; whether the command was executed is not known")
+export const failedWrite = errorReply("UNKNOWN", "internal error; whether the command was executed is not known")
 
 export interface Slot {
   /** answered: only waits for those before it. */

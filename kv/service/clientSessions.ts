@@ -15,7 +15,7 @@ import { hexOf, MAX_U48, SECRET_BYTES, secretOf, showSessionKey } from "../sessi
 import type { Call, ClosedSession, Command, Opened, Replied, Reply, SessionKey, Watch } from "../types.ts"
 import { Lane, type Item } from "./lane.ts"
 import { argumentsIn, commandSize, commandWeight, type Parts } from "./parts.ts"
-import { OK, busy, codeOf, notOpen, outOfDomain, refusal, longOwner, reservedOwner, stopping, tooLarge, tooMany, unknownRequest, unknownStopping } from "./replies.ts"
+import { OK, busy, codeOf, executedReply, notOpen, outOfDomain, refusal, longOwner, reservedOwner, stopping, tooLarge, tooMany, unknownRequest, unknownStopping } from "./replies.ts"
 
 interface Request extends Item {
   readonly payload: Payload
@@ -166,7 +166,7 @@ export class ClientSessions {
   replied({ session, secret, sequence, reply, executed, index, term }: Replied): void {
     const request = secret === null ? undefined : this.waiters(session, secret)?.requests.get(sequence)
     if (request === undefined) return
-    if (executed) this.answer(request, reply)
+    if (executed) this.answer(request, executedReply(reply))
     else this.remember(request, { index, term, reply })
   }
   opened({ secret, session }: Opened): void {
@@ -216,7 +216,7 @@ export class ClientSessions {
     for (const request of this.lane.list()) {
       if (request.settled || request.command.type !== "Execute") continue
       const state = machine.replyOf(request.command.session, request.command.secret, request.command.sequence)
-      if (state.type === "kept") this.answer(request, state.reply)
+      if (state.type === "kept") this.answer(request, executedReply(state.reply))
       // The session ended within what the snapshot covers; whether before or after this command cannot be seen.
       else if (state.type === "expired" && request.attempts > 0) this.answer(request, unknownRequest(settings.writeTimeout))
     }

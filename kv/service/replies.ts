@@ -7,6 +7,12 @@ export const OK: Reply = { type: "simple", text: "OK" }
 
 export const codeOf = (reply: Reply): string | null => (reply.type === "error" ? reply.code : null)
 
+/**
+ * For a client that keeps a session: what its command gave when it was executed. An error among that has a word of its own in
+ * front, so that no error is taken for it that was made before anything was executed.
+ */
+export const executedReply = (reply: Reply): Reply => (reply.type === "error" && reply.code !== "FORGOTTEN" ? error("RESULT", `${reply.code} ${reply.text}`) : reply)
+
 const seconds = (millis: Millis): string => `${Math.round(millis / 100) / 10} s`
 
 export const unknown = (after: Millis): Reply =>

@@ -23,7 +23,7 @@ export const once: readonly Seeded[] = [
   {
     id: "own-once-4",
     title: "a client gives a number that was refused to its next write",
-    patches: [{ file: "kv/client/core.ts", find: "      else giveUp(session, operation.sequence)\n", replace: "      else session.next = operation.sequence\n" }],
+    patches: [{ file: "kv/client/core.ts", find: "operation.sequence !== null) giveUp(session, operation.sequence)\n    const command = ", replace: "operation.sequence !== null) session.next = operation.sequence\n    const command = " }],
   },
   {
     id: "own-once-5",
@@ -58,5 +58,15 @@ export const once: readonly Seeded[] = [
     id: "own-once-9",
     title: "a node's writes are sent again in a new session although the old one ended within a restored snapshot",
     patches: [{ file: "kv/service/nodeSession.ts", find: `      else if (state.type !== "notExecuted") lost = true\n`, replace: `      else if (state.type === "forgotten") lost = true\n` }],
+  },
+  {
+    id: "own-once-10",
+    title: "a client takes any error that it does not know for what its command gave",
+    patches: [{ file: "kv/client/operation.ts", find: `    default: return "refused"\n`, replace: `    default: return "result"\n` }],
+  },
+  {
+    id: "own-once-11",
+    title: "a node does not say of an error that the command gave it",
+    patches: [{ file: "kv/service/clientSessions.ts", find: "if (executed) this.answer(request, executedReply(reply))", replace: "if (executed) this.answer(request, reply)" }],
   },
 ]

@@ -9,6 +9,10 @@
  *   STEPRAFT EXEC session sequence lowest watches [key version …] {count command [arg …]}…
  *                                                            several at once, all or nothing; `watches` is how many
  *                                                            pairs follow, `count` how many words a command has
+ *
+ * An error that the command itself gave, executed under its number, is answered to DO and EXEC as RESULT and then that error:
+ * `-RESULT ERR value is not an integer or out of range`. What is answered as any other error was not executed by this copy, unless
+ * its first word says otherwise (UNKNOWN, FORGOTTEN).
  */
 import { unknownCommand, wrongArity } from "../../machine/index.ts"
 import { Slices } from "../../machine/slices.ts"
