@@ -1,0 +1,126 @@
+/**
+ * A snapshot as bytes. Lines of text:
+ *
+ *     stepraft replica 1              the format
+ *     {"id":…,"executor":{…}}         its name, and what the executor knows beside the state
+ *     …                               the state, in slices (slices.ts); or *n and n bytes, of the machine's own codec
+ *     !xxxxxxxx                       CRC-32 of all bytes before this line
+ */
+import { crc32 } from "node:zlib"
+import type { Codec } from "./definition.ts"
+import type { ExecutorImage } from "./executor.ts"
+import { LineReader, linesOf, makePacer, MalformedSlices } from "./slices.ts"
+import type { Draft, Snapshot } from "./store.ts"
+
+const FORMAT = "stepraft replica 1"
+/** Text is gathered to so much before it is written. */
+const PIECE = 1 << 16
+const READ = 1 << 18
+
+/** These bytes are no snapshot of this program, or not the whole of one, or not what was written. */
+export class SnapshotDamaged extends Error {
+  override readonly name = "SnapshotDamaged"
+}
+
+export interface SnapshotContent<State> {
+  readonly id: string
+  readonly executor: ExecutorImage
+  readonly state: State
+}
+
+/** Writes all of it, in slices; the caller commits. Throws StateNotPlain. */
+export const writeSnapshot = async <State>(draft: Draft, { id, executor, state }: SnapshotContent<State>, codec: Codec<State> | undefined): Promise<void> => {
+  const pace = makePacer()
+  let sum = 0
+  let text = ""
+  const put = async (bytes: Uint8Array): Promise<void> => {
+    sum = crc32(bytes, sum)
+    await draft.write(bytes)
+  }
+  const flush = async (): Promise<void> => {
+    const bytes = Buffer.from(text)
+    text = ""
+    await put(bytes)
+  }
+  text += `${FORMAT}\n${JSON.stringify({ id, executor })}\n`
+  if (codec === undefined) {
+    for (const line of linesOf(state)) {
+      text += line
+      if (text.length >= PIECE) await flush()
+      const pause = pace()
+      if (pause !== null) await pause
+    }
+  } else {
+    const bytes = codec.encode(state)
+    text += `*${bytes.length}\n`
+    await flush()
+    for (let at = 0; at < bytes.length; at += READ) await put(bytes.subarray(at, at + READ))
+  }
+  await flush()
+  await draft.write(Buffer.from(`!${sum.toString(16).padStart(8, "0")}\n`))
+}
+
+/** Reads and checks all of it, in slices. Throws SnapshotDamaged. */
+export const readSnapshot = async <State>(snapshot: Snapshot, codec: Codec<State> | undefined): Promise<SnapshotContent<State>> => {
+  const pace = makePacer()
+  const lines = new LineReader()
+  let sum = 0
+  let rest: Uint8Array = Buffer.alloc(0)
+  let header: Omit<SnapshotContent<State>, "state"> | null = null
+  let lineNumber = 0
+  let ended = false
+  let own: { readonly wanted: number; got: number; readonly parts: Uint8Array[] } | null = null
+
+  const line = (text: string): void => {
+    lineNumber += 1
+    if (lineNumber === 1) {
+      if (text !== FORMAT) throw new SnapshotDamaged(`it begins with ${JSON.stringify(text.slice(0, 40))}, not with ${JSON.stringify(FORMAT)}: another version wrote it, or something else did`)
+    } else if (lineNumber === 2) header = JSON.parse(text) as Omit<SnapshotContent<State>, "state">
+    else if (text.startsWith("*")) own = { wanted: Number(text.slice(1)), got: 0, parts: [] }
+    else lines.push(text)
+  }
+  try {
+    for (let offset = 0; offset < snapshot.size && !ended; ) {
+      const bytes = await snapshot.read(offset, READ)
+      if (bytes.length === 0) break
+      offset += bytes.length
+      let data: Uint8Array = rest.length === 0 ? bytes : Buffer.concat([rest, bytes])
+      for (;;) {
+        const binary = own as { readonly wanted: number; got: number; readonly parts: Uint8Array[] } | null
+        if (binary !== null && binary.got < binary.wanted) {
+          const part = data.subarray(0, binary.wanted - binary.got)
+          if (part.length === 0) break
+          binary.parts.push(Uint8Array.from(part))
+          binary.got += part.length
+          sum = crc32(part, sum)
+          data = data.subarray(part.length)
+          continue
+        }
+        const end = data.indexOf(10)
+        if (end < 0) break
+        const bytesOfLine = data.subarray(0, end + 1)
+        const text = Buffer.from(bytesOfLine.buffer, bytesOfLine.byteOffset, end).toString("utf8")
+        data = data.subarray(end + 1)
+        if (text.startsWith("!")) {
+          if (text !== `!${sum.toString(16).padStart(8, "0")}`) throw new SnapshotDamaged("its checksum is wrong")
+          ended = true
+          if (data.length > 0 || offset < snapshot.size) throw new SnapshotDamaged("there are bytes after its end")
+          break
+        }
+        sum = crc32(bytesOfLine, sum)
+        line(text)
+        const pause = pace()
+        if (pause !== null) await pause
+      }
+      rest = data
+    }
+    if (!ended || header === null) throw new SnapshotDamaged("its end is missing")
+    const found = own as { readonly parts: Uint8Array[] } | null
+    const state = codec === undefined ? (lines.value() as State) : codec.decode(Buffer.concat(found?.parts ?? []))
+    return { ...(header as Omit<SnapshotContent<State>, "state">), state }
+  } catch (error) {
+    if (error instanceof SnapshotDamaged) throw error
+    if (error instanceof MalformedSlices || error instanceof SyntaxError) throw new SnapshotDamaged(error.message, { cause: error })
+    throw error
+  }
+}
