@@ -47,6 +47,7 @@ const RULES: readonly { readonly part: string; readonly may: readonly string[] }
   { part: "core/", may: ["immer"] },
   { part: "interpreters/simulation/", may: ["core/", "interpreters/contract.ts"] },
   { part: "interpreters/debugger/", may: ["core/", "interpreters/simulation/", "spec/", "node:", "effect"] },
+  { part: "interpreters/replica/", may: ["core/", "interpreters/", "immer", "effect", "node:"] },
   { part: "interpreters/", may: ["core/", "effect", "node:"] },
   { part: "spec/conformance/", may: ["core/", "interpreters/contract.ts", "interpreters/hello.ts", "interpreters/payload.ts", "interpreters/simulation/"] },
   { part: "spec/", may: ["core/", "interpreters/simulation/", "fast-check", "node:"] },
@@ -92,7 +93,7 @@ describe("the house", () => {
 
   // Within kv, files import one another directly: a command that prints a status must not load LevelDB.
   test("another house's folder is entered through its index.ts, its only barrel", () => {
-    const folders = ["core", "interpreters/file", "interpreters/tcp", "interpreters/memory", "interpreters/port", "interpreters/simulation", "interpreters/debugger", "kv/machine", "kv/server", "kv/service", "kv/node", "kv/client", "spec"]
+    const folders = ["core", "interpreters/file", "interpreters/tcp", "interpreters/memory", "interpreters/port", "interpreters/simulation", "interpreters/debugger", "interpreters/replica", "kv/machine", "kv/server", "kv/service", "kv/node", "kv/client", "spec"]
     const wrong = imports.filter(({ from, to }) => {
       if (from.startsWith("test/")) return false
       const folder = folders.find((name) => to.startsWith(`${name}/`))

@@ -9,11 +9,11 @@
  */
 import type { Payload, Term } from "../../core/index.ts"
 import { payloadOf } from "../../interpreters/bytes.ts"
+import { Lane, type Item } from "../../interpreters/replica/index.ts"
 import { encodeCommand } from "../machine/command.ts"
 import { MAX_OWNER, NODE_OWNER } from "../machine/sessions.ts"
 import { hexOf, MAX_U48, SECRET_BYTES, secretOf, showSessionKey } from "../sessionKey.ts"
 import type { Call, ClosedSession, Command, Opened, Replied, Reply, SessionKey, Watch } from "../types.ts"
-import { Lane, type Item } from "./lane.ts"
 import { argumentsIn, commandSize, commandWeight, type Parts } from "./parts.ts"
 import { OK, busy, codeOf, executedReply, notOpen, outOfDomain, refusal, longOwner, reservedOwner, stopping, tooLarge, tooMany, unknownRequest, unknownStopping } from "./replies.ts"
 

@@ -1,12 +1,11 @@
 /** What the parts of the service share: the faces that they need, and their settings. */
-import type { Millis, Stamp } from "../../core/index.ts"
-import type { Driver } from "../../interpreters/driver.ts"
+import type { Stamp } from "../../core/index.ts"
+import { defaultReplicaSettings, type ReplicaDriver, type ReplicaParts, type ReplicaSettings } from "../../interpreters/replica/index.ts"
 import { MAX_WORDS } from "../machine/cost.ts"
 import type { ReplyState } from "../machine/sessions.ts"
-import type { Surroundings } from "../surroundings.ts"
-import type { Call, CommandListener, Reader, Watch } from "../types.ts"
+import type { Call, CommandListener, Reader, Reply, Watch } from "../types.ts"
 
-export type ServiceDriver = Pick<Driver, "propose" | "read" | "wake" | "leadership" | "beforeTurn" | "onChange" | "onApplied">
+export type ServiceDriver = ReplicaDriver
 
 /** The state machine of this node, as far as the service is concerned. */
 export interface ServiceMachine extends Reader {
@@ -16,39 +15,15 @@ export interface ServiceMachine extends Reader {
   readonly earliestDeadline: () => Stamp | null
 }
 
-export interface ServiceSettings {
-  /** A write whose outcome is not known by then is answered UNKNOWN (or NOLEADER, if it was never proposed). */
-  readonly writeTimeout: Millis
-  readonly readTimeout: Millis
-  /** Without an answer for this long, proposals count as lost. */
-  readonly stallMs: Millis
-  readonly backoffMs: readonly [Millis, Millis]
-  /** More than this waiting is refused with BUSY. */
-  readonly maxWaiting: number
-  readonly maxWaitingBytes: number
-  readonly maxEntryBytes: number
+export interface ServiceSettings extends ReplicaSettings {
   /** Of all calls of one write together: each takes time on every node, in one step. */
   readonly maxArguments: number
-  /** How often time is looked at: timeouts, lost proposals, expired keys. */
-  readonly tickMs: Millis
 }
-export const defaultServiceSettings: ServiceSettings = {
-  writeTimeout: 10_000,
-  readTimeout: 5000,
-  stallMs: 1000,
-  backoffMs: [20, 1000],
-  maxWaiting: 100_000,
-  maxWaitingBytes: 64 << 20,
-  maxEntryBytes: 8 << 20,
-  maxArguments: MAX_WORDS,
-  tickMs: 50,
-}
+export const defaultServiceSettings: ServiceSettings = { ...defaultReplicaSettings, maxArguments: MAX_WORDS }
 
-export interface Parts extends Surroundings {
-  readonly driver: ServiceDriver
+export interface Parts extends ReplicaParts<Reply> {
   readonly machine: ServiceMachine
   readonly settings: ServiceSettings
-  readonly count: (name: string, by?: number) => void
 }
 
 /** Words and watched keys. */

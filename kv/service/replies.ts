@@ -1,6 +1,8 @@
 /** What the service itself answers. Each says what is known about the effect of the command, and the way out. */
 import type { Millis, ProposalRefusal, ReadOutcome } from "../../core/index.ts"
+import type { Refusals } from "../../interpreters/replica/index.ts"
 import type { Reply } from "../types.ts"
+import type { ServiceSettings } from "./parts.ts"
 
 export const error = (code: string, text: string): Reply => ({ type: "error", code, text })
 export const OK: Reply = { type: "simple", text: "OK" }
@@ -72,3 +74,13 @@ export const readRefusal = (reason: Extract<ReadOutcome, { type: "ReadRefused" }
       return error("NOLEADER", `no leader confirmed the read within ${seconds(after)}. See that a majority of the nodes runs and is connected, then try again.`)
   }
 }
+
+/** What the node's session and its barriers answer when there is no result. */
+export const refusalsOf = ({ writeTimeout, readTimeout, maxEntryBytes }: ServiceSettings): Refusals<Reply> => ({
+  notExecuted: (reason) => refusal(reason, writeTimeout, maxEntryBytes),
+  stopping,
+  unknown: unknown(writeTimeout),
+  unknownBehind,
+  unknownStopping,
+  notRead: (reason) => readRefusal(reason, readTimeout),
+})

@@ -1,14 +1,15 @@
 /** The face of a running node to its connections: the parts wired to the driver and the state machine. */
 import { replicatedTime } from "../../core/index.ts"
 import type { Driver } from "../../interpreters/driver.ts"
-import { realSurroundings, type Surroundings } from "../surroundings.ts"
+import { Barriers, realSurroundings, type Surroundings } from "../../interpreters/replica/index.ts"
 import { Faults } from "../faults.ts"
 import type { NodeStatus, Service } from "../types.ts"
-import { Barriers } from "./barriers.ts"
 import { ClientSessions } from "./clientSessions.ts"
-import { NodeSession } from "./nodeSession.ts"
+import { openOwnSession, writeInOwnSession } from "./ownSession.ts"
 import { defaultServiceSettings, type Parts, type ServiceDriver, type ServiceMachine, type ServiceSettings } from "./parts.ts"
+import { codeOf, refusalsOf } from "./replies.ts"
 import { Ticks } from "./ticks.ts"
+import { hexOf } from "../sessionKey.ts"
 
 export interface ServiceOptions {
   readonly driver: ServiceDriver & Pick<Driver, "state">
@@ -31,17 +32,19 @@ export interface RunningService extends Service {
 
 export const makeService = (options: ServiceOptions): RunningService => {
   const { driver, machine, surroundings = realSurroundings } = options
+  const settings = { ...defaultServiceSettings, ...options.settings }
   const counters: Record<string, number> = {}
   const parts: Parts = {
     ...surroundings,
     driver,
     machine,
-    settings: { ...defaultServiceSettings, ...options.settings },
+    settings,
+    refusals: refusalsOf(settings),
     count: (name, by = 1) => {
       counters[name] = (counters[name] ?? 0) + by
     },
   }
-  const own = new NodeSession(parts, options.owner)
+  const own = openOwnSession(parts, options.owner)
   const clients = new ClientSessions(parts, (index) => driver.state().log.termAt(index))
   const barriers = new Barriers(parts)
   const ticks = new Ticks(parts, () => replicatedTime(driver.state()))
@@ -72,11 +75,13 @@ export const makeService = (options: ServiceOptions): RunningService => {
     replied: (told) =>
       guarded(() => {
         if (told.secret !== null) clients.replied(told)
-        else if (own.owns(told.session)) own.replied(told)
+        else if (!own.owns(told.session)) return
+        else if (told.executed) own.executed(told.sequence, told.reply)
+        else own.notExecuted(codeOf(told.reply) === "SESSIONEXPIRED")
       }),
     opened: (told) =>
       guarded(() => {
-        own.opened(told)
+        own.opened(told.owner, hexOf(told.secret), told.session)
         clients.opened(told)
       }),
     closed: (told) => guarded(() => clients.closed(told)),
@@ -109,7 +114,7 @@ export const makeService = (options: ServiceOptions): RunningService => {
   })
 
   return {
-    write: (calls, exec, watches, done) => own.write(calls, exec, watches, safe(done)),
+    write: (calls, exec, watches, done) => writeInOwnSession(parts, own, { calls, exec, watches }, safe(done)),
     writeInSession: (session, sequence, lowest, calls, exec, watches, done) => clients.write(session, sequence, lowest, calls, exec, watches, safe(done)),
     openSession: (owner, done) => clients.open(owner, safe(done)),
     closeSession: (session, done) => clients.close(session, safe(done)),

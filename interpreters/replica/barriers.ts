@@ -1,45 +1,41 @@
 /** Linearizable reads wait here. All barriers of one turn share one read of the core; a refused one tries again. */
-import type { ReadOutcome } from "../../core/index.ts"
-import type { Reply } from "../types.ts"
-import type { Alarm } from "../surroundings.ts"
-import type { Parts } from "./parts.ts"
-import { busy, readRefusal, stopping } from "./replies.ts"
+import type { ReadRefusal, ReplicaParts } from "./parts.ts"
+import type { Alarm } from "./surroundings.ts"
 
-type Refused = Extract<ReadOutcome, { type: "ReadRefused" }>["reason"]
-interface Barrier {
-  readonly done: (refusal: Reply | null) => void
+interface Barrier<Answer> {
+  readonly done: (refusal: Answer | null) => void
   readonly at: number
   settled: boolean
 }
 
-export class Barriers {
-  private readonly parts: Parts
+export class Barriers<Answer> {
+  private readonly parts: ReplicaParts<Answer>
   /** Not asked yet, oldest first; and asked, by turn. */
-  private waiting: Barrier[] = []
-  private readonly asked = new Set<readonly Barrier[]>()
-  private lastRefusal: Refused | null = null
+  private waiting: Barrier<Answer>[] = []
+  private readonly asked = new Set<readonly Barrier<Answer>[]>()
+  private lastRefusal: ReadRefusal | null = null
   private resumeAt = 0
   private backoff: number
   private timer: Alarm | null = null
   private stopped = false
   private outstanding = 0
 
-  constructor(parts: Parts) {
+  constructor(parts: ReplicaParts<Answer>) {
     this.parts = parts
     this.backoff = parts.settings.backoffMs[0]
   }
 
-  add(done: (refusal: Reply | null) => void): void {
-    const { settings, driver, now, soon } = this.parts
-    const refuse = (reply: Reply): void => soon(() => done(reply))
-    if (this.stopped) return refuse(stopping)
-    if (this.outstanding >= settings.maxWaiting) return refuse(busy)
+  add(done: (refusal: Answer | null) => void): void {
+    const { settings, driver, now, soon, refusals } = this.parts
+    const refuse = (answer: Answer): void => soon(() => done(answer))
+    if (this.stopped) return refuse(refusals.stopping)
+    if (this.outstanding >= settings.maxWaiting) return refuse(refusals.notRead("busy"))
     this.outstanding++
     this.waiting.push({ done, at: now(), settled: false })
     driver.wake()
   }
 
-  private answer(barrier: Barrier, refusal: Reply | null): void {
+  private answer(barrier: Barrier<Answer>, refusal: Answer | null): void {
     if (barrier.settled) return
     barrier.settled = true
     this.outstanding--
@@ -63,7 +59,7 @@ export class Barriers {
     })
   }
 
-  private refused(group: readonly Barrier[], reason: Refused): void {
+  private refused(group: readonly Barrier<Answer>[], reason: ReadRefusal): void {
     const { settings, now, after, driver, count } = this.parts
     if (this.stopped) return
     count("service.readsRetried")
@@ -82,10 +78,10 @@ export class Barriers {
   }
 
   tick(): void {
-    const { settings, now, driver } = this.parts
+    const { settings, now, driver, refusals } = this.parts
     const since = now() - settings.readTimeout
-    const late = (barrier: Barrier): boolean => barrier.at <= since
-    const refusal = (): Reply => readRefusal(driver.leadership().leader === null ? null : this.lastRefusal, settings.readTimeout)
+    const late = (barrier: Barrier<Answer>): boolean => barrier.at <= since
+    const refusal = (): Answer => refusals.notRead(driver.leadership().leader === null ? null : this.lastRefusal)
     const first = this.waiting[0]
     if (first !== undefined && late(first)) {
       for (const barrier of this.waiting) if (late(barrier)) this.answer(barrier, refusal())
@@ -100,7 +96,7 @@ export class Barriers {
   stop(): void {
     this.stopped = true
     this.timer?.cancel()
-    for (const barrier of [...this.waiting, ...Array.from(this.asked).flat()]) this.answer(barrier, stopping)
+    for (const barrier of [...this.waiting, ...Array.from(this.asked).flat()]) this.answer(barrier, this.parts.refusals.stopping)
     this.waiting = []
     this.asked.clear()
   }

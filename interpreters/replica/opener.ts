@@ -1,10 +1,11 @@
 /** Opens sessions for this node, one at a time, for as long as it takes. */
 import type { ProposalRefusal } from "../../core/index.ts"
-import { payloadOf } from "../../interpreters/bytes.ts"
-import { encodeCommand } from "../machine/command.ts"
-import { SECRET_BYTES, secretOf } from "../sessionKey.ts"
 import { Lane, type Item } from "./lane.ts"
-import type { Parts } from "./parts.ts"
+import type { ReplicaParts, SessionFormat } from "./parts.ts"
+import type { Surroundings } from "./surroundings.ts"
+
+/** 128 bits: nobody guesses it, and no two openings have the same. */
+const SECRET_BYTES = 16
 
 interface Opening extends Item {
   readonly secret: string
@@ -12,11 +13,11 @@ interface Opening extends Item {
 
 export class Opener {
   readonly lane: Lane<Opening>
-  private readonly makeSecret: Parts["secret"]
+  private readonly makeSecret: Surroundings["secret"]
   /** Of the session that is being opened, or of the last one that was. */
   secret = ""
 
-  constructor(parts: Parts, owner: string, refused: (reason: ProposalRefusal) => void) {
+  constructor(parts: Pick<ReplicaParts<never>, "driver" | "settings" | "now" | "after" | "secret">, format: Pick<SessionFormat<never, unknown>, "opening">, refused: (reason: ProposalRefusal) => void) {
     const { driver, settings, now, after, secret } = parts
     this.makeSecret = secret
     this.lane = new Lane<Opening>({
@@ -28,7 +29,7 @@ export class Opener {
       wake: driver.wake,
       ready: () => driver.leadership().leader !== null,
       refused,
-      encode: (opening) => payloadOf(encodeCommand({ type: "OpenSession", owner, secret: secretOf(opening.secret) })),
+      encode: (opening) => format.opening(opening.secret),
     })
   }
 

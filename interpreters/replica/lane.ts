@@ -11,8 +11,8 @@
  * present epoch proposes the same commands again anyway.
  */
 import type { Payload, ProposalOutcome, ProposalRefusal, Term } from "../../core/index.ts"
-import type { Leadership } from "../../interpreters/driver.ts"
-import type { Alarm, Surroundings } from "../surroundings.ts"
+import type { Leadership } from "../driver.ts"
+import type { Alarm, Surroundings } from "./surroundings.ts"
 
 export interface Item {
   /** Made when the command is first proposed. */

@@ -1,0 +1,5 @@
+export { Barriers } from "./barriers.ts"
+export { Lane, type Item, type LaneOptions } from "./lane.ts"
+export { defaultReplicaSettings, type Outcome, type Refusals, type ReplicaDriver, type ReplicaParts, type ReplicaSettings, type SessionFormat } from "./parts.ts"
+export { ServerSession } from "./session.ts"
+export { realSurroundings, type Alarm, type Surroundings } from "./surroundings.ts"
