@@ -173,10 +173,10 @@ describe("sessions", () => {
 describe("deadlines", () => {
   test("a write that was sent and never answered is Unknown, and those behind it still take effect once", async () => {
     const store = makeStore()
-    const made = await client(await fakes(store, "n1"), { stallTimeoutMs: 60_000, timeoutMs: 300 })
+    const made = await client(await fakes(store, "n1"), { stallTimeoutMs: 60_000, timeoutMs: 30_000 })
     await made.set("a", "0")
     scripted(store, ["mute"])
-    const late = made.run({ task: { type: "write", args: ["APPEND", "a", "1"] }, answer: () => true }, { timeoutMs: 100 }).catch((error: unknown) => error)
+    const late = made.run({ task: { type: "write", args: ["APPEND", "a", "1"] }, answer: () => true }, { timeoutMs: 1000 }).catch((error: unknown) => error)
     const behind = made.append("a", "2").catch((error: unknown) => error)
     expect(await late).toBeInstanceOf(Unknown)
     expect(store.effects).toEqual(["SET a 0", "APPEND a 1", "APPEND a 2"])

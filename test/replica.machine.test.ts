@@ -1,5 +1,5 @@
 /** The state machine of a replica: what it writes it reads again, what it executes it executes once, and what is damaged is refused. */
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"

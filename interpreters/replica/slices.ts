@@ -50,7 +50,7 @@ const countDown = (value: unknown, path: string, limit: number): number => {
         for (let i = 0; i < value.length && left >= 0; i++) left = countDown(value[i], pathOf(path, i), left)
         return left
       }
-      if (!isRecord(value)) throw new StateNotPlain(path, `a ${String((value.constructor as { name?: string } | undefined)?.name ?? "object of a class")}`)
+      if (!isRecord(value)) throw new StateNotPlain(path, `a ${(value.constructor as { readonly name?: string } | undefined)?.name ?? "object of a class"}`)
       for (const key in value) {
         // JSON leaves such a part out, and so does every server.
         if (value[key] === undefined) continue
@@ -59,8 +59,12 @@ const countDown = (value: unknown, path: string, limit: number): number => {
       }
       return left
     }
-    default:
-      throw new StateNotPlain(path, value === undefined ? "undefined" : `a ${typeof value}`)
+    case "undefined":
+      throw new StateNotPlain(path, "undefined")
+    case "bigint":
+    case "function":
+    case "symbol":
+      throw new StateNotPlain(path, `a ${typeof value}`)
   }
 }
 
@@ -93,7 +97,7 @@ export class LineReader {
 
   push(line: string): void {
     const top = this.open.at(-1)
-    switch (line[0]) {
+    switch (line.charAt(0)) {
       case "{":
         return this.begin({})
       case "[":
