@@ -45,7 +45,7 @@ describe("copies of a request", () => {
     world.end()
   })
 
-  test("an error that the command gave is told apart by its first word, from every other, by every copy of it", () => {
+  test("an error that the command gave is told apart by its first word, from every other, by every copy of it", async () => {
     const world = new FakeWorld()
     world.elect(1, 0)
     const session = opened(world)
@@ -55,6 +55,7 @@ describe("copies of a request", () => {
     for (const sequence of [2, 2, 2 ** 48]) {
       world.service.writeInSession(session, sequence, 1, [call("INCR", "log")], false, [], (reply) => replies.push(reply))
       world.heal(100)
+      await Promise.resolve()
     }
     const error = { type: "error", code: "RESULT", text: "ERR value is not an integer or out of range" }
     expect(replies).toEqual([error, error, { type: "error", code: "ERR", text: expect.stringMatching(/Nothing was executed/) as unknown }])
