@@ -1,5 +1,6 @@
 /** Everything that can be wrong with a data directory: what happened, what was kept, what to do next. */
 import { Data } from "effect"
+import { MEMBER_LOST } from "../mending.ts"
 
 const advices: Readonly<Record<string, string>> = {
   EMFILE: "This process has no file descriptors left: raise its limit (ulimit -n, or LimitNOFILE= in the unit file)",
@@ -18,8 +19,7 @@ const advices: Readonly<Record<string, string>> = {
 /** What a person can do about an error of the system, without the period. */
 export const adviceFor = (cause: unknown): string => advices[codeOf(cause) ?? ""] ?? "Check the disk"
 
-const REBUILD =
-  "Nothing was changed. This copy of the log cannot be trusted: replace this member (remove it from the cluster, wipe its directory, add it again), and its peers rebuild it."
+const UNTRUSTED = `Nothing was changed. This copy of the log cannot be trusted, so the node does not start from it. ${MEMBER_LOST}`
 
 export class DirectoryLocked extends Data.TaggedError("DirectoryLocked")<{ readonly directory: string; readonly holder: string }> {
   override get message(): string {
@@ -29,7 +29,13 @@ export class DirectoryLocked extends Data.TaggedError("DirectoryLocked")<{ reado
 /** The lock file vanished while the node ran: somebody else may be writing. */
 export class LockLost extends Data.TaggedError("LockLost")<{ readonly directory: string }> {
   override get message(): string {
-    return `The lock of ${this.directory} was taken away while this node held it. What was acknowledged is on disk; nothing more is written. See that only one process uses the directory, then start again.`
+    return `The lock of ${this.directory} was taken away while this node held it. The log is still there; this node writes nothing more to it and stops. See that only one process uses the directory, then start again.`
+  }
+}
+/** The files were taken away while the node ran: it writes to what no start will find. */
+export class DirectoryGone extends Data.TaggedError("DirectoryGone")<{ readonly directory: string; readonly missing: string }> {
+  override get message(): string {
+    return `${this.directory} was removed, moved or unmounted while this node used it: ${this.missing}. What this node had acknowledged was there and is not there any more; the other members hold what a majority acknowledged. The node stops. If the directory was moved, or its disk came off, bring it back as it was last and start again; a copy of an earlier time does not do. If it was removed, it is a lost disk. ${MEMBER_LOST}`
   }
 }
 export class WrongNode extends Data.TaggedError("WrongNode")<{ readonly directory: string; readonly wanted: string; readonly found: string }> {
@@ -49,23 +55,23 @@ export class WrongFormat extends Data.TaggedError("WrongFormat")<{ readonly file
 }
 export class IdentityUnreadable extends Data.TaggedError("IdentityUnreadable")<{ readonly file: string; readonly reason: string }> {
   override get message(): string {
-    return `${this.file}: ${this.reason}. ${REBUILD}`
+    return `${this.file}: ${this.reason}. ${UNTRUSTED}`
   }
 }
 export class SegmentMissing extends Data.TaggedError("SegmentMissing")<{ readonly file: string; readonly first: number; readonly last: number }> {
   override get message(): string {
-    return `${this.file} is gone; the log needs segments ${this.first} to ${this.last}. ${REBUILD}`
+    return `${this.file} is gone; the log needs segments ${this.first} to ${this.last}. ${UNTRUSTED}`
   }
 }
 export class LogCorrupted extends Data.TaggedError("LogCorrupted")<{ readonly file: string; readonly offset: number; readonly reason: string }> {
   override get message(): string {
-    return `${this.file} is damaged at offset ${this.offset}: ${this.reason}. ${REBUILD}`
+    return `${this.file} is damaged at offset ${this.offset}: ${this.reason}. ${UNTRUSTED}`
   }
 }
 /** Cut at the end of a record it looks whole; FORMAT knows better. */
 export class LogCutShort extends Data.TaggedError("LogCutShort")<{ readonly file: string; readonly found: number; readonly synced: number }> {
   override get message(): string {
-    return `${this.file} ends at offset ${this.found}, but it was durable through offset ${this.synced}: acknowledged records, and perhaps a vote, are gone from its end. ${REBUILD}`
+    return `${this.file} ends at offset ${this.found}, but it was durable through offset ${this.synced}: acknowledged records, and perhaps a vote, are gone from its end. ${UNTRUSTED}`
   }
 }
 export class DiskFull extends Data.TaggedError("DiskFull")<{ readonly path: string; readonly cause: unknown }> {
@@ -81,19 +87,20 @@ export class DirectoryUnusable extends Data.TaggedError("DirectoryUnusable")<{ r
 }
 export class WriteFailed extends Data.TaggedError("WriteFailed")<{ readonly file: string; readonly cause: unknown }> {
   override get message(): string {
-    return `Writing ${this.file} failed: ${reasonOf(this.cause)}. What was acknowledged is on disk; the node stops. ${adviceFor(this.cause)}, then start again.`
+    return `Writing ${this.file} failed: ${reasonOf(this.cause)}. What was acknowledged had been synced before; the node stops. ${adviceFor(this.cause)}, then start again.`
   }
 }
 /** Never retried: after a failed sync the kernel may drop what was written and call the next sync a success. */
 export class SyncFailed extends Data.TaggedError("SyncFailed")<{ readonly file: string; readonly cause: unknown }> {
   override get message(): string {
-    return `Making ${this.file} durable failed: ${reasonOf(this.cause)}. What was acknowledged before is on disk; the node stops. ${adviceFor(this.cause)}, then start again.`
+    return `Making ${this.file} durable failed: ${reasonOf(this.cause)}. What was acknowledged had been synced before; the node stops. ${adviceFor(this.cause)}, then start again.`
   }
 }
 
 export type StorageError =
   | DirectoryLocked
   | LockLost
+  | DirectoryGone
   | WrongNode
   | WrongCluster
   | WrongFormat
@@ -109,6 +116,7 @@ export type StorageError =
 const named = [
   DirectoryLocked,
   LockLost,
+  DirectoryGone,
   WrongNode,
   WrongCluster,
   WrongFormat,

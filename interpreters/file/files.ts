@@ -3,7 +3,7 @@
  * Errors are Node's, with a code.
  */
 import * as fs from "node:fs"
-import { mkdir, open, readdir, rename, stat, statfs, unlink, utimes } from "node:fs/promises"
+import { chmod, mkdir, open, readdir, rename, stat, statfs, unlink, utimes } from "node:fs/promises"
 import { dirname, resolve } from "node:path"
 import { codeOf } from "./errors.ts"
 
@@ -31,7 +31,7 @@ type Parts = Omit<OpenFile, "writeDurable">
 export type OpenMode = "read" | "modify" | "create" | "exclusive"
 
 export interface Files {
-  /** With its parents, durably. */
+  /** With its parents, durably, and for nobody but this user: there are keys of sessions in it, and what clients wrote. */
   readonly makeDirectory: (path: string) => Promise<void>
   readonly list: (path: string) => Promise<readonly string[]>
   readonly open: (path: string, mode: OpenMode) => Promise<OpenFile>
@@ -60,7 +60,7 @@ const FLAGS: Record<OpenMode, number> = {
 
 const openFile = async (path: string, mode: OpenMode): Promise<OpenFile> => {
   const fd = await new Promise<number>((resolve, reject) => {
-    fs.open(path, FLAGS[mode], (error, fd) => (error === null ? resolve(fd) : reject(error)))
+    fs.open(path, FLAGS[mode], 0o600, (error, fd) => (error === null ? resolve(fd) : reject(error)))
   })
   const settle =
     <A>(resolve: (value: A) => void, reject: (error: Error) => void) =>
@@ -95,7 +95,7 @@ const makeDirectory = async (path: string): Promise<void> => {
   if (await isDirectory(path)) return
   const parent = dirname(path)
   if (parent !== path) await makeDirectory(parent)
-  await mkdir(path).catch((error: unknown) => {
+  await mkdir(path, 0o700).catch((error: unknown) => {
     // Somebody else has just made it; or it is a file, which the first use of it tells.
     if (codeOf(error) !== "EEXIST") throw error
   })
@@ -104,7 +104,10 @@ const makeDirectory = async (path: string): Promise<void> => {
 const isDirectory = (path: string): Promise<boolean> => stat(path).then((found) => found.isDirectory(), () => false)
 
 export const nodeFiles: Files = {
-  makeDirectory: (path) => makeDirectory(resolve(path)),
+  makeDirectory: async (path) => {
+    await makeDirectory(resolve(path))
+    await chmod(path, 0o700)
+  },
   list: (path) => readdir(path),
   open: openFile,
   rename,

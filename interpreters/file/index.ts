@@ -4,7 +4,7 @@ import { Effect, type Scope } from "effect"
 import { startAfter, type Configuration, type LogBase, type Held, type Start } from "../../core/index.ts"
 import type { Identity, Storage, Stored } from "../contract.ts"
 import type { Refused, Sightings } from "../starts.ts"
-import { IdentityUnreadable, isFull, isOutOfDescriptors, LockLost, openingError, WrongCluster, WrongNode, type StorageError } from "./errors.ts"
+import { IdentityUnreadable, isFull, isOutOfDescriptors, openingError, WrongCluster, WrongNode, type StorageError } from "./errors.ts"
 import { nodeFiles, type Files } from "./files.ts"
 import { EMPTY } from "./frame.ts"
 import { encodeFormat, keepFormat, readFormat, unstarted, writeFormat, type Format, type FormatKeeper } from "./identity.ts"
@@ -13,7 +13,8 @@ import { recover } from "./recovery.ts"
 import { createSegment, segmentNumber } from "./segment.ts"
 import { keepSightings } from "./sightings.ts"
 import { watchSpace, type SpaceMarks } from "./space.ts"
-import { failureOf, Wal } from "./wal.ts"
+import { failureOf, Wal, type Pending } from "./wal.ts"
+import { watchDirectory } from "./watch.ts"
 
 export * from "./errors.ts"
 export { nodeFiles, type Files, type OpenFile, type OpenMode } from "./files.ts"
@@ -33,7 +34,7 @@ export interface FileStorageOptions {
   readonly space?: SpaceMarks
   /** Milliseconds between looks at the free space, which also renew the lock. Default 1,000. */
   readonly watchInterval?: number
-  /** Told why the log waits, when it waits for something else than room. */
+  /** Told why the log waits, when it waits for something else than room, and what else is not as it should be. */
   readonly waiting?: (text: string) => void
 }
 
@@ -48,6 +49,8 @@ export interface FileStorage extends Storage {
   readonly sightings: Sightings
   /** A peer has met a later start of this directory; null as long as none has said so. */
   readonly refused: Refused | null
+  /** What has been handed over for longest and is not durable. */
+  readonly pending: () => Pending
   /** Writes that down for every later start. */
   readonly refuse: (refused: Refused) => Effect.Effect<void, StorageError>
   /**
@@ -83,6 +86,7 @@ const open = async (options: FileStorageOptions): Promise<Opened> => {
   try {
     return await openLocked(options, files, lock)
   } catch (error) {
+    // Why it could not be opened is what must be told.
     await lock.release().catch(() => undefined)
     throw error
   }
@@ -96,8 +100,8 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Lock)
 
   let report = (_low: boolean): void => undefined
   const space = watchSpace(files, directory, marks, (low) => report(low))
-  const wal = new Wal({ files, directory, segmentBytes, format, segments, file, summary }, space.refused, options.waiting ?? (() => undefined))
-  const ignored = (): void => undefined
+  const waiting = options.waiting ?? (() => undefined)
+  const wal = new Wal({ files, directory, segmentBytes, format, segments, file, summary }, space.refused, waiting)
   const sightings = keepSightings(format, (cause) => wal.stop(failureOf(directory, cause)))
   format.alongside(() => ({ synced: wal.synced, met: sightings.all() }))
   const recovered: Held = { term: summary.hardState.term, index: summary.lastIndex }
@@ -107,31 +111,34 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Lock)
     await wal.close()
     throw error
   }
-  await space.measure().catch(ignored)
+  const directoryWatch = watchDirectory({ files, directory, lock, space, wal, format, waiting })
+  await directoryWatch.measure()
   /** Whatever else is lost later, a log that is shorter than this has lost its end. */
   const mark = (): Promise<void> => format.update((current) => ({ ...current }))
   const grown = (): boolean => format.current().synced.segment !== wal.synced.segment || format.current().synced.bytes !== wal.synced.bytes
   let marked = performance.now()
   let lost = false
 
-  let watching: Promise<void> | null = null
   const watch = async (): Promise<void> => {
-    await lock.renew().catch((error: unknown) => {
-      if (!(error instanceof LockLost)) return
+    const error = lost ? null : await directoryWatch.look()
+    if (error !== null) {
       lost = true
       wal.stop(error)
-    })
+    }
+    if (lost) return
     // A disk that refuses writes is full, whatever it says about free bytes.
-    if (!wal.blocked) await space.measure().catch(ignored)
+    if (!wal.blocked) await directoryWatch.measure()
     wal.retry()
     if (performance.now() - marked > MARK_MS && grown()) {
       marked = performance.now()
       await mark().catch((error: unknown) => !isFull(error) && !isOutOfDescriptors(error) && wal.stop(failureOf(directory, error)))
     }
-    watching = null
   }
+  let watching: Promise<void> | null = null
   const timer = setInterval(() => {
-    watching ??= watch()
+    watching ??= watch().finally(() => {
+      watching = null
+    })
   }, watchInterval).unref()
 
   const storage: FileStorage = {
@@ -161,6 +168,7 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Lock)
       entries = []
       wal.persist(persist)
     },
+    pending: () => wal.pending,
     stats: () => wal.stats(),
     found: (cluster, founding) =>
       Effect.tryPromise({ try: () => found(directory, format, cluster, founding), catch: (cause) => openingError(directory, cause) }),
@@ -169,9 +177,10 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Lock)
     clearInterval(timer)
     await watching
     await wal.close()
-    // Without the lock the file is somebody else's.
-    if (!lost) await mark().catch(ignored)
-    await lock.release().catch(ignored)
+    // Without the lock the file is somebody else's. Where it cannot be written, what it says of the length is older, and less.
+    if (!lost && (await directoryWatch.look()) === null) await mark().catch(() => undefined)
+    // What stays is the lock of a process that has ended: the next start removes it.
+    await lock.release().catch(() => undefined)
   }
   return { storage, close }
 }

@@ -18,7 +18,7 @@ import type { Files } from "./files.ts"
 
 const PREFIX = "LOCK."
 /** Several times the interval at which a holder renews its lock. */
-const PATIENCE = 5_000
+export const PATIENCE = 5_000
 /** A holder that was told to stop needs a moment for it. */
 const GRACE = 1_000
 const LOOK = 50
@@ -42,24 +42,27 @@ const holderOf = (name: string): Holder | undefined => {
   return { world, pid: Number(pid), start }
 }
 
-const quietly = <A>(read: () => A): A | undefined => {
+/** Not Linux, another user's process, or one that has just ended. Anything else must not pass for it: a lock would look left behind. */
+const UNTOLD: ReadonlySet<string | undefined> = new Set(["ENOENT", "ESRCH", "EACCES", "EPERM"])
+const told = <A>(read: () => A): A | undefined => {
   try {
     return read()
-  } catch {
-    return undefined
+  } catch (error) {
+    if (UNTOLD.has(codeOf(error))) return undefined
+    throw error
   }
 }
 /** State and start time of a process, where the system tells (Linux); fields 3 and 22 of its stat line. */
 const processStat = (pid: number): { readonly dead: boolean; readonly start: string } | undefined => {
-  const line = quietly(() => readFileSync(`/proc/${pid}/stat`, "latin1"))
+  const line = told(() => readFileSync(`/proc/${pid}/stat`, "latin1"))
   const fields = line?.slice(line.lastIndexOf(")") + 2).split(" ")
   const state = fields?.[0]
   const start = fields?.[19]
   return state === undefined || start === undefined ? undefined : { dead: state === "Z" || state === "X", start }
 }
 const world = (): string => {
-  const boot = quietly(() => readFileSync("/proc/sys/kernel/random/boot_id", "latin1")) ?? ""
-  const pids = quietly(() => readlinkSync("/proc/self/ns/pid")) ?? ""
+  const boot = told(() => readFileSync("/proc/sys/kernel/random/boot_id", "latin1")) ?? ""
+  const pids = told(() => readlinkSync("/proc/self/ns/pid")) ?? ""
   return createHash("sha256").update(`${hostname()}\n${boot}\n${pids}`).digest("hex").slice(0, 12)
 }
 const self = (): Holder => ({ world: world(), pid: process.pid, start: processStat(process.pid)?.start ?? "0" })
@@ -71,7 +74,7 @@ const lives = ({ pid, start }: Holder): boolean => {
     process.kill(pid, 0)
     return true
   } catch (error) {
-    return codeOf(error) === "EPERM"
+    return codeOf(error) !== "ESRCH"
   }
 }
 

@@ -14,7 +14,7 @@
 import type { Persist } from "../../core/index.ts"
 import type { StorageHandlers, StorageStats } from "../contract.ts"
 import { Writer } from "../bytes.ts"
-import { adviceFor, isFull, isOutOfDescriptors, SyncFailed, WriteFailed, type StorageError } from "./errors.ts"
+import { adviceFor, codeOf, DirectoryGone, isFull, isOutOfDescriptors, SyncFailed, WriteFailed, type StorageError } from "./errors.ts"
 import { beginFrame, HEADER, sealFrame, SECTOR, summaryAfter, writePersist, type Summary } from "./frame.ts"
 import type { Files, OpenFile } from "./files.ts"
 import type { FormatKeeper, Synced } from "./identity.ts"
@@ -31,6 +31,11 @@ export interface WalSetup {
   readonly segments: Segment[]
   readonly file: OpenFile
   readonly summary: Summary
+}
+
+export interface Pending {
+  readonly ms: number
+  readonly wanting: string | null
 }
 
 /** Persists that become durable together. */
@@ -61,6 +66,10 @@ export class Wal {
   private scheduled = false
   /** The disk is at work on a batch: the file must stay open, even if everything has been stopped. */
   private underway = false
+  /** Since when the present batch is not durable. */
+  private since = 0
+  /** What the present batch waits for, if it cannot be written. */
+  private wanting: string | null = null
   /** Gathers what is handed over; `current` is on its way to the disk. */
   private filling: Batch
   private current: Batch
@@ -118,6 +127,14 @@ export class Wal {
   get blocked(): boolean {
     return this.short
   }
+  /** For how long the oldest batch that was handed over has not been durable, and what it waits for if not for the disk's work. */
+  get pending(): Pending {
+    return this.phase === "working" || this.phase === "blocked" ? { ms: performance.now() - this.since, wanting: this.wanting } : { ms: 0, wanting: null }
+  }
+  /** Whether it may still be written to; files of the log are missing only if they are listed here before and after. */
+  get files(): readonly string[] {
+    return this.phase === "stopped" ? [] : this.segments.map(({ number }) => segmentPath(this.setup.directory, number))
+  }
 
   stop(error: StorageError): void {
     if (this.phase === "stopped") return
@@ -161,6 +178,7 @@ export class Wal {
     const batch = this.filling
     this.filling = newBatch(emptied(this.current.writer), batch.after)
     this.current = batch
+    this.since = performance.now()
     this.start()
   }
 
@@ -212,8 +230,11 @@ export class Wal {
       const first = !this.short
       this.phase = "blocked"
       this.short = true
+      this.wanting = isFull(cause)
+        ? `the disk under ${this.setup.directory} is full, so the log waits. ${adviceFor(cause)}. Nothing is lost: it is tried again every second.`
+        : `${this.setup.directory}: the log cannot go on to its next file. ${adviceFor(cause)}. Nothing is lost: it is tried again every second.`
       if (isFull(cause)) this.full()
-      else if (first) this.waiting(`${this.setup.directory}: the log cannot go on to its next file. ${adviceFor(cause)}. Nothing is lost: it is tried again every second.`)
+      else if (first) this.waiting(this.wanting)
     } else this.stop(failureOf(this.setup.directory, cause))
     this.settle()
   }
@@ -222,6 +243,7 @@ export class Wal {
     this.underway = false
     const { seq, after, trims } = this.current
     this.short = false
+    this.wanting = null
     if (this.phase === "working") this.durable = after
     if (this.phase === "working" && trims) this.trim()
     const report = this.phase === "working" && seq !== null
@@ -267,8 +289,12 @@ export class Wal {
   }
 }
 
-export const failureOf = (file: string, cause: unknown): StorageError =>
-  cause instanceof SyncFailed || cause instanceof WriteFailed ? cause : new WriteFailed({ file, cause })
+/** Of a directory in use: what is not there any more was taken away. */
+export const failureOf = (directory: string, cause: unknown): StorageError => {
+  const root = cause instanceof SyncFailed || cause instanceof WriteFailed ? cause.cause : cause
+  if (codeOf(root) === "ENOENT") return new DirectoryGone({ directory, missing: root instanceof Error ? root.message : String(root) })
+  return cause instanceof SyncFailed || cause instanceof WriteFailed ? cause : new WriteFailed({ file: directory, cause })
+}
 
 const newBatch = (writer: Writer, after: Summary): Batch => {
   beginFrame(writer)
