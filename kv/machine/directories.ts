@@ -3,7 +3,8 @@
  * A new one is filled beside the old, made durable, and becomes current by one rename; whatever a crash leaves beside
  * the current one is removed at the next start.
  */
-import { mkdir, open, readFile, readdir, rename, rm } from "node:fs/promises"
+import { existsSync } from "node:fs"
+import { access, chmod, mkdir, open, readFile, readdir, rename, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { syncDirectory } from "./database.ts"
 
@@ -12,6 +13,24 @@ const ASIDE = "damaged-"
 const NAME = /^db-(\d{6,})$/
 
 const nameOf = (number: number): string => `db-${String(number).padStart(6, "0")}`
+
+/** A file that every LevelDB directory in use has. */
+const CURRENT = "CURRENT"
+export const isGone = (database: string): boolean => !existsSync(join(database, CURRENT))
+const LOOK_MS = 1000
+/** Calls `gone` once the database is not there any more. Returns how to end it. */
+export const watchGone = (database: () => string | null, gone: () => void): (() => void) => {
+  const look = (): void => {
+    const at = database()
+    if (at === null) return
+    access(join(at, CURRENT)).catch((error: NodeJS.ErrnoException) => {
+      // A restore may have replaced it meanwhile. Whatever else is wrong with the disk, LevelDB will say.
+      if (error.code === "ENOENT" && database() === at) gone()
+    })
+  }
+  const timer = setInterval(look, LOOK_MS).unref()
+  return () => clearInterval(timer)
+}
 
 export class Directories {
   readonly root: string
@@ -22,7 +41,9 @@ export class Directories {
 
   /** `current` is null if nothing was ever created here, and undefined if it cannot be told. */
   static async open(root: string): Promise<{ readonly directories: Directories; readonly current: string | null | undefined }> {
-    await mkdir(root, { recursive: true })
+    await mkdir(root, { recursive: true, mode: 0o700 })
+    // LevelDB makes its own files as it likes: nobody else gets this far.
+    await chmod(root, 0o700)
     const directories = new Directories(root)
     const names = await readdir(root)
     for (const name of names) {

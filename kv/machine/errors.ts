@@ -14,6 +14,12 @@ export class MachineUnusable extends Data.TaggedError("MachineUnusable")<{ reado
     return `Could not ${this.action} in ${this.directory}: ${reason(this.cause)}. What was made durable before stays as it is. Check the disk, its room and its permissions, then start the node again.`
   }
 }
+/** The files were taken away while the node ran. */
+export class MachineGone extends Data.TaggedError("MachineGone")<{ readonly directory: string }> {
+  override get message(): string {
+    return `The data in ${this.directory} were removed, moved or unmounted while this node used them. The log of this node is a directory of its own, which says for itself if it is gone, too. The node stops. Bring the data back as they were last, or start the node without them: if its log is whole, they are made anew from it or taken from a peer.`
+  }
+}
 /** Data of another version of the format. Nothing was touched. */
 export class MachineOutdated extends Data.TaggedError("MachineOutdated")<{ readonly directory: string; readonly found: number; readonly wanted: number }> {
   override get message(): string {
@@ -47,3 +53,15 @@ export const reason = (cause: unknown): string => {
 /** What LevelDB or a record's checksum says; not a mistake of our own, which no peer's copy would mend. */
 export const isDamage = (thrown: unknown): boolean =>
   thrown instanceof Error && (thrown.name === "BadRecord" || ("code" in thrown && String(thrown.code).startsWith("LEVEL_")) || isDamage(thrown.cause))
+
+const codeOf = (thrown: unknown): unknown => (thrown instanceof Error && "code" in thrown ? thrown.code : undefined)
+/**
+ * The file system's own complaints, also as LevelDB passes them on: no damage, and rebuilding from a peer would not help.
+ * What is not there is damage, if it should be.
+ */
+export const isRefusal = (thrown: unknown): boolean => {
+  const code = codeOf(thrown)
+  if (thrown instanceof Error && code === "LEVEL_IO_ERROR" && !/No such file or directory/.test(thrown.message)) return true
+  if (typeof code === "string" && /^E[A-Z0-9]+$/.test(code) && code !== "ENOENT") return true
+  return thrown instanceof Error && isRefusal(thrown.cause)
+}

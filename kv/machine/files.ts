@@ -178,8 +178,11 @@ export const checkTables = async (directory: string, rest = 0, wanted: () => boo
   let total = 0
   for (const name of await readdir(directory)) {
     if (!name.endsWith(".ldb") && !name.endsWith(".sst")) continue
-    const file = await open(join(directory, name), "r").catch(() => null)
-    // Merged into others since the directory was listed.
+    const file = await open(join(directory, name), "r").catch((thrown: unknown) => {
+      // Merged into others since the directory was listed. Whatever else keeps it from being opened is no such thing.
+      if (thrown instanceof Error && "code" in thrown && thrown.code === "ENOENT") return null
+      throw thrown
+    })
     if (file === null) continue
     try {
       total += await checkTable(file, name, slices, wanted)

@@ -1,9 +1,10 @@
 /** A snapshot on its way in: each chunk goes into a fresh LevelDB directory as it comes. */
 import type { LogBase, SnapshotRef } from "../../core/index.ts"
+import { MalformedBytes } from "../../interpreters/bytes.ts"
 import { INLINE } from "./cost.ts"
 import { type Level, openLevel, putItem, sealDatabase, syncDirectory } from "./database.ts"
 import type { Directories } from "./directories.ts"
-import { SnapshotInvalid } from "./errors.ts"
+import { SnapshotInvalid, isDamage } from "./errors.ts"
 import { ImageReader, type ImageRecord } from "./image.ts"
 import { deadlineKey, encodeRemoval, type Identity, removalKey } from "./layout.ts"
 import { writeSession } from "./ledger.ts"
@@ -39,7 +40,8 @@ export class Incoming {
       }
     } catch (thrown) {
       await batch.close()
-      throw new SnapshotInvalid({ id: this.id, found: "a record does not check out", cause: thrown })
+      if (thrown instanceof MalformedBytes || isDamage(thrown)) throw new SnapshotInvalid({ id: this.id, found: "a record does not check out", cause: thrown })
+      throw thrown
     }
     await batch.write()
     this.offset += bytes.length

@@ -14,8 +14,8 @@ import type { SnapshotImage, StateMachineHandlers } from "../../interpreters/con
 import type { KvMachine, MachineStats, Scrubbed } from "./contract.ts"
 import { type Prepared, type Target, overlayOf, prepare } from "./batch.ts"
 import { type Contents, type Level, dropMarkers, firstOf, makeDurable, readContents, reopen } from "./database.ts"
-import type { Directories } from "./directories.ts"
-import { MachineDamaged, MachineUnusable, SnapshotInvalid, isDamage, reason } from "./errors.ts"
+import { type Directories, isGone, watchGone } from "./directories.ts"
+import { MachineDamaged, MachineGone, MachineUnusable, SnapshotInvalid, isDamage, isRefusal, reason } from "./errors.ts"
 import { checkTables } from "./files.ts"
 import { sessionsForImage } from "./image.ts"
 import { Incoming } from "./incoming.ts"
@@ -73,6 +73,7 @@ export class LevelMachine implements KvMachine {
   /** Exceptions that ended a command, by where they came from: told once each. */
   private readonly told = new Set<string>()
   private internalErrors = 0
+  private readonly unwatch: () => void
   private readonly internal = (thrown: unknown): void => {
     this.internalErrors++
     const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
@@ -91,6 +92,10 @@ export class LevelMachine implements KvMachine {
     this.idle = idle
     if (found instanceof MachineDamaged) this.damage = found
     else this.become(found.name, found.contents)
+    this.unwatch = watchGone(
+      () => this.live?.db.location ?? null,
+      () => this.fail("find its files", new Error("they are gone")),
+    )
   }
 
   private become(name: string, contents: Contents): void {
@@ -157,7 +162,8 @@ export class LevelMachine implements KvMachine {
     if (this.stopped) return
     this.stopped = true
     this.live = null
-    this.handlers?.failed(new MachineUnusable({ directory: this.directories.root, action, cause }))
+    const gone = this.opened !== null && isGone(this.opened.location)
+    this.handlers?.failed(gone ? new MachineGone({ directory: this.directories.root }) : new MachineUnusable({ directory: this.directories.root, action, cause }))
   }
 
   // -------------------------------------------------------------------------------------------- apply
@@ -240,7 +246,7 @@ export class LevelMachine implements KvMachine {
         this.become(live.name, opened)
       } catch (again) {
         if (isShortage(again)) continue
-        if (again instanceof Error && again.name === "BadRecord") this.injure(live.db.location, again)
+        if (isDamage(again) && !isRefusal(again)) this.injure(live.db.location, again)
         else this.fail("open the database again", again)
         return "stopped"
       }
@@ -267,7 +273,9 @@ export class LevelMachine implements KvMachine {
       }
     } catch (thrown) {
       // Without room nothing can be removed: the next opening tries again.
-      if (!isShortage(thrown)) this.harm(thrown, live)
+      if (isShortage(thrown) || this.live !== live) return
+      if (isDamage(thrown)) this.harm(thrown, live)
+      else this.fail("remove what was flushed", thrown)
     }
   }
 
@@ -302,7 +310,7 @@ export class LevelMachine implements KvMachine {
         sessions: sessionsForImage(live.replica.sessions, base.time),
         removals: live.replica.removals.all(),
         damaged: (thrown: unknown) => {
-          this.harm(thrown, live)
+          if (isDamage(thrown) && !isShortage(thrown)) this.harm(thrown, live)
         },
       }
       const image = imageOf(pinned, id, () => this.images.delete(image))
@@ -359,6 +367,7 @@ export class LevelMachine implements KvMachine {
     }
     this.become(name, contents)
     this.listener?.restored()
+    // What stays is removed at the next start.
     void this.directories.removeOthers(name).catch(() => undefined)
   }
 
@@ -411,6 +420,8 @@ export class LevelMachine implements KvMachine {
     } catch (thrown) {
       // What was replaced or closed meanwhile may well be unreadable.
       if (!wanted()) return null
+      // No access, no descriptor: that says nothing of the data.
+      if (!isDamage(thrown)) throw thrown
       this.harm(thrown, live)
       return { bytes: 0, found: reason(thrown) }
     }
@@ -424,6 +435,7 @@ export class LevelMachine implements KvMachine {
 
   async close(): Promise<void> {
     this.stopped = true
+    this.unwatch()
     this.stopping.abort()
     await this.upkeep.run(() => this.incoming?.abandon(this.directories))
     await this.writes.run(() => this.shut())

@@ -3,7 +3,7 @@ import { dirname, resolve } from "node:path"
 import { Effect, type Scope } from "effect"
 import { type Contents, openLevel, readContents, sealDatabase, syncDirectory } from "./database.ts"
 import { Directories } from "./directories.ts"
-import { MachineDamaged, type MachineError, MachineLocked, MachineOutdated, MachineUnusable } from "./errors.ts"
+import { MachineDamaged, type MachineError, MachineLocked, MachineOutdated, MachineUnusable, isDamage, isRefusal } from "./errors.ts"
 import { checkTables, cutLogs } from "./files.ts"
 import { FORMAT, type Identity } from "./layout.ts"
 import type { KvMachine } from "./contract.ts"
@@ -30,13 +30,8 @@ export interface MachineOptions {
 }
 
 const codeOf = (thrown: unknown): unknown => (thrown instanceof Error && "code" in thrown ? thrown.code : undefined)
+const isAbsent = (thrown: unknown): boolean => codeOf(thrown) === "ENOENT"
 const isLocked = (thrown: unknown): boolean => thrown instanceof Error && (codeOf(thrown) === "LEVEL_LOCKED" || codeOf(thrown.cause) === "LEVEL_LOCKED")
-/** The file system's own complaints are not damage: rebuilding from a peer would not help. */
-const isRefusal = (thrown: unknown): boolean => {
-  const code = codeOf(thrown) ?? (thrown instanceof Error ? codeOf(thrown.cause) : undefined)
-  return typeof code === "string" && /^E[A-Z]+$/.test(code) && code !== "ENOENT"
-}
-
 interface Opened {
   readonly name: string
   readonly contents: Contents
@@ -59,7 +54,7 @@ const openCurrent = async (directories: Directories, name: string, identity: Ide
     await cutLogs(directory)
     db = await openLevel(directory, false)
   } catch (thrown) {
-    if (isLocked(thrown) || isRefusal(thrown) || isShortage(thrown)) throw thrown
+    if (isLocked(thrown) || isShortage(thrown) || isRefusal(thrown) || !(isDamage(thrown) || isAbsent(thrown))) throw thrown
     return damaged("LevelDB cannot open them", thrown)
   }
   try {
@@ -67,7 +62,7 @@ const openCurrent = async (directories: Directories, name: string, identity: Ide
     return { name, contents: await readContents(db, identity, idle) }
   } catch (thrown) {
     await db.close()
-    if (thrown instanceof MachineOutdated || isShortage(thrown)) throw thrown
+    if (isShortage(thrown) || isRefusal(thrown) || !(isDamage(thrown) || isAbsent(thrown))) throw thrown
     return thrown instanceof Error && thrown.name === "BadRecord" ? damaged(thrown.message) : damaged("they cannot be read", thrown)
   }
 }

@@ -14,7 +14,7 @@ import { makeDriver, type Driver, type DriverOptions } from "../../interpreters/
 import { openFileStorage, type Files, type FileStorage } from "../../interpreters/file/index.ts"
 import { addressText, isFinal, makeTcpTransport, type Refusal, type LocalHello, type TcpTransport } from "../../interpreters/tcp/index.ts"
 import { makeTimers } from "../../interpreters/timers.ts"
-import { NODE_OWNER, openMachine, type KvMachine, type MachineDamaged } from "../machine/index.ts"
+import { MachineUnusable, NODE_OWNER, openMachine, type KvMachine, type MachineDamaged } from "../machine/index.ts"
 import { defaultLimits, makeServer, type Limits } from "../server/index.ts"
 import { makeService } from "../service/index.ts"
 import type { NodeStatus, Reply } from "../types.ts"
@@ -112,10 +112,15 @@ const findPlace = ({ config, alive, gate, log }: Building, storage: FileStorage,
   })
 
 /** A state machine that was made before this log cannot belong to it. */
-const requireNoState = (log: string, state: string): Effect.Effect<void, StateWithoutLog> =>
-  Effect.promise(() => readdir(state).catch((): string[] => [])).pipe(
-    Effect.flatMap((found) => (found.length > 0 ? Effect.fail(new StateWithoutLog({ state, log })) : Effect.void)),
-  )
+const requireNoState = (log: string, state: string): Effect.Effect<void, StateWithoutLog | MachineUnusable> =>
+  Effect.tryPromise({
+    try: () =>
+      readdir(state).catch((error: NodeJS.ErrnoException): string[] => {
+        if (error.code === "ENOENT") return []
+        throw error
+      }),
+    catch: (cause) => new MachineUnusable({ directory: state, action: "look", cause }),
+  }).pipe(Effect.flatMap((found) => (found.length > 0 ? Effect.fail(new StateWithoutLog({ state, log })) : Effect.void)))
 
 /** Is the position explained by the log, or by a snapshot that was restored just before a crash? Else the log has lost its end. */
 const requireWholeLog = (machine: KvMachine, storage: FileStorage, directory: string): Effect.Effect<void, LostTail> => {
