@@ -3,6 +3,7 @@
  * whatever it runs over. How a hello is written down is the transport's own affair.
  */
 import { holdsLess, lineage, type Configuration, type Held, type Member, type Sighting, type Start } from "../core/index.ts"
+import { MEMBER_LOST } from "./mending.ts"
 
 /** What a node says of itself to all its peers. It changes when the cluster is formed. */
 export interface LocalHello {
@@ -58,7 +59,7 @@ export const judge = (self: Member, local: LocalHello, known: (name: string) => 
 }
 
 const MEND = (name: string): string =>
-  `Its vote and its acknowledgements count no more; its files were left as they are. If this was a mistake, stop it and bring the right directory back as a whole; else replace the member: stop it, give ${name} an empty directory, and take its new incarnation into the cluster.`
+  `Its vote and its acknowledgements count no more; its files were left as they are. If this was a mistake, stop ${name} and bring the right directory back as a whole; else its disk is lost. ${MEMBER_LOST}`
 
 /** Does the start that says hello come after everything that this node has met of that directory? */
 export const judgeStart = (self: Member, met: Sighting | null, hello: Hello): Refusal | null => {

@@ -64,7 +64,7 @@ test("directories are their owner's alone, also one that was there before; so ar
   opened.storage.persist(persistOf(0, {}))
   const modes = async (path: string): Promise<readonly string[]> => {
     const { mode } = await stat(path)
-    const own = `${(mode & 0o777).toString(8)}`
+    const own = (mode & 0o777).toString(8)
     const inner = (mode & 0o40000) === 0 ? [] : await Promise.all((await readdir(path)).map((name) => modes(join(path, name))))
     return [own, ...inner.flat()]
   }

@@ -1,12 +1,13 @@
 import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import { MAX_TERM, type Message, type Persist } from "../core/index.ts"
+import { MAX_TERM, type Member, type Message, type Persist } from "../core/index.ts"
 import { MalformedBytes, NumberOutOfDomain, Reader, Writer, readEntries } from "../interpreters/bytes.ts"
 import { readPersist, writePersist } from "../interpreters/file/frame.ts"
 import { EntryBlocks, Slab, readMessage, writeAppendTail, writeMessage, type Received } from "../interpreters/tcp/codec.ts"
 import { FrameParser, HEADER, closeFrame, frameLimit, openFrame } from "../interpreters/tcp/frame.ts"
-import { PROTOCOL, readHandshake, readPreamble, writeHello, writePreamble, writeRefused } from "../interpreters/tcp/handshake.ts"
+import { PROTOCOL, readHandshake, readPreamble, writeHello, writePreamble, writeRefused, type Greeting } from "../interpreters/tcp/handshake.ts"
 import * as arb from "./arbitraries.ts"
+import { fresh } from "./tcp.nodes.ts"
 
 const encode = (message: Message, chunk: Uint8Array | null = null): Buffer => {
   const w = new Writer(16)
@@ -261,10 +262,16 @@ describe("frames", () => {
 
 describe("handshake", () => {
   const start = fc.nat(300).chain((number) => fc.record({ number: fc.constant(number), words: fc.array(fc.nat(), { minLength: Math.min(number, 128), maxLength: Math.min(number, 128) }) }))
-  const hello = fc.record({ cluster: fc.option(arb.text), clientAddress: arb.text, empty: fc.boolean(), founding: fc.option(arb.configuration), start, recovered: fc.record({ term: fc.nat(), index: fc.nat() }), refused: fc.option(arb.text) })
+  const name = fc.string({ unit: fc.constantFrom(...Array.from("abZ09._-:[] äß漢🙂")), maxLength: 12 })
+  const member = fc.record({ name, incarnation: name })
+  const members = fc.array(member, { maxLength: 4 })
+  const hello = fc.record({
+    cluster: fc.option(name), clientAddress: name, empty: fc.boolean(), founding: fc.option(fc.record({ voters: members, outgoing: members, learners: members })),
+    start, recovered: fc.record({ term: fc.nat(), index: fc.nat() }), refused: fc.option(name), listens: name, dials: name,
+  })
   test("hello and refusal come back as they went, and every truncation is MalformedBytes", () => {
     fc.assert(
-      fc.property(arb.member, arb.text, hello, (self, target, local) => {
+      fc.property(member, name, hello, (self, target, local) => {
         const w = new Writer(16)
         writeHello(w, self, target, local)
         const frame = w.take()
@@ -277,6 +284,33 @@ describe("handshake", () => {
     writeRefused(w, { reason: "WrongCluster", detail: "why" })
     const frame = w.take()
     same(readHandshake(frame, HEADER, frame.length), { type: "Refused", refusal: { reason: "WrongCluster", detail: "why" } })
+  })
+  test("no name in a hello is long or moves a cursor, and no reason of a peer reaches a log as it came", () => {
+    const local = { ...fresh, listens: "h:1", dials: "h:2" }
+    const evil = ["n\u001b[2J", "n\r\nerror", "n\u009b31m", "n\u202e1n", "n".repeat(257)]
+    const read = (self: Member, target: string, hello: Greeting): unknown => {
+      const w = new Writer(16)
+      writeHello(w, self, target, hello)
+      const frame = w.take()
+      return readHandshake(frame, HEADER, frame.length)
+    }
+    const good = { name: "n1", incarnation: "a" }
+    expect(read(good, "n2", local)).toMatchObject({ type: "Hello" })
+    for (const bad of evil) {
+      const founding = { voters: [{ name: "n1", incarnation: bad }], outgoing: [], learners: [] }
+      const all = [
+        () => read({ ...good, name: bad }, "n2", local), () => read({ ...good, incarnation: bad }, "n2", local), () => read(good, bad, local),
+        ...[{ cluster: bad }, { clientAddress: bad }, { listens: bad }, { dials: bad }, { founding }].map((change) => () => read(good, "n2", { ...local, ...change })),
+      ]
+      for (const one of all) expect(one).toThrow(/a name of \d+ characters that no node has: [\w\\[…() ]+$/)
+    }
+    const w = new Writer(16)
+    writeRefused(w, { reason: "WrongCluster", detail: `\u001b]0;owned\u0007\n${"x".repeat(200_000)}` })
+    const frame = w.take()
+    const refused = readHandshake(frame, HEADER, frame.length)
+    const detail = refused?.type === "Refused" ? refused.refusal.detail : ""
+    expect(detail.startsWith("\\x1b]0;owned\\x07\\x0axxx")).toBe(true)
+    expect(detail).toMatch(/x… \(198011 more characters\)$/)
   })
   test("a preamble is known by its first byte and complete with its tenth", () => {
     const w = new Writer(16)

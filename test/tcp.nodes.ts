@@ -5,7 +5,7 @@ import type { Member, Message } from "../core/index.ts"
 import { Writer } from "../interpreters/bytes.ts"
 import type { TransportHandlers } from "../interpreters/contract.ts"
 import type { Sightings } from "../interpreters/starts.ts"
-import { writeHello, writePreamble } from "../interpreters/tcp/handshake.ts"
+import { writeHello, writePreamble, type Greeting } from "../interpreters/tcp/handshake.ts"
 import { makeTcpTransport, type LocalHello, type PeerLink, type TcpLimits, type TcpTransport } from "../interpreters/tcp/index.ts"
 
 /** Of a first start of an empty directory. */
@@ -79,10 +79,10 @@ export const until = async (what: string, condition: () => boolean, limitMs = 20
 export const allConnected = (...nodes: readonly Node[]): Promise<void> =>
   until("every link is up", () => nodes.every((node) => node.transport.peers().every((link) => link.connected)))
 
-export const preambleAndHello = (self: Member, target: string, local: Partial<LocalHello> = {}): Buffer => {
+export const preambleAndHello = (self: Member, target: string, local: Partial<Greeting> = {}): Buffer => {
   const w = new Writer()
   writePreamble(w)
-  writeHello(w, self, target, { ...fresh, ...local })
+  writeHello(w, self, target, { ...fresh, listens: "", dials: "", ...local })
   return w.take()
 }
 /** A client that writes `bytes` and notes what comes back and whether it was cut off. */

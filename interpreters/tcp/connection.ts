@@ -2,14 +2,16 @@
 import type { Socket } from "node:net"
 import type { Member } from "../../core/index.ts"
 import { MalformedBytes, Writer } from "../bytes.ts"
-import type { Hello, LocalHello, Refusal } from "../hello.ts"
+import type { Refusal } from "../hello.ts"
 import { brokenStream, connectFailed, connectionLost, foreignPeer, handshakeRefused, helloTimeout, type LinkError } from "./errors.ts"
-import { FrameParser } from "./frame.ts"
-import { HELLO_LIMIT, PREAMBLE, PROTOCOL, readHandshake, readPreamble, writeHello, writePreamble, writeRefused, wrongVersion } from "./handshake.ts"
+import { FrameParser, type Arriving } from "./frame.ts"
+import { HELLO_LIMIT, PREAMBLE, PROTOCOL, readHandshake, readPreamble, writeHello, writePreamble, writeRefused, wrongVersion, type Greeting, type PeerHello, type Sign } from "./handshake.ts"
 
 export interface ConnectionHandlers {
   /** The other end introduced itself, or something about it has changed. */
-  readonly hello: (connection: Connection, hello: Hello) => void
+  readonly hello: (connection: Connection, hello: PeerHello) => void
+  /** A sign of life, or the echo of one. */
+  readonly sign: (connection: Connection, sign: Sign) => void
   /** The body of a message, to be read before returning. Throws MalformedBytes to give the connection up. */
   readonly message: (connection: Connection, buffer: Buffer, from: number, to: number) => void
   /** Once, whoever ended it. */
@@ -29,9 +31,9 @@ export class Connection {
   /** The name of the peer that was dialled; null if the other end dialled. */
   readonly expected: string | null
   readonly remote: string
-  hello: Hello | null = null
+  hello: PeerHello | null = null
   /** The hello, once it was found good. */
-  accepted: Hello | null = null
+  accepted: PeerHello | null = null
   /** Our preamble and hello are out. */
   greeted = false
   lastReceived = 0
@@ -45,7 +47,7 @@ export class Connection {
   private readonly limits: ConnectionLimits
 
   /** `local` is asked for the hello when a dialled socket is connected. */
-  constructor(socket: Socket, expected: string | null, remote: string, self: Member, local: () => LocalHello, limits: ConnectionLimits, handlers: ConnectionHandlers) {
+  constructor(socket: Socket, expected: string | null, remote: string, self: Member, local: () => Greeting, limits: ConnectionLimits, handlers: ConnectionHandlers) {
     this.socket = socket
     this.expected = expected
     this.remote = remote
@@ -79,9 +81,13 @@ export class Connection {
   get isClosed(): boolean {
     return this.closed
   }
+  /** The message that has come in part: how much of it, and how much it is. */
+  get arriving(): Arriving | null {
+    return this.parser.arriving
+  }
 
   /** Sends preamble and hello the first time, a new hello afterwards. */
-  greet(target: string, local: LocalHello): void {
+  greet(target: string, local: Greeting): void {
     if (this.closed) return
     const w = new Writer(512)
     if (!this.greeted) writePreamble(w)
@@ -158,9 +164,10 @@ export class Connection {
 
   private frame(buffer: Buffer, from: number, to: number): void {
     const handshake = readHandshake(buffer, from, to)
-    if (handshake === null || handshake.type === "Alive") {
+    if (handshake === null || handshake.type === "Alive" || handshake.type === "Echo") {
       if (this.hello === null) throw new MalformedBytes("a message came before the hello")
       if (handshake === null) this.handlers.message(this, buffer, from, to)
+      else this.handlers.sign(this, handshake)
       return
     }
     if (handshake.type === "Refused") {

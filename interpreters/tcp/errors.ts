@@ -1,6 +1,7 @@
 /** What can go wrong between nodes. Each message says what happened, what was kept and what to do next. */
 import { Data } from "effect"
 import type { Refusal, RefusalReason } from "../hello.ts"
+import { escaped } from "../text.ts"
 
 /** The node cannot listen for its peers at all: the only error that keeps the transport from starting. */
 export class ListenFailed extends Data.TaggedError("ListenFailed")<{
@@ -36,7 +37,7 @@ export const connectFailed = (remote: string, code: string): ConnectFailed =>
 /** The bytes at the other end are not ours: a browser, a Redis client, a scanner, a wrong port. */
 export class ForeignPeer extends Data.TaggedError("ForeignPeer")<{ readonly message: string }> {}
 export const foreignPeer = (remote: string, outgoing: boolean, first: Uint8Array): ForeignPeer => {
-  const start = JSON.stringify(Buffer.from(first.subarray(0, 16)).toString("latin1"))
+  const start = escaped(JSON.stringify(Buffer.from(first.subarray(0, 16)).toString("latin1")))
   return new ForeignPeer({
     message: outgoing
       ? `what answers at ${remote} is no stepraft node (it began with ${start}): closed that connection only. Check this peer's address.`

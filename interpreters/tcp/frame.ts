@@ -27,6 +27,11 @@ export const closeFrame = (w: Writer, at: number, knownBytes = 0, known = 0): vo
   w.patchU32(at + 4, crc32(w.view(body + knownBytes), known))
 }
 
+export interface Arriving {
+  readonly have: number
+  readonly whole: number
+}
+
 /** Gets the body of a frame as a range of a buffer that it must not keep: the memory is used again. */
 export type OnFrame = (buffer: Buffer, from: number, to: number) => void
 
@@ -45,6 +50,11 @@ export class FrameParser {
   constructor(limit: number, onFrame: OnFrame) {
     this.limit = limit
     this.onFrame = onFrame
+  }
+
+  /** The frame that has come in part, once it is known how long it is. */
+  get arriving(): Arriving | null {
+    return this.have < HEADER ? null : { have: this.have, whole: HEADER + this.held.readUInt32BE(0) }
   }
 
   /** Nothing more is handed on, not even what stands in the chunk under way. */

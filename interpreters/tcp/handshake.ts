@@ -3,21 +3,33 @@
  * a Hello frame, the dialling end first. An end that cannot accept the other's hello answers with a Refused frame,
  * so that both can log why. Preamble and Refused keep their form in every later version of the protocol.
  */
-import type { Member } from "../../core/index.ts"
+import { membersOf, type Member } from "../../core/index.ts"
 import { MalformedBytes, Reader, readConfiguration, readMember, readStart, writeConfiguration, writeMember, Writer, writeStart } from "../bytes.ts"
 import type { Hello, LocalHello, Refusal, RefusalReason } from "../hello.ts"
+import { isPlain, shown } from "../text.ts"
 import { closeFrame, openFrame } from "./frame.ts"
 
-export const PROTOCOL = 2
+/** 3: a hello tells where its sender listens and where it dials; signs of life are numbered, and answered. */
+export const PROTOCOL = 3
 /** The first byte is neither text nor the start of a TLS record: a foreign client is told by its first byte. */
 const MAGIC = Buffer.from("\u009dstepraf", "latin1")
 export const PREAMBLE = MAGIC.length + 2
 /** A hello fits easily; who has not said one yet is trusted with no more. */
 export const HELLO_LIMIT = 256 * 1024
 
+/** What a node says to one of its peers. */
+export interface Greeting extends LocalHello {
+  /** Where the sender listens for peers. */
+  readonly listens: string
+  /** Where the sender dials whom it speaks to. */
+  readonly dials: string
+}
+export interface PeerHello extends Hello, Greeting {}
+
 const HELLO = 0x40
 const REFUSED = 0x41
 const ALIVE = 0x42
+const ECHO = 0x43
 const REASON = ["WrongVersion", "WrongCluster", "WrongTarget", "OwnName", "UnknownPeer", "DuplicateName", "RolledBack", "Superseded", "StartedTwice"] as const satisfies readonly RefusalReason[]
 
 export const writePreamble = (w: Writer): void => {
@@ -38,7 +50,7 @@ const writeNullable = <A>(w: Writer, value: A | null, write: (w: Writer, value: 
   if (value !== null) write(w, value)
 }
 
-export const writeHello = (w: Writer, self: Member, target: string, hello: LocalHello): void => {
+export const writeHello = (w: Writer, self: Member, target: string, hello: Greeting): void => {
   const at = openFrame(w)
   w.u8(HELLO)
   writeMember(w, self)
@@ -51,6 +63,8 @@ export const writeHello = (w: Writer, self: Member, target: string, hello: Local
   w.u48(hello.recovered.term)
   w.u48(hello.recovered.index)
   writeNullable(w, hello.refused, (w, why) => w.text(why))
+  w.text(hello.listens)
+  w.text(hello.dials)
   closeFrame(w, at)
 }
 export const writeRefused = (w: Writer, refusal: Refusal): void => {
@@ -61,32 +75,47 @@ export const writeRefused = (w: Writer, refusal: Refusal): void => {
   closeFrame(w, at)
 }
 
-/** A sign of life: said when there is nothing else to say. */
-export const aliveFrame = ((): Buffer => {
+const signFrame = (kind: number, number: number): Buffer => {
   const w = new Writer(16)
   const at = openFrame(w)
-  w.u8(ALIVE)
+  w.u8(kind)
+  w.u48(number)
   closeFrame(w, at)
   return w.take()
-})()
+}
+/** A sign of life; number 0 wants no echo. */
+export const aliveFrame = (number: number): Buffer => signFrame(ALIVE, number)
+export const echoFrame = (number: number): Buffer => signFrame(ECHO, number)
 
-export type HandshakeFrame = { readonly type: "Alive" } | { readonly type: "Hello"; readonly hello: Hello } | { readonly type: "Refused"; readonly refusal: Refusal }
+export type Sign = { readonly type: "Alive"; readonly number: number } | { readonly type: "Echo"; readonly number: number }
+export type HandshakeFrame = Sign | { readonly type: "Hello"; readonly hello: PeerHello } | { readonly type: "Refused"; readonly refusal: Refusal }
+
+/** Names and addresses are short. What is longer, or does not print, was not written by a node of ours. */
+const LONGEST_NAME = 256
+/** What a peer says of why it refuses. */
+const LONGEST_REASON = 2000
+const requirePlain = (names: readonly (string | null)[]): void => {
+  for (const name of names) {
+    if (name !== null && !isPlain(name, LONGEST_NAME)) throw new MalformedBytes(`a hello with a name of ${name.length} characters that no node has: ${shown(name, 40)}`)
+  }
+}
 
 /** null: the frame is a message. Throws MalformedBytes. */
 export const readHandshake = (buffer: Buffer, from: number, to: number): HandshakeFrame | null => {
   const kind = buffer[from]
-  if (kind !== HELLO && kind !== REFUSED && kind !== ALIVE) return null
+  if (kind !== HELLO && kind !== REFUSED && kind !== ALIVE && kind !== ECHO) return null
   const r = new Reader(buffer, from + 1, to)
-  if (kind === ALIVE) {
+  if (kind === ALIVE || kind === ECHO) {
+    const number = r.u48()
     r.done()
-    return { type: "Alive" }
+    return kind === ALIVE ? { type: "Alive", number } : { type: "Echo", number }
   }
   if (kind === REFUSED) {
     const reason = REASON[r.u8()]
     if (reason === undefined) throw new MalformedBytes("a refusal for an unknown reason")
-    return { type: "Refused", refusal: { reason, detail: r.text() } }
+    return { type: "Refused", refusal: { reason, detail: shown(r.text(), LONGEST_REASON) } }
   }
-  const hello: Hello = {
+  const hello: PeerHello = {
     protocol: PROTOCOL,
     member: readMember(r),
     target: r.text(),
@@ -96,9 +125,13 @@ export const readHandshake = (buffer: Buffer, from: number, to: number): Handsha
     founding: r.flag() ? readConfiguration(r) : null,
     start: readStart(r),
     recovered: { term: r.u48(), index: r.u48() },
-    refused: r.flag() ? r.text() : null,
+    refused: r.flag() ? shown(r.text(), LONGEST_REASON) : null,
+    listens: r.text(),
+    dials: r.text(),
   }
   r.done()
+  const founders = hello.founding === null ? [] : membersOf(hello.founding)
+  requirePlain([...[hello.member, ...founders].flatMap(({ name, incarnation }) => [name, incarnation]), hello.target, hello.cluster, hello.clientAddress, hello.listens, hello.dials])
   return { type: "Hello", hello }
 }
 

@@ -1,4 +1,4 @@
-export { makeTcpTransport, type TcpLimits, type TcpOptions, type TcpTransport } from "./transport.ts"
+export { makeTcpTransport, type TcpLimits, type TcpOptions, type TcpTransport, type Unlisted } from "./transport.ts"
 export type { Dropped, PeerLink } from "./link.ts"
 export { PROTOCOL } from "./handshake.ts"
 export { isFinal, type Hello, type LocalHello, type Refusal, type RefusalReason } from "../hello.ts"

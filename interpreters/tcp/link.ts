@@ -14,12 +14,12 @@
 import { sameMember, hear, lineage, type Member, type Message, type Sighting, type Start } from "../../core/index.ts"
 import { MalformedBytes, Writer } from "../bytes.ts"
 import type { TransportHandlers } from "../contract.ts"
-import { duplicateName, type Hello, type LocalHello, type Refusal } from "../hello.ts"
+import { duplicateName, type Hello, type Refusal } from "../hello.ts"
 import { Slab, readMessage, writeAppendTail, worthSharing, writeMessage, type EntryBlocks } from "./codec.ts"
 import type { Connection } from "./connection.ts"
 import { ConnectFailed, connectionLost, errorKey, errorText, isGrave, peerSilent, type LinkError } from "./errors.ts"
-import { HEADER, closeFrame, openFrame } from "./frame.ts"
-import { aliveFrame } from "./handshake.ts"
+import { HEADER, closeFrame, openFrame, type Arriving } from "./frame.ts"
+import { aliveFrame, echoFrame, type Greeting, type PeerHello, type Sign } from "./handshake.ts"
 import type { LimitedLog } from "../log.ts"
 import { addressText, type Address } from "./socket.ts"
 
@@ -44,7 +44,7 @@ export interface PeerLink {
   readonly connected: boolean
   readonly clientAddress: string | null
   /** The last hello heard, kept while disconnected; null before the first. */
-  readonly hello: Hello | null
+  readonly hello: PeerHello | null
   /** Milliseconds since the last byte from this peer; null if there was none. */
   readonly lastReceivedMs: number | null
   readonly bytesIn: number
@@ -53,6 +53,12 @@ export interface PeerLink {
   readonly messagesOut: number
   /** Handed over and not yet taken by the kernel. */
   readonly unsentBytes: number
+  /** How long the last sign of life took there and back, or has been under way for; null: none was sent yet. */
+  readonly transitMs: number | null
+  /** Handed over since the last sign of life that was answered: what may be on its way still. */
+  readonly behindBytes: number
+  /** The message from it that has come in part. */
+  readonly arriving: Arriving | null
   readonly dropped: Dropped
   /** Why it is not connected, for people; null while it is. */
   readonly problem: string | null
@@ -62,7 +68,7 @@ export interface PeerLink {
 
 export interface LinkShared {
   readonly self: Member
-  readonly local: () => LocalHello
+  readonly greeting: (peer: Address) => Greeting
   readonly handlers: () => TransportHandlers | null
   readonly heard: (hello: Hello) => void
   readonly log: LimitedLog
@@ -91,11 +97,11 @@ export class Link {
   private live: Member | null = null
   /** The member that `connected` was called for, until `disconnected` is. */
   private announced: Member | null = null
-  private hello: Hello | null = null
+  private hello: PeerHello | null = null
   /** What was met of the incarnation that is connected. */
   private sighting: Sighting | null = null
   private refusal: { readonly text: string; readonly at: number } | null = null
-  private problem: string | null = "not dialled yet"
+  private problem: string | null = "being dialled for the first time"
   private readonly made = performance.now()
   private pending = new Writer()
   private readonly slab = new Slab()
@@ -103,6 +109,13 @@ export class Link {
   private bytesIn = 0
   private bytesOut = 0
   private quiet = true
+  /** The sign of life that is on its way there and back. */
+  private probed: { readonly number: number; readonly at: number; readonly given: number } | null = null
+  private probes = 0
+  private transit: number | null = null
+  /** Bytes handed to the connection, and of these: those before the last sign that was answered. */
+  private given = 0
+  private arrived = 0
   private messagesIn = 0
   private messagesOut = 0
   private readonly dropped = { disconnected: 0, incarnation: 0, backpressure: 0, tooLarge: 0 }
@@ -168,6 +181,7 @@ export class Link {
     }
     const socket = outbound.socket
     this.quiet = false
+    this.given += w.length
     socket.write(w.view())
     // Nothing left with the socket means that the kernel has it all: the memory is ours again. Saves 2 µs per batch.
     if (socket.writableLength === 0 && w.length <= KEEP) w.reset()
@@ -183,10 +197,24 @@ export class Link {
     if (member !== undefined) this.shared.handlers()?.received(member, message, chunk)
   }
 
-  /** Every so often: a sign of life, if nothing else was sent since the last time. */
+  /** Every so often: a sign of life, whose echo tells how long the way is. While one is out, only if nothing else was sent. */
   keepAlive(): void {
-    if (this.live !== null && this.quiet) this.outbound?.socket.write(aliveFrame)
+    if (this.live !== null && this.probed === null) {
+      this.probed = { number: ++this.probes, at: performance.now(), given: this.given }
+      this.outbound?.socket.write(aliveFrame(this.probes))
+    } else if (this.live !== null && this.quiet) this.outbound?.socket.write(aliveFrame(0))
     this.quiet = true
+  }
+
+  sign(connection: Connection, { type, number }: Sign): void {
+    if (connection !== this.inbound) return
+    if (type === "Alive") {
+      if (number > 0 && this.live !== null) this.outbound?.socket.write(echoFrame(number))
+    } else if (this.probed?.number === number) {
+      this.transit = performance.now() - this.probed.at
+      this.arrived = this.probed.given
+      this.probed = null
+    }
   }
 
   /**
@@ -206,7 +234,7 @@ export class Link {
 
   /** Something about this node has changed. */
   announce(): void {
-    if (this.outbound?.greeted === true) this.outbound.greet(this.name, this.shared.local())
+    if (this.outbound?.greeted === true) this.outbound.greet(this.name, this.shared.greeting(this.address))
   }
 
   /** The start that is connected, if it is another one of the same directory. */
@@ -216,14 +244,14 @@ export class Link {
   }
   /** If the other end is gone, its machine says so. */
   probe(): void {
-    this.outbound?.socket.write(aliveFrame)
+    this.outbound?.socket.write(aliveFrame(0))
   }
   rejected(refusal: Refusal): void {
     this.refusal = { text: `${refusal.reason}: ${refusal.detail}`, at: performance.now() }
   }
 
   /** A hello that was found good. */
-  introduced(connection: Connection, hello: Hello, sighting: Sighting): void {
+  introduced(connection: Connection, hello: PeerHello, sighting: Sighting): void {
     connection.accepted = hello
     // One half of the link may be left over from an earlier start: no process speaks for another.
     const half = connection.expected === null ? this.outbound : this.inbound
@@ -241,7 +269,7 @@ export class Link {
       if (inbound !== connection) {
         inbound?.fail(connectionLost(this.name, "it dialled again"))
         this.inbound = connection
-        connection.greet(this.name, this.shared.local())
+        connection.greet(this.name, this.shared.greeting(this.address))
       }
     } else if (inbound !== null && inbound.accepted?.member.incarnation !== hello.member.incarnation) {
       inbound.refuse(duplicateName(this.shared.self, this.name, addressText(this.address)))
@@ -262,10 +290,17 @@ export class Link {
     this.live = member
     this.attempts = 0
     this.problem = null
+    this.probed = null
+    this.transit = null
+    this.arrived = this.given
     this.shared.log(`${this.name}|up|${member.incarnation}`, "info", `${this.name} connected at ${addressText(this.address)}, incarnation ${member.incarnation}`)
     this.tell()
   }
 
+  /** There are other handlers now, and they have not been told. */
+  untold(): void {
+    this.announced = null
+  }
   /** Reports a link that is up, once. */
   tell(): void {
     const handlers = this.shared.handlers()
@@ -330,6 +365,21 @@ export class Link {
     this.lastReceived = Math.max(this.lastReceived, connection.lastReceived)
   }
 
+  /** One direction is up: what keeps the other, as the two ends tell. */
+  private halfway(): string | null {
+    const { name, shared } = this
+    const dialled = this.outbound?.accepted ?? null
+    const dialling = this.inbound?.accepted ?? null
+    const address = addressText(this.address)
+    const { listens } = shared.greeting(this.address)
+    if (dialled !== null && dialling === null) {
+      const told = dialled.dials === listens ? "" : `: it dials ${shared.self.name} at ${dialled.dials}, and ${shared.self.name} listens at ${listens}. If it has moved, correct its address in the peer list of ${name}`
+      return `${name} was reached at ${address}, but has not dialled back${told}`
+    }
+    if (dialling !== null && dialled === null && dialling.listens !== address) return `${this.problem ?? ""} It has connected from its side and says that it listens at ${dialling.listens}: if it has moved, correct its address in the peer list of ${shared.self.name}.`.trim()
+    return this.problem
+  }
+
   status(): PeerLink {
     const { outbound, inbound, hello } = this
     const last = Math.max(this.lastReceived, outbound?.lastReceived ?? 0, inbound?.lastReceived ?? 0)
@@ -347,7 +397,10 @@ export class Link {
       messagesOut: this.messagesOut,
       unsentBytes: this.pending.length + (outbound?.socket.writableLength ?? 0),
       dropped: { ...this.dropped },
-      problem: this.problem,
+      transitMs: this.probed === null ? this.transit : Math.max(this.transit ?? 0, performance.now() - this.probed.at),
+      behindBytes: this.given - this.arrived + this.pending.length,
+      arriving: inbound?.arriving ?? null,
+      problem: this.live === null ? this.halfway() : null,
       refused: this.refusal !== null && performance.now() - this.refusal.at < REFUSED_MS ? this.refusal.text : null,
     }
   }

@@ -9,6 +9,7 @@ import { judge, judgeStart, startedTwice, type Hello, type LocalHello, type Refu
 import { fleetingSightings, type Sightings } from "../starts.ts"
 import { ConnectionLost, errorKey, errorText, HandshakeRefused, listenFailed, type LinkError, type TcpError } from "./errors.ts"
 import { frameLimit } from "./frame.ts"
+import type { Greeting, PeerHello } from "./handshake.ts"
 import { Link, type LinkShared, type PeerLink } from "./link.ts"
 import { limitedLog, type LimitedLog, type Log } from "../log.ts"
 import { addressText, dialSocket, listenSocket, type Address } from "./socket.ts"
@@ -46,6 +47,8 @@ export interface TcpTransport extends Transport {
   /** Where this node listens. */
   readonly address: Address
   readonly peers: () => readonly PeerLink[]
+  /** Who has dialled this node lately, by its own name, and is not among its peers. */
+  readonly unlisted: () => readonly Unlisted[]
   /** Told of each hello that passes the handshake, also of the later ones of an open connection. Returns the way to stop. */
   readonly onHello: (listener: (hello: Hello) => void) => () => void
   /** Told of each refusal by a peer that this node dialled. Returns the way to stop. */
@@ -55,6 +58,14 @@ export interface TcpTransport extends Transport {
   /** Adds or moves a peer; null removes it and closes its connections without a `disconnected`. */
   readonly setPeer: (name: string, address: Address | null) => void
 }
+
+export interface Unlisted {
+  readonly name: string
+  /** Where it says that it listens. */
+  readonly address: string
+}
+/** Who is refused dials again within two seconds. */
+const LATELY_MS = 5_000
 
 /** Accepted connections that have not said hello yet; beyond it the oldest goes. */
 const STRANGERS = 64
@@ -70,7 +81,10 @@ class Node {
   handlers: TransportHandlers | null = null
   stopped = false
   local: LocalHello
+  /** Where this node listens, once it does. */
+  address: Address
   private readonly strangers = new Set<Connection>()
+  private readonly unknown = new Map<string, Unlisted & { readonly at: number }>()
   private readonly self: Member
   private readonly sightings: Sightings
   private readonly limits: Required<TcpLimits>
@@ -82,11 +96,12 @@ class Node {
     this.self = options.self
     this.sightings = options.sightings ?? fleetingSightings()
     this.local = options.hello
+    this.address = options.listen
     this.limits = limits
     this.log = limitedLog(options.log)
     this.shared = {
       self: options.self,
-      local: () => this.local,
+      greeting: (peer) => this.greeting(peer),
       handlers: () => (this.stopped ? null : this.handlers),
       heard: (hello) => {
         if (!this.stopped) for (const listener of this.listeners) listener(hello)
@@ -98,19 +113,33 @@ class Node {
     }
   }
 
+  private greeting(peer: Address): Greeting {
+    return { ...this.local, listens: addressText(this.address), dials: addressText(peer) }
+  }
+
+  private note({ member: { name }, listens }: PeerHello): void {
+    const at = performance.now()
+    for (const [known, one] of this.unknown) if (at - one.at > LATELY_MS) this.unknown.delete(known)
+    if (this.unknown.size < STRANGERS || this.unknown.has(name)) this.unknown.set(name, { name, address: listens, at })
+  }
+  unlisted(): readonly Unlisted[] {
+    const now = performance.now()
+    return [...this.unknown.values()].filter(({ name, at }) => now - at < LATELY_MS && !this.links.has(name)).map(({ name, address }) => ({ name, address }))
+  }
+
   link(name: string, address: Address): Link {
     const link = new Link(name, address, this.shared)
     this.links.set(name, link)
     return link
   }
 
-  private connection(socket: Socket, expected: string | null, remote: string, handlers: ConnectionHandlers): Connection {
+  private connection(socket: Socket, link: Link | null, remote: string, handlers: ConnectionHandlers): Connection {
     const limits = { frameBytes: this.shared.frameBytes, connectMs: this.limits.connectMs, helloMs: this.limits.helloMs }
-    return new Connection(socket, expected, remote, this.self, () => this.local, limits, handlers)
+    return new Connection(socket, link?.name ?? null, remote, this.self, () => this.greeting(link?.address ?? this.address), limits, handlers)
   }
 
   /** `good` is called once nothing speaks against the hello, and its start would be remembered after a crash. */
-  private judged(connection: Connection, hello: Hello, good: (sighting: Sighting) => void, looked = false): void {
+  private judged(connection: Connection, hello: PeerHello, good: (sighting: Sighting) => void, looked = false): void {
     if (connection.isClosed || this.stopped) return
     const link = this.links.get(hello.member.name)
     const met = this.sightings.of(hello.member)
@@ -125,6 +154,7 @@ class Node {
       refusal = startedTwice(this.self, hello, live)
     }
     if (refusal !== null) {
+      if (refusal.reason === "UnknownPeer") this.note(hello)
       link?.rejected(refusal)
       connection.refuse(refusal)
     } else if (met !== null && lineage(met.start, hello.start) === "same") good(met)
@@ -148,6 +178,7 @@ class Node {
           owner?.introduced(connection, hello, sighting)
         })
       },
+      sign: (connection, sign) => owner?.sign(connection, sign),
       message: (connection, buffer, from, to) => owner?.received(connection, buffer, from, to),
       closed: (connection, error) => {
         this.strangers.delete(connection)
@@ -170,10 +201,11 @@ class Node {
   /** Dials once; resolves when that connection has ended, however far it came. */
   session(link: Link): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
-      const connection = this.connection(dialSocket(link.address), link.name, `${link.name} at ${addressText(link.address)}`, {
+      const connection = this.connection(dialSocket(link.address), link, `${link.name} at ${addressText(link.address)}`, {
         hello: (connection, hello) => {
           this.judged(connection, hello, (sighting) => link.introduced(connection, hello, sighting))
         },
+        sign: (connection, sign) => link.sign(connection, sign),
         message: (connection, buffer, from, to) => link.received(connection, buffer, from, to),
         closed: (connection, error) => {
           link.lost(connection, error)
@@ -229,6 +261,7 @@ class Node {
 
   attach(handlers: TransportHandlers): void {
     this.handlers = handlers
+    for (const link of this.links.values()) link.untold()
     // Links that came up before: told on a turn of their own, as the contract wants.
     setImmediate(() => {
       if (!this.stopped) for (const link of this.links.values()) link.tell()
@@ -268,6 +301,7 @@ export const makeTcpTransport = (options: TcpOptions): Effect.Effect<TcpTranspor
       }),
     )
     const bound = server.address()
+    if (bound !== null && typeof bound === "object") node.address = { host: options.listen.host, port: bound.port }
     const run = yield* FiberMap.makeRuntime<never, string, never, void>()
     const dial = (name: string, address: Address): void => {
       run(name, node.dialLoop(node.link(name, address)))
@@ -276,7 +310,7 @@ export const makeTcpTransport = (options: TcpOptions): Effect.Effect<TcpTranspor
     // First of all when the scope closes: nothing is reported while the parts go down.
     yield* Effect.addFinalizer(() => Effect.sync(() => node.stop()))
     return {
-      address: { host: options.listen.host, port: bound !== null && typeof bound === "object" ? bound.port : options.listen.port },
+      address: node.address,
       attach: (handlers) => node.attach(handlers),
       send: (to, message, chunk) => {
         node.links.get(to.name)?.send(to, message, chunk)
@@ -286,6 +320,7 @@ export const makeTcpTransport = (options: TcpOptions): Effect.Effect<TcpTranspor
         node.blocks.clear()
       },
       peers: () => [...node.links.values()].map((link) => link.status()),
+      unlisted: () => node.unlisted(),
       onHello: (listener) => {
         node.listeners.add(listener)
         return () => {

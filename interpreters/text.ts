@@ -1,0 +1,17 @@
+/** Text that came from elsewhere, as it may stand in a log, an error or a status: nothing in it moves a cursor or hides a line. */
+
+/** Control characters of both sets, line and paragraph separators, and what turns the direction of writing. */
+// oxlint-disable-next-line no-control-regex
+const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g
+
+const hex = (character: string): string => {
+  const code = character.charCodeAt(0)
+  return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`
+}
+export const escaped = (text: string): string => text.replace(UNSEEN, hex)
+
+/** Escaped, and no longer than `most` characters of the original. */
+export const shown = (text: string, most = 200): string => (text.length <= most ? escaped(text) : `${escaped(text.slice(0, most))}… (${text.length - most} more characters)`)
+
+/** As shown, it is itself. */
+export const isPlain = (text: string, most: number): boolean => text.length <= most && escaped(text) === text
