@@ -135,7 +135,7 @@ export interface NodeStatus {
   readonly cluster: string | null
   readonly pid: number
   readonly version: string
-  readonly role: "leader" | "follower" | "candidate" | "preCandidate" | "learner" | "forming" | "amnesiac"
+  readonly role: "leader" | "follower" | "candidate" | "preCandidate" | "learner" | "starting" | "forming" | "amnesiac"
   readonly term: number
   readonly leader: string | null
   readonly lastIndex: number
@@ -147,6 +147,8 @@ export interface NodeStatus {
   readonly peer: string
   /** ok, or one line that says what is wrong and what to do. */
   readonly health: string
+  /** Its data are here or on their way, and not ready: reads of it are answered LOADING. */
+  readonly loading: boolean
   readonly uptimeMs: number
   readonly lastContactMs: number | null
   /** This node's wall clock less the cluster's time; null: one of them is not known. */

@@ -64,7 +64,8 @@ test("a client enters no session that it did not open: neither a node's nor anot
 
 test("the gate of a node that has failed lets nobody through to the service behind it", async () => {
   const refusal = (text: string) => ({ type: "error", code: "NOLEADER", text }) as const
-  const gate = makeGate({ status: () => { throw new Error("not asked") }, leader: () => null, refusal: refusal("forming") })
+  let why = "forming"
+  const gate = makeGate({ status: () => { throw new Error("not asked") }, leader: () => null, refusal: () => refusal(why) })
   const passed: string[] = []
   const pass = (name: string) => (): void => void passed.push(name)
   const reader = { read: () => refusal("read"), version: () => 7, now: () => 1 }
@@ -73,7 +74,8 @@ test("the gate of a node that has failed lets nobody through to the service behi
   gate.barrier(() => undefined)
   expect(passed).toEqual(["write", "barrier"])
   expect(gate.reader.version(Buffer.from("k"))).toBe(7)
-  gate.shut(refusal("failed"))
+  gate.shut()
+  why = "failed"
   const told = await Promise.all([
     new Promise((resolve) => gate.write([], false, [], resolve)),
     new Promise((resolve) => gate.barrier(resolve)),

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { defaultSettings } from "../core/index.ts"
-import { serveNode, type NodeConfig, type RunningNode } from "../kv/node/index.ts"
+import { serveNode, type NodeConfig, type RunningNode, type ServeOptions } from "../kv/node/index.ts"
 import type { NodeStatus } from "../kv/types.ts"
 import { freePort, temporaryFolder, until } from "./cluster.ts"
 import { openResp, type RespClient } from "./resp.ts"
@@ -13,7 +13,7 @@ export interface LocalNode {
   readonly config: NodeConfig
   running: RunningNode | null
   readonly lines: string[]
-  readonly start: (change?: Partial<NodeConfig>) => Promise<RunningNode>
+  readonly start: (change?: Partial<NodeConfig>, options?: Pick<ServeOptions, "files">) => Promise<RunningNode>
   readonly stop: () => Promise<void>
   readonly status: () => NodeStatus
 }
@@ -58,9 +58,9 @@ export const localCluster = async (size: number, change: Partial<NodeConfig> = {
       config,
       running: null,
       lines,
-      start: async (more = {}) => {
+      start: async (more = {}, options = {}) => {
         scope = Scope.makeUnsafe()
-        node.running = await Effect.runPromise(serveNode({ ...config, ...more }, { log: (level, text) => lines.push(`${level} ${text}`) }).pipe(Scope.provide(scope)))
+        node.running = await Effect.runPromise(serveNode({ ...config, ...more }, { ...options, log: (level, text) => lines.push(`${level} ${text}`) }).pipe(Scope.provide(scope)))
         return node.running
       },
       stop: async () => {

@@ -93,7 +93,7 @@ describe("a node", () => {
       expect(cluster.node("n1").status().health).toContain("majority")
       await lost.stop()
       await lost.start()
-      expect(lost.status().role, "it still knows after a restart").toBe("amnesiac")
+      await until("it knows again after a restart", () => lost.status().role === "amnesiac")
     })
   })
 

@@ -74,7 +74,7 @@ const replaced = async (cluster: Cluster, id: string): Promise<void> => {
     return one?.role === "amnesiac" && one
   })
   expect(after.incarnation).not.toBe(before)
-  expect(after.health).toContain(`replace member ${id} by incarnation ${after.incarnation}`)
+  expect(after.health).toContain(`(incarnation ${after.incarnation}): its disk was lost or replaced`)
 }
 
 test("a directory put back to an earlier copy is named at both ends, counts as lost, also after a restart, and nothing acknowledged is lost", () =>

@@ -123,7 +123,7 @@ test("large values are read one each time the loop goes round, whoever asks, and
     order.push("large")
     return { type: "bulk", bytes: Buffer.alloc(1_000_000) }
   }
-  const gate = makeGate({ status: fake.status, leader: fake.leader, refusal: { type: "error", code: "ERR", text: "shut" } })
+  const gate = makeGate({ status: fake.status, leader: fake.leader, refusal: () => ({ type: "error", code: "ERR", text: "shut" }) })
   // As in a node: what is allowed must pass through.
   gate.open({ ...fake, reader: { ...fake.reader, read } })
   await serving(gate, {}, async (port) => {

@@ -36,6 +36,8 @@ export interface FileStorageOptions {
   readonly watchInterval?: number
   /** Told why the log waits, when it waits for something else than room, and what else is not as it should be. */
   readonly waiting?: (text: string) => void
+  /** Told, while the log is read back, how many bytes have been, and which of its files comes next. */
+  readonly reading?: (bytes: number, file: number, files: number) => void
 }
 
 export interface FileStorage extends Storage {
@@ -95,7 +97,7 @@ const open = async (options: FileStorageOptions): Promise<Opened> => {
 const openLocked = async (options: FileStorageOptions, files: Files, lock: Lock): Promise<Opened> => {
   const { directory, segmentBytes = 16 * MB, space: marks = { lowWater: 256 * MB, highWater: 512 * MB }, watchInterval = 1_000 } = options
   const format = await openFormat(options, files)
-  const { stored, summary, segments, file } = await recover(files, directory, format.current())
+  const { stored, summary, segments, file } = await recover(files, directory, format.current(), options.reading)
   let entries = stored.entries
 
   let report = (_low: boolean): void => undefined

@@ -71,12 +71,13 @@ export interface Recovery {
   readonly file: OpenFile
 }
 
-export const recover = async (files: Files, directory: string, { first, last, synced }: Format): Promise<Recovery> => {
+export const recover = async (files: Files, directory: string, { first, last, synced }: Format, reading?: (bytes: number, file: number, files: number) => void): Promise<Recovery> => {
   await removeUnlisted(files, directory, first, last)
   const segments: Segment[] = []
   let rebuilt: Rebuilt | undefined
   for (let number = first; ; number++) {
     const path = segmentPath(directory, number)
+    reading?.(segments.reduce((sum, one) => sum + one.bytes, 0), number - first + 1, last - first + 1)
     const file = await files.open(path, number === last ? "modify" : "read").catch((error: unknown) => {
       throw codeOf(error) === "ENOENT" ? new SegmentMissing({ file: path, first, last }) : error
     })

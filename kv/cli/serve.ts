@@ -21,6 +21,8 @@ const ended = (error: NodeError): Failure => failure("", isLasting(error) ? exit
 export const serveAs = (config: NodeConfig, options: ServeOptions = {}): Effect.Effect<never, Failure> =>
   Effect.suspend(() => {
     stopWithParent()
+    // Logs, data and the keys of sessions in them are this user's alone, LevelDB's files too.
+    process.umask(0o077)
     return runNode(config, { ...options, started: () => mayTake(stopMs) })
   }).pipe(Effect.mapError(ended))
 

@@ -4,7 +4,7 @@
  * of a log and goes on behind them, which leaves a hole. Formats: LevelDB 1.20, doc/table_format.md and
  * doc/log_format.md; tables are written without compression (see openLevel).
  */
-import { open, readdir, unlink } from "node:fs/promises"
+import { lstat, open, readdir, unlink } from "node:fs/promises"
 import { join } from "node:path"
 import { crc32c, masked } from "./crc32c.ts"
 import { BadRecord } from "./layout.ts"
@@ -169,20 +169,35 @@ const checkTable = async (file: File, name: string, slices: Slices, wanted: () =
   return size
 }
 
+export interface Checking {
+  /** Milliseconds to rest after each slice. */
+  readonly rest?: number
+  readonly wanted?: () => boolean
+  readonly checking?: ((bytes: number, of: number) => void) | undefined
+}
+/** Into others, since the directory was listed. Whatever else keeps it from being opened is no such thing. */
+const merged = (thrown: unknown): null => {
+  if (thrown instanceof Error && "code" in thrown && thrown.code === "ENOENT") return null
+  throw thrown
+}
+const bytesOf = async (directory: string, names: readonly string[]): Promise<number> => {
+  let sum = 0
+  for (const name of names) sum += (await lstat(join(directory, name)).catch(merged))?.size ?? 0
+  return sum
+}
+
 /**
  * Throws BadRecord unless every block of every table checks out. For an open database: what is obsolete is gone. Ends
  * early, without a finding, once `wanted` says no. Returns how many bytes of tables there were.
  */
-export const checkTables = async (directory: string, rest = 0, wanted: () => boolean = () => true): Promise<number> => {
+export const checkTables = async (directory: string, { rest = 0, wanted = () => true, checking }: Checking = {}): Promise<number> => {
   const slices = new Slices(rest)
+  const names = (await readdir(directory)).filter((name) => name.endsWith(".ldb") || name.endsWith(".sst"))
+  const all = checking === undefined ? 0 : await bytesOf(directory, names)
   let total = 0
-  for (const name of await readdir(directory)) {
-    if (!name.endsWith(".ldb") && !name.endsWith(".sst")) continue
-    const file = await open(join(directory, name), "r").catch((thrown: unknown) => {
-      // Merged into others since the directory was listed. Whatever else keeps it from being opened is no such thing.
-      if (thrown instanceof Error && "code" in thrown && thrown.code === "ENOENT") return null
-      throw thrown
-    })
+  for (const name of names) {
+    checking?.(total, all)
+    const file = await open(join(directory, name), "r").catch(merged)
     if (file === null) continue
     try {
       total += await checkTable(file, name, slices, wanted)

@@ -415,7 +415,7 @@ export class LevelMachine implements KvMachine {
     if (live === null) return null
     const wanted = (): boolean => this.live === live && !this.stopped
     try {
-      const bytes = await checkTables(live.db.location, SCRUB_REST, wanted)
+      const bytes = await checkTables(live.db.location, { rest: SCRUB_REST, wanted })
       return wanted() ? { bytes, found: null } : null
     } catch (thrown) {
       // What was replaced or closed meanwhile may well be unreadable.

@@ -22,6 +22,8 @@ export interface MachineOptions {
   readonly sessionIdle?: number
   /** One line, for people. */
   readonly report?: (text: string) => void
+  /** Told, while the tables are checked, how many bytes of how many have been. */
+  readonly checking?: (bytes: number, of: number) => void
   /**
    * Given if the log holds every entry from the first on, so that damaged data can be made anew from it: then the
    * machine sets them aside, begins at position 0, and tells what was wrong and where it is kept.
@@ -46,7 +48,7 @@ const create = async (directories: Directories, identity: Identity, idle: number
   return { name, contents: await readContents(db, identity, idle) }
 }
 
-const openCurrent = async (directories: Directories, name: string, identity: Identity, idle: number): Promise<Opened | MachineDamaged> => {
+const openCurrent = async (directories: Directories, name: string, identity: Identity, idle: number, checking: MachineOptions["checking"]): Promise<Opened | MachineDamaged> => {
   const directory = directories.path(name)
   const damaged = (found: string, cause?: unknown): MachineDamaged => new MachineDamaged({ directory, found, ...(cause === undefined ? {} : { cause }) })
   let db
@@ -58,7 +60,7 @@ const openCurrent = async (directories: Directories, name: string, identity: Ide
     return damaged("LevelDB cannot open them", thrown)
   }
   try {
-    await checkTables(directory)
+    await checkTables(directory, { checking })
     return { name, contents: await readContents(db, identity, idle) }
   } catch (thrown) {
     await db.close()
@@ -75,7 +77,7 @@ const open = async (options: MachineOptions): Promise<LevelMachine> => {
   let found: Opened | MachineDamaged
   if (current === null) found = await begin()
   else if (current === undefined) found = new MachineDamaged({ directory: options.directory, found: "the file that names the current database is unreadable" })
-  else found = await openCurrent(directories, current, identity, idle)
+  else found = await openCurrent(directories, current, identity, idle, options.checking)
   if (found instanceof MachineDamaged) {
     if (options.startOver === undefined) {
       if (current !== undefined) await directories.removeOthers(current ?? undefined)

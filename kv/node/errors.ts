@@ -1,9 +1,10 @@
 /** What keeps a node from running. Each message says what happened, what was kept and what to do next. */
 import * as Data from "effect/Data"
 import {
-  codeOf, DirectoryLocked, IdentityUnreadable, LogCorrupted, LogCutShort, SegmentMissing, WrongCluster, WrongFormat, WrongNode, type StorageError,
+  codeOf, DirectoryGone, DirectoryLocked, IdentityUnreadable, LogCorrupted, LogCutShort, SegmentMissing, WrongCluster, WrongFormat, WrongNode, type StorageError,
 } from "../../interpreters/file/index.ts"
 import { NodeHalted } from "../../interpreters/halted.ts"
+import { MEMBER_LOST } from "../../interpreters/mending.ts"
 import type { TcpError } from "../../interpreters/tcp/index.ts"
 import { MachineLocked, MachineOutdated, type MachineError } from "../machine/errors.ts"
 import type { ServerError } from "../server/index.ts"
@@ -17,12 +18,12 @@ export class InvalidConfig extends Data.TaggedError("InvalidConfig")<{ readonly 
 export class BootstrapRefused extends Data.TaggedError("BootstrapRefused")<{ readonly node: string; readonly peer: string; readonly cluster: string | null }> {
   override get message(): string {
     const of = this.cluster === null ? "" : ` of cluster ${this.cluster}`
-    return `${this.node} was told to bootstrap a new cluster, but ${this.peer} already holds the data${of}. Nothing was changed. Start it without --bootstrap to join as a replacement, or empty the data directories of all nodes if their data may go.`
+    return `${this.node} was told to bootstrap a new cluster, but ${this.peer} already holds the data${of}. Nothing was changed. If ${this.peer} was started with an old directory by mistake, stop it and start it with an empty one. If ${this.node} has lost its disk, start it without --bootstrap: it then votes for nobody and waits. ${MEMBER_LOST}`
   }
 }
 export class StateWithoutLog extends Data.TaggedError("StateWithoutLog")<{ readonly state: string; readonly log: string }> {
   override get message(): string {
-    return `${this.state} holds data, but ${this.log} is new: the log was lost or belongs to another directory. Nothing was changed. Bring the log back; or remove ${this.state}, start the node as an empty one and replace this member in the cluster.`
+    return `${this.state} holds data, but ${this.log} is new: the log was lost or belongs to another directory. Nothing was changed. Bring the log back as it was last. If it is lost, this member's disk is lost: put ${this.state} aside before the node is started as an empty one. ${MEMBER_LOST}`
   }
 }
 /** The state machine knows of entries that the log must have held. */
@@ -36,7 +37,7 @@ export class LostTail extends Data.TaggedError("LostTail")<{
 }> {
   override get message(): string {
     const now = this.found === null ? `ends with entry ${this.last}` : `holds an entry of term ${this.found} there`
-    return `the data of this node reach entry ${this.executed} of term ${this.term}, but ${this.log} ${now}, and no snapshot was restored that would explain it: the log has lost its end, with acknowledged entries and perhaps a vote. Nothing was changed. Bring the whole log back; or replace this member (remove it from the cluster, wipe its directory, add it again).`
+    return `the data of this node reach entry ${this.executed} of term ${this.term}, but ${this.log} ${now}, and no snapshot was restored that would explain it: the log has lost its end, with acknowledged entries and perhaps a vote. Nothing was changed. Bring the whole log back as it was last. If that cannot be, this member's disk is lost. ${MEMBER_LOST}`
   }
 }
 /** Storage, state machine or the reducer failed while the node ran. */
@@ -53,5 +54,6 @@ const lasting = [
 ]
 /** What the system says no to until somebody changes it. */
 const refusals: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR", "EISDIR", "ENAMETOOLONG", "ELOOP"])
-/** No restart mends it: somebody must do what the message says. */
-export const isLasting = (error: NodeError): boolean => lasting.some((kind) => error instanceof kind) || ("cause" in error && (error.cause instanceof NodeHalted || refusals.has(codeOf(error.cause) ?? "")))
+/** No restart mends it: somebody must do what the message says. A directory that is gone would be made anew, and stand in the way of the old one. */
+export const isLasting = (error: NodeError): boolean =>
+  lasting.some((kind) => error instanceof kind) || ("cause" in error && (error.cause instanceof NodeHalted || error.cause instanceof DirectoryGone || refusals.has(codeOf(error.cause) ?? "")))

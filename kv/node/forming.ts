@@ -46,36 +46,60 @@ export const newClusterId = (): string => randomBytes(8).toString("hex")
 const LOOK_MS = 100
 const SAY_MS = 10_000
 
-/** Waits until it is decided. With `bootstrap`, data at a peer that does not know this node is an error. */
-export const formed = (self: Member, transport: Pick<TcpTransport, "peers" | "onHello">, bootstrap: boolean, log: Log): Effect.Effect<Formation, BootstrapRefused> =>
+export interface Forming {
+  readonly self: Member
+  readonly transport: Pick<TcpTransport, "attach" | "peers" | "onHello">
+  readonly bootstrap: boolean
+  readonly log: Log
+  /** Somebody holds data that do not know this node; or, with null, nobody does any more. */
+  readonly met: (of: Extract<Formation, { readonly type: "amnesiac" }> | null) => void
+}
+
+/**
+ * Waits until it is decided. That there is a cluster without this node decides nothing, and nothing of it is written
+ * down: the one with data may be the one that is in the wrong place. It is decided once that cluster speaks to this very
+ * incarnation, for then its configuration names it. With `bootstrap`, data at a peer that do not know this node are an
+ * error.
+ */
+export const formed = ({ self, transport, bootstrap, log, met }: Forming): Effect.Effect<Formation, BootstrapRefused> =>
   Effect.callback((resume) => {
     let said = ""
     let saidAt = 0
-    const look = (): void => {
-      const decision = decide(self, transport.peers())
-      if (decision.type === "wait") {
-        const text = decision.for.join(", ")
-        if (text !== said || performance.now() - saidAt > SAY_MS) {
-          said = text
-          saidAt = performance.now()
-          log("info", `this node's directory is empty; waiting for ${text} to form the cluster together (all nodes must be up and empty, or one must already know this one)`)
-        }
-        return
-      }
+    let stopped = false
+    const end = (effect: Effect.Effect<Formation, BootstrapRefused>): void => {
+      if (stopped) return
       stop()
-      const refused = decision.type === "amnesiac" && bootstrap
-      resume(refused ? Effect.fail(new BootstrapRefused({ node: self.name, peer: decision.of, cluster: decision.cluster })) : Effect.succeed(decision))
+      resume(effect)
     }
+    const look = (): void => {
+      if (stopped) return
+      const decision = decide(self, transport.peers())
+      met(decision.type === "amnesiac" ? decision : null)
+      if (decision.type === "amnesiac") {
+        if (bootstrap) end(Effect.fail(new BootstrapRefused({ node: self.name, peer: decision.of, cluster: decision.cluster })))
+      } else if (decision.type === "wait") {
+        const text = decision.for.join(", ")
+        if (text === said && performance.now() - saidAt < SAY_MS) return
+        said = text
+        saidAt = performance.now()
+        log("info", `this node's directory is empty; waiting for ${text} to form the cluster together (all nodes must be up and empty, or one must already know this one)`)
+      } else end(Effect.succeed(decision))
+    }
+    transport.attach({
+      received: (from) => {
+        const cluster = transport.peers().find(({ name }) => name === from.name)?.hello?.cluster
+        if (cluster != null) end(Effect.succeed({ type: "amnesiac", cluster, of: from.name }))
+      },
+      connected: () => undefined,
+      disconnected: () => undefined,
+    })
     const forget = transport.onHello(() => setImmediate(look))
     const timer = setInterval(look, LOOK_MS)
-    let stopped = false
     const stop = (): void => {
       stopped = true
       clearInterval(timer)
       forget()
     }
-    setImmediate(() => {
-      if (!stopped) look()
-    })
+    setImmediate(look)
     return Effect.sync(stop)
   })

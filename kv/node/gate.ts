@@ -7,29 +7,29 @@ import type { NodeStatus, Reply, Service } from "../types.ts"
 
 export interface Gate extends Service {
   readonly open: (service: Service) => void
-  readonly shut: (refusal: Reply) => void
+  readonly shut: () => void
 }
 
 export interface GateOptions {
   readonly status: () => NodeStatus
   readonly leader: Service["leader"]
-  readonly refusal: Reply
+  /** Asked at each refusal: the reason is the one that holds just then. */
+  readonly refusal: () => Reply
 }
 
 export const makeGate = (options: GateOptions): Gate => {
   let behind: Service | null = null
-  let { refusal } = options
+  const { refusal } = options
   const refuse = (done: (reply: Reply) => void): void => {
-    const reply = refusal
+    const reply = refusal()
     queueMicrotask(() => done(reply))
   }
   return {
     open: (service) => {
       behind = service
     },
-    shut: (because) => {
+    shut: () => {
       behind = null
-      refusal = because
     },
     write: (calls, exec, watches, done) => {
       if (behind === null) refuse(done)
@@ -52,7 +52,7 @@ export const makeGate = (options: GateOptions): Gate => {
       else behind.barrier(done)
     },
     reader: {
-      read: (call, most) => (behind === null ? refusal : behind.reader.read(call, most)),
+      read: (call, most) => (behind === null ? refusal() : behind.reader.read(call, most)),
       lengthOf: (key) => behind?.reader.lengthOf?.(key) ?? 0,
       // No watched key fits while nothing can be read.
       version: (key) => (behind === null ? NO_VERSION : behind.reader.version(key)),

@@ -1,6 +1,11 @@
 /** One line per fact: for people, or as JSON with STEPRAFT_LOG=json. STEPRAFT_LOG_LEVEL names the least level shown. */
+import { shown } from "../../interpreters/text.ts"
+
 export type LogLevel = "debug" | "info" | "warn" | "error"
 export type Log = (level: LogLevel, text: string) => void
+
+/** A stack with its message has a few thousand characters. */
+const LONGEST = 8192
 
 const order: readonly LogLevel[] = ["debug", "info", "warn", "error"]
 
@@ -16,7 +21,8 @@ export const makeLog = ({ node, json, least, write = (line) => void process.stde
   return (level, text) => {
     if (order.indexOf(level) < from) return
     const time = new Date().toISOString()
-    const line = text.replaceAll("\n", " ⏎ ")
-    write(json ? `${JSON.stringify({ time, level, node, text })}\n` : `${time} ${level.padEnd(5)} ${node} ${line}\n`)
+    // Whatever stands in it, and whoever sent that: it is one line, and moves nobody's cursor.
+    const line = shown(text.replaceAll("\n", " ⏎ "), LONGEST)
+    write(json ? `${JSON.stringify({ time, level, node, text: line })}\n` : `${time} ${level.padEnd(5)} ${node} ${line}\n`)
   }
 }

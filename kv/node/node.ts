@@ -17,17 +17,18 @@ import { makeTimers } from "../../interpreters/timers.ts"
 import { MachineUnusable, NODE_OWNER, openMachine, type KvMachine, type MachineDamaged } from "../machine/index.ts"
 import { defaultLimits, makeServer, type Limits } from "../server/index.ts"
 import { makeService } from "../service/index.ts"
-import type { NodeStatus, Reply } from "../types.ts"
+import type { NodeStatus } from "../types.ts"
 import { watchClock } from "./clocks.ts"
 import { parseAddress, strangeVariables, type NodeConfig } from "./config.ts"
 import { descriptorLimit, placesFor } from "./descriptors.ts"
 import { LostTail, NodeFailed, StateWithoutLog, type NodeError } from "./errors.ts"
 import { formed, newClusterId } from "./forming.ts"
 import { makeGate, type Gate } from "./gate.ts"
+import { healthOf, isAmnesiac, refusedText, watchHealth } from "./health.ts"
 import { threadAdvice } from "./launch.ts"
 import { makeLog, type Log } from "./log.ts"
 import { keepScrubbed } from "./scrubbing.ts"
-import { advertised, amnesiacText, isAmnesiac, refusedText, statusOf, type Alive } from "./status.ts"
+import { advertised, factsOf, refusalOf, statusOf, type Alive } from "./status.ts"
 
 const NOBODY: Configuration = { voters: [], outgoing: [], learners: [] }
 const WATCH_MS = 100
@@ -53,10 +54,6 @@ export interface RunningNode {
   /** Fails when the node cannot go on. */
   readonly failure: Effect.Effect<never, NodeError>
 }
-
-const refusal = (code: string, text: string): Reply => ({ type: "error", code, text })
-const forming = refusal("NOLEADER", "the cluster is not formed yet: its nodes wait for each other (STATUS says for whom). Nothing was executed.")
-const stopping = refusal("NOLEADER", "this node is stopping. Nothing was executed: ask another node.")
 
 /** Once, whenever it happens: before anybody asks, or while somebody waits. */
 const makeFailure = (): { readonly fail: (error: NodeError) => void; readonly effect: Effect.Effect<never, NodeError> } => {
@@ -87,11 +84,21 @@ interface Building {
 }
 
 /** A founded directory goes on; an empty one finds its place first. */
-const findPlace = ({ config, alive, gate, log }: Building, storage: FileStorage, transport: TcpTransport, hello: LocalHello): Effect.Effect<string, NodeError> =>
+const findPlace = ({ config, alive, log }: Building, storage: FileStorage, transport: TcpTransport, hello: LocalHello): Effect.Effect<string, NodeError> =>
   Effect.gen(function* () {
     const { cluster, self } = storage.identity
     if (cluster !== null) return cluster
-    const formation = yield* formed(self, transport, config.bootstrap, log)
+    let told = ""
+    const formation = yield* formed({
+      self, transport, bootstrap: config.bootstrap, log,
+      met: (of) => {
+        alive.phase = of === null ? { doing: "forming" } : { doing: "waiting", of: of.of, cluster: of.cluster }
+        const text = of === null ? "" : healthOf(factsOf(alive)).text
+        if (text !== "" && text !== told) log("error", text)
+        told = text
+      },
+    })
+    alive.phase = { doing: "opening" }
     const founding = formation.type === "amnesiac" ? NOBODY : formation.founding
     const id = formation.type === "found" ? newClusterId() : formation.cluster
     yield* storage.found(id, founding)
@@ -103,8 +110,7 @@ const findPlace = ({ config, alive, gate, log }: Building, storage: FileStorage,
         log("info", `joined cluster ${id} of ${founding.voters.map(({ name }) => name).join(", ")}`)
         break
       case "amnesiac":
-        log("error", amnesiacText(self))
-        gate.shut(refusal("NOLEADER", amnesiacText(self)))
+        log("info", `cluster ${id} takes this node in: ${formation.of} speaks to its incarnation ${self.incarnation}`)
         break
     }
     transport.announce({ ...hello, cluster: id, founding, empty: false, refused: alive.refused === null ? null : refusedText(config.id, alive.refused) })
@@ -159,6 +165,9 @@ const runCore = (building: Building, storage: FileStorage, transport: TcpTranspo
       cluster,
       node: config.id,
       report: (text) => log("warn", text),
+      checking: (bytes, of) => {
+        alive.phase = { doing: "checking", bytes, of }
+      },
       ...(config.sessionIdle === null ? {} : { sessionIdle: config.sessionIdle }),
       ...(storage.stored.base.index > 0
         ? {}
@@ -177,7 +186,8 @@ const runCore = (building: Building, storage: FileStorage, transport: TcpTranspo
       onJump: (millis) => log("warn", `the wall clock was moved ${millis > 0 ? "forward" : "back"} by ${Math.abs(millis)} ms (or the machine slept): the cluster's time goes on undisturbed`),
     })
     const failed = (cause: Error): void => {
-      gate.shut(refusal("NOLEADER", `this node has failed and is stopping (${cause.message}). Ask another node.`))
+      alive.failed = cause.message
+      gate.shut()
       fail(new NodeFailed({ node: config.id, cause }))
     }
     const driver = makeDriver({
@@ -194,6 +204,7 @@ const runCore = (building: Building, storage: FileStorage, transport: TcpTranspo
     const stopScrubbing = keepScrubbed(machine, log)
     const clocks = watchClock(driver, config.id, log)
     alive.clocks = clocks
+    const unwatchHealth = watchHealth(() => healthOf(factsOf(alive)), log)
 
     // An amnesiac serves nothing until a configuration names it.
     const openGate = (): void => {
@@ -202,7 +213,7 @@ const runCore = (building: Building, storage: FileStorage, transport: TcpTranspo
       gate.open(service)
     }
     const watching = setInterval(openGate, WATCH_MS)
-    if (isAmnesiac(state)) log("warn", amnesiacText(self))
+    if (isAmnesiac(state)) log("warn", healthOf(factsOf(alive)).text)
 
     yield* Effect.addFinalizer(() =>
       Effect.promise(async () => {
@@ -210,10 +221,11 @@ const runCore = (building: Building, storage: FileStorage, transport: TcpTranspo
         clearInterval(watching)
         stopScrubbing()
         clocks.stop()
+        unwatchHealth()
         log("info", "stopping: handing leadership over, if it is here, and answering what waits")
         await driver.stop()
         service.stop()
-        gate.shut(stopping)
+        gate.shut()
       }),
     )
     openGate()
@@ -226,7 +238,7 @@ const keepRefused = (building: Building, storage: FileStorage, transport: TcpTra
   const { config, alive, gate, log, fail } = building
   const withdraw = (text: string): void => {
     log("error", text)
-    gate.shut(refusal("NOLEADER", text))
+    gate.shut()
     transport.announce({ ...hello(), refused: text })
   }
   if (storage.refused !== null) {
@@ -265,11 +277,11 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
     const log = options.log ?? makeLog({ node: config.id, json: config.logJson, least: config.logLevel })
     const failure = makeFailure()
     const alive: Alive = {
-      config, startedAt: performance.now(), storage: null, transport: null, running: null,
-      clientPort: config.client.port, refused: null, leaderlessSince: null, clocks: null, stopping: false,
+      config, startedAt: performance.now(), phase: { doing: "reading", bytes: 0, file: 1, files: 1 }, storage: null, transport: null, running: null,
+      clientPort: config.client.port, refused: null, leaderlessSince: null, clocks: null, stopping: false, failed: null,
     }
     const gate = makeGate({
-      refusal: forming,
+      refusal: () => refusalOf(alive),
       status: () => statusOf(alive),
       leader: () => {
         const leader = alive.running?.driver.leadership().leader ?? null
@@ -280,19 +292,7 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
         return at === null ? null : { id: leader.name, ...at }
       },
     })
-    const directory = join(config.dataDir, "log")
-    const storage = yield* openFileStorage({
-      directory,
-      name: config.id,
-      ...(options.files === undefined ? {} : { files: options.files }),
-      ...(config.space === null ? {} : { space: config.space }),
-      ...(config.segmentBytes === null ? {} : { segmentBytes: config.segmentBytes }),
-      waiting: (text) => log("error", text),
-    })
-    alive.storage = storage
-    const { self, cluster, founding } = storage.identity
-    if (cluster === null) yield* requireNoState(directory, join(config.dataDir, "state"))
-
+    // Clients first: while the log is read, which may take long, the node says so.
     const places = placesFor(descriptorLimit(), Object.keys(config.peers).length, options.limits?.reservedClients ?? defaultLimits.reservedClients, config.maxClients ?? defaultLimits.maxClients)
     if (places.advice !== null) log("warn", places.advice)
     const server = yield* makeServer({
@@ -301,6 +301,23 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
       log: (message) => log("warn", message),
     })
     alive.clientPort = server.port
+    const directory = join(config.dataDir, "log")
+    const storage = yield* openFileStorage({
+      directory,
+      name: config.id,
+      ...(options.files === undefined ? {} : { files: options.files }),
+      ...(config.space === null ? {} : { space: config.space }),
+      ...(config.segmentBytes === null ? {} : { segmentBytes: config.segmentBytes }),
+      waiting: (text) => log("error", text),
+      reading: (bytes, file, files) => {
+        alive.phase = { doing: "reading", bytes, file, files }
+      },
+    })
+    alive.storage = storage
+    alive.phase = { doing: storage.identity.cluster === null ? "forming" : "opening" }
+    const { self, cluster, founding } = storage.identity
+    if (cluster === null) yield* requireNoState(directory, join(config.dataDir, "state"))
+
     const hello: LocalHello = { cluster, clientAddress: addressText(advertised(alive)), empty: cluster === null, founding, start: storage.start, recovered: storage.recovered, refused: storage.refused === null ? null : refusedText(config.id, storage.refused) }
     const transport = yield* makeTcpTransport({
       self, listen: config.peer, peers: config.peers, hello, log, sightings: storage.sightings, limits: { maxEntryBytes: config.settings.maxEntryBytes },

@@ -1,21 +1,24 @@
 /** What a node says of itself. */
 import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
-import { configurationOf, hasQuorum, type Member, type State } from "../../core/index.ts"
+import { configurationOf } from "../../core/index.ts"
 import type { Driver } from "../../interpreters/driver.ts"
 import type { FileStorage } from "../../interpreters/file/index.ts"
 import { addressText, type Address, type PeerLink, type TcpTransport } from "../../interpreters/tcp/index.ts"
 import type { Refused } from "../../interpreters/starts.ts"
 import type { KvMachine } from "../machine/index.ts"
 import type { RunningService } from "../service/index.ts"
-import type { NodeStatus, PeerStatus } from "../types.ts"
-import { clockOffset, clockText, peerClockOffset, type ClockWatch } from "./clocks.ts"
+import type { NodeStatus, PeerStatus, Reply } from "../types.ts"
+import { clockOffset, peerClockOffset, type ClockWatch } from "./clocks.ts"
 import type { NodeConfig } from "./config.ts"
+import { healthOf, isLoading, standing, strangers, strangerText, type Facts, type Health, type Phase } from "./health.ts"
 
 /** What there is of the node so far. */
 export interface Alive {
   readonly config: NodeConfig
   readonly startedAt: number
+  /** What it does until it serves. */
+  phase: Phase
   storage: FileStorage | null
   transport: TcpTransport | null
   running: { readonly driver: Driver; readonly machine: KvMachine; readonly service: RunningService; readonly storage: FileStorage } | null
@@ -27,6 +30,8 @@ export interface Alive {
   /** No leader since then, or null. */
   leaderlessSince: number | null
   stopping: boolean
+  /** Why it cannot go on, or null. */
+  failed: string | null
 }
 
 /** Where clients find this node. */
@@ -43,78 +48,45 @@ const versionIn = (relative: string): string | null => {
 }
 const version = versionIn("../../package.json") ?? versionIn("../../../package.json") ?? "unknown"
 
-const same = (a: Member, b: Member): boolean => a.name === b.name && a.incarnation === b.incarnation
-
-/** As what the configuration in force knows this incarnation; null if it does not. */
-export const standing = (state: Readonly<State>): "voter" | "learner" | null => {
-  const configuration = state.configurations.at(-1)?.configuration
-  if (configuration === undefined) return null
-  if ([...configuration.voters, ...configuration.outgoing].some((member) => same(member, state.self))) return "voter"
-  return configuration.learners.some((member) => same(member, state.self)) ? "learner" : null
-}
-/** It knows no configuration: its disk was lost or is new, and the cluster has not taken it in (again) yet. */
-export const isAmnesiac = (state: Readonly<State>): boolean => (state.configurations.at(-1)?.configuration.voters.length ?? 0) === 0
-
-const roleOf = (alive: Alive): NodeStatus["role"] => {
-  if (alive.refused !== null) return "amnesiac"
+const roleOf = (alive: Alive, { reason }: Health): NodeStatus["role"] => {
+  if (alive.refused !== null || reason === "amnesiac") return "amnesiac"
   const state = alive.running?.driver.state()
-  if (state === undefined) return "forming"
-  if (isAmnesiac(state)) return "amnesiac"
+  if (state === undefined) return alive.phase.doing === "forming" || alive.phase.doing === "waiting" ? "forming" : "starting"
   if (standing(state) === "learner" && state.role.type === "follower") return "learner"
   return state.role.type
 }
 
-export const amnesiacText = ({ name, incarnation }: Member): string =>
-  `${name} has an empty data directory, but its cluster holds data that does not know this incarnation: its disk was lost or replaced, or it is new. It votes for nobody and serves no data until the cluster takes it in: replace member ${name} by incarnation ${incarnation}, or bring its old directory back.`
-
-/** `by` and the reason stand in front: the detail speaks of this node by name. */
-export const refusedText = (id: string, { by, reason, detail }: Refused): string =>
-  `${reason}: the directory of ${id} is not to be trusted, says ${by}, and counts as lost. ${id} votes for nobody and serves no data, now and after a restart. ${detail}`
-
-/** As a leader knows it: the voters without room, if the others are no majority. */
-const fullFollowers = (state: Readonly<State>): readonly string[] => {
-  if (state.role.type !== "leader") return []
-  const { progress } = state.role
-  const isFull = (member: Member): boolean => !same(member, state.self) && progress[member.name]?.condition === "full"
-  const configuration = configurationOf(state)
-  if (hasQuorum(configuration, (member) => !isFull(member))) return []
-  return [...new Set([...configuration.voters, ...configuration.outgoing].filter(isFull).map(({ name }) => name))]
+export const factsOf = (alive: Alive): Facts => {
+  const { config, phase, running, storage, transport, stopping, failed, refused } = alive
+  return {
+    self: storage?.identity.self ?? { name: config.id, incarnation: "" },
+    phase,
+    state: running?.driver.state() ?? null,
+    stopping,
+    failed,
+    refused,
+    leaderlessMs: alive.leaderlessSince === null ? null : performance.now() - alive.leaderlessSince,
+    links: transport?.peers() ?? [],
+    unlisted: transport?.unlisted() ?? [],
+    pending: storage?.pending() ?? { ms: 0, wanting: null },
+    short: running?.machine.stats().short ?? null,
+    clock: alive.clocks?.far() ?? null,
+  }
 }
 
-const health = (alive: Alive): string => {
-  const { config, running, transport } = alive
-  const state = running?.driver.state()
-  if (alive.stopping) return "stopping"
-  if (alive.refused !== null) return refusedText(config.id, alive.refused)
-  if (state === undefined) {
-    const missing = transport?.peers().filter((peer) => !peer.connected) ?? []
-    const waiting = missing.length === 0 ? "for the others" : `for ${missing.map(({ name }) => name).join(", ")}`
-    return `forming: its directory is empty; waiting ${waiting}. All nodes must be up to form the cluster${missing[0]?.problem == null ? "" : ` (${missing[0].problem})`}`
-  }
-  if (isAmnesiac(state)) return amnesiacText(state.self)
-  if (standing(state) === null) return `${config.id} is no member of the cluster any more: it was removed. Stop it; its data directory is no longer needed.`
-  if (state.machine === "rebuild") return `the data of ${config.id} are lost or damaged and are being rebuilt from a peer. Nothing need be done while a leader is up.`
-  if (alive.leaderlessSince !== null && performance.now() - alive.leaderlessSince > state.settings.electionMax) {
-    const away = transport?.peers().filter((peer) => !peer.connected) ?? []
-    const because = away.length === 0 ? "all peers are connected" : `not connected: ${away.map(({ name, problem }) => `${name}${problem === null ? "" : ` (${problem})`}`).join("; ")}`
-    return `no leader for ${Math.round((performance.now() - alive.leaderlessSince) / 1000)} s: a majority of the members must be up and connected (${because})`
-  }
-  const refused = transport?.peers().find((peer) => peer.refused !== null)?.refused
-  if (refused != null) return refused
-  const short = running?.machine.stats().short ?? null
-  if (short !== null) return `${short}. Free some space.`
-  const full = fullFollowers(state)
-  if (full.length > 0) return `the disks of ${full.join(", ")} are nearly full, so no majority has room: writes are refused until there is. Free some space there.`
-  if (state.spaceLow) return "the disk is nearly full: writes are refused until there is room. Free some space."
-  const far = alive.clocks?.far() ?? null
-  if (far !== null) return `${clockText(config.id, far)}.`
-  return "ok"
+/** What becomes of a command while the node serves no data. */
+export const refusalOf = (alive: Alive): Reply => {
+  const health = healthOf(factsOf(alive))
+  const loading = isLoading(health)
+  return { type: "error", code: loading ? "LOADING" : "NOLEADER", text: `${health.text.replace(/\.$/, "")}. Nothing was executed: ask another node${loading ? ", or wait" : ""}.` }
 }
 
 const peersOf = (alive: Alive): PeerStatus[] => {
   const state = alive.running?.driver.state()
+  const links = alive.transport?.peers() ?? []
+  const foreign = state === undefined ? [] : strangers(configurationOf(state), links)
   const progress = state?.role.type === "leader" ? state.role.progress : {}
-  return (alive.transport?.peers() ?? []).map((link: PeerLink) => {
+  return links.map((link: PeerLink) => {
     const known = progress[link.name]
     // A new leader knows of nobody's log before he has answered.
     const matchIndex = known === undefined || known.matchIndex === 0 ? null : known.matchIndex
@@ -127,7 +99,7 @@ const peersOf = (alive: Alive): PeerStatus[] => {
       lag: matchIndex === null || state === undefined ? null : state.log.lastIndex - matchIndex,
       lastContactMs: link.lastReceivedMs === null ? null : Math.round(link.lastReceivedMs),
       clockOffsetMs: state === undefined ? null : peerClockOffset(state, link.name),
-      problem: link.refused ?? link.problem,
+      problem: link.refused ?? link.problem ?? (foreign.includes(link) ? strangerText([link]) : null),
     }
   })
 }
@@ -155,13 +127,14 @@ export const statusOf = (alive: Alive): NodeStatus => {
   const leader = running?.driver.leadership().leader ?? null
   const leaderLink = leader === null ? undefined : transport?.peers().find(({ name }) => name === leader.name)
   const own = leader?.name === config.id
+  const health = healthOf(factsOf(alive))
   return {
     id: config.id,
     incarnation: storage?.identity.self.incarnation ?? "",
     cluster: storage?.identity.cluster ?? null,
     pid: process.pid,
     version,
-    role: roleOf(alive),
+    role: roleOf(alive, health),
     term: state?.currentTerm ?? 0,
     leader: leader?.name ?? null,
     lastIndex: state?.log.lastIndex ?? 0,
@@ -171,7 +144,8 @@ export const statusOf = (alive: Alive): NodeStatus => {
     logBytes: storage?.stats().bytes ?? 0,
     client: addressText(advertised(alive)),
     peer: addressText(transport?.address ?? config.peer),
-    health: health(alive),
+    health: health.text,
+    loading: isLoading(health),
     uptimeMs: Math.round(performance.now() - alive.startedAt),
     lastContactMs: own ? 0 : leaderLink?.lastReceivedMs == null ? null : Math.round(leaderLink.lastReceivedMs),
     clockOffsetMs: state === undefined ? null : clockOffset(state),

@@ -28,7 +28,7 @@ export const unknownRequest = (after: Millis): Reply =>
 export const unknownStopping: Reply = error("UNKNOWN", "this node is stopping and has not learned the outcome: the command was executed once, or not at all, or may still be. Read before writing again.")
 export const stopping: Reply = error("NOLEADER", "this node is stopping. The command was not executed: send it to another node.")
 export const noLeader = (after: Millis): Reply =>
-  error("NOLEADER", `no leader took the command within ${seconds(after)}. It was not executed. See that a majority of the nodes runs and is connected, then send it again.`)
+  error("NOLEADER", `no leader took the command within ${seconds(after)}. It was not executed: send it again, here or to another node. STEPRAFT STATUS says what keeps the leader away.`)
 export const busy = error("BUSY", "too many commands are waiting already. This one was not executed: send it again later.")
 export const tooLarge = (most: number): Reply => error("TOOLARGE", `the command does not fit into a log entry of ${most} bytes. It was not executed: split it up.`)
 export const tooMany = (most: number): Reply => error("TOOLARGE", `the command has more than ${most} arguments in all. It was not executed: split it up.`)
@@ -65,13 +65,13 @@ export const refusal = (reason: ProposalRefusal | null, after: Millis, maxEntryB
 export const readRefusal = (reason: Extract<ReadOutcome, { type: "ReadRefused" }>["reason"] | null, after: Millis): Reply => {
   switch (reason) {
     case "rebuilding":
-      return error("LOADING", "this node is being rebuilt from a peer. Read from another node, or wait: STATUS says when it is done.")
+      return error("LOADING", "this node is being rebuilt from a peer. Read from another node, or wait: STEPRAFT STATUS says when it is done.")
     case "busy":
       return error("BUSY", "too many reads are waiting already. Try again later.")
     case "noLeader":
     case "leaderChanged":
     case null:
-      return error("NOLEADER", `no leader confirmed the read within ${seconds(after)}. See that a majority of the nodes runs and is connected, then try again.`)
+      return error("NOLEADER", `no leader confirmed the read within ${seconds(after)}. Try again, here or at another node. STEPRAFT STATUS says what keeps the leader away.`)
   }
 }
 

@@ -196,7 +196,7 @@ const node: readonly Seeded[] = [
   {
     id: "own-node-4",
     title: "clients are answered by the service although the node has failed",
-    patches: [{ file: "kv/node/gate.ts", find: "      behind = null\n      refusal = because\n", replace: "      refusal = because\n" }],
+    patches: [{ file: "kv/node/gate.ts", find: "    shut: () => {\n      behind = null\n", replace: "    shut: () => {\n      behind ??= null\n" }],
   },
 ]
 

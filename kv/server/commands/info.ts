@@ -46,8 +46,8 @@ const memory = ({ host: { budget } }: Asked): Lines => {
   }
 }
 
-/** Nothing is ever half loaded here: clients that wait for these to be 0 need not. */
-const persistence = (): Lines => ({ loading: 0, async_loading: 0, aof_enabled: 1, rdb_bgsave_in_progress: 0, aof_rewrite_in_progress: 0 })
+/** Clients ask again until `loading` is 0. */
+const persistence = ({ status }: Asked): Lines => ({ loading: status.loading ? 1 : 0, ...(status.loading ? { loading_eta_seconds: 1 } : {}), async_loading: 0, aof_enabled: 1, rdb_bgsave_in_progress: 0, aof_rewrite_in_progress: 0 })
 
 const stats = ({ host }: Asked): Lines => ({
   total_connections_received: host.stats.connections,

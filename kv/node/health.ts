@@ -1,0 +1,209 @@
+/** Why a node is not well. The one place that decides it: STATUS, INFO, the log and the refusals of clients say the same. */
+import { configurationOf, hasQuorum, sameMember, votersOf, type Configuration, type Member, type Millis, type State } from "../../core/index.ts"
+import { MEMBER_LOST } from "../../interpreters/mending.ts"
+import type { Refused } from "../../interpreters/starts.ts"
+import type { PeerLink, Unlisted } from "../../interpreters/tcp/index.ts"
+import { clockText } from "./clocks.ts"
+import type { Log } from "./log.ts"
+
+/** What a node does between its start and the moment when it can serve. */
+export type Phase =
+  | { readonly doing: "reading"; readonly bytes: number; readonly file: number; readonly files: number }
+  | { readonly doing: "checking"; readonly bytes: number; readonly of: number }
+  | { readonly doing: "opening" }
+  /** Its directory is empty, and so are all that it has met. */
+  | { readonly doing: "forming" }
+  /** Its directory is empty, and `of` holds data that do not know it. */
+  | { readonly doing: "waiting"; readonly of: string; readonly cluster: string }
+
+type Link = Pick<PeerLink, "name" | "member" | "hello" | "connected" | "problem" | "refused" | "lastReceivedMs" | "transitMs" | "behindBytes" | "arriving">
+
+/** All that is known when the question is asked. */
+export interface Facts {
+  readonly self: Member
+  readonly phase: Phase
+  /** null: the core does not run yet. */
+  readonly state: Readonly<State> | null
+  readonly stopping: boolean
+  /** Why it has failed, and is about to end. */
+  readonly failed: string | null
+  readonly refused: Refused | null
+  readonly leaderlessMs: Millis | null
+  readonly links: readonly Link[]
+  readonly unlisted: readonly Unlisted[]
+  /** The oldest write to the log that is not durable. */
+  readonly pending: { readonly ms: Millis; readonly wanting: string | null }
+  /** What the state machine waits for. */
+  readonly short: string | null
+  /** How far the wall clock is off, if that has lasted. */
+  readonly clock: Millis | null
+}
+
+export type Reason =
+  | "ok" | "stopping" | "failed" | "refused" | "starting" | "forming" | "amnesiac" | "removed" | "rebuilding"
+  | "log waits" | "disk slow" | "no leader" | "peer refused" | "data wait" | "disk full" | "clock"
+export interface Health {
+  readonly reason: Reason
+  readonly text: string
+}
+
+const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`
+const seconds = (ms: number): string => `${ms < 9950 ? (ms / 1000).toFixed(1) : Math.round(ms / 1000)} s`
+const list = (names: readonly string[]): string => (names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1) ?? ""}`)
+const one = (names: readonly string[], single: string, several: string): string => (names.length === 1 ? single : several)
+
+const same = sameMember
+
+/** As what the configuration in force knows this incarnation; null if it does not. */
+export const standing = (state: Readonly<State>): "voter" | "learner" | null => {
+  const configuration = configurationOf(state)
+  if (votersOf(configuration).some((member) => same(member, state.self))) return "voter"
+  return configuration.learners.some((member) => same(member, state.self)) ? "learner" : null
+}
+/** It knows no configuration: its disk was lost or is new, and the cluster has not taken it in (again) yet. */
+export const isAmnesiac = (state: Readonly<State>): boolean => configurationOf(state).voters.length === 0
+
+/** `by` and the reason stand in front: the detail speaks of this node by name. */
+export const refusedText = (id: string, { by, reason, detail }: Refused): string =>
+  `${reason}: the directory of ${id} is not to be trusted, says ${by}, and counts as lost. ${id} votes for nobody and serves no data, now and after a restart. ${detail}`
+
+const startingText = (phase: Phase): string => {
+  if (phase.doing === "reading") return `reading the log (${mb(phase.bytes)}, file ${phase.file} of ${phase.files})`
+  if (phase.doing === "checking") return `checking the data (${mb(phase.bytes)} of ${mb(phase.of)})`
+  return "opening the data"
+}
+
+const isEmpty = ({ hello, connected }: Link): boolean => connected && hello?.empty === true
+
+const formingText = ({ links }: Facts): string => {
+  const missing = links.filter((link) => !isEmpty(link))
+  const told = missing.flatMap(({ name, problem }) => (problem === null ? [] : [`${name}: ${problem}`]))
+  const waiting = missing.length === 0 ? "the founder" : list(missing.map(({ name }) => name))
+  return `forming: its directory is empty; waiting for ${waiting}. All nodes must be up to form the cluster${told.length === 0 ? "" : ` (${told.join("; ")})`}`
+}
+
+export const amnesiacText = ({ self, phase, links }: Pick<Facts, "self" | "phase" | "links">): string => {
+  const { name, incarnation } = self
+  const holder = phase.doing === "waiting" ? `${phase.of} holds data of cluster ${phase.cluster} that do` : "its cluster holds data that do"
+  const lost = `${name} has an empty data directory, and ${holder} not know it (incarnation ${incarnation}): its disk was lost or replaced, or it is new. It votes for nobody and serves no data.`
+  const empty = links.filter(isEmpty).map((link) => link.name)
+  const old = links.filter(({ hello }) => hello !== null && !hello.empty).map((link) => link.name)
+  // If nearly everybody is empty, it is rather the one with data that is in the wrong place.
+  if (phase.doing === "waiting" && empty.length > 0)
+    return `${lost} So ${one(empty, "is", "are")} ${list(empty)}. If ${list(old)} ${one(old, "was", "were")} started with an old directory by mistake, stop ${one(old, "it", "them")} and start ${one(old, "it", "them")} with an empty one: nothing was written down here, and the nodes then form a new cluster by themselves. If the data of ${list(old)} are wanted, bring the directories of ${list([name, ...empty])} back as they were last.`
+  return `${lost} Bring its old directory back as it was last, if there is one. ${MEMBER_LOST}`
+}
+
+/** Whoever of the members came back with another directory than the one that the configuration names. */
+export const strangers = (configuration: Configuration, links: readonly Link[]): readonly Link[] => {
+  const members = [...votersOf(configuration), ...configuration.learners]
+  return links.filter(({ name, member, connected }) => connected && member !== null && members.some((known) => known.name === name) && !members.some((known) => same(known, member)))
+}
+export const strangerText = (links: readonly Link[]): string => {
+  const names = links.map(({ name }) => name)
+  return `${list(names)} lost ${one(names, "its disk", "their disks")}: ${one(names, "it came back with a directory", "they came back with directories")} that this cluster does not know (${links.map(({ name, member }) => `incarnation ${member?.incarnation ?? "?"} of ${name}`).join(", ")})`
+}
+
+const slowText = ({ name, transitMs, behindBytes, arriving }: Link): string => {
+  const to = behindBytes > 100_000 ? `, ${mb(behindBytes)} are on their way to it` : ""
+  const from = arriving !== null && arriving.whole > 100_000 ? `, a message of ${mb(arriving.whole)} from it has come to ${mb(arriving.have)}` : ""
+  return `the link with ${name} is slow: there and back takes ${seconds(transitMs ?? 0)}${to}${from}`
+}
+
+/** What keeps a leader away, as far as it shows from here. */
+const noLeaderText = (facts: Facts, state: Readonly<State>, ms: Millis): string => {
+  const { links, unlisted, self } = facts
+  const configuration = configurationOf(state)
+  const { electionMin, electionMax } = state.settings
+  const voters = votersOf(configuration)
+  const linkOf = ({ name }: Member): Link | undefined => links.find((link) => link.name === name)
+  const missing = voters.filter((voter) => voter.name !== self.name && linkOf(voter) === undefined).map(({ name }) => name)
+  const foreign = strangers(configuration, links)
+  const lost = links.filter(({ hello, connected }) => !connected && hello?.refused != null)
+  const up = links.filter((link) => link.connected && !foreign.includes(link))
+  const silent = up.filter(({ lastReceivedMs }) => (lastReceivedMs ?? 0) > Math.max(electionMax, 2500))
+  const slow = up.filter((link) => !silent.includes(link) && (link.transitMs ?? 0) > electionMin)
+  const away = links.filter((link) => !link.connected && !lost.includes(link))
+  const addressOf = (name: string): string => unlisted.find((other) => other.name === name)?.address ?? "?"
+  const causes = [
+    ...(missing.length === 0 ? [] : [`${list(missing)} ${one(missing, "is a member", "are members")} and not in the peer list of ${self.name}: add ${missing.map((name) => `${name}=${addressOf(name)}`).join(",")}`]),
+    ...(foreign.length === 0 ? [] : [strangerText(foreign)]),
+    ...lost.map(({ name }) => `the directory of ${name} counts as lost`),
+    ...silent.map(({ name, lastReceivedMs }) => `not a byte from ${name} for ${seconds(lastReceivedMs ?? 0)}: its process is paused or hangs, or the network is gone`),
+    ...slow.map(slowText),
+    ...away.map(({ name, problem }) => `not connected: ${name}${problem === null ? "" : ` (${problem})`}`),
+  ]
+  const reached = (member: Member): boolean => same(member, self) || up.some((link) => link.name === member.name && !silent.includes(link))
+  const because = causes.length === 0 ? "" : ` (${causes.join("; ")})`
+  const way = foreign.length === 0 ? "" : ` ${MEMBER_LOST}`
+  const since = `no leader for ${seconds(ms)}`
+  if (!hasQuorum(configuration, reached)) {
+    const count = voters.filter(reached).length
+    return `${since}: a majority of the members must be up and connected, and of ${voters.length} ${count === 1 ? "only this one is" : `${count} are`}${because}.${way}`
+  }
+  // The majority that is connected would elect somebody at once, were the links as they should be.
+  if (slow.length > 0) return `${since}: messages take longer than an election timeout (${seconds(electionMin)})${because}`
+  if (missing.length > 0) return `${since} is known here, though a majority is connected${because}.${way}`
+  return `${since} although a majority of the members is connected: an election is under way, in term ${state.currentTerm}${because}`
+}
+
+/** As a leader knows it: the voters without room, if the others are no majority. */
+const fullFollowers = (state: Readonly<State>): readonly string[] => {
+  if (state.role.type !== "leader") return []
+  const { progress } = state.role
+  const isFull = (member: Member): boolean => !same(member, state.self) && progress[member.name]?.condition === "full"
+  const configuration = configurationOf(state)
+  if (hasQuorum(configuration, (member) => !isFull(member))) return []
+  return [...new Set(votersOf(configuration).filter(isFull).map(({ name }) => name))]
+}
+
+const running = (facts: Facts, state: Readonly<State>): Health => {
+  const { self, pending, leaderlessMs, links, short, clock } = facts
+  const { name } = self
+  if (isAmnesiac(state)) return { reason: "amnesiac", text: amnesiacText(facts) }
+  if (standing(state) === null) return { reason: "removed", text: `${name} is no member of the cluster any more: it was removed. Stop it; its data directory is no longer needed.` }
+  if (state.machine === "rebuild") return { reason: "rebuilding", text: `the data of ${name} are lost or damaged and are being rebuilt from a peer. Nothing need be done while a leader is up.` }
+  if (pending.wanting !== null) return { reason: "log waits", text: pending.wanting }
+  if (pending.ms > state.settings.persistStall) return { reason: "disk slow", text: `the disk of ${name} has been at work on one write to the log for ${seconds(pending.ms)}: until it is done this node acknowledges nothing. Look at the load and the health of the disk.` }
+  if (leaderlessMs !== null && leaderlessMs > state.settings.electionMax) return { reason: "no leader", text: noLeaderText(facts, state, leaderlessMs) }
+  const refused = links.find((link) => link.refused !== null)?.refused ?? null
+  if (refused !== null) return { reason: "peer refused", text: refused }
+  if (short !== null) return { reason: "data wait", text: `${short}. Free some space.` }
+  const full = fullFollowers(state)
+  if (full.length > 0) return { reason: "disk full", text: `the disks of ${list(full)} are nearly full, so no majority has room: writes are refused until there is. Free some space there.` }
+  if (state.spaceLow) return { reason: "disk full", text: "the disk is nearly full: writes are refused until there is room. Free some space." }
+  if (clock !== null) return { reason: "clock", text: `${clockText(name, clock)}.` }
+  return { reason: "ok", text: "ok" }
+}
+
+export const healthOf = (facts: Facts): Health => {
+  const { self, phase, state, stopping, failed, refused } = facts
+  if (failed !== null) return { reason: "failed", text: `${self.name} has failed and is stopping (${failed})` }
+  if (stopping) return { reason: "stopping", text: "stopping" }
+  if (refused !== null) return { reason: "refused", text: refusedText(self.name, refused) }
+  if (state !== null) return running(facts, state)
+  if (phase.doing === "forming") return { reason: "forming", text: formingText(facts) }
+  if (phase.doing === "waiting") return { reason: "amnesiac", text: amnesiacText(facts) }
+  return { reason: "starting", text: `starting: ${startingText(phase)}` }
+}
+
+/** Clients are answered LOADING, and INFO says loading:1: its data are here, or on their way, and not ready. */
+export const isLoading = ({ reason }: Health): boolean => reason === "starting" || reason === "rebuilding" || reason === "data wait"
+
+/** The others are told elsewhere, at the place where they happen. */
+const TOLD: ReadonlySet<Reason> = new Set<Reason>(["ok", "no leader", "disk slow", "disk full", "removed"])
+const LOOK_MS = 1000
+/** What lasts from one look to the next is worth a line, and so is that it is over. Returns how to end it. */
+export const watchHealth = (health: () => Health, log: Log): (() => void) => {
+  let seen: Reason = "ok"
+  let told: Reason = "ok"
+  const timer = setInterval(() => {
+    const { reason, text } = health()
+    if (reason === seen && reason !== told && TOLD.has(reason)) {
+      log(reason === "ok" ? "info" : "warn", reason === "ok" ? "well again" : text)
+      told = reason
+    }
+    seen = reason
+  }, LOOK_MS)
+  return () => clearInterval(timer)
+}
