@@ -16,6 +16,11 @@ const told = async (client: RespClient, ...words: readonly string[]): Promise<st
   const reply = await client.call(...words)
   return reply instanceof ErrorReply ? reply.text : JSON.stringify(reply)
 }
+const text = async (client: RespClient, ...words: readonly string[]): Promise<string> => {
+  const reply = await client.call(...words)
+  if (typeof reply !== "string") throw new Error(`${words.join(" ")} answered no text`)
+  return reply
+}
 const here = (port: number): Address => ({ host: "127.0.0.1", port })
 
 test("a node that restarts in a cluster is starting, says how far it is, and answers LOADING until it serves", async () => {
@@ -40,15 +45,15 @@ test("a node that restarts in a cluster is starting, says how far it is, and ans
     const early = await until("the port is open", () => cluster.connect(node).catch(() => null))
     expect(await told(early, "SET", "a", "1")).toMatch(/^LOADING starting: reading the log \(0\.0 MB, file 1 of 1\)\. Nothing was executed: ask another node, or wait\.$/)
     expect(await told(early, "GET", "k1")).toMatch(/^LOADING starting/)
-    const status: unknown = JSON.parse(String(await early.call("STEPRAFT", "STATUS")))
+    const status: unknown = JSON.parse(await text(early, "STEPRAFT", "STATUS"))
     expect(status).toMatchObject({ role: "starting", loading: true, health: "starting: reading the log (0.0 MB, file 1 of 1)" })
-    const info = String(await early.call("INFO"))
+    const info = await text(early, "INFO")
     expect(info).toContain("\r\nloading:1\r\n")
     expect(info).toContain("\r\nraft_health:starting: reading the log")
     goOn()
     await starting
     await until("it serves", async () => (await told(early, "GET", "k1")) === `"${"v".repeat(1000)}"`)
-    expect(String(await early.call("INFO"))).toContain("\r\nloading:0\r\n")
+    expect(await text(early, "INFO")).toContain("\r\nloading:0\r\n")
   })
 })
 
