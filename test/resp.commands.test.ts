@@ -178,7 +178,7 @@ describe("the connection", () => {
         ["CLIENT REPLY OFF|MULTI|SET a 1|CLIENT REPLY ON|GET a|EXEC|ECHO x", "+OK|$1|1|$1|x|"],
         ["CLIENT REPLY OFF|MULTI|CLIENT REPLY OFF|EXEC|ECHO x|CLIENT REPLY ON", "+OK|"],
         ["CLIENT REPLY SKIP|MULTI|SET a 1|EXEC|ECHO y", "+QUEUED|*1|+OK|$1|y|"],
-        ["MULTI|SET a 1|CLIENT REPLY SKIP|CLIENT REPLY ON|EXEC|ECHO x", "+OK|+QUEUED|+QUEUED|+QUEUED|*3|+OK|+OK|$1|x|"],
+        ["MULTI|SET a 1|CLIENT REPLY SKIP|CLIENT REPLY ON|EXEC|ECHO x|ECHO y", "+OK|+QUEUED|+QUEUED|+QUEUED|*3|+OK|+OK|$1|y|"],
         ["MULTI|CLIENT REPLY SKIP|EXEC|ECHO x|ECHO y", "+OK|+QUEUED|*1|$1|y|"],
       ]
       const lines = (text: string): string => text.replaceAll("|", "\r\n")

@@ -172,7 +172,7 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
       return unsaid
     }
     client.replies = mode
-    client.skip = "none"
+    if (mode === "on" && client.skip === "this") client.skip = "none"
     return mode === "on" ? ok : unsaid
   }],
   consistency: [-2, ({ client }, words) => {
