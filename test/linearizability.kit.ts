@@ -26,7 +26,7 @@ const valueFor = (random: Random, f: F, values: number, unique: () => number): V
     case "append":
       return values === 0 ? `${unique()} ` : String(random.below(values))
     case "cas":
-      return [random.below(Math.max(values, 3)), random.below(Math.max(values, 3))]
+      return [random.chance(150) ? null : random.below(Math.max(values, 3)), random.below(Math.max(values, 3))]
     case "incr":
       return random.between(1, 2)
   }
@@ -93,7 +93,7 @@ export const generate = (model: RequestModel<Value> | RequestModel<string | null
     history.push({ process: name, input, output: undefined, invoked, returned: null })
     const lost = random.chance(unknown)
     const effect = (): Value => {
-      const state = states.get(key) ?? null
+      const state = states.get(key) ?? model.init
       const output = answer(model, state, input)
       const next = step(state, input, undefined)
       states.set(key, next === impossible ? state : next)
@@ -131,22 +131,56 @@ export const corrupt = (history: readonly Operation[], seed: number, value: (see
   return history.map((operation, i) => (i === at ? { ...operation, output: value(seen, random) } : operation))
 }
 
-/** A few operations of two or three clients, overlapping at random; about half of them are not linearizable. */
+/**
+ * A few operations in the order in which they take effect, each with a moment before and one after, so that many overlap.
+ * Which kinds there are, how much is unknown, and what those that returned tell is drawn for each history: a kind that
+ * tells much hides what goes wrong among those that tell little. In a quarter something is written that nobody reads, and
+ * taken back by an operation of unknown outcome, which seems to change nothing then. Half get wrong answers.
+ */
 export const smallHistory = (model: RequestModel<Value> | RequestModel<string | null>, seed: number): Operation[] => {
-  const random = makeRandom(seed)
-  const functions = seed % 3 === 0 ? model.functions : model.functions.filter((f) => f !== "incr" && f !== "delete")
-  const history = generate(model, {
-    seed: seed * 7 + 1, operations: random.between(2, 7), clients: random.between(2, 5), keys: random.between(1, 2), values: random.between(1, 3), functions, unknown: random.pick([0, 200, 500]) ?? 0, spread: 16,
+  const random = makeRandom(seed * 7 + 1)
+  const writers = model.functions.filter((f) => f !== "read")
+  const some = (): readonly F[] => random.pick([[], model.functions, model.functions.filter(() => random.chance(500))]) ?? []
+  const functions: readonly F[] = [random.pick(writers) ?? "write", ...writers.filter(() => random.chance(300))]
+  const [untold, unknown, reads, keys] = [some(), random.pick([0, 300, 500]) ?? 0, random.pick([0, 100, 300]) ?? 0, random.chance(100) ? 2 : 1]
+  const twisted = random.chance(500) ? random.between(100, 700) : 0
+  const length = random.between(3, 7)
+  const unread = random.chance(250) ? random.below(length - 2) : length
+  const reach = (): number => random.pick([5, 50]) ?? 5
+  const states = new Map<string, readonly [now: Value, before: Value]>()
+  const moments: { readonly at: number; readonly operation: number; readonly end: boolean }[] = []
+  const made = Array.from({ length }, (_, operation): Operation | undefined => {
+    const last = operation === length - 1
+    const key = `k${random.below(keys)}`
+    const [now, before] = states.get(key) ?? [model.init, model.init]
+    const drawn = last || random.chance(reads) ? "read" : (random.pick(functions) ?? "read")
+    const takenBack = operation === unread + 1
+    const f = operation === unread ? "write" : takenBack ? (before === null && model.functions.includes("delete") ? "delete" : "write") : drawn
+    // Values that meet: most cas would be refused, and few writes would leave what is there.
+    const near = takenBack ? before : (random.pick([now, now, before]) ?? null)
+    const free = valueFor(random, f, 3, () => 0)
+    const meets = takenBack || random.chance(600)
+    const value = operation === unread ? 9 : meets && Array.isArray(free) ? [near, free[1] ?? null] : meets && f === "write" && near !== null ? near : free
+    const input: Request = { f, key, value }
+    let output = answer(model, now, input)
+    const lost = takenBack || (f !== "read" && operation !== unread && random.chance(unknown))
+    if (!lost || takenBack || random.chance(700)) {
+      const next = (model.step as RequestModel<Value>["step"])(now, input, undefined)
+      if (next !== impossible) states.set(key, [next, now])
+    }
+    const at = operation * 10 + (last ? 40 : 0)
+    moments.push({ at: at - random.below(reach()), operation, end: false }, { at: at + random.below(reach()), operation, end: true })
+    if (lost) return { process: operation, input, output: undefined, invoked: 0, returned: null }
+    if (random.chance(twisted)) output = f === "read" ? (random.pick([null, 0, 1, "0", "01", "10", 2, ""]) ?? null) : typeof output === "boolean" ? !output : f === "incr" ? random.between(1, 4) : output
+    // A cas that was refused may be told as one that failed, of which nothing is known but that it did not happen.
+    if (f === "cas" && output === false && untold.includes(f)) return undefined
+    return { process: operation, input, output: untold.includes(f) && f !== "read" && f !== "cas" ? null : output, invoked: 0, returned: 0 }
   })
-  const twisted = random.between(0, 5)
-  return history.map((operation) => {
-    if (operation.returned === null || !random.chance(twisted * 120)) return operation
-    const { f } = operation.input
-    if (f === "read") return { ...operation, output: random.pick([null, 0, 1, "0", "01", "10", 2, ""]) ?? null }
-    if (f === "cas" || f === "delete") return { ...operation, output: random.chance(500) }
-    if (f === "incr") return { ...operation, output: random.between(1, 4) }
-    return operation
-  })
+  for (const [time, { operation, end }] of moments.sort((a, b) => a.at - b.at).entries()) {
+    const one = made[operation]
+    if (one !== undefined && (!end || one.returned !== null)) made[operation] = { ...one, [end ? "returned" : "invoked"]: time }
+  }
+  return made.filter((one) => one !== undefined)
 }
 
 /** As brute force, but remembers what it has tried, so that it decides histories of dozens of operations; nothing else is clever. */

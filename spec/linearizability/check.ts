@@ -1,6 +1,7 @@
 /** Is a history linearizable? Every partition is searched in turns, so that one hard key does not hide an easy refutation. */
-import { explain, locate, type Explanation } from "./explain.ts"
+import { explain, locate, loosen, type Explanation } from "./explain.ts"
 import type { Model, Operation } from "./model.ts"
+import { Contradiction, isOrderOf, isPossible } from "./proof.ts"
 import { type Search, startSearch } from "./search.ts"
 
 export interface CheckOptions {
@@ -53,7 +54,7 @@ export const partitionsOf = <Input, Output>(history: readonly Operation<Input, O
 
 /**
  * Checks a history against a model. `not` comes with an explanation: the smallest part that was found to be impossible by
- * itself. Throws what the model throws.
+ * itself. Both verdicts are proved (proof.ts). Throws Contradiction, and what the model throws.
  */
 export const checkHistory = <State, Input, Output>(history: readonly Operation<Input, Output>[], model: Model<State, Input, Output>, options: CheckOptions = {}): Verdict<State, Input, Output> => {
   const { limitMs = 60_000, limitSteps = Infinity, now = () => performance.now() } = options
@@ -65,11 +66,14 @@ export const checkHistory = <State, Input, Output>(history: readonly Operation<I
 
   const not = ({ name, operations }: Job<State, Input, Output>, from: number, to: number): Verdict<State, Input, Output> => {
     const time = { now, until: now() + Math.min(limitMs, 10_000) }
-    return { verdict: "not", counts: counts(), explanation: explain(name, operations, locate(operations, from, to, model, time), model, time) }
+    const explanation = explain(name, operations, locate(operations, from, to, model, time), model, time)
+    const parts = explanation.core.map(({ operation, firm }) => (firm ? operation : loosen(operation)))
+    if (explanation.start.some((state) => isPossible(parts, state, model) === true)) throw new Contradiction(name, "operations that the search found to be impossible have an order")
+    return { verdict: "not", counts: counts(), explanation }
   }
 
   for (const job of jobs) {
-    const culprit = model.absurd?.(job.operations)
+    const culprit = model.absurd?.(job.operations, model.init)
     if (culprit !== undefined) return not(job, 0, job.operations.filter(({ returned }) => returned !== null && returned < (culprit.returned ?? 0)).length)
   }
   let undecided = jobs
@@ -85,7 +89,10 @@ export const checkHistory = <State, Input, Output>(history: readonly Operation<I
         found = job.search.advance(Math.min(slice, left))
       }
       if (found === undefined) still.push(job)
-      else if (found.verdict === "linearizable") orders.push({ partition: job.name, order: found.order })
+      else if (found.verdict === "linearizable") {
+        if (!isOrderOf(found.order, job.operations, model)) throw new Contradiction(job.name, "the order that the search found is none")
+        orders.push({ partition: job.name, order: found.order })
+      }
       else return not(job, ...found.ranks)
     }
     undecided = still

@@ -68,9 +68,10 @@ const barsOf = <State, Input, Output>(verdict: Verdict<State, Input, Output>, mo
   const { core, coreCulprit, prefix, operations, culprit } = verdict.explanation
   const order = new Map(prefix.map((operation, i) => [operation.invoked, i + 1] as const))
   const roles = new Map(core.map(({ operation, firm }) => [operation, operation === coreCulprit ? ("culprit" as const) : firm ? ("core" as const) : ("loose" as const)] as const))
-  roles.set(culprit, "culprit")
+  const failing = culprit ?? coreCulprit
+  roles.set(failing, "culprit")
   // All that is impossible, then what came shortly before the one that fails.
-  const end = culprit.returned ?? Infinity
+  const end = failing.returned ?? Infinity
   // An unknown operation that took no part is left out.
   const near = operations.filter((operation) => operation.invoked <= end && !roles.has(operation) && (operation.returned !== null || order.has(operation.invoked))).sort((a, b) => (b.returned ?? Infinity) - (a.returned ?? Infinity))
   const begin = Math.min(...[...roles].flatMap(([{ invoked }, role]) => (role === "loose" ? [] : [invoked])))

@@ -1,6 +1,7 @@
 /** Why a history is not linearizable: the part of it that is impossible by itself, as small as it could be made. */
 import type { Model, Operation } from "./model.ts"
-import { type Refuted, startSearch } from "./search.ts"
+import { isOrderOf } from "./proof.ts"
+import { startSearch } from "./search.ts"
 
 export interface Part<Input, Output> {
   readonly operation: Operation<Input, Output>
@@ -12,8 +13,8 @@ export interface Explanation<State, Input, Output> {
   readonly partition: string
   /** All operations of the partition. */
   readonly operations: readonly Operation<Input, Output>[]
-  /** Up to its return everything can be explained, with it nothing can. */
-  readonly culprit: Operation<Input, Output>
+  /** Up to its return everything can be explained, with it nothing can. null: which one that is was not found within the limits. */
+  readonly culprit: Operation<Input, Output> | null
   /** Operations invoked before the culprit returned, in an order that explains the answers of all that returned before it (of those that did not, the culprit too, without theirs). */
   readonly prefix: readonly Operation<Input, Output>[]
   /** What the state can have been when the culprit had to take effect; empty if that was not looked for. */
@@ -27,7 +28,7 @@ export interface Explanation<State, Input, Output> {
   readonly after: Operation<Input, Output> | null
   /** In the core, the operation that has no place. */
   readonly coreCulprit: Operation<Input, Output>
-  /** False if time ran out while the core was being made smaller. */
+  /** False if the limits were reached while the core was being made smaller. */
   readonly smallest: boolean
 }
 
@@ -41,35 +42,54 @@ const cutAfter = <Input, Output>(operations: readonly Operation<Input, Output>[]
   return operations.filter(({ invoked }) => invoked <= end).map((operation) => ((operation.returned ?? 0) > end ? loosen(operation) : operation))
 }
 
+/** Where a history becomes impossible. */
+export interface Place<State, Input, Output> {
+  readonly culprit: Operation<Input, Output>
+  readonly order: readonly Operation<Input, Output>[]
+  /** True if of the states that nobody saw one stands for all. */
+  readonly oneUnseen: boolean
+  readonly states: readonly State[]
+  /** What the state can have been, at most, just after this operation (of those that returned) had returned. */
+  readonly statesAfter: (operation: Operation<Input, Output>) => readonly State[]
+}
+
 /**
- * A search that looks ahead gives up before it meets what is wrong. The first return with which the history is impossible
- * is found by cutting the history, then all that can have been before is listed by a search that does not look ahead.
- * `from` and `to` are ranks (by return): it is possible until `from` returned, impossible once `to` has.
+ * A search that looks ahead gives up before it meets what is wrong, and what is absurd in the end need not have been when
+ * it returned: a cas that is refused later may still have written what was read. The first return with which the history
+ * is impossible is found by cutting the history, then all that can have been before is listed by a search that does not
+ * look ahead. `from` and `to` are guesses, by rank: everything is possible until `from` returned, nothing once `to` has.
  */
-export const locate = <State, Input, Output>(operations: readonly Operation<Input, Output>[], from: number, to: number, model: Model<State, Input, Output>, { until, now }: Time): Refuted<State, Input, Output> => {
+export const locate = <State, Input, Output>(operations: readonly Operation<Input, Output>[], from: number, to: number, model: Model<State, Input, Output>, { until, now }: Time): Place<State, Input, Output> | undefined => {
   const known = operations.filter(({ returned }) => returned !== null).sort((a, b) => (a.returned ?? 0) - (b.returned ?? 0))
   let low = from
-  let high = Math.min(to, known.length - 1)
+  let high = known.length - 1
+  let isSure = false
   // Mostly it is the last one that fails, if it is known at a glance.
-  for (let middle = high - 1; low < high && now() < until; middle = (low + high) >> 1) {
-    const found = startSearch(cutAfter(operations, known[middle] as Operation<Input, Output>), model).advance(stepsToLocate)
-    if (found === undefined) break
-    if (found.verdict === "linearizable") low = middle + 1
-    else high = middle
+  for (const guesses = [to, to - 1]; low < high || !isSure; ) {
+    const middle = Math.min(high, guesses.shift() ?? (low + high) >> 1)
+    if (middle < low && low <= high) continue
+    if (low > high || now() >= until) return undefined
+    const upTo = cutAfter(operations, known[middle] as Operation<Input, Output>)
+    const found = model.absurd?.(upTo, model.init) === undefined ? startSearch(upTo, model).advance(stepsToLocate)?.verdict : "not"
+    if (found === undefined) return undefined
+    if (found === "linearizable") low = middle + 1
+    else {
+      high = middle
+      isSure = true
+    }
   }
   const culprit = known[high] as Operation<Input, Output>
   const upTo = cutAfter(operations, culprit)
-  const before = now() < until ? startSearch(upTo.map((operation) => (operation === culprit ? loosen(operation) : operation)), model).advance(stepsToLocate) : undefined
-  const list = (oneUnseen: boolean): Refuted<State, Input, Output> | undefined => {
-    const found = now() < until ? startSearch(upTo, model, { lookahead: false, oneUnseen }).advance(oneUnseen ? stepsToLocate : stepsToName) : undefined
-    return found?.verdict === "not" ? found : undefined
+  const before = upTo.map((operation) => (operation === culprit ? loosen(operation) : operation))
+  const found = startSearch(before, model).advance(stepsToLocate)
+  if (found?.verdict !== "linearizable" || !isOrderOf(found.order, before, model)) return undefined
+  const list = (oneUnseen: boolean) => {
+    const refuted = now() < until ? startSearch(upTo, model, { lookahead: false, oneUnseen }).advance(oneUnseen ? stepsToLocate : stepsToName) : undefined
+    return refuted?.verdict === "not" && refuted.culprit === culprit ? refuted : undefined
   }
   const separate = list(false)
   const listed = separate ?? list(true)
-  return {
-    verdict: "not", culprit, ranks: [high, high], oneUnseen: separate === undefined, order: before?.verdict === "linearizable" ? before.order : [],
-    states: listed?.culprit === culprit ? listed.states : [], statesAfter: listed?.statesAfter ?? (() => []),
-  }
+  return { culprit, oneUnseen: separate === undefined, order: found.order, states: listed?.states ?? [], statesAfter: listed?.statesAfter ?? (() => []) }
 }
 
 export interface Time {
@@ -83,7 +103,7 @@ const stepsPerCut = 100_000
 const statesAtStart = 8
 
 /** An operation of which nothing is known but that it was invoked allows all that the real one allows. */
-const loosen = <Input, Output>(operation: Operation<Input, Output>): Operation<Input, Output> => ({ ...operation, output: undefined, returned: null })
+export const loosen = <Input, Output>(operation: Operation<Input, Output>): Operation<Input, Output> => ({ ...operation, output: undefined, returned: null })
 const isFirm = <Input, Output>({ returned, output }: Operation<Input, Output>): boolean => returned !== null || output !== undefined
 
 /**
@@ -92,7 +112,7 @@ const isFirm = <Input, Output>({ returned, output }: Operation<Input, Output>): 
  * and return are forgotten, so it may also not have happened), and left out once nobody sees their effect.
  */
 export const explain = <State, Input, Output>(
-  partition: string, operations: readonly Operation<Input, Output>[], refuted: Refuted<State, Input, Output>, model: Model<State, Input, Output>, { until, now }: Time,
+  partition: string, operations: readonly Operation<Input, Output>[], place: Place<State, Input, Output> | undefined, model: Model<State, Input, Output>, { until, now }: Time,
 ): Explanation<State, Input, Output> => {
   type Op = Operation<Input, Output>
   interface Candidate {
@@ -113,41 +133,43 @@ export const explain = <State, Input, Output>(
   /** One that changes nothing may even be left out. */
   const without = (parts: readonly Op[], some: ReadonlySet<Op>): readonly Op[] =>
     parts.flatMap((operation) => (!some.has(operation) ? [operation] : model.readOnly?.(operation.input, operation.output) === true ? [] : [loosened(operation)]))
+  let undecided = 0
   const decide = ({ parts, start, after }: Candidate): Impossible | undefined => {
     const sight = model.sight?.(parts)
     const left = parts.filter((operation) => isFirm(operation) || sight?.unseen.has(operation) !== true)
     let culprit: Op | undefined
     for (const init of start) {
       const found = startSearch(left, { ...model, init }).advance(stepsPerCut)
+      if (found === undefined) undecided++
       if (found?.verdict !== "not") return undefined
       if ((found.culprit.returned ?? 0) > (culprit?.returned ?? -Infinity)) culprit = found.culprit
     }
     return culprit === undefined ? undefined : { parts: left, start, after, culprit }
   }
 
-  // What was invoked after the culprit returned cannot have caused it, and what returned after it may as well have stayed open.
-  const end = refuted.culprit.returned ?? Infinity
-  const before = operations.filter(({ invoked }) => invoked <= end).map((operation) => ((operation.returned ?? 0) > end ? loosened(operation) : operation))
-  const returned = before.filter((operation) => operation.returned !== null && operation !== refuted.culprit).sort((a, b) => (a.returned ?? 0) - (b.returned ?? 0))
-  const since = (after: Op): Candidate => {
-    const time = after.returned ?? 0
-    const rest = before.filter((operation) => (operation.returned ?? Infinity) > time)
-    return { after, start: refuted.statesAfter(after), parts: without(rest, new Set(rest.filter((operation) => operation.invoked <= time && isFirm(operation)))) }
-  }
-  const late = (): Impossible | undefined => {
+  const narrowed = (culprit: Op, statesAfter: (operation: Op) => readonly State[]): Impossible | undefined => {
+    // What was invoked after the culprit returned cannot have caused it, and what returned after it may as well have stayed open.
+    const end = culprit.returned ?? Infinity
+    const before = operations.filter(({ invoked }) => invoked <= end).map((operation) => ((operation.returned ?? 0) > end ? loosened(operation) : operation))
+    const returned = before.filter((operation) => operation.returned !== null && operation !== culprit).sort((a, b) => (a.returned ?? 0) - (b.returned ?? 0))
+    const whole: Candidate = { parts: before, start: [model.init], after: null }
+    const alone = decide({ ...whole, parts: without(before, new Set(before.filter((operation) => operation !== culprit && isFirm(operation)))) })
+    if (alone !== undefined) return alone
     for (let back = 1; back < returned.length && now() < until; back = back < 32 ? back + 1 : back * 2) {
-      const candidate = since(returned[returned.length - back] as Op)
-      if (candidate.start.length > statesAtStart || candidate.start.length === 0) continue
-      const found = decide(candidate)
-      if (found !== undefined) return found
+      const after = returned[returned.length - back] as Op
+      const start = statesAfter(after)
+      if (start.length > statesAtStart || start.length === 0) continue
+      const rest = before.filter((operation) => (operation.returned ?? Infinity) > (after.returned ?? 0))
+      const late = decide({ after, start, parts: without(rest, new Set(rest.filter((operation) => operation.invoked <= (after.returned ?? 0) && isFirm(operation)))) })
+      if (late !== undefined) return late
     }
-    return undefined
+    return decide(whole)
   }
-
-  const whole: Candidate = { parts: before, start: [model.init], after: null }
-  const alone = decide({ ...whole, parts: without(before, new Set(before.filter((operation) => operation !== refuted.culprit && isFirm(operation)))) })
-  let best = alone ?? late() ?? decide(whole) ?? { ...whole, culprit: refuted.culprit }
-  let smallest = true
+  const everything: Candidate = { parts: operations, start: [model.init], after: null }
+  const found = place === undefined ? decide(everything) : narrowed(place.culprit, place.statesAfter)
+  let best: Impossible = found ?? decide(everything) ?? { ...everything, culprit: place?.culprit ?? (operations.findLast(({ returned }) => returned !== null) as Op) }
+  // As a whole it was refuted without such limits.
+  let smallest = found !== undefined
   // Halves, quarters, …: of what is still firm, in the order of invocation, so that what is long past goes in large pieces.
   for (let size = Math.ceil(best.parts.filter(isFirm).length / 2), again = true; size > 0 && smallest; size = size > 1 ? size >> 1 : again ? 1 : 0) {
     again = false
@@ -155,14 +177,16 @@ export const explain = <State, Input, Output>(
     for (let at = 0; at < firm.length && smallest; at += size) {
       const chunk = new Set(firm.slice(at, at + size))
       smallest = now() < until
+      undecided = 0
       const cut = smallest ? decide({ ...best, parts: without(best.parts, chunk) }) : undefined
+      if (size === 1 && undecided > 0) smallest = false
       if (cut === undefined) continue
       best = cut
       again = true
     }
   }
   return {
-    partition, operations, culprit: refuted.culprit, prefix: refuted.order, states: refuted.states, oneUnseen: refuted.oneUnseen, start: best.start, after: best.after,
+    partition, operations, culprit: place?.culprit ?? null, prefix: place?.order ?? [], states: place?.states ?? [], oneUnseen: place?.oneUnseen === true, start: best.start, after: best.after,
     core: best.parts.map((operation) => ({ operation: real(operation), firm: isFirm(operation) })).sort((a, b) => a.operation.invoked - b.operation.invoked),
     coreCulprit: real(best.culprit), smallest,
   }

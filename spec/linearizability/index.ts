@@ -3,6 +3,7 @@ export { functions, makeHistory, type F, type HistoryEvent, type OpenOperation, 
 export { describeRequest, impossible, kv, register, type Answered, type Model, type Operation, type RequestModel, type Sight } from "./model.ts"
 export { checkHistory, type CheckOptions, type Counts, type Linearization, type Verdict } from "./check.ts"
 export { type Explanation, type Part } from "./explain.ts"
+export { Contradiction } from "./proof.ts"
 export { BadHistory } from "./edn.ts"
 export { demandKnown, operationsOf, type OperationOptions } from "./operations.ts"
 export { detectFormat, formats, readHistory, writeHistory, type Format, type ReadEvent } from "./formats.ts"

@@ -62,7 +62,7 @@ export interface Model<State, Input, Output> {
   readonly within?: (state: State, goal: Answered<Input, Output>) => boolean
   readonly supplies?: (input: Input, goal: Answered<Input, Output>) => boolean
   /** An operation whose answer no order explains, if that is plain at a glance: the read of a value that nobody had written. */
-  readonly absurd?: (operations: readonly Operation<Input, Output>[]) => Operation<Input, Output> | undefined
+  readonly absurd?: (operations: readonly Operation<Input, Output>[], init: State) => Operation<Input, Output> | undefined
   /** For people: `write 3`, `read → nil`. Default: JSON. */
   readonly describe?: (input: Input, output: Output | undefined) => string
   readonly describeState?: (state: State) => string
@@ -145,7 +145,7 @@ const sight = <State>(among: (seen: readonly Value[]) => Seen<State>) => (operat
 }
 
 /** A read that returned what no operation invoked before can have left as the last: the whole value, or by append its end. */
-const absurd = (nothing: (seen: Value) => boolean) => (operations: readonly Operation[]): Operation | undefined => {
+const absurd = (reads: (state: Value, seen: Value) => boolean) => (operations: readonly Operation[], init: Value): Operation | undefined => {
   const wholes = new Map<string | null, number>()
   const ends = new Map<string, number>()
   for (const { invoked, output, input: { f, value } } of operations) {
@@ -158,7 +158,7 @@ const absurd = (nothing: (seen: Value) => boolean) => (operations: readonly Oper
   }
   const lengths = new Set([...ends.keys()].map(({ length }) => length))
   return operations.find(({ returned, output, input: { f } }) => {
-    if (f !== "read" || output === undefined || returned === null || nothing(output)) return false
+    if (f !== "read" || output === undefined || returned === null || reads(null, output) || reads(init, output)) return false
     const text = textOf(output) ?? ""
     return !((wholes.get(text) ?? Infinity) <= returned) && ![...lengths].some((length) => length <= text.length && (ends.get(text.slice(text.length - length)) ?? Infinity) <= returned)
   })
@@ -188,7 +188,7 @@ export const register: RequestModel<Value> = {
   }),
   within: (state, { input: { f }, output }) => f !== "read" || output === undefined || same(state, output),
   supplies: ({ f, value }, { output = null }) => same(f === "cas" ? pairOf(value)[1] : value, output),
-  absurd: absurd((seen) => seen === null),
+  absurd: absurd(same),
   describe: describeRequest,
   describeState: show,
 }
@@ -247,7 +247,7 @@ export const kv: RequestModel<string | null> = {
   // Without a write, a delete or the like a value only grows.
   within: (state, { input: { f }, output }) => f !== "read" || output === undefined || (textOf(output) ?? "").startsWith(state ?? ""),
   supplies: ({ f, value }, { output = null }) => f === "incr" || f === "delete" || (f !== "append" && (textOf(output) ?? "").startsWith(textOf(f === "cas" ? pairOf(value)[1] : value) ?? "")),
-  absurd: absurd((seen) => seen === null || seen === ""),
+  absurd: absurd((state, seen) => reads(textOf(state), seen)),
   describe: describeRequest,
   describeState: show,
 }

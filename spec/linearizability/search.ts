@@ -7,10 +7,12 @@
  * - An operation that never changes the state (a read) is placed as soon as its answer fits, without a choice. (One that
  *   happens not to change it now, a write of what is there, is not: its effect may be needed later.)
  * - Of alike operations the one that returns first is placed first; unknown ones that are alike are only counted.
- * - An operation whose effect nobody saw is placed just before the next one that overwrites it, or when it has to be.
+ * - An operation whose effect nobody saw is placed just before the next one that overwrites it, or when it has to be: one
+ *   that overwrites takes all of them with it that are open.
  * - An unknown operation must be of use: it is not overwritten before an operation that returned was placed after it.
- * - An unknown operation is placed only when it changes the state, and a configuration is given up if one was seen that
- *   used fewer of them and is otherwise the same.
+ * - A configuration is given up if one was seen that used fewer unknown operations and is otherwise the same: in state and
+ *   in what is placed. So no unknown operation is used that leaves both as they are. (The state alone says too little: a
+ *   delete of nothing may take with it a write that nobody saw.)
  */
 import { impossible, type Model, type Operation } from "./model.ts"
 
@@ -291,7 +293,7 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
     for (let r = parent?.returned ?? 0; r < rank; r++) passed[r]?.add(state)
     if (!isNew(rank, placed, state, used)) return false
     configurations++
-    const choices = isDead(rank, placed, state, used) ? none : chooseFrom(rank, placed, used, state, idle, next)
+    const choices = isDead(rank, placed, state, used) ? none : chooseFrom(rank, used, state, idle, next)
     const frame: Frame = { parent, returned: rank, placed, used, state, idle, applied, next: choices, tried: 0 }
     if (rank > (furthest?.returned ?? -1)) furthest = frame
     frames.push(frame)
@@ -299,7 +301,7 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
   }
 
   /** One of each class of alike operations, the one with the earliest deadline; then the unknown ones that change something. */
-  const chooseFrom = (rank: number, placed: Int32Array, used: readonly number[], state: number, idle: boolean, next: readonly number[]): readonly number[] => {
+  const chooseFrom = (rank: number, used: readonly number[], state: number, idle: boolean, next: readonly number[]): readonly number[] => {
     const taken = new Map<number, number>()
     for (let i = 0; i < next.length; i += 2) {
       if (idle && overwrites[next[i] ?? 0] === true) continue
@@ -314,15 +316,13 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
     const sort = (operation: number, to: number): void => void (goal >= 0 && model.within?.(states[to] as State, known[goal] as Operation<Input, Output>) === true ? helpful : others).push(operation, to)
     for (let i = 0; i < choices.length; i += 2) sort(choices[i] ?? 0, choices[i + 1] ?? 0)
     const counts = available[rank] ?? none
-    // What overwrites takes with it what nobody saw, even where the value stays as it is: a write, then a delete, of nothing.
-    const takes = (open[rank] ?? none).some((operation) => isUnseen[operation] === true && !isPlaced(placed, operation))
     let at = 0
     for (let one = 0; one < counts.length; one++) {
       let spent = 0
       for (; used[at] === one; at++) spent++
       if (spent >= (counts[one] ?? 0) || (idle && unknownOverwrites[one] === true)) continue
       const to = run(state, ((members[one] ?? [])[spent] as Operation<Input, Output>).input, undefined)
-      if ((to !== state || (takes && unknownOverwrites[one] === true)) && to >= 0) sort(~one, to)
+      if (to >= 0) sort(~one, to)
     }
     return [...helpful, ...others]
   }
@@ -366,18 +366,14 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
         frame.tried += 2
         const choice = next[tried] ?? 0
         const to = next[tried + 1] ?? 0
+        const isUnknown = choice < 0
+        // What overwrites takes with it what nobody saw.
+        const taken = (isUnknown ? unknownOverwrites[~choice] : overwrites[choice]) === true ? (open[frame.returned] ?? none).filter((operation) => operation !== choice && isUnseen[operation] === true && !isPlaced(frame.placed, operation)) : none
+        // It would lead back here, with one unknown operation less to use.
+        if (isUnknown && to === frame.state && taken.length === 0) continue
         const placed = frame.placed.slice()
-        const applied: number[] = []
-        const idle = choice < 0 || (frame.idle && overwrites[choice] === true)
-        if (choice >= 0) place(placed, choice, true)
-        if (choice >= 0 ? overwrites[choice] === true : unknownOverwrites[~choice] === true)
-          for (const operation of open[frame.returned] ?? none)
-            if (isUnseen[operation] === true && !isPlaced(placed, operation)) {
-              place(placed, operation, true)
-              applied.push(operation)
-            }
-        applied.push(choice)
-        if (enter(frame, placed, choice < 0 ? withOne(frame.used, ~choice) : frame.used, to, idle, applied)) outcome = { verdict: "linearizable", order: orderTo(frames.at(-1)) }
+        for (const operation of isUnknown ? taken : [...taken, choice]) place(placed, operation, true)
+        if (enter(frame, placed, isUnknown ? withOne(frame.used, ~choice) : frame.used, to, isUnknown, [...taken, choice])) outcome = { verdict: "linearizable", order: orderTo(frames.at(-1)) }
       }
       return outcome
     },

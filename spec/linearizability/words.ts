@@ -51,11 +51,13 @@ export const explainInWords = <State, Input, Output>(explanation: Explanation<St
     ...(loose.length === 0 ? [] : [`not even if ${loose.length === 1 ? "this one" : `each of these ${loose.length}`} took effect at any time after its invocation, or never:`, ...table(loose, describe, coreCulprit)]),
     ...(smallest ? [] : ["(Time ran out before this part of the history could be made smaller.)"]),
     "",
-    `The longest prefix that is linearizable ends just before ${describe.full(culprit)} returns:`,
-    prefix.length === 0 && operations.length > 1
-      ? "an order of what came before was not looked for."
-      : `${count(prefix.length, "operation")} of the ${operations.length.toLocaleString("en")} on this key fit${prefix.length === 1 ? "s" : ""} in an order before it.`,
-    ...(states.length === 0 ? [] : [`There the value can only have been ${valuesOf(states, model, explanation)}, whatever order is taken.`]),
+    ...(culprit === null
+      ? ["How far the history is linearizable was not found within the limits."]
+      : [
+        `The longest prefix that is linearizable ends just before ${describe.full(culprit)} returns:`,
+        `${count(prefix.length, "operation")} of the ${operations.length.toLocaleString("en")} on this key fit${prefix.length === 1 ? "s" : ""} in an order before it.`,
+        ...(states.length === 0 ? [] : [`There the value can only have been ${valuesOf(states, model, explanation)}, whatever order is taken.`]),
+      ]),
   ]
 }
 

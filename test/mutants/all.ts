@@ -8,6 +8,7 @@ import { durability } from "./durability.ts"
 import { edges } from "./edges.ts"
 import { election } from "./election.ts"
 import { halts } from "./halts.ts"
+import { judges } from "./judges.ts"
 import { log } from "./log.ts"
 import { membership } from "./membership.ts"
 import type { Seeded } from "./mutant.ts"
@@ -21,5 +22,5 @@ import { timers } from "./timers.ts"
 import { transport } from "./transport.ts"
 import { worlds } from "./worlds.ts"
 
-export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, timers, durability, own, edges, costs, reserves, once, halts, clock, directories, worlds }
+export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, timers, durability, own, edges, costs, reserves, once, halts, clock, directories, worlds, judges }
 export const seeded: readonly Seeded[] = Object.values(families).flat()

@@ -23,7 +23,7 @@ export type Seeded = Mutant | NotOurs
 export const applies = (seeded: Seeded): seeded is Mutant => "patches" in seeded
 
 /** The parts of the code that it changes: a layer says which of them it is about. */
-export type Part = "core" | "driver" | "file" | "transport" | "machine" | "service" | "client" | "server" | "node" | "command line"
+export type Part = "core" | "driver" | "file" | "transport" | "machine" | "service" | "client" | "server" | "node" | "command line" | "judge"
 /** The first prefix that fits. */
 const PARTS: readonly (readonly [string, Part])[] = [
   ["core/", "core"],
@@ -39,6 +39,7 @@ const PARTS: readonly (readonly [string, Part])[] = [
   ["kv/server/", "server"],
   ["kv/node/", "node"],
   ["kv/cli/", "command line"],
+  ["spec/linearizability/", "judge"],
 ]
 export const folderOf = (part: Part): string => PARTS.find(([, name]) => name === part)?.[0] ?? part
 export const partOf = (file: string): Part => {
