@@ -91,8 +91,16 @@ export interface ClosedSession {
 }
 export type Outcome = Replied | Opened | ClosedSession
 
+/** A read of the state as it is at one place in the log. `most` as for Reader. */
+export type ReadHere = (call: Call, most?: number) => Reply
+
 /** Told, in log order, what became of commands that this state machine executed (or refused) as it applied them. */
 export interface CommandListener {
+  /**
+   * A command of a node's own session is about to be executed, all before it have been: `read` sees what it will find. What
+   * is read is committed; it may be told before the command's own outcome. After a shortage of room it may be called again.
+   */
+  readonly executing?: (command: { readonly session: number; readonly sequence: number }, read: ReadHere) => void
   readonly replied: (told: Replied) => void
   readonly opened: (told: Opened) => void
   readonly closed: (told: ClosedSession) => void
@@ -169,8 +177,12 @@ export interface Service {
    * Execute, exactly once, in the order of the calls to `write`, in the node's own session. The reply is the
    * command's, or UNKNOWN when the node cannot learn the outcome in time, or a refusal that says that nothing was
    * executed (NOLEADER, BUSY, TOOLARGE, SPACELOW, MOVED with `redirect`).
+   *
+   * `before` is called as this node is about to execute the write: what it reads is what the write finds. That is fresh for
+   * every read that came before the call to `write`: whatever had been acknowledged by then stands before it in the log. It
+   * is not called for a write that was not executed, nor for one whose effect came with a snapshot.
    */
-  readonly write: (calls: readonly Call[], exec: boolean, watches: readonly Watch[], done: (reply: Reply) => void) => void
+  readonly write: (calls: readonly Call[], exec: boolean, watches: readonly Watch[], done: (reply: Reply) => void, before?: (read: ReadHere) => void) => void
   /** The same within a session that the client opened itself. */
   readonly writeInSession: (session: SessionKey, sequence: number, lowest: number, calls: readonly Call[], exec: boolean, watches: readonly Watch[], done: (reply: Reply) => void) => void
   /** The reply is the text of the session's key (kv/sessionKey.ts): a bulk string. */

@@ -1,7 +1,7 @@
 /** How much work may be on its way through the log: who waits for his turn, and who never does. */
 import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import { Admission, LIGHT, weightOf } from "../kv/server/admission.ts"
+import { Admission, LIGHT, weightOf, type Cost } from "../kv/server/admission.ts"
 import { defaultLimits } from "../kv/server/limits.ts"
 import { Table } from "../kv/server/table.ts"
 import type { Reply } from "../kv/types.ts"
@@ -11,6 +11,7 @@ import { makeFake, type Fake } from "./resp.fake.ts"
 import { quiet } from "./waiting.ts"
 
 const MB = 1 << 20
+const of = (own: number): Cost => ({ own, reads: 0 })
 const table = new Table()
 const buffers = (...words: readonly (string | number)[]): Buffer[] => words.map((word) => Buffer.from(String(word)))
 const weightWith = (lengthOf: (key: Uint8Array) => number, ...words: readonly (string | number)[]): number => {
@@ -29,7 +30,7 @@ describe("lanes", () => {
         const underWay: number[] = []
         const wanted = new Map<number, number>()
         const enter = (who: number, weight: number): void => {
-          if (admission.enter(weight, resumes[who] ?? ((): void => undefined))) {
+          if (admission.enter(of(weight), resumes[who] ?? ((): void => undefined))) {
             wanted.delete(who)
             underWay.push(weight)
           } else wanted.set(who, weight)
@@ -44,7 +45,7 @@ describe("lanes", () => {
           if (what === "enter") enter(who, wanted.get(who) ?? weight)
           else if (what === "leave") {
             const left = underWay.shift()
-            if (left !== undefined) admission.leave(left)
+            if (left !== undefined) admission.leave(of(left))
           } else if (what === "forget") {
             admission.forget(resume)
             wanted.delete(who)
@@ -57,7 +58,7 @@ describe("lanes", () => {
         // Everybody who wants something gets it once the others are done.
         for (let round = 0; round < 200 && (wanted.size > 0 || underWay.length > 0); round++) {
           const left = underWay.shift()
-          if (left !== undefined) admission.leave(left)
+          if (left !== undefined) admission.leave(of(left))
           for (const [who, weight] of Array.from(wanted)) enter(who, weight)
         }
         expect([...wanted]).toEqual([])
@@ -71,14 +72,14 @@ describe("lanes", () => {
     const order: string[] = []
     const one = (name: string) => (): void => void order.push(name)
     const [a, b, c] = [one("a"), one("b"), one("c")]
-    expect(admission.enter(24 * MB, a)).toBe(true)
-    expect(admission.enter(20 * MB, b)).toBe(false)
-    expect(admission.enter(1 * MB, c)).toBe(false)
-    expect(admission.enter(LIGHT, a)).toBe(true)
-    admission.leave(24 * MB)
+    expect(admission.enter(of(24 * MB), a)).toBe(true)
+    expect(admission.enter(of(20 * MB), b)).toBe(false)
+    expect(admission.enter(of(1 * MB), c)).toBe(false)
+    expect(admission.enter(of(LIGHT), a)).toBe(true)
+    admission.leave(of(24 * MB))
     expect(order).toEqual(["b", "c"])
-    expect([admission.enter(20 * MB, b), admission.enter(1 * MB, c)]).toEqual([true, true])
-    expect(admission.enter(20 * MB, b)).toBe(false)
+    expect([admission.enter(of(20 * MB), b), admission.enter(of(1 * MB), c)]).toEqual([true, true])
+    expect(admission.enter(of(20 * MB), b)).toBe(false)
   })
 })
 
@@ -96,7 +97,7 @@ test("a write weighs what it makes every node do, not how long its words are", (
   const fake = makeFake()
   let looked = 0
   const host = { service: { ...fake, reader: { ...fake.reader, lengthOf: () => (looked++, MB) } }, table, limits: defaultLimits }
-  const exec = { known: table.find(Buffer.from("EXEC")), words: buffers("EXEC"), work: { type: "work.write" as const, exec: true, calls, start: () => undefined } }
+  const exec = { known: table.find(Buffer.from("EXEC")), words: buffers("EXEC"), work: { type: "work.write" as const, exec: true, inOrder: true, calls, start: () => undefined } }
   expect(weightOf(host as unknown as Parameters<typeof weightOf>[0], exec)).toBeGreaterThanOrEqual(300 * MB)
   expect(looked).toBe(64)
 })
@@ -104,7 +105,7 @@ test("a write weighs what it makes every node do, not how long its words are", (
 /** A service that answers when it is told to. */
 const holding = (fake: Fake) => {
   const held: (() => void)[] = []
-  const write: Fake["write"] = (calls, exec, watches, done) => void held.push(() => fake.write(calls, exec, watches, done))
+  const write: Fake["write"] = (...asked) => void held.push(() => fake.write(...asked))
   return { held, service: { ...fake, write, reader: { ...fake.reader, lengthOf: () => 8 * MB } } }
 }
 

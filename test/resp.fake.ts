@@ -12,7 +12,7 @@ export interface FakeOptions {
   readonly verdict?: (write: number) => Reply | null
   /** Refusal of the nth barrier. */
   readonly refuse?: (barrier: number) => Reply | null
-  /** Whether a read answers later. */
+  /** Whether a long read answers later. */
   readonly slow?: (read: number) => boolean
   readonly id?: string
   readonly leader?: { readonly id: string; readonly host: string; readonly port: number } | null
@@ -86,10 +86,18 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
     if (!exec) return direct(calls[0] ?? [])
     return { type: "array", items: calls.map(direct) }
   }
-  const write = (calls: readonly Call[], exec: boolean, watches: readonly Watch[], done: (reply: Reply) => void): void => {
+  const read = (call: Call): Reply => {
+    counts.reads++
+    if (keep) executed.push(text(call))
+    return direct(call)
+  }
+  const write: Service["write"] = (calls, exec, watches, done, before) => {
     const verdict = options.verdict?.(counts.writes) ?? null
     counts.writes++
-    later(() => done(verdict ?? apply(calls, exec, watches)))
+    later(() => {
+      if (verdict === null) before?.(read)
+      done(verdict ?? apply(calls, exec, watches))
+    })
   }
   const leader = options.leader === undefined ? { id: "n1", host: "127.0.0.1", port: 7001 } : options.leader
   const id = options.id ?? "n1"
@@ -112,9 +120,10 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
     },
     reader: {
       read: (call) => {
+        const long = ["KEYS", "DBSIZE"].includes(keyed(call[0] ?? Buffer.alloc(0)).toUpperCase())
+        if (!long || options.slow?.(counts.reads + 1) !== true) return read(call)
         counts.reads++
         if (keep) executed.push(text(call))
-        if (options.slow?.(counts.reads) !== true) return direct(call)
         return new Promise((resolve) => {
           setImmediate(() => resolve(direct(call)))
         })

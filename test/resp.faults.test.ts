@@ -100,7 +100,7 @@ describe("an exception", () => {
     for (const known of [host.table.find(Buffer.from("set")), own("boom", 1, broken)]) if (known !== undefined) enqueue(context, transaction, known, call(known.name, "a", "1"), 10)
     const work = typeof exec === "function" ? exec(context, call("EXEC")) : null
     const reply = await new Promise<Reply>((done) => {
-      if (work?.type === "work.write") work.start(done)
+      if (work?.type === "work.write") work.start(done, () => {})
     })
     expect(plain(reply)).toEqual(["OK", "-ERR internal error"])
     expect(logged).toHaveLength(1)

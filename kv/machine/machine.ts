@@ -5,7 +5,8 @@
  * What is on disk and what is promised:
  * - A batch is written without fsync. A crash of the machine may take the last ones back; the position goes back with
  *   them and the log applies them again. `takeSnapshot` alone makes a position final.
- * - Before a batch is written nothing of it is visible: not to reads, not to replyOf, not to the listener.
+ * - Before a batch is handed to LevelDB nothing of it is visible: not to reads, not to replyOf, not to the listener. From
+ *   then on all of it is, to small reads by way of memory; large ones wait until it is written.
  * - Whatever does not check out ends service: position() is null until `restore` has succeeded.
  */
 import { randomBytes } from "node:crypto"
@@ -49,8 +50,10 @@ export class LevelMachine implements KvMachine {
   private damage: MachineDamaged | null = null
   private stopped = false
   private readonly stopping = new AbortController()
-  /** What it waits for, if it cannot write. */
+  /** What it waits for, if it cannot write, until all that was shown before is there again. */
   private short: string | null = null
+  /** The last entry whose effect anybody may have seen. */
+  private shown = 0
   private handlers: StateMachineHandlers | null = null
   private listener: CommandListener | null = null
   private incoming: Incoming | null = null
@@ -121,6 +124,7 @@ export class LevelMachine implements KvMachine {
         this.internal,
         undefined,
         contents.removals,
+        (command, read) => this.listener?.executing?.(command, read),
       ),
     }
     this.live = live
@@ -196,9 +200,10 @@ export class LevelMachine implements KvMachine {
       return "stopped"
     }
     try {
-      live.reads.freeze()
+      live.reads.freeze(live.overlay, live.replica.base)
+      this.shown = live.replica.base.index
       const writing = prepared.batch.write()
-      // The log holds these entries durably, so the replies are final already; only reads must wait for the write.
+      // The log holds these entries durably, so the replies are final already.
       announce(this.listener, outcomes)
       await writing
     } catch (thrown) {
@@ -214,6 +219,10 @@ export class LevelMachine implements KvMachine {
     live.reads.thaw(this.base, live.overlay.generation)
     live.replica.sessions.written()
     live.replica.removals.written()
+    if (this.short !== null && this.base.index >= this.shown) {
+      this.short = null
+      this.report("the state machine has room again and goes on")
+    }
     const flushed = this.generation !== live.overlay.generation
     this.generation = live.overlay.generation
     if (flushed) void this.reclaim(live)
@@ -226,8 +235,9 @@ export class LevelMachine implements KvMachine {
    * room; what reached the disk whole is there then, and the rest is executed again.
    */
   private async waitForRoom(live: Live, thrown: unknown): Promise<"again" | "stopped"> {
+    const known = this.short !== null
     this.short = `the state machine cannot write: ${reason(thrown)}. Nothing is lost: it goes on by itself, from its log, once there is room`
-    this.report(this.short)
+    if (!known) this.report(this.short)
     // Reads that wait for the batch must not wait for ever.
     live.reads.thaw(this.base, this.generation)
     try {
@@ -250,8 +260,6 @@ export class LevelMachine implements KvMachine {
         else this.fail("open the database again", again)
         return "stopped"
       }
-      this.report("the state machine has room again and goes on")
-      this.short = null
       return "again"
     }
   }
@@ -374,12 +382,13 @@ export class LevelMachine implements KvMachine {
   // -------------------------------------------------------------------------------------------- reads
 
   read(call: Call, most?: number): Reply | Promise<Reply> {
-    if (this.live === null) return this.short === null ? rebuilding : noRoom
+    if (this.short !== null) return noRoom
+    if (this.live === null) return rebuilding
     return this.live.reads.read(call, most)
   }
   version(key: Uint8Array): number {
-    // While rebuilding no version may fit: the largest that a log entry can carry.
-    return this.live === null ? NO_VERSION : this.live.reads.version(key)
+    // While there is no state to look at no version may fit.
+    return this.live === null || this.short !== null ? NO_VERSION : this.live.reads.version(key)
   }
   lengthOf(key: Uint8Array): number {
     return this.live?.reads.lengthOf(key) ?? 0

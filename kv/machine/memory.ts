@@ -110,7 +110,10 @@ export class MemoryMachine implements StateMachine, Reader {
   private images = 0
   constructor(idle: number = DEFAULT_IDLE, from?: { readonly base: LogBase; readonly sessions: Sessions; readonly removals: Removals; readonly items: Map<string, Item> }) {
     this.store = new MapStore(from?.items)
-    this.replica = new Replica(this.store, from?.base ?? EMPTY_BASE, from?.sessions ?? new Sessions(idle), undefined, undefined, from?.removals)
+    this.replica = this.replicaAt(from?.base ?? EMPTY_BASE, from?.sessions ?? new Sessions(idle), from?.removals)
+  }
+  private replicaAt(base: LogBase, sessions: Sessions, removals?: Removals): Replica {
+    return new Replica(this.store, base, sessions, undefined, undefined, removals, (command, read) => this.listener?.executing?.(command, read))
   }
   /** An empty one that has executed everything through `base`. */
   static at(base: LogBase, idle: number = DEFAULT_IDLE): MemoryMachine {
@@ -172,7 +175,7 @@ export class MemoryMachine implements StateMachine, Reader {
     const sessions = new Sessions(this.replica.sessions.idle)
     for (const session of found.sort((a, b) => a.active - b.active || a.id - b.id)) sessions.load(session)
     this.store = new MapStore(items)
-    this.replica = new Replica(this.store, base, sessions, undefined, undefined, removals)
+    this.replica = this.replicaAt(base, sessions, removals)
     this.listener?.restored()
   }
   digest(): string {

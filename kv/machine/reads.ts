@@ -5,6 +5,7 @@ import type { LogBase } from "../../core/index.ts"
 import { execute, isSpec, resolve, toBuffers } from "./execute.ts"
 import { DATA, DEADLINE, dataFrom, deadlineKey, deadlineOfKey, decodeRecord, generationRange, placeIn, userKey } from "./layout.ts"
 import { isDamage } from "./errors.ts"
+import type { Overlay } from "./overlay.ts"
 import { NO_VERSION, absentAfter } from "./removals.ts"
 import { NULL, bulk, error, integer } from "./reply.ts"
 import { Draw } from "./random.ts"
@@ -39,8 +40,8 @@ export class Reads {
   private readonly db: Level
   private readonly damaged: (thrown: unknown) => void
   private readonly drawn = new Draw()
-  private frozen = false
-  private before: Snapshot | null = null
+  /** The batch that is being written, over what it is written to. */
+  private writing: Stored | null = null
   private size: { readonly writes: number; readonly reply: Reply } | null = null
   private writes = 0
   private thawed: Promise<void> = Promise.resolve()
@@ -55,30 +56,31 @@ export class Reads {
 
   /**
    * A batch is on its way to LevelDB, which may show it at any moment from now on; reads of several keys must not see
-   * half of it. The first one pins what there is, and all others until `thaw` read the same; large ones wait.
+   * half of it. It has been told already, so they see all of it, in memory: what is not in it does not change. Large ones
+   * wait until `thaw`.
    */
-  freeze(): void {
-    this.frozen = true
+  freeze(batch: Overlay, { index, time }: LogBase): void {
+    this.writing = batch
+    this.clock = time
+    this.index = index
+    this.generation = batch.generation
+    this.writes++
     this.thawed = new Promise((resolve) => {
       this.wake = resolve
     })
   }
-  /** The batch is in: reads see it, at its clock. */
+  /** The batch is in, or will not be. */
   thaw({ index, time }: LogBase, generation: number): void {
     this.clock = time
     this.index = index
     this.generation = generation
-    this.frozen = false
+    this.writing = null
     this.writes++
     this.wake()
-    const { before } = this
-    this.before = null
-    void before?.close()
   }
   /** The state that reads at once see. */
   private present(): Stored {
-    if (this.frozen) this.before ??= this.db.snapshot()
-    return this.at(this.before)
+    return this.writing ?? this.at(null)
   }
   private at(snapshot: Snapshot | null): Stored {
     const { db, generation } = this
@@ -128,7 +130,7 @@ export class Reads {
 
   /** A state of its own for a read that takes several turns: never one that reads at once do not see yet. */
   private async pinned(most: number, task: (view: View, snapshot: Snapshot) => Promise<Reply>): Promise<Reply> {
-    while (this.frozen) await this.thawed
+    while (this.writing !== null) await this.thawed
     const snapshot = this.db.snapshot()
     try {
       return await task(readOnlyView(this.clock, this.at(snapshot), most), snapshot)

@@ -4,9 +4,9 @@
  */
 import type { Configuration, Entry, LogBase } from "../../core/index.ts"
 import { type Malformed, decodeCommand } from "./command.ts"
-import { CALL_COST, INLINE, KEY_COST, Meter, TooLarge, checkKey, checkValue, replyTooLarge } from "./cost.ts"
+import { CALL_COST, INLINE, KEY_COST, Meter, TooLarge, checkKey, checkValue, refusable, replyTooLarge } from "./cost.ts"
 import { execute, partsOf } from "./execute.ts"
-import { NULL, error } from "./reply.ts"
+import { NULL, error, replySize } from "./reply.ts"
 import { Removals } from "./removals.ts"
 import { MAX_KEPT_BYTES, MAX_KEPT_REPLIES, MAX_OWNER, type Session, Sessions } from "./sessions.ts"
 import type { Item, View } from "./view.ts"
@@ -124,19 +124,29 @@ export class Replica {
   private readonly view: ReplicaView
   private readonly store: Store
   private readonly internal: (thrown: unknown) => void
+  /** Told of commands of nodes before they are executed. */
+  private readonly executing: CommandListener["executing"]
+  /** What was read aside: a cost of this node alone, so it counts towards nobody's limit. */
+  private aside = 0
   /** `internal` is told of each exception that ended a command. */
-  constructor(store: Store, base: LogBase, sessions: Sessions, internal: (thrown: unknown) => void = () => undefined, meter = new Meter(), removals = new Removals()) {
+  constructor(
+    store: Store, base: LogBase, sessions: Sessions,
+    internal: (thrown: unknown) => void = () => undefined, meter = new Meter(), removals = new Removals(), executing?: CommandListener["executing"],
+  ) {
     this.base = base
     this.sessions = sessions
     this.removals = removals
     this.store = store
     this.view = new ReplicaView(store, meter, removals)
     this.internal = internal
+    this.executing = executing
   }
 
   /** What was executed since the last call of this has cost so much. */
   takeCost(): number {
-    return this.view.meter.take()
+    const { aside } = this
+    this.aside = 0
+    return this.view.meter.take() + aside
   }
 
   /** Executes the entry after `base`. Throws only what the store throws. */
@@ -197,10 +207,31 @@ export class Replica {
     if (sequence <= session.last) return this.tell(out, command, session.replies.get(sequence) ?? forgotten, true)
     if (sequence !== session.last + 1) return this.tell(out, command, outOfOrder(session.last + 1), false)
     if (this.sessions.full(session)) return this.tell(out, command, keepsTooMany, false)
+    if (command.secret === null) this.aboutTo(command)
     if (command.type === "Execute" && isLong(command)) return this.several(session, command, out)
     const reply = command.type === "Malformed" ? error(`the command's bytes are malformed: ${command.detail}`) : this.alone(command)
     this.sessions.executed(session, reply)
     return this.tell(out, command, reply, true)
+  }
+  /** Whoever waits for this place in the log reads here. It changes nothing, and what goes wrong with a read is no command's. */
+  private aboutTo(command: Numbered): void {
+    const { executing, store, view: { now } } = this
+    if (executing === undefined) return
+    let failed: StoreFailed | null = null
+    const asked = <A>(task: () => A): A => {
+      try {
+        return task()
+      } catch (thrown) {
+        failed = new StoreFailed(thrown)
+        throw thrown
+      }
+    }
+    executing(command, (call, most) => {
+      const reply = refusable(() => execute(readOnlyView(now, { get: (key) => asked(() => store.get(key)), value: (key, item) => asked(() => store.value(key, item)) }, most), call))
+      this.aside += KEY_COST + replySize(reply)
+      return reply
+    })
+    if (failed !== null) throw (failed as StoreFailed).thrown
   }
   private tell(out: Outcome[], { session, secret, sequence }: Numbered, reply: Reply, executed: boolean): null {
     const { index, term } = this.base

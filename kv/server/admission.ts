@@ -3,7 +3,8 @@
  * node. What is in the log is executed in its order, so a write waits for all that was taken in before it: whoever
  * sends many, or heavy ones, waits here, and is let in turn by turn with the others; nobody else waits for him.
  *
- * Light and heavy writes have a lane each, so that a light one never stands behind a heavy one.
+ * Light and heavy writes have a lane each, so that a light one never stands behind a heavy one. Reads that are taken on the
+ * way of a write (connection.ts) count with it.
  */
 import { MAX_VALUE } from "../machine/cost.ts"
 import { MAX_DIGITS } from "../machine/view.ts"
@@ -15,6 +16,7 @@ import { keysOf } from "./words.ts"
 /** Units are bytes read, copied, written or returned: about a nanosecond each. */
 const callWeight = 4096
 const wordWeight = 512
+const keyWeight = 2048
 /** What is written goes to the log, to the peers and into the data; what is returned is read, sent and kept. */
 const factor = 3
 export const LIGHT = 64 * 1024
@@ -54,6 +56,14 @@ export const weightOf = (host: Host, { known, words, work }: Pick<Slot, "known" 
     }
   }
   return weight + found + (looked === 0 ? 0 : Math.ceil(unseen * (found / looked)))
+}
+
+/** Of a read that is taken on a write's way. */
+export const readWeightOf = (host: Host, { known, words }: Pick<Slot, "known" | "words">): number => {
+  if (known === undefined) return callWeight
+  let weight = wordWeight * words.length
+  for (const key of keysOf(known, words)) weight += keyWeight + (byValue.has(known.name) ? (host.service.reader.lengthOf?.(key) ?? 0) : 0)
+  return weight
 }
 
 /** In the order of coming; the first is always let in when nothing is under way. */
@@ -111,21 +121,27 @@ class Lane {
   }
 }
 
+/** Of a write, and of the reads that are taken on its way. */
+export interface Cost {
+  readonly own: number
+  readonly reads: number
+}
+
 export class Admission {
   private readonly light = new Lane(lightLane)
   private readonly heavy = new Lane(heavyLane)
 
-  private laneOf(weight: number): Lane {
-    return weight > LIGHT ? this.heavy : this.light
+  private laneOf({ own }: Cost): Lane {
+    return own > LIGHT ? this.heavy : this.light
   }
 
   /** False: not now; `resume` is called when it is this one's turn, and then it is let in. One at a time for each `resume`. */
-  enter(weight: number, resume: () => void): boolean {
-    return this.laneOf(weight).enter(weight, resume)
+  enter(cost: Cost, resume: () => void): boolean {
+    return this.laneOf(cost).enter(cost.own + cost.reads, resume)
   }
   /** What was let in has its answer. */
-  leave(weight: number): void {
-    this.laneOf(weight).leave(weight)
+  leave(cost: Cost): void {
+    this.laneOf(cost).leave(cost.own + cost.reads)
   }
   /** Whoever was let in cannot go on just now: it will ask again. Others must not wait for a client that does not read. */
   release(resume: () => void): void {

@@ -6,6 +6,8 @@ import type { Reply, Service } from "../types.ts"
 
 /** What a read waits for. `refusal` says why it cannot be served here and now. */
 export interface Gate {
+  /** Whoever comes from now on needs another one. */
+  begun: boolean
   open: boolean
   refusal: Reply | null
   readonly waiting: (() => void)[]
@@ -25,7 +27,7 @@ export class Barriers {
   /** The gate of this turn. `opened` is called once it is open, never before this call has returned. */
   join(opened: () => void): Gate {
     if (this.forming === null) {
-      this.forming = { open: false, refusal: null, waiting: [] }
+      this.forming = { begun: false, open: false, refusal: null, waiting: [] }
       this.later(this.begin)
     }
     this.forming.waiting.push(opened)
@@ -36,6 +38,7 @@ export class Barriers {
     const gate = this.forming
     this.forming = null
     if (gate === null) return
+    gate.begun = true
     this.service.barrier((refusal) => {
       gate.open = true
       gate.refusal = refusal

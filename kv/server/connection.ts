@@ -2,15 +2,22 @@
  * One client's commands, in their order.
  *
  * Every command that is not answered on the spot takes a slot in a queue. `next` is the first slot not begun, `head`
- * the first not answered. Writes are begun one after the other without waiting; a read is begun once the writes
- * before it have ended, and is over before anything behind it is begun. Replies leave from the head only.
+ * the first not answered. Replies leave from the head only. Writes are begun one after the other without waiting, also
+ * past reads that cannot be taken yet: a small read is taken at the first of two moments,
+ *
+ * - once it is at the head and its barrier has been passed, or
+ * - on the way of the next write: as this node is about to execute that, the state has all that stood before the read and
+ *   nothing that stands behind it. No barrier is needed there, for the write was begun after the read had come.
+ *
+ * So a read sees the writes before it and none behind it, and holds up nothing. Where reads cannot be taken on its way
+ * (long ones, very many, a write in a session of the client's) a write is begun once they have been read.
  *
  * All of this happens in turns (turns.ts): `work` does what it can until its time is up.
  */
 import type { Socket } from "node:net"
-import type { Reply } from "../types.ts"
+import type { ReadHere, Reply } from "../types.ts"
 import { type Admission, weightOf } from "./admission.ts"
-import type { Barriers } from "./barriers.ts"
+import type { Barriers, Gate } from "./barriers.ts"
 import { SMALL, type Account } from "./budget.ts"
 import type { Client } from "./client.ts"
 import type { Context, Host, Known, Words, Work } from "./contract.ts"
@@ -19,8 +26,8 @@ import { begin, broken, unread } from "./intake.ts"
 import type { LongReads } from "./longreads.ts"
 import { notTaken, Output } from "./output.ts"
 import { isLong, Pieces, replyBytes } from "./pieces.ts"
-import { failedWrite, mayReturnMuch, Queue, unknownBehind, type Slot } from "./queue.ts"
-import { Reading } from "./reading.ts"
+import { failedWrite, mayReturnMuch, missed, Queue, unknownBehind, type Slot } from "./queue.ts"
+import { costOfTaking, Reading } from "./reading.ts"
 import { ProtocolError, RequestParser, RequestTooLarge } from "./resp.ts"
 import type { Job, Turns } from "./turns.ts"
 
@@ -62,7 +69,16 @@ export class Connection implements Job, Account {
   private readonly parser: RequestParser
   private readonly output: Output
   private readonly queue = new Queue()
+  /** Reads that have been passed by and not been taken, in their order. */
+  private readonly waiting: Slot[] = []
+  /** The barrier that was joined last. */
+  private gate: Gate | null = null
+  /** Writes begun and not over. Of these: not in the order of the others; and given up with one of unknown end. */
   private writes = 0
+  private apart = 0
+  private abandoned = 0
+  /** The place of the last write begun: whatever waits before it has a write that takes it. -1: that is not so. */
+  private begunAt = -1
   private readonly reading: Reading
   /** The head's reply, of which a part has left. */
   private pieces: Pieces | null = null
@@ -187,6 +203,7 @@ export class Connection implements Job, Account {
     this.client.leaving = true
     // The service holds on to what it has not answered yet.
     const orphaned = this.queue.clear()
+    this.waiting.length = 0
     this.pieces = null
     this.parser.clear()
     this.output.clear()
@@ -313,30 +330,73 @@ export class Connection implements Job, Account {
     const bytes = this.parser.requestWeight + (work?.type === "work.write" ? (work.weight ?? 0) : 0)
     const gated = work === null ? client.consistency === "linearizable" : work.type === "work.read" && work.barrier
     const returns = kind === "write" && mayReturnMuch(known, words)
-    this.queue.add({ kind, known, words, work, protocol: client.protocol, silent, bytes, gated, returns, cost: null, gate: null, reply, over: false, next: null })
+    const { protocol } = client
+    this.queue.add({
+      at: this.queue.place(), kind, known, words, work, protocol, silent, bytes, gated, returns,
+      cost: null, gate: null, askedEarly: false, large: false, reply, over: false, next: null,
+    })
   }
 
   /** Begins whatever may begin; false if the time is up. */
   private pump(): boolean {
-    while (this.queue.next !== null && !this.reading.busy && this.pieces === null) {
+    for (;;) {
+      if (!this.read()) return false
       const slot = this.queue.next
+      if (slot === null || this.closed || this.reading.busy || this.pieces !== null) return true
       if (slot.kind === "write") {
         if ((slot.returns && !this.mayReturn()) || !this.admitted(slot)) return true
         this.queue.next = slot.next
         this.write(slot)
-        if (this.spent(1 + Math.floor(slot.words.length / wordsPerUnit))) return false
-      } else if (slot.kind === "read") {
-        if (this.writes > 0 || !this.passes(slot) || this.full()) return true
-        const { unsent } = this.output
-        this.reading.begin(slot)
-        if (this.closed) return true
-        const made = this.output.unsent - unsent
-        // The next read, of whichever connection, must know of it.
-        if (made > SMALL) this.weigh()
-        if (this.spent(unitsOfRead + Math.floor(slot.words.length / wordsPerUnit) + Math.floor(made / bytesPerUnit))) return false
-      } else this.queue.next = slot.next
+      } else {
+        this.queue.next = slot.next
+        if (slot.kind === "read") this.pass(slot)
+      }
+      if (this.spent(1 + Math.floor(slot.words.length / wordsPerUnit))) return false
+    }
+  }
+
+  /** The read waits to be taken. A barrier that begins after it has come may have been passed by the time that it can be. */
+  private pass(slot: Slot): void {
+    this.waiting.push(slot)
+    if (!slot.gated) return
+    slot.askedEarly = this.writes > 0
+    slot.gate = this.ask()
+  }
+  private ask(): Gate {
+    if (this.gate === null || this.gate.begun) this.gate = this.shared.barriers.join(this.resume)
+    return this.gate
+  }
+
+  /** Takes the reads at the head, as far as they may be taken; false if the time is up. */
+  private read(): boolean {
+    for (let slot = this.waiting[0]; slot !== undefined && this.mayRead(slot); slot = this.waiting[0]) {
+      const { unsent } = this.output
+      this.reading.begin(slot, this.writes > 0)
+      if (this.closed) return true
+      const made = this.output.unsent - unsent
+      // The next read, of whichever connection, must know of it.
+      if (made > SMALL) this.weigh()
+      if (this.spent(unitsOfRead + Math.floor(slot.words.length / wordsPerUnit) + Math.floor(made / bytesPerUnit))) return false
     }
     return true
+  }
+  private mayRead(slot: Slot): boolean {
+    // At the head, all writes before it have been answered; those given up may be under way still.
+    if (slot !== this.queue.head || this.abandoned > 0 || this.reading.busy || this.pieces !== null) return false
+    if (slot.large && this.writes > 0) return false
+    return this.passes(slot) && !this.full()
+  }
+  private passes(slot: Slot): boolean {
+    const { gate } = slot
+    if (gate === null) return true
+    if (!gate.open) return false
+    if (gate.refusal === null) return true
+    // A write behind it may yet take it along. And what was refused while writes before it were under way is asked again.
+    if (this.writes > 0) return false
+    if (!slot.askedEarly) return true
+    slot.askedEarly = false
+    slot.gate = this.ask()
+    return false
   }
 
   /** Replies of writes cannot be refused any more once they are there: no more are begun than the client may have to take. */
@@ -346,24 +406,25 @@ export class Connection implements Job, Account {
     return this.returning === 0 || this.output.buffered + (this.returning + 1) * this.expected <= this.shared.host.limits.softOutputBytes
   }
 
+  /** With the reads that it takes along. */
   private admitted(slot: Slot): boolean {
-    slot.cost ??= weightOf(this.shared.host, slot)
-    return this.shared.admission.enter(slot.cost, this.resume)
+    const { admission, host } = this.shared
+    if (slot.cost === null) {
+      if (this.waiting.length > 0 && (this.apart > 0 || !inOrder(slot))) return false
+      const reads = costOfTaking(host, this.waiting, this.begunAt)
+      if (reads === null) return false
+      slot.cost = { own: weightOf(host, slot), reads }
+    }
+    return admission.enter(slot.cost, this.resume)
   }
 
   private end(slot: Slot): void {
     slot.over = true
     this.writes--
-    this.shared.admission.leave(slot.cost ?? 0)
-  }
-
-  /** Whether the read may run now. The first of a run takes the rest of it along to the same barrier. */
-  private passes(slot: Slot): boolean {
-    if (!slot.gated) return true
-    if (slot.gate !== null) return slot.gate.open
-    const gate = this.shared.barriers.join(this.resume)
-    for (let at: Slot | null = slot; at !== null && at.kind !== "write"; at = at.next) if (at.gated) at.gate ??= gate
-    return false
+    if (!inOrder(slot)) this.apart--
+    // Given up before.
+    if (slot.reply !== null) this.abandoned--
+    if (slot.cost !== null) this.shared.admission.leave(slot.cost)
   }
 
   /** The answer of the read that was begun. */
@@ -378,13 +439,34 @@ export class Connection implements Job, Account {
   }
 
   private finish(slot: Slot, reply: Reply): void {
-    this.queue.next = slot.next
+    this.waiting.shift()
     slot.reply = reply
     this.deliver()
   }
 
+  /** The write is about to be executed here: the reads before it are taken, or they would see it. */
+  private takeBefore(write: Slot, read: ReadHere): void {
+    if (this.closed) return
+    const slots = this.leaveBefore(write)
+    this.reading.take(slots, read)
+    for (const slot of slots) if (slot.reply !== null) this.keep(slot, slot.reply)
+  }
+  /** The write has ended, or may have an effect at any time, and the reads before it were not taken. */
+  private miss(write: Slot): void {
+    for (const slot of this.leaveBefore(write)) slot.reply = missed
+  }
+  /** The reads before that write do not wait any longer. */
+  private leaveBefore(write: Slot): Slot[] {
+    const [first] = this.waiting
+    if (first === undefined || first.at > write.at) return []
+    const behind = this.waiting.findIndex(({ at }) => at > write.at)
+    return this.waiting.splice(0, behind < 0 ? this.waiting.length : behind)
+  }
+
   private write(slot: Slot): void {
     this.writes++
+    this.begunAt = slot.at
+    if (!inOrder(slot)) this.apart++
     if (slot.returns) this.returning++
     const done = (reply: Reply): void => {
       if (slot.over) return
@@ -399,15 +481,18 @@ export class Connection implements Job, Account {
         this.fail(thrown)
       }
     }
+    const before = (read: ReadHere): void => this.takeBefore(slot, read)
     let reply: Reply | undefined
     try {
-      if (slot.work?.type === "work.write") reply = slot.work.start(done)
-      else this.shared.host.service.write([slot.words], false, [], done)
+      if (slot.work?.type === "work.write") reply = slot.work.start(done, before)
+      else this.shared.host.service.write([slot.words], false, [], done, before)
     } catch (thrown) {
       broken(this.shared.host, slot.words, thrown)
       reply = failedWrite
+      this.miss(slot)
     }
     if (reply === undefined || slot.over) return
+    this.begunAt = -1
     this.end(slot)
     if (slot.returns) this.returning--
     slot.reply = reply
@@ -419,14 +504,17 @@ export class Connection implements Job, Account {
       this.returning--
       this.expected = Math.max(replyBytes(reply), this.expected / 2)
     }
+    if (isNotExecuted(reply)) this.begunAt = -1
+    else this.miss(slot)
     // Null if it was not already given up with one before it.
     if (slot.reply === null) {
       slot.reply = reply
-      if (reply.type === "error" && reply.code === "UNKNOWN") this.queue.abandonBehind(slot, unknownBehind)
+      if (reply.type === "error" && reply.code === "UNKNOWN") this.abandoned += this.queue.abandonBehind(slot, unknownBehind)
       if (slot !== this.queue.head) this.keep(slot, reply)
-      this.deliver()
     }
-    if (this.queue.next === null ? slot.returns : this.writes === 0 || slot.returns) this.resume()
+    this.deliver()
+    const mayGoOn = slot.returns || (this.queue.next !== null && (this.writes === 0 || !inOrder(slot)))
+    if (mayGoOn || (this.waiting.length > 0 && this.waiting[0] === this.queue.head)) this.resume()
   }
 
   /** The reply waits behind others: it counts as the request did. */
@@ -496,3 +584,9 @@ export class Connection implements Job, Account {
     this.close()
   }
 }
+
+/** Executed in the order of the connection's plain writes, of which it is one or like one. */
+const inOrder = ({ work }: Slot): boolean => work === null || (work.type === "work.write" && work.inOrder)
+const refusals: ReadonlySet<string> = new Set(["NOLEADER", "BUSY", "TOOLARGE", "SPACELOW", "MOVED"])
+/** The service's word that a write has had no effect and will have none. */
+const isNotExecuted = (reply: Reply): boolean => reply.type === "error" && refusals.has(reply.code)

@@ -1,6 +1,6 @@
 /** What a command of the server's own is, what it is given, and what it may answer. */
 import type { Faults } from "../faults.ts"
-import type { Call, Reply, Service } from "../types.ts"
+import type { Call, ReadHere, Reply, Service } from "../types.ts"
 import type { Budget } from "./budget.ts"
 import type { Client } from "./client.ts"
 import type { Limits } from "./limits.ts"
@@ -9,8 +9,10 @@ import type { Limits } from "./limits.ts"
 export type Work =
   | {
       readonly type: "work.write"
-      /** Answers through `done`, later; or at once by what it returns, and then `done` is never called. */
-      readonly start: (done: (reply: Reply) => void) => Reply | undefined
+      /** Answers through `done`, later; or at once by what it returns, and then it has changed nothing and `done` is never called. */
+      readonly start: (done: (reply: Reply) => void, before: (read: ReadHere) => void) => Reply | undefined
+      /** It is executed in the order of the connection's plain writes, and calls `before` as they do. */
+      readonly inOrder: boolean
       /** EXEC: its null is an array's. */
       readonly exec: boolean
       /** What it brings into the log, if that is not its words. */

@@ -1,13 +1,18 @@
 /** The commands of one connection, from coming to answered, in their order. */
 import type { Reply } from "../types.ts"
+import type { Cost } from "./admission.ts"
 import type { Gate } from "./barriers.ts"
 import type { Known, Words, Work } from "./contract.ts"
 import { errorReply, type Protocol } from "./encode.ts"
 
 export const unknownBehind = errorReply("UNKNOWN", "a write sent before this one on the connection ended unknown; it may or may not have been executed")
+/** A read that can be taken neither at its place any more nor after it. */
+export const missed = errorReply("TRYAGAIN", "a write sent behind this read on the connection has ended, or may yet, without this read being taken before it. Nothing was read: send it again")
 export const failedWrite = errorReply("UNKNOWN", "internal error; whether the command was executed is not known")
 
 export interface Slot {
+  /** Its place in the queue. */
+  readonly at: number
   /** answered: only waits for those before it. */
   readonly kind: "write" | "read" | "answered"
   readonly known: Known | undefined
@@ -17,13 +22,18 @@ export interface Slot {
   readonly silent: boolean
   /** What it holds in memory. */
   bytes: number
-  /** Whether the read wants a barrier, and the one it got. */
+  /** Whether the read wants a barrier. */
   readonly gated: boolean
   /** Whether its reply may be large: a write that answers with a value. */
   readonly returns: boolean
-  /** Of a write: what it will cost (admission.ts); null until that has been looked at. */
-  cost: number | null
+  /** What it will cost (admission.ts); null until that has been looked at. */
+  cost: Cost | null
+  /** The barrier that the read has got. */
   gate: Gate | null
+  /** The read may ask for another one: it got this one while it could not be taken yet. */
+  askedEarly: boolean
+  /** The read is too large to be taken while writes behind it are under way, but on the way of one. */
+  large: boolean
   reply: Reply | null
   /** A write whose service is done with it. */
   over: boolean
@@ -45,7 +55,12 @@ export class Queue {
   /** What all of them hold in memory. */
   bytes = 0
   private tail: Slot | null = null
+  /** Slots so far. */
+  private places = 0
 
+  place(): number {
+    return this.places++
+  }
   add(slot: Slot): void {
     if (this.tail === null) this.head = slot
     else this.tail.next = slot
@@ -69,9 +84,15 @@ export class Queue {
     if (slot.next === null) this.tail = null
   }
 
-  /** Whether the writes behind were executed hangs on the one whose end is unknown: theirs is unknown too. */
-  abandonBehind(slot: Slot, unknown: Reply): void {
-    for (let at = slot.next; at !== null && at !== this.next; at = at.next) if (at.kind === "write") at.reply ??= unknown
+  /** Whether the writes behind were executed hangs on the one whose end is unknown: theirs is unknown too. Tells how many. */
+  abandonBehind(slot: Slot, unknown: Reply): number {
+    let abandoned = 0
+    for (let at = slot.next; at !== null && at !== this.next; at = at.next) {
+      if (at.kind !== "write" || at.reply !== null) continue
+      at.reply = unknown
+      abandoned++
+    }
+    return abandoned
   }
 
   /** Forgets all of it. Answers what the service still holds on to: writes begun, without an answer. */

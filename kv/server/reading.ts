@@ -1,15 +1,25 @@
-/** The read that a connection has under way: small ones answer at once, long ones (KEYS, a long MGET) a few at a time. */
-import type { Reply } from "../types.ts"
+/**
+ * How a read is taken: small ones answer at once, long ones (KEYS, a long MGET) a few at a time. Small ones may be taken
+ * on the way of the write behind them, too, in the state that it finds.
+ */
+import type { ReadHere, Reply } from "../types.ts"
+import { LIGHT, readWeightOf } from "./admission.ts"
 import { SMALL } from "./budget.ts"
 import type { Host } from "./contract.ts"
+import { errorReply } from "./encode.ts"
 import { broken, busy } from "./intake.ts"
 import type { LongReads } from "./longreads.ts"
+import { replyBytes } from "./pieces.ts"
 import type { Slot } from "./queue.ts"
 
 /** MGET and EXISTS of more keys than this answer later. */
 const wordsAtOnce = 64
 /** Bytes that take well under a millisecond to read. */
 const shortReply = 256 * 1024
+/** What the reads before one write may cost to be taken on its way. A longer run of them is read before the write is begun. */
+const takenAlong = 4 * LIGHT
+/** Their replies may have grown in between. */
+const takenBytes = 8 * 1024 * 1024
 /** A long read that is not allowed a reply of its own size holds about this. */
 const longReadWeight = 1024 * 1024
 
@@ -19,9 +29,25 @@ interface Owner {
   readonly answered: (slot: Slot, reply: Reply) => void
 }
 
+const grown = errorReply("BUSY", "what this read asks for has grown large since it came. Nothing was read: send it again")
 const isTooLarge = (reply: Reply): boolean => reply.type === "error" && reply.code === "TOOLARGE"
 /** KEYS, SCAN, DBSIZE: what no transaction may hold. */
 const readsAll = ({ known, work }: Slot): boolean => work === null && known?.underMulti === "refuse"
+const isLong = (slot: Slot): boolean => (slot.work?.type === "work.read" ? slot.work.long === true : slot.words.length > wordsAtOnce || readsAll(slot))
+
+/** What it costs a write to take these reads along; null if one of them is none to be taken on the way, or they are too many. */
+export const costOfTaking = (host: Host, reads: readonly Slot[], after: number): number | null => {
+  let sum = 0
+  for (let at = reads.length - 1; at >= 0; at--) {
+    const slot = reads[at]
+    if (slot === undefined || slot.at < after) break
+    if (slot.work !== null || isLong(slot)) return null
+    slot.cost ??= { own: readWeightOf(host, slot), reads: 0 }
+    sum += slot.cost.own
+    if (slot.cost.own > LIGHT || sum > takenAlong) return null
+  }
+  return sum
+}
 
 export class Reading {
   /** It answers later, or waits for its turn. */
@@ -38,8 +64,11 @@ export class Reading {
     this.owner = owner
   }
 
-  /** The barrier has been passed, or has refused it. */
-  begin(slot: Slot): void {
+  /**
+   * The barrier has been passed, or has refused it. `beside`: writes behind it are under way, so it must be over before the
+   * event loop goes on; if it is too large for that, it is not taken now.
+   */
+  begin(slot: Slot, beside: boolean): void {
     const { work, gate } = slot
     const refusal = gate?.refusal ?? null
     if (refusal !== null) {
@@ -47,9 +76,24 @@ export class Reading {
       this.owner.answered(slot, refusal)
       return
     }
-    const long = work?.type === "work.read" ? work.long === true : slot.words.length > wordsAtOnce || readsAll(slot)
-    if (long) this.wait(slot)
-    else this.run(slot, false)
+    if (isLong(slot)) this.wait(slot)
+    else this.run(slot, false, beside)
+  }
+
+  /** Takes these reads where the log stands. */
+  take(slots: readonly Slot[], read: ReadHere): void {
+    const { budget } = this.host
+    let left = takenBytes
+    for (const slot of slots) {
+      let reply: Reply
+      try {
+        reply = read(slot.words, Math.max(SMALL, Math.min(left, budget.room)))
+      } catch (thrown) {
+        reply = this.failed(slot, thrown)
+      }
+      slot.reply = !isTooLarge(reply) ? reply : left < budget.room ? grown : busy(this.host, "the reply is large")
+      left -= replyBytes(slot.reply)
+    }
   }
 
   private wait(slot: Slot): void {
@@ -60,7 +104,7 @@ export class Reading {
     })
   }
 
-  private run(slot: Slot, long: boolean): void {
+  private run(slot: Slot, long: boolean, beside = false): void {
     const { host, longReads } = this
     const { budget, limits, service } = host
     // A list of keys takes more memory than its bytes.
@@ -88,7 +132,8 @@ export class Reading {
     }
     if (long) longReads.end()
     else if (most < room && slot.work === null && isTooLarge(reply)) {
-      this.wait(slot)
+      if (beside) slot.large = true
+      else this.wait(slot)
       return
     }
     this.settle(slot, reply, most < allowed)

@@ -3,7 +3,7 @@ import { payloadOf } from "../../interpreters/bytes.ts"
 import { ServerSession } from "../../interpreters/replica/index.ts"
 import { encodeCommand } from "../machine/command.ts"
 import { secretOf } from "../sessionKey.ts"
-import type { Call, Reply, Watch } from "../types.ts"
+import type { Call, ReadHere, Reply, Watch } from "../types.ts"
 import { argumentsIn, commandSize, commandWeight, type Parts } from "./parts.ts"
 import { tooLarge, tooMany } from "./replies.ts"
 
@@ -11,6 +11,8 @@ export interface Write {
   readonly calls: readonly Call[]
   readonly exec: boolean
   readonly watches: readonly Watch[]
+  /** Called as this node is about to execute it. */
+  readonly before: ((read: ReadHere) => void) | undefined
 }
 
 export const openOwnSession = (parts: Parts, owner: string): ServerSession<Write, Reply> =>

@@ -72,6 +72,10 @@ export const makeService = (options: ServiceOptions): RunningService => {
     }
   }
   machine.listen({
+    executing: (command, read) =>
+      guarded(() => {
+        if (own.owns(command.session)) own.requestOf(command.sequence)?.before?.(read)
+      }),
     replied: (told) =>
       guarded(() => {
         if (told.secret !== null) clients.replied(told)
@@ -114,7 +118,7 @@ export const makeService = (options: ServiceOptions): RunningService => {
   })
 
   return {
-    write: (calls, exec, watches, done) => writeInOwnSession(parts, own, { calls, exec, watches }, safe(done)),
+    write: (calls, exec, watches, done, before) => writeInOwnSession(parts, own, { calls, exec, watches, before: before === undefined ? undefined : safe(before) }, safe(done)),
     writeInSession: (session, sequence, lowest, calls, exec, watches, done) => clients.write(session, sequence, lowest, calls, exec, watches, safe(done)),
     openSession: (owner, done) => clients.open(owner, safe(done)),
     closeSession: (session, done) => clients.close(session, safe(done)),

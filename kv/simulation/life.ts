@@ -122,10 +122,16 @@ export class Life implements Process {
     if (machine instanceof KvWorldMachine) return machine.memory
     throw new Error(`${this.name} runs another state machine`)
   }
+  /** The machine tells this life what it is about to execute; the rest is told once the core knows of it. */
+  private watch(): void {
+    const nothing = (): void => {}
+    this.memory.listen({ executing: (command, read) => this.listener?.executing?.(command, read), replied: nothing, opened: nothing, closed: nothing, restored: nothing })
+  }
   private machine(): ServiceMachine {
     return {
       listen: (listener) => {
         this.listener = listener
+        this.watch()
       },
       replyOf: (...place) => this.memory.replyOf(...place),
       earliestDeadline: () => this.memory.earliestDeadline(),
@@ -182,6 +188,7 @@ export class Life implements Process {
     this.told.push({ index, outcomes })
   }
   restored(): void {
+    this.watch()
     this.announceThrough(Number.POSITIVE_INFINITY)
     this.listener?.restored()
   }

@@ -62,6 +62,7 @@ const refusal = (context: Context, call: Words): Reply | null => {
 const write = (host: Host, { session, sequence, lowest }: Place, calls: readonly Call[], exec: boolean, watches: readonly Watch[]): ReturnType<Handler> => ({
   type: "work.write",
   exec,
+  inOrder: false,
   calls,
   start: (done) => {
     host.service.writeInSession(session, sequence, lowest, calls, exec, watches, done)
@@ -113,6 +114,7 @@ const session: Handler = ({ host }, words) => {
     return {
       type: "work.write",
       exec: false,
+      inOrder: false,
       start: (done) => {
         host.service.openSession(owner, done)
         return undefined
@@ -125,6 +127,7 @@ const session: Handler = ({ host }, words) => {
   return {
     type: "work.write",
     exec: false,
+    inOrder: false,
     start: (done) => {
       host.service.closeSession(key, done)
       return undefined

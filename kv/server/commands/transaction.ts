@@ -42,11 +42,12 @@ const exec: Handler = ({ client, host }) => {
     exec: true,
     calls: transaction.calls,
     weight: transaction.weight + watching.weight,
-    start: (done) => {
+    inOrder: true,
+    start: (done, before) => {
       if (watching.failed) return answer(unwatched)
       const watches = [...watching.watches.values()]
       if (transaction.calls.length === 0 && watches.length === 0) return answer(array([]))
-      host.service.write(transaction.calls, true, watches, (reply) => done(answer(reply)))
+      host.service.write(transaction.calls, true, watches, (reply) => done(answer(reply)), before)
       return undefined
     },
   }
