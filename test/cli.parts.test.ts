@@ -193,7 +193,7 @@ describe("the benchmark", () => {
     )
   })
 
-  test("a connection sends what it may, batch by batch, and comes back after a cut", async () => {
+  test.each([["batch by batch", false], ["for each caller that has its answer", true]])("a connection sends what it may, %s, and comes back after a cut", async (_, callers) => {
     const store = makeStore()
     const server = await startFake(store)
     cleanups.push(server.close)
@@ -208,14 +208,14 @@ describe("the benchmark", () => {
     }
     await new Promise<void>((ended) => {
       startLoad(
-        { endpoint: { host: "127.0.0.1", port: server.port }, pipeline: 4, reads: 30, valueSize: 10, keys: 100, preamble: null },
+        { endpoint: { host: "127.0.0.1", port: server.port }, pipeline: 4, callers, reads: 30, valueSize: 10, keys: 100, preamble: null },
         {
           take: (wanted) => {
             const given = Math.min(wanted, left)
             left -= given
             return given
           },
-          answered: (_, replies) => void (answered += replies),
+          answered: (__, replies) => void (answered += replies),
           failed: (reason, commands) => {
             failures.push(reason)
             left += commands

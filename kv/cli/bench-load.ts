@@ -1,14 +1,17 @@
 /**
- * One connection of the benchmark: a batch out, its replies counted, the next batch out. It shares the machine with the
- * servers that it measures, so it must cost next to nothing: requests are patched in place in one buffer (the batch before
- * was answered, hence sent, so nobody reads it any more), replies are counted without being decoded.
+ * One connection of the benchmark: a batch out, its replies counted, the next batch out; or many callers that share it, of
+ * whom each asks again as soon as it has its answer. It shares the machine with the servers that it measures, so it must cost
+ * next to nothing: a batch is patched in place in one buffer (the one before was answered, hence sent, so nobody reads it any
+ * more), replies are counted without being decoded.
  */
 import * as net from "node:net"
 import type { Endpoint } from "../client/endpoints.ts"
 
 export interface LoadSettings {
   readonly endpoint: Endpoint
+  /** Commands of a batch, or callers. */
   readonly pipeline: number
+  readonly callers: boolean
   readonly reads: number
   readonly valueSize: number
   readonly keys: number
@@ -91,7 +94,8 @@ export const startLoad = (settings: LoadSettings, events: LoadEvents): Load => {
   let stopped = false
   let over = false
   let outstanding = 0
-  let sentAt = 0
+  /** What was sent in one go and has not all been answered, oldest first. */
+  let sent: { at: number; left: number }[] = []
 
   const patch = (at: number): void => {
     let rest = Math.floor(Math.random() * keys)
@@ -100,7 +104,7 @@ export const startLoad = (settings: LoadSettings, events: LoadEvents): Load => {
       rest = Math.floor(rest / 10)
     }
   }
-  const fill = (commands: number): number => {
+  const fill = (buffer: Buffer, commands: number): number => {
     let end = 0
     for (let i = 0; i < commands; i++) {
       if (writesOnly || Math.random() * 100 >= settings.reads) {
@@ -123,13 +127,27 @@ export const startLoad = (settings: LoadSettings, events: LoadEvents): Load => {
     socket?.destroy()
     events.ended()
   }
-  const next = (): void => {
-    const commands = stopped ? 0 : events.take(pipeline)
-    if (commands === 0) return finish()
-    outstanding = commands
-    const bytes = fill(commands)
-    sentAt = performance.now()
-    socket?.write(buffer.subarray(0, bytes))
+  const next = (wanted: number): void => {
+    const commands = stopped ? 0 : events.take(wanted)
+    if (commands === 0) return outstanding === 0 ? finish() : undefined
+    const into = outstanding === 0 ? buffer : Buffer.allocUnsafe(commands * Math.max(set.length, get.length))
+    if (writesOnly && into !== buffer) for (let i = 0; i < commands; i++) set.copy(into, i * set.length)
+    outstanding += commands
+    const bytes = fill(into, commands)
+    sent.push({ at: performance.now(), left: commands })
+    socket?.write(into.subarray(0, bytes))
+  }
+  const took = (replies: number): void => {
+    const now = performance.now()
+    for (let left = replies; left > 0; ) {
+      const [first] = sent
+      if (first === undefined) return
+      const part = Math.min(left, first.left)
+      events.answered((now - first.at) * 1_000, part)
+      left -= part
+      first.left -= part
+      if (first.left === 0) sent.shift()
+    }
   }
 
   const connect = (): void => {
@@ -142,7 +160,7 @@ export const startLoad = (settings: LoadSettings, events: LoadEvents): Load => {
       if (greeting === 0) events.failed(line.replace(/^(\S+).*/, "$1"), 0)
     })
     mine.on("connect", () => {
-      if (settings.preamble === null) next()
+      if (settings.preamble === null) next(pipeline)
       else mine.write(settings.preamble)
     })
     mine.on("data", (chunk: Buffer) => {
@@ -150,12 +168,13 @@ export const startLoad = (settings: LoadSettings, events: LoadEvents): Load => {
       if (greeting > 0 && replies > 0) {
         greeting = 0
         replies -= 1
-        if (outstanding === 0) return next()
+        if (outstanding === 0) return next(pipeline)
       }
       if (replies === 0) return
-      events.answered((performance.now() - sentAt) * 1_000, replies)
+      took(replies)
       outstanding -= replies
-      if (outstanding === 0) next()
+      if (settings.callers) next(replies)
+      else if (outstanding === 0) next(pipeline)
     })
     let reason = "connection closed"
     mine.on("error", (error: NodeJS.ErrnoException) => {
@@ -165,13 +184,14 @@ export const startLoad = (settings: LoadSettings, events: LoadEvents): Load => {
       if (over) return
       events.failed(reason, Math.max(1, outstanding))
       outstanding = 0
+      sent = []
       if (stopped) finish()
       else again = setTimeout(connect, retryMs)
     })
   }
   connect()
   return {
-    /** Lets the batch that is under way be answered. */
+    /** Lets what is under way be answered. */
     stop: () => {
       stopped = true
       if (outstanding === 0) finish()

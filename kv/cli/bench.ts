@@ -1,4 +1,4 @@
-/** `stepraft bench`: many connections in a closed loop, and what came of it. */
+/** `stepraft bench`: many clients in a closed loop, and what came of it. */
 import { type Endpoint, parseEndpoint } from "../client/endpoints.ts"
 import { encodeRequest } from "../client/resp.ts"
 import { gather, type ClusterStatus } from "./gather.ts"
@@ -11,6 +11,8 @@ import { grouped, paintFor } from "./table.ts"
 export interface BenchOptions {
   readonly endpoints: readonly Endpoint[]
   readonly clients: number
+  /** null: each client has its own. */
+  readonly connections: number | null
   readonly pipeline: number
   /** Percentage. */
   readonly reads: number
@@ -25,6 +27,7 @@ export interface BenchOptions {
 
 export interface BenchResult {
   readonly clients: number
+  readonly connections: number
   readonly pipeline: number
   readonly reads: number
   readonly valueSize: number
@@ -77,7 +80,7 @@ const report = (result: BenchResult, options: BenchOptions): string => {
   const cpu = `client ${result.cpuMicros.client.toFixed(1)}${result.cpuMicros.servers === null ? "" : `, servers together ${result.cpuMicros.servers.toFixed(1)}`}`
   const errors = Object.entries(result.errors).map(([code, times]) => `${grouped(times)} × ${code}`)
   return [
-    `${100 - options.reads} % SET, ${options.reads} % GET (${options.consistency}), ${options.valueSize} B values, ${options.clients} clients × ${options.pipeline}, ${result.endpoints.join(", ")}`,
+    `${100 - options.reads} % SET, ${options.reads} % GET (${options.consistency}), ${options.valueSize} B values, ${options.clients} clients${result.connections < options.clients ? ` on ${result.connections} connection${result.connections === 1 ? "" : "s"}` : ` × ${options.pipeline}`}, ${result.endpoints.join(", ")}`,
     `${paint.bold(`${grouped(result.opsPerSecond)} ops/s`)}  (${grouped(result.requests)} in ${result.seconds.toFixed(2)} s)`,
     `latency ms   ${figures}   mean ${ms.mean.toFixed(2)}`,
     `CPU µs/op    ${cpu}`,
@@ -92,6 +95,9 @@ const latencies = (histogram: Histogram): BenchResult["latencyMs"] => ({
 
 export const bench = async (options: BenchOptions, signal: AbortSignal): Promise<void> => {
   if (options.reads > 100) throw failure("--reads is a percentage: 0 to 100", 2)
+  const connections = Math.min(options.connections ?? options.clients, options.clients)
+  const shared = connections < options.clients
+  if (shared && options.pipeline > 1) throw failure("clients that share connections ask one thing at a time: leave out --pipeline or --connections", 2)
   const { endpoints, cluster } = await targets(options)
   const histogram = makeHistogram()
   const errors: Record<string, number> = {}
@@ -103,14 +109,14 @@ export const bench = async (options: BenchOptions, signal: AbortSignal): Promise
   const progress = makeProgress(options)
 
   const loads: Load[] = []
-  const running = Array.from({ length: options.clients }, (_, i) => {
+  const running = Array.from({ length: connections }, (_, i) => {
     const endpoint = endpoints[i % endpoints.length]
     if (endpoint === undefined) return Promise.resolve()
     return new Promise<void>((resolve) => {
       loads.push(
         startLoad(
           {
-            endpoint, pipeline: options.pipeline, reads: options.reads, valueSize: options.valueSize, keys: options.keys,
+            endpoint, callers: shared, pipeline: shared ? Math.floor((options.clients + i) / connections) : options.pipeline, reads: options.reads, valueSize: options.valueSize, keys: options.keys,
             preamble: options.consistency === "local" ? encodeRequest(["READONLY"]) : null,
           },
           {
@@ -151,7 +157,7 @@ export const bench = async (options: BenchOptions, signal: AbortSignal): Promise
   const used = process.cpuUsage(before)
   const serversAfter = cpuOf(pids)
   const result: BenchResult = {
-    clients: options.clients, pipeline: options.pipeline, reads: options.reads, valueSize: options.valueSize, consistency: options.consistency,
+    clients: options.clients, connections, pipeline: options.pipeline, reads: options.reads, valueSize: options.valueSize, consistency: options.consistency,
     endpoints: endpoints.map(show), requests, seconds, opsPerSecond: requests / seconds, latencyMs: latencies(histogram), errors,
     cpuMicros: {
       client: (used.user + used.system) / Math.max(1, requests),

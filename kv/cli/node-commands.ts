@@ -105,7 +105,8 @@ export const benchCommand = Command.make(
   "bench",
   {
     ...where,
-    clients: intFlag("clients", "Connections; each sends the next batch when the last one is answered", 64).pipe(Flag.withAlias("c")),
+    clients: intFlag("clients", "Clients; each sends the next batch when its last one is answered", 64).pipe(Flag.withAlias("c")),
+    connections: maybeInt("connections", "Connections that the clients share, as those of one program do (default: one each)"),
     pipeline: intFlag("pipeline", "Commands in one batch", 1).pipe(Flag.withAlias("P")),
     reads: intFlag("reads", "Percentage of GET; the rest is SET", 0, 0, 100),
     valueSize: intFlag("value-size", "Bytes of a value", 256, 0),
@@ -121,7 +122,7 @@ export const benchCommand = Command.make(
       const { bench } = await import("./bench.ts")
       await bench(
         {
-          endpoints: endpointsOf(o), clients: o.clients, pipeline: o.pipeline, reads: o.reads, valueSize: o.valueSize, keys: o.keys,
+          endpoints: endpointsOf(o), clients: o.clients, connections: maybe(o.connections), pipeline: o.pipeline, reads: o.reads, valueSize: o.valueSize, keys: o.keys,
           durationMs: o.duration * 1_000, requests: maybe(o.requests), consistency: o.consistency, target: o.target, output: o.output,
         },
         signal,
@@ -135,6 +136,7 @@ export const benchCommand = Command.make(
   Command.withExamples([
     { command: "stepraft bench", description: "SET for 10 s on 64 connections to the leader" },
     { command: "stepraft bench --reads 90 --pipeline 16 --target all", description: "mostly reads, pipelined, on all nodes" },
+    { command: "stepraft bench --reads 50 --connections 1", description: "half reads, 64 callers on one connection" },
     { command: "stepraft bench --requests 100000 -o json", description: "for scripts" },
   ]),
 )

@@ -31,9 +31,9 @@ export const makeGate = (options: GateOptions): Gate => {
     shut: () => {
       behind = null
     },
-    write: (calls, exec, watches, done) => {
+    write: (calls, exec, watches, done, before) => {
       if (behind === null) refuse(done)
-      else behind.write(calls, exec, watches, done)
+      else behind.write(calls, exec, watches, done, before)
     },
     writeInSession: (session, sequence, lowest, calls, exec, watches, done) => {
       if (behind === null) refuse(done)

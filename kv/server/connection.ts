@@ -587,6 +587,6 @@ export class Connection implements Job, Account {
 
 /** Executed in the order of the connection's plain writes, of which it is one or like one. */
 const inOrder = ({ work }: Slot): boolean => work === null || (work.type === "work.write" && work.inOrder)
-const refusals: ReadonlySet<string> = new Set(["NOLEADER", "BUSY", "TOOLARGE", "SPACELOW", "MOVED"])
+const refusals: ReadonlySet<string> = new Set(["NOLEADER", "BUSY", "TOOLARGE", "SPACELOW", "MOVED", "LOADING"])
 /** The service's word that a write has had no effect and will have none. */
 const isNotExecuted = (reply: Reply): boolean => reply.type === "error" && refusals.has(reply.code)
