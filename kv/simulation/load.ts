@@ -10,6 +10,7 @@ import type { ClientNetwork } from "./link.ts"
 import { loadCommand } from "./probe.ts"
 import { endOf, engineEnd, KvAnswerWrong, plainEnd, wordsOf, type End, type Operation } from "./operation.ts"
 import { NumberedClient } from "./numbered.ts"
+import { checkNothingBehind, Counted } from "./program.ts"
 import { KvServices } from "./services.ts"
 
 export interface KvLoad {
@@ -90,7 +91,9 @@ class Load implements Companions {
       else if (dice < 8) this.plain(random)
       else this.byHand(random)
     }
-    if (this.options.clients > 1) this.stranger(makeRandom(world.data.seed ^ 0x51ed270b))
+    if (this.options.clients <= 1) return
+    this.stranger(makeRandom(world.data.seed ^ 0x51ed270b))
+    this.counting(makeRandom(world.data.seed ^ 0x2545f491))
   }
   run(ms: number): void {
     goOn(this.world, this.tasks, this.world.now + ms)
@@ -202,9 +205,9 @@ class Load implements Companions {
       this.tasks.add(live(this), this.world.now)
     }
   }
-  /** Sends several commands at a time and never one of them again. */
+  /** Sends several commands at a time, now and then many, and never one of them again. */
   private plain(random: Random): void {
-    const places = Array.from({ length: 1 + random.below(3) }, () => ++this.places)
+    const places = Array.from({ length: 1 + random.below(random.chance(300) ? 10 : 3) }, () => ++this.places)
     const client = this.plainClient()
     const name = `p${this.made}`
     const live = function* (load: Load): Work<void> {
@@ -212,10 +215,39 @@ class Load implements Companions {
       let sent = 0
       while (!load.over) {
         yield* client.connected()
-        const operations = places.slice(0, 1 + random.below(places.length)).map((place) => ({ place, operation: load.choose(random, tokenOf(`${name}x${client.connections}`, ++sent), seen) }))
+        const stream = `${name}x${client.connections}`
+        const first = sent + 1
+        const operations = places.slice(0, 1 + random.below(places.length)).map((place) => ({ place, operation: load.choose(random, tokenOf(stream, ++sent), seen) }))
         const ends = yield* load.askPlainly(client, operations, random.chance(150))
-        for (const end of ends) if (end.type === "ok" && typeof end.value === "string") seen = end.value
+        for (const [i, end] of ends.entries()) {
+          const operation = operations[i]?.operation
+          if (operation !== undefined) checkNothingBehind(operation, end, stream, first + i)
+          if (end.type === "ok" && typeof end.value === "string") seen = end.value
+        }
         if (ends.some(({ type }) => type === "not") || random.chance(50)) client.hangUp()
+        yield load.pause(random)
+      }
+      load.living -= 1
+    }
+    this.living += 1
+    this.tasks.add(live(this), this.world.now)
+  }
+  /** Counts on a key of its own, reads it in between, and looks whether it sees itself as it should. */
+  private counting(random: Random): void {
+    const client = this.plainClient()
+    const live = function* (load: Load): Work<void> {
+      let counted = new Counted("own.0")
+      for (let connection = 0; !load.over; ) {
+        yield* client.connected()
+        if (client.connections !== connection) {
+          connection = client.connections
+          counted = new Counted(`own.${connection}`)
+        }
+        const turns = Array.from({ length: 1 + random.below(12) }, () => counted.turn(random.chance(500), random.chance(100)))
+        const told = yield* client.send(turns.flatMap(({ commands }) => commands), PATIENCE)
+        let at = -1
+        const known = turns.every(({ counts, commands }) => counted.check(counts, told[(at += commands.length)] ?? "lost"))
+        if (!known || random.chance(30)) client.hangUp()
         yield load.pause(random)
       }
       load.living -= 1

@@ -74,7 +74,7 @@ export const endOf = ({ f, value }: Operation, reply: Reply): End => {
 }
 
 /** Each says that nothing was executed. */
-const notExecuted = new Set(["NOLEADER", "BUSY", "SPACELOW", "TOOLARGE", "MOVED", "LOADING"])
+const notExecuted = new Set(["NOLEADER", "BUSY", "SPACELOW", "TOOLARGE", "MOVED", "LOADING", "TRYAGAIN"])
 
 /** What the engine of kv/client tells. */
 export const engineEnd = (operation: Operation, outcome: Outcome): End => {

@@ -113,12 +113,12 @@ const server: readonly Seeded[] = [
   {
     id: "own-server-1",
     title: "writes behind one of unknown outcome are answered as if nothing had been",
-    patches: [{ file: "kv/server/connection.ts", find: "      if (reply.type === \"error\" && reply.code === \"UNKNOWN\") this.queue.abandonBehind(slot, unknownBehind)\n", replace: "" }],
+    patches: [{ file: "kv/server/connection.ts", find: "      if (reply.type === \"error\" && reply.code === \"UNKNOWN\") this.abandoned += this.queue.abandonBehind(slot, unknownBehind)\n", replace: "" }],
   },
   {
     id: "own-server-2",
     title: "a read overtakes the writes before it on its connection",
-    patches: [{ file: "kv/server/connection.ts", find: "if (this.writes > 0 || !this.passes(slot)", replace: "if (!this.passes(slot)" }],
+    patches: [{ file: "kv/server/connection.ts", find: "if (slot !== this.queue.head || this.abandoned > 0", replace: "if (this.abandoned > 0" }],
   },
   {
     id: "own-server-3",
@@ -139,6 +139,33 @@ const server: readonly Seeded[] = [
     id: "own-server-6",
     title: "a connection that was held stays deaf",
     patches: [{ file: "kv/server/connection.ts", find: "      this.paused = false\n      this.socket.resume()\n", replace: "      this.paused = false\n" }],
+  },
+  {
+    id: "own-pipeline-1",
+    title: "a read on the way of the write behind it is taken after that",
+    patches: [
+      { file: "kv/machine/replica.ts", find: "    if (command.secret === null) this.aboutTo(command)\n", replace: "" },
+      {
+        file: "kv/machine/replica.ts",
+        find: "    this.sessions.executed(session, reply)\n    return this.tell(out, command, reply, true)\n  }\n  /** Whoever",
+        replace: "    this.sessions.executed(session, reply)\n    if (command.secret === null) this.aboutTo(command)\n    return this.tell(out, command, reply, true)\n  }\n  /** Whoever",
+      },
+    ],
+  },
+  {
+    id: "own-pipeline-2",
+    title: "a read that its write did not take along is taken later",
+    patches: [{ file: "kv/server/connection.ts", find: "    else this.miss(slot)\n", replace: "" }],
+  },
+  {
+    id: "own-pipeline-3",
+    title: "a read is taken on the way of a write in a session, which may stand in the log from before it came",
+    patches: [{ file: "kv/server/connection.ts", find: "(this.apart > 0 || !inOrder(slot))", replace: "this.apart > 0" }],
+  },
+  {
+    id: "own-pipeline-4",
+    title: "a read behind writes of its connection asks for no barrier",
+    patches: [{ file: "kv/server/connection.ts", find: "    if (!slot.gated) return\n", replace: "    if (!slot.gated || this.writes > 0) return\n" }],
   },
   {
     id: "own-budget-1",

@@ -1,0 +1,50 @@
+/**
+ * What one connection must see of itself, whatever others do: its commands take effect in the order in which they were sent
+ * (ProgramOrder). On a key that nobody else touches that leaves no choice; on any key a read never sees what its own connection
+ * sent behind it.
+ */
+import { PropertyViolated } from "../../spec/index.ts"
+import type { Argument } from "../client/resp.ts"
+import type { Told } from "./clients.ts"
+import { plainEnd, type End, type Operation } from "./operation.ts"
+
+export interface Turn {
+  readonly counts: boolean
+  readonly commands: readonly (readonly Argument[])[]
+}
+
+/** The key of one connection alone, counted up by its writes. */
+export class Counted {
+  readonly key: string
+  private count = 0
+  constructor(key: string) {
+    this.key = key
+  }
+  /** A count, or a look at it. */
+  turn(counts: boolean, together: boolean): Turn {
+    const command = [counts ? "INCR" : "GET", this.key]
+    return { counts, commands: together ? [["MULTI"], command, ["EXEC"]] : [command] }
+  }
+  /** `told` is the answer to the last command of a turn. False: what became of it is not known, so nothing is known of what comes behind. */
+  check(counts: boolean, told: Told): boolean {
+    if (told !== "lost" && told.type === "error" && told.code === "EXECABORT") return true
+    const only: Told = told !== "lost" && told.type === "array" ? (told.items[0] ?? "lost") : told
+    const operation: Operation = { f: counts ? "incr" : "read", key: this.key, value: counts ? 1 : null }
+    const end = plainEnd(operation, only)
+    if (end.type === "unknown") return false
+    if (end.type !== "ok") return true
+    if (counts) this.count++
+    const seen = Number(end.value ?? 0)
+    if (seen !== this.count) throw new PropertyViolated("ProgramOrder", `${counts ? "INCR" : "GET"} ${this.key}: ${seen} where the connection itself has counted to ${this.count}`)
+    return true
+  }
+}
+
+/** `stream` names the writes of one connection, `number` the first that was sent behind the read. */
+export const checkNothingBehind = ({ f, key }: Operation, end: End, stream: string, number: number): void => {
+  if (f !== "read" || end.type !== "ok" || typeof end.value !== "string") return
+  for (const token of end.value.split(" ")) {
+    const [name, digits] = token.split(".")
+    if (name === stream && Number(digits) >= number) throw new PropertyViolated("ProgramOrder", `GET ${key} sees ${token}, which was sent behind it on its own connection`)
+  }
+}
