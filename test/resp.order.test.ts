@@ -191,16 +191,20 @@ test("a read that its write did not take along is not taken behind it: it is to 
   // The effect of the write came with a snapshot; or nobody knows whether it has one; or it was refused, and the read goes on.
   for (const [end, told] of [[null, "-TRYAGAIN"], ["UNKNOWN", "-TRYAGAIN"], ["SPACELOW", null]] as const) {
     const barriers: (() => void)[] = []
+    let ended = false
     const service: Service = {
       ...fake,
-      write: (calls, exec, watches, done) => (end === null ? fake.write(calls, exec, watches, done) : setImmediate(() => done({ type: "error", code: end, text: "." }))),
+      write: (calls, exec, watches, done) => (end === null ? fake.write(calls, exec, watches, done) : setImmediate(() => {
+              done({ type: "error", code: end, text: "." })
+              ended = true
+            })),
       barrier: (done) => void barriers.push(() => done(null)),
     }
     await serving(service, {}, async (port) => {
       const answered = converse(port, [["GET", "a"], ["INCR", "n"]], [10_000])
       await until("the barrier is asked for", () => barriers.length === 1)
       if (end === "SPACELOW") {
-        await new Promise((done) => setTimeout(done, 20))
+        await until("the write is refused", () => ended)
         barriers[0]?.()
       }
       const [read] = (await answered).map(plain)

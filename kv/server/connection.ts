@@ -2,32 +2,25 @@
  * One client's commands, in their order.
  *
  * Every command that is not answered on the spot takes a slot in a queue. `next` is the first slot not begun, `head`
- * the first not answered. Replies leave from the head only. Writes are begun one after the other without waiting, also
- * past reads that cannot be taken yet: a small read is taken at the first of two moments,
- *
- * - once it is at the head and its barrier has been passed, or
- * - on the way of the next write: as this node is about to execute that, the state has all that stood before the read and
- *   nothing that stands behind it. No barrier is needed there, for the write was begun after the read had come.
- *
- * So a read sees the writes before it and none behind it, and holds up nothing. Where reads cannot be taken on its way
- * (long ones, very many, a write in a session of the client's) a write is begun once they have been read.
+ * the first not answered. Replies leave from the head only. What is begun when: order.ts.
  *
  * All of this happens in turns (turns.ts): `work` does what it can until its time is up.
  */
 import type { Socket } from "node:net"
 import type { ReadHere, Reply } from "../types.ts"
-import { type Admission, weightOf } from "./admission.ts"
-import type { Barriers, Gate } from "./barriers.ts"
+import type { Admission } from "./admission.ts"
+import type { Barriers } from "./barriers.ts"
 import { SMALL, type Account } from "./budget.ts"
 import type { Client } from "./client.ts"
 import type { Context, Host, Known, Words, Work } from "./contract.ts"
 import { encode, encodeNullArray, err, unsaid } from "./encode.ts"
 import { begin, broken, unread } from "./intake.ts"
 import type { LongReads } from "./longreads.ts"
+import { Order } from "./order.ts"
 import { notTaken, Output } from "./output.ts"
 import { isLong, Pieces, replyBytes } from "./pieces.ts"
-import { failedWrite, mayReturnMuch, missed, Queue, unknownBehind, type Slot } from "./queue.ts"
-import { costOfTaking, Reading } from "./reading.ts"
+import { failedWrite, mayReturnMuch, Queue, unknownBehind, type Slot } from "./queue.ts"
+import { Reading } from "./reading.ts"
 import { ProtocolError, RequestParser, RequestTooLarge } from "./resp.ts"
 import type { Job, Turns } from "./turns.ts"
 
@@ -69,16 +62,7 @@ export class Connection implements Job, Account {
   private readonly parser: RequestParser
   private readonly output: Output
   private readonly queue = new Queue()
-  /** Reads that have been passed by and not been taken, in their order. */
-  private readonly waiting: Slot[] = []
-  /** The barrier that was joined last. */
-  private gate: Gate | null = null
-  /** Writes begun and not over. Of these: not in the order of the others; and given up with one of unknown end. */
-  private writes = 0
-  private apart = 0
-  private abandoned = 0
-  /** The place of the last write begun: whatever waits before it has a write that takes it. -1: that is not so. */
-  private begunAt = -1
+  private readonly order: Order
   private readonly reading: Reading
   /** The head's reply, of which a part has left. */
   private pieces: Pieces | null = null
@@ -110,6 +94,7 @@ export class Connection implements Job, Account {
     this.output = new Output(socket)
     this.expected = host.limits.maxEntryBytes
     this.reading = new Reading(host, shared.longReads, this)
+    this.order = new Order(host, shared.barriers, this.resume)
     host.budget.open(this)
     this.weigh()
   }
@@ -203,7 +188,7 @@ export class Connection implements Job, Account {
     this.client.leaving = true
     // The service holds on to what it has not answered yet.
     const orphaned = this.queue.clear()
-    this.waiting.length = 0
+    this.order.clear()
     this.pieces = null
     this.parser.clear()
     this.output.clear()
@@ -223,7 +208,7 @@ export class Connection implements Job, Account {
     if (this.output.buffered <= (pressed ? SMALL : limits.softOutputBytes) || this.drains !== this.drainsSeen) {
       this.drainsSeen = this.drains
       this.movedAt = now
-    } else if (now - this.movedAt > (pressed ? limits.pressedMs : limits.stalledMs)) this.cutOff(notTaken(this.output.buffered))
+    } else if (now - this.movedAt > (pressed ? limits.pressedMs : limits.stalledMs)) this.evict(notTaken(this.output.buffered))
   }
 
   /** End of the turn: write what has gathered, take up what was held, leave if that was all. */
@@ -349,54 +334,27 @@ export class Connection implements Job, Account {
         this.write(slot)
       } else {
         this.queue.next = slot.next
-        if (slot.kind === "read") this.pass(slot)
+        if (slot.kind === "read") this.order.pass(slot)
       }
       if (this.spent(1 + Math.floor(slot.words.length / wordsPerUnit))) return false
     }
   }
 
-  /** The read waits to be taken. A barrier that begins after it has come may have been passed by the time that it can be. */
-  private pass(slot: Slot): void {
-    this.waiting.push(slot)
-    if (!slot.gated) return
-    slot.askedEarly = this.writes > 0
-    slot.gate = this.ask()
-  }
-  private ask(): Gate {
-    if (this.gate === null || this.gate.begun) this.gate = this.shared.barriers.join(this.resume)
-    return this.gate
-  }
-
   /** Takes the reads at the head, as far as they may be taken; false if the time is up. */
   private read(): boolean {
-    for (let slot = this.waiting[0]; slot !== undefined && this.mayRead(slot); slot = this.waiting[0]) {
-      const { unsent } = this.output
-      this.reading.begin(slot, this.writes > 0)
+    const { order, output, queue, reading } = this
+    while (!reading.busy && this.pieces === null) {
+      const slot = order.due(queue.head)
+      if (slot === null || this.full()) return true
+      const { unsent } = output
+      reading.begin(slot, order.writes > 0)
       if (this.closed) return true
-      const made = this.output.unsent - unsent
+      const made = output.unsent - unsent
       // The next read, of whichever connection, must know of it.
       if (made > SMALL) this.weigh()
       if (this.spent(unitsOfRead + Math.floor(slot.words.length / wordsPerUnit) + Math.floor(made / bytesPerUnit))) return false
     }
     return true
-  }
-  private mayRead(slot: Slot): boolean {
-    // At the head, all writes before it have been answered; those given up may be under way still.
-    if (slot !== this.queue.head || this.abandoned > 0 || this.reading.busy || this.pieces !== null) return false
-    if (slot.large && this.writes > 0) return false
-    return this.passes(slot) && !this.full()
-  }
-  private passes(slot: Slot): boolean {
-    const { gate } = slot
-    if (gate === null) return true
-    if (!gate.open) return false
-    if (gate.refusal === null) return true
-    // A write behind it may yet take it along. And what was refused while writes before it were under way is asked again.
-    if (this.writes > 0) return false
-    if (!slot.askedEarly) return true
-    slot.askedEarly = false
-    slot.gate = this.ask()
-    return false
   }
 
   /** Replies of writes cannot be refused any more once they are there: no more are begun than the client may have to take. */
@@ -408,113 +366,78 @@ export class Connection implements Job, Account {
 
   /** With the reads that it takes along. */
   private admitted(slot: Slot): boolean {
-    const { admission, host } = this.shared
-    if (slot.cost === null) {
-      if (this.waiting.length > 0 && (this.apart > 0 || !inOrder(slot))) return false
-      const reads = costOfTaking(host, this.waiting, this.begunAt)
-      if (reads === null) return false
-      slot.cost = { own: weightOf(host, slot), reads }
-    }
-    return admission.enter(slot.cost, this.resume)
-  }
-
-  private end(slot: Slot): void {
-    slot.over = true
-    this.writes--
-    if (!inOrder(slot)) this.apart--
-    // Given up before.
-    if (slot.reply !== null) this.abandoned--
-    if (slot.cost !== null) this.shared.admission.leave(slot.cost)
+    slot.cost ??= this.order.costOf(slot)
+    return slot.cost !== null && this.shared.admission.enter(slot.cost, this.resume)
   }
 
   /** The answer of the read that was begun. */
   answered(slot: Slot, reply: Reply): void {
     if (this.closed) return
     try {
-      this.finish(slot, reply)
+      this.order.taken()
+      slot.reply = reply
+      this.deliver()
     } catch (thrown) {
       this.fail(thrown)
     }
     this.resume()
   }
 
-  private finish(slot: Slot, reply: Reply): void {
-    this.waiting.shift()
-    slot.reply = reply
-    this.deliver()
-  }
-
-  /** The write is about to be executed here: the reads before it are taken, or they would see it. */
-  private takeBefore(write: Slot, read: ReadHere): void {
-    if (this.closed) return
-    const slots = this.leaveBefore(write)
-    this.reading.take(slots, read)
-    for (const slot of slots) if (slot.reply !== null) this.keep(slot, slot.reply)
-  }
-  /** The write has ended, or may have an effect at any time, and the reads before it were not taken. */
-  private miss(write: Slot): void {
-    for (const slot of this.leaveBefore(write)) slot.reply = missed
-  }
-  /** The reads before that write do not wait any longer. */
-  private leaveBefore(write: Slot): Slot[] {
-    const [first] = this.waiting
-    if (first === undefined || first.at > write.at) return []
-    const behind = this.waiting.findIndex(({ at }) => at > write.at)
-    return this.waiting.splice(0, behind < 0 ? this.waiting.length : behind)
-  }
-
   private write(slot: Slot): void {
-    this.writes++
-    this.begunAt = slot.at
-    if (!inOrder(slot)) this.apart++
+    const { host, admission } = this.shared
+    this.order.begin(slot)
     if (slot.returns) this.returning++
+    const end = (): boolean => {
+      slot.over = true
+      if (slot.cost !== null) admission.leave(slot.cost)
+      return this.order.end(slot)
+    }
     const done = (reply: Reply): void => {
       if (slot.over) return
-      this.end(slot)
-      if (this.closed) {
-        this.shared.host.budget.weigh(this, Math.max(0, this.weight - slot.bytes))
-        return
-      }
+      const more = end()
+      if (this.closed) return host.budget.weigh(this, Math.max(0, this.weight - slot.bytes))
       try {
-        this.written(slot, reply)
+        this.written(slot, reply, more)
       } catch (thrown) {
         this.fail(thrown)
       }
     }
-    const before = (read: ReadHere): void => this.takeBefore(slot, read)
+    const before = (read: ReadHere): void => {
+      const reads = this.order.leaveBefore(slot)
+      this.reading.take(reads, read)
+      for (const at of reads) if (at.reply !== null) this.keep(at, at.reply)
+    }
     let reply: Reply | undefined
     try {
       if (slot.work?.type === "work.write") reply = slot.work.start(done, before)
-      else this.shared.host.service.write([slot.words], false, [], done, before)
+      else host.service.write([slot.words], false, [], done, before)
     } catch (thrown) {
-      broken(this.shared.host, slot.words, thrown)
+      broken(host, slot.words, thrown)
       reply = failedWrite
-      this.miss(slot)
+      this.order.ended(slot, null)
     }
     if (reply === undefined || slot.over) return
-    this.begunAt = -1
-    this.end(slot)
+    this.order.unused()
+    end()
     if (slot.returns) this.returning--
     slot.reply = reply
     this.deliver()
   }
 
-  private written(slot: Slot, reply: Reply): void {
+  private written(slot: Slot, reply: Reply, more: boolean): void {
     if (slot.returns) {
       this.returning--
       this.expected = Math.max(replyBytes(reply), this.expected / 2)
     }
-    if (isNotExecuted(reply)) this.begunAt = -1
-    else this.miss(slot)
+    this.order.ended(slot, reply)
     // Null if it was not already given up with one before it.
     if (slot.reply === null) {
       slot.reply = reply
-      if (reply.type === "error" && reply.code === "UNKNOWN") this.abandoned += this.queue.abandonBehind(slot, unknownBehind)
+      if (reply.type === "error" && reply.code === "UNKNOWN") this.order.abandon(this.queue.abandonBehind(slot, unknownBehind))
       if (slot !== this.queue.head) this.keep(slot, reply)
     }
     this.deliver()
-    const mayGoOn = slot.returns || (this.queue.next !== null && (this.writes === 0 || !inOrder(slot)))
-    if (mayGoOn || (this.waiting.length > 0 && this.waiting[0] === this.queue.head)) this.resume()
+    if (slot.returns || (more && this.queue.next !== null) || this.order.isWaiting(this.queue.head)) this.resume()
   }
 
   /** The reply waits behind others: it counts as the request did. */
@@ -554,14 +477,8 @@ export class Connection implements Job, Account {
   }
 
   private emit(reply: Reply, protocol: Slot["protocol"], exec: boolean): void {
-    if (this.output.buffered > this.shared.host.limits.hardOutputBytes) {
-      this.cutOff(notTaken(this.output.buffered))
-      return
-    }
-    if (exec && reply.type === "null") {
-      encodeNullArray(protocol, this.output)
-      return
-    }
+    if (this.output.buffered > this.shared.host.limits.hardOutputBytes) return this.evict(notTaken(this.output.buffered))
+    if (exec && reply.type === "null") return encodeNullArray(protocol, this.output)
     const { unsent } = this.output
     try {
       encode(reply, protocol, this.output)
@@ -572,21 +489,11 @@ export class Connection implements Job, Account {
     }
   }
 
-  /** For the sake of all. */
+  /** Cut off, for its own sake or that of all. */
   evict(reason: string): void {
-    this.cutOff(reason)
-  }
-
-  private cutOff(reason: string): void {
     this.shared.host.stats.cutOff++
     this.shared.log(`client ${this.client.id} at ${this.client.address} cut off: ${reason}`)
     this.socket.destroy()
     this.close()
   }
 }
-
-/** Executed in the order of the connection's plain writes, of which it is one or like one. */
-const inOrder = ({ work }: Slot): boolean => work === null || (work.type === "work.write" && work.inOrder)
-const refusals: ReadonlySet<string> = new Set(["NOLEADER", "BUSY", "TOOLARGE", "SPACELOW", "MOVED", "LOADING"])
-/** The service's word that a write has had no effect and will have none. */
-const isNotExecuted = (reply: Reply): boolean => reply.type === "error" && refusals.has(reply.code)

@@ -7,14 +7,15 @@ import { temporaryFolder } from "../cluster.ts"
 import { readOptions } from "../options.ts"
 import { coreTable, measureCore } from "./core.ts"
 import { plainGenerator } from "./plain.ts"
-import { buildGenerator, installed, installHint, startEtcd, startRedis, startStepraft, type Cell, type System } from "./systems.ts"
+import { buildGenerator, installed, installHint, sampleOf, startEtcd, startRedis, startStepraft, type Cell, type System } from "./systems.ts"
 import { median, tableOf, writeIntoReadme, type Measured } from "./table.ts"
 
 const usage = `npm run bench:peers -- [options]
 
 stepraft beside etcd: same machine, same disk, same load, alternating; told as ratios.
 
-  --only OP,…         put (writes), get (linearizable reads), local (reads of one node); default: all
+  --only OP,…         put (writes), get (linearizable reads), local (reads of one node), mixed (half writes, half
+                      reads, also with all clients on one connection); default: all
   --clients N,…       at once (default: 1,16,64,256,1024)
   --rounds N          (default: 3)
   --seconds N         for each measurement (default: 3)
@@ -26,7 +27,7 @@ stepraft beside etcd: same machine, same disk, same load, alternating; told as r
 `
 const { values, number } = readOptions(usage, {
   rounds: { type: "string" }, seconds: { type: "string" }, quick: { type: "boolean", default: false }, redis: { type: "boolean", default: false },
-  only: { type: "string", default: "put,get,local" }, clients: { type: "string" }, write: { type: "boolean", default: false }, json: { type: "string" },
+  only: { type: "string", default: "put,get,local,mixed" }, clients: { type: "string" }, write: { type: "boolean", default: false }, json: { type: "string" },
   without: { type: "string", default: "" },
 })
 const orElse = (name: "rounds" | "seconds", otherwise: number): number => (values[name] === undefined ? otherwise : number(name, 1))
@@ -35,12 +36,15 @@ const seconds = orElse("seconds", values.quick ? 1 : 3)
 const counts = (values.clients ?? (values.quick ? "1,64" : "1,16,64,256,1024")).split(",").map(Number)
 const keys = values.quick ? 2_000 : 20_000
 
+/** More clients than that share no connection. */
+const mostMixed = 256
 const cellsOf = (op: Cell["op"]): Cell[] => {
+  if (op === "mixed") return counts.filter((clients) => clients > 1 && clients <= mostMixed).flatMap((clients) => [0, 1].map((connections) => ({ op, clients, connections })))
   const cells: Cell[] = counts.map((clients) => ({ op, clients, connections: 0 }))
   for (const clients of counts) if (clients >= 256 && op !== "local") cells.push({ op, clients, connections: 4 })
   return cells
 }
-const operations = (["put", "get", "local"] as const).filter((op) => values.only.split(",").includes(op))
+const operations = (["put", "get", "local", "mixed"] as const).filter((op) => values.only.split(",").includes(op))
 const cells = new Map(operations.map((op) => [op, cellsOf(op)]))
 
 const tmpfs = 0x01021994
@@ -83,14 +87,16 @@ const main = async (): Promise<void> => {
   for (const system of systems) await load(system, ["-endpoints", await system.leader(), "-op", "put", "-fill", "-clients", "64"])
   for (let round = 0; round < rounds; round++)
     for (const [op, list] of cells) {
-      if (op !== "put") await calm()
+      if (op === "get" || op === "local") await calm()
       for (const cell of list)
         for (const system of round % 2 === 0 ? systems : [...systems].reverse()) {
-          const endpoints = op === "put" ? await system.leader() : system.endpoints.join(",")
-          const sample = await load(system, [
-            "-endpoints", endpoints, "-op", system.name === "Redis" && op === "local" ? "get" : op, "-clients", String(cell.clients), "-connections", String(cell.connections),
-            "-seconds", String(seconds), "-warm", String(Math.min(1, seconds / 2)),
-          ])
+          const sample = await sampleOf(async () => {
+            const endpoints = op === "put" || op === "mixed" ? await system.leader() : system.endpoints.join(",")
+            return load(system, [
+              "-endpoints", endpoints, "-op", system.name === "Redis" && op === "local" ? "get" : op, "-clients", String(cell.clients), "-connections", String(cell.connections),
+              "-seconds", String(seconds), "-warm", String(Math.min(1, seconds / 2)),
+            ])
+          })
           if (sample.failures > 0) console.error(`${system.name} ${op} ${cell.clients}: ${sample.failures} failures, ${sample.error}`)
           measured.push({ system: system.name, cell, round, sample })
           console.error(`round ${round + 1} ${op} ${cell.clients}${cell.connections > 0 ? ` on ${cell.connections}` : ""} ${system.name}: ${Math.round(sample.perSecond)}/s p50 ${sample.p50.toFixed(2)} p99 ${sample.p99.toFixed(2)} ms, cpu ${Math.round(sample.serverCpu)} + ${Math.round(sample.clientCpu)} µs`)

@@ -38,12 +38,13 @@ export const plainGenerator: Generator = {
     const one = async (i: number): Promise<void> => {
       const client = open[i % open.length]
       if (client === undefined) return
+      let turn = i
       while (!state.stopped) {
         const number = fill ? state.next++ : Math.floor(random() * keys)
         if (number >= keys) return
         const key = `key${String(number).padStart(13, "0")}`
         const from = performance.now()
-        const reply = await (op === "put" ? client.call("SET", key, value) : client.call("GET", key))
+        const reply = await (op === "put" || (op === "mixed" && turn++ % 2 === 0) ? client.call("SET", key, value) : client.call("GET", key))
         if (reply instanceof ErrorReply) {
           state.failures++
           state.error = reply.text
@@ -70,7 +71,7 @@ export const plainGenerator: Generator = {
     const share = (part: number): number => sorted[Math.floor(part * (sorted.length - 1))] ?? 0
     return {
       ops: sorted.length, perSecond: sorted.length / seconds, p50: share(0.5), p99: share(0.99),
-      serverCpu: (serverCpu * 1e6) / sorted.length, clientCpu: (used.user + used.system) / sorted.length,
+      serverCpu: (serverCpu * 1e6) / Math.max(1, sorted.length), clientCpu: (used.user + used.system) / Math.max(1, sorted.length),
       failures: state.failures, error: state.error,
     }
   },

@@ -17,7 +17,7 @@ export interface System {
 }
 
 export interface Cell {
-  readonly op: "put" | "get" | "local"
+  readonly op: "put" | "get" | "local" | "mixed"
   readonly clients: number
   /** 0: every client has its own. */
   readonly connections: number
@@ -33,6 +33,15 @@ export interface Sample {
   readonly failures: number
   readonly error: string
 }
+/** What a cell is that could not be measured; the others are worth no less for it. */
+export const nothing = (error: string): Sample => ({ ops: 0, perSecond: 0, p50: 0, p99: 0, serverCpu: 0, clientCpu: 0, failures: 1, error })
+/** What the generator tells; etcd's client says on lines of the same form what goes wrong. */
+export const sampleIn = (output: string): Sample | null => {
+  const line = output.split("\n").findLast((text) => text.startsWith("{") && text.includes('"perSecond":'))
+  return line === undefined ? null : (JSON.parse(line) as Sample)
+}
+/** A cell that cannot be measured ends no run. */
+export const sampleOf = (measure: () => Promise<Sample>): Promise<Sample> => measure().catch((thrown: unknown) => nothing(thrown instanceof Error ? thrown.message : String(thrown)))
 export interface Generator {
   readonly etcd: boolean
   readonly version: string
@@ -64,9 +73,9 @@ export const buildGenerator = (): Generator | null => {
     run: async (system, words) => {
       const run = launch(program, ["-system", system.name === "etcd" ? "etcd" : "resp", "-pids", system.pids.join(","), ...words])
       const code = await run.exited
-      const line = run.output().split("\n").find((text) => text.startsWith("{"))
-      if (code !== 0 || line === undefined) throw new Error(`load on ${system.name} (${words.join(" ")}): ${run.output()}\n${system.logs().slice(-3000)}`)
-      return JSON.parse(line) as Sample
+      const sample = sampleIn(run.output())
+      if (code !== 0 || sample === null) throw new Error(`load on ${system.name} (${words.join(" ")}): ${run.output()}\n${system.logs().slice(-3000)}`)
+      return sample
     },
   }
 }

@@ -113,12 +113,12 @@ const server: readonly Seeded[] = [
   {
     id: "own-server-1",
     title: "writes behind one of unknown outcome are answered as if nothing had been",
-    patches: [{ file: "kv/server/connection.ts", find: "      if (reply.type === \"error\" && reply.code === \"UNKNOWN\") this.abandoned += this.queue.abandonBehind(slot, unknownBehind)\n", replace: "" }],
+    patches: [{ file: "kv/server/connection.ts", find: "      if (reply.type === \"error\" && reply.code === \"UNKNOWN\") this.order.abandon(this.queue.abandonBehind(slot, unknownBehind))\n", replace: "" }],
   },
   {
     id: "own-server-2",
     title: "a read overtakes the writes before it on its connection",
-    patches: [{ file: "kv/server/connection.ts", find: "if (slot !== this.queue.head || this.abandoned > 0", replace: "if (this.abandoned > 0" }],
+    patches: [{ file: "kv/server/order.ts", find: "read !== head || this.abandoned > 0", replace: "this.abandoned > 0" }],
   },
   {
     id: "own-server-3",
@@ -155,17 +155,17 @@ const server: readonly Seeded[] = [
   {
     id: "own-pipeline-2",
     title: "a read that its write did not take along is taken later",
-    patches: [{ file: "kv/server/connection.ts", find: "    else this.miss(slot)\n", replace: "" }],
+    patches: [{ file: "kv/server/order.ts", find: "    else for (const read of this.leaveBefore(write)) read.reply = missed\n", replace: "" }],
   },
   {
     id: "own-pipeline-3",
     title: "a read is taken on the way of a write in a session, which may stand in the log from before it came",
-    patches: [{ file: "kv/server/connection.ts", find: "(this.apart > 0 || !inOrder(slot))", replace: "this.apart > 0" }],
+    patches: [{ file: "kv/server/order.ts", find: "(this.apart > 0 || !isInOrder(write))", replace: "this.apart > 0" }],
   },
   {
     id: "own-pipeline-4",
     title: "a read behind writes of its connection asks for no barrier",
-    patches: [{ file: "kv/server/connection.ts", find: "    if (!slot.gated) return\n", replace: "    if (!slot.gated || this.writes > 0) return\n" }],
+    patches: [{ file: "kv/server/order.ts", find: "    if (!read.gated) return\n", replace: "    if (!read.gated || this.writes > 0) return\n" }],
   },
   {
     id: "own-budget-1",

@@ -33,19 +33,15 @@ func newEtcd(s settings) (system, error) {
 func (target *etcdSystem) client(i int) caller {
 	kv := target.clients[i%len(target.clients)]
 	background := context.Background()
-	switch target.settings.op {
-	case "put":
-		return func(key string) error {
+	return func(key string, put bool) error {
+		if put {
 			_, err := kv.Put(background, key, target.settings.value)
 			return err
 		}
-	case "local":
-		return func(key string) error {
+		if target.settings.op == "local" {
 			_, err := kv.Get(background, key, clientv3.WithSerializable())
 			return err
 		}
-	}
-	return func(key string) error {
 		_, err := kv.Get(background, key)
 		return err
 	}

@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// caller performs one operation and returns when its answer is here. Each client has its own.
-type caller func(key string) error
+// caller puts or gets and returns when the answer is here. Each client has its own.
+type caller func(key string, put bool) error
 
 type system interface {
 	// client number i of n; all of them share `connections` connections.
@@ -29,7 +29,7 @@ type system interface {
 
 type settings struct {
 	endpoints   []string
-	op          string // put, get, local
+	op          string // put, get, local, mixed
 	clients     int
 	connections int
 	value       string
@@ -81,7 +81,7 @@ func fail(err error) {
 func main() {
 	kind := flag.String("system", "resp", "resp or etcd")
 	endpoints := flag.String("endpoints", "127.0.0.1:7001", "comma-separated; clients are spread over them")
-	op := flag.String("op", "put", "put, get (linearizable) or local (serializable, at the node asked)")
+	op := flag.String("op", "put", "put, get (linearizable), local (serializable, at the node asked) or mixed (half put, half get)")
 	clients := flag.Int("clients", 16, "operations in flight")
 	connections := flag.Int("connections", 0, "connections that the clients share; 0: one each")
 	seconds := flag.Float64("seconds", 3, "measured time")
@@ -135,7 +135,7 @@ func main() {
 			random := rand.New(rand.NewSource(int64(i) + 7))
 			// Connecting is not what is measured.
 			if !*fill {
-				_ = call(fmt.Sprintf("key%013d", random.Intn(*keys)))
+				_ = call(fmt.Sprintf("key%013d", random.Intn(*keys)), s.op == "put")
 			}
 			ready.Done()
 			mine := make([]int64, 0, 1<<14)
@@ -149,7 +149,7 @@ func main() {
 				}
 				counts := *fill || atomic.LoadInt32(&measuring) == 1
 				started := time.Now()
-				err := call(fmt.Sprintf("key%013d", number))
+				err := call(fmt.Sprintf("key%013d", number), s.op == "put" || (s.op == "mixed" && random.Intn(2) == 0))
 				if err != nil {
 					firstError.CompareAndSwap(nil, err.Error())
 					if atomic.AddInt64(&failures, 1) > 10 {

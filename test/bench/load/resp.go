@@ -21,6 +21,7 @@ type respConnection struct {
 }
 type respRequest struct {
 	key  string
+	put  bool
 	done chan error
 }
 type respSystem struct {
@@ -58,8 +59,8 @@ func newResp(s settings) (system, error) {
 func (target *respSystem) client(i int) caller {
 	c := target.connections[i%len(target.connections)]
 	if c.queue == nil {
-		return func(key string) error {
-			c.write(target.settings, key)
+		return func(key string, put bool) error {
+			c.write(target.settings, key, put)
 			if err := c.out.Flush(); err != nil {
 				return err
 			}
@@ -67,8 +68,9 @@ func (target *respSystem) client(i int) caller {
 		}
 	}
 	request := &respRequest{done: make(chan error, 1)}
-	return func(key string) error {
+	return func(key string, put bool) error {
 		request.key = key
+		request.put = put
 		c.queue <- request
 		return <-request.done
 	}
@@ -84,8 +86,8 @@ func (target *respSystem) close() {
 	}
 }
 
-func (c *respConnection) write(s settings, key string) {
-	if s.op == "put" {
+func (c *respConnection) write(s settings, key string, put bool) {
+	if put {
 		_, _ = c.out.WriteString("*3\r\n$3\r\nSET\r\n$")
 	} else {
 		_, _ = c.out.WriteString("*2\r\n$3\r\nGET\r\n$")
@@ -93,7 +95,7 @@ func (c *respConnection) write(s settings, key string) {
 	_, _ = c.out.WriteString(strconv.Itoa(len(key)))
 	_, _ = c.out.WriteString("\r\n")
 	_, _ = c.out.WriteString(key)
-	if s.op == "put" {
+	if put {
 		_, _ = c.out.WriteString("\r\n$")
 		_, _ = c.out.WriteString(strconv.Itoa(len(s.value)))
 		_, _ = c.out.WriteString("\r\n")
@@ -107,7 +109,7 @@ func (c *respConnection) writeAll(s settings) {
 	defer c.ended.Done()
 	for request := range c.queue {
 		c.pending <- request
-		c.write(s, request.key)
+		c.write(s, request.key, request.put)
 		if len(c.queue) == 0 {
 			_ = c.out.Flush()
 		}
