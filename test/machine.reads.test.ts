@@ -1,9 +1,12 @@
 /** Reads of the LevelDB machine while it works: whole states only, never backwards, large ones in slices. */
+import * as fc from "fast-check"
 import { afterAll, describe, expect, test } from "vitest"
+import { INLINE } from "../kv/machine/cost.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
 import { placeOf } from "../kv/machine/place.ts"
-import { longTest } from "./long.ts"
-import { Log, buffers, open, plain, removeTemporary, temporary } from "./machine.kit.ts"
+import type { Reply } from "../kv/types.ts"
+import { longTest, many } from "./long.ts"
+import { buffers, entryOf, Log, open, plain, removeTemporary, secretFor, temporary } from "./machine.kit.ts"
 
 afterAll(removeTemporary)
 
@@ -129,6 +132,54 @@ describe("SCAN", () => {
 })
 
 describe("reads beside writes", () => {
+  test("property: what is read before a command is what it finds, and what has been told can be read", async () => {
+    const key = fc.constantFrom("a", "b", "c")
+    const long = "x".repeat(INLINE + 1)
+    const call = fc.oneof(
+      fc.tuple(fc.constantFrom("SET", "APPEND"), key, fc.constantFrom("1", "2", long)),
+      fc.tuple(fc.constantFrom("DEL", "INCR", "PERSIST"), key),
+      fc.tuple(fc.constant("PEXPIRE"), key, fc.constantFrom("1", "30")),
+      fc.constantFrom(["FLUSHALL"], ["MSET", "a", "7", "b", long], ["MGET", ...Array.from({ length: 70 }, () => "a")], null),
+    )
+    const look = buffers("MGET", "a", "b", "c")
+    const brief = (reply: Reply): string => JSON.stringify(plain(reply)).replaceAll(/x{9,}/g, (run) => `x*${run.length}`)
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.array(call, { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 6 }), async (batches) => {
+        const held = await open(temporary())
+        const twin = new MemoryMachine()
+        const entries = [entryOf(1, 0, { type: "OpenSession", owner: "node:n1", secret: secretFor("t") })]
+        twin.applyNow(entries)
+        await held.apply(entries)
+        const before: unknown[] = []
+        const after: unknown[] = []
+        const shown = (reply: Reply | Promise<Reply>): unknown => (reply instanceof Promise ? "later" : brief(reply))
+        held.machine.listen({
+          executing: (_, read) => void before.push(brief(read(look))),
+          replied: () => void after.push(shown(held.machine.read(look))),
+          opened: () => {}, closed: () => {}, restored: () => {},
+        })
+        let [index, time, sequence] = [1, 0, 0]
+        for (const batch of batches) {
+          const made = batch.map((words) => {
+            // Time goes on alone, so that both look at the same clock.
+            if (words === null) time += 20
+            return entryOf(++index, time, words === null ? { type: "Tick" } : { type: "Execute", session: 1, secret: null, sequence: ++sequence, lowest: sequence, exec: false, watches: [], calls: [buffers(...words)] })
+          })
+          const [expected, told] = [new Array<unknown>(), batch.filter((words) => words !== null).length]
+          for (const [i, entry] of made.entries()) {
+            if (batch[i] !== null) expected.push(brief(twin.read(look)))
+            twin.applyNow([entry])
+          }
+          before.length = after.length = 0
+          await held.apply(made)
+          expect([held.damages, held.failures]).toEqual([[], []])
+          expect([before, after]).toEqual([expected, Array.from({ length: told }, () => brief(twin.read(look)))])
+        }
+        await held.close()
+      }),
+      { numRuns: many(1000, 12) },
+    )
+  })
   test("a read of several keys sees a state between two batches, and a later read never an earlier one", async () => {
     const held = await open(temporary())
     const log = new Log()

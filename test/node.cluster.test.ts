@@ -4,7 +4,7 @@ import { until } from "./cluster.ts"
 import { withLocalCluster } from "./node.help.ts"
 import { ErrorReply } from "./resp.ts"
 
-test("three empty nodes form a cluster, elect a leader and serve at every node", async () => {
+test("three empty nodes form a cluster, elect a leader and serve at every node, pipelines of reads and writes in their order", async () => {
   await withLocalCluster(3, async (cluster) => {
     await cluster.startAll()
     const leader = await cluster.leader()
@@ -13,6 +13,12 @@ test("three empty nodes form a cluster, elect a leader and serve at every node",
       expect(await client.call("SET", `from-${node.id}`, node.id)).toBe("OK")
       expect(await client.call("GET", `from-${node.id}`)).toBe(node.id)
       expect(await client.call("INCR", "count")).toBe(cluster.nodes.indexOf(node) + 1)
+      const before = node.status().applied
+      const turns = Array.from({ length: 500 }, (_, i) => i + 1)
+      const replies = await Promise.all(turns.flatMap(() => [client.call("INCR", node.id), client.call("GET", node.id)]))
+      expect(replies).toEqual(turns.flatMap((i) => [i, String(i)]))
+      // Reads are no entries.
+      expect(node.status().applied - before).toBeLessThan(510)
     }
     const clusters = new Set(cluster.nodes.map((node) => node.status().cluster))
     expect(clusters.size).toBe(1)

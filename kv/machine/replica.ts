@@ -322,7 +322,7 @@ export const readOnlyView = (now: number, store: Pick<Store, "get" | "value">, m
   return {
     now,
     get: (key) => live(store.get(key), now),
-    value: store.value,
+    value: (key, item) => store.value(key, item),
     answering: (bytes) => {
       answered += bytes
       if (answered > most) throw replyTooLarge(answered, most)
