@@ -202,7 +202,7 @@ export const inPlace = (state: State): Runner => ({
 export class RecoveredInvalid extends Error {
   override readonly name = "RecoveredInvalid"
   constructor(flaw: string) {
-    super(`what was found on the disk cannot be started from: ${flaw}. Nothing was changed. Restore the data directory's log, or give this server an empty directory and replace it as a member`)
+    super(`what was found on the disk cannot be started from: ${flaw}. Nothing was changed. Bring the data directory back as it was last; if that cannot be, its disk is lost`)
   }
 }
 

@@ -91,10 +91,10 @@ export const judgeStart = (self: Member, met: Sighting | null, hello: Hello): Re
 
 export const startedTwice = (self: Member, hello: Hello, live: Start): Refusal => ({
   reason: "StartedTwice",
-  detail: `${self.name} is connected with another process of ${hello.member.name}, incarnation ${hello.member.incarnation}: start ${live.number} lives, this is start ${hello.start.number}. If that one has just ended this passes by itself; if not, two processes run on copies of one directory: stop one of them and empty its directory. Nothing was exchanged.`,
+  detail: `${self.name} is connected with another process of ${hello.member.name}, incarnation ${hello.member.incarnation}: start ${live.number} lives, this is start ${hello.start.number}. If that one has just ended this passes by itself; if not, two processes run on copies of one directory: stop the one that should not be. Nothing was exchanged.`,
 })
 
 export const duplicateName = (self: Member, name: string, address: string): Refusal => ({
   reason: "DuplicateName",
-  detail: `${self.name} is connected with another ${name}, of another incarnation, at ${address}: if ${name} was just replaced this passes by itself; if not, two processes use that name and one must be stopped.`,
+  detail: `${self.name} is connected with another ${name}, of another incarnation, at ${address}: if ${name} was just started with another directory this passes by itself; if not, two processes use that name and one must be stopped.`,
 })

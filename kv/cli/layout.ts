@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { type Endpoint, showEndpoint } from "../client/endpoints.ts"
 import { isLock } from "../../interpreters/file/index.ts"
 import { makeFolders } from "./folders.ts"
-import { failure } from "./runtime.ts"
+import { Failure, failure } from "./runtime.ts"
 
 export interface Layout {
   readonly version: 1
@@ -67,7 +67,9 @@ export const recordedClients = (folder: string, asked: Endpoint): readonly (read
     const members = layout === null ? [] : membersOf(folder, layout)
     const addresses = members.map(({ id, client }) => [showEndpoint(client), id] as const)
     return members.some(({ client }) => client.port === asked.port) ? addresses : []
-  } catch {
-    return []
+  } catch (error) {
+    // Only a hint: a folder that is none of ours, or cannot be read, gives none.
+    if (error instanceof Failure || (error instanceof Error && "code" in error)) return []
+    throw error
   }
 }

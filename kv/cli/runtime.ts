@@ -53,7 +53,7 @@ export const attemptToTheEnd = <A>(work: (signal: AbortSignal) => Promise<A>): E
   })
 
 /** The named errors of the client, and what the system says (a port in use, a file that is not there). */
-const expected = (error: unknown): error is Error => error instanceof Error && (Object.hasOwn(error, "_tag") || "code" in error || error instanceof TypeError)
+const expected = (error: unknown): error is Error => error instanceof Error && (Object.hasOwn(error, "_tag") || "code" in error)
 
 /** A long-running command: to be told to stop is no failure, and that nobody reads its output any more no reason to stop. */
 let daemon = false

@@ -23,7 +23,7 @@ export class MachineGone extends Data.TaggedError("MachineGone")<{ readonly dire
 /** Data of another version of the format. Nothing was touched. */
 export class MachineOutdated extends Data.TaggedError("MachineOutdated")<{ readonly directory: string; readonly found: number; readonly wanted: number }> {
   override get message(): string {
-    return `The data in ${this.directory} are of format ${this.found}; this version reads and writes format ${this.wanted}. Nothing was touched. Start the version that wrote them, or give this node an empty directory and let the cluster take it in anew.`
+    return `The data in ${this.directory} are of format ${this.found}; this version reads and writes format ${this.wanted}. Nothing was touched. Start the version that wrote them.`
   }
 }
 export type MachineError = MachineLocked | MachineOutdated | MachineUnusable

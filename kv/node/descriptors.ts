@@ -30,7 +30,7 @@ export const descriptorLimit = (): number | null => {
   try {
     return softLimit(readFileSync("/proc/self/limits", "latin1"))
   } catch {
-    // Not Linux: the diagnostic report knows it on every POSIX system.
+    // Not Linux, or no file can be opened just now: the diagnostic report knows it on every POSIX system.
     const soft = (process.report.getReport() as Limits).userLimits?.open_files?.soft
     return typeof soft === "number" ? soft : null
   }
