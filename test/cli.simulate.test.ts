@@ -115,20 +115,20 @@ describe("a seed that fails", () => {
   const failed: SimulateFailure = {
     seed: 3, violation: "ElectionSafety", message: "ElectionSafety violated at n1: leads term 2, and so does n2\n  at most one leader", at: 40, script,
     from: { actions: 60, steps: 1200 }, shrunk: { actions: script.actions.length, steps: 41, seconds: 1.26 }, file: "simulate-partitions-3-3.ndjson",
-    look: "stepraft debug simulate-partitions-3-3.ndjson", judge: null, repeat: "stepraft simulate --seed 3 --profile partitions --nodes 3",
+    look: "npx stepraft debug simulate-partitions-3-3.ndjson", judge: null, repeat: "npx stepraft simulate --seed 3 --profile partitions --nodes 3",
   }
   test("is told as one action a line, with the commands that show it again", () => {
     const lines = failureText(failed, paintFor(process.stdout)).split("\n")
     expect(lines[0]).toBe("seed 3: ElectionSafety violated at n1: leads term 2, and so does n2")
     expect(lines.filter((line) => /^ +\d+ {2}\w+/.test(line))).toHaveLength(script.actions.length)
-    expect(lines).toContain("  look at it  stepraft debug simulate-partitions-3-3.ndjson")
-    expect(lines).toContain("  repeat it   stepraft simulate --seed 3 --profile partitions --nodes 3")
+    expect(lines).toContain("  look at it  npx stepraft debug simulate-partitions-3-3.ndjson")
+    expect(lines).toContain("  repeat it   npx stepraft simulate --seed 3 --profile partitions --nodes 3")
     expect(failureText({ ...failed, shrunk: null, file: null, look: null }, paintFor(process.stdout)).split("\n")).toHaveLength(3)
   })
 
   test("whose script cannot be written is told with what repeats it", () => {
     const { file: _, look: __, judge: ___, repeat, ...seedFailure } = failed
-    expect(() => save(options({ save: join(folder(), "gone"), profile: "partitions", actions: 60 }), 3, { ...seedFailure, lived: null })).toThrow(
+    expect(() => save(options({ save: join(folder(), "gone"), profile: "partitions", actions: 60 }), 3, { ...seedFailure, lived: { script, mended: null, history: null } })).toThrow(
       expect.objectContaining({ code: 3, message: expect.stringMatching(new RegExp(`^seed 3 violated ElectionSafety, and its script cannot be written: ENOENT.*: ${repeat}$`)) as unknown }) as Error,
     )
   })

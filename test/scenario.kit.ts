@@ -5,13 +5,13 @@
  * The time that the scenarios call T, in which an election should be over, is 1,000 ms. The default settings fit it: ten
  * heartbeats a second, election timeouts of 500–1,000 ms. A hop and a persist take 1 ms each. All time is virtual.
  */
-import { expect, test } from "vitest"
+import { expect, onTestFinished, test } from "vitest"
 import type { CommandEntry, Message, Settings } from "../core/index.ts"
 import { Writer } from "../interpreters/bytes.ts"
 import { cluster, StoryFailed, type Cluster, type ClusterOptions } from "../interpreters/simulation/index.ts"
 import { writeMessage } from "../interpreters/tcp/codec.ts"
 import { HEADER } from "../interpreters/tcp/frame.ts"
-import { makeInvariantChecker } from "../spec/index.ts"
+import { makeInvariantChecker, saveStory } from "../spec/index.ts"
 import { full } from "./cluster.ts"
 import { many } from "./long.ts"
 import { scenarios, type ScenarioId } from "./scenario.ids.ts"
@@ -38,10 +38,23 @@ export interface ScenarioOptions extends ClusterOptions {
   /** The story writes disks by hand: what a start finds there is not what was persisted. */
   readonly handmade?: boolean
 }
+/** The cluster made last in the test that runs: if that fails, its world is saved, and the command told that opens it. */
+let latest: Cluster | null = null
+const tellOf = (c: Cluster): void => {
+  if (latest === null)
+    onTestFinished(({ task }) => {
+      const [thrown] = task.result?.errors ?? []
+      const told = thrown === undefined || latest === null ? null : saveStory(latest, Object.assign(new Error(thrown.message), { name: thrown.name }))
+      latest = null
+      if (told !== null) console.error(`${task.name}\n  saved as ${told.file}; open it with: ${told.command}`)
+    })
+  latest = c
+}
+
 /** A cluster whose every step is checked. */
 export const watched = ({ servers = 3, handmade = false, ...options }: ScenarioOptions = {}): Cluster => {
   const check = makeInvariantChecker()
-  return cluster(servers, {
+  const c = cluster(servers, {
     ...options,
     observe: (step) => {
       options.observe?.(step)
@@ -52,6 +65,8 @@ export const watched = ({ servers = 3, handmade = false, ...options }: ScenarioO
       options.started?.(node, recovered, wentBack)
     },
   })
+  tellOf(c)
+  return c
 }
 
 export const offers = (c: Cluster, name: string, count: number): void => {

@@ -8,6 +8,7 @@ import { digestEntry, type Action, type Script, type WorldMachine } from "../int
 import { actionArbitrary, scriptArbitrary, worldProperty, WorldPropertyFailed } from "../spec/properties/index.ts"
 import { checkScript, generateScript, profileNames, sameFailureAs, scenarioText, shrinkFailure, type Profile, type ScriptChecks, type ScriptFailed } from "../spec/index.ts"
 import { longTest, many } from "./long.ts"
+import { passing } from "./worlds.ts"
 
 const nodesOf = (seed: number): number => [3, 5, 3, 4, 7, 2, 1][seed % 7] ?? 3
 const scriptOf = (seed: number, steps = 40): Script => generateScript(seed, profileNames[seed % profileNames.length] ?? "everything", { nodes: nodesOf(seed), steps })
@@ -88,8 +89,7 @@ describe("the same seed", () => {
 describe("the shipped reducer", () => {
   test("in random worlds of every profile: no invariant is broken, the specification allows every step, and afterwards there is progress", () => {
     for (let seed = 1; seed <= 18; seed++) {
-      const verdict = checkScript(scriptOf(seed), { refinement: seed % 3 === 0 })
-      expect(verdict, `seed ${seed}`).toMatchObject({ ok: true })
+      passing(scriptOf(seed), { refinement: seed % 3 === 0 })
     }
   })
 
@@ -97,8 +97,11 @@ describe("the shipped reducer", () => {
     const used = new Map()
     const failures: string[] = []
     for (let seed = 1; seed <= many(1000, 300); seed++) {
-      const verdict = checkScript(scriptOf(seed, 60), { rules: used, refinement: true })
-      if (!verdict.ok) failures.push(`${seed}: ${verdict.message}`)
+      try {
+        passing(scriptOf(seed, 60), { rules: used, refinement: true })
+      } catch (error) {
+        failures.push(`${seed}: ${error instanceof Error ? error.message : String(error)}`)
+      }
     }
     expect(failures).toEqual([])
     // What only a lie or a directory that went back brings about: core.halt, core.chain and world.directories show these.
@@ -214,7 +217,7 @@ describe("with fast-check", () => {
   test("a user's state machine that hangs on batches is caught, and shrunk to a script that is saved and fails again", () => {
     let caught: unknown
     try {
-      worldProperty({ profile: "lossy", steps: 30, numRuns: 50, seed: 1, checks: () => ({ machine: counter(true), liveness: false }) })
+      worldProperty({ profile: "lossy", steps: 30, numRuns: 50, seed: 1, command: () => new Uint8Array(8), checks: () => ({ machine: counter(true), liveness: false }) })
     } catch (error) {
       caught = error
     }
@@ -222,10 +225,10 @@ describe("with fast-check", () => {
     const { script, message, file, path, seed } = caught
     expect(caught.failed.violation).toBe("MachinesAgree")
     expect(script.actions.length).toBeLessThanOrEqual(10)
-    expect(message).toContain(`open it with: stepraft debug ${file}`)
+    expect(message).toContain(`open it with: npx stepraft debug ${file}`)
     expect(failureOf(readTrace(readFileSync(file, "utf8")).script, { machine: counter(true), liveness: false }).violation).toBe("MachinesAgree")
     // Seed and path lead to the same script at once.
-    expect(() => worldProperty({ profile: "lossy", steps: 30, seed, path, checks: () => ({ machine: counter(true), liveness: false }) })).toThrow(/MachinesAgree/)
+    expect(() => worldProperty({ profile: "lossy", steps: 30, seed, path, command: () => new Uint8Array(8), checks: () => ({ machine: counter(true), liveness: false }) })).toThrow(/MachinesAgree/)
   })
 
   test("what breaks only while the world is mended is saved with what mends it", () => {
@@ -242,10 +245,16 @@ describe("with fast-check", () => {
     }
     const { script, violation } = readTrace(readFileSync(file, "utf8"))
     expect(failureOf(script, { ...wrong(), liveness: false })).toMatchObject({ message: "a probe", at: violation?.at })
+    // A probe needs a leader, and time to be executed: nothing else of the mending is listed.
+    expect(script.actions.map(({ type }) => type).filter((type) => type !== "run" && type !== "step")).toEqual(["propose"])
+  })
+
+  test("a property of a state machine whose commands nobody makes is an error: it would test nothing", () => {
+    expect(() => worldProperty({ profile: "calm", steps: 5, numRuns: 1, checks: () => ({ machine: counter(true) }) })).toThrow(/^this property would test nothing of its state machine: .* Give `command: /)
   })
 
   test("the same one, mended, passes", () => {
-    worldProperty({ profile: "lossy", steps: 20, numRuns: 8, seed: 1, checks: () => ({ machine: counter(false) }) })
+    worldProperty({ profile: "lossy", steps: 20, numRuns: 8, seed: 1, command: () => new Uint8Array(8), checks: () => ({ machine: counter(false) }) })
   })
 
   test("results are seen by the user's own check, and commands carry the user's bytes", () => {

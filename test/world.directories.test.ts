@@ -2,9 +2,10 @@
 import { describe, expect, test } from "vitest"
 import { World, type Action } from "../interpreters/simulation/index.ts"
 import { makeInvariantChecker } from "../spec/invariants/index.ts"
-import { checkScript, generateScript } from "../spec/scripts/index.ts"
+import { generateScript } from "../spec/scripts/index.ts"
 import { full } from "./cluster.ts"
 import { many } from "./long.ts"
+import { passing } from "./worlds.ts"
 
 const act = (world: World, ...actions: readonly Action[]): void => actions.forEach((action) => world.act(action))
 /** A world with a leader, a follower that is the victim, and the other one; every step is watched. */
@@ -113,9 +114,8 @@ describe("random worlds", () => {
     let promised = 0
     let known = 0
     for (let seed = 1; seed <= cases; seed++) {
-      const verdict = checkScript(generateScript(seed, "directories", { nodes: seed % 3 === 0 ? 5 : 3, steps: full ? 60 : 25 }), { refinement: seed % 4 === 0, refused: () => known++ })
-      expect(verdict.ok ? null : `${seed}: ${verdict.message}`).toBeNull()
-      if (verdict.ok && verdict.promised) promised++
+      const verdict = passing(generateScript(seed, "directories", { nodes: seed % 3 === 0 ? 5 : 3, steps: full ? 60 : 25 }), { refinement: seed % 4 === 0, refused: () => known++ })
+      if (verdict.promised) promised++
     }
     expect(promised).toBeGreaterThan(cases >> 1)
     expect(known).toBeGreaterThan(full ? cases >> 2 : 0)

@@ -1,7 +1,7 @@
 /** Random worlds for tests: one seed decides the cluster, its network and every fault. */
 import { defaultSettings, type Recovered, type Settings } from "../core/index.ts"
 import { networks, runScript, type Action, type Keep, type NetworkName, type Random, makeRandom, type Script, type World, type WorldStep } from "../interpreters/simulation/index.ts"
-import { generateScript, type Profile } from "../spec/index.ts"
+import { asLived, checkScript, generateScript, isOwn, saveFailure, violationName, type Profile, type Saved, type ScriptChecks, type ScriptPassed } from "../spec/index.ts"
 
 /** Small enough that snapshots, windows and refusals happen all the time. */
 export const tightSettings: Partial<Settings> = {
@@ -37,10 +37,28 @@ export interface ScriptedOptions {
 export const scripted = (seed: number, { nodes = 1 + (seed % 5), steps = 40, profile = "everything", observe, started }: ScriptedOptions = {}): World => {
   const script = generateScript(seed, profile, { nodes, steps })
   const settings = { ...defaultSettings, ...script.options.settings }
-  return runScript(script, {
-    ...(observe === undefined ? {} : { observe }),
-    ...(started === undefined ? {} : { started: (node, recovered) => started(node, recovered, settings) }),
-  })
+  let at = 0
+  try {
+    return runScript(script, {
+      observe: (step) => {
+        at = step.i
+        observe?.(step)
+      },
+      ...(started === undefined ? {} : { started: (node, recovered) => started(node, recovered, settings) }),
+    })
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    throw new Error(`${message}\n  ${openWith(saveFailure({ script, mended: null }, { violation: violationName(error), message, at }, { own: true }))}`, { cause: error })
+  }
+}
+
+const openWith = ({ file, command }: Saved): string => `saved as ${file}; open it with: ${command}`
+
+/** Runs a script that is to pass. If it does not, it is saved, and the error tells the command that opens it at the violation. */
+export const passing = (script: Script, checks: ScriptChecks = {}): ScriptPassed => {
+  const verdict = checkScript(script, checks)
+  if (verdict.ok) return verdict
+  throw new Error(`${verdict.message}\n  ${openWith(saveFailure(asLived(script, verdict, checks), verdict, { own: isOwn(checks) }))}`)
 }
 
 /** Everybody has executed the same, everything that the leader holds. */

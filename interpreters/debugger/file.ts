@@ -5,7 +5,7 @@
  *   {"action":{"type":"run","ms":300}}                          what was done to the world
  *   {"i":4,"at":512,"node":"n2","event":{…},"cause":1}           what a node stepped on; lines of one i are one step
  *   {"i":256,"hash":305419896}                                  the world after so many steps, after the action above
- *   {"violates":"ElectionSafety","at":301}                      and at which step it showed
+ *   {"violates":"ElectionSafety","at":301,"message":"…"}        and at which step it showed; "own":true if not all that it takes is in here
  *
  * A scenario is a header and actions, with the hash and the violation at its end, if there is one.
  */
@@ -65,9 +65,9 @@ interface Reading {
   violation: TraceViolation | null
 }
 const take = (reading: Reading, value: Json): void => {
-  const { i, at, node, event, cause, hash, action, violates } = value
+  const { i, at, node, event, cause, hash, action, violates, message, own, mended } = value
   if (isRecord(action)) reading.actions.push(decodeAction(JSON.stringify(action)))
-  else if (typeof violates === "string") reading.violation = { name: violates, at: typeof at === "number" ? at : 0 }
+  else if (typeof violates === "string") reading.violation = { name: violates, at: typeof at === "number" ? at : 0, ...(typeof message === "string" ? { message } : {}), ...(own === true ? { own } : {}), ...(typeof mended === "number" ? { mended } : {}) }
   else if (typeof i === "number" && typeof hash === "number") reading.hashes.push({ i, hash, after: reading.actions.length })
   else if (typeof i === "number" && typeof at === "number" && typeof node === "string" && isRecord(event)) {
     const last = reading.steps.at(-1)

@@ -4,18 +4,22 @@
  * came after stays on the branch that it was on. A face (terminal, browser) shows it and drives it; it knows none.
  */
 import type { Member, Message, Recovered, State } from "../../core/index.ts"
-import { InvariantViolated, makeInvariantChecker } from "../../spec/index.ts"
+import { markOf, violationName, watchWorld, type Executed, type ScriptChecks } from "../../spec/index.ts"
 import { act } from "../simulation/act.ts"
 import { foldOver } from "../simulation/fold.ts"
 import { happen, nextAt } from "../simulation/happen.ts"
-import { fingerprint, makeWorld, type Action, type LossReason, type Script, type WorldHooks, type WorldState, type WorldStep } from "../simulation/index.ts"
+import { fingerprint, makeWorld, nodeOf, type Action, type LossReason, type Script, type WorldHooks, type WorldMachine, type WorldState, type WorldStep } from "../simulation/index.ts"
 import { changes, type Change } from "./diff.ts"
 import { LONGEST_RUN } from "./fields.ts"
 
 export interface Violation {
-  /** The invariant, or "Error" if the reducer itself gave up. */
+  /** The invariant or property, or the name of what was thrown. */
   readonly name: string
   readonly message: string
+}
+/** A violation that a file tells of, with the step at which it showed; what found it may not be at hand. */
+export interface Told extends Violation {
+  readonly at: number
 }
 export interface Lost {
   readonly from: Member
@@ -28,14 +32,16 @@ export interface Started {
   readonly recovered: Recovered
   readonly wentBack: boolean
 }
+/** What happens in a frame, for whoever checks it. */
+export type Seen = { readonly type: "step"; readonly step: WorldStep } | ({ readonly type: "started" } & Started) | ({ readonly type: "executed" } & Executed)
 export interface Frame {
   readonly world: WorldState
   /** What was done to the world here, or null where it went on by itself. */
   readonly action: Action | null
   /** What nodes did: none, one, or several for an action that concerns several. */
   readonly steps: readonly WorldStep[]
-  /** What nodes that start here found on their disks. */
-  readonly started: readonly Started[]
+  /** All that checks look at, in order. */
+  readonly seen: readonly Seen[]
   /** Messages that came to nothing here. */
   readonly lost: readonly Lost[]
   /** Milliseconds that the script then let pass without anything happening. */
@@ -62,9 +68,31 @@ interface Line {
   scriptEnd: number | null
   watch: Watch
 }
-type Watch = (seen: Pick<Frame, "steps" | "started">) => Violation | null
-/** Sees every step, and what each life begins with; throws to tell of a violation. */
-export type Checker = ((step: WorldStep) => void) & { readonly started?: (node: string, recovered: Recovered, wentBack: boolean) => void }
+/** `before`: the world in which the action of the frame was done. */
+type Watch = (frame: Pick<Frame, "world" | "action" | "seen">, before: WorldState | null) => Violation | null
+/** Sees every step, what each life begins with, what is done and what is executed; throws to tell of a violation. */
+export type Checker = ((step: WorldStep) => void) & {
+  /** `world`: null while it is being made. */
+  readonly started?: (node: string, recovered: Recovered, wentBack: boolean, world: WorldState | null) => void
+  readonly acted?: (world: WorldState, action: Action) => void
+  readonly executed?: (executed: Executed) => void
+}
+/** The checks of a script, for a session: the same that a whole run of it makes at each step. */
+export const checkerOf = (checks: ScriptChecks = {}): Checker => {
+  const watch = watchWorld(checks)
+  const step = (step: WorldStep): void => {
+    checks.observe?.(step)
+    watch.step(step)
+  }
+  return Object.assign(step, {
+    started: (node: string, recovered: Recovered, wentBack: boolean, world: WorldState | null) => watch.started(world, node, recovered, wentBack),
+    acted: watch.acted,
+    executed: ({ node, entries, results, ...mark }: Executed) => {
+      if (entries !== null) checks.applied?.(node, entries, results)
+      watch.executed(node, () => mark)
+    },
+  })
+}
 
 export type Predicate = (before: Frame, after: Frame) => boolean
 
@@ -104,31 +132,48 @@ export interface Session {
 
 export interface SessionOptions {
   readonly hooks?: Pick<WorldHooks, "machine">
-  /** One for each branch: it sees every step from the first one on. Default: all invariants of spec. */
+  /** One for each branch: it sees every step from the first one on. Default: all that checkScript checks by default. */
   readonly checker?: () => Checker
   /** How many frames `seek` looks at before it gives up. Default: 20,000. */
   readonly seekLimit?: number
+  /** Shown where it was found, if the checks do not show it before. On the script's own branch only. */
+  readonly told?: Told
 }
 
-const violationOf = (error: unknown): Violation => {
-  if (error instanceof InvariantViolated) return { name: error.invariant, message: error.message }
-  return { name: "Error", message: error instanceof Error ? error.message : String(error) }
-}
+const violationOf = (error: unknown): Violation => ({ name: violationName(error), message: error instanceof Error ? error.message : String(error) })
 
-const guard = (check: Checker): Watch => ({ started, steps }) => {
+const guard = (check: Checker): Watch => ({ world, action, seen }, before) => {
   try {
-    for (const { node, recovered, wentBack } of started) check.started?.(node, recovered, wentBack)
-    for (const step of steps) check(step)
+    if (action !== null && before !== null) check.acted?.(before, action)
+    for (const one of seen) {
+      if (one.type === "step") check(one.step)
+      else if (one.type === "started") check.started?.(one.node, one.recovered, one.wentBack, before === null ? null : world)
+      else check.executed?.(one)
+    }
     return null
   } catch (error) {
     return violationOf(error)
   }
 }
 
+/** Hooks that write down what checks look at. `machineOf`: that of a node just now. */
+const recorder = (seen: Seen[], machineOf: (node: string) => WorldMachine | null): Pick<WorldHooks, "observe" | "started" | "applied" | "restored"> => {
+  const executed = (node: string, entries: Executed["entries"], results: readonly unknown[]): void => {
+    const machine = machineOf(node)
+    if (machine !== null) seen.push({ type: "executed", node, entries, results, ...markOf(machine) })
+  }
+  return {
+    observe: (step) => void seen.push({ type: "step", step }),
+    started: (node, recovered, wentBack) => void seen.push({ type: "started", node, recovered, wentBack }),
+    applied: executed,
+    restored: (node) => executed(node, null, []),
+  }
+}
+const stepsOf = (seen: readonly Seen[]): readonly WorldStep[] => seen.flatMap((one) => (one.type === "step" ? [one.step] : []))
+
 interface Advance {
   readonly world: WorldState
-  readonly steps: readonly WorldStep[]
-  readonly started: readonly Started[]
+  readonly seen: readonly Seen[]
   readonly lost: readonly Lost[]
   /** False: nothing but what had become stale was planned until then. */
   readonly happened: boolean
@@ -136,13 +181,11 @@ interface Advance {
 }
 /** The next thing that comes to something, not past `end`; or the action. The world given stays as it is. */
 const advance = (world: WorldState, action: Action | null, end: number, hooks: WorldHooks): Advance => {
-  const steps: WorldStep[] = []
+  const seen: Seen[] = []
   const lost: Lost[] = []
-  const started: Started[] = []
   const fold = foldOver(world, {
     ...hooks,
-    observe: (step) => steps.push(step),
-    started: (node, recovered, wentBack) => started.push({ node, recovered, wentBack }),
+    ...recorder(seen, (node) => nodeOf(fold.world, node).machine),
     lost: (from, to, message, why) => lost.push({ from, to, message, why }),
   })
   let happened = action !== null
@@ -150,29 +193,26 @@ const advance = (world: WorldState, action: Action | null, end: number, hooks: W
     if (action !== null) act(fold, action)
     else
       for (let next = nextAt(fold); !happened && next !== undefined && next <= end; next = nextAt(fold)) happened = happen(fold)
-    return { world: fold.world, steps, started, lost, happened, error: null }
+    return { world: fold.world, seen, lost, happened, error: null }
   } catch (error) {
-    return { world: fold.world, steps, started, lost, happened, error }
+    return { world: fold.world, seen, lost, happened, error }
   }
 }
 
 export const openSession = (script: Script, options: SessionOptions = {}): Session => {
   const hooks: WorldHooks = { ...options.hooks }
-  const newChecker = options.checker ?? makeInvariantChecker
-  const firstSteps: WorldStep[] = []
-  const firstStarted: Started[] = []
-  const first = makeWorld({ seed: script.seed, ...script.options }, {
-    ...hooks,
-    observe: (step) => firstSteps.push(step),
-    started: (node, recovered, wentBack) => firstStarted.push({ node, recovered, wentBack }),
-  })
+  const newChecker = options.checker ?? checkerOf
+  const { told = null } = options
+  const firstSeen: Seen[] = []
+  // The first machines have executed nothing.
+  const first = makeWorld({ seed: script.seed, ...script.options }, { ...hooks, ...recorder(firstSeen, () => null) })
 
   const watchFrom = (frames: readonly Frame[]): Line["watch"] => {
     const watch = guard(newChecker())
-    for (const frame of frames) watch(frame)
+    for (const [i, frame] of frames.entries()) watch(frame, frames[i - 1]?.world ?? null)
     return watch
   }
-  const start: Frame = { world: first, action: null, steps: firstSteps, started: firstStarted, lost: [], idle: 0, violation: null }
+  const start: Frame = { world: first, action: null, steps: stepsOf(firstSeen), seen: firstSeen, lost: [], idle: 0, violation: null }
   const lines: Line[] = [{ id: 0, parent: null, from: 0, frames: [start], todo: script.actions, scriptEnd: null, watch: watchFrom([start]) }]
   let line: Line = lines[0] ?? { id: 0, parent: null, from: 0, frames: [start], todo: [], scriptEnd: null, watch: () => null }
   let at = 0
@@ -182,10 +222,13 @@ export const openSession = (script: Script, options: SessionOptions = {}): Sessi
 
   /** True if a frame came of it. */
   const push = (action: Action | null, end: number): boolean => {
-    const { world, steps, started, lost, happened, error } = advance(last().world, action, end, hooks)
+    const before = last().world
+    const { world, seen, lost, happened, error } = advance(before, action, end, hooks)
     if (!happened && error === null) return false
-    const violation = line.watch({ steps, started }) ?? (error === null ? null : violationOf(error))
-    line.frames.push({ world, action, steps, started, lost, idle: 0, violation })
+    const steps = stepsOf(seen)
+    const here = told !== null && line.id === 0 && (steps.at(-1)?.i ?? -1) >= told.at ? told : null
+    const violation = line.watch({ world, action, seen }, before) ?? (error === null ? here : violationOf(error))
+    line.frames.push({ world, action, steps, seen, lost, idle: 0, violation })
     return true
   }
   /** Nothing more happens until `end`. */

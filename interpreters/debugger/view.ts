@@ -74,7 +74,8 @@ export const nodeText = (world: WorldState, name: string): string => {
 export const invariantsText = (session: Session): string => {
   const { violation } = session.frame()
   if (violation === null) return `${Object.keys(invariants).length} invariants hold up to here`
-  return `VIOLATED: ${violation.message}`
+  const { name, message } = violation
+  return `VIOLATED: ${message.startsWith(name) ? message : `${name}: ${message}`}`
 }
 
 const happened = (frame: Frame): readonly string[] => {

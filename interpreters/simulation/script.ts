@@ -25,13 +25,33 @@ const asProposal = (node: string, payloads: readonly Payload[]): Action => {
 export const plainAction = (action: Action): Action =>
   action.type === "inject" && action.event.type === "Proposed" ? asProposal(action.node, action.event.payloads) : action
 
+/** A trace takes no longer run at once. */
+const LONGEST_RUN = 3_600_000
+/** As plain JSON, with runs that follow one another as one. */
+const written = (actions: readonly Action[]): readonly Action[] => {
+  const out: Action[] = []
+  let ms = 0
+  const rest = (): void => {
+    for (; ms > 0; ms -= Math.min(ms, LONGEST_RUN)) out.push({ type: "run", ms: Math.min(ms, LONGEST_RUN) })
+  }
+  for (const action of actions) {
+    if (action.type === "run") ms += action.ms
+    else {
+      rest()
+      out.push(plainAction(action))
+    }
+  }
+  rest()
+  return out
+}
+
 /** A world that remembers what was done to it. */
 export const recordedWorld = (options: WorldOptions, hooks: WorldHooks = {}): { readonly world: World; readonly script: () => Script } => {
   const actions: Action[] = []
   const acted = (action: Action): void => {
-    actions.push(plainAction(action))
+    actions.push(action)
     hooks.acted?.(action)
   }
   const { seed, ...rest } = options
-  return { world: new World({ ...options, ...hooks, acted }), script: () => ({ seed, options: rest, actions: [...actions] }) }
+  return { world: new World({ ...options, ...hooks, acted }), script: () => ({ seed, options: rest, actions: written(actions) }) }
 }

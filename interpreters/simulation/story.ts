@@ -11,8 +11,9 @@ import { Ledger } from "./ledger.ts"
 import { Meter } from "./meter.ts"
 import type { Random } from "./random.ts"
 import { goOn, Tasks, type Task, type Work } from "./tasks.ts"
-import type { Keep, NetworkName, NetworkProfile, WorldHooks, WorldMachine, WorldOptions } from "./types.ts"
-import { World } from "./world.ts"
+import type { Keep, NetworkName, NetworkProfile, Script, WorldHooks, WorldMachine, WorldOptions } from "./types.ts"
+import { recordedWorld } from "./script.ts"
+import type { World } from "./world.ts"
 
 export const seconds = (count: number): number => count * 1000
 
@@ -61,6 +62,8 @@ const COMMAND_BYTES = 16
 
 export class Cluster {
   readonly world: World
+  /** All that was done to the world so far: done again, it is the same world, but for a state machine of one's own. */
+  readonly script: () => Script
   readonly meter: Meter
   readonly ledger = new Ledger()
   private readonly connected: Set<string>
@@ -75,12 +78,16 @@ export class Cluster {
     const { ledger } = this
     const meter = new Meter(options.weigh)
     this.meter = meter
-    this.world = new World({
-      ...options,
+    const { weigh: _, settings, network, disk, apply, snapshots, connections, ...hooks } = options
+    const given = { network, disk, apply, snapshots, connections }
+    const { world, script } = recordedWorld({
       seed,
       nodes: servers,
       // The tester offers to every server and is told at once who leads.
-      settings: { forwardProposals: false, ...options.settings },
+      settings: { forwardProposals: false, ...settings },
+      ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+    }, {
+      ...hooks,
       sent: (from, to, message) => {
         meter.sent(from, to, message)
         options.sent?.(from, to, message)
@@ -105,6 +112,8 @@ export class Cluster {
         options.applied?.(node, entries, results)
       },
     })
+    this.world = world
+    this.script = script
     this.connected = new Set(this.world.names)
   }
 

@@ -1,7 +1,8 @@
 /** Opens a trace, a saved scenario or a fresh world for stepping through it. */
-import { openSession, readTraceFile, replayTrace, runLines, runPiped, runTerminal, TraceUnreadable, writeScenario, type Face, type Replayed, type Session, type Trace } from "../../interpreters/debugger/index.ts"
+import { checkerOf, openSession, readTraceFile, replayTrace, runLines, runPiped, runTerminal, TraceUnreadable, writeScenario, type Face, type Replayed, type Session, type SessionOptions, type Trace } from "../../interpreters/debugger/index.ts"
 import { MOST_NODES, type Script } from "../../interpreters/simulation/index.ts"
-import { checkScript, generateScript, invariants, type Profile } from "../../spec/index.ts"
+import { checkScript, debugCommand, generateScript, invariants, type Profile, type ScriptChecks, type TraceViolation } from "../../spec/index.ts"
+import { loadChecks } from "./checks-module.ts"
 import { exitCodes, failure } from "./runtime.ts"
 
 export interface DebugOptions {
@@ -9,6 +10,10 @@ export interface DebugOptions {
   readonly seed: number
   readonly profile: Profile | null
   readonly nodes: number
+  /** Every step against the abstract specification, too. */
+  readonly refine: boolean
+  /** A module that exports a state machine and checks of one's own; null: none. */
+  readonly check: string | null
   /** Commands to run instead of reading them; null: from the terminal or the pipe. */
   readonly commands: string | null
 }
@@ -27,38 +32,52 @@ const replayedText = ({ steps, hashes, events, difference, stopped }: Replayed):
     ? `it replays otherwise here: ${difference}. What follows is this version's world`
     : `it replays: ${steps} steps, ${hashes} hashes and ${events} events as written${stopped === null ? "" : `; then: ${stopped}`}`
 
-/** What only the end of a world shows: no invariant of a step. */
-const AT_THE_END: readonly string[] = ["Liveness", "EveryRefAnswered", "Linearizability"]
+/** What a whole run of a script finds, beside the invariants, and only the last of it at the end of a world. */
+const PROPERTIES: ReadonlySet<string> = new Set(["Refinement", "MachinesAgree", "StaleDirectoryRefused", "Liveness", "EveryRefAnswered"])
 
-/** What has become of a violation that no step shows. */
-const unseen = (name: string, script: Script): string => {
-  if (AT_THE_END.includes(name)) return `${name} was violated at its end: no single step shows it, this is the last one`
-  if (!Object.hasOwn(invariants, name)) return `${name} was violated, and no step shows it here: a session looks at the invariants, and at what the reducer throws. This is the last step`
-  const verdict = checkScript(script)
-  return !verdict.ok && verdict.violation === name ? `${name} is violated at its end: no single step shows it, this is the last one` : `${name} was violated when this was written, and is not violated any more: this is the last step`
+interface Opened {
+  readonly session: Session
+  readonly text: string
 }
-
 /** At the violation if the trace tells of one, else at the beginning. */
-const start = (session: Session, trace: Trace | null): string => {
-  if (trace === null || trace.violation === null) return ""
+const openAt = (script: Script, told: TraceViolation | null, options: Pick<SessionOptions, "hooks" | "checker">, checks: () => ScriptChecks, given: boolean): Opened => {
+  const session = openSession(script, options)
+  if (told === null) return { session, text: "" }
   session.finish()
   const { violation } = session.frame()
-  return violation === null ? unseen(trace.violation.name, trace.script) : `${violation.name} is violated here; back shows how it came to be`
+  if (violation !== null) return { session, text: `${violation.name} is violated here; back shows how it came to be` }
+  const { name, at, message = name, own = false, mended = script.actions.length } = told
+  const show = (text: string): Opened => {
+    const there = openSession(script, { ...options, told: { name, message, at } })
+    there.finish()
+    return { session: there, text }
+  }
+  const verdict = checkScript({ ...script, actions: script.actions.slice(0, mended) }, checks())
+  if (!verdict.ok && verdict.violation === name) return show(`${name} is violated at the end of this world, which no single step shows; back shows how it came to be`)
+  if ((own && !given) || !(Object.hasOwn(invariants, name) || PROPERTIES.has(name)))
+    return show(`${name} was told here when this was saved. What found it is not in the file${given ? "" : ": --check MODULE runs your own state machine and checks again, step by step"}; back shows how it came to be`)
+  return { session, text: `${name} was violated when this was written, and is not violated any more: this is the last step` }
 }
 
-export const debug = async ({ file, seed, profile, nodes, commands }: DebugOptions): Promise<void> => {
+export const debug = async ({ file, seed, profile, nodes, refine, check, commands }: DebugOptions): Promise<void> => {
   if (nodes > MOST_NODES) throw failure(`--nodes must be at most ${MOST_NODES}, not ${nodes}`, exitCodes.usage)
   const trace = file === null ? null : open(file)
   const fresh: Script = { seed, options: { nodes, connections: true }, actions: [] }
   const script = trace?.script ?? (profile === null ? fresh : generateScript(seed, profile, { nodes }))
-  const session = openSession(script)
+  const own = check === null ? null : await loadChecks(check)
+  const refinement = refine || trace?.violation?.name === "Refinement"
+  const checks = (): ScriptChecks => ({ refinement, ...own?.() })
+  const { machine } = checks()
+  const { session, text } = openAt(script, trace?.violation ?? null, { ...(machine === undefined ? {} : { hooks: { machine } }), checker: () => checkerOf(checks()) }, checks, own !== null)
   const save: Face["save"] = (path, at) => {
     const { violation, world } = at.frame()
-    writeScenario(path, at.script(), { hash: { i: world.steps, hash: at.hash() }, violation: violation === null ? null : { name: violation.name, at: Math.max(0, world.steps - 1) } })
-    return `saved; stepraft debug ${path} opens it`
+    const found = violation === null ? null : { name: violation.name, at: Math.max(0, world.steps - 1), message: violation.message, ...(own === null && trace?.violation?.own !== true ? {} : { own: true }) }
+    writeScenario(path, at.script(), { ...(own === null ? { hash: { i: world.steps, hash: at.hash() } } : {}), violation: found })
+    return `saved; ${debugCommand(path, check ?? undefined)} opens it`
   }
   const { stdin: input, stdout: output } = process
-  const opened = [trace === null ? "" : replayedText(replayTrace(trace)), start(session, trace)].filter((line) => line !== "").join("\n")
+  const replayed = trace === null || own !== null ? "" : replayedText(replayTrace(trace))
+  const opened = [replayed, text].filter((line) => line !== "").join("\n")
   const face: Face = { input, output, save }
   if (commands === null && input.isTTY && output.isTTY) return runTerminal(session, { ...face, input }, opened)
   if (opened !== "") output.write(`${opened}\n\n`)

@@ -1,7 +1,7 @@
 /** One seed of `stepraft simulate`: its script made, checked, and shrunk if it fails. What goes between threads is plain data. */
 import type { Rule } from "../../core/index.ts"
 import type { Action, Script } from "../../interpreters/simulation/index.ts"
-import { checkScript, generateScript, shrinkFailure, type Profile, type ScriptChecks } from "../../spec/index.ts"
+import { asLived, checkScript, generateScript, shrinkFailure, type Lived, type Profile, type ScriptChecks } from "../../spec/index.ts"
 import { kvLoad } from "../simulation/index.ts"
 
 export interface SeedJob {
@@ -25,8 +25,8 @@ export interface SeedFailure {
   readonly from: { readonly actions: number; readonly steps: number }
   /** The same of what is left of it; null: not shrunk. */
   readonly shrunk: { readonly actions: number; readonly steps: number; readonly seconds: number } | null
-  /** With clients: the script with all that they did as actions of its own, and what they saw, as JSON lines. */
-  readonly lived: { readonly script: Script; readonly history: string } | null
+  /** The script as it is saved: with all that was done to the world, by clients and to mend it. With clients also what they saw, as JSON lines. */
+  readonly lived: Lived & { readonly history: string | null }
 }
 export interface SeedResult {
   readonly seed: number
@@ -42,7 +42,7 @@ const replayed = (script: Script, checks: ScriptChecks, clients: number): SeedFa
   const actions: Action[] = []
   let history = ""
   checkScript(script, { ...checks, acted: (action) => actions.push(action), companions: kvLoad({ clients, recorded: (all) => (history = all.lines()) }) })
-  return { script: { ...script, actions }, history }
+  return { script: { ...script, actions }, mended: null, history }
 }
 
 export const runSeed = ({ seed, profile, nodes, actions, refine, clients, known }: SeedJob): SeedResult => {
@@ -53,10 +53,10 @@ export const runSeed = ({ seed, profile, nodes, actions, refine, clients, known 
   const { steps, ms, hash } = verdict
   if (verdict.ok) return { seed, steps, ms, hash, rules: [...rules], failure: null }
   const { violation, message, at } = verdict
-  const failure: SeedFailure = { violation, message, at, script, from: { actions: script.actions.length, steps }, shrunk: null, lived: null }
+  const failure: SeedFailure = { violation, message, at, script, from: { actions: script.actions.length, steps }, shrunk: null, lived: { script, mended: null, history: null } }
   if (known.includes(violation)) return { seed, steps, ms, hash, rules: [...rules], failure }
   const started = performance.now()
   const { script: small, failed: again } = shrinkFailure(script, verdict, checks)
   const shrunk = { actions: small.actions.length, steps: again.steps, seconds: (performance.now() - started) / 1000 }
-  return { seed, steps, ms, hash, rules: [...rules], failure: { ...failure, message: again.message, at: again.at, script: small, shrunk, lived: clients === 0 ? null : replayed(small, checks, clients) } }
+  return { seed, steps, ms, hash, rules: [...rules], failure: { ...failure, message: again.message, at: again.at, script: small, shrunk, lived: clients === 0 ? { ...asLived(small, again, checks), history: null } : replayed(small, checks, clients) } }
 }

@@ -3,8 +3,8 @@ import { closeSync, mkdtempSync, openSync, rmdirSync, writeFileSync } from "node
 import { join } from "node:path"
 import { Worker } from "node:worker_threads"
 import { rules, type Rule } from "../../core/index.ts"
-import { actionText, stepLines, writeScenario } from "../../interpreters/debugger/index.ts"
-import { actionLine, checkScript, generateScript, hashLine, headerLine, violationLine, type Profile } from "../../spec/index.ts"
+import { actionText, stepLines } from "../../interpreters/debugger/index.ts"
+import { actionLine, checkScript, generateScript, debugCommand, hashLine, headerLine, saveFailure, violationLine, type Profile } from "../../spec/index.ts"
 import { kvLoad } from "../simulation/index.ts"
 import { makeFolders } from "./folders.ts"
 import { exitCodes, type Failure, failure } from "./runtime.ts"
@@ -78,7 +78,7 @@ const MUST_NEVER: ReadonlySet<string> = new Set(["halt.twoLeaders", "halt.commit
 const neverUsed = ({ rules: used }: Tally): readonly Rule[] => ALL_RULES.filter((rule) => !used.has(rule) && !MUST_NEVER.has(rule))
 
 const repeatOf = ({ profile, nodes, actions, refine, clients }: SimulateOptions, seed: number): string =>
-  `stepraft simulate --seed ${seed} --profile ${profile} --nodes ${nodes}${actions === defaultActions ? "" : ` --steps ${actions}`}${refine ? " --refine" : ""}${clients === 0 ? "" : ` --clients ${clients}`}`
+  `npx stepraft simulate --seed ${seed} --profile ${profile} --nodes ${nodes}${actions === defaultActions ? "" : ` --steps ${actions}`}${refine ? " --refine" : ""}${clients === 0 ? "" : ` --clients ${clients}`}`
 export const defaultActions = 60
 
 const quoted = (path: string): string => (/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`)
@@ -89,13 +89,13 @@ export const save = (options: SimulateOptions, seed: number, { lived, ...failed 
   const path = join(options.save, `simulate-${options.profile}-${options.nodes}-${seed}`)
   const file = `${path}.ndjson`
   try {
-    writeScenario(file, lived?.script ?? failed.script, { violation: { name: failed.violation, at: failed.at } })
-    if (lived !== null) writeFileSync(`${path}.history.jsonl`, lived.history)
+    saveFailure(lived, failed, { file, own: options.clients > 0 })
+    if (lived.history !== null) writeFileSync(`${path}.history.jsonl`, lived.history)
   } catch (error) {
     throw cannot(`seed ${seed} violated ${failed.violation}, and its script cannot be written`, error, `choose another folder with --save and repeat it: ${repeat}`)
   }
-  const judge = lived === null ? null : `stepraft check-history ${quoted(`${path}.history.jsonl`)} --model kv`
-  return { ...failed, seed, file, look: `stepraft debug ${quoted(file)}`, judge, repeat }
+  const judge = lived.history === null ? null : `npx stepraft check-history ${quoted(`${path}.history.jsonl`)} --model kv`
+  return { ...failed, seed, file, look: debugCommand(file), judge, repeat }
 }
 
 const optionLines = ({ options }: SeedFailure["script"]): readonly string[] => {
@@ -255,7 +255,7 @@ const writeTrace = (options: SimulateOptions, path: string): void => {
       // Whoever replays it has no state machine of the service: its hash would be another one.
       ...(options.clients === 0 ? { hashed: (i: number, hash: number) => write(hashLine({ i, hash })) } : {}),
     })
-    if (!verdict.ok) write(violationLine({ name: verdict.violation, at: verdict.at }))
+    if (!verdict.ok) write(violationLine({ name: verdict.violation, at: verdict.at, message: verdict.message, ...(options.clients === 0 ? {} : { own: true }), ...(verdict.action < script.actions.length ? {} : { mended: script.actions.length }) }))
     if (broken !== null) throw broken
   } finally {
     closeSync(file)

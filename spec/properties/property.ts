@@ -1,17 +1,16 @@
-/** A property over random worlds that, if it fails, says how to see it again: seed and path for fast-check, and a file. */
+/** A property over random worlds that, if it fails, says how to see it again: a file and its command, seed and path for fast-check. */
 import * as fc from "fast-check"
-import { mkdtempSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import type { Script } from "../../interpreters/simulation/index.ts"
-import { checkScript, scenarioText, spelledOut, type Profile, type ScriptChecks, type ScriptFailed } from "../scripts/index.ts"
+import { asLived, checkScript, isOwn, sameFailureAs, saveFailure, shrinkScript, spelledOut, type Profile, type Saved, type ScriptChecks, type ScriptFailed } from "../scripts/index.ts"
 import { scriptArbitrary, type ScriptArbitraryOptions } from "./arbitraries.ts"
 
 export interface WorldPropertyOptions extends ScriptArbitraryOptions {
   /** Default: everything. */
   readonly profile?: Profile
-  /** What is checked; with `machine` the state machine of one's own. A new one for each world. */
+  /** What is checked; with `machine` the state machine of one's own, which takes `command`, too. A new one for each world. */
   readonly checks?: () => ScriptChecks
+  /** Path of the module that exports `checks`: the command that opens a failure then runs them again, step by step. */
+  readonly module?: string
   /** Of fast-check. A failure tells seed and path: given again, it fails at once. */
   readonly numRuns?: number
   readonly seed?: number
@@ -22,6 +21,7 @@ export interface WorldPropertyOptions extends ScriptArbitraryOptions {
   readonly file?: string
 }
 
+
 export class WorldPropertyFailed extends Error {
   override readonly name = "WorldPropertyFailed"
   readonly script: Script
@@ -29,17 +29,18 @@ export class WorldPropertyFailed extends Error {
   readonly seed: number
   readonly path: string
   readonly file: string
-  /** `owned`: the world needs more than the file holds, such as a state machine. */
-  constructor(script: Script, failed: ScriptFailed, seed: number, path: string, file: string, owned: boolean) {
+  readonly command: string
+  constructor(script: Script, failed: ScriptFailed, seed: number, path: string, { file, command }: Saved) {
     const { actions } = script
+    const atTheEnd = failed.action >= actions.length ? ["       then all is mended, as the saved script spells out"] : []
     super(
       [
         failed.message,
         `  ${actions.length} actions, ${failed.steps} steps`,
         ...actions.map((action, i) => `  ${String(i + 1).padStart(3)}  ${JSON.stringify(action)}`),
+        ...atTheEnd,
         `  seed ${seed}, path ${JSON.stringify(path)}`,
-        `  saved as ${file}; open it with: stepraft debug ${file}`,
-        ...(owned ? ["  there it runs without your state machine and your checks; with them: openSession(script, { hooks: { machine, … } }) of stepraft/interpreters/debugger"] : []),
+        `  saved as ${file}; open it with: ${command}`,
       ].join("\n"),
     )
     this.script = script
@@ -47,26 +48,42 @@ export class WorldPropertyFailed extends Error {
     this.seed = seed
     this.path = path
     this.file = file
+    this.command = command
   }
+}
+
+/** Tries, not time: what is left of a script must not hang on the machine. */
+const TRIES = 2000
+
+/** What broke while the world was mended, by actions of its own: those of the mending that cause it, and no others. */
+const withoutTheRest = (script: Script, failed: ScriptFailed, checks: () => ScriptChecks): { readonly script: Script; readonly failed: ScriptFailed } => {
+  const whole = spelledOut(script, failed, checks)
+  if (whole.script === script) return whole
+  const { machine } = checks()
+  const same = sameFailureAs(whole.failed, whole.script, checks)
+  const small = shrinkScript(whole.script, same, { limitMs: Number.POSITIVE_INFINITY, limitTries: TRIES, hand: false, ...(machine === undefined ? {} : { machine }) })
+  const verdict = same(small)
+  return verdict === null ? whole : { script: small, failed: verdict }
 }
 
 /** Throws WorldPropertyFailed if any world fails. */
 export const worldProperty = (options: WorldPropertyOptions = {}): void => {
-  const { profile = "everything", checks = () => ({}), numRuns = 100, seed, path, seconds = 60, file, ...script } = options
+  const { profile = "everything", checks = () => ({}), module, numRuns = 100, seed, path, seconds = 60, file, ...script } = options
   const all = (): ScriptChecks => (script.command === undefined ? checks() : { command: script.command, ...checks() })
+  const { machine, command } = all()
+  if (machine !== undefined && (script.command ?? command) === undefined)
+    throw new Error("this property would test nothing of its state machine: without `command` all that is proposed is zeros. Give `command: (id) => bytes`: the bytes of command number id, as the state machine reads them")
   const check = (one: Script): ReturnType<typeof checkScript> => checkScript(one, all())
+  const commands = script.command ?? command
   const { failed, counterexample, seed: used, counterexamplePath } = fc.check(
-    fc.property(scriptArbitrary(profile, script), (one) => check(one).ok),
+    fc.property(scriptArbitrary(profile, { ...script, ...(commands === undefined ? {} : { command: commands }) }), (one) => check(one).ok),
     { numRuns, interruptAfterTimeLimit: seconds * 1000, ...(seed === undefined ? {} : { seed }), ...(path === undefined ? {} : { path }) },
   )
   const [smallest] = counterexample ?? []
   if (!failed || smallest === undefined) return
   const verdict = check(smallest)
   if (verdict.ok) throw new Error("a world failed and then did not: what its state machine or its checks do hangs on more than the script")
-  // What broke while the world was mended is to be seen step by step, too.
-  const whole = spelledOut(smallest, verdict, all)
-  const saved = file ?? join(mkdtempSync(join(tmpdir(), "stepraft-world-")), "world.ndjson")
-  writeFileSync(saved, scenarioText(whole.script, { violation: { name: whole.failed.violation, at: whole.failed.at } }))
-  const { machine, applied, observe, companions } = all()
-  throw new WorldPropertyFailed(smallest, verdict, used, counterexamplePath ?? "", saved, [machine, applied, observe, companions].some((one) => one !== undefined))
+  const small = withoutTheRest(smallest, verdict, all)
+  const saved = saveFailure(asLived(small.script, small.failed, all()), small.failed, { file, own: isOwn(all()), check: module })
+  throw new WorldPropertyFailed(small.script, small.failed, used, counterexamplePath ?? "", saved)
 }

@@ -1,10 +1,8 @@
 /** A script is run, and everything that is known to be true is held against it at every step. */
 import { type Effect, type Rule } from "../../core/index.ts"
-import { mix, World, type Action, type Script, type WorldMachine, type WorldOptions, type WorldHooks, type WorldStep } from "../../interpreters/simulation/index.ts"
-import { InvariantViolated, makeInvariantChecker } from "../invariants/index.ts"
-import { makeRefinementChecker, RefinementViolated } from "../refine.ts"
-import { watchDirectories } from "./directories.ts"
+import { mix, nodeOf, plainAction, World, type Action, type Script, type WorldOptions, type WorldHooks, type WorldStep } from "../../interpreters/simulation/index.ts"
 import { checkProgress, defaultBound, isTolerable } from "./progress.ts"
+import { markOf, PropertyViolated, violationName, watchWorld, type WatchOptions } from "./watch.ts"
 
 /** Looks at every step of one world. */
 export type StepChecker = (step: WorldStep) => void
@@ -22,19 +20,13 @@ export interface Companions {
   readonly finish: (mended: boolean) => void
 }
 
-export interface ScriptChecks {
-  /** Every invariant at every step. Default: yes. */
-  readonly invariants?: boolean
-  /** Every step against the abstract specification, too. Default: no. */
-  readonly refinement?: boolean
+export interface ScriptChecks extends WatchOptions {
   /** Progress once all is mended. Default: yes. */
   readonly liveness?: boolean
   /** Virtual milliseconds within which there must be progress. */
   readonly bound?: number
   /** More steps than this are a circle that never ends. Default: 100,000, and 100 for each action of a long script. */
   readonly mostSteps?: number
-  /** State machines at one position have equal digests. Default: yes. */
-  readonly machineDigests?: boolean
   /** The state machine that the servers run. Default: a digest of what it executed. */
   readonly machine?: NonNullable<WorldHooks["machine"]>
   /** The bytes of the commands that show whether there is progress, for a state machine that looks into them. Default: zeros. */
@@ -77,35 +69,6 @@ export interface ScriptFailed extends Ran {
 }
 export type ScriptVerdict = ScriptPassed | ScriptFailed
 
-/** What is true of a world and stands in no list of invariants. */
-export class PropertyViolated extends Error {
-  override readonly name = "PropertyViolated"
-  readonly property: string
-  constructor(property: string, detail: string) {
-    super(`${property} violated: ${detail}`)
-    this.property = property
-  }
-}
-
-const nameOf = (error: unknown): string => {
-  if (error instanceof InvariantViolated) return error.invariant
-  if (error instanceof PropertyViolated) return error.property
-  if (error instanceof RefinementViolated) return "Refinement"
-  return error instanceof Error ? error.name : "Thrown"
-}
-
-/** Machines at the same position must have executed the same history. */
-const digestChecker = (): ((node: string, machine: WorldMachine) => void) => {
-  const known = new Map<number, { readonly digest: number; readonly node: string }>()
-  return (node, machine) => {
-    const { index } = machine.position()
-    const digest = machine.digest()
-    const other = known.get(index)
-    if (other === undefined) known.set(index, { digest, node })
-    else if (other.digest !== digest) throw new PropertyViolated("MachinesAgree", `after entry ${index} the state machine of ${node} is another than that of ${other.node}`)
-  }
-}
-
 const countRules = (rules: Map<Rule, number>, effects: readonly Effect[]): void => {
   for (const effect of effects) if (effect.type === "Note") rules.set(effect.rule, (rules.get(effect.rule) ?? 0) + 1)
 }
@@ -117,18 +80,14 @@ const STEPS_PER_ACTION = 100
 const MOST_STEPS_SHRINKING = 25_000
 
 export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptVerdict => {
-  const { invariants = true, refinement = false, liveness = true, bound = defaultBound, mostSteps = Math.max(MOST_STEPS, STEPS_PER_ACTION * script.actions.length), machineDigests = true, machine, command, applied, companions, acted, observe, refused, hashed, rules } = options
+  const { liveness = true, bound = defaultBound, mostSteps = Math.max(MOST_STEPS, STEPS_PER_ACTION * script.actions.length), machine, command, applied, companions, acted, observe, refused, hashed, rules } = options
   const others = companions?.(script.seed) ?? null
-  const check = invariants ? makeInvariantChecker() : null
-  const refine = refinement ? makeRefinementChecker() : null
-  const agree = machineDigests ? digestChecker() : null
+  const watch = watchWorld(options)
   let steps = 0
   let hash = 0
   let hashedAt = 0
   let action = 0
   let world: World | null = null
-  const directories = watchDirectories()
-  let promised = true
   const hashAfter = (least: number): void => {
     if (world === null || world.steps - hashedAt < least) return
     hashedAt = world.steps
@@ -138,7 +97,8 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
   }
   const compare = (node: string): void => {
     // The first machines of a world have executed nothing.
-    if (promised && agree !== null && world !== null) agree(node, world.node(node).machine)
+    const { data } = world ?? {}
+    if (data !== undefined) watch.executed(node, () => markOf(nodeOf(data, node).machine))
   }
   const hooks: WorldOptions & WorldHooks = {
     ...script.options,
@@ -146,16 +106,12 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
     ...(machine === undefined ? {} : { machine }),
     ...others?.hooks,
     acted: (action) => {
-      if (world !== null) directories.acted(world.data, action)
+      if (world !== null) watch.acted(world.data, action)
       acted?.(action)
     },
     ...(refused === undefined ? {} : { refused }),
     started: (node, recovered, wentBack) => {
-      const witness = directories.started(world?.data ?? null, node, wentBack)
-      if (witness !== null) throw new PropertyViolated("StaleDirectoryRefused", `${node} starts from a directory that was put back, though ${witness} has met a later start of it and is in reach`)
-      check?.started(node, recovered, wentBack)
-      if (wentBack && check?.promised() !== true) promised = false
-      if (promised) refine?.started(node, recovered)
+      watch.started(world?.data ?? null, node, recovered, wentBack)
       others?.hooks.started?.(node, recovered, wentBack)
     },
     applied: (node, entries, results) => {
@@ -171,8 +127,7 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
       steps = step.i + 1
       observe?.(step)
       if (rules !== undefined) countRules(rules, step.effects)
-      check?.(step)
-      if (promised) refine?.(step)
+      watch.step(step)
       others?.hooks.observe?.(step)
       if (steps > mostSteps) throw new PropertyViolated("Liveness", `still busy after ${mostSteps} steps, at ${step.at} ms`)
     },
@@ -188,38 +143,58 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
       hashAfter(HASH_EVERY)
     }
     hashAfter(1)
-    if (!promised) return { ok: true, promised, ...ran() }
-    check?.sweep()
-    refine?.sweep()
+    if (!watch.promised()) return { ok: true, promised: false, ...ran() }
+    watch.sweep()
     const mended = liveness && isTolerable(script)
     if (mended) {
       const stuck = checkProgress(world, { bound, command: others?.command ?? command })
       if (stuck !== null) throw new PropertyViolated("Liveness", stuck)
       others?.finish(true)
-      check?.sweep()
+      watch.sweep()
       for (const node of world.names) {
-        const open = check?.openRefs(node) ?? []
+        const open = watch.openRefs(node)
         if (open.length > 0 && world.state(node) !== undefined) throw new PropertyViolated("EveryRefAnswered", `${node} never answers ${open.join(", ")}`)
       }
     }
     if (!mended) others?.finish(false)
-    return { ok: true, promised, ...ran() }
+    return { ok: true, promised: watch.promised(), ...ran() }
   } catch (error) {
     // What the reducer says of a world in which nothing is promised is no violation.
-    if (!promised) return { ok: true, promised, ...ran() }
-    return { ok: false, violation: nameOf(error), message: error instanceof Error ? error.message : String(error), at: Math.max(steps - 1, 0), action, ...ran() }
+    if (!watch.promised()) return { ok: true, promised: false, ...ran() }
+    return { ok: false, violation: violationName(error), message: error instanceof Error ? error.message : String(error), at: Math.max(steps - 1, 0), action, ...ran() }
   }
 }
 
-/** Runs a script as the failed one was, and tells whether it fails in the same way. Progress is looked at only if it failed after all was done. */
-export const sameFailureAs = ({ violation, message, action }: ScriptFailed, script: Script, options: ScriptChecks = {}): ((script: Script) => ScriptFailed | null) => {
+/**
+ * Runs a script as the failed one was, and tells whether it fails in the same way. Progress is looked at only if it failed
+ * after all was done. `checks`: made anew for each run, where they remember something.
+ */
+export const sameFailureAs = ({ violation, message, action }: ScriptFailed, script: Script, checks: ScriptChecks | (() => ScriptChecks) = {}): ((script: Script) => ScriptFailed | null) => {
   const atTheEnd = action >= script.actions.length
   // What the reducer throws has one name: its words tell one from another, its numbers do not.
   const words = (text: string): string => (violation === "Error" || violation === "TypeError" || violation === "Refinement" ? text.replaceAll(/\d+/g, "#") : "")
   return (shorter) => {
+    const options = typeof checks === "function" ? checks() : checks
     const verdict = checkScript(shorter, { mostSteps: MOST_STEPS_SHRINKING, ...options, liveness: atTheEnd && options.liveness !== false })
     return !verdict.ok && verdict.violation === violation && words(verdict.message) === words(message) ? verdict : null
   }
+}
+
+/** Whether it takes more than a file holds to check the same again. */
+export const isOwn = ({ machine, applied, observe, companions, bound, mostSteps }: ScriptChecks): boolean => [machine, applied, observe, companions, bound, mostSteps].some((one) => one !== undefined)
+
+/** A script that leads to its failure by itself. */
+export interface Lived {
+  readonly script: Script
+  /** So many actions are the script's own; the others mended the world and asked it for progress. null: all are. */
+  readonly mended: number | null
+}
+/** With all that was done to the world: where it failed at the very end, also what mended it and showed that there is no progress. */
+export const asLived = (script: Script, failed: ScriptFailed, checks: ScriptChecks = {}): Lived => {
+  if (failed.action < script.actions.length) return { script, mended: null }
+  const actions: Action[] = []
+  checkScript(script, { ...checks, acted: (action) => actions.push(plainAction(action)) })
+  return { script: { ...script, actions }, mended: script.actions.length }
 }
 
 /** Longer than any way from the last action of a mending to a violation. */

@@ -15,6 +15,12 @@ export interface TraceViolation {
   readonly name: string
   /** The step at which it showed. */
   readonly at: number
+  /** What was told of it. */
+  readonly message?: string
+  /** The file does not hold all that it takes to see it: a state machine, a check or clients of a program. */
+  readonly own?: boolean
+  /** It showed at the end of the world: the actions from this one on mended it, and asked for progress. */
+  readonly mended?: number
 }
 export interface ScenarioEnd {
   readonly hash?: TraceHash
@@ -32,7 +38,7 @@ function bytesAsText(this: Readonly<Record<string, unknown>>, key: string, part:
 export const headerLine = ({ seed, options }: Pick<Script, "seed" | "options">): string => JSON.stringify({ v: TRACE_FORMAT, seed, core: TRACE_CORE, config: options, nodes: foundersOf(options) })
 export const actionLine = (action: Action): string => JSON.stringify({ action }, bytesAsText)
 export const hashLine = ({ i, hash }: TraceHash): string => JSON.stringify({ i, hash })
-export const violationLine = ({ name, at }: TraceViolation): string => JSON.stringify({ violates: name, at })
+export const violationLine = ({ name, ...rest }: TraceViolation): string => JSON.stringify({ violates: name, ...rest })
 
 export const scenarioText = (script: Script, { hash, violation }: ScenarioEnd = {}): string =>
   [

@@ -4,8 +4,8 @@
  * Usage: tsx test/mutants/layers/debug.ts --trace file [--refine] [--seed n] [--seconds n] [--save-only] [--commands "back; show n1"]
  */
 import { parseArgs } from "node:util"
-import { openSession, runLines, runPiped, runTerminal, writeScenario, type Face } from "../../../interpreters/debugger/index.ts"
-import { checkScript, makeInvariantChecker, makeRefinementChecker, shrinkFailure, type ScriptFailed } from "../../../spec/index.ts"
+import { checkerOf, openSession, runLines, runPiped, runTerminal, writeScenario, type Face } from "../../../interpreters/debugger/index.ts"
+import { checkScript, shrinkFailure, type ScriptFailed } from "../../../spec/index.ts"
 import { checksOf, scriptOf } from "./worlds.ts"
 
 const { values } = parseArgs({
@@ -39,11 +39,11 @@ if (found === null) {
   const { script } = small
   const { violation, message, at, steps } = small.failed
   const seconds = ((performance.now() - started) / 1000).toFixed(1)
-  writeScenario(trace, script, { violation: { name: violation, at } })
+  writeScenario(trace, script, { violation: { name: violation, at, message } })
   const told = { violation, seed, actions: script.actions.length, steps, from: { actions: scriptOf(seed).actions.length, steps: failed.steps }, seconds: Number(seconds), trace }
   if (values["save-only"]) console.log(JSON.stringify(told))
   else {
-    const session = openSession(script, { checker: refine ? makeRefinementChecker : makeInvariantChecker })
+    const session = openSession(script, { checker: () => checkerOf(checks) })
     session.finish()
     const shows = session.frame().violation !== null ? "it is violated here; back shows how it came to be" : "no single step shows it, this is the last one"
     const { stdin: input, stdout: output } = process

@@ -1,0 +1,105 @@
+/**
+ * Everything that is held against a world step by step, in one place: for a script that is run as a whole, and for a
+ * session that steps through it. Throws what names a violation.
+ */
+import type { Entry, Recovered } from "../../core/index.ts"
+import type { Action, WorldMachine, WorldState, WorldStep } from "../../interpreters/simulation/index.ts"
+import { InvariantViolated, makeInvariantChecker } from "../invariants/index.ts"
+import { makeRefinementChecker, RefinementViolated } from "../refine.ts"
+import { watchDirectories } from "./directories.ts"
+
+/** What is true of a world and stands in no list of invariants. */
+export class PropertyViolated extends Error {
+  override readonly name = "PropertyViolated"
+  readonly property: string
+  constructor(property: string, detail: string) {
+    super(`${property} violated: ${detail}`)
+    this.property = property
+  }
+}
+
+/** The name of the invariant, or Refinement, Liveness, MachinesAgree, EveryRefAnswered, …; or that of what was thrown. */
+export const violationName = (error: unknown): string => {
+  if (error instanceof InvariantViolated) return error.invariant
+  if (error instanceof PropertyViolated) return error.property
+  if (error instanceof RefinementViolated) return "Refinement"
+  return error instanceof Error ? error.name : "Thrown"
+}
+
+export interface WatchOptions {
+  /** Every invariant at every step. Default: yes. */
+  readonly invariants?: boolean
+  /** Every step against the abstract specification, too. Default: no. */
+  readonly refinement?: boolean
+  /** State machines at one position have equal digests. Default: yes. */
+  readonly machineDigests?: boolean
+}
+/** Where a state machine stands, and what tells its history from others. */
+export interface Mark {
+  readonly index: number
+  readonly digest: number
+}
+export const markOf = (machine: WorldMachine): Mark => ({ index: machine.position().index, digest: machine.digest() })
+
+export interface WorldWatch {
+  readonly step: (step: WorldStep) => void
+  /** An action is about to be done. */
+  readonly acted: (world: WorldState, action: Action) => void
+  /** `world`: null while it is being made. */
+  readonly started: (world: WorldState | null, node: string, recovered: Recovered, wentBack: boolean) => void
+  /** A state machine has executed entries, or was replaced by a snapshot. */
+  readonly executed: (node: string, mark: () => Mark) => void
+  /** False: a server went on from a directory that had lost something, and nobody in reach could know; nothing is held against it any more. */
+  readonly promised: () => boolean
+  readonly sweep: () => void
+  /** What the node has been asked and has not answered. */
+  readonly openRefs: (node: string) => readonly number[]
+}
+
+/** Machines at the same position must have executed the same history. */
+const digestChecker = (): ((node: string, mark: Mark) => void) => {
+  const known = new Map<number, { readonly digest: number; readonly node: string }>()
+  return (node, { index, digest }) => {
+    const other = known.get(index)
+    if (other === undefined) known.set(index, { digest, node })
+    else if (other.digest !== digest) throw new PropertyViolated("MachinesAgree", `after entry ${index} the state machine of ${node} is another than that of ${other.node}`)
+  }
+}
+
+export const watchWorld = ({ invariants = true, refinement = false, machineDigests = true }: WatchOptions = {}): WorldWatch => {
+  const check = invariants ? makeInvariantChecker() : null
+  const refine = refinement ? makeRefinementChecker() : null
+  const agree = machineDigests ? digestChecker() : null
+  const directories = watchDirectories()
+  let promised = true
+  return {
+    step: (step) => {
+      check?.(step)
+      if (promised) refine?.(step)
+    },
+    acted: directories.acted,
+    started: (world, node, recovered, wentBack) => {
+      const witness = directories.started(world, node, wentBack)
+      if (witness !== null) throw new PropertyViolated("StaleDirectoryRefused", `${node} starts from a directory that was put back, though ${witness} has met a later start of it and is in reach`)
+      check?.started(node, recovered, wentBack)
+      if (wentBack && check?.promised() !== true) promised = false
+      if (promised) refine?.started(node, recovered)
+    },
+    executed: (node, mark) => {
+      if (promised) agree?.(node, mark())
+    },
+    promised: () => promised,
+    sweep: () => {
+      check?.sweep()
+      refine?.sweep()
+    },
+    openRefs: (node) => check?.openRefs(node) ?? [],
+  }
+}
+
+/** What executed, and where it stands now. `entries`: null if it was replaced by a snapshot. */
+export interface Executed extends Mark {
+  readonly node: string
+  readonly entries: readonly Entry[] | null
+  readonly results: readonly unknown[]
+}
