@@ -223,6 +223,16 @@ describe("a node", () => {
     )
   })
 
+  test("that is started a second time says that its directory is in use, which no other port would mend", async () => {
+    await withLocalCluster(1, async (cluster) => {
+      const node = cluster.node("n1")
+      await node.start()
+      const error = await Effect.runPromise(Effect.scoped(Effect.flip(serveNode(node.config, { log: () => {} }))))
+      expect(error).toMatchObject({ _tag: "DirectoryLocked" })
+      expect(node.status().health).not.toMatch(/removed|lock/)
+    })
+  })
+
   test("that cannot have its port says which and why, and leaves its directory free", async () => {
     await withLocalCluster(1, async (cluster) => {
       const node = cluster.node("n1")

@@ -145,6 +145,8 @@ const watch = async (members: readonly Member[], children: readonly Child[], loc
 }
 
 export const cluster = async (options: ClusterOptions, signal: AbortSignal): Promise<void> => {
+  // What nodes log is for nobody else, like their data.
+  process.umask(0o077)
   const { layout, isNew } = plan(options)
   const members = membersOf(options.data, layout)
   await requireConfig(members, options)

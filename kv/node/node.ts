@@ -11,11 +11,11 @@ import type * as Scope from "effect/Scope"
 import { initialState, inPlace, type Configuration, type Entry, type LogBase } from "../../core/index.ts"
 import { makeClock } from "../../interpreters/clock.ts"
 import { makeDriver, type Driver, type DriverOptions } from "../../interpreters/driver.ts"
-import { openFileStorage, type Files, type FileStorage } from "../../interpreters/file/index.ts"
+import { DirectoryLocked, nodeFiles, openFileStorage, takeLock, type Files, type FileStorage } from "../../interpreters/file/index.ts"
 import { addressText, isFinal, makeTcpTransport, type Refusal, type LocalHello, type TcpTransport } from "../../interpreters/tcp/index.ts"
 import { makeTimers } from "../../interpreters/timers.ts"
 import { MachineUnusable, NODE_OWNER, openMachine, type KvMachine, type MachineDamaged } from "../machine/index.ts"
-import { defaultLimits, makeServer, type Limits } from "../server/index.ts"
+import { defaultLimits, makeServer, type Limits, type ServerError } from "../server/index.ts"
 import { makeService } from "../service/index.ts"
 import type { NodeStatus } from "../types.ts"
 import { watchClock } from "./clocks.ts"
@@ -271,6 +271,13 @@ const watchLeadership = ({ alive, log }: Building, driver: Driver): void => {
   })
 }
 
+/** Who holds the port may hold the directory too: then that is the reason, for another port would not help. */
+const lockedOr = (directory: string, files: Files, error: ServerError): Effect.Effect<never, ServerError | DirectoryLocked> =>
+  Effect.tryPromise({
+    try: () => takeLock(files, directory).then((lock) => lock.release()),
+    catch: (cause) => (cause instanceof DirectoryLocked ? cause : error),
+  }).pipe(Effect.andThen(Effect.fail(error)))
+
 /** Runs until its scope closes; `failure` tells when the node itself cannot go on. */
 export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effect.Effect<RunningNode, NodeError, Scope.Scope> =>
   Effect.gen(function* () {
@@ -292,6 +299,7 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
         return at === null ? null : { id: leader.name, ...at }
       },
     })
+    const directory = join(config.dataDir, "log")
     // Clients first: while the log is read, which may take long, the node says so.
     const places = placesFor(descriptorLimit(), Object.keys(config.peers).length, options.limits?.reservedClients ?? defaultLimits.reservedClients, config.maxClients ?? defaultLimits.maxClients)
     if (places.advice !== null) log("warn", places.advice)
@@ -299,9 +307,8 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
       host: config.client.host, port: config.client.port, service: gate, redirect: config.redirect,
       limits: { maxEntryBytes: config.settings.maxEntryBytes, maxClients: places.clients, idleMs: config.clientIdleTimeout ?? 0, ...(config.clientMemory === null ? {} : { memoryBytes: config.clientMemory }), ...options.limits },
       log: (message) => log("warn", message),
-    })
+    }).pipe(Effect.catch((error) => lockedOr(directory, options.files ?? nodeFiles, error)))
     alive.clientPort = server.port
-    const directory = join(config.dataDir, "log")
     const storage = yield* openFileStorage({
       directory,
       name: config.id,
