@@ -4,6 +4,7 @@ import { afterAll, describe, expect, test } from "vitest"
 import { INLINE } from "../kv/machine/cost.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
 import { placeOf } from "../kv/machine/place.ts"
+import { NULL } from "../kv/machine/reply.ts"
 import type { Reply } from "../kv/types.ts"
 import { longTest, many } from "./long.ts"
 import { buffers, entryOf, Log, open, plain, removeTemporary, secretFor, temporary } from "./machine.kit.ts"
@@ -42,8 +43,8 @@ describe("RANDOMKEY", () => {
 
 describe("SCAN", () => {
   /**
-   * Goes through all keys, each call on another of three nodes (one of which starts anew now and then), while keys come,
-   * go and change. What is there throughout comes exactly once.
+   * Goes through all keys, each call on another node (which start anew now and then), while keys come, go and change. What
+   * is there throughout comes exactly once.
    */
   const scanned = async (size: number, count: number, restarts: number): Promise<void> => {
     const log = new Log()
@@ -52,12 +53,13 @@ describe("SCAN", () => {
     for (let i = 0; i < 300; i++) log.call("SET", `past:${i}`, "v", "PX", "10")
     log.time += 100
     log.add({ type: "Tick" })
-    const third = new MemoryMachine()
     const nodes = [await open(temporary()), await open(temporary(), { node: "n2" })]
+    // It sorts all keys anew after each change.
+    const twin = size > 10_000 ? null : new MemoryMachine()
     let done = 0
     const everywhere = async (): Promise<void> => {
       for (const node of nodes) await node.apply(log.from(done))
-      third.applyNow(log.from(done))
+      twin?.applyNow(log.from(done))
       done = log.entries.length
     }
     await everywhere()
@@ -65,8 +67,8 @@ describe("SCAN", () => {
     let cursor = "0"
     let calls = 0
     do {
-      const machine = nodes[calls % 3]?.machine ?? third
-      const [next, keys] = plain(await machine.read(buffers("SCAN", cursor, "COUNT", String(count)))) as [string, string[]]
+      const machine = calls % 3 === 2 && twin !== null ? twin : nodes[calls % 2]?.machine
+      const [next, keys] = plain((await machine?.read(buffers("SCAN", cursor, "COUNT", String(count)))) ?? NULL) as [string, string[]]
       expect(keys.length).toBeLessThanOrEqual(count + 1)
       for (const key of keys) seen.set(key, (seen.get(key) ?? 0) + 1)
       cursor = next
