@@ -108,6 +108,12 @@ export interface CommandListener {
   readonly restored: () => void
 }
 
+/**
+ * The keys that do not exist are not touched by a FLUSHALL. `fits`: whether the key is still as the watch says, and absent;
+ * then `version` is what the watch may say from now on.
+ */
+export type FlushListener = (fits: (watch: Watch) => boolean, version: number) => void
+
 /** The read side of the state machine of this node. */
 export interface Reader {
   /**
@@ -117,6 +123,8 @@ export interface Reader {
   readonly read: (call: Call, most?: number) => Reply | Promise<Reply>
   /** For WATCH: the log index of the last write of the key; of a key that does not exist 2^47 and the index after which it did not. */
   readonly version: (key: Uint8Array) => number
+  /** Tells whoever keeps watches here of each FLUSHALL that is executed, before it takes effect. */
+  readonly onFlush?: (listener: FlushListener) => void
   /** An estimate: bytes of the value there is or was a moment ago, without reading it. */
   readonly lengthOf?: (key: Uint8Array) => number
   /** The replicated clock as of the last applied entry. */

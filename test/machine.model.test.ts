@@ -295,6 +295,26 @@ describe("the WATCH of a key that does not exist", () => {
       await other.close()
     }
   }, 60_000)
+  test("a FLUSHALL touches only what is there: whoever keeps watches on the node is told which may go on", async () => {
+    const held = await open(temporary())
+    const log = new Log(1000)
+    log.call("SET", "there", "1")
+    await held.apply(log.entries)
+    const watches = ["never", "there", "gone", "expired", "within"].map((name): Watch => ({ key: Buffer.from(name), version: held.machine.version(Buffer.from(name)) }))
+    const kept: [string, number][] = []
+    held.machine.onFlush?.((fits, version) => kept.push(...watches.filter(fits).map(({ key }): [string, number] => [Buffer.from(key).toString(), version])))
+    const at = log.entries.length
+    for (const words of [["SET", "gone", "1"], ["DEL", "gone"], ["SET", "expired", "1", "PX", "5"]]) log.call(...words)
+    log.time += 10
+    const flush = log.add({ type: "Execute", session: log.session, secret: secretFor("t"), sequence: 5, lowest: 5, exec: true, watches: [], calls: [buffers("SET", "within", "1"), buffers("FLUSHALL")] })
+    const keeps = (version: number, sequence: number): number => log.add({ type: "Execute", session: log.session, secret: secretFor("t"), sequence, lowest: sequence, exec: true, watches: [{ key: Buffer.from("never"), version }], calls: [buffers("EXISTS", "never")] })
+    keeps(2 ** 47 + flush, 6)
+    keeps(2 ** 47 + flush - 1, 7)
+    await held.apply(log.from(at))
+    expect(kept).toEqual([["never", 2 ** 47 + flush]])
+    expect(held.replies.slice(-2).map(([, , reply]) => reply)).toEqual([[0], null])
+    await held.close()
+  })
   test("does not count what was undone", () => {
     const log = new Log(1000)
     const twin = new MemoryMachine()

@@ -103,6 +103,33 @@ describe("MULTI", () => {
       other.socket.destroy()
     }))
 
+  test("a watched key that a FLUSHALL does not touch goes on being watched", async () => {
+    const fake = makeFake()
+    let told: Parameters<NonNullable<typeof fake.reader.onFlush>>[0] = () => undefined
+    const versions: Record<string, number> = { absent: 2 ** 47 + 1, gone: 2 ** 47 + 2, there: 3 }
+    const seen: number[] = []
+    const reader = {
+      ...fake.reader,
+      version: (key: Uint8Array) => versions[Buffer.from(key).toString()] ?? 0,
+      onFlush: (listener: typeof told) => {
+        told = listener
+      },
+    }
+    const write: typeof fake.write = (calls, exec, watches, done) => {
+      seen.push(...watches.map(({ version }) => version))
+      fake.write(calls, exec, [], done)
+    }
+    await serving({ ...fake, reader, write }, {}, async (port) => {
+      const client = await dial(port)
+      await says(client, "WATCH absent gone there", "OK")
+      told(({ key }) => Buffer.from(key).toString() === "absent", 2 ** 47 + 9)
+      await says(client, "MULTI", "OK")
+      await says(client, "EXEC", [])
+      expect(seen).toEqual([2 ** 47 + 9, 2 ** 47 + 2, 3])
+      client.socket.destroy()
+    })
+  })
+
   test("WATCH, MULTI and EXEC may come in one piece", () =>
     serving(makeFake({ delay: () => 1 }), {}, async (port) => {
       const answer = await exchange(port, "SET a 1\r\nWATCH a\r\nMULTI\r\nINCR a\r\nEXEC\r\nWATCH a\r\nSET a 5\r\nMULTI\r\nINCR a\r\nEXEC\r\nGET a\r\n")

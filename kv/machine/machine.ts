@@ -28,7 +28,7 @@ import { EMPTY_BASE, type Outcome, Replica, announce } from "./replica.ts"
 import { type ReplyState, Sessions } from "./sessions.ts"
 import { ROOM_EVERY, hasRoom, isShortage, pause } from "./room.ts"
 import { Lane } from "./slices.ts"
-import type { Call, CommandListener, Reply } from "../types.ts"
+import type { Call, CommandListener, FlushListener, Reply } from "../types.ts"
 
 /** Records of an earlier generation removed at a time. */
 const RECLAIM = 4096
@@ -56,6 +56,7 @@ export class LevelMachine implements KvMachine {
   private shown = 0
   private handlers: StateMachineHandlers | null = null
   private listener: CommandListener | null = null
+  private flushing: FlushListener = () => undefined
   private incoming: Incoming | null = null
   private base: LogBase = EMPTY_BASE
   private begins = 0
@@ -127,6 +128,7 @@ export class LevelMachine implements KvMachine {
         (command, read) => this.listener?.executing?.(command, read),
       ),
     }
+    live.replica.onFlush((fits, version) => this.flushing(fits, version))
     this.live = live
     this.opened = db
     this.damage = null
@@ -149,6 +151,9 @@ export class LevelMachine implements KvMachine {
   }
   listen(listener: CommandListener): void {
     this.listener = listener
+  }
+  onFlush(listener: FlushListener): void {
+    this.flushing = listener
   }
 
   /** From here on nothing is served. The files stay for whoever wants to look, until a restore. */

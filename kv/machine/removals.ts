@@ -3,7 +3,8 @@
  * is as absent as before. A removal is noted by where the key stands, in one of 65,536 parts, with the entry that made it;
  * a deadline is noted when it is set, for when an expired key is really removed is every node's own matter. So this takes
  * little, whatever the number of keys, and is the same on every node. Two keys of one part are not told apart, nor those
- * that a FLUSHALL removed from those that it did not: such a watch fails as if its key had changed.
+ * that a FLUSHALL removed from those that it did not: such a watch fails as if its key had changed. (A node's own clients
+ * are spared the latter: as it executes a FLUSHALL it can say which of their watches go on, see FlushListener.)
  */
 import { placeOf } from "./place.ts"
 
@@ -18,6 +19,7 @@ const partOf = (key: Uint8Array): number => Math.floor(placeOf(key) / PART)
 const ABSENT = 2 ** 47
 /** What a watch must say of a key that does not exist after the entry `index`. */
 export const absentAfter = (index: number): number => ABSENT + index
+export const isAbsentVersion = (version: number): boolean => version >= ABSENT
 /** What no key's version is: a watch of it fails. */
 export const NO_VERSION = ABSENT - 1
 

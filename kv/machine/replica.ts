@@ -7,10 +7,10 @@ import { type Malformed, decodeCommand } from "./command.ts"
 import { CALL_COST, INLINE, KEY_COST, Meter, TooLarge, checkKey, checkValue, refusable, replyTooLarge } from "./cost.ts"
 import { execute, partsOf } from "./execute.ts"
 import { NULL, error, replySize } from "./reply.ts"
-import { Removals } from "./removals.ts"
+import { absentAfter, isAbsentVersion, Removals } from "./removals.ts"
 import { MAX_KEPT_BYTES, MAX_KEPT_REPLIES, MAX_OWNER, type Session, Sessions } from "./sessions.ts"
 import type { Item, View } from "./view.ts"
-import type { Command, CommandListener, Outcome, Reply } from "../types.ts"
+import type { Command, CommandListener, FlushListener, Outcome, Reply, Watch } from "../types.ts"
 
 export type { Outcome } from "../types.ts"
 
@@ -60,6 +60,7 @@ class ReplicaView implements View {
   readonly meter: Meter
   private readonly store: Store
   private readonly removals: Removals
+  flushing: FlushListener = () => undefined
   constructor(store: Store, meter: Meter, removals: Removals) {
     this.store = store
     this.meter = meter
@@ -110,8 +111,18 @@ class ReplicaView implements View {
   }
   clear(): void {
     this.meter.charge(KEY_COST)
+    this.flushing((watch) => this.stillAbsent(watch), absentAfter(this.index))
     this.removals.noteAll(this.index)
     this.store.clear()
+  }
+  /** For this node alone: nothing is charged. */
+  private stillAbsent(watch: Watch): boolean {
+    const key = Buffer.from(watch.key)
+    try {
+      return isAbsentVersion(watch.version) && live(this.store.get(key), this.now) === undefined && this.removals.fits(key, watch.version)
+    } catch (thrown) {
+      throw new StoreFailed(thrown)
+    }
   }
 }
 
@@ -142,6 +153,10 @@ export class Replica {
     this.executing = executing
   }
 
+  /** Told of each FLUSHALL, on this node alone: it changes nothing here. */
+  onFlush(listener: FlushListener): void {
+    this.view.flushing = listener
+  }
   /** What was executed since the last call of this has cost so much. */
   takeCost(): number {
     const { aside } = this

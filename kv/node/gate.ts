@@ -3,7 +3,7 @@
  * behind the gate, everything that needs data is answered with the reason why there is none.
  */
 import { NO_VERSION } from "../machine/index.ts"
-import type { NodeStatus, Reply, Service } from "../types.ts"
+import type { FlushListener, NodeStatus, Reply, Service } from "../types.ts"
 
 export interface Gate extends Service {
   readonly open: (service: Service) => void
@@ -19,6 +19,7 @@ export interface GateOptions {
 
 export const makeGate = (options: GateOptions): Gate => {
   let behind: Service | null = null
+  let flushing: FlushListener = () => undefined
   const { refusal } = options
   const refuse = (done: (reply: Reply) => void): void => {
     const reply = refusal()
@@ -27,6 +28,7 @@ export const makeGate = (options: GateOptions): Gate => {
   return {
     open: (service) => {
       behind = service
+      service.reader.onFlush?.((fits, version) => flushing(fits, version))
     },
     shut: () => {
       behind = null
@@ -56,6 +58,9 @@ export const makeGate = (options: GateOptions): Gate => {
       lengthOf: (key) => behind?.reader.lengthOf?.(key) ?? 0,
       // No watched key fits while nothing can be read.
       version: (key) => (behind === null ? NO_VERSION : behind.reader.version(key)),
+      onFlush: (listener) => {
+        flushing = listener
+      },
       now: () => (behind === null ? 0 : behind.reader.now()),
     },
     status: options.status,

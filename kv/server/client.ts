@@ -1,5 +1,5 @@
 /** What the server knows of one client: what HELLO, CLIENT, MULTI, WATCH and their like set. Plain state, no behaviour. */
-import type { Call, Reply, Watch } from "../types.ts"
+import type { Call, FlushListener, Reply, Watch } from "../types.ts"
 import type { Protocol } from "./encode.ts"
 
 export interface Transaction {
@@ -84,4 +84,17 @@ export const resetClient = (client: Client): void => {
   client.consistency = "linearizable"
   client.transaction = null
   client.watching = noWatches()
+}
+
+/** Of watches of all clients that one FLUSHALL looks at, each for some microseconds: others may fail. */
+const mostKept = 4096
+
+/** A FLUSHALL does not touch keys that do not exist: the watches of those go on. */
+export const keepAbsent = (clients: Iterable<Client>, ...[fits, version]: Parameters<FlushListener>): void => {
+  let left = mostKept
+  for (const { watching } of clients)
+    for (const [name, watch] of watching.watches) {
+      if (left-- === 0) return
+      if (fits(watch)) watching.watches.set(name, { ...watch, version })
+    }
 }

@@ -6,7 +6,7 @@ import type { Service } from "../types.ts"
 import { Admission } from "./admission.ts"
 import { Barriers } from "./barriers.ts"
 import { Budget } from "./budget.ts"
-import { newClient, type Client } from "./client.ts"
+import { keepAbsent, newClient, type Client } from "./client.ts"
 import { Connection, type Shared } from "./connection.ts"
 import type { Host, Stats } from "./contract.ts"
 import { encode } from "./encode.ts"
@@ -126,6 +126,7 @@ class Listener {
       clientCount: () => this.open.size,
       kill: (which) => this.kill(which),
     }
+    service.reader.onFlush?.((fits, version) => keepAbsent(this.clients(), fits, version))
     this.shared = { host, barriers: new Barriers(service), admission: new Admission(), turns: new Turns(options.now), longReads: new LongReads(), dirty: endOfTurn(), log }
     this.server = net.createServer({ noDelay: true, allowHalfOpen: true, keepAlive: true, keepAliveInitialDelay: 300_000 }, (socket) => this.accept(socket))
   }
