@@ -36,8 +36,9 @@ export class Order {
   private abandoned = 0
   /** Reads that have been passed by and not been taken, in their order. */
   private readonly waiting: Slot[] = []
-  /** The barrier that was joined last. */
+  /** The barrier that was joined last; and whether reads wait that have none. */
   private gate: Gate | null = null
+  private unasked = false
   /** The place of the last write begun: whatever waits before it has a write that takes it. -1: that is not so. */
   private begunAt = -1
 
@@ -52,7 +53,18 @@ export class Order {
     this.waiting.push(read)
     if (!read.gated) return
     read.askedEarly = this.writes > 0
-    read.gate = this.ask()
+    this.unasked = true
+    this.askForAll()
+  }
+  /** One barrier at a time: what comes while one is under way shares the next. */
+  private askForAll(): void {
+    if (!this.unasked || (this.gate !== null && this.gate.begun && !this.gate.open)) return
+    this.unasked = false
+    for (let i = this.waiting.length - 1; i >= 0; i--) {
+      const read = this.waiting[i]
+      if (read === undefined || read.gate !== null) return
+      if (read.gated) read.gate = this.ask()
+    }
   }
   private ask(): Gate {
     if (this.gate === null || this.gate.begun) this.gate = this.barriers.join(this.resume)
@@ -61,6 +73,7 @@ export class Order {
 
   /** The read at the head, if it may be taken there and now. */
   due(head: Slot | null): Slot | null {
+    this.askForAll()
     const [read] = this.waiting
     // All writes before it have been answered, but those given up may be under way still.
     if (read === undefined || read !== head || this.abandoned > 0) return null
@@ -71,7 +84,7 @@ export class Order {
   }
   private passes(read: Slot): boolean {
     const { gate } = read
-    if (gate === null) return true
+    if (gate === null) return !read.gated
     if (!gate.open) return false
     if (gate.refusal === null) return true
     // A write behind it may yet take it along. And what was refused while writes before it were under way is asked again.

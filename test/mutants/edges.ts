@@ -165,7 +165,10 @@ const server: readonly Seeded[] = [
   {
     id: "own-pipeline-4",
     title: "a read behind writes of its connection asks for no barrier",
-    patches: [{ file: "kv/server/order.ts", find: "    if (!read.gated) return\n", replace: "    if (!read.gated || this.writes > 0) return\n" }],
+    patches: [
+      { file: "kv/server/order.ts", find: "    if (!read.gated) return\n", replace: "    if (!read.gated || this.writes > 0) return\n" },
+      { file: "kv/server/order.ts", find: "if (gate === null) return !read.gated", replace: "if (gate === null) return true" },
+    ],
   },
   {
     id: "own-budget-1",
