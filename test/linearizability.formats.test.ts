@@ -1,6 +1,6 @@
 import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import { checkHistory, demandKnown, detectFormat, kv, makeHistory, operationsOf, readHistory, register, writeHistory, type HistoryEvent } from "../spec/index.ts"
+import { checkHistory, demandKnown, detectFormat, kv, makeHistory, operationsOf, readHistory, register, startingAt, verdictInWords, writeHistory, type HistoryEvent, type Operation, type Value } from "../spec/index.ts"
 import { generate } from "./linearizability.kit.ts"
 
 const verdictOf = (text: string, model: "register" | "kv", failedCas: "nothing" | "refused" = "nothing"): string => {
@@ -103,6 +103,44 @@ describe("formats", () => {
     expect(readHistory("{:process 0 :type :invoke :f :write :value [1 2]}{:process 0 :type :ok :f :write :value nil}")[0]?.value).toEqual([1, 2])
   })
 
+  test("what versions of Jepsen print before an operation is passed over, and history.txt has nothing there", () => {
+    const heads = ["INFO [2024-03-01 10:00:00,001] jepsen worker 0 - jepsen.util ", "2018-08-30 09:00:00,001{GMT}\tINFO\t[jepsen worker 0] jepsen.util: ", "INFO  jepsen.util - ", ""]
+    for (const head of heads) {
+      const log = (seen: string): string => ["0|:invoke|:write|2", "0|:ok|:write|2", ":nemesis|:info|:start|nil", "1|:invoke|:cas|[2 5]", "1|:info|:cas|[2 5]|:timeout", "3|:invoke|:read|nil", `3|:ok|:read|${seen}`].map((line) => `${head}${line.replaceAll("|", "\t")}\n`).join("")
+      expect(["2", "5", "nil", "4"].map((seen) => verdictOf(log(seen), "register")), head).toEqual(["linearizable", "linearizable", "not", "not"])
+    }
+  })
+
+  test("JSON may be one array of events, and its lines are told", () => {
+    const array = '[{"process":1,"type":"invoke","f":"write","value":"}{"},\n{"process":1,"type":"ok","f":"write","value":"}{"},{"process":2,"type":"invoke","f":"read"},\n\n{"process":2,"type":"ok","f":"read","value":"}{"}]'
+    expect(readHistory(array).map(({ line }) => line)).toEqual([1, 2, 2, 4])
+    expect([verdictOf(array, "register"), verdictOf(array.replace(/"\}\{"\}\]$/, "null}]"), "register")]).toEqual(["linearizable", "not"])
+  })
+
+  test("a cas as [key old new], and values with versions, which are passed over", () => {
+    const row = (process: number, type: string, f: string, value: string): string => `{:process ${process} :type :${type} :f :${f} :value ${value}}\n`
+    const flat = (seen: string): string => row(1, "invoke", "cas", '["k" nil "a"]') + row(1, "ok", "cas", '["k" nil "a"]') + row(2, "invoke", "read", '["k" nil]') + row(2, "ok", "read", `["k" ${seen}]`)
+    expect(readHistory(flat("nil")).map(({ key, value }) => [key, value])).toEqual([["k", [null, "a"]], ["k", [null, "a"]], ["k", null], ["k", null]])
+    expect([verdictOf(flat('"a"'), "register"), verdictOf(flat("nil"), "register")]).toEqual(["linearizable", "not"])
+    const versioned = (seen: string, wrap: (value: string) => string): string =>
+      row(1, "invoke", "write", wrap("[nil 4]")) + row(1, "ok", "write", wrap("[1 4]")) + row(2, "invoke", "cas", wrap("[nil [4 7]]")) + row(2, "ok", "cas", wrap("[2 [4 7]]")) + row(3, "invoke", "read", wrap("[nil nil]")) + row(3, "ok", "read", wrap(seen))
+    for (const wrap of [(value: string) => value, (value: string) => `[9 ${value}]`]) expect([verdictOf(versioned("[2 7]", wrap), "register"), verdictOf(versioned("[1 4]", wrap), "register")]).toEqual(["linearizable", "not"])
+  })
+
+  test("without an operation of a client there is nothing to explain: linearizable, with a remark", () => {
+    for (const text of ["[]", "{:process :nemesis, :type :info, :f :kill, :value nil}", "INFO  jepsen.util - :nemesis\t:info\t:start\tnil\n", ":nemesis\t:info\t:start\tnil\n"]) {
+      const verdict = checkHistory(operationsOf(readHistory(text)), register)
+      expect(verdictInWords(verdict, register)).toEqual(["Linearizable: 0 operations, 0 model steps.", expect.stringMatching(/^There is nothing to judge/)])
+    }
+  })
+
+  test("a register need not begin with nil", () => {
+    const history = (seen: Value): Operation[] => [{ process: 1, input: { f: "read", key: "k", value: null }, output: seen, invoked: 0, returned: 1 }]
+    const verdicts = (model: typeof register | typeof kv, ...seen: readonly Value[]): readonly string[] => seen.map((one) => checkHistory(history(one), startingAt<never>(model as never, 0)).verdict)
+    expect(verdicts(register, 0, 1, "0")).toEqual(["linearizable", "not", "not"])
+    expect(verdicts(kv, 0, "0", 1)).toEqual(["linearizable", "linearizable", "not"])
+  })
+
   test("a get of a missing key is \"\" where the format has no nil", () => {
     const lines = (seen: string): string => `{"process":0,"type":"invoke","f":"get","key":"a"}\n{"process":0,"type":"ok","f":"get","key":"a","value":${seen}}\n`
     expect([verdictOf(lines('""'), "kv"), verdictOf(lines("null"), "kv"), verdictOf(lines('"x"'), "kv")]).toEqual(["linearizable", "linearizable", "not"])
@@ -145,7 +183,12 @@ describe("what cannot be read is told with its line and what was expected", () =
     ["EDN that does not end", bad("{:process 1, :type :invoke\n"), /line 1: "\{" is not closed/],
     ["EDN that closes too much", bad("{:process 1 :type :invoke :f :read}\n]"), /line 2: "]" closes nothing that is open/],
     ["EDN without :f", bad("\n{:process 1, :type :invoke}"), /line 2: no :type or no :f; expected a map such as/],
-    ["a log without operations", bad("INFO jepsen.util - :nemesis\t:info\t:start\tnil\n", "jepsen"), /it has no operation; expected a line such as INFO/],
+    ["a log without a line of a history", bad("INFO jepsen.core - Tearing down\n", "jepsen"), /it is no history, not even an empty one; expected a line such as INFO/],
+    ["a JSON array that does not end", bad(`[${line({})}`), /line 1: not JSON .*expected a JSON object such as/],
+    ["a JSON array with a wrong type", bad(`[${line({})},\n${line({ type: "done" })}]`), /line 3: the type is "done"/],
+    ["transactions under :write", bad("{:process 1 :type :invoke :f :write :value [[:w 9 2]]}"), /line 1: a transaction, \[\[":w",9,2\]\]; expected operations on one key each/],
+    ["transactions under :read, in JSON", bad(line({ value: [["r", 9, null], ["w", 8, 1]] })), /line 1: a transaction, /],
+    ["transactions by name", bad("1\t:invoke\t:txn\t[[:append 9 2]]"), /line 1: a transaction, /],
     ["a log with another operation", bad(jepsen("0|:invoke|:enqueue|1")), /line 1: the operation is "enqueue"/],
   ])("%s", (_, told, expected) => {
     expect(told).toMatch(expected)

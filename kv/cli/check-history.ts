@@ -25,7 +25,19 @@ interface Options {
   readonly limitMs: number
   readonly drawing: string | null
   readonly failedCas: "nothing" | "refused"
+  /** As text: JSON, or a word. */
+  readonly initial: string | null
   readonly output: "table" | "json"
+}
+
+/** `0`, `null`, `"0"`, or a word that needs no quotes. */
+const valueOf = (text: string): string | number | boolean | null => {
+  try {
+    const value: unknown = JSON.parse(text)
+    return value === null || typeof value === "number" || typeof value === "boolean" || typeof value === "string" ? value : text
+  } catch {
+    return text
+  }
 }
 
 const draw = async (file: string, drawing: string): Promise<void> => {
@@ -39,7 +51,8 @@ const draw = async (file: string, drawing: string): Promise<void> => {
 const check = async (options: Options): Promise<void> => {
   const spec = await import("../../spec/index.ts")
   // The models differ in their state only, which nobody looks into here.
-  const model = spec[options.model] as typeof spec.kv
+  const named = spec[options.model] as typeof spec.kv
+  const model = options.initial === null ? named : spec.startingAt(named, valueOf(options.initial))
   const history = await (async () => {
     try {
       const operations = spec.operationsOf(spec.readHistory(await readAll(options.file), options.format), { failedCas: options.failedCas })
@@ -59,6 +72,7 @@ const check = async (options: Options): Promise<void> => {
     process.stdout.write(`${JSON.stringify({ verdict: verdict.verdict === "not" ? "not linearizable" : verdict.verdict, model: options.model, elapsedMs, ...verdict.counts, ...explained, words: spec.verdictInWords(verdict, model) }, null, 2)}\n`)
   } else {
     process.stdout.write(`${spec.verdictInWords(verdict, model).join("\n")}\n`)
+    if (options.initial === null && verdict.verdict === "not" && verdict.explanation.after === null) process.stdout.write("If it did not begin with nil, say with what: --initial.\n")
   }
   if (options.drawing !== null) {
     await draw(options.drawing, options.drawing.endsWith(".html") ? spec.drawHtml(verdict, model) : spec.drawSvg(verdict, model))
@@ -72,7 +86,7 @@ export const checkHistoryCommand = Command.make(
   {
     file: Argument.String("file").pipe(Argument.withDescription("The history; - reads standard input")),
     model: choice("model", ["register", "kv"], "What the clients used: registers with read, write and cas; or a store with append, delete and incr as well", "kv"),
-    format: choice("format", ["auto", "jepsen", "edn", "jsonl"], "Form of the history: what Jepsen prints, EDN, or JSON lines", "auto"),
+    format: choice("format", ["auto", "jepsen", "edn", "jsonl"], "Form of the history: what Jepsen prints (also history.txt), EDN, or JSON (lines, or one array)", "auto"),
     limit: Flag.String("limit").pipe(
       Flag.withDescription("How long to look for a verdict: 500ms, 60s, 5m (default: 60s)"),
       Flag.filter((text) => parseLimit(text) !== undefined, (text) => `must be a duration such as 500ms, 60s or 5m, not ${text}`),
@@ -84,9 +98,10 @@ export const checkHistoryCommand = Command.make(
       Flag.optional,
     ),
     failedCas: choice("failed-cas", ["nothing", "refused"], "What a cas that failed tells: only that it did not happen, or also that the value was another one", "nothing"),
+    initial: Flag.String("initial").pipe(Flag.withDescription("What every key or register holds at the beginning, as JSON or a word: 0 (default: nothing)"), Flag.optional),
     output,
   },
-  (o) => attempt(() => check({ file: o.file, model: o.model, format: o.format, limitMs: parseLimit(o.limit) ?? 60_000, drawing: maybe(o.drawing), failedCas: o.failedCas, output: o.output })),
+  (o) => attempt(() => check({ file: o.file, model: o.model, format: o.format, limitMs: parseLimit(o.limit) ?? 60_000, drawing: maybe(o.drawing), failedCas: o.failedCas, initial: maybe(o.initial), output: o.output })),
 ).pipe(
   Command.withShortDescription("Is what clients saw linearizable?"),
   Command.withDescription(
@@ -108,7 +123,15 @@ A process has one operation open at a time. Each key is checked by itself. What 
   delete          null                        true or 1: something was there; false or 0: nothing; null if not known
 
 A cas that fails with "error":"precondition" was refused, too. Integers beyond ±9007199254740991 are told apart only as strings: "9007199254740993".
-EDN holds the same as {:process 1, :type :ok, :f :read, :key "x", :value 3}, a line of Jepsen's as INFO  jepsen.util - 1 :ok :read 3, with tabs; null is nil there. For several keys, where there is no :key every value is [key value], that of an invoked cas [key [old new]].
+
+What is read:
+
+  JSON    lines as above, or one array of such objects
+  EDN     maps, one after another or in one vector: {:process 1, :type :ok, :f :read, :key "x", :value 3}; tags are passed over
+  Jepsen  what it prints, of any version, and its history.txt: INFO  jepsen.util - 1 :ok :read 3, or 1 :ok :read 3 alone, with tabs
+
+In the last two null is nil. For several keys, where there is no :key every value is [key value], that of a cas [key [old new]] or [key old new]. Values as [version value], from Jepsen's test of etcd, are judged without their versions. What the nemesis did is passed over. Transactions are refused. A history without operations of clients is linearizable.
+A register that does not begin with nil needs --initial.
 
 If it is not linearizable, the smallest part that is impossible by itself is shown, and how far one gets.
 
@@ -117,6 +140,7 @@ Exit codes: 0 linearizable; 1 not; 2 no verdict within --limit (or wrong usage);
   Command.withExamples([
     { command: "stepraft check-history history.jsonl", description: "a key-value store, JSON lines" },
     { command: "stepraft check-history jepsen.log --model register --drawing why.html", description: "a log of Jepsen's, and a drawing of what is wrong" },
+    { command: "stepraft check-history canonical.edn --model register --initial 0", description: "registers that begin with 0" },
     { command: "zcat history.edn.gz | stepraft check-history - --limit 5m -o json", description: "from a pipe, for scripts" },
   ]),
 )

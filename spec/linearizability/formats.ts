@@ -1,4 +1,4 @@
-/** Histories as text: our JSON lines, EDN, and the logs that Jepsen prints. */
+/** Histories as text: JSON lines or one array of them, EDN, and the lines that Jepsen prints, in its console's log or in history.txt. */
 import { BadHistory, Keyword, readEdn, valueOfEdn, writeEdn, type Edn } from "./edn.ts"
 import { canonicalF, functions, isWhole, synonyms, toJsonLine, type HistoryEvent, type Value } from "./history.ts"
 
@@ -14,7 +14,7 @@ const types = ["invoke", "ok", "fail", "info"] as const
 const wanted = {
   jsonl: `a JSON object such as {"process":4,"type":"invoke","f":"append","key":"3","value":"x","time":123}`,
   edn: `a map such as {:process 4, :type :invoke, :f :append, :key "3", :value "x"}`,
-  jepsen: "a line such as INFO  jepsen.util - 4 :invoke :cas [1 2], with tabs between its parts",
+  jepsen: "a line such as INFO  jepsen.util - 4 :invoke :cas [1 2], or 4 :invoke :cas [1 2] alone, with tabs between its parts",
 }
 const known = `${functions.join(", ")} (or ${Object.keys(synonyms).join(", ")})`
 
@@ -41,10 +41,15 @@ interface Raw {
   readonly error?: string | undefined
 }
 
+/** [[:w 9 2] [:r 9 nil]]: what Jepsen's transactions hold, under :txn and in some tests under :read and :write. */
+const isTransaction = (value: Value): boolean =>
+  Array.isArray(value) && value.length > 0 && (value as readonly Value[]).every((one) => Array.isArray(one) && one.length === 3 && /^:?(?:r|w|append)$/.test(String((one as readonly Value[])[0])))
+
 /** The parts that all formats share, checked. */
 const event = ({ line, process, type: typeName, f: name, key, value, time, error }: Raw): ReadEvent => {
   const type = types.find((one) => one === typeName)
   if (type === undefined) throw new BadHistory(line, `the type is ${JSON.stringify(typeName)}; expected ${types.join(", ")}`)
+  if (name === "txn" || isTransaction(value)) throw new BadHistory(line, `a transaction, ${JSON.stringify(value)}; expected operations on one key each: transactions are not judged here`)
   const f = canonicalF(name)
   if (f === undefined) throw new BadHistory(line, `the operation is ${JSON.stringify(name)}; expected ${known}`)
   if (type === "invoke") {
@@ -54,16 +59,21 @@ const event = ({ line, process, type: typeName, f: name, key, value, time, error
   return { line, process, type, f, key, value, time, ...(error === undefined ? {} : { error }) }
 }
 
-const readJsonLines = (text: string): ReadEvent[] =>
-  text.split("\n").flatMap((source, i) => {
-    const line = i + 1
-    if (source.trim() === "") return []
-    let object: unknown
-    try {
-      object = JSON.parse(source)
-    } catch (error) {
-      throw new BadHistory(line, `not JSON (${error instanceof Error ? error.message : String(error)}); expected ${wanted.jsonl}`)
-    }
+const jsonOf = (source: string, line: number): unknown => {
+  try {
+    return JSON.parse(source)
+  } catch (error) {
+    throw new BadHistory(line, `not JSON (${error instanceof Error ? error.message : String(error)}); expected ${wanted.jsonl}`)
+  }
+}
+
+const readJson = (text: string): ReadEvent[] => {
+  const whole = text.trimStart().startsWith("[") ? jsonOf(text, 1) : undefined
+  const lines = whole === undefined ? [] : linesOfMaps(text)
+  const objects = Array.isArray(whole)
+    ? (whole as readonly unknown[]).map((object, i) => ({ line: lines[i] ?? 1, object }))
+    : text.split("\n").flatMap((source, i) => (source.trim() === "" ? [] : [{ line: i + 1, object: jsonOf(source, i + 1) }]))
+  return objects.map(({ line, object }) => {
     if (typeof object !== "object" || object === null || Array.isArray(object)) throw new BadHistory(line, `expected ${wanted.jsonl}`)
     const { process, type, f, key = null, value = null, time = 0, error } = object as Record<string, unknown>
     if (typeof process !== "number" && typeof process !== "string") throw new BadHistory(line, `"process" is ${JSON.stringify(process)}; expected a number or a string, in ${wanted.jsonl}`)
@@ -71,23 +81,45 @@ const readJsonLines = (text: string): ReadEvent[] =>
     if (key !== null && typeof key !== "string" && typeof key !== "number") throw new BadHistory(line, `"key" is ${JSON.stringify(key)}; expected a string`)
     if (!isValue(value)) throw new BadHistory(line, `"value" is ${JSON.stringify(value)}; expected null, a number, a string, true, false or a list of them`)
     if (typeof time !== "number") throw new BadHistory(line, `"time" is ${JSON.stringify(time)}; expected a number`)
-    return [event({ line, process: exact(process, line), type, f, key: key === null ? null : String(exact(key, line)), value: exact(value, line), time, ...(typeof error === "string" ? { error } : {}) })]
+    return event({ line, process: exact(process, line), type, f, key: key === null ? null : String(exact(key, line)), value: exact(value, line), time, ...(typeof error === "string" ? { error } : {}) })
   })
+}
+
+const listOf = (value: Value): readonly Value[] => (Array.isArray(value) ? (value as readonly Value[]) : [])
+/** An error in the place of a value says nothing of its form. */
+const isTold = ({ value }: Raw): boolean => !(typeof value === "string" && value.startsWith(":"))
 
 /**
- * Histories of independent keys hold [key value] where others hold a value. An invoked cas is told from one by its value
- * being a pair of its own; a history is of that kind if every value in it can be.
+ * Histories of independent keys hold [key value] where others hold a value, with cas as [key [old new]] or [key old new].
+ * An invoked cas is told from one without a key by that; a history is of that kind if every value in it can be.
  */
 const untuple = (raws: readonly Raw[]): readonly Raw[] => {
-  const isTuple = ({ type, f, value }: Raw): boolean => Array.isArray(value) && value.length === 2 && (f !== "cas" || type !== "invoke" || Array.isArray((value as readonly Value[])[1]))
-  // An error says nothing of it, nor does a mere yes or no.
-  const told = raws.filter(({ type, f, value }) => !(typeof value === "string" && value.startsWith(":")) && (type === "invoke" || Array.isArray(value) || (f !== "cas" && f !== "delete")))
+  const isTuple = ({ type, f, value }: Raw): boolean => {
+    const [key, second] = listOf(value)
+    const { length } = listOf(value)
+    if (key === null || key === undefined) return false
+    return f === "cas" && (length === 3 || type === "invoke") ? length === 3 || (length === 2 && Array.isArray(second)) : length === 2
+  }
+  // A mere yes or no says nothing of it either.
+  const told = raws.filter((raw) => isTold(raw) && (raw.type === "invoke" || Array.isArray(raw.value) || (raw.f !== "cas" && raw.f !== "delete")))
   if (raws.some(({ key }) => key !== null) || !told.some(({ type }) => type === "invoke") || !told.every(isTuple)) return raws
   return raws.map((raw) => {
     if (!isTuple(raw)) return raw
-    const [key = null, value = null] = raw.value as readonly Value[]
-    return { ...raw, key: typeof key === "string" ? key : JSON.stringify(key), value }
+    const [key = null, value = null, next] = listOf(raw.value)
+    return { ...raw, key: typeof key === "string" ? key : JSON.stringify(key), value: next === undefined ? value : [value, next] }
   })
+}
+
+/**
+ * Jepsen's test of etcd holds [version value] where others hold a value, nil for a version that is not known yet. It is told
+ * by its reads, which are invoked with [nil nil]. Only the values are judged.
+ */
+const unversion = (raws: readonly Raw[]): readonly Raw[] => {
+  const isVersioned = ({ value }: Raw): boolean => listOf(value).length === 2 && (listOf(value)[0] === null || typeof listOf(value)[0] === "number")
+  const told = raws.filter(isTold)
+  const reads = told.filter(({ type, f }) => type === "invoke" && canonicalF(f) === "read")
+  if (reads.length === 0 || !told.every(isVersioned) || !reads.every(({ value }) => listOf(value).every((one) => one === null))) return raws
+  return raws.map((raw) => (isVersioned(raw) ? { ...raw, value: listOf(raw.value)[1] ?? null } : raw))
 }
 
 const wordOf = (edn: Edn | undefined): string | undefined => (edn instanceof Keyword ? edn.name : typeof edn === "string" ? edn : undefined)
@@ -118,7 +150,7 @@ const readEdnHistory = (text: string): ReadEvent[] => {
       time: typeof time === "number" ? time / 1e6 : 0, error: error === undefined || error === null ? undefined : (wordOf(error) ?? writeEdn(valueOfEdn(error, line))),
     }]
   })
-  return untuple(raws).map(event)
+  return unversion(untuple(raws)).map(event)
 }
 
 /** Lines where the maps directly inside the outer vector begin: brackets are counted, strings and comments skipped. */
@@ -137,7 +169,8 @@ const linesOfMaps = (text: string): readonly number[] => {
   return lines
 }
 
-const logLine = /\bjepsen\.util\s*[-:]\s+(\S+)\s+:(\w+)\s+:([\w-]+)\s*(.*)$/
+/** Versions of Jepsen print another head, history.txt has none. */
+const logLine = /(?:^|\bjepsen\.util(?:\s*[-:])?\s+)(:?[\w-]+)\s+:(invoke|ok|fail|info)\s+:([\w-]+)\s*(.*)$/
 const readJepsenLog = (text: string): ReadEvent[] => {
   const raws = text.split("\n").flatMap((source, i): Raw[] => {
     const line = i + 1
@@ -147,27 +180,26 @@ const readJepsenLog = (text: string): ReadEvent[] => {
     const [value, error] = readEdn(rest, line).map((one) => ednValue(one.value, line))
     return [{ line, process: exact(Number(process), line), type, f, key: null, value: value ?? null, time: 0, error: error === undefined ? undefined : String(error) }]
   })
-  return untuple(raws).map(event)
+  return unversion(untuple(raws)).map(event)
 }
 
 /** undefined: it looks like none of them. */
 export const detectFormat = (text: string): Format | undefined => {
   const start = text.replace(/^(?:\s|;[^\n]*\n)+/, "")
-  if (/^\{\s*"/.test(start)) return "jsonl"
-  if (/^(?:[[(]\s*)?(?:#[\w.]+\s*)?\{\s*:/.test(start)) return "edn"
+  if (/^(?:\[\s*)?\{\s*"/.test(start)) return "jsonl"
+  if (/^(?:[[(]\s*)?(?:#[\w.]+\s*)?\{\s*:/.test(start) || /^(?:\[\s*\]|\(\s*\))\s*$/.test(start)) return "edn"
   return text.split("\n").some((line) => logLine.test(line)) ? "jepsen" : undefined
 }
 
-/** Throws BadHistory. */
+/** The events of clients, maybe none. Throws BadHistory. */
 export const readHistory = (file: string, given: Format | "auto" = "auto"): readonly ReadEvent[] => {
   // A byte order mark is no part of the text.
   const text = file.replace(/^\uFEFF/, "")
   const format = given === "auto" ? detectFormat(text) : given
   if (format === undefined)
     throw new BadHistory(text.trim() === "" ? 0 : 1, `${text.trim() === "" ? "the history is empty" : "this looks like no history that is known"}; expected ${wanted.jsonl}, ${wanted.edn}, or ${wanted.jepsen}`)
-  const events = format === "jsonl" ? readJsonLines(text) : format === "edn" ? readEdnHistory(text) : readJepsenLog(text)
-  if (events.length === 0) throw new BadHistory(0, `it has no operation; expected ${wanted[format]}`)
-  return events
+  if (text.trim() === "" || (format === "jepsen" && !text.split("\n").some((line) => logLine.test(line.trimEnd())))) throw new BadHistory(0, `it is no history, not even an empty one; expected ${wanted[format]}`)
+  return format === "jsonl" ? readJson(text) : format === "edn" ? readEdnHistory(text) : readJepsenLog(text)
 }
 
 const ednLine = ({ process, type, f, key, value, time, error }: HistoryEvent): string =>

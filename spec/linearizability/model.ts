@@ -193,6 +193,12 @@ export const register: RequestModel<Value> = {
   describeState: show,
 }
 
+/** The same with another value than nil at the beginning, of every key. */
+export const startingAt = <State>(model: RequestModel<State>, value: Value): RequestModel<State> => {
+  const written = model.step(model.init, { f: "write", key: null, value }, null)
+  return written === impossible ? model : { ...model, init: written }
+}
+
 const integer = /^-?\d+$/
 /** A history that has no nil says "" for what is not there. */
 const reads = (state: string | null, output: Value): boolean => state === textOf(output) || (state === null && output === "")

@@ -66,7 +66,7 @@ export const verdictInWords = <State, Input, Output>(verdict: Verdict<State, Inp
   const counted = `${count(operations, "operation")}${partitions > 1 ? ` on ${count(partitions, "key")}` : ""}, ${count(steps, "model step")}`
   switch (verdict.verdict) {
     case "linearizable":
-      return [`Linearizable: ${counted}.`]
+      return [`Linearizable: ${counted}.`, ...(operations === 0 ? ["There is nothing to judge: no operation of a client happened, or may have."] : [])]
     case "unknown":
       return [`Unknown: no verdict within the limit for ${verdict.undecided.length === 1 && verdict.undecided[0] === "" ? "this history" : `key ${list(verdict.undecided.slice(0, 8))}`}${partitions > verdict.undecided.length ? "; all others are linearizable" : ""} (${counted}).`, "A longer --limit may decide it, and so may histories with fewer operations of unknown outcome."]
     case "not":
