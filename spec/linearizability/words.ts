@@ -29,6 +29,12 @@ const valuesOf = <State, Input, Output>(states: readonly State[], model: Model<S
   return list([...new Set(shown)].slice(0, 8))
 }
 
+/** What the states leave out: an operation that was open at that moment may have taken effect already, seen by nobody yet. */
+const unless = <Input, Output>(moment: Operation<Input, Output>, operations: readonly Operation<Input, Output>[]): string => {
+  const time = moment.returned ?? Infinity
+  return operations.some((one) => one !== moment && one.invoked <= time && (one.returned ?? Infinity) > time) ? ", unless an operation that was still open had changed it" : ""
+}
+
 const table = <Input, Output>(parts: readonly Part<Input, Output>[], describe: Describer<Input, Output>, culprit: Operation<Input, Output>): string[] => {
   const rows = parts.slice(0, shown).map(({ operation }) => [describe.place(operation), `process ${operation.process}`, describe.operation(operation), operation === culprit ? "  <- has no place" : ""] as const)
   const widths = [0, 1].map((column) => Math.max(0, ...rows.map((row) => row[column]?.length ?? 0)))
@@ -41,7 +47,7 @@ export const explainInWords = <State, Input, Output>(explanation: Explanation<St
   const describe = describerOf(model)
   const firm = core.filter((part) => part.firm)
   const loose = core.filter((part) => !part.firm)
-  const before = after === null ? `At the beginning the value is ${list(start.map((state) => (model.describeState === undefined ? JSON.stringify(state) : model.describeState(state))))}.` : `Once ${describe.full(after)} had returned, the value can only have been ${valuesOf(start, model, explanation)}.`
+  const before = after === null ? `At the beginning the value is ${list(start.map((state) => (model.describeState === undefined ? JSON.stringify(state) : model.describeState(state))))}.` : `Once ${describe.full(after)} had returned, the value can only have been ${valuesOf(start, model, explanation)}${unless(after, operations)}.`
   return [
     `Not linearizable${partition === "" ? "" : ` on key ${partition}`}.`,
     "",
@@ -56,7 +62,7 @@ export const explainInWords = <State, Input, Output>(explanation: Explanation<St
       : [
         `The longest prefix that is linearizable ends just before ${describe.full(culprit)} returns:`,
         `${count(prefix.length, "operation")} of the ${operations.length.toLocaleString("en")} on this key fit${prefix.length === 1 ? "s" : ""} in an order before it.`,
-        ...(states.length === 0 ? [] : [`There the value can only have been ${valuesOf(states, model, explanation)}, whatever order is taken.`]),
+        ...(states.length === 0 ? [] : [`There the value can only have been ${valuesOf(states, model, explanation)}${unless(culprit, operations) || ", whatever order is taken"}.`]),
       ]),
   ]
 }
