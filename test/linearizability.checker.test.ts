@@ -166,6 +166,21 @@ describe("what counts as linearizable", () => {
   })
 })
 
+/** All that the state can be once all of these have taken effect. */
+const statesAfter = (operations: readonly Operation[], model: AnyModel): ReadonlySet<Value> => {
+  const found = new Set<Value>()
+  const place = (left: readonly Operation[], state: Value): void => {
+    if (left.length === 0) found.add(state)
+    for (const [at, operation] of left.entries()) {
+      if (left.some(({ returned }) => returned !== null && returned < operation.invoked)) continue
+      const next = model.step(state, operation.input, operation.output)
+      if (next !== impossible) place(left.toSpliced(at, 1), next)
+    }
+  }
+  place(operations, model.init)
+  return found
+}
+
 describe("an explanation", () => {
   test("of a cas that was refused after its value had been read accuses the cas: until it returned it may have written that", () => {
     const verdict = checkHistory([op(0, "cas", [null, "1"], false, 0, 3), op(1, "read", null, "1", 1, 2)], kv)
@@ -195,6 +210,11 @@ describe("an explanation", () => {
       // The prefix is what it is said to be: possible up to the culprit's return, not beyond.
       const end = culprit.returned ?? 0
       const upTo = (time: number): Operation[] => operations.filter(({ invoked }) => invoked < time).map((one) => ((one.returned ?? Infinity) >= time ? loosen(one) : one))
+      // What the value is said to have been is all that it can have been but for what nobody read, if nothing else was open then.
+      const time = after?.returned ?? 0
+      const sight = model.sight?.(upTo(end + 0.5))
+      if (after !== null && operations.every((one) => one === after || one.invoked > time || (one.returned ?? Infinity) < time))
+        for (const state of statesAfter(operations.filter((one) => (one.returned ?? Infinity) <= time), model)) if (sight?.isUnseen(state) !== true) expect(start).toContain(state)
       expect(bruteForce(upTo(end), model)).toBe(true)
       expect(bruteForce(upTo(end + 0.5), model)).toBe(false)
       let state = model.init

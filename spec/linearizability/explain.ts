@@ -37,7 +37,7 @@ const stepsToLocate = 1_500_000
 const stepsToName = 400_000
 
 /** The history as it was just after this operation returned: what was open then has no answer yet. */
-const cutAfter = <Input, Output>(operations: readonly Operation<Input, Output>[], last: Operation<Input, Output>): readonly Operation<Input, Output>[] => {
+export const cutAfter = <Input, Output>(operations: readonly Operation<Input, Output>[], last: Operation<Input, Output>): readonly Operation<Input, Output>[] => {
   const end = last.returned ?? Infinity
   return operations.filter(({ invoked }) => invoked <= end).map((operation) => ((operation.returned ?? 0) > end ? loosen(operation) : operation))
 }

@@ -1,6 +1,6 @@
 /** A verdict in words. */
 import type { Verdict } from "./check.ts"
-import type { Explanation, Part } from "./explain.ts"
+import { cutAfter, type Explanation, type Part } from "./explain.ts"
 import type { Model, Operation } from "./model.ts"
 
 const shown = 40
@@ -29,10 +29,16 @@ const valuesOf = <State, Input, Output>(states: readonly State[], model: Model<S
   return list([...new Set(shown)].slice(0, 8))
 }
 
-/** What the states leave out: an operation that was open at that moment may have taken effect already, seen by nobody yet. */
-const unless = <Input, Output>(moment: Operation<Input, Output>, operations: readonly Operation<Input, Output>[]): string => {
+/**
+ * What the states leave out: values that nobody read, for the search places what leaves them where it does not matter, and
+ * what was made of the state by operations that were still open.
+ */
+const unless = <State, Input, Output>(moment: Operation<Input, Output>, { operations, culprit }: Explanation<State, Input, Output>, model: Model<State, Input, Output>): string => {
   const time = moment.returned ?? Infinity
-  return operations.some((one) => one !== moment && one.invoked <= time && (one.returned ?? Infinity) > time) ? ", unless an operation that was still open had changed it" : ""
+  const unseen = model.sight?.(culprit === null ? operations : cutAfter(operations, culprit)).unseen
+  const isUnread = unseen !== undefined && [...unseen].some(({ invoked, input, output }) => invoked <= time && model.readOnly?.(input, output) !== true)
+  const isOpen = operations.some((one) => one !== moment && one.invoked <= time && (one.returned ?? Infinity) > time)
+  return `${isUnread ? ", or one that nobody read" : ""}${isOpen ? ", unless an operation that was still open had changed it" : ""}`
 }
 
 const table = <Input, Output>(parts: readonly Part<Input, Output>[], describe: Describer<Input, Output>, culprit: Operation<Input, Output>): string[] => {
@@ -47,7 +53,7 @@ export const explainInWords = <State, Input, Output>(explanation: Explanation<St
   const describe = describerOf(model)
   const firm = core.filter((part) => part.firm)
   const loose = core.filter((part) => !part.firm)
-  const before = after === null ? `At the beginning the value is ${list(start.map((state) => (model.describeState === undefined ? JSON.stringify(state) : model.describeState(state))))}.` : `Once ${describe.full(after)} had returned, the value can only have been ${valuesOf(start, model, explanation)}${unless(after, operations)}.`
+  const before = after === null ? `At the beginning the value is ${list(start.map((state) => (model.describeState === undefined ? JSON.stringify(state) : model.describeState(state))))}.` : `Once ${describe.full(after)} had returned, the value can only have been ${valuesOf(start, model, explanation)}${unless(after, explanation, model)}.`
   return [
     `Not linearizable${partition === "" ? "" : ` on key ${partition}`}.`,
     "",
@@ -62,7 +68,7 @@ export const explainInWords = <State, Input, Output>(explanation: Explanation<St
       : [
         `The longest prefix that is linearizable ends just before ${describe.full(culprit)} returns:`,
         `${count(prefix.length, "operation")} of the ${operations.length.toLocaleString("en")} on this key fit${prefix.length === 1 ? "s" : ""} in an order before it.`,
-        ...(states.length === 0 ? [] : [`There the value can only have been ${valuesOf(states, model, explanation)}${unless(culprit, operations) || ", whatever order is taken"}.`]),
+        ...(states.length === 0 ? [] : [`There the value can only have been ${valuesOf(states, model, explanation)}${unless(culprit, explanation, model) || ", whatever order is taken"}.`]),
       ]),
   ]
 }
