@@ -1,7 +1,7 @@
 /** The words in which a person drives a session. The same in a terminal, in a pipe and in a script. */
 import type { MessageType, Role, Timer } from "../../core/index.ts"
 import { rules } from "../../core/index.ts"
-import { TIMERS, type Action } from "../simulation/index.ts"
+import { flights, TIMERS, type Action } from "../simulation/index.ts"
 import type { Frame, Predicate, Session } from "./session.ts"
 import { decodeAction, KEEPS } from "./trace.ts"
 import { clusterText, frameText, invariantsText, messagesText, nodeText, whereText } from "./view.ts"
@@ -13,9 +13,12 @@ export interface Answer {
   readonly failed: boolean
   /** Text of a script to be written to `path`. */
   readonly save: string | null
+  /** The text shows the frame at the cursor; this is what is to be said beside it. null: it shows something else. */
+  readonly frame: string | null
 }
-const say = (text: string): Answer => ({ text, quit: false, failed: false, save: null })
-const wrong = (text: string): Answer => ({ text, quit: false, failed: true, save: null })
+const say = (text: string): Answer => ({ text, quit: false, failed: false, save: null, frame: null })
+const wrong = (text: string): Answer => ({ ...say(text), failed: true })
+const here = (session: Session, said = ""): Answer => ({ ...say(`${said === "" ? "" : `${said}\n`}${frameText(session)}`), frame: said })
 
 interface Command {
   readonly names: readonly string[]
@@ -120,7 +123,7 @@ const doing = (session: Session, action: Action): Answer => {
   if (session.frame().violation !== null) return wrong("an invariant is violated here: go back first, then act")
   const branch = session.branch()
   session.act(action)
-  return say(`${session.branch() === branch ? "" : `a new branch, ${session.branch()}\n`}${frameText(session)}`)
+  return here(session, session.branch() === branch ? "" : `a new branch, ${session.branch()}`)
 }
 /** An action on one node that must exist. */
 const onNode = (names: readonly string[], help: string, make: (node: string, words: readonly string[], session: Session) => Action | null, more = ""): Command => ({
@@ -195,7 +198,7 @@ const actions: readonly Command[] = [
 const seek = (direction: "on" | "back") => (session: Session, words: readonly string[]): Answer => {
   const wanted = predicateOf(words, session.names())
   if (typeof wanted === "string") return wrong(wanted)
-  if (session.seek(wanted, direction)) return say(frameText(session))
+  if (session.seek(wanted, direction)) return here(session)
   return wrong(`nothing like that ${direction === "on" ? "ahead" : "before"}; still at ${whereText(session)}`)
 }
 const nodeSeek = (direction: "on" | "back") => (session: Session, [node]: readonly string[]): Answer =>
@@ -209,8 +212,7 @@ const moves: readonly Command[] = [
       if (Number.isNaN(wanted)) return wrong(`usage: step [N], at most ${MOST_FRAMES}`)
       let done = 0
       while (done < wanted && session.step()) done += 1
-      const end = done < wanted ? (session.frame().violation === null ? "\nnothing is planned any more" : "\nit ends here: an invariant is violated") : ""
-      return say(`${frameText(session)}${end}`)
+      return here(session, done === wanted ? "" : session.frame().violation === null ? "nothing is planned any more" : "it ends here: an invariant is violated")
     },
   },
   {
@@ -219,7 +221,7 @@ const moves: readonly Command[] = [
       const wanted = frames(count, 1)
       if (Number.isNaN(wanted)) return wrong("usage: back [N]")
       for (let i = 0; i < wanted && session.back(); i++);
-      return say(frameText(session))
+      return here(session)
     },
   },
   {
@@ -229,7 +231,7 @@ const moves: readonly Command[] = [
       if (where === "end") session.finish()
       else if (Number.isNaN(to)) return wrong(`usage: goto N|start|end, at most ${MOST_FRAMES}`)
       else session.goTo(to)
-      return say(frameText(session))
+      return here(session)
     },
   },
   { names: ["next", "n"], usage: "next NODE", help: "on to the next event of one node", run: nodeSeek("on") },
@@ -238,7 +240,7 @@ const moves: readonly Command[] = [
   { names: ["reverse", "r"], usage: "reverse [WHAT]", help: "back until WHAT", run: seek("back") },
 ]
 const looks: readonly Command[] = [
-  { names: ["frame", "."], usage: "frame", help: "what happened here", run: (session) => say(frameText(session)) },
+  { names: ["frame", "."], usage: "frame", help: "what happened here", run: (session) => here(session) },
   {
     names: ["show", "v"], usage: "show [NODE]", help: "everything about a node, or all nodes in a table",
     run: (session, [node]) => (node === undefined ? say(clusterText(session.frame().world)) : known(session, node) ? say(nodeText(session.frame().world, node)) : wrong(`there is no ${node}`)),
@@ -253,7 +255,7 @@ const looks: readonly Command[] = [
   },
   {
     names: ["branch"], usage: "branch N", help: "go to another branch",
-    run: (session, [id]) => (session.switchTo(number(id, Number.NaN)) ? say(frameText(session)) : wrong("no such branch; branches lists them")),
+    run: (session, [id]) => (session.switchTo(number(id, Number.NaN)) ? here(session) : wrong("no such branch; branches lists them")),
   },
   { names: ["save"], usage: "save FILE", help: "everything up to here as a scenario that replays", run: (_, [path]) => (path === undefined ? wrong("usage: save FILE") : { ...say(""), save: path }) },
 ]
@@ -273,4 +275,35 @@ export const command = (session: Session, line: string): Answer => {
   if (name === "quit" || name === "q") return { ...say(""), quit: true }
   const found = all.find(({ names }) => names.includes(name))
   return found === undefined ? wrong(`${name}? help lists what there is`) : found.run(session, words, line)
+}
+
+// ---------------------------------------------------------------------------------------------- completion
+
+const KINDS = ["violation", "leader", "commit", "term", "rule", "node", "message", "action", "lost"]
+/** What the last word of a line that is being typed can become. */
+export const wordsFor = (session: Session, before: string): readonly string[] => {
+  const [name = "", ...words] = before.trimStart().split(/\s+/)
+  if (words.length === 0) return [...all.flatMap(({ names }) => names), "quit"]
+  const { world } = session.frame()
+  const given = all.find(({ names }) => names.includes(name))?.names[0] ?? name
+  const before2 = words.at(-2)
+  switch (given) {
+    case "continue":
+    case "reverse":
+      if (words.length === 1) return [...KINDS, ...session.names().flatMap((node) => ["term", "commit", "applied", "last", "role"].map((field) => `${node}.${field}`))]
+      if (words.length > 2) return []
+      return before2 === "rule" ? Object.keys(rules) : before2 === "message" ? Object.keys(MESSAGES) : before2 === "node" ? session.names() : []
+    case "goto":
+      return ["start", "end"]
+    case "deliver":
+    case "drop":
+    case "duplicate":
+      return flights(world).map(({ name: flight }) => flight)
+    case "crash":
+      return words.length > 1 ? KEEPS : world.names
+    case "fire":
+      return words.length > 1 ? TIMERS : world.names
+    default:
+      return session.names()
+  }
 }

@@ -1,13 +1,14 @@
 /**
- * The terminal's face of a session. On a terminal: arrows step and go back, everything else is typed as a command. In a
- * pipe: one command a line, each answered in plain text; the exit code tells whether all were understood.
+ * The terminal's face of a session. On a terminal: arrows step and go back, everything else is typed as a command; what is
+ * shown is a picture (screen.ts) for whatever size the terminal has. In a pipe: one command a line, each answered in plain text; the exit code tells whether all were understood.
  */
 import { emitKeypressEvents } from "node:readline"
 import { createInterface } from "node:readline/promises"
 import type { Readable, Writable } from "node:stream"
-import { command, type Answer } from "./commands.ts"
+import { command, wordsFor, type Answer } from "./commands.ts"
+import { completed, edited, emptyPrompt, entered, type Key } from "./prompt.ts"
+import { picture, type Line, type Picture, type Showing, type Style } from "./screen.ts"
 import type { Session } from "./session.ts"
-import { frameText } from "./view.ts"
 
 export interface Face {
   readonly input: Readable
@@ -41,56 +42,78 @@ export const runLines = async (session: Session, lines: AsyncIterable<string> | 
 
 export const runPiped = (session: Session, face: Face): Promise<number> => runLines(session, createInterface({ input: face.input }), face)
 
-interface Key {
-  readonly name?: string | undefined
-  readonly ctrl?: boolean | undefined
-  readonly sequence?: string | undefined
+/** Keys while nothing is typed. */
+const KEYS: Readonly<Record<string, string>> = { right: "step", left: "back", home: "goto start", end: "goto end", up: "back 10", down: "step 10" }
+const SGR: Readonly<Record<Style, string>> = { plain: "", bold: "\x1b[1m", red: "\x1b[31m", dim: "\x1b[2m" }
+const painted = ({ text, style }: Line): string => (style === "plain" || process.env["NO_COLOR"] !== undefined ? text : `${SGR[style]}${text}\x1b[0m`)
+/** Another screen, so that what was on this one is there again afterwards. */
+const ENTER = "\x1b[?1049h"
+const LEAVE = "\x1b[?1049l"
+
+export interface TerminalFace extends Face {
+  readonly input: NodeJS.ReadStream
+  readonly output: NodeJS.WriteStream
 }
-const KEYS: Readonly<Record<string, string>> = { right: "step", left: "back", home: "goto start", end: "goto end", up: "back 10", down: "step 10", pagedown: "continue", pageup: "reverse" }
-const HINT = "→ ← step · ↓ ↑ ten · Home End · type a command, help lists them · q quits"
 
-const bold = (text: string): string => `\x1b[1m${text}\x1b[0m`
-const red = (text: string): string => `\x1b[31m${text}\x1b[0m`
-const dim = (text: string): string => `\x1b[2m${text}\x1b[0m`
-const coloured = (text: string): string =>
-  process.env["NO_COLOR"] !== undefined
-    ? text
-    : text.split("\n").map((line) => (line.startsWith("──") ? bold(line) : line.includes("VIOLATED") ? red(line) : line.startsWith("  rule") ? dim(line) : line)).join("\n")
-
-/** `opened` is told above the first frame. */
-export const runTerminal = (session: Session, face: Face & { readonly input: NodeJS.ReadStream }, opened = ""): Promise<void> =>
+/** `opened` is told beside the first frame. */
+export const runTerminal = (session: Session, face: TerminalFace, opened = ""): Promise<void> =>
   new Promise((resolve) => {
     const { input, output } = face
-    let typed = ""
-    const draw = (text: string): void => {
-      output.write(`\x1b[2J\x1b[H${coloured(text)}\n\n${dim(HINT)}\n> ${typed}`)
+    let showing: Omit<Showing, "prompt"> = { page: null, notice: opened, top: 0 }
+    let prompt = emptyPrompt
+    const look = (): Picture => picture(session, { ...showing, prompt }, { rows: output.rows ?? 24, columns: output.columns ?? 80 })
+    const draw = (): void => {
+      const { lines, column } = look()
+      output.write(`\x1b[H${lines.map((line) => `${painted(line)}\x1b[K`).join("\r\n")}\x1b[J\x1b[${lines.length};${column + 1}H`)
     }
     const close = (): void => {
       input.off("keypress", onKey)
+      output.off("resize", draw)
       input.setRawMode(false)
       input.pause()
-      output.write("\n")
+      output.write(LEAVE)
       resolve()
     }
-    const run = (line: string): void => {
-      typed = ""
+    const scroll = (by: number): void => {
+      const { height, lastTop } = look()
+      showing = { ...showing, top: Math.max(0, Math.min(lastTop, Math.min(showing.top, lastTop) + by * Math.max(1, height - 1))) }
+    }
+    /** False: it was the last command. */
+    const run = (line: string): boolean => {
       const answer = answerTo(session, line, face)
-      if (answer.quit) close()
-      else draw(answer.failed ? `${frameText(session)}\n\n${answer.text}` : answer.text)
+      if (answer.quit) return false
+      // A command that is not understood leaves the page that is open, so that help can be read while typing.
+      if (answer.failed) showing = { ...showing, notice: answer.text }
+      else showing = answer.frame === null ? { page: answer.text, notice: "", top: 0 } : { page: null, notice: answer.frame, top: 0 }
+      return true
+    }
+    const complete = (): void => {
+      const { prompt: longer, choice } = completed(prompt, (before) => wordsFor(session, before))
+      prompt = longer
+      showing = { ...showing, notice: choice.join("  ") }
     }
     const onKey = (text: string | undefined, key: Key): void => {
-      if (key.ctrl === true && (key.name === "c" || key.name === "d")) return close()
-      const bound = typed === "" ? KEYS[key.name ?? ""] : undefined
-      if (bound !== undefined) return run(bound)
-      if (key.name === "return" || key.name === "enter") return run(typed)
-      if (key.name === "backspace") typed = typed.slice(0, -1)
-      else if (typed === "" && text === "q") return close()
-      else if (text !== undefined && text >= " " && key.ctrl !== true) typed += text
-      output.write(`\r\x1b[K> ${typed}`)
+      const { name = "", ctrl = false } = key
+      const idle = prompt.text === ""
+      if (ctrl && (name === "c" || name === "d")) return close()
+      if (idle && text === "q") return close()
+      if (name === "pagedown" || (idle && text === " ")) scroll(1)
+      else if (name === "pageup") scroll(-1)
+      else if (name === "tab") complete()
+      else if (name === "return" || name === "enter") {
+        const line = prompt.text
+        prompt = entered(prompt)
+        if (!run(line)) return close()
+      } else if (idle && name === "escape") showing = { page: null, notice: "", top: 0 }
+      else if (idle && !ctrl && KEYS[name] !== undefined) run(KEYS[name])
+      else prompt = edited(prompt, text, key) ?? prompt
+      draw()
     }
     emitKeypressEvents(input)
     input.setRawMode(true)
     input.resume()
     input.on("keypress", onKey)
-    draw(opened === "" ? frameText(session) : `${opened}\n\n${frameText(session)}`)
+    output.on("resize", draw)
+    output.write(ENTER)
+    draw()
   })

@@ -2,7 +2,7 @@
 import type { State } from "../../core/index.ts"
 import { configurationOf } from "../../core/index.ts"
 import { invariants } from "../../spec/index.ts"
-import { flights, isCut, nodeOf, TIMERS, timerDue, type NodeState, type WorldState } from "../simulation/index.ts"
+import { flights, isCut, nodeOf, TIMERS, timerDue, type NodeState, type WorldState, type WorldStep } from "../simulation/index.ts"
 import type { Frame, Session } from "./session.ts"
 import { actionText, changeText, configurationText, effectText, entryText, messageText, roleText, rulesOf, stepText } from "./words.ts"
 
@@ -78,20 +78,17 @@ export const invariantsText = (session: Session): string => {
   return `VIOLATED: ${message.startsWith(name) ? message : `${name}: ${message}`}`
 }
 
-const happened = (frame: Frame): readonly string[] => {
-  const lines: string[] = []
-  if (frame.action !== null) lines.push(`action: ${actionText(frame.action)}`)
-  for (const { from, to, message, why } of frame.lost) lines.push(`✕ ${from.name} → ${to.name} ${messageText(message)} is lost: ${why}`)
-  for (const step of frame.steps) {
-    lines.push(stepText(step))
-    for (const rule of rulesOf(step.effects)) lines.push(`  rule  ${rule}`)
-    for (const effect of step.effects) {
-      const text = effectText(effect)
-      if (text !== null) lines.push(`  does  ${text}`)
-    }
-  }
-  return lines
-}
+const eventLines = ({ action, lost, steps }: Frame): readonly string[] => [
+  ...(action === null ? [] : [`action: ${actionText(action)}`]),
+  ...lost.map(({ from, to, message, why }) => `✕ ${from.name} → ${to.name} ${messageText(message)} is lost: ${why}`),
+  ...steps.map(stepText),
+]
+const ruleLines = ({ effects }: WorldStep): readonly string[] => rulesOf(effects).map((rule) => `  rule  ${rule}`)
+const effectLines = ({ effects }: WorldStep): readonly string[] => effects.map(effectText).flatMap((text) => (text === null ? [] : [`  does  ${text}`]))
+const happened = (frame: Frame): readonly string[] => [
+  ...eventLines({ ...frame, steps: [] }),
+  ...frame.steps.flatMap((step) => [stepText(step), ...ruleLines(step), ...effectLines(step)]),
+]
 
 /** One line: where we are. */
 export const whereText = (session: Session): string => {
@@ -100,18 +97,38 @@ export const whereText = (session: Session): string => {
   return `frame ${session.at()} of ${session.length() - 1} made${branch}${session.pastScript() ? ", past the end of the script" : ""}, ${world.now} ms`
 }
 
-/** The whole picture of a frame. */
-export const frameText = (session: Session): string => {
+/** The parts of the picture of a frame, as lines. */
+export interface FrameView {
+  readonly heading: string
+  readonly violation: string | null
+  /** What happened, in a line for each node that it concerns. */
+  readonly events: readonly string[]
+  readonly rules: readonly string[]
+  readonly effects: readonly string[]
+  /** Events, rules and effects, step by step. */
+  readonly happened: readonly string[]
+  readonly changed: readonly string[]
+  readonly cluster: readonly string[]
+}
+export const frameView = (session: Session): FrameView => {
   const frame = session.frame()
   const changed = session.changed().flatMap(({ node, changes }) => changes.map((change) => `  ${node}.${changeText(change)}`))
   const cuts = cutsText(frame.world)
-  return [
-    `── ${whereText(session)} ──`,
-    ...happened(frame),
-    ...(changed.length > 0 ? ["changed:", ...changed] : []),
-    "",
-    clusterText(frame.world),
-    ...(cuts === "" ? [] : [cuts]),
-    `${flights(frame.world).length} messages in flight; ${invariantsText(session)}`,
-  ].join("\n")
+  const flying = `${flights(frame.world).length} messages in flight; `
+  return {
+    heading: `── ${whereText(session)} ──`,
+    violation: frame.violation === null ? null : invariantsText(session),
+    events: eventLines(frame),
+    rules: frame.steps.flatMap(ruleLines),
+    effects: frame.steps.length > 1 ? frame.steps.flatMap((step) => [stepText(step), ...effectLines(step)]) : frame.steps.flatMap(effectLines),
+    happened: happened(frame),
+    changed: changed.length > 0 ? ["changed:", ...changed] : [],
+    cluster: [...clusterText(frame.world).split("\n"), ...(cuts === "" ? [] : [cuts]), `${flying}${invariantsText(session)}`],
+  }
+}
+
+/** The whole picture of a frame. */
+export const frameText = (session: Session): string => {
+  const { heading, happened: told, changed, cluster } = frameView(session)
+  return [heading, ...told, ...changed, "", ...cluster].join("\n")
 }

@@ -79,7 +79,7 @@ export const debug = async ({ file, seed, profile, nodes, refine, check, command
   const replayed = trace === null || own !== null ? "" : replayedText(replayTrace(trace))
   const opened = [replayed, text].filter((line) => line !== "").join("\n")
   const face: Face = { input, output, save }
-  if (commands === null && input.isTTY && output.isTTY) return runTerminal(session, { ...face, input }, opened)
+  if (commands === null && input.isTTY && output.isTTY) return runTerminal(session, { ...face, input, output }, opened)
   if (opened !== "") output.write(`${opened}\n\n`)
   const failed = commands === null ? await runPiped(session, face) : await runLines(session, commands.split(";"), face)
   if (failed > 0) throw failure(`${failed} commands were not understood or not possible`)

@@ -55,7 +55,7 @@ if (found === null) {
         return `saved as ${path}`
       },
     }
-    if (values.commands === undefined && input.isTTY && output.isTTY) await runTerminal(session, { ...face, input })
+    if (values.commands === undefined && input.isTTY && output.isTTY) await runTerminal(session, { ...face, input, output })
     else {
       output.write(`${message}\nseed ${seed} of ${told.from.actions} actions and ${told.from.steps} steps, shrunk to ${told.actions} and ${steps} in ${seconds} s, saved as ${trace}\n${shows}\n\n`)
       if ((values.commands === undefined ? await runPiped(session, face) : await runLines(session, values.commands.split(";"), face)) > 0) process.exitCode = 2
