@@ -2,7 +2,7 @@
  * What clients of this node asked of the core, until it responds: by ref, each with its callback. Proposals that
  * follow each other directly become one event, and its answer is handed to each with its own place.
  */
-import type { Event, Outcome, Payload, ProposalOutcome, ReadOutcome } from "../core/index.ts"
+import type { Event, Member, Outcome, Payload, ProposalOutcome, ReadOutcome } from "../core/index.ts"
 
 type Proposed = Extract<Event, { type: "Proposed" }>
 interface Part {
@@ -24,6 +24,7 @@ export interface Asked {
   /** The event to queue, or null if an open one took it. */
   readonly propose: (payloads: readonly Payload[], done: (outcome: ProposalOutcome) => void) => Proposed | null
   readonly read: (done: (outcome: ReadOutcome) => void) => Event
+  readonly change: (voters: readonly Member[], learners: readonly Member[], done: (outcome: ProposalOutcome) => void) => Event
   /** Another event was queued, or the queue was taken: nothing is added to what came before. */
   readonly seal: () => void
   /** This event is the last of the queue, and may take more. */
@@ -61,6 +62,11 @@ export const makeAsked = (): Asked => {
       const ref = nextRef++
       reads.set(ref, done)
       return { type: "ReadRequested", ref }
+    },
+    change: (voters, learners, done) => {
+      const ref = nextRef++
+      proposals.set(ref, [{ offset: 0, done }])
+      return { type: "ConfigurationChangeProposed", ref, voters, learners }
     },
     seal: () => {
       open = null

@@ -52,6 +52,8 @@ export interface Driver {
   readonly propose: (payloads: readonly Payload[], done: (outcome: ProposalOutcome) => void) => void
   readonly read: (done: (outcome: ReadOutcome) => void) => void
   readonly transfer: (to: Member | null) => void
+  /** Make these the voters and learners. Refused unless this node leads (paper §6). `done` as for propose. */
+  readonly change: (voters: readonly Member[], learners: readonly Member[], done: (outcome: ProposalOutcome) => void) => void
   readonly state: () => Readonly<State>
   readonly leadership: () => Leadership
   /** A turn will come; listeners of `beforeTurn` may propose in it. */
@@ -379,6 +381,9 @@ export const makeDriver = (options: DriverOptions): Driver => {
     },
     read: (done) => {
       if (!dead) push(asked.read(done))
+    },
+    change: (voters, learners, done) => {
+      if (!dead) push(asked.change(voters, learners, done))
     },
     transfer: (to) => push({ type: "TransferRequested", to }),
     state: () => runner.state,

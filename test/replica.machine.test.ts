@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { afterEach, describe, expect, test } from "vitest"
 import { emptyConfiguration, type Entry } from "../core/index.ts"
 import { payloadOf } from "../interpreters/bytes.ts"
-import { encodeReplicaCommand, type ReplicaCommand } from "../interpreters/replica/command.ts"
+import { encodeReplicaCommand, type Body, type ReplicaCommand } from "../interpreters/replica/command.ts"
 import { jsonCodec, type Machine } from "../interpreters/replica/definition.ts"
 import { Executor, type Told } from "../interpreters/replica/executor.ts"
 import { openReplicaMachine, type ReplicaMachine } from "../interpreters/replica/machine.ts"
@@ -70,7 +70,7 @@ const tally: Machine<Tally, Count, number> = {
     return (state.counts[command.add] = (state.counts[command.add] ?? 0) + command.by)
   },
 }
-const body = (command: Count): Uint8Array => jsonCodec<Count>().encode(command)
+const body = (command: Count): Body => ({ type: "command", bytes: jsonCodec<Count>().encode(command) })
 
 /** The log, as far as it is made up here: each entry follows the one before. */
 class LogOf {
@@ -118,9 +118,10 @@ describe("exactly once", () => {
     const broken: Entry = { kind: "command", index: 4, term: 1, time: 40, chain: 4, payload: payloadOf(new Uint8Array([9, 9])) }
     for (const it of [...same, other]) expect(it.execute(broken)).toBe(null)
     log.entries.push(broken)
-    const compare = log.add({ type: "Compare", index: 3, digest: same[0].digest })
-    expect(same.map((it) => it.execute(compare))).toEqual([null, null])
-    expect(other.execute(compare)).toMatchObject({ type: "differs", through: 3, leader: same[0].digest })
+    const { digest } = same[0]
+    const compare = log.add({ type: "Compare", owner: "a", index: 3, digest })
+    for (const it of same) expect(it.execute(compare)).toMatchObject({ through: 3, digest, own: digest })
+    expect(other.execute(compare)).toMatchObject({ through: 3, digest, own: expect.not.toSatisfy((own) => own === digest) as number })
   })
 })
 

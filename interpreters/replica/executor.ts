@@ -5,27 +5,29 @@ import { createDraft, finishDraft, isDraftable, type Draft } from "immer"
 import { emptyConfiguration, type Entry, type Index, type LogBase, type Term } from "../../core/index.ts"
 import { crc32 } from "../payload.ts"
 import { decodeReplicaCommand, type ReplicaCommand } from "./command.ts"
+import { Leases, type LeaseAnswer, type LeaseImage, type LeaseRequest } from "./leases.ts"
 import { jsonCodec, type ApplyContext, type Codec, type Machine } from "./definition.ts"
 import { Ledger, type LedgerImage, type Outcome } from "./ledger.ts"
 
 /** Told, in the order of the log, what became of each entry. */
 export type Told =
-  /** `own`: this very entry executed it, or told that it was not; else an earlier copy did. */
   | { readonly type: "executed"; readonly index: Index; readonly session: Index; readonly sequence: number; readonly outcome: Outcome }
   | { readonly type: "early"; readonly index: Index; readonly term: Term; readonly session: Index; readonly sequence: number }
   | { readonly type: "ended"; readonly index: Index; readonly session: Index; readonly sequence: number }
   | { readonly type: "opened"; readonly index: Index; readonly owner: string; readonly secret: string; readonly session: Index }
-  /** Another server had another digest of its results through `through`. */
-  | { readonly type: "differs"; readonly index: Index; readonly through: Index; readonly own: number; readonly leader: number }
+  /** A server's digest of its results through `through`, and the own one; null: not kept any more. */
+  | { readonly type: "compared"; readonly index: Index; readonly owner: string; readonly through: Index; readonly digest: number; readonly own: number | null }
 
 /** As it stands in a snapshot, beside the state. */
 export interface ExecutorImage {
   readonly position: LogBase
   readonly digest: number
   readonly ledger: LedgerImage
+  readonly leases: LeaseImage
 }
 
 export const nothingExecuted: LogBase = { index: 0, term: 0, time: 0, chain: 0, configuration: emptyConfiguration }
+export const leaseAnswers = jsonCodec<LeaseAnswer>()
 const empty = new Uint8Array(0)
 
 /** Digests of the last so many entries are kept, for comparing with the leader's. */
@@ -40,7 +42,8 @@ export class Executor<State, Command, Result> {
   private readonly machine: Machine<State, Command, Result>
   private readonly commands: Codec<Command>
   private readonly results: Codec<Result>
-  private ledger: Ledger
+  private readonly ledger: Ledger
+  private readonly leases: Leases
   private readonly digests: number[] = []
   state: State
   position: LogBase
@@ -55,10 +58,11 @@ export class Executor<State, Command, Result> {
     this.position = found?.image.position ?? position
     this.digest = found?.image.digest ?? 0
     this.ledger = found === null ? new Ledger() : Ledger.from(found.image.ledger)
+    this.leases = new Leases(found?.image.leases)
   }
 
   image(): ExecutorImage {
-    return { position: this.position, digest: this.digest, ledger: this.ledger.image() }
+    return { position: this.position, digest: this.digest, ledger: this.ledger.image(), leases: this.leases.image() }
   }
   /** A copy that goes its own way. */
   clone(): Executor<State, Command, Result> {
@@ -91,9 +95,9 @@ export class Executor<State, Command, Result> {
       case "Open":
         return { type: "opened", index, owner: command.owner, secret: command.secret, session: this.ledger.open(index, command.owner, command.secret, time) }
       case "Compare": {
-        const { index: through, digest: leader } = command
-        const own = through > this.position.index - KEPT_DIGESTS && through <= this.position.index ? this.digests[through % KEPT_DIGESTS] : undefined
-        return own === undefined || own === leader ? null : { type: "differs", index, through, own, leader }
+        const { owner, index: through, digest } = command
+        const kept = through > this.position.index - KEPT_DIGESTS && through <= this.position.index
+        return { type: "compared", index, owner, through, digest, own: (kept ? this.digests[through % KEPT_DIGESTS] : null) ?? null }
       }
       case "Execute": {
         const { session, sequence, lowest, body } = command
@@ -106,7 +110,7 @@ export class Executor<State, Command, Result> {
           case "known":
             return { type: "executed", index, session, sequence, outcome: verdict.outcome }
           case "execute": {
-            const outcome = this.apply(body, index, time)
+            const outcome = body.type === "command" ? this.apply(body.bytes, index, time) : this.lease(body.request, index, time)
             this.ledger.executed(session, outcome)
             return { type: "executed", index, session, sequence, outcome }
           }
@@ -138,6 +142,11 @@ export class Executor<State, Command, Result> {
       this.fold(empty)
       return { type: "undone", text }
     }
+  }
+  private lease(request: LeaseRequest, index: Index, time: number): Outcome {
+    const bytes = leaseAnswers.encode(this.leases.answer(request, index, time))
+    this.fold(bytes)
+    return { type: "result", bytes }
   }
   private fold(bytes: Uint8Array): void {
     this.digest = (Math.imul(this.digest, 0x01000193) ^ crc32(bytes) ^ bytes.length) >>> 0

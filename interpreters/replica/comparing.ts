@@ -1,0 +1,58 @@
+/**
+ * Do all servers execute the same? The leader's digest of all results goes through the log now and then; whoever has another
+ * one answers with its own. Who stands against a majority stops. Where there is none, nobody knows who is right: all stop.
+ */
+import type { Payload } from "../../core/index.ts"
+import { payloadOf } from "../bytes.ts"
+import { encodeReplicaCommand } from "./command.ts"
+import { NotDeterministic } from "./errors.ts"
+import type { Told } from "./executor.ts"
+
+export interface ComparingOptions {
+  readonly owner: string
+  /** How many servers vote. */
+  readonly voters: () => number
+  readonly propose: (payload: Payload) => void
+  readonly failed: (error: NotDeterministic) => void
+}
+/** Comparisons that are looked at, at most; older ones are over. */
+const KEPT = 16
+
+export class Comparing {
+  private readonly options: ComparingOptions
+  /** By place in the log: each server's digest, and whether this one has told its own. */
+  private readonly open = new Map<number, { readonly said: Map<string, number>; told: boolean }>()
+  private last = 0
+  constructor(options: ComparingOptions) {
+    this.options = options
+  }
+
+  /** As leader, through the last entry executed. Nothing is asked twice. */
+  ask(index: number, digest: number): void {
+    if (index <= this.last) return
+    this.last = index
+    this.say(index, digest)
+  }
+  hear({ owner, through, digest, own }: Extract<Told, { type: "compared" }>): void {
+    if (own === null) return
+    const one = this.open.get(through) ?? { said: new Map<string, number>(), told: false }
+    this.open.set(through, one)
+    for (const old of Array.from(this.open.keys()).slice(0, Math.max(0, this.open.size - KEPT))) this.open.delete(old)
+    one.told ||= owner === this.options.owner
+    one.said.set(owner, digest)
+    one.said.set(this.options.owner, own)
+    // Only where somebody differs need all of them say what they have.
+    if (digest !== own && !one.told) {
+      one.told = true
+      this.say(through, own)
+    }
+    const digests = Array.from(one.said.values())
+    const count = (wanted: number): number => digests.filter((each) => each === wanted).length
+    const against = Math.max(...digests.map((each) => (each === own ? 0 : count(each))))
+    const voters = this.options.voters()
+    if (against * 2 > voters || (against > 0 && digests.length >= voters && count(own) * 2 <= voters)) this.options.failed(new NotDeterministic(through))
+  }
+  private say(index: number, digest: number): void {
+    this.options.propose(payloadOf(encodeReplicaCommand({ type: "Compare", owner: this.options.owner, index, digest })))
+  }
+}

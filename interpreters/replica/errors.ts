@@ -1,0 +1,95 @@
+/** What a caller of a replica is told when there is no result: what happened, whether the command was executed, and what to do. */
+
+/** no: never, anywhere. yes: once. unknown: once or not at all, and if not yet, then before anything sent here from now on. */
+export type Executed = "no" | "yes" | "unknown"
+
+export abstract class ReplicaError extends Error {
+  abstract readonly executed: Executed
+}
+
+export type NotExecutedReason = "noLeader" | "busy" | "tooLarge" | "spaceLow" | "exhausted" | "stopping" | "failed"
+const WHY: Readonly<Record<NotExecutedReason, string>> = {
+  noLeader: "no leader took it in time. See that a majority of the servers runs and is connected, then execute it again",
+  busy: "too many commands are waiting already. Execute it again later, and fewer at once",
+  tooLarge: "it does not fit into an entry of the log. Split it up",
+  spaceLow: "the leader's disk is nearly full, or those of so many others that no majority could keep it. Free some space: writing goes on by itself",
+  exhausted: "the log has reached the last index that there is. Move the state to a new cluster",
+  stopping: "this server is stopping. Execute it on another one",
+  failed: "this server has failed and executes nothing any more. See its failure, then start it again",
+}
+/** The command was not executed, and never will be. */
+export class NotExecuted extends ReplicaError {
+  override readonly name = "NotExecuted"
+  readonly executed = "no"
+  readonly reason: NotExecutedReason
+  constructor(reason: NotExecutedReason) {
+    super(`the command was not executed: ${WHY[reason]}`)
+    this.reason = reason
+  }
+}
+
+/** Nobody here knows whether the command was executed. */
+export class OutcomeUnknown extends ReplicaError {
+  override readonly name = "OutcomeUnknown"
+  readonly executed = "unknown"
+  constructor(why: string) {
+    super(`${why}: the command was executed once, or not at all, or will be before anything executed here from now on. Read before you execute it again`)
+  }
+}
+
+/** The machine's `apply` threw. What the command had changed was undone, on every server alike. */
+export class CommandFailed extends ReplicaError {
+  override readonly name = "CommandFailed"
+  readonly executed = "no"
+  /** What it threw, on this server, as text. */
+  readonly thrown: string
+  constructor(thrown: string) {
+    super(`apply threw ${thrown}. The command was undone on every server; the state is as it was before. Return what is wrong with a command as its result, if its callers are to tell it apart`)
+    this.thrown = thrown
+  }
+}
+
+/** It was executed once; this was a copy of it, and its result was too large to be kept for copies. */
+export class ResultForgotten extends ReplicaError {
+  override readonly name = "ResultForgotten"
+  readonly executed = "yes"
+  constructor() {
+    super("the command was executed once, but its result is not kept any more (one of more than 1 MB never is). Read what it has changed")
+  }
+}
+
+/** Nothing was read: whether the state here is current could not be confirmed. */
+export class NotRead extends Error {
+  override readonly name = "NotRead"
+  readonly reason: "noLeader" | "busy" | "rebuilding" | "stopping"
+  constructor(reason: NotRead["reason"]) {
+    const why = {
+      noLeader: "no leader confirmed it in time. See that a majority of the servers runs and is connected, then read again",
+      busy: "too many reads are waiting already. Read again later",
+      rebuilding: "the state of this server is being rebuilt from a peer. Read on another one, or wait",
+      stopping: "this server is stopping. Read on another one",
+    }[reason]
+    super(`nothing was read: ${why}. { consistency: "local" } reads what is here, which may be old`)
+    this.reason = reason
+  }
+}
+
+/** Told by the lease table: the request can never be granted. */
+export class LeaseRefused extends Error {
+  override readonly name = "LeaseRefused"
+  constructor(text: string) {
+    super(`the lease was refused: ${text}`)
+  }
+}
+
+/** This server executes otherwise than the others. It stops: what it would tell is not what they hold. */
+export class NotDeterministic extends Error {
+  override readonly name = "NotDeterministic"
+  constructor(through: number) {
+    super(
+      `the results of the commands through entry ${through} are not the same on all servers, although all executed the same log, and this server is not among a majority that agrees. ` +
+        "It has stopped. The machine's apply is not deterministic: look for the clock, randomness, the order of a Set or Map, locale or floating point beyond IEEE, and for another version of the program on one of the servers. " +
+        "Then start all servers with one program; on this one delete the state folder (not the log), so that it executes anew",
+    )
+  }
+}

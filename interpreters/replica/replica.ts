@@ -1,0 +1,230 @@
+/**
+ * A running replica: driver, state machine and service wired together, over a storage and a transport that are open already.
+ * `replicate` (node/) opens those on Node; a test or a browser gives its own.
+ */
+import { initialState, inPlace, sameMember, type Index, type LogBase, type Member, type Settings, type Stamp, type Term } from "../../core/index.ts"
+import { defaultSettings } from "../../core/index.ts"
+import { makeClock } from "../clock.ts"
+import type { Storage, Transport } from "../contract.ts"
+import { makeDriver, type Driver, type DriverOptions, type Leadership as DriverLeadership } from "../driver.ts"
+import { makeTimers } from "../timers.ts"
+import type { Body } from "./command.ts"
+import { jsonCodec, type Machine } from "./definition.ts"
+import { CommandFailed, LeaseRefused, NotRead, ResultForgotten } from "./errors.ts"
+import { leaseAnswers } from "./executor.ts"
+import type { LeaseAnswer, LeaseRequest } from "./leases.ts"
+import { latest } from "./latest.ts"
+import type { ReplicaMachine } from "./machine.ts"
+import type { ReplicaSettings } from "./parts.ts"
+import { makeReplicaService, type Answer } from "./service.ts"
+import { realSurroundings, type Surroundings } from "./surroundings.ts"
+
+export interface Leadership {
+  /** Name of the leader; null: none is known. */
+  readonly leader: string | null
+  readonly term: Term
+  /** This replica leads. */
+  readonly isLeader: boolean
+}
+export interface ReplicaStatus extends Leadership {
+  readonly id: string
+  readonly role: DriverLeadership["role"]
+  readonly lastIndex: Index
+  readonly commitIndex: Index
+  readonly applied: Index
+  /** The replicated clock. */
+  readonly time: Stamp
+  readonly voters: readonly string[]
+  readonly learners: readonly string[]
+  readonly counters: Readonly<Record<string, number>>
+}
+export interface ReadOptions {
+  /** linearizable (default): as new as everything acknowledged anywhere before the call. local: what is here, at once. */
+  readonly consistency?: "linearizable" | "local"
+}
+
+/** What leases and elections need of a replica, or of anything else that holds a lease table. */
+export interface LeaseTable {
+  readonly id: string
+  readonly lease: (request: LeaseRequest) => Promise<LeaseAnswer>
+}
+
+export interface Replica<State, Command, Result> extends LeaseTable {
+  /** Resolves once this replica has read its state linearizably: a leader is known, and what is here is current. */
+  readonly ready: () => Promise<void>
+  /** Executes exactly once, in the order of the calls. Rejects with a ReplicaError, which says whether it was executed. */
+  readonly execute: (command: Command) => Promise<Result>
+  /** What `select` makes of the state. The state is shared and frozen: take from it, do not change it. */
+  readonly read: <A>(select: (state: State) => A, options?: ReadOptions) => Promise<A>
+  /** Who leads now, and then each change. A slow reader misses what is over. Ends with the replica. */
+  readonly leadership: () => AsyncIterable<Leadership>
+  readonly status: () => ReplicaStatus
+  /** Hands leadership over: to one by name, or to whoever is fit. Does nothing unless this replica leads. */
+  readonly transfer: (to?: string) => void
+  /** Rejects when this replica cannot go on. */
+  readonly failure: Promise<never>
+  /** Hands leadership over first, and answers what waits. */
+  readonly close: () => Promise<void>
+}
+/** For whoever owns what is under it. */
+export interface RunningReplica<State, Command, Result> extends Replica<State, Command, Result> {
+  /** Ends at once and hands nothing over, as a crash does. */
+  readonly kill: () => void
+}
+
+export interface RunOptions<State, Command, Result> {
+  readonly self: Member
+  readonly storage: Storage
+  readonly transport: Transport
+  readonly definition: Machine<State, Command, Result>
+  readonly machine: ReplicaMachine<State, Command, Result>
+  readonly settings?: Partial<Settings>
+  readonly service?: Partial<ReplicaSettings>
+  readonly surroundings?: Surroundings
+  /** Every so many milliseconds the leader's results are compared with everybody's (NotDeterministic); null: never. */
+  readonly compareEvery?: number | null
+  readonly report?: (text: string) => void
+  readonly driver?: Partial<Pick<DriverOptions, "timers" | "clock" | "journal">>
+}
+
+const READY_PAUSE_MS = 50
+
+export const runReplica = <State, Command, Result>(options: RunOptions<State, Command, Result>): RunningReplica<State, Command, Result> => {
+  const { self, storage, transport, definition, machine, surroundings = realSurroundings } = options
+  const commands = definition.commands ?? jsonCodec<Command>()
+  const results = definition.results ?? jsonCodec<Result>()
+  const settings: Settings = { ...defaultSettings, ...options.settings }
+  const { stored } = storage
+  let closed = false
+  let failure: Error | null = null
+  let reject: (error: Error) => void = () => {}
+  const failed = new Promise<never>((_, no) => (reject = no))
+  // Whoever does not look at it is told by every call instead.
+  failed.catch(() => undefined)
+  const fail = (error: Error): void => {
+    if (failure !== null || closed) return
+    failure = error
+    options.report?.(error.message)
+    driver.abandon()
+    service.stop()
+    changes.end()
+    reject(error)
+  }
+
+  const state = initialState(settings, {
+    self,
+    life: Math.floor(surroundings.random() * 2 ** 32),
+    hardState: stored.hardState,
+    base: stored.base,
+    entries: stored.entries,
+    position: positionOf(machine.position(), stored.base),
+  })
+  const driver: Driver = makeDriver({
+    runner: inPlace(state),
+    storage,
+    transport,
+    machine,
+    timers: options.driver?.timers ?? makeTimers({ random: surroundings.random }),
+    clock: options.driver?.clock ?? makeClock(),
+    onFatal: fail,
+    ...(options.report === undefined ? {} : { report: options.report }),
+    ...(options.driver?.journal === undefined ? {} : { journal: options.driver.journal }),
+  })
+  const service = makeReplicaService({
+    driver,
+    machine,
+    owner: `${self.name}:${self.incarnation}`,
+    settings: { maxEntryBytes: settings.maxEntryBytes, ...options.service },
+    surroundings,
+    compareEvery: options.compareEvery ?? null,
+    voters: () => driver.state().configurations.at(-1)?.configuration.voters.length ?? 0,
+    failed: fail,
+  })
+  const leadershipOf = ({ leader, term }: DriverLeadership): Leadership => ({ leader: leader?.name ?? null, term, isLeader: sameMember(leader, self) })
+  const changes = latest(leadershipOf(driver.leadership()))
+  driver.onChange((now) => changes.tell(leadershipOf(now)))
+  driver.start()
+
+  const answer = (body: Body): Promise<Uint8Array> =>
+    new Promise((resolve, no) => {
+      if (failure !== null) return no(failure)
+      service.execute(body, (told: Answer) => {
+        switch (told.type) {
+          case "result":
+            return resolve(told.bytes)
+          case "undone":
+            return no(new CommandFailed(told.text))
+          case "forgotten":
+            return no(new ResultForgotten())
+          case "failed":
+            return no(failure ?? told.error)
+        }
+      })
+    })
+  const barrier = (): Promise<void> =>
+    new Promise((resolve, no) => {
+      if (failure !== null) return no(failure)
+      service.barrier((refusal) => {
+        if (refusal === null) resolve()
+        else no(failure ?? (refusal.type === "failed" && refusal.error instanceof NotRead ? refusal.error : new NotRead("stopping")))
+      })
+    })
+
+  return {
+    id: self.name,
+    ready: async () => {
+      for (;;) {
+        try {
+          return await barrier()
+        } catch (error) {
+          if (!(error instanceof NotRead) || error.reason === "stopping") throw error
+          await new Promise<void>((resolve) => void surroundings.after(READY_PAUSE_MS, resolve))
+        }
+      }
+    },
+    execute: async (command) => results.decode(await answer({ type: "command", bytes: commands.encode(command) })),
+    lease: async (request) => {
+      const told = leaseAnswers.decode(await answer({ type: "lease", request }))
+      if (told.type === "refused") throw new LeaseRefused(told.text)
+      return told
+    },
+    read: async (select, { consistency = "linearizable" } = {}) => {
+      if (consistency === "linearizable") await barrier()
+      return select(machine.executor().state)
+    },
+    leadership: changes.follow,
+    status: () => {
+      const now = driver.state()
+      const { voters, learners } = now.configurations.at(-1)?.configuration ?? { voters: [], learners: [] }
+      const names = (members: readonly Member[]): readonly string[] => members.map(({ name }) => name)
+      return {
+        id: self.name, role: now.role.type, ...leadershipOf(driver.leadership()),
+        lastIndex: now.log.lastIndex, commitIndex: now.commitIndex, applied: now.applied, time: machine.executor().position.time,
+        voters: names(voters), learners: names(learners), counters: { ...driver.counters, ...service.counters() },
+      }
+    },
+    transfer: (to) => {
+      const { voters } = driver.state().configurations.at(-1)?.configuration ?? { voters: [] }
+      driver.transfer(to === undefined ? null : (voters.find(({ name }) => name === to) ?? null))
+    },
+    failure: failed,
+    kill: () => {
+      closed = true
+      driver.abandon()
+      service.stop()
+      changes.end()
+    },
+    close: async () => {
+      if (closed) return
+      closed = true
+      await driver.stop()
+      service.stop()
+      changes.end()
+      await machine.close()
+    },
+  }
+}
+
+/** The founding configuration is no entry, so a state machine that has executed nothing has not seen it. */
+const positionOf = (position: LogBase | null, base: LogBase): LogBase | null =>
+  position === null || position.configuration.voters.length > 0 ? position : { ...position, configuration: base.configuration }

@@ -1,0 +1,154 @@
+/** What a running replica does for its callers: commands exactly once, linearizable reads, over driver and state machine. */
+import { type Payload, type ProposalRefusal } from "../../core/index.ts"
+import { payloadOf } from "../bytes.ts"
+import { Barriers } from "./barriers.ts"
+import { encodeReplicaCommand, type Body } from "./command.ts"
+import { Comparing } from "./comparing.ts"
+import { NotExecuted, NotRead, OutcomeUnknown, type NotExecutedReason } from "./errors.ts"
+import type { Told } from "./executor.ts"
+import type { Outcome as Result } from "./ledger.ts"
+import type { ReplicaMachine } from "./machine.ts"
+import { defaultReplicaSettings, type ReplicaDriver, type ReplicaParts, type ReplicaSettings } from "./parts.ts"
+import { ServerSession } from "./session.ts"
+import { realSurroundings, type Surroundings } from "./surroundings.ts"
+
+/** A result as the ledger keeps it, or the error that says what is known instead. */
+export type Answer = Result | { readonly type: "failed"; readonly error: NotExecuted | OutcomeUnknown | NotRead }
+
+export interface ReplicaServiceOptions {
+  readonly driver: ReplicaDriver
+  readonly machine: Pick<ReplicaMachine<never, never, never>, "listen"> & { readonly executor: () => { readonly outcomeOf: (session: number, sequence: number) => Result | null | "ended"; readonly digest: number; readonly position: { readonly index: number } } }
+  /** The same for all lives of this server, and for no other. */
+  readonly owner: string
+  readonly settings?: Partial<ReplicaSettings>
+  readonly surroundings?: Surroundings
+  /** Milliseconds between comparisons of results with the leader's; null: never. */
+  readonly compareEvery: number | null
+  /** How many servers vote. */
+  readonly voters: () => number
+  readonly failed: (error: Error) => void
+}
+export interface ReplicaService {
+  readonly execute: (body: Body, done: (answer: Answer) => void) => void
+  /** null once this server's state holds every command acknowledged anywhere before this call. */
+  readonly barrier: (done: (refusal: Answer | null) => void) => void
+  readonly counters: () => Readonly<Record<string, number>>
+  readonly stop: () => void
+}
+
+const reasonOf = (reason: ProposalRefusal | null): NotExecutedReason => {
+  switch (reason) {
+    case "busy":
+    case "tooLarge":
+    case "spaceLow":
+    case "exhausted":
+      return reason
+    case "notLeader":
+    case "noLeader":
+    case "transferring":
+    case "notReady":
+    case "changePending":
+    case "invalidChange":
+    case null:
+      return "noLeader"
+  }
+}
+const failed = (error: NotExecuted | OutcomeUnknown | NotRead): Answer => ({ type: "failed", error })
+const seconds = (millis: number): string => `${millis / 1000} s`
+
+const weightOf = (body: Body): number => (body.type === "command" ? body.bytes.length + 64 : 256)
+
+export const makeReplicaService = (options: ReplicaServiceOptions): ReplicaService => {
+  const { driver, machine, owner, surroundings = realSurroundings, compareEvery } = options
+  const settings: ReplicaSettings = { ...defaultReplicaSettings, ...options.settings }
+  const counters: Record<string, number> = {}
+  const parts: ReplicaParts<Answer> = {
+    ...surroundings,
+    driver,
+    settings,
+    count: (name, by = 1) => void (counters[name] = (counters[name] ?? 0) + by),
+    refusals: {
+      notExecuted: (reason) => failed(new NotExecuted(reasonOf(reason))),
+      stopping: failed(new NotExecuted("stopping")),
+      get unknown() {
+        return failed(new OutcomeUnknown(`the outcome was not learnt within ${seconds(settings.writeTimeout)}`))
+      },
+      get unknownBehind() {
+        return failed(new OutcomeUnknown("a command before this one ended with an unknown outcome, so this one was not tried again"))
+      },
+      get unknownStopping() {
+        return failed(new OutcomeUnknown("this server is stopping"))
+      },
+      notRead: (reason) => failed(new NotRead(reason === "rebuilding" || reason === "busy" ? reason : "noLeader")),
+    },
+  }
+  const commandOf = (body: Body, session: number, sequence: number, lowest: number): Payload =>
+    payloadOf(encodeReplicaCommand({ type: "Execute", session, sequence, lowest, body }))
+  const session = new ServerSession<Body, Answer>(parts, {
+    owner,
+    opening: (secret) => payloadOf(encodeReplicaCommand({ type: "Open", owner, secret })),
+    command: commandOf,
+    outcomeOf: (id, sequence) => {
+      const found = machine.executor().outcomeOf(id, sequence)
+      if (found === "ended") return { type: "expired" }
+      return found === null ? { type: "notExecuted" } : { type: "kept", reply: found }
+    },
+  })
+  const barriers = new Barriers(parts)
+  const comparing = new Comparing({ owner, voters: options.voters, propose: (payload) => driver.propose([payload], () => {}), failed: options.failed })
+
+  const hear = (told: Told): void => {
+    switch (told.type) {
+      case "opened":
+        return session.opened(told.owner, told.secret, told.session)
+      case "executed":
+        return session.owns(told.session) ? session.executed(told.sequence, told.outcome) : undefined
+      case "early":
+        return session.owns(told.session) ? session.notExecuted(false) : undefined
+      case "ended":
+        return session.owns(told.session) ? session.notExecuted(true) : undefined
+      case "compared":
+        return comparing.hear(told)
+    }
+  }
+  machine.listen((told) => {
+    if (told === null) session.restored()
+    else for (const one of told) hear(one)
+  })
+  let comparedAt = parts.now()
+  const compare = (): void => {
+    if (compareEvery === null || driver.leadership().role !== "leader" || parts.now() < comparedAt + compareEvery) return
+    comparedAt = parts.now()
+    const { position, digest } = machine.executor()
+    comparing.ask(position.index, digest)
+  }
+  driver.beforeTurn(() => {
+    session.pump()
+    barriers.pump()
+  })
+  driver.onChange((now) => {
+    session.changed(now)
+    barriers.changed()
+  })
+  driver.onApplied((index) => session.appliedThrough(index))
+  const timer = parts.every(settings.tickMs, () => {
+    session.tick()
+    barriers.tick()
+    compare()
+  })
+
+  return {
+    execute: (body, done) => {
+      const bytes = weightOf(body)
+      if (bytes > settings.maxEntryBytes) parts.soon(() => done(failed(new NotExecuted("tooLarge"))))
+      else session.execute(body, bytes, done)
+    },
+    barrier: (done) => barriers.add(done),
+    counters: () => ({ ...counters, "service.waiting": session.waiting, "service.resends": session.resends }),
+    stop: () => {
+      timer.cancel()
+      session.stop()
+      barriers.stop()
+    },
+  }
+}
