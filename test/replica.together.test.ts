@@ -1,6 +1,7 @@
 /** Three replicas in one process: a user's machine behind the real core, driver, transport and service. */
 import { afterEach, describe, expect, test } from "vitest"
 import { CommandFailed, elect, lock, NotDeterministic, NotExecuted, OutcomeUnknown, replicateTogether, type Machine, type Replica, type Together } from "../interpreters/replica/index.ts"
+import { turn, turns } from "./waiting.ts"
 
 interface Jobs {
   readonly jobs: Record<string, { owner: string | null; done: boolean }>
@@ -41,7 +42,7 @@ const start = async <S, C, R>(machine: Machine<S, C, R> | ((id: string) => Machi
   return cluster
 }
 const until = async (what: () => boolean | Promise<boolean>): Promise<void> => {
-  while (!(await what())) await new Promise((resolve) => setImmediate(resolve))
+  while (!(await what())) await turn()
 }
 const leaderOf = async (cluster: Together<Jobs, Command, string | null>): Promise<string> => {
   for await (const { leader } of cluster.replica("a").leadership()) if (leader !== null) return leader
@@ -76,7 +77,7 @@ describe("a replicated state", () => {
         } catch (error) {
           if (error instanceof OutcomeUnknown) unknown.push(text)
           else if (!(error instanceof NotExecuted || error instanceof RangeError)) throw error
-          await new Promise((resolve) => setTimeout(resolve, 5))
+          await turns(10)
         }
       }
     }
@@ -167,7 +168,7 @@ describe("leases", () => {
           inside += 1
           expect(inside).toBe(1)
           tokens.push(held.token)
-          await new Promise((resolve) => setTimeout(resolve, 10))
+          await turns(10)
           inside -= 1
           await held.release()
           expect(held.signal.aborted).toBe(true)
