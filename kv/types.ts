@@ -114,6 +114,13 @@ export interface CommandListener {
  */
 export type FlushListener = (fits: (watch: Watch) => boolean, version: number) => void
 
+export interface Keyspace {
+  readonly keys: number
+  /** Of them, with a deadline, and how long those have on average, in milliseconds. */
+  readonly expires: number
+  readonly averageTtl: number
+}
+
 /** The read side of the state machine of this node. */
 export interface Reader {
   /**
@@ -127,6 +134,8 @@ export interface Reader {
   readonly onFlush?: (listener: FlushListener) => void
   /** An estimate: bytes of the value there is or was a moment ago, without reading it. */
   readonly lengthOf?: (key: Uint8Array) => number
+  /** Counts all keys. null: it cannot be done now. */
+  readonly keyspace: () => Promise<Keyspace | null>
   /** The replicated clock as of the last applied entry. */
   readonly now: () => Stamp
 }

@@ -74,7 +74,7 @@ test("the gate of a node that has failed lets nobody through to the service behi
   const gate = makeGate({ status: () => { throw new Error("not asked") }, leader: () => null, refusal: () => refusal(why) })
   const passed: string[] = []
   const pass = (name: string) => (): void => void passed.push(name)
-  const reader = { read: () => refusal("read"), version: () => 7, now: () => 1 }
+  const reader = { read: () => refusal("read"), version: () => 7, keyspace: () => Promise.resolve(null), now: () => 1 }
   gate.open({ ...gate, write: pass("write"), barrier: pass("barrier"), openSession: pass("open"), closeSession: pass("close"), writeInSession: pass("in session"), reader })
   gate.write([], false, [], () => undefined)
   gate.barrier(() => undefined)

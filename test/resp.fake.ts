@@ -128,6 +128,7 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
           setImmediate(() => resolve(direct(call)))
         })
       },
+      keyspace: () => Promise.resolve({ keys: items.size, expires: [...items.values()].filter(({ expiry }) => expiry !== 0).length, averageTtl: 0 }),
       version: (key) => items.get(keyed(key))?.version ?? 0,
       now: () => 1,
     },

@@ -3,12 +3,14 @@ import { describe, expect, test } from "vitest"
 import { encodeRequest } from "../kv/client/resp.ts"
 import { Faults } from "../kv/faults.ts"
 import { encodeCommand } from "../kv/machine/command.ts"
+import { Census } from "../kv/server/census.ts"
 import { Budget } from "../kv/server/budget.ts"
 import { newClient } from "../kv/server/client.ts"
 import { enqueue } from "../kv/server/commands/transaction.ts"
 import type { Host } from "../kv/server/contract.ts"
 import { defaultLimits } from "../kv/server/limits.ts"
 import { Table } from "../kv/server/table.ts"
+import { Usage } from "../kv/server/usage.ts"
 import { own } from "../kv/server/words.ts"
 import type { Reply, Service } from "../kv/types.ts"
 import { dial, exchange, plain, serving } from "./resp.client.ts"
@@ -91,7 +93,7 @@ describe("an exception", () => {
   test("in a transaction's own commands: that place says so, the rest is there", async () => {
     const fake = makeFake()
     const logged: string[] = []
-    const host: Host = { service: fake, limits: defaultLimits, redirect: false, table: new Table(), stats: { connections: 0, refused: 0, commands: 0, protocolErrors: 0, cutOff: 0, idle: 0, netInput: 0 }, faults: new Faults((line) => logged.push(line)), budget: new Budget(1e9), self: "n1", port: () => 0, clients: () => [], clientCount: () => 0, kill: () => 0 }
+    const host: Host = { service: fake, limits: defaultLimits, redirect: false, table: new Table(), stats: { connections: 0, refused: 0, commands: 0, protocolErrors: 0, cutOff: 0, idle: 0, netInput: 0 }, faults: new Faults((line) => logged.push(line)), budget: new Budget(1e9), self: "n1", port: () => 0, usage: new Usage(), census: new Census(fake.reader), clients: () => [], clientCount: () => 0, netOutput: () => 0, kill: () => 0 }
     const client = newClient(1, "a", "b", 0)
     const context = { host, client }
     const exec = host.table.find(Buffer.from("exec"))?.does

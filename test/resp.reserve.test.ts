@@ -150,7 +150,7 @@ describe("CLIENT KILL", () => {
       const [one, two, self] = [await dial(port), await dial(port), await dial(port)]
       const address = (client: Raw): string => `127.0.0.1:${client.socket.localPort}`
       for (const client of [one, two, self]) await client.send("PING")
-      expect(plain(await self.send("CLIENT", "KILL", "ADDR", address(one), "USER", "nobody"))).toBe(0)
+      expect(plain(await self.send("CLIENT", "KILL", "ADDR", address(one), "USER", "nobody"))).toBe("-ERR No such user 'nobody'")
       expect(plain(await self.send("CLIENT", "KILL", "ADDR", address(one), "USER", "default"))).toBe(1)
       await one.ended
       expect(plain(await self.send("CLIENT", "KILL", address(two)))).toBe("OK")

@@ -37,6 +37,8 @@ export interface Prepared {
   readonly large: boolean
   readonly earliest: number
   readonly bytes: number
+  /** Keys removed because their time was over. */
+  readonly expired: number
 }
 
 export class OutOfSequence extends Error {}
@@ -68,7 +70,8 @@ export const prepare = async (target: Target, before: Before, entries: readonly 
   let earliest = anew ? Infinity : before.earliest
   let large = before.large && !anew
   let bytes = 0
-  if (earliest <= replica.base.time) earliest = await sweep(target, batch, Math.min(SWEEP_PER_BATCH, (through - from) * SWEEP_PER_ENTRY + 64))
+  let expired = 0
+  if (earliest <= replica.base.time) ({ earliest, expired } = await sweep(target, batch, Math.min(SWEEP_PER_BATCH, (through - from) * SWEEP_PER_ENTRY + 64)))
   for (const { key, item } of overlay.changes.values()) {
     if (item === null) deleteItem(batch, generation, key, large)
     else {
@@ -90,21 +93,24 @@ export const prepare = async (target: Target, before: Before, entries: readonly 
   }
   batch.put(positionKey, encodePosition({ base: replica.base, generation, large }))
   if (replica.base.index >= first) batch.put(markerKey(first), encodeMarker(first, replica.base.index))
-  return { batch, through, large, earliest, bytes }
+  return { batch, through, large, earliest, bytes, expired }
 }
 
 /**
  * Removes some of what has expired, in order of deadline and key. Nobody can see whether it has: what commands and
- * reads see depends on the clock alone. Returns the earliest deadline that is left.
+ * reads see depends on the clock alone. Returns the earliest deadline that is left, and how many keys it removed.
  */
-const sweep = async ({ overlay, replica, db }: Target, batch: ReturnType<Level["batch"]>, most: number): Promise<number> => {
+const sweep = async ({ overlay, replica, db }: Target, batch: ReturnType<Level["batch"]>, most: number): Promise<{ readonly earliest: number; readonly expired: number }> => {
   let left = most
+  let expired = 0
   for await (const [indexKey] of recordsOf(db, { ...generationRange(DEADLINE, overlay.generation), limit: most + 1 })) {
     const { deadline, key } = deadlineOfKey(indexKey)
-    if (deadline > replica.base.time || left-- === 0) return deadline
+    if (deadline > replica.base.time || left-- === 0) return { earliest: deadline, expired }
     batch.del(indexKey)
     // The record decides: it may have been written anew, with another deadline or none.
-    if (overlay.get(key)?.expiry === deadline) overlay.delete(key)
+    if (overlay.get(key)?.expiry !== deadline) continue
+    overlay.delete(key)
+    expired++
   }
-  return Infinity
+  return { earliest: Infinity, expired }
 }

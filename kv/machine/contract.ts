@@ -6,6 +6,8 @@ import type { CommandListener, Reader } from "../types.ts"
 export interface MachineStats {
   readonly applied: number
   readonly batches: number
+  /** Keys removed because their time was over. */
+  readonly expired: number
   readonly bytesWritten: number
   readonly malformed: number
   /** Commands that ended in an exception. */

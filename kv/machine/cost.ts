@@ -59,8 +59,8 @@ export const checkKey = (bytes: number): void => {
   if (bytes > MAX_KEY) throw new TooLarge(`a key of ${bytes} bytes was given, at most ${MAX_KEY} are allowed.`)
 }
 /** Throws unless a value may have this many bytes. */
-export const checkValue = (bytes: number): void => {
-  if (bytes > MAX_VALUE) throw new TooLarge(`the value would have ${bytes} bytes, at most ${MAX_VALUE} are allowed.`)
+export const checkValue = (bytes: number | bigint): void => {
+  if (bytes > MAX_VALUE) throw new TooLarge(`string exceeds maximum allowed size: the value would have ${bytes} bytes, at most ${MAX_VALUE} are allowed.`)
 }
 
 /** The account of one command or entry, and of all since `take`. */

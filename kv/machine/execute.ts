@@ -4,7 +4,7 @@ import * as counters from "./counters.ts"
 import * as expiry from "./expiry.ts"
 import * as keys from "./keys.ts"
 import * as objects from "./objects.ts"
-import { OK, error, integer, wrongArity } from "./reply.ts"
+import { OK, error, integer, quoted, wrongArity } from "./reply.ts"
 import * as strings from "./strings.ts"
 import { type Arguments, type Handler, type View, argument } from "./view.ts"
 import type { Call, Reply } from "../types.ts"
@@ -112,9 +112,9 @@ const lookup = (name: Uint8Array): CommandSpec | undefined =>
   // Longer than any name: no need to make a string of what may be megabytes.
   name.length > 16 ? undefined : commands.get(Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString("latin1").toUpperCase())
 
-/** The text is Redis 7's: at most 128 characters of the name, and as many arguments as fit into 128. */
+/** The text is Redis 7's: at most 128 characters of the name, and as many arguments as fit into 128; each ends at a zero byte. */
 export const unknownCommand = (call: Call): Reply => {
-  const printable = (bytes: Uint8Array, room: number): string => Buffer.from(bytes.subarray(0, room)).toString("latin1").replace(/[\r\n]/g, " ")
+  const printable = (bytes: Uint8Array, room: number): string => quoted(bytes, room).replace(/[\r\n]/g, " ")
   let shown = ""
   for (const part of call.slice(1)) {
     if (shown.length >= 128) break

@@ -28,7 +28,7 @@ import { EMPTY_BASE, type Outcome, Replica, announce } from "./replica.ts"
 import { type ReplyState, Sessions } from "./sessions.ts"
 import { ROOM_EVERY, hasRoom, isShortage, pause } from "./room.ts"
 import { Lane } from "./slices.ts"
-import type { Call, CommandListener, FlushListener, Reply } from "../types.ts"
+import type { Call, CommandListener, FlushListener, Keyspace, Reply } from "../types.ts"
 
 /** Records of an earlier generation removed at a time. */
 const RECLAIM = 4096
@@ -73,6 +73,7 @@ export class LevelMachine implements KvMachine {
   /** Images of an earlier life are gone: their ids must not come back. */
   private readonly life = randomBytes(4).toString("hex")
   private batches = 0
+  private expired = 0
   private bytesWritten = 0
   /** Exceptions that ended a command, by where they came from: told once each. */
   private readonly told = new Set<string>()
@@ -217,6 +218,7 @@ export class LevelMachine implements KvMachine {
       return "stopped"
     }
     this.batches++
+    this.expired += prepared.expired
     this.bytesWritten += prepared.bytes
     this.base = live.replica.base
     this.earliest = prepared.earliest
@@ -395,6 +397,9 @@ export class LevelMachine implements KvMachine {
     // While there is no state to look at no version may fit.
     return this.live === null || this.short !== null ? NO_VERSION : this.live.reads.version(key)
   }
+  async keyspace(): Promise<Keyspace | null> {
+    return this.live === null ? null : this.live.reads.keyspace()
+  }
   lengthOf(key: Uint8Array): number {
     return this.live?.reads.lengthOf(key) ?? 0
   }
@@ -413,6 +418,7 @@ export class LevelMachine implements KvMachine {
     return {
       applied: this.base.index,
       batches: this.batches,
+      expired: this.expired,
       bytesWritten: this.bytesWritten,
       malformed: this.live?.replica.malformed ?? 0,
       internalErrors: this.internalErrors,

@@ -7,16 +7,15 @@ import type { SnapshotImage, StateMachine, StateMachineHandlers } from "../../in
 import { digestOf, ImageReader, ImageWriter, sessionsForImage } from "./image.ts"
 import { MAX_REPLY, refusable } from "./cost.ts"
 import { encodeRecord } from "./layout.ts"
-import { Draw } from "./random.ts"
 import { absentAfter, Removals } from "./removals.ts"
 import { EMPTY_BASE, type Outcome, Replica, type Store, announce, readOnlyView } from "./replica.ts"
 import { placeOf } from "./place.ts"
-import { isScan, planOf } from "./scan.ts"
+import { type Scan, isScan, planOf, planRandom, randomPlace } from "./scan.ts"
 import { execute, isSpec, resolve } from "./execute.ts"
 import { error } from "./reply.ts"
 import { DEFAULT_IDLE, type ReplyState, Sessions } from "./sessions.ts"
 import type { Item } from "./view.ts"
-import type { Call, CommandListener, Reader, Reply } from "../types.ts"
+import type { Call, CommandListener, Keyspace, Reader, Reply } from "../types.ts"
 
 /** Nothing stands apart here. */
 const valueOf = (item: Item): Buffer => item.value ?? Buffer.alloc(0)
@@ -241,15 +240,29 @@ export class MemoryMachine implements StateMachine, Reader {
     if (spec.kind === "write") return error(`'${spec.name.toLowerCase()}' is a write: it goes through the log`)
     const view = readOnlyView(this.now(), this.store, most)
     if (!spec.scan) return refusable(() => execute(view, call))
-    return refusable(() => {
-      const plan = spec.name === "RANDOMKEY" ? new Draw().plan() : planOf(call, most)
-      if (!isScan(plan)) return plan
+    const walk = (plan: Scan): Reply => {
       for (const { name, place } of this.store.keys()) {
+        if (place < plan.from) continue
         const key = Buffer.from(name, "latin1")
-        if (place >= plan.from && !plan.visit(key, place, view.get(key) !== undefined)) break
+        const item = view.get(key)
+        if (!plan.visit(key, place, item !== undefined, item?.expiry ?? 0)) break
       }
       return plan.reply()
+    }
+    return refusable(() => {
+      if (spec.name === "RANDOMKEY") {
+        const found = walk(planRandom(randomPlace()))
+        return found.type === "null" ? walk(planRandom(0)) : found
+      }
+      const plan = planOf(call, most)
+      return isScan(plan) ? walk(plan) : plan
     })
+  }
+  keyspace(): Promise<Keyspace> {
+    const now = this.now()
+    const live = [...this.store.items.values()].filter(({ expiry }) => expiry === 0 || expiry > now)
+    const ending = live.filter(({ expiry }) => expiry !== 0)
+    return Promise.resolve({ keys: live.length, expires: ending.length, averageTtl: ending.length === 0 ? 0 : Math.round(ending.reduce((sum, { expiry }) => sum + expiry - now, 0) / ending.length) })
   }
   version(key: Uint8Array): number {
     return readOnlyView(this.now(), this.store).get(copyOf(key))?.version ?? absentAfter(this.replica.base.index)

@@ -8,13 +8,12 @@ import { isDamage } from "./errors.ts"
 import type { Overlay } from "./overlay.ts"
 import { NO_VERSION, absentAfter } from "./removals.ts"
 import { NULL, bulk, error, integer } from "./reply.ts"
-import { Draw } from "./random.ts"
 import { readOnlyView, type Store } from "./replica.ts"
-import { type Scan, isScan, planOf } from "./scan.ts"
+import { type Scan, isScan, planOf, planRandom, randomPlace } from "./scan.ts"
 import { isShortage } from "./room.ts"
 import { Slices } from "./slices.ts"
 import { type Item, LAST_DEADLINE, type View } from "./view.ts"
-import type { Call, Reply } from "../types.ts"
+import type { Call, Keyspace, Reply } from "../types.ts"
 
 export const rebuilding = error("this node is being rebuilt from a peer; ask another one", "REBUILDING")
 
@@ -39,7 +38,6 @@ export class Reads {
   private index: number
   private readonly db: Level
   private readonly damaged: (thrown: unknown) => void
-  private readonly drawn = new Draw()
   /** The batch that is being written, over what it is written to. */
   private writing: Stored | null = null
   private size: { readonly writes: number; readonly reply: Reply } | null = null
@@ -168,10 +166,26 @@ export class Reads {
       return { type: "array", items }
     })
   }
-  private random(most: number): Reply | Promise<Reply> {
-    const view = readOnlyView(this.clock, this.present())
-    const drawn = this.guarded(() => this.drawn.take((key) => view.get(key) !== undefined), rebuilding)
-    return drawn ?? this.pinned(most, (_, snapshot) => this.walk(this.drawn.plan(), snapshot))
+  private random(most: number): Promise<Reply> {
+    return this.pinned(most, async (_, snapshot) => {
+      const found = await this.walk(planRandom(randomPlace()), snapshot)
+      return found.type === "null" ? this.walk(planRandom(0), snapshot) : found
+    })
+  }
+  async keyspace(): Promise<Keyspace | null> {
+    let keys = 0
+    let expires = 0
+    let left = 0
+    const visit = (_: Buffer, __: number, live: boolean, expiry: number): boolean => {
+      if (!live) return true
+      keys++
+      if (expiry === 0) return true
+      expires++
+      left += expiry - this.clock
+      return true
+    }
+    const reply = await this.pinned(Infinity, (_, snapshot) => this.walk({ from: 0, visit, reply: () => integer(keys) }, snapshot))
+    return reply.type === "integer" ? { keys, expires, averageTtl: expires === 0 ? 0 : Math.round(left / expires) } : null
   }
   private scan(call: Call, name: string, most: number): Reply | Promise<Reply> {
     if (name !== "DBSIZE") {
@@ -235,7 +249,7 @@ export class Reads {
         for (const [key, record] of records) {
           const name = userKey(key)
           const { expiry } = decodeRecord(name, record)
-          if (!plan.visit(name, placeIn(key), expiry === 0 || expiry > clock)) return plan.reply()
+          if (!plan.visit(name, placeIn(key), expiry === 0 || expiry > clock, expiry)) return plan.reply()
           // A long key takes long to match.
           if (slices.due() || (name.length > LONG && slices.overdue())) await slices.giveWay()
         }

@@ -20,6 +20,11 @@ export const help = (name: string, lines: Readonly<Record<string, string>>): Rep
   return { type: "array", items: [simple(`${name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:`), ...items] }
 }
 
+/** What an error quotes of a word: its bytes as characters, to a zero byte, as Redis does. */
+export const quoted = (bytes: Uint8Array, room: number): string => {
+  const zero = bytes.subarray(0, room).indexOf(0)
+  return Buffer.from(bytes.buffer, bytes.byteOffset, zero < 0 ? Math.min(room, bytes.length) : zero).toString("latin1")
+}
 export const syntaxError = error("syntax error")
 export const notAnInteger = error("value is not an integer or out of range")
 export const wrongArity = (name: string): Reply => error(`wrong number of arguments for '${name.toLowerCase()}' command`)

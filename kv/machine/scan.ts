@@ -9,7 +9,7 @@
 import { type Matcher, glob } from "./glob.ts"
 import { replyTooLarge } from "./cost.ts"
 import { PLACES } from "./place.ts"
-import { bulk, error, integer, notAnInteger, syntaxError } from "./reply.ts"
+import { NULL, bulk, error, integer, notAnInteger, syntaxError } from "./reply.ts"
 import { argument, parseInt64, upper } from "./view.ts"
 import { toBuffers } from "./execute.ts"
 import type { Call, Reply } from "../types.ts"
@@ -18,7 +18,7 @@ import type { Call, Reply } from "../types.ts"
 export interface Scan {
   readonly from: number
   /** `live`: the key has not expired. False: the walk ends before this one. */
-  readonly visit: (key: Buffer, place: number, live: boolean) => boolean
+  readonly visit: (key: Buffer, place: number, live: boolean, expiry: number) => boolean
   readonly reply: () => Reply
 }
 
@@ -106,6 +106,21 @@ const planScan = (args: readonly Buffer[], most: number): Scan | Reply => {
   }
   const reply = (): Reply => ({ type: "array", items: [bulk(Buffer.from(String(next))), { type: "array", items }] })
   return { from, visit, reply }
+}
+
+/** Where RANDOMKEY begins to look. */
+export const randomPlace = (): number => Math.floor(Math.random() * PLACES)
+/**
+ * The first key from a random place on: as likely as the gap before it is wide, and places are as good as random. Null at
+ * the end of all keys: then it is the first of them.
+ */
+export const planRandom = (from: number): Scan => {
+  let found: Reply = NULL
+  const visit = (key: Buffer, _: number, live: boolean): boolean => {
+    if (live) found = bulk(key)
+    return !live
+  }
+  return { from, visit, reply: () => found }
 }
 
 /** Throws TooLarge if the reply, or the pattern, is. `call` is one of the commands without a handler, its arity checked. */

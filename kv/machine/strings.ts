@@ -183,10 +183,9 @@ export const setrange: Handler = (view, args) => {
   const item = view.get(key)
   const before = item?.length ?? 0
   if (more.length === 0) return integer(before)
-  // Beyond any value's length it does not matter by how much.
+  checkValue(at + BigInt(more.length))
   const from = Number(at)
   const length = Math.max(before, from + more.length)
-  checkValue(length)
   const value = Buffer.alloc(length)
   if (item !== undefined) value.set(view.value(key, item))
   value.set(more, from)

@@ -55,6 +55,7 @@ export const makeGate = (options: GateOptions): Gate => {
     },
     reader: {
       read: (call, most) => (behind === null ? refusal() : behind.reader.read(call, most)),
+      keyspace: () => (behind === null ? Promise.resolve(null) : behind.reader.keyspace()),
       lengthOf: (key) => behind?.reader.lengthOf?.(key) ?? 0,
       // No watched key fits while nothing can be read.
       version: (key) => (behind === null ? NO_VERSION : behind.reader.version(key)),

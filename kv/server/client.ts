@@ -48,6 +48,8 @@ export interface Client {
   watching: Watching
   /** An EXEC under way decides what of all behind it is answered: nothing is taken up before it has ended. */
   settling: boolean
+  /** Bytes of requests not done with, of replies not taken, and of all that it holds. Its connection knows. */
+  load: () => { readonly input: number; readonly output: number; readonly total: number }
   /** Nothing more is read; the connection ends once all before is answered. */
   leaving: boolean
 }
@@ -72,6 +74,7 @@ export const newClient = (id: number, address: string, localAddress: string, now
   transaction: null,
   watching: noWatches(),
   settling: false,
+  load: () => ({ input: 0, output: 0, total: 0 }),
   leaving: false,
 })
 

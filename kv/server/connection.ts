@@ -30,7 +30,6 @@ const unitsOfRead = 4
 const bytesPerUnit = 4096
 const wordsPerUnit = 16
 const itemsPerLook = 256
-
 /** What has come and waits for its turn; beyond it, no more is taken from the socket. */
 const readAhead = 128 * 1024
 /** A connection, its socket and its parser, doing nothing. */
@@ -61,7 +60,7 @@ export class Connection implements Job, Account {
   private readonly socket: Socket
   private readonly parser: RequestParser
   private readonly output: Output
-  private readonly queue = new Queue()
+  private readonly queue = new Queue((slot) => this.shared.host.usage.answered(this.shared.host.table, slot))
   private readonly order: Order
   private readonly reading: Reading
   /** The head's reply, of which a part has left. */
@@ -95,6 +94,7 @@ export class Connection implements Job, Account {
     this.expected = host.limits.maxEntryBytes
     this.reading = new Reading(host, shared.longReads, this)
     this.order = new Order(host, shared.barriers, this.resume)
+    client.load = () => ({ input: this.parser.pending, output: this.output.buffered, total: this.weight })
     host.budget.open(this)
     this.weigh()
   }
@@ -318,7 +318,7 @@ export class Connection implements Job, Account {
     const { protocol } = client
     this.queue.add({
       at: this.queue.place(), kind, known, words, work, protocol, silent, bytes, gated, returns,
-      cost: null, gate: null, askedEarly: false, large: false, reply, over: false, next: null,
+      cost: null, gate: null, askedEarly: false, large: false, reply, since: performance.now(), over: false, next: null,
     })
   }
 

@@ -2,8 +2,10 @@
 import type { Faults } from "../faults.ts"
 import type { Call, ReadHere, Reply, Service } from "../types.ts"
 import type { Budget } from "./budget.ts"
+import type { Census } from "./census.ts"
 import type { Client } from "./client.ts"
 import type { Limits } from "./limits.ts"
+import type { Usage } from "./usage.ts"
 
 /** What takes its turn in the order of the connection instead of being answered as it is read. */
 export type Work =
@@ -43,11 +45,19 @@ export interface Shape {
   readonly lastKey: number
   readonly step: number
 }
+/** One of a family, as CLIENT LIST is: `syntax` is what follows its name, in the notation of syntax.ts. */
+export interface Subcommand {
+  readonly name: string
+  readonly arity: number
+  readonly syntax: string
+  readonly summary: string
+}
 export interface Known extends Shape {
   /** write and read go to the state machine as they are. */
   readonly does: "write" | "read" | Handler
   /** What is wrong with its subcommand, which MULTI must know before it queues it. Its arity has been checked. */
   readonly wrong?: (words: Words) => Reply | null
+  readonly subcommands?: readonly Subcommand[]
   /** Under MULTI: waits for EXEC, runs at once, or is refused. */
   readonly underMulti: "queue" | "now" | "refuse"
 }
@@ -76,6 +86,8 @@ export interface Host {
   readonly redirect: boolean
   readonly table: Lookup
   readonly stats: Stats
+  readonly usage: Usage
+  readonly census: Census
   readonly faults: Faults
   readonly budget: Budget
   /** Name of this node. */
@@ -83,6 +95,8 @@ export interface Host {
   readonly port: () => number
   readonly clients: () => Iterable<Client>
   readonly clientCount: () => number
+  /** Bytes sent to clients. */
+  readonly netOutput: () => number
   /** Ends the connections of these clients, and tells how many they were. */
   readonly kill: (which: (client: Client) => boolean) => number
 }

@@ -8,6 +8,7 @@ import { err, errorReply } from "./encode.ts"
 import { moved } from "./redirect.ts"
 import { isAdministrative, tooManyClients } from "./reserve.ts"
 import type { RequestParser, RequestTooLarge } from "./resp.ts"
+import { nameOf } from "./usage.ts"
 import { arityFits, keysOf } from "./words.ts"
 
 const failed = err("internal error")
@@ -33,12 +34,19 @@ const refuse = (context: Context, known: Known, words: Words, parser: RequestPar
   return known.firstKey > 0 && host.redirect ? moved(context, keysOf(known, words)[0]) : null
 }
 
-const run = (context: Context, handler: Handler, words: Words): Reply | Work => {
+const handled = (context: Context, handler: Handler, words: Words): Reply | Work => {
   try {
     return handler(context, words)
   } catch (thrown) {
     return broken(context.host, words, thrown)
   }
+}
+/** What is answered on the spot is counted here; what takes its turn, once it is answered. */
+const run = (context: Context, known: Known, handler: Handler, words: Words): Reply | Work => {
+  const began = performance.now()
+  const answer = handled(context, handler, words)
+  if (answer.type !== "work.write" && answer.type !== "work.read") context.host.usage.ran(known, words, answer, (performance.now() - began) * 1000)
+  return answer
 }
 
 /** Its answer, or its kind if it takes its turn in the queue. `parser` has just returned it. */
@@ -51,15 +59,16 @@ export const begin = (context: Context, known: Known | undefined, words: Words, 
   }
   const refusal = known === undefined ? unknownCommand(words) : refuse(context, known, words, parser)
   if (known === undefined || refusal !== null) {
+    host.usage.rejected(known, words, refusal ?? failed)
     if (transaction !== null) transaction.aborted = true
     if (known?.name === "exec" && refusal?.type === "error") return execRefused(client, refusal.text)
     // The transaction that counts on this watch must not run. Without a key there is none to count on.
     if (known?.name === "watch" && words.length > 1) client.watching.failed = true
     return refusal ?? failed
   }
-  client.lastCommand = known.name
+  client.lastCommand = nameOf(known, words)
   if (transaction !== null && known.underMulti !== "now") return enqueue(context, transaction, known, words, parser.requestBytes)
-  return typeof known.does === "string" ? known.does : run(context, known.does, words)
+  return typeof known.does === "string" ? known.does : run(context, known, known.does, words)
 }
 
 /** A command of which no more than the name was read. */

@@ -35,6 +35,8 @@ export interface Slot {
   /** The read is too large to be taken while writes behind it are under way, but on the way of one. */
   large: boolean
   reply: Reply | null
+  /** When it was taken up. */
+  readonly since: number
   /** A write whose service is done with it. */
   over: boolean
   next: Slot | null
@@ -57,6 +59,12 @@ export class Queue {
   private tail: Slot | null = null
   /** Slots so far. */
   private places = 0
+  private readonly answered: (slot: Slot) => void
+
+  /** `answered` is told of each slot whose reply has left. */
+  constructor(answered: (slot: Slot) => void) {
+    this.answered = answered
+  }
 
   place(): number {
     return this.places++
@@ -77,6 +85,7 @@ export class Queue {
 
   /** The head has its answer, and that has left. */
   leave(slot: Slot): void {
+    this.answered(slot)
     this.length--
     this.bytes -= slot.bytes
     if (this.next === slot) this.next = slot.next

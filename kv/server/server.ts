@@ -6,6 +6,7 @@ import type { Service } from "../types.ts"
 import { Admission } from "./admission.ts"
 import { Barriers } from "./barriers.ts"
 import { Budget } from "./budget.ts"
+import { Census } from "./census.ts"
 import { keepAbsent, newClient, type Client } from "./client.ts"
 import { Connection, type Shared } from "./connection.ts"
 import type { Host, Stats } from "./contract.ts"
@@ -16,6 +17,7 @@ import { isLocal, Reserve, tooManyClients } from "./reserve.ts"
 import { LongReads } from "./longreads.ts"
 import { Table } from "./table.ts"
 import { Turns } from "./turns.ts"
+import { sampleMs, Usage } from "./usage.ts"
 
 /** The server cannot listen. `message` says what to do about it. */
 export class ServerError extends Data.TaggedError("ServerError")<{
@@ -95,6 +97,7 @@ class Listener {
   readonly open = new Map<net.Socket, Connection>()
   readonly stats: Stats = { connections: 0, refused: 0, commands: 0, protocolErrors: 0, cutOff: 0, idle: 0, netInput: 0 }
   readonly server: net.Server
+  private readonly usage = new Usage()
   private readonly shared: Shared
   private readonly limits: Limits
   private readonly now: () => number
@@ -105,6 +108,9 @@ class Listener {
   private toldFull = -Infinity
   private stallLook: NodeJS.Timeout | undefined
   private idleLook: NodeJS.Timeout | undefined
+  private sampling: NodeJS.Timeout | undefined
+  /** To clients that are gone. */
+  private sentBefore = 0
   private nextId = 1
 
   constructor(options: ServerOptions) {
@@ -118,12 +124,15 @@ class Listener {
       redirect: options.redirect ?? false,
       table: new Table(),
       stats: this.stats,
+      usage: this.usage,
+      census: new Census(service.reader),
       faults: new Faults(log),
       budget: new Budget(this.limits.memoryBytes),
       self: service.status().id,
       port: () => this.port,
       clients: () => this.clients(),
       clientCount: () => this.open.size,
+      netOutput: () => this.netOutput(),
       kill: (which) => this.kill(which),
     }
     service.reader.onFlush?.((fits, version) => keepAbsent(this.clients(), fits, version))
@@ -142,6 +151,7 @@ class Listener {
         const now = performance.now()
         for (const connection of this.open.values()) connection.watchStall(now)
       }, stallLookMs).unref()
+      this.sampling = setInterval(() => this.sample(), sampleMs).unref()
       const { idleMs } = this.limits
       if (idleMs > 0) this.idleLook = setInterval(() => this.endIdle(), Math.min(stallLookMs, Math.max(idleLookMs, idleMs / idleShare))).unref()
       listening()
@@ -151,6 +161,18 @@ class Listener {
   get port(): number {
     const address = this.server.address()
     return address === null || typeof address === "string" ? 0 : address.port
+  }
+
+  private netOutput(): number {
+    let sent = this.sentBefore
+    for (const socket of this.open.keys()) sent += socket.bytesWritten
+    return sent
+  }
+
+  private sample(): void {
+    const now = performance.now()
+    this.usage.operations.sample(now, this.stats.commands)
+    this.usage.input.sample(now, this.stats.netInput)
   }
 
   private *clients(): Iterable<Client> {
@@ -184,6 +206,7 @@ class Listener {
     socket.on("drain", () => connection.drained())
     socket.on("end", () => connection.finished())
     socket.on("close", () => {
+      this.sentBefore += socket.bytesWritten
       this.open.delete(socket)
       this.heard.delete(socket)
       if (full) this.reserved--
@@ -232,6 +255,7 @@ class Listener {
   close(closed: () => void): void {
     clearInterval(this.stallLook)
     clearInterval(this.idleLook)
+    clearInterval(this.sampling)
     const cut = setTimeout(() => {
       for (const socket of this.open.keys()) socket.destroy()
     }, this.limits.closeGraceMs)

@@ -1,14 +1,26 @@
 /** Every command that the server knows: those of the state machine, and those it answers itself. */
 import { commands as storeCommands } from "../machine/index.ts"
+import { memoryHelp, objectHelp } from "../machine/objects.ts"
+import { clientCommands } from "./commands/clients.ts"
 import { clusterCommands } from "./commands/cluster.ts"
 import { connectionCommands } from "./commands/connection.ts"
 import { infoCommands } from "./commands/info.ts"
 import { introspectionCommands } from "./commands/introspection.ts"
 import { stepraftCommands } from "./commands/stepraft.ts"
 import { transactionCommands } from "./commands/transaction.ts"
-import type { Known, Lookup } from "./contract.ts"
+import type { Known, Lookup, Subcommand } from "./contract.ts"
+import { wrongMember } from "./container.ts"
+import { arityOf } from "./syntax.ts"
 
 const longestName = 32
+
+const member = (name: string, syntax: string, summary: string): Subcommand => ({ name, syntax, summary, arity: arityOf(syntax, 2) })
+const family = (name: string, ...subcommands: readonly Subcommand[]): Pick<Known, "subcommands" | "wrong"> => ({ subcommands, wrong: (words) => wrongMember(name, subcommands, words) })
+/** Families that the state machine answers. */
+const families: Readonly<Record<string, Pick<Known, "subcommands" | "wrong">>> = {
+  OBJECT: family("object", ...["encoding", "freq", "idletime", "refcount"].map((name) => member(name, "key", objectHelp[name] ?? "")), member("help", "", "This list.")),
+  MEMORY: family("memory", member("usage", "key [SAMPLES count]", memoryHelp), member("help", "", "This list.")),
+}
 
 export class Table implements Lookup {
   readonly all: readonly Known[]
@@ -25,8 +37,9 @@ export class Table implements Lookup {
       does: kind,
       // A transaction is one entry, executed at once on every node: no place to read the whole key space.
       underMulti: scan ? "refuse" : "queue",
+      ...families[name],
     }))
-    this.all = [...store, ...connectionCommands, ...transactionCommands, ...introspectionCommands, ...infoCommands, ...clusterCommands, ...stepraftCommands]
+    this.all = [...store, ...connectionCommands, ...clientCommands, ...transactionCommands, ...introspectionCommands, ...infoCommands, ...clusterCommands, ...stepraftCommands]
     for (const known of this.all) {
       this.byName.set(known.name, known)
       this.byName.set(known.name.toUpperCase(), known)

@@ -1,4 +1,5 @@
 /** Commands and their words: how a command is declared, read, and refused in the words of Redis. */
+import { quoted } from "../machine/reply.ts"
 import type { Call, Reply } from "../types.ts"
 import type { Handler, Known, Shape, Words } from "./contract.ts"
 import { err, errorReply } from "./encode.ts"
@@ -16,7 +17,7 @@ export const own = (name: string, arity: number, does: Handler, more: Partial<Om
   ...more,
 })
 
-export const arityFits = (known: Shape, words: Call): boolean =>
+export const arityFits = (known: Pick<Shape, "arity">, words: Call): boolean =>
   known.arity >= 0 ? words.length === known.arity : words.length >= -known.arity
 
 export const keysOf = <Word extends Uint8Array>(shape: Shape, words: readonly Word[]): Word[] => {
@@ -34,10 +35,10 @@ const quotedBytes = 128
 const longestOption = 128
 
 export const unknownSubcommand = (name: string, sub: Buffer | undefined): Reply =>
-  err(`unknown subcommand '${sub?.toString("latin1", 0, quotedBytes) ?? ""}'. Try ${name.toUpperCase()} HELP.`)
+  err(`unknown subcommand '${sub === undefined ? "" : quoted(sub, quotedBytes)}'. Try ${name.toUpperCase()} HELP.`)
 
-/** A word as an error quotes it: byte for byte. */
-export const shown = (words: Words, at: number): string => words[at]?.toString("latin1", 0, quotedBytes) ?? ""
+/** A word as an error quotes it. */
+export const shown = (words: Words, at: number): string => quoted(words[at] ?? Buffer.alloc(0), quotedBytes)
 
 /** An option's name, or whatever stands in its place: no option is longer. */
 export const wordAt = (words: Words, at: number): string => words[at]?.toString("latin1", 0, longestOption).toLowerCase() ?? ""

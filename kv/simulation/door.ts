@@ -4,6 +4,7 @@ import { Faults } from "../faults.ts"
 import { Admission } from "../server/admission.ts"
 import { Barriers } from "../server/barriers.ts"
 import { Budget } from "../server/budget.ts"
+import { Census } from "../server/census.ts"
 import { newClient, type Client } from "../server/client.ts"
 import { Connection, type Shared } from "../server/connection.ts"
 import type { Host, Stats } from "../server/contract.ts"
@@ -11,6 +12,7 @@ import { defaultLimits } from "../server/limits.ts"
 import { LongReads } from "../server/longreads.ts"
 import { Table } from "../server/table.ts"
 import { Turns } from "../server/turns.ts"
+import { Usage } from "../server/usage.ts"
 import type { Service } from "../types.ts"
 import { PORT } from "./endpoint.ts"
 import type { Loop, Process } from "./loop.ts"
@@ -72,12 +74,13 @@ export class Door {
       })
     const faults = new Faults(complain)
     const host: Host = {
-      service, limits: defaultLimits, redirect, table, stats, self, faults, budget: new Budget(memory),
+      service, limits: defaultLimits, redirect, table, stats, self, faults, budget: new Budget(memory), usage: new Usage(), census: new Census(service.reader),
       port: () => PORT,
       *clients(): Iterable<Client> {
         for (const { client } of open) yield client
       },
       clientCount: () => open.size,
+      netOutput: () => 0,
       kill: () => 0,
     }
     this.shared = {

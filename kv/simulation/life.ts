@@ -136,6 +136,7 @@ export class Life implements Process {
       replyOf: (...place) => this.memory.replyOf(...place),
       earliestDeadline: () => this.memory.earliestDeadline(),
       read: (call) => this.memory.read(call),
+      keyspace: () => this.memory.keyspace(),
       version: (key) => this.memory.version(key),
       now: () => this.memory.now(),
     }

@@ -3,12 +3,12 @@
  * replicas. Redis names a node by 40 hex digits; ours is the hash of its name, so that every node says the same.
  */
 import { createHash } from "node:crypto"
-import { wrongArity } from "../../machine/index.ts"
 import type { Reply } from "../../types.ts"
+import { container, sub } from "../container.ts"
 import type { Handler, Host } from "../contract.ts"
-import { array, bulk, err, integer, map } from "../encode.ts"
+import { array, bulk, err, integer, map, verbatim } from "../encode.ts"
 import { keySlot, slotCount } from "../keyslot.ts"
-import { naturalAt, own, unknownSubcommand, wordAt } from "../words.ts"
+import { naturalAt } from "../words.ts"
 
 interface Member {
   readonly id: string
@@ -76,45 +76,33 @@ const nodes = (members: readonly Member[], term: number): Reply => {
     const range = leads ? ` 0-${slotCount - 1}` : ""
     return `${nodeId(id)} ${host}:${port}@${port} ${flags} ${master} 0 0 ${term} ${connected ? "connected" : "disconnected"}${range}\n`
   }
-  return bulk(members.map(line).join(""))
+  return verbatim(members.map(line).join(""))
 }
 
 const info = (members: readonly Member[], term: number): Reply => {
   const led = members[0]?.leads === true
   const assigned = led ? slotCount : 0
-  return bulk(
+  return verbatim(
     `cluster_enabled:1\r\ncluster_state:${led ? "ok" : "fail"}\r\ncluster_slots_assigned:${assigned}\r\ncluster_slots_ok:${assigned}\r\n` +
       `cluster_slots_pfail:0\r\ncluster_slots_fail:0\r\ncluster_known_nodes:${members.length}\r\ncluster_size:${led ? 1 : 0}\r\n` +
       `cluster_current_epoch:${term}\r\ncluster_my_epoch:${term}\r\n`,
   )
 }
 
-const cluster: Handler = ({ host }, words) => {
-  const sub = wordAt(words, 1)
-  const takes = sub === "keyslot" || sub === "countkeysinslot" ? 3 : 2
-  const key = words[2]
-  if (!["slots", "shards", "nodes", "info", "myid", "keyslot", "countkeysinslot"].includes(sub)) return unknownSubcommand("cluster", words[1])
-  if (words.length !== takes) return wrongArity(`cluster|${sub}`)
-  const { term, commitIndex } = host.service.status()
-  switch (sub) {
-    case "slots":
-      return slots(membersOf(host))
-    case "shards":
-      return shards(membersOf(host), commitIndex)
-    case "nodes":
-      return nodes(membersOf(host), term)
-    case "info":
-      return info(membersOf(host), term)
-    case "myid":
-      return bulk(nodeId(host.self))
-    case "keyslot":
-      return integer(keySlot(key ?? Buffer.alloc(0)))
-    default: {
-      const slot = naturalAt(words, 2)
-      // Keys are not kept by slot; nothing of a client's depends on the number.
-      return slot === null || slot >= slotCount ? err("Invalid slot") : integer(0)
-    }
-  }
+const countKeysInSlot: Handler = (_, words) => {
+  const slot = naturalAt(words, 2)
+  // Keys are not kept by slot; nothing of a client's depends on the number.
+  return slot === null || slot >= slotCount ? err("Invalid slot") : integer(0)
 }
 
-export const clusterCommands = [own("cluster", -2, cluster, { flags: ["admin", "stale"], underMulti: "refuse" })]
+export const clusterCommands = [
+  container("cluster", {
+    slots: sub("", "Which node has which slots: all of them the leader.", ({ host }) => slots(membersOf(host))),
+    shards: sub("", "The same, in the form of Redis 7.", ({ host }) => shards(membersOf(host), host.service.status().commitIndex)),
+    nodes: sub("", "The nodes, one a line.", ({ host }) => nodes(membersOf(host), host.service.status().term)),
+    info: sub("", "The state of the cluster.", ({ host }) => info(membersOf(host), host.service.status().term)),
+    myid: sub("", "The name of this node, as CLUSTER NODES has it.", ({ host }) => bulk(nodeId(host.self))),
+    keyslot: sub("key", "The slot of a key.", (_, words) => integer(keySlot(words[2] ?? Buffer.alloc(0)))),
+    countkeysinslot: sub("slot", "0: keys are not kept by slot.", countKeysInSlot),
+  }, { flags: ["admin", "stale"], underMulti: "refuse" }),
+]

@@ -1,7 +1,9 @@
-/** INFO: sections of `name:value` lines, under the names that Redis' tools look for, and one of our own, raft. */
+/** INFO: sections of `name:value` lines, under the names that Redis' tools look for, and one of our own, raft. ROLE is its one question. */
+import { totalmem } from "node:os"
 import type { NodeStatus, Reply } from "../../types.ts"
+import type { Counted } from "../census.ts"
 import type { Context, Handler, Host } from "../contract.ts"
-import { bulk } from "../encode.ts"
+import { array, bulk, err, integer, verbatim } from "../encode.ts"
 import { redisVersion } from "../version.ts"
 import { own, tooManyWords, wordAt } from "../words.ts"
 
@@ -10,18 +12,28 @@ interface Asked {
   readonly host: Host
   readonly status: NodeStatus
   /** null: not counted. */
-  readonly keys: number | null
+  readonly counted: Counted | null
 }
+
+/** As Redis writes sizes for people. */
+const human = (bytes: number): string => {
+  const units = ["B", "K", "M", "G", "T"]
+  const power = Math.min(units.length - 1, bytes < 1024 ? 0 : Math.floor(Math.log2(bytes) / 10))
+  return power === 0 ? `${bytes}B` : `${(bytes / 1024 ** power).toFixed(2)}${units[power] ?? ""}`
+}
+const milli = (value: number): string => value.toFixed(6)
 
 const server = ({ host, status }: Asked): Lines => ({
   redis_version: redisVersion,
   redis_mode: host.redirect ? "cluster" : "standalone",
   stepraft_version: status.version,
   os: `${process.platform} ${process.arch}`,
+  arch_bits: 64,
   node_version: process.version,
   process_id: status.pid,
   run_id: status.incarnation,
   tcp_port: host.port(),
+  server_time_usec: Math.floor((performance.timeOrigin + performance.now()) * 1000),
   uptime_in_seconds: Math.floor(status.uptimeMs / 1000),
   uptime_in_days: Math.floor(status.uptimeMs / 86_400_000),
 })
@@ -29,19 +41,30 @@ const server = ({ host, status }: Asked): Lines => ({
 const clients = ({ host }: Asked): Lines => ({
   connected_clients: host.clientCount(),
   maxclients: host.limits.maxClients,
+  cluster_connections: 0,
   blocked_clients: 0,
+  tracking_clients: 0,
 })
 
 const memory = ({ host: { budget } }: Asked): Lines => {
   const { rss, heapUsed } = process.memoryUsage()
+  const peak = process.resourceUsage().maxRSS * 1024
+  const total = totalmem()
   return {
     used_memory: heapUsed,
+    used_memory_human: human(heapUsed),
     used_memory_rss: rss,
+    used_memory_rss_human: human(rss),
+    used_memory_peak: peak,
+    used_memory_peak_human: human(peak),
+    total_system_memory: total,
+    total_system_memory_human: human(total),
     used_memory_clients: budget.used,
     clients_memory_budget: budget.limit,
     clients_closed_for_memory: budget.evicted,
     commands_refused_for_memory: budget.refused,
     maxmemory: 0,
+    maxmemory_human: human(0),
     maxmemory_policy: "noeviction",
   }
 }
@@ -49,14 +72,20 @@ const memory = ({ host: { budget } }: Asked): Lines => {
 /** Clients ask again until `loading` is 0. */
 const persistence = ({ status }: Asked): Lines => ({ loading: status.loading ? 1 : 0, ...(status.loading ? { loading_eta_seconds: 1 } : {}), async_loading: 0, aof_enabled: 1, rdb_bgsave_in_progress: 0, aof_rewrite_in_progress: 0 })
 
-const stats = ({ host }: Asked): Lines => ({
+const stats = ({ host, status }: Asked): Lines => ({
   total_connections_received: host.stats.connections,
   total_commands_processed: host.stats.commands,
+  instantaneous_ops_per_sec: host.usage.operations.perSecond(),
   total_net_input_bytes: host.stats.netInput,
+  total_net_output_bytes: host.netOutput(),
+  instantaneous_input_kbps: (host.usage.input.perSecond() / 1024).toFixed(2),
+  expired_keys: status.counters["machine.expired"] ?? 0,
+  evicted_keys: 0,
   rejected_connections: host.stats.refused,
   idle_connections_closed: host.stats.idle,
   total_protocol_errors: host.stats.protocolErrors,
   client_output_buffer_limit_disconnections: host.stats.cutOff,
+  total_error_replies: [...host.usage.errors.values()].reduce((sum, count) => sum + count, 0),
   internal_errors: host.faults.count,
 })
 
@@ -98,44 +127,74 @@ const raft = ({ status }: Asked): Lines => ({
   ),
 })
 
+const cpu = (): Lines => {
+  const { system, user } = process.cpuUsage()
+  return { used_cpu_sys: milli(system / 1e6), used_cpu_user: milli(user / 1e6), used_cpu_sys_children: milli(0), used_cpu_user_children: milli(0) }
+}
+
+const commandstats = ({ host }: Asked): Lines =>
+  Object.fromEntries(
+    Array.from(host.usage.commands, ([name, { calls, micros, rejected, failed }]) => [
+      `cmdstat_${name}`,
+      `calls=${calls},usec=${Math.round(micros)},usec_per_call=${(calls === 0 ? 0 : micros / calls).toFixed(2)},rejected_calls=${rejected},failed_calls=${failed}`,
+    ]),
+  )
+
+const errorstats = ({ host }: Asked): Lines => Object.fromEntries(Array.from(host.usage.errors, ([code, count]) => [`errorstat_${code}`, `count=${count}`]))
+
 const cluster = ({ host }: Asked): Lines => ({ cluster_enabled: host.redirect ? 1 : 0 })
 
-const keyspace = ({ keys }: Asked): Lines => (keys === null || keys === 0 ? {} : { db0: `keys=${keys},expires=0,avg_ttl=0` })
+const keyspace = ({ counted }: Asked): Lines =>
+  counted === null || counted.keys === 0 ? {} : { db0: `keys=${counted.keys},expires=${counted.expires},avg_ttl=${counted.averageTtl}` }
 
-const sections: Readonly<Record<string, (asked: Asked) => Lines>> = { server, clients, memory, persistence, stats, replication, raft, cluster, keyspace }
+const sections: Readonly<Record<string, (asked: Asked) => Lines>> = { server, clients, memory, persistence, stats, replication, raft, cpu, modules: () => ({}), commandstats, errorstats, cluster, keyspace }
+const titles: Readonly<Record<string, string>> = { cpu: "CPU" }
 const mostSections = 64
-const everything: readonly string[] = ["all", "everything"]
+/** Of everything there is, what is told without being asked for. */
+const usual = Object.keys(sections).filter((name) => name !== "commandstats")
 
 const text = (names: readonly string[], asked: Asked): Reply =>
-  bulk(
+  verbatim(
     names
       .map((name) => {
         const lines = Object.entries(sections[name]?.(asked) ?? {}).map(([key, value]) => `${key}:${value}\r\n`)
-        return `# ${name.slice(0, 1).toUpperCase()}${name.slice(1)}\r\n${lines.join("")}`
+        return `# ${titles[name] ?? `${name.slice(0, 1).toUpperCase()}${name.slice(1)}`}\r\n${lines.join("")}`
       })
       .join("\r\n"),
   )
 
-const counted = async (host: Host): Promise<number | null> => {
-  const reply = await host.service.reader.read([Buffer.from("DBSIZE")])
-  return reply.type === "integer" ? Number(reply.value) : null
-}
-
 const info: Handler = ({ host }: Context, words) => {
   const many = tooManyWords("INFO", words, mostSections)
   if (many !== null) return many
-  const asked = words.slice(1).map((_, at) => wordAt(words, at + 1))
-  const all = asked.some((name) => everything.includes(name))
-  // Counting the keys reads all of them, and every client of some libraries asks for INFO as it connects.
-  const usual = Object.keys(sections).filter((name) => name !== "keyspace")
-  const names = all ? Object.keys(sections) : asked.length === 0 || asked.includes("default") ? usual : Object.keys(sections).filter((name) => asked.includes(name))
-  if (!names.includes("keyspace")) return text(names, { host, status: host.service.status(), keys: null })
-  return {
-    type: "work.read",
-    barrier: false,
-    long: true,
-    run: async () => text(names, { host, status: host.service.status(), keys: await counted(host) }),
-  }
+  const asked = new Set(words.slice(1).map((_, at) => wordAt(words, at + 1)))
+  const all = asked.has("everything") || asked.has("all")
+  const byDefault = asked.size === 0 || asked.has("default")
+  const names = Object.keys(sections).filter((name) => all || asked.has(name) || (byDefault && usual.includes(name)))
+  const told = (counted: Counted | null): Reply => text(names, { host, status: host.service.status(), counted })
+  if (!names.includes("keyspace")) return told(null)
+  // Who asks for the keyspace by its name gets it as of now.
+  const exact = asked.has("keyspace")
+  return { type: "work.read", barrier: false, long: exact, run: async () => told(await (exact ? host.census.count() : host.census.recent())) }
 }
 
-export const infoCommands = [own("info", -1, info, { flags: ["loading", "stale"], underMulti: "refuse" })]
+const role: Handler = ({ host: { service } }) => {
+  const status = service.status()
+  const leader = service.leader()
+  if (status.role !== "leader")
+    return array([bulk("slave"), bulk(leader?.host ?? ""), integer(leader?.port ?? 0), bulk(leader === null ? "connect" : "connected"), integer(status.applied)])
+  const followers = status.peers.flatMap(({ id, client, matchIndex, connected }) => {
+    const colon = client?.lastIndexOf(":") ?? -1
+    if (client === null || colon < 0 || !connected || id === status.id) return []
+    return [array([bulk(client.slice(0, colon).replace(/^\[|\]$/gu, "")), bulk(client.slice(colon + 1)), bulk(String(matchIndex ?? 0))])]
+  })
+  return array([bulk("master"), integer(status.commitIndex), array(followers)])
+}
+
+/** There is no one place that all commands pass: each node serves its own clients, and reads are not in the log. */
+const monitor: Handler = () => err("MONITOR is not supported: no node sees the commands of all clients. INFO commandstats counts those of this node, CLIENT LIST shows its clients.")
+
+export const infoCommands = [
+  own("info", -1, info, { flags: ["loading", "stale"], underMulti: "refuse" }),
+  own("role", 1, role, { flags: ["loading", "stale", "fast"] }),
+  own("monitor", 1, monitor, { flags: ["admin", "loading", "stale"] }),
+]

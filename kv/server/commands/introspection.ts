@@ -1,11 +1,14 @@
-/** What clients and tools ask to find out whom they talk to: COMMAND, CONFIG, TIME. */
+/** What clients and tools ask to find out whom they talk to: COMMAND, CONFIG, FUNCTION, TIME. */
 import { glob } from "../../machine/glob.ts"
 import { wrongArity } from "../../machine/index.ts"
 import type { Reply } from "../../types.ts"
-import type { Context, Handler, Host, Known, Words } from "../contract.ts"
+import { container, sub } from "../container.ts"
+import type { Context, Handler, Host, Known, Subcommand, Words } from "../contract.ts"
 import { array, bulk, err, errorReply, fixed, integer, map, nil, ok } from "../encode.ts"
-import { arityFits, keysOf, own, shown, tooManyWords, unknownSubcommand, wordAt } from "../words.ts"
+import { arityFits, keysOf, own, shown, tooManyWords, wordAt } from "../words.ts"
+import { docsOf } from "./docs.ts"
 
+const syntaxError = err("syntax error")
 const mostNames = 1024
 const mostPatterns = 64
 /** Of names of ours, none of which is as long: KEYS and SCAN have their own. */
@@ -13,39 +16,83 @@ const longestPattern = 128
 
 const flag = (text: string): Reply => ({ type: "simple", text })
 
-const describe = (known: Known | undefined): Reply =>
-  known === undefined
-    ? nil
-    : array([
-        bulk(known.name),
-        integer(known.arity),
-        array(known.flags.map(flag)),
-        integer(known.firstKey),
-        integer(known.lastKey),
-        integer(known.step),
-        array(known.flags.map((name) => flag(`@${name === "readonly" ? "read" : name}`))),
-        array([]),
-        array([]),
-        array([]),
-      ])
+const described = (name: string, { arity, firstKey, lastKey, step, flags }: Pick<Known, "arity" | "firstKey" | "lastKey" | "step" | "flags">, members: readonly Reply[]): Reply =>
+  array([
+    bulk(name),
+    integer(arity),
+    array(flags.map(flag)),
+    integer(firstKey),
+    integer(lastKey),
+    integer(step),
+    array(categoriesOf(flags).map((category) => flag(`@${category}`))),
+    array([]),
+    array([]),
+    array(members),
+  ])
+const categoriesOf = (flags: readonly string[]): readonly string[] => [...flags.filter((name) => categories.has(name)).map((name) => (name === "readonly" ? "read" : name)), ...(flags.includes("fast") ? [] : ["slow"])]
+const categories: ReadonlySet<string> = new Set(["write", "readonly", "admin", "fast"])
+/** A member of a family takes no key but where the family says so. */
+const describeMember = (known: Known, { name, arity }: Subcommand): Reply => described(`${known.name}|${name}`, { ...known, arity, ...(name === "help" ? { firstKey: 0, lastKey: 0, step: 0 } : {}) }, [])
+const describe = (known: Known): Reply => described(known.name, known, (known.subcommands ?? []).map((one) => describeMember(known, one)))
 
-const getKeys = (host: Host, words: Words): Reply => {
+/** By its name, or for one of a family by both: client|list. */
+const describeNamed = (host: Host, word: Buffer): Reply => {
+  const bar = word.indexOf("|")
+  const known = host.table.find(bar < 0 ? word : word.subarray(0, bar))
+  if (known === undefined) return nil
+  if (bar < 0) return describe(known)
+  const name = word.toString("latin1", bar + 1, bar + 1 + longestPattern).toLowerCase()
+  const member = known.subcommands?.find((one) => one.name === name)
+  return member === undefined ? nil : describeMember(known, member)
+}
+
+/** `flags`: what is done with each key, too. */
+const getKeys = ({ table }: Host, words: Words, flags: boolean): Reply => {
   const call = words.slice(2)
-  const known = host.table.find(call[0])
+  const known = table.find(call[0])
   if (known === undefined) return err("Invalid command specified")
   if (!arityFits(known, call)) return err("Invalid number of arguments specified for command")
   const keys = keysOf(known, call)
-  return keys.length === 0 ? err("The command has no key arguments") : array(keys.map((bytes) => ({ type: "bulk", bytes }) as const))
+  if (keys.length === 0) return err("The command has no key arguments")
+  return array(keys.map((bytes, at) => (flags ? array([{ type: "bulk", bytes }, array(accessOf(known, call, at).split(" ").map(flag))]) : { type: "bulk", bytes })))
+}
+/** What each command does with its keys, in the words of Redis; of two keys that are not treated alike, the second. */
+const access: Readonly<Record<string, string | readonly [string, string]>> = {
+  set: "OW update", setex: "OW update", psetex: "OW update", mset: "OW update", setnx: "OW insert", msetnx: "OW insert", append: "RW insert", setrange: "RW update",
+  del: "RM delete", unlink: "RM delete", getdel: "RW access delete", expire: "RW update", pexpire: "RW update", expireat: "RW update", pexpireat: "RW update", persist: "RW update",
+  rename: ["RW access delete", "OW update"], renamenx: ["RW access delete", "OW insert"], copy: ["RO access", "OW update"],
+  strlen: "RO", exists: "RO", touch: "RO", type: "RO", object: "RO", memory: "RO", watch: "RO",
+}
+const accessOf = (known: Known, call: Words, at: number): string => {
+  // SET … GET reads, too.
+  if (known.name === "set" && call.slice(3).some((_, i) => wordAt(call, i + 3) === "get")) return "RW access update"
+  const found = access[known.name] ?? (known.flags.includes("write") ? "RW access update" : "RO access")
+  return typeof found === "string" ? found : found[at === 0 ? 0 : 1]
 }
 
-const list = (host: Host, words: Words): Reply => {
-  if (words.length === 2) return array(host.table.all.map(({ name }) => bulk(name)))
-  if (words.length !== 5 || wordAt(words, 2) !== "filterby") return err("syntax error")
-  // Neither modules nor ACL categories are here to filter by.
-  if (wordAt(words, 3) !== "pattern") return array([])
+const filtered = (words: Words): ((name: string, known: Known) => boolean) | Reply => {
+  if (words.length === 2) return () => true
+  if (words.length !== 5 || wordAt(words, 2) !== "filterby") return syntaxError
   if ((words[4]?.length ?? 0) > longestPattern) return errorReply("TOOLARGE", `a pattern has at most ${longestPattern} bytes here`)
-  const matches = glob(Buffer.from(wordAt(words, 4)))
-  return array(host.table.all.filter(({ name }) => matches(Buffer.from(name))).map(({ name }) => bulk(name)))
+  const wanted = wordAt(words, 4)
+  switch (wordAt(words, 3)) {
+    case "module":
+      return () => false
+    case "aclcat":
+      return (_, { flags }) => categoriesOf(flags).includes(wanted)
+    case "pattern": {
+      const matches = glob(Buffer.from(wanted, "latin1"))
+      return (name) => matches(Buffer.from(name))
+    }
+    default:
+      return syntaxError
+  }
+}
+const list = (host: Host, words: Words): Reply => {
+  const filter = filtered(words)
+  if (typeof filter !== "function") return filter
+  const all = host.table.all.flatMap((known) => [known.name, ...(known.subcommands ?? []).map(({ name }) => `${known.name}|${name}`)].map((name) => ({ name, known })))
+  return array(all.filter(({ name, known }) => filter(name, known)).map(({ name }) => bulk(name)))
 }
 
 /** The whole table, made once for each list of commands. */
@@ -59,24 +106,21 @@ export const commandReply = (all: readonly Known[]): Reply => {
   return reply
 }
 
-const command: Handler = ({ host }, words) => {
-  const { all } = host.table
-  if (words.length === 1) return commandReply(all)
-  switch (wordAt(words, 1)) {
-    case "count":
-      return words.length === 2 ? integer(all.length) : wrongArity("command|count")
-    case "info":
-      return tooManyWords("COMMAND INFO", words, mostNames) ?? (words.length === 2 ? commandReply(all) : array(words.slice(2).map((name) => describe(host.table.find(name)))))
-    // redis-cli asks at its start, for hints while typing; it does without.
-    case "docs":
-      return map({})
-    case "list":
-      return list(host, words)
-    case "getkeys":
-      return words.length < 3 ? wrongArity("command|getkeys") : getKeys(host, words)
-    default:
-      return unknownSubcommand("command", words[1])
-  }
+const family = container("command", {
+  count: sub("", "How many commands there are.", ({ host }) => integer(host.table.all.length)),
+  docs: sub("[command]...", "What each command is for, and how it is written.", ({ host }, words) => tooManyWords("COMMAND DOCS", words, mostNames) ?? docsOf(host.table, words.slice(2))),
+  getkeys: sub("command arg [arg]...", "The keys that a whole command names.", ({ host }, words) => getKeys(host, words, false)),
+  getkeysandflags: sub("command arg [arg]...", "The keys that a whole command names, and what it does with them.", ({ host }, words) => getKeys(host, words, true)),
+  info: sub("[command]...", "Arity, flags and places of the keys of each command.", ({ host }, words) =>
+    tooManyWords("COMMAND INFO", words, mostNames) ?? (words.length === 2 ? commandReply(host.table.all) : array(words.slice(2).map((name) => describeNamed(host, name))))),
+  list: sub("[FILTERBY [MODULE name|ACLCAT category|PATTERN pattern]]", "The names of the commands.", ({ host }, words) => list(host, words)),
+}, { flags: ["loading", "stale"], underMulti: "refuse" })
+/** Alone it is COMMAND INFO of all. */
+const command: Known = {
+  ...family,
+  arity: -1,
+  does: (context, words) => (words.length === 1 || typeof family.does === "string" ? commandReply(context.host.table.all) : family.does(context, words)),
+  wrong: (words) => (words.length === 1 ? null : (family.wrong?.(words) ?? null)),
 }
 
 /** Settings of Redis that tools look at, as they are true of this server. */
@@ -96,24 +140,45 @@ const settings = ({ host }: Context): Readonly<Record<string, string>> => ({
   timeout: String(Math.ceil(host.limits.idleMs / 1000)),
 })
 
-const config: Handler = (context, words) => {
-  const sub = wordAt(words, 1)
-  if (sub === "get") {
-    if (words.length < 3) return wrongArity("config|get")
-    const many = tooManyWords("CONFIG GET", words, mostPatterns)
-    if (many !== null) return many
-    if (words.some((word) => word.length > longestPattern)) return errorReply("TOOLARGE", `a pattern has at most ${longestPattern} bytes here`)
-    const wanted = words.slice(2).map((word) => glob(Buffer.from(word.toString("latin1").toLowerCase(), "latin1")))
-    const found = Object.entries(settings(context)).filter(([name]) => wanted.some((matches) => matches(Buffer.from(name))))
-    return map(Object.fromEntries(found.map(([name, value]) => [name, bulk(value)])))
-  }
-  if (sub === "set") {
-    if (words.length < 4) return wrongArity("config|set")
-    return err(`CONFIG SET failed (possibly related to argument '${shown(words, 2)}') - settings are given when the node is started`)
-  }
-  if (sub === "resetstat") return words.length === 2 ? ok : wrongArity("config|resetstat")
-  return unknownSubcommand("config", words[1])
+const configGet: Handler = (context, words) => {
+  const many = tooManyWords("CONFIG GET", words, mostPatterns)
+  if (many !== null) return many
+  if (words.some((word) => word.length > longestPattern)) return errorReply("TOOLARGE", `a pattern has at most ${longestPattern} bytes here`)
+  const wanted = words.slice(2).map((word) => glob(Buffer.from(word.toString("latin1").toLowerCase(), "latin1")))
+  const found = Object.entries(settings(context)).filter(([name]) => wanted.some((matches) => matches(Buffer.from(name))))
+  return map(Object.fromEntries(found.map(([name, value]) => [name, bulk(value)])))
 }
+
+/** Who asks for what is so already has it. */
+const configSet: Handler = (context, words) => {
+  const many = tooManyWords("CONFIG SET", words, mostPatterns)
+  if (many !== null) return many
+  if (words.length % 2 !== 0) return wrongArity("config|set")
+  const all = settings(context)
+  const failed = (at: number, why: string): Reply => err(`CONFIG SET failed (possibly related to argument '${shown(words, at)}') - ${why}`)
+  const places = Array.from({ length: words.length / 2 - 1 }, (_, i) => 2 * i + 2)
+  const unknown = places.find((at) => !Object.hasOwn(all, wordAt(words, at)))
+  if (unknown !== undefined) return err(`Unknown option or number of arguments for CONFIG SET - '${shown(words, unknown)}'`)
+  const twice = places.find((at, i) => places.slice(0, i).some((before) => wordAt(words, before) === wordAt(words, at)))
+  if (twice !== undefined) return failed(twice, "duplicate parameter")
+  const other = places.find((at) => all[wordAt(words, at)] !== shown(words, at + 1))
+  return other === undefined ? ok : failed(other, "can't set immutable config: settings are given when the node is started")
+}
+
+const config = container("config", {
+  get: sub("pattern [pattern]...", "The settings whose names match a pattern.", configGet),
+  set: sub("parameter value [parameter value]...", "An error, but for what is so already: settings are given when the node is started.", configSet),
+  resetstat: sub("", "Lets the counters of INFO begin anew.", ({ host }) => {
+    host.usage.reset()
+    return ok
+  }),
+}, { flags: ["admin", "noscript", "loading", "stale"], underMulti: "refuse" })
+
+/** Scripts run on one node and would have to give the same on all: there are none. What tools ask before they begin is answered. */
+const functions = container("function", {
+  list: sub("[LIBRARYNAME pattern] [WITHCODE]", "An empty list.", () => array([])),
+  flush: sub("[ASYNC|SYNC]", "Does nothing: there are none.", () => ok),
+}, { flags: ["noscript"], underMulti: "refuse" })
 
 const time: Handler = () => {
   const micros = Math.floor((performance.timeOrigin + performance.now()) * 1000)
@@ -121,7 +186,8 @@ const time: Handler = () => {
 }
 
 export const introspectionCommands = [
-  own("command", -1, command, { flags: ["loading", "stale"], underMulti: "refuse" }),
-  own("config", -2, config, { flags: ["admin", "noscript", "loading", "stale"], underMulti: "refuse" }),
+  command,
+  config,
+  functions,
   own("time", 1, time, { flags: ["loading", "stale", "fast"] }),
 ]

@@ -3,11 +3,16 @@ import type { Reply } from "../../types.ts"
 import type { Client } from "../client.ts"
 import type { Context, Words } from "../contract.ts"
 import { err, integer, ok } from "../encode.ts"
-import { naturalAt, textAt, wordAt } from "../words.ts"
+import { naturalAt, shown, textAt, wordAt } from "../words.ts"
 
 const syntaxError = err("syntax error")
 const notNumber = err("client-id should be greater than 0")
 const nobody = err("No such client")
+
+/** Of which only the first is here. */
+const types: ReadonlySet<string> = new Set(["normal", "master", "slave", "replica", "pubsub"])
+export const isType = (word: string): boolean => types.has(word)
+export const unknownType = (words: Words, at: number): Reply => err(`Unknown client type '${shown(words, at)}'`)
 
 type Fits = (client: Client) => boolean
 
@@ -37,9 +42,10 @@ export const clientKill = ({ host, client: self }: Context, words: Words): Reply
         filters.push((client) => client.localAddress === value)
         break
       case "user":
-        filters.push(() => value === "default")
+        if (value !== "default") return err(`No such user '${shown(words, at + 1)}'`)
         break
       case "type":
+        if (!isType(word)) return unknownType(words, at + 1)
         filters.push(() => word === "normal")
         break
       case "skipme":

@@ -18,10 +18,11 @@ import { unknownCommand, wrongArity } from "../../machine/index.ts"
 import { Slices } from "../../machine/slices.ts"
 import { LONGEST_KEY, parseSessionKey } from "../../sessionKey.ts"
 import type { Call, Reply, SessionKey, Watch } from "../../types.ts"
+import { container, sub } from "../container.ts"
 import type { Context, Handler, Host, Words } from "../contract.ts"
 import { array, bulk, err, integer } from "../encode.ts"
 import { moved } from "../redirect.ts"
-import { arityFits, keysOf, naturalAt, own, textAt, tooManyWords, unknownSubcommand, wordAt } from "../words.ts"
+import { arityFits, keysOf, naturalAt, textAt, tooManyWords, unknownSubcommand, wordAt } from "../words.ts"
 
 /** VERSION of more keys takes turns with other long reads. */
 const keysAtOnce = 64
@@ -159,21 +160,12 @@ const version: Handler = (context, words) => {
   }
 }
 
-const stepraft: Handler = (context, words) => {
-  switch (wordAt(words, 1)) {
-    case "status":
-      return words.length === 2 ? bulk(JSON.stringify(context.host.service.status())) : wrongArity("stepraft|status")
-    case "session":
-      return session(context, words)
-    case "do":
-      return one(context, words)
-    case "exec":
-      return several(context, words)
-    case "version":
-      return version(context, words)
-    default:
-      return unknownSubcommand("stepraft", words[1])
-  }
-}
-
-export const stepraftCommands = [own("stepraft", -2, stepraft, { flags: ["write"], underMulti: "refuse" })]
+export const stepraftCommands = [
+  container("stepraft", {
+    status: sub("", "The state of the node, as JSON.", ({ host }) => bulk(JSON.stringify(host.service.status()))),
+    version: sub("key [key]...", "Versions of keys, for the watches of STEPRAFT EXEC.", version),
+    session: sub("OPEN owner|CLOSE session", "Opens a session of a client's own, whose key is returned, or closes it.", session),
+    do: sub("session sequence lowest command [arg]...", "One command within a session: executed once, whatever is sent again.", one),
+    exec: sub("session sequence lowest watches [part]...", "Several commands within a session, all or nothing.", several),
+  }, { flags: ["write"], underMulti: "refuse" }),
+]

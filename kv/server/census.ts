@@ -1,0 +1,54 @@
+/**
+ * How many keys there are, for INFO. Counting reads all of them, and every client of some libraries asks for INFO as it
+ * connects, so a count is used again for twenty times as long as it took; with few keys that is at once.
+ */
+import type { Keyspace, Reader } from "../types.ts"
+
+const share = 20
+/** Whoever asks for everything waits no longer for a first count. */
+const patienceMs = 200
+
+export interface Counted extends Keyspace {
+  /** When it was counted, and how long that took. */
+  readonly at: number
+  readonly took: number
+}
+
+export class Census {
+  private last: Counted | null = null
+  private counting: Promise<Counted | null> | null = null
+  private readonly reader: Reader
+  private readonly now: () => number
+
+  constructor(reader: Reader, now: () => number = () => performance.now()) {
+    this.reader = reader
+    this.now = now
+  }
+
+  /** As of now. null: it cannot be counted. */
+  count(): Promise<Counted | null> {
+    this.counting ??= this.begin().finally(() => {
+      this.counting = null
+    })
+    return this.counting
+  }
+  private async begin(): Promise<Counted | null> {
+    const at = this.now()
+    const keyspace = await this.reader.keyspace()
+    if (keyspace !== null) this.last = { ...keyspace, at, took: this.now() - at }
+    return keyspace === null ? null : this.last
+  }
+
+  /** As of a while ago, if it takes long. null: not known yet. */
+  async recent(): Promise<Counted | null> {
+    const { last } = this
+    if (last !== null && this.now() - last.at < share * last.took) return last
+    const count = this.count()
+    if (last !== null && last.took > patienceMs) return last
+    let timer: NodeJS.Timeout | undefined
+    const enough = new Promise<Counted | null>((resolve) => {
+      timer = setTimeout(() => resolve(last), patienceMs)
+    })
+    return Promise.race([count, enough]).finally(() => clearTimeout(timer))
+  }
+}

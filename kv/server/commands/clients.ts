@@ -1,0 +1,150 @@
+/** CLIENT: who is connected, what they are called, and how they are answered. */
+import { Slices } from "../../machine/slices.ts"
+import type { Reply } from "../../types.ts"
+import type { Client } from "../client.ts"
+import { container, sub } from "../container.ts"
+import type { Context, Handler, Host, Words } from "../contract.ts"
+import { bulk, err, errorReply, integer, nil, ok, unsaid, verbatim } from "../encode.ts"
+import { naturalAt, shown, textAt, tooManyWords, wordAt } from "../words.ts"
+import { clientKill, isType, unknownType } from "./kill.ts"
+
+const syntaxError = err("syntax error")
+const mostIds = 1024
+
+/** Why a word cannot be a name; null if it can. */
+export const misnamed = ({ limits }: Host, what: string, name: Buffer | undefined): Reply | null => {
+  const bytes = name?.length ?? 0
+  if (bytes > limits.maxNameBytes) return errorReply("TOOLARGE", `${what} has ${bytes} bytes, ${limits.maxNameBytes} are allowed. Nothing was changed.`)
+  return /^[!-~]*$/u.test(name?.toString("latin1") ?? "") ? null : err(`${what} cannot contain spaces, newlines or special characters.`)
+}
+
+export const clientNames = "Client names"
+
+/** Bytes of a request as clients send it. */
+const sizeOf = (words: Words): number => words.reduce((sum, { length }) => sum + `$${length}`.length + length + 4, `*${words.length}`.length + 2)
+
+/** One line of CLIENT LIST, with the fields of Redis; what there is nothing of here is 0. */
+const describe = (client: Client, asks: Client, request: Words): string => {
+  const now = Date.now()
+  const { input, output, total } = client.load()
+  const { transaction } = client
+  const flags = `${transaction === null ? "" : "x"}${client.consistency === "local" ? "r" : ""}`
+  const fields: Readonly<Record<string, string | number>> = {
+    id: client.id,
+    addr: client.address,
+    laddr: client.localAddress,
+    fd: -1,
+    name: client.name,
+    age: Math.floor((now - client.connectedAt) / 1000),
+    idle: Math.floor((now - client.activeAt) / 1000),
+    flags: flags === "" ? "N" : flags,
+    db: 0,
+    sub: 0,
+    psub: 0,
+    ssub: 0,
+    multi: transaction === null ? -1 : transaction.calls.length + transaction.local.size,
+    qbuf: input + (client === asks ? sizeOf(request) : 0),
+    "qbuf-free": 0,
+    "argv-mem": 0,
+    "multi-mem": transaction?.weight ?? 0,
+    rbs: 0,
+    rbp: 0,
+    obl: 0,
+    oll: output > 0 ? 1 : 0,
+    omem: output,
+    "tot-mem": total,
+    events: "r",
+    cmd: client.lastCommand,
+    user: "default",
+    redir: -1,
+    resp: client.protocol,
+    "lib-name": client.library,
+    "lib-ver": client.libraryVersion,
+    consistency: client.consistency,
+  }
+  return `${Object.entries(fields).map(([key, value]) => `${key}=${value}`).join(" ")}\n`
+}
+
+/** In slices: ten thousand clients take a while. */
+const listed = async ({ host, client: asks }: Context, words: Words, fits: (client: Client) => boolean): Promise<Reply> => {
+  const slices = new Slices()
+  const parts: Buffer[] = []
+  let lines = ""
+  for (const client of Array.from(host.clients())) {
+    if (fits(client)) lines += describe(client, asks, words)
+    if (!slices.due()) continue
+    parts.push(Buffer.from(lines))
+    lines = ""
+    await slices.giveWay()
+  }
+  parts.push(Buffer.from(lines))
+  return verbatim(Buffer.concat(parts))
+}
+
+const list: Handler = (context, words) => {
+  const work = (fits: (client: Client) => boolean): ReturnType<Handler> => ({ type: "work.read", barrier: false, long: true, run: () => listed(context, words, fits) })
+  if (words.length === 2) return work(() => true)
+  const filter = wordAt(words, 2)
+  if (filter === "type" && words.length === 4) return isType(wordAt(words, 3)) ? work(() => wordAt(words, 3) === "normal") : unknownType(words, 3)
+  if (filter !== "id" || words.length < 4) return syntaxError
+  const many = tooManyWords("CLIENT LIST", words, mostIds)
+  if (many !== null) return many
+  const ids = new Set(words.slice(3).map((_, at) => naturalAt(words, at + 3)))
+  return ids.has(null) ? err("Invalid client ID") : work(({ id }) => ids.has(id))
+}
+
+const onOff: Handler = (_, words) => (["on", "off"].includes(wordAt(words, 2)) ? ok : syntaxError)
+
+const reply: Handler = ({ client }, words) => {
+  const mode = wordAt(words, 2)
+  if (mode !== "on" && mode !== "off" && mode !== "skip") return syntaxError
+  if (mode === "skip") {
+    if (client.replies === "on") client.skip = "next"
+    return unsaid
+  }
+  client.replies = mode
+  if (mode === "on" && client.skip === "this") client.skip = "none"
+  return mode === "on" ? ok : unsaid
+}
+
+const setname: Handler = ({ host, client }, words) => {
+  const wrong = misnamed(host, clientNames, words[2])
+  if (wrong === null) client.name = textAt(words, 2)
+  return wrong ?? ok
+}
+
+const setinfo: Handler = ({ host, client }, words) => {
+  const option = wordAt(words, 2)
+  const value = textAt(words, 3)
+  if (option !== "lib-name" && option !== "lib-ver") return err(`Unrecognized option '${shown(words, 2)}'`)
+  const wrong = misnamed(host, option, words[3])
+  if (wrong !== null) return wrong
+  if (option === "lib-name") client.library = value
+  else client.libraryVersion = value
+  return ok
+}
+
+const consistency: Handler = ({ client }, words) => {
+  const wanted = wordAt(words, 2)
+  if (words.length === 2) return bulk(client.consistency)
+  if (words.length > 3 || (wanted !== "linearizable" && wanted !== "local")) return err("CLIENT CONSISTENCY takes linearizable or local")
+  client.consistency = wanted
+  return ok
+}
+
+export const clientCommands = [
+  container("client", {
+    id: sub("", "The number of this connection.", ({ client }) => integer(client.id)),
+    info: sub("", "This connection, as CLIENT LIST tells it.", ({ client }, words) => verbatim(describe(client, client, words))),
+    list: sub("[TYPE type|ID client-id...]", "The connections, one a line.", list),
+    kill: sub("address|filter value [filter value]...", "Ends connections: that of an address, or those that fit all filters (ID, TYPE, USER, ADDR, LADDR; SKIPME no: also this one).", clientKill),
+    getname: sub("", "The name of this connection.", ({ client }) => (client.name === "" ? nil : bulk(client.name))),
+    setname: sub("name", "Names this connection.", setname),
+    setinfo: sub("attribute value", "Names the library (lib-name) of this connection, or its version (lib-ver).", setinfo),
+    // There is no eviction to be spared from, and nothing that a touch would change.
+    "no-evict": sub("ON|OFF", "Changes nothing: whoever holds too much is closed, the largest first.", onOff),
+    "no-touch": sub("ON|OFF", "Changes nothing: reads leave no trace.", onOff),
+    reply: sub("ON|OFF|SKIP", "Whether commands are answered; SKIP: all but the next.", reply),
+    consistency: sub("[LINEARIZABLE|LOCAL]", "What the reads of this connection are: as of now on the whole cluster, or what this node has. Ours.", consistency),
+  }),
+]
