@@ -26,7 +26,7 @@ export const wrongMember = (name: string, subcommands: readonly Subcommand[], wo
 
 export const container = (name: string, subs: Readonly<Record<string, Sub>>, more: Partial<Omit<Known, "name" | "arity" | "does">> = {}): Known => {
   const all: Readonly<Record<string, Sub>> = { ...subs, help: sub("", "This list.", () => helpOf(name, subcommands)) }
-  const subcommands: readonly Subcommand[] = Object.entries(all).map(([word, { does: _, ...one }]) => ({ name: word, ...one }))
+  const subcommands: readonly Subcommand[] = Object.entries(all).map(([word, { arity, syntax, summary }]) => ({ name: word, arity, syntax, summary }))
   const find = (words: Words): Sub | undefined => {
     const word = wordAt(words, 1)
     return Object.hasOwn(all, word) ? all[word] : undefined
