@@ -30,7 +30,7 @@ export const own: readonly Seeded[] = [
   {
     id: "own-6",
     title: "an old deadline removes a key that was written anew",
-    patches: [{ file: "kv/machine/batch.ts", find: "if (overlay.get(key)?.expiry === deadline) overlay.delete(key)", replace: "overlay.delete(key)" }],
+    patches: [{ file: "kv/machine/batch.ts", find: "    if (overlay.get(key)?.expiry !== deadline) continue\n", replace: "" }],
   },
   {
     id: "own-7",
