@@ -1,7 +1,8 @@
 /** What health makes of what is known: one line for each reason, and the reason that must be mended first. */
-import { expect, test } from "vitest"
+import { expect, test, vi } from "vitest"
 import { initialState, defaultSettings, type Configuration, type Member, type State } from "../core/index.ts"
-import { healthOf, isLoading, type Facts } from "../kv/node/health.ts"
+import { healthOf, isLoading, watchHealth, type Facts, type Health } from "../kv/node/health.ts"
+import { makeLog } from "../kv/node/log.ts"
 import { fresh } from "./tcp.nodes.ts"
 
 const [n1, n2, n3] = ["n1", "n2", "n3"].map((name): Member => ({ name, incarnation: `${name}-a` })) as [Member, Member, Member]
@@ -49,4 +50,43 @@ test.each<[string, Partial<Facts>, string, RegExp]>([
   expect(health.reason).toBe(reason)
   expect(health.text).toMatch(text)
   expect(isLoading(health)).toBe(reason === "starting" || reason === "rebuilding")
+})
+
+test("what lasts is logged once, and so is that it is over", () => {
+  vi.useFakeTimers()
+  try {
+    let health: Health = { reason: "ok", text: "ok" }
+    const lines: string[] = []
+    const stop = watchHealth(() => health, (level, text) => lines.push(`${level} ${text}`))
+    const pass = (looks: number, now: Health): void => {
+      health = now
+      vi.advanceTimersByTime(1000 * looks)
+    }
+    pass(2, { reason: "no leader", text: "no leader for 2 s" })
+    pass(9, { reason: "no leader", text: "no leader for 9 s" })
+    pass(1, { reason: "ok", text: "ok" })
+    pass(1, { reason: "disk slow", text: "only for a look" })
+    pass(2, { reason: "ok", text: "ok" })
+    pass(3, { reason: "clock", text: "told by the clock" })
+    expect(lines).toEqual(["warn no leader for 2 s", "info well again"])
+    stop()
+    pass(9, { reason: "no leader", text: "stopped" })
+    expect(lines.length).toBe(2)
+  } finally {
+    vi.useRealTimers()
+  }
+})
+
+test("a line of the log is one line, moves no cursor, and ends, whoever wrote what stands in it", () => {
+  const evil = "a\u001b[2J\rb\u009b31m\u202ec\nd"
+  for (const json of [false, true]) {
+    const lines: string[] = []
+    const log = makeLog({ node: "n1", json, least: "info", write: (line) => lines.push(line) })
+    log("warn", evil)
+    log("warn", "x".repeat(250_000))
+    expect(lines[0]).toContain(json ? "a\\\\x1b[2J\\\\x0db\\\\x9b31m\\\\u202ec ⏎ d" : "a\\x1b[2J\\x0db\\x9b31m\\u202ec ⏎ d")
+    // oxlint-disable-next-line no-control-regex
+    for (const line of lines) expect(line).toMatch(/^[^\u0000-\u001f\u007f-\u009f\u202e]*\n$/)
+    expect(lines[1]?.length).toBeLessThan(8400)
+  }
 })

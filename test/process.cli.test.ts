@@ -1,6 +1,6 @@
 /** The emitted program as people call it (npm test builds it first). */
 import { execFile, execFileSync } from "node:child_process"
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, test } from "vitest"
 import { freePort, launch, root, temporaryFolder, until } from "./cluster.ts"
@@ -87,6 +87,8 @@ describe("stepraft", () => {
       process.kill(before.nodes.find(({ id }) => id === before.leader)?.pid ?? -1, "SIGKILL")
       expect((await run("incr", "n", ...where, "--timeout", "30000")).code).toBe(0)
       await well()
+      const open = readdirSync(data, { recursive: true, encoding: "utf8" }).filter((name) => (statSync(join(data, name)).mode & 0o077) !== 0)
+      expect(open, "nothing is readable for others").toEqual([])
       const changes = watching.output().trimEnd().split("\n")
       expect(changes.length, changes.join("\n")).toBeLessThan(60)
       for (const change of changes) expect(change).toMatch(/^\d{4}-\S+Z \S+ \S+/)

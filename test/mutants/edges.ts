@@ -52,6 +52,16 @@ const driver: readonly Seeded[] = [
 
 const file: readonly Seeded[] = [
   {
+    id: "own-file-gone-1",
+    title: "a log that is taken away while the lock stays is not noticed",
+    patches: [{ file: "interpreters/file/watch.ts", find: "return gone === null ? renew() : new", replace: "return gone === null || gone !== \"\" ? renew() : new" }],
+  },
+  {
+    id: "own-file-gone-2",
+    title: "a table that cannot be opened counts as merged away",
+    patches: [{ file: "kv/machine/files.ts", find: `"code" in thrown && thrown.code === "ENOENT") return null\n  throw thrown`, replace: `"code" in thrown) return null\n  throw thrown` }],
+  },
+  {
     id: "own-file-1",
     title: "a segment that was read back at the start counts as empty when the log is trimmed",
     patches: [{ file: "interpreters/file/recovery.ts", find: "highest = Math.max(highest, readBody(r, rebuilt))", replace: "readBody(r, rebuilt)" }],
@@ -64,6 +74,11 @@ const file: readonly Seeded[] = [
 ]
 
 const tcp: readonly Seeded[] = [
+  {
+    id: "own-tcp-health-1",
+    title: "signs of life get no echo, so every link looks slow",
+    patches: [{ file: "interpreters/tcp/link.ts", find: "if (number > 0 && this.live !== null) this.outbound", replace: "if (number < 0 && this.live !== null) this.outbound" }],
+  },
   {
     id: "own-tcp-1",
     title: "what was meant for an earlier incarnation is delivered to the present one",
@@ -222,6 +237,11 @@ const node: readonly Seeded[] = [
     id: "own-node-3",
     title: "a cluster is founded although a peer is not heard",
     patches: [{ file: "kv/node/forming.ts", find: "!connected || hello === null || !hello.empty)", replace: "hello !== null && !hello.empty)" }],
+  },
+  {
+    id: "own-node-health-1",
+    title: "a cluster that does not know an empty node is written down at once",
+    patches: [{ file: "kv/node/forming.ts", find: "        if (bootstrap) end(", replace: "        if (!bootstrap) end(Effect.succeed(decision))\n        if (bootstrap) end(" }],
   },
   {
     id: "own-node-4",
