@@ -3,7 +3,7 @@
  * which rule), a body that scrolls, and at the foot what is to be said, where the body stands, and the prompt. Pure.
  */
 import type { Session } from "./session.ts"
-import { frameView } from "./view.ts"
+import { frameView, invariantsText } from "./view.ts"
 
 export interface Size {
   readonly rows: number
@@ -80,7 +80,7 @@ export const picture = (session: Session, { page, notice, top, prompt }: Showing
   const whole = events.length <= share && rules.length <= share && violation.length <= share
   const body =
     page === null
-      ? [...wrapped([...view.cluster, ""], width, "plain"), ...wrapped(whole ? view.effects : view.happened, width, "plain"), ...wrapped(view.changed, width, "plain"), ...(whole ? [] : violation)]
+      ? [...wrapped([...view.cluster, view.violation === null ? `${view.flying}; ${invariantsText(session)}` : view.flying, ""], width, "plain"), ...wrapped(whole ? view.effects : view.happened, width, "plain"), ...wrapped(view.changed, width, "plain"), ...(whole ? [] : violation)]
       : wrapped(page.split("\n"), width, "plain")
   const said = first(wrapped(notice === "" ? [] : [notice], width, "plain"), share)
   const height = Math.max(1, rows - head.length - said.length - 3)

@@ -19,7 +19,8 @@ export interface Violation {
 }
 /** A violation that a file tells of, with the step at which it showed; what found it may not be at hand. */
 export interface Told extends Violation {
-  readonly at: number
+  /** null: at the end of the script, which no step shows. */
+  readonly at: number | null
 }
 export interface Lost {
   readonly from: Member
@@ -226,7 +227,7 @@ export const openSession = (script: Script, options: SessionOptions = {}): Sessi
     const { world, seen, lost, happened, error } = advance(before, action, end, hooks)
     if (!happened && error === null) return false
     const steps = stepsOf(seen)
-    const here = told !== null && line.id === 0 && (steps.at(-1)?.i ?? -1) >= told.at ? told : null
+    const here = told !== null && told.at !== null && line.id === 0 && (steps.at(-1)?.i ?? -1) >= told.at ? told : null
     const violation = line.watch({ world, action, seen }, before) ?? (error === null ? here : violationOf(error))
     line.frames.push({ world, action, steps, seen, lost, idle: 0, violation })
     return true
@@ -236,6 +237,12 @@ export const openSession = (script: Script, options: SessionOptions = {}): Sessi
     const { world, idle } = last()
     const later = advance(world, null, end, hooks).world
     line.frames.splice(-1, 1, { ...last(), world: { ...later, now: end }, idle: idle + end - world.now })
+  }
+
+  /** The script is over: what was told of its end shows. */
+  const end = (): void => {
+    if (told !== null && told.at === null && line.id === 0 && line.scriptEnd === null) line.frames.splice(-1, 1, { ...last(), violation: told })
+    if (line.id === 0 && script.actions.length > 0) line.scriptEnd ??= line.frames.length - 1
   }
 
   /** Does a bit of the script; what is left of a run is a shorter run. False if no frame came of it. */
@@ -262,8 +269,8 @@ export const openSession = (script: Script, options: SessionOptions = {}): Sessi
     while (last().violation === null) {
       const [next, ...later] = line.todo
       if (next === undefined) {
-        if (line.id === 0 && script.actions.length > 0) line.scriptEnd ??= line.frames.length - 1
-        return push(null, Number.POSITIVE_INFINITY)
+        end()
+        return last().violation === null && push(null, Number.POSITIVE_INFINITY)
       }
       if (consume(next, later)) return true
     }
@@ -306,7 +313,10 @@ export const openSession = (script: Script, options: SessionOptions = {}): Sessi
     finish: () => {
       while (last().violation === null) {
         const [next, ...later] = line.todo
-        if (next === undefined) break
+        if (next === undefined) {
+          end()
+          break
+        }
         consume(next, later)
       }
       at = line.frames.length - 1

@@ -109,12 +109,12 @@ export interface FrameView {
   readonly happened: readonly string[]
   readonly changed: readonly string[]
   readonly cluster: readonly string[]
+  readonly flying: string
 }
 export const frameView = (session: Session): FrameView => {
   const frame = session.frame()
   const changed = session.changed().flatMap(({ node, changes }) => changes.map((change) => `  ${node}.${changeText(change)}`))
   const cuts = cutsText(frame.world)
-  const flying = `${flights(frame.world).length} messages in flight; `
   return {
     heading: `── ${whereText(session)} ──`,
     violation: frame.violation === null ? null : invariantsText(session),
@@ -123,12 +123,13 @@ export const frameView = (session: Session): FrameView => {
     effects: frame.steps.length > 1 ? frame.steps.flatMap((step) => [stepText(step), ...effectLines(step)]) : frame.steps.flatMap(effectLines),
     happened: happened(frame),
     changed: changed.length > 0 ? ["changed:", ...changed] : [],
-    cluster: [...clusterText(frame.world).split("\n"), ...(cuts === "" ? [] : [cuts]), `${flying}${invariantsText(session)}`],
+    cluster: [...clusterText(frame.world).split("\n"), ...(cuts === "" ? [] : [cuts])],
+    flying: `${flights(frame.world).length} messages in flight`,
   }
 }
 
 /** The whole picture of a frame. */
 export const frameText = (session: Session): string => {
-  const { heading, happened: told, changed, cluster } = frameView(session)
-  return [heading, ...told, ...changed, "", ...cluster].join("\n")
+  const { heading, happened: told, changed, cluster, flying } = frameView(session)
+  return [heading, ...told, ...changed, "", ...cluster, `${flying}; ${invariantsText(session)}`].join("\n")
 }

@@ -48,7 +48,7 @@ const openAt = (script: Script, told: TraceViolation | null, options: Pick<Sessi
   if (violation !== null) return { session, text: `${violation.name} is violated here; back shows how it came to be` }
   const { name, at, message = name, own = false, mended = script.actions.length } = told
   const show = (text: string): Opened => {
-    const there = openSession(script, { ...options, told: { name, message, at } })
+    const there = openSession(script, { ...options, told: { name, message, at: told.mended === undefined ? at : null } })
     there.finish()
     return { session: there, text }
   }
