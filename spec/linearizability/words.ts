@@ -30,13 +30,15 @@ const valuesOf = <State, Input, Output>(states: readonly State[], model: Model<S
 }
 
 /**
- * What the states leave out: values that nobody read, for the search places what leaves them where it does not matter, and
- * what was made of the state by operations that were still open.
+ * What the states leave out: values that nobody read, for the search places what leaves them before what overwrites it where
+ * it can, and what was made of the state by operations that were still open.
  */
 const unless = <State, Input, Output>(moment: Operation<Input, Output>, { operations, culprit }: Explanation<State, Input, Output>, model: Model<State, Input, Output>): string => {
   const time = moment.returned ?? Infinity
-  const unseen = model.sight?.(culprit === null ? operations : cutAfter(operations, culprit)).unseen
-  const isUnread = unseen !== undefined && [...unseen].some(({ invoked, input, output }) => invoked <= time && model.readOnly?.(input, output) !== true)
+  const known = culprit === null ? operations : cutAfter(operations, culprit)
+  const over = known.filter(({ invoked, input, output }) => invoked <= time && model.overwrites?.(input, output) === true)
+  const isUnread = [...(model.sight?.(known).unseen ?? [])].some((one) =>
+    one.invoked <= time && model.readOnly?.(one.input, one.output) !== true && over.some((other) => other !== one && one.invoked <= (other.returned ?? Infinity) && other.invoked <= (one.returned ?? Infinity)))
   const isOpen = operations.some((one) => one !== moment && one.invoked <= time && (one.returned ?? Infinity) > time)
   return `${isUnread ? ", or one that nobody read" : ""}${isOpen ? ", unless an operation that was still open had changed it" : ""}`
 }
