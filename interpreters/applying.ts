@@ -4,6 +4,7 @@
  */
 import type { Effect, Entry, Index, Millis } from "../core/index.ts"
 import type { StateMachine } from "./contract.ts"
+import { inBackground } from "./turns.ts"
 
 type Apply = Extract<Effect, { type: "Apply" }>
 
@@ -92,7 +93,7 @@ export const makeApplying = ({ machine, silence, failed, report }: ApplyingOptio
     if (looks === TOLD_AT) report(`the state machine has executed nothing for ${(silence * TOLD_AT) / LOOKS} ms, of ${placeOf(current)}; after ${silence} ms without a word the node stops`)
     if (looks > LOOKS) fail(silent(current, silence))
   }, Math.max(1, silence / LOOKS))
-  watching.unref()
+  inBackground(watching)
 
   const next = (): void => {
     const apply = stopped || current !== null ? undefined : waiting.shift()

@@ -1,5 +1,4 @@
 /** The two clocks of a node, as the core is told them with every batch (core/clock.ts says what comes of them). */
-import { performance } from "node:perf_hooks"
 import type { Millis, Stamp } from "../core/index.ts"
 
 export interface Readings {

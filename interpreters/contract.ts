@@ -126,7 +126,8 @@ export interface StateMachineHandlers {
 export interface StateMachine {
   /**
    * Through where it has executed: the last entry's index, term, stamp and chain, and the configuration of the last
-   * configuration entry. Index 0 if it is new. Null if it is lost or damaged and must be rebuilt from a peer.
+   * configuration entry (the founding one is no entry: whoever starts the node knows it). Index 0 if it is new. Null if
+   * it is lost or damaged and must be rebuilt from a peer.
    */
   readonly position: () => LogBase | null
   readonly attach: (handlers: StateMachineHandlers) => void

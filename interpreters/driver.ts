@@ -1,7 +1,7 @@
 /**
  * The one loop of a node: events in → reducer → effects out, in order.
  *
- * Sockets, disk, state machine and clients push events; one turn (one setImmediate, so after the sockets were
+ * Sockets, disk, state machine and clients push events; one turn (turns.ts; in Node a setImmediate, so after the sockets were
  * polled) takes all of them, runs the reducer once and executes its effects. Everything that one turn produces
  * shares one Persist, one frame per peer and one flush.
  *
@@ -9,7 +9,6 @@
  * "I have not heard" is not believed at once: it is handled after a batch, and only after the sockets have been
  * polled once more and that batch has not set it anew. A heartbeat timer says "I owe" and is handled at once.
  */
-import { performance } from "node:perf_hooks"
 import { checkSettings, rules } from "../core/index.ts"
 import type { Effect, Event, Index, Member, Message, Payload, ProposalOutcome, ReadOutcome, Rule, Runner, State, Term, Timer } from "../core/index.ts"
 import { makeApplying, MACHINE_SILENCE } from "./applying.ts"
@@ -19,6 +18,7 @@ import type { StateMachine, Storage, Timers, Transport } from "./contract.ts"
 import { NodeHalted } from "./halted.ts"
 import { makeImages } from "./images.ts"
 import { watchStalls } from "./stalls.ts"
+import { nextTurn } from "./turns.ts"
 
 export interface DriverOptions {
   readonly runner: Runner
@@ -123,7 +123,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
   const wake = (): void => {
     if (scheduled || !running || dead) return
     scheduled = true
-    setImmediate(turn)
+    nextTurn(turn)
   }
   const push = (event: Event): void => {
     if (dead) return

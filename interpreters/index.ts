@@ -1,6 +1,6 @@
 /** What runs the reducer: the contract that an interpreter fulfils, and the loop that drives it. */
 export * from "./contract.ts"
-export { payloadOf } from "./bytes.ts"
+export { payloadOf } from "./payload.ts"
 export { StateMachineFailed, type MachineFault } from "./applying.ts"
 export { NodeHalted } from "./halted.ts"
 export { makeDriver, type Driver, type DriverOptions, type Leadership } from "./driver.ts"

@@ -1,11 +1,11 @@
 /** Measures how long the event loop hangs: everything else of the node waits for it. */
-import { monitorEventLoopDelay } from "node:perf_hooks"
+import { inBackground } from "./turns.ts"
 
 export interface StallWatch {
   readonly stop: () => void
 }
 
-/** The loop is looked at this often; what lies between two looks is its delay, this much included. */
+/** The loop is looked at this often; what a look comes late by is its delay. */
 const EVERY = 20
 const REPORT = 1000
 /** A delay below this is ordinary work. */
@@ -13,18 +13,18 @@ const STALL = 50
 
 /** `stalled` is told the longest stall of each second that had one, in milliseconds. */
 export const watchStalls = (stalled: (millis: number) => void): StallWatch => {
-  const delays = monitorEventLoopDelay({ resolution: EVERY })
-  delays.enable()
+  let last = performance.now()
+  let longest = 0
+  let told = last
   const timer = setInterval(() => {
-    const longest = delays.max / 1e6 - EVERY
-    delays.reset()
+    const now = performance.now()
+    longest = Math.max(longest, now - last - EVERY)
+    last = now
+    if (now - told < REPORT) return
+    told = now
     if (longest >= STALL) stalled(longest)
-  }, REPORT)
-  timer.unref()
-  return {
-    stop: () => {
-      clearInterval(timer)
-      delays.disable()
-    },
-  }
+    longest = 0
+  }, EVERY)
+  inBackground(timer)
+  return { stop: () => clearInterval(timer) }
 }

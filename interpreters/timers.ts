@@ -4,7 +4,6 @@
  * A follower sets its election timer anew with every heartbeat, so setting is cheap: only a deadline is noted. The
  * one real timeout stands at some deadline that was once the earliest; when it fires too soon it is set again.
  */
-import { performance } from "node:perf_hooks"
 import type { Timer } from "../core/index.ts"
 import type { Timers } from "./contract.ts"
 

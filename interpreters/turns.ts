@@ -14,3 +14,8 @@ const withMessages = (): ((run: () => void) => void) => {
 }
 
 export const nextTurn: (run: () => void) => void = typeof setImmediate === "function" ? (run) => void setImmediate(run) : withMessages()
+
+/** A timer that keeps no process alive, where that can be said. */
+export const inBackground = (timer: ReturnType<typeof setTimeout>): void => {
+  if (typeof timer === "object") timer.unref()
+}

@@ -30,6 +30,8 @@ export interface MachineDisk<S> {
   readonly open: () => MemoryMachine<S>
   /** The process dies now: what was executed since the state was last made durable is gone ("none"), or is all there. */
   readonly crash: (keep?: "none" | "all") => void
+  /** As it is now. */
+  readonly state: () => S
 }
 
 /** What arrived is not a whole snapshot of such a machine. The earlier state stays. */
@@ -150,6 +152,7 @@ export const makeMachineDisk = <S>(options: MemoryMachineOptions<S>): MachineDis
   }
   return {
     open,
+    state: () => now.state,
     crash: (keep = "none") => {
       life += 1
       if (keep === "none") now = durable

@@ -39,7 +39,8 @@ const one = <A extends string>(...names: readonly A[]): Check<A> => {
   return (value): value is A => all.has(value)
 }
 const nullable = <A>(check: Check<A>): Check<A | null> => (value): value is A | null => value === null || check(value)
-const listOf = <A>(check: Check<A>): Check<readonly A[]> => (value): value is readonly A[] => Array.isArray(value) && value.every(check)
+/** A list may have holes, which only some ways to look at it see. */
+const listOf = <A>(check: Check<A>): Check<readonly A[]> => (value): value is readonly A[] => Array.isArray(value) && value.findIndex((item) => !check(item)) < 0
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null
 const record = <A extends object>(fields: { readonly [K in keyof A]-?: Check<A[K]> }): Check<A> => {
   const checks = Object.entries<(value: unknown) => boolean>(fields)
@@ -88,7 +89,7 @@ const messages: { readonly [T in MessageType]: Check<Extract<Message, { readonly
 }
 const checkOf = (type: unknown): Check<Message> | undefined => (typeof type === "string" && Object.hasOwn(messages, type) ? messages[type as MessageType] : undefined)
 const isMessage: Check<Message> = (value): value is Message => isRecord(value) && checkOf(value["type"])?.(value) === true
-const isSent = record<Sent>({ message: isMessage, chunk: nullable(isBytes) })
+const areSent = listOf(record<Sent>({ message: isMessage, chunk: nullable(isBytes) }))
 
 const isStart = record<Start>({ number: isCountOf, words: listOf(isCountOf) })
 function isCountOf(value: unknown): value is number {
@@ -135,16 +136,14 @@ export const readFrame = (data: unknown): Frame => {
     }
     case "batch": {
       const { items, sent, taken } = data
-      if (!isCountOf(sent) || !isCountOf(taken) || !Array.isArray(items)) return unreadable("a batch without its counts")
-      const bad = items.find((item) => !isSent(item)) as unknown
-      if (bad !== undefined) return unreadable(`no message has the form of ${isRecord(bad) && isRecord(bad["message"]) ? String(bad["message"]["type"]) : "what came"}`)
-      const all = items as readonly Sent[]
-      for (const { message, chunk } of all) {
+      if (!isCountOf(sent) || !isCountOf(taken)) return unreadable("a batch without its counts")
+      if (!areSent(items)) return unreadable("a batch with what has the form of no message")
+      for (const { message, chunk } of items) {
         const flaw = flawOf(message)
         if (flaw !== null) unreadable(`no server says ${message.type} with ${flaw}`)
         if ((chunk !== null && message.type !== "InstallSnapshot") || (message.type === "InstallSnapshot" && chunk !== null && chunk.length !== message.length)) unreadable(`a ${message.type} with bytes that are not its own`)
       }
-      return { kind, items: all, sent, taken }
+      return { kind, items, sent, taken }
     }
     default:
       return unreadable(`no frame is called ${String(kind)}`)
