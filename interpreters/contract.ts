@@ -97,11 +97,11 @@ export interface Timers {
 }
 
 /**
- * A pinned image of a state machine, as it was when it was opened: what is applied meanwhile does not show in it.
- * Reading the same offset again gives the same bytes.
+ * A pinned image of a state machine, as it was after the entry at its position: what is applied meanwhile does not show
+ * in it. Reading the same offset again gives the same bytes.
  */
 export interface SnapshotImage {
-  /** Its position, and an id that no other image has or had, of this machine or another: receivers go by it. */
+  /** Its position, and an id that only images of the same bytes have, of this machine or another: receivers go by it. */
   readonly snapshot: SnapshotRef
   /** Bytes from `offset` on, as many as make one chunk: at least one, unless it is the last. The driver asks for one at a time. */
   readonly read: (offset: number) => Promise<{ readonly bytes: Uint8Array; readonly last: boolean }>
@@ -138,6 +138,7 @@ export interface StateMachine {
   readonly apply: (entries: readonly Entry[]) => void
   /** Make everything executed so far durable; the result is the position that a crash cannot take back. */
   readonly takeSnapshot: () => Promise<LogBase>
+  /** Of now, or of an earlier position, but not before the one that `takeSnapshot` answered last: the log before that is gone. */
   readonly openSnapshot: () => Promise<SnapshotImage>
   /** Put a chunk aside; offset 0 starts over. Resolves with the offset expected next, which is also the answer to a chunk that is not the expected one: that is not taken. */
   readonly storeChunk: (snapshot: SnapshotRef, offset: number, bytes: Uint8Array, last: boolean) => Promise<number>

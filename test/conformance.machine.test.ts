@@ -4,6 +4,10 @@ import { afterAll, describe, expect, test } from "vitest"
 import type { Entry } from "../core/index.ts"
 import type { StateMachine, StateMachineHandlers } from "../interpreters/contract.ts"
 import { makeMachineDisk, type MemoryMachineOptions } from "../interpreters/memory/index.ts"
+import { encodeReplicaCommand } from "../interpreters/replica/command.ts"
+import { jsonCodec, type Machine } from "../interpreters/replica/definition.ts"
+import { openReplicaMachine, type ReplicaMachine } from "../interpreters/replica/machine.ts"
+import { directoryStore } from "../interpreters/replica/store.ts"
 import { encodeCommand } from "../kv/machine/command.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
 import { runConformance, stateMachineConformance, type StateMachineKit, type StateMachineSubject } from "../spec/conformance/index.ts"
@@ -59,6 +63,54 @@ const storeInMemory = (): Promise<StateMachineSubject> => {
 }
 const lives = "it lives as long as its process"
 
+/** A user's machine, from a state and one function, in a directory. */
+const fromDefinition = (): Promise<StateMachineSubject> => {
+  interface Notes {
+    readonly notes: Record<string, string>
+    total: number
+  }
+  type Note = { readonly key: string; readonly text: string } | { readonly remove: string }
+  const machine: Machine<Notes, Note, number> = {
+    initial: { notes: {}, total: 0 },
+    apply: (state, command) => {
+      state.total += 1
+      if ("remove" in command) delete state.notes[command.remove]
+      else state.notes[command.key] = command.text
+      return state.total
+    },
+  }
+  let directory = temporary()
+  let current: ReplicaMachine<Notes, Note, number> | null = null
+  const close = async (): Promise<void> => {
+    const open = current
+    current = null
+    await open?.close()
+  }
+  return Promise.resolve({
+    open: async () => {
+      current = await openReplicaMachine({ machine, store: directoryStore(directory), newId: () => crypto.randomUUID(), report: () => undefined })
+      return current
+    },
+    close,
+    crash: async () => {
+      const left = temporary()
+      cpSync(directory, left, { recursive: true })
+      await close()
+      directory = left
+    },
+    digest: () => {
+      const { state, digest } = current?.executor() ?? { state: null, digest: 0 }
+      return Promise.resolve(JSON.stringify([Object.entries(state?.notes ?? {}).toSorted(([a], [b]) => (a < b ? -1 : 1)), state?.total, digest]))
+    },
+    dispose: close,
+  })
+}
+const noteCommand = (n: number): Uint8Array => {
+  if (n === 1) return encodeReplicaCommand({ type: "Open", owner: "test", secret: "s" })
+  const note = n % 5 === 0 ? { remove: `k${(n * 7) % 13}` } : { key: `k${n % 13}`, text: `${n} `.repeat(5000) }
+  return encodeReplicaCommand({ type: "Execute", session: 1, sequence: n - 1, lowest: Math.max(1, n - 3), body: jsonCodec().encode(note) })
+}
+
 /** A plain state: counts of words, and who came last. */
 interface Words {
   readonly counts: Readonly<Record<string, number>>
@@ -100,6 +152,7 @@ const suites = {
     { make: storeInMemory, command: storeCommand },
     { except: { "a restart executes nothing twice": lives, "a crash leaves a state and its position": lives, "what was restored survives a crash": lives } },
   ),
+  "interpreters/replica": stateMachineConformance({ make: fromDefinition, command: noteCommand }),
   "interpreters/memory": stateMachineConformance(wordsKit(plainState())),
 }
 describe.each(Object.entries(suites))("%s", (_, checks) => {
