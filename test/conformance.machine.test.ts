@@ -63,6 +63,7 @@ const storeInMemory = (): Promise<StateMachineSubject> => {
 }
 const lives = "it lives as long as its process"
 
+let snapshots = 0
 /** A user's machine, from a state and one function, in a directory. */
 const fromDefinition = (): Promise<StateMachineSubject> => {
   interface Notes {
@@ -88,7 +89,7 @@ const fromDefinition = (): Promise<StateMachineSubject> => {
   }
   return Promise.resolve({
     open: async () => {
-      current = await openReplicaMachine({ machine, store: directoryStore(directory), newId: () => crypto.randomUUID(), report: () => undefined })
+      current = await openReplicaMachine({ machine, store: directoryStore(directory), newId: () => `snapshot ${++snapshots}`, report: () => undefined })
       return current
     },
     close,
