@@ -3,7 +3,6 @@ import { cpSync, rmSync } from "node:fs"
 import { afterAll, describe, expect, test } from "vitest"
 import type { Entry } from "../core/index.ts"
 import type { StateMachine, StateMachineHandlers } from "../interpreters/contract.ts"
-import { makeMachineDisk, type MemoryMachineOptions } from "../interpreters/memory/index.ts"
 import { encodeReplicaCommand } from "../interpreters/replica/command.ts"
 import { jsonCodec, type Machine } from "../interpreters/replica/definition.ts"
 import { openReplicaMachine, type ReplicaMachine } from "../interpreters/replica/machine.ts"
@@ -11,6 +10,7 @@ import { directoryStore } from "../interpreters/replica/store.ts"
 import { encodeCommand } from "../kv/machine/command.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
 import { runConformance, stateMachineConformance, type StateMachineKit, type StateMachineSubject } from "../spec/conformance/index.ts"
+import { makeMachineDisk, type MemoryMachineOptions } from "./memory.machine.ts"
 import { buffers, digest, open, removeTemporary, secretFor, temporary, type Held } from "./machine.kit.ts"
 
 afterAll(removeTemporary)
@@ -154,7 +154,7 @@ const suites = {
     { except: { "a restart executes nothing twice": lives, "a crash leaves a state and its position": lives, "what was restored survives a crash": lives } },
   ),
   "interpreters/replica": stateMachineConformance({ make: fromDefinition, command: noteCommand }),
-  "interpreters/memory": stateMachineConformance(wordsKit(plainState())),
+  "a plain value in memory": stateMachineConformance(wordsKit(plainState())),
 }
 describe.each(Object.entries(suites))("%s", (_, checks) => {
   test.each(checks.filter(({ skipped }) => skipped === null).map((check) => [check.name, check] as const))("%s", (_, { run }) => run())

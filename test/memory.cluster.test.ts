@@ -1,9 +1,11 @@
 /** Three replicas in this process: what a user's unit test does with them. */
 import { afterEach, expect, test } from "vitest"
-import { makeMemoryCluster, makeMemoryDisk, DiskInUse, type MemoryCluster, type MemoryMachineOptions } from "../interpreters/memory/index.ts"
+import { DiskInUse, makeMemoryDisk } from "../interpreters/memory/index.ts"
 import { lineage } from "../core/index.ts"
 import { payloadOf } from "../interpreters/index.ts"
 import { until } from "./cluster.ts"
+import { makeMemoryCluster, type MemoryCluster } from "./memory.cluster.ts"
+import type { MemoryMachineOptions } from "./memory.machine.ts"
 
 type Words = readonly string[]
 const words: MemoryMachineOptions<Words> = {

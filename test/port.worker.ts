@@ -5,8 +5,8 @@ import * as Scope from "effect/Scope"
 import { defaultSettings, initialState, inPlace, type Configuration, type Member } from "../core/index.ts"
 import { openFileStorage } from "../interpreters/file/index.ts"
 import { makeClock, makeDriver, makeTimers, payloadOf } from "../interpreters/index.ts"
-import { makeMachineDisk } from "../interpreters/memory/index.ts"
 import { makePortTransport } from "../interpreters/port/index.ts"
+import { makeMachineDisk } from "./memory.machine.ts"
 
 /** To the worker, and from it. */
 export type ToWorker = { readonly type: "found"; readonly founding: Configuration } | { readonly type: "port"; readonly peer: string; readonly port: MessagePort } | { readonly type: "propose"; readonly word: string } | { readonly type: "look" }

@@ -1,17 +1,13 @@
-/**
- * A cluster in one process and in real time, for unit tests of a state machine: every replica is the shipped driver over
- * a disk, a network and a state machine in memory. What happens to it is said as data.
- */
-import { defaultSettings, initialState, inPlace, type Settings } from "../../core/index.ts"
-import { makeClock } from "../clock.ts"
-import { makeDriver, type Driver } from "../driver.ts"
-import { isFinal } from "../hello.ts"
-import type { Log } from "../log.ts"
-import type { PortLimits, PortTransport } from "../port/index.ts"
-import { makeTimers } from "../timers.ts"
-import { foundTogether, makeMemoryDisk, randomWord, type DiskAction, type MemoryDisk } from "./disk.ts"
-import { makeMachineDisk, type MachineDisk, type MemoryMachine, type MemoryMachineOptions } from "./machine.ts"
-import { makeMemoryNetwork, type NetworkAction } from "./network.ts"
+/** A cluster in one process: the shipped driver over disks, a network and state machines in memory. What happens to it is said as data. */
+import { defaultSettings, initialState, inPlace, type Settings } from "../core/index.ts"
+import { makeClock } from "../interpreters/clock.ts"
+import { makeDriver, type Driver } from "../interpreters/driver.ts"
+import { isFinal } from "../interpreters/hello.ts"
+import type { Log } from "../interpreters/log.ts"
+import type { PortLimits, PortTransport } from "../interpreters/port/index.ts"
+import { makeTimers } from "../interpreters/timers.ts"
+import { foundTogether, makeMemoryDisk, makeMemoryNetwork, randomWord, type DiskAction, type MemoryDisk, type NetworkAction } from "../interpreters/memory/index.ts"
+import { makeMachineDisk, type MachineDisk, type MemoryMachine, type MemoryMachineOptions } from "./memory.machine.ts"
 
 export type ClusterAction =
   | { readonly type: "start"; readonly node: string }

@@ -1,10 +1,10 @@
 /**
- * A state machine in memory over any immutable value, for unit tests. Its disk outlives it: a crash takes it back to
- * where it was last made durable, and the log executes the rest again.
+ * The plainest state machine: any immutable value in memory. Its disk outlives it: a crash takes it back to where it was
+ * last made durable, and the log executes the rest again.
  */
-import { emptyConfiguration, type Index, type LogBase, type SnapshotRef, type Stamp, type Term } from "../../core/index.ts"
-import type { StateMachine, StateMachineHandlers } from "../contract.ts"
-import { crc32 } from "../payload.ts"
+import { emptyConfiguration, type Index, type LogBase, type SnapshotRef, type Stamp, type Term } from "../core/index.ts"
+import type { StateMachine, StateMachineHandlers } from "../interpreters/contract.ts"
+import { crc32 } from "../interpreters/payload.ts"
 
 /** Where a command stands in the log. `time` is the replicated clock: the same on every replica. */
 export interface Placed {
@@ -75,13 +75,14 @@ const unsealed = (bytes: Uint8Array): Uint8Array | null => {
   return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0) === crc32(body) ? body : null
 }
 
+let disks = 0
 export const makeMachineDisk = <S>(options: MemoryMachineOptions<S>): MachineDisk<S> => {
   const { apply, encode, decode, chunkBytes = 65_536 } = options
   let durable: At<S> = { base: { index: 0, term: 0, time: 0, chain: 0, configuration: emptyConfiguration }, state: options.initial }
   let now = durable
   let life = 0
   /** No other machine of this kind has it in its ids. */
-  const own = crypto.randomUUID()
+  const own = ++disks
   let images = 0
 
   const open = (): MemoryMachine<S> => {
