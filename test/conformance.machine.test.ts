@@ -1,5 +1,4 @@
 /** Every state machine of ours keeps the contract, and the suite notices those that do not. */
-import { cpSync, rmSync } from "node:fs"
 import { afterAll, describe, expect, test } from "vitest"
 import type { Entry } from "../core/index.ts"
 import type { StateMachine, StateMachineHandlers } from "../interpreters/contract.ts"
@@ -11,7 +10,7 @@ import { encodeCommand } from "../kv/machine/command.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
 import { runConformance, stateMachineConformance, type StateMachineKit, type StateMachineSubject } from "../spec/conformance/index.ts"
 import { makeMachineDisk, type MemoryMachineOptions } from "./memory.machine.ts"
-import { buffers, digest, open, removeTemporary, secretFor, temporary, type Held } from "./machine.kit.ts"
+import { buffers, copyOf, digest, open, removeTemporary, secretFor, temporary, type Held } from "./machine.kit.ts"
 
 afterAll(removeTemporary)
 
@@ -39,10 +38,8 @@ const onLevelDb = (): Promise<StateMachineSubject> => {
     close,
     crash: async () => {
       // What the dead process had handed to the system is there; LevelDB may be in the middle of anything.
-      const left = temporary()
-      cpSync(directory, left, { recursive: true, filter: (path) => !path.endsWith("LOCK") })
+      const left = copyOf(directory)
       await close()
-      rmSync(directory, { recursive: true, force: true })
       directory = left
     },
     digest: () => (held === null ? Promise.reject(new Error("it is closed")) : digest(held)),
@@ -94,8 +91,7 @@ const fromDefinition = (): Promise<StateMachineSubject> => {
     },
     close,
     crash: async () => {
-      const left = temporary()
-      cpSync(directory, left, { recursive: true })
+      const left = copyOf(directory)
       await close()
       directory = left
     },

@@ -2,29 +2,13 @@
  * What the state machine reported as durable is there after the power failed, whichever write to the disk was refused
  * before. The disk is a real one; what a crash leaves of it is a copy made at the last sync that succeeded, of whatever.
  */
-import { cpSync, readdirSync, rmSync } from "node:fs"
+import { cpSync, rmSync } from "node:fs"
 import { open as openFile } from "node:fs/promises"
 import { ClassicLevel } from "classic-level"
 import * as fc from "fast-check"
 import { afterAll, beforeAll, expect, test, vi } from "vitest"
 import { MemoryMachine } from "../kv/machine/index.ts"
-import { type Held, Log, digest, open, removeTemporary, temporary } from "./machine.kit.ts"
-
-const namesIn = (root: string): string => readdirSync(root, { recursive: true }).map(String).sort().join("\n")
-
-/** null: LevelDB's own thread wrote or removed a file meanwhile, so the copy is of no moment in time. */
-const tryToCopy = (root: string): string | null => {
-  const before = namesIn(root)
-  const copy = temporary()
-  try {
-    cpSync(root, copy, { recursive: true })
-    if (namesIn(root) === before) return copy
-  } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error
-  }
-  rmSync(copy, { recursive: true, force: true })
-  return null
-}
+import { copyOf, type Held, Log, digest, open, removeTemporary, temporary } from "./machine.kit.ts"
 
 class Disk {
   /** What a crash would leave now. */
@@ -52,8 +36,7 @@ class Disk {
     this.root = ""
   }
   private keep(): void {
-    let copy = tryToCopy(this.root)
-    while (copy === null) copy = tryToCopy(this.root)
+    const copy = copyOf(this.root)
     if (this.left !== "") rmSync(this.left, { recursive: true, force: true })
     this.left = copy
   }

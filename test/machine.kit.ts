@@ -1,5 +1,5 @@
 /** Helpers of the state machine's tests: entries by hand, machines in temporary directories, and waiting. */
-import { mkdtempSync, rmSync } from "node:fs"
+import { cpSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, Exit, Scope } from "effect"
@@ -68,6 +68,29 @@ export const temporary = (): string => {
 }
 export const removeTemporary = (): void => {
   for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true })
+}
+
+const namesIn = (root: string): string => readdirSync(root, { recursive: true }).map(String).sort().join("\n")
+
+/** null: LevelDB's own thread wrote or removed a file meanwhile, so the copy is of no moment in time. */
+const tryToCopy = (root: string): string | null => {
+  const before = namesIn(root)
+  const copy = temporary()
+  try {
+    cpSync(root, copy, { recursive: true })
+    if (namesIn(root) === before) return copy
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error
+  }
+  rmSync(copy, { recursive: true, force: true })
+  return null
+}
+/** What a crash of the process would leave of a directory that LevelDB is writing to. */
+export const copyOf = (root: string): string => {
+  for (;;) {
+    const copy = tryToCopy(root)
+    if (copy !== null) return copy
+  }
 }
 
 export class Held {
