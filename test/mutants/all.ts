@@ -14,6 +14,7 @@ import { membership } from "./membership.ts"
 import type { Seeded } from "./mutant.ts"
 import { once } from "./once.ts"
 import { own } from "./own.ts"
+import { ports } from "./ports.ts"
 import { reads } from "./reads.ts"
 import { recovery } from "./recovery.ts"
 import { reserves } from "./reserves.ts"
@@ -22,5 +23,5 @@ import { timers } from "./timers.ts"
 import { transport } from "./transport.ts"
 import { worlds } from "./worlds.ts"
 
-export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, timers, durability, own, edges, costs, reserves, once, halts, clock, directories, worlds, judges }
+export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, ports, timers, durability, own, edges, costs, reserves, once, halts, clock, directories, worlds, judges }
 export const seeded: readonly Seeded[] = Object.values(families).flat()

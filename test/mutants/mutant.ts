@@ -30,6 +30,8 @@ const PARTS: readonly (readonly [string, Part])[] = [
   ["interpreters/file/", "file"],
   ["interpreters/tcp/", "transport"],
   ["interpreters/port/", "transport"],
+  ["interpreters/memory/network.ts", "transport"],
+  ["interpreters/memory/disk.ts", "file"],
   ["interpreters/hello.ts", "transport"],
   ["kv/machine/", "machine"],
   ["kv/service/", "service"],
