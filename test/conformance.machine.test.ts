@@ -105,7 +105,7 @@ const fromDefinition = (): Promise<StateMachineSubject> => {
 const noteCommand = (n: number): Uint8Array => {
   if (n === 1) return encodeReplicaCommand({ type: "Open", owner: "test", secret: "s" })
   const note = n % 5 === 0 ? { remove: `k${(n * 7) % 13}` } : { key: `k${n % 13}`, text: `${n} `.repeat(5000) }
-  return encodeReplicaCommand({ type: "Execute", session: 1, sequence: n - 1, lowest: Math.max(1, n - 3), body: jsonCodec().encode(note) })
+  return encodeReplicaCommand({ type: "Execute", session: 1, sequence: n - 1, lowest: Math.max(1, n - 3), body: { type: "command", bytes: jsonCodec().encode(note) } })
 }
 
 /** A plain state: counts of words, and who came last. */
