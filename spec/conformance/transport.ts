@@ -393,7 +393,7 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
             await leisure(since)
             double.say(one, ask(1))
             // Long enough for a transport that finds out by signs of life.
-            for (let i = 0; i < 30; i++) {
+            for (let i = 0; i < 12; i++) {
               lives.say(one, ask(50 + i))
               await sleep(50)
             }
