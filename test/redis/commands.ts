@@ -120,7 +120,7 @@ const mangled = (call: fc.Arbitrary<readonly string[]>): fc.Arbitrary<readonly s
   fc.oneof(
     { weight: 20, arbitrary: call },
     { weight: 1, arbitrary: call.map((all) => (all.length > 1 ? all.slice(0, -1) : all)) },
-    { weight: 1, arbitrary: fc.tuple(call, offset).map(([all, more]) => [...all, more]) },
+    { weight: 1, arbitrary: fc.tuple(call, of("-3", "x", "100", "")).map(([all, more]) => [...all, more]) },
     { weight: 1, arbitrary: call.map(([name = "", ...rest]) => [name.toLowerCase(), ...rest]) },
   )
 const step = (call: fc.Arbitrary<readonly string[]>): fc.Arbitrary<Step> => fc.record({ on: fc.oneof({ weight: 9, arbitrary: of<0 | 1>(0) }, { weight: 1, arbitrary: of<0 | 1>(1) }), words: call })

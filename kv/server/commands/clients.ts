@@ -10,6 +10,8 @@ import { clientKill, isType, unknownType } from "./kill.ts"
 
 const syntaxError = err("syntax error")
 const mostIds = 1024
+/** A client takes some microseconds to describe. */
+const atOnce = 200
 
 /** Why a word cannot be a name; null if it can. */
 export const misnamed = ({ limits }: Host, what: string, name: Buffer | undefined): Reply | null => {
@@ -82,7 +84,12 @@ const listed = async ({ host, client: asks }: Context, words: Words, fits: (clie
 }
 
 const list: Handler = (context, words) => {
-  const work = (fits: (client: Client) => boolean): ReturnType<Handler> => ({ type: "work.read", barrier: false, long: true, run: () => listed(context, words, fits) })
+  const work = (fits: (client: Client) => boolean): ReturnType<Handler> => {
+    const { client, host } = context
+    // At once where that is short; so it can be asked in MULTI, too.
+    if (host.clientCount() <= atOnce) return verbatim(Array.from(host.clients()).filter(fits).map((one) => describe(one, client, words)).join(""))
+    return { type: "work.read", barrier: false, long: true, run: () => listed(context, words, fits) }
+  }
   if (words.length === 2) return work(() => true)
   const filter = wordAt(words, 2)
   if (filter === "type" && words.length === 4) return isType(wordAt(words, 3)) ? work(() => wordAt(words, 3) === "normal") : unknownType(words, 3)

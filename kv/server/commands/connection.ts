@@ -53,7 +53,6 @@ const hello: Handler = (context, words) => {
     if (asked !== "2" && asked !== "3") return errorReply("NOPROTO", "unsupported protocol version")
     protocol = asked === "3" ? 3 : 2
   }
-  let name = client.name
   for (let at = 2; at < words.length; ) {
     const option = wordAt(words, at)
     if (option === "auth" && at + 2 < words.length) {
@@ -62,12 +61,12 @@ const hello: Handler = (context, words) => {
     } else if (option === "setname" && at + 1 < words.length) {
       const wrong = misnamed(host, clientNames, words[at + 1])
       if (wrong !== null) return wrong
-      name = textAt(words, at + 1)
+      // As in Redis, at once: what is wrong behind it does not take it back.
+      client.name = textAt(words, at + 1)
       at += 2
     } else return err(`Syntax error in HELLO option '${shown(words, at)}'`)
   }
   client.protocol = protocol
-  client.name = name
   return map({
     server: bulk("redis"),
     version: bulk(redisVersion),
