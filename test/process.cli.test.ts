@@ -3,7 +3,7 @@ import { execFile, execFileSync } from "node:child_process"
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, test } from "vitest"
-import { freePort, launch, root, temporaryFolder, until } from "./cluster.ts"
+import { freePort, launch, root, temporaryFolder, until, type Watched } from "./cluster.ts"
 
 const program = join("dist", "kv", "cli.js")
 const run = (...words: readonly string[]): Promise<{ readonly code: number; readonly out: string; readonly err: string }> =>
@@ -72,12 +72,16 @@ describe("stepraft", () => {
     const where = ["--port", String(port)]
     const words = [program, "cluster", "--data", data, ...where, "--peer-port", String(peerPort)]
     const status = async () => JSON.parse((await run("status", ...where, "-o", "json")).out) as { readonly leader: string | null; readonly nodes: readonly { readonly id: string; readonly pid: number | null; readonly health: string }[] }
-    const well = () => until("a leader, and all are well", async () => (await run("status", ...where)).code === 0)
+    const well = (of: Watched) =>
+      until("a leader, and all are well", async () => {
+        if (!of.running()) throw new Error(`the cluster has ended: ${of.output()}`)
+        return (await run("status", ...where)).code === 0
+      })
 
     const first = launch(process.execPath, words)
     const watching = launch(process.execPath, [program, "status", "--watch", "--interval", "100", ...where])
     try {
-      await well()
+      await well(first)
       expect(await run("set", "greeting", "hello", ...where)).toMatchObject({ code: 0, out: "OK\n" })
       expect(await Promise.all([run("get", "greeting", ...where), run("get", "none", ...where)])).toMatchObject([{ code: 0, out: "hello\n" }, { code: 1, out: "" }])
       expect(await run("cas", "greeting", "hello", "bye", ...where)).toMatchObject({ code: 0, out: "1\n" })
@@ -86,7 +90,7 @@ describe("stepraft", () => {
       const before = await status()
       process.kill(before.nodes.find(({ id }) => id === before.leader)?.pid ?? -1, "SIGKILL")
       expect((await run("incr", "n", ...where, "--timeout", "30000")).code).toBe(0)
-      await well()
+      await well(first)
       const open = readdirSync(data, { recursive: true, encoding: "utf8" }).filter((name) => (statSync(join(data, name)).mode & 0o077) !== 0)
       expect(open, "nothing is readable for others").toEqual([])
       const changes = watching.output().trimEnd().split("\n")
@@ -113,7 +117,7 @@ describe("stepraft", () => {
       const pid = (await status()).nodes[0]?.pid ?? -1
       process.kill(pid, "SIGKILL")
       await until("another one has taken its place", async () => ![pid, null, undefined].includes((await status()).nodes[0]?.pid))
-      await well()
+      await well(first)
       watching.signal("SIGTERM")
     } finally {
       first.signal("SIGINT")
@@ -121,7 +125,7 @@ describe("stepraft", () => {
     expect(await first.exited).toBe(0)
     const second = launch(process.execPath, words)
     try {
-      await well()
+      await well(second)
       expect(await Promise.all([run("get", "greeting", ...where), run("get", "n", ...where)])).toMatchObject([{ out: "bye\n" }, { out: "1\n" }])
     } finally {
       second.signal("SIGTERM")

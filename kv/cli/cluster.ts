@@ -3,7 +3,7 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import { DirectoryLocked, type Lock, nodeFiles, takeLock } from "../../interpreters/file/index.ts"
+import { DirectoryLocked, type Lock, LockLost, nodeFiles, takeLock } from "../../interpreters/file/index.ts"
 import { showEndpoint } from "../client/endpoints.ts"
 import { decodeConfig } from "../node/index.ts"
 import { type Child, startChild } from "./child.ts"
@@ -121,7 +121,7 @@ const makeLine = () => {
 }
 
 /** Until it is told to stop, or none of the nodes can be helped by a restart. */
-const watch = async (members: readonly Member[], children: readonly Child[], lock: Lock, line: ReturnType<typeof makeLine>, signal: AbortSignal): Promise<void> => {
+const watch = async (folder: string, members: readonly Member[], children: readonly Child[], lock: Lock, line: ReturnType<typeof makeLine>, signal: AbortSignal): Promise<void> => {
   const known: Known = new Map(members.map(({ id, client }) => [showEndpoint(client), id]))
   let commit = 0
   let at = 0
@@ -139,7 +139,9 @@ const watch = async (members: readonly Member[], children: readonly Child[], loc
     quiet &&= cluster.leader === null && now - started < quietMs
     if (!signal.aborted && !quiet) line.show(summary(cluster, line.paint), changeOf(cluster), `term ${term} · commit ${grouped(commit)} · ${grouped(rate)} entries/s`)
     if (children.every((child) => child.givenUp())) throw failure("none of the nodes can run; what each of them said stands above. Mend that, then run the same command again.")
-    await lock.renew()
+    await lock.renew().catch((error: unknown) => {
+      if (error instanceof LockLost) throw failure(`${folder} is not this cluster's any more: it was removed, or its lock was taken away. Its nodes are stopped. See that nobody else uses it, then run the same command again.`)
+    })
     await sleep(process.stdout.isTTY ? 1_000 : 500, undefined, { signal }).catch(() => {})
   }
 }
@@ -156,7 +158,8 @@ export const cluster = async (options: ClusterOptions, signal: AbortSignal): Pro
     writeLayout(options.data, layout)
     await run(options, layout, members, isNew, lock, signal)
   } finally {
-    await lock.release()
+    // Left behind, it is the lock of a dead process; and the folder may be gone.
+    await lock.release().catch(() => undefined)
   }
 }
 
@@ -173,7 +176,7 @@ const run = async (options: ClusterOptions, layout: Layout, members: readonly Me
     }),
   )
   try {
-    await watch(members, children, lock, line, signal)
+    await watch(options.data, members, children, lock, line, signal)
   } finally {
     line.say("Stopping the nodes …")
     await Promise.all(children.map((child) => child.stop()))

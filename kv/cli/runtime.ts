@@ -52,8 +52,8 @@ export const attemptToTheEnd = <A>(work: (signal: AbortSignal) => Promise<A>): E
     })))
   })
 
-/** The named errors of the client, and what the system says (a port in use, a file that is not there). */
-const expected = (error: unknown): error is Error => error instanceof Error && (Object.hasOwn(error, "_tag") || "code" in error)
+/** The named errors of the client, and what the system says (a port in use, a file that is not there). Node's own codes (ERR_…) are for mistakes of ours. */
+const expected = (error: unknown): error is Error => error instanceof Error && (Object.hasOwn(error, "_tag") || ("code" in error && !String(error.code).startsWith("ERR_")))
 
 /** A long-running command: to be told to stop is no failure, and that nobody reads its output any more no reason to stop. */
 let daemon = false
