@@ -1,13 +1,16 @@
 /** Random commands, answered by a real Redis and by a node of ours: every reply must be the same, byte for byte, but for what is listed here. */
 import { spawn, type ChildProcess } from "node:child_process"
 import { once } from "node:events"
+import { writeFileSync } from "node:fs"
 import * as fc from "fast-check"
 import { freePort, until } from "./cluster.ts"
 import { localCluster } from "./node.help.ts"
 import { readOptions } from "./options.ts"
+import { digestOf, recordedFile, recordedScripts } from "./redis/recorded.ts"
 import { script, type Script, type Step } from "./redis/commands.ts"
-import { compared, known } from "./redis/differences.ts"
-import { openWire, shown, type Seen, type Wire } from "./redis/wire.ts"
+import { known } from "./redis/differences.ts"
+import { play, texts } from "./redis/play.ts"
+import { openWire, shown, type Seen } from "./redis/wire.ts"
 
 const usage = `npx tsx test/redis-agrees.ts [options]
 
@@ -16,8 +19,9 @@ Random commands to redis-server 7 (Debian: apt-get install redis-server) and to 
   --commands N    about (default: 100000)
   --seed N        (default: 1)
   --keep-going    tell all differences, and do not look for the shortest script
+  --record        write what Redis answers to the first scripts into test/redis/recorded.json, for the test without Redis
 `
-const { values, number } = readOptions(usage, { commands: { type: "string", default: "100000" }, seed: { type: "string", default: "1" }, "keep-going": { type: "boolean", default: false } })
+const { values, number } = readOptions(usage, { commands: { type: "string", default: "100000" }, seed: { type: "string", default: "1" }, "keep-going": { type: "boolean", default: false }, record: { type: "boolean", default: false } })
 
 const perScript = 100
 
@@ -28,28 +32,6 @@ const startRedis = async (port: number): Promise<ChildProcess> => {
   })
   await Promise.race([failed, until("redis-server answers", () => openWire(port).then((wire) => (wire.close(), true), () => null))])
   return redis
-}
-
-const bytesOf = (words: readonly string[]): Uint8Array[] => words.map((word) => Buffer.from(word, "latin1"))
-
-/** All of a script, from an empty store: pipelined, but what one connection has sent is answered before the other sends. */
-const play = async (port: number, { protocol, steps }: Script): Promise<readonly Seen[]> => {
-  const wires: Wire[] = [await openWire(port), await openWire(port)]
-  try {
-    await wires[0]?.ask([bytesOf(["FLUSHALL"])])
-    for (const wire of wires) await wire.ask([bytesOf(["HELLO", String(protocol)])])
-    const replies: Seen[] = []
-    for (let from = 0; from < steps.length; ) {
-      const on = steps[from]?.on ?? 0
-      let to = from
-      while (to < steps.length && steps[to]?.on === on) to++
-      replies.push(...((await wires[on]?.ask(steps.slice(from, to).map(({ words }) => bytesOf(words)))) ?? []))
-      from = to
-    }
-    return replies
-  } finally {
-    for (const wire of wires) wire.close()
-  }
 }
 
 interface Difference {
@@ -64,19 +46,11 @@ interface Ports {
 }
 const differences = async (ports: Ports, one: Script): Promise<readonly Difference[]> => {
   const [redis, ours] = [await play(ports.redis, one), await play(ports.ours, one)]
-  const found: Difference[] = []
-  // What a queued command answers comes with EXEC.
-  const queued: (readonly string[])[][] = [[], []]
-  one.steps.forEach((step, at) => {
-    const [a, b] = [redis[at], ours[at]]
-    if (a === undefined || b === undefined) return
-    const calls = queued[step.on] ?? []
-    if (a.text === "QUEUED") calls.push(step.words)
-    const inside = step.words[0]?.toUpperCase() === "EXEC" ? calls.splice(0) : null
-    if (["DISCARD", "RESET"].includes(step.words[0]?.toUpperCase() ?? "")) calls.length = 0
-    if (compared(step.words, a, inside) !== compared(step.words, b, inside)) found.push({ at, step, redis: a, ours: b })
+  const [a, b] = [texts(one, redis), texts(one, ours)]
+  return one.steps.flatMap((step, at) => {
+    const [its, mine] = [redis[at], ours[at]]
+    return its === undefined || mine === undefined || a[at] === b[at] ? [] : [{ at, step, redis: its, ours: mine }]
   })
-  return found
 }
 const told = ({ at, step, redis, ours }: Difference): string => `  ${at}. ${step.words.map((word) => JSON.stringify(word)).join(" ")}\n     Redis  ${shown(redis)}\n     ours   ${shown(ours)}`
 
@@ -116,6 +90,12 @@ const main = async (): Promise<number> => {
     await cluster.startAll()
     const node = await cluster.leader()
     const ports = { redis: redisPort, ours: node.config.client.port }
+    if (values.record) {
+      const all: string[] = []
+      for (const one of recordedScripts()) all.push(digestOf(texts(one, await play(redisPort, one), true)))
+      writeFileSync(recordedFile, `${JSON.stringify(all, null, 1)}\n`)
+      return 0
+    }
     const wrong = await checkKnown(ports)
     if (wrong.length > 0) console.log(`The list of what differs is not true:\n${wrong.join("\n")}`)
     const wanted = number("commands", 1)

@@ -23,6 +23,7 @@ export const known: readonly Known[] = [
   { what: "there are no 16 databases", words: call("CONFIG GET databases"), redis: /"16"/, ours: /"1"/ },
   { what: "errors quote 128 bytes at most", words: ["EXPIRE", "a", "1", "y".repeat(500)], redis: /\(523\)/, ours: /\(151\)/ },
   { what: "FLUSHALL ends a transaction that watches, though the key was not there", before: [call("WATCH a"), call("FLUSHALL"), call("MULTI")], words: call("EXEC"), redis: /^\*""$/, ours: /nil/ },
+  { what: "what EXEC does to its connection, those see that are sent once it is answered", before: [call("MULTI"), call("CLIENT SETNAME me"), call("EXEC")], words: call("CLIENT GETNAME"), redis: /"me"/, ours: /nil/ },
   { what: "small numbers are not shared", before: [call("SET a 1")], words: call("OBJECT REFCOUNT a"), redis: /2147483647/, ours: /:"1"/ },
   { what: "a node is a cluster's, also without --redirect", words: call("READONLY"), redis: /cluster support disabled/, ours: /OK/ },
 ]
@@ -34,15 +35,16 @@ const times: ReadonlySet<string> = new Set(["TTL", "PTTL", "EXPIRETIME", "PEXPIR
 const exact = ({ kind, text, items }: Seen): string => `${kind}${items.length > 0 ? `[${items.map(exact).join(" ")}]` : JSON.stringify(text)}`
 const kinds = ({ kind, items }: Seen): string => `${kind}${items.map(kinds).join("")}`
 
-/** What of the reply to a call is compared, as text. `inside`: the calls that this EXEC executes. */
-export const compared = (words: readonly string[], seen: Seen, inside: readonly (readonly string[])[] | null = null): string => {
+/** What of the reply to a call is compared, as text. `inside`: the calls that this EXEC executes. `someday`: the other was asked at another time. */
+export const compared = (words: readonly string[], seen: Seen, inside: readonly (readonly string[])[] | null, someday: boolean): string => {
   if (seen.kind === "-") return exact(seen)
-  if (inside !== null) return seen.kind === "*" ? `*[${seen.items.map((item, i) => compared(inside[i] ?? [], item)).join(" ")}]` : exact(seen)
+  if (inside !== null) return seen.kind === "*" ? `*[${seen.items.map((item, i) => compared(inside[i] ?? [], item, null, someday)).join(" ")}]` : exact(seen)
   const [name = "", sub = ""] = words.map((word) => word.toUpperCase())
   if (seen.text === "QUEUED" || seen.kind === "+") return exact(seen)
   if (times.has(name)) {
     // Asked of the two servers seconds apart, of deadlines that are more than that apart.
     const value = Number(seen.text)
+    if (someday && value > near) return `${seen.kind}later`
     return value > near ? `${seen.kind}${Math.round(value / (name.startsWith("P") ? near : near / 1000))}` : exact(seen)
   }
   if (looked.has(name)) return kinds(seen)
