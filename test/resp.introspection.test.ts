@@ -174,6 +174,7 @@ describe("CLIENT and CONFIG", () => {
       expect(await ask(client, "HELLO 2 SETNAME mine NOPE")).toMatch(/^-ERR Syntax error in HELLO/)
       expect(await ask(client, "CLIENT GETNAME")).toBe("mine")
       expect(await ask(client, "CLIENT KILL TYPE x")).toBe("-ERR Unknown client type 'x'")
+      expect(await ask(client, "CLIENT KILL ID x more")).toBe("-ERR client-id should be greater than 0")
       other.socket.destroy()
     }))
   test("CONFIG SET of what is so already is no error", () =>

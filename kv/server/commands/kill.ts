@@ -24,8 +24,8 @@ export const clientKill = ({ host, client: self }: Context, words: Words): Reply
   }
   const filters: Fits[] = []
   let spareSelf = true
-  if (words.length < 4 || words.length % 2 !== 0) return syntaxError
   for (let at = 2; at < words.length; at += 2) {
+    if (words[at + 1] === undefined) return syntaxError
     const value = textAt(words, at + 1)
     const word = wordAt(words, at + 1)
     switch (wordAt(words, at)) {
