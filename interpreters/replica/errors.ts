@@ -88,7 +88,7 @@ export class NotDeterministic extends Error {
   constructor(through: number) {
     super(
       `the results of the commands through entry ${through} are not the same on all servers, although all executed the same log, and this server is not among a majority that agrees. ` +
-        "It has stopped. The machine's apply is not deterministic: look for the clock, randomness, the order of a Set or Map, locale or floating point beyond IEEE, and for another version of the program on one of the servers. " +
+        "It has stopped. The machine's apply is not deterministic: look for the clock, randomness, the order of a Set or Map, locale and functions of Math beyond the four operations and sqrt, and for another version of the program on one of the servers. " +
         "Then start all servers with one program; on this one delete the state folder (not the log), so that it executes anew",
     )
   }

@@ -14,6 +14,8 @@ export interface ReplicaMachine<State, Command, Result> extends StateMachine {
   readonly executor: () => Executor<State, Command, Result>
   /** Told in the order of the log, before `applied`. `null`: a snapshot replaced the state, and what was told may be missing. */
   readonly listen: (listener: (told: readonly Told[] | null) => void) => void
+  /** The entry through which the snapshot reached that it started from, or that it was restored from. */
+  readonly beginsAt: () => number
   readonly close: () => Promise<void>
 }
 export interface ReplicaMachineOptions<State, Command, Result> {
@@ -100,6 +102,7 @@ export const openReplicaMachine = async <State, Command, Result>({ machine, stor
 
   return {
     executor: () => executor,
+    beginsAt: () => standing?.index ?? 0,
     listen: (to) => void (listener = to),
     position: () => (lost ? null : executor.position),
     attach: (to) => void (handlers = to),

@@ -68,6 +68,8 @@ export interface Replica<State, Command, Result> extends LeaseTable {
 }
 /** For whoever owns what is under it. */
 export interface RunningReplica<State, Command, Result> extends Replica<State, Command, Result> {
+  /** It cannot go on, for a reason that others have found. */
+  readonly fail: (error: Error) => void
   /** Ends at once and hands nothing over, as a crash does. */
   readonly kill: () => void
 }
@@ -78,6 +80,8 @@ export interface RunOptions<State, Command, Result> {
   readonly transport: Transport
   readonly definition: Machine<State, Command, Result>
   readonly machine: ReplicaMachine<State, Command, Result>
+  /** Where the machine stands, if more is known than it says itself. */
+  readonly position?: LogBase | null
   readonly settings?: Partial<Settings>
   readonly service?: Partial<ReplicaSettings>
   readonly surroundings?: Surroundings
@@ -117,7 +121,7 @@ export const runReplica = <State, Command, Result>(options: RunOptions<State, Co
     hardState: stored.hardState,
     base: stored.base,
     entries: stored.entries,
-    position: positionOf(machine.position(), stored.base),
+    position: options.position === undefined ? positionOf(machine.position(), stored.base) : options.position,
   })
   const driver: Driver = makeDriver({
     runner: inPlace(state),
@@ -208,6 +212,7 @@ export const runReplica = <State, Command, Result>(options: RunOptions<State, Co
       driver.transfer(to === undefined ? null : (voters.find(({ name }) => name === to) ?? null))
     },
     failure: failed,
+    fail,
     kill: () => {
       closed = true
       driver.abandon()

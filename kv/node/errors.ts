@@ -4,7 +4,7 @@ import {
   codeOf, DirectoryGone, DirectoryLocked, IdentityUnreadable, LogCorrupted, LogCutShort, SegmentMissing, WrongCluster, WrongFormat, WrongNode, type StorageError,
 } from "../../interpreters/file/index.ts"
 import { NodeHalted } from "../../interpreters/halted.ts"
-import { MEMBER_LOST } from "../../interpreters/mending.ts"
+import { BootstrapRefused, LostTail, StateWithoutLog } from "../../interpreters/node/index.ts"
 import type { TcpError } from "../../interpreters/tcp/index.ts"
 import { MachineLocked, MachineOutdated, type MachineError } from "../machine/errors.ts"
 import type { ServerError } from "../server/index.ts"
@@ -13,31 +13,6 @@ import type { ServerError } from "../server/index.ts"
 export class InvalidConfig extends Data.TaggedError("InvalidConfig")<{ readonly field: string; readonly source: string; readonly found: string; readonly reason: string }> {
   override get message(): string {
     return `${this.field} (given by ${this.source}) is ${this.found}: ${this.reason}. Nothing was started.`
-  }
-}
-export class BootstrapRefused extends Data.TaggedError("BootstrapRefused")<{ readonly node: string; readonly peer: string; readonly cluster: string | null }> {
-  override get message(): string {
-    const of = this.cluster === null ? "" : ` of cluster ${this.cluster}`
-    return `${this.node} was told to bootstrap a new cluster, but ${this.peer} already holds the data${of}. Nothing was changed. If ${this.peer} was started with an old directory by mistake, stop it and start it with an empty one. If ${this.node} has lost its disk, start it without --bootstrap: it then votes for nobody and waits. ${MEMBER_LOST}`
-  }
-}
-export class StateWithoutLog extends Data.TaggedError("StateWithoutLog")<{ readonly state: string; readonly log: string }> {
-  override get message(): string {
-    return `${this.state} holds data, but ${this.log} is new: the log was lost or belongs to another directory. Nothing was changed. Bring the log back as it was last. If it is lost, this member's disk is lost: put ${this.state} aside before the node is started as an empty one. ${MEMBER_LOST}`
-  }
-}
-/** The state machine knows of entries that the log must have held. */
-export class LostTail extends Data.TaggedError("LostTail")<{
-  readonly log: string
-  readonly executed: number
-  readonly term: number
-  readonly last: number
-  /** Term of the entry that stands there now; null: the log ends before it. */
-  readonly found: number | null
-}> {
-  override get message(): string {
-    const now = this.found === null ? `ends with entry ${this.last}` : `holds an entry of term ${this.found} there`
-    return `the data of this node reach entry ${this.executed} of term ${this.term}, but ${this.log} ${now}, and no snapshot was restored that would explain it: the log has lost its end, with acknowledged entries and perhaps a vote. Nothing was changed. Bring the whole log back as it was last. If that cannot be, this member's disk is lost. ${MEMBER_LOST}`
   }
 }
 /** Storage, state machine or the reducer failed while the node ran. */

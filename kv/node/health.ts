@@ -1,6 +1,7 @@
 /** Why a node is not well. The one place that decides it: STATUS, INFO, the log and the refusals of clients say the same. */
 import { configurationOf, hasQuorum, sameMember, votersOf, type Configuration, type Member, type Millis, type State } from "../../core/index.ts"
 import { MEMBER_LOST } from "../../interpreters/mending.ts"
+import { refusedText } from "../../interpreters/node/index.ts"
 import type { Refused } from "../../interpreters/starts.ts"
 import type { PeerLink, Unlisted } from "../../interpreters/tcp/index.ts"
 import { clockText } from "./clocks.ts"
@@ -62,10 +63,6 @@ export const standing = (state: Readonly<State>): "voter" | "learner" | null => 
 }
 /** It knows no configuration: its disk was lost or is new, and the cluster has not taken it in (again) yet. */
 export const isAmnesiac = (state: Readonly<State>): boolean => configurationOf(state).voters.length === 0
-
-/** `by` and the reason stand in front: the detail speaks of this node by name. */
-export const refusedText = (id: string, { by, reason, detail }: Refused): string =>
-  `${reason}: the directory of ${id} is not to be trusted, says ${by}, and counts as lost. ${id} votes for nobody and serves no data, now and after a restart. ${detail}`
 
 const startingText = (phase: Phase): string => {
   if (phase.doing === "reading") return `reading the log (${mb(phase.bytes)}, file ${phase.file} of ${phase.files})`

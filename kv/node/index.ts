@@ -1,5 +1,6 @@
 export { decodeConfig, flagOf, parseAddress, settingNames, variableOf, type ConfigSources, type NodeConfig, type Setting } from "./config.ts"
-export { BootstrapRefused, InvalidConfig, isLasting, NodeFailed, StateWithoutLog, type NodeError } from "./errors.ts"
+export { BootstrapRefused, StateWithoutLog } from "../../interpreters/node/index.ts"
+export { InvalidConfig, isLasting, NodeFailed, type NodeError } from "./errors.ts"
 export { launchEnvironment, threadAdvice } from "./launch.ts"
 export { makeLog, type Log, type LogLevel } from "./log.ts"
 export { runNode, serveNode, type RunningNode, type ServeOptions } from "./node.ts"

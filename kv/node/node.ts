@@ -4,15 +4,15 @@
  * reverse order.
  */
 import { randomInt } from "node:crypto"
-import { readdir } from "node:fs/promises"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { initialState, inPlace, type Configuration, type Entry, type LogBase } from "../../core/index.ts"
+import { initialState, inPlace } from "../../core/index.ts"
 import { makeClock } from "../../interpreters/clock.ts"
 import { makeDriver, type Driver, type DriverOptions } from "../../interpreters/driver.ts"
 import { DirectoryLocked, nodeFiles, openFileStorage, takeLock, type Files, type FileStorage } from "../../interpreters/file/index.ts"
-import { addressText, isFinal, makeTcpTransport, type Refusal, type LocalHello, type TcpTransport } from "../../interpreters/tcp/index.ts"
+import { findPlace, recoveredPosition, refusedText, requireNoState, requireWholeLog, watchRefused, type Forming, type StateWithoutLog } from "../../interpreters/node/index.ts"
+import { addressText, makeTcpTransport, type LocalHello, type TcpTransport } from "../../interpreters/tcp/index.ts"
 import { makeTimers } from "../../interpreters/timers.ts"
 import { MachineUnusable, NODE_OWNER, openMachine, type KvMachine, type MachineDamaged } from "../machine/index.ts"
 import { defaultLimits, makeServer, type Limits, type ServerError } from "../server/index.ts"
@@ -21,16 +21,14 @@ import type { NodeStatus } from "../types.ts"
 import { watchClock } from "./clocks.ts"
 import { parseAddress, strangeVariables, type NodeConfig } from "./config.ts"
 import { descriptorLimit, placesFor } from "./descriptors.ts"
-import { LostTail, NodeFailed, StateWithoutLog, type NodeError } from "./errors.ts"
-import { formed, newClusterId } from "./forming.ts"
+import { NodeFailed, type NodeError } from "./errors.ts"
 import { makeGate, type Gate } from "./gate.ts"
-import { healthOf, isAmnesiac, refusedText, watchHealth } from "./health.ts"
+import { healthOf, isAmnesiac, watchHealth } from "./health.ts"
 import { threadAdvice } from "./launch.ts"
 import { makeLog, type Log } from "./log.ts"
 import { keepScrubbed } from "./scrubbing.ts"
 import { advertised, factsOf, refusalOf, statusOf, type Alive } from "./status.ts"
 
-const NOBODY: Configuration = { voters: [], outgoing: [], learners: [] }
 const WATCH_MS = 100
 
 export interface ServeOptions {
@@ -83,78 +81,10 @@ interface Building {
   readonly fail: (error: NodeError) => void
 }
 
-/** A founded directory goes on; an empty one finds its place first. */
-const findPlace = ({ config, alive, log }: Building, storage: FileStorage, transport: TcpTransport, hello: LocalHello): Effect.Effect<string, NodeError> =>
-  Effect.gen(function* () {
-    const { cluster, self } = storage.identity
-    if (cluster !== null) return cluster
-    let told = ""
-    const formation = yield* formed({
-      self, transport, bootstrap: config.bootstrap, log,
-      met: (of) => {
-        alive.phase = of === null ? { doing: "forming" } : { doing: "waiting", of: of.of, cluster: of.cluster }
-        const text = of === null ? "" : healthOf(factsOf(alive)).text
-        if (text !== "" && text !== told) log("error", text)
-        told = text
-      },
-    })
-    alive.phase = { doing: "opening" }
-    const founding = formation.type === "amnesiac" ? NOBODY : formation.founding
-    const id = formation.type === "found" ? newClusterId() : formation.cluster
-    yield* storage.found(id, founding)
-    switch (formation.type) {
-      case "found":
-        log("info", `founded cluster ${id} of ${founding.voters.map(({ name }) => name).join(", ")}`)
-        break
-      case "adopt":
-        log("info", `joined cluster ${id} of ${founding.voters.map(({ name }) => name).join(", ")}`)
-        break
-      case "amnesiac":
-        log("info", `cluster ${id} takes this node in: ${formation.of} speaks to its incarnation ${self.incarnation}`)
-        break
-    }
-    transport.announce({ ...hello, cluster: id, founding, empty: false, refused: alive.refused === null ? null : refusedText(config.id, alive.refused) })
-    return id
-  })
-
-/** A state machine that was made before this log cannot belong to it. */
-const requireNoState = (log: string, state: string): Effect.Effect<void, StateWithoutLog | MachineUnusable> =>
-  Effect.tryPromise({
-    try: () =>
-      readdir(state).catch((error: NodeJS.ErrnoException): string[] => {
-        if (error.code === "ENOENT") return []
-        throw error
-      }),
-    catch: (cause) => new MachineUnusable({ directory: state, action: "look", cause }),
-  }).pipe(Effect.flatMap((found) => (found.length > 0 ? Effect.fail(new StateWithoutLog({ state, log })) : Effect.void)))
-
-/** Is the position explained by the log, or by a snapshot that was restored just before a crash? Else the log has lost its end. */
-const requireWholeLog = (machine: KvMachine, storage: FileStorage, directory: string): Effect.Effect<void, LostTail> => {
-  const { base, entries } = storage.stored
-  const position = machine.position()
-  if (position === null || position.index <= base.index || position.index === machine.beginsAt()) return Effect.void
-  const entry: Entry | undefined = entries[position.index - base.index - 1]
-  if (entry?.term === position.term && entry.chain === position.chain) return Effect.void
-  return Effect.fail(new LostTail({ log: directory, executed: position.index, term: position.term, last: entries.at(-1)?.index ?? base.index, found: entry?.term ?? null }))
-}
-
-const recoveredPosition = (machine: KvMachine, storage: FileStorage, log: Log): LogBase | null => {
-  const { base, entries } = storage.stored
-  const position = machine.position()
-  const last = entries.at(-1)?.index ?? base.index
-  if (position === null) {
-    log("warn", `${machine.stats().damaged ?? "the data are lost"} The log through entry ${last} is kept; the data will be rebuilt from a peer.`)
-    return null
-  }
-  if (position.index < base.index) {
-    log("warn", `the data reach entry ${position.index}, the log begins after entry ${base.index}: what is between is missing, so the data will be rebuilt from a peer.`)
-    return null
-  }
-  if (position.index > last) log("info", `the data reach entry ${position.index}, the log ends with ${last}: a snapshot was restored just before the last stop, and the log goes on from it`)
-  log("info", `recovered: term ${storage.stored.hardState.term}, log ${base.index + 1}–${last}, executed through ${position.index}`)
-  // The founding configuration is no entry, so the state machine has not seen it.
-  return position.configuration.voters.length > 0 ? position : { ...position, configuration: base.configuration }
-}
+const noState = (log: string, state: string): Effect.Effect<void, StateWithoutLog | MachineUnusable> =>
+  Effect.tryPromise({ try: () => requireNoState(log, state), catch: (cause) => new MachineUnusable({ directory: state, action: "look", cause }) }).pipe(
+    Effect.flatMap((error) => (error === null ? Effect.void : Effect.fail(error))),
+  )
 
 const runCore = (building: Building, storage: FileStorage, transport: TcpTransport, cluster: string): Effect.Effect<void, NodeError, Scope.Scope> =>
   Effect.gen(function* () {
@@ -173,14 +103,14 @@ const runCore = (building: Building, storage: FileStorage, transport: TcpTranspo
         ? {}
         : { startOver: (damage: MachineDamaged, kept: string) => log("warn", `${damage.found}: the data of this node are lost. Its log holds every entry from the first on, so the data are made anew from it, starting at 0; what was found is kept in ${kept} until that happens again. Check the disk.`) }),
     })
-    yield* requireWholeLog(machine, storage, join(config.dataDir, "log"))
+    yield* requireWholeLog(machine, storage.stored, join(config.dataDir, "log"))
     const state = initialState(config.settings, {
       self,
       life: randomInt(2 ** 32),
       hardState: storage.stored.hardState,
       base: storage.stored.base,
       entries: storage.stored.entries,
-      position: recoveredPosition(machine, storage, log),
+      position: recoveredPosition(machine.position(), machine.stats().damaged, storage.stored, log),
     })
     const clock = makeClock({
       onJump: (millis) => log("warn", `the wall clock was moved ${millis > 0 ? "forward" : "back"} by ${Math.abs(millis)} ms (or the machine slept): the cluster's time goes on undisturbed`),
@@ -232,28 +162,6 @@ const runCore = (building: Building, storage: FileStorage, transport: TcpTranspo
     if (alive.refused === null) driver.start()
     else driver.abandon()
   })
-
-/** What this node says must not count any more: at once, and for every later start. */
-const keepRefused = (building: Building, storage: FileStorage, transport: TcpTransport, hello: () => LocalHello): void => {
-  const { config, alive, gate, log, fail } = building
-  const withdraw = (text: string): void => {
-    log("error", text)
-    gate.shut()
-    transport.announce({ ...hello(), refused: text })
-  }
-  if (storage.refused !== null) {
-    alive.refused = storage.refused
-    withdraw(refusedText(config.id, storage.refused))
-  }
-  transport.onRefused((by: string, said: Refusal) => {
-    if (!isFinal(said) || alive.refused !== null) return
-    alive.refused = { by, reason: said.reason, detail: said.detail }
-    alive.running?.driver.abandon()
-    alive.running?.service.stop()
-    Effect.runFork(storage.refuse(alive.refused).pipe(Effect.catch((cause) => Effect.sync(() => fail(new NodeFailed({ node: config.id, cause }))))))
-    withdraw(refusedText(config.id, alive.refused))
-  })
-}
 
 const watchLeadership = ({ alive, log }: Building, driver: Driver): void => {
   let leader: string | null = null
@@ -323,7 +231,7 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
     alive.storage = storage
     alive.phase = { doing: storage.identity.cluster === null ? "forming" : "opening" }
     const { self, cluster, founding } = storage.identity
-    if (cluster === null) yield* requireNoState(directory, join(config.dataDir, "state"))
+    if (cluster === null) yield* noState(directory, join(config.dataDir, "state"))
 
     const hello: LocalHello = { cluster, clientAddress: addressText(advertised(alive)), empty: cluster === null, founding, start: storage.start, recovered: storage.recovered, refused: storage.refused === null ? null : refusedText(config.id, storage.refused) }
     const transport = yield* makeTcpTransport({
@@ -333,8 +241,32 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
     log("info", `incarnation ${self.incarnation}, ${cluster === null ? "empty" : `cluster ${cluster}`}; clients at ${hello.clientAddress}, peers at ${addressText(transport.address)}, data in ${config.dataDir}`)
 
     const building: Building = { config, options, alive, gate, log, fail: failure.fail }
-    keepRefused(building, storage, transport, () => ({ ...hello, cluster: storage.identity.cluster, founding: storage.identity.founding, empty: storage.identity.cluster === null }))
-    const place = findPlace(building, storage, transport, hello).pipe(Effect.flatMap((id) => runCore(building, storage, transport, id)))
+    const helloNow = (): LocalHello => ({ ...hello, cluster: storage.identity.cluster, founding: storage.identity.founding, empty: storage.identity.cluster === null, refused: alive.refused === null ? null : refusedText(config.id, alive.refused) })
+    // What this node says must not count any more: at once, and for every later start.
+    watchRefused(
+      storage,
+      transport,
+      (refused) => {
+        alive.refused = refused
+        alive.running?.driver.abandon()
+        alive.running?.service.stop()
+        log("error", refusedText(config.id, refused))
+        gate.shut()
+        transport.announce(helloNow())
+      },
+      (cause) => failure.fail(new NodeFailed({ node: config.id, cause })),
+    )
+    let told = ""
+    const met: Forming["met"] = (of) => {
+      alive.phase = of === null ? { doing: "forming" } : { doing: "waiting", of: of.of, cluster: of.cluster }
+      const text = of === null ? "" : healthOf(factsOf(alive)).text
+      if (text !== "" && text !== told) log("error", text)
+      told = text
+    }
+    const place = findPlace({ storage, transport, bootstrap: config.bootstrap, met, log, hello: helloNow }).pipe(
+      Effect.tap(() => Effect.sync(() => (alive.phase = { doing: "opening" }))),
+      Effect.flatMap((id) => runCore(building, storage, transport, id)),
+    )
     if (cluster === null) {
       // Forming takes as long as it takes; meanwhile the node answers for itself.
       yield* place.pipe(

@@ -37,12 +37,12 @@ export const directories: readonly Seeded[] = [
   {
     id: "own-dirs-5",
     title: "a state machine ahead of its log counts as restored, whatever it says",
-    patches: [{ file: "kv/node/node.ts", find: "position.index <= base.index || position.index === machine.beginsAt()", replace: "position.index <= base.index || position.index >= machine.beginsAt()" }],
+    patches: [{ file: "interpreters/node/recovery.ts", find: "position.index <= base.index || position.index === machine.beginsAt()", replace: "position.index <= base.index || position.index >= machine.beginsAt()" }],
   },
   {
     id: "own-dirs-6",
     title: "a node that was refused goes on after its next start",
-    patches: [{ file: "kv/node/node.ts", find: "} else if (storage.refused === null) yield* place\n", replace: "} else yield* place\n" }, { file: "kv/node/node.ts", find: "  if (storage.refused !== null) {\n    alive.refused = storage.refused\n", replace: "  if (storage.refused !== null && alive.stopping) {\n    alive.refused = storage.refused\n" }],
+    patches: [{ file: "kv/node/node.ts", find: "} else if (storage.refused === null) yield* place\n", replace: "} else yield* place\n" }, { file: "interpreters/node/place.ts", find: "  if (storage.refused !== null) withdrawn(storage.refused)\n", replace: "" }],
   },
   {
     id: "own-dirs-7",

@@ -236,7 +236,7 @@ const node: readonly Seeded[] = [
   {
     id: "own-node-3",
     title: "a cluster is founded although a peer is not heard",
-    patches: [{ file: "kv/node/forming.ts", find: "!connected || hello === null || !hello.empty)", replace: "hello !== null && !hello.empty)" }],
+    patches: [{ file: "interpreters/node/forming.ts", find: "!connected || hello === null || !hello.empty)", replace: "hello !== null && !hello.empty)" }],
   },
   {
     id: "own-node-health-1",

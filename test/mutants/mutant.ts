@@ -36,10 +36,11 @@ const PARTS: readonly (readonly [string, Part])[] = [
   ["kv/machine/", "machine"],
   ["kv/service/", "service"],
   ["interpreters/replica/", "service"],
+  ["kv/node/", "node"],
+  ["interpreters/node/", "node"],
   ["interpreters/", "driver"],
   ["kv/client/", "client"],
   ["kv/server/", "server"],
-  ["kv/node/", "node"],
   ["kv/cli/", "command line"],
   ["spec/linearizability/", "judge"],
 ]

@@ -7,9 +7,9 @@
 import { randomBytes } from "node:crypto"
 import * as Effect from "effect/Effect"
 import type { Configuration, Member } from "../../core/index.ts"
-import type { PeerLink, TcpTransport } from "../../interpreters/tcp/index.ts"
+import type { Log } from "../log.ts"
+import type { PeerLink, TcpTransport } from "../tcp/index.ts"
 import { BootstrapRefused } from "./errors.ts"
-import type { Log } from "./log.ts"
 
 export type Peer = Pick<PeerLink, "name" | "connected" | "hello">
 export type Formation =

@@ -1,0 +1,8 @@
+/** `import … from "stepraft"`: your own state machine, replicated; leader election and locks. */
+export { makeReplica, replicaService, replicate, type ReplicateError, type ReplicateOptions } from "./node/index.ts"
+export { BootstrapRefused, LostTail, OptionsInvalid, ReplicaFailed, StateUnusable, StateWithoutLog } from "./node/index.ts"
+export {
+  CommandFailed, elect, jsonCodec, LeaseLost, LeaseRefused, lock, NotDeterministic, NotExecuted, NotRead, OutcomeUnknown, ReplicaError, replicateTogether, ResultForgotten, StateNotPlain,
+  type ApplyContext, type Campaign, type Codec, type Executed, type Leadership, type LeaseOptions, type LeaseTable, type Lock, type Machine, type NotExecutedReason, type ReadOptions, type Replica,
+  type ReplicaSettings, type ReplicaStatus, type Together, type TogetherOptions,
+} from "./replica/index.ts"

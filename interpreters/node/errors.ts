@@ -1,0 +1,47 @@
+/** What keeps a server from taking its place. Each message says what happened, what was kept and what to do next. */
+import * as Data from "effect/Data"
+import { MEMBER_LOST } from "../mending.ts"
+
+export class BootstrapRefused extends Data.TaggedError("BootstrapRefused")<{ readonly node: string; readonly peer: string; readonly cluster: string | null }> {
+  override get message(): string {
+    const of = this.cluster === null ? "" : ` of cluster ${this.cluster}`
+    return `${this.node} was told to bootstrap a new cluster, but ${this.peer} already holds the data${of}. Nothing was changed. If ${this.peer} was started with an old directory by mistake, stop it and start it with an empty one. If ${this.node} has lost its disk, start it without --bootstrap: it then votes for nobody and waits. ${MEMBER_LOST}`
+  }
+}
+export class StateWithoutLog extends Data.TaggedError("StateWithoutLog")<{ readonly state: string; readonly log: string }> {
+  override get message(): string {
+    return `${this.state} holds data, but ${this.log} is new: the log was lost or belongs to another directory. Nothing was changed. Bring the log back as it was last. If it is lost, this member's disk is lost: put ${this.state} aside before the node is started as an empty one. ${MEMBER_LOST}`
+  }
+}
+/** The state machine knows of entries that the log must have held. */
+export class LostTail extends Data.TaggedError("LostTail")<{
+  readonly log: string
+  readonly executed: number
+  readonly term: number
+  readonly last: number
+  /** Term of the entry that stands there now; null: the log ends before it. */
+  readonly found: number | null
+}> {
+  override get message(): string {
+    const now = this.found === null ? `ends with entry ${this.last}` : `holds an entry of term ${this.found} there`
+    return `the data of this node reach entry ${this.executed} of term ${this.term}, but ${this.log} ${now}, and no snapshot was restored that would explain it: the log has lost its end, with acknowledged entries and perhaps a vote. Nothing was changed. Bring the whole log back as it was last. If that cannot be, this member's disk is lost. ${MEMBER_LOST}`
+  }
+}
+/** Something that `replicate` was told cannot be. */
+export class OptionsInvalid extends Data.TaggedError("OptionsInvalid")<{ readonly field: string; readonly found: string; readonly expected: string }> {
+  override get message(): string {
+    return `${this.field} is ${this.found}, expected ${this.expected}. Nothing was started.`
+  }
+}
+/** The directory of the state machine's snapshots cannot be read or written. */
+export class StateUnusable extends Data.TaggedError("StateUnusable")<{ readonly directory: string; readonly cause: unknown }> {
+  override get message(): string {
+    return `the state in ${this.directory} cannot be used: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}. Nothing was changed. See that the directory can be read and written, and that this version wrote what is in it`
+  }
+}
+/** A server that cannot go on, or does not count any more. */
+export class ReplicaFailed extends Data.TaggedError("ReplicaFailed")<{ readonly id: string; readonly cause: Error }> {
+  override get message(): string {
+    return `${this.id} stopped: ${this.cause.message}`
+  }
+}

@@ -1,0 +1,63 @@
+/** A server's place in its cluster: a directory that was founded goes on, an empty one finds its place first. */
+import * as Effect from "effect/Effect"
+import { emptyConfiguration } from "../../core/index.ts"
+import type { FileStorage, StorageError } from "../file/index.ts"
+import type { LocalHello } from "../hello.ts"
+import type { Log } from "../log.ts"
+import type { Refused } from "../starts.ts"
+import { isFinal, type TcpTransport } from "../tcp/index.ts"
+import type { BootstrapRefused } from "./errors.ts"
+import { formed, newClusterId, type Forming } from "./forming.ts"
+
+export interface Placing extends Pick<Forming, "bootstrap" | "met"> {
+  readonly storage: FileStorage
+  readonly transport: TcpTransport
+  readonly log: Log
+  /** What this server says of itself, but for its place. */
+  readonly hello: () => LocalHello
+}
+
+/** The id of the cluster. Takes as long as it takes. */
+export const findPlace = ({ storage, transport, bootstrap, met, log, hello }: Placing): Effect.Effect<string, BootstrapRefused | StorageError> =>
+  Effect.gen(function* () {
+    const { cluster, self } = storage.identity
+    if (cluster !== null) return cluster
+    const formation = yield* formed({ self, transport, bootstrap, log, met })
+    const founding = formation.type === "amnesiac" ? emptyConfiguration : formation.founding
+    const id = formation.type === "found" ? newClusterId() : formation.cluster
+    yield* storage.found(id, founding)
+    const names = founding.voters.map(({ name }) => name).join(", ")
+    switch (formation.type) {
+      case "found":
+        log("info", `founded cluster ${id} of ${names}`)
+        break
+      case "adopt":
+        log("info", `joined cluster ${id} of ${names}`)
+        break
+      case "amnesiac":
+        log("info", `cluster ${id} takes this node in: ${formation.of} speaks to its incarnation ${self.incarnation}`)
+        break
+    }
+    transport.announce({ ...hello(), cluster: id, founding, empty: false })
+    return id
+  })
+
+/** Why what a server says does not count any more. `by` and the reason stand in front: the detail speaks of the server by name. */
+export const refusedText = (id: string, { by, reason, detail }: Refused): string =>
+  `${reason}: the directory of ${id} is not to be trusted, says ${by}, and counts as lost. ${id} votes for nobody and serves no data, now and after a restart. ${detail}`
+
+/**
+ * A peer has met a later start of this directory, or was told of more than it holds: that is kept for every later start, and
+ * told once to `withdrawn`, at once if it is known from before.
+ */
+export const watchRefused = (storage: FileStorage, transport: TcpTransport, withdrawn: (refused: Refused) => void, failed: (error: StorageError) => void): void => {
+  let known = storage.refused !== null
+  if (storage.refused !== null) withdrawn(storage.refused)
+  transport.onRefused((by, said) => {
+    if (!isFinal(said) || known) return
+    known = true
+    const refused: Refused = { by, reason: said.reason, detail: said.detail }
+    Effect.runFork(storage.refuse(refused).pipe(Effect.catch((error) => Effect.sync(() => failed(error)))))
+    withdrawn(refused)
+  })
+}

@@ -1,0 +1,94 @@
+/** `replicate` on real directories and sockets: three servers form, serve, stop, start again, and one comes back from a snapshot. */
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as Effect from "effect/Effect"
+import { afterAll, describe, expect, test } from "vitest"
+import { replicate, replicaService, type ReplicateOptions } from "../interpreters/node/index.ts"
+import { elect, lock, type Machine, type Replica } from "../interpreters/replica/index.ts"
+import { freePort } from "./cluster.ts"
+import { turn } from "./waiting.ts"
+
+interface State {
+  readonly notes: readonly string[]
+  readonly count: number
+}
+type Command = { readonly note: string } | { readonly add: number }
+const machine: Machine<State, Command, number> = {
+  initial: { notes: [], count: 0 },
+  apply: (state, command) => {
+    if ("note" in command) return state.notes.push(command.note)
+    state.count += command.add
+    return state.count
+  },
+}
+
+const home = mkdtempSync(join(tmpdir(), "stepraft-replicate-"))
+afterAll(() => rmSync(home, { recursive: true, force: true }))
+const ids = ["a", "b", "c"]
+
+describe("replicate", () => {
+  test("forms, executes, survives its own restart and that of all, and rebuilds one that lost its state", async () => {
+    const ports = await Promise.all(ids.map(freePort))
+    const peers = Object.fromEntries(ids.map((id, i) => [id, `127.0.0.1:${ports[i]}`]))
+    const optionsOf = (id: string): ReplicateOptions<State, Command, number> => ({
+      id, data: join(home, id), peers, machine, compareEvery: 50, log: () => undefined,
+      settings: { heartbeat: 50, electionMin: 400, electionMax: 800, snapshotBytes: 20_000, tailBytes: 1000 },
+    })
+    const start = (id: string): Promise<Replica<State, Command, number>> => replicate(optionsOf(id))
+    let [a, b, c] = (await Promise.all(ids.map(start))) as [Replica<State, Command, number>, Replica<State, Command, number>, Replica<State, Command, number>]
+    await Promise.all([a.ready(), b.ready(), c.ready()])
+    await Promise.all(Array.from({ length: 300 }, (_, i) => ([a, b, c][i % 3] ?? a).execute({ add: 1 })))
+    expect(await c.read((state) => state.count)).toBe(300)
+
+    // One is away while the log is trimmed past what it holds.
+    await c.close()
+    await Promise.all(Array.from({ length: 400 }, (_, i) => a.execute({ note: `${"x".repeat(100)}${i}` })))
+    c = await start("c")
+    await c.ready()
+    expect(await c.read((state) => [state.count, state.notes.length])).toEqual([300, 400])
+
+    // One lost its state, not its log: it is executed anew, or comes from a peer.
+    await b.close()
+    rmSync(join(home, "b", "state"), { recursive: true })
+    b = await start("b")
+    while ((await b.read((state) => state.notes.length).catch(() => 0)) !== 400) await turn()
+
+    const held = await lock(b, "one", { ttl: 5000 })
+    await held.release()
+    const over = new AbortController()
+    const led: string[] = []
+    await Promise.all([a, b, c].map((at) => elect(at, "cron", { ttl: 5000, signal: over.signal, onLead: () => (led.push(at.id), over.abort()) })))
+    expect(led).toHaveLength(1)
+
+    await Promise.all([a.close(), b.close(), c.close()])
+    await expect(a.execute({ add: 1 })).rejects.toMatchObject({ name: "NotExecuted", reason: "stopping" })
+    ;[a, b, c] = (await Promise.all(ids.map(start))) as [typeof a, typeof b, typeof c]
+    expect(await c.execute({ add: 1 })).toBe(301)
+    expect(await a.read((state) => [state.count, state.notes.length])).toEqual([301, 400])
+    await Promise.all([a.close(), b.close(), c.close()])
+  }, 120_000)
+
+  test("alone, as an Effect: a service with a scope", async () => {
+    const port = await freePort()
+    const Counter = replicaService<State, Command, number>("Counter")
+    const layer = Counter.layer({ id: "a", data: join(home, "alone"), peers: { a: `127.0.0.1:${port}` }, machine, log: () => undefined })
+    const program = Effect.gen(function* () {
+      const counter = yield* Counter
+      yield* Effect.promise(counter.ready)
+      yield* Effect.promise(() => counter.execute({ add: 2 }))
+      return yield* Effect.promise(() => counter.execute({ add: 3 }))
+    })
+    expect(await Effect.runPromise(program.pipe(Effect.provide(layer)))).toBe(5)
+  }, 60_000)
+
+  test.each([
+    [{ id: "a b" }, "id"],
+    [{ peers: { b: "127.0.0.1:1" } }, "listen"],
+    [{ peers: { a: "127.0.0.1" } }, "peers.a"],
+    [{ peers: { "a/b": "127.0.0.1:1", a: "127.0.0.1:1" } }, "peers"],
+    [{ listen: "127.0.0.1:70000" }, "listen"],
+  ])("wrong options are told by name: %j", async (wrong, field) => {
+    await expect(replicate({ id: "a", data: join(home, "none"), peers: { a: "127.0.0.1:1" }, machine, ...wrong })).rejects.toMatchObject({ _tag: "OptionsInvalid", field })
+  })
+})
