@@ -241,7 +241,7 @@ const node: readonly Seeded[] = [
   {
     id: "own-node-health-1",
     title: "a cluster that does not know an empty node is written down at once",
-    patches: [{ file: "kv/node/forming.ts", find: "        if (bootstrap) end(", replace: "        if (!bootstrap) end(Effect.succeed(decision))\n        if (bootstrap) end(" }],
+    patches: [{ file: "interpreters/node/forming.ts", find: "        if (bootstrap) end(", replace: "        if (!bootstrap) end(Effect.succeed(decision))\n        if (bootstrap) end(" }],
   },
   {
     id: "own-node-4",
