@@ -113,6 +113,14 @@ export const commands = {
     expected === null ? request(["SET", key, value, "NX"], done) : request(["CAS", key, expected, value], yes),
   /** The new value; a bigint beyond 2^53. */
   incr: (key: Bytes, by: number | bigint = 1) => request(["INCRBY", key, by], integer),
+  /** The new value as text, to the last digit as every node has it. */
+  incrByFloat: (key: Bytes, by: number | string) => request(["INCRBYFLOAT", key, String(by)], (reply) => text(reply) ?? undefined),
+  /** The bytes from `start` through `end`; negative: from the end on. Empty if there are none. */
+  getRange: (key: Bytes, start: number, end: number) => request(["GETRANGE", key, start, end], (reply) => bytes(reply) ?? undefined),
+  /** Writes over the value from a byte on. The new length. */
+  setRange: (key: Bytes, offset: number, value: Bytes) => request(["SETRANGE", key, offset, value], count),
+  /** Value and time to live under another key, over what that holds; false without `replace` if it holds something. */
+  copy: (from: Bytes, to: Bytes, replace = false) => request(["COPY", from, to, ...(replace ? ["REPLACE"] : [])], yes),
   mget: (keys: readonly Bytes[]) => request(["MGET", ...keys], list(text)),
   mgetBuffer: (keys: readonly Bytes[]) => request(["MGET", ...keys], list(bytes)),
   /** False if the key does not exist. */

@@ -65,7 +65,7 @@ export const verdictOf = (code: string): Verdict => {
 
 /** Commands that change nothing: sent as they are, repeated freely. Anything else is numbered. */
 const reads = new Set(
-  ("GET MGET EXISTS STRLEN GETRANGE SUBSTR TTL PTTL EXPIRETIME PEXPIRETIME TYPE KEYS SCAN DBSIZE RANDOMKEY PING ECHO INFO TIME COMMAND CONFIG " +
-    "CLIENT MEMORY OBJECT HELLO CLUSTER ROLE STEPRAFT").split(" "),
+  ("GET MGET EXISTS TOUCH STRLEN GETRANGE SUBSTR TTL PTTL EXPIRETIME PEXPIRETIME TYPE KEYS SCAN DBSIZE RANDOMKEY PING ECHO INFO TIME COMMAND CONFIG " +
+    "CLIENT MEMORY OBJECT HELLO CLUSTER ROLE FUNCTION STEPRAFT").split(" "),
 )
 export const taskOf = (args: readonly Argument[]): Task => ({ type: reads.has(String(args[0] ?? "").toUpperCase()) ? "read" : "write", args })
