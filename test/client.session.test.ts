@@ -177,7 +177,7 @@ describe("deadlines", () => {
     await made.set("a", "0")
     scripted(store, ["mute"])
     const late = made.run({ task: { type: "write", args: ["APPEND", "a", "1"] }, answer: () => true }, { timeoutMs: 1000 }).catch((error: unknown) => error)
-    const behind = made.append("a", "2").catch((error: unknown) => error)
+    const behind = made.run({ task: { type: "write", args: ["APPEND", "a", "2"] }, answer: () => true }, { timeoutMs: 1500 }).catch((error: unknown) => error)
     expect(await late).toBeInstanceOf(Unknown)
     expect(store.effects).toEqual(["SET a 0", "APPEND a 1", "APPEND a 2"])
     await Promise.race([made.close(), behind])
