@@ -1,5 +1,7 @@
 /** The two faces, the decoder, and finding the leader. */
-import { Effect, Option, Stream } from "effect"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import * as fc from "fast-check"
 import { afterEach, describe, expect, test } from "vitest"
 import { ClientService, connect, parseEndpoint } from "../kv/client/index.ts"

@@ -6,7 +6,7 @@ import { makeCore, type Core, type CoreSettings } from "../kv/client/core.ts"
 import type { Connection, Dial } from "../kv/client/connection.ts"
 import { SessionExpired, Unknown } from "../kv/client/errors.ts"
 import { isReply, type Outcome, type Task } from "../kv/client/operation.ts"
-import type { Surroundings } from "../interpreters/replica/index.ts"
+import type { Surroundings } from "../interpreters/surroundings.ts"
 import type { Reply } from "../kv/types.ts"
 
 /** What happens to one request at the node that it reaches. Where nothing is executed, nothing of this copy ever is, unless it is late. */

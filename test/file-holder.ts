@@ -1,5 +1,5 @@
 /** A process that opens the data directory given as its argument, says how that went, and stays. */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import { openFileStorage } from "../interpreters/file/index.ts"
 
 const directory = process.argv[2] ?? ""

@@ -1,5 +1,7 @@
 /** For tests of interpreters/file: open a storage outside Effect, and say what a row of Persists should leave. */
-import { Effect, Exit, Scope } from "effect"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
 import * as fc from "fast-check"
 import type { Configuration, Entry, HardState, LogBase, Member, Persist } from "../core/index.ts"
 import { payloadOf } from "../interpreters/bytes.ts"

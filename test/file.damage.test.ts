@@ -1,6 +1,6 @@
 /** Damage is told from a torn write, and named; nothing acknowledged is dropped in silence. */
 import { hear } from "../core/index.ts"
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import * as fc from "fast-check"
 import { expect, test } from "vitest"
 import { encodeFormat, unstarted } from "../interpreters/file/identity.ts"

@@ -1,7 +1,7 @@
 /** What the file system refuses is not damage, and what was taken away is neither. */
 import { readdirSync, renameSync, rmSync, statSync, symlinkSync } from "node:fs"
 import { join } from "node:path"
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import { afterAll, expect, test } from "vitest"
 import { checkTables } from "../kv/machine/files.ts"
 import { openMachine } from "../kv/machine/index.ts"

@@ -75,6 +75,10 @@ describe("the house", () => {
     expect(wrong.map(({ from, to }) => `${from} → ${to}`)).toEqual([])
   })
 
+  test("effect is imported by its subpaths: its barrel costs up to a second of every start", () => {
+    expect(imports.filter(({ to }) => to === "effect").map(({ from }) => from)).toEqual([])
+  })
+
   test("no import cycle", () => {
     const edges = new Map<string, string[]>()
     for (const { from, to, typeOnly } of imports) if (!typeOnly && to.endsWith(".ts")) edges.set(from, [...(edges.get(from) ?? []), to])

@@ -1,5 +1,5 @@
 /** A server over a fake service, and clients that speak to it over real sockets. */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import { connect, type Socket } from "node:net"
 import { encodeRequest, makeDecoder } from "../kv/client/resp.ts"
 import { makeServer, type Server, type ServerOptions } from "../kv/server/index.ts"

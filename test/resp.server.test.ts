@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import { expect, test } from "vitest"
 import { makeServer } from "../kv/server/index.ts"
 import type { Reply } from "../kv/types.ts"

@@ -8,7 +8,7 @@ import type { Leadership } from "../interpreters/driver.ts"
 import { payloadOf } from "../interpreters/bytes.ts"
 import { encodeCommand, MemoryMachine } from "../kv/machine/index.ts"
 import { makeService, type RunningService, type ServiceDriver, type ServiceSettings } from "../kv/service/index.ts"
-import { realSurroundings } from "../interpreters/replica/index.ts"
+import { realSurroundings } from "../interpreters/surroundings.ts"
 import { parseSessionKey } from "../kv/sessionKey.ts"
 import type { Command, NodeStatus, Reply, SessionKey } from "../kv/types.ts"
 

@@ -1,5 +1,5 @@
 /** A peer in a process of its own, to be killed: answers each heartbeat. Arguments: name, incarnation, port, peer name, peer port. */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import { makeTcpTransport } from "../interpreters/tcp/index.ts"
 
 const [name = "", incarnation = "", port = "", peer = "", peerPort = ""] = process.argv.slice(2)

@@ -1,5 +1,7 @@
 /** Transports on loopback for tests, with everything they report, and a raw peer that can misbehave. */
-import { Effect, Exit, Scope } from "effect"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
 import { connect, type Socket } from "node:net"
 import type { Member, Message } from "../core/index.ts"
 import { Writer } from "../interpreters/bytes.ts"

@@ -1,5 +1,5 @@
 /** Everything that can be wrong with a data directory: what happened, what was kept, what to do next. */
-import { Data } from "effect"
+import * as Data from "effect/Data"
 import { MEMBER_LOST } from "../mending.ts"
 
 const advices: Readonly<Record<string, string>> = {

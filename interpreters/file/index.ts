@@ -1,6 +1,7 @@
 /** Stable storage of one node in a directory: identity, write-ahead log, lock, free-space watch. */
 import { randomBytes } from "node:crypto"
-import { Effect, type Scope } from "effect"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import { startAfter, type Configuration, type LogBase, type Held, type Start } from "../../core/index.ts"
 import type { Identity, Storage, Stored } from "../contract.ts"
 import type { Refused, Sightings } from "../starts.ts"

@@ -1,6 +1,6 @@
 /** Linearizable reads wait here. All barriers of one turn share one read of the core; a refused one tries again. */
 import type { ReadRefusal, ReplicaParts } from "./parts.ts"
-import type { Alarm } from "./surroundings.ts"
+import type { Alarm } from "../surroundings.ts"
 
 interface Barrier<Answer> {
   readonly done: (refusal: Answer | null) => void

@@ -9,7 +9,7 @@
  */
 import type { LeaseTable } from "./replica.ts"
 import { NotExecuted, OutcomeUnknown } from "./errors.ts"
-import { realSurroundings, type Surroundings } from "./surroundings.ts"
+import { realSurroundings, type Surroundings } from "../surroundings.ts"
 
 export interface LeaseOptions {
   /** How long a lease outlasts its holder, in milliseconds: the longest gap after a crash. Default 10,000. */

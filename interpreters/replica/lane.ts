@@ -12,7 +12,7 @@
  */
 import type { Payload, ProposalOutcome, ProposalRefusal, Term } from "../../core/index.ts"
 import type { Leadership } from "../driver.ts"
-import type { Alarm, Surroundings } from "./surroundings.ts"
+import type { Alarm, Surroundings } from "../surroundings.ts"
 
 export interface Item {
   /** Made when the command is first proposed. */

@@ -2,7 +2,7 @@
 import type { ProposalRefusal } from "../../core/index.ts"
 import { Lane, type Item } from "./lane.ts"
 import type { ReplicaParts, SessionFormat } from "./parts.ts"
-import type { Surroundings } from "./surroundings.ts"
+import type { Surroundings } from "../surroundings.ts"
 
 /** 128 bits: nobody guesses it, and no two openings have the same. */
 const SECRET_BYTES = 16

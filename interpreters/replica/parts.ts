@@ -1,7 +1,7 @@
 /** What the parts of a replica's service share: the driver, time and chance, settings, and the answers they give. */
 import type { Millis, Payload, ProposalRefusal, ReadOutcome } from "../../core/index.ts"
 import type { Driver } from "../driver.ts"
-import type { Surroundings } from "./surroundings.ts"
+import type { Surroundings } from "../surroundings.ts"
 
 export type ReplicaDriver = Pick<Driver, "propose" | "read" | "wake" | "leadership" | "beforeTurn" | "onChange" | "onApplied">
 export type ReadRefusal = Extract<ReadOutcome, { type: "ReadRefused" }>["reason"]

@@ -17,7 +17,7 @@ import { latest } from "./latest.ts"
 import type { ReplicaMachine } from "./machine.ts"
 import type { ReplicaSettings } from "./parts.ts"
 import { makeReplicaService, type Answer } from "./service.ts"
-import { realSurroundings, type Surroundings } from "./surroundings.ts"
+import { realSurroundings, type Surroundings } from "../surroundings.ts"
 
 export interface Leadership {
   /** Name of the leader; null: none is known. */

@@ -10,7 +10,7 @@ import type { Outcome as Result } from "./ledger.ts"
 import type { ReplicaMachine } from "./machine.ts"
 import { defaultReplicaSettings, type ReplicaDriver, type ReplicaParts, type ReplicaSettings } from "./parts.ts"
 import { ServerSession } from "./session.ts"
-import { realSurroundings, type Surroundings } from "./surroundings.ts"
+import { realSurroundings, type Surroundings } from "../surroundings.ts"
 
 /** A result as the ledger keeps it, or the error that says what is known instead. */
 export type Answer = Result | { readonly type: "failed"; readonly error: NotExecuted | OutcomeUnknown | NotRead }

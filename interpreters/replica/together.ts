@@ -6,7 +6,7 @@ import { openReplicaMachine } from "./machine.ts"
 import type { ReplicaSettings } from "./parts.ts"
 import { runReplica, type Replica } from "./replica.ts"
 import { memoryStore, type SnapshotStore } from "./store.ts"
-import { realSurroundings, type Surroundings } from "./surroundings.ts"
+import { realSurroundings, type Surroundings } from "../surroundings.ts"
 
 export interface TogetherOptions<State, Command, Result> {
   /** Names. Default: a, b, c. */

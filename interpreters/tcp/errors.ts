@@ -1,5 +1,5 @@
 /** What can go wrong between nodes. Each message says what happened, what was kept and what to do next. */
-import { Data } from "effect"
+import * as Data from "effect/Data"
 import type { Refusal, RefusalReason } from "../hello.ts"
 import { escaped } from "../text.ts"
 

@@ -1,5 +1,8 @@
 /** The peer transport: listens, dials every peer, and hands messages from link to driver by plain callbacks. */
-import { Cause, Effect, FiberMap, type Scope } from "effect"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as FiberMap from "effect/FiberMap"
+import type * as Scope from "effect/Scope"
 import type { Server, Socket } from "node:net"
 import { defaultSettings, lineage, type Member, type Sighting } from "../../core/index.ts"
 import type { Transport, TransportHandlers } from "../contract.ts"

@@ -1,6 +1,6 @@
 /** One connection: requests go out in order, replies come back in that order, and the end is told once. */
 import * as net from "node:net"
-import { realSurroundings, type Surroundings } from "../../interpreters/replica/index.ts"
+import { realSurroundings, type Surroundings } from "../../interpreters/surroundings.ts"
 import type { Reply } from "../types.ts"
 import { type Endpoint, showEndpoint } from "./endpoints.ts"
 import { makeDecoder } from "./resp.ts"

@@ -9,7 +9,7 @@
  * A write goes to another session only if the old one has ended and it is certain that it was not executed there: every
  * copy that was sent has come back refused. What is uncertain then ends as SessionExpired.
  */
-import { type Alarm, realSurroundings, type Surroundings } from "../../interpreters/replica/index.ts"
+import { type Alarm, realSurroundings, type Surroundings } from "../../interpreters/surroundings.ts"
 import type { Reply } from "../types.ts"
 import { type Connection, type Dial, openConnection } from "./connection.ts"
 import { clientsOf, type Endpoint, leaderOf, makeRotation, movedTo, parseStatus } from "./endpoints.ts"

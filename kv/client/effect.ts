@@ -1,5 +1,9 @@
 /** The Effect face: a service with typed errors, its connection acquired and released with its scope. */
-import { Context, Effect, Layer, Option, Stream } from "effect"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import { type ConnectOptions, settingsOf } from "./client.ts"
 import { type Answers, type Commands, commands, conclude, makeTransaction, type Request, type Result, type ScanOptions, scanPage, type Transaction } from "./commands.ts"
 import { makeCore } from "./core.ts"

@@ -1,5 +1,5 @@
 /** What can go wrong with a state machine: what happened, what was kept, what to do. */
-import { Data } from "effect"
+import * as Data from "effect/Data"
 
 /** Another process has the database open. Nothing was touched. */
 export class MachineLocked extends Data.TaggedError("MachineLocked")<{ readonly directory: string }> {

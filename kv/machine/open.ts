@@ -1,6 +1,7 @@
 /** Opening a machine: find its directory, check it, or make a first one; close it with the scope. */
 import { dirname, resolve } from "node:path"
-import { Effect, type Scope } from "effect"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import { type Contents, openLevel, readContents, sealDatabase, syncDirectory } from "./database.ts"
 import { Directories } from "./directories.ts"
 import { MachineDamaged, type MachineError, MachineLocked, MachineOutdated, MachineUnusable, isDamage, isRefusal } from "./errors.ts"

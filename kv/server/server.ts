@@ -1,5 +1,7 @@
 /** The listener: accepts clients, hands their bytes to their connections, and closes so that nobody waits in vain. */
-import { Data, Effect, type Scope } from "effect"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import * as net from "node:net"
 import { Faults } from "../faults.ts"
 import type { Service } from "../types.ts"

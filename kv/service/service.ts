@@ -1,7 +1,8 @@
 /** The face of a running node to its connections: the parts wired to the driver and the state machine. */
 import { replicatedTime } from "../../core/index.ts"
 import type { Driver } from "../../interpreters/driver.ts"
-import { Barriers, realSurroundings, type Surroundings } from "../../interpreters/replica/index.ts"
+import { Barriers } from "../../interpreters/replica/index.ts"
+import { realSurroundings, type Surroundings } from "../../interpreters/surroundings.ts"
 import { Faults } from "../faults.ts"
 import type { NodeStatus, Service } from "../types.ts"
 import { ClientSessions } from "./clientSessions.ts"

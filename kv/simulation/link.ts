@@ -7,7 +7,7 @@ import type { Connection as ClientConnection, ConnectionEvents } from "../client
 import type { Endpoint } from "../client/endpoints.ts"
 import { makeDecoder } from "../client/resp.ts"
 import type { Connection } from "../server/connection.ts"
-import type { Alarm } from "../../interpreters/replica/index.ts"
+import type { Alarm } from "../../interpreters/surroundings.ts"
 import type { Reply } from "../types.ts"
 import { client, type Loop } from "./loop.ts"
 import type { Life } from "./life.ts"

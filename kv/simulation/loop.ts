@@ -3,7 +3,7 @@
  * A process that sleeps finds later what was meant for it; what was meant for one that has ended is dropped.
  */
 import { makeRandom, mix } from "../../interpreters/simulation/index.ts"
-import type { Alarm, Surroundings } from "../../interpreters/replica/index.ts"
+import type { Alarm, Surroundings } from "../../interpreters/surroundings.ts"
 
 /** Whose loop it is: a node in one of its lives, or a client. */
 export interface Process {
