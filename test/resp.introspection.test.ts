@@ -177,6 +177,11 @@ describe("CLIENT and CONFIG", () => {
       expect(await ask(client, "CLIENT KILL ID x more")).toBe("-ERR client-id should be greater than 0")
       other.socket.destroy()
     }))
+  test("what EXEC does to its connection, those behind it find, and it nothing of theirs", () =>
+    serving(makeFake({ delay: () => 2 }), {}, async (port) => {
+      const sent = "MULTI\r\nSET a 1\r\nCLIENT GETNAME\r\nCLIENT SETNAME me\r\nEXEC\r\nCLIENT GETNAME\r\nCLIENT SETNAME you\r\n"
+      expect(await exchange(port, sent)).toBe("+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n+OK\r\n$-1\r\n+OK\r\n$2\r\nme\r\n+OK\r\n")
+    }))
   test("CONFIG SET of what is so already is no error", () =>
     withClient(async (client) => {
       expect(plain(await client.send("CONFIG", "SET", "save", "", "appendonly", "yes"))).toBe("OK")

@@ -11,7 +11,7 @@ export interface Transaction {
   weight: number
   /** A command was refused while queueing: EXEC will discard all of them. */
   aborted: boolean
-  /** CLIENT REPLY is among them. */
+  /** Among them is what changes or tells of the connection, CLIENT REPLY first of all. */
   silencing: boolean
 }
 

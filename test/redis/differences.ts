@@ -23,7 +23,6 @@ export const known: readonly Known[] = [
   { what: "there are no 16 databases", words: call("CONFIG GET databases"), redis: /"16"/, ours: /"1"/ },
   { what: "errors quote 128 bytes at most", words: ["EXPIRE", "a", "1", "y".repeat(500)], redis: /\(523\)/, ours: /\(151\)/ },
   { what: "FLUSHALL ends a transaction that watches, though the key was not there", before: [call("WATCH a"), call("FLUSHALL"), call("MULTI")], words: call("EXEC"), redis: /^\*""$/, ours: /nil/ },
-  { what: "what EXEC does to its connection, those see that are sent once it is answered", before: [call("MULTI"), call("CLIENT SETNAME me"), call("EXEC")], words: call("CLIENT GETNAME"), redis: /"me"/, ours: /nil/ },
   { what: "small numbers are not shared", before: [call("SET a 1")], words: call("OBJECT REFCOUNT a"), redis: /2147483647/, ours: /:"1"/ },
   { what: "a node is a cluster's, also without --redirect", words: call("READONLY"), redis: /cluster support disabled/, ours: /OK/ },
 ]

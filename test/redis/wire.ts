@@ -75,17 +75,22 @@ export const openWire = (port: number): Promise<Wire> =>
       rest = bytes.subarray(at)
       settle()
     })
+    let lost: Error | null = null
     socket.on("error", (error) => fail(error))
-    socket.on("close", () => fail(new Error(`the connection to port ${port} was closed`)))
+    socket.on("close", () => {
+      lost = new Error(`the connection to port ${port} was closed`)
+      fail(lost)
+    })
     socket.on("connect", () =>
       resolve({
         ask: (calls) =>
           new Promise((answer, refuse) => {
+            if (lost !== null) return refuse(lost)
             wanted = calls.length
             fail = refuse
             done = answer
             socket.write(Buffer.concat(calls.map((call) => encodeRequest(call))))
-            settle()
+            return settle()
           }),
         close: () => socket.destroy(),
       }),

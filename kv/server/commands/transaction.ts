@@ -3,7 +3,7 @@ import type { Reply } from "../../types.ts"
 import { noWatches, type Client, type Transaction } from "../client.ts"
 import type { Context, Handler, Known, Words } from "../contract.ts"
 import { array, err, errorReply, ok, queued, unsaid } from "../encode.ts"
-import { own, wordAt } from "../words.ts"
+import { own } from "../words.ts"
 import { Slices } from "../../machine/slices.ts"
 
 const aborted = errorReply("EXECABORT", "Transaction discarded because of previous errors.")
@@ -138,6 +138,9 @@ const unwatch: Handler = ({ client }) => {
   return ok
 }
 
+/** What changes or tells of the connection: commands behind the EXEC must find what these have done, and these nothing of them. */
+const ofConnection: ReadonlySet<string> = new Set(["client", "readonly", "readwrite"])
+
 /** Takes a command into the open transaction. */
 export const enqueue = (context: Context, transaction: Transaction, known: Known, words: Words, bytes: number): Reply => {
   const { does } = known
@@ -150,7 +153,7 @@ export const enqueue = (context: Context, transaction: Transaction, known: Known
   if (transaction.bytes > maxEntryBytes) return abandon(transaction, `Transaction is larger than ${maxEntryBytes} bytes`)
   if (transaction.aborted) return queued
   if (transaction.calls.length + transaction.local.size >= maxQueued) return abandon(transaction, `Transaction has more than ${maxQueued} commands`)
-  if (known.name === "client" && wordAt(words, 1) === "reply") transaction.silencing = true
+  if (ofConnection.has(known.name)) transaction.silencing = true
   if (typeof does === "string") transaction.calls.push(words)
   else transaction.local.set(transaction.calls.length + transaction.local.size, () => local(context, known.name, does, words))
   return queued
