@@ -161,6 +161,8 @@ describe("snapshots", () => {
       const log = new LogOf()
       const { machine, run } = await open(store)
       await run(some(log, 500))
+      const taking = (holder: string): ReplicaCommand => ({ type: "Execute", session: 1, sequence: log.entries.length, lowest: 1, body: { type: "lease", request: { type: "take", name: "cron", holder, ttl: 60_000 } } })
+      await run([log.add(taking("me"))])
       const base = await machine.takeSnapshot()
       expect(base).toMatchObject({ index: log.entries.length, term: log.entries.at(-1)?.term, chain: log.entries.at(-1)?.chain, configuration: emptyConfiguration })
       const image = await machine.openSnapshot()
@@ -182,12 +184,16 @@ describe("snapshots", () => {
       expect(target.machine.position()).toEqual(base)
       await target.run(log.entries.slice(at))
 
+      const another = log.add(taking("you"))
       const again = await open(store)
       expect(again.machine.position()).toEqual(machine.position())
       for (const { machine: it } of [again, target]) {
         expect(it.executor().state).toEqual(machine.executor().state)
         expect(it.executor().digest).toBe(machine.executor().digest)
         expect(it.executor().outcomeOf(1, 7)).toEqual(machine.executor().outcomeOf(1, 7))
+        expect(it.executor().image()).toEqual(machine.executor().image())
+        // Whoever held a lease holds it still.
+        expect(textOf(it.executor().execute(another))).toMatchObject({ type: "taken", by: "me" })
       }
     }
   })

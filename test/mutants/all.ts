@@ -17,11 +17,12 @@ import { own } from "./own.ts"
 import { ports } from "./ports.ts"
 import { reads } from "./reads.ts"
 import { recovery } from "./recovery.ts"
+import { replicas } from "./replicas.ts"
 import { reserves } from "./reserves.ts"
 import { snapshot } from "./snapshot.ts"
 import { timers } from "./timers.ts"
 import { transport } from "./transport.ts"
 import { worlds } from "./worlds.ts"
 
-export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, ports, timers, durability, own, edges, costs, reserves, once, halts, clock, directories, worlds, judges }
+export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, ports, timers, durability, own, edges, costs, reserves, once, halts, clock, directories, worlds, judges, replicas }
 export const seeded: readonly Seeded[] = Object.values(families).flat()

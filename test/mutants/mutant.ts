@@ -23,7 +23,7 @@ export type Seeded = Mutant | NotOurs
 export const applies = (seeded: Seeded): seeded is Mutant => "patches" in seeded
 
 /** The parts of the code that it changes: a layer says which of them it is about. */
-export type Part = "core" | "driver" | "file" | "transport" | "machine" | "service" | "client" | "server" | "node" | "command line" | "judge"
+export type Part = "core" | "driver" | "file" | "transport" | "machine" | "service" | "client" | "server" | "node" | "replica" | "command line" | "judge"
 /** The first prefix that fits. */
 const PARTS: readonly (readonly [string, Part])[] = [
   ["core/", "core"],
@@ -35,7 +35,11 @@ const PARTS: readonly (readonly [string, Part])[] = [
   ["interpreters/hello.ts", "transport"],
   ["kv/machine/", "machine"],
   ["kv/service/", "service"],
-  ["interpreters/replica/", "service"],
+  ["interpreters/replica/session.ts", "service"],
+  ["interpreters/replica/lane.ts", "service"],
+  ["interpreters/replica/opener.ts", "service"],
+  ["interpreters/replica/barriers.ts", "service"],
+  ["interpreters/replica/", "replica"],
   ["kv/node/", "node"],
   ["interpreters/node/", "node"],
   ["interpreters/", "driver"],
