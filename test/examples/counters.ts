@@ -8,6 +8,11 @@ interface Add {
   readonly by: string
   readonly number: number
 }
+interface State {
+  readonly seen: Record<string, number[]>
+  readonly doubled: number
+}
+const initial: State = { seen: {}, doubled: 0 }
 const [id = "", data = "", peers = "{}"] = process.argv.slice(2)
 const counters = await replicate({
   id,
@@ -16,7 +21,7 @@ const counters = await replicate({
   settings: { snapshotBytes: 100_000, tailBytes: 10_000 },
   compareEvery: 200,
   machine: {
-    initial: { seen: {} as Record<string, number[]>, doubled: 0 },
+    initial,
     apply: (state, { by, number }: Add): number => {
       const seen = (state.seen[by] ??= [])
       if (seen.includes(number)) state.doubled += 1
