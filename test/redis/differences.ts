@@ -34,17 +34,20 @@ const times: ReadonlySet<string> = new Set(["TTL", "PTTL", "EXPIRETIME", "PEXPIR
 const exact = ({ kind, text, items }: Seen): string => `${kind}${items.length > 0 ? `[${items.map(exact).join(" ")}]` : JSON.stringify(text)}`
 const kinds = ({ kind, items }: Seen): string => `${kind}${items.map(kinds).join("")}`
 
-/** What of the reply to a call is compared, as text. `inside`: the calls that this EXEC executes. `someday`: the other was asked at another time. */
-export const compared = (words: readonly string[], seen: Seen, inside: readonly (readonly string[])[] | null, someday: boolean): string => {
+/** someday: the other was asked at another time. */
+export type Grid = "even" | "odd" | "someday"
+
+/** What of the reply to a call is compared, as text. `inside`: the calls that this EXEC executes. `grid`: how times are rounded; what is near is the same on one of two grids. */
+export const compared = (words: readonly string[], seen: Seen, inside: readonly (readonly string[])[] | null, grid: Grid): string => {
   if (seen.kind === "-") return exact(seen)
-  if (inside !== null) return seen.kind === "*" ? `*[${seen.items.map((item, i) => compared(inside[i] ?? [], item, null, someday)).join(" ")}]` : exact(seen)
+  if (inside !== null) return seen.kind === "*" ? `*[${seen.items.map((item, i) => compared(inside[i] ?? [], item, null, grid)).join(" ")}]` : exact(seen)
   const [name = "", sub = ""] = words.map((word) => word.toUpperCase())
   if (seen.text === "QUEUED" || seen.kind === "+") return exact(seen)
   if (times.has(name)) {
-    // Asked of the two servers seconds apart, of deadlines that are more than that apart.
     const value = Number(seen.text)
-    if (someday && value > near) return `${seen.kind}later`
-    return value > near ? `${seen.kind}${Math.round(value / (name.startsWith("P") ? near : near / 1000))}` : exact(seen)
+    if (value <= near) return exact(seen)
+    // Asked of the two servers seconds apart, of deadlines that are more than that apart.
+    return `${seen.kind}${grid === "someday" ? "later" : Math.floor(value / (name.startsWith("P") ? near : near / 1000) + (grid === "even" ? 0 : 0.5))}`
   }
   if (looked.has(name)) return kinds(seen)
   if (name === "KEYS") return `${seen.kind}${seen.items.map(shown).sort().join(" ")}`

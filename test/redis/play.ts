@@ -1,6 +1,6 @@
 /** Plays a script to a server, and tells where two servers answered otherwise. */
 import type { Script, Step } from "./commands.ts"
-import { compared } from "./differences.ts"
+import { compared, type Grid } from "./differences.ts"
 import { openWire, type Seen, type Wire } from "./wire.ts"
 
 const bytesOf = (words: readonly string[]): Uint8Array[] => words.map((word) => Buffer.from(word, "latin1"))
@@ -26,7 +26,7 @@ export const play = async (port: number, { protocol, steps }: Script): Promise<r
 }
 
 /** What of each reply is compared, as text. */
-export const texts = ({ steps }: Script, replies: readonly Seen[], someday = false): readonly string[] => {
+export const texts = ({ steps }: Script, replies: readonly Seen[], grid: Grid): readonly string[] => {
   // What a queued command answers comes with EXEC.
   const queued: (readonly string[])[][] = [[], []]
   return steps.map(({ on, words }: Step, at) => {
@@ -37,6 +37,6 @@ export const texts = ({ steps }: Script, replies: readonly Seen[], someday = fal
     if (seen.text === "QUEUED") calls.push(words)
     const inside = name === "EXEC" ? calls.splice(0) : null
     if (name === "DISCARD" || name === "RESET") calls.length = 0
-    return compared(words, seen, inside, someday)
+    return compared(words, seen, inside, grid)
   })
 }
