@@ -117,6 +117,28 @@ describe("copies of a request", () => {
     world.end()
   })
 
+  test("what another leader's entry gave at the same place is no answer of the own entry, which it has overwritten", () => {
+    const world = new FakeWorld()
+    world.elect(1, 0)
+    const session = opened(world)
+    const replies: Reply[] = []
+    // Appended behind an entry of somebody else, and both are lost: the next leader has its no-op and a copy of 2 there.
+    world.foreign({ type: "Tick" })
+    world.service.writeInSession(session, 2, 1, [call("APPEND", "log", "2;")], false, [], (reply) => replies.push(reply))
+    world.turn()
+    world.meet("append")
+    world.elect(2, 2)
+    world.foreign(execute(session, 2))
+    world.commitSome(everything)
+    world.applySome(everything)
+    expect(replies).toEqual([])
+    world.foreign(execute(session, 1))
+    world.heal(100)
+    expect(replies.map(told)).toEqual(["fine"])
+    expect(world.value("log")).toBe("1;2;")
+    world.end()
+  })
+
   test("a gap is not told while another copy of the request may still be executed", () => {
     const world = new FakeWorld()
     world.elect(1, 0)
