@@ -49,6 +49,7 @@ const painted = ({ text, style }: Line): string => (style === "plain" || process
 /** Another screen, so that what was on this one is there again afterwards. */
 const ENTER = "\x1b[?1049h"
 const LEAVE = "\x1b[?1049l"
+const ENDS = ["SIGTERM", "SIGHUP"] as const
 
 export interface TerminalFace extends Face {
   readonly input: NodeJS.ReadStream
@@ -69,6 +70,7 @@ export const runTerminal = (session: Session, face: TerminalFace, opened = ""): 
     const close = (): void => {
       input.off("keypress", onKey)
       output.off("resize", draw)
+      for (const signal of ENDS) process.off(signal, close)
       input.setRawMode(false)
       input.pause()
       output.write(LEAVE)
@@ -114,6 +116,8 @@ export const runTerminal = (session: Session, face: TerminalFace, opened = ""): 
     input.resume()
     input.on("keypress", onKey)
     output.on("resize", draw)
+    // Whoever ends it from outside gets his screen back, too.
+    for (const signal of ENDS) process.once(signal, close)
     output.write(ENTER)
     draw()
   })
