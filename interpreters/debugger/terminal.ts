@@ -49,7 +49,6 @@ const painted = ({ text, style }: Line): string => (style === "plain" || process
 /** Another screen, so that what was on this one is there again afterwards. */
 const ENTER = "\x1b[?1049h"
 const LEAVE = "\x1b[?1049l"
-const ENDS = ["SIGTERM", "SIGHUP"] as const
 
 export interface TerminalFace extends Face {
   readonly input: NodeJS.ReadStream
@@ -67,13 +66,14 @@ export const runTerminal = (session: Session, face: TerminalFace, opened = ""): 
       const { lines, column } = look()
       output.write(`\x1b[H${lines.map((line) => `${painted(line)}\x1b[K`).join("\r\n")}\x1b[J\x1b[${lines.length};${column + 1}H`)
     }
+    const leave = (): void => void output.write(LEAVE)
     const close = (): void => {
       input.off("keypress", onKey)
       output.off("resize", draw)
-      for (const signal of ENDS) process.off(signal, close)
+      process.off("exit", leave)
       input.setRawMode(false)
       input.pause()
-      output.write(LEAVE)
+      leave()
       resolve()
     }
     const scroll = (by: number): void => {
@@ -117,7 +117,7 @@ export const runTerminal = (session: Session, face: TerminalFace, opened = ""): 
     input.on("keypress", onKey)
     output.on("resize", draw)
     // Whoever ends it from outside gets his screen back, too.
-    for (const signal of ENDS) process.once(signal, close)
+    process.once("exit", leave)
     output.write(ENTER)
     draw()
   })
