@@ -7,7 +7,7 @@ import { join } from "node:path"
 import { afterEach, describe, expect, test } from "vitest"
 import { startLoad, makeCounter } from "../kv/cli/bench-load.ts"
 import { startChild } from "../kv/cli/child.ts"
-import { gather, isHealthy, type NodeRow } from "../kv/cli/gather.ts"
+import { gather, isHealthy, leaderAmong, type NodeRow } from "../kv/cli/gather.ts"
 import { makeHistogram } from "../kv/cli/histogram.ts"
 import { readLayout, recordedClients, writeLayout } from "../kv/cli/layout.ts"
 import { openLogFile } from "../kv/cli/log-file.ts"
@@ -55,6 +55,14 @@ describe("status", () => {
     const known = new Map([["127.0.0.1:1", "n1"], [`127.0.0.1:${server.port}`, "n2"]])
     const status = await gather([{ host: "127.0.0.1", port: 1 }], known, 500)
     expect(status.nodes.map(({ id, role }) => [id, role])).toEqual([["n1", null], ["n2", "follower"]])
+  })
+
+  test("of two that call themselves leader, the one of the later term leads, whoever answers first", () => {
+    const deposed = { id: "n1", role: "leader", term: 3 } as const
+    const leader = { id: "n2", role: "leader", term: 5 } as const
+    const follower = { id: "n3", role: "follower", term: 6 } as const
+    for (const answers of [[deposed, leader, follower], [follower, leader, deposed]]) expect(leaderAmong(answers)).toBe(leader)
+    expect(leaderAmong([follower])).toBe(null)
   })
 
   test("without a leader the table says what that means", () => {

@@ -32,8 +32,8 @@ export interface ClusterStatus {
 }
 
 /** The leader of the highest term: a deposed one that has not heard yet still calls itself leader. */
-const leaderAmong = (statuses: readonly NodeStatus[]): NodeStatus | null =>
-  statuses.filter(({ role }) => role === "leader").reduce<NodeStatus | null>((best, one) => (best === null || one.term > best.term ? one : best), null)
+export const leaderAmong = <S extends Pick<NodeStatus, "role" | "term">>(statuses: readonly S[]): S | null =>
+  statuses.filter(({ role }) => role === "leader").reduce<S | null>((best, one) => (best === null || one.term > best.term ? one : best), null)
 
 const answering = (status: NodeStatus, leader: NodeStatus | null): NodeRow => {
   const seen = leader?.peers.find(({ id }) => id === status.id)
