@@ -97,10 +97,11 @@ export type ReadHere = (call: Call, most?: number) => Reply
 /** Told, in log order, what became of commands that this state machine executed (or refused) as it applied them. */
 export interface CommandListener {
   /**
-   * A command of a node's own session is about to be executed, all before it have been: `read` sees what it will find. What
-   * is read is committed; it may be told before the command's own outcome. After a shortage of room it may be called again.
+   * A command of a node's own session is about to be executed, all before it have been. Whoever wants to read what it will
+   * find answers with what is then called, once and at once. What is read is committed; it may be told before the command's
+   * own outcome. After a shortage of room it may be asked again.
    */
-  readonly executing?: (command: { readonly session: number; readonly sequence: number }, read: ReadHere) => void
+  readonly executing?: (command: { readonly session: number; readonly sequence: number }) => ((read: ReadHere) => void) | undefined
   readonly replied: (told: Replied) => void
   readonly opened: (told: Opened) => void
   readonly closed: (told: ClosedSession) => void

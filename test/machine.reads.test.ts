@@ -157,7 +157,7 @@ describe("reads beside writes", () => {
         const after: unknown[] = []
         const shown = (reply: Reply | Promise<Reply>): unknown => (reply instanceof Promise ? "later" : brief(reply))
         held.machine.listen({
-          executing: (_, read) => void before.push(brief(read(look))),
+          executing: () => (read) => void before.push(brief(read(look))),
           replied: () => void after.push(shown(held.machine.read(look))),
           opened: () => {}, closed: () => {}, restored: () => {},
         })

@@ -126,7 +126,7 @@ export class LevelMachine implements KvMachine {
         this.internal,
         undefined,
         contents.removals,
-        (command, read) => this.listener?.executing?.(command, read),
+        (command) => this.listener?.executing?.(command),
       ),
     }
     live.replica.onFlush((fits, version) => this.flushing(fits, version))

@@ -112,7 +112,7 @@ export class MemoryMachine implements StateMachine, Reader {
     this.replica = this.replicaAt(from?.base ?? EMPTY_BASE, from?.sessions ?? new Sessions(idle), from?.removals)
   }
   private replicaAt(base: LogBase, sessions: Sessions, removals?: Removals): Replica {
-    return new Replica(this.store, base, sessions, undefined, undefined, removals, (command, read) => this.listener?.executing?.(command, read))
+    return new Replica(this.store, base, sessions, undefined, undefined, removals, (command) => this.listener?.executing?.(command))
   }
   /** An empty one that has executed everything through `base`. */
   static at(base: LogBase, idle: number = DEFAULT_IDLE): MemoryMachine {

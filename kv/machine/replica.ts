@@ -230,8 +230,9 @@ export class Replica {
   }
   /** Whoever waits for this place in the log reads here. It changes nothing, and what goes wrong with a read is no command's. */
   private aboutTo(command: Numbered): void {
-    const { executing, store, view: { now } } = this
-    if (executing === undefined) return
+    const take = this.executing?.(command)
+    if (take === undefined) return
+    const { store, view: { now } } = this
     let failed: StoreFailed | null = null
     const asked = <A>(task: () => A): A => {
       try {
@@ -241,7 +242,7 @@ export class Replica {
         throw thrown
       }
     }
-    executing(command, (call, most) => {
+    take((call, most) => {
       const reply = refusable(() => execute(readOnlyView(now, { get: (key) => asked(() => store.get(key)), value: (key, item) => asked(() => store.value(key, item)) }, most), call))
       this.aside += KEY_COST + replySize(reply)
       return reply

@@ -35,7 +35,6 @@ const readAhead = 128 * 1024
 /** A connection, its socket and its parser, doing nothing. */
 const baseWeight = 4096
 const lingerMs = 1_000
-
 /** What the connections of a server share besides the host. */
 export interface Shared {
   readonly host: Host
@@ -383,6 +382,11 @@ export class Connection implements Job, Account {
     this.resume()
   }
 
+  private takeBefore(slot: Slot, read: ReadHere): void {
+    const reads = this.order.leaveBefore(slot)
+    this.reading.take(reads, read)
+    for (const at of reads) if (at.reply !== null) this.keep(at, at.reply)
+  }
   private write(slot: Slot): void {
     const { host, admission } = this.shared
     this.order.begin(slot)
@@ -402,11 +406,7 @@ export class Connection implements Job, Account {
         this.fail(thrown)
       }
     }
-    const before = (read: ReadHere): void => {
-      const reads = this.order.leaveBefore(slot)
-      this.reading.take(reads, read)
-      for (const at of reads) if (at.reply !== null) this.keep(at, at.reply)
-    }
+    const before = this.order.takesReads() ? (read: ReadHere): void => this.takeBefore(slot, read) : undefined
     let reply: Reply | undefined
     try {
       if (slot.work?.type === "work.write") reply = slot.work.start(done, before)

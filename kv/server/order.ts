@@ -123,6 +123,10 @@ export class Order {
     this.abandoned += writes
   }
 
+  /** Reads wait before this write, which is the last one begun. */
+  takesReads(): boolean {
+    return this.waiting.length > 0
+  }
   /** The write is about to be executed: these reads are taken now, or would see it. */
   leaveBefore(write: Slot): Slot[] {
     const [first] = this.waiting

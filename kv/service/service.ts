@@ -4,7 +4,7 @@ import type { Driver } from "../../interpreters/driver.ts"
 import { Barriers } from "../../interpreters/replica/index.ts"
 import { realSurroundings, type Surroundings } from "../../interpreters/surroundings.ts"
 import { Faults } from "../faults.ts"
-import type { NodeStatus, Service } from "../types.ts"
+import type { NodeStatus, Replied, Service } from "../types.ts"
 import { ClientSessions } from "./clientSessions.ts"
 import { openOwnSession, writeInOwnSession } from "./ownSession.ts"
 import { defaultServiceSettings, type Parts, type ServiceDriver, type ServiceMachine, type ServiceSettings } from "./parts.ts"
@@ -72,18 +72,22 @@ export const makeService = (options: ServiceOptions): RunningService => {
       throwLater(thrown)
     }
   }
+  /** For each write: no closure is made. */
+  const replied = (told: Replied): void => {
+    if (told.secret !== null) clients.replied(told)
+    else if (!own.owns(told.session)) return
+    else if (told.executed) own.executed(told.sequence, told.reply)
+    else own.notExecuted(codeOf(told.reply) === "SESSIONEXPIRED")
+  }
   machine.listen({
-    executing: (command, read) =>
-      guarded(() => {
-        if (own.owns(command.session)) own.requestOf(command.sequence)?.before?.(read)
-      }),
-    replied: (told) =>
-      guarded(() => {
-        if (told.secret !== null) clients.replied(told)
-        else if (!own.owns(told.session)) return
-        else if (told.executed) own.executed(told.sequence, told.reply)
-        else own.notExecuted(codeOf(told.reply) === "SESSIONEXPIRED")
-      }),
+    executing: ({ session, sequence }) => (own.owns(session) ? own.requestOf(sequence)?.before : undefined),
+    replied: (told) => {
+      try {
+        replied(told)
+      } catch (thrown) {
+        throwLater(thrown)
+      }
+    },
     opened: (told) =>
       guarded(() => {
         own.opened(told.owner, hexOf(told.secret), told.session)

@@ -125,7 +125,7 @@ export class Life implements Process {
   /** The machine tells this life what it is about to execute; the rest is told once the core knows of it. */
   private watch(): void {
     const nothing = (): void => {}
-    this.memory.listen({ executing: (command, read) => this.listener?.executing?.(command, read), replied: nothing, opened: nothing, closed: nothing, restored: nothing })
+    this.memory.listen({ executing: (command) => this.listener?.executing?.(command), replied: nothing, opened: nothing, closed: nothing, restored: nothing })
   }
   private machine(): ServiceMachine {
     return {
