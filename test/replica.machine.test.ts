@@ -9,6 +9,7 @@ import { payloadOf } from "../interpreters/bytes.ts"
 import { encodeReplicaCommand, type Body, type ReplicaCommand } from "../interpreters/replica/command.ts"
 import { jsonCodec, type Machine } from "../interpreters/replica/definition.ts"
 import { Executor, type Told } from "../interpreters/replica/executor.ts"
+import { MAX_KEPT_BYTES } from "../interpreters/replica/ledger.ts"
 import { openReplicaMachine, type ReplicaMachine } from "../interpreters/replica/machine.ts"
 import { LineReader, linesOf, StateNotPlain } from "../interpreters/replica/slices.ts"
 import { directoryStore, memoryStore, type SnapshotStore } from "../interpreters/replica/store.ts"
@@ -108,6 +109,34 @@ describe("exactly once", () => {
     expect(run(execute(1, 6, { add: "x", by: 1 }))).toBe("ended")
     expect(it.state).toEqual({ counts: { x: 3, y: 1 } })
     expect(it.state.counts).not.toBe(tally.initial.counts)
+  })
+
+  test("a promise is no result: the command is undone", () => {
+    const log = new LogOf()
+    const it = new Executor<Tally, Count, unknown>({ initial: tally.initial, apply: (state, command, context) => Promise.resolve(tally.apply(state, command, context)) })
+    it.execute(log.add(opening("a")))
+    expect(it.execute(log.add(execute(1, 1, { add: "x", by: 1 })))).toMatchObject({ type: "executed", outcome: { type: "undone", text: expect.stringContaining("promise") as string } })
+    expect(it.state).toBe(tally.initial)
+  })
+
+  test("what sessions keep is bounded by its bytes: the oldest results are forgotten, over a snapshot too", () => {
+    const log = new LogOf()
+    const large = "x".repeat(1 << 19)
+    const machine: Machine<Tally, Count, string> = { initial: tally.initial, apply: () => large }
+    let it = new Executor(machine)
+    it.execute(log.add(opening("a")))
+    for (let sequence = 1; sequence <= 80; sequence++) {
+      it.execute(log.add(execute(1, sequence, { add: "x", by: 1 })))
+      if (sequence === 50) it = new Executor(machine, { state: it.state, image: it.image() })
+    }
+    const kept = Array.from({ length: 80 }, (_, i) => it.outcomeOf(1, i + 1)).filter((outcome) => outcome !== null && outcome !== "ended" && outcome.type === "result")
+    expect(kept.length * large.length).toBeLessThanOrEqual(MAX_KEPT_BYTES)
+    expect(kept.length).toBeGreaterThan(60)
+    expect(it.outcomeOf(1, 1)).toEqual({ type: "forgotten" })
+    // What has arrived makes room.
+    it.execute(log.add(execute(1, 81, { add: "x", by: 1 }, 81)))
+    for (let sequence = 82; sequence <= 140; sequence++) it.execute(log.add(execute(1, sequence, { add: "x", by: 1 }, 81)))
+    expect(it.outcomeOf(1, 82)).toMatchObject({ type: "result" })
   })
 
   test("what is no command of this program changes nothing, and a server with other results is told from the leader's", () => {

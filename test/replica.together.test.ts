@@ -180,6 +180,17 @@ describe("leases", () => {
     expect(new Set(tokens).size).toBe(6)
   }, 60_000)
 
+  test("a lock whose holder is aborted while nothing can be released ends nobody's process", async () => {
+    const refusing = { id: "a", lease: ({ type }: { readonly type: string }) => (type === "take" ? Promise.resolve({ type: "held", token: 1 } as const) : Promise.reject(new NotExecuted("noLeader"))) }
+    const over = new AbortController()
+    const held = await lock(refusing, "one", { signal: over.signal })
+    over.abort()
+    // A rejection that nobody handles fails this test.
+    await turns(10)
+    expect(held.signal.aborted).toBe(true)
+    await expect(held.release()).rejects.toBeInstanceOf(NotExecuted)
+  })
+
   test("a leader that is cut off is told in time, another leads, and what the first one still writes is fenced", async () => {
     const cluster = await start(jobs, { service: { writeTimeout: 300 } })
     /** A resource that compares tokens. */

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import type { Entry, LogBase } from "../../core/index.ts"
 import type { StateMachine, Stored } from "../contract.ts"
 import type { Log } from "../log.ts"
+import { positionOf } from "../replica/index.ts"
 import { LostTail, StateWithoutLog } from "./errors.ts"
 
 /** A state machine that was made before this log cannot belong to it. Rejects with what keeps the directory from being read. */
@@ -37,6 +38,5 @@ export const recoveredPosition = (position: LogBase | null, damage: string | nul
   }
   if (position.index > last) log("info", `the data reach entry ${position.index}, the log ends with ${last}: a snapshot was restored just before the last stop, and the log goes on from it`)
   log("info", `recovered: term ${hardState.term}, log ${base.index + 1}–${last}, executed through ${position.index}`)
-  // The founding configuration is no entry, so the state machine has not seen it.
-  return position.configuration.voters.length > 0 ? position : { ...position, configuration: base.configuration }
+  return positionOf(position, base)
 }

@@ -95,6 +95,23 @@ export const makeReplica = <State, Command, Result>(options: ReplicateOptions<St
       self, listen, peers, hello, log, sightings: storage.sightings,
       ...(options.settings?.maxEntryBytes === undefined ? {} : { limits: { maxEntryBytes: options.settings.maxEntryBytes } }),
     })
+    // Peers may say so at any time from here on, also before there is a replica.
+    let lost: Error | null = null
+    let running: { readonly fail: (error: Error) => void } | null = null
+    const withdraw = (error: Error): void => {
+      lost ??= error
+      running?.fail(lost)
+    }
+    watchRefused(
+      storage,
+      transport,
+      (refused) => {
+        const text = refusedText(id, refused)
+        transport.announce({ ...hello, cluster: storage.identity.cluster, founding: storage.identity.founding, empty: storage.identity.cluster === null, refused: text })
+        withdraw(new ReplicaFailed({ id, cause: new Error(text) }))
+      },
+      withdraw,
+    )
     yield* findPlace({ storage, transport, bootstrap: false, met: () => undefined, log, hello: () => hello })
 
     const machine = yield* Effect.tryPromise({
@@ -114,15 +131,8 @@ export const makeReplica = <State, Command, Result>(options: ReplicateOptions<St
         }),
       catch: (cause) => new ReplicaFailed({ id, cause: cause instanceof Error ? cause : new Error(String(cause)) }),
     })
-    watchRefused(
-      storage,
-      transport,
-      (refused) => {
-        transport.announce({ ...hello, cluster: storage.identity.cluster, founding: storage.identity.founding, empty: false, refused: refusedText(id, refused) })
-        replica.fail(new ReplicaFailed({ id, cause: new Error(refusedText(id, refused)) }))
-      },
-      (cause) => replica.fail(cause),
-    )
+    running = replica
+    if (lost !== null) replica.fail(lost)
     yield* Effect.addFinalizer(() => Effect.promise(replica.close))
     return replica
   })

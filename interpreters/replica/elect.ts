@@ -108,7 +108,8 @@ export const lock = async (table: LeaseTable, name: string, options: LeaseOption
       signal?.removeEventListener("abort", released)
       ending.abort(why)
     }
-    const released = (): void => void release()
+    // What cannot be released ends by itself; a rejection here would be nobody's, and end the process.
+    const released = (): void => void release().catch(() => undefined)
     const release = async (): Promise<void> => {
       end(new Error(`the lease ${name} was released`))
       await free()

@@ -26,12 +26,14 @@ export interface ExecutorImage {
   readonly leases: LeaseImage
 }
 
-export const nothingExecuted: LogBase = { index: 0, term: 0, time: 0, chain: 0, configuration: emptyConfiguration }
+const nothingExecuted: LogBase = { index: 0, term: 0, time: 0, chain: 0, configuration: emptyConfiguration }
 export const leaseAnswers = jsonCodec<LeaseAnswer>()
 const empty = new Uint8Array(0)
 
 /** Digests of the last so many entries are kept, for comparing with the leader's. */
 const KEPT_DIGESTS = 4096
+
+const isPromise = (value: unknown): value is PromiseLike<unknown> => typeof value === "object" && value !== null && "then" in value && typeof value.then === "function"
 
 const textOf = (thrown: unknown): string => {
   const text = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown)
@@ -50,12 +52,12 @@ export class Executor<State, Command, Result> {
   /** Over every outcome so far, in order. */
   digest: number
 
-  constructor(machine: Machine<State, Command, Result>, found: { readonly state: State; readonly image: ExecutorImage } | null = null, position: LogBase = nothingExecuted) {
+  constructor(machine: Machine<State, Command, Result>, found: { readonly state: State; readonly image: ExecutorImage } | null = null) {
     this.machine = machine
     this.commands = machine.commands ?? jsonCodec<Command>()
     this.results = machine.results ?? jsonCodec<Result>()
     this.state = found?.state ?? machine.initial
-    this.position = found?.image.position ?? position
+    this.position = found?.image.position ?? nothingExecuted
     this.digest = found?.image.digest ?? 0
     this.ledger = found === null ? new Ledger() : Ledger.from(found.image.ledger)
     this.leases = new Leases(found?.image.leases)
@@ -63,10 +65,6 @@ export class Executor<State, Command, Result> {
 
   image(): ExecutorImage {
     return { position: this.position, digest: this.digest, ledger: this.ledger.image(), leases: this.leases.image() }
-  }
-  /** A copy that goes its own way. */
-  clone(): Executor<State, Command, Result> {
-    return new Executor(this.machine, { state: this.state, image: this.image() })
   }
   outcomeOf(session: Index, sequence: number): Outcome | null | "ended" {
     return this.ledger.outcomeOf(session, sequence)
@@ -128,6 +126,10 @@ export class Executor<State, Command, Result> {
       const context: ApplyContext<State> = { index, time, become: (next) => void (replaced = { next }) }
       const draft = isDraftable(before) ? createDraft(before as object) : before
       const result = this.machine.apply(draft as Draft<State>, command, context)
+      if (isPromise(result)) {
+        result.then(undefined, () => undefined)
+        throw new TypeError("apply returned a promise: it must be done when it returns, for what comes later is not the same on every server")
+      }
       // The result may hold parts of the draft: its bytes are made before the draft ends.
       const bytes = this.results.encode(result)
       const changed = draft === before ? before : (finishDraft(draft as object) as State)

@@ -39,11 +39,13 @@ export interface LedgerImage {
 const IDLE_MS = 24 * 3_600_000
 /** A result beyond this is executed like any other, and not kept: every server would write it to every snapshot. */
 export const MAX_KEPT_RESULT = 1 << 20
-/** What a session keeps at most. A server keeps its window of open commands far below. */
+/** What a session keeps at most, beyond which its oldest results are forgotten. A server keeps its window of open commands far below. */
 const MAX_KEPT = 65_536
+export const MAX_KEPT_BYTES = 32 << 20
+const sizeOf = (outcome: Outcome | undefined): number => (outcome?.type === "result" ? outcome.bytes.length : 0)
 
 export class Ledger {
-  private readonly byId = new Map<Index, { session: Session; outcomes: Outcome[] }>()
+  private readonly byId = new Map<Index, { session: Session; outcomes: Outcome[]; bytes: number }>()
   private readonly byOwner = new Map<string, Index>()
 
   /** The session that an Open at `index` gives its owner. The same Open again, by its secret, answers with the same one. */
@@ -60,7 +62,7 @@ export class Ledger {
       this.byId.delete(id)
       this.byOwner.delete(session.owner)
     }
-    this.byId.set(index, { session: { id: index, owner, secret, last: 0, lowest: 1, active: now, outcomes: [] }, outcomes: [] })
+    this.byId.set(index, { session: { id: index, owner, secret, last: 0, lowest: 1, active: now, outcomes: [] }, outcomes: [], bytes: 0 })
     this.byOwner.set(owner, index)
     return index
   }
@@ -70,7 +72,7 @@ export class Ledger {
     const held = this.byId.get(id)
     if (held === undefined) return { type: "ended" }
     const from = Math.max(held.session.lowest, Math.min(lowest, held.session.last + 1))
-    held.outcomes.splice(0, from - held.session.lowest)
+    for (const outcome of held.outcomes.splice(0, from - held.session.lowest)) held.bytes -= sizeOf(outcome)
     held.session = { ...held.session, active: now, lowest: from }
     if (sequence === held.session.last + 1) return { type: "execute" }
     if (sequence > held.session.last) return { type: "early" }
@@ -81,8 +83,11 @@ export class Ledger {
   executed(id: Index, outcome: Outcome): void {
     const held = this.byId.get(id)
     if (held === undefined) return
-    held.outcomes.push(outcome.type === "result" && outcome.bytes.length > MAX_KEPT_RESULT ? { type: "forgotten" } : outcome)
-    const over = Math.max(0, held.outcomes.length - MAX_KEPT)
+    const kept: Outcome = sizeOf(outcome) > MAX_KEPT_RESULT ? { type: "forgotten" } : outcome
+    held.outcomes.push(kept)
+    held.bytes += sizeOf(kept)
+    let over = 0
+    for (; held.outcomes.length - over > MAX_KEPT || held.bytes > MAX_KEPT_BYTES; over++) held.bytes -= sizeOf(held.outcomes[over])
     held.outcomes.splice(0, over)
     held.session = { ...held.session, last: held.session.last + 1, lowest: held.session.lowest + over }
   }
@@ -109,7 +114,7 @@ export class Ledger {
     const ledger = new Ledger()
     for (const session of image.sessions) {
       const outcomes = session.outcomes.map(([kind, text]): Outcome => (kind === "r" ? { type: "result", bytes: new Uint8Array(Buffer.from(text, "base64")) } : kind === "u" ? { type: "undone", text } : { type: "forgotten" }))
-      ledger.byId.set(session.id, { session: { ...session, outcomes: [] }, outcomes })
+      ledger.byId.set(session.id, { session: { ...session, outcomes: [] }, outcomes, bytes: outcomes.reduce((sum, outcome) => sum + sizeOf(outcome), 0) })
       ledger.byOwner.set(session.owner, session.id)
     }
     return ledger

@@ -1,7 +1,7 @@
 /** Opens sessions for this node, one at a time, for as long as it takes. */
 import type { ProposalRefusal } from "../../core/index.ts"
 import { Lane, type Item } from "./lane.ts"
-import type { ReplicaParts, SessionFormat } from "./parts.ts"
+import { laneOf, type ReplicaParts, type SessionFormat } from "./parts.ts"
 import type { Surroundings } from "../surroundings.ts"
 
 /** 128 bits: nobody guesses it, and no two openings have the same. */
@@ -18,15 +18,10 @@ export class Opener {
   secret = ""
 
   constructor(parts: Pick<ReplicaParts<never>, "driver" | "settings" | "now" | "after" | "secret">, format: Pick<SessionFormat<never, unknown>, "opening">, refused: (reason: ProposalRefusal) => void) {
-    const { driver, settings, now, after, secret } = parts
+    const { driver, secret } = parts
     this.makeSecret = secret
     this.lane = new Lane<Opening>({
-      now,
-      after,
-      stallMs: settings.stallMs,
-      backoffMs: settings.backoffMs,
-      propose: driver.propose,
-      wake: driver.wake,
+      ...laneOf(parts),
       ready: () => driver.leadership().leader !== null,
       refused,
       encode: (opening) => format.opening(opening.secret),

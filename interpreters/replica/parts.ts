@@ -1,6 +1,7 @@
 /** What the parts of a replica's service share: the driver, time and chance, settings, and the answers they give. */
 import type { Millis, Payload, ProposalRefusal, ReadOutcome } from "../../core/index.ts"
 import type { Driver } from "../driver.ts"
+import type { Item, LaneOptions } from "./lane.ts"
 import type { Surroundings } from "../surroundings.ts"
 
 export type ReplicaDriver = Pick<Driver, "propose" | "read" | "wake" | "leadership" | "beforeTurn" | "onChange" | "onApplied">
@@ -52,6 +53,30 @@ export interface ReplicaParts<Answer> extends Surroundings {
   readonly settings: ReplicaSettings
   readonly refusals: Refusals<Answer>
   readonly count: (name: string, by?: number) => void
+}
+
+/** Whatever goes through the log is proposed alike. */
+export const laneOf = ({ driver, settings, now, after }: Pick<ReplicaParts<never>, "driver" | "settings" | "now" | "after">): Pick<LaneOptions<Item>, "now" | "after" | "stallMs" | "backoffMs" | "propose" | "wake"> => ({
+  now, after, stallMs: settings.stallMs, backoffMs: settings.backoffMs, propose: driver.propose, wake: driver.wake,
+})
+
+/** Why nothing was executed, as far as a caller can do something about it; noLeader: whatever else it was, nobody took it. */
+export const reasonOf = (reason: ProposalRefusal | null): "busy" | "tooLarge" | "spaceLow" | "exhausted" | "noLeader" => {
+  switch (reason) {
+    case "busy":
+    case "tooLarge":
+    case "spaceLow":
+    case "exhausted":
+      return reason
+    case "notLeader":
+    case "noLeader":
+    case "transferring":
+    case "notReady":
+    case "changePending":
+    case "invalidChange":
+    case null:
+      return "noLeader"
+  }
 }
 
 /** What the state machine knows of a command of a session. */

@@ -231,5 +231,5 @@ export const runReplica = <State, Command, Result>(options: RunOptions<State, Co
 }
 
 /** The founding configuration is no entry, so a state machine that has executed nothing has not seen it. */
-const positionOf = (position: LogBase | null, base: LogBase): LogBase | null =>
+export const positionOf = (position: LogBase | null, base: LogBase): LogBase | null =>
   position === null || position.configuration.voters.length > 0 ? position : { ...position, configuration: base.configuration }

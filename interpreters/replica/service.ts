@@ -1,14 +1,14 @@
 /** What a running replica does for its callers: commands exactly once, linearizable reads, over driver and state machine. */
-import { type Payload, type ProposalRefusal } from "../../core/index.ts"
+import type { Payload } from "../../core/index.ts"
 import { payloadOf } from "../bytes.ts"
 import { Barriers } from "./barriers.ts"
 import { encodeReplicaCommand, type Body } from "./command.ts"
 import { Comparing } from "./comparing.ts"
-import { NotExecuted, NotRead, OutcomeUnknown, type NotExecutedReason } from "./errors.ts"
+import { NotExecuted, NotRead, OutcomeUnknown } from "./errors.ts"
 import type { Told } from "./executor.ts"
 import type { Outcome as Result } from "./ledger.ts"
 import type { ReplicaMachine } from "./machine.ts"
-import { defaultReplicaSettings, type ReplicaDriver, type ReplicaParts, type ReplicaSettings } from "./parts.ts"
+import { defaultReplicaSettings, reasonOf, type ReplicaDriver, type ReplicaParts, type ReplicaSettings } from "./parts.ts"
 import { ServerSession } from "./session.ts"
 import { realSurroundings, type Surroundings } from "../surroundings.ts"
 
@@ -36,23 +36,6 @@ export interface ReplicaService {
   readonly stop: () => void
 }
 
-const reasonOf = (reason: ProposalRefusal | null): NotExecutedReason => {
-  switch (reason) {
-    case "busy":
-    case "tooLarge":
-    case "spaceLow":
-    case "exhausted":
-      return reason
-    case "notLeader":
-    case "noLeader":
-    case "transferring":
-    case "notReady":
-    case "changePending":
-    case "invalidChange":
-    case null:
-      return "noLeader"
-  }
-}
 const failed = (error: NotExecuted | OutcomeUnknown | NotRead): Answer => ({ type: "failed", error })
 const seconds = (millis: number): string => `${millis / 1000} s`
 

@@ -13,7 +13,7 @@
 import type { Payload, ProposalRefusal } from "../../core/index.ts"
 import { Lane, type Item } from "./lane.ts"
 import { Opener } from "./opener.ts"
-import type { ReplicaParts, SessionFormat } from "./parts.ts"
+import { laneOf, type ReplicaParts, type SessionFormat } from "./parts.ts"
 
 interface Write<Request, Answer> extends Item {
   readonly request: Request
@@ -37,17 +37,12 @@ export class ServerSession<Request, Answer> {
   constructor(parts: ReplicaParts<Answer>, format: SessionFormat<Request, Answer>) {
     this.parts = parts
     this.format = format
-    const { driver, settings, now, after } = parts
+    const { driver } = parts
     this.opener = new Opener(parts, format, (reason) => {
       if (reason === "spaceLow") this.refuseUnexecuted()
     })
     this.lane = new Lane<Write<Request, Answer>>({
-      now,
-      after,
-      stallMs: settings.stallMs,
-      backoffMs: settings.backoffMs,
-      propose: driver.propose,
-      wake: driver.wake,
+      ...laneOf(parts),
       ready: () => !this.fencing && driver.leadership().leader !== null,
       encode: (write) => this.encode(write),
       refused: (reason, writes) => {

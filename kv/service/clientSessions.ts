@@ -9,7 +9,7 @@
  */
 import type { Payload, Term } from "../../core/index.ts"
 import { payloadOf } from "../../interpreters/bytes.ts"
-import { Lane, type Item } from "../../interpreters/replica/index.ts"
+import { Lane, laneOf, type Item } from "../../interpreters/replica/index.ts"
 import { encodeCommand } from "../machine/command.ts"
 import { MAX_OWNER, NODE_OWNER } from "../machine/sessions.ts"
 import { hexOf, MAX_U48, SECRET_BYTES, secretOf, showSessionKey } from "../sessionKey.ts"
@@ -56,14 +56,9 @@ export class ClientSessions {
   constructor(parts: Parts, termAt: (index: number) => Term | undefined) {
     this.parts = parts
     this.termAt = termAt
-    const { driver, settings, now, after } = parts
+    const { driver, settings } = parts
     this.lane = new Lane<Request>({
-      now,
-      after,
-      stallMs: settings.stallMs,
-      backoffMs: settings.backoffMs,
-      propose: driver.propose,
-      wake: driver.wake,
+      ...laneOf(parts),
       ready: () => driver.leadership().leader !== null,
       encode: (request) => request.payload,
       passed: (request, index, term) => this.passed(request, index, term),

@@ -1,6 +1,6 @@
 /** What the service itself answers. Each says what is known about the effect of the command, and the way out. */
 import type { Millis, ProposalRefusal, ReadOutcome } from "../../core/index.ts"
-import type { Refusals } from "../../interpreters/replica/index.ts"
+import { reasonOf, type Refusals } from "../../interpreters/replica/index.ts"
 import type { Reply } from "../types.ts"
 import type { ServiceSettings } from "./parts.ts"
 
@@ -42,7 +42,7 @@ const exhausted: Reply = error("ERR", "the log has reached the last index that t
 
 /** For a command that was certainly not executed. */
 export const refusal = (reason: ProposalRefusal | null, after: Millis, maxEntryBytes: number): Reply => {
-  switch (reason) {
+  switch (reasonOf(reason)) {
     case "busy":
       return busy
     case "tooLarge":
@@ -51,13 +51,7 @@ export const refusal = (reason: ProposalRefusal | null, after: Millis, maxEntryB
       return spaceLow
     case "exhausted":
       return exhausted
-    case "notLeader":
     case "noLeader":
-    case "transferring":
-    case "notReady":
-    case "changePending":
-    case "invalidChange":
-    case null:
       return noLeader(after)
   }
 }
