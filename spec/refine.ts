@@ -9,6 +9,7 @@ import { after, bornFrom, couldBeLeft, cutFrom, dropThrough, hear, heardByQuorum
 
 export class RefinementViolated extends Error {
   override readonly name = "RefinementViolated"
+  readonly violates = "Refinement"
   readonly node: string
   constructor(node: string, detail: string, step: ObservedStep | null) {
     super(`${node} ${detail}${step === null ? "" : `\n  after ${step.events.map((event) => (event.type === "MessageReceived" ? `${event.message.type} of ${event.from.name}` : event.type)).join(", ")}`}`)

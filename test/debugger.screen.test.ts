@@ -6,12 +6,12 @@ import { describe, expect, test } from "vitest"
 import { command, openSession, runTerminal, type Session } from "../interpreters/debugger/index.ts"
 import { completed, edited, emptyPrompt, entered, type Key, type Prompt } from "../interpreters/debugger/prompt.ts"
 import { picture, wrap, type Showing, type Size } from "../interpreters/debugger/screen.ts"
-import { generateScript } from "../spec/index.ts"
+import { checkerOf, generateScript } from "../spec/index.ts"
 import { turns } from "./waiting.ts"
 
 const idle: Showing = { page: null, notice: "", top: 0, prompt: { text: "", cursor: 0 } }
 const textOf = (session: Session, size: Size, showing: Showing = idle): readonly string[] => picture(session, showing, size).lines.map(({ text }) => text)
-const busy = (): Session => openSession(generateScript(5, "everything", { nodes: 5, steps: 20 }))
+const busy = (): Session => openSession(generateScript(5, "everything", { nodes: 5, steps: 20 }), { checker: checkerOf })
 
 describe("a picture", () => {
   test("fits its size; heading, event and rule stay in sight, whatever is below them and however far that is scrolled", () => {

@@ -5,17 +5,18 @@ import { join } from "node:path"
 import { PassThrough, Readable, Writable } from "node:stream"
 import * as fc from "fast-check"
 import { afterEach, describe, expect, test, vi } from "vitest"
-import { changes, command, openSession, readTrace, runPiped, type Session } from "../interpreters/debugger/index.ts"
-import { runScript, type Script, type WorldStep } from "../interpreters/simulation/index.ts"
+import { changes, command, openSession, readTrace, runPiped, type Session, type SessionOptions } from "../interpreters/debugger/index.ts"
+import { runScript, scenarioText, type Script, type WorldStep } from "../interpreters/simulation/index.ts"
 import { debug, type DebugOptions } from "../kv/cli/debug.ts"
-import { InvariantViolated, scenarioText } from "../spec/index.ts"
-import { generateScript } from "../spec/scripts/index.ts"
+import { checkerOf, generateScript, InvariantViolated } from "../spec/index.ts"
 
 const story: Script = {
   seed: 7,
   options: { nodes: 3 },
   actions: [{ type: "run", ms: 1500 }, { type: "propose", node: "leader", id: 7 }, { type: "run", ms: 30 }, { type: "crash", node: "leader" }, { type: "run", ms: 2500 }],
 }
+/** With all invariants. */
+const open = (script: Script, options: SessionOptions = {}): Session => openSession(script, { checker: checkerOf, ...options })
 const tell = (session: Session, ...lines: readonly string[]): string => lines.map((line) => command(session, line).text).join("\n")
 
 describe("a session", () => {
@@ -24,9 +25,9 @@ describe("a session", () => {
       fc.property(fc.integer({ min: 1, max: 1_000_000 }), fc.constantFrom("lossy", "partitions", "disks", "membership", "everything" as const), (seed, profile) => {
         const script = { ...generateScript(seed, profile, { nodes: 3 }) }
         const short = { ...script, actions: script.actions.slice(0, 25) }
-        const session = openSession(short)
+        const session = open(short)
         session.goTo(300)
-        const again = openSession(session.script())
+        const again = open(session.script())
         again.goTo(session.at())
         expect(session.frame().violation).toBe(null)
         expect([again.at(), again.hash(), runScript(session.script()).hash()]).toEqual([session.at(), session.hash(), session.hash()])
@@ -36,7 +37,7 @@ describe("a session", () => {
   })
 
   test("goes back to the worlds that were, and forward to the same ones", () => {
-    const session = openSession(story)
+    const session = open(story)
     session.finish()
     const [end, hash] = [session.at(), session.hash()]
     const worlds = [40, 20, 10].map((i) => {
@@ -50,7 +51,7 @@ describe("a session", () => {
   })
 
   test("an action at an earlier frame begins a branch; what came after stays where it was", () => {
-    const session = openSession(story)
+    const session = open(story)
     session.goTo(60)
     const hash = session.hash()
     session.goTo(12)
@@ -69,7 +70,7 @@ describe("a session", () => {
 
   test("saves what can be opened again, however long nothing happened", () => {
     const hour = { type: "run", ms: 3_600_000 } as const
-    const session = openSession({ ...story, actions: [...["n1", "n2", "n3"].map((node) => ({ type: "crash", node }) as const), hour, hour, hour] })
+    const session = open({ ...story, actions: [...["n1", "n2", "n3"].map((node) => ({ type: "crash", node }) as const), hour, hour, hour] })
     session.finish()
     expect(runScript(readTrace(scenarioText(session.script())).script).hash()).toBe(session.hash())
   })
@@ -78,14 +79,14 @@ describe("a session", () => {
     const checker = () => (step: WorldStep) => {
       if (step.state.role.type === "leader") throw new InvariantViolated("ElectionSafety", step.node, "nobody shall lead")
     }
-    const session = openSession(story, { checker })
+    const session = open(story, { checker })
     expect(session.seek((_, after) => after.violation !== null, "on")).toBe(true)
     expect([session.frame().violation?.name, session.step(), command(session, "crash n1").failed, session.back()]).toEqual(["ElectionSafety", false, true, true])
     expect(session.frame().violation).toBe(null)
   })
 
   test("messages are delivered, lost and doubled by hand", () => {
-    const session = openSession(story)
+    const session = open(story)
     tell(session, "continue node n2")
     const before = session.frame().world.messages
     expect(tell(session, "messages")).toContain("RequestPreVote")
@@ -100,11 +101,11 @@ describe("a session", () => {
 
 describe("the words for it", () => {
   test("tell what happened, the rule with its section, what changed, and where everybody is", () => {
-    const text = tell(openSession(story), "continue leader")
+    const text = tell(open(story), "continue leader")
     for (const part of ["RequestVoteReply term 1: granted", "election.won", "§5.2", "role: candidate → leader", "AppendEntries", "follower", "invariants hold"]) expect(text).toContain(part)
   })
   test("find steps ahead and behind", () => {
-    const session = openSession(story, { seekLimit: 600 })
+    const session = open(story, { seekLimit: 600 })
     expect(tell(session, "continue commit 2")).toContain("commit.advanced")
     const at = session.at()
     expect(tell(session, "continue term 2")).not.toContain("nothing like that")
@@ -115,11 +116,11 @@ describe("the words for it", () => {
     expect([session.at(), session.length()]).toEqual([at, made])
   })
   test("find a server that the script is still to add", () => {
-    const adding = openSession({ ...story, actions: [{ type: "run", ms: 1500 }, { type: "add", name: "n4" }] })
+    const adding = open({ ...story, actions: [{ type: "run", ms: 1500 }, { type: "add", name: "n4" }] })
     expect(tell(adding, "continue node n4")).toContain("action: add name=n4")
   })
   test("go to the end of the script, and say where it is over", () => {
-    const session = openSession(story)
+    const session = open(story)
     expect(tell(session, "goto end")).not.toContain("past the end of the script")
     expect([session.at() > 0, session.hash()]).toEqual([true, runScript(story).hash()])
     expect(tell(session, "step")).toContain("past the end of the script")
@@ -129,12 +130,12 @@ describe("the words for it", () => {
     let out = ""
     const output = new Writable({ write: (chunk: Buffer, _, done) => ((out += chunk.toString()), done()) })
     const face = { input: Readable.from(["# who leads?\ncontinue leader\nshow n2\nwhat\nsave x\nquit\nshow"]), output, save: (path: string) => `saved ${path}` }
-    expect(await runPiped(openSession(story), face)).toBe(1)
+    expect(await runPiped(open(story), face)).toBe(1)
     for (const part of ["> continue leader", "> show n2", "what? help lists", "saved x"]) expect(out).toContain(part)
     expect(out).not.toContain("# who")
   })
   test("every command tells its use when it is used wrongly, and changes nothing", () => {
-    const session = openSession(story)
+    const session = open(story)
     session.goTo(5)
     const made = session.length()
     for (const line of ["crash", "crash n9", "crash n1 softly", "fire n1 alarm", "cut n1", "partition", "partition n9", "deliver x", "do", "do 5", "goto x", "step x", "branch 9", "next n9", "continue what", "save",
@@ -149,7 +150,7 @@ describe("the words for it", () => {
 })
 
 test("a difference is told by the paths that changed, entries of a log one by one", () => {
-  const session = openSession(story)
+  const session = open(story)
   session.seek((_, after) => after.steps.some(({ events }) => events.some(({ type }) => type === "Proposed")), "on")
   const [{ node, changes: found } = { node: "", changes: [] }] = session.changed()
   expect(found.map(({ path }) => path)).toEqual(expect.arrayContaining(["log[2]"]))

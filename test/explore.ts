@@ -7,7 +7,7 @@ import { availableParallelism } from "node:os"
 import { join } from "node:path"
 import { isMainThread, parentPort, Worker } from "node:worker_threads"
 import { describeSteps, explore, spaces, toScenario, type Counterexample, type Explored, type Progress, type Space } from "../spec/explore/index.ts"
-import { scenarioText } from "../spec/index.ts"
+import { scenarioText } from "../interpreters/simulation/index.ts"
 import { readOptions } from "./options.ts"
 
 interface Job {

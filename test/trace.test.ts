@@ -1,8 +1,7 @@
 import { expect, test } from "vitest"
 import { initialState, stepAll, type Effect, type Event, type State } from "../core/index.ts"
 import { decodeEffect, decodeEvent, decodeState, encodeEffect, encodeEvent, encodeState, readTrace, replayTrace, stepLines, TraceUnreadable } from "../interpreters/debugger/index.ts"
-import { reliableNetwork, runScript, type Script } from "../interpreters/simulation/index.ts"
-import { actionLine, headerLine, scenarioText } from "../spec/index.ts"
+import { actionLine, headerLine, reliableNetwork, runScript, scenarioText, type Script } from "../interpreters/simulation/index.ts"
 import { scripted } from "./worlds.ts"
 
 test("a node replayed from its written trace, half way from a written state, does what the first one did", () => {

@@ -1,7 +1,7 @@
 /** Random worlds for tests: one seed decides the cluster, its network and every fault. */
 import { defaultSettings, type Recovered, type Settings } from "../core/index.ts"
-import { networks, runScript, type Action, type Keep, type NetworkName, type Random, makeRandom, type Script, type World, type WorldStep } from "../interpreters/simulation/index.ts"
-import { asLived, checkScript, generateScript, isOwn, saveFailure, violationName, type Profile, type Saved, type ScriptChecks, type ScriptPassed } from "../spec/index.ts"
+import { networks, runScript, type Action, type Keep, type NetworkName, type Random, makeRandom, type Script, type World, violationName, type WorldStep } from "../interpreters/simulation/index.ts"
+import { asLived, checkScript, generateScript, isOwn, saveFailure, type Profile, type Saved, type ScriptChecks, type ScriptPassed } from "../spec/index.ts"
 
 /** Small enough that snapshots, windows and refusals happen all the time. */
 export const tightSettings: Partial<Settings> = {

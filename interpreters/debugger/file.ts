@@ -11,8 +11,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs"
 import type { Event } from "../../core/index.ts"
-import { foundersOf, scenarioText, TRACE_CORE, TRACE_FORMAT, type ScenarioEnd, type TraceHash, type TraceViolation } from "../../spec/index.ts"
-import type { Action, Script, WorldStep } from "../simulation/index.ts"
+import { foundersOf, scenarioText, TRACE_CORE, TRACE_FORMAT, type Action, type ScenarioEnd, type Script, type TraceHash, type TraceViolation, type WorldStep } from "../simulation/index.ts"
 import { isRecord, TraceUnreadable, worldOptions } from "./fields.ts"
 import { decodeAction, decodeEvent, encodeEvent, type PayloadMode } from "./trace.ts"
 

@@ -73,11 +73,14 @@ export const picture = (session: Session, { page, notice, top, prompt }: Showing
   const width = Math.max(10, columns)
   const view = frameView(session)
   const share = Math.max(2, Math.floor(rows / 5))
+  // An action and what it made a node do, however small the screen is: rather cut short than left out.
+  const eventShare = Math.max(3, share)
   const events = wrapped(view.events, width, "plain")
+  const headEvents = events.length <= eventShare ? events : view.events.map((text): Line => ({ text: cut(text, width), style: "plain" }))
   const rules = wrapped(view.rules, width, "dim")
   const violation = wrapped(view.violation === null ? [] : [view.violation], width, "red")
-  const head = [{ text: cut(view.heading, width), style: "bold" as const }, ...first(violation, share), ...first(events, share), ...first(rules, share)]
-  const whole = events.length <= share && rules.length <= share && violation.length <= share
+  const head = [{ text: cut(view.heading, width), style: "bold" as const }, ...first(violation, share), ...first(headEvents, eventShare), ...first(rules, share)]
+  const whole = events.length <= eventShare && rules.length <= share && violation.length <= share
   const body =
     page === null
       ? [...wrapped([...view.cluster, view.violation === null ? `${view.flying}; ${invariantsText(session)}` : view.flying, ""], width, "plain"), ...wrapped(whole ? view.effects : view.happened, width, "plain"), ...wrapped(view.changed, width, "plain"), ...(whole ? [] : violation)]

@@ -4,11 +4,10 @@
  * came after stays on the branch that it was on. A face (terminal, browser) shows it and drives it; it knows none.
  */
 import type { Member, Message, Recovered, State } from "../../core/index.ts"
-import { markOf, violationName, watchWorld, type Executed, type ScriptChecks } from "../../spec/index.ts"
 import { act } from "../simulation/act.ts"
 import { foldOver } from "../simulation/fold.ts"
 import { happen, nextAt } from "../simulation/happen.ts"
-import { fingerprint, makeWorld, nodeOf, type Action, type LossReason, type Script, type WorldHooks, type WorldMachine, type WorldState, type WorldStep } from "../simulation/index.ts"
+import { fingerprint, makeWorld, markOf, nodeOf, violationName, type Action, type Executed, type LossReason, type Script, type WorldHooks, type WorldMachine, type WorldState, type WorldStep } from "../simulation/index.ts"
 import { changes, type Change } from "./diff.ts"
 import { LONGEST_RUN } from "./fields.ts"
 
@@ -73,28 +72,13 @@ interface Line {
 type Watch = (frame: Pick<Frame, "world" | "action" | "seen">, before: WorldState | null) => Violation | null
 /** Sees every step, what each life begins with, what is done and what is executed; throws to tell of a violation. */
 export type Checker = ((step: WorldStep) => void) & {
+  /** What it checks at every step, by name. */
+  readonly invariants?: readonly string[]
   /** `world`: null while it is being made. */
   readonly started?: (node: string, recovered: Recovered, wentBack: boolean, world: WorldState | null) => void
   readonly acted?: (world: WorldState, action: Action) => void
   readonly executed?: (executed: Executed) => void
 }
-/** The checks of a script, for a session: the same that a whole run of it makes at each step. */
-export const checkerOf = (checks: ScriptChecks = {}): Checker => {
-  const watch = watchWorld(checks)
-  const step = (step: WorldStep): void => {
-    checks.observe?.(step)
-    watch.step(step)
-  }
-  return Object.assign(step, {
-    started: (node: string, recovered: Recovered, wentBack: boolean, world: WorldState | null) => watch.started(world, node, recovered, wentBack),
-    acted: watch.acted,
-    executed: ({ node, entries, results, ...mark }: Executed) => {
-      if (entries !== null) checks.applied?.(node, entries, results)
-      watch.executed(node, () => mark)
-    },
-  })
-}
-
 export type Predicate = (before: Frame, after: Frame) => boolean
 
 export interface Session {
@@ -127,19 +111,23 @@ export interface Session {
   /** What the step at the cursor changed in that node. */
   readonly changed: () => readonly { readonly node: string; readonly changes: readonly Change[] }[]
   readonly hash: () => number
+  /** What is checked at every step, by name. */
+  readonly invariants: () => readonly string[]
   /** Everything done up to the cursor, as a script that does it again. */
   readonly script: () => Script
 }
 
 export interface SessionOptions {
   readonly hooks?: Pick<WorldHooks, "machine">
-  /** One for each branch: it sees every step from the first one on. Default: all that checkScript checks by default. */
+  /** One for each branch: it sees every step from the first one on. Default: nothing is checked; `checkerOf` of spec has all that a whole run checks. */
   readonly checker?: () => Checker
   /** How many frames `seek` looks at before it gives up. Default: 20,000. */
   readonly seekLimit?: number
   /** Shown where it was found, if the checks do not show it before. On the script's own branch only. */
   readonly told?: Told
 }
+
+const unchecked = (): Checker => () => {}
 
 const violationOf = (error: unknown): Violation => ({ name: violationName(error), message: error instanceof Error ? error.message : String(error) })
 
@@ -202,14 +190,17 @@ const advance = (world: WorldState, action: Action | null, end: number, hooks: W
 
 export const openSession = (script: Script, options: SessionOptions = {}): Session => {
   const hooks: WorldHooks = { ...options.hooks }
-  const newChecker = options.checker ?? checkerOf
+  const newChecker = options.checker ?? unchecked
   const { told = null } = options
   const firstSeen: Seen[] = []
   // The first machines have executed nothing.
   const first = makeWorld({ seed: script.seed, ...script.options }, { ...hooks, ...recorder(firstSeen, () => null) })
 
+  let checked: readonly string[] = []
   const watchFrom = (frames: readonly Frame[]): Line["watch"] => {
-    const watch = guard(newChecker())
+    const checker = newChecker()
+    checked = checker.invariants ?? []
+    const watch = guard(checker)
     for (const [i, frame] of frames.entries()) watch(frame, frames[i - 1]?.world ?? null)
     return watch
   }
@@ -362,6 +353,7 @@ export const openSession = (script: Script, options: SessionOptions = {}): Sessi
       return [...new Set(now.steps.map(({ node }) => node))].map((node) => ({ node, changes: changes(stateOf(then, node), stateOf(now, node)) }))
     },
     hash: () => fingerprint(frame().world),
+    invariants: () => checked,
     script: () => {
       const actions: Action[] = []
       let steps = 0

@@ -1,7 +1,6 @@
 /** A session in plain text: what a person wants to see of a frame. Colour is the face's business. */
 import type { State } from "../../core/index.ts"
 import { configurationOf } from "../../core/index.ts"
-import { invariants } from "../../spec/index.ts"
 import { flights, isCut, nodeOf, TIMERS, timerDue, type NodeState, type WorldState, type WorldStep } from "../simulation/index.ts"
 import type { Frame, Session } from "./session.ts"
 import { actionText, changeText, configurationText, effectText, entryText, messageText, roleText, rulesOf, stepText } from "./words.ts"
@@ -73,15 +72,16 @@ export const nodeText = (world: WorldState, name: string): string => {
 
 export const invariantsText = (session: Session): string => {
   const { violation } = session.frame()
-  if (violation === null) return `${Object.keys(invariants).length} invariants hold up to here`
+  const { length } = session.invariants()
+  if (violation === null) return length === 0 ? "nothing is checked here" : `${length} invariants hold up to here`
   const { name, message } = violation
   return `VIOLATED: ${message.startsWith(name) ? message : `${name}: ${message}`}`
 }
 
 const eventLines = ({ action, lost, steps }: Frame): readonly string[] => [
   ...(action === null ? [] : [`action: ${actionText(action)}`]),
-  ...lost.map(({ from, to, message, why }) => `✕ ${from.name} → ${to.name} ${messageText(message)} is lost: ${why}`),
   ...steps.map(stepText),
+  ...lost.map(({ from, to, message, why }) => `✕ ${from.name} → ${to.name} ${messageText(message)} is lost: ${why}`),
 ]
 const ruleLines = ({ effects }: WorldStep): readonly string[] => rulesOf(effects).map((rule) => `  rule  ${rule}`)
 const effectLines = ({ effects }: WorldStep): readonly string[] => effects.map(effectText).flatMap((text) => (text === null ? [] : [`  does  ${text}`]))

@@ -8,6 +8,20 @@ import type { NodeState, WorldMachine } from "./types.ts"
 export const digestEntry = (digest: number, entry: Entry): number =>
   mix(mix(mix(digest, entry.index), entry.term), entry.kind === "command" ? entry.payload.checksum : 0) >>> 0
 
+/** Where a state machine stands, and what tells its history from others. */
+export interface Mark {
+  readonly index: number
+  readonly digest: number
+}
+export const markOf = (machine: WorldMachine): Mark => ({ index: machine.position().index, digest: machine.digest() })
+
+/** What executed, and where it stands now. `entries`: null if it was replaced by a snapshot. */
+export interface Executed extends Mark {
+  readonly node: string
+  readonly entries: readonly Entry[] | null
+  readonly results: readonly unknown[]
+}
+
 const NONE: readonly unknown[] = []
 
 export class DigestMachine implements WorldMachine {

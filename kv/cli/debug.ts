@@ -1,7 +1,7 @@
 /** Opens a trace, a saved scenario or a fresh world for stepping through it. */
-import { checkerOf, openSession, readTraceFile, replayTrace, runLines, runPiped, runTerminal, TraceUnreadable, writeScenario, type Face, type Replayed, type Session, type SessionOptions, type Trace } from "../../interpreters/debugger/index.ts"
-import { MOST_NODES, type Script } from "../../interpreters/simulation/index.ts"
-import { checkScript, debugCommand, generateScript, invariants, type Profile, type ScriptChecks, type TraceViolation } from "../../spec/index.ts"
+import { openSession, readTraceFile, replayTrace, runLines, runPiped, runTerminal, TraceUnreadable, writeScenario, type Face, type Replayed, type Session, type SessionOptions, type Trace } from "../../interpreters/debugger/index.ts"
+import { MOST_NODES, type Script, type TraceViolation } from "../../interpreters/simulation/index.ts"
+import { checkerOf, checkScript, debugCommand, generateScript, invariants, type Profile, type ScriptChecks } from "../../spec/index.ts"
 import { loadChecks } from "./checks-module.ts"
 import { exitCodes, failure } from "./runtime.ts"
 

@@ -61,10 +61,12 @@ export const brokenBy = {
 export class InvariantViolated extends Error {
   override readonly name = "InvariantViolated"
   readonly invariant: Invariant
+  readonly violates: Invariant
   readonly node: string
   constructor(invariant: Invariant, node: string, detail: string) {
     super(`${invariant} violated at ${node}: ${detail}\n  ${invariants[invariant]}`)
     this.invariant = invariant
+    this.violates = invariant
     this.node = node
   }
 }

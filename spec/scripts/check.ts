@@ -1,8 +1,8 @@
 /** A script is run, and everything that is known to be true is held against it at every step. */
 import { type Effect, type Rule } from "../../core/index.ts"
-import { mix, nodeOf, plainAction, World, type Action, type Script, type WorldOptions, type WorldHooks, type WorldStep } from "../../interpreters/simulation/index.ts"
+import { markOf, mix, nodeOf, plainAction, violationName, World, type Action, type Script, type WorldOptions, type WorldHooks, type WorldStep } from "../../interpreters/simulation/index.ts"
 import { checkProgress, defaultBound, isTolerable } from "./progress.ts"
-import { markOf, PropertyViolated, violationName, watchWorld, type WatchOptions } from "./watch.ts"
+import { PropertyViolated, watchWorld, type WatchOptions } from "./watch.ts"
 
 /** Looks at every step of one world. */
 export type StepChecker = (step: WorldStep) => void

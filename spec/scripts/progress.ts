@@ -4,9 +4,8 @@
  * mended, lost disks are replaced by a change of membership, and all must come to hold the same.
  */
 import type { Configuration, Event, Member, Settings, State } from "../../core/index.ts"
-import { isCut, nodeOf, type DiskState, type Script, type World } from "../../interpreters/simulation/index.ts"
+import { foundersOf, isCut, nodeOf, type DiskState, type Script, type World } from "../../interpreters/simulation/index.ts"
 import { quietNetwork } from "./options.ts"
-import { foundersOf } from "./scenario.ts"
 
 /** Virtual milliseconds: a few elections of the slowest timeouts, and the transfer of a snapshot in between. */
 export const defaultBound = 60_000

@@ -2,10 +2,8 @@
 import { mkdtempSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import type { Cluster } from "../../interpreters/simulation/index.ts"
+import { scenarioText, violationName, type Cluster } from "../../interpreters/simulation/index.ts"
 import type { Lived, ScriptFailed } from "./check.ts"
-import { scenarioText } from "./scenario.ts"
-import { violationName } from "./watch.ts"
 
 const quoted = (path: string): string => (/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`)
 

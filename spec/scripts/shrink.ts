@@ -3,11 +3,10 @@
  * options made plain; luck is drawn by place, so that this leaves the rest of the world nearly as it was. Then, where that
  * is shorter, what is left of chance is replaced by doing by hand just what it did: deliver, fire, persist (see byhand.ts).
  */
-import type { Action, Script, WorldHooks } from "../../interpreters/simulation/index.ts"
+import { foundersOf, type Action, type Script, type WorldHooks } from "../../interpreters/simulation/index.ts"
 import { byHand } from "./byhand.ts"
 import { sameFailureAs, spelledOut, type ScriptChecks, type ScriptFailed } from "./check.ts"
 import { minimize } from "./minimize.ts"
-import { foundersOf } from "./scenario.ts"
 
 /** The verdict if the script fails as the one to be shrunk does, otherwise null. */
 export type SameFailure = (script: Script) => ScriptFailed | null

@@ -2,28 +2,20 @@
  * Everything that is held against a world step by step, in one place: for a script that is run as a whole, and for a
  * session that steps through it. Throws what names a violation.
  */
-import type { Entry, Recovered } from "../../core/index.ts"
-import type { Action, WorldMachine, WorldState, WorldStep } from "../../interpreters/simulation/index.ts"
-import { InvariantViolated, makeInvariantChecker } from "../invariants/index.ts"
-import { makeRefinementChecker, RefinementViolated } from "../refine.ts"
+import type { Recovered } from "../../core/index.ts"
+import type { Action, Mark, WorldState, WorldStep } from "../../interpreters/simulation/index.ts"
+import { makeInvariantChecker } from "../invariants/index.ts"
+import { makeRefinementChecker } from "../refine.ts"
 import { watchDirectories } from "./directories.ts"
 
 /** What is true of a world and stands in no list of invariants. */
 export class PropertyViolated extends Error {
   override readonly name = "PropertyViolated"
-  readonly property: string
+  readonly violates: string
   constructor(property: string, detail: string) {
     super(`${property} violated: ${detail}`)
-    this.property = property
+    this.violates = property
   }
-}
-
-/** The name of the invariant, or Refinement, Liveness, MachinesAgree, EveryRefAnswered, …; or that of what was thrown. */
-export const violationName = (error: unknown): string => {
-  if (error instanceof InvariantViolated) return error.invariant
-  if (error instanceof PropertyViolated) return error.property
-  if (error instanceof RefinementViolated) return "Refinement"
-  return error instanceof Error ? error.name : "Thrown"
 }
 
 export interface WatchOptions {
@@ -34,13 +26,6 @@ export interface WatchOptions {
   /** State machines at one position have equal digests. Default: yes. */
   readonly machineDigests?: boolean
 }
-/** Where a state machine stands, and what tells its history from others. */
-export interface Mark {
-  readonly index: number
-  readonly digest: number
-}
-export const markOf = (machine: WorldMachine): Mark => ({ index: machine.position().index, digest: machine.digest() })
-
 export interface WorldWatch {
   readonly step: (step: WorldStep) => void
   /** An action is about to be done. */
@@ -95,11 +80,4 @@ export const watchWorld = ({ invariants = true, refinement = false, machineDiges
     },
     openRefs: (node) => check?.openRefs(node) ?? [],
   }
-}
-
-/** What executed, and where it stands now. `entries`: null if it was replaced by a snapshot. */
-export interface Executed extends Mark {
-  readonly node: string
-  readonly entries: readonly Entry[] | null
-  readonly results: readonly unknown[]
 }

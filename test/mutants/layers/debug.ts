@@ -4,8 +4,8 @@
  * Usage: tsx test/mutants/layers/debug.ts --trace file [--refine] [--seed n] [--seconds n] [--save-only] [--commands "back; show n1"]
  */
 import { parseArgs } from "node:util"
-import { checkerOf, openSession, runLines, runPiped, runTerminal, writeScenario, type Face } from "../../../interpreters/debugger/index.ts"
-import { checkScript, shrinkFailure, type ScriptFailed } from "../../../spec/index.ts"
+import { openSession, runLines, runPiped, runTerminal, writeScenario, type Face } from "../../../interpreters/debugger/index.ts"
+import { checkerOf, checkScript, shrinkFailure, type ScriptFailed } from "../../../spec/index.ts"
 import { checksOf, scriptOf } from "./worlds.ts"
 
 const { values } = parseArgs({

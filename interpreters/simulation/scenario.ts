@@ -1,5 +1,5 @@
 /** A script as a file that a person can read and change: a header, then one action a line (interpreters/debugger reads it). */
-import type { Action, Script } from "../../interpreters/simulation/index.ts"
+import type { Action, Script } from "./types.ts"
 
 /** Grows when files of before cannot be read any more. */
 export const TRACE_FORMAT = 1
@@ -32,7 +32,7 @@ export const foundersOf = ({ nodes = 3 }: Script["options"]): readonly string[] 
 /** Bytes, which only `inject` carries, as base64. A Buffer has turned itself into something else already: what counts is what stood there. */
 function bytesAsText(this: Readonly<Record<string, unknown>>, key: string, part: unknown): unknown {
   const raw = this[key]
-  return raw instanceof Uint8Array ? { $bytes: Buffer.from(raw.buffer, raw.byteOffset, raw.length).toString("base64") } : part
+  return raw instanceof Uint8Array ? { $bytes: btoa(Array.from(raw, (byte) => String.fromCharCode(byte)).join("")) } : part
 }
 
 export const headerLine = ({ seed, options }: Pick<Script, "seed" | "options">): string => JSON.stringify({ v: TRACE_FORMAT, seed, core: TRACE_CORE, config: options, nodes: foundersOf(options) })

@@ -1,0 +1,24 @@
+/** The checks of a script for a session of the debugger: the same that a whole run of it makes at each step. */
+import type { Recovered } from "../../core/index.ts"
+import type { Checker } from "../../interpreters/debugger/index.ts"
+import type { Action, Executed, WorldState, WorldStep } from "../../interpreters/simulation/index.ts"
+import { invariants } from "../invariants/index.ts"
+import type { ScriptChecks } from "./check.ts"
+import { watchWorld } from "./watch.ts"
+
+export const checkerOf = (checks: ScriptChecks = {}): Checker => {
+  const watch = watchWorld(checks)
+  const step = (step: WorldStep): void => {
+    checks.observe?.(step)
+    watch.step(step)
+  }
+  return Object.assign(step, {
+    invariants: checks.invariants === false ? [] : Object.keys(invariants),
+    started: (node: string, recovered: Recovered, wentBack: boolean, world: WorldState | null) => watch.started(world, node, recovered, wentBack),
+    acted: (world: WorldState, action: Action) => watch.acted(world, action),
+    executed: ({ node, entries, results, ...mark }: Executed) => {
+      if (entries !== null) checks.applied?.(node, entries, results)
+      watch.executed(node, () => mark)
+    },
+  })
+}
