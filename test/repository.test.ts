@@ -1,5 +1,5 @@
 /** Rules of the repository, as tests: the layout, the direction of imports, the purity of the core. */
-import { readdirSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { dirname, join, relative, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseSync } from "vite"
@@ -8,11 +8,11 @@ import { describe, expect, test } from "vitest"
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const HOUSES = ["core", "interpreters", "kv", "spec", "test"] as const
 
-const walk = (folder: string): string[] =>
+const walk = (folder: string, ending: string): string[] =>
   readdirSync(join(root, folder), { withFileTypes: true }).flatMap((item) =>
-    item.isDirectory() ? walk(join(folder, item.name)) : item.name.endsWith(".ts") ? [join(folder, item.name)] : [],
+    item.isDirectory() ? walk(join(folder, item.name), ending) : item.name.endsWith(ending) ? [join(folder, item.name)] : [],
   )
-const files = HOUSES.flatMap(walk)
+const files = HOUSES.flatMap((house) => walk(house, ".ts"))
 
 interface Import {
   readonly from: string
@@ -141,6 +141,15 @@ describe("the house", () => {
           .flatMap((line, i) => (impure.test(line.replace(/\/\/.*|^\s*\/?\*.*/, "")) ? [`${file}:${i + 1}: ${line.trim()}`] : [])),
       )
     expect(found).toEqual([])
+  })
+
+  test("a link of a README leads to a file of the repository", () => {
+    const pages = ["README.md", ...[".github", ...HOUSES].flatMap((folder) => walk(folder, ".md"))]
+    expect(pages.length).toBeGreaterThan(8)
+    const broken = pages.flatMap((page) =>
+      Array.from(readFileSync(join(root, page), "utf8").matchAll(/\]\((?!https?:|#)([^)#]+)/g), ([, to = ""]) => existsSync(resolve(root, dirname(page), to)) ? "" : `${page}: ${to}`).filter((text) => text !== ""),
+    )
+    expect(broken).toEqual([])
   })
 
   test("files are one thing each: none is longer than 500 lines", () => {

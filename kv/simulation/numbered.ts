@@ -1,5 +1,5 @@
 /**
- * A client that keeps a session by hand, as the README tells users of other languages to: what has no answer it sends again,
+ * A client that keeps a session by hand, as kv/README.md tells users of other languages to: what has no answer it sends again,
  * under the same number, to whatever node it comes to next. It takes every answer at its word.
  */
 import type { Random, Work, World } from "../../interpreters/simulation/index.ts"

@@ -22,7 +22,7 @@ stepraft beside etcd: same machine, same disk, same load, alternating; told as r
   --quick             one short round
   --redis             one Redis too
   --without NAME      stepraft or etcd
-  --write             put the tables into the README
+  --write             put the tables into kv/README.md
   --json FILE         the figures for a program
 `
 const { values, number } = readOptions(usage, {

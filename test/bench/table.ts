@@ -1,4 +1,4 @@
-/** Medians, ratios round by round, and the Markdown that goes into the README. */
+/** Medians, ratios round by round, and the Markdown that goes into kv/README.md. */
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { root } from "../cluster.ts"
@@ -64,10 +64,10 @@ export const tableOf = (op: Cell["op"], cells: readonly Cell[], measured: readon
 const start = "<!-- bench:peers -->"
 const end = "<!-- /bench:peers -->"
 export const writeIntoReadme = (text: string): void => {
-  const path = join(root, "README.md")
+  const path = join(root, "kv/README.md")
   const readme = readFileSync(path, "utf8")
   const from = readme.indexOf(start)
   const to = readme.indexOf(end)
-  if (from < 0 || to < from) throw new Error(`README.md has no place for the figures: put ${start} and ${end} into it`)
+  if (from < 0 || to < from) throw new Error(`kv/README.md has no place for the figures: put ${start} and ${end} into it`)
   writeFileSync(path, `${readme.slice(0, from + start.length)}\n${text}\n${readme.slice(to)}`)
 }

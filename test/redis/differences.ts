@@ -10,7 +10,7 @@ export interface Known {
 }
 const call = (text: string): readonly string[] => text.split(" ")
 
-/** By design. The README has this list. */
+/** By design. kv/README.md has this list. */
 export const known: readonly Known[] = [
   { what: "what reads the whole key space is refused in MULTI", before: [call("MULTI")], words: call("KEYS *"), redis: /QUEUED/, ours: /KEYS inside MULTI is not allowed/ },
   { what: "there is one database", words: call("SELECT 1"), redis: /OK/, ours: /DB index is out of range/ },
