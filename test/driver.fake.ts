@@ -1,7 +1,7 @@
 /** A driver whose world is the test's: what the reducer is given is recorded, what it answers is prepared. */
 import { initialState, inPlace, defaultSettings, type Configuration, type Effect, type Event, type Member, type Message, type Persist, type Runner, type Timer } from "../core/index.ts"
 import type { StateMachineHandlers, StateMachine, Storage, StorageHandlers, Timers, Transport, TransportHandlers } from "../interpreters/contract.ts"
-import { makeDriver, type Driver, type DriverOptions } from "../interpreters/driver.ts"
+import { makeDriver, type Driver, type DriverOptions } from "../interpreters/driver/driver.ts"
 import { EMPTY_BASE } from "../kv/machine/replica.ts"
 
 export const self: Member = { name: "n1", incarnation: "i1" }

@@ -1,8 +1,8 @@
 import * as fc from "fast-check"
 import { afterEach, describe, expect, test, vi } from "vitest"
 import type { Timer } from "../core/index.ts"
-import { makeClock } from "../interpreters/clock.ts"
-import { makeTimers } from "../interpreters/timers.ts"
+import { makeClock } from "../interpreters/driver/clock.ts"
+import { makeTimers } from "../interpreters/driver/timers.ts"
 
 const NAMES = ["election", "heartbeat", "quorum"] as const satisfies readonly Timer[]
 

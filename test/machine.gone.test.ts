@@ -3,7 +3,7 @@ import { readdirSync, renameSync, rmSync, statSync, symlinkSync } from "node:fs"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import { afterAll, expect, test } from "vitest"
-import { checkTables } from "../kv/machine/files.ts"
+import { checkTables } from "../kv/machine/leveldb/files.ts"
 import { openMachine } from "../kv/machine/index.ts"
 import { Log, open, removeTemporary, temporary, type Held } from "./machine.kit.ts"
 

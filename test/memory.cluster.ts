@@ -1,11 +1,9 @@
 /** A cluster in one process: the shipped driver over disks, a network and state machines in memory. What happens to it is said as data. */
 import { defaultSettings, initialState, inPlace, type Settings } from "../core/index.ts"
-import { makeClock } from "../interpreters/clock.ts"
-import { makeDriver, type Driver } from "../interpreters/driver.ts"
+import { type Driver, makeClock, makeDriver, makeTimers } from "../interpreters/driver/index.ts"
 import { isFinal } from "../interpreters/hello.ts"
 import type { Log } from "../interpreters/log.ts"
 import type { PortLimits, PortTransport } from "../interpreters/port/index.ts"
-import { makeTimers } from "../interpreters/timers.ts"
 import { foundTogether, makeMemoryDisk, makeMemoryNetwork, randomWord, type DiskAction, type MemoryDisk, type NetworkAction } from "../interpreters/memory/index.ts"
 import { makeMachineDisk, type MachineDisk, type MemoryMachine, type MemoryMachineOptions } from "./memory.machine.ts"
 

@@ -1,6 +1,6 @@
 /** The memory of all clients together: who is refused, who is closed, and who never notices. */
 import { describe, expect, test } from "vitest"
-import { Budget, type Account } from "../kv/server/budget.ts"
+import { Budget, type Account } from "../kv/server/limits/budget.ts"
 import type { Limits, Server } from "../kv/server/index.ts"
 import type { Reply, Service } from "../kv/types.ts"
 import { until as inTime } from "./cluster.ts"

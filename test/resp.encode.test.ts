@@ -2,9 +2,9 @@ import { connect, createServer } from "node:net"
 import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { makeDecoder } from "../kv/client/resp.ts"
-import { encode, encodeNullArray, type Protocol } from "../kv/server/encode.ts"
-import { keySlot } from "../kv/server/keyslot.ts"
-import { Output } from "../kv/server/output.ts"
+import { encode, encodeNullArray, type Protocol } from "../kv/server/wire/encode.ts"
+import { keySlot } from "../kv/server/commands/keyslot.ts"
+import { Output } from "../kv/server/wire/output.ts"
 import type { Reply } from "../kv/types.ts"
 
 const bytesOf = (reply: Reply, protocol: Protocol): string => {

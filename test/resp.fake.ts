@@ -1,8 +1,8 @@
 /** A Service in memory for tests of the server: one log, executed in order after delays that the test chooses. */
-import { glob } from "../kv/machine/glob.ts"
+import { glob } from "../kv/machine/commands/glob.ts"
 import { refusable } from "../kv/machine/cost.ts"
-import { execute } from "../kv/machine/execute.ts"
-import type { Item, View } from "../kv/machine/view.ts"
+import { execute } from "../kv/machine/commands/execute.ts"
+import type { Item, View } from "../kv/machine/commands/view.ts"
 import type { Call, NodeStatus, Reply, Service, Watch } from "../kv/types.ts"
 
 export interface FakeOptions {

@@ -1,8 +1,8 @@
 import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { encodeRequest } from "../kv/client/resp.ts"
-import { defaultLimits } from "../kv/server/limits.ts"
-import { ProtocolError, RequestParser, RequestTooLarge } from "../kv/server/resp.ts"
+import { defaultLimits } from "../kv/server/limits/limits.ts"
+import { ProtocolError, RequestParser, RequestTooLarge } from "../kv/server/wire/resp.ts"
 
 const limits = { ...defaultLimits, maxEntryBytes: 100_000, maxArguments: 1000, maxInlineBytes: 1000 }
 

@@ -1,8 +1,8 @@
 /** A full server: who still gets in, what he may do, and who must make room. */
 import { afterEach, describe, expect, test, vi } from "vitest"
 import { placesFor } from "../kv/node/descriptors.ts"
-import { isAdministrative, Reserve } from "../kv/server/reserve.ts"
-import { Table } from "../kv/server/table.ts"
+import { isAdministrative, Reserve } from "../kv/server/limits/reserve.ts"
+import { Table } from "../kv/server/commands/table.ts"
 import { until } from "./cluster.ts"
 import { dial, plain, serving, type Raw } from "./resp.client.ts"
 import { makeFake } from "./resp.fake.ts"

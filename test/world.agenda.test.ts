@@ -1,6 +1,6 @@
 import * as fc from "fast-check"
 import { expect, test } from "vitest"
-import { addPlanned, takePlanned } from "../interpreters/simulation/agenda.ts"
+import { addPlanned, takePlanned } from "../interpreters/simulation/state/agenda.ts"
 import type { Happening, Planned } from "../interpreters/simulation/index.ts"
 
 const what: Happening = { type: "alarm", node: "n1", life: 1, timer: "election" }

@@ -5,7 +5,7 @@
  */
 import type { Member, Message, Recovered, State } from "../../core/index.ts"
 import { act } from "../simulation/act.ts"
-import { foldOver } from "../simulation/fold.ts"
+import { foldOver } from "../simulation/state/fold.ts"
 import { happen, nextAt } from "../simulation/happen.ts"
 import { fingerprint, makeWorld, markOf, nodeOf, violationName, type Action, type Executed, type LossReason, type Script, type WorldHooks, type WorldMachine, type WorldState, type WorldStep } from "../simulation/index.ts"
 import { changes, type Change } from "./diff.ts"

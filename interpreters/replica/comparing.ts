@@ -4,9 +4,9 @@
  */
 import type { Payload } from "../../core/index.ts"
 import { payloadOf } from "../bytes.ts"
-import { encodeReplicaCommand } from "./command.ts"
+import { encodeReplicaCommand } from "./machine/command.ts"
 import { NotDeterministic } from "./errors.ts"
-import type { Told } from "./executor.ts"
+import type { Told } from "./machine/executor.ts"
 
 export interface ComparingOptions {
   readonly owner: string

@@ -1,15 +1,15 @@
 /** What a running replica does for its callers: commands exactly once, linearizable reads, over driver and state machine. */
 import type { Payload } from "../../core/index.ts"
 import { payloadOf } from "../bytes.ts"
-import { Barriers } from "./barriers.ts"
-import { encodeReplicaCommand, type Body } from "./command.ts"
+import { Barriers } from "./session/barriers.ts"
+import { encodeReplicaCommand, type Body } from "./machine/command.ts"
 import { Comparing } from "./comparing.ts"
 import { NotExecuted, NotRead, OutcomeUnknown } from "./errors.ts"
-import type { Told } from "./executor.ts"
-import type { Outcome as Result } from "./ledger.ts"
-import type { ReplicaMachine } from "./machine.ts"
-import { defaultReplicaSettings, reasonOf, type ReplicaDriver, type ReplicaParts, type ReplicaSettings } from "./parts.ts"
-import { ServerSession } from "./session.ts"
+import type { Told } from "./machine/executor.ts"
+import type { Outcome as Result } from "./machine/ledger.ts"
+import type { ReplicaMachine } from "./machine/machine.ts"
+import { defaultReplicaSettings, reasonOf, type ReplicaDriver, type ReplicaParts, type ReplicaSettings } from "./session/parts.ts"
+import { ServerSession } from "./session/session.ts"
 import { realSurroundings, type Surroundings } from "../surroundings.ts"
 
 /** A result as the ledger keeps it, or the error that says what is known instead. */

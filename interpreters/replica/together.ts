@@ -1,11 +1,11 @@
 /** Replicas of one process, without disks and sockets: for unit tests of a machine and of what is built on it. */
 import type { Settings } from "../../core/index.ts"
 import { foundTogether, makeMemoryDisk, makeMemoryNetwork, type MemoryDisk, type NetworkAction } from "../memory/index.ts"
-import type { Machine } from "./definition.ts"
-import { openReplicaMachine } from "./machine.ts"
-import type { ReplicaSettings } from "./parts.ts"
+import type { Machine } from "./machine/definition.ts"
+import { openReplicaMachine } from "./machine/machine.ts"
+import type { ReplicaSettings } from "./session/parts.ts"
 import { runReplica, type Replica } from "./replica.ts"
-import { memoryStore, type SnapshotStore } from "./store.ts"
+import { memoryStore, type SnapshotStore } from "./machine/store.ts"
 import { realSurroundings, type Surroundings } from "../surroundings.ts"
 
 export interface TogetherOptions<State, Command, Result> {

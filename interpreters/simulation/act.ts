@@ -1,17 +1,17 @@
 /** Everything that can be done to a world: one case for each action. */
 import { configurationOf, emptyConfiguration, sameMember, type Event, type Member, type Payload } from "../../core/index.ts"
-import { crash } from "./crash.ts"
-import { cancelTimer, skewClock, TIMER_PLACE } from "./clockwork.ts"
-import { copyDirectory, cutLog, swapDirectory } from "./directories.ts"
-import { resumeDisk } from "./disk.ts"
-import { receive } from "./effects.ts"
-import { nodeOf, own, resolve, type Fold } from "./fold.ts"
+import { crash } from "./server/crash.ts"
+import { cancelTimer, skewClock, TIMER_PLACE } from "./server/clockwork.ts"
+import { copyDirectory, cutLog, swapDirectory } from "./server/directories.ts"
+import { resumeDisk } from "./server/disk.ts"
+import { receive } from "./server/effects.ts"
+import { nodeOf, own, resolve, type Fold } from "./state/fold.ts"
 import { completePersist, deliver, happen, nextAt } from "./happen.ts"
-import { LUCK, placeOf } from "./hash.ts"
-import { addPlanned, takePlanned } from "./agenda.ts"
-import { clog, cutLink, findFlight, joinLink, networks, notice } from "./network.ts"
-import { add, resume, start, wipe } from "./nodes.ts"
-import type { Action, Flight, NodeRef, NodeState, Planned } from "./types.ts"
+import { LUCK, placeOf } from "./state/hash.ts"
+import { addPlanned, takePlanned } from "./state/agenda.ts"
+import { clog, cutLink, findFlight, joinLink, networks, notice } from "./server/network.ts"
+import { add, resume, start, wipe } from "./server/nodes.ts"
+import type { Action, Flight, NodeRef, NodeState, Planned } from "./state/types.ts"
 
 /** Through `end`, and no further. */
 export const runTo = (fold: Fold, end: number): void => {

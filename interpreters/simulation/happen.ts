@@ -1,15 +1,15 @@
 /** What was planned happens. */
-import { expires } from "./clockwork.ts"
-import { settle } from "./disk.ts"
-import { hearFrom, passes } from "./directories.ts"
-import { receive } from "./effects.ts"
-import { nodeOf, own, plan, type Fold } from "./fold.ts"
-import { clearAt, isCut } from "./network.ts"
-import { crash } from "./crash.ts"
-import { becomeSnapshot } from "./snapshots.ts"
-import { takePlanned } from "./agenda.ts"
-import { TIMER_PLACE } from "./clockwork.ts"
-import type { Flight, Happening, LossReason } from "./types.ts"
+import { expires } from "./server/clockwork.ts"
+import { settle } from "./server/disk.ts"
+import { hearFrom, passes } from "./server/directories.ts"
+import { receive } from "./server/effects.ts"
+import { nodeOf, own, plan, type Fold } from "./state/fold.ts"
+import { clearAt, isCut } from "./server/network.ts"
+import { crash } from "./server/crash.ts"
+import { becomeSnapshot } from "./server/snapshots.ts"
+import { takePlanned } from "./state/agenda.ts"
+import { TIMER_PLACE } from "./server/clockwork.ts"
+import type { Flight, Happening, LossReason } from "./state/types.ts"
 
 const lossOf = (fold: Fold, flight: Flight): LossReason | null => {
   const { world } = fold

@@ -1,10 +1,10 @@
 /** The first state of a world. */
 import { checkSettings, defaultSettings } from "../../core/index.ts"
-import { foldInPlace } from "./fold.ts"
-import { networks } from "./network.ts"
-import { founders, newNode, start } from "./nodes.ts"
-import { defaultSnapshots } from "./snapshots.ts"
-import type { WorldHooks, WorldOptions, WorldState } from "./types.ts"
+import { foldInPlace } from "./state/fold.ts"
+import { networks } from "./server/network.ts"
+import { founders, newNode, start } from "./server/nodes.ts"
+import { defaultSnapshots } from "./server/snapshots.ts"
+import type { WorldHooks, WorldOptions, WorldState } from "./state/types.ts"
 
 /** All nodes are up and have taken their first step. */
 export const makeWorld = (options: WorldOptions, hooks: WorldHooks = {}): WorldState => {

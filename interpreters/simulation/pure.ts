@@ -1,9 +1,9 @@
 /** The immutable face: every action answers a new world, and the old one stays as it was. For branching, the debugger and search. */
 import { copyState } from "../../core/index.ts"
 import { act } from "./act.ts"
-import { cloneOf } from "./clone.ts"
-import { copyNode, foldOver, nodeOf } from "./fold.ts"
-import type { Action, WorldHooks, WorldState, WorldStep } from "./types.ts"
+import { cloneOf } from "./state/clone.ts"
+import { copyNode, foldOver, nodeOf } from "./state/fold.ts"
+import type { Action, WorldHooks, WorldState, WorldStep } from "./state/types.ts"
 
 /** The world after the action, sharing what did not change, and the steps that it took to get there. Throws what a core throws. */
 export const actPure = (state: WorldState, action: Action, hooks: WorldHooks = {}): readonly [WorldState, readonly WorldStep[]] => {

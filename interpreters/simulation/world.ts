@@ -1,13 +1,13 @@
 /** The world in place: one state, changed by every action. For soaks, scenarios and properties, where speed counts. */
 import type { Event, LogBase, Member, Outcome, Payload, State } from "../../core/index.ts"
 import { act, runTo, stepOne } from "./act.ts"
-import { fingerprint } from "./fingerprint.ts"
-import { foldInPlace, leaderOf, nodeOf, type Fold } from "./fold.ts"
+import { fingerprint } from "./state/fingerprint.ts"
+import { foldInPlace, leaderOf, nodeOf, type Fold } from "./state/fold.ts"
 import { nextAt } from "./happen.ts"
 import { makeWorld } from "./make.ts"
 import { copyWorld } from "./pure.ts"
-import { makeRandom, type Random } from "./random.ts"
-import type { Action, DiskState, Keep, NetworkName, NetworkProfile, NodeState, WorldHooks, WorldMachine, WorldOptions, WorldState } from "./types.ts"
+import { makeRandom, type Random } from "./state/random.ts"
+import type { Action, DiskState, Keep, NetworkName, NetworkProfile, NodeState, WorldHooks, WorldMachine, WorldOptions, WorldState } from "./state/types.ts"
 
 /** One node, looked at: always as it is now. */
 export class WorldNode {

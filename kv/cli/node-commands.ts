@@ -23,7 +23,7 @@ export const clusterCommand = (program: string) =>
     (o) =>
       asDaemon(
         attemptToTheEnd(async (signal) => {
-          const { cluster } = await import("./cluster.ts")
+          const { cluster } = await import("./cluster/cluster.ts")
           await cluster(
             {
               program, data: o.data, nodes: maybe(o.nodes), host: maybe(o.host), port: maybe(o.port), peerPort: maybe(o.peerPort),
@@ -119,7 +119,7 @@ export const benchCommand = Command.make(
   },
   (o) =>
     attempt(async (signal) => {
-      const { bench } = await import("./bench.ts")
+      const { bench } = await import("./bench/bench.ts")
       await bench(
         {
           endpoints: endpointsOf(o), clients: o.clients, connections: maybe(o.connections), pipeline: o.pipeline, reads: o.reads, valueSize: o.valueSize, keys: o.keys,

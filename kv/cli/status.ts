@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Endpoint } from "../client/endpoints.ts"
 import { gather, isHealthy, type Known } from "./gather.ts"
-import { recordedClients } from "./layout.ts"
+import { recordedClients } from "./cluster/layout.ts"
 import { exitCodes, failure } from "./runtime.ts"
 import { changeOf, paintFor, statusTable, summary } from "./table.ts"
 

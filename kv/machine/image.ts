@@ -12,7 +12,7 @@ import { decodeRecord } from "./layout.ts"
 import type { Removal } from "./removals.ts"
 import { readReply, writeReply } from "./reply.ts"
 import type { Session, Sessions } from "./sessions.ts"
-import type { Item } from "./view.ts"
+import type { Item } from "./commands/view.ts"
 
 /** Large enough that frames and turns cost nothing, small enough to be made in a few milliseconds. */
 export const CHUNK = 256 << 10

@@ -23,7 +23,7 @@ import { placeOf } from "./place.ts"
 import type { Removal } from "./removals.ts"
 import { NULL, readReply, writeReply } from "./reply.ts"
 import type { Session } from "./sessions.ts"
-import type { Item } from "./view.ts"
+import type { Item } from "./commands/view.ts"
 import type { Reply } from "../types.ts"
 
 /** 4: data in the order of places; removals. */

@@ -5,11 +5,11 @@
 import type { Configuration, Entry, LogBase } from "../../core/index.ts"
 import { type Malformed, decodeCommand } from "./command.ts"
 import { CALL_COST, INLINE, KEY_COST, Meter, TooLarge, checkKey, checkValue, refusable, replyTooLarge } from "./cost.ts"
-import { execute, partsOf } from "./execute.ts"
+import { execute, partsOf } from "./commands/execute.ts"
 import { NULL, error, replySize } from "./reply.ts"
 import { absentAfter, isAbsentVersion, Removals } from "./removals.ts"
 import { MAX_KEPT_BYTES, MAX_KEPT_REPLIES, MAX_OWNER, type Session, Sessions } from "./sessions.ts"
-import type { Item, View } from "./view.ts"
+import type { Item, View } from "./commands/view.ts"
 import type { Command, CommandListener, FlushListener, Outcome, Reply, Watch } from "../types.ts"
 
 export type { Outcome } from "../types.ts"

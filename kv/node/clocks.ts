@@ -1,6 +1,6 @@
 /** A wall clock that is far from the cluster's time is named: in the log once, in health and status for as long as it lasts. */
 import { replicatedTime, type Millis, type State } from "../../core/index.ts"
-import type { Driver } from "../../interpreters/driver.ts"
+import type { Driver } from "../../interpreters/driver/index.ts"
 import type { Log } from "./log.ts"
 
 /** Further than this, for so many looks in a row, is worth a word: less is a machine without NTP on its way. */

@@ -3,10 +3,10 @@ import * as Data from "effect/Data"
 import {
   codeOf, DirectoryGone, DirectoryLocked, IdentityUnreadable, LogCorrupted, LogCutShort, SegmentMissing, WrongCluster, WrongFormat, WrongNode, type StorageError,
 } from "../../interpreters/file/index.ts"
-import { NodeHalted } from "../../interpreters/halted.ts"
+import { NodeHalted } from "../../interpreters/driver/index.ts"
 import { BootstrapRefused, LostTail, StateWithoutLog } from "../../interpreters/node/index.ts"
 import type { TcpError } from "../../interpreters/tcp/index.ts"
-import { MachineLocked, MachineOutdated, type MachineError } from "../machine/errors.ts"
+import { MachineLocked, MachineOutdated, type MachineError } from "../machine/leveldb/errors.ts"
 import type { ServerError } from "../server/index.ts"
 
 /** `field` is the setting that is wrong, `source` where it was given. */

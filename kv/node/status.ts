@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { configurationOf } from "../../core/index.ts"
-import type { Driver } from "../../interpreters/driver.ts"
+import type { Driver } from "../../interpreters/driver/index.ts"
 import type { FileStorage } from "../../interpreters/file/index.ts"
 import { addressText, type Address, type PeerLink, type TcpTransport } from "../../interpreters/tcp/index.ts"
 import type { Refused } from "../../interpreters/starts.ts"

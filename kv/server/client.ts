@@ -1,6 +1,6 @@
 /** What the server knows of one client: what HELLO, CLIENT, MULTI, WATCH and their like set. Plain state, no behaviour. */
 import type { Call, FlushListener, Reply, Watch } from "../types.ts"
-import type { Protocol } from "./encode.ts"
+import type { Protocol } from "./wire/encode.ts"
 
 export interface Transaction {
   /** Calls for the log, in order; `local` holds, by position, the commands that the connection answers itself. */

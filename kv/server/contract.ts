@@ -1,11 +1,11 @@
 /** What a command of the server's own is, what it is given, and what it may answer. */
 import type { Faults } from "../faults.ts"
 import type { Call, ReadHere, Reply, Service } from "../types.ts"
-import type { Budget } from "./budget.ts"
+import type { Budget } from "./limits/budget.ts"
 import type { Census } from "./census.ts"
 import type { Client } from "./client.ts"
-import type { Limits } from "./limits.ts"
-import type { Usage } from "./usage.ts"
+import type { Limits } from "./limits/limits.ts"
+import type { Usage } from "./limits/usage.ts"
 
 /** What takes its turn in the order of the connection instead of being answered as it is read. */
 export type Work =

@@ -1,14 +1,14 @@
 /** What is to be done about a command that has come: refuse it, queue it for EXEC, or let it take its turn. */
 import { unknownCommand, wrongArity } from "../machine/index.ts"
 import type { Reply } from "../types.ts"
-import { SMALL } from "./budget.ts"
+import { SMALL } from "./limits/budget.ts"
 import { enqueue, execRefused } from "./commands/transaction.ts"
 import type { Context, Handler, Host, Known, Words, Work } from "./contract.ts"
-import { err, errorReply } from "./encode.ts"
-import { moved } from "./redirect.ts"
-import { isAdministrative, tooManyClients } from "./reserve.ts"
-import type { RequestParser, RequestTooLarge } from "./resp.ts"
-import { nameOf } from "./usage.ts"
+import { err, errorReply } from "./wire/encode.ts"
+import { moved } from "./commands/redirect.ts"
+import { isAdministrative, tooManyClients } from "./limits/reserve.ts"
+import type { RequestParser, RequestTooLarge } from "./wire/resp.ts"
+import { nameOf } from "./limits/usage.ts"
 import { arityFits, keysOf } from "./words.ts"
 
 const failed = err("internal error")

@@ -12,7 +12,7 @@
  * write that may have an effect is refused: any state there is may hold that.
  */
 import type { Reply } from "../types.ts"
-import { weightOf, type Cost } from "./admission.ts"
+import { weightOf, type Cost } from "./limits/admission.ts"
 import type { Barriers, Gate } from "./barriers.ts"
 import type { Host } from "./contract.ts"
 import { missed, type Slot } from "./queue.ts"

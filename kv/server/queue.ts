@@ -1,9 +1,9 @@
 /** The commands of one connection, from coming to answered, in their order. */
 import type { Reply } from "../types.ts"
-import type { Cost } from "./admission.ts"
+import type { Cost } from "./limits/admission.ts"
 import type { Gate } from "./barriers.ts"
 import type { Known, Words, Work } from "./contract.ts"
-import { errorReply, type Protocol } from "./encode.ts"
+import { errorReply, type Protocol } from "./wire/encode.ts"
 
 export const unknownBehind = errorReply("UNKNOWN", "a write sent before this one on the connection ended unknown; it may or may not have been executed")
 /** A read that can be taken neither at its place any more nor after it. */

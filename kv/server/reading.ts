@@ -3,13 +3,13 @@
  * on the way of the write behind them, too, in the state that it finds.
  */
 import type { ReadHere, Reply } from "../types.ts"
-import { LIGHT, readWeightOf } from "./admission.ts"
-import { SMALL } from "./budget.ts"
+import { LIGHT, readWeightOf } from "./limits/admission.ts"
+import { SMALL } from "./limits/budget.ts"
 import type { Host } from "./contract.ts"
-import { errorReply } from "./encode.ts"
+import { errorReply } from "./wire/encode.ts"
 import { broken, busy } from "./intake.ts"
-import type { LongReads } from "./longreads.ts"
-import { replyBytes } from "./pieces.ts"
+import type { LongReads } from "./limits/longreads.ts"
+import { replyBytes } from "./wire/pieces.ts"
 import type { Slot } from "./queue.ts"
 
 /** MGET and EXISTS of more keys than this answer later. */

@@ -2,7 +2,7 @@
 import { quoted } from "../machine/reply.ts"
 import type { Call, Reply } from "../types.ts"
 import type { Handler, Known, Shape, Words } from "./contract.ts"
-import { err, errorReply } from "./encode.ts"
+import { err, errorReply } from "./wire/encode.ts"
 
 /** A command of the server's own: no keys unless it says so. */
 export const own = (name: string, arity: number, does: Handler, more: Partial<Omit<Known, "name" | "arity" | "does">> = {}): Known => ({

@@ -1,6 +1,6 @@
 /** The face of a running node to its connections: the parts wired to the driver and the state machine. */
 import { replicatedTime } from "../../core/index.ts"
-import type { Driver } from "../../interpreters/driver.ts"
+import type { Driver } from "../../interpreters/driver/index.ts"
 import { Barriers } from "../../interpreters/replica/index.ts"
 import { realSurroundings, type Surroundings } from "../../interpreters/surroundings.ts"
 import { Faults } from "../faults.ts"

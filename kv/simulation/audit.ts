@@ -8,7 +8,7 @@ import type { Entry } from "../../core/index.ts"
 import { PropertyViolated } from "../../spec/index.ts"
 import { decodeCommand } from "../machine/index.ts"
 import type { Call } from "../types.ts"
-import type { KvWitness } from "./machine.ts"
+import type { KvWitness } from "./servers/machine.ts"
 
 /** Whose writes name sessions of others, with secrets that it guesses. */
 export const STRANGER = "stranger"

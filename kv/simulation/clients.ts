@@ -11,8 +11,8 @@ import type { Surroundings } from "../../interpreters/surroundings.ts"
 import type { Reply } from "../types.ts"
 import { endpointOf } from "./endpoint.ts"
 import { type ClientNetwork, goodNetwork, Link } from "./link.ts"
-import { client } from "./loop.ts"
-import type { KvServices } from "./services.ts"
+import { client } from "./servers/loop.ts"
+import type { KvServices } from "./servers/services.ts"
 
 export interface KvClientOptions {
   /** Unlike that of any other client. */

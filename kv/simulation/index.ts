@@ -1,6 +1,6 @@
 /** The key-value service in a simulated world: the real service on every node, and the real client and plain ones beside it. */
-export { KvWorldMachine, kvWorldMachine, type KvResult, type KvWitness } from "./machine.ts"
-export { KvServices, type KvServicesOptions } from "./services.ts"
+export { KvWorldMachine, kvWorldMachine, type KvResult, type KvWitness } from "./servers/machine.ts"
+export { KvServices, type KvServicesOptions } from "./servers/services.ts"
 export { KvClient, PlainClient, type KvClientOptions, type Told } from "./clients.ts"
 export { goodNetwork, type ClientNetwork } from "./link.ts"
 export { KvAnswerWrong, textOf } from "./operation.ts"

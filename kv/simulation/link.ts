@@ -9,9 +9,9 @@ import { makeDecoder } from "../client/resp.ts"
 import type { Connection } from "../server/connection.ts"
 import type { Alarm } from "../../interpreters/surroundings.ts"
 import type { Reply } from "../types.ts"
-import { client, type Loop } from "./loop.ts"
-import type { Life } from "./life.ts"
-import type { Wire } from "./door.ts"
+import { client, type Loop } from "./servers/loop.ts"
+import type { Life } from "./servers/life.ts"
+import type { Wire } from "./servers/door.ts"
 
 /** Between a client and the nodes. */
 export interface ClientNetwork {

@@ -11,7 +11,7 @@ import { loadCommand } from "./probe.ts"
 import { endOf, engineEnd, KvAnswerWrong, plainEnd, wordsOf, type End, type Operation } from "./operation.ts"
 import { NumberedClient } from "./numbered.ts"
 import { checkNothingBehind, Counted } from "./program.ts"
-import { KvServices } from "./services.ts"
+import { KvServices } from "./servers/services.ts"
 
 export interface KvLoad {
   readonly clients: number

@@ -1,5 +1,5 @@
 /** Exhaustive search of the shipped reducer within stated bounds. */
-export { explore, type Counterexample, type Explored, type ExploreOptions, type Progress, type Step } from "./search.ts"
+export { explore, type Counterexample, type Explored, type ExploreOptions, type Progress, type Step } from "./search/search.ts"
 export { toScenario, toScript, type Converted } from "./scenario.ts"
 export { spaces, type Bounds, type Space } from "./space.ts"
 export { type Action, type Server, type Violation } from "./server.ts"

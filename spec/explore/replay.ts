@@ -3,7 +3,7 @@ import type { Member, Message, Rule } from "../../core/index.ts"
 import { staleOf } from "./dead.ts"
 import { makeIdentity } from "./identity.ts"
 import { isViolation, judge, noHistory, summaryOf } from "./judge.ts"
-import type { Step } from "./search.ts"
+import type { Step } from "./search/search.ts"
 import { act, freshServer, innerActions, outside, type Action, type Server, type Violation } from "./server.ts"
 import { memberOf, type Space } from "./space.ts"
 

@@ -11,7 +11,7 @@ import { checkStep } from "./check.ts"
 import { makeIdentity } from "./identity.ts"
 import { isViolation, judge, noHistory, summaryOf, type Summary } from "./judge.ts"
 import { replay, type Frame } from "./replay.ts"
-import type { Counterexample, Step } from "./search.ts"
+import type { Counterexample, Step } from "./search/search.ts"
 import { type Action } from "./server.ts"
 import { memberOf, type Space } from "./space.ts"
 

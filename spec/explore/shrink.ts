@@ -1,6 +1,6 @@
 /** A history without what it does not need: steps are left out, in runs and one by one, as long as the same rule breaks. */
 import { ImpossibleStep, replay } from "./replay.ts"
-import type { Counterexample, Step } from "./search.ts"
+import type { Counterexample, Step } from "./search/search.ts"
 import type { Space } from "./space.ts"
 import type { Violation } from "./server.ts"
 

@@ -5,7 +5,7 @@
  */
 import type { Configuration, Event, Member, Settings, State } from "../../core/index.ts"
 import { foundersOf, isCut, nodeOf, type DiskState, type Script, type World } from "../../interpreters/simulation/index.ts"
-import { quietNetwork } from "./options.ts"
+import { quietNetwork } from "./generate/options.ts"
 
 /** Virtual milliseconds: a few elections of the slowest timeouts, and the transfer of a snapshot in between. */
 export const defaultBound = 60_000

@@ -11,7 +11,7 @@ export const clients: readonly Seeded[] = [
   {
     id: "bug-K2",
     title: "a command that is proposed again becomes a new command",
-    patches: [{ file: "interpreters/replica/lane.ts", find: "item.payload ??= this.options.encode(item)", replace: "item.payload = this.options.encode(item)" }],
+    patches: [{ file: "interpreters/replica/session/lane.ts", find: "item.payload ??= this.options.encode(item)", replace: "item.payload = this.options.encode(item)" }],
   },
   {
     id: "bug-K4",

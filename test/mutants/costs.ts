@@ -25,12 +25,12 @@ export const costs: readonly Seeded[] = [
   {
     id: "own-cost-5",
     title: "a small value leaves the large one before it on the disk",
-    patches: [{ file: "kv/machine/database.ts", find: "    if (large) batch.del(valueKey(generation, key))\n", replace: "" }],
+    patches: [{ file: "kv/machine/leveldb/database.ts", find: "    if (large) batch.del(valueKey(generation, key))\n", replace: "" }],
   },
   {
     id: "own-cost-6",
     title: "a full disk ends the node",
-    patches: [{ file: "kv/machine/room.ts", find: `  if (!(thrown instanceof Error)) return false\n`, replace: "  if (!(thrown instanceof Error) || ROOM_EVERY > 0) return false\n" }],
+    patches: [{ file: "kv/machine/leveldb/room.ts", find: `  if (!(thrown instanceof Error)) return false\n`, replace: "  if (!(thrown instanceof Error) || ROOM_EVERY > 0) return false\n" }],
   },
   {
     id: "own-cost-7",
@@ -40,6 +40,6 @@ export const costs: readonly Seeded[] = [
   {
     id: "own-cost-8",
     title: "after damage was found during an Apply nothing is executed any more, restored or not",
-    patches: [{ file: "interpreters/applying.ts", find: "      current = null\n      waiting = []\n", replace: "      waiting = []\n" }],
+    patches: [{ file: "interpreters/driver/applying.ts", find: "      current = null\n      waiting = []\n", replace: "      waiting = []\n" }],
   },
 ]

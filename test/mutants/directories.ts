@@ -57,7 +57,7 @@ export const directories: readonly Seeded[] = [
   {
     id: "own-dirs-9",
     title: "a restored snapshot leaves no word of where the data begin",
-    patches: [{ file: "kv/machine/database.ts", find: "encodeIdentity({ ...identity, format: FORMAT }, base.index)", replace: "encodeIdentity({ ...identity, format: FORMAT }, 0)" }],
+    patches: [{ file: "kv/machine/leveldb/database.ts", find: "encodeIdentity({ ...identity, format: FORMAT }, base.index)", replace: "encodeIdentity({ ...identity, format: FORMAT }, 0)" }],
   },
   {
     id: "own-dirs-10",

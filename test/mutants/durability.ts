@@ -68,6 +68,6 @@ export const durability: readonly Seeded[] = [
   {
     id: "bug-P5",
     title: "that a lease is over is told after the reads of the same batch",
-    patches: [{ file: "interpreters/driver.ts", find: `events.unshift({ type: "TimerExpired", timer: "lease" })`, replace: `events.push({ type: "TimerExpired", timer: "lease" })` }],
+    patches: [{ file: "interpreters/driver/driver.ts", find: `events.unshift({ type: "TimerExpired", timer: "lease" })`, replace: `events.push({ type: "TimerExpired", timer: "lease" })` }],
   },
 ]

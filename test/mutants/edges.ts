@@ -5,24 +5,24 @@ const driver: readonly Seeded[] = [
   {
     id: "own-driver-1",
     title: "a Persist is reported as it is handed over",
-    patches: [{ file: "interpreters/driver.ts", find: "        storage.persist(effect)\n", replace: "        storage.persist(effect)\n        push({ type: \"Persisted\", seq: effect.seq })\n" }],
+    patches: [{ file: "interpreters/driver/driver.ts", find: "        storage.persist(effect)\n", replace: "        storage.persist(effect)\n        push({ type: \"Persisted\", seq: effect.seq })\n" }],
   },
   {
     id: "own-driver-2",
     title: "the state machine gets an Apply while it is at another",
-    patches: [{ file: "interpreters/applying.ts", find: "stopped || current !== null ? undefined", replace: "stopped ? undefined" }],
+    patches: [{ file: "interpreters/driver/applying.ts", find: "stopped || current !== null ? undefined", replace: "stopped ? undefined" }],
   },
   {
     id: "own-driver-3",
     title: "proposals that were merged are all told the place of the first",
-    patches: [{ file: "interpreters/asked.ts", find: "first: outcome.first + offset", replace: "first: outcome.first" }],
+    patches: [{ file: "interpreters/driver/asked.ts", find: "first: outcome.first + offset", replace: "first: outcome.first" }],
   },
   {
     id: "own-driver-4",
     title: "a chunk that could not be put aside is told to nobody",
     patches: [
       {
-        file: "interpreters/images.ts",
+        file: "interpreters/driver/images.ts",
         find: "could not be put aside: ${textOf(error)}`)\n          push({ type: \"SnapshotRejected\", id: snapshot.id })\n",
         replace: "could not be put aside: ${textOf(error)}`)\n",
       },
@@ -31,22 +31,22 @@ const driver: readonly Seeded[] = [
   {
     id: "own-driver-5",
     title: "a pinned image is forgotten instead of released",
-    patches: [{ file: "interpreters/images.ts", find: "    void held.reads.then(() => release(held.image))\n", replace: "" }],
+    patches: [{ file: "interpreters/driver/images.ts", find: "    void held.reads.then(() => release(held.image))\n", replace: "" }],
   },
   {
     id: "own-driver-6",
     title: "a timer can fire before its lower bound",
-    patches: [{ file: "interpreters/timers.ts", find: "const deadline = at + min + random() * (max - min)", replace: "const deadline = at + random() * max" }],
+    patches: [{ file: "interpreters/driver/timers.ts", find: "const deadline = at + min + random() * (max - min)", replace: "const deadline = at + random() * max" }],
   },
   {
     id: "own-driver-7",
     title: "a state machine that tells its progress is taken for silent all the same",
-    patches: [{ file: "interpreters/applying.ts", find: "    progress: () => {\n      looks = 0\n", replace: "    progress: () => {\n" }],
+    patches: [{ file: "interpreters/driver/applying.ts", find: "    progress: () => {\n      looks = 0\n", replace: "    progress: () => {\n" }],
   },
   {
     id: "own-driver-8",
     title: "what the state machine's apply rejects with is told to nobody",
-    patches: [{ file: "interpreters/applying.ts", find: ".catch((thrown: unknown) => fail(broken(\"rejected\", entries, thrown)))", replace: ".catch(() => {})" }],
+    patches: [{ file: "interpreters/driver/applying.ts", find: ".catch((thrown: unknown) => fail(broken(\"rejected\", entries, thrown)))", replace: ".catch(() => {})" }],
   },
 ]
 
@@ -59,7 +59,7 @@ const file: readonly Seeded[] = [
   {
     id: "own-file-gone-2",
     title: "a table that cannot be opened counts as merged away",
-    patches: [{ file: "kv/machine/files.ts", find: `"code" in thrown && thrown.code === "ENOENT") return null\n  throw thrown`, replace: `"code" in thrown) return null\n  throw thrown` }],
+    patches: [{ file: "kv/machine/leveldb/files.ts", find: `"code" in thrown && thrown.code === "ENOENT") return null\n  throw thrown`, replace: `"code" in thrown) return null\n  throw thrown` }],
   },
   {
     id: "own-file-1",
@@ -148,7 +148,7 @@ const server: readonly Seeded[] = [
   {
     id: "own-server-5",
     title: "what a slow reader has not taken yet is thrown away",
-    patches: [{ file: "kv/server/output.ts", find: "taken === this.pieces.length ? [] : this.pieces.slice(taken)", replace: "[]" }],
+    patches: [{ file: "kv/server/wire/output.ts", find: "taken === this.pieces.length ? [] : this.pieces.slice(taken)", replace: "[]" }],
   },
   {
     id: "own-server-6",
@@ -188,7 +188,7 @@ const server: readonly Seeded[] = [
   {
     id: "own-budget-1",
     title: "clients that hold too much together are left alone",
-    patches: [{ file: "kv/server/budget.ts", find: "if (this.used <= this.limit || this.relieving) return", replace: "return" }],
+    patches: [{ file: "kv/server/limits/budget.ts", find: "if (this.used <= this.limit || this.relieving) return", replace: "return" }],
   },
   {
     id: "own-budget-2",
@@ -254,7 +254,7 @@ const commandLine: readonly Seeded[] = [
   {
     id: "own-cli-1",
     title: "a node that is started again is told to found a cluster",
-    patches: [{ file: "kv/cli/child.ts", find: "settings.words(lives === 0)", replace: "settings.words(lives >= 0)" }],
+    patches: [{ file: "kv/cli/cluster/child.ts", find: "settings.words(lives === 0)", replace: "settings.words(lives >= 0)" }],
   },
   {
     id: "own-cli-2",
@@ -264,7 +264,7 @@ const commandLine: readonly Seeded[] = [
   {
     id: "own-cli-3",
     title: "bench takes errors for successes",
-    patches: [{ file: "kv/cli/bench-load.ts", find: "          if (kind === 45) error(line.trimEnd())\n", replace: "" }],
+    patches: [{ file: "kv/cli/bench/load.ts", find: "          if (kind === 45) error(line.trimEnd())\n", replace: "" }],
   },
   {
     id: "own-cli-4",

@@ -60,7 +60,7 @@ export const halts: readonly Seeded[] = [
   {
     id: "own-core-12",
     title: "the driver reports that its node must stop, and goes on",
-    patches: [{ file: "interpreters/driver.ts", find: "fail(new NodeHalted(effect.halted))", replace: "report(new NodeHalted(effect.halted).message)" }],
+    patches: [{ file: "interpreters/driver/driver.ts", find: "fail(new NodeHalted(effect.halted))", replace: "report(new NodeHalted(effect.halted).message)" }],
   },
   {
     id: "own-core-13",

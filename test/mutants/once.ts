@@ -57,7 +57,7 @@ export const once: readonly Seeded[] = [
   {
     id: "own-once-9",
     title: "a node's writes are sent again in a new session although the old one ended within a restored snapshot",
-    patches: [{ file: "interpreters/replica/session.ts", find: `      else if (state.type !== "notExecuted") lost = true\n`, replace: `      else if (state.type === "forgotten") lost = true\n` }],
+    patches: [{ file: "interpreters/replica/session/session.ts", find: `      else if (state.type !== "notExecuted") lost = true\n`, replace: `      else if (state.type === "forgotten") lost = true\n` }],
   },
   {
     id: "own-once-10",

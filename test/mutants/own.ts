@@ -30,7 +30,7 @@ export const own: readonly Seeded[] = [
   {
     id: "own-6",
     title: "an old deadline removes a key that was written anew",
-    patches: [{ file: "kv/machine/batch.ts", find: "    if (overlay.get(key)?.expiry !== deadline) continue\n", replace: "" }],
+    patches: [{ file: "kv/machine/leveldb/batch.ts", find: "    if (overlay.get(key)?.expiry !== deadline) continue\n", replace: "" }],
   },
   {
     id: "own-7",
@@ -42,7 +42,7 @@ export const own: readonly Seeded[] = [
     title: "an expired timer is believed although the batch that was waiting has set it anew",
     patches: [
       {
-        file: "interpreters/driver.ts",
+        file: "interpreters/driver/driver.ts",
         find: "        else doubted.delete(effect.timer)\n        timers.set(",
         replace: "        timers.set(",
       },
@@ -89,7 +89,7 @@ export const own: readonly Seeded[] = [
   {
     id: "own-16",
     title: "a SCAN goes on behind the key where it stopped",
-    patches: [{ file: "kv/machine/scan.ts", find: "      next = place\n", replace: "      next = place + 1\n" }],
+    patches: [{ file: "kv/machine/commands/scan.ts", find: "      next = place\n", replace: "      next = place + 1\n" }],
   },
   {
     id: "own-17",
@@ -99,6 +99,6 @@ export const own: readonly Seeded[] = [
   {
     id: "own-18",
     title: "which keys came and went is forgotten at a restart",
-    patches: [{ file: "kv/machine/batch.ts", find: "    batch.put(removalKey(part), encodeRemoval(part, index))\n", replace: "" }],
+    patches: [{ file: "kv/machine/leveldb/batch.ts", find: "    batch.put(removalKey(part), encodeRemoval(part, index))\n", replace: "" }],
   },
 ]

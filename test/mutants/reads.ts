@@ -19,7 +19,7 @@ export const reads: readonly Seeded[] = [
   {
     id: "bug-R4b",
     title: "the driver counts a lease from the answer",
-    patches: [{ file: "interpreters/driver.ts", find: "(rounds.get(round) ?? Number.NEGATIVE_INFINITY) + effect.min", replace: "now() + effect.min" }],
+    patches: [{ file: "interpreters/driver/driver.ts", find: "(rounds.get(round) ?? Number.NEGATIVE_INFINITY) + effect.min", replace: "now() + effect.min" }],
   },
   {
     id: "bug-R5",
@@ -61,8 +61,8 @@ export const reads: readonly Seeded[] = [
     id: "bug-R8b",
     title: "the state machine reports entries as applied before reads can see them",
     patches: [
-      { file: "kv/machine/machine.ts", find: "      announce(this.listener, outcomes)\n", replace: "      announce(this.listener, outcomes)\n      this.handlers?.applied(live.replica.base.index)\n" },
-      { file: "kv/machine/machine.ts", find: "      this.handlers?.applied(this.base.index)\n", replace: "" },
+      { file: "kv/machine/leveldb/machine.ts", find: "      announce(this.listener, outcomes)\n", replace: "      announce(this.listener, outcomes)\n      this.handlers?.applied(live.replica.base.index)\n" },
+      { file: "kv/machine/leveldb/machine.ts", find: "      this.handlers?.applied(this.base.index)\n", replace: "" },
     ],
   },
 ]

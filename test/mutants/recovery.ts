@@ -22,7 +22,7 @@ export const recovery: readonly Seeded[] = [
   {
     id: "bug-D5",
     title: "a snapshot that could not be made durable is reported as taken",
-    patches: [{ file: "kv/machine/machine.ts", find: "      await makeDurable(live.db, base.index)\n", replace: "      await makeDurable(live.db, base.index).catch(() => undefined)\n" }],
+    patches: [{ file: "kv/machine/leveldb/machine.ts", find: "      await makeDurable(live.db, base.index)\n", replace: "      await makeDurable(live.db, base.index).catch(() => undefined)\n" }],
   },
   {
     id: "bug-D7",

@@ -6,32 +6,32 @@ export const replicas: readonly Seeded[] = [
   {
     id: "own-replica-1",
     title: "a copy of a command of a replica is executed again",
-    patches: [{ file: `${R}ledger.ts`, find: `if (sequence === held.session.last + 1) return { type: "execute" }`, replace: `if (sequence <= held.session.last + 1) return { type: "execute" }` }],
+    patches: [{ file: `${R}machine/ledger.ts`, find: `if (sequence === held.session.last + 1) return { type: "execute" }`, replace: `if (sequence <= held.session.last + 1) return { type: "execute" }` }],
   },
   {
     id: "own-replica-2",
     title: "a server's earlier session stays open beside its new one",
-    patches: [{ file: `${R}ledger.ts`, find: "    if (earlier !== undefined) this.byId.delete(earlier)\n", replace: "" }],
+    patches: [{ file: `${R}machine/ledger.ts`, find: "    if (earlier !== undefined) this.byId.delete(earlier)\n", replace: "" }],
   },
   {
     id: "own-replica-3",
     title: "a snapshot of a replica is believed whatever its checksum says",
-    patches: [{ file: `${R}snapshot.ts`, find: "          if (text !== `!", replace: "          if (text === `?" }],
+    patches: [{ file: `${R}machine/snapshot.ts`, find: "          if (text !== `!", replace: "          if (text === `?" }],
   },
   {
     id: "own-replica-4",
     title: "leases are left out of snapshots",
-    patches: [{ file: `${R}executor.ts`, find: "leases: this.leases.image()", replace: "leases: []" }],
+    patches: [{ file: `${R}machine/executor.ts`, find: "leases: this.leases.image()", replace: "leases: []" }],
   },
   {
     id: "own-replica-5",
     title: "a lease is given to whoever asks",
-    patches: [{ file: `${R}leases.ts`, find: "if (held !== undefined && held.holder !== holder) return", replace: "if (held !== undefined && held.holder !== holder && now < 0) return" }],
+    patches: [{ file: `${R}machine/leases.ts`, find: "if (held !== undefined && held.holder !== holder) return", replace: "if (held !== undefined && held.holder !== holder && now < 0) return" }],
   },
   {
     id: "own-replica-6",
     title: "all holders of a lease get the same token",
-    patches: [{ file: `${R}leases.ts`, find: "held?.token ?? index", replace: "held?.token ?? 1" }],
+    patches: [{ file: `${R}machine/leases.ts`, find: "held?.token ?? index", replace: "held?.token ?? 1" }],
   },
   {
     id: "own-replica-7",
@@ -51,6 +51,6 @@ export const replicas: readonly Seeded[] = [
   {
     id: "own-replica-10",
     title: "a replica that begins with an empty state after its snapshots were lost says that it stands where they did",
-    patches: [{ file: `${R}machine.ts`, find: "position: () => (lost ? null : executor.position)", replace: "position: () => executor.position" }],
+    patches: [{ file: `${R}machine/machine.ts`, find: "position: () => (lost ? null : executor.position)", replace: "position: () => executor.position" }],
   },
 ]

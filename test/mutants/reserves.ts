@@ -5,7 +5,7 @@ export const reserves: readonly Seeded[] = [
   {
     id: "own-hostile-1",
     title: "whoever gets a place of the reserve may use the store",
-    patches: [{ file: "kv/server/reserve.ts", find: "known !== undefined && (always.has(known.name) || some[known.name]?.has(wordAt(words, 1)) === true)", replace: "known !== undefined && words.length > 0 && wordAt(words, 1) !== \"off\"" }],
+    patches: [{ file: "kv/server/limits/reserve.ts", find: "known !== undefined && (always.has(known.name) || some[known.name]?.has(wordAt(words, 1)) === true)", replace: "known !== undefined && words.length > 0 && wordAt(words, 1) !== \"off\"" }],
   },
   {
     id: "own-hostile-2",
@@ -25,12 +25,12 @@ export const reserves: readonly Seeded[] = [
   {
     id: "own-hostile-5",
     title: "a place of the reserve is held for ever",
-    patches: [{ file: "kv/server/reserve.ts", find: "if (oldest === undefined || now - oldest.since < sureMs) return null", replace: "if (oldest === undefined || now - oldest.since < Infinity) return null" }],
+    patches: [{ file: "kv/server/limits/reserve.ts", find: "if (oldest === undefined || now - oldest.since < sureMs) return null", replace: "if (oldest === undefined || now - oldest.since < Infinity) return null" }],
   },
   {
     id: "own-hostile-6",
     title: "heavy writes of all clients are let into the log at once",
-    patches: [{ file: "kv/server/admission.ts", find: "return this.underWay === 0 || this.underWay + weight <= this.most", replace: "return this.underWay >= 0 || weight < 0" }],
+    patches: [{ file: "kv/server/limits/admission.ts", find: "return this.underWay === 0 || this.underWay + weight <= this.most", replace: "return this.underWay >= 0 || weight < 0" }],
   },
   {
     id: "own-hostile-7",
@@ -40,6 +40,6 @@ export const reserves: readonly Seeded[] = [
   {
     id: "own-hostile-8",
     title: "a write weighs what its words are long",
-    patches: [{ file: "kv/server/admission.ts", find: "return weight + found + (", replace: "return weight + 0 * (" }],
+    patches: [{ file: "kv/server/limits/admission.ts", find: "return weight + found + (", replace: "return weight + 0 * (" }],
   },
 ]

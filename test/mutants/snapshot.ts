@@ -77,7 +77,7 @@ export const snapshot: readonly Seeded[] = [
   {
     id: "bug-S8b",
     title: "the state machine reports its snapshot before it is durable",
-    patches: [{ file: "kv/machine/machine.ts", find: "      await makeDurable(live.db, base.index)\n", replace: "      void makeDurable(live.db, base.index)\n" }],
+    patches: [{ file: "kv/machine/leveldb/machine.ts", find: "      await makeDurable(live.db, base.index)\n", replace: "      void makeDurable(live.db, base.index)\n" }],
   },
   {
     id: "bug-S10",

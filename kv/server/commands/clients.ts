@@ -2,9 +2,9 @@
 import { Slices } from "../../machine/slices.ts"
 import type { Reply } from "../../types.ts"
 import type { Client } from "../client.ts"
-import { container, sub } from "../container.ts"
+import { container, sub } from "./container.ts"
 import type { Context, Handler, Host, Words } from "../contract.ts"
-import { bulk, err, errorReply, integer, nil, ok, unsaid, verbatim } from "../encode.ts"
+import { bulk, err, errorReply, integer, nil, ok, unsaid, verbatim } from "../wire/encode.ts"
 import { naturalAt, shown, textAt, tooManyWords, wordAt } from "../words.ts"
 import { clientKill, isType, unknownType } from "./kill.ts"
 

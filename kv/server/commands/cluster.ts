@@ -4,10 +4,10 @@
  */
 import { createHash } from "node:crypto"
 import type { Reply } from "../../types.ts"
-import { container, sub } from "../container.ts"
+import { container, sub } from "./container.ts"
 import type { Handler, Host } from "../contract.ts"
-import { array, bulk, err, integer, map, verbatim } from "../encode.ts"
-import { keySlot, slotCount } from "../keyslot.ts"
+import { array, bulk, err, integer, map, verbatim } from "../wire/encode.ts"
+import { keySlot, slotCount } from "./keyslot.ts"
 import { naturalAt } from "../words.ts"
 
 interface Member {

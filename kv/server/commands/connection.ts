@@ -2,8 +2,8 @@
 import { wrongArity } from "../../machine/index.ts"
 import { resetClient, type Client } from "../client.ts"
 import type { Handler } from "../contract.ts"
-import { array, bulk, err, errorReply, integer, map, ok, pong } from "../encode.ts"
-import { redisVersion } from "../version.ts"
+import { array, bulk, err, errorReply, integer, map, ok, pong } from "../wire/encode.ts"
+import { redisVersion } from "./version.ts"
 import { clientNames, misnamed } from "./clients.ts"
 import { own, shown, textAt, wordAt } from "../words.ts"
 

@@ -1,8 +1,8 @@
 /** COMMAND DOCS: what redis-cli shows as help and as hints while one types. Families tell of their members themselves. */
 import type { Reply } from "../../types.ts"
 import type { Known, Lookup, Subcommand, Words } from "../contract.ts"
-import { array, bulk, map } from "../encode.ts"
-import { argumentsOf } from "../syntax.ts"
+import { array, bulk, map } from "../wire/encode.ts"
+import { argumentsOf } from "./syntax.ts"
 
 export interface Doc {
   readonly group: "string" | "generic" | "connection" | "transactions" | "server" | "cluster" | "scripting"

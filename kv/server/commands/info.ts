@@ -3,8 +3,8 @@ import { totalmem } from "node:os"
 import type { NodeStatus, Reply } from "../../types.ts"
 import type { Counted } from "../census.ts"
 import type { Context, Handler, Host } from "../contract.ts"
-import { array, bulk, err, integer, verbatim } from "../encode.ts"
-import { redisVersion } from "../version.ts"
+import { array, bulk, err, integer, verbatim } from "../wire/encode.ts"
+import { redisVersion } from "./version.ts"
 import { own, tooManyWords, wordAt } from "../words.ts"
 
 type Lines = Readonly<Record<string, string | number>>

@@ -1,10 +1,10 @@
 /** What clients and tools ask to find out whom they talk to: COMMAND, CONFIG, FUNCTION, TIME. */
-import { glob } from "../../machine/glob.ts"
+import { glob } from "../../machine/commands/glob.ts"
 import { wrongArity } from "../../machine/index.ts"
 import type { Reply } from "../../types.ts"
-import { container, sub } from "../container.ts"
+import { container, sub } from "./container.ts"
 import type { Context, Handler, Host, Known, Subcommand, Words } from "../contract.ts"
-import { array, bulk, err, errorReply, fixed, integer, map, nil, ok } from "../encode.ts"
+import { array, bulk, err, errorReply, fixed, integer, map, nil, ok } from "../wire/encode.ts"
 import { arityFits, keysOf, own, shown, tooManyWords, wordAt } from "../words.ts"
 import { docsOf } from "./docs.ts"
 

@@ -2,7 +2,7 @@
 import type { Reply } from "../../types.ts"
 import type { Client } from "../client.ts"
 import type { Context, Words } from "../contract.ts"
-import { err, integer, ok } from "../encode.ts"
+import { err, integer, ok } from "../wire/encode.ts"
 import { naturalAt, shown, textAt, wordAt } from "../words.ts"
 
 const syntaxError = err("syntax error")

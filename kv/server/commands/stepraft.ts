@@ -18,10 +18,10 @@ import { unknownCommand, wrongArity } from "../../machine/index.ts"
 import { Slices } from "../../machine/slices.ts"
 import { LONGEST_KEY, parseSessionKey } from "../../sessionKey.ts"
 import type { Call, Reply, SessionKey, Watch } from "../../types.ts"
-import { container, sub } from "../container.ts"
+import { container, sub } from "./container.ts"
 import type { Context, Handler, Host, Words } from "../contract.ts"
-import { array, bulk, err, integer } from "../encode.ts"
-import { moved } from "../redirect.ts"
+import { array, bulk, err, integer } from "../wire/encode.ts"
+import { moved } from "./redirect.ts"
 import { arityFits, keysOf, naturalAt, textAt, tooManyWords, unknownSubcommand, wordAt } from "../words.ts"
 
 /** VERSION of more keys takes turns with other long reads. */

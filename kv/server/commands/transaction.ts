@@ -2,7 +2,7 @@
 import type { Reply } from "../../types.ts"
 import { noWatches, type Client, type Transaction } from "../client.ts"
 import type { Context, Handler, Known, Words } from "../contract.ts"
-import { array, err, errorReply, ok, queued, unsaid } from "../encode.ts"
+import { array, err, errorReply, ok, queued, unsaid } from "../wire/encode.ts"
 import { own } from "../words.ts"
 import { Slices } from "../../machine/slices.ts"
 

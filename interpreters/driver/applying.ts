@@ -1,0 +1,131 @@
+/**
+ * The state machine's work, one Apply at a time. Whose `apply` throws, rejects or is never answered breaks the contract:
+ * the node ends by name, for what is committed would not be executed here any more, and nobody would be told.
+ */
+import type { Effect, Entry, Index, Millis } from "../../core/index.ts"
+import type { StateMachine } from "../contract.ts"
+import { inBackground } from "../turns.ts"
+
+type Apply = Extract<Effect, { type: "Apply" }>
+
+/** How long a state machine may execute without a word. A disk that is tried again for a minute is no reason to end. */
+export const MACHINE_SILENCE: Millis = 120_000
+/** The silence is counted in looks, so that a process that was stopped, or whose loop hung, has not been silent meanwhile. */
+const LOOKS = 8
+/** People hear of it at this look. */
+const TOLD_AT = 2
+
+const KEPT = "Nothing that was acknowledged is lost: the log keeps these entries."
+
+export type MachineFault = "threw" | "rejected" | "silent"
+
+/** The state machine broke its contract while it executed entries. */
+export class StateMachineFailed extends Error {
+  override readonly name = "StateMachineFailed"
+  readonly fault: MachineFault
+  readonly first: Index
+  readonly last: Index
+  constructor(fault: MachineFault, entries: readonly Entry[], what: string, next: string, options?: ErrorOptions) {
+    super(`${what}. ${KEPT} ${next}`, options)
+    this.fault = fault
+    this.first = entries[0]?.index ?? 0
+    this.last = entries.at(-1)?.index ?? 0
+  }
+}
+
+const placeOf = (entries: readonly Entry[]): string => {
+  const [first] = entries
+  const last = entries.at(-1)
+  if (first === undefined || last === undefined) return "nothing"
+  return first === last ? `entry ${first.index}` : `entries ${first.index} to ${last.index}`
+}
+
+const broken = (fault: "threw" | "rejected", entries: readonly Entry[], thrown: unknown): StateMachineFailed =>
+  new StateMachineFailed(
+    fault, entries,
+    `the state machine's apply of ${placeOf(entries)} ${fault === "threw" ? "threw" : "returned a promise that was rejected with"} ${thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown)}`,
+    "Every server executes them, and this one does so again at its next start. Mend the state machine: apply never throws; what is wrong with a command is that command's result, the same on every server; what fails here alone is told by handlers.failed or handlers.damaged. Then start the node again.",
+    { cause: thrown },
+  )
+
+const silent = (entries: readonly Entry[], millis: Millis): StateMachineFailed =>
+  new StateMachineFailed(
+    "silent", entries,
+    `the state machine was given ${placeOf(entries)} and has called neither handlers.applied nor handlers.progress for ${millis} ms`,
+    "They are executed again at the next start. If its disk hangs, mend that; if it works longer than this, let it call handlers.progress now and then, or give makeDriver a longer machineSilence; otherwise it forgets to call handlers.applied, as it must once everything that it was given is executed.",
+  )
+
+export interface ApplyingOptions {
+  readonly machine: Pick<StateMachine, "apply">
+  readonly silence: Millis
+  readonly failed: (error: StateMachineFailed) => void
+  readonly report: (text: string) => void
+}
+export interface Applying {
+  readonly push: (apply: Apply) => void
+  /** What it was given is executed: the next follows. */
+  readonly applied: () => void
+  readonly progress: () => void
+  /** Nothing of what was handed over is executed any more. */
+  readonly forget: () => void
+  readonly stop: () => void
+}
+
+export const makeApplying = ({ machine, silence, failed, report }: ApplyingOptions): Applying => {
+  let waiting: Apply[] = []
+  let current: readonly Entry[] | null = null
+  let looks = 0
+  let stopped = false
+
+  const stop = (): void => {
+    stopped = true
+    waiting = []
+    clearInterval(watching)
+  }
+  const fail = (error: StateMachineFailed): void => {
+    if (stopped) return
+    stop()
+    failed(error)
+  }
+  const watching = setInterval(() => {
+    if (current === null) return
+    looks += 1
+    if (looks === TOLD_AT) report(`the state machine has executed nothing for ${(silence * TOLD_AT) / LOOKS} ms, of ${placeOf(current)}; after ${silence} ms without a word the node stops`)
+    if (looks > LOOKS) fail(silent(current, silence))
+  }, Math.max(1, silence / LOOKS))
+  inBackground(watching)
+
+  const next = (): void => {
+    const apply = stopped || current !== null ? undefined : waiting.shift()
+    if (apply === undefined) return
+    const { entries } = apply
+    current = entries
+    looks = 0
+    try {
+      // The type allows an async function here, and one that rejects would end the process raw.
+      const answered: unknown = machine.apply(entries)
+      if (answered !== undefined) Promise.resolve(answered).catch((thrown: unknown) => fail(broken("rejected", entries, thrown)))
+    } catch (thrown) {
+      fail(broken("threw", entries, thrown))
+    }
+  }
+
+  return {
+    push: (apply) => {
+      waiting.push(apply)
+      next()
+    },
+    applied: () => {
+      current = null
+      next()
+    },
+    progress: () => {
+      looks = 0
+    },
+    forget: () => {
+      current = null
+      waiting = []
+    },
+    stop,
+  }
+}

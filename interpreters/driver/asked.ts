@@ -1,0 +1,96 @@
+/**
+ * What clients of this node asked of the core, until it responds: by ref, each with its callback. Proposals that
+ * follow each other directly become one event, and its answer is handed to each with its own place.
+ */
+import type { Event, Member, Outcome, Payload, ProposalOutcome, ReadOutcome } from "../../core/index.ts"
+
+type Proposed = Extract<Event, { type: "Proposed" }>
+interface Part {
+  readonly offset: number
+  readonly done: (outcome: ProposalOutcome) => void
+}
+/** The event that still takes more. Its payloads are shared with it. */
+interface Open {
+  readonly ref: number
+  readonly payloads: Payload[]
+  readonly parts: Part[]
+  bytes: number
+}
+
+/** Up to here proposals are merged: what is forwarded to the leader travels in one frame. */
+const MERGE_BYTES = 1 << 20
+
+export interface Asked {
+  /** The event to queue, or null if an open one took it. */
+  readonly propose: (payloads: readonly Payload[], done: (outcome: ProposalOutcome) => void) => Proposed | null
+  readonly read: (done: (outcome: ReadOutcome) => void) => Event
+  readonly change: (voters: readonly Member[], learners: readonly Member[], done: (outcome: ProposalOutcome) => void) => Event
+  /** Another event was queued, or the queue was taken: nothing is added to what came before. */
+  readonly seal: () => void
+  /** This event is the last of the queue, and may take more. */
+  readonly unseal: (event: Proposed) => void
+  readonly respond: (ref: number, outcome: Outcome) => void
+  readonly forget: () => void
+}
+
+export const makeAsked = (): Asked => {
+  const proposals = new Map<number, readonly Part[]>()
+  const reads = new Map<number, (outcome: ReadOutcome) => void>()
+  let nextRef = 1
+  let made: Open | null = null
+  let open: Open | null = null
+
+  const add = (to: Open, payloads: readonly Payload[], bytes: number, done: Part["done"]): void => {
+    to.parts.push({ offset: to.payloads.length, done })
+    for (const payload of payloads) to.payloads.push(payload)
+    to.bytes += bytes
+  }
+  return {
+    propose: (payloads, done) => {
+      let bytes = 0
+      for (const payload of payloads) bytes += payload.bytes.length
+      if (open !== null && open.bytes + bytes <= MERGE_BYTES) {
+        add(open, payloads, bytes, done)
+        return null
+      }
+      made = { ref: nextRef++, payloads: [], parts: [], bytes: 0 }
+      add(made, payloads, bytes, done)
+      proposals.set(made.ref, made.parts)
+      return { type: "Proposed", ref: made.ref, payloads: made.payloads }
+    },
+    read: (done) => {
+      const ref = nextRef++
+      reads.set(ref, done)
+      return { type: "ReadRequested", ref }
+    },
+    change: (voters, learners, done) => {
+      const ref = nextRef++
+      proposals.set(ref, [{ offset: 0, done }])
+      return { type: "ConfigurationChangeProposed", ref, voters, learners }
+    },
+    seal: () => {
+      open = null
+    },
+    unseal: ({ ref }) => {
+      if (made?.ref === ref) open = made
+    },
+    respond: (ref, outcome) => {
+      if (outcome.type === "ReadReady" || outcome.type === "ReadRefused") {
+        const done = reads.get(ref)
+        reads.delete(ref)
+        done?.(outcome)
+        return
+      }
+      const parts = proposals.get(ref)
+      proposals.delete(ref)
+      for (const { offset, done } of parts ?? []) {
+        done(outcome.type === "ProposalAppended" ? { type: "ProposalAppended", first: outcome.first + offset, term: outcome.term } : outcome)
+      }
+    },
+    forget: () => {
+      proposals.clear()
+      reads.clear()
+      open = null
+    },
+  }
+}

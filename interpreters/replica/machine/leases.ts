@@ -1,0 +1,61 @@
+/**
+ * Leases by name, as part of the replicated state: at most one holder at a time, on the replicated clock. Whoever is given a
+ * lease gets a token, and later holders get greater ones. A resource that remembers the greatest token it has seen, and
+ * refuses smaller ones, is safe from a holder that was paused and does not know yet that its lease is over.
+ */
+import type { Index, Millis, Stamp } from "../../../core/index.ts"
+
+export type LeaseRequest =
+  /** Take the lease, or make it last longer if it is held already by the same holder. */
+  | { readonly type: "take"; readonly name: string; readonly holder: string; readonly ttl: Millis }
+  | { readonly type: "release"; readonly name: string; readonly holder: string }
+export type LeaseAnswer =
+  | { readonly type: "held"; readonly token: Index }
+  /** Somebody else holds it; it ends in `remaining`, unless it is made to last longer. */
+  | { readonly type: "taken"; readonly by: string; readonly remaining: Millis }
+  | { readonly type: "released" }
+  | { readonly type: "refused"; readonly text: string }
+
+interface Lease {
+  readonly holder: string
+  readonly token: Index
+  readonly until: Stamp
+}
+export type LeaseImage = readonly (readonly [string, Lease])[]
+
+/** Names and holders, in characters; leases in all. */
+const LONGEST = 256
+const MOST = 10_000
+const LONGEST_TTL = 24 * 3_600_000
+
+export class Leases {
+  private readonly byName: Map<string, Lease>
+  constructor(image: LeaseImage = []) {
+    this.byName = new Map(image)
+  }
+  image(): LeaseImage {
+    return Array.from(this.byName)
+  }
+
+  /** `index` is the place of the request in the log: the token, if it takes the lease. */
+  answer(request: LeaseRequest, index: Index, now: Stamp): LeaseAnswer {
+    const { name, holder } = request
+    if (name.length > LONGEST || holder.length > LONGEST) return { type: "refused", text: `names of leases and holders have at most ${LONGEST} characters` }
+    const found = this.byName.get(name)
+    const held = found !== undefined && found.until > now ? found : undefined
+    if (request.type === "release") {
+      if (held?.holder === holder) this.byName.delete(name)
+      return { type: "released" }
+    }
+    if (!(request.ttl > 0 && request.ttl <= LONGEST_TTL)) return { type: "refused", text: `a lease lasts more than 0 and at most ${LONGEST_TTL} ms` }
+    if (held !== undefined && held.holder !== holder) return { type: "taken", by: held.holder, remaining: held.until - now }
+    if (found === undefined && this.byName.size >= MOST && !this.makeRoom(now)) return { type: "refused", text: `there are ${MOST} leases already` }
+    const token = held?.token ?? index
+    this.byName.set(name, { holder, token, until: now + request.ttl })
+    return { type: "held", token }
+  }
+  private makeRoom(now: Stamp): boolean {
+    for (const [name, { until }] of this.byName) if (until <= now) this.byName.delete(name)
+    return this.byName.size < MOST
+  }
+}

@@ -1,0 +1,292 @@
+/**
+ * A queue of commands on their way through the log, in order, until each is answered: go-back-N.
+ *
+ * Commands are proposed from the oldest on. Proposals get lost (a leader falls, a connection breaks), so when one is
+ * refused, lost or overtaken by silence, the lane goes back and proposes again from the oldest unanswered command.
+ * That is harmless, because the state machine executes each number of a session once; and it is no flood, because at
+ * most one window is proposed again at a time, and each time again only after a longer pause, unless there was
+ * progress.
+ *
+ * Every pass over the queue is an epoch. What becomes of proposals of an earlier epoch changes nothing any more: the
+ * present epoch proposes the same commands again anyway.
+ */
+import type { Payload, ProposalOutcome, ProposalRefusal, Term } from "../../../core/index.ts"
+import type { Leadership } from "../../driver/index.ts"
+import type { Alarm, Surroundings } from "../../surroundings.ts"
+
+export interface Item {
+  /** Made when the command is first proposed. */
+  payload: Payload | null
+  readonly bytes: number
+  /** Proposals of it that may have taken effect, or may yet. 0: it was certainly not executed. */
+  attempts: number
+  settled: boolean
+}
+
+export interface LaneTimes extends Pick<Surroundings, "now" | "after"> {
+  /** Without an answer for this long, proposals count as lost. Doubled while that does not help. */
+  readonly stallMs: number
+  /** Pause before proposing again after a refusal or a loss: from the first to the last, doubling. */
+  readonly backoffMs: readonly [number, number]
+}
+export interface LaneOptions<T extends Item> extends LaneTimes {
+  readonly propose: (payloads: readonly Payload[], done: (outcome: ProposalOutcome) => void) => void
+  readonly wake: () => void
+  readonly encode: (item: T) => Payload
+  /** Proposing makes sense now: there is a leader, and a session if one is needed. */
+  readonly ready: () => boolean
+  /** The item's place in the log was executed, and it has no answer. Settling it here keeps it from going again. */
+  readonly passed?: (item: T, index: number, term: Term) => void
+  readonly refused?: (reason: ProposalRefusal, items: readonly T[]) => void
+}
+
+interface Chunk<T> {
+  readonly items: readonly T[]
+  readonly epoch: number
+  /** How often everything had been renumbered: an older proposal says nothing about the items as they are now. */
+  readonly numbering: number
+  /** Once appended. */
+  first: number
+  term: Term
+}
+
+/** What may be on its way without an answer; always at least one command. */
+const WINDOW_ITEMS = 16_384
+const WINDOW_BYTES = 16 << 20
+/** One proposal. */
+const CHUNK_ITEMS = 1024
+const CHUNK_BYTES = 1 << 20
+
+export class Lane<T extends Item> {
+  private readonly options: LaneOptions<T>
+  private items: T[] = []
+  /** items[first] is the oldest unanswered; items[next] is proposed next; items[fresh] has never been proposed. */
+  private first = 0
+  private next = 0
+  private fresh = 0
+  private inflightBytes = 0
+  private epoch = 0
+  private numbering = 0
+  private appended: Chunk<T>[] = []
+  private applied = 0
+  private progressAt = 0
+  private stalls = 0
+  private backoff = 0
+  private resumeAt = 0
+  private timer: Alarm | null = null
+  private leader: Leadership | null = null
+  /** One command per proposal, to find the one that is refused as too large. */
+  private single = false
+  bytes = 0
+  resends = 0
+  lastRefusal: ProposalRefusal | null = null
+
+  constructor(options: LaneOptions<T>) {
+    this.options = options
+    this.backoff = options.backoffMs[0]
+  }
+
+  get length(): number {
+    return this.items.length - this.first
+  }
+  /** Those that have been proposed, at least once, since the last `renumber`. */
+  get sent(): number {
+    return this.fresh - this.first
+  }
+  get oldest(): T | undefined {
+    return this.items[this.first]
+  }
+  /** The n-th from the oldest. */
+  at(n: number): T | undefined {
+    return n < 0 ? undefined : this.items[this.first + n]
+  }
+  /** Oldest first, with what is answered already but stands behind something unanswered. */
+  list(from = 0, to = this.length): readonly T[] {
+    return this.items.slice(this.first + from, this.first + to)
+  }
+
+  push(item: T): void {
+    this.items.push(item)
+    this.bytes += item.bytes
+    this.options.wake()
+  }
+
+  /** The item has its answer. */
+  settle(item: T): void {
+    if (item.settled) return
+    item.settled = true
+    this.bytes -= item.bytes
+    this.progressed()
+    for (let oldest = this.items[this.first]; oldest?.settled === true; oldest = this.items[this.first]) {
+      if (this.first < this.next) this.inflightBytes -= oldest.bytes
+      this.first++
+    }
+    this.next = Math.max(this.next, this.first)
+    this.fresh = Math.max(this.fresh, this.first)
+    this.compact()
+  }
+
+  /** Propose what is due. Called once per turn. */
+  pump(): void {
+    if (this.next >= this.items.length || !this.options.ready() || this.options.now() < this.resumeAt) return
+    while (this.next < this.items.length) {
+      const chunk = this.nextChunk()
+      if (chunk.length === 0) return
+      this.proposeChunk(chunk)
+    }
+  }
+
+  /** Propose everything unanswered again, after `delay`. */
+  rewind(delay: number): void {
+    this.epoch++
+    this.next = this.first
+    this.inflightBytes = 0
+    this.progressAt = this.options.now()
+    this.resumeAt = this.progressAt + delay
+    if (this.sent > 0) this.resends++
+    this.wakeAfter(delay)
+  }
+
+  /** Nothing proposed so far can take effect any more: everything is as if it had just come. */
+  renumber(): void {
+    for (let i = this.first; i < this.fresh; i++) {
+      const item = this.items[i]
+      if (item === undefined) continue
+      item.payload = null
+      item.attempts = 0
+    }
+    this.fresh = this.first
+    this.numbering++
+    this.appended = []
+    this.rewind(0)
+  }
+
+  /** Another leader, or a new term of the same: what the last one had not committed may be gone. */
+  changed(now: Leadership): void {
+    if (now.leader === null) return
+    const before = this.leader
+    this.leader = now
+    if (before !== null && before.term === now.term && before.leader?.name === now.leader.name) return
+    this.backoff = this.options.backoffMs[0]
+    if (this.next > this.first || this.resumeAt > this.options.now()) this.rewind(0)
+    else if (this.length > 0) this.options.wake()
+  }
+
+  /** Every reply through `index` is out: what was appended before it and has no answer was lost. */
+  appliedThrough(index: number): void {
+    this.applied = index
+    if (this.appended.length === 0) return
+    const through = this.appended.filter((chunk) => chunk.first + chunk.items.length - 1 <= index)
+    if (through.length === 0) return
+    this.appended = this.appended.filter((chunk) => chunk.first + chunk.items.length - 1 > index)
+    for (const chunk of through) this.afterApply(chunk)
+  }
+
+  /** For time: called every so often. */
+  tick(): void {
+    if (this.next === this.first || this.options.now() - this.progressAt < this.options.stallMs * 2 ** Math.min(this.stalls, 3)) return
+    this.stalls++
+    this.rewind(0)
+  }
+
+  stop(): void {
+    this.timer?.cancel()
+    this.timer = null
+    this.resumeAt = Number.POSITIVE_INFINITY
+  }
+
+  private nextChunk(): T[] {
+    const chunk: T[] = []
+    let bytes = 0
+    const most = this.single ? 1 : CHUNK_ITEMS
+    while (this.next < this.items.length && chunk.length < most) {
+      const item = this.items[this.next]
+      if (item === undefined) break
+      const windowFull = this.next - this.first >= WINDOW_ITEMS || this.inflightBytes + item.bytes > WINDOW_BYTES
+      if (windowFull && this.next > this.first) break
+      if (bytes + item.bytes > CHUNK_BYTES && chunk.length > 0) break
+      this.next++
+      this.inflightBytes += item.bytes
+      if (item.settled) continue
+      bytes += item.bytes
+      chunk.push(item)
+    }
+    return chunk
+  }
+
+  private proposeChunk(items: readonly T[]): void {
+    const chunk: Chunk<T> = { items, epoch: this.epoch, numbering: this.numbering, first: 0, term: 0 }
+    if (this.fresh === this.first) this.progressAt = this.options.now()
+    this.fresh = Math.max(this.fresh, this.next)
+    const payloads: Payload[] = []
+    for (const item of items) {
+      item.attempts++
+      item.payload ??= this.options.encode(item)
+      payloads.push(item.payload)
+    }
+    this.options.propose(payloads, (outcome) => this.told(chunk, outcome))
+  }
+
+  private told(chunk: Chunk<T>, outcome: ProposalOutcome): void {
+    if (chunk.numbering !== this.numbering) return
+    switch (outcome.type) {
+      case "ProposalAppended":
+        chunk.first = outcome.first
+        chunk.term = outcome.term
+        this.lastRefusal = null
+        if (chunk.first + chunk.items.length - 1 <= this.applied) this.afterApply(chunk)
+        else this.appended.push(chunk)
+        return
+      case "ProposalRefused":
+        for (const item of chunk.items) item.attempts--
+        if (chunk.epoch !== this.epoch) return
+        this.lastRefusal = outcome.reason
+        if (outcome.reason === "tooLarge") this.single = true
+        this.options.refused?.(outcome.reason, chunk.items)
+        if (chunk.epoch === this.epoch) this.rewindLater()
+        return
+      case "ProposalUnknown":
+        if (chunk.epoch === this.epoch) this.rewindLater()
+    }
+  }
+
+  private afterApply(chunk: Chunk<T>): void {
+    let lost = false
+    chunk.items.forEach((item, i) => {
+      if (!item.settled) this.options.passed?.(item, chunk.first + i, chunk.term)
+      lost ||= !item.settled
+    })
+    if (lost && chunk.epoch === this.epoch) this.rewindLater()
+  }
+
+  private rewindLater(): void {
+    const [, longest] = this.options.backoffMs
+    const delay = this.backoff
+    this.backoff = Math.min(longest, this.backoff * 2)
+    this.rewind(delay)
+  }
+  private progressed(): void {
+    this.progressAt = this.options.now()
+    this.stalls = 0
+    this.single = false
+    this.backoff = this.options.backoffMs[0]
+  }
+  private wakeAfter(delay: number): void {
+    this.timer?.cancel()
+    this.timer = null
+    if (delay <= 0) this.options.wake()
+    else
+      this.timer = this.options.after(delay + 1, () => {
+        this.timer = null
+        this.options.wake()
+      })
+  }
+  /** The answered ones at the front are dropped now and then, not one by one. */
+  private compact(): void {
+    if (this.first < 1024 || this.first * 2 < this.items.length) return
+    this.items.splice(0, this.first)
+    this.next -= this.first
+    this.fresh -= this.first
+    this.first = 0
+  }
+}

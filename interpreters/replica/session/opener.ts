@@ -1,0 +1,40 @@
+/** Opens sessions for this node, one at a time, for as long as it takes. */
+import type { ProposalRefusal } from "../../../core/index.ts"
+import { Lane, type Item } from "./lane.ts"
+import { laneOf, type ReplicaParts, type SessionFormat } from "./parts.ts"
+import type { Surroundings } from "../../surroundings.ts"
+
+/** 128 bits: nobody guesses it, and no two openings have the same. */
+const SECRET_BYTES = 16
+
+interface Opening extends Item {
+  readonly secret: string
+}
+
+export class Opener {
+  readonly lane: Lane<Opening>
+  private readonly makeSecret: Surroundings["secret"]
+  /** Of the session that is being opened, or of the last one that was. */
+  secret = ""
+
+  constructor(parts: Pick<ReplicaParts<never>, "driver" | "settings" | "now" | "after" | "secret">, format: Pick<SessionFormat<never, unknown>, "opening">, refused: (reason: ProposalRefusal) => void) {
+    const { driver, secret } = parts
+    this.makeSecret = secret
+    this.lane = new Lane<Opening>({
+      ...laneOf(parts),
+      ready: () => driver.leadership().leader !== null,
+      refused,
+      encode: (opening) => format.opening(opening.secret),
+    })
+  }
+
+  open(): void {
+    this.opened()
+    this.secret = this.makeSecret(SECRET_BYTES)
+    this.lane.push({ payload: null, bytes: 64, attempts: 0, settled: false, secret: this.secret })
+  }
+  opened(): void {
+    const opening = this.lane.oldest
+    if (opening !== undefined) this.lane.settle(opening)
+  }
+}

@@ -1,0 +1,100 @@
+/** What the parts of a replica's service share: the driver, time and chance, settings, and the answers they give. */
+import type { Millis, Payload, ProposalRefusal, ReadOutcome } from "../../../core/index.ts"
+import type { Driver } from "../../driver/index.ts"
+import type { Item, LaneOptions } from "./lane.ts"
+import type { Surroundings } from "../../surroundings.ts"
+
+export type ReplicaDriver = Pick<Driver, "propose" | "read" | "wake" | "leadership" | "beforeTurn" | "onChange" | "onApplied">
+export type ReadRefusal = Extract<ReadOutcome, { type: "ReadRefused" }>["reason"]
+
+export interface ReplicaSettings {
+  /** A command whose outcome is not known by then is answered as unknown (or as not executed, if it was never proposed). */
+  readonly writeTimeout: Millis
+  readonly readTimeout: Millis
+  /** Without an answer for this long, proposals count as lost. */
+  readonly stallMs: Millis
+  /** Pause before proposing again: from the first to the last, doubling. */
+  readonly backoffMs: readonly [Millis, Millis]
+  /** More than this waiting is refused as busy. */
+  readonly maxWaiting: number
+  readonly maxWaitingBytes: number
+  readonly maxEntryBytes: number
+  /** How often time is looked at: time-outs, lost proposals. */
+  readonly tickMs: Millis
+}
+export const defaultReplicaSettings: ReplicaSettings = {
+  writeTimeout: 10_000,
+  readTimeout: 5000,
+  stallMs: 1000,
+  backoffMs: [20, 1000],
+  maxWaiting: 100_000,
+  maxWaitingBytes: 64 << 20,
+  maxEntryBytes: 8 << 20,
+  tickMs: 50,
+}
+
+/** What is told when a command has no result, in the caller's terms. Each says what is known of its effect. */
+export interface Refusals<Answer> {
+  /** Of a command that was certainly not executed. null: no leader took it. */
+  readonly notExecuted: (reason: ProposalRefusal | null) => Answer
+  /** Not executed: this server is stopping. */
+  readonly stopping: Answer
+  /** Its outcome was not learnt within the time-out. */
+  readonly unknown: Answer
+  /** One before it ended so, and it was not tried again past that. */
+  readonly unknownBehind: Answer
+  readonly unknownStopping: Answer
+  /** Of a read. null: no leader confirmed it. */
+  readonly notRead: (reason: ReadRefusal | null) => Answer
+}
+
+export interface ReplicaParts<Answer> extends Surroundings {
+  readonly driver: ReplicaDriver
+  readonly settings: ReplicaSettings
+  readonly refusals: Refusals<Answer>
+  readonly count: (name: string, by?: number) => void
+}
+
+/** Whatever goes through the log is proposed alike. */
+export const laneOf = ({ driver, settings, now, after }: Pick<ReplicaParts<never>, "driver" | "settings" | "now" | "after">): Pick<LaneOptions<Item>, "now" | "after" | "stallMs" | "backoffMs" | "propose" | "wake"> => ({
+  now, after, stallMs: settings.stallMs, backoffMs: settings.backoffMs, propose: driver.propose, wake: driver.wake,
+})
+
+/** Why nothing was executed, as far as a caller can do something about it; noLeader: whatever else it was, nobody took it. */
+export const reasonOf = (reason: ProposalRefusal | null): "busy" | "tooLarge" | "spaceLow" | "exhausted" | "noLeader" => {
+  switch (reason) {
+    case "busy":
+    case "tooLarge":
+    case "spaceLow":
+    case "exhausted":
+      return reason
+    case "notLeader":
+    case "noLeader":
+    case "transferring":
+    case "notReady":
+    case "changePending":
+    case "invalidChange":
+    case null:
+      return "noLeader"
+  }
+}
+
+/** What the state machine knows of a command of a session. */
+export type Outcome<Answer> =
+  | { readonly type: "kept"; readonly reply: Answer }
+  /** Executed, but its answer is not kept any more. */
+  | { readonly type: "forgotten" }
+  /** Not executed so far: proposing it again is safe. */
+  | { readonly type: "notExecuted" }
+  /** The session has ended: nothing more of it will be executed; what was is unknown. */
+  | { readonly type: "expired" }
+
+/** How the log and the state machine hold sessions. */
+export interface SessionFormat<Request, Answer> {
+  /** Whose session it is: the same for all lives of this server, and for no other. */
+  readonly owner: string
+  readonly opening: (secret: string) => Payload
+  /** Results of numbers below `lowest` have arrived. */
+  readonly command: (request: Request, session: number, sequence: number, lowest: number) => Payload
+  readonly outcomeOf: (session: number, sequence: number) => Outcome<Answer>
+}

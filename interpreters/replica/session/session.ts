@@ -1,0 +1,211 @@
+/**
+ * Exactly-once for whoever has no session of its own: the server's session.
+ *
+ * Each command gets the next number of the session when it is first proposed, so numbers run without a gap in the order of
+ * the calls, and only this server ever proposes them again. The answer is the one that this server's own state machine
+ * announces.
+ *
+ * A command whose outcome is not learnt in time ends as unknown, together with all that were sent behind it, and the session
+ * with it: opening the next one ends the old one in the log, so from then on nothing of the old one can take effect, and what
+ * waits here takes its turn strictly afterwards. Until the new session is open, the old numbers stay: a late answer still
+ * counts.
+ */
+import type { Payload, ProposalRefusal } from "../../../core/index.ts"
+import { Lane, type Item } from "./lane.ts"
+import { Opener } from "./opener.ts"
+import { laneOf, type ReplicaParts, type SessionFormat } from "./parts.ts"
+
+interface Write<Request, Answer> extends Item {
+  readonly request: Request
+  readonly done: (answer: Answer) => void
+  readonly at: number
+  sequence: number
+}
+
+export class ServerSession<Request, Answer> {
+  private readonly parts: ReplicaParts<Answer>
+  private readonly format: SessionFormat<Request, Answer>
+  private readonly lane: Lane<Write<Request, Answer>>
+  private readonly opener: Opener
+  private readonly bySequence = new Map<number, Write<Request, Answer>>()
+  private session: number | null = null
+  /** A new session is being opened; nothing is sent until it is. */
+  private fencing = true
+  private nextSequence = 1
+  private stopped = false
+
+  constructor(parts: ReplicaParts<Answer>, format: SessionFormat<Request, Answer>) {
+    this.parts = parts
+    this.format = format
+    const { driver } = parts
+    this.opener = new Opener(parts, format, (reason) => {
+      if (reason === "spaceLow") this.refuseUnexecuted()
+    })
+    this.lane = new Lane<Write<Request, Answer>>({
+      ...laneOf(parts),
+      ready: () => !this.fencing && driver.leadership().leader !== null,
+      encode: (write) => this.encode(write),
+      refused: (reason, writes) => {
+        if (reason === "spaceLow") this.refuseUnexecuted()
+        else if (reason === "tooLarge" && writes.length === 1) this.refuseTooLarge(writes[0])
+      },
+    })
+    this.opener.open()
+  }
+
+  get waiting(): number {
+    return this.lane.length
+  }
+  get resends(): number {
+    return this.lane.resends
+  }
+
+  /** `bytes`: what it costs to hold and to encode. `done` is called once, never before this call has returned. */
+  execute(request: Request, bytes: number, done: (answer: Answer) => void): void {
+    const { settings, now, soon, refusals, count } = this.parts
+    const refuse = (answer: Answer): void => soon(() => done(answer))
+    if (this.stopped) return refuse(refusals.stopping)
+    if (this.lane.length >= settings.maxWaiting || this.lane.bytes + bytes > settings.maxWaitingBytes) {
+      count("service.busy")
+      return refuse(refusals.notExecuted("busy"))
+    }
+    this.lane.push({ payload: null, bytes, attempts: 0, settled: false, request, done, at: now(), sequence: 0 })
+  }
+
+  private encode(write: Write<Request, Answer>): Payload {
+    write.sequence = this.nextSequence++
+    this.bySequence.set(write.sequence, write)
+    return this.format.command(write.request, this.session ?? 0, write.sequence, this.lane.oldest?.sequence ?? write.sequence)
+  }
+
+  pump(): void {
+    this.opener.lane.pump()
+    this.lane.pump()
+  }
+
+  private answer(write: Write<Request, Answer>, answer: Answer): void {
+    if (write.settled) return
+    if (this.bySequence.get(write.sequence) === write) this.bySequence.delete(write.sequence)
+    this.lane.settle(write)
+    write.done(answer)
+  }
+
+  // ------------------------------------------------------------------------------ what the machine announces
+
+  owns(session: number): boolean {
+    return session === this.session
+  }
+  /** The request that waits for the number, if any. */
+  requestOf(sequence: number): Request | undefined {
+    return this.bySequence.get(sequence)?.request
+  }
+  /** What number `sequence` of the session gave: any copy of the command has this answer. */
+  executed(sequence: number, answer: Answer): void {
+    const write = this.bySequence.get(sequence)
+    if (write !== undefined) this.answer(write, answer)
+  }
+  /**
+   * A copy of the command came to nothing. If `ended`, the session's end stands in the log before it: nothing of it that has no
+   * answer was executed, nor will be. Else something before this copy was lost: the lane finds out when the batch is over, and
+   * another copy may have an answer.
+   */
+  notExecuted(ended: boolean): void {
+    if (ended) this.fence()
+    else this.parts.count("service.outOfOrder")
+  }
+  opened(owner: string, secret: string, session: number): void {
+    if (owner !== this.format.owner) return
+    if (secret !== this.opener.secret) return this.fence()
+    if (session === this.session && !this.fencing) return
+    // Every session of ours before this one has ended, at this place in the log: what has no answer never gets one.
+    this.opener.opened()
+    this.session = session
+    this.fencing = false
+    this.nextSequence = 1
+    this.bySequence.clear()
+    this.parts.count("service.sessionsOpened")
+    this.lane.renumber()
+  }
+  restored(): void {
+    if (this.fencing) this.opener.lane.rewind(0)
+    const { session } = this
+    if (session === null) return
+    let lost = false
+    for (const write of this.lane.list(0, this.lane.sent)) {
+      if (write.settled) continue
+      const state = this.format.outcomeOf(session, write.sequence)
+      if (state.type === "kept") this.answer(write, state.reply)
+      // The session ended within what the snapshot covers; whether before or after this command cannot be seen.
+      else if (state.type !== "notExecuted") lost = true
+    }
+    if (lost) {
+      for (const write of this.lane.list(0, this.lane.sent)) this.answer(write, this.parts.refusals.unknownBehind)
+      this.fence()
+    } else this.lane.rewind(0)
+  }
+
+  // -------------------------------------------------------------------------------------------------- time
+
+  /** Open a new session; nothing is sent before. */
+  private fence(): void {
+    if (this.fencing) return
+    this.fencing = true
+    this.opener.open()
+  }
+
+  /** The leader has no room. What certainly was not executed is told so now instead of being kept waiting. */
+  private refuseUnexecuted(): void {
+    const sent = this.lane.sent > 0
+    // Behind a write that may have been executed, others may have been too: those have attempts of their own.
+    const first = this.lane.oldest?.attempts === 0
+    this.lane.list().forEach((write) => {
+      if (first || write.attempts === 0) this.answer(write, this.parts.refusals.notExecuted("spaceLow"))
+    })
+    if (sent) this.fence()
+  }
+  /** One write is refused alone. Those behind it get new numbers, after a fence. */
+  private refuseTooLarge(write: Write<Request, Answer> | undefined): void {
+    if (write === undefined || write !== this.lane.oldest || write.attempts > 0) return
+    this.answer(write, this.parts.refusals.notExecuted("tooLarge"))
+    this.fence()
+  }
+
+  tick(): void {
+    const { settings, now, count } = this.parts
+    this.opener.lane.tick()
+    this.lane.tick()
+    for (let oldest = this.lane.oldest; oldest !== undefined && now() - oldest.at >= settings.writeTimeout; oldest = this.lane.oldest) {
+      const sent = this.lane.sent > 0
+      if (oldest.attempts > 0) {
+        count("service.unknown", this.lane.sent)
+        this.answer(oldest, this.parts.refusals.unknown)
+        // Those sent behind it share its fate: never tried again past it.
+        for (const write of this.lane.list(0, this.lane.sent)) this.answer(write, this.parts.refusals.unknownBehind)
+      } else {
+        // None behind it can be executed either: in its session their numbers come after its own.
+        count("service.noLeader")
+        this.answer(oldest, this.parts.refusals.notExecuted(this.reason()))
+      }
+      if (sent) this.fence()
+    }
+  }
+  /** Why nothing could be proposed. */
+  private reason(): ProposalRefusal | null {
+    if (this.parts.driver.leadership().leader === null) return null
+    return this.fencing ? this.opener.lane.lastRefusal : this.lane.lastRefusal
+  }
+  changed(now: Parameters<Lane<never>["changed"]>[0]): void {
+    this.opener.lane.changed(now)
+    this.lane.changed(now)
+  }
+  appliedThrough(index: number): void {
+    this.opener.lane.appliedThrough(index)
+    this.lane.appliedThrough(index)
+  }
+  stop(): void {
+    this.stopped = true
+    this.opener.lane.stop()
+    this.lane.stop()
+    for (const write of this.lane.list()) this.answer(write, write.attempts > 0 ? this.parts.refusals.unknownStopping : this.parts.refusals.stopping)
+  }
+}

@@ -1,0 +1,115 @@
+/** Clocks that may run fast, slow or wrong, and timers that go by them: never early in the node's own time. */
+import type { Effect, Timer } from "../../../core/index.ts"
+import { plan, type Fold } from "../state/fold.ts"
+import { drawBetween, LUCK, placeOf } from "../state/hash.ts"
+import type { ClockState, NodeState } from "../state/types.ts"
+
+/** The place of each timer in a node's lists. */
+export const TIMER_PLACE: Readonly<Record<Timer, number>> = { election: 0, heartbeat: 1, quorum: 2, lease: 3, persist: 4, transfer: 5, answer: 6 }
+export const TIMERS: readonly Timer[] = ["election", "heartbeat", "quorum", "lease", "persist", "transfer", "answer"]
+
+/** Virtual milliseconds in which the node's clock shows at least `local` more. */
+const atLeast = ({ driftPermille }: ClockState, local: number): number => (driftPermille === 0 ? local : Math.ceil((local * 1000) / (1000 + driftPermille)))
+/** A lease is the other way about: it must not last longer. */
+const atMost = ({ driftPermille }: ClockState, local: number): number => (driftPermille === 0 ? local : Math.floor((local * 1000) / (1000 + driftPermille)))
+
+/** What right wall clocks show when a world begins. */
+export const EPOCH = 1_000_000_000
+
+/** Time with a drift: whole milliseconds. */
+const drifted = (elapsed: number, permille: number): number => (permille === 0 ? elapsed : Math.floor((elapsed * (1000 + permille)) / 1000))
+export const wallTime = ({ wall, since, wallDriftPermille }: ClockState, now: number): number => wall + drifted(now - since, wallDriftPermille)
+export const monotonicTime = ({ monotonic, since, driftPermille }: ClockState, now: number): number => monotonic + drifted(now - since, driftPermille)
+
+/** When the timer of a live node expires, or undefined. */
+export const timerDue = (node: NodeState, timer: Timer): number | undefined => {
+  const due = node.due[TIMER_PLACE[timer]] ?? -1
+  return due < 0 ? undefined : due
+}
+
+/** A timer that is put off is looked at when it would have expired, and put off then: each has one place in the agenda. */
+const watch = (fold: Fold, node: NodeState, place: number, due: number): void => {
+  const alarm = node.alarm[place] ?? -1
+  const timer = TIMERS[place]
+  if ((alarm >= 0 && alarm <= due) || timer === undefined) return
+  node.alarm[place] = due
+  plan(fold, due, { type: "alarm", node: node.name, life: node.life, timer })
+}
+
+/** Before the first message of a round leaves: a lease is counted from there. */
+export const noteRound = (fold: Fold, node: NodeState, round: number): void => {
+  if ((node.rounds.at(-1)?.round ?? -1) < round) node.rounds = [...node.rounds, { round, at: fold.world.now }]
+}
+
+export const setTimer = (fold: Fold, node: NodeState, effect: Extract<Effect, { type: "SetTimer" }>): void => {
+  const { world } = fold
+  const place = TIMER_PLACE[effect.timer]
+  const count = node.sets[place] ?? 0
+  node.sets[place] = count + 1
+  const local = drawBetween(placeOf(world.seed, LUCK.timer + place, node.slot, 0, count), 0, effect.min, effect.max)
+  let due = world.now + atLeast(node.clock, local)
+  if (effect.timer === "lease") {
+    const { since = 0 } = effect
+    due = (node.rounds.find(({ round }) => round === since)?.at ?? world.now) + atMost(node.clock, local)
+    node.rounds = node.rounds.filter(({ round }) => round >= since)
+  }
+  node.due[place] = due
+  node.setBy[place] = fold.cause
+  watch(fold, node, place, Math.max(due, world.now))
+}
+
+export const cancelTimer = (node: NodeState, timer: Timer): void => {
+  node.due[TIMER_PLACE[timer]] = -1
+}
+
+/** Whether the timer that was looked at has expired. What is due while the node is paused waits for it to go on. */
+export const expires = (fold: Fold, node: NodeState, timer: Timer, at: number): boolean => {
+  const place = TIMER_PLACE[timer]
+  if (node.alarm[place] !== at) return false
+  node.alarm[place] = -1
+  const due = node.due[place] ?? -1
+  if (due < 0 || node.paused) return false
+  if (due > at) {
+    watch(fold, node, place, due)
+    return false
+  }
+  node.due[place] = -1
+  return true
+}
+
+/** Whatever else happens to a node, that its lease is over comes first. */
+export const leaseOver = (fold: Fold, node: NodeState): boolean => {
+  const due = node.due[TIMER_PLACE.lease] ?? -1
+  if (due < 0 || due > fold.world.now) return false
+  node.due[TIMER_PLACE.lease] = -1
+  return true
+}
+
+/** After a pause: what expired meanwhile and was not set anew by what had waited. */
+export const catchUp = (fold: Fold, node: NodeState): void => {
+  for (let place = 0; place < TIMERS.length; place++) {
+    const due = node.due[place] ?? -1
+    if (due >= 0) watch(fold, node, place, Math.max(due, fold.world.now))
+  }
+}
+
+/** From now on the clock goes otherwise; what is left of each timer, in the node's own time, stays. */
+export const skewClock = (fold: Fold, node: NodeState, offset: number, driftPermille: number, wallDriftPermille: number): void => {
+  const { now } = fold.world
+  const before = node.clock
+  node.clock = { since: now, wall: EPOCH + now + offset, wallDriftPermille, monotonic: monotonicTime(before, now), driftPermille: Math.max(driftPermille, -999) }
+  for (let place = 0; place < TIMERS.length; place++) {
+    const due = node.due[place] ?? -1
+    if (due <= now) continue
+    const left = Math.ceil(((due - now) * (1000 + before.driftPermille)) / 1000)
+    const next = now + (TIMERS[place] === "lease" ? atMost(node.clock, left) : atLeast(node.clock, left))
+    node.due[place] = next
+    watch(fold, node, place, next)
+  }
+}
+
+export const freshTimers = (): Pick<NodeState, "due" | "alarm" | "setBy"> => ({
+  due: TIMERS.map(() => -1),
+  alarm: TIMERS.map(() => -1),
+  setBy: TIMERS.map(() => -1),
+})

@@ -1,0 +1,46 @@
+/** How the life of a node ends. */
+import { freshTimers } from "./clockwork.ts"
+import { cloneOf } from "../state/clone.ts"
+import { crashDisk } from "./disk.ts"
+import { nodeOf, own, type Fold } from "../state/fold.ts"
+import { draw, LUCK, placeOf } from "../state/hash.ts"
+import { notice } from "./network.ts"
+import type { Keep, NodeState, StopReason } from "../state/types.ts"
+
+/** Everybody else is told that it came or went. */
+export const noticeAll = (fold: Fold, node: NodeState, connected: boolean): void => {
+  const { world } = fold
+  if (!world.connections) return
+  const place = placeOf(world.seed, LUCK.notice, node.slot, connected ? 1 : 0, node.life)
+  for (const name of world.names) {
+    const other = nodeOf(world, name)
+    if (other === node || other.core === null) continue
+    notice(fold, other, node, connected, place)
+    if (connected) notice(fold, node, other, connected, place)
+  }
+}
+
+/** What was not made durable of the state machine may be gone: all of it or nothing, as a write-ahead log would have it. */
+const crashMachine = (fold: Fold, node: NodeState, keep: Keep): void => {
+  const kept = keep === "all" || (keep === "random" && draw(placeOf(fold.world.seed, LUCK.crash, node.slot, 1, node.life), 0, 2) === 0)
+  if (!kept) node.machine = cloneOf(node.durable)
+}
+
+export const crash = (fold: Fold, name: string, keep: Keep, why: StopReason): void => {
+  const node = own(fold, name)
+  if (node.core === null) return
+  node.core = null
+  Object.assign(node, freshTimers())
+  node.inbox = []
+  node.paused = false
+  node.images = []
+  node.incoming = null
+  node.rounds = []
+  // What peers said of their disks is written down now and then only.
+  node.metTerm = []
+  node.metIndex = []
+  crashDisk(fold, node, keep)
+  crashMachine(fold, node, keep)
+  fold.hooks.stopped?.(name, why)
+  noticeAll(fold, node, false)
+}

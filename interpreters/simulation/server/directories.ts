@@ -1,0 +1,151 @@
+/**
+ * Directories that go back in time or exist twice, and how they are known (interpreters/starts.ts): nodes shake hands as
+ * one starts, and before a message gets through, as they do over TCP.
+ */
+import { holdsLess, lineage, NO_START, startAfter, type Message } from "../../../core/index.ts"
+import { nodeOf, own, type Fold } from "../state/fold.ts"
+import { draw, LUCK, placeOf } from "../state/hash.ts"
+import { isCut } from "./network.ts"
+import { cloneOf } from "../state/clone.ts"
+import { crash } from "./crash.ts"
+import type { DirectoryState, Flight, NodeState } from "../state/types.ts"
+
+export const freshDirectory = (): Pick<NodeState, "start" | "metOf" | "met" | "metTerm" | "metIndex" | "begins" | "refused" | "wentBack"> => ({
+  start: NO_START,
+  metOf: [],
+  met: [],
+  metTerm: [],
+  metIndex: [],
+  begins: 0,
+  refused: false,
+  wentBack: false,
+})
+
+/** Counted on the disk before anybody hears of it. The node is owned. */
+export const countStart = (fold: Fold, node: NodeState): void => {
+  const { disk } = node
+  node.start = startAfter(node.start, draw(placeOf(fold.world.seed, LUCK.start, node.slot, node.wipes, node.life), 0, 0x40000000))
+  node.found = { term: disk.hardState.term, index: disk.log.lastIndex }
+}
+
+/** The machine knows of entries that the log must have held, or of others, and no snapshot explains it. */
+export const hasLostTail = ({ machine, damaged, disk, begins }: NodeState): boolean => {
+  const { index, term, chain } = machine.position()
+  if (damaged || index <= disk.log.base.index || index === begins) return false
+  const entry = disk.log.entry(index)
+  return entry === undefined || entry.term !== term || entry.chain !== chain
+}
+
+/** Nothing that `listener` has met speaks against the start of `speaker`; from now on it has met that. */
+const admits = (fold: Fold, listener: NodeState, speaker: NodeState): boolean => {
+  const { slot, start } = speaker
+  const met = listener.metOf[slot] === speaker.member.incarnation ? listener.met[slot] : undefined
+  if (met === start) return true
+  const how = met === undefined ? "later" : lineage(met, start)
+  if (how === "same") return true
+  if (how !== "later") return false
+  if (met !== undefined && holdsLess(speaker.found, { term: listener.metTerm[slot] ?? 0, index: listener.metIndex[slot] ?? 0 })) return false
+  const node = own(fold, listener.name)
+  if (met === undefined) {
+    node.metTerm[slot] = 0
+    node.metIndex[slot] = 0
+  }
+  node.metOf[slot] = speaker.member.incarnation
+  node.met[slot] = start
+  return true
+}
+
+/** Its directory counts as lost from now on, whatever starts from it. */
+const refuse = (fold: Fold, name: string, by: string): void => {
+  own(fold, name).refused = true
+  fold.hooks.refused?.(name, by)
+  crash(fold, name, "all", "refused")
+}
+
+/** A node that starts is in touch with all whom it reaches, before it says anything else; false: one of them refused it. */
+export const greet = (fold: Fold, name: string): boolean => {
+  const { world } = fold
+  for (const other of world.names) {
+    const node = nodeOf(world, name)
+    const peer = nodeOf(world, other)
+    if (other === name || peer.core === null || peer.paused || isCut(world, node, peer) || isCut(world, peer, node)) continue
+    if (!admits(fold, peer, node)) {
+      refuse(fold, name, other)
+      return false
+    }
+    if (!admits(fold, nodeOf(world, name), nodeOf(world, other))) refuse(fold, other, name)
+  }
+  return true
+}
+
+/** May the message get through? The receiver is up. */
+export const passes = (fold: Fold, { from, to, start }: Flight): boolean => {
+  const { world } = fold
+  const sender = nodeOf(world, from.name)
+  const receiver = nodeOf(world, to.name)
+  // Of a directory that is gone as a whole: late, as messages may be.
+  if (sender.member.incarnation !== from.incarnation) return true
+  if (sender.start !== start) {
+    // Of an earlier life; or of a directory that is no longer in place, whose connections are gone.
+    const how = lineage(sender.start, start)
+    return how === "same" || how === "superseded"
+  }
+  if (receiver.met[sender.slot] === start && sender.met[receiver.slot] === receiver.start) return true
+  if (!admits(fold, receiver, sender)) {
+    if (sender.core !== null) refuse(fold, from.name, to.name)
+    return false
+  }
+  if (sender.core !== null && !admits(fold, nodeOf(world, from.name), nodeOf(world, to.name))) {
+    refuse(fold, to.name, from.name)
+    return false
+  }
+  return true
+}
+
+/** What a member has said that its disk holds. The receiver is owned. */
+export const hearFrom = (receiver: NodeState, sender: NodeState, message: Message): void => {
+  if (message.type !== "AppendAccepted" && !(message.type === "RequestVoteReply" && message.granted)) return
+  const { slot } = sender
+  const index = message.type === "AppendAccepted" ? message.matchIndex : 0
+  const term = receiver.metTerm[slot] ?? 0
+  if (message.term < term) return
+  receiver.metIndex[slot] = message.term > term ? index : Math.max(index, receiver.metIndex[slot] ?? 0)
+  receiver.metTerm[slot] = message.term
+}
+
+// ------------------------------------------------------------------------------------------------ actions
+
+const directoryOf = (node: NodeState): DirectoryState => {
+  const { hardState, log, corrupt } = node.disk
+  const { start, metOf, met, begins, refused, damaged } = node
+  return { hardState, log, corrupt, machine: cloneOf(node.durable), start, metOf: metOf.slice(), met: met.slice(), begins, refused, damaged }
+}
+
+/** As a copy made at this moment would be: what is durable. The node is owned. */
+export const copyDirectory = (node: NodeState): void => {
+  node.copy = directoryOf(node)
+}
+
+/** The process ends; the copy takes the place of the directory, which is the copy from now on. */
+export const swapDirectory = (fold: Fold, name: string): void => {
+  if (nodeOf(fold.world, name).copy === null) return
+  crash(fold, name, "all", "crash")
+  const node = own(fold, name)
+  const { copy } = node
+  if (copy === null) return
+  node.copy = directoryOf(node)
+  const { hardState, log, corrupt, machine, ...rest } = copy
+  Object.assign(node.disk, { hardState, log, corrupt })
+  Object.assign(node, { ...rest, machine: cloneOf(machine), durable: machine, metTerm: [], metIndex: [], wentBack: true })
+}
+
+/** The process ends, and its log loses its last entries, with the term and the vote that stood after them. */
+export const cutLog = (fold: Fold, name: string, entries: number): void => {
+  crash(fold, name, "all", "crash")
+  const node = own(fold, name)
+  const { disk } = node
+  const { base, lastIndex } = disk.log
+  disk.log = disk.log.truncateFrom(Math.max(base.index, lastIndex - entries) + 1)
+  disk.hardState = { term: disk.log.lastTerm, vote: null }
+  node.wentBack = true
+}

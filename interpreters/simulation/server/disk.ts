@@ -1,0 +1,74 @@
+/** Simulated disks: what was persisted survives a crash, what was not may, in order, or may not. */
+import { Log, storedAfter, type Entry, type LogBase, type Persist } from "../../../core/index.ts"
+import { plan, type Fold } from "../state/fold.ts"
+import { draw, drawBetween, LUCK, placeOf } from "../state/hash.ts"
+import type { DiskState, Keep, NodeState } from "../state/types.ts"
+
+export const freshDisk = (base: LogBase): DiskState => ({
+  hardState: { term: 0, vote: null },
+  log: Log.empty(base),
+  pending: [],
+  speed: null,
+  busyUntil: 0,
+  stalled: false,
+  fails: null,
+  full: false,
+  corrupt: false,
+})
+
+const applyPersist = (disk: DiskState, persist: Persist): void => {
+  Object.assign(disk, storedAfter(disk, persist))
+}
+
+const planWrite = (fold: Fold, node: NodeState, seq: number): void => {
+  const { world } = fold
+  const { disk } = node
+  const { min, max } = disk.speed ?? world.disk
+  const delay = drawBetween(placeOf(world.seed, LUCK.persist, node.slot, 0, node.persists++), 0, min, max)
+  // One after the other: a fast write does not overtake a slow one.
+  disk.busyUntil = Math.max(disk.busyUntil, world.now + delay)
+  plan(fold, disk.busyUntil, { type: "persisted", node: node.name, life: node.life, seq, cause: fold.cause })
+}
+
+export const persist = (fold: Fold, node: NodeState, effect: Persist): void => {
+  node.disk.pending.push(effect)
+  if (!node.disk.stalled) planWrite(fold, node, effect.seq)
+}
+
+export const resumeDisk = (fold: Fold, node: NodeState): void => {
+  const { disk } = node
+  disk.stalled = false
+  const last = disk.pending.at(-1)
+  if (last !== undefined) planWrite(fold, node, last.seq)
+}
+
+/** Everything through `seq` is durable now; false if it was already, or the disk hangs. */
+export const settle = (disk: DiskState, seq: number): boolean => {
+  if (disk.stalled) return false
+  let done = 0
+  for (const waiting of disk.pending) {
+    if (waiting.seq > seq) break
+    applyPersist(disk, waiting)
+    done += 1
+  }
+  if (done > 0) disk.pending.splice(0, done)
+  return done > 0
+}
+
+/** A crash keeps a prefix of what was on its way. Recovery cuts off what was half written. */
+export const crashDisk = (fold: Fold, node: NodeState, keep: Keep): void => {
+  const { disk } = node
+  const { length } = disk.pending
+  const kept = keep === "all" ? length : keep === "none" ? 0 : keep === "torn" ? length - 1 : draw(placeOf(fold.world.seed, LUCK.crash, node.slot, 0, node.life), 0, length + 1)
+  disk.pending.slice(0, Math.max(kept, 0)).forEach((waiting) => applyPersist(disk, waiting))
+  disk.pending = []
+  disk.busyUntil = 0
+  disk.stalled = false
+  disk.fails = null
+  if (keep === "corrupt") disk.corrupt = true
+}
+
+export const entriesOf = (disk: DiskState): readonly Entry[] => disk.log.toArray()
+
+/** Bytes of log and hard state on the disk, as limits count them. */
+export const storedBytes = (disk: DiskState): number => disk.log.bytes + 64

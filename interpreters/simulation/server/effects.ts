@@ -1,0 +1,69 @@
+/** One step of one node: events in, the shipped reducer, effects carried out. */
+import type { Effect, Event } from "../../../core/index.ts"
+import { cancelTimer, leaseOver, monotonicTime, setTimer, wallTime } from "./clockwork.ts"
+import { persist } from "./disk.ts"
+import { advance, plan, type Fold } from "../state/fold.ts"
+import { execute } from "./machine.ts"
+import { transmit } from "./network.ts"
+import { closeSnapshot, openSnapshot, restoreSnapshot, storeChunk, takeSnapshot } from "./snapshots.ts"
+import type { Arrival, NodeState } from "../state/types.ts"
+
+const carryOut = (fold: Fold, node: NodeState, effect: Effect, arrivals: readonly Arrival[]): void => {
+  switch (effect.type) {
+    case "Send":
+      return transmit(fold, node, effect.to, effect.message)
+    case "Persist":
+      return persist(fold, node, effect)
+    case "Apply":
+      return execute(fold, node, effect.entries)
+    case "Respond":
+      fold.hooks.responded?.(node.name, effect.ref, effect.outcome)
+      return
+    case "SetTimer":
+      return setTimer(fold, node, effect)
+    case "CancelTimer":
+      return cancelTimer(node, effect.timer)
+    case "TakeSnapshot":
+      return takeSnapshot(fold, node)
+    case "OpenSnapshot":
+      return openSnapshot(fold, node, effect.to)
+    case "CloseSnapshot":
+      return closeSnapshot(node, effect.id)
+    case "StoreChunk":
+      return storeChunk(fold, node, effect.snapshot, effect.offset, effect.last, arrivals)
+    case "RestoreSnapshot":
+      return restoreSnapshot(fold, node, effect.snapshot)
+    case "Halt":
+      plan(fold, fold.world.now, { type: "halted", node: node.name, life: node.life, reason: effect.halted.reason })
+      return
+    case "Note":
+      return
+  }
+}
+
+/** What happened together is one step. The node is owned, and up. */
+export const feed = (fold: Fold, node: NodeState, arrivals: readonly Arrival[]): void => {
+  const { core } = node
+  const { world } = fold
+  if (core === null) return
+  const { clock } = node
+  const events: Event[] = [{ type: "ClockAdvanced", monotonic: monotonicTime(clock, world.now) - node.bornAt, wall: Math.max(0, wallTime(clock, world.now)) }]
+  if (leaseOver(fold, node)) events.push({ type: "TimerExpired", timer: "lease" })
+  for (const { event } of arrivals) events.push(event)
+  const effects = advance(fold, node, core, events)
+  const state = node.core
+  if (state === null) return
+  const i = world.steps++
+  if (node.rounds.length > 0 && state.role.type !== "leader") node.rounds = []
+  fold.hooks.observe?.({ i, at: world.now, node: node.name, events, state, effects, cause: arrivals[0]?.cause ?? -1 })
+  fold.cause = i
+  for (const effect of effects) carryOut(fold, node, effect, arrivals)
+  fold.cause = -1
+}
+
+/** A node that is down misses it, a paused one finds it later. The node is owned. */
+export const receive = (fold: Fold, node: NodeState, arrival: Arrival): void => {
+  if (node.core === null) return
+  if (node.paused) node.inbox.push(arrival)
+  else feed(fold, node, [arrival])
+}

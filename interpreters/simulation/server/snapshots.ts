@@ -1,0 +1,70 @@
+/** Snapshots: images of state machines, pinned by the sender, carried in chunks, put together by the receiver. */
+import type { Member, SnapshotRef } from "../../../core/index.ts"
+import { cloneOf } from "../state/clone.ts"
+import { plan, planEvent, type Fold } from "../state/fold.ts"
+import { drawBetween, drawChance, LUCK, placeOf } from "../state/hash.ts"
+import type { Arrival, Image, NodeState, SnapshotProfile } from "../state/types.ts"
+
+export const defaultSnapshots: SnapshotProfile = { chunksMin: 1, chunksMax: 5, takeFailPermille: 0, openFailPermille: 0, rejectPermille: 0 }
+
+const luckOf = (fold: Fold, node: NodeState): number => placeOf(fold.world.seed, LUCK.snapshot, node.slot, 0, node.snapshots++)
+
+export const takeSnapshot = (fold: Fold, node: NodeState): void => {
+  const { world } = fold
+  const place = luckOf(fold, node)
+  const delay = drawBetween(place, 0, 1, 20)
+  if (drawChance(place, 1, world.snapshots.takeFailPermille)) planEvent(fold, node, delay, { type: "SnapshotTakeFailed" })
+  else plan(fold, world.now + delay, { type: "taken", node: node.name, life: node.life, machine: cloneOf(node.machine), cause: fold.cause })
+}
+
+export const openSnapshot = (fold: Fold, node: NodeState, to: Member): void => {
+  const { chunksMin, chunksMax, openFailPermille } = fold.world.snapshots
+  const place = luckOf(fold, node)
+  if (node.damaged || drawChance(place, 0, openFailPermille)) {
+    planEvent(fold, node, 1, { type: "SnapshotOpenFailed", to })
+    return
+  }
+  const id = `${node.member.incarnation}.${node.snapshots}`
+  const machine = cloneOf(node.machine)
+  node.images = [...node.images, { id, machine, chunks: drawBetween(place, 1, chunksMin, chunksMax) }]
+  planEvent(fold, node, 1, { type: "SnapshotOpened", to, snapshot: { id, ...machine.position() } })
+}
+
+export const closeSnapshot = (node: NodeState, id: string): void => {
+  node.images = node.images.filter((image) => image.id !== id)
+}
+
+/** `arrivals`: what the step was about. The chunk came with one of them. */
+export const storeChunk = (fold: Fold, node: NodeState, { id }: SnapshotRef, offset: number, last: boolean, arrivals: readonly Arrival[]): void => {
+  const image = arrivals.find((arrival) => arrival.image?.id === id)?.image ?? null
+  const known = offset === 0 || node.incoming?.image.id === id
+  if (image === null || !known || drawChance(luckOf(fold, node), 0, fold.world.snapshots.rejectPermille)) {
+    node.incoming = null
+    planEvent(fold, node, 1, { type: "SnapshotRejected", id })
+    return
+  }
+  node.incoming = { image, complete: last }
+  planEvent(fold, node, 1, { type: "ChunkStored", id, nextOffset: offset + 1, last })
+}
+
+/** The earlier machine stays until the new one is whole and durable. */
+export const restoreSnapshot = (fold: Fold, node: NodeState, snapshot: SnapshotRef): void => {
+  const { incoming } = node
+  node.incoming = null
+  if (incoming === null || !incoming.complete || incoming.image.id !== snapshot.id) {
+    planEvent(fold, node, 1, { type: "SnapshotRejected", id: snapshot.id })
+    return
+  }
+  const at = fold.world.now + drawBetween(luckOf(fold, node), 0, 1, 10)
+  plan(fold, at, { type: "restore", node: node.name, life: node.life, snapshot, image: incoming.image, cause: fold.cause })
+}
+
+/** A crash after this finds the snapshot, and perhaps a log that does not know of it. */
+export const becomeSnapshot = (fold: Fold, node: NodeState, image: Image, snapshot: SnapshotRef): void => {
+  node.machine = cloneOf(image.machine)
+  node.durable = image.machine
+  node.damaged = false
+  node.begins = image.machine.position().index
+  fold.hooks.restored?.(node.name, image.machine.position())
+  planEvent(fold, node, drawBetween(luckOf(fold, node), 0, 0, 3), { type: "SnapshotRestored", snapshot })
+}

@@ -1,0 +1,106 @@
+/**
+ * What an action works on. The same code runs in place, where everything may be changed, and immutably, where whatever
+ * is changed is copied first: a node is changed only after `own` gave it out.
+ */
+import { copyState, inPlace, type Effect, type Event, type State } from "../../../core/index.ts"
+import { addPlanned } from "./agenda.ts"
+import { cloneOf } from "./clone.ts"
+import { shareCore } from "./copies.ts"
+import type { Happening, NodeRef, NodeState, WorldHooks, WorldMachine, WorldState } from "./types.ts"
+
+export interface Fold {
+  readonly world: WorldState
+  readonly hooks: WorldHooks
+  /** null: in place. Otherwise the nodes that were copied already. */
+  readonly owned: Set<string> | null
+  /** The step that is being executed, or -1 in an action. */
+  cause: number
+}
+
+export const foldInPlace = (world: WorldState, hooks: WorldHooks): Fold => ({ world, hooks, owned: null, cause: -1 })
+
+/** Over a copy: the world that is given stays as it is. */
+export const foldOver = (world: WorldState, hooks: WorldHooks): Fold => ({
+  world: { ...world, nodes: { ...world.nodes }, agenda: world.agenda.slice() },
+  hooks,
+  owned: new Set(),
+  cause: -1,
+})
+
+export const copyNode = (node: NodeState): NodeState => ({
+  ...node,
+  disk: { ...node.disk, pending: node.disk.pending.slice() },
+  inbox: node.inbox.slice(),
+  due: node.due.slice(),
+  alarm: node.alarm.slice(),
+  setBy: node.setBy.slice(),
+  sets: node.sets.slice(),
+  sent: node.sent.slice(),
+  metOf: node.metOf.slice(),
+  met: node.met.slice(),
+  metTerm: node.metTerm.slice(),
+  metIndex: node.metIndex.slice(),
+})
+
+export const nodeOf = (world: WorldState, name: string): NodeState => {
+  const node = world.nodes[name]
+  if (node === undefined) throw new Error(`there is no node ${name}`)
+  return node
+}
+
+/** The node, to be changed. */
+export const own = (fold: Fold, name: string): NodeState => {
+  const node = nodeOf(fold.world, name)
+  const { owned } = fold
+  if (owned === null || owned.has(name)) return node
+  owned.add(name)
+  const copy = copyNode(node)
+  fold.world.nodes = { ...fold.world.nodes, [name]: copy }
+  return copy
+}
+
+/** The machine of an owned node, to be changed. */
+export const ownMachine = (fold: Fold, node: NodeState): WorldMachine => {
+  if (fold.owned !== null) node.machine = cloneOf(node.machine)
+  return node.machine
+}
+
+/** The shipped reducer, on the core of an owned node. */
+export const advance = (fold: Fold, node: NodeState, core: State, events: readonly Event[]): readonly Effect[] => {
+  if (fold.owned === null) return inPlace(core).run(events)
+  const next = copyState(core)
+  const effects = inPlace(next).run(events)
+  node.core = shareCore(core, next)
+  return effects
+}
+
+export const plan = ({ world }: Fold, at: number, what: Happening): void => {
+  addPlanned(world.agenda, { at, order: world.planned++, what })
+}
+/** What happens to this life of a node after `delay`. */
+export const planEvent = (fold: Fold, node: NodeState, delay: number, event: Event): void =>
+  plan(fold, fold.world.now + delay, { type: "event", node: node.name, life: node.life, event, cause: fold.cause })
+
+// --------------------------------------------------------------------------------------------- who is who
+
+/** The live leader of the highest term. */
+export const leaderOf = (world: WorldState): NodeState | undefined => {
+  let best: NodeState | undefined
+  for (const name of world.names) {
+    const node = nodeOf(world, name)
+    const { core } = node
+    if (core?.role.type === "leader" && core.currentTerm > (best?.core?.currentTerm ?? -1)) best = node
+  }
+  return best
+}
+
+/** The node's name, or undefined if nobody has that role now. */
+export const resolve = (world: WorldState, ref: NodeRef): string | undefined => {
+  if (world.nodes[ref] !== undefined) return ref
+  if (ref === "leader") return leaderOf(world)?.name
+  const place = /^follower([1-9]\d*)$/.exec(ref)?.[1]
+  if (place === undefined) return undefined
+  const leader = leaderOf(world)?.name
+  const others = world.names.filter((name) => name !== leader && nodeOf(world, name).core !== null)
+  return others.sort((a, b) => (a < b ? -1 : 1))[Number(place) - 1]
+}

@@ -1,0 +1,368 @@
+/**
+ * The vocabulary of a simulated cluster. WorldState is plain data, but for logs and state machines, which are values of
+ * their own; Action and Script are plain JSON.
+ *
+ * All times are whole virtual milliseconds since the world began; all chances are per mille.
+ */
+import type { Effect, Entry, Event, HaltReason, HardState, Log, LogBase, Member, Message, Outcome, Persist, Recovered, Settings, SnapshotRef, State, Timer, Held, Start } from "../../../core/index.ts"
+
+export interface Range {
+  readonly min: number
+  readonly max: number
+}
+
+/** Chances and delays of one-way frames. */
+export interface NetworkProfile {
+  readonly lossPermille: number
+  readonly duplicatePermille: number
+  readonly delayMin: number
+  readonly delayMax: number
+  /** Now and then a message takes this much longer: later ones overtake it. */
+  readonly longDelayPermille: number
+  readonly longDelayMax: number
+  /** Two of three replies take 200–2,199 ms more, most of them far less than the longest. */
+  readonly longReordering?: boolean
+  /** That a connection was closed is learned within 7 s, not within 100 ms. */
+  readonly longDelays?: boolean
+}
+export type NetworkName = "reliable" | "unreliable" | "lossy" | "longReordering" | "unreliableLongReordering" | "longDelays"
+
+export interface SnapshotProfile {
+  /** How many chunks an image goes out in. */
+  readonly chunksMin: number
+  readonly chunksMax: number
+  /** How often taking, opening or receiving one fails. */
+  readonly takeFailPermille: number
+  readonly openFailPermille: number
+  readonly rejectPermille: number
+}
+
+/** What a world is made of; plain JSON, so that a script can carry it. */
+export interface WorldOptions {
+  readonly seed: number
+  /** How many voters (n1, n2, …), or their names; at most 31. Default 3. */
+  readonly nodes?: number | readonly string[]
+  readonly settings?: Partial<Settings>
+  readonly network?: NetworkProfile | NetworkName
+  /** Milliseconds that a Persist takes. */
+  readonly disk?: Range
+  /** Milliseconds from handing entries to a state machine to its word that they are executed. */
+  readonly apply?: Range
+  readonly snapshots?: Partial<SnapshotProfile>
+  /** Crashes close connections: the others learn of it, and of starts. */
+  readonly connections?: boolean
+}
+
+/**
+ * A state machine in a world. Same entries, same digest. `clone` answers an independent copy: it serves as snapshot, as
+ * what a crash leaves, and for the immutable face; so it should share what it can.
+ */
+export interface WorldMachine {
+  /** Through where it has executed. */
+  readonly position: () => LogBase
+  /** Executes entries that follow its position without a gap; answers one result for each, or none at all. */
+  readonly apply: (entries: readonly Entry[]) => readonly unknown[]
+  readonly clone: () => WorldMachine
+  /** 32 bits that tell two histories apart. */
+  readonly digest: () => number
+}
+
+/** What may be told of a world as it happens, and the machine that it runs. */
+export interface WorldHooks {
+  /** A new state machine that has executed nothing through `base`. Default: a digest of what it executed. */
+  readonly machine?: (base: LogBase) => WorldMachine
+  /** Every step of every node; throws to stop the world. */
+  readonly observe?: (step: WorldStep) => void
+  /**
+   * What a node finds on its disk each time it starts, before its first step. `wentBack`: its directory was put back, or
+   * cut, since it started last, and nobody whom it reaches knows.
+   */
+  readonly started?: (node: string, recovered: Recovered, wentBack: boolean) => void
+  /** `by` has met a later start of the node's directory, or was told of more than that holds. */
+  readonly refused?: (node: string, by: string) => void
+  /** A node went down, and why. */
+  readonly stopped?: (node: string, why: StopReason) => void
+  /** A state machine executed entries. */
+  readonly applied?: (node: string, entries: readonly Entry[], results: readonly unknown[]) => void
+  /** A state machine was replaced by a snapshot. */
+  readonly restored?: (node: string, base: LogBase) => void
+  /** The answer to a ref of propose, read or change. */
+  readonly responded?: (node: string, ref: number, outcome: Outcome) => void
+  readonly sent?: (from: Member, to: Member, message: Message) => void
+  readonly delivered?: (from: Member, to: Member, message: Message) => void
+  readonly lost?: (from: Member, to: Member, message: Message, why: LossReason) => void
+  /** Every action before it happens: a script of them replays the world. */
+  readonly acted?: (action: Action) => void
+}
+export type StopReason = "crash" | "writeFailed" | "syncFailed" | "wiped" | HaltReason | "refused"
+export type LossReason = "chance" | "cut" | "down" | "otherIncarnation" | "noImage" | "dropped" | "refused"
+
+export interface WorldStep {
+  /** Counts the steps of the world, from 0. */
+  readonly i: number
+  readonly at: number
+  readonly node: string
+  readonly events: readonly Event[]
+  /** The state after the step; in place, the next one changes it. */
+  readonly state: State
+  readonly effects: readonly Effect[]
+  /** The step that sent the message, asked for the persist or set the timer; -1: an action. */
+  readonly cause: number
+}
+
+// ------------------------------------------------------------------------------------------------ state
+
+export interface DiskState {
+  /** What is on it for good. */
+  hardState: HardState
+  log: Log
+  /** Handed over, in order, not yet durable. */
+  pending: Persist[]
+  /** null: as fast as all disks are. */
+  speed: Range | null
+  /** When the last planned write will be done. */
+  busyUntil: number
+  /** Nothing becomes durable until it goes on. */
+  stalled: boolean
+  /** The next write, or its sync, fails: the node stops. */
+  fails: "write" | "sync" | null
+  /** Below the low-water mark. */
+  full: boolean
+  /** Durable bytes are damaged: the node refuses to start from it. */
+  corrupt: boolean
+}
+
+/** A pinned image; nothing is applied to its machine any more. */
+export interface Image {
+  readonly id: string
+  readonly machine: WorldMachine
+  readonly chunks: number
+}
+/** Something that waits for a node; `image` comes with a chunk of a snapshot. */
+export interface Arrival {
+  readonly event: Event
+  readonly cause: number
+  readonly image: Image | null
+}
+/**
+ * The wall clock shows `wall` at `since` and then runs `wallDriftPermille` fast; the monotonic clock, by which timers go, shows
+ * `monotonic` then and runs `driftPermille` fast.
+ */
+export interface ClockState {
+  readonly since: number
+  readonly wall: number
+  readonly wallDriftPermille: number
+  readonly monotonic: number
+  readonly driftPermille: number
+}
+
+/** What a copy of a directory holds. */
+export interface DirectoryState {
+  readonly hardState: HardState
+  readonly log: Log
+  readonly corrupt: boolean
+  readonly machine: WorldMachine
+  readonly start: Start
+  readonly metOf: string[]
+  readonly met: Start[]
+  readonly begins: number
+  readonly refused: boolean
+  readonly damaged: boolean
+}
+
+export interface NodeState {
+  readonly name: string
+  /** Its place in WorldState.names. */
+  readonly slot: number
+  member: Member
+  /** How many disks it lost. */
+  wipes: number
+  /** Counts the lives: what an earlier life planned does not happen in a later one. */
+  life: number
+  /** null: down. */
+  core: State | null
+  disk: DiskState
+  machine: WorldMachine
+  /** What a crash cannot take back of the machine. */
+  durable: WorldMachine
+  damaged: boolean
+  /** The latest start of its directory, and what the log held for good then. */
+  start: Start
+  found: Held
+  /** By slot of a peer: incarnation and latest start that were met, on the disk; and what it has said that its disk holds. */
+  metOf: string[]
+  met: Start[]
+  metTerm: number[]
+  metIndex: number[]
+  /** Through where the snapshot reached that the machine was restored from. */
+  begins: number
+  /** A peer has met a later start of this directory: nothing starts from it any more. */
+  refused: boolean
+  /** Not started since it was put back, or cut. */
+  wentBack: boolean
+  /** A copy of its directory, put aside. */
+  copy: DirectoryState | null
+  apply: Range | null
+  paused: boolean
+  inbox: Arrival[]
+  clock: ClockState
+  /** What its monotonic clock showed when this life began. */
+  bornAt: number
+  /** By place in TIMERS: when it expires, or -1; when it is looked at next, or -1; which step set it; how often it was set. */
+  due: number[]
+  alarm: number[]
+  setBy: number[]
+  sets: number[]
+  /** By slot of the receiver: messages sent so far. Each has its own luck. */
+  sent: number[]
+  persists: number
+  applies: number
+  snapshots: number
+  /** Pinned for followers. */
+  images: readonly Image[]
+  incoming: { readonly image: Image; readonly complete: boolean } | null
+  /** When each of the leader's recent rounds was first sent, for leases. */
+  rounds: readonly { readonly round: number; readonly at: number }[]
+}
+
+/** One message under way. `n` counts the messages of the link; with `copy` it names it: see `flightName`. */
+export interface Flight {
+  readonly type: "deliver"
+  readonly from: Member
+  readonly to: Member
+  readonly n: number
+  readonly copy: number
+  /** Of the sender's directory, as it was sent. */
+  readonly start: Start
+  readonly message: Message
+  readonly image: Image | null
+  readonly cause: number
+}
+export type Happening =
+  | Flight
+  | { readonly type: "event"; readonly node: string; readonly life: number; readonly event: Event; readonly cause: number }
+  | { readonly type: "persisted"; readonly node: string; readonly life: number; readonly seq: number; readonly cause: number }
+  | { readonly type: "alarm"; readonly node: string; readonly life: number; readonly timer: Timer }
+  /** Its process ends: it does nothing more anyway. */
+  | { readonly type: "halted"; readonly node: string; readonly life: number; readonly reason: HaltReason }
+  | { readonly type: "taken"; readonly node: string; readonly life: number; readonly machine: WorldMachine; readonly cause: number }
+  | { readonly type: "restore"; readonly node: string; readonly life: number; readonly snapshot: SnapshotRef; readonly image: Image; readonly cause: number }
+
+/** A heap by time, then by order of planning. */
+export interface Planned {
+  readonly at: number
+  readonly order: number
+  readonly what: Happening
+}
+
+export interface WorldState {
+  readonly seed: number
+  readonly settings: Settings
+  /** In order of their making, which is the order of everything that goes over all nodes. */
+  names: readonly string[]
+  nodes: Readonly<Record<string, NodeState>>
+  now: number
+  agenda: Planned[]
+  /** By slot of the sender: a bit for the slot of each receiver that nothing gets to. */
+  cuts: readonly number[]
+  /** What is sent there before `until` arrives then. */
+  clogs: readonly { readonly from: string; readonly to: string; readonly until: number }[]
+  network: NetworkProfile
+  disk: Range
+  apply: Range
+  snapshots: SnapshotProfile
+  connections: boolean
+  /** Counters: happenings planned, steps taken, messages and entries sent, refs given out. */
+  planned: number
+  steps: number
+  messages: number
+  entriesSent: number
+  refs: number
+}
+
+// ---------------------------------------------------------------------------------------------- actions
+
+/**
+ * A name, or a role looked up when the action happens: "leader" (the live one of the highest term), or "follower1",
+ * "follower2", … (live nodes but the leader, sorted by name). Nobody there: the action does nothing.
+ */
+export type NodeRef = string
+/** What of the writes under way a crash keeps. torn: the last of them was half written; corrupt: what is durable is damaged too. */
+export type Keep = "random" | "all" | "none" | "torn" | "corrupt"
+
+/** A Payload as plain JSON. */
+export interface HexPayload {
+  readonly hex: string
+  readonly checksum: number
+}
+
+export type Action =
+  // time
+  | { readonly type: "run"; readonly ms: number }
+  | { readonly type: "step"; readonly count: number }
+  // clients of the core
+  /** `count` commands (1) with checksums id, id+1, … of `bytes` (8) zeros each; or what `payloads` says. */
+  | { readonly type: "propose"; readonly node: NodeRef; readonly id: number; readonly bytes?: number; readonly count?: number; readonly payloads?: readonly HexPayload[] }
+  | { readonly type: "read"; readonly node: NodeRef }
+  /** Names stand for the incarnations of today. */
+  | { readonly type: "change"; readonly node: NodeRef; readonly voters: readonly string[]; readonly learners: readonly string[] }
+  /** Asked to take these in as learners, beside the members that it knows; whoever is a member stays what it is. */
+  | { readonly type: "admit"; readonly node: NodeRef; readonly names: readonly string[] }
+  | { readonly type: "transfer"; readonly node: NodeRef; readonly to: NodeRef | null }
+  // nodes
+  | { readonly type: "start"; readonly node: NodeRef }
+  | { readonly type: "crash"; readonly node: NodeRef; readonly keep?: Keep }
+  /** A paused node does nothing; what reaches it waits. */
+  | { readonly type: "pause"; readonly node: NodeRef }
+  | { readonly type: "resume"; readonly node: NodeRef }
+  /** Its wall clock shows `offset` more than the world's from now on, and its clocks run this much fast: both alike, or the wall clock otherwise. */
+  | { readonly type: "skew"; readonly node: NodeRef; readonly offset: number; readonly driftPermille: number; readonly wallDriftPermille?: number }
+  /** The disk is lost: down, a new incarnation, amnesiac when it starts. */
+  | { readonly type: "wipe"; readonly node: NodeRef }
+  /** A new server with an empty disk, started. */
+  | { readonly type: "add"; readonly name: string }
+  // directories
+  /** What is durable now is copied, and put aside. */
+  | { readonly type: "copyDirectory"; readonly node: NodeRef }
+  /** Down; its directory and the copy change places: put back, and with another swap brought back. */
+  | { readonly type: "swapDirectory"; readonly node: NodeRef }
+  /** Down; its log has lost this many entries at its end, and what was written after them. */
+  | { readonly type: "cutLog"; readonly node: NodeRef; readonly entries: number }
+  // disks and machines
+  | { readonly type: "disk"; readonly node: NodeRef; readonly min: number; readonly max: number }
+  | { readonly type: "stallDisk"; readonly node: NodeRef }
+  | { readonly type: "resumeDisk"; readonly node: NodeRef }
+  | { readonly type: "failWrite"; readonly node: NodeRef }
+  | { readonly type: "failSync"; readonly node: NodeRef }
+  | { readonly type: "fullDisk"; readonly node: NodeRef }
+  | { readonly type: "freeDisk"; readonly node: NodeRef }
+  | { readonly type: "flipBit"; readonly node: NodeRef }
+  | { readonly type: "damage"; readonly node: NodeRef }
+  | { readonly type: "apply"; readonly node: NodeRef; readonly min: number; readonly max: number }
+  | { readonly type: "snapshots"; readonly profile: Partial<SnapshotProfile> }
+  // network
+  | { readonly type: "cut"; readonly from: NodeRef; readonly to: NodeRef }
+  | { readonly type: "join"; readonly from: NodeRef; readonly to: NodeRef }
+  | { readonly type: "isolate"; readonly node: NodeRef }
+  | { readonly type: "reconnect"; readonly node: NodeRef }
+  | { readonly type: "partition"; readonly side: readonly NodeRef[] }
+  | { readonly type: "heal" }
+  | { readonly type: "network"; readonly profile: NetworkProfile | NetworkName }
+  | { readonly type: "clog"; readonly from: NodeRef; readonly to: NodeRef; readonly ms: number }
+  /** The connection between two nodes is closed and opened again; what is under way on it is lost. */
+  | { readonly type: "reset"; readonly a: NodeRef; readonly b: NodeRef }
+  // by hand
+  | { readonly type: "deliver"; readonly message: string }
+  | { readonly type: "drop"; readonly message: string }
+  | { readonly type: "duplicate"; readonly message: string }
+  | { readonly type: "fire"; readonly node: NodeRef; readonly timer: Timer }
+  /** Its oldest write is done. */
+  | { readonly type: "persist"; readonly node: NodeRef }
+  | { readonly type: "inject"; readonly node: NodeRef; readonly event: Event }
+export type ActionType = Action["type"]
+
+export interface Script {
+  readonly seed: number
+  readonly options: Omit<WorldOptions, "seed">
+  readonly actions: readonly Action[]
+}

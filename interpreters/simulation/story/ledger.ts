@@ -1,0 +1,91 @@
+/** What was executed, by index of commands: no-ops and configuration entries are mapped apart. */
+import type { CommandEntry, Entry, State } from "../../../core/index.ts"
+
+export class LedgerDisagrees extends Error {
+  override readonly name = "LedgerDisagrees"
+}
+
+interface Executed {
+  readonly term: number
+  readonly kind: Entry["kind"]
+  /** Of a command: the checksum of its payload. */
+  readonly value: number
+  /** How many commands stand at or before it. */
+  readonly commands: number
+}
+
+/** All servers execute the same at every index of the log, in order, none left out. */
+export class Ledger {
+  /** executed[k] is command k + 1. */
+  private readonly executed: CommandEntry[] = []
+  /** By index of the log, which begins with nothing. */
+  private readonly log: Executed[] = [{ term: 0, kind: "noop", value: 0, commands: 0 }]
+  /** By server: the index of the log through which it has executed. */
+  private readonly through = new Map<string, number>()
+  /** By index of the log: what state machines are there. */
+  private readonly digests: number[] = []
+
+  readonly applied = (node: string, entries: readonly Entry[]): void => {
+    let last = this.through.get(node) ?? 0
+    for (const entry of entries) {
+      const { index, term, kind } = entry
+      if (index !== last + 1) throw new LedgerDisagrees(`${node} executed entry ${index} after ${last}`)
+      last = index
+      const known = this.log[index]
+      const value = entry.kind === "command" ? entry.payload.checksum : 0
+      if (known === undefined) this.append(node, entry, value)
+      else if (known.term !== term || known.kind !== kind || known.value !== value)
+        throw new LedgerDisagrees(`${node} executed ${kind} ${value} of term ${term} at ${index}, and others ${known.kind} ${known.value} of term ${known.term}`)
+    }
+    this.through.set(node, last)
+  }
+  private append(node: string, entry: Entry, value: number): void {
+    const { index, term, kind } = entry
+    const before = this.log[index - 1]
+    if (before === undefined) throw new LedgerDisagrees(`${node} executed entry ${index}, and nobody the one before it`)
+    this.log.push({ term, kind, value, commands: before.commands + (kind === "command" ? 1 : 0) })
+    if (entry.kind === "command") this.executed.push(entry)
+  }
+  /** A server starts with, or was set to, a state machine that stands here. */
+  readonly placed = (node: string, { index, term }: { readonly index: number; readonly term: number }): void => {
+    if (this.log[index]?.term !== term) throw new LedgerDisagrees(`${node} stands at entry ${index} of term ${term}, which nobody executed`)
+    this.through.set(node, index)
+  }
+  /** What the state machine of a server is where it stands now: the same as all others there. */
+  readonly compare = (node: string, digest: number): void => {
+    const at = this.through.get(node) ?? 0
+    const known = (this.digests[at] ??= digest)
+    if (known !== digest) throw new LedgerDisagrees(`${node} has another state machine at entry ${at} than others`)
+  }
+
+  /** How many commands a server has executed. */
+  executedBy(node: string): number {
+    return this.commandsThrough(this.through.get(node) ?? 0)
+  }
+  /** How many commands stand at or before an index of the log that somebody has executed. */
+  commandsThrough(index: number): number {
+    return this.log[index]?.commands ?? 0
+  }
+  /** The last index of the log that anybody has executed. */
+  get last(): number {
+    return this.log.length - 1
+  }
+  /** Commands executed by anybody. */
+  get length(): number {
+    return this.executed.length
+  }
+  /** All of them, in order. */
+  get commands(): readonly CommandEntry[] {
+    return this.executed
+  }
+  command(index: number): CommandEntry | undefined {
+    return this.executed[index - 1]
+  }
+  /** The command index of what stands at `index` in the log of this state, committed or not. */
+  indexOf(state: State, index: number): number {
+    const start = Math.min(Math.max(state.applied, state.log.base.index), index, this.last)
+    let count = this.commandsThrough(start)
+    for (let at = start + 1; at <= index; at++) if (state.log.entry(at)?.kind === "command") count += 1
+    return count
+  }
+}

@@ -1,0 +1,482 @@
+/**
+ * Scenarios that read like stories: a cluster in virtual time, and what a tester does to it.
+ *
+ * Indexes count commands, no-ops and configuration entries apart. A server takes part while it is connected; `cut`
+ * and `join` change that, and only links between connected servers are open. All times are virtual milliseconds.
+ */
+import { configurationOf, membersOf, sameMember, type CommandEntry, type Entry, type Member, type Message, type Outcome, type Payload, type State } from "../../../core/index.ts"
+import { storedBytes } from "../server/disk.ts"
+import { finish, mixText } from "../state/hash.ts"
+import { Ledger } from "./ledger.ts"
+import { Meter } from "./meter.ts"
+import type { Random } from "../state/random.ts"
+import { goOn, Tasks, type Task, type Work } from "./tasks.ts"
+import type { Keep, NetworkName, NetworkProfile, Script, WorldHooks, WorldMachine, WorldOptions } from "../state/types.ts"
+import { recordedWorld } from "./script.ts"
+import type { World } from "../world.ts"
+
+export const seconds = (count: number): number => count * 1000
+
+/** What the story says did not come true. */
+export class StoryFailed extends Error {
+  override readonly name = "StoryFailed"
+}
+
+/** A text or number, or bytes that mean something to the cluster's own state machine. */
+export type Command = string | number | Payload
+/** What became of a command: executed here; surely never executed; nobody here knows. */
+export type Submitted =
+  | { readonly type: "executed"; readonly index: number; readonly result: unknown }
+  | { readonly type: "refused"; readonly reason: string; readonly leader: string | null }
+  | { readonly type: "unknown"; readonly reason: "answer" | "replaced" | "restored" | "stopped" | "timeout" }
+export type ReadResult = { readonly type: "ready" } | { readonly type: "refused"; readonly reason: string; readonly leader: string | null } | { readonly type: "unknown"; readonly reason: "stopped" | "timeout" }
+
+export interface ClusterOptions extends Partial<Omit<WorldOptions, "nodes">>, WorldHooks {
+  /** What the meter counts for a frame. */
+  readonly weigh?: (message: Message) => number
+}
+
+const payloadOf = (command: Command): Payload => {
+  if (typeof command === "object") return command
+  const text = JSON.stringify(command)
+  return { bytes: new TextEncoder().encode(text), checksum: finish(mixText(0, text)) }
+}
+
+/** What a server executed lately: whoever waits for a result finds it here. */
+interface Executed {
+  /** In the log. */
+  readonly index: number
+  readonly term: number
+  readonly result: unknown
+}
+const KEPT_RESULTS = 1000
+
+/** How long the tester tries. */
+const AGREEMENT_MS = 10_000
+const SUBMISSION_MS = 2000
+const POLL_MS = 20
+const PATIENCE_MS = 25_000
+const NO_LEADER_MS = 50
+const LEADER_POLLS = 10
+const COMMAND_BYTES = 16
+
+export class Cluster {
+  readonly world: World
+  /** All that was done to the world so far: done again, it is the same world, but for a state machine of one's own. */
+  readonly script: () => Script
+  readonly meter: Meter
+  readonly ledger = new Ledger()
+  private readonly connected: Set<string>
+  private readonly tasks = new Tasks()
+  private readonly results = new Map<string, Executed[]>()
+  private inTask = false
+  private nextServer = 0
+  private made = 0
+
+  constructor(servers: number, options: ClusterOptions = {}) {
+    const seed = options.seed ?? 1
+    const { ledger } = this
+    const meter = new Meter(options.weigh)
+    this.meter = meter
+    const { weigh: _, settings, network, disk, apply, snapshots, connections, ...hooks } = options
+    const given = { network, disk, apply, snapshots, connections }
+    const { world, script } = recordedWorld({
+      seed,
+      nodes: servers,
+      // The tester offers to every server and is told at once who leads.
+      settings: { forwardProposals: false, ...settings },
+      ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+    }, {
+      ...hooks,
+      sent: (from, to, message) => {
+        meter.sent(from, to, message)
+        options.sent?.(from, to, message)
+      },
+      delivered: (from, to, message) => {
+        meter.delivered(from, to, message)
+        options.delivered?.(from, to, message)
+      },
+      started: (node, recovered, wentBack) => {
+        ledger.placed(node, recovered.position ?? NOWHERE)
+        options.started?.(node, recovered, wentBack)
+      },
+      restored: (node, base) => {
+        ledger.placed(node, base)
+        ledger.compare(node, this.machine(node).digest())
+        options.restored?.(node, base)
+      },
+      applied: (node, entries, results) => {
+        ledger.applied(node, entries)
+        this.keepResults(node, entries, results)
+        ledger.compare(node, this.machine(node).digest())
+        options.applied?.(node, entries, results)
+      },
+    })
+    this.world = world
+    this.script = script
+    this.connected = new Set(this.world.names)
+  }
+
+  private keepResults(node: string, entries: readonly Entry[], results: readonly unknown[]): void {
+    const kept = this.results.get(node) ?? []
+    this.results.set(node, kept)
+    entries.forEach(({ index, term }, i) => {
+      kept[index % KEPT_RESULTS] = { index, term, result: results[i] }
+    })
+  }
+  /** Ends the story, with what did not come true. */
+  fail(what: string): never {
+    throw new StoryFailed(`${what} (seed ${this.world.data.seed}, at ${this.now} ms)`)
+  }
+
+  // ------------------------------------------------------------------------------------------------ time
+
+  get now(): number {
+    return this.world.now
+  }
+  /** The world and all clients in it go on. */
+  run(ms: number): void {
+    this.goOn(this.now + ms)
+  }
+  /** Until it holds, at most `limit`; whether it came to hold. */
+  runUntil(holds: () => boolean, limit: number): boolean {
+    this.goOn(this.now + limit, holds)
+    return holds()
+  }
+  private goOn(end: number, enough?: () => boolean): void {
+    if (this.inTask) throw new Error("inside a task, time goes on by yield")
+    this.asTask(() => goOn(this.world, this.tasks, end, enough))
+  }
+  private asTask<T>(then: () => T): T {
+    const outer = this.inTask
+    this.inTask = true
+    try {
+      return then()
+    } finally {
+      this.inTask = outer
+    }
+  }
+  /** Starts a client: it begins at once, and lives while time goes on. What it throws stops the story. */
+  go<T>(work: Work<T>): Task<T> {
+    return this.asTask(() => this.tasks.add(work, this.now))
+  }
+  /** Until all of them are done: their results. Fails after `limit`. */
+  finish<T>(tasks: readonly Task<T>[], limit = 120_000): readonly T[] {
+    if (!this.runUntil(() => tasks.every(({ done }) => done), limit)) this.fail(`${tasks.filter(({ done }) => !done).length} of ${tasks.length} clients did not come to an end`)
+    return tasks.map((task) => task.result())
+  }
+  /** Runs clients beside one another to their ends. */
+  together<T>(works: readonly Work<T>[], limit?: number): readonly T[] {
+    return this.finish(works.map((work) => this.go(work)), limit)
+  }
+  /** Runs a client to its end. */
+  do<T>(work: Work<T>, limit?: number): T {
+    const task = this.go(work)
+    this.finish([task], limit)
+    return task.result()
+  }
+
+  // ----------------------------------------------------------------------------------------- the servers
+
+  get names(): readonly string[] {
+    return this.world.names
+  }
+  /** For the choices of the story. */
+  get random(): Random {
+    return this.world.random
+  }
+  /** Those that are up. */
+  get live(): readonly string[] {
+    return this.names.filter((name) => this.isUp(name))
+  }
+  isConnected(name: string): boolean {
+    return this.connected.has(name)
+  }
+  isUp(name: string): boolean {
+    return this.world.state(name) !== undefined
+  }
+  /** Connected ones. */
+  get present(): readonly string[] {
+    return this.names.filter((name) => this.connected.has(name))
+  }
+  /** Some other server than these. */
+  other(...than: readonly string[]): string {
+    return this.others(...than)[0] ?? this.fail("there is no other server")
+  }
+  others(...than: readonly string[]): readonly string[] {
+    return this.names.filter((name) => !than.includes(name))
+  }
+  /** One of them, by chance. */
+  any(names: readonly string[] = this.names): string {
+    return this.random.pick(names) ?? this.fail("there is nobody to choose from")
+  }
+  /** Of a server that is up. */
+  state(name: string): State {
+    return this.world.state(name) ?? this.fail(`${name} is down`)
+  }
+  machine(name: string): WorldMachine {
+    return this.world.node(name).machine
+  }
+  private checkNames(names: readonly string[]): void {
+    for (const name of names) if (!this.names.includes(name)) this.fail(`there is no server ${name} among ${this.names.join(", ")}`)
+  }
+  /** Takes servers off the network. */
+  cut(...names: readonly string[]): void {
+    this.checkNames(names)
+    for (const name of names) {
+      this.connected.delete(name)
+      this.world.isolate(name)
+    }
+  }
+  /** Puts servers on the network: with those that are on it. */
+  join(...names: readonly string[]): void {
+    this.checkNames(names)
+    for (const name of names) {
+      this.connected.add(name)
+      for (const other of this.present) {
+        this.world.act({ type: "join", from: name, to: other })
+        this.world.act({ type: "join", from: other, to: name })
+      }
+    }
+  }
+  /** New servers, connected; members of nothing until the leader is told of them. */
+  add(...names: readonly string[]): void {
+    for (const name of names) {
+      this.world.act({ type: "add", name })
+      this.join(name)
+    }
+  }
+  /** Two sides that do not hear one another; everybody is connected. */
+  partition(side: readonly string[]): void {
+    this.checkNames(side)
+    this.heal()
+    this.world.partition(side)
+  }
+  heal(): void {
+    for (const name of this.names) this.connected.add(name)
+    this.world.heal()
+  }
+  /** Off the network, and dead; the disk keeps what it must. */
+  crash(...names: readonly string[]): void {
+    this.crashKeeping("random", ...names)
+  }
+  crashKeeping(keep: Keep, ...names: readonly string[]): void {
+    this.cut(...names)
+    for (const name of names) this.world.crash(name, keep)
+  }
+  /** A new life with what is on the disk; not connected. */
+  start(...names: readonly string[]): void {
+    this.crash(...names)
+    for (const name of names) this.world.start(name)
+  }
+  /** Crash, start and join. */
+  restart(...names: readonly string[]): void {
+    this.start(...names)
+    this.join(...names)
+  }
+  network(profile: NetworkProfile | NetworkName): void {
+    this.world.network = profile
+  }
+
+  // -------------------------------------------------------------------------------------------- leaders
+
+  /** Who of the connected ones says that it leads, by term. */
+  private leaders(): ReadonlyMap<number, readonly string[]> {
+    const byTerm = new Map<number, string[]>()
+    for (const name of this.present) {
+      const state = this.world.state(name)
+      if (state?.role.type === "leader") byTerm.set(state.currentTerm, [...(byTerm.get(state.currentTerm) ?? []), name])
+    }
+    for (const [term, names] of byTerm) if (names.length > 1) this.fail(`${names.join(" and ")} lead term ${term}`)
+    return byTerm
+  }
+  /** The connected leader of the latest term; fails if there is none within ten polls of half a second. */
+  leader(): string {
+    for (let i = 0; i < LEADER_POLLS; i++) {
+      this.run(450 + this.world.random.below(100))
+      const leaders = this.leaders()
+      const name = leaders.get(Math.max(...leaders.keys()))?.[0]
+      if (name !== undefined) return name
+    }
+    return this.fail("no leader")
+  }
+  /** The connected leader of the latest term at this moment. */
+  leaderNow(): string | undefined {
+    const leaders = this.leaders()
+    return leaders.get(Math.max(...leaders.keys()))?.[0]
+  }
+  /** Fails if a connected server says that it leads. */
+  nobodyLeads(): void {
+    for (const [term, names] of this.leaders()) this.fail(`${names.join()} leads term ${term}, and nobody should`)
+  }
+  /** It says so itself. */
+  leads(name: string): boolean {
+    return this.world.state(name)?.role.type === "leader"
+  }
+  /** The term that all connected servers are in; fails if they disagree. */
+  term(): number {
+    const terms = new Set(this.present.filter((name) => this.isUp(name)).map((name) => this.state(name).currentTerm))
+    const [term] = terms
+    return terms.size === 1 && term !== undefined ? term : this.fail(`the terms differ: ${[...terms].join()}`)
+  }
+
+  // ------------------------------------------------------------------------------------------- commands
+
+  /** Offers a command to one server: where it stands in its log, or null if that server does not lead. */
+  offer(name: string, command: Command): { readonly index: number; readonly term: number } | null {
+    const outcome = this.offered(name, command)
+    const state = this.world.state(name)
+    if (outcome?.type !== "ProposalAppended" || state === undefined) return null
+    return { index: this.ledger.indexOf(state, outcome.first), term: outcome.term }
+  }
+  private offered(name: string, command: Command): Outcome | undefined {
+    return this.world.outcomes.get(this.world.propose(name, [payloadOf(command)]))
+  }
+  /** A command unlike all before. */
+  fresh(bytes = COMMAND_BYTES): Payload {
+    this.made += 1
+    return { bytes: new Uint8Array(bytes), checksum: this.made }
+  }
+  /** How many of the servers that are up have executed command `index`, and what it is. */
+  committed(index: number): { readonly count: number; readonly command: CommandEntry | undefined } {
+    let count = 0
+    for (const name of this.names) if (this.isUp(name) && this.ledger.executedBy(name) >= index) count += 1
+    return { count, command: this.ledger.command(index) }
+  }
+  /** Until command `index` is executed by at least `by` servers: what it is. Fails after `limit`; null if somebody is past `term` before. */
+  wait(index: number, by: number, term = Number.POSITIVE_INFINITY, limit = PATIENCE_MS): CommandEntry | null {
+    const isThere = (): boolean => this.committed(index).count >= by
+    const isOver = (): boolean => this.live.some((name) => this.state(name).currentTerm > term)
+    this.runUntil(() => isThere() || isOver(), limit)
+    if (isThere()) return this.ledger.command(index) ?? null
+    return isOver() ? null : this.fail(`${this.committed(index).count} servers executed command ${index}, not ${by}`)
+  }
+  private isCommitted(index: number, command: Payload, by: number): boolean {
+    const found = this.committed(index)
+    return found.count >= by && found.command?.payload.checksum === command.checksum
+  }
+  /** As `one`, for clients. */
+  *agree(command: Command, by: number, retry = true): Work<number> {
+    const payload = payloadOf(command)
+    const end = this.now + AGREEMENT_MS
+    while (this.now < end) {
+      const index = this.offerToAny(payload)
+      if (index === null) {
+        yield NO_LEADER_MS
+        continue
+      }
+      for (const until = this.now + SUBMISSION_MS; this.now < until; yield POLL_MS) if (this.isCommitted(index, payload, by)) return index
+      if (!retry) break
+    }
+    return this.fail(`${by} servers did not agree on ${typeof command === "object" ? "a command" : JSON.stringify(command)}`)
+  }
+  private offerToAny(payload: Payload): number | null {
+    for (let i = 0; i < this.names.length; i++) {
+      this.nextServer = (this.nextServer + 1) % this.names.length
+      const name = this.names[this.nextServer]
+      if (name === undefined || !this.connected.has(name) || !this.isUp(name)) continue
+      const offer = this.offer(name, payload)
+      if (offer !== null) return offer.index
+    }
+    return null
+  }
+  /** Gets a command executed by at least `by` servers, within 10 s: its index. Without retry, one offer must do. */
+  one(command: Command, by: number, retry = true): number {
+    return this.do(this.agree(command, by, retry))
+  }
+  /** What a server has executed, oldest first. */
+  executed(name: string): readonly CommandEntry[] {
+    return this.ledger.commands.slice(0, this.ledger.executedBy(name))
+  }
+  /** For clients: proposes at a server, and waits for its word. Followers forward if the settings say so. */
+  *propose(name: string, command: Command, limit = SUBMISSION_MS): Work<Outcome | "stopped" | "timeout"> {
+    return yield* this.outcomeOf(name, this.world.propose(name, [payloadOf(command)]), this.now + limit)
+  }
+  /** For clients: proposes at a server, and waits there for the result. */
+  *submit(name: string, command: Command, limit = SUBMISSION_MS): Work<Submitted> {
+    const end = this.now + limit
+    const outcome = yield* this.propose(name, command, limit)
+    if (typeof outcome === "string") return { type: "unknown", reason: outcome }
+    if (outcome.type === "ProposalRefused") return { type: "refused", reason: outcome.reason, leader: outcome.leader?.name ?? null }
+    if (outcome.type !== "ProposalAppended") return { type: "unknown", reason: "answer" }
+    const { first, term } = outcome
+    const node = this.world.node(name)
+    const { life } = node
+    const gone = (): boolean => !this.isUp(name) || node.life !== life
+    const there = (): boolean => node.position.index >= first
+    // Another leader had it cut off here: it may live on elsewhere, but nobody here knows. (What was forwarded may not be here yet.)
+    let held = false
+    const replaced = (): boolean => {
+      const log = this.world.state(name)?.log
+      const here = log?.termAt(first)
+      held ||= here === term
+      return log !== undefined && log.base.index < first && here !== term && (held || here !== undefined)
+    }
+    if (!there()) yield { until: () => there() || gone() || replaced(), limit: Math.max(end - this.now, 0) }
+    if (!there() && replaced()) return { type: "unknown", reason: "replaced" }
+    if (!there()) return { type: "unknown", reason: gone() ? "stopped" : "timeout" }
+    const executed = this.results.get(name)?.[first % KEPT_RESULTS]
+    if (executed?.index !== first) return { type: "unknown", reason: "restored" }
+    return executed.term === term ? { type: "executed", index: this.ledger.commandsThrough(first), result: executed.result } : { type: "unknown", reason: "replaced" }
+  }
+  /** For clients: waits until the state machine of a server may be read. */
+  *read(name: string, limit = SUBMISSION_MS): Work<ReadResult> {
+    const outcome = yield* this.outcomeOf(name, this.world.read(name), this.now + limit)
+    if (typeof outcome === "string") return { type: "unknown", reason: outcome }
+    if (outcome.type === "ReadReady") return { type: "ready" }
+    return { type: "refused", reason: outcome.type === "ReadRefused" ? outcome.reason : outcome.type, leader: outcome.type === "ReadRefused" ? (outcome.leader?.name ?? null) : null }
+  }
+  private *outcomeOf(name: string, ref: number, end: number): Work<Outcome | "stopped" | "timeout"> {
+    const { outcomes } = this.world
+    const { life } = this.world.node(name)
+    const gone = (): boolean => !this.isUp(name) || this.world.node(name).life !== life
+    if (!outcomes.has(ref)) yield { until: () => outcomes.has(ref) || gone(), limit: Math.max(end - this.now, 0) }
+    return outcomes.get(ref) ?? (gone() ? "stopped" : "timeout")
+  }
+
+  // ------------------------------------------------------------------------------------------- members
+
+  /** For clients: asks whoever leads for these members, for new voters as learners first, until it has committed them and no change is open. Fails after 10 s. */
+  *reconfigure(voters: readonly string[], learners: readonly string[] = []): Work<void> {
+    for (const end = this.now + AGREEMENT_MS; this.now < end; yield POLL_MS) {
+      const leader = this.world.leader()?.name
+      if (leader === undefined) continue
+      if (this.hasMembers(leader, voters, learners)) return
+      const strange = voters.filter((name) => !membersOf(configurationOf(this.state(leader))).some((member) => sameMember(member, this.world.node(name).member)))
+      // Refused while an earlier change is open, this one perhaps, and until new voters have caught up.
+      if (strange.length === 0) this.world.change(leader, voters, learners)
+      else this.world.act({ type: "admit", node: leader, names: strange })
+    }
+    this.fail(`${voters.join()} did not become the voters, and ${learners.join() || "nobody"} the learners`)
+  }
+  private hasMembers(name: string, voters: readonly string[], learners: readonly string[]): boolean {
+    const { configurations, commitIndex } = this.state(name)
+    const last = configurations.at(-1)
+    const same = (names: readonly string[], members: readonly Member[]): boolean => names.length === members.length && members.every((member) => names.includes(member.name))
+    return last !== undefined && last.index <= commitIndex && last.configuration.outgoing.length === 0 && same(voters, last.configuration.voters) && same(learners, last.configuration.learners)
+  }
+  /** As `reconfigure`, from outside. */
+  change(voters: readonly string[], learners: readonly string[] = []): void {
+    this.do(this.reconfigure(voters, learners))
+  }
+
+  // --------------------------------------------------------------------------------------------- figures
+
+  /** RPCs sent so far, to everybody or to one server. */
+  rpcs(to?: string): number {
+    return this.meter.count({ kind: "request", ...(to === undefined ? {} : { to }) }).sent
+  }
+  /** Bytes sent so far, requests and replies. */
+  bytes(): number {
+    return this.meter.count().sentBytes
+  }
+  /** Bytes of log and hard state that a server has on its disk. */
+  stateBytes(name: string): number {
+    return storedBytes(this.world.node(name).disk)
+  }
+}
+
+const NOWHERE = { index: 0, term: 0 }
+
+/** So many servers, all connected, at the start of their first election. */
+export const cluster = (servers: number, options: ClusterOptions = {}): Cluster => new Cluster(servers, options)

@@ -1,0 +1,101 @@
+/** Clients in virtual time: generators that yield how long they sleep (ms), or what they wait for. */
+import type { World } from "../world.ts"
+
+/** Milliseconds; or until something holds, looked at whenever anything happened, at most `limit` milliseconds. */
+export type Wait = number | { readonly until: () => boolean; readonly limit: number }
+export type Work<T> = Generator<Wait, T, void>
+
+export interface Task<T> {
+  readonly done: boolean
+  /** Throws what the work threw; only once done. */
+  readonly result: () => T
+}
+
+class Running<T> implements Task<T> {
+  done = false
+  wakeAt: number
+  until: (() => boolean) | null = null
+  private outcome: { readonly value: T } | { readonly error: unknown } | null = null
+  private readonly work: Work<T>
+  constructor(work: Work<T>, now: number) {
+    this.work = work
+    this.wakeAt = now
+  }
+  ready(now: number): boolean {
+    return this.wakeAt <= now || this.until?.() === true
+  }
+  advance(now: number): void {
+    try {
+      const next = this.work.next()
+      if (next.done === true) this.finish({ value: next.value })
+      else {
+        const wait = next.value
+        this.until = typeof wait === "number" ? null : wait.until
+        this.wakeAt = now + (typeof wait === "number" ? wait : wait.limit)
+      }
+    } catch (error) {
+      this.finish({ error })
+    }
+  }
+  private finish(outcome: { readonly value: T } | { readonly error: unknown }): void {
+    this.outcome = outcome
+    this.done = true
+  }
+  result(): T {
+    if (this.outcome === null) throw new Error("the task is not done")
+    if ("error" in this.outcome) throw this.outcome.error
+    return this.outcome.value
+  }
+}
+
+/** What a client throws stops whoever lets time go on. */
+export class Tasks {
+  private running: Running<unknown>[] = []
+
+  /** Goes on at once, until it waits for the first time. */
+  add<T>(work: Work<T>, now: number): Task<T> {
+    const task = new Running(work, now)
+    task.advance(now)
+    if (task.done) task.result()
+    else this.running.push(task)
+    return task
+  }
+  /** Everybody whose time has come goes on, in the order of their starting, until all wait. */
+  advance(now: number): void {
+    for (let busy = true; busy; ) {
+      busy = false
+      // Whom somebody starts meanwhile is in the list at once.
+      for (const task of this.running) {
+        if (task.done || !task.ready(now)) continue
+        task.advance(now)
+        busy = true
+      }
+      const ended = this.running.filter(({ done }) => done)
+      if (ended.length === 0) continue
+      this.running = this.running.filter(({ done }) => !done)
+      for (const task of ended) task.result()
+    }
+  }
+  /** When somebody wakes at the latest; what they wait for can come true before. */
+  wakes(): number {
+    let next = Number.POSITIVE_INFINITY
+    for (const { wakeAt } of this.running) if (wakeAt < next) next = wakeAt
+    return next
+  }
+  /** Somebody waits for something to hold. */
+  watches(): boolean {
+    return this.running.some(({ until }) => until !== null)
+  }
+}
+
+const NEVER = (): boolean => false
+
+/** The world and all clients in it go on until `end` (virtual ms), or until it is enough. */
+export const goOn = (world: World, tasks: Tasks, end: number, enough: () => boolean = NEVER): void => {
+  const watched = enough !== NEVER
+  for (tasks.advance(world.now); world.now < end && !enough(); tasks.advance(world.now)) {
+    let to = Math.min(end, tasks.wakes())
+    if (watched || tasks.watches()) to = Math.min(to, world.next ?? to)
+    world.run(Math.max(to - world.now, 0))
+  }
+}

@@ -1,0 +1,170 @@
+/** `stepraft bench`: many clients in a closed loop, and what came of it. */
+import { type Endpoint, parseEndpoint } from "../../client/endpoints.ts"
+import { encodeRequest } from "../../client/resp.ts"
+import { gather, type ClusterStatus } from "../gather.ts"
+import { type Load, startLoad } from "./load.ts"
+import { cpuOf } from "./cpu.ts"
+import { type Histogram, makeHistogram } from "./histogram.ts"
+import { failure } from "../runtime.ts"
+import { grouped, paintFor } from "../table.ts"
+
+export interface BenchOptions {
+  readonly endpoints: readonly Endpoint[]
+  readonly clients: number
+  /** null: each client has its own. */
+  readonly connections: number | null
+  readonly pipeline: number
+  /** Percentage. */
+  readonly reads: number
+  readonly valueSize: number
+  readonly keys: number
+  readonly durationMs: number
+  readonly requests: number | null
+  readonly consistency: "linearizable" | "local"
+  readonly target: "leader" | "all" | "given"
+  readonly output: "table" | "json"
+}
+
+export interface BenchResult {
+  readonly clients: number
+  readonly connections: number
+  readonly pipeline: number
+  readonly reads: number
+  readonly valueSize: number
+  readonly consistency: string
+  readonly endpoints: readonly string[]
+  readonly requests: number
+  readonly seconds: number
+  readonly opsPerSecond: number
+  readonly latencyMs: { readonly mean: number; readonly p50: number; readonly p90: number; readonly p99: number; readonly p999: number; readonly max: number }
+  readonly errors: Readonly<Record<string, number>>
+  /** Microseconds of processor time for each command; servers only when they run on this machine. */
+  readonly cpuMicros: { readonly client: number; readonly servers: number | null }
+}
+
+const show = ({ host, port }: Endpoint): string => `${host}:${port}`
+
+const targets = async (options: BenchOptions): Promise<{ readonly endpoints: readonly Endpoint[]; readonly cluster: ClusterStatus | null }> => {
+  const cluster = await gather(options.endpoints, new Map(), 2_000)
+  const answering = cluster.nodes.filter(({ role }) => role !== null)
+  if (options.target === "given" || answering.length === 0) return { endpoints: options.endpoints, cluster: answering.length === 0 ? null : cluster }
+  const chosen = options.target === "all" ? answering : answering.filter(({ id }) => id === cluster.leader)
+  const endpoints = chosen.flatMap(({ client }) => {
+    const endpoint = client === null ? null : parseEndpoint(client)
+    return endpoint === null ? [] : [endpoint]
+  })
+  if (endpoints.length === 0) throw failure("the cluster has no leader now; stepraft status tells more")
+  return { endpoints, cluster }
+}
+
+const makeProgress = (options: BenchOptions) => {
+  const out = process.stderr
+  if (!out.isTTY) return { draw: (): void => {}, clear: (): void => {} }
+  const width = 24
+  let last = 0
+  return {
+    draw: (share: number, done: number, rate: number): void => {
+      const full = Math.min(width, Math.round(share * width))
+      const moment = options.requests === null ? `${((share * options.durationMs) / 1_000).toFixed(0)} s` : grouped(done)
+      out.write(`\r\x1b[K${"█".repeat(full)}${"░".repeat(width - full)} ${moment} · ${grouped(rate)} ops/s`)
+      last = done
+    },
+    clear: (): void => void (last > 0 && out.write("\r\x1b[K")),
+  }
+}
+
+const report = (result: BenchResult, options: BenchOptions): string => {
+  const paint = paintFor(process.stdout)
+  const { latencyMs: ms } = result
+  const figures = (["p50", "p90", "p99", "p999", "max"] as const).map((name) => `${name === "p999" ? "p99.9" : name} ${ms[name].toFixed(2)}`).join("   ")
+  const cpu = `client ${result.cpuMicros.client.toFixed(1)}${result.cpuMicros.servers === null ? "" : `, servers together ${result.cpuMicros.servers.toFixed(1)}`}`
+  const errors = Object.entries(result.errors).map(([code, times]) => `${grouped(times)} × ${code}`)
+  return [
+    `${100 - options.reads} % SET, ${options.reads} % GET (${options.consistency}), ${options.valueSize} B values, ${options.clients} clients${result.connections < options.clients ? ` on ${result.connections} connection${result.connections === 1 ? "" : "s"}` : ` × ${options.pipeline}`}, ${result.endpoints.join(", ")}`,
+    `${paint.bold(`${grouped(result.opsPerSecond)} ops/s`)}  (${grouped(result.requests)} in ${result.seconds.toFixed(2)} s)`,
+    `latency ms   ${figures}   mean ${ms.mean.toFixed(2)}`,
+    `CPU µs/op    ${cpu}`,
+    ...(errors.length === 0 ? [] : [paint.red(`errors       ${errors.join(", ")}`)]),
+    "",
+  ].join("\n")
+}
+
+const latencies = (histogram: Histogram): BenchResult["latencyMs"] => ({
+  mean: histogram.mean(), p50: histogram.quantile(0.5), p90: histogram.quantile(0.9), p99: histogram.quantile(0.99), p999: histogram.quantile(0.999), max: histogram.max(),
+})
+
+export const bench = async (options: BenchOptions, signal: AbortSignal): Promise<void> => {
+  if (options.reads > 100) throw failure("--reads is a percentage: 0 to 100", 2)
+  const connections = Math.min(options.connections ?? options.clients, options.clients)
+  const shared = connections < options.clients
+  if (shared && options.pipeline > 1) throw failure("clients that share connections ask one thing at a time: leave out --pipeline or --connections", 2)
+  const { endpoints, cluster } = await targets(options)
+  const histogram = makeHistogram()
+  const errors: Record<string, number> = {}
+  let left = options.requests ?? Number.POSITIVE_INFINITY
+  const pids = cluster?.nodes.flatMap(({ pid, client }) => (pid !== null && client !== null && parseEndpoint(client)?.host === "127.0.0.1" ? [pid] : [])) ?? []
+  const serversBefore = cpuOf(pids)
+  const before = process.cpuUsage()
+  const started = performance.now()
+  const progress = makeProgress(options)
+
+  const loads: Load[] = []
+  const running = Array.from({ length: connections }, (_, i) => {
+    const endpoint = endpoints[i % endpoints.length]
+    if (endpoint === undefined) return Promise.resolve()
+    return new Promise<void>((resolve) => {
+      loads.push(
+        startLoad(
+          {
+            endpoint, callers: shared, pipeline: shared ? Math.floor((options.clients + i) / connections) : options.pipeline, reads: options.reads, valueSize: options.valueSize, keys: options.keys,
+            preamble: options.consistency === "local" ? encodeRequest(["READONLY"]) : null,
+          },
+          {
+            take: (wanted) => {
+              const given = Math.min(wanted, left)
+              left -= given
+              return given
+            },
+            answered: histogram.record,
+            failed: (reason, commands) => {
+              errors[reason] = (errors[reason] ?? 0) + Math.max(1, commands)
+              if (options.requests !== null) left += commands
+            },
+            ended: resolve,
+          },
+        ),
+      )
+    })
+  })
+  const stop = (): void => loads.forEach((load) => load.stop())
+  const timer = options.requests === null ? setTimeout(stop, options.durationMs) : null
+  const ticker = setInterval(() => {
+    const elapsed = performance.now() - started
+    const share = options.requests === null ? elapsed / options.durationMs : histogram.count() / options.requests
+    progress.draw(share, histogram.count(), (histogram.count() * 1_000) / elapsed)
+  }, 250)
+  signal.addEventListener("abort", stop, { once: true })
+  // Nothing at all for so long, and connections refused: there is no server.
+  const hopeless = setTimeout(() => histogram.count() === 0 && Object.keys(errors).length > 0 && stop(), 3_000)
+  await Promise.all(running)
+  clearTimeout(hopeless)
+  if (timer !== null) clearTimeout(timer)
+  clearInterval(ticker)
+  progress.clear()
+
+  const seconds = (performance.now() - started) / 1_000
+  const requests = histogram.count()
+  const used = process.cpuUsage(before)
+  const serversAfter = cpuOf(pids)
+  const result: BenchResult = {
+    clients: options.clients, connections, pipeline: options.pipeline, reads: options.reads, valueSize: options.valueSize, consistency: options.consistency,
+    endpoints: endpoints.map(show), requests, seconds, opsPerSecond: requests / seconds, latencyMs: latencies(histogram), errors,
+    cpuMicros: {
+      client: (used.user + used.system) / Math.max(1, requests),
+      servers: serversBefore === null || serversAfter === null ? null : (serversAfter - serversBefore) / Math.max(1, requests),
+    },
+  }
+  process.stdout.write(options.output === "json" ? `${JSON.stringify(result)}\n` : report(result, options))
+  if (requests === 0) throw failure(`nothing was answered: ${Object.keys(errors).join(", ") || "no connection"}`)
+  if (Object.keys(errors).length > 0) throw failure("", 1)
+}

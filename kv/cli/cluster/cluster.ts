@@ -1,0 +1,185 @@
+/** `stepraft cluster`: a cluster of local processes, watched over until it is told to stop. */
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import { DirectoryLocked, type Lock, LockLost, nodeFiles, takeLock } from "../../../interpreters/file/index.ts"
+import { showEndpoint } from "../../client/endpoints.ts"
+import { decodeConfig } from "../../node/index.ts"
+import { type Child, startChild } from "./child.ts"
+import { clusterDefaults } from "../defaults.ts"
+import { makeFolders } from "../folders.ts"
+import { gather, type Known } from "../gather.ts"
+import { type Layout, type Member, membersOf, readLayout, writeLayout } from "./layout.ts"
+import { busyPorts } from "./ports.ts"
+import { exitCodes, failure } from "../runtime.ts"
+import { changeOf, grouped, paintFor, summary } from "../table.ts"
+
+/** What was not given is what the data folder says, else the default. */
+export interface ClusterOptions {
+  readonly program: string
+  readonly data: string
+  readonly nodes: number | null
+  readonly host: string | null
+  readonly port: number | null
+  readonly peerPort: number | null
+  /** What every `serve` gets too. */
+  readonly config: string | null
+  readonly redirect: boolean
+}
+const mostNodes = 99
+const quietMs = 10_000
+
+const plan = (options: ClusterOptions): { readonly layout: Layout; readonly isNew: boolean } => {
+  if (options.data === "") throw failure("--data names no folder", exitCodes.usage)
+  const old = readLayout(options.data)
+  if (old !== null && options.nodes !== null && options.nodes !== old.nodes)
+    throw failure(
+      `${options.data} holds a cluster of ${old.nodes} nodes, not of ${options.nodes}. Leave --nodes out to resume it, give another folder with --data, or remove ${options.data} to begin anew (its data is then lost).`,
+    )
+  const nodes = options.nodes ?? old?.nodes ?? clusterDefaults.nodes
+  const port = options.port ?? old?.port ?? clusterDefaults.port
+  const peerPort = options.peerPort ?? (options.port === null ? old?.peerPort : undefined) ?? port + clusterDefaults.peerOffset
+  if (nodes < 1 || nodes > mostNodes) throw failure(`--nodes must be from 1 to ${mostNodes}`, 2)
+  if ([port, peerPort].some((first) => first < 1 || first + nodes - 1 > 65_535)) throw failure("ports go from 1 to 65535", 2)
+  if (Math.abs(port - peerPort) < nodes) throw failure(`client ports ${port}–${port + nodes - 1} and peer ports ${peerPort}–${peerPort + nodes - 1} overlap: give another --peer-port`, 2)
+  return { layout: { version: 1, nodes, host: options.host ?? old?.host ?? clusterDefaults.host, port, peerPort }, isNew: old === null }
+}
+
+const requireFreePorts = async (members: readonly Member[]): Promise<void> => {
+  const busy = await busyPorts(members.flatMap(({ id, client, peer }) => [{ what: `clients of ${id}`, endpoint: client }, { what: `the peers of ${id}`, endpoint: peer }]))
+  if (busy.length > 0) throw failure(`${busy.join("\n          ")}\n          Nothing was started. Is the cluster running already? Else give other ports with --port and --peer-port.`)
+}
+
+const words = (member: Member, members: readonly Member[], options: ClusterOptions, bootstrap: boolean): readonly string[] => [
+  options.program, "serve", "--id", member.id, "--data", member.data, "--client", showEndpoint(member.client), "--peer", showEndpoint(member.peer),
+  "--peers", members.map(({ id, peer }) => `${id}=${showEndpoint(peer)}`).join(","), ...(bootstrap ? ["--bootstrap"] : []),
+  ...(options.config === null ? [] : ["--config", options.config]), ...(options.redirect ? ["--redirect"] : []),
+]
+
+/** What is wrong with the settings (of the file, of the environment) is wrong for every node: told once, before anything is started. */
+const requireConfig = async (members: readonly Member[], { config, redirect }: ClusterOptions): Promise<void> => {
+  const peers = Object.fromEntries(members.map(({ id, peer }) => [id, showEndpoint(peer)]))
+  for (const { id, data, client, peer } of members) {
+    const flags = { id, data, client: showEndpoint(client), peer: showEndpoint(peer), peers, redirect }
+    const decoded = await Effect.runPromise(Effect.result(decodeConfig({ flags, ...(config === null ? {} : { file: config }) })))
+    if (Result.isFailure(decoded)) throw failure(decoded.failure.message, exitCodes.usage)
+  }
+}
+
+/** One cluster in one folder at a time: a second one, with other ports even, would run the same nodes. */
+const lockFolder = async (folder: string): Promise<Lock> => {
+  try {
+    makeFolders(folder)
+    return await takeLock(nodeFiles, folder)
+  } catch (error) {
+    throw error instanceof DirectoryLocked
+      ? failure(`${folder} is in use by another "stepraft cluster" (${error.holder}). Nothing was started. Stop that one, or give another folder with --data.`)
+      : failure(`${folder} cannot be used: ${error instanceof Error ? error.message : String(error)}. Nothing was started. Give a folder with --data that this user can write to.`)
+  }
+}
+
+const greeting = ({ data }: ClusterOptions, layout: Layout, members: readonly Member[], isNew: boolean): string => {
+  const first = members[0]
+  const port = layout.port
+  return [
+    `${isNew ? "A new cluster" : "Resuming the cluster"} of ${layout.nodes} nodes in ${data}`,
+    ...members.map(({ id, client, peer, folder }) => `  ${id}  clients ${showEndpoint(client)}  peers ${showEndpoint(peer)}  log ${join(folder, "log.txt")}`),
+    "Talk to any of them, in the Redis protocol or with this program:",
+    `  redis-cli -h ${first?.client.host ?? layout.host} -p ${port} set greeting hello`,
+    `  stepraft get greeting --port ${port}      stepraft status --port ${port}      stepraft bench --port ${port}`,
+    "Ctrl-C stops all nodes; the same command resumes them.",
+    "",
+  ].join("\n")
+}
+
+/** One line, redrawn on a terminal; elsewhere a line whenever something changes that a reader of a log would want to know. */
+const makeLine = () => {
+  const out = process.stdout
+  const paint = paintFor(out)
+  let drawn = false
+  let before = ""
+  const erase = (): void => {
+    if (drawn) out.write("\r\x1b[K")
+    drawn = false
+  }
+  return {
+    say: (text: string): void => {
+      erase()
+      out.write(`${text}\n`)
+    },
+    show: (state: string, change: string, figures: string): void => {
+      if (out.isTTY) {
+        erase()
+        out.write(`${state}  ${paint.dim(figures)}`)
+        drawn = true
+      } else if (change !== before) out.write(`${state}\n`)
+      before = change
+    },
+    paint,
+  }
+}
+
+/** Until it is told to stop, or none of the nodes can be helped by a restart. */
+const watch = async (folder: string, members: readonly Member[], children: readonly Child[], lock: Lock, line: ReturnType<typeof makeLine>, signal: AbortSignal): Promise<void> => {
+  const known: Known = new Map(members.map(({ id, client }) => [showEndpoint(client), id]))
+  let commit = 0
+  let at = 0
+  let quiet = true
+  const started = performance.now()
+  while (!signal.aborted) {
+    const cluster = await gather(members.map(({ client }) => client), known, 900)
+    const now = performance.now()
+    const highest = Math.max(0, ...cluster.nodes.map((node) => node.commit ?? 0))
+    const rate = at === 0 || highest < commit ? 0 : ((highest - commit) * 1_000) / (now - at)
+    commit = highest
+    at = now
+    const term = Math.max(0, ...cluster.nodes.map((node) => node.term ?? 0))
+    // While the nodes are only starting, that they do not answer yet is no news.
+    quiet &&= cluster.leader === null && now - started < quietMs
+    if (!signal.aborted && !quiet) line.show(summary(cluster, line.paint), changeOf(cluster), `term ${term} · commit ${grouped(commit)} · ${grouped(rate)} entries/s`)
+    if (children.every((child) => child.givenUp())) throw failure("none of the nodes can run; what each of them said stands above. Mend that, then run the same command again.")
+    await lock.renew().catch((error: unknown) => {
+      if (error instanceof LockLost) throw failure(`${folder} is not this cluster's any more: it was removed, or its lock was taken away. Its nodes are stopped. See that nobody else uses it, then run the same command again.`)
+    })
+    await sleep(process.stdout.isTTY ? 1_000 : 500, undefined, { signal }).catch(() => {})
+  }
+}
+
+export const cluster = async (options: ClusterOptions, signal: AbortSignal): Promise<void> => {
+  // What nodes log is for nobody else, like their data.
+  process.umask(0o077)
+  const { layout, isNew } = plan(options)
+  const members = membersOf(options.data, layout)
+  await requireConfig(members, options)
+  await requireFreePorts(members)
+  const lock = await lockFolder(options.data)
+  try {
+    writeLayout(options.data, layout)
+    await run(options, layout, members, isNew, lock, signal)
+  } finally {
+    // Left behind, it is the lock of a dead process; and the folder may be gone.
+    await lock.release().catch(() => undefined)
+  }
+}
+
+const run = async (options: ClusterOptions, layout: Layout, members: readonly Member[], isNew: boolean, lock: Lock, signal: AbortSignal): Promise<void> => {
+  const line = makeLine()
+  line.say(greeting(options, layout, members, isNew))
+  const children: readonly Child[] = members.map((member) =>
+    startChild({
+      id: member.id,
+      words: (first) => words(member, members, options, isNew && first),
+      logPath: join(member.folder, "log.txt"),
+      // The node's own stamp and name would only repeat ours; the log file has the line as it was.
+      say: (text) => line.say(`${line.paint.yellow(member.id)} ${text.replace(/^\S+ (warn|error)\s+\S+ /, "$1: ")}`),
+    }),
+  )
+  try {
+    await watch(options.data, members, children, lock, line, signal)
+  } finally {
+    line.say("Stopping the nodes …")
+    await Promise.all(children.map((child) => child.stop()))
+    line.say("All nodes have stopped.")
+  }
+}

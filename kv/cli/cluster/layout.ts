@@ -1,0 +1,75 @@
+/** The data folder of a local cluster: DIR/cluster.json says what it is, DIR/n1 … hold the nodes. */
+import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { type Endpoint, showEndpoint } from "../../client/endpoints.ts"
+import { isLock } from "../../../interpreters/file/index.ts"
+import { makeFolders } from "../folders.ts"
+import { Failure, failure } from "../runtime.ts"
+
+export interface Layout {
+  readonly version: 1
+  readonly nodes: number
+  readonly host: string
+  /** Of the first node; the others follow. */
+  readonly port: number
+  readonly peerPort: number
+}
+export interface Member {
+  readonly id: string
+  readonly folder: string
+  readonly data: string
+  readonly client: Endpoint
+  readonly peer: Endpoint
+}
+
+const fileOf = (folder: string): string => join(folder, "cluster.json")
+
+export const membersOf = (folder: string, { nodes, host, port, peerPort }: Layout): readonly Member[] =>
+  Array.from({ length: nodes }, (_, i) => {
+    const id = `n${i + 1}`
+    return { id, folder: join(folder, id), data: join(folder, id, "data"), client: { host, port: port + i }, peer: { host, port: peerPort + i } }
+  })
+
+const isLayout = (value: unknown): value is Layout =>
+  typeof value === "object" && value !== null && "version" in value && value.version === 1 && "nodes" in value && typeof value.nodes === "number" &&
+  "host" in value && typeof value.host === "string" && "port" in value && typeof value.port === "number" && "peerPort" in value && typeof value.peerPort === "number"
+
+/** null: there is no cluster here yet. A folder that holds anything else is refused: it is not ours to fill. */
+export const readLayout = (folder: string): Layout | null => {
+  if (!existsSync(fileOf(folder))) {
+    if (existsSync(folder) && !statSync(folder).isDirectory()) throw failure(`${folder} is no folder. Give one with --data.`)
+    if (existsSync(folder) && readdirSync(folder).some((name) => !isLock(name)))
+      throw failure(`${folder} is not empty and holds no cluster.json: it was not made by "stepraft cluster". Give another folder with --data.`)
+    return null
+  }
+  let value: unknown
+  try {
+    value = JSON.parse(readFileSync(fileOf(folder), "utf8"))
+  } catch (error) {
+    throw failure(`${fileOf(folder)} cannot be read: ${String(error)}`)
+  }
+  if (!isLayout(value)) throw failure(`${fileOf(folder)} is not a description of a cluster of this version`)
+  return value
+}
+
+export const writeLayout = (folder: string, layout: Layout): void => {
+  for (const member of membersOf(folder, layout)) makeFolders(member.folder)
+  // By rename: half a description would lock the user out of the data.
+  const temporary = `${fileOf(folder)}.new`
+  writeFileSync(temporary, `${JSON.stringify(layout, null, 2)}\n`)
+  renameSync(temporary, fileOf(folder))
+}
+
+/** The client addresses of the cluster in this folder, if the asked node is one of its nodes. */
+export const recordedClients = (folder: string, asked: Endpoint): readonly (readonly [address: string, id: string])[] => {
+  try {
+    const layout = readLayout(folder)
+    const members = layout === null ? [] : membersOf(folder, layout)
+    const addresses = members.map(({ id, client }) => [showEndpoint(client), id] as const)
+    return members.some(({ client }) => client.port === asked.port) ? addresses : []
+  } catch (error) {
+    // Only a hint: a folder that is none of ours, or cannot be read, gives none.
+    if (error instanceof Failure || (error instanceof Error && "code" in error)) return []
+    throw error
+  }
+}

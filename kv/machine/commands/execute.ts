@@ -1,0 +1,187 @@
+/** The table of commands, and the one place that looks a call up in it. */
+import { checkKey } from "../cost.ts"
+import * as counters from "./counters.ts"
+import * as expiry from "./expiry.ts"
+import * as keys from "./keys.ts"
+import * as objects from "./objects.ts"
+import { OK, error, integer, quoted, wrongArity } from "../reply.ts"
+import * as strings from "./strings.ts"
+import { type Arguments, type Handler, type View, argument } from "./view.ts"
+import type { Call, Reply } from "../../types.ts"
+
+export interface CommandSpec {
+  readonly name: string
+  /** As in Redis: counts the name; negative: at least so many. */
+  readonly arity: number
+  readonly kind: "write" | "read"
+  /** Reads the whole key space: answered in slices, never inside MULTI. */
+  readonly scan: boolean
+  readonly firstKey: number
+  readonly lastKey: number
+  readonly step: number
+  readonly flags: readonly string[]
+  /** null: only the read side of a machine can answer it (see scan.ts). */
+  readonly handler: Handler | null
+}
+
+const one = [1, 1, 1] as const
+const all = [1, -1, 1] as const
+const pairs = [1, -1, 2] as const
+const none = [0, 0, 0] as const
+const two = [1, 2, 1] as const
+/** Behind a subcommand. */
+const named = [2, 2, 1] as const
+type Keys = readonly [number, number, number]
+
+const write = (name: string, arity: number, [firstKey, lastKey, step]: Keys, handler: Handler, ...flags: string[]): CommandSpec => ({
+  name,
+  arity,
+  kind: "write",
+  scan: false,
+  firstKey,
+  lastKey,
+  step,
+  flags: ["write", ...flags],
+  handler,
+})
+const read = (name: string, arity: number, [firstKey, lastKey, step]: Keys, handler: Handler | null, ...flags: string[]): CommandSpec => ({
+  name,
+  arity,
+  kind: "read",
+  scan: handler === null,
+  firstKey,
+  lastKey,
+  step,
+  flags: ["readonly", ...flags],
+  handler,
+})
+
+export const commands: ReadonlyMap<string, CommandSpec> = new Map(
+  [
+    read("GET", 2, one, strings.get, "fast"),
+    write("SET", -3, one, strings.set, "denyoom"),
+    write("SETNX", 3, one, strings.setnx, "denyoom", "fast"),
+    write("SETEX", 4, one, strings.setex, "denyoom"),
+    write("PSETEX", 4, one, strings.psetex, "denyoom"),
+    write("GETSET", 3, one, strings.getset, "denyoom", "fast"),
+    write("GETDEL", 2, one, strings.getdel, "fast"),
+    write("GETEX", -2, one, strings.getex, "fast"),
+    read("GETRANGE", 4, one, strings.getrange),
+    read("SUBSTR", 4, one, strings.getrange),
+    write("SETRANGE", 4, one, strings.setrange, "denyoom"),
+    write("APPEND", 3, one, strings.append, "denyoom", "fast"),
+    read("STRLEN", 2, one, strings.strlen, "fast"),
+    read("MGET", -2, all, strings.mget, "fast"),
+    write("MSET", -3, pairs, strings.mset, "denyoom"),
+    write("MSETNX", -3, pairs, strings.msetnx, "denyoom"),
+    write("CAS", 4, one, strings.cas, "denyoom", "fast"),
+    write("INCR", 2, one, counters.incr, "denyoom", "fast"),
+    write("DECR", 2, one, counters.decr, "denyoom", "fast"),
+    write("INCRBY", 3, one, counters.incrby, "denyoom", "fast"),
+    write("DECRBY", 3, one, counters.decrby, "denyoom", "fast"),
+    write("INCRBYFLOAT", 3, one, counters.incrbyfloat, "denyoom", "fast"),
+    write("DEL", -2, all, keys.del),
+    write("UNLINK", -2, all, keys.del, "fast"),
+    read("EXISTS", -2, all, keys.exists, "fast"),
+    read("TOUCH", -2, all, keys.exists, "fast"),
+    write("RENAME", 3, two, keys.rename),
+    write("RENAMENX", 3, two, keys.renamenx, "fast"),
+    write("COPY", -3, two, keys.copy, "denyoom"),
+    read("OBJECT", -2, named, objects.object),
+    read("MEMORY", -2, named, objects.memory),
+    read("TYPE", 2, one, keys.type, "fast"),
+    write("EXPIRE", -3, one, expiry.expire, "fast"),
+    write("PEXPIRE", -3, one, expiry.pexpire, "fast"),
+    write("EXPIREAT", -3, one, expiry.expireat, "fast"),
+    write("PEXPIREAT", -3, one, expiry.pexpireat, "fast"),
+    read("TTL", 2, one, expiry.ttl, "fast"),
+    read("PTTL", 2, one, expiry.pttl, "fast"),
+    read("EXPIRETIME", 2, one, expiry.expiretime, "fast"),
+    read("PEXPIRETIME", 2, one, expiry.pexpiretime, "fast"),
+    write("PERSIST", 2, one, expiry.persist, "fast"),
+    write("FLUSHALL", -1, none, keys.flush),
+    write("FLUSHDB", -1, none, keys.flush),
+    read("KEYS", 2, none, null),
+    read("SCAN", -2, none, null),
+    read("DBSIZE", 1, none, null, "fast"),
+    read("RANDOMKEY", 1, none, null),
+  ].map((spec) => [spec.name, spec]),
+)
+
+const lookup = (name: Uint8Array): CommandSpec | undefined =>
+  // Longer than any name: no need to make a string of what may be megabytes.
+  name.length > 16 ? undefined : commands.get(Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString("latin1").toUpperCase())
+
+/** The text is Redis 7's: at most 128 characters of the name, and as many arguments as fit into 128; each ends at a zero byte. */
+export const unknownCommand = (call: Call): Reply => {
+  const printable = (bytes: Uint8Array, room: number): string => quoted(bytes, room).replace(/[\r\n]/g, " ")
+  let shown = ""
+  for (const part of call.slice(1)) {
+    if (shown.length >= 128) break
+    shown += `'${printable(part, 128 - shown.length)}' `
+  }
+  return error(`unknown command '${printable(call[0] ?? Buffer.alloc(0), 128)}', with args beginning with: ${shown}`)
+}
+
+/** The command that a call names, or the error that Redis gives for it. */
+export const resolve = (call: Call): CommandSpec | Reply => {
+  const spec = lookup(call[0] ?? Buffer.alloc(0))
+  if (spec === undefined) return unknownCommand(call)
+  const fits = spec.arity >= 0 ? call.length === spec.arity : call.length >= -spec.arity
+  return fits ? spec : wrongArity(spec.name)
+}
+
+export const isSpec = (resolved: CommandSpec | Reply): resolved is CommandSpec => "arity" in resolved
+
+/** Views of the same bytes as Buffers; most calls hold Buffers already. */
+export const toBuffers = (call: Call): Arguments =>
+  call.every((part) => Buffer.isBuffer(part)) ? call : call.map((part) => Buffer.from(part.buffer, part.byteOffset, part.byteLength))
+
+/** The longest key that the call names. */
+const longestKey = (spec: CommandSpec, args: Arguments): number => {
+  if (spec.firstKey === 0) return 0
+  if (spec.lastKey === spec.firstKey) return argument(args, spec.firstKey).length
+  let longest = 0
+  const last = spec.lastKey < 0 ? args.length - 1 : spec.lastKey
+  for (let i = spec.firstKey; i <= last; i += spec.step) longest = Math.max(longest, argument(args, i).length)
+  return longest
+}
+
+/** Executes one call. Throws TooLarge for what costs too much, and what the store throws. */
+export const execute = (view: View, call: Call): Reply => {
+  const spec = resolve(call)
+  if (!isSpec(spec)) return spec
+  const args = toBuffers(call)
+  if (spec.handler === null) return error(`${argument(args, 0).toString("latin1")} is not allowed inside a transaction: it reads the whole key space`)
+  checkKey(longestKey(spec, args))
+  return spec.handler(view, args)
+}
+
+/** Keys that a command takes in one step: a few milliseconds. */
+const PART = 256
+const sumOf = (replies: readonly Reply[]): Reply => integer(replies.reduce((sum, reply) => sum + (reply.type === "integer" ? Number(reply.value) : 0), 0))
+const allOf = (replies: readonly Reply[]): Reply => ({ type: "array", items: replies.flatMap((reply) => (reply.type === "array" ? reply.items : [reply])) })
+/** How the replies to parts of a command make its own. MSETNX has no parts: it looks at all its keys before it writes one. */
+const joins: ReadonlyMap<string, (replies: readonly Reply[]) => Reply> = new Map([
+  ["DEL", sumOf],
+  ["UNLINK", sumOf],
+  ["EXISTS", sumOf],
+  ["TOUCH", sumOf],
+  ["MGET", allOf],
+  ["MSET", () => OK],
+])
+export interface Parts {
+  readonly calls: readonly Call[]
+  readonly join: (replies: readonly Reply[]) => Reply
+}
+/** A command over many keys as commands over fewer, one after the other, for what else must have its turn; null: it is short. */
+export const partsOf = (call: Call): Parts | null => {
+  const name = call[0]
+  if (name === undefined || call.length <= PART + 1) return null
+  const spec = resolve(call)
+  const join = isSpec(spec) ? joins.get(spec.name) : undefined
+  if (!isSpec(spec) || join === undefined || (call.length - 1) % spec.step !== 0) return null
+  const calls: Call[] = []
+  for (let from = 1; from < call.length; from += PART) calls.push([name, ...call.slice(from, from + PART)])
+  return { calls, join }
+}

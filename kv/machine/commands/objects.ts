@@ -1,0 +1,80 @@
+/** OBJECT and MEMORY: what there is to be told about one value beyond its bytes. */
+import { INLINE } from "../cost.ts"
+import { NULL, ONE, bulk, error, help, integer, notAnInteger, quoted, syntaxError, wrongArity } from "../reply.ts"
+import { type Arguments, type Handler, MAX_DIGITS, argument, parseInt64, upper } from "./view.ts"
+import type { Reply } from "../../types.ts"
+
+/** Of Redis: a string of at most so many bytes stands in one piece with its header. */
+const EMBEDDED = 44
+
+const unknown = (name: string, args: Arguments): Reply => error(`unknown subcommand '${quoted(argument(args, 1), 128)}'. Try ${name} HELP.`)
+const arity = (name: string, args: Arguments): Reply => wrongArity(`${name}|${upper(argument(args, 1))}`)
+
+/** What Redis says of such a value that was set whole. Here all values are bytes; programs look whether it is an integer. */
+const encoding: Handler = (view, args) => {
+  const key = argument(args, 2)
+  const item = view.get(key)
+  if (item === undefined) return NULL
+  if (item.length <= MAX_DIGITS && parseInt64(view.value(key, item)) !== undefined) return bulk(Buffer.from("int"))
+  return bulk(Buffer.from(item.length <= EMBEDDED ? "embstr" : "raw"))
+}
+const ifThere =
+  (answer: Reply): Handler =>
+  (view, args) =>
+    view.get(argument(args, 2)) === undefined ? NULL : answer
+
+export const objectHelp: Readonly<Record<string, string>> = {
+  encoding: "How Redis would hold the value: int, embstr or raw.",
+  freq: "An error: nothing is evicted, so accesses are not counted.",
+  idletime: "An error: reads leave no trace.",
+  refcount: "1.",
+}
+export const memoryHelp = "Bytes that key and value take in the database; all of a string is counted, so SAMPLES changes nothing."
+
+const objects: ReadonlyMap<string, Handler> = new Map([
+  ["ENCODING", encoding],
+  ["REFCOUNT", ifThere(ONE)],
+  ["FREQ", ifThere(error("An LFU maxmemory policy is not selected, access frequency not tracked: nothing is evicted here."))],
+  ["IDLETIME", ifThere(error("idle time is not tracked: a read changes nothing here, on no node."))],
+])
+export const object: Handler = (view, args) => {
+  const sub = upper(argument(args, 1))
+  if (sub === "HELP") {
+    if (args.length !== 2) return arity("OBJECT", args)
+    return help("OBJECT", Object.fromEntries(Object.entries(objectHelp).map(([name, text]) => [`${name.toUpperCase()} key`, text])))
+  }
+  const found = objects.get(sub)
+  if (found === undefined) return unknown("OBJECT", args)
+  return args.length === 3 ? found(view, args) : arity("OBJECT", args)
+}
+
+/** Of a record in the database: kind, generation, place, checksum, version, deadline, place. */
+const RECORD = 30
+/** Of the same for a value apart, and for a deadline. */
+const APART = 21
+const DEADLINE = 13
+
+/** Bytes of the key's records in the database, the same on every node. */
+const usage: Handler = (view, args) => {
+  for (let i = 3; i < args.length; i += 2) {
+    const count = args[i + 1]
+    if (upper(argument(args, i)) !== "SAMPLES" || count === undefined) return syntaxError
+    const samples = parseInt64(count)
+    if (samples === undefined) return notAnInteger
+    if (samples < 0n) return syntaxError
+  }
+  const key = argument(args, 2)
+  const item = view.get(key)
+  if (item === undefined) return NULL
+  return integer(RECORD + key.length + item.length + (item.length > INLINE ? APART + key.length : 0) + (item.expiry === 0 ? 0 : DEADLINE + key.length))
+}
+export const memory: Handler = (view, args) => {
+  switch (upper(argument(args, 1))) {
+    case "USAGE":
+      return args.length < 3 ? arity("MEMORY", args) : usage(view, args)
+    case "HELP":
+      return args.length === 2 ? help("MEMORY", { "USAGE key [SAMPLES count]": memoryHelp }) : arity("MEMORY", args)
+    default:
+      return unknown("MEMORY", args)
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * KEYS, SCAN and DBSIZE: commands over the whole key space, in the order of places (place.ts). This file knows what they
+ * ask and answer; who walks the keys, at once or in slices, is the machine's matter.
+ *
+ * The cursor of SCAN is a place. So it holds on every node and over restarts, nothing need be remembered for it, and
+ * every key that is there throughout a scan is returned, whatever happens to others. Places stay below 2^53, for clients
+ * that hold a cursor as a floating-point number.
+ */
+import { type Matcher, glob } from "./glob.ts"
+import { replyTooLarge } from "../cost.ts"
+import { PLACES } from "../place.ts"
+import { NULL, bulk, error, integer, notAnInteger, syntaxError } from "../reply.ts"
+import { argument, parseInt64, upper } from "./view.ts"
+import { toBuffers } from "./execute.ts"
+import type { Call, Reply } from "../../types.ts"
+
+/** Walk all records from a place on, for as long as `visit` says true. */
+export interface Scan {
+  readonly from: number
+  /** `live`: the key has not expired. False: the walk ends before this one. */
+  readonly visit: (key: Buffer, place: number, live: boolean, expiry: number) => boolean
+  readonly reply: () => Reply
+}
+
+/** A key in a reply costs this beside its bytes. */
+const ITEM = 64
+/** One SCAN gives no more than this at a time, and looks at no more keys, but for those of one place. */
+const SCAN_BYTES = 1 << 20
+const SCAN_KEYS = 100_000
+
+const everything: Matcher = () => true
+
+const planKeys = (pattern: Buffer, most: number): Scan => {
+  const matches = glob(pattern)
+  const items: Reply[] = []
+  let bytes = 0
+  const visit = (key: Buffer, _: number, live: boolean): boolean => {
+    if (!live || !matches(key)) return true
+    bytes += ITEM + key.length
+    if (bytes > most) throw replyTooLarge(bytes, most)
+    items.push(bulk(key))
+    return true
+  }
+  return { from: 0, visit, reply: () => ({ type: "array", items }) }
+}
+
+const planSize = (): Scan => {
+  let count = 0
+  const visit = (_: Buffer, __: number, live: boolean): boolean => {
+    if (live) count++
+    return true
+  }
+  return { from: 0, visit, reply: () => integer(count) }
+}
+
+interface ScanOptions {
+  count: number
+  pattern: Buffer | null
+  strings: boolean
+}
+const parseScanOptions = (args: readonly Buffer[]): ScanOptions | Reply => {
+  const options: ScanOptions = { count: 10, pattern: null, strings: true }
+  for (let i = 2; i < args.length; i += 2) {
+    const value = args[i + 1]
+    if (value === undefined) return syntaxError
+    const name = upper(argument(args, i))
+    if (name === "COUNT") {
+      const count = parseInt64(value)
+      if (count === undefined) return notAnInteger
+      if (count < 1n) return syntaxError
+      options.count = count > BigInt(SCAN_KEYS) ? SCAN_KEYS : Number(count)
+    } else if (name === "MATCH") options.pattern = value
+    else if (name === "TYPE") options.strings = upper(value) === "STRING"
+    else return syntaxError
+  }
+  return options
+}
+
+const planScan = (args: readonly Buffer[], most: number): Scan | Reply => {
+  const text = argument(args, 1).toString("latin1")
+  const from = /^\d{1,20}$/.test(text) ? Number(text) : PLACES
+  if (from >= PLACES) return error("invalid cursor")
+  const options = parseScanOptions(args)
+  if ("type" in options) return options
+  const matches = options.pattern === null ? everything : glob(options.pattern)
+  const items: Reply[] = []
+  let visited = 0
+  let bytes = 0
+  let reached = from
+  let next = 0
+  const full = Math.min(SCAN_BYTES, most)
+  const visit = (key: Buffer, place: number, live: boolean): boolean => {
+    // COUNT is a wish. Keys of one place go together, or the cursor could not tell them apart.
+    if (place > reached && (visited >= options.count || bytes >= full)) {
+      next = place
+      return false
+    }
+    reached = place
+    // What has expired and is still there takes its time, too.
+    visited++
+    if (live && options.strings && matches(key)) {
+      bytes += ITEM + key.length
+      items.push(bulk(key))
+    }
+    return true
+  }
+  const reply = (): Reply => ({ type: "array", items: [bulk(Buffer.from(String(next))), { type: "array", items }] })
+  return { from, visit, reply }
+}
+
+/** Where RANDOMKEY begins to look. */
+export const randomPlace = (): number => Math.floor(Math.random() * PLACES)
+/**
+ * The first key from a random place on: as likely as the gap before it is wide, and places are as good as random. Null at
+ * the end of all keys: then it is the first of them.
+ */
+export const planRandom = (from: number): Scan => {
+  let found: Reply = NULL
+  const visit = (key: Buffer, _: number, live: boolean): boolean => {
+    if (live) found = bulk(key)
+    return !live
+  }
+  return { from, visit, reply: () => found }
+}
+
+/** Throws TooLarge if the reply, or the pattern, is. `call` is one of the commands without a handler, its arity checked. */
+export const planOf = (call: Call, most: number): Scan | Reply => {
+  const args = toBuffers(call)
+  switch (upper(argument(args, 0))) {
+    case "KEYS":
+      return planKeys(argument(args, 1), most)
+    case "DBSIZE":
+      return planSize()
+    default:
+      return planScan(args, most)
+  }
+}
+export const isScan = (plan: Scan | Reply): plan is Scan => "visit" in plan

@@ -1,0 +1,116 @@
+/** One LevelDB batch in the making: entries executed until they have cost enough, and all that they change. */
+import type { Entry } from "../../../core/index.ts"
+import { BATCH_COST, INLINE } from "../cost.ts"
+import { type Level, deleteItem, putItem, readItem, readValue, recordsOf } from "./database.ts"
+import { DEADLINE, deadlineKey, deadlineOfKey, encodeMarker, encodePosition, encodeRemoval, generationRange, markerKey, positionKey, removalKey } from "../layout.ts"
+import type { Ledger } from "./ledger.ts"
+import { Overlay } from "./overlay.ts"
+import type { Outcome, Replica } from "../replica.ts"
+import { Slices } from "../slices.ts"
+
+/** Expired keys removed per entry, and per Tick beyond that: enough to keep up, small beside the entry's own work. */
+const SWEEP_PER_ENTRY = 16
+const SWEEP_PER_BATCH = 512
+/** Bytes of work after which a look at the clock costs nothing. */
+const DEAR = 64 << 10
+
+const EMPTY = Buffer.alloc(0)
+
+/** What a batch is made for. */
+export interface Target {
+  readonly db: Level
+  readonly replica: Replica
+  readonly ledger: Ledger
+  /** What the replica's store stands for; a batch begins with a new one. */
+  overlay: Overlay
+}
+/** As of the batch before. */
+export interface Before {
+  readonly generation: number
+  readonly large: boolean
+  readonly earliest: number
+}
+export interface Prepared {
+  readonly batch: ReturnType<Level["batch"]>
+  /** Of the entries handed over, the first that is not in it. */
+  readonly through: number
+  readonly large: boolean
+  readonly earliest: number
+  readonly bytes: number
+  /** Keys removed because their time was over. */
+  readonly expired: number
+}
+
+export class OutOfSequence extends Error {}
+
+export const overlayOf = (db: Level, generation: number): Overlay =>
+  new Overlay(generation, { get: (of, key) => readItem(db, of, key), value: (of, key, item) => readValue(db, of, key, item) })
+
+/** Executes, and collects what changes into one LevelDB batch. */
+export const prepare = async (target: Target, before: Before, entries: readonly Entry[], from: number, outcomes: Outcome[]): Promise<Prepared> => {
+  const { replica, db } = target
+  const slices = new Slices()
+  const overlay = overlayOf(db, before.generation)
+  target.overlay = overlay
+  const first = replica.base.index + 1
+  let through = from
+  for (let cost = 0; through < entries.length && cost < BATCH_COST; through++) {
+    const entry = entries[through]
+    if (entry === undefined || entry.index <= replica.base.index) continue
+    if (entry.index !== replica.base.index + 1) throw new OutOfSequence(`entry ${entry.index} was handed over at position ${replica.base.index}`)
+    const steps = replica.start(entry, outcomes)
+    if (steps !== null) while (steps.next().done !== true) if (slices.due()) await slices.giveWay()
+    const spent = replica.takeCost()
+    cost += spent
+    if (slices.due() || (spent > DEAR && slices.overdue())) await slices.giveWay()
+  }
+  const batch = db.batch()
+  const { generation } = overlay
+  const anew = before.generation !== generation
+  let earliest = anew ? Infinity : before.earliest
+  let large = before.large && !anew
+  let bytes = 0
+  let expired = 0
+  if (earliest <= replica.base.time) ({ earliest, expired } = await sweep(target, batch, Math.min(SWEEP_PER_BATCH, (through - from) * SWEEP_PER_ENTRY + 64)))
+  for (const { key, item } of overlay.changes.values()) {
+    if (item === null) deleteItem(batch, generation, key, large)
+    else {
+      const written = putItem(batch, generation, key, item, large)
+      bytes += written
+      if (item.length > INLINE) large = true
+      if (item.expiry !== 0) {
+        batch.put(deadlineKey(generation, item.expiry, key), EMPTY)
+        earliest = Math.min(earliest, item.expiry)
+      }
+      if (written > DEAR && slices.overdue()) await slices.giveWay()
+    }
+    if (slices.due()) await slices.giveWay()
+  }
+  await target.ledger.write(batch, replica.sessions, slices)
+  for (const [part, index] of replica.removals.changes()) {
+    batch.put(removalKey(part), encodeRemoval(part, index))
+    if (slices.due()) await slices.giveWay()
+  }
+  batch.put(positionKey, encodePosition({ base: replica.base, generation, large }))
+  if (replica.base.index >= first) batch.put(markerKey(first), encodeMarker(first, replica.base.index))
+  return { batch, through, large, earliest, bytes, expired }
+}
+
+/**
+ * Removes some of what has expired, in order of deadline and key. Nobody can see whether it has: what commands and
+ * reads see depends on the clock alone. Returns the earliest deadline that is left, and how many keys it removed.
+ */
+const sweep = async ({ overlay, replica, db }: Target, batch: ReturnType<Level["batch"]>, most: number): Promise<{ readonly earliest: number; readonly expired: number }> => {
+  let left = most
+  let expired = 0
+  for await (const [indexKey] of recordsOf(db, { ...generationRange(DEADLINE, overlay.generation), limit: most + 1 })) {
+    const { deadline, key } = deadlineOfKey(indexKey)
+    if (deadline > replica.base.time || left-- === 0) return { earliest: deadline, expired }
+    batch.del(indexKey)
+    // The record decides: it may have been written anew, with another deadline or none.
+    if (overlay.get(key)?.expiry !== deadline) continue
+    overlay.delete(key)
+    expired++
+  }
+  return { earliest: Infinity, expired }
+}

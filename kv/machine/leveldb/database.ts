@@ -1,0 +1,233 @@
+/** One LevelDB directory: opening, checking what is in it, reading it into memory, and making it durable. */
+import { open as openFile } from "node:fs/promises"
+import { ClassicLevel } from "classic-level"
+import type { LogBase } from "../../../core/index.ts"
+import {
+  BEFORE_ALL,
+  BadRecord,
+  DEADLINE,
+  FORMAT,
+  type Identity,
+  MARKER,
+  type Position,
+  REMOVAL,
+  REPLIES,
+  SESSION,
+  checkedValue,
+  checkpointKey,
+  dataKey,
+  deadlineOfKey,
+  decodeCheckpoint,
+  decodeIdentity,
+  decodeMarker,
+  decodePosition,
+  decodeRecord,
+  decodeRemoval,
+  encodeApart,
+  encodeCheckpoint,
+  encodeIdentity,
+  encodePosition,
+  encodeRecord,
+  generationRange,
+  identityKey,
+  kindRange,
+  markerKey,
+  numberIn,
+  positionKey,
+  valueCrc,
+  valueKey,
+} from "../layout.ts"
+import { INLINE } from "../cost.ts"
+import { MachineOutdated } from "./errors.ts"
+import { cutLogs } from "./files.ts"
+import { type Removal, Removals } from "../removals.ts"
+import { type Batch, Ledger, LedgerReader } from "./ledger.ts"
+import type { Item } from "../commands/view.ts"
+import type { Sessions } from "../sessions.ts"
+
+export type Level = ClassicLevel<Buffer, Buffer>
+interface Range {
+  readonly gte: Buffer
+  readonly lt: Buffer
+  readonly limit?: number
+}
+
+/** What one turn converts from LevelDB's memory into ours: bounded by bytes and by number, each a few milliseconds. */
+export const READ_BYTES = 256 << 10
+export const READ_COUNT = 512
+
+export const openLevel = async (directory: string, create: boolean): Promise<Level> => {
+  // Uncompressed: a read copies instead of unpacking, and files.ts can check every block.
+  const db: Level = new ClassicLevel(directory, { keyEncoding: "buffer", valueEncoding: "buffer", compression: false, createIfMissing: create, errorIfExists: create })
+  await db.open()
+  return db
+}
+
+/** The file names in a directory are durable only once the directory is. */
+export const syncDirectory = async (directory: string): Promise<void> => {
+  const handle = await openFile(directory, "r")
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/**
+ * Make all that was written so far durable. A LevelDB sync write is not enough: it fsyncs the current log file only,
+ * and a log file that was left behind when the memory filled up may never have been. Compacting an empty range writes
+ * the memory out as a table, which LevelDB fsyncs, with its manifest, before it lets go of the log. compactRange
+ * reports no error; the sync write after it does, for LevelDB refuses all writes once one has failed.
+ */
+export const makeDurable = async (db: Level, checkpoint: number): Promise<void> => {
+  await db.compactRange(BEFORE_ALL, BEFORE_ALL)
+  await db.batch([{ type: "put", key: checkpointKey, value: encodeCheckpoint(checkpoint) }], { sync: true })
+  await syncDirectory(db.location)
+}
+
+/** Bounded reads of a range, in order. */
+export async function* recordsOf(db: Level, range: Range): AsyncGenerator<readonly [Buffer, Buffer], void> {
+  const iterator = db.iterator({ ...range, highWaterMarkBytes: READ_BYTES })
+  try {
+    for (;;) {
+      const records = await iterator.nextv(READ_COUNT)
+      if (records.length === 0) return
+      yield* records
+    }
+  } finally {
+    await iterator.close()
+  }
+}
+
+/** The first record of the range, if any. */
+export const firstOf = async (db: Level, range: Range): Promise<readonly [Buffer, Buffer] | undefined> => {
+  for await (const record of recordsOf(db, { ...range, limit: 1 })) return record
+  return undefined
+}
+
+const required = (db: Level, key: Buffer, what: string): Buffer => {
+  const value = db.getSync(key)
+  if (value === undefined) throw new BadRecord(`the ${what} is missing`)
+  return value
+}
+
+/**
+ * LevelDB opens without a word when records in the middle of its log are gone. Every batch left a marker; they must
+ * join, without a gap, from the last checkpoint to the position.
+ */
+const checkMarkers = async (db: Level, checkpoint: number, position: number): Promise<void> => {
+  let reached = checkpoint
+  for await (const [key, value] of recordsOf(db, kindRange(MARKER))) {
+    const first = numberIn(key, 0)
+    const last = decodeMarker(key, value)
+    if (last <= checkpoint) continue
+    if (first !== reached + 1 || last < first) throw new BadRecord(`the batch that starts with entry ${reached + 1} is missing`)
+    reached = last
+  }
+  if (reached !== position) throw new BadRecord(`batches reach entry ${reached}, the position says ${position}`)
+}
+
+export const earliestIn = async (db: Level, generation: number): Promise<number> => {
+  const first = await firstOf(db, generationRange(DEADLINE, generation))
+  return first === undefined ? Infinity : deadlineOfKey(first[0]).deadline
+}
+
+const readSessions = async (db: Level, idle: number): Promise<{ readonly sessions: Sessions; readonly ledger: Ledger }> => {
+  const reader = new LedgerReader()
+  for await (const [key, value] of recordsOf(db, kindRange(SESSION))) reader.opening(key, value)
+  for await (const [key, value] of recordsOf(db, kindRange(REPLIES))) {
+    if (!reader.segment(key, value)) throw new BadRecord(`replies of session ${numberIn(key, 0)}, which does not exist`)
+  }
+  const sessions = reader.sessions(idle)
+  if (sessions === null) throw new BadRecord("kept replies are missing")
+  return { sessions, ledger: new Ledger(reader.spans) }
+}
+
+const readRemovals = async (db: Level): Promise<Removals> => {
+  const found: Removal[] = []
+  for await (const [key, value] of recordsOf(db, kindRange(REMOVAL))) found.push(decodeRemoval(key, value))
+  return new Removals(found)
+}
+
+/** Everything in memory that mirrors the directory. */
+export interface Contents {
+  readonly db: Level
+  readonly position: Position
+  /** The entry through which the snapshot reached that was restored here, or 0. */
+  readonly begins: number
+  readonly sessions: Sessions
+  readonly ledger: Ledger
+  readonly removals: Removals
+  readonly earliest: number
+}
+
+/** Without options LevelDB's face takes a shorter way. */
+interface InSnapshot {
+  readonly snapshot: ReturnType<Level["snapshot"]>
+}
+const recordAt = (db: Level, key: Buffer, options: InSnapshot | undefined): Buffer | undefined => (options === undefined ? db.getSync(key) : db.getSync(key, options))
+
+/** A large value: of an item that was found in the same state. */
+export const readValue = (db: Level, generation: number, key: Buffer, item: Item, options?: InSnapshot): Buffer =>
+  item.value ?? checkedValue(key, item, recordAt(db, valueKey(generation, key), options))
+export const readItem = (db: Level, generation: number, key: Buffer, options?: InSnapshot): Item | undefined => {
+  const record = recordAt(db, dataKey(generation, key), options)
+  return record === undefined ? undefined : decodeRecord(key, record)
+}
+
+/** The records of a key and its value. Returns the bytes. LevelDB copies what it is given. */
+export const putItem = (batch: Batch, generation: number, key: Buffer, item: Item, large: boolean): number => {
+  const { value } = item
+  if (value !== null && value.length <= INLINE) {
+    const record = encodeRecord(key, item, value)
+    batch.put(dataKey(generation, key), record)
+    if (large) batch.del(valueKey(generation, key))
+    return record.length + key.length
+  }
+  if (value !== null) batch.put(valueKey(generation, key), value)
+  batch.put(dataKey(generation, key), encodeApart(key, item, value === null ? item.crc : valueCrc(key, value)))
+  return (value?.length ?? 0) + 2 * key.length
+}
+export const deleteItem = (batch: Batch, generation: number, key: Buffer, large: boolean): void => {
+  batch.del(dataKey(generation, key))
+  if (large) batch.del(valueKey(generation, key))
+}
+
+/** Throws MachineOutdated, BadRecord, or LevelDB's own error, if the directory is not what a machine of this identity left. */
+export const readContents = async (db: Level, identity: Identity, idle: number): Promise<Contents> => {
+  const found = decodeIdentity(required(db, identityKey, "identity marker"))
+  if (found.format !== identity.format) throw new MachineOutdated({ directory: db.location, found: found.format, wanted: identity.format })
+  if (found.cluster !== identity.cluster || found.node !== identity.node) {
+    throw new BadRecord(`it belongs to node ${found.node} of cluster ${found.cluster}, not to node ${identity.node} of cluster ${identity.cluster}`)
+  }
+  const position = decodePosition(required(db, positionKey, "position"))
+  const checkpoint = decodeCheckpoint(required(db, checkpointKey, "checkpoint"))
+  await checkMarkers(db, checkpoint, position.base.index)
+  return { db, position, begins: found.begins, ...(await readSessions(db, idle)), removals: await readRemovals(db), earliest: await earliestIn(db, position.generation) }
+}
+
+/** A database that this process had open a moment ago. Throws BadRecord if it is damaged. */
+export const reopen = async (directory: string, identity: Identity, idle: number): Promise<Contents> => {
+  await cutLogs(directory)
+  const db = await openLevel(directory, false)
+  try {
+    return await readContents(db, identity, idle)
+  } catch (thrown) {
+    await db.close()
+    throw thrown
+  }
+}
+
+/** The records that make a directory whole, beside data and sessions; durable when this returns. */
+export const sealDatabase = async (db: Level, identity: Identity, base: LogBase, large: boolean): Promise<void> => {
+  await db
+    .batch()
+    .put(identityKey, encodeIdentity({ ...identity, format: FORMAT }, base.index))
+    .put(positionKey, encodePosition({ base, generation: 0, large }))
+    .write()
+  await makeDurable(db, base.index)
+}
+
+/** The markers that a checkpoint has made superfluous. LevelDB walks them on a thread of its own. */
+export const dropMarkers = (db: Level, through: number): Promise<void> => db.clear({ gte: markerKey(0), lt: markerKey(through + 1), limit: -1 })
+

@@ -1,0 +1,86 @@
+/** A snapshot on its way in: each chunk goes into a fresh LevelDB directory as it comes. */
+import type { LogBase, SnapshotRef } from "../../../core/index.ts"
+import { MalformedBytes } from "../../../interpreters/bytes.ts"
+import { INLINE } from "../cost.ts"
+import { type Level, openLevel, putItem, sealDatabase, syncDirectory } from "./database.ts"
+import type { Directories } from "./directories.ts"
+import { SnapshotInvalid, isDamage } from "./errors.ts"
+import { ImageReader, type ImageRecord } from "../image.ts"
+import { deadlineKey, encodeRemoval, type Identity, removalKey } from "../layout.ts"
+import { writeSession } from "./ledger.ts"
+import { Slices } from "../slices.ts"
+
+export class Incoming {
+  readonly id: string
+  readonly name: string
+  /** Of the byte expected next. */
+  offset = 0
+  private complete = false
+  private base: LogBase | null = null
+  private large = false
+  private readonly db: Level
+  private readonly reader = new ImageReader()
+  private constructor(id: string, name: string, db: Level) {
+    this.id = id
+    this.name = name
+    this.db = db
+  }
+  static async begin(directories: Directories, id: string): Promise<Incoming> {
+    const name = directories.fresh()
+    return new Incoming(id, name, await openLevel(directories.path(name), true))
+  }
+
+  async store(bytes: Buffer, last: boolean): Promise<void> {
+    const slices = new Slices()
+    const batch = this.db.batch()
+    try {
+      for (const record of this.reader.push(bytes)) {
+        this.put(batch, record)
+        if (slices.due()) await slices.giveWay()
+      }
+    } catch (thrown) {
+      await batch.close()
+      if (thrown instanceof MalformedBytes || isDamage(thrown)) throw new SnapshotInvalid({ id: this.id, found: "a record does not check out", cause: thrown })
+      throw thrown
+    }
+    await batch.write()
+    this.offset += bytes.length
+    this.complete = last
+  }
+  private put(batch: ReturnType<Level["batch"]>, record: ImageRecord): void {
+    switch (record.type) {
+      case "header":
+        this.base = record.base
+        break
+      case "session":
+        writeSession(batch, record.session, record.session.lowest, [])
+        break
+      case "removals":
+        for (const [part, index] of record.removals) batch.put(removalKey(part), encodeRemoval(part, index))
+        break
+      case "data":
+        putItem(batch, 0, record.key, record.item, false)
+        if (record.item.length > INLINE) this.large = true
+        if (record.item.expiry !== 0) batch.put(deadlineKey(0, record.item.expiry, record.key), EMPTY)
+        break
+    }
+  }
+
+  /** Whole, checked, and durable with its own identity; not current yet. */
+  async finish(snapshot: SnapshotRef, identity: Identity, root: string): Promise<Level> {
+    const { base } = this
+    if (!this.complete || !this.reader.complete() || base === null) throw new SnapshotInvalid({ id: this.id, found: "it is not all here" })
+    if (base.index !== snapshot.index || base.term !== snapshot.term) {
+      throw new SnapshotInvalid({ id: this.id, found: `it reaches entry ${base.index} of term ${base.term}, announced was entry ${snapshot.index} of term ${snapshot.term}` })
+    }
+    await sealDatabase(this.db, identity, base, this.large)
+    await syncDirectory(root)
+    return this.db
+  }
+  async abandon(directories: Directories): Promise<void> {
+    await this.db.close()
+    await directories.remove(this.name)
+  }
+}
+
+const EMPTY = Buffer.alloc(0)

@@ -1,0 +1,469 @@
+/**
+ * The replicated key-value store on LevelDB. A call of `apply` becomes one atomic LevelDB batch: data, sessions and
+ * position together, so that whatever a crash leaves is the state after some entry, and nothing is executed twice.
+ *
+ * What is on disk and what is promised:
+ * - A batch is written without fsync. A crash of the machine may take the last ones back; the position goes back with
+ *   them and the log applies them again. `takeSnapshot` alone makes a position final.
+ * - Before a batch is handed to LevelDB nothing of it is visible: not to reads, not to replyOf, not to the listener. From
+ *   then on all of it is, to small reads by way of memory; large ones wait until it is written.
+ * - Whatever does not check out ends service: position() is null until `restore` has succeeded.
+ */
+import { randomBytes } from "node:crypto"
+import type { Entry, LogBase, SnapshotRef } from "../../../core/index.ts"
+import type { SnapshotImage, StateMachineHandlers } from "../../../interpreters/contract.ts"
+import type { KvMachine, MachineStats, Scrubbed } from "../contract.ts"
+import { type Prepared, type Target, overlayOf, prepare } from "./batch.ts"
+import { type Contents, type Level, dropMarkers, firstOf, makeDurable, readContents, reopen } from "./database.ts"
+import { type Directories, isGone, watchGone } from "./directories.ts"
+import { MachineDamaged, MachineGone, MachineUnusable, SnapshotInvalid, isDamage, isRefusal, reason } from "./errors.ts"
+import { checkTables } from "./files.ts"
+import { sessionsForImage } from "../image.ts"
+import { Incoming } from "./incoming.ts"
+import { DATA, DEADLINE, type Identity, VALUE, generationRange } from "../layout.ts"
+import { imageOf } from "./outgoing.ts"
+import { Reads, noRoom, rebuilding } from "./reads.ts"
+import { NO_VERSION } from "../removals.ts"
+import { EMPTY_BASE, type Outcome, Replica, announce } from "../replica.ts"
+import { type ReplyState, Sessions } from "../sessions.ts"
+import { ROOM_EVERY, hasRoom, isShortage, pause } from "./room.ts"
+import { Lane } from "../slices.ts"
+import type { Call, CommandListener, FlushListener, Keyspace, Reply } from "../../types.ts"
+
+/** Records of an earlier generation removed at a time. */
+const RECLAIM = 4096
+/** Large values: LevelDB reads each to pass over it, and nothing is executed meanwhile. */
+const RECLAIM_LARGE = 16
+/** After each slice of a few milliseconds: a scrub takes a tenth of a core at most. */
+const SCRUB_REST = 40
+
+/** What is open. A restore replaces it as a whole. */
+interface Live extends Contents, Target {
+  readonly name: string
+  readonly reads: Reads
+}
+
+export class LevelMachine implements KvMachine {
+  private live: Live | null = null
+  /** The current database, even when it is damaged: it must be closed before its directory can go. */
+  private opened: Level | null = null
+  private damage: MachineDamaged | null = null
+  private stopped = false
+  private readonly stopping = new AbortController()
+  /** What it waits for, if it cannot write, until all that was shown before is there again. */
+  private short: string | null = null
+  /** The last entry whose effect anybody may have seen. */
+  private shown = 0
+  private handlers: StateMachineHandlers | null = null
+  private listener: CommandListener | null = null
+  private flushing: FlushListener = () => undefined
+  private incoming: Incoming | null = null
+  private base: LogBase = EMPTY_BASE
+  private begins = 0
+  generation = 0
+  /** There may be large values in this generation. */
+  large = false
+  earliest = Infinity
+  /** One LevelDB write at a time; what is pinned between two of them is the state after an entry. */
+  private readonly writes = new Lane()
+  /** One of takeSnapshot, storeChunk and restore at a time. */
+  private readonly upkeep = new Lane()
+  private readonly images = new Set<SnapshotImage>()
+  private imageCount = 0
+  /** Images of an earlier life are gone: their ids must not come back. */
+  private readonly life = randomBytes(4).toString("hex")
+  private batches = 0
+  private expired = 0
+  private bytesWritten = 0
+  /** Exceptions that ended a command, by where they came from: told once each. */
+  private readonly told = new Set<string>()
+  private internalErrors = 0
+  private readonly unwatch: () => void
+  private readonly internal = (thrown: unknown): void => {
+    this.internalErrors++
+    const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
+    if (this.told.has(text) || this.told.size >= 16) return
+    this.told.add(text)
+    this.report(`a command ended in an internal error and was not executed: ${text}`)
+  }
+  private readonly report: (text: string) => void
+  private readonly directories: Directories
+  private readonly identity: Identity
+  private readonly idle: number
+  constructor(directories: Directories, identity: Identity, idle: number, found: { readonly name: string; readonly contents: Contents } | MachineDamaged, report: (text: string) => void) {
+    this.report = report
+    this.directories = directories
+    this.identity = identity
+    this.idle = idle
+    if (found instanceof MachineDamaged) this.damage = found
+    else this.become(found.name, found.contents)
+    this.unwatch = watchGone(
+      () => this.live?.db.location ?? null,
+      () => this.fail("find its files", new Error("they are gone")),
+    )
+  }
+
+  private become(name: string, contents: Contents): void {
+    const { db, position, sessions } = contents
+    const live: Live = {
+      ...contents,
+      name,
+      overlay: overlayOf(db, position.generation),
+      reads: new Reads(db, position.base, position.generation, (thrown) => this.harm(thrown, live)),
+      // The store is whatever overlay is current: a batch begins with a new one.
+      replica: new Replica(
+        {
+          get: (key) => live.overlay.get(key),
+          value: (key, item) => live.overlay.value(key, item),
+          put: (key, item) => live.overlay.put(key, item),
+          delete: (key) => live.overlay.delete(key),
+          clear: () => live.overlay.clear(),
+          begin: () => live.overlay.begin(),
+          undo: () => live.overlay.undo(),
+        },
+        position.base,
+        sessions,
+        this.internal,
+        undefined,
+        contents.removals,
+        (command) => this.listener?.executing?.(command),
+      ),
+    }
+    live.replica.onFlush((fits, version) => this.flushing(fits, version))
+    this.live = live
+    this.opened = db
+    this.damage = null
+    this.base = position.base
+    this.begins = contents.begins
+    this.generation = position.generation
+    this.large = position.large
+    this.earliest = contents.earliest
+    void this.reclaim(live)
+  }
+
+  position(): LogBase | null {
+    return this.live === null && this.short === null ? null : this.base
+  }
+  beginsAt(): number {
+    return this.begins
+  }
+  attach(handlers: StateMachineHandlers): void {
+    this.handlers = handlers
+  }
+  listen(listener: CommandListener): void {
+    this.listener = listener
+  }
+  onFlush(listener: FlushListener): void {
+    this.flushing = listener
+  }
+
+  /** From here on nothing is served. The files stay for whoever wants to look, until a restore. */
+  private harm(thrown: unknown, where: Live): void {
+    if (this.live !== where || this.stopped) return
+    this.injure(where.db.location, thrown)
+  }
+  private injure(directory: string, thrown: unknown): void {
+    this.live = null
+    const found = thrown instanceof Error && thrown.name === "BadRecord" ? thrown.message : "LevelDB cannot read them"
+    this.damage = new MachineDamaged({ directory, found, ...(thrown instanceof Error && thrown.name === "BadRecord" ? {} : { cause: thrown }) })
+    this.handlers?.damaged(this.damage)
+  }
+  private fail(action: string, cause: unknown): void {
+    if (this.stopped) return
+    this.stopped = true
+    this.live = null
+    const gone = this.opened !== null && isGone(this.opened.location)
+    this.handlers?.failed(gone ? new MachineGone({ directory: this.directories.root }) : new MachineUnusable({ directory: this.directories.root, action, cause }))
+  }
+
+  // -------------------------------------------------------------------------------------------- apply
+
+  apply(entries: readonly Entry[]): void {
+    void this.writes.run(async () => {
+      // What costs much is cut into batches: none is long, and none takes much memory.
+      for (let done = 0; done < entries.length; ) {
+        const { live } = this
+        if (live === null) return
+        const through = await this.batch(live, entries, done)
+        if (through === "stopped" || (through !== "again" && this.live !== live)) return
+        done = through === "again" ? 0 : through
+        this.handlers?.progress?.()
+      }
+      this.handlers?.applied(this.base.index)
+    })
+  }
+
+  /** One batch of the entries from `from` on. Returns where the next begins, or that all of it must be done again. */
+  private async batch(live: Live, entries: readonly Entry[], from: number): Promise<number | "again" | "stopped"> {
+    const outcomes: Outcome[] = []
+    let prepared: Prepared
+    try {
+      prepared = await prepare(live, this, entries, from, outcomes)
+    } catch (thrown) {
+      if (isShortage(thrown)) return this.waitForRoom(live, thrown)
+      if (isDamage(thrown)) this.harm(thrown, live)
+      else this.fail("apply", thrown)
+      return "stopped"
+    }
+    try {
+      live.reads.freeze(live.overlay, live.replica.base)
+      this.shown = live.replica.base.index
+      const writing = prepared.batch.write()
+      // The log holds these entries durably, so the replies are final already.
+      announce(this.listener, outcomes)
+      await writing
+    } catch (thrown) {
+      if (isShortage(thrown)) return this.waitForRoom(live, thrown)
+      this.fail("write a batch", thrown)
+      return "stopped"
+    }
+    this.batches++
+    this.expired += prepared.expired
+    this.bytesWritten += prepared.bytes
+    this.base = live.replica.base
+    this.earliest = prepared.earliest
+    this.large = prepared.large
+    live.reads.thaw(this.base, live.overlay.generation)
+    live.replica.sessions.written()
+    live.replica.removals.written()
+    if (this.short !== null && this.base.index >= this.shown) {
+      this.short = null
+      this.report("the state machine has room again and goes on")
+    }
+    const flushed = this.generation !== live.overlay.generation
+    this.generation = live.overlay.generation
+    if (flushed) void this.reclaim(live)
+    return prepared.through
+  }
+
+  /**
+   * The disk is full, or the process is out of descriptors: no damage, and no reason to end, for the log keeps what is to
+   * be executed. LevelDB takes no write any more once one has failed, so it is closed, and opened again when there is
+   * room; what reached the disk whole is there then, and the rest is executed again.
+   */
+  private async waitForRoom(live: Live, thrown: unknown): Promise<"again" | "stopped"> {
+    const known = this.short !== null
+    this.short = `the state machine cannot write: ${reason(thrown)}. Nothing is lost: it goes on by itself, from its log, once there is room`
+    if (!known) this.report(this.short)
+    // Reads that wait for the batch must not wait for ever.
+    live.reads.thaw(this.base, this.generation)
+    try {
+      await this.shut()
+    } catch (closing) {
+      this.fail("close the database", closing)
+      return "stopped"
+    }
+    for (;;) {
+      await pause(ROOM_EVERY, this.stopping.signal)
+      if (this.stopped) return "stopped"
+      this.handlers?.progress?.()
+      try {
+        if (!(await hasRoom(this.directories.root))) continue
+        const opened = await reopen(this.directories.path(live.name), this.identity, this.idle)
+        this.become(live.name, opened)
+      } catch (again) {
+        if (isShortage(again)) continue
+        if (isDamage(again) && !isRefusal(again)) this.injure(live.db.location, again)
+        else this.fail("open the database again", again)
+        return "stopped"
+      }
+      return "again"
+    }
+  }
+
+  /** What FLUSHALL left behind goes a little at a time, between the batches. */
+  private async reclaim(live: Live): Promise<void> {
+    try {
+      for (const kind of [DATA, VALUE, DEADLINE] as const) {
+        for (;;) {
+          const more = await this.writes.run(async () => {
+            if (this.live !== live) return false
+            const range = { gte: generationRange(kind, 0).gte, lt: generationRange(kind, this.generation).gte }
+            if ((await firstOf(live.db, range)) === undefined) return false
+            await live.db.clear({ ...range, limit: kind === VALUE ? RECLAIM_LARGE : RECLAIM })
+            return true
+          })
+          if (!more) break
+        }
+      }
+    } catch (thrown) {
+      // Without room nothing can be removed: the next opening tries again.
+      if (isShortage(thrown) || this.live !== live) return
+      if (isDamage(thrown)) this.harm(thrown, live)
+      else this.fail("remove what was flushed", thrown)
+    }
+  }
+
+  // ---------------------------------------------------------------------------------------- snapshots
+
+  private serving(): Live {
+    if (this.live !== null) return this.live
+    throw this.damage ?? new MachineUnusable({ directory: this.directories.root, action: "go on", cause: this.short ?? "the machine is closed" })
+  }
+
+  takeSnapshot(): Promise<LogBase> {
+    return this.upkeep.run(async () => {
+      const live = this.serving()
+      const { base } = this
+      // Batches go on being written meanwhile; what is made durable is at least all through `base`.
+      await makeDurable(live.db, base.index)
+      await dropMarkers(live.db, base.index)
+      return base
+    })
+  }
+
+  openSnapshot(): Promise<SnapshotImage> {
+    return this.writes.run(() => {
+      const live = this.serving()
+      const { base, generation } = this
+      const id = `${this.identity.node}.${this.life}.${base.index}.${++this.imageCount}`
+      const pinned = {
+        db: live.db,
+        snapshot: live.db.snapshot(),
+        base,
+        generation,
+        sessions: sessionsForImage(live.replica.sessions, base.time),
+        removals: live.replica.removals.all(),
+        damaged: (thrown: unknown) => {
+          if (isDamage(thrown) && !isShortage(thrown)) this.harm(thrown, live)
+        },
+      }
+      const image = imageOf(pinned, id, () => this.images.delete(image))
+      this.images.add(image)
+      return image
+    })
+  }
+
+  storeChunk(snapshot: SnapshotRef, offset: number, bytes: Uint8Array, last: boolean): Promise<number> {
+    return this.upkeep.run(async () => {
+      if (offset === 0) {
+        await this.incoming?.abandon(this.directories)
+        this.incoming = null
+        this.incoming = await Incoming.begin(this.directories, snapshot.id)
+      }
+      const { incoming } = this
+      if (incoming === null || incoming.id !== snapshot.id) return 0
+      if (offset !== incoming.offset) return incoming.offset
+      try {
+        await incoming.store(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), last)
+      } catch (thrown) {
+        this.incoming = null
+        await incoming.abandon(this.directories)
+        throw thrown
+      }
+      return incoming.offset
+    })
+  }
+
+  restore(snapshot: SnapshotRef): Promise<void> {
+    return this.upkeep.run(async () => {
+      const { incoming } = this
+      this.incoming = null
+      if (incoming === null || incoming.id !== snapshot.id) throw new SnapshotInvalid({ id: snapshot.id, found: "it is not here" })
+      try {
+        if (this.live !== null && snapshot.index < this.base.index) throw new SnapshotInvalid({ id: snapshot.id, found: `it reaches entry ${snapshot.index}, this node has executed entry ${this.base.index}` })
+        const db = await incoming.finish(snapshot, this.identity, this.directories.root)
+        await this.writes.run(() => this.replaceBy(incoming.name, db))
+      } catch (thrown) {
+        // Once the switch has begun either directory may be the current one: both must stay.
+        if (!this.stopped) await incoming.abandon(this.directories)
+        throw thrown
+      }
+    })
+  }
+  private async replaceBy(name: string, db: Level): Promise<void> {
+    const contents = await readContents(db, this.identity, this.idle)
+    try {
+      await this.directories.point(name)
+      await this.shut()
+    } catch (thrown) {
+      this.fail("switch to a restored snapshot", thrown)
+      throw thrown
+    }
+    this.become(name, contents)
+    this.listener?.restored()
+    // What stays is removed at the next start.
+    void this.directories.removeOthers(name).catch(() => undefined)
+  }
+
+  // -------------------------------------------------------------------------------------------- reads
+
+  read(call: Call, most?: number): Reply | Promise<Reply> {
+    if (this.short !== null) return noRoom
+    if (this.live === null) return rebuilding
+    return this.live.reads.read(call, most)
+  }
+  version(key: Uint8Array): number {
+    // While there is no state to look at no version may fit.
+    return this.live === null || this.short !== null ? NO_VERSION : this.live.reads.version(key)
+  }
+  async keyspace(): Promise<Keyspace | null> {
+    return this.live === null ? null : this.live.reads.keyspace()
+  }
+  lengthOf(key: Uint8Array): number {
+    return this.live?.reads.lengthOf(key) ?? 0
+  }
+  now(): number {
+    return this.base.time
+  }
+  replyOf(session: number, secret: Uint8Array | null, sequence: number): ReplyState {
+    return this.live === null ? { type: "notExecuted" } : this.live.replica.sessions.replyOf(session, secret, sequence, this.base.time)
+  }
+  earliestDeadline(): number | null {
+    return this.live === null || this.earliest === Infinity ? null : this.earliest
+  }
+
+  stats(): MachineStats {
+    const sessions = this.live?.replica.sessions.stats() ?? new Sessions(this.idle).stats()
+    return {
+      applied: this.base.index,
+      batches: this.batches,
+      expired: this.expired,
+      bytesWritten: this.bytesWritten,
+      malformed: this.live?.replica.malformed ?? 0,
+      internalErrors: this.internalErrors,
+      sessions: sessions.open,
+      keptReplies: sessions.keptReplies,
+      keptReplyBytes: sessions.keptBytes,
+      pinnedImages: this.images.size,
+      damaged: this.damage?.message ?? null,
+      short: this.short,
+    }
+  }
+  async scrub(): Promise<Scrubbed | null> {
+    const { live } = this
+    if (live === null) return null
+    const wanted = (): boolean => this.live === live && !this.stopped
+    try {
+      const bytes = await checkTables(live.db.location, { rest: SCRUB_REST, wanted })
+      return wanted() ? { bytes, found: null } : null
+    } catch (thrown) {
+      // What was replaced or closed meanwhile may well be unreadable.
+      if (!wanted()) return null
+      // No access, no descriptor: that says nothing of the data.
+      if (!isDamage(thrown)) throw thrown
+      this.harm(thrown, live)
+      return { bytes: 0, found: reason(thrown) }
+    }
+  }
+  async dataBytes(): Promise<number> {
+    if (this.live === null) return 0
+    const { db } = this.live
+    const sizes = await Promise.all(([DATA, VALUE] as const).map((kind) => generationRange(kind, this.generation)).map(({ gte, lt }) => db.approximateSize(gte, lt)))
+    return sizes.reduce((sum, size) => sum + size, 0)
+  }
+
+  async close(): Promise<void> {
+    this.stopped = true
+    this.unwatch()
+    this.stopping.abort()
+    await this.upkeep.run(() => this.incoming?.abandon(this.directories))
+    await this.writes.run(() => this.shut())
+  }
+  private async shut(): Promise<void> {
+    this.live = null
+    for (const image of this.images) await image.close()
+    await this.opened?.close()
+    this.opened = null
+  }
+}

@@ -1,0 +1,69 @@
+/** A batch in the making: what its commands have written so far, over what LevelDB holds. */
+import type { Store } from "../replica.ts"
+import type { Item } from "../commands/view.ts"
+
+export interface Change {
+  readonly key: Buffer
+  /** null: deleted. */
+  readonly item: Item | null
+}
+/** What LevelDB holds. */
+export interface Stored {
+  readonly get: (generation: number, key: Buffer) => Item | undefined
+  readonly value: (generation: number, key: Buffer, item: Item) => Buffer
+}
+/** How to take back one step: a key had this change before, or all changes were these. */
+type Undo =
+  | { readonly name: string; readonly before: Change | undefined }
+  | { readonly name: null; readonly all: Map<string, Change> }
+
+export class Overlay implements Store {
+  /** By the key's bytes as Latin-1: the last write of a key is the only one that LevelDB sees. */
+  changes = new Map<string, Change>()
+  generation: number
+  private undos: Undo[] = []
+  private readonly stored: Stored
+  private readonly first: number
+  constructor(generation: number, stored: Stored) {
+    this.generation = generation
+    this.first = generation
+    this.stored = stored
+  }
+  get(key: Buffer): Item | undefined {
+    const change = this.changes.get(key.toString("latin1"))
+    if (change !== undefined) return change.item ?? undefined
+    // A generation that began in this batch has nothing in LevelDB yet.
+    return this.generation === this.first ? this.stored.get(this.generation, key) : undefined
+  }
+  value(key: Buffer, item: Item): Buffer {
+    return item.value ?? this.stored.value(this.generation, key, item)
+  }
+  put(key: Buffer, item: Item): void {
+    this.change(key, item)
+  }
+  delete(key: Buffer): void {
+    this.change(key, null)
+  }
+  private change(key: Buffer, item: Item | null): void {
+    const name = key.toString("latin1")
+    this.undos.push({ name, before: this.changes.get(name) })
+    this.changes.set(name, { key, item })
+  }
+  clear(): void {
+    this.undos.push({ name: null, all: this.changes })
+    this.changes = new Map()
+    this.generation++
+  }
+  begin(): void {
+    if (this.undos.length > 0) this.undos = []
+  }
+  undo(): void {
+    for (let undo = this.undos.pop(); undo !== undefined; undo = this.undos.pop()) {
+      if (undo.name === null) {
+        this.changes = undo.all
+        this.generation--
+      } else if (undo.before === undefined) this.changes.delete(undo.name)
+      else this.changes.set(undo.name, undo.before)
+    }
+  }
+}

@@ -1,0 +1,262 @@
+/** The read side: small reads at once, large ones in slices, all of them from one state between two entries. */
+import { MAX_REPLY, TooLarge, refusable, replyTooLarge } from "../cost.ts"
+import { type Level, READ_BYTES, READ_COUNT, readItem, readValue } from "./database.ts"
+import type { LogBase } from "../../../core/index.ts"
+import { execute, isSpec, resolve, toBuffers } from "../commands/execute.ts"
+import { DATA, DEADLINE, dataFrom, deadlineKey, deadlineOfKey, decodeRecord, generationRange, placeIn, userKey } from "../layout.ts"
+import { isDamage } from "./errors.ts"
+import type { Overlay } from "./overlay.ts"
+import { NO_VERSION, absentAfter } from "../removals.ts"
+import { NULL, bulk, error, integer } from "../reply.ts"
+import { readOnlyView, type Store } from "../replica.ts"
+import { type Scan, isScan, planOf, planRandom, randomPlace } from "../commands/scan.ts"
+import { isShortage } from "./room.ts"
+import { Slices } from "../slices.ts"
+import { type Item, LAST_DEADLINE, type View } from "../commands/view.ts"
+import type { Call, Keyspace, Reply } from "../../types.ts"
+
+export const rebuilding = error("this node is being rebuilt from a peer; ask another one", "REBUILDING")
+
+export const noRoom = error("this node has no room to execute what is committed; it goes on by itself once there is. Ask another one", "LOADING")
+
+/** MGET and EXISTS of more keys than this take turns. */
+const AT_ONCE = 64
+/** As does an MGET of more bytes than this. */
+const BYTES_AT_ONCE = 1 << 20
+/** A key of more bytes takes a while to match a pattern. */
+const LONG = 512
+
+const NOTHING = Buffer.alloc(0)
+
+type Snapshot = ReturnType<Level["snapshot"]>
+type Stored = Pick<Store, "get" | "value">
+
+export class Reads {
+  clock: number
+  generation: number
+  /** Of the last entry that reads see. */
+  private index: number
+  private readonly db: Level
+  private readonly damaged: (thrown: unknown) => void
+  /** The batch that is being written, over what it is written to. */
+  private writing: Stored | null = null
+  private size: { readonly writes: number; readonly reply: Reply } | null = null
+  private writes = 0
+  private thawed: Promise<void> = Promise.resolve()
+  private wake: () => void = () => undefined
+  constructor(db: Level, { index, time }: LogBase, generation: number, damaged: (thrown: unknown) => void) {
+    this.db = db
+    this.clock = time
+    this.index = index
+    this.generation = generation
+    this.damaged = damaged
+  }
+
+  /**
+   * A batch is on its way to LevelDB, which may show it at any moment from now on; reads of several keys must not see
+   * half of it. It has been told already, so they see all of it, in memory: what is not in it does not change. Large ones
+   * wait until `thaw`.
+   */
+  freeze(batch: Overlay, { index, time }: LogBase): void {
+    this.writing = batch
+    this.clock = time
+    this.index = index
+    this.generation = batch.generation
+    this.writes++
+    this.thawed = new Promise((resolve) => {
+      this.wake = resolve
+    })
+  }
+  /** The batch is in, or will not be. */
+  thaw({ index, time }: LogBase, generation: number): void {
+    this.clock = time
+    this.index = index
+    this.generation = generation
+    this.writing = null
+    this.writes++
+    this.wake()
+  }
+  /** The state that reads at once see. */
+  private present(): Stored {
+    return this.writing ?? this.at(null)
+  }
+  private at(snapshot: Snapshot | null): Stored {
+    const { db, generation } = this
+    const options = snapshot === null ? undefined : { snapshot }
+    return { get: (key) => readItem(db, generation, key, options), value: (key, item) => readValue(db, generation, key, item, options) }
+  }
+
+  private guarded<A>(task: () => A, otherwise: A): A {
+    try {
+      return task()
+    } catch (thrown) {
+      if (isShortage(thrown)) return otherwise
+      if (!isDamage(thrown)) throw thrown
+      this.damaged(thrown)
+      return otherwise
+    }
+  }
+  version(key: Uint8Array): number {
+    const wanted = Buffer.from(key.buffer, key.byteOffset, key.byteLength)
+    return this.guarded(() => readOnlyView(this.clock, this.present()).get(wanted)?.version ?? absentAfter(this.index), NO_VERSION)
+  }
+  /** Whatever is there at this moment: nothing is pinned for an estimate. */
+  lengthOf(key: Uint8Array): number {
+    const wanted = Buffer.from(key.buffer, key.byteOffset, key.byteLength)
+    return this.guarded(() => readItem(this.db, this.generation, wanted)?.length ?? 0, 0)
+  }
+  /** `most`: bytes of values and keys in the reply; a larger one is refused before it is made. */
+  read(call: Call, most = MAX_REPLY): Reply | Promise<Reply> {
+    const spec = resolve(call)
+    if (!isSpec(spec)) return spec
+    if (spec.kind === "write") return error(`'${spec.name.toLowerCase()}' is a write: it goes through the log`)
+    if (spec.name === "RANDOMKEY") return this.random(most)
+    if (spec.scan) return this.scan(call, spec.name, most)
+    if (spec.lastKey === -1 && call.length > AT_ONCE) return this.many(toBuffers(call), spec.name, most)
+    if (spec.name === "MGET") return this.guarded(() => this.few(toBuffers(call), most), rebuilding)
+    return this.guarded(() => refusable(() => execute(readOnlyView(this.clock, this.present(), most), call)), rebuilding)
+  }
+  /** An MGET at once, unless the values are large: seven of 8 MB are no small read. */
+  private few(args: readonly Buffer[], most: number): Reply | Promise<Reply> {
+    const view = readOnlyView(this.clock, this.present())
+    const found = args.slice(1).map((key) => [key, view.get(key)] as const)
+    const bytes = found.reduce((sum, [, item]) => sum + (item?.length ?? 0), 0)
+    if (bytes > most) return replyTooLarge(bytes, most).reply
+    if (bytes > BYTES_AT_ONCE) return this.many(args, "MGET", most)
+    return { type: "array", items: found.map(([key, item]) => (item === undefined ? NULL : bulk(view.value(key, item)))) }
+  }
+
+  /** A state of its own for a read that takes several turns: never one that reads at once do not see yet. */
+  private async pinned(most: number, task: (view: View, snapshot: Snapshot) => Promise<Reply>): Promise<Reply> {
+    while (this.writing !== null) await this.thawed
+    const snapshot = this.db.snapshot()
+    try {
+      return await task(readOnlyView(this.clock, this.at(snapshot), most), snapshot)
+    } catch (thrown) {
+      if (thrown instanceof TooLarge) return thrown.reply
+      if (isShortage(thrown)) return noRoom
+      if (!isDamage(thrown)) throw thrown
+      this.damaged(thrown)
+      return rebuilding
+    } finally {
+      await snapshot.close()
+    }
+  }
+  /** First how large the reply will be, then the values. */
+  private many(args: readonly Buffer[], name: string, most: number): Promise<Reply> {
+    return this.pinned(most, async (view) => {
+      const slices = new Slices()
+      const found: (readonly [Buffer, Item] | null)[] = []
+      let count = 0
+      for (const key of args.slice(1)) {
+        const item = view.get(key)
+        if (item !== undefined) count++
+        if (name === "MGET") {
+          if (item !== undefined) view.answering(item.length)
+          found.push(item === undefined ? null : [key, item])
+        }
+        if (slices.due()) await slices.giveWay()
+      }
+      if (name !== "MGET") return integer(count)
+      const items: Reply[] = []
+      for (const one of found) {
+        items.push(one === null ? NULL : bulk(view.value(...one)))
+        if (slices.due() || (one !== null && one[1].value === null && slices.overdue())) await slices.giveWay()
+      }
+      return { type: "array", items }
+    })
+  }
+  private random(most: number): Promise<Reply> {
+    return this.pinned(most, async (_, snapshot) => {
+      const found = await this.walk(planRandom(randomPlace()), snapshot)
+      return found.type === "null" ? this.walk(planRandom(0), snapshot) : found
+    })
+  }
+  async keyspace(): Promise<Keyspace | null> {
+    let keys = 0
+    let expires = 0
+    let left = 0
+    const visit = (_: Buffer, __: number, live: boolean, expiry: number): boolean => {
+      if (!live) return true
+      keys++
+      if (expiry === 0) return true
+      expires++
+      left += expiry - this.clock
+      return true
+    }
+    const reply = await this.pinned(Infinity, (_, snapshot) => this.walk({ from: 0, visit, reply: () => integer(keys) }, snapshot))
+    return reply.type === "integer" ? { keys, expires, averageTtl: expires === 0 ? 0 : Math.round(left / expires) } : null
+  }
+  private scan(call: Call, name: string, most: number): Reply | Promise<Reply> {
+    if (name !== "DBSIZE") {
+      let plan: Scan | Reply
+      try {
+        plan = planOf(call, most)
+      } catch (thrown) {
+        if (thrown instanceof TooLarge) return thrown.reply
+        throw thrown
+      }
+      const scan = plan
+      return isScan(scan) ? this.pinned(most, (_, snapshot) => this.walk(scan, snapshot)) : scan
+    }
+    // The same until something is written: what polls it need not count every time.
+    const { writes } = this
+    if (this.size?.writes === writes) return this.size.reply
+    return this.pinned(most, async (_, snapshot) => {
+      const reply = integer(await this.count(snapshot))
+      if (this.writes === writes) this.size = { writes, reply }
+      return reply
+    })
+  }
+  /** All keys, without their values, less those that have expired and are still there. */
+  private async count(snapshot: Snapshot): Promise<number> {
+    const { clock, generation } = this
+    const stored = this.at(snapshot)
+    const slices = new Slices()
+    let count = 0
+    const keys = this.db.keys<Buffer>({ ...generationRange(DATA, generation), snapshot, highWaterMarkBytes: READ_BYTES })
+    try {
+      for (let page = await keys.nextv(READ_COUNT); page.length > 0; page = await keys.nextv(READ_COUNT)) count += page.length
+    } finally {
+      await keys.close()
+    }
+    const all = generationRange(DEADLINE, generation)
+    const deadlines = this.db.keys<Buffer>({ gte: all.gte, lt: clock >= LAST_DEADLINE ? all.lt : deadlineKey(generation, clock + 1, NOTHING), snapshot, highWaterMarkBytes: READ_BYTES })
+    try {
+      for (let page = await deadlines.nextv(READ_COUNT); page.length > 0; page = await deadlines.nextv(READ_COUNT)) {
+        for (const indexKey of page) {
+          const { deadline, key } = deadlineOfKey(indexKey)
+          if (stored.get(key)?.expiry === deadline) count--
+          if (slices.due()) await slices.giveWay()
+        }
+      }
+    } finally {
+      await deadlines.close()
+    }
+    return count
+  }
+  private async walk(plan: Scan, snapshot: Snapshot): Promise<Reply> {
+    const { clock, generation } = this
+    const { lt } = generationRange(DATA, generation)
+    const iterator = this.db.iterator<Buffer, Buffer>({ gte: dataFrom(generation, plan.from), lt, snapshot, highWaterMarkBytes: READ_BYTES })
+    const slices = new Slices()
+    // A short scan must not fetch 500 records for the sake of ten.
+    let count = 16
+    try {
+      for (;;) {
+        const records = await iterator.nextv(count)
+        if (records.length === 0) return plan.reply()
+        for (const [key, record] of records) {
+          const name = userKey(key)
+          const { expiry } = decodeRecord(name, record)
+          if (!plan.visit(name, placeIn(key), expiry === 0 || expiry > clock, expiry)) return plan.reply()
+          // A long key takes long to match.
+          if (slices.due() || (name.length > LONG && slices.overdue())) await slices.giveWay()
+        }
+        count = READ_COUNT
+      }
+    } finally {
+      await iterator.close()
+    }
+  }
+}

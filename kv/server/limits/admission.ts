@@ -1,0 +1,156 @@
+/**
+ * How much work may be on its way through the log at a time, by what the writes of this node's clients will cost every
+ * node. What is in the log is executed in its order, so a write waits for all that was taken in before it: whoever
+ * sends many, or heavy ones, waits here, and is let in turn by turn with the others; nobody else waits for him.
+ *
+ * Light and heavy writes have a lane each, so that a light one never stands behind a heavy one. Reads that are taken on the
+ * way of a write (connection.ts) count with it.
+ */
+import { MAX_VALUE } from "../../machine/cost.ts"
+import { MAX_DIGITS } from "../../machine/commands/view.ts"
+import type { Call } from "../../types.ts"
+import type { Host, Known } from "../contract.ts"
+import type { Slot } from "../queue.ts"
+import { keysOf } from "../words.ts"
+
+/** Units are bytes read, copied, written or returned: about a nanosecond each. */
+const callWeight = 4096
+const wordWeight = 512
+const keyWeight = 2048
+/** What is written goes to the log, to the peers and into the data; what is returned is read, sent and kept. */
+const factor = 3
+export const LIGHT = 64 * 1024
+const lightLane = 16 << 20
+/** One value of the largest size, written or returned. */
+const heavyLane = 24 << 20
+/** Sizes that are looked up for one EXEC; the others count as these do on average. */
+const lookUps = 64
+
+const byValue: ReadonlySet<string> = new Set(["getex", "getset", "getdel", "getrange", "substr", "append", "setrange", "cas", "rename", "renamenx", "copy", "get", "mget"])
+const isByValue = (known: Known, words: Call): boolean => byValue.has(known.name) || (known.name === "set" && words.length > 3)
+/** SETRANGE writes as many bytes as its offset says, with a few words. */
+const offsetOf = (known: Known, words: Call): number => (known.name === "setrange" ? Math.min(MAX_VALUE, Number(Buffer.from(words[2] ?? []).toString("latin1", 0, MAX_DIGITS)) || 0) : 0)
+
+const bytesOf = (words: Call): number => words.reduce((sum, word) => sum + word.length, 0)
+
+/** Of one write: its own words, and the values that it returns or grows. */
+export const weightOf = (host: Host, { known, words, work }: Pick<Slot, "known" | "words" | "work">): number => {
+  const calls = work?.type === "work.write" ? (work.calls ?? []) : undefined
+  if (calls === undefined && known !== undefined && !isByValue(known, words)) return callWeight + wordWeight * words.length + factor * bytesOf(words)
+  let weight = callWeight
+  let looked = 0
+  let found = 0
+  let unseen = 0
+  for (const call of calls ?? [words]) {
+    weight += callWeight + wordWeight * call.length + factor * bytesOf(call)
+    const [name] = call
+    const inner = host.table.find(name === undefined ? undefined : Buffer.from(name.buffer, name.byteOffset, name.length))
+    if (inner === undefined || !isByValue(inner, call)) continue
+    weight += factor * Math.max(0, offsetOf(inner, call))
+    for (const key of keysOf(inner, call)) {
+      if (looked === lookUps) unseen++
+      else {
+        looked++
+        found += factor * (host.service.reader.lengthOf?.(key) ?? 0)
+      }
+    }
+  }
+  return weight + found + (looked === 0 ? 0 : Math.ceil(unseen * (found / looked)))
+}
+
+/** Of a read that is taken on a write's way. */
+export const readWeightOf = (host: Host, { known, words }: Pick<Slot, "known" | "words">): number => {
+  if (known === undefined) return callWeight
+  let weight = wordWeight * words.length
+  for (const key of keysOf(known, words)) weight += keyWeight + (byValue.has(known.name) ? (host.service.reader.lengthOf?.(key) ?? 0) : 0)
+  return weight
+}
+
+/** In the order of coming; the first is always let in when nothing is under way. */
+class Lane {
+  private readonly most: number
+  private underWay = 0
+  /** Who waits, and with how much. */
+  private readonly waiting = new Map<() => void, number>()
+  /** Let in already, and not come back yet. */
+  private readonly granted = new Map<() => void, number>()
+
+  constructor(most: number) {
+    this.most = most
+  }
+
+  enter(weight: number, resume: () => void): boolean {
+    if (this.granted.delete(resume)) return true
+    if (this.waiting.has(resume)) return false
+    if (this.waiting.size > 0 || !this.fits(weight)) {
+      this.waiting.set(resume, weight)
+      return false
+    }
+    this.underWay += weight
+    return true
+  }
+
+  leave(weight: number): void {
+    this.underWay -= weight
+    this.letIn()
+  }
+
+  release(resume: () => void): void {
+    const granted = this.granted.get(resume)
+    if (granted === undefined) return
+    this.granted.delete(resume)
+    this.leave(granted)
+  }
+  forget(resume: () => void): void {
+    this.release(resume)
+    if (this.waiting.delete(resume)) this.letIn()
+  }
+
+  private fits(weight: number): boolean {
+    return this.underWay === 0 || this.underWay + weight <= this.most
+  }
+
+  private letIn(): void {
+    for (const [resume, weight] of this.waiting) {
+      if (!this.fits(weight)) return
+      this.waiting.delete(resume)
+      this.granted.set(resume, weight)
+      this.underWay += weight
+      resume()
+    }
+  }
+}
+
+/** Of a write, and of the reads that are taken on its way. */
+export interface Cost {
+  readonly own: number
+  readonly reads: number
+}
+
+export class Admission {
+  private readonly light = new Lane(lightLane)
+  private readonly heavy = new Lane(heavyLane)
+
+  private laneOf({ own }: Cost): Lane {
+    return own > LIGHT ? this.heavy : this.light
+  }
+
+  /** False: not now; `resume` is called when it is this one's turn, and then it is let in. One at a time for each `resume`. */
+  enter(cost: Cost, resume: () => void): boolean {
+    return this.laneOf(cost).enter(cost.own + cost.reads, resume)
+  }
+  /** What was let in has its answer. */
+  leave(cost: Cost): void {
+    this.laneOf(cost).leave(cost.own + cost.reads)
+  }
+  /** Whoever was let in cannot go on just now: it will ask again. Others must not wait for a client that does not read. */
+  release(resume: () => void): void {
+    this.light.release(resume)
+    this.heavy.release(resume)
+  }
+  /** Whoever waited is gone. */
+  forget(resume: () => void): void {
+    this.light.forget(resume)
+    this.heavy.forget(resume)
+  }
+}

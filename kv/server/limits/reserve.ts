@@ -1,0 +1,58 @@
+/**
+ * What is left when the server is full: a few connections for whoever looks after the node. They are taken in beyond
+ * the limit, half of them from this machine only, and may look and help but not use the store. Each is sure of a
+ * quarter of a second; after that the next that comes may take its place, so that who asks nothing holds none.
+ */
+import type { Reply } from "../../types.ts"
+import type { Known, Words } from "../contract.ts"
+import { err } from "../wire/encode.ts"
+import { wordAt } from "../words.ts"
+
+const sureMs = 250
+
+/** Begins as Redis' own message, by which clients know it. */
+export const tooManyClients = (most: number): Reply =>
+  err(`max number of clients reached: this node serves ${most}. Nothing was executed. Ask another node, or close some (STEPRAFT STATUS, INFO, CLIENT LIST and CLIENT KILL are answered even now).`)
+
+const always: ReadonlySet<string> = new Set(["info", "ping", "hello", "auth", "quit", "command", "select"])
+const some: Readonly<Record<string, ReadonlySet<string>>> = {
+  stepraft: new Set(["status"]),
+  client: new Set(["list", "kill", "id", "info", "setinfo", "setname", "getname"]),
+  config: new Set(["get"]),
+}
+
+/** Whether a command may be run on a connection of the reserve. */
+export const isAdministrative = (known: Known | undefined, words: Words): boolean =>
+  known !== undefined && (always.has(known.name) || some[known.name]?.has(wordAt(words, 1)) === true)
+
+export const isLocal = (address: string): boolean => address.startsWith("127.") || address.startsWith("[::1]")
+
+interface Held {
+  readonly since: number
+  readonly local: boolean
+  readonly end: () => void
+}
+
+export class Reserve {
+  private readonly held = new Set<Held>()
+  private readonly places: number
+
+  constructor(places: number) {
+    this.places = places
+  }
+
+  /** The way to give the place back, or null if none is free. `end` is called when another takes it. */
+  take(now: number, local: boolean, end: () => void): (() => void) | null {
+    const places = local ? Math.ceil(this.places / 2) : Math.floor(this.places / 2)
+    const same = [...this.held].filter((one) => one.local === local)
+    const [oldest] = same
+    if (same.length >= places) {
+      if (oldest === undefined || now - oldest.since < sureMs) return null
+      this.held.delete(oldest)
+      oldest.end()
+    }
+    const mine: Held = { since: now, local, end }
+    this.held.add(mine)
+    return () => void this.held.delete(mine)
+  }
+}

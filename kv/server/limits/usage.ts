@@ -1,0 +1,92 @@
+/** How often each command ran, how long it took and how it ended: commandstats and errorstats of INFO. */
+import type { Call, Reply } from "../../types.ts"
+import type { Known, Lookup, Words } from "../contract.ts"
+import type { Slot } from "../queue.ts"
+import { wordAt } from "../words.ts"
+
+export interface Used {
+  calls: number
+  /** From being read to being answered, its way through the log included. */
+  micros: number
+  /** Refused before it was begun. */
+  rejected: number
+  /** Answered with an error. */
+  failed: number
+}
+/** Codes are our own, and few; whatever they may become. */
+const mostCodes = 128
+
+export const nameOf = (known: Pick<Known, "name" | "subcommands">, words: Words): string => (known.subcommands === undefined || words.length === 1 ? known.name : `${known.name}|${wordAt(words, 1)}`)
+
+/** How fast a count grows, over the last samples. */
+export class Rate {
+  private samples: { readonly at: number; readonly total: number }[] = []
+  sample(at: number, total: number): void {
+    this.samples.push({ at, total })
+    if (this.samples.length > mostSamples) this.samples.shift()
+  }
+  perSecond(): number {
+    const [first] = this.samples
+    const last = this.samples.at(-1)
+    return first === undefined || last === undefined || last.at <= first.at ? 0 : Math.round(((last.total - first.total) * 1000) / (last.at - first.at))
+  }
+}
+/** A second and a half. */
+export const sampleMs = 250
+const mostSamples = 7
+
+export class Usage {
+  readonly operations = new Rate()
+  readonly input = new Rate()
+  readonly commands = new Map<string, Used>()
+  /** By the first word of the error. */
+  readonly errors = new Map<string, number>()
+
+  private used(name: string): Used {
+    let used = this.commands.get(name)
+    if (used === undefined) {
+      used = { calls: 0, micros: 0, rejected: 0, failed: 0 }
+      this.commands.set(name, used)
+    }
+    return used
+  }
+  private failed({ code }: Extract<Reply, { readonly type: "error" }>): void {
+    if (this.errors.has(code) || this.errors.size < mostCodes) this.errors.set(code, (this.errors.get(code) ?? 0) + 1)
+  }
+
+  rejected(known: Known | undefined, words: Words, reply: Reply): void {
+    // What has a subcommand that there is not is counted under the name of its family.
+    if (known !== undefined) this.used(known.subcommands?.some(({ name }) => name === wordAt(words, 1)) === true ? nameOf(known, words) : known.name).rejected++
+    if (reply.type === "error") this.failed(reply)
+  }
+  ran(known: Known, words: Words, reply: Reply, micros: number): void {
+    const used = this.used(nameOf(known, words))
+    used.calls++
+    used.micros += micros
+    if (reply.type !== "error") return
+    used.failed++
+    this.failed(reply)
+  }
+  /** What took its turn has been answered. */
+  answered(table: Lookup, { known, words, work, reply, since }: Slot): void {
+    if (known === undefined || reply === null) return
+    this.ran(known, words, reply, (performance.now() - since) * 1000)
+    if (work?.type === "work.write" && work.exec) this.together(table, work.calls ?? [], reply)
+  }
+  /** The commands of an EXEC, whose time is the EXEC's. */
+  private together(table: Lookup, calls: readonly Call[], reply: Reply): void {
+    if (reply.type !== "array") return
+    const alone = reply.items.length === calls.length
+    calls.forEach((call, at) => {
+      const words = call.map((word) => Buffer.from(word.buffer, word.byteOffset, word.byteLength))
+      const known = table.find(words[0])
+      const item = alone ? reply.items[at] : undefined
+      if (known !== undefined) this.ran(known, words, item ?? { type: "null" }, 0)
+    })
+  }
+
+  reset(): void {
+    this.commands.clear()
+    this.errors.clear()
+  }
+}

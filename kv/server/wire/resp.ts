@@ -1,0 +1,296 @@
+/**
+ * Requests in: the server's half of RESP. Chunks are pushed, commands are pulled, so that a connection with too much
+ * under way simply stops pulling. Arguments are views of the chunk they came in; one that spans chunks is joined
+ * once, when its last byte is there.
+ */
+import { splitInline } from "./inline.ts"
+import type { Limits } from "../limits/limits.ts"
+
+/** The bytes are not RESP. Nothing after them can be trusted: the connection answers this and closes. */
+export class ProtocolError {
+  readonly text: string
+  constructor(text: string) {
+    this.text = text
+  }
+}
+
+/** A whole request, passed over because it has more bytes than may be held: it is refused by name, and what follows it is sound. */
+export class RequestTooLarge {
+  /** Of the command; empty if not even that was read. */
+  readonly name: Buffer
+  readonly text: string
+  constructor(name: Buffer, text: string) {
+    this.name = name
+    this.text = text
+  }
+}
+
+const star = 0x2a
+const dollar = 0x24
+const cr = 0x0d
+const lf = 0x0a
+const tab = 0x09
+const minus = 0x2d
+const empty = Buffer.alloc(0)
+/** A length is at most 20 digits and a sign; more is not a length. */
+const maxHeader = 24
+
+/** A request of more bytes than may be held is passed over as it comes, up to so many times what one argument may have. */
+const passedOver = 8
+
+/** What a word takes beside its bytes: a view of a chunk, and its place in a list. */
+export const ARGUMENT_WEIGHT = 128
+
+const incomplete = -2
+const malformed = -3
+
+export class RequestParser {
+  private readonly limits: Limits
+  private chunk: Buffer = empty
+  private at = 0
+  /** Arguments of the request being read; `expected` is how many it will have, 0 between requests. */
+  private args: Buffer[] = []
+  private expected = 0
+  /** Length of the bulk being read, or -1 before its header. */
+  private bulk = -1
+  /** What has come of a bulk that spans chunks. */
+  private parts: Buffer[] = []
+  private partBytes = 0
+  private size = 0
+  /** Set while a request is passed over: why, what has come of it, and how many bytes of the present bulk are to come. */
+  private passing: { readonly refused: RequestTooLarge; words: number; bytes: number; left: number } | null = null
+  /** Bytes of the chunks before the present one, and of the stream when `next` returned last. */
+  private before = 0
+  private returnedAt = 0
+  /** Of the request that `next` returned last: bytes of its words in a log entry, and what it takes in memory. */
+  requestBytes = 0
+  requestWeight = 0
+
+  constructor(limits: Limits) {
+    this.limits = limits
+  }
+
+  /** What `next` has left of the chunk before is put in front: little, once it has returned null. */
+  push(chunk: Buffer): void {
+    this.before += this.at
+    this.chunk = this.at < this.chunk.length ? Buffer.concat([this.chunk.subarray(this.at), chunk]) : chunk
+    this.at = 0
+  }
+
+  /** Bytes that have come and were not looked at yet. */
+  get pending(): number {
+    return this.chunk.length - this.at
+  }
+  /** What it holds in memory. */
+  get weight(): number {
+    const missing = this.bulk < 0 ? 0 : this.bulk - Math.min(this.bulk, this.partBytes)
+    return this.chunk.length + this.size - missing + (this.args.length + this.parts.length) * ARGUMENT_WEIGHT
+  }
+
+  /** Lets go of all of it. */
+  clear(): void {
+    this.chunk = empty
+    this.at = 0
+    this.args = []
+    this.parts = []
+    this.partBytes = 0
+    this.bulk = -1
+    this.expected = 0
+    this.size = 0
+    this.passing = null
+  }
+
+  /** The next whole command; null when it takes more bytes to know. */
+  next(): readonly Buffer[] | RequestTooLarge | ProtocolError | null {
+    for (;;) {
+      if (this.expected === 0) {
+        if (this.at >= this.chunk.length) {
+          // An idle connection must not hold on to its last chunk.
+          this.before += this.at
+          this.chunk = empty
+          this.at = 0
+          return null
+        }
+        if (this.chunk[this.at] !== star) {
+          const words = this.inline()
+          if (words === null || words instanceof ProtocolError) return words
+          if (words.length === 0) continue
+          this.weigh(words.length)
+          return words
+        }
+        const count = this.length()
+        if (count === incomplete) return null
+        if (count === malformed || count > this.limits.maxArguments) return new ProtocolError("invalid multibulk length")
+        if (count <= 0) continue
+        this.expected = count
+      }
+      const failure = this.passing === null ? this.bulks() : this.pass()
+      if (failure !== undefined) return failure
+      if (this.passing !== null) {
+        const { refused } = this.passing
+        this.passing = null
+        this.expected = 0
+        this.weigh(0)
+        // Nothing of it is held.
+        this.requestWeight = 0
+        return refused
+      }
+      const args = this.args
+      this.args = []
+      this.expected = 0
+      this.requestBytes = this.size + args.length * 16
+      this.size = 0
+      this.weigh(args.length)
+      return args
+    }
+  }
+
+  /** What was passed over counts too: it came in the same chunks, and stays as long as they do. */
+  private weigh(words: number): void {
+    const now = this.before + this.at
+    this.requestWeight = now - this.returnedAt + words * ARGUMENT_WEIGHT
+    this.returnedAt = now
+  }
+
+  /** Reads the bulks still missing; undefined once they are all there. */
+  private bulks(): ProtocolError | null | undefined {
+    while (this.args.length < this.expected) {
+      if (this.bulk < 0) {
+        const first = this.chunk[this.at]
+        if (first === undefined) return null
+        if (first !== dollar) return new ProtocolError(`expected '$', got '${printable(first)}'`)
+        const length = this.length()
+        if (length === incomplete) return null
+        if (length < 0) return new ProtocolError("invalid bulk length")
+        if (length > this.limits.maxEntryBytes || this.size + length > 2 * this.limits.maxEntryBytes) return this.refuse(length)
+        this.bulk = length
+        this.size += length
+      }
+      const argument = this.partBytes === 0 ? this.whole() : this.joined()
+      if (argument === null || argument instanceof ProtocolError) return argument
+      this.args.push(argument)
+      this.bulk = -1
+    }
+    return undefined
+  }
+
+  /** The request has too many bytes: lets go of what has come of it, and passes over the rest. */
+  private refuse(length: number): ProtocolError | null | undefined {
+    const { maxEntryBytes } = this.limits
+    const text =
+      length > maxEntryBytes
+        ? `an argument of ${length} bytes was given, at most ${maxEntryBytes} are allowed.`
+        : `a request of ${this.size + length} bytes or more was given, at most ${2 * maxEntryBytes} are allowed.`
+    this.passing = { refused: new RequestTooLarge(Buffer.from(this.args[0] ?? empty), `${text} Nothing was executed.`), words: this.args.length, bytes: this.size, left: 0 }
+    this.args = []
+    this.size = 0
+    return this.passOver(length) ?? this.pass()
+  }
+
+  private passOver(length: number): ProtocolError | null {
+    const { passing, limits } = this
+    if (passing === null) return null
+    passing.bytes += length
+    passing.left = length + 2
+    const most = passedOver * limits.maxEntryBytes
+    return passing.bytes <= most ? null : new ProtocolError(`invalid bulk length: a request of ${passing.bytes} bytes or more was given, and beyond ${most} none is passed over`)
+  }
+
+  /** Passes over the bulks still missing; undefined once they have all gone by. */
+  private pass(): ProtocolError | null | undefined {
+    const { passing } = this
+    if (passing === null) return undefined
+    while (passing.words < this.expected) {
+      if (passing.left === 0) {
+        const first = this.chunk[this.at]
+        if (first === undefined) return null
+        if (first !== dollar) return new ProtocolError(`expected '$', got '${printable(first)}'`)
+        const length = this.length()
+        if (length === incomplete) return null
+        if (length < 0) return new ProtocolError("invalid bulk length")
+        const failure = this.passOver(length)
+        if (failure !== null) return failure
+      }
+      // Its line end is looked at as a whole.
+      const taken = Math.min(passing.left - 2, this.pending)
+      this.at += taken
+      passing.left -= taken
+      if (this.pending < 2) return null
+      if (this.chunk[this.at] !== cr || this.chunk[this.at + 1] !== lf) return unterminated
+      this.at += 2
+      passing.left = 0
+      passing.words++
+    }
+    return undefined
+  }
+
+  /** A bulk that lies in the chunk as it is; otherwise begins to gather it. */
+  private whole(): Buffer | ProtocolError | null {
+    const from = this.at
+    const end = from + this.bulk
+    if (end + 2 > this.chunk.length) return this.joined()
+    if (this.chunk[end] !== cr || this.chunk[end + 1] !== lf) return unterminated
+    this.at = end + 2
+    return this.bulk === 0 ? empty : this.chunk.subarray(from, end)
+  }
+
+  /** A bulk that spans chunks: its parts, with the line end, are kept aside and copied once. */
+  private joined(): Buffer | ProtocolError | null {
+    const wanted = this.bulk + 2
+    const part = this.chunk.subarray(this.at, this.at + wanted - this.partBytes)
+    this.at += part.length
+    this.partBytes += part.length
+    this.parts.push(part)
+    if (this.partBytes < wanted) return null
+    const joined = Buffer.concat(this.parts, wanted)
+    this.parts = []
+    this.partBytes = 0
+    return joined[wanted - 2] === cr && joined[wanted - 1] === lf ? joined.subarray(0, wanted - 2) : unterminated
+  }
+
+  /** The number after the `*` or `$` at the position, through its line end. */
+  private length(): number {
+    const { chunk } = this
+    let at = this.at + 1
+    const negative = chunk[at] === minus
+    if (negative) at++
+    const digits = at
+    let value = 0
+    for (; at < chunk.length; at++) {
+      const digit = (chunk[at] ?? 0) - 0x30
+      if (digit < 0 || digit > 9) break
+      value = value * 10 + digit
+    }
+    if (at - this.at > maxHeader) return malformed
+    if (at + 1 >= chunk.length && (at >= chunk.length || chunk[at] === cr)) return incomplete
+    if (at === digits || chunk[at] !== cr || chunk[at + 1] !== lf) return malformed
+    this.at = at + 2
+    return negative ? -1 : value
+  }
+
+  private inline(): readonly Buffer[] | ProtocolError | null {
+    const { chunk, limits } = this
+    const first = chunk[this.at] ?? 0
+    // No command begins so: say it at once instead of waiting for a line end that random bytes may never bring.
+    if (first !== cr && first !== lf && first !== tab && (first < 0x20 || first > 0x7e))
+      return new ProtocolError(`expected '*' or a command, got byte 0x${hex(first)}${first === 0x16 ? "; this port does not speak TLS" : ""}`)
+    const end = chunk.indexOf(lf, this.at)
+    if ((end < 0 ? chunk.length : end) - this.at > limits.maxInlineBytes) return new ProtocolError("too big inline request")
+    if (end < 0) return null
+    const line = chunk.subarray(this.at, end > this.at && chunk[end - 1] === cr ? end - 1 : end)
+    this.requestBytes = end + 1 - this.at
+    this.at = end + 1
+    for (const byte of line)
+      if ((byte < 0x20 && byte !== tab) || byte === 0x7f) return new ProtocolError(`unprintable byte 0x${hex(byte)} in an inline request`)
+    const words = splitInline(line)
+    if (words === null) return new ProtocolError("unbalanced quotes in request")
+    // What a browser sends, perhaps without its user knowing: do not execute the lines that follow.
+    const verb = (words[0] ?? empty).toString("latin1").toLowerCase()
+    if (verb === "host:" || (verb === "post" && words.length > 1)) return new ProtocolError("this port does not speak HTTP")
+    return words
+  }
+}
+
+const unterminated = new ProtocolError("expected CRLF after a bulk")
+const hex = (byte: number): string => byte.toString(16).padStart(2, "0")
+const printable = (byte: number): string => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `\\x${hex(byte)}`)

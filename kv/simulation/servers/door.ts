@@ -1,0 +1,123 @@
+/** What the server is to its clients, without sockets: the real connections, commands and all, one behind each simulated link. */
+import type { Socket } from "node:net"
+import { Faults } from "../../faults.ts"
+import { Admission } from "../../server/limits/admission.ts"
+import { Barriers } from "../../server/barriers.ts"
+import { Budget } from "../../server/limits/budget.ts"
+import { Census } from "../../server/census.ts"
+import { newClient, type Client } from "../../server/client.ts"
+import { Connection, type Shared } from "../../server/connection.ts"
+import type { Host, Stats } from "../../server/contract.ts"
+import { defaultLimits } from "../../server/limits/limits.ts"
+import { LongReads } from "../../server/limits/longreads.ts"
+import { Table } from "../../server/commands/table.ts"
+import { Turns } from "../../server/limits/turns.ts"
+import { Usage } from "../../server/limits/usage.ts"
+import type { Service } from "../../types.ts"
+import { PORT } from "../endpoint.ts"
+import type { Loop, Process } from "./loop.ts"
+
+export interface DoorOptions {
+  readonly loop: Loop
+  readonly process: Process
+  readonly service: Service
+  readonly redirect: boolean
+  readonly self: string
+}
+/** The other side of a link, as the server calls it. */
+export interface Wire {
+  readonly replied: (bytes: Buffer) => void
+  /** The server closes it. */
+  readonly closed: () => void
+}
+
+const table = new Table()
+/** The same on every machine. */
+const memory = 1 << 30
+
+/** As much of a socket as a connection uses. The kernel takes everything at once. */
+class WireSocket {
+  readonly writableLength = 0
+  private readonly wire: Wire
+  constructor(wire: Wire) {
+    this.wire = wire
+  }
+  write(data: string | Uint8Array): boolean {
+    this.wire.replied(typeof data === "string" ? Buffer.from(data, "latin1") : Buffer.from(data))
+    return true
+  }
+  end(): void {
+    this.wire.closed()
+  }
+  destroy(): void {
+    this.wire.closed()
+  }
+  cork(): void {}
+  uncork(): void {}
+  pause(): void {}
+  resume(): void {}
+}
+
+export class Door {
+  private readonly shared: Shared
+  private readonly open = new Set<Connection>()
+  private readonly wires = new Set<Wire>()
+  private accepted = 0
+
+  constructor({ loop, process, service, redirect, self }: DoorOptions) {
+    const stats: Stats = { connections: 0, refused: 0, commands: 0, protocolErrors: 0, cutOff: 0, idle: 0, netInput: 0 }
+    const { open } = this
+    // In a turn of its own: nobody may catch it on its way out of the world.
+    const complain = (message: string): void =>
+      loop.turn(process, () => {
+        throw new Error(`the server of ${self} complains: ${message}`)
+      })
+    const faults = new Faults(complain)
+    const host: Host = {
+      service, limits: defaultLimits, redirect, table, stats, self, faults, budget: new Budget(memory), usage: new Usage(), census: new Census(service.reader),
+      port: () => PORT,
+      *clients(): Iterable<Client> {
+        for (const { client } of open) yield client
+      },
+      clientCount: () => open.size,
+      netOutput: () => 0,
+      kill: () => 0,
+    }
+    this.shared = {
+      host,
+      admission: new Admission(),
+      barriers: new Barriers(service, (begin) => loop.turn(process, begin)),
+      // Work takes no time in these worlds.
+      turns: new Turns(() => 0, (round) => loop.turn(process, round)),
+      longReads: new LongReads((begin) => loop.turn(process, begin)),
+      dirty: (connection) => {
+        if (connection.marked) return
+        connection.marked = true
+        loop.turn(process, () => {
+          connection.marked = false
+          connection.flush()
+        })
+      },
+      log: complain,
+    }
+  }
+
+  accept(wire: Wire): Connection {
+    const socket = new WireSocket(wire) as unknown as Socket
+    const connection = new Connection(this.shared, newClient(++this.accepted, "client:1", "node:1", 0), socket)
+    this.open.add(connection)
+    this.wires.add(wire)
+    return connection
+  }
+  close(connection: Connection, wire: Wire): void {
+    this.open.delete(connection)
+    this.wires.delete(wire)
+    connection.close()
+  }
+  /** The process has ended. */
+  end(): void {
+    for (const wire of this.wires) wire.closed()
+    this.wires.clear()
+    this.open.clear()
+  }
+}

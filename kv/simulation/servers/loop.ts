@@ -1,0 +1,131 @@
+/**
+ * The event loops of simulated processes, in the virtual time of one world: what they will do later, and in which order.
+ * A process that sleeps finds later what was meant for it; what was meant for one that has ended is dropped.
+ */
+import { makeRandom, mix } from "../../../interpreters/simulation/index.ts"
+import type { Alarm, Surroundings } from "../../../interpreters/surroundings.ts"
+
+/** Whose loop it is: a node in one of its lives, or a client. */
+export interface Process {
+  readonly ended: () => boolean
+  readonly asleep: () => boolean
+}
+/** Clients live as long as the world. */
+export const client: Process = { ended: () => false, asleep: () => false }
+
+interface Due {
+  readonly at: number
+  readonly process: Process
+  readonly run: () => void
+  cancelled: boolean
+}
+
+const HEX = "0123456789abcdef"
+
+export class Loop {
+  private readonly time: () => number
+  /** The next one last; of one moment, the first planned first. */
+  private readonly later: Due[] = []
+  private soon: Due[] = []
+  /** Of processes that sleep. */
+  private held: Due[] = []
+
+  constructor(time: () => number) {
+    this.time = time
+  }
+
+  get now(): number {
+    return this.time()
+  }
+  /** When something is due, or Infinity. */
+  get next(): number {
+    return this.later.at(-1)?.at ?? Number.POSITIVE_INFINITY
+  }
+  /** Something can be done before time goes on. */
+  get busy(): boolean {
+    return this.soon.length > 0 || this.next <= this.time() || (this.held.length > 0 && this.held.some(({ process }) => !process.asleep()))
+  }
+
+  /** Whole milliseconds from now, at least that long. */
+  after(process: Process, millis: number, run: () => void): Alarm {
+    const at = this.time() + Math.max(0, Math.ceil(millis))
+    const due: Due = { at, process, run, cancelled: false }
+    const { later } = this
+    let low = 0
+    let high = later.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((later[middle]?.at ?? 0) > at) low = middle + 1
+      else high = middle
+    }
+    if (low === later.length) later.push(due)
+    else later.splice(low, 0, due)
+    return this.alarm(due)
+  }
+  /** Before time goes on, after what waits already. */
+  turn(process: Process, run: () => void): void {
+    this.soon.push({ at: 0, process, run, cancelled: false })
+  }
+  private alarm(due: Due): Alarm {
+    return {
+      cancel: () => {
+        due.cancelled = true
+      },
+    }
+  }
+
+  /** Everything that is due by now, and what comes of it. */
+  run(): void {
+    if (this.held.length > 0) {
+      const { held } = this
+      this.held = []
+      for (const due of held) this.call(due)
+    }
+    this.runSoon()
+    for (const now = this.time(); this.next <= now; this.runSoon()) {
+      const due = this.later.pop()
+      if (due !== undefined) this.call(due)
+    }
+  }
+  private runSoon(): void {
+    while (this.soon.length > 0) {
+      const { soon } = this
+      this.soon = []
+      for (const due of soon) this.call(due)
+    }
+  }
+  private call(due: Due): void {
+    const { process } = due
+    if (due.cancelled || process.ended()) return
+    if (process.asleep()) this.held.push(due)
+    else due.run()
+  }
+
+  /** For code that was written for a real process. */
+  surroundings(process: Process, seed: number): Surroundings {
+    const random = makeRandom(mix(seed, 0x10c5))
+    return {
+      now: this.time,
+      after: (millis, run) => this.after(process, millis, run),
+      every: (millis, run) => {
+        let stopped = false
+        const again = (): Alarm =>
+          this.after(process, millis, () => {
+            if (stopped) return
+            alarm = again()
+            run()
+          })
+        let alarm = again()
+        return {
+          cancel: () => {
+            stopped = true
+            alarm.cancel()
+          },
+        }
+      },
+      soon: (run) => this.turn(process, run),
+      random: () => random.below(0x40000000) / 0x40000000,
+      secret: (bytes) => Array.from({ length: 2 * bytes }, () => HEX[random.below(16)]).join(""),
+    }
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * The key-value service of a simulated world: on every node that is up the real service and the real server's connections,
+ * for as long as it lives. Whoever drives the world drives `serve` with it; what the services ask of their nodes are actions
+ * of the world, so that a recorded script replays without any of them.
+ */
+import type { Work, World, WorldHooks } from "../../../interpreters/simulation/index.ts"
+import { DEFAULT_IDLE } from "../../machine/index.ts"
+import type { ServiceSettings } from "../../service/index.ts"
+import { Life } from "./life.ts"
+import { Loop } from "./loop.ts"
+import { KvWorldMachine, kvWorldMachine, type KvResult, type KvWitness } from "./machine.ts"
+
+export interface KvServicesOptions {
+  readonly settings?: Partial<ServiceSettings>
+  readonly redirect?: boolean
+  /** Of sessions, on the replicated clock. */
+  readonly idle?: number
+  readonly witness?: KvWitness
+}
+
+export class KvServices {
+  readonly loop = new Loop(() => this.world.now)
+  private readonly options: KvServicesOptions
+  private readonly lives = new Map<string, Life>()
+  private there: World | null = null
+
+  constructor(options: KvServicesOptions = {}) {
+    this.options = options
+  }
+
+  /** Of the world that this serves; `then` gets its hooks too. */
+  hooks(then: WorldHooks = {}): WorldHooks {
+    const { idle = DEFAULT_IDLE, witness = null } = this.options
+    return {
+      ...then,
+      machine: kvWorldMachine(idle, witness),
+      started: (node, recovered, wentBack) => {
+        then.started?.(node, recovered, wentBack)
+        // The first lives of a world begin before it is there.
+        if (this.there !== null) this.begin(node)
+      },
+      stopped: (node, why) => {
+        this.end(node)
+        then.stopped?.(node, why)
+      },
+      applied: (node, entries, results) => {
+        const last = entries.at(-1)
+        const outcomes = (results as readonly KvResult[]).flatMap((result) => (result === null ? [] : [result]))
+        if (last !== undefined) this.lives.get(node)?.executed(last.index, outcomes)
+        then.applied?.(node, entries, results)
+      },
+      restored: (node, base) => {
+        this.lives.get(node)?.restored()
+        then.restored?.(node, base)
+      },
+      responded: (node, ref, outcome) => {
+        this.lives.get(node)?.responded(ref, outcome)
+        then.responded?.(node, ref, outcome)
+      },
+      observe: (step) => {
+        then.observe?.(step)
+        this.lives.get(step.node)?.stepped(step)
+      },
+    }
+  }
+  attach(world: World): void {
+    this.there = world
+    for (const name of world.names) if (world.state(name) !== undefined) this.begin(name)
+  }
+  get world(): World {
+    if (this.there === null) throw new Error("the services are attached to no world")
+    return this.there
+  }
+  /** As it lives now, or null while it is down. */
+  find(name: string): Life | null {
+    return this.lives.get(name) ?? null
+  }
+  machine(node: string): KvWorldMachine {
+    const { machine } = this.world.node(node)
+    if (machine instanceof KvWorldMachine) return machine
+    throw new Error(`${node} runs another state machine`)
+  }
+
+  private begin(name: string): void {
+    this.end(name)
+    const { settings = {}, redirect = false } = this.options
+    this.lives.set(name, new Life({ world: this.world, loop: this.loop, name, settings, redirect }))
+  }
+  private end(name: string): void {
+    this.lives.get(name)?.end()
+    this.lives.delete(name)
+  }
+
+  private wanted(): boolean {
+    if (this.loop.busy) return true
+    for (const life of this.lives.values()) if (life.woken && !life.asleep()) return true
+    return false
+  }
+  private readonly isWanted = (): boolean => this.wanted()
+  /** All that can be done before time goes on. */
+  private settle(): void {
+    do {
+      this.loop.run()
+      for (const life of this.lives.values()) if (life.woken && !life.asleep()) life.turn()
+    } while (this.wanted())
+  }
+  /** Goes on for as long as the world does. */
+  *serve(): Work<never> {
+    for (;;) {
+      this.settle()
+      yield { until: this.isWanted, limit: this.loop.next - this.world.now }
+    }
+  }
+}

@@ -1,0 +1,493 @@
+/**
+ * A space as tables of small integers. A server state, a message and a set of messages are each met once, named by a
+ * number and remembered; so the reducer runs once for each pair of a server state and an event, however many states
+ * of the whole cluster that pair occurs in, and a transition of the cluster is a few look-ups.
+ */
+import type { Member, Message, Rule } from "../../../core/index.ts"
+import { makeIdentity, renameMember, renameMessage, renameServer, type Permutation } from "../identity.ts"
+import { forget, historyText, isViolation, isWithin, judge, noHistory, renameHistory, summaryOf, summaryText, type History, type Summary } from "../judge.ts"
+import { fateOf, staleOf } from "../dead.ts"
+import { act, freshServer, innerActions, outside, type Action, type Server, type Violation } from "../server.ts"
+import type { Space } from "../space.ts"
+import { permutationsOf } from "./symmetry.ts"
+import { at, makeList, PairMap, peek, push, put, Tuples } from "./tables.ts"
+
+interface Letter {
+  readonly from: Member
+  readonly to: Member
+  readonly message: Message
+}
+/** Integers of one move: the local state it leads to, the set of messages it sends, what it is, and flags. */
+export const MOVE = 4
+export const CRASH = 1
+export const JUDGE = 2
+/** From here on: 1 + how much must be committed for the move to be the right one, or 0. */
+export const COMMITTED_SHIFT = 3
+const OUTSIDE = -1
+const WRONG = -2
+const UNKNOWN = -3
+const GONE = -4
+
+export interface AutomatonOptions {
+  readonly symmetry: boolean
+  readonly prune: boolean
+}
+
+/**
+ * How far a server has come, by what is durable. Only a hint for the order of the search: what can happen before a
+ * term, a vote or an entry becomes durable is looked at first, so that what follows meets all of its messages at once.
+ */
+const levelOf = ({ disk: { hardState, log } }: Server): number => 8 * (2 * hardState.term + (hardState.vote === null ? 0 : 1)) + log.lastIndex
+
+export class Automaton {
+  readonly space: Space
+  readonly permutations: readonly (readonly number[])[]
+  readonly reached = new Set<Rule>()
+  reducerRuns = 0
+  private readonly prune: boolean
+  private readonly identity
+  private readonly names: readonly Permutation[]
+  private readonly indexOf: ReadonlyMap<string, number>
+
+  // Servers by id: one entry for each state that a server can be in.
+  readonly servers: Server[] = []
+  private readonly serverIds = new Map<string, number>()
+  private readonly serverSummary = makeList()
+  private readonly serverLevel = makeList()
+  private readonly serverTerm = makeList()
+  private readonly inner: ({ readonly action: Action; readonly outcome: number }[] | undefined)[] = []
+  private readonly deliveries = new PairMap()
+  private readonly renamedServer = makeList()
+  // Messages by id.
+  readonly letters: Letter[] = []
+  private readonly letterIds = new Map<string, number>()
+  private readonly letterTo = makeList()
+  private readonly staleLetter = makeList()
+  private readonly renamedLetter = makeList()
+  // What an action leads to: the server, then the messages.
+  private readonly outcomes = new Tuples()
+  private readonly violations: { readonly violation: Violation }[] = []
+  // Sets of messages: those under way to one server, and those that one move sends.
+  readonly sets = new Tuples()
+  private readonly signatures = makeList()
+  // A local state: a server and the messages under way to it.
+  private readonly locals = new PairMap()
+  private readonly localServer = makeList()
+  private readonly localInbox = makeList()
+  private readonly additions = new PairMap()
+  private readonly renamedLocal = makeList()
+  private readonly movesFrom = makeList()
+  private readonly movesUntil = makeList()
+  readonly moves = makeList()
+  private readonly enabled = makeList()
+  private readonly cut = makeList()
+  // What was seen of the past.
+  private readonly summaries: Summary[] = []
+  private readonly summaryIds = new Map<string, number>()
+  readonly histories: History[] = []
+  private readonly historyIds = new Map<string, number>()
+  private readonly renamedHistory = makeList()
+  private readonly forgotten = new PairMap()
+  private readonly historyOrder = new Map<number, boolean>()
+  private readonly judgements = new Tuples()
+  private readonly judged = makeList()
+
+  private buffer = new Int32Array(4096)
+
+  constructor(space: Space, options: AutomatonOptions) {
+    this.space = space
+    this.prune = options.prune
+    this.identity = makeIdentity(space)
+    this.permutations = permutationsOf(space, options.symmetry)
+    this.names = this.permutations.map((to) => Object.fromEntries(space.servers.map((name, i) => [name, space.servers[to[i] ?? 0] ?? name])))
+    this.indexOf = new Map(space.servers.map((name, i) => [name, i]))
+    this.sets.intern(this.buffer, 0)
+    this.historyId(noHistory)
+  }
+
+  // ------------------------------------------------------------------------------------------- interning
+
+  private serverId(server: Server): number {
+    const text = this.identity.server(server)
+    const known = this.serverIds.get(text)
+    if (known !== undefined) return known
+    const id = this.servers.length
+    this.serverIds.set(text, id)
+    this.servers.push(server)
+    push(this.serverLevel, levelOf(server))
+    push(this.serverTerm, server.disk.hardState.term)
+    push(this.serverSummary, this.summaryId(summaryOf(server)))
+    return id
+  }
+  private letterId(letter: Letter): number {
+    const text = this.identity.message(letter.from, letter.to, letter.message)
+    const known = this.letterIds.get(text)
+    if (known !== undefined) return known
+    const id = this.letters.length
+    this.letterIds.set(text, id)
+    this.letters.push(letter)
+    push(this.letterTo, this.indexOf.get(letter.to.name) ?? 0)
+    return id
+  }
+  private summaryId(summary: Summary): number {
+    const text = summaryText(summary)
+    const known = this.summaryIds.get(text)
+    if (known !== undefined) return known
+    const id = this.summaries.length
+    this.summaryIds.set(text, id)
+    this.summaries.push(summary)
+    return id
+  }
+  private historyId(history: History): number {
+    const text = historyText(history)
+    const known = this.historyIds.get(text)
+    if (known !== undefined) return known
+    const id = this.histories.length
+    this.historyIds.set(text, id)
+    this.histories.push(history)
+    return id
+  }
+  /** The set of what stands in the buffer, sorted, each once. */
+  private setId(length: number): number {
+    const { buffer } = this
+    buffer.subarray(0, length).sort()
+    let kept = 0
+    for (let i = 0; i < length; i++) if (i === 0 || at(buffer, i) !== at(buffer, i - 1)) buffer[kept++] = at(buffer, i)
+    return this.sets.intern(buffer, kept)
+  }
+  private localId(server: number, inbox: number): number {
+    const known = this.locals.get(server, inbox, UNKNOWN)
+    if (known !== UNKNOWN) return known
+    const id = this.localServer.length
+    this.locals.set(server, inbox, id)
+    push(this.localServer, server)
+    push(this.localInbox, inbox)
+    return id
+  }
+  levelOf(server: number): number {
+    return at(this.serverLevel.data, server)
+  }
+
+  firstLocal(index: number): number {
+    return this.localId(this.serverId(freshServer(this.space, this.space.servers[index] ?? "")), 0)
+  }
+  serverOf(local: number): number {
+    return at(this.localServer.data, local)
+  }
+
+  // --------------------------------------------------------------------------------------------- one server
+
+  /** What `action` does to `server`, as an outcome. */
+  private record(server: number, action: Action): number {
+    const outcome = act(this.space, this.servers[server] as Server, action)
+    this.reducerRuns++
+    for (const rule of outcome.notes) this.reached.add(rule)
+    if (outcome.violation !== null) {
+      this.violations.push({ violation: outcome.violation })
+      return this.outcomes.intern(Int32Array.of(WRONG, this.violations.length - 1), 2)
+    }
+    if (outside(this.space, outcome.server)) return this.outcomes.intern(Int32Array.of(OUTSIDE), 1)
+    const from = outcome.server.state.self
+    outcome.sends.forEach(({ to, message }, i) => (this.buffer[i] = this.letterId({ from, to, message })))
+    const sends = this.setId(outcome.sends.length)
+    const next = outcome.server === this.servers[server] ? server : this.serverId(outcome.server)
+    return this.outcomes.intern(Int32Array.of(next, sends), 2)
+  }
+  private innerOf(server: number): readonly { readonly action: Action; readonly outcome: number }[] {
+    const known = this.inner[server]
+    if (known !== undefined) return known
+    const here = this.servers[server] as Server
+    const found = innerActions(this.space, here).map((action) => ({ action, outcome: this.record(server, action) }))
+    this.inner[server] = found
+    return found
+  }
+  private deliveryOf(server: number, letter: number): number {
+    const known = this.deliveries.get(server, letter, UNKNOWN)
+    if (known !== UNKNOWN) return known
+    const { from, message } = this.letters[letter] as Letter
+    const outcome = this.record(server, { type: "deliver", from, message })
+    this.deliveries.set(server, letter, outcome)
+    return outcome
+  }
+
+  /** `letter` as `server` can still take it: itself, one that stands for it, or GONE. */
+  private reduced(server: number, letter: number): number {
+    if (!this.prune) return letter
+    const { from, to, message } = this.letters[letter] as Letter
+    switch (fateOf(this.servers[server] as Server, from, message)) {
+      case "dead":
+        return GONE
+      case "live":
+        return letter
+      case "stale": {
+        const known = peek(this.staleLetter, letter, UNKNOWN)
+        if (known !== UNKNOWN) return known
+        const stale = this.letterId({ from, to, message: staleOf(message) })
+        put(this.staleLetter, letter, stale, UNKNOWN)
+        return stale
+      }
+    }
+  }
+  /**
+   * Is there a message that was forgotten and would have mattered? Each state of a server is asked about each message
+   * to it: what is taken for dead must do no more there than a tick, what is taken for stale what its stand-in does.
+   */
+  misjudged(): boolean {
+    const indexes = this.servers.map(({ state }) => this.indexOf.get(state.self.name))
+    const count = this.servers.length
+    for (let letter = 0; letter < this.letters.length; letter++)
+      for (let server = 0; server < count; server++) {
+        if (indexes[server] !== this.receiverOf(letter)) continue
+        const here = this.reduced(server, letter)
+        if (here === letter) continue
+        const expected = here === GONE ? this.innerOf(server).find(({ action }) => action.type === "tick")?.outcome : this.outcomeOf(server, here)
+        if (this.outcomeOf(server, letter) !== expected) return true
+      }
+    return false
+  }
+  private outcomeOf(server: number, letter: number): number {
+    const { from, message } = this.letters[letter] as Letter
+    return this.record(server, { type: "deliver", from, message })
+  }
+  /** `inbox` as `server` can still take it, without `delivered` (or -1). */
+  private inboxFor(server: number, inbox: number, delivered: number): number {
+    const from = this.sets.start(inbox)
+    const until = this.sets.end(inbox)
+    let kept = 0
+    let changed = false
+    for (let i = from; i < until; i++) {
+      const letter = at(this.sets.data.data, i)
+      const here = letter === delivered ? GONE : this.reduced(server, letter)
+      if (here !== letter) changed = true
+      if (here !== GONE) this.buffer[kept++] = here
+    }
+    return changed ? this.setId(kept) : inbox
+  }
+
+  /** The local state once `letter` is under way to it. */
+  adding(local: number, letter: number): number {
+    const known = this.additions.get(local, letter, UNKNOWN)
+    if (known !== UNKNOWN) return known
+    const server = this.serverOf(local)
+    const inbox = this.inboxOf(local)
+    let next = local
+    const here = this.reduced(server, letter)
+    if (here !== GONE) {
+      let length = 0
+      for (let i = this.sets.start(inbox); i < this.sets.end(inbox); i++) this.buffer[length++] = at(this.sets.data.data, i)
+      this.buffer[length++] = here
+      next = this.localId(server, this.setId(length))
+    }
+    this.additions.set(local, letter, next)
+    return next
+  }
+  /** Signatures of two sets: false if the first surely holds what the second does not. */
+  mayBeWithin(a: number, b: number): boolean {
+    if (a === b) return true
+    const first = this.inboxOf(a)
+    const second = this.inboxOf(b)
+    return this.sizeOf(first) <= this.sizeOf(second) && (this.signatureOf(first) & ~this.signatureOf(second)) === 0
+  }
+  /** Of two local states of the same server: everything under way to the first is under way to the second. */
+  isWithin(a: number, b: number): boolean {
+    if (a === b) return true
+    const { data } = this.sets.data
+    let j = this.sets.start(this.inboxOf(b))
+    const until = this.sets.end(this.inboxOf(b))
+    for (let i = this.sets.start(this.inboxOf(a)), end = this.sets.end(this.inboxOf(a)); i < end; i++) {
+      const letter = at(data, i)
+      while (j < until && at(data, j) < letter) j++
+      if (j === until || at(data, j) !== letter) return false
+    }
+    return true
+  }
+  historyWithin(a: number, b: number): boolean {
+    if (a === b) return true
+    const key = a * 65536 + b
+    const known = this.historyOrder.get(key)
+    if (known !== undefined) return known
+    const within = isWithin(this.histories[a] as History, this.histories[b] as History)
+    this.historyOrder.set(key, within)
+    return within
+  }
+  private inboxOf(local: number): number {
+    return at(this.localInbox.data, local)
+  }
+  private sizeOf(set: number): number {
+    return this.sets.end(set) - this.sets.start(set)
+  }
+  messagesOf(local: number): number {
+    return this.sizeOf(this.inboxOf(local))
+  }
+  private signatureOf(set: number): number {
+    while (this.signatures.length <= set) {
+      let signature = 0
+      for (let i = this.sets.start(this.signatures.length), end = this.sets.end(this.signatures.length); i < end; i++) signature |= 1 << (Math.imul(at(this.sets.data.data, i), 0x9e3779b1) >>> 27)
+      push(this.signatures, signature)
+    }
+    return at(this.signatures.data, set)
+  }
+  receiverOf(letter: number): number {
+    return at(this.letterTo.data, letter)
+  }
+
+  // -------------------------------------------------------------------------------------------- its moves
+
+  /** Moves that change nothing are left out, as are repetitions. */
+  movesStart(local: number): number {
+    const known = peek(this.movesFrom, local, UNKNOWN)
+    if (known !== UNKNOWN) return known
+    const server = this.serverOf(local)
+    const inbox = this.inboxOf(local)
+    const found: number[] = []
+    let enabled = 0
+    let cut = 0
+    const consider = (outcome: number, delivered: number, event: number, flags: number): void => {
+      enabled++
+      const start = this.outcomes.start(outcome)
+      const target = at(this.outcomes.data.data, start)
+      if (target === OUTSIDE) {
+        cut++
+        return
+      }
+      if (target === WRONG) {
+        found.push(WRONG, at(this.outcomes.data.data, start + 1), event, flags)
+        return
+      }
+      const sends = at(this.outcomes.data.data, start + 1)
+      if (target === server && sends === 0 && (delivered < 0 || this.space.duplication)) return
+      const next = this.localId(target, target === server && (delivered < 0 || this.space.duplication) ? inbox : this.inboxFor(target, inbox, this.space.duplication ? -1 : delivered))
+      if (next === local && sends === 0) return
+      const all = flags | (at(this.serverSummary.data, target) === at(this.serverSummary.data, server) ? 0 : JUDGE)
+      for (let i = 0; i < found.length; i += MOVE) if (found[i] === next && found[i + 1] === sends && found[i + 3] === all) return
+      found.push(next, sends, event, all)
+    }
+    for (let i = this.sets.start(inbox); i < this.sets.end(inbox); i++) {
+      const letter = at(this.sets.data.data, i)
+      consider(this.deliveryOf(server, letter), letter, letter, 0)
+    }
+    this.innerOf(server).forEach(({ action, outcome }, i) =>
+      consider(outcome, -1, -1 - i, (action.type === "crash" ? CRASH : 0) | (action.type === "read" ? (action.committed + 1) << COMMITTED_SHIFT : 0)),
+    )
+    const start = this.moves.length
+    for (const value of found) push(this.moves, value)
+    put(this.movesFrom, local, start, UNKNOWN)
+    put(this.movesUntil, local, this.moves.length, UNKNOWN)
+    put(this.enabled, local, enabled, 0)
+    put(this.cut, local, cut, 0)
+    return start
+  }
+  movesEnd(local: number): number {
+    return at(this.movesUntil.data, local)
+  }
+  /** Counts of what can happen, and of what leads past a bound; once its moves are known. */
+  enabledIn(local: number): number {
+    return at(this.enabled.data, local)
+  }
+  outsideIn(local: number): number {
+    return at(this.cut.data, local)
+  }
+  isWrong(target: number): boolean {
+    return target === WRONG
+  }
+  violationOf(id: number): Violation {
+    return (this.violations[id] as { violation: Violation }).violation
+  }
+  actionOf(server: number, event: number): Action {
+    if (event >= 0) {
+      const { from, message } = this.letters[event] as Letter
+      return { type: "deliver", from, message }
+    }
+    return (this.innerOf(server)[-1 - event] as { action: Action }).action
+  }
+
+  // ------------------------------------------------------------------------------------------ all servers
+
+  /** The history after server `index` of `state` changed; WRONG - n for the n-th violation. */
+  judge(history: number, index: number, state: Int32Array): number {
+    const count = this.space.servers.length
+    const key = this.buffer
+    key[0] = history
+    key[1] = index
+    for (let i = 0; i < count; i++) key[2 + i] = at(this.serverSummary.data, this.serverOf(at(state, i)))
+    const known = this.judgements.size
+    const id = this.judgements.intern(key, 2 + count)
+    if (id < known) return at(this.judged.data, id)
+    const summaries = Array.from({ length: count }, (_, i) => this.summaries[at(key, 2 + i)] as Summary)
+    const verdict = judge(this.histories[history] as History, summaries[index] as Summary, summaries.filter((_, i) => i !== index))
+    if (isViolation(verdict)) this.violations.push({ violation: verdict })
+    push(this.judged, isViolation(verdict) ? WRONG - (this.violations.length - 1) : this.historyId(verdict))
+    return at(this.judged.data, id)
+  }
+  /** `history` without what no server can contradict any more. */
+  forgetting(history: number, state: Int32Array): number {
+    let term = Number.POSITIVE_INFINITY
+    for (let i = 0; i < this.space.servers.length; i++) term = Math.min(term, at(this.serverTerm.data, this.serverOf(at(state, i))))
+    if (term === 0) return history
+    const known = this.forgotten.get(history, term, UNKNOWN)
+    if (known !== UNKNOWN) return known
+    const next = this.prune ? this.historyId(forget(this.histories[history] as History, term)) : history
+    this.forgotten.set(history, term, next)
+    return next
+  }
+  violationIn(judged: number): Violation | null {
+    return judged > WRONG ? null : this.violationOf(WRONG - judged)
+  }
+  committedIn(history: number): number {
+    return (this.histories[history] as History).committed.length
+  }
+
+  // --------------------------------------------------------------------------------------------- renaming
+
+  renameServer(id: number, by: number): number {
+    const place = id * this.permutations.length + by
+    const known = peek(this.renamedServer, place, UNKNOWN)
+    if (known !== UNKNOWN) return known
+    const next = by === 0 ? id : this.serverId(renameServer(this.servers[id] as Server, this.names[by] as Permutation))
+    put(this.renamedServer, place, next, UNKNOWN)
+    return next
+  }
+  renameLetter(id: number, by: number): number {
+    const place = id * this.permutations.length + by
+    const known = peek(this.renamedLetter, place, UNKNOWN)
+    if (known !== UNKNOWN) return known
+    const { from, to, message } = this.letters[id] as Letter
+    const names = this.names[by] as Permutation
+    const next = by === 0 ? id : this.letterId({ from: renameMember(from, names), to: renameMember(to, names), message: renameMessage(message, names) })
+    put(this.renamedLetter, place, next, UNKNOWN)
+    return next
+  }
+  renameLocal(id: number, by: number): number {
+    const place = id * this.permutations.length + by
+    const known = peek(this.renamedLocal, place, UNKNOWN)
+    if (known !== UNKNOWN) return known
+    let next = id
+    if (by !== 0) {
+      const server = this.renameServer(this.serverOf(id), by)
+      const inbox = this.inboxOf(id)
+      const from = this.sets.start(inbox)
+      const length = this.sets.end(inbox) - from
+      const letters: number[] = []
+      for (let i = 0; i < length; i++) letters.push(this.renameLetter(at(this.sets.data.data, from + i), by))
+      letters.forEach((letter, i) => (this.buffer[i] = letter))
+      next = this.localId(server, this.setId(length))
+    }
+    put(this.renamedLocal, place, next, UNKNOWN)
+    return next
+  }
+  renameHistory(id: number, by: number): number {
+    const place = id * this.permutations.length + by
+    const known = peek(this.renamedHistory, place, UNKNOWN)
+    if (known !== UNKNOWN) return known
+    const next = by === 0 ? id : this.historyId(renameHistory(this.histories[id] as History, this.names[by] as Permutation))
+    put(this.renamedHistory, place, next, UNKNOWN)
+    return next
+  }
+
+  /** Bytes of the tables; the servers themselves come on top. */
+  get bytes(): number {
+    const lists = [this.localServer, this.localInbox, this.renamedLocal, this.movesFrom, this.movesUntil, this.moves, this.enabled, this.cut]
+    const tables = [this.deliveries, this.locals, this.additions, this.outcomes, this.sets, this.judgements]
+    return tables.reduce((sum, { bytes }) => sum + bytes, 4 * lists.reduce((sum, { data }) => sum + data.length, 0))
+  }
+}

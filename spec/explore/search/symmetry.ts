@@ -1,0 +1,20 @@
+/** Servers that differ in nothing but their names. */
+import type { Space } from "../space.ts"
+
+/** Every way to rename the servers that leaves the first configuration, the targets and who may campaign as they are; the identity is first. */
+export const permutationsOf = (space: Space, symmetry: boolean): readonly (readonly number[])[] => {
+  const all: number[][] = []
+  const extend = (chosen: readonly number[]): void => {
+    if (chosen.length === space.servers.length) all.push([...chosen])
+    else space.servers.forEach((_, i) => (chosen.includes(i) ? undefined : extend([...chosen, i])))
+  }
+  extend([])
+  const votes = space.servers.map((name) => space.voters.includes(name))
+  const targetsOf = (to: readonly number[]): string => {
+    const named = (name: string): string => space.servers[to[space.servers.indexOf(name)] ?? 0] ?? ""
+    return space.targets.map((voters) => voters.map(named).sort().join("")).sort().join(" ")
+  }
+  const campaigns = space.servers.map((name) => space.candidates?.[name]?.join() ?? "")
+  const here = targetsOf(space.servers.map((_, i) => i))
+  return symmetry ? all.filter((to) => to.every((target, i) => votes[i] === votes[target] && campaigns[i] === campaigns[target]) && targetsOf(to) === here) : all.slice(0, 1)
+}

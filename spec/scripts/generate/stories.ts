@@ -1,0 +1,420 @@
+/**
+ * Schedules that chance alone rarely finds: each is a situation in which real implementations went wrong. Roles are looked
+ * up as the script runs, so a story meets whatever leader there is.
+ */
+import type { Action, Keep } from "../../../interpreters/simulation/index.ts"
+import { quietNetwork } from "./options.ts"
+import { firstQuestions, leaseEdge, leaseAfterHandOver, leaseAndRestart, muteLeader, newLeader, oldAnswers, staleAndFast } from "./readers.ts"
+import { between, burst, configuration, election, everybody, everybodyReturns, everybodyVotes, few, follower, moment, propose, run, somebody, startAll, startSome, type Story, type Teller } from "./teller.ts"
+
+const keeps: readonly Keep[] = ["random", "random", "all", "none", "torn"]
+const crash = (teller: Teller, node: string): Action => ({ type: "crash", node, keep: teller.random.pick(keeps) ?? "random" })
+const times = (count: number, story: () => readonly Action[]): readonly Action[] => Array.from({ length: count }, story).flat()
+const chance = (teller: Teller, permille: number, ...actions: readonly Action[]): readonly Action[] => (teller.random.chance(permille) ? actions : [])
+
+/** Paper Figure 8: leaders that append and are gone before, or just as, anybody else holds it; again and again. */
+const figure8: Story = (teller) => [
+  ...times(teller.random.between(2, 5), () => [
+    few(teller, "leader"),
+    between(teller, 0, 4),
+    ...(teller.random.chance(600) ? [crash(teller, "leader")] : [{ type: "isolate", node: "leader" } as const]),
+    election(teller),
+    ...chance(teller, 400, { type: "heal" }),
+    ...startSome(teller),
+  ]),
+  { type: "heal" },
+  ...startAll(teller),
+]
+
+/** A leader falls as soon as it has won: what it opened its term with is on few disks or none. */
+const wonAndLost: Story = (teller) => [
+  ...times(teller.random.between(2, 6), () => [crash(teller, "leader"), between(teller, 30, teller.settings.electionMin), ...startSome(teller)]),
+  ...startAll(teller),
+]
+
+/** Slow disks: much is told before it is durable, unless somebody takes care; and then the power goes. */
+const persistBoundary: Story = (teller) => {
+  const slow = [somebody(teller), somebody(teller)]
+  const most = teller.random.pick([50, 400, 1500]) ?? 50
+  return [
+    ...slow.map((node): Action => ({ type: "disk", node, min: most >> 2, max: most })),
+    ...times(teller.random.between(1, 4), () => [burst(teller, "leader"), between(teller, 0, most), crash(teller, teller.random.pick(slow) ?? "leader"), moment(teller), ...startSome(teller)]),
+    ...slow.map((node): Action => ({ type: "disk", node, min: 1, max: 5 })),
+    ...startAll(teller),
+  ]
+}
+
+/**
+ * A leader, alone or with a follower, cut off from the rest and still taking commands, with writes in its queue as it
+ * learns of its successor; then back, with a log that must give way.
+ */
+const minoritySide: Story = (teller) => {
+  const { random } = teller
+  const side = random.chance(500) ? ["leader"] : ["leader", "follower1"]
+  const slow = random.chance(500)
+  return [
+    few(teller, "leader"),
+    moment(teller),
+    ...(slow ? side.map((node): Action => ({ type: "disk", node, min: 300, max: random.pick([600, 3000]) ?? 600 })) : []),
+    { type: "partition", side },
+    ...times(random.between(1, 4), () => [few(teller, "leader"), between(teller, 0, 60)]),
+    election(teller),
+    ...times(random.between(0, 2), () => [few(teller, somebody(teller)), between(teller, 0, 60)]),
+    { type: "heal" },
+    moment(teller),
+    ...chance(teller, 400, crash(teller, somebody(teller))),
+    moment(teller),
+    ...(slow ? everybody(teller).map((node): Action => ({ type: "disk", node, min: 1, max: 5 })) : []),
+    ...startAll(teller),
+  ]
+}
+
+/** Some cut off after others, so that logs come to differ over many terms (paper Figure 7). */
+const manyTerms: Story = (teller) => [
+  ...times(teller.random.between(3, 6), () => [
+    { type: "partition", side: teller.random.chance(500) ? ["leader"] : ["leader", "follower2"] } as const,
+    ...times(teller.random.between(1, 3), () => [few(teller, "leader")]),
+    election(teller),
+    { type: "heal" } as const,
+    between(teller, 0, 8),
+  ]),
+  moment(teller),
+]
+
+/** All at once, in the middle of whatever there was: of snapshots, too. */
+const powerCut: Story = (teller) => {
+  const { random } = teller
+  const all = everybody(teller)
+  const first = random.below(all.length)
+  const victims = [...all.slice(first), ...all.slice(0, first)].slice(0, random.chance(500) ? all.length : (all.length >> 1) + 1)
+  const keep = random.pick(keeps) ?? "random"
+  return [
+    ...chance(teller, 700, burst(teller, "leader"), between(teller, 0, 60)),
+    ...victims.map((node): Action => ({ type: "crash", node, keep })),
+    ...chance(teller, 500, moment(teller)),
+    ...(random.chance(300) ? startSome(teller) : []),
+    moment(teller),
+    ...startAll(teller),
+  ]
+}
+
+/** Somebody is so far behind that it gets a snapshot; meanwhile leaders change, chunks come late, twice, or to a new life. */
+const snapshotInFlight: Story = (teller) => {
+  const { random } = teller
+  const late = follower(teller)
+  return [
+    { type: "isolate", node: late },
+    ...times(random.between(1, 3), () => [propose(teller, "leader", 20, 40), between(teller, 20, 150)]),
+    ...chance(teller, 400, { type: "network", profile: { ...quietNetwork, delayMax: 30, duplicatePermille: 400, longDelayPermille: 300, longDelayMax: 2000 } }),
+    { type: "heal" },
+    ...chance(teller, 500, between(teller, 0, 30)),
+    ...times(random.between(0, 2), () => [
+      random.pick<Action>([crash(teller, "leader"), { type: "isolate", node: "leader" }, { type: "transfer", node: "leader", to: null }, crash(teller, late), { type: "clog", from: "leader", to: late, ms: 700 }, burst(teller, "leader")]) ?? run(1),
+      moment(teller),
+    ]),
+    { type: "heal" },
+    ...startAll(teller),
+    moment(teller),
+  ]
+}
+
+/** Its own snapshot is still being taken when one of the leader's, which reaches further, is installed. */
+const overtaken: Story = (teller) => {
+  const late = teller.random.pick(teller.founders) ?? "n1"
+  return [
+    { type: "apply", node: late, min: 2, max: 6 },
+    propose(teller, "leader", 25, 40),
+    between(teller, 2, 15),
+    few(teller, "leader"),
+    between(teller, 2, 6),
+    { type: "isolate", node: late },
+    propose(teller, "leader", 20, 40),
+    between(teller, 15, 60),
+    { type: "heal" },
+    few(teller, "leader"),
+    between(teller, 50, 250),
+  ]
+}
+
+/** Connections that break at once after they were made: what was asked twice is answered twice. */
+const resets: Story = (teller) => {
+  const other = follower(teller)
+  return times(teller.random.between(1, 4), () => [{ type: "reset", a: "leader", b: teller.random.chance(700) ? other : follower(teller) }, between(teller, 0, 20), ...chance(teller, 500, few(teller, "leader"))])
+}
+
+/** A leader that sleeps and wakes up in a world that has gone on. */
+const pausedLeader: Story = (teller) => [
+  ...chance(teller, 500, few(teller, "leader")),
+  { type: "pause", node: somebody(teller) },
+  ...chance(teller, 500, few(teller, "leader"), { type: "read", node: somebody(teller) }),
+  election(teller),
+  few(teller, "leader"),
+  between(teller, 0, 30),
+  ...everybody(teller).map((node): Action => ({ type: "resume", node })),
+  ...everybody(teller).map((node): Action => ({ type: "read", node })),
+]
+
+/** Reads at one who may lead no more, while others write. */
+const staleReads: Story = (teller) => [
+  { type: "partition", side: teller.random.chance(500) ? ["leader"] : ["leader", "follower1"] },
+  ...everybody(teller).map((node): Action => ({ type: "read", node })),
+  election(teller),
+  ...everybody(teller).map((node) => few(teller, node)),
+  between(teller, 0, 40),
+  ...everybody(teller).map((node): Action => ({ type: "read", node })),
+  ...chance(teller, 500, between(teller, 0, 20)),
+  { type: "heal" },
+  ...chance(teller, 500, between(teller, 0, 10)),
+  ...everybody(teller).map((node): Action => ({ type: "read", node })),
+]
+
+/** One way only, or only between some: who is heard by one is not heard by another. */
+const partial: Story = (teller) => {
+  const { random } = teller
+  const two = (): readonly [string, string] => [somebody(teller), random.pick(everybody(teller)) ?? "n1"]
+  return [
+    ...times(random.between(1, 3), () => {
+      const [from, to] = two()
+      return [{ type: "cut", from, to } as const, ...chance(teller, 500, { type: "cut", from: to, to: from })]
+    }),
+    election(teller),
+    few(teller, somebody(teller)),
+    moment(teller),
+    { type: "heal" },
+  ]
+}
+
+/** A transfer, and something in its way. */
+const handOver: Story = (teller) => [
+  ...chance(teller, 500, burst(teller, "leader")),
+  { type: "transfer", node: "leader", to: teller.random.chance(500) ? null : follower(teller) },
+  between(teller, 0, 5),
+  ...chance(teller, 600, teller.random.pick<Action>([few(teller, "leader"), { type: "read", node: "leader" }, { type: "isolate", node: "leader" }, crash(teller, "follower1"), { type: "pause", node: "leader" }]) ?? run(0)),
+  between(teller, 0, 100),
+  ...chance(teller, 500, { type: "read", node: somebody(teller) }, few(teller, somebody(teller))),
+  { type: "heal" },
+  ...everybody(teller).map((node): Action => ({ type: "resume", node })),
+]
+
+const fullDisks: Story = (teller) => {
+  const nodes = [somebody(teller), ...(teller.random.chance(400) ? [somebody(teller)] : [])]
+  return [
+    ...nodes.map((node): Action => ({ type: "fullDisk", node })),
+    ...times(teller.random.between(1, 3), () => [few(teller, somebody(teller)), moment(teller)]),
+    ...chance(teller, 400, { type: "read", node: "leader" }, crash(teller, "leader"), election(teller)),
+    ...everybody(teller).map((node): Action => ({ type: "freeDisk", node })),
+    ...startAll(teller),
+  ]
+}
+
+const failingDisk: Story = (teller) => [
+  { type: teller.random.chance(500) ? "failWrite" : "failSync", node: somebody(teller) },
+  few(teller, "leader"),
+  moment(teller),
+  ...startSome(teller),
+]
+
+/** Its disk hangs, its heart beats. */
+const stalledDisk: Story = (teller) => [
+  { type: "stallDisk", node: somebody(teller) },
+  few(teller, "leader"),
+  election(teller),
+  few(teller, somebody(teller)),
+  moment(teller),
+  ...chance(teller, 700, ...everybody(teller).map((node): Action => ({ type: "resumeDisk", node }))),
+]
+
+/** What is lost for good: a disk, or what stands on it. */
+const lostDisk: Story = (teller) => {
+  const victim = teller.random.pick(teller.expendable)
+  if (victim === undefined) return []
+  const lose = teller.random.pick<readonly Action[]>([
+    [{ type: "wipe", node: victim }],
+    [{ type: "crash", node: victim, keep: "corrupt" }, moment(teller), { type: "wipe", node: victim }],
+    [{ type: "flipBit", node: victim }, moment(teller), { type: "crash", node: victim, keep: "random" }, { type: "wipe", node: victim }],
+  ])
+  return [
+    ...chance(teller, 500, few(teller, "leader"), between(teller, 0, 5)),
+    ...(lose ?? []),
+    moment(teller),
+    { type: "start", node: victim },
+    moment(teller),
+    ...chance(teller, 600, { type: "admit", node: "leader", names: [victim] }, moment(teller), ...chance(teller, 700, everybodyVotes(teller, "leader"), moment(teller))),
+  ]
+}
+
+/** All are there and in touch, so that whoever starts now is met by all. */
+const together = (teller: Teller): readonly Action[] => [{ type: "heal" }, ...everybody(teller).map((node): Action => ({ type: "resume", node })), ...startAll(teller), election(teller)]
+/** It waits under its new incarnation, and is taken in. */
+const replacedMember = (teller: Teller, victim: string): readonly Action[] => [
+  { type: "wipe", node: victim },
+  { type: "start", node: victim },
+  moment(teller),
+  ...chance(teller, 700, { type: "admit", node: "leader", names: [victim] }, moment(teller), ...chance(teller, 700, everybodyVotes(teller, "leader"), moment(teller))),
+]
+
+/** A copy is made, the node goes on and starts again, and the copy is put in its place: once, or in turn with the first. */
+const putBack: Story = (teller) => {
+  const { random } = teller
+  const victim = random.pick(teller.expendable)
+  if (victim === undefined) return []
+  return [
+    ...chance(teller, 800, ...together(teller)),
+    ...chance(teller, 500, crash(teller, victim)),
+    { type: "copyDirectory", node: victim },
+    moment(teller),
+    ...times(random.between(1, 2), () => [crash(teller, victim), moment(teller), { type: "start", node: victim } as const, few(teller, "leader"), moment(teller)]),
+    ...chance(teller, 250, { type: "isolate", node: random.pick(teller.founders) ?? "n1" }),
+    ...times(random.between(1, 3), () => [
+      { type: "swapDirectory", node: victim } as const,
+      ...chance(teller, 300, moment(teller)),
+      { type: "start", node: victim } as const,
+      ...chance(teller, 500, few(teller, "leader")),
+      moment(teller),
+    ]),
+    { type: "heal" },
+    ...chance(teller, 500, election(teller)),
+    ...chance(teller, 700, ...replacedMember(teller, victim)),
+  ]
+}
+
+/** A copy of a node that runs: no start was missed, and only who was told of more can know. */
+const liveCopy: Story = (teller) => {
+  const victim = teller.random.pick(teller.expendable)
+  if (victim === undefined) return []
+  return [
+    ...chance(teller, 800, ...together(teller)),
+    { type: "copyDirectory", node: victim },
+    ...chance(teller, 600, burst(teller, "leader"), between(teller, 0, 100)),
+    { type: "swapDirectory", node: victim },
+    { type: "start", node: victim },
+    moment(teller),
+    few(teller, "leader"),
+    ...chance(teller, 500, ...replacedMember(teller, victim)),
+  ]
+}
+
+const cutShort: Story = (teller) => {
+  const { random } = teller
+  const victim = random.pick(teller.expendable)
+  if (victim === undefined) return []
+  return [
+    ...chance(teller, 800, ...together(teller)),
+    ...chance(teller, 600, burst(teller, "leader"), between(teller, 0, 60)),
+    { type: "cutLog", node: victim, entries: random.pick([1, 2, 5, 1000]) ?? 1 },
+    ...chance(teller, 300, moment(teller)),
+    { type: "start", node: victim },
+    moment(teller),
+    ...chance(teller, 600, ...replacedMember(teller, victim)),
+  ]
+}
+
+const lostMachine: Story = (teller) => {
+  const victim = teller.random.pick(teller.expendable)
+  return victim === undefined ? [] : [{ type: "damage", node: victim }, moment(teller), ...chance(teller, 400, crash(teller, victim), { type: "start", node: victim }), ...chance(teller, 400, burst(teller, "leader")), moment(teller)]
+}
+
+const newServer: Story = (teller) => {
+  if (teller.added.length >= 2) return []
+  const name = `n${teller.founders.length + teller.added.length + 1}`
+  const voters = everybody(teller)
+  teller.added = [...teller.added, name]
+  const learner: Action = { type: "admit", node: "leader", names: [name] }
+  // A server that stands alone must not depend on one that knows nothing yet.
+  const votes: readonly Action[] = voters.length === 1 ? [learner] : [everybodyVotes(teller, "leader")]
+  return [{ type: "add", name }, ...chance(teller, 850, learner, moment(teller)), ...votes, moment(teller)]
+}
+
+/** A joint configuration, and no majority of one of its halves: leaders fall, and their successors must go on with it. */
+const jointUnderFire: Story = (teller) => [
+  configuration(teller, "leader"),
+  between(teller, 0, 12),
+  teller.random.pick<Action>([{ type: "partition", side: ["leader", "follower1"] }, { type: "isolate", node: "leader" }, crash(teller, "leader"), { type: "transfer", node: "leader", to: null }, { type: "partition", side: ["leader"] }, few(teller, "leader")]) ?? run(0),
+  ...chance(teller, 500, few(teller, "leader")),
+  election(teller),
+  ...chance(teller, 500, configuration(teller, "leader"), between(teller, 0, 40)),
+  ...chance(teller, 400, few(teller, "leader")),
+  { type: "heal" },
+  ...startAll(teller),
+  moment(teller),
+]
+
+/**
+ * A leader that is cut off fills its log and ends it with a change; the others commit less, but trim their logs past the
+ * fork: a snapshot replaces its log, and the change at the end of that must be gone with it.
+ */
+const replacedChange: Story = (teller) => [
+  few(teller, "leader"),
+  moment(teller),
+  { type: "partition", side: ["leader"] },
+  propose(teller, "leader", teller.random.between(20, 40), 1),
+  configuration(teller, "leader"),
+  election(teller),
+  ...times(teller.random.between(1, 3), () => [propose(teller, "leader", 6, 150), between(teller, 40, 200)]),
+  { type: "heal" },
+  moment(teller),
+  ...startAll(teller),
+  ...chance(teller, 500, election(teller)),
+]
+
+/** Servers that left keep asking for votes. */
+const removed: Story = (teller) => [configuration(teller, "leader"), election(teller), few(teller, "leader"), election(teller), ...everybodyReturns(teller), moment(teller)]
+
+const DAY = 86_400_000
+/** Monotonic clocks within what leases allow for: nobody more than a tenth faster than anybody else. */
+const quartz = ({ random }: Teller): number => random.between(-47, 47)
+/**
+ * Wall clocks of a minority show anything and run as they like; those of the others are right, or nearly. Then the replicated
+ * clock keeps its promise. Now and then a majority is wrong: then all that is promised is that stamps never fall.
+ */
+const clocks: Story = (teller) => {
+  const { random, liars, founders } = teller
+  const others = founders.filter((name) => !liars.includes(name))
+  const wrong = liars.length > 0 && random.chance(600)
+  const node = random.pick(wrong ? liars : others) ?? "n1"
+  const offset = random.pick(wrong ? [DAY, -DAY, 400 * DAY, -1e12, 3000, -3000, 1400, 60_000, 0] : random.chance(850) ? [0, 150, -150] : [-5000, 60_000]) ?? 0
+  return [
+    { type: "skew", node, offset, driftPermille: quartz(teller), wallDriftPermille: wrong ? (random.pick([0, 0, 100, -100, 3000, -1000, -5000]) ?? 0) : 0 },
+    ...chance(teller, 500, { type: "read", node: "leader" }, election(teller), few(teller, "leader")),
+  ]
+}
+/** All are down for a while; who comes back first may be the one with the wrong clock. */
+const outage: Story = (teller) => {
+  const { random } = teller
+  const all = everybody(teller)
+  const first = random.below(all.length)
+  return [
+    ...chance(teller, 700, ...clocks(teller)),
+    few(teller, "leader"),
+    moment(teller),
+    ...all.map((node): Action => ({ type: "crash", node, keep: "all" })),
+    run(random.pick([0, 3000, 20_000, 3_000_000]) ?? 0),
+    ...[...all.slice(first), ...all.slice(0, first)].flatMap((node): readonly Action[] => [{ type: "start", node }, between(teller, 0, 700)]),
+    election(teller),
+    few(teller, "leader"),
+  ]
+}
+
+/** A stretch of another network, or of another speed of the state machine. */
+const weather: Story = (teller) => {
+  const { random } = teller
+  const profile = random.pick(["reliable", "unreliable", "lossy", "longReordering", "unreliableLongReordering", "longDelays"] as const) ?? "lossy"
+  const storm: Action = { type: "network", profile: { ...quietNetwork, delayMax: 20, duplicatePermille: 500, longDelayPermille: 250, longDelayMax: 3000 } }
+  return [random.chance(500) ? { type: "network", profile } : storm, few(teller, "leader"), ...chance(teller, 300, { type: "apply", node: somebody(teller), min: 50, max: 300 }), ...chance(teller, 300, { type: "clog", from: somebody(teller), to: somebody(teller), ms: 800 }), election(teller)]
+}
+
+const calm: readonly Story[] = [handOver, (teller) => [election(teller)], (teller) => [burst(teller, somebody(teller)), moment(teller)]]
+const lossy: readonly Story[] = [weather, weather, resets, pausedLeader, powerCut, wonAndLost, handOver, clocks, clocks, outage, oldAnswers, firstQuestions, newLeader, leaseAfterHandOver]
+const partitions: readonly Story[] = [minoritySide, minoritySide, manyTerms, staleReads, partial, figure8, pausedLeader, snapshotInFlight, overtaken, handOver, clocks, leaseEdge, leaseAndRestart, muteLeader, staleAndFast]
+const disks: readonly Story[] = [persistBoundary, persistBoundary, powerCut, fullDisks, failingDisk, stalledDisk, lostDisk, lostMachine, outage, figure8, minoritySide, snapshotInFlight, overtaken]
+const membership: readonly Story[] = [newServer, jointUnderFire, jointUnderFire, jointUnderFire, replacedChange, replacedChange, removed, lostDisk, handOver, clocks, minoritySide, (teller) => [configuration(teller, "leader"), moment(teller)]]
+
+export const storiesOf: Readonly<Record<Teller["profile"], readonly Story[]>> = {
+  calm,
+  lossy,
+  partitions,
+  disks,
+  membership,
+  directories: [putBack, putBack, putBack, liveCopy, cutShort, ...lossy],
+  everything: [...lossy, ...partitions, ...disks, ...membership],
+}
