@@ -1,13 +1,13 @@
 /**
- * The chained checksum: each entry carries one over itself and the one before, so two logs with equal chains at an index
- * are equal through it, and logs that agree in index and term but not in content are noticed by the next append.
+ * The chained checksum: each entry carries one over itself and all entries before it. Two logs with equal chains at an
+ * index are equal up to it, and logs that agree in index and term but not in content are noticed by the next append.
  *
- * Each word is folded in by steps that lose nothing (exclusive or, an odd factor, a shift): a single word that differs
- * always gives another sum, and equal words after it keep the sums apart. Guards against lost writes, not against malice.
+ * Each word is folded in by invertible steps (xor, an odd factor, a shift), so one different word always gives a
+ * different sum, and equal words after it keep the sums different. This guards against lost writes, not against malice.
  */
 import type { CommandEntry, Configuration, ConfigurationEntry, Entry, Member, NoOpEntry, Payload } from "./types.ts"
 
-/** 32 bits with a sign, which the engine keeps without a box; 0 for the empty log. */
+/** A signed 32-bit integer, which JavaScript engines keep unboxed; 0 for the empty log. */
 export type Chain = number
 type Unchained<E> = Omit<E, "chain">
 export type UnchainedEntry = Unchained<NoOpEntry> | Unchained<CommandEntry> | Unchained<ConfigurationEntry>
@@ -31,16 +31,16 @@ const foldConfiguration = (sum: number, { voters, outgoing, learners }: Configur
 const NOOP = 1
 const COMMAND = 2
 const CONFIGURATION = 3
-/** What lies above 32 bits: 16 at most. */
+/** The bits above the low 32; at most 16 of them. */
 const above = (count: number): number => (count / 0x1_0000_0000) | 0
 const foldPlace = (before: Chain, kind: number, index: number, term: number, time: number): number =>
   fold(fold(fold(fold(fold(before, index | 0), term | 0), time | 0), (above(index) << 16) | above(term)), (above(time) << 2) | kind)
 
-/** On its own, for a leader makes many at once. A payload is taken by its own checksum. */
+/** A function of its own because a leader makes many at once. A payload is represented by its own checksum. */
 export const chainOfCommand = (before: Chain, index: number, term: number, time: number, { checksum, bytes }: Payload): Chain =>
   fold(fold(foldPlace(before, COMMAND, index, term, time), checksum | 0), bytes.length)
 
-/** Of an entry that follows one with the chain `before`. */
+/** The chain of an entry that follows one whose chain is `before`. */
 export const chainAfter = (before: Chain, entry: UnchainedEntry | Entry): Chain => {
   const { index, term, time } = entry
   switch (entry.kind) {
@@ -53,7 +53,7 @@ export const chainAfter = (before: Chain, entry: UnchainedEntry | Entry): Chain 
   }
 }
 
-/** First index whose entry does not follow from the one before, or null. */
+/** Index of the first entry whose chain does not continue the one before it, or null. */
 export const brokenAt = (before: Chain, entries: readonly Entry[]): number | null => {
   let chain = before
   for (const entry of entries) {

@@ -1,11 +1,12 @@
 /**
- * The replicated clock: the time that entries are stamped with. It goes on by the leader's monotonic clock, and a new
- * leader goes on from the time that it heard last, so no wall clock makes it leap or stand still. Wall clocks only steer:
- * a leader learns those of its followers from their answers, and leans towards what a majority of the voters agrees on.
+ * The replicated clock: the time that entries are stamped with. It advances with the leader's monotonic clock, and a new
+ * leader continues from the time that it last heard, so no wall clock can make it jump or stop. Wall clocks only steer it:
+ * a leader learns its followers' clocks from their replies, and steers towards the time on which a majority of the voters
+ * agrees.
  *
- * After an outage of the whole cluster nobody knows more than the last stamp. Then, and only then, the first leader steps
- * forward to what a majority agrees on, before it takes a command. Its right to do so ends when it has done so, when all
- * voters have told their clocks and no majority agrees, or after PATIENCE; from then on the clock is settled.
+ * After an outage of the whole cluster nothing newer than the last stamp is known. Only then does the first leader step
+ * the clock forward to what a majority agrees on, before it accepts a command. It may do so until it has done it, until
+ * all voters have reported their clocks and no majority agrees, or until PATIENCE is over. Then the clock is settled.
  */
 import { MAX_COUNT } from "./domain.ts"
 import { configurationOf } from "./membership.ts"
@@ -14,26 +15,26 @@ import { note, sameMember, type Turn } from "./turn.ts"
 import type { Candidate, Follower, Leader, Millis, Progress, ReplicatedClock, Stamp, State } from "./types.ts"
 
 /**
- * A leader leans by one part in so many. With monotonic clocks that are up to 45 ‰ wrong the replicated clock still runs
- * at between 0.9 and 1.1 of real time.
+ * A leader steers by at most one part in this many. Even with monotonic clocks that are up to 45 ‰ wrong, the replicated
+ * clock then runs at between 0.9 and 1.1 of real time.
  */
 const STEERING = 20
-/** The clocks of a majority agree if they lie this close together, the delays of answers included. */
+/** The clocks of a majority agree if they are this close together, including the delays of the replies. */
 const TOLERANCE: Millis = 2000
-/** What an answer that took longer says of its sender's clock is too vague. */
+/** A reply that took longer than this says too little about its sender's clock. */
 const MOST_DELAY: Millis = 1000
-/** Nothing was heard of a clock for so long: it is not counted any more. */
+/** A clock that was not heard of for this long no longer counts. */
 const OUTDATED: Millis = 10_000
 /** A leader compares clocks this often. */
 const INTERVAL: Millis = 100
-/** After an outage the first leader waits this long for clocks that agree. */
+/** How long the first leader after an outage waits for clocks that agree. */
 const PATIENCE: Millis = 5000
-/** A follower that is ahead of its leader gives way by one part in so many: the message may just have taken longer. */
+/** A follower that is ahead of its leader slows down by at most one part in this many: the message may just have been slow. */
 const GIVING_WAY = 5
 
 export const newClock = (time: Stamp): ReplicatedClock => ({ monotonic: 0, wall: 0, time, at: 0, settled: false, unsteered: 0 })
 
-/** What a leader would stamp now; elsewhere the best that is known of it. */
+/** On a leader, what it would stamp now; elsewhere the best estimate of that. */
 export const replicatedTime = ({ clock }: Pick<State, "clock">): Stamp => Math.min(clock.time + clock.monotonic - clock.at, MAX_COUNT)
 
 export const nextStamp = (state: State): Stamp => Math.max(state.log.lastTime, replicatedTime(state))
@@ -46,8 +47,8 @@ const goOnFrom = (clock: ReplicatedClock, time: Stamp): void => {
 // ------------------------------------------------------------------------------------------- followers
 
 /**
- * A leader told the time. Of what arrives the latest counts: a message that took long must not set the clock back. No
- * message takes longer than PATIENCE: by so much the leader's time is another.
+ * A leader sent its time. The latest time counts: a slow message must not set the clock back. But no message takes longer
+ * than PATIENCE, so a larger difference means that the leader's time really is different.
  */
 export const hearTime = (state: State, follower: Follower, time: Stamp, settled: boolean): void => {
   const { clock } = state
@@ -64,11 +65,11 @@ export const hearTime = (state: State, follower: Follower, time: Stamp, settled:
 
 // ------------------------------------------------------------------------------------------ wall clocks
 
-/** `delay`: how long ago it may have been read. */
+/** `delay`: the longest time that may have passed since the wall clock was read. */
 const offsetOf = ({ clock }: State, wall: Stamp, delay: Millis): Millis | null =>
   wall === 0 || delay < 0 || delay > MOST_DELAY ? null : wall + Math.floor(delay / 2) - clock.monotonic
 
-/** The middle of the closest that a majority of the voters comes together, or null if that is too far apart. */
+/** The middle of the narrowest range that holds a majority's offsets, or null if that range is too wide. */
 const agreement = (offsets: Millis[], voters: number): Millis | null => {
   const needed = majority(voters)
   if (offsets.length < needed) return null
@@ -84,7 +85,7 @@ const agreement = (offsets: Millis[], voters: number): Millis | null => {
   return best
 }
 
-/** While a configuration is joint, the clocks of those who will stay count. */
+/** While a configuration is joint, only the clocks of the new voters count. */
 const compareClocks = (turn: Turn, leader: Leader): void => {
   const { state } = turn
   const { clock, self } = state
@@ -112,7 +113,7 @@ const compareClocks = (turn: Turn, leader: Leader): void => {
 
 // ---------------------------------------------------------------------------------------------- leaders
 
-/** A vote came with the voter's clocks: the sooner a new leader knows the time, the better. */
+/** A vote carries the voter's clocks, so that a new leader knows the time as early as possible. */
 export const hearVoterClock = (state: State, candidate: Candidate, voter: string, wall: Stamp, time: Stamp): void => {
   const { clock } = state
   const offset = offsetOf(state, wall, clock.monotonic - candidate.askedAt)
@@ -125,7 +126,7 @@ export const startClock = (turn: Turn, leader: Leader, candidate: Candidate | nu
   const { clock } = state
   goOnFrom(clock, nextStamp(state))
   if (candidate !== null) {
-    // A server that has just started takes the time from a voter that has heard the last leader.
+    // A server that has just started takes the time from a voter that heard the last leader.
     if (!clock.settled && candidate.timeOffset !== null) {
       goOnFrom(clock, Math.max(replicatedTime(state), clock.monotonic + candidate.timeOffset))
       clock.settled = true
@@ -140,7 +141,7 @@ export const startClock = (turn: Turn, leader: Leader, candidate: Candidate | nu
   compareClocks(turn, leader)
 }
 
-/** A follower's answer tells its wall clock, and the leader's time that it had heard: so the leader knows how old that is. */
+/** A follower's reply carries its wall clock, and the leader's time that it had last heard, which shows how old the reading is. */
 export const hearFollowerClock = (turn: Turn, leader: Leader, progress: Progress, wall: Stamp, leaderTime: Stamp): void => {
   const { state } = turn
   const offset = offsetOf(state, wall, replicatedTime(state) - leaderTime)
@@ -166,5 +167,5 @@ export const onClockAdvanced = (turn: Turn, monotonic: Millis, wall: Stamp): voi
   clock.time += Math.max(-most, Math.min(most, behind))
 }
 
-/** Right after an outage of the whole cluster: commands would be stamped with a time that is about to leap. */
+/** True right after an outage of the whole cluster: commands would be stamped with a time that is about to jump. */
 export const awaitsClocks = ({ clock }: State): boolean => !clock.settled && clock.wall > 0

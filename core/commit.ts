@@ -9,9 +9,9 @@ import type { Index } from "./types.ts"
  * "If there exists an N such that N > commitIndex, a majority of matchIndex[i] ≥ N, and log[N].term == currentTerm:
  * set commitIndex = N", Figure 2. The leader's own share is what its disk holds, not what its log holds.
  *
- * Why the term must be the current one: Figure 8. An entry of an earlier term may stand on a majority and still be
- * overwritten by a leader that never saw it. It is committed by an entry of the current term after it, first of all by the
- * no-op that opens the term (becomeLeader).
+ * Why the term must be the current one: Figure 8. An entry of an earlier term may be stored on a majority and still be
+ * overwritten by a leader that never saw it. It is committed together with a later entry of the current term, the first
+ * of which is the no-op that opens the term (becomeLeader).
  */
 export const commitPass = (turn: Turn): void => {
   const { state } = turn
@@ -30,8 +30,8 @@ export const commitPass = (turn: Turn): void => {
 }
 
 /**
- * "If commitIndex > lastApplied: apply", Figure 2. One batch at a time; nothing that the own disk does not hold yet,
- * so that after a crash the state machine is never ahead of the log.
+ * "If commitIndex > lastApplied: apply", Figure 2. One batch at a time, and only entries that this node's disk holds, so
+ * that after a crash the state machine is never ahead of the log.
  */
 export const applyPass = (turn: Turn): void => {
   const { state } = turn

@@ -1,13 +1,13 @@
 /**
- * A copy of a state, for whoever runs the reducer in place and keeps what was before: the simulation and the explorer. (The
- * public `step` shares structure by immer; this takes a twentieth of its time.)
+ * A copy of a state, for callers that run the reducer in place and keep the earlier state: the simulation and the explorer.
+ * (The public `step` shares structure through immer; this takes a twentieth of its time.)
  */
 import type { State } from "./types.ts"
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype
 
-/** What is neither record nor list (a log, bytes), and members, never change: they are shared. */
+/** Logs, bytes and members never change, so they are shared; records and arrays are copied. */
 const copyOf = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(copyOf)
   if (!isRecord(value) || "incarnation" in value) return value

@@ -1,33 +1,33 @@
 /**
- * Which numbers there are. Every kind of number has one domain, checked at every door: where bytes become messages or
- * records, where settings come in, and at the gate. The core never steps to a number that its codecs cannot write.
+ * The domain of every kind of number, checked wherever numbers come in: where bytes become messages or records, where
+ * settings are read, and at the gate (term.ts). The core never steps to a number that its codecs cannot write.
  */
 import { brokenAt } from "./chain.ts"
 import type { Entry, HardState, LogBase, Message, Persist } from "./types.ts"
 
-/** 48 bits, which JavaScript and the codecs hold exactly: counters, stamps, offsets. */
+/** 48 bits, which JavaScript and the codecs represent exactly: counters, stamps, offsets. */
 export const MAX_COUNT = 2 ** 48 - 1
-/** One less, so that "the next one" can still be written: an asked-for term, the index after the last entry. */
+/** One less, so that the next one can still be written: the term of a pre-vote, the index after the last entry. */
 export const MAX_TERM = MAX_COUNT - 1
 export const MAX_INDEX = MAX_COUNT - 1
 /**
- * A term further ahead than this is not believed: at two elections a second it would have taken 68 years. One damaged
- * number must not use up all the terms that there are.
+ * A term further ahead than this is not believed: at two elections a second it would take 68 years to get there. One
+ * damaged number must not use up all the terms that exist.
  */
 export const TERM_LEAP = 2 ** 32
 
 export const isCount = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= MAX_COUNT
 export const isTerm = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= MAX_TERM
 export const isIndex = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= MAX_INDEX
-/** 32 bits with a sign (chain.ts). */
+/** Signed 32 bits (chain.ts). */
 export const isChain = (value: number): boolean => (value | 0) === value
-/** 32 bits: checksums and lengths. */
+/** Unsigned 32 bits: checksums and lengths. */
 export const isWord = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff
 
 const flawOfBase = ({ index, term, time, chain }: LogBase): string | null =>
   !isChain(chain) ? `chain ${chain}` : !isIndex(index) ? `index ${index}` : !isTerm(term) ? `term ${term}` : isCount(time) ? null : `time ${time}`
 
-/** A run of entries right after `prevIndex` and `prevTerm`, of terms that never fall and are at most `maxTerm`. */
+/** `entries` must continue after `prevIndex` and `prevTerm`; their terms never decrease and are at most `maxTerm`. */
 const flawOfEntries = (prevIndex: number, prevTerm: number, maxTerm: number, entries: readonly Entry[]): string | null => {
   let index = prevIndex
   let term = prevTerm
@@ -45,7 +45,7 @@ const flawOfEntries = (prevIndex: number, prevTerm: number, maxTerm: number, ent
 
 const named = (name: string, value: number, fits: (value: number) => boolean): string | null => (fits(value) ? null : `${name} ${value}`)
 
-/** What no server could have said: a number outside its domain, or numbers that contradict each other. null: none. */
+/** Why no correct server can have sent this message: a number outside its domain, or numbers that contradict each other; else null. */
 export const flawOf = (message: Message): string | null => {
   if (!isTerm(message.term)) return `term ${message.term}`
   switch (message.type) {
@@ -101,7 +101,7 @@ export const flawOf = (message: Message): string | null => {
   }
 }
 
-/** The same of one record of a log. */
+/** The same for one record of a log. */
 export const flawOfPersist = ({ hardState, truncateFrom, entries, base }: Pick<Persist, "hardState" | "truncateFrom" | "entries" | "base">): string | null => {
   const first = entries[0]
   return (
@@ -112,6 +112,6 @@ export const flawOfPersist = ({ hardState, truncateFrom, entries, base }: Pick<P
   )
 }
 
-/** The same of all that a disk holds. */
+/** The same for everything that a disk holds. */
 export const flawOfStored = (hardState: HardState, base: LogBase, entries: readonly Entry[]): string | null =>
   named("term", hardState.term, isTerm) ?? flawOfBase(base) ?? flawOfEntries(base.index, base.term, MAX_TERM, entries) ?? named("a broken chain at entry", brokenAt(base.chain, entries) ?? 0, (at) => at === 0)

@@ -1,7 +1,7 @@
 /**
- * What survives a crash. Every change of hard state, log or base is handed out as one Persist; the node keeps, in
- * order, what each outstanding Persist will make durable. Whoever claims anything (a vote, an acknowledgement, the
- * leader's own share of a quorum) claims from `durability.hardState` and `durability.index` only.
+ * What survives a crash. Every change of hard state, log or base is handed out as one Persist, and the state records, in
+ * order, what each outstanding Persist will make durable. Every claim (a vote, an acknowledgement, the leader's own share
+ * of a quorum) is derived from `durability.hardState` and `durability.index` only.
  */
 import type { Turn } from "./turn.ts"
 import { sameMember } from "./turn.ts"
@@ -16,8 +16,8 @@ export const appendToLog = (state: State, entries: readonly Entry[]): void => {
 }
 
 /**
- * Index and term cannot tell one Persist from another: an entry overwritten and written again looks the same while
- * the overwrite is still queued. So a truncation caps what is durable and what outstanding Persists will make so.
+ * Index and term do not identify a Persist: an entry that was overwritten and written again looks the same while the
+ * overwrite is still queued. So a truncation caps both what is durable and what outstanding Persists will make durable.
  */
 const voidFrom = (state: State, index: Index): void => {
   const { durability } = state
@@ -31,12 +31,12 @@ const voidFrom = (state: State, index: Index): void => {
 
 export const truncateLog = (state: State, index: Index): void => {
   state.log = state.log.truncateFrom(index)
-  // A configuration that falls away with its entry gives way to the one before it (paper §6).
+  // When a configuration's entry is truncated, the configuration before it is in force again (paper §6).
   while (state.configurations.length > 1 && (state.configurations.at(-1)?.index ?? 0) >= index) state.configurations.pop()
   voidFrom(state, index)
 }
 
-/** The log starts after `base` from now on; what it holds after that stays. */
+/** From now on the log starts after `base`; later entries stay. */
 export const trimLog = (state: State, base: LogBase): void => {
   state.log = state.log.trim(base)
   const kept = state.configurations.filter((known) => known.index > base.index)
@@ -45,7 +45,7 @@ export const trimLog = (state: State, base: LogBase): void => {
   state.durability.unsavedFrom = Math.max(state.durability.unsavedFrom, base.index + 1)
 }
 
-/** The log is nothing but `base` from now on. */
+/** From now on the log is empty and starts after its base. */
 export const replaceLog = (state: State, empty: Log): void => {
   voidFrom(state, state.log.base.index + 1)
   state.log = empty
@@ -69,7 +69,7 @@ export const onPersisted = (turn: Turn, seq: number): void => {
 
 const sameHardState = (a: HardState, b: HardState): boolean => a.term === b.term && sameMember(a.vote, b.vote)
 
-/** Term and vote leave together, in one record with the entries of the same step. */
+/** Term and vote are written together, in one record with the entries of the same step. */
 export const persistWhatChanged = (turn: Turn): void => {
   const { durability, currentTerm, votedFor, log } = turn.state
   const hardState: HardState = { term: currentTerm, vote: votedFor }

@@ -6,16 +6,17 @@ import type { Rule } from "./notes.ts"
 import type { Entry, HardState, Index, LogBase, Member, Millis, SnapshotRef, Term } from "./types.ts"
 
 /**
- * exhausted: the log has no further index. notReady: a leader waits for the clocks of a majority (clock.ts). Of a configuration change: no entry of this term is
- * committed yet, or a new voter has not caught up. Of a change only: changePending, invalidChange (reconfiguration.ts).
+ * exhausted: the log has no further index. notReady: the leader waits for the clocks of a majority (clock.ts); for a
+ * configuration change: no entry of this term is committed yet, or a new voter has not caught up. changePending and
+ * invalidChange are for configuration changes only (reconfiguration.ts).
  */
 export type ProposalRefusal = "notLeader" | "noLeader" | "busy" | "tooLarge" | "spaceLow" | "exhausted" | "transferring" | "notReady" | "changePending" | "invalidChange"
 export type ProposalOutcome =
-  /** Appended at `first`, `first + 1`, … in `term`. Not yet committed: another leader can still replace it. */
+  /** Appended at `first`, `first + 1`, … in `term`. Not committed yet: another leader can still replace it. */
   | { readonly type: "ProposalAppended"; readonly first: Index; readonly term: Term }
   /** Not executed, and never will be. */
   | { readonly type: "ProposalRefused"; readonly reason: ProposalRefusal; readonly leader: Member | null }
-  /** The leader that it was forwarded to is gone or did not answer: executed or not, nobody here knows. */
+  /** The leader to which it was forwarded is gone or did not answer; this node cannot know whether it was executed. */
   | { readonly type: "ProposalUnknown"; readonly leader: Member | null }
 export type ReadOutcome =
   /** The state machine of this node now holds every write acknowledged before the read was requested. */
@@ -28,9 +29,9 @@ export interface Persist {
   readonly seq: number
   /** null: unchanged. */
   readonly hardState: HardState | null
-  /** Whatever stands at this index or after it is void, before `entries` are appended. null: nothing is. */
+  /** Entries at this index and after it are deleted before `entries` are appended. null: none. */
   readonly truncateFrom: Index | null
-  /** Contiguous, starting right after what is kept. */
+  /** Contiguous, starting right after the last entry that is kept. */
   readonly entries: readonly Entry[]
   /** The log now starts after this; entries through base.index may be dropped. null: unchanged. */
   readonly base: LogBase | null
@@ -39,28 +40,28 @@ export interface Persist {
 export type Effect =
   | { readonly type: "Send"; readonly to: Member; readonly message: Message }
   | Persist
-  /** Committed, locally durable, in order, each exactly once per life of the state machine. */
+  /** Committed, durable on this node, in order, each exactly once while the state machine is not replaced. */
   | { readonly type: "Apply"; readonly entries: readonly Entry[] }
   | { readonly type: "Respond"; readonly ref: number; readonly outcome: Outcome }
   /**
-   * (Re)start the timer: fire once, at a random point of [min, max] from now, or from just before the first message of
-   * the leader's round `since` was sent. Late is allowed, early is not; but that a lease is over comes before whatever
-   * else happened in the meantime.
+   * Start or restart the timer: fire once, at a random point of [min, max] from now, or from just before the first message
+   * of the leader's round `since` was sent. It may fire late, never early. The end of a lease must be handed to the reducer
+   * before anything else that happened in the meantime.
    */
   | { readonly type: "SetTimer"; readonly timer: Timer; readonly min: Millis; readonly max: Millis; readonly since?: number }
   | { readonly type: "CancelTimer"; readonly timer: Timer }
-  /** Make the state machine durable by itself, then SnapshotTaken. */
+  /** Make the state machine durable without the log, then report SnapshotTaken. */
   | { readonly type: "TakeSnapshot" }
-  /** Pin an image of the state machine for `to`, then SnapshotOpened. */
+  /** Pin an image of the state machine for `to`, then report SnapshotOpened. */
   | { readonly type: "OpenSnapshot"; readonly to: Member }
   /** Release what OpenSnapshot pinned. */
   | { readonly type: "CloseSnapshot"; readonly id: string }
-  /** Put the bytes that came with the InstallSnapshot just received aside, then ChunkStored. */
+  /** Store the bytes that came with the InstallSnapshot just received, then report ChunkStored. */
   | { readonly type: "StoreChunk"; readonly snapshot: SnapshotRef; readonly offset: number; readonly last: boolean }
-  /** All chunks are here: check them, make them durable, become them, then SnapshotRestored. */
+  /** All chunks are here: check them, make them durable, replace the state machine by them, then report SnapshotRestored. */
   | { readonly type: "RestoreSnapshot"; readonly snapshot: SnapshotRef }
-  /** Stop this process, and tell people why: what must never happen has happened. The only effect of its batch, but for notes. */
+  /** Stop this process and report why: something has happened that must never happen. The only effect of its batch, except for notes. */
   | { readonly type: "Halt"; readonly halted: Halted }
-  /** The rule of Raft just used; for people, coverage, metrics and search. */
+  /** The rule of Raft that was just applied; for people, coverage, metrics and search. */
   | { readonly type: "Note"; readonly rule: Rule }
 export type EffectType = Effect["type"]

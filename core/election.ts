@@ -1,8 +1,8 @@
 /**
  * Leader election (paper §5.2, §5.4.1) with PreVote (thesis §9.6) and CheckQuorum (thesis §6.2, §4.2.3).
  *
- * The election timer runs in two stages. For the minimum election timeout after a message of the leader, a follower
- * has fresh contact and refuses votes; after that contact has lapsed, and a random rest of the timeout follows.
+ * The election timer runs in two stages. For the minimum election timeout after a message from the leader, a follower
+ * refuses votes; then the random rest of the timeout follows, in which it grants them.
  */
 import { hearVoterClock, replicatedTime } from "./clock.ts"
 import { configurationOf, isVoter, votersOf } from "./membership.ts"
@@ -39,7 +39,7 @@ export const onElectionTimeout = (turn: Turn): void => {
 const upToDate = ({ log }: State, lastLogIndex: Index, lastLogTerm: Term): boolean =>
   lastLogTerm > log.lastTerm || (lastLogTerm === log.lastTerm && lastLogIndex >= log.lastIndex)
 
-/** Thesis §4.2.3: whoever has heard a leader just now, or is one, does not help to depose it. */
+/** Thesis §4.2.3: a server that has just heard a leader, or is one, does not help to depose it. */
 export const leaderIsFresh = ({ role, settings }: State): boolean =>
   role.type === "leader" || (role.type === "follower" && (role.leader !== null || settings.leaseReads) && role.contact === "fresh")
 
@@ -49,7 +49,7 @@ export const voteReply = (state: State, granted: boolean): RequestVoteReply => (
 
 const mayVote = (state: State, candidate: Member): boolean => state.votedFor === null || sameMember(state.votedFor, candidate)
 
-/** The term is the current one: the gate saw to that. */
+/** The message's term is the current one: the gate has made sure of that. */
 export const onRequestVote = (turn: Turn, from: Member, message: RequestVote): void => {
   const { state } = turn
   if (configurationOf(state).voters.length === 0) {
@@ -68,7 +68,7 @@ export const onRequestVote = (turn: Turn, from: Member, message: RequestVote): v
     if (state.role.type !== "follower") becomeFollower(turn, null)
     state.votedFor = from
     state.voteOwed = from
-    // Paper §5.2: only a granted vote resets the timer; a refused one must not keep us from campaigning.
+    // Paper §5.2: only a granted vote resets the timer; a refused one must not keep this server from campaigning.
     waitForElection(turn)
     return
   }
@@ -76,7 +76,7 @@ export const onRequestVote = (turn: Turn, from: Member, message: RequestVote): v
   send(turn, from, voteReply(state, false))
 }
 
-/** Changes nothing: a pre-vote is an opinion. The term is one that nobody may have yet. */
+/** A pre-vote changes nothing. Its term is one that nobody may have yet. */
 export const onRequestPreVote = (turn: Turn, from: Member, message: RequestPreVote): void => {
   const { state } = turn
   if (configurationOf(state).voters.length === 0) {
@@ -99,7 +99,7 @@ export const onVoteReply = (turn: Turn, from: Member, message: RequestVoteReply 
   if (role.votes[from.name] !== true) role.votes[from.name] = message.granted
 }
 
-/** A granted vote is told once it would survive a crash: exactly this vote, in exactly this term. */
+/** A granted vote is sent once it would survive a crash: exactly this vote, in exactly this term. */
 const tellVote = (turn: Turn): void => {
   const { state } = turn
   const { voteOwed, durability, currentTerm } = state
@@ -112,7 +112,7 @@ const askForVotes = (turn: Turn): void => {
   const { state } = turn
   const { role, self, currentTerm, log, durability } = state
   if ((role.type !== "candidate" && role.type !== "preCandidate") || role.asked) return
-  // A candidate's own vote is a vote like any other: it counts, and is told, only once durable.
+  // A candidate's own vote is a vote like any other: it counts only once it is durable.
   if (role.type === "candidate" && !(durability.hardState.term === currentTerm && sameMember(durability.hardState.vote, self))) return
   role.asked = true
   role.votes[self.name] = true
@@ -154,7 +154,7 @@ export const electionPass = (turn: Turn): void => {
   countVotes(turn)
 }
 
-/** Thesis §6.2: a leader that no quorum answers steps down, so that its clients look for another. */
+/** Thesis §6.2: a leader that hears from no quorum steps down, so that its clients look for another one. */
 export const onQuorumTimeout = (turn: Turn): void => {
   const { state } = turn
   const leader = asLeader(state)

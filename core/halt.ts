@@ -1,35 +1,36 @@
 /**
- * What must never happen has happened: a disk or a directory went back in time, or a peer is not what it says. A node
- * that sees it stops by name, whichever message shows it: to go on would be to lose what was acknowledged, silently.
+ * Contradictions that can only mean that a disk or a directory went back in time, or that a peer is not what it claims to
+ * be. A node that sees one stops with the reason, whichever message shows it: if it went on, acknowledged writes would be
+ * lost silently.
  */
 import { note, sameMember, type Turn } from "./turn.ts"
 import type { Chain } from "./chain.ts"
 import type { AppendEntries, Index, LogBase, Member, State, Term } from "./types.ts"
 
-/** Why a node stops for good: what was found, and who showed it. */
+/** Why a node stops for good: what it found, and which leader showed it. */
 export type Halted =
-  /** Two servers lead one term: a vote was given twice. */
+  /** Two servers lead the same term: some server voted twice. */
   | { readonly reason: "twoLeaders"; readonly term: Term; readonly leader: Member; readonly other: Member }
-  /** The entry at `index` is committed here in `term`, and the leader has another there, of term `theirs`. */
+  /** The entry at `index` is committed here in `term`, but the leader has a different one there, of term `theirs`. */
   | { readonly reason: "committedConflict"; readonly index: Index; readonly term: Term; readonly leader: Member | null; readonly theirs: Term }
-  /** The entry at `index` is of one `term` in both logs, and says something else, or stands after something else. */
+  /** The entry at `index` has the same `term` in both logs, but its content, or that of an entry before it, differs. */
   | { readonly reason: "logsDiverged"; readonly index: Index; readonly term: Term; readonly leader: Member | null; readonly committed: boolean }
 export type HaltReason = Halted["reason"]
 
-const told = (leader: Member | null): string => (leader === null ? "this server's own state machine" : `${leader.name}, which leads,`)
-/** In a line for people. */
+const told = (leader: Member | null): string => (leader === null ? "this server's own state machine" : `${leader.name}, the leader,`)
+/** The reason as one line for people. */
 export const haltText = (halted: Halted): string => {
   switch (halted.reason) {
     case "twoLeaders":
-      return `${halted.leader.name} and ${halted.other.name} both lead term ${halted.term}, so somebody gave its vote twice`
+      return `${halted.leader.name} and ${halted.other.name} both lead term ${halted.term}, so some server voted twice`
     case "committedConflict":
-      return `entry ${halted.index} is committed here in term ${halted.term}, and ${told(halted.leader)} has another there, of term ${halted.theirs}`
+      return `entry ${halted.index} is committed here in term ${halted.term}, but ${told(halted.leader)} has a different entry there, of term ${halted.theirs}`
     case "logsDiverged":
-      return `entry ${halted.index} of term ${halted.term}${halted.committed ? ", which is committed here," : ""} is not the one that ${told(halted.leader)} has there: the logs differ at or before it, though index and term agree`
+      return `entry ${halted.index} of term ${halted.term}${halted.committed ? ", which is committed here," : ""} differs from the one that ${told(halted.leader)} has there: index and term agree, but the logs differ at or before it`
   }
 }
 
-/** The first reason stays. Nothing else comes of the batch, and nothing of later ones (step.ts). */
+/** The first reason is kept. The batch has no other effect, and later batches have none at all (step.ts). */
 export const halt = (turn: Turn, halted: Halted): void => {
   if (turn.state.halted !== null) return
   note(turn, `halt.${halted.reason}`)
@@ -37,13 +38,14 @@ export const halt = (turn: Turn, halted: Halted): void => {
 }
 
 /**
- * What `leader` (null: the own state machine) says to stand at `index`, against what stands there. False: the node halts.
+ * Compares the entry that `leader` (null: this node's own state machine) has at `index` with the one in the log. False: the
+ * node halts.
  *
  * "If a log entry is committed in a given term, then that entry will be present in the logs of the leaders for all
- * higher-numbered terms" (Leader Completeness, Figure 3): at or below the commit index another term is a contradiction.
+ * higher-numbered terms" (Leader Completeness, Figure 3): at or below the commit index, a different term is a contradiction.
  * "If two logs contain an entry with the same index and term, then the logs are identical in all entries up through the
- * given index" (Log Matching, the same): so is an equal term with another chain, committed or not. What the base covers
- * is gone, but for its last entry.
+ * given index" (Log Matching, Figure 3): an equal term with a different chain is one too, committed or not. Of the trimmed
+ * entries only the last can still be compared.
  */
 const agrees = (turn: Turn, leader: Member | null, index: Index, term: Term, chain: Chain): boolean => {
   const { log, commitIndex } = turn.state
@@ -59,7 +61,7 @@ const agrees = (turn: Turn, leader: Member | null, index: Index, term: Term, cha
   return false
 }
 
-/** An append of the leader: what it starts after, and what it brings. */
+/** Checks an append: the entry before it, and the entries that it carries. */
 export const appendAgrees = (turn: Turn, leader: Member, { prevLogIndex, prevLogTerm, prevLogChain, entries }: AppendEntries): boolean => {
   if (!agrees(turn, leader, prevLogIndex, prevLogTerm, prevLogChain)) return false
   const { lastIndex } = turn.state.log
@@ -72,7 +74,7 @@ export const appendAgrees = (turn: Turn, leader: Member, { prevLogIndex, prevLog
 
 export const snapshotAgrees = (turn: Turn, leader: Member | null, { index, term, chain }: LogBase): boolean => agrees(turn, leader, index, term, chain)
 
-/** "At most one leader can be elected in a given term" (Election Safety, Figure 3). False: here is a second one. */
+/** "At most one leader can be elected in a given term" (Election Safety, Figure 3). False: `leader` is a second one. */
 export const onlyLeader = (turn: Turn, leader: Member): boolean => {
   const { state } = turn
   const known = state.termLeader
@@ -81,7 +83,7 @@ export const onlyLeader = (turn: Turn, leader: Member): boolean => {
   return false
 }
 
-/** What a halted node does: it says so, and nothing more. */
+/** A halted node reports that it halts, and does nothing else. */
 export const haltOnly = (turn: Turn): void => {
   const { halted } = turn.state
   if (halted === null) return

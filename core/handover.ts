@@ -1,12 +1,12 @@
 /**
- * A leader that cannot do its work gives leadership away: its disk hangs, it has no space, or its state machine is lost.
- * None of these is in the paper; each would leave the cluster with a leader that answers heartbeats and nothing else.
+ * A leader that cannot do its work hands leadership over: its disk stalls, it has no space, or its state machine is lost.
+ * None of these is in the paper; each would leave the cluster with a leader that sends heartbeats and does nothing else.
  */
 import { becomeFollower } from "./roles.ts"
 import { bestTarget, onTransferRequested } from "./transfer.ts"
 import { asFollower, asLeader, note, send, type Turn } from "./turn.ts"
 
-/** Give up leadership at once, and name a successor if there is one. */
+/** Step down at once and let a successor campaign, if there is one; false if there is none, and nothing was done. */
 export const handOver = (turn: Turn): boolean => {
   const { state } = turn
   const leader = asLeader(state)
@@ -19,11 +19,11 @@ export const handOver = (turn: Turn): boolean => {
 
 // --------------------------------------------------------------------------------------------- no space
 
-/** Others may have room. Only the change hands over, so that two full servers do not toss leadership about. */
+/** Others may have room. Only the transition hands over, so that two full servers do not pass leadership back and forth. */
 export const onSpaceChanged = (turn: Turn, low: boolean): void => {
   const { state } = turn
   state.spaceLow = low
-  // Its leader is told at once: what is sent in the meantime can be committed by nobody.
+  // Tell the leader at once, so that it stops sending entries that no quorum can store.
   const follower = asFollower(state)
   if (follower !== null) follower.reply ??= "accept"
   const leader = asLeader(state)
@@ -33,7 +33,7 @@ export const onSpaceChanged = (turn: Turn, low: boolean): void => {
 
 // ------------------------------------------------------------------------------------- a disk that hangs
 
-/** Watch the oldest Persist of a leader; the timer runs on lazily and is never cancelled for a single one. */
+/** Watch a leader's oldest outstanding Persist. To save work the timer is not restarted for each Persist. */
 export const watchPersistPass = (turn: Turn): void => {
   const { state } = turn
   const leader = asLeader(state)
@@ -56,7 +56,7 @@ export const onPersistTimeout = (turn: Turn): void => {
 
 // ------------------------------------------------------------------------------ a state machine that is lost
 
-/** A leader without a state machine can serve nobody: it hands over and is rebuilt as a follower. */
+/** A leader without a state machine can serve no client: it hands over, and is rebuilt as a follower. */
 export const onMachineDamaged = (turn: Turn): void => {
   const { state } = turn
   note(turn, "machine.damaged")
@@ -64,7 +64,7 @@ export const onMachineDamaged = (turn: Turn): void => {
   handOver(turn)
 }
 
-/** One that was elected without a state machine, since its log was needed: it can answer no read and apply nothing. */
+/** A server may be elected without a state machine because its log is needed. It can serve no read, so it hands over soon. */
 export const machineLostPass = (turn: Turn): void => {
   const { state } = turn
   const leader = asLeader(state)

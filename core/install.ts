@@ -1,6 +1,6 @@
 /**
- * Installing a snapshot (paper §7): a follower puts its chunks aside one after the other, lets the state machine become it,
- * and starts its log after it. The bytes never come here.
+ * Installing a snapshot (paper §7): a follower stores the chunks one after the other, has the state machine replaced by
+ * them, and starts its log after the snapshot. The bytes do not pass through the core.
  */
 import { replaceLog, trimLog } from "./durability.ts"
 import { snapshotAgrees } from "./halt.ts"
@@ -16,7 +16,7 @@ const answer = (turn: Turn, id: string, status: InstallSnapshotReply["status"], 
   send(turn, follower.leader, { type: "InstallSnapshotReply", term, id, round: follower.round, status, nextOffset })
 }
 
-/** Behind what is held already, it must change nothing; a lost state machine takes any that the log continues. */
+/** A snapshot behind the commit index must change nothing; a lost state machine accepts any that the log continues. */
 const isUseful = (state: State, snapshot: SnapshotRef): boolean =>
   state.machine === "ready" ? snapshot.index > state.commitIndex : snapshot.index >= state.log.base.index
 
@@ -30,7 +30,7 @@ export const onInstallSnapshot = (turn: Turn, from: Member, message: InstallSnap
   if (state.restoring !== null || follower.install?.phase === "installed") return
   if (!isUseful(state, snapshot)) {
     note(turn, "snapshot.stale")
-    // A late chunk says nothing about another snapshot whose chunks are coming in.
+    // A late chunk of an old snapshot must not stop the transfer of another one.
     if (follower.install?.snapshot.id === snapshot.id) follower.install = null
     if (state.machine === "ready") follower.reply = "accept"
     else answer(turn, snapshot.id, "failed", 0)
@@ -44,7 +44,7 @@ export const onInstallSnapshot = (turn: Turn, from: Member, message: InstallSnap
     follower.install = { snapshot, nextOffset: 0, phase: "receiving" }
   }
   const { install } = follower
-  // A chunk that comes twice is neither stored twice nor a reason to start over.
+  // A duplicate chunk is neither stored twice nor a reason to start over.
   if (install.phase !== "receiving") return
   if (offset !== install.nextOffset) {
     answer(turn, snapshot.id, "more", install.nextOffset)
@@ -63,12 +63,12 @@ export const onChunkStored = (turn: Turn, id: string, nextOffset: number, last: 
   if (!last) answer(turn, id, "more", nextOffset)
 }
 
-/** The state machine must be idle before it is replaced. */
+/** Restores once the state machine is idle: it must not be replaced while it executes. */
 export const restorePass = (turn: Turn): void => {
   const { state } = turn
   const follower = asFollower(state)
   if (follower?.install?.phase === "complete" && !isUseful(state, follower.install.snapshot)) {
-    // The log went on past it while its chunks came.
+    // The log has overtaken the snapshot while its chunks arrived.
     note(turn, "snapshot.stale")
     follower.install = null
     follower.reply = "accept"
@@ -79,7 +79,7 @@ export const restorePass = (turn: Turn): void => {
     state.restoring = install.snapshot.id
     turn.effects.push({ type: "RestoreSnapshot", snapshot: install.snapshot })
   }
-  // Paper §7: the answer says that the snapshot, and the log that starts after it, would survive a crash.
+  // The reply claims that the snapshot, and the log that starts after it, would survive a crash.
   if (install?.phase === "installed" && state.durability.index >= install.snapshot.index && state.durability.hardState.term === state.currentTerm) {
     answer(turn, install.snapshot.id, "installed", 0)
     if (follower !== null) follower.install = null
@@ -98,7 +98,7 @@ export const onSnapshotRejected = (turn: Turn, id: string): void => {
 
 /**
  * "If existing log entry has same index and term as snapshot's last included entry, retain log entries following it",
- * otherwise "discard the entire log", Figure 13. Also how a node that crashed in between finds its way at start.
+ * otherwise "discard the entire log", Figure 13. Also used at start, for a node that crashed before it had done so.
  */
 export const installBase = (turn: Turn, base: LogBase): void => {
   const { state } = turn

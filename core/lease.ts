@@ -1,24 +1,24 @@
 /**
- * Leases (thesis §6.4.1), an option: a server that answered a round refuses its vote for the minimum election timeout.
- * So from the sending of a round that a quorum has answered, for that time less what clocks may differ, nobody else
- * can have been elected, and what is committed here is all that is committed.
+ * Leases (thesis §6.4.1), off by default: a server that answered a round refuses its vote for the minimum election timeout.
+ * So for that time, counted from the sending of a round that a quorum has answered and reduced by the permitted clock drift,
+ * no other leader can have been elected, and the commit index of this one is current.
  *
- * A lease has three ends: its time is over (onLeaseTimeout), a successor is told to campaign (barLease), or the leader's
- * role ends (dropLease).
+ * A lease ends in one of three ways: it expires (onLeaseTimeout), a successor is told to campaign (barLease), or the leader
+ * steps down (dropLease).
  */
 import { asLeader, note, type Turn } from "./turn.ts"
 import type { Leader, State } from "./types.ts"
 
-/** The commit index is current, and will be for as long as this batch lasts. */
+/** True: the commit index is current, and stays so for the rest of this batch. */
 export const holdsLease = (state: State, leader: Leader): boolean => leader.lease === "held" && state.commitIndex >= leader.termStart
 
-/** A successor was told to campaign whatever its voters promised: no lease for the rest of the term. */
+/** A successor was told to campaign, and voters will vote for it at any time: no lease for the rest of the term. */
 export const barLease = (turn: Turn, leader: Leader): void => {
   leader.lease = "barred"
   turn.effects.push({ type: "CancelTimer", timer: "lease" })
 }
 
-/** The lease is part of the role, and goes with it; nothing is left but its timer. */
+/** The lease is part of the role and ends with it; only its timer must be cancelled. */
 export const dropLease = (turn: Turn): void => {
   turn.effects.push({ type: "CancelTimer", timer: "lease" })
 }
@@ -31,8 +31,8 @@ export const onLeaseTimeout = (turn: Turn): void => {
 }
 
 /**
- * The last thing in a batch: the lease serves from the next batch on, before which the interpreter tells if it is over
- * already.
+ * A late pass: the lease serves from the next batch on, and if it has expired by then the interpreter reports that
+ * before anything else.
  */
 export const leasePass = (turn: Turn): void => {
   const { state } = turn

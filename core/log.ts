@@ -1,16 +1,16 @@
 /**
  * The replicated log as a persistent value: every operation answers a new Log and leaves the old one as it was.
  *
- * Entries stand in chunks that several Log values share. Appending writes into the shared last chunk if nobody
- * else has written there yet, so it is O(1) amortised with no copy per step; a Log only ever looks at its own
- * length. Truncating and trimming move a bound. immer must not draft it: it is a class without [immerable].
+ * Entries are kept in chunks that several Log values share. Appending writes into the shared last chunk if no other Log
+ * has written there yet, so it is O(1) amortised with no copy per step; a Log never reads past its own length. Truncating
+ * and trimming only move a bound. immer must not draft it: it is a class without [immerable].
  */
 import type { Chain } from "./chain.ts"
 import type { Entry, Index, LogBase, Term } from "./types.ts"
 
 const CHUNK = 64
 
-/** What an entry counts for in limits: its payload and a little for the rest. */
+/** The size of an entry for limits: its payload plus a small constant. */
 export const entryBytes = (entry: Entry): number => (entry.kind === "command" ? entry.payload.bytes.length + 48 : 96)
 
 /** A chunk with the running byte count after each entry since the log began. */
@@ -64,7 +64,7 @@ export class Log {
   termAt(index: Index): Term | undefined {
     return index === this.base.index ? this.base.term : this.entry(index)?.term
   }
-  /** The same of the chained checksum. */
+  /** The same for the chained checksum. */
   chainAt(index: Index): Chain | undefined {
     return index === this.base.index ? this.base.chain : this.entry(index)?.chain
   }
@@ -104,7 +104,7 @@ export class Log {
       const place = length % CHUNK
       let chunk = chunks[slot]
       if (place === 0) {
-        // Another Log has gone on from here before: leave its chunks to it.
+        // Another Log has already continued from here: leave those chunks to it.
         if (chunks.length > slot) chunks = chunks.slice(0, slot)
         chunk = { entries: [], bytesThrough: [] }
         chunks.push(chunk)
@@ -136,7 +136,7 @@ export class Log {
     const bytesBefore = this.bytesThrough(base.index)
     const gone = Math.floor((base.index + 1 - this.origin) / CHUNK)
     const origin = this.origin + gone * CHUNK
-    // Copied, so that nothing dropped stays reachable: the first chunk may hold entries of megabytes.
+    // Copied, so that dropped entries become garbage: the first chunk may hold entries of several megabytes.
     const chunks = this.chunks.slice(gone)
     const first = chunks[0]
     if (first !== undefined) {

@@ -1,4 +1,4 @@
-/** Who is who in the configuration in force: the last one in the log, committed or not (paper §6). */
+/** Questions about the configuration in force: the last one in the log, committed or not (paper §6). */
 import { sameMember } from "./turn.ts"
 import type { Configuration, Entry, Index, LogBase, Member, State } from "./types.ts"
 
@@ -15,7 +15,7 @@ export const configurationsOf = (base: LogBase, entries: readonly Entry[]): Stat
   ...entries.flatMap((entry) => (entry.kind === "configuration" ? [{ index: entry.index, configuration: entry.configuration }] : [])),
 ]
 
-/** Everybody the leader replicates to, each once. */
+/** All members of a configuration, each once. */
 export const membersOf = (configuration: Configuration): readonly Member[] => {
   const { voters, outgoing, learners } = configuration
   if (outgoing.length === 0 && learners.length === 0) return voters
@@ -29,7 +29,7 @@ export const votersOf = (configuration: Configuration): readonly Member[] => mem
 export const isVoter = (configuration: Configuration, member: Member): boolean =>
   configuration.voters.some((voter) => sameMember(voter, member)) || configuration.outgoing.some((voter) => sameMember(voter, member))
 
-/** A member of that name exists, but only as another incarnation: the sender lost its disk, or comes from before that. */
+/** A member with the sender's name exists, but only as another incarnation: one of the two is from before a lost disk. */
 export const isStranger = ({ voters, outgoing, learners }: Configuration, sender: Member): boolean => {
   const clashes = (member: Member): boolean => member.name === sender.name && member.incarnation !== sender.incarnation
   const isSender = (member: Member): boolean => sameMember(member, sender)

@@ -1,4 +1,4 @@
-/** What nodes say to each other. The names and numbers are those of types.ts. */
+/** The messages between servers. */
 import type { Chain } from "./chain.ts"
 import type { Entry, Index, Payload, ProposalOutcome, SnapshotRef, Stamp, Term } from "./types.ts"
 
@@ -31,7 +31,7 @@ export interface RequestPreVoteReply extends MessageOf<"RequestPreVoteReply"> {
 export interface AppendEntries extends MessageOf<"AppendEntries"> {
   readonly prevLogIndex: Index
   readonly prevLogTerm: Term
-  /** Of the entry at prevLogIndex: index and term can agree where the content does not. */
+  /** Chain of the entry at prevLogIndex: index and term can agree although the content differs. */
   readonly prevLogChain: Chain
   readonly entries: readonly Entry[]
   readonly leaderCommit: Index
@@ -41,11 +41,11 @@ export interface AppendEntries extends MessageOf<"AppendEntries"> {
   readonly settled: boolean
 }
 export interface AppendAccepted extends MessageOf<"AppendAccepted"> {
-  /** The sender's log equals the leader's up to here: nothing before it need be sent again. */
+  /** The sender's log equals the leader's up to here: these entries need not be sent again. */
   readonly verifiedIndex: Index
-  /** Of the entry there: a follower may know something else to be committed, and the leader must not count that. */
+  /** Chain of the entry at verifiedIndex: if the follower has committed something else, the leader must not count it. */
   readonly verifiedChain: Chain
-  /** The same, and durable: this is what counts towards commitment. */
+  /** The part of that which is durable: this counts towards commitment. */
   readonly matchIndex: Index
   readonly round: number
   readonly condition: Condition
@@ -53,19 +53,19 @@ export interface AppendAccepted extends MessageOf<"AppendAccepted"> {
   readonly wall: Stamp
   readonly leaderTime: Stamp
 }
-/** rebuild: the state machine is lost or damaged and asks for a snapshot. full: no room, entries are not taken. */
+/** rebuild: the state machine is lost or damaged and needs a snapshot. full: no disk space, entries are not accepted. */
 export type Condition = "ready" | "rebuild" | "full"
-/** Paper §5.3, the optimisation at its end: where the conflicting term starts, so that one round trip suffices. */
+/** Paper §5.3, the optimisation at its end: tells where the conflicting term starts, so that one round trip skips it. */
 export interface AppendRejected extends MessageOf<"AppendRejected"> {
-  /** prevLogIndex of the request that is refused. */
+  /** prevLogIndex of the rejected request. */
   readonly prevLogIndex: Index
-  /** Term of the entry that stands at prevLogIndex, or 0 if the log ends before it. */
+  /** Term of the entry at prevLogIndex, or 0 if the log ends before it. */
   readonly conflictTerm: Term
   /** First index of conflictTerm, or the index after the last entry. */
   readonly conflictIndex: Index
   readonly round: number
 }
-/** Paper §7. The interpreter adds the bytes at `offset` and fills in `length` and `last` as it sends. */
+/** Paper §7. When sending, the interpreter adds the bytes at `offset` and fills in `length` and `last`. */
 export interface InstallSnapshot extends MessageOf<"InstallSnapshot"> {
   readonly snapshot: SnapshotRef
   readonly offset: number
@@ -76,11 +76,11 @@ export interface InstallSnapshot extends MessageOf<"InstallSnapshot"> {
 export interface InstallSnapshotReply extends MessageOf<"InstallSnapshotReply"> {
   readonly id: string
   readonly round: number
-  /** `more`: send from `nextOffset`. `installed`: durable. `failed`: start again with a new snapshot. */
+  /** `more`: send from `nextOffset`. `installed`: durable. `failed`: start over with a new snapshot. */
   readonly status: "more" | "installed" | "failed"
   readonly nextOffset: number
 }
-/** A follower asks for a read index (thesis §6.4). `life` and `number` tie the answer to the question. */
+/** A follower asks for a read index (thesis §6.4). `life` and `number` match the reply to the request. */
 export interface ReadIndex extends MessageOf<"ReadIndex"> {
   readonly life: number
   readonly number: number
@@ -88,7 +88,7 @@ export interface ReadIndex extends MessageOf<"ReadIndex"> {
 export interface ReadIndexReply extends MessageOf<"ReadIndexReply"> {
   readonly life: number
   readonly number: number
-  /** null: the receiver could not confirm that it leads. */
+  /** null: the sender could not confirm that it leads. */
   readonly readIndex: Index | null
 }
 export interface ForwardProposal extends MessageOf<"ForwardProposal"> {

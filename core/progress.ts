@@ -1,4 +1,4 @@
-/** What a leader knows of one follower, and how it gets there: probe, replicate, snapshot (thesis §10.2, etcd). */
+/** What a leader knows of one follower, and how it sends to it: probe, replicate, snapshot (thesis §10.2, etcd). */
 import { note, type Turn } from "./turn.ts"
 import type { Index, Leader, Member, Progress, State } from "./types.ts"
 
@@ -22,7 +22,7 @@ export const progressOf = (leader: Leader, member: Member): Progress | undefined
   return progress !== undefined && progress.member.incarnation === member.incarnation ? progress : undefined
 }
 
-/** A round that was never started cannot have been answered: believed, it would confirm reads for ever. */
+/** A round that was never started cannot have been answered; if it were believed, it would confirm every later read. */
 export const answered = (leader: Leader, progress: Progress, round: number): void => {
   if (round <= leader.round) progress.round = Math.max(progress.round, round)
 }
@@ -32,7 +32,7 @@ export const closeSnapshot = (turn: Turn, progress: Progress): void => {
   if (mode.type === "snapshot" && mode.snapshot !== null) turn.effects.push({ type: "CloseSnapshot", id: mode.snapshot.id })
 }
 
-/** Where do the logs meet? Ask with one append at `nextIndex`. */
+/** Find out up to where the logs agree, by one append at `nextIndex`. */
 export const probeFrom = (turn: Turn, progress: Progress, nextIndex: Index): void => {
   closeSnapshot(turn, progress)
   progress.nextIndex = Math.max(nextIndex, progress.matchIndex + 1)
@@ -45,7 +45,7 @@ export const replicateFrom = (turn: Turn, progress: Progress, nextIndex: Index):
     note(turn, "progress.replicate")
     progress.mode = { type: "replicate", inflight: [], inflightBytes: 0 }
   }
-  // An answer that comes late may say less than what is matched by now.
+  // A late reply may report less than is known to match by now.
   progress.nextIndex = Math.max(progress.nextIndex, nextIndex, progress.matchIndex + 1)
 }
 
@@ -65,7 +65,7 @@ export const releaseInflight = (progress: Progress): void => {
   mode.inflightBytes -= bytes
 }
 
-/** One entry always fits, however large: a window must not stop for good. */
+/** With nothing in flight the window is always open, so an entry larger than the window can still be sent. */
 export const windowOpen = (state: State, progress: Progress): boolean => {
   const { mode } = progress
   if (mode.type !== "replicate") return false

@@ -12,8 +12,8 @@ import type { CommandEntry, ForwardProposal, ForwardProposalReply, Leader, Membe
 const uncommittedBytes = ({ log, commitIndex }: State): number => log.bytesThrough(log.lastIndex) - log.bytesThrough(commitIndex)
 
 /**
- * Entries that no quorum has room for would only fill the leader up, and nobody could commit them: the cluster refuses
- * before it stops. It goes on by itself when enough voters tell that they have room again.
+ * Entries for which no quorum has room would only fill the leader's disk, and could not be committed. So the leader
+ * refuses them, and resumes when enough voters report that they have room again.
  */
 const quorumHasRoom = (state: State, leader: Leader): boolean => {
   let full = false
@@ -34,7 +34,7 @@ const obstacle = (state: State, payloads: readonly Payload[]): ProposalRefusal |
     if (payload.bytes.length > state.settings.maxEntryBytes) return "tooLarge"
     bytes += payload.bytes.length
   }
-  // One proposal always fits an idle leader, however large.
+  // An idle leader accepts a proposal of any size.
   const waiting = uncommittedBytes(state)
   return waiting > 0 && waiting + bytes > state.settings.maxUncommittedBytes ? "busy" : null
 }
@@ -74,10 +74,10 @@ export const onProposed = (turn: Turn, ref: number, payloads: readonly Payload[]
   } else respond(turn, ref, append(turn, payloads))
 }
 
-/** So many forwarded proposals of one life can overtake one another; what comes later than that is taken for a copy. */
+/** This many forwarded proposals of one start can overtake one another; one that is later than that is taken for a copy. */
 const OVERTAKING = 64
 
-/** Notes that a forwarded proposal is answered; false if it was before. */
+/** Records that a forwarded proposal is being answered; false if it was answered before. */
 const isFirstCopy = ({ forwards }: Leader, from: Member, life: number, ref: number): boolean => {
   const known = forwards.find((each) => each.life === life && sameMember(each.from, from))
   if (known === undefined) {
@@ -94,8 +94,8 @@ const isFirstCopy = ({ forwards }: Leader, from: Member, life: number, ref: numb
 }
 
 /**
- * Never forwarded twice: whoever asked tries again with what it learns here. A refusal is final, so only the leader of
- * the very term that it was forwarded in may take it, and a second copy is nobody's.
+ * Never forwarded a second time: the sender tries again with what this reply tells it. A refusal is final, so only the
+ * leader of the term in which the proposal was forwarded may accept it, and a second copy is ignored.
  */
 export const onForwardProposal = (turn: Turn, from: Member, { term, ref, life, payloads }: ForwardProposal): void => {
   const { state } = turn

@@ -1,16 +1,16 @@
 /**
- * Majorities over a configuration. A joint configuration decides only where both of its halves decide (paper §6);
- * each function below asks every half and takes the more cautious answer.
+ * Majorities of a configuration. A joint configuration decides only if both of its halves decide (paper §6); each
+ * function below asks each half and takes the more cautious answer.
  */
 import type { Configuration, Member } from "./types.ts"
 
 const halves = (configuration: Configuration): readonly (readonly Member[])[] =>
   configuration.outgoing.length === 0 ? [configuration.voters] : [configuration.voters, configuration.outgoing]
 
-/** Smallest count that is more than half: 2 of 3, 3 of 4, 3 of 5. */
+/** The smallest count that is more than half: 2 of 3, 3 of 4, 3 of 5. */
 export const majority = (size: number): number => Math.floor(size / 2) + 1
 
-/** The highest value that a quorum has reached. No voters: nothing is ever decided. */
+/** The highest value that a quorum has reached. Without voters nothing is ever decided. */
 export const quorumValue = (configuration: Configuration, valueOf: (member: Member) => number): number => {
   let least = Number.POSITIVE_INFINITY
   for (const half of halves(configuration)) {

@@ -12,9 +12,9 @@ const refuse = (turn: Turn, ref: number, reason: Extract<ReadOutcome, { type: "R
 }
 
 /**
- * The read index is the commit index now, or the no-op that opened the term if that is not committed yet: until then
- * a leader does not know what earlier leaders committed (thesis §6.4, step 1). Only a round started after the read
- * arrived confirms it, so it waits for the next one.
+ * The read index is the current commit index, or the no-op that opened the term if that is not committed yet: until then
+ * a leader does not know what earlier leaders committed (thesis §6.4, step 1). Only a round that starts after the read
+ * arrived confirms it, so the read waits for the next one.
  */
 const pendingRead = (turn: Turn, leader: Leader, ref: number, from: PendingRead["from"]): PendingRead => ({
   from,
@@ -61,7 +61,7 @@ export const onReadIndexReply = (turn: Turn, from: Member, { life, number, readI
   const { state } = turn
   const follower = asFollower(state)
   const asked = follower?.asked ?? null
-  // An answer to an earlier life, or to an earlier question, says nothing about reads that came after it.
+  // A reply to a request of an earlier start, or to an earlier request, does not cover reads that came after it.
   if (follower === null || asked === null || life !== state.life || asked.number !== number || !sameMember(follower.leader, from)) return
   follower.asked = null
   for (const ref of asked.refs)
@@ -69,7 +69,7 @@ export const onReadIndexReply = (turn: Turn, from: Member, { life, number, readI
     else state.confirmedReads.push({ ref, index: readIndex })
 }
 
-/** One question is under way at a time; what arrives meanwhile goes into the next. */
+/** One request is outstanding at a time; reads that arrive meanwhile go into the next. */
 const askLeader = (turn: Turn): void => {
   const { state } = turn
   const follower = asFollower(state)
@@ -81,7 +81,7 @@ const askLeader = (turn: Turn): void => {
   send(turn, follower.leader, { type: "ReadIndex", term: state.currentTerm, life: state.life, number: state.readNumber })
 }
 
-/** Start a round for the reads that wait for one, unless the current one still has reads of its own. */
+/** Start a round for the reads that wait for one, unless reads of the current round are still unconfirmed. */
 export const startRoundPass = (turn: Turn): void => {
   askLeader(turn)
   const leader = asLeader(turn.state)
@@ -93,7 +93,7 @@ export const confirmReadsPass = (turn: Turn): void => {
   const { state } = turn
   const leader = asLeader(state)
   if (leader === null || (leader.reads.length === 0 && !state.settings.leaseReads)) return
-  // "send heartbeats to a majority of the cluster" (thesis §6.4, step 3), and of both halves when joint.
+  // "send heartbeats to a majority of the cluster" (thesis §6.4, step 3); a majority of both halves when joint.
   const confirmed = quorumValue(configurationOf(state), (member) =>
     sameMember(member, state.self) ? leader.round : (progressOf(leader, member)?.round ?? 0),
   )
@@ -124,7 +124,7 @@ export const releaseReadsPass = (turn: Turn): void => {
   state.confirmedReads = state.confirmedReads.filter((read) => read.index > applied)
 }
 
-/** The leader owes answers: run the timer while any is open. */
+/** Run the timer while the leader has not answered everything that this node asked. */
 export const awaitAnswersPass = (turn: Turn): void => {
   const { state } = turn
   const open = state.forwarded.length > 0 || (asFollower(state)?.asked ?? null) !== null
@@ -134,7 +134,7 @@ export const awaitAnswersPass = (turn: Turn): void => {
   turn.effects.push({ type: "SetTimer", timer: "answer", min: electionMin, max: electionMin })
 }
 
-/** A question or its answer was lost: reads are asked again, proposals end unknown, for nobody can tell. */
+/** A request or its reply was lost. Reads are requested again; proposals end as unknown, because they may have been appended. */
 export const onAnswerTimeout = (turn: Turn): void => {
   const { state } = turn
   state.awaitingAnswer = false

@@ -1,7 +1,7 @@
 /**
- * Changes of configuration (paper §6): through a joint one, in which old and new voters each need a majority, into the
- * new one. Whichever leader sees the joint entry committed appends the entry that leaves it. Learners decide nothing,
- * so a change of learners alone needs no joint configuration.
+ * Changes of configuration (paper §6), through a joint configuration, in which old and new voters each need a majority.
+ * Whichever leader sees the joint entry committed appends the entry that leaves it. Learners do not vote, so a change of
+ * learners alone needs no joint configuration.
  */
 import { chainAfter } from "./chain.ts"
 import { MAX_INDEX } from "./domain.ts"
@@ -20,9 +20,9 @@ const sameMembers = (some: readonly Member[], others: readonly Member[]): boolea
   some.length === others.length && some.every((member) => others.some((other) => sameMember(member, other)))
 
 /**
- * There is a voter, no name stands twice, something changes; and "before they are added to the configuration, the new
- * servers join the cluster as non-voting members", thesis §4.2.1. A voter that held no configuration could not vote, and a
- * server that lost its disk would vote beside its earlier incarnation.
+ * There is a voter, no name occurs twice, something changes; and "before they are added to the configuration, the new
+ * servers join the cluster as non-voting members", thesis §4.2.1. Otherwise a new voter without a configuration could not
+ * vote, and a server that lost its disk would vote beside its earlier incarnation.
  */
 const isValidChange = (now: Configuration, voters: readonly Member[], learners: readonly Member[]): boolean => {
   const names = [...voters, ...learners].map(({ name }) => name)
@@ -31,7 +31,7 @@ const isValidChange = (now: Configuration, voters: readonly Member[], learners: 
   return voters.every((voter) => membersOf(now).some((member) => sameMember(member, voter)))
 }
 
-/** Its disk holds the entry at `index`, and its state machine works, as far as the leader was told. */
+/** As far as the leader knows, the member's disk holds the entry at `index` and its state machine works. */
 const isFit = (state: State, leader: Leader, member: Member, index: Index): boolean => {
   if (sameMember(member, state.self)) return state.machine === "ready"
   const progress = progressOf(leader, member)
@@ -41,10 +41,10 @@ const isFit = (state: State, leader: Leader, member: Member, index: Index): bool
 const obstacle = (state: State, voters: readonly Member[], learners: readonly Member[]): ProposalRefusal | null => {
   const leader = asLeader(state)
   if (leader === null) return knownLeader(state) === null ? "noLeader" : "notLeader"
-  // Room for the entry that leaves the joint configuration, too.
+  // The entry that leaves the joint configuration needs an index too.
   if (state.log.lastIndex + 2 > MAX_INDEX) return "exhausted"
   if (leader.transfer !== null) return "transferring"
-  // Ongaro 2015: without an entry of its own term committed, a leader may not know of a change that is.
+  // Ongaro 2015: until an entry of its own term is committed, a leader may not know of a committed change.
   if (state.commitIndex < leader.termStart) return "notReady"
   const inForce = state.configurations.at(-1)
   if (inForce === undefined || inForce.configuration.outgoing.length > 0 || inForce.index > state.commitIndex) return "changePending"
@@ -59,7 +59,7 @@ const appendConfiguration = (state: State, configuration: Configuration): void =
   appendToLog(state, [{ ...entry, chain: chainAfter(log.lastChain, entry) }])
 }
 
-/** Not forwarded: who changes the cluster talks to its leader. */
+/** Changes are not forwarded: they must be sent to the leader. */
 export const onConfigurationChangeProposed = (turn: Turn, ref: number, voters: readonly Member[], learners: readonly Member[]): void => {
   const { state } = turn
   const reason = obstacle(state, voters, learners)
@@ -80,7 +80,7 @@ const leaveJoint = (turn: Turn, leader: Leader): void => {
   const inForce = state.configurations.at(-1)
   if (inForce === undefined || inForce.configuration.outgoing.length === 0) return
   if (inForce.index > state.commitIndex || state.commitIndex < leader.termStart || leader.transfer !== null || state.log.lastIndex >= MAX_INDEX) return
-  // Or nobody could give the others a snapshot any more.
+  // Otherwise no remaining voter might be able to give the others a snapshot.
   if (!inForce.configuration.voters.some((voter) => isFit(state, leader, voter, inForce.index))) return
   note(turn, "member.jointLeft")
   appendConfiguration(state, { ...inForce.configuration, outgoing: [] })
@@ -95,7 +95,7 @@ const updateTargets = (turn: Turn, leader: Leader): void => {
   const targets = replicationTargets(state)
   for (const progress of Object.values(leader.progress)) {
     if (targets.some((member) => sameMember(member, progress.member))) continue
-    // It is told once that it is out, with no answer asked for: then it need not campaign any more.
+    // Tell it once that it was removed, without waiting for a reply, so that it stops campaigning.
     if (progress.mode.type === "replicate" && progress.nextIndex > state.log.base.index) sendAppend(turn, leader, progress, progress.nextIndex - 1, [])
     closeSnapshot(turn, progress)
     delete leader.progress[progress.member.name]

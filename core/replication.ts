@@ -1,4 +1,4 @@
-/** Log replication (paper §5.3): followers take entries over, the leader keeps every follower supplied. */
+/** Log replication (paper §5.3): followers append the leader's entries; the leader sends each follower what it lacks. */
 import { hearFollowerClock, hearTime, replicatedTime } from "./clock.ts"
 import { appendToLog, truncateLog } from "./durability.ts"
 import { appendAgrees } from "./halt.ts"
@@ -12,7 +12,7 @@ import type { AppendAccepted, AppendEntries, AppendRejected, Condition, Entry, F
 
 // -------------------------------------------------------------------------------------------- followers
 
-/** First index of the run of `term` that `index` stands in. Terms never fall along a log, so halving finds it. */
+/** The first entry of `term`, which is the term at `index`. Terms never decrease along a log, so binary search works. */
 const firstOfTerm = (log: Log, index: Index, term: Term): Index => {
   let low = log.base.index + 1
   let high = index
@@ -60,13 +60,13 @@ export const onAppendEntries = (turn: Turn, from: Member, message: AppendEntries
   if (!appendAgrees(turn, from, message)) return
   follower.round = Math.max(follower.round, round)
   hearTime(state, follower, message.time, message.settled)
-  // What earlier terms left and the no-op of this one fit the reserve: without them no leader could serve a read.
+  // Entries of earlier terms and this term's no-op are accepted even so: without them no leader could serve a read.
   if (state.spaceLow && entries.some((entry) => entry.kind === "command" && entry.term === state.currentTerm)) {
     note(turn, "append.refused.spaceLow")
     follower.reply = "accept"
     return
   }
-  // What the base covers is committed, so it agrees with any leader.
+  // Entries before the base are committed, so they agree with every leader's.
   if (prevLogIndex >= state.log.base.index && state.log.termAt(prevLogIndex) !== prevLogTerm) {
     note(turn, "append.rejected")
     follower.reply = rejection(state, prevLogIndex)
@@ -78,7 +78,7 @@ export const onAppendEntries = (turn: Turn, from: Member, message: AppendEntries
   }
   const through = prevLogIndex + entries.length
   follower.verified = Math.max(follower.verified, through)
-  // A request that brought nothing new is answered too: the answer to the first one may be lost.
+  // A request that brought nothing new is answered too: the reply to the first one may have been lost.
   if (entries.length > 0 && through <= state.durability.index) follower.reply = "accept"
   // "set commitIndex = min(leaderCommit, index of last new entry)", Figure 2: never past what is known to agree.
   const commit = Math.min(leaderCommit, follower.verified)
@@ -90,7 +90,7 @@ export const onAppendEntries = (turn: Turn, from: Member, message: AppendEntries
 
 const conditionOf = (state: State): Condition => (state.spaceLow ? "full" : state.machine)
 
-/** An acknowledgement claims what a crash could not take back, in a term that a crash could not take back. */
+/** An acknowledgement claims only entries, and a term, that would survive a crash. */
 export const acknowledgePass = (turn: Turn): void => {
   const { state } = turn
   const follower = asFollower(state)
@@ -127,14 +127,14 @@ export const onAppendAccepted = (turn: Turn, from: Member, message: AppendAccept
   const { log } = state
   const { verifiedIndex, verifiedChain } = message
   if (verifiedIndex > log.lastIndex || (log.chainAt(verifiedIndex) ?? verifiedChain) !== verifiedChain) {
-    // It knows more, or something else, to be committed. That must not count, and it finds out by an append right there:
-    // no later than at the no-op of this term, which only this leader can have given it.
+    // The follower has more, or something else, committed. That must not count. An append at exactly this index makes the
+    // follower notice, at the latest at the no-op of this term, which only this leader can have sent.
     note(turn, "progress.diverged")
     probeFrom(turn, progress, Math.min(verifiedIndex, log.lastIndex) + 1)
     return
   }
   hearFollowerClock(turn, leader, progress, message.wall, message.leaderTime)
-  // "If successful: update nextIndex and matchIndex for follower", Figure 2. Late answers never move them back.
+  // "If successful: update nextIndex and matchIndex for follower", Figure 2. Late replies never move them back.
   progress.matchIndex = Math.max(progress.matchIndex, message.matchIndex)
   if (message.round >= progress.round) progress.condition = message.condition
   switch (progress.mode.type) {
@@ -151,7 +151,7 @@ export const onAppendAccepted = (turn: Turn, from: Member, message: AppendAccept
   }
 }
 
-/** The leader's last entry of `term` at or before `index`, or undefined. */
+/** Index of the leader's last entry of `term` at or before `index`, or undefined. */
 const lastOfTerm = (log: Log, index: Index, term: Term): Index | undefined => {
   let low = log.base.index
   let high = Math.min(index, log.lastIndex)
@@ -163,7 +163,7 @@ const lastOfTerm = (log: Log, index: Index, term: Term): Index | undefined => {
   return log.termAt(low) === term ? low : undefined
 }
 
-/** Paper §5.3, end: skip all of the conflicting term in one round trip. */
+/** Paper §5.3, end: skip the whole conflicting term in one round trip. */
 export const onAppendRejected = (turn: Turn, from: Member, message: AppendRejected): void => {
   const { log } = turn.state
   const progress = heard(turn, from, message.round)
@@ -188,14 +188,14 @@ export const onHeartbeatTimeout = (turn: Turn): void => {
   turn.effects.push({ type: "SetTimer", timer: "heartbeat", min: state.settings.heartbeat, max: state.settings.heartbeat })
 }
 
-/** A connection came or went: what was on its way is lost, so ask again where the logs meet. */
+/** A connection opened or broke: messages in flight are lost, so probe again up to where the logs agree. */
 export const onPeerLink = (turn: Turn, peer: Member, connected: boolean): void => {
   const leader = asLeader(turn.state)
   const progress = leader === null ? undefined : progressOf(leader, peer)
   if (progress === undefined) return
   const nextIndex = progress.matchIndex + 1
-  // A new connection can be a new life with less on its disk than was acknowledged (a record that looked torn was cut
-  // off): what it holds is asked anew. Counting less towards commitment is always safe.
+  // The follower may have restarted with less on its disk than it acknowledged (a record that looked torn was cut off), so
+  // it is asked again what it holds. Counting less towards commitment is always safe.
   if (connected) progress.matchIndex = 0
   else progress.active = false
   if (progress.mode.type === "snapshot") progress.mode.waiting = progress.mode.snapshot === null && progress.mode.waiting
@@ -220,7 +220,7 @@ export const sendAppend = (turn: Turn, leader: Leader, progress: Progress, prevL
   progress.sentRound = leader.round
 }
 
-/** A follower without room is sent no more than it needs to confirm a leader: what came before this term's no-op. */
+/** A follower without disk space is sent only what a leader needs to be confirmed: entries through this term's no-op. */
 const sendThrough = (state: State, leader: Leader, progress: Progress): Index => (progress.condition === "full" ? leader.termStart : state.log.lastIndex)
 
 const nextBatch = (state: State, leader: Leader, progress: Progress): readonly Entry[] =>
@@ -242,7 +242,7 @@ const sendAhead = (turn: Turn, leader: Leader, progress: Progress): void => {
   }
 }
 
-/** A new round is told even without entries; so is a commit index that clients of the follower wait for. */
+/** A new round is sent even without entries; so is a commit index for which clients of the follower wait. */
 const owesNews = (state: State, leader: Leader, progress: Progress): boolean => {
   if (progress.sentRound < leader.round) return true
   const { sentCommit, wantsCommit, nextIndex } = progress
@@ -250,13 +250,13 @@ const owesNews = (state: State, leader: Leader, progress: Progress): boolean => 
 }
 
 /**
- * In a transfer nothing is known to agree yet: index 0 always does, so it carries the sign of life. A leader that has lost
- * its state machine can send no snapshot: it asks at its base instead, for the follower may hold more than it knows to be
- * committed, and then the log goes on and somebody else can lead.
+ * prevLogIndex of a heartbeat during a snapshot transfer. No common entry is known yet, but index 0 always agrees. A leader
+ * that has lost its state machine cannot send a snapshot, so it probes at its base instead: the follower's log may reach
+ * that far, and then it can be given entries and lead.
  */
 const signOfLifeAt = ({ machine, log }: State): Index => (machine === "ready" ? 0 : log.base.index)
 
-/** Keep every follower supplied within its window. */
+/** Send each follower what it lacks, within its window. */
 export const replicatePass = (turn: Turn): void => {
   const { state } = turn
   const leader = asLeader(state)

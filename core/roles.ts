@@ -1,4 +1,4 @@
-/** Changes of role. What belongs to a role ends with it: whoever waited for it is told by name. */
+/** Changes of role. What belongs to a role ends with it, and clients that waited for it are given the reason. */
 import { chainAfter } from "./chain.ts"
 import { nextStamp, startClock } from "./clock.ts"
 import { MAX_INDEX, MAX_TERM } from "./domain.ts"
@@ -23,7 +23,7 @@ export const newFollower = (commitIndex: Index, leader: Member | null): Follower
   type: "follower",
   leader,
   contact: "lapsed",
-  // What is committed stands in the log of every later leader (Leader Completeness, paper §5.4).
+  // Committed entries are in the log of every later leader (Leader Completeness, paper §5.4).
   verified: commitIndex,
   reportedMatch: 0,
   reportedRound: 0,
@@ -35,7 +35,7 @@ export const newFollower = (commitIndex: Index, leader: Member | null): Follower
   install: null,
 })
 
-/** Reads and forwarded proposals hang on one leader of one term; when that is over nobody will answer them. */
+/** Reads and forwarded proposals depend on one leader of one term; when that ends nobody will answer them. */
 const failWaiting = (turn: Turn, leader: Member | null): void => {
   const { state } = turn
   const { role } = state
@@ -50,7 +50,7 @@ const failWaiting = (turn: Turn, leader: Member | null): void => {
     for (const read of role.reads) if (read.from === null) refuseRead(read.ref)
     role.reads = []
   }
-  // What is committed will be applied; an index that is not may never be.
+  // Reads of committed indexes will be served; an index that is not committed yet may never be.
   for (const { ref, index } of state.confirmedReads) if (index > state.commitIndex) refuseRead(ref)
   state.confirmedReads = state.confirmedReads.filter((read) => read.index <= state.commitIndex)
   for (const { ref } of state.forwarded) respond(turn, ref, { type: "ProposalUnknown", leader })
@@ -66,7 +66,7 @@ const leaveRole = (turn: Turn, leader: Member | null): void => {
   dropLease(turn)
 }
 
-/** A new term forgets the vote of the old one; the same term never does (paper §5.2: at most one vote per term). */
+/** A new term clears the vote; within a term the vote is never cleared (paper §5.2: at most one vote per term). */
 export const adoptTerm = (state: State, term: Term): void => {
   state.currentTerm = term
   state.votedFor = null
@@ -82,8 +82,8 @@ export const becomeFollower = (turn: Turn, leader: Member | null): void => {
 }
 
 /**
- * A higher term was seen. A follower waits on: only a vote given, or a message of a current leader, starts its
- * election timeout anew (paper §5.2).
+ * A higher term was seen. A follower's election timer runs on: only granting a vote, or a message from the current leader,
+ * restarts it (paper §5.2).
  */
 export const stepDown = (turn: Turn, term: Term): void => {
   const { state } = turn
@@ -98,7 +98,7 @@ export const stepDown = (turn: Turn, term: Term): void => {
   state.role = { ...newFollower(state.commitIndex, null), contact }
 }
 
-/** A message of the leader of this term arrived: follow it, and start the minimum election timeout anew. null: there is another. */
+/** A message from the leader of this term arrived: follow it, and restart the minimum election timeout. null: there is another leader. */
 export const followLeader = (turn: Turn, leader: Member): Follower | null => {
   const { state } = turn
   if (!onlyLeader(turn, leader)) return null
@@ -112,7 +112,7 @@ export const followLeader = (turn: Turn, leader: Member): Follower | null => {
   return follower
 }
 
-/** An earlier life may have promised a leader its lease: no vote for the minimum election timeout. */
+/** Before the restart this server may have confirmed a leader's lease: grant no vote for the minimum election timeout. */
 export const keepQuiet = (turn: Turn): void => {
   const { electionMin } = turn.state.settings
   setElectionTimer(turn, electionMin, electionMin)
@@ -126,24 +126,24 @@ export const contactLapsed = (turn: Turn, follower: Follower): void => {
   setElectionTimer(turn, 0, electionMax - electionMin)
 }
 
-/** Nobody is known to lead any more: whoever waits for the leader is told. */
+/** No leader is known any more: tell clients that wait for the leader. */
 export const forgetLeader = (turn: Turn, follower: Follower): void => {
   failWaiting(turn, null)
   follower.leader = null
   follower.install = follower.install?.phase === "restoring" ? follower.install : null
 }
 
-/** The connection to the leader broke, which a crash does at once: ask soon, but not all at the same moment. */
+/** The connection to the leader broke, as it does when the leader crashes: campaign soon, but not all at the same moment. */
 export const leaderDisconnected = (turn: Turn, follower: Follower): void => {
   forgetLeader(turn, follower)
-  // A lease goes on without the connection: what was promised to it stands.
+  // A lease does not end with the connection: this server must still refuse votes.
   if (turn.state.settings.leaseReads) return
   follower.contact = "lapsed"
   note(turn, "election.leaderDisconnected")
   setElectionTimer(turn, 0, turn.state.settings.disconnectMax)
 }
 
-/** There is a next term, and an index for its no-op: the codecs must be able to write both. */
+/** There is no next term, or no index for its no-op, that the codecs could write. */
 export const isExhausted = ({ currentTerm, log }: State): boolean => currentTerm >= MAX_TERM || log.lastIndex >= MAX_INDEX
 
 const newCandidate = (type: Candidate["type"], transfer: boolean): Candidate => ({ type, votes: {}, asked: false, transfer, askedAt: 0, wallOffsets: {}, timeOffset: null })
@@ -163,7 +163,7 @@ export const becomeCandidate = (turn: Turn, transfer: boolean): void => {
   waitForElection(turn)
 }
 
-/** Paper §5.2, and §8: a no-op at the start of the term, so that what earlier terms left can be committed. */
+/** Paper §5.2, and §8: a no-op at the start of the term, so that entries of earlier terms can be committed. */
 export const becomeLeader = (turn: Turn): void => {
   const { state } = turn
   const candidate = state.role.type === "candidate" ? state.role : null

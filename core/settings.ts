@@ -31,19 +31,19 @@ const MB = 1024 * 1024
  *
  * | setting | default | why |
  * | --- | --- | --- |
- * | heartbeat | 100 ms | a fifth of the shortest election timeout: four may be lost before anybody worries |
- * | electionMin, electionMax | 500–1,000 ms | an order above a round trip with a slow fsync; the spread splits votes rarely (paper §9.3) |
- * | disconnectMax | 150 ms | a reset connection is strong evidence: ask for pre-votes soon, but not all at once |
- * | persistStall | 1,000 ms | a leader whose disk hangs that long serves worse than an election does |
- * | leaseReads | false | reads without a round (thesis §6.4.1). They hang on clocks: no server's monotonic clock may run faster than another's by more than maxClockDriftPermille, nor stand still while the server runs (a suspended machine's does) |
- * | maxClockDriftPermille | 100 | a tenth: far worse than any quartz, so that a lease costs little and forgives much |
- * | maxEntryBytes | 8 MB | the one limit on a command; frames, records and batches derive from it |
+ * | heartbeat | 100 ms | a fifth of the shortest election timeout: four in a row may be lost |
+ * | electionMin, electionMax | 500–1,000 ms | ten times a round trip with a slow fsync; with this spread votes are rarely split (paper §9.3) |
+ * | disconnectMax | 150 ms | a reset connection is strong evidence that the leader is gone: ask for pre-votes soon, but not all at once |
+ * | persistStall | 1,000 ms | a leader whose disk stalls this long is worse than an election |
+ * | leaseReads | false | reads without a round (thesis §6.4.1). They depend on clocks: no server's monotonic clock may run faster than another's by more than maxClockDriftPermille, or stop while the server runs (as on a suspended machine) |
+ * | maxClockDriftPermille | 100 | a tenth: far worse than any quartz clock, and it shortens a lease only a little |
+ * | maxEntryBytes | 8 MB | the limit on a command, from which the limits of frames, records and batches are derived |
  * | maxBatchBytes | 1 MB | one AppendEntries: large enough to amortise, small enough not to delay a heartbeat |
- * | maxInflight, maxInflightBytes | 256, 16 MB | fills a link with a long delay, bounds the leader's memory per follower |
+ * | maxInflight, maxInflightBytes | 256, 16 MB | enough to fill a link with a long delay; bounds the leader's memory per follower |
  * | maxUncommittedBytes | 64 MB | a leader without quorum refuses work before it runs out of memory |
  * | maxApplyBytes | 1 MB | one batch of the state machine |
- * | maxPendingReads | 65,536 | the same for reads |
- * | snapshotBytes, tailBytes | 32 MB, 8 MB | the log kept on disk and in memory (there, small entries cost three times their bytes), and what of it a slow follower can still use |
+ * | maxPendingReads | 65,536 | likewise for reads |
+ * | snapshotBytes, tailBytes | 32 MB, 8 MB | how much log is kept on disk and in memory (where small entries take three times their bytes), and how much of it remains after trimming for slow followers |
  */
 export const defaultSettings: Settings = {
   heartbeat: 100,
@@ -67,7 +67,7 @@ export const defaultSettings: Settings = {
   tailBytes: 8 * MB,
 }
 
-/** A setting that no cluster could work with. Nothing was started. */
+/** A setting with which no cluster could work. Nothing was started. */
 export class SettingsInvalid extends Error {
   override readonly name = "SettingsInvalid"
   readonly setting: string
@@ -81,17 +81,17 @@ export class SettingsInvalid extends Error {
   }
 }
 
-/** The least that each may be; all are whole numbers. An inexhaustible limit is a large number, not Infinity. */
+/** The minimum of each; all are whole numbers. To lift a limit give a large number, not Infinity. */
 const LEAST = {
   heartbeat: 1, electionMin: 1, electionMax: 1, disconnectMax: 0, persistStall: 1, maxClockDriftPermille: 0,
   maxEntryBytes: 1, maxBatchBytes: 1, maxInflight: 1, maxInflightBytes: 1, maxUncommittedBytes: 1, maxApplyBytes: 1, maxPendingReads: 1,
   snapshotBytes: 1, tailBytes: 0,
 } as const satisfies Partial<Record<keyof Settings, number>>
-/** A thousand would be a lease of no time at all. */
+/** 1,000 would leave a lease no time at all. */
 const MOST: Partial<Record<keyof Settings, number>> = { maxClockDriftPermille: 999 }
 const TIMES: readonly string[] = ["heartbeat", "electionMin", "electionMax", "disconnectMax", "persistStall"]
 
-/** Throws SettingsInvalid. `longest`: the most milliseconds that the timers of whoever runs this can count. */
+/** Throws SettingsInvalid. `longest`: the longest time in milliseconds that the interpreter's timers support. */
 export const checkSettings = (settings: Settings, longest = MAX_COUNT): void => {
   const given = new Map<string, unknown>(Object.entries(settings))
   for (const [setting, usual] of Object.entries(defaultSettings)) {

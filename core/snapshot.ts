@@ -1,6 +1,6 @@
 /**
  * Snapshots (paper §7): when the log is trimmed, who is sent a snapshot instead of entries, and how. The state machine's own
- * durable state is the node's snapshot; its bytes never come here. The receiving side: install.ts.
+ * durable state is the node's snapshot; its bytes do not pass through the core. The receiving side: install.ts.
  */
 import { trimLog } from "./durability.ts"
 import { snapshotAgrees } from "./halt.ts"
@@ -23,7 +23,7 @@ export const takeSnapshotPass = (turn: Turn): void => {
   turn.effects.push({ type: "TakeSnapshot" })
 }
 
-/** Keep a tail for slow followers: the oldest base whose tail fits. */
+/** Keep trailing entries for slow followers: the lowest base whose trailing bytes are within the limit. */
 const trimmingPoint = ({ log, settings }: State, through: Index): Index => {
   let low = log.base.index
   let high = through
@@ -35,10 +35,10 @@ const trimmingPoint = ({ log, settings }: State, through: Index): Index => {
   return high
 }
 
-/** A log trimmed this many times later than it could be: then a follower in a transfer is given up on. */
+/** Transfers hold back trimming until the log is this many times `snapshotBytes`; then they are given up. */
 const TRANSFER_PATIENCE = 4
 
-/** Whoever is receiving a snapshot goes on from there: trimmed past that, it would be sent another one for ever. */
+/** A follower that receives a snapshot needs the entries after it: if they were trimmed, it would need another snapshot, and so on for ever. */
 const neededBySnapshots = (state: State): Index => {
   const leader = asLeader(state)
   if (leader === null || state.log.bytes > TRANSFER_PATIENCE * state.settings.snapshotBytes) return Number.POSITIVE_INFINITY
@@ -67,26 +67,26 @@ export const onSnapshotTaken = (turn: Turn, base: LogBase): void => {
 
 // --------------------------------------------------------------------------------------------- sending
 
-/** Entries will not do: it gets a snapshot. An image is pinned for it in the pass below. */
+/** Send a snapshot instead of entries. The pass below pins an image for it. */
 const startTransfer = (turn: Turn, progress: Progress): void => {
   closeSnapshot(turn, progress)
   note(turn, "progress.snapshot")
   progress.mode = { type: "snapshot", snapshot: null, offset: 0, waiting: false, heartbeats: 0 }
 }
 
-/** Its transfer is void: pin another image, but only after a while, so that a failing disk is not hammered. */
+/** The transfer failed: pin another image, but only after a while, to spare a disk that fails. */
 const retryLater = (turn: Turn, progress: Progress): void => {
   closeSnapshot(turn, progress)
   note(turn, "snapshot.failed")
   progress.mode = { type: "snapshot", snapshot: null, offset: 0, waiting: true, heartbeats: 0 }
 }
 
-/** After this many heartbeats without an answer a chunk goes out again, in case it or the answer was lost … */
+/** After this many heartbeats without a reply a chunk is sent again, in case it or the reply was lost … */
 const RESEND_AFTER = 10
-/** … and after this many the image is let go: it holds back the trimming of the log. */
+/** … and after this many the image is released, because it holds back the trimming of the log. */
 const GIVE_UP_AFTER = 50
 
-/** A transfer measures its patience in heartbeats. */
+/** The timeouts of a transfer are counted in heartbeats. */
 export const countHeartbeat = (turn: Turn, progress: Progress): void => {
   const { mode } = progress
   if (mode.type !== "snapshot" || (!mode.waiting && mode.snapshot === null)) return
@@ -127,7 +127,7 @@ export const onInstallSnapshotReply = (turn: Turn, from: Member, message: Instal
   if (mode.type !== "snapshot" || mode.snapshot === null || mode.snapshot.id !== message.id) return
   switch (message.status) {
     case "more":
-      // What a follower expects only grows, but that one which lost all of it starts over; the rest is an old answer.
+      // The expected offset only grows, unless the follower lost all chunks and starts over; any other reply is an old one.
       if (message.nextOffset <= mode.offset && !(message.nextOffset === 0 && mode.offset > 0)) break
       mode.offset = message.nextOffset
       mode.waiting = false
@@ -144,19 +144,19 @@ export const onInstallSnapshotReply = (turn: Turn, from: Member, message: Instal
   }
 }
 
-/** What it needs next was trimmed away, or it has told that its state machine is lost. */
+/** Its next entry was trimmed, or it has reported that its state machine is lost. */
 const needsSnapshot = ({ log, applied }: State, leader: Leader, { mode, nextIndex, condition, active }: Progress): boolean => {
   if (mode.type === "snapshot") return false
   if (nextIndex <= log.base.index) return true
-  // Before this leader has executed its own no-op, its state machine may be behind the follower's log; and the follower's
-  // acknowledgements may be just what commits that no-op.
+  // Until this leader has executed its own no-op, its state machine may be behind the follower's log, and the follower's
+  // acknowledgements may be needed to commit that no-op.
   return condition === "rebuild" && active && applied >= leader.termStart
 }
 
 /**
- * An acknowledgement while a transfer is under way. Only what the follower itself reports ends it. If the follower holds all
- * that is gone here, the log goes on; if it holds the snapshot, but the log was trimmed past that meanwhile, it needs a newer
- * one.
+ * An acknowledgement during a transfer. Only what the follower itself reports ends the transfer: if the follower holds
+ * everything that was trimmed here, entries suffice; if it holds the snapshot, but the log was meanwhile trimmed past it, it
+ * needs a newer one.
  */
 export const onAcceptedInTransfer = (turn: Turn, progress: Progress, { matchIndex, verifiedIndex }: AppendAccepted): void => {
   const sent = snapshotOf(progress)
@@ -167,16 +167,16 @@ export const onAcceptedInTransfer = (turn: Turn, progress: Progress, { matchInde
 
 const sendChunk = (turn: Turn, leader: Leader, progress: Progress): void => {
   const { mode, member } = progress
-  // An image is pinned only for a follower that is there to take it.
+  // An image is pinned only for a follower that is responding.
   if (mode.type !== "snapshot" || mode.waiting || (mode.snapshot === null && !progress.active)) return
   mode.waiting = true
   const { snapshot, offset } = mode
   if (snapshot === null) turn.effects.push({ type: "OpenSnapshot", to: member })
-  // The interpreter fills in the bytes that stand at `offset`, their length, and whether they are the last.
+  // The interpreter fills in the bytes at `offset`, their length, and whether they are the last.
   else send(turn, member, { type: "InstallSnapshot", term: turn.state.currentTerm, snapshot, offset, length: 0, last: false, round: leader.round })
 }
 
-/** Whoever needs a snapshot gets one, chunk by chunk, each when the one before it was answered. */
+/** Send snapshots chunk by chunk, each once the one before it was acknowledged. */
 export const sendSnapshotsPass = (turn: Turn): void => {
   const leader = asLeader(turn.state)
   if (leader === null) return

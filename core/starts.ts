@@ -1,20 +1,20 @@
 /**
- * Which start of a data directory is speaking. A directory counts its starts and draws a random word for each; peers
+ * Identifies each start of a data directory. A directory counts its starts and draws a random word for each; peers
  * remember the latest start that they have met. So a directory that was put back to an earlier state, or whose copy was
- * started too, is known by whoever met the later start: its line of words does not hold that one. The reducer knows
- * nothing of this: interpreters keep such a server from speaking at all, as if its disk were lost.
+ * started too, is recognised by any peer that met the later start, because its words do not include that one's. The reducer
+ * knows nothing of this: interpreters keep such a server from taking part at all, as if its disk were lost.
  */
 import { sameMember } from "./turn.ts"
 import type { Index, Member, Message, Term } from "./types.ts"
 
 export interface Start {
   readonly number: number
-  /** Of the latest starts of this directory; the last one belongs to `number`. */
+  /** Random words of the latest starts of this directory; the last one belongs to start `number`. */
   readonly words: readonly number[]
 }
 /** 0: never started. */
 export const NO_START: Start = { number: 0, words: [] }
-/** So many words are kept and told. Whoever has missed more starts than that can prove nothing. */
+/** How many words are kept and sent. A peer that has missed more starts than this can prove nothing. */
 export const LINE = 128
 
 export const startAfter = (before: Start, word: number): Start => ({ number: before.number + 1, words: [...before.words.slice(1 - LINE), word] })
@@ -22,9 +22,9 @@ export const startAfter = (before: Start, word: number): Start => ({ number: bef
 const wordOf = (start: Start, number: number): number | undefined => start.words[start.words.length - 1 - (start.number - number)]
 
 /**
- * How a start that is told stands to the latest one that was met. later: it comes after that one, or nothing speaks
- * against it. superseded: it came before that one, which began where this one's directory, or its copy, left off.
- * forked: its directory never went through that one.
+ * How a presented start relates to the latest one that was met. later: it comes after that one, or nothing contradicts
+ * this. superseded: it came before that one, so this directory, or a copy of it, was started again since. forked: its
+ * directory never went through that start.
  */
 export type Lineage = "same" | "later" | "superseded" | "forked"
 export const lineage = (met: Start, told: Start): Lineage => {
@@ -34,24 +34,24 @@ export const lineage = (met: Start, told: Start): Lineage => {
   return told.number === met.number ? "same" : "later"
 }
 
-/** What a member holds for good, or has said that it does. */
+/** What a member holds durably, or has claimed to hold. */
 export interface Held {
   readonly term: Term
   readonly index: Index
 }
-/** Within a term, what was acknowledged is never cut off; a later term may cut it. */
+/** Within a term acknowledged entries are never truncated; in a later term they may be. */
 export const holdsLess = (recovered: Held, said: Held): boolean => recovered.term < said.term || (recovered.term === said.term && recovered.index < said.index)
 
-/** What a node knows of the starts of one incarnation of a peer. */
+/** What a node knows about the starts of one incarnation of a peer. */
 export interface Sighting {
   readonly member: Member
-  /** The latest start that was met; kept on disk before its word counts. */
+  /** The latest start that was met; written to disk before anything from it counts. */
   start: Start
-  /** What it has said that its disk holds. */
+  /** What it has claimed that its disk holds. */
   term: Term
   index: Index
 }
-/** Votes and acknowledgements leave once they are durable (core/durability.ts): so they bind every later start. */
+/** Votes and acknowledgements are sent only once they are durable (durability.ts), so they bind every later start. */
 export const hear = (sighting: Sighting, message: Message): void => {
   if (message.type === "AppendAccepted") say(sighting, message.term, message.matchIndex)
   else if (message.type === "RequestVoteReply" && message.granted) say(sighting, message.term, 0)
@@ -65,7 +65,7 @@ const say = (sighting: Sighting, term: Term, index: Index): void => {
 
 const PER_NAME = 4
 const MOST = 128
-/** With it in front. Of each name, the incarnations met last are kept. */
+/** Adds a sighting at the front. Of each name, the incarnations met last are kept. */
 export const withSighting = (all: readonly Sighting[], one: Sighting): readonly Sighting[] => {
   let kept = 1
   return [one, ...all.filter(({ member }) => !sameMember(member, one.member) && (member.name !== one.member.name || kept++ < PER_NAME))].slice(0, MOST)

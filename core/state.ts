@@ -1,11 +1,11 @@
-/** What a server knows (paper Figure 2, "State"), by role, and what it finds when it starts. */
+/** What a server knows (paper Figure 2, "State"), by role, and what it recovers when it starts. */
 import type { Halted } from "./halt.ts"
 import type { Log } from "./log.ts"
 import type { Condition } from "./messages.ts"
 import type { Settings } from "./settings.ts"
 import type { Configuration, Entry, HardState, Index, LogBase, Member, Millis, SnapshotRef, Stamp, Term } from "./types.ts"
 
-/** One Persist on its way to the disk: what will be durable once it and all before it are. */
+/** One Persist that is not reported durable yet: what will be durable once it and all before it are. */
 export interface OutstandingPersist {
   readonly seq: number
   readonly hardState: HardState
@@ -13,53 +13,53 @@ export interface OutstandingPersist {
 }
 export interface Durability {
   nextSeq: number
-  /** In order; each Persist handed out and not yet reported back. */
+  /** In order: each Persist that was handed out and not yet reported durable. */
   outstanding: OutstandingPersist[]
-  /** What a crash now would leave. */
+  /** What would survive a crash now. */
   hardState: HardState
   index: Index
-  /** What has been handed out, and the first index that has not. */
+  /** The hard state last handed out, and the first index that was not handed out. */
   queued: HardState
   unsavedFrom: Index
-  /** An already handed out index that was overwritten since, or null. */
+  /** The lowest index that was handed out and overwritten since, or null. */
   truncateFrom: Index | null
   /** A new base that has not been handed out yet, or null. */
   base: LogBase | null
 }
 
-/** How far one follower is (thesis §10.2, etcd's progress). */
+/** How far replication to one follower has come (thesis §10.2, etcd's Progress). */
 export interface Progress {
   readonly member: Member
   matchIndex: Index
   nextIndex: Index
-  /** Heard of since the last quorum check. */
+  /** Heard from since the last quorum check. */
   active: boolean
   condition: Condition
-  /** Highest round that it answered. */
+  /** The highest round that it has answered. */
   round: number
-  /** Its clients wait for the commitment of entries up to here: it is told at once, others with the next append. */
+  /** Its clients wait until entries up to here are committed: it is told at once, other followers with the next append. */
   wantsCommit: Index
-  /** Commit index and round that it has been told. */
+  /** The commit index and round last sent to it. */
   sentCommit: Index
   sentRound: number
-  /** Its wall clock beside the leader's monotonic clock, as last heard, and when that was; null: never. */
+  /** Its wall clock minus the leader's monotonic clock, as last heard, and when that was; null: never. */
   wallOffset: Millis | null
   wallAt: Millis
   mode: ProgressMode
 }
 export type ProgressMode =
-  /** Where do the logs meet? One append at a time. */
+  /** It is not known up to where the logs agree: one append at a time. */
   | { type: "probe"; waiting: boolean }
-  /** They meet: entries are sent ahead of their answers, within the window. */
+  /** The logs agree: entries are pipelined within the window. */
   | { type: "replicate"; inflight: Inflight[]; inflightBytes: number }
-  /** It needs entries that are gone: a snapshot. `snapshot` is null until one is pinned. */
+  /** It needs entries that were trimmed, so it gets a snapshot. `snapshot` is null until one is pinned. */
   | { type: "snapshot"; snapshot: SnapshotRef | null; offset: number; waiting: boolean; heartbeats: number }
 export interface Inflight {
   readonly lastIndex: Index
   readonly bytes: number
 }
 
-/** A copy of a forwarded proposal must not be taken for another one: refs through `floor`, and those in `recent`, were answered. */
+/** Recognises copies of forwarded proposals: refs through `floor`, and those in `recent`, were answered. */
 export interface Forwards {
   readonly from: Member
   readonly life: number
@@ -72,12 +72,12 @@ export interface PendingRead {
   readonly from: { readonly member: Member; readonly life: number; readonly number: number } | null
   readonly ref: number
   readonly index: Index
-  /** Confirmed once a quorum has answered this round. */
+  /** The read is confirmed once a quorum has answered this round. */
   readonly round: number
 }
 export interface ForwardedProposal {
   readonly ref: number
-  /** It was there already when the answer timer expired the last time. */
+  /** It was already waiting when the answer timer last expired. */
   overdue: boolean
 }
 
@@ -86,21 +86,21 @@ export interface Follower {
   leader: Member | null
   /** fresh: a leader was heard within the minimum election timeout, so votes are refused (thesis §4.2.3). */
   contact: "fresh" | "lapsed"
-  /** The log equals the leader's up to here. */
+  /** The log is known to equal the leader's up to here. */
   verified: Index
-  /** What the leader last learned, and what it is still owed. */
+  /** The match and round last reported to the leader, and the latest round received. */
   reportedMatch: Index
   reportedRound: number
   round: number
-  /** The latest time that this leader told. */
+  /** The latest time that this leader sent. */
   leaderTime: Stamp
   reply: null | "accept" | { readonly prevLogIndex: Index; readonly conflictTerm: Term; readonly conflictIndex: Index }
-  /** Reads of local clients: asked of the leader (number), or waiting to be asked. */
+  /** Reads of local clients: those in the outstanding request to the leader, and those that wait for the next one. */
   asked: { readonly number: number; readonly refs: readonly number[]; overdue: boolean } | null
   unasked: number[]
   install: Install | null
 }
-/** A snapshot on its way in. `installed` waits for the log's new base to be durable. */
+/** A snapshot that is being received. In phase `installed` it waits for the log's new base to be durable. */
 export interface Install {
   readonly snapshot: SnapshotRef
   nextOffset: number
@@ -113,7 +113,7 @@ export interface Candidate {
   /** RequestVote or RequestPreVote has been sent. */
   asked: boolean
   transfer: boolean
-  /** When it asked, and what voters said of their clocks, all beside its monotonic clock (clock.ts). */
+  /** When it asked, and the voters' clocks as offsets from its own monotonic clock (clock.ts). */
   askedAt: Millis
   wallOffsets: Record<string, Millis>
   timeOffset: Millis | null
@@ -122,56 +122,56 @@ export interface Leader {
   readonly type: "leader"
   /** Index of the no-op that opened this leader's term (paper §8). */
   termStart: Index
-  /** By name, everybody in the configuration but this node. */
+  /** By name: every replication target (removal.ts). */
   progress: Record<string, Progress>
   round: number
   confirmedRound: number
   reads: PendingRead[]
-  /** Whatever was forwarded in this term, by whomever. */
+  /** What followers have forwarded in this term. */
   forwards: Forwards[]
   transfer: { readonly to: Member; sent: boolean } | null
-  /** none: reads need a round. held: until the lease timer says otherwise. barred: a successor was told to campaign. */
+  /** none: reads need a round. held: until the lease timer expires. barred: a successor was told to campaign. */
   lease: "none" | "held" | "barred"
-  /** The round that the lease was last counted from. */
+  /** The round from whose sending the lease was last counted. */
   leasedRound: number
-  /** Which configurations `progress` was made for: the one in force, and the last committed one. */
+  /** The configurations from which the targets were derived: the one in force, and the last committed one. */
   targetsAsOf: { readonly inForce: Index; readonly committed: Index }
-  /** The oldest outstanding Persist when the stall timer was started, or null. */
+  /** The oldest outstanding Persist when the persist timer was started, or null. */
   watchedPersist: number | null
   /** When it began to lead, on its monotonic clock. */
   since: Millis
-  /** The wall clock that a majority agrees on, beside its monotonic clock, as last compared; null: no majority agrees. */
+  /** The wall clock on which a majority agrees, minus its own monotonic clock, as last compared; null: no majority agrees. */
   agreedOffset: Millis | null
   comparedAt: Millis
 }
 export type Role = Follower | Candidate | Leader
 
-/** Rules: clock.ts. */
+/** The rules are in clock.ts. */
 export interface ReplicatedClock {
-  /** The interpreter's clocks, as last told. */
+  /** The interpreter's clocks, as last reported. */
   monotonic: Millis
   wall: Stamp
   /** It showed `time` when the monotonic clock showed `at`. */
   time: Stamp
   at: Millis
-  /** It goes back to what a leader told, or to clocks that were compared; not just to the last stamp of the log. */
+  /** The time comes from a leader or from clocks that were compared, not only from the last stamp in the log. */
   settled: boolean
-  /** As leader: time that passed and allows no steering yet. */
+  /** As leader: elapsed time that was not yet enough for a whole millisecond of steering. */
   unsteered: Millis
 }
 
 export interface State {
   readonly self: Member
   readonly settings: Settings
-  /** A number that no earlier process of this server used: ties answers to this life. */
+  /** Drawn at each start, different from those of earlier starts: ties replies to this start. */
   readonly life: number
   /** Not null: this node has stopped, and does nothing more. */
   halted: Halted | null
   currentTerm: Term
   votedFor: Member | null
-  /** Who was heard to lead this term, or leads it: there is never another one. */
+  /** The leader of this term, once it is known: there is never another one. */
   termLeader: Member | null
-  /** The vote just given is to be told to the candidate, once it is durable. */
+  /** The candidate to which a granted vote must still be sent, once the vote is durable. */
   voteOwed: Member | null
   role: Role
   log: Log
@@ -179,16 +179,16 @@ export interface State {
   configurations: { readonly index: Index; readonly configuration: Configuration }[]
   commitIndex: Index
   durability: Durability
-  /** Last entry handed to the state machine, and last that it reported executed. */
+  /** The last entry handed to the state machine, and the last that it reported executed. */
   applying: Index
   applied: Index
-  /** rebuild: lost or damaged, a snapshot of a peer must replace it. */
+  /** rebuild: it is lost or damaged, and a peer's snapshot must replace it. */
   machine: "ready" | "rebuild"
   /** The id of the snapshot that is replacing it right now. */
   restoring: string | null
-  /** TakeSnapshot is under way. */
+  /** A TakeSnapshot is not answered yet. */
   snapshotting: boolean
-  /** Through where the state machine is durable by itself. */
+  /** The index through which the state machine is durable without the log. */
   snapshotIndex: Index
   /** Confirmed reads that wait for the state machine. */
   confirmedReads: { readonly ref: number; readonly index: Index }[]
@@ -199,7 +199,7 @@ export interface State {
   spaceLow: boolean
 }
 
-/** What an interpreter finds at start (paper Figure 2, "persistent state"). */
+/** What an interpreter recovers at start (paper Figure 2, "persistent state"). */
 export interface Recovered {
   readonly self: Member
   readonly life: number
@@ -207,8 +207,8 @@ export interface Recovered {
   readonly base: LogBase
   readonly entries: readonly Entry[]
   /**
-   * Through where the state machine has executed, or null if it is lost or damaged. It can be ahead of the log when
-   * a crash came between restoring a snapshot and writing the log's new base: initialState settles that.
+   * The position of the state machine, or null if it is lost or damaged. It is ahead of the log after a crash between
+   * restoring a snapshot and writing the log's new base; initialState handles that.
    */
   readonly position: LogBase | null
 }

@@ -1,8 +1,8 @@
 /**
- * The reducer, and the table of contents of Raft: gate → handle → passes.
+ * The reducer, and the table of contents of Raft: gate → handler → passes.
  *
  * The gate (term.ts) compares terms. A handler records what one event means. The passes then derive, once for all
- * events of the batch, what is now owed to whom; each rule of the paper lives in one of them.
+ * events of the batch, what must be done; each rule of the paper is in one place.
  */
 import { produce } from "immer"
 import { newClock, onClockAdvanced } from "./clock.ts"
@@ -142,7 +142,7 @@ const handle = (turn: Turn, event: Event): void => {
   }
 }
 
-/** In this order: each pass may owe something because of the one before it, never because of a later one. */
+/** The order matters: a pass may depend on the passes before it, never on a later one. */
 const passes = (turn: Turn): void => {
   electionPass(turn)
   commitPass(turn)
@@ -165,7 +165,7 @@ const passes = (turn: Turn): void => {
 }
 
 const react = (turn: Turn, events: readonly Event[]): void => {
-  // Said once in a life: by the batch that found it, or by the first one if the disk itself shows it.
+  // Reported once per start: by the batch that found it, or by the first one if the recovered state shows it.
   if (isHalted(turn.state) && events.every(({ type }) => type !== "Started")) return
   for (const event of events) {
     if (isHalted(turn.state)) break
@@ -175,7 +175,7 @@ const react = (turn: Turn, events: readonly Event[]): void => {
   else haltOnly(turn)
 }
 
-/** What happened together is answered together: passes run once, after the last event. */
+/** Events of a batch are handled together: the passes run once, after the last event. */
 export const stepAll = (state: State, events: readonly Event[]): readonly [State, readonly Effect[]] => {
   const turn = produce<Turn, Turn>({ state, effects: [] }, (draft) => react(draft, events))
   return [turn.state, turn.effects]
@@ -184,7 +184,7 @@ export const stepAll = (state: State, events: readonly Event[]): readonly [State
 /** The pure face: frozen, structurally shared states, for time travel, search and tests. */
 export const step = (state: State, event: Event): readonly [State, readonly Effect[]] => stepAll(state, [event])
 
-/** The same reducer over a state that one owner holds: `state` is changed in place by every `run`. */
+/** The same reducer over a state with a single owner: every `run` changes `state` in place. */
 export interface Runner {
   readonly state: State
   readonly run: (events: readonly Event[]) => readonly Effect[]
@@ -198,22 +198,22 @@ export const inPlace = (state: State): Runner => ({
   },
 })
 
-/** What an interpreter says that it found cannot have been written by this core. */
+/** What the interpreter recovered cannot have been written by this core. */
 export class RecoveredInvalid extends Error {
   override readonly name = "RecoveredInvalid"
   constructor(flaw: string) {
-    super(`what was found on the disk cannot be started from: ${flaw}. Nothing was changed. Bring the data directory back as it was last; if that cannot be, its disk is lost`)
+    super(`the node cannot start from what is on its disk: ${flaw}. Nothing was changed. Restore the data directory to its latest state; if that is impossible, treat the disk as lost`)
   }
 }
 
-/** The state of a server that starts, or starts again, with what its disk holds. */
+/** The state of a server that starts, for the first time or again, with what its disk holds. */
 export const initialState = (settings: Settings, recovered: Recovered): State => {
   const { self, life, hardState, base, entries, position } = recovered
   checkSettings(settings)
   const flaw = flawOfStored(hardState, base, entries)
   if (flaw !== null) throw new RecoveredInvalid(flaw)
   const log = Log.of(base, entries)
-  // A state machine that is behind the log's base misses entries that are gone: it must be rebuilt.
+  // A state machine that is behind the log's base lacks entries that were trimmed: it must be rebuilt.
   const known = position !== null && position.index >= base.index ? position : null
   const commitIndex = Math.max(base.index, known?.index ?? 0)
   const state: State = {
@@ -252,13 +252,13 @@ export const initialState = (settings: Settings, recovered: Recovered): State =>
     clock: newClock(log.lastTime),
     spaceLow: false,
   }
-  // Ahead of the log, it was restored from a snapshot just before a crash: the log follows it.
+  // Ahead of the log: it was restored from a snapshot just before a crash, and the log must follow.
   const turn: Turn = { state, effects: [] }
   if (known !== null && log.termAt(known.index) !== known.term) installBase(turn, known)
-  // It has executed another entry than the log holds there: what it serves is not what the cluster agreed on.
+  // If it has executed a different entry than the log holds there, it does not serve what the cluster agreed on.
   else if (known !== null) snapshotAgrees(turn, null, known)
   return state
 }
 
-/** Is this server one of those that decide? For status and for interpreters that must not act for others. */
+/** Is this server a voter? For status, and for interpreters that must not act for others. */
 export const isMember = (state: State): boolean => isVoter(configurationOf(state), state.self)

@@ -1,4 +1,4 @@
-/** What a Persist makes of what is stored: the meaning of that effect, for whoever keeps the log in memory. */
+/** The meaning of the Persist effect, for interpreters that keep the log in memory: what is stored after it. */
 import { Log } from "./log.ts"
 import type { HardState, Persist } from "./types.ts"
 

@@ -1,6 +1,6 @@
 /**
- * The gate: the one place where terms are compared (paper §5.1). Answers whether the message is to be handled; if so,
- * its term is the current one, but for pre-votes (of a term that nobody has yet) and what does not hang on a term.
+ * The gate: the one place where terms are compared (paper §5.1). Returns whether the message is to be handled. If so, its
+ * term is the current one, except for pre-votes (whose term nobody has yet) and messages that do not depend on a term.
  */
 import { brokenAt } from "./chain.ts"
 import { flawOf, TERM_LEAP } from "./domain.ts"
@@ -21,7 +21,7 @@ const admitHigher = (turn: Turn, message: Message): boolean => {
     case "RequestPreVote":
       return true
     case "RequestPreVoteReply":
-      // A granted one repeats the term that was asked about; a refusal tells of a term that somebody has.
+      // A granted one repeats the term that was asked for; a refusal carries a term that some server has.
       if (!message.granted) adoptTermOf(turn, message)
       return true
     case "RequestVote":
@@ -44,12 +44,12 @@ const admitHigher = (turn: Turn, message: Message): boolean => {
       adoptTermOf(turn, message)
       return true
     case "ForwardProposalReply":
-      // Stepping down would make its definite answer unknown. It hangs on a life and a number, not on a term.
+      // Stepping down would turn its definite outcome into an unknown one. It is matched by start and ref, not by term.
       return true
   }
 }
 
-/** "Reply false if term < currentTerm", Figure 2. Dropped silently, a sender left behind would stay behind for ever. */
+/** "Reply false if term < currentTerm", Figure 2. If requests were dropped silently, their sender would never learn the new term. */
 const admitLower = (turn: Turn, from: Member, message: Message): boolean => {
   const term = turn.state.currentTerm
   switch (message.type) {
@@ -72,7 +72,7 @@ const admitLower = (turn: Turn, from: Member, message: Message): boolean => {
     case "ReadIndex":
     case "ForwardProposal":
     case "ForwardProposalReply":
-      // Tied to a life and a number instead: whoever leads now can serve them.
+      // Matched by start and number instead of term: the present leader can serve them.
       return true
     case "RequestVoteReply":
     case "RequestPreVoteReply":
@@ -86,7 +86,7 @@ const admitLower = (turn: Turn, from: Member, message: Message): boolean => {
   }
 }
 
-/** A vote or an acknowledgement: it counts only from the incarnation that the configuration names. */
+/** Votes and acknowledgements count only from the incarnation that the configuration names. */
 const countsTowardsQuorum = (message: Message): boolean => {
   switch (message.type) {
     case "RequestVoteReply":
@@ -105,7 +105,7 @@ const countsTowardsQuorum = (message: Message): boolean => {
     case "ReadIndexReply":
     case "ForwardProposalReply":
       // "servers process incoming RPC requests without consulting their current configurations", thesis §4.1: a leader
-      // can be one that a change brought in which this server has not heard of yet.
+      // may have joined by a change that this server has not received yet.
       return false
   }
 }

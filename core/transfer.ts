@@ -6,7 +6,7 @@ import { barLease } from "./lease.ts"
 import { asLeader, note, send, type Turn } from "./turn.ts"
 import type { Leader, Member, Progress, State } from "./types.ts"
 
-/** The voter with a state machine that has most of the log, and was heard of lately if any was. */
+/** The voter with a working state machine and the longest matching log, preferably one that was heard from lately. */
 export const bestTarget = (state: State, leader: Leader): Progress | undefined => {
   const voters = Object.values(leader.progress).filter((progress) => progress.condition === "ready" && isVoter(configurationOf(state), progress.member))
   const lively = voters.filter((progress) => progress.active || progress.round >= leader.round - 2)
@@ -42,12 +42,12 @@ export const transferPass = (turn: Turn): void => {
   if ((progressOf(leader, to)?.matchIndex ?? 0) < state.log.lastIndex) return
   note(turn, "transfer.timeoutNow")
   leader.transfer = { to, sent: true }
-  // Its voters may elect it at any time from now on.
+  // From now on the target may be elected at any time.
   barLease(turn, leader)
   send(turn, to, { type: "TimeoutNow", term: state.currentTerm })
 }
 
-/** The target: "start a new election … without waiting for its election timeout", and without asking for pre-votes. */
+/** At the target: "start a new election … without waiting for its election timeout", and without pre-votes. */
 export const onTimeoutNow = (turn: Turn): void => {
   if (turn.state.role.type === "follower") campaign(turn, true)
 }

@@ -1,4 +1,4 @@
-/** What a handler works on: the state to change and the effects to add to. Both are drafts of the same step. */
+/** What a handler works on: the state that it changes and the effects that it adds to. Both are drafts of the same step. */
 import { notes, type Rule } from "./notes.ts"
 import type { Effect, Follower, Leader, Member, Message, Outcome, State } from "./types.ts"
 
@@ -20,7 +20,7 @@ export const respond = (turn: Turn, ref: number, outcome: Outcome): void => {
 export const sameMember = (a: Member | null, b: Member | null): boolean =>
   a === null || b === null ? a === b : a.name === b.name && a.incarnation === b.incarnation
 
-/** The leader as this node knows it, for refusals and redirects. */
+/** The leader that this node knows of, for refusals and redirects. */
 export const knownLeader = (state: State): Member | null =>
   state.role.type === "leader" ? state.self : state.role.type === "follower" ? state.role.leader : null
 

@@ -1,7 +1,7 @@
 /**
- * The vocabulary of the algorithm. What the log holds is in this file; what can happen to a server (Event), what it asks of
- * the world (Effect), what servers say to each other (Message) and what a server knows (State) each have a file of their
- * own. Everything is plain tagged data: a journal of events replays bit for bit.
+ * The vocabulary of the algorithm. This file has what the log holds; what can happen to a server (Event), what it asks of
+ * the world (Effect), what servers send to each other (Message) and what a server knows (State) each have their own file.
+ * Everything is plain tagged data, so a journal of events replays bit for bit.
  *
  * Sources: "Raft paper" is Ongaro & Ousterhout 2014 (extended version); "thesis" is Ongaro 2014.
  */
@@ -12,7 +12,7 @@ export type * from "./events.ts"
 export type * from "./messages.ts"
 export type * from "./state.ts"
 
-/** A number of one kind: plain arithmetic is allowed, handing a Term where an Index is wanted is not. */
+/** A kind of number: plain arithmetic is allowed, passing a Term where an Index is wanted is not. */
 type Flavour<Kind extends string> = number & { readonly __kind?: Kind }
 /** Election epoch, counted from 1; 0 before the first election. */
 export type Term = Flavour<"Term">
@@ -24,8 +24,8 @@ export type Stamp = Flavour<"Stamp">
 export type Millis = Flavour<"Millis">
 
 /**
- * A server of the cluster. The incarnation is a random id written with its data directory: a server that lost
- * its disk comes back with another one, and nothing said by or to the earlier one counts for it.
+ * A server of the cluster. The incarnation is a random id that belongs to its data directory: a server that lost its disk
+ * comes back with a different one, and no message from or to the earlier incarnation counts for it.
  */
 export interface Member {
   readonly name: string
@@ -33,8 +33,8 @@ export interface Member {
 }
 
 /**
- * Who decides. While `outgoing` is not empty the configuration is joint (paper §6): every decision needs a
- * majority of `voters` and a majority of `outgoing`. Learners receive the log and decide nothing.
+ * The members and their roles. While `outgoing` is not empty the configuration is joint (paper §6): every decision needs
+ * a majority of `voters` and a majority of `outgoing`. Learners receive the log but do not vote.
  */
 export interface Configuration {
   readonly voters: readonly Member[]
@@ -42,7 +42,7 @@ export interface Configuration {
   readonly learners: readonly Member[]
 }
 
-/** Bytes that the core never looks into. The checksum (CRC-32) travels with them from proposal to apply. */
+/** Bytes that the core never reads. The checksum (CRC-32) travels with them from proposal to apply. */
 export interface Payload {
   readonly bytes: Uint8Array
   readonly checksum: number
@@ -52,9 +52,9 @@ interface EntryOf<Kind extends string> {
   readonly kind: Kind
   readonly index: Index
   readonly term: Term
-  /** Stamped by the leader that appended the entry; never falls along the log. */
+  /** Stamped by the leader that appended the entry; never decreases along the log. */
   readonly time: Stamp
-  /** Over this entry and all before it (chain.ts). */
+  /** Checksum of this entry and all before it (chain.ts). */
   readonly chain: Chain
 }
 export interface NoOpEntry extends EntryOf<"noop"> {}
@@ -75,13 +75,13 @@ export interface LogBase {
   readonly configuration: Configuration
 }
 
-/** Paper Figure 2, "persistent state on all servers", without the log. Always written together. */
+/** Paper Figure 2, "persistent state on all servers", except for the log. Always written together. */
 export interface HardState {
   readonly term: Term
   readonly vote: Member | null
 }
 
-/** A snapshot on its way from one state machine to another. The id names the sender's pinned image. */
+/** A snapshot that is being sent from one state machine to another. The id names the sender's pinned image. */
 export interface SnapshotRef extends LogBase {
   readonly id: string
 }

@@ -111,7 +111,7 @@ describe("a node that must stop", () => {
     for (let i = 0; i < 3; i++) world.transport.received(peer, heartbeat(2 ** 48), null)
     await turns(2)
     expect(world.reports).toHaveLength(1)
-    expect(world.reports[0]).toMatch(/^term.outOfDomain: a message that no server could have said/)
+    expect(world.reports[0]).toMatch(/^term.outOfDomain: a message that no correct server can have sent/)
     expect([world.driver.counters["term.outOfDomain"], world.fatal]).toEqual([3, []])
   })
   test("times that no timer of this process can count are refused", () => {

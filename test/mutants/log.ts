@@ -38,7 +38,7 @@ export const log: readonly Seeded[] = [
     patches: [
       {
         file: "core/replication.ts",
-        find: "  // What the base covers is committed, so it agrees with any leader.\n",
+        find: "  // Entries before the base are committed, so they agree with every leader's.\n",
         replace: "  if (prevLogIndex < state.log.base.index) truncateLog(state, state.log.base.index + 1)\n",
       },
     ],
