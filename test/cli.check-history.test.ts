@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
-import { parseLimit } from "../kv/cli/check-history.ts"
+import { parseLimit } from "../spec/cli/check-history.ts"
 import { kv, writeHistory, type HistoryEvent } from "../spec/index.ts"
 import { root } from "./cluster.ts"
 import { generate } from "./linearizability.kit.ts"

@@ -6,9 +6,10 @@ import { join } from "node:path"
 import { afterEach, describe, expect, test, vi } from "vitest"
 import { readTrace, readTraceFile } from "../interpreters/debugger/index.ts"
 import { fingerprint, makeWorld, World } from "../interpreters/simulation/index.ts"
-import { runSeed } from "../kv/cli/simulate-seed.ts"
-import { failureText, save, simulate, type SimulateFailure, type SimulateOptions } from "../kv/cli/simulate.ts"
-import { paintFor } from "../kv/cli/table.ts"
+import { simulated } from "../kv/cli/simulated.ts"
+import { runSeed } from "../spec/cli/seed.ts"
+import { failureText, save, simulate as simulateWith, type SimulateFailure, type SimulateOptions } from "../spec/cli/simulate.ts"
+import { paintFor } from "../interpreters/cli/paint.ts"
 import { checkScript, generateScript } from "../spec/index.ts"
 import { root } from "./cluster.ts"
 import { turns } from "./waiting.ts"
@@ -41,6 +42,7 @@ const run = (words: readonly string[]): Promise<{ readonly code: number | null; 
   new Promise((resolve) => {
     const child = execFile(process.execPath, [...command, "simulate", ...words], { cwd: root, timeout: 30_000, killSignal: "SIGKILL" }, (_, __, err) => resolve({ code: child.exitCode, err: err.split("\n")[0] ?? "" }))
   })
+const simulate = (options: SimulateOptions, signal: AbortSignal): ReturnType<typeof simulateWith> => simulateWith(options, simulated, signal)
 const going = new AbortController().signal
 
 describe("simulate", () => {
@@ -138,7 +140,7 @@ describe("a seed that fails", () => {
     const into = folder()
     await simulate(options({ save: into }), going)
     expect(readdirSync(into)).toEqual([])
-    expect(runSeed({ seed: 1, profile: "calm", nodes: 3, actions: 20, refine: false, clients: 0, known: [] }).failure).toBeNull()
+    expect(runSeed({ seed: 1, profile: "calm", nodes: 3, actions: 20, refine: false, clients: 0, known: [] }, simulated.load).failure).toBeNull()
     expect(() => readTrace(readFileSync(new URL(import.meta.url), "utf8"))).toThrow(/line 1/)
   })
 })

@@ -7,7 +7,7 @@ import * as fc from "fast-check"
 import { afterEach, describe, expect, test, vi } from "vitest"
 import { changes, command, openSession, readTrace, runPiped, type Session, type SessionOptions } from "../interpreters/debugger/index.ts"
 import { runScript, scenarioText, type Script, type WorldStep } from "../interpreters/simulation/index.ts"
-import { debug, type DebugOptions } from "../kv/cli/debug.ts"
+import { debug, type DebugOptions } from "../spec/cli/debug.ts"
 import { checkerOf, generateScript, InvariantViolated } from "../spec/index.ts"
 
 const story: Script = {

@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import { serveAs } from "../kv/cli/serve.ts"
-import { asDaemon, exitCodes, failure, run } from "../kv/cli/runtime.ts"
+import { asDaemon, exitCodes, failure, run } from "../interpreters/cli/runtime.ts"
 import { decodeConfig, flagOf, settingNames, type Setting } from "../kv/node/config.ts"
 import { controlledBy, lossyFiles } from "./lossy-files.ts"
 

@@ -13,8 +13,8 @@ import { makeFake } from "./resp.fake.ts"
 const walk = (folder: string): string[] =>
   readdirSync(join(root, folder), { withFileTypes: true }).flatMap((item) => (item.isDirectory() ? walk(join(folder, item.name)) : item.name.endsWith(".ts") ? [join(folder, item.name)] : []))
 /** What speaks of made-up servers speaks of commands of its own. */
-const worlds = /^(interpreters\/(simulation|debugger)|kv\/simulation|kv\/cli\/(simulate|debug))/
-const files = ["core", "interpreters", "kv"].flatMap(walk).filter((file) => !worlds.test(file))
+const worlds = /^(interpreters\/(simulation|debugger)|kv\/simulation|kv\/cli\/simulate|spec\/cli\/(simulate|debug|seed|threads))/
+const files = ["core", "interpreters", "kv", "spec/cli"].flatMap(walk).filter((file) => !worlds.test(file))
 
 /** All texts of a program, a template with a sign in place of what is put in. */
 const textsOf = (node: unknown): string[] => {
@@ -33,7 +33,7 @@ const sentences = literals.flatMap(({ file, texts }) => texts.filter((text) => /
 const found = (pattern: RegExp): readonly { readonly file: string; readonly text: string; readonly match: RegExpMatchArray }[] =>
   sentences.flatMap(({ file, text }) => Array.from(text.matchAll(pattern), (match) => ({ file, text, match })))
 
-const commands = new Set(walk("kv/cli").flatMap((file) => Array.from(readFileSync(join(root, file), "utf8").matchAll(/Command\.make\(\s*"([a-z-]+)"/g), ([, name]) => name ?? "")))
+const commands = new Set(["kv/cli", "spec/cli"].flatMap(walk).flatMap((file) => Array.from(readFileSync(join(root, file), "utf8").matchAll(/Command\.make\(\s*"([a-z-]+)"/g), ([, name]) => name ?? "")))
 
 test("there is something to check", () => {
   expect(sentences.length).toBeGreaterThan(500)
@@ -47,7 +47,7 @@ test("stepraft … names a command of the program", () => {
 })
 
 test("--… names a flag, STEPRAFT_… a variable", () => {
-  const words = new Set(walk("kv/cli").flatMap((file) => textsOf(parseSync(file, readFileSync(join(root, file), "utf8")).program)))
+  const words = new Set(["kv/cli", "spec/cli"].flatMap(walk).flatMap((file) => textsOf(parseSync(file, readFileSync(join(root, file), "utf8")).program)))
   const flags = new Set(["--help", "--version", ...settingNames.map(flagOf)])
   const unknown = found(/(?<![\w-])(--[a-z][a-z-]+)/g).filter(({ match }) => !flags.has(match[1] ?? "") && !words.has((match[1] ?? "").slice(2)))
   expect(unknown.map(({ file, text }) => `${file}: ${text}`)).toEqual([])

@@ -1,6 +1,6 @@
 /** Clients of the key-value service in random worlds: what they were told fits together, and it would be noticed if not. */
 import { describe, expect, test } from "vitest"
-import { runSeed } from "../kv/cli/simulate-seed.ts"
+import { runSeed } from "../spec/cli/seed.ts"
 import { readTrace } from "../interpreters/debugger/index.ts"
 import { scenarioText, type Action } from "../interpreters/simulation/index.ts"
 import { kvLoad } from "../kv/simulation/index.ts"
@@ -76,5 +76,5 @@ test("a world with clients replays from its file", () => {
 })
 
 test("simulate runs them, too", () => {
-  expect(runSeed({ seed: 3, profile: "partitions", nodes: 3, actions: 20, refine: true, clients: 3, known: [] }).failure).toBeNull()
+  expect(runSeed({ seed: 3, profile: "partitions", nodes: 3, actions: 20, refine: true, clients: 3, known: [] }, kvLoad).failure).toBeNull()
 })

@@ -2,8 +2,9 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Client } from "../client/client.ts"
-import { endpointsOf, intFlag, maybeInt, maybeString, type Where, where } from "./flags.ts"
-import { Argument, attempt, Command, exitCodes, failure, Flag } from "./runtime.ts"
+import { intFlag, maybeInt, maybeString } from "../../interpreters/cli/flags.ts"
+import { Argument, attempt, Command, exitCodes, failure, Flag } from "../../interpreters/cli/runtime.ts"
+import { endpointsOf, type Where, where } from "./where.ts"
 
 const shared = { ...where, timeout: intFlag("timeout", "Milliseconds until the command is given up, with all its repetitions", 5_000) }
 

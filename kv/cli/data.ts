@@ -1,7 +1,7 @@
 /** get, set and their like: one command through the client, its reply decorated for people and raw in a pipe. */
 import { connect, type Client } from "../client/client.ts"
 import type { Endpoint } from "../client/endpoints.ts"
-import { exitCodes, failure } from "./runtime.ts"
+import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
 
 export interface DataOptions {
   readonly endpoints: readonly Endpoint[]

@@ -1,12 +1,10 @@
 /** The command line as a whole. Each command loads what it needs when it runs. */
 import { readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
-import { checkHistoryCommand } from "./check-history.ts"
 import { dataCommands } from "./data-commands.ts"
-import { debugCommand } from "./debug-command.ts"
 import { benchCommand, clusterCommand, serveCommand, statusCommand } from "./node-commands.ts"
-import { Command, run } from "./runtime.ts"
-import { simulateCommand } from "./simulate-command.ts"
+import { Command, run } from "../../interpreters/cli/runtime.ts"
+import { checkHistoryCommand, debugCommand, simulateCommand } from "../../spec/cli/index.ts"
 
 /** The package.json above: one level up from the sources, two from the emitted program. */
 const versionOf = (program: string): string => {
@@ -39,7 +37,7 @@ export const main = (program: string): void => {
       { group: "Nodes", commands: [clusterCommand(program), serveCommand, statusCommand] },
       { group: "Data", commands: dataCommands },
       { group: "Measuring", commands: [benchCommand] },
-      { group: "Verifying", commands: [simulateCommand, debugCommand, checkHistoryCommand] },
+      { group: "Verifying", commands: [simulateCommand(async () => (await import("./simulated.ts")).simulated), debugCommand, checkHistoryCommand] },
     ]),
   )
   run(Command.run(root, { version: versionOf(program) }))

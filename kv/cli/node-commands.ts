@@ -2,8 +2,9 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { clusterDefaults } from "./defaults.ts"
-import { choice, described, endpointsOf, intFlag, maybe, maybeInt, maybeString, output, where } from "./flags.ts"
-import { asDaemon, attempt, attemptToTheEnd, Command, Flag } from "./runtime.ts"
+import { choice, described, intFlag, maybe, maybeInt, maybeString, output } from "../../interpreters/cli/flags.ts"
+import { asDaemon, attempt, attemptToTheEnd, Command, Flag } from "../../interpreters/cli/runtime.ts"
+import { endpointsOf, where } from "./where.ts"
 import { tuningFlags } from "./tuning.ts"
 
 const off = (name: string, text: string) => Flag.Boolean(name).pipe(Flag.withDescription(text), Flag.withDefault(false))

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import { type ConfigSources, decodeConfig } from "../node/config.ts"
 import { isLasting, type NodeConfig, type NodeError, runNode, type ServeOptions } from "../node/index.ts"
-import { exitCodes, type Failure, failure, mayTake } from "./runtime.ts"
+import { exitCodes, type Failure, failure, mayTake } from "../../interpreters/cli/runtime.ts"
 
 /** Under `cluster`, the end of standard input is the end of the supervisor, however that died: no node outlives it. */
 const stopWithParent = (): void => {

@@ -3,8 +3,9 @@ import { setTimeout as sleep } from "node:timers/promises"
 import type { Endpoint } from "../client/endpoints.ts"
 import { gather, isHealthy, type Known } from "./gather.ts"
 import { recordedClients } from "./cluster/layout.ts"
-import { exitCodes, failure } from "./runtime.ts"
-import { changeOf, paintFor, statusTable, summary } from "./table.ts"
+import { paintFor } from "../../interpreters/cli/paint.ts"
+import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
+import { changeOf, statusTable, summary } from "./table.ts"
 
 export interface StatusOptions {
   readonly endpoints: readonly Endpoint[]

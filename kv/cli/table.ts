@@ -1,22 +1,6 @@
-/** Text for people: tables, numbers and colours, plain wherever the output is not a terminal. */
+/** The status of a cluster as text for people. */
+import { grouped, type Paint, unpainted } from "../../interpreters/cli/paint.ts"
 import type { ClusterStatus, NodeRow } from "./gather.ts"
-
-export interface Paint {
-  readonly bold: (text: string) => string
-  readonly dim: (text: string) => string
-  readonly red: (text: string) => string
-  readonly green: (text: string) => string
-  readonly yellow: (text: string) => string
-}
-const wrap = (code: number) => (text: string): string => `\x1b[${code}m${text}\x1b[0m`
-const plain = (text: string): string => text
-const unpainted: Paint = { bold: plain, dim: plain, red: plain, green: plain, yellow: plain }
-export const paintFor = (out: NodeJS.WriteStream): Paint =>
-  out.isTTY && process.env["NO_COLOR"] === undefined
-    ? { bold: wrap(1), dim: wrap(2), red: wrap(31), green: wrap(32), yellow: wrap(33) }
-    : unpainted
-
-export const grouped = (value: number): string => Math.round(value).toLocaleString("en-US")
 
 export const duration = (ms: number | null): string => {
   if (ms === null) return "-"

@@ -1,7 +1,7 @@
 /** The settings of a node that few need to touch, as flags of serve (kv/node/config.ts gives their defaults and checks them). */
 import type { Setting } from "../node/config.ts"
-import { maybeInt } from "./flags.ts"
-import { Flag } from "./runtime.ts"
+import { maybeInt } from "../../interpreters/cli/flags.ts"
+import { Flag } from "../../interpreters/cli/runtime.ts"
 
 const texts = {
   heartbeat: "Milliseconds between a leader's heartbeats",

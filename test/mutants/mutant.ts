@@ -39,10 +39,12 @@ const PARTS: readonly (readonly [string, Part])[] = [
   ["interpreters/replica/", "replica"],
   ["kv/node/", "node"],
   ["interpreters/node/", "node"],
+  ["interpreters/cli/", "command line"],
   ["interpreters/", "driver"],
   ["kv/client/", "client"],
   ["kv/server/", "server"],
   ["kv/cli/", "command line"],
+  ["spec/cli/", "command line"],
   ["spec/linearizability/", "judge"],
 ]
 export const folderOf = (part: Part): string => PARTS.find(([, name]) => name === part)?.[0] ?? part

@@ -5,8 +5,8 @@ import { gather, type ClusterStatus } from "../gather.ts"
 import { type Load, startLoad } from "./load.ts"
 import { cpuOf } from "./cpu.ts"
 import { type Histogram, makeHistogram } from "./histogram.ts"
-import { failure } from "../runtime.ts"
-import { grouped, paintFor } from "../table.ts"
+import { failure } from "../../../interpreters/cli/runtime.ts"
+import { grouped, paintFor } from "../../../interpreters/cli/paint.ts"
 
 export interface BenchOptions {
   readonly endpoints: readonly Endpoint[]

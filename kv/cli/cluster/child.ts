@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { openLogFile } from "./log-file.ts"
-import { exitCodes } from "../runtime.ts"
+import { exitCodes } from "../../../interpreters/cli/runtime.ts"
 
 export interface ChildSettings {
   readonly id: string

@@ -8,12 +8,13 @@ import { showEndpoint } from "../../client/endpoints.ts"
 import { decodeConfig } from "../../node/index.ts"
 import { type Child, startChild } from "./child.ts"
 import { clusterDefaults } from "../defaults.ts"
-import { makeFolders } from "../folders.ts"
+import { makeFolders } from "../../../interpreters/cli/folders.ts"
 import { gather, type Known } from "../gather.ts"
 import { type Layout, type Member, membersOf, readLayout, writeLayout } from "./layout.ts"
 import { busyPorts } from "./ports.ts"
-import { exitCodes, failure } from "../runtime.ts"
-import { changeOf, grouped, paintFor, summary } from "../table.ts"
+import { grouped, paintFor } from "../../../interpreters/cli/paint.ts"
+import { exitCodes, failure } from "../../../interpreters/cli/runtime.ts"
+import { changeOf, summary } from "../table.ts"
 
 /** What was not given is what the data folder says, else the default. */
 export interface ClusterOptions {

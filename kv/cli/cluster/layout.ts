@@ -3,8 +3,8 @@ import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileS
 import { join } from "node:path"
 import { type Endpoint, showEndpoint } from "../../client/endpoints.ts"
 import { isLock } from "../../../interpreters/file/index.ts"
-import { makeFolders } from "../folders.ts"
-import { Failure, failure } from "../runtime.ts"
+import { makeFolders } from "../../../interpreters/cli/folders.ts"
+import { Failure, failure } from "../../../interpreters/cli/runtime.ts"
 
 export interface Layout {
   readonly version: 1

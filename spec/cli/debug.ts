@@ -1,9 +1,9 @@
 /** Opens a trace, a saved scenario or a fresh world for stepping through it. */
 import { openSession, readTraceFile, replayTrace, runLines, runPiped, runTerminal, TraceUnreadable, writeScenario, type Face, type Replayed, type Session, type SessionOptions, type Trace } from "../../interpreters/debugger/index.ts"
 import { MOST_NODES, type Script, type TraceViolation } from "../../interpreters/simulation/index.ts"
-import { checkerOf, checkScript, debugCommand, generateScript, invariants, type Profile, type ScriptChecks } from "../../spec/index.ts"
+import { checkerOf, checkScript, debugCommand, generateScript, invariants, type Profile, type ScriptChecks } from "../index.ts"
 import { loadChecks } from "./checks-module.ts"
-import { exitCodes, failure } from "./runtime.ts"
+import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
 
 export interface DebugOptions {
   readonly file: string | null

@@ -1,17 +1,15 @@
 /** What debug takes, and its help. */
 import * as Option from "effect/Option"
-import type { Profile } from "../../spec/index.ts"
-import { intFlag, maybe, maybeString } from "./flags.ts"
-import { Argument, attempt, Command, Flag } from "./runtime.ts"
-
-const profiles = ["calm", "lossy", "partitions", "disks", "membership", "directories", "everything"] as const satisfies readonly Profile[]
+import { intFlag, maybe, maybeString } from "../../interpreters/cli/flags.ts"
+import { Argument, attempt, Command, Flag } from "../../interpreters/cli/runtime.ts"
+import { profileNames } from "../scripts/generate/profiles.ts"
 
 export const debugCommand = Command.make(
   "debug",
   {
     file: Argument.String("trace").pipe(Argument.withDescription("A trace or a saved scenario; without one, a fresh world"), Argument.optional),
     seed: intFlag("seed", "The seed of a fresh world", 1, 0),
-    profile: Flag.Literals("profile", profiles).pipe(Flag.withDescription("Let this befall the fresh world, as simulate would (default: nothing)"), Flag.optional),
+    profile: Flag.Literals("profile", profileNames).pipe(Flag.withDescription("Let this befall the fresh world, as simulate would (default: nothing)"), Flag.optional),
     nodes: intFlag("nodes", "Servers of a fresh world", 3),
     refine: Flag.Boolean("refine").pipe(Flag.withDescription("Hold every step against the abstract specification, too (slower)"), Flag.withDefault(false)),
     check: maybeString("check", "Module that exports `checks`: a state machine and checks of your own, as worldProperty takes them"),

@@ -1,16 +1,15 @@
 /** `stepraft simulate`: random worlds on all cores, every invariant at every step, and what failed as a short script. */
 import { closeSync, mkdtempSync, openSync, rmdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { Worker } from "node:worker_threads"
 import { rules, type Rule } from "../../core/index.ts"
 import { actionText, stepLines } from "../../interpreters/debugger/index.ts"
 import { actionLine, hashLine, headerLine, violationLine } from "../../interpreters/simulation/index.ts"
-import { checkScript, generateScript, debugCommand, saveFailure, type Profile } from "../../spec/index.ts"
-import { kvLoad } from "../simulation/index.ts"
-import { makeFolders } from "./folders.ts"
-import { exitCodes, type Failure, failure } from "./runtime.ts"
-import type { SeedFailure, SeedJob, SeedResult } from "./simulate-seed.ts"
-import { grouped, paintFor, type Paint } from "./table.ts"
+import { checkScript, generateScript, debugCommand, saveFailure, type Profile } from "../index.ts"
+import { makeFolders } from "../../interpreters/cli/folders.ts"
+import { exitCodes, type Failure, failure } from "../../interpreters/cli/runtime.ts"
+import type { SeedFailure, SeedJob, SeedResult } from "./seed.ts"
+import { runHere, runThreads, type Simulated } from "./threads.ts"
+import { grouped, paintFor, type Paint } from "../../interpreters/cli/paint.ts"
 
 /** Bad input: what was asked for cannot be done. */
 const BAD_INPUT = 3
@@ -27,7 +26,7 @@ export interface SimulateOptions {
   /** Threads; with one, no other than this. */
   readonly workers: number
   readonly refine: boolean
-  /** Of the key-value service in each world; 0: none. */
+  /** Of the service in each world; 0: none. */
   readonly clients: number
   readonly trace: string | null
   /** Folder for scripts of what failed. */
@@ -126,60 +125,6 @@ export const failureText = (failed: SimulateFailure, paint: Paint): string => {
   ].join("\n")
 }
 
-// ------------------------------------------------------------------------------------------------ threads
-
-/** Emitted JavaScript; or, where this runs from sources under a loader, with that loader. */
-const startWorker = (): Worker => {
-  if (!import.meta.url.endsWith(".ts")) return new Worker(new URL("./simulate-worker.js", import.meta.url))
-  const file = JSON.stringify(new URL("./simulate-worker.ts", import.meta.url).href)
-  return new Worker(`import("tsx/esm/api").then(({ register }) => { register(); return import(${file}) })`, { eval: true })
-}
-
-/** Hands out jobs until there are none, or until it is told to stop. */
-const runThreads = (workers: number, nextJob: () => SeedJob | null, done: (result: SeedResult) => void, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve, reject) => {
-    const threads = new Set<Worker>()
-    const end = (worker: Worker): void => {
-      threads.delete(worker)
-      worker.terminate().then(() => threads.size === 0 && resolve(), reject)
-    }
-    const fail = (error: unknown): void => {
-      reject(error instanceof Error ? error : new Error(String(error)))
-      for (const worker of threads) end(worker)
-    }
-    const feed = (worker: Worker): void => {
-      const job = signal.aborted ? null : nextJob()
-      if (job === null) end(worker)
-      else worker.postMessage(job, [])
-    }
-    for (let i = 0; i < workers; i++) {
-      const worker = startWorker()
-      threads.add(worker)
-      worker.on("message", (result: SeedResult) => {
-        // Nobody else would catch it here.
-        try {
-          done(result)
-          feed(worker)
-        } catch (error) {
-          fail(error)
-        }
-      })
-      worker.once("error", fail)
-      feed(worker)
-    }
-    signal.addEventListener("abort", () => [...threads].forEach(end), { once: true })
-  })
-
-/** Without threads: for a look at one seed, where starting one takes longer than the seed. */
-const runHere = async (nextJob: () => SeedJob | null, done: (result: SeedResult) => void, signal: AbortSignal): Promise<void> => {
-  const { runSeed } = await import("./simulate-seed.ts")
-  for (let job = nextJob(); job !== null && !signal.aborted; job = nextJob()) {
-    done(runSeed(job))
-    // So that the signal is heard.
-    await new Promise<void>((resolve) => void setImmediate(resolve))
-  }
-}
-
 /** Redrawn on a terminal; a line a minute in a pipe. */
 const makeProgress = (tally: Tally, started: number): { readonly clear: () => void; readonly stop: () => void } => {
   const out = process.stderr
@@ -227,7 +172,7 @@ const summary = (result: SimulateResult, paint: Paint): string => {
 }
 
 /** Every action, event and hash of one seed, as it happens. */
-const writeTrace = (options: SimulateOptions, path: string): void => {
+const writeTrace = (options: SimulateOptions, load: Simulated["load"], path: string): void => {
   const unwritable = (error: unknown): Failure => cannot("the trace cannot be written", error, "name another file with --trace")
   const script = generateScript(options.seed, options.profile, { nodes: options.nodes, steps: options.actions })
   let file: number
@@ -250,7 +195,7 @@ const writeTrace = (options: SimulateOptions, path: string): void => {
     write(headerLine(script))
     const verdict = checkScript(script, {
       refinement: options.refine,
-      ...(options.clients === 0 ? {} : { companions: kvLoad({ clients: options.clients }) }),
+      ...(options.clients === 0 ? {} : { companions: load({ clients: options.clients }) }),
       acted: (action) => write(actionLine(action)),
       observe: (step) => stepLines(step).forEach(write),
       // Whoever replays it has no state machine of the service: its hash would be another one.
@@ -273,11 +218,11 @@ const makeFolder = (path: string): void => {
   }
 }
 
-export const simulate = async (options: SimulateOptions, signal: AbortSignal): Promise<SimulateResult> => {
+export const simulate = async (options: SimulateOptions, service: Simulated, signal: AbortSignal): Promise<SimulateResult> => {
   const { seed, seeds, minutes, profile, nodes, actions, refine, clients, workers } = options
   if (options.trace !== null && seeds !== 1) throw failure("--trace writes one seed: name it with --seed", BAD_INPUT)
   makeFolder(options.save)
-  if (options.trace !== null) writeTrace(options, options.trace)
+  if (options.trace !== null) writeTrace(options, service.load, options.trace)
   const started = performance.now()
   const end = minutes === null ? Number.POSITIVE_INFINITY : started + minutes * 60_000
   const tally: Tally = { seeds: 0, steps: 0, ms: 0, rules: new Map(), failures: [] }
@@ -298,7 +243,7 @@ export const simulate = async (options: SimulateOptions, signal: AbortSignal): P
       if (options.output === "table") process.stdout.write(`${failureText(failed, paint)}\n`)
     }
     const threads = Math.min(workers, seeds ?? workers)
-    await (threads > 1 ? runThreads(threads, nextJob, done, signal) : runHere(nextJob, done, signal))
+    await (threads > 1 ? runThreads(service.thread, threads, nextJob, done, signal) : runHere(service.load, nextJob, done, signal))
   } finally {
     progress.stop()
   }
@@ -309,7 +254,7 @@ export const simulate = async (options: SimulateOptions, signal: AbortSignal): P
 }
 
 /** As the command does it: ends with code 1 if anything was violated. */
-export const simulateOrFail = async (options: SimulateOptions, signal: AbortSignal): Promise<void> => {
-  const { failures } = await simulate(options, signal)
+export const simulateOrFail = async (options: SimulateOptions, service: Simulated, signal: AbortSignal): Promise<void> => {
+  const { failures } = await simulate(options, service, signal)
   if (failures.length > 0) throw failure("", exitCodes.failed)
 }

@@ -2,8 +2,8 @@
 import { createRequire } from "node:module"
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
-import type { ScriptChecks } from "../../spec/index.ts"
-import { failure } from "./runtime.ts"
+import type { ScriptChecks } from "../index.ts"
+import { failure } from "../../interpreters/cli/runtime.ts"
 
 const WANTED = "it must export `checks`, a function that answers the checks of a world: () => ({ machine, applied, observe, … }), as worldProperty takes them"
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

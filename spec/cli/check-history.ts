@@ -1,6 +1,6 @@
 /** `stepraft check-history`: its flags, its help, and its verdict as an exit code. */
-import { choice, maybe, output } from "./flags.ts"
-import { Argument, attempt, Command, failure, Flag } from "./runtime.ts"
+import { choice, maybe, output } from "../../interpreters/cli/flags.ts"
+import { Argument, attempt, Command, failure, Flag } from "../../interpreters/cli/runtime.ts"
 
 const codes = { linearizable: 0, not: 1, unknown: 2, bad: 3 } as const
 const units = { ms: 1, s: 1_000, m: 60_000, "": 1_000 } as const
@@ -49,7 +49,7 @@ const draw = async (file: string, drawing: string): Promise<void> => {
 }
 
 const check = async (options: Options): Promise<void> => {
-  const spec = await import("../../spec/index.ts")
+  const spec = await import("../index.ts")
   // The models differ in their state only, which nobody looks into here.
   const named = spec[options.model] as typeof spec.kv
   const model = options.initial === null ? named : spec.startingAt(named, valueOf(options.initial))

@@ -1,8 +1,10 @@
 /** One seed of `stepraft simulate`: its script made, checked, and shrunk if it fails. What goes between threads is plain data. */
 import type { Rule } from "../../core/index.ts"
 import type { Action, Script } from "../../interpreters/simulation/index.ts"
-import { asLived, checkScript, generateScript, shrinkFailure, type Lived, type Profile, type ScriptChecks } from "../../spec/index.ts"
-import { kvLoad } from "../simulation/index.ts"
+import { asLived, checkScript, generateScript, shrinkFailure, type Companions, type Lived, type Profile, type ScriptChecks } from "../index.ts"
+
+/** Clients and the service that they use, made anew for each run. `recorded` gets what they saw once it is over. */
+export type ServiceLoad = (options: { readonly clients: number; readonly recorded?: (history: { readonly lines: () => string }) => void }) => (seed: number) => Companions
 
 export interface SeedJob {
   readonly seed: number
@@ -10,7 +12,7 @@ export interface SeedJob {
   readonly nodes: number
   readonly actions: number
   readonly refine: boolean
-  /** Of the key-value service; 0: the state machine is a digest. */
+  /** Of the service; 0: the state machine is a digest. */
   readonly clients: number
   /** Violations that were shrunk already: one of each kind is enough. */
   readonly known: readonly string[]
@@ -38,17 +40,17 @@ export interface SeedResult {
   readonly failure: SeedFailure | null
 }
 
-const replayed = (script: Script, checks: ScriptChecks, clients: number): SeedFailure["lived"] => {
+const replayed = (script: Script, checks: ScriptChecks, load: ServiceLoad, clients: number): SeedFailure["lived"] => {
   const actions: Action[] = []
   let history = ""
-  checkScript(script, { ...checks, acted: (action) => actions.push(action), companions: kvLoad({ clients, recorded: (all) => (history = all.lines()) }) })
+  checkScript(script, { ...checks, acted: (action) => actions.push(action), companions: load({ clients, recorded: (all) => (history = all.lines()) }) })
   return { script: { ...script, actions }, mended: null, history }
 }
 
-export const runSeed = ({ seed, profile, nodes, actions, refine, clients, known }: SeedJob): SeedResult => {
+export const runSeed = ({ seed, profile, nodes, actions, refine, clients, known }: SeedJob, load: ServiceLoad): SeedResult => {
   const script = generateScript(seed, profile, { nodes, steps: actions })
   const rules = new Map<Rule, number>()
-  const checks: ScriptChecks = { refinement: refine, ...(clients === 0 ? {} : { companions: kvLoad({ clients }) }) }
+  const checks: ScriptChecks = { refinement: refine, ...(clients === 0 ? {} : { companions: load({ clients }) }) }
   const verdict = checkScript(script, { ...checks, rules })
   const { steps, ms, hash } = verdict
   if (verdict.ok) return { seed, steps, ms, hash, rules: [...rules], failure: null }
@@ -58,5 +60,5 @@ export const runSeed = ({ seed, profile, nodes, actions, refine, clients, known 
   const started = performance.now()
   const { script: small, failed: again } = shrinkFailure(script, verdict, checks)
   const shrunk = { actions: small.actions.length, steps: again.steps, seconds: (performance.now() - started) / 1000 }
-  return { seed, steps, ms, hash, rules: [...rules], failure: { ...failure, message: again.message, at: again.at, script: small, shrunk, lived: clients === 0 ? { ...asLived(small, again, checks), history: null } : replayed(small, checks, clients) } }
+  return { seed, steps, ms, hash, rules: [...rules], failure: { ...failure, message: again.message, at: again.at, script: small, shrunk, lived: clients === 0 ? { ...asLived(small, again, checks), history: null } : replayed(small, checks, load, clients) } }
 }

@@ -1,7 +1,6 @@
 /** Flags that several commands share. effect/cli does not print defaults, so each description ends with its own. */
 import * as Option from "effect/Option"
-import { type Endpoint, parseEndpoint } from "../client/endpoints.ts"
-import { exitCodes, failure, Flag } from "./runtime.ts"
+import { Flag } from "./runtime.ts"
 
 export const described = (text: string, fallback?: string | number): string => (fallback === undefined ? text : `${text} (default: ${fallback})`)
 
@@ -20,27 +19,5 @@ export const maybeString = (name: string, text: string) => Flag.String(name).pip
 export const choice = <const Choices extends readonly [string, ...string[]]>(name: string, choices: Choices, text: string, fallback: NoInfer<Choices[number]>) =>
   Flag.Literals(name, choices).pipe(Flag.withDescription(described(text, fallback)), Flag.withDefault(fallback))
 export const maybe = <A>(option: Option.Option<A>): A | null => Option.getOrNull(option)
-
-/** Where to find the cluster. */
-export const where = {
-  host: Flag.String("host").pipe(Flag.withDescription(described("Host of a node", "127.0.0.1")), Flag.withDefault("127.0.0.1")),
-  port: intFlag("port", "Client port of a node; the others are found from there", 7001, 1, 65_535).pipe(Flag.withAlias("p")),
-  endpoints: maybeString("endpoints", "Several nodes, as host:port,host:port; instead of --host and --port"),
-}
-export interface Where {
-  readonly host: string
-  readonly port: number
-  readonly endpoints: Option.Option<string>
-}
-export const endpointsOf = ({ host, port, endpoints }: Where): readonly Endpoint[] =>
-  Option.match(endpoints, {
-    onNone: () => [{ host, port }],
-    onSome: (list) =>
-      list.split(",").map((each) => {
-        const endpoint = parseEndpoint(each)
-        if (endpoint === null) throw failure(`--endpoints: ${JSON.stringify(each)} is no host:port, as in 127.0.0.1:7001`, exitCodes.usage)
-        return endpoint
-      }),
-  })
 
 export const output = choice("output", ["table", "json"], "Form of the output", "table").pipe(Flag.withAlias("o"))

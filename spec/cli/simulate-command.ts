@@ -1,16 +1,15 @@
 /** What simulate takes, and its help. */
 import { availableParallelism } from "node:os"
-import type { Profile } from "../../spec/index.ts"
-import { choice, described, intFlag, maybe, maybeInt, maybeString } from "./flags.ts"
-import { attemptToTheEnd, Command, Flag } from "./runtime.ts"
-
-/** Named here again, so that the help loads nothing. */
-const profiles = ["calm", "lossy", "partitions", "disks", "membership", "directories", "everything"] as const satisfies readonly Profile[]
+import { choice, described, intFlag, maybe, maybeInt, maybeString } from "../../interpreters/cli/flags.ts"
+import { attemptToTheEnd, Command, Flag } from "../../interpreters/cli/runtime.ts"
+import { profileNames } from "../scripts/generate/profiles.ts"
+import type { Simulated } from "./threads.ts"
 
 /** Beyond these a machine is out of memory before anything is tried. */
 const [MOST_STEPS, MOST_WORKERS, MOST_CLIENTS] = [100_000, 1_024, 1_024]
 
-export const simulateCommand = Command.make(
+/** `load` gives the service that `--clients` use; it is loaded when the command runs. */
+export const simulateCommand = (load: () => Promise<Simulated>) => Command.make(
   "simulate",
   {
     seed: maybeInt("seed", "The seed to run, or the first of several; from 0", 0),
@@ -18,7 +17,7 @@ export const simulateCommand = Command.make(
     minutes: maybeInt("minutes", "Go on for so long, seed after seed, unless --seeds are done before", 1),
     steps: intFlag("steps", "Actions in one script, about: faults, load and time passing", 60, 1, MOST_STEPS),
     nodes: choice("nodes", ["3", "5", "7", "1", "2", "4", "6"], "Servers at the start", "3"),
-    profile: choice("profile", profiles, "What goes wrong", "everything"),
+    profile: choice("profile", profileNames, "What goes wrong", "everything"),
     workers: intFlag("workers", "Threads", availableParallelism(), 1, MOST_WORKERS),
     refine: Flag.Boolean("refine").pipe(Flag.withDescription("Hold every step against the abstract specification, too"), Flag.withDefault(false)),
     clients: intFlag("clients", "Clients of the key-value service in each world; what they are told must be linearizable", 0, 0, MOST_CLIENTS),
@@ -28,13 +27,14 @@ export const simulateCommand = Command.make(
   },
   (o) =>
     attemptToTheEnd(async (signal) => {
-      const { simulateOrFail } = await import("./simulate.ts")
+      const [{ simulateOrFail }, service] = await Promise.all([import("./simulate.ts"), load()])
       const [seed, seeds, minutes] = [maybe(o.seed), maybe(o.seeds), maybe(o.minutes)]
       await simulateOrFail(
         {
           seed: seed ?? 1, seeds: seeds ?? (minutes !== null ? null : seed === null ? 100 : 1), minutes, actions: o.steps, nodes: Number(o.nodes), profile: o.profile,
           workers: o.workers, refine: o.refine, clients: o.clients, trace: maybe(o.trace), save: o.save, output: o.output,
         },
+        service,
         signal,
       )
     }),
