@@ -2,12 +2,10 @@
  * Binary form of what both the wire and the disk carry: integers, members, configurations, entries, starts.
  * Big-endian; integers that count (terms, indexes, stamps, offsets) take 48 bits, which JavaScript holds exactly.
  */
-import { crc32 } from "node:zlib"
 import { isChain, isCount, isWord, LINE, type Configuration, type Entry, type LogBase, type Member, type Payload, type Start } from "../core/index.ts"
+import { MalformedBytes } from "./malformed.ts"
 
-export class MalformedBytes extends Error {
-  override readonly name = "MalformedBytes"
-}
+export { MalformedBytes }
 
 /** Nobody may write this number: it would be read as another one, or not at all. Nothing was written. */
 export class NumberOutOfDomain extends RangeError {
@@ -19,8 +17,6 @@ export class NumberOutOfDomain extends RangeError {
     return new NumberOutOfDomain(`${found}, which is no whole number of ${bits} bits,`)
   }
 }
-
-export const payloadOf = (bytes: Uint8Array): Payload => ({ bytes, checksum: crc32(bytes) })
 
 /** A growing buffer. `take` hands out what was written and starts anew. */
 export class Writer {

@@ -3,6 +3,6 @@ export { makeReplica, replicaService, replicate, type ReplicateError, type Repli
 export { BootstrapRefused, LostTail, OptionsInvalid, ReplicaFailed, StateUnusable, StateWithoutLog } from "./node/index.ts"
 export {
   CommandFailed, elect, jsonCodec, LeaseLost, LeaseRefused, lock, NotDeterministic, NotExecuted, NotRead, OutcomeUnknown, ReplicaError, replicateTogether, ResultForgotten, StateNotPlain,
-  type ApplyContext, type Campaign, type Codec, type Executed, type Leadership, type LeaseOptions, type LeaseTable, type Lock, type Machine, type NotExecutedReason, type ReadOptions, type Replica,
-  type ReplicaSettings, type ReplicaStatus, type Together, type TogetherOptions,
-} from "./replica/index.ts"
+  type ApplyContext, type Campaign, type Codec, type Executed, type Leadership, type LeaseAnswer, type LeaseOptions, type LeaseRequest, type LeaseTable, type Lock, type Machine,
+  type NotExecutedReason, type ReadOptions, type Replica, type ReplicaSettings, type ReplicaStatus, type Together, type TogetherOptions,
+} from "./replica/main.ts"

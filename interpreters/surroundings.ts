@@ -2,8 +2,6 @@
  * What the service and the client take from the process they live in, besides the network: time, turns and chance. The
  * real process by default; a simulated world gives its own, in virtual time and from a seed.
  */
-import { randomBytes } from "node:crypto"
-import { performance } from "node:perf_hooks"
 
 /** Something that will be called; `cancel` prevents it, and may be called at any time. */
 export interface Alarm {
@@ -36,5 +34,5 @@ export const realSurroundings: Surroundings = {
   },
   soon: (run) => queueMicrotask(run),
   random: () => Math.random(),
-  secret: (bytes) => randomBytes(bytes).toString("hex"),
+  secret: (bytes) => Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) => byte.toString(16).padStart(2, "0")).join(""),
 }

@@ -13,9 +13,11 @@ const withMessages = (): ((run: () => void) => void) => {
   }
 }
 
-export const nextTurn: (run: () => void) => void = typeof setImmediate === "function" ? (run) => void setImmediate(run) : withMessages()
+const host = globalThis as { readonly setImmediate?: (run: () => void) => unknown }
+export const nextTurn: (run: () => void) => void = host.setImmediate === undefined ? withMessages() : (run) => void host.setImmediate?.(run)
 
 /** A timer that keeps no process alive, where that can be said. */
 export const inBackground = (timer: ReturnType<typeof setTimeout>): void => {
-  if (typeof timer === "object") timer.unref()
+  const { unref } = timer as { readonly unref?: () => unknown }
+  unref?.call(timer)
 }

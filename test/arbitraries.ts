@@ -2,7 +2,7 @@
 import * as fc from "fast-check"
 import { MAX_INDEX, MAX_TERM } from "../core/index.ts"
 import type { Configuration, Entry, LogBase, Member, Message, Payload, ProposalOutcome, SnapshotRef } from "../core/index.ts"
-import { payloadOf } from "../interpreters/bytes.ts"
+import { payloadOf } from "../interpreters/payload.ts"
 
 /** Any Unicode text without lone surrogates, which UTF-8 cannot carry. */
 export const text: fc.Arbitrary<string> = fc.string({ unit: "binary", maxLength: 12 })

@@ -5,7 +5,7 @@ import type { StateMachine, StateMachineHandlers } from "../interpreters/contrac
 import { encodeReplicaCommand } from "../interpreters/replica/machine/command.ts"
 import { jsonCodec, type Machine } from "../interpreters/replica/machine/definition.ts"
 import { openReplicaMachine, type ReplicaMachine } from "../interpreters/replica/machine/machine.ts"
-import { directoryStore } from "../interpreters/replica/machine/store.ts"
+import { directoryStore } from "../interpreters/node/store.ts"
 import { encodeCommand } from "../kv/machine/command.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
 import { runConformance, stateMachineConformance, type StateMachineKit, type StateMachineSubject } from "../spec/conformance/index.ts"

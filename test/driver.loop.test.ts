@@ -1,7 +1,7 @@
 import { createServer, connect, type Socket } from "node:net"
 import { describe, expect, test } from "vitest"
 import type { Effect, Entry, InstallSnapshot, ProposalOutcome, ReadOutcome, SnapshotRef } from "../core/index.ts"
-import { payloadOf } from "../interpreters/bytes.ts"
+import { payloadOf } from "../interpreters/payload.ts"
 import { makeTimers } from "../interpreters/driver/timers.ts"
 import { EMPTY_BASE } from "../kv/machine/replica.ts"
 import { until } from "./cluster.ts"

@@ -4,7 +4,7 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as fc from "fast-check"
 import type { Configuration, Entry, HardState, LogBase, Member, Persist } from "../core/index.ts"
-import { payloadOf } from "../interpreters/bytes.ts"
+import { payloadOf } from "../interpreters/payload.ts"
 import type { Stored } from "../interpreters/contract.ts"
 import { openFileStorage, type FileStorage, type FileStorageOptions } from "../interpreters/file/index.ts"
 

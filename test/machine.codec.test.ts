@@ -7,7 +7,7 @@ import { crc32c } from "../kv/machine/leveldb/crc32c.ts"
 import type { Command, Reply } from "../kv/types.ts"
 import { SECRET_BYTES } from "../kv/sessionKey.ts"
 import { entryOf, plain, secretFor } from "./machine.kit.ts"
-import { payloadOf } from "../interpreters/bytes.ts"
+import { payloadOf } from "../interpreters/payload.ts"
 
 const blob = fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes))
 const u48 = fc.integer({ min: 0, max: 2 ** 48 - 1 })

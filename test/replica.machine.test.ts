@@ -5,14 +5,16 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, describe, expect, test } from "vitest"
 import { emptyConfiguration, type Entry } from "../core/index.ts"
-import { payloadOf } from "../interpreters/bytes.ts"
+import { directoryStore } from "../interpreters/node/store.ts"
+import { concat, fromBase64, textOf as decoded, toBase64, utf8 } from "../interpreters/octets.ts"
+import { payloadOf } from "../interpreters/payload.ts"
 import { encodeReplicaCommand, type Body, type ReplicaCommand } from "../interpreters/replica/machine/command.ts"
 import { jsonCodec, type Machine } from "../interpreters/replica/machine/definition.ts"
 import { Executor, type Told } from "../interpreters/replica/machine/executor.ts"
 import { MAX_KEPT_BYTES } from "../interpreters/replica/machine/ledger.ts"
 import { openReplicaMachine, type ReplicaMachine } from "../interpreters/replica/machine/machine.ts"
 import { LineReader, linesOf, StateNotPlain } from "../interpreters/replica/machine/slices.ts"
-import { directoryStore, memoryStore, type SnapshotStore } from "../interpreters/replica/machine/store.ts"
+import { memoryStore, type SnapshotStore } from "../interpreters/replica/machine/store.ts"
 
 const directories: string[] = []
 const directory = (): string => {
@@ -29,6 +31,15 @@ const read = (lines: Iterable<string>): unknown => {
   for (const line of lines) reader.push(line.slice(0, -1))
   return reader.value()
 }
+
+test("bytes are joined, and written as text and base64, as by Node's Buffer", () => {
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 40 }), fc.uint8Array({ maxLength: 9 }), fc.string({ unit: "binary" }), (bytes, more, text) => {
+    expect(toBase64(bytes)).toBe(Buffer.from(bytes).toString("base64"))
+    expect(fromBase64(toBase64(bytes))).toEqual(bytes)
+    expect(concat([bytes, more])).toEqual(new Uint8Array(Buffer.concat([bytes, more])))
+    expect(decoded(utf8(`\ufeff${text}`))).toBe(Buffer.from(`\ufeff${text}`).toString())
+  }))
+})
 
 describe("slices", () => {
   test("what is plain is read as it was written", () => {

@@ -5,7 +5,7 @@
 import { vi } from "vitest"
 import { Log, type Entry, type Index, type Member, type Payload, type ProposalOutcome, type ProposalRefusal, type ReadOutcome, type State } from "../core/index.ts"
 import type { Leadership } from "../interpreters/driver/driver.ts"
-import { payloadOf } from "../interpreters/bytes.ts"
+import { payloadOf } from "../interpreters/payload.ts"
 import { encodeCommand, MemoryMachine } from "../kv/machine/index.ts"
 import { makeService, type RunningService, type ServiceDriver, type ServiceSettings } from "../kv/service/index.ts"
 import { realSurroundings } from "../interpreters/surroundings.ts"

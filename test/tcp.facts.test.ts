@@ -1,6 +1,6 @@
 /** What a transport knows of why a link is not up, or slow: the reasons that health tells are made of it. */
 import { afterEach, expect, test } from "vitest"
-import { payloadOf } from "../interpreters/bytes.ts"
+import { payloadOf } from "../interpreters/payload.ts"
 import { clear, Flow, openProxy } from "./chaos/proxy.ts"
 import { freePort } from "./cluster.ts"
 import { allConnected, introduce, memberOf, open, until, type Node, type NodeOptions } from "./tcp.nodes.ts"

@@ -2,7 +2,7 @@
 export { decodeAction, decodeEffect, decodeEvent, decodeState, encodeAction, encodeEffect, encodeEvent, encodeState, type PayloadMode } from "./trace.ts"
 export { TraceUnreadable } from "./fields.ts"
 export { replayTrace, type Replayed } from "./replay.ts"
-export { openSession, type Branch, type Checker, type Frame, type Lost, type Predicate, type Session, type Seen, type SessionOptions, type Told, type Violation } from "./session.ts"
+export { openSession, type Branch, type Frame, type Lost, type Predicate, type Session, type Seen, type SessionOptions, type Told, type Violation } from "./session.ts"
 export { command, predicateOf, type Answer } from "./commands.ts"
 export { changes, type Change } from "./diff.ts"
 export { actionText, effectText, eventText, messageText, rulesOf, stepText } from "./words.ts"

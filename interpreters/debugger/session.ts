@@ -7,7 +7,7 @@ import type { Member, Message, Recovered, State } from "../../core/index.ts"
 import { act } from "../simulation/act.ts"
 import { foldOver } from "../simulation/state/fold.ts"
 import { happen, nextAt } from "../simulation/happen.ts"
-import { fingerprint, makeWorld, markOf, nodeOf, violationName, type Action, type Executed, type LossReason, type Script, type WorldHooks, type WorldMachine, type WorldState, type WorldStep } from "../simulation/index.ts"
+import { fingerprint, makeWorld, markOf, nodeOf, violationName, type Action, type Checker, type Executed, type LossReason, type Script, type WorldHooks, type WorldMachine, type WorldState, type WorldStep } from "../simulation/index.ts"
 import { changes, type Change } from "./diff.ts"
 import { LONGEST_RUN } from "./fields.ts"
 
@@ -70,15 +70,6 @@ interface Line {
 }
 /** `before`: the world in which the action of the frame was done. */
 type Watch = (frame: Pick<Frame, "world" | "action" | "seen">, before: WorldState | null) => Violation | null
-/** Sees every step, what each life begins with, what is done and what is executed; throws to tell of a violation. */
-export type Checker = ((step: WorldStep) => void) & {
-  /** What it checks at every step, by name. */
-  readonly invariants?: readonly string[]
-  /** `world`: null while it is being made. */
-  readonly started?: (node: string, recovered: Recovered, wentBack: boolean, world: WorldState | null) => void
-  readonly acted?: (world: WorldState, action: Action) => void
-  readonly executed?: (executed: Executed) => void
-}
 export type Predicate = (before: Frame, after: Frame) => boolean
 
 export interface Session {

@@ -19,7 +19,7 @@ export const makeTimers = (options: TimerOptions = {}): Timers => {
   const random = options.random ?? Math.random
   const deadlines = new Map<Timer, number>()
   let expired: (timer: Timer) => void = () => {}
-  let real: NodeJS.Timeout | null = null
+  let real: ReturnType<typeof setTimeout> | null = null
   let realAt = Number.POSITIVE_INFINITY
 
   const arm = (deadline: number, at: number): void => {

@@ -14,11 +14,12 @@ import type { Settings } from "../../core/index.ts"
 import { openFileStorage, type StorageError } from "../file/index.ts"
 import type { LocalHello } from "../hello.ts"
 import type { Log } from "../log.ts"
-import { directoryStore, openReplicaMachine, runReplica, type Machine, type Replica, type ReplicaSettings } from "../replica/index.ts"
+import { openReplicaMachine, runReplica, type Machine, type Replica, type ReplicaSettings } from "../replica/index.ts"
 import { makeTcpTransport, type Address, type TcpError } from "../tcp/index.ts"
 import { OptionsInvalid, ReplicaFailed, StateUnusable, type BootstrapRefused, type LostTail, type StateWithoutLog } from "./errors.ts"
 import { findPlace, refusedText, watchRefused } from "./place.ts"
 import { recoveredPosition, requireNoState, requireWholeLog } from "./recovery.ts"
+import { directoryStore } from "./store.ts"
 
 export interface ReplicateOptions<State, Command, Result> {
   /** Name of this server, and its own for ever: letters, digits, dots, dashes, underscores. */

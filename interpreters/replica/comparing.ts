@@ -3,7 +3,7 @@
  * one answers with its own. Who stands against a majority stops. Where there is none, nobody knows who is right: all stop.
  */
 import type { Payload } from "../../core/index.ts"
-import { payloadOf } from "../bytes.ts"
+import { payloadOf } from "../payload.ts"
 import { encodeReplicaCommand } from "./machine/command.ts"
 import { NotDeterministic } from "./errors.ts"
 import type { Told } from "./machine/executor.ts"

@@ -1,6 +1,6 @@
 /** What a running replica does for its callers: commands exactly once, linearizable reads, over driver and state machine. */
 import type { Payload } from "../../core/index.ts"
-import { payloadOf } from "../bytes.ts"
+import { payloadOf } from "../payload.ts"
 import { Barriers } from "./session/barriers.ts"
 import { encodeReplicaCommand, type Body } from "./machine/command.ts"
 import { Comparing } from "./comparing.ts"

@@ -8,7 +8,7 @@
  * says nothing of the others: it counts only if this request proposed that very entry, by index and term.
  */
 import type { Payload, Term } from "../../core/index.ts"
-import { payloadOf } from "../../interpreters/bytes.ts"
+import { payloadOf } from "../../interpreters/payload.ts"
 import { Lane, laneOf, type Item } from "../../interpreters/replica/index.ts"
 import { encodeCommand } from "../machine/command.ts"
 import { MAX_OWNER, NODE_OWNER } from "../machine/sessions.ts"

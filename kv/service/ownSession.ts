@@ -1,5 +1,5 @@
 /** Writes of connections without a session of their own go into the node's session: exactly-once for them, too. */
-import { payloadOf } from "../../interpreters/bytes.ts"
+import { payloadOf } from "../../interpreters/payload.ts"
 import { ServerSession } from "../../interpreters/replica/index.ts"
 import { encodeCommand } from "../machine/command.ts"
 import { secretOf } from "../sessionKey.ts"

@@ -1,6 +1,6 @@
 /** Moves the replicated clock when something is due and nobody else does: a leader proposes a Tick. */
 import type { Stamp } from "../../core/index.ts"
-import { payloadOf } from "../../interpreters/bytes.ts"
+import { payloadOf } from "../../interpreters/payload.ts"
 import { encodeCommand } from "../machine/command.ts"
 import type { Parts } from "./parts.ts"
 

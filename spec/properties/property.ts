@@ -30,7 +30,7 @@ export class WorldPropertyFailed extends Error {
   readonly path: string
   readonly file: string
   readonly command: string
-  constructor(script: Script, failed: ScriptFailed, seed: number, path: string, { file, command }: Saved) {
+  constructor(script: Script, failed: ScriptFailed, seed: number, path: string, { file, command, advice }: Saved) {
     const { actions } = script
     const atTheEnd = failed.action >= actions.length ? ["       then all is mended, as the saved script spells out"] : []
     super(
@@ -40,7 +40,7 @@ export class WorldPropertyFailed extends Error {
         ...actions.map((action, i) => `  ${String(i + 1).padStart(3)}  ${JSON.stringify(action)}`),
         ...atTheEnd,
         `  seed ${seed}, path ${JSON.stringify(path)}`,
-        `  saved as ${file}; open it with: ${command}`,
+        `  ${advice}`,
       ].join("\n"),
     )
     this.script = script

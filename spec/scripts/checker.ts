@@ -1,7 +1,6 @@
 /** The checks of a script for a session of the debugger: the same that a whole run of it makes at each step. */
 import type { Recovered } from "../../core/index.ts"
-import type { Checker } from "../../interpreters/debugger/index.ts"
-import type { Action, Executed, WorldState, WorldStep } from "../../interpreters/simulation/index.ts"
+import type { Action, Checker, Executed, WorldState, WorldStep } from "../../interpreters/simulation/index.ts"
 import { invariants } from "../invariants/index.ts"
 import type { ScriptChecks } from "./check.ts"
 import { watchWorld } from "./watch.ts"

@@ -1,7 +1,5 @@
-/** What failed, as a file, and the one command that opens it at the violation. */
-import { mkdtempSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
+/** What failed, as a file, and the one command that opens it at the violation. A browser has no files: it tells the text. */
+import { builtin } from "../../interpreters/builtin.ts"
 import { scenarioText, violationName, type Cluster } from "../../interpreters/simulation/index.ts"
 import type { Lived, ScriptFailed } from "./check.ts"
 
@@ -21,12 +19,30 @@ export interface SaveOptions {
 export interface Saved {
   readonly file: string
   readonly command: string
+  /** Both, as a line for people. Without files, what the file would hold. */
+  readonly advice: string
 }
-export const saveFailure = ({ script, mended }: Lived, { violation, message, at }: Pick<ScriptFailed, "violation" | "message" | "at">, { file, own = false, check }: SaveOptions = {}): Saved => {
-  const path = file ?? join(mkdtempSync(join(tmpdir(), "stepraft-world-")), "world.ndjson")
-  writeFileSync(path, scenarioText(script, { violation: { name: violation, at, message, ...(own ? { own } : {}), ...(mended === null ? {} : { mended }) } }))
-  return { file: path, command: debugCommand(path, check) }
+
+interface Files {
+  readonly mkdtempSync: (prefix: string) => string
+  readonly writeFileSync: (path: string, text: string) => void
 }
+const files = builtin("node:fs") as Files | undefined
+const temporary = builtin("node:os") as { readonly tmpdir: () => string } | undefined
+
+const save = (text: string, check: string | undefined, file: string | undefined): Saved => {
+  if (files === undefined || temporary === undefined) {
+    const name = file ?? "world.ndjson"
+    const command = debugCommand(name, check)
+    return { file: name, command, advice: `nothing can be saved here. Put the following lines into ${name}; open it with: ${command}\n${text}` }
+  }
+  const path = file ?? `${files.mkdtempSync(`${temporary.tmpdir()}/stepraft-world-`)}/world.ndjson`
+  files.writeFileSync(path, text)
+  const command = debugCommand(path, check)
+  return { file: path, command, advice: `saved as ${path}; open it with: ${command}` }
+}
+export const saveFailure = ({ script, mended }: Lived, { violation, message, at }: Pick<ScriptFailed, "violation" | "message" | "at">, { file, own = false, check }: SaveOptions = {}): Saved =>
+  save(scenarioText(script, { violation: { name: violation, at, message, ...(own ? { own } : {}), ...(mended === null ? {} : { mended }) } }), check, file)
 
 /** A story that failed: all that was done to its world until then. */
 export const saveStory = ({ script, world }: Pick<Cluster, "script" | "world">, error: unknown, options: SaveOptions = {}): Saved =>
@@ -37,8 +53,8 @@ export const tellStory = <C extends Pick<Cluster, "script" | "world">, T>(c: C, 
   try {
     return story(c)
   } catch (error) {
-    const { file, command } = saveStory(c, error, options)
-    if (error instanceof Error) error.message += `\n  saved as ${file}; open it with: ${command}`
+    const { advice } = saveStory(c, error, options)
+    if (error instanceof Error) error.message += `\n  ${advice}`
     throw error
   }
 }

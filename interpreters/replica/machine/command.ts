@@ -1,5 +1,6 @@
 /** What an entry of a replica's log tells its state machine, as bytes. */
-import { MalformedBytes, Reader, Writer } from "../../bytes.ts"
+import { MalformedBytes } from "../../malformed.ts"
+import { RecordReader, RecordWriter } from "./record.ts"
 import type { LeaseRequest } from "./leases.ts"
 
 /** What a session's number stands for. */
@@ -23,7 +24,7 @@ const COMMAND = 1
 const TAKE = 2
 const RELEASE = 3
 
-const writeBody = (w: Writer, body: Body): void => {
+const writeBody = (w: RecordWriter, body: Body): void => {
   if (body.type === "command") {
     w.u8(COMMAND)
     w.bytes(body.bytes)
@@ -35,11 +36,11 @@ const writeBody = (w: Writer, body: Body): void => {
   w.text(request.holder)
   if (request.type === "take") w.u48(request.ttl)
 }
-const readBody = (r: Reader): Body => {
+const readBody = (r: RecordReader): Body => {
   const kind = r.u8()
   switch (kind) {
     case COMMAND:
-      return { type: "command", bytes: r.view() }
+      return { type: "command", bytes: r.bytes() }
     case TAKE:
       return { type: "lease", request: { type: "take", name: r.text(), holder: r.text(), ttl: r.u48() } }
     case RELEASE:
@@ -50,7 +51,7 @@ const readBody = (r: Reader): Body => {
 }
 
 export const encodeReplicaCommand = (command: ReplicaCommand): Uint8Array => {
-  const w = new Writer(command.type === "Execute" && command.body.type === "command" ? command.body.bytes.length + 32 : 128)
+  const w = new RecordWriter(command.type === "Execute" && command.body.type === "command" ? command.body.bytes.length + 32 : 128)
   switch (command.type) {
     case "Open":
       w.u8(OPEN)
@@ -76,7 +77,7 @@ export const encodeReplicaCommand = (command: ReplicaCommand): Uint8Array => {
 
 /** Throws MalformedBytes. */
 export const decodeReplicaCommand = (bytes: Uint8Array): ReplicaCommand => {
-  const r = new Reader(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length))
+  const r = new RecordReader(bytes)
   const kind = r.u8()
   const command = ((): ReplicaCommand => {
     switch (kind) {

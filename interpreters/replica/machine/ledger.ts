@@ -3,6 +3,7 @@
  * executes each number once. Everything here is decided by the log alone. (thesis §6.3)
  */
 import type { Index, Stamp } from "../../../core/index.ts"
+import { fromBase64, toBase64 } from "../../octets.ts"
 
 /** What a command came to. `undone`: `apply` threw, and its changes do not count; the text says what. */
 export type Outcome =
@@ -105,7 +106,7 @@ export class Ledger {
       sessions: Array.from(this.byId.values(), ({ session, outcomes }) => ({
         ...session,
         outcomes: outcomes.map((outcome) =>
-          outcome.type === "result" ? (["r", Buffer.from(outcome.bytes).toString("base64")] as const) : outcome.type === "undone" ? (["u", outcome.text] as const) : (["f", ""] as const),
+          outcome.type === "result" ? (["r", toBase64(outcome.bytes)] as const) : outcome.type === "undone" ? (["u", outcome.text] as const) : (["f", ""] as const),
         ),
       })),
     }
@@ -113,7 +114,7 @@ export class Ledger {
   static from(image: LedgerImage): Ledger {
     const ledger = new Ledger()
     for (const session of image.sessions) {
-      const outcomes = session.outcomes.map(([kind, text]): Outcome => (kind === "r" ? { type: "result", bytes: new Uint8Array(Buffer.from(text, "base64")) } : kind === "u" ? { type: "undone", text } : { type: "forgotten" }))
+      const outcomes = session.outcomes.map(([kind, text]): Outcome => (kind === "r" ? { type: "result", bytes: fromBase64(text) } : kind === "u" ? { type: "undone", text } : { type: "forgotten" }))
       ledger.byId.set(session.id, { session: { ...session, outcomes: [] }, outcomes, bytes: outcomes.reduce((sum, outcome) => sum + sizeOf(outcome), 0) })
       ledger.byOwner.set(session.owner, session.id)
     }

@@ -6,7 +6,8 @@
  *     …                               the state, in slices (slices.ts); or *n and n bytes, of the machine's own codec
  *     !xxxxxxxx                       CRC-32 of all bytes before this line
  */
-import { crc32 } from "node:zlib"
+import { crc32 } from "../../payload.ts"
+import { concat, textOf, utf8 } from "../../octets.ts"
 import type { Codec } from "./definition.ts"
 import type { ExecutorImage } from "./executor.ts"
 import { LineReader, linesOf, makePacer, MalformedSlices } from "./slices.ts"
@@ -38,7 +39,7 @@ export const writeSnapshot = async <State>(draft: Draft, { id, executor, state }
     await draft.write(bytes)
   }
   const flush = async (): Promise<void> => {
-    const bytes = Buffer.from(text)
+    const bytes = utf8(text)
     text = ""
     await put(bytes)
   }
@@ -57,7 +58,7 @@ export const writeSnapshot = async <State>(draft: Draft, { id, executor, state }
     for (let at = 0; at < bytes.length; at += READ) await put(bytes.subarray(at, at + READ))
   }
   await flush()
-  await draft.write(Buffer.from(`!${sum.toString(16).padStart(8, "0")}\n`))
+  await draft.write(utf8(`!${sum.toString(16).padStart(8, "0")}\n`))
 }
 
 /** Reads and checks all of it, in slices. Throws SnapshotDamaged. */
@@ -65,7 +66,7 @@ export const readSnapshot = async <State>(snapshot: Snapshot, codec: Codec<State
   const pace = makePacer()
   const lines = new LineReader()
   let sum = 0
-  let rest: Uint8Array = Buffer.alloc(0)
+  let rest: Uint8Array = new Uint8Array(0)
   let header: Omit<SnapshotContent<State>, "state"> | null = null
   let lineNumber = 0
   let ended = false
@@ -84,7 +85,7 @@ export const readSnapshot = async <State>(snapshot: Snapshot, codec: Codec<State
       const bytes = await snapshot.read(offset, READ)
       if (bytes.length === 0) break
       offset += bytes.length
-      let data: Uint8Array = rest.length === 0 ? bytes : Buffer.concat([rest, bytes])
+      let data: Uint8Array = rest.length === 0 ? bytes : concat([rest, bytes])
       for (;;) {
         const binary = own as { readonly wanted: number; got: number; readonly parts: Uint8Array[] } | null
         if (binary !== null && binary.got < binary.wanted) {
@@ -99,7 +100,7 @@ export const readSnapshot = async <State>(snapshot: Snapshot, codec: Codec<State
         const end = data.indexOf(10)
         if (end < 0) break
         const bytesOfLine = data.subarray(0, end + 1)
-        const text = Buffer.from(bytesOfLine.buffer, bytesOfLine.byteOffset, end).toString("utf8")
+        const text = textOf(data.subarray(0, end))
         data = data.subarray(end + 1)
         if (text.startsWith("!")) {
           if (text !== `!${sum.toString(16).padStart(8, "0")}`) throw new SnapshotDamaged("its checksum is wrong")
@@ -116,7 +117,7 @@ export const readSnapshot = async <State>(snapshot: Snapshot, codec: Codec<State
     }
     if (!ended || header === null) throw new SnapshotDamaged("its end is missing")
     const found = own as { readonly parts: Uint8Array[] } | null
-    const state = codec === undefined ? (lines.value() as State) : codec.decode(Buffer.concat(found?.parts ?? []))
+    const state = codec === undefined ? (lines.value() as State) : codec.decode(concat(found?.parts ?? []))
     return { ...(header as Omit<SnapshotContent<State>, "state">), state }
   } catch (error) {
     if (error instanceof SnapshotDamaged) throw error

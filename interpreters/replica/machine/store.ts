@@ -1,6 +1,5 @@
-/** Where a replica keeps its one snapshot, and puts aside the one that it receives: a directory, or memory. */
-import * as fs from "node:fs/promises"
-import { join } from "node:path"
+/** Where a replica keeps its one snapshot, and puts aside the one that it receives: memory here, a directory in interpreters/node. */
+import { concat } from "../../octets.ts"
 
 /** A snapshot that stays readable until it is closed, also when another has replaced it. */
 export interface Snapshot {
@@ -26,78 +25,6 @@ export interface SnapshotStore {
   readonly setAside: () => Promise<string>
 }
 
-const MODE = 0o600
-
-const openFile = async (path: string): Promise<Snapshot> => {
-  const file = await fs.open(path, "r")
-  const { size } = await file.stat()
-  return {
-    size,
-    read: async (offset, length) => {
-      const buffer = Buffer.allocUnsafe(Math.min(length, Math.max(0, size - offset)))
-      let at = 0
-      while (at < buffer.length) {
-        const { bytesRead } = await file.read(buffer, at, buffer.length - at, offset + at)
-        if (bytesRead === 0) break
-        at += bytesRead
-      }
-      return buffer.subarray(0, at)
-    },
-    close: () => file.close(),
-  }
-}
-const isAbsent = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "ENOENT"
-
-const syncDirectory = async (directory: string): Promise<void> => {
-  const handle = await fs.open(directory, "r")
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-}
-
-/** Files `snapshot`, `snapshot.own` and `snapshot.received` of the directory, which is made if it is not there. */
-export const directoryStore = (directory: string): SnapshotStore => {
-  const standing = join(directory, "snapshot")
-  return {
-    open: async () => {
-      await fs.mkdir(directory, { recursive: true, mode: 0o700 })
-      return openFile(standing).catch((error: unknown) => {
-        if (isAbsent(error)) return null
-        throw error
-      })
-    },
-    begin: async (name) => {
-      const path = join(directory, `snapshot.${name}`)
-      const file = await fs.open(path, "w", MODE)
-      return {
-        write: async (bytes) => {
-          let at = 0
-          while (at < bytes.length) at += (await file.write(bytes, at)).bytesWritten
-        },
-        look: () => openFile(path),
-        commit: async () => {
-          await file.sync()
-          await file.close()
-          await fs.rename(path, standing)
-          await syncDirectory(directory)
-        },
-        discard: async () => {
-          await file.close()
-          await fs.rm(path, { force: true })
-        },
-      }
-    },
-    setAside: async () => {
-      const aside = join(directory, "snapshot.damaged")
-      await fs.rename(standing, aside)
-      await syncDirectory(directory)
-      return aside
-    },
-  }
-}
-
 const inMemory = (bytes: Uint8Array): Snapshot => ({
   size: bytes.length,
   read: (offset, length) => Promise.resolve(bytes.subarray(offset, offset + length)),
@@ -116,9 +43,9 @@ export const memoryStore = (): SnapshotStore => {
           parts.push(Uint8Array.from(bytes))
           return Promise.resolve()
         },
-        look: () => Promise.resolve(inMemory(Buffer.concat(parts))),
+        look: () => Promise.resolve(inMemory(concat(parts))),
         commit: () => {
-          standing = Buffer.concat(parts)
+          standing = concat(parts)
           return Promise.resolve()
         },
         discard: () => Promise.resolve(),
