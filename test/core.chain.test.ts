@@ -61,6 +61,7 @@ describe("the same index and term, another content", () => {
   const log = entries(1, [1, 1, 1])
   const diverged = (it: Server, more: object): void => {
     expect(it.state.halted).toMatchObject({ reason: "logsDiverged", term: 1, ...more })
+    expect(it.noted("halt.logsDiverged")).toBe(true)
     expect(it.effects.map(({ type }) => type).filter((type) => type !== "Note")).toEqual(["Halt"])
   }
   for (const [applied, committed] of [[3, true], [0, false]] as const) {

@@ -34,7 +34,9 @@ describe("a conflict at or below the commit index stops the node, whichever mess
     })
   test("a full disk and a lost state machine are no excuse", () => {
     expectHalted(executed().happens({ type: "SpaceChanged", low: true }).receive("b", append({ term: 2, prev: [2, 1], entries: [2] })), conflict)
-    expectHalted(executed().happens({ type: "MachineDamaged" }).receive("b", append({ term: 2, prev: [3, 2] })), conflict)
+    const lost = executed().happens({ type: "MachineDamaged" }).receive("b", append({ term: 2, prev: [3, 2] }))
+    expect(lost.noted("halt.committedConflict")).toBe(true)
+    expectHalted(lost, conflict)
   })
   test("the base of the log is compared too; what was trimmed before it is gone", () => {
     const trimmed = (): Server => server({ base: { index: 3, term: 1 }, term: 2 })

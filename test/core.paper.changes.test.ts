@@ -31,6 +31,7 @@ describe("a change goes through a joint configuration, paper §6", () => {
     const it = ready("d")
     const ref = change(it, "abd")
     expect([refusal(it, ref), inForce(it)]).toEqual([{ type: "ProposalAppended", first: 2, term: 2 }, "abd|abc|"])
+    expect(it.noted("member.changeStarted")).toBe(true)
     expect(it.receivers("AppendEntries")).toContain("d")
   })
   test("it is committed by a majority of the old and a majority of the new servers", () => {
@@ -95,6 +96,7 @@ describe("when a change is refused", () => {
   test("before the leader has committed an entry of its term (Ongaro 2015)", () => {
     const it = leader()
     expect(refusal(it, change(it, "abd"))).toMatchObject({ reason: "notReady" })
+    expect(it.noted("member.changeRefused")).toBe(true)
   })
   test("while an earlier one is open: not committed, or not left", () => {
     const it = ready("de")
@@ -230,7 +232,7 @@ describe("lease reads, thesis §6.4.1", () => {
   test("it serves reads without a round, at the leader and for followers", () => {
     const it = leased()
     const ref = it.read()
-    expect([it.outcome(ref), it.did("Send")]).toEqual([{ type: "ReadReady", index: 1 }, []])
+    expect([it.outcome(ref), it.did("Send"), it.noted("read.leased")]).toEqual([{ type: "ReadReady", index: 1 }, [], true])
     it.receive("c", { type: "ReadIndex", term: 2, life: 4, number: 9 })
     expect(it.last("ReadIndexReply", "c")).toMatchObject({ life: 4, number: 9, readIndex: 1 })
   })

@@ -19,6 +19,7 @@ describe("reads at the leader, §8 and thesis §6.4", () => {
     const [it, ref] = readAt(settled())
     expect([it.outcome(ref), it.last("AppendEntries", "b").round]).toEqual([undefined, 2])
     expect(it.receive("b", accepted(1, { round: 2 })).outcome(ref)).toEqual({ type: "ReadReady", index: 1 })
+    expect(it.noted("read.confirmed")).toBe(true)
   })
   test("answers to a round that began before the read say nothing about it", () => {
     const it = settled().expire("heartbeat")
@@ -78,6 +79,7 @@ describe("reads at followers, thesis §6.4", () => {
     const it = follower({ log: [1, 1] })
     const ref = it.read()
     expect(it.last("ReadIndex", "b")).toEqual({ type: "ReadIndex", term: 1, life: 7, number: 1 })
+    expect(it.noted("read.asked")).toBe(true)
     expect(it.receive("b", readReply(2)).outcome(ref)).toBe(undefined)
     expect(it.receive("b", append({ prev: [2, 1], commit: 2 })).outcome(ref)).toEqual({ type: "ReadReady", index: 2 })
   })
@@ -99,6 +101,7 @@ describe("reads at followers, thesis §6.4", () => {
     const it = follower()
     const ref = it.read()
     expect(it.receive("b", readReply(null)).outcome(ref)).toMatchObject({ type: "ReadRefused", reason: "leaderChanged" })
+    expect(it.noted("read.failed")).toBe(true)
   })
   test("reads that come while a question is under way go into the next one", () => {
     const it = follower({ log: [1], applied: 1 })
@@ -154,6 +157,7 @@ describe("proposals, §5.3 and §8", () => {
     const it = follower()
     const ref = it.propose()
     expect([it.last("ForwardProposal", "b"), it.outcome(ref)]).toMatchObject([{ ref, life: 7 }, undefined])
+    expect(it.noted("proposal.forwarded")).toBe(true)
     expect(it.receive("b", outcome(ref)).outcome(ref)).toEqual({ type: "ProposalAppended", first: 4, term: 1 })
     expect(it.receive("b", outcome(ref)).did("Respond")).toEqual([])
   })
@@ -169,6 +173,7 @@ describe("proposals, §5.3 and §8", () => {
   test("with forwarding off a follower refuses with the leader's name", () => {
     const it = follower({ settings: { forwardProposals: false } })
     expect(it.outcome(it.propose())).toEqual({ type: "ProposalRefused", reason: "notLeader", leader: b })
+    expect(it.noted("proposal.refused")).toBe(true)
   })
   test("without a leader a proposal is refused", () => {
     for (const it of [server(), server().expire("election")]) expect(it.outcome(it.propose())).toEqual({ type: "ProposalRefused", reason: "noLeader", leader: null })
@@ -196,6 +201,7 @@ describe("proposals, §5.3 and §8", () => {
     expect(it.outcome(it.propose(payload(1, 10), payload(2, 11)))).toMatchObject({ type: "ProposalRefused", reason: "tooLarge" })
     expect(it.log).toEqual([2])
     expect(it.outcome(it.propose(payload(1, 10), payload(2, 10)))).toMatchObject({ type: "ProposalAppended", first: 2 })
+    expect(it.noted("proposal.appended")).toBe(true)
     expect(it.log).toEqual([2, 2, 2])
   })
   test("entries are stamped with the replicated clock, which goes on by monotonic time and never runs back along the log", () => {

@@ -152,6 +152,7 @@ describe("after an outage of the whole cluster", () => {
   const started = (voters = "abc"): Server => clocks(server({ voters, log: [1, 1] }), 50, DAY)
   test("the first leader steps to what a majority agrees on before it takes a command", () => {
     const it = elected(started(), { b: { wall: DAY + 300 } })
+    expect(it.noted("clock.stepped")).toBe(true)
     expect([it.state.log.lastTime, it.outcome(it.propose())?.type]).toEqual([DAY + 150, "ProposalAppended"])
   })
   test("it never steps back", () => {

@@ -21,6 +21,7 @@ describe("§5.1 terms", () => {
       for (const it of [server({ vote: "b" }), candidate(), leader()]) {
         if (type === "RequestVote" && it.role === "leader") continue // thesis §4.2.3, below
         it.receive("c", message)
+        expect(it.noted("term.higherSeen")).toBe(true)
         // Told to campaign in term 9, it goes on to 10.
         expect([it.term, it.role]).toEqual(type === "TimeoutNow" ? [10, "candidate"] : [9, "follower"])
       }
@@ -47,6 +48,7 @@ describe("§5.1 terms", () => {
   test("a server rejects a request with a stale term and says which term it has", () => {
     const it = server({ term: 5 })
     expect(it.receive("b", append({ term: 4 })).last("AppendRejected", "b").term).toBe(5)
+    expect(it.noted("term.staleRequestAnswered")).toBe(true)
     expect(it.receive("b", requestVote(4)).last("RequestVoteReply", "b")).toMatchObject({ term: 5, granted: false })
     expect(it.receive("b", requestPreVote(4)).last("RequestPreVoteReply", "b")).toMatchObject({ term: 5, granted: false })
     expect(it.receive("b", install(snapshotAt(5, 1), 0, false, { term: 4 })).last("InstallSnapshotReply", "b")).toMatchObject({ term: 5, status: "failed" })
@@ -66,6 +68,7 @@ describe("§5.1 terms", () => {
   test("a stale reply counts for nothing", () => {
     const it = candidate({ term: 4 })
     it.receive("b", voteReply(4, true)).receive("c", voteReply(4, true))
+    expect(it.noted("term.staleReplyDropped")).toBe(true)
     expect([it.role, it.term]).toEqual(["candidate", 5])
     const lead = leader({ term: 4, log: [1, 4] })
     lead.receive("b", accepted(3, { term: 4 })).receive("c", accepted(3, { term: 4 }))
@@ -88,7 +91,7 @@ describe("§5.2 leader election", () => {
   test("a follower that hears no leader for an election timeout starts an election", () => {
     const it = follower(plain)
     it.expire("election")
-    expect([it.role, it.timer("election")]).toEqual(["follower", { min: 0, max: electionMax - electionMin }])
+    expect([it.role, it.timer("election"), it.noted("election.contactLapsed")]).toEqual(["follower", { min: 0, max: electionMax - electionMin }, true])
     expect(it.expire("election").role).toBe("candidate")
   })
 
@@ -108,6 +111,7 @@ describe("§5.2 leader election", () => {
   test("to begin an election, a follower increments its term, votes for itself and asks all others in parallel", () => {
     const it = candidate({ voters: "abcde", log: [1, 1] })
     expect([it.role, it.term, it.vote, it.receivers("RequestVote")]).toEqual(["candidate", 2, "a", "bcde"])
+    expect(it.noted("election.campaign")).toBe(true)
     expect(it.last("RequestVote", "e")).toEqual(requestVote(2, [2, 1]))
     expect(it.timer("election")).toEqual(whole)
   })
@@ -116,6 +120,7 @@ describe("§5.2 leader election", () => {
     const it = candidate({ voters: "abcde" })
     expect(it.receive("b", voteReply(2, true)).role).toBe("candidate")
     expect(it.receive("c", voteReply(2, true)).role).toBe("leader")
+    expect(it.noted("election.won")).toBe(true)
   })
 
   test("a vote counts once, however often it arrives", () => {
@@ -136,12 +141,15 @@ describe("§5.2 leader election", () => {
     const it = candidate()
     it.receive("b", voteReply(2, false)).receive("c", voteReply(2, false))
     expect([it.role, it.term, it.timer("election")]).toEqual(["follower", 2, whole])
+    expect(it.noted("election.lost")).toBe(true)
   })
 
   test("a server votes for at most one candidate in a given term, first come first served", () => {
     const it = server()
     expect(it.receive("b", requestVote(2)).last("RequestVoteReply", "b").granted).toBe(true)
+    expect(it.noted("vote.granted")).toBe(true)
     expect(it.receive("c", requestVote(2)).last("RequestVoteReply", "c").granted).toBe(false)
+    expect(it.noted("vote.refused.voted")).toBe(true)
     expect(it.vote).toBe("b")
   })
 
@@ -221,7 +229,8 @@ describe("§5.4.1 election restriction", () => {
     ["of the same last term, an equal log is", [3, 4], true],
     ["of the same last term, a shorter log is not", [2, 4], false],
   ] as const)("%s", (_, last, granted) => {
-    expect(server(mine).receive("b", requestVote(6, last)).last("RequestVoteReply").granted).toBe(granted)
+    const it = server(mine).receive("b", requestVote(6, last))
+    expect([it.last("RequestVoteReply").granted, it.noted("vote.refused.staleLog")]).toEqual([granted, !granted])
     expect(server(mine).receive("b", requestPreVote(6, last)).last("RequestPreVoteReply").granted).toBe(granted)
   })
 
@@ -237,6 +246,7 @@ describe("PreVote, thesis §9.6", () => {
   test("before a campaign a server asks whether it could win, and changes neither term nor vote", () => {
     const it = server({ log: [1] }).expire("election")
     expect([it.role, it.term, it.vote, it.receivers("RequestPreVote")]).toEqual(["preCandidate", 1, null, "bc"])
+    expect(it.noted("election.preCampaign")).toBe(true)
     expect(it.last("RequestPreVote", "b")).toEqual(requestPreVote(2, [1, 1]))
     expect(it.did("Persist")).toEqual([])
   })
@@ -263,6 +273,7 @@ describe("PreVote, thesis §9.6", () => {
   test("giving a pre-vote changes nothing, and several can be given", () => {
     const it = server({ vote: "b" })
     expect(it.receive("b", requestPreVote(2)).last("RequestPreVoteReply")).toEqual(preVoteReply(2, true))
+    expect(it.noted("preVote.granted")).toBe(true)
     expect(it.receive("c", requestPreVote(2)).last("RequestPreVoteReply")).toEqual(preVoteReply(2, true))
     expect([it.term, it.vote, it.timer("election"), it.did("Persist")]).toEqual([1, "b", null, []])
   })
@@ -276,6 +287,7 @@ describe("PreVote, thesis §9.6", () => {
   test("no pre-vote is given while a leader is heard, and a leader gives none", () => {
     const it = follower()
     expect(it.receive("c", requestPreVote(2)).last("RequestPreVoteReply")).toEqual(preVoteReply(1, false))
+    expect(it.noted("preVote.refused")).toBe(true)
     expect(it.expire("election").receive("c", requestPreVote(2)).last("RequestPreVoteReply").granted).toBe(true)
     expect(leader().receive("c", requestPreVote(3)).last("RequestPreVoteReply")).toEqual(preVoteReply(2, false))
   })
@@ -291,6 +303,7 @@ describe("PreVote, thesis §9.6", () => {
   test("a broken connection to the leader lets a follower ask soon, and help others", () => {
     const it = follower().happens({ type: "PeerDisconnected", peer: member("b") })
     expect([it.leader, it.timer("election")]).toEqual([null, { min: 0, max: disconnectMax }])
+    expect(it.noted("election.leaderDisconnected")).toBe(true)
     expect(it.receive("c", requestPreVote(2)).last("RequestPreVoteReply").granted).toBe(true)
     expect(it.expire("election").role).toBe("preCandidate")
   })
@@ -306,7 +319,7 @@ describe("PreVote, thesis §9.6", () => {
 describe("disruptive servers, §6 and thesis §4.2.3", () => {
   test("a server that heard a leader within the minimum election timeout neither votes nor adopts the term", () => {
     const it = follower().receive("c", requestVote(7))
-    expect([it.term, it.vote, it.leader, it.sent("RequestVoteReply")]).toEqual([1, null, "b", []])
+    expect([it.term, it.vote, it.leader, it.sent("RequestVoteReply"), it.noted("vote.refused.freshLeader")]).toEqual([1, null, "b", [], true])
   })
   test("a leader is not deposed by a vote request", () => {
     const it = leader().receive("c", requestVote(7))
@@ -332,6 +345,7 @@ describe("CheckQuorum, thesis §6.2", () => {
     const it = leader({ voters: "abcde" })
     it.receive("b", accepted(0)).expire("quorum")
     expect([it.role, it.term, it.leader, it.timer("election")]).toEqual(["follower", 2, null, whole])
+    expect(it.noted("quorum.lost")).toBe(true)
   })
   test("an answer counts for one period only", () => {
     const it = leader().receive("b", accepted(0)).expire("quorum")

@@ -7,6 +7,7 @@ describe("§5.3 log replication, followers", () => {
   test("the receiver refuses if its log has no entry at prevLogIndex", () => {
     const it = follower({ log: [1] }).receive("b", append({ prev: [3, 1], entries: [1] }))
     expect(it.last("AppendRejected", "b")).toMatchObject({ prevLogIndex: 3, conflictTerm: 0, conflictIndex: 2 })
+    expect(it.noted("append.rejected")).toBe(true)
     expect(it.log).toEqual([1])
   })
   test("the receiver refuses if the entry at prevLogIndex has another term, and names the first entry of that term", () => {
@@ -25,11 +26,13 @@ describe("§5.3 log replication, followers", () => {
   })
   test("new entries are appended and acknowledged", () => {
     const it = follower({ log: [1] }).receive("b", append({ prev: [1, 1], entries: [1, 1] }))
+    expect(it.noted("append.accepted")).toBe(true)
     expect([it.log, it.last("AppendAccepted", "b")]).toEqual([[1, 1, 1], accepted(3, { term: 1, verifiedChain: it.state.log.lastChain })])
   })
   test("an existing entry that conflicts with a new one is deleted with all that follow it", () => {
     const it = follower({ term: 3, log: [1, 1, 2, 2] }).receive("b", append({ term: 3, prev: [1, 1], entries: [1, 3] }))
     expect([it.log, it.did("Persist").map(({ truncateFrom }) => truncateFrom)]).toEqual([[1, 1, 3], [3]])
+    expect(it.noted("append.truncated")).toBe(true)
   })
   test("a late append that holds nothing new deletes nothing", () => {
     const it = follower({ log: [1, 1, 1] })
@@ -49,6 +52,7 @@ describe("§5.3 log replication, followers", () => {
     expect(it.receive("b", append({ prev: [1, 1], entries: [1], commit: 3 })).commit).toBe(2)
     expect(it.receive("b", append({ prev: [3, 1], commit: 2 })).commit).toBe(2)
     expect(it.receive("b", append({ prev: [3, 1], commit: 9 })).commit).toBe(3)
+    expect(it.noted("commit.learned")).toBe(true)
   })
   test("commitIndex never falls", () => {
     const it = follower({ log: [1, 1] }).receive("b", append({ prev: [2, 1], commit: 2 }))
@@ -105,6 +109,7 @@ describe("§5.3 log replication, the leader", () => {
   test("on success nextIndex and matchIndex of the follower move up", () => {
     const it = leader().receive("b", accepted(1))
     expect(it.progress("b")).toMatchObject({ nextIndex: 2, matchIndex: 1, mode: { type: "replicate" } })
+    expect(it.noted("progress.replicate")).toBe(true)
   })
   test("late answers never move matchIndex or nextIndex back", () => {
     const it = leader({ log: [1, 1] }).receive("b", accepted(3)).receive("b", accepted(1)).receive("b", rejected(2, 0, 1))
@@ -172,6 +177,7 @@ describe("§5.3, §5.4.2 commitment", () => {
     const it = leader({ voters: "abcde" }).receive("b", accepted(1))
     expect(it.commit).toBe(0)
     expect(it.receive("c", accepted(1)).commit).toBe(1)
+    expect(it.noted("commit.advanced")).toBe(true)
   })
   test("that commits everything before it too", () => {
     const it = leader({ log: [1, 1] }).receive("b", accepted(3))

@@ -50,8 +50,9 @@ describe("leadership transfer, thesis §3.10", () => {
   const transfer = { type: "TransferRequested", to: member("b") } as const
   test("the target is brought up to date first, then told to start an election", () => {
     const it = leader().happens(transfer)
-    expect(it.sent("TimeoutNow")).toEqual([])
+    expect([it.sent("TimeoutNow"), it.noted("transfer.started")]).toEqual([[], true])
     expect(it.receive("b", accepted(1)).last("TimeoutNow", "b").term).toBe(2)
+    expect(it.noted("transfer.timeoutNow")).toBe(true)
     expect(it.receive("b", accepted(1)).sent("TimeoutNow")).toEqual([])
   })
   test("meanwhile no proposals are accepted", () => {
@@ -70,6 +71,7 @@ describe("leadership transfer, thesis §3.10", () => {
     const it = leader().happens(transfer)
     expect(it.timer("transfer")).toEqual({ min: electionMin, max: electionMin })
     it.expire("transfer")
+    expect(it.noted("transfer.gaveUp")).toBe(true)
     expect(it.outcome(it.propose())).toMatchObject({ type: "ProposalAppended" })
   })
   test("only a leader transfers, and only to a voter that it knows", () => {
@@ -83,7 +85,7 @@ describe("amnesia and strangers", () => {
   test("a server with an empty configuration grants nothing, not even an opinion, and never campaigns", () => {
     const it = server({ voters: "", term: 0 })
     expect(it.receive("b", requestVote(3)).did("Send")).toEqual([])
-    expect(it.vote).toBe(null)
+    expect([it.vote, it.noted("vote.refused.amnesiac")]).toEqual([null, true])
     expect(it.receive("b", requestPreVote(4)).did("Send")).toEqual([])
     expect(it.expire("election").role).toBe("follower")
     expect(it.receive("b", { type: "TimeoutNow", term: 3 }).role).toBe("follower")

@@ -16,13 +16,14 @@ describe("§7 the own snapshot", () => {
     const it = follower({ log: Array.from({ length: 12 }, () => 1), ...small })
     expect(it.receive("b", append({ prev: [12, 1], commit: 10 })).did("TakeSnapshot")).toEqual([])
     expect(it.receive("b", append({ prev: [12, 1], commit: 11 })).did("TakeSnapshot")).toHaveLength(1)
+    expect(it.noted("snapshot.take")).toBe(true)
     expect(it.receive("b", append({ prev: [12, 1], commit: 12 })).did("TakeSnapshot")).toEqual([])
   })
   test("only once the state machine is durable is the log trimmed, leaving a tail for slow followers", () => {
     const it = follower({ log: Array.from({ length: 12 }, () => 1), ...small }).receive("b", append({ prev: [12, 1], commit: 12 }))
     expect(it.state.log.base.index).toBe(0)
     it.happens({ type: "SnapshotTaken", base: snapshotAt(11, 1) })
-    expect([it.state.log.base.index, it.log.length]).toEqual([9, 3])
+    expect([it.state.log.base.index, it.log.length, it.noted("snapshot.trimmed")]).toEqual([9, 3, true])
     expect(it.did("Persist")).toMatchObject([{ base: { index: 9, term: 1, configuration: voting("abc") }, truncateFrom: null, entries: [] }])
   })
   test("nothing is trimmed that is not applied, and a snapshot that finishes late trims nothing", () => {
@@ -64,6 +65,7 @@ describe("§7 sending", () => {
 
   test("a follower whose next entry is gone is sent a snapshot", () => {
     const it = lead().receive("b", rejected(6, 0, 3, { term: 3 }))
+    expect(it.noted("progress.snapshot")).toBe(true)
     expect(it.did("OpenSnapshot")).toEqual([{ type: "OpenSnapshot", to: b }])
     it.happens({ type: "SnapshotOpened", to: b, snapshot: snapshotAt(6, 2) })
     expect(it.last("InstallSnapshot", "b")).toMatchObject({ snapshot: { index: 6, term: 2 }, offset: 0 })
@@ -157,7 +159,7 @@ describe("§7 sending", () => {
 describe("§7 receiving", () => {
   test("each chunk is put aside before the next is asked for", () => {
     const it = follower().receive("b", install(snapshotAt(9, 1), 0, false))
-    expect([it.did("StoreChunk"), it.sent("InstallSnapshotReply")]).toMatchObject([[{ offset: 0, last: false }], []])
+    expect([it.did("StoreChunk"), it.sent("InstallSnapshotReply"), it.noted("snapshot.chunk")]).toMatchObject([[{ offset: 0, last: false }], [], true])
     expect(stored(it, "s9", 1).last("InstallSnapshotReply", "b")).toMatchObject({ id: "s9", status: "more", nextOffset: 1 })
   })
   test("a chunk that arrives twice is stored once, and the one that is wanted is named", () => {
@@ -182,6 +184,7 @@ describe("§7 receiving", () => {
     const it = received(follower({ log: [1] }), 9, 1)
     expect([it.did("RestoreSnapshot").length, it.sent("InstallSnapshotReply").length, it.log]).toEqual([1, 0, [1]])
     restored(it, 9, 1)
+    expect(it.noted("snapshot.installed")).toBe(true)
     expect([it.state.log.base.index, it.log, it.commit, it.state.applied]).toEqual([9, [], 9, 9])
     expect(it.last("InstallSnapshotReply", "b")).toMatchObject({ id: "s9", status: "installed" })
   })
@@ -217,7 +220,7 @@ describe("§7 receiving", () => {
   })
   test("a snapshot that does not check out is void, and the leader is told", () => {
     const it = received(follower({ log: [1] }), 9, 1).happens({ type: "SnapshotRejected", id: "s9" })
-    expect([it.last("InstallSnapshotReply").status, it.log, it.state.restoring]).toEqual(["failed", [1], null])
+    expect([it.last("InstallSnapshotReply").status, it.log, it.state.restoring, it.noted("snapshot.failed")]).toEqual(["failed", [1], null, true])
     expect(it.receive("b", install(snapshotAt(9, 1), 0, true)).did("StoreChunk")).toHaveLength(1)
   })
   test("a chunk of the leader is a sign of life: it restarts the election timer", () => {
@@ -264,7 +267,7 @@ describe("§7 and the start", () => {
     expect(it.receive("b", requestVote(2, [5, 1])).last("RequestVoteReply").granted).toBe(false)
     const lead = leader({ base: { index: 5, term: 1 }, log: [1], applied: null })
     expect(lead.receive("b", accepted(7)).commit).toBe(7)
-    expect([lead.did("Apply"), lead.receivers("TimeoutNow")]).toEqual([[], "b"])
+    expect([lead.did("Apply"), lead.receivers("TimeoutNow"), lead.noted("transfer.machineLost")]).toEqual([[], "b", true])
   })
   test("the leader sends it a snapshot though its log is whole, and the log goes on behind it", () => {
     const lead = leader({ log: [1, 1] }).receive("b", accepted(3)).receive("c", accepted(2, { condition: "rebuild" }))
@@ -280,6 +283,7 @@ describe("§7 and the start", () => {
   test("a machine that is damaged while it runs is not served, and a leader with one hands over", () => {
     const it = leader().receive("b", accepted(1)).receive("c", accepted(1)).happens({ type: "MachineDamaged" })
     expect([it.role, it.receivers("TimeoutNow").length, it.state.machine]).toEqual(["follower", 1, "rebuild"])
+    expect(it.noted("machine.damaged")).toBe(true)
     const late = follower({ log: [1, 1], slow: true }).receive("b", append({ prev: [2, 1], commit: 2 })).happens({ type: "MachineDamaged" })
     expect(received(late, 9, 1).did("RestoreSnapshot")).toHaveLength(1)
   })
