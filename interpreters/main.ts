@@ -4,5 +4,5 @@ export { BootstrapRefused, LostTail, OptionsInvalid, ReplicaFailed, StateUnusabl
 export {
   CommandFailed, elect, jsonCodec, LeaseLost, LeaseRefused, lock, NotDeterministic, NotExecuted, NotRead, OutcomeUnknown, ReplicaError, replicateTogether, ResultForgotten, StateNotPlain,
   type ApplyContext, type Campaign, type Codec, type Executed, type Leadership, type LeaseAnswer, type LeaseOptions, type LeaseRequest, type LeaseTable, type Lock, type Machine,
-  type NotExecutedReason, type ReadOptions, type Replica, type ReplicaSettings, type ReplicaStatus, type Together, type TogetherOptions,
+  type NotExecutedReason, type ReadOptions, type Replica, type ReplicaSettings, type ReplicaStatus, type Together, type TogetherOptions, type Unanswered,
 } from "./replica/main.ts"

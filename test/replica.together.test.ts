@@ -1,6 +1,7 @@
 /** Three replicas in one process: a user's machine behind the real core, driver, transport and service. */
 import { afterEach, describe, expect, test } from "vitest"
-import { CommandFailed, elect, lock, NotDeterministic, NotExecuted, OutcomeUnknown, replicateTogether, type Machine, type Replica, type Together } from "../interpreters/replica/index.ts"
+import { elect, lock, type LeaseTable } from "../interpreters/lease/index.ts"
+import { CommandFailed, NotDeterministic, NotExecuted, OutcomeUnknown, replicateTogether, type Machine, type Replica, type Together } from "../interpreters/replica/index.ts"
 import { turn, turns } from "./waiting.ts"
 
 interface Jobs {
@@ -181,7 +182,7 @@ describe("leases", () => {
   }, 60_000)
 
   test("a lock whose holder is aborted while nothing can be released ends nobody's process", async () => {
-    const refusing = { id: "a", lease: ({ type }: { readonly type: string }) => (type === "take" ? Promise.resolve({ type: "held", token: 1 } as const) : Promise.reject(new NotExecuted("noLeader"))) }
+    const refusing: LeaseTable = { id: "a", unanswered: () => "final", lease: ({ type }) => (type === "take" ? Promise.resolve({ type: "held", token: 1 }) : Promise.reject(new NotExecuted("noLeader"))) }
     const over = new AbortController()
     const held = await lock(refusing, "one", { signal: over.signal })
     over.abort()

@@ -74,14 +74,6 @@ export class NotRead extends Error {
   }
 }
 
-/** Told by the lease table: the request can never be granted. */
-export class LeaseRefused extends Error {
-  override readonly name = "LeaseRefused"
-  constructor(text: string) {
-    super(`the lease was refused: ${text}`)
-  }
-}
-
 /** This server executes otherwise than the others. It stops: what it would tell is not what they hold. */
 export class NotDeterministic extends Error {
   override readonly name = "NotDeterministic"

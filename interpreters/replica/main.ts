@@ -3,12 +3,13 @@
  * one process. It needs no Node; "stepraft" adds `replicate`, which does.
  */
 export { jsonCodec, type ApplyContext, type Codec, type Machine } from "./machine/definition.ts"
-export { elect, lock, LeaseLost, type Campaign, type LeaseOptions, type Lock } from "./elect.ts"
-export { CommandFailed, LeaseRefused, NotDeterministic, NotExecuted, NotRead, OutcomeUnknown, ReplicaError, ResultForgotten, type Executed, type NotExecutedReason } from "./errors.ts"
-export type { LeaseAnswer, LeaseRequest } from "./machine/leases.ts"
+export {
+  elect, LeaseLost, LeaseRefused, lock, type Campaign, type LeaseAnswer, type LeaseOptions, type LeaseRequest, type LeaseTable, type Lock, type Unanswered,
+} from "../lease/index.ts"
+export { CommandFailed, NotDeterministic, NotExecuted, NotRead, OutcomeUnknown, ReplicaError, ResultForgotten, type Executed, type NotExecutedReason } from "./errors.ts"
 export { openReplicaMachine, type ReplicaMachine, type ReplicaMachineOptions } from "./machine/machine.ts"
 export type { ReplicaSettings } from "./session/parts.ts"
-export { runReplica, type Leadership, type LeaseTable, type ReadOptions, type Replica, type ReplicaStatus, type RunningReplica, type RunOptions } from "./replica.ts"
+export { runReplica, type Leadership, type ReadOptions, type Replica, type ReplicaStatus, type RunningReplica, type RunOptions } from "./replica.ts"
 export { StateNotPlain } from "./machine/slices.ts"
 export { memoryStore, type Draft, type Snapshot, type SnapshotStore } from "./machine/store.ts"
 export { replicateTogether, type Together, type TogetherOptions } from "./together.ts"

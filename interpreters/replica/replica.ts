@@ -6,11 +6,11 @@ import { initialState, inPlace, sameMember, type Index, type LogBase, type Membe
 import { defaultSettings } from "../../core/index.ts"
 import { type Driver, type DriverOptions, type Leadership as DriverLeadership, makeClock, makeDriver, makeTimers } from "../driver/index.ts"
 import type { Storage, Transport } from "../contract.ts"
+import { LeaseRefused, type LeaseTable } from "../lease/index.ts"
 import type { Body } from "./machine/command.ts"
 import { jsonCodec, type Machine } from "./machine/definition.ts"
-import { CommandFailed, LeaseRefused, NotRead, ResultForgotten } from "./errors.ts"
+import { CommandFailed, NotExecuted, NotRead, OutcomeUnknown, ResultForgotten } from "./errors.ts"
 import { leaseAnswers } from "./machine/executor.ts"
-import type { LeaseAnswer, LeaseRequest } from "./machine/leases.ts"
 import { latest } from "./latest.ts"
 import type { ReplicaMachine } from "./machine/machine.ts"
 import type { ReplicaSettings } from "./session/parts.ts"
@@ -39,12 +39,6 @@ export interface ReplicaStatus extends Leadership {
 export interface ReadOptions {
   /** linearizable (default): as new as everything acknowledged anywhere before the call. local: what is here, at once. */
   readonly consistency?: "linearizable" | "local"
-}
-
-/** What leases and elections need of a replica, or of anything else that holds a lease table. */
-export interface LeaseTable {
-  readonly id: string
-  readonly lease: (request: LeaseRequest) => Promise<LeaseAnswer>
 }
 
 export interface Replica<State, Command, Result> extends LeaseTable {
@@ -189,6 +183,10 @@ export const runReplica = <State, Command, Result>(options: RunOptions<State, Co
       const told = leaseAnswers.decode(await answer({ type: "lease", request }))
       if (told.type === "refused") throw new LeaseRefused(told.text)
       return told
+    },
+    unanswered: (rejection) => {
+      if (rejection instanceof OutcomeUnknown) return "unknown"
+      return rejection instanceof NotExecuted && rejection.reason !== "stopping" && rejection.reason !== "failed" ? "notExecuted" : "final"
     },
     read: async (select, { consistency = "linearizable" } = {}) => {
       if (consistency === "linearizable") await barrier()

@@ -36,7 +36,7 @@ export const replicas: readonly Seeded[] = [
   {
     id: "own-replica-7",
     title: "a holder that is cut off counts on its lease for longer than the table does",
-    patches: [{ file: `${R}elect.ts`, find: "until: asked + ttl * COUNTED_ON", replace: "until: asked + ttl * 8 * COUNTED_ON" }],
+    patches: [{ file: "interpreters/lease/elect.ts", find: "until: asked + ttl * COUNTED_ON", replace: "until: asked + ttl * 8 * COUNTED_ON" }],
   },
   {
     id: "own-replica-8",

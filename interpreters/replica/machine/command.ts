@@ -1,7 +1,7 @@
 /** What an entry of a replica's log tells its state machine, as bytes. */
 import { MalformedBytes } from "../../malformed.ts"
 import { RecordReader, RecordWriter } from "./record.ts"
-import type { LeaseRequest } from "./leases.ts"
+import type { LeaseRequest } from "../../lease/index.ts"
 
 /** What a session's number stands for. */
 export type Body =

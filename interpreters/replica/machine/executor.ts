@@ -5,8 +5,9 @@ import { createDraft, finishDraft, isDraftable, type Draft } from "immer"
 import { emptyConfiguration, type Entry, type Index, type LogBase, type Term } from "../../../core/index.ts"
 import { crc32 } from "../../payload.ts"
 import { decodeReplicaCommand, type ReplicaCommand } from "./command.ts"
-import { Leases, type LeaseAnswer, type LeaseImage, type LeaseRequest } from "./leases.ts"
+import type { LeaseAnswer, LeaseRequest } from "../../lease/index.ts"
 import { jsonCodec, type ApplyContext, type Codec, type Machine } from "./definition.ts"
+import { Leases, type LeaseImage } from "./leases.ts"
 import { Ledger, type LedgerImage, type Outcome } from "./ledger.ts"
 
 /** Told, in the order of the log, what became of each entry. */

@@ -3,18 +3,8 @@
  * lease gets a token, and later holders get greater ones. A resource that remembers the greatest token it has seen, and
  * refuses smaller ones, is safe from a holder that was paused and does not know yet that its lease is over.
  */
-import type { Index, Millis, Stamp } from "../../../core/index.ts"
-
-export type LeaseRequest =
-  /** Take the lease, or make it last longer if it is held already by the same holder. */
-  | { readonly type: "take"; readonly name: string; readonly holder: string; readonly ttl: Millis }
-  | { readonly type: "release"; readonly name: string; readonly holder: string }
-export type LeaseAnswer =
-  | { readonly type: "held"; readonly token: Index }
-  /** Somebody else holds it; it ends in `remaining`, unless it is made to last longer. */
-  | { readonly type: "taken"; readonly by: string; readonly remaining: Millis }
-  | { readonly type: "released" }
-  | { readonly type: "refused"; readonly text: string }
+import type { Index, Stamp } from "../../../core/index.ts"
+import type { LeaseAnswer, LeaseRequest } from "../../lease/index.ts"
 
 interface Lease {
   readonly holder: string
