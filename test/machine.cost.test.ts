@@ -422,7 +422,7 @@ describe("a command over many keys", () => {
           if (outcome?.type !== "replied") throw new Error("no answer")
           const atOnce = execute(
             {
-              now: 1000, get: plainView.get, value: plainView.value, answering: () => undefined, charge: () => undefined, delete: plainView.delete, clear: plainView.clear, touch: () => undefined,
+              now: 1000, index: 2 + i, get: plainView.get, value: plainView.value, answering: () => undefined, charge: () => undefined, delete: plainView.delete, clear: plainView.clear, touch: () => undefined,
               put: (key, value, expiry) => plainView.put(key, { value, length: value.length, crc: 0, version: 2 + i, expiry }),
             },
             call,

@@ -101,6 +101,13 @@ const scripts: Readonly<Record<string, readonly Row[]>> = {
     ["SET a 1 PX 5 PX 100000", "+OK"], ["PTTL a", 100000], ["SET a 1 EX 5 PX 5", "-ERR syntax error"], ["GETEX a EX 5 EX 100", "1"], ["TTL a", 100], ["GETEX a EX 5 EXAT 100", "-ERR syntax error"],
   ],
   "CAS (ours)": [["CAS a 1 2", 0], ["SET a 1 EX 50", "+OK"], ["CAS a 2 3", 0], ["CAS a 1 2", 1], ["GET a", "2"], ["TTL a", 50], ["CAS a 2", arity("cas")], ["SETNX b 1", 1], ["CAS b 1 1", 1]],
+  // The token is the place in the log: no deletion makes a later one smaller. (The log's first entry opens the session.)
+  "LEASE and RELEASE (ours)": [
+    ["LEASE a me 50", [2, "me", 50]], ["LEASE a you 70", [2, "me", 50]], ["GET a", "2 me"], ["PTTL a", 50], ["LEASE a me 90", [2, "me", 90]], ["PTTL a", 90], ["RELEASE a you", 0], ["RELEASE a me", 1], ["RELEASE a me", 0],
+    ["LEASE a you 70", [11, "you", 70]], ["FLUSHALL", "+OK"], ["LEASE a me 1", [13, "me", 1]], ["PERSIST a", 1], ["LEASE a you 1", [13, "me", -1]], [["LEASE", "b", "two words", "5"], [16, "two words", 5]],
+    ["SET s 1", "+OK"], ["LEASE s me 1", "-WRONGTYPE the key holds a value that is no lease"], ["RELEASE s me", "-WRONGTYPE the key holds a value that is no lease"], ["LEASE a me 0", expireTime("lease")], ["LEASE a me x", notInteger],
+    ["LEASE a me", arity("lease")], ["LEASE c " + "h".repeat(257) + " 1", "-ERR a holder has at most 256 bytes"], ["DEL a", 1], ["LEASE a " + "h".repeat(256) + " 9", [25, "h".repeat(256), 9]], ["LEASE a me 9", [25, "h".repeat(256), 9]],
+  ],
   "FLUSHALL": [["MSET a 1 b 2", "+OK"], ["FLUSHALL X", syntax], ["FLUSHALL sync extra", syntax], ["FLUSHALL ASYNC", "+OK"], ["GET a", null], ["SET a 1", "+OK"], ["FLUSHDB", "+OK"], ["EXISTS a b", 0]],
   "errors": [
     ["FOO a b", "-ERR unknown command 'FOO', with args beginning with: 'a' 'b' "], [["foo\nbar", "x\ny"], "-ERR unknown command 'foo bar', with args beginning with: 'x y' "], ["get", arity("get")], ["GET a b", arity("get")],

@@ -33,6 +33,9 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
   let index = 0
   const view: View = {
     now: 1,
+    get index() {
+      return index
+    },
     get: (key) => items.get(keyed(key)),
     value: (_, item) => item.value ?? Buffer.alloc(0),
     answering: () => undefined,

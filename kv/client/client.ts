@@ -1,7 +1,10 @@
 /** The promise face. Rejections are the named errors of errors.ts. */
+import type { LeaseTable } from "../../interpreters/lease/index.ts"
+import { realSurroundings } from "../../interpreters/surroundings.ts"
 import { type Answers, type Commands, commands, conclude, makeTransaction, type Request, type Result, type ScanOptions, scanPage, type Transaction } from "./commands.ts"
 import { type Core, type CoreSettings, makeCore } from "./core.ts"
 import { type Endpoint, requireEndpoint } from "./endpoints.ts"
+import { leaseTable } from "./leases.ts"
 
 export interface ConnectOptions {
   /** Any nodes of the cluster, as `host:port`; the others are learnt from them. */
@@ -22,7 +25,8 @@ export interface ConnectOptions {
 
 type Face = { readonly [K in keyof Commands]: (...args: Parameters<Commands[K]>) => Promise<Answers<K>> }
 
-export interface Client extends Face {
+/** `elect(client, …)` and `lock(client, …)` use it as a table of leases. */
+export interface Client extends Face, LeaseTable {
   /** `client.multi().set("a", "1").incr("n").exec()` */
   readonly multi: () => Transaction<Promise<readonly Result[] | null>>
   /** All keys, page by page. Keys written or deleted meanwhile may or may not be seen. */
@@ -65,6 +69,7 @@ export const connect = async (options: ConnectOptions): Promise<Client> => {
   const face = faceOf(run)
   const client: Client = {
     ...face,
+    ...leaseTable(`client-${realSurroundings.secret(4)}`, run),
     run,
     multi: () => makeTransaction(face.exec),
     scan: async function* (scanOptions) {

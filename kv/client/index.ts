@@ -1,4 +1,5 @@
 /** The TypeScript client: exactly-once sessions, retries and leader discovery, behind a promise face and an Effect face. */
+export { elect, LeaseLost, LeaseRefused, lock, type Campaign, type LeaseOptions, type Lock } from "../../interpreters/lease/index.ts"
 export { connect, type Client, type ConnectOptions } from "./client.ts"
 export { Client as ClientService, type EffectClient, makeEffectClient } from "./effect.ts"
 export { commands, type Bytes, type Request, type Result, type ScanOptions, type SetOptions, type Transaction } from "./commands.ts"

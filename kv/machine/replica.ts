@@ -337,6 +337,7 @@ export const readOnlyView = (now: number, store: Pick<Store, "get" | "value">, m
   let answered = 0
   return {
     now,
+    index: 0,
     get: (key) => live(store.get(key), now),
     value: (key, item) => store.value(key, item),
     answering: (bytes) => {

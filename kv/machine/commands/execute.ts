@@ -3,6 +3,7 @@ import { checkKey } from "../cost.ts"
 import * as counters from "./counters.ts"
 import * as expiry from "./expiry.ts"
 import * as keys from "./keys.ts"
+import * as leases from "./leases.ts"
 import * as objects from "./objects.ts"
 import { OK, error, integer, quoted, wrongArity } from "../reply.ts"
 import * as strings from "./strings.ts"
@@ -75,6 +76,8 @@ export const commands: ReadonlyMap<string, CommandSpec> = new Map(
     write("MSET", -3, pairs, strings.mset, "denyoom"),
     write("MSETNX", -3, pairs, strings.msetnx, "denyoom"),
     write("CAS", 4, one, strings.cas, "denyoom", "fast"),
+    write("LEASE", 4, one, leases.lease, "denyoom", "fast"),
+    write("RELEASE", 3, one, leases.release, "fast"),
     write("INCR", 2, one, counters.incr, "denyoom", "fast"),
     write("DECR", 2, one, counters.decr, "denyoom", "fast"),
     write("INCRBY", 3, one, counters.incrby, "denyoom", "fast"),

@@ -19,6 +19,8 @@ export interface Item {
 export interface View {
   /** The replicated clock. */
   readonly now: number
+  /** Place in the log of what is executed; 0 for a read. */
+  readonly index: number
   /** undefined: absent, or expired at `now`. Does not read a large value. */
   readonly get: (key: Buffer) => Item | undefined
   /** Reads the value of an item that `get` gave. */

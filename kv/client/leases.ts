@@ -1,0 +1,43 @@
+/** The store as a table of leases: `elect` and `lock` of interpreters/lease run on a client. A lease is the key `lease:<name>`. */
+import { LeaseRefused, type LeaseAnswer, type LeaseRequest, type LeaseTable } from "../../interpreters/lease/index.ts"
+import type { Request } from "./commands.ts"
+import { NoLeader, ServerError, SessionExpired, TimedOut, Unknown } from "./errors.ts"
+import { taskOf } from "./operation.ts"
+import { toValue } from "./resp.ts"
+
+/** Of the errors that are the server's own: not executed, and asking again may help. */
+const passing = new Set(["BUSY", "SPACELOW"])
+
+const requestOf = (request: LeaseRequest): Request<LeaseAnswer> => {
+  const { name, holder } = request
+  if (request.type === "release") return { task: taskOf(["RELEASE", `lease:${name}`, holder]), answer: (reply) => (reply.type === "integer" ? { type: "released" } : undefined) }
+  return {
+    task: taskOf(["LEASE", `lease:${name}`, holder, Math.ceil(request.ttl)]),
+    answer: (reply) => {
+      const told = toValue(reply, true)
+      if (!Array.isArray(told)) return undefined
+      const [token, by, remaining] = told
+      if (typeof token !== "number" || typeof by !== "string" || typeof remaining !== "number") return undefined
+      // Without an end: somebody has made it so by hand. It is looked at again all the same.
+      return by === holder ? { type: "held", token } : { type: "taken", by, remaining: remaining < 0 ? Number.POSITIVE_INFINITY : remaining }
+    },
+  }
+}
+
+const isPassing = (error: unknown): boolean => error instanceof ServerError && passing.has(error.code)
+
+export const leaseTable = (id: string, run: <A>(request: Request<A>) => Promise<A>): LeaseTable => ({
+  id,
+  lease: async (request) => {
+    try {
+      return await run(requestOf(request))
+    } catch (error) {
+      if (error instanceof ServerError && !isPassing(error)) throw new LeaseRefused(error.message)
+      throw error
+    }
+  },
+  unanswered: (rejection) => {
+    if (rejection instanceof Unknown || rejection instanceof SessionExpired) return "unknown"
+    return rejection instanceof NoLeader || rejection instanceof TimedOut || isPassing(rejection) ? "notExecuted" : "final"
+  },
+})
