@@ -1,5 +1,5 @@
 /** Leases in virtual time: holders that are paused, requests that are lost, late or of unknown outcome, clocks that disagree. */
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { elect, lock, type LeaseTable } from "../interpreters/lease/index.ts"
 import type { Surroundings } from "../interpreters/surroundings.ts"
