@@ -5,7 +5,7 @@
  * Each word is folded in by invertible steps (xor, an odd factor, a shift), so one different word always gives a
  * different sum, and equal words after it keep the sums different. This guards against lost writes, not against malice.
  */
-import type { CommandEntry, Configuration, ConfigurationEntry, Entry, Member, NoOpEntry, Payload } from "./types.ts"
+import type { Addresses, CommandEntry, Configuration, ConfigurationEntry, Entry, Member, NoOpEntry, Payload } from "./types.ts"
 
 /** A signed 32-bit integer, which JavaScript engines keep unboxed; 0 for the empty log. */
 export type Chain = number
@@ -26,7 +26,18 @@ const foldMembers = (sum: number, members: readonly Member[]): number => {
   for (const { name, incarnation } of members) out = foldText(foldText(out, name), incarnation)
   return out
 }
-const foldConfiguration = (sum: number, { voters, outgoing, learners }: Configuration): number => foldMembers(foldMembers(foldMembers(sum, voters), outgoing), learners)
+const foldAddresses = (sum: number, addresses: Addresses): number => {
+  const names = Object.keys(addresses).sort()
+  // The codecs do not tell an empty list from none.
+  if (names.length === 0) return sum
+  let out = fold(sum, names.length)
+  for (const name of names) out = foldText(foldText(out, name), addresses[name] ?? "")
+  return out
+}
+const foldConfiguration = (sum: number, { voters, outgoing, learners, addresses }: Configuration): number => {
+  const members = foldMembers(foldMembers(foldMembers(sum, voters), outgoing), learners)
+  return addresses === undefined ? members : foldAddresses(members, addresses)
+}
 
 const NOOP = 1
 const COMMAND = 2

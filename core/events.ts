@@ -1,6 +1,6 @@
 /** What can happen to a server. Events are past tense; each is one call of the reducer, or part of a batch. */
 import type { Message } from "./messages.ts"
-import type { Index, LogBase, Member, Millis, Payload, SnapshotRef, Stamp } from "./types.ts"
+import type { Addresses, Index, LogBase, Member, Millis, Payload, SnapshotRef, Stamp } from "./types.ts"
 
 /**
  * election: no leader was heard for a whole election timeout (it runs in two stages, see election.ts).
@@ -48,6 +48,9 @@ export type Event =
   | { readonly type: "SpaceChanged"; readonly low: boolean }
   /** Hand leadership over (to the most suitable voter if `to` is null); ignored unless this node leads. */
   | { readonly type: "TransferRequested"; readonly to: Member | null }
-  /** Make these the voters and learners of the cluster (paper §6). One Respond answers `ref`. */
-  | { readonly type: "ConfigurationChangeProposed"; readonly ref: number; readonly voters: readonly Member[]; readonly learners: readonly Member[] }
+  /**
+   * Make these the voters and learners of the cluster (paper §6), with these addresses (as before, if none are given).
+   * One Respond answers `ref`.
+   */
+  | { readonly type: "ConfigurationChangeProposed"; readonly ref: number; readonly voters: readonly Member[]; readonly learners: readonly Member[]; readonly addresses?: Addresses }
 export type EventType = Event["type"]

@@ -14,20 +14,27 @@ import { replicationTargets, targetsAsOf } from "./removal.ts"
 import { sendAppend } from "./replication.ts"
 import { becomeFollower } from "./roles.ts"
 import { asLeader, knownLeader, note, respond, sameMember, type Turn } from "./turn.ts"
-import type { Configuration, Index, Leader, Member, ProposalRefusal, State } from "./types.ts"
+import type { Addresses, Configuration, Index, Leader, Member, ProposalRefusal, State } from "./types.ts"
 
 const sameMembers = (some: readonly Member[], others: readonly Member[]): boolean =>
   some.length === others.length && some.every((member) => others.some((other) => sameMember(member, other)))
+
+type Change = Omit<Configuration, "outgoing">
+/** None given: they stay. */
+const sameAddresses = (now: Addresses = {}, then: Addresses = now): boolean => {
+  const names = Object.keys(then)
+  return names.length === Object.keys(now).length && names.every((name) => now[name] === then[name])
+}
 
 /**
  * There is a voter, no name occurs twice, something changes; and "before they are added to the configuration, the new
  * servers join the cluster as non-voting members", thesis §4.2.1. Otherwise a new voter without a configuration could not
  * vote, and a server that lost its disk would vote beside its earlier incarnation.
  */
-const isValidChange = (now: Configuration, voters: readonly Member[], learners: readonly Member[]): boolean => {
+const isValidChange = (now: Configuration, { voters, learners, addresses }: Change): boolean => {
   const names = [...voters, ...learners].map(({ name }) => name)
   if (voters.length === 0 || new Set(names).size !== names.length) return false
-  if (sameMembers(now.voters, voters) && sameMembers(now.learners, learners)) return false
+  if (sameMembers(now.voters, voters) && sameMembers(now.learners, learners) && sameAddresses(now.addresses, addresses)) return false
   return voters.every((voter) => membersOf(now).some((member) => sameMember(member, voter)))
 }
 
@@ -38,7 +45,7 @@ const isFit = (state: State, leader: Leader, member: Member, index: Index): bool
   return progress !== undefined && progress.matchIndex >= index && progress.condition === "ready"
 }
 
-const obstacle = (state: State, voters: readonly Member[], learners: readonly Member[]): ProposalRefusal | null => {
+const obstacle = (state: State, change: Change): ProposalRefusal | null => {
   const leader = asLeader(state)
   if (leader === null) return knownLeader(state) === null ? "noLeader" : "notLeader"
   // The entry that leaves the joint configuration needs an index too.
@@ -49,8 +56,8 @@ const obstacle = (state: State, voters: readonly Member[], learners: readonly Me
   const inForce = state.configurations.at(-1)
   if (inForce === undefined || inForce.configuration.outgoing.length > 0 || inForce.index > state.commitIndex) return "changePending"
   const { index, configuration } = inForce
-  if (!isValidChange(configuration, voters, learners)) return "invalidChange"
-  return voters.every((voter) => isVoter(configuration, voter) || isFit(state, leader, voter, index)) ? null : "notReady"
+  if (!isValidChange(configuration, change)) return "invalidChange"
+  return change.voters.every((voter) => isVoter(configuration, voter) || isFit(state, leader, voter, index)) ? null : "notReady"
 }
 
 const appendConfiguration = (state: State, configuration: Configuration): void => {
@@ -60,9 +67,9 @@ const appendConfiguration = (state: State, configuration: Configuration): void =
 }
 
 /** Changes are not forwarded: they must be sent to the leader. */
-export const onConfigurationChangeProposed = (turn: Turn, ref: number, voters: readonly Member[], learners: readonly Member[]): void => {
+export const onConfigurationChangeProposed = (turn: Turn, ref: number, change: Change): void => {
   const { state } = turn
-  const reason = obstacle(state, voters, learners)
+  const reason = obstacle(state, change)
   if (reason !== null) {
     note(turn, "member.changeRefused")
     respond(turn, ref, { type: "ProposalRefused", reason, leader: knownLeader(state) })
@@ -70,7 +77,8 @@ export const onConfigurationChangeProposed = (turn: Turn, ref: number, voters: r
   }
   note(turn, "member.changeStarted")
   const now = configurationOf(state)
-  appendConfiguration(state, { voters, outgoing: sameMembers(now.voters, voters) ? [] : now.voters, learners })
+  const { voters, learners, addresses = now.addresses } = change
+  appendConfiguration(state, { voters, outgoing: sameMembers(now.voters, voters) ? [] : now.voters, learners, ...(addresses === undefined ? {} : { addresses }) })
   respond(turn, ref, { type: "ProposalAppended", first: state.log.lastIndex, term: state.currentTerm })
 }
 

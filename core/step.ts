@@ -138,7 +138,7 @@ const handle = (turn: Turn, event: Event): void => {
     case "TransferRequested":
       return onTransferRequested(turn, event.to)
     case "ConfigurationChangeProposed":
-      return onConfigurationChangeProposed(turn, event.ref, event.voters, event.learners)
+      return onConfigurationChangeProposed(turn, event.ref, event)
   }
 }
 

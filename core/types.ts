@@ -40,7 +40,10 @@ export interface Configuration {
   readonly voters: readonly Member[]
   readonly outgoing: readonly Member[]
   readonly learners: readonly Member[]
+  /** Where members are found, by name, as far as it was told: handed on with the log, and never looked at here. */
+  readonly addresses?: Addresses
 }
+export type Addresses = Readonly<Record<string, string>>
 
 /** Bytes that the core never reads. The checksum (CRC-32) travels with them from proposal to apply. */
 export interface Payload {

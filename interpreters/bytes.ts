@@ -174,12 +174,19 @@ export const writeConfiguration = (w: Writer, configuration: Configuration): voi
   writeMembers(w, configuration.voters)
   writeMembers(w, configuration.outgoing)
   writeMembers(w, configuration.learners)
+  const addresses = Object.entries(configuration.addresses ?? {})
+  w.u32(addresses.length)
+  for (const [name, address] of addresses) {
+    w.text(name)
+    w.text(address)
+  }
 }
-export const readConfiguration = (r: Reader): Configuration => ({
-  voters: readMembers(r),
-  outgoing: readMembers(r),
-  learners: readMembers(r),
-})
+export const readConfiguration = (r: Reader): Configuration => {
+  const members = { voters: readMembers(r), outgoing: readMembers(r), learners: readMembers(r) }
+  const count = r.count(8)
+  if (count === 0) return members
+  return { ...members, addresses: Object.fromEntries(Array.from({ length: count }, () => [r.text(), r.text()])) }
+}
 
 export const writeBase = (w: Writer, base: LogBase): void => {
   w.u48(base.index)

@@ -62,6 +62,18 @@ export interface StorageStats {
   readonly bytesWritten: number
 }
 
+/**
+ * What the services of two members say to each other beside the algorithm: a question, or its answer, of at most
+ * MAX_SERVICE_BYTES. `life` and `ref` are the asker's: they tie the answer to the question.
+ */
+export interface ServiceMessage {
+  readonly type: "ServiceQuestion" | "ServiceAnswer"
+  readonly life: number
+  readonly ref: number
+  readonly bytes: Uint8Array
+}
+export const MAX_SERVICE_BYTES = 256 << 10
+
 export interface TransportHandlers {
   /**
    * `from` is who said it: name and incarnation as the handshake found them, not as the message claims. `chunk` holds
@@ -71,6 +83,7 @@ export interface TransportHandlers {
   /** Messages reach `peer` from now on. For each peer, `connected` and `disconnected` take turns. */
   readonly connected: (peer: Member) => void
   readonly disconnected: (peer: Member) => void
+  readonly serviceSaid?: (from: Member, message: ServiceMessage) => void
 }
 /**
  * Messages between members. May lose, delay, duplicate and reorder; never alters a message and never delivers one
@@ -85,6 +98,8 @@ export interface Transport {
   readonly attach: (handlers: TransportHandlers) => void
   /** To whom is not connected, or is another incarnation by now: dropped. */
   readonly send: (to: Member, message: Message, chunk: Uint8Array | null) => void
+  /** As `send`. A transport without it carries no questions: what a follower would ask its leader must be asked there. */
+  readonly sendService?: (to: Member, message: ServiceMessage) => void
   /** The driver's batch is over: one write per peer. What was sent may wait for this call, and for nothing else. */
   readonly flush: () => void
 }

@@ -35,7 +35,7 @@ test.each<[string, Partial<Facts>, string, RegExp]>([
   ["paused peers", { leaderlessMs: 4000, links: [link(n2, { lastReceivedMs: 4000, transitMs: 4000 }), link(n3, { lastReceivedMs: 3900 })] }, "no leader", /of 3 only this one is \(not a byte from n2 for 4\.0 s: its process is paused or hangs, or the network is gone; not a byte from n3/],
   ["peers that are down", { leaderlessMs: 4000, links: [down(n2, "x"), down(n3, "y")] }, "no leader", /of 3 only this one is \(not connected: n2 \(x\); not connected: n3 \(y\)\)/],
   ["peers without their disks", { leaderlessMs: 4000, links: [link({ ...n2, incarnation: "b" }), link({ ...n3, incarnation: "c" })] }, "no leader", /n2 and n3 lost their disks: they came back with directories that this cluster does not know \(incarnation b of n2, incarnation c of n3\)/],
-  ["a member that is not listed", { leaderlessMs: 4000, links: [link(n3)], unlisted: [{ name: "n2", address: "h:2" }] }, "no leader", /is known here, though a majority is connected \(n2 is a member and not in the peer list of n1: add n2=h:2\)/],
+  ["a member that is not listed", { leaderlessMs: 4000, links: [link(n3)], unlisted: [{ name: "n2", member: n2, empty: false, address: "h:2" }] }, "no leader", /is known here, though a majority is connected \(n2 is a member and not in the peer list of n1: add n2=h:2\)/],
   ["all connected", { leaderlessMs: 1500 }, "no leader", /although a majority of the members is connected: an election is under way, in term 7$/],
   ["one down, a majority up", { leaderlessMs: 1500, links: [link(n2), down(n3, "y")] }, "no leader", /an election is under way, in term 7 \(not connected: n3 \(y\)\)$/],
   ["an election that has only begun", { leaderlessMs: 500 }, "ok", /^ok$/],

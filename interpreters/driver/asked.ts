@@ -2,8 +2,10 @@
  * What clients of this node asked of the core, until it responds: by ref, each with its callback. Proposals that
  * follow each other directly become one event, and its answer is handed to each with its own place.
  */
-import type { Event, Member, Outcome, Payload, ProposalOutcome, ReadOutcome } from "../../core/index.ts"
+import type { Configuration, Event, Outcome, Payload, ProposalOutcome, ReadOutcome } from "../../core/index.ts"
 
+/** Who the voters and learners are to be, and where members are found (as before, if that is not given). */
+export type Change = Omit<Configuration, "outgoing">
 type Proposed = Extract<Event, { type: "Proposed" }>
 interface Part {
   readonly offset: number
@@ -24,7 +26,7 @@ export interface Asked {
   /** The event to queue, or null if an open one took it. */
   readonly propose: (payloads: readonly Payload[], done: (outcome: ProposalOutcome) => void) => Proposed | null
   readonly read: (done: (outcome: ReadOutcome) => void) => Event
-  readonly change: (voters: readonly Member[], learners: readonly Member[], done: (outcome: ProposalOutcome) => void) => Event
+  readonly change: (change: Change, done: (outcome: ProposalOutcome) => void) => Event
   /** Another event was queued, or the queue was taken: nothing is added to what came before. */
   readonly seal: () => void
   /** This event is the last of the queue, and may take more. */
@@ -63,10 +65,10 @@ export const makeAsked = (): Asked => {
       reads.set(ref, done)
       return { type: "ReadRequested", ref }
     },
-    change: (voters, learners, done) => {
+    change: ({ voters, learners, addresses }, done) => {
       const ref = nextRef++
       proposals.set(ref, [{ offset: 0, done }])
-      return { type: "ConfigurationChangeProposed", ref, voters, learners }
+      return { type: "ConfigurationChangeProposed", ref, voters, learners, ...(addresses === undefined ? {} : { addresses }) }
     },
     seal: () => {
       open = null

@@ -10,11 +10,11 @@
  * polled once more and that batch has not set it anew. A heartbeat timer says "I owe" and is handled at once.
  */
 import { checkSettings, rules } from "../../core/index.ts"
-import type { Effect, Event, Index, Member, Message, Payload, ProposalOutcome, ReadOutcome, Rule, Runner, State, Term, Timer } from "../../core/index.ts"
+import type { Configuration, Effect, Event, Index, Member, Message, Payload, ProposalOutcome, ReadOutcome, Rule, Runner, State, Term, Timer } from "../../core/index.ts"
 import { makeApplying, MACHINE_SILENCE } from "./applying.ts"
-import { makeAsked } from "./asked.ts"
+import { makeAsked, type Change } from "./asked.ts"
 import type { Clock } from "./clock.ts"
-import type { StateMachine, Storage, Timers, Transport } from "../contract.ts"
+import type { ServiceMessage, StateMachine, Storage, Timers, Transport } from "../contract.ts"
 import { NodeHalted } from "./halted.ts"
 import { makeImages } from "./images.ts"
 import { watchStalls } from "./stalls.ts"
@@ -52,8 +52,8 @@ export interface Driver {
   readonly propose: (payloads: readonly Payload[], done: (outcome: ProposalOutcome) => void) => void
   readonly read: (done: (outcome: ReadOutcome) => void) => void
   readonly transfer: (to: Member | null) => void
-  /** Make these the voters and learners. Refused unless this node leads (paper §6). `done` as for propose. */
-  readonly change: (voters: readonly Member[], learners: readonly Member[], done: (outcome: ProposalOutcome) => void) => void
+  /** Make this the configuration. Refused unless this node leads (paper §6). `done` as for propose. */
+  readonly change: (change: Change, done: (outcome: ProposalOutcome) => void) => void
   readonly state: () => Readonly<State>
   readonly leadership: () => Leadership
   /** A turn will come; listeners of `beforeTurn` may propose in it. */
@@ -62,6 +62,10 @@ export interface Driver {
   readonly onChange: (listener: (now: Leadership) => void) => void
   /** The state machine has executed through the index and its replies are out. Not called after a restore. */
   readonly onApplied: (listener: (index: Index) => void) => void
+  /** The configuration in force is another one; it may fall back again until it is committed. */
+  readonly onConfiguration: (listener: (now: Configuration) => void) => void
+  /** What the services of other members say. */
+  readonly onService: (listener: (from: Member, message: ServiceMessage) => void) => void
   /** Rules by name, and what the loop counts of itself. */
   readonly counters: Readonly<Record<string, number>>
   /** Nothing is executed from here on, and nobody is told: what this node says must not count any more. */
@@ -118,7 +122,10 @@ export const makeDriver = (options: DriverOptions): Driver => {
   const before: (() => void)[] = []
   const changed: ((now: Leadership) => void)[] = []
   const applied: ((index: Index) => void)[] = []
+  const reconfigured: ((now: Configuration) => void)[] = []
+  const services: ((from: Member, message: ServiceMessage) => void)[] = []
   let leadership = leadershipOf(runner.state)
+  let configuration = runner.state.configurations.at(-1)?.configuration
 
   const wake = (): void => {
     if (scheduled || !running || dead) return
@@ -244,6 +251,11 @@ export const makeDriver = (options: DriverOptions): Driver => {
       leadership = { role: role.type, term: currentTerm, leader }
       for (const listener of changed) listener(leadership)
     }
+    const inForce = runner.state.configurations.at(-1)?.configuration
+    if (inForce !== configuration && inForce !== undefined) {
+      configuration = inForce
+      for (const listener of reconfigured) listener(inForce)
+    }
   }
 
   const takeBatch = (): Event[] => {
@@ -345,6 +357,9 @@ export const makeDriver = (options: DriverOptions): Driver => {
       },
       connected: (peer) => push({ type: "PeerConnected", peer }),
       disconnected: (peer) => push({ type: "PeerDisconnected", peer }),
+      serviceSaid: (from, message) => {
+        if (!dead) for (const listener of services) listener(from, message)
+      },
     })
   }
 
@@ -382,8 +397,8 @@ export const makeDriver = (options: DriverOptions): Driver => {
     read: (done) => {
       if (!dead) push(asked.read(done))
     },
-    change: (voters, learners, done) => {
-      if (!dead) push(asked.change(voters, learners, done))
+    change: (change, done) => {
+      if (!dead) push(asked.change(change, done))
     },
     transfer: (to) => push({ type: "TransferRequested", to }),
     state: () => runner.state,
@@ -397,6 +412,12 @@ export const makeDriver = (options: DriverOptions): Driver => {
     },
     onApplied: (listener) => {
       applied.push(listener)
+    },
+    onConfiguration: (listener) => {
+      reconfigured.push(listener)
+    },
+    onService: (listener) => {
+      services.push(listener)
     },
     counters,
     abandon: () => {

@@ -33,8 +33,8 @@ export interface Synced {
 export const unstarted = (identity: Identity): Format => ({ identity, first: 1, last: 0, start: NO_START, met: [], refused: null, synced: { segment: 0, bytes: 0 } })
 
 const FILE = "FORMAT"
-/** 2: starts are counted; commands in the log carry the secrets of sessions, entries and bases a chained checksum. */
-const VERSION = 2
+/** 3: configurations carry the addresses of members. */
+const VERSION = 3
 /** The first line tells people and later versions what this is; the rest is binary. */
 const TITLE = /^stepraft data directory, format (\d+)\n/
 

@@ -15,7 +15,7 @@ import { openFileStorage, type StorageError } from "../file/index.ts"
 import type { LocalHello } from "../hello.ts"
 import type { Log } from "../log.ts"
 import { openReplicaMachine, runReplica, type Machine, type Replica, type ReplicaSettings } from "../replica/index.ts"
-import { makeTcpTransport, type Address, type TcpError } from "../tcp/index.ts"
+import { makeTcpTransport, parseAddress, type Address, type TcpError } from "../tcp/index.ts"
 import { OptionsInvalid, ReplicaFailed, StateUnusable, type BootstrapRefused, type LostTail, type StateWithoutLog } from "./errors.ts"
 import { findPlace, refusedText, watchRefused } from "./place.ts"
 import { recoveredPosition, requireNoState, requireWholeLog } from "./recovery.ts"
@@ -42,12 +42,10 @@ export interface ReplicateOptions<State, Command, Result> {
 export type ReplicateError = OptionsInvalid | BootstrapRefused | StateWithoutLog | LostTail | StateUnusable | ReplicaFailed | StorageError | TcpError
 
 const NAME = /^[A-Za-z0-9._-]{1,64}$/u
-const ADDRESS = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:\s]+)):(\d{1,5})$/u
 const addressOf = (field: string, text: string): Address => {
-  const [, bracketed, plain, port] = ADDRESS.exec(text) ?? []
-  const host = bracketed ?? plain
-  if (host === undefined || Number(port) > 65_535) throw new OptionsInvalid({ field, found: JSON.stringify(text), expected: "an address as host:port" })
-  return { host, port: Number(port) }
+  const address = parseAddress(text)
+  if (address === null) throw new OptionsInvalid({ field, found: JSON.stringify(text), expected: "an address as host:port" })
+  return address
 }
 
 interface Addresses {

@@ -1,5 +1,6 @@
 /** One port: hello, welcome, frames, and one clear reason when it ends. Knows nothing of peers and their links. */
 import { nextTurn } from "../turns.ts"
+import type { ServiceMessage } from "../contract.ts"
 import type { Hello, LocalHello, Refusal } from "../hello.ts"
 import type { Member, Sighting } from "../../core/index.ts"
 import { PORT_PROTOCOL, readFrame, UnreadableFrame, weightOf, type Frame, type Sent } from "./frames.ts"
@@ -26,6 +27,7 @@ export interface ConnectionHandlers {
   readonly hello: (connection: Connection, hello: Hello) => void
   readonly welcome: (connection: Connection) => void
   readonly items: (connection: Connection, items: readonly Sent[]) => void
+  readonly service: (connection: Connection, message: ServiceMessage) => void
   /** Once, whoever ended it. */
   readonly closed: (connection: Connection, why: PortProblem) => void
 }
@@ -86,6 +88,9 @@ export class Connection {
   batch(items: readonly Sent[]): void {
     for (const item of items) this.sent += weightOf(item)
     this.tell({ kind: "batch", items, sent: this.sent, taken: this.taken })
+  }
+  service(message: ServiceMessage): void {
+    this.post({ kind: "service", message: { ...message, bytes: new Uint8Array(message.bytes) } })
   }
   alive(): void {
     this.tell({ kind: "alive", taken: this.taken })
@@ -155,6 +160,10 @@ export class Connection {
         return
       case "refused":
         this.fail(problem("HandshakeRefused", `${frame.refusal.reason}: ${this.peer} refused this node: ${frame.refusal.detail}`, frame.refusal))
+        return
+      case "service":
+        if (this.accepted === null || !this.welcomed) throw new UnreadableFrame("a question came before the handshake was over")
+        this.handlers.service(this, frame.message)
         return
       case "alive":
         this.takenThere = Math.max(this.takenThere, frame.taken)

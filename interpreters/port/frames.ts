@@ -7,10 +7,11 @@ import {
   type Held, type InstallSnapshot, type InstallSnapshotReply, type Member, type Message, type MessageType, type NoOpEntry, type Payload, type ProposalOutcome, type ProposalRefusal, type ReadIndex, type ReadIndexReply,
   type RequestPreVote, type RequestPreVoteReply, type RequestVote, type RequestVoteReply, type SnapshotRef, type Start, type TimeoutNow,
 } from "../../core/index.ts"
+import { MAX_SERVICE_BYTES, type ServiceMessage } from "../contract.ts"
 import type { Hello, Refusal, RefusalReason } from "../hello.ts"
 
 /** Another version closes the port by name. */
-export const PORT_PROTOCOL = 1
+export const PORT_PROTOCOL = 2
 
 export interface Sent {
   readonly message: Message
@@ -24,6 +25,7 @@ export type Frame =
   | { readonly kind: "refused"; readonly refusal: Refusal }
   /** `sent`: what all batches on this port weigh, this one included. `taken`: the `sent` that was last heard. */
   | { readonly kind: "batch"; readonly items: readonly Sent[]; readonly sent: number; readonly taken: number }
+  | { readonly kind: "service"; readonly message: ServiceMessage }
   /** A sign of life. */
   | { readonly kind: "alive"; readonly taken: number }
 
@@ -49,7 +51,9 @@ const record = <A extends object>(fields: { readonly [K in keyof A]-?: Check<A[K
 const either = <A, B>(a: Check<A>, b: Check<B>): Check<A | B> => (value): value is A | B => a(value) || b(value)
 
 const isMember = record<Member>({ name: isText, incarnation: isText })
-const isConfiguration = record<Configuration>({ voters: listOf(isMember), outgoing: listOf(isMember), learners: listOf(isMember) })
+const haveTexts: Check<Readonly<Record<string, string>>> = (value): value is Readonly<Record<string, string>> => isRecord(value) && Object.values(value).every(isText)
+const hasMembers = record<Omit<Configuration, "addresses">>({ voters: listOf(isMember), outgoing: listOf(isMember), learners: listOf(isMember) })
+const isConfiguration: Check<Configuration> = (value): value is Configuration => isRecord(value) && (value["addresses"] === undefined || haveTexts(value["addresses"])) && hasMembers(value)
 const isPayload = record<Payload>({ bytes: isBytes, checksum: isNumber })
 const place = { index: isNumber, term: isNumber, time: isNumber, chain: isNumber }
 const isEntry: Check<Entry> = either(
@@ -104,6 +108,9 @@ const isRefusal = record<Refusal>({
   detail: isText,
 })
 
+const hasForm = record<ServiceMessage>({ type: one("ServiceQuestion", "ServiceAnswer"), life: isCountOf, ref: isCountOf, bytes: isBytes })
+const isService: Check<ServiceMessage> = (value): value is ServiceMessage => hasForm(value) && value.bytes.length <= MAX_SERVICE_BYTES
+
 /** What arrived cannot be a frame of this version: only that port is given up. */
 export class UnreadableFrame extends Error {
   override readonly name = "UnreadableFrame"
@@ -129,6 +136,10 @@ export const readFrame = (data: unknown): Frame => {
     case "refused": {
       const { refusal } = data
       return isRefusal(refusal) ? { kind, refusal } : unreadable("a refusal for an unknown reason")
+    }
+    case "service": {
+      const { message } = data
+      return isService(message) ? { kind, message } : unreadable("what no service says")
     }
     case "alive": {
       const { taken } = data

@@ -4,7 +4,7 @@
  * hands on it; until then the old one stays.
  */
 import { hear, lineage, sameMember, type Member, type Message } from "../../core/index.ts"
-import type { TransportHandlers } from "../contract.ts"
+import type { ServiceMessage, TransportHandlers } from "../contract.ts"
 import { duplicateName, judge, judgeStart, startedTwice, type Hello, type LocalHello, type Refusal } from "../hello.ts"
 import type { LimitedLog } from "../log.ts"
 import type { Sightings } from "../starts.ts"
@@ -89,6 +89,13 @@ export class Link {
     this.messagesOut += 1
   }
 
+  sendService(to: Member, message: ServiceMessage): void {
+    const live = this.current?.accepted?.hello.member
+    if (live === undefined) this.dropped.disconnected += 1
+    else if (to.incarnation !== live.incarnation) this.dropped.incarnation += 1
+    else this.current?.service(message)
+  }
+
   flush(): void {
     const items = this.pending
     if (items.length === 0) return
@@ -126,6 +133,9 @@ export class Link {
       hello: (it, hello) => this.judged(it, hello),
       welcome: (it) => this.update(it),
       items: (it, items) => this.received(it, items),
+      service: (it, message) => {
+        if (it === this.current && it.accepted !== null) this.shared.handlers()?.serviceSaid?.(it.accepted.hello.member, message)
+      },
       closed: (it, why) => this.closed(it, why),
     })
     const before = this.candidate

@@ -97,6 +97,7 @@ export const makePortTransport = (options: PortOptions): PortTransport => {
       })
     },
     send: (to, message, chunk) => links.get(to.name)?.send(to, message, chunk),
+    sendService: (to, message) => links.get(to.name)?.sendService(to, message),
     flush: () => {
       for (const link of links.values()) link.flush()
     },

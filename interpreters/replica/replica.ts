@@ -7,6 +7,7 @@ import { defaultSettings } from "../../core/index.ts"
 import { type Driver, type DriverOptions, type Leadership as DriverLeadership, makeClock, makeDriver, makeTimers } from "../driver/index.ts"
 import type { Storage, Transport } from "../contract.ts"
 import { LeaseRefused, type LeaseTable } from "../lease/index.ts"
+import { makeMembers, type Acquaintances, type Members } from "../members/index.ts"
 import type { Body } from "./machine/command.ts"
 import { jsonCodec, type Machine } from "./machine/definition.ts"
 import { CommandFailed, NotExecuted, NotRead, OutcomeUnknown, ResultForgotten } from "./errors.ts"
@@ -51,8 +52,10 @@ export interface Replica<State, Command, Result> extends LeaseTable {
   /** Who leads now, and then each change. A slow reader misses what is over. Ends with the replica. */
   readonly leadership: () => AsyncIterable<Leadership>
   readonly status: () => ReplicaStatus
-  /** Hands leadership over: to one by name, or to whoever is fit. Does nothing unless this replica leads. */
-  readonly transfer: (to?: string) => void
+  /** Who belongs to the cluster, and the verbs that change it. On any replica: whoever leads is asked. */
+  readonly members: Members
+  /** Another one leads: the one of that name, or whoever is fit. As members.transfer. */
+  readonly transfer: Members["transfer"]
   /** Rejects when this replica cannot go on. */
   readonly failure: Promise<never>
   /** Hands leadership over first, and answers what waits. */
@@ -69,7 +72,10 @@ export interface RunningReplica<State, Command, Result> extends Replica<State, C
 export interface RunOptions<State, Command, Result> {
   readonly self: Member
   readonly storage: Storage
-  readonly transport: Transport
+  readonly transport: Transport & Partial<Acquaintances>
+  /** Where others find this server, as host:port; null: by their own lists. */
+  readonly address?: string | null
+  readonly cluster?: () => string | null
   readonly definition: Machine<State, Command, Result>
   readonly machine: ReplicaMachine<State, Command, Result>
   /** Where the machine stands, if more is known than it says itself. */
@@ -103,6 +109,7 @@ export const runReplica = <State, Command, Result>(options: RunOptions<State, Co
     options.report?.(error.message)
     driver.abandon()
     service.stop()
+    members.stop()
     changes.end()
     reject(error)
   }
@@ -135,6 +142,11 @@ export const runReplica = <State, Command, Result>(options: RunOptions<State, Co
     compareEvery: options.compareEvery ?? null,
     voters: () => driver.state().configurations.at(-1)?.configuration.voters.length ?? 0,
     failed: fail,
+  })
+  const members = makeMembers({
+    driver, transport, surroundings, address: options.address ?? null,
+    ...(options.cluster === undefined ? {} : { cluster: options.cluster }),
+    ...(options.report === undefined ? {} : { report: options.report }),
   })
   const leadershipOf = ({ leader, term }: DriverLeadership): Leadership => ({ leader: leader?.name ?? null, term, isLeader: sameMember(leader, self) })
   const changes = latest(leadershipOf(driver.leadership()))
@@ -203,21 +215,21 @@ export const runReplica = <State, Command, Result>(options: RunOptions<State, Co
         voters: names(voters), learners: names(learners), counters: { ...driver.counters, ...service.counters() },
       }
     },
-    transfer: (to) => {
-      const { voters } = driver.state().configurations.at(-1)?.configuration ?? { voters: [] }
-      driver.transfer(to === undefined ? null : (voters.find(({ name }) => name === to) ?? null))
-    },
+    members,
+    transfer: members.transfer,
     failure: failed,
     fail,
     kill: () => {
       closed = true
       driver.abandon()
       service.stop()
+      members.stop()
       changes.end()
     },
     close: async () => {
       if (closed) return
       closed = true
+      members.stop()
       await driver.stop()
       service.stop()
       changes.end()

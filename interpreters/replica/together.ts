@@ -1,5 +1,5 @@
 /** Replicas of one process, without disks and sockets: for unit tests of a machine and of what is built on it. */
-import type { Settings } from "../../core/index.ts"
+import { emptyConfiguration, type Settings } from "../../core/index.ts"
 import { foundTogether, makeMemoryDisk, makeMemoryNetwork, type MemoryDisk, type NetworkAction } from "../memory/index.ts"
 import type { Machine } from "./machine/definition.ts"
 import { openReplicaMachine } from "./machine/machine.ts"
@@ -25,6 +25,10 @@ export interface Together<State, Command, Result> {
   readonly ids: readonly string[]
   /** Its process dies: what its disk had not been told to keep is lost. */
   readonly crash: (id: string) => void
+  /** It is down, and its disk is lost. */
+  readonly wipe: (id: string) => void
+  /** A server with an empty disk waits until the cluster takes it in (`members.add`, or `replace` for one that was wiped). */
+  readonly wait: (id: string) => Promise<Replica<State, Command, Result>>
   /** Starts it again, with what its disk holds. */
   readonly start: (id: string) => Promise<Replica<State, Command, Result>>
   /** Cuts, partitions and heals the network. */
@@ -36,8 +40,8 @@ export interface Together<State, Command, Result> {
 const QUICK: Partial<Settings> = { heartbeat: 20, electionMin: 150, electionMax: 300, disconnectMax: 30 }
 
 interface Home<State, Command, Result> {
-  readonly disk: MemoryDisk
-  readonly store: SnapshotStore
+  disk: MemoryDisk
+  store: SnapshotStore
   running: { readonly replica: Replica<State, Command, Result>; readonly kill: () => void } | null
 }
 
@@ -48,7 +52,7 @@ export const replicateTogether = async <State, Command, Result>(options: Togethe
   foundTogether(Array.from(homes.values(), ({ disk }) => disk))
   const homeOf = (id: string): Home<State, Command, Result> => {
     const home = homes.get(id)
-    if (home === undefined) throw new RangeError(`there is no replica ${id} among ${ids.join(", ")}`)
+    if (home === undefined) throw new RangeError(`there is no replica ${id} among ${[...homes.keys()].join(", ")}`)
     return home
   }
   const start = async (id: string): Promise<Replica<State, Command, Result>> => {
@@ -90,9 +94,48 @@ export const replicateTogether = async <State, Command, Result>(options: Togethe
     }
     return closing
   }
+  const emptyHome = (id: string): Home<State, Command, Result> => ({ disk: makeMemoryDisk({ name: id }), store: memoryStore(), running: null })
+  /** Until the cluster speaks to this incarnation: its configuration names it then. */
+  const takenIn = async (disk: MemoryDisk): Promise<void> => {
+    const storage = disk.open()
+    const transport = network.join({
+      self: storage.identity.self,
+      hello: { cluster: null, clientAddress: "", empty: true, founding: null, start: storage.start, recovered: storage.recovered, refused: null },
+      sightings: storage.sightings,
+    })
+    const cluster = await new Promise<string>((resolve) => {
+      transport.attach({
+        received: (from) => {
+          const found = transport.peers().find(({ name }) => name === from.name)?.hello?.cluster
+          if (found != null) resolve(found)
+        },
+        connected: () => undefined,
+        disconnected: () => undefined,
+      })
+      unwait.set(disk, () => {
+        transport.close()
+        storage.close()
+      })
+    })
+    unwait.get(disk)?.()
+    unwait.delete(disk)
+    disk.found(cluster, emptyConfiguration)
+  }
+  /** How to end those that wait. */
+  const unwait = new Map<MemoryDisk, () => void>()
   await Promise.all(ids.map(start))
   return {
     ids,
+    wipe: (id) => {
+      homeOf(id).running?.kill()
+      homes.set(id, emptyHome(id))
+    },
+    wait: async (id) => {
+      const home = homes.get(id) ?? emptyHome(id)
+      homes.set(id, home)
+      await takenIn(home.disk)
+      return start(id)
+    },
     replica: (id) => {
       const { running } = homeOf(id)
       if (running === null) throw new RangeError(`replica ${id} is down: start it first`)
@@ -102,6 +145,7 @@ export const replicateTogether = async <State, Command, Result>(options: Togethe
     start,
     network: network.act,
     close: async () => {
+      for (const end of unwait.values()) end()
       await Promise.all(Array.from(homes.values(), async ({ running }) => running?.replica.close()))
     },
   }

@@ -2,6 +2,7 @@
 import { crc32 } from "node:zlib"
 import { flawOf } from "../../core/index.ts"
 import type { AppendEntries, Condition, Entry, InstallSnapshotReply, Member, Message, Payload, ProposalOutcome, ProposalRefusal } from "../../core/index.ts"
+import { MAX_SERVICE_BYTES, type ServiceMessage } from "../contract.ts"
 import { MalformedBytes, NumberOutOfDomain, Reader, Writer, readBase, readEntries, readMember, readPayload, writeBase, writeEntries, writeMember, writePayload } from "../bytes.ts"
 
 const KIND = {
@@ -20,6 +21,25 @@ const KIND = {
   ForwardProposalReply: 13,
   TimeoutNow: 14,
 } as const satisfies Record<Message["type"], number>
+
+const SERVICE_QUESTION = 32
+const SERVICE_ANSWER = 33
+export const writeService = (w: Writer, { type, life, ref, bytes }: ServiceMessage): void => {
+  w.u8(type === "ServiceQuestion" ? SERVICE_QUESTION : SERVICE_ANSWER)
+  w.u48(life)
+  w.u48(ref)
+  w.bytes(bytes)
+}
+/** null: it is another message. Throws MalformedBytes. */
+export const readService = (buffer: Buffer, from: number, to: number): ServiceMessage | null => {
+  const kind = buffer[from]
+  if (kind !== SERVICE_QUESTION && kind !== SERVICE_ANSWER) return null
+  const r = new Reader(buffer, from + 1, to)
+  const message: ServiceMessage = { type: kind === SERVICE_QUESTION ? "ServiceQuestion" : "ServiceAnswer", life: r.u48(), ref: r.u48(), bytes: new Uint8Array(r.bytes()) }
+  r.done()
+  if (message.bytes.length > MAX_SERVICE_BYTES) throw new MalformedBytes(`a question or answer of ${message.bytes.length} bytes`)
+  return message
+}
 
 export interface Received {
   readonly message: Message

@@ -9,8 +9,8 @@ import type { Hello, LocalHello, Refusal, RefusalReason } from "../hello.ts"
 import { isPlain, shown } from "../text.ts"
 import { closeFrame, openFrame } from "./frame.ts"
 
-/** 3: a hello tells where its sender listens and where it dials; signs of life are numbered, and answered. */
-export const PROTOCOL = 3
+/** 4: configurations carry the addresses of members; services ask one another. */
+export const PROTOCOL = 4
 /** The first byte is neither text nor the start of a TLS record: a foreign client is told by its first byte. */
 const MAGIC = Buffer.from("\u009dstepraf", "latin1")
 export const PREAMBLE = MAGIC.length + 2
@@ -19,7 +19,7 @@ export const HELLO_LIMIT = 256 * 1024
 
 /** What a node says to one of its peers. */
 export interface Greeting extends LocalHello {
-  /** Where the sender listens for peers. */
+  /** Where others find the sender; empty: by their own lists. */
   readonly listens: string
   /** Where the sender dials whom it speaks to. */
   readonly dials: string

@@ -1,9 +1,9 @@
 export { makeTcpTransport, type TcpLimits, type TcpOptions, type TcpTransport, type Unlisted } from "./transport.ts"
 export type { Dropped, PeerLink } from "./link.ts"
-export { PROTOCOL } from "./handshake.ts"
+export { PROTOCOL, type PeerHello } from "./handshake.ts"
 export { isFinal, type Hello, type LocalHello, type Refusal, type RefusalReason } from "../hello.ts"
 export type { Log, LogLevel } from "../log.ts"
-export { addressText, type Address } from "./socket.ts"
+export { addressText, parseAddress, type Address } from "./socket.ts"
 export {
   BrokenStream,
   ConnectFailed,

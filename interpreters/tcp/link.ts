@@ -13,9 +13,9 @@
  */
 import { sameMember, hear, lineage, type Member, type Message, type Sighting, type Start } from "../../core/index.ts"
 import { MalformedBytes, Writer } from "../bytes.ts"
-import type { TransportHandlers } from "../contract.ts"
+import type { ServiceMessage, TransportHandlers } from "../contract.ts"
 import { duplicateName, type Hello, type Refusal } from "../hello.ts"
-import { Slab, readMessage, writeAppendTail, worthSharing, writeMessage, type EntryBlocks } from "./codec.ts"
+import { Slab, readMessage, readService, writeAppendTail, worthSharing, writeMessage, writeService, type EntryBlocks } from "./codec.ts"
 import type { Connection } from "./connection.ts"
 import { ConnectFailed, connectionLost, errorKey, errorText, isGrave, peerSilent, type LinkError } from "./errors.ts"
 import { HEADER, closeFrame, openFrame, type Arriving } from "./frame.ts"
@@ -78,6 +78,7 @@ export interface LinkShared {
 }
 
 const KEEP = 1 << 20
+const NOWHERE: Address = { host: "", port: 0 }
 /** A process that is refused dials again within two seconds. */
 const REFUSED_MS = 5_000
 
@@ -86,7 +87,9 @@ const EARLY_MS = 3000
 
 export class Link {
   readonly name: string
-  readonly address: Address
+  /** Where it may be found, the likeliest first. Dialled in turn until one answers. */
+  private places: readonly Address[]
+  private place = 0
   /** Failed dials since the link was last up. */
   attempts = 0
   /** Ends the pause before the next dial. */
@@ -120,10 +123,29 @@ export class Link {
   private messagesOut = 0
   private readonly dropped = { disconnected: 0, incarnation: 0, backpressure: 0, tooLarge: 0 }
 
-  constructor(name: string, address: Address, shared: LinkShared) {
+  constructor(name: string, places: readonly Address[], shared: LinkShared) {
     this.name = name
-    this.address = address
+    this.places = places
     this.shared = shared
+  }
+
+  /** Where it is dialled now. */
+  get address(): Address {
+    return this.places[this.place % this.places.length] ?? NOWHERE
+  }
+  /** A connection that stands is left alone: who has moved has none. */
+  find(places: readonly Address[]): void {
+    const same = places.length === this.places.length && places.every((at, i) => addressText(at) === addressText(this.places[i] ?? NOWHERE))
+    if (same) return
+    const standing = this.live === null && this.outbound?.accepted == null ? -1 : places.findIndex((at) => addressText(at) === addressText(this.address))
+    this.places = places
+    if (standing >= 0) this.place = standing
+    else {
+      if (this.live === null) this.outbound?.fail(connectionLost(this.name, "it is dialled elsewhere"))
+      this.place = 0
+      this.attempts = 0
+      this.wake?.()
+    }
   }
 
   // ------------------------------------------------------------------------------------------- messages
@@ -166,6 +188,19 @@ export class Link {
     } else this.messagesOut += 1
   }
 
+  sendService(to: Member, message: ServiceMessage): void {
+    const { live, outbound, pending } = this
+    if (live === null || outbound === null) this.dropped.disconnected += 1
+    else if (to.incarnation !== live.incarnation) this.dropped.incarnation += 1
+    else if (pending.length + outbound.socket.writableLength + message.bytes.length > this.shared.unsentBytes) this.overflow()
+    else {
+      const at = openFrame(pending)
+      writeService(pending, message)
+      closeFrame(pending, at)
+      this.messagesOut += 1
+    }
+  }
+
   private overflow(): void {
     this.dropped.backpressure += 1
     this.shared.log(`${this.name}|backpressure`, "warn", `${this.name} takes bytes too slowly: ${this.shared.unsentBytes} are waiting, dropping messages for it (they are sent again later). Look at its load and the network.`)
@@ -190,9 +225,14 @@ export class Link {
 
   received(connection: Connection, buffer: Buffer, from: number, to: number): void {
     if (connection !== this.inbound) throw new MalformedBytes("a message came on a connection that is not for messages")
-    const { message, chunk } = readMessage(buffer, from, to, this.slab)
-    this.messagesIn += 1
     const member = connection.hello?.member
+    const service = readService(buffer, from, to)
+    this.messagesIn += 1
+    if (service !== null) {
+      if (member !== undefined) this.shared.handlers()?.serviceSaid?.(member, service)
+      return
+    }
+    const { message, chunk } = readMessage(buffer, from, to, this.slab)
     if (this.sighting !== null) hear(this.sighting, message)
     if (member !== undefined) this.shared.handlers()?.received(member, message, chunk)
   }
@@ -321,6 +361,7 @@ export class Link {
     else {
       this.outbound = null
       this.attempts += 1
+      this.place = (this.place + 1) % this.places.length
     }
     this.problem = error.message
     // Nodes that are started together miss each other at first: no news for people.

@@ -7,6 +7,14 @@ export interface Address {
 }
 export const addressText = (address: Address): string => `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`
 
+const ADDRESS = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:\s]+)):(\d{1,5})$/u
+/** null: that is no host:port. */
+export const parseAddress = (text: string): Address | null => {
+  const [, bracketed, plain, port] = ADDRESS.exec(text) ?? []
+  const host = bracketed ?? plain
+  return host === undefined || Number(port) > 65_535 ? null : { host, port: Number(port) }
+}
+
 /**
  * No Nagle: a batch is one write and must leave at once. Keep-alive after one quiet second (then each second, ten
  * times): a machine that lost power sends no reset, and two followers have nothing to say to each other.

@@ -15,7 +15,7 @@ import { frameLimit } from "./frame.ts"
 import type { Greeting, PeerHello } from "./handshake.ts"
 import { Link, type LinkShared, type PeerLink } from "./link.ts"
 import { limitedLog, type LimitedLog, type Log } from "../log.ts"
-import { addressText, dialSocket, listenSocket, type Address } from "./socket.ts"
+import { addressText, dialSocket, listenSocket, parseAddress, type Address } from "./socket.ts"
 
 export interface TcpLimits {
   /** The largest entry; frames derive from it. All nodes must agree. Default 8 MB. */
@@ -38,8 +38,12 @@ export interface TcpOptions {
   readonly self: Member
   /** Port 0 takes a free one, see `address`. */
   readonly listen: Address
-  /** Where each other member listens, by name. */
-  readonly peers: Readonly<Record<string, Address>>
+  /** Where each other member may be found, by name; the likeliest place first. */
+  readonly peers: Readonly<Record<string, Address | readonly Address[]>>
+  /** Where others are told to find this node, as host:port; empty: by their own lists. Default: where it listens. */
+  readonly advertise?: string
+  /** Asked of each who is not among the peers: may it be one, at the address that it tells? Default: nobody may. */
+  readonly welcome?: (hello: PeerHello) => boolean
   readonly hello: LocalHello
   /** What this node has met of its peers' starts. Default: kept as long as it runs. */
   readonly sightings?: Sightings
@@ -58,22 +62,28 @@ export interface TcpTransport extends Transport {
   readonly onRefused: (listener: (by: string, refusal: Refusal) => void) => () => void
   /** This node has changed (it was formed): tells every peer. */
   readonly announce: (hello: LocalHello) => void
-  /** Adds or moves a peer; null removes it and closes its connections without a `disconnected`. */
-  readonly setPeer: (name: string, address: Address | null) => void
+  /** Adds a peer, or says where it may be found now; null removes it and closes its connections without a `disconnected`. */
+  readonly setPeer: (name: string, at: Address | readonly Address[] | null) => void
 }
 
 export interface Unlisted {
   readonly name: string
+  readonly member: Member
+  /** It holds no data of any cluster yet. */
+  readonly empty: boolean
   /** Where it says that it listens. */
   readonly address: string
 }
 /** Who is refused dials again within two seconds. */
 const LATELY_MS = 5_000
 
+const MOST_PEERS = 256
 /** Accepted connections that have not said hello yet; beyond it the oldest goes. */
 const STRANGERS = 64
 /** The sockets of a process that has ended are closed by then; a second process that lives is not in a hurry. */
 const SECOND_LOOK_MS = 100
+
+const placesOf = (at: Address | readonly Address[]): readonly Address[] => ("host" in at ? [at] : at)
 
 class Node {
   readonly links = new Map<string, Link>()
@@ -89,6 +99,10 @@ class Node {
   private readonly strangers = new Set<Connection>()
   private readonly unknown = new Map<string, Unlisted & { readonly at: number }>()
   private readonly self: Member
+  private readonly advertise: string | undefined
+  private readonly welcome: (hello: PeerHello) => boolean
+  /** Makes a link and begins to dial. */
+  dial: (name: string, places: readonly Address[]) => void = () => undefined
   private readonly sightings: Sightings
   private readonly limits: Required<TcpLimits>
   private readonly shared: LinkShared
@@ -97,6 +111,8 @@ class Node {
   constructor(options: TcpOptions) {
     const limits = { maxEntryBytes: defaultSettings.maxEntryBytes, unsentBytes: 32 << 20, connectMs: 2000, helloMs: 5000, aliveMs: 1000, silenceMs: 5000, backoffMinMs: 50, backoffMaxMs: 1000, ...options.limits }
     this.self = options.self
+    this.advertise = options.advertise
+    this.welcome = options.welcome ?? (() => false)
     this.sightings = options.sightings ?? fleetingSightings()
     this.local = options.hello
     this.address = options.listen
@@ -117,21 +133,22 @@ class Node {
   }
 
   private greeting(peer: Address): Greeting {
-    return { ...this.local, listens: addressText(this.address), dials: addressText(peer) }
+    return { ...this.local, listens: this.advertise ?? addressText(this.address), dials: addressText(peer) }
   }
 
-  private note({ member: { name }, listens }: PeerHello): void {
+  private note({ member, empty, listens }: PeerHello): void {
+    const { name } = member
     const at = performance.now()
     for (const [known, one] of this.unknown) if (at - one.at > LATELY_MS) this.unknown.delete(known)
-    if (this.unknown.size < STRANGERS || this.unknown.has(name)) this.unknown.set(name, { name, address: listens, at })
+    if (this.unknown.size < STRANGERS || this.unknown.has(name)) this.unknown.set(name, { name, member, empty, address: listens, at })
   }
   unlisted(): readonly Unlisted[] {
     const now = performance.now()
-    return [...this.unknown.values()].filter(({ name, at }) => now - at < LATELY_MS && !this.links.has(name)).map(({ name, address }) => ({ name, address }))
+    return [...this.unknown.values()].filter(({ name, at }) => now - at < LATELY_MS && !this.links.has(name)).map(({ at: _, ...one }) => one)
   }
 
-  link(name: string, address: Address): Link {
-    const link = new Link(name, address, this.shared)
+  link(name: string, places: readonly Address[]): Link {
+    const link = new Link(name, places, this.shared)
     this.links.set(name, link)
     return link
   }
@@ -141,9 +158,18 @@ class Node {
     return new Connection(socket, link?.name ?? null, remote, this.self, () => this.greeting(link?.address ?? this.address), limits, handlers)
   }
 
+  /** Who is not on the list, and may be somebody of whom this node has not heard yet, is dialled where it says that it is. */
+  private takeIn(hello: PeerHello): void {
+    const { name } = hello.member
+    const at = parseAddress(hello.listens)
+    if (at === null || name === this.self.name || this.links.has(name) || this.links.size >= MOST_PEERS || !this.welcome(hello)) return
+    this.dial(name, [at])
+  }
+
   /** `good` is called once nothing speaks against the hello, and its start would be remembered after a crash. */
   private judged(connection: Connection, hello: PeerHello, good: (sighting: Sighting) => void, looked = false): void {
     if (connection.isClosed || this.stopped) return
+    this.takeIn(hello)
     const link = this.links.get(hello.member.name)
     const met = this.sightings.of(hello.member)
     let refusal = judge(this.self, this.local, (name) => this.links.has(name), hello, connection.expected) ?? judgeStart(this.self, met, hello)
@@ -306,10 +332,10 @@ export const makeTcpTransport = (options: TcpOptions): Effect.Effect<TcpTranspor
     const bound = server.address()
     if (bound !== null && typeof bound === "object") node.address = { host: options.listen.host, port: bound.port }
     const run = yield* FiberMap.makeRuntime<never, string, never, void>()
-    const dial = (name: string, address: Address): void => {
-      run(name, node.dialLoop(node.link(name, address)))
+    node.dial = (name, places) => {
+      run(name, node.dialLoop(node.link(name, places)))
     }
-    for (const [name, address] of Object.entries(options.peers)) if (name !== options.self.name) dial(name, address)
+    for (const [name, at] of Object.entries(options.peers)) if (name !== options.self.name) node.dial(name, placesOf(at))
     // First of all when the scope closes: nothing is reported while the parts go down.
     yield* Effect.addFinalizer(() => Effect.sync(() => node.stop()))
     return {
@@ -340,14 +366,17 @@ export const makeTcpTransport = (options: TcpOptions): Effect.Effect<TcpTranspor
         node.local = hello
         for (const link of node.links.values()) link.announce()
       },
-      setPeer: (name, address) => {
-        const old = node.links.get(name)
-        if (old !== undefined) {
-          old.end()
+      sendService: (to, message) => {
+        node.links.get(to.name)?.sendService(to, message)
+      },
+      setPeer: (name, at) => {
+        const link = node.links.get(name)
+        if (at === null) {
+          link?.end()
           node.links.delete(name)
-        }
-        if (address === null) run(name, Effect.void)
-        else dial(name, address)
+          run(name, Effect.void)
+        } else if (link === undefined) node.dial(name, placesOf(at))
+        else link.find(placesOf(at))
       },
     }
   })

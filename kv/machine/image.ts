@@ -16,8 +16,8 @@ import type { Item } from "./commands/view.ts"
 
 /** Large enough that frames and turns cost nothing, small enough to be made in a few milliseconds. */
 export const CHUNK = 256 << 10
-/** 4: data in the order of places; removals. */
-const FORMAT = 4
+/** 5: the position's configuration carries the addresses of members. */
+const FORMAT = 5
 /** A session with all that may be kept fits twice. */
 const MAX_FRAME = 64 << 20
 

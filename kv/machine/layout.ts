@@ -26,8 +26,8 @@ import type { Session } from "./sessions.ts"
 import type { Item } from "./commands/view.ts"
 import type { Reply } from "../types.ts"
 
-/** 4: data in the order of places; removals. */
-export const FORMAT = 4
+/** 5: the position's configuration carries the addresses of members. */
+export const FORMAT = 5
 export const META = 0x10
 export const MARKER = 0x20
 export const SESSION = 0x30

@@ -1,0 +1,282 @@
+/**
+ * The verbs for members and leadership, on any node. Whoever is asked asks the leader again and again for the next step, until
+ * the goal is reached: committed, and no change under way any more. All that is known stands in the leader's state, so a
+ * leader that changes, an answer that is lost and a second call for the same cost nothing but time.
+ */
+import { sameMember, type Member } from "../../core/index.ts"
+import type { ServiceMessage, Transport } from "../contract.ts"
+import type { Driver } from "../driver/index.ts"
+import type { Surroundings } from "../surroundings.ts"
+import { MemberAborted, MemberNoLeader, MemberRefused, MemberUnfinished, type MemberError } from "./errors.ts"
+import { nextStep, type CatchUp, type Goal, type Presence, type Step } from "./goals.ts"
+import { listMembers, type MemberList } from "./list.ts"
+import { bytesOf, readAnswer, readQuestion, type Answer, type Question } from "./questions.ts"
+
+/** What a transport knows of peers, beside the contract. */
+export interface Acquaintances {
+  readonly peers: () => readonly { readonly name: string; readonly member: Member | null; readonly connected: boolean; readonly address?: string }[]
+  /** Who dials this node and is not among its peers. */
+  readonly unlisted?: () => readonly { readonly member: Member; readonly address: string }[]
+  /** Look for that peer there. */
+  readonly reach?: (name: string, address: string) => void
+}
+export interface MembersOptions {
+  readonly driver: Pick<Driver, "state" | "leadership" | "change" | "transfer" | "wake" | "onService" | "onConfiguration" | "onChange">
+  readonly transport: Pick<Transport, "sendService"> & Partial<Acquaintances>
+  readonly surroundings: Surroundings
+  /** Where others find this node, as host:port; null: by their own lists. */
+  readonly address?: string | null
+  readonly cluster?: () => string | null
+  /** One line for people about what was done. */
+  readonly report?: (text: string) => void
+}
+
+export interface Progress {
+  /** What it is waiting for, or was done last. */
+  readonly text: string
+  /** How far a newcomer is that has to catch up first; null: none has. */
+  readonly catchUp: CatchUp | null
+}
+export interface VerbOptions {
+  /** Milliseconds until it gives up waiting. Default: ten minutes, for a newcomer may have much to catch up with. */
+  readonly timeout?: number
+  readonly onProgress?: (progress: Progress) => void
+  readonly signal?: AbortSignal
+}
+export interface ForcedOptions extends VerbOptions {
+  /** Do it although no majority of those that would vote then is there. The cluster may stop for good. */
+  readonly evenIfQuorumIsLost?: boolean
+}
+export interface AddressOptions {
+  /** Where it is found, as host:port, if it has not said so itself. */
+  readonly address?: string
+}
+/** What is so now. */
+export interface Done {
+  readonly text: string
+}
+
+/** Verbs resolve once what they ask for is so, committed; at once if it was so already. They reject with a MemberError. */
+export interface Members {
+  /** As the leader knows it; as this node knows it (`leader` is null then) if none answers in time. */
+  readonly list: (options?: Pick<VerbOptions, "timeout" | "signal">) => Promise<MemberList>
+  /** Takes a server that runs with an empty directory in, as a learner: it gets the log and decides nothing. */
+  readonly add: (name: string, options?: VerbOptions & AddressOptions) => Promise<Done>
+  /** Makes a learner a voter, once it has caught up. */
+  readonly promote: (name: string, options?: ForcedOptions) => Promise<Done>
+  readonly remove: (name: string, options?: ForcedOptions) => Promise<Done>
+  /**
+   * For a lost disk: `name` votes again, with the directory that it has now. For a lost machine, `by`: that one votes in the
+   * place of `name`. Afterwards there are as many voters as before.
+   */
+  readonly replace: (name: string, options?: ForcedOptions & AddressOptions & { readonly by?: string }) => Promise<Done>
+  /** Another one leads: `to`, or whoever is fit. */
+  readonly transfer: (to?: string, options?: VerbOptions) => Promise<Done>
+}
+export interface RunningMembers extends Members {
+  readonly pursue: (goal: Goal, options?: VerbOptions) => Promise<Done>
+  readonly stop: () => void
+}
+
+const TIMEOUT_MS = 600_000
+const LIST_MS = 3000
+/** Between two questions for the same goal: so often at first, and no more often later. */
+const FIRST_PAUSE_MS = 20
+const LONGEST_PAUSE_MS = 250
+/** An answer that has not come by then is asked for again. */
+const ANSWER_MS = 1000
+/** Somebody who is not heard of for a moment is no reason to refuse. */
+const SURE_MS = 1500
+/** Told as the reason if it has lasted that long as the end comes. */
+const LEADERLESS_MS = 1000
+
+export const makeMembers = ({ driver, transport, surroundings, address = null, cluster = () => null, report = () => undefined }: MembersOptions): RunningMembers => {
+  const { now, after, random } = surroundings
+  const life = Math.floor(random() * 2 ** 32)
+  const open = new Map<number, (answer: Answer | null) => void>()
+  const enders = new Set<() => void>()
+  let nextRef = 1
+  let stopped = false
+
+  const self = (): Member => driver.state().self
+  const presenceOf = (name: string): Presence | null => {
+    if (name === self().name) return { member: self(), connected: true, address }
+    const peer = transport.peers?.().find((one) => one.name === name)
+    if (peer?.member != null) return { member: peer.member, connected: peer.connected, address: peer.address ?? null }
+    const other = transport.unlisted?.().find(({ member }) => member.name === name)
+    return other === undefined ? null : { member: other.member, connected: false, address: other.address }
+  }
+  const others = (): readonly Presence[] => {
+    const peers = (transport.peers?.() ?? []).flatMap(({ member, connected, address: at }) => (member === null || !connected ? [] : [{ member, connected, address: at ?? null }]))
+    return [...peers, ...(transport.unlisted?.() ?? []).map(({ member, address: at }) => ({ member, connected: false, address: at }))]
+  }
+
+  // ------------------------------------------------------------------------------------------- the leader
+
+  const take = (step: Step, tell: (answer: Answer) => void): void => {
+    switch (step.type) {
+      case "done":
+        return tell({ type: "done", text: step.text })
+      case "refuse":
+        return tell({ type: "refused", reason: step.reason, text: step.text })
+      case "wait":
+        return tell({ type: "going", text: step.text, begun: false, catchUp: step.catchUp })
+      case "reach":
+        transport.reach?.(step.name, step.address)
+        return tell({ type: "going", text: step.text, begun: false, catchUp: null })
+      case "transfer":
+        driver.transfer(step.to)
+        return tell({ type: "going", text: step.text, begun: true, catchUp: null })
+      case "change":
+        driver.change(step.configuration, (outcome) => {
+          if (outcome.type === "ProposalAppended") report(step.text)
+          if (outcome.type === "ProposalRefused" && outcome.reason === "exhausted") tell({ type: "refused", reason: "exhausted", text: "the log has reached the last index that there is. Nothing was changed: move the state to a new cluster" })
+          else tell({ type: "going", text: step.text, begun: outcome.type !== "ProposalRefused", catchUp: null })
+        })
+    }
+  }
+  const answerTo = (question: Question, tell: (answer: Answer) => void): void => {
+    const state = driver.state()
+    const { role } = state
+    if (role.type !== "leader") return tell({ type: "notLeader" })
+    if (question.type === "list") return tell({ type: "list", list: listMembers(state, state.self, cluster(), presenceOf, others(), address) })
+    // An unlisted newcomer is dialled as soon as somebody wants it.
+    const { goal } = question
+    const wanted = goal.type === "add" ? goal.name : goal.type === "replace" ? goal.by : null
+    const caller = wanted === null ? undefined : transport.unlisted?.().find(({ member }) => member.name === wanted)
+    if (caller !== undefined && (transport.peers?.() ?? []).every(({ name }) => name !== caller.member.name)) transport.reach?.(caller.member.name, caller.address)
+    take(nextStep({ state, leader: role, presence: presenceOf }, goal), tell)
+  }
+
+  driver.onService((from, message) => {
+    if (stopped) return
+    if (message.type === "ServiceAnswer") {
+      if (message.life === life) open.get(message.ref)?.(readAnswer(message))
+      return
+    }
+    const question = readQuestion(message)
+    if (question === null) return
+    answerTo(question, (answer) => {
+      if (!stopped) say(from, { type: "ServiceAnswer", life: message.life, ref: message.ref, bytes: bytesOf(answer) })
+    })
+  })
+
+  // ------------------------------------------------------------------------------------------ whoever asks
+
+  const say = (to: Member, message: ServiceMessage): void => {
+    transport.sendService?.(to, message)
+    driver.wake()
+  }
+  /** null: no answer came. */
+  const ask = (leader: Member, question: Question): Promise<Answer | null> =>
+    new Promise((resolve) => {
+      if (sameMember(leader, self())) return answerTo(question, resolve)
+      const ref = nextRef++
+      const alarm = after(ANSWER_MS, () => end(null))
+      const end = (answer: Answer | null): void => {
+        alarm.cancel()
+        open.delete(ref)
+        resolve(answer)
+      }
+      open.set(ref, end)
+      say(leader, { type: "ServiceQuestion", life, ref, bytes: bytesOf(question) })
+    })
+  const pause = (millis: number): Promise<void> =>
+    new Promise((resolve) => {
+      const end = (): void => {
+        alarm.cancel()
+        enders.delete(end)
+        resolve()
+      }
+      const alarm = after(millis, end)
+      enders.add(end)
+    })
+
+  /** One that was removed hears nothing of the leader any more: what it knows to be committed tells it. */
+  const knowsOfItsOwnRemoval = (goal: Goal): boolean => {
+    if (goal.type !== "remove" || goal.name !== self().name) return false
+    const { configurations, commitIndex } = driver.state()
+    const committed = configurations.findLast(({ index }) => index <= commitIndex)?.configuration
+    return committed !== undefined && committed.voters.length > 0 && [...committed.voters, ...committed.outgoing, ...committed.learners].every(({ name }) => name !== goal.name)
+  }
+  const seconds = (millis: number): number => Math.round(millis / 100) / 10
+
+  const pursue = async (wanted: Goal, { timeout = TIMEOUT_MS, onProgress, signal }: VerbOptions = {}): Promise<Done> => {
+    const until = now() + timeout
+    let goal = wanted
+    let begun = false
+    let last: Progress = { text: "nobody was asked yet", catchUp: null }
+    let leaderless: number | null = now()
+    let refusedSince: number | null = null
+    let wait = FIRST_PAUSE_MS
+    const leaderNow = (): Member | null => driver.leadership().leader
+    const failed = (): MemberError => {
+      const leader = leaderNow()?.name ?? null
+      return leaderless !== null && now() - leaderless >= Math.min(LEADERLESS_MS, timeout) ? new MemberNoLeader(seconds(timeout), leader, begun) : new MemberUnfinished(seconds(timeout), last.text, leader, begun, last.catchUp)
+    }
+    const told = (progress: Progress): void => {
+      if (progress.text !== last.text || progress.catchUp !== null) onProgress?.(progress)
+      last = progress
+    }
+    for (;;) {
+      if (stopped) throw new MemberAborted("this node is stopping", leaderNow()?.name ?? null, begun)
+      if (signal?.aborted === true) throw new MemberAborted("the caller has given up", leaderNow()?.name ?? null, begun)
+      const leader = leaderNow()
+      if (goal.type === "transfer") {
+        if (goal.from === null && leader !== null) goal = { ...goal, from: leader.name }
+        if (leader !== null && (goal.to === null ? leader.name !== goal.from : leader.name === goal.to)) return { text: `${leader.name} leads` }
+      }
+      if (knowsOfItsOwnRemoval(goal)) return { text: `${self().name} is no member` }
+      if (leader !== null && !sameMember(leader, self()) && transport.sendService === undefined) throw new MemberRefused("notPossible", `${self().name} does not lead, and its transport carries no questions. Nothing was changed: ask ${leader.name}, the leader`, leader.name, begun)
+      const answer = leader === null ? null : await ask(leader, { type: "goal", goal })
+      if (answer === null || answer.type === "notLeader") {
+        leaderless ??= now()
+        told({ text: leader === null ? "no leader is known" : `${leader.name} does not answer as the leader`, catchUp: null })
+      } else {
+        leaderless = null
+        if (answer.type === "done") return { text: answer.text }
+        if (answer.type === "refused") {
+          refusedSince ??= now()
+          if (answer.reason !== "wouldLoseQuorum" || now() - refusedSince >= Math.min(SURE_MS, timeout / 2)) throw new MemberRefused(answer.reason, answer.text, leader?.name ?? null, begun)
+        } else refusedSince = null
+        if (answer.type === "going") {
+          if (answer.begun) wait = FIRST_PAUSE_MS
+          begun ||= answer.begun
+          told({ text: answer.text, catchUp: answer.catchUp })
+        }
+      }
+      if (now() >= until) throw failed()
+      await pause(Math.max(1, Math.min(wait, until - now())))
+      wait = Math.min(wait * 2, LONGEST_PAUSE_MS)
+    }
+  }
+
+  const list: Members["list"] = async ({ timeout = LIST_MS, signal } = {}) => {
+    const until = now() + timeout
+    let wait = FIRST_PAUSE_MS
+    while (!stopped && signal?.aborted !== true) {
+      const { leader } = driver.leadership()
+      const answer = leader === null ? null : await ask(leader, { type: "list" })
+      if (answer?.type === "list") return answer.list
+      if (now() >= until) break
+      await pause(wait)
+      wait = Math.min(wait * 2, LONGEST_PAUSE_MS)
+    }
+    return listMembers(driver.state(), null, cluster(), presenceOf, others(), address)
+  }
+
+  return {
+    list,
+    pursue,
+    add: (name, { address: at, ...options } = {}) => pursue({ type: "add", name, address: at ?? null }, options),
+    promote: (name, { evenIfQuorumIsLost = false, ...options } = {}) => pursue({ type: "promote", name, evenIfQuorumIsLost }, options),
+    remove: (name, { evenIfQuorumIsLost = false, ...options } = {}) => pursue({ type: "remove", name, evenIfQuorumIsLost }, options),
+    replace: (name, { evenIfQuorumIsLost = false, by = name, address: at, ...options } = {}) => pursue({ type: "replace", name, by, address: at ?? null, evenIfQuorumIsLost }, options),
+    transfer: (to, options) => pursue({ type: "transfer", to: to ?? null, from: null }, options),
+    stop: () => {
+      stopped = true
+      for (const end of open.values()) end(null)
+      for (const end of enders) end()
+    },
+  }
+}

@@ -1,0 +1,57 @@
+/** What one member's service asks another's, as text in a ServiceMessage. Whoever answers looks at it as what it is: unknown. */
+import type { ServiceMessage } from "../contract.ts"
+import type { CatchUp, Goal, RefusalReason } from "./goals.ts"
+import type { MemberList } from "./list.ts"
+
+export type Question = { readonly type: "goal"; readonly goal: Goal } | { readonly type: "list" }
+export type Answer =
+  | { readonly type: "done"; readonly text: string }
+  /** Not there yet. `begun`: something was set in motion by this question. */
+  | { readonly type: "going"; readonly text: string; readonly begun: boolean; readonly catchUp: CatchUp | null }
+  | { readonly type: "refused"; readonly reason: RefusalReason; readonly text: string }
+  | { readonly type: "notLeader" }
+  | { readonly type: "list"; readonly list: MemberList }
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null
+const isText = (value: unknown): value is string => typeof value === "string" && value.length <= 1000
+const isTextOrNull = (value: unknown): value is string | null => value === null || isText(value)
+
+const GOALS = {
+  add: ["name", "address"],
+  promote: ["name", "evenIfQuorumIsLost"],
+  remove: ["name", "evenIfQuorumIsLost"],
+  replace: ["name", "by", "address", "evenIfQuorumIsLost"],
+  transfer: ["to", "from"],
+} as const satisfies { readonly [T in Goal["type"]]: readonly (keyof Omit<Extract<Goal, { readonly type: T }>, "type">)[] }
+
+const isField = (name: string, value: unknown): boolean =>
+  name === "evenIfQuorumIsLost" ? typeof value === "boolean" : name === "name" || name === "by" ? isText(value) : isTextOrNull(value)
+const isGoal = (value: unknown): value is Goal => {
+  if (!isRecord(value)) return false
+  const { type } = value
+  const fields: readonly string[] | null = typeof type === "string" && Object.hasOwn(GOALS, type) ? GOALS[type as Goal["type"]] : null
+  return fields !== null && fields.every((name) => isField(name, value[name]))
+}
+
+const parse = (bytes: Uint8Array): unknown => {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes))
+  } catch {
+    return null
+  }
+}
+/** null: no question of this version. */
+export const readQuestion = ({ bytes }: ServiceMessage): Question | null => {
+  const value = parse(bytes)
+  if (!isRecord(value)) return null
+  if (value["type"] === "list") return { type: "list" }
+  const { goal } = value
+  return value["type"] === "goal" && isGoal(goal) ? { type: "goal", goal } : null
+}
+const ANSWERS: ReadonlySet<unknown> = new Set<Answer["type"]>(["done", "going", "refused", "notLeader", "list"])
+/** Members run one release: an answer is what its type says. null: it is none. */
+export const readAnswer = ({ bytes }: ServiceMessage): Answer | null => {
+  const value = parse(bytes)
+  return isRecord(value) && ANSWERS.has(value["type"]) ? (value as unknown as Answer) : null
+}
+export const bytesOf = (said: Question | Answer): Uint8Array => new TextEncoder().encode(JSON.stringify(said))
