@@ -2,6 +2,10 @@
 export { makeReplica, replicaService, replicate, type ReplicateError, type ReplicateOptions } from "./node/index.ts"
 export { BootstrapRefused, LostTail, OptionsInvalid, ReplicaFailed, StateUnusable, StateWithoutLog } from "./node/index.ts"
 export {
+  MemberAborted, MemberError, MemberNoLeader, MemberRefused, MemberUnfinished,
+  type CatchUp, type Done, type MemberList, type MemberRefusalReason, type Members, type MemberView, type Newcomer,
+} from "./members/index.ts"
+export {
   CommandFailed, elect, jsonCodec, LeaseLost, LeaseRefused, lock, NotDeterministic, NotExecuted, NotRead, OutcomeUnknown, ReplicaError, replicateTogether, ResultForgotten, StateNotPlain,
   type ApplyContext, type Campaign, type Codec, type Executed, type Leadership, type LeaseAnswer, type LeaseOptions, type LeaseRequest, type LeaseTable, type Lock, type Machine,
   type NotExecutedReason, type ReadOptions, type Replica, type ReplicaSettings, type ReplicaStatus, type Together, type TogetherOptions, type Unanswered,

@@ -29,7 +29,7 @@ const rolesOf = async (cluster: Cluster, at = "a"): Promise<string> => {
   const { members, changing } = await cluster.replica(at).members.list()
   return `${members.map(({ name, role }) => `${name}:${role}`).join(" ")}${changing ? " changing" : ""}`
 }
-const followerOf = (cluster: Cluster, leader: string): string => cluster.ids.find((id) => id !== leader && cluster.ids.includes(id)) ?? ""
+const followerOf = (cluster: Cluster, leader: string): string => cluster.ids.find((id) => id !== leader) ?? ""
 
 describe("verbs for members", () => {
   test("a newcomer is added by a follower, caught up, promoted, and leads; each verb again changes nothing; a removed one is told", async () => {
@@ -123,8 +123,8 @@ describe("verbs for members", () => {
     cluster.crash(down)
     const { members } = cluster.replica(up)
     while ((await members.list()).members.find(({ name }) => name === down)?.reachable !== false) await turn()
-    await expect(members.remove(up)).rejects.toMatchObject({ name: "MemberRefused", reason: "wouldLoseQuorum", executed: "no", leader } satisfies Partial<MemberRefused>)
-    await expect(members.remove(up)).rejects.toThrow(new RegExp(`of whom ${down} is not heard of: no majority .* Nothing was changed`))
+    await expect(members.remove(up, { timeout: 600 })).rejects.toMatchObject({ name: "MemberRefused", reason: "wouldLoseQuorum", executed: "no", leader } satisfies Partial<MemberRefused>)
+    await expect(members.remove(up, { timeout: 200 })).rejects.toThrow(new RegExp(`of whom ${down} is not heard of: no majority .* Nothing was changed`))
     await expect(members.promote("z")).rejects.toMatchObject({ reason: "unknownMember", executed: "no" })
     await expect(members.add("z", { timeout: 200 })).rejects.toMatchObject({ name: "MemberUnfinished", executed: "no" } satisfies Partial<MemberUnfinished>)
     await expect(members.transfer("z")).rejects.toMatchObject({ reason: "notAVoter" })
@@ -142,7 +142,7 @@ describe("verbs for members", () => {
     cluster.crash("b")
     cluster.crash("c")
     await until(() => cluster.replica("a").status().leader === null)
-    await expect(cluster.replica("a").members.remove("b", { timeout: 1500 })).rejects.toMatchObject({ name: "MemberNoLeader", executed: "no", leader: null } satisfies Partial<MemberNoLeader>)
-    expect(await cluster.replica("a").members.list({ timeout: 100 })).toMatchObject({ leader: null, asSeenBy: "a", members: [{ name: "a", reachable: true }, { name: "b", reachable: false }, { name: "c", reachable: false }] })
+    await expect(cluster.replica("a").members.remove("b", { timeout: 200 })).rejects.toMatchObject({ name: "MemberNoLeader", executed: "no", leader: null } satisfies Partial<MemberNoLeader>)
+    expect(await cluster.replica("a").members.list({ timeout: 50 })).toMatchObject({ leader: null, asSeenBy: "a", members: [{ name: "a", reachable: true }, { name: "b", reachable: false }, { name: "c", reachable: false }] })
   }, 60_000)
 })

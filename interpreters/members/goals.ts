@@ -171,7 +171,7 @@ const stepToPromote = (view: View, now: Configuration, { name, evenIfQuorumIsLos
   const learner = now.learners.find(nameIs(name))
   if (learner === undefined) return refuse("unknownMember", `${name} is no member. Nothing was changed: add it first`)
   const presence = view.presence(name)
-  if (presence?.connected === true && !sameMember(presence.member, learner)) return refuse("otherIncarnation", `${name} came back with another directory (incarnation ${presence.member.incarnation}) than the one that is a learner (${learner.incarnation}). Nothing was changed: add it again, then promote it`)
+  if (presence?.connected === true && !sameMember(presence.member, learner)) return refuse("otherIncarnation", `${name} came back with another directory (incarnation ${presence.member.incarnation}) than the one that is a learner (${learner.incarnation}). Nothing was changed: call add for what is there now, then promote it`)
   return stepToVote(view, now, learner, null, evenIfQuorumIsLost)
 }
 
