@@ -254,11 +254,11 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
   const list: Members["list"] = async ({ timeout = LIST_MS, signal } = {}) => {
     const until = now() + timeout
     let wait = FIRST_PAUSE_MS
-    while (!stopped && signal?.aborted !== true) {
+    for (;;) {
       const { leader } = driver.leadership()
       const answer = leader === null ? null : await ask(leader, { type: "list" })
       if (answer?.type === "list") return answer.list
-      if (now() >= until) break
+      if (now() >= until || stopped || signal?.aborted === true) break
       await pause(wait)
       wait = Math.min(wait * 2, LONGEST_PAUSE_MS)
     }

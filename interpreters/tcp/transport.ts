@@ -144,7 +144,7 @@ class Node {
   }
   unlisted(): readonly Unlisted[] {
     const now = performance.now()
-    return [...this.unknown.values()].filter(({ name, at }) => now - at < LATELY_MS && !this.links.has(name)).map(({ at: _, ...one }) => one)
+    return [...this.unknown.values()].filter(({ name, at }) => now - at < LATELY_MS && !this.links.has(name)).map(({ name, member, empty, address }) => ({ name, member, empty, address }))
   }
 
   link(name: string, places: readonly Address[]): Link {
