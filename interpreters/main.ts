@@ -1,6 +1,6 @@
 /** `import … from "stepraft"`: your own state machine, replicated; leader election and locks. */
 export { makeReplica, replicaService, replicate, type ReplicateError, type ReplicateOptions } from "./node/index.ts"
-export { BootstrapRefused, LostTail, OptionsInvalid, ReplicaFailed, StateUnusable, StateWithoutLog } from "./node/index.ts"
+export { BootstrapRefused, LostTail, OptionsInvalid, NodeFailed, StateUnusable, StateWithoutLog } from "./node/index.ts"
 export {
   MemberAborted, MemberError, MemberNoLeader, MemberRefused, MemberUnfinished,
   type CatchUp, type Done, type MemberList, type MemberRefusalReason, type Members, type MemberView, type Newcomer,

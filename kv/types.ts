@@ -1,5 +1,6 @@
 /** What the parts of the service say to each other: commands in the log, replies, the face of a node to its connections. */
 import type { Index, Stamp, Term } from "../core/index.ts"
+import type { PeerStatus, ServerStatus } from "../interpreters/node/index.ts"
 
 /** A reply in the terms of RESP3; a RESP2 connection gets the nearest that it knows. */
 export type Reply =
@@ -141,46 +142,10 @@ export interface Reader {
   readonly now: () => Stamp
 }
 
-export interface PeerStatus {
-  readonly id: string
-  readonly peer: string
-  readonly client: string | null
-  readonly connected: boolean
-  /** As the leader knows it; null on others. */
-  readonly matchIndex: number | null
-  readonly lag: number | null
-  readonly lastContactMs: number | null
-  /** Its wall clock less the cluster's time, as the leader heard it; null: not known here. */
-  readonly clockOffsetMs: number | null
-  /** Why it is not connected, or why a process that calls itself so was refused lately; null: neither. */
-  readonly problem: string | null
-}
-export interface NodeStatus {
-  readonly id: string
-  readonly incarnation: string
-  readonly cluster: string | null
-  readonly pid: number
-  readonly version: string
-  readonly role: "leader" | "follower" | "candidate" | "preCandidate" | "learner" | "starting" | "forming" | "amnesiac"
-  readonly term: number
-  readonly leader: string | null
-  readonly lastIndex: number
-  readonly commitIndex: number
-  readonly applied: number
-  readonly snapshotIndex: number
-  readonly logBytes: number
+export type { PeerStatus }
+export interface NodeStatus extends ServerStatus {
+  /** Where it serves clients. */
   readonly client: string
-  readonly peer: string
-  /** ok, or one line that says what is wrong and what to do. */
-  readonly health: string
-  /** Its data are here or on their way, and not ready: reads of it are answered LOADING. */
-  readonly loading: boolean
-  readonly uptimeMs: number
-  readonly lastContactMs: number | null
-  /** This node's wall clock less the cluster's time; null: one of them is not known. */
-  readonly clockOffsetMs: number | null
-  readonly peers: readonly PeerStatus[]
-  readonly counters: Readonly<Record<string, number>>
 }
 
 /** How a client enters a session of its own: where it is, and the secret that its opening returned. */

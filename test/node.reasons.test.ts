@@ -1,8 +1,8 @@
 /** What health makes of what is known: one line for each reason, and the reason that must be mended first. */
 import { expect, test, vi } from "vitest"
 import { initialState, defaultSettings, type Configuration, type Member, type State } from "../core/index.ts"
-import { healthOf, isLoading, watchHealth, type Facts, type Health } from "../kv/node/health.ts"
-import { makeLog } from "../kv/node/log.ts"
+import { healthOf, isLoading, watchHealth, type Facts, type Health } from "../interpreters/node/health.ts"
+import { makeLog } from "../interpreters/node/log.ts"
 import { fresh } from "./tcp.nodes.ts"
 
 const [n1, n2, n3] = ["n1", "n2", "n3"].map((name): Member => ({ name, incarnation: `${name}-a` })) as [Member, Member, Member]

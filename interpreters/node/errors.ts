@@ -33,15 +33,15 @@ export class OptionsInvalid extends Data.TaggedError("OptionsInvalid")<{ readonl
     return `${this.field} is ${this.found}, expected ${this.expected}. Nothing was started.`
   }
 }
-/** The directory of the state machine's snapshots cannot be read or written. */
+/** The directory of the state machine cannot be read or written. */
 export class StateUnusable extends Data.TaggedError("StateUnusable")<{ readonly directory: string; readonly cause: unknown }> {
   override get message(): string {
     return `the state in ${this.directory} cannot be used: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}. Nothing was changed. See that the directory can be read and written, and that this version wrote what is in it`
   }
 }
-/** A server that cannot go on, or does not count any more. */
-export class ReplicaFailed extends Data.TaggedError("ReplicaFailed")<{ readonly id: string; readonly cause: Error }> {
+/** Storage, state machine or the reducer failed while the server ran, or its directory does not count any more. */
+export class NodeFailed extends Data.TaggedError("NodeFailed")<{ readonly node: string; readonly cause: Error }> {
   override get message(): string {
-    return `${this.id} stopped: ${this.cause.message}`
+    return `${this.node} stopped: ${this.cause.message}`
   }
 }

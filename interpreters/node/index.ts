@@ -1,7 +1,9 @@
-/** A server on Node: files, TCP, forming a cluster, and recovery at a start. */
-export { BootstrapRefused, LostTail, OptionsInvalid, ReplicaFailed, StateUnusable, StateWithoutLog } from "./errors.ts"
+/** A server on Node: files, TCP, forming a cluster, recovery at a start, health and status. */
+export { openServer, type Assembly, type Built, type Foundation } from "./assemble.ts"
+export { BootstrapRefused, LostTail, NodeFailed, OptionsInvalid, StateUnusable, StateWithoutLog } from "./errors.ts"
 export { decide, formed, newClusterId, type Formation, type Forming, type Peer } from "./forming.ts"
-export { findPlace, refusedText, watchRefused } from "./place.ts"
-export { directoryStore } from "./store.ts"
-export { recoveredPosition, requireNoState, requireWholeLog } from "./recovery.ts"
+export { healthOf, isAmnesiac, isLoading } from "./health.ts"
+export { makeLog, type LogOptions } from "./log.ts"
 export { makeReplica, replicaService, replicate, type ReplicateError, type ReplicateOptions } from "./replicate.ts"
+export { beginning, factsOf, statusOf, type Alive, type PeerStatus, type RecoverableMachine, type ServerStatus } from "./status.ts"
+export { directoryStore } from "./store.ts"

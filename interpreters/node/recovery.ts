@@ -4,17 +4,19 @@ import * as Effect from "effect/Effect"
 import type { Entry, LogBase } from "../../core/index.ts"
 import type { StateMachine, Stored } from "../contract.ts"
 import type { Log } from "../log.ts"
-import { positionOf } from "../replica/index.ts"
-import { LostTail, StateWithoutLog } from "./errors.ts"
+import { positionOf } from "../driver/index.ts"
+import { LostTail, StateUnusable, StateWithoutLog } from "./errors.ts"
 
-/** A state machine that was made before this log cannot belong to it. Rejects with what keeps the directory from being read. */
-export const requireNoState = async (log: string, state: string): Promise<StateWithoutLog | null> => {
-  const found = await readdir(state).catch((error: NodeJS.ErrnoException): string[] => {
-    if (error.code === "ENOENT") return []
-    throw error
-  })
-  return found.length > 0 ? new StateWithoutLog({ state, log }) : null
-}
+/** A state machine that was made before this log cannot belong to it. */
+export const requireNoState = (log: string, state: string): Effect.Effect<void, StateWithoutLog | StateUnusable> =>
+  Effect.tryPromise({
+    try: () =>
+      readdir(state).catch((error: NodeJS.ErrnoException): string[] => {
+        if (error.code === "ENOENT") return []
+        throw error
+      }),
+    catch: (cause) => new StateUnusable({ directory: state, cause }),
+  }).pipe(Effect.flatMap((found) => (found.length > 0 ? Effect.fail(new StateWithoutLog({ state, log })) : Effect.void)))
 
 /** Is the position explained by the log, or by a snapshot that was restored just before a crash? Else the log has lost its end. */
 export const requireWholeLog = (machine: Pick<StateMachine, "position"> & { readonly beginsAt: () => number }, { base, entries }: Stored, directory: string): Effect.Effect<void, LostTail> => {

@@ -3,22 +3,22 @@
  * Each part is a resource of the scope; closing it hands leadership over first and takes them down in reverse order.
  */
 import { randomBytes } from "node:crypto"
-import { join } from "node:path"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
-import type { Settings } from "../../core/index.ts"
-import { openFileStorage, type StorageError } from "../file/index.ts"
-import type { LocalHello } from "../hello.ts"
+import { defaultSettings, type Settings } from "../../core/index.ts"
+import type { StorageError } from "../file/index.ts"
 import type { Log } from "../log.ts"
 import { openReplicaMachine, runReplica, type Machine, type Replica, type ReplicaSettings } from "../replica/index.ts"
-import { makeTcpTransport, parseAddress, type Address, type TcpError } from "../tcp/index.ts"
-import { OptionsInvalid, ReplicaFailed, StateUnusable, type BootstrapRefused, type LostTail, type StateWithoutLog } from "./errors.ts"
-import { findPlace, refusedText, watchRefused } from "./place.ts"
-import { recoveredPosition, requireNoState, requireWholeLog } from "./recovery.ts"
+import { parseAddress, type Address, type TcpError } from "../tcp/index.ts"
+import { openServer } from "./assemble.ts"
+import { NodeFailed, OptionsInvalid, StateUnusable, type BootstrapRefused, type LostTail, type StateWithoutLog } from "./errors.ts"
+import { makeLog } from "./log.ts"
+import { refusedText } from "./place.ts"
+import { beginning } from "./status.ts"
 import { directoryStore } from "./store.ts"
 
 export interface ReplicateOptions<State, Command, Result> {
@@ -39,7 +39,7 @@ export interface ReplicateOptions<State, Command, Result> {
   /** Lines for people. Default: warnings and errors to stderr. */
   readonly log?: Log
 }
-export type ReplicateError = OptionsInvalid | BootstrapRefused | StateWithoutLog | LostTail | StateUnusable | ReplicaFailed | StorageError | TcpError
+export type ReplicateError = OptionsInvalid | BootstrapRefused | StateWithoutLog | LostTail | StateUnusable | NodeFailed | StorageError | TcpError
 
 const NAME = /^[A-Za-z0-9._-]{1,64}$/u
 const addressOf = (field: string, text: string): Address => {
@@ -65,75 +65,46 @@ const checked = (id: string, listen: string | undefined, given: Readonly<Record<
   return { listen: addressOf("listen", own), peers: others }
 }
 
-const stderrLog = (id: string): Log => (level, text) => {
-  if (level === "warn" || level === "error") process.stderr.write(`${new Date().toISOString()} ${level.padEnd(5)} ${id} ${text}\n`)
-}
-
 /** Runs until its scope closes. Succeeds once this server has its place in the cluster; `ready` tells when it can serve. */
 export const makeReplica = <State, Command, Result>(options: ReplicateOptions<State, Command, Result>): Effect.Effect<Replica<State, Command, Result>, ReplicateError, Scope.Scope> =>
   Effect.gen(function* () {
-    const { id, data } = options
-    const log = options.log ?? stderrLog(id)
+    const { id } = options
+    const log = options.log ?? makeLog({ node: id, json: false, least: "warn" })
     const { listen, peers } = yield* Effect.try({
       try: () => checked(id, options.listen, options.peers),
       catch: (cause) => (cause instanceof OptionsInvalid ? cause : new OptionsInvalid({ field: "options", found: String(cause), expected: "see ReplicateOptions" })),
     })
-    const logDirectory = join(data, "log")
-    const stateDirectory = join(data, "state")
-    const storage = yield* openFileStorage({ directory: logDirectory, name: id, waiting: (text) => log("error", text) })
-    const { self, cluster, founding } = storage.identity
-    const unusable = (cause: unknown): StateUnusable => new StateUnusable({ directory: stateDirectory, cause })
-    if (cluster === null) {
-      const stray = yield* Effect.tryPromise({ try: () => requireNoState(logDirectory, stateDirectory), catch: unusable })
-      if (stray !== null) yield* Effect.fail(stray)
-    }
-    if (storage.refused !== null) yield* Effect.fail(new ReplicaFailed({ id, cause: new Error(refusedText(id, storage.refused)) }))
-
-    const hello: LocalHello = { cluster, clientAddress: "", empty: cluster === null, founding, start: storage.start, recovered: storage.recovered, refused: null }
-    const transport = yield* makeTcpTransport({
-      self, listen, peers, hello, log, sightings: storage.sightings,
-      ...(options.settings?.maxEntryBytes === undefined ? {} : { limits: { maxEntryBytes: options.settings.maxEntryBytes } }),
-    })
-    // Peers may say so at any time from here on, also before there is a replica.
-    let lost: Error | null = null
     let running: { readonly fail: (error: Error) => void } | null = null
-    const withdraw = (error: Error): void => {
+    // It may come at any time, also before there is a replica.
+    let lost: NodeFailed | null = null
+    const fail = (error: NodeFailed): void => {
       lost ??= error
       running?.fail(lost)
     }
-    watchRefused(
-      storage,
-      transport,
-      (refused) => {
-        const text = refusedText(id, refused)
-        transport.announce({ ...hello, cluster: storage.identity.cluster, founding: storage.identity.founding, empty: storage.identity.cluster === null, refused: text })
-        withdraw(new ReplicaFailed({ id, cause: new Error(text) }))
-      },
-      withdraw,
-    )
-    yield* findPlace({ storage, transport, bootstrap: false, met: () => undefined, log, hello: () => hello })
-
-    const machine = yield* Effect.tryPromise({
-      try: () => openReplicaMachine({ machine: options.machine, store: directoryStore(stateDirectory), newId: () => randomBytes(12).toString("hex"), report: (text) => log("warn", text) }),
-      catch: unusable,
-    })
-    yield* requireWholeLog(machine, storage.stored, logDirectory)
-    const replica = yield* Effect.try({
-      try: () =>
-        runReplica({
-          self, storage, transport, definition: options.machine, machine,
-          position: recoveredPosition(machine.position(), null, storage.stored, log),
+    const alive = beginning(id, listen)
+    const { storage, join } = yield* openServer(alive, {
+      data: options.data, peers, settings: { ...defaultSettings, ...options.settings }, bootstrap: false, clientAddress: "", log, failed: fail,
+      openMachine: ({ directory }) =>
+        Effect.tryPromise({
+          try: () => openReplicaMachine({ machine: options.machine, store: directoryStore(directory), newId: () => randomBytes(12).toString("hex"), report: (text) => log("warn", text) }),
+          catch: (cause) => new StateUnusable({ directory, cause }),
+        }),
+      build: ({ storage, transport, machine, position }) => {
+        const replica = runReplica({
+          self: storage.identity.self, storage, transport, definition: options.machine, machine, position,
           report: (text) => log("warn", text),
           compareEvery: options.compareEvery ?? null,
           ...(options.settings === undefined ? {} : { settings: options.settings }),
           ...(options.service === undefined ? {} : { service: options.service }),
-        }),
-      catch: (cause) => new ReplicaFailed({ id, cause: cause instanceof Error ? cause : new Error(String(cause)) }),
+        })
+        replica.failure.catch((error: Error) => (alive.failed = error.message))
+        running = replica
+        if (lost !== null) replica.fail(lost)
+        return { replica, driver: replica.driver, counters: replica.counters, withdraw: (why: string) => fail(new NodeFailed({ node: id, cause: new Error(why) })), stop: replica.close }
+      },
     })
-    running = replica
-    if (lost !== null) replica.fail(lost)
-    yield* Effect.addFinalizer(() => Effect.promise(replica.close))
-    return replica
+    if (storage.refused !== null) yield* Effect.fail(new NodeFailed({ node: id, cause: new Error(refusedText(id, storage.refused)) }))
+    return (yield* join).replica
   })
 
 /**

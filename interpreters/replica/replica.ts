@@ -2,9 +2,9 @@
  * A running replica: driver, state machine and service wired together, over a storage and a transport that are open already.
  * `replicate` (node/) opens those on Node; a test or a browser gives its own.
  */
-import { initialState, inPlace, sameMember, type Index, type LogBase, type Member, type Settings, type Stamp, type Term } from "../../core/index.ts"
+import { sameMember, type Index, type LogBase, type Member, type Settings, type Stamp, type Term } from "../../core/index.ts"
 import { defaultSettings } from "../../core/index.ts"
-import { type Driver, type DriverOptions, type Leadership as DriverLeadership, makeClock, makeDriver, makeTimers } from "../driver/index.ts"
+import { type Driver, driverFrom, type DriverOptions, type Leadership as DriverLeadership, positionOf } from "../driver/index.ts"
 import type { Storage, Transport } from "../contract.ts"
 import { LeaseRefused, type LeaseTable } from "../lease/index.ts"
 import { makeMembers, type Acquaintances, type Members } from "../members/index.ts"
@@ -63,6 +63,8 @@ export interface Replica<State, Command, Result> extends LeaseTable {
 }
 /** For whoever owns what is under it. */
 export interface RunningReplica<State, Command, Result> extends Replica<State, Command, Result> {
+  readonly driver: Driver
+  readonly counters: () => Readonly<Record<string, number>>
   /** It cannot go on, for a reason that others have found. */
   readonly fail: (error: Error) => void
   /** Ends at once and hands nothing over, as a crash does. */
@@ -96,7 +98,6 @@ export const runReplica = <State, Command, Result>(options: RunOptions<State, Co
   const commands = definition.commands ?? jsonCodec<Command>()
   const results = definition.results ?? jsonCodec<Result>()
   const settings: Settings = { ...defaultSettings, ...options.settings }
-  const { stored } = storage
   let closed = false
   let failure: Error | null = null
   let reject: (error: Error) => void = () => {}
@@ -114,24 +115,11 @@ export const runReplica = <State, Command, Result>(options: RunOptions<State, Co
     reject(error)
   }
 
-  const state = initialState(settings, {
-    self,
-    life: Math.floor(surroundings.random() * 2 ** 32),
-    hardState: stored.hardState,
-    base: stored.base,
-    entries: stored.entries,
-    position: options.position === undefined ? positionOf(machine.position(), stored.base) : options.position,
-  })
-  const driver: Driver = makeDriver({
-    runner: inPlace(state),
-    storage,
-    transport,
-    machine,
-    timers: options.driver?.timers ?? makeTimers({ random: surroundings.random }),
-    clock: options.driver?.clock ?? makeClock(),
-    onFatal: fail,
+  const driver: Driver = driverFrom({
+    self, settings, storage, transport, machine, random: surroundings.random, onFatal: fail,
+    position: options.position === undefined ? positionOf(machine.position(), storage.stored.base) : options.position,
     ...(options.report === undefined ? {} : { report: options.report }),
-    ...(options.driver?.journal === undefined ? {} : { journal: options.driver.journal }),
+    ...options.driver,
   })
   const service = makeReplicaService({
     driver,
@@ -180,6 +168,8 @@ export const runReplica = <State, Command, Result>(options: RunOptions<State, Co
 
   return {
     id: self.name,
+    driver,
+    counters: service.counters,
     ready: async () => {
       for (;;) {
         try {
@@ -237,7 +227,3 @@ export const runReplica = <State, Command, Result>(options: RunOptions<State, Co
     },
   }
 }
-
-/** The founding configuration is no entry, so a state machine that has executed nothing has not seen it. */
-export const positionOf = (position: LogBase | null, base: LogBase): LogBase | null =>
-  position === null || position.configuration.voters.length > 0 ? position : { ...position, configuration: base.configuration }

@@ -3,7 +3,7 @@ export type { Dropped, PeerLink } from "./link.ts"
 export { PROTOCOL, type PeerHello } from "./handshake.ts"
 export { isFinal, type Hello, type LocalHello, type Refusal, type RefusalReason } from "../hello.ts"
 export type { Log, LogLevel } from "../log.ts"
-export { addressText, parseAddress, type Address } from "./socket.ts"
+export { ADDRESS, addressText, parseAddress, type Address } from "./socket.ts"
 export {
   BrokenStream,
   ConnectFailed,

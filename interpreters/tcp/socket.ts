@@ -7,7 +7,7 @@ export interface Address {
 }
 export const addressText = (address: Address): string => `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`
 
-const ADDRESS = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:\s]+)):(\d{1,5})$/u
+export const ADDRESS = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:,=\s]+)):(\d{1,5})$/u
 /** null: that is no host:port. */
 export const parseAddress = (text: string): Address | null => {
   const [, bracketed, plain, port] = ADDRESS.exec(text) ?? []

@@ -7,10 +7,10 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { defaultSettings, type Settings } from "../../core/index.ts"
-import type { Address } from "../../interpreters/tcp/index.ts"
+import { ADDRESS, parseAddress, type Address } from "../../interpreters/tcp/index.ts"
 import { defaultServiceSettings, type ServiceSettings } from "../service/index.ts"
 import { InvalidConfig } from "./errors.ts"
-import type { LogLevel } from "./log.ts"
+import type { LogLevel } from "../../interpreters/log.ts"
 
 const Whole = Schema.Union([Schema.Int, Schema.FiniteFromString.pipe(Schema.check(Schema.isInt()))]).pipe(
   Schema.check(Schema.isGreaterThanOrEqualTo(1, { expected: "a whole number above 0" })),
@@ -19,7 +19,6 @@ const Whole = Schema.Union([Schema.Int, Schema.FiniteFromString.pipe(Schema.chec
 const Millis = Whole.pipe(Schema.check(Schema.isLessThanOrEqualTo(2 ** 31 - 1, { expected: "at most 2147483647 ms" })))
 const Switch = Schema.Union([Schema.Boolean, Schema.Literals(["true", "false", "yes", "no", "1", "0"])])
 const Name = Schema.String.pipe(Schema.check(Schema.isPattern(/^[A-Za-z0-9._-]{1,64}$/, { expected: "a name of letters, digits, dots, dashes and underscores" })))
-const ADDRESS = /^(\[[0-9A-Fa-f:.]+\]|[^:,=\s]+):(\d{1,5})$/
 const WILDCARD: ReadonlySet<string> = new Set(["0.0.0.0", "::"])
 const HostPort = Schema.String.pipe(Schema.check(Schema.isPattern(ADDRESS, { expected: "an address as host:port" })))
 const Peers = Schema.Union([Schema.String, Schema.Record(Schema.String, Schema.String)])
@@ -178,13 +177,6 @@ const gather = ({ flags, env = process.env, file }: ConfigSources): Map<Setting,
 }
 
 const isOn = (value: typeof Switch.Type | undefined): boolean => value === true || value === "true" || value === "yes" || value === "1"
-
-export const parseAddress = (text: string): Address | null => {
-  const match = ADDRESS.exec(text)
-  const host = match?.[1]
-  const port = Number(match?.[2])
-  return host === undefined || port > 65_535 ? null : { host: host.replace(/^\[|\]$/g, ""), port }
-}
 
 const decode = (sources: ConfigSources): NodeConfig => {
   const found = gather(sources)

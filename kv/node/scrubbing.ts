@@ -1,6 +1,6 @@
 /** Now and then the tables of the state machine are read as a whole, so that a bit that flipped is found before it is needed. */
 import type { KvMachine } from "../machine/index.ts"
-import type { Log } from "./log.ts"
+import type { Log } from "../../interpreters/log.ts"
 
 const DAY = 86_400_000
 /** Nodes that were started together must not scrub together. */

@@ -1,8 +1,6 @@
 /** One line per fact: for people, or as JSON with STEPRAFT_LOG=json. STEPRAFT_LOG_LEVEL names the least level shown. */
-import { shown } from "../../interpreters/text.ts"
-
-export type LogLevel = "debug" | "info" | "warn" | "error"
-export type Log = (level: LogLevel, text: string) => void
+import type { Log, LogLevel } from "../log.ts"
+import { shown } from "../text.ts"
 
 /** A stack with its message has a few thousand characters. */
 const LONGEST = 8192

@@ -1,7 +1,7 @@
 /** A wall clock that is far from the cluster's time is named: in the log once, in health and status for as long as it lasts. */
 import { replicatedTime, type Millis, type State } from "../../core/index.ts"
-import type { Driver } from "../../interpreters/driver/index.ts"
-import type { Log } from "./log.ts"
+import type { Driver } from "../driver/index.ts"
+import type { Log } from "../log.ts"
 
 /** Further than this, for so many looks in a row, is worth a word: less is a machine without NTP on its way. */
 const FAR: Millis = 2000
@@ -23,7 +23,7 @@ const text = (millis: Millis): string => {
   return `${Math.round(seconds / 86_400)} days`
 }
 export const clockText = (name: string, offset: Millis): string =>
-  `the clock of ${name} is ${text(offset)} ${offset > 0 ? "ahead of" : "behind"} the cluster's time, which does not follow it: keys expire by what a majority of clocks shows. Set the clock of the machine of ${name}, and keep it set by NTP`
+  `the clock of ${name} is ${text(offset)} ${offset > 0 ? "ahead of" : "behind"} the cluster's time, which does not follow it: that is what a majority of clocks shows. Set the clock of the machine of ${name}, and keep it set by NTP`
 
 export interface ClockWatch {
   /** How far off, if that has lasted; otherwise null. */

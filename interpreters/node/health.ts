@@ -1,11 +1,11 @@
 /** Why a node is not well. The one place that decides it: STATUS, INFO, the log and the refusals of clients say the same. */
 import { configurationOf, hasQuorum, sameMember, votersOf, type Configuration, type Member, type Millis, type State } from "../../core/index.ts"
-import { MEMBER_LOST } from "../../interpreters/mending.ts"
-import { refusedText } from "../../interpreters/node/index.ts"
-import type { Refused } from "../../interpreters/starts.ts"
-import type { PeerLink, Unlisted } from "../../interpreters/tcp/index.ts"
+import { MEMBER_LOST } from "../mending.ts"
+import { refusedText } from "./place.ts"
+import type { Refused } from "../starts.ts"
+import type { PeerLink, Unlisted } from "../tcp/index.ts"
 import { clockText } from "./clocks.ts"
-import type { Log } from "./log.ts"
+import type { Log } from "../log.ts"
 
 /** What a node does between its start and the moment when it can serve. */
 export type Phase =

@@ -1,0 +1,31 @@
+/** The driver of a server as its start finds it: what its storage holds, and how far its state machine is. */
+import { initialState, inPlace, type LogBase, type Member, type Settings } from "../../core/index.ts"
+import type { Storage } from "../contract.ts"
+import { makeClock, type Clock } from "./clock.ts"
+import { makeDriver, type Driver, type DriverOptions } from "./driver.ts"
+import { makeTimers } from "./timers.ts"
+
+export interface StartOptions extends Omit<DriverOptions, "runner" | "storage" | "timers" | "clock"> {
+  readonly self: Member
+  readonly settings: Settings
+  readonly storage: Storage
+  /** Where the state machine stands; null: it must be rebuilt from a peer. */
+  readonly position: LogBase | null
+  readonly random: () => number
+  readonly timers?: DriverOptions["timers"]
+  readonly clock?: Clock
+}
+
+export const driverFrom = ({ self, settings, position, random, ...options }: StartOptions): Driver => {
+  const { hardState, base, entries } = options.storage.stored
+  return makeDriver({
+    ...options,
+    runner: inPlace(initialState(settings, { self, life: Math.floor(random() * 2 ** 32), hardState, base, entries, position })),
+    timers: options.timers ?? makeTimers({ random }),
+    clock: options.clock ?? makeClock({ onJump: (millis) => options.report?.(`the wall clock was moved ${millis > 0 ? "forward" : "back"} by ${Math.abs(millis)} ms (or the machine slept): the cluster's time goes on undisturbed`) }),
+  })
+}
+
+/** The founding configuration is no entry, so a state machine that has executed nothing has not seen it. */
+export const positionOf = (position: LogBase | null, base: LogBase): LogBase | null =>
+  position === null || position.configuration.voters.length > 0 ? position : { ...position, configuration: base.configuration }

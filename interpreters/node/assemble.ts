@@ -1,0 +1,175 @@
+/**
+ * A server from its directory to what stands on its driver: storage → peers → place in the cluster → state machine → driver.
+ * Each part is a resource of the scope; closing the scope hands leadership over first and then takes them down in reverse
+ * order. What the state machine is, and what is built on it, is the caller's.
+ */
+import { join } from "node:path"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { LogBase, Settings } from "../../core/index.ts"
+import type { Driver } from "../driver/index.ts"
+import { openFileStorage, type FileStorage, type FileStorageOptions, type StorageError } from "../file/index.ts"
+import type { LocalHello } from "../hello.ts"
+import type { Log } from "../log.ts"
+import { addressText, makeTcpTransport, type Address, type TcpError, type TcpTransport } from "../tcp/index.ts"
+import { watchClock } from "./clocks.ts"
+import { NodeFailed, type BootstrapRefused, type LostTail, type StateUnusable, type StateWithoutLog } from "./errors.ts"
+import { healthOf, isAmnesiac, watchHealth } from "./health.ts"
+import { findPlace, refusedText, watchRefused } from "./place.ts"
+import { recoveredPosition, requireNoState, requireWholeLog } from "./recovery.ts"
+import { factsOf, type Alive, type RecoverableMachine } from "./status.ts"
+
+/** What the driver of a server is made from. */
+export interface Foundation<M> {
+  readonly storage: FileStorage
+  readonly transport: TcpTransport
+  readonly machine: M
+  readonly position: LogBase | null
+}
+/** What stands on it. */
+export interface Built {
+  readonly driver: Driver
+  readonly counters: () => Readonly<Record<string, number>>
+  /** What this server says must not count any more: it says and answers nothing from here on. */
+  readonly withdraw: (why: string) => void
+  /** Hands leadership over, and answers what waits. */
+  readonly stop: () => Promise<void>
+}
+
+export interface Assembly<M extends RecoverableMachine, B extends Built, E> extends Pick<FileStorageOptions, "files" | "space" | "segmentBytes"> {
+  /** Its log stands in `log`, its state machine in `state`. */
+  readonly data: string
+  readonly peers: Readonly<Record<string, Address>>
+  readonly settings: Settings
+  /** To wait as amnesiac is an error. */
+  readonly bootstrap: boolean
+  /** Where it serves clients of its own, for others to tell; empty: nowhere. */
+  readonly clientAddress: string
+  readonly log: Log
+  /** `whole`: the log holds every entry from the first on, so lost data can be made anew from it. */
+  readonly openMachine: (at: { readonly cluster: string; readonly directory: string; readonly whole: boolean }) => Effect.Effect<M, E, Scope.Scope>
+  /** Makes the driver and starts it. */
+  readonly build: (on: Foundation<M>) => B
+  /** It cannot go on. */
+  readonly failed: (error: NodeFailed) => void
+}
+export interface Opened<B, E> {
+  readonly storage: FileStorage
+  readonly address: Address
+  /** Takes its place in the cluster, however long that takes, and builds the rest. */
+  readonly join: Effect.Effect<B, E | BootstrapRefused | LostTail | NodeFailed | StorageError, Scope.Scope>
+}
+
+const errorOf = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)))
+
+/** Opens the directory and the port for peers. `alive` is filled as it goes. */
+export const openServer = <M extends RecoverableMachine, B extends Built, E>(alive: Alive, assembly: Assembly<M, B, E>): Effect.Effect<Opened<B, E>, StateWithoutLog | StateUnusable | StorageError | TcpError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { id } = alive
+    const { data, log, clientAddress } = assembly
+    const [directory, state] = [join(data, "log"), join(data, "state")]
+    const storage = yield* openFileStorage({
+      directory,
+      name: id,
+      ...(assembly.files === undefined ? {} : { files: assembly.files }),
+      ...(assembly.space === undefined ? {} : { space: assembly.space }),
+      ...(assembly.segmentBytes === undefined ? {} : { segmentBytes: assembly.segmentBytes }),
+      waiting: (text) => log("error", text),
+      reading: (bytes, file, files) => {
+        alive.phase = { doing: "reading", bytes, file, files }
+      },
+    })
+    const { self, cluster, founding } = storage.identity
+    alive.storage = storage
+    alive.phase = { doing: cluster === null ? "forming" : "opening" }
+    if (cluster === null) yield* requireNoState(directory, state)
+
+    const hello: LocalHello = { cluster, clientAddress, empty: cluster === null, founding, start: storage.start, recovered: storage.recovered, refused: storage.refused === null ? null : refusedText(id, storage.refused) }
+    const transport = yield* makeTcpTransport({
+      self, listen: alive.listen, peers: assembly.peers, hello, log, sightings: storage.sightings, limits: { maxEntryBytes: assembly.settings.maxEntryBytes },
+    })
+    alive.transport = transport
+    log("info", `incarnation ${self.incarnation}, ${cluster === null ? "empty" : `cluster ${cluster}`};${clientAddress === "" ? "" : ` clients at ${clientAddress},`} peers at ${addressText(transport.address)}, data in ${data}`)
+
+    const fail = (cause: Error): void => {
+      alive.failed = cause.message
+      assembly.failed(new NodeFailed({ node: id, cause }))
+    }
+    const helloNow = (): LocalHello => ({ ...hello, cluster: storage.identity.cluster, founding: storage.identity.founding, empty: storage.identity.cluster === null, refused: alive.refused === null ? null : refusedText(id, alive.refused) })
+    let built: Built | null = null
+    const withdraw = (): void => {
+      if (alive.refused !== null) built?.withdraw(refusedText(id, alive.refused))
+    }
+    // What this server says must not count any more: at once, and for every later start.
+    watchRefused(
+      storage,
+      transport,
+      (refused) => {
+        alive.refused = refused
+        withdraw()
+        log("error", refusedText(id, refused))
+        transport.announce(helloNow())
+      },
+      fail,
+    )
+    let told = ""
+    const run = (cluster: string): Effect.Effect<B, E | LostTail | NodeFailed, Scope.Scope> =>
+      Effect.gen(function* () {
+        alive.phase = { doing: "opening" }
+        const machine = yield* assembly.openMachine({ cluster, directory: state, whole: storage.stored.base.index === 0 })
+        yield* requireWholeLog(machine, storage.stored, directory)
+        const position = recoveredPosition(machine.position(), machine.stats?.().damaged ?? null, storage.stored, log)
+        const standing = yield* Effect.try({ try: () => assembly.build({ storage, transport, machine, position }), catch: (cause) => new NodeFailed({ node: id, cause: errorOf(cause) }) })
+        built = standing
+        alive.running = { driver: standing.driver, machine, counters: standing.counters }
+        const end = watch(alive, standing, log)
+        yield* Effect.addFinalizer(() => Effect.promise(end))
+        withdraw()
+        return standing
+      })
+    return {
+      storage,
+      address: transport.address,
+      join: findPlace({
+        storage, transport, bootstrap: assembly.bootstrap, log, hello: helloNow,
+        met: (of) => {
+          alive.phase = of === null ? { doing: "forming" } : { doing: "waiting", of: of.of, cluster: of.cluster }
+          const text = of === null ? "" : healthOf(factsOf(alive)).text
+          if (text !== "" && text !== told) log("error", text)
+          told = text
+        },
+      }).pipe(Effect.flatMap(run)),
+    }
+  })
+
+/** Tells people what becomes of it while it runs. Returns how it ends. */
+const watch = (alive: Alive, { driver, stop }: Built, log: Log): (() => Promise<void>) => {
+  watchLeadership(alive, driver, log)
+  const clocks = watchClock(driver, alive.id, log)
+  alive.clocks = clocks
+  const unwatchHealth = watchHealth(() => healthOf(factsOf(alive)), log)
+  if (isAmnesiac(driver.state())) log("warn", healthOf(factsOf(alive)).text)
+  return async () => {
+    alive.stopping = true
+    clocks.stop()
+    unwatchHealth()
+    log("info", "stopping: handing leadership over, if it is here, and answering what waits")
+    await stop()
+  }
+}
+
+const watchLeadership = (alive: Alive, driver: Driver, log: Log): void => {
+  let leader: string | null = null
+  let term = 0
+  alive.leaderlessSince = performance.now()
+  driver.onChange((now) => {
+    alive.leaderlessSince = now.leader === null ? (alive.leaderlessSince ?? performance.now()) : null
+    const name = now.leader?.name ?? null
+    if (name !== leader || (name !== null && now.term !== term)) {
+      if (now.role === "leader") log("info", `leading in term ${now.term}`)
+      else log("info", name === null ? `no leader is known (term ${now.term})` : `following ${name} in term ${now.term}`)
+    }
+    leader = name
+    term = now.term
+  })
+}

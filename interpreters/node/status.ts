@@ -1,0 +1,194 @@
+/** What a server says of itself. */
+import { readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import { configurationOf } from "../../core/index.ts"
+import type { StateMachine } from "../contract.ts"
+import type { Driver } from "../driver/index.ts"
+import type { FileStorage } from "../file/index.ts"
+import type { Refused } from "../starts.ts"
+import { addressText, type Address, type PeerLink, type TcpTransport } from "../tcp/index.ts"
+import { clockOffset, peerClockOffset, type ClockWatch } from "./clocks.ts"
+import { healthOf, isLoading, standing, strangers, strangerText, type Facts, type Health, type Phase } from "./health.ts"
+
+export interface PeerStatus {
+  readonly id: string
+  readonly peer: string
+  readonly client: string | null
+  readonly connected: boolean
+  /** As the leader knows it; null on others. */
+  readonly matchIndex: number | null
+  readonly lag: number | null
+  readonly lastContactMs: number | null
+  /** Its wall clock less the cluster's time, as the leader heard it; null: not known here. */
+  readonly clockOffsetMs: number | null
+  /** Why it is not connected, or why a process that calls itself so was refused lately; null: neither. */
+  readonly problem: string | null
+}
+export interface ServerStatus {
+  readonly id: string
+  readonly incarnation: string
+  readonly cluster: string | null
+  readonly pid: number
+  readonly version: string
+  readonly role: "leader" | "follower" | "candidate" | "preCandidate" | "learner" | "starting" | "forming" | "amnesiac"
+  readonly term: number
+  readonly leader: string | null
+  readonly lastIndex: number
+  readonly commitIndex: number
+  readonly applied: number
+  readonly snapshotIndex: number
+  readonly logBytes: number
+  readonly peer: string
+  /** ok, or one line that says what is wrong and what to do. */
+  readonly health: string
+  /** Its data are here or on their way, and not ready. */
+  readonly loading: boolean
+  readonly uptimeMs: number
+  readonly lastContactMs: number | null
+  /** This node's wall clock less the cluster's time; null: one of them is not known. */
+  readonly clockOffsetMs: number | null
+  readonly peers: readonly PeerStatus[]
+  readonly counters: Readonly<Record<string, number>>
+}
+
+/** A state machine that a start can tell from one that has lost something, and that says what it waits for. */
+export interface RecoverableMachine extends StateMachine {
+  /** The entry through which the snapshot reached that its data were restored from; 0 if every entry was executed here. */
+  readonly beginsAt: () => number
+  /** Numbers become counters. `damaged`: why its data are lost; `short`: what it waits for before it goes on executing. */
+  readonly stats?: () => { readonly damaged: string | null; readonly short: string | null }
+}
+
+/** What there is of the server so far. */
+export interface Alive {
+  readonly id: string
+  /** Where it listens to its peers. */
+  readonly listen: Address
+  readonly startedAt: number
+  /** What it does until its state machine runs. */
+  phase: Phase
+  storage: FileStorage | null
+  transport: TcpTransport | null
+  running: { readonly driver: Driver; readonly machine: RecoverableMachine; readonly counters: () => Readonly<Record<string, number>> } | null
+  clocks: ClockWatch | null
+  /** A peer has met a later start of this directory, and what this server says does not count any more. */
+  refused: Refused | null
+  /** No leader since then, or null. */
+  leaderlessSince: number | null
+  stopping: boolean
+  /** Why it cannot go on, or null. */
+  failed: string | null
+}
+export const beginning = (id: string, listen: Address): Alive => ({
+  id, listen, startedAt: performance.now(), phase: { doing: "reading", bytes: 0, file: 1, files: 1 },
+  storage: null, transport: null, running: null, clocks: null, refused: null, leaderlessSince: null, stopping: false, failed: null,
+})
+
+/** Two levels up from here, whether as source or emitted. */
+const versionIn = (relative: string): string | null => {
+  try {
+    const found: unknown = JSON.parse(readFileSync(fileURLToPath(new URL(relative, import.meta.url)), "utf8"))
+    return typeof found === "object" && found !== null && "version" in found && typeof found.version === "string" ? found.version : null
+  } catch {
+    return null
+  }
+}
+const version = versionIn("../../package.json") ?? versionIn("../../../package.json") ?? "unknown"
+
+const roleOf = (alive: Alive, { reason }: Health): ServerStatus["role"] => {
+  if (alive.refused !== null || reason === "amnesiac") return "amnesiac"
+  const state = alive.running?.driver.state()
+  if (state === undefined) return alive.phase.doing === "forming" || alive.phase.doing === "waiting" ? "forming" : "starting"
+  if (standing(state) === "learner" && state.role.type === "follower") return "learner"
+  return state.role.type
+}
+
+export const factsOf = (alive: Alive): Facts => {
+  const { id, phase, running, storage, transport, stopping, failed, refused } = alive
+  return {
+    self: storage?.identity.self ?? { name: id, incarnation: "" },
+    phase,
+    state: running?.driver.state() ?? null,
+    stopping,
+    failed,
+    refused,
+    leaderlessMs: alive.leaderlessSince === null ? null : performance.now() - alive.leaderlessSince,
+    links: transport?.peers() ?? [],
+    unlisted: transport?.unlisted() ?? [],
+    pending: storage?.pending() ?? { ms: 0, wanting: null },
+    short: running?.machine.stats?.().short ?? null,
+    clock: alive.clocks?.far() ?? null,
+  }
+}
+
+const peersOf = (alive: Alive): PeerStatus[] => {
+  const state = alive.running?.driver.state()
+  const links = alive.transport?.peers() ?? []
+  const foreign = state === undefined ? [] : strangers(configurationOf(state), links)
+  const progress = state?.role.type === "leader" ? state.role.progress : {}
+  return links.map((link: PeerLink) => {
+    const known = progress[link.name]
+    // A new leader knows of nobody's log before he has answered.
+    const matchIndex = known === undefined || known.matchIndex === 0 ? null : known.matchIndex
+    return {
+      id: link.name,
+      peer: link.address,
+      client: link.clientAddress,
+      connected: link.connected,
+      matchIndex,
+      lag: matchIndex === null || state === undefined ? null : state.log.lastIndex - matchIndex,
+      lastContactMs: link.lastReceivedMs === null ? null : Math.round(link.lastReceivedMs),
+      clockOffsetMs: state === undefined ? null : peerClockOffset(state, link.name),
+      problem: link.refused ?? link.problem ?? (foreign.includes(link) ? strangerText([link]) : null),
+    }
+  })
+}
+
+const countersOf = (alive: Alive): Record<string, number> => {
+  const { running, storage, transport } = alive
+  const counters: Record<string, number> = {}
+  if (running !== null) {
+    Object.assign(counters, running.driver.counters, running.counters())
+    for (const [name, value] of Object.entries(storage?.stats() ?? {})) if (typeof value === "number") counters[`storage.${name}`] = value
+    for (const [name, value] of Object.entries(running.machine.stats?.() ?? {})) if (typeof value === "number") counters[`machine.${name}`] = value
+  }
+  for (const peer of transport?.peers() ?? []) {
+    for (const [name, value] of Object.entries({ messagesIn: peer.messagesIn, messagesOut: peer.messagesOut, bytesIn: peer.bytesIn, bytesOut: peer.bytesOut })) {
+      counters[`peers.${name}`] = (counters[`peers.${name}`] ?? 0) + value
+    }
+    for (const value of Object.values(peer.dropped)) counters["peers.dropped"] = (counters["peers.dropped"] ?? 0) + value
+  }
+  return counters
+}
+
+export const statusOf = (alive: Alive): ServerStatus => {
+  const { id, running, storage, transport } = alive
+  const state = running?.driver.state()
+  const leader = running?.driver.leadership().leader ?? null
+  const leaderLink = leader === null ? undefined : transport?.peers().find(({ name }) => name === leader.name)
+  const own = leader?.name === id
+  const health = healthOf(factsOf(alive))
+  return {
+    id,
+    incarnation: storage?.identity.self.incarnation ?? "",
+    cluster: storage?.identity.cluster ?? null,
+    pid: process.pid,
+    version,
+    role: roleOf(alive, health),
+    term: state?.currentTerm ?? 0,
+    leader: leader?.name ?? null,
+    lastIndex: state?.log.lastIndex ?? 0,
+    commitIndex: state?.commitIndex ?? 0,
+    applied: state?.applied ?? 0,
+    snapshotIndex: state?.log.base.index ?? 0,
+    logBytes: storage?.stats().bytes ?? 0,
+    peer: addressText(transport?.address ?? alive.listen),
+    health: health.text,
+    loading: isLoading(health),
+    uptimeMs: Math.round(performance.now() - alive.startedAt),
+    lastContactMs: own ? 0 : leaderLink?.lastReceivedMs == null ? null : Math.round(leaderLink.lastReceivedMs),
+    clockOffsetMs: state === undefined ? null : clockOffset(state),
+    peers: peersOf(alive),
+    counters: countersOf(alive),
+  }
+}
