@@ -136,6 +136,8 @@ export interface Member {
 }
 export interface ClusterOptions {
   readonly nodes?: number
+  /** The runtime of a node, and its own words. Default: this Node. */
+  readonly runtime?: (id: string) => readonly string[]
   /** What runs a node: words after `node`. */
   readonly program?: readonly string[]
   /** Further words after `serve …`, and environment, for all nodes. */
@@ -208,8 +210,9 @@ export const startCluster = async (options: ClusterOptions = {}): Promise<Cluste
     ]
     const env = { ...options.env, ...extra.env }
     // The shell is replaced by the node: the pid is the node's.
-    const limited = ["-c", `ulimit -n ${options.descriptors}; exec "$0" "$@"`, process.execPath, ...words]
-    livesOf(id).push(options.descriptors === undefined ? launch(process.execPath, words, env) : launch("/bin/sh", limited, env))
+    const [command = process.execPath, ...before] = options.runtime?.(id) ?? []
+    const limited = ["-c", `ulimit -n ${options.descriptors}; exec "$0" "$@"`, command, ...before, ...words]
+    livesOf(id).push(options.descriptors === undefined ? launch(command, [...before, ...words], env) : launch("/bin/sh", limited, env))
   }
   const kill = async (id: string, signal: NodeJS.Signals = "SIGKILL"): Promise<void> => {
     if (!running(id)) return

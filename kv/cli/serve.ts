@@ -9,7 +9,9 @@ const stopWithParent = (): void => {
   if (process.env["STEPRAFT_STOP_WITH_STDIN"] !== "1") return
   const stop = (): void => void process.kill(process.pid, "SIGTERM")
   process.stdin.once("end", stop).once("error", stop).resume()
-  process.stdin.unref()
+  // Deno's has no `unref`; there it keeps a process alive that ends by its signal or its failure anyway.
+  const { unref } = process.stdin as { readonly unref?: () => unknown }
+  unref?.call(process.stdin)
 }
 
 /** Less than whoever supervises it waits before he kills. */
