@@ -7,6 +7,6 @@ export {
 } from "./members/index.ts"
 export {
   CommandFailed, elect, jsonCodec, LeaseLost, LeaseRefused, lock, NotDeterministic, NotExecuted, NotRead, OutcomeUnknown, ReplicaError, replicateTogether, ResultForgotten, StateNotPlain,
-  type ApplyContext, type Campaign, type Codec, type Executed, type Leadership, type LeaseAnswer, type LeaseOptions, type LeaseRequest, type LeaseTable, type Lock, type Machine,
+  type ApplyContext, type Campaign, type Codec, type DurableMachine, type DurableState, type Executed, type Leadership, type LeaseAnswer, type LeaseOptions, type LeaseRequest, type LeaseTable, type Lock, type Machine,
   type NotExecutedReason, type ReadOptions, type Replica, type ReplicaSettings, type ReplicaStatus, type Together, type TogetherOptions, type Unanswered,
 } from "./replica/main.ts"

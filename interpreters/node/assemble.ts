@@ -6,7 +6,7 @@
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { LogBase, Settings } from "../../core/index.ts"
+import type { LogBase, Member, Settings } from "../../core/index.ts"
 import type { Driver } from "../driver/index.ts"
 import { openFileStorage, type FileStorage, type FileStorageOptions, type StorageError } from "../file/index.ts"
 import type { LocalHello } from "../hello.ts"
@@ -47,7 +47,7 @@ export interface Assembly<M extends RecoverableMachine, B extends Built, E> exte
   readonly clientAddress: string
   readonly log: Log
   /** `whole`: the log holds every entry from the first on, so lost data can be made anew from it. */
-  readonly openMachine: (at: { readonly cluster: string; readonly directory: string; readonly whole: boolean }) => Effect.Effect<M, E, Scope.Scope>
+  readonly openMachine: (at: { readonly self: Member; readonly cluster: string; readonly directory: string; readonly whole: boolean }) => Effect.Effect<M, E, Scope.Scope>
   /** Makes the driver and starts it. */
   readonly build: (on: Foundation<M>) => B
   /** It cannot go on. */
@@ -116,7 +116,7 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(ali
     const run = (cluster: string): Effect.Effect<B, E | LostTail | NodeFailed, Scope.Scope> =>
       Effect.gen(function* () {
         alive.phase = { doing: "opening" }
-        const machine = yield* assembly.openMachine({ cluster, directory: state, whole: storage.stored.base.index === 0 })
+        const machine = yield* assembly.openMachine({ self: storage.identity.self, cluster, directory: state, whole: storage.stored.base.index === 0 })
         yield* requireWholeLog(machine, storage.stored, directory)
         const position = recoveredPosition(machine.position(), machine.stats?.().damaged ?? null, storage.stored, log)
         const standing = yield* Effect.try({ try: () => assembly.build({ storage, transport, machine, position }), catch: (cause) => new NodeFailed({ node: id, cause: errorOf(cause) }) })

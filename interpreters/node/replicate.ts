@@ -12,9 +12,10 @@ import * as Scope from "effect/Scope"
 import { defaultSettings, type Settings } from "../../core/index.ts"
 import type { StorageError } from "../file/index.ts"
 import type { Log } from "../log.ts"
-import { openReplicaMachine, runReplica, type Machine, type Replica, type ReplicaSettings } from "../replica/index.ts"
+import { openReplicaMachine, runReplica, type DurableMachine, type Machine, type Replica, type ReplicaSettings, type Runnable } from "../replica/index.ts"
 import { parseAddress, type Address, type TcpError } from "../tcp/index.ts"
 import { openServer } from "./assemble.ts"
+import { openDurableMachine } from "./durable.ts"
 import { NodeFailed, OptionsInvalid, StateUnusable, type BootstrapRefused, type LostTail, type StateWithoutLog } from "./errors.ts"
 import { makeLog } from "./log.ts"
 import { refusedText } from "./place.ts"
@@ -30,7 +31,8 @@ export interface ReplicateOptions<State, Command, Result> {
   readonly listen?: string
   /** All servers of the cluster with their addresses, as host:port; this one may be among them. */
   readonly peers: Readonly<Record<string, string>>
-  readonly machine: Machine<State, Command, Result>
+  /** A state in memory and a function; or a state that keeps itself, such as a database. */
+  readonly machine: Machine<State, Command, Result> | DurableMachine<State, Command, Result>
   readonly settings?: Partial<Settings>
   /** Time-outs and limits of what callers ask. */
   readonly service?: Partial<ReplicaSettings>
@@ -84,9 +86,14 @@ export const makeReplica = <State, Command, Result>(options: ReplicateOptions<St
     const alive = beginning(id, listen)
     const { storage, join } = yield* openServer(alive, {
       data: options.data, peers, settings: { ...defaultSettings, ...options.settings }, bootstrap: false, clientAddress: "", log, failed: fail,
-      openMachine: ({ directory }) =>
+      openMachine: ({ directory, self }) =>
         Effect.tryPromise({
-          try: () => openReplicaMachine({ machine: options.machine, store: directoryStore(directory), newId: () => randomBytes(12).toString("hex"), report: (text) => log("warn", text) }),
+          try: (): Promise<Runnable<State>> => {
+            const { machine } = options
+            const newId = (): string => randomBytes(12).toString("hex")
+            if ("open" in machine) return openDurableMachine({ machine, directory, self, newId })
+            return openReplicaMachine({ machine, store: directoryStore(directory), newId, report: (text) => log("warn", text) })
+          },
           catch: (cause) => new StateUnusable({ directory, cause }),
         }),
       build: ({ storage, transport, machine, position }) => {

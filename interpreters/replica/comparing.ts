@@ -6,7 +6,7 @@ import type { Payload } from "../../core/index.ts"
 import { payloadOf } from "../payload.ts"
 import { encodeReplicaCommand } from "./machine/command.ts"
 import { NotDeterministic } from "./errors.ts"
-import type { Told } from "./machine/executor.ts"
+import type { Told } from "./machine/execution.ts"
 
 export interface ComparingOptions {
   readonly owner: string

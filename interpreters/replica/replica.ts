@@ -11,9 +11,9 @@ import { makeMembers, type Acquaintances, type Members } from "../members/index.
 import type { Body } from "./machine/command.ts"
 import { jsonCodec, type Machine } from "./machine/definition.ts"
 import { CommandFailed, NotExecuted, NotRead, OutcomeUnknown, ResultForgotten } from "./errors.ts"
-import { leaseAnswers } from "./machine/executor.ts"
+import { leaseAnswers } from "./machine/execution.ts"
 import { latest } from "./latest.ts"
-import type { ReplicaMachine } from "./machine/machine.ts"
+import type { Runnable } from "./machine/machine.ts"
 import type { ReplicaSettings } from "./session/parts.ts"
 import { makeReplicaService, type Answer } from "./service.ts"
 import { realSurroundings, type Surroundings } from "../surroundings.ts"
@@ -78,8 +78,8 @@ export interface RunOptions<State, Command, Result> {
   /** Where others find this server, as host:port; null: by their own lists. */
   readonly address?: string | null
   readonly cluster?: () => string | null
-  readonly definition: Machine<State, Command, Result>
-  readonly machine: ReplicaMachine<State, Command, Result>
+  readonly definition: Pick<Machine<State, Command, Result>, "commands" | "results">
+  readonly machine: Runnable<State>
   /** Where the machine stands, if more is known than it says itself. */
   readonly position?: LogBase | null
   readonly settings?: Partial<Settings>

@@ -5,9 +5,9 @@ import { Barriers } from "./session/barriers.ts"
 import { encodeReplicaCommand, type Body } from "./machine/command.ts"
 import { Comparing } from "./comparing.ts"
 import { NotExecuted, NotRead, OutcomeUnknown } from "./errors.ts"
-import type { Told } from "./machine/executor.ts"
+import type { Told } from "./machine/execution.ts"
 import type { Outcome as Result } from "./machine/ledger.ts"
-import type { ReplicaMachine } from "./machine/machine.ts"
+import type { Runnable } from "./machine/machine.ts"
 import { defaultReplicaSettings, reasonOf, type ReplicaDriver, type ReplicaParts, type ReplicaSettings } from "./session/parts.ts"
 import { ServerSession } from "./session/session.ts"
 import { realSurroundings, type Surroundings } from "../surroundings.ts"
@@ -17,7 +17,7 @@ export type Answer = Result | { readonly type: "failed"; readonly error: NotExec
 
 export interface ReplicaServiceOptions {
   readonly driver: ReplicaDriver
-  readonly machine: Pick<ReplicaMachine<never, never, never>, "listen"> & { readonly executor: () => { readonly outcomeOf: (session: number, sequence: number) => Result | null | "ended"; readonly digest: number; readonly position: { readonly index: number } } }
+  readonly machine: Pick<Runnable<unknown>, "listen" | "executor">
   /** The same for all lives of this server, and for no other. */
   readonly owner: string
   readonly settings?: Partial<ReplicaSettings>

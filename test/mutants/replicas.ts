@@ -11,7 +11,7 @@ export const replicas: readonly Seeded[] = [
   {
     id: "own-replica-2",
     title: "a server's earlier session stays open beside its new one",
-    patches: [{ file: `${R}machine/ledger.ts`, find: "    if (earlier !== undefined) this.byId.delete(earlier)\n", replace: "" }],
+    patches: [{ file: `${R}machine/ledger.ts`, find: "    if (held !== undefined) this.end(held)\n", replace: "" }],
   },
   {
     id: "own-replica-3",
@@ -21,7 +21,7 @@ export const replicas: readonly Seeded[] = [
   {
     id: "own-replica-4",
     title: "leases are left out of snapshots",
-    patches: [{ file: `${R}machine/executor.ts`, find: "leases: this.leases.image()", replace: "leases: []" }],
+    patches: [{ file: `${R}machine/execution.ts`, find: "leases: this.leases.image()", replace: "leases: []" }],
   },
   {
     id: "own-replica-5",

@@ -5,6 +5,8 @@
  */
 import type { Index, Stamp } from "../../../core/index.ts"
 import type { LeaseAnswer, LeaseRequest } from "../../lease/index.ts"
+import { textOf, utf8 } from "../../octets.ts"
+import type { Changed } from "./ledger.ts"
 
 interface Lease {
   readonly holder: string
@@ -18,13 +20,29 @@ const LONGEST = 256
 const MOST = 10_000
 const LONGEST_TTL = 24 * 3_600_000
 
+const leaseRecord = (name: string): string => `lease/${name}`
+
 export class Leases {
   private readonly byName: Map<string, Lease>
-  constructor(image: LeaseImage = []) {
+  private readonly changed: Changed
+  constructor(image: LeaseImage = [], changed: Changed = () => undefined) {
     this.byName = new Map(image)
+    this.changed = changed
   }
   image(): LeaseImage {
     return Array.from(this.byName)
+  }
+
+  /** As it is now; null: there is no such record any more. */
+  record(record: string): Uint8Array | null {
+    const lease = this.byName.get(record.slice(leaseRecord("").length))
+    return lease === undefined ? null : utf8(JSON.stringify(lease))
+  }
+  /** From all records. */
+  static restored(records: ReadonlyMap<string, Uint8Array>, changed: Changed): Leases {
+    const prefix = leaseRecord("")
+    const found = Array.from(records).filter(([name]) => name.startsWith(prefix))
+    return new Leases(found.map(([name, bytes]) => [name.slice(prefix.length), JSON.parse(textOf(bytes)) as Lease]), changed)
   }
 
   /** `index` is the place of the request in the log: the token, if it takes the lease. */
@@ -34,7 +52,7 @@ export class Leases {
     const found = this.byName.get(name)
     const held = found !== undefined && found.until > now ? found : undefined
     if (request.type === "release") {
-      if (held?.holder === holder) this.byName.delete(name)
+      if (held?.holder === holder) this.delete(name)
       return { type: "released" }
     }
     if (!(request.ttl > 0 && request.ttl <= LONGEST_TTL)) return { type: "refused", text: `a lease lasts more than 0 and at most ${LONGEST_TTL} ms` }
@@ -42,10 +60,15 @@ export class Leases {
     if (found === undefined && this.byName.size >= MOST && !this.makeRoom(now)) return { type: "refused", text: `there are ${MOST} leases already` }
     const token = held?.token ?? index
     this.byName.set(name, { holder, token, until: now + request.ttl })
+    this.changed(leaseRecord(name))
     return { type: "held", token }
   }
   private makeRoom(now: Stamp): boolean {
-    for (const [name, { until }] of this.byName) if (until <= now) this.byName.delete(name)
+    for (const [name, { until }] of this.byName) if (until <= now) this.delete(name)
     return this.byName.size < MOST
+  }
+  private delete(name: string): void {
+    this.byName.delete(name)
+    this.changed(leaseRecord(name))
   }
 }

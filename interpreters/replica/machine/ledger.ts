@@ -3,7 +3,7 @@
  * executes each number once. Everything here is decided by the log alone. (thesis §6.3)
  */
 import type { Index, Stamp } from "../../../core/index.ts"
-import { fromBase64, toBase64 } from "../../octets.ts"
+import { concat, fromBase64, textOf, toBase64, utf8 } from "../../octets.ts"
 
 /** What a command came to. `undone`: `apply` threw, and its changes do not count; the text says what. */
 export type Outcome =
@@ -45,9 +45,42 @@ const MAX_KEPT = 65_536
 export const MAX_KEPT_BYTES = 32 << 20
 const sizeOf = (outcome: Outcome | undefined): number => (outcome?.type === "result" ? outcome.bytes.length : 0)
 
+/** Told the names of records that are not as they were: what keeps its ledger in a store of its own writes those. */
+export type Changed = (record: string) => void
+const nobody: Changed = () => undefined
+const sessionRecord = (id: Index): string => `session/${id}`
+const outcomeRecord = (id: Index, sequence: number): string => `outcome/${id}/${sequence}`
+const RESULT = 1
+const UNDONE = 2
+const FORGOTTEN = 3
+const outcomeBytes = (outcome: Outcome): Uint8Array => {
+  switch (outcome.type) {
+    case "result":
+      return concat([Uint8Array.of(RESULT), outcome.bytes])
+    case "undone":
+      return concat([Uint8Array.of(UNDONE), utf8(outcome.text)])
+    case "forgotten":
+      return Uint8Array.of(FORGOTTEN)
+  }
+}
+const outcomeFrom = (bytes: Uint8Array): Outcome => {
+  const rest = bytes.subarray(1)
+  return bytes[0] === RESULT ? { type: "result", bytes: rest } : bytes[0] === UNDONE ? { type: "undone", text: textOf(rest) } : { type: "forgotten" }
+}
+
+interface Held {
+  session: Session
+  outcomes: Outcome[]
+  bytes: number
+}
+
 export class Ledger {
-  private readonly byId = new Map<Index, { session: Session; outcomes: Outcome[]; bytes: number }>()
+  private readonly changed: Changed
+  private readonly byId = new Map<Index, Held>()
   private readonly byOwner = new Map<string, Index>()
+  constructor(changed: Changed = nobody) {
+    this.changed = changed
+  }
 
   /** The session that an Open at `index` gives its owner. The same Open again, by its secret, answers with the same one. */
   open(index: Index, owner: string, secret: string, now: Stamp): Index {
@@ -55,17 +88,34 @@ export class Ledger {
     const held = earlier === undefined ? undefined : this.byId.get(earlier)
     if (held !== undefined && held.session.secret === secret) {
       held.session = { ...held.session, active: now }
+      this.changed(sessionRecord(held.session.id))
       return held.session.id
     }
-    if (earlier !== undefined) this.byId.delete(earlier)
-    for (const [id, { session }] of this.byId) {
+    if (held !== undefined) this.end(held)
+    for (const held of this.byId.values()) {
+      const { session } = held
       if (session.active + IDLE_MS >= now) continue
-      this.byId.delete(id)
+      this.end(held)
       this.byOwner.delete(session.owner)
     }
     this.byId.set(index, { session: { id: index, owner, secret, last: 0, lowest: 1, active: now, outcomes: [] }, outcomes: [], bytes: 0 })
     this.byOwner.set(owner, index)
+    this.changed(sessionRecord(index))
     return index
+  }
+  private end(held: Held): void {
+    this.dropOldest(held, held.outcomes.length)
+    this.byId.delete(held.session.id)
+    this.changed(sessionRecord(held.session.id))
+  }
+  /** So many of the oldest results are not kept any more. Answers how many bytes they had. */
+  private dropOldest({ session: { id, lowest }, outcomes }: Held, count: number): number {
+    let bytes = 0
+    for (const [at, outcome] of outcomes.splice(0, count).entries()) {
+      bytes += sizeOf(outcome)
+      this.changed(outcomeRecord(id, lowest + at))
+    }
+    return bytes
   }
 
   /** What is to become of number `sequence` of the session. */
@@ -73,8 +123,9 @@ export class Ledger {
     const held = this.byId.get(id)
     if (held === undefined) return { type: "ended" }
     const from = Math.max(held.session.lowest, Math.min(lowest, held.session.last + 1))
-    for (const outcome of held.outcomes.splice(0, from - held.session.lowest)) held.bytes -= sizeOf(outcome)
+    held.bytes -= this.dropOldest(held, from - held.session.lowest)
     held.session = { ...held.session, active: now, lowest: from }
+    this.changed(sessionRecord(id))
     if (sequence === held.session.last + 1) return { type: "execute" }
     if (sequence > held.session.last) return { type: "early" }
     return { type: "known", outcome: held.outcomes[sequence - from] ?? { type: "forgotten" } }
@@ -87,9 +138,10 @@ export class Ledger {
     const kept: Outcome = sizeOf(outcome) > MAX_KEPT_RESULT ? { type: "forgotten" } : outcome
     held.outcomes.push(kept)
     held.bytes += sizeOf(kept)
+    this.changed(outcomeRecord(id, held.session.last + 1))
     let over = 0
-    for (; held.outcomes.length - over > MAX_KEPT || held.bytes > MAX_KEPT_BYTES; over++) held.bytes -= sizeOf(held.outcomes[over])
-    held.outcomes.splice(0, over)
+    for (let bytes = held.bytes; held.outcomes.length - over > MAX_KEPT || bytes > MAX_KEPT_BYTES; over++) bytes -= sizeOf(held.outcomes[over])
+    held.bytes -= this.dropOldest(held, over)
     held.session = { ...held.session, last: held.session.last + 1, lowest: held.session.lowest + over }
   }
 
@@ -99,6 +151,32 @@ export class Ledger {
     if (held === undefined) return "ended"
     if (sequence > held.session.last) return null
     return held.outcomes[sequence - held.session.lowest] ?? { type: "forgotten" }
+  }
+
+  /** As it is now; null: there is no such record any more. */
+  record(name: string): Uint8Array | null {
+    const [kind, id, sequence] = name.split("/")
+    const held = this.byId.get(Number(id))
+    if (held === undefined) return null
+    if (kind === "session") return utf8(JSON.stringify({ ...held.session, outcomes: [] }))
+    const outcome = held.outcomes[Number(sequence) - held.session.lowest]
+    return outcome === undefined ? null : outcomeBytes(outcome)
+  }
+  /** From all its records. */
+  static restored(records: ReadonlyMap<string, Uint8Array>, changed: Changed): Ledger {
+    const ledger = new Ledger(changed)
+    for (const [name, bytes] of records) {
+      if (!name.startsWith("session/")) continue
+      const session = JSON.parse(textOf(bytes)) as Session
+      const outcomes: Outcome[] = []
+      for (let sequence = session.lowest; sequence <= session.last; sequence++) outcomes.push(outcomeFrom(records.get(outcomeRecord(session.id, sequence)) ?? Uint8Array.of(FORGOTTEN)))
+      ledger.put(session, outcomes)
+    }
+    return ledger
+  }
+  private put(session: Session, outcomes: Outcome[]): void {
+    this.byId.set(session.id, { session: { ...session, outcomes: [] }, outcomes, bytes: outcomes.reduce((sum, outcome) => sum + sizeOf(outcome), 0) })
+    this.byOwner.set(session.owner, session.id)
   }
 
   image(): LedgerImage {
@@ -115,8 +193,7 @@ export class Ledger {
     const ledger = new Ledger()
     for (const session of image.sessions) {
       const outcomes = session.outcomes.map(([kind, text]): Outcome => (kind === "r" ? { type: "result", bytes: fromBase64(text) } : kind === "u" ? { type: "undone", text } : { type: "forgotten" }))
-      ledger.byId.set(session.id, { session: { ...session, outcomes: [] }, outcomes, bytes: outcomes.reduce((sum, outcome) => sum + sizeOf(outcome), 0) })
-      ledger.byOwner.set(session.owner, session.id)
+      ledger.put({ ...session, outcomes: [] }, outcomes)
     }
     return ledger
   }

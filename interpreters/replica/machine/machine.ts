@@ -5,18 +5,23 @@
 import type { Entry, LogBase, SnapshotRef } from "../../../core/index.ts"
 import type { SnapshotImage, StateMachine, StateMachineHandlers } from "../../contract.ts"
 import type { Machine } from "./definition.ts"
-import { Executor, type Told } from "./executor.ts"
+import type { Execution, Told } from "./execution.ts"
+import { Executor } from "./executor.ts"
 import { makePacer } from "./slices.ts"
 import { readSnapshot, SnapshotDamaged, writeSnapshot } from "./snapshot.ts"
 import type { Draft, Snapshot, SnapshotStore } from "./store.ts"
 
-export interface ReplicaMachine<State, Command, Result> extends StateMachine {
-  readonly executor: () => Executor<State, Command, Result>
+/** What runs a replica needs of a state machine, wherever its state is. */
+export interface Runnable<State> extends StateMachine {
+  readonly executor: () => Pick<Execution, "position" | "digest" | "outcomeOf"> & { readonly state: State }
   /** Told in the order of the log, before `applied`. `null`: a snapshot replaced the state, and what was told may be missing. */
   readonly listen: (listener: (told: readonly Told[] | null) => void) => void
   /** The entry through which the snapshot reached that it started from, or that it was restored from. */
   readonly beginsAt: () => number
   readonly close: () => Promise<void>
+}
+export interface ReplicaMachine<State, Command, Result> extends Runnable<State> {
+  readonly executor: () => Executor<State, Command, Result>
 }
 export interface ReplicaMachineOptions<State, Command, Result> {
   readonly machine: Machine<State, Command, Result>

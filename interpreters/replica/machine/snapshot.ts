@@ -9,7 +9,7 @@
 import { crc32 } from "../../payload.ts"
 import { concat, textOf, utf8 } from "../../octets.ts"
 import type { Codec } from "./definition.ts"
-import type { ExecutorImage } from "./executor.ts"
+import type { ExecutorImage } from "./execution.ts"
 import { LineReader, linesOf, makePacer, MalformedSlices } from "./slices.ts"
 import type { Draft, Snapshot } from "./store.ts"
 

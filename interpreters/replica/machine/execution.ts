@@ -1,0 +1,149 @@
+/**
+ * What a replica makes of each entry, whatever holds its state: sessions, leases, the digest of all results, the position.
+ * Without I/O, and the same in a node, in a world and in a test.
+ */
+import { emptyConfiguration, type Entry, type Index, type LogBase, type Stamp, type Term } from "../../../core/index.ts"
+import type { LeaseAnswer, LeaseRequest } from "../../lease/index.ts"
+import { crc32 } from "../../payload.ts"
+import { decodeReplicaCommand, type ReplicaCommand } from "./command.ts"
+import { jsonCodec } from "./definition.ts"
+import type { Leases, LeaseImage } from "./leases.ts"
+import type { Ledger, LedgerImage, Outcome } from "./ledger.ts"
+
+/** Told, in the order of the log, what became of each entry. */
+export type Told =
+  | { readonly type: "executed"; readonly index: Index; readonly session: Index; readonly sequence: number; readonly outcome: Outcome }
+  | { readonly type: "early"; readonly index: Index; readonly term: Term; readonly session: Index; readonly sequence: number }
+  | { readonly type: "ended"; readonly index: Index; readonly session: Index; readonly sequence: number }
+  | { readonly type: "opened"; readonly index: Index; readonly owner: string; readonly secret: string; readonly session: Index }
+  /** A server's digest of its results through `through`, and the own one; null: not kept any more. */
+  | { readonly type: "compared"; readonly index: Index; readonly owner: string; readonly through: Index; readonly digest: number; readonly own: number | null }
+
+/** As it stands in a snapshot, beside the state. */
+export interface ExecutorImage {
+  readonly position: LogBase
+  readonly digest: number
+  readonly ledger: LedgerImage
+  readonly leases: LeaseImage
+}
+
+export const nothingExecuted: LogBase = { index: 0, term: 0, time: 0, chain: 0, configuration: emptyConfiguration }
+export const leaseAnswers = jsonCodec<LeaseAnswer>()
+const empty = new Uint8Array(0)
+
+/** Digests of the last so many entries are kept, for comparing with the leader's. */
+const KEPT_DIGESTS = 4096
+
+const isPromise = (value: unknown): value is PromiseLike<unknown> => typeof value === "object" && value !== null && "then" in value && typeof value.then === "function"
+/** What `apply` answered must be there when it returns: what comes later is not the same on every server. */
+export const requireDone = (result: unknown): void => {
+  if (!isPromise(result)) return
+  result.then(undefined, () => undefined)
+  throw new TypeError("apply returned a promise: it must be done when it returns, for what comes later is not the same on every server")
+}
+
+const textOf = (thrown: unknown): string => {
+  const text = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown)
+  return text.length <= 1000 ? text : `${text.slice(0, 999)}…`
+}
+
+/** How far an execution has come, and what it knows beside the state. */
+export interface Standing {
+  readonly position: LogBase
+  readonly digest: number
+  readonly ledger: Ledger
+  readonly leases: Leases
+}
+
+export abstract class Execution {
+  protected readonly ledger: Ledger
+  protected readonly leases: Leases
+  private readonly digests: number[] = []
+  position: LogBase
+  /** Over every outcome so far, in order. */
+  digest: number
+
+  constructor({ position, digest, ledger, leases }: Standing) {
+    this.position = position
+    this.digest = digest
+    this.ledger = ledger
+    this.leases = leases
+  }
+
+  /** Executes a command of the user's machine, whole or not at all: what it throws means that it has changed nothing. */
+  protected abstract run(body: Uint8Array, index: Index, time: Stamp): Uint8Array
+
+  image(): ExecutorImage {
+    return { position: this.position, digest: this.digest, ledger: this.ledger.image(), leases: this.leases.image() }
+  }
+  outcomeOf(session: Index, sequence: number): Outcome | null | "ended" {
+    return this.ledger.outcomeOf(session, sequence)
+  }
+
+  /** Executes the entry right after its position. Never throws: what is wrong with a command is its outcome. */
+  execute(entry: Entry): Told | null {
+    const told = entry.kind === "command" ? this.command(entry, entry.payload.bytes) : null
+    this.position = {
+      index: entry.index, term: entry.term, time: entry.time, chain: entry.chain,
+      configuration: entry.kind === "configuration" ? entry.configuration : this.position.configuration,
+    }
+    this.digests[entry.index % KEPT_DIGESTS] = this.digest
+    return told
+  }
+
+  private command({ index, term, time }: Entry, bytes: Uint8Array): Told | null {
+    let command: ReplicaCommand
+    try {
+      command = decodeReplicaCommand(bytes)
+    } catch {
+      // Nobody waits for it: no server of this program wrote it. It changes nothing, on any server.
+      return null
+    }
+    switch (command.type) {
+      case "Open":
+        return { type: "opened", index, owner: command.owner, secret: command.secret, session: this.ledger.open(index, command.owner, command.secret, time) }
+      case "Compare": {
+        const { owner, index: through, digest } = command
+        const kept = through > this.position.index - KEPT_DIGESTS && through <= this.position.index
+        return { type: "compared", index, owner, through, digest, own: (kept ? this.digests[through % KEPT_DIGESTS] : null) ?? null }
+      }
+      case "Execute": {
+        const { session, sequence, lowest, body } = command
+        const verdict = this.ledger.judge(session, sequence, lowest, time)
+        switch (verdict.type) {
+          case "ended":
+            return { type: "ended", index, session, sequence }
+          case "early":
+            return { type: "early", index, term, session, sequence }
+          case "known":
+            return { type: "executed", index, session, sequence, outcome: verdict.outcome }
+          case "execute": {
+            const outcome = body.type === "command" ? this.apply(body.bytes, index, time) : this.lease(body.request, index, time)
+            this.ledger.executed(session, outcome)
+            return { type: "executed", index, session, sequence, outcome }
+          }
+        }
+      }
+    }
+  }
+
+  private apply(body: Uint8Array, index: Index, time: Stamp): Outcome {
+    try {
+      const bytes = this.run(body, index, time)
+      this.fold(bytes)
+      return { type: "result", bytes }
+    } catch (thrown) {
+      // Engines word their own errors differently, so only that it was undone counts.
+      this.fold(empty)
+      return { type: "undone", text: textOf(thrown) }
+    }
+  }
+  private lease(request: LeaseRequest, index: Index, time: number): Outcome {
+    const bytes = leaseAnswers.encode(this.leases.answer(request, index, time))
+    this.fold(bytes)
+    return { type: "result", bytes }
+  }
+  private fold(bytes: Uint8Array): void {
+    this.digest = (Math.imul(this.digest, 0x01000193) ^ crc32(bytes) ^ bytes.length) >>> 0
+  }
+}
