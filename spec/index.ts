@@ -2,5 +2,6 @@
 export * from "./linearizability/index.ts"
 export { invariants, InvariantViolated, makeInvariantChecker, sweep, type Invariant, type InvariantChecker, type NodeState, type ObservedStep } from "./invariants/index.ts"
 export * from "./scripts/index.ts"
+export * from "./machines/index.ts"
 export { makeRefinementChecker, RefinementViolated, type RefinementChecker } from "./refine.ts"
-export { describeSteps, explore, replay, spaces, type Counterexample, type Explored, type ExploreOptions, type Space, type Step } from "./explore/index.ts"
+export { describeSteps, explore, replay, spaces, toScenario, type Converted, type Counterexample, type Explored, type ExploreOptions, type Space, type Step } from "./explore/index.ts"

@@ -173,7 +173,7 @@ describe("stepraft debug", () => {
       const file = join(folder, "trace.ndjson")
       writeFileSync(file, text)
       input.write("q")
-      await debug({ file, seed: 1, profile: null, nodes: 3, refine: false, check: null, commands })
+      await debug({ file, seed: 1, profile: null, nodes: 3, refine: false, machine: null, check: null, commands })
       return out
     } finally {
       rmSync(folder, { recursive: true })
@@ -189,7 +189,7 @@ describe("stepraft debug", () => {
     for (const commands of ["frame", null]) expect(await opened(text, commands)).toContain(told)
   })
   test("more servers than a world has room for are wrong usage", async () => {
-    await expect(debug({ file: null, seed: 1, profile: null, nodes: 50, refine: false, check: null, commands: "frame" })).rejects.toMatchObject({ code: 2, message: "--nodes must be at most 31, not 50" })
+    await expect(debug({ file: null, seed: 1, profile: null, nodes: 50, refine: false, machine: null, check: null, commands: "frame" })).rejects.toMatchObject({ code: 2, message: "--nodes must be at most 31, not 50" })
   })
   test("what cannot be opened is told with code 3", async () => {
     await expect(opened('{"v":1,"seed":1,"config":{"nodes":50}}', "frame")).rejects.toMatchObject({ code: 3, message: /config\.nodes is to be a whole number from 1 to 31, not 50/ })

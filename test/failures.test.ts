@@ -33,7 +33,7 @@ const shown = async (text: string): Promise<string> => {
   let out = ""
   const output = new Writable({ write: (chunk: Buffer, _, done) => ((out += chunk.toString()), done()) })
   vi.spyOn(process, "stdout", "get").mockReturnValue(output as unknown as typeof process.stdout)
-  await debug({ file, seed: 1, profile: null, nodes: 3, refine: false, check: check ?? null, commands: "frame;back;frame" })
+  await debug({ file, seed: 1, profile: null, nodes: 3, refine: false, machine: null, check: check ?? null, commands: "frame;back;frame" })
   vi.restoreAllMocks()
   return out
 }

@@ -132,7 +132,12 @@ const onNode = (names: readonly string[], help: string, make: (node: string, wor
   help,
   run: (session, [node, ...rest]) => {
     if (!known(session, node) || node === undefined) return wrong(`${names[0]} which node? There are ${session.frame().world.names.join(", ")}`)
-    const action = make(node, rest, session)
+    let action: Action | null
+    try {
+      action = make(node, rest, session)
+    } catch (error) {
+      return wrong(error instanceof Error ? error.message : String(error))
+    }
     return action === null ? wrong(`usage: ${names[0]} NODE${more}`) : doing(session, action)
   },
 })
@@ -141,7 +146,7 @@ const onMessage = (names: readonly string[], type: "deliver" | "drop" | "duplica
   usage: `${names[0]} MESSAGE`,
   help,
   run: (session, [message]) => {
-    if (message === undefined || !messagesText(session.frame().world).split("\n").some((row) => row.startsWith(`${message} `))) return wrong(`no such message; in flight:\n${messagesText(session.frame().world)}`)
+    if (message === undefined || !messagesText(session.frame().world, session.words).split("\n").some((row) => row.startsWith(`${message} `))) return wrong(`no such message; in flight:\n${messagesText(session.frame().world, session.words)}`)
     return doing(session, { type, message })
   },
 })
@@ -161,10 +166,15 @@ const actions: readonly Command[] = [
   onNode(["resume"], "and goes on", (node) => ({ type: "resume", node })),
   onNode(["isolate"], "cut a node off from all others", (node) => ({ type: "isolate", node })),
   onNode(["reconnect"], "and connect it again", (node) => ({ type: "reconnect", node })),
-  onNode(["propose", "p"], "a client proposes a command to this node", (node, [word], session) => {
-    const id = number(word, BY_HAND + session.frame().world.refs)
+  onNode(["propose", "p"], "a client proposes a command to this node; with a machine of your own: the command as JSON", (node, words, session) => {
+    const next = BY_HAND + session.frame().world.refs
+    if (session.words !== null && words.length > 0) {
+      const bytes = session.words.parse(words.join(" "), next)
+      return { type: "propose", node, id: next, payloads: [{ hex: Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(""), checksum: next }] }
+    }
+    const id = number(words[0], next)
     return Number.isNaN(id) ? null : { type: "propose", node, id }
-  }, " [ID]"),
+  }, " [ID|JSON]"),
   onNode(["read"], "a client reads at this node", (node) => ({ type: "read", node })),
   onNode(["admit"], "ask a leader to take servers in as learners", (node, names, session) => (names.length > 0 && names.every((name) => known(session, name)) ? { type: "admit", node, names } : null), " NAME…"),
   onNode(["change"], "ask a leader for these voters, and after a bar these learners", (node, words, session) => {
@@ -243,9 +253,9 @@ const looks: readonly Command[] = [
   { names: ["frame", "."], usage: "frame", help: "what happened here", run: (session) => here(session) },
   {
     names: ["show", "v"], usage: "show [NODE]", help: "everything about a node, or all nodes in a table",
-    run: (session, [node]) => (node === undefined ? say(clusterText(session.frame().world)) : known(session, node) ? say(nodeText(session.frame().world, node)) : wrong(`there is no ${node}`)),
+    run: (session, [node]) => (node === undefined ? say(clusterText(session.frame().world)) : known(session, node) ? say(nodeText(session.frame().world, node, session.words)) : wrong(`there is no ${node}`)),
   },
-  { names: ["messages", "m"], usage: "messages", help: "messages in flight", run: (session) => say(messagesText(session.frame().world)) },
+  { names: ["messages", "m"], usage: "messages", help: "messages in flight", run: (session) => say(messagesText(session.frame().world, session.words)) },
   { names: ["invariants", "i"], usage: "invariants", help: "do they hold", run: (session) => say(invariantsText(session)) },
   { names: ["rules"], usage: "rules", help: "every rule of Raft that a step can name", run: () => say(Object.entries(rules).map(([name, text]) => `${name}: ${text}`).join("\n")) },
   { names: ["hash"], usage: "hash", help: "equal worlds have equal hashes", run: (session) => say(`frame ${session.at()}: ${session.hash().toString(16).padStart(8, "0")}`) },

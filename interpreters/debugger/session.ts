@@ -7,7 +7,7 @@ import type { Member, Message, Recovered, State } from "../../core/index.ts"
 import { act } from "../simulation/act.ts"
 import { foldOver } from "../simulation/state/fold.ts"
 import { happen, nextAt } from "../simulation/happen.ts"
-import { fingerprint, makeWorld, markOf, nodeOf, violationName, type Action, type Checker, type Executed, type LossReason, type Script, type WorldHooks, type WorldMachine, type WorldState, type WorldStep } from "../simulation/index.ts"
+import { fingerprint, makeWorld, markOf, nodeOf, violationName, type Action, type Checker, type Executed, type LossReason, type MachineWords, type Script, type WorldHooks, type WorldMachine, type WorldState, type WorldStep } from "../simulation/index.ts"
 import { changes, type Change } from "./diff.ts"
 import { LONGEST_RUN } from "./fields.ts"
 
@@ -104,12 +104,15 @@ export interface Session {
   readonly hash: () => number
   /** What is checked at every step, by name. */
   readonly invariants: () => readonly string[]
+  readonly words: MachineWords | null
   /** Everything done up to the cursor, as a script that does it again. */
   readonly script: () => Script
 }
 
 export interface SessionOptions {
   readonly hooks?: Pick<WorldHooks, "machine">
+  /** Of the commands of that machine. Default: they are told by their checksums. */
+  readonly words?: MachineWords
   /** One for each branch: it sees every step from the first one on. Default: nothing is checked; `checkerOf` of spec has all that a whole run checks. */
   readonly checker?: () => Checker
   /** How many frames `seek` looks at before it gives up. Default: 20,000. */
@@ -276,6 +279,7 @@ export const openSession = (script: Script, options: SessionOptions = {}): Sessi
     if (line.frames.length > kept.frames.length || line.todo !== kept.todo) Object.assign(line, kept, { watch: watchFrom(kept.frames) })
   }
 
+  const shownOf = ({ world }: Frame, name: string): unknown => world.nodes[name]?.machine.show?.() ?? null
   const stateOf = ({ world }: Frame, name: string): State | null => world.nodes[name]?.core ?? null
 
   return {
@@ -341,10 +345,12 @@ export const openSession = (script: Script, options: SessionOptions = {}): Sessi
       const now = frame()
       const then = line.frames[at - 1]
       if (then === undefined) return []
-      return [...new Set(now.steps.map(({ node }) => node))].map((node) => ({ node, changes: changes(stateOf(then, node), stateOf(now, node)) }))
+      const stepped = new Set(now.seen.map((one) => (one.type === "step" ? one.step.node : one.node)))
+      return [...stepped].map((node) => ({ node, changes: [...changes(stateOf(then, node), stateOf(now, node)), ...changes(shownOf(then, node), shownOf(now, node), "state")] }))
     },
     hash: () => fingerprint(frame().world),
     invariants: () => checked,
+    words: options.words ?? null,
     script: () => {
       const actions: Action[] = []
       let steps = 0

@@ -1,7 +1,7 @@
 /** A session in plain text: what a person wants to see of a frame. Colour is the face's business. */
 import type { State } from "../../core/index.ts"
 import { configurationOf } from "../../core/index.ts"
-import { flights, isCut, nodeOf, TIMERS, timerDue, type NodeState, type WorldState, type WorldStep } from "../simulation/index.ts"
+import { flights, isCut, nodeOf, TIMERS, timerDue, type MachineWords, type NodeState, type WorldState, type WorldStep } from "../simulation/index.ts"
 import type { Frame, Session } from "./session.ts"
 import { actionText, changeText, configurationText, effectText, entryText, messageText, roleText, rulesOf, stepText } from "./words.ts"
 
@@ -31,20 +31,30 @@ const cutsText = (world: WorldState): string => {
   return cut.length === 0 ? "" : `cut: ${cut.join(" ")}`
 }
 
-export const messagesText = (world: WorldState): string => {
-  const rows = flights(world).map(({ at, name, flight }) => [name, `in ${Math.max(0, at - world.now)} ms`, messageText(flight.message)])
+export const messagesText = (world: WorldState, words: MachineWords | null = null): string => {
+  const rows = flights(world).map(({ at, name, flight }) => [name, `in ${Math.max(0, at - world.now)} ms`, messageText(flight.message, words)])
   return rows.length === 0 ? "no messages in flight" : table(rows)
 }
 
 const WRITTEN = 12
-const logLines = ({ log, commitIndex, applied, durability }: State): readonly string[] =>
+const logLines = ({ log, commitIndex, applied, durability }: State, words: MachineWords | null): readonly string[] =>
   log.toArray().slice(-WRITTEN).map((entry) => {
     const marks = [entry.index <= applied ? "applied" : entry.index <= commitIndex ? "committed" : "", entry.index > durability.index ? "not durable" : ""]
-    return `  ${entryText(entry)}  ${marks.filter((mark) => mark !== "").join(", ")}`.trimEnd()
+    return `  ${entryText(entry, words)}  ${marks.filter((mark) => mark !== "").join(", ")}`.trimEnd()
   })
 
+/** A user's state, a line for each of its parts. */
+const stateLines = ({ machine }: NodeState): readonly string[] => {
+  const state = machine.show?.()
+  if (state === undefined) return []
+  const head = `state (through ${machine.position().index}):`
+  if (typeof state === "string") return [head, ...state.split("\n").map((line) => `  ${line}`)]
+  if (typeof state !== "object" || state === null) return [`${head} ${JSON.stringify(state)}`]
+  return [head, ...Object.entries(state).map(([part, value]) => `  ${part}: ${JSON.stringify(value)}`)]
+}
+
 /** Everything about one node. */
-export const nodeText = (world: WorldState, name: string): string => {
+export const nodeText = (world: WorldState, name: string, words: MachineWords | null = null): string => {
   const node = nodeOf(world, name)
   const { core, disk } = node
   if (core === null) return `${name} is down; its disk holds term ${disk.hardState.term}, vote ${disk.hardState.vote?.name ?? "nobody"}, log through ${disk.log.lastIndex}·t${disk.log.lastTerm}`
@@ -66,7 +76,8 @@ export const nodeText = (world: WorldState, name: string): string => {
     ...votes,
     ...(followers.length > 0 ? ["followers:", ...followers] : []),
     `log (starts after ${core.log.base.index}):`,
-    ...logLines(core),
+    ...logLines(core, words),
+    ...stateLines(node),
   ].join("\n")
 }
 
@@ -78,16 +89,31 @@ export const invariantsText = (session: Session): string => {
   return `VIOLATED: ${message.startsWith(name) ? message : `${name}: ${message}`}`
 }
 
-const eventLines = ({ action, lost, steps }: Frame): readonly string[] => [
-  ...(action === null ? [] : [`action: ${actionText(action)}`]),
-  ...steps.map(stepText),
-  ...lost.map(({ from, to, message, why }) => `✕ ${from.name} → ${to.name} ${messageText(message)} is lost: ${why}`),
+type Words = MachineWords | null
+
+const eventLines = ({ action, lost, steps }: Frame, words: Words): readonly string[] => [
+  ...(action === null ? [] : [`action: ${actionText(action, words)}`]),
+  ...steps.map((step) => stepText(step, words)),
+  ...lost.map(({ from, to, message, why }) => `✕ ${from.name} → ${to.name} ${messageText(message, words)} is lost: ${why}`),
 ]
+/** What a user's machine answered to what it executed. */
+const executedLines = ({ seen }: Frame, words: Words): readonly string[] =>
+  words === null
+    ? []
+    : seen.flatMap((one) => {
+        if (one.type !== "executed" || one.entries === null) return []
+        const { node, entries, results } = one
+        return entries.flatMap((entry, i) => {
+          const result = words.result(results[i])
+          return result === null ? [] : [`  ran   ${node} ${entryText(entry, words)} → ${result}`]
+        })
+      })
 const ruleLines = ({ effects }: WorldStep): readonly string[] => rulesOf(effects).map((rule) => `  rule  ${rule}`)
-const effectLines = ({ effects }: WorldStep): readonly string[] => effects.map(effectText).flatMap((text) => (text === null ? [] : [`  does  ${text}`]))
-const happened = (frame: Frame): readonly string[] => [
-  ...eventLines({ ...frame, steps: [] }),
-  ...frame.steps.flatMap((step) => [stepText(step), ...ruleLines(step), ...effectLines(step)]),
+const effectLines = ({ effects }: WorldStep, words: Words): readonly string[] => effects.map((effect) => effectText(effect, words)).flatMap((text) => (text === null ? [] : [`  does  ${text}`]))
+const happened = (frame: Frame, words: Words): readonly string[] => [
+  ...eventLines({ ...frame, steps: [] }, words),
+  ...frame.steps.flatMap((step) => [stepText(step, words), ...ruleLines(step), ...effectLines(step, words)]),
+  ...executedLines(frame, words),
 ]
 
 /** One line: where we are. */
@@ -113,15 +139,16 @@ export interface FrameView {
 }
 export const frameView = (session: Session): FrameView => {
   const frame = session.frame()
-  const changed = session.changed().flatMap(({ node, changes }) => changes.map((change) => `  ${node}.${changeText(change)}`))
+  const { words } = session
+  const changed = session.changed().flatMap(({ node, changes }) => changes.map((change) => `  ${node}.${changeText(change, words)}`))
   const cuts = cutsText(frame.world)
   return {
     heading: `── ${whereText(session)} ──`,
     violation: frame.violation === null ? null : invariantsText(session),
-    events: eventLines(frame),
+    events: eventLines(frame, words),
     rules: frame.steps.flatMap(ruleLines),
-    effects: frame.steps.length > 1 ? frame.steps.flatMap((step) => [stepText(step), ...effectLines(step)]) : frame.steps.flatMap(effectLines),
-    happened: happened(frame),
+    effects: [...(frame.steps.length > 1 ? frame.steps.flatMap((step) => [stepText(step, words), ...effectLines(step, words)]) : frame.steps.flatMap((step) => effectLines(step, words))), ...executedLines(frame, words)],
+    happened: happened(frame, words),
     changed: changed.length > 0 ? ["changed:", ...changed] : [],
     cluster: [...clusterText(frame.world).split("\n"), ...(cuts === "" ? [] : [cuts])],
     flying: `${flights(frame.world).length} messages in flight`,

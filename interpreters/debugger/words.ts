@@ -1,6 +1,6 @@
 /** Events, effects and values in words, one line each, built from what the core notes and from nothing else. */
-import { haltText, Log, rules, type Configuration, type Effect, type Entry, type Event, type Member, type Message, type State } from "../../core/index.ts"
-import type { Action, WorldStep } from "../simulation/index.ts"
+import { haltText, Log, rules, type Configuration, type Effect, type Entry, type Event, type Member, type Message, type Payload, type State } from "../../core/index.ts"
+import type { Action, MachineWords, WorldStep } from "../simulation/index.ts"
 import type { Change } from "./diff.ts"
 
 const names = (members: readonly Member[]): string => members.map(({ name }) => name).join(" ")
@@ -8,19 +8,23 @@ const names = (members: readonly Member[]): string => members.map(({ name }) => 
 export const configurationText = ({ voters, outgoing, learners }: Configuration): string =>
   `${outgoing.length > 0 ? `joint: ${names(outgoing)} → ` : ""}${names(voters) || "nobody"}${learners.length > 0 ? `, learners ${names(learners)}` : ""}`
 
-export const entryText = (entry: Entry): string => {
+/** Of a user's commands; null: they are told by their checksums. */
+type Words = MachineWords | null
+const commandText = ({ bytes, checksum }: Payload, words: Words): string => words?.command(bytes) ?? `command ${checksum}`
+
+export const entryText = (entry: Entry, words: Words = null): string => {
   const place = `${entry.index}·t${entry.term}`
   if (entry.kind === "noop") return `${place} no-op`
-  return entry.kind === "configuration" ? `${place} configuration (${configurationText(entry.configuration)})` : `${place} command ${entry.payload.checksum}`
+  return entry.kind === "configuration" ? `${place} configuration (${configurationText(entry.configuration)})` : `${place} ${commandText(entry.payload, words)}`
 }
 
-const entriesText = (entries: readonly Entry[]): string => {
+const entriesText = (entries: readonly Entry[], words: Words): string => {
   const [first] = entries
   if (first === undefined) return "nothing"
-  return entries.length === 1 ? entryText(first) : `${entries.length} entries ${first.index}–${first.index + entries.length - 1}`
+  return entries.length === 1 ? entryText(first, words) : `${entries.length} entries ${first.index}–${first.index + entries.length - 1}`
 }
 
-export const messageText = (message: Message): string => {
+export const messageText = (message: Message, words: Words = null): string => {
   switch (message.type) {
     case "RequestVote":
     case "RequestPreVote":
@@ -29,7 +33,7 @@ export const messageText = (message: Message): string => {
     case "RequestPreVoteReply":
       return `${message.type} term ${message.term}: ${message.granted ? "granted" : "refused"}`
     case "AppendEntries":
-      return `AppendEntries term ${message.term}, after ${message.prevLogIndex}·t${message.prevLogTerm}: ${message.entries.length === 0 ? "heartbeat" : entriesText(message.entries)}, commit ${message.leaderCommit}`
+      return `AppendEntries term ${message.term}, after ${message.prevLogIndex}·t${message.prevLogTerm}: ${message.entries.length === 0 ? "heartbeat" : entriesText(message.entries, words)}, commit ${message.leaderCommit}`
     case "AppendAccepted":
       return `AppendAccepted term ${message.term}: matches through ${message.matchIndex}${message.condition === "ready" ? "" : `, ${message.condition}`}`
     case "AppendRejected":
@@ -43,7 +47,7 @@ export const messageText = (message: Message): string => {
     case "ReadIndexReply":
       return `ReadIndexReply ${message.number}: ${message.readIndex ?? "cannot tell"}`
     case "ForwardProposal":
-      return `ForwardProposal of ${message.payloads.length} commands`
+      return `ForwardProposal of ${payloadsText(message.payloads, words)}`
     case "ForwardProposalReply":
       return `ForwardProposalReply: ${message.outcome.type}`
     case "TimeoutNow":
@@ -51,12 +55,17 @@ export const messageText = (message: Message): string => {
   }
 }
 
-export const eventText = (event: Event): string => {
+const payloadsText = (payloads: readonly Payload[], words: Words): string => {
+  const [first] = payloads
+  return payloads.length === 1 && first !== undefined ? commandText(first, words) : `${payloads.length} commands`
+}
+
+export const eventText = (event: Event, words: Words = null): string => {
   switch (event.type) {
     case "MessageReceived":
-      return `${event.from.name} says ${messageText(event.message)}`
+      return `${event.from.name} says ${messageText(event.message, words)}`
     case "Proposed":
-      return `a client proposes ${event.payloads.length === 1 ? `command ${event.payloads[0]?.checksum}` : `${event.payloads.length} commands`}`
+      return `a client proposes ${payloadsText(event.payloads, words)}`
     case "ReadRequested":
       return `a client reads (ref ${event.ref})`
     case "Persisted":
@@ -91,22 +100,22 @@ export const eventText = (event: Event): string => {
 }
 
 /** What a person would see of it; notes are told apart. */
-export const effectText = (effect: Effect): string | null => {
+export const effectText = (effect: Effect, words: Words = null): string | null => {
   switch (effect.type) {
     case "Send":
-      return `→ ${effect.to.name} ${messageText(effect.message)}`
+      return `→ ${effect.to.name} ${messageText(effect.message, words)}`
     case "Persist": {
       const { hardState, truncateFrom, entries, base } = effect
       const parts = [
         hardState === null ? null : `term ${hardState.term}, vote ${hardState.vote?.name ?? "nobody"}`,
         truncateFrom === null ? null : `cut from ${truncateFrom}`,
-        entries.length === 0 ? null : entriesText(entries),
+        entries.length === 0 ? null : entriesText(entries, words),
         base === null ? null : `log starts after ${base.index}`,
       ]
       return `write ${effect.seq}: ${parts.filter((part) => part !== null).join("; ")}`
     }
     case "Apply":
-      return `apply ${entriesText(effect.entries)}`
+      return `apply ${entriesText(effect.entries, words)}`
     case "Respond":
       return `answer ref ${effect.ref}: ${effect.outcome.type}${"reason" in effect.outcome ? ` (${effect.outcome.reason})` : ""}`
     case "SetTimer":
@@ -130,27 +139,31 @@ export const effectText = (effect: Effect): string | null => {
 export const rulesOf = (effects: readonly Effect[]): readonly string[] =>
   [...new Set(effects.flatMap((effect) => (effect.type === "Note" ? [effect.rule] : [])))].map((rule) => `${rule}: ${rules[rule]}`)
 
-const valueText = (value: unknown): string => {
+const valueText = (value: unknown, words: Words): string => {
   if (value === undefined || value === null) return "–"
   if (value instanceof Log) return `log through ${value.lastIndex}`
   if (typeof value === "string") return value
   if (typeof value !== "object") return JSON.stringify(value)
-  if ("kind" in value && "index" in value && "term" in value) return entryText(value as Entry)
+  if ("kind" in value && "index" in value && "term" in value) return entryText(value as Entry, words)
   if ("name" in value && "incarnation" in value) return String(value.name)
   if ("type" in value) return String(value.type)
   const text = JSON.stringify(value)
   return text.length > 70 ? `${text.slice(0, 67)}…` : text
 }
-export const changeText = ({ path, before, after }: Change): string => `${path}: ${valueText(before)} → ${valueText(after)}`
+export const changeText = ({ path, before, after }: Change, words: Words = null): string => `${path}: ${valueText(before, words)} → ${valueText(after, words)}`
 
 /** One sentence for a step. */
-export const stepText = ({ node, events }: WorldStep): string => {
-  const told = events.filter(({ type }) => type !== "ClockAdvanced").map(eventText)
+export const stepText = ({ node, events }: WorldStep, words: Words = null): string => {
+  const told = events.filter(({ type }) => type !== "ClockAdvanced").map((event) => eventText(event, words))
   return `${node}: ${told.join("; ") || "its clock goes on"}`
 }
 
-export const actionText = (action: Action): string => {
+const bytesOf = (hex: string): Uint8Array => Uint8Array.from({ length: hex.length >> 1 }, (_, i) => Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16))
+
+export const actionText = (action: Action, words: Words = null): string => {
   const { type, ...rest } = action
+  if (action.type === "propose" && action.payloads !== undefined && words !== null)
+    return `propose node=${action.node}: ${action.payloads.map(({ hex, checksum }) => commandText({ bytes: bytesOf(hex), checksum }, words)).join("; ")}`
   return [type, ...Object.entries(rest).map(([key, value]) => `${key}=${typeof value === "object" ? JSON.stringify(value) : String(value)}`)].join(" ")
 }
 

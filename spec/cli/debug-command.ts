@@ -12,23 +12,25 @@ export const debugCommand = Command.make(
     profile: Flag.Literals("profile", profileNames).pipe(Flag.withDescription("Let this befall the fresh world, as simulate would (default: nothing)"), Flag.optional),
     nodes: intFlag("nodes", "Servers of a fresh world", 3),
     refine: Flag.Boolean("refine").pipe(Flag.withDescription("Hold every step against the abstract specification, too (slower)"), Flag.withDefault(false)),
+    machine: maybeString("machine", "Module that exports `machine`, as replicate takes it, and `invariant` and `describe` if there are any, as worldProperty takes them"),
     check: maybeString("check", "Module that exports `checks`: a state machine and checks of your own, as worldProperty takes them"),
     commands: maybeString("commands", "Run these instead of reading them, separated by semicolons").pipe(Flag.withAlias("c")),
   },
   (o) =>
     attempt(async () => {
       const { debug } = await import("./debug.ts")
-      await debug({ file: Option.getOrNull(o.file), seed: o.seed, profile: maybe(o.profile), nodes: o.nodes, refine: o.refine, check: maybe(o.check), commands: maybe(o.commands) })
+      await debug({ file: Option.getOrNull(o.file), seed: o.seed, profile: maybe(o.profile), nodes: o.nodes, refine: o.refine, machine: maybe(o.machine), check: maybe(o.check), commands: maybe(o.commands) })
     }),
 ).pipe(
   Command.withShortDescription("Step through a world, forwards and backwards"),
   Command.withDescription(
-    "Step through a simulated world, forwards and backwards: every event with the rule of Raft that it used and the section of the paper, what it changed, messages in flight, invariants. At any place a message can be delivered, lost or doubled by hand, a node crashed, a link cut, a timer fired: that begins a branch, and nothing is lost.\n\nA trace that tells of a violation opens there, anything else at its first step. What a state machine or a check of your own found is shown at the step that was told; --check MODULE runs them again: a module that exports `checks`, as worldProperty takes them. On a terminal: arrows step, Home and End jump, Page Up and Down scroll, everything else is a command (help lists them; Tab completes, the up arrow recalls what begins as typed). In a pipe: one command a line.\n\nExit code 0 if every command was understood, 1 if not, 3 if the trace cannot be read.",
+    "Step through a simulated world, forwards and backwards: every event with the rule of Raft that it used and the section of the paper, what it changed, messages in flight, invariants. At any place a message can be delivered, lost or doubled by hand, a node crashed, a link cut, a timer fired: that begins a branch, and nothing is lost.\n\nA trace that tells of a violation opens there, anything else at its first step. What a state machine or a check of your own found is shown at the step that was told; --machine MODULE runs them again: a module, of JavaScript or TypeScript, that exports `machine`, as replicate takes it, and `invariant`; --check MODULE is for checks of any kind. Commands, results and states are told in your words then, and `propose n1 {…}` takes a command as JSON. On a terminal: arrows step, Home and End jump, Page Up and Down scroll, everything else is a command (help lists them; Tab completes, the up arrow recalls what begins as typed). In a pipe: one command a line.\n\nExit code 0 if every command was understood, 1 if not, 3 if the trace cannot be read.",
   ),
   Command.withExamples([
     { command: "stepraft debug", description: "three servers before their first election" },
     { command: "stepraft debug failing.ndjson", description: "what simulate saved, at the violation" },
-    { command: "stepraft debug world.ndjson --check ./my-checks.ts", description: "what your own state machine and checks found" },
+    { command: "stepraft debug world.ndjson --check ./my-checks.ts", description: "what your own checks found" },
+    { command: "stepraft debug world.ndjson --machine ./machine.ts", description: "your own state machine, at the command that broke its invariant" },
     { command: "stepraft debug -c 'continue leader; show n1; messages'", description: "for scripts" },
   ]),
 )

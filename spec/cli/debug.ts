@@ -2,7 +2,7 @@
 import { openSession, readTraceFile, replayTrace, runLines, runPiped, runTerminal, TraceUnreadable, writeScenario, type Face, type Replayed, type Session, type SessionOptions, type Trace } from "../../interpreters/debugger/index.ts"
 import { MOST_NODES, type Script, type TraceViolation } from "../../interpreters/simulation/index.ts"
 import { checkerOf, checkScript, debugCommand, generateScript, invariants, type Profile, type ScriptChecks } from "../index.ts"
-import { loadChecks } from "./checks-module.ts"
+import { loadOwn } from "./checks-module.ts"
 import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
 
 export interface DebugOptions {
@@ -12,7 +12,9 @@ export interface DebugOptions {
   readonly nodes: number
   /** Every step against the abstract specification, too. */
   readonly refine: boolean
-  /** A module that exports a state machine and checks of one's own; null: none. */
+  /** A module that exports a machine definition, and what is true of it; null: none. */
+  readonly machine: string | null
+  /** A module that exports checks of any kind; null: none. */
   readonly check: string | null
   /** Commands to run instead of reading them; null: from the terminal or the pipe. */
   readonly commands: string | null
@@ -40,7 +42,7 @@ interface Opened {
   readonly text: string
 }
 /** At the violation if the trace tells of one, else at the beginning. */
-const openAt = (script: Script, told: TraceViolation | null, options: Pick<SessionOptions, "hooks" | "checker">, checks: () => ScriptChecks, given: boolean): Opened => {
+const openAt = (script: Script, told: TraceViolation | null, options: Pick<SessionOptions, "hooks" | "words" | "checker">, checks: () => ScriptChecks, given: boolean): Opened => {
   const session = openSession(script, options)
   if (told === null) return { session, text: "" }
   session.finish()
@@ -54,26 +56,27 @@ const openAt = (script: Script, told: TraceViolation | null, options: Pick<Sessi
   }
   const verdict = checkScript({ ...script, actions: script.actions.slice(0, mended) }, checks())
   if (!verdict.ok && verdict.violation === name) return show(`${name} is violated at the end of this world, which no single step shows; back shows how it came to be`)
-  if ((own && !given) || !(Object.hasOwn(invariants, name) || PROPERTIES.has(name)))
-    return show(`${name} was told here when this was saved. What found it is not in the file${given ? "" : ": --check MODULE runs your own state machine and checks again, step by step"}; back shows how it came to be`)
+  const known = Object.hasOwn(invariants, name) || PROPERTIES.has(name) || checks().own?.includes(name) === true
+  if ((own && !given) || !known)
+    return show(`${name} was told here when this was saved. What found it is not in the file${given ? "" : ": --machine MODULE (or --check MODULE) runs your own state machine and checks again, step by step"}; back shows how it came to be`)
   return { session, text: `${name} was violated when this was written, and is not violated any more: this is the last step` }
 }
 
-export const debug = async ({ file, seed, profile, nodes, refine, check, commands }: DebugOptions): Promise<void> => {
+export const debug = async ({ file, seed, profile, nodes, refine, machine: machinePath, check, commands }: DebugOptions): Promise<void> => {
   if (nodes > MOST_NODES) throw failure(`--nodes must be at most ${MOST_NODES}, not ${nodes}`, exitCodes.usage)
   const trace = file === null ? null : open(file)
   const fresh: Script = { seed, options: { nodes, connections: true }, actions: [] }
   const script = trace?.script ?? (profile === null ? fresh : generateScript(seed, profile, { nodes }))
-  const own = check === null ? null : await loadChecks(check)
+  const own = await loadOwn({ machine: machinePath, check })
   const refinement = refine || trace?.violation?.name === "Refinement"
   const checks = (): ScriptChecks => ({ refinement, ...own?.() })
-  const { machine } = checks()
-  const { session, text } = openAt(script, trace?.violation ?? null, { ...(machine === undefined ? {} : { hooks: { machine } }), checker: () => checkerOf(checks()) }, checks, own !== null)
+  const { machine, words } = checks()
+  const { session, text } = openAt(script, trace?.violation ?? null, { ...(machine === undefined ? {} : { hooks: { machine } }), ...(words === undefined ? {} : { words }), checker: () => checkerOf(checks()) }, checks, own !== null)
   const save: Face["save"] = (path, at) => {
     const { violation, world } = at.frame()
     const found = violation === null ? null : { name: violation.name, at: Math.max(0, world.steps - 1), message: violation.message, ...(own === null && trace?.violation?.own !== true ? {} : { own: true }) }
     writeScenario(path, at.script(), { ...(own === null ? { hash: { i: world.steps, hash: at.hash() } } : {}), violation: found })
-    return `saved; ${debugCommand(path, check ?? undefined)} opens it`
+    return `saved; ${debugCommand(path, { machine: machinePath ?? undefined, check: check ?? undefined })} opens it`
   }
   const { stdin: input, stdout: output } = process
   const replayed = trace === null || own !== null ? "" : replayedText(replayTrace(trace))

@@ -99,7 +99,7 @@ const actionText = (action: Action): string => {
     case "tick":
       return "is told the time"
     case "propose":
-      return "is given a command"
+      return action.command === undefined ? "is given a command" : `is given command ${action.command + 1}`
     case "change":
       return `is asked to make ${action.voters.join(" and ")} the voters`
     case "apply":

@@ -6,7 +6,8 @@
  */
 import { copyState, defaultSettings, type Message, type Settings, type State } from "../../core/index.ts"
 import { flights, nodeOf, World, type Action as WorldAction, type Happening, type Script, type WorldStep } from "../../interpreters/simulation/index.ts"
-import { checkScript, type ScriptFailed } from "../scripts/check.ts"
+import { checkScript, type ScriptChecks, type ScriptFailed } from "../scripts/check.ts"
+import { hexOf } from "../scripts/progress.ts"
 import { checkStep } from "./check.ts"
 import { makeIdentity } from "./identity.ts"
 import { isViolation, judge, noHistory, summaryOf, type Summary } from "./judge.ts"
@@ -134,7 +135,7 @@ const take = (conversion: Conversion, text: string, left: number): void => {
   perform(conversion, { type: "deliver", message })
 }
 
-const act = (conversion: Conversion, node: string, action: Exclude<Action, { type: "deliver" }>): void => {
+const act = (conversion: Conversion, space: Space, node: string, action: Exclude<Action, { type: "deliver" }>): void => {
   const { world } = conversion
   switch (action.type) {
     case "timeout":
@@ -145,8 +146,11 @@ const act = (conversion: Conversion, node: string, action: Exclude<Action, { typ
       return crash(conversion, node, action.kept)
     case "tick":
       return perform(conversion, { type: "inject", node, event: { type: "ClockAdvanced", monotonic: 0, wall: 0 } })
-    case "propose":
-      return perform(conversion, { type: "propose", node, id: world.data.refs + 1, bytes: 1 })
+    case "propose": {
+      const payload = space.machine?.commands[action.command ?? 0]
+      const id = world.data.refs + 1
+      return perform(conversion, payload === undefined ? { type: "propose", node, id, bytes: 1 } : { type: "propose", node, id, payloads: [{ hex: hexOf(payload.bytes), checksum: payload.checksum }] })
+    }
     case "change":
       return perform(conversion, { type: "change", node, voters: action.voters, learners: [] })
     case "read":
@@ -196,7 +200,7 @@ export const toScript = (space: Space, steps: readonly Step[]): Script => {
         const text = textOf(action.from.name, server, action.message)
         take(conversion, text, left.get(text) ?? 1)
         left.set(text, (left.get(text) ?? 1) - 1)
-      } else act(conversion, server, action)
+      } else act(conversion, space, server, action)
       settle(conversion, space, server)
       noteSent(conversion, before, server, sends, ({ to, message }) => textOf(server, to.name, message))
     }
@@ -236,10 +240,10 @@ const breaks = (script: Script, rule: string): boolean => {
   return found
 }
 
-/** null: the world does not fail. */
-export const toScenario = (space: Space, { name, steps }: Counterexample): Converted | null => {
+/** null: the world does not fail. `checks`: what else the space looked at. */
+export const toScenario = (space: Space, { name, steps }: Counterexample, checks: () => ScriptChecks = () => ({ machineDigests: false })): Converted | null => {
   const script = toScript(space, steps)
-  const verdict = checkScript(script, { liveness: false, machineDigests: false })
+  const verdict = checkScript(script, { ...checks(), liveness: false })
   if (verdict.ok) return null
   const isSame = verdict.violation === name || (name === "Thrown" && verdict.violation === "Error")
   return { script, failed: verdict, like: isSame ? "same" : breaks(script, name) ? "earlier" : "other" }

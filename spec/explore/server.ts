@@ -12,13 +12,16 @@ import {
   type LogBase,
   type Member,
   type Message,
+  type Payload,
   type Persist,
   type Rule,
   type State,
   type Timer,
 } from "../../core/index.ts"
 import { checkDisk, checkStep } from "./check.ts"
-import { firstBase, memberOf, type Space } from "./space.ts"
+import { firstBase, memberOf, type Space, type Violation } from "./space.ts"
+
+export type { Violation } from "./space.ts"
 
 export interface Disk {
   readonly hardState: HardState
@@ -44,7 +47,8 @@ export type Action =
   | { readonly type: "crash"; readonly kept: number }
   /** The clock is told: changes nothing, but what earlier steps left owed is sent. */
   | { readonly type: "tick" }
-  | { readonly type: "propose" }
+  /** `command`: its place among those of the space's machine. */
+  | { readonly type: "propose"; readonly command?: number }
   | { readonly type: "change"; readonly voters: readonly string[] }
   | { readonly type: "apply" }
   | { readonly type: "snapshot" }
@@ -57,11 +61,6 @@ export interface Outcome {
   readonly sends: readonly { readonly to: Member; readonly message: Message }[]
   readonly notes: readonly Rule[]
   readonly violation: Violation | null
-}
-export interface Violation {
-  /** The name of an invariant, or "Thrown" if the reducer itself gave up. */
-  readonly name: string
-  readonly detail: string
 }
 
 export const freshServer = (space: Space, name: string): Server => {
@@ -112,7 +111,7 @@ export const innerActions = (space: Space, server: Server): readonly Action[] =>
   if (queue.length > 0) actions.push({ type: "persist" })
   if (space.bounds.crashes !== 0) for (let kept = 0; kept <= queue.length; kept++) actions.push({ type: "crash", kept })
   for (const timer of space.timers) if (runs[timer]) actions.push({ type: "timeout", timer })
-  if (leader !== null && countIn(state.log, "command") < space.bounds.commands) actions.push({ type: "propose" })
+  if (leader !== null && countIn(state.log, "command") < space.bounds.commands) actions.push(...(space.machine?.commands.map((_, command): Action => ({ type: "propose", command })) ?? [{ type: "propose" } as const]))
   // A change is two entries: into the joint configuration, and out of it.
   if (leader !== null && countIn(state.log, "configuration") < 2 * space.bounds.changes) for (const voters of space.targets) actions.push({ type: "change", voters })
   if (state.applying !== state.applied && space.slowMachine) actions.push({ type: "apply" })
@@ -134,7 +133,7 @@ export const outside = ({ bounds, servers, candidates }: Space, { state, queue }
   return role.type === "leader" && (role.round > bounds.rounds || role.reads.length > bounds.reads * servers.length)
 }
 
-const payloadFor = (state: State): Extract<Entry, { kind: "command" }>["payload"] => ({
+const payloadFor = ({ machine }: Space, state: State, command: number): Payload => machine?.commands[command] ?? ({
   bytes: new Uint8Array(1),
   checksum: state.currentTerm * 16 + countIn(state.log, "command") + 1,
 })
@@ -170,6 +169,7 @@ const carryOut = (space: Space, working: Working, effects: readonly Effect[]): E
         }
         break
       case "Apply":
+        working.violation ??= space.machine?.check(working.state.self.name, working.state.log.toArray().slice(0, effect.entries.at(-1)?.index)) ?? null
         if (!space.slowMachine) events.push({ type: "Applied", index: effect.entries.at(-1)?.index ?? 0 })
         break
       case "OpenSnapshot": {
@@ -207,7 +207,7 @@ const carryOut = (space: Space, working: Working, effects: readonly Effect[]): E
 }
 
 /** The events that an action means, and what it does to the disk. */
-const eventsOf = (working: Working, action: Exclude<Action, { type: "crash" }>): Event[] => {
+const eventsOf = (space: Space, working: Working, action: Exclude<Action, { type: "crash" }>): Event[] => {
   const { state } = working
   switch (action.type) {
     case "deliver":
@@ -224,7 +224,7 @@ const eventsOf = (working: Working, action: Exclude<Action, { type: "crash" }>):
     case "tick":
       return [{ type: "ClockAdvanced", monotonic: 0, wall: 0 }]
     case "propose":
-      return [{ type: "Proposed", ref: 1, payloads: [payloadFor(state)] }]
+      return [{ type: "Proposed", ref: 1, payloads: [payloadFor(space, state, action.command ?? 0)] }]
     case "change":
       return [{ type: "ConfigurationChangeProposed", ref: 1, voters: action.voters.map(memberOf), learners: [] }]
     case "apply":
@@ -280,7 +280,7 @@ export const act = (space: Space, server: Server, action: Action): Outcome => {
   const { state, disk, queue, asked } = server
   const working: Working = { state, disk, queue, asked, sends: [], notes: [], violation: null }
   try {
-    let events = eventsOf(working, action)
+    let events = eventsOf(space, working, action)
     working.violation = checkDisk(disk, working.disk)
     while (events.length > 0) {
       const before = working.state

@@ -3,7 +3,7 @@
  * possible at every moment: the network is the set of all messages sent so far (never delivered is lost, delivered
  * twice is duplicated, in any order), every timer may fire, and a server may crash between any two writes.
  */
-import { defaultSettings, type Configuration, type LogBase, type Member, type Settings, type Timer } from "../../core/index.ts"
+import { defaultSettings, type Configuration, type Entry, type LogBase, type Member, type Payload, type Settings, type Timer } from "../../core/index.ts"
 
 export interface Bounds {
   /** No server ever has a higher term. */
@@ -41,6 +41,19 @@ export interface Space {
   readonly slowDisk: boolean
   /** The state machine executes a batch at once, or as a step of its own. */
   readonly slowMachine: boolean
+  /** A state machine that looks into commands, where nothing of a log is ever dropped. Default: one command, which says nothing. */
+  readonly machine?: SpaceMachine
+}
+export interface SpaceMachine {
+  /** What a leader can be given, again and again. */
+  readonly commands: readonly Payload[]
+  /** Of a server that has executed these entries, which are the whole log so far. null: all is well. */
+  readonly check: (server: string, executed: readonly Entry[]) => Violation | null
+}
+export interface Violation {
+  /** The name of an invariant, or "Thrown" if the reducer itself gave up. */
+  readonly name: string
+  readonly detail: string
 }
 
 export const memberOf = (name: string): Member => ({ name, incarnation: name })

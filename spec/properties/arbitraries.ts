@@ -1,15 +1,28 @@
 /** Actions and whole scripts as arbitraries. */
 import * as fc from "fast-check"
-import type { Action, Keep, Script } from "../../interpreters/simulation/index.ts"
+import type { Action, HexPayload, Keep, Script } from "../../interpreters/simulation/index.ts"
 import { generateScript, hexOf, simplerScripts, type GenerateOptions, type Profile } from "../scripts/index.ts"
 
 export interface ScriptArbitraryOptions extends GenerateOptions {
   /** The bytes of command number id, for a state machine that looks into them. Default: zeros. */
   readonly command?: (id: number) => Uint8Array
 }
+/** Commands that are drawn and shrunk beside the script. */
+export interface DrawnCommands<Command> {
+  readonly commands: fc.Arbitrary<Command>
+  /** The bytes of command number id. */
+  readonly encode: (id: number, command: Command) => Uint8Array
+}
 
 const isScript = (value: unknown): value is Script =>
   typeof value === "object" && value !== null && "seed" in value && "options" in value && "actions" in value && Array.isArray(value.actions)
+
+const hexPayload = (id: number, bytes: Uint8Array): HexPayload => ({ hex: hexOf(bytes), checksum: id })
+const withPayloads = (action: Action, payloadOf: (id: number) => HexPayload): Action => {
+  if (action.type !== "propose") return action
+  const { type, node, id, count = 1 } = action
+  return { type, node, id, payloads: Array.from({ length: count }, (_, i) => payloadOf(id + i)) }
+}
 
 /** Generated as the simulator does it, with its schedules; shrunk by leaving out and making plain, one candidate after the other. */
 class ScriptArbitrary extends fc.Arbitrary<Script> {
@@ -29,17 +42,64 @@ class ScriptArbitrary extends fc.Arbitrary<Script> {
   }
 }
 
-export const scriptArbitrary = (profile: Profile, { command, ...options }: ScriptArbitraryOptions = {}): fc.Arbitrary<Script> => {
-  const withBytes = (action: Action): Action => {
-    if (command === undefined || action.type !== "propose") return action
-    const { type, node, id, count = 1 } = action
-    return { type, node, id, payloads: Array.from({ length: count }, (_, i) => ({ hex: hexOf(command(id + i)), checksum: id + i })) }
+/** What was drawn for each command, by its id. */
+type Drawn<Command> = ReadonlyMap<number, fc.Value<Command>>
+
+/** The same with commands of a user's own: what is left of the script is shrunk first, then each command. */
+class CommandScriptArbitrary<Command> extends fc.Arbitrary<Script> {
+  private readonly scripts: ScriptArbitrary
+  private readonly drawn: DrawnCommands<Command>
+  constructor(scripts: ScriptArbitrary, drawn: DrawnCommands<Command>) {
+    super()
+    this.scripts = scripts
+    this.drawn = drawn
   }
-  return new ScriptArbitrary((seed) => {
-    const script = generateScript(seed, profile, options)
-    return { ...script, actions: script.actions.map(withBytes) }
-  })
+  generate(random: fc.Random, bias: number | undefined): fc.Value<Script> {
+    const { commands, encode } = this.drawn
+    const { value: script } = this.scripts.generate(random)
+    const drawn = new Map<number, fc.Value<Command>>()
+    const payloadOf = (id: number): HexPayload => {
+      const value = commands.generate(random, bias)
+      drawn.set(id, value)
+      return hexPayload(id, encode(id, value.value))
+    }
+    return new fc.Value({ ...script, actions: script.actions.map((action) => withPayloads(action, payloadOf)) }, drawn)
+  }
+  canShrinkWithoutContext(value: unknown): value is Script {
+    return this.scripts.canShrinkWithoutContext(value)
+  }
+  shrink(script: Script, context: unknown): fc.Stream<fc.Value<Script>> {
+    const drawn: Drawn<Command> = context instanceof Map ? context : new Map<number, fc.Value<Command>>()
+    return this.scripts.shrink(script).map(({ value }) => new fc.Value(value, drawn)).join(fc.stream(this.simplerCommands(script, drawn)))
+  }
+  private *simplerCommands(script: Script, drawn: Drawn<Command>): Generator<fc.Value<Script>> {
+    const { commands, encode } = this.drawn
+    for (const [place, action] of script.actions.entries()) {
+      if (action.type !== "propose") continue
+      const { payloads = [] } = action
+      for (const [i, { checksum: id }] of payloads.entries()) {
+        const known = drawn.get(id)
+        if (known === undefined) continue
+        for (const simpler of commands.shrink(known.value, known.context)) {
+          const shorter: Action = { ...action, payloads: payloads.with(i, hexPayload(id, encode(id, simpler.value))) }
+          yield new fc.Value({ ...script, actions: script.actions.with(place, shorter) }, new Map(drawn).set(id, simpler))
+        }
+      }
+    }
+  }
 }
+
+const scripts = (profile: Profile, options: GenerateOptions, each: (action: Action) => Action): ScriptArbitrary =>
+  new ScriptArbitrary((seed) => {
+    const script = generateScript(seed, profile, options)
+    return { ...script, actions: script.actions.map(each) }
+  })
+
+export const scriptArbitrary = (profile: Profile, { command, ...options }: ScriptArbitraryOptions = {}): fc.Arbitrary<Script> =>
+  scripts(profile, options, (action) => (command === undefined ? action : withPayloads(action, (id) => hexPayload(id, command(id)))))
+
+export const commandScriptArbitrary = <Command>(profile: Profile, options: GenerateOptions, drawn: DrawnCommands<Command>): fc.Arbitrary<Script> =>
+  new CommandScriptArbitrary(scripts(profile, options, (action) => action), drawn)
 
 /** One action, to make scripts of one's own from. What is lost for good is lost by a minority only: the last founders. */
 export const actionArbitrary = (profile: Profile, { nodes = 3 }: Pick<GenerateOptions, "nodes"> = {}): fc.Arbitrary<Action> => {

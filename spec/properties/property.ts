@@ -1,16 +1,16 @@
 /** A property over random worlds that, if it fails, says how to see it again: a file and its command, seed and path for fast-check. */
 import * as fc from "fast-check"
+import { builtin } from "../../interpreters/builtin.ts"
+import { jsonCodec, plainCommand } from "../../interpreters/replica/world/index.ts"
 import type { Script } from "../../interpreters/simulation/index.ts"
-import { asLived, checkScript, isOwn, sameFailureAs, saveFailure, shrinkScript, spelledOut, type Profile, type Saved, type ScriptChecks, type ScriptFailed } from "../scripts/index.ts"
-import { scriptArbitrary, type ScriptArbitraryOptions } from "./arbitraries.ts"
+import { machineChecks, type MachineUnderTest } from "../machines/index.ts"
+import { asLived, checkScript, isOwn, sameFailureAs, saveFailure, shrinkScript, spelledOut, type OwnModules, type Profile, type ScriptChecks, type ScriptFailed } from "../scripts/index.ts"
+import { commandScriptArbitrary, scriptArbitrary, type ScriptArbitraryOptions } from "./arbitraries.ts"
+import { WorldPropertyFailed } from "./failed.ts"
 
-export interface WorldPropertyOptions extends ScriptArbitraryOptions {
+interface RunOptions {
   /** Default: everything. */
   readonly profile?: Profile
-  /** What is checked; with `machine` the state machine of one's own, which takes `command`, too. A new one for each world. */
-  readonly checks?: () => ScriptChecks
-  /** Path of the module that exports `checks`: the command that opens a failure then runs them again, step by step. */
-  readonly module?: string
   /** Of fast-check. A failure tells seed and path: given again, it fails at once. */
   readonly numRuns?: number
   readonly seed?: number
@@ -20,36 +20,19 @@ export interface WorldPropertyOptions extends ScriptArbitraryOptions {
   /** Where the script of a failure is saved. Default: a new folder for temporary files. */
   readonly file?: string
 }
-
-
-export class WorldPropertyFailed extends Error {
-  override readonly name = "WorldPropertyFailed"
-  readonly script: Script
-  readonly failed: ScriptFailed
-  readonly seed: number
-  readonly path: string
-  readonly file: string
-  readonly command: string
-  constructor(script: Script, failed: ScriptFailed, seed: number, path: string, { file, command, advice }: Saved) {
-    const { actions } = script
-    const atTheEnd = failed.action >= actions.length ? ["       then all is mended, as the saved script spells out"] : []
-    super(
-      [
-        failed.message,
-        `  ${actions.length} actions, ${failed.steps} steps`,
-        ...actions.map((action, i) => `  ${String(i + 1).padStart(3)}  ${JSON.stringify(action)}`),
-        ...atTheEnd,
-        `  seed ${seed}, path ${JSON.stringify(path)}`,
-        `  ${advice}`,
-      ].join("\n"),
-    )
-    this.script = script
-    this.failed = failed
-    this.seed = seed
-    this.path = path
-    this.file = file
-    this.command = command
-  }
+export interface WorldPropertyOptions extends ScriptArbitraryOptions, RunOptions {
+  /** What is checked; with `machine` the state machine of one's own, which takes `command`, too. A new one for each world. */
+  readonly checks?: () => ScriptChecks
+  /** Path of the module that exports `checks`: the command that opens a failure then runs them again, step by step. */
+  readonly module?: string
+}
+export interface MachinePropertyOptions<State, Command, Result> extends MachineUnderTest<State, Command, Result>, Omit<ScriptArbitraryOptions, "command">, RunOptions {
+  /** What clients propose. */
+  readonly commands: fc.Arbitrary<Command>
+  /** The module that exports `machine`, and `invariant` and `describe` if there are any: the command that opens a failure then shows states, too. */
+  readonly module?: string | URL
+  /** What else is checked in each world. */
+  readonly checks?: () => Omit<ScriptChecks, "machine" | "applied" | "command" | "words">
 }
 
 /** Tries, not time: what is left of a script must not hang on the machine. */
@@ -66,24 +49,100 @@ const withoutTheRest = (script: Script, failed: ScriptFailed, checks: () => Scri
   return verdict === null ? whole : { script: small, failed: verdict }
 }
 
-/** Throws WorldPropertyFailed if any world fails. */
-export const worldProperty = (options: WorldPropertyOptions = {}): void => {
-  const { profile = "everything", checks = () => ({}), module, numRuns = 100, seed, path, seconds = 60, file, ...script } = options
-  const all = (): ScriptChecks => (script.command === undefined ? checks() : { command: script.command, ...checks() })
-  const { machine, command } = all()
-  if (machine !== undefined && (script.command ?? command) === undefined)
-    throw new Error("this property would test nothing of its state machine: without `command` all that is proposed is zeros. Give `command: (id) => bytes`: the bytes of command number id, as the state machine reads them")
-  const check = (one: Script): ReturnType<typeof checkScript> => checkScript(one, all())
-  const commands = script.command ?? command
-  const { failed, counterexample, seed: used, counterexamplePath } = fc.check(
-    fc.property(scriptArbitrary(profile, { ...script, ...(commands === undefined ? {} : { command: commands }) }), (one) => check(one).ok),
-    { numRuns, interruptAfterTimeLimit: seconds * 1000, ...(seed === undefined ? {} : { seed }), ...(path === undefined ? {} : { path }) },
-  )
+interface Runnable extends RunOptions {
+  readonly scripts: fc.Arbitrary<Script>
+  readonly checks: () => ScriptChecks
+  readonly modules: OwnModules
+  readonly hint: string | null
+  /** What to say of a script that failed and then did not. */
+  readonly wavering: (failed: ScriptFailed | null) => ScriptFailed | Error
+}
+
+const run = ({ scripts, checks, modules, hint, wavering, numRuns = 100, seed, path, seconds = 60, file }: Runnable): void => {
+  let failures = 0
+  /** A script that failed and then did not: what others would do says nothing any more. */
+  let wavered: { readonly script: Script; readonly failed: ScriptFailed } | null = null
+  const holds = (script: Script): boolean => {
+    if (wavered !== null) return true
+    const verdict = checkScript(script, checks())
+    if (verdict.ok) return true
+    if (failures++ === 0 && checkScript(script, checks()).ok) wavered = { script, failed: verdict }
+    return false
+  }
+  const { failed, counterexample, seed: used, counterexamplePath } = fc.check(fc.property(scripts, holds), {
+    numRuns, interruptAfterTimeLimit: seconds * 1000, ...(seed === undefined ? {} : { seed }), ...(path === undefined ? {} : { path }),
+  })
   const [smallest] = counterexample ?? []
   if (!failed || smallest === undefined) return
-  const verdict = check(smallest)
-  if (verdict.ok) throw new Error("a world failed and then did not: what its state machine or its checks do hangs on more than the script")
-  const small = withoutTheRest(smallest, verdict, all)
-  const saved = saveFailure(asLived(small.script, small.failed, all()), small.failed, { file, own: isOwn(all()), check: module })
-  throw new WorldPropertyFailed(small.script, small.failed, used, counterexamplePath ?? "", saved)
+  const run = { seed: used, path: counterexamplePath ?? "", words: checks().words, hint }
+  const once = wavered as { readonly script: Script; readonly failed: ScriptFailed } | null
+  const verdict = once?.failed ?? checkScript(smallest, checks())
+  if (once !== null || verdict.ok) {
+    const told = wavering(verdict.ok ? null : verdict)
+    if (told instanceof Error) throw told
+    const script = once?.script ?? smallest
+    throw new WorldPropertyFailed({ ...run, script, failed: told }, saveFailure({ script, mended: null }, told, { file, own: true, ...modules }))
+  }
+  const small = withoutTheRest(smallest, verdict, checks)
+  const saved = saveFailure(asLived(small.script, small.failed, checks()), small.failed, { file, own: isOwn(checks()), ...modules })
+  throw new WorldPropertyFailed({ ...run, ...small }, saved)
+}
+
+const files = builtin("node:fs") as { readonly existsSync: (path: string) => boolean } | undefined
+const paths = builtin("node:path") as { readonly relative: (from: string, to: string) => string } | undefined
+const urls = builtin("node:url") as { readonly fileURLToPath: (url: string | URL) => string } | undefined
+
+/** Relative to where it is run, as a command takes it; in a browser as it is. Throws if there is no such file. */
+const pathOf = (module: string | URL): string => {
+  if (files === undefined || paths === undefined || urls === undefined) return String(module)
+  const path = typeof module === "string" && !module.startsWith("file:") ? module : urls.fileURLToPath(module)
+  if (!files.existsSync(path)) throw new Error(`there is no module ${path}: \`module\` is the file that exports machine and invariant, as a path from where this is run, or as new URL("./machine.ts", import.meta.url)`)
+  const near = paths.relative("", path)
+  return near.startsWith("..") ? path : `./${near}`
+}
+
+const machineProperty = <State, Command, Result>(options: MachinePropertyOptions<State, Command, Result>): void => {
+  const { machine, invariant, describe, commands, module, checks, profile = "everything", nodes, steps, ...rest } = options
+  const made = typeof machine === "function" ? machine() : machine
+  const { encode } = made.commands ?? jsonCodec<Command>()
+  const definition: MachineUnderTest<State, Command, Result> = { machine, ...(invariant === undefined ? {} : { invariant }), ...(describe === undefined ? {} : { describe }) }
+  run({
+    ...rest,
+    scripts: commandScriptArbitrary(profile, { ...(nodes === undefined ? {} : { nodes }), ...(steps === undefined ? {} : { steps }) }, { commands, encode: (id, command) => plainCommand(id, encode(command)) }),
+    checks: () => ({ ...checks?.(), ...machineChecks(definition) }),
+    modules: module === undefined ? {} : { machine: pathOf(module) },
+    hint: module === undefined ? "it shows states, too, with --machine MODULE: a module that exports machine and invariant. `module` puts it into the command" : null,
+    wavering: (failed) => {
+      const message = "NotDeterministic: this script failed and then did not, though it is the same: apply, or an invariant, remembers something outside of the state, such as a variable of its module"
+      return failed === null ? new Error(message) : { ...failed, violation: "NotDeterministic", message: `${message}. What failed:\n  ${failed.message}` }
+    },
+  })
+}
+
+const scriptProperty = (options: WorldPropertyOptions): void => {
+  const { profile = "everything", checks = () => ({}), module, command: given, nodes, steps, ...rest } = options
+  const all = (): ScriptChecks => (given === undefined ? checks() : { command: given, ...checks() })
+  const { machine, command } = all()
+  const commands = given ?? command
+  if (machine !== undefined && commands === undefined)
+    throw new Error("this property would test nothing of its state machine: without `command` all that is proposed is zeros. Give `command: (id) => bytes`: the bytes of command number id, as the state machine reads them")
+  run({
+    ...rest,
+    scripts: scriptArbitrary(profile, { ...(nodes === undefined ? {} : { nodes }), ...(steps === undefined ? {} : { steps }), ...(commands === undefined ? {} : { command: commands }) }),
+    checks: all,
+    modules: { check: module },
+    hint: null,
+    wavering: () => new Error("a world failed and then did not: what its state machine or its checks do hangs on more than the script"),
+  })
+}
+
+/**
+ * Throws WorldPropertyFailed if any world fails. With `machine` and `commands`, a machine definition as `replicate` takes it:
+ * it is executed twice for each command, on each server of each world, and `invariant` looks at each state.
+ */
+export function worldProperty(options?: WorldPropertyOptions): void
+export function worldProperty<State, Command, Result>(options: MachinePropertyOptions<State, Command, Result>): void
+export function worldProperty<State, Command, Result>(options: WorldPropertyOptions | MachinePropertyOptions<State, Command, Result> = {}): void {
+  if ("machine" in options) machineProperty(options)
+  else scriptProperty(options)
 }

@@ -1,6 +1,6 @@
 /** A script is run, and everything that is known to be true is held against it at every step. */
 import { type Effect, type Rule } from "../../core/index.ts"
-import { markOf, mix, nodeOf, plainAction, violationName, World, type Action, type Script, type WorldOptions, type WorldHooks, type WorldStep } from "../../interpreters/simulation/index.ts"
+import { markOf, mix, nodeOf, plainAction, violationName, World, type Action, type MachineWords, type Script, type WorldOptions, type WorldHooks, type WorldStep } from "../../interpreters/simulation/index.ts"
 import { checkProgress, defaultBound, isTolerable } from "./progress.ts"
 import { PropertyViolated, watchWorld, type WatchOptions } from "./watch.ts"
 
@@ -29,6 +29,10 @@ export interface ScriptChecks extends WatchOptions {
   readonly mostSteps?: number
   /** The state machine that the servers run. Default: a digest of what it executed. */
   readonly machine?: NonNullable<WorldHooks["machine"]>
+  /** Its commands and results in words, for people. */
+  readonly words?: MachineWords
+  /** What `applied` and `observe` hold, by name: for people. */
+  readonly own?: readonly string[]
   /** The bytes of the commands that show whether there is progress, for a state machine that looks into them. Default: zeros. */
   readonly command?: (id: number) => Uint8Array
   /** What state machines answer to what they execute: throws if that is wrong. */

@@ -12,7 +12,7 @@ export const checkerOf = (checks: ScriptChecks = {}): Checker => {
     watch.step(step)
   }
   return Object.assign(step, {
-    invariants: checks.invariants === false ? [] : Object.keys(invariants),
+    invariants: [...(checks.own ?? []), ...(checks.invariants === false ? [] : Object.keys(invariants))],
     started: (node: string, recovered: Recovered, wentBack: boolean, world: WorldState | null) => watch.started(world, node, recovered, wentBack),
     acted: (world: WorldState, action: Action) => watch.acted(world, action),
     executed: ({ node, entries, results, ...mark }: Executed) => {

@@ -5,16 +5,19 @@ import type { Lived, ScriptFailed } from "./check.ts"
 
 const quoted = (path: string): string => (/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`)
 
-/** `check`: the module that holds the state machine and the checks. */
-export const debugCommand = (file: string, check?: string): string => `npx stepraft debug ${quoted(file)}${check === undefined ? "" : ` --check ${quoted(check)}`}`
+/** Modules of the user's own: one that exports a machine definition, one that exports checks. */
+export interface OwnModules {
+  readonly machine?: string | undefined
+  readonly check?: string | undefined
+}
+export const debugCommand = (file: string, { machine, check }: OwnModules = {}): string =>
+  `npx stepraft debug ${quoted(file)}${machine === undefined ? "" : ` --machine ${quoted(machine)}`}${check === undefined ? "" : ` --check ${quoted(check)}`}`
 
-export interface SaveOptions {
+export interface SaveOptions extends OwnModules {
   /** Default: a new folder for temporary files. */
   readonly file?: string | undefined
   /** The script alone does not show it: it takes a state machine, checks or clients of a program. */
   readonly own?: boolean
-  /** The module that exports them as `checks`, as the command finds it. */
-  readonly check?: string | undefined
 }
 export interface Saved {
   readonly file: string
@@ -30,19 +33,19 @@ interface Files {
 const files = builtin("node:fs") as Files | undefined
 const temporary = builtin("node:os") as { readonly tmpdir: () => string } | undefined
 
-const save = (text: string, check: string | undefined, file: string | undefined): Saved => {
+const save = (text: string, modules: OwnModules, file: string | undefined): Saved => {
   if (files === undefined || temporary === undefined) {
     const name = file ?? "world.ndjson"
-    const command = debugCommand(name, check)
+    const command = debugCommand(name, modules)
     return { file: name, command, advice: `nothing can be saved here. Put the following lines into ${name}; open it with: ${command}\n${text}` }
   }
   const path = file ?? `${files.mkdtempSync(`${temporary.tmpdir()}/stepraft-world-`)}/world.ndjson`
   files.writeFileSync(path, text)
-  const command = debugCommand(path, check)
+  const command = debugCommand(path, modules)
   return { file: path, command, advice: `saved as ${path}; open it with: ${command}` }
 }
-export const saveFailure = ({ script, mended }: Lived, { violation, message, at }: Pick<ScriptFailed, "violation" | "message" | "at">, { file, own = false, check }: SaveOptions = {}): Saved =>
-  save(scenarioText(script, { violation: { name: violation, at, message, ...(own ? { own } : {}), ...(mended === null ? {} : { mended }) } }), check, file)
+export const saveFailure = ({ script, mended }: Lived, { violation, message, at }: Pick<ScriptFailed, "violation" | "message" | "at">, { file, own = false, machine, check }: SaveOptions = {}): Saved =>
+  save(scenarioText(script, { violation: { name: violation, at, message, ...(own ? { own } : {}), ...(mended === null ? {} : { mended }) } }), { machine, check }, file)
 
 /** A story that failed: all that was done to its world until then. */
 export const saveStory = ({ script, world }: Pick<Cluster, "script" | "world">, error: unknown, options: SaveOptions = {}): Saved =>

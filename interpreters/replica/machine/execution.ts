@@ -42,7 +42,7 @@ export const requireDone = (result: unknown): void => {
   throw new TypeError("apply returned a promise: it must be done when it returns, for what comes later is not the same on every server")
 }
 
-const textOf = (thrown: unknown): string => {
+export const thrownText = (thrown: unknown): string => {
   const text = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown)
   return text.length <= 1000 ? text : `${text.slice(0, 999)}…`
 }
@@ -83,12 +83,21 @@ export abstract class Execution {
   /** Executes the entry right after its position. Never throws: what is wrong with a command is its outcome. */
   execute(entry: Entry): Told | null {
     const told = entry.kind === "command" ? this.command(entry, entry.payload.bytes) : null
+    this.pass(entry)
+    return told
+  }
+  /** An entry that is a command and nothing else, without a session: each copy of it is executed. For worlds, whose scripts propose by themselves. */
+  executePlain(entry: Entry, body: Uint8Array): Outcome {
+    const outcome = this.apply(body, entry.index, entry.time)
+    this.pass(entry)
+    return outcome
+  }
+  private pass(entry: Entry): void {
     this.position = {
       index: entry.index, term: entry.term, time: entry.time, chain: entry.chain,
       configuration: entry.kind === "configuration" ? entry.configuration : this.position.configuration,
     }
     this.digests[entry.index % KEPT_DIGESTS] = this.digest
-    return told
   }
 
   private command({ index, term, time }: Entry, bytes: Uint8Array): Told | null {
@@ -135,7 +144,7 @@ export abstract class Execution {
     } catch (thrown) {
       // Engines word their own errors differently, so only that it was undone counts.
       this.fold(empty)
-      return { type: "undone", text: textOf(thrown) }
+      return { type: "undone", text: thrownText(thrown) }
     }
   }
   private lease(request: LeaseRequest, index: Index, time: number): Outcome {

@@ -1,6 +1,6 @@
 /** Snapshots: images of state machines, pinned by the sender, carried in chunks, put together by the receiver. */
 import type { Member, SnapshotRef } from "../../../core/index.ts"
-import { cloneOf } from "../state/clone.ts"
+import { cloneOf, rereadOf } from "../state/clone.ts"
 import { plan, planEvent, type Fold } from "../state/fold.ts"
 import { drawBetween, drawChance, LUCK, placeOf } from "../state/hash.ts"
 import type { Arrival, Image, NodeState, SnapshotProfile } from "../state/types.ts"
@@ -14,7 +14,7 @@ export const takeSnapshot = (fold: Fold, node: NodeState): void => {
   const place = luckOf(fold, node)
   const delay = drawBetween(place, 0, 1, 20)
   if (drawChance(place, 1, world.snapshots.takeFailPermille)) planEvent(fold, node, delay, { type: "SnapshotTakeFailed" })
-  else plan(fold, world.now + delay, { type: "taken", node: node.name, life: node.life, machine: cloneOf(node.machine), cause: fold.cause })
+  else plan(fold, world.now + delay, { type: "taken", node: node.name, life: node.life, machine: rereadOf(node.machine), cause: fold.cause })
 }
 
 export const openSnapshot = (fold: Fold, node: NodeState, to: Member): void => {
@@ -25,7 +25,7 @@ export const openSnapshot = (fold: Fold, node: NodeState, to: Member): void => {
     return
   }
   const id = `${node.member.incarnation}.${node.snapshots}`
-  const machine = cloneOf(node.machine)
+  const machine = rereadOf(node.machine)
   node.images = [...node.images, { id, machine, chunks: drawBetween(place, 1, chunksMin, chunksMax) }]
   planEvent(fold, node, 1, { type: "SnapshotOpened", to, snapshot: { id, ...machine.position() } })
 }

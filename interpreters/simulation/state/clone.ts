@@ -15,6 +15,9 @@ export const cloneOf = (machine: WorldMachine): WorldMachine => {
   return copy
 }
 
+/** What a snapshot of the machine brings to whoever restores it. */
+export const rereadOf = (machine: WorldMachine): WorldMachine => machine.reread?.() ?? cloneOf(machine)
+
 /** How many of a node's first executions are watched: what is shared shows in them, and digests may cost something. */
 const WATCHED = 8
 /** Runs `execute`, which changes a machine, and sees that a copy of it made before stays as it was. */

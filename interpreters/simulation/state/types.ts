@@ -65,6 +65,19 @@ export interface WorldMachine {
   readonly clone: () => WorldMachine
   /** 32 bits that tell two histories apart. */
   readonly digest: () => number
+  /** As it is once its snapshot was written and read again. Default: a copy. */
+  readonly reread?: () => WorldMachine
+  /** Its state as its author sees it, as plain data: for people. */
+  readonly show?: () => unknown
+}
+
+/** Commands and results of a state machine in the words of its author: for people. null: it has none for this. */
+export interface MachineWords {
+  readonly command: (bytes: Uint8Array) => string | null
+  /** Of what `apply` answered for one entry. */
+  readonly result: (result: unknown) => string | null
+  /** The bytes of command `id` as a person typed it. Throws what is wrong with it. */
+  readonly parse: (text: string, id: number) => Uint8Array
 }
 
 /** What may be told of a world as it happens, and the machine that it runs. */

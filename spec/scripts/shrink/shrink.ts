@@ -46,7 +46,7 @@ const plainer = (action: Action): readonly Action[] => {
     const { count = 1, bytes } = action
     const { type, node, id, payloads = [] } = action
     const [first] = payloads
-    if (first !== undefined) return payloads.length === 1 ? [] : [{ ...action, payloads: [first] }, { ...action, payloads: payloads.slice(0, payloads.length >> 1) }]
+    if (first !== undefined) return payloads.length === 1 ? [] : [{ ...action, payloads: [first] }, { ...action, payloads: payloads.slice(0, payloads.length >> 1) }, { ...action, payloads: payloads.slice(payloads.length >> 1) }]
     return [...(count > 1 || bytes !== undefined ? [{ type, node, id }] : []), ...(count > 2 ? [{ ...action, count: count >> 1 }] : [])]
   }
   if (action.type === "crash") return action.keep === "none" || action.keep === "all" ? [] : [{ ...action, keep: "all" }, { ...action, keep: "none" }]

@@ -1,0 +1,238 @@
+/**
+ * A user's machine definition as the state machine of a simulated world, executed by what executes it in a replica. Each
+ * command is executed a second time, from the same state and with other clocks and other chance: a machine that is not
+ * deterministic shows at the first command that says so.
+ */
+import type { Entry, LogBase } from "../../../core/index.ts"
+import { makeRandom, mix, type WorldMachine } from "../../simulation/index.ts"
+import { applyCommand } from "../machine/apply.ts"
+import { jsonCodec, type Machine } from "../machine/definition.ts"
+import { thrownText, type ExecutorImage, type Told } from "../machine/execution.ts"
+import { Executor } from "../machine/executor.ts"
+import type { Outcome } from "../machine/ledger.ts"
+import { LineReader, linesOf } from "../machine/slices.ts"
+import { withSources, type Sources } from "./sources.ts"
+import { differenceOf, hashOf, valueText } from "./values.ts"
+
+/** What the execution of one command showed, for checks and for people. */
+export interface CommandExecuted<State, Command, Result> {
+  readonly entry: Entry
+  /** Names the command, whoever proposed it and however often. */
+  readonly id: number
+  readonly command: Command
+  /** Its bytes, or that it was undone. */
+  readonly outcome: Outcome
+  /** undefined: it was undone. */
+  readonly result: Result | undefined
+  readonly before: State
+  readonly after: State
+  /** Why `apply` is not deterministic, if that showed. */
+  readonly fault: string | null
+}
+/** What one entry came to in a world: what a replica tells, and the command that was executed on the state, if there was one. */
+export interface EntryExecuted<State, Command, Result> {
+  readonly told: Told | null
+  readonly executed: CommandExecuted<State, Command, Result> | null
+}
+
+/** The state that was read back from a snapshot is another one. */
+export class SnapshotChangesState extends Error {
+  override readonly name = "SnapshotChangesState"
+}
+
+// ------------------------------------------------------------------------------------------------- commands
+
+/** A payload that is a command by itself. No ReplicaCommand begins so. */
+const PLAIN = 0x70
+
+/** In a world commands have numbers, so that two equal ones are told apart. */
+const ID_BYTES = 6
+export const numbered = (id: number, bytes: Uint8Array): Uint8Array => {
+  const out = new Uint8Array(ID_BYTES + bytes.length)
+  const view = new DataView(out.buffer)
+  view.setUint16(0, Math.floor(id / 2 ** 32))
+  view.setUint32(2, id % 2 ** 32)
+  out.set(bytes, ID_BYTES)
+  return out
+}
+export const numberOf = (body: Uint8Array): { readonly id: number; readonly bytes: Uint8Array } => {
+  const view = new DataView(body.buffer, body.byteOffset, body.length)
+  return { id: body.length < ID_BYTES ? 0 : view.getUint16(0) * 2 ** 32 + view.getUint32(2), bytes: body.subarray(ID_BYTES) }
+}
+
+/** The payload of a command that a script proposes. */
+export const plainCommand = (id: number, bytes: Uint8Array): Uint8Array => Uint8Array.from([PLAIN, ...numbered(id, bytes)])
+export const isPlain = (payload: Uint8Array): boolean => payload[0] === PLAIN && payload.length > ID_BYTES
+
+// ------------------------------------------------------------------------------------------- is it the same
+
+const random = (seed: number) => (): (() => number) => {
+  const draws = makeRandom(seed)
+  return () => draws.below(0x40000000) / 0x40000000
+}
+const DAY = 86_400_000
+/** The ordinary day of a server, that of another one, and the ends of what could be. */
+const days: readonly (Omit<Sources, "random"> & { readonly random: () => () => number })[] = [
+  { wall: 1_700_000_000_000, monotonic: 60_000, random: random(1) },
+  { wall: 1_700_000_000_000 + DAY + 7, monotonic: 97_531, random: random(2) },
+  { wall: 4_000_000_000_000, monotonic: 1e12, random: () => () => 1 - 2 ** -53 },
+  { wall: 1, monotonic: 0, random: () => () => 0 },
+]
+
+/** What one execution of a command came to. */
+export interface Applied<State> {
+  readonly outcome: Outcome
+  readonly state: State
+}
+const applied = <State, Command, Result>(...[machine, before, ...rest]: Parameters<typeof applyCommand<State, Command, Result>>): Applied<State> & { readonly thrown: unknown } => {
+  try {
+    const { bytes, state } = applyCommand(machine, before, ...rest)
+    return { outcome: { type: "result", bytes }, state, thrown: null }
+  } catch (thrown) {
+    return { outcome: { type: "undone", text: thrownText(thrown) }, state: before, thrown }
+  }
+}
+
+/** `asked`: what it asked that no two servers answer alike. */
+const askedFor = (asked: ReadonlySet<string>): string => (asked.size === 0 ? "It asks for nothing that is known to differ: look for a variable outside of the state that apply changes, or a random source of Node" : `It asks ${[...asked].join(", ")}`)
+const ADVICE = "apply must use nothing but state, command and context: take the time from context.time, and make what is random part of the command before it is executed"
+
+const resultText = (outcome: Outcome, decode: (bytes: Uint8Array) => unknown): string => (outcome.type === "result" ? valueText(decode(outcome.bytes)) : outcome.type === "undone" ? `a throw (${outcome.text})` : outcome.type)
+const sameOutcome = (one: Outcome, other: Outcome): boolean =>
+  one.type === "result" && other.type === "result" ? one.bytes.length === other.bytes.length && one.bytes.every((byte, i) => byte === other.bytes[i]) : one.type === other.type
+
+/** How two executions of one command differ; null: they do not. */
+export const disagreement = <State, Command, Result>({ states, results = jsonCodec<Result>() }: Machine<State, Command, Result>, one: Applied<State>, other: Applied<State>): string | null => {
+  if (!sameOutcome(one.outcome, other.outcome)) return `the result is ${resultText(one.outcome, results.decode)}, and then ${resultText(other.outcome, results.decode)}`
+  const codec = states === undefined ? null : (value: State): string => Array.from(states.encode(value)).join()
+  if (codec !== null && codec(one.state) !== codec(other.state)) return "the states that it makes are written as different bytes"
+  const found = codec === null ? differenceOf(one.state, other.state, "state") : null
+  return found === null ? null : `${found.path} becomes ${valueText(found.one)}, and then ${valueText(found.other)}`
+}
+
+// -------------------------------------------------------------------------------------------------- machine
+
+type Found<State> = { readonly state: State; readonly image: ExecutorImage }
+type Watched<State> = (before: State, body: Uint8Array, context: { readonly index: number; readonly time: number }) => ReturnType<typeof applied<State, never, never>>
+
+class WatchedExecutor<State, Command, Result> extends Executor<State, Command, Result> {
+  private readonly watch: Watched<State>
+  constructor(machine: Machine<State, Command, Result>, found: Found<State>, watch: Watched<State>) {
+    super(machine, found)
+    this.watch = watch
+  }
+  protected override run(body: Uint8Array, index: number, time: number): Uint8Array {
+    const { outcome, state, thrown } = this.watch(this.state, body, { index, time })
+    if (outcome.type !== "result") throw thrown
+    this.state = state
+    return outcome.bytes
+  }
+}
+
+export class ReplicaWorldMachine<State, Command, Result> implements WorldMachine {
+  private readonly machine: Machine<State, Command, Result>
+  private readonly describe: ((state: State) => unknown) | null
+  readonly executor: Executor<State, Command, Result>
+  private last: CommandExecuted<State, Command, Result> | null = null
+  private entry: Entry | null = null
+  /** Of the state by its reference. */
+  private hashed: { readonly state: State; readonly hash: number } | null = null
+
+  constructor(machine: Machine<State, Command, Result>, describe: ((state: State) => unknown) | null, found: Found<State>) {
+    this.machine = machine
+    this.describe = describe
+    this.executor = new WatchedExecutor(machine, found, (before, body, context) => this.twice(before, body, context))
+  }
+  position(): LogBase {
+    return this.executor.position
+  }
+  apply(entries: readonly Entry[]): readonly EntryExecuted<State, Command, Result>[] {
+    return entries.map((entry) => {
+      this.last = null
+      this.entry = entry
+      const plain = entry.kind === "command" && isPlain(entry.payload.bytes)
+      const told = plain ? null : this.executor.execute(entry)
+      if (plain) this.executor.executePlain(entry, entry.payload.bytes.subarray(1))
+      return { told, executed: this.last }
+    })
+  }
+  clone(): ReplicaWorldMachine<State, Command, Result> {
+    const { executor, machine, describe } = this
+    const copy = new ReplicaWorldMachine(machine, describe, { state: executor.state, image: executor.image() })
+    copy.hashed = this.hashed
+    return copy
+  }
+  digest(): number {
+    return mix(this.executor.digest, this.hash()) >>> 0
+  }
+  show(): unknown {
+    return this.describe === null ? this.executor.state : this.describe(this.executor.state)
+  }
+  /** Throws StateNotPlain, SnapshotChangesState. */
+  reread(): ReplicaWorldMachine<State, Command, Result> {
+    const { executor, machine, describe } = this
+    const { states } = machine
+    const read = states === undefined ? readLines(executor.state) : states.decode(states.encode(executor.state))
+    const copy = new ReplicaWorldMachine(machine, describe, { state: read, image: executor.image() })
+    const found = states === undefined ? differenceOf(executor.state, read, "state") : null
+    if (found !== null || copy.hash() !== this.hash())
+      throw new SnapshotChangesState(`a server that is restored from a snapshot holds another state: ${found === null ? "what the codec of states reads is not what it wrote" : `${found.path} is ${valueText(found.one)}, and ${valueText(found.other)} once it was written and read again`}. Everything that apply looks at must be in what is written`)
+    return copy
+  }
+
+  private hash(): number {
+    const { state } = this.executor
+    if (this.hashed === null || this.hashed.state !== state) this.hashed = { state, hash: this.hashState(state) }
+    return this.hashed.hash
+  }
+  private hashState(state: State): number {
+    const { states } = this.machine
+    return hashOf(states === undefined ? state : states.encode(state))
+  }
+
+  private twice(before: State, body: Uint8Array, context: { readonly index: number; readonly time: number }): ReturnType<Watched<State>> {
+    const { machine } = this
+    const { commands = jsonCodec<Command>(), results = jsonCodec<Result>() } = machine
+    const { id, bytes } = numberOf(body)
+    const hashBefore = this.hash()
+    const asked = new Set<string>()
+    const once = (day: (typeof days)[number]): ReturnType<Watched<State>> => withSources({ ...day, random: day.random() }, (name) => asked.add(name), () => applied(machine, before, bytes, context))
+    const [usual, ...others] = days
+    if (usual === undefined) throw new Error("there is no day")
+    const first = once(usual)
+    let fault: string | null = null
+    if (this.hashState(before) !== hashBefore)
+      fault = "apply changes the state that it was given, or one that it made before, where nobody sees it: change the draft, or make a new state and call context.become. The copy that a snapshot and a paused reader hold would change with it"
+    for (const [i, day] of others.entries()) {
+      // Once is enough, unless it asked something.
+      if (fault !== null || (i > 0 && asked.size === 0)) break
+      const difference = disagreement(machine, first, once(day))
+      if (difference !== null) fault = `the same command on the same state gives two things: ${difference}. ${askedFor(asked)}. ${ADVICE}`
+    }
+    const { outcome, state } = first
+    if (this.entry !== null) this.last = { entry: this.entry, id, command: readOr(commands.decode, bytes), outcome, result: outcome.type === "result" ? results.decode(outcome.bytes) : undefined, before, after: state, fault }
+    return first
+  }
+}
+
+/** A command that cannot be read was undone for it; here it is only told. */
+const readOr = <A>(decode: (bytes: Uint8Array) => A, bytes: Uint8Array): A => {
+  try {
+    return decode(bytes)
+  } catch {
+    return `${bytes.length} bytes that are no command` as A
+  }
+}
+const readLines = <State>(state: State): State => {
+  const reader = new LineReader()
+  for (const line of linesOf(state)) reader.push(line.slice(0, -1))
+  return reader.value() as State
+}
+
+/** For WorldHooks.machine. A function makes one for each server and each life. */
+export const replicaWorldMachine =
+  <State, Command, Result>(machine: Machine<State, Command, Result> | (() => Machine<State, Command, Result>), describe: ((state: State) => unknown) | null = null) =>
+  (base: LogBase): ReplicaWorldMachine<State, Command, Result> => {
+    const made = typeof machine === "function" ? machine() : machine
+    return new ReplicaWorldMachine(made, describe, { state: made.initial, image: { position: base, digest: 0, ledger: { sessions: [] }, leases: [] } })
+  }
