@@ -54,7 +54,7 @@ export const judge = (self: Member, local: LocalHello, known: (name: string) => 
   if (expected !== null && name !== expected)
     return { reason: "WrongTarget", detail: `${self.name} wanted to speak to ${expected}, but ${name} answered: correct the address of ${expected} in the peer list of ${self.name}.` }
   if (!known(name))
-    return { reason: "UnknownPeer", detail: `${name} is not in the peer list of ${self.name}: add it there with its address, or stop ${name}.` }
+    return { reason: "UnknownPeer", detail: `${name} is not in the peer list of ${self.name}, nor a member that it knows of: if it is to join, have it taken in (stepraft member add ${name}, or members.add in a program); else stop it.` }
   return null
 }
 

@@ -1,5 +1,6 @@
 /** What the parts of the service say to each other: commands in the log, replies, the face of a node to its connections. */
 import type { Index, Stamp, Term } from "../core/index.ts"
+import type { RunningMembers } from "../interpreters/members/index.ts"
 import type { PeerStatus, ServerStatus } from "../interpreters/node/index.ts"
 
 /** A reply in the terms of RESP3; a RESP2 connection gets the nearest that it knows. */
@@ -175,6 +176,8 @@ export interface Service {
   readonly barrier: (done: (refusal: Reply | null) => void) => void
   readonly reader: Reader
   readonly status: () => NodeStatus
+  /** The verbs for members and leadership. Null while this node belongs to no cluster. */
+  readonly members?: () => Pick<RunningMembers, "list" | "pursue"> | null
   /** Where the leader serves clients, if known: for redirects. */
   readonly leader: () => { readonly id: string; readonly host: string; readonly port: number } | null
 }

@@ -108,7 +108,8 @@ test("no leader: a node that moved, a list that lacks the leader, and members th
     const served = await cluster.connect(again)
     expect(await told(served, "SET", "a", "1")).toBe('"OK"')
     await until("all are well", () => cluster.nodes.every((node) => node.status().health === "ok"))
-  })
+  // Nodes that do not tell where they are found.
+  }, { advertisePeer: "" })
 })
 
 test("an empty node writes nothing down of a cluster that does not know it, until that speaks to its very incarnation", async () => {

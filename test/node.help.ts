@@ -36,6 +36,7 @@ export const localCluster = async (size: number, change: Partial<NodeConfig> = {
       client: { host: "127.0.0.1", port: client },
       peer: { host: "127.0.0.1", port: peer },
       advertise: null,
+      advertisePeer: null,
       peers: Object.fromEntries(ports.filter((other) => other.id !== id).map((other) => [other.id, { host: "127.0.0.1", port: other.peer }])),
       redirect: false,
       bootstrap: false,

@@ -267,7 +267,7 @@ describe("handshake", () => {
   const members = fc.array(member, { maxLength: 4 })
   const hello = fc.record({
     cluster: fc.option(name), clientAddress: name, empty: fc.boolean(), founding: fc.option(fc.record({ voters: members, outgoing: members, learners: members })),
-    start, recovered: fc.record({ term: fc.nat(), index: fc.nat() }), refused: fc.option(name), listens: name, dials: name,
+    start, recovered: fc.record({ term: fc.nat(), index: fc.nat() }), refused: fc.option(name), listens: name, advertises: name, dials: name,
   })
   test("hello and refusal come back as they went, and every truncation is MalformedBytes", () => {
     fc.assert(
@@ -286,7 +286,7 @@ describe("handshake", () => {
     same(readHandshake(frame, HEADER, frame.length), { type: "Refused", refusal: { reason: "WrongCluster", detail: "why" } })
   })
   test("no name in a hello is long or moves a cursor, and no reason of a peer reaches a log as it came", () => {
-    const local = { ...fresh, listens: "h:1", dials: "h:2" }
+    const local = { ...fresh, listens: "h:1", advertises: "h:1", dials: "h:2" }
     const evil = ["n\u001b[2J", "n\r\nerror", "n\u009b31m", "n\u202e1n", "n".repeat(257)]
     const read = (self: Member, target: string, hello: Greeting): unknown => {
       const w = new Writer(16)
@@ -300,7 +300,7 @@ describe("handshake", () => {
       const founding = { voters: [{ name: "n1", incarnation: bad }], outgoing: [], learners: [] }
       const all = [
         () => read({ ...good, name: bad }, "n2", local), () => read({ ...good, incarnation: bad }, "n2", local), () => read(good, bad, local),
-        ...[{ cluster: bad }, { clientAddress: bad }, { listens: bad }, { dials: bad }, { founding }].map((change) => () => read(good, "n2", { ...local, ...change })),
+        ...[{ cluster: bad }, { clientAddress: bad }, { listens: bad }, { advertises: bad }, { dials: bad }, { founding }].map((change) => () => read(good, "n2", { ...local, ...change })),
       ]
       for (const one of all) expect(one).toThrow(/a name of \d+ characters that no node has: [\w\\[…() ]+$/)
     }

@@ -84,7 +84,7 @@ export const allConnected = (...nodes: readonly Node[]): Promise<void> =>
 export const preambleAndHello = (self: Member, target: string, local: Partial<Greeting> = {}): Buffer => {
   const w = new Writer()
   writePreamble(w)
-  writeHello(w, self, target, { ...fresh, listens: "", dials: "", ...local })
+  writeHello(w, self, target, { ...fresh, listens: "", advertises: "", dials: "", ...local })
   return w.take()
 }
 /** A client that writes `bytes` and notes what comes back and whether it was cut off. */

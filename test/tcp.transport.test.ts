@@ -92,7 +92,7 @@ describe("three nodes", () => {
     const founding = { voters: [a.self, b.self], outgoing: [], learners: [] }
     a.transport.announce({ ...fresh, cluster: "k", clientAddress: "new:1", empty: false, founding })
     await until("b has heard", () => heard.length > 0)
-    expect(heard).toEqual([{ ...fresh, protocol: PROTOCOL, member: a.self, target: "b", listens: `127.0.0.1:${a.port}`, dials: `127.0.0.1:${b.port}`, cluster: "k", clientAddress: "new:1", empty: false, founding }])
+    expect(heard).toEqual([{ ...fresh, protocol: PROTOCOL, member: a.self, target: "b", listens: `127.0.0.1:${a.port}`, advertises: `127.0.0.1:${a.port}`, dials: `127.0.0.1:${b.port}`, cluster: "k", clientAddress: "new:1", empty: false, founding }])
     expect(b.peer("a")).toMatchObject({ connected: true, clientAddress: "new:1" })
     off()
     a.transport.announce({ ...fresh, cluster: "k", clientAddress: "newer:1", empty: false, founding })

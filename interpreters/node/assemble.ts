@@ -12,6 +12,7 @@ import { openFileStorage, type FileStorage, type FileStorageOptions, type Storag
 import type { LocalHello } from "../hello.ts"
 import type { Log } from "../log.ts"
 import { addressText, makeTcpTransport, type Address, type TcpError, type TcpTransport } from "../tcp/index.ts"
+import { configurationIn, makeAddresses, startingPeers, type KnownAddresses } from "./addresses.ts"
 import { watchClock } from "./clocks.ts"
 import { NodeFailed, type BootstrapRefused, type LostTail, type StateUnusable, type StateWithoutLog } from "./errors.ts"
 import { healthOf, isAmnesiac, watchHealth } from "./health.ts"
@@ -22,7 +23,7 @@ import { factsOf, type Alive, type RecoverableMachine } from "./status.ts"
 /** What the driver of a server is made from. */
 export interface Foundation<M> {
   readonly storage: FileStorage
-  readonly transport: TcpTransport
+  readonly transport: TcpTransport & Pick<KnownAddresses, "reach">
   readonly machine: M
   readonly position: LogBase | null
 }
@@ -39,7 +40,10 @@ export interface Built {
 export interface Assembly<M extends RecoverableMachine, B extends Built, E> extends Pick<FileStorageOptions, "files" | "space" | "segmentBytes"> {
   /** Its log stands in `log`, its state machine in `state`. */
   readonly data: string
+  /** Where other servers are found, as far as that is not known from what the log holds. */
   readonly peers: Readonly<Record<string, Address>>
+  /** Where others are told to find this one, as host:port; empty: by their own lists. */
+  readonly advertise: string
   readonly settings: Settings
   /** To wait as amnesiac is an error. */
   readonly bootstrap: boolean
@@ -85,10 +89,15 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(ali
     if (cluster === null) yield* requireNoState(directory, state)
 
     const hello: LocalHello = { cluster, clientAddress, empty: cluster === null, founding, start: storage.start, recovered: storage.recovered, refused: storage.refused === null ? null : refusedText(id, storage.refused) }
+    const { peers, advertise } = assembly
+    const configuration = configurationIn(storage.stored)
+    const addresses = makeAddresses({ self, listed: peers, advertise, cluster: () => storage.identity.cluster, configuration })
     const transport = yield* makeTcpTransport({
-      self, listen: alive.listen, peers: assembly.peers, hello, log, sightings: storage.sightings, limits: { maxEntryBytes: assembly.settings.maxEntryBytes },
+      self, listen: alive.listen, peers: startingPeers(id, peers, configuration), advertise, welcome: addresses.welcome, hello, log, sightings: storage.sightings, limits: { maxEntryBytes: assembly.settings.maxEntryBytes },
     })
     alive.transport = transport
+    const unfollow = addresses.follow(transport)
+    yield* Effect.addFinalizer(() => Effect.sync(unfollow))
     log("info", `incarnation ${self.incarnation}, ${cluster === null ? "empty" : `cluster ${cluster}`};${clientAddress === "" ? "" : ` clients at ${clientAddress},`} peers at ${addressText(transport.address)}, data in ${data}`)
 
     const fail = (cause: Error): void => {
@@ -119,9 +128,11 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(ali
         const machine = yield* assembly.openMachine({ self: storage.identity.self, cluster, directory: state, whole: storage.stored.base.index === 0 })
         yield* requireWholeLog(machine, storage.stored, directory)
         const position = recoveredPosition(machine.position(), machine.stats?.().damaged ?? null, storage.stored, log)
-        const standing = yield* Effect.try({ try: () => assembly.build({ storage, transport, machine, position }), catch: (cause) => new NodeFailed({ node: id, cause: errorOf(cause) }) })
+        const standing = yield* Effect.try({ try: () => assembly.build({ storage, transport: { ...transport, reach: addresses.reach }, machine, position }), catch: (cause) => new NodeFailed({ node: id, cause: errorOf(cause) }) })
         built = standing
         alive.running = { driver: standing.driver, machine, counters: standing.counters }
+        const stopKeeping = addresses.keep(standing.driver)
+        yield* Effect.addFinalizer(() => Effect.sync(stopKeeping))
         const end = watch(alive, standing, log)
         yield* Effect.addFinalizer(() => Effect.promise(end))
         withdraw()
@@ -131,7 +142,7 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(ali
       storage,
       address: transport.address,
       join: findPlace({
-        storage, transport, bootstrap: assembly.bootstrap, log, hello: helloNow,
+        storage, transport, listed: Object.keys(peers), address: advertise, bootstrap: assembly.bootstrap, log, hello: helloNow,
         met: (of) => {
           alive.phase = of === null ? { doing: "forming" } : { doing: "waiting", of: of.of, cluster: of.cluster }
           const text = of === null ? "" : healthOf(factsOf(alive)).text

@@ -24,7 +24,8 @@ export type Waiting = { readonly type: "wait"; readonly for: readonly string[] }
 const names = (founding: Configuration, member: Member): boolean =>
   founding.voters.some((voter) => voter.name === member.name && voter.incarnation === member.incarnation)
 
-export const decide = (self: Member, peers: readonly Peer[]): Formation | Waiting => {
+/** `address`: where others find this node; empty: by their own lists. */
+export const decide = (self: Member, peers: readonly Peer[], address = ""): Formation | Waiting => {
   // A hello that was heard counts even if its sender is gone again: a founder that dies has founded.
   for (const { hello } of peers) {
     if (hello?.cluster != null && hello.founding !== null && names(hello.founding, self)) return { type: "adopt", cluster: hello.cluster, founding: hello.founding }
@@ -38,7 +39,8 @@ export const decide = (self: Member, peers: readonly Peer[]): Formation | Waitin
   const members = [self, ...peers.flatMap(({ hello }) => (hello === null ? [] : [hello.member]))].sort((a, b) => (a.name < b.name ? -1 : 1))
   const founder = members[0]
   if (founder !== undefined && founder.name !== self.name) return { type: "wait", for: [founder.name] }
-  return { type: "found", founding: { voters: members, outgoing: [], learners: [] } }
+  const told = [[self.name, address] as const, ...peers.map(({ name, hello }) => [name, hello?.advertises ?? ""] as const)].filter(([, at]) => at !== "")
+  return { type: "found", founding: { voters: members, outgoing: [], learners: [], ...(told.length === 0 ? {} : { addresses: Object.fromEntries(told) }) } }
 }
 
 export const newClusterId = (): string => randomBytes(8).toString("hex")
@@ -49,6 +51,9 @@ const SAY_MS = 10_000
 export interface Forming {
   readonly self: Member
   readonly transport: Pick<TcpTransport, "attach" | "peers" | "onHello">
+  /** Names on this node's list: only with these it founds a cluster. */
+  readonly listed: readonly string[]
+  readonly address: string
   readonly bootstrap: boolean
   readonly log: Log
   /** Somebody holds data that do not know this node; or, with null, nobody does any more. */
@@ -61,7 +66,7 @@ export interface Forming {
  * incarnation, for then its configuration names it. With `bootstrap`, data at a peer that do not know this node are an
  * error.
  */
-export const formed = ({ self, transport, bootstrap, log, met }: Forming): Effect.Effect<Formation, BootstrapRefused> =>
+export const formed = ({ self, transport, listed, address, bootstrap, log, met }: Forming): Effect.Effect<Formation, BootstrapRefused> =>
   Effect.callback((resume) => {
     let said = ""
     let saidAt = 0
@@ -73,7 +78,7 @@ export const formed = ({ self, transport, bootstrap, log, met }: Forming): Effec
     }
     const look = (): void => {
       if (stopped) return
-      const decision = decide(self, transport.peers())
+      const decision = decide(self, transport.peers().filter(({ name }) => listed.includes(name)), address)
       met(decision.type === "amnesiac" ? decision : null)
       if (decision.type === "amnesiac") {
         if (bootstrap) end(Effect.fail(new BootstrapRefused({ node: self.name, peer: decision.of, cluster: decision.cluster })))

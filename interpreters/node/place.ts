@@ -9,7 +9,7 @@ import { isFinal, type TcpTransport } from "../tcp/index.ts"
 import type { BootstrapRefused } from "./errors.ts"
 import { formed, newClusterId, type Forming } from "./forming.ts"
 
-export interface Placing extends Pick<Forming, "bootstrap" | "met"> {
+export interface Placing extends Pick<Forming, "bootstrap" | "met" | "listed" | "address"> {
   readonly storage: FileStorage
   readonly transport: TcpTransport
   readonly log: Log
@@ -18,11 +18,11 @@ export interface Placing extends Pick<Forming, "bootstrap" | "met"> {
 }
 
 /** The id of the cluster. Takes as long as it takes. */
-export const findPlace = ({ storage, transport, bootstrap, met, log, hello }: Placing): Effect.Effect<string, BootstrapRefused | StorageError> =>
+export const findPlace = ({ storage, transport, listed, address, bootstrap, met, log, hello }: Placing): Effect.Effect<string, BootstrapRefused | StorageError> =>
   Effect.gen(function* () {
     const { cluster, self } = storage.identity
     if (cluster !== null) return cluster
-    const formation = yield* formed({ self, transport, bootstrap, log, met })
+    const formation = yield* formed({ self, transport, listed, address, bootstrap, log, met })
     const founding = formation.type === "amnesiac" ? emptyConfiguration : formation.founding
     const id = formation.type === "found" ? newClusterId() : formation.cluster
     yield* storage.found(id, founding)

@@ -29,8 +29,13 @@ export interface ReplicateOptions<State, Command, Result> {
   readonly data: string
   /** Where it listens to its peers, as host:port. Default: its own entry among `peers`. */
   readonly listen?: string
-  /** All servers of the cluster with their addresses, as host:port; this one may be among them. */
+  /**
+   * The servers that found the cluster, with their addresses, as host:port; this one may be among them. For one that joins
+   * later some members do. Who joins or moves afterwards is found without this list.
+   */
   readonly peers: Readonly<Record<string, string>>
+  /** Where the others find this server, as host:port. Default: its own entry among `peers`, else where it listens. "": by their own lists only. */
+  readonly advertise?: string
   /** A state in memory and a function; or a state that keeps itself, such as a database. */
   readonly machine: Machine<State, Command, Result> | DurableMachine<State, Command, Result>
   readonly settings?: Partial<Settings>
@@ -52,9 +57,11 @@ const addressOf = (field: string, text: string): Address => {
 
 interface Addresses {
   readonly listen: Address
+  readonly advertise: string
   readonly peers: Readonly<Record<string, Address>>
 }
-const checked = (id: string, listen: string | undefined, given: Readonly<Record<string, string>>): Addresses => {
+const WILDCARD: ReadonlySet<string> = new Set(["0.0.0.0", "::"])
+const checked = (id: string, listen: string | undefined, advertise: string | undefined, given: Readonly<Record<string, string>>): Addresses => {
   const peers: Record<string, Address> = {}
   for (const [name, at] of Object.entries(given)) {
     if (!NAME.test(name)) throw new OptionsInvalid({ field: "peers", found: JSON.stringify(name), expected: "names of 1 to 64 letters, digits, dots, dashes and underscores" })
@@ -64,7 +71,9 @@ const checked = (id: string, listen: string | undefined, given: Readonly<Record<
   const own = listen ?? given[id]
   if (own === undefined) throw new OptionsInvalid({ field: "listen", found: "missing", expected: `host:port, here or as ${id} among the peers` })
   const { [id]: _, ...others } = peers
-  return { listen: addressOf("listen", own), peers: others }
+  const at = addressOf("listen", own)
+  if (advertise !== undefined && advertise !== "") addressOf("advertise", advertise)
+  return { listen: at, advertise: advertise ?? given[id] ?? (WILDCARD.has(at.host) ? "" : own), peers: others }
 }
 
 /** Runs until its scope closes. Succeeds once this server has its place in the cluster; `ready` tells when it can serve. */
@@ -72,8 +81,8 @@ export const makeReplica = <State, Command, Result>(options: ReplicateOptions<St
   Effect.gen(function* () {
     const { id } = options
     const log = options.log ?? makeLog({ node: id, json: false, least: "warn" })
-    const { listen, peers } = yield* Effect.try({
-      try: () => checked(id, options.listen, options.peers),
+    const { listen, advertise, peers } = yield* Effect.try({
+      try: () => checked(id, options.listen, options.advertise, options.peers),
       catch: (cause) => (cause instanceof OptionsInvalid ? cause : new OptionsInvalid({ field: "options", found: String(cause), expected: "see ReplicateOptions" })),
     })
     let running: { readonly fail: (error: Error) => void } | null = null
@@ -85,7 +94,7 @@ export const makeReplica = <State, Command, Result>(options: ReplicateOptions<St
     }
     const alive = beginning(id, listen)
     const { storage, join } = yield* openServer(alive, {
-      data: options.data, peers, settings: { ...defaultSettings, ...options.settings }, bootstrap: false, clientAddress: "", log, failed: fail,
+      data: options.data, peers, advertise, settings: { ...defaultSettings, ...options.settings }, bootstrap: false, clientAddress: "", log, failed: fail,
       openMachine: ({ directory, self }) =>
         Effect.tryPromise({
           try: (): Promise<Runnable<State>> => {
@@ -99,6 +108,7 @@ export const makeReplica = <State, Command, Result>(options: ReplicateOptions<St
       build: ({ storage, transport, machine, position }) => {
         const replica = runReplica({
           self: storage.identity.self, storage, transport, definition: options.machine, machine, position,
+          address: advertise === "" ? null : advertise, cluster: () => storage.identity.cluster,
           report: (text) => log("warn", text),
           compareEvery: options.compareEvery ?? null,
           ...(options.settings === undefined ? {} : { settings: options.settings }),

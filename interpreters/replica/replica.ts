@@ -88,6 +88,8 @@ export interface RunOptions<State, Command, Result> {
   /** Every so many milliseconds the leader's results are compared with everybody's (NotDeterministic); null: never. */
   readonly compareEvery?: number | null
   readonly report?: (text: string) => void
+  /** Given the driver before it starts. */
+  readonly made?: (driver: Driver) => void
   readonly driver?: Partial<Pick<DriverOptions, "timers" | "clock" | "journal">>
 }
 
@@ -139,6 +141,7 @@ export const runReplica = <State, Command, Result>(options: RunOptions<State, Co
   const leadershipOf = ({ leader, term }: DriverLeadership): Leadership => ({ leader: leader?.name ?? null, term, isLeader: sameMember(leader, self) })
   const changes = latest(leadershipOf(driver.leadership()))
   driver.onChange((now) => changes.tell(leadershipOf(now)))
+  options.made?.(driver)
   driver.start()
 
   const answer = (body: Body): Promise<Uint8Array> =>

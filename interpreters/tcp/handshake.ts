@@ -19,8 +19,10 @@ export const HELLO_LIMIT = 256 * 1024
 
 /** What a node says to one of its peers. */
 export interface Greeting extends LocalHello {
-  /** Where others find the sender; empty: by their own lists. */
+  /** Where the sender listens for peers. */
   readonly listens: string
+  /** Where others are to look for the sender; empty: where their own lists say. */
+  readonly advertises: string
   /** Where the sender dials whom it speaks to. */
   readonly dials: string
 }
@@ -64,6 +66,7 @@ export const writeHello = (w: Writer, self: Member, target: string, hello: Greet
   w.u48(hello.recovered.index)
   writeNullable(w, hello.refused, (w, why) => w.text(why))
   w.text(hello.listens)
+  w.text(hello.advertises)
   w.text(hello.dials)
   closeFrame(w, at)
 }
@@ -127,11 +130,12 @@ export const readHandshake = (buffer: Buffer, from: number, to: number): Handsha
     recovered: { term: r.u48(), index: r.u48() },
     refused: r.flag() ? shown(r.text(), LONGEST_REASON) : null,
     listens: r.text(),
+    advertises: r.text(),
     dials: r.text(),
   }
   r.done()
   const founders = hello.founding === null ? [] : membersOf(hello.founding)
-  requirePlain([...[hello.member, ...founders].flatMap(({ name, incarnation }) => [name, incarnation]), hello.target, hello.cluster, hello.clientAddress, hello.listens, hello.dials])
+  requirePlain([...[hello.member, ...founders].flatMap(({ name, incarnation }) => [name, incarnation]), hello.target, hello.cluster, hello.clientAddress, hello.listens, hello.advertises, hello.dials])
   return { type: "Hello", hello }
 }
 

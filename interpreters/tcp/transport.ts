@@ -133,14 +133,14 @@ class Node {
   }
 
   private greeting(peer: Address): Greeting {
-    return { ...this.local, listens: this.advertise ?? addressText(this.address), dials: addressText(peer) }
+    return { ...this.local, listens: addressText(this.address), advertises: this.advertise ?? addressText(this.address), dials: addressText(peer) }
   }
 
-  private note({ member, empty, listens }: PeerHello): void {
+  private note({ member, empty, listens, advertises }: PeerHello): void {
     const { name } = member
     const at = performance.now()
     for (const [known, one] of this.unknown) if (at - one.at > LATELY_MS) this.unknown.delete(known)
-    if (this.unknown.size < STRANGERS || this.unknown.has(name)) this.unknown.set(name, { name, member, empty, address: listens, at })
+    if (this.unknown.size < STRANGERS || this.unknown.has(name)) this.unknown.set(name, { name, member, empty, address: advertises === "" ? listens : advertises, at })
   }
   unlisted(): readonly Unlisted[] {
     const now = performance.now()
@@ -161,7 +161,7 @@ class Node {
   /** Who is not on the list, and may be somebody of whom this node has not heard yet, is dialled where it says that it is. */
   private takeIn(hello: PeerHello): void {
     const { name } = hello.member
-    const at = parseAddress(hello.listens)
+    const at = parseAddress(hello.advertises)
     if (at === null || name === this.self.name || this.links.has(name) || this.links.size >= MOST_PEERS || !this.welcome(hello)) return
     this.dial(name, [at])
   }

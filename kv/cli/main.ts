@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { dataCommands } from "./data-commands.ts"
+import { leaderCommand, memberCommand } from "./member-commands.ts"
 import { benchCommand, clusterCommand, serveCommand, statusCommand } from "./node-commands.ts"
 import { Command, run } from "../../interpreters/cli/runtime.ts"
 import { checkHistoryCommand, debugCommand, simulateCommand } from "../../spec/cli/index.ts"
@@ -35,6 +36,7 @@ export const main = (program: string): void => {
     ]),
     Command.withSubcommands([
       { group: "Nodes", commands: [clusterCommand(program), serveCommand, statusCommand] },
+      { group: "Members", commands: [memberCommand, leaderCommand] },
       { group: "Data", commands: dataCommands },
       { group: "Measuring", commands: [benchCommand] },
       { group: "Verifying", commands: [simulateCommand(async () => (await import("./simulated.ts")).simulated), debugCommand, checkHistoryCommand] },

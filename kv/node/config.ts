@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { defaultSettings, type Settings } from "../../core/index.ts"
-import { ADDRESS, parseAddress, type Address } from "../../interpreters/tcp/index.ts"
+import { ADDRESS, addressText, parseAddress, type Address } from "../../interpreters/tcp/index.ts"
 import { defaultServiceSettings, type ServiceSettings } from "../service/index.ts"
 import { InvalidConfig } from "./errors.ts"
 import type { LogLevel } from "../../interpreters/log.ts"
@@ -29,6 +29,7 @@ const fields = {
   client: HostPort,
   peer: HostPort,
   advertise: Schema.optionalKey(HostPort),
+  advertisePeer: Schema.optionalKey(Schema.Union([HostPort, Schema.Literals(["none"])])),
   peers: Schema.optionalKey(Peers),
   redirect: Schema.optionalKey(Switch),
   bootstrap: Schema.optionalKey(Switch),
@@ -65,7 +66,9 @@ export interface NodeConfig {
   readonly peer: Address
   /** Where clients are sent who look for this node; null: where it listens. */
   readonly advertise: Address | null
-  /** All other members, by name. */
+  /** Where other members are told to find this node, as host:port; null: where it listens; empty: by their own lists. */
+  readonly advertisePeer: string | null
+  /** Other members, by name, as far as they are listed. */
   readonly peers: Readonly<Record<string, Address>>
   readonly redirect: boolean
   readonly bootstrap: boolean
@@ -224,6 +227,7 @@ const decode = (sources: ConfigSources): NodeConfig => {
     client: address("client"),
     peer: address("peer"),
     advertise: given.advertise !== undefined ? address("advertise") : everywhere && own !== undefined ? { host: own.host, port: address("client").port } : null,
+    advertisePeer: given.advertisePeer === "none" ? "" : (given.advertisePeer ?? (own === undefined ? (WILDCARD.has(address("peer").host) ? "" : null) : addressText(own))),
     peers,
     redirect: isOn(given.redirect),
     bootstrap: isOn(given.bootstrap),

@@ -12,6 +12,7 @@ export interface Gate extends Service {
 
 export interface GateOptions {
   readonly status: () => NodeStatus
+  readonly members?: NonNullable<Service["members"]>
   readonly leader: Service["leader"]
   /** Asked at each refusal: the reason is the one that holds just then. */
   readonly refusal: () => Reply
@@ -65,6 +66,7 @@ export const makeGate = (options: GateOptions): Gate => {
       now: () => (behind === null ? 0 : behind.reader.now()),
     },
     status: options.status,
+    members: () => options.members?.() ?? null,
     leader: options.leader,
   }
 }

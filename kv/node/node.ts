@@ -9,7 +9,9 @@ import type * as Scope from "effect/Scope"
 import { type Driver, driverFrom, type DriverOptions } from "../../interpreters/driver/index.ts"
 import { DirectoryLocked, nodeFiles, takeLock, type Files } from "../../interpreters/file/index.ts"
 import type { Log } from "../../interpreters/log.ts"
+import { makeMembers, type RunningMembers } from "../../interpreters/members/index.ts"
 import { beginning, isAmnesiac, makeLog, NodeFailed, openServer, type Alive, type Built, type Foundation } from "../../interpreters/node/index.ts"
+import { realSurroundings } from "../../interpreters/surroundings.ts"
 import { addressText, parseAddress } from "../../interpreters/tcp/index.ts"
 import { NODE_OWNER, openMachine, type KvMachine, type MachineDamaged } from "../machine/index.ts"
 import { defaultLimits, makeServer, type Limits, type ServerError } from "../server/index.ts"
@@ -68,16 +70,19 @@ const makeFailure = (): { readonly fail: (error: NodeError) => void; readonly ef
 
 interface Serving {
   readonly config: NodeConfig
+  /** Where other members find this node, as host:port; empty: by their own lists. */
+  readonly advertise: string
   readonly options: ServeOptions
   readonly alive: Alive
   readonly gate: Gate
   readonly log: Log
   readonly status: () => NodeStatus
+  readonly setMembers: (members: RunningMembers | null) => void
   readonly failed: (error: NodeFailed) => void
 }
 
 /** The driver, the service on it, and the gate that clients come through once this node is a member. */
-const build = ({ config, options, alive, gate, log, status, failed }: Serving, { storage, transport, machine, position }: Foundation<KvMachine>): Built & { readonly machine: KvMachine } => {
+const build = ({ config, advertise, options, alive, gate, log, status, setMembers, failed }: Serving, { storage, transport, machine, position }: Foundation<KvMachine>): Built & { readonly machine: KvMachine } => {
   const { self } = storage.identity
   const driver = driverFrom({
     self, settings: config.settings, storage, transport, machine, position,
@@ -92,6 +97,10 @@ const build = ({ config, options, alive, gate, log, status, failed }: Serving, {
   const service = makeService({
     driver, machine, owner: `${NODE_OWNER}${self.name}:${self.incarnation}`, settings: config.service, status, leader: gate.leader, log: (message) => log("error", message),
   })
+  const members = makeMembers({
+    driver, transport, surroundings: realSurroundings, address: advertise === "" ? null : advertise, cluster: () => storage.identity.cluster, report: (text) => log("info", text),
+  })
+  setMembers(members)
   const stopScrubbing = keepScrubbed(machine, log)
   // An amnesiac serves nothing until a configuration names it.
   const openGate = (): void => {
@@ -107,6 +116,8 @@ const build = ({ config, options, alive, gate, log, status, failed }: Serving, {
     machine,
     counters: service.counters,
     withdraw: () => {
+      setMembers(null)
+      members.stop()
       driver.abandon()
       service.stop()
       gate.shut()
@@ -114,6 +125,8 @@ const build = ({ config, options, alive, gate, log, status, failed }: Serving, {
     stop: async () => {
       clearInterval(watching)
       stopScrubbing()
+      setMembers(null)
+      members.stop()
       await driver.stop()
       service.stop()
       gate.shut()
@@ -134,11 +147,14 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
     const log = options.log ?? makeLog({ node: config.id, json: config.logJson, least: config.logLevel })
     const failure = makeFailure()
     const alive = beginning(config.id, config.peer)
+    const advertise = config.advertisePeer ?? addressText(config.peer)
+    let members: RunningMembers | null = null
     let port = config.client.port
     const status = (): NodeStatus => nodeStatusOf(alive, advertised(config, port))
     const gate = makeGate({
       refusal: () => refusalOf(alive),
       status,
+      members: () => members,
       leader: () => {
         const leader = alive.running?.driver.leadership().leader ?? null
         if (leader === null) return null
@@ -164,7 +180,7 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
 
     let machine: KvMachine | null = null
     const { storage, address, join: joined } = yield* openServer(alive, {
-      data: config.dataDir, peers: config.peers, settings: config.settings, bootstrap: config.bootstrap, clientAddress: addressText(advertised(config, port)), log, failed,
+      data: config.dataDir, peers: config.peers, advertise, settings: config.settings, bootstrap: config.bootstrap, clientAddress: addressText(advertised(config, port)), log, failed,
       ...(options.files === undefined ? {} : { files: options.files }),
       ...(config.space === null ? {} : { space: config.space }),
       ...(config.segmentBytes === null ? {} : { segmentBytes: config.segmentBytes }),
@@ -180,7 +196,7 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
             ? { startOver: (damage: MachineDamaged, kept: string) => log("warn", `${damage.found}: the data of this node are lost. Its log holds every entry from the first on, so the data are made anew from it, starting at 0; what was found is kept in ${kept} until that happens again. Check the disk.`) }
             : {}),
         }),
-      build: (on) => build({ config, options, alive, gate, log, status, failed }, on),
+      build: (on) => build({ config, advertise, options, alive, gate, log, status, setMembers: (now) => (members = now), failed }, on),
     })
     const place = joined.pipe(Effect.tap((built) => Effect.sync(() => (machine = built.machine))))
     if (storage.identity.cluster === null) {

@@ -6,3 +6,5 @@ const after = (flag) => process.argv.indexOf(flag) + 1
 const own = JSON.parse(process.env["CHAOS_PEERS"] ?? "{}")[process.argv[after("--id")]]
 if (after("--peers") === 0 || own === undefined) throw new Error("own-peers.mjs: no --peers to replace, or none in CHAOS_PEERS to replace them with")
 process.argv[after("--peers")] = own
+// What a node would tell of itself leads past the proxies.
+process.argv.push("--advertise-peer", "none")

@@ -2,6 +2,7 @@
  * STEPRAFT: what Redis has no word for.
  *
  *   STEPRAFT STATUS                                          state of the node, as JSON
+ *   STEPRAFT MEMBER …, STEPRAFT TRANSFER [name]              who belongs to the cluster, who leads it (members.ts)
  *   STEPRAFT VERSION key [key …]                             versions for the watches of STEPRAFT EXEC (linearizable)
  *   STEPRAFT SESSION OPEN owner | CLOSE session              a session of the client's own: exactly-once across nodes.
  *                                                            What OPEN returns is the session's key: whoever has it is in
@@ -19,6 +20,7 @@ import { Slices } from "../../machine/slices.ts"
 import { LONGEST_KEY, parseSessionKey } from "../../sessionKey.ts"
 import type { Call, Reply, SessionKey, Watch } from "../../types.ts"
 import { container, sub } from "./container.ts"
+import { member, transfer } from "./members.ts"
 import type { Context, Handler, Host, Words } from "../contract.ts"
 import { array, bulk, err, integer } from "../wire/encode.ts"
 import { moved } from "./redirect.ts"
@@ -164,6 +166,12 @@ export const stepraftCommands = [
   container("stepraft", {
     status: sub("", "The state of the node, as JSON.", ({ host }) => bulk(JSON.stringify(host.service.status()))),
     version: sub("key [key]...", "Versions of keys, for the watches of STEPRAFT EXEC.", version),
+    member: sub(
+      "LIST|ADD name [AT address] [WAIT milliseconds]|PROMOTE name [EVENIFQUORUMISLOST] [WAIT milliseconds]|REMOVE name [EVENIFQUORUMISLOST] [WAIT milliseconds]|REPLACE name [BY other] [AT address] [EVENIFQUORUMISLOST] [WAIT milliseconds]",
+      "Who belongs to the cluster: tells it, or changes it and answers once that is done.",
+      member,
+    ),
+    transfer: sub("[name] [WAIT milliseconds]", "Another node leads: the one of that name, or whoever is fit.", transfer),
     session: sub("OPEN owner|CLOSE session", "Opens a session of a client's own, whose key is returned, or closes it.", session),
     do: sub("session sequence lowest command [arg]...", "One command within a session: executed once, whatever is sent again.", one),
     exec: sub("session sequence lowest watches [part]...", "Several commands within a session, all or nothing.", several),

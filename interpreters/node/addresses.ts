@@ -1,0 +1,129 @@
+/**
+ * Where members are found. The list that a server was started with is only a beginning: the configuration carries the
+ * addresses that members tell, so who joins or moves is found by all, also after restarts, with no list changed anywhere.
+ * Each place that is known of a member is dialled in turn, what it told last before what is written down.
+ */
+import { configurationOf, membersOf, sameMember, type Addresses, type Configuration, type Member } from "../../core/index.ts"
+import type { Stored } from "../contract.ts"
+import type { Driver } from "../driver/index.ts"
+import { parseAddress, type Address, type PeerHello, type TcpOptions, type TcpTransport } from "../tcp/index.ts"
+
+/** The last configuration that a log holds. */
+export const configurationIn = ({ base, entries }: Stored): Configuration => entries.findLast((entry) => entry.kind === "configuration")?.configuration ?? base.configuration
+
+type Listed = Readonly<Record<string, Address>>
+const placesOf = (texts: readonly (string | undefined)[], listed: Address | undefined): readonly Address[] => {
+  const known = [...texts.flatMap((text) => (text === undefined ? [] : [parseAddress(text)])), listed ?? null]
+  const keys = new Set<string>()
+  return known.filter((at): at is Address => {
+    if (at === null || keys.has(`${at.host} ${at.port}`)) return false
+    keys.add(`${at.host} ${at.port}`)
+    return true
+  })
+}
+
+/** What the transport starts with: all that the list or the configuration names. */
+export const startingPeers = (self: string, listed: Listed, { addresses = {} }: Configuration): TcpOptions["peers"] => {
+  const names = new Set([...Object.keys(listed), ...Object.keys(addresses)])
+  names.delete(self)
+  return Object.fromEntries([...names].map((name) => [name, placesOf([addresses[name]], listed[name])]))
+}
+
+export interface AddressesOptions {
+  readonly self: Member
+  readonly listed: Listed
+  /** Where others find this server, as host:port; empty: by their own lists. */
+  readonly advertise: string
+  readonly cluster: () => string | null
+  readonly configuration: Configuration
+}
+export interface KnownAddresses {
+  /** May this server, which is on no list, be a peer? For TcpOptions. */
+  readonly welcome: (hello: PeerHello) => boolean
+  /** Begins to follow members that move. Returns the way to stop. */
+  readonly follow: (transport: TcpTransport) => () => void
+  /** Look for it there: for Members. */
+  readonly reach: (name: string, address: string) => void
+  /** From now on the configuration in force is the driver's, and whoever leads keeps its addresses right. Returns the way to stop. */
+  readonly keep: (driver: Pick<Driver, "state" | "change" | "onConfiguration">) => () => void
+}
+
+const LOOK_MS = 1000
+
+export const makeAddresses = ({ self, listed, advertise, cluster, configuration }: AddressesOptions): KnownAddresses => {
+  let transport: TcpTransport | null = null
+  let now = configuration
+  /** By name: what its last hello told, and where somebody wants to have it looked for. */
+  const told = new Map<string, string>()
+  const wanted = new Map<string, string>()
+  /** Names that were members once, as far as was heard here. */
+  const left = new Set<string>()
+
+  const apply = (): void => {
+    if (transport === null) return
+    const members = membersOf(now).map(({ name }) => name)
+    const names = new Set([...Object.keys(listed), ...members, ...wanted.keys()])
+    names.delete(self.name)
+    for (const name of names) {
+      const places = placesOf([wanted.get(name), told.get(name), now.addresses?.[name]], listed[name])
+      if (places.length > 0) transport.setPeer(name, places)
+    }
+    // Until it is known who belongs to the cluster, whoever says so does.
+    if (members.length > 0) for (const { name } of transport.peers()) if (!names.has(name)) transport.setPeer(name, null)
+  }
+  const reconfigured = (next: Configuration): void => {
+    for (const { name } of membersOf(now)) left.add(name)
+    now = next
+    for (const { name } of membersOf(now)) {
+      left.delete(name)
+      wanted.delete(name)
+    }
+    apply()
+  }
+
+  /** What the addresses of the members should be, or null if they are so. */
+  const corrected = (): Addresses | null => {
+    const { addresses = {} } = now
+    const right: Record<string, string> = { ...addresses }
+    for (const member of membersOf(now)) {
+      const link = transport?.peers().find(({ name }) => name === member.name)
+      const at = sameMember(member, self) ? advertise : link?.connected === true && sameMember(link.member, member) ? (link.hello?.advertises ?? "") : ""
+      if (at !== "") right[member.name] = at
+    }
+    return Object.entries(right).some(([name, at]) => addresses[name] !== at) ? right : null
+  }
+
+  return {
+    welcome: ({ cluster: theirs, member: { name } }) => theirs !== null && (cluster() === null || cluster() === theirs) && !left.has(name),
+    reach: (name, address) => {
+      if (wanted.get(name) === address) return
+      wanted.set(name, address)
+      apply()
+    },
+    follow: (given) => {
+      transport = given
+      apply()
+      return given.onHello(({ member: { name } }) => {
+        const link = given.peers().find((peer) => peer.name === name)
+        const at = link?.hello?.advertises ?? ""
+        if (at === "" || told.get(name) === at) return
+        told.set(name, at)
+        // A connection that stands is left alone.
+        if (link?.connected !== true) apply()
+      })
+    },
+    keep: (driver) => {
+      reconfigured(configurationOf(driver.state()))
+      driver.onConfiguration(reconfigured)
+      const timer = setInterval(() => {
+        const { role, configurations, commitIndex } = driver.state()
+        const inForce = configurations.at(-1)
+        if (role.type !== "leader" || role.transfer !== null || inForce === undefined || inForce.index > commitIndex || commitIndex < role.termStart || inForce.configuration.outgoing.length > 0) return
+        const addresses = corrected()
+        const { voters, learners } = inForce.configuration
+        if (addresses !== null) driver.change({ voters, learners, addresses }, () => undefined)
+      }, LOOK_MS)
+      return () => clearInterval(timer)
+    },
+  }
+}

@@ -1,0 +1,105 @@
+/** `stepraft member …` and `stepraft leader transfer`: asks one node again and again until it is done, and says how far it is. */
+import { setTimeout as sleep } from "node:timers/promises"
+import type { MemberList, MemberView } from "../../interpreters/members/index.ts"
+import { paintFor, type Paint } from "../../interpreters/cli/paint.ts"
+import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
+import { showEndpoint, type Endpoint } from "../client/endpoints.ts"
+import type { Reply } from "../types.ts"
+import { ask } from "./ask.ts"
+import { recordedClients } from "./cluster/layout.ts"
+
+export interface Asking {
+  readonly endpoints: readonly Endpoint[]
+  readonly output: "table" | "json"
+}
+
+/** One question waits so long at the node, so that progress is seen and an interrupted command begins nothing any more. */
+const STEP_MS = 500
+const SLACK_MS = 5000
+const PAUSE_MS = 200
+
+const bytesOf = (reply: Reply): string => (reply.type === "bulk" ? Buffer.from(reply.bytes).toString() : "")
+const endpointsFor = (given: readonly Endpoint[]): readonly Endpoint[] => {
+  const recorded = given.flatMap((endpoint) => recordedClients(".stepraft", endpoint).map(([address]) => address))
+  const known = new Set(given.map(showEndpoint))
+  return [...given, ...recorded.filter((address) => !known.has(address)).flatMap((address) => {
+    const at = address.lastIndexOf(":")
+    return [{ host: address.slice(0, at), port: Number(address.slice(at + 1)) }]
+  })]
+}
+/** The first that answers. Rejects with why the last one did not. */
+const askAny = async (endpoints: readonly Endpoint[], words: readonly string[]): Promise<Reply> => {
+  let why: Error = new Error("no node was given")
+  for (const endpoint of endpoints) {
+    try {
+      return await ask(endpoint, words, STEP_MS + SLACK_MS)
+    } catch (error) {
+      why = error instanceof Error ? error : new Error(String(error))
+    }
+  }
+  throw failure(`no node answers: ${why.message}`)
+}
+
+/** Errors after which the same may be sent again: it is not done yet. */
+const UNDONE: ReadonlySet<string> = new Set(["UNFINISHED", "NOLEADER", "UNKNOWN", "LOADING"])
+
+export const carryOut = async (words: readonly string[], timeoutMs: number, { endpoints, output }: Asking, signal: AbortSignal): Promise<void> => {
+  const all = endpointsFor(endpoints)
+  const until = performance.now() + timeoutMs
+  let told = ""
+  for (;;) {
+    const reply = await askAny(all, [...words, "WAIT", String(Math.min(STEP_MS, timeoutMs))])
+    if (reply.type === "simple") {
+      process.stdout.write(output === "json" ? `${JSON.stringify({ done: true, text: reply.text })}\n` : `${reply.text}\n`)
+      return
+    }
+    const [code, text] = reply.type === "error" ? [reply.code, reply.text] : ["ERR", "an answer that is none of this command"]
+    if (!UNDONE.has(code) || performance.now() >= until || signal.aborted) {
+      if (output === "json") process.stdout.write(`${JSON.stringify({ done: false, code, text })}\n`)
+      throw failure(output === "json" ? "" : text)
+    }
+    // What it waits for, without what to do after a time-out that is not the user's.
+    const what = /^not done within [\d.]+ s: (.*?)\. (?:What was begun|Nothing was changed)/u.exec(text)?.[1] ?? text
+    if (what !== told) process.stderr.write(`${what}\n`)
+    told = what
+    await sleep(PAUSE_MS, undefined, { signal }).catch(() => undefined)
+  }
+}
+
+const number = (value: number | null): string => (value === null ? "–" : value.toLocaleString("en"))
+const columns: readonly (readonly [title: string, of: (member: MemberView) => string])[] = [
+  ["MEMBER", ({ name }) => name],
+  ["ROLE", ({ role, leads }) => (leads ? "leader" : role)],
+  ["ADDRESS", ({ address }) => address ?? "–"],
+  ["REACHABLE", ({ reachable, cameBackAs }) => (cameBackAs !== null ? "lost its disk" : reachable ? "yes" : "no")],
+  ["MATCH", ({ matchIndex }) => number(matchIndex)],
+  ["LAG", ({ lag, snapshotSent }) => (snapshotSent === null ? number(lag) : `snapshot, ${number(snapshotSent)} bytes`)],
+  ["INCARNATION", ({ incarnation }) => incarnation],
+]
+const tableOf = (list: MemberList, paint: Paint): string => {
+  const rows = [columns.map(([title]) => title), ...list.members.map((member) => columns.map(([, of]) => of(member)))]
+  const widths = columns.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)))
+  const lines = rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  ").trimEnd())
+  const painted = lines.map((line, i) => {
+    const member = list.members[i - 1]
+    if (member === undefined) return paint.dim(line)
+    return member.cameBackAs !== null ? paint.red(line) : member.reachable ? (member.leads ? paint.green(line) : line) : paint.yellow(line)
+  })
+  const lost = list.members.filter(({ cameBackAs }) => cameBackAs !== null).map(({ name }) => `${name} came back with an empty directory: stepraft member replace ${name}`)
+  const waiting = list.waiting.map(({ name, address }) => `${name}${address === null ? "" : ` at ${address}`} is no member, and there: stepraft member add ${name}`)
+  const more = [
+    ...(list.leader === null ? [`no leader is known: this is what ${list.asSeenBy} knows`] : []),
+    ...(list.changing ? ["a change is being committed"] : []),
+    ...lost, ...waiting,
+  ]
+  return [...painted, ...(more.length === 0 ? [] : ["", ...more])].join("\n")
+}
+
+/** Exit code 0 if there is a leader and every member is reachable with the directory that the cluster knows, else 1. */
+export const list = async ({ endpoints, output }: Asking): Promise<void> => {
+  const reply = await askAny(endpointsFor(endpoints), ["STEPRAFT", "MEMBER", "LIST"])
+  if (reply.type === "error") throw failure(`${reply.code} ${reply.text}`)
+  const found = JSON.parse(bytesOf(reply)) as MemberList
+  process.stdout.write(`${output === "json" ? JSON.stringify(found) : tableOf(found, paintFor(process.stdout))}\n`)
+  if (found.leader === null || found.members.some(({ reachable, cameBackAs }) => !reachable || cameBackAs !== null)) throw failure("", exitCodes.failed)
+}
