@@ -10,11 +10,11 @@ import { ErrorReply, type RespClient } from "./resp.ts"
 /** What is answered, an error too, as text. */
 const said = async (client: RespClient, ...words: readonly string[]): Promise<string> => {
   const reply = await client.call(...words)
-  return reply instanceof ErrorReply ? reply.text : String(reply)
+  return reply instanceof ErrorReply ? reply.text : typeof reply === "string" ? reply : JSON.stringify(reply)
 }
 
 const listed = (node: LocalNode, ...names: readonly string[]): NodeConfig["peers"] => Object.fromEntries(Object.entries(node.config.peers).filter(([name]) => names.includes(name)))
-const listOf = async (client: RespClient): Promise<MemberList> => JSON.parse(String(await client.call("STEPRAFT", "MEMBER", "LIST"))) as MemberList
+const listOf = async (client: RespClient): Promise<MemberList> => JSON.parse(await said(client, "STEPRAFT", "MEMBER", "LIST")) as MemberList
 const rolesOf = async (client: RespClient): Promise<string> => (await listOf(client)).members.map(({ name, role }) => `${name}:${role}`).toSorted().join(" ")
 
 test("a lost disk is replaced, a node joins that knows one member, and nodes move: the others find it, after restarts too", async () => {
