@@ -1,6 +1,12 @@
 /** The meaning of the Persist effect, for interpreters that keep the log in memory: what is stored after it. */
 import { Log } from "./log.ts"
-import type { HardState, Persist } from "./types.ts"
+import { emptyConfiguration } from "./membership.ts"
+import type { Configuration, HardState, LogBase, Persist } from "./types.ts"
+
+/** What stands before the first entry of a log: nothing but the founding configuration. */
+export const originOf = (founding: Configuration): LogBase => ({ index: 0, term: 0, time: 0, chain: 0, configuration: founding })
+/** The same where no cluster was founded. */
+export const origin = originOf(emptyConfiguration)
 
 export interface StoredLog {
   readonly hardState: HardState

@@ -1,8 +1,7 @@
 /** A driver whose world is the test's: what the reducer is given is recorded, what it answers is prepared. */
-import { initialState, inPlace, defaultSettings, type Configuration, type Effect, type Event, type Member, type Message, type Persist, type Runner, type Timer } from "../core/index.ts"
+import { origin, initialState, inPlace, defaultSettings, type Configuration, type Effect, type Event, type Member, type Message, type Persist, type Runner, type Timer } from "../core/index.ts"
 import type { StateMachineHandlers, StateMachine, Storage, StorageHandlers, Timers, Transport, TransportHandlers } from "../interpreters/contract.ts"
 import { makeDriver, type Driver, type DriverOptions } from "../interpreters/driver/driver.ts"
-import { EMPTY_BASE } from "../kv/machine/replica.ts"
 
 export const self: Member = { name: "n1", incarnation: "i1" }
 export const peer: Member = { name: "n2", incarnation: "i2" }
@@ -10,7 +9,7 @@ const configuration: Configuration = { voters: [self, peer, { name: "n3", incarn
 
 export const heartbeat = (term: number): Message => ({ type: "AppendEntries", term, prevLogIndex: 0, prevLogTerm: 0, prevLogChain: 0, entries: [], leaderCommit: 0, time: 0, settled: false, round: 1 })
 
-const freshState = () => initialState(defaultSettings, { self, life: 1, hardState: { term: 0, vote: null }, base: { ...EMPTY_BASE, configuration }, entries: [], position: EMPTY_BASE })
+const freshState = () => initialState(defaultSettings, { self, life: 1, hardState: { term: 0, vote: null }, base: { ...origin, configuration }, entries: [], position: origin })
 /** Answers each event with the effects prepared for its type. */
 export const scripted = (answers: Partial<Record<Event["type"], (event: Event) => readonly Effect[]>>): Runner => ({
   state: freshState(),
@@ -42,7 +41,7 @@ export const rig = (runner: Runner, parts: Partial<StateMachine> = {}, timers?: 
     throw new Error("not attached")
   }
   const storage: Storage = {
-    stored: { hardState: { term: 0, vote: null }, base: EMPTY_BASE, entries: [] },
+    stored: { hardState: { term: 0, vote: null }, base: origin, entries: [] },
     attach: (handlers) => (made.storage = handlers),
     persist: (persist) => {
       made.persisted.push(persist)
@@ -51,7 +50,7 @@ export const rig = (runner: Runner, parts: Partial<StateMachine> = {}, timers?: 
     stats: () => ({ bytes: 0, segments: 0, syncs: 0, bytesWritten: 0 }),
   }
   const machine: StateMachine = {
-    position: () => EMPTY_BASE,
+    position: () => origin,
     attach: (handlers) => (made.machine = handlers),
     apply: (entries) => calls.push(`apply ${entries.map(({ index }) => index).join(",")}`),
     takeSnapshot: () => Promise.reject(new Error("no")),

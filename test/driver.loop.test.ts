@@ -1,9 +1,8 @@
 import { createServer, connect, type Socket } from "node:net"
 import { describe, expect, test } from "vitest"
-import type { Effect, Entry, InstallSnapshot, ProposalOutcome, ReadOutcome, SnapshotRef } from "../core/index.ts"
+import { origin, type Effect, type Entry, type InstallSnapshot, type ProposalOutcome, type ReadOutcome, type SnapshotRef } from "../core/index.ts"
 import { payloadOf } from "../interpreters/payload.ts"
 import { makeTimers } from "../interpreters/driver/timers.ts"
-import { EMPTY_BASE } from "../kv/machine/replica.ts"
 import { until } from "./cluster.ts"
 import { heartbeat, peer, real, rig, scripted, turn, turns, types } from "./driver.fake.ts"
 
@@ -301,7 +300,7 @@ describe("an image", () => {
 describe("a state machine that is found to be damaged while it executes", () => {
   test("executes nothing more of what was handed over; restored, it is given what follows, and so on after that", async () => {
     const entries = (...indexes: number[]): readonly Entry[] => indexes.map((index) => ({ kind: "noop", index, term: 1, time: 1, chain: 0 }))
-    const snapshot: SnapshotRef = { ...EMPTY_BASE, index: 5, term: 1, id: "s5" }
+    const snapshot: SnapshotRef = { ...origin, index: 5, term: 1, id: "s5" }
     const world = rig(
       scripted({
         Started: () => [{ type: "Apply", entries: entries(1, 2) }, { type: "Apply", entries: entries(3) }],

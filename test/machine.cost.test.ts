@@ -1,3 +1,4 @@
+import { origin } from "../core/index.ts"
 /** What one entry of the log may do is bounded, by the log alone, the same on every store; what is refused leaves no trace. */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
@@ -10,7 +11,7 @@ import { execute } from "../kv/machine/commands/execute.ts"
 import { glob } from "../kv/machine/commands/glob.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
 import { VALUE, decodePosition, generationRange, positionKey, userKey, valueKey } from "../kv/machine/layout.ts"
-import { EMPTY_BASE, type Outcome, Replica, type Store } from "../kv/machine/replica.ts"
+import { type Outcome, Replica, type Store } from "../kv/machine/replica.ts"
 import { replySize } from "../kv/machine/reply.ts"
 import { Sessions } from "../kv/machine/sessions.ts"
 import type { Item } from "../kv/machine/commands/view.ts"
@@ -166,7 +167,7 @@ const faulty = (at: number, fault: Error) => {
   }
   const store = mapStore()
   const told: unknown[] = []
-  const replica = new Replica(store, EMPTY_BASE, new Sessions(1000), (thrown) => told.push(thrown), new Faulty())
+  const replica = new Replica(store, origin, new Sessions(1000), (thrown) => told.push(thrown), new Faulty())
   replica.apply(entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }), [])
   const run = (sequence: number): Reply => {
     const outcomes: Outcome[] = []
@@ -252,7 +253,7 @@ describe("the account", () => {
       fc.property(fc.array(entry, { minLength: 1, maxLength: 12 }), fc.integer({ min: 20_000, max: 200_000 }), (entries, limit) => {
         const store = mapStore()
         const meter = new Meter(limit)
-        const replica = new Replica(store, EMPTY_BASE, new Sessions(1000), undefined, meter)
+        const replica = new Replica(store, origin, new Sessions(1000), undefined, meter)
         replica.apply(entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }), [])
         entries.forEach(({ exec, calls }, i) => {
           const before = new Map(store.items)
@@ -277,7 +278,7 @@ describe("the account", () => {
   })
   test("a call and a key count what the constants say", () => {
     const meter = new Meter()
-    const replica = new Replica(mapStore(), EMPTY_BASE, new Sessions(1000), undefined, meter)
+    const replica = new Replica(mapStore(), origin, new Sessions(1000), undefined, meter)
     replica.apply(entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }), [])
     replica.apply(entryOf(2, 1, { type: "Execute", session: 1, secret: secretFor("t"), sequence: 1, lowest: 1, exec: false, watches: [], calls: [buffers("SET", "key", "value")] }), [])
     expect(meter.cost).toBe(CALL_COST + KEY_COST + 8)
@@ -438,7 +439,7 @@ describe("a command over many keys", () => {
     const keys = times(12_000, (i) => `k${i}`)
     let steps = 0
     const store = mapStore()
-    const replica = new Replica(store, EMPTY_BASE, new Sessions(1000))
+    const replica = new Replica(store, origin, new Sessions(1000))
     replica.apply(entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }), [])
     const outcomes: Outcome[] = []
     const going = replica.start(entryOf(2, 1, { type: "Execute", session: 1, secret: secretFor("t"), sequence: 1, lowest: 1, exec: false, watches: [], calls: [buffers("MSET", ...keys.flatMap((key) => [key, "1"]))] }), outcomes)

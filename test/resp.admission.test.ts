@@ -1,7 +1,8 @@
 /** How much work may be on its way through the log: who waits for his turn, and who never does. */
 import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import { Admission, LIGHT, weightOf, type Cost } from "../kv/server/limits/admission.ts"
+import { Admission, LIGHT, weightOf } from "../kv/server/limits/admission.ts"
+import type { Cost } from "../kv/server/queue.ts"
 import { defaultLimits } from "../kv/server/limits/limits.ts"
 import { Table } from "../kv/server/commands/table.ts"
 import type { Reply } from "../kv/types.ts"

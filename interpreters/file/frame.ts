@@ -8,8 +8,8 @@
  * The body is a row of Persists; each is a byte of flags and what the flags announce.
  */
 import { crc32 } from "node:zlib"
-import { flawOfPersist } from "../../core/index.ts"
-import type { Configuration, Entry, HardState, LogBase, Persist } from "../../core/index.ts"
+import { flawOfPersist, origin } from "../../core/index.ts"
+import type { Entry, HardState, LogBase, Persist } from "../../core/index.ts"
 import { MalformedBytes, NumberOutOfDomain, readBase, readEntries, readMember, writeBase, writeEntries, writeMember, type Reader, type Writer } from "../bytes.ts"
 
 export const SECTOR = 512
@@ -107,8 +107,6 @@ export const inspectFrame = (bytes: Buffer, segment: number, offset: number): Fo
 
 // --------------------------------------------------------------------------------------------- what is in it
 
-export const NOBODY: Configuration = { voters: [], outgoing: [], learners: [] }
-export const ORIGIN: LogBase = { index: 0, term: 0, time: 0, chain: 0, configuration: NOBODY }
 
 export type Change = Omit<Persist, "type" | "seq">
 
@@ -119,7 +117,7 @@ export interface Summary {
   /** Last entry held, or the base. */
   readonly lastIndex: number
 }
-export const EMPTY: Summary = { hardState: { term: 0, vote: null }, base: ORIGIN, lastIndex: 0 }
+export const EMPTY: Summary = { hardState: { term: 0, vote: null }, base: origin, lastIndex: 0 }
 
 /** The summary once `persist` has been added. */
 export const summaryAfter = (before: Summary, { hardState, truncateFrom, entries, base }: Change): Summary => {

@@ -2,7 +2,7 @@
  * A disk in memory: what is on it outlives the storage that is opened on it, as a directory outlives a process. What was
  * not durable when the process crashed is lost.
  */
-import { Log, emptyConfiguration, lineage, NO_START, sameMember, startAfter, storedAfter, withSighting, type Configuration, type Held, type LogBase, type Member, type Persist, type Sighting, type Start, type StoredLog } from "../../core/index.ts"
+import { Log, lineage, NO_START, origin, originOf, sameMember, startAfter, storedAfter, withSighting, type Configuration, type Held, type Member, type Persist, type Sighting, type Start, type StoredLog } from "../../core/index.ts"
 import type { Identity, Storage, StorageHandlers } from "../contract.ts"
 import type { Refused, Sightings } from "../starts.ts"
 import { nextTurn } from "../turns.ts"
@@ -73,7 +73,6 @@ export const randomWord = (): number => {
   const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2))
   return (high & 0xffff) * 2 ** 32 + low
 }
-const baseOf = (configuration: Configuration): LogBase => ({ index: 0, term: 0, time: 0, chain: 0, configuration })
 
 const emptyDisk = (self: Member): DiskContents => ({
   identity: { self, cluster: null, founding: null },
@@ -81,7 +80,7 @@ const emptyDisk = (self: Member): DiskContents => ({
   met: [],
   refused: null,
   hardState: { term: 0, vote: null },
-  log: Log.empty(baseOf(emptyConfiguration)),
+  log: Log.empty(origin),
 })
 
 export const makeMemoryDisk = ({ name, contents: given, word = randomWord }: MemoryDiskOptions): MemoryDisk => {
@@ -186,7 +185,7 @@ export const makeMemoryDisk = ({ name, contents: given, word = randomWord }: Mem
     found: (cluster, founding) => {
       const { identity } = contents
       if (identity.cluster !== null) throw new Error(`the disk of ${name} was founded in cluster ${identity.cluster} already. Nothing was changed: take a new disk`)
-      contents = { ...contents, identity: { ...identity, cluster, founding }, log: Log.empty(baseOf(founding)) }
+      contents = { ...contents, identity: { ...identity, cluster, founding }, log: Log.empty(originOf(founding)) }
     },
     act: (action) => {
       switch (action.type) {

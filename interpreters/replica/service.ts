@@ -10,6 +10,7 @@ import type { Outcome as Result } from "./machine/ledger.ts"
 import type { Runnable } from "./machine/machine.ts"
 import { defaultReplicaSettings, reasonOf, type ReplicaDriver, type ReplicaParts, type ReplicaSettings } from "./session/parts.ts"
 import { ServerSession } from "./session/session.ts"
+import { wire } from "./session/wire.ts"
 import { realSurroundings, type Surroundings } from "../surroundings.ts"
 
 /** A result as the ledger keeps it, or the error that says what is known instead. */
@@ -105,20 +106,7 @@ export const makeReplicaService = (options: ReplicaServiceOptions): ReplicaServi
     const { position, digest } = machine.executor()
     comparing.ask(position.index, digest)
   }
-  driver.beforeTurn(() => {
-    session.pump()
-    barriers.pump()
-  })
-  driver.onChange((now) => {
-    session.changed(now)
-    barriers.changed()
-  })
-  driver.onApplied((index) => session.appliedThrough(index))
-  const timer = parts.every(settings.tickMs, () => {
-    session.tick()
-    barriers.tick()
-    compare()
-  })
+  const stop = wire(parts, [session, barriers, { tick: compare }])
 
   return {
     execute: (body, done) => {
@@ -128,10 +116,6 @@ export const makeReplicaService = (options: ReplicaServiceOptions): ReplicaServi
     },
     barrier: (done) => barriers.add(done),
     counters: () => ({ ...counters, "service.waiting": session.waiting, "service.resends": session.resends }),
-    stop: () => {
-      timer.cancel()
-      session.stop()
-      barriers.stop()
-    },
+    stop,
   }
 }

@@ -2,13 +2,13 @@
  * The same state machine without a disk, for simulations and models: the same execution over a Map. Every step can be
  * had at once (`applyNow`, `imageNow`, `restoreNow`) or through the contract, a microtask later.
  */
-import type { Entry, LogBase, SnapshotRef } from "../../core/index.ts"
+import { origin, type Entry, type LogBase, type SnapshotRef } from "../../core/index.ts"
 import type { SnapshotImage, StateMachine, StateMachineHandlers } from "../../interpreters/contract.ts"
 import { digestOf, ImageReader, ImageWriter, sessionsForImage } from "./image.ts"
 import { MAX_REPLY, refusable } from "./cost.ts"
 import { encodeRecord } from "./layout.ts"
 import { absentAfter, Removals } from "./removals.ts"
-import { EMPTY_BASE, type Outcome, Replica, type Store, announce, readOnlyView } from "./replica.ts"
+import { type Outcome, Replica, type Store, announce, readOnlyView } from "./replica.ts"
 import { placeOf } from "./place.ts"
 import { type Scan, isScan, planOf, planRandom, randomPlace } from "./commands/scan.ts"
 import { execute, isSpec, resolve } from "./commands/execute.ts"
@@ -109,7 +109,7 @@ export class MemoryMachine implements StateMachine, Reader {
   private images = 0
   constructor(idle: number = DEFAULT_IDLE, from?: { readonly base: LogBase; readonly sessions: Sessions; readonly removals: Removals; readonly items: Map<string, Item> }) {
     this.store = new MapStore(from?.items)
-    this.replica = this.replicaAt(from?.base ?? EMPTY_BASE, from?.sessions ?? new Sessions(idle), from?.removals)
+    this.replica = this.replicaAt(from?.base ?? origin, from?.sessions ?? new Sessions(idle), from?.removals)
   }
   private replicaAt(base: LogBase, sessions: Sessions, removals?: Removals): Replica {
     return new Replica(this.store, base, sessions, undefined, undefined, removals, (command) => this.listener?.executing?.(command))

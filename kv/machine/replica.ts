@@ -2,7 +2,7 @@
  * What every replica makes of the log: the deterministic part of the state machine, over any store. LevelDB and the
  * in-memory twin differ below this line only.
  */
-import type { Configuration, Entry, LogBase } from "../../core/index.ts"
+import type { Entry, LogBase } from "../../core/index.ts"
 import { type Malformed, decodeCommand } from "./command.ts"
 import { CALL_COST, INLINE, KEY_COST, Meter, TooLarge, checkKey, checkValue, refusable, replyTooLarge } from "./cost.ts"
 import { execute, partsOf } from "./commands/execute.ts"
@@ -27,8 +27,6 @@ export interface Store {
   readonly undo: () => void
 }
 
-export const EMPTY_CONFIGURATION: Configuration = { voters: [], outgoing: [], learners: [] }
-export const EMPTY_BASE: LogBase = { index: 0, term: 0, time: 0, chain: 0, configuration: EMPTY_CONFIGURATION }
 
 const sessionExpired = error("the session is unknown, closed or expired, or this is not its key; nothing was executed", "SESSIONEXPIRED")
 const forgotten = error("executed before; its reply is no longer kept: it was reported as arrived, or there was no room", "FORGOTTEN")

@@ -5,7 +5,6 @@ import type { Budget } from "./limits/budget.ts"
 import type { Census } from "./census.ts"
 import type { Client } from "./client.ts"
 import type { Limits } from "./limits/limits.ts"
-import type { Usage } from "./limits/usage.ts"
 
 /** What takes its turn in the order of the connection instead of being answered as it is read. */
 export type Work =
@@ -79,6 +78,37 @@ export interface Stats {
   netInput: number
 }
 
+export interface Used {
+  calls: number
+  /** From being read to being answered, its way through the log included. */
+  micros: number
+  /** Refused before it was begun. */
+  rejected: number
+  /** Answered with an error. */
+  failed: number
+}
+/** A command that took its turn and has been answered. */
+export interface Done {
+  readonly known: Known | undefined
+  readonly words: Words
+  readonly work: Work | null
+  readonly reply: Reply | null
+  /** When it was taken up. */
+  readonly since: number
+}
+/** commandstats and errorstats of INFO (usage.ts). */
+export interface UsageCounts {
+  readonly operations: { readonly perSecond: () => number }
+  readonly input: { readonly perSecond: () => number }
+  readonly commands: ReadonlyMap<string, Used>
+  /** By the first word of the error. */
+  readonly errors: ReadonlyMap<string, number>
+  readonly rejected: (known: Known | undefined, words: Words, reply: Reply) => void
+  readonly ran: (known: Known, words: Words, reply: Reply, micros: number) => void
+  readonly answered: (table: Lookup, done: Done) => void
+  readonly reset: () => void
+}
+
 export interface Host {
   readonly service: Service
   readonly limits: Limits
@@ -86,7 +116,7 @@ export interface Host {
   readonly redirect: boolean
   readonly table: Lookup
   readonly stats: Stats
-  readonly usage: Usage
+  readonly usage: UsageCounts
   readonly census: Census
   readonly faults: Faults
   readonly budget: Budget

@@ -8,7 +8,7 @@ import { err, errorReply } from "./wire/encode.ts"
 import { moved } from "./commands/redirect.ts"
 import { isAdministrative, tooManyClients } from "./limits/reserve.ts"
 import type { RequestParser, RequestTooLarge } from "./wire/resp.ts"
-import { nameOf } from "./limits/usage.ts"
+import { nameOf } from "./usage.ts"
 import { arityFits, keysOf } from "./words.ts"
 
 const failed = err("internal error")

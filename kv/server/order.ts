@@ -12,10 +12,10 @@
  * write that may have an effect is refused: any state there is may hold that.
  */
 import type { Reply } from "../types.ts"
-import { weightOf, type Cost } from "./limits/admission.ts"
+import { weightOf } from "./limits/admission.ts"
 import type { Barriers, Gate } from "./barriers.ts"
 import type { Host } from "./contract.ts"
-import { missed, type Slot } from "./queue.ts"
+import { type Cost, missed, type Slot } from "./queue.ts"
 import { costOfTaking } from "./reading.ts"
 
 /** Executed in the order of the connection's plain writes: one of them, or like them. */

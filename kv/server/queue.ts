@@ -1,6 +1,5 @@
 /** The commands of one connection, from coming to answered, in their order. */
 import type { Reply } from "../types.ts"
-import type { Cost } from "./limits/admission.ts"
 import type { Gate } from "./barriers.ts"
 import type { Known, Words, Work } from "./contract.ts"
 import { errorReply, type Protocol } from "./wire/encode.ts"
@@ -9,6 +8,12 @@ export const unknownBehind = errorReply("UNKNOWN", "a write sent before this one
 /** A read that can be taken neither at its place any more nor after it. */
 export const missed = errorReply("TRYAGAIN", "a write sent behind this read on the connection has ended, or may yet, without this read being taken before it. Nothing was read: send it again")
 export const failedWrite = errorReply("UNKNOWN", "internal error; whether the command was executed is not known")
+
+/** What a write costs the log (limits/admission.ts): its own, and of the reads that are taken on its way. */
+export interface Cost {
+  readonly own: number
+  readonly reads: number
+}
 
 export interface Slot {
   /** Its place in the queue. */
@@ -26,7 +31,7 @@ export interface Slot {
   readonly gated: boolean
   /** Whether its reply may be large: a write that answers with a value. */
   readonly returns: boolean
-  /** What it will cost (admission.ts); null until that has been looked at. */
+  /** What it will cost; null until that has been looked at. */
   cost: Cost | null
   /** The barrier that the read has got. */
   gate: Gate | null

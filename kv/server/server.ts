@@ -19,7 +19,7 @@ import { isLocal, Reserve, tooManyClients } from "./limits/reserve.ts"
 import { LongReads } from "./limits/longreads.ts"
 import { Table } from "./commands/table.ts"
 import { Turns } from "./limits/turns.ts"
-import { sampleMs, Usage } from "./limits/usage.ts"
+import { sampleMs, Usage } from "./usage.ts"
 
 /** The server cannot listen. `message` says what to do about it. */
 export class ServerError extends Data.TaggedError("ServerError")<{

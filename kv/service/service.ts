@@ -1,7 +1,7 @@
 /** The face of a running node to its connections: the parts wired to the driver and the state machine. */
 import { replicatedTime } from "../../core/index.ts"
 import type { Driver } from "../../interpreters/driver/index.ts"
-import { Barriers } from "../../interpreters/replica/index.ts"
+import { Barriers, wire } from "../../interpreters/replica/index.ts"
 import { realSurroundings, type Surroundings } from "../../interpreters/surroundings.ts"
 import { Faults } from "../faults.ts"
 import type { NodeStatus, Replied, Service } from "../types.ts"
@@ -100,27 +100,7 @@ export const makeService = (options: ServiceOptions): RunningService => {
         clients.restored()
       }),
   })
-  driver.beforeTurn(() => {
-    clients.pump()
-    own.pump()
-    barriers.pump()
-  })
-  driver.onChange((now) => {
-    own.changed(now)
-    clients.changed(now)
-    barriers.changed()
-  })
-  driver.onApplied((index) => {
-    own.appliedThrough(index)
-    clients.appliedThrough(index)
-    ticks.appliedThrough(index)
-  })
-  const timer = parts.every(parts.settings.tickMs, () => {
-    own.tick()
-    clients.tick()
-    barriers.tick()
-    ticks.tick()
-  })
+  const stop = wire(parts, [clients, own, barriers, ticks])
 
   return {
     write: (calls, exec, watches, done, before) => writeInOwnSession(parts, own, { calls, exec, watches, before: before === undefined ? undefined : safe(before) }, safe(done)),
@@ -132,11 +112,6 @@ export const makeService = (options: ServiceOptions): RunningService => {
     status: options.status,
     leader: options.leader,
     counters: () => ({ ...counters, "service.waiting": own.waiting + clients.waiting, "service.resends": own.resends + clients.resends, "service.faults": faults?.count ?? 0 }),
-    stop: () => {
-      timer.cancel()
-      own.stop()
-      clients.stop()
-      barriers.stop()
-    },
+    stop,
   }
 }

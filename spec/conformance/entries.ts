@@ -1,10 +1,9 @@
 /** Logs for checks: entries of every kind, chained as a leader chains them. */
-import { chainAfter, emptyConfiguration, MAX_COUNT, MAX_INDEX, MAX_TERM, type Configuration, type Entry, type LogBase, type Member, type UnchainedEntry } from "../../core/index.ts"
+import { chainAfter, MAX_COUNT, MAX_INDEX, MAX_TERM, type Configuration, type Entry, type LogBase, type Member, type UnchainedEntry } from "../../core/index.ts"
 import { payloadOf } from "../../interpreters/payload.ts"
 import type { Random } from "../../interpreters/simulation/index.ts"
 
 export const member = (name: string, incarnation = `${name}-1`): Member => ({ name, incarnation })
-export const EMPTY: LogBase = { index: 0, term: 0, time: 0, chain: 0, configuration: emptyConfiguration }
 
 export type Place = Pick<LogBase, "index" | "term" | "time" | "chain">
 export type Content = { readonly kind: "noop" } | { readonly kind: "command"; readonly bytes: Uint8Array } | { readonly kind: "configuration"; readonly configuration: Configuration }

@@ -1,9 +1,9 @@
 /** Does a StateMachine keep its contract (interpreters/contract.ts)? */
-import type { Configuration, Entry, Index, LogBase, SnapshotRef } from "../../core/index.ts"
+import { origin, type Configuration, type Entry, type Index, type LogBase, type SnapshotRef } from "../../core/index.ts"
 import type { SnapshotImage, StateMachine } from "../../interpreters/contract.ts"
 import { makeRandom, type Random } from "../../interpreters/simulation/index.ts"
 import { broken, checksOf, demand, demandEqual, plainText, staged, turns, until, type CheckOptions, type ConformanceCheck } from "./check.ts"
-import { EMPTY, entryAfter, member, placeOf } from "./entries.ts"
+import { entryAfter, member, placeOf } from "./entries.ts"
 
 /** One place where a state machine keeps what it has. */
 export interface StateMachineSubject {
@@ -39,15 +39,15 @@ const makeLog = (command: StateMachineKit["command"]): readonly Entry[] => {
   for (let index = 1; index <= COUNT; index++) {
     const content =
       index % 7 === 5 ? { kind: "noop" as const } : index % 17 === 11 ? { kind: "configuration" as const, configuration: configurations[index % 2] ?? broken("no configuration") } : { kind: "command" as const, bytes: command(++commands) }
-    entries.push(entryAfter(entries.at(-1) ?? { ...EMPTY, time: 1_700_000_000_000 }, content, 1 + Math.floor(index / 20)))
+    entries.push(entryAfter(entries.at(-1) ?? { ...origin, time: 1_700_000_000_000 }, content, 1 + Math.floor(index / 20)))
   }
   return entries
 }
 const positionAfter = (log: readonly Entry[], index: Index): LogBase => {
   const last = log[index - 1]
-  if (last === undefined) return EMPTY
+  if (last === undefined) return origin
   const configuration = log.slice(0, index).findLast((entry) => entry.kind === "configuration")
-  return { ...placeOf(last), configuration: configuration?.kind === "configuration" ? configuration.configuration : EMPTY.configuration }
+  return { ...placeOf(last), configuration: configuration?.kind === "configuration" ? configuration.configuration : origin.configuration }
 }
 
 /** An open machine with what it has told. */

@@ -1,9 +1,9 @@
 /** Does a Storage keep its contract (interpreters/contract.ts)? */
-import type { Entry, HardState, LogBase, Persist } from "../../core/index.ts"
+import { origin, type Entry, type HardState, type LogBase, type Persist } from "../../core/index.ts"
 import type { Storage, Stored } from "../../interpreters/contract.ts"
 import { makeRandom, type Random } from "../../interpreters/simulation/index.ts"
 import { broken, checksOf, demand, demandEqual, plainText, staged, turns, until, type CheckOptions, type ConformanceCheck } from "./check.ts"
-import { bytesOf, EMPTY, entryAfter, extremes, member, placeOf, someConfiguration, type Content, type Place } from "./entries.ts"
+import { bytesOf, entryAfter, extremes, member, placeOf, someConfiguration, type Content, type Place } from "./entries.ts"
 
 /** One disk, directory, database, or whatever the storage is opened on. */
 export interface StorageSubject {
@@ -25,7 +25,7 @@ interface Model {
   readonly base: LogBase
   readonly entries: readonly Entry[]
 }
-const NOTHING: Model = { hardState: { term: 0, vote: null }, base: EMPTY, entries: [] }
+const NOTHING: Model = { hardState: { term: 0, vote: null }, base: origin, entries: [] }
 const after = (model: Model, { hardState, truncateFrom, base, entries }: Persist): Model => {
   let kept = truncateFrom === null ? model.entries : model.entries.filter(({ index }) => index < truncateFrom)
   if (base !== null) kept = (kept.at(-1)?.index ?? model.base.index) >= base.index ? kept.filter(({ index }) => index > base.index) : []
@@ -201,7 +201,7 @@ export const storageConformance = (make: () => Promise<StorageSubject>, options:
             const random = makeRandom(seed)
             const contents: Content[] = [{ kind: "noop" }, { kind: "configuration", configuration: someConfiguration }, ...[0, 1, 511, 512, 513, 70_000, 1 << 20].map((size): Content => ({ kind: "command", bytes: bytesOf(random, size) }))]
             const entries: Entry[] = []
-            for (const content of contents) entries.push(entryAfter(entries.at(-1) ?? EMPTY, content, 3))
+            for (const content of contents) entries.push(entryAfter(entries.at(-1) ?? origin, content, 3))
             let model = NOTHING
             let seq = 0
             const write = (persist: Omit<Persist, "type" | "seq">): void => {
@@ -286,7 +286,7 @@ export const storageConformance = (make: () => Promise<StorageSubject>, options:
           subject(async (it) => {
             const opened = new Opened(await it.open())
             const before = opened.storage.stats().syncs
-            let last: Place = EMPTY
+            let last: Place = origin
             for (let seq = 1; seq <= 200; seq++) {
               const entry = entryAfter(last, { kind: "command", bytes: new Uint8Array(16) }, 1)
               opened.storage.persist({ type: "Persist", seq, hardState: null, truncateFrom: null, base: null, entries: [entry] })

@@ -1,9 +1,9 @@
 /** Does a Transport keep its contract (interpreters/contract.ts)? */
-import { emptyConfiguration, type Entry, type Held, type Member, type Message, type MessageType, type Start } from "../../core/index.ts"
+import { emptyConfiguration, origin, type Entry, type Held, type Member, type Message, type MessageType, type Start } from "../../core/index.ts"
 import type { Transport } from "../../interpreters/contract.ts"
 import { makeRandom } from "../../interpreters/simulation/index.ts"
 import { checksOf, demand, demandEqual, plainText, sleep, turns, until, type CheckOptions, type ConformanceCheck } from "./check.ts"
-import { bytesOf, EMPTY, entryAfter, member, someConfiguration } from "./entries.ts"
+import { bytesOf, entryAfter, member, someConfiguration } from "./entries.ts"
 
 /** One process of a member. */
 export interface Joining {
@@ -77,7 +77,7 @@ const everyMessage = (random: ReturnType<typeof makeRandom>): readonly { readonl
   const entries: Entry[] = []
   const slab = bytesOf(random, 4096)
   for (const content of [{ kind: "noop" as const }, { kind: "configuration" as const, configuration: someConfiguration }, { kind: "command" as const, bytes: new Uint8Array() }, { kind: "command" as const, bytes: slab.subarray(100, 131) }, { kind: "command" as const, bytes: bytesOf(random, 100_000) }])
-    entries.push(entryAfter(entries.at(-1) ?? { ...EMPTY, index: 7, term: 2, chain: -5 }, content, 3))
+    entries.push(entryAfter(entries.at(-1) ?? { ...origin, index: 7, term: 2, chain: -5 }, content, 3))
   const commands = entries.flatMap((entry) => (entry.kind === "command" ? [entry.payload] : []))
   const snapshot = { id: "n.ï/17", index: 2 ** 33, term: 4, time: 99, chain: -1, configuration: someConfiguration }
   const leader = member("ünï", "x")
@@ -201,7 +201,7 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
             const [from, to] = [await join(a), await join(b)]
             await connected(from, to)
             const random = makeRandom(seed + 1)
-            const entry = entryAfter({ ...EMPTY, index: 4, term: 1 }, { kind: "command", bytes: bytesOf(random, 700) })
+            const entry = entryAfter({ ...origin, index: 4, term: 1 }, { kind: "command", bytes: bytesOf(random, 700) })
             const message: Message = { type: "AppendEntries", term: 1, prevLogIndex: 4, prevLogTerm: 1, prevLogChain: 0, entries: [entry], leaderCommit: 0, round: 1, time: 0, settled: false }
             await until("the message arrives", () => {
               from.say(to, message)
@@ -210,7 +210,7 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
             const kept = to.got[0]
             const text = plainText(kept)
             for (let i = 0; i < 200; i++) {
-              const other = entryAfter({ ...EMPTY, index: 4, term: 1 }, { kind: "command", bytes: bytesOf(random, 700) })
+              const other = entryAfter({ ...origin, index: 4, term: 1 }, { kind: "command", bytes: bytesOf(random, 700) })
               from.say(to, { ...message, entries: [other], round: 2 + i })
             }
             await arrives(from, to, 1000)
@@ -411,7 +411,7 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
             const [from, to] = [await join(a), await join(b)]
             await connected(from, to)
             const chunk = new Uint8Array(1 << 20)
-            const snapshot = { ...EMPTY, id: "big", index: 1, term: 1, configuration: emptyConfiguration }
+            const snapshot = { ...origin, id: "big", index: 1, term: 1, configuration: emptyConfiguration }
             const takenOf = (term: number): number => to.got.filter(({ message }) => message.type === "InstallSnapshot" && message.term === term).length
             for (const term of [1, 2]) {
               // Within one turn of the event loop: nobody can take anything meanwhile.

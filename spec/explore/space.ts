@@ -3,7 +3,7 @@
  * possible at every moment: the network is the set of all messages sent so far (never delivered is lost, delivered
  * twice is duplicated, in any order), every timer may fire, and a server may crash between any two writes.
  */
-import { defaultSettings, type Configuration, type Entry, type LogBase, type Member, type Payload, type Settings, type Timer } from "../../core/index.ts"
+import { originOf, defaultSettings, type Configuration, type Entry, type LogBase, type Member, type Payload, type Settings, type Timer } from "../../core/index.ts"
 
 export interface Bounds {
   /** No server ever has a higher term. */
@@ -60,7 +60,7 @@ export const memberOf = (name: string): Member => ({ name, incarnation: name })
 const members = (names: readonly string[]): readonly Member[] => names.map(memberOf)
 
 export const firstConfiguration = (space: Space): Configuration => ({ voters: members(space.voters), outgoing: [], learners: members(space.servers.filter((name) => !space.voters.includes(name))) })
-export const firstBase = (space: Space): LogBase => ({ index: 0, term: 0, time: 0, chain: 0, configuration: firstConfiguration(space) })
+export const firstBase = (space: Space): LogBase => originOf(firstConfiguration(space))
 
 /** The plain algorithm of the paper: what is not studied is off, and limits never bind. */
 const plain: Settings = { ...defaultSettings, preVote: false, checkQuorum: false, forwardProposals: false, snapshotBytes: 1e9, tailBytes: 1e9 }

@@ -2,10 +2,10 @@
  * A state that keeps itself, such as a database with transactions. What a replica knows beside it (sessions, leases, its place
  * in the log) is written in the same transactions, so that a crash never tears the two apart and nothing is executed twice.
  */
-import type { Index, LogBase, Member, Stamp } from "../../../core/index.ts"
+import { origin, type Index, type LogBase, type Member, type Stamp } from "../../../core/index.ts"
 import { textOf, utf8 } from "../../octets.ts"
 import { jsonCodec, type Codec } from "./definition.ts"
-import { Execution, nothingExecuted, requireDone } from "./execution.ts"
+import { Execution, requireDone } from "./execution.ts"
 import { Leases } from "./leases.ts"
 import { Ledger } from "./ledger.ts"
 
@@ -69,7 +69,7 @@ export class DurableExecutor<State, Command, Result> extends Execution {
     const place = found === undefined ? null : (JSON.parse(textOf(found)) as Place)
     const changed = new Set<string>()
     const change = (record: string): void => void changed.add(record)
-    super({ position: place?.position ?? nothingExecuted, digest: place?.digest ?? 0, ledger: Ledger.restored(records, change), leases: Leases.restored(records, change) })
+    super({ position: place?.position ?? origin, digest: place?.digest ?? 0, ledger: Ledger.restored(records, change), leases: Leases.restored(records, change) })
     this.own = own
     this.commands = machine.commands ?? jsonCodec<Command>()
     this.results = machine.results ?? jsonCodec<Result>()

@@ -2,7 +2,7 @@
  * What a replica makes of each entry, whatever holds its state: sessions, leases, the digest of all results, the position.
  * Without I/O, and the same in a node, in a world and in a test.
  */
-import { emptyConfiguration, type Entry, type Index, type LogBase, type Stamp, type Term } from "../../../core/index.ts"
+import type { Entry, Index, LogBase, Stamp, Term } from "../../../core/index.ts"
 import type { LeaseAnswer, LeaseRequest } from "../../lease/index.ts"
 import { crc32 } from "../../payload.ts"
 import { decodeReplicaCommand, type ReplicaCommand } from "./command.ts"
@@ -27,7 +27,6 @@ export interface ExecutorImage {
   readonly leases: LeaseImage
 }
 
-export const nothingExecuted: LogBase = { index: 0, term: 0, time: 0, chain: 0, configuration: emptyConfiguration }
 export const leaseAnswers = jsonCodec<LeaseAnswer>()
 const empty = new Uint8Array(0)
 

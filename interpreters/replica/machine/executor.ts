@@ -1,8 +1,8 @@
 /** A state in memory, and what executes commands on it. */
-import type { Index, Stamp } from "../../../core/index.ts"
+import { origin, type Index, type Stamp } from "../../../core/index.ts"
 import { applyCommand } from "./apply.ts"
 import type { Machine } from "./definition.ts"
-import { Execution, nothingExecuted, type ExecutorImage } from "./execution.ts"
+import { Execution, type ExecutorImage } from "./execution.ts"
 import { Leases } from "./leases.ts"
 import { Ledger } from "./ledger.ts"
 
@@ -12,7 +12,7 @@ export class Executor<State, Command, Result> extends Execution {
 
   constructor(machine: Machine<State, Command, Result>, found: { readonly state: State; readonly image: ExecutorImage } | null = null) {
     super({
-      position: found?.image.position ?? nothingExecuted, digest: found?.image.digest ?? 0,
+      position: found?.image.position ?? origin, digest: found?.image.digest ?? 0,
       ledger: found === null ? new Ledger() : Ledger.from(found.image.ledger), leases: new Leases(found?.image.leases),
     })
     this.machine = machine

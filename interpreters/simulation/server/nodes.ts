@@ -1,5 +1,5 @@
 /** The lives of nodes: made, started, crashed, paused, wiped. */
-import { emptyConfiguration, initialState, type Configuration, type LogBase, type Member, type Recovered } from "../../../core/index.ts"
+import { emptyConfiguration, initialState, origin, originOf, type Configuration, type LogBase, type Member, type Recovered } from "../../../core/index.ts"
 import { cloneOf } from "../state/clone.ts"
 import { crash, noticeAll } from "./crash.ts"
 import { catchUp, EPOCH, freshTimers, monotonicTime, TIMERS } from "./clockwork.ts"
@@ -14,7 +14,6 @@ import type { Arrival, NodeState, WorldHooks, WorldMachine } from "../state/type
 /** Links are bits of a 32-bit number. */
 export const MOST_NODES = 31
 
-const baseOf = (configuration: Configuration): LogBase => ({ index: 0, term: 0, time: 0, chain: 0, configuration })
 const incarnationOf = (slot: number, wipes: number): string => `i${slot + 1}${wipes === 0 ? "" : `.${wipes}`}`
 const newMachine = (hooks: WorldHooks, base: LogBase): WorldMachine => hooks.machine?.(base) ?? new DigestMachine(base)
 
@@ -22,7 +21,7 @@ export const founders = (names: readonly string[]): readonly Member[] => names.m
 
 export const newNode = (hooks: WorldHooks, name: string, slot: number, configuration: Configuration): NodeState => {
   if (slot >= MOST_NODES) throw new Error(`a world has at most ${MOST_NODES} nodes`)
-  const base = baseOf(configuration)
+  const base = originOf(configuration)
   const machine = newMachine(hooks, base)
   return {
     name,
@@ -88,7 +87,7 @@ export const start = (fold: Fold, name: string): void => {
 export const wipe = (fold: Fold, name: string): void => {
   crash(fold, name, "none", "wiped")
   const node = own(fold, name)
-  const base = baseOf(emptyConfiguration)
+  const base = origin
   node.wipes += 1
   node.member = { name, incarnation: incarnationOf(node.slot, node.wipes) }
   node.disk = freshDisk(base)

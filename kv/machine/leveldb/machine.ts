@@ -10,7 +10,7 @@
  * - Whatever does not check out ends service: position() is null until `restore` has succeeded.
  */
 import { randomBytes } from "node:crypto"
-import type { Entry, LogBase, SnapshotRef } from "../../../core/index.ts"
+import { origin, type Entry, type LogBase, type SnapshotRef } from "../../../core/index.ts"
 import type { SnapshotImage, StateMachineHandlers } from "../../../interpreters/contract.ts"
 import type { KvMachine, MachineStats, Scrubbed } from "../contract.ts"
 import { type Prepared, type Target, overlayOf, prepare } from "./batch.ts"
@@ -24,7 +24,7 @@ import { DATA, DEADLINE, type Identity, VALUE, generationRange } from "../layout
 import { imageOf } from "./outgoing.ts"
 import { Reads, noRoom, rebuilding } from "./reads.ts"
 import { NO_VERSION } from "../removals.ts"
-import { EMPTY_BASE, type Outcome, Replica, announce } from "../replica.ts"
+import { type Outcome, Replica, announce } from "../replica.ts"
 import { type ReplyState, Sessions } from "../sessions.ts"
 import { ROOM_EVERY, hasRoom, isShortage, pause } from "./room.ts"
 import { Lane } from "../slices.ts"
@@ -58,7 +58,7 @@ export class LevelMachine implements KvMachine {
   private listener: CommandListener | null = null
   private flushing: FlushListener = () => undefined
   private incoming: Incoming | null = null
-  private base: LogBase = EMPTY_BASE
+  private base: LogBase = origin
   private begins = 0
   generation = 0
   /** There may be large values in this generation. */

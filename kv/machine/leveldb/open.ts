@@ -9,7 +9,7 @@ import { checkTables, cutLogs } from "./files.ts"
 import { FORMAT, type Identity } from "../layout.ts"
 import type { KvMachine } from "../contract.ts"
 import { LevelMachine } from "./machine.ts"
-import { EMPTY_BASE } from "../replica.ts"
+import { origin } from "../../../core/index.ts"
 import { isShortage } from "./room.ts"
 import { DEFAULT_IDLE } from "../sessions.ts"
 
@@ -42,7 +42,7 @@ interface Opened {
 const create = async (directories: Directories, identity: Identity, idle: number): Promise<Opened> => {
   const name = directories.fresh()
   const db = await openLevel(directories.path(name), true)
-  await sealDatabase(db, identity, EMPTY_BASE, false)
+  await sealDatabase(db, identity, origin, false)
   await syncDirectory(directories.root)
   await syncDirectory(dirname(resolve(directories.root)))
   await directories.point(name)

@@ -10,7 +10,7 @@ import { MAX_VALUE } from "../../machine/cost.ts"
 import { MAX_DIGITS } from "../../machine/commands/view.ts"
 import type { Call } from "../../types.ts"
 import type { Host, Known } from "../contract.ts"
-import type { Slot } from "../queue.ts"
+import type { Cost, Slot } from "../queue.ts"
 import { keysOf } from "../words.ts"
 
 /** Units are bytes read, copied, written or returned: about a nanosecond each. */
@@ -119,12 +119,6 @@ class Lane {
       resume()
     }
   }
-}
-
-/** Of a write, and of the reads that are taken on its way. */
-export interface Cost {
-  readonly own: number
-  readonly reads: number
 }
 
 export class Admission {

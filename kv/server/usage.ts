@@ -1,18 +1,8 @@
 /** How often each command ran, how long it took and how it ended: commandstats and errorstats of INFO. */
-import type { Call, Reply } from "../../types.ts"
-import type { Known, Lookup, Words } from "../contract.ts"
-import type { Slot } from "../queue.ts"
-import { wordAt } from "../words.ts"
+import type { Call, Reply } from "../types.ts"
+import type { Done, Known, Lookup, UsageCounts, Used, Words } from "./contract.ts"
+import { wordAt } from "./words.ts"
 
-export interface Used {
-  calls: number
-  /** From being read to being answered, its way through the log included. */
-  micros: number
-  /** Refused before it was begun. */
-  rejected: number
-  /** Answered with an error. */
-  failed: number
-}
 /** Codes are our own, and few; whatever they may become. */
 const mostCodes = 128
 
@@ -35,7 +25,7 @@ export class Rate {
 export const sampleMs = 250
 const mostSamples = 7
 
-export class Usage {
+export class Usage implements UsageCounts {
   readonly operations = new Rate()
   readonly input = new Rate()
   readonly commands = new Map<string, Used>()
@@ -68,7 +58,7 @@ export class Usage {
     this.failed(reply)
   }
   /** What took its turn has been answered. */
-  answered(table: Lookup, { known, words, work, reply, since }: Slot): void {
+  answered(table: Lookup, { known, words, work, reply, since }: Done): void {
     if (known === undefined || reply === null) return
     this.ran(known, words, reply, (performance.now() - since) * 1000)
     if (work?.type === "work.write" && work.exec) this.together(table, work.calls ?? [], reply)
