@@ -1,7 +1,8 @@
 /** Shapes of our own: random mixes of legal commands with extreme sizes, slow readers, half-sent requests, reconnects. */
 import { setTimeout as sleep } from "node:timers/promises"
 import { request, requestOf, type Foe, type Wire, type Word } from "./foe.ts"
-import { edges, putBig, repeated } from "./issue.ts"
+import { putBig, repeated } from "./bulk.ts"
+import { edges } from "./issue.ts"
 import type { Scenario } from "./scenario.ts"
 
 const bytesOf = (foe: Foe, most: number): Buffer => Buffer.alloc(foe.random.between(0, foe.random.pick([0, 1, 100, 10_000, 1_000_000, most]) ?? most), "abcxyz")

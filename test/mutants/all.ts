@@ -19,10 +19,11 @@ import { reads } from "./reads.ts"
 import { recovery } from "./recovery.ts"
 import { replicas } from "./replicas.ts"
 import { reserves } from "./reserves.ts"
+import { serving } from "./serving.ts"
 import { snapshot } from "./snapshot.ts"
 import { timers } from "./timers.ts"
 import { transport } from "./transport.ts"
 import { worlds } from "./worlds.ts"
 
-export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, ports, timers, durability, own, edges, costs, reserves, once, halts, clock, directories, worlds, judges, replicas }
+export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, ports, timers, durability, own, edges, serving, costs, reserves, once, halts, clock, directories, worlds, judges, replicas }
 export const seeded: readonly Seeded[] = Object.values(families).flat()

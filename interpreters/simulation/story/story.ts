@@ -4,14 +4,14 @@
  * Indexes count commands, no-ops and configuration entries apart. A server takes part while it is connected; `cut`
  * and `join` change that, and only links between connected servers are open. All times are virtual milliseconds.
  */
-import { configurationOf, membersOf, sameMember, type CommandEntry, type Entry, type Member, type Message, type Outcome, type Payload, type State } from "../../../core/index.ts"
+import { configurationOf, membersOf, sameMember, type CommandEntry, type Entry, type Member, type Outcome, type Payload, type State } from "../../../core/index.ts"
 import { storedBytes } from "../server/disk.ts"
-import { finish, mixText } from "../state/hash.ts"
 import { Ledger } from "./ledger.ts"
 import { Meter } from "./meter.ts"
 import type { Random } from "../state/random.ts"
 import { goOn, Tasks, type Task, type Work } from "./tasks.ts"
-import type { Keep, NetworkName, NetworkProfile, Script, WorldHooks, WorldMachine, WorldOptions } from "../state/types.ts"
+import type { Keep, NetworkName, NetworkProfile, Script, WorldMachine } from "../state/types.ts"
+import { payloadOf, type ClusterOptions, type Command, type ReadResult, type Submitted } from "./submitted.ts"
 import { recordedWorld } from "./script.ts"
 import type { World } from "../world.ts"
 
@@ -20,26 +20,6 @@ export const seconds = (count: number): number => count * 1000
 /** What the story says did not come true. */
 export class StoryFailed extends Error {
   override readonly name = "StoryFailed"
-}
-
-/** A text or number, or bytes that mean something to the cluster's own state machine. */
-export type Command = string | number | Payload
-/** What became of a command: executed here; surely never executed; nobody here knows. */
-export type Submitted =
-  | { readonly type: "executed"; readonly index: number; readonly result: unknown }
-  | { readonly type: "refused"; readonly reason: string; readonly leader: string | null }
-  | { readonly type: "unknown"; readonly reason: "answer" | "replaced" | "restored" | "stopped" | "timeout" }
-export type ReadResult = { readonly type: "ready" } | { readonly type: "refused"; readonly reason: string; readonly leader: string | null } | { readonly type: "unknown"; readonly reason: "stopped" | "timeout" }
-
-export interface ClusterOptions extends Partial<Omit<WorldOptions, "nodes">>, WorldHooks {
-  /** What the meter counts for a frame. */
-  readonly weigh?: (message: Message) => number
-}
-
-const payloadOf = (command: Command): Payload => {
-  if (typeof command === "object") return command
-  const text = JSON.stringify(command)
-  return { bytes: new TextEncoder().encode(text), checksum: finish(mixText(0, text)) }
 }
 
 /** What a server executed lately: whoever waits for a result finds it here. */

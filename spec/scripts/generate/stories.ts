@@ -2,15 +2,12 @@
  * Schedules that chance alone rarely finds: each is a situation in which real implementations went wrong. Roles are looked
  * up as the script runs, so a story meets whatever leader there is.
  */
-import type { Action, Keep } from "../../../interpreters/simulation/index.ts"
+import type { Action } from "../../../interpreters/simulation/index.ts"
+import { failingDisk, fullDisks, jointUnderFire, liveCopy, lostDisk, lostMachine, cutShort, newServer, putBack, removed, replacedChange, stalledDisk } from "./stories.disks.ts"
 import { quietNetwork } from "./options.ts"
 import { firstQuestions, leaseEdge, leaseAfterHandOver, leaseAndRestart, muteLeader, newLeader, oldAnswers, staleAndFast } from "./readers.ts"
-import { between, burst, configuration, election, everybody, everybodyReturns, everybodyVotes, few, follower, moment, propose, run, somebody, startAll, startSome, type Story, type Teller } from "./teller.ts"
+import { between, chance, crash, keeps, times, burst, configuration, election, everybody, few, follower, moment, propose, run, somebody, startAll, startSome, type Story, type Teller } from "./teller.ts"
 
-const keeps: readonly Keep[] = ["random", "random", "all", "none", "torn"]
-const crash = (teller: Teller, node: string): Action => ({ type: "crash", node, keep: teller.random.pick(keeps) ?? "random" })
-const times = (count: number, story: () => readonly Action[]): readonly Action[] => Array.from({ length: count }, story).flat()
-const chance = (teller: Teller, permille: number, ...actions: readonly Action[]): readonly Action[] => (teller.random.chance(permille) ? actions : [])
 
 /** Paper Figure 8: leaders that append and are gone before, or just as, anybody else holds it; again and again. */
 const figure8: Story = (teller) => [
@@ -195,170 +192,6 @@ const handOver: Story = (teller) => [
   { type: "heal" },
   ...everybody(teller).map((node): Action => ({ type: "resume", node })),
 ]
-
-const fullDisks: Story = (teller) => {
-  const nodes = [somebody(teller), ...(teller.random.chance(400) ? [somebody(teller)] : [])]
-  return [
-    ...nodes.map((node): Action => ({ type: "fullDisk", node })),
-    ...times(teller.random.between(1, 3), () => [few(teller, somebody(teller)), moment(teller)]),
-    ...chance(teller, 400, { type: "read", node: "leader" }, crash(teller, "leader"), election(teller)),
-    ...everybody(teller).map((node): Action => ({ type: "freeDisk", node })),
-    ...startAll(teller),
-  ]
-}
-
-const failingDisk: Story = (teller) => [
-  { type: teller.random.chance(500) ? "failWrite" : "failSync", node: somebody(teller) },
-  few(teller, "leader"),
-  moment(teller),
-  ...startSome(teller),
-]
-
-/** Its disk hangs, its heart beats. */
-const stalledDisk: Story = (teller) => [
-  { type: "stallDisk", node: somebody(teller) },
-  few(teller, "leader"),
-  election(teller),
-  few(teller, somebody(teller)),
-  moment(teller),
-  ...chance(teller, 700, ...everybody(teller).map((node): Action => ({ type: "resumeDisk", node }))),
-]
-
-/** What is lost for good: a disk, or what stands on it. */
-const lostDisk: Story = (teller) => {
-  const victim = teller.random.pick(teller.expendable)
-  if (victim === undefined) return []
-  const lose = teller.random.pick<readonly Action[]>([
-    [{ type: "wipe", node: victim }],
-    [{ type: "crash", node: victim, keep: "corrupt" }, moment(teller), { type: "wipe", node: victim }],
-    [{ type: "flipBit", node: victim }, moment(teller), { type: "crash", node: victim, keep: "random" }, { type: "wipe", node: victim }],
-  ])
-  return [
-    ...chance(teller, 500, few(teller, "leader"), between(teller, 0, 5)),
-    ...(lose ?? []),
-    moment(teller),
-    { type: "start", node: victim },
-    moment(teller),
-    ...chance(teller, 600, { type: "admit", node: "leader", names: [victim] }, moment(teller), ...chance(teller, 700, everybodyVotes(teller, "leader"), moment(teller))),
-  ]
-}
-
-/** All are there and in touch, so that whoever starts now is met by all. */
-const together = (teller: Teller): readonly Action[] => [{ type: "heal" }, ...everybody(teller).map((node): Action => ({ type: "resume", node })), ...startAll(teller), election(teller)]
-/** It waits under its new incarnation, and is taken in. */
-const replacedMember = (teller: Teller, victim: string): readonly Action[] => [
-  { type: "wipe", node: victim },
-  { type: "start", node: victim },
-  moment(teller),
-  ...chance(teller, 700, { type: "admit", node: "leader", names: [victim] }, moment(teller), ...chance(teller, 700, everybodyVotes(teller, "leader"), moment(teller))),
-]
-
-/** A copy is made, the node goes on and starts again, and the copy is put in its place: once, or in turn with the first. */
-const putBack: Story = (teller) => {
-  const { random } = teller
-  const victim = random.pick(teller.expendable)
-  if (victim === undefined) return []
-  return [
-    ...chance(teller, 800, ...together(teller)),
-    ...chance(teller, 500, crash(teller, victim)),
-    { type: "copyDirectory", node: victim },
-    moment(teller),
-    ...times(random.between(1, 2), () => [crash(teller, victim), moment(teller), { type: "start", node: victim } as const, few(teller, "leader"), moment(teller)]),
-    ...chance(teller, 250, { type: "isolate", node: random.pick(teller.founders) ?? "n1" }),
-    ...times(random.between(1, 3), () => [
-      { type: "swapDirectory", node: victim } as const,
-      ...chance(teller, 300, moment(teller)),
-      { type: "start", node: victim } as const,
-      ...chance(teller, 500, few(teller, "leader")),
-      moment(teller),
-    ]),
-    { type: "heal" },
-    ...chance(teller, 500, election(teller)),
-    ...chance(teller, 700, ...replacedMember(teller, victim)),
-  ]
-}
-
-/** A copy of a node that runs: no start was missed, and only who was told of more can know. */
-const liveCopy: Story = (teller) => {
-  const victim = teller.random.pick(teller.expendable)
-  if (victim === undefined) return []
-  return [
-    ...chance(teller, 800, ...together(teller)),
-    { type: "copyDirectory", node: victim },
-    ...chance(teller, 600, burst(teller, "leader"), between(teller, 0, 100)),
-    { type: "swapDirectory", node: victim },
-    { type: "start", node: victim },
-    moment(teller),
-    few(teller, "leader"),
-    ...chance(teller, 500, ...replacedMember(teller, victim)),
-  ]
-}
-
-const cutShort: Story = (teller) => {
-  const { random } = teller
-  const victim = random.pick(teller.expendable)
-  if (victim === undefined) return []
-  return [
-    ...chance(teller, 800, ...together(teller)),
-    ...chance(teller, 600, burst(teller, "leader"), between(teller, 0, 60)),
-    { type: "cutLog", node: victim, entries: random.pick([1, 2, 5, 1000]) ?? 1 },
-    ...chance(teller, 300, moment(teller)),
-    { type: "start", node: victim },
-    moment(teller),
-    ...chance(teller, 600, ...replacedMember(teller, victim)),
-  ]
-}
-
-const lostMachine: Story = (teller) => {
-  const victim = teller.random.pick(teller.expendable)
-  return victim === undefined ? [] : [{ type: "damage", node: victim }, moment(teller), ...chance(teller, 400, crash(teller, victim), { type: "start", node: victim }), ...chance(teller, 400, burst(teller, "leader")), moment(teller)]
-}
-
-const newServer: Story = (teller) => {
-  if (teller.added.length >= 2) return []
-  const name = `n${teller.founders.length + teller.added.length + 1}`
-  const voters = everybody(teller)
-  teller.added = [...teller.added, name]
-  const learner: Action = { type: "admit", node: "leader", names: [name] }
-  // A server that stands alone must not depend on one that knows nothing yet.
-  const votes: readonly Action[] = voters.length === 1 ? [learner] : [everybodyVotes(teller, "leader")]
-  return [{ type: "add", name }, ...chance(teller, 850, learner, moment(teller)), ...votes, moment(teller)]
-}
-
-/** A joint configuration, and no majority of one of its halves: leaders fall, and their successors must go on with it. */
-const jointUnderFire: Story = (teller) => [
-  configuration(teller, "leader"),
-  between(teller, 0, 12),
-  teller.random.pick<Action>([{ type: "partition", side: ["leader", "follower1"] }, { type: "isolate", node: "leader" }, crash(teller, "leader"), { type: "transfer", node: "leader", to: null }, { type: "partition", side: ["leader"] }, few(teller, "leader")]) ?? run(0),
-  ...chance(teller, 500, few(teller, "leader")),
-  election(teller),
-  ...chance(teller, 500, configuration(teller, "leader"), between(teller, 0, 40)),
-  ...chance(teller, 400, few(teller, "leader")),
-  { type: "heal" },
-  ...startAll(teller),
-  moment(teller),
-]
-
-/**
- * A leader that is cut off fills its log and ends it with a change; the others commit less, but trim their logs past the
- * fork: a snapshot replaces its log, and the change at the end of that must be gone with it.
- */
-const replacedChange: Story = (teller) => [
-  few(teller, "leader"),
-  moment(teller),
-  { type: "partition", side: ["leader"] },
-  propose(teller, "leader", teller.random.between(20, 40), 1),
-  configuration(teller, "leader"),
-  election(teller),
-  ...times(teller.random.between(1, 3), () => [propose(teller, "leader", 6, 150), between(teller, 40, 200)]),
-  { type: "heal" },
-  moment(teller),
-  ...startAll(teller),
-  ...chance(teller, 500, election(teller)),
-]
-
-/** Servers that left keep asking for votes. */
-const removed: Story = (teller) => [configuration(teller, "leader"), election(teller), few(teller, "leader"), election(teller), ...everybodyReturns(teller), moment(teller)]
 
 const DAY = 86_400_000
 /** Monotonic clocks within what leases allow for: nobody more than a tenth faster than anybody else. */

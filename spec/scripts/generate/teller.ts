@@ -1,6 +1,6 @@
 /** Whoever writes a script: what stories draw from, and what keeps them within what Raft tolerates. */
 import type { Settings } from "../../../core/index.ts"
-import type { Action, NodeRef, Random } from "../../../interpreters/simulation/index.ts"
+import type { Action, Keep, NodeRef, Random } from "../../../interpreters/simulation/index.ts"
 import type { Profile } from "./profiles.ts"
 
 export interface Teller {
@@ -79,3 +79,8 @@ export const configuration = (teller: Teller, node: NodeRef): Action => {
 export const everybodyReturns = (teller: Teller): readonly Action[] => [{ type: "admit", node: "leader", names: everybody(teller) }, moment(teller), everybodyVotes(teller, "leader")]
 /** Everybody who was there at first, and those added since. */
 export const everybodyVotes = (teller: Teller, node: NodeRef): Action => ({ type: "change", node, voters: teller.founders.length === 1 ? teller.founders : everybody(teller), learners: teller.founders.length === 1 ? teller.added : [] })
+
+export const keeps: readonly Keep[] = ["random", "random", "all", "none", "torn"]
+export const crash = (teller: Teller, node: string): Action => ({ type: "crash", node, keep: teller.random.pick(keeps) ?? "random" })
+export const times = (count: number, story: () => readonly Action[]): readonly Action[] => Array.from({ length: count }, story).flat()
+export const chance = (teller: Teller, permille: number, ...actions: readonly Action[]): readonly Action[] => (teller.random.chance(permille) ? actions : [])

@@ -1,0 +1,24 @@
+/** What a tester gives to a cluster of a story, and what becomes of it. */
+import type { Message, Payload } from "../../../core/index.ts"
+import { finish, mixText } from "../state/hash.ts"
+import type { WorldHooks, WorldOptions } from "../state/types.ts"
+
+/** A text or number, or bytes that mean something to the cluster's own state machine. */
+export type Command = string | number | Payload
+/** What became of a command: executed here; surely never executed; nobody here knows. */
+export type Submitted =
+  | { readonly type: "executed"; readonly index: number; readonly result: unknown }
+  | { readonly type: "refused"; readonly reason: string; readonly leader: string | null }
+  | { readonly type: "unknown"; readonly reason: "answer" | "replaced" | "restored" | "stopped" | "timeout" }
+export type ReadResult = { readonly type: "ready" } | { readonly type: "refused"; readonly reason: string; readonly leader: string | null } | { readonly type: "unknown"; readonly reason: "stopped" | "timeout" }
+
+export interface ClusterOptions extends Partial<Omit<WorldOptions, "nodes">>, WorldHooks {
+  /** What the meter counts for a frame. */
+  readonly weigh?: (message: Message) => number
+}
+
+export const payloadOf = (command: Command): Payload => {
+  if (typeof command === "object") return command
+  const text = JSON.stringify(command)
+  return { bytes: new TextEncoder().encode(text), checksum: finish(mixText(0, text)) }
+}
