@@ -1,45 +1,10 @@
 /** Rules of the repository, as tests: the layout, the direction of imports, the purity of the core. */
 import { existsSync, readdirSync, readFileSync } from "node:fs"
-import { dirname, join, relative, resolve } from "node:path"
-import { fileURLToPath } from "node:url"
-import { parseSync } from "vite"
+import { dirname, join, resolve } from "node:path"
 import { describe, expect, test } from "vitest"
+import { circlesOf, HOUSES, importsOf, readHouse, root, walk } from "./house.ts"
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const HOUSES = ["core", "interpreters", "kv", "spec", "test"] as const
-
-const walk = (folder: string, ending: string): string[] =>
-  readdirSync(join(root, folder), { withFileTypes: true }).flatMap((item) =>
-    item.isDirectory() ? walk(join(folder, item.name), ending) : item.name.endsWith(ending) ? [join(folder, item.name)] : [],
-  )
 const files = HOUSES.flatMap((house) => walk(house, ".ts"))
-
-interface Import {
-  readonly from: string
-  readonly to: string
-  readonly typeOnly: boolean
-}
-/** Relative specifiers are resolved to files of the repository, others stay as they are. */
-const importsOf = (file: string): Import[] => {
-  const { module, program } = parseSync(file, readFileSync(join(root, file), "utf8"))
-  const resolveName = (name: string): string => (name.startsWith(".") ? relative(root, resolve(root, dirname(file), name)) : name)
-  const statics = module.staticImports.map((found) => ({
-    from: file,
-    to: resolveName(found.moduleRequest.value),
-    typeOnly: found.entries.length > 0 && found.entries.every((entry) => entry.isType),
-  }))
-  const reexports = module.staticExports.flatMap((found) =>
-    found.entries.flatMap((entry) => (entry.moduleRequest === null ? [] : [{ from: file, to: resolveName(entry.moduleRequest.value), typeOnly: entry.isType }])),
-  )
-  const source = readFileSync(join(root, file), "utf8")
-  const dynamics = module.dynamicImports.flatMap((found) => {
-    const text = source.slice(found.moduleRequest.start, found.moduleRequest.end)
-    const name = /^["'`]([^"'`]+)["'`]$/.exec(text)?.[1]
-    return name === undefined ? [] : [{ from: file, to: resolveName(name), typeOnly: false }]
-  })
-  expect(program.type).toBe("Program")
-  return [...statics, ...reexports, ...dynamics]
-}
 const imports = files.flatMap(importsOf)
 
 /** What each part may import, beside itself. The first prefix that fits a file is its part. */
@@ -68,7 +33,7 @@ describe("the house", () => {
   })
 
   test("no house imports one above it: kv → spec → interpreters → core", () => {
-    const height = (path: string): number => ["core", "interpreters", "spec", "kv", "test"].findIndex((house) => path.startsWith(`${house}/`))
+    const height = (path: string): number => HOUSES.findIndex((house) => path.startsWith(`${house}/`))
     expect(imports.filter(({ from, to }) => height(to) > height(from)).map(({ from, to }) => `${from} → ${to}`)).toEqual([])
   })
 
@@ -83,6 +48,10 @@ describe("the house", () => {
 
   test("effect is imported by its subpaths: its barrel costs up to a second of every start", () => {
     expect(imports.filter(({ to }) => to === "effect").map(({ from }) => from)).toEqual([])
+  })
+
+  test("no room leads back to itself, not even by types", () => {
+    expect(circlesOf(readHouse())).toEqual([])
   })
 
   test("no import cycle", () => {
