@@ -7,7 +7,7 @@ import { MalformedBytes } from "./malformed.ts"
 
 export { MalformedBytes }
 
-/** Nobody may write this number: it would be read as another one, or not at all. Nothing was written. */
+/** This number cannot be written: it would be read back as another one, or not at all. Nothing was written. */
 export class NumberOutOfDomain extends RangeError {
   override readonly name = "NumberOutOfDomain"
   constructor(found: string) {
@@ -18,7 +18,7 @@ export class NumberOutOfDomain extends RangeError {
   }
 }
 
-/** A growing buffer. `take` hands out what was written and starts anew. */
+/** A growing buffer. `take` returns what was written and starts over. */
 export class Writer {
   private buffer: Buffer
   length = 0
@@ -81,14 +81,14 @@ export class Writer {
   view(from = 0): Buffer {
     return this.buffer.subarray(from, this.length)
   }
-  /** What was written; the writer goes on with fresh memory. */
+  /** What was written; the writer continues with fresh memory. */
   take(): Buffer {
     const out = this.buffer.subarray(0, this.length)
     this.buffer = Buffer.allocUnsafe(Math.min(Math.max(4096, this.length), 1 << 20))
     this.length = 0
     return out
   }
-  /** Forget what was written, keep the memory: only if nobody holds a view of it. */
+  /** Drop what was written and reuse the memory: only if nobody holds a view of it. */
   reset(): void {
     this.length = 0
   }
@@ -99,7 +99,7 @@ export class Reader {
   readonly buffer: Buffer
   at: number
   readonly end: number
-  /** The buffer was made for what is read from it: payloads may be views of it instead of copies. */
+  /** The buffer holds only what is read from it, so payloads may be views of it instead of copies. */
   readonly lasting: boolean
   constructor(buffer: Buffer, at = 0, end = buffer.length, lasting = false) {
     this.buffer = buffer
@@ -136,7 +136,7 @@ export class Reader {
     const at = this.step(size)
     return this.buffer.subarray(at, at + size)
   }
-  /** The same as a plain Uint8Array: half the cost of a Buffer. */
+  /** The same as a plain Uint8Array, at half the cost of a Buffer. */
   view(): Uint8Array {
     const size = this.u32()
     const at = this.step(size)
@@ -147,7 +147,7 @@ export class Reader {
     const at = this.step(size)
     return this.buffer.toString("utf8", at, at + size)
   }
-  /** A count of items, each of at least `least` bytes: a lie about it cannot make us allocate. */
+  /** A count of items of at least `least` bytes each: a false count cannot cause a large allocation. */
   count(least: number): number {
     const value = this.u32()
     if (value * least > this.end - this.at) throw new MalformedBytes(`${value} items cannot stand in ${this.end - this.at} bytes`)
@@ -212,7 +212,7 @@ export const writePayload = (w: Writer, payload: Payload): void => {
   w.u32(payload.checksum)
   w.bytes(payload.bytes)
 }
-/** The bytes are copied, unless the buffer is lasting: a view would pin the whole socket chunk or file that they came in. */
+/** The bytes are copied, unless the buffer is lasting: a view would keep the whole socket chunk or file alive. */
 export const readPayload = (r: Reader): Payload => {
   const checksum = r.u32()
   if (r.lasting) return { checksum, bytes: r.view() }

@@ -1,15 +1,15 @@
 /**
- * What an interpreter provides and promises. The driver knows nothing else of the world.
+ * What an interpreter provides and guarantees. The driver depends on nothing else.
  *
  * Four rules hold for all of them.
- * - Calls never throw and never block. A promise that is rejected says what went wrong; the driver goes on.
- * - Handlers are called later, never before the call that caused them has returned. A microtask is late enough.
+ * - Calls never throw and never block. A rejected promise says what went wrong, and the driver continues.
+ * - Handlers are called asynchronously, never before the call that caused them has returned. A microtask is late enough.
  * - What is handed over is never changed afterwards by either side, so it may be kept without a copy. Memory that an
  *   interpreter wants to use again must be copied first.
- * - `attach` is called once, before anything else but what reads (`stored`, `position`). Once `failed` was called,
- *   nothing else is called, and what the driver hands over afterwards is ignored.
+ * - `attach` is called once, before anything except reads (`stored`, `position`). After `failed` was called, no other
+ *   handler is called, and whatever the driver hands over is ignored.
  *
- * Whoever writes an interpreter can check it: `stepraft/spec/conformance` holds these promises as tests.
+ * To check an interpreter of your own, run `stepraft/spec/conformance`, which has these guarantees as tests.
  */
 import type { Configuration, Entry, HardState, Index, LogBase, Member, Message, Millis, Persist, SnapshotRef, Timer } from "../core/index.ts"
 
@@ -29,22 +29,22 @@ export interface Identity {
 
 export interface StorageHandlers {
   /**
-   * This Persist and all handed over before it survive a crash of the machine. `seq` rises from call to call; one call
-   * may stand for many Persists.
+   * This Persist and all before it survive a crash of the machine. `seq` increases from call to call; one call may cover
+   * many Persists.
    */
   readonly persisted: (seq: number) => void
-  /** The storage cannot keep its promise any more; the node must stop. */
+  /** The storage can no longer keep its guarantees; the node must stop. */
   readonly failed: (error: Error) => void
   /** Free space fell below the low-water mark, or rose above the high-water mark again. */
   readonly space?: (low: boolean) => void
 }
 /**
  * Stable storage of hard state, log and base. Persists become durable in the order given, each one whole or not
- * at all; whatever waits while a write is under way goes into one durable write (group commit). So what a crash leaves
- * is always the state after some Persist, and never one before the last that was reported.
+ * at all; those that arrive during a write go into the next durable write together (group commit). So a crash always leaves
+ * the state after some Persist, and never one before the last that was reported.
  */
 export interface Storage {
-  /** What was found when it was opened: term 0, no vote and an empty log if nothing was ever written. Read before the first `persist`, which may let it go. */
+  /** What was found at opening: term 0, no vote and an empty log if nothing was ever written. Read it before the first `persist`, which may release it. */
   readonly stored: Stored
   readonly attach: (handlers: StorageHandlers) => void
   /**
@@ -76,35 +76,35 @@ export const MAX_SERVICE_BYTES = 256 << 10
 
 export interface TransportHandlers {
   /**
-   * `from` is who said it: name and incarnation as the handshake found them, not as the message claims. `chunk` holds
-   * the bytes of an InstallSnapshot, and is null for everything else.
+   * `from` is the sender: name and incarnation as established by the handshake, not as claimed in a message. `chunk` holds
+   * the bytes of an InstallSnapshot, and is null for other messages.
    */
   readonly received: (from: Member, message: Message, chunk: Uint8Array | null) => void
-  /** Messages reach `peer` from now on. For each peer, `connected` and `disconnected` take turns. */
+  /** From now on messages reach `peer`. For each peer `connected` and `disconnected` alternate. */
   readonly connected: (peer: Member) => void
   readonly disconnected: (peer: Member) => void
   readonly serviceSaid?: (from: Member, message: ServiceMessage) => void
 }
 /**
- * Messages between members. May lose, delay, duplicate and reorder; never alters a message and never delivers one
- * to an incarnation that it was not meant for. Bounded: what does not fit is dropped.
+ * Messages between members. It may lose, delay, duplicate and reorder them; it never alters a message and never delivers
+ * one to an incarnation for which it was not meant. It is bounded: what does not fit is dropped.
  *
  * Before the first message the two ends shake hands (hello.ts). Members of different clusters never exchange a message,
- * nor does a start of a directory that does not come after the one that its peer has met: such a directory was put back
- * or copied, and what it says does not count.
+ * nor does a start of a directory that does not come after the one that its peer has met: such a directory was restored
+ * from a copy, and its messages must not count.
  */
 export interface Transport {
-  /** Peers that were connected before are told as `connected`, later, as all others. */
+  /** Peers that are already connected are reported through `connected` too, asynchronously. */
   readonly attach: (handlers: TransportHandlers) => void
-  /** To whom is not connected, or is another incarnation by now: dropped. */
+  /** Dropped if the peer is not connected, or is another incarnation by now. */
   readonly send: (to: Member, message: Message, chunk: Uint8Array | null) => void
   /** As `send`. A transport without it carries no questions: what a follower would ask its leader must be asked there. */
   readonly sendService?: (to: Member, message: ServiceMessage) => void
-  /** The driver's batch is over: one write per peer. What was sent may wait for this call, and for nothing else. */
+  /** The driver's batch is complete: one write per peer. Messages may be held back until this call, but no longer. */
   readonly flush: () => void
 }
 
-/** Monotonic time and the timers. Late is allowed, early is not. */
+/** Timers on monotonic time. They may fire late, never early. */
 export interface Timers {
   readonly attach: (expired: (timer: Timer) => void) => void
   readonly set: (timer: Timer, min: Millis, max: Millis) => void
@@ -112,51 +112,51 @@ export interface Timers {
 }
 
 /**
- * A pinned image of a state machine, as it was after the entry at its position: what is applied meanwhile does not show
- * in it. Reading the same offset again gives the same bytes.
+ * A pinned image of a state machine, as it was after the entry at its position: entries applied later do not show in it.
+ * Reading the same offset again gives the same bytes.
  */
 export interface SnapshotImage {
-  /** Its position, and an id that only images of the same bytes have, of this machine or another: receivers go by it. */
+  /** Its position, and an id. Images with different bytes must have different ids, across machines too: receivers rely on it. */
   readonly snapshot: SnapshotRef
-  /** Bytes from `offset` on, as many as make one chunk: at least one, unless it is the last. The driver asks for one at a time. */
+  /** One chunk of bytes from `offset` on: at least one byte, unless it is the last chunk. The driver asks for one at a time. */
   readonly read: (offset: number) => Promise<{ readonly bytes: Uint8Array; readonly last: boolean }>
   readonly close: () => Promise<void>
 }
 
 export interface StateMachineHandlers {
-  /** Every entry through `index` has been executed, and its results are out. Once for each `apply`, with its last index. */
+  /** Every entry through `index` has been executed and its results delivered. Called once for each `apply`, with its last index. */
   readonly applied: (index: Index) => void
-  /** Still at what `apply` was given, and alive: silence is limited, and counts from here. */
+  /** Still working on the last `apply`: the limit on silence counts from this call. */
   readonly progress?: () => void
-  /** Damage was found; nothing more is executed until `restore` has succeeded. */
+  /** Damage was found; it executes nothing more until `restore` has succeeded. */
   readonly damaged: (error: Error) => void
   /** The state machine cannot go on at all (its disk failed); the node must stop. */
   readonly failed: (error: Error) => void
 }
 /**
- * What the log is for. Equal entries give equal states, however they are cut into calls of `apply`. Keeps its own
- * position (the applied index, with term, stamp and configuration) in the same atomic write as its data, so that a
- * restart executes nothing twice: whatever a crash leaves is the state after exactly the entries through `position`.
+ * The replicated state machine. Equal entries give equal states, however they are split into calls of `apply`. It keeps its
+ * own position (the applied index, with term, stamp and configuration) in the same atomic write as its data, so that a
+ * restart executes nothing twice: a crash always leaves the state after exactly the entries through `position`.
  */
 export interface StateMachine {
   /**
-   * Through where it has executed: the last entry's index, term, stamp and chain, and the configuration of the last
-   * configuration entry (the founding one is no entry: whoever starts the node knows it). Index 0 if it is new. Null if
-   * it is lost or damaged and must be rebuilt from a peer.
+   * How far it has executed: the last entry's index, term, stamp and chain, and the configuration of the last configuration
+   * entry (the founding configuration is not an entry; the node's start-up code adds it). Index 0 if it is new. Null if it
+   * is lost or damaged and must be rebuilt from a peer.
    */
   readonly position: () => LogBase | null
   readonly attach: (handlers: StateMachineHandlers) => void
 /**
-   * Entries right after `position`, of all kinds; those that are no commands move the position only. One call at a time:
-   * the next follows after `applied`. A throw, a rejection or no answer ends the node by name.
+   * Entries right after `position`, of all kinds; entries that are not commands only move the position. One call at a time:
+   * the next one comes after `applied`. If it throws, rejects or never reports, the node stops with that reason.
    */
   readonly apply: (entries: readonly Entry[]) => void
-  /** Make everything executed so far durable; the result is the position that a crash cannot take back. */
+  /** Make everything executed so far durable; resolves with the position that now survives a crash. */
   readonly takeSnapshot: () => Promise<LogBase>
-  /** Of now, or of an earlier position, but not before the one that `takeSnapshot` answered last: the log before that is gone. */
+  /** An image of the present state or an earlier one, but not before the last position from `takeSnapshot`: the log before that is gone. */
   readonly openSnapshot: () => Promise<SnapshotImage>
-  /** Put a chunk aside; offset 0 starts over. Resolves with the offset expected next, which is also the answer to a chunk that is not the expected one: that is not taken. */
+  /** Store a received chunk; offset 0 starts over. Resolves with the offset expected next; a chunk at any other offset is ignored, with the same answer. */
   readonly storeChunk: (snapshot: SnapshotRef, offset: number, bytes: Uint8Array, last: boolean) => Promise<number>
-  /** Check what was put aside, make it durable, become it. On failure (it is not whole, or damaged, or another one) the earlier state stays. */
+  /** Check the stored chunks, make them durable, and replace the state by them. On failure (incomplete, damaged, or another snapshot) the earlier state stays. */
   readonly restore: (snapshot: SnapshotRef) => Promise<void>
 }

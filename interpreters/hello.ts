@@ -1,6 +1,6 @@
 /**
- * Who speaks, and whether the two ends belong together: what every transport asks before it lets a message through,
- * whatever it runs over. How a hello is written down is the transport's own affair.
+ * The handshake: who is at the other end, and whether the two belong together. Every transport checks this before it lets a
+ * message through. The encoding of a hello is up to the transport.
  */
 import { holdsLess, lineage, type Configuration, type Held, type Member, type Sighting, type Start } from "../core/index.ts"
 import { MEMBER_LOST } from "./mending.ts"

@@ -1,7 +1,7 @@
-/** Lines for people, from callbacks. */
+/** A logger: lines for people. */
 export type LogLevel = "debug" | "info" | "warn" | "error"
 export type Log = (level: LogLevel, text: string) => void
-/** `key` says which lines count as the same. */
+/** Lines with the same `key` count as the same. */
 export type LimitedLog = (key: string, level: LogLevel, text: string) => void
 
 const WINDOW_MS = 10_000

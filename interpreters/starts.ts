@@ -5,11 +5,11 @@ import { nextTurn } from "./turns.ts"
 /** The memory for starts of peers. */
 export interface Sightings {
   readonly of: (member: Member) => Sighting | null
-  /** `done` is called once it would survive a crash; never if the storage fails. */
+  /** `done` is called once the sighting would survive a crash; never if the storage fails. */
   readonly meet: (member: Member, start: Start, done: (sighting: Sighting) => void) => void
 }
 
-/** Forgotten with the process: for whoever has no disk. */
+/** In memory only, for interpreters without a disk. */
 export const fleetingSightings = (): Sightings => {
   let all: readonly Sighting[] = []
   const of = (member: Member): Sighting | null => all.find((one) => sameMember(one.member, member)) ?? null

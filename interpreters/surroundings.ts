@@ -1,9 +1,9 @@
 /**
- * What the service and the client take from the process they live in, besides the network: time, turns and chance. The
- * real process by default; a simulated world gives its own, in virtual time and from a seed.
+ * What the service and the client take from their process besides the network: time, event-loop turns and randomness. By
+ * default the real ones; a simulated world gives its own, in virtual time and from a seed.
  */
 
-/** Something that will be called; `cancel` prevents it, and may be called at any time. */
+/** A scheduled call; `cancel` prevents it, and may be called at any time. */
 export interface Alarm {
   readonly cancel: () => void
 }
@@ -14,11 +14,11 @@ export interface Surroundings {
   /** Called once, after so many milliseconds. */
   readonly after: (millis: number, run: () => void) => Alarm
   readonly every: (millis: number, run: () => void) => Alarm
-  /** Called once what runs now has returned, before time goes on. */
+  /** Calls back once the present call stack has returned, before time advances. */
   readonly soon: (run: () => void) => void
   /** Uniform in [0, 1). */
   readonly random: () => number
-  /** So many random bytes, as hexadecimal digits: nobody can guess them. */
+  /** This many unguessable random bytes, as hexadecimal digits. */
   readonly secret: (bytes: number) => string
 }
 

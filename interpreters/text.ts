@@ -1,6 +1,6 @@
-/** Text that came from elsewhere, as it may stand in a log, an error or a status: nothing in it moves a cursor or hides a line. */
+/** Makes text from elsewhere safe for a log, an error or a status: nothing in it moves the cursor or hides a line. */
 
-/** Control characters of both sets, line and paragraph separators, and what turns the direction of writing. */
+/** Control characters of both sets, line and paragraph separators, and characters that change the writing direction. */
 // oxlint-disable-next-line no-control-regex
 const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g
 

@@ -1,6 +1,6 @@
 /**
- * A later turn of the event loop, wherever this runs. Node has setImmediate; elsewhere a message to oneself does it,
- * because browsers hold back timers.
+ * A later turn of the event loop, on any platform. Node has setImmediate; elsewhere a message to oneself is used, because
+ * browsers delay timers.
  */
 const withMessages = (): ((run: () => void) => void) => {
   const waiting: (() => void)[] = []
@@ -16,7 +16,7 @@ const withMessages = (): ((run: () => void) => void) => {
 const host = globalThis as { readonly setImmediate?: (run: () => void) => unknown }
 export const nextTurn: (run: () => void) => void = host.setImmediate === undefined ? withMessages() : (run) => void host.setImmediate?.(run)
 
-/** A timer that keeps no process alive, where that can be said. */
+/** A timer that does not keep the process alive, where the platform supports that. */
 export const inBackground = (timer: ReturnType<typeof setTimeout>): void => {
   const { unref } = timer as { readonly unref?: () => unknown }
   unref?.call(timer)

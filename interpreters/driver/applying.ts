@@ -1,6 +1,6 @@
 /**
- * The state machine's work, one Apply at a time. Whose `apply` throws, rejects or is never answered breaks the contract:
- * the node ends by name, for what is committed would not be executed here any more, and nobody would be told.
+ * The state machine's work, one Apply at a time. A machine whose `apply` throws, rejects or never reports breaks the
+ * contract, and the node stops with that reason: otherwise committed entries would silently no longer be executed here.
  */
 import type { Effect, Entry, Index, Millis } from "../../core/index.ts"
 import type { StateMachine } from "../contract.ts"
@@ -8,11 +8,11 @@ import { inBackground } from "../turns.ts"
 
 type Apply = Extract<Effect, { type: "Apply" }>
 
-/** How long a state machine may execute without a word. A disk that is tried again for a minute is no reason to end. */
+/** How long a state machine may execute without reporting progress. A disk that is retried for a minute is no reason to stop. */
 export const MACHINE_SILENCE: Millis = 120_000
-/** The silence is counted in looks, so that a process that was stopped, or whose loop hung, has not been silent meanwhile. */
+/** The silence is counted in polls, so that the time during which the process was stopped or its loop stalled does not count. */
 const LOOKS = 8
-/** People hear of it at this look. */
+/** The poll at which a warning is logged. */
 const TOLD_AT = 2
 
 const KEPT = "Nothing that was acknowledged is lost: the log keeps these entries."
@@ -63,10 +63,10 @@ export interface ApplyingOptions {
 }
 export interface Applying {
   readonly push: (apply: Apply) => void
-  /** What it was given is executed: the next follows. */
+  /** The entries that it was given are executed: hand over the next ones. */
   readonly applied: () => void
   readonly progress: () => void
-  /** Nothing of what was handed over is executed any more. */
+  /** Nothing that was handed over will be executed any more. */
   readonly forget: () => void
   readonly stop: () => void
 }
@@ -102,7 +102,7 @@ export const makeApplying = ({ machine, silence, failed, report }: ApplyingOptio
     current = entries
     looks = 0
     try {
-      // The type allows an async function here, and one that rejects would end the process raw.
+      // The type allows an async function here, and an unhandled rejection would end the process without a reason.
       const answered: unknown = machine.apply(entries)
       if (answered !== undefined) Promise.resolve(answered).catch((thrown: unknown) => fail(broken("rejected", entries, thrown)))
     } catch (thrown) {

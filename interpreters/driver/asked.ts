@@ -1,6 +1,6 @@
 /**
- * What clients of this node asked of the core, until it responds: by ref, each with its callback. Proposals that
- * follow each other directly become one event, and its answer is handed to each with its own place.
+ * Requests of this node's clients that the core has not answered yet, by ref, each with its callback. Consecutive proposals
+ * become one event, and each gets its own index out of the answer.
  */
 import type { Configuration, Event, Outcome, Payload, ProposalOutcome, ReadOutcome } from "../../core/index.ts"
 
@@ -11,7 +11,7 @@ interface Part {
   readonly offset: number
   readonly done: (outcome: ProposalOutcome) => void
 }
-/** The event that still takes more. Its payloads are shared with it. */
+/** The event to which more proposals can be added. It shares this array of payloads. */
 interface Open {
   readonly ref: number
   readonly payloads: Payload[]
@@ -19,7 +19,7 @@ interface Open {
   bytes: number
 }
 
-/** Up to here proposals are merged: what is forwarded to the leader travels in one frame. */
+/** Proposals are merged up to this size: a forwarded proposal must fit into one frame. */
 const MERGE_BYTES = 1 << 20
 
 export interface Asked {
@@ -27,9 +27,9 @@ export interface Asked {
   readonly propose: (payloads: readonly Payload[], done: (outcome: ProposalOutcome) => void) => Proposed | null
   readonly read: (done: (outcome: ReadOutcome) => void) => Event
   readonly change: (change: Change, done: (outcome: ProposalOutcome) => void) => Event
-  /** Another event was queued, or the queue was taken: nothing is added to what came before. */
+  /** Another event was queued, or the queue was taken: no more proposals are added to the last one. */
   readonly seal: () => void
-  /** This event is the last of the queue, and may take more. */
+  /** This event is the last of the queue, so more proposals may be added to it. */
   readonly unseal: (event: Proposed) => void
   readonly respond: (ref: number, outcome: Outcome) => void
   readonly forget: () => void

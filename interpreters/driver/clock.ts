@@ -1,10 +1,10 @@
-/** The two clocks of a node, as the core is told them with every batch (core/clock.ts says what comes of them). */
+/** The two clocks of a node, reported to the core with every batch (core/clock.ts uses them). */
 import type { Millis, Stamp } from "../../core/index.ts"
 
 export interface Readings {
-  /** Whole milliseconds since the clock was made; never falls. */
+  /** Whole milliseconds since this clock was made; never decreases. */
   readonly monotonic: Millis
-  /** Since the epoch; 0 if it shows a time that no stamp can. */
+  /** Milliseconds since the epoch; 0 if the time is outside the range of stamps. */
   readonly wall: Stamp
 }
 export interface Clock {
@@ -13,11 +13,11 @@ export interface Clock {
 export interface ClockOptions {
   readonly wall?: () => number
   readonly monotonic?: () => number
-  /** Told once for every jump of the wall clock: positive is forward. */
+  /** Called once for every jump of the wall clock; positive is forward. */
   readonly onJump?: (millis: Millis) => void
 }
 
-/** Below this a difference is drift or the granularity of two clocks, not somebody's hand. */
+/** A smaller difference is drift or clock granularity, not a clock that was set. */
 const JUMP = 1000
 const MOST = 2 ** 48 - 1
 

@@ -1,13 +1,13 @@
 /**
  * The one loop of a node: events in → reducer → effects out, in order.
  *
- * Sockets, disk, state machine and clients push events; one turn (turns.ts; in Node a setImmediate, so after the sockets were
- * polled) takes all of them, runs the reducer once and executes its effects. Everything that one turn produces
- * shares one Persist, one frame per peer and one flush.
+ * Sockets, disk, state machine and clients push events. One turn (turns.ts; in Node a setImmediate, so after the sockets were
+ * polled) takes all of them, runs the reducer once and executes its effects. Everything that a turn produces shares one
+ * Persist, one frame per peer and one flush.
  *
- * A stalled loop must not campaign against a live leader whose heartbeat waits in the socket. So a timer that says
- * "I have not heard" is not believed at once: it is handled after a batch, and only after the sockets have been
- * polled once more and that batch has not set it anew. A heartbeat timer says "I owe" and is handled at once.
+ * A stalled loop must not campaign against a live leader whose heartbeat waits in the socket. So a timer that means "nothing
+ * was heard" is not handled at once, but only after the sockets have been polled once more and the resulting batch has not
+ * restarted it. A heartbeat timer is handled at once, because it means that this node has to send.
  */
 import { checkSettings, rules } from "../../core/index.ts"
 import type { Configuration, Effect, Event, Index, Member, Message, Payload, ProposalOutcome, ReadOutcome, Rule, Runner, State, Term, Timer } from "../../core/index.ts"
@@ -29,13 +29,13 @@ export interface DriverOptions {
   readonly clock: Clock
   /** Monotonic milliseconds, for leases. */
   readonly now?: () => number
-  /** Milliseconds that the state machine may execute without a word, before the node ends by name. Default: two minutes. */
+  /** How long the state machine may execute without reporting progress before the node stops, in milliseconds. Default: two minutes. */
   readonly machineSilence?: number
-  /** Called once: storage, state machine or the reducer itself failed. Nothing is executed afterwards. */
+  /** Called once, when storage, state machine or the reducer itself has failed. Nothing is executed afterwards. */
   readonly onFatal: (error: Error) => void
-  /** One line for people about something that went wrong and was dealt with. */
+  /** One log line about something that went wrong and was handled. */
   readonly report?: (text: string) => void
-  /** Gets every batch of events just before the reducer does. */
+  /** Called with every batch of events just before the reducer. */
   readonly journal?: (events: readonly Event[]) => void
 }
 
@@ -46,7 +46,7 @@ export interface Leadership {
 }
 
 export interface Driver {
-  /** Attach to everything and hand the reducer its first event. */
+  /** Attach to all interpreters and give the reducer its first event. */
   readonly start: () => void
   /** In order. `done` is called once, in a later turn; never if the node fails or stops first. */
   readonly propose: (payloads: readonly Payload[], done: (outcome: ProposalOutcome) => void) => void
@@ -56,28 +56,28 @@ export interface Driver {
   readonly change: (change: Change, done: (outcome: ProposalOutcome) => void) => void
   readonly state: () => Readonly<State>
   readonly leadership: () => Leadership
-  /** A turn will come; listeners of `beforeTurn` may propose in it. */
+  /** Schedule a turn; listeners of `beforeTurn` may propose in it. */
   readonly wake: () => void
   readonly beforeTurn: (listener: () => void) => void
   readonly onChange: (listener: (now: Leadership) => void) => void
-  /** The state machine has executed through the index and its replies are out. Not called after a restore. */
+  /** The state machine has executed through the index and its results were delivered. Not called after a restore. */
   readonly onApplied: (listener: (index: Index) => void) => void
   /** The configuration in force is another one; it may fall back again until it is committed. */
   readonly onConfiguration: (listener: (now: Configuration) => void) => void
   /** What the services of other members say. */
   readonly onService: (listener: (from: Member, message: ServiceMessage) => void) => void
-  /** Rules by name, and what the loop counts of itself. */
+  /** How often each rule was applied, and what the loop counts about itself. */
   readonly counters: Readonly<Record<string, number>>
-  /** Nothing is executed from here on, and nobody is told: what this node says must not count any more. */
+  /** Stop executing at once and answer nobody: what this node would say must not count any more. */
   readonly abandon: () => void
-  /** A leader hands over first and waits for that, a second at most. Afterwards nothing is executed. */
+  /** A leader first hands leadership over, waiting for a second at most. Afterwards nothing is executed. */
   readonly stop: () => Promise<void>
 }
 
 const HAND_OVER_MS = 1000
-/** What correct peers never bring about, and people should hear of. */
+/** Rules that correct peers never trigger; the first time is logged. */
 const STRANGE: ReadonlySet<Rule> = new Set(["term.outOfDomain", "append.chainBroken", "progress.diverged", "election.exhausted"])
-/** Node's timers fire at once if they are asked for more. */
+/** Node's timers fire at once when given a longer time. */
 const LONGEST_TIMER = 2 ** 31 - 1
 const TIMERS: readonly Timer[] = ["election", "heartbeat", "quorum", "persist", "transfer", "answer"]
 
@@ -107,10 +107,10 @@ export const makeDriver = (options: DriverOptions): Driver => {
 
   let queue: Event[] = []
   const asked = makeAsked()
-  /** Expired timers that are not believed yet; true once the sockets have been polled since. */
+  /** Expired timers that are not handled yet; true once the sockets have been polled since. */
   const doubted = new Map<Timer, boolean>()
   let heartbeatDue = false
-  /** When the first message of each round of this leader went out, at the latest: a lease is counted from there. */
+  /** For each round of this leader, a time before its first message was sent: a lease is counted from there. */
   const rounds = new Map<number, number>()
   let roundsTerm = 0
   let leaseUntil = Number.POSITIVE_INFINITY
@@ -282,7 +282,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
     return events
   }
 
-  /** Timers that were there before the sockets were polled again, and that no batch has set anew since. */
+  /** Timers that had expired before the sockets were polled again, and that no batch has restarted since. */
   const believed = (): Event[] => {
     const events: Event[] = []
     for (const [timer, polled] of doubted) {

@@ -1,6 +1,6 @@
 /**
- * Snapshots between the core, which only knows their names, and the state machine, which holds the bytes: taking,
- * sending and receiving them. Whatever fails becomes the event that the core expects.
+ * Snapshots between the core, which only knows their ids, and the state machine, which has the bytes: taking, sending and
+ * receiving them. A failure becomes the event that the core expects.
  */
 import type { Configuration, Effect, Event, Index, InstallSnapshot, Member, SnapshotRef } from "../../core/index.ts"
 import type { SnapshotImage, StateMachine, Transport } from "../contract.ts"
@@ -11,12 +11,12 @@ export interface ImagesOptions {
   readonly machine: StateMachine
   readonly transport: Transport
   readonly push: (event: Event) => void
-  /** Who decided as of that index; null if the log no longer tells. */
+  /** The configuration in force at that index; null if the log no longer has it. */
   readonly configurationAt: (index: Index) => Configuration | null
   readonly report: (text: string) => void
 }
 
-/** One pinned image; its reads follow each other, because the machine allows one at a time. */
+/** One pinned image. Its reads are queued, because the machine allows one at a time. */
 interface Pinned {
   readonly image: SnapshotImage
   reads: Promise<void>
@@ -30,7 +30,7 @@ export interface Images {
   readonly received: (message: InstallSnapshot, chunk: Uint8Array) => void
   readonly store: (effect: Of<"StoreChunk">) => void
   readonly restore: (snapshot: SnapshotRef) => void
-  /** The driver's batch is over: chunks that nobody asked for are dropped. */
+  /** The driver's batch is complete: chunks that the core did not ask for are dropped. */
   readonly batchOver: () => void
   readonly stop: () => void
 }
@@ -50,7 +50,7 @@ export const makeImages = ({ machine, transport, push, configurationAt, report }
     const held = pinned.get(id)
     if (held === undefined) return
     pinned.delete(id)
-    // A read under way still holds the image.
+    // A read in progress still holds the image.
     void held.reads.then(() => release(held.image))
   }
 
@@ -64,7 +64,7 @@ export const makeImages = ({ machine, transport, push, configurationAt, report }
       transport.flush()
     } catch (error) {
       if (stopped || pinned.get(id) !== held) return
-      // The core asks again if no answer comes; a machine that cannot read itself for good reports damage.
+      // The core asks again if no answer comes; a machine that can no longer read its data reports damage.
       report(`snapshot ${id} could not be read at ${message.offset} for ${to.name}: ${textOf(error)}; it will be tried again`)
     }
   }
@@ -85,7 +85,7 @@ export const makeImages = ({ machine, transport, push, configurationAt, report }
           if (stopped) return release(image)
           const { snapshot } = image
           pinned.set(snapshot.id, { image, reads: Promise.resolve() })
-          // A state machine only knows the configurations that came as entries; the founding one did not.
+          // A state machine only knows configurations that came as entries, which the founding one did not.
           const configuration = configurationAt(snapshot.index) ?? snapshot.configuration
           push({ type: "SnapshotOpened", to, snapshot: { ...snapshot, configuration } })
         },
@@ -98,7 +98,7 @@ export const makeImages = ({ machine, transport, push, configurationAt, report }
     close,
     send: (to, message) => {
       const held = pinned.get(message.snapshot.id)
-      // Gone already: the transfer was given up in the meantime.
+      // Already released: the transfer was given up in the meantime.
       if (held === undefined) return
       held.reads = held.reads.then(() => readAndSend(held, to, message))
     },

@@ -1,17 +1,17 @@
-/** Measures how long the event loop hangs: everything else of the node waits for it. */
+/** Measures how long the event loop stalls: everything else in the node waits for it. */
 import { inBackground } from "../turns.ts"
 
 export interface StallWatch {
   readonly stop: () => void
 }
 
-/** The loop is looked at this often; what a look comes late by is its delay. */
+/** How often the loop is polled; the delay of a poll is how late it comes. */
 const EVERY = 20
 const REPORT = 1000
-/** A delay below this is ordinary work. */
+/** A shorter delay is ordinary work. */
 const STALL = 50
 
-/** `stalled` is told the longest stall of each second that had one, in milliseconds. */
+/** `stalled` is called with the longest stall of each second that had one, in milliseconds. */
 export const watchStalls = (stalled: (millis: number) => void): StallWatch => {
   let last = performance.now()
   let longest = 0

@@ -1,8 +1,8 @@
 /**
  * The timers of one node over the monotonic clock. A timer is a lower bound: it can fire late, never early.
  *
- * A follower sets its election timer anew with every heartbeat, so setting is cheap: only a deadline is noted. The
- * one real timeout stands at some deadline that was once the earliest; when it fires too soon it is set again.
+ * A follower restarts its election timer with every heartbeat, so setting is cheap: only a deadline is stored. The one
+ * real timeout is set to a deadline that was once the earliest; when it fires too soon, it is set again.
  */
 import type { Timer } from "../../core/index.ts"
 import type { Timers } from "../contract.ts"
@@ -10,7 +10,7 @@ import type { Timers } from "../contract.ts"
 export interface TimerOptions {
   /** Monotonic milliseconds. */
   readonly now?: () => number
-  /** A number in [0, 1): where in [min, max] a deadline falls. */
+  /** A number in [0, 1): the position of a deadline within [min, max]. */
   readonly random?: () => number
 }
 
@@ -31,7 +31,7 @@ export const makeTimers = (options: TimerOptions = {}): Timers => {
     real = null
     realAt = Number.POSITIVE_INFINITY
     const at = now()
-    // `expired` may set timers: it is called on a list that no longer changes.
+    // `expired` may set timers, so it is called for a list that no longer changes.
     const due: Timer[] = []
     for (const [timer, deadline] of deadlines) if (deadline <= at) due.push(timer)
     for (const timer of due) deadlines.delete(timer)
@@ -53,7 +53,7 @@ export const makeTimers = (options: TimerOptions = {}): Timers => {
     },
     cancel: (timer) => {
       deadlines.delete(timer)
-      // The last one gone: a timeout left behind would only keep the process alive.
+      // The last timer was cancelled: a timeout left behind would only keep the process alive.
       if (deadlines.size === 0 && real !== null) {
         clearTimeout(real)
         real = null
