@@ -43,8 +43,32 @@ export const importsOf = (file: string): Import[] => {
   return [...statics, ...reexports, ...dynamics]
 }
 
+/** For the names that a file exports: the file that declares each. */
+export const declarations = (): ((file: string) => readonly (readonly [name: string, by: string])[]) => {
+  const known = new Map<string, readonly (readonly [string, string])[]>()
+  const declared = (file: string): readonly (readonly [string, string])[] => {
+    const before = known.get(file)
+    if (before !== undefined) return before
+    const { module } = parseSync(file, readFileSync(join(root, file), "utf8"))
+    const at = (name: string): string => relative(root, resolve(root, dirname(file), name))
+    const found = module.staticExports.flatMap(({ entries }) =>
+      entries.flatMap(({ moduleRequest, exportName, importName, localName }): readonly (readonly [string, string])[] => {
+        if (moduleRequest !== null) {
+          const from = declared(at(moduleRequest.value))
+          return exportName.name === null ? from : from.flatMap(([name, by]) => (name === importName.name ? [[exportName.name ?? "", by]] : []))
+        }
+        const imported = module.staticImports.find((one) => one.entries.some((entry) => entry.localName.value === localName.name))
+        return exportName.name === null ? [] : [[exportName.name, imported === undefined ? file : at(imported.moduleRequest.value)]]
+      }),
+    )
+    known.set(file, found)
+    return found
+  }
+  return declared
+}
+
 /** What users import, and the program: they open rooms, and no room leads through them. */
-export const DOORS: ReadonlySet<string> = new Set(["interpreters/index.ts", "interpreters/main.ts", "interpreters/builtin.ts", "kv/index.ts", "kv/cli.ts", "spec/index.ts"])
+export const DOORS: ReadonlySet<string> = new Set(["interpreters/index.ts", "interpreters/main.ts", "interpreters/builtin.ts", "kv/main.ts", "kv/cli.ts", "spec/index.ts", "spec/main.ts"])
 /** A folder of a house, or what stands in the house itself. */
 export const roomOf = (file: string): string => {
   const [house = "", room = ""] = file.split("/")

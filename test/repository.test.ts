@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
 import { describe, expect, test } from "vitest"
-import { circlesOf, HOUSES, importsOf, readHouse, root, walk } from "./house.ts"
+import { circlesOf, declarations, HOUSES, importsOf, readHouse, root, walk } from "./house.ts"
 
 const files = HOUSES.flatMap((house) => walk(house, ".ts"))
 const imports = files.flatMap(importsOf)
@@ -102,6 +102,19 @@ describe("the house", () => {
     const config = readFileSync(join(root, "test/browser.tsconfig.json"), "utf8")
     expect(new Set(Array.from(config.matchAll(/"\.\.\/(\S+\.ts)"/g), ([, file]) => file))).toEqual(new Set(doors))
     expect(readFileSync(join(root, "package.json"), "utf8")).toContain("tsc -p test/browser.tsconfig.json")
+  })
+
+  test("what the package exports: each entry is told in a README, and one name means one thing in all of them", () => {
+    const entries = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly exports: Readonly<Record<string, { readonly default: string }>> }
+    const pages = ["README.md", ...HOUSES.slice(0, 4).map((house) => `${house}/README.md`)].map((page) => readFileSync(join(root, page), "utf8")).join("\n")
+    const declared = declarations()
+    const meanings = new Map<string, Set<string>>()
+    for (const [entry, door] of Object.entries(entries.exports)) {
+      if (entry !== ".") expect(pages).toContain(`stepraft/${entry.slice(2)}`)
+      for (const [name, by] of declared(door.default.slice("./dist/".length).replace(/js$/, "ts"))) meanings.set(name, (meanings.get(name) ?? new Set()).add(by))
+    }
+    expect(meanings.size).toBeGreaterThan(200)
+    expect(Array.from(meanings).flatMap(([name, by]) => (by.size > 1 ? [`${name}: ${[...by].join(", ")}`] : []))).toEqual([])
   })
 
   test("the core is pure: no clock, no randomness, no waiting, no output", () => {

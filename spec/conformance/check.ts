@@ -76,7 +76,7 @@ export const turns = async (count = 5): Promise<void> => {
   for (let i = 0; i < count; i++) await sleep(0)
 }
 
-export interface CheckOptions {
+export interface ConformanceOptions {
   /** Checks that cannot be run on this interpreter, or that it cannot pass for a good reason: name and reason. They are reported as skipped. */
   readonly except?: Readonly<Record<string, string>>
   /** Of the random cases. Default 1. */
@@ -87,7 +87,7 @@ export interface CheckOptions {
 export const staged = <A>(what: string, able: A | undefined): A => able ?? broken(`the subject has no \`${what}\`: give it one, or name this check in \`except\` with the reason why that cannot be staged`)
 
 export type Wanted = Pick<ConformanceCheck, "name" | "demands" | "why"> & { readonly run: () => Promise<void> }
-export const checksOf = (wanted: readonly Wanted[], { except = {} }: CheckOptions): readonly ConformanceCheck[] => {
+export const checksOf = (wanted: readonly Wanted[], { except = {} }: ConformanceOptions): readonly ConformanceCheck[] => {
   const unknown = Object.keys(except).filter((name) => wanted.every((check) => check.name !== name))
   if (unknown.length > 0) throw new RangeError(`there is no check ${unknown.join(", ")}. The names are: ${wanted.map(({ name }) => name).join("; ")}`)
   return wanted.map(({ name, demands, why, run }) => {

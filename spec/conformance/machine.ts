@@ -2,7 +2,7 @@
 import { origin, type Configuration, type Entry, type Index, type LogBase, type SnapshotRef } from "../../core/index.ts"
 import type { SnapshotImage, StateMachine } from "../../interpreters/contract.ts"
 import { makeRandom, type Random } from "../../interpreters/simulation/index.ts"
-import { broken, checksOf, demand, demandEqual, plainText, staged, turns, until, type CheckOptions, type ConformanceCheck } from "./check.ts"
+import { broken, checksOf, demand, demandEqual, plainText, staged, turns, until, type ConformanceOptions, type ConformanceCheck } from "./check.ts"
 import { entryAfter, member, placeOf } from "./entries.ts"
 
 /** One place where a state machine keeps what it has. */
@@ -110,7 +110,7 @@ const rejects = (promise: Promise<unknown>): Promise<boolean> =>
     () => true,
   )
 
-export const stateMachineConformance = ({ make, command }: StateMachineKit, options: CheckOptions = {}): readonly ConformanceCheck[] => {
+export const stateMachineConformance = ({ make, command }: StateMachineKit, options: ConformanceOptions = {}): readonly ConformanceCheck[] => {
   const { seed = 1 } = options
   const log = makeLog(command)
   const subjects = async (count: number, body: (...subjects: readonly StateMachineSubject[]) => Promise<void>): Promise<void> => {

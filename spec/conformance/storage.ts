@@ -2,7 +2,7 @@
 import { origin, type Entry, type HardState, type LogBase, type Persist } from "../../core/index.ts"
 import type { Storage, Stored } from "../../interpreters/contract.ts"
 import { makeRandom, type Random } from "../../interpreters/simulation/index.ts"
-import { broken, checksOf, demand, demandEqual, plainText, staged, turns, until, type CheckOptions, type ConformanceCheck } from "./check.ts"
+import { broken, checksOf, demand, demandEqual, plainText, staged, turns, until, type ConformanceOptions, type ConformanceCheck } from "./check.ts"
 import { bytesOf, entryAfter, extremes, member, placeOf, someConfiguration, type Content, type Place } from "./entries.ts"
 
 /** One disk, directory, database, or whatever the storage is opened on. */
@@ -116,7 +116,7 @@ const sameStored = ({ hardState, base, entries }: Stored, model: Model): boolean
   entries.length === model.entries.length && plainText({ hardState, base, entries }) === plainText(model)
 
 /** `make` answers a new subject, on which nothing was ever written; each check takes one or more. */
-export const storageConformance = (make: () => Promise<StorageSubject>, options: CheckOptions = {}): readonly ConformanceCheck[] => {
+export const storageConformance = (make: () => Promise<StorageSubject>, options: ConformanceOptions = {}): readonly ConformanceCheck[] => {
   const { seed = 1 } = options
   const subject = async (body: (it: StorageSubject) => Promise<void>): Promise<void> => {
     const it = await make()

@@ -2,7 +2,7 @@
 import { emptyConfiguration, origin, type Entry, type Held, type Member, type Message, type MessageType, type Start } from "../../core/index.ts"
 import type { Transport } from "../../interpreters/contract.ts"
 import { makeRandom } from "../../interpreters/simulation/index.ts"
-import { checksOf, demand, demandEqual, plainText, sleep, turns, until, type CheckOptions, type ConformanceCheck } from "./check.ts"
+import { checksOf, demand, demandEqual, plainText, sleep, turns, until, type ConformanceOptions, type ConformanceCheck } from "./check.ts"
 import { bytesOf, entryAfter, member, someConfiguration } from "./entries.ts"
 
 /** One process of a member. */
@@ -112,7 +112,7 @@ const everyMessage = (random: ReturnType<typeof makeRandom>): readonly { readonl
 }
 
 /** `make` answers a new network; each check takes one. */
-export const transportConformance = (make: () => Promise<TransportSubject>, options: CheckOptions = {}): readonly ConformanceCheck[] => {
+export const transportConformance = (make: () => Promise<TransportSubject>, options: ConformanceOptions = {}): readonly ConformanceCheck[] => {
   const { seed = 1 } = options
   const network = async (body: (join: (who: Member, more?: Partial<Joining>, attached?: boolean) => Promise<Node>) => Promise<void>): Promise<void> => {
     const subject = await make()

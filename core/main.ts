@@ -1,0 +1,17 @@
+/** `import … from "stepraft/core"`: the reducer, what goes in and what comes out. */
+export * from "./types.ts"
+export { inPlace, initialState, RecoveredInvalid, step, stepAll, type Runner } from "./step.ts"
+export { checkSettings, defaultSettings, SettingsInvalid, type Settings } from "./settings.ts"
+export { haltText, type Halted, type HaltReason } from "./halt.ts"
+export { entryBytes, Log } from "./log.ts"
+export { rules, type Rule } from "./notes.ts"
+// To read a state.
+export { replicatedTime } from "./clock.ts"
+export { emptyConfiguration, isVoter, membersOf, votersOf } from "./membership.ts"
+export { hasQuorum, majority } from "./quorum.ts"
+export { knownLeader, sameMember } from "./turn.ts"
+// For authors of storages, transports and codecs: what a log holds after a Persist, its checksums, which numbers can be written, starts of a directory.
+export { origin, storedAfter, type StoredLog } from "./stored.ts"
+export { brokenAt, chainAfter, type Chain, type UnchainedEntry } from "./chain.ts"
+export { flawOf, flawOfPersist, flawOfStored, isChain, isCount, isIndex, isTerm, isWord, MAX_COUNT, MAX_INDEX, MAX_TERM } from "./domain.ts"
+export { hear, holdsLess, lineage, NO_START, startAfter, withSighting, type Held, type Lineage, type Sighting, type Start } from "./starts.ts"

@@ -1,0 +1,10 @@
+/** `import … from "stepraft/interpreters/debugger"`: stepping through a world, and the texts that a face shows (Node). */
+export { openSession, type Branch, type Frame, type Predicate, type Session, type SessionOptions, type Violation } from "./session.ts"
+export { command, predicateOf, type Answer } from "./commands.ts"
+export { clusterText, frameText, invariantsText, messagesText, nodeText } from "./view.ts"
+export { stepText } from "./words.ts"
+export { runLines, runPiped, runTerminal, type Face, type TerminalFace } from "./terminal.ts"
+// Traces as files.
+export { readTrace, readTraceFile, writeScenario, type Trace, type TraceStep } from "./file.ts"
+export { replayTrace, type Replayed } from "./replay.ts"
+export { TraceUnreadable } from "./fields.ts"

@@ -1,0 +1,40 @@
+/** The tarball as it is published: what is in it, and what publint and attw say of it. Both come from npm; without a network they are skipped. */
+import { execFileSync, spawnSync } from "node:child_process"
+import { readdirSync, statSync } from "node:fs"
+import { join } from "node:path"
+import { expect, test } from "vitest"
+import { root, temporaryFolder } from "./cluster.ts"
+
+const folder = temporaryFolder("stepraft-packed-")
+execFileSync("npm", ["pack", "--silent", "--ignore-scripts", "--pack-destination", folder], { cwd: root })
+const tarball = join(folder, readdirSync(folder)[0] ?? "")
+
+test("it holds each source once, what was built from it, and nothing else", () => {
+  const files = execFileSync("tar", ["-tzf", tarball], { encoding: "utf8" }).trim().split("\n").map((file) => file.slice("package/".length))
+  const sources = new Set(files.filter((file) => file.endsWith(".ts") && !file.startsWith("dist/")))
+  const built = files.filter((file) => file.startsWith("dist/"))
+  // Left over from a build of before? Remove dist and build again.
+  expect(built.filter((file) => !sources.has(file.slice("dist/".length).replace(/\.(js|d\.ts)(\.map)?$/, ".ts")))).toEqual([])
+  expect(built.length).toBe(4 * sources.size)
+  for (const file of built.filter((name) => name.endsWith(".map"))) {
+    const map = JSON.parse(execFileSync("tar", ["-xzOf", tarball, `package/${file}`], { encoding: "utf8" })) as { readonly sources: readonly string[]; readonly sourcesContent?: unknown }
+    expect(map.sourcesContent).toBeUndefined()
+    expect(map.sources.map((source) => join(file, "..", source))).toEqual([file.slice("dist/".length).replace(/\.(js|d\.ts)\.map$/, ".ts")])
+    // One of each kind is enough: they are written by one program.
+    if (file.startsWith("dist/interpreters/")) break
+  }
+  expect(files.filter((file) => !built.includes(file) && !sources.has(file) && !/^(README\.md|LICENSE|package\.json)$|^(core|interpreters|kv|spec)\/.*\.md$/.test(file))).toEqual([])
+  expect(statSync(tarball).size).toBeLessThan(2_000_000)
+})
+
+const offline = /E(NOTFOUND|AI_AGAIN|CONNREFUSED|CONNRESET|TIMEDOUT|NETUNREACH)|ENOTCACHED/
+for (const [name, ...words] of [
+  ["publint", "publint@0.3.25", "--strict", tarball],
+  ["attw", "@arethetypeswrong/cli@0.18.5", "--profile", "esm-only", tarball],
+] as const) {
+  test(`${name} finds nothing`, (context) => {
+    const { status, stdout, stderr } = spawnSync("npx", ["--yes", ...words], { cwd: folder, encoding: "utf8" })
+    if (status !== 0 && offline.test(stderr)) context.skip("not run: npm reaches no registry")
+    expect({ status, said: status === 0 ? "" : `${stdout}${stderr}` }).toEqual({ status: 0, said: "" })
+  })
+}
