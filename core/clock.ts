@@ -37,7 +37,7 @@ export const newClock = (time: Stamp): ReplicatedClock => ({ monotonic: 0, wall:
 /** On a leader, what it would stamp now; elsewhere the best estimate of that. */
 export const replicatedTime = ({ clock }: Pick<State, "clock">): Stamp => Math.min(clock.time + clock.monotonic - clock.at, MAX_COUNT)
 
-export const nextStamp = (state: State): Stamp => Math.max(state.log.lastTime, replicatedTime(state))
+export const nextStamp = (state: State): Stamp => Math.max(state.log.last.time, replicatedTime(state))
 
 const goOnFrom = (clock: ReplicatedClock, time: Stamp): void => {
   clock.time = Math.min(time, MAX_COUNT)

@@ -16,7 +16,7 @@ import type { Index } from "./types.ts"
 export const commitPass = (turn: Turn): void => {
   const { state } = turn
   const leader = asLeader(state)
-  if (leader === null) return
+  if (leader === null || state.commitIndex === state.log.lastIndex) return
   const stored = quorumValue(configurationOf(state), (member) =>
     sameMember(member, state.self) ? state.durability.index : (progressOf(leader, member)?.matchIndex ?? 0),
   )

@@ -8,7 +8,10 @@
 import type { Chain } from "./chain.ts"
 import type { Entry, Index, LogBase, Term } from "./types.ts"
 
-const CHUNK = 64
+/** 64 entries in a chunk, so that a place is a shift and a mask. */
+const CHUNK_BITS = 6
+const CHUNK = 1 << CHUNK_BITS
+const PLACE = CHUNK - 1
 
 /** The size of an entry for limits: its payload plus a small constant. */
 export const entryBytes = (entry: Entry): number => (entry.kind === "command" ? entry.payload.bytes.length + 48 : 96)
@@ -43,11 +46,12 @@ export class Log {
     return Log.empty(base).append(entries)
   }
 
-  get lastTerm(): Term {
-    return this.termAt(this.lastIndex) ?? 0
+  /** The last entry, or the base if nothing follows it. */
+  get last(): Entry | LogBase {
+    return this.entry(this.lastIndex) ?? this.base
   }
-  get lastTime(): number {
-    return this.lastIndex === this.base.index ? this.base.time : (this.entry(this.lastIndex)?.time ?? this.base.time)
+  get lastTerm(): Term {
+    return this.last.term
   }
   /** Bytes (as limits count them) of the entries after the base. */
   get bytes(): number {
@@ -58,7 +62,7 @@ export class Log {
   entry(index: Index): Entry | undefined {
     if (index <= this.base.index || index > this.lastIndex) return undefined
     const offset = index - this.origin
-    return this.chunks[Math.floor(offset / CHUNK)]?.entries[offset % CHUNK]
+    return this.chunks[offset >>> CHUNK_BITS]?.entries[offset & PLACE]
   }
   /** Known for every held entry and for the base itself. */
   termAt(index: Index): Term | undefined {
@@ -68,29 +72,34 @@ export class Log {
   chainAt(index: Index): Chain | undefined {
     return index === this.base.index ? this.base.chain : this.entry(index)?.chain
   }
-  get lastChain(): Chain {
-    return this.chainAt(this.lastIndex) ?? 0
-  }
   /** Running byte count through `index`; differences of it are sizes of ranges. */
   bytesThrough(index: Index): number {
     if (index <= this.base.index) return this.bytesBefore
     const offset = index - this.origin
-    return this.chunks[Math.floor(offset / CHUNK)]?.bytesThrough[offset % CHUNK] ?? this.bytesBefore
+    return this.chunks[offset >>> CHUNK_BITS]?.bytesThrough[offset & PLACE] ?? this.bytesBefore
   }
 
   /** Entries from `first` through `last`, as many as fit `maxBytes`, but always at least one. */
   slice(first: Index, last: Index, maxBytes: number): readonly Entry[] {
+    if (first <= this.base.index || first > this.lastIndex) return []
+    const end = this.lastWithin(first, Math.min(last, this.lastIndex), this.bytesThrough(first - 1) + maxBytes)
     const out: Entry[] = []
-    const end = Math.min(last, this.lastIndex)
-    let bytes = 0
     for (let index = first; index <= end; index++) {
       const entry = this.entry(index)
-      if (entry === undefined) break
-      bytes += entryBytes(entry)
-      if (bytes > maxBytes && out.length > 0) break
-      out.push(entry)
+      if (entry !== undefined) out.push(entry)
     }
     return out
+  }
+  /** The last index from `low` through `high` whose running byte count is at most `bytes`, or `low`. */
+  private lastWithin(low: Index, high: Index, bytes: number): Index {
+    if (this.bytesThrough(high) <= bytes) return high
+    let [fits, exceeds] = [low, high]
+    while (exceeds - fits > 1) {
+      const middle = Math.floor((fits + exceeds) / 2)
+      if (this.bytesThrough(middle) <= bytes) fits = middle
+      else exceeds = middle
+    }
+    return fits
   }
 
   /** `entries` must continue the log: entries[0].index is lastIndex + 1. */
@@ -100,8 +109,8 @@ export class Log {
     let length = this.lastIndex - this.origin + 1
     let bytes = this.bytesThrough(this.lastIndex)
     for (const entry of entries) {
-      const slot = Math.floor(length / CHUNK)
-      const place = length % CHUNK
+      const slot = length >>> CHUNK_BITS
+      const place = length & PLACE
       let chunk = chunks[slot]
       if (place === 0) {
         // Another Log has already continued from here: leave those chunks to it.
@@ -134,7 +143,7 @@ export class Log {
     if (base.index <= this.base.index) return this
     if (base.index >= this.lastIndex) return Log.empty(base)
     const bytesBefore = this.bytesThrough(base.index)
-    const gone = Math.floor((base.index + 1 - this.origin) / CHUNK)
+    const gone = (base.index + 1 - this.origin) >>> CHUNK_BITS
     const origin = this.origin + gone * CHUNK
     // Copied, so that dropped entries become garbage: the first chunk may hold entries of several megabytes.
     const chunks = this.chunks.slice(gone)

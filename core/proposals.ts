@@ -22,19 +22,26 @@ const quorumHasRoom = (state: State, leader: Leader): boolean => {
   return hasQuorum(configurationOf(state), (member) => sameMember(member, state.self) || progressOf(leader, member)?.condition !== "full")
 }
 
+/** What they come to together, or null if one of them is larger than an entry may be. */
+const bytesOf = (payloads: readonly Payload[], most: number): number | null => {
+  let bytes = 0
+  for (const payload of payloads) {
+    if (payload.bytes.length > most) return null
+    bytes += payload.bytes.length
+  }
+  return bytes
+}
+
 const obstacle = (state: State, payloads: readonly Payload[]): ProposalRefusal | null => {
   const leader = asLeader(state)
   if (leader === null) return knownLeader(state) === null ? "noLeader" : "notLeader"
+  const bytes = bytesOf(payloads, state.settings.maxEntryBytes)
+  if (bytes === null) return "tooLarge"
   if (state.spaceLow || !quorumHasRoom(state, leader)) return "spaceLow"
   if (state.log.lastIndex + payloads.length > MAX_INDEX) return "exhausted"
   if (leader.transfer !== null) return "transferring"
   if (awaitsClocks(state)) return "notReady"
-  let bytes = 0
-  for (const payload of payloads) {
-    if (payload.bytes.length > state.settings.maxEntryBytes) return "tooLarge"
-    bytes += payload.bytes.length
-  }
-  // An idle leader accepts a proposal of any size.
+  // One proposal always fits an idle leader, however large.
   const waiting = uncommittedBytes(state)
   return waiting > 0 && waiting + bytes > state.settings.maxUncommittedBytes ? "busy" : null
 }
@@ -53,21 +60,23 @@ const append = (turn: Turn, payloads: readonly Payload[]): ProposalOutcome => {
   const first = state.log.lastIndex + 1
   const term = state.currentTerm
   const time = nextStamp(state)
-  let chain = state.log.lastChain
-  const entries = payloads.map((payload, i): CommandEntry => {
-    const index = first + i
+  let chain = state.log.last.chain
+  const entries: CommandEntry[] = []
+  for (const payload of payloads) {
+    const index = first + entries.length
     chain = chainOfCommand(chain, index, term, time, payload)
-    return { kind: "command", index, term, time, chain, payload }
-  })
+    entries.push({ kind: "command", index, term, time, chain, payload })
+  }
   appendToLog(state, entries)
   return { type: "ProposalAppended", first, term }
 }
 
 export const onProposed = (turn: Turn, ref: number, payloads: readonly Payload[]): void => {
   const { state } = turn
+  if (state.role.type === "leader") return respond(turn, ref, append(turn, payloads))
   const leader = knownLeader(state)
-  if (payloads.some((payload) => payload.bytes.length > state.settings.maxEntryBytes)) respond(turn, ref, refused(turn, leader, "tooLarge"))
-  else if (state.role.type !== "leader" && leader !== null && state.settings.forwardProposals) {
+  if (bytesOf(payloads, state.settings.maxEntryBytes) === null) respond(turn, ref, refused(turn, leader, "tooLarge"))
+  else if (leader !== null && state.settings.forwardProposals) {
     note(turn, "proposal.forwarded")
     state.forwarded.push({ ref, overdue: false })
     send(turn, leader, { type: "ForwardProposal", term: state.currentTerm, ref, life: state.life, payloads })

@@ -63,7 +63,7 @@ const obstacle = (state: State, change: Change): ProposalRefusal | null => {
 const appendConfiguration = (state: State, configuration: Configuration): void => {
   const { log, currentTerm: term } = state
   const entry = { kind: "configuration", index: log.lastIndex + 1, term, time: nextStamp(state), configuration } as const
-  appendToLog(state, [{ ...entry, chain: chainAfter(log.lastChain, entry) }])
+  appendToLog(state, [{ ...entry, chain: chainAfter(log.last.chain, entry) }])
 }
 
 /** Changes are not forwarded: they must be sent to the leader. */

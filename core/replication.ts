@@ -3,7 +3,6 @@ import { hearFollowerClock, hearTime, replicatedTime } from "./clock.ts"
 import { appendToLog, truncateLog } from "./durability.ts"
 import { appendAgrees } from "./halt.ts"
 import type { Log } from "./log.ts"
-import { entryBytes } from "./log.ts"
 import { answered, probeFrom, progressOf, releaseInflight, replicateFrom, windowOpen } from "./progress.ts"
 import { followLeader } from "./roles.ts"
 import { countHeartbeat, onAcceptedInTransfer } from "./snapshot.ts"
@@ -233,10 +232,10 @@ const sendAhead = (turn: Turn, leader: Leader, progress: Progress): void => {
   const through = sendThrough(state, leader, progress)
   while (progress.nextIndex <= through && windowOpen(state, progress)) {
     const entries = nextBatch(state, leader, progress)
-    let bytes = 0
-    for (const entry of entries) bytes += entryBytes(entry)
-    sendAppend(turn, leader, progress, progress.nextIndex - 1, entries)
+    const before = progress.nextIndex - 1
+    sendAppend(turn, leader, progress, before, entries)
     progress.nextIndex += entries.length
+    const bytes = state.log.bytesThrough(progress.nextIndex - 1) - state.log.bytesThrough(before)
     mode.inflight.push({ lastIndex: progress.nextIndex - 1, bytes })
     mode.inflightBytes += bytes
   }

@@ -178,7 +178,7 @@ export const becomeLeader = (turn: Turn): void => {
   }
   startClock(turn, state.role, candidate)
   const noop = { kind: "noop", index: termStart, term: state.currentTerm, time: nextStamp(state) } as const
-  appendToLog(state, [{ ...noop, chain: chainAfter(log.lastChain, noop) }])
+  appendToLog(state, [{ ...noop, chain: chainAfter(log.last.chain, noop) }])
   turn.effects.push({ type: "CancelTimer", timer: "election" })
   turn.effects.push({ type: "SetTimer", timer: "heartbeat", min: state.settings.heartbeat, max: state.settings.heartbeat })
   if (state.settings.checkQuorum)

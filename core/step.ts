@@ -249,7 +249,7 @@ export const initialState = (settings: Settings, recovered: Recovered): State =>
     forwarded: [],
     awaitingAnswer: false,
     readNumber: 0,
-    clock: newClock(log.lastTime),
+    clock: newClock(log.last.time),
     spaceLow: false,
   }
   // Ahead of the log: it was restored from a snapshot just before a crash, and the log must follow.

@@ -56,7 +56,7 @@ const check = ({ log, model }: Version): void => {
   const { base, entries } = model
   const last = lastOf(model)
   expect([log.base.index, log.lastIndex, log.lastTerm]).toEqual([base.index, last, entries.at(-1)?.term ?? base.term])
-  expect(log.lastTime).toBe(entries.at(-1)?.time ?? base.time)
+  expect(log.last.time).toBe(entries.at(-1)?.time ?? base.time)
   expect(log.bytes).toBe(bytesOf(entries))
   const held = log.toArray()
   if (held.length !== entries.length || held.some((entry, i) => entry !== entries[i])) expect(held).toEqual(entries)

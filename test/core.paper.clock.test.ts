@@ -59,7 +59,7 @@ describe("a follower", () => {
     const it = hears(clocks(follower({ voters: "abc" }), 1000, DAY), 10 * DAY)
     clocks(it, 3000, 0)
     elected(it, { b: { wall: 0 }, c: { wall: 0 } })
-    expect(it.state.log.lastTime).toBe(10 * DAY + 2000)
+    expect(it.state.log.last.time).toBe(10 * DAY + 2000)
   })
 })
 
@@ -144,7 +144,7 @@ describe("a leader", () => {
     const it = hears(clocks(follower(), 1000, 1), 2 ** 48 - 1)
     elected(clocks(it, 90_000, 1), { b: { wall: 2 ** 48 - 1 }, c: { wall: 2 ** 48 - 1 } })
     clocks(it, 900_000, 2 ** 48 - 1).propose()
-    expect([it.state.log.lastTime, it.expire("heartbeat").last("AppendEntries", "b").time]).toEqual([2 ** 48 - 1, 2 ** 48 - 1])
+    expect([it.state.log.last.time, it.expire("heartbeat").last("AppendEntries", "b").time]).toEqual([2 ** 48 - 1, 2 ** 48 - 1])
   })
 })
 
@@ -153,7 +153,7 @@ describe("after an outage of the whole cluster", () => {
   test("the first leader steps to what a majority agrees on before it takes a command", () => {
     const it = elected(started(), { b: { wall: DAY + 300 } })
     expect(it.noted("clock.stepped")).toBe(true)
-    expect([it.state.log.lastTime, it.outcome(it.propose())?.type]).toEqual([DAY + 150, "ProposalAppended"])
+    expect([it.state.log.last.time, it.outcome(it.propose())?.type]).toEqual([DAY + 150, "ProposalAppended"])
   })
   test("it never steps back", () => {
     const it = clocks(server({ voters: "abc" }), 50, 10)
@@ -183,7 +183,7 @@ describe("after an outage of the whole cluster", () => {
   })
   test("who has just started and is elected takes the time from a voter that heard the last leader", () => {
     const it = elected(started(), { b: { wall: 300 * DAY, time: 20 * DAY } })
-    expect([it.state.log.lastTime, it.state.clock.settled]).toEqual([20 * DAY, true])
+    expect([it.state.log.last.time, it.state.clock.settled]).toEqual([20 * DAY, true])
   })
   test("a server without a wall clock waits for nobody", () => {
     const it = leader()

@@ -27,7 +27,7 @@ describe("§5.3 log replication, followers", () => {
   test("new entries are appended and acknowledged", () => {
     const it = follower({ log: [1] }).receive("b", append({ prev: [1, 1], entries: [1, 1] }))
     expect(it.noted("append.accepted")).toBe(true)
-    expect([it.log, it.last("AppendAccepted", "b")]).toEqual([[1, 1, 1], accepted(3, { term: 1, verifiedChain: it.state.log.lastChain })])
+    expect([it.log, it.last("AppendAccepted", "b")]).toEqual([[1, 1, 1], accepted(3, { term: 1, verifiedChain: it.state.log.last.chain })])
   })
   test("an existing entry that conflicts with a new one is deleted with all that follow it", () => {
     const it = follower({ term: 3, log: [1, 1, 2, 2] }).receive("b", append({ term: 3, prev: [1, 1], entries: [1, 3] }))

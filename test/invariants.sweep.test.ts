@@ -24,7 +24,7 @@ const forged = (random: Random, state: State): Event => {
     case 1:
       return said({ type: "RequestVoteReply", term: currentTerm, granted: true, wall: 0, time: 0 })
     case 2:
-      return said({ type: "AppendAccepted", term: currentTerm, verifiedIndex: log.lastIndex, verifiedChain: log.lastChain, matchIndex: log.lastIndex, round: 1, condition: "ready", wall: 0, leaderTime: 0 })
+      return said({ type: "AppendAccepted", term: currentTerm, verifiedIndex: log.lastIndex, verifiedChain: log.last.chain, matchIndex: log.lastIndex, round: 1, condition: "ready", wall: 0, leaderTime: 0 })
     case 3:
       return { type: "Persisted", seq: state.durability.nextSeq }
     default:

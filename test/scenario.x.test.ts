@@ -280,7 +280,7 @@ describe("clocks", () => {
     c.world.act({ type: "transfer", node: ahead, to: behind })
     c.run(T)
     expect(c.leader()).toBe(behind)
-    const stamp = c.state(behind).log.lastTime
+    const stamp = c.state(behind).log.last.time
     c.one(c.fresh(), 3)
     expect(stamp).toBeGreaterThanOrEqual(DAY)
     for (const name of c.names) c.world.act({ type: "skew", node: name, offset: 0, driftPermille: 0 })

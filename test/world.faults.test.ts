@@ -298,7 +298,7 @@ describe("clocks and pauses", () => {
     const { world, leader } = led()
     world.act({ type: "skew", node: leader, offset: 60_000, driftPermille: 0 })
     load(world, 1)
-    const stamp = (): number => world.state(leader)?.log.lastTime ?? 0
+    const stamp = (): number => world.state(leader)?.log.last.time ?? 0
     expect(stamp()).toBeGreaterThan(60_000)
     const before = stamp()
     world.act({ type: "skew", node: leader, offset: -60_000, driftPermille: 0 })

@@ -76,7 +76,7 @@ const checkStart = (seen: Seen, steady: Steady, at: number, slack: number): void
       const time = replicatedTime(state)
       const right = EPOCH + at
       // Where the last stamp was later already, it goes on from there.
-      const most = Math.max(right, before.log.lastTime, steady.least + 1.1 * at)
+      const most = Math.max(right, before.log.last.time, steady.least + 1.1 * at)
       if (time < right - slack || time > most + slack) fail("ClockSteady", node, `starts as leader of term ${state.currentTerm} at ${time} after an outage, while right clocks show ${right}`)
     }
     forget(steady)
