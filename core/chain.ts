@@ -44,23 +44,29 @@ const COMMAND = 2
 const CONFIGURATION = 3
 /** The bits above the low 32; at most 16 of them. */
 const above = (count: number): number => (count / 0x1_0000_0000) | 0
-const foldPlace = (before: Chain, kind: number, index: number, term: number, time: number): number =>
-  fold(fold(fold(fold(fold(before, index | 0), term | 0), time | 0), (above(index) << 16) | above(term)), (above(time) << 2) | kind)
+const foldPlace = (kind: number, index: number, term: number, time: number): number =>
+  fold(fold(fold(fold(fold(kind, index | 0), term | 0), time | 0), (above(index) << 16) | above(term)), above(time))
+
+/**
+ * An entry is folded on its own, and its sum into the chain: one step hangs on the entry before, so that a processor works
+ * on several entries of a run at once.
+ */
+const link = (before: Chain, entry: number): Chain => fold(before, entry)
 
 /** A function of its own because a leader makes many at once. A payload is represented by its own checksum. */
 export const chainOfCommand = (before: Chain, index: number, term: number, time: number, { checksum, bytes }: Payload): Chain =>
-  fold(fold(foldPlace(before, COMMAND, index, term, time), checksum | 0), bytes.length)
+  link(before, fold(fold(foldPlace(COMMAND, index, term, time), checksum | 0), bytes.length))
 
 /** The chain of an entry that follows one whose chain is `before`. */
 export const chainAfter = (before: Chain, entry: UnchainedEntry | Entry): Chain => {
   const { index, term, time } = entry
   switch (entry.kind) {
     case "noop":
-      return foldPlace(before, NOOP, index, term, time)
+      return link(before, foldPlace(NOOP, index, term, time))
     case "command":
       return chainOfCommand(before, index, term, time, entry.payload)
     case "configuration":
-      return foldConfiguration(foldPlace(before, CONFIGURATION, index, term, time), entry.configuration)
+      return link(before, foldConfiguration(foldPlace(CONFIGURATION, index, term, time), entry.configuration))
   }
 }
 

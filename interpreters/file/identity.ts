@@ -33,8 +33,8 @@ export interface Synced {
 export const unstarted = (identity: Identity): Format => ({ identity, first: 1, last: 0, start: NO_START, met: [], refused: null, synced: { segment: 0, bytes: 0 } })
 
 const FILE = "FORMAT"
-/** 3: configurations carry the addresses of members. */
-const VERSION = 3
+/** 4: configurations carry the addresses of members; entries are folded into the chained checksum in another way. */
+const VERSION = 4
 /** The first line tells people and later versions what this is; the rest is binary. */
 const TITLE = /^stepraft data directory, format (\d+)\n/
 

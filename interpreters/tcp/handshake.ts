@@ -9,8 +9,8 @@ import type { Hello, LocalHello, Refusal, RefusalReason } from "../hello.ts"
 import { isPlain, shown } from "../text.ts"
 import { closeFrame, openFrame } from "./frame.ts"
 
-/** 4: configurations carry the addresses of members; services ask one another. */
-export const PROTOCOL = 4
+/** 5: configurations carry the addresses of members; services ask one another; chained checksums are made in another way. */
+export const PROTOCOL = 5
 /** The first byte is neither text nor the start of a TLS record: a foreign client is told by its first byte. */
 const MAGIC = Buffer.from("\u009dstepraf", "latin1")
 export const PREAMBLE = MAGIC.length + 2
