@@ -299,9 +299,9 @@ test("a directory of another node, cluster or version is refused by name", async
   await again.close()
   expect(await refusal(disk, { name: "n2" })).toMatchObject({ _tag: "WrongNode", wanted: "n2", found: "n1" })
   expect(await refusal(disk, { cluster: "red" })).toMatchObject({ _tag: "WrongCluster", wanted: "red", found: "blue" })
-  for (const version of [1, 4]) {
+  for (const version of [3, 5]) {
     disk.overwrite(FORMAT, encodeFormat({ ...unstarted(identity), last: 1 }, version))
-    expect(await refusal(disk)).toMatchObject({ _tag: "WrongFormat", found: version, known: 3 })
+    expect(await refusal(disk)).toMatchObject({ _tag: "WrongFormat", found: version, known: 4 })
   }
 })
 

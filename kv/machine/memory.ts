@@ -8,7 +8,7 @@ import { digestOf, ImageReader, ImageWriter, sessionsForImage } from "./image.ts
 import { MAX_REPLY, refusable } from "./cost.ts"
 import { encodeRecord } from "./layout.ts"
 import { absentAfter, Removals } from "./removals.ts"
-import { type Outcome, Replica, type Store, announce, readOnlyView } from "./replica.ts"
+import { type Outcome, Replica, type Store, announce, ReadOnlyView } from "./replica.ts"
 import { placeOf } from "./place.ts"
 import { type Scan, isScan, planOf, planRandom, randomPlace } from "./commands/scan.ts"
 import { execute, isSpec, resolve } from "./commands/execute.ts"
@@ -238,7 +238,7 @@ export class MemoryMachine implements StateMachine, Reader {
     const spec = resolve(call)
     if (!isSpec(spec)) return spec
     if (spec.kind === "write") return error(`'${spec.name.toLowerCase()}' is a write: it goes through the log`)
-    const view = readOnlyView(this.now(), this.store, most)
+    const view = new ReadOnlyView(this.now(), this.store, most)
     if (!spec.scan) return refusable(() => execute(view, call))
     const walk = (plan: Scan): Reply => {
       for (const { name, place } of this.store.keys()) {
@@ -265,7 +265,7 @@ export class MemoryMachine implements StateMachine, Reader {
     return Promise.resolve({ keys: live.length, expires: ending.length, averageTtl: ending.length === 0 ? 0 : Math.round(ending.reduce((sum, { expiry }) => sum + expiry - now, 0) / ending.length) })
   }
   version(key: Uint8Array): number {
-    return readOnlyView(this.now(), this.store).get(copyOf(key))?.version ?? absentAfter(this.replica.base.index)
+    return new ReadOnlyView(this.now(), this.store).get(copyOf(key))?.version ?? absentAfter(this.replica.base.index)
   }
   now(): number {
     return this.replica.base.time

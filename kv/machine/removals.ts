@@ -28,7 +28,7 @@ export type Removal = readonly [part: number, index: number]
 export class Removals {
   private readonly last: Map<number, number>
   private readonly dirty = new Set<number>()
-  private undos: (readonly [part: number, before: number | undefined])[] = []
+  private readonly undos: (readonly [part: number, before: number | undefined])[] = []
   constructor(last: Iterable<Removal> = []) {
     this.last = new Map(last)
   }
@@ -52,7 +52,7 @@ export class Removals {
   }
   /** From here on notes can be taken back, until the next `begin`. */
   begin(): void {
-    if (this.undos.length > 0) this.undos = []
+    this.undos.length = 0
   }
   undo(): void {
     for (let undo = this.undos.pop(); undo !== undefined; undo = this.undos.pop()) {

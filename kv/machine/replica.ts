@@ -241,7 +241,7 @@ export class Replica {
       }
     }
     take((call, most) => {
-      const reply = refusable(() => execute(readOnlyView(now, { get: (key) => asked(() => store.get(key)), value: (key, item) => asked(() => store.value(key, item)) }, most), call))
+      const reply = refusable(() => execute(new ReadOnlyView(now, { get: (key) => asked(() => store.get(key)), value: (key, item) => asked(() => store.value(key, item)) }, most), call))
       this.aside += KEY_COST + replySize(reply)
       return reply
     })
@@ -328,25 +328,42 @@ const isNodesOwn = (thrown: unknown): boolean => thrown instanceof RangeError &&
  * A view for reads, at a clock. `most`: the bytes that a reply may have; what it would be beyond it is refused before
  * any value that does not fit is read.
  */
-export const readOnlyView = (now: number, store: Pick<Store, "get" | "value">, most = Infinity): View => {
-  const refuse = (): never => {
-    throw new Error("a read tried to write")
+export class ReadOnlyView implements View {
+  readonly now: number
+  /** A read writes nothing, so it has no place in the log. */
+  readonly index = 0
+  private readonly store: Pick<Store, "get" | "value">
+  private readonly most: number
+  private answered = 0
+  constructor(now: number, store: Pick<Store, "get" | "value">, most = Infinity) {
+    this.now = now
+    this.store = store
+    this.most = most
   }
-  let answered = 0
-  return {
-    now,
-    index: 0,
-    get: (key) => live(store.get(key), now),
-    value: (key, item) => store.value(key, item),
-    answering: (bytes) => {
-      answered += bytes
-      if (answered > most) throw replyTooLarge(answered, most)
-    },
-    charge: () => undefined,
-    put: refuse,
-    touch: refuse,
-    delete: refuse,
-    clear: refuse,
+  get(key: Buffer): Item | undefined {
+    return live(this.store.get(key), this.now)
+  }
+  value(key: Buffer, item: Item): Buffer {
+    return this.store.value(key, item)
+  }
+  answering(bytes: number): void {
+    this.answered += bytes
+    if (this.answered > this.most) throw replyTooLarge(this.answered, this.most)
+  }
+  charge(): void {
+    // A read costs this node alone.
+  }
+  put(): never {
+    return this.clear()
+  }
+  touch(): never {
+    return this.clear()
+  }
+  delete(): never {
+    return this.clear()
+  }
+  clear(): never {
+    throw new Error("a read tried to write")
   }
 }
 /** Tells, in log order, what became of commands. */

@@ -67,6 +67,8 @@ export class Sessions {
   readonly idle: number
   /** The least recently active first. */
   private readonly byId = new Map<number, Session>()
+  /** The last in it: most commands are of the session of the one before. */
+  private newest: Session | null = null
   private readonly byHolder = new Map<string, number>()
   private keptCount = 0
   private keptSize = 0
@@ -103,6 +105,7 @@ export class Sessions {
   /** As found on disk or in a snapshot. Call in order of activity. */
   load(session: Session): void {
     this.byId.set(session.id, session)
+    this.newest = session
     this.byHolder.set(holderOf(session.owner, session.secret), session.id)
     for (const reply of session.replies.values()) this.keep(session.id, 1, replySize(reply))
   }
@@ -141,6 +144,7 @@ export class Sessions {
     const session = this.byId.get(id)
     if (session === undefined) return
     this.byId.delete(id)
+    if (session === this.newest) this.newest = null
     const holder = holderOf(session.owner, session.secret)
     if (this.byHolder.get(holder) === id) this.byHolder.delete(holder)
     this.forget(session, session.last + 1)
@@ -150,8 +154,11 @@ export class Sessions {
   /** A command of the session was applied, whatever became of it. */
   touch(session: Session, lowest: number, now: number): void {
     session.active = now
-    this.byId.delete(session.id)
-    this.byId.set(session.id, session)
+    if (session !== this.newest) {
+      this.byId.delete(session.id)
+      this.byId.set(session.id, session)
+      this.newest = session
+    }
     if (!this.touched.has(session.id)) this.touched.set(session.id, session.last + 1)
     this.forget(session, Math.min(lowest, session.last + 1))
   }

@@ -4,7 +4,7 @@ import type { Driver } from "../../interpreters/driver/index.ts"
 import { Barriers, wire } from "../../interpreters/replica/index.ts"
 import { realSurroundings, type Surroundings } from "../../interpreters/surroundings.ts"
 import { Faults } from "../faults.ts"
-import type { NodeStatus, Replied, Service } from "../types.ts"
+import type { NodeStatus, Replied, Reply, Service } from "../types.ts"
 import { ClientSessions } from "./clientSessions.ts"
 import { openOwnSession, writeInOwnSession } from "./ownSession.ts"
 import { defaultServiceSettings, type Parts, type ServiceDriver, type ServiceMachine, type ServiceSettings } from "./parts.ts"
@@ -79,8 +79,19 @@ export const makeService = (options: ServiceOptions): RunningService => {
     else if (told.executed) own.executed(told.sequence, told.reply)
     else own.notExecuted(codeOf(told.reply) === "SESSIONEXPIRED")
   }
+  /** Writes that somebody wants to be told of before they are executed: mostly none. */
+  let awaited = 0
+  const write: Service["write"] = (calls, exec, watches, done, before) => {
+    if (before === undefined) return writeInOwnSession(parts, own, { calls, exec, watches, before }, safe(done))
+    awaited++
+    const ended = (reply: Reply): void => {
+      awaited--
+      done(reply)
+    }
+    writeInOwnSession(parts, own, { calls, exec, watches, before: safe(before) }, safe(ended))
+  }
   machine.listen({
-    executing: ({ session, sequence }) => (own.owns(session) ? own.requestOf(sequence)?.before : undefined),
+    executing: ({ session, sequence }) => (awaited > 0 && own.owns(session) ? own.requestOf(sequence)?.before : undefined),
     replied: (told) => {
       try {
         replied(told)
@@ -103,7 +114,7 @@ export const makeService = (options: ServiceOptions): RunningService => {
   const stop = wire(parts, [clients, own, barriers, ticks])
 
   return {
-    write: (calls, exec, watches, done, before) => writeInOwnSession(parts, own, { calls, exec, watches, before: before === undefined ? undefined : safe(before) }, safe(done)),
+    write,
     writeInSession: (session, sequence, lowest, calls, exec, watches, done) => clients.write(session, sequence, lowest, calls, exec, watches, safe(done)),
     openSession: (owner, done) => clients.open(owner, safe(done)),
     closeSession: (session, done) => clients.close(session, safe(done)),

@@ -65,8 +65,13 @@ export const log: readonly Seeded[] = [
     patches: [
       {
         file: "core/log.ts",
-        find: "      if (bytes > maxBytes && out.length > 0) break\n",
-        replace: "      if (bytes > maxBytes && out.length > 0) {\n        bytes -= entryBytes(entry)\n        continue\n      }\n",
+        find: "    const end = this.lastWithin(first, Math.min(last, this.lastIndex), this.bytesThrough(first - 1) + maxBytes)\n",
+        replace: "    const end = Math.max(this.lastWithin(first, first, maxBytes), Math.min(last, this.lastIndex))\n    let bytes = 0\n",
+      },
+      {
+        file: "core/log.ts",
+        find: "      if (entry !== undefined) out.push(entry)\n",
+        replace: "      if (entry === undefined || (bytes + entryBytes(entry) > maxBytes && out.length > 0)) continue\n      bytes += entryBytes(entry)\n      out.push(entry)\n",
       },
     ],
   },
@@ -77,11 +82,15 @@ export const log: readonly Seeded[] = [
       {
         file: "core/proposals.ts",
         find: `  if (leader === null) return knownLeader(state) === null ? "noLeader" : "notLeader"
+  const bytes = bytesOf(payloads, state.settings.maxEntryBytes)
+  if (bytes === null) return "tooLarge"
   if (state.spaceLow || !quorumHasRoom(state, leader)) return "spaceLow"
   if (state.log.lastIndex + payloads.length > MAX_INDEX) return "exhausted"
   if (leader.transfer !== null) return "transferring"`,
         replace: `  if (leader === null && state.role.type !== "follower") return "noLeader"
   if (leader === null && knownLeader(state) !== null) return "notLeader"
+  const bytes = bytesOf(payloads, state.settings.maxEntryBytes)
+  if (bytes === null) return "tooLarge"
   if (state.spaceLow) return "spaceLow"
   if (state.log.lastIndex + payloads.length > MAX_INDEX) return "exhausted"
   if (leader !== null && leader.transfer !== null) return "transferring"`,

@@ -24,15 +24,15 @@ export const membership: readonly Seeded[] = [
     patches: [
       {
         file: "core/quorum.ts",
-        find: "[configuration.voters, configuration.outgoing]",
-        replace: "[[...configuration.voters, ...configuration.outgoing.filter(({ name }) => configuration.voters.every((voter) => voter.name !== name))]]",
+        find: "  const value = majorityValue(voters, valueOf)\n  return outgoing.length === 0 ? value : Math.min(value, majorityValue(outgoing, valueOf))\n",
+        replace: "  return majorityValue([...voters, ...outgoing.filter(({ name }) => voters.every((voter) => voter.name !== name))], valueOf)\n",
       },
     ],
   },
   {
     id: "bug-M4",
     title: "a joint quorum is a majority of the new voters alone",
-    patches: [{ file: "core/quorum.ts", find: "[configuration.voters, configuration.outgoing]", replace: "[configuration.voters]" }],
+    patches: [{ file: "core/quorum.ts", find: "outgoing.length === 0 ? value : Math.min(value, majorityValue(outgoing, valueOf))", replace: "outgoing.length === 0 ? value : value" }],
   },
   {
     id: "bug-M5",

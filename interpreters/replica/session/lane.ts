@@ -69,6 +69,8 @@ export class Lane<T extends Item> {
   private numbering = 0
   private appended: Chunk<T>[] = []
   private applied = 0
+  /** Something has got its answer since the last look at the time (`tick`). */
+  private progressed = false
   private progressAt = 0
   private stalls = 0
   private backoff = 0
@@ -116,7 +118,9 @@ export class Lane<T extends Item> {
     if (item.settled) return
     item.settled = true
     this.bytes -= item.bytes
-    this.progressed()
+    this.progressed = true
+    this.single = false
+    this.backoff = this.options.backoffMs[0]
     for (let oldest = this.items[this.first]; oldest?.settled === true; oldest = this.items[this.first]) {
       if (this.first < this.next) this.inflightBytes -= oldest.bytes
       this.first++
@@ -184,6 +188,11 @@ export class Lane<T extends Item> {
 
   /** For time: called every so often. */
   tick(): void {
+    if (this.progressed) {
+      this.progressed = false
+      this.progressAt = this.options.now()
+      this.stalls = 0
+    }
     if (this.next === this.first || this.options.now() - this.progressAt < this.options.stallMs * 2 ** Math.min(this.stalls, 3)) return
     this.stalls++
     this.rewind(0)
@@ -264,12 +273,6 @@ export class Lane<T extends Item> {
     const delay = this.backoff
     this.backoff = Math.min(longest, this.backoff * 2)
     this.rewind(delay)
-  }
-  private progressed(): void {
-    this.progressAt = this.options.now()
-    this.stalls = 0
-    this.single = false
-    this.backoff = this.options.backoffMs[0]
   }
   private wakeAfter(delay: number): void {
     this.timer?.cancel()

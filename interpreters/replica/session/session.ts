@@ -86,6 +86,9 @@ export class ServerSession<Request, Answer> {
   private answer(write: Write<Request, Answer>, answer: Answer): void {
     if (write.settled) return
     if (this.bySequence.get(write.sequence) === write) this.bySequence.delete(write.sequence)
+    this.settle(write, answer)
+  }
+  private settle(write: Write<Request, Answer>, answer: Answer): void {
     this.lane.settle(write)
     write.done(answer)
   }
@@ -102,7 +105,9 @@ export class ServerSession<Request, Answer> {
   /** What number `sequence` of the session gave: any copy of the command has this answer. */
   executed(sequence: number, answer: Answer): void {
     const write = this.bySequence.get(sequence)
-    if (write !== undefined) this.answer(write, answer)
+    if (write === undefined) return
+    this.bySequence.delete(sequence)
+    if (!write.settled) this.settle(write, answer)
   }
   /**
    * A copy of the command came to nothing. If `ended`, the session's end stands in the log before it: nothing of it that has no

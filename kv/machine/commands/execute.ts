@@ -136,9 +136,10 @@ export const resolve = (call: Call): CommandSpec | Reply => {
 
 export const isSpec = (resolved: CommandSpec | Reply): resolved is CommandSpec => "arity" in resolved
 
+const isBuffer = (part: Uint8Array): part is Buffer => part instanceof Buffer
 /** Views of the same bytes as Buffers; most calls hold Buffers already. */
 export const toBuffers = (call: Call): Arguments =>
-  call.every((part) => Buffer.isBuffer(part)) ? call : call.map((part) => Buffer.from(part.buffer, part.byteOffset, part.byteLength))
+  call.every(isBuffer) ? call : call.map((part) => Buffer.from(part.buffer, part.byteOffset, part.byteLength))
 
 /** The longest key that the call names. */
 const longestKey = (spec: CommandSpec, args: Arguments): number => {
@@ -153,7 +154,10 @@ const longestKey = (spec: CommandSpec, args: Arguments): number => {
 /** Executes one call. Throws TooLarge for what costs too much, and what the store throws. */
 export const execute = (view: View, call: Call): Reply => {
   const spec = resolve(call)
-  if (!isSpec(spec)) return spec
+  return isSpec(spec) ? perform(view, spec, call) : spec
+}
+/** The same of a call that has been looked up. */
+export const perform = (view: View, spec: CommandSpec, call: Call): Reply => {
   const args = toBuffers(call)
   if (spec.handler === null) return error(`${argument(args, 0).toString("latin1")} is not allowed inside a transaction: it reads the whole key space`)
   checkKey(longestKey(spec, args))

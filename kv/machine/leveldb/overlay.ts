@@ -21,7 +21,9 @@ export class Overlay implements Store {
   /** By the key's bytes as Latin-1: the last write of a key is the only one that LevelDB sees. */
   changes = new Map<string, Change>()
   generation: number
-  private undos: Undo[] = []
+  /** The first `steps` count; the rest is of earlier commands, and its room is used again. */
+  private readonly undos: Undo[] = []
+  private steps = 0
   private readonly stored: Stored
   private readonly first: number
   constructor(generation: number, stored: Stored) {
@@ -46,19 +48,21 @@ export class Overlay implements Store {
   }
   private change(key: Buffer, item: Item | null): void {
     const name = key.toString("latin1")
-    this.undos.push({ name, before: this.changes.get(name) })
+    this.undos[this.steps++] = { name, before: this.changes.get(name) }
     this.changes.set(name, { key, item })
   }
   clear(): void {
-    this.undos.push({ name: null, all: this.changes })
+    this.undos[this.steps++] = { name: null, all: this.changes }
     this.changes = new Map()
     this.generation++
   }
   begin(): void {
-    if (this.undos.length > 0) this.undos = []
+    this.steps = 0
   }
   undo(): void {
-    for (let undo = this.undos.pop(); undo !== undefined; undo = this.undos.pop()) {
+    while (this.steps > 0) {
+      const undo = this.undos[--this.steps]
+      if (undo === undefined) break
       if (undo.name === null) {
         this.changes = undo.all
         this.generation--

@@ -1,14 +1,14 @@
 /** The read side: small reads at once, large ones in slices, all of them from one state between two entries. */
-import { MAX_REPLY, TooLarge, refusable, replyTooLarge } from "../cost.ts"
+import { MAX_REPLY, TooLarge, replyTooLarge } from "../cost.ts"
 import { type Level, READ_BYTES, READ_COUNT, readItem, readValue } from "./database.ts"
 import type { LogBase } from "../../../core/index.ts"
-import { execute, isSpec, resolve, toBuffers } from "../commands/execute.ts"
+import { isSpec, perform, resolve, toBuffers } from "../commands/execute.ts"
 import { DATA, DEADLINE, dataFrom, deadlineKey, deadlineOfKey, decodeRecord, generationRange, placeIn, userKey } from "../layout.ts"
 import { isDamage } from "./errors.ts"
 import type { Overlay } from "./overlay.ts"
 import { NO_VERSION, absentAfter } from "../removals.ts"
 import { NULL, bulk, error, integer } from "../reply.ts"
-import { readOnlyView, type Store } from "../replica.ts"
+import { ReadOnlyView, type Store } from "../replica.ts"
 import { type Scan, isScan, planOf, planRandom, randomPlace } from "../commands/scan.ts"
 import { isShortage } from "./room.ts"
 import { Slices } from "../slices.ts"
@@ -37,6 +37,8 @@ export class Reads {
   /** Of the last entry that reads see. */
   private index: number
   private readonly db: Level
+  /** What LevelDB holds now. */
+  private readonly stored: Stored
   private readonly damaged: (thrown: unknown) => void
   /** The batch that is being written, over what it is written to. */
   private writing: Stored | null = null
@@ -46,6 +48,7 @@ export class Reads {
   private wake: () => void = () => undefined
   constructor(db: Level, { index, time }: LogBase, generation: number, damaged: (thrown: unknown) => void) {
     this.db = db
+    this.stored = { get: (key) => readItem(db, this.generation, key), value: (key, item) => readValue(db, this.generation, key, item) }
     this.clock = time
     this.index = index
     this.generation = generation
@@ -76,13 +79,9 @@ export class Reads {
     this.writes++
     this.wake()
   }
-  /** The state that reads at once see. */
-  private present(): Stored {
-    return this.writing ?? this.at(null)
-  }
-  private at(snapshot: Snapshot | null): Stored {
+  private at(snapshot: Snapshot): Stored {
     const { db, generation } = this
-    const options = snapshot === null ? undefined : { snapshot }
+    const options = { snapshot }
     return { get: (key) => readItem(db, generation, key, options), value: (key, item) => readValue(db, generation, key, item, options) }
   }
 
@@ -90,15 +89,19 @@ export class Reads {
     try {
       return task()
     } catch (thrown) {
-      if (isShortage(thrown)) return otherwise
-      if (!isDamage(thrown)) throw thrown
-      this.damaged(thrown)
-      return otherwise
+      return this.unread(thrown, otherwise)
     }
+  }
+  /** What LevelDB has thrown. */
+  private unread<A>(thrown: unknown, otherwise: A): A {
+    if (isShortage(thrown)) return otherwise
+    if (!isDamage(thrown)) throw thrown
+    this.damaged(thrown)
+    return otherwise
   }
   version(key: Uint8Array): number {
     const wanted = Buffer.from(key.buffer, key.byteOffset, key.byteLength)
-    return this.guarded(() => readOnlyView(this.clock, this.present()).get(wanted)?.version ?? absentAfter(this.index), NO_VERSION)
+    return this.guarded(() => new ReadOnlyView(this.clock, this.writing ?? this.stored).get(wanted)?.version ?? absentAfter(this.index), NO_VERSION)
   }
   /** Whatever is there at this moment: nothing is pinned for an estimate. */
   lengthOf(key: Uint8Array): number {
@@ -114,11 +117,15 @@ export class Reads {
     if (spec.scan) return this.scan(call, spec.name, most)
     if (spec.lastKey === -1 && call.length > AT_ONCE) return this.many(toBuffers(call), spec.name, most)
     if (spec.name === "MGET") return this.guarded(() => this.few(toBuffers(call), most), rebuilding)
-    return this.guarded(() => refusable(() => execute(readOnlyView(this.clock, this.present(), most), call)), rebuilding)
+    try {
+      return perform(new ReadOnlyView(this.clock, this.writing ?? this.stored, most), spec, call)
+    } catch (thrown) {
+      return thrown instanceof TooLarge ? thrown.reply : this.unread(thrown, rebuilding)
+    }
   }
   /** An MGET at once, unless the values are large: seven of 8 MB are no small read. */
   private few(args: readonly Buffer[], most: number): Reply | Promise<Reply> {
-    const view = readOnlyView(this.clock, this.present())
+    const view = new ReadOnlyView(this.clock, this.writing ?? this.stored)
     const found = args.slice(1).map((key) => [key, view.get(key)] as const)
     const bytes = found.reduce((sum, [, item]) => sum + (item?.length ?? 0), 0)
     if (bytes > most) return replyTooLarge(bytes, most).reply
@@ -131,7 +138,7 @@ export class Reads {
     while (this.writing !== null) await this.thawed
     const snapshot = this.db.snapshot()
     try {
-      return await task(readOnlyView(this.clock, this.at(snapshot), most), snapshot)
+      return await task(new ReadOnlyView(this.clock, this.at(snapshot), most), snapshot)
     } catch (thrown) {
       if (thrown instanceof TooLarge) return thrown.reply
       if (isShortage(thrown)) return noRoom
