@@ -2,7 +2,7 @@
 import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { jsonCodec, type Machine } from "../interpreters/replica/index.ts"
-import { explore, machineChecks, machineSpace, toScenario } from "../spec/index.ts"
+import { checkScript, explore, machineChecks, machineSpace, toScenario } from "../spec/index.ts"
 import * as tickets from "./examples/tickets.ts"
 import { worldProperty, WorldPropertyFailed, type MachinePropertyOptions } from "../spec/properties/index.ts"
 import { longTest } from "./long.ts"
@@ -108,5 +108,26 @@ describe("in the explorer", () => {
   test("without the mistake the space closes", () => {
     const apply: typeof tickets.machine.apply = (state, command, context) => (command.op === "buy" && command.by in state.sold ? false : tickets.machine.apply(state, command, context))
     expect(explore(machineSpace({ ...tickets, machine: { ...tickets.machine, apply }, commands }))).toMatchObject({ closed: true, counterexample: null })
+  })
+})
+
+describe("with clients, over the sessions that replicate keeps", () => {
+  const commands: fc.Arbitrary<tickets.Command> = fc.record({ op: fc.constantFrom("buy", "cancel"), by: fc.constantFrom("ann", "bob", "cleo") })
+  const apply: typeof tickets.machine.apply = (state, command, context) => (command.op === "buy" && command.by in state.sold ? false : tickets.machine.apply(state, command, context))
+
+  test("each command is executed once, and all that is answered fits into one order", () => {
+    worldProperty({ ...tickets, machine: { ...tickets.machine, apply }, commands, clients: 4, steps: 30, numRuns: 6, seed: 1 })
+  })
+  test("what breaks is told with what the clients did, and needs no clients any more", () => {
+    let caught: unknown
+    try {
+      worldProperty({ ...tickets, commands, clients: 3, steps: 10, profile: "calm", numRuns: 5, seed: 1 })
+    } catch (error) {
+      caught = error
+    }
+    if (!(caught instanceof WorldPropertyFailed)) throw new Error("it was to be caught", { cause: caught })
+    expect(caught.failed.violation).toBe("noSeatIsLost")
+    expect(caught.message).toMatch(/buys a seat \(number \d+ of session \d+\)/)
+    expect(checkScript(caught.script, { ...machineChecks(tickets), liveness: false })).toMatchObject({ ok: false, violation: "noSeatIsLost" })
   })
 })

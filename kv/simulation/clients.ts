@@ -11,7 +11,7 @@ import type { Surroundings } from "../../interpreters/surroundings.ts"
 import type { Reply } from "../types.ts"
 import { endpointOf } from "./endpoint.ts"
 import { type ClientNetwork, goodNetwork, Link } from "./link.ts"
-import { client } from "./servers/loop.ts"
+import { client } from "../../interpreters/replica/world/index.ts"
 import type { KvServices } from "./servers/services.ts"
 
 export interface KvClientOptions {

@@ -9,7 +9,7 @@ import { makeDecoder } from "../client/resp.ts"
 import type { Connection } from "../server/connection.ts"
 import type { Alarm } from "../../interpreters/surroundings.ts"
 import type { Reply } from "../types.ts"
-import { client, type Loop } from "./servers/loop.ts"
+import { client, type Loop } from "../../interpreters/replica/world/index.ts"
 import type { Life } from "./servers/life.ts"
 import type { Wire } from "./servers/door.ts"
 

@@ -2,8 +2,8 @@
 import * as fc from "fast-check"
 import { builtin } from "../../interpreters/builtin.ts"
 import { jsonCodec, plainCommand } from "../../interpreters/replica/world/index.ts"
-import type { Script } from "../../interpreters/simulation/index.ts"
-import { machineChecks, type MachineUnderTest } from "../machines/index.ts"
+import { plainAction, type Action, type Random, type Script } from "../../interpreters/simulation/index.ts"
+import { machineChecks, machineClients, type MachineUnderTest } from "../machines/index.ts"
 import { asLived, checkScript, isOwn, sameFailureAs, saveFailure, shrinkScript, spelledOut, type OwnModules, type Profile, type ScriptChecks, type ScriptFailed } from "../scripts/index.ts"
 import { commandScriptArbitrary, scriptArbitrary, type ScriptArbitraryOptions } from "./arbitraries.ts"
 import { WorldPropertyFailed } from "./failed.ts"
@@ -31,6 +31,8 @@ export interface MachinePropertyOptions<State, Command, Result> extends MachineU
   readonly commands: fc.Arbitrary<Command>
   /** The module that exports `machine`, and `invariant` and `describe` if there are any: the command that opens a failure then shows states, too. */
   readonly module?: string | URL
+  /** So many execute commands and read beside the script, over the sessions of real replicas. Default: none; the script proposes by itself. */
+  readonly clients?: number
   /** What else is checked in each world. */
   readonly checks?: () => Omit<ScriptChecks, "machine" | "applied" | "command" | "words">
 }
@@ -47,6 +49,22 @@ const withoutTheRest = (script: Script, failed: ScriptFailed, checks: () => Scri
   const small = shrinkScript(whole.script, same, { limitMs: Number.POSITIVE_INFINITY, limitTries: TRIES, hand: false, ...(machine === undefined ? {} : { machine }) })
   const verdict = same(small)
   return verdict === null ? whole : { script: small, failed: verdict }
+}
+
+/** With all that clients did as actions of the script; and of those only what causes the failure, if it takes no clients any more. */
+const withTheClients = (script: Script, failed: ScriptFailed, checks: () => ScriptChecks): { readonly script: Script; readonly failed: ScriptFailed } => {
+  const actions: Action[] = []
+  checkScript(script, { ...checks(), acted: (action) => actions.push(plainAction(action)) })
+  const whole = { script: { ...script, actions }, failed }
+  const alone = (): ScriptChecks => {
+    const { companions: _, ...rest } = checks()
+    return { ...rest, liveness: false }
+  }
+  const verdict = checkScript(whole.script, alone())
+  if (verdict.ok || verdict.violation !== failed.violation) return whole
+  const same = sameFailureAs(verdict, whole.script, alone)
+  const small = shrinkScript(whole.script, same, { limitMs: Number.POSITIVE_INFINITY, limitTries: TRIES, hand: false })
+  return { script: small, failed: same(small) ?? verdict }
 }
 
 interface Runnable extends RunOptions {
@@ -83,6 +101,11 @@ const run = ({ scripts, checks, modules, hint, wavering, numRuns = 100, seed, pa
     const script = once?.script ?? smallest
     throw new WorldPropertyFailed({ ...run, script, failed: told }, saveFailure({ script, mended: null }, told, { file, own: true, ...modules }))
   }
+  if (checks().companions !== undefined) {
+    const lived = withTheClients(smallest, verdict, checks)
+    const saved = saveFailure({ script: lived.script, mended: null }, lived.failed, { file, own: true, ...modules })
+    throw new WorldPropertyFailed({ ...run, ...lived }, saved)
+  }
   const small = withoutTheRest(smallest, verdict, checks)
   const saved = saveFailure(asLived(small.script, small.failed, checks()), small.failed, { file, own: isOwn(checks()), ...modules })
   throw new WorldPropertyFailed({ ...run, ...small }, saved)
@@ -102,14 +125,15 @@ const pathOf = (module: string | URL): string => {
 }
 
 const machineProperty = <State, Command, Result>(options: MachinePropertyOptions<State, Command, Result>): void => {
-  const { machine, invariant, describe, commands, module, checks, profile = "everything", nodes, steps, ...rest } = options
+  const { machine, invariant, describe, commands, module, checks, clients = 0, profile = "everything", nodes, steps, ...rest } = options
   const made = typeof machine === "function" ? machine() : machine
   const { encode } = made.commands ?? jsonCodec<Command>()
   const definition: MachineUnderTest<State, Command, Result> = { machine, ...(invariant === undefined ? {} : { invariant }), ...(describe === undefined ? {} : { describe }) }
+  const drawn = (random: Random): Uint8Array => encode(fc.sample(commands, { seed: random.below(0x7fffffff), numRuns: 1 })[0] as Command)
   run({
     ...rest,
     scripts: commandScriptArbitrary(profile, { ...(nodes === undefined ? {} : { nodes }), ...(steps === undefined ? {} : { steps }) }, { commands, encode: (id, command) => plainCommand(id, encode(command)) }),
-    checks: () => ({ ...checks?.(), ...machineChecks(definition) }),
+    checks: () => ({ ...checks?.(), ...machineChecks(definition), ...(clients === 0 ? {} : { companions: machineClients({ clients, command: drawn }) }) }),
     modules: module === undefined ? {} : { machine: pathOf(module) },
     hint: module === undefined ? "it shows states, too, with --machine MODULE: a module that exports machine and invariant. `module` puts it into the command" : null,
     wavering: (failed) => {

@@ -15,7 +15,7 @@ import { Turns } from "../../server/limits/turns.ts"
 import { Usage } from "../../server/usage.ts"
 import type { Service } from "../../types.ts"
 import { PORT } from "../endpoint.ts"
-import type { Loop, Process } from "./loop.ts"
+import type { Loop, Process } from "../../../interpreters/replica/world/index.ts"
 
 export interface DoorOptions {
   readonly loop: Loop

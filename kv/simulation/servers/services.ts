@@ -7,7 +7,7 @@ import type { Work, World, WorldHooks } from "../../../interpreters/simulation/i
 import { DEFAULT_IDLE } from "../../machine/index.ts"
 import type { ServiceSettings } from "../../service/index.ts"
 import { Life } from "./life.ts"
-import { Loop } from "./loop.ts"
+import { Loop } from "../../../interpreters/replica/world/index.ts"
 import { KvWorldMachine, kvWorldMachine, type KvResult, type KvWitness } from "./machine.ts"
 
 export interface KvServicesOptions {

@@ -2,8 +2,8 @@
  * The event loops of simulated processes, in the virtual time of one world: what they will do later, and in which order.
  * A process that sleeps finds later what was meant for it; what was meant for one that has ended is dropped.
  */
-import { makeRandom, mix } from "../../../interpreters/simulation/index.ts"
-import type { Alarm, Surroundings } from "../../../interpreters/surroundings.ts"
+import { makeRandom, mix } from "../../simulation/index.ts"
+import type { Alarm, Surroundings } from "../../surroundings.ts"
 
 /** Whose loop it is: a node in one of its lives, or a client. */
 export interface Process {

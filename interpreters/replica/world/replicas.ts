@@ -1,0 +1,150 @@
+/**
+ * Replicas in a simulated world: on every server that is up the real service of a replica (sessions, retries, read barriers),
+ * for as long as it lives. Whoever drives the world drives `serve` with it.
+ */
+import type { Work, World, WorldHooks, WorldStep } from "../../simulation/index.ts"
+import { mix } from "../../simulation/index.ts"
+import type { Told } from "../machine/execution.ts"
+import { makeReplicaService, type Answer, type ReplicaService } from "../service.ts"
+import type { ReplicaSettings } from "../session/parts.ts"
+import { WorldDriver } from "./driver.ts"
+import { Loop, type Process } from "./loop.ts"
+import { numbered, ReplicaWorldMachine, type EntryExecuted } from "./machine.ts"
+
+interface Announced {
+  readonly index: number
+  readonly told: readonly Told[]
+}
+
+/** One life of a server. */
+export class ReplicaLife implements Process {
+  private readonly world: World
+  private readonly face: WorldDriver
+  private readonly service: ReplicaService
+  private listener: (told: readonly Told[] | null) => void = () => {}
+  /** Executed, and not yet told. */
+  private waiting: Announced[] = []
+  private over = false
+
+  constructor(world: World, loop: Loop, name: string, settings: Partial<ReplicaSettings>) {
+    this.world = world
+    const node = world.node(name)
+    this.face = new WorldDriver(world, name)
+    this.service = makeReplicaService({
+      driver: this.face.driver,
+      machine: { listen: (to) => void (this.listener = to), executor: () => this.machine.executor },
+      owner: `${name}:${node.member.incarnation}`,
+      settings,
+      surroundings: loop.surroundings(this, mix(mix(world.data.seed, node.state.slot), node.life)),
+      compareEvery: null,
+      voters: () => world.names.length,
+      failed: (error) => {
+        throw error
+      },
+    })
+  }
+  private get machine(): ReplicaWorldMachine<unknown, unknown, unknown> {
+    const { machine } = this.world.node(this.face.name)
+    if (machine instanceof ReplicaWorldMachine) return machine as ReplicaWorldMachine<unknown, unknown, unknown>
+    throw new Error(`${this.face.name} runs another state machine`)
+  }
+  ended(): boolean {
+    return this.over
+  }
+  asleep(): boolean {
+    return this.world.node(this.face.name).paused
+  }
+  end(): void {
+    this.over = true
+  }
+  get woken(): boolean {
+    return this.face.woken && !this.asleep()
+  }
+  turn(): void {
+    this.face.turn()
+  }
+
+  /** Command `id`, in the machine's codec. */
+  execute(id: number, bytes: Uint8Array, done: (answer: Answer) => void): void {
+    this.service.execute({ type: "command", bytes: numbered(id, bytes) }, done)
+  }
+  /** null: the state here holds all that was acknowledged before the call, and reaches this place in the log. */
+  read(done: (refusal: Answer | null, position: number) => void): void {
+    this.service.barrier((refusal) => done(refusal, this.machine.position().index))
+  }
+
+  responded(...answer: Parameters<WorldDriver["responded"]>): void {
+    this.face.responded(...answer)
+  }
+  executed(index: number, told: readonly Told[]): void {
+    this.waiting.push({ index, told })
+  }
+  restored(): void {
+    this.announce(Number.POSITIVE_INFINITY)
+    this.listener(null)
+  }
+  private announce(through: number): void {
+    while (this.waiting.length > 0 && (this.waiting[0]?.index ?? 0) <= through) this.listener(this.waiting.shift()?.told ?? [])
+  }
+  stepped(step: WorldStep): void {
+    this.face.stepped(step, (through) => this.announce(through))
+  }
+}
+
+export class WorldReplicas {
+  readonly loop = new Loop(() => this.world.now)
+  private readonly settings: Partial<ReplicaSettings>
+  private readonly lives = new Map<string, ReplicaLife>()
+  private there: World | null = null
+  private readonly isWanted = (): boolean => this.loop.busy || Array.from(this.lives.values()).some(({ woken }) => woken)
+
+  constructor(settings: Partial<ReplicaSettings> = {}) {
+    this.settings = settings
+  }
+  /** Of the world that these live in. */
+  readonly hooks: Required<Pick<WorldHooks, "started" | "stopped" | "applied" | "restored" | "responded" | "observe">> = {
+    // The first lives of a world begin before it is there.
+    started: (node) => {
+      if (this.there !== null) this.begin(node)
+    },
+    stopped: (node) => this.end(node),
+    applied: (node, entries, results) => {
+      const told = (results as readonly EntryExecuted<unknown, unknown, unknown>[]).flatMap((result) => (result.told === null ? [] : [result.told]))
+      this.lives.get(node)?.executed(entries.at(-1)?.index ?? 0, told)
+    },
+    restored: (node) => this.lives.get(node)?.restored(),
+    responded: (node, ref, outcome) => this.lives.get(node)?.responded(ref, outcome),
+    observe: (step) => this.lives.get(step.node)?.stepped(step),
+  }
+  attach(world: World): void {
+    this.there = world
+    for (const name of world.names) if (world.state(name) !== undefined) this.begin(name)
+  }
+  get world(): World {
+    if (this.there === null) throw new Error("the replicas are attached to no world")
+    return this.there
+  }
+  /** As it lives now; null: it is down. */
+  find(name: string): ReplicaLife | null {
+    return this.lives.get(name) ?? null
+  }
+  private begin(name: string): void {
+    this.end(name)
+    this.lives.set(name, new ReplicaLife(this.world, this.loop, name, this.settings))
+  }
+  private end(name: string): void {
+    this.lives.get(name)?.end()
+    this.lives.delete(name)
+  }
+  /** Goes on for as long as the world does. */
+  *serve(): Work<never> {
+    for (;;) {
+      // All that can be done before time goes on.
+      do {
+        this.loop.run()
+        for (const life of this.lives.values()) if (life.woken) life.turn()
+      } while (this.isWanted())
+      yield { until: this.isWanted, limit: this.loop.next - this.world.now }
+    }
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * Clients of a user's machine in a world: each executes commands and reads at random servers, one after the other, over the
+ * sessions that `replicate` keeps. What is answered must be what was executed, once; and a command or a read that begins after
+ * another has been answered comes after it in the log: with one order of all commands that is linearizability.
+ */
+import { WorldReplicas, type EntryExecuted } from "../../interpreters/replica/world/index.ts"
+import { goOn, makeRandom, Tasks, type Random, type Work, type World } from "../../interpreters/simulation/index.ts"
+import { PropertyViolated, type Companions } from "../scripts/index.ts"
+
+export interface MachineClients {
+  readonly clients: number
+  /** The bytes of any command, in the machine's codec. */
+  readonly command: (random: Random) => Uint8Array
+}
+
+/** Above all numbers that scripts give. */
+const FIRST_ID = 2 ** 32
+/** Nothing of a server takes longer to be answered, if it stays up. */
+const PATIENCE = 15_000
+const LAST_ORDERS = 60_000
+const SETTLED = 5000
+const sameBytes = (one: Uint8Array, other: Uint8Array): boolean => one.length === other.length && one.every((byte, i) => byte === other[i])
+
+class Clients implements Companions {
+  readonly hooks: Companions["hooks"]
+  private readonly replicas: WorldReplicas
+  private readonly tasks = new Tasks()
+  private readonly options: MachineClients
+  /** Where each command was executed, and what it gave. */
+  private readonly executed = new Map<number, { readonly index: number; readonly bytes: Uint8Array | null }>()
+  /** Of these it was said that they never will be. */
+  private readonly refused = new Set<number>()
+  /** The last place in the log that any client was told of. */
+  private told = 0
+  private sent = FIRST_ID
+  private living = 0
+  private over = false
+
+  constructor(options: MachineClients, seed: number) {
+    this.options = options
+    const random = makeRandom(seed ^ 0x7f4a7c15)
+    // Now and then a server gives up before what it has proposed is executed.
+    this.replicas = new WorldReplicas({ writeTimeout: random.pick([500, 3000, 10_000]) ?? 10_000, readTimeout: random.pick([500, 5000]) ?? 5000, stallMs: random.pick([200, 1000]) ?? 1000 })
+    const { hooks } = this.replicas
+    this.hooks = {
+      ...hooks,
+      applied: (node, entries, results) => {
+        for (const result of results as readonly EntryExecuted<unknown, unknown, unknown>[]) if (result.executed !== null) this.note(result.executed)
+        hooks.applied(node, entries, results)
+      },
+    }
+  }
+  private note({ id, entry: { index }, outcome }: NonNullable<EntryExecuted<unknown, unknown, unknown>["executed"]>): void {
+    if (id < FIRST_ID) return
+    const known = this.executed.get(id)
+    if (known !== undefined && known.index !== index) throw new PropertyViolated("ExactlyOnce", `command ${id - FIRST_ID} is executed as entry ${known.index}, and again as entry ${index}`)
+    if (this.refused.has(id)) throw new PropertyViolated("ExactlyOnce", `command ${id - FIRST_ID} is executed as entry ${index}, though its client was told that it never would be`)
+    this.executed.set(id, { index, bytes: outcome.type === "result" ? outcome.bytes : null })
+  }
+  private get world(): World {
+    return this.replicas.world
+  }
+  command(): Uint8Array {
+    // No command of anybody: it is executed by changing nothing.
+    return new Uint8Array(1)
+  }
+  join(world: World): void {
+    this.replicas.attach(world)
+    this.tasks.add(this.replicas.serve(), world.now)
+    for (let i = 0; i < this.options.clients; i++) {
+      this.living += 1
+      this.tasks.add(this.live(makeRandom(world.data.seed ^ Math.imul(i + 1, 0x9e3779b1))), world.now)
+    }
+  }
+  run(ms: number): void {
+    goOn(this.world, this.tasks, this.world.now + ms)
+  }
+  finish(mended: boolean): void {
+    this.over = true
+    if (!mended) return
+    goOn(this.world, this.tasks, this.world.now + LAST_ORDERS, () => this.living === 0)
+    // Servers that began late still open their sessions.
+    this.run(SETTLED)
+    if (this.living > 0) throw new PropertyViolated("Liveness", `${this.living} clients have no answer within ${LAST_ORDERS} ms, though everything is mended`)
+  }
+
+  private *live(random: Random): Work<void> {
+    while (!this.over) {
+      yield random.below(300)
+      const server = random.pick(this.world.names) ?? ""
+      if (random.chance(700)) yield* this.execute(server, this.options.command(random))
+      else yield* this.read(server)
+    }
+    this.living -= 1
+  }
+  private *execute(server: string, bytes: Uint8Array): Work<void> {
+    const life = this.replicas.find(server)
+    if (life === null) return
+    const id = ++this.sent
+    const since = this.told
+    let answered = false
+    life.execute(id, bytes, (answer) => {
+      answered = true
+      if (answer.type === "failed") {
+        if (answer.error.name !== "NotExecuted") return
+        if (this.executed.has(id)) throw new PropertyViolated("ExactlyOnce", `command ${id - FIRST_ID} was executed, and its client is told that it was not`)
+        this.refused.add(id)
+        return
+      }
+      const found = this.executed.get(id)
+      if (found === undefined) throw new PropertyViolated("ExactlyOnce", `command ${id - FIRST_ID} has a result, and nobody has executed it`)
+      if (answer.type === "result" && (found.bytes === null || !sameBytes(answer.bytes, found.bytes))) throw new PropertyViolated("ExactlyOnce", `command ${id - FIRST_ID} was executed as entry ${found.index}, and its client is told of another result`)
+      if (found.index <= since) throw new PropertyViolated("Linearizability", `command ${id - FIRST_ID} is entry ${found.index}, though entry ${since} had been answered before it was sent`)
+      this.told = Math.max(this.told, found.index)
+    })
+    yield { until: () => answered || life.ended(), limit: PATIENCE }
+  }
+  private *read(server: string): Work<void> {
+    const life = this.replicas.find(server)
+    if (life === null) return
+    const since = this.told
+    let answered = false
+    life.read((refusal, position) => {
+      answered = true
+      if (refusal !== null) return
+      if (position < since) throw new PropertyViolated("Linearizability", `a read at ${server} sees the state through entry ${position}, though entry ${since} had been answered before it was asked for`)
+    })
+    yield { until: () => answered || life.ended(), limit: PATIENCE }
+  }
+}
+
+/** For `companions` of the checks of a script. */
+export const machineClients = (options: MachineClients) => (seed: number): Companions => new Clients(options, seed)
