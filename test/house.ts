@@ -81,17 +81,18 @@ export interface House {
   /** The rooms that each imports. */
   readonly arrows: ReadonlyMap<string, ReadonlySet<string>>
 }
-export const readHouse = (): House => {
-  const files = HOUSES.filter((house) => house !== "test").flatMap((house) => walk(house, ".ts"))
+const built = HOUSES.filter((house) => house !== "test")
+export const readHouse = (imports: readonly Import[] = built.flatMap((house) => walk(house, ".ts")).flatMap(importsOf)): House => {
   const rooms = new Map<string, number>()
   const arrows = new Map<string, Set<string>>()
-  for (const file of files) {
+  for (const file of built.flatMap((house) => walk(house, ".ts"))) {
     const room = roomOf(file)
     rooms.set(room, (rooms.get(room) ?? 0) + readFileSync(join(root, file), "utf8").split("\n").length - 1)
-    if (DOORS.has(file)) continue
-    const to = arrows.get(room) ?? new Set<string>()
-    arrows.set(room, to)
-    for (const found of importsOf(file)) if (found.to.endsWith(".ts") && !DOORS.has(found.to) && roomOf(found.to) !== room) to.add(roomOf(found.to))
+    if (!arrows.has(room)) arrows.set(room, new Set())
+  }
+  for (const { from, to } of imports) {
+    const [room, other] = [roomOf(from), roomOf(to)]
+    if (rooms.has(room) && rooms.has(other) && room !== other && !DOORS.has(from) && !DOORS.has(to)) arrows.get(room)?.add(other)
   }
   return { rooms, arrows }
 }

@@ -2,30 +2,26 @@
  * One node: clients are answered first, then comes what any server is made of (interpreters/node), with the key-value
  * store as its state machine and the service on its driver. Each part is a resource of the scope.
  */
-import { randomInt } from "node:crypto"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { type Driver, driverFrom, type DriverOptions } from "../../interpreters/driver/index.ts"
+import type { Driver, DriverOptions } from "../../interpreters/driver/index.ts"
 import { DirectoryLocked, nodeFiles, takeLock, type Files } from "../../interpreters/file/index.ts"
 import type { Log } from "../../interpreters/log.ts"
-import { makeMembers, type RunningMembers } from "../../interpreters/members/index.ts"
-import { beginning, isAmnesiac, makeLog, NodeFailed, openServer, type Alive, type Built, type Foundation } from "../../interpreters/node/index.ts"
-import { realSurroundings } from "../../interpreters/surroundings.ts"
+import type { RunningMembers } from "../../interpreters/members/index.ts"
+import { beginning, makeLog, NodeFailed, openServer } from "../../interpreters/node/index.ts"
 import { addressText, parseAddress } from "../../interpreters/tcp/index.ts"
-import { NODE_OWNER, openMachine, type KvMachine, type MachineDamaged } from "../machine/index.ts"
+import { openMachine, type KvMachine, type MachineDamaged } from "../machine/index.ts"
 import { defaultLimits, makeServer, type Limits, type ServerError } from "../server/index.ts"
-import { makeService } from "../service/index.ts"
 import type { NodeStatus } from "../types.ts"
+import { build } from "./build.ts"
 import { strangeVariables, type NodeConfig } from "./config.ts"
 import { descriptorLimit, placesFor } from "./descriptors.ts"
 import type { NodeError } from "./errors.ts"
-import { makeGate, type Gate } from "./gate.ts"
+import { makeFailure } from "./failure.ts"
+import { makeGate } from "./gate.ts"
 import { threadAdvice } from "./launch.ts"
-import { keepScrubbed } from "./scrubbing.ts"
 import { advertised, nodeStatusOf, refusalOf } from "./status.ts"
-
-const WATCH_MS = 100
 
 export interface ServeOptions {
   readonly log?: Log
@@ -47,91 +43,6 @@ export interface RunningNode {
   readonly machine: () => KvMachine | null
   /** Fails when the node cannot go on. */
   readonly failure: Effect.Effect<never, NodeError>
-}
-
-/** Once, whenever it happens: before anybody asks, or while somebody waits. */
-const makeFailure = (): { readonly fail: (error: NodeError) => void; readonly effect: Effect.Effect<never, NodeError> } => {
-  let failed: NodeError | null = null
-  const waiting = new Set<(error: NodeError) => void>()
-  return {
-    fail: (error) => {
-      if (failed !== null) return
-      failed = error
-      for (const tell of waiting) tell(error)
-    },
-    effect: Effect.callback<never, NodeError>((resume) => {
-      const tell = (error: NodeError): void => resume(Effect.fail(error))
-      if (failed !== null) tell(failed)
-      else waiting.add(tell)
-      return Effect.sync(() => waiting.delete(tell))
-    }),
-  }
-}
-
-interface Serving {
-  readonly config: NodeConfig
-  /** Where other members find this node, as host:port; empty: by their own lists. */
-  readonly advertise: string
-  readonly options: ServeOptions
-  readonly alive: Alive
-  readonly gate: Gate
-  readonly log: Log
-  readonly status: () => NodeStatus
-  readonly setMembers: (members: RunningMembers | null) => void
-  readonly failed: (error: NodeFailed) => void
-}
-
-/** The driver, the service on it, and the gate that clients come through once this node is a member. */
-const build = ({ config, advertise, options, alive, gate, log, status, setMembers, failed }: Serving, { storage, transport, machine, position }: Foundation<KvMachine>): Built & { readonly machine: KvMachine } => {
-  const { self } = storage.identity
-  const driver = driverFrom({
-    self, settings: config.settings, storage, transport, machine, position,
-    random: () => randomInt(2 ** 32) / 2 ** 32,
-    onFatal: (cause) => {
-      alive.failed = cause.message
-      failed(new NodeFailed({ node: config.id, cause }))
-    },
-    report: (text) => log("warn", text),
-    ...(options.journal === undefined ? {} : { journal: options.journal }),
-  })
-  const service = makeService({
-    driver, machine, owner: `${NODE_OWNER}${self.name}:${self.incarnation}`, settings: config.service, status, leader: gate.leader, log: (message) => log("error", message),
-  })
-  const members = makeMembers({
-    driver, transport, surroundings: realSurroundings, address: advertise === "" ? null : advertise, cluster: () => storage.identity.cluster, report: (text) => log("info", text),
-  })
-  setMembers(members)
-  const stopScrubbing = keepScrubbed(machine, log)
-  // An amnesiac serves nothing until a configuration names it.
-  const openGate = (): void => {
-    if (isAmnesiac(driver.state()) || alive.refused !== null) return
-    clearInterval(watching)
-    gate.open(service)
-  }
-  const watching = setInterval(openGate, WATCH_MS)
-  openGate()
-  driver.start()
-  return {
-    driver,
-    machine,
-    counters: service.counters,
-    withdraw: () => {
-      setMembers(null)
-      members.stop()
-      driver.abandon()
-      service.stop()
-      gate.shut()
-    },
-    stop: async () => {
-      clearInterval(watching)
-      stopScrubbing()
-      setMembers(null)
-      members.stop()
-      await driver.stop()
-      service.stop()
-      gate.shut()
-    },
-  }
 }
 
 /** Who holds the port may hold the directory too: then that is the reason, for another port would not help. */
@@ -196,7 +107,7 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
             ? { startOver: (damage: MachineDamaged, kept: string) => log("warn", `${damage.found}: the data of this node are lost. Its log holds every entry from the first on, so the data are made anew from it, starting at 0; what was found is kept in ${kept} until that happens again. Check the disk.`) }
             : {}),
         }),
-      build: (on) => build({ config, advertise, options, alive, gate, log, status, setMembers: (now) => (members = now), failed }, on),
+      build: (on) => build({ config, advertise, journal: options.journal, alive, gate, log, status, setMembers: (now) => (members = now), failed }, on),
     })
     const place = joined.pipe(Effect.tap((built) => Effect.sync(() => (machine = built.machine))))
     if (storage.identity.cluster === null) {

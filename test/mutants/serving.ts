@@ -121,12 +121,12 @@ const node: readonly Seeded[] = [
   {
     id: "own-node-1",
     title: "an amnesiac serves",
-    patches: [{ file: "kv/node/node.ts", find: "    if (isAmnesiac(driver.state()) || alive.refused !== null) return\n", replace: "    if (alive.refused !== null) return\n" }],
+    patches: [{ file: "kv/node/build.ts", find: "    if (isAmnesiac(driver.state()) || alive.refused !== null) return\n", replace: "    if (alive.refused !== null) return\n" }],
   },
   {
     id: "own-node-2",
     title: "a node that is told to stop does not hand leadership over",
-    patches: [{ file: "kv/node/node.ts", find: "      await driver.stop()\n", replace: "" }],
+    patches: [{ file: "kv/node/build.ts", find: "      await driver.stop()\n", replace: "" }],
   },
   {
     id: "own-node-3",

@@ -1,0 +1,81 @@
+/** What stands on the storage, the transport and the state machine of a node: the driver, the service, and the gate that opens. */
+import { randomInt } from "node:crypto"
+import { driverFrom, type DriverOptions } from "../../interpreters/driver/index.ts"
+import type { Log } from "../../interpreters/log.ts"
+import { makeMembers, type RunningMembers } from "../../interpreters/members/index.ts"
+import { isAmnesiac, NodeFailed, type Alive, type Built, type Foundation } from "../../interpreters/node/index.ts"
+import { realSurroundings } from "../../interpreters/surroundings.ts"
+import { NODE_OWNER, type KvMachine } from "../machine/index.ts"
+import { makeService } from "../service/index.ts"
+import type { NodeStatus } from "../types.ts"
+import type { NodeConfig } from "./config.ts"
+import type { Gate } from "./gate.ts"
+import { keepScrubbed } from "./scrubbing.ts"
+
+const WATCH_MS = 100
+
+interface Serving {
+  readonly config: NodeConfig
+  /** Where other members find this node, as host:port; empty: by their own lists. */
+  readonly advertise: string
+  readonly journal: DriverOptions["journal"]
+  readonly alive: Alive
+  readonly gate: Gate
+  readonly log: Log
+  readonly status: () => NodeStatus
+  readonly setMembers: (members: RunningMembers | null) => void
+  readonly failed: (error: NodeFailed) => void
+}
+
+/** The driver, the service on it, and the gate that clients come through once this node is a member. */
+export const build = ({ config, advertise, journal, alive, gate, log, status, setMembers, failed }: Serving, { storage, transport, machine, position }: Foundation<KvMachine>): Built & { readonly machine: KvMachine } => {
+  const { self } = storage.identity
+  const driver = driverFrom({
+    self, settings: config.settings, storage, transport, machine, position,
+    random: () => randomInt(2 ** 32) / 2 ** 32,
+    onFatal: (cause) => {
+      alive.failed = cause.message
+      failed(new NodeFailed({ node: config.id, cause }))
+    },
+    report: (text) => log("warn", text),
+    ...(journal === undefined ? {} : { journal }),
+  })
+  const service = makeService({
+    driver, machine, owner: `${NODE_OWNER}${self.name}:${self.incarnation}`, settings: config.service, status, leader: gate.leader, log: (message) => log("error", message),
+  })
+  const members = makeMembers({
+    driver, transport, surroundings: realSurroundings, address: advertise === "" ? null : advertise, cluster: () => storage.identity.cluster, report: (text) => log("info", text),
+  })
+  setMembers(members)
+  const stopScrubbing = keepScrubbed(machine, log)
+  // An amnesiac serves nothing until a configuration names it.
+  const openGate = (): void => {
+    if (isAmnesiac(driver.state()) || alive.refused !== null) return
+    clearInterval(watching)
+    gate.open(service)
+  }
+  const watching = setInterval(openGate, WATCH_MS)
+  openGate()
+  driver.start()
+  return {
+    driver,
+    machine,
+    counters: service.counters,
+    withdraw: () => {
+      setMembers(null)
+      members.stop()
+      driver.abandon()
+      service.stop()
+      gate.shut()
+    },
+    stop: async () => {
+      clearInterval(watching)
+      stopScrubbing()
+      setMembers(null)
+      members.stop()
+      await driver.stop()
+      service.stop()
+      gate.shut()
+    },
+  }
+}

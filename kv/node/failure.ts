@@ -1,0 +1,22 @@
+/** How a node fails, as those who wait for it hear it. */
+import * as Effect from "effect/Effect"
+import type { NodeError } from "./errors.ts"
+
+/** Once, whenever it happens: before anybody asks, or while somebody waits. */
+export const makeFailure = (): { readonly fail: (error: NodeError) => void; readonly effect: Effect.Effect<never, NodeError> } => {
+  let failed: NodeError | null = null
+  const waiting = new Set<(error: NodeError) => void>()
+  return {
+    fail: (error) => {
+      if (failed !== null) return
+      failed = error
+      for (const tell of waiting) tell(error)
+    },
+    effect: Effect.callback<never, NodeError>((resume) => {
+      const tell = (error: NodeError): void => resume(Effect.fail(error))
+      if (failed !== null) tell(failed)
+      else waiting.add(tell)
+      return Effect.sync(() => waiting.delete(tell))
+    }),
+  }
+}
