@@ -1,6 +1,6 @@
 /**
- * Every step of the shipped reducer is a step that the abstract specification (model/) allows: what changed, what was
- * said and what was promised to the disk. A second opinion, independent of the invariants.
+ * Checks that every step of the shipped reducer is one that the abstract specification (model/) allows: what changed, what was
+ * sent and what was written. A second opinion, independent of the invariants.
  */
 import type { Event, Recovered, State } from "../core/index.ts"
 import type { ObservedStep } from "./invariants/index.ts"
@@ -17,11 +17,11 @@ export class RefinementViolated extends Error {
   }
 }
 
-/** Throws RefinementViolated. `started` must be called before the first step of every life. */
+/** Throws RefinementViolated. `started` must be called before the first step after every start. */
 export interface RefinementChecker {
   (step: ObservedStep): void
   readonly started: (node: string, recovered: Recovered) => void
-  /** The abstract logs against the real ones, entry by entry. */
+  /** Compares the abstract logs with the real ones, entry by entry. */
   readonly sweep: () => void
 }
 
@@ -33,7 +33,7 @@ interface Kept {
 const keyOf = ({ term, vote, role, leader, fresh, commit, keep, tail, base, transfer }: Possible): string =>
   `${term} ${fresh} ${vote?.name} ${role} ${leader?.name} ${commit} ${keep} ${tail.map((entry) => `${entry.term}.${wordOf(entry)}`).join()} ${base?.index} ${transfer}`
 
-/** Ways that lead to the same place are one: it has heard what any of them heard. */
+/** Paths that lead to the same state are merged: it has heard what any of them heard. */
 const distinct = (possible: readonly Possible[]): readonly Possible[] => {
   if (possible.length < 2) return possible
   const seen = new Map<string, Possible>()
@@ -46,7 +46,7 @@ const distinct = (possible: readonly Possible[]): readonly Possible[] => {
   return [...seen.values()]
 }
 
-/** Everywhere that one more event may lead, but for where the state after the batch cannot be reached from. */
+/** All states to which one more event may lead, except those from which the state after the batch cannot be reached. */
 const advanced = (scene: Scene, possible: readonly Possible[], event: Event, { currentTerm, commitIndex }: State): readonly Possible[] => {
   const [only] = possible
   if (possible.length === 1 && only !== undefined) return after(scene, only, event)
@@ -61,7 +61,7 @@ const lastReplacing = ({ events }: ObservedStep): number =>
 
 const takeOver = (server: AbstractServer, end: Possible, { log }: State): void => {
   const wasLeader = server.role === "leader" && server.term === end.term
-  // A transfer hangs on one leader of one term.
+  // A snapshot transfer belongs to one leader of one term.
   if (server.term !== end.term || end.role !== "follower" || !same(server.leader, end.leader)) server.install = null
   server.term = end.term
   server.vote = end.vote
@@ -80,7 +80,7 @@ const takeOver = (server: AbstractServer, end: Possible, { log }: State): void =
   cutFrom(ledger, end.keep + 1)
   for (const entry of end.tail) pushEntry(ledger, entry)
   if (log.base.index > ledger.base) dropThrough(ledger, log.base)
-  // Who left and came back is asked anew, too.
+  // A member that left and came back is asked again too.
   const since = ledger.configurations.at(-1)?.index ?? 0
   if (since !== server.sharedSince) {
     server.shared.clear()

@@ -11,7 +11,7 @@ export const openRef = ({ node, before, history }: Seen, event: Extract<Event, {
   for (const payload of payloads) history.refused.delete(payload)
 }
 
-/** Refs that the state still knows of. */
+/** Refs that the state still has to answer. */
 const held = ({ forwarded, confirmedReads, role }: State): number => {
   let count = forwarded.length + confirmedReads.length
   if (role.type === "leader") for (const read of role.reads) count += read.from === null ? 1 : 0
@@ -34,7 +34,7 @@ const checkAppended = ({ node, state, history }: Seen, ref: OpenRef, { first, te
     if (here?.term === term && here.kind === "command" && here.payload.checksum === payload.checksum) return
     let known: Written | null = history.written.get(index) ?? null
     while (known !== null && known.term !== term) known = known.other
-    // Nobody has it: another leader replaced it in the same batch, before it was written anywhere.
+    // No log has it: another leader replaced it in the same batch, before it was written anywhere.
     if (known !== null && known.sum !== payload.checksum) fail("OutcomeTrue", node, `entry ${index} of term ${term} is not what is reported as appended there`)
   })
 }
@@ -66,7 +66,7 @@ export const checkResponse = (seen: Seen, ref: number, outcome: Outcome): void =
   }
 }
 
-/** As far as its answers tell, and nothing of this step changed that. */
+/** As far as the followers' replies say, if nothing in this step changed that. */
 export const checkRoom = ({ node, state, before, events }: Seen, appended: readonly Entry[]): void => {
   const { role, self } = state
   if (role.type !== "leader" || before.role !== "leader" || before.term !== state.currentTerm || !appended.some(({ kind }) => kind === "command")) return
@@ -77,7 +77,7 @@ export const checkRoom = ({ node, state, before, events }: Seen, appended: reado
   if (!isQuorum(configuration.configuration, hasRoom)) fail("RoomForQuorum", node, `appends entry ${appended[0]?.index}, and no quorum has room`)
 }
 
-/** A leader appends for clients just what it tells of in the same step. */
+/** A leader appends for clients exactly the commands that it reports in the same step. */
 export const checkOutcomes = ({ node, state, before, history, effects }: Seen, appended: readonly Entry[]): void => {
   const commands: CommandEntry[] = []
   for (const entry of appended)

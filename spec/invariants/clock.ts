@@ -1,24 +1,24 @@
 /**
- * The replicated clock against the world's own time, where there is one (a simulation tells it with every step). What each
- * server's clocks show is read off its steps, so the checker knows by itself what is promised: that time runs steadily,
- * whatever wall clocks show, while no monotonic clock is more wrong than leases allow; and that after an outage of all it
- * goes on from right time, while a majority of the leader's voters has right wall clocks.
+ * Compares the replicated clock with the world's own time, where there is one (a simulation gives it with every step). The
+ * checker reads each server's clocks from its steps, so it knows by itself what is guaranteed: time runs steadily, whatever
+ * wall clocks show, while no monotonic clock is more wrong than leases allow; and after an outage of the whole cluster it
+ * continues from the right time, if a majority of the leader's voters has right wall clocks.
  */
 import { configurationOf, replicatedTime } from "../../core/index.ts"
 import { EPOCH } from "../../interpreters/simulation/index.ts"
 import { fail, type Seen } from "./history.ts"
 import type { Steady } from "./steady.ts"
 
-/** Stated beside the rates of 0.9 and 1.1: leaders change, and a wall clock is known but roughly. */
+/** The tolerance besides the rates of 0.9 and 1.1: leaders change, and wall clocks are known only roughly. */
 const STATED = 1000
-/** Right wall clocks differ by no more. */
+/** Right wall clocks differ by at most this. */
 const RIGHT = 500
 /** A monotonic clock may run this much fast or slow (half of what leases allow between two), read in whole milliseconds. */
 const DRIFT = 0.05
 const GRAIN = 3
-/** A leader may count what it heard of a clock for so long, and a little longer until it hears again. */
+/** How long a leader may use what it heard of a clock, plus a little until it hears again. */
 const REMEMBERED = 15_000
-/** Then everybody must first have heard the time anew. */
+/** Until then every server must first have heard the time again. */
 const RECOVERY = 60_000
 
 const forget = (steady: Steady): void => {
@@ -26,7 +26,7 @@ const forget = (steady: Steady): void => {
   steady.least = Number.POSITIVE_INFINITY
 }
 
-/** Only a server that was told the time by a clock has one. */
+/** A server without a clock reports no time. */
 const readClocks = (steady: Steady, { node, state, events }: Seen, at: number): void => {
   const { clock, self, life } = state
   const name = `${node} ${self.incarnation}`
@@ -52,7 +52,7 @@ const readClocks = (steady: Steady, { node, state, events }: Seen, at: number): 
   known.time = replicatedTime(state)
 }
 
-/** Whether clocks that agree, if there are any, agree on what is right. */
+/** Whether the clocks that agree, if any do, agree on the right time. */
 const isMajorityRight = (steady: Steady, { state }: Seen, at: number): boolean => {
   const { voters } = configurationOf(state)
   let right = 0
@@ -60,7 +60,7 @@ const isMajorityRight = (steady: Steady, { state }: Seen, at: number): boolean =
   return right * 2 > voters.length
 }
 
-/** The first leader after an outage of all has settled its clock: with an agreement, or without. */
+/** The first leader after an outage of the whole cluster has settled its clock, with or without an agreement. */
 const checkStart = (seen: Seen, steady: Steady, at: number, slack: number): void => {
   const { node, state, effects, before } = seen
   const { clock, role } = state
@@ -70,12 +70,12 @@ const checkStart = (seen: Seen, steady: Steady, at: number, slack: number): void
     const told = configurationOf(state).voters.every(({ name }) => name === node || role.progress[name]?.wallOffset !== null)
     if (effect.rule === "clock.disagreed" && !told && clock.monotonic - role.since < 5000) fail("ClockSteady", node, `gives up on clocks that agree after ${clock.monotonic - role.since} ms, though others may tell theirs yet`)
     const trusted = effect.rule === "clock.stepped" && isMajorityRight(steady, seen, at)
-    // Who was away, and is not told yet, may know another time.
+    // A server that was away, and has not heard the time yet, may have another one.
     if (!trusted) steady.voidUntil = at + RECOVERY
     else if (at >= steady.voidUntil) {
       const time = replicatedTime(state)
       const right = EPOCH + at
-      // Where the last stamp was later already, it goes on from there.
+      // If the last stamp is later, time continues from that.
       const most = Math.max(right, before.log.last.time, steady.least + 1.1 * at)
       if (time < right - slack || time > most + slack) fail("ClockSteady", node, `starts as leader of term ${state.currentTerm} at ${time} after an outage, while right clocks show ${right}`)
     }

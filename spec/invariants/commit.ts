@@ -1,9 +1,9 @@
-/** What is committed, and what the state machine gets of it. */
+/** What is committed, and what is handed to the state machine. */
 import { type Effect, type Event, type Index } from "../../core/index.ts"
 import { configurationIn, fail, isQuorum, serverOf, sumOf, type History, type Seen, type Server } from "./history.ts"
 
 const holdsOnDisk = (server: Server | undefined, whole: boolean, index: Index, term: number): boolean => {
-  // A member that was never seen can be believed only where not everybody is watched.
+  // A member that was never observed is believed only where not all servers are observed.
   if (server === undefined) return !whole
   const { log } = server.durable
   return log.base.index >= index || log.termAt(index) === term
@@ -42,7 +42,7 @@ const learned = (events: readonly Event[]): Index => {
   return most
 }
 
-/** Each newly committed entry is compared with what anybody else committed there. */
+/** Each newly committed entry is compared with what any other server committed there. */
 const compare = ({ node, state, history }: Seen, from: Index): void => {
   const { log, commitIndex } = state
   for (let index = from; index <= commitIndex; index++) {
@@ -69,7 +69,7 @@ export const checkCommit = (seen: Seen): void => {
   }
   if (commitIndex === before.commit) return
   if (commitIndex < before.commit) fail("CommitMonotonic", node, `commit index ${before.commit} became ${commitIndex}`)
-  // A leader that commits its own removal is none any more at the end of the step.
+  // A leader that commits its own removal no longer leads at the end of the step.
   const led = before.role === "leader" && before.term === state.currentTerm
   if (led || (role.type === "leader" && commitIndex > learned(events))) checkLeaderCommit(seen)
   else {

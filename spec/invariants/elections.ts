@@ -10,7 +10,7 @@ const inForce = (seen: Seen) => configurationIn(seen.before.configurations, Numb
 const isUpToDate = (candidate: { lastLogTerm: Term; lastLogIndex: Index }, lastTerm: Term, lastIndex: Index): boolean =>
   candidate.lastLogTerm === lastTerm ? candidate.lastLogIndex >= lastIndex : candidate.lastLogTerm > lastTerm
 
-/** The request that a grant answers: the batch holds it, for requests wait for nothing but the disk. */
+/** The request that a grant answers. It is in the batch, because requests wait for nothing but the disk. */
 const checkUpToDate = ({ node, events, before, state }: Seen, candidate: Member, term: Term, type: "RequestVote" | "RequestPreVote"): void => {
   let logMoves = false
   for (const event of events) {
@@ -19,7 +19,7 @@ const checkUpToDate = ({ node, events, before, state }: Seen, candidate: Member,
     const { message } = event
     if (message.type === "AppendEntries") logMoves = true
     if (message.type !== type || message.term !== term || !sameMember(event.from, candidate)) continue
-    // Which log it was compared with in the middle of a batch cannot be seen from outside.
+    // The log with which it was compared in the middle of a batch is not visible from outside.
     if (logMoves || isUpToDate(message, before.log.lastTerm, before.log.lastIndex) || isUpToDate(message, state.log.lastTerm, state.log.lastIndex)) return
     fail("VoteUpToDate", node, `votes for ${candidate.name} whose log ends at ${message.lastLogIndex} in term ${message.lastLogTerm}; its own at ${before.log.lastIndex} in term ${before.log.lastTerm}`)
   }
@@ -52,7 +52,7 @@ const checkVote = (seen: Seen): void => {
   checkUpToDate(seen, votedFor, currentTerm, "RequestVote")
 }
 
-/** What others are told of a vote, by grant or by candidacy: one per term for ever. */
+/** The vote that others learn of, by a grant or a candidacy: one per term, for ever. */
 const tell = ({ node, before }: Seen, term: Term, vote: Member): void => {
   const { told } = before
   if (told.term === term && told.vote !== null && !sameMember(told.vote, vote)) fail("VoteOnce", node, `told ${told.vote.name} and ${vote.name} of its vote in term ${term}`)
@@ -64,7 +64,7 @@ const checkDurableVote = ({ node, before }: Seen, term: Term, vote: Member): voi
   if (hardState.term !== term || !sameMember(hardState.vote, vote)) fail("DurableBeforeTold", node, `its vote for ${vote.name} in term ${term} is not durable`)
 }
 
-/** What its log lacks of what earlier terms committed; Log Matching makes the highest entry speak for those before it. */
+/** Entries committed in earlier terms that its log lacks; by Log Matching it is enough to look at the highest. */
 const checkComplete = (seen: Seen, history: History): void => {
   const { node, state } = seen
   let index = 0
@@ -134,7 +134,7 @@ export const checkVoteSent = (seen: Seen, to: Member, message: Message): void =>
   }
 }
 
-/** Thesis §3.10: "the prior leader stops accepting new client requests", until the transfer timer says otherwise. */
+/** Thesis §3.10: "the prior leader stops accepting new client requests", until the transfer timer expires. */
 export const checkTransfer = ({ node, before, state }: Seen, appended: readonly Entry[]): void => {
   if (before.handedOver === 0) return
   if (state.role.type !== "leader" || state.currentTerm !== before.handedOver) before.handedOver = 0

@@ -1,10 +1,10 @@
-/** When a server must stop by name, and what a stopped one does. */
+/** When a server must halt, and what a halted one does. */
 import { brokenAt, flawOf, isIndex, isTerm, type Message } from "../../core/index.ts"
 import { fail, type Seen } from "./history.ts"
 import { brokenBy } from "./names.ts"
 import type { ObservedStep } from "./index.ts"
 
-/** What it says to stand at `index` is not what is committed there, as far as `seen` knows that. */
+/** The message claims an entry at `index` that differs from the committed one, as far as `seen` knows it. */
 const contradicts = ({ before: { commit, log } }: Seen, { index, term, chain }: Said): boolean => {
   const own = log.termAt(index)
   if (own === undefined || index > commit) return false
@@ -24,7 +24,7 @@ const shown = (seen: Seen, message: Message): number | null => {
   return null
 }
 
-/** Of this step, in which the server did not stop. A message of an earlier term says nothing. */
+/** For a step in which the server did not halt. Messages of earlier terms do not count. */
 export const checkContradiction = (seen: Seen, message: Message): void => {
   const { node, state } = seen
   if (message.term !== state.currentTerm || flawOf(message) !== null || (message.type === "AppendEntries" && brokenAt(message.prevLogChain, message.entries) !== null)) return

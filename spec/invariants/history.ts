@@ -1,6 +1,6 @@
 /**
- * What a checker remembers: of every server what it was after its last step and what its disk holds, and of the
- * cluster what was written, committed and elected. Logs are values, so an old one costs a reference.
+ * What a checker remembers: the state and the disk of every server after its last step, and what the cluster has written,
+ * committed and elected. Logs are persistent values, so an old one costs only a reference.
  */
 import { sameMember, type Configuration, type Effect, type Entry, type HardState, type Index, Log, type Member, type Payload, type Recovered, type State, type Term } from "../../core/index.ts"
 import { InvariantViolated, type Invariant } from "./names.ts"
@@ -14,7 +14,7 @@ export interface DiskImage {
   readonly hardState: HardState
   readonly log: Log
 }
-/** A client that waits. `committed` is what was committed anywhere when a read was asked for. */
+/** A client that waits. `committed` is what was committed anywhere when a read was requested. */
 export interface OpenRef {
   readonly kind: "proposal" | "read"
   readonly committed: Index
@@ -39,20 +39,20 @@ export interface Server {
   /** Handed out and not yet reported back. */
   outstanding: DiskImage[]
   queued: DiskImage
-  /** Who granted a vote in `grantsTerm`, as they arrived here. */
+  /** Who granted a vote in `grantsTerm`, in order of arrival. */
   grantsTerm: Term
   readonly grants: Member[]
-  /** The last vote that others were told of: a grant, or its own candidacy. */
+  /** The last vote that others learned of: a grant, or its own candidacy. */
   told: HardState
   readonly refs: Map<number, OpenRef>
-  /** Seen from its start: it has no refs that nobody told of. */
+  /** Observed since its start, so that all its refs are known. */
   complete: boolean
-  /** A term in which TimeoutNow was sent and not given up, or 0. */
+  /** The term in which TimeoutNow was sent and the transfer not given up, or 0. */
   handedOver: Term
   /** What is in force, derived from the log alone: oldest first. */
   configurations: { readonly index: Index; readonly configuration: Configuration }[]
 }
-/** An entry as first seen, and what stood before it; others of the same index in `other`. */
+/** An entry as first seen, and the entry before it; different entries at the same index are in `other`. */
 export interface Written {
   readonly term: Term
   readonly sum: number
@@ -78,23 +78,23 @@ export interface Election {
   log: Log | null
 }
 export interface History {
-  /** By name: the incarnation of today. */
+  /** By name: the present incarnation. */
   readonly servers: Map<string, Server>
-  /** Earlier incarnations: their disks are gone, what they acknowledged was true. */
+  /** Earlier incarnations: their disks are gone, but what they acknowledged was true. */
   readonly former: Server[]
   readonly written: Shelf<Written>
   readonly committed: Shelf<Committed>
-  /** The highest index that a leader committed, or that a server brought along. */
+  /** The highest index that a leader committed, or that a server had committed when it was first seen. */
   highest: Index
   readonly runs: CommitRun[]
   readonly elections: Map<Term, Election>
   /** Committed configurations, oldest first. */
   configurations: { readonly index: Index; readonly configuration: Configuration }[]
-  /** Told by a start and not yet taken up by its first step. */
+  /** Recovered state reported for a start whose first step has not been seen yet. */
   readonly recovered: Map<string, Recovered>
   /** Payloads of refused proposals: none may be appended. */
   readonly refused: WeakSet<object>
-  /** Every server was seen from its start. */
+  /** Every server was observed since its first start. */
   whole: boolean
   readonly steady: Steady
   steps: number
@@ -116,7 +116,7 @@ export const makeHistory = (): History => ({
   steps: 0,
 })
 
-/** One step, seen against what its server was before. */
+/** One step, compared with the state of its server before it. */
 export interface Seen extends ObservedStep {
   readonly history: History
   readonly before: Server
@@ -142,7 +142,7 @@ const configurationSum = (configuration: Configuration): number => {
   return sum
 }
 export const sameConfiguration = (a: Configuration, b: Configuration): boolean => a === b || configurationSum(a) === configurationSum(b)
-/** What an entry says, as a number. */
+/** The content of an entry, as a number. */
 export const sumOf = (entry: Entry): number => (entry.kind === "command" ? entry.payload.checksum : entry.kind === "noop" ? -1 : configurationSum(entry.configuration))
 
 export const configurationIn = (configurations: Server["configurations"], index: Index): Configuration | undefined => {
@@ -179,11 +179,11 @@ const configurationsIn = (log: Log): Server["configurations"] => {
   return out
 }
 
-/** A server that nobody has seen before, or that starts: what it is now is where its life begins. */
+/** A server that was never seen before, or that starts: its present state is the starting point. */
 export const newServer = (state: State, complete: boolean, recovered: Recovered | undefined): Server => {
   const { log, durability, currentTerm, votedFor } = state
   const hardState = recovered?.hardState ?? (complete ? { term: currentTerm, vote: votedFor } : durability.hardState)
-  // A state machine that was restored just before a crash is ahead of the log, and pulls it along at start.
+  // A state machine that was restored just before a crash is ahead of the log, which follows it at start.
   const found = recovered === undefined || recovered.base.index === log.base.index ? log : Log.of(recovered.base, recovered.entries)
   const durable: DiskImage = { seq: 0, hardState, log: found }
   return {
@@ -217,9 +217,9 @@ export const serverOf = (history: History, member: Member): Server | undefined =
   return history.former.find((server) => sameMember(server.self, member))
 }
 
-/** A server that has been down for this long holds back nothing any more: what it brings is then checked less. */
+/** A server that has been down for this long no longer keeps history alive; it is checked less when it comes back. */
 const PATIENCE = 100_000
-/** An earlier leader than these cannot be there any more. */
+/** A leader of an earlier term than these cannot exist any more. */
 const ELECTIONS = 64
 const ELECTION_LOGS = 8
 

@@ -27,15 +27,15 @@ export interface ObservedStep {
 /** Throws InvariantViolated. */
 export interface InvariantChecker {
   (step: ObservedStep): void
-  /** What a server finds on its disk, before the first step of that life. */
+  /** What a server recovers from its disk, before its first step after a start. */
   readonly started: (node: string, recovered: Recovered, wentBack?: boolean) => void
-  /** False: a server went on from a directory that had lost something, and whoever could have known was out of reach. Then nothing is promised. */
+  /** False: a server continued from a directory that had lost something, and no peer that could have noticed was reachable. Then nothing is guaranteed. */
   readonly promised: () => boolean
   /** Everything at once, from what each server was after its last step. */
   readonly sweep: () => void
-  /** Refs at `node` that nobody has answered yet. */
+  /** Refs at `node` that were not answered yet. */
   readonly openRefs: (node: string) => readonly number[]
-  /** How many things are kept; it stays bounded while no server is down for ever. */
+  /** The size of the kept history; bounded while no server is down for ever. */
   readonly size: () => number
 }
 
@@ -47,7 +47,7 @@ const observedServer = (history: History, { node, state }: ObservedStep, restart
   const server = newServer(state, restarted, history.recovered.get(node))
   history.recovered.delete(node)
   if (today !== undefined && sameMember(today.self, server.self)) {
-    // What was told and what was durable outlives the process.
+    // What others were told and what was durable outlive the process.
     server.told = today.told
     if (state.currentTerm < today.durable.hardState.term) fail("TermMonotonic", node, `starts in term ${state.currentTerm}, durable was ${today.durable.hardState.term}`)
   } else if (today === undefined) {
@@ -151,7 +151,7 @@ const remember = (server: Server, state: State): void => {
 }
 
 export interface CheckerOptions {
-  /** Disks of this world go back in time, so a server may have reason to stop by name. */
+  /** Disks in this world go back in time, so a server may have a reason to halt. */
   readonly halts?: "allowed" | "violations"
 }
 

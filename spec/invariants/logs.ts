@@ -1,4 +1,4 @@
-/** What is written, and what is told of it: logs, disks, configurations, appends. */
+/** Logs, disks, configurations and appends. */
 import { chainAfter, entryBytes, sameMember, type Effect, type Entry, type Member, type Message, type Persist, type Recovered } from "../../core/index.ts"
 import { configurationIn, fail, isAmong, sameConfiguration, sumOf, type DiskImage, type Seen, type Server, type Written } from "./history.ts"
 
@@ -48,7 +48,7 @@ const checkChange = ({ node, state, before }: Seen, entry: Extract<Entry, { kind
   if (!enters && !leaves && !same) fail("ConfigSafety", node, `majorities of the configuration of ${entry.index} need not meet those of ${earlier.index}`)
 }
 
-/** Entries that this step's leader made itself. */
+/** Entries that the leader of this step appended itself. */
 export const appendedByLeader = ({ state, changedFrom, before }: Seen): readonly Entry[] => {
   if (state.role.type !== "leader" || changedFrom > state.log.lastIndex) return []
   const out: Entry[] = []
@@ -90,7 +90,7 @@ export const checkLog = (seen: Seen): void => {
   if (log.base.index > before.log.base.index) checkBase(seen)
 }
 
-/** A base stands for everything committed before it. */
+/** A base represents everything committed before it. */
 const checkBase = ({ node, state, history }: Seen): void => {
   const { base } = state.log
   const known = history.committed.get(base.index)
@@ -98,12 +98,12 @@ const checkBase = ({ node, state, history }: Seen): void => {
   if (known?.chain !== undefined && known.chain !== base.chain) fail("SnapshotMatches", node, `the log starts after ${base.index} with another chain than was committed`)
   if (known !== undefined && known.term !== base.term) fail("SnapshotMatches", node, `the log starts after ${base.index} of term ${base.term}, committed it was in term ${known.term}`)
   const configuration = configurationIn(history.configurations, base.index)
-  // A server that lost its disk and got the log from its start does not know whom the cluster was founded with.
+  // A server that lost its disk and received the log from its first entry does not know the founding configuration.
   if (base.configuration.voters.length === 0) return
   if (configuration !== undefined && !sameConfiguration(configuration, base.configuration)) fail("SnapshotMatches", node, `the log's base ${base.index} carries another configuration than was committed`)
 }
 
-/** What the state machine says of itself. */
+/** What the state machine reports about itself. */
 export const checkSnapshot = ({ node, history }: Seen, base: Recovered["base"], what: string): void => {
   const known = history.committed.get(base.index)
   if (base.index > history.highest || (known !== undefined && (known.term !== base.term || known.chain !== base.chain))) fail("SnapshotMatches", node, `${what} of ${base.index} in term ${base.term} is not what was committed`)
@@ -114,7 +114,7 @@ export const checkSnapshot = ({ node, history }: Seen, base: Recovered["base"], 
 
 // ------------------------------------------------------------------------------------------------ disks
 
-/** What the disk is asked for is just the difference between what it was asked for last and what is now. */
+/** A Persist is exactly the difference between what was persisted last and the present state. */
 export const checkPersists = ({ node, state, before, effects }: Seen): void => {
   let persist: Persist | undefined
   for (const effect of effects)
@@ -170,7 +170,7 @@ const sameImage = ({ hardState, base, entries }: Recovered, image: DiskImage): b
   )
 }
 
-/** What a crash leaves: everything reported durable, and of the rest a prefix. */
+/** What survives a crash: everything reported durable, and a prefix of the rest. */
 export const checkRecovered = (node: string, server: Server, recovered: Recovered): void => {
   if ([server.durable, ...server.outstanding].some((image) => sameImage(recovered, image))) return
   const { hardState, base, entries } = recovered

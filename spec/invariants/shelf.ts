@@ -1,14 +1,14 @@
-/** Things by log index, each end of which can be dropped: the history of a world that runs for days stays small. */
+/** Items by log index that can be dropped at both ends, so that the history of a world that runs for days stays small. */
 export interface Shelf<T> {
   readonly get: (index: number) => T | undefined
-  /** What lies below everything kept is not kept. */
+  /** An item below everything that is kept is ignored. */
   readonly set: (index: number, item: T) => void
   /** Everything below `index` may go. */
   readonly dropBelow: (index: number) => void
   readonly size: () => number
 }
 
-/** Dropping moves everything, so it waits until it is worth it. */
+/** Dropping moves all items, so it waits until enough can be dropped. */
 const WORTH = 1024
 
 export const makeShelf = <T>(): Shelf<T> => {

@@ -1,6 +1,6 @@
 /**
- * The same truths read off whole states, without a past: slow, simple, and a second opinion on the checks of steps.
- * What only a past can tell (what was promised, told, or on a disk) is not seen here.
+ * The same properties, checked on whole states without their history: slow, simple, and a second opinion on the checks of
+ * steps. Properties that need history (promises, replies, disks) are not checked here.
  */
 import { sameMember, type Configuration, type State } from "../../core/index.ts"
 import { fail, sameConfiguration, sumOf } from "./history.ts"
@@ -38,7 +38,7 @@ const sweepState = ({ node, state }: NodeState): void => {
   if (durability.hardState.term > currentTerm) fail("TermMonotonic", node, `durable term ${durability.hardState.term} is ahead of ${currentTerm}`)
 }
 
-/** Two logs agree up to the last index at which their terms do; and wherever both are committed. */
+/** Two logs agree up to the last index at which their terms agree, and wherever both are committed. */
 const sweepPair = (a: NodeState, b: NodeState): void => {
   const from = Math.max(a.state.log.base.index, b.state.log.base.index) + 1
   const committed = Math.min(a.state.commitIndex, b.state.commitIndex)
@@ -64,7 +64,7 @@ const sweepLeader = (leader: NodeState, other: NodeState): void => {
   if (committed !== undefined && commitIndex > log.base.index && log.termAt(commitIndex) !== committed) fail("LeaderCompleteness", leader.node, `leads term ${currentTerm} without entry ${commitIndex}, committed at ${other.node}`)
 }
 
-/** Throws InvariantViolated. One state of each server, from any moments of one world. */
+/** Throws InvariantViolated. Takes one state of each server, from any moments of one world. */
 export const sweep = (states: readonly NodeState[]): void => {
   states.forEach((one, i) => {
     sweepState(one)

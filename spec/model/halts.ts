@@ -1,9 +1,9 @@
-/** When a server may stop by name: somebody must have shown it what Figure 3 says can never be. */
+/** When a server may halt: a message must have shown it something that Figure 3 rules out. */
 import type { Effect, Event, Halted } from "../../core/index.ts"
 import { termIn } from "./ledger.ts"
 import { same, type AbstractServer } from "./server.ts"
 
-/** What a leader says of entries: at which index stands which term. */
+/** What a leader claims about its entries: the term at each index. */
 const sayings = (event: Event): readonly { readonly index: number; readonly term: number }[] => {
   if (event.type !== "MessageReceived") return []
   const { message } = event
@@ -24,7 +24,7 @@ const isShown = (server: AbstractServer, events: readonly Event[], halted: Halte
   }
 }
 
-/** null: it may. A stopped server is silent. */
+/** null: it may. A halted server is silent. */
 export const mayHalt = (server: AbstractServer, events: readonly Event[], effects: readonly Effect[], halted: Halted): string | null => {
   if (effects.some(({ type }) => type !== "Halt" && type !== "Note")) return "has stopped, and says or writes something"
   return effects.length === 0 || isShown(server, events, halted) ? null : `stops without a reason: ${JSON.stringify(halted)}`

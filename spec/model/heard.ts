@@ -1,4 +1,4 @@
-/** What a server has been told that it may rely on later: votes, acknowledgements, rounds, questions, its own disk. */
+/** What a server has heard and may rely on later: votes, acknowledgements, rounds, requests, its own disk. */
 import type { Event, Member, Message, State } from "../../core/index.ts"
 import { applyToDisk, keyOf, same, type AbstractServer } from "./server.ts"
 
@@ -8,7 +8,7 @@ const add = (poll: AbstractServer["votes"], term: number, from: Member): Abstrac
   if (!poll.by.some((one) => same(one, from))) poll.by.push(from)
   return poll
 }
-/** A leader may lead for months: what is this old was answered, or is asked again. */
+/** A leader may lead for months: an older request was answered, or will be repeated. */
 const MOST_KEPT = 256
 const keep = <T>(map: Map<string, T>, key: string, value: T): void => {
   map.set(key, value)
@@ -21,7 +21,7 @@ const raise = (map: Map<string, number>, member: Member, value: number): void =>
   if (value > (map.get(key) ?? -1)) map.set(key, value)
 }
 
-/** Of more than the leader's log holds, or of something else, nothing counts: chains tell logs of equal terms apart. */
+/** An acknowledgement of more than the leader's log holds, or of different entries, does not count; chains distinguish logs of equal terms. */
 const speaksOfThisLog = (message: Extract<Message, { type: "AppendAccepted" }>, { log }: State): boolean =>
   message.verifiedIndex <= log.lastIndex && (log.chainAt(message.verifiedIndex) ?? message.verifiedChain) === message.verifiedChain
 
@@ -41,7 +41,7 @@ const hearMessage = (server: AbstractServer, from: Member, message: Message, sta
       raise(server.matched, from, message.matchIndex)
       raise(server.shared, from, message.matchIndex)
       if (message.condition === "rebuild") server.lost.add(keyOf(from))
-      // What came late says nothing of today.
+      // A late reply says nothing about the present.
       if (message.round < (server.answered.get(keyOf(from)) ?? 0)) return
       if (message.condition === "ready") server.unfit.delete(keyOf(from))
       else server.unfit.add(keyOf(from))
@@ -57,7 +57,7 @@ const hearMessage = (server: AbstractServer, from: Member, message: Message, sta
     case "ReadIndex": {
       if (server.role !== "leader") return
       const leased = server.lease === "held" && server.commit >= server.termStart
-      // One that comes twice may be answered as either.
+      // A duplicate may be answered as either copy.
       const key = `${keyOf(from)} ${message.life} ${message.number}`
       const now = leased ? { least: server.commit, round: 0 } : { least: Math.max(server.commit, server.termStart), round: server.round + 1 }
       const before = server.questions.get(key) ?? now
@@ -79,7 +79,7 @@ const hearMessage = (server: AbstractServer, from: Member, message: Message, sta
   }
 }
 
-/** Answers what is wrong with the event itself, or null. */
+/** Returns what is wrong with the event itself, or null. */
 export const hear = (server: AbstractServer, event: Event, state: State): string | null => {
   switch (event.type) {
     case "MessageReceived":
@@ -116,7 +116,7 @@ export const hear = (server: AbstractServer, event: Event, state: State): string
       if (event.timer === "lease" && server.lease === "held") server.lease = "none"
       return null
     case "PeerConnected":
-      // It may have less than it had: what it shares is asked anew.
+      // It may have less than before: it is asked again what it shares.
       server.shared.delete(keyOf(event.peer))
       return null
     case "ChunkStored":

@@ -1,10 +1,10 @@
-/** A log as the model sees it: at each index a term and what the entry says, as a number. Written apart from the core's. */
+/** A log as the model sees it: the term and content (as a number) at each index. Written independently of the core's. */
 import type { Configuration, Entry, LogBase } from "../../core/index.ts"
 
 export interface Ledger {
   base: number
   baseTerm: number
-  /** Entry `index` stands at `index - start`; what is at or below the base may linger. */
+  /** Entry `index` is at `index - start`; entries at or below the base may still be there. */
   start: number
   readonly terms: number[]
   readonly words: number[]
@@ -12,7 +12,7 @@ export interface Ledger {
   configurations: { readonly index: number; readonly configuration: Configuration }[]
 }
 
-/** What an entry says, without its place: the payload's checksum, or a kind. Configurations are compared apart. */
+/** The content of an entry without its position: the payload's checksum, or a kind. Configurations are compared separately. */
 export const wordOf = (entry: Entry): number => (entry.kind === "command" ? entry.payload.checksum : entry.kind === "noop" ? -1 : -2)
 
 export const emptyLedger = (base: LogBase): Ledger => ({
@@ -46,7 +46,7 @@ export const pushEntry = (ledger: Ledger, entry: Entry): void => {
   ledger.words.push(wordOf(entry))
   if (entry.kind === "configuration") ledger.configurations.push({ index: entry.index, configuration: entry.configuration })
 }
-/** Without `index` and what follows; a configuration that falls away gives way to the one before it. */
+/** Without `index` and later entries; if a configuration is removed, the one before it is in force again. */
 export const cutFrom = (ledger: Ledger, index: number): void => {
   const length = Math.max(0, index - ledger.start)
   if (length >= ledger.terms.length) return
@@ -54,7 +54,7 @@ export const cutFrom = (ledger: Ledger, index: number): void => {
   ledger.words.length = length
   while (ledger.configurations.length > 1 && (ledger.configurations.at(-1)?.index ?? 0) >= index) ledger.configurations.pop()
 }
-/** Starts after `base` from now on; what it holds after that stays. */
+/** From now on the log starts after `base`; later entries stay. */
 export const dropThrough = (ledger: Ledger, base: LogBase): void => {
   if (base.index >= lastOf(ledger)) {
     Object.assign(ledger, emptyLedger(base))

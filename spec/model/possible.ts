@@ -1,14 +1,14 @@
 /**
- * What one event may do to a server. Every function answers all that is allowed, often also that nothing happens: a
- * message may be ignored, for it might as well have been lost; but not the term that it brings. The sources are the paper's Figure 2 and §5–§7 and the
- * thesis §3.10, §4, §6.4 and §9.6.
+ * What one event may do to a server. Every function returns all that is allowed, which often includes that nothing happens:
+ * a message may be ignored, because it might as well have been lost; but not the term that it carries. The sources are the
+ * paper's Figure 2 and §5–§7, and the thesis §3.10, §4, §6.4 and §9.6.
  */
 import { brokenAt, flawOf, TERM_LEAP } from "../../core/index.ts"
 import type { ConfigurationEntry, Effect, Entry, Event, LogBase, Member, Message, Payload, Settings } from "../../core/index.ts"
 import { configurationBefore, inForce, lastOf, lastTermOf, termIn, type Ledger } from "./ledger.ts"
 import { isFit, same, votesIn, type AbstractServer, type RoleName } from "./server.ts"
 
-/** Where a server may be in the middle of a batch: its log is `ledger` through `keep`, then `tail`. */
+/** A possible state of a server in the middle of a batch: its log is `ledger` through `keep`, then `tail`. */
 export interface Possible {
   readonly term: number
   readonly vote: Member | null
@@ -22,7 +22,7 @@ export interface Possible {
   readonly tail: readonly Entry[]
   /** A snapshot became the start of the log. */
   readonly base: LogBase | null
-  /** The election that it runs was asked for by the leader (thesis §3.10). */
+  /** Its election was requested by the leader (thesis §3.10). */
   readonly transfer: boolean
 }
 
@@ -41,11 +41,11 @@ export const startingPoint = (server: AbstractServer): Possible => ({
   transfer: server.transfer,
 })
 
-/** What the model sees of a batch beside the server itself. */
+/** What the model knows about a batch besides the server itself. */
 export interface Scene {
   readonly server: AbstractServer
   readonly settings: Settings
-  /** What stands in the log after the batch: only to choose among what is allowed. */
+  /** The log after the batch: used only to choose among what is allowed. */
   readonly target: (index: number) => Entry | undefined
   readonly effects: readonly Effect[]
   /** Pre-votes that it may have given in the middle of the batch. */
@@ -75,7 +75,7 @@ export const configurationIn = (scene: Scene, at: Possible) => {
 /** "If RPC request or response contains term T > currentTerm: set currentTerm = T, convert to follower", Figure 2. */
 const adopted = (at: Possible, term: number): Possible => ({ ...at, term, vote: null, role: "follower", leader: null, verified: at.commit, heardRound: 0, transfer: false })
 
-/** A pre-vote, asked or given, carries a term that nobody has; a reply to a forwarded proposal hangs on no term. */
+/** A pre-vote request or grant carries a term that nobody has; a reply to a forwarded proposal does not depend on a term. */
 const bringsTerm = (message: Message): boolean =>
   message.type !== "RequestPreVote" && message.type !== "ForwardProposalReply" && !(message.type === "RequestPreVoteReply" && message.granted)
 
@@ -96,7 +96,7 @@ export const notOlder = (scene: Scene, at: Possible, { lastLogTerm, lastLogIndex
   return lastLogIndex >= lastIn(at)
 }
 
-/** Figure 2, RequestVote: "if votedFor is null or candidateId, and candidate's log is at least as up-to-date as receiver's log, grant vote". It must. */
+/** Figure 2, RequestVote: "if votedFor is null or candidateId, and candidate's log is at least as up-to-date as receiver's log, grant vote". A server that may grant the vote must grant it. */
 const voted = (scene: Scene, at: Possible, from: Member, request: Extract<Message, { type: "RequestVote" }>): readonly Possible[] => {
   const mayGive = at.vote === null || same(at.vote, from)
   const known = (configurationIn(scene, at)?.voters.length ?? 0) > 0
@@ -105,20 +105,20 @@ const voted = (scene: Scene, at: Possible, from: Member, request: Extract<Messag
 }
 
 export const preVoteName = (to: Member, term: number): string => `${to.name} ${to.incarnation} ${term}`
-/** Thesis §9.6: it would vote, and has heard no leader. */
+/** Thesis §9.6: it would vote, and has heard no leader recently. */
 const preVoted = (scene: Scene, at: Possible, from: Member, request: Extract<Message, { type: "RequestPreVote" }>): void => {
   const mayGive = request.term > at.term || (request.term === at.term && (at.vote === null || same(at.vote, from)))
   if (mayGive && !isLoyal(scene, at) && (configurationIn(scene, at)?.voters.length ?? 0) > 0 && notOlder(scene, at, request)) scene.preVotes.add(preVoteName(from, request.term))
 }
 
-/** Thesis §4.2.2: its configuration names it a voter, or one that this may still give way to does, while it is not committed. */
+/** Thesis §4.2.2: it is a voter in its configuration, or in an earlier one that is in force again if an uncommitted one is overwritten. */
 const mayCampaign = (scene: Scene, at: Possible): boolean => {
   const ledger = ledgerIn(scene)
   const open = ledger.configurations.filter(({ index }) => index > at.commit && index <= at.keep).map(({ configuration }) => configuration)
   const possible = [configurationIn(scene, at), configurationBefore(ledger, Math.min(at.commit, at.keep)), ...open]
   return at.role !== "leader" && possible.some((configuration) => configuration !== undefined && votesIn(configuration, scene.server.self))
 }
-/** Whoever may or can not campaign waits on, and knows no leader. */
+/** A server that may not or cannot campaign keeps waiting, and knows no leader. */
 const waiting = (at: Possible): readonly Possible[] => (at.role === "follower" ? [{ ...at, leader: null }] : [])
 /** §5.2: "a follower increments its current term and transitions to candidate state. It then votes for itself". */
 export const campaigning = ({ server }: Scene, at: Possible, transfer: boolean): Possible => ({ ...at, term: at.term + 1, vote: server.self, role: "candidate", leader: null, heardRound: 0, fresh: false, transfer })
@@ -127,7 +127,7 @@ export const campaigning = ({ server }: Scene, at: Possible, transfer: boolean):
 
 /** Figure 2, AppendEntries receiver, 2 to 5. */
 const appended = (scene: Scene, at: Possible, { prevLogIndex, prevLogTerm, entries, leaderCommit }: Extract<Message, { type: "AppendEntries" }>): readonly Possible[] => {
-  // What a base covers is committed, and so the same everywhere.
+  // Entries before a base are committed, and so the same everywhere.
   if (prevLogIndex >= baseIn(scene, at) && termOfIn(scene, at, prevLogIndex) !== prevLogTerm) return [at]
   let first = 0
   while (first < entries.length) {
@@ -147,7 +147,7 @@ const appended = (scene: Scene, at: Possible, { prevLogIndex, prevLogTerm, entri
   return [at, { ...at, ...after, verified, commit }]
 }
 
-/** Whether the server tells a client here, or one of the follower `from`, that its proposal stands at `first`. */
+/** Whether the server reports to its own client, or to one of the follower `from`, that the proposal is at `first`. */
 const tellsOf = ({ effects }: Scene, ref: number, from: Member | null, first: number): boolean =>
   effects.some((effect) => {
     if (effect.type === "Respond") return from === null && effect.ref === ref && effect.outcome.type === "ProposalAppended" && effect.outcome.first === first
@@ -156,7 +156,7 @@ const tellsOf = ({ effects }: Scene, ref: number, from: Member | null, first: nu
     return effect.message.ref === ref && same(effect.to, from) && outcome.type === "ProposalAppended" && outcome.first === first
   })
 
-/** A leader appends to its own log, never elsewhere (§5.3). Which proposals it took is what it tells of them. */
+/** A leader only appends to its own log (§5.3). Which proposals it accepted follows from its replies. */
 const taken = (scene: Scene, at: Possible, payloads: readonly Payload[], ref: number, from: Member | null): readonly Possible[] => {
   const first = lastIn(at) + 1
   if (at.role !== "leader" || payloads.length === 0 || !tellsOf(scene, ref, from, first)) return [at]
@@ -170,7 +170,7 @@ const taken = (scene: Scene, at: Possible, payloads: readonly Payload[], ref: nu
   return [at, { ...at, tail: [...at.tail, ...entries] }]
 }
 
-/** §6: a change starts with the joint configuration, or with the new one if the same servers decide. */
+/** §6: a change starts with the joint configuration, or with the new one if the voters stay the same. */
 const changed = (scene: Scene, at: Possible, voters: readonly Member[], learners: readonly Member[], ref: number): readonly Possible[] => {
   const now = configurationIn(scene, at)
   const index = lastIn(at) + 1
@@ -191,7 +191,7 @@ const sameSide = (a: readonly Member[], b: readonly Member[]): boolean => a.leng
 export const sameConfiguration = (a: ConfigurationEntry["configuration"], b: ConfigurationEntry["configuration"]): boolean =>
   sameSide(a.voters, b.voters) && sameSide(a.outgoing, b.outgoing) && sameSide(a.learners, b.learners)
 
-/** §7, Figure 13: what follows the snapshot is kept if the log holds its last entry, else nothing is. */
+/** §7, Figure 13: entries after the snapshot are kept if the log holds its last entry; otherwise the log is discarded. */
 const restored = (scene: Scene, at: Possible, base: LogBase): readonly Possible[] => {
   const commit = Math.max(at.commit, base.index)
   const verified = Math.max(at.verified, base.index)
@@ -203,17 +203,17 @@ const restored = (scene: Scene, at: Possible, base: LogBase): readonly Possible[
 
 // ----------------------------------------------------------------------------------------------- events
 
-/** Thesis §4.2.3: whoever heard a leader just now neither votes nor learns of terms from those who want to depose it. */
+/** Thesis §4.2.3: a server that has just heard a leader neither votes nor adopts terms from candidates that would depose it. */
 const isLoyal = (scene: Scene, at: Possible): boolean => at.role === "leader" || (at.role === "follower" && at.fresh && (at.leader !== null || scene.settings.leaseReads))
 
-/** A member by that name is known, but not of that incarnation: what it says may come from before it lost its disk. */
+/** A member of that name is known, but with another incarnation: the message may be from before it lost its disk. */
 const isStranger = (scene: Scene, at: Possible, from: Member): boolean => {
   const { voters = [], outgoing = [], learners = [] } = configurationIn(scene, at) ?? {}
   const known = [...voters, ...outgoing, ...learners].filter(({ name }) => name === from.name)
   return known.length > 0 && !known.some((one) => same(one, from))
 }
 
-/** Whether a higher term may be passed over. Everywhere else it must not: Figure 2, "Rules for Servers". */
+/** Whether a higher term may be ignored. In all other cases it must not: Figure 2, "Rules for Servers". */
 const mayIgnoreTerm = (scene: Scene, at: Possible, from: Member, message: Message): boolean => {
   switch (message.type) {
     case "RequestVote":
@@ -237,7 +237,7 @@ const mayIgnoreTerm = (scene: Scene, at: Possible, from: Member, message: Messag
 }
 
 const onMessage = (scene: Scene, at: Possible, from: Member, message: Message): readonly Possible[] => {
-  // What no server could have said is as good as lost.
+  // A message that no correct server can have sent counts as lost.
   if (message.term > at.term + TERM_LEAP || flawOf(message) !== null) return [at]
   if (message.type === "AppendEntries" && brokenAt(message.prevLogChain, message.entries) !== null) return [at]
   const raised = message.term > at.term && bringsTerm(message) ? adopted(at, message.term) : at
@@ -273,7 +273,7 @@ const onMessage = (scene: Scene, at: Possible, from: Member, message: Message): 
   }
 }
 
-/** A leader may give leadership up: no quorum heard, a disk that hangs, a machine that is lost. */
+/** Why a leader may step down: no quorum heard, a stalled disk, a lost state machine. */
 const givenUp = (at: Possible): readonly Possible[] =>
   at.role === "leader" ? [at, { ...at, role: "follower", leader: null, verified: at.commit, heardRound: 0 }] : [at]
 
@@ -286,7 +286,7 @@ export const after = (scene: Scene, at: Possible, event: Event): readonly Possib
       if (event.timer !== "election" || at.role === "leader") return [at]
       if (at.role === "follower" && at.fresh) return [{ ...at, fresh: false }]
       if (!mayCampaign(scene, at)) return [at, ...waiting(at)]
-      // Thesis §9.6: with PreVote an election starts with the question whether it could be won.
+      // Thesis §9.6: with PreVote a server first asks whether it could win the election.
       return [at, scene.settings.preVote ? { ...at, role: "preCandidate", leader: null, heardRound: 0, fresh: false, transfer: false } : campaigning(scene, at, false), ...waiting(at)]
     case "Proposed":
       return taken(scene, at, event.payloads, event.ref, null)
@@ -299,7 +299,7 @@ export const after = (scene: Scene, at: Possible, event: Event): readonly Possib
     case "MachineDamaged":
       return givenUp(at)
     case "Started":
-      // An earlier life may have promised a leader its lease (thesis §6.4.1).
+      // Before the restart it may have confirmed a leader's lease (thesis §6.4.1).
       return [{ ...at, fresh: scene.settings.leaseReads }]
     case "ReadRequested":
     case "Persisted":

@@ -1,6 +1,6 @@
 /**
- * The abstract server: the variables of the paper's Figure 2, its disk, and what it has been told that it may rely on
- * (votes, acknowledgements, rounds). Nothing here comes from the core's own bookkeeping of the same.
+ * The abstract server: the variables of the paper's Figure 2, its disk, and what it has heard and may rely on (votes,
+ * acknowledgements, rounds). Nothing here comes from the core's own bookkeeping.
  */
 import type { Configuration, Member, Persist, Recovered } from "../../core/index.ts"
 import { copyLedger, cutFrom, dropThrough, emptyLedger, lastOf, pushEntry, termIn, wordIn, wordOf, type Ledger } from "./ledger.ts"
@@ -17,7 +17,7 @@ export const agreedBy = ({ voters, outgoing }: Configuration, yes: (member: Memb
   return most(voters) && (outgoing.length === 0 || most(outgoing))
 }
 
-/** A read of a client here, or of a follower that asked: what it must see, and what must be heard for it. */
+/** A read of a local client or of a follower: what it must see, and what must be heard before it is answered. */
 export interface Question {
   readonly least: number
   /** A round sent after it arrived. */
@@ -26,9 +26,9 @@ export interface Question {
 export interface WaitingRead {
   /** At a leader. */
   readonly question: Question | null
-  /** At a follower: answered by a reply to a question asked later than this one. */
+  /** At a follower: answered by the reply to a request with a higher number than this. */
   asked: number
-  /** Justified: everything through here will be seen; null: not yet. */
+  /** Confirmed: everything through here will be seen; null: not confirmed yet. */
   confirmed: number | null
 }
 
@@ -36,7 +36,7 @@ export interface Disk {
   term: number
   vote: Member | null
   ledger: Ledger
-  /** Handed over, not yet reported back. */
+  /** Handed over, not reported durable yet. */
   readonly queue: Persist[]
 }
 
@@ -49,7 +49,7 @@ export interface AbstractServer {
   readonly ledger: Ledger
   commit: number
   readonly disk: Disk
-  /** What the disk was asked for last. */
+  /** The last state handed to the disk. */
   handed: { term: number; vote: Member | null; last: number }
   /** The log is known to agree with that of the leader of this term through here. */
   verified: number
@@ -57,28 +57,28 @@ export interface AbstractServer {
   heardRound: number
   /** A leader was heard since the election timer last expired or the connection broke. */
   fresh: boolean
-  /** The election that it runs was asked for by the leader (thesis §3.10). */
+  /** Its election was requested by the leader (thesis §3.10). */
   transfer: boolean
   /** The term for which votes, or pre-votes, were granted to it, and by whom. */
   votes: { term: number; readonly by: Member[] }
   preVotes: { term: number; readonly by: Member[] }
-  /** As leader: what each acknowledged as durable, which round it answered, and which it was sent. */
+  /** As leader: what each member acknowledged as durable, which round it answered, and which it was sent. */
   readonly matched: Map<string, number>
   readonly answered: Map<string, number>
-  /** What each told that its log shares, since its connection was made and since the configuration in force. */
+  /** The common log prefix that each member reported, since it connected and since the configuration in force. */
   readonly shared: Map<string, number>
-  /** Who has told this leader that its state machine is lost. */
+  /** Members that have reported a lost state machine to this leader. */
   readonly lost: Set<string>
-  /** Whose latest answer says that it has no state machine, or no room. */
+  /** Members whose latest reply reports no state machine, or no disk space. */
   readonly unfit: Set<string>
-  /** Its own state machine has executed what its log starts after. */
+  /** Its own state machine has executed everything before the start of its log. */
   working: boolean
   /** The index of the configuration that `shared` is about. */
   sharedSince: number
   round: number
   termStart: number
   readonly images: Map<string, number>
-  /** As follower: the snapshot whose chunks it puts aside, and where the next one starts; null while one is being stored. */
+  /** As follower: the snapshot whose chunks it stores, and the offset of the next one; null while one is being stored. */
   install: { readonly id: string; next: number | null } | null
   lease: "none" | "held" | "barred"
   readonly reads: Map<number, WaitingRead>
@@ -89,7 +89,7 @@ export interface AbstractServer {
   applied: number
 }
 
-/** It holds all through `index`, and could serve: as far as a leader was told. */
+/** As far as the leader knows, it holds everything through `index` and its state machine works. */
 export const isFit = ({ self, working, unfit, matched }: AbstractServer, member: Member, index: number): boolean =>
   same(member, self) ? working : !unfit.has(keyOf(member)) && (matched.get(keyOf(member)) ?? 0) >= index
 
@@ -117,7 +117,7 @@ const holds = (disk: Disk, { hardState, base, entries }: Recovered): boolean =>
   lastOf(disk.ledger) === base.index + entries.length &&
   entries.every((entry) => termIn(disk.ledger, entry.index) === entry.term && wordIn(disk.ledger, entry.index) === wordOf(entry))
 
-/** A crash leaves what was durable, and of what was under way a prefix. */
+/** A crash leaves what was durable, and a prefix of the outstanding writes. */
 export const couldBeLeft = ({ disk }: AbstractServer, recovered: Recovered): boolean => {
   const left: Disk = { ...disk, ledger: copyLedger(disk.ledger) }
   if (holds(left, recovered)) return true
@@ -127,7 +127,7 @@ export const couldBeLeft = ({ disk }: AbstractServer, recovered: Recovered): boo
   })
 }
 
-/** Figure 2: "volatile state", made anew from "persistent state". */
+/** Figure 2: "volatile state", rebuilt from "persistent state". */
 export const bornFrom = (recovered: Recovered): AbstractServer => {
   const { self, hardState, base, position } = recovered
   const ledger = ledgerOf(recovered)

@@ -1,6 +1,6 @@
 /**
- * What a server may do once its events are taken in: win or lose an election, commit, append what its office demands.
- * Answers what is wrong if the state after the batch cannot be reached from here, or null.
+ * What a server may do after its events are handled: win or lose an election, commit, append what a leader must append.
+ * Returns what is wrong if the state after the batch cannot be reached from here, or null.
  */
 import type { Entry, Member, State } from "../../core/index.ts"
 import { configurationBefore, lastOf, termIn, wordIn, wordOf } from "./ledger.ts"
@@ -15,7 +15,7 @@ const wins = (scene: Scene, at: Possible, poll: AbstractServer["votes"], term: n
   return configuration !== undefined && agreedBy(configuration, (member) => (same(member, self) ? own : poll.term === term && poll.by.some((one) => same(one, member))))
 }
 
-/** §5.2 and thesis §9.6: the ways in which one election ends or goes on by itself. */
+/** §5.2 and thesis §9.6: how an election may end or continue. */
 const elections = (scene: Scene, at: Possible): readonly Possible[] => {
   const { server } = scene
   if (at.role === "preCandidate") {
@@ -31,14 +31,14 @@ const elections = (scene: Scene, at: Possible): readonly Possible[] => {
   return [at, lost, ...(entry?.kind === "noop" && entry.term === at.term ? [{ ...at, role: "leader" as const, leader: null, tail: [...at.tail, entry] }] : [])]
 }
 
-/** §6: "once C_old,new has been committed", whoever leads appends C_new. */
+/** §6: "once C_old,new has been committed", the present leader appends C_new. */
 const leaving = (scene: Scene, at: Possible, commit: number): Possible => {
   const now = configurationIn(scene, at)
   const entry = scene.target(lastIn(at) + 1)
   if (at.role !== "leader" || now === undefined || now.outgoing.length === 0 || entry?.kind !== "configuration" || entry.term !== at.term) return at
   const joint = at.tail.findLast((one) => one.kind === "configuration")?.index ?? scene.server.ledger.configurations.at(-1)?.index ?? 0
   if (joint > commit || termOfIn(scene, at, commit) !== at.term) return at
-  // Or nobody would be left to give the others a snapshot.
+  // Otherwise no remaining voter might be able to give the others a snapshot.
   if (!now.voters.some((voter) => isFit(scene.server, voter, joint))) return at
   return sameConfiguration(entry.configuration, { ...now, outgoing: [] }) ? { ...at, tail: [...at.tail, entry] } : at
 }
@@ -57,7 +57,7 @@ const mayCommit = (scene: Scene, at: Possible, index: number): string | null => 
   return configuration !== undefined && agreedBy(configuration, stored) ? null : `commits entry ${index} that no quorum has acknowledged (§5.3)`
 }
 
-/** Own removal is committed: §6, "the leader steps down". */
+/** Its own removal is committed: §6, "the leader steps down". */
 const mayLeave = (scene: Scene, at: Possible, commit: number): boolean => {
   const now = configurationIn(scene, at)
   const index = at.tail.findLast((one) => one.kind === "configuration")?.index ?? scene.server.ledger.configurations.at(-1)?.index ?? 0
@@ -71,7 +71,7 @@ const sameEntry = (server: AbstractServer, at: Possible, index: number, entry: E
   return mine.kind !== "configuration" || (entry.kind === "configuration" && sameConfiguration(mine.configuration, entry.configuration))
 }
 
-/** The log after the batch, against what the model makes of it; what nobody touched is looked at where it ends. */
+/** Compares the log after the batch with the model's; of the unchanged part only the end is compared. */
 const wrongLog = (scene: Scene, at: Possible, state: State, trimmed: number): string | null => {
   const { server } = scene
   const { log } = state
@@ -121,7 +121,7 @@ const settleOne = (scene: Scene, start: Possible, state: State, trimmed: number)
   return outcomes.findLast(({ wrong }) => wrong === null) ?? outcomes.at(-1) ?? { wrong: "nothing is allowed", at: start }
 }
 
-/** `trimmed`: through where a snapshot of its own lets it trim its log. The last of what is possible is taken first. */
+/** `trimmed`: how far its own snapshot allows it to trim the log. The last possibility is tried first. */
 export const settle = (scene: Scene, possible: readonly Possible[], state: State, trimmed: number): Outcome => {
   let first: Outcome | undefined
   for (let i = possible.length - 1; i >= 0; i--) {

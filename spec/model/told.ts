@@ -1,4 +1,4 @@
-/** What a server may say and do: each message and each answer must be justified by what it is, holds and has heard. */
+/** What a server may send and do: each message and reply must be justified by its state, its log and what it has heard. */
 import type { Effect, Event, Member, Message, Outcome, Persist, State } from "../../core/index.ts"
 import { inForce, lastOf, lastTermOf, termIn, wordIn, wordOf } from "./ledger.ts"
 import { preVoteName, type Possible } from "./possible.ts"
@@ -27,7 +27,7 @@ const durableTerm = ({ disk }: AbstractServer, term: number): Wrong => (disk.ter
 
 const asksForVote = ({ server, start, end }: Told, to: Member, { term, lastLogIndex, lastLogTerm }: Of<"RequestVote"> | Of<"RequestPreVote">, role: Possible["role"], expected: number): Wrong => {
   const configuration = inForce(server.ledger)
-  // Refusals that came before the question may end the election at once.
+  // Refusals that arrived before the request was sent may end the election at once.
   const runs = end.role === role || (end.role === "follower" && start.role === role && start.term === end.term)
   if (!runs || term !== expected) return `asks for votes in term ${term} as ${end.role} of term ${end.term}`
   if (lastLogIndex !== lastOf(server.ledger) || lastLogTerm !== lastTermOf(server.ledger)) return `says that its log ends at ${lastLogIndex} in term ${lastLogTerm}`
@@ -48,7 +48,7 @@ const appends = (told: Told, to: Member, { term, prevLogIndex, prevLogTerm, entr
   if (prevLogIndex !== 0 && termIn(ledger, prevLogIndex) !== prevLogTerm) return `says that entry ${prevLogIndex} is of term ${prevLogTerm}`
   if (leaderCommit > end.commit) return `says that ${leaderCommit} is committed`
   if (entries.some((entry, i) => entry.index !== prevLogIndex + 1 + i || termIn(ledger, entry.index) !== entry.term || wordIn(ledger, entry.index) !== wordOf(entry))) return `sends entries after ${prevLogIndex} that do not stand in its log`
-  // Index 0 without entries is a sign of life while a snapshot is on its way.
+  // Index 0 without entries is the heartbeat during a snapshot transfer.
   const back = prevLogIndex > 0 || entries.length > 0 ? goesBack(told, to, prevLogIndex) : null
   if (back !== null) return back
   if (round < server.round) return `sends round ${round} after round ${server.round}`
@@ -72,14 +72,14 @@ const acknowledges = ({ server, end }: Told, to: Member, { term, verifiedIndex, 
   return durableTerm(server, term)
 }
 
-/** §5.2 with Figure 2: "If votedFor is null or candidateId … grant vote": the same one is not refused what it was given. */
+/** §5.2 with Figure 2: "If votedFor is null or candidateId … grant vote": a candidate is not refused a vote that it was granted. */
 const refusesVote = ({ events, server, start, end }: Told, to: Member, term: number): Wrong => {
-  // A request of an earlier term is answered with this one; and somebody may ask in its name with a log that is older.
+  // A request of an earlier term is answered with the current one; and a message in its name may carry an older log.
   const own = lastTermOf(server.ledger)
   const notOlder = ({ lastLogTerm, lastLogIndex }: Of<"RequestVote">): boolean => lastLogTerm > own || (lastLogTerm === own && lastLogIndex >= lastOf(server.ledger))
   const asked = events.every((event) => event.type !== "MessageReceived" || event.message.type !== "RequestVote" || !same(event.from, to) || (event.message.term === term && notOlder(event.message)))
   const given = start.term === term && end.term === term && same(start.vote, to) && start.role === "follower" && end.role === "follower"
-  // Once it led, its followers are loyal, and their logs may be longer than its own was.
+  // Once it has led, its followers refuse votes, and their logs may be longer than its own was.
   const unled = !start.fresh && !end.fresh && start.leader === null && end.leader === null && own < term
   return asked && given && unled ? `refuses ${to.name} in term ${term} the vote that it gave it` : null
 }
@@ -181,7 +181,7 @@ const onLease = ({ server, end, state }: Told, { since = 0 }: Extract<Effect, { 
   return null
 }
 
-/** Is this a reason to wait for an election anew? §5.2: a vote given, an append of the current leader, an election of its own; and whatever ends a role. A vote of a term that is over by the end of the batch is forgotten. */
+/** May this event restart the election timer? §5.2: a granted vote, an append from the current leader, an election of its own, and whatever ends a role. A vote of a term that ends within the batch does not count. */
 const isSignOfLife = ({ start, end }: Told, event: Event): boolean => {
   if (event.type === "Started" || event.type === "PeerDisconnected") return true
   if (event.type === "TimerExpired") return event.timer === "election"
@@ -195,7 +195,7 @@ const onElectionTimer = (told: Told): Wrong => {
   return stays && !events.some((event) => isSignOfLife(told, event)) ? "starts its election timeout anew without a sign of life" : null
 }
 
-/** §7: chunks are written at their offsets, each once, in order; only a new transfer starts over. */
+/** §7: chunks are written at their offsets, each once and in order; only a new transfer starts over. */
 const onChunk = ({ server }: Told, { snapshot, offset }: Extract<Effect, { type: "StoreChunk" }>): Wrong => {
   const { install } = server
   const next = install?.id === snapshot.id ? install.next : 0
@@ -228,7 +228,7 @@ export const justify = (told: Told, effect: Effect): Wrong => {
   }
 }
 
-/** After the messages: what they owe to nobody must not be left open. */
+/** Checked after the messages: nothing that must be sent may be missing. */
 export const owesWrite = ({ server, end }: Told): Wrong => {
   const { handed, ledger } = server
   return handed.term === end.term && same(handed.vote, end.vote) && handed.last === lastOf(ledger) ? null : `leaves term ${end.term}, vote or log through ${lastOf(ledger)} unwritten`
