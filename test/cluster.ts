@@ -89,6 +89,8 @@ export interface Watched {
   readonly running: () => boolean
   readonly exited: Promise<number | NodeJS.Signals>
   readonly signal: (signal: NodeJS.Signals) => void
+  /** Writes to its standard input. */
+  readonly tell: (text: string) => void
   /** Nobody reads what it says any more. */
   readonly close: () => void
 }
@@ -121,6 +123,7 @@ export const launch = (command: string, words: readonly string[], env: Readonly<
   })
   return {
     pid: child.pid ?? -1, output: () => text, running: () => running, exited, signal: (signal) => void child.kill(signal),
+    tell: (text) => void child.stdin.write(text),
     close: () => {
       child.stdout.destroy()
       child.stderr.destroy()

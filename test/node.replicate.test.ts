@@ -1,10 +1,12 @@
 /** `replicate` on real directories and sockets: three servers form, serve, stop, start again, and one comes back from a snapshot. */
-import { mkdtempSync, rmSync } from "node:fs"
+import { cpSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
 import { afterAll, describe, expect, test } from "vitest"
-import { replicate, replicaService, type ReplicateOptions } from "../interpreters/node/index.ts"
+import { makeReplica, replicate, replicaService, type ReplicateError, type ReplicateOptions } from "../interpreters/node/index.ts"
 import { elect, lock } from "../interpreters/lease/index.ts"
 import type { Machine, Replica } from "../interpreters/replica/index.ts"
 import { freePort } from "./cluster.ts"
@@ -81,6 +83,38 @@ describe("replicate", () => {
       return yield* Effect.promise(() => counter.execute({ add: 3 }))
     })
     expect(await Effect.runPromise(program.pipe(Effect.provide(layer)))).toBe(5)
+  }, 60_000)
+
+  test("while it has no place yet, a directory that was put back is refused by its peers, at once and at every later start", async () => {
+    const ports = await Promise.all(ids.map(freePort))
+    // c never comes, so nobody forms a cluster.
+    const peers = Object.fromEntries(ids.map((id, i) => [id, `127.0.0.1:${ports[i]}`]))
+    const lines: string[] = []
+    const begin = (id: string): Effect.Effect<unknown, ReplicateError, Scope.Scope> =>
+      makeReplica({ id, data: join(home, `forming-${id}`), peers, machine, log: (_, text) => lines.push(`${id}: ${text}`), settings: { heartbeat: 50, electionMin: 400, electionMax: 800 } })
+    const running = (id: string): (() => Promise<unknown>) => {
+      const fiber = Effect.runFork(Effect.scoped(begin(id)))
+      return () => Effect.runPromise(Fiber.interrupt(fiber))
+    }
+    /** Whom b waits for, as it said last. */
+    const waits = async (names: string): Promise<void> => {
+      while (lines.findLast((line) => line.startsWith("b: this node's directory is empty"))?.includes(`waiting for ${names} to form`) !== true) await turn()
+    }
+    const endA = async (end: () => Promise<unknown>): Promise<void> => {
+      await waits("c")
+      await end()
+      await waits("a, c")
+    }
+    const endOfB = running("b")
+    await endA(running("a"))
+    cpSync(join(home, "forming-a"), join(home, "put-aside"), { recursive: true })
+    await endA(running("a"))
+    rmSync(join(home, "forming-a"), { recursive: true })
+    cpSync(join(home, "put-aside"), join(home, "forming-a"), { recursive: true })
+    const refused: unknown = await Effect.runPromise(Effect.scoped(Effect.flip(begin("a"))))
+    expect(refused).toMatchObject({ _tag: "NodeFailed", message: expect.stringMatching(/^a stopped: (RolledBack|Superseded): the directory of a is not to be trusted, says b/u) as string })
+    expect(await Effect.runPromise(Effect.scoped(Effect.flip(begin("a"))))).toMatchObject({ _tag: "NodeFailed" })
+    await endOfB()
   }, 60_000)
 
   test.each([

@@ -56,6 +56,8 @@ export interface Assembly<M extends RecoverableMachine, B extends Built, E> exte
   readonly build: (on: Foundation<M>) => B
   /** It cannot go on. */
   readonly failed: (error: NodeFailed) => void
+  /** A peer has met a later start of this directory. Told at once, also while it has no place yet. */
+  readonly refused?: (why: string) => void
 }
 export interface Opened<B, E> {
   readonly storage: FileStorage
@@ -115,6 +117,7 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(ali
       transport,
       (refused) => {
         alive.refused = refused
+        assembly.refused?.(refusedText(id, refused))
         withdraw()
         log("error", refusedText(id, refused))
         transport.announce(helloNow())

@@ -92,9 +92,11 @@ export const makeReplica = <State, Command, Result>(options: ReplicateOptions<St
       lost ??= error
       running?.fail(lost)
     }
+    let refuse: (why: string) => void = () => {}
     const alive = beginning(id, listen)
     const { storage, join } = yield* openServer(alive, {
       data: options.data, peers, advertise, settings: { ...defaultSettings, ...options.settings }, bootstrap: false, clientAddress: "", log, failed: fail,
+      refused: (why) => refuse(why),
       openMachine: ({ directory, self }) =>
         Effect.tryPromise({
           try: (): Promise<Runnable<State>> => {
@@ -121,7 +123,11 @@ export const makeReplica = <State, Command, Result>(options: ReplicateOptions<St
       },
     })
     if (storage.refused !== null) yield* Effect.fail(new NodeFailed({ node: id, cause: new Error(refusedText(id, storage.refused)) }))
-    return (yield* join).replica
+    // The others would never form a cluster with it.
+    const refusal = Effect.callback<never, NodeFailed>((resume) => {
+      refuse = (why) => resume(Effect.fail(new NodeFailed({ node: id, cause: new Error(why) })))
+    })
+    return (yield* Effect.raceFirst(join, refusal)).replica
   })
 
 /**
