@@ -54,6 +54,12 @@ describe("the house", () => {
     expect(circlesOf(readHouse(imports))).toEqual([])
   })
 
+  test("the client loads neither LevelDB nor more of Effect than its errors are: importing it takes 30 ms", () => {
+    const loaded = new Set<string>(["kv/client/index.ts"])
+    for (const file of loaded) for (const { from, to, typeOnly } of imports) if (from === file && !typeOnly) loaded.add(to)
+    expect([...loaded].filter((name) => !name.endsWith(".ts")).toSorted((a, b) => a.localeCompare(b))).toEqual(["effect/Data", "node:net"])
+  })
+
   test("no import cycle", () => {
     const edges = new Map<string, string[]>()
     for (const { from, to, typeOnly } of imports) if (!typeOnly && to.endsWith(".ts")) edges.set(from, [...(edges.get(from) ?? []), to])
@@ -86,7 +92,7 @@ describe("the house", () => {
 
   test("what a browser loads needs no Node", () => {
     const entries = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly exports: Readonly<Record<string, { readonly default: string }>> }
-    const onNode = new Set([".", "./interpreters/file", "./interpreters/tcp", "./interpreters/debugger", "./kv", "./kv/client"])
+    const onNode = new Set([".", "./interpreters/file", "./interpreters/tcp", "./interpreters/debugger", "./kv", "./kv/client", "./kv/client/effect"])
     const doors = Object.entries(entries.exports).flatMap(([name, door]) => (onNode.has(name) ? [] : [door.default.slice("./dist/".length).replace(/js$/, "ts")]))
     const loaded = new Set<string>(doors)
     const wrong: string[] = []

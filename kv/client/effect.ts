@@ -1,4 +1,4 @@
-/** The Effect face: a service with typed errors, its connection acquired and released with its scope. */
+/** `import … from "stepraft/kv/client/effect"`, apart because loading Effect takes longer than all of the client: a service with typed errors, its connection acquired and released with its scope. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -53,7 +53,7 @@ export const makeEffectClient = Effect.fnUntraced(function* (options: ConnectOpt
   return client
 })
 
-/** `yield* Client` gives the client; `Client.layer({ endpoints })` provides it. */
-export class Client extends Context.Service<Client, EffectClient>()("stepraft/Client") {
-  static readonly layer = (options: ConnectOptions): Layer.Layer<Client, ClientError> => Layer.effect(Client, makeEffectClient(options))
+/** `yield* ClientService` gives the client; `ClientService.layer({ endpoints })` provides it. */
+export class ClientService extends Context.Service<ClientService, EffectClient>()("stepraft/Client") {
+  static readonly layer = (options: ConnectOptions): Layer.Layer<ClientService, ClientError> => Layer.effect(ClientService, makeEffectClient(options))
 }
