@@ -34,6 +34,12 @@ describe("stepraft", () => {
     expect((await run("--version")).out).toBe(`stepraft ${version}\n`)
   })
 
+  test.concurrent("debug runs a machine of a user's own from its TypeScript, and tells its commands and states", { timeout: 120_000 }, async () => {
+    const { code, out, err } = await run("debug", "--machine", join("test", "examples", "tickets.ts"), "--nodes", "1", "-c", 'continue leader; step 3; propose n1 {"op":"buy","by":"zoe"}; continue commit 2; show n1')
+    expect({ code, err }).toEqual({ code: 0, err: "" })
+    for (const part of ["n1: a client proposes zoe buys a seat", "zoe buys a seat → yes", "n1.state.free: 3 → 2", 'sold: {"zoe":true}']) expect(out).toContain(part)
+  })
+
   const nodeIn = async (folder: string, data: string) => {
     const peer = `127.0.0.1:${await freePort()}`
     return launch(process.execPath, [join(root, program), "serve", "--id", "n1", "--data", data, "--client", `127.0.0.1:${await freePort()}`, "--peer", peer, "--peers", `n1=${peer}`, "--bootstrap"], {}, folder)
