@@ -1,13 +1,13 @@
 /**
- * A disk in memory: what is on it outlives the storage that is opened on it, as a directory outlives a process. What was
- * not durable when the process crashed is lost.
+ * A disk in memory: its content outlives the storage that is opened on it, as a directory outlives a process. What was not
+ * durable when the process crashed is lost.
  */
 import { Log, lineage, NO_START, origin, originOf, sameMember, startAfter, storedAfter, withSighting, type Configuration, type Held, type Member, type Persist, type Sighting, type Start, type StoredLog } from "../../core/index.ts"
 import type { Identity, Storage, StorageHandlers } from "../contract.ts"
 import type { Refused, Sightings } from "../starts.ts"
 import { nextTurn } from "../turns.ts"
 
-/** What is durable, as plain values that never change: keep them to put a disk back later, or to start its copy. */
+/** The durable content as immutable values: keep them to restore a disk later, or to start a copy of it. */
 export interface DiskContents extends StoredLog {
   readonly identity: Identity
   readonly start: Start
@@ -18,7 +18,7 @@ export interface DiskContents extends StoredLog {
 export type DiskAction =
   /** The process dies now. Of what was not durable yet this much had reached the disk: nothing, all, or so many Persists. */
   | { readonly type: "crash"; readonly keep?: "none" | "all" | number }
-  /** Nothing becomes durable until it goes on. */
+  /** Nothing becomes durable until the disk resumes. */
   | { readonly type: "stall" }
   | { readonly type: "resume" }
   /** The next write fails, and the storage with it. */
@@ -28,17 +28,17 @@ export type DiskAction =
 export interface MemoryDiskOptions {
   /** Of the node. */
   readonly name: string
-  /** What is on it. Default: nothing, under a new incarnation. */
+  /** Its content. Default: empty, with a new incarnation. */
   readonly contents?: DiskContents
-  /** A number that nobody else has, below 2^48, for incarnations and starts. Default: random. */
+  /** A unique number below 2^48, for incarnations and starts. Default: random. */
   readonly word?: () => number
 }
 export interface MemoryDisk {
-  /** A start of the node. Throws DiskInUse as long as the one before was neither closed nor crashed. */
+  /** Starts the node. Throws DiskInUse while the previous start was neither closed nor crashed. */
   readonly open: () => MemoryStorage
   readonly act: (action: DiskAction) => void
   readonly contents: () => DiskContents
-  /** Makes it a founder of a cluster. Before it is opened. */
+  /** Makes it a founder of a cluster. Call it before the disk is opened. */
   readonly found: (cluster: string, founding: Configuration) => void
 }
 export interface MemoryStorage extends Storage {
@@ -51,7 +51,7 @@ export interface MemoryStorage extends Storage {
   readonly refused: Refused | null
   /** A peer has met a later start of this disk: written down for every later start. */
   readonly refuse: (refused: Refused) => void
-  /** What was handed over becomes durable first. */
+  /** Whatever was handed over becomes durable first. */
   readonly close: () => void
 }
 
@@ -208,7 +208,7 @@ export const makeMemoryDisk = ({ name, contents: given, word = randomWord }: Mem
   }
 }
 
-/** Every disk is empty and becomes a founder of one cluster, which needs no forming then. */
+/** Makes empty disks the founders of one cluster, which then need not be formed. */
 export const foundTogether = (disks: readonly MemoryDisk[], cluster = "memory"): void => {
   const founding: Configuration = { voters: disks.map((disk) => disk.contents().identity.self), outgoing: [], learners: [] }
   for (const disk of disks) disk.found(cluster, founding)

@@ -1,24 +1,24 @@
 /**
- * A network in memory: replicas of one process, each with the transport over ports, on ports that only pass references.
- * What is cut is lost without a word, as on a real network: the link goes down when its silence has lasted too long.
+ * A network in memory: replicas of one process, each with the transport over ports, on ports that pass references. A cut link
+ * loses messages silently, as a real network does; the link goes down when nothing was received for too long.
  */
 import type { Ends, Port, PortOptions, PortTransport } from "../port/index.ts"
 import { makeExchange, makePortTransport } from "../port/index.ts"
 import { nextTurn } from "../turns.ts"
 
 export type NetworkAction =
-  /** Nothing gets from one to the other any more, what is under way included; the other way stays as it is. */
+  /** Cuts one direction, including messages in transit; the other direction stays as it is. */
   | { readonly type: "cut"; readonly from: string; readonly to: string }
   | { readonly type: "join"; readonly from: string; readonly to: string }
-  /** Nothing gets to or from it. */
+  /** Cuts it off from all others. */
   | { readonly type: "isolate"; readonly node: string }
-  /** Nothing gets from one side to the other. */
+  /** Separates the two sides. */
   | { readonly type: "partition"; readonly side: readonly string[] }
-  /** Everything gets everywhere again. */
+  /** Restores all links. */
   | { readonly type: "heal" }
 
 export interface MemoryNetwork {
-  /** The transport of the node `self`, connected with all others of this network. Closing it takes the node off, as the end of its process does. */
+  /** The transport of the node `self`, connected to all others of this network. Closing it removes the node, as the end of its process would. */
   readonly join: (options: Omit<PortOptions, "lost">) => PortTransport
   readonly act: (action: NetworkAction) => void
 }
@@ -69,7 +69,7 @@ class End implements Port {
 }
 
 export const makeMemoryNetwork = (): MemoryNetwork => {
-  /** Everybody who was ever here. */
+  /** Every node that ever joined. */
   const names = new Set<string>()
   /** One way each. */
   const cuts = new Set<string>()

@@ -13,7 +13,7 @@ export interface Port {
   readonly close: () => void
 }
 
-/** Why a port is no use any more, by name. */
+/** Why a port can no longer be used. */
 export interface PortProblem {
   readonly name: "PortClosed" | "PortReplaced" | "HelloTimeout" | "PeerSilent" | "BrokenStream" | "HandshakeRefused"
   readonly message: string
@@ -23,24 +23,24 @@ export interface PortProblem {
 export const problem = (name: PortProblem["name"], message: string, refusal: Refusal | null = null): PortProblem => ({ name, message, refusal })
 
 export interface ConnectionHandlers {
-  /** The other end introduced itself, or something about it has changed. */
+  /** The other end has sent its hello, or a new one. */
   readonly hello: (connection: Connection, hello: Hello) => void
   readonly welcome: (connection: Connection) => void
   readonly items: (connection: Connection, items: readonly Sent[]) => void
   readonly service: (connection: Connection, message: ServiceMessage) => void
-  /** Once, whoever ended it. */
+  /** Called once, whichever end closed it. */
   readonly closed: (connection: Connection, why: PortProblem) => void
 }
 
-/** What was taken is told at once when there is this much of it; else with whatever is sent next. */
+/** An acknowledgement is sent at once when this much was received; otherwise with whatever is sent next. */
 const TELL_BYTES = 1 << 20
 
 export class Connection {
   readonly peer: string
   hello: Hello | null = null
-  /** The hello that was found good, and what was met of its sender. */
+  /** The accepted hello, and the sighting of its sender. */
   accepted: { readonly hello: Hello; readonly sighting: Sighting } | null = null
-  /** The other end has found ours good. */
+  /** The other end has accepted ours. */
   welcomed = false
   lastHeard = performance.now()
   /** Frames heard since the port was opened. */
@@ -49,7 +49,7 @@ export class Connection {
   private readonly handlers: ConnectionHandlers
   private closed = false
   private readonly timer: ReturnType<typeof setTimeout>
-  /** Weights of all batches: sent from here, known to be taken there, taken here, and told. */
+  /** Weights of all batches: sent, acknowledged by the other end, received, and acknowledged to it. */
   private sent = 0
   private takenThere = 0
   private taken = 0
@@ -70,12 +70,12 @@ export class Connection {
   get isClosed(): boolean {
     return this.closed
   }
-  /** Handed over to the port, and not known to have been taken at the other end. */
+  /** Handed to the port, and not acknowledged by the other end. */
   get unsent(): number {
     return this.sent - this.takenThere
   }
 
-  /** Both ends have found each other good. */
+  /** Both ends have accepted each other. */
   established(): void {
     clearTimeout(this.timer)
   }
@@ -95,7 +95,7 @@ export class Connection {
   alive(): void {
     this.tell({ kind: "alive", taken: this.taken })
   }
-  /** Every so often: a sign of life, if nothing else was sent since the last time. */
+  /** Called regularly: sends a keep-alive if nothing else was sent since the last call. */
   keepAlive(): void {
     if (this.quiet) this.alive()
     this.quiet = true
@@ -107,7 +107,7 @@ export class Connection {
     this.end()
     this.handlers.closed(this, why)
   }
-  /** Tells the other end why, then ends it. */
+  /** Tells the other end why, then closes it. */
   refuse(refusal: Refusal): void {
     if (this.closed) return
     this.post({ kind: "refused", refusal })

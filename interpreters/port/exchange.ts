@@ -1,6 +1,6 @@
 /**
- * Who starts the workers hands out the ports: every two members get the two ends of a channel, and new ones when the old
- * ones are of no use any more.
+ * For the code that starts the workers: it gives each pair of members the two ends of a channel, and new ones when the old
+ * ones can no longer be used.
  */
 export interface Ends<P> {
   readonly port1: P
@@ -9,10 +9,10 @@ export interface Ends<P> {
 /** Hands a port to a member: `peer` holds the other end. A worker gets it by postMessage, with the port in the list of what is transferred. */
 export type Give<P> = (peer: string, port: P) => void
 export interface Exchange<P> {
-  /** A member is there, or there again: it gets a port to each of the others, and each of them one to it. */
+  /** A member has started, for the first time or again: it gets a port to each of the others, and each of them one to it. */
   readonly join: (name: string, give: Give<P>) => void
   readonly leave: (name: string) => void
-  /** These two have lost each other (`lost` of PortOptions): both get a new port soon, if both are still there. */
+  /** Two members have lost each other (`lost` of PortOptions): both get a new port soon, if both still run. */
   readonly renew: (a: string, b: string) => void
 }
 
@@ -21,7 +21,7 @@ const PAUSE_MS = 50
 /** `make`: two ends of a channel. Usually `() => new MessageChannel()`. */
 export const makeExchange = <P>(make: (a: string, b: string) => Ends<P>): Exchange<P> => {
   const members = new Map<string, Give<P>>()
-  /** Pairs that get new ports soon, by both their names. Both ends ask for them. */
+  /** Pairs that get new ports soon, by both names. Both ends ask for them. */
   const due = new Map<string, readonly [string, string]>()
   const pair = (a: string, b: string): void => {
     const [giveA, giveB] = [members.get(a), members.get(b)]

@@ -10,7 +10,7 @@ import {
 import { MAX_SERVICE_BYTES, type ServiceMessage } from "../contract.ts"
 import type { Hello, Refusal, RefusalReason } from "../hello.ts"
 
-/** Another version closes the port by name. */
+/** A frame of another version closes the port with that reason. */
 export const PORT_PROTOCOL = 2
 
 export interface Sent {
@@ -20,13 +20,13 @@ export interface Sent {
 }
 export type Frame =
   | { readonly kind: "hello"; readonly protocol: number; readonly hello: Hello }
-  /** Nothing speaks against the hello: messages may come. */
+  /** The hello is accepted: messages may be sent. */
   | { readonly kind: "welcome" }
   | { readonly kind: "refused"; readonly refusal: Refusal }
-  /** `sent`: what all batches on this port weigh, this one included. `taken`: the `sent` that was last heard. */
+  /** `sent`: the weight of all batches on this port, including this one. `taken`: the last `sent` that was received. */
   | { readonly kind: "batch"; readonly items: readonly Sent[]; readonly sent: number; readonly taken: number }
   | { readonly kind: "service"; readonly message: ServiceMessage }
-  /** A sign of life. */
+  /** A keep-alive. */
   | { readonly kind: "alive"; readonly taken: number }
 
 // ------------------------------------------------------------------------------------------------ shapes
@@ -41,7 +41,7 @@ const one = <A extends string>(...names: readonly A[]): Check<A> => {
   return (value): value is A => all.has(value)
 }
 const nullable = <A>(check: Check<A>): Check<A | null> => (value): value is A | null => value === null || check(value)
-/** A list may have holes, which only some ways to look at it see. */
+/** An array may have holes, which only some ways of iterating notice. */
 const listOf = <A>(check: Check<A>): Check<readonly A[]> => (value): value is readonly A[] => Array.isArray(value) && value.findIndex((item) => !check(item)) < 0
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null
 const record = <A extends object>(fields: { readonly [K in keyof A]-?: Check<A[K]> }): Check<A> => {
@@ -127,7 +127,7 @@ export const readFrame = (data: unknown): Frame => {
     case "hello": {
       const { protocol, hello } = data
       if (!isNumber(protocol)) return unreadable("a hello without a version")
-      // Its form is that of another version.
+      // It has the form of another version.
       if (protocol !== PORT_PROTOCOL) return unreadable(`it speaks version ${protocol} of this protocol, this is version ${PORT_PROTOCOL}: run the same release on both ends`)
       return isHello(hello) ? { kind, protocol, hello } : unreadable("a hello without what belongs in it")
     }
@@ -163,7 +163,7 @@ export const readFrame = (data: unknown): Frame => {
 
 // ----------------------------------------------------------------------------------------------- sending
 
-/** A structured clone copies the whole memory that a view belongs to: a small payload may lie in a large slab. */
+/** A structured clone copies the whole buffer behind a view, and a small payload may lie in a large slab. */
 const alone = (bytes: Uint8Array): Uint8Array => (bytes.byteLength === bytes.buffer.byteLength && Object.getPrototypeOf(bytes) === Uint8Array.prototype ? bytes : new Uint8Array(bytes))
 const payloadAlone = (payload: Payload): Payload => {
   const bytes = alone(payload.bytes)
@@ -175,7 +175,7 @@ const entryAlone = (entry: Entry): Entry => {
   return payload === entry.payload ? entry : { ...entry, payload }
 }
 
-/** As it goes over a port. The chunk's length is filled in, as over TCP. */
+/** A message as it is posted to a port. The chunk's length is filled in, as over TCP. */
 export const sentOf = (message: Message, chunk: Uint8Array | null): Sent => {
   if (message.type === "AppendEntries") return { message: { ...message, entries: message.entries.map(entryAlone) }, chunk: null }
   if (message.type === "ForwardProposal") return { message: { ...message, payloads: message.payloads.map(payloadAlone) }, chunk: null }

@@ -1,7 +1,7 @@
 /**
- * The link with one peer: the port that is up, and the one that may take its place. Nobody dials a port: whoever starts
- * the workers hands them out, so a new port is the place where the peer is now. It takes over once both ends have shaken
- * hands on it; until then the old one stays.
+ * The link with one peer: the port in use, and a candidate to replace it. Ports are not dialled: the code that starts the
+ * workers hands them out, so a new port leads to where the peer is now. It replaces the old one once the handshake on it is
+ * complete.
  */
 import { hear, lineage, sameMember, type Member, type Message } from "../../core/index.ts"
 import type { ServiceMessage, TransportHandlers } from "../contract.ts"
@@ -13,17 +13,17 @@ import { sentOf, weightOf, type Sent } from "./frames.ts"
 
 export interface PortPeer {
   readonly name: string
-  /** As the last hello said; null before the first. */
+  /** From the last hello; null before the first. */
   readonly member: Member | null
   readonly connected: boolean
-  /** The last hello heard, kept while disconnected; null before the first. */
+  /** The last hello received, kept while disconnected; null before the first. */
   readonly hello: Hello | null
   readonly messagesIn: number
   readonly messagesOut: number
-  /** Handed over and not known to have been taken at the other end. */
+  /** Handed over, and not acknowledged by the other end. */
   readonly unsentBytes: number
   readonly dropped: { readonly disconnected: number; readonly incarnation: number; readonly backpressure: number }
-  /** Why it is not connected, for people; null while it is. */
+  /** Why it is not connected, as text; null while it is. */
   readonly problem: string | null
 }
 
@@ -34,7 +34,7 @@ export interface LinkShared {
   readonly handlers: () => TransportHandlers | null
   readonly heard: (hello: Hello) => void
   readonly refused: (by: string, refusal: Refusal) => void
-  /** The link has no port any more. */
+  /** The link has lost its port. */
   readonly lost: (name: string) => void
   readonly log: LimitedLog
   readonly unsentBytes: number
@@ -46,7 +46,7 @@ export class Link {
   private readonly shared: LinkShared
   private current: Connection | null = null
   private candidate: Connection | null = null
-  /** The candidate is another start of what is connected: which of them lives? Frames heard of the present one when it was asked. */
+  /** The candidate is another start of the connected directory, and it must be decided which one is alive: the number of frames received from the present one when it was asked. */
   private doubt: number | null = null
   /** The member that `connected` was called for, until `disconnected` is. */
   private announced: Member | null = null
@@ -78,7 +78,7 @@ export class Link {
     const item = sentOf(message, chunk)
     const weight = weightOf(item)
     const unsent = this.current.unsent + this.pendingBytes
-    // What is larger than the whole bound still goes out alone, or it could never be sent.
+    // A message that is larger than the whole limit is sent alone, or it could never be sent.
     if (unsent > 0 && unsent + weight > this.shared.unsentBytes) {
       this.dropped.backpressure += 1
       this.shared.log(`${this.name}|backpressure`, "warn", `${this.name} takes messages too slowly: ${this.shared.unsentBytes} bytes are waiting, dropping messages for it (they are sent again later). Look at its load.`)
@@ -117,7 +117,7 @@ export class Link {
 
   keepAlive(): void {
     this.current?.keepAlive()
-    // The start that was asked has said something: it lives.
+    // The start that was asked has sent something: it is alive.
     if (this.doubt !== null && this.current !== null && this.current.heard > this.doubt) this.rejectDouble(this.current)
   }
   giveUpIfSilent(ms: number): void {
@@ -144,7 +144,7 @@ export class Link {
     before?.fail(problem("PortReplaced", `${this.name} was given another port`))
     connection.greet(this.shared.self, this.shared.local())
   }
-  /** Something about this node has changed. */
+  /** This node's hello has changed. */
   announce(): void {
     for (const connection of [this.current, this.candidate]) connection?.greet(this.shared.self, this.shared.local())
   }
@@ -160,7 +160,7 @@ export class Link {
     }
     const live = this.current === connection ? null : (this.current?.accepted?.hello ?? null)
     if (live !== null && live.member.incarnation === hello.member.incarnation && lineage(live.start, hello.start) !== "same") {
-      // Decided by what the start that is connected says next, or by its silence.
+      // Decided by whether the connected start sends anything, or stays silent.
       this.doubt ??= this.current?.heard ?? 0
       this.current?.alive()
       return
@@ -188,7 +188,7 @@ export class Link {
     connection.refuse(refusal)
   }
 
-  /** A port on which both ends have found each other good becomes the link. */
+  /** A port on which both ends have accepted each other becomes the link. */
   private update(connection: Connection): void {
     if (connection !== this.candidate || connection.accepted === null || !connection.welcomed) return
     const { member } = connection.accepted.hello
@@ -227,7 +227,7 @@ export class Link {
       this.pendingBytes = 0
       this.shared.log(`${this.name}|down|${why.name}`, why.name === "HandshakeRefused" || why.name === "BrokenStream" ? "error" : "warn", `${this.name} disconnected. ${why.name}: ${why.message}`)
       if (announced !== null) this.shared.handlers()?.disconnected(announced)
-      // It waited for this one's end.
+      // The candidate waited for this port to end.
       if (this.doubt !== null) {
         this.doubt = null
         if (this.candidate?.hello != null) this.judged(this.candidate, this.candidate.hello)
@@ -236,7 +236,7 @@ export class Link {
     if (this.current === null && this.candidate === null) this.shared.lost(this.name)
   }
 
-  /** The peer was taken off the list, or the node stops: nothing is reported. */
+  /** The peer was removed, or the node stops: nothing is reported. */
   end(): void {
     const { current, candidate } = this
     this.current = null

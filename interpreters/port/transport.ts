@@ -12,36 +12,36 @@ import type { Port } from "./connection.ts"
 import { Link, type LinkShared, type PortPeer } from "./link.ts"
 
 export interface PortLimits {
-  /** Per peer: what may be under way before messages are dropped. Default 32 MB. */
+  /** Per peer: how much may be in transit before messages are dropped. Default 32 MB. */
   readonly unsentBytes?: number
   /** How long the other end of a port may take to say hello. Default 5,000. */
   readonly helloMs?: number
-  /** How often a peer that is told nothing else gets a sign of life. Default 1,000. */
+  /** How often an idle peer is sent a keep-alive. Default 1,000. */
   readonly aliveMs?: number
-  /** A peer that has said nothing for so long is given up. Default 5,000. */
+  /** A peer that has sent nothing for this long is disconnected. Default 5,000. */
   readonly silenceMs?: number
 }
 export interface PortOptions {
   readonly self: Member
   readonly hello: LocalHello
-  /** What this node has met of its peers' starts. Default: kept as long as it runs. */
+  /** The starts of peers that this node has met. Default: kept in memory only. */
   readonly sightings?: Sightings
-  /** Told of each peer that has no port any more, or whose last one came to nothing: it waits to be given another. */
+  /** Called for each peer that has no usable port any more: it waits to be given another one. */
   readonly lost?: (peer: string) => void
   readonly limits?: PortLimits
   readonly log?: Log
 }
 export interface PortTransport extends Transport {
-  /** The other end of this port is held by the member of that name. */
+  /** Gives the transport a port whose other end is held by the member of that name. */
   readonly connect: (peer: string, port: Port) => void
   /** The peer is removed, and its ports are closed without a `disconnected`. */
   readonly forget: (peer: string) => void
   readonly peers: () => readonly PortPeer[]
-  /** Told of each hello that passes the handshake. Returns the way to stop. */
+  /** Called for each hello that passes the handshake. Returns a function that unsubscribes. */
   readonly onHello: (listener: (hello: Hello) => void) => () => void
-  /** Told of each refusal by a peer. Returns the way to stop. */
+  /** Called for each refusal by a peer. Returns a function that unsubscribes. */
   readonly onRefused: (listener: (by: string, refusal: Refusal) => void) => () => void
-  /** This node has changed (it was formed): tells every peer. */
+  /** This node's hello has changed (the cluster was formed): announces it to every peer. */
   readonly announce: (hello: LocalHello) => void
   /** Closes every port; nothing is reported any more. */
   readonly close: () => void
@@ -77,7 +77,7 @@ export const makePortTransport = (options: PortOptions): PortTransport => {
   }
   const ticker = setInterval(() => {
     for (const link of links.values()) link.keepAlive()
-    // After this node itself was stalled the messages may be waiting at the port: judge once they have been taken.
+    // If this node itself was stalled, messages may be waiting at the port: decide after they have been received.
     nextTurn(() => {
       for (const link of links.values()) link.giveUpIfSilent(silenceMs)
     })

@@ -1,6 +1,7 @@
 /**
- * Do all servers execute the same? The leader's digest of all results goes through the log now and then; whoever has another
- * one answers with its own. Who stands against a majority stops. Where there is none, nobody knows who is right: all stop.
+ * Checks that all servers execute alike. From time to time the leader's digest of all results goes through the log, and a
+ * server with a different one answers with its own. A server that differs from a majority stops. If no majority agrees,
+ * nobody knows which is right, and all stop.
  */
 import type { Payload } from "../../core/index.ts"
 import { payloadOf } from "../payload.ts"
@@ -15,12 +16,12 @@ export interface ComparingOptions {
   readonly propose: (payload: Payload) => void
   readonly failed: (error: NotDeterministic) => void
 }
-/** Comparisons that are looked at, at most; older ones are over. */
+/** How many comparisons are kept; older ones are decided. */
 const KEPT = 16
 
 export class Comparing {
   private readonly options: ComparingOptions
-  /** By place in the log: each server's digest, and whether this one has told its own. */
+  /** By index: each server's digest, and whether this one has sent its own. */
   private readonly open = new Map<number, { readonly said: Map<string, number>; told: boolean }>()
   private last = 0
   constructor(options: ComparingOptions) {

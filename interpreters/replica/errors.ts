@@ -1,6 +1,6 @@
-/** What a caller of a replica is told when there is no result: what happened, whether the command was executed, and what to do. */
+/** The errors of a replica: what happened, whether the command was executed, and what to do. */
 
-/** no: never, anywhere. yes: once. unknown: once or not at all, and if not yet, then before anything sent here from now on. */
+/** no: never, anywhere. yes: once. unknown: once or not at all; if later, then before anything that is executed here from now on. */
 export type Executed = "no" | "yes" | "unknown"
 
 export abstract class ReplicaError extends Error {
@@ -28,7 +28,7 @@ export class NotExecuted extends ReplicaError {
   }
 }
 
-/** Nobody here knows whether the command was executed. */
+/** It is unknown whether the command was executed. */
 export class OutcomeUnknown extends ReplicaError {
   override readonly name = "OutcomeUnknown"
   readonly executed = "unknown"
@@ -37,7 +37,7 @@ export class OutcomeUnknown extends ReplicaError {
   }
 }
 
-/** The machine's `apply` threw. What the command had changed was undone, on every server alike. */
+/** The machine's `apply` threw. The command was undone, on every server alike. */
 export class CommandFailed extends ReplicaError {
   override readonly name = "CommandFailed"
   readonly executed = "no"
@@ -74,7 +74,7 @@ export class NotRead extends Error {
   }
 }
 
-/** This server executes otherwise than the others. It stops: what it would tell is not what they hold. */
+/** This server's execution differs from the others'. It stops, because its state is not the cluster's. */
 export class NotDeterministic extends Error {
   override readonly name = "NotDeterministic"
   constructor(through: number) {

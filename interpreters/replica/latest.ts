@@ -1,4 +1,4 @@
-/** A value that changes, for any number of readers: each sees the one there is, and then the newest whenever it looks again. */
+/** A changing value for any number of readers: each sees the current value, and then the newest one each time it asks. */
 export interface Latest<A> {
   readonly tell: (value: A) => void
   readonly follow: () => AsyncIterable<A>

@@ -56,18 +56,18 @@ export interface Replica<State, Command, Result> extends LeaseTable {
   readonly members: Members
   /** Another one leads: the one of that name, or whoever is fit. As members.transfer. */
   readonly transfer: Members["transfer"]
-  /** Rejects when this replica cannot go on. */
+  /** Rejects when this replica has failed. */
   readonly failure: Promise<never>
-  /** Hands leadership over first, and answers what waits. */
+  /** Hands leadership over first, and answers pending calls. */
   readonly close: () => Promise<void>
 }
-/** For whoever owns what is under it. */
+/** For the code that owns the storage and transport below it. */
 export interface RunningReplica<State, Command, Result> extends Replica<State, Command, Result> {
   readonly driver: Driver
   readonly counters: () => Readonly<Record<string, number>>
-  /** It cannot go on, for a reason that others have found. */
+  /** Stops it, for a reason that was found elsewhere. */
   readonly fail: (error: Error) => void
-  /** Ends at once and hands nothing over, as a crash does. */
+  /** Ends it at once without handing over, as a crash does. */
   readonly kill: () => void
 }
 
@@ -104,7 +104,7 @@ export const runReplica = <State, Command, Result>(options: RunOptions<State, Co
   let failure: Error | null = null
   let reject: (error: Error) => void = () => {}
   const failed = new Promise<never>((_, no) => (reject = no))
-  // Whoever does not look at it is told by every call instead.
+  // If nobody looks at this promise, every later call rejects with the reason.
   failed.catch(() => undefined)
   const fail = (error: Error): void => {
     if (failure !== null || closed) return

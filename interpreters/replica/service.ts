@@ -19,19 +19,19 @@ export type Answer = Result | { readonly type: "failed"; readonly error: NotExec
 export interface ReplicaServiceOptions {
   readonly driver: ReplicaDriver
   readonly machine: Pick<Runnable<unknown>, "listen" | "executor">
-  /** The same for all lives of this server, and for no other. */
+  /** Identifies this server, across restarts. */
   readonly owner: string
   readonly settings?: Partial<ReplicaSettings>
   readonly surroundings?: Surroundings
   /** Milliseconds between comparisons of results with the leader's; null: never. */
   readonly compareEvery: number | null
-  /** How many servers vote. */
+  /** The number of voters. */
   readonly voters: () => number
   readonly failed: (error: Error) => void
 }
 export interface ReplicaService {
   readonly execute: (body: Body, done: (answer: Answer) => void) => void
-  /** null once this server's state holds every command acknowledged anywhere before this call. */
+  /** Called with null once this server's state holds every command acknowledged anywhere before this call. */
   readonly barrier: (done: (refusal: Answer | null) => void) => void
   readonly counters: () => Readonly<Record<string, number>>
   readonly stop: () => void

@@ -1,4 +1,4 @@
-/** One socket: preamble, hello, frames, and one clear reason when it ends. Knows nothing of links and peers. */
+/** One socket: preamble, hello, frames, and one clear reason when it ends. It knows nothing of links and peers. */
 import type { Socket } from "node:net"
 import type { Member } from "../../core/index.ts"
 import { MalformedBytes, Writer } from "../bytes.ts"
@@ -8,13 +8,13 @@ import { FrameParser, type Arriving } from "./frame.ts"
 import { HELLO_LIMIT, PREAMBLE, PROTOCOL, readHandshake, readPreamble, writeHello, writePreamble, writeRefused, wrongVersion, type Greeting, type PeerHello, type Sign } from "./handshake.ts"
 
 export interface ConnectionHandlers {
-  /** The other end introduced itself, or something about it has changed. */
+  /** The other end has sent its hello, or a new one. */
   readonly hello: (connection: Connection, hello: PeerHello) => void
-  /** A sign of life, or the echo of one. */
+  /** A keep-alive, or the echo of one. */
   readonly sign: (connection: Connection, sign: Sign) => void
-  /** The body of a message, to be read before returning. Throws MalformedBytes to give the connection up. */
+  /** The body of a message, which must be read before returning. Throw MalformedBytes to close the connection. */
   readonly message: (connection: Connection, buffer: Buffer, from: number, to: number) => void
-  /** Once, whoever ended it. */
+  /** Called once, whichever end closed it. */
   readonly closed: (connection: Connection, error: LinkError) => void
 }
 export interface ConnectionLimits {
@@ -23,7 +23,7 @@ export interface ConnectionLimits {
   readonly helloMs: number
 }
 
-/** How long a refused connection may linger so that the refusal arrives: a reset could overtake it. */
+/** How long a refused connection lingers so that the refusal arrives: a reset could overtake it. */
 const LINGER_MS = 1000
 
 export class Connection {
@@ -32,9 +32,9 @@ export class Connection {
   readonly expected: string | null
   readonly remote: string
   hello: PeerHello | null = null
-  /** The hello, once it was found good. */
+  /** The hello, once it was accepted. */
   accepted: PeerHello | null = null
-  /** Our preamble and hello are out. */
+  /** Our preamble and hello were sent. */
   greeted = false
   lastReceived = 0
   private closed = false
@@ -69,7 +69,7 @@ export class Connection {
       })
     }
     socket.on("data", (chunk: Buffer) => this.data(chunk))
-    // "end" and not only "close": with unsent bytes on our side the latter would wait for a peer that is gone.
+    // "end" as well as "close": with unsent bytes on our side the latter would wait for a peer that is gone.
     socket.on("end", () => this.fail(connectionLost(remote, this.hello === null ? "closed before a hello" : "closed by the other end")))
     socket.on("error", (error: NodeJS.ErrnoException) => {
       const code = error.code ?? error.message
@@ -81,7 +81,7 @@ export class Connection {
   get isClosed(): boolean {
     return this.closed
   }
-  /** The message that has come in part: how much of it, and how much it is. */
+  /** Of a partly received message: the bytes received, and its size. */
   get arriving(): Arriving | null {
     return this.parser.arriving
   }
@@ -104,7 +104,7 @@ export class Connection {
     this.handlers.closed(this, error)
   }
 
-  /** Tells the other end why, then ends it. */
+  /** Tells the other end why, then closes it. */
   refuse(refusal: Refusal): void {
     if (this.closed) return
     this.shut()
@@ -112,14 +112,14 @@ export class Connection {
     if (!this.greeted) writePreamble(w)
     writeRefused(w, refusal)
     this.socket.end(w.take())
-    // What still comes in is read and thrown away until the other end closes: closing on unread bytes sends a reset.
+    // Further input is read and discarded until the other end closes: closing with unread bytes would send a reset.
     this.timer = setTimeout(() => this.socket.destroy(), LINGER_MS)
     this.socket.once("end", () => this.socket.destroy())
     this.socket.once("close", () => clearTimeout(this.timer))
     this.handlers.closed(this, handshakeRefused(this.remote, refusal, "self"))
   }
 
-  /** The node stops: what was handed to `send` before may still leave, nothing is reported any more. */
+  /** The node stops: bytes handed to `send` before may still be sent; nothing is reported any more. */
   end(): void {
     if (!this.closed) this.shut()
     if (this.socket.writableLength === 0) this.socket.destroy()
@@ -148,7 +148,7 @@ export class Connection {
     }
   }
 
-  /** Checks the preamble as it comes in, byte by byte if need be; what follows it, or null. */
+  /** Checks the preamble as it arrives, byte by byte if necessary; returns what follows it, or null. */
   private begin(before: Buffer, chunk: Buffer): Buffer | null {
     const all = Buffer.concat([before, chunk])
     const read = readPreamble(all)

@@ -1,5 +1,5 @@
 /**
- * Who is there. Each end of a new connection sends a preamble (8 magic bytes, 2 bytes of protocol version) and then
+ * The handshake. Each end of a new connection sends a preamble (8 magic bytes, 2 bytes of protocol version) and then
  * a Hello frame, the dialling end first. An end that cannot accept the other's hello answers with a Refused frame,
  * so that both can log why. Preamble and Refused keep their form in every later version of the protocol.
  */
@@ -11,19 +11,19 @@ import { closeFrame, openFrame } from "./frame.ts"
 
 /** 5: configurations carry the addresses of members; services ask one another; chained checksums are made in another way. */
 export const PROTOCOL = 5
-/** The first byte is neither text nor the start of a TLS record: a foreign client is told by its first byte. */
+/** The first byte is neither text nor the start of a TLS record, so foreign clients are recognised by their first byte. */
 const MAGIC = Buffer.from("\u009dstepraf", "latin1")
 export const PREAMBLE = MAGIC.length + 2
-/** A hello fits easily; who has not said one yet is trusted with no more. */
+/** Large enough for a hello; a connection without one is allowed no more. */
 export const HELLO_LIMIT = 256 * 1024
 
-/** What a node says to one of its peers. */
+/** The hello that a node sends to one of its peers. */
 export interface Greeting extends LocalHello {
   /** Where the sender listens for peers. */
   readonly listens: string
-  /** Where others are to look for the sender; empty: where their own lists say. */
+  /** The address that others should dial; empty: they use their own lists. */
   readonly advertises: string
-  /** Where the sender dials whom it speaks to. */
+  /** The address at which the sender dials the receiver. */
   readonly dials: string
 }
 export interface PeerHello extends Hello, Greeting {}
@@ -39,7 +39,7 @@ export const writePreamble = (w: Writer): void => {
   w.u8(PROTOCOL >> 8)
   w.u8(PROTOCOL & 0xff)
 }
-/** null as long as the bytes so far could become a preamble. */
+/** null while the bytes so far may be the beginning of a preamble. */
 export const readPreamble = (bytes: Uint8Array): { readonly protocol: number } | "foreign" | null => {
   for (let i = 0; i < Math.min(bytes.length, MAGIC.length); i++) if (bytes[i] !== MAGIC[i]) return "foreign"
   const high = bytes[MAGIC.length]
@@ -86,16 +86,16 @@ const signFrame = (kind: number, number: number): Buffer => {
   closeFrame(w, at)
   return w.take()
 }
-/** A sign of life; number 0 wants no echo. */
+/** A keep-alive; number 0 wants no echo. */
 export const aliveFrame = (number: number): Buffer => signFrame(ALIVE, number)
 export const echoFrame = (number: number): Buffer => signFrame(ECHO, number)
 
 export type Sign = { readonly type: "Alive"; readonly number: number } | { readonly type: "Echo"; readonly number: number }
 export type HandshakeFrame = Sign | { readonly type: "Hello"; readonly hello: PeerHello } | { readonly type: "Refused"; readonly refusal: Refusal }
 
-/** Names and addresses are short. What is longer, or does not print, was not written by a node of ours. */
+/** Names and addresses are short and printable; anything else was not sent by one of our nodes. */
 const LONGEST_NAME = 256
-/** What a peer says of why it refuses. */
+/** Why a peer refuses, in its words. */
 const LONGEST_REASON = 2000
 const requirePlain = (names: readonly (string | null)[]): void => {
   for (const name of names) {

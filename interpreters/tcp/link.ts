@@ -9,7 +9,7 @@
  * it first becomes leader. A link works in both directions or is down for both ends: the half-open state that breaks
  * consensus under partial partitions does not exist. Failure detection is as fast as with one: when a process dies
  * its kernel closes both sockets, and the first FIN or RST reports the loss (the second finds the link down already).
- * The price is a second file descriptor and acknowledgements that cannot ride on data, 40 bytes at a time.
+ * The cost is a second file descriptor, and TCP acknowledgements that cannot piggyback on data, 40 bytes at a time.
  */
 import { sameMember, hear, lineage, type Member, type Message, type Sighting, type Start } from "../../core/index.ts"
 import { MalformedBytes, Writer } from "../bytes.ts"
@@ -23,11 +23,11 @@ import { aliveFrame, echoFrame, type Greeting, type PeerHello, type Sign } from 
 import type { LimitedLog } from "../log.ts"
 import { addressText, type Address } from "./socket.ts"
 
-/** Messages not sent, by reason. The core recovers from each. */
+/** Counts of messages that were not sent, by reason. The core recovers from each. */
 export interface Dropped {
   /** The link was down. */
   readonly disconnected: number
-  /** For another incarnation than the one that is connected. */
+  /** Addressed to another incarnation than the one that is connected. */
   readonly incarnation: number
   /** Too many unsent bytes: the peer or the network is slow. */
   readonly backpressure: number
@@ -38,12 +38,12 @@ export interface Dropped {
 export interface PeerLink {
   readonly name: string
   readonly address: string
-  /** As the last hello said; null before the first. */
+  /** From the last hello; null before the first. */
   readonly member: Member | null
   /** Both directions are up, with `member`. */
   readonly connected: boolean
   readonly clientAddress: string | null
-  /** The last hello heard, kept while disconnected; null before the first. */
+  /** The last hello received, kept while disconnected; null before the first. */
   readonly hello: PeerHello | null
   /** Milliseconds since the last byte from this peer; null if there was none. */
   readonly lastReceivedMs: number | null
@@ -51,18 +51,18 @@ export interface PeerLink {
   readonly bytesOut: number
   readonly messagesIn: number
   readonly messagesOut: number
-  /** Handed over and not yet taken by the kernel. */
+  /** Bytes handed over and not yet accepted by the kernel. */
   readonly unsentBytes: number
-  /** How long the last sign of life took there and back, or has been under way for; null: none was sent yet. */
+  /** Round-trip time of the last keep-alive, or how long it has been outstanding; null: none was sent yet. */
   readonly transitMs: number | null
-  /** Handed over since the last sign of life that was answered: what may be on its way still. */
+  /** Bytes handed over since the last answered keep-alive: they may still be in transit. */
   readonly behindBytes: number
-  /** The message from it that has come in part. */
+  /** The partly received message from it. */
   readonly arriving: Arriving | null
   readonly dropped: Dropped
-  /** Why it is not connected, for people; null while it is. */
+  /** Why it is not connected, as text; null while it is. */
   readonly problem: string | null
-  /** What of this name was refused lately, be it connected or not; null if nothing was. */
+  /** Why a process of this name was refused lately, whether connected or not; null if none was. */
   readonly refused: string | null
 }
 
@@ -79,15 +79,15 @@ export interface LinkShared {
 
 const KEEP = 1 << 20
 const NOWHERE: Address = { host: "", port: 0 }
-/** A process that is refused dials again within two seconds. */
+/** A refused process dials again within two seconds. */
 const REFUSED_MS = 5_000
 
-/** Nodes that are started together take about this long to find each other. */
+/** About how long nodes that are started together take to find each other. */
 const EARLY_MS = 3000
 
 export class Link {
   readonly name: string
-  /** Where it may be found, the likeliest first. Dialled in turn until one answers. */
+  /** Its addresses, the likeliest first, dialled in turn until one answers. */
   private places: readonly Address[]
   private place = 0
   /** Failed dials since the link was last up. */
@@ -101,7 +101,7 @@ export class Link {
   /** The member that `connected` was called for, until `disconnected` is. */
   private announced: Member | null = null
   private hello: PeerHello | null = null
-  /** What was met of the incarnation that is connected. */
+  /** The sighting of the connected incarnation. */
   private sighting: Sighting | null = null
   private refusal: { readonly text: string; readonly at: number } | null = null
   private problem: string | null = "being dialled for the first time"
@@ -112,11 +112,11 @@ export class Link {
   private bytesIn = 0
   private bytesOut = 0
   private quiet = true
-  /** The sign of life that is on its way there and back. */
+  /** The outstanding keep-alive. */
   private probed: { readonly number: number; readonly at: number; readonly given: number } | null = null
   private probes = 0
   private transit: number | null = null
-  /** Bytes handed to the connection, and of these: those before the last sign that was answered. */
+  /** Bytes handed to the connection, and how many of them before the last answered keep-alive. */
   private given = 0
   private arrived = 0
   private messagesIn = 0
@@ -133,7 +133,7 @@ export class Link {
   get address(): Address {
     return this.places[this.place % this.places.length] ?? NOWHERE
   }
-  /** A connection that stands is left alone: who has moved has none. */
+  /** An established connection is left alone: a peer that has moved has none. */
   find(places: readonly Address[]): void {
     const same = places.length === this.places.length && places.every((at, i) => addressText(at) === addressText(this.places[i] ?? NOWHERE))
     if (same) return
@@ -182,7 +182,7 @@ export class Link {
       this.dropped.tooLarge += 1
       this.shared.log(`${this.name}|tooLarge`, "error", `did not send a ${message.type} of ${size} bytes to ${this.name}: frames end at ${this.shared.frameBytes}. Nodes must agree on the largest entry.`)
     } else if (unsent > 0 && unsent + size > this.shared.unsentBytes) {
-      // A frame that is larger than the whole bound still goes out alone, or it could never be sent.
+      // A frame that is larger than the whole limit is sent alone, or it could never be sent.
       w.length = at
       this.overflow()
     } else this.messagesOut += 1
@@ -218,7 +218,7 @@ export class Link {
     this.quiet = false
     this.given += w.length
     socket.write(w.view())
-    // Nothing left with the socket means that the kernel has it all: the memory is ours again. Saves 2 µs per batch.
+    // If the socket has nothing buffered, the kernel has it all and the memory can be reused. Saves 2 µs per batch.
     if (socket.writableLength === 0 && w.length <= KEEP) w.reset()
     else w.take()
   }
@@ -237,7 +237,7 @@ export class Link {
     if (member !== undefined) this.shared.handlers()?.received(member, message, chunk)
   }
 
-  /** Every so often: a sign of life, whose echo tells how long the way is. While one is out, only if nothing else was sent. */
+  /** Called regularly: sends a keep-alive, whose echo measures the round trip. While one is outstanding, only if nothing else was sent. */
   keepAlive(): void {
     if (this.live !== null && this.probed === null) {
       this.probed = { number: ++this.probes, at: performance.now(), given: this.given }
@@ -258,8 +258,8 @@ export class Link {
   }
 
   /**
-   * A machine that lost power or was cut off sends no reset, and TCP goes on trying for a quarter of an hour, more and
-   * more rarely: after a long partition the old sockets would stay deaf for up to two minutes. New ones do not.
+   * A machine that lost power or was cut off sends no reset, and TCP retries for a quarter of an hour at growing intervals:
+   * after a long partition the old sockets would receive nothing for up to two minutes. New sockets do.
    */
   giveUpIfSilent(ms: number): void {
     const inbound = this.inbound
@@ -272,7 +272,7 @@ export class Link {
     this.outbound = connection
   }
 
-  /** Something about this node has changed. */
+  /** This node's hello has changed. */
   announce(): void {
     if (this.outbound?.greeted === true) this.outbound.greet(this.name, this.shared.greeting(this.address))
   }
@@ -282,7 +282,7 @@ export class Link {
     const live = this.live === null ? null : (this.inbound?.accepted ?? null)
     return live !== null && live.member.incarnation === hello.member.incarnation && lineage(live.start, hello.start) !== "same" ? live.start : null
   }
-  /** If the other end is gone, its machine says so. */
+  /** Probes the other end: if its process is gone, its machine sends a reset. */
   probe(): void {
     this.outbound?.socket.write(aliveFrame(0))
   }
@@ -290,10 +290,10 @@ export class Link {
     this.refusal = { text: `${refusal.reason}: ${refusal.detail}`, at: performance.now() }
   }
 
-  /** A hello that was found good. */
+  /** A hello was accepted. */
   introduced(connection: Connection, hello: PeerHello, sighting: Sighting): void {
     connection.accepted = hello
-    // One half of the link may be left over from an earlier start: no process speaks for another.
+    // One half of the link may be left over from an earlier start, which must not be mixed with this one.
     const half = connection.expected === null ? this.outbound : this.inbound
     if (half !== null && half.accepted !== null && sameMember(half.accepted.member, hello.member) && lineage(half.accepted.start, hello.start) !== "same") {
       half.fail(connectionLost(this.name, "another start of it has said hello"))
@@ -302,7 +302,7 @@ export class Link {
     if (connection.expected === null) {
       const live = outbound?.accepted ?? null
       if (live !== null && live.member.incarnation !== hello.member.incarnation) {
-        // What stands at the configured address is the peer. A peer that was replaced loses its old sockets first.
+        // The process at the configured address is the peer. A replaced peer's old sockets are closed first.
         connection.refuse(duplicateName(this.shared.self, this.name, addressText(this.address)))
         return
       }
@@ -315,7 +315,7 @@ export class Link {
       inbound.refuse(duplicateName(this.shared.self, this.name, addressText(this.address)))
     }
     this.sighting = sighting
-    // Changes are announced on the peer's own connection; the answer to our dial may be older than the last of them.
+    // The peer announces changes on the connection that it dialled; the reply to our dial may be older than the last of them.
     if (connection.expected === null || this.inbound === null) {
       this.hello = hello
       this.shared.heard(hello)
@@ -337,7 +337,7 @@ export class Link {
     this.tell()
   }
 
-  /** There are other handlers now, and they have not been told. */
+  /** The handlers were replaced, and the new ones have not been called yet. */
   untold(): void {
     this.announced = null
   }
@@ -364,7 +364,7 @@ export class Link {
       this.place = (this.place + 1) % this.places.length
     }
     this.problem = error.message
-    // Nodes that are started together miss each other at first: no news for people.
+    // Nodes that are started together fail to reach each other at first: not worth a log line.
     const early = error instanceof ConnectFailed && performance.now() - this.made < EARLY_MS
     this.shared.log(`${this.name}|${errorKey(error)}`, early ? "debug" : isGrave(error) ? "error" : "warn", errorText(error))
     return true
@@ -387,7 +387,7 @@ export class Link {
     if (announced !== null) this.shared.handlers()?.disconnected(announced)
   }
 
-  /** The peer was taken off the list, or the node stops: nothing is reported. */
+  /** The peer was removed, or the node stops: nothing is reported. */
   end(): void {
     const { outbound, inbound } = this
     this.live = null
@@ -406,7 +406,7 @@ export class Link {
     this.lastReceived = Math.max(this.lastReceived, connection.lastReceived)
   }
 
-  /** One direction is up: what keeps the other, as the two ends tell. */
+  /** One direction is up: why the other is not, as far as the two ends know. */
   private halfway(): string | null {
     const { name, shared } = this
     const dialled = this.outbound?.accepted ?? null

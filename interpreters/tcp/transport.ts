@@ -1,4 +1,4 @@
-/** The peer transport: listens, dials every peer, and hands messages from link to driver by plain callbacks. */
+/** The peer transport: listens, dials every peer, and passes messages from links to the driver through plain callbacks. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as FiberMap from "effect/FiberMap"
@@ -26,9 +26,9 @@ export interface TcpLimits {
   readonly connectMs?: number
   /** How long a connected peer may take to say hello. Default 5,000. */
   readonly helloMs?: number
-  /** How often a peer that is told nothing else gets a sign of life. Default 1,000. */
+  /** How often an idle peer is sent a keep-alive. Default 1,000. */
   readonly aliveMs?: number
-  /** A peer that has not sent a byte for so long is given up, and dialled anew. Default 5,000. */
+  /** A peer that has not sent a byte for this long is disconnected and dialled again. Default 5,000. */
   readonly silenceMs?: number
   /** Pause before dialling again: from the first, doubling, to the second, jittered by a half. Default 50 and 1,000. */
   readonly backoffMinMs?: number
@@ -36,16 +36,16 @@ export interface TcpLimits {
 }
 export interface TcpOptions {
   readonly self: Member
-  /** Port 0 takes a free one, see `address`. */
+  /** Port 0 chooses a free one, see `address`. */
   readonly listen: Address
-  /** Where each other member may be found, by name; the likeliest place first. */
+  /** Addresses of each other member, by name; the likeliest first. */
   readonly peers: Readonly<Record<string, Address | readonly Address[]>>
-  /** Where others are told to find this node, as host:port; empty: by their own lists. Default: where it listens. */
+  /** The address announced to others, as host:port; empty: they use their own lists. Default: where it listens. */
   readonly advertise?: string
-  /** Asked of each who is not among the peers: may it be one, at the address that it tells? Default: nobody may. */
+  /** Called for a node that is not among the peers: may it become one, at the address that it announces? Default: no. */
   readonly welcome?: (hello: PeerHello) => boolean
   readonly hello: LocalHello
-  /** What this node has met of its peers' starts. Default: kept as long as it runs. */
+  /** The starts of peers that this node has met. Default: kept in memory only. */
   readonly sightings?: Sightings
   readonly limits?: TcpLimits
   readonly log: Log
@@ -54,15 +54,15 @@ export interface TcpTransport extends Transport {
   /** Where this node listens. */
   readonly address: Address
   readonly peers: () => readonly PeerLink[]
-  /** Who has dialled this node lately, by its own name, and is not among its peers. */
+  /** Nodes that have dialled this node lately and are not among its peers, by the names that they gave. */
   readonly unlisted: () => readonly Unlisted[]
-  /** Told of each hello that passes the handshake, also of the later ones of an open connection. Returns the way to stop. */
+  /** Called for each hello that passes the handshake, including later ones on an open connection. Returns a function that unsubscribes. */
   readonly onHello: (listener: (hello: Hello) => void) => () => void
-  /** Told of each refusal by a peer that this node dialled. Returns the way to stop. */
+  /** Called for each refusal by a peer that this node dialled. Returns a function that unsubscribes. */
   readonly onRefused: (listener: (by: string, refusal: Refusal) => void) => () => void
-  /** This node has changed (it was formed): tells every peer. */
+  /** This node's hello has changed (the cluster was formed): announces it to every peer. */
   readonly announce: (hello: LocalHello) => void
-  /** Adds a peer, or says where it may be found now; null removes it and closes its connections without a `disconnected`. */
+  /** Adds a peer, or sets its addresses; null removes it and closes its connections without a `disconnected`. */
   readonly setPeer: (name: string, at: Address | readonly Address[] | null) => void
 }
 
@@ -74,13 +74,13 @@ export interface Unlisted {
   /** Where it says that it listens. */
   readonly address: string
 }
-/** Who is refused dials again within two seconds. */
+/** A refused node dials again within two seconds. */
 const LATELY_MS = 5_000
 
 const MOST_PEERS = 256
-/** Accepted connections that have not said hello yet; beyond it the oldest goes. */
+/** Limit of accepted connections without a hello; beyond it the oldest is closed. */
 const STRANGERS = 64
-/** The sockets of a process that has ended are closed by then; a second process that lives is not in a hurry. */
+/** By then the sockets of a process that has ended are closed; a second live process can wait. */
 const SECOND_LOOK_MS = 100
 
 const placesOf = (at: Address | readonly Address[]): readonly Address[] => ("host" in at ? [at] : at)
@@ -101,7 +101,7 @@ class Node {
   private readonly self: Member
   private readonly advertise: string | undefined
   private readonly welcome: (hello: PeerHello) => boolean
-  /** Makes a link and begins to dial. */
+  /** Creates a link and starts to dial. */
   dial: (name: string, places: readonly Address[]) => void = () => undefined
   private readonly sightings: Sightings
   private readonly limits: Required<TcpLimits>
@@ -158,7 +158,7 @@ class Node {
     return new Connection(socket, link?.name ?? null, remote, this.self, () => this.greeting(link?.address ?? this.address), limits, handlers)
   }
 
-  /** Who is not on the list, and may be somebody of whom this node has not heard yet, is dialled where it says that it is. */
+  /** A node that is not on the list, but may be a member unknown here, is dialled at the address that it announces. */
   private takeIn(hello: PeerHello): void {
     const { name } = hello.member
     const at = parseAddress(hello.advertises)
@@ -166,7 +166,7 @@ class Node {
     this.dial(name, [at])
   }
 
-  /** `good` is called once nothing speaks against the hello, and its start would be remembered after a crash. */
+  /** `good` is called once the hello is accepted and its start is durably recorded. */
   private judged(connection: Connection, hello: PeerHello, good: (sighting: Sighting) => void, looked = false): void {
     if (connection.isClosed || this.stopped) return
     this.takeIn(hello)
@@ -190,7 +190,7 @@ class Node {
     else this.sightings.meet(hello.member, hello.start, () => this.judged(connection, hello, good, looked))
   }
 
-  /** A connection of the peer's making. Until it says who it is, it belongs to no link. */
+  /** An accepted connection. Until it says hello it belongs to no link. */
   accept(socket: Socket): void {
     if (this.stopped) {
       socket.destroy()
@@ -223,11 +223,11 @@ class Node {
   }
 
   private turnedAway(host: string, error: LinkError): void {
-    // A stranger that leaves without a word is a port scan or a health check.
+    // A stranger that disconnects without sending anything is a port scan or a health check.
     this.log(`${host}|${errorKey(error)}`, error instanceof ConnectionLost ? "debug" : "error", errorText(error))
   }
 
-  /** Dials once; resolves when that connection has ended, however far it came. */
+  /** Dials once; resolves when that connection has ended, whether or not it was established. */
   session(link: Link): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
       const connection = this.connection(dialSocket(link.address), link, `${link.name} at ${addressText(link.address)}`, {
@@ -247,7 +247,7 @@ class Node {
     })
   }
 
-  /** The pause between two dials; a hello of that peer on a connection of its own ends it. */
+  /** The pause between two dials; a hello from that peer on its own connection ends it. */
   pause(link: Link): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
       const longest = Math.min(this.limits.backoffMaxMs, this.limits.backoffMinMs * 2 ** Math.min(link.attempts, 16))
@@ -281,7 +281,7 @@ class Node {
   start(): void {
     this.ticker = setInterval(() => {
       for (const link of this.links.values()) link.keepAlive()
-      // After this node itself was stalled the bytes may be waiting in the socket: judge once they have been read.
+      // If this node itself was stalled, bytes may be waiting in the socket: decide after they have been read.
       setImmediate(() => {
         for (const link of this.links.values()) link.giveUpIfSilent(this.limits.silenceMs)
       })
@@ -291,7 +291,7 @@ class Node {
   attach(handlers: TransportHandlers): void {
     this.handlers = handlers
     for (const link of this.links.values()) link.untold()
-    // Links that came up before: told on a turn of their own, as the contract wants.
+    // Links that are already up are reported asynchronously, as the contract demands.
     setImmediate(() => {
       if (!this.stopped) for (const link of this.links.values()) link.tell()
     })
@@ -336,7 +336,7 @@ export const makeTcpTransport = (options: TcpOptions): Effect.Effect<TcpTranspor
       run(name, node.dialLoop(node.link(name, places)))
     }
     for (const [name, at] of Object.entries(options.peers)) if (name !== options.self.name) node.dial(name, placesOf(at))
-    // First of all when the scope closes: nothing is reported while the parts go down.
+    // First when the scope closes: nothing is reported during shutdown.
     yield* Effect.addFinalizer(() => Effect.sync(() => node.stop()))
     return {
       address: node.address,

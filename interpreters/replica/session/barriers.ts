@@ -1,4 +1,4 @@
-/** Linearizable reads wait here. All barriers of one turn share one read of the core; a refused one tries again. */
+/** Where linearizable reads wait. All barriers of one turn share one read of the core; a refused read is tried again. */
 import type { ReadRefusal, ReplicaParts } from "./parts.ts"
 import type { Alarm } from "../../surroundings.ts"
 

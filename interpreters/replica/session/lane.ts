@@ -1,14 +1,13 @@
 /**
- * A queue of commands on their way through the log, in order, until each is answered: go-back-N.
+ * A queue of commands that go through the log in order, until each is answered: go-back-N.
  *
- * Commands are proposed from the oldest on. Proposals get lost (a leader falls, a connection breaks), so when one is
- * refused, lost or overtaken by silence, the lane goes back and proposes again from the oldest unanswered command.
- * That is harmless, because the state machine executes each number of a session once; and it is no flood, because at
- * most one window is proposed again at a time, and each time again only after a longer pause, unless there was
- * progress.
+ * Commands are proposed from the oldest on. Proposals get lost (a leader crashes, a connection breaks), so when one is
+ * refused, lost or unanswered for too long, the lane goes back and proposes again from the oldest unanswered command. That
+ * is harmless, because the state machine executes each number of a session once. It does not flood the leader, because at
+ * most one window is proposed again at a time, and after a longer pause each time unless there was progress.
  *
- * Every pass over the queue is an epoch. What becomes of proposals of an earlier epoch changes nothing any more: the
- * present epoch proposes the same commands again anyway.
+ * Every pass over the queue is an epoch. Outcomes of proposals of an earlier epoch are ignored: the present epoch proposes
+ * the same commands again anyway.
  */
 import type { Payload, ProposalOutcome, ProposalRefusal, Term } from "../../../core/index.ts"
 import type { Leadership } from "../../driver/index.ts"
@@ -18,7 +17,7 @@ export interface Item {
   /** Made when the command is first proposed. */
   payload: Payload | null
   readonly bytes: number
-  /** Proposals of it that may have taken effect, or may yet. 0: it was certainly not executed. */
+  /** How many of its proposals may have taken effect, or still may. 0: it was certainly not executed. */
   attempts: number
   settled: boolean
 }
@@ -33,9 +32,9 @@ export interface LaneOptions<T extends Item> extends LaneTimes {
   readonly propose: (payloads: readonly Payload[], done: (outcome: ProposalOutcome) => void) => void
   readonly wake: () => void
   readonly encode: (item: T) => Payload
-  /** Proposing makes sense now: there is a leader, and a session if one is needed. */
+  /** Whether to propose now: there is a leader, and a session if one is needed. */
   readonly ready: () => boolean
-  /** The item's place in the log was executed, and it has no answer. Settling it here keeps it from going again. */
+  /** The item's index was executed, but it has no answer. Settling it here prevents another proposal. */
   readonly passed?: (item: T, index: number, term: Term) => void
   readonly refused?: (reason: ProposalRefusal, items: readonly T[]) => void
 }
@@ -43,14 +42,14 @@ export interface LaneOptions<T extends Item> extends LaneTimes {
 interface Chunk<T> {
   readonly items: readonly T[]
   readonly epoch: number
-  /** How often everything had been renumbered: an older proposal says nothing about the items as they are now. */
+  /** How often everything was renumbered: outcomes of older proposals do not apply to the present items. */
   readonly numbering: number
   /** Once appended. */
   first: number
   term: Term
 }
 
-/** What may be on its way without an answer; always at least one command. */
+/** The window: how much may be unanswered; always at least one command. */
 const WINDOW_ITEMS = 16_384
 const WINDOW_BYTES = 16 << 20
 /** One proposal. */
@@ -69,7 +68,7 @@ export class Lane<T extends Item> {
   private numbering = 0
   private appended: Chunk<T>[] = []
   private applied = 0
-  /** Something has got its answer since the last look at the time (`tick`). */
+  /** Something was answered since the last `tick`. */
   private progressed = false
   private progressAt = 0
   private stalls = 0
@@ -102,7 +101,7 @@ export class Lane<T extends Item> {
   at(n: number): T | undefined {
     return n < 0 ? undefined : this.items[this.first + n]
   }
-  /** Oldest first, with what is answered already but stands behind something unanswered. */
+  /** Oldest first, including items that are already answered but are behind an unanswered one. */
   list(from = 0, to = this.length): readonly T[] {
     return this.items.slice(this.first + from, this.first + to)
   }
@@ -151,7 +150,7 @@ export class Lane<T extends Item> {
     this.wakeAfter(delay)
   }
 
-  /** Nothing proposed so far can take effect any more: everything is as if it had just come. */
+  /** Nothing that was proposed can take effect any more: all items are as if they had just arrived. */
   renumber(): void {
     for (let i = this.first; i < this.fresh; i++) {
       const item = this.items[i]
@@ -165,7 +164,7 @@ export class Lane<T extends Item> {
     this.rewind(0)
   }
 
-  /** Another leader, or a new term of the same: what the last one had not committed may be gone. */
+  /** Another leader, or a new term of the same one: uncommitted entries may be lost. */
   changed(now: Leadership): void {
     if (now.leader === null) return
     const before = this.leader
@@ -176,7 +175,7 @@ export class Lane<T extends Item> {
     else if (this.length > 0) this.options.wake()
   }
 
-  /** Every reply through `index` is out: what was appended before it and has no answer was lost. */
+  /** Every result through `index` was delivered: an unanswered item that was appended before it was lost. */
   appliedThrough(index: number): void {
     this.applied = index
     if (this.appended.length === 0) return
@@ -186,7 +185,7 @@ export class Lane<T extends Item> {
     for (const chunk of through) this.afterApply(chunk)
   }
 
-  /** For time: called every so often. */
+  /** Called regularly, to check timeouts. */
   tick(): void {
     if (this.progressed) {
       this.progressed = false
@@ -284,7 +283,7 @@ export class Lane<T extends Item> {
         this.options.wake()
       })
   }
-  /** The answered ones at the front are dropped now and then, not one by one. */
+  /** Answered items at the front are dropped in batches, not one by one. */
   private compact(): void {
     if (this.first < 1024 || this.first * 2 < this.items.length) return
     this.items.splice(0, this.first)

@@ -1,10 +1,10 @@
-/** Opens sessions for this node, one at a time, for as long as it takes. */
+/** Opens sessions for this node, one at a time, retrying until it succeeds. */
 import type { ProposalRefusal } from "../../../core/index.ts"
 import { Lane, type Item } from "./lane.ts"
 import { laneOf, type ReplicaParts, type SessionFormat } from "./parts.ts"
 import type { Surroundings } from "../../surroundings.ts"
 
-/** 128 bits: nobody guesses it, and no two openings have the same. */
+/** 128 random bits: unguessable, and different for each opening. */
 const SECRET_BYTES = 16
 
 interface Opening extends Item {
@@ -14,7 +14,7 @@ interface Opening extends Item {
 export class Opener {
   readonly lane: Lane<Opening>
   private readonly makeSecret: Surroundings["secret"]
-  /** Of the session that is being opened, or of the last one that was. */
+  /** The secret of the session that is being opened, or of the last one. */
   secret = ""
 
   constructor(parts: Pick<ReplicaParts<never>, "driver" | "settings" | "now" | "after" | "secret">, format: Pick<SessionFormat<never, unknown>, "opening">, refused: (reason: ProposalRefusal) => void) {

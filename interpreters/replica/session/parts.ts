@@ -15,11 +15,11 @@ export interface ReplicaSettings {
   readonly stallMs: Millis
   /** Pause before proposing again: from the first to the last, doubling. */
   readonly backoffMs: readonly [Millis, Millis]
-  /** More than this waiting is refused as busy. */
+  /** Commands beyond this many waiting ones are refused as busy. */
   readonly maxWaiting: number
   readonly maxWaitingBytes: number
   readonly maxEntryBytes: number
-  /** How often time is looked at: time-outs, lost proposals. */
+  /** How often timeouts and lost proposals are checked. */
   readonly tickMs: Millis
 }
 export const defaultReplicaSettings: ReplicaSettings = {
@@ -33,18 +33,18 @@ export const defaultReplicaSettings: ReplicaSettings = {
   tickMs: 50,
 }
 
-/** What is told when a command has no result, in the caller's terms. Each says what is known of its effect. */
+/** The answers when a command has no result, in the caller's terms. Each says what is known about its effect. */
 export interface Refusals<Answer> {
-  /** Of a command that was certainly not executed. null: no leader took it. */
+  /** For a command that was certainly not executed. null: no leader accepted it. */
   readonly notExecuted: (reason: ProposalRefusal | null) => Answer
   /** Not executed: this server is stopping. */
   readonly stopping: Answer
-  /** Its outcome was not learnt within the time-out. */
+  /** Its outcome did not become known within the timeout. */
   readonly unknown: Answer
-  /** One before it ended so, and it was not tried again past that. */
+  /** An earlier command ended as unknown, and this one was not retried past it. */
   readonly unknownBehind: Answer
   readonly unknownStopping: Answer
-  /** Of a read. null: no leader confirmed it. */
+  /** For a read. null: no leader confirmed it. */
   readonly notRead: (reason: ReadRefusal | null) => Answer
 }
 
@@ -60,7 +60,7 @@ export const laneOf = ({ driver, settings, now, after }: Pick<ReplicaParts<never
   now, after, stallMs: settings.stallMs, backoffMs: settings.backoffMs, propose: driver.propose, wake: driver.wake,
 })
 
-/** Why nothing was executed, as far as a caller can do something about it; noLeader: whatever else it was, nobody took it. */
+/** Why nothing was executed, as far as a caller can act on it; noLeader for any other reason. */
 export const reasonOf = (reason: ProposalRefusal | null): "busy" | "tooLarge" | "spaceLow" | "exhausted" | "noLeader" => {
   switch (reason) {
     case "busy":
@@ -86,12 +86,12 @@ export type Outcome<Answer> =
   | { readonly type: "forgotten" }
   /** Not executed so far: proposing it again is safe. */
   | { readonly type: "notExecuted" }
-  /** The session has ended: nothing more of it will be executed; what was is unknown. */
+  /** The session has ended: nothing more of it will be executed; whether this command was is unknown. */
   | { readonly type: "expired" }
 
 /** How the log and the state machine hold sessions. */
 export interface SessionFormat<Request, Answer> {
-  /** Whose session it is: the same for all lives of this server, and for no other. */
+  /** Owner of the session: identifies this server, across restarts. */
   readonly owner: string
   readonly opening: (secret: string) => Payload
   /** Results of numbers below `lowest` have arrived. */

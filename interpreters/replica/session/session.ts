@@ -1,14 +1,14 @@
 /**
- * Exactly-once for whoever has no session of its own: the server's session.
+ * Exactly-once for callers without a session of their own: the server's session.
  *
  * Each command gets the next number of the session when it is first proposed, so numbers run without a gap in the order of
  * the calls, and only this server ever proposes them again. The answer is the one that this server's own state machine
  * announces.
  *
- * A command whose outcome is not learnt in time ends as unknown, together with all that were sent behind it, and the session
- * with it: opening the next one ends the old one in the log, so from then on nothing of the old one can take effect, and what
- * waits here takes its turn strictly afterwards. Until the new session is open, the old numbers stay: a late answer still
- * counts.
+ * A command whose outcome does not become known in time ends as unknown, with all that were sent behind it, and so does the
+ * session: opening the next one ends the old one in the log, so nothing of the old one can take effect afterwards, and
+ * waiting commands are executed strictly later. Until the new session is open the old numbers stay valid: a late answer
+ * still counts.
  */
 import type { Payload, ProposalRefusal } from "../../../core/index.ts"
 import { Lane, type Item } from "./lane.ts"
@@ -102,7 +102,7 @@ export class ServerSession<Request, Answer> {
   requestOf(sequence: number): Request | undefined {
     return this.bySequence.get(sequence)?.request
   }
-  /** What number `sequence` of the session gave: any copy of the command has this answer. */
+  /** The result of number `sequence` of the session; it holds for every copy of the command. */
   executed(sequence: number, answer: Answer): void {
     const write = this.bySequence.get(sequence)
     if (write === undefined) return
@@ -122,7 +122,7 @@ export class ServerSession<Request, Answer> {
     if (owner !== this.format.owner) return
     if (secret !== this.opener.secret) return this.fence()
     if (session === this.session && !this.fencing) return
-    // Every session of ours before this one has ended, at this place in the log: what has no answer never gets one.
+    // All earlier sessions of this server end at this index: commands without an answer will never get one.
     this.opener.opened()
     this.session = session
     this.fencing = false
@@ -140,7 +140,7 @@ export class ServerSession<Request, Answer> {
       if (write.settled) continue
       const state = this.format.outcomeOf(session, write.sequence)
       if (state.type === "kept") this.answer(write, state.reply)
-      // The session ended within what the snapshot covers; whether before or after this command cannot be seen.
+      // The session ended within what the snapshot covers; whether before or after this command is unknown.
       else if (state.type !== "notExecuted") lost = true
     }
     if (lost) {
@@ -158,10 +158,10 @@ export class ServerSession<Request, Answer> {
     this.opener.open()
   }
 
-  /** The leader has no room. What certainly was not executed is told so now instead of being kept waiting. */
+  /** The leader has no disk space. Commands that were certainly not executed are answered now instead of being kept waiting. */
   private refuseUnexecuted(): void {
     const sent = this.lane.sent > 0
-    // Behind a write that may have been executed, others may have been too: those have attempts of their own.
+    // Commands behind one that may have been executed may have been executed too, by their own proposals.
     const first = this.lane.oldest?.attempts === 0
     this.lane.list().forEach((write) => {
       if (first || write.attempts === 0) this.answer(write, this.parts.refusals.notExecuted("spaceLow"))
@@ -184,10 +184,10 @@ export class ServerSession<Request, Answer> {
       if (oldest.attempts > 0) {
         count("service.unknown", this.lane.sent)
         this.answer(oldest, this.parts.refusals.unknown)
-        // Those sent behind it share its fate: never tried again past it.
+        // Those sent behind it end like it: they are never retried past it.
         for (const write of this.lane.list(0, this.lane.sent)) this.answer(write, this.parts.refusals.unknownBehind)
       } else {
-        // None behind it can be executed either: in its session their numbers come after its own.
+        // None behind it can be executed either, because their numbers come after its own in the session.
         count("service.noLeader")
         this.answer(oldest, this.parts.refusals.notExecuted(this.reason()))
       }
