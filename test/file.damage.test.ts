@@ -148,7 +148,7 @@ test("a flipped bit anywhere in an acknowledged record stops the node, the last 
       const frame = offset < 512 ? 0 : 512 + Math.floor((offset - 512) / 1024) * 1024
       const error = await refusal(disk)
       expect(error).toMatchObject({ _tag: "LogCorrupted", file: path, offset: frame })
-      expect(String(error)).toContain("The others go on without it")
+      expect(String(error)).toContain("This copy of the log cannot be trusted")
     }),
     { numRuns: 400 },
   )
