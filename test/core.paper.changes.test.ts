@@ -1,6 +1,6 @@
 /** Cluster membership changes (paper §6, thesis §4) and lease reads (thesis §6.4.1), sentence by sentence. */
 import { describe, expect, test } from "vitest"
-import { configurationOf, defaultSettings, type Member } from "../core/index.ts"
+import { chainAfter, configurationOf, defaultSettings, type Member } from "../core/index.ts"
 import { accepted, append, follower, leader, member, members, preVoteReply, rejected, requestPreVote, requestVote, server, voteReply, voting, type Server } from "./server.ts"
 
 const { electionMin } = defaultSettings
@@ -153,6 +153,32 @@ describe("a server that lost its disk", () => {
     change(it, [...members("ab"), again])
     it.receive(again, accepted(4)).receive("b", accepted(4))
     expect([inForce(it), configurationOf(it.state).voters.at(-1)]).toEqual(["abc||", again])
+  })
+})
+
+describe("addresses of members", () => {
+  const addresses = { a: "h:1", b: "h:2", c: "h:3" }
+  const addressesIn = (it: Server) => configurationOf(it.state).addresses
+  const told = (it: Server, more: object, ref = 90): number => {
+    it.happens({ type: "ConfigurationChangeProposed", ref, voters: members("abc"), learners: [], ...more })
+    return ref
+  }
+  test("are changed like members, without a joint configuration, and stay through changes that give none", () => {
+    const it = ready("d")
+    told(it, { addresses, learners: members("d") })
+    expect([inForce(it), addressesIn(it)]).toEqual(["abc||d", addresses])
+    it.receive("b", accepted(2)).receive("d", accepted(2))
+    expect(refusal(it, told(it, { addresses, learners: members("d") }, 91)), "nothing changes").toMatchObject({ reason: "invalidChange" })
+    change(it, "abd")
+    expect([inForce(it), addressesIn(it)]).toEqual(["abd|abc|", addresses])
+    it.receive("b", accepted(3)).receive("d", accepted(3))
+    expect([inForce(it), addressesIn(it)]).toEqual(["abd||", addresses])
+  })
+  test("are covered by the chained checksum", () => {
+    const entry = { kind: "configuration", index: 1, term: 1, time: 0, configuration: voting("abc") } as const
+    const chainWith = (more: Readonly<Record<string, string>>): number => chainAfter(0, { ...entry, configuration: { ...voting("abc"), addresses: more } })
+    expect(new Set([chainWith(addresses), chainWith({ ...addresses, c: "h:4" }), chainWith({ a: "h:1" }), chainAfter(0, entry)]).size).toBe(4)
+    expect(chainWith({}), "none is as an empty list").toBe(chainAfter(0, entry))
   })
 })
 

@@ -10,6 +10,7 @@ import { election } from "./election.ts"
 import { halts } from "./halts.ts"
 import { judges } from "./judges.ts"
 import { log } from "./log.ts"
+import { members } from "./members.ts"
 import { membership } from "./membership.ts"
 import type { Seeded } from "./mutant.ts"
 import { once } from "./once.ts"
@@ -25,5 +26,5 @@ import { timers } from "./timers.ts"
 import { transport } from "./transport.ts"
 import { worlds } from "./worlds.ts"
 
-export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, ports, timers, durability, own, edges, serving, costs, reserves, once, halts, clock, directories, worlds, judges, replicas }
+export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, ports, timers, durability, own, edges, serving, costs, reserves, once, halts, clock, directories, worlds, judges, replicas, members }
 export const seeded: readonly Seeded[] = Object.values(families).flat()

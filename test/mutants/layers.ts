@@ -73,8 +73,9 @@ export const layers: readonly Layer[] = [
   suite("server", ["server", "service"], /^resp\./),
   suite("commands", ["command line", "judge"], /^cli\./),
   suite("replicas", ["replica"], /^(replica|node\.replicate)\./),
+  suite("members", ["members"], /^members\./),
   suite("judges", ["judge"], /^linearizability\./),
-  suite("nodes", ["core", "driver", "file", "transport", "machine", "service", "server", "node"], /^node\.(?!lives)/),
+  suite("nodes", ["members", "core", "driver", "file", "transport", "machine", "service", "server", "node"], /^node\.(?!lives)/),
   suite("lives", ["driver", "file", "transport", "machine", "service", "server", "client", "node"], /^(node\.lives|resp|client)\./),
   processes("processes", ["command line", "node"], /^process\.(cli|damage|directories)\./),
 ]

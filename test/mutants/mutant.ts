@@ -23,7 +23,7 @@ export type Seeded = Mutant | NotOurs
 export const applies = (seeded: Seeded): seeded is Mutant => "patches" in seeded
 
 /** The parts of the code that it changes: a layer says which of them it is about. */
-export type Part = "core" | "driver" | "file" | "transport" | "machine" | "service" | "client" | "server" | "node" | "replica" | "command line" | "judge"
+export type Part = "core" | "driver" | "file" | "transport" | "machine" | "service" | "client" | "server" | "node" | "replica" | "members" | "command line" | "judge"
 /** The first prefix that fits. */
 const PARTS: readonly (readonly [string, Part])[] = [
   ["core/", "core"],
@@ -39,6 +39,7 @@ const PARTS: readonly (readonly [string, Part])[] = [
   ["interpreters/replica/", "replica"],
   ["kv/node/", "node"],
   ["interpreters/node/", "node"],
+  ["interpreters/members/", "members"],
   ["interpreters/cli/", "command line"],
   ["interpreters/", "driver"],
   ["kv/client/", "client"],

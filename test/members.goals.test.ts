@@ -1,0 +1,91 @@
+/** The next step towards a goal, as the leader knows it: one server on the pure face, and who is connected. */
+import { describe, expect, test } from "vitest"
+import type { Member } from "../core/index.ts"
+import { nextStep, type Goal, type Step } from "../interpreters/members/index.ts"
+import { accepted, leader, member, members, voting, type Server } from "./server.ts"
+
+/** A leader of abc, with these learners, that has committed its no-op and hears of b and c; and those that are connected. */
+const ready = (learners = ""): Server => {
+  const it = leader({ configuration: { ...voting("abc"), learners: members(learners) }, settings: { maxBatchBytes: 200 } }).receive("b", accepted(1)).receive("c", accepted(1))
+  for (const name of learners) it.receive(name, accepted(1))
+  return it
+}
+const step = (it: Server, goal: Goal, ...connected: readonly Member[]): Step => {
+  if (it.state.role.type !== "leader") throw new Error("it does not lead")
+  const there = [...members("abc"), ...connected]
+  return nextStep({ state: it.state, leader: it.state.role, presence: (name) => { const found = there.findLast((one) => one.name === name); return found === undefined ? null : { member: found, connected: true, address: `at ${name}` } } }, goal)
+}
+const replace = (name: string, by = name): Goal => ({ type: "replace", name, by, address: null, evenIfQuorumIsLost: false })
+const promote = (name: string): Goal => ({ type: "promote", name, evenIfQuorumIsLost: false })
+const remove = (name: string, even = false): Goal => ({ type: "remove", name, evenIfQuorumIsLost: even })
+/** Does what a change says, and lets the others keep it: committed, and left if it was joint. */
+const carryOut = (it: Server, taken: Step, ...by: readonly Member[]): void => {
+  if (taken.type !== "change") throw new Error(`${taken.type}: ${taken.text}`)
+  it.happens({ type: "ConfigurationChangeProposed", ref: 50 + it.state.log.lastIndex, ...taken.configuration })
+  for (let i = 0; i < 2; i++) for (const one of by) it.receive(one, accepted(it.state.log.lastIndex))
+}
+
+describe("a learner becomes a voter", () => {
+  test("once what it lacks fits one message, and not before; how far it is stands in the step", () => {
+    const it = ready("d")
+    for (let i = 0; i < 6; i++) it.propose()
+    it.receive("b", accepted(7))
+    const waits = step(it, promote("d"), member("d"))
+    expect(waits).toMatchObject({ type: "wait", catchUp: { name: "d", matchIndex: 1, lastIndex: 7, entriesLeft: 6, bytesLeft: 6 * 58, snapshotSent: null } })
+    it.receive("d", accepted(4))
+    expect(step(it, promote("d"), member("d"))).toMatchObject({ type: "change", configuration: { voters: members("abcd"), learners: [] } })
+  })
+  test("not with a state machine that is lost", () => {
+    const it = ready("d").receive("d", accepted(1, { condition: "rebuild" }))
+    expect(step(it, promote("d"), member("d"))).toMatchObject({ type: "wait" })
+  })
+})
+
+describe("a lost disk", () => {
+  const again = member("c", "2")
+  test("its directory of now becomes a learner, then a voter; then nothing is left to do; a second loss begins anew", () => {
+    const it = ready()
+    const first = step(it, replace("c"), again)
+    expect(first).toMatchObject({ type: "change", configuration: { voters: members("ab"), learners: [again], addresses: { c: "at c" } } })
+    carryOut(it, first, member("b"))
+    expect(step(it, replace("c"), again)).toMatchObject({ type: "wait", catchUp: { name: "c" } })
+    const third = member("c", "3")
+    expect(step(it, replace("c"), third), "lost again on the way").toMatchObject({ type: "change", configuration: { voters: members("ab"), learners: [third] } })
+    it.receive(again, accepted(it.state.log.lastIndex))
+    const second = step(it, replace("c"), again)
+    expect(second).toMatchObject({ type: "change", configuration: { voters: [...members("ab"), again], learners: [] } })
+    carryOut(it, second, member("b"), again)
+    expect(step(it, replace("c"), again)).toMatchObject({ type: "done" })
+  })
+  test("while a change is open every goal waits; whoever is connected as it was is left alone", () => {
+    const it = ready()
+    expect(step(it, replace("c"))).toMatchObject({ type: "done" })
+    it.happens({ type: "ConfigurationChangeProposed", ref: 9, voters: members("ab"), learners: [again] })
+    for (const goal of [replace("c"), remove("b"), promote("c"), { type: "add", name: "z", address: null } as const]) expect(step(it, goal, again).type).toBe("wait")
+  })
+})
+
+describe("a lost machine", () => {
+  test("the one it names votes until the other has caught up; one change then swaps them", () => {
+    const it = ready()
+    carryOut(it, step(it, replace("c", "d"), member("d")), member("b"))
+    expect(it.state.configurations.at(-1)?.configuration).toMatchObject({ voters: members("abc"), learners: members("d") })
+    it.receive("d", accepted(it.state.log.lastIndex))
+    const swap = step(it, replace("c", "d"), member("d"))
+    expect(swap).toMatchObject({ type: "change", configuration: { voters: members("abd"), learners: [] } })
+    carryOut(it, swap, member("b"), member("d"))
+    expect(step(it, replace("c", "d"), member("d"))).toMatchObject({ type: "done" })
+  })
+})
+
+describe("what would lose the quorum", () => {
+  test("is refused, unless it is asked for twice; nobody removes the last voter", () => {
+    const it = ready()
+    for (let i = 0; i < 4; i++) it.expire("quorum").expire("heartbeat").receive("b", accepted(1, { round: i + 1 }))
+    expect(step(it, remove("b"))).toMatchObject({ type: "refuse", reason: "wouldLoseQuorum" })
+    expect(step(it, remove("b", true))).toMatchObject({ type: "change" })
+    expect(step(it, remove("c"))).toMatchObject({ type: "change" })
+    const alone = leader({ configuration: voting("a") })
+    expect(step(alone, remove("a", true))).toMatchObject({ type: "refuse", reason: "lastVoter" })
+  })
+})

@@ -1,0 +1,110 @@
+/**
+ * The verbs for members in virtual time: what `nextStep` says is done to the leader of a simulated world whose servers lose
+ * their disks, crash and are cut off, while clients of the real service append. Invariants are checked at every step, the history
+ * is linearizable, and nothing acknowledged is lost.
+ */
+import { describe, expect, test } from "vitest"
+import type { State } from "../core/index.ts"
+import { nextStep, type Goal, type Step, type View } from "../interpreters/members/index.ts"
+import { seconds, type Cluster, type Work } from "../interpreters/simulation/index.ts"
+import { longTest, many } from "./long.ts"
+import { expectAppends, KvWorld, type KvUser } from "./scenario.k.kit.ts"
+
+const leading = (c: Cluster): readonly [string, State] | null => {
+  const all = c.live.map((name) => [name, c.state(name)] as const).filter(([, { role }]) => role.type === "leader")
+  return all.toSorted(([, a], [, b]) => b.currentTerm - a.currentTerm)[0] ?? null
+}
+const viewOf = (c: Cluster, state: State): View | null =>
+  state.role.type !== "leader" ? null : { state, leader: state.role, presence: (name) => (c.names.includes(name) && c.isUp(name) ? { member: c.world.node(name).member, connected: true, address: null } : null) }
+
+/** As members.ts does it: whoever leads is asked for the next step, until it is done. */
+const pursue = function* (c: Cluster, goal: Goal, took: (step: Step) => void): Work<void> {
+  for (;;) {
+    const [name, state] = leading(c) ?? [null, null]
+    const view = state === null ? null : viewOf(c, state)
+    if (name !== null && view !== null) {
+      const step = nextStep(view, goal)
+      took(step)
+      if (step.type === "done") return
+      if (step.type === "refuse" && step.reason !== "wouldLoseQuorum") throw new Error(step.text)
+      const names = (members: readonly { readonly name: string }[]): readonly string[] => members.map((member) => member.name)
+      if (step.type === "change") c.world.act({ type: "change", node: name, voters: names(step.configuration.voters), learners: names(step.configuration.learners) })
+      if (step.type === "transfer") c.world.act({ type: "transfer", node: name, to: step.to?.name ?? null })
+    }
+    yield 30
+  }
+}
+
+interface Outcome {
+  readonly steps: ReadonlySet<string>
+}
+const story = (seed: number, replacements: number): Outcome => {
+  const it = new KvWorld({ servers: 3, seed, unreliable: seed % 2 === 0, most: 1500 })
+  const { cluster: c } = it
+  const users = Array.from({ length: 3 }, () => it.client())
+  const counts = users.map(() => 0)
+  const steps = new Set<string>()
+  let over = false
+  function* load(user: KvUser, i: number): Work<void> {
+    while (!over) {
+      yield* user.append(`k${i}`, `${user.name}.${counts[i]} `)
+      counts[i] = (counts[i] ?? 0) + 1
+      yield 20
+    }
+  }
+  /** Short troubles of one that is not being replaced. */
+  function* trouble(victim: () => string): Work<void> {
+    while (!over) {
+      yield 200 + c.random.below(600)
+      const name = c.any(c.others(victim()))
+      if (!c.isUp(name)) continue
+      const crash = c.random.chance(500)
+      if (crash) c.world.act({ type: "crash", node: name, keep: "random" })
+      else c.cut(name)
+      yield 100 + c.random.below(800)
+      if (crash) c.world.act({ type: "start", node: name })
+      c.join(name)
+    }
+  }
+  let victim = ""
+  function* operator(): Work<void> {
+    for (let i = 0; i < replacements; i++) {
+      yield 300
+      victim = c.names[i % 3] ?? ""
+      const before = c.world.node(victim).member.incarnation
+      // A lost disk is one too many while another one is away.
+      while (c.others(victim).some((name) => !c.isUp(name))) yield 50
+      c.world.act({ type: "wipe", node: victim })
+      yield c.random.below(800)
+      c.world.act({ type: "start", node: victim })
+      yield* pursue(c, { type: "replace", name: victim, by: victim, address: null, evenIfQuorumIsLost: false }, (step) => steps.add(step.type === "wait" ? step.text.replace(/[\d ,]+.*/u, "") : step.type))
+      expect(c.world.node(victim).member.incarnation).not.toBe(before)
+    }
+    over = true
+  }
+  const operation = c.go(operator())
+  const troubles = c.go(trouble(() => victim))
+  const loads = users.map((user, i) => c.go(load(user, i)))
+  c.finish([operation], seconds(240))
+  c.heal()
+  c.finish([troubles, ...loads], seconds(60))
+  const found = leading(c)
+  const voters = found?.[1].configurations.at(-1)?.configuration.voters ?? []
+  expect(voters.map(({ name, incarnation }) => `${name} ${incarnation}`).toSorted()).toEqual(c.names.map((name) => `${name} ${c.world.node(name).member.incarnation}`))
+  const reader = it.client()
+  for (const [i, user] of users.entries()) expectAppends(it.do(reader.get(`k${i}`)), user.name, counts[i] ?? 0)
+  it.expectLinearizable()
+  return { steps }
+}
+
+describe("every server is replaced, one after the other, under load and faults", () => {
+  test("nothing acknowledged is lost, the history is linearizable, and each votes again", () => {
+    const seen = new Set<string>()
+    for (const seed of [1, 2]) for (const step of story(seed, 3).steps) seen.add(step)
+    expect([...seen]).toEqual(expect.arrayContaining(["change", "done"]))
+  })
+  longTest("the same over many seeds, each server twice", () => {
+    for (let seed = 1; seed <= many(200, 30); seed++) story(seed, 6)
+    return Promise.resolve()
+  })
+})
