@@ -2,8 +2,8 @@
 export { makeReplica, replicaService, replicate, type ReplicateError, type ReplicateOptions } from "./node/index.ts"
 export { BootstrapRefused, LostTail, OptionsInvalid, NodeFailed, StateUnusable, StateWithoutLog } from "./node/index.ts"
 export {
-  MemberAborted, MemberError, MemberNoLeader, MemberRefused, MemberUnfinished,
-  type CatchUp, type Done, type MemberList, type MemberRefusalReason, type Members, type MemberView, type Newcomer,
+  MemberAborted, MemberError, membersEffect, MemberNoLeader, MemberRefused, MemberUnfinished,
+  type CatchUp, type Done, type MemberList, type MemberRefusalReason, type Members, type MembersEffect, type MemberView, type Newcomer,
 } from "./members/index.ts"
 export {
   CommandFailed, elect, jsonCodec, LeaseLost, LeaseRefused, lock, NotDeterministic, NotExecuted, NotRead, OutcomeUnknown, ReplicaError, replicateTogether, ResultForgotten, StateNotPlain,

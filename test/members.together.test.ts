@@ -1,6 +1,8 @@
 /** The verbs for members on replicas of one process: real core, driver, transport and service. */
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import { afterEach, describe, expect, test } from "vitest"
-import { MemberNoLeader, MemberRefused, MemberUnfinished, type Progress } from "../interpreters/members/index.ts"
+import { MemberNoLeader, MemberRefused, membersEffect, MemberUnfinished, type Progress } from "../interpreters/members/index.ts"
 import { NotExecuted, OutcomeUnknown, replicateTogether, type Machine, type Together } from "../interpreters/replica/index.ts"
 import { turn, turns } from "./waiting.ts"
 
@@ -52,11 +54,12 @@ describe("verbs for members", () => {
 
     await at.transfer("d")
     expect(d.status()).toMatchObject({ leader: "d", isLeader: true })
-    // The leader removes itself, as asked by another; and one removes itself, as asked by itself.
+    // The leader is removed, as asked by another; and one that leads removes itself.
     await cluster.replica("a").members.remove("d")
     await until(() => cluster.replica("a").status().leader !== null && cluster.replica("a").status().leader !== "d")
     expect(await rolesOf(cluster)).toBe("a:voter b:voter c:voter")
-    await cluster.replica("c").members.remove("c")
+    await cluster.replica("c").transfer("c")
+    expect(await cluster.replica("c").members.remove("c", { timeout: 20_000 })).toEqual({ text: "c is no member" })
     expect(await rolesOf(cluster)).toBe("a:voter b:voter")
   }, 60_000)
 
@@ -134,6 +137,22 @@ describe("verbs for members", () => {
     await cluster.replica(up).execute("goes on")
     await members.remove(up, { evenIfQuorumIsLost: true })
     await expect(cluster.replica(leader).members.remove(leader)).rejects.toMatchObject({ reason: "lastVoter" })
+  }, 60_000)
+
+  test("as Effects their errors are values, and an interrupted one begins nothing any more", async () => {
+    const cluster = await start()
+    const { add, list, promote } = membersEffect(cluster.replica("a").members)
+    const program = Effect.gen(function* () {
+      const refused = yield* promote("z").pipe(Effect.flip)
+      const fiber = yield* add("d").pipe(Effect.forkChild)
+      yield* Effect.sleep("30 millis")
+      yield* Fiber.interrupt(fiber)
+      return [refused.name, refused.executed, (yield* list()).members.length]
+    })
+    expect(await Effect.runPromise(program)).toEqual(["MemberRefused", "no", 3])
+    void cluster.wait("d")
+    await turns(50)
+    expect(await rolesOf(cluster)).toBe("a:voter b:voter c:voter")
   }, 60_000)
 
   test("without a leader it says so, and that nothing was changed; the list is what this one knows", async () => {

@@ -1,0 +1,62 @@
+/** Members of real processes, under load: every disk lost in turn and replaced by one command, every node moved, leadership handed over. */
+import { spawn } from "node:child_process"
+import { rmSync } from "node:fs"
+import { join } from "node:path"
+import { expect } from "vitest"
+import { freePort, root, until, withCluster, type Cluster } from "./cluster.ts"
+import { longTest } from "./long.ts"
+import { startWorkload, verify, type Workload } from "./workload.ts"
+
+/** `stepraft …`: its exit code and what it says. */
+const stepraft = (...words: readonly string[]): Promise<{ readonly code: number | null; readonly text: string }> =>
+  new Promise((resolve) => {
+    const child = spawn(process.execPath, [join(root, "dist/kv/cli.js"), ...words], { cwd: root, stdio: ["ignore", "pipe", "pipe"] })
+    let text = ""
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (text += chunk.toString()))
+    child.once("close", (code) => resolve({ code, text }))
+  })
+/** A write is acknowledged that was sent after now. */
+const goesOn = (workload: Workload): Promise<unknown> => workload.nextAfter(performance.now(), true)
+const nothingLost = async (cluster: Cluster, workload: Workload): Promise<void> => {
+  const { wrong, digests } = await verify(cluster, [workload], cluster.ids)
+  expect(wrong).toEqual([])
+  expect(new Set(digests).size).toBe(1)
+}
+const portOf = (cluster: Cluster, id: string): string => String(cluster.member(id).clientPort)
+const other = (cluster: Cluster, id: string): string => cluster.ids.find((one) => one !== id) ?? ""
+
+longTest("every disk is lost in turn and replaced by one command, and nothing that was acknowledged is lost", () =>
+  withCluster({}, async (cluster) => {
+    const workload = startWorkload(cluster)
+    await goesOn(workload)
+    for (const id of cluster.ids) {
+      const before = (await cluster.status(id))?.incarnation
+      await cluster.kill(id)
+      rmSync(cluster.member(id).data, { recursive: true })
+      cluster.start(id)
+      const { code, text } = await stepraft("member", "replace", id, "--port", portOf(cluster, other(cluster, id)))
+      expect([code, text]).toEqual([0, expect.stringMatching(new RegExp(`${id} (votes|is a voter)`)) as string])
+      expect((await cluster.status(id))?.incarnation).not.toBe(before)
+      await goesOn(workload)
+    }
+    await nothingLost(cluster, workload)
+  }))
+
+longTest("leadership is handed over, and every node moves to another port with the lists as they were", () =>
+  withCluster({}, async (cluster) => {
+    const workload = startWorkload(cluster)
+    const leader = await cluster.leader()
+    const to = other(cluster, leader)
+    expect(await stepraft("leader", "transfer", to, "--port", portOf(cluster, leader))).toEqual({ code: 0, text: expect.stringContaining(`${to} leads`) as string })
+    for (const id of cluster.ids) {
+      await goesOn(workload)
+      await cluster.kill(id, "SIGTERM")
+      const peer = `127.0.0.1:${await freePort()}`
+      Object.assign(cluster.member(id), { peerPort: Number(peer.split(":")[1]) })
+      cluster.start(id, { flags: ["--advertise-peer", peer] })
+      await until(`${id} is well at ${peer}`, async () => (await cluster.status(id))?.health === "ok")
+      await until("its address is written down", async () => (await stepraft("member", "list", "--port", portOf(cluster, other(cluster, id)))).text.includes(peer))
+    }
+    await goesOn(workload)
+    await nothingLost(cluster, workload)
+  }))
