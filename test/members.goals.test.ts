@@ -1,8 +1,9 @@
 /** The next step towards a goal, as the leader knows it: one server on the pure face, and who is connected. */
 import { describe, expect, test } from "vitest"
 import type { Member } from "../core/index.ts"
-import { nextStep, type Goal, type Step } from "../interpreters/members/index.ts"
-import { accepted, leader, member, members, voting, type Server } from "./server.ts"
+import { makeMembers, nextStep, type Goal, type Step } from "../interpreters/members/index.ts"
+import { realSurroundings } from "../interpreters/surroundings.ts"
+import { accepted, leader, member, members, server, voting, type Server } from "./server.ts"
 
 /** A leader of abc, with these learners, that has committed its no-op and hears of b and c; and those that are connected. */
 const ready = (learners = ""): Server => {
@@ -75,6 +76,19 @@ describe("a lost machine", () => {
     expect(swap).toMatchObject({ type: "change", configuration: { voters: members("abd"), learners: [] } })
     carryOut(it, swap, member("b"), member("d"))
     expect(step(it, replace("c", "d"), member("d"))).toMatchObject({ type: "done" })
+  })
+})
+
+describe("a server that was removed", () => {
+  test("knows it from what is committed, and needs nobody to tell it that its own removal is done", async () => {
+    const it = server({ name: "z" })
+    const ignored = (): void => undefined
+    const verbs = makeMembers({
+      driver: { state: () => it.state, leadership: () => ({ role: "follower", term: 1, leader: null }), change: ignored, transfer: ignored, wake: ignored, onService: ignored, onConfiguration: ignored, onChange: ignored },
+      transport: {}, surroundings: realSurroundings,
+    })
+    expect(await verbs.remove("z", { timeout: 50 })).toEqual({ text: "z is no member" })
+    await expect(verbs.remove("a", { timeout: 50 })).rejects.toMatchObject({ name: "MemberNoLeader", executed: "no" })
   })
 })
 

@@ -46,7 +46,8 @@ const story = (seed: number, replacements: number): Outcome => {
   const steps = new Set<string>()
   let over = false
   function* load(user: KvUser, i: number): Work<void> {
-    while (!over) {
+    for (;;) {
+      if (over) return
       yield* user.append(`k${i}`, `${user.name}.${counts[i]} `)
       counts[i] = (counts[i] ?? 0) + 1
       yield 20
@@ -54,7 +55,8 @@ const story = (seed: number, replacements: number): Outcome => {
   }
   /** Short troubles of one that is not being replaced. */
   function* trouble(victim: () => string): Work<void> {
-    while (!over) {
+    for (;;) {
+      if (over) return
       yield 200 + c.random.below(600)
       const name = c.any(c.others(victim()))
       if (!c.isUp(name)) continue
