@@ -144,8 +144,9 @@ describe("verbs for members", () => {
     const { add, list, promote } = membersEffect(cluster.replica("a").members)
     const program = Effect.gen(function* () {
       const refused = yield* promote("z").pipe(Effect.flip)
-      const fiber = yield* add("d").pipe(Effect.forkChild)
-      yield* Effect.sleep("30 millis")
+      let waits = false
+      const fiber = yield* add("d", { onProgress: () => (waits = true) }).pipe(Effect.forkChild)
+      yield* Effect.promise(() => until(() => waits))
       yield* Fiber.interrupt(fiber)
       return [refused.name, refused.executed, (yield* list()).members.length]
     })
