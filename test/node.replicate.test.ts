@@ -10,6 +10,8 @@ import { makeReplica, replicate, replicaService, type ReplicateError, type Repli
 import { elect, lock } from "../interpreters/lease/index.ts"
 import type { Machine, Replica } from "../interpreters/replica/index.ts"
 import { freePort } from "./cluster.ts"
+import { inSqlite, type Database } from "./examples/sqlite.ts"
+import { longTest } from "./long.ts"
 import { turn } from "./waiting.ts"
 
 interface State {
@@ -84,6 +86,44 @@ describe("replicate", () => {
     })
     expect(await Effect.runPromise(program.pipe(Effect.provide(layer)))).toBe(5)
   }, 60_000)
+
+  longTest("with a state that keeps itself: one that was away, and one that lost its state, get it from a peer as one file", async () => {
+    const notes = inSqlite({
+      schema: "CREATE TABLE IF NOT EXISTS notes (note TEXT)",
+      apply: (db, note: string): number => {
+        db.prepare("INSERT INTO notes VALUES (?)").run(note)
+        return Number(db.prepare("SELECT count(*) AS n FROM notes").all()[0]?.["n"])
+      },
+    })
+    const count = (db: Database): number => Number(db.prepare("SELECT count(*) AS n FROM notes").all()[0]?.["n"])
+    const ports = await Promise.all(ids.map(freePort))
+    const peers = Object.fromEntries(ids.map((id, i) => [id, `127.0.0.1:${ports[i]}`]))
+    const lines: string[] = []
+    const start = (id: string): Promise<Replica<Database, string, number>> =>
+      replicate({
+        id, data: join(home, `sqlite-${id}`), peers, machine: notes, compareEvery: 50, log: (_, text) => lines.push(`${id}: ${text}`),
+        settings: { heartbeat: 50, electionMin: 400, electionMax: 800, snapshotBytes: 20_000, tailBytes: 1000 },
+      })
+    const first = await Promise.all(ids.map(start))
+    const [a, b] = first
+    let [, , c] = first
+    if (a === undefined || b === undefined || c === undefined) throw new Error("three were started")
+    await Promise.all(first.map(({ ready }) => ready()))
+    await a.execute("one")
+    await c.close()
+    await Promise.all(Array.from({ length: 400 }, (_, i) => a.execute(`${"x".repeat(100)}${i}`)))
+    // The log that c would need is gone.
+    c = await start("c")
+    while ((await c.read(count).catch(() => 0)) !== 401) await turn()
+    await c.close()
+    rmSync(join(home, "sqlite-c", "state"), { recursive: true })
+    c = await start("c")
+    while ((await c.read(count).catch(() => 0)) !== 401) await turn()
+    expect(lines.filter((line) => line.startsWith("c: the data reach entry 0"))).toHaveLength(1)
+    await Promise.all([a, b, c].map((at) => at.execute("more")))
+    expect(await c.read(count)).toBe(404)
+    await Promise.all([a.close(), b.close(), c.close()])
+  })
 
   test("while it has no place yet, a directory that was put back is refused by its peers, at once and at every later start", async () => {
     const ports = await Promise.all(ids.map(freePort))

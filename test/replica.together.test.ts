@@ -1,6 +1,6 @@
 /** Three replicas in one process: a user's machine behind the real core, driver, transport and service. */
 import { afterEach, describe, expect, test } from "vitest"
-import { elect, lock, type LeaseTable } from "../interpreters/lease/index.ts"
+import { lock, type LeaseTable } from "../interpreters/lease/index.ts"
 import { CommandFailed, NotDeterministic, NotExecuted, OutcomeUnknown, replicateTogether, type Machine, type Replica, type Together } from "../interpreters/replica/index.ts"
 import { turn, turns } from "./waiting.ts"
 
@@ -193,41 +193,7 @@ describe("leases", () => {
   })
 
   test("a leader that is cut off is told in time, another leads, and what the first one still writes is fenced", async () => {
-    const cluster = await start(jobs, { service: { writeTimeout: 300 } })
-    /** A resource that compares tokens. */
-    let greatest = 0
-    const written: string[] = []
-    const write = (token: number, text: string): boolean => {
-      if (token < greatest) return false
-      greatest = token
-      written.push(text)
-      return true
-    }
-    const over = new AbortController()
-    const led: { readonly id: string; readonly token: number; readonly signal: AbortSignal }[] = []
-    const elections = cluster.ids.map((id) =>
-      elect(cluster.replica(id), "cron", {
-        ttl: 1000,
-        signal: over.signal,
-        onLead: async (token, signal) => {
-          led.push({ id, token, signal })
-          write(token, id)
-          await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()))
-        },
-      }),
-    )
-    await until(() => led.length === 1)
-    const [first] = led
-    if (first === undefined) throw new Error("nobody led")
-    cluster.network({ type: "isolate", node: first.id })
-    await until(() => led.length > 1)
-    // The first was told before anybody else could begin; had it been paused, its token would still give it away.
-    expect(first.signal.aborted).toBe(true)
-    expect(led[1]?.token).toBeGreaterThan(first.token)
-    expect(write(first.token, "paused")).toBe(false)
-    expect(written).toEqual([first.id, led[1]?.id])
-    cluster.network({ type: "heal" })
-    over.abort()
-    await Promise.all(elections)
+    const { story } = await import("./examples/fencing.ts")
+    expect(story).toEqual(["wrote by the first", "the first one was told: true", "wrote by the second", "refused late, by the first"])
   }, 60_000)
 })
