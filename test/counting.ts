@@ -52,6 +52,8 @@ export const countAndKill = async (program: readonly [string, ...string[]], cwd?
     await Promise.all(ids.map(more))
 
     for (const id of ids) of(id).signal("SIGUSR2")
+    // What is acknowledged after a state was read is not in it.
+    for (const id of ids) await until(`${id} counts no more`, () => of(id).output().includes("\nstopped\n"))
     const states: Counted[] = []
     for (const id of ids.slice(0, 2)) {
       of(id).signal("SIGTERM")

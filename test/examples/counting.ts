@@ -46,7 +46,10 @@ export const count = async <State>(counters: Replica<State, Add, number>, total:
       }
     }
   }
-  process.once("SIGUSR2", () => over.abort())
+  process.once("SIGUSR2", () => {
+    over.abort()
+    void working.then(() => tell("stopped"))
+  })
   process.once("SIGTERM", () => {
     over.abort()
     void working.then(async () => {
