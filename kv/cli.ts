@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-/** The `stepraft` program. Nothing is loaded here beyond what decides where it runs: start-up time is paid by every command. */
+/** The `stepraft` program. Only what decides how it runs is loaded here, because every command pays the start-up time. */
 import { fileURLToPath } from "node:url"
 
-/** Commands that run long or measure: under a loader that compiles as it goes they would be slow, and measure the loader. */
+/** Commands that run long or measure something: under a compiling loader they would be slow, and would measure the loader. */
 const heavy = new Set(["cluster", "serve", "bench", "simulate"])
 const self = fileURLToPath(import.meta.url)
 const [command = ""] = process.argv.slice(2)

@@ -1,6 +1,6 @@
 /**
- * What nobody expected to be thrown while a client's command was handled. It ends that command and not the node, so it
- * must not go unseen: each place is told once, with its stack, and all are counted.
+ * Unexpected exceptions while a client's command is handled. They end that command and not the node, so they must not go
+ * unnoticed: each place is logged once, with its stack, and all are counted.
  */
 const mostPlaces = 100
 
@@ -16,7 +16,7 @@ export class Faults {
   report(what: string, thrown: unknown): void {
     this.count++
     const stack = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
-    // The message may quote what a client sent; where it was thrown is the same each time.
+    // The message may quote what a client sent; the place is the same each time.
     const frames = stack.split("\n").filter((line) => line.trimStart().startsWith("at "))
     const place = frames.length === 0 ? what : frames.slice(0, 2).join("\n")
     if (this.places.has(place) || this.places.size >= mostPlaces) return

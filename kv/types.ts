@@ -1,9 +1,9 @@
-/** What the parts of the service say to each other: commands in the log, replies, the face of a node to its connections. */
+/** Types that the parts of the service share: commands in the log, replies, and what a node does for its connections. */
 import type { Index, Stamp, Term } from "../core/index.ts"
 import type { RunningMembers } from "../interpreters/members/index.ts"
 import type { PeerStatus, ServerStatus } from "../interpreters/node/index.ts"
 
-/** A reply in the terms of RESP3; a RESP2 connection gets the nearest that it knows. */
+/** A reply in terms of RESP3; a RESP2 connection gets the nearest form that RESP2 has. */
 export type Reply =
   | { readonly type: "simple"; readonly text: string }
   /**
@@ -19,10 +19,10 @@ export type Reply =
   | { readonly type: "array"; readonly items: readonly Reply[]; readonly announced?: number | null }
   | { readonly type: "map"; readonly entries: readonly (readonly [Reply, Reply])[] }
 
-/** One Redis command: its name and arguments as they came. */
+/** One Redis command: its name and arguments as received. */
 export type Call = readonly Uint8Array[]
 
-/** A key that must not have changed since `Reader.version` told its version. Version 0: it must not exist, whatever it was before. */
+/** A key that must not have changed since `Reader.version` returned this version. Version 0: it must not exist. */
 export interface Watch {
   readonly key: Uint8Array
   readonly version: number
@@ -33,14 +33,14 @@ export interface Watch {
  *
  * Execute is exactly-once: within a session the sequence numbers run 1, 2, 3, … without a gap. The next number is
  * executed; a number already executed answers with the kept reply; a number that leaves a gap is not executed and
- * answers OUTOFORDER (something before it was lost on the way; propose again from there). Replies below `lowest`
- * have arrived and are forgotten. An unknown or expired session answers SESSIONEXPIRED, never executes; so does a
+ * answers OUTOFORDER (an earlier one was lost; propose again from there). Replies below `lowest` have arrived and are
+ * forgotten. An unknown or expired session answers SESSIONEXPIRED, never executes; so does a
  * session entered with another secret than its own, and nothing of it is touched.
  *
  * OpenSession is idempotent by secret: the same opening again answers with the same session and changes nothing but its
- * activity. Sessions of clients stand side by side, whatever their owners are called; a client closes what it leaves.
- * A node has one: with another secret, its opening ends the earlier one, so that nothing still under way in that can
- * take effect once the new session is open.
+ * activity. Sessions of clients are independent, whatever their owners are called; a client closes the sessions that it no
+ * longer uses. A node has one session: opening one with another secret ends the earlier one, so that nothing proposed in
+ * that can take effect once the new session is open.
  */
 export type Command =
   | { readonly type: "OpenSession"; readonly owner: string; readonly secret: Uint8Array }
@@ -57,7 +57,7 @@ export type Command =
       readonly watches: readonly Watch[]
       readonly calls: readonly Call[]
     }
-  /** Nothing but its stamp: moves the replicated clock and removes what has expired. */
+  /** Carries only its stamp: advances the replicated clock and removes expired keys. */
   | { readonly type: "Tick" }
 
 /** What became of one entry of the log. */
@@ -71,8 +71,8 @@ export interface Replied {
   readonly sequence: number
   readonly reply: Reply
   /**
-   * The reply is what the command gave, once and for all: any copy of the command has this answer. Else this copy was
-   * not executed, which says nothing of any other copy: it counts for nobody but who proposed this very entry.
+   * True: the reply is the command's result, and holds for every copy of the command. False: this copy was not executed,
+   * which says nothing about other copies; it concerns only the proposer of this very entry.
    */
   readonly executed: boolean
 }
@@ -88,7 +88,7 @@ export interface ClosedSession {
   readonly term: Term
   readonly session: number
   readonly secret: Uint8Array
-  /** False: there was no such session any more, or its secret is another. */
+  /** False: the session did not exist any more, or has another secret. */
   readonly ended: boolean
 }
 export type Outcome = Replied | Opened | ClosedSession
@@ -96,7 +96,7 @@ export type Outcome = Replied | Opened | ClosedSession
 /** A read of the state as it is at one place in the log. `most` as for Reader. */
 export type ReadHere = (call: Call, most?: number) => Reply
 
-/** Told, in log order, what became of commands that this state machine executed (or refused) as it applied them. */
+/** Called in log order with the outcomes of commands that this state machine executed (or refused) while applying. */
 export interface CommandListener {
   /**
    * A command of a node's own session is about to be executed, all before it have been. Whoever wants to read what it will
@@ -107,7 +107,7 @@ export interface CommandListener {
   readonly replied: (told: Replied) => void
   readonly opened: (told: Opened) => void
   readonly closed: (told: ClosedSession) => void
-  /** A snapshot replaced the state: replies may have been skipped; ask `replyOf` for those still waited for. */
+  /** A snapshot replaced the state: replies may have been skipped; ask `replyOf` for the pending ones. */
   readonly restored: () => void
 }
 
@@ -135,9 +135,9 @@ export interface Reader {
   readonly version: (key: Uint8Array) => number
   /** Tells whoever keeps watches here of each FLUSHALL that is executed, before it takes effect. */
   readonly onFlush?: (listener: FlushListener) => void
-  /** An estimate: bytes of the value there is or was a moment ago, without reading it. */
+  /** An estimate of the bytes of the value, present or very recent, without reading it. */
   readonly lengthOf?: (key: Uint8Array) => number
-  /** Counts all keys. null: it cannot be done now. */
+  /** Counts all keys. null: not possible now. */
   readonly keyspace: () => Promise<Keyspace | null>
   /** The replicated clock as of the last applied entry. */
   readonly now: () => Stamp
@@ -149,7 +149,7 @@ export interface NodeStatus extends ServerStatus {
   readonly client: string
 }
 
-/** How a client enters a session of its own: where it is, and the secret that its opening returned. */
+/** Identifies a client's session: its index in the log, and the secret that its opening returned. */
 export interface SessionKey {
   readonly id: number
   readonly secret: Uint8Array
@@ -172,7 +172,7 @@ export interface Service {
   /** The reply is the text of the session's key (kv/sessionKey.ts): a bulk string. */
   readonly openSession: (owner: string, done: (reply: Reply) => void) => void
   readonly closeSession: (session: SessionKey, done: (reply: Reply) => void) => void
-  /** Calls back with null once the local state holds every write acknowledged anywhere before this call; else with a refusal. */
+  /** Calls back with null once the local state holds every write acknowledged anywhere before this call; otherwise with a refusal. */
   readonly barrier: (done: (refusal: Reply | null) => void) => void
   readonly reader: Reader
   readonly status: () => NodeStatus

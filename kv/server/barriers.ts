@@ -1,12 +1,12 @@
 /**
- * Linearizable reads of one turn of the event loop, whatever connections they came on, share one barrier: it begins
- * once the sockets have been polled, that is after all of them have arrived.
+ * Linearizable reads of one turn of the event loop, from all connections, share one barrier: it starts once the sockets have
+ * been polled, that is after all of them have arrived.
  */
 import type { Reply, Service } from "../types.ts"
 
-/** What a read waits for. `refusal` says why it cannot be served here and now. */
+/** What a read waits for. `refusal` says why it cannot be served here now. */
 export interface Gate {
-  /** Whoever comes from now on needs another one. */
+  /** Reads that arrive from now on need another one. */
   begun: boolean
   open: boolean
   refusal: Reply | null
@@ -24,7 +24,7 @@ export class Barriers {
     this.later = later
   }
 
-  /** The gate of this turn. `opened` is called once it is open, never before this call has returned. */
+  /** The barrier of this turn. `opened` is called once it is passed, never before this call has returned. */
   join(opened: () => void): Gate {
     if (this.forming === null) {
       this.forming = { begun: false, open: false, refusal: null, waiting: [] }

@@ -1,15 +1,15 @@
 /**
- * How many keys there are, for INFO. Counting reads all of them, and every client of some libraries asks for INFO as it
- * connects, so a count is used again for twenty times as long as it took; with few keys that is at once.
+ * The number of keys, for INFO. Counting reads all of them, and some libraries request INFO on every connect, so a count is
+ * reused for twenty times as long as it took; with few keys that is no time at all.
  */
 import type { Keyspace, Reader } from "../types.ts"
 
 const share = 20
-/** Whoever asks for everything waits no longer for a first count. */
+/** How long a request for all sections waits for a first count. */
 const patienceMs = 200
 
 export interface Counted extends Keyspace {
-  /** When it was counted, and how long that took. */
+  /** When the keys were counted, and how long that took. */
   readonly at: number
   readonly took: number
 }
@@ -25,7 +25,7 @@ export class Census {
     this.now = now
   }
 
-  /** As of now. null: it cannot be counted. */
+  /** The present count. null: it cannot be counted. */
   count(): Promise<Counted | null> {
     this.counting ??= this.begin().finally(() => {
       this.counting = null
@@ -39,7 +39,7 @@ export class Census {
     return keyspace === null ? null : this.last
   }
 
-  /** As of a while ago, if it takes long. null: not known yet. */
+  /** A recent count, if counting takes long. null: not known yet. */
   async recent(): Promise<Counted | null> {
     const { last } = this
     if (last !== null && this.now() - last.at < share * last.took) return last

@@ -1,4 +1,4 @@
-/** What the server knows of one client: what HELLO, CLIENT, MULTI, WATCH and their like set. Plain state, no behaviour. */
+/** What the server knows about one client, as set by HELLO, CLIENT, MULTI, WATCH and so on. Plain state without behaviour. */
 import type { Call, FlushListener, Reply, Watch } from "../types.ts"
 import type { Protocol } from "./wire/encode.ts"
 
@@ -7,21 +7,21 @@ export interface Transaction {
   readonly calls: Call[]
   readonly local: Map<number, () => Reply>
   bytes: number
-  /** What it takes in memory. */
+  /** Its size in memory. */
   weight: number
   /** A command was refused while queueing: EXEC will discard all of them. */
   aborted: boolean
-  /** Among them is what changes or tells of the connection, CLIENT REPLY first of all. */
+  /** The queue holds commands that change or report the connection, above all CLIENT REPLY. */
   silencing: boolean
 }
 
-/** Keys under WATCH. Filled as each WATCH is executed, which the order of the connection puts before its EXEC. */
+/** Watched keys. Filled as each WATCH is executed, which is before its EXEC in the connection's order. */
 export interface Watching {
   /** By the key's bytes, as latin-1: the first watch of a key is the one that counts. */
   readonly watches: Map<string, Watch>
-  /** What they take in memory. */
+  /** Their size in memory. */
   weight: number
-  /** A WATCH could not be served: the transaction that counts on it must not run. */
+  /** A WATCH could not be served: the transaction that depends on it must not run. */
   failed: boolean
 }
 
@@ -30,7 +30,7 @@ export interface Client {
   readonly address: string
   readonly localAddress: string
   readonly connectedAt: number
-  /** Came when the server was full: may look and help, nothing else (reserve.ts). */
+  /** Connected when the server was full: only administrative commands are allowed (reserve.ts). */
   readonly reserved: boolean
   activeAt: number
   name: string
@@ -40,17 +40,17 @@ export interface Client {
   protocol: Protocol
   /** CLIENT REPLY. */
   replies: "on" | "off"
-  /** CLIENT REPLY SKIP: whether the present command stays without an answer, or the next. */
+  /** CLIENT REPLY SKIP: whether the present command, or the next, gets no reply. */
   skip: "none" | "this" | "next"
   /** local: what this node has applied, perhaps stale; no barrier, no redirect. */
   consistency: "linearizable" | "local"
   transaction: Transaction | null
   watching: Watching
-  /** An EXEC under way decides what of all behind it is answered: nothing is taken up before it has ended. */
+  /** An outstanding EXEC decides which later commands are answered: nothing is started before it has ended. */
   settling: boolean
-  /** Bytes of requests not done with, of replies not taken, and of all that it holds. Its connection knows. */
+  /** Bytes of pending requests, of replies not sent, and of everything held for it, as known by its connection. */
   load: () => { readonly input: number; readonly output: number; readonly total: number }
-  /** Nothing more is read; the connection ends once all before is answered. */
+  /** Nothing more is read; the connection closes once everything before is answered. */
   leaving: boolean
 }
 
@@ -78,7 +78,7 @@ export const newClient = (id: number, address: string, localAddress: string, now
   leaving: false,
 })
 
-/** RESET: as it was when the client connected. */
+/** RESET: the state as it was when the client connected. */
 export const resetClient = (client: Client): void => {
   client.name = ""
   client.protocol = 2

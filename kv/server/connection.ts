@@ -24,18 +24,18 @@ import { Reading } from "./reading.ts"
 import { ProtocolError, RequestParser, RequestTooLarge } from "./wire/resp.ts"
 import type { Job, Turns } from "./limits/turns.ts"
 
-/** The clock is looked at after so many units of work; a short command is one, of about a microsecond. */
+/** The clock is read after this many units of work; a short command is one unit, about a microsecond. */
 const unitsPerLook = 16
 const unitsOfRead = 4
 const bytesPerUnit = 4096
 const wordsPerUnit = 16
 const itemsPerLook = 256
-/** What has come and waits for its turn; beyond it, no more is taken from the socket. */
+/** Limit of received bytes that wait for their turn; beyond it nothing more is read from the socket. */
 const readAhead = 128 * 1024
-/** A connection, its socket and its parser, doing nothing. */
+/** Memory of an idle connection with its socket and parser. */
 const baseWeight = 4096
 const lingerMs = 1_000
-/** What the connections of a server share besides the host. */
+/** What the connections of a server share, besides the host. */
 export interface Shared {
   readonly host: Host
   readonly barriers: Barriers
@@ -62,16 +62,16 @@ export class Connection implements Job, Account {
   private readonly queue = new Queue((slot) => this.shared.host.usage.answered(this.shared.host.table, slot))
   private readonly order: Order
   private readonly reading: Reading
-  /** The head's reply, of which a part has left. */
+  /** The head's reply, of which a part was sent. */
   private pieces: Pieces | null = null
   /** Writes under way whose replies may be large, and how large to expect them: as the last ones were. */
   private returning = 0
   private expected: number
-  /** Too much under way: no commands are taken up. */
+  /** Too much outstanding: no more commands are started. */
   private held = false
-  /** Nothing is taken from the socket. */
+  /** Nothing is read from the socket. */
   private paused = false
-  /** Something could go on if the client took more of its replies. */
+  /** Something could continue if the client read more of its replies. */
   private blocked = false
   private inputEnded = false
   private ended = false
@@ -108,7 +108,7 @@ export class Connection implements Job, Account {
     this.socket.pause()
   }
 
-  /** One turn. What is thrown ends this connection, and nothing else. */
+  /** One turn. An exception ends this connection, and nothing else. */
   work(until: number): boolean {
     if (this.closed) return false
     this.until = until
@@ -129,7 +129,7 @@ export class Connection implements Job, Account {
     return more && !this.closed
   }
 
-  /** True if the time is up and there is more to do. */
+  /** Returns true if the time is up and there is more to do. */
   private proceed(): boolean {
     for (;;) {
       if (this.pieces !== null) {
@@ -143,13 +143,13 @@ export class Connection implements Job, Account {
     }
   }
 
-  /** The client has too much to take: what waits for that goes on once it has taken some. */
+  /** The client has too many unread replies: waiting work continues once it has read some. */
   private full(): boolean {
     this.blocked = this.output.buffered > this.shared.host.limits.softOutputBytes
     return this.blocked
   }
 
-  /** Counts work done; true if the time is up. */
+  /** Counts work; returns true if the time is up. */
   private spent(units: number): boolean {
     this.units += units
     if (this.units < unitsPerLook) return false
@@ -157,25 +157,25 @@ export class Connection implements Job, Account {
     return this.shared.turns.now() >= this.until
   }
 
-  /** There may be something to do again. */
+  /** Schedules a turn: there may be something to do again. */
   private readonly resume = (): void => {
     if (!this.closed && !this.working) this.shared.turns.run(this)
   }
 
-  /** The order of its replies cannot be trusted any more. */
+  /** Ends the connection because the order of its replies can no longer be guaranteed. */
   private fail(thrown: unknown): void {
     this.shared.host.faults.report(`client ${this.client.id} at ${this.client.address}`, thrown)
     this.socket.destroy()
     this.close()
   }
 
-  /** The client has sent its last byte. What lies in the parser comes first. */
+  /** The client has sent its last byte. What is in the parser is handled first. */
   finished(): void {
     this.inputEnded = true
     this.resume()
   }
 
-  /** Nothing more is taken from the client: answer what is under way, then end. */
+  /** Nothing more is read from the client: answer what is outstanding, then close. */
   leave(): void {
     this.client.leaving = true
     this.shared.dirty(this)
@@ -185,7 +185,7 @@ export class Connection implements Job, Account {
     if (this.closed) return
     this.closed = true
     this.client.leaving = true
-    // The service holds on to what it has not answered yet.
+    // The service still holds the requests that it has not answered yet.
     const orphaned = this.queue.clear()
     this.order.clear()
     this.pieces = null
@@ -195,12 +195,12 @@ export class Connection implements Job, Account {
     this.shared.host.budget.weigh(this, orphaned)
   }
 
-  /** Nothing is under way for it, and it has taken all that it was given. */
+  /** Nothing is outstanding, and the client has read all replies. */
   get idle(): boolean {
     return this.queue.head === null && this.output.buffered === 0
   }
 
-  /** Looked at now and then: cuts off a client that has too much to take and takes nothing. */
+  /** Called regularly: disconnects a client that has too many unread replies and reads nothing. */
   watchStall(now: number): void {
     const { budget, limits } = this.shared.host
     const pressed = budget.tight
@@ -210,7 +210,7 @@ export class Connection implements Job, Account {
     } else if (now - this.movedAt > (pressed ? limits.pressedMs : limits.stalledMs)) this.evict(notTaken(this.output.buffered))
   }
 
-  /** End of the turn: write what has gathered, take up what was held, leave if that was all. */
+  /** End of the turn: write the collected output, start what was held back, close if that was all. */
   flush(): void {
     if (this.closed) return
     try {
@@ -230,7 +230,7 @@ export class Connection implements Job, Account {
     if (this.client.leaving && this.queue.head === null && !this.ended && this.output.unsent === 0) {
       this.ended = true
       this.socket.end()
-      // A client that still sends must not lose its last reply to a reset: what it sends is taken and dropped for a while.
+      // A client that still sends must not lose its last reply to a reset: its input is read and dropped for a while.
       this.socket.resume()
       setTimeout(() => this.socket.destroy(), lingerMs).unref()
     }
@@ -244,7 +244,7 @@ export class Connection implements Job, Account {
     this.shared.host.budget.weigh(this, baseWeight + held + watching.weight + (transaction?.weight ?? 0))
   }
 
-  /** The socket has taken all that it was given. */
+  /** The socket has accepted all output. */
   drained(): void {
     if (this.closed) return
     this.drains++
@@ -257,7 +257,7 @@ export class Connection implements Job, Account {
     return this.queue.bytes <= limits.pipelinedBytes / 2 && this.output.buffered <= limits.softOutputBytes
   }
 
-  /** Takes up what has come; false if the time is up. */
+  /** Starts received commands; returns false if the time is up. */
   private parse(): boolean {
     const { client, parser } = this
     const { limits, stats } = this.shared.host
@@ -321,7 +321,7 @@ export class Connection implements Job, Account {
     })
   }
 
-  /** Begins whatever may begin; false if the time is up. */
+  /** Starts whatever may start; returns false if the time is up. */
   private pump(): boolean {
     for (;;) {
       if (!this.read()) return false
@@ -339,7 +339,7 @@ export class Connection implements Job, Account {
     }
   }
 
-  /** Takes the reads at the head, as far as they may be taken; false if the time is up. */
+  /** Executes the reads at the head as far as allowed; returns false if the time is up. */
   private read(): boolean {
     const { order, output, queue, reading } = this
     while (!reading.busy && this.pieces === null) {
@@ -349,14 +349,14 @@ export class Connection implements Job, Account {
       reading.begin(slot, order.writes > 0)
       if (this.closed) return true
       const made = output.unsent - unsent
-      // The next read, of whichever connection, must know of it.
+      // The next read, of any connection, must take it into account.
       if (made > SMALL) this.weigh()
       if (this.spent(unitsOfRead + Math.floor(slot.words.length / wordsPerUnit) + Math.floor(made / bytesPerUnit))) return false
     }
     return true
   }
 
-  /** Replies of writes cannot be refused any more once they are there: no more are begun than the client may have to take. */
+  /** Replies of writes cannot be refused once they exist, so no more are started than the client may have to read. */
   private mayReturn(): boolean {
     if (this.full()) return false
     // The next of their answers looks again.
@@ -369,7 +369,7 @@ export class Connection implements Job, Account {
     return slot.cost !== null && this.shared.admission.enter(slot.cost, this.resume)
   }
 
-  /** The answer of the read that was begun. */
+  /** The answer of the read that was started. */
   answered(slot: Slot, reply: Reply): void {
     if (this.closed) return
     try {
@@ -430,7 +430,7 @@ export class Connection implements Job, Account {
       this.expected = Math.max(replyBytes(reply), this.expected / 2)
     }
     this.order.ended(slot, reply)
-    // Null if it was not already given up with one before it.
+    // Null unless it was already given up together with an earlier one.
     if (slot.reply === null) {
       slot.reply = reply
       if (reply.type === "error" && reply.code === "UNKNOWN") this.order.abandon(this.queue.abandonBehind(slot, unknownBehind))
@@ -440,7 +440,7 @@ export class Connection implements Job, Account {
     if (slot.returns || (more && this.queue.next !== null) || this.order.isWaiting(this.queue.head)) this.resume()
   }
 
-  /** The reply waits behind others: it counts as the request did. */
+  /** The reply waits behind others: it is accounted for as the request was. */
   private keep(slot: Slot, reply: Reply): void {
     this.queue.grow(slot, replyBytes(reply))
     this.shared.dirty(this)
@@ -465,7 +465,7 @@ export class Connection implements Job, Account {
     this.shared.dirty(this)
   }
 
-  /** Encodes more of a long reply; true once all of it is out. It waits while the client takes nothing. */
+  /** Encodes more of a long reply; true once all of it was written. It waits while the client reads nothing. */
   private encodeOn(): boolean {
     const { pieces, queue: { head } } = this
     if (pieces === null || head === null) return true
@@ -483,13 +483,13 @@ export class Connection implements Job, Account {
     try {
       encode(reply, protocol, this.output)
     } catch (thrown) {
-      // Half a reply has no end that a client could find.
+      // A client could not find the end of half a reply.
       if (this.output.unsent !== unsent) throw thrown
       encode(broken(this.shared.host, [], thrown), protocol, this.output)
     }
   }
 
-  /** Cut off, for its own sake or that of all. */
+  /** Disconnects the client, because of its own behaviour or to protect the others. */
   evict(reason: string): void {
     this.shared.host.stats.cutOff++
     this.shared.log(`client ${this.client.id} at ${this.client.address} cut off: ${reason}`)

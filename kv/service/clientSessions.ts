@@ -1,11 +1,10 @@
 /**
- * Requests of clients that keep sessions of their own. The client numbers them, so it may send the same number again
- * here or elsewhere; this node proposes each until its answer is known or its time is up, which the session makes
- * safe.
+ * Requests of clients that keep sessions of their own. The client numbers them, so it may send the same number again here or
+ * to another node. This node proposes each request until its answer is known or its time is up; the session makes that safe.
  *
- * So there may be many copies of a request in the log, of this node and of others, and this node may be executing old
- * ones while a new one waits. What a copy gave when it was executed is the answer to all. That a copy was *not* executed
- * says nothing of the others: it counts only if this request proposed that very entry, by index and term.
+ * So the log may hold many copies of a request, from this node and others, and this node may be executing old ones while a
+ * new one waits. The result of the copy that was executed is the answer for all. That a copy was *not* executed says nothing
+ * about the others: it counts only if this request proposed that very entry, by index and term.
  */
 import type { Payload, Term } from "../../core/index.ts"
 import { payloadOf } from "../../interpreters/payload.ts"
@@ -30,16 +29,16 @@ interface Refused {
   readonly term: Term
   readonly reply: Reply
 }
-/** Who waits in a session, of those who have this key. */
+/** Requests that wait in a session under one key. */
 interface Waiters {
   readonly requests: Map<number, Request>
   closing: Request | null
 }
 
-/** Of one request; it is proposed again if its own is not among them any more. */
+/** Copies of one request; it is proposed again if its own copy is no longer among them. */
 const MOST_REFUSED = 64
 
-/** Session and secret in one: another secret is another place. */
+/** Session and secret together: the same session with another secret is a different entry. */
 const placeOf = (session: number, secret: Uint8Array): string => `${session} ${Buffer.from(secret.buffer, secret.byteOffset, secret.length).toString("latin1")}`
 
 const inDomain = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= MAX_U48
@@ -178,11 +177,11 @@ export class ClientSessions {
     refused.push(what)
     if (refused.length > MOST_REFUSED) refused.shift()
   }
-  /** A place where this request was appended has been executed, without an answer to it. */
+  /** An index where this request was appended was executed, without an answer to it. */
   private passed(request: Request, index: number, term: Term): void {
     const own = request.refused.find((each) => each.index === index && each.term === term)
     if (own === undefined) {
-      // Overwritten. If the log does not reach back that far any more nobody can tell.
+      // Overwritten. If the log no longer reaches back that far, this cannot be known.
       const stands = this.termAt(index)
       if (stands !== undefined && stands !== term) request.attempts--
       return
@@ -190,12 +189,12 @@ export class ClientSessions {
     request.attempts--
     if (codeOf(own.reply) === "OUTOFORDER") {
       this.parts.count("service.outOfOrder")
-      // What is missing may have been lost on the way from here: then both go again. And another copy may do better.
+      // The missing number may have been lost on its way from this node: then both are proposed again. Another copy may succeed.
       if (request.attempts > 0 || this.awaitsEarlier(request.command) || this.isNext(request.command)) return
     }
     this.answer(request, own.reply)
   }
-  /** What was missing has been executed since: the place of this copy was only learnt late. It goes again. */
+  /** The missing number was executed since; the index of this copy became known late. It is proposed again. */
   private isNext(command: Command): boolean {
     if (command.type !== "Execute" || command.secret === null) return false
     const { type } = this.parts.machine.replyOf(command.session, command.secret, command.sequence - 1)
@@ -212,7 +211,7 @@ export class ClientSessions {
       if (request.settled || request.command.type !== "Execute") continue
       const state = machine.replyOf(request.command.session, request.command.secret, request.command.sequence)
       if (state.type === "kept") this.answer(request, executedReply(state.reply))
-      // The session ended within what the snapshot covers; whether before or after this command cannot be seen.
+      // The session ended within what the snapshot covers; whether before or after this command is unknown.
       else if (state.type === "expired" && request.attempts > 0) this.answer(request, unknownRequest(settings.writeTimeout))
     }
     this.lane.rewind(0)

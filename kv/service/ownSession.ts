@@ -1,4 +1,4 @@
-/** Writes of connections without a session of their own go into the node's session: exactly-once for them, too. */
+/** Writes of connections without a session of their own use the node's session, which makes them exactly-once too. */
 import { payloadOf } from "../../interpreters/payload.ts"
 import { ServerSession } from "../../interpreters/replica/index.ts"
 import { encodeCommand } from "../machine/command.ts"

@@ -1,4 +1,4 @@
-/** What the parts of the service share: the faces that they need, and their settings. */
+/** What the parts of the service share: the interfaces that they need, and their settings. */
 import type { Stamp } from "../../core/index.ts"
 import { defaultReplicaSettings, type ReplicaDriver, type ReplicaParts, type ReplicaSettings } from "../../interpreters/replica/index.ts"
 import { MAX_WORDS } from "../machine/cost.ts"
@@ -16,7 +16,7 @@ export interface ServiceMachine extends Reader {
 }
 
 export interface ServiceSettings extends ReplicaSettings {
-  /** Of all calls of one write together: each takes time on every node, in one step. */
+  /** For all calls of one write together: every node executes them in one step. */
   readonly maxArguments: number
 }
 export const defaultServiceSettings: ServiceSettings = { ...defaultReplicaSettings, maxArguments: MAX_WORDS }
@@ -29,12 +29,12 @@ export interface Parts extends ReplicaParts<Reply> {
 /** Words and watched keys. */
 export const argumentsIn = (calls: readonly Call[], watches: readonly Watch[]): number => calls.reduce((sum, call) => sum + call.length, watches.length)
 
-/** A word is an object beside its bytes. */
+/** The overhead of a word, which is an object besides its bytes. */
 const WORD_WEIGHT = 64
-/** What it costs to hold and to encode a command of that size: many short words are more than their bytes. */
+/** The cost of holding and encoding a command of that size: many short words cost more than their bytes. */
 export const commandWeight = (size: number, words: number): number => size + words * WORD_WEIGHT
 
-/** An upper bound of what the command takes in the log: its codec writes no length in more than five bytes. */
+/** An upper bound of the command's size in the log: its codec writes each length in at most five bytes. */
 export const commandSize = (calls: readonly Call[], watches: readonly Watch[]): number => {
   let size = 32
   for (const call of calls) {

@@ -1,4 +1,4 @@
-/** What the service itself answers. Each says what is known about the effect of the command, and the way out. */
+/** The service's own replies. Each says what is known about the effect of the command, and what to do. */
 import type { Millis, ProposalRefusal, ReadOutcome } from "../../core/index.ts"
 import { reasonOf, type Refusals } from "../../interpreters/replica/index.ts"
 import type { Reply } from "../types.ts"
@@ -10,8 +10,8 @@ export const OK: Reply = { type: "simple", text: "OK" }
 export const codeOf = (reply: Reply): string | null => (reply.type === "error" ? reply.code : null)
 
 /**
- * For a client that keeps a session: what its command gave when it was executed. An error among that has a word of its own in
- * front, so that no error is taken for it that was made before anything was executed.
+ * For a client that keeps a session: the result of its command. If that is an error, it gets a first word of its own, to
+ * distinguish it from errors that mean that nothing was executed.
  */
 export const executedReply = (reply: Reply): Reply => (reply.type === "error" && reply.code !== "FORGOTTEN" ? error("RESULT", `${reply.code} ${reply.text}`) : reply)
 
@@ -69,7 +69,7 @@ export const readRefusal = (reason: Extract<ReadOutcome, { type: "ReadRefused" }
   }
 }
 
-/** What the node's session and its barriers answer when there is no result. */
+/** The answers of the node's session and its barriers when there is no result. */
 export const refusalsOf = ({ writeTimeout, readTimeout, maxEntryBytes }: ServiceSettings): Refusals<Reply> => ({
   notExecuted: (reason) => refusal(reason, writeTimeout, maxEntryBytes),
   stopping,

@@ -1,4 +1,4 @@
-/** The face of a running node to its connections: the parts wired to the driver and the state machine. */
+/** What a running node does for its connections: the parts wired to the driver and the state machine. */
 import { replicatedTime } from "../../core/index.ts"
 import type { Driver } from "../../interpreters/driver/index.ts"
 import { Barriers, wire } from "../../interpreters/replica/index.ts"
@@ -22,12 +22,12 @@ export interface ServiceOptions {
   readonly leader: Service["leader"]
   /** Default: those of this process. */
   readonly surroundings?: Surroundings
-  /** Told what callbacks of connections throw. Without it that is thrown again, and ends the process: a test must see it. */
+  /** Called with exceptions from callbacks of connections. Without it they are rethrown and end the process, so that a test notices. */
   readonly log?: (message: string) => void
 }
 export interface RunningService extends Service {
   readonly counters: () => Readonly<Record<string, number>>
-  /** Answers everything that waits: UNKNOWN if it was proposed, a refusal if not. */
+  /** Answers all pending requests: UNKNOWN if they were proposed, a refusal if not. */
   readonly stop: () => void
 }
 
@@ -55,7 +55,7 @@ export const makeService = (options: ServiceOptions): RunningService => {
       throw thrown
     })
   const faults = options.log === undefined ? null : new Faults(options.log)
-  /** What a connection does with its answer is one client's affair: an exception there must end nothing here. */
+  /** An exception in a connection's callback concerns one client only, and must not end anything here. */
   const safe = <A>(done: (answer: A) => void): ((answer: A) => void) => (answer) => {
     try {
       done(answer)
@@ -64,7 +64,7 @@ export const makeService = (options: ServiceOptions): RunningService => {
       else faults.report("what a connection does with its answer", thrown)
     }
   }
-  /** A mistake of the service's own must not be mistaken for a state machine that fails: it ends the process, by name. */
+  /** An error of the service itself must not look like a failing state machine: it ends the process with its own reason. */
   const guarded = (tell: () => void): void => {
     try {
       tell()
@@ -72,14 +72,14 @@ export const makeService = (options: ServiceOptions): RunningService => {
       throwLater(thrown)
     }
   }
-  /** For each write: no closure is made. */
+  /** Called for each write, so it creates no closure. */
   const replied = (told: Replied): void => {
     if (told.secret !== null) clients.replied(told)
     else if (!own.owns(told.session)) return
     else if (told.executed) own.executed(told.sequence, told.reply)
     else own.notExecuted(codeOf(told.reply) === "SESSIONEXPIRED")
   }
-  /** Writes that somebody wants to be told of before they are executed: mostly none. */
+  /** Writes whose `before` must be called before they are executed: usually none. */
   let awaited = 0
   const write: Service["write"] = (calls, exec, watches, done, before) => {
     if (before === undefined) return writeInOwnSession(parts, own, { calls, exec, watches, before }, safe(done))

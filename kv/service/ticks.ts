@@ -1,18 +1,18 @@
-/** Moves the replicated clock when something is due and nobody else does: a leader proposes a Tick. */
+/** Advances the replicated clock when something is due and no other command does: a leader proposes a Tick. */
 import type { Stamp } from "../../core/index.ts"
 import { payloadOf } from "../../interpreters/payload.ts"
 import { encodeCommand } from "../machine/command.ts"
 import type { Parts } from "./parts.ts"
 
 const tick = payloadOf(encodeCommand({ type: "Tick" }))
-/** A Tick that has no result after this long is not waited for. */
+/** A Tick without a result after this long is given up. */
 const GIVE_UP_MS = 2000
 
 export class Ticks {
   private readonly parts: Parts
   /** The replicated clock, as a leader would stamp now. */
   private readonly time: () => Stamp
-  /** When the one under way was proposed, and its place in the log once known. */
+  /** When the outstanding Tick was proposed, and its index once known. */
   private proposedAt: number | null = null
   private index = Number.POSITIVE_INFINITY
 
