@@ -5,7 +5,7 @@ import { jsonCodec, type Machine } from "../interpreters/replica/index.ts"
 import { checkScript, explore, machineChecks, machineSpace, toScenario } from "../spec/index.ts"
 import * as tickets from "./examples/tickets.ts"
 import { worldProperty, WorldPropertyFailed, type MachinePropertyOptions } from "../spec/properties/index.ts"
-import { longTest } from "./long.ts"
+import { longTest, many } from "./long.ts"
 import { unsteady, type Apply, type State } from "./machines.unsteady.ts"
 
 const options = (machine: MachinePropertyOptions<State, number, unknown>["machine"], more: Partial<MachinePropertyOptions<State, number, unknown>> = {}): MachinePropertyOptions<State, number, unknown> =>
@@ -118,6 +118,7 @@ describe("with clients, over the sessions that replicate keeps", () => {
   test("each command is executed once, and all that is answered fits into one order", () => {
     worldProperty({ ...tickets, machine: { ...tickets.machine, apply }, commands, clients: 4, steps: 30, numRuns: 6, seed: 1 })
   })
+  longTest("the same in many worlds", () => Promise.resolve(worldProperty({ ...tickets, machine: { ...tickets.machine, apply }, commands, clients: 4, steps: 40, numRuns: many(3000, 150), seed: 7, seconds: 3600 })))
   test("what breaks is told with what the clients did, and needs no clients any more", () => {
     let caught: unknown
     try {
