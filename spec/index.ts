@@ -1,6 +1,6 @@
 /** What must be true. */
 export * from "./linearizability/index.ts"
-export { invariants, InvariantViolated, makeInvariantChecker, sweep, type Invariant, type InvariantChecker, type NodeState, type ObservedStep } from "./invariants/index.ts"
+export { invariants, InvariantViolated, makeInvariantChecker, sweep, type Invariant, type InvariantChecker, type SweptState, type ObservedStep } from "./invariants/index.ts"
 export * from "./scripts/index.ts"
 export * from "./machines/index.ts"
 export { makeRefinementChecker, RefinementViolated, type RefinementChecker } from "./refine.ts"

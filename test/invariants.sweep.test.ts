@@ -2,7 +2,7 @@ import * as fc from "fast-check"
 import { expect, test } from "vitest"
 import { replicatedTime, type Entry, type Event, type Member, type Message, type State } from "../core/index.ts"
 import { lossyNetwork, makeRandom, World, type Random } from "../interpreters/simulation/index.ts"
-import { InvariantViolated, makeInvariantChecker, sweep, type Invariant, type NodeState } from "../spec/index.ts"
+import { InvariantViolated, makeInvariantChecker, sweep, type Invariant, type SweptState } from "../spec/index.ts"
 import { chained } from "./chained.ts"
 import { full } from "./cluster.ts"
 import { many } from "./long.ts"
@@ -48,7 +48,7 @@ class Broken extends Error {}
 const race = (seed: number): { readonly step: Invariant | null; readonly swept: Invariant | null; readonly sweptBefore: boolean } => {
   const check = makeInvariantChecker()
   const random = makeRandom(seed)
-  const latest = new Map<string, NodeState>()
+  const latest = new Map<string, SweptState>()
   let step: Invariant | null = null
   let swept: Invariant | null = null
   let sweptBefore = false

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest"
 import { World } from "../interpreters/simulation/index.ts"
-import { invariants, makeInvariantChecker, sweep, type NodeState } from "../spec/index.ts"
+import { invariants, makeInvariantChecker, sweep, type SweptState } from "../spec/index.ts"
 import { full } from "./cluster.ts"
 import { many } from "./long.ts"
 import { payload, scripted } from "./worlds.ts"
@@ -43,7 +43,7 @@ describe("invariants in random worlds", () => {
 })
 
 /** Whole states of every server, from the moment of their last step. */
-const statesOf = (world: World): NodeState[] => world.names.flatMap((node) => {
+const statesOf = (world: World): SweptState[] => world.names.flatMap((node) => {
   const state = world.state(node)
   return state === undefined ? [] : [{ node, state }]
 })

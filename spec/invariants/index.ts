@@ -13,7 +13,7 @@ import { appendedByLeader, checkLog, checkPersists, checkRecovered, checkSent, c
 import { sweep } from "./sweep.ts"
 
 export { invariants, InvariantViolated, type Invariant } from "./names.ts"
-export { sweep, type NodeState } from "./sweep.ts"
+export { sweep, type SweptState } from "./sweep.ts"
 
 /** One step of one server. The state may be changed in place by its next step. */
 export interface ObservedStep {

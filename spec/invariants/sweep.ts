@@ -5,12 +5,12 @@
 import { sameMember, type Configuration, type State } from "../../core/index.ts"
 import { fail, sameConfiguration, sumOf } from "./history.ts"
 
-export interface NodeState {
+export interface SweptState {
   readonly node: string
   readonly state: State
 }
 
-const sweepLog = ({ node, state }: NodeState): void => {
+const sweepLog = ({ node, state }: SweptState): void => {
   const { log } = state
   let { term, time } = log.base
   let inForce: { index: number; configuration: Configuration } = log.base
@@ -30,7 +30,7 @@ const sweepLog = ({ node, state }: NodeState): void => {
   if (core?.index !== inForce.index || !sameConfiguration(core.configuration, inForce.configuration)) fail("ConfigSafety", node, `the configuration of entry ${core?.index} is in force, the last in the log is that of ${inForce.index}`)
 }
 
-const sweepState = ({ node, state }: NodeState): void => {
+const sweepState = ({ node, state }: SweptState): void => {
   const { log, commitIndex, applied, applying, durability, currentTerm } = state
   if (commitIndex > log.lastIndex || commitIndex < log.base.index) fail("CommitMonotonic", node, `commit index ${commitIndex} is outside of the log, ${log.base.index} to ${log.lastIndex}`)
   if (applied > applying || applying > commitIndex) fail("AppliedInOrder", node, `applied ${applied}, applying ${applying}, committed ${commitIndex}`)
@@ -39,7 +39,7 @@ const sweepState = ({ node, state }: NodeState): void => {
 }
 
 /** Two logs agree up to the last index at which their terms agree, and wherever both are committed. */
-const sweepPair = (a: NodeState, b: NodeState): void => {
+const sweepPair = (a: SweptState, b: SweptState): void => {
   const from = Math.max(a.state.log.base.index, b.state.log.base.index) + 1
   const committed = Math.min(a.state.commitIndex, b.state.commitIndex)
   let agreed = false
@@ -54,7 +54,7 @@ const sweepPair = (a: NodeState, b: NodeState): void => {
   }
 }
 
-const sweepLeader = (leader: NodeState, other: NodeState): void => {
+const sweepLeader = (leader: SweptState, other: SweptState): void => {
   const { currentTerm, log, role } = leader.state
   if (role.type !== "leader") return
   if (other.state.role.type === "leader" && other.state.currentTerm === currentTerm && !sameMember(leader.state.self, other.state.self)) fail("ElectionSafety", leader.node, `leads term ${currentTerm}, and so does ${other.node}`)
@@ -65,7 +65,7 @@ const sweepLeader = (leader: NodeState, other: NodeState): void => {
 }
 
 /** Throws InvariantViolated. Takes one state of each server, from any moments of one world. */
-export const sweep = (states: readonly NodeState[]): void => {
+export const sweep = (states: readonly SweptState[]): void => {
   states.forEach((one, i) => {
     sweepState(one)
     sweepLog(one)
