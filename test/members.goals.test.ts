@@ -84,7 +84,7 @@ describe("a server that was removed", () => {
     const it = server({ name: "z" })
     const ignored = (): void => undefined
     const verbs = makeMembers({
-      driver: { state: () => it.state, leadership: () => ({ role: "follower", term: 1, leader: null }), change: ignored, transfer: ignored, wake: ignored, onService: ignored, onConfiguration: ignored, onChange: ignored },
+      driver: { state: () => it.state, leadership: () => ({ role: "follower", term: 1, leader: null }), change: ignored, transfer: ignored, wake: ignored, onService: ignored },
       transport: {}, surroundings: realSurroundings,
     })
     expect(await verbs.remove("z", { timeout: 50 })).toEqual({ text: "z is no member" })

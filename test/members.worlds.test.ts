@@ -101,9 +101,7 @@ const story = (seed: number, replacements: number): Outcome => {
 
 describe("every server is replaced, one after the other, under load and faults", () => {
   test("nothing acknowledged is lost, the history is linearizable, and each votes again", () => {
-    const seen = new Set<string>()
-    for (const seed of [1, 2]) for (const step of story(seed, 3).steps) seen.add(step)
-    expect([...seen]).toEqual(expect.arrayContaining(["change", "done"]))
+    expect([...story(2, 3).steps]).toEqual(expect.arrayContaining(["change", "done"]))
   })
   longTest("the same over many seeds, each server twice", () => {
     for (let seed = 1; seed <= many(200, 30); seed++) story(seed, 6)

@@ -21,7 +21,7 @@ export interface Acquaintances {
   readonly reach?: (name: string, address: string) => void
 }
 export interface MembersOptions {
-  readonly driver: Pick<Driver, "state" | "leadership" | "change" | "transfer" | "wake" | "onService" | "onConfiguration" | "onChange">
+  readonly driver: Pick<Driver, "state" | "leadership" | "change" | "transfer" | "wake" | "onService">
   readonly transport: Pick<Transport, "sendService"> & Partial<Acquaintances>
   readonly surroundings: Surroundings
   /** Where others find this node, as host:port; null: by their own lists. */

@@ -179,6 +179,9 @@ export const healthOf = (facts: Facts): Health => {
   if (stopping) return { reason: "stopping", text: "stopping" }
   if (refused !== null) return { reason: "refused", text: refusedText(self.name, refused) }
   if (state !== null) return running(facts, state)
+  // One that joined later cannot say who founded its cluster, but that there is one.
+  const holder = phase.doing === "forming" ? facts.links.find(({ connected, hello }) => connected && hello?.cluster != null && !hello.empty) : undefined
+  if (holder?.hello?.cluster != null) return { reason: "amnesiac", text: amnesiacText({ ...facts, phase: { doing: "waiting", of: holder.name, cluster: holder.hello.cluster } }) }
   if (phase.doing === "forming") return { reason: "forming", text: formingText(facts) }
   if (phase.doing === "waiting") return { reason: "amnesiac", text: amnesiacText(facts) }
   return { reason: "starting", text: `starting: ${startingText(phase)}` }
