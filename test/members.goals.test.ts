@@ -1,7 +1,7 @@
 /** The next step towards a goal, as the leader knows it: one server on the pure face, and who is connected. */
 import { describe, expect, test } from "vitest"
 import type { Member } from "../core/index.ts"
-import { makeMembers, nextStep, type Goal, type Step } from "../interpreters/members/index.ts"
+import { makeMembers, nextStep, type Goal, type RunningMembers, type Step } from "../interpreters/members/index.ts"
 import { realSurroundings } from "../interpreters/surroundings.ts"
 import { accepted, leader, member, members, server, voting, type Server } from "./server.ts"
 
@@ -79,14 +79,26 @@ describe("a lost machine", () => {
   })
 })
 
+/** The verbs on a server that knows no leader. */
+const leaderless = (it: Server): RunningMembers => {
+  const ignored = (): void => undefined
+  return makeMembers({
+    driver: { state: () => it.state, leadership: () => ({ role: "follower", term: 1, leader: null }), change: ignored, transfer: ignored, wake: ignored, onService: ignored },
+    transport: {}, surroundings: realSurroundings,
+  })
+}
+
+test("so many verbs wait at once and no more; when the server stops they are told", async () => {
+  const verbs = leaderless(server({}))
+  const waiting = Promise.allSettled(Array.from({ length: 32 }, (_, i) => verbs.add(`n${i}`)))
+  await expect(verbs.add("z")).rejects.toMatchObject({ name: "MemberRefused", reason: "busy", executed: "no" })
+  verbs.stop()
+  expect(new Set((await waiting).map((one) => (one.status === "rejected" ? (one.reason as Error).name : "")))).toEqual(new Set(["MemberAborted"]))
+})
+
 describe("a server that was removed", () => {
   test("knows it from what is committed, and needs nobody to tell it that its own removal is done", async () => {
-    const it = server({ name: "z" })
-    const ignored = (): void => undefined
-    const verbs = makeMembers({
-      driver: { state: () => it.state, leadership: () => ({ role: "follower", term: 1, leader: null }), change: ignored, transfer: ignored, wake: ignored, onService: ignored },
-      transport: {}, surroundings: realSurroundings,
-    })
+    const verbs = leaderless(server({ name: "z" }))
     expect(await verbs.remove("z", { timeout: 50 })).toEqual({ text: "z is no member" })
     await expect(verbs.remove("a", { timeout: 50 })).rejects.toMatchObject({ name: "MemberNoLeader", executed: "no" })
   })

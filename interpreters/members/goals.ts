@@ -37,7 +37,7 @@ export interface CatchUp {
   readonly snapshotSent: number | null
 }
 
-export type RefusalReason = "unknownMember" | "otherIncarnation" | "stillThere" | "lastVoter" | "wouldLoseQuorum" | "notAVoter" | "exhausted" | "notPossible"
+export type RefusalReason = "unknownMember" | "otherIncarnation" | "stillThere" | "lastVoter" | "wouldLoseQuorum" | "notAVoter" | "busy" | "exhausted" | "notPossible"
 export type Step =
   | { readonly type: "done"; readonly text: string }
   | { readonly type: "change"; readonly configuration: Omit<Configuration, "outgoing">; readonly text: string }

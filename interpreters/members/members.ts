@@ -79,6 +79,8 @@ export interface RunningMembers extends Members {
 }
 
 const TIMEOUT_MS = 600_000
+/** So many verbs may wait at once: each asks the leader some times a second. */
+const MOST_AT_ONCE = 32
 const LIST_MS = 3000
 /** Between two questions for the same goal: so often at first, and no more often later. */
 const FIRST_PAUSE_MS = 20
@@ -96,6 +98,7 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
   const open = new Map<number, (answer: Answer | null) => void>()
   const enders = new Set<() => void>()
   let nextRef = 1
+  let pursued = 0
   let stopped = false
 
   const self = (): Member => driver.state().self
@@ -201,7 +204,16 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
   }
   const seconds = (millis: number): number => Math.round(millis / 100) / 10
 
-  const pursue = async (wanted: Goal, { timeout = TIMEOUT_MS, onProgress, signal }: VerbOptions = {}): Promise<Done> => {
+  const pursue = async (goal: Goal, options?: VerbOptions): Promise<Done> => {
+    if (pursued >= MOST_AT_ONCE) throw new MemberRefused("busy", `${pursued} changes of members wait at ${self().name} already. Nothing was changed: ask again once they are done`, driver.leadership().leader?.name ?? null, false)
+    pursued += 1
+    try {
+      return await untilDone(goal, options)
+    } finally {
+      pursued -= 1
+    }
+  }
+  const untilDone = async (wanted: Goal, { timeout = TIMEOUT_MS, onProgress, signal }: VerbOptions = {}): Promise<Done> => {
     const until = now() + timeout
     let goal = wanted
     let begun = false

@@ -49,6 +49,8 @@ export interface KnownAddresses {
 }
 
 const LOOK_MS = 1000
+/** Whoever asks for one more gives the oldest up: each is dialled until it is a member. */
+const MOST_WANTED = 16
 
 export const makeAddresses = ({ self, listed, advertise, cluster, configuration }: AddressesOptions): KnownAddresses => {
   let transport: TcpTransport | null = null
@@ -97,6 +99,8 @@ export const makeAddresses = ({ self, listed, advertise, cluster, configuration 
     welcome: ({ cluster: theirs, member: { name } }) => theirs !== null && (cluster() === null || cluster() === theirs) && !left.has(name),
     reach: (name, address) => {
       if (wanted.get(name) === address) return
+      const [oldest] = wanted.keys()
+      if (wanted.size >= MOST_WANTED && oldest !== undefined) wanted.delete(oldest)
       wanted.set(name, address)
       apply()
     },
