@@ -1,10 +1,10 @@
-/** One question to one node, on a connection of its own: what status tables, the cluster's line and the benchmark need. */
+/** One request to one node, on its own connection: for status tables, the cluster's summary line and the benchmark. */
 import { type Argument, encodeRequest } from "../client/resp.ts"
 import { openConnection } from "../client/connection.ts"
 import { type Endpoint, parseStatus, showEndpoint } from "../client/endpoints.ts"
 import type { NodeStatus, Reply } from "../types.ts"
 
-/** Rejects with the reason in plain words when the node does not answer in time. */
+/** Rejects with the reason when the node does not answer in time. */
 export const ask = (endpoint: Endpoint, words: readonly Argument[], timeoutMs: number): Promise<Reply> =>
   new Promise((resolve, reject) => {
     const connection = openConnection(endpoint, timeoutMs, {

@@ -1,9 +1,9 @@
-/** The state of a whole cluster, from whichever of its nodes answer. */
+/** The state of a whole cluster, collected from the nodes that answer. */
 import { type Endpoint, parseEndpoint, showEndpoint } from "../client/endpoints.ts"
 import type { NodeStatus, PeerStatus } from "../types.ts"
 import { askStatus } from "./ask.ts"
 
-/** One row. What a node that does not answer would have to say itself is null; the rest is what the others know of it. */
+/** One row. For a node that does not answer, fields that only it knows are null; the rest is what the others know about it. */
 export interface NodeRow {
   readonly id: string
   readonly pid: number | null
@@ -31,7 +31,7 @@ export interface ClusterStatus {
   readonly leader: string | null
 }
 
-/** The leader of the highest term: a deposed one that has not heard yet still calls itself leader. */
+/** The leader of the highest term: a deposed leader that does not know yet still reports itself as leader. */
 export const leaderAmong = <S extends Pick<NodeStatus, "role" | "term">>(statuses: readonly S[]): S | null =>
   statuses.filter(({ role }) => role === "leader").reduce<S | null>((best, one) => (best === null || one.term > best.term ? one : best), null)
 
@@ -52,7 +52,7 @@ const silent = (peer: PeerStatus, reason: string): NodeRow => ({
   incarnation: null, logBytes: null, uptimeMs: null, version: null,
 })
 
-/** Which node stood at which address when it was last heard: so a fallen node keeps its row and its name. */
+/** Which node was last seen at which address, so that a crashed node keeps its row and its name. */
 export type Known = Map<string, string>
 
 type Heard = { readonly status: NodeStatus } | { readonly reason: string }
@@ -66,7 +66,7 @@ const hear = async (address: string, timeoutMs: number): Promise<Heard> => {
   }
 }
 
-/** Asks the given addresses, then those that are learnt from their answers. `known` is read and filled. */
+/** Asks the given addresses, then those found in their answers. `known` is read and updated. */
 export const gather = async (given: readonly Endpoint[], known: Known, timeoutMs: number): Promise<ClusterStatus> => {
   const heard = new Map<string, Heard>()
   const askAll = async (addresses: Iterable<string>): Promise<void> => {
@@ -91,7 +91,7 @@ export const gather = async (given: readonly Endpoint[], known: Known, timeoutMs
   const leader = leaderAmong(found)
   const rows = new Map(found.map((status) => [status.id, answering(status, leader)]))
   for (const status of found) known.set(status.client, status.id)
-  // The leader's knowledge of a silent node comes first, then anybody's.
+  // About a silent node the leader's information is preferred, then any other node's.
   for (const peer of [...(leader?.peers ?? []), ...found.flatMap(({ peers }) => peers)]) {
     if (rows.has(peer.id)) continue
     const address = peer.client ?? [...known].find(([, id]) => id === peer.id)?.[0] ?? null

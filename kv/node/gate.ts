@@ -1,6 +1,6 @@
 /**
- * The service as connections see it while the node comes up, and after it goes down: until there is a running service
- * behind the gate, everything that needs data is answered with the reason why there is none.
+ * The service as connections see it while the node starts, and after it stops: while there is no running service behind the
+ * gate, every command that needs data is answered with the reason.
  */
 import { NO_VERSION } from "../machine/index.ts"
 import type { FlushListener, NodeStatus, Reply, Service } from "../types.ts"
@@ -14,7 +14,7 @@ export interface GateOptions {
   readonly status: () => NodeStatus
   readonly members?: NonNullable<Service["members"]>
   readonly leader: Service["leader"]
-  /** Asked at each refusal: the reason is the one that holds just then. */
+  /** Called for each refusal, so that the reason is the present one. */
   readonly refusal: () => Reply
 }
 
@@ -58,7 +58,7 @@ export const makeGate = (options: GateOptions): Gate => {
       read: (call, most) => (behind === null ? refusal() : behind.reader.read(call, most)),
       keyspace: () => (behind === null ? Promise.resolve(null) : behind.reader.keyspace()),
       lengthOf: (key) => behind?.reader.lengthOf?.(key) ?? 0,
-      // No watched key fits while nothing can be read.
+      // No watch can succeed while nothing can be read.
       version: (key) => (behind === null ? NO_VERSION : behind.reader.version(key)),
       onFlush: (listener) => {
         flushing = listener

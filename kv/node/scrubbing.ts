@@ -1,4 +1,4 @@
-/** Now and then the tables of the state machine are read as a whole, so that a bit that flipped is found before it is needed. */
+/** Regularly reads all tables of the state machine, so that a flipped bit is found before the data are needed. */
 import type { KvMachine } from "../machine/index.ts"
 import type { Log } from "../../interpreters/log.ts"
 
@@ -6,7 +6,7 @@ const DAY = 86_400_000
 /** Nodes that were started together must not scrub together. */
 const JITTER = 0.25
 
-/** Damage takes its usual way, through the machine; here it is only told. Returns how to end it. */
+/** Damage is handled by the machine; here it is only logged. Returns a function that stops it. */
 export const keepScrubbed = (machine: Pick<KvMachine, "scrub">, log: Log, every = DAY, random: () => number = Math.random): (() => void) => {
   let timer: NodeJS.Timeout | null = null
   let stopped = false

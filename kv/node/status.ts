@@ -1,15 +1,15 @@
-/** What a node says of itself beside what any server does: where its clients find it, and why it answers them nothing. */
+/** The status of a node beyond that of any server: where its clients reach it, and why it does not serve them. */
 import { healthOf, factsOf, isLoading, statusOf, type Alive } from "../../interpreters/node/index.ts"
 import { addressText, type Address } from "../../interpreters/tcp/index.ts"
 import type { NodeStatus, Reply } from "../types.ts"
 import type { NodeConfig } from "./config.ts"
 
-/** Where clients find a node that listens on this port. */
+/** The address at which clients reach a node that listens on this port. */
 export const advertised = (config: NodeConfig, port: number): Address => config.advertise ?? { host: config.client.host, port }
 
 export const nodeStatusOf = (alive: Alive, client: Address): NodeStatus => ({ ...statusOf(alive), client: addressText(client) })
 
-/** What becomes of a command while the node serves no data. */
+/** The reply to a command while the node serves no data. */
 export const refusalOf = (alive: Alive): Reply => {
   const health = healthOf(factsOf(alive))
   const loading = isLoading(health)

@@ -35,7 +35,7 @@ const select: Handler = (_, words) => {
   return Number(index) === 0 ? ok : err("DB index is out of range")
 }
 
-/** There is one user, default, and he has no password: as Redis, any password will do for him where a name is given. */
+/** There is one user, default, without a password: as in Redis, any password is accepted for it where a name is given. */
 const authenticates = (user: string): boolean => user === "default"
 
 const auth: Handler = (_, words) => {
@@ -61,7 +61,7 @@ const hello: Handler = (context, words) => {
     } else if (option === "setname" && at + 1 < words.length) {
       const wrong = misnamed(host, clientNames, words[at + 1])
       if (wrong !== null) return wrong
-      // As in Redis, at once: what is wrong behind it does not take it back.
+      // As in Redis, it takes effect at once: a later error in the same command does not undo it.
       client.name = textAt(words, at + 1)
       at += 2
     } else return err(`Syntax error in HELLO option '${shown(words, at)}'`)

@@ -1,4 +1,4 @@
-/** Commands that are a family: CLIENT LIST, CONFIG GET, … What one is and how it is written stands beside what it does. */
+/** Families of commands: CLIENT LIST, CONFIG GET, … Each member is declared with its syntax and purpose beside its code. */
 import { help } from "../../machine/reply.ts"
 import { wrongArity } from "../../machine/index.ts"
 import type { Reply } from "../../types.ts"
@@ -12,11 +12,11 @@ interface Sub extends Omit<Subcommand, "name"> {
 
 export const sub = (syntax: string, summary: string, does: Handler): Sub => ({ syntax, summary, does, arity: arityOf(syntax, 2) })
 
-/** How a family of commands is asked for help. */
+/** The HELP subcommand of a family. */
 export const helpOf = (name: string, subcommands: readonly Subcommand[]): Reply =>
   help(name.toUpperCase(), Object.fromEntries(subcommands.filter((one) => one.name !== "help").map((one) => [`${one.name.toUpperCase()} ${one.syntax}`.trimEnd(), one.summary])))
 
-/** What is wrong with the subcommand that the words name; null if nothing is. */
+/** What is wrong with the named subcommand, or null. */
 export const wrongMember = (name: string, subcommands: readonly Subcommand[], words: Words): Reply | null => {
   const word = wordAt(words, 1)
   const found = subcommands.find((one) => one.name === word)

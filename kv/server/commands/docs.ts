@@ -1,4 +1,4 @@
-/** COMMAND DOCS: what redis-cli shows as help and as hints while one types. Families tell of their members themselves. */
+/** COMMAND DOCS: what redis-cli shows as help and as hints while typing. Families describe their own members. */
 import type { Reply } from "../../types.ts"
 import type { Known, Lookup, Subcommand, Words } from "../contract.ts"
 import { array, bulk, map } from "../wire/encode.ts"
@@ -6,7 +6,7 @@ import { argumentsOf } from "./syntax.ts"
 
 export interface Doc {
   readonly group: "string" | "generic" | "connection" | "transactions" | "server" | "cluster" | "scripting"
-  /** The version of Redis that brought it; ours have the first of ours. */
+  /** The version of Redis that introduced it; our own commands have our first version. */
   readonly since: string
   readonly syntax: string
   readonly summary: string
@@ -120,7 +120,7 @@ const described = ({ name, subcommands = [] }: Known): readonly [Reply, Reply] |
 }
 const there = <A>(one: A | null): one is A => one !== null
 
-/** The whole, made once for each list of commands. */
+/** The whole reply, built once for each list of commands. */
 const whole = new WeakMap<readonly Known[], Reply>()
 export const docsOf = (table: Lookup, names: Words): Reply => {
   if (names.length > 0) return { type: "map", entries: names.map((name) => table.find(name)).flatMap((known) => (known === undefined ? [] : [described(known)])).filter(there) }

@@ -1,4 +1,4 @@
-/** INFO: sections of `name:value` lines, under the names that Redis' tools look for, and one of our own, raft. ROLE is its one question. */
+/** INFO: sections of `name:value` lines, with the names that Redis' tools look for, and our own section, raft. Also ROLE. */
 import { totalmem } from "node:os"
 import type { NodeStatus, Reply } from "../../types.ts"
 import type { Counted } from "../census.ts"
@@ -15,7 +15,7 @@ interface Asked {
   readonly counted: Counted | null
 }
 
-/** As Redis writes sizes for people. */
+/** Human-readable sizes, as Redis writes them. */
 const human = (bytes: number): string => {
   const units = ["B", "K", "M", "G", "T"]
   const power = Math.min(units.length - 1, bytes < 1024 ? 0 : Math.floor(Math.log2(bytes) / 10))
@@ -69,7 +69,7 @@ const memory = ({ host: { budget } }: Asked): Lines => {
   }
 }
 
-/** Clients ask again until `loading` is 0. */
+/** Clients retry until `loading` is 0. */
 const persistence = ({ status }: Asked): Lines => ({ loading: status.loading ? 1 : 0, ...(status.loading ? { loading_eta_seconds: 1 } : {}), async_loading: 0, aof_enabled: 1, rdb_bgsave_in_progress: 0, aof_rewrite_in_progress: 0 })
 
 const stats = ({ host, status }: Asked): Lines => ({
@@ -150,7 +150,7 @@ const keyspace = ({ counted }: Asked): Lines =>
 const sections: Readonly<Record<string, (asked: Asked) => Lines>> = { server, clients, memory, persistence, stats, replication, raft, cpu, modules: () => ({}), commandstats, errorstats, cluster, keyspace }
 const titles: Readonly<Record<string, string>> = { cpu: "CPU" }
 const mostSections = 64
-/** Of everything there is, what is told without being asked for. */
+/** The sections of the default answer. */
 const usual = Object.keys(sections).filter((name) => name !== "commandstats")
 
 const text = (names: readonly string[], asked: Asked): Reply =>
@@ -172,7 +172,7 @@ const info: Handler = ({ host }: Context, words) => {
   const names = Object.keys(sections).filter((name) => all || asked.has(name) || (byDefault && usual.includes(name)))
   const told = (counted: Counted | null): Reply => text(names, { host, status: host.service.status(), counted })
   if (!names.includes("keyspace")) return told(null)
-  // Who asks for the keyspace by its name gets it as of now.
+  // A request that names the keyspace section gets a present count.
   const exact = asked.has("keyspace")
   return { type: "work.read", barrier: false, long: exact, run: async () => told(await (exact ? host.census.count() : host.census.recent())) }
 }
@@ -190,7 +190,7 @@ const role: Handler = ({ host: { service } }) => {
   return array([bulk("master"), integer(status.commitIndex), array(followers)])
 }
 
-/** There is no one place that all commands pass: each node serves its own clients, and reads are not in the log. */
+/** Why MONITOR cannot exist: no single place sees all commands, because each node serves its own clients and reads are not in the log. */
 const monitor: Handler = () => err("MONITOR is not supported: no node sees the commands of all clients. INFO commandstats counts those of this node, CLIENT LIST shows its clients.")
 
 export const infoCommands = [

@@ -1,4 +1,4 @@
-/** What clients and tools ask to find out whom they talk to: COMMAND, CONFIG, FUNCTION, TIME. */
+/** Commands with which clients and tools inspect the server: COMMAND, CONFIG, FUNCTION, TIME. */
 import { glob } from "../../machine/commands/glob.ts"
 import { wrongArity } from "../../machine/index.ts"
 import type { Reply } from "../../types.ts"
@@ -11,7 +11,7 @@ import { docsOf } from "./docs.ts"
 const syntaxError = err("syntax error")
 const mostNames = 1024
 const mostPatterns = 64
-/** Of names of ours, none of which is as long: KEYS and SCAN have their own. */
+/** Longer than any of our names. KEYS and SCAN have their own limit. */
 const longestPattern = 128
 
 const flag = (text: string): Reply => ({ type: "simple", text })
@@ -31,11 +31,11 @@ const described = (name: string, { arity, firstKey, lastKey, step, flags }: Pick
   ])
 const categoriesOf = (flags: readonly string[]): readonly string[] => [...flags.filter((name) => categories.has(name)).map((name) => (name === "readonly" ? "read" : name)), ...(flags.includes("fast") ? [] : ["slow"])]
 const categories: ReadonlySet<string> = new Set(["write", "readonly", "admin", "fast"])
-/** A member of a family takes no key but where the family says so. */
+/** A member of a family has no keys unless the family says so. */
 const describeMember = (known: Known, { name, arity }: Subcommand): Reply => described(`${known.name}|${name}`, { ...known, arity, ...(name === "help" ? { firstKey: 0, lastKey: 0, step: 0 } : {}) }, [])
 const describe = (known: Known): Reply => described(known.name, known, (known.subcommands ?? []).map((one) => describeMember(known, one)))
 
-/** By its name, or for one of a family by both: client|list. */
+/** The command of this name; for a member of a family both names: client|list. */
 const describeNamed = (host: Host, word: Buffer): Reply => {
   const bar = word.indexOf("|")
   const known = host.table.find(bar < 0 ? word : word.subarray(0, bar))
@@ -46,7 +46,7 @@ const describeNamed = (host: Host, word: Buffer): Reply => {
   return member === undefined ? nil : describeMember(known, member)
 }
 
-/** `flags`: what is done with each key, too. */
+/** `flags`: also return what is done with each key. */
 const getKeys = ({ table }: Host, words: Words, flags: boolean): Reply => {
   const call = words.slice(2)
   const known = table.find(call[0])
@@ -58,7 +58,7 @@ const getKeys = ({ table }: Host, words: Words, flags: boolean): Reply => {
   if (keys.length === 0) return err("The command has no key arguments")
   return array(keys.map((bytes, at) => (flags ? array([{ type: "bulk", bytes }, array(accessOf(known, call, at).split(" ").map(flag))]) : { type: "bulk", bytes })))
 }
-/** What each command does with its keys, in the words of Redis; of two keys that are not treated alike, the second. */
+/** What each command does with its keys, in Redis' terms; if two keys are treated differently, for the second. */
 const access: Readonly<Record<string, string | readonly [string, string]>> = {
   set: "OW update", setex: "OW update", psetex: "OW update", mset: "OW update", setnx: "OW insert", msetnx: "OW insert", append: "RW insert", setrange: "RW update",
   del: "RM delete", unlink: "RM delete", getdel: "RW access delete", expire: "RW update", pexpire: "RW update", expireat: "RW update", pexpireat: "RW update", persist: "RW update",
@@ -66,7 +66,7 @@ const access: Readonly<Record<string, string | readonly [string, string]>> = {
   strlen: "RO", exists: "RO", touch: "RO", type: "RO", object: "RO", memory: "RO", watch: "RO",
 }
 const accessOf = (known: Known, call: Words, at: number): string => {
-  // SET … GET reads, too.
+  // SET … GET also reads.
   if (known.name === "set" && call.slice(3).some((_, i) => wordAt(call, i + 3) === "get")) return "RW access update"
   const found = access[known.name] ?? (known.flags.includes("write") ? "RW access update" : "RO access")
   return typeof found === "string" ? found : found[at === 0 ? 0 : 1]
@@ -97,7 +97,7 @@ const list = (host: Host, words: Words): Reply => {
   return array(all.filter(({ name, known }) => filter(name, known)).map(({ name }) => bulk(name)))
 }
 
-/** The whole table, made once for each list of commands. */
+/** The whole table, built once for each list of commands. */
 const whole = new WeakMap<readonly Known[], Reply>()
 export const commandReply = (all: readonly Known[]): Reply => {
   let reply = whole.get(all)
@@ -117,7 +117,7 @@ const family = container("command", {
     tooManyWords("COMMAND INFO", words, mostNames) ?? (words.length === 2 ? commandReply(host.table.all) : array(words.slice(2).map((name) => describeNamed(host, name))))),
   list: sub("[FILTERBY [MODULE name|ACLCAT category|PATTERN pattern]]", "The names of the commands.", ({ host }, words) => list(host, words)),
 }, { flags: ["loading", "stale"], underMulti: "refuse" })
-/** Alone it is COMMAND INFO of all. */
+/** COMMAND alone is COMMAND INFO of all commands. */
 const command: Known = {
   ...family,
   arity: -1,
@@ -125,7 +125,7 @@ const command: Known = {
   wrong: (words) => (words.length === 1 ? null : (family.wrong?.(words) ?? null)),
 }
 
-/** Settings of Redis that tools look at, as they are true of this server. */
+/** Redis settings that tools read, with the values that hold for this server. */
 const settings = ({ host }: Context): Readonly<Record<string, string>> => ({
   appendfsync: "always",
   appendonly: "yes",
@@ -151,7 +151,7 @@ const configGet: Handler = (context, words) => {
   return map(Object.fromEntries(found.map(([name, value]) => [name, bulk(value)])))
 }
 
-/** Who asks for what is so already has it. */
+/** CONFIG SET of a value that is already in force succeeds. */
 const configSet: Handler = (context, words) => {
   const many = tooManyWords("CONFIG SET", words, mostPatterns)
   if (many !== null) return many
@@ -176,7 +176,7 @@ const config = container("config", {
   }),
 }, { flags: ["admin", "noscript", "loading", "stale"], underMulti: "refuse" })
 
-/** Scripts run on one node and would have to give the same on all: there are none. What tools ask before they begin is answered. */
+/** There are no scripts: they run on one node, but would have to give the same result on all. Only what tools request at start is answered. */
 const functions = container("function", {
   list: sub("[LIBRARYNAME pattern] [WITHCODE]", "An empty list.", () => array([])),
   flush: sub("[ASYNC|SYNC]", "Does nothing: there are none.", () => ok),

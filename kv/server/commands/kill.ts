@@ -1,4 +1,4 @@
-/** CLIENT KILL, in both forms that Redis has: by address, or by filters that must all fit. */
+/** CLIENT KILL in both forms that Redis has: by address, or by filters that must all match. */
 import type { Reply } from "../../types.ts"
 import type { Client } from "../client.ts"
 import type { Context, Words } from "../contract.ts"
@@ -9,7 +9,7 @@ const syntaxError = err("syntax error")
 const notNumber = err("client-id should be greater than 0")
 const nobody = err("No such client")
 
-/** Of which only the first is here. */
+/** Client types; only the first exists here. */
 const types: ReadonlySet<string> = new Set(["normal", "master", "slave", "replica", "pubsub"])
 export const isType = (word: string): boolean => types.has(word)
 export const unknownType = (words: Words, at: number): Reply => err(`Unknown client type '${shown(words, at)}'`)
@@ -58,7 +58,7 @@ export const clientKill = ({ host, client: self }: Context, words: Words): Reply
   }
   const fits: Fits = (client) => filters.every((filter) => filter(client))
   const own = !spareSelf && fits(self)
-  // Its own connection ends behind this answer.
+  // Its own connection closes after this reply.
   if (own) self.leaving = true
   return integer(host.kill((client) => client !== self && fits(client)) + (own ? 1 : 0))
 }

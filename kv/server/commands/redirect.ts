@@ -1,10 +1,10 @@
-/** Where a node that does not lead sends its clients, if it is set to send them away. */
+/** Where a node that does not lead redirects its clients, if it is configured to. */
 import type { Reply } from "../../types.ts"
 import type { Context } from "../contract.ts"
 import { errorReply } from "../wire/encode.ts"
 import { keySlot } from "./keyslot.ts"
 
-/** MOVED, if this command should go to the leader and this node is set to send it there. */
+/** MOVED, if this command should go to the leader and this node is configured to redirect. */
 export const moved = ({ host, client }: Context, key: Uint8Array | undefined): Reply | null => {
   if (!host.redirect || key === undefined || client.consistency === "local") return null
   const leader = host.service.leader()

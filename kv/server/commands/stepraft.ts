@@ -1,5 +1,5 @@
 /**
- * STEPRAFT: what Redis has no word for.
+ * STEPRAFT: commands that Redis does not have.
  *
  *   STEPRAFT STATUS                                          state of the node, as JSON
  *   STEPRAFT MEMBER …, STEPRAFT TRANSFER [name]              who belongs to the cluster, who leads it (members.ts)
@@ -26,7 +26,7 @@ import { array, bulk, err, integer } from "../wire/encode.ts"
 import { moved } from "./redirect.ts"
 import { arityFits, keysOf, naturalAt, textAt, tooManyWords, unknownSubcommand, wordAt } from "../words.ts"
 
-/** VERSION of more keys takes turns with other long reads. */
+/** VERSION of more keys than this is queued with other long reads. */
 const keysAtOnce = 64
 
 const notNumbers = err("STEPRAFT: sequence and lowest are whole numbers below 2^48, sequence from 1")
@@ -39,7 +39,7 @@ interface Place {
   readonly lowest: number
 }
 const isReply = (value: Place | Reply): value is Reply => "type" in value
-/** A key is one short word: no other is looked at. */
+/** The length of a key: longer words are not parsed. */
 const keyAt = (words: Words, at: number): SessionKey | null => {
   const word = words[at]
   return word === undefined || word.length > LONGEST_KEY ? null : parseSessionKey(word.toString("latin1"))
@@ -53,7 +53,7 @@ const placeOf = (words: Words): Place | Reply => {
   return sequence === null || sequence === 0 || lowest === null ? notNumbers : { session, sequence, lowest }
 }
 
-/** What keeps a call out of the log; null if nothing does. */
+/** Why a call may not enter the log, or null. */
 const refusal = (context: Context, call: Words): Reply | null => {
   const known = context.host.table.find(call[0])
   if (known === undefined) return unknownCommand(call)

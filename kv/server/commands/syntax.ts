@@ -1,7 +1,7 @@
 /**
- * How commands are written, in the notation of their help: `key [NX|XX] [EX seconds|PX milliseconds] [key value]...`.
- * Words in capitals are said as they are, others stand for something; brackets are optional, bars are a choice, and dots
- * repeat what is before them. From this one line come the arity, the hints of redis-cli and COMMAND DOCS.
+ * The syntax of commands, in the notation of their help: `key [NX|XX] [EX seconds|PX milliseconds] [key value]...`.
+ * Words in capitals are literal, others are placeholders; brackets are optional, bars are a choice, and dots repeat what
+ * precedes them. Arity, the hints of redis-cli and COMMAND DOCS are all derived from this one line.
  */
 import type { Reply } from "../../types.ts"
 import { array, bulk, map } from "../wire/encode.ts"
@@ -55,7 +55,7 @@ const once = { optional: false, multiple: false }
 const said = (word: string, flags: Record<string, Reply>, token?: string): Reply =>
   map({ name: bulk(word.toLowerCase()), type: bulk(isToken(word) ? "pure-token" : (kinds[word] ?? "string")), ...(isToken(word) ? { token: bulk(word) } : token === undefined ? {} : { token: bulk(token) }), ...flags })
 
-/** A token and what it introduces are one argument. */
+/** A token and its value are one argument. */
 const introduces = (parts: readonly Part[]): { readonly token: string; readonly word: string; readonly multiple: boolean } | null => {
   const [token, what] = parts
   return parts.length === 2 && token?.type === "word" && what?.type === "word" && isToken(token.word) && !isToken(what.word) ? { token: token.word, word: what.word, multiple: what.multiple } : null
@@ -86,7 +86,7 @@ const listOf = (parts: readonly Part[]): Reply[] => {
   }
   return found
 }
-/** As COMMAND DOCS tells them. */
+/** The arguments as COMMAND DOCS describes them. */
 export const argumentsOf = (syntax: string): readonly Reply[] => {
   const all = parse(syntax)
   const [only = []] = all

@@ -1,4 +1,4 @@
-/** Every command that the server knows: those of the state machine, and those it answers itself. */
+/** Every command that the server knows: those of the state machine, and those that it answers itself. */
 import { commands as storeCommands } from "../../machine/index.ts"
 import { memoryHelp, objectHelp } from "../../machine/commands/objects.ts"
 import { clientCommands } from "./clients.ts"
@@ -35,7 +35,7 @@ export class Table implements Lookup {
       lastKey,
       step,
       does: kind,
-      // A transaction is one entry, executed at once on every node: no place to read the whole key space.
+      // A transaction is one entry, executed at once on every node, so it must not read the whole key space.
       underMulti: scan ? "refuse" : "queue",
       ...families[name],
     }))
@@ -46,7 +46,7 @@ export class Table implements Lookup {
     }
   }
 
-  /** Clients send a name in capitals or small letters; only a mixture pays for a second look. */
+  /** Clients send names in upper or lower case; only mixed case needs a second lookup. */
   find(name: Buffer | undefined): Known | undefined {
     if (name === undefined || name.length > longestName) return undefined
     const text = name.toString("latin1")

@@ -1,4 +1,4 @@
-/** MULTI, EXEC and WATCH: what is queued becomes one log entry, all or nothing. */
+/** MULTI, EXEC and WATCH: the queued commands become one log entry, all or nothing. */
 import type { Reply } from "../../types.ts"
 import { noWatches, type Client, type Transaction } from "../client.ts"
 import type { Context, Handler, Known, Words } from "../contract.ts"
@@ -10,7 +10,7 @@ const aborted = errorReply("EXECABORT", "Transaction discarded because of previo
 const unwatched = errorReply("EXECABORT", "Transaction discarded because WATCH failed before it.")
 
 const watchNothing = "The next EXEC will be discarded; UNWATCH begins anew."
-/** A WATCH of more keys than this stands in line with other long reads. */
+/** A WATCH of more keys than this is queued with other long reads. */
 const watchedAtOnce = 64
 const watchWeight = 320
 
@@ -53,7 +53,7 @@ const exec: Handler = ({ client, host }) => {
   }
 }
 
-/** Puts the answers of the connection's own commands between those of the state machine. */
+/** Merges the replies of the connection's own commands with those of the state machine. */
 const merge = ({ calls, local }: Transaction, reply: Reply): Reply => {
   if (local.size === 0 || reply.type !== "array") return reply
   const rest = reply.items[Symbol.iterator]()
@@ -61,8 +61,8 @@ const merge = ({ calls, local }: Transaction, reply: Reply): Reply => {
 }
 
 /**
- * The same where CLIENT REPLY is among them. As in Redis the header counts all, also those that are not answered then:
- * whoever mutes himself there must know what comes.
+ * The same with CLIENT REPLY among them. As in Redis the header counts all commands, including those without a reply: a
+ * client that turns replies off there must expect that.
  */
 const settle = (client: Client, { calls, local }: Transaction, skipped: boolean, reply: Reply): Reply => {
   client.settling = false
@@ -77,12 +77,12 @@ const settle = (client: Client, { calls, local }: Transaction, skipped: boolean,
     const item = local.get(at)?.() ?? rest.next().value ?? err("no reply")
     if (item !== unsaid && !muted()) items.push(item)
   }
-  // SKIP among them means what comes behind the EXEC.
+  // A SKIP among them applies to the command after the EXEC.
   client.skip = client.skip === "next" ? "this" : "none"
   return !executed && !unheard ? reply : { type: "array", items, announced: unheard ? null : all }
 }
 
-/** An EXEC that is refused itself ends its transaction. */
+/** A refused EXEC ends its transaction. */
 export const execRefused = (client: Client, why: string): Reply => {
   client.transaction = null
   client.watching = noWatches()
@@ -108,7 +108,7 @@ const watch: Handler = ({ client, host }, words) => {
       refused()
       return errorReply("TOOLARGE", `WATCH: this client watches ${maxWatched} keys, which is all that it may. ${watchNothing}`)
     }
-    // Copied: a watch may last, and would hold on to the chunk that its key came in.
+    // Copied: a watch may last long, and a view would keep the whole received chunk alive.
     watching.watches.set(name, { key: Buffer.from(key), version: host.service.reader.version(key) })
     watching.weight += watchWeight + 2 * key.length
     return null
@@ -138,7 +138,7 @@ const unwatch: Handler = ({ client }) => {
   return ok
 }
 
-/** What changes or tells of the connection: commands behind the EXEC must find what these have done, and these nothing of them. */
+/** Commands that change or report the connection: those after the EXEC must see their effects, and they must not see those of later ones. */
 const ofConnection: ReadonlySet<string> = new Set(["client", "readonly", "readwrite"])
 
 /** Takes a command into the open transaction. */
@@ -159,7 +159,7 @@ export const enqueue = (context: Context, transaction: Transaction, known: Known
   return queued
 }
 
-/** EXEC will discard it: what is queued is let go of now. */
+/** EXEC will discard the transaction: release what is queued now. */
 const abandon = (transaction: Transaction, why: string): Reply => {
   transaction.aborted = true
   transaction.calls.length = 0
@@ -168,7 +168,7 @@ const abandon = (transaction: Transaction, why: string): Reply => {
   return errorReply("TOOLARGE", why)
 }
 
-/** Called after EXEC was executed: whatever it throws, the other replies are due. */
+/** Called after EXEC was executed: even if one throws, the other replies must be sent. */
 const local = (context: Context, name: string, does: Handler, words: Words): Reply => {
   try {
     const answer = does(context, words)

@@ -1,2 +1,2 @@
-/** The Redis whose commands and texts this server follows: clients decide by it what they may ask. */
+/** The Redis version whose commands and texts this server follows: clients decide by it what they may use. */
 export const redisVersion = "7.0.15"

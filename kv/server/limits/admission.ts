@@ -1,10 +1,10 @@
 /**
- * How much work may be on its way through the log at a time, by what the writes of this node's clients will cost every
- * node. What is in the log is executed in its order, so a write waits for all that was taken in before it: whoever
- * sends many, or heavy ones, waits here, and is let in turn by turn with the others; nobody else waits for him.
+ * Limits the work in the log, by what the writes of this node's clients will cost every node. The log is executed in order,
+ * so a write waits for all that were admitted before it. Clients that send many or heavy writes wait here and are admitted
+ * in turns with the others, so that nobody else waits for them.
  *
- * Light and heavy writes have a lane each, so that a light one never stands behind a heavy one. Reads that are taken on the
- * way of a write (connection.ts) count with it.
+ * Light and heavy writes have a lane each, so that a light one never waits behind a heavy one. Reads that are executed with a
+ * write (order.ts) count as part of it.
  */
 import { MAX_VALUE } from "../../machine/cost.ts"
 import { MAX_DIGITS } from "../../machine/commands/view.ts"
@@ -17,23 +17,23 @@ import { keysOf } from "../words.ts"
 const callWeight = 4096
 const wordWeight = 512
 const keyWeight = 2048
-/** What is written goes to the log, to the peers and into the data; what is returned is read, sent and kept. */
+/** Written bytes go to the log, the peers and the data; returned bytes are read, sent and kept. */
 const factor = 3
 export const LIGHT = 64 * 1024
 const lightLane = 16 << 20
 /** One value of the largest size, written or returned. */
 const heavyLane = 24 << 20
-/** Sizes that are looked up for one EXEC; the others count as these do on average. */
+/** How many value sizes are looked up for one EXEC; the others count as the average of these. */
 const lookUps = 64
 
 const byValue: ReadonlySet<string> = new Set(["getex", "getset", "getdel", "getrange", "substr", "append", "setrange", "cas", "rename", "renamenx", "copy", "get", "mget"])
 const isByValue = (known: Known, words: Call): boolean => byValue.has(known.name) || (known.name === "set" && words.length > 3)
-/** SETRANGE writes as many bytes as its offset says, with a few words. */
+/** SETRANGE writes as many bytes as its offset says, although its words are few. */
 const offsetOf = (known: Known, words: Call): number => (known.name === "setrange" ? Math.min(MAX_VALUE, Number(Buffer.from(words[2] ?? []).toString("latin1", 0, MAX_DIGITS)) || 0) : 0)
 
 const bytesOf = (words: Call): number => words.reduce((sum, word) => sum + word.length, 0)
 
-/** Of one write: its own words, and the values that it returns or grows. */
+/** The cost of one write: its own words, and the values that it returns or extends. */
 export const weightOf = (host: Host, { known, words, work }: Pick<Slot, "known" | "words" | "work">): number => {
   const calls = work?.type === "work.write" ? (work.calls ?? []) : undefined
   if (calls === undefined && known !== undefined && !isByValue(known, words)) return callWeight + wordWeight * words.length + factor * bytesOf(words)
@@ -58,7 +58,7 @@ export const weightOf = (host: Host, { known, words, work }: Pick<Slot, "known" 
   return weight + found + (looked === 0 ? 0 : Math.ceil(unseen * (found / looked)))
 }
 
-/** Of a read that is taken on a write's way. */
+/** The cost of a read that is executed with a write. */
 export const readWeightOf = (host: Host, { known, words }: Pick<Slot, "known" | "words">): number => {
   if (known === undefined) return callWeight
   let weight = wordWeight * words.length
@@ -66,13 +66,13 @@ export const readWeightOf = (host: Host, { known, words }: Pick<Slot, "known" | 
   return weight
 }
 
-/** In the order of coming; the first is always let in when nothing is under way. */
+/** One lane, in order of arrival; when nothing is outstanding the first is always admitted. */
 class Lane {
   private readonly most: number
   private underWay = 0
-  /** Who waits, and with how much. */
+  /** Waiting connections, and the cost with which each waits. */
   private readonly waiting = new Map<() => void, number>()
-  /** Let in already, and not come back yet. */
+  /** Admitted, and not started yet. */
   private readonly granted = new Map<() => void, number>()
 
   constructor(most: number) {
@@ -129,20 +129,20 @@ export class Admission {
     return own > LIGHT ? this.heavy : this.light
   }
 
-  /** False: not now; `resume` is called when it is this one's turn, and then it is let in. One at a time for each `resume`. */
+  /** False: not now; `resume` is called when its turn has come, and then it is admitted. One at a time for each `resume`. */
   enter(cost: Cost, resume: () => void): boolean {
     return this.laneOf(cost).enter(cost.own + cost.reads, resume)
   }
-  /** What was let in has its answer. */
+  /** An admitted write was answered. */
   leave(cost: Cost): void {
     this.laneOf(cost).leave(cost.own + cost.reads)
   }
-  /** Whoever was let in cannot go on just now: it will ask again. Others must not wait for a client that does not read. */
+  /** An admitted connection cannot continue now and will ask again. Others must not wait for a client that does not read. */
   release(resume: () => void): void {
     this.light.release(resume)
     this.heavy.release(resume)
   }
-  /** Whoever waited is gone. */
+  /** A waiting connection has closed. */
   forget(resume: () => void): void {
     this.light.forget(resume)
     this.heavy.forget(resume)

@@ -1,29 +1,28 @@
 /**
- * The memory that all clients of a node may take together: what they have sent and is not answered, what they have
- * queued and watch, and the replies that they have not taken. Each connection is weighed at the end of every turn in
- * which something became of it.
+ * The memory that all clients of a node may use together: unanswered requests, queued commands and watches, and unread
+ * replies. Each connection is weighed at the end of every turn in which it changed.
  *
- * What is known before it is done and does not fit is refused by name (BUSY). What cannot be refused any more, half
- * a request say, is taken; if the whole is too much then, the connection that holds most is closed, and so on until it
- * fits. So a client pays for itself, and one with little under way is never touched.
+ * A command whose size is known beforehand and does not fit is refused (BUSY). What can no longer be refused, such as half a
+ * request, is accepted; if the total is then too much, the connection that holds most is closed, and so on until it fits.
+ * So clients pay for themselves, and a client that holds little is never affected.
  */
 import { totalmem } from "node:os"
 import { getHeapStatistics } from "node:v8"
 
 const mebi = 1 << 20
 
-/** A quarter of the memory that this process may use: of the machine, of its container, or of V8's heap. */
+/** A quarter of the memory that this process may use, as limited by the machine, its container or V8's heap. */
 export const budgetOfMachine = (): number => {
   const container = process.constrainedMemory()
   const memory = Math.min(totalmem(), getHeapStatistics().heap_size_limit, container > 0 ? container : Number.POSITIVE_INFINITY)
   return Math.max(32 * mebi, Math.floor(memory / 4))
 }
 
-/** A request, or a reply, up to this size is never refused for the sake of the whole. */
+/** A request or reply up to this size is never refused because of the total. */
 export const SMALL = 64 * 1024
 
 export interface Account {
-  /** As last weighed. Kept here; nobody else writes it. */
+  /** The last weight. Owned by the budget; nobody else writes it. */
   weight: number
   /** Whether closing it would free anything. */
   readonly closed: boolean
@@ -33,7 +32,7 @@ export interface Account {
 export class Budget {
   readonly limit: number
   used = 0
-  /** Connections closed, and commands refused, for the sake of the whole. */
+  /** Connections closed, and commands refused, because of the total. */
   evicted = 0
   refused = 0
   private readonly accounts = new Set<Account>()
@@ -53,11 +52,11 @@ export class Budget {
     if (weight === 0) this.accounts.delete(account)
     if (this.used <= this.limit || this.relieving) return
     this.relieving = true
-    // Not at once: whoever is weighed may be at work.
+    // Not at once: the connection that is being weighed may be at work.
     queueMicrotask(this.relieve)
   }
 
-  /** What is free for large things: the last eighth is kept for small ones. */
+  /** What is free for large requests: the last eighth is kept for small ones. */
   get room(): number {
     return Math.max(0, this.limit - Math.floor(this.limit / 8) - this.used)
   }

@@ -1,37 +1,37 @@
 import { budgetOfMachine } from "./budget.ts"
 
-/** What clients may ask of the server: one of them, unless it says all. All sizes in bytes. */
+/** Limits of a client, unless "all" is said. All sizes in bytes. */
 export interface Limits {
   readonly maxClients: number
-  /** Connections beyond that, on which a node that is full can be looked at and helped; half of them for this machine. */
+  /** Further connections, on which a full node can be inspected and relieved; half of them only from this machine. */
   readonly reservedClients: number
-  /** A client that asks nothing, and waits for nothing, for so long is disconnected. 0: never. */
+  /** A client that sends nothing, and waits for nothing, for this long is disconnected. 0: never. */
   readonly idleMs: number
   /** All clients together: see budget.ts. */
   readonly memoryBytes: number
   /** The largest log entry; a single argument may not be larger, a whole request not larger than twice that: it is refused by name, up to eight times as much. */
   readonly maxEntryBytes: number
-  /** Words of a request. What the log takes is less, and refused by name; more than this ends the connection. */
+  /** Words of a request; more end the connection. The log accepts fewer; those requests are refused with the reason. */
   readonly maxArguments: number
   readonly maxInlineBytes: number
-  /** A client's name, its library's, and that one's version: CLIENT LIST tells them of every client in one reply. */
+  /** Bytes of a client's name, its library's and the library's version: CLIENT LIST returns them for every client in one reply. */
   readonly maxNameBytes: number
-  /** A connection with more than this under way is not read from until half of it is answered. */
+  /** A connection with more than this outstanding is not read from until half of it is answered. */
   readonly pipelinedCommands: number
   readonly pipelinedBytes: number
-  /** Of a read, which is refused by name before it is made if it would be larger. */
+  /** The reply of a read, which is refused beforehand if it would be larger. */
   readonly maxReplyBytes: number
   /** Commands that a MULTI may hold, and keys that one client may watch. */
   readonly maxQueued: number
   readonly maxWatched: number
-  /** Replies that the client has not taken: above `soft` nothing more is read or executed for it, above `hard` it is cut off. */
+  /** Unread replies: above `soft` nothing more is read or executed for the client, above `hard` it is disconnected. */
   readonly softOutputBytes: number
   readonly hardOutputBytes: number
-  /** A client above the soft limit that takes nothing at all for this long is cut off. */
+  /** A client above the soft limit that reads nothing for this long is disconnected. */
   readonly stalledMs: number
-  /** The same while the memory of all clients is nearly used up, for whoever holds more than a little of it. */
+  /** The same while the memory of all clients is nearly used up, for clients that hold more than a little of it. */
   readonly pressedMs: number
-  /** How long a closing server waits for what is under way. */
+  /** How long a closing server waits for outstanding requests. */
   readonly closeGraceMs: number
 }
 

@@ -1,27 +1,27 @@
 /**
- * Reads that take long: KEYS, a long MGET, a value of megabytes. They run a few at a time, and one begins each time the
- * loop goes round, whoever asks: each takes milliseconds, and memory, and small reads do not stand in line with them.
+ * Reads that take long: KEYS, a long MGET, a value of megabytes. They run a few at a time for all clients together, and one
+ * starts each time the event loop turns: each takes milliseconds and memory. Small reads do not wait behind them.
  */
 const atOnce = 2
 
 export class LongReads {
   private readonly later: (begin: () => void) => void
   private running = 0
-  /** One has, since the loop went round. */
+  /** One has started since the event loop last turned. */
   private begun = false
   private readonly waiting: (() => void)[] = []
 
-  /** `later` calls once the event loop has gone round. */
+  /** `later` calls back once the event loop has turned. */
   constructor(later: (begin: () => void) => void = setImmediate) {
     this.later = later
   }
 
-  /** Calls `begin` now, or when it is its turn. `end` is due once for each. */
+  /** Calls `begin` now or when its turn has come. `end` must be called once for each. */
   enter(begin: () => void): void {
     if (this.full) this.waiting.push(begin)
     else this.begin(begin)
   }
-  /** A read that turns out to be long has begun already. */
+  /** Registers a read that turned out to be long after it had started. */
   join(): void {
     this.running++
   }

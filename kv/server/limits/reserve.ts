@@ -1,7 +1,7 @@
 /**
- * What is left when the server is full: a few connections for whoever looks after the node. They are taken in beyond
- * the limit, half of them from this machine only, and may look and help but not use the store. Each is sure of a
- * quarter of a second; after that the next that comes may take its place, so that who asks nothing holds none.
+ * When the server is full, a few connections remain for administrators. They are accepted beyond the limit, half of them
+ * only from this machine, and may inspect and administer but not use the store. Each is guaranteed a quarter of a second;
+ * then the next one may take its place, so that an idle connection does not hold it.
  */
 import type { Reply } from "../../types.ts"
 import type { Known, Words } from "../contract.ts"
@@ -10,7 +10,7 @@ import { wordAt } from "../words.ts"
 
 const sureMs = 250
 
-/** Begins as Redis' own message, by which clients know it. */
+/** Starts like Redis' own message, which clients recognise. */
 export const tooManyClients = (most: number): Reply =>
   err(`max number of clients reached: this node serves ${most}. Nothing was executed. Ask another node, or close some (STEPRAFT STATUS, INFO, CLIENT LIST and CLIENT KILL are answered even now).`)
 
@@ -21,7 +21,7 @@ const some: Readonly<Record<string, ReadonlySet<string>>> = {
   config: new Set(["get"]),
 }
 
-/** Whether a command may be run on a connection of the reserve. */
+/** Whether a command is allowed on a connection of the reserve. */
 export const isAdministrative = (known: Known | undefined, words: Words): boolean =>
   known !== undefined && (always.has(known.name) || some[known.name]?.has(wordAt(words, 1)) === true)
 
@@ -41,7 +41,7 @@ export class Reserve {
     this.places = places
   }
 
-  /** The way to give the place back, or null if none is free. `end` is called when another takes it. */
+  /** Returns a function that gives the place back, or null if none is free. `end` is called when another connection takes it. */
   take(now: number, local: boolean, end: () => void): (() => void) | null {
     const places = local ? Math.ceil(this.places / 2) : Math.floor(this.places / 2)
     const same = [...this.held].filter((one) => one.local === local)

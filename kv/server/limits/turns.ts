@@ -1,17 +1,17 @@
 /**
- * Who works now. Connections share the event loop with the node's peers and its disk, so all of them together get a
- * few milliseconds each time it goes round, and none more than a slice while others wait. Whoever has more to do
- * then stands in line.
+ * Scheduling of connections. They share the event loop with the node's peers and its disk, so all of them together get a few
+ * milliseconds per turn of the loop, and none gets more than a slice while others wait. A connection with more to do is
+ * queued.
  */
 
-/** One connection's work before it is the next one's turn, and all work before the event loop goes round. */
+/** The slice of one connection, and of all connections in one turn of the event loop. */
 const sliceMs = 2
 const turnMs = 6
 
 export interface Job {
-  /** Stands in line. Kept here; nobody else writes it. */
+  /** It is queued. Owned by the scheduler; nobody else writes it. */
   queued: boolean
-  /** Works until the time given, about; true if there is more to do. */
+  /** Works until about the given time; returns true if there is more to do. */
   readonly work: (until: number) => boolean
 }
 
@@ -20,17 +20,17 @@ export class Turns {
   private readonly later: (round: () => void) => void
   private line: Job[] = []
   private first = 0
-  /** When the present turn of all ends; null: none has begun since the loop went round. */
+  /** When the present turn of all connections ends; null: none has started since the event loop last turned. */
   private ends: number | null = null
   private working = false
 
-  /** `later` calls once the event loop has gone round. */
+  /** `later` calls back once the event loop has turned. */
   constructor(now: () => number = () => performance.now(), later: (round: () => void) => void = setImmediate) {
     this.now = now
     this.later = later
   }
 
-  /** At once if there is time for it and nobody waits, else in its turn. */
+  /** Runs it at once if there is time and nobody waits, otherwise in its turn. */
   run(job: Job): void {
     if (job.queued) return
     if (this.working || this.first < this.line.length) {
@@ -62,7 +62,7 @@ export class Turns {
     }
   }
 
-  /** The loop has gone round. */
+  /** The event loop has turned. */
   private readonly round = (): void => {
     let now = this.now()
     const ends = now + turnMs
@@ -83,7 +83,7 @@ export class Turns {
       this.line = this.line.slice(this.first)
       this.first = 0
     }
-    // Nobody works before those who wait.
+    // Waiting connections come first.
     if (this.ends === null) this.later(this.round)
     this.ends = now
   }
