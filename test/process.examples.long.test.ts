@@ -23,7 +23,7 @@ beforeAll(() => {
   const wanted = ["typescript", "@types/node", "libsql"].map((name) => `${name}@${devDependencies[name] ?? "latest"}`)
   run("npm", "install", "--no-audit", "--no-fund", "--prefer-offline", `./${packed[0]?.filename ?? ""}`, ...wanted)
   mkdirSync(join(project, "src"))
-  cpSync(join(root, "test/examples"), join(project, "src"), { recursive: true })
+  cpSync(join(root, "test/examples"), join(project, "src"), { recursive: true, filter: (path) => !path.endsWith(".test.ts") })
   const compilerOptions = {
     target: "es2023", lib: ["es2023"], types: ["node"], module: "nodenext", strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, verbatimModuleSyntax: true,
     rewriteRelativeImportExtensions: true, rootDir: "src", outDir: "out",

@@ -72,7 +72,7 @@ export const layers: readonly Layer[] = [
   suite("clients", ["client"], /^client\./),
   suite("server", ["server", "service"], /^resp\./),
   suite("commands", ["command line", "judge"], /^cli\./),
-  suite("replicas", ["replica"], /^(replica|node\.replicate)\./),
+  suite("replicas", ["replica"], /^(replica|node\.replicate|lease)\./),
   suite("members", ["members"], /^members\./),
   suite("judges", ["judge"], /^linearizability\./),
   suite("nodes", ["members", "core", "driver", "file", "transport", "machine", "service", "server", "node"], /^node\.(?!lives)/),

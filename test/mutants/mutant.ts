@@ -37,6 +37,8 @@ const PARTS: readonly (readonly [string, Part])[] = [
   ["kv/service/", "service"],
   ["interpreters/replica/session/", "service"],
   ["interpreters/replica/", "replica"],
+  ["interpreters/lease/", "replica"],
+  ["interpreters/node/durable.ts", "replica"],
   ["kv/node/", "node"],
   ["interpreters/node/", "node"],
   ["interpreters/members/", "members"],

@@ -53,4 +53,24 @@ export const replicas: readonly Seeded[] = [
     title: "a replica that begins with an empty state after its snapshots were lost says that it stands where they did",
     patches: [{ file: `${R}machine/machine.ts`, find: "position: () => (lost ? null : executor.position)", replace: "position: () => executor.position" }],
   },
+  {
+    id: "own-replica-11",
+    title: "who gives up while a take is under way leaves the lease to its time",
+    patches: [{ file: "interpreters/lease/elect.ts", find: "if (claim.open) await", replace: "if (claim.open && ttl < 0) await" }],
+  },
+  {
+    id: "own-replica-12",
+    title: "the token of a lease in the store is the same for all holders",
+    patches: [{ file: "kv/machine/commands/leases.ts", find: "Buffer.from(`${view.index} `)", replace: "Buffer.from(`1 `)" }],
+  },
+  {
+    id: "own-replica-13",
+    title: "a state that keeps itself forgets the outcomes of its sessions",
+    patches: [{ file: `${R}machine/ledger.ts`, find: "    this.changed(outcomeRecord(id, held.session.last + 1))\n", replace: "" }],
+  },
+  {
+    id: "own-replica-14",
+    title: "a snapshot of a state that keeps itself is believed whatever its bytes are",
+    patches: [{ file: "interpreters/node/durable.ts", find: "return snapshot.id === idOf(id, snapshot, size, crc)", replace: "return snapshot.id.startsWith(id) && crc >= 0 && size >= 0" }],
+  },
 ]
