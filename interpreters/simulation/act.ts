@@ -19,19 +19,19 @@ export const runTo = (fold: Fold, end: number): void => {
   for (let at = nextAt(fold); at !== undefined && at <= end; at = nextAt(fold)) happen(fold)
   world.now = end
 }
-/** The next thing that is not stale; false if nothing is planned through `end`. */
+/** Runs the next event that is not stale; false if none is planned through `end`. */
 export const stepOne = (fold: Fold, end = Number.POSITIVE_INFINITY): boolean => {
   const { world } = fold
   const { now } = world
   for (let at = nextAt(fold); at !== undefined && at <= end; at = nextAt(fold)) if (happen(fold)) return true
-  // What was stale is over, and time has not moved.
+  // Stale events are dropped without advancing time.
   world.now = now
   return false
 }
 
 const fromHex = (hex: string): Uint8Array => Uint8Array.from({ length: hex.length >> 1 }, (_, i) => Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16))
 
-/** Blank payloads share their bytes, which nobody changes: a typed array of its own is dear. */
+/** Blank payloads share their immutable bytes: a typed array of their own would be expensive. */
 const blanks = new Map<number, Uint8Array>()
 const MOST_BLANKS = 1000
 const blank = (size: number): Uint8Array => {
@@ -46,10 +46,10 @@ const blank = (size: number): Uint8Array => {
 const payloadsOf = ({ id, bytes = 8, count = 1, payloads }: Extract<Action, { type: "propose" }>): readonly Payload[] =>
   payloads?.map(({ hex, checksum }) => ({ bytes: fromHex(hex), checksum })) ?? Array.from({ length: count }, (_, i) => ({ bytes: blank(bytes), checksum: id + i }))
 
-/** What a client, an operator or the node itself tells the core. */
+/** Hands the core an event from a client, an operator or the node itself. */
 const tell = (fold: Fold, node: NodeState, event: Event): void => receive(fold, node, { event, cause: -1, image: null })
 
-/** The node that the action is about, to be changed; nothing if there is none, or (by default) if it is down. */
+/** Calls back with the node of the action, to be changed; not if there is none, or (by default) if it is down. */
 const withNode = (fold: Fold, ref: NodeRef, then: (node: NodeState) => void, downToo = false): void => {
   const name = resolve(fold.world, ref)
   if (name === undefined || (!downToo && nodeOf(fold.world, name).core === null)) return
@@ -66,7 +66,7 @@ const changeLinks = (fold: Fold, change: typeof cutLink, chosen: (a: NodeState, 
     for (const to of world.names) if (from !== to && chosen(nodeOf(world, from), nodeOf(world, to))) change(world, nodeOf(world, from), nodeOf(world, to))
 }
 
-/** Takes a message under way out of the agenda. */
+/** Removes a message in flight from the agenda. */
 const takeFlight = (fold: Fold, name: string): (Planned & { readonly what: Flight }) | undefined => {
   const { agenda } = fold.world
   const place = findFlight(agenda, name)
@@ -91,7 +91,7 @@ const reset = (fold: Fold, a: NodeState, b: NodeState): void => {
 
 const withLearners = ({ core }: NodeState, added: readonly Member[]): { readonly voters: readonly Member[]; readonly learners: readonly Member[] } => {
   const { voters, learners } = core === null ? emptyConfiguration : configurationOf(core)
-  // Another incarnation takes the place of the one before.
+  // A new incarnation replaces the earlier one.
   const isKept = (member: Member): boolean => added.every((one) => one.name !== member.name || sameMember(one, member))
   const kept = { voters: voters.filter(isKept), learners: learners.filter(isKept) }
   return { voters: kept.voters, learners: [...kept.learners, ...added.filter((one) => ![...kept.voters, ...kept.learners].some((member) => sameMember(member, one)))] }

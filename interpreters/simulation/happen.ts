@@ -1,4 +1,4 @@
-/** What was planned happens. */
+/** Executes a planned event. */
 import { expires } from "./server/clockwork.ts"
 import { settle } from "./server/disk.ts"
 import { hearFrom, passes } from "./server/directories.ts"
@@ -33,13 +33,13 @@ export const deliver = (fold: Fold, flight: Flight): void => {
   receive(fold, node, { event: { type: "MessageReceived", from, message }, cause, image })
 }
 
-/** The write through `seq` is done, or fails. */
+/** The write through `seq` completes or fails. */
 export const completePersist = (fold: Fold, name: string, seq: number, cause: number): boolean => {
   const { disk } = nodeOf(fold.world, name)
   const waiting = disk.pending[0]
   if (waiting === undefined || waiting.seq > seq || disk.stalled) return false
   if (disk.fails !== null) {
-    // A failed write leaves nothing; a failed sync leaves whatever the disk did of it.
+    // A failed write leaves nothing; after a failed sync any part may be on the disk.
     if (disk.fails === "write") crash(fold, name, "none", "writeFailed")
     else crash(fold, name, "random", "syncFailed")
     return true
@@ -50,7 +50,7 @@ export const completePersist = (fold: Fold, name: string, seq: number, cause: nu
   return true
 }
 
-/** False if it was of a life that is over, or came to nothing otherwise. */
+/** Returns false if the event belonged to an earlier start, or had no effect for another reason. */
 const happens = (fold: Fold, what: Happening, at: number): boolean => {
   if (what.type === "deliver") {
     const { world } = fold
@@ -84,7 +84,7 @@ const happens = (fold: Fold, what: Happening, at: number): boolean => {
       return true
     }
     case "halted":
-      // Writes under way may still be done.
+      // Outstanding writes may still complete.
       crash(fold, what.node, "random", what.reason)
       return true
     case "restore":
@@ -93,10 +93,10 @@ const happens = (fold: Fold, what: Happening, at: number): boolean => {
   }
 }
 
-/** When something is planned next, or undefined. */
+/** The time of the next planned event, or undefined. */
 export const nextAt = ({ world }: Fold): number | undefined => world.agenda[0]?.at
 
-/** What is planned next happens; false if nothing came of it. Something must be planned. */
+/** Executes the next planned event, which must exist; false if it had no effect. */
 export const happen = (fold: Fold): boolean => {
   const { world } = fold
   const next = takePlanned(world.agenda)

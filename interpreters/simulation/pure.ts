@@ -1,11 +1,11 @@
-/** The immutable face: every action answers a new world, and the old one stays as it was. For branching, the debugger and search. */
+/** The immutable interface: every action returns a new world, and the old one stays as it was. For branching, the debugger and search. */
 import { copyState } from "../../core/index.ts"
 import { act } from "./act.ts"
 import { cloneOf } from "./state/clone.ts"
 import { copyNode, foldOver, nodeOf } from "./state/fold.ts"
 import type { Action, WorldHooks, WorldState, WorldStep } from "./state/types.ts"
 
-/** The world after the action, sharing what did not change, and the steps that it took to get there. Throws what a core throws. */
+/** The world after the action, which shares unchanged parts, and the steps that were taken. Throws what a core throws. */
 export const actPure = (state: WorldState, action: Action, hooks: WorldHooks = {}): readonly [WorldState, readonly WorldStep[]] => {
   const steps: WorldStep[] = []
   const fold = foldOver(state, {
@@ -19,7 +19,7 @@ export const actPure = (state: WorldState, action: Action, hooks: WorldHooks = {
   return [fold.world, steps]
 }
 
-/** A world of its own, whichever face the original is in. */
+/** An independent copy of a world. */
 export const copyWorld = (world: WorldState): WorldState => ({
   ...world,
   agenda: world.agenda.slice(),

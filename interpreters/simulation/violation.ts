@@ -1,9 +1,9 @@
-/** What checks a world, what it throws, and by which name that is told. */
+/** The interface of checks of a world, the errors that they throw, and the names of those. */
 import type { Recovered } from "../../core/index.ts"
 import type { Executed } from "./server/machine.ts"
 import type { Action, WorldState, WorldStep } from "./state/types.ts"
 
-/** Sees every step, what each life begins with, what is done and what is executed; throws to tell of a violation. */
+/** Called with every step, the recovered state at each start, each action and each execution; throws to report a violation. */
 export type Checker = ((step: WorldStep) => void) & {
   /** What it checks at every step, by name. */
   readonly invariants?: readonly string[]
@@ -13,11 +13,11 @@ export type Checker = ((step: WorldStep) => void) & {
   readonly executed?: (executed: Executed) => void
 }
 
-/** An error that says which rule does not hold: an invariant or another property, by its name. */
+/** An error that names the violated rule: an invariant or another property. */
 export interface Violates extends Error {
   readonly violates: string
 }
 const isViolation = (error: Error): error is Violates => "violates" in error && typeof error.violates === "string"
 
-/** The rule that does not hold; of any other error its own name. */
+/** The violated rule; for other errors their own name. */
 export const violationName = (error: unknown): string => (error instanceof Error ? (isViolation(error) ? error.violates : error.name) : "Thrown")

@@ -1,4 +1,4 @@
-/** The world in place: one state, changed by every action. For soaks, scenarios and properties, where speed counts. */
+/** The mutable interface: one state, changed by every action. For soaks, scenarios and properties, where speed matters. */
 import type { Event, LogBase, Member, Outcome, Payload, State } from "../../core/index.ts"
 import { act, runTo, stepOne } from "./act.ts"
 import { fingerprint } from "./state/fingerprint.ts"
@@ -9,7 +9,7 @@ import { copyWorld } from "./pure.ts"
 import { makeRandom, type Random } from "./state/random.ts"
 import type { Action, DiskState, Keep, NetworkName, NetworkProfile, NodeState, WorldHooks, WorldMachine, WorldOptions, WorldState } from "./state/types.ts"
 
-/** One node, looked at: always as it is now. */
+/** A live view of one node. */
 export class WorldNode {
   private readonly world: WorldState
   readonly name: string
@@ -45,19 +45,19 @@ export class WorldNode {
   }
 }
 
-/** So many answers are kept; hooks are told of all. */
+/** How many answers are kept; hooks are called with all of them. */
 const KEPT_OUTCOMES = 10_000
 
 export class World {
   readonly data: WorldState
-  /** For choices of whoever acts on the world; the world itself draws nothing from it. */
+  /** For choices of the code that drives the world; the world itself draws nothing from it. */
   readonly random: Random
   /** The latest answers to refs of propose, read and change. */
   readonly outcomes = new Map<number, Outcome>()
   private readonly fold: Fold
   private readonly views = new Map<string, WorldNode>()
 
-  /** A new world, or one that goes on where `from` stands (a copy of it: `from` stays as it is). */
+  /** A new world, or one that continues from a copy of `from`. */
   constructor(options: WorldOptions & WorldHooks, from?: WorldState) {
     const hooks: WorldHooks = {
       ...options,
@@ -125,15 +125,15 @@ export class World {
     const name = leaderOf(this.data)?.name
     return name === undefined ? undefined : this.node(name)
   }
-  /** When something is planned next. */
+  /** The time of the next planned event. */
   get next(): number | undefined {
     return nextAt(this.fold)
   }
-  /** As it stands now, for the immutable face: later actions here do not change it. */
+  /** The present state, for the immutable interface: later actions here do not change it. */
   snapshot(): WorldState {
     return copyWorld(this.data)
   }
-  /** 32 bits over all that nodes know; equal worlds have equal ones, on every engine. */
+  /** A 32-bit hash of everything that nodes know; equal worlds have equal hashes, on every engine. */
   hash(): number {
     return fingerprint(this.data)
   }
@@ -156,11 +156,11 @@ export class World {
   resume(name: string): void {
     this.act({ type: "resume", node: name })
   }
-  /** The state machine of a node finds damage in itself. */
+  /** A node's state machine reports damage. */
   damage(name: string): void {
     this.act({ type: "damage", node: name })
   }
-  /** Nothing gets from `from` to `to` any more; the other way stays open. */
+  /** Cuts the direction from `from` to `to`; the other stays open. */
   cutOneWay(from: string, to: string): void {
     this.act({ type: "cut", from, to })
   }
@@ -199,9 +199,9 @@ export class World {
 
   // ------------------------------------------------------------------------------------------------ time
 
-  /** The next thing that is planned happens; false if nothing is, or not through `end`. */
+  /** Executes the next planned event; false if there is none through `end`. */
   step(end = Number.POSITIVE_INFINITY): boolean {
-    // Also if an observer stops the world: the script of it leads there.
+    // Recorded even if an observer stops the world, so that its script leads there.
     let happened = true
     try {
       happened = stepOne(this.fold, end)
@@ -214,7 +214,7 @@ export class World {
   run(ms: number): void {
     this.act({ type: "run", ms })
   }
-  /** Until `done` holds, at most `limit` virtual milliseconds; true if it came to hold. */
+  /** Runs until `done` holds, for at most `limit` virtual milliseconds; returns whether it holds. */
   runUntil(done: () => boolean, limit: number): boolean {
     const { fold } = this
     const end = this.now + limit

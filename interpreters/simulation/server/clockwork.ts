@@ -1,19 +1,19 @@
-/** Clocks that may run fast, slow or wrong, and timers that go by them: never early in the node's own time. */
+/** Clocks that may run fast, slow or wrong, and timers on them, which never fire early in the node's own time. */
 import type { Effect, Timer } from "../../../core/index.ts"
 import { plan, type Fold } from "../state/fold.ts"
 import { drawBetween, LUCK, placeOf } from "../state/hash.ts"
 import type { ClockState, NodeState } from "../state/types.ts"
 
-/** The place of each timer in a node's lists. */
+/** The index of each timer in a node's arrays. */
 export const TIMER_PLACE: Readonly<Record<Timer, number>> = { election: 0, heartbeat: 1, quorum: 2, lease: 3, persist: 4, transfer: 5, answer: 6 }
 export const TIMERS: readonly Timer[] = ["election", "heartbeat", "quorum", "lease", "persist", "transfer", "answer"]
 
 /** Virtual milliseconds in which the node's clock shows at least `local` more. */
 const atLeast = ({ driftPermille }: ClockState, local: number): number => (driftPermille === 0 ? local : Math.ceil((local * 1000) / (1000 + driftPermille)))
-/** A lease is the other way about: it must not last longer. */
+/** For a lease it is the other way round: it must not last longer. */
 const atMost = ({ driftPermille }: ClockState, local: number): number => (driftPermille === 0 ? local : Math.floor((local * 1000) / (1000 + driftPermille)))
 
-/** What right wall clocks show when a world begins. */
+/** The time of a correct wall clock when a world begins. */
 export const EPOCH = 1_000_000_000
 
 /** Time with a drift: whole milliseconds. */
@@ -27,7 +27,7 @@ export const timerDue = (node: NodeState, timer: Timer): number | undefined => {
   return due < 0 ? undefined : due
 }
 
-/** A timer that is put off is looked at when it would have expired, and put off then: each has one place in the agenda. */
+/** A postponed timer is checked when it would have expired, and rescheduled then, so each timer has one place in the agenda. */
 const watch = (fold: Fold, node: NodeState, place: number, due: number): void => {
   const alarm = node.alarm[place] ?? -1
   const timer = TIMERS[place]
@@ -36,7 +36,7 @@ const watch = (fold: Fold, node: NodeState, place: number, due: number): void =>
   plan(fold, due, { type: "alarm", node: node.name, life: node.life, timer })
 }
 
-/** Before the first message of a round leaves: a lease is counted from there. */
+/** Called before the first message of a round is sent: a lease is counted from there. */
 export const noteRound = (fold: Fold, node: NodeState, round: number): void => {
   if ((node.rounds.at(-1)?.round ?? -1) < round) node.rounds = [...node.rounds, { round, at: fold.world.now }]
 }
@@ -62,7 +62,7 @@ export const cancelTimer = (node: NodeState, timer: Timer): void => {
   node.due[TIMER_PLACE[timer]] = -1
 }
 
-/** Whether the timer that was looked at has expired. What is due while the node is paused waits for it to go on. */
+/** Whether the checked timer has expired. Timers that are due while the node is paused wait until it resumes. */
 export const expires = (fold: Fold, node: NodeState, timer: Timer, at: number): boolean => {
   const place = TIMER_PLACE[timer]
   if (node.alarm[place] !== at) return false
@@ -77,7 +77,7 @@ export const expires = (fold: Fold, node: NodeState, timer: Timer, at: number): 
   return true
 }
 
-/** Whatever else happens to a node, that its lease is over comes first. */
+/** The end of a lease is handled before anything else that happens to a node. */
 export const leaseOver = (fold: Fold, node: NodeState): boolean => {
   const due = node.due[TIMER_PLACE.lease] ?? -1
   if (due < 0 || due > fold.world.now) return false
@@ -85,7 +85,7 @@ export const leaseOver = (fold: Fold, node: NodeState): boolean => {
   return true
 }
 
-/** After a pause: what expired meanwhile and was not set anew by what had waited. */
+/** After a pause: timers that expired meanwhile and were not restarted by events that had waited. */
 export const catchUp = (fold: Fold, node: NodeState): void => {
   for (let place = 0; place < TIMERS.length; place++) {
     const due = node.due[place] ?? -1
@@ -93,7 +93,7 @@ export const catchUp = (fold: Fold, node: NodeState): void => {
   }
 }
 
-/** From now on the clock goes otherwise; what is left of each timer, in the node's own time, stays. */
+/** Changes the clock; the remaining time of each timer, in the node's own time, stays the same. */
 export const skewClock = (fold: Fold, node: NodeState, offset: number, driftPermille: number, wallDriftPermille: number): void => {
   const { now } = fold.world
   const before = node.clock

@@ -1,4 +1,4 @@
-/** How the life of a node ends. */
+/** How a node's process ends. */
 import { freshTimers } from "./clockwork.ts"
 import { cloneOf } from "../state/clone.ts"
 import { crashDisk } from "./disk.ts"
@@ -7,7 +7,7 @@ import { draw, LUCK, placeOf } from "../state/hash.ts"
 import { notice } from "./network.ts"
 import type { Keep, NodeState, StopReason } from "../state/types.ts"
 
-/** Everybody else is told that it came or went. */
+/** All other nodes learn that it started or stopped. */
 export const noticeAll = (fold: Fold, node: NodeState, connected: boolean): void => {
   const { world } = fold
   if (!world.connections) return
@@ -20,7 +20,7 @@ export const noticeAll = (fold: Fold, node: NodeState, connected: boolean): void
   }
 }
 
-/** What was not made durable of the state machine may be gone: all of it or nothing, as a write-ahead log would have it. */
+/** What the state machine had not made durable may be lost: all of it or nothing, as with a write-ahead log. */
 const crashMachine = (fold: Fold, node: NodeState, keep: Keep): void => {
   const kept = keep === "all" || (keep === "random" && draw(placeOf(fold.world.seed, LUCK.crash, node.slot, 1, node.life), 0, 2) === 0)
   if (!kept) node.machine = cloneOf(node.durable)
@@ -36,7 +36,7 @@ export const crash = (fold: Fold, name: string, keep: Keep, why: StopReason): vo
   node.images = []
   node.incoming = null
   node.rounds = []
-  // What peers said of their disks is written down now and then only.
+  // What peers claimed about their disks is written only from time to time.
   node.metTerm = []
   node.metIndex = []
   crashDisk(fold, node, keep)

@@ -1,6 +1,6 @@
 /**
- * Directories that go back in time or exist twice, and how they are known (interpreters/starts.ts): nodes shake hands as
- * one starts, and before a message gets through, as they do over TCP.
+ * Directories that go back in time or exist twice, and how they are recognised (interpreters/starts.ts): nodes do the
+ * handshake when one starts, and before a message is delivered, as they do over TCP.
  */
 import { holdsLess, lineage, NO_START, startAfter, type Message } from "../../../core/index.ts"
 import { nodeOf, own, type Fold } from "../state/fold.ts"
@@ -21,14 +21,14 @@ export const freshDirectory = (): Pick<NodeState, "start" | "metOf" | "met" | "m
   wentBack: false,
 })
 
-/** Counted on the disk before anybody hears of it. The node is owned. */
+/** The start is counted on the disk before the node sends anything. The node is owned. */
 export const countStart = (fold: Fold, node: NodeState): void => {
   const { disk } = node
   node.start = startAfter(node.start, draw(placeOf(fold.world.seed, LUCK.start, node.slot, node.wipes, node.life), 0, 0x40000000))
   node.found = { term: disk.hardState.term, index: disk.log.lastIndex }
 }
 
-/** The machine knows of entries that the log must have held, or of others, and no snapshot explains it. */
+/** The machine has executed entries that the log does not hold, or different ones, and no snapshot explains it. */
 export const hasLostTail = ({ machine, damaged, disk, begins }: NodeState): boolean => {
   const { index, term, chain } = machine.position()
   if (damaged || index <= disk.log.base.index || index === begins) return false
@@ -36,7 +36,7 @@ export const hasLostTail = ({ machine, damaged, disk, begins }: NodeState): bool
   return entry === undefined || entry.term !== term || entry.chain !== chain
 }
 
-/** Nothing that `listener` has met speaks against the start of `speaker`; from now on it has met that. */
+/** True if nothing that `listener` has met contradicts the start of `speaker`; it then records that start. */
 const admits = (fold: Fold, listener: NodeState, speaker: NodeState): boolean => {
   const { slot, start } = speaker
   const met = listener.metOf[slot] === speaker.member.incarnation ? listener.met[slot] : undefined
@@ -55,14 +55,14 @@ const admits = (fold: Fold, listener: NodeState, speaker: NodeState): boolean =>
   return true
 }
 
-/** Its directory counts as lost from now on, whatever starts from it. */
+/** From now on its directory counts as lost, at every start. */
 const refuse = (fold: Fold, name: string, by: string): void => {
   own(fold, name).refused = true
   fold.hooks.refused?.(name, by)
   crash(fold, name, "all", "refused")
 }
 
-/** A node that starts is in touch with all whom it reaches, before it says anything else; false: one of them refused it. */
+/** A starting node first does the handshake with every node that it reaches; false: one of them refused it. */
 export const greet = (fold: Fold, name: string): boolean => {
   const { world } = fold
   for (const other of world.names) {
@@ -83,10 +83,10 @@ export const passes = (fold: Fold, { from, to, start }: Flight): boolean => {
   const { world } = fold
   const sender = nodeOf(world, from.name)
   const receiver = nodeOf(world, to.name)
-  // Of a directory that is gone as a whole: late, as messages may be.
+  // From a directory that no longer exists: a late message.
   if (sender.member.incarnation !== from.incarnation) return true
   if (sender.start !== start) {
-    // Of an earlier life; or of a directory that is no longer in place, whose connections are gone.
+    // From an earlier start, or from a directory that was swapped out and whose connections are closed.
     const how = lineage(sender.start, start)
     return how === "same" || how === "superseded"
   }
@@ -102,7 +102,7 @@ export const passes = (fold: Fold, { from, to, start }: Flight): boolean => {
   return true
 }
 
-/** What a member has said that its disk holds. The receiver is owned. */
+/** Records what a member has claimed that its disk holds. The receiver is owned. */
 export const hearFrom = (receiver: NodeState, sender: NodeState, message: Message): void => {
   if (message.type !== "AppendAccepted" && !(message.type === "RequestVoteReply" && message.granted)) return
   const { slot } = sender
@@ -121,12 +121,12 @@ const directoryOf = (node: NodeState): DirectoryState => {
   return { hardState, log, corrupt, machine: cloneOf(node.durable), start, metOf: metOf.slice(), met: met.slice(), begins, refused, damaged }
 }
 
-/** As a copy made at this moment would be: what is durable. The node is owned. */
+/** A copy of the directory at this moment: what is durable. The node is owned. */
 export const copyDirectory = (node: NodeState): void => {
   node.copy = directoryOf(node)
 }
 
-/** The process ends; the copy takes the place of the directory, which is the copy from now on. */
+/** The process ends; directory and copy are swapped. */
 export const swapDirectory = (fold: Fold, name: string): void => {
   if (nodeOf(fold.world, name).copy === null) return
   crash(fold, name, "all", "crash")
@@ -139,7 +139,7 @@ export const swapDirectory = (fold: Fold, name: string): void => {
   Object.assign(node, { ...rest, machine: cloneOf(machine), durable: machine, metTerm: [], metIndex: [], wentBack: true })
 }
 
-/** The process ends, and its log loses its last entries, with the term and the vote that stood after them. */
+/** The process ends, and its log loses its last entries, with the term and vote written after them. */
 export const cutLog = (fold: Fold, name: string, entries: number): void => {
   crash(fold, name, "all", "crash")
   const node = own(fold, name)

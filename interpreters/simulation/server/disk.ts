@@ -1,4 +1,4 @@
-/** Simulated disks: what was persisted survives a crash, what was not may, in order, or may not. */
+/** Simulated disks: what was persisted survives a crash; of outstanding writes a prefix may survive. */
 import { Log, storedAfter, type Entry, type LogBase, type Persist } from "../../../core/index.ts"
 import { plan, type Fold } from "../state/fold.ts"
 import { draw, drawBetween, LUCK, placeOf } from "../state/hash.ts"
@@ -42,7 +42,7 @@ export const resumeDisk = (fold: Fold, node: NodeState): void => {
   if (last !== undefined) planWrite(fold, node, last.seq)
 }
 
-/** Everything through `seq` is durable now; false if it was already, or the disk hangs. */
+/** Everything through `seq` is durable now; false if it already was, or the disk is stalled. */
 export const settle = (disk: DiskState, seq: number): boolean => {
   if (disk.stalled) return false
   let done = 0
@@ -55,7 +55,7 @@ export const settle = (disk: DiskState, seq: number): boolean => {
   return done > 0
 }
 
-/** A crash keeps a prefix of what was on its way. Recovery cuts off what was half written. */
+/** A crash keeps a prefix of the outstanding writes. Recovery cuts off a half-written one. */
 export const crashDisk = (fold: Fold, node: NodeState, keep: Keep): void => {
   const { disk } = node
   const { length } = disk.pending

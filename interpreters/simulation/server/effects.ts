@@ -1,4 +1,4 @@
-/** One step of one node: events in, the shipped reducer, effects carried out. */
+/** One step of one node: events in, the shipped reducer, effects executed. */
 import type { Effect, Event } from "../../../core/index.ts"
 import { cancelTimer, leaseOver, monotonicTime, setTimer, wallTime } from "./clockwork.ts"
 import { persist } from "./disk.ts"
@@ -41,7 +41,7 @@ const carryOut = (fold: Fold, node: NodeState, effect: Effect, arrivals: readonl
   }
 }
 
-/** What happened together is one step. The node is owned, and up. */
+/** Events of a batch are one step. The node is owned, and up. */
 export const feed = (fold: Fold, node: NodeState, arrivals: readonly Arrival[]): void => {
   const { core } = node
   const { world } = fold
@@ -61,7 +61,7 @@ export const feed = (fold: Fold, node: NodeState, arrivals: readonly Arrival[]):
   fold.cause = -1
 }
 
-/** A node that is down misses it, a paused one finds it later. The node is owned. */
+/** Delivers events: a node that is down misses them, a paused one gets them later. The node is owned. */
 export const receive = (fold: Fold, node: NodeState, arrival: Arrival): void => {
   if (node.core === null) return
   if (node.paused) node.inbox.push(arrival)

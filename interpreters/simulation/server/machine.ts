@@ -1,4 +1,4 @@
-/** State machines in a world. The default one is nothing but a digest of what it executed, in order: equal digests, equal histories. */
+/** State machines in a world. The default one is only a digest of what it executed, in order: equal digests mean equal histories. */
 import type { Entry, LogBase } from "../../../core/index.ts"
 import { watchCopy } from "../state/clone.ts"
 import { ownMachine, planEvent, type Fold } from "../state/fold.ts"
@@ -8,14 +8,14 @@ import type { NodeState, WorldMachine } from "../state/types.ts"
 export const digestEntry = (digest: number, entry: Entry): number =>
   mix(mix(mix(digest, entry.index), entry.term), entry.kind === "command" ? entry.payload.checksum : 0) >>> 0
 
-/** Where a state machine stands, and what tells its history from others. */
+/** The position of a state machine, and the digest that identifies its history. */
 export interface Mark {
   readonly index: number
   readonly digest: number
 }
 export const markOf = (machine: WorldMachine): Mark => ({ index: machine.position().index, digest: machine.digest() })
 
-/** What executed, and where it stands now. `entries`: null if it was replaced by a snapshot. */
+/** An executed batch and the position after it. `entries`: null if a snapshot replaced the state machine. */
 export interface Executed extends Mark {
   readonly node: string
   readonly entries: readonly Entry[] | null

@@ -33,11 +33,11 @@ const IS_REPLY: Readonly<Record<MessageType, boolean>> = {
   ForwardProposalReply: true,
   TimeoutNow: false,
 }
-/** A message that asks, and counts as one RPC. */
+/** A request, which counts as one RPC. */
 export const isRequest = (message: Message): boolean => !IS_REPLY[message.type]
 
 const ENTRY_HEAD = 28
-/** What a frame takes on the wire, roughly; a chunk of a snapshot counts as its head. */
+/** The approximate size of a frame on the wire; of a snapshot chunk only its header counts. */
 export const messageBytes = (message: Message): number => {
   let bytes = 40
   if (message.type === "AppendEntries") for (const entry of message.entries) bytes += ENTRY_HEAD + (entry.kind === "command" ? entry.payload.bytes.length : 0)
@@ -55,14 +55,14 @@ const setLink = (world: WorldState, from: NodeState, to: NodeState, cut: boolean
   cuts[from.slot] = cut ? mask | (1 << to.slot) : mask & ~(1 << to.slot)
   world.cuts = cuts
 }
-/** Nothing gets from `from` to `to` any more, what is under way included; the other way stays as it is. */
+/** Cuts the direction from `from` to `to`, including messages in flight; the other direction stays as it is. */
 export const cutLink = (world: WorldState, from: NodeState, to: NodeState): void => setLink(world, from, to, true)
 export const joinLink = (world: WorldState, from: NodeState, to: NodeState): void => setLink(world, from, to, false)
 
 export const clog = (world: WorldState, from: string, to: string, ms: number): void => {
   world.clogs = [...world.clogs.filter(({ until }) => until > world.now), { from, to, until: world.now + ms }]
 }
-/** When a message that would arrive now may. */
+/** When a message that would arrive now is allowed to. */
 export const clearAt = ({ clogs, now }: WorldState, from: string, to: string): number => {
   let at = now
   for (const clogged of clogs) if (clogged.from === from && clogged.to === to) at = Math.max(at, clogged.until)
@@ -71,12 +71,12 @@ export const clearAt = ({ clogs, now }: WorldState, from: string, to: string): n
 
 // ------------------------------------------------------------------------------------------------- frames
 
-/** Names a message under way by its link, its number there and its copy: the same in every run of a script. */
+/** Names a message in flight by its link, its number there and its copy: the same in every run of a script. */
 export const flightName = ({ from, to, n, copy }: Flight): string => `${from.name}>${to.name}#${n}${copy === 0 ? "" : `.${copy}`}`
 
 export const findFlight = (agenda: readonly Planned[], name: string): number => agenda.findIndex(({ what }) => what.type === "deliver" && flightName(what) === name)
 
-/** Messages under way, in the order in which they will arrive. */
+/** Messages in flight, in the order in which they will arrive. */
 export const flights = ({ agenda }: WorldState): readonly { readonly at: number; readonly name: string; readonly flight: Flight }[] =>
   agenda
     .flatMap(({ at, order, what }) => (what.type === "deliver" ? [{ at, order, name: flightName(what), flight: what }] : []))
@@ -89,7 +89,7 @@ const extraDelay = (profile: NetworkProfile, place: number, k: number, message: 
   return delay
 }
 
-/** The image travels with the chunk: letting it go at the sender does not take away what is under way. */
+/** The image travels with the chunk: releasing it at the sender does not affect messages in flight. */
 const imageOf = (node: NodeState, message: Message): Image | null | undefined =>
   message.type === "InstallSnapshot" ? node.images.find(({ id }) => id === message.snapshot.id) : null
 

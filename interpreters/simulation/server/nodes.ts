@@ -1,4 +1,4 @@
-/** The lives of nodes: made, started, crashed, paused, wiped. */
+/** The life cycle of nodes: created, started, crashed, paused, wiped. */
 import { emptyConfiguration, initialState, origin, originOf, type Configuration, type LogBase, type Member, type Recovered } from "../../../core/index.ts"
 import { cloneOf } from "../state/clone.ts"
 import { crash, noticeAll } from "./crash.ts"
@@ -58,7 +58,7 @@ export const start = (fold: Fold, name: string): void => {
   const node = own(fold, name)
   if (node.core !== null || node.disk.corrupt || node.refused) return
   if (hasLostTail(node)) {
-    // It stops by name, and is to be replaced.
+    // It stops with a reason, and must be replaced.
     node.disk.corrupt = true
     return
   }
@@ -106,7 +106,7 @@ export const add = (fold: Fold, name: string): void => {
   start(fold, name)
 }
 
-/** First what waited, all at once; then the timers that are still due. */
+/** First everything that waited, as one batch; then the timers that are still due. */
 export const resume = (fold: Fold, name: string): void => {
   const node = own(fold, name)
   if (!node.paused) return

@@ -1,4 +1,4 @@
-/** Snapshots: images of state machines, pinned by the sender, carried in chunks, put together by the receiver. */
+/** Snapshots: images of state machines, pinned by the sender, sent in chunks, assembled by the receiver. */
 import type { Member, SnapshotRef } from "../../../core/index.ts"
 import { cloneOf, rereadOf } from "../state/clone.ts"
 import { plan, planEvent, type Fold } from "../state/fold.ts"
@@ -34,7 +34,7 @@ export const closeSnapshot = (node: NodeState, id: string): void => {
   node.images = node.images.filter((image) => image.id !== id)
 }
 
-/** `arrivals`: what the step was about. The chunk came with one of them. */
+/** `arrivals`: the messages of the step. The chunk came with one of them. */
 export const storeChunk = (fold: Fold, node: NodeState, { id }: SnapshotRef, offset: number, last: boolean, arrivals: readonly Arrival[]): void => {
   const image = arrivals.find((arrival) => arrival.image?.id === id)?.image ?? null
   const known = offset === 0 || node.incoming?.image.id === id
@@ -59,7 +59,7 @@ export const restoreSnapshot = (fold: Fold, node: NodeState, snapshot: SnapshotR
   plan(fold, at, { type: "restore", node: node.name, life: node.life, snapshot, image: incoming.image, cause: fold.cause })
 }
 
-/** A crash after this finds the snapshot, and perhaps a log that does not know of it. */
+/** A crash after this leaves the snapshot, and perhaps a log that was not adapted to it yet. */
 export const becomeSnapshot = (fold: Fold, node: NodeState, image: Image, snapshot: SnapshotRef): void => {
   node.machine = cloneOf(image.machine)
   node.durable = image.machine

@@ -1,4 +1,4 @@
-/** What is going to happen, by virtual time; what falls on the same moment happens in the order it was planned. A binary heap in an array. */
+/** Planned events by virtual time; those of the same moment in the order of planning. A binary heap in an array. */
 import type { Planned } from "./types.ts"
 
 const before = (a: Planned, b: Planned): boolean => a.at < b.at || (a.at === b.at && a.order < b.order)
@@ -40,7 +40,7 @@ export const addPlanned = (heap: Planned[], slot: Planned): void => {
   up(heap, slot, heap.length - 1)
 }
 
-/** Takes out what stands at `place`, by default what is next. */
+/** Removes the event at `place`, by default the next one. */
 export const takePlanned = (heap: Planned[], place = 0): Planned | undefined => {
   const taken = heap[place]
   const last = taken === undefined ? undefined : heap.pop()

@@ -1,7 +1,7 @@
-/** Copies of state machines. One that is not independent would be told as a violation of Raft, somewhere later. */
+/** Copies of state machines. A copy that is not independent would otherwise show up later as a violation of Raft. */
 import type { WorldMachine } from "./types.ts"
 
-/** `clone` of a world's state machine does not answer an independent copy. */
+/** `clone` of a world's state machine does not return an independent copy. */
 export class MachineNotCloned extends Error {
   override readonly name = "MachineNotCloned"
   constructor(what: string) {
@@ -15,12 +15,12 @@ export const cloneOf = (machine: WorldMachine): WorldMachine => {
   return copy
 }
 
-/** What a snapshot of the machine brings to whoever restores it. */
+/** The state machine that restoring a snapshot gives. */
 export const rereadOf = (machine: WorldMachine): WorldMachine => machine.reread?.() ?? cloneOf(machine)
 
-/** How many of a node's first executions are watched: what is shared shows in them, and digests may cost something. */
+/** How many of a node's first executions are checked: sharing shows in them, and digests may be expensive. */
 const WATCHED = 8
-/** Runs `execute`, which changes a machine, and sees that a copy of it made before stays as it was. */
+/** Runs `execute`, which changes a machine, and checks that a copy made before stays the same. */
 export const watchCopy = (copy: WorldMachine, executed: number, execute: () => readonly unknown[]): readonly unknown[] => {
   if (executed >= WATCHED) return execute()
   const before = copy.digest()

@@ -1,6 +1,6 @@
 /**
- * The immutable face of a world: the reducer runs in place on a copy (copyState), and what came out equal is taken from the
- * state before, so that worlds of a long history share nearly all they hold.
+ * Structural sharing for the immutable interface: the reducer runs in place on a copy (copyState), and parts that come out
+ * equal are taken from the state before, so that the worlds of a long history share nearly everything.
  */
 import type { State } from "../../../core/index.ts"
 

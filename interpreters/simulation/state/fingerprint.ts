@@ -1,10 +1,10 @@
-/** A world in 32 bits, field by field: no dependence on the order of keys, payloads by their checksums. */
+/** A 32-bit hash of a world, field by field: independent of the order of keys, with payloads by their checksums. */
 import { membersOf, replicatedTime, type Configuration, type Entry, type Follower, type HardState, type Leader, type Log, type LogBase, type Member, type State } from "../../../core/index.ts"
 import { finish, mix, mixText } from "./hash.ts"
 import { nodeOf } from "./fold.ts"
 import type { NodeState, WorldState } from "./types.ts"
 
-/** Entries at the end of a log that are looked at; what stands before them is in the machines' digests. */
+/** How many entries at the end of a log are hashed; earlier ones are covered by the machines' digests. */
 const TAIL = 32
 
 const ofMember = (hash: number, member: Member | null): number => (member === null ? mix(hash, 0) : mixText(mixText(hash, member.name), member.incarnation))
@@ -56,7 +56,7 @@ const ofRole = (hash: number, state: State): number => {
   return votes.reduce((sum, name) => mix(mixText(sum, name), role.votes[name] === true ? 1 : 2), mix(h, role.asked ? 1 : 2))
 }
 
-/** What one core knows. */
+/** The state of one core. */
 export const fingerprintOfCore = (state: State, start = 0): number => {
   const { durability } = state
   let h = ofMember(ofMember(ofMember(mix(mix(start, state.life), state.currentTerm), state.self), state.votedFor), state.voteOwed)
@@ -73,7 +73,7 @@ export const fingerprintOfCore = (state: State, start = 0): number => {
 export const fingerprintOfNode = (node: NodeState, start = 0): number => {
   const { disk } = node
   let h = mix(mix(ofMember(start, node.member), node.life), (node.paused ? 1 : 0) + (node.refused ? 2 : 0))
-  // Without copies the count of lives says it all.
+  // Without copies of directories the count of starts is enough.
   if (node.copy !== null || node.wentBack) h = mix(mix(h, node.start.number), node.start.words.at(-1) ?? 0)
   h = mix(h, node.core === null ? 0 : fingerprintOfCore(node.core))
   h = mix(ofLog(ofHardState(h, disk.hardState), disk.log), disk.pending.length)

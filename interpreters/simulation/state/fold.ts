@@ -1,6 +1,6 @@
 /**
- * What an action works on. The same code runs in place, where everything may be changed, and immutably, where whatever
- * is changed is copied first: a node is changed only after `own` gave it out.
+ * What an action works on. The same code runs in place, where everything may be changed, and immutably, where parts are
+ * copied before they are changed: a node is changed only after `own` has returned it.
  */
 import { copyState, inPlace, type Effect, type Event, type State } from "../../../core/index.ts"
 import { addPlanned } from "./agenda.ts"
@@ -19,7 +19,7 @@ export interface Fold {
 
 export const foldInPlace = (world: WorldState, hooks: WorldHooks): Fold => ({ world, hooks, owned: null, cause: -1 })
 
-/** Over a copy: the world that is given stays as it is. */
+/** Works on a copy: the given world stays as it is. */
 export const foldOver = (world: WorldState, hooks: WorldHooks): Fold => ({
   world: { ...world, nodes: { ...world.nodes }, agenda: world.agenda.slice() },
   hooks,
@@ -77,7 +77,7 @@ export const advance = (fold: Fold, node: NodeState, core: State, events: readon
 export const plan = ({ world }: Fold, at: number, what: Happening): void => {
   addPlanned(world.agenda, { at, order: world.planned++, what })
 }
-/** What happens to this life of a node after `delay`. */
+/** Plans an event for this start of a node after `delay`. */
 export const planEvent = (fold: Fold, node: NodeState, delay: number, event: Event): void =>
   plan(fold, fold.world.now + delay, { type: "event", node: node.name, life: node.life, event, cause: fold.cause })
 

@@ -1,6 +1,6 @@
 /**
- * Luck by place: what chance decides is a hash of the seed, of what is decided, of where, and of how many such there were
- * before. No stream is shared, so that leaving one thing out changes nobody else's luck. 32-bit integers only.
+ * Randomness by place: each random choice is a hash of the seed, of what is decided, of where, and of how many such choices
+ * there were before. There is no shared stream, so leaving one thing out changes no other choice. 32-bit integers only.
  */
 
 export const mix = (hash: number, value: number): number => {
@@ -10,7 +10,7 @@ export const mix = (hash: number, value: number): number => {
   return (Math.imul((h << 13) | (h >>> 19), 5) + 0xe6546b64) | 0
 }
 
-/** Spreads every bit of the hash over all of it. */
+/** Spreads every bit of the hash over all bits. */
 export const finish = (hash: number): number => {
   let h = hash ^ (hash >>> 16)
   h = Math.imul(h, 0x85ebca6b)
@@ -25,7 +25,7 @@ export const mixText = (hash: number, text: string): number => {
   return h
 }
 
-/** What is decided by luck. Each has its own. */
+/** The kinds of random choices; each has its own sequence. */
 export const LUCK = { message: 1, persist: 2, apply: 3, snapshot: 4, crash: 5, life: 6, notice: 7, start: 8, timer: 16 } as const
 
 export const placeOf = (seed: number, what: number, from: number, to: number, count: number): number => mix(mix(mix(mix(seed, what), from), to), count)

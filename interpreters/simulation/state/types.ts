@@ -1,5 +1,5 @@
 /**
- * The vocabulary of a simulated cluster. WorldState is plain data, but for logs and state machines, which are values of
+ * The vocabulary of a simulated cluster. WorldState is plain data, except for logs and state machines, which are values of
  * their own; Action and Script are plain JSON.
  *
  * All times are whole virtual milliseconds since the world began; all chances are per mille.
@@ -17,18 +17,18 @@ export interface NetworkProfile {
   readonly duplicatePermille: number
   readonly delayMin: number
   readonly delayMax: number
-  /** Now and then a message takes this much longer: later ones overtake it. */
+  /** Some messages take this much longer, so that later ones overtake them. */
   readonly longDelayPermille: number
   readonly longDelayMax: number
   /** Two of three replies take 200–2,199 ms more, most of them far less than the longest. */
   readonly longReordering?: boolean
-  /** That a connection was closed is learned within 7 s, not within 100 ms. */
+  /** A closed connection is noticed within 7 s instead of 100 ms. */
   readonly longDelays?: boolean
 }
 export type NetworkName = "reliable" | "unreliable" | "lossy" | "longReordering" | "unreliableLongReordering" | "longDelays"
 
 export interface SnapshotProfile {
-  /** How many chunks an image goes out in. */
+  /** How many chunks an image is sent in. */
   readonly chunksMin: number
   readonly chunksMax: number
   /** How often taking, opening or receiving one fails. */
@@ -37,7 +37,7 @@ export interface SnapshotProfile {
   readonly rejectPermille: number
 }
 
-/** What a world is made of; plain JSON, so that a script can carry it. */
+/** The options of a world; plain JSON, so that a script can hold them. */
 export interface WorldOptions {
   readonly seed: number
   /** How many voters (n1, n2, …), or their names; at most 31. Default 3. */
@@ -46,52 +46,52 @@ export interface WorldOptions {
   readonly network?: NetworkProfile | NetworkName
   /** Milliseconds that a Persist takes. */
   readonly disk?: Range
-  /** Milliseconds from handing entries to a state machine to its word that they are executed. */
+  /** Milliseconds from handing entries to a state machine to its report that they are executed. */
   readonly apply?: Range
   readonly snapshots?: Partial<SnapshotProfile>
-  /** Crashes close connections: the others learn of it, and of starts. */
+  /** Crashes close connections: the other nodes notice, as they do starts. */
   readonly connections?: boolean
 }
 
 /**
- * A state machine in a world. Same entries, same digest. `clone` answers an independent copy: it serves as snapshot, as
- * what a crash leaves, and for the immutable face; so it should share what it can.
+ * A state machine in a world. Same entries, same digest. `clone` returns an independent copy, which serves as snapshot, as
+ * what a crash leaves, and for the immutable interface, so it should share what it can.
  */
 export interface WorldMachine {
-  /** Through where it has executed. */
+  /** The position through which it has executed. */
   readonly position: () => LogBase
-  /** Executes entries that follow its position without a gap; answers one result for each, or none at all. */
+  /** Executes entries that follow its position without a gap; returns one result for each, or none at all. */
   readonly apply: (entries: readonly Entry[]) => readonly unknown[]
   readonly clone: () => WorldMachine
-  /** 32 bits that tell two histories apart. */
+  /** 32 bits that distinguish histories. */
   readonly digest: () => number
-  /** As it is once its snapshot was written and read again. Default: a copy. */
+  /** The machine after its snapshot was written and read again. Default: a copy. */
   readonly reread?: () => WorldMachine
-  /** Its state as its author sees it, as plain data: for people. */
+  /** Its state in its author's terms, as plain data, for display. */
   readonly show?: () => unknown
 }
 
-/** Commands and results of a state machine in the words of its author: for people. null: it has none for this. */
+/** Commands and results of a state machine in its author's words, for display. null: there are none for this. */
 export interface MachineWords {
   readonly command: (bytes: Uint8Array) => string | null
-  /** Of what `apply` answered for one entry. */
+  /** The result of `apply` for one entry. */
   readonly result: (result: unknown) => string | null
   /** The bytes of command `id` as a person typed it. Throws what is wrong with it. */
   readonly parse: (text: string, id: number) => Uint8Array
 }
 
-/** What may be told of a world as it happens, and the machine that it runs. */
+/** Callbacks of a world, and the state machine that it runs. */
 export interface WorldHooks {
   /** A new state machine that has executed nothing through `base`. Default: a digest of what it executed. */
   readonly machine?: (base: LogBase) => WorldMachine
-  /** Every step of every node; throws to stop the world. */
+  /** Called with every step of every node; may throw to stop the world. */
   readonly observe?: (step: WorldStep) => void
   /**
-   * What a node finds on its disk each time it starts, before its first step. `wentBack`: its directory was put back, or
-   * cut, since it started last, and nobody whom it reaches knows.
+   * Called with what a node recovers at each start, before its first step. `wentBack`: its directory was put back or cut since
+   * its last start, and no node that it reaches has noticed.
    */
   readonly started?: (node: string, recovered: Recovered, wentBack: boolean) => void
-  /** `by` has met a later start of the node's directory, or was told of more than that holds. */
+  /** `by` has met a later start of the node's directory, or heard claims of more than it holds. */
   readonly refused?: (node: string, by: string) => void
   /** A node went down, and why. */
   readonly stopped?: (node: string, why: StopReason) => void
@@ -104,7 +104,7 @@ export interface WorldHooks {
   readonly sent?: (from: Member, to: Member, message: Message) => void
   readonly delivered?: (from: Member, to: Member, message: Message) => void
   readonly lost?: (from: Member, to: Member, message: Message, why: LossReason) => void
-  /** Every action before it happens: a script of them replays the world. */
+  /** Called with every action before it is executed: a script of them replays the world. */
   readonly acted?: (action: Action) => void
 }
 export type StopReason = "crash" | "writeFailed" | "syncFailed" | "wiped" | HaltReason | "refused"
@@ -126,16 +126,16 @@ export interface WorldStep {
 // ------------------------------------------------------------------------------------------------ state
 
 export interface DiskState {
-  /** What is on it for good. */
+  /** Its durable content. */
   hardState: HardState
   log: Log
-  /** Handed over, in order, not yet durable. */
+  /** Persists that were handed over and are not durable yet, in order. */
   pending: Persist[]
-  /** null: as fast as all disks are. */
+  /** null: the speed of all disks. */
   speed: Range | null
-  /** When the last planned write will be done. */
+  /** When the last planned write will complete. */
   busyUntil: number
-  /** Nothing becomes durable until it goes on. */
+  /** Stalled: nothing becomes durable until it resumes. */
   stalled: boolean
   /** The next write, or its sync, fails: the node stops. */
   fails: "write" | "sync" | null
@@ -145,7 +145,7 @@ export interface DiskState {
   corrupt: boolean
 }
 
-/** A pinned image; nothing is applied to its machine any more. */
+/** A pinned image; its machine no longer changes. */
 export interface Image {
   readonly id: string
   readonly machine: WorldMachine
@@ -185,29 +185,29 @@ export interface DirectoryState {
 
 export interface NodeState {
   readonly name: string
-  /** Its place in WorldState.names. */
+  /** Its index in WorldState.names. */
   readonly slot: number
   member: Member
-  /** How many disks it lost. */
+  /** How many disks it has lost. */
   wipes: number
-  /** Counts the lives: what an earlier life planned does not happen in a later one. */
+  /** Counts its starts: events planned for an earlier start are dropped. */
   life: number
   /** null: down. */
   core: State | null
   disk: DiskState
   machine: WorldMachine
-  /** What a crash cannot take back of the machine. */
+  /** The part of the machine that survives a crash. */
   durable: WorldMachine
   damaged: boolean
   /** The latest start of its directory, and what the log held for good then. */
   start: Start
   found: Held
-  /** By slot of a peer: incarnation and latest start that were met, on the disk; and what it has said that its disk holds. */
+  /** By slot of a peer: the incarnation and latest start that were met, as on the disk, and what the peer claimed that its disk holds. */
   metOf: string[]
   met: Start[]
   metTerm: number[]
   metIndex: number[]
-  /** Through where the snapshot reached that the machine was restored from. */
+  /** The index of the snapshot from which the machine was restored. */
   begins: number
   /** A peer has met a later start of this directory: nothing starts from it any more. */
   refused: boolean
@@ -219,14 +219,14 @@ export interface NodeState {
   paused: boolean
   inbox: Arrival[]
   clock: ClockState
-  /** What its monotonic clock showed when this life began. */
+  /** The time of its monotonic clock at its start. */
   bornAt: number
-  /** By place in TIMERS: when it expires, or -1; when it is looked at next, or -1; which step set it; how often it was set. */
+  /** By index in TIMERS: when it expires, or -1; when it is checked next, or -1; which step set it; how often it was set. */
   due: number[]
   alarm: number[]
   setBy: number[]
   sets: number[]
-  /** By slot of the receiver: messages sent so far. Each has its own luck. */
+  /** By slot of the receiver: the number of messages sent so far, which identifies each for random choices. */
   sent: number[]
   persists: number
   applies: number
@@ -271,14 +271,14 @@ export interface Planned {
 export interface WorldState {
   readonly seed: number
   readonly settings: Settings
-  /** In order of their making, which is the order of everything that goes over all nodes. */
+  /** In order of creation, which is the order of everything that iterates over all nodes. */
   names: readonly string[]
   nodes: Readonly<Record<string, NodeState>>
   now: number
   agenda: Planned[]
   /** By slot of the sender: a bit for the slot of each receiver that nothing gets to. */
   cuts: readonly number[]
-  /** What is sent there before `until` arrives then. */
+  /** Messages sent there before `until` arrive at `until`. */
   clogs: readonly { readonly from: string; readonly to: string; readonly until: number }[]
   network: NetworkProfile
   disk: Range
@@ -300,7 +300,7 @@ export interface WorldState {
  * "follower2", … (live nodes but the leader, sorted by name). Nobody there: the action does nothing.
  */
 export type NodeRef = string
-/** What of the writes under way a crash keeps. torn: the last of them was half written; corrupt: what is durable is damaged too. */
+/** How many outstanding writes a crash keeps. torn: the last one is half written; corrupt: durable bytes are damaged too. */
 export type Keep = "random" | "all" | "none" | "torn" | "corrupt"
 
 /** A Payload as plain JSON. */
@@ -317,15 +317,15 @@ export type Action =
   /** `count` commands (1) with checksums id, id+1, … of `bytes` (8) zeros each; or what `payloads` says. */
   | { readonly type: "propose"; readonly node: NodeRef; readonly id: number; readonly bytes?: number; readonly count?: number; readonly payloads?: readonly HexPayload[] }
   | { readonly type: "read"; readonly node: NodeRef }
-  /** Names stand for the incarnations of today. */
+  /** Names mean the present incarnations. */
   | { readonly type: "change"; readonly node: NodeRef; readonly voters: readonly string[]; readonly learners: readonly string[] }
-  /** Asked to take these in as learners, beside the members that it knows; whoever is a member stays what it is. */
+  /** Asks a node to add these as learners to the members that it knows; members keep their roles. */
   | { readonly type: "admit"; readonly node: NodeRef; readonly names: readonly string[] }
   | { readonly type: "transfer"; readonly node: NodeRef; readonly to: NodeRef | null }
   // nodes
   | { readonly type: "start"; readonly node: NodeRef }
   | { readonly type: "crash"; readonly node: NodeRef; readonly keep?: Keep }
-  /** A paused node does nothing; what reaches it waits. */
+  /** A paused node does nothing; events for it wait. */
   | { readonly type: "pause"; readonly node: NodeRef }
   | { readonly type: "resume"; readonly node: NodeRef }
   /** Its wall clock shows `offset` more than the world's from now on, and its clocks run this much fast: both alike, or the wall clock otherwise. */
@@ -335,11 +335,11 @@ export type Action =
   /** A new server with an empty disk, started. */
   | { readonly type: "add"; readonly name: string }
   // directories
-  /** What is durable now is copied, and put aside. */
+  /** Makes a copy of what is durable. */
   | { readonly type: "copyDirectory"; readonly node: NodeRef }
-  /** Down; its directory and the copy change places: put back, and with another swap brought back. */
+  /** Takes the node down and swaps its directory with the copy; another swap brings it back. */
   | { readonly type: "swapDirectory"; readonly node: NodeRef }
-  /** Down; its log has lost this many entries at its end, and what was written after them. */
+  /** Takes the node down; its log loses this many entries at its end, and what was written after them. */
   | { readonly type: "cutLog"; readonly node: NodeRef; readonly entries: number }
   // disks and machines
   | { readonly type: "disk"; readonly node: NodeRef; readonly min: number; readonly max: number }
@@ -362,14 +362,14 @@ export type Action =
   | { readonly type: "heal" }
   | { readonly type: "network"; readonly profile: NetworkProfile | NetworkName }
   | { readonly type: "clog"; readonly from: NodeRef; readonly to: NodeRef; readonly ms: number }
-  /** The connection between two nodes is closed and opened again; what is under way on it is lost. */
+  /** Closes and reopens the connection between two nodes; messages in flight on it are lost. */
   | { readonly type: "reset"; readonly a: NodeRef; readonly b: NodeRef }
   // by hand
   | { readonly type: "deliver"; readonly message: string }
   | { readonly type: "drop"; readonly message: string }
   | { readonly type: "duplicate"; readonly message: string }
   | { readonly type: "fire"; readonly node: NodeRef; readonly timer: Timer }
-  /** Its oldest write is done. */
+  /** Completes its oldest write. */
   | { readonly type: "persist"; readonly node: NodeRef }
   | { readonly type: "inject"; readonly node: NodeRef; readonly event: Event }
 export type ActionType = Action["type"]

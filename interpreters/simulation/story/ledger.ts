@@ -1,4 +1,4 @@
-/** What was executed, by index of commands: no-ops and configuration entries are mapped apart. */
+/** What was executed, by command index, which does not count no-ops and configuration entries. */
 import type { CommandEntry, Entry, State } from "../../../core/index.ts"
 
 export class LedgerDisagrees extends Error {
@@ -14,7 +14,7 @@ interface Executed {
   readonly commands: number
 }
 
-/** All servers execute the same at every index of the log, in order, none left out. */
+/** Checks that all servers execute the same entries at every index, in order, without a gap. */
 export class Ledger {
   /** executed[k] is command k + 1. */
   private readonly executed: CommandEntry[] = []
@@ -51,7 +51,7 @@ export class Ledger {
     if (this.log[index]?.term !== term) throw new LedgerDisagrees(`${node} stands at entry ${index} of term ${term}, which nobody executed`)
     this.through.set(node, index)
   }
-  /** What the state machine of a server is where it stands now: the same as all others there. */
+  /** Checks that a server's state machine equals all others at the same position. */
   readonly compare = (node: string, digest: number): void => {
     const at = this.through.get(node) ?? 0
     const known = (this.digests[at] ??= digest)

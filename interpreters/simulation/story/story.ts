@@ -17,12 +17,12 @@ import type { World } from "../world.ts"
 
 export const seconds = (count: number): number => count * 1000
 
-/** What the story says did not come true. */
+/** An expectation of the story was not met. */
 export class StoryFailed extends Error {
   override readonly name = "StoryFailed"
 }
 
-/** What a server executed lately: whoever waits for a result finds it here. */
+/** Recent results of a server, for clients that wait for them. */
 interface Executed {
   /** In the log. */
   readonly index: number
@@ -42,7 +42,7 @@ const COMMAND_BYTES = 16
 
 export class Cluster {
   readonly world: World
-  /** All that was done to the world so far: done again, it is the same world, but for a state machine of one's own. */
+  /** All actions so far; executed again they give the same world, except for a user's own state machine. */
   readonly script: () => Script
   readonly meter: Meter
   readonly ledger = new Ledger()
@@ -63,7 +63,7 @@ export class Cluster {
     const { world, script } = recordedWorld({
       seed,
       nodes: servers,
-      // The tester offers to every server and is told at once who leads.
+      // The tester offers to every server, so it learns at once who leads.
       settings: { forwardProposals: false, ...settings },
       ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
     }, {
@@ -104,7 +104,7 @@ export class Cluster {
       kept[index % KEPT_RESULTS] = { index, term, result: results[i] }
     })
   }
-  /** Ends the story, with what did not come true. */
+  /** Ends the story with the expectation that was not met. */
   fail(what: string): never {
     throw new StoryFailed(`${what} (seed ${this.world.data.seed}, at ${this.now} ms)`)
   }
@@ -114,11 +114,11 @@ export class Cluster {
   get now(): number {
     return this.world.now
   }
-  /** The world and all clients in it go on. */
+  /** Advances the world and all its clients. */
   run(ms: number): void {
     this.goOn(this.now + ms)
   }
-  /** Until it holds, at most `limit`; whether it came to hold. */
+  /** Runs until `holds` is true, for at most `limit`; returns whether it is. */
   runUntil(holds: () => boolean, limit: number): boolean {
     this.goOn(this.now + limit, holds)
     return holds()
@@ -136,16 +136,16 @@ export class Cluster {
       this.inTask = outer
     }
   }
-  /** Starts a client: it begins at once, and lives while time goes on. What it throws stops the story. */
+  /** Starts a client, which runs at once and continues as time advances. An exception in it stops the story. */
   go<T>(work: Work<T>): Task<T> {
     return this.asTask(() => this.tasks.add(work, this.now))
   }
-  /** Until all of them are done: their results. Fails after `limit`. */
+  /** Waits until all are done and returns their results. Fails after `limit`. */
   finish<T>(tasks: readonly Task<T>[], limit = 120_000): readonly T[] {
     if (!this.runUntil(() => tasks.every(({ done }) => done), limit)) this.fail(`${tasks.filter(({ done }) => !done).length} of ${tasks.length} clients did not come to an end`)
     return tasks.map((task) => task.result())
   }
-  /** Runs clients beside one another to their ends. */
+  /** Runs clients concurrently to their ends. */
   together<T>(works: readonly Work<T>[], limit?: number): readonly T[] {
     return this.finish(works.map((work) => this.go(work)), limit)
   }
@@ -226,7 +226,7 @@ export class Cluster {
       this.join(name)
     }
   }
-  /** Two sides that do not hear one another; everybody is connected. */
+  /** Separates two sides that cannot reach each other; all servers are connected. */
   partition(side: readonly string[]): void {
     this.checkNames(side)
     this.heal()
@@ -236,7 +236,7 @@ export class Cluster {
     for (const name of this.names) this.connected.add(name)
     this.world.heal()
   }
-  /** Off the network, and dead; the disk keeps what it must. */
+  /** Disconnects and crashes servers; their disks keep what was durable. */
   crash(...names: readonly string[]): void {
     this.crashKeeping("random", ...names)
   }
@@ -244,7 +244,7 @@ export class Cluster {
     this.cut(...names)
     for (const name of names) this.world.crash(name, keep)
   }
-  /** A new life with what is on the disk; not connected. */
+  /** Starts servers from their disks, not connected. */
   start(...names: readonly string[]): void {
     this.crash(...names)
     for (const name of names) this.world.start(name)
@@ -260,7 +260,7 @@ export class Cluster {
 
   // -------------------------------------------------------------------------------------------- leaders
 
-  /** Who of the connected ones says that it leads, by term. */
+  /** The connected servers that claim to lead, by term. */
   private leaders(): ReadonlyMap<number, readonly string[]> {
     const byTerm = new Map<number, string[]>()
     for (const name of this.present) {
@@ -285,11 +285,11 @@ export class Cluster {
     const leaders = this.leaders()
     return leaders.get(Math.max(...leaders.keys()))?.[0]
   }
-  /** Fails if a connected server says that it leads. */
+  /** Fails if a connected server claims to lead. */
   nobodyLeads(): void {
     for (const [term, names] of this.leaders()) this.fail(`${names.join()} leads term ${term}, and nobody should`)
   }
-  /** It says so itself. */
+  /** Whether the server itself claims to lead. */
   leads(name: string): boolean {
     return this.world.state(name)?.role.type === "leader"
   }
@@ -302,7 +302,7 @@ export class Cluster {
 
   // ------------------------------------------------------------------------------------------- commands
 
-  /** Offers a command to one server: where it stands in its log, or null if that server does not lead. */
+  /** Offers a command to one server; returns its place in the log, or null if that server does not lead. */
   offer(name: string, command: Command): { readonly index: number; readonly term: number } | null {
     const outcome = this.offered(name, command)
     const state = this.world.state(name)
@@ -312,7 +312,7 @@ export class Cluster {
   private offered(name: string, command: Command): Outcome | undefined {
     return this.world.outcomes.get(this.world.propose(name, [payloadOf(command)]))
   }
-  /** A command unlike all before. */
+  /** A command that differs from all earlier ones. */
   fresh(bytes = COMMAND_BYTES): Payload {
     this.made += 1
     return { bytes: new Uint8Array(bytes), checksum: this.made }
