@@ -1,5 +1,5 @@
 export { makeTcpTransport, type TcpLimits, type TcpOptions, type TcpTransport, type Unlisted } from "./transport.ts"
-export type { Dropped, PeerLink } from "./link.ts"
+export type { Dropped, PeerLink } from "./peerLink.ts"
 export { PROTOCOL, type PeerHello } from "./handshake.ts"
 export { isFinal, type Hello, type LocalHello, type Refusal, type RefusalReason } from "../hello.ts"
 export type { Log, LogLevel } from "../log.ts"

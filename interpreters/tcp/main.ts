@@ -1,6 +1,6 @@
 /** `import … from "stepraft/interpreters/tcp"`: peers over TCP (Node). */
 export { makeTcpTransport, type TcpLimits, type TcpOptions, type TcpTransport } from "./transport.ts"
-export type { Dropped, PeerLink } from "./link.ts"
+export type { Dropped, PeerLink } from "./peerLink.ts"
 export type { Hello, LocalHello, Refusal, RefusalReason } from "../hello.ts"
 export type { LogLevel } from "../log.ts"
 export type { Address } from "./socket.ts"

@@ -9,4 +9,5 @@
 export { ConformanceFailed, runConformance, type ConformanceOptions, type ConformanceCheck, type ConformanceReport, type ConformanceResult } from "./check.ts"
 export { stateMachineConformance, type StateMachineKit, type StateMachineSubject } from "./machine.ts"
 export { storageConformance, type StorageSubject } from "./storage.ts"
-export { transportConformance, type Joined, type Joining, type TransportSubject } from "./transport.ts"
+export type { Joined, Joining, TransportSubject } from "./joined.ts"
+export { transportConformance } from "./transport.ts"

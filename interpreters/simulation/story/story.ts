@@ -11,7 +11,7 @@ import { Meter } from "./meter.ts"
 import type { Random } from "../state/random.ts"
 import { goOn, Tasks, type Task, type Work } from "./tasks.ts"
 import type { Keep, NetworkName, NetworkProfile, Script, WorldMachine } from "../state/types.ts"
-import { payloadOf, type ClusterOptions, type Command, type ReadResult, type Submitted } from "./submitted.ts"
+import { AGREEMENT_MS, SUBMISSION_MS, POLL_MS, PATIENCE_MS, NO_LEADER_MS, LEADER_POLLS, COMMAND_BYTES, payloadOf, type ClusterOptions, type Command, type ReadResult, type Submitted } from "./submitted.ts"
 import { recordedWorld } from "./script.ts"
 import type { World } from "../world.ts"
 
@@ -30,15 +30,6 @@ interface Executed {
   readonly result: unknown
 }
 const KEPT_RESULTS = 1000
-
-/** How long the tester tries. */
-const AGREEMENT_MS = 10_000
-const SUBMISSION_MS = 2000
-const POLL_MS = 20
-const PATIENCE_MS = 25_000
-const NO_LEADER_MS = 50
-const LEADER_POLLS = 10
-const COMMAND_BYTES = 16
 
 export class Cluster {
   readonly world: World

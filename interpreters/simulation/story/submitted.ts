@@ -22,3 +22,12 @@ export const payloadOf = (command: Command): Payload => {
   const text = JSON.stringify(command)
   return { bytes: new TextEncoder().encode(text), checksum: finish(mixText(0, text)) }
 }
+
+/** How long the tester tries. */
+export const AGREEMENT_MS = 10_000
+export const SUBMISSION_MS = 2000
+export const POLL_MS = 20
+export const PATIENCE_MS = 25_000
+export const NO_LEADER_MS = 50
+export const LEADER_POLLS = 10
+export const COMMAND_BYTES = 16

@@ -1,0 +1,47 @@
+/** What is known of the link with a peer, for status, health and forming a cluster. */
+import { type Member } from "../../core/index.ts"
+import { type Arriving } from "./frame.ts"
+import { type PeerHello } from "./handshake.ts"
+
+/** Counts of messages that were not sent, by reason. The core recovers from each. */
+export interface Dropped {
+  /** The link was down. */
+  readonly disconnected: number
+  /** Addressed to another incarnation than the one that is connected. */
+  readonly incarnation: number
+  /** Too many unsent bytes: the peer or the network is slow. */
+  readonly backpressure: number
+  /** Larger than a frame may be: a setting is wrong. */
+  readonly tooLarge: number
+}
+/** For status, metrics and forming the cluster. */
+export interface PeerLink {
+  readonly name: string
+  readonly address: string
+  /** From the last hello; null before the first. */
+  readonly member: Member | null
+  /** Both directions are up, with `member`. */
+  readonly connected: boolean
+  readonly clientAddress: string | null
+  /** The last hello received, kept while disconnected; null before the first. */
+  readonly hello: PeerHello | null
+  /** Milliseconds since the last byte from this peer; null if there was none. */
+  readonly lastReceivedMs: number | null
+  readonly bytesIn: number
+  readonly bytesOut: number
+  readonly messagesIn: number
+  readonly messagesOut: number
+  /** Bytes handed over and not yet accepted by the kernel. */
+  readonly unsentBytes: number
+  /** Round-trip time of the last keep-alive, or how long it has been outstanding; null: none was sent yet. */
+  readonly transitMs: number | null
+  /** Bytes handed over since the last answered keep-alive: they may still be in transit. */
+  readonly behindBytes: number
+  /** The partly received message from it. */
+  readonly arriving: Arriving | null
+  readonly dropped: Dropped
+  /** Why it is not connected, as text; null while it is. */
+  readonly problem: string | null
+  /** Why a process of this name was refused lately, whether connected or not; null if none was. */
+  readonly refused: string | null
+}
