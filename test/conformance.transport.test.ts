@@ -113,6 +113,7 @@ const seededFaults: Readonly<Record<string, readonly [() => Promise<TransportSub
     }),
     "handlers are called later",
   ],
+  "gives all answers one number": [inMemory((transport) => ({ sendService: (to, message) => transport.sendService?.(to, { ...message, ref: 1 }) })), "questions of services arrive as they are"],
   "keeps whatever it is given": [inMemory(undefined, undefined, { unsentBytes: 1e12 }), "memory is bounded"],
 }
 test.each(Object.entries(seededFaults))("a transport that %s is found out", async (_, [make, name]) => {

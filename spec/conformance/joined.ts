@@ -1,7 +1,8 @@
 /** Members that join a network, for the checks of a transport: what they send, and what they get. */
 import { origin, type Entry, type Held, type Member, type Message, type MessageType, type Start } from "../../core/index.ts"
-import type { Transport } from "../../interpreters/contract.ts"
+import type { ServiceMessage, Transport } from "../../interpreters/contract.ts"
 import { makeRandom } from "../../interpreters/simulation/index.ts"
+import { staged } from "./check.ts"
 import { bytesOf, entryAfter, member, someConfiguration } from "./entries.ts"
 
 /** One process of a member. */
@@ -40,6 +41,7 @@ export class Node {
   readonly transport: Transport
   readonly leave: () => Promise<void>
   readonly got: Got[] = []
+  readonly service: { readonly from: Member; readonly message: ServiceMessage }[] = []
   /** "+b/b-1" connected, "-b/b-1" disconnected. */
   readonly links: string[] = []
   constructor(member: Member, { transport, leave }: Joined, attached = true) {
@@ -53,6 +55,7 @@ export class Node {
       received: (from, message, chunk) => this.got.push({ from, message, chunk }),
       connected: (peer) => this.links.push(`+${nameOf(peer)}`),
       disconnected: (peer) => this.links.push(`-${nameOf(peer)}`),
+      serviceSaid: (from, message) => this.service.push({ from, message }),
     })
   }
   /** The latest word on that member. */
@@ -61,6 +64,11 @@ export class Node {
   }
   say(to: Node, ...messages: readonly Message[]): void {
     for (const message of messages) this.transport.send(to.member, message, null)
+    this.transport.flush()
+  }
+  ask(to: Member, ...messages: readonly ServiceMessage[]): void {
+    const send = staged("sendService", this.transport.sendService)
+    for (const message of messages) send(to, message)
     this.transport.flush()
   }
 }

@@ -1,5 +1,6 @@
 /** Does a Transport keep its contract (interpreters/contract.ts)? */
 import { emptyConfiguration, origin, type Member, type Message } from "../../core/index.ts"
+import { MAX_SERVICE_BYTES, type ServiceMessage } from "../../interpreters/contract.ts"
 import { makeRandom } from "../../interpreters/simulation/index.ts"
 import { checksOf, demand, demandEqual, plainText, sleep, turns, until, type ConformanceOptions, type ConformanceCheck } from "./check.ts"
 import { bytesOf, entryAfter, member } from "./entries.ts"
@@ -294,6 +295,47 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
             await arrives(lives, one, 100)
             demandEqual("what a was told of b", one.links, ["+b/b-1"])
             demandEqual("what the second process was told", double.links, [])
+          }),
+      },
+      {
+        name: "questions of services arrive as they are",
+        demands: "`sendService` carries questions and answers of up to MAX_SERVICE_BYTES, each number and byte as it was given, from the member that sent it to the incarnation that it is for, and to no other; `serviceSaid` is called later",
+        why: "an answer is matched to its question by its numbers: one that is changed, or meant for an earlier incarnation, is taken for the answer to another question",
+        run: () =>
+          network(async (join) => {
+            const [one, old, stranger] = [await join(a), await join(b), await join(c, { cluster: "another" })]
+            await connected(one, old)
+            const random = makeRandom(seed + 2)
+            const all = (["ServiceQuestion", "ServiceAnswer"] as const).flatMap((type) =>
+              [0, 1, 3000, MAX_SERVICE_BYTES].map((size, i): ServiceMessage => ({ type, life: 2 ** 32 - 1 - i, ref: 7 + i, bytes: bytesOf(random, size) })),
+            )
+            const wanted = all.map((message) => plainText({ from: a, message }))
+            const missing = (): readonly string[] => {
+              const heard = new Set(old.service.map(plainText))
+              return wanted.filter((text) => !heard.has(text))
+            }
+            for (let tries = 0; tries < 20 && missing().length > 0; tries++) {
+              const before = old.service.length
+              one.ask(b, ...all)
+              demand(old.service.length === before, () => "`serviceSaid` was called before `sendService` had returned")
+              one.ask(c, ...all)
+              await until("questions arrive", () => old.service.length >= before + all.length, 2000).catch(() => undefined)
+            }
+            demandEqual("questions and answers that never arrived", missing(), [])
+            const changed = old.service.find((said) => !wanted.includes(plainText(said)))
+            demand(changed === undefined, () => `something arrived that nobody had said: ${plainText(changed).slice(0, 300)}`)
+            await old.leave()
+            await until("a is told that b is gone", () => !one.isConnected(b))
+            const fresh = await join(member("b", "b-2"))
+            await connected(one, fresh)
+            const asked: ServiceMessage = { type: "ServiceQuestion", life: 1, ref: 1, bytes: new Uint8Array(3) }
+            for (let tries = 0; tries < 400 && fresh.service.length === 0; tries++) {
+              one.ask(b, { ...asked, ref: 2 })
+              one.ask(fresh.member, asked)
+              await sleep(5)
+            }
+            demandEqual("what arrived at the later incarnation", [...new Set(fresh.service.map(({ message }) => message.ref))], [1])
+            demandEqual("what arrived in another cluster", stranger.service, [])
           }),
       },
       {

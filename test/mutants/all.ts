@@ -2,6 +2,7 @@
 import { clients } from "./clients.ts"
 import { clock } from "./clock.ts"
 import { commit } from "./commit.ts"
+import { contracts } from "./contracts.ts"
 import { costs } from "./costs.ts"
 import { directories } from "./directories.ts"
 import { durability } from "./durability.ts"
@@ -26,5 +27,5 @@ import { timers } from "./timers.ts"
 import { transport } from "./transport.ts"
 import { worlds } from "./worlds.ts"
 
-export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, ports, timers, durability, own, edges, serving, costs, reserves, once, halts, clock, directories, worlds, judges, replicas, members }
+export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, ports, timers, durability, own, edges, serving, costs, reserves, once, halts, clock, directories, worlds, judges, replicas, members, contracts }
 export const seeded: readonly Seeded[] = Object.values(families).flat()
