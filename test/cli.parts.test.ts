@@ -29,7 +29,7 @@ const folder = (): string => {
 }
 const emptyRow: NodeRow = {
   id: "", pid: null, role: null, term: null, leader: null, lastIndex: null, commit: null, applied: null, snapshotIndex: null, lag: null, lastContactMs: null, health: "ok",
-  client: null, peer: null, incarnation: null, logBytes: null, uptimeMs: null, version: null,
+  client: null, peer: null, http: null, incarnation: null, logBytes: null, uptimeMs: null, version: null,
 }
 const until = (condition: () => boolean): Promise<unknown> => inTime("what the test waits for", condition)
 
@@ -85,7 +85,7 @@ describe("the data folder", () => {
   test("a folder that is not ours is refused; ours is read back; its addresses are found by a port", () => {
     const data = folder()
     expect(readLayout(data)).toBeNull()
-    const layout = { version: 1, nodes: 3, host: "127.0.0.1", port: 7001, peerPort: 8001 } as const
+    const layout = { version: 1, nodes: 3, host: "127.0.0.1", port: 7001, peerPort: 8001, httpPort: 9001 } as const
     writeLayout(data, layout)
     expect(readLayout(data)).toEqual(layout)
     expect(recordedClients(data, { host: "127.0.0.1", port: 7002 }).map(([address]) => address)).toEqual(["127.0.0.1:7001", "127.0.0.1:7002", "127.0.0.1:7003"])

@@ -35,6 +35,7 @@ export const localCluster = async (size: number, change: Partial<NodeConfig> = {
       dataDir: `${folder}/${id}`,
       client: { host: "127.0.0.1", port: client },
       peer: { host: "127.0.0.1", port: peer },
+      http: null,
       advertise: null,
       advertisePeer: null,
       peers: Object.fromEntries(ports.filter((other) => other.id !== id).map((other) => [other.id, { host: "127.0.0.1", port: other.peer }])),

@@ -2,6 +2,7 @@
 import { expect, test, vi } from "vitest"
 import { initialState, defaultSettings, type Configuration, type Member, type State } from "../core/index.ts"
 import { healthOf, isLoading, watchHealth, type Facts, type Health } from "../interpreters/node/health.ts"
+import { livez, readyz, runChecks } from "../interpreters/node/checks.ts"
 import { makeLog } from "../interpreters/node/log.ts"
 import { fresh } from "./tcp.nodes.ts"
 
@@ -51,6 +52,33 @@ test.each<[string, Partial<Facts>, string, RegExp]>([
   expect(health.reason).toBe(reason)
   expect(health.text).toMatch(text)
   expect(isLoading(health)).toBe(reason === "starting" || reason === "rebuilding")
+})
+
+// What fails of /livez and /readyz, by name; a read is never answered where no driver runs.
+test.each<[string, Partial<Facts>, string]>([
+  ["nothing wrong", {}, ""],
+  ["starting", { state: null, phase: { doing: "opening" } }, "started"],
+  ["forming", forming, "started"],
+  ["stopping", { stopping: true }, "started"],
+  ["failed", { failed: "the disk is gone" }, "livez/loop started"],
+  ["rolled back", { refused: { by: "n2", reason: "RolledBack", detail: "why" } }, "member"],
+  ["an empty directory", { state: stateOf({ configurations: [{ index: 0, configuration: { voters: [], outgoing: [], learners: [] } }] }) }, "member"],
+  ["a learner", { state: stateOf({ configurations: [{ index: 0, configuration: { voters: [n2, n3], outgoing: [], learners: [n1] } }] }) }, "member"],
+  ["data being rebuilt", { state: stateOf({ machine: "rebuild" }) }, "data"],
+  ["a state that waits for room", { short: "no room" }, "data"],
+  ["a disk that is slow, and no leader", { leaderlessMs: 3000, pending: { ms: 3200, wanting: null } }, "disk leader"],
+  ["a disk that has not answered for long", { pending: { ms: 31_000, wanting: null } }, "livez/disk disk"],
+  ["a full disk, for long: no restart helps", { pending: { ms: 31_000, wanting: "the disk is full" } }, "disk"],
+  ["what needs somebody, and does not keep it from serving", { clock: 5000, state: stateOf({ spaceLow: true }) }, ""],
+])("checks: %s", async (_, change, expected) => {
+  const failing = async (what: string, checks: ReturnType<typeof readyz>): Promise<string[]> => {
+    const { passed, text } = await runChecks(what, checks, { facts: facts(change), driver: null }, { verbose: true, exclude: new Set(["read"]) })
+    const failed = Array.from(text.matchAll(/^\[-\](\w+) failed: .+$/gm), ([, name = ""]) => name)
+    expect(passed).toBe(failed.length === 0)
+    return failed
+  }
+  const live = (await failing("livez", livez)).map((name) => `livez/${name}`)
+  expect([...live, ...(await failing("readyz", readyz()))].join(" ")).toBe(expected)
 })
 
 test("what lasts is logged once, and so is that it is over", () => {

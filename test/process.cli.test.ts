@@ -75,8 +75,9 @@ describe("stepraft", () => {
     const data = join(temporaryFolder(), "cluster")
     const port = await freePort()
     const peerPort = await freePort()
+    const httpPort = await freePort()
     const where = ["--port", String(port)]
-    const words = [program, "cluster", "--data", data, ...where, "--peer-port", String(peerPort)]
+    const words = [program, "cluster", "--data", data, ...where, "--peer-port", String(peerPort), "--http-port", String(httpPort)]
     const status = async () => JSON.parse((await run("status", ...where, "-o", "json")).out) as { readonly leader: string | null; readonly nodes: readonly { readonly id: string; readonly pid: number | null; readonly health: string }[] }
     const well = (of: Watched) =>
       until("a leader, and all are well", async () => {

@@ -60,6 +60,9 @@ export interface ApplyingOptions {
   readonly silence: Millis
   readonly failed: (error: StateMachineFailed) => void
   readonly report: (text: string) => void
+  /** Entries were executed in so many milliseconds. */
+  readonly took: (millis: Millis) => void
+  readonly now: () => Millis
 }
 export interface Applying {
   readonly push: (apply: Apply) => void
@@ -71,9 +74,10 @@ export interface Applying {
   readonly stop: () => void
 }
 
-export const makeApplying = ({ machine, silence, failed, report }: ApplyingOptions): Applying => {
+export const makeApplying = ({ machine, silence, failed, report, took, now }: ApplyingOptions): Applying => {
   let waiting: Apply[] = []
   let current: readonly Entry[] | null = null
+  let since = 0
   let looks = 0
   let stopped = false
 
@@ -100,6 +104,7 @@ export const makeApplying = ({ machine, silence, failed, report }: ApplyingOptio
     if (apply === undefined) return
     const { entries } = apply
     current = entries
+    since = now()
     looks = 0
     try {
       // The type allows an async function here, and an unhandled rejection would end the process without a reason.
@@ -116,6 +121,7 @@ export const makeApplying = ({ machine, silence, failed, report }: ApplyingOptio
       next()
     },
     applied: () => {
+      if (current !== null) took(now() - since)
       current = null
       next()
     },

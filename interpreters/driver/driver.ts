@@ -17,6 +17,7 @@ import type { Clock } from "./clock.ts"
 import type { ServiceMessage, StateMachine, Storage, Timers, Transport } from "../contract.ts"
 import { NodeHalted } from "./halted.ts"
 import { makeImages } from "./images.ts"
+import { makeMeasures, type Measures } from "./measures.ts"
 import { watchStalls } from "./stalls.ts"
 import { nextTurn } from "../turns.ts"
 
@@ -68,6 +69,7 @@ export interface Driver {
   readonly onService: (listener: (from: Member, message: ServiceMessage) => void) => void
   /** How often each rule was applied, and what the loop counts about itself. */
   readonly counters: Readonly<Record<string, number>>
+  readonly measures: Measures
   /** Stop executing at once and answer nobody: what this node would say must not count any more. */
   readonly abandon: () => void
   /** A leader first hands leadership over, waiting for a second at most. Afterwards nothing is executed. */
@@ -97,19 +99,22 @@ export const leadershipOf = (state: State): Leadership => ({ role: state.role.ty
 
 export const makeDriver = (options: DriverOptions): Driver => {
   const { runner, storage, transport, machine, timers, clock, journal } = options
-  const counters: Record<string, number> = { "loop.turns": 0, "loop.events": 0, "loop.busyMs": 0, "loop.stalls": 0, "loop.stallMs": 0, "loop.longestStallMs": 0 }
+  const counters: Record<string, number> = { "loop.turns": 0, "loop.events": 0, "loop.busyMs": 0, "loop.stalls": 0, "loop.stallMs": 0, "loop.longestStallMs": 0, "loop.lateHeartbeats": 0 }
   const count = (name: string, by = 1): void => {
     counters[name] = (counters[name] ?? 0) + by
   }
   checkSettings(runner.state.settings, LONGEST_TIMER)
   const now = options.now ?? (() => performance.now())
   const report = (text: string): void => options.report?.(text)
+  const measures = makeMeasures()
 
   let queue: Event[] = []
   const asked = makeAsked()
   /** Expired timers that are not handled yet; true once the sockets have been polled since. */
   const doubted = new Map<Timer, boolean>()
   let heartbeatDue = false
+  /** When the next heartbeat should have left, at the latest. */
+  let heartbeatBy = Number.POSITIVE_INFINITY
   /** For each round of this leader, a time before its first message was sent: a lease is counted from there. */
   const rounds = new Map<number, number>()
   let roundsTerm = 0
@@ -144,6 +149,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
     transport,
     push,
     report,
+    count,
     configurationAt: (index) => runner.state.configurations.findLast((known) => known.index <= index)?.configuration ?? null,
   })
   const stalls = watchStalls((millis) => {
@@ -167,9 +173,9 @@ export const makeDriver = (options: DriverOptions): Driver => {
     options.onFatal(error instanceof Error ? error : new Error(String(error)))
   }
 
-  const applying = makeApplying({ machine, silence: options.machineSilence ?? MACHINE_SILENCE, failed: fail, report })
+  const applying = makeApplying({ machine, silence: options.machineSilence ?? MACHINE_SILENCE, failed: fail, report, took: (millis) => measures.apply.observe(millis / 1000), now })
 
-  const leases = runner.state.settings.leaseReads
+  const { leaseReads: leases, heartbeat } = runner.state.settings
   /** Read before anything of a batch is sent. */
   let sentAt = 0
   const noteRound = (message: Message): void => {
@@ -202,8 +208,10 @@ export const makeDriver = (options: DriverOptions): Driver => {
           for (const earlier of rounds.keys()) if (earlier < round) rounds.delete(earlier)
           break
         }
-        if (effect.timer === "heartbeat") heartbeatDue = false
-        else doubted.delete(effect.timer)
+        if (effect.timer === "heartbeat") {
+          heartbeatDue = false
+          heartbeatBy = now() + effect.max
+        } else doubted.delete(effect.timer)
         timers.set(effect.timer, effect.min, effect.max)
         break
       case "CancelTimer":
@@ -245,6 +253,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
       execute(effect)
       if (dead) return
     }
+    measures.stepped(runner.state, now())
     const { role, currentTerm } = runner.state
     const leader = leaderOf(runner.state)
     if (role.type !== leadership.role || currentTerm !== leadership.term || leader?.name !== leadership.leader?.name || leader?.incarnation !== leadership.leader?.incarnation) {
@@ -264,6 +273,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
     asked.seal()
     if (heartbeatDue) {
       heartbeatDue = false
+      if (now() > heartbeatBy + heartbeat) count("loop.lateHeartbeats")
       events.unshift({ type: "TimerExpired", timer: "heartbeat" })
     }
     // The events were taken first, the clock is read second: no read of this batch is served by a lease that is over.
@@ -420,6 +430,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
       services.push(listener)
     },
     counters,
+    measures,
     abandon: () => {
       if (!dead) halt()
     },

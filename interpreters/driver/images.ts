@@ -14,6 +14,7 @@ export interface ImagesOptions {
   /** The configuration in force at that index; null if the log no longer has it. */
   readonly configurationAt: (index: Index) => Configuration | null
   readonly report: (text: string) => void
+  readonly count: (name: "snapshot.sent" | "snapshot.sendFailed") => void
 }
 
 /** One pinned image. Its reads are queued, because the machine allows one at a time. */
@@ -38,7 +39,7 @@ export interface Images {
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 const placeOf = (id: string, offset: number): string => `${offset} ${id}`
 
-export const makeImages = ({ machine, transport, push, configurationAt, report }: ImagesOptions): Images => {
+export const makeImages = ({ machine, transport, push, configurationAt, count, report }: ImagesOptions): Images => {
   const pinned = new Map<string, Pinned>()
   const chunks = new Map<string, Uint8Array>()
   let stopped = false
@@ -62,8 +63,10 @@ export const makeImages = ({ machine, transport, push, configurationAt, report }
       if (stopped || pinned.get(id) !== held) return
       transport.send(to, { ...message, length: bytes.length, last }, bytes)
       transport.flush()
+      if (last) count("snapshot.sent")
     } catch (error) {
       if (stopped || pinned.get(id) !== held) return
+      count("snapshot.sendFailed")
       // The core asks again if no answer comes; a machine that can no longer read its data reports damage.
       report(`snapshot ${id} could not be read at ${message.offset} for ${to.name}: ${textOf(error)}; it will be tried again`)
     }
@@ -90,6 +93,7 @@ export const makeImages = ({ machine, transport, push, configurationAt, report }
           push({ type: "SnapshotOpened", to, snapshot: { ...snapshot, configuration } })
         },
         (error: unknown) => {
+          count("snapshot.sendFailed")
           report(`no snapshot could be opened for ${to.name}: ${textOf(error)}`)
           push({ type: "SnapshotOpenFailed", to })
         },

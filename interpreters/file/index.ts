@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { startAfter, type Configuration, type LogBase, type Held, type Start } from "../../core/index.ts"
 import type { Identity, Storage, Stored } from "../contract.ts"
+import type { Histogram } from "../metrics/index.ts"
 import type { Refused, Sightings } from "../starts.ts"
 import { IdentityUnreadable, isFull, isOutOfDescriptors, openingError, WrongCluster, WrongNode, type StorageError } from "./errors.ts"
 import { nodeFiles, type Files } from "./files.ts"
@@ -54,6 +55,8 @@ export interface FileStorage extends Storage {
   readonly refused: Refused | null
   /** What has been handed over for longest and is not durable. */
   readonly pending: () => Pending
+  /** For metrics. */
+  readonly disk: () => { readonly syncTimes: Histogram; readonly free: number | null; readonly lowWater: number }
   /** Writes that down for every later start. */
   readonly refuse: (refused: Refused) => Effect.Effect<void, StorageError>
   /**
@@ -172,6 +175,7 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Lock)
       wal.persist(persist)
     },
     pending: () => wal.pending,
+    disk: () => ({ syncTimes: wal.syncTimes, free: space.free(), lowWater: marks.lowWater }),
     stats: () => wal.stats(),
     found: (cluster, founding) =>
       Effect.tryPromise({ try: () => found(directory, format, cluster, founding), catch: (cause) => openingError(directory, cause) }),

@@ -9,6 +9,8 @@ export interface SpaceMarks {
 }
 export interface SpaceWatch {
   readonly low: () => boolean
+  /** Bytes, as of the last look; null before the first. */
+  readonly free: () => number | null
   /** The disk refused a write: low, whatever the count of free bytes says. */
   readonly refused: () => void
   readonly measure: () => Promise<void>
@@ -16,6 +18,7 @@ export interface SpaceWatch {
 
 export const watchSpace = (files: Files, directory: string, marks: SpaceMarks, changed: (low: boolean) => void): SpaceWatch => {
   let low = false
+  let last: number | null = null
   let refusals = 0
   const set = (now: boolean): void => {
     if (low === now) return
@@ -24,6 +27,7 @@ export const watchSpace = (files: Files, directory: string, marks: SpaceMarks, c
   }
   return {
     low: () => low,
+    free: () => last,
     refused: () => {
       refusals++
       set(true)
@@ -31,6 +35,7 @@ export const watchSpace = (files: Files, directory: string, marks: SpaceMarks, c
     measure: async () => {
       const before = refusals
       const free = await files.freeBytes(directory)
+      last = free
       // Counted before the disk refused a write: it says nothing any more.
       if (refusals !== before) return
       if (free < marks.lowWater) set(true)

@@ -14,6 +14,7 @@
 import type { Persist } from "../../core/index.ts"
 import type { StorageHandlers, StorageStats } from "../contract.ts"
 import { Writer } from "../bytes.ts"
+import { Histogram } from "../metrics/index.ts"
 import { adviceFor, codeOf, DirectoryGone, isFull, isOutOfDescriptors, SyncFailed, WriteFailed, type StorageError } from "./errors.ts"
 import { beginFrame, HEADER, sealFrame, SECTOR, summaryAfter, writePersist, type Summary } from "./frame.ts"
 import type { Files, OpenFile } from "./files.ts"
@@ -82,6 +83,8 @@ export class Wal {
   private readonly waiting: (text: string) => void
   /** Made, durable, and not listed yet: listing it is tried again. */
   private prepared: { readonly file: OpenFile; readonly segment: Segment } | null = null
+  /** Of durable writes, in seconds. */
+  readonly syncTimes = new Histogram()
   private syncs = 0
   private bytesWritten = 0
 
@@ -202,11 +205,13 @@ export class Wal {
     const frame = sealFrame(batch.writer, this.segment.number, offset)
     const { file } = this
     const path = segmentPath(this.setup.directory, this.segment.number)
+    const begun = performance.now()
     file.writeDurable(frame, offset, (cause) => {
       if (cause === null) {
         this.segment.bytes += frame.length
         this.segment.highest = Math.max(this.segment.highest, batch.highest)
         this.syncs++
+        this.syncTimes.observe((performance.now() - begun) / 1000)
         this.bytesWritten += frame.length
         this.done()
       } else if (isFull(cause)) {

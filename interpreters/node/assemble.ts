@@ -11,11 +11,13 @@ import type { Driver } from "../driver/index.ts"
 import { openFileStorage, type FileStorage, type FileStorageOptions, type StorageError } from "../file/index.ts"
 import type { LocalHello } from "../hello.ts"
 import type { Log } from "../log.ts"
+import type { Metric } from "../metrics/index.ts"
 import { addressText, makeTcpTransport, type Address, type TcpError, type TcpTransport } from "../tcp/index.ts"
 import { configurationIn, makeAddresses, startingPeers, type KnownAddresses } from "./addresses.ts"
 import { watchClock } from "./clocks.ts"
-import { NodeFailed, type BootstrapRefused, type LostTail, type StateUnusable, type StateWithoutLog } from "./errors.ts"
+import { NodeFailed, type BootstrapRefused, type HttpUnavailable, type LostTail, type StateUnusable, type StateWithoutLog } from "./errors.ts"
 import { healthOf, isAmnesiac, watchHealth } from "./health.ts"
+import { openPages } from "./pages.ts"
 import { findPlace, refusedText, watchRefused } from "./place.ts"
 import { recoveredPosition, requireNoState, requireWholeLog } from "./recovery.ts"
 import { factsOf, type Alive, type RecoverableMachine } from "./status.ts"
@@ -49,6 +51,10 @@ export interface Assembly<M extends RecoverableMachine, B extends Built, E> exte
   readonly bootstrap: boolean
   /** Where it serves clients of its own, for others to tell; empty: nowhere. */
   readonly clientAddress: string
+  /** Where it answers over HTTP. Default: nowhere. */
+  readonly http?: Address | null
+  /** What stands on it adds these. */
+  readonly metrics?: () => readonly Metric[]
   readonly log: Log
   /** `whole`: the log holds every entry from the first on, so lost data can be made anew from it. */
   readonly openMachine: (at: { readonly self: Member; readonly cluster: string; readonly directory: string; readonly whole: boolean }) => Effect.Effect<M, E, Scope.Scope>
@@ -69,10 +75,12 @@ export interface Opened<B, E> {
 const errorOf = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)))
 
 /** Opens the directory and the port for peers. `alive` is filled as it goes. */
-export const openServer = <M extends RecoverableMachine, B extends Built, E>(alive: Alive, assembly: Assembly<M, B, E>): Effect.Effect<Opened<B, E>, StateWithoutLog | StateUnusable | StorageError | TcpError, Scope.Scope> =>
+export const openServer = <M extends RecoverableMachine, B extends Built, E>(alive: Alive, assembly: Assembly<M, B, E>): Effect.Effect<Opened<B, E>, StateWithoutLog | StateUnusable | StorageError | TcpError | HttpUnavailable, Scope.Scope> =>
   Effect.gen(function* () {
     const { id } = alive
     const { data, log, clientAddress } = assembly
+    // First: while the log is read, which may take long, it says so.
+    if (assembly.http != null) yield* openPages(alive, { listen: assembly.http, log, ...(assembly.metrics === undefined ? {} : { metrics: assembly.metrics }) })
     const [directory, state] = [join(data, "log"), join(data, "state")]
     const storage = yield* openFileStorage({
       directory,
@@ -175,11 +183,15 @@ const watch = (alive: Alive, { driver, stop }: Built, log: Log): (() => Promise<
 const watchLeadership = (alive: Alive, driver: Driver, log: Log): void => {
   let leader: string | null = null
   let term = 0
+  let last = ""
   alive.leaderlessSince = performance.now()
   driver.onChange((now) => {
     alive.leaderlessSince = now.leader === null ? (alive.leaderlessSince ?? performance.now()) : null
     const name = now.leader?.name ?? null
     if (name !== leader || (name !== null && now.term !== term)) {
+      const seen = `${name ?? ""} ${now.term}`
+      if (name !== null && seen !== last) alive.leaderChanges += 1
+      if (name !== null) last = seen
       if (now.role === "leader") log("info", `leading in term ${now.term}`)
       else log("info", name === null ? `no leader is known (term ${now.term})` : `following ${name} in term ${now.term}`)
     }

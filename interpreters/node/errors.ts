@@ -45,3 +45,17 @@ export class NodeFailed extends Data.TaggedError("NodeFailed")<{ readonly node: 
     return `${this.node} stopped: ${this.cause.message}`
   }
 }
+/** The node cannot listen for whoever watches it. */
+export class HttpUnavailable extends Data.TaggedError("HttpUnavailable")<{ readonly host: string; readonly port: number; readonly code: string; readonly message: string }> {}
+export const httpUnavailable = (host: string, port: number, cause: NodeJS.ErrnoException): HttpUnavailable => {
+  const code = cause.code ?? "UNKNOWN"
+  const next =
+    code === "EADDRINUSE"
+      ? `another process holds port ${port}: stop it, or give this node another HTTP port`
+      : code === "EACCES"
+        ? `this user may not open port ${port}: choose one above 1023`
+        : code === "EADDRNOTAVAIL" || code === "ENOTFOUND"
+          ? `${host} is no address of this machine: listen on one of its own, or on 0.0.0.0 for all`
+          : cause.message
+  return new HttpUnavailable({ host, port, code, message: `cannot answer over HTTP on ${host}:${port} (${code}): ${next}. Nothing on disk was touched.` })
+}

@@ -154,38 +154,44 @@ const fullFollowers = (state: Readonly<State>): readonly string[] => {
   return [...new Set(votersOf(configuration).filter(isFull).map(({ name }) => name))]
 }
 
-const running = (facts: Facts, state: Readonly<State>): Health => {
+/** All that is wrong, what must be mended first before the rest. */
+const running = (facts: Facts, state: Readonly<State>): readonly Health[] => {
   const { self, pending, leaderlessMs, links, short, clock } = facts
   const { name } = self
-  if (isAmnesiac(state)) return { reason: "amnesiac", text: amnesiacText(facts) }
-  if (standing(state) === null) return { reason: "removed", text: `${name} is no member of the cluster any more: it was removed. Stop it; its data directory is no longer needed.` }
-  if (state.machine === "rebuild") return { reason: "rebuilding", text: `the data of ${name} are lost or damaged and are being rebuilt from a peer. Nothing need be done while a leader is up.` }
-  if (pending.wanting !== null) return { reason: "log waits", text: pending.wanting }
-  if (pending.ms > state.settings.persistStall) return { reason: "disk slow", text: `the disk of ${name} has been at work on one write to the log for ${seconds(pending.ms)}: until it is done this node acknowledges nothing. Look at the load and the health of the disk.` }
-  if (leaderlessMs !== null && leaderlessMs > state.settings.electionMax) return { reason: "no leader", text: noLeaderText(facts, state, leaderlessMs) }
+  if (isAmnesiac(state)) return [{ reason: "amnesiac", text: amnesiacText(facts) }]
+  if (standing(state) === null) return [{ reason: "removed", text: `${name} is no member of the cluster any more: it was removed. Stop it; its data directory is no longer needed.` }]
+  const found: Health[] = []
+  const say = (reason: Reason, text: string): void => void found.push({ reason, text })
+  if (state.machine === "rebuild") say("rebuilding", `the data of ${name} are lost or damaged and are being rebuilt from a peer. Nothing need be done while a leader is up.`)
+  if (pending.wanting !== null) say("log waits", pending.wanting)
+  else if (pending.ms > state.settings.persistStall) say("disk slow", `the disk of ${name} has been at work on one write to the log for ${seconds(pending.ms)}: until it is done this node acknowledges nothing. Look at the load and the health of the disk.`)
+  if (leaderlessMs !== null && leaderlessMs > state.settings.electionMax) say("no leader", noLeaderText(facts, state, leaderlessMs))
   const refused = links.find((link) => link.refused !== null)?.refused ?? null
-  if (refused !== null) return { reason: "peer refused", text: refused }
-  if (short !== null) return { reason: "data wait", text: `${short}. Free some space.` }
+  if (refused !== null) say("peer refused", refused)
+  if (short !== null) say("data wait", `${short}. Free some space.`)
   const full = fullFollowers(state)
-  if (full.length > 0) return { reason: "disk full", text: `the disks of ${list(full)} are nearly full, so no majority has room: writes are refused until there is. Free some space there.` }
-  if (state.spaceLow) return { reason: "disk full", text: "the disk is nearly full: writes are refused until there is room. Free some space." }
-  if (clock !== null) return { reason: "clock", text: `${clockText(name, clock)}.` }
-  return { reason: "ok", text: "ok" }
+  if (full.length > 0) say("disk full", `the disks of ${list(full)} are nearly full, so no majority has room: writes are refused until there is. Free some space there.`)
+  else if (state.spaceLow) say("disk full", "the disk is nearly full: writes are refused until there is room. Free some space.")
+  if (clock !== null) say("clock", `${clockText(name, clock)}.`)
+  return found
 }
 
-export const healthOf = (facts: Facts): Health => {
+/** Everything that is wrong, in the order in which it must be mended. */
+export const troublesOf = (facts: Facts): readonly Health[] => {
   const { self, phase, state, stopping, failed, refused } = facts
-  if (failed !== null) return { reason: "failed", text: `${self.name} has failed and is stopping (${failed})` }
-  if (stopping) return { reason: "stopping", text: "stopping" }
-  if (refused !== null) return { reason: "refused", text: refusedText(self.name, refused) }
+  if (failed !== null) return [{ reason: "failed", text: `${self.name} has failed and is stopping (${failed})` }]
+  if (stopping) return [{ reason: "stopping", text: "stopping" }]
+  if (refused !== null) return [{ reason: "refused", text: refusedText(self.name, refused) }]
   if (state !== null) return running(facts, state)
   // One that joined later cannot say who founded its cluster, but that there is one.
   const holder = phase.doing === "forming" ? facts.links.find(({ connected, hello }) => connected && hello?.cluster != null && !hello.empty) : undefined
-  if (holder?.hello?.cluster != null) return { reason: "amnesiac", text: amnesiacText({ ...facts, phase: { doing: "waiting", of: holder.name, cluster: holder.hello.cluster } }) }
-  if (phase.doing === "forming") return { reason: "forming", text: formingText(facts) }
-  if (phase.doing === "waiting") return { reason: "amnesiac", text: amnesiacText(facts) }
-  return { reason: "starting", text: `starting: ${startingText(phase)}` }
+  if (holder?.hello?.cluster != null) return [{ reason: "amnesiac", text: amnesiacText({ ...facts, phase: { doing: "waiting", of: holder.name, cluster: holder.hello.cluster } }) }]
+  if (phase.doing === "forming") return [{ reason: "forming", text: formingText(facts) }]
+  if (phase.doing === "waiting") return [{ reason: "amnesiac", text: amnesiacText(facts) }]
+  return [{ reason: "starting", text: `starting: ${startingText(phase)}` }]
 }
+
+export const healthOf = (facts: Facts): Health => troublesOf(facts)[0] ?? { reason: "ok", text: "ok" }
 
 /** Clients are answered LOADING, and INFO says loading:1: its data are here, or on their way, and not ready. */
 export const isLoading = ({ reason }: Health): boolean => reason === "starting" || reason === "rebuilding" || reason === "data wait"

@@ -1,4 +1,4 @@
-/** One line per fact: for people, or as JSON with STEPRAFT_LOG=json. STEPRAFT_LOG_LEVEL names the least level shown. */
+/** One line per fact: for people, or as JSON with STEPRAFT_LOG_FORMAT=json. STEPRAFT_LOG_LEVEL names the least level shown. */
 import type { Log, LogLevel } from "../log.ts"
 import { shown } from "../text.ts"
 

@@ -16,7 +16,7 @@ import { openReplicaMachine, runReplica, type DurableMachine, type Machine, type
 import { parseAddress, type Address, type TcpError } from "../tcp/index.ts"
 import { openServer } from "./assemble.ts"
 import { openDurableMachine } from "./durable.ts"
-import { NodeFailed, OptionsInvalid, StateUnusable, type BootstrapRefused, type LostTail, type StateWithoutLog } from "./errors.ts"
+import { NodeFailed, OptionsInvalid, StateUnusable, type BootstrapRefused, type HttpUnavailable, type LostTail, type StateWithoutLog } from "./errors.ts"
 import { makeLog } from "./log.ts"
 import { refusedText } from "./place.ts"
 import { beginning } from "./status.ts"
@@ -38,6 +38,8 @@ export interface ReplicateOptions<State, Command, Result> {
   readonly advertise?: string
   /** A state in memory and a function; or a state that keeps itself, such as a database. */
   readonly machine: Machine<State, Command, Result> | DurableMachine<State, Command, Result>
+  /** Where it answers /metrics (for Prometheus), /livez and /readyz, as host:port. Default: nowhere. */
+  readonly http?: string
   readonly settings?: Partial<Settings>
   /** Time-outs and limits of what callers ask. */
   readonly service?: Partial<ReplicaSettings>
@@ -46,7 +48,7 @@ export interface ReplicateOptions<State, Command, Result> {
   /** Lines for people. Default: warnings and errors to stderr. */
   readonly log?: Log
 }
-export type ReplicateError = OptionsInvalid | BootstrapRefused | StateWithoutLog | LostTail | StateUnusable | NodeFailed | StorageError | TcpError
+export type ReplicateError = OptionsInvalid | HttpUnavailable | BootstrapRefused | StateWithoutLog | LostTail | StateUnusable | NodeFailed | StorageError | TcpError
 
 const NAME = /^[A-Za-z0-9._-]{1,64}$/u
 const addressOf = (field: string, text: string): Address => {
@@ -96,6 +98,7 @@ export const makeReplica = <State, Command, Result>(options: ReplicateOptions<St
     const alive = beginning(id, listen)
     const { storage, join } = yield* openServer(alive, {
       data: options.data, peers, advertise, settings: { ...defaultSettings, ...options.settings }, bootstrap: false, clientAddress: "", log, failed: fail,
+      ...(options.http === undefined ? {} : { http: addressOf("http", options.http) }),
       refused: (why) => refuse(why),
       openMachine: ({ directory, self }) =>
         Effect.tryPromise({

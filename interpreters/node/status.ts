@@ -39,6 +39,8 @@ export interface ServerStatus {
   readonly snapshotIndex: number
   readonly logBytes: number
   readonly peer: string
+  /** Where it answers /metrics, /livez and /readyz; null: nowhere. */
+  readonly http: string | null
   /** ok, or one line that says what is wrong and what to do. */
   readonly health: string
   /** Its data are here or on their way, and not ready. */
@@ -71,6 +73,10 @@ export interface Alive {
   transport: TcpTransport | null
   running: { readonly driver: Driver; readonly machine: RecoverableMachine; readonly counters: () => Readonly<Record<string, number>> } | null
   clocks: ClockWatch | null
+  /** Where it answers over HTTP; null: nowhere. */
+  http: Address | null
+  /** How often it has seen another leader or term. */
+  leaderChanges: number
   /** A peer has met a later start of this directory, and what this server says does not count any more. */
   refused: Refused | null
   /** No leader since then, or null. */
@@ -81,7 +87,7 @@ export interface Alive {
 }
 export const beginning = (id: string, listen: Address): Alive => ({
   id, listen, startedAt: performance.now(), phase: { doing: "reading", bytes: 0, file: 1, files: 1 },
-  storage: null, transport: null, running: null, clocks: null, refused: null, leaderlessSince: null, stopping: false, failed: null,
+  storage: null, transport: null, running: null, clocks: null, http: null, leaderChanges: 0, refused: null, leaderlessSince: null, stopping: false, failed: null,
 })
 
 /** Two levels up from here, whether as source or emitted. */
@@ -183,6 +189,7 @@ export const statusOf = (alive: Alive): ServerStatus => {
     snapshotIndex: state?.log.base.index ?? 0,
     logBytes: storage?.stats().bytes ?? 0,
     peer: addressText(transport?.address ?? alive.listen),
+    http: alive.http === null ? null : addressText(alive.http),
     health: health.text,
     loading: isLoading(health),
     uptimeMs: Math.round(performance.now() - alive.startedAt),

@@ -21,6 +21,7 @@ import { ConnectFailed, connectionLost, errorKey, errorText, isGrave, peerSilent
 import { HEADER, closeFrame, openFrame } from "./frame.ts"
 import { aliveFrame, echoFrame, type Greeting, type PeerHello, type Sign } from "./handshake.ts"
 import type { LimitedLog } from "../log.ts"
+import { Histogram } from "../metrics/index.ts"
 import { addressText, type Address } from "./socket.ts"
 import type { PeerLink } from "./peerLink.ts"
 
@@ -73,6 +74,7 @@ export class Link {
   /** The outstanding keep-alive. */
   private probed: { readonly number: number; readonly at: number; readonly given: number } | null = null
   private probes = 0
+  private readonly roundTrips = new Histogram()
   private transit: number | null = null
   /** Bytes handed to the connection, and how many of them before the last answered keep-alive. */
   private given = 0
@@ -210,6 +212,7 @@ export class Link {
       if (number > 0 && this.live !== null) this.outbound?.socket.write(echoFrame(number))
     } else if (this.probed?.number === number) {
       this.transit = performance.now() - this.probed.at
+      this.roundTrips.observe(this.transit / 1000)
       this.arrived = this.probed.given
       this.probed = null
     }
@@ -397,6 +400,7 @@ export class Link {
       unsentBytes: this.pending.length + (outbound?.socket.writableLength ?? 0),
       dropped: { ...this.dropped },
       transitMs: this.probed === null ? this.transit : Math.max(this.transit ?? 0, performance.now() - this.probed.at),
+      roundTrips: this.roundTrips,
       behindBytes: this.given - this.arrived + this.pending.length,
       arriving: inbound?.arriving ?? null,
       problem: this.live === null ? this.halfway() : null,

@@ -2,6 +2,7 @@
 import { type Member } from "../../core/index.ts"
 import { type Arriving } from "./frame.ts"
 import { type PeerHello } from "./handshake.ts"
+import type { Histogram } from "../metrics/index.ts"
 
 /** Counts of messages that were not sent, by reason. The core recovers from each. */
 export interface Dropped {
@@ -35,6 +36,8 @@ export interface PeerLink {
   readonly unsentBytes: number
   /** Round-trip time of the last keep-alive, or how long it has been outstanding; null: none was sent yet. */
   readonly transitMs: number | null
+  /** Of answered keep-alives, in seconds. */
+  readonly roundTrips: Histogram
   /** Bytes handed over since the last answered keep-alive: they may still be in transit. */
   readonly behindBytes: number
   /** The partly received message from it. */

@@ -21,6 +21,8 @@ export interface NodeRow {
   readonly health: string
   readonly client: string | null
   readonly peer: string | null
+  /** Where it answers /metrics, /livez and /readyz. */
+  readonly http: string | null
   readonly incarnation: string | null
   readonly logBytes: number | null
   readonly uptimeMs: number | null
@@ -41,14 +43,14 @@ const answering = (status: NodeStatus, leader: NodeStatus | null): NodeRow => {
     id: status.id, pid: status.pid, role: status.role, term: status.term, leader: status.leader, lastIndex: status.lastIndex, commit: status.commitIndex,
     applied: status.applied, snapshotIndex: status.snapshotIndex,
     lag: leader === null ? null : leader.id === status.id ? 0 : (seen?.lag ?? Math.max(0, leader.lastIndex - status.lastIndex)),
-    lastContactMs: status.lastContactMs, health: status.health, client: status.client, peer: status.peer,
+    lastContactMs: status.lastContactMs, health: status.health, client: status.client, peer: status.peer, http: status.http,
     incarnation: status.incarnation, logBytes: status.logBytes, uptimeMs: status.uptimeMs, version: status.version,
   }
 }
 
 const silent = (peer: PeerStatus, reason: string): NodeRow => ({
   id: peer.id, pid: null, role: null, term: null, leader: null, lastIndex: peer.matchIndex, commit: null, applied: null, snapshotIndex: null,
-  lag: peer.lag, lastContactMs: peer.lastContactMs, health: `unreachable: ${reason}`, client: peer.client, peer: peer.peer,
+  lag: peer.lag, lastContactMs: peer.lastContactMs, health: `unreachable: ${reason}`, client: peer.client, peer: peer.peer, http: null,
   incarnation: null, logBytes: null, uptimeMs: null, version: null,
 })
 

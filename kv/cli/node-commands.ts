@@ -16,6 +16,7 @@ export const clusterCommand = (program: string) =>
       nodes: maybeInt("nodes", described("How many nodes; an existing data folder keeps its number", clusterDefaults.nodes)),
       port: maybeInt("port", described("Client port of the first node; the others follow (7001, 7002, …)", clusterDefaults.port)).pipe(Flag.withAlias("p")),
       peerPort: maybeInt("peer-port", described("Port of the first node for its peers; the others follow", `--port + ${clusterDefaults.peerOffset}, so ${clusterDefaults.port + clusterDefaults.peerOffset}, …`)),
+      httpPort: maybeInt("http-port", described("HTTP port of the first node, for /metrics, /livez and /readyz; the others follow; 0: none", `--port + ${clusterDefaults.httpOffset}, so ${clusterDefaults.port + clusterDefaults.httpOffset}, …`), 0),
       host: maybeString("host", described("Address to listen on", clusterDefaults.host)),
       data: Flag.String("data").pipe(Flag.withDescription(described("Folder of the cluster; made if absent, resumed if present", ".stepraft")), Flag.withDefault(".stepraft")),
       config: maybeString("config", "JSON file with settings for every node, as for serve"),
@@ -27,7 +28,7 @@ export const clusterCommand = (program: string) =>
           const { cluster } = await import("./cluster/cluster.ts")
           await cluster(
             {
-              program, data: o.data, nodes: maybe(o.nodes), host: maybe(o.host), port: maybe(o.port), peerPort: maybe(o.peerPort),
+              program, data: o.data, nodes: maybe(o.nodes), host: maybe(o.host), port: maybe(o.port), peerPort: maybe(o.peerPort), httpPort: maybe(o.httpPort),
               config: maybe(o.config), redirect: o.redirect,
             },
             signal,
@@ -53,6 +54,7 @@ export const serveCommand = Command.make(
     data: maybeString("data", "Folder of this node's data"),
     client: maybeString("client", "HOST:PORT for clients (the Redis protocol)"),
     peer: maybeString("peer", "HOST:PORT for the other nodes"),
+    http: maybeString("http", "HOST:PORT for /metrics (Prometheus), /livez and /readyz (default: none)"),
     peers: maybeString("peers", "All nodes of the cluster, this one too: n1=HOST:PORT,n2=HOST:PORT,…; for one that joins later some members do"),
     advertisePeer: maybeString("advertise-peer", "HOST:PORT where the other nodes find this one (default: its entry in --peers, else --peer); none: by their own --peers only"),
     bootstrap: off("bootstrap", "Make a new cluster of --peers. Only the first time, and on every node: an empty folder without it is taken for a lost disk"),

@@ -1,5 +1,6 @@
 /** What the service sees of a state machine, beyond what the driver does. */
 import type { StateMachine } from "../../interpreters/contract.ts"
+import type { Histogram } from "../../interpreters/metrics/index.ts"
 import type { ReplyState } from "./sessions.ts"
 import type { CommandListener, Reader } from "../types.ts"
 
@@ -9,6 +10,8 @@ export interface MachineStats {
   /** Keys removed because their time was over. */
   readonly expired: number
   readonly bytesWritten: number
+  /** Of batches, in seconds. */
+  readonly commitTimes: Histogram
   readonly malformed: number
   /** Commands that ended in an exception. */
   readonly internalErrors: number

@@ -28,12 +28,13 @@ const fields = {
   data: Schema.NonEmptyString,
   client: HostPort,
   peer: HostPort,
+  http: Schema.optionalKey(HostPort),
   advertise: Schema.optionalKey(HostPort),
   advertisePeer: Schema.optionalKey(Schema.Union([HostPort, Schema.Literals(["none"])])),
   peers: Schema.optionalKey(Peers),
   redirect: Schema.optionalKey(Switch),
   bootstrap: Schema.optionalKey(Switch),
-  log: Schema.optionalKey(Schema.Literals(["text", "json"])),
+  logFormat: Schema.optionalKey(Schema.Literals(["text", "json"])),
   logLevel: Schema.optionalKey(Schema.Literals(["debug", "info", "warn", "error"])),
   heartbeat: Schema.optionalKey(Millis),
   electionMin: Schema.optionalKey(Millis),
@@ -64,6 +65,8 @@ export interface NodeConfig {
   /** Where clients are served, and where peers are. */
   readonly client: Address
   readonly peer: Address
+  /** Where it answers /metrics, /livez and /readyz; null: nowhere. */
+  readonly http: Address | null
   /** Where clients are sent who look for this node; null: where it listens. */
   readonly advertise: Address | null
   /** Where other members are told to find this node, as host:port; null: where it listens; empty: by their own lists. */
@@ -195,7 +198,7 @@ const decode = (sources: ConfigSources): NodeConfig => {
     throw invalid(field, (text.split("\n")[0] ?? text).trim().replace(/^E/, "e"))
   }
   const given = decoded.success
-  const address = (field: "client" | "peer" | "advertise"): Address => {
+  const address = (field: "client" | "peer" | "http" | "advertise"): Address => {
     const parsed = parseAddress(given[field] ?? "")
     if (parsed === null) throw invalid(field, "a port is at most 65535")
     return parsed
@@ -226,12 +229,13 @@ const decode = (sources: ConfigSources): NodeConfig => {
     dataDir: given.data,
     client: address("client"),
     peer: address("peer"),
+    http: given.http === undefined ? null : address("http"),
     advertise: given.advertise !== undefined ? address("advertise") : everywhere && own !== undefined ? { host: own.host, port: address("client").port } : null,
     advertisePeer: given.advertisePeer === "none" ? "" : (given.advertisePeer ?? (own === undefined ? (WILDCARD.has(address("peer").host) ? "" : null) : addressText(own))),
     peers,
     redirect: isOn(given.redirect),
     bootstrap: isOn(given.bootstrap),
-    logJson: given.log === "json",
+    logJson: given.logFormat === "json",
     logLevel: given.logLevel ?? "info",
     settings,
     service,

@@ -4,7 +4,7 @@ import {
   codeOf, DirectoryGone, DirectoryLocked, IdentityUnreadable, LogCorrupted, LogCutShort, SegmentMissing, WrongCluster, WrongFormat, WrongNode, type StorageError,
 } from "../../interpreters/file/index.ts"
 import { NodeHalted } from "../../interpreters/driver/index.ts"
-import { BootstrapRefused, LostTail, type NodeFailed, type StateUnusable, StateWithoutLog } from "../../interpreters/node/index.ts"
+import { BootstrapRefused, type HttpUnavailable, LostTail, type NodeFailed, type StateUnusable, StateWithoutLog } from "../../interpreters/node/index.ts"
 import type { TcpError } from "../../interpreters/tcp/index.ts"
 import { MachineLocked, MachineOutdated, type MachineError } from "../machine/leveldb/errors.ts"
 import type { ServerError } from "../server/index.ts"
@@ -15,7 +15,7 @@ export class InvalidConfig extends Data.TaggedError("InvalidConfig")<{ readonly 
     return `${this.field} (given by ${this.source}) is ${this.found}: ${this.reason}. Nothing was started.`
   }
 }
-export type NodeError = InvalidConfig | BootstrapRefused | StateWithoutLog | LostTail | StateUnusable | NodeFailed | StorageError | TcpError | MachineError | ServerError
+export type NodeError = InvalidConfig | BootstrapRefused | StateWithoutLog | LostTail | StateUnusable | NodeFailed | StorageError | TcpError | HttpUnavailable | MachineError | ServerError
 
 const lasting = [
   InvalidConfig, BootstrapRefused, StateWithoutLog, LostTail, DirectoryLocked, WrongNode, WrongCluster, WrongFormat, IdentityUnreadable, SegmentMissing, LogCorrupted, LogCutShort,

@@ -20,6 +20,7 @@ import { descriptorLimit, placesFor } from "./descriptors.ts"
 import type { NodeError } from "./errors.ts"
 import { makeFailure } from "./failure.ts"
 import { makeGate } from "./gate.ts"
+import { makeStoreMetrics } from "./metrics.ts"
 import { threadAdvice } from "./launch.ts"
 import { advertised, nodeStatusOf, refusalOf } from "./status.ts"
 
@@ -90,8 +91,10 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
     port = server.port
 
     let machine: KvMachine | null = null
+    const storeMetrics = makeStoreMetrics(() => machine)
     const { storage, address, join: joined } = yield* openServer(alive, {
       data: config.dataDir, peers: config.peers, advertise, settings: config.settings, bootstrap: config.bootstrap, clientAddress: addressText(advertised(config, port)), log, failed,
+      http: config.http, metrics: () => [...server.metrics(), ...storeMetrics()],
       ...(options.files === undefined ? {} : { files: options.files }),
       ...(config.space === null ? {} : { space: config.space }),
       ...(config.segmentBytes === null ? {} : { segmentBytes: config.segmentBytes }),

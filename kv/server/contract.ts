@@ -1,4 +1,5 @@
 /** What a command of the server's own is, what it is given, and what it may answer. */
+import type { Histogram } from "../../interpreters/metrics/index.ts"
 import type { Faults } from "../faults.ts"
 import type { Call, ReadHere, Reply, Service } from "../types.ts"
 import type { Budget } from "./limits/budget.ts"
@@ -89,6 +90,8 @@ export interface Used {
 }
 /** A command that took its turn and has been answered. */
 export interface Done {
+  /** answered: at once, without the state machine. */
+  readonly kind: "write" | "read" | "answered"
   readonly known: Known | undefined
   readonly words: Words
   readonly work: Work | null
@@ -103,6 +106,8 @@ export interface UsageCounts {
   readonly commands: ReadonlyMap<string, Used>
   /** By the first word of the error. */
   readonly errors: ReadonlyMap<string, number>
+  /** Of what went to the state machine. */
+  readonly durations: Readonly<Record<"write" | "read", Histogram>>
   readonly rejected: (known: Known | undefined, words: Words, reply: Reply) => void
   readonly ran: (known: Known, words: Words, reply: Reply, micros: number) => void
   readonly answered: (table: Lookup, done: Done) => void

@@ -3,6 +3,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as net from "node:net"
+import type { Metric } from "../../interpreters/metrics/index.ts"
 import { Faults } from "../faults.ts"
 import type { Service } from "../types.ts"
 import { Admission } from "./limits/admission.ts"
@@ -14,6 +15,7 @@ import { Connection, type Shared } from "./connection.ts"
 import type { Host, Stats } from "./contract.ts"
 import { encode } from "./wire/encode.ts"
 import { defaultLimits, type Limits } from "./limits/limits.ts"
+import { serverMetrics } from "./metrics.ts"
 import { Output } from "./wire/output.ts"
 import { isLocal, Reserve, tooManyClients } from "./limits/reserve.ts"
 import { LongReads } from "./limits/longreads.ts"
@@ -47,6 +49,7 @@ export interface Server {
   readonly port: number
   readonly connections: () => number
   readonly stats: () => Readonly<Stats>
+  readonly metrics: () => readonly Metric[]
 }
 
 const stallLookMs = 5_000
@@ -163,6 +166,10 @@ class Listener {
   get port(): number {
     const address = this.server.address()
     return address === null || typeof address === "string" ? 0 : address.port
+  }
+
+  metrics(): readonly Metric[] {
+    return serverMetrics(this.shared.host)
   }
 
   private netOutput(): number {
@@ -291,5 +298,6 @@ export const makeServer = (options: ServerOptions): Effect.Effect<Server, Server
       port: listener.port,
       connections: () => listener.open.size,
       stats: () => listener.stats,
+      metrics: () => listener.metrics(),
     })),
   )

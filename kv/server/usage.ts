@@ -1,4 +1,5 @@
 /** How often each command ran, how long it took and how it ended: commandstats and errorstats of INFO. */
+import { Histogram } from "../../interpreters/metrics/index.ts"
 import type { Call, Reply } from "../types.ts"
 import type { Done, Known, Lookup, UsageCounts, Used, Words } from "./contract.ts"
 import { wordAt } from "./words.ts"
@@ -31,6 +32,7 @@ export class Usage implements UsageCounts {
   readonly commands = new Map<string, Used>()
   /** By the first word of the error. */
   readonly errors = new Map<string, number>()
+  readonly durations = { write: new Histogram(), read: new Histogram() }
 
   private used(name: string): Used {
     let used = this.commands.get(name)
@@ -58,9 +60,11 @@ export class Usage implements UsageCounts {
     this.failed(reply)
   }
   /** What took its turn has been answered. */
-  answered(table: Lookup, { known, words, work, reply, since }: Done): void {
+  answered(table: Lookup, { kind, known, words, work, reply, since }: Done): void {
     if (known === undefined || reply === null) return
-    this.ran(known, words, reply, (performance.now() - since) * 1000)
+    const millis = performance.now() - since
+    this.ran(known, words, reply, millis * 1000)
+    if (kind !== "answered") this.durations[kind].observe(millis / 1000)
     if (work?.type === "work.write" && work.exec) this.together(table, work.calls ?? [], reply)
   }
   /** The commands of an EXEC, whose time is the EXEC's. */

@@ -184,7 +184,8 @@ export const ownCluster = async ({ command: [file = "", ...words] }: Runtime, ap
   const { openResp } = await import("../resp.ts")
   const port = await freePort()
   const peerPort = await freePort()
-  const supervisor = launch(file, [...words, app.program("cli"), "cluster", "--data", join(temporaryFolder("stepraft-own-"), "data"), "--port", String(port), "--peer-port", String(peerPort)], {}, app.folder)
+  const httpPort = await freePort()
+  const supervisor = launch(file, [...words, app.program("cli"), "cluster", "--data", join(temporaryFolder("stepraft-own-"), "data"), "--port", String(port), "--peer-port", String(peerPort), "--http-port", String(httpPort)], {}, app.folder)
   try {
     await until("a node takes a write", async () => {
       if (!supervisor.running()) throw new Error(`it ended: ${supervisor.output().slice(-2000)}`)

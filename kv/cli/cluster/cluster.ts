@@ -24,6 +24,8 @@ export interface ClusterOptions {
   readonly host: string | null
   readonly port: number | null
   readonly peerPort: number | null
+  /** 0: none. */
+  readonly httpPort: number | null
   /** What every `serve` gets too. */
   readonly config: string | null
   readonly redirect: boolean
@@ -42,19 +44,23 @@ const plan = (options: ClusterOptions): { readonly layout: Layout; readonly isNe
   const port = options.port ?? old?.port ?? clusterDefaults.port
   const peerPort = options.peerPort ?? (options.port === null ? old?.peerPort : undefined) ?? port + clusterDefaults.peerOffset
   if (nodes < 1 || nodes > mostNodes) throw failure(`--nodes must be from 1 to ${mostNodes}`, 2)
-  if ([port, peerPort].some((first) => first < 1 || first + nodes - 1 > 65_535)) throw failure("ports go from 1 to 65535", 2)
-  if (Math.abs(port - peerPort) < nodes) throw failure(`client ports ${port}–${port + nodes - 1} and peer ports ${peerPort}–${peerPort + nodes - 1} overlap: give another --peer-port`, 2)
-  return { layout: { version: 1, nodes, host: options.host ?? old?.host ?? clusterDefaults.host, port, peerPort }, isNew: old === null }
+  const httpPort = options.httpPort ?? (options.port === null ? old?.httpPort : undefined) ?? port + clusterDefaults.httpOffset
+  const ranges = [["client", port], ["peer", peerPort], ...(httpPort === 0 ? [] : [["http", httpPort] as const])] as const
+  for (const [what, first] of ranges) if (first < 1 || first + nodes - 1 > 65_535) throw failure(`ports go from 1 to 65535, and the ${what} ports would be ${first}–${first + nodes - 1}${what === "client" ? "" : `: give another --${what}-port`}`, 2)
+  ranges.forEach(([what, first], i) => {
+    for (const [before, other] of ranges.slice(0, i)) if (Math.abs(first - other) < nodes) throw failure(`${before} ports ${other}–${other + nodes - 1} and ${what} ports ${first}–${first + nodes - 1} overlap: give another --${what}-port`, 2)
+  })
+  return { layout: { version: 1, nodes, host: options.host ?? old?.host ?? clusterDefaults.host, port, peerPort, httpPort }, isNew: old === null }
 }
 
 const requireFreePorts = async (members: readonly Member[]): Promise<void> => {
-  const busy = await busyPorts(members.flatMap(({ id, client, peer }) => [{ what: `clients of ${id}`, endpoint: client }, { what: `the peers of ${id}`, endpoint: peer }]))
-  if (busy.length > 0) throw failure(`${busy.join("\n          ")}\n          Nothing was started. Is the cluster running already? Else give other ports with --port and --peer-port.`)
+  const busy = await busyPorts(members.flatMap(({ id, client, peer, http }) => [{ what: `clients of ${id}`, endpoint: client }, { what: `the peers of ${id}`, endpoint: peer }, ...(http === null ? [] : [{ what: `metrics of ${id}`, endpoint: http }])]))
+  if (busy.length > 0) throw failure(`${busy.join("\n          ")}\n          Nothing was started. Is the cluster running already? Else give other ports with --port, --peer-port and --http-port.`)
 }
 
 const words = (member: Member, members: readonly Member[], options: ClusterOptions, bootstrap: boolean): readonly string[] => [
   options.program, "serve", "--id", member.id, "--data", member.data, "--client", showEndpoint(member.client), "--peer", showEndpoint(member.peer),
-  "--peers", members.map(({ id, peer }) => `${id}=${showEndpoint(peer)}`).join(","), ...(bootstrap ? ["--bootstrap"] : []),
+  ...(member.http === null ? [] : ["--http", showEndpoint(member.http)]), "--peers", members.map(({ id, peer }) => `${id}=${showEndpoint(peer)}`).join(","), ...(bootstrap ? ["--bootstrap"] : []),
   ...(options.config === null ? [] : ["--config", options.config]), ...(options.redirect ? ["--redirect"] : []),
 ]
 
@@ -85,7 +91,7 @@ const greeting = ({ data }: ClusterOptions, layout: Layout, members: readonly Me
   const port = layout.port
   return [
     `${isNew ? "A new cluster" : "Resuming the cluster"} of ${layout.nodes} nodes in ${data}`,
-    ...members.map(({ id, client, peer, folder }) => `  ${id}  clients ${showEndpoint(client)}  peers ${showEndpoint(peer)}  log ${join(folder, "log.txt")}`),
+    ...members.map(({ id, client, peer, http, folder }) => `  ${id}  clients ${showEndpoint(client)}  peers ${showEndpoint(peer)}${http === null ? "" : `  http ${showEndpoint(http)}`}  log ${join(folder, "log.txt")}`),
     "Talk to any of them, in the Redis protocol or with this program:",
     `  redis-cli -h ${first?.client.host ?? layout.host} -p ${port} set greeting hello`,
     `  stepraft get greeting --port ${port}      stepraft status --port ${port}      stepraft bench --port ${port}`,

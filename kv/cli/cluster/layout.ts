@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Endpoint, showEndpoint } from "../../client/endpoints.ts"
+import { clusterDefaults } from "../defaults.ts"
 import { isLock } from "../../../interpreters/file/index.ts"
 import { makeFolders } from "../../../interpreters/cli/folders.ts"
 import { Failure, failure } from "../../../interpreters/cli/runtime.ts"
@@ -13,6 +14,8 @@ export interface Layout {
   /** Of the first node; the others follow. */
   readonly port: number
   readonly peerPort: number
+  /** 0: none of them answers over HTTP. */
+  readonly httpPort: number
 }
 export interface Member {
   readonly id: string
@@ -20,19 +23,22 @@ export interface Member {
   readonly data: string
   readonly client: Endpoint
   readonly peer: Endpoint
+  readonly http: Endpoint | null
 }
 
 const fileOf = (folder: string): string => join(folder, "cluster.json")
 
-export const membersOf = (folder: string, { nodes, host, port, peerPort }: Layout): readonly Member[] =>
+export const membersOf = (folder: string, { nodes, host, port, peerPort, httpPort }: Layout): readonly Member[] =>
   Array.from({ length: nodes }, (_, i) => {
     const id = `n${i + 1}`
-    return { id, folder: join(folder, id), data: join(folder, id, "data"), client: { host, port: port + i }, peer: { host, port: peerPort + i } }
+    return { id, folder: join(folder, id), data: join(folder, id, "data"), client: { host, port: port + i }, peer: { host, port: peerPort + i }, http: httpPort === 0 ? null : { host, port: httpPort + i } }
   })
 
-const isLayout = (value: unknown): value is Layout =>
+/** Folders of earlier versions name no HTTP port. */
+const isLayout = (value: unknown): value is Omit<Layout, "httpPort"> & Partial<Pick<Layout, "httpPort">> =>
   typeof value === "object" && value !== null && "version" in value && value.version === 1 && "nodes" in value && typeof value.nodes === "number" &&
-  "host" in value && typeof value.host === "string" && "port" in value && typeof value.port === "number" && "peerPort" in value && typeof value.peerPort === "number"
+  "host" in value && typeof value.host === "string" && "port" in value && typeof value.port === "number" && "peerPort" in value && typeof value.peerPort === "number" &&
+  (!("httpPort" in value) || typeof value.httpPort === "number")
 
 /** null: there is no cluster here yet. A folder that holds anything else is refused: it is not ours to fill. */
 export const readLayout = (folder: string): Layout | null => {
@@ -49,7 +55,7 @@ export const readLayout = (folder: string): Layout | null => {
     throw failure(`${fileOf(folder)} cannot be read: ${String(error)}`)
   }
   if (!isLayout(value)) throw failure(`${fileOf(folder)} is not a description of a cluster of this version`)
-  return value
+  return { ...value, httpPort: value.httpPort ?? value.port + clusterDefaults.httpOffset }
 }
 
 export const writeLayout = (folder: string, layout: Layout): void => {

@@ -12,6 +12,7 @@
 import { randomBytes } from "node:crypto"
 import { origin, type Entry, type LogBase, type SnapshotRef } from "../../../core/index.ts"
 import type { SnapshotImage, StateMachineHandlers } from "../../../interpreters/contract.ts"
+import { Histogram } from "../../../interpreters/metrics/index.ts"
 import type { KvMachine, MachineStats, Scrubbed } from "../contract.ts"
 import { type Prepared, type Target, overlayOf, prepare } from "./batch.ts"
 import { type Contents, type Level, dropMarkers, firstOf, makeDurable, readContents, reopen } from "./database.ts"
@@ -75,6 +76,7 @@ export class LevelMachine implements KvMachine {
   private batches = 0
   private expired = 0
   private bytesWritten = 0
+  private readonly commitTimes = new Histogram()
   /** Exceptions that ended a command, by where they came from: told once each. */
   private readonly told = new Set<string>()
   private internalErrors = 0
@@ -208,10 +210,12 @@ export class LevelMachine implements KvMachine {
     try {
       live.reads.freeze(live.overlay, live.replica.base)
       this.shown = live.replica.base.index
+      const began = performance.now()
       const writing = prepared.batch.write()
       // The log holds these entries durably, so the replies are final already.
       announce(this.listener, outcomes)
       await writing
+      this.commitTimes.observe((performance.now() - began) / 1000)
     } catch (thrown) {
       if (isShortage(thrown)) return this.waitForRoom(live, thrown)
       this.fail("write a batch", thrown)
@@ -420,6 +424,7 @@ export class LevelMachine implements KvMachine {
       batches: this.batches,
       expired: this.expired,
       bytesWritten: this.bytesWritten,
+      commitTimes: this.commitTimes,
       malformed: this.live?.replica.malformed ?? 0,
       internalErrors: this.internalErrors,
       sessions: sessions.open,

@@ -1,0 +1,137 @@
+/**
+ * The HTTP port of a node, for machines that watch it. It reads nothing but a path, and whoever is slow, sends too much or
+ * comes too often loses his connection, never the node its time or memory.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
+import type { Socket } from "node:net"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Log } from "../log.ts"
+import type { Address } from "../tcp/index.ts"
+import { httpUnavailable, type HttpUnavailable } from "./errors.ts"
+
+export interface Page {
+  readonly status: number
+  readonly type: string
+  readonly body: string
+}
+export interface DoorLimits {
+  /** Connections; beyond them the oldest is closed, so that a new one is always heard. */
+  readonly connections: number
+  /** A request must have come within this, and its answer be taken within as much again. */
+  readonly patienceMs: number
+  /** Of a connection that asks nothing. Prometheus asks every minute at most. */
+  readonly idleMs: number
+  readonly headerBytes: number
+  /** Answers a second, all together. */
+  readonly answers: number
+}
+export const doorLimits: DoorLimits = { connections: 64, patienceMs: 5000, idleMs: 75_000, headerBytes: 8192, answers: 100 }
+
+export interface DoorOptions {
+  readonly listen: Address
+  /** Of a GET. `query`: what follows the question mark. */
+  readonly page: (path: string, query: string) => Page | Promise<Page>
+  readonly log: Log
+  readonly limits?: Partial<DoorLimits>
+}
+
+const plain = (status: number, body: string): Page => ({ status, type: "text/plain; charset=utf-8", body })
+const SECOND = 1000
+
+class Door {
+  readonly server: Server
+  private readonly options: DoorOptions
+  private readonly limits: DoorLimits
+  /** In the order of their coming. */
+  private readonly open = new Set<Socket>()
+  private readonly asking = new Set<Socket>()
+  private second = 0
+  private answered = 0
+
+  constructor(options: DoorOptions) {
+    this.options = options
+    this.limits = { ...doorLimits, ...options.limits }
+    const { patienceMs, idleMs, headerBytes } = this.limits
+    this.server = createServer(
+      { maxHeaderSize: headerBytes, headersTimeout: patienceMs, requestTimeout: patienceMs, keepAliveTimeout: idleMs, connectionsCheckingInterval: Math.min(SECOND, patienceMs), noDelay: true },
+      (request, response) => void this.answer(request, response),
+    )
+    this.server.on("connection", (socket) => {
+      this.open.add(socket)
+      socket.on("close", () => {
+        this.open.delete(socket)
+        this.asking.delete(socket)
+      })
+      const [oldest] = this.open
+      if (this.open.size > this.limits.connections) oldest?.destroy()
+    })
+  }
+
+  private isTooMuch(): boolean {
+    const second = Math.floor(performance.now() / SECOND)
+    if (second !== this.second) this.answered = 0
+    this.second = second
+    return ++this.answered > this.limits.answers
+  }
+
+  private async pageOf({ method, url = "/" }: IncomingMessage): Promise<Page> {
+    if (method !== "GET" && method !== "HEAD") return plain(405, "only GET and HEAD are answered here\n")
+    if (this.isTooMuch()) return plain(429, `more than ${this.limits.answers} requests came within a second: ask again later\n`)
+    const at = url.indexOf("?")
+    try {
+      return await this.options.page(at < 0 ? url : url.slice(0, at), at < 0 ? "" : url.slice(at + 1))
+    } catch (error) {
+      this.options.log("error", `what ${this.options.listen.port} answers over HTTP could not be made: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+      return plain(500, "this page could not be made; the log of the node says why\n")
+    }
+  }
+
+  private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { socket, headers } = request
+    // A second request before the first is answered: nobody who watches a node does that.
+    if (this.asking.has(socket)) {
+      socket.destroy()
+      return
+    }
+    this.asking.add(socket)
+    const late = setTimeout(() => socket.destroy(), this.limits.patienceMs)
+    response.on("error", () => socket.destroy())
+    response.on("close", () => {
+      clearTimeout(late)
+      this.asking.delete(socket)
+    })
+    const { status, type, body } = await this.pageOf(request)
+    // What it sends beside is never read: the connection ends with the answer.
+    const ends = status === 405 || status === 429 || headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0"
+    response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(body), "cache-control": "no-store", "x-content-type-options": "nosniff", ...(status === 405 ? { allow: "GET, HEAD" } : {}), ...(ends ? { connection: "close" } : {}) })
+    response.end(request.method === "HEAD" ? undefined : body)
+  }
+
+  close(closed: () => void): void {
+    this.server.close(() => closed())
+    for (const socket of this.open) if (!this.asking.has(socket)) socket.destroy()
+    this.server.closeIdleConnections()
+  }
+}
+
+/** Answers for as long as the scope lives. Succeeds with where it listens. */
+export const openDoor = (options: DoorOptions): Effect.Effect<Address, HttpUnavailable, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.callback<Server & { readonly leave: (closed: () => void) => void }, HttpUnavailable>((resume) => {
+      const door = new Door(options)
+      const { host, port } = options.listen
+      const { server } = door
+      server.on("error", (cause: NodeJS.ErrnoException) => {
+        if (server.listening) options.log("warn", `accepting on the HTTP port: ${cause.message}`)
+        else resume(Effect.fail(httpUnavailable(host, port, cause)))
+      })
+      server.listen({ host, port }, () => resume(Effect.succeed(Object.assign(server, { leave: (closed: () => void) => door.close(closed) }))))
+    }),
+    (server) => Effect.callback<void>((resume) => server.leave(() => resume(Effect.void))),
+  ).pipe(
+    Effect.map((server) => {
+      const address = server.address()
+      return { host: options.listen.host, port: address === null || typeof address === "string" ? options.listen.port : address.port }
+    }),
+  )

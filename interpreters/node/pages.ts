@@ -1,0 +1,48 @@
+/** What a node answers over HTTP: /metrics, /livez and /readyz, each check at a path of its own. */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Log } from "../log.ts"
+import { CONTENT_TYPE, metricsText, type Metric } from "../metrics/index.ts"
+import type { Address } from "../tcp/index.ts"
+import { addressText } from "../tcp/index.ts"
+import { livez, readyz, runChecks, type Check } from "./checks.ts"
+import { openDoor, type DoorLimits, type Page } from "./door.ts"
+import type { HttpUnavailable } from "./errors.ts"
+import { metricsOf, watchLoad } from "./metrics.ts"
+import { factsOf, type Alive } from "./status.ts"
+
+export interface PagesOptions {
+  readonly listen: Address
+  readonly log: Log
+  /** What stands on the server adds its own. */
+  readonly metrics?: () => readonly Metric[]
+  readonly limits?: Partial<DoorLimits>
+}
+
+const PLAIN = "text/plain; charset=utf-8"
+const plain = (status: number, body: string): Page => ({ status, type: PLAIN, body })
+
+const checkPage = async (what: string, checks: Readonly<Record<string, Check>>, alive: Alive, path: string, query: string): Promise<Page> => {
+  const asked = new URLSearchParams(query)
+  const name = path.slice(what.length + 2)
+  if (name !== "" && !Object.hasOwn(checks, name)) return plain(404, `the checks of /${what} are ${Object.keys(checks).join(", ")}\n`)
+  const chosen = name === "" ? checks : Object.fromEntries(Object.entries(checks).filter(([one]) => one === name))
+  const { passed, text } = await runChecks(what, chosen, { facts: factsOf(alive), driver: alive.running?.driver ?? null }, { verbose: asked.has("verbose"), exclude: new Set(asked.getAll("exclude")) })
+  return plain(passed ? 200 : 503, text)
+}
+
+/** Answers for as long as the scope lives, from before the log is read until all else has ended. */
+export const openPages = (alive: Alive, { listen, log, metrics, limits }: PagesOptions): Effect.Effect<void, HttpUnavailable, Scope.Scope> =>
+  Effect.gen(function* () {
+    const load = watchLoad()
+    yield* Effect.addFinalizer(() => Effect.sync(load.stop))
+    const ready = readyz()
+    const page = (path: string, query: string): Page | Promise<Page> => {
+      if (path === "/metrics") return { status: 200, type: CONTENT_TYPE, body: metricsText([...metricsOf(alive, load.saturation()), ...(metrics?.() ?? [])]) }
+      if (path === "/livez" || path.startsWith("/livez/")) return checkPage("livez", livez, alive, path, query)
+      if (path === "/readyz" || path.startsWith("/readyz/")) return checkPage("readyz", ready, alive, path, query)
+      return plain(path === "/" ? 200 : 404, "/metrics  for Prometheus\n/livez    does this node live? (local only)\n/readyz   can it serve? ?verbose shows every check, /readyz/leader asks one, ?exclude=read leaves one out\n")
+    }
+    alive.http = yield* openDoor({ listen, page, log, ...(limits === undefined ? {} : { limits }) })
+    log("info", `metrics and checks at http://${addressText(alive.http)}`)
+  })
