@@ -208,10 +208,9 @@ export const makeDriver = (options: DriverOptions): Driver => {
           for (const earlier of rounds.keys()) if (earlier < round) rounds.delete(earlier)
           break
         }
-        if (effect.timer === "heartbeat") {
-          heartbeatDue = false
-          heartbeatBy = now() + effect.max
-        } else doubted.delete(effect.timer)
+        if (effect.timer === "heartbeat") heartbeatBy = now() + effect.max
+        if (effect.timer === "heartbeat") heartbeatDue = false
+        else doubted.delete(effect.timer)
         timers.set(effect.timer, effect.min, effect.max)
         break
       case "CancelTimer":
