@@ -10,7 +10,7 @@ import { generate } from "./linearizability.kit.ts"
 
 // The emitted program: what users run. Without a build (a single test in watch mode) there is none, and the sources run.
 const built = join(root, "dist", "kv", "cli.js")
-const command = existsSync(join(root, "dist", "kv", "cli", "check-history.js")) ? [built] : ["--import", "tsx", join(root, "kv", "cli.ts")]
+const command = existsSync(join(root, "dist", "spec", "cli", "check-history.js")) ? [built] : ["--import", "tsx", join(root, "kv", "cli.ts")]
 const run = (words: readonly string[], input = ""): Promise<{ readonly code: number; readonly out: string; readonly err: string }> =>
   new Promise((resolve) => {
     const child = execFile(process.execPath, [...command, "check-history", ...words], { cwd: root }, (_, out, err) => resolve({ code: child.exitCode ?? -1, out, err }))

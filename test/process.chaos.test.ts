@@ -11,7 +11,7 @@ const survives = async (plan: readonly Step[], seed: number, nodes: number, comm
   const report = await runChaos({ seed, nodes, clients: 8, plan, out: temporaryFolder("stepraft-chaos-") })
   console.log(reportOf(report, command))
   expect(report.violations).toEqual([])
-  expect(report.counts.ok).toBeGreaterThan(100)
+  expect(report.counts.ok).toBeGreaterThan(20)
 }
 const unseen = (nodes: number, minutes: number): Promise<void> => {
   const seed = Date.now() % 1_000_000

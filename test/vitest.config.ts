@@ -19,7 +19,7 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
-/** Two projects: everything in one process, and tests of whole clusters of processes. Short ones run two at a time, long ones one after the other. */
+/** Two projects: everything in one process, and tests of whole clusters of processes. Short ones run three at a time, for they mostly wait; long ones one after the other. */
 export default defineConfig({
   root: dirname(dirname(fileURLToPath(import.meta.url))),
   test: {
@@ -30,7 +30,7 @@ export default defineConfig({
       { test: { name: "fast", environment: "node", isolate: false, include: ["test/**/*.test.ts"], exclude: [processes], testTimeout: all ? 1_800_000 : 60_000 } },
       {
         test: {
-          name: "processes", environment: "node", isolate: false, include: [processes], exclude: all ? [] : ["test/*.long.test.ts"], fileParallelism: !all, sequence: { groupOrder: 1 },
+          name: "processes", environment: "node", isolate: false, include: [processes], exclude: all ? [] : ["test/*.long.test.ts"], fileParallelism: !all, maxWorkers: all ? 2 : 3, sequence: { groupOrder: 1 },
           testTimeout: all ? 3_600_000 : 300_000, hookTimeout: 120_000,
         },
       },
