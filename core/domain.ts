@@ -83,14 +83,14 @@ export const flawOf = (message: Message): string | null => {
     case "InstallSnapshotReply":
       return named("round", message.round, isCount) ?? named("nextOffset", message.nextOffset, isCount)
     case "ReadIndex":
-      return named("life", message.life, isCount) ?? named("number", message.number, isCount)
+      return named("bootId", message.bootId, isCount) ?? named("number", message.number, isCount)
     case "ReadIndexReply":
-      return named("life", message.life, isCount) ?? named("number", message.number, isCount) ?? (message.readIndex === null ? null : named("readIndex", message.readIndex, isIndex))
+      return named("bootId", message.bootId, isCount) ?? named("number", message.number, isCount) ?? (message.readIndex === null ? null : named("readIndex", message.readIndex, isIndex))
     case "ForwardProposal":
-      return named("ref", message.ref, isCount) ?? named("life", message.life, isCount) ?? (message.payloads.every(({ checksum }) => isWord(checksum)) ? null : "a payload's checksum")
+      return named("ref", message.ref, isCount) ?? named("bootId", message.bootId, isCount) ?? (message.payloads.every(({ checksum }) => isWord(checksum)) ? null : "a payload's checksum")
     case "ForwardProposalReply": {
-      const { ref, life, outcome } = message
-      const own = named("ref", ref, isCount) ?? named("life", life, isCount)
+      const { ref, bootId, outcome } = message
+      const own = named("ref", ref, isCount) ?? named("bootId", bootId, isCount)
       return own ?? (outcome.type === "ProposalAppended" ? (named("first", outcome.first, isIndex) ?? named("term", outcome.term, isTerm)) : null)
     }
     case "RequestVoteReply":

@@ -9,7 +9,7 @@ import { configurationOf, isVoter, votersOf } from "./membership.ts"
 import { progressOf } from "./progress.ts"
 import { hasQuorum, voteResult } from "./quorum.ts"
 import { canCampaign } from "./removal.ts"
-import { becomeCandidate, becomeFollower, becomeLeader, becomePreCandidate, contactLapsed, forgetLeader, isExhausted, waitForElection } from "./roles.ts"
+import { becomeCandidate, becomeFollower, becomeLeader, becomePreCandidate, stickinessLapsed, forgetLeader, isExhausted, waitForElection } from "./roles.ts"
 import { asLeader, note, sameMember, send, type Turn } from "./turn.ts"
 import type { Index, Member, RequestPreVote, RequestPreVoteReply, RequestVote, RequestVoteReply, State, Term } from "./types.ts"
 
@@ -31,7 +31,7 @@ export const campaign = (turn: Turn, transfer: boolean): void => {
 export const onElectionTimeout = (turn: Turn): void => {
   const { role } = turn.state
   if (role.type === "leader") return
-  if (role.type === "follower" && role.contact === "fresh") contactLapsed(turn, role)
+  if (role.type === "follower" && role.stickiness === "active") stickinessLapsed(turn, role)
   else campaign(turn, false)
 }
 
@@ -40,8 +40,8 @@ const upToDate = ({ log }: State, lastLogIndex: Index, lastLogTerm: Term): boole
   lastLogTerm > log.lastTerm || (lastLogTerm === log.lastTerm && lastLogIndex >= log.lastIndex)
 
 /** Thesis §4.2.3: a server that has just heard a leader, or is one, does not help to depose it. */
-export const leaderIsFresh = ({ role, settings }: State): boolean =>
-  role.type === "leader" || (role.type === "follower" && (role.leader !== null || settings.leaseReads) && role.contact === "fresh")
+export const isSticky = ({ role, settings }: State): boolean =>
+  role.type === "leader" || (role.type === "follower" && (role.leader !== null || settings.leaseReads) && role.stickiness === "active")
 
 export const voteReply = (state: State, granted: boolean): RequestVoteReply => ({
   type: "RequestVoteReply", term: state.currentTerm, granted, wall: state.clock.wall, time: state.clock.settled ? replicatedTime(state) : 0,
@@ -57,8 +57,8 @@ export const onRequestVote = (turn: Turn, from: Member, message: RequestVote): v
     note(turn, "vote.refused.amnesiac")
     return
   }
-  if (leaderIsFresh(state) && !message.transfer) {
-    note(turn, "vote.refused.freshLeader")
+  if (isSticky(state) && !message.transfer) {
+    note(turn, "vote.refused.sticky")
     send(turn, from, voteReply(state, false))
     return
   }
@@ -67,7 +67,7 @@ export const onRequestVote = (turn: Turn, from: Member, message: RequestVote): v
     note(turn, "vote.granted")
     if (state.role.type !== "follower") becomeFollower(turn, null)
     state.votedFor = from
-    state.voteOwed = from
+    state.pendingVote = from
     // Paper §5.2: only a granted vote resets the timer; a refused one must not keep this server from campaigning.
     waitForElection(turn)
     return
@@ -84,7 +84,7 @@ export const onRequestPreVote = (turn: Turn, from: Member, message: RequestPreVo
     return
   }
   const possible = message.term > state.currentTerm || mayVote(state, from)
-  const granted = possible && !leaderIsFresh(state) && upToDate(state, message.lastLogIndex, message.lastLogTerm)
+  const granted = possible && !isSticky(state) && upToDate(state, message.lastLogIndex, message.lastLogTerm)
   note(turn, granted ? "preVote.granted" : "preVote.refused")
   send(turn, from, { type: "RequestPreVoteReply", term: granted ? message.term : state.currentTerm, granted })
 }
@@ -100,12 +100,12 @@ export const onVoteReply = (turn: Turn, from: Member, message: RequestVoteReply 
 }
 
 /** A granted vote is sent once it would survive a crash: exactly this vote, in exactly this term. */
-const tellVote = (turn: Turn): void => {
+const sendPendingVote = (turn: Turn): void => {
   const { state } = turn
-  const { voteOwed, durability, currentTerm } = state
-  if (voteOwed === null || durability.hardState.term !== currentTerm || !sameMember(durability.hardState.vote, voteOwed)) return
-  send(turn, voteOwed, voteReply(state, true))
-  state.voteOwed = null
+  const { pendingVote, durability, currentTerm } = state
+  if (pendingVote === null || durability.hardState.term !== currentTerm || !sameMember(durability.hardState.vote, pendingVote)) return
+  send(turn, pendingVote, voteReply(state, true))
+  state.pendingVote = null
 }
 
 const askForVotes = (turn: Turn): void => {
@@ -149,7 +149,7 @@ const countVotes = (turn: Turn): void => {
 }
 
 export const electionPass = (turn: Turn): void => {
-  tellVote(turn)
+  sendPendingVote(turn)
   askForVotes(turn)
   countVotes(turn)
 }

@@ -17,16 +17,16 @@ export type Halted =
   | { readonly reason: "logsDiverged"; readonly index: Index; readonly term: Term; readonly leader: Member | null; readonly committed: boolean }
 export type HaltReason = Halted["reason"]
 
-const told = (leader: Member | null): string => (leader === null ? "this server's own state machine" : `${leader.name}, the leader,`)
+const shownBy = (leader: Member | null): string => (leader === null ? "this server's own state machine" : `${leader.name}, the leader,`)
 /** The reason as one line for people. */
 export const haltText = (halted: Halted): string => {
   switch (halted.reason) {
     case "twoLeaders":
       return `${halted.leader.name} and ${halted.other.name} both lead term ${halted.term}, so some server voted twice`
     case "committedConflict":
-      return `entry ${halted.index} is committed here in term ${halted.term}, but ${told(halted.leader)} has a different entry there, of term ${halted.theirs}`
+      return `entry ${halted.index} is committed here in term ${halted.term}, but ${shownBy(halted.leader)} has a different entry there, of term ${halted.theirs}`
     case "logsDiverged":
-      return `entry ${halted.index} of term ${halted.term}${halted.committed ? ", which is committed here," : ""} differs from the one that ${told(halted.leader)} has there: index and term agree, but the logs differ at or before it`
+      return `entry ${halted.index} of term ${halted.term}${halted.committed ? ", which is committed here," : ""} differs from the one that ${shownBy(halted.leader)} has there: index and term agree, but the logs differ at or before it`
   }
 }
 

@@ -40,7 +40,7 @@ export const watchPersistPass = (turn: Turn): void => {
   const oldest = state.durability.outstanding[0]
   if (leader === null || leader.watchedPersist !== null || oldest === undefined) return
   leader.watchedPersist = oldest.seq
-  turn.effects.push({ type: "SetTimer", timer: "persist", min: state.settings.persistStall, max: state.settings.persistStall })
+  turn.effects.push({ type: "SetTimer", timer: "persist", min: state.settings.diskStallTimeout, max: state.settings.diskStallTimeout })
 }
 
 export const onPersistTimeout = (turn: Turn): void => {

@@ -80,25 +80,25 @@ export interface InstallSnapshotReply extends MessageOf<"InstallSnapshotReply"> 
   readonly status: "more" | "installed" | "failed"
   readonly nextOffset: number
 }
-/** A follower asks for a read index (thesis §6.4). `life` and `number` match the reply to the request. */
+/** A follower asks for a read index (thesis §6.4). `bootId` and `number` match the reply to the request. */
 export interface ReadIndex extends MessageOf<"ReadIndex"> {
-  readonly life: number
+  readonly bootId: number
   readonly number: number
 }
 export interface ReadIndexReply extends MessageOf<"ReadIndexReply"> {
-  readonly life: number
+  readonly bootId: number
   readonly number: number
   /** null: the sender could not confirm that it leads. */
   readonly readIndex: Index | null
 }
 export interface ForwardProposal extends MessageOf<"ForwardProposal"> {
   readonly ref: number
-  readonly life: number
+  readonly bootId: number
   readonly payloads: readonly Payload[]
 }
 export interface ForwardProposalReply extends MessageOf<"ForwardProposalReply"> {
   readonly ref: number
-  readonly life: number
+  readonly bootId: number
   readonly outcome: ProposalOutcome
 }
 /** Thesis §3.10: the receiver starts an election at once. */

@@ -23,7 +23,7 @@ export const progressOf = (leader: Leader, member: Member): Progress | undefined
 }
 
 /** A round that was never started cannot have been answered; if it were believed, it would confirm every later read. */
-export const answered = (leader: Leader, progress: Progress, round: number): void => {
+export const recordRound = (leader: Leader, progress: Progress, round: number): void => {
   if (round <= leader.round) progress.round = Math.max(progress.round, round)
 }
 

@@ -32,7 +32,7 @@ const bytesOf = (payloads: readonly Payload[], most: number): number | null => {
   return bytes
 }
 
-const obstacle = (state: State, payloads: readonly Payload[]): ProposalRefusal | null => {
+const refusalReason = (state: State, payloads: readonly Payload[]): ProposalRefusal | null => {
   const leader = asLeader(state)
   if (leader === null) return knownLeader(state) === null ? "noLeader" : "notLeader"
   const bytes = bytesOf(payloads, state.settings.maxEntryBytes)
@@ -54,7 +54,7 @@ const refused = (turn: Turn, leader: Member | null, reason: ProposalRefusal = le
 /** All of them or none. */
 const append = (turn: Turn, payloads: readonly Payload[]): ProposalOutcome => {
   const { state } = turn
-  const reason = obstacle(state, payloads)
+  const reason = refusalReason(state, payloads)
   if (reason !== null) return refused(turn, knownLeader(state), reason)
   note(turn, "proposal.appended")
   const first = state.log.lastIndex + 1
@@ -79,7 +79,7 @@ export const onProposed = (turn: Turn, ref: number, payloads: readonly Payload[]
   else if (leader !== null && state.settings.forwardProposals) {
     note(turn, "proposal.forwarded")
     state.forwarded.push({ ref, overdue: false })
-    send(turn, leader, { type: "ForwardProposal", term: state.currentTerm, ref, life: state.life, payloads })
+    send(turn, leader, { type: "ForwardProposal", term: state.currentTerm, ref, bootId: state.bootId, payloads })
   } else respond(turn, ref, append(turn, payloads))
 }
 
@@ -87,10 +87,10 @@ export const onProposed = (turn: Turn, ref: number, payloads: readonly Payload[]
 const OVERTAKING = 64
 
 /** Records that a forwarded proposal is being answered; false if it was answered before. */
-const isFirstCopy = ({ forwards }: Leader, from: Member, life: number, ref: number): boolean => {
-  const known = forwards.find((each) => each.life === life && sameMember(each.from, from))
+const isFirstCopy = ({ forwards }: Leader, from: Member, bootId: number, ref: number): boolean => {
+  const known = forwards.find((each) => each.bootId === bootId && sameMember(each.from, from))
   if (known === undefined) {
-    forwards.push({ from, life, floor: 0, recent: [ref] })
+    forwards.push({ from, bootId, floor: 0, recent: [ref] })
     return true
   }
   if (ref <= known.floor || known.recent.includes(ref)) return false
@@ -106,20 +106,20 @@ const isFirstCopy = ({ forwards }: Leader, from: Member, life: number, ref: numb
  * Never forwarded a second time: the sender tries again with what this reply tells it. A refusal is final, so only the
  * leader of the term in which the proposal was forwarded may accept it, and a second copy is ignored.
  */
-export const onForwardProposal = (turn: Turn, from: Member, { term, ref, life, payloads }: ForwardProposal): void => {
+export const onForwardProposal = (turn: Turn, from: Member, { term, ref, bootId, payloads }: ForwardProposal): void => {
   const { state } = turn
   const leader = asLeader(state)
   const current = term === state.currentTerm
-  if (leader !== null && current && !isFirstCopy(leader, from, life, ref)) return
+  if (leader !== null && current && !isFirstCopy(leader, from, bootId, ref)) return
   const outcome = current ? append(turn, payloads) : refused(turn, knownLeader(state))
   const progress = leader === null || outcome.type !== "ProposalAppended" ? undefined : progressOf(leader, from)
   if (progress !== undefined) progress.wantsCommit = state.log.lastIndex
-  send(turn, from, { type: "ForwardProposalReply", term: state.currentTerm, ref, life, outcome })
+  send(turn, from, { type: "ForwardProposalReply", term: state.currentTerm, ref, bootId, outcome })
 }
 
 export const onForwardProposalReply = (turn: Turn, message: ForwardProposalReply): void => {
   const { state } = turn
-  if (message.life !== state.life) return
+  if (message.bootId !== state.bootId) return
   const at = state.forwarded.findIndex((forwarded) => forwarded.ref === message.ref)
   if (at < 0) return
   state.forwarded.splice(at, 1)

@@ -34,35 +34,35 @@ export const onReadRequested = (turn: Turn, ref: number): void => {
     if (role.reads.length >= state.settings.maxPendingReads) refuse(turn, ref, "busy")
     else role.reads.push(pendingRead(turn, role, ref, null))
   } else if (role.type === "follower" && role.leader !== null) {
-    if (role.unasked.length >= state.settings.maxPendingReads) refuse(turn, ref, "busy")
-    else role.unasked.push(ref)
+    if (role.unsentReads.length >= state.settings.maxPendingReads) refuse(turn, ref, "busy")
+    else role.unsentReads.push(ref)
   } else refuse(turn, ref, "noLeader")
 }
 
-const confirmForFollower = (turn: Turn, leader: Leader, { member, life, number }: NonNullable<PendingRead["from"]>, readIndex: Index): void => {
+const confirmForFollower = (turn: Turn, leader: Leader, { member, bootId, number }: NonNullable<PendingRead["from"]>, readIndex: Index): void => {
   const progress = progressOf(leader, member)
   if (progress !== undefined) progress.wantsCommit = Math.max(progress.wantsCommit, readIndex)
-  send(turn, member, { type: "ReadIndexReply", term: turn.state.currentTerm, life, number, readIndex })
+  send(turn, member, { type: "ReadIndexReply", term: turn.state.currentTerm, bootId, number, readIndex })
 }
 
-export const onReadIndex = (turn: Turn, from: Member, { life, number }: ReadIndex): void => {
+export const onReadIndex = (turn: Turn, from: Member, { bootId, number }: ReadIndex): void => {
   const { state } = turn
   const leader = asLeader(state)
   if (leader === null || leader.reads.length >= state.settings.maxPendingReads)
-    send(turn, from, { type: "ReadIndexReply", term: state.currentTerm, life, number, readIndex: null })
+    send(turn, from, { type: "ReadIndexReply", term: state.currentTerm, bootId, number, readIndex: null })
   else if (holdsLease(state, leader)) {
     note(turn, "read.leased")
-    confirmForFollower(turn, leader, { member: from, life, number }, state.commitIndex)
+    confirmForFollower(turn, leader, { member: from, bootId, number }, state.commitIndex)
   }
-  else leader.reads.push(pendingRead(turn, leader, 0, { member: from, life, number }))
+  else leader.reads.push(pendingRead(turn, leader, 0, { member: from, bootId, number }))
 }
 
-export const onReadIndexReply = (turn: Turn, from: Member, { life, number, readIndex }: ReadIndexReply): void => {
+export const onReadIndexReply = (turn: Turn, from: Member, { bootId, number, readIndex }: ReadIndexReply): void => {
   const { state } = turn
   const follower = asFollower(state)
   const asked = follower?.asked ?? null
   // A reply to a request of an earlier start, or to an earlier request, does not cover reads that came after it.
-  if (follower === null || asked === null || life !== state.life || asked.number !== number || !sameMember(follower.leader, from)) return
+  if (follower === null || asked === null || bootId !== state.bootId || asked.number !== number || !sameMember(follower.leader, from)) return
   follower.asked = null
   for (const ref of asked.refs)
     if (readIndex === null) refuse(turn, ref, "leaderChanged")
@@ -73,12 +73,12 @@ export const onReadIndexReply = (turn: Turn, from: Member, { life, number, readI
 const askLeader = (turn: Turn): void => {
   const { state } = turn
   const follower = asFollower(state)
-  if (follower === null || follower.leader === null || follower.asked !== null || follower.unasked.length === 0) return
+  if (follower === null || follower.leader === null || follower.asked !== null || follower.unsentReads.length === 0) return
   note(turn, "read.asked")
   state.readNumber += 1
-  follower.asked = { number: state.readNumber, refs: follower.unasked, overdue: false }
-  follower.unasked = []
-  send(turn, follower.leader, { type: "ReadIndex", term: state.currentTerm, life: state.life, number: state.readNumber })
+  follower.asked = { number: state.readNumber, refs: follower.unsentReads, overdue: false }
+  follower.unsentReads = []
+  send(turn, follower.leader, { type: "ReadIndex", term: state.currentTerm, bootId: state.bootId, number: state.readNumber })
 }
 
 /** Start a round for the reads that wait for one, unless reads of the current round are still unconfirmed. */
@@ -141,7 +141,7 @@ export const onAnswerTimeout = (turn: Turn): void => {
   const follower = asFollower(state)
   if (follower !== null && follower.asked !== null && follower.leader !== null) {
     const { asked, leader } = follower
-    if (asked.overdue) send(turn, leader, { type: "ReadIndex", term: state.currentTerm, life: state.life, number: asked.number })
+    if (asked.overdue) send(turn, leader, { type: "ReadIndex", term: state.currentTerm, bootId: state.bootId, number: asked.number })
     asked.overdue = true
   }
   for (const { ref, overdue } of state.forwarded)

@@ -45,7 +45,7 @@ const isFit = (state: State, leader: Leader, member: Member, index: Index): bool
   return progress !== undefined && progress.matchIndex >= index && progress.condition === "ready"
 }
 
-const obstacle = (state: State, change: Change): ProposalRefusal | null => {
+const refusalReason = (state: State, change: Change): ProposalRefusal | null => {
   const leader = asLeader(state)
   if (leader === null) return knownLeader(state) === null ? "noLeader" : "notLeader"
   // The entry that leaves the joint configuration needs an index too.
@@ -69,7 +69,7 @@ const appendConfiguration = (state: State, configuration: Configuration): void =
 /** Changes are not forwarded: they must be sent to the leader. */
 export const onConfigurationChangeProposed = (turn: Turn, ref: number, change: Change): void => {
   const { state } = turn
-  const reason = obstacle(state, change)
+  const reason = refusalReason(state, change)
   if (reason !== null) {
     note(turn, "member.changeRefused")
     respond(turn, ref, { type: "ProposalRefused", reason, leader: knownLeader(state) })

@@ -3,7 +3,7 @@ import { hearFollowerClock, hearTime, replicatedTime } from "./clock.ts"
 import { appendToLog, truncateLog } from "./durability.ts"
 import { appendAgrees } from "./halt.ts"
 import type { Log } from "./log.ts"
-import { answered, probeFrom, progressOf, releaseInflight, replicateFrom, windowOpen } from "./progress.ts"
+import { recordRound, probeFrom, progressOf, releaseInflight, replicateFrom, windowOpen } from "./progress.ts"
 import { followLeader } from "./roles.ts"
 import { countHeartbeat, onAcceptedInTransfer } from "./snapshot.ts"
 import { asFollower, asLeader, note, send, type Turn } from "./turn.ts"
@@ -23,7 +23,7 @@ const firstOfTerm = (log: Log, index: Index, term: Term): Index => {
   return high
 }
 
-const rejection = (state: State, prevLogIndex: Index): Exclude<Follower["reply"], string | null> => {
+const rejectionAt = (state: State, prevLogIndex: Index): Exclude<Follower["reply"], string | null> => {
   const { log, commitIndex } = state
   const conflictTerm = log.termAt(prevLogIndex)
   if (conflictTerm === undefined) return { prevLogIndex, conflictTerm: 0, conflictIndex: log.lastIndex + 1 }
@@ -35,7 +35,7 @@ const rejection = (state: State, prevLogIndex: Index): Exclude<Follower["reply"]
  * that follow it. Append any new entries not already in the log", Figure 2. Only a conflict truncates: a late request
  * must not cut off what a later one brought.
  */
-const takeOver = (turn: Turn, entries: readonly Entry[]): void => {
+const appendNew = (turn: Turn, entries: readonly Entry[]): void => {
   const { state } = turn
   for (let i = 0; i < entries.length; i++) {
     const entry = entries[i]
@@ -68,12 +68,12 @@ export const onAppendEntries = (turn: Turn, from: Member, message: AppendEntries
   // Entries before the base are committed, so they agree with every leader's.
   if (prevLogIndex >= state.log.base.index && state.log.termAt(prevLogIndex) !== prevLogTerm) {
     note(turn, "append.rejected")
-    follower.reply = rejection(state, prevLogIndex)
+    follower.reply = rejectionAt(state, prevLogIndex)
     return
   }
   if (entries.length > 0) {
     note(turn, "append.accepted")
-    takeOver(turn, entries)
+    appendNew(turn, entries)
   }
   const through = prevLogIndex + entries.length
   follower.verified = Math.max(follower.verified, through)
@@ -109,18 +109,18 @@ export const acknowledgePass = (turn: Turn): void => {
 
 // ----------------------------------------------------------------------------------------------- leader
 
-const heard = (turn: Turn, from: Member, round: number): Progress | null => {
+const replyFrom = (turn: Turn, from: Member, round: number): Progress | null => {
   const leader = asLeader(turn.state)
   const progress = leader === null ? undefined : progressOf(leader, from)
   if (leader === null || progress === undefined) return null
   progress.active = true
-  answered(leader, progress, round)
+  recordRound(leader, progress, round)
   return progress
 }
 
 export const onAppendAccepted = (turn: Turn, from: Member, message: AppendAccepted): void => {
   const { state } = turn
-  const progress = heard(turn, from, message.round)
+  const progress = replyFrom(turn, from, message.round)
   const leader = asLeader(state)
   if (leader === null || progress === null) return
   const { log } = state
@@ -165,7 +165,7 @@ const lastOfTerm = (log: Log, index: Index, term: Term): Index | undefined => {
 /** Paper §5.3, end: skip the whole conflicting term in one round trip. */
 export const onAppendRejected = (turn: Turn, from: Member, message: AppendRejected): void => {
   const { log } = turn.state
-  const progress = heard(turn, from, message.round)
+  const progress = replyFrom(turn, from, message.round)
   if (progress === null || progress.mode.type === "snapshot") return
   const { prevLogIndex, conflictTerm, conflictIndex } = message
   const stale = progress.mode.type === "probe" ? prevLogIndex !== progress.nextIndex - 1 : prevLogIndex <= progress.matchIndex
@@ -242,7 +242,7 @@ const sendAhead = (turn: Turn, leader: Leader, progress: Progress): void => {
 }
 
 /** A new round is sent even without entries; so is a commit index for which clients of the follower wait. */
-const owesNews = (state: State, leader: Leader, progress: Progress): boolean => {
+const needsHeartbeat = (state: State, leader: Leader, progress: Progress): boolean => {
   if (progress.sentRound < leader.round) return true
   const { sentCommit, wantsCommit, nextIndex } = progress
   return progress.mode.type === "replicate" && sentCommit < wantsCommit && Math.min(state.commitIndex, nextIndex - 1) > sentCommit
@@ -253,7 +253,7 @@ const owesNews = (state: State, leader: Leader, progress: Progress): boolean => 
  * that has lost its state machine cannot send a snapshot, so it probes at its base instead: the follower's log may reach
  * that far, and then it can be given entries and lead.
  */
-const signOfLifeAt = ({ machine, log }: State): Index => (machine === "ready" ? 0 : log.base.index)
+const heartbeatPrevIndex = ({ machine, log }: State): Index => (machine === "ready" ? 0 : log.base.index)
 
 /** Send each follower what it lacks, within its window. */
 export const replicatePass = (turn: Turn): void => {
@@ -269,6 +269,6 @@ export const replicatePass = (turn: Turn): void => {
       sendAppend(turn, leader, progress, progress.nextIndex - 1, nextBatch(state, leader, progress))
       mode.waiting = true
     }
-    if (owesNews(state, leader, progress)) sendAppend(turn, leader, progress, mode.type === "snapshot" ? signOfLifeAt(state) : progress.nextIndex - 1, [])
+    if (needsHeartbeat(state, leader, progress)) sendAppend(turn, leader, progress, mode.type === "snapshot" ? heartbeatPrevIndex(state) : progress.nextIndex - 1, [])
   }
 }

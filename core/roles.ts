@@ -22,7 +22,7 @@ export const waitForElection = (turn: Turn): void => {
 export const newFollower = (commitIndex: Index, leader: Member | null): Follower => ({
   type: "follower",
   leader,
-  contact: "lapsed",
+  stickiness: "lapsed",
   // Committed entries are in the log of every later leader (Leader Completeness, paper §5.4).
   verified: commitIndex,
   reportedMatch: 0,
@@ -31,20 +31,20 @@ export const newFollower = (commitIndex: Index, leader: Member | null): Follower
   leaderTime: 0,
   reply: null,
   asked: null,
-  unasked: [],
+  unsentReads: [],
   install: null,
 })
 
 /** Reads and forwarded proposals depend on one leader of one term; when that ends nobody will answer them. */
-const failWaiting = (turn: Turn, leader: Member | null): void => {
+const failPending = (turn: Turn, leader: Member | null): void => {
   const { state } = turn
   const { role } = state
   const refuseRead = (ref: number): void => respond(turn, ref, { type: "ReadRefused", reason: "leaderChanged", leader })
   if (role.type === "follower") {
     for (const ref of role.asked?.refs ?? []) refuseRead(ref)
-    for (const ref of role.unasked) refuseRead(ref)
+    for (const ref of role.unsentReads) refuseRead(ref)
     role.asked = null
-    role.unasked = []
+    role.unsentReads = []
   }
   if (role.type === "leader") {
     for (const read of role.reads) if (read.from === null) refuseRead(read.ref)
@@ -59,7 +59,7 @@ const failWaiting = (turn: Turn, leader: Member | null): void => {
 
 const leaveRole = (turn: Turn, leader: Member | null): void => {
   const { role } = turn.state
-  failWaiting(turn, leader)
+  failPending(turn, leader)
   if (role.type !== "leader") return
   for (const progress of Object.values(role.progress)) closeSnapshot(turn, progress)
   for (const timer of ["heartbeat", "quorum", "persist", "transfer"] as const) turn.effects.push({ type: "CancelTimer", timer })
@@ -71,7 +71,7 @@ export const adoptTerm = (state: State, term: Term): void => {
   state.currentTerm = term
   state.votedFor = null
   state.termLeader = null
-  state.voteOwed = null
+  state.pendingVote = null
 }
 
 export const becomeFollower = (turn: Turn, leader: Member | null): void => {
@@ -93,9 +93,9 @@ export const stepDown = (turn: Turn, term: Term): void => {
     becomeFollower(turn, null)
     return
   }
-  const { contact } = role
+  const { stickiness } = role
   leaveRole(turn, null)
-  state.role = { ...newFollower(state.commitIndex, null), contact }
+  state.role = { ...newFollower(state.commitIndex, null), stickiness }
 }
 
 /** A message from the leader of this term arrived: follow it, and restart the minimum election timeout. null: there is another leader. */
@@ -107,28 +107,28 @@ export const followLeader = (turn: Turn, leader: Member): Follower | null => {
   const follower = state.role
   if (follower.type !== "follower") return null
   follower.leader = leader
-  follower.contact = "fresh"
+  follower.stickiness = "active"
   setElectionTimer(turn, state.settings.electionMin, state.settings.electionMin)
   return follower
 }
 
 /** Before the restart this server may have confirmed a leader's lease: grant no vote for the minimum election timeout. */
-export const keepQuiet = (turn: Turn): void => {
+export const startSticky = (turn: Turn): void => {
   const { electionMin } = turn.state.settings
   setElectionTimer(turn, electionMin, electionMin)
 }
 
 /** The minimum election timeout is over: the rest of the timeout is random. */
-export const contactLapsed = (turn: Turn, follower: Follower): void => {
+export const stickinessLapsed = (turn: Turn, follower: Follower): void => {
   const { electionMin, electionMax } = turn.state.settings
-  follower.contact = "lapsed"
-  note(turn, "election.contactLapsed")
+  follower.stickiness = "lapsed"
+  note(turn, "election.stickinessLapsed")
   setElectionTimer(turn, 0, electionMax - electionMin)
 }
 
 /** No leader is known any more: tell clients that wait for the leader. */
 export const forgetLeader = (turn: Turn, follower: Follower): void => {
-  failWaiting(turn, null)
+  failPending(turn, null)
   follower.leader = null
   follower.install = follower.install?.phase === "restoring" ? follower.install : null
 }
@@ -138,7 +138,7 @@ export const leaderDisconnected = (turn: Turn, follower: Follower): void => {
   forgetLeader(turn, follower)
   // A lease does not end with the connection: this server must still refuse votes.
   if (turn.state.settings.leaseReads) return
-  follower.contact = "lapsed"
+  follower.stickiness = "lapsed"
   note(turn, "election.leaderDisconnected")
   setElectionTimer(turn, 0, turn.state.settings.disconnectMax)
 }

@@ -7,7 +7,7 @@ export interface Settings {
   readonly electionMin: Millis
   readonly electionMax: Millis
   readonly disconnectMax: Millis
-  readonly persistStall: Millis
+  readonly diskStallTimeout: Millis
   readonly preVote: boolean
   readonly checkQuorum: boolean
   readonly forwardProposals: boolean
@@ -21,7 +21,7 @@ export interface Settings {
   readonly maxApplyBytes: number
   readonly maxPendingReads: number
   readonly snapshotBytes: number
-  readonly tailBytes: number
+  readonly trailingLogBytes: number
 }
 
 const MB = 1024 * 1024
@@ -34,7 +34,7 @@ const MB = 1024 * 1024
  * | heartbeat | 100 ms | a fifth of the shortest election timeout: four in a row may be lost |
  * | electionMin, electionMax | 500–1,000 ms | ten times a round trip with a slow fsync; with this spread votes are rarely split (paper §9.3) |
  * | disconnectMax | 150 ms | a reset connection is strong evidence that the leader is gone: ask for pre-votes soon, but not all at once |
- * | persistStall | 1,000 ms | a leader whose disk stalls this long is worse than an election |
+ * | diskStallTimeout | 1,000 ms | a leader whose disk stalls this long is worse than an election |
  * | leaseReads | false | reads without a round (thesis §6.4.1). They depend on clocks: no server's monotonic clock may run faster than another's by more than maxClockDriftPermille, or stop while the server runs (as on a suspended machine) |
  * | maxClockDriftPermille | 100 | a tenth: far worse than any quartz clock, and it shortens a lease only a little |
  * | maxEntryBytes | 8 MB | the limit on a command, from which the limits of frames, records and batches are derived |
@@ -43,14 +43,14 @@ const MB = 1024 * 1024
  * | maxUncommittedBytes | 64 MB | a leader without quorum refuses work before it runs out of memory |
  * | maxApplyBytes | 1 MB | one batch of the state machine |
  * | maxPendingReads | 65,536 | likewise for reads |
- * | snapshotBytes, tailBytes | 32 MB, 8 MB | how much log is kept on disk and in memory (where small entries take three times their bytes), and how much of it remains after trimming for slow followers |
+ * | snapshotBytes, trailingLogBytes | 32 MB, 8 MB | how much log is kept on disk and in memory (where small entries take three times their bytes), and how much of it remains after trimming for slow followers |
  */
 export const defaultSettings: Settings = {
   heartbeat: 100,
   electionMin: 500,
   electionMax: 1000,
   disconnectMax: 150,
-  persistStall: 1000,
+  diskStallTimeout: 1000,
   preVote: true,
   checkQuorum: true,
   forwardProposals: true,
@@ -64,7 +64,7 @@ export const defaultSettings: Settings = {
   maxApplyBytes: MB,
   maxPendingReads: 65_536,
   snapshotBytes: 32 * MB,
-  tailBytes: 8 * MB,
+  trailingLogBytes: 8 * MB,
 }
 
 /** A setting with which no cluster could work. Nothing was started. */
@@ -83,13 +83,13 @@ export class SettingsInvalid extends Error {
 
 /** The minimum of each; all are whole numbers. To lift a limit give a large number, not Infinity. */
 const LEAST = {
-  heartbeat: 1, electionMin: 1, electionMax: 1, disconnectMax: 0, persistStall: 1, maxClockDriftPermille: 0,
+  heartbeat: 1, electionMin: 1, electionMax: 1, disconnectMax: 0, diskStallTimeout: 1, maxClockDriftPermille: 0,
   maxEntryBytes: 1, maxBatchBytes: 1, maxInflight: 1, maxInflightBytes: 1, maxUncommittedBytes: 1, maxApplyBytes: 1, maxPendingReads: 1,
-  snapshotBytes: 1, tailBytes: 0,
+  snapshotBytes: 1, trailingLogBytes: 0,
 } as const satisfies Partial<Record<keyof Settings, number>>
 /** 1,000 would leave a lease no time at all. */
 const MOST: Partial<Record<keyof Settings, number>> = { maxClockDriftPermille: 999 }
-const TIMES: readonly string[] = ["heartbeat", "electionMin", "electionMax", "disconnectMax", "persistStall"]
+const TIMES: readonly string[] = ["heartbeat", "electionMin", "electionMax", "disconnectMax", "diskStallTimeout"]
 
 /** Throws SettingsInvalid. `longest`: the longest time in milliseconds that the interpreter's timers support. */
 export const checkSettings = (settings: Settings, longest = MAX_COUNT): void => {

@@ -5,7 +5,7 @@
 import { trimLog } from "./durability.ts"
 import { snapshotAgrees } from "./halt.ts"
 import { configurationAt } from "./membership.ts"
-import { answered, closeSnapshot, progressOf, replicateFrom } from "./progress.ts"
+import { recordRound, closeSnapshot, progressOf, replicateFrom } from "./progress.ts"
 import { asLeader, note, send, type Turn } from "./turn.ts"
 import type { AppendAccepted, Index, InstallSnapshotReply, Leader, LogBase, Member, Progress, SnapshotRef, State } from "./types.ts"
 
@@ -29,7 +29,7 @@ const trimmingPoint = ({ log, settings }: State, through: Index): Index => {
   let high = through
   while (low < high) {
     const middle = Math.floor((low + high) / 2)
-    if (log.bytesThrough(through) - log.bytesThrough(middle) <= settings.tailBytes) high = middle
+    if (log.bytesThrough(through) - log.bytesThrough(middle) <= settings.trailingLogBytes) high = middle
     else low = middle + 1
   }
   return high
@@ -39,7 +39,7 @@ const trimmingPoint = ({ log, settings }: State, through: Index): Index => {
 const TRANSFER_PATIENCE = 4
 
 /** A follower that receives a snapshot needs the entries after it: if they were trimmed, it would need another snapshot, and so on for ever. */
-const neededBySnapshots = (state: State): Index => {
+const heldByTransfers = (state: State): Index => {
   const leader = asLeader(state)
   if (leader === null || state.log.bytes > TRANSFER_PATIENCE * state.settings.snapshotBytes) return Number.POSITIVE_INFINITY
   return Object.values(leader.progress).reduce<Index>((least, progress) => Math.min(least, snapshotOf(progress)?.index ?? least), Number.POSITIVE_INFINITY)
@@ -50,7 +50,7 @@ export const onSnapshotTaken = (turn: Turn, base: LogBase): void => {
   if (!snapshotAgrees(turn, null, base)) return
   state.snapshotting = false
   state.snapshotIndex = Math.max(state.snapshotIndex, base.index)
-  const through = Math.min(base.index, state.applied, state.durability.index, neededBySnapshots(state))
+  const through = Math.min(base.index, state.applied, state.durability.index, heldByTransfers(state))
   if (through <= state.log.base.index) {
     note(turn, "snapshot.stale")
     return
@@ -62,7 +62,7 @@ export const onSnapshotTaken = (turn: Turn, base: LogBase): void => {
   trimLog(state, { index, term: entry.term, time: entry.time, chain: entry.chain, configuration: configurationAt(state, index) })
   const leader = asLeader(state)
   for (const progress of leader === null ? [] : Object.values(leader.progress))
-    if ((snapshotOf(progress)?.index ?? index) < index) retryLater(turn, progress)
+    if ((snapshotOf(progress)?.index ?? index) < index) retryTransferLater(turn, progress)
 }
 
 // --------------------------------------------------------------------------------------------- sending
@@ -75,7 +75,7 @@ const startTransfer = (turn: Turn, progress: Progress): void => {
 }
 
 /** The transfer failed: pin another image, but only after a while, to spare a disk that fails. */
-const retryLater = (turn: Turn, progress: Progress): void => {
+const retryTransferLater = (turn: Turn, progress: Progress): void => {
   closeSnapshot(turn, progress)
   note(turn, "snapshot.failed")
   progress.mode = { type: "snapshot", snapshot: null, offset: 0, waiting: true, heartbeats: 0 }
@@ -91,7 +91,7 @@ export const countHeartbeat = (turn: Turn, progress: Progress): void => {
   const { mode } = progress
   if (mode.type !== "snapshot" || (!mode.waiting && mode.snapshot === null)) return
   mode.heartbeats += 1
-  if (mode.heartbeats >= GIVE_UP_AFTER) retryLater(turn, progress)
+  if (mode.heartbeats >= GIVE_UP_AFTER) retryTransferLater(turn, progress)
   else if (mode.heartbeats % RESEND_AFTER === 0) mode.waiting = false
 }
 
@@ -114,7 +114,7 @@ export const onSnapshotOpened = (turn: Turn, to: Member, snapshot: SnapshotRef):
 export const onSnapshotOpenFailed = (turn: Turn, to: Member): void => {
   const leader = asLeader(turn.state)
   const progress = leader === null ? undefined : progressOf(leader, to)
-  if (progress?.mode.type === "snapshot" && progress.mode.snapshot === null) retryLater(turn, progress)
+  if (progress?.mode.type === "snapshot" && progress.mode.snapshot === null) retryTransferLater(turn, progress)
 }
 
 export const onInstallSnapshotReply = (turn: Turn, from: Member, message: InstallSnapshotReply): void => {
@@ -122,7 +122,7 @@ export const onInstallSnapshotReply = (turn: Turn, from: Member, message: Instal
   const progress = leader === null ? undefined : progressOf(leader, from)
   if (leader === null || progress === undefined) return
   progress.active = true
-  answered(leader, progress, message.round)
+  recordRound(leader, progress, message.round)
   const { mode } = progress
   if (mode.type !== "snapshot" || mode.snapshot === null || mode.snapshot.id !== message.id) return
   switch (message.status) {
@@ -139,7 +139,7 @@ export const onInstallSnapshotReply = (turn: Turn, from: Member, message: Instal
       replicateFrom(turn, progress, progress.matchIndex + 1)
       break
     case "failed":
-      retryLater(turn, progress)
+      retryTransferLater(turn, progress)
       break
   }
 }

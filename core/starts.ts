@@ -52,11 +52,11 @@ export interface Sighting {
   index: Index
 }
 /** Votes and acknowledgements are sent only once they are durable (durability.ts), so they bind every later start. */
-export const hear = (sighting: Sighting, message: Message): void => {
-  if (message.type === "AppendAccepted") say(sighting, message.term, message.matchIndex)
-  else if (message.type === "RequestVoteReply" && message.granted) say(sighting, message.term, 0)
+export const recordClaim = (sighting: Sighting, message: Message): void => {
+  if (message.type === "AppendAccepted") raiseClaim(sighting, message.term, message.matchIndex)
+  else if (message.type === "RequestVoteReply" && message.granted) raiseClaim(sighting, message.term, 0)
 }
-const say = (sighting: Sighting, term: Term, index: Index): void => {
+const raiseClaim = (sighting: Sighting, term: Term, index: Index): void => {
   if (term > sighting.term) {
     sighting.term = term
     sighting.index = index

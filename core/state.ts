@@ -62,14 +62,14 @@ export interface Inflight {
 /** Recognises copies of forwarded proposals: refs through `floor`, and those in `recent`, were answered. */
 export interface Forwards {
   readonly from: Member
-  readonly life: number
+  readonly bootId: number
   floor: number
   recent: number[]
 }
 
 /** A read at the leader, on behalf of a local client (`from` null) or of a follower. */
 export interface PendingRead {
-  readonly from: { readonly member: Member; readonly life: number; readonly number: number } | null
+  readonly from: { readonly member: Member; readonly bootId: number; readonly number: number } | null
   readonly ref: number
   readonly index: Index
   /** The read is confirmed once a quorum has answered this round. */
@@ -85,7 +85,7 @@ export interface Follower {
   readonly type: "follower"
   leader: Member | null
   /** fresh: a leader was heard within the minimum election timeout, so votes are refused (thesis §4.2.3). */
-  contact: "fresh" | "lapsed"
+  stickiness: "active" | "lapsed"
   /** The log is known to equal the leader's up to here. */
   verified: Index
   /** The match and round last reported to the leader, and the latest round received. */
@@ -97,7 +97,7 @@ export interface Follower {
   reply: null | "accept" | { readonly prevLogIndex: Index; readonly conflictTerm: Term; readonly conflictIndex: Index }
   /** Reads of local clients: those in the outstanding request to the leader, and those that wait for the next one. */
   asked: { readonly number: number; readonly refs: readonly number[]; overdue: boolean } | null
-  unasked: number[]
+  unsentReads: number[]
   install: Install | null
 }
 /** A snapshot that is being received. In phase `installed` it waits for the log's new base to be durable. */
@@ -164,7 +164,7 @@ export interface State {
   readonly self: Member
   readonly settings: Settings
   /** Drawn at each start, different from those of earlier starts: ties replies to this start. */
-  readonly life: number
+  readonly bootId: number
   /** Not null: this node has stopped, and does nothing more. */
   halted: Halted | null
   currentTerm: Term
@@ -172,7 +172,7 @@ export interface State {
   /** The leader of this term, once it is known: there is never another one. */
   termLeader: Member | null
   /** The candidate to which a granted vote must still be sent, once the vote is durable. */
-  voteOwed: Member | null
+  pendingVote: Member | null
   role: Role
   log: Log
   /** Every configuration that the base or the log holds, oldest first; the last one is in force (paper §6). */
@@ -202,7 +202,7 @@ export interface State {
 /** What an interpreter recovers at start (paper Figure 2, "persistent state"). */
 export interface Recovered {
   readonly self: Member
-  readonly life: number
+  readonly bootId: number
   readonly hardState: HardState
   readonly base: LogBase
   readonly entries: readonly Entry[]

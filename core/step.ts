@@ -19,11 +19,11 @@ import { machineLostPass, onMachineDamaged, onPersistTimeout, onSpaceChanged, wa
 import { installBase, onChunkStored, onInstallSnapshot, onSnapshotRejected, onSnapshotRestored, restorePass } from "./install.ts"
 import { leasePass, onLeaseTimeout } from "./lease.ts"
 import { acknowledgePass, onAppendAccepted, onAppendEntries, onAppendRejected, onHeartbeatTimeout, onPeerLink, replicatePass } from "./replication.ts"
-import { keepQuiet, leaderDisconnected, newFollower, waitForElection } from "./roles.ts"
+import { startSticky, leaderDisconnected, newFollower, waitForElection } from "./roles.ts"
 import { onInstallSnapshotReply, onSnapshotOpened, onSnapshotOpenFailed, onSnapshotTaken, sendSnapshotsPass, takeSnapshotPass } from "./snapshot.ts"
 import { flawOfStored } from "./domain.ts"
 import { checkSettings, type Settings } from "./settings.ts"
-import { admit } from "./term.ts"
+import { passesGate } from "./term.ts"
 import { onTimeoutNow, onTransferRequested, onTransferTimeout, transferPass } from "./transfer.ts"
 import { sameMember, type Turn } from "./turn.ts"
 import type { Effect, Event, Member, Message, Recovered, State, Timer } from "./types.ts"
@@ -83,7 +83,7 @@ const onStarted = (turn: Turn): void => {
   const { voters, outgoing } = configurationOf(turn.state)
   const alone = voters.length === 1 && outgoing.length === 0 && sameMember(voters[0] ?? null, turn.state.self)
   if (alone) turn.effects.push({ type: "SetTimer", timer: "election", min: 0, max: 0 })
-  else if (turn.state.settings.leaseReads) keepQuiet(turn)
+  else if (turn.state.settings.leaseReads) startSticky(turn)
   else waitForElection(turn)
 }
 
@@ -98,7 +98,7 @@ const handle = (turn: Turn, event: Event): void => {
     case "Started":
       return onStarted(turn)
     case "MessageReceived":
-      if (admit(turn, event.from, event.message)) handleMessage(turn, event.from, event.message)
+      if (passesGate(turn, event.from, event.message)) handleMessage(turn, event.from, event.message)
       return
     case "Proposed":
       return onProposed(turn, event.ref, event.payloads)
@@ -208,7 +208,7 @@ export class RecoveredInvalid extends Error {
 
 /** The state of a server that starts, for the first time or again, with what its disk holds. */
 export const initialState = (settings: Settings, recovered: Recovered): State => {
-  const { self, life, hardState, base, entries, position } = recovered
+  const { self, bootId, hardState, base, entries, position } = recovered
   checkSettings(settings)
   const flaw = flawOfStored(hardState, base, entries)
   if (flaw !== null) throw new RecoveredInvalid(flaw)
@@ -219,13 +219,13 @@ export const initialState = (settings: Settings, recovered: Recovered): State =>
   const state: State = {
     self,
     settings,
-    life,
+    bootId,
     halted: null,
     currentTerm: hardState.term,
     votedFor: hardState.vote,
     termLeader: null,
-    voteOwed: null,
-    role: { ...newFollower(commitIndex, null), contact: settings.leaseReads ? "fresh" : "lapsed" },
+    pendingVote: null,
+    role: { ...newFollower(commitIndex, null), stickiness: settings.leaseReads ? "active" : "lapsed" },
     log,
     configurations: configurationsOf(base, entries),
     commitIndex,

@@ -4,7 +4,7 @@
  */
 import { brokenAt } from "./chain.ts"
 import { flawOf, TERM_LEAP } from "./domain.ts"
-import { leaderIsFresh, voteReply } from "./election.ts"
+import { isSticky, voteReply } from "./election.ts"
 import { configurationOf, isStranger } from "./membership.ts"
 import { stepDown } from "./roles.ts"
 import { note, send, type Turn } from "./turn.ts"
@@ -16,7 +16,7 @@ const adoptTermOf = (turn: Turn, message: Message): void => {
   stepDown(turn, message.term)
 }
 
-const admitHigher = (turn: Turn, message: Message): boolean => {
+const passesHigherTerm = (turn: Turn, message: Message): boolean => {
   switch (message.type) {
     case "RequestPreVote":
       return true
@@ -25,8 +25,8 @@ const admitHigher = (turn: Turn, message: Message): boolean => {
       if (!message.granted) adoptTermOf(turn, message)
       return true
     case "RequestVote":
-      if (!message.transfer && leaderIsFresh(turn.state)) {
-        note(turn, "vote.refused.freshLeader")
+      if (!message.transfer && isSticky(turn.state)) {
+        note(turn, "vote.refused.sticky")
         return false
       }
       adoptTermOf(turn, message)
@@ -50,7 +50,7 @@ const admitHigher = (turn: Turn, message: Message): boolean => {
 }
 
 /** "Reply false if term < currentTerm", Figure 2. If requests were dropped silently, their sender would never learn the new term. */
-const admitLower = (turn: Turn, from: Member, message: Message): boolean => {
+const passesLowerTerm = (turn: Turn, from: Member, message: Message): boolean => {
   const term = turn.state.currentTerm
   switch (message.type) {
     case "RequestVote":
@@ -110,7 +110,7 @@ const countsTowardsQuorum = (message: Message): boolean => {
   }
 }
 
-export const admit = (turn: Turn, from: Member, message: Message): boolean => {
+export const passesGate = (turn: Turn, from: Member, message: Message): boolean => {
   const { state } = turn
   if (message.term > state.currentTerm + TERM_LEAP || flawOf(message) !== null) {
     note(turn, "term.outOfDomain")
@@ -124,7 +124,7 @@ export const admit = (turn: Turn, from: Member, message: Message): boolean => {
     note(turn, "member.strangerIgnored")
     return false
   }
-  if (message.term > state.currentTerm) return admitHigher(turn, message)
-  if (message.term < state.currentTerm) return admitLower(turn, from, message)
+  if (message.term > state.currentTerm) return passesHigherTerm(turn, message)
+  if (message.term < state.currentTerm) return passesLowerTerm(turn, from, message)
   return true
 }

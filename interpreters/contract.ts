@@ -64,11 +64,11 @@ export interface StorageStats {
 
 /**
  * What the services of two members say to each other beside the algorithm: a question, or its answer, of at most
- * MAX_SERVICE_BYTES. `life` and `ref` are the asker's: they tie the answer to the question.
+ * MAX_SERVICE_BYTES. `bootId` and `ref` are the asker's: they tie the answer to the question.
  */
 export interface ServiceMessage {
   readonly type: "ServiceQuestion" | "ServiceAnswer"
-  readonly life: number
+  readonly bootId: number
   readonly ref: number
   readonly bytes: Uint8Array
 }

@@ -59,7 +59,7 @@ const advanced = (scene: Scene, possible: readonly Possible[], event: Event, { c
 const lastReplacing = ({ events }: ObservedStep): number =>
   events.findLastIndex((event) => event.type === "SnapshotRestored" || (event.type === "MessageReceived" && (event.message.type === "AppendEntries" || event.message.type === "InstallSnapshot")))
 
-const takeOver = (server: AbstractServer, end: Possible, { log }: State): void => {
+const adopt = (server: AbstractServer, end: Possible, { log }: State): void => {
   const wasLeader = server.role === "leader" && server.term === end.term
   // A snapshot transfer belongs to one leader of one term.
   if (server.term !== end.term || end.role !== "follower" || !same(server.leader, end.leader)) server.install = null
@@ -137,7 +137,7 @@ export const makeRefinementChecker = (): RefinementChecker => {
     }
     const { wrong, at: end } = settle(scene, possible, state, trimmed)
     refuse(wrong)
-    takeOver(server, end, state)
+    adopt(server, end, state)
     confirmReads(server)
     const told: Told = { events, server, state, start, end, preVotes: scene.preVotes }
     for (const effect of effects) refuse(justify(told, effect))

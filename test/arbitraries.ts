@@ -73,10 +73,10 @@ export const messageOf: { readonly [T in Message["type"]]: fc.Arbitrary<Extract<
     term, id: text, round: count, nextOffset: count,
     status: fc.constantFrom("more" as const, "installed" as const, "failed" as const),
   }),
-  ReadIndex: fc.record({ type: fc.constant("ReadIndex" as const), term, life: count, number: count }),
-  ReadIndexReply: fc.record({ type: fc.constant("ReadIndexReply" as const), term, life: count, number: count, readIndex: fc.option(index) }),
-  ForwardProposal: fc.record({ type: fc.constant("ForwardProposal" as const), term, ref: count, life: count, payloads: fc.array(payload, { maxLength: 5 }) }),
-  ForwardProposalReply: fc.record({ type: fc.constant("ForwardProposalReply" as const), term, ref: count, life: count, outcome: proposalOutcome }),
+  ReadIndex: fc.record({ type: fc.constant("ReadIndex" as const), term, bootId: count, number: count }),
+  ReadIndexReply: fc.record({ type: fc.constant("ReadIndexReply" as const), term, bootId: count, number: count, readIndex: fc.option(index) }),
+  ForwardProposal: fc.record({ type: fc.constant("ForwardProposal" as const), term, ref: count, bootId: count, payloads: fc.array(payload, { maxLength: 5 }) }),
+  ForwardProposalReply: fc.record({ type: fc.constant("ForwardProposalReply" as const), term, ref: count, bootId: count, outcome: proposalOutcome }),
   TimeoutNow: fc.record({ type: fc.constant("TimeoutNow" as const), term }),
 }
 export const message: fc.Arbitrary<Message> = fc.oneof(...Object.values(messageOf))

@@ -333,8 +333,8 @@ export const digestOf = (data: ReadonlyMap<string, string>): string => {
 }
 
 /** Environment of nodes whose log is trimmed soon. */
-export const smallSnapshots = (snapshotBytes: number, tailBytes: number, segmentBytes: number): Readonly<Record<string, string>> => ({
+export const smallSnapshots = (snapshotBytes: number, trailingLogBytes: number, segmentBytes: number): Readonly<Record<string, string>> => ({
   STEPRAFT_SNAPSHOT_BYTES: String(snapshotBytes),
-  STEPRAFT_TAIL_BYTES: String(tailBytes),
+  STEPRAFT_TAIL_BYTES: String(trailingLogBytes),
   STEPRAFT_SEGMENT_BYTES: String(segmentBytes),
 })

@@ -98,7 +98,7 @@ const simulated = (): Promise<StorageSubject> => {
     },
     close: () => end("all"),
     crash: () => {
-      node.life += 1
+      node.boot += 1
       return end(++crashes % 2 === 0 ? "none" : "random")
     },
     dispose: () => end("none"),

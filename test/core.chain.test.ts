@@ -46,7 +46,7 @@ describe("the chain", () => {
     expect(new Set(all).size).toBe(all.length)
   })
   test("is made by whoever makes the entry, and goes on over a trimmed log", () => {
-    const it = leader({ log: [1, 1], settings: { tailBytes: 0 } })
+    const it = leader({ log: [1, 1], settings: { trailingLogBytes: 0 } })
     it.propose(payload(7), payload(8))
     const log = it.state.log.toArray()
     expect([log.length, brokenAt(0, log)]).toEqual([5, null])
@@ -80,7 +80,7 @@ describe("the same index and term, another content", () => {
     const wrong = { ...snapshotAt(2, 1), chain: last(altered(log.slice(0, 2), 1)) }
     diverged(server({ log: [1, 1, 1], applied: 3 }).happens({ type: "SnapshotTaken", base: wrong }), { index: 2, leader: null, committed: true })
     const { settings, self } = server().state
-    const found = (position: typeof wrong) => initialState(settings, { self, life: 1, hardState: { term: 1, vote: null }, base: { ...snapshotAt(0, 0), chain: 0 }, entries: log, position })
+    const found = (position: typeof wrong) => initialState(settings, { self, bootId: 1, hardState: { term: 1, vote: null }, base: { ...snapshotAt(0, 0), chain: 0 }, entries: log, position })
     const [state, effects] = stepAll(found(wrong), [{ type: "Started" }])
     expect(state.halted).toMatchObject({ reason: "logsDiverged", index: 2, leader: null })
     expect(effects.map(({ type }) => type)).toEqual(["Note", "Halt"].slice(1))
@@ -94,7 +94,7 @@ describe("the same index and term, another content", () => {
       const it = follower().receive("b", { ...append(), prevLogChain: 0, entries: broken })
       expect([it.log, it.noted("append.chainBroken"), it.sent("AppendAccepted")]).toEqual([[], true, []])
       const { settings, self } = it.state
-      expect(() => initialState(settings, { self, life: 1, hardState: { term: 1, vote: null }, base: { ...snapshotAt(0, 0), chain: 0 }, entries: broken, position: null })).toThrow(/a broken chain at entry/)
+      expect(() => initialState(settings, { self, bootId: 1, hardState: { term: 1, vote: null }, base: { ...snapshotAt(0, 0), chain: 0 }, entries: broken, position: null })).toThrow(/a broken chain at entry/)
     }
   })
   test("an acknowledgement of something else does not count, and its sender is asked right there", () => {

@@ -95,7 +95,7 @@ describe("defect-D3: a follower behind the leader's log is repaired, with few me
     expect(sent).toBe(50)
   })
   test("a log is not trimmed past a snapshot that is being sent, until it has grown to several times its size; then a newer one is sent", () => {
-    const settings = { snapshotBytes: 200, tailBytes: 0 }
+    const settings = { snapshotBytes: 200, trailingLogBytes: 0 }
     const lead = leader({ base: { index: 5, term: 1 }, log: [1], settings })
     lead.receive("c", accepted(7)).receive("b", rejected(6, 0, 3)).happens({ type: "SnapshotOpened", to: member("b"), snapshot: snapshotAt(7, 2) })
     const grow = (from: number, to: number): void => {
@@ -210,7 +210,7 @@ describe("defect-D9: the shipped settings take snapshots", () => {
     }
     expect(taken).toBe(1)
     it.happens({ type: "SnapshotTaken", base: snapshotAt(it.commit, it.term) })
-    expect(it.state.log.bytes).toBeLessThanOrEqual(defaultSettings.tailBytes)
-    expect(it.state.log.bytes).toBeGreaterThan(defaultSettings.tailBytes / 2)
+    expect(it.state.log.bytes).toBeLessThanOrEqual(defaultSettings.trailingLogBytes)
+    expect(it.state.log.bytes).toBeGreaterThan(defaultSettings.trailingLogBytes / 2)
   })
 })

@@ -214,10 +214,10 @@ describe("low space", () => {
 })
 
 describe("a disk that hangs", () => {
-  const { persistStall } = defaultSettings
+  const { diskStallTimeout } = defaultSettings
   test("a leader whose oldest write does not end hands over to whoever has most, and follows", () => {
     const it = leader(slow)
-    expect(it.timer("persist")).toEqual({ min: persistStall, max: persistStall })
+    expect(it.timer("persist")).toEqual({ min: diskStallTimeout, max: diskStallTimeout })
     it.receive("b", accepted(0)).receive("c", accepted(1)).expire("persist")
     expect([it.role, it.receivers("TimeoutNow"), it.noted("persist.stalled")]).toEqual(["follower", "c", true])
   })
@@ -225,7 +225,7 @@ describe("a disk that hangs", () => {
     const it = leader(slow)
     it.propose()
     it.persisted(1).expire("persist")
-    expect([it.role, it.timer("persist")]).toEqual(["leader", { min: persistStall, max: persistStall }])
+    expect([it.role, it.timer("persist")]).toEqual(["leader", { min: diskStallTimeout, max: diskStallTimeout }])
     expect(it.receive("c", accepted(1)).expire("persist").role).toBe("follower")
   })
   test("an idle disk is not watched", () => {
@@ -236,6 +236,6 @@ describe("a disk that hangs", () => {
   test("with nobody to hand over to, a leader goes on", () => {
     const it = server({ ...slow, voters: "a" }).expire("election")
     it.persisted(1).expire("persist")
-    expect([it.role, it.timer("persist")]).toEqual(["leader", { min: persistStall, max: persistStall }])
+    expect([it.role, it.timer("persist")]).toEqual(["leader", { min: diskStallTimeout, max: diskStallTimeout }])
   })
 })

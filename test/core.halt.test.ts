@@ -186,7 +186,7 @@ describe("numbers at the edge", () => {
     expect([it.outcome(ref), it.outcome(later)]).toEqual([undefined, undefined])
   })
   test("every number of every message × edge values: nobody throws, and nobody steps to what cannot be written", () => {
-    const messages = (term: number): readonly Message[] => [...everyMessageOf(term), voteReply(term, true), append({ term, prev: [1, 1], entries: [1, 1], commit: 1 }), { type: "ForwardProposal", term, ref: 1, life: 7, payloads: [{ bytes: new Uint8Array(1), checksum: 5 }] }, { type: "ForwardProposalReply", term, ref: 1, life: 7, outcome: { type: "ProposalAppended", first: 2, term } }]
+    const messages = (term: number): readonly Message[] => [...everyMessageOf(term), voteReply(term, true), append({ term, prev: [1, 1], entries: [1, 1], commit: 1 }), { type: "ForwardProposal", term, ref: 1, bootId: 7, payloads: [{ bytes: new Uint8Array(1), checksum: 5 }] }, { type: "ForwardProposalReply", term, ref: 1, bootId: 7, outcome: { type: "ProposalAppended", first: 2, term } }]
     const numbersOf = (value: object, path: readonly string[] = []): readonly (readonly string[])[] =>
       Object.entries(value).flatMap(([key, inner]: [string, unknown]) => (typeof inner === "number" ? [[...path, key]] : typeof inner === "object" && inner !== null && !(inner instanceof Uint8Array) ? numbersOf(inner, [...path, key]) : []))
     const withAt = (value: object, [key = "", ...rest]: readonly string[], number: number): object => {
@@ -222,7 +222,7 @@ const structuredCloneOf = (value: State): State => {
 }
 
 describe("settings are looked at by name", () => {
-  const start = (settings: Partial<Settings>): State => initialState({ ...defaultSettings, ...settings }, { self: member("a"), life: 1, hardState: { term: 0, vote: null }, base: { ...snapshotAt(0, 0), chain: 0 }, entries: [], position: null })
+  const start = (settings: Partial<Settings>): State => initialState({ ...defaultSettings, ...settings }, { self: member("a"), bootId: 1, hardState: { term: 0, vote: null }, base: { ...snapshotAt(0, 0), chain: 0 }, entries: [], position: null })
   const numbers = Object.entries(defaultSettings).flatMap(([name, value]) => (typeof value === "number" ? [name] : []))
   for (const setting of numbers)
     test(setting, () => {
@@ -235,7 +235,7 @@ describe("settings are looked at by name", () => {
       }
     })
   test("sizes and times of nothing, switches that are none, and times that contradict each other", () => {
-    for (const setting of ["heartbeat", "electionMin", "electionMax", "persistStall", "maxEntryBytes", "maxBatchBytes", "maxInflight", "maxInflightBytes", "maxUncommittedBytes", "maxApplyBytes", "maxPendingReads", "snapshotBytes"])
+    for (const setting of ["heartbeat", "electionMin", "electionMax", "diskStallTimeout", "maxEntryBytes", "maxBatchBytes", "maxInflight", "maxInflightBytes", "maxUncommittedBytes", "maxApplyBytes", "maxPendingReads", "snapshotBytes"])
       expect(() => start({ [setting]: 0 }), setting).toThrow(new RegExp(`setting ${setting} is 0`))
     for (const setting of ["preVote", "checkQuorum", "forwardProposals", "leaseReads"]) expect(() => start({ [setting]: 1 })).toThrow(/true or false/)
     expect(() => start({ heartbeat: 500 })).toThrow(/setting heartbeat is 500, expected less than electionMin/)

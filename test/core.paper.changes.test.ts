@@ -244,7 +244,7 @@ describe("removed servers", () => {
   test("late answers of theirs count for nothing and break nothing", () => {
     const it = removed()
     const before = it.commit
-    it.receive("c", accepted(3), rejected(3, 0, 1), voteReply(2, true), preVoteReply(3, true), { type: "ReadIndex", term: 2, life: 1, number: 1 })
+    it.receive("c", accepted(3), rejected(3, 0, 1), voteReply(2, true), preVoteReply(3, true), { type: "ReadIndex", term: 2, bootId: 1, number: 1 })
     expect([it.role, it.commit]).toEqual(["leader", before])
   })
 })
@@ -259,8 +259,8 @@ describe("lease reads, thesis §6.4.1", () => {
     const it = leased()
     const ref = it.read()
     expect([it.outcome(ref), it.did("Send"), it.noted("read.leased")]).toEqual([{ type: "ReadReady", index: 1 }, [], true])
-    it.receive("c", { type: "ReadIndex", term: 2, life: 4, number: 9 })
-    expect(it.last("ReadIndexReply", "c")).toMatchObject({ life: 4, number: 9, readIndex: 1 })
+    it.receive("c", { type: "ReadIndex", term: 2, bootId: 4, number: 9 })
+    expect(it.last("ReadIndexReply", "c")).toMatchObject({ bootId: 4, number: 9, readIndex: 1 })
   })
   test("not in the batch that brings the answer: the lease may be over already, and only the next batch is told", () => {
     const it = leader(leases)

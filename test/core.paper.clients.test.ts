@@ -6,9 +6,9 @@ import { accepted, append, follower, leader, member, payload, server, type Messa
 const b = member("b")
 /** Its no-op is committed; both followers have answered round 1. */
 const settled = (): Server => leader().receive("b", accepted(1, { round: 1 })).receive("c", accepted(1, { round: 1 }))
-const readIndex = (life = 1, number = 1, term = 2): MessageOf<"ReadIndex"> => ({ type: "ReadIndex", term, life, number })
+const readIndex = (bootId = 1, number = 1, term = 2): MessageOf<"ReadIndex"> => ({ type: "ReadIndex", term, bootId, number })
 const readReply = (index: number | null, over: Partial<MessageOf<"ReadIndexReply">> = {}): MessageOf<"ReadIndexReply"> =>
-  ({ type: "ReadIndexReply", term: 1, life: 7, number: 1, readIndex: index, ...over })
+  ({ type: "ReadIndexReply", term: 1, bootId: 7, number: 1, readIndex: index, ...over })
 const readAt = (it: Server): readonly [Server, number] => {
   const ref = it.read()
   return [it, ref]
@@ -78,7 +78,7 @@ describe("reads at followers, thesis §6.4", () => {
   test("a follower asks the leader, and answers once it has applied the index it is told", () => {
     const it = follower({ log: [1, 1] })
     const ref = it.read()
-    expect(it.last("ReadIndex", "b")).toEqual({ type: "ReadIndex", term: 1, life: 7, number: 1 })
+    expect(it.last("ReadIndex", "b")).toEqual({ type: "ReadIndex", term: 1, bootId: 7, number: 1 })
     expect(it.noted("read.asked")).toBe(true)
     expect(it.receive("b", readReply(2)).outcome(ref)).toBe(undefined)
     expect(it.receive("b", append({ prev: [2, 1], commit: 2 })).outcome(ref)).toEqual({ type: "ReadReady", index: 2 })
@@ -86,7 +86,7 @@ describe("reads at followers, thesis §6.4", () => {
   test("the leader confirms its leadership for it as for its own reads", () => {
     const it = settled().receive("c", readIndex(9, 4))
     expect(it.sent("ReadIndexReply")).toEqual([])
-    expect(it.receive("b", accepted(1, { round: 2 })).last("ReadIndexReply", "c")).toEqual({ type: "ReadIndexReply", term: 2, life: 9, number: 4, readIndex: 1 })
+    expect(it.receive("b", accepted(1, { round: 2 })).last("ReadIndexReply", "c")).toEqual({ type: "ReadIndexReply", term: 2, bootId: 9, number: 4, readIndex: 1 })
   })
   test("a new leader's answer waits for its no-op: it names that index", () => {
     const it = leader({ log: [1] }).receive("c", readIndex())
@@ -113,7 +113,7 @@ describe("reads at followers, thesis §6.4", () => {
     expect(next.map(({ number }) => number)).toEqual([2])
   })
   test("an answer to an earlier life, an earlier question or from another server is not taken", () => {
-    for (const [from, over] of [["b", { life: 6 }], ["b", { number: 0 }], ["c", {}]] as const) {
+    for (const [from, over] of [["b", { bootId: 6 }], ["b", { number: 0 }], ["c", {}]] as const) {
       const it = follower({ log: [1], applied: 1 })
       const ref = it.read()
       expect(it.receive(from, readReply(1, over)).outcome(ref)).toBe(undefined)
@@ -149,21 +149,21 @@ describe("reads at followers, thesis §6.4", () => {
 })
 
 describe("proposals, §5.3 and §8", () => {
-  const forwarded = (ref = 1, term = 2): MessageOf<"ForwardProposal"> => ({ type: "ForwardProposal", term, ref, life: 9, payloads: [payload()] })
-  const outcome = (ref: number, life = 7): MessageOf<"ForwardProposalReply"> =>
-    ({ type: "ForwardProposalReply", term: 1, ref, life, outcome: { type: "ProposalAppended", first: 4, term: 1 } })
+  const forwarded = (ref = 1, term = 2): MessageOf<"ForwardProposal"> => ({ type: "ForwardProposal", term, ref, bootId: 9, payloads: [payload()] })
+  const outcome = (ref: number, bootId = 7): MessageOf<"ForwardProposalReply"> =>
+    ({ type: "ForwardProposalReply", term: 1, ref, bootId, outcome: { type: "ProposalAppended", first: 4, term: 1 } })
 
   test("a follower hands proposals on to the leader, and the leader's outcome back", () => {
     const it = follower()
     const ref = it.propose()
-    expect([it.last("ForwardProposal", "b"), it.outcome(ref)]).toMatchObject([{ ref, life: 7 }, undefined])
+    expect([it.last("ForwardProposal", "b"), it.outcome(ref)]).toMatchObject([{ ref, bootId: 7 }, undefined])
     expect(it.noted("proposal.forwarded")).toBe(true)
     expect(it.receive("b", outcome(ref)).outcome(ref)).toEqual({ type: "ProposalAppended", first: 4, term: 1 })
     expect(it.receive("b", outcome(ref)).did("Respond")).toEqual([])
   })
   test("the leader appends what is handed on to it and says where", () => {
     expect(settled().receive("c", forwarded(5)).last("ForwardProposalReply", "c")).toEqual({
-      type: "ForwardProposalReply", term: 2, ref: 5, life: 9, outcome: { type: "ProposalAppended", first: 2, term: 2 },
+      type: "ForwardProposalReply", term: 2, ref: 5, bootId: 9, outcome: { type: "ProposalAppended", first: 2, term: 2 },
     })
   })
   test("what is handed on is never handed on again: it is refused with the leader's name", () => {

@@ -91,7 +91,7 @@ describe("§5.2 leader election", () => {
   test("a follower that hears no leader for an election timeout starts an election", () => {
     const it = follower(plain)
     it.expire("election")
-    expect([it.role, it.timer("election"), it.noted("election.contactLapsed")]).toEqual(["follower", { min: 0, max: electionMax - electionMin }, true])
+    expect([it.role, it.timer("election"), it.noted("election.stickinessLapsed")]).toEqual(["follower", { min: 0, max: electionMax - electionMin }, true])
     expect(it.expire("election").role).toBe("candidate")
   })
 
@@ -319,7 +319,7 @@ describe("PreVote, thesis §9.6", () => {
 describe("disruptive servers, §6 and thesis §4.2.3", () => {
   test("a server that heard a leader within the minimum election timeout neither votes nor adopts the term", () => {
     const it = follower().receive("c", requestVote(7))
-    expect([it.term, it.vote, it.leader, it.sent("RequestVoteReply"), it.noted("vote.refused.freshLeader")]).toEqual([1, null, "b", [], true])
+    expect([it.term, it.vote, it.leader, it.sent("RequestVoteReply"), it.noted("vote.refused.sticky")]).toEqual([1, null, "b", [], true])
   })
   test("a leader is not deposed by a vote request", () => {
     const it = leader().receive("c", requestVote(7))

@@ -196,7 +196,7 @@ describe("§5.3, §5.4.2 commitment", () => {
   test("followers learn of it with the next append or heartbeat, and at once if their own clients wait for it", () => {
     const it = leader().receive("b", accepted(1)).receive("c", accepted(1))
     expect(it.expire("heartbeat").last("AppendEntries", "b")).toMatchObject({ leaderCommit: 1, entries: [] })
-    it.receive("b", { type: "ForwardProposal", term: 2, ref: 1, life: 9, payloads: [payload(1)] })
+    it.receive("b", { type: "ForwardProposal", term: 2, ref: 1, bootId: 9, payloads: [payload(1)] })
     expect(it.receive("c", accepted(2)).last("AppendEntries", "b")).toMatchObject({ leaderCommit: 2, entries: [] })
     expect(it.sent("AppendEntries", "c")).toEqual([])
   })

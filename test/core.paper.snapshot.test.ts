@@ -9,7 +9,7 @@ const stored = (it: Server, id: string, nextOffset: number, last = false): Serve
 const received = (it: Server, index: number, term: number): Server =>
   stored(it.receive("b", install(snapshotAt(index, term), 0, true, { term: it.term })), `s${index}`, 1, true)
 const restored = (it: Server, index: number, term: number): Server => it.happens({ type: "SnapshotRestored", snapshot: snapshotAt(index, term) })
-const small = { settings: { snapshotBytes: 600, tailBytes: 120 } }
+const small = { settings: { snapshotBytes: 600, trailingLogBytes: 120 } }
 
 describe("§7 the own snapshot", () => {
   test("a server takes a snapshot when its log has grown past a fixed size, and one at a time", () => {
@@ -27,7 +27,7 @@ describe("§7 the own snapshot", () => {
     expect(it.did("Persist")).toMatchObject([{ base: { index: 9, term: 1, configuration: voting("abc") }, truncateFrom: null, entries: [] }])
   })
   test("nothing is trimmed that is not applied, and a snapshot that finishes late trims nothing", () => {
-    const it = follower({ log: [1, 1, 1], applied: 1, settings: { tailBytes: 0 } })
+    const it = follower({ log: [1, 1, 1], applied: 1, settings: { trailingLogBytes: 0 } })
     expect(it.happens({ type: "SnapshotTaken", base: snapshotAt(3, 1) }).state.log.base.index).toBe(1)
     expect(it.happens({ type: "SnapshotTaken", base: snapshotAt(1, 1) }).did("Persist")).toEqual([])
     expect(it.noted("snapshot.stale")).toBe(true)
@@ -49,7 +49,7 @@ describe("§7 the own snapshot", () => {
     expect([it.log, it.sent("AppendRejected")]).toEqual([[2, 2], []])
   })
   test("a snapshot names the configuration as of its last included entry", () => {
-    const it = follower({ settings: { tailBytes: 0 } })
+    const it = follower({ settings: { trailingLogBytes: 0 } })
     const change = { kind: "configuration", index: 2, term: 1, time: 0, chain: 0, configuration: voting("ab") } as const
     it.receive("b", { ...append({ commit: 1 }), entries: [...entries(1, [1]), change] })
     it.happens({ type: "SnapshotTaken", base: snapshotAt(1, 1) })
@@ -289,7 +289,7 @@ describe("§7 and the start", () => {
   })
   test("what was promised before the crash is remembered", () => {
     const base = { index: 0, term: 0, time: 5, chain: 0, configuration: voting("abc") }
-    const state = initialState(defaultSettings, { self: member("a"), life: 1, hardState: { term: 3, vote: b }, base, entries: [], position: base })
+    const state = initialState(defaultSettings, { self: member("a"), bootId: 1, hardState: { term: 3, vote: b }, base, entries: [], position: base })
     expect([state.durability.hardState, state.clock.time]).toEqual([{ term: 3, vote: b }, 5])
   })
 })

@@ -52,7 +52,7 @@ describe("regression-3: a read that is confirmed but waits for its index is not 
   test("at a follower: the index that it was told never comes, its leader is lost, the read must be told", () => {
     const it = follower({ log: [1] })
     const ref = it.read()
-    it.receive("b", { type: "ReadIndexReply", term: 1, life: 7, number: 1, readIndex: 5 })
+    it.receive("b", { type: "ReadIndexReply", term: 1, bootId: 7, number: 1, readIndex: 5 })
     expect(it.happens({ type: "PeerDisconnected", peer: member("b") }).outcome(ref)).toMatchObject({ type: "ReadRefused", reason: "leaderChanged" })
   })
 })
@@ -114,7 +114,7 @@ describe("regression-7: a definite refusal of a forwarded proposal is told as un
   test("a refusal is a refusal: not executed, and never will be", () => {
     const it = follower()
     const ref = it.propose()
-    it.receive("b", { type: "ForwardProposalReply", term: 2, ref, life: 7, outcome: { type: "ProposalRefused", reason: "noLeader", leader: null } })
+    it.receive("b", { type: "ForwardProposalReply", term: 2, ref, bootId: 7, outcome: { type: "ProposalRefused", reason: "noLeader", leader: null } })
     expect(it.outcome(ref)).toMatchObject({ type: "ProposalRefused" })
   })
 })
@@ -139,7 +139,7 @@ describe("regression-9: reads waited for ever at a server that is cut off and ma
 })
 
 describe("regression-10: a proposal that was refused was executed after all, by a copy of it", () => {
-  const forwarded = (ref: number, term: number, life = 9, id = 1): Message => ({ type: "ForwardProposal", term, ref, life, payloads: [payload(id)] })
+  const forwarded = (ref: number, term: number, bootId = 9, id = 1): Message => ({ type: "ForwardProposal", term, ref, bootId, payloads: [payload(id)] })
   test("the second copy of a forwarded proposal is nobody's, whatever became of the first", () => {
     const it = leader().receive("b", accepted(1)).happens({ type: "TransferRequested", to: member("c") }).receive("b", forwarded(5, 2))
     expect(it.last("ForwardProposalReply", "b").outcome).toMatchObject({ reason: "transferring" })

@@ -32,23 +32,23 @@ describe("two runners", () => {
           lives.set(node, { start: initialState(settings, recovered), batches: [], end: null })
         },
         observe: ({ node, events: batch, state, effects }) => {
-          const life = lives.get(node)
-          if (life === undefined) throw new Error("a node acts before it starts")
+          const bootId = lives.get(node)
+          if (bootId === undefined) throw new Error("a node acts before it starts")
           // Kept as they are, not copied: an effect that shares something with the state would change under us.
-          life.batches.push({ events: batch, effects })
-          life.end = state
+          bootId.batches.push({ events: batch, effects })
+          bootId.end = state
         },
       })
       finished.push(...lives.values())
-      for (const life of finished) {
-        let state = life.start
-        for (const { events: batch, effects } of life.batches) {
+      for (const bootId of finished) {
+        let state = bootId.start
+        for (const { events: batch, effects } of bootId.batches) {
           const [next, owed]: readonly [State, readonly Effect[]] = stepAll(state, batch)
           if (!isDeepStrictEqual(owed, effects)) expect(plain(owed)).toBe(plain(effects))
           state = next
           events += batch.length
         }
-        expect(plain(state)).toBe(plain(life.end))
+        expect(plain(state)).toBe(plain(bootId.end))
         sequences += 1
       }
     }
@@ -58,7 +58,7 @@ describe("two runners", () => {
 
   test("an in-place runner leaves the state that it was not given alone", () => {
     const base = { index: 0, term: 0, time: 0, chain: 0, configuration: { voters: [{ name: "n1", incarnation: "a" }], outgoing: [], learners: [] } }
-    const recovered = { self: { name: "n1", incarnation: "a" }, life: 1, hardState: { term: 0, vote: null }, base, entries: [], position: base }
+    const recovered = { self: { name: "n1", incarnation: "a" }, bootId: 1, hardState: { term: 0, vote: null }, base, entries: [], position: base }
     const pure = initialState(defaultSettings, recovered)
     const [after] = stepAll(pure, [{ type: "TimerExpired", timer: "election" }])
     expect(pure.currentTerm).toBe(0)

@@ -36,7 +36,7 @@ describe("a leader whose followers tell that they are full", () => {
   })
   test("refuses what was forwarded to it as well", () => {
     const it = leader().receive("b", accepted(1, full)).receive("c", accepted(1, full))
-    it.receive("b", { type: "ForwardProposal", term: it.term, ref: 1, life: 7, payloads: [payload()] })
+    it.receive("b", { type: "ForwardProposal", term: it.term, ref: 1, bootId: 7, payloads: [payload()] })
     expect(it.last("ForwardProposalReply", "b").outcome).toMatchObject({ type: "ProposalRefused", reason: "spaceLow" })
   })
 })

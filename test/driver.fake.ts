@@ -9,7 +9,7 @@ const configuration: Configuration = { voters: [self, peer, { name: "n3", incarn
 
 export const heartbeat = (term: number): Message => ({ type: "AppendEntries", term, prevLogIndex: 0, prevLogTerm: 0, prevLogChain: 0, entries: [], leaderCommit: 0, time: 0, settled: false, round: 1 })
 
-const freshState = () => initialState(defaultSettings, { self, life: 1, hardState: { term: 0, vote: null }, base: { ...origin, configuration }, entries: [], position: origin })
+const freshState = () => initialState(defaultSettings, { self, bootId: 1, hardState: { term: 0, vote: null }, base: { ...origin, configuration }, entries: [], position: origin })
 /** Answers each event with the effects prepared for its type. */
 export const scripted = (answers: Partial<Record<Event["type"], (event: Event) => readonly Effect[]>>): Runner => ({
   state: freshState(),

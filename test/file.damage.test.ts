@@ -1,5 +1,5 @@
 /** Damage is told from a torn write, and named; nothing acknowledged is dropped in silence. */
-import { hear } from "../core/index.ts"
+import { recordClaim } from "../core/index.ts"
 import * as Effect from "effect/Effect"
 import * as fc from "fast-check"
 import { expect, test } from "vitest"
@@ -130,7 +130,7 @@ test("starts are counted, each with a word of its own, and starts of peers are r
       expect(opened.storage.sightings.of(peer)).toBeNull()
       await new Promise((resolve) => opened.storage.sightings.meet(peer, start, resolve))
       const sighting = opened.storage.sightings.of(peer)
-      if (sighting !== null) hear(sighting, { type: "AppendAccepted", term: 3, matchIndex: 12, verifiedIndex: 12, verifiedChain: 0, round: 1, condition: "ready", wall: 0, leaderTime: 0 })
+      if (sighting !== null) recordClaim(sighting, { type: "AppendAccepted", term: 3, matchIndex: 12, verifiedIndex: 12, verifiedChain: 0, round: 1, condition: "ready", wall: 0, leaderTime: 0 })
     } else expect(opened.storage.sightings.of(peer)).toEqual({ member: peer, start, term: 3, index: 12 })
     await opened.close()
   }

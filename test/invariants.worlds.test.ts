@@ -25,7 +25,7 @@ describe("invariants in random worlds", () => {
 
   test("what a checker remembers stays small, however long the world goes on", () => {
     const check = makeInvariantChecker()
-    const world = new World({ seed: 3, nodes: 3, settings: { snapshotBytes: 20_000, tailBytes: 2000 }, observe: check, started: check.started })
+    const world = new World({ seed: 3, nodes: 3, settings: { snapshotBytes: 20_000, trailingLogBytes: 2000 }, observe: check, started: check.started })
     world.run(3000)
     const sizes: number[] = []
     for (let id = 0; id < 8000; id += 4) {

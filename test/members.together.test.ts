@@ -15,7 +15,7 @@ afterEach(async () => {
   for (const cluster of open.splice(0)) await cluster.close()
 })
 const start = async (more: object = {}): Promise<Cluster> => {
-  const cluster = await replicateTogether({ machine: notes, settings: { snapshotBytes: 3000, tailBytes: 500 }, ...more })
+  const cluster = await replicateTogether({ machine: notes, settings: { snapshotBytes: 3000, trailingLogBytes: 500 }, ...more })
   open.push(cluster)
   await cluster.replica("a").ready()
   return cluster

@@ -56,7 +56,7 @@ test("a leader that crashes loses nothing that was acknowledged, and catches up 
 })
 
 test("who is cut off learns what it missed, also if that is only left in a snapshot", async () => {
-  const c = cluster({ settings: { heartbeat: 30, electionMin: 150, electionMax: 300, snapshotBytes: 1000, tailBytes: 0 } })
+  const c = cluster({ settings: { heartbeat: 30, electionMin: 150, electionMax: 300, snapshotBytes: 1000, trailingLogBytes: 0 } })
   const leader = await leads(c)
   await say(c, "before")
   await allAlike(c, "before")

@@ -2,7 +2,7 @@
 import { defaultSettings, initialState, inPlace, type Settings } from "../core/index.ts"
 import { type Driver, makeClock, makeDriver, makeTimers } from "../interpreters/driver/index.ts"
 import { isFinal } from "../interpreters/hello.ts"
-import type { Log } from "../interpreters/log.ts"
+import type { Logger } from "../interpreters/log.ts"
 import type { PortLimits, PortTransport } from "../interpreters/port/index.ts"
 import { foundTogether, makeMemoryDisk, makeMemoryNetwork, randomWord, type DiskAction, type MemoryDisk, type NetworkAction } from "../interpreters/memory/index.ts"
 import { makeMachineDisk, type MachineDisk, type MemoryMachine, type MemoryMachineOptions } from "./memory.machine.ts"
@@ -22,7 +22,7 @@ export interface MemoryClusterOptions<S> {
   readonly settings?: Partial<Settings>
   readonly limits?: PortLimits
   /** Lines for people, of all nodes. */
-  readonly log?: Log
+  readonly log?: Logger
 }
 export interface MemoryReplica<S> {
   readonly name: string
@@ -82,14 +82,14 @@ class Replica<S> implements MemoryReplica<S> {
     const { identity, stored, start, recovered, sightings, refused } = storage
     const { self, cluster, founding } = identity
     const machine = this.machines.open()
-    const say: Log = (level, text) => log(level, `${this.name}: ${text}`)
+    const say: Logger = (level, text) => log(level, `${this.name}: ${text}`)
     const hello = { cluster, clientAddress: "", empty: false, founding, start, recovered, refused: refused?.detail ?? null }
     const transport = this.join({ self, hello, sightings, log: say, ...(limits === undefined ? {} : { limits }) })
     const position = machine.position()
     const state = initialState(
       { ...defaultSettings, ...settings },
       // The founding configuration is no entry, so the state machine has not seen it.
-      { self, life: randomWord(), ...stored, position: position !== null && position.configuration.voters.length === 0 ? { ...position, configuration: stored.base.configuration } : position },
+      { self, bootId: randomWord(), ...stored, position: position !== null && position.configuration.voters.length === 0 ? { ...position, configuration: stored.base.configuration } : position },
     )
     const fail = (error: Error): void => {
       this.failed = error

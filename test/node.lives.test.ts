@@ -198,7 +198,7 @@ describe("a node", () => {
   })
 
   test("that was away while the log was trimmed is brought up by a snapshot, and is a full member afterwards", async () => {
-    const settings = { ...defaultSettings, snapshotBytes: 60_000, tailBytes: 10_000, maxApplyBytes: 20_000 }
+    const settings = { ...defaultSettings, snapshotBytes: 60_000, trailingLogBytes: 10_000, maxApplyBytes: 20_000 }
     await withLocalCluster(
       3,
       async (cluster) => {

@@ -9,7 +9,7 @@ import { fresh } from "./tcp.nodes.ts"
 const [n1, n2, n3] = ["n1", "n2", "n3"].map((name): Member => ({ name, incarnation: `${name}-a` })) as [Member, Member, Member]
 const configuration: Configuration = { voters: [n1, n2, n3], outgoing: [], learners: [] }
 const base = { index: 0, term: 0, time: 0, chain: 0, configuration }
-const stateOf = (change: Partial<State> = {}): State => ({ ...initialState(defaultSettings, { self: n1, life: 1, hardState: { term: 7, vote: null }, base, entries: [], position: base }), ...change })
+const stateOf = (change: Partial<State> = {}): State => ({ ...initialState(defaultSettings, { self: n1, bootId: 1, hardState: { term: 7, vote: null }, base, entries: [], position: base }), ...change })
 
 type Link = Facts["links"][number]
 const link = (member: Member, change: Partial<Link> = {}): Link => ({

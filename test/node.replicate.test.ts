@@ -38,7 +38,7 @@ describe("replicate", () => {
     const peers = Object.fromEntries(ids.map((id, i) => [id, `127.0.0.1:${ports[i]}`]))
     const optionsOf = (id: string): ReplicateOptions<State, Command, number> => ({
       id, data: join(home, id), peers, machine, compareEvery: 50, log: () => undefined,
-      settings: { heartbeat: 50, electionMin: 400, electionMax: 800, snapshotBytes: 20_000, tailBytes: 1000 },
+      settings: { heartbeat: 50, electionMin: 400, electionMax: 800, snapshotBytes: 20_000, trailingLogBytes: 1000 },
     })
     const start = (id: string): Promise<Replica<State, Command, number>> => replicate(optionsOf(id))
     let [a, b, c] = (await Promise.all(ids.map(start))) as [Replica<State, Command, number>, Replica<State, Command, number>, Replica<State, Command, number>]
@@ -102,7 +102,7 @@ describe("replicate", () => {
     const start = (id: string): Promise<Replica<Database, string, number>> =>
       replicate({
         id, data: join(home, `sqlite-${id}`), peers, machine: notes, compareEvery: 50, log: (_, text) => lines.push(`${id}: ${text}`),
-        settings: { heartbeat: 50, electionMin: 400, electionMax: 800, snapshotBytes: 20_000, tailBytes: 1000 },
+        settings: { heartbeat: 50, electionMin: 400, electionMax: 800, snapshotBytes: 20_000, trailingLogBytes: 1000 },
       })
     const first = await Promise.all(ids.map(start))
     const [a, b] = first

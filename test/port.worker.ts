@@ -43,7 +43,7 @@ const start = (): void => {
   const { stored } = storage
   const state = initialState(
     { ...defaultSettings, heartbeat: 30, electionMin: 200, electionMax: 400, disconnectMax: 50 },
-    { self, life: storage.start.number, ...stored, position: { index: 0, term: 0, time: 0, chain: 0, configuration: stored.base.configuration } },
+    { self, bootId: storage.start.number, ...stored, position: { index: 0, term: 0, time: 0, chain: 0, configuration: stored.base.configuration } },
   )
   const driver = makeDriver({
     runner: inPlace(state), storage, machine, timers: makeTimers(), clock: makeClock(),

@@ -66,7 +66,7 @@ describe("a replicated state", () => {
   })
 
   test("nothing acknowledged is lost and nothing is doubled while each replica crashes in turn, and all at once", async () => {
-    const cluster = await start(jobs, { settings: { snapshotBytes: 4000, tailBytes: 500 } })
+    const cluster = await start(jobs, { settings: { snapshotBytes: 4000, trailingLogBytes: 500 } })
     const acknowledged: string[] = []
     const unknown: string[] = []
     const over = new AbortController()

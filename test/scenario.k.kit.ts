@@ -33,7 +33,7 @@ export class KvWorld {
     this.net = lossy ? unreliable : goodNetwork
     this.cluster = watched({
       servers, seed, network: lossy ? "unreliable" : "reliable", connections: true,
-      settings: { forwardProposals: true, ...(most === null ? { snapshotBytes: 1e9 } : { snapshotBytes: most, tailBytes: 0 }) },
+      settings: { forwardProposals: true, ...(most === null ? { snapshotBytes: 1e9 } : { snapshotBytes: most, trailingLogBytes: 0 }) },
       ...this.services.hooks(),
     })
     this.services.attach(this.cluster.world)

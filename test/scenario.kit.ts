@@ -22,7 +22,7 @@ export const T = 1000
 const LONGEST = 120_000
 
 /** Settings of a service that takes a snapshot each time that it has executed ten commands more: 16 bytes each, counted as 64. */
-export const everyTen: Partial<Settings> = { snapshotBytes: 10 * (16 + 48) - 1, tailBytes: 0 }
+export const everyTen: Partial<Settings> = { snapshotBytes: 10 * (16 + 48) - 1, trailingLogBytes: 0 }
 
 const writer = new Writer()
 /** Bytes of a frame on a socket; what a snapshot carries is not counted. */

@@ -127,7 +127,7 @@ describe("a replicated state machine", () => {
   })
 
   const most = 1000
-  scenario("Q8", { ...service, settings: { snapshotBytes: most, tailBytes: 0 } }, (c) => {
+  scenario("Q8", { ...service, settings: { snapshotBytes: most, trailingLogBytes: 0 } }, (c) => {
     increments(c, 100)
     c.run(seconds(1))
     for (const name of c.names) expect(c.stateBytes(name)).toBeLessThanOrEqual(2 * most)

@@ -89,7 +89,7 @@ describe("members", () => {
     for (let i = 0; i < 30; i++) c.one(c.fresh(), 3)
     // A damaged record keeps n3 from starting; without its disk it starts, and knows that it knows nothing.
     c.crash("n3")
-    c.world.act({ type: "flipBit", node: "n3" })
+    c.world.act({ type: "corruptDisk", node: "n3" })
     c.restart("n3")
     expect(c.isUp("n3")).toBe(false)
     c.one(c.fresh(), 2)

@@ -36,7 +36,7 @@ describe("generated scripts", () => {
     const typesOf = (profile: Profile): Set<Action["type"]> => new Set(Array.from({ length: 150 }, (_, seed) => generateScript(seed, profile, { nodes: 5 }).actions.map(({ type }) => type)).flat())
     const byHand = ["step", "deliver", "drop", "duplicate", "fire", "persist", "inject", "snapshots", "join"]
     const faults: readonly Action["type"][] = [
-      "crash", "start", "pause", "resume", "skew", "wipe", "add", "disk", "stallDisk", "resumeDisk", "failWrite", "failSync", "fullDisk", "freeDisk", "flipBit", "damage", "apply",
+      "crash", "start", "pause", "resume", "skew", "wipe", "add", "disk", "stallDisk", "resumeDisk", "failWrite", "failSync", "fullDisk", "freeDisk", "corruptDisk", "damage", "apply",
       "cut", "isolate", "reconnect", "partition", "heal", "network", "clog", "reset", "change",
     ]
     const everything = typesOf("everything")
@@ -49,7 +49,7 @@ describe("generated scripts", () => {
   test("what is lost for good is a minority of every configuration that is asked for", () => {
     for (let seed = 0; seed < 400; seed++) {
       const { actions, options } = generateScript(seed, seed % 2 === 0 ? "everything" : "membership", { nodes: nodesOf(seed) })
-      const lost = new Set(actions.flatMap((action) => (action.type === "wipe" || action.type === "flipBit" || action.type === "damage" || (action.type === "crash" && action.keep === "corrupt") ? [action.node] : [])))
+      const lost = new Set(actions.flatMap((action) => (action.type === "wipe" || action.type === "corruptDisk" || action.type === "damage" || (action.type === "crash" && action.keep === "corrupt") ? [action.node] : [])))
       const isMinority = (names: readonly string[]): boolean => names.filter((name) => lost.has(name)).length * 2 < names.length
       expect(isMinority(Array.from({ length: Number(options.nodes) }, (_, i) => `n${i + 1}`))).toBe(true)
       for (const action of actions) if (action.type === "change") expect(isMinority(action.voters)).toBe(true)

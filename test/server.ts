@@ -54,7 +54,7 @@ export interface Given {
   readonly base?: { readonly index: number; readonly term: number; readonly chain?: number }
   /** Through where the state machine has executed (and so the server knows as committed); null: it is lost. */
   readonly applied?: number | { readonly index: number; readonly term: number } | null
-  readonly life?: number
+  readonly bootId?: number
   readonly slow?: boolean
   readonly settings?: Partial<Settings>
 }
@@ -79,7 +79,7 @@ export class Server {
     this.slow = given.slow ?? false
     this.state = initialState({ ...defaultSettings, ...given.settings }, {
       self: member(name),
-      life: given.life ?? 7,
+      bootId: given.bootId ?? 7,
       hardState: { term, vote: vote === null ? null : member(vote) },
       base: position(base),
       entries: held,
@@ -251,7 +251,7 @@ export const installReply = (id: string, status: MessageOf<"InstallSnapshotReply
 /** One of each type that carries a term somebody has. */
 export const everyMessageOf = (term: number): readonly Message[] => [
   requestVote(term), voteReply(term, false), preVoteReply(term, false), append({ term }), accepted(0, { term }), rejected(0, 0, 1, { term }),
-  install(snapshotAt(5, 1), 0, false, { term }), installReply("s", "more", 0, { term }), { type: "ReadIndex", term, life: 1, number: 1 },
-  { type: "ReadIndexReply", term, life: 1, number: 1, readIndex: null }, { type: "ForwardProposal", term, ref: 1, life: 1, payloads: [] },
-  { type: "ForwardProposalReply", term, ref: 1, life: 1, outcome: { type: "ProposalUnknown", leader: null } }, { type: "TimeoutNow", term },
+  install(snapshotAt(5, 1), 0, false, { term }), installReply("s", "more", 0, { term }), { type: "ReadIndex", term, bootId: 1, number: 1 },
+  { type: "ReadIndexReply", term, bootId: 1, number: 1, readIndex: null }, { type: "ForwardProposal", term, ref: 1, bootId: 1, payloads: [] },
+  { type: "ForwardProposalReply", term, ref: 1, bootId: 1, outcome: { type: "ProposalUnknown", leader: null } }, { type: "TimeoutNow", term },
 ]

@@ -1,7 +1,7 @@
 /** Starts of a directory: who is known by whom, whatever is copied, put back and started; and what is said over a wire. */
 import * as fc from "fast-check"
 import { afterEach, describe, expect, test } from "vitest"
-import { hear, holdsLess, LINE, lineage, NO_START, startAfter, withSighting, type Message, type Sighting, type Start } from "../core/index.ts"
+import { recordClaim, holdsLess, LINE, lineage, NO_START, startAfter, withSighting, type Message, type Sighting, type Start } from "../core/index.ts"
 import { fleetingSightings } from "../interpreters/starts.ts"
 import { allConnected, introduce, memberOf, open, preambleAndHello, raw, until, type Node, type NodeOptions } from "./tcp.nodes.ts"
 
@@ -48,10 +48,10 @@ describe("what a member has said that its disk holds", () => {
   const accepted = (term: number, matchIndex: number): Message => ({ type: "AppendAccepted", term, matchIndex, verifiedIndex: matchIndex, verifiedChain: 0, round: 1, condition: "ready", wall: 0, leaderTime: 0 })
   test("grows by acknowledgements within a term and by votes, and binds a later start", () => {
     const sighting: Sighting = { member: memberOf("b"), start: NO_START, term: 0, index: 0 }
-    for (const message of [accepted(2, 10), accepted(2, 7), { type: "RequestVoteReply", term: 3, granted: false, wall: 0, time: 0 } as const, { type: "AppendRejected", term: 9, prevLogIndex: 1, conflictTerm: 0, conflictIndex: 1, round: 1, wall: 0, time: 0 } as const]) hear(sighting, message)
+    for (const message of [accepted(2, 10), accepted(2, 7), { type: "RequestVoteReply", term: 3, granted: false, wall: 0, time: 0 } as const, { type: "AppendRejected", term: 9, prevLogIndex: 1, conflictTerm: 0, conflictIndex: 1, round: 1, wall: 0, time: 0 } as const]) recordClaim(sighting, message)
     expect(sighting).toMatchObject({ term: 2, index: 10 })
     expect([[2, 9], [1, 99], [2, 10], [3, 0]].map(([term = 0, index = 0]) => holdsLess({ term, index }, sighting))).toEqual([true, true, false, false])
-    hear(sighting, { type: "RequestVoteReply", term: 3, granted: true, wall: 0, time: 0 })
+    recordClaim(sighting, { type: "RequestVoteReply", term: 3, granted: true, wall: 0, time: 0 })
     expect([[2, 99], [3, 0]].map(([term = 0, index = 0]) => holdsLess({ term, index }, sighting))).toEqual([true, false])
   })
   test("is forgotten for the incarnations met first, if there are many of one name", () => {

@@ -12,9 +12,9 @@ test("a node replayed from its written trace, half way from a written state, doe
     scripted(seed, {
       steps: 5,
       started: (node, recovered, settings) => {
-        const life = { start: initialState(settings, recovered), batches: [] }
-        lives.push(life)
-        latest.set(node, life)
+        const boot = { start: initialState(settings, recovered), batches: [] }
+        lives.push(boot)
+        latest.set(node, boot)
       },
       observe: ({ node, events, effects }) => latest.get(node)?.batches.push({ events, effects }),
     })

@@ -3,7 +3,7 @@ import { expect, test } from "vitest"
 import { addPlanned, takePlanned } from "../interpreters/simulation/state/agenda.ts"
 import type { Happening, Planned } from "../interpreters/simulation/index.ts"
 
-const what: Happening = { type: "alarm", node: "n1", life: 1, timer: "election" }
+const what: Happening = { type: "alarm", node: "n1", boot: 1, timer: "election" }
 
 test("what is planned comes by time, then in the order of planning, whatever is taken out in between", () => {
   fc.assert(

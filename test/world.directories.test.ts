@@ -34,7 +34,7 @@ describe("a directory that was put back", () => {
     act(world, { type: "start", node: victim })
     write(world, 2)
     expect(world.state(victim), "it stays so").toBeUndefined()
-    act(world, { type: "wipe", node: victim }, { type: "start", node: victim }, { type: "admit", node: leader, names: [victim] })
+    act(world, { type: "wipe", node: victim }, { type: "start", node: victim }, { type: "addLearners", node: leader, names: [victim] })
     world.run(3000)
     act(world, { type: "change", node: leader, voters: world.names, learners: [] })
     world.run(3000)

@@ -172,7 +172,7 @@ describe("disks", () => {
   })
   test("from a corrupt disk nothing starts; wiped, it comes back amnesiac, votes for nobody, and is taken in as a new member", () => {
     const { world, follower } = led()
-    world.act({ type: "flipBit", node: follower })
+    world.act({ type: "corruptDisk", node: follower })
     world.crash(follower)
     world.start(follower)
     expect(world.state(follower)).toBe(undefined)

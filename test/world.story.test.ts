@@ -108,7 +108,7 @@ describe("a story", () => {
     expect(executed).toBeGreaterThan(30)
   })
   test("requests, bytes and stored bytes are counted", () => {
-    const c = cluster(3, { settings: { ...tightSettings, tailBytes: 0 } })
+    const c = cluster(3, { settings: { ...tightSettings, trailingLogBytes: 0 } })
     c.leader()
     const [rpcs, bytes] = [c.rpcs(), c.bytes()]
     for (let i = 0; i < 10; i++) c.one("x".repeat(500), 3)

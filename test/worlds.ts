@@ -6,7 +6,7 @@ import { asLived, checkScript, generateScript, isOwn, saveFailure, type Profile,
 /** Small enough that snapshots, windows and refusals happen all the time. */
 export const tightSettings: Partial<Settings> = {
   snapshotBytes: 2000,
-  tailBytes: 400,
+  trailingLogBytes: 400,
   maxBatchBytes: 300,
   maxInflight: 4,
   maxInflightBytes: 1000,
@@ -104,7 +104,7 @@ export const randomAction = (random: Random, id: number, names: readonly string[
     { type: "failSync", node },
     { type: "fullDisk", node },
     { type: "freeDisk", node: to },
-    { type: "flipBit", node },
+    { type: "corruptDisk", node },
     { type: "damage", node },
     { type: "apply", node, min: 0, max: random.pick([2, 50]) ?? 2 },
     { type: "snapshots", profile: { chunksMax: 1 + random.below(6), takeFailPermille: random.below(300), openFailPermille: random.below(300), rejectPermille: random.below(300) } },

@@ -102,7 +102,7 @@ const actions: readonly Command[] = [
     return Number.isNaN(id) ? null : { type: "propose", node, id }
   }, " [ID|JSON]"),
   onNode(["read"], "a client reads at this node", (node) => ({ type: "read", node })),
-  onNode(["admit"], "ask a leader to take servers in as learners", (node, names, session) => (names.length > 0 && names.every((name) => known(session, name)) ? { type: "admit", node, names } : null), " NAME…"),
+  onNode(["learners"], "ask a leader to add servers as learners", (node, names, session) => (names.length > 0 && names.every((name) => known(session, name)) ? { type: "addLearners", node, names } : null), " NAME…"),
   onNode(["change"], "ask a leader for these voters, and after a bar these learners", (node, words, session) => {
     const bar = words.includes("|") ? words.indexOf("|") : words.length
     const [voters, learners] = [words.slice(0, bar), words.slice(bar + 1)]

@@ -86,10 +86,10 @@ type ActionFields = { readonly [Type in ActionType]: Fields<Omit<Extract<Action,
 const ACTIONS: ActionFields = {
   run: { ms: run }, step: { count: whole(0, 1_000_000) },
   propose: { node: name, id: whole(0), bytes: optional(whole(0, 64 * MB)), count: optional(whole(1, 100_000)), payloads: optional(list(payload)) },
-  read: node, change: { node: name, voters: list(name), learners: list(name) }, admit: { node: name, names: list(name) },
+  read: node, change: { node: name, voters: list(name), learners: list(name) }, addLearners: { node: name, names: list(name) },
   transfer: { node: name, to: either((value) => value === null, () => {}, name) },
   start: node, crash: { node: name, keep: optional(oneOf(KEEPS)) }, pause: node, resume: node, skew: { node: name, offset: whole(-NEVER, NEVER), driftPermille: whole(-NEVER, NEVER), wallDriftPermille: optional(whole(-NEVER, NEVER)) }, wipe: node, add: { name }, copyDirectory: node, swapDirectory: node, cutLog: { node: name, entries: whole(1) },
-  disk: speed, stallDisk: node, resumeDisk: node, failWrite: node, failSync: node, fullDisk: node, freeDisk: node, flipBit: node, damage: node, apply: speed, snapshots: { profile: snapshots },
+  disk: speed, stallDisk: node, resumeDisk: node, failWrite: node, failSync: node, fullDisk: node, freeDisk: node, corruptDisk: node, damage: node, apply: speed, snapshots: { profile: snapshots },
   cut: link, join: link, isolate: node, reconnect: node, partition: { side: list(name) }, heal: {}, network: { profile: network }, clog: { ...link, ms: delay }, reset: { a: name, b: name },
   deliver: message, drop: message, duplicate: message, fire: { node: name, timer: oneOf(TIMERS) }, persist: node, inject: { node: name, event: field("an event", (value) => isRecord(value) && isEvent(value)) },
 }

@@ -94,7 +94,7 @@ const LEADERLESS_MS = 1000
 
 export const makeMembers = ({ driver, transport, surroundings, address = null, cluster = () => null, report = () => undefined }: MembersOptions): RunningMembers => {
   const { now, after, random } = surroundings
-  const life = Math.floor(random() * 2 ** 32)
+  const bootId = Math.floor(random() * 2 ** 32)
   const open = new Map<number, (answer: Answer | null) => void>()
   const enders = new Set<() => void>()
   let nextRef = 1
@@ -154,13 +154,13 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
   driver.onService((from, message) => {
     if (stopped) return
     if (message.type === "ServiceAnswer") {
-      if (message.life === life) open.get(message.ref)?.(readAnswer(message))
+      if (message.bootId === bootId) open.get(message.ref)?.(readAnswer(message))
       return
     }
     const question = readQuestion(message)
     if (question === null) return
     answerTo(question, (answer) => {
-      if (!stopped) say(from, { type: "ServiceAnswer", life: message.life, ref: message.ref, bytes: bytesOf(answer) })
+      if (!stopped) say(from, { type: "ServiceAnswer", bootId: message.bootId, ref: message.ref, bytes: bytesOf(answer) })
     })
   })
 
@@ -182,7 +182,7 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
         resolve(answer)
       }
       open.set(ref, end)
-      say(leader, { type: "ServiceQuestion", life, ref, bytes: bytesOf(question) })
+      say(leader, { type: "ServiceQuestion", bootId, ref, bytes: bytesOf(question) })
     })
   const pause = (millis: number): Promise<void> =>
     new Promise((resolve) => {

@@ -10,7 +10,7 @@ import type { LogBase, Member, Settings } from "../../core/index.ts"
 import type { Driver } from "../driver/index.ts"
 import { openFileStorage, type FileStorage, type FileStorageOptions, type StorageError } from "../file/index.ts"
 import type { LocalHello } from "../hello.ts"
-import type { Log } from "../log.ts"
+import type { Logger } from "../log.ts"
 import type { Metric } from "../metrics/index.ts"
 import { addressText, makeTcpTransport, type Address, type TcpError, type TcpTransport } from "../tcp/index.ts"
 import { configurationIn, makeAddresses, startingPeers, type KnownAddresses } from "./addresses.ts"
@@ -55,7 +55,7 @@ export interface Assembly<M extends RecoverableMachine, B extends Built, E> exte
   readonly http?: Address | null
   /** What stands on it adds these. */
   readonly metrics?: () => readonly Metric[]
-  readonly log: Log
+  readonly log: Logger
   /** `whole`: the log holds every entry from the first on, so lost data can be made anew from it. */
   readonly openMachine: (at: { readonly self: Member; readonly cluster: string; readonly directory: string; readonly whole: boolean }) => Effect.Effect<M, E, Scope.Scope>
   /** Makes the driver and starts it. */
@@ -165,7 +165,7 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(ali
   })
 
 /** Tells people what becomes of it while it runs. Returns how it ends. */
-const watch = (alive: Alive, { driver, stop }: Built, log: Log): (() => Promise<void>) => {
+const watch = (alive: Alive, { driver, stop }: Built, log: Logger): (() => Promise<void>) => {
   watchLeadership(alive, driver, log)
   const clocks = watchClock(driver, alive.id, log)
   alive.clocks = clocks
@@ -180,7 +180,7 @@ const watch = (alive: Alive, { driver, stop }: Built, log: Log): (() => Promise<
   }
 }
 
-const watchLeadership = (alive: Alive, driver: Driver, log: Log): void => {
+const watchLeadership = (alive: Alive, driver: Driver, log: Logger): void => {
   let leader: string | null = null
   let term = 0
   let last = ""

@@ -1,7 +1,7 @@
 /** A wall clock that is far from the cluster's time is named: in the log once, in health and status for as long as it lasts. */
 import { replicatedTime, type Millis, type State } from "../../core/index.ts"
 import type { Driver } from "../driver/index.ts"
-import type { Log } from "../log.ts"
+import type { Logger } from "../log.ts"
 
 /** Further than this, for so many looks in a row, is worth a word: less is a machine without NTP on its way. */
 const FAR: Millis = 2000
@@ -30,7 +30,7 @@ export interface ClockWatch {
   readonly far: () => Millis | null
   readonly stop: () => void
 }
-export const watchClock = (driver: Pick<Driver, "state">, name: string, log: Log): ClockWatch => {
+export const watchClock = (driver: Pick<Driver, "state">, name: string, log: Logger): ClockWatch => {
   let seen = 0
   let far: Millis | null = null
   const look = (): void => {

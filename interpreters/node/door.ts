@@ -6,7 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from "node:net"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { Log } from "../log.ts"
+import type { Logger } from "../log.ts"
 import type { Address } from "../tcp/index.ts"
 import { httpUnavailable, type HttpUnavailable } from "./errors.ts"
 
@@ -32,7 +32,7 @@ export interface DoorOptions {
   readonly listen: Address
   /** Of a GET. `query`: what follows the question mark. */
   readonly page: (path: string, query: string) => Page | Promise<Page>
-  readonly log: Log
+  readonly log: Logger
   readonly limits?: Partial<DoorLimits>
 }
 

@@ -7,7 +7,7 @@
 import { randomBytes } from "node:crypto"
 import * as Effect from "effect/Effect"
 import type { Configuration, Member } from "../../core/index.ts"
-import type { Log } from "../log.ts"
+import type { Logger } from "../log.ts"
 import type { PeerLink, TcpTransport } from "../tcp/index.ts"
 import { BootstrapRefused } from "./errors.ts"
 
@@ -55,7 +55,7 @@ export interface Forming {
   readonly listed: readonly string[]
   readonly address: string
   readonly bootstrap: boolean
-  readonly log: Log
+  readonly log: Logger
   /** Somebody holds data that do not know this node; or, with null, nobody does any more. */
   readonly met: (of: Extract<Formation, { readonly type: "amnesiac" }> | null) => void
 }

@@ -5,7 +5,7 @@ import { refusedText } from "./place.ts"
 import type { Refused } from "../starts.ts"
 import type { PeerLink, Unlisted } from "../tcp/index.ts"
 import { clockText } from "./clocks.ts"
-import type { Log } from "../log.ts"
+import type { Logger } from "../log.ts"
 
 /** What a node does between its start and the moment when it can serve. */
 export type Phase =
@@ -164,7 +164,7 @@ const running = (facts: Facts, state: Readonly<State>): readonly Health[] => {
   const say = (reason: Reason, text: string): void => void found.push({ reason, text })
   if (state.machine === "rebuild") say("rebuilding", `the data of ${name} are lost or damaged and are being rebuilt from a peer. Nothing need be done while a leader is up.`)
   if (pending.wanting !== null) say("log waits", pending.wanting)
-  else if (pending.ms > state.settings.persistStall) say("disk slow", `the disk of ${name} has been at work on one write to the log for ${seconds(pending.ms)}: until it is done this node acknowledges nothing. Look at the load and the health of the disk.`)
+  else if (pending.ms > state.settings.diskStallTimeout) say("disk slow", `the disk of ${name} has been at work on one write to the log for ${seconds(pending.ms)}: until it is done this node acknowledges nothing. Look at the load and the health of the disk.`)
   if (leaderlessMs !== null && leaderlessMs > state.settings.electionMax) say("no leader", noLeaderText(facts, state, leaderlessMs))
   const refused = links.find((link) => link.refused !== null)?.refused ?? null
   if (refused !== null) say("peer refused", refused)
@@ -200,7 +200,7 @@ export const isLoading = ({ reason }: Health): boolean => reason === "starting" 
 const TOLD: ReadonlySet<Reason> = new Set<Reason>(["ok", "no leader", "disk slow", "disk full", "removed"])
 const LOOK_MS = 1000
 /** What lasts from one look to the next is worth a line, and so is that it is over. Returns how to end it. */
-export const watchHealth = (health: () => Health, log: Log): (() => void) => {
+export const watchHealth = (health: () => Health, log: Logger): (() => void) => {
   let seen: Reason = "ok"
   let told: Reason = "ok"
   const timer = setInterval(() => {

@@ -1,5 +1,5 @@
 /** One line per fact: for people, or as JSON with STEPRAFT_LOG_FORMAT=json. STEPRAFT_LOG_LEVEL names the least level shown. */
-import type { Log, LogLevel } from "../log.ts"
+import type { Logger, LogLevel } from "../log.ts"
 import { shown } from "../text.ts"
 
 /** A stack with its message has a few thousand characters. */
@@ -14,7 +14,7 @@ export interface LogOptions {
   readonly write?: (line: string) => void
 }
 
-export const makeLog = ({ node, json, least, write = (line) => void process.stderr.write(line) }: LogOptions): Log => {
+export const makeLog = ({ node, json, least, write = (line) => void process.stderr.write(line) }: LogOptions): Logger => {
   const from = order.indexOf(least)
   return (level, text) => {
     if (order.indexOf(level) < from) return

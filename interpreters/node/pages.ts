@@ -1,7 +1,7 @@
 /** What a node answers over HTTP: /metrics, /livez and /readyz, each check at a path of its own. */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { Log } from "../log.ts"
+import type { Logger } from "../log.ts"
 import { CONTENT_TYPE, metricsText, type Metric } from "../metrics/index.ts"
 import type { Address } from "../tcp/index.ts"
 import { addressText } from "../tcp/index.ts"
@@ -13,7 +13,7 @@ import { factsOf, type Alive } from "./status.ts"
 
 export interface PagesOptions {
   readonly listen: Address
-  readonly log: Log
+  readonly log: Logger
   /** What stands on the server adds its own. */
   readonly metrics?: () => readonly Metric[]
   readonly limits?: Partial<DoorLimits>

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import { emptyConfiguration } from "../../core/index.ts"
 import type { FileStorage, StorageError } from "../file/index.ts"
 import type { LocalHello } from "../hello.ts"
-import type { Log } from "../log.ts"
+import type { Logger } from "../log.ts"
 import type { Refused } from "../starts.ts"
 import { isFinal, type TcpTransport } from "../tcp/index.ts"
 import type { BootstrapRefused } from "./errors.ts"
@@ -12,7 +12,7 @@ import { formed, newClusterId, type Forming } from "./forming.ts"
 export interface Placing extends Pick<Forming, "bootstrap" | "met" | "listed" | "address"> {
   readonly storage: FileStorage
   readonly transport: TcpTransport
-  readonly log: Log
+  readonly log: Logger
   /** What this server says of itself, but for its place. */
   readonly hello: () => LocalHello
 }

@@ -3,7 +3,7 @@ import { readdir } from "node:fs/promises"
 import * as Effect from "effect/Effect"
 import type { Entry, LogBase } from "../../core/index.ts"
 import type { StateMachine, Stored } from "../contract.ts"
-import type { Log } from "../log.ts"
+import type { Logger } from "../log.ts"
 import { positionOf } from "../driver/index.ts"
 import { LostTail, StateUnusable, StateWithoutLog } from "./errors.ts"
 
@@ -28,7 +28,7 @@ export const requireWholeLog = (machine: Pick<StateMachine, "position"> & { read
 }
 
 /** Where the state machine stands, for the core; null if it must be rebuilt from a peer. `damage`: what is known of why it is lost. */
-export const recoveredPosition = (position: LogBase | null, damage: string | null, { hardState, base, entries }: Stored, log: Log): LogBase | null => {
+export const recoveredPosition = (position: LogBase | null, damage: string | null, { hardState, base, entries }: Stored, log: Logger): LogBase | null => {
   const last = entries.at(-1)?.index ?? base.index
   if (position === null) {
     log("warn", `${damage ?? "the data are lost"} The log through entry ${last} is kept; the data will be rebuilt from a peer.`)

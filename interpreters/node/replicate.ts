@@ -11,7 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import { defaultSettings, type Settings } from "../../core/index.ts"
 import type { StorageError } from "../file/index.ts"
-import type { Log } from "../log.ts"
+import type { Logger } from "../log.ts"
 import { openReplicaMachine, runReplica, type DurableMachine, type Machine, type Replica, type ReplicaSettings, type Runnable } from "../replica/index.ts"
 import { parseAddress, type Address, type TcpError } from "../tcp/index.ts"
 import { openServer } from "./assemble.ts"
@@ -46,7 +46,7 @@ export interface ReplicateOptions<State, Command, Result> {
   /** Compare the results of all servers every so many milliseconds (NotDeterministic). Default: never. */
   readonly compareEvery?: number
   /** Lines for people. Default: warnings and errors to stderr. */
-  readonly log?: Log
+  readonly log?: Logger
 }
 export type ReplicateError = OptionsInvalid | HttpUnavailable | BootstrapRefused | StateWithoutLog | LostTail | StateUnusable | NodeFailed | StorageError | TcpError
 

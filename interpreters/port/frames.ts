@@ -85,10 +85,10 @@ const messages: { readonly [T in MessageType]: Check<Extract<Message, { readonly
   AppendRejected: record<AppendRejected>({ type: one("AppendRejected"), term: isNumber, prevLogIndex: isNumber, conflictTerm: isNumber, conflictIndex: isNumber, round: isNumber }),
   InstallSnapshot: record<InstallSnapshot>({ type: one("InstallSnapshot"), term: isNumber, snapshot: isSnapshot, offset: isNumber, length: isNumber, last: isFlag, round: isNumber }),
   InstallSnapshotReply: record<InstallSnapshotReply>({ type: one("InstallSnapshotReply"), term: isNumber, id: isText, round: isNumber, status: one("more", "installed", "failed"), nextOffset: isNumber }),
-  ReadIndex: record<ReadIndex>({ type: one("ReadIndex"), term: isNumber, life: isNumber, number: isNumber }),
-  ReadIndexReply: record<ReadIndexReply>({ type: one("ReadIndexReply"), term: isNumber, life: isNumber, number: isNumber, readIndex: nullable(isNumber) }),
-  ForwardProposal: record<ForwardProposal>({ type: one("ForwardProposal"), term: isNumber, ref: isNumber, life: isNumber, payloads: listOf(isPayload) }),
-  ForwardProposalReply: record<ForwardProposalReply>({ type: one("ForwardProposalReply"), term: isNumber, ref: isNumber, life: isNumber, outcome: isOutcome }),
+  ReadIndex: record<ReadIndex>({ type: one("ReadIndex"), term: isNumber, bootId: isNumber, number: isNumber }),
+  ReadIndexReply: record<ReadIndexReply>({ type: one("ReadIndexReply"), term: isNumber, bootId: isNumber, number: isNumber, readIndex: nullable(isNumber) }),
+  ForwardProposal: record<ForwardProposal>({ type: one("ForwardProposal"), term: isNumber, ref: isNumber, bootId: isNumber, payloads: listOf(isPayload) }),
+  ForwardProposalReply: record<ForwardProposalReply>({ type: one("ForwardProposalReply"), term: isNumber, ref: isNumber, bootId: isNumber, outcome: isOutcome }),
   TimeoutNow: record<TimeoutNow>({ type: one("TimeoutNow"), term: isNumber }),
 }
 const checkOf = (type: unknown): Check<Message> | undefined => (typeof type === "string" && Object.hasOwn(messages, type) ? messages[type as MessageType] : undefined)
@@ -108,7 +108,7 @@ const isRefusal = record<Refusal>({
   detail: isText,
 })
 
-const hasForm = record<ServiceMessage>({ type: one("ServiceQuestion", "ServiceAnswer"), life: isCountOf, ref: isCountOf, bytes: isBytes })
+const hasForm = record<ServiceMessage>({ type: one("ServiceQuestion", "ServiceAnswer"), bootId: isCountOf, ref: isCountOf, bytes: isBytes })
 const isService: Check<ServiceMessage> = (value): value is ServiceMessage => hasForm(value) && value.bytes.length <= MAX_SERVICE_BYTES
 
 /** What arrived cannot be a frame of this version: only that port is given up. */

@@ -3,7 +3,7 @@
  * workers hands them out, so a new port leads to where the peer is now. It replaces the old one once the handshake on it is
  * complete.
  */
-import { hear, lineage, sameMember, type Member, type Message } from "../../core/index.ts"
+import { recordClaim, lineage, sameMember, type Member, type Message } from "../../core/index.ts"
 import type { ServiceMessage, TransportHandlers } from "../contract.ts"
 import { duplicateName, judge, judgeStart, startedTwice, type Hello, type LocalHello, type Refusal } from "../hello.ts"
 import type { LimitedLog } from "../log.ts"
@@ -110,7 +110,7 @@ export class Link {
     for (const { message, chunk } of items) {
       if (connection.isClosed) return
       this.messagesIn += 1
-      hear(accepted.sighting, message)
+      recordClaim(accepted.sighting, message)
       this.shared.handlers()?.received(accepted.hello.member, message, chunk)
     }
   }

@@ -5,7 +5,7 @@
 import { defaultSettings, type Member } from "../../core/index.ts"
 import type { Transport, TransportHandlers } from "../contract.ts"
 import type { Hello, LocalHello, Refusal } from "../hello.ts"
-import { limitedLog, type Log } from "../log.ts"
+import { limitedLog, type Logger } from "../log.ts"
 import { fleetingSightings, type Sightings } from "../starts.ts"
 import { nextTurn } from "../turns.ts"
 import type { Port } from "./connection.ts"
@@ -29,7 +29,7 @@ export interface PortOptions {
   /** Called for each peer that has no usable port any more: it waits to be given another one. */
   readonly lost?: (peer: string) => void
   readonly limits?: PortLimits
-  readonly log?: Log
+  readonly log?: Logger
 }
 export interface PortTransport extends Transport {
   /** Gives the transport a port whose other end is held by the member of that name. */

@@ -110,7 +110,7 @@ export const act = (fold: Fold, action: Action): void => {
     case "propose":
     case "read":
     case "change":
-    case "admit": {
+    case "addLearners": {
       const ref = ++world.refs
       const members = (names: readonly string[]): readonly Member[] => names.flatMap((name) => world.nodes[name]?.member ?? [])
       return withNode(fold, action.node, (node) => {
@@ -170,7 +170,7 @@ export const act = (fold: Fold, action: Action): void => {
         node.disk.full = action.type === "fullDisk"
         tell(fold, node, { type: "SpaceChanged", low: node.disk.full })
       }, true)
-    case "flipBit":
+    case "corruptDisk":
       return withNode(fold, action.node, ({ disk }) => {
         disk.corrupt = true
       }, true)

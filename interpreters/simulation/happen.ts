@@ -63,7 +63,7 @@ const happens = (fold: Fold, what: Happening, at: number): boolean => {
     return true
   }
   const seen = nodeOf(fold.world, what.node)
-  if (seen.life !== what.life || seen.core === null) return false
+  if (seen.boot !== what.boot || seen.core === null) return false
   switch (what.type) {
     case "event":
       receive(fold, own(fold, what.node), { event: what.event, cause: what.cause, image: null })

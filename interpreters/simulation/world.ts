@@ -37,8 +37,8 @@ export class WorldNode {
     const { core } = this.state
     return core === null ? null : { state: core }
   }
-  get life(): number {
-    return this.state.life
+  get boot(): number {
+    return this.state.boot
   }
   get paused(): boolean {
     return this.state.paused

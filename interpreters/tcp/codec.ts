@@ -24,9 +24,9 @@ const KIND = {
 
 const SERVICE_QUESTION = 32
 const SERVICE_ANSWER = 33
-export const writeService = (w: Writer, { type, life, ref, bytes }: ServiceMessage): void => {
+export const writeService = (w: Writer, { type, bootId, ref, bytes }: ServiceMessage): void => {
   w.u8(type === "ServiceQuestion" ? SERVICE_QUESTION : SERVICE_ANSWER)
-  w.u48(life)
+  w.u48(bootId)
   w.u48(ref)
   w.bytes(bytes)
 }
@@ -35,7 +35,7 @@ export const readService = (buffer: Buffer, from: number, to: number): ServiceMe
   const kind = buffer[from]
   if (kind !== SERVICE_QUESTION && kind !== SERVICE_ANSWER) return null
   const r = new Reader(buffer, from + 1, to)
-  const message: ServiceMessage = { type: kind === SERVICE_QUESTION ? "ServiceQuestion" : "ServiceAnswer", life: r.u48(), ref: r.u48(), bytes: new Uint8Array(r.bytes()) }
+  const message: ServiceMessage = { type: kind === SERVICE_QUESTION ? "ServiceQuestion" : "ServiceAnswer", bootId: r.u48(), ref: r.u48(), bytes: new Uint8Array(r.bytes()) }
   r.done()
   if (message.bytes.length > MAX_SERVICE_BYTES) throw new MalformedBytes(`a question or answer of ${message.bytes.length} bytes`)
   return message
@@ -224,24 +224,24 @@ const write = (w: Writer, message: Message, chunk: Uint8Array | null): void => {
       w.u48(message.nextOffset)
       return
     case "ReadIndex":
-      w.u48(message.life)
+      w.u48(message.bootId)
       w.u48(message.number)
       return
     case "ReadIndexReply":
-      w.u48(message.life)
+      w.u48(message.bootId)
       w.u48(message.number)
       flag(w, message.readIndex !== null)
       if (message.readIndex !== null) w.u48(message.readIndex)
       return
     case "ForwardProposal":
       w.u48(message.ref)
-      w.u48(message.life)
+      w.u48(message.bootId)
       w.u32(message.payloads.length)
       for (const payload of message.payloads) writePayload(w, payload)
       return
     case "ForwardProposalReply":
       w.u48(message.ref)
-      w.u48(message.life)
+      w.u48(message.bootId)
       writeOutcome(w, message.outcome)
       return
     case "TimeoutNow":
@@ -314,13 +314,13 @@ const readOther = (kind: number, r: Reader): Message => {
     case KIND.InstallSnapshotReply:
       return { type: "InstallSnapshotReply", term, id: r.text(), round: r.u48(), status: pick(STATUS, r.u8(), "install status"), nextOffset: r.u48() }
     case KIND.ReadIndex:
-      return { type: "ReadIndex", term, life: r.u48(), number: r.u48() }
+      return { type: "ReadIndex", term, bootId: r.u48(), number: r.u48() }
     case KIND.ReadIndexReply:
-      return { type: "ReadIndexReply", term, life: r.u48(), number: r.u48(), readIndex: r.flag() ? r.u48() : null }
+      return { type: "ReadIndexReply", term, bootId: r.u48(), number: r.u48(), readIndex: r.flag() ? r.u48() : null }
     case KIND.ForwardProposal:
-      return { type: "ForwardProposal", term, ref: r.u48(), life: r.u48(), payloads: readPayloads(r) }
+      return { type: "ForwardProposal", term, ref: r.u48(), bootId: r.u48(), payloads: readPayloads(r) }
     case KIND.ForwardProposalReply:
-      return { type: "ForwardProposalReply", term, ref: r.u48(), life: r.u48(), outcome: readOutcome(r) }
+      return { type: "ForwardProposalReply", term, ref: r.u48(), bootId: r.u48(), outcome: readOutcome(r) }
     case KIND.TimeoutNow:
       return { type: "TimeoutNow", term }
     default:

@@ -11,7 +11,7 @@
  * its kernel closes both sockets, and the first FIN or RST reports the loss (the second finds the link down already).
  * The cost is a second file descriptor, and TCP acknowledgements that cannot piggyback on data, 40 bytes at a time.
  */
-import { sameMember, hear, lineage, type Member, type Message, type Sighting, type Start } from "../../core/index.ts"
+import { sameMember, recordClaim, lineage, type Member, type Message, type Sighting, type Start } from "../../core/index.ts"
 import { MalformedBytes, Writer } from "../bytes.ts"
 import type { ServiceMessage, TransportHandlers } from "../contract.ts"
 import { duplicateName, type Hello, type Refusal } from "../hello.ts"
@@ -193,7 +193,7 @@ export class Link {
       return
     }
     const { message, chunk } = readMessage(buffer, from, to, this.slab)
-    if (this.sighting !== null) hear(this.sighting, message)
+    if (this.sighting !== null) recordClaim(this.sighting, message)
     if (member !== undefined) this.shared.handlers()?.received(member, message, chunk)
   }
 

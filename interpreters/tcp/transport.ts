@@ -15,7 +15,7 @@ import { frameLimit } from "./frame.ts"
 import type { Greeting, PeerHello } from "./handshake.ts"
 import { Link, type LinkShared } from "./link.ts"
 import type { PeerLink } from "./peerLink.ts"
-import { limitedLog, type LimitedLog, type Log } from "../log.ts"
+import { limitedLog, type LimitedLog, type Logger } from "../log.ts"
 import { addressText, dialSocket, listenSocket, parseAddress, type Address } from "./socket.ts"
 
 export interface TcpLimits {
@@ -49,7 +49,7 @@ export interface TcpOptions {
   /** The starts of peers that this node has met. Default: kept in memory only. */
   readonly sightings?: Sightings
   readonly limits?: TcpLimits
-  readonly log: Log
+  readonly log: Logger
 }
 export interface TcpTransport extends Transport {
   /** Where this node listens. */

@@ -1,7 +1,7 @@
 /** What stands on the storage, the transport and the state machine of a node: the driver, the service, and the gate that opens. */
 import { randomInt } from "node:crypto"
 import { driverFrom, type DriverOptions } from "../../interpreters/driver/index.ts"
-import type { Log } from "../../interpreters/log.ts"
+import type { Logger } from "../../interpreters/log.ts"
 import { makeMembers, type RunningMembers } from "../../interpreters/members/index.ts"
 import { isAmnesiac, NodeFailed, type Alive, type Built, type Foundation } from "../../interpreters/node/index.ts"
 import { realSurroundings } from "../../interpreters/surroundings.ts"
@@ -21,7 +21,7 @@ interface Serving {
   readonly journal: DriverOptions["journal"]
   readonly alive: Alive
   readonly gate: Gate
-  readonly log: Log
+  readonly log: Logger
   readonly status: () => NodeStatus
   readonly setMembers: (members: RunningMembers | null) => void
   readonly failed: (error: NodeFailed) => void

@@ -40,11 +40,11 @@ const fields = {
   electionMin: Schema.optionalKey(Millis),
   electionMax: Schema.optionalKey(Millis),
   disconnectMax: Schema.optionalKey(Millis),
-  persistStall: Schema.optionalKey(Millis),
+  diskStallTimeout: Schema.optionalKey(Millis),
   maxEntryBytes: Schema.optionalKey(Whole),
   maxUncommittedBytes: Schema.optionalKey(Whole),
   snapshotBytes: Schema.optionalKey(Whole),
-  tailBytes: Schema.optionalKey(Whole),
+  trailingLogBytes: Schema.optionalKey(Whole),
   segmentBytes: Schema.optionalKey(Whole),
   lowWater: Schema.optionalKey(Whole),
   highWater: Schema.optionalKey(Whole),
@@ -218,7 +218,7 @@ const decode = (sources: ConfigSources): NodeConfig => {
   const everywhere = WILDCARD.has(address("client").host)
   if (everywhere && own === undefined && given.advertise === undefined) throw invalid("client", "others cannot be told to find this node there: give the address that they can reach as advertise")
 
-  const settings: Settings = { ...defaultSettings, ...picked(given, ["heartbeat", "electionMin", "electionMax", "disconnectMax", "persistStall", "maxEntryBytes", "maxUncommittedBytes", "snapshotBytes", "tailBytes"]) }
+  const settings: Settings = { ...defaultSettings, ...picked(given, ["heartbeat", "electionMin", "electionMax", "disconnectMax", "diskStallTimeout", "maxEntryBytes", "maxUncommittedBytes", "snapshotBytes", "trailingLogBytes"]) }
   if (settings.electionMin < 2 * settings.heartbeat) throw invalid(found.has("electionMin") ? "electionMin" : "heartbeat", `electionMin (${settings.electionMin}) must be at least twice heartbeat (${settings.heartbeat}), or followers give up a leader that is well`)
   if (settings.electionMax < settings.electionMin) throw invalid(found.has("electionMax") ? "electionMax" : "electionMin", `electionMax (${settings.electionMax}) must not be below electionMin (${settings.electionMin})`)
   const service: Partial<ServiceSettings> = { maxEntryBytes: settings.maxEntryBytes, maxWaitingBytes: Math.max(defaultServiceSettings.maxWaitingBytes, 2 * settings.maxEntryBytes), ...picked(given, ["writeTimeout", "readTimeout"]) }

@@ -2,5 +2,5 @@ export { decodeConfig, flagOf, settingNames, variableOf, type ConfigSources, typ
 export { BootstrapRefused, makeLog, NodeFailed, StateWithoutLog } from "../../interpreters/node/index.ts"
 export { InvalidConfig, isLasting, type NodeError } from "./errors.ts"
 export { launchEnvironment, threadAdvice } from "./launch.ts"
-export type { Log, LogLevel } from "../../interpreters/log.ts"
+export type { Logger, LogLevel } from "../../interpreters/log.ts"
 export { runNode, serveNode, type RunningNode, type ServeOptions } from "./node.ts"

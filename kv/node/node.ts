@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Driver, DriverOptions } from "../../interpreters/driver/index.ts"
 import { DirectoryLocked, nodeFiles, takeLock, type Files } from "../../interpreters/file/index.ts"
-import type { Log } from "../../interpreters/log.ts"
+import type { Logger } from "../../interpreters/log.ts"
 import type { RunningMembers } from "../../interpreters/members/index.ts"
 import { beginning, makeLog, NodeFailed, openServer } from "../../interpreters/node/index.ts"
 import { addressText, parseAddress } from "../../interpreters/tcp/index.ts"
@@ -25,7 +25,7 @@ import { threadAdvice } from "./launch.ts"
 import { advertised, nodeStatusOf, refusalOf } from "./status.ts"
 
 export interface ServeOptions {
-  readonly log?: Log
+  readonly log?: Logger
   readonly limits?: Partial<Limits>
   /** Gets every batch of events before the reducer does. */
   readonly journal?: DriverOptions["journal"]

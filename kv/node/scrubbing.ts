@@ -1,13 +1,13 @@
 /** Regularly reads all tables of the state machine, so that a flipped bit is found before the data are needed. */
 import type { KvMachine } from "../machine/index.ts"
-import type { Log } from "../../interpreters/log.ts"
+import type { Logger } from "../../interpreters/log.ts"
 
 const DAY = 86_400_000
 /** Nodes that were started together must not scrub together. */
 const JITTER = 0.25
 
 /** Damage is handled by the machine; here it is only logged. Returns a function that stops it. */
-export const keepScrubbed = (machine: Pick<KvMachine, "scrub">, log: Log, every = DAY, random: () => number = Math.random): (() => void) => {
+export const keepScrubbed = (machine: Pick<KvMachine, "scrub">, log: Logger, every = DAY, random: () => number = Math.random): (() => void) => {
   let timer: NodeJS.Timeout | null = null
   let stopped = false
   const scrub = async (): Promise<void> => {

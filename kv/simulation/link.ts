@@ -10,7 +10,7 @@ import type { Connection } from "../server/connection.ts"
 import type { Alarm } from "../../interpreters/surroundings.ts"
 import type { Reply } from "../types.ts"
 import { client, type Loop } from "../../interpreters/replica/world/index.ts"
-import type { Life } from "./servers/life.ts"
+import type { Boot } from "./servers/boot.ts"
 import type { Wire } from "./servers/door.ts"
 
 /** Between a client and the nodes. */
@@ -31,7 +31,7 @@ export interface LinkOptions {
   readonly random: Random
   readonly network: () => ClientNetwork
   /** The node as it lives now, if this client can reach it and it is up. */
-  readonly find: (name: string) => Life | null
+  readonly find: (name: string) => Boot | null
 }
 
 export class Link implements ClientConnection {
@@ -45,8 +45,8 @@ export class Link implements ClientConnection {
     if (!this.over) this.waiting.shift()?.(reply)
   })
   /** Once the node has been reached. */
-  private life: Life | null = null
-  private server: { readonly life: Life; readonly connection: Connection; readonly wire: Wire } | null = null
+  private boot: Boot | null = null
+  private server: { readonly boot: Boot; readonly connection: Connection; readonly wire: Wire } | null = null
   private lastByte: number
   /** Nothing gets there, or from there, any more. */
   private upCut = false
@@ -87,8 +87,8 @@ export class Link implements ClientConnection {
 
   private arrive(): void {
     const { find, loop, random } = this.options
-    const life = find(this.endpoint.host)
-    if (life === null) {
+    const boot = find(this.endpoint.host)
+    if (boot === null) {
       // A host that is there says that nobody listens; one that is not says nothing.
       if (random.chance(700)) this.down(() => this.end("refused"))
       return
@@ -99,13 +99,13 @@ export class Link implements ClientConnection {
       this.lastByte = loop.now
       if (!this.over) this.events.up()
     })
-    this.life = life
-    loop.turn(life, () => {
+    this.boot = boot
+    loop.turn(boot, () => {
       const wire: Wire = {
         replied: (bytes) => this.down(() => this.received(bytes)),
         closed: () => this.closing(),
       }
-      this.server = { life, connection: life.door.accept(wire), wire }
+      this.server = { boot, connection: boot.door.accept(wire), wire }
     })
   }
   /** The server's process has closed it, or has ended: a reset follows what was sent, unless the machine has gone with it. */
@@ -139,7 +139,7 @@ export class Link implements ClientConnection {
     const { server } = this
     if (server === null) return
     this.server = null
-    this.options.loop.turn(server.life, () => server.life.door.close(server.connection, server.wire))
+    this.options.loop.turn(server.boot, () => server.boot.door.close(server.connection, server.wire))
   }
 
   private breaks(): void {
@@ -167,7 +167,7 @@ export class Link implements ClientConnection {
     this.waiting.push(replied)
     const breaks = random.chance(this.options.network().breakPermille)
     this.up(() => {
-      if (this.life !== null) loop.turn(this.life, () => this.server?.connection.receive(request))
+      if (this.boot !== null) loop.turn(this.boot, () => this.server?.connection.receive(request))
     })
     if (breaks) this.breaks()
   }

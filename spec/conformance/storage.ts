@@ -130,7 +130,7 @@ export const storageConformance = (make: () => Promise<StorageSubject>, options:
     await it.close()
     return new Opened(await it.open())
   }
-  /** Hands over the Persists of one life. Returns the models after each of them, the first one before any. */
+  /** Hands over the Persists of one start. Returns the models after each of them, the first one before any. */
   const life = (random: Random, opened: Opened, from: Model, count: number): Model[] => {
     const models = [from]
     for (let seq = 1; seq <= count; seq++) {

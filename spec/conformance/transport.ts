@@ -307,7 +307,7 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
             await connected(one, old)
             const random = makeRandom(seed + 2)
             const all = (["ServiceQuestion", "ServiceAnswer"] as const).flatMap((type) =>
-              [0, 1, 3000, MAX_SERVICE_BYTES].map((size, i): ServiceMessage => ({ type, life: 2 ** 32 - 1 - i, ref: 7 + i, bytes: bytesOf(random, size) })),
+              [0, 1, 3000, MAX_SERVICE_BYTES].map((size, i): ServiceMessage => ({ type, bootId: 2 ** 32 - 1 - i, ref: 7 + i, bytes: bytesOf(random, size) })),
             )
             const wanted = all.map((message) => plainText({ from: a, message }))
             const missing = (): readonly string[] => {
@@ -328,7 +328,7 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
             await until("a is told that b is gone", () => !one.isConnected(b))
             const fresh = await join(member("b", "b-2"))
             await connected(one, fresh)
-            const asked: ServiceMessage = { type: "ServiceQuestion", life: 1, ref: 1, bytes: new Uint8Array(3) }
+            const asked: ServiceMessage = { type: "ServiceQuestion", bootId: 1, ref: 1, bytes: new Uint8Array(3) }
             for (let tries = 0; tries < 400 && fresh.service.length === 0; tries++) {
               one.ask(b, { ...asked, ref: 2 })
               one.ask(fresh.member, asked)

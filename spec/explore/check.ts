@@ -45,7 +45,7 @@ const checkOwnLog = (before: State, after: State): Violation | null => {
   return null
 }
 
-/** A step within one life. */
+/** A step between two starts. */
 export const checkStep = (before: State, after: State, disk: Disk, effects: readonly Effect[]): Violation | null => {
   if (after.currentTerm < before.currentTerm) return { name: "TermMonotonic", detail: `term ${before.currentTerm} became ${after.currentTerm}` }
   if (after.commitIndex < before.commitIndex) return { name: "CommitMonotonic", detail: `commit index ${before.commitIndex} became ${after.commitIndex}` }

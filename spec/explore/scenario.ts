@@ -42,7 +42,7 @@ const unusual = (settings: Settings): Partial<Settings> => Object.fromEntries(Ob
 
 const optionsOf = ({ voters, settings, slowMachine }: Space): Script["options"] => ({
   nodes: voters,
-  settings: { ...unusual(settings), heartbeat: NEVER - 1, electionMin: NEVER, electionMax: 2 * NEVER, disconnectMax: NEVER, persistStall: NEVER },
+  settings: { ...unusual(settings), heartbeat: NEVER - 1, electionMin: NEVER, electionMax: 2 * NEVER, disconnectMax: NEVER, diskStallTimeout: NEVER },
   network: byHand,
   disk: { min: NEVER, max: NEVER },
   apply: slowMachine ? { min: SLOWLY, max: SLOWLY } : { min: 0, max: 0 },
@@ -66,7 +66,7 @@ const withLearners = ({ servers, voters, slowMachine }: Space): readonly WorldAc
     ...disks(QUICK),
     { type: "fire", node: first, timer: "election" },
     wait,
-    { type: "admit", node: first, names: learners },
+    { type: "addLearners", node: first, names: learners },
     wait,
     { type: "fire", node: first, timer: "heartbeat" },
     wait,
@@ -88,11 +88,11 @@ const perform = ({ world, actions }: Conversion, action: WorldAction): void => {
   world.act(action)
 }
 
-const isOf = (what: Happening, node: string, life: number): boolean => "life" in what && what.node === node && what.life === life
+const isOf = (what: Happening, node: string, boot: number): boolean => "boot" in what && what.node === node && what.boot === boot
 /** Lets so much time go by that what a server has begun within itself is done. */
 const finish = (conversion: Conversion, node: string, waited: (what: Happening) => boolean): void => {
   const { world } = conversion
-  const pending = world.data.agenda.filter(({ what }) => isOf(what, node, nodeOf(world.data, node).life) && waited(what))
+  const pending = world.data.agenda.filter(({ what }) => isOf(what, node, nodeOf(world.data, node).boot) && waited(what))
   if (pending.length > 0) perform(conversion, { type: "run", ms: Math.max(0, Math.min(...pending.map(({ at }) => at)) - world.now) })
 }
 const isEvent = (what: Happening, ...types: readonly string[]): boolean => what.type === "event" && types.includes(what.event.type)

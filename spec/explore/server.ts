@@ -69,9 +69,9 @@ export const freshServer = (space: Space, name: string): Server => {
   return start(space, memberOf(name), 1, disk)
 }
 
-const start = (space: Space, self: Member, life: number, disk: Disk): Server => {
+const start = (space: Space, self: Member, bootId: number, disk: Disk): Server => {
   const { hardState, log, machine } = disk
-  const fresh = initialState(space.settings, { self, life, hardState, base: log.base, entries: log.toArray(), position: machine })
+  const fresh = initialState(space.settings, { self, bootId, hardState, base: log.base, entries: log.toArray(), position: machine })
   const [state, effects] = stepAll(fresh, [{ type: "Started" }])
   // A state machine that is ahead of the log gives it its base: that is to be written like anything else.
   let server: Server = { state, disk, queue: effects.filter((effect) => effect.type === "Persist"), asked: {} }
@@ -253,8 +253,8 @@ const eventsOf = (space: Space, working: Working, action: Exclude<Action, { type
 const crash = (space: Space, server: Server, kept: number): Server => {
   const { state, queue } = server
   const disk = queue.slice(0, kept).reduce(write, server.disk)
-  // Lives only matter to answers of questions of earlier lives.
-  return start(space, state.self, space.bounds.reads > 0 ? state.life + 1 : state.life, disk)
+  // Boot ids only matter for replies to requests of earlier starts.
+  return start(space, state.self, space.bounds.reads > 0 ? state.bootId + 1 : state.bootId, disk)
 }
 
 const isSame = (a: unknown, b: unknown): boolean => {

@@ -14,7 +14,7 @@ export interface Bounds {
   readonly rounds: number
   /** Crashes in one history; null is any number. */
   readonly crashes: number | null
-  /** Reads that one server has open at once, and questions that it asks of leaders in one life. */
+  /** Reads that one server has open at once, and requests that it sends to leaders between two starts. */
   readonly reads: number
   /** Changes of the configuration that one log holds. */
   readonly changes: number
@@ -63,7 +63,7 @@ export const firstConfiguration = (space: Space): Configuration => ({ voters: me
 export const firstBase = (space: Space): LogBase => originOf(firstConfiguration(space))
 
 /** The plain algorithm of the paper: what is not studied is off, and limits never bind. */
-const plain: Settings = { ...defaultSettings, preVote: false, checkQuorum: false, forwardProposals: false, snapshotBytes: 1e9, tailBytes: 1e9 }
+const plain: Settings = { ...defaultSettings, preVote: false, checkQuorum: false, forwardProposals: false, snapshotBytes: 1e9, trailingLogBytes: 1e9 }
 
 const base = { targets: [], settings: plain, candidates: null, duplication: true, timers: ["election", "heartbeat"], slowDisk: true, slowMachine: false } as const
 const none = { term: 1, commands: 0, rounds: 1, crashes: 0, reads: 0, changes: 0 } as const
@@ -71,7 +71,7 @@ const two = { servers: ["A", "B"], voters: ["A", "B"] } as const
 const three = { servers: ["A", "B", "C"], voters: ["A", "B", "C"] } as const
 
 /** Snapshots after every entry, and none of the log kept behind them. */
-const smallLog: Settings = { ...plain, snapshotBytes: 1, tailBytes: 0 }
+const smallLog: Settings = { ...plain, snapshotBytes: 1, trailingLogBytes: 0 }
 
 /** Small ones first: whoever has little time for all of them leaves what they do not need to the others. */
 export const spaces = {

@@ -15,7 +15,7 @@ export const openRef = ({ node, before, history }: Seen, event: Extract<Event, {
 const held = ({ forwarded, confirmedReads, role }: State): number => {
   let count = forwarded.length + confirmedReads.length
   if (role.type === "leader") for (const read of role.reads) count += read.from === null ? 1 : 0
-  else if (role.type === "follower") count += role.unasked.length + (role.asked?.refs.length ?? 0)
+  else if (role.type === "follower") count += role.unsentReads.length + (role.asked?.refs.length ?? 0)
   return count
 }
 

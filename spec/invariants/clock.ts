@@ -28,7 +28,7 @@ const forget = (steady: Steady): void => {
 
 /** A server without a clock reports no time. */
 const readClocks = (steady: Steady, { node, state, events }: Seen, at: number): void => {
-  const { clock, self, life } = state
+  const { clock, self, bootId } = state
   const name = `${node} ${self.incarnation}`
   const known = steady.clocks.get(name)
   const right = Math.abs(clock.wall - EPOCH - at) <= RIGHT
@@ -38,15 +38,15 @@ const readClocks = (steady: Steady, { node, state, events }: Seen, at: number): 
     if (from !== undefined && event.message.settled) steady.latest = Math.max(steady.latest, from.time + at - from.at - event.message.time)
   }
   if (known === undefined) {
-    steady.clocks.set(name, { life, at, monotonic: clock.monotonic, time: replicatedTime(state), settled: clock.settled, wasSettled: false, rightSince: right ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY })
+    steady.clocks.set(name, { bootId, at, monotonic: clock.monotonic, time: replicatedTime(state), settled: clock.settled, wasSettled: false, rightSince: right ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY })
     return
   }
   const passed = at - known.at
-  if (known.life === life && Math.abs(clock.monotonic - known.monotonic - passed) > DRIFT * passed + GRAIN) steady.voidUntil = at + RECOVERY
+  if (known.bootId === bootId && Math.abs(clock.monotonic - known.monotonic - passed) > DRIFT * passed + GRAIN) steady.voidUntil = at + RECOVERY
   known.rightSince = !right ? Number.POSITIVE_INFINITY : known.rightSince === Number.POSITIVE_INFINITY ? at : known.rightSince
-  known.wasSettled = known.life === life && known.settled
+  known.wasSettled = known.bootId === bootId && known.settled
   known.settled = clock.settled
-  known.life = life
+  known.bootId = bootId
   known.at = at
   known.monotonic = clock.monotonic
   known.time = replicatedTime(state)

@@ -1,6 +1,6 @@
 /** What a checker remembers of clocks: see clock.ts. */
 export interface Clocks {
-  life: number
+  bootId: number
   at: number
   monotonic: number
   time: number

@@ -94,12 +94,12 @@ class Clients implements Companions {
     this.living -= 1
   }
   private *execute(server: string, bytes: Uint8Array): Work<void> {
-    const life = this.replicas.find(server)
-    if (life === null) return
+    const bootId = this.replicas.find(server)
+    if (bootId === null) return
     const id = ++this.sent
     const since = this.told
     let answered = false
-    life.execute(id, bytes, (answer) => {
+    bootId.execute(id, bytes, (answer) => {
       answered = true
       if (answer.type === "failed") {
         if (answer.error.name !== "NotExecuted") return
@@ -113,19 +113,19 @@ class Clients implements Companions {
       if (found.index <= since) throw new PropertyViolated("Linearizability", `command ${id - FIRST_ID} is entry ${found.index}, though entry ${since} had been answered before it was sent`)
       this.told = Math.max(this.told, found.index)
     })
-    yield { until: () => answered || life.ended(), limit: PATIENCE }
+    yield { until: () => answered || bootId.ended(), limit: PATIENCE }
   }
   private *read(server: string): Work<void> {
-    const life = this.replicas.find(server)
-    if (life === null) return
+    const bootId = this.replicas.find(server)
+    if (bootId === null) return
     const since = this.told
     let answered = false
-    life.read((refusal, position) => {
+    bootId.read((refusal, position) => {
       answered = true
       if (refusal !== null) return
       if (position < since) throw new PropertyViolated("Linearizability", `a read at ${server} sees the state through entry ${position}, though entry ${since} had been answered before it was asked for`)
     })
-    yield { until: () => answered || life.ended(), limit: PATIENCE }
+    yield { until: () => answered || bootId.ended(), limit: PATIENCE }
   }
 }
 

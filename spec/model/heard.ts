@@ -58,14 +58,14 @@ const hearMessage = (server: AbstractServer, from: Member, message: Message, sta
       if (server.role !== "leader") return
       const leased = server.lease === "held" && server.commit >= server.termStart
       // A duplicate may be answered as either copy.
-      const key = `${keyOf(from)} ${message.life} ${message.number}`
+      const key = `${keyOf(from)} ${message.bootId} ${message.number}`
       const now = leased ? { least: server.commit, round: 0 } : { least: Math.max(server.commit, server.termStart), round: server.round + 1 }
       const before = server.questions.get(key) ?? now
       keep(server.questions, key, { least: Math.min(before.least, now.least), round: Math.min(before.round, now.round) })
       return
     }
     case "ReadIndexReply":
-      if (message.life !== state.life || message.readIndex === null) return
+      if (message.bootId !== state.bootId || message.readIndex === null) return
       for (const read of server.reads.values()) if (read.asked === message.number && read.confirmed === null) read.confirmed = message.readIndex
       return
     case "InstallSnapshot":

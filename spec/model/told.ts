@@ -84,8 +84,8 @@ const refusesVote = ({ events, server, start, end }: Told, to: Member, term: num
   return asked && given && unled ? `refuses ${to.name} in term ${term} the vote that it gave it` : null
 }
 
-const answersQuestion = ({ server, end }: Told, to: Member, { life, number, readIndex }: Of<"ReadIndexReply">): Wrong => {
-  const key = `${keyOf(to)} ${life} ${number}`
+const answersQuestion = ({ server, end }: Told, to: Member, { bootId, number, readIndex }: Of<"ReadIndexReply">): Wrong => {
+  const key = `${keyOf(to)} ${bootId} ${number}`
   const question = server.questions.get(key)
   if (readIndex === null) return null
   if (question === undefined || end.role !== "leader") return `answers ${to.name} with read index ${readIndex}, unasked`

@@ -148,15 +148,15 @@ export const actionArbitrary = (profile: Profile, { nodes = 3 }: Pick<GenerateOp
       return { type: "change", node: "leader", voters: all, learners: learners.filter((name) => !all.includes(name)) }
     })
   // Who left comes back as a learner first.
-  const admit = fc.record({ type: fc.constant("admit" as const), node: fc.constant("leader"), names: fc.subarray([...founders], { minLength: 1 }) })
+  const addLearners = fc.record({ type: fc.constant("addLearners" as const), node: fc.constant("leader"), names: fc.subarray([...founders], { minLength: 1 }) })
   const parts: Readonly<Record<Profile, readonly fc.Arbitrary<Action>[]>> = {
     calm: usual,
     lossy: [...usual, ...lives, ...network],
     partitions: [...usual, ...lives, ...links],
     disks: [...usual, ...lives, ...disks],
-    membership: [...usual, ...lives, ...links, change, change, change, admit, admit],
+    membership: [...usual, ...lives, ...links, change, change, change, addLearners, addLearners],
     directories: [...usual, ...lives, ...directories],
-    everything: [...usual, ...lives, ...links, ...network, ...disks, change, admit],
+    everything: [...usual, ...lives, ...links, ...network, ...disks, change, addLearners],
   }
   return fc.oneof(...parts[profile])
 }

@@ -11,7 +11,7 @@ export interface DirectoryWatch {
 }
 
 export const watchDirectories = (): DirectoryWatch => {
-  /** The last life that ran on the directory in place, and on its copy. */
+  /** The last start on the directory in place, and on its copy. */
   const ran = new Map<string, { current: number; copy: number }>()
   const met = new Map<string, Map<string, number>>()
   const ranOf = (node: string): { current: number; copy: number } => {
@@ -34,10 +34,10 @@ export const watchDirectories = (): DirectoryWatch => {
       if (action.type !== "copyDirectory" && action.type !== "swapDirectory" && action.type !== "wipe") return
       const node = resolveNode(world, action.node)
       if (node === undefined) return
-      const lives = ranOf(node)
-      if (action.type === "copyDirectory") lives.copy = lives.current
+      const boots = ranOf(node)
+      if (action.type === "copyDirectory") boots.copy = boots.current
       else if (action.type === "swapDirectory" && nodeOf(world, node).copy !== null) {
-        ran.set(node, { current: lives.copy, copy: lives.current })
+        ran.set(node, { current: boots.copy, copy: boots.current })
         // What a copy remembers of others is older, too.
         met.delete(node)
       } else if (action.type === "wipe") {
@@ -47,15 +47,15 @@ export const watchDirectories = (): DirectoryWatch => {
       }
     },
     started: (world, node, wentBack) => {
-      const life = world === null ? 1 : nodeOf(world, node).life
-      const lives = ranOf(node)
+      const boot = world === null ? 1 : nodeOf(world, node).boot
+      const boots = ranOf(node)
       for (const other of world === null ? [...ran.keys()].filter((name) => name !== node) : reachable(world, node)) {
         const known = metBy(other)
-        if (wentBack && (known.get(node) ?? 0) > lives.current) return other
-        known.set(node, life)
+        if (wentBack && (known.get(node) ?? 0) > boots.current) return other
+        known.set(node, boot)
         metBy(node).set(other, ranOf(other).current)
       }
-      lives.current = life
+      boots.current = boot
       return null
     },
   }

@@ -39,7 +39,7 @@ const live = (world: World): readonly { readonly name: string; readonly state: S
 export const isTolerable = ({ options, actions }: Script): boolean => {
   const lost = new Set<string>()
   for (const action of actions)
-    if (action.type === "wipe" || action.type === "flipBit" || action.type === "damage" || action.type === "swapDirectory" || action.type === "cutLog" || (action.type === "crash" && action.keep === "corrupt")) lost.add(action.node)
+    if (action.type === "wipe" || action.type === "corruptDisk" || action.type === "damage" || action.type === "swapDirectory" || action.type === "cutLog" || (action.type === "crash" && action.keep === "corrupt")) lost.add(action.node)
   const isMinority = (names: readonly string[]): boolean => names.filter((name) => lost.has(name)).length * 2 < names.length
   const founders = foundersOf(options)
   const known = [...lost].every((name) => founders.includes(name))
@@ -145,7 +145,7 @@ const repairMembership = (world: World, state: State, wanted: readonly string[])
   const names = (members: readonly Member[]): readonly string[] => members.map(({ name }) => name)
   const today = [...voters, ...learners].filter((member) => isToday(world, member))
   const back = new Set([...names([...voters, ...learners]), ...wanted])
-  if (today.length < back.size) world.act({ type: "admit", node: state.self.name, names: [...back] })
+  if (today.length < back.size) world.act({ type: "addLearners", node: state.self.name, names: [...back] })
   else if (!wanted.every((name) => names(voters).includes(name))) world.change(state.self.name, [...new Set([...names(voters), ...wanted])], names(learners).filter((name) => !wanted.includes(name)))
 }
 

@@ -20,8 +20,8 @@ const measure = (core: CoreModule, batch: number, seconds: number): CoreFigure =
   const base: Core.LogBase = { index: 0, term: 0, time: 0, chain: 0, configuration: { voters: members, outgoing: [], learners: [] } }
   const servers = new Map(
     members.map((self) => {
-      const recovered: Core.Recovered = { self, life: 1, hardState: { term: 0, vote: null }, base, entries: [], position: base }
-      return [self.name, { self, runner: core.inPlace(core.initialState({ ...core.defaultSettings, snapshotBytes: 4 << 20, tailBytes: 1 << 20 }, recovered)), inbox: [] as Core.Event[] }]
+      const recovered: Core.Recovered = { self, bootId: 1, hardState: { term: 0, vote: null }, base, entries: [], position: base }
+      return [self.name, { self, runner: core.inPlace(core.initialState({ ...core.defaultSettings, snapshotBytes: 4 << 20, trailingLogBytes: 1 << 20 }, recovered)), inbox: [] as Core.Event[] }]
     }),
   )
   let steps = 0

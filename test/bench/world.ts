@@ -43,7 +43,7 @@ const cheap = ({ events: batch }: WorldStep): void => {
 }
 const rate = (ms: number): string => `${Math.round((events / ms) * 1000).toLocaleString("en")} events/s, ${Math.round((steps / ms) * 1000).toLocaleString("en")} steps/s`
 
-const faulty = (nodes: number, seed: number): WorldOptions => ({ seed, nodes, settings: { ...settingsOf(7), snapshotBytes: 20_000, tailBytes: 4000 }, network: "lossy", disk: { min: 1, max: 20 } })
+const faulty = (nodes: number, seed: number): WorldOptions => ({ seed, nodes, settings: { ...settingsOf(7), snapshotBytes: 20_000, trailingLogBytes: 4000 }, network: "lossy", disk: { min: 1, max: 20 } })
 /** Commands at many a moment, and faults now and then that end. */
 const scriptFor = (nodes: number, ms: number): readonly Action[] => {
   const random = makeRandom(3)
@@ -53,7 +53,7 @@ const scriptFor = (nodes: number, ms: number): readonly Action[] => {
     actions.push({ type: "propose", node: "leader", id, bytes: 100 }, { type: "run", ms: 10 })
     if (now % 500 === 0) {
       const fault = randomAction(random, id, names)
-      const calm = ["flipBit", "wipe", "add", "change", "network", "failWrite", "failSync"].includes(fault.type)
+      const calm = ["corruptDisk", "wipe", "add", "change", "network", "failWrite", "failSync"].includes(fault.type)
       if (!calm) actions.push(fault)
       actions.push({ type: "heal" }, ...names.flatMap((node): Action[] => [{ type: "resume", node }, { type: "start", node }, { type: "resumeDisk", node }, { type: "freeDisk", node }]))
     }

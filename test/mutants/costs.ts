@@ -35,7 +35,7 @@ export const costs: readonly Seeded[] = [
   {
     id: "own-cost-7",
     title: "the image for a follower that does not answer is kept for ever",
-    patches: [{ file: "core/snapshot.ts", find: "  if (mode.heartbeats >= GIVE_UP_AFTER) retryLater(turn, progress)\n  else if (", replace: "  if (" }],
+    patches: [{ file: "core/snapshot.ts", find: "  if (mode.heartbeats >= GIVE_UP_AFTER) retryTransferLater(turn, progress)\n  else if (", replace: "  if (" }],
   },
   {
     id: "own-cost-8",

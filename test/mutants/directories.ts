@@ -47,7 +47,7 @@ export const directories: readonly Seeded[] = [
   {
     id: "own-dirs-7",
     title: "what a peer acknowledged is not remembered",
-    patches: [{ file: "interpreters/tcp/link.ts", find: "    if (this.sighting !== null) hear(this.sighting, message)\n", replace: "    if (this.sighting !== null && connection.isClosed) hear(this.sighting, message)\n" }],
+    patches: [{ file: "interpreters/tcp/link.ts", find: "    if (this.sighting !== null) recordClaim(this.sighting, message)\n", replace: "    if (this.sighting !== null && connection.isClosed) recordClaim(this.sighting, message)\n" }],
   },
   {
     id: "own-dirs-8",

@@ -48,7 +48,7 @@ export const durability: readonly Seeded[] = [
   {
     id: "bug-P1",
     title: "a granted vote leaves with an earlier write of the same term",
-    patches: [{ file: "core/election.ts", find: "durability.hardState.term !== currentTerm || !sameMember(durability.hardState.vote, voteOwed)) return", replace: "durability.hardState.term !== currentTerm) return" }],
+    patches: [{ file: "core/election.ts", find: "durability.hardState.term !== currentTerm || !sameMember(durability.hardState.vote, pendingVote)) return", replace: "durability.hardState.term !== currentTerm) return" }],
   },
   {
     id: "bug-P2",

@@ -58,8 +58,8 @@ export const election: readonly Seeded[] = [
     id: "bug-E7",
     title: "seeing a candidate of a higher term is recorded as a vote for it",
     patches: [
-      { file: "core/term.ts", find: "const admitHigher = (turn: Turn, message: Message): boolean => {", replace: "const admitHigher = (turn: Turn, from: Member, message: Message): boolean => {" },
-      { file: "core/term.ts", find: "return admitHigher(turn, message)", replace: "return admitHigher(turn, from, message)" },
+      { file: "core/term.ts", find: "const passesHigherTerm = (turn: Turn, message: Message): boolean => {", replace: "const passesHigherTerm = (turn: Turn, from: Member, message: Message): boolean => {" },
+      { file: "core/term.ts", find: "return passesHigherTerm(turn, message)", replace: "return passesHigherTerm(turn, from, message)" },
       {
         file: "core/term.ts",
         find: `        return false
@@ -70,7 +70,7 @@ export const election: readonly Seeded[] = [
       }
       adoptTermOf(turn, message)
       turn.state.votedFor = from
-      turn.state.voteOwed = from
+      turn.state.pendingVote = from
       return true`,
       },
     ],

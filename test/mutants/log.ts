@@ -49,8 +49,8 @@ export const log: readonly Seeded[] = [
     patches: [
       {
         file: "core/replication.ts",
-        find: "    follower.reply = rejection(state, prevLogIndex)\n",
-        replace: "    truncateLog(state, state.commitIndex + 1)\n    follower.reply = rejection(state, prevLogIndex)\n",
+        find: "    follower.reply = rejectionAt(state, prevLogIndex)\n",
+        replace: "    truncateLog(state, state.commitIndex + 1)\n    follower.reply = rejectionAt(state, prevLogIndex)\n",
       },
     ],
   },

@@ -74,8 +74,8 @@ export const membership: readonly Seeded[] = [
     patches: [
       {
         file: "core/term.ts",
-        find: `      if (!message.transfer && leaderIsFresh(turn.state)) {
-        note(turn, "vote.refused.freshLeader")
+        find: `      if (!message.transfer && isSticky(turn.state)) {
+        note(turn, "vote.refused.sticky")
         return false
       }
 `,

@@ -10,7 +10,7 @@ export const own: readonly Seeded[] = [
   {
     id: "own-2",
     title: "a server that starts again votes at once, although a leader may hold a lease on its word",
-    patches: [{ file: "core/step.ts", find: `contact: settings.leaseReads ? "fresh" : "lapsed" }`, replace: `contact: "lapsed" }` }],
+    patches: [{ file: "core/step.ts", find: `stickiness: settings.leaseReads ? "active" : "lapsed" }`, replace: `stickiness: "lapsed" }` }],
   },
   {
     id: "own-3",
@@ -20,7 +20,7 @@ export const own: readonly Seeded[] = [
   {
     id: "own-4",
     title: "a read index given to an earlier life is taken",
-    patches: [{ file: "core/reads.ts", find: "asked === null || life !== state.life || asked.number", replace: "asked === null || life < 0 || asked.number" }],
+    patches: [{ file: "core/reads.ts", find: "asked === null || bootId !== state.bootId || asked.number", replace: "asked === null || bootId < 0 || asked.number" }],
   },
   {
     id: "own-5",

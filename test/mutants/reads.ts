@@ -31,7 +31,7 @@ export const reads: readonly Seeded[] = [
       note(turn, "term.staleRequestAnswered")`,
         replace: `    case "AppendEntries":
       if (turn.state.role.type === "follower") {
-        turn.state.role.contact = "fresh"
+        turn.state.role.stickiness = "active"
         const { electionMin } = turn.state.settings
         turn.effects.push({ type: "SetTimer", timer: "election", min: electionMin, max: electionMin })
       }

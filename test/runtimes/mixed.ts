@@ -114,7 +114,7 @@ class Server {
 /** Reads, writes, appends and counts on a few keys, one after the other, at whichever server is there. */
 const client = async (number: number, history: Recorder, server: () => Server | undefined, counts: { ok: number; unknown: number }, stopping: () => boolean): Promise<void> => {
   const random = makeRandom(number)
-  let life = 0
+  let bootId = 0
   for (let count = 0; !stopping(); count++) {
     const to = server()
     if (to === undefined) {
@@ -126,7 +126,7 @@ const client = async (number: number, history: Recorder, server: () => Server | 
     const key = `${kind}${generation}`
     const f = random.chance(400) ? "read" : kind === "register" ? "write" : kind === "text" ? "append" : "incr"
     const value = f === "write" || f === "append" ? `${number}.${count};` : null
-    const open = history.invoke({ process: `${number}.${life}`, f, key, value: f === "incr" ? 1 : value })
+    const open = history.invoke({ process: `${number}.${bootId}`, f, key, value: f === "incr" ? 1 : value })
     const answer = await to.ask({ f, key, value })
     if ("ok" in answer) {
       open.ok(f === "read" || f === "incr" ? answer.ok : value)
@@ -135,7 +135,7 @@ const client = async (number: number, history: Recorder, server: () => Server | 
     else {
       open.info()
       counts.unknown += 1
-      life += 1
+      bootId += 1
     }
     await sleep(5)
   }

@@ -82,7 +82,7 @@ class Trace {
   }
   private boot(name: string, stored: StoredLog, position: LogBase | null, member: Member, starts: number): void {
     const { log, hardState } = stored
-    const state = initialState(this.settings, { self: member, life: starts, hardState, base: log.base, entries: log.toArray(), position })
+    const state = initialState(this.settings, { self: member, bootId: starts, hardState, base: log.base, entries: log.toArray(), position })
     this.nodes.set(name, { member, state, stored, position, up: true, slow: false, starts, unwritten: [], waiting: [] })
     this.happen(this.node(name), { type: "Started" })
   }

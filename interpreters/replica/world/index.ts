@@ -3,6 +3,6 @@ export { disagreement, isPlain, numberOf, plainCommand, ReplicaWorldMachine, rep
 export { WorldDriver } from "./driver.ts"
 export { client, Loop, type Process } from "./loop.ts"
 export { jsonCodec } from "../machine/definition.ts"
-export { ReplicaLife, WorldReplicas } from "./replicas.ts"
+export { ReplicaBoot, WorldReplicas } from "./replicas.ts"
 export { valueText } from "./values.ts"
 export { machineWords, type Describe } from "./words.ts"

@@ -229,7 +229,7 @@ const readLines = <State>(state: State): State => {
   return reader.value() as State
 }
 
-/** For WorldHooks.machine. A function makes one for each server and each life. */
+/** For WorldHooks.machine. A function makes one for each server and each of its starts. */
 export const replicaWorldMachine =
   <State, Command, Result>(machine: Machine<State, Command, Result> | (() => Machine<State, Command, Result>), describe: ((state: State) => unknown) | null = null) =>
   (base: LogBase): ReplicaWorldMachine<State, Command, Result> => {

@@ -17,7 +17,7 @@ interface Announced {
 }
 
 /** One life of a server. */
-export class ReplicaLife implements Process {
+export class ReplicaBoot implements Process {
   private readonly world: World
   private readonly face: WorldDriver
   private readonly service: ReplicaService
@@ -35,7 +35,7 @@ export class ReplicaLife implements Process {
       machine: { listen: (to) => void (this.listener = to), executor: () => this.machine.executor },
       owner: `${name}:${node.member.incarnation}`,
       settings,
-      surroundings: loop.surroundings(this, mix(mix(world.data.seed, node.state.slot), node.life)),
+      surroundings: loop.surroundings(this, mix(mix(world.data.seed, node.state.slot), node.boot)),
       compareEvery: null,
       voters: () => world.names.length,
       failed: (error) => {
@@ -94,9 +94,9 @@ export class ReplicaLife implements Process {
 export class WorldReplicas {
   readonly loop = new Loop(() => this.world.now)
   private readonly settings: Partial<ReplicaSettings>
-  private readonly lives = new Map<string, ReplicaLife>()
+  private readonly boots = new Map<string, ReplicaBoot>()
   private there: World | null = null
-  private readonly isWanted = (): boolean => this.loop.busy || Array.from(this.lives.values()).some(({ woken }) => woken)
+  private readonly isWanted = (): boolean => this.loop.busy || Array.from(this.boots.values()).some(({ woken }) => woken)
 
   constructor(settings: Partial<ReplicaSettings> = {}) {
     this.settings = settings
@@ -110,11 +110,11 @@ export class WorldReplicas {
     stopped: (node) => this.end(node),
     applied: (node, entries, results) => {
       const told = (results as readonly EntryExecuted<unknown, unknown, unknown>[]).flatMap((result) => (result.told === null ? [] : [result.told]))
-      this.lives.get(node)?.executed(entries.at(-1)?.index ?? 0, told)
+      this.boots.get(node)?.executed(entries.at(-1)?.index ?? 0, told)
     },
-    restored: (node) => this.lives.get(node)?.restored(),
-    responded: (node, ref, outcome) => this.lives.get(node)?.responded(ref, outcome),
-    observe: (step) => this.lives.get(step.node)?.stepped(step),
+    restored: (node) => this.boots.get(node)?.restored(),
+    responded: (node, ref, outcome) => this.boots.get(node)?.responded(ref, outcome),
+    observe: (step) => this.boots.get(step.node)?.stepped(step),
   }
   attach(world: World): void {
     this.there = world
@@ -125,16 +125,16 @@ export class WorldReplicas {
     return this.there
   }
   /** As it lives now; null: it is down. */
-  find(name: string): ReplicaLife | null {
-    return this.lives.get(name) ?? null
+  find(name: string): ReplicaBoot | null {
+    return this.boots.get(name) ?? null
   }
   private begin(name: string): void {
     this.end(name)
-    this.lives.set(name, new ReplicaLife(this.world, this.loop, name, this.settings))
+    this.boots.set(name, new ReplicaBoot(this.world, this.loop, name, this.settings))
   }
   private end(name: string): void {
-    this.lives.get(name)?.end()
-    this.lives.delete(name)
+    this.boots.get(name)?.end()
+    this.boots.delete(name)
   }
   /** Goes on for as long as the world does. */
   *serve(): Work<never> {
@@ -142,7 +142,7 @@ export class WorldReplicas {
       // All that can be done before time goes on.
       do {
         this.loop.run()
-        for (const life of this.lives.values()) if (life.woken) life.turn()
+        for (const boot of this.boots.values()) if (boot.woken) boot.turn()
       } while (this.isWanted())
       yield { until: this.isWanted, limit: this.loop.next - this.world.now }
     }

@@ -33,7 +33,7 @@ const watch = (fold: Fold, node: NodeState, place: number, due: number): void =>
   const timer = TIMERS[place]
   if ((alarm >= 0 && alarm <= due) || timer === undefined) return
   node.alarm[place] = due
-  plan(fold, due, { type: "alarm", node: node.name, life: node.life, timer })
+  plan(fold, due, { type: "alarm", node: node.name, boot: node.boot, timer })
 }
 
 /** Called before the first message of a round is sent: a lease is counted from there. */

@@ -11,7 +11,7 @@ import type { Keep, NodeState, StopReason } from "../state/types.ts"
 export const noticeAll = (fold: Fold, node: NodeState, connected: boolean): void => {
   const { world } = fold
   if (!world.connections) return
-  const place = placeOf(world.seed, LUCK.notice, node.slot, connected ? 1 : 0, node.life)
+  const place = placeOf(world.seed, LUCK.notice, node.slot, connected ? 1 : 0, node.boot)
   for (const name of world.names) {
     const other = nodeOf(world, name)
     if (other === node || other.core === null) continue
@@ -22,7 +22,7 @@ export const noticeAll = (fold: Fold, node: NodeState, connected: boolean): void
 
 /** What the state machine had not made durable may be lost: all of it or nothing, as with a write-ahead log. */
 const crashMachine = (fold: Fold, node: NodeState, keep: Keep): void => {
-  const kept = keep === "all" || (keep === "random" && draw(placeOf(fold.world.seed, LUCK.crash, node.slot, 1, node.life), 0, 2) === 0)
+  const kept = keep === "all" || (keep === "random" && draw(placeOf(fold.world.seed, LUCK.crash, node.slot, 1, node.boot), 0, 2) === 0)
   if (!kept) node.machine = cloneOf(node.durable)
 }
 

@@ -24,7 +24,7 @@ export const freshDirectory = (): Pick<NodeState, "start" | "metOf" | "met" | "m
 /** The start is counted on the disk before the node sends anything. The node is owned. */
 export const countStart = (fold: Fold, node: NodeState): void => {
   const { disk } = node
-  node.start = startAfter(node.start, draw(placeOf(fold.world.seed, LUCK.start, node.slot, node.wipes, node.life), 0, 0x40000000))
+  node.start = startAfter(node.start, draw(placeOf(fold.world.seed, LUCK.start, node.slot, node.wipes, node.boot), 0, 0x40000000))
   node.found = { term: disk.hardState.term, index: disk.log.lastIndex }
 }
 
@@ -37,7 +37,7 @@ export const hasLostTail = ({ machine, damaged, disk, begins }: NodeState): bool
 }
 
 /** True if nothing that `listener` has met contradicts the start of `speaker`; it then records that start. */
-const admits = (fold: Fold, listener: NodeState, speaker: NodeState): boolean => {
+const acceptsStart = (fold: Fold, listener: NodeState, speaker: NodeState): boolean => {
   const { slot, start } = speaker
   const met = listener.metOf[slot] === speaker.member.incarnation ? listener.met[slot] : undefined
   if (met === start) return true
@@ -69,11 +69,11 @@ export const greet = (fold: Fold, name: string): boolean => {
     const node = nodeOf(world, name)
     const peer = nodeOf(world, other)
     if (other === name || peer.core === null || peer.paused || isCut(world, node, peer) || isCut(world, peer, node)) continue
-    if (!admits(fold, peer, node)) {
+    if (!acceptsStart(fold, peer, node)) {
       refuse(fold, name, other)
       return false
     }
-    if (!admits(fold, nodeOf(world, name), nodeOf(world, other))) refuse(fold, other, name)
+    if (!acceptsStart(fold, nodeOf(world, name), nodeOf(world, other))) refuse(fold, other, name)
   }
   return true
 }
@@ -91,11 +91,11 @@ export const passes = (fold: Fold, { from, to, start }: Flight): boolean => {
     return how === "same" || how === "superseded"
   }
   if (receiver.met[sender.slot] === start && sender.met[receiver.slot] === receiver.start) return true
-  if (!admits(fold, receiver, sender)) {
+  if (!acceptsStart(fold, receiver, sender)) {
     if (sender.core !== null) refuse(fold, from.name, to.name)
     return false
   }
-  if (sender.core !== null && !admits(fold, nodeOf(world, from.name), nodeOf(world, to.name))) {
+  if (sender.core !== null && !acceptsStart(fold, nodeOf(world, from.name), nodeOf(world, to.name))) {
     refuse(fold, to.name, from.name)
     return false
   }

@@ -27,7 +27,7 @@ const planWrite = (fold: Fold, node: NodeState, seq: number): void => {
   const delay = drawBetween(placeOf(world.seed, LUCK.persist, node.slot, 0, node.persists++), 0, min, max)
   // One after the other: a fast write does not overtake a slow one.
   disk.busyUntil = Math.max(disk.busyUntil, world.now + delay)
-  plan(fold, disk.busyUntil, { type: "persisted", node: node.name, life: node.life, seq, cause: fold.cause })
+  plan(fold, disk.busyUntil, { type: "persisted", node: node.name, boot: node.boot, seq, cause: fold.cause })
 }
 
 export const persist = (fold: Fold, node: NodeState, effect: Persist): void => {
@@ -59,7 +59,7 @@ export const settle = (disk: DiskState, seq: number): boolean => {
 export const crashDisk = (fold: Fold, node: NodeState, keep: Keep): void => {
   const { disk } = node
   const { length } = disk.pending
-  const kept = keep === "all" ? length : keep === "none" ? 0 : keep === "torn" ? length - 1 : draw(placeOf(fold.world.seed, LUCK.crash, node.slot, 0, node.life), 0, length + 1)
+  const kept = keep === "all" ? length : keep === "none" ? 0 : keep === "torn" ? length - 1 : draw(placeOf(fold.world.seed, LUCK.crash, node.slot, 0, node.boot), 0, length + 1)
   disk.pending.slice(0, Math.max(kept, 0)).forEach((waiting) => applyPersist(disk, waiting))
   disk.pending = []
   disk.busyUntil = 0

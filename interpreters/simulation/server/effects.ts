@@ -34,7 +34,7 @@ const carryOut = (fold: Fold, node: NodeState, effect: Effect, arrivals: readonl
     case "RestoreSnapshot":
       return restoreSnapshot(fold, node, effect.snapshot)
     case "Halt":
-      plan(fold, fold.world.now, { type: "halted", node: node.name, life: node.life, reason: effect.halted.reason })
+      plan(fold, fold.world.now, { type: "halted", node: node.name, boot: node.boot, reason: effect.halted.reason })
       return
     case "Note":
       return

@@ -28,7 +28,7 @@ export const newNode = (hooks: WorldHooks, name: string, slot: number, configura
     slot,
     member: { name, incarnation: incarnationOf(slot, 0) },
     wipes: 0,
-    life: 0,
+    boot: 0,
     core: null,
     disk: freshDisk(base),
     machine,
@@ -62,14 +62,14 @@ export const start = (fold: Fold, name: string): void => {
     node.disk.corrupt = true
     return
   }
-  node.life += 1
+  node.boot += 1
   countStart(fold, node)
   if (!greet(fold, name)) return
   node.bornAt = monotonicTime(node.clock, fold.world.now)
-  const { disk, machine, member, life } = node
+  const { disk, machine, member, boot } = node
   const recovered: Recovered = {
     self: member,
-    life: draw(placeOf(fold.world.seed, LUCK.life, node.slot, node.wipes, life), 0, 0x40000000),
+    bootId: draw(placeOf(fold.world.seed, LUCK.boot, node.slot, node.wipes, boot), 0, 0x40000000),
     hardState: disk.hardState,
     base: disk.log.base,
     entries: entriesOf(disk),

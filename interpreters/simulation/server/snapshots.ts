@@ -14,7 +14,7 @@ export const takeSnapshot = (fold: Fold, node: NodeState): void => {
   const place = luckOf(fold, node)
   const delay = drawBetween(place, 0, 1, 20)
   if (drawChance(place, 1, world.snapshots.takeFailPermille)) planEvent(fold, node, delay, { type: "SnapshotTakeFailed" })
-  else plan(fold, world.now + delay, { type: "taken", node: node.name, life: node.life, machine: rereadOf(node.machine), cause: fold.cause })
+  else plan(fold, world.now + delay, { type: "taken", node: node.name, boot: node.boot, machine: rereadOf(node.machine), cause: fold.cause })
 }
 
 export const openSnapshot = (fold: Fold, node: NodeState, to: Member): void => {
@@ -56,7 +56,7 @@ export const restoreSnapshot = (fold: Fold, node: NodeState, snapshot: SnapshotR
     return
   }
   const at = fold.world.now + drawBetween(luckOf(fold, node), 0, 1, 10)
-  plan(fold, at, { type: "restore", node: node.name, life: node.life, snapshot, image: incoming.image, cause: fold.cause })
+  plan(fold, at, { type: "restore", node: node.name, boot: node.boot, snapshot, image: incoming.image, cause: fold.cause })
 }
 
 /** A crash after this leaves the snapshot, and perhaps a log that was not adapted to it yet. */

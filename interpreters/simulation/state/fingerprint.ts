@@ -30,10 +30,10 @@ const ofLog = (hash: number, log: Log): number => {
 }
 
 const ofFollower = (hash: number, role: Follower): number => {
-  let h = ofMember(mix(hash, role.contact === "fresh" ? 1 : 2), role.leader)
+  let h = ofMember(mix(hash, role.stickiness === "active" ? 1 : 2), role.leader)
   h = mix(mix(mix(mix(h, role.verified), role.reportedMatch), role.reportedRound), role.round)
   h = role.reply === null ? mix(h, 0) : role.reply === "accept" ? mix(h, 1) : mix(mix(mix(h, 2), role.reply.prevLogIndex), role.reply.conflictIndex)
-  h = mix(mix(h, role.asked === null ? 0 : role.asked.number), role.unasked.length)
+  h = mix(mix(h, role.asked === null ? 0 : role.asked.number), role.unsentReads.length)
   return role.install === null ? h : mixText(mix(mixText(h, role.install.snapshot.id), role.install.nextOffset), role.install.phase)
 }
 const ofLeader = (hash: number, role: Leader, state: State): number => {
@@ -59,7 +59,7 @@ const ofRole = (hash: number, state: State): number => {
 /** The state of one core. */
 export const fingerprintOfCore = (state: State, start = 0): number => {
   const { durability } = state
-  let h = ofMember(ofMember(ofMember(mix(mix(start, state.life), state.currentTerm), state.self), state.votedFor), state.voteOwed)
+  let h = ofMember(ofMember(ofMember(mix(mix(start, state.bootId), state.currentTerm), state.self), state.votedFor), state.pendingVote)
   h = ofLog(ofRole(h, state), state.log)
   h = mix(mix(mix(mix(h, state.commitIndex), state.applying), state.applied), state.snapshotIndex)
   h = ofHardState(mix(mix(mix(h, durability.nextSeq), durability.index), durability.unsavedFrom), durability.hardState)
@@ -72,7 +72,7 @@ export const fingerprintOfCore = (state: State, start = 0): number => {
 
 export const fingerprintOfNode = (node: NodeState, start = 0): number => {
   const { disk } = node
-  let h = mix(mix(ofMember(start, node.member), node.life), (node.paused ? 1 : 0) + (node.refused ? 2 : 0))
+  let h = mix(mix(ofMember(start, node.member), node.boot), (node.paused ? 1 : 0) + (node.refused ? 2 : 0))
   // Without copies of directories the count of starts is enough.
   if (node.copy !== null || node.wentBack) h = mix(mix(h, node.start.number), node.start.words.at(-1) ?? 0)
   h = mix(h, node.core === null ? 0 : fingerprintOfCore(node.core))

@@ -79,7 +79,7 @@ export const plan = ({ world }: Fold, at: number, what: Happening): void => {
 }
 /** Plans an event for this start of a node after `delay`. */
 export const planEvent = (fold: Fold, node: NodeState, delay: number, event: Event): void =>
-  plan(fold, fold.world.now + delay, { type: "event", node: node.name, life: node.life, event, cause: fold.cause })
+  plan(fold, fold.world.now + delay, { type: "event", node: node.name, boot: node.boot, event, cause: fold.cause })
 
 // --------------------------------------------------------------------------------------------- who is who
 

@@ -26,7 +26,7 @@ export const mixText = (hash: number, text: string): number => {
 }
 
 /** The kinds of random choices; each has its own sequence. */
-export const LUCK = { message: 1, persist: 2, apply: 3, snapshot: 4, crash: 5, life: 6, notice: 7, start: 8, timer: 16 } as const
+export const LUCK = { message: 1, persist: 2, apply: 3, snapshot: 4, crash: 5, boot: 6, notice: 7, start: 8, timer: 16 } as const
 
 export const placeOf = (seed: number, what: number, from: number, to: number, count: number): number => mix(mix(mix(mix(seed, what), from), to), count)
 

@@ -191,7 +191,7 @@ export interface NodeState {
   /** How many disks it has lost. */
   wipes: number
   /** Counts its starts: events planned for an earlier start are dropped. */
-  life: number
+  boot: number
   /** null: down. */
   core: State | null
   disk: DiskState
@@ -253,13 +253,13 @@ export interface Flight {
 }
 export type Happening =
   | Flight
-  | { readonly type: "event"; readonly node: string; readonly life: number; readonly event: Event; readonly cause: number }
-  | { readonly type: "persisted"; readonly node: string; readonly life: number; readonly seq: number; readonly cause: number }
-  | { readonly type: "alarm"; readonly node: string; readonly life: number; readonly timer: Timer }
+  | { readonly type: "event"; readonly node: string; readonly boot: number; readonly event: Event; readonly cause: number }
+  | { readonly type: "persisted"; readonly node: string; readonly boot: number; readonly seq: number; readonly cause: number }
+  | { readonly type: "alarm"; readonly node: string; readonly boot: number; readonly timer: Timer }
   /** Its process ends: it does nothing more anyway. */
-  | { readonly type: "halted"; readonly node: string; readonly life: number; readonly reason: HaltReason }
-  | { readonly type: "taken"; readonly node: string; readonly life: number; readonly machine: WorldMachine; readonly cause: number }
-  | { readonly type: "restore"; readonly node: string; readonly life: number; readonly snapshot: SnapshotRef; readonly image: Image; readonly cause: number }
+  | { readonly type: "halted"; readonly node: string; readonly boot: number; readonly reason: HaltReason }
+  | { readonly type: "taken"; readonly node: string; readonly boot: number; readonly machine: WorldMachine; readonly cause: number }
+  | { readonly type: "restore"; readonly node: string; readonly boot: number; readonly snapshot: SnapshotRef; readonly image: Image; readonly cause: number }
 
 /** A heap by time, then by order of planning. */
 export interface Planned {
@@ -320,7 +320,7 @@ export type Action =
   /** Names mean the present incarnations. */
   | { readonly type: "change"; readonly node: NodeRef; readonly voters: readonly string[]; readonly learners: readonly string[] }
   /** Asks a node to add these as learners to the members that it knows; members keep their roles. */
-  | { readonly type: "admit"; readonly node: NodeRef; readonly names: readonly string[] }
+  | { readonly type: "addLearners"; readonly node: NodeRef; readonly names: readonly string[] }
   | { readonly type: "transfer"; readonly node: NodeRef; readonly to: NodeRef | null }
   // nodes
   | { readonly type: "start"; readonly node: NodeRef }
@@ -349,7 +349,7 @@ export type Action =
   | { readonly type: "failSync"; readonly node: NodeRef }
   | { readonly type: "fullDisk"; readonly node: NodeRef }
   | { readonly type: "freeDisk"; readonly node: NodeRef }
-  | { readonly type: "flipBit"; readonly node: NodeRef }
+  | { readonly type: "corruptDisk"; readonly node: NodeRef }
   | { readonly type: "damage"; readonly node: NodeRef }
   | { readonly type: "apply"; readonly node: NodeRef; readonly min: number; readonly max: number }
   | { readonly type: "snapshots"; readonly profile: Partial<SnapshotProfile> }

@@ -372,8 +372,8 @@ export class Cluster {
     if (outcome.type !== "ProposalAppended") return { type: "unknown", reason: "answer" }
     const { first, term } = outcome
     const node = this.world.node(name)
-    const { life } = node
-    const gone = (): boolean => !this.isUp(name) || node.life !== life
+    const { boot } = node
+    const gone = (): boolean => !this.isUp(name) || node.boot !== boot
     const there = (): boolean => node.position.index >= first
     // Another leader had it cut off here: it may live on elsewhere, but nobody here knows. (What was forwarded may not be here yet.)
     let held = false
@@ -399,8 +399,8 @@ export class Cluster {
   }
   private *outcomeOf(name: string, ref: number, end: number): Work<Outcome | "stopped" | "timeout"> {
     const { outcomes } = this.world
-    const { life } = this.world.node(name)
-    const gone = (): boolean => !this.isUp(name) || this.world.node(name).life !== life
+    const { boot } = this.world.node(name)
+    const gone = (): boolean => !this.isUp(name) || this.world.node(name).boot !== boot
     if (!outcomes.has(ref)) yield { until: () => outcomes.has(ref) || gone(), limit: Math.max(end - this.now, 0) }
     return outcomes.get(ref) ?? (gone() ? "stopped" : "timeout")
   }
@@ -416,7 +416,7 @@ export class Cluster {
       const strange = voters.filter((name) => !membersOf(configurationOf(this.state(leader))).some((member) => sameMember(member, this.world.node(name).member)))
       // Refused while an earlier change is open, this one perhaps, and until new voters have caught up.
       if (strange.length === 0) this.world.change(leader, voters, learners)
-      else this.world.act({ type: "admit", node: leader, names: strange })
+      else this.world.act({ type: "addLearners", node: leader, names: strange })
     }
     this.fail(`${voters.join()} did not become the voters, and ${learners.join() || "nobody"} the learners`)
   }

@@ -71,8 +71,8 @@ export class LevelMachine implements KvMachine {
   private readonly upkeep = new Lane()
   private readonly images = new Set<SnapshotImage>()
   private imageCount = 0
-  /** Images of an earlier life are gone: their ids must not come back. */
-  private readonly life = randomBytes(4).toString("hex")
+  /** Images of an earlier start are gone: their ids must not be used again. */
+  private readonly bootId = randomBytes(4).toString("hex")
   private batches = 0
   private expired = 0
   private bytesWritten = 0
@@ -320,7 +320,7 @@ export class LevelMachine implements KvMachine {
     return this.writes.run(() => {
       const live = this.serving()
       const { base, generation } = this
-      const id = `${this.identity.node}.${this.life}.${base.index}.${++this.imageCount}`
+      const id = `${this.identity.node}.${this.bootId}.${base.index}.${++this.imageCount}`
       const pinned = {
         db: live.db,
         snapshot: live.db.snapshot(),

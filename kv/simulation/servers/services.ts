@@ -6,7 +6,7 @@
 import type { Work, World, WorldHooks } from "../../../interpreters/simulation/index.ts"
 import { DEFAULT_IDLE } from "../../machine/index.ts"
 import type { ServiceSettings } from "../../service/index.ts"
-import { Life } from "./life.ts"
+import { Boot } from "./boot.ts"
 import { Loop } from "../../../interpreters/replica/world/index.ts"
 import { KvWorldMachine, kvWorldMachine, type KvResult, type KvWitness } from "./machine.ts"
 
@@ -21,7 +21,7 @@ export interface KvServicesOptions {
 export class KvServices {
   readonly loop = new Loop(() => this.world.now)
   private readonly options: KvServicesOptions
-  private readonly lives = new Map<string, Life>()
+  private readonly boots = new Map<string, Boot>()
   private there: World | null = null
 
   constructor(options: KvServicesOptions = {}) {
@@ -46,20 +46,20 @@ export class KvServices {
       applied: (node, entries, results) => {
         const last = entries.at(-1)
         const outcomes = (results as readonly KvResult[]).flatMap((result) => (result === null ? [] : [result]))
-        if (last !== undefined) this.lives.get(node)?.executed(last.index, outcomes)
+        if (last !== undefined) this.boots.get(node)?.executed(last.index, outcomes)
         then.applied?.(node, entries, results)
       },
       restored: (node, base) => {
-        this.lives.get(node)?.restored()
+        this.boots.get(node)?.restored()
         then.restored?.(node, base)
       },
       responded: (node, ref, outcome) => {
-        this.lives.get(node)?.responded(ref, outcome)
+        this.boots.get(node)?.responded(ref, outcome)
         then.responded?.(node, ref, outcome)
       },
       observe: (step) => {
         then.observe?.(step)
-        this.lives.get(step.node)?.stepped(step)
+        this.boots.get(step.node)?.stepped(step)
       },
     }
   }
@@ -72,8 +72,8 @@ export class KvServices {
     return this.there
   }
   /** As it lives now, or null while it is down. */
-  find(name: string): Life | null {
-    return this.lives.get(name) ?? null
+  find(name: string): Boot | null {
+    return this.boots.get(name) ?? null
   }
   machine(node: string): KvWorldMachine {
     const { machine } = this.world.node(node)
@@ -84,16 +84,16 @@ export class KvServices {
   private begin(name: string): void {
     this.end(name)
     const { settings = {}, redirect = false } = this.options
-    this.lives.set(name, new Life({ world: this.world, loop: this.loop, name, settings, redirect }))
+    this.boots.set(name, new Boot({ world: this.world, loop: this.loop, name, settings, redirect }))
   }
   private end(name: string): void {
-    this.lives.get(name)?.end()
-    this.lives.delete(name)
+    this.boots.get(name)?.end()
+    this.boots.delete(name)
   }
 
   private wanted(): boolean {
     if (this.loop.busy) return true
-    for (const life of this.lives.values()) if (life.woken && !life.asleep()) return true
+    for (const boot of this.boots.values()) if (boot.woken && !boot.asleep()) return true
     return false
   }
   private readonly isWanted = (): boolean => this.wanted()
@@ -101,7 +101,7 @@ export class KvServices {
   private settle(): void {
     do {
       this.loop.run()
-      for (const life of this.lives.values()) if (life.woken && !life.asleep()) life.turn()
+      for (const boot of this.boots.values()) if (boot.woken && !boot.asleep()) boot.turn()
     } while (this.wanted())
   }
   /** Goes on for as long as the world does. */

@@ -6,17 +6,17 @@ import type { NetworkProfile, Random, Range, Script, SnapshotProfile } from "../
 /** Small enough that snapshots, windows and refusals happen all the time. */
 const sizes: readonly Partial<Settings>[] = [
   {},
-  { snapshotBytes: 2000, tailBytes: 400, maxBatchBytes: 300, maxInflight: 4, maxInflightBytes: 1000, maxUncommittedBytes: 8000, maxApplyBytes: 300 },
-  { snapshotBytes: 600, tailBytes: 0, maxBatchBytes: 1, maxInflight: 2, maxInflightBytes: 400, maxUncommittedBytes: 4000, maxApplyBytes: 1, maxPendingReads: 3 },
-  { snapshotBytes: 300, tailBytes: 100, maxInflight: 1, maxUncommittedBytes: 20_000 },
-  { maxBatchBytes: 150, maxInflight: 8, maxUncommittedBytes: 10_000, snapshotBytes: 20_000, tailBytes: 20_000 },
+  { snapshotBytes: 2000, trailingLogBytes: 400, maxBatchBytes: 300, maxInflight: 4, maxInflightBytes: 1000, maxUncommittedBytes: 8000, maxApplyBytes: 300 },
+  { snapshotBytes: 600, trailingLogBytes: 0, maxBatchBytes: 1, maxInflight: 2, maxInflightBytes: 400, maxUncommittedBytes: 4000, maxApplyBytes: 1, maxPendingReads: 3 },
+  { snapshotBytes: 300, trailingLogBytes: 100, maxInflight: 1, maxUncommittedBytes: 20_000 },
+  { maxBatchBytes: 150, maxInflight: 8, maxUncommittedBytes: 10_000, snapshotBytes: 20_000, trailingLogBytes: 20_000 },
 ]
 /** The usual; hardly any spread, so that elections collide; and everything faster. */
 const times: readonly Partial<Settings>[] = [
   {},
   {},
   { electionMin: 500, electionMax: 530 },
-  { heartbeat: 40, electionMin: 150, electionMax: 300, disconnectMax: 60, persistStall: 400 },
+  { heartbeat: 40, electionMin: 150, electionMax: 300, disconnectMax: 60, diskStallTimeout: 400 },
 ]
 
 /** An exchangeable network is reliable, but for delays: it never makes a bound impossible. */

@@ -52,7 +52,7 @@ export const muteLeader: Story = (teller) => [
   { type: "heal" },
 ]
 
-/** Answers to questions of an earlier life. */
+/** Replies to requests of an earlier start. */
 export const oldAnswers: Story = (teller) => {
   const asker = teller.random.chance(500) ? follower(teller) : somebody(teller)
   return [
@@ -66,7 +66,7 @@ export const oldAnswers: Story = (teller) => {
   ]
 }
 
-/** The first question of one life, and its answer that comes in the next one, whose first question is about more. */
+/** The first request after a start, whose reply arrives after the next start, whose first request covers more. */
 export const firstQuestions: Story = (teller) => {
   const asker = teller.random.chance(700) ? follower(teller) : somebody(teller)
   const again = (): readonly Action[] => [{ type: "crash", node: asker, keep: "all" }, ...startAll(teller)]

@@ -37,7 +37,7 @@ export const lostDisk: Story = (teller) => {
   const lose = teller.random.pick<readonly Action[]>([
     [{ type: "wipe", node: victim }],
     [{ type: "crash", node: victim, keep: "corrupt" }, moment(teller), { type: "wipe", node: victim }],
-    [{ type: "flipBit", node: victim }, moment(teller), { type: "crash", node: victim, keep: "random" }, { type: "wipe", node: victim }],
+    [{ type: "corruptDisk", node: victim }, moment(teller), { type: "crash", node: victim, keep: "random" }, { type: "wipe", node: victim }],
   ])
   return [
     ...chance(teller, 500, few(teller, "leader"), between(teller, 0, 5)),
@@ -45,7 +45,7 @@ export const lostDisk: Story = (teller) => {
     moment(teller),
     { type: "start", node: victim },
     moment(teller),
-    ...chance(teller, 600, { type: "admit", node: "leader", names: [victim] }, moment(teller), ...chance(teller, 700, everybodyVotes(teller, "leader"), moment(teller))),
+    ...chance(teller, 600, { type: "addLearners", node: "leader", names: [victim] }, moment(teller), ...chance(teller, 700, everybodyVotes(teller, "leader"), moment(teller))),
   ]
 }
 
@@ -56,7 +56,7 @@ const replacedMember = (teller: Teller, victim: string): readonly Action[] => [
   { type: "wipe", node: victim },
   { type: "start", node: victim },
   moment(teller),
-  ...chance(teller, 700, { type: "admit", node: "leader", names: [victim] }, moment(teller), ...chance(teller, 700, everybodyVotes(teller, "leader"), moment(teller))),
+  ...chance(teller, 700, { type: "addLearners", node: "leader", names: [victim] }, moment(teller), ...chance(teller, 700, everybodyVotes(teller, "leader"), moment(teller))),
 ]
 
 /** A copy is made, the node goes on and starts again, and the copy is put in its place: once, or in turn with the first. */
@@ -125,7 +125,7 @@ export const newServer: Story = (teller) => {
   const name = `n${teller.founders.length + teller.added.length + 1}`
   const voters = everybody(teller)
   teller.added = [...teller.added, name]
-  const learner: Action = { type: "admit", node: "leader", names: [name] }
+  const learner: Action = { type: "addLearners", node: "leader", names: [name] }
   // A server that stands alone must not depend on one that knows nothing yet.
   const votes: readonly Action[] = voters.length === 1 ? [learner] : [everybodyVotes(teller, "leader")]
   return [{ type: "add", name }, ...chance(teller, 850, learner, moment(teller)), ...votes, moment(teller)]

@@ -95,7 +95,7 @@ const powerCut: Story = (teller) => {
   ]
 }
 
-/** Somebody is so far behind that it gets a snapshot; meanwhile leaders change, chunks come late, twice, or to a new life. */
+/** Somebody is so far behind that it gets a snapshot; meanwhile leaders change, chunks come late, twice, or after a restart. */
 const snapshotInFlight: Story = (teller) => {
   const { random } = teller
   const late = follower(teller)

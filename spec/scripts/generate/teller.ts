@@ -76,7 +76,7 @@ export const configuration = (teller: Teller, node: NodeRef): Action => {
   return { type: "change", node, voters, learners }
 }
 /** Whoever left is a learner before it is a voter again. */
-export const everybodyReturns = (teller: Teller): readonly Action[] => [{ type: "admit", node: "leader", names: everybody(teller) }, moment(teller), everybodyVotes(teller, "leader")]
+export const everybodyReturns = (teller: Teller): readonly Action[] => [{ type: "addLearners", node: "leader", names: everybody(teller) }, moment(teller), everybodyVotes(teller, "leader")]
 /** Everybody who was there at first, and those added since. */
 export const everybodyVotes = (teller: Teller, node: NodeRef): Action => ({ type: "change", node, voters: teller.founders.length === 1 ? teller.founders : everybody(teller), learners: teller.founders.length === 1 ? teller.added : [] })
 

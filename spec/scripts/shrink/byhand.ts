@@ -31,7 +31,7 @@ const patient = (options: Script["options"], switches: Switches): Script["option
   const { nodes, settings, snapshots, connections } = options
   return {
     ...(nodes === undefined ? {} : { nodes }),
-    settings: { ...settings, ...switches, heartbeat: NEVER - 1, electionMin: NEVER, electionMax: 2 * NEVER, disconnectMax: NEVER, persistStall: NEVER },
+    settings: { ...settings, ...switches, heartbeat: NEVER - 1, electionMin: NEVER, electionMax: 2 * NEVER, disconnectMax: NEVER, diskStallTimeout: NEVER },
     network: { lossPermille: 0, duplicatePermille: 0, delayMin: NEVER, delayMax: NEVER, longDelayPermille: 0, longDelayMax: 0 },
     disk: { min: NEVER, max: NEVER },
     apply: { min: 0, max: 0 },
@@ -163,7 +163,7 @@ const find = (world: World, from: string, to: string, message: Message): string 
 
 const goesOnInside = (world: World, name: string): boolean => {
   const node = nodeOf(world.data, name)
-  return world.data.agenda.some(({ at, what }) => (what.type === "event" || what.type === "taken" || what.type === "restore") && what.node === name && what.life === node.life && at <= world.now + INSIDE)
+  return world.data.agenda.some(({ at, what }) => (what.type === "event" || what.type === "taken" || what.type === "restore") && what.node === name && what.boot === node.boot && at <= world.now + INSIDE)
 }
 
 const actionFor = (world: World, deed: Deed, last: Action | undefined): Action | null => {

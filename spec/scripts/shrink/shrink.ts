@@ -52,7 +52,7 @@ const plainer = (action: Action): readonly Action[] => {
   if (action.type === "crash") return action.keep === "none" || action.keep === "all" ? [] : [{ ...action, keep: "all" }, { ...action, keep: "none" }]
   if (action.type === "partition") return action.side.length > 1 ? action.side.map((left) => ({ type: "partition", side: action.side.filter((one) => one !== left) })) : []
   if (action.type === "network") return action.profile === "reliable" ? [] : [{ type: "network", profile: "reliable" }]
-  if (action.type === "admit") return action.names.length > 1 ? action.names.map((left) => ({ ...action, names: action.names.filter((one) => one !== left) })) : []
+  if (action.type === "addLearners") return action.names.length > 1 ? action.names.map((left) => ({ ...action, names: action.names.filter((one) => one !== left) })) : []
   if (action.type !== "change") return []
   const { voters, learners } = action
   return [...learners.map((name): Action => ({ ...action, learners: learners.filter((one) => one !== name) })), ...voters.map((name): Action => ({ ...action, voters: voters.filter((one) => one !== name) }))]

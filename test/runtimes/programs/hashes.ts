@@ -37,9 +37,9 @@ const coreAlone = (seed: number): number => {
   runScript(script, {
     started: (node, recovered) => void lives.set(node, initialState(settings, recovered)),
     observe: ({ node, events }) => {
-      const life = lives.get(node)
-      if (life === undefined) throw new Error(`${node} acts before it starts`)
-      const [next, effects] = stepAll(life, events)
+      const bootId = lives.get(node)
+      if (bootId === undefined) throw new Error(`${node} acts before it starts`)
+      const [next, effects] = stepAll(bootId, events)
       lives.set(node, next)
       told = mixText(told, JSON.stringify([next.currentTerm, next.commitIndex, next.log.lastIndex, effects]))
     },

@@ -22,7 +22,7 @@ const store = await replicate({
   id,
   data,
   peers: JSON.parse(peers) as Record<string, string>,
-  settings: { snapshotBytes: 100_000, tailBytes: 10_000 },
+  settings: { snapshotBytes: 100_000, trailingLogBytes: 10_000 },
   compareEvery: 200,
   machine: {
     initial,

@@ -27,7 +27,7 @@ interface Told {
   readonly outcomes: readonly Outcome[]
 }
 
-export class Life implements Process {
+export class Boot implements Process {
   readonly name: string
   readonly service: RunningService
   readonly door: Door
@@ -44,7 +44,7 @@ export class Life implements Process {
     this.name = name
     this.face = new WorldDriver(world, name)
     const node = world.node(name)
-    this.number = node.life
+    this.number = node.boot
     const { name: self, incarnation } = node.member
     const surroundings = loop.surroundings(this, mix(mix(world.data.seed, node.state.slot), this.number))
     this.service = makeService({
@@ -84,7 +84,7 @@ export class Life implements Process {
     if (machine instanceof KvWorldMachine) return machine.memory
     throw new Error(`${this.name} runs another state machine`)
   }
-  /** The machine tells this life what it is about to execute; the rest is told once the core knows of it. */
+  /** The machine reports here what it is about to execute; the rest is reported once the core knows of it. */
   private watch(): void {
     const nothing = (): void => {}
     this.memory.listen({ executing: (command) => this.listener?.executing?.(command), replied: nothing, opened: nothing, closed: nothing, restored: nothing })
