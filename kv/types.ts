@@ -155,6 +155,13 @@ export interface SessionKey {
   readonly secret: Uint8Array
 }
 
+/** Images of this node's data, for backups. Each answers what its STEPRAFT SNAPSHOT does, refusals too. */
+export interface Backups {
+  readonly open: () => Promise<Reply>
+  readonly read: (id: string, offset: number) => Promise<Reply>
+  readonly close: (id: string) => Promise<Reply>
+}
+
 /** What a node does for its connections. Callbacks are called once, never before the call has returned. */
 export interface Service {
   /**
@@ -178,6 +185,8 @@ export interface Service {
   readonly status: () => NodeStatus
   /** The verbs for members and leadership. Null while this node belongs to no cluster. */
   readonly members?: () => Pick<RunningMembers, "list" | "pursue"> | null
+  /** Null while this node belongs to no cluster. */
+  readonly backups?: () => Backups | null
   /** Where the leader serves clients, if known: for redirects. */
   readonly leader: () => { readonly id: string; readonly host: string; readonly port: number } | null
 }

@@ -76,12 +76,13 @@ export type Found =
   | { readonly type: "torn" }
   | { readonly type: "damaged"; readonly reason: string }
 
-const headerFits = (bytes: Buffer, segment: number, offset: number): boolean =>
+/** The header of a frame stands here, and says that it belongs here. */
+export const isFrameHeader = (bytes: Buffer, segment: number, offset: number): boolean =>
   offset + HEADER <= bytes.length && crc32(bytes.subarray(offset, offset + 12), seedOf(segment, offset)) === bytes.readUInt32BE(offset + 12)
 
 /** What stands at `offset` of a segment's bytes, `offset` being before their end. Takes the mask off a whole frame, once. */
 export const inspectFrame = (bytes: Buffer, segment: number, offset: number): Found => {
-  if (headerFits(bytes, segment, offset)) {
+  if (isFrameHeader(bytes, segment, offset)) {
     const end = offset + bytes.readUInt32BE(offset)
     if (end > bytes.length) return { type: "torn" }
     const start = offset + HEADER
@@ -98,7 +99,7 @@ export const inspectFrame = (bytes: Buffer, segment: number, offset: number): Fo
   // The sector with the header was never written: the last write, unless another frame was written after it.
   if (sector.every((byte) => byte === 0)) {
     for (let at = offset + SECTOR; at < bytes.length; at += SECTOR) {
-      if (headerFits(bytes, segment, at)) return { type: "damaged", reason: `a record is missing before the one at offset ${at}` }
+      if (isFrameHeader(bytes, segment, at)) return { type: "damaged", reason: `a record is missing before the one at offset ${at}` }
     }
     return { type: "torn" }
   }

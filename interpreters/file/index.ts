@@ -20,7 +20,10 @@ import { watchDirectory } from "./watch.ts"
 
 export * from "./errors.ts"
 export { nodeFiles, type Files, type OpenFile, type OpenMode } from "./files.ts"
-export { isLock, takeLock, type Lock } from "./lock.ts"
+export type { Format } from "./identity.ts"
+export { inspectLog, type LogDamage, type LogFound, type SegmentFound } from "./inspection.ts"
+export { layLog, type Laid } from "./lay.ts"
+export { isLock, requireUnused, takeLock, type Lock } from "./lock.ts"
 export type { SpaceMarks } from "./space.ts"
 
 export interface FileStorageOptions {

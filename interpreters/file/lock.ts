@@ -94,14 +94,36 @@ const isLeftBehind = async (files: Files, path: string, holder: Holder, own: Hol
 /** What this process itself holds: its own name in a directory may also be left over from a crash simulated in it. */
 const held = new WeakMap<Files, Set<string>>()
 
+const vanished = (error: unknown): boolean => {
+  if (codeOf(error) === "ENOENT") return true
+  throw error
+}
+/** Who else has the directory; null: nobody. `left` is told of each lock whose holder has ended. */
+const otherHolder = async (files: Files, directory: string, own: Holder, patience: number, left: (path: string) => Promise<void>): Promise<string | null> => {
+  for (const other of await files.list(directory)) {
+    if (!isLock(other) || other === nameOf(own)) continue
+    const holder = holderOf(other)
+    const path = join(directory, other)
+    if (holder === undefined || !(await isLeftBehind(files, path, holder, own, patience).catch(vanished))) return holder === undefined ? other : `pid ${holder.pid}, ${other}`
+    await left(path)
+  }
+  return null
+}
+const THIS = "this process itself"
+/** Fails with DirectoryLocked if a process has the directory open. Changes nothing there. */
+export const requireUnused = async (files: Files, directory: string, patience = PATIENCE): Promise<void> => {
+  const own = self()
+  const holder = held.get(files)?.has(resolve(join(directory, nameOf(own)))) === true ? THIS : await otherHolder(files, directory, own, patience, () => Promise.resolve())
+  if (holder !== null) throw new DirectoryLocked({ directory, holder })
+}
+
 export const takeLock = async (files: Files, directory: string, patience = PATIENCE): Promise<Lock> => {
   const own = self()
-  const name = nameOf(own)
-  const path = join(directory, name)
+  const path = join(directory, nameOf(own))
   const mine = held.get(files) ?? new Set<string>()
   held.set(files, mine)
   const key = resolve(path)
-  if (mine.has(key)) throw new DirectoryLocked({ directory, holder: "this process itself" })
+  if (mine.has(key)) throw new DirectoryLocked({ directory, holder: THIS })
   mine.add(key)
   const giveUp = async (): Promise<void> => {
     mine.delete(key)
@@ -109,17 +131,8 @@ export const takeLock = async (files: Files, directory: string, patience = PATIE
   }
   try {
     await (await files.open(path, "create")).close()
-    for (const other of await files.list(directory)) {
-      if (!isLock(other) || other === name) continue
-      const holder = holderOf(other)
-      const vanished = (error: unknown): boolean => {
-        if (codeOf(error) === "ENOENT") return true
-        throw error
-      }
-      const left = holder !== undefined && (await isLeftBehind(files, join(directory, other), holder, own, patience).catch(vanished))
-      if (!left) throw new DirectoryLocked({ directory, holder: holder === undefined ? other : `pid ${holder.pid}, ${other}` })
-      await files.remove(join(directory, other)).catch(vanished)
-    }
+    const holder = await otherHolder(files, directory, own, patience, (left) => files.remove(left).catch(vanished).then(() => undefined))
+    if (holder !== null) throw new DirectoryLocked({ directory, holder })
   } catch (error) {
     await giveUp().catch(() => undefined)
     throw error

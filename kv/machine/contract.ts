@@ -1,5 +1,5 @@
 /** What the service sees of a state machine, beyond what the driver does. */
-import type { StateMachine } from "../../interpreters/contract.ts"
+import type { SnapshotImage, StateMachine } from "../../interpreters/contract.ts"
 import type { Histogram } from "../../interpreters/metrics/index.ts"
 import type { ReplyState } from "./sessions.ts"
 import type { CommandListener, Reader } from "../types.ts"
@@ -36,6 +36,8 @@ export interface KvMachine extends StateMachine, Reader {
   /** When a Tick is due: no key expires before this. null: none will. */
   readonly earliestDeadline: () => number | null
   readonly stats: () => MachineStats
+  /** As openSnapshot, without sessions: their keys are secrets, and in another cluster they would promise what it cannot keep. */
+  readonly openBackup: () => Promise<SnapshotImage>
   /** Reads every table and compares its checksums, at leisure; damage ends service as it does on a read. null: it did not come to an end. */
   readonly scrub: () => Promise<Scrubbed | null>
   /** Bytes that the live data take on disk, roughly. */

@@ -1,5 +1,6 @@
 /** What stands on the storage, the transport and the state machine of a node: the driver, the service, and the gate that opens. */
 import { randomInt } from "node:crypto"
+import { configurationOf } from "../../core/index.ts"
 import { driverFrom, type DriverOptions } from "../../interpreters/driver/index.ts"
 import type { Logger } from "../../interpreters/log.ts"
 import { makeMembers, type RunningMembers } from "../../interpreters/members/index.ts"
@@ -8,6 +9,7 @@ import { realSurroundings } from "../../interpreters/surroundings.ts"
 import { NODE_OWNER, type KvMachine } from "../machine/index.ts"
 import { makeService } from "../service/index.ts"
 import type { NodeStatus } from "../types.ts"
+import { makeBackups, type RunningBackups } from "./backups.ts"
 import type { NodeConfig } from "./config.ts"
 import type { Gate } from "./gate.ts"
 import { keepScrubbed } from "./scrubbing.ts"
@@ -24,11 +26,12 @@ interface Serving {
   readonly log: Logger
   readonly status: () => NodeStatus
   readonly setMembers: (members: RunningMembers | null) => void
+  readonly setBackups: (backups: RunningBackups | null) => void
   readonly failed: (error: NodeFailed) => void
 }
 
 /** The driver, the service on it, and the gate that clients come through once this node is a member. */
-export const build = ({ config, advertise, journal, alive, gate, log, status, setMembers, failed }: Serving, { storage, transport, machine, position }: Foundation<KvMachine>): Built & { readonly machine: KvMachine } => {
+export const build = ({ config, advertise, journal, alive, gate, log, status, setMembers, setBackups, failed }: Serving, { storage, transport, machine, position }: Foundation<KvMachine>): Built & { readonly machine: KvMachine } => {
   const { self } = storage.identity
   const driver = driverFrom({
     self, settings: config.settings, storage, transport, machine, position,
@@ -47,6 +50,8 @@ export const build = ({ config, advertise, journal, alive, gate, log, status, se
     driver, transport, surroundings: realSurroundings, address: advertise === "" ? null : advertise, cluster: () => storage.identity.cluster, report: (text) => log("info", text),
   })
   setMembers(members)
+  const backups = makeBackups({ machine, cluster: () => storage.identity.cluster, node: config.id, voters: () => configurationOf(driver.state()).voters.map(({ name }) => name), surroundings: realSurroundings })
+  setBackups(backups)
   const stopScrubbing = keepScrubbed(machine, log)
   // An amnesiac serves nothing until a configuration names it.
   const openGate = (): void => {
@@ -63,7 +68,9 @@ export const build = ({ config, advertise, journal, alive, gate, log, status, se
     counters: service.counters,
     withdraw: () => {
       setMembers(null)
+      setBackups(null)
       members.stop()
+      backups.stop()
       driver.abandon()
       service.stop()
       gate.shut()
@@ -72,7 +79,9 @@ export const build = ({ config, advertise, journal, alive, gate, log, status, se
       clearInterval(watching)
       stopScrubbing()
       setMembers(null)
+      setBackups(null)
       members.stop()
+      backups.stop()
       await driver.stop()
       service.stop()
       gate.shut()

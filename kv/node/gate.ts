@@ -13,6 +13,7 @@ export interface Gate extends Service {
 export interface GateOptions {
   readonly status: () => NodeStatus
   readonly members?: NonNullable<Service["members"]>
+  readonly backups?: NonNullable<Service["backups"]>
   readonly leader: Service["leader"]
   /** Called for each refusal, so that the reason is the present one. */
   readonly refusal: () => Reply
@@ -67,6 +68,7 @@ export const makeGate = (options: GateOptions): Gate => {
     },
     status: options.status,
     members: () => options.members?.() ?? null,
+    backups: () => (behind === null ? null : (options.backups?.() ?? null)),
     leader: options.leader,
   }
 }

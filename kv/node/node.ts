@@ -13,7 +13,7 @@ import { beginning, makeLog, NodeFailed, openServer } from "../../interpreters/n
 import { addressText, parseAddress } from "../../interpreters/tcp/index.ts"
 import { openMachine, type KvMachine, type MachineDamaged } from "../machine/index.ts"
 import { defaultLimits, makeServer, type Limits, type ServerError } from "../server/index.ts"
-import type { NodeStatus } from "../types.ts"
+import type { Backups, NodeStatus } from "../types.ts"
 import { build } from "./build.ts"
 import { strangeVariables, type NodeConfig } from "./config.ts"
 import { descriptorLimit, placesFor } from "./descriptors.ts"
@@ -61,12 +61,14 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
     const alive = beginning(config.id, config.peer)
     const advertise = config.advertisePeer ?? addressText(config.peer)
     let members: RunningMembers | null = null
+    let backups: Backups | null = null
     let port = config.client.port
     const status = (): NodeStatus => nodeStatusOf(alive, advertised(config, port))
     const gate = makeGate({
       refusal: () => refusalOf(alive),
       status,
       members: () => members,
+      backups: () => backups,
       leader: () => {
         const leader = alive.running?.driver.leadership().leader ?? null
         if (leader === null) return null
@@ -110,7 +112,7 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
             ? { startOver: (damage: MachineDamaged, kept: string) => log("warn", `${damage.found}: the data of this node are lost. Its log holds every entry from the first on, so the data are made anew from it, starting at 0; what was found is kept in ${kept} until that happens again. Check the disk.`) }
             : {}),
         }),
-      build: (on) => build({ config, advertise, journal: options.journal, alive, gate, log, status, setMembers: (now) => (members = now), failed }, on),
+      build: (on) => build({ config, advertise, journal: options.journal, alive, gate, log, status, setMembers: (now) => (members = now), setBackups: (now) => (backups = now), failed }, on),
     })
     const place = joined.pipe(Effect.tap((built) => Effect.sync(() => (machine = built.machine))))
     if (storage.identity.cluster === null) {

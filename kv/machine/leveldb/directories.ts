@@ -33,6 +33,7 @@ export const watchGone = (database: () => string | null, gone: () => void): (() 
 }
 
 export class Directories {
+  static readonly pointer = POINTER
   readonly root: string
   private highest = 0
   private constructor(root: string) {
@@ -50,9 +51,17 @@ export class Directories {
       const number = NAME.exec(name)?.[1]
       if (number !== undefined) directories.highest = Math.max(directories.highest, Number(number))
     }
-    if (!names.includes(POINTER)) return { directories, current: null }
+    return { directories, current: await Directories.currentIn(root, names) }
+  }
+  /** The same, without a change to anything; null also if there is no such directory. */
+  static async currentOf(root: string): Promise<string | null | undefined> {
+    if (!existsSync(root)) return null
+    return Directories.currentIn(root, await readdir(root))
+  }
+  private static async currentIn(root: string, names: readonly string[]): Promise<string | null | undefined> {
+    if (!names.includes(POINTER)) return null
     const text = (await readFile(join(root, POINTER), "utf8")).trimEnd()
-    return { directories, current: NAME.test(text) && names.includes(text) ? text : undefined }
+    return NAME.test(text) && names.includes(text) ? text : undefined
   }
 
   path(name: string): string {

@@ -186,13 +186,15 @@ const bytesOf = async (directory: string, names: readonly string[]): Promise<num
   return sum
 }
 
+export const isTable = (name: string): boolean => name.endsWith(".ldb") || name.endsWith(".sst")
+
 /**
  * Throws BadRecord unless every block of every table checks out. For an open database: what is obsolete is gone. Ends
  * early, without a finding, once `wanted` says no. Returns how many bytes of tables there were.
  */
 export const checkTables = async (directory: string, { rest = 0, wanted = () => true, checking }: Checking = {}): Promise<number> => {
   const slices = new Slices(rest)
-  const names = (await readdir(directory)).filter((name) => name.endsWith(".ldb") || name.endsWith(".sst"))
+  const names = (await readdir(directory)).filter(isTable)
   const all = checking === undefined ? 0 : await bytesOf(directory, names)
   let total = 0
   for (const name of names) {
@@ -207,4 +209,21 @@ export const checkTables = async (directory: string, { rest = 0, wanted = () => 
     if (!wanted()) break
   }
   return total
+}
+
+/** What is wrong with each table, one by one; none if all check out. */
+export const damagedTables = async (directory: string): Promise<readonly string[]> => {
+  const found: string[] = []
+  for (const name of (await readdir(directory)).filter(isTable)) {
+    const file = await open(join(directory, name), "r")
+    try {
+      await checkTable(file, name, new Slices(), () => true)
+    } catch (thrown) {
+      if (!(thrown instanceof BadRecord)) throw thrown
+      found.push(thrown.message)
+    } finally {
+      await file.close()
+    }
+  }
+  return found
 }

@@ -66,14 +66,14 @@ export class Incoming {
     }
   }
 
-  /** Whole, checked, and durable with its own identity; not current yet. */
-  async finish(snapshot: SnapshotRef, identity: Identity, root: string): Promise<Level> {
+  /** Whole, checked, and durable with its own identity; not current yet. `as`: the position that it gets, if not its own. */
+  async finish(snapshot: Pick<SnapshotRef, "index" | "term">, identity: Identity, root: string, as?: LogBase): Promise<Level> {
     const { base } = this
     if (!this.complete || !this.reader.complete() || base === null) throw new SnapshotInvalid({ id: this.id, found: "it is not all here" })
     if (base.index !== snapshot.index || base.term !== snapshot.term) {
       throw new SnapshotInvalid({ id: this.id, found: `it reaches entry ${base.index} of term ${base.term}, announced was entry ${snapshot.index} of term ${snapshot.term}` })
     }
-    await sealDatabase(this.db, identity, base, this.large)
+    await sealDatabase(this.db, identity, as ?? base, this.large)
     await syncDirectory(root)
     return this.db
   }

@@ -317,6 +317,12 @@ export class LevelMachine implements KvMachine {
   }
 
   openSnapshot(): Promise<SnapshotImage> {
+    return this.pin(sessionsForImage)
+  }
+  openBackup(): Promise<SnapshotImage> {
+    return this.pin(() => [])
+  }
+  private pin(sessionsOf: typeof sessionsForImage): Promise<SnapshotImage> {
     return this.writes.run(() => {
       const live = this.serving()
       const { base, generation } = this
@@ -326,7 +332,7 @@ export class LevelMachine implements KvMachine {
         snapshot: live.db.snapshot(),
         base,
         generation,
-        sessions: sessionsForImage(live.replica.sessions, base.time),
+        sessions: sessionsOf(live.replica.sessions, base.time),
         removals: live.replica.removals.all(),
         damaged: (thrown: unknown) => {
           if (isDamage(thrown) && !isShortage(thrown)) this.harm(thrown, live)

@@ -3,6 +3,7 @@
  *
  *   STEPRAFT STATUS                                          state of the node, as JSON
  *   STEPRAFT MEMBER …, STEPRAFT TRANSFER [name]              who belongs to the cluster, who leads it (members.ts)
+ *   STEPRAFT SNAPSHOT OPEN | READ | CLOSE                    the data, for a backup (snapshot.ts)
  *   STEPRAFT VERSION key [key …]                             versions for the watches of STEPRAFT EXEC (linearizable)
  *   STEPRAFT SESSION OPEN owner | CLOSE session              a session of the client's own: exactly-once across nodes.
  *                                                            What OPEN returns is the session's key: whoever has it is in
@@ -22,6 +23,7 @@ import type { Call, Reply, SessionKey, Watch } from "../../types.ts"
 import { container, sub } from "./container.ts"
 import { member, transfer } from "./members.ts"
 import type { Context, Handler, Host, Words } from "../contract.ts"
+import { snapshot } from "./snapshot.ts"
 import { array, bulk, err, integer } from "../wire/encode.ts"
 import { moved } from "./redirect.ts"
 import { arityFits, keysOf, naturalAt, textAt, tooManyWords, unknownSubcommand, wordAt } from "../words.ts"
@@ -172,6 +174,7 @@ export const stepraftCommands = [
       member,
     ),
     transfer: sub("[name] [WAIT milliseconds]", "Another node leads: the one of that name, or whoever is fit.", transfer),
+    snapshot: sub("OPEN [LOCAL]|READ id offset|CLOSE id", "The data as one state of the history, piece by piece, for a backup.", snapshot),
     session: sub("OPEN owner|CLOSE session", "Opens a session of a client's own, whose key is returned, or closes it.", session),
     do: sub("session sequence lowest command [arg]...", "One command within a session: executed once, whatever is sent again.", one),
     exec: sub("session sequence lowest watches [part]...", "Several commands within a session, all or nothing.", several),

@@ -1,0 +1,159 @@
+/**
+ * A log as it stands on disk, read without changing anything: what is there, what a start would find, and what is damaged and
+ * where. A record that a crash tore is no damage: it was never acknowledged, and the next start cuts it off.
+ */
+import type { Entry } from "../../core/index.ts"
+import { brokenAt } from "../../core/index.ts"
+import { MalformedBytes, Reader } from "../bytes.ts"
+import type { Stored } from "../contract.ts"
+import { codeOf } from "./errors.ts"
+import { readFully, type Files } from "./files.ts"
+import { HEADER, inspectFrame, isFrameHeader, readPersist, SECTOR, type Change } from "./frame.ts"
+import { readFormat, type Format } from "./identity.ts"
+import { Rebuilt } from "./recovery.ts"
+import { readHead, segmentNumber, segmentPath } from "./segment.ts"
+
+export interface LogDamage {
+  readonly file: string
+  /** Null: it concerns the file as a whole. */
+  readonly offset: number | null
+  readonly reason: string
+  /** Where whole records begin again behind it; null: nowhere in this file. */
+  readonly resumes: number | null
+}
+export interface SegmentFound {
+  readonly file: string
+  readonly bytes: number
+  readonly records: number
+  /** The lowest and the highest index of the entries in it; null: none. */
+  readonly first: number | null
+  readonly last: number | null
+  /** A record that was never acknowledged begins here. */
+  readonly tornAt: number | null
+}
+export interface LogFound {
+  readonly format: Format
+  readonly segments: readonly SegmentFound[]
+  /** All of it, or what stands before the first damage; null: not even the head of its first file can be read. */
+  readonly stored: Stored | null
+  readonly damage: readonly LogDamage[]
+  /** Files that the log does not count as its own: a crash left them, and the next start removes them. */
+  readonly unlisted: readonly string[]
+}
+
+interface Reading {
+  rebuilt: Rebuilt | null
+  /** What comes after damage is looked at, and no longer taken into the log. */
+  intact: boolean
+  readonly damage: LogDamage[]
+}
+
+const readSegment = (file: string, number: number, bytes: Buffer, isLast: boolean, reading: Reading): SegmentFound => {
+  let [records, first, last, at] = [0, Infinity, 0, 0]
+  let tornAt: number | null = null
+  const take = (change: Change): void => {
+    if (reading.intact && reading.rebuilt !== null) reading.rebuilt.apply(change)
+    const start = change.entries[0]
+    if (start === undefined) return
+    first = Math.min(first, start.index)
+    last = Math.max(last, change.entries.at(-1)?.index ?? 0)
+  }
+  const body = (end: number): void => {
+    const r = new Reader(bytes, at + HEADER, end)
+    if (at > 0) for (let change = readPersist(r); change !== null; change = readPersist(r)) take(change)
+    else {
+      const head = readHead(r)
+      if (reading.intact) reading.rebuilt ??= new Rebuilt(head)
+    }
+  }
+  const damaged = (reason: string, from = at + SECTOR): void => {
+    let resumes: number | null = null
+    for (let next = from; next < bytes.length && resumes === null; next += SECTOR) if (isFrameHeader(bytes, number, next)) resumes = next
+    reading.damage.push({ file, offset: at, reason, resumes })
+    reading.intact = false
+    at = resumes ?? bytes.length
+  }
+  while (at < bytes.length) {
+    const found = inspectFrame(bytes, number, at)
+    if (found.type === "torn" && isLast && at > 0) {
+      tornAt = at
+      break
+    }
+    if (found.type !== "whole") {
+      damaged(found.type === "torn" ? "the record is not complete" : found.reason)
+      continue
+    }
+    try {
+      body(found.end)
+      records += 1
+      at = found.end
+    } catch (error) {
+      if (!(error instanceof MalformedBytes)) throw error
+      damaged(error.message, found.end)
+    }
+  }
+  return { file, bytes: bytes.length, records, first: first === Infinity ? null : first, last: last === 0 ? null : last, tornAt }
+}
+
+const bytesOf = async (files: Files, path: string): Promise<Buffer | null> => {
+  const file = await files.open(path, "read").catch((error: unknown) => {
+    if (codeOf(error) === "ENOENT") return null
+    throw error
+  })
+  if (file === null) return null
+  try {
+    const bytes = Buffer.allocUnsafeSlow(await file.size())
+    return bytes.subarray(0, await readFully(file, bytes, 0))
+  } finally {
+    await file.close()
+  }
+}
+
+const storedIn = (reading: Reading, path: string): Stored | null => {
+  if (reading.rebuilt === null) return null
+  let stored: Stored
+  try {
+    stored = reading.rebuilt.stored()
+  } catch (error) {
+    if (!(error instanceof MalformedBytes)) throw error
+    reading.damage.push({ file: path, offset: null, reason: error.message, resumes: null })
+    return null
+  }
+  const broken = brokenAt(stored.base.chain, stored.entries)
+  if (broken === null) return stored
+  reading.damage.push({ file: path, offset: null, reason: `entry ${broken} does not continue the chained checksum of those before it`, resumes: null })
+  const kept: readonly Entry[] = stored.entries.slice(0, broken - stored.base.index - 1)
+  return { ...stored, entries: kept }
+}
+
+/** Null: there is no log. Throws IdentityUnreadable or WrongFormat where FORMAT cannot be read. One file is in memory at a time, and all entries. */
+export const inspectLog = async (files: Files, directory: string): Promise<LogFound | null> => {
+  const format = await readFormat(files, directory)
+  if (format === null) return null
+  const reading: Reading = { rebuilt: null, intact: true, damage: [] }
+  const segments: SegmentFound[] = []
+  const { first, last, synced } = format
+  for (let number = first; number <= last; number++) {
+    const file = segmentPath(directory, number)
+    const bytes = await bytesOf(files, file)
+    if (bytes === null || bytes.length === 0) {
+      reading.damage.push({ file, offset: null, reason: bytes === null ? "it is gone" : "it is empty", resumes: null })
+      reading.intact = false
+      continue
+    }
+    const found = readSegment(file, number, bytes, number === last, reading)
+    segments.push(found)
+    const end = found.tornAt ?? found.bytes
+    if (number === synced.segment && end < synced.bytes) {
+      reading.damage.push({ file, offset: end, reason: `it ends here, but it was durable through offset ${synced.bytes}: acknowledged records are gone from its end`, resumes: null })
+      reading.intact = false
+    }
+  }
+  const unlisted = (await files.list(directory)).filter((name) => {
+    const number = segmentNumber(name)
+    return number !== undefined && (number < first || number > last)
+  })
+  const stored = storedIn(reading, directory)
+  const founded = stored === null || stored.base.configuration.voters.length > 0 || format.identity.founding === null ? stored : { ...stored, base: { ...stored.base, configuration: format.identity.founding } }
+  return { format, segments, stored: founded, damage: reading.damage, unlisted }
+}

@@ -1,0 +1,23 @@
+/** A log that begins after an entry whose effect the state beside it holds already: the first of a cluster that is made from data. */
+import { randomBytes } from "node:crypto"
+import type { Configuration, LogBase, Member } from "../../core/index.ts"
+import { nodeFiles, type Files } from "./files.ts"
+import { unstarted, writeFormat } from "./identity.ts"
+import { createSegment } from "./segment.ts"
+
+export interface Laid {
+  readonly self: Member
+  readonly founding: Configuration
+  readonly base: LogBase
+}
+/** Of the only voter of a cluster of its own. Durable when this returns. The directory is made; it must hold no log. */
+export const layLog = async (directory: string, name: string, cluster: string, term: number, after: Omit<LogBase, "configuration">, files: Files = nodeFiles): Promise<Laid> => {
+  const self = { name, incarnation: randomBytes(8).toString("hex") }
+  const founding: Configuration = { voters: [self], outgoing: [], learners: [] }
+  const base = { ...after, configuration: founding }
+  await files.makeDirectory(directory)
+  const { file } = await createSegment(files, directory, 1, { hardState: { term, vote: null }, base, lastIndex: base.index })
+  await file.close()
+  await writeFormat(files, directory, { ...unstarted({ self, cluster, founding }), last: 1 })
+  return { self, founding, base }
+}

@@ -1,0 +1,157 @@
+/**
+ * A backup in a file: a line that says what it is, a line of JSON that says of what, the image of the state machine as peers
+ * send it to each other (kv/machine/image.ts), and a last line with the SHA-256 of all before it. The image is one state of
+ * the history; it carries a checksum of each record and of the whole, so the file is checked twice over.
+ */
+import { createHash, randomBytes } from "node:crypto"
+import { open, rename, rm, type FileHandle } from "node:fs/promises"
+import { existsSync } from "node:fs"
+import { dirname, resolve } from "node:path"
+import type { LogBase } from "../../core/index.ts"
+import { MalformedBytes } from "../../interpreters/bytes.ts"
+import { CHUNK, ImageReader } from "../machine/image.ts"
+import { syncDirectory } from "../machine/leveldb/database.ts"
+import { BadRecord } from "../machine/layout.ts"
+import { AlreadyThere, BackupDamaged } from "./errors.ts"
+
+/** What a backup stands for. */
+export interface About {
+  readonly cluster: string
+  /** Name of the node that it was taken from. */
+  readonly node: string
+  /** The last entry whose effect is in it, on the replicated clock at `time`. */
+  readonly index: number
+  readonly term: number
+  readonly time: number
+  /** The chained checksum of that entry and all before it, as 8 hexadecimal digits: nodes of one cluster agree in it. */
+  readonly chain: string
+  /** Of the cluster at that time. */
+  readonly voters: readonly string[]
+}
+export const aboutOf = (cluster: string, node: string, voters: readonly string[], { index, term, time, chain }: LogBase): About => ({
+  cluster, node, index, term, time, chain: (chain >>> 0).toString(16).padStart(8, "0"), voters,
+})
+
+const TITLE = "stepraft backup, format 1\n"
+const FOOTER = /^sha256 ([0-9a-f]{64})\n$/
+const FOOTER_BYTES = 72
+/** Longer than the two first lines can be. */
+const HEAD_BYTES = 64 << 10
+
+export interface Saved {
+  readonly bytes: number
+  readonly sha256: string
+}
+/** Written beside its place, made durable, and put there at the end: a file of that name is a whole backup. */
+export const writeBackup = async (path: string, about: About, image: AsyncIterable<Uint8Array>): Promise<Saved> => {
+  if (existsSync(path)) throw new AlreadyThere({ path })
+  const making = `${path}.${randomBytes(4).toString("hex")}.unfinished`
+  const file = await open(making, "wx", 0o600)
+  const hash = createHash("sha256")
+  let bytes = 0
+  const write = async (piece: Uint8Array): Promise<void> => {
+    hash.update(piece)
+    await file.writeFile(piece)
+    bytes += piece.length
+  }
+  try {
+    await write(Buffer.from(`${TITLE}${JSON.stringify(about)}\n`))
+    for await (const piece of image) await write(piece)
+    const sha256 = hash.digest("hex")
+    await file.writeFile(`sha256 ${sha256}\n`)
+    await file.sync()
+    await file.close()
+    if (existsSync(path)) throw new AlreadyThere({ path })
+    await rename(making, path)
+    await syncDirectory(dirname(resolve(path)))
+    return { bytes: bytes + FOOTER_BYTES, sha256 }
+  } catch (error) {
+    await file.close().catch(() => undefined)
+    await rm(making, { force: true })
+    throw error
+  }
+}
+
+const isAbout = (value: unknown): value is About =>
+  typeof value === "object" && value !== null && "cluster" in value && typeof value.cluster === "string" && "node" in value && typeof value.node === "string" &&
+  "index" in value && typeof value.index === "number" && "term" in value && typeof value.term === "number" && "time" in value && typeof value.time === "number" &&
+  "chain" in value && typeof value.chain === "string" && "voters" in value && Array.isArray(value.voters)
+
+const readAt = async (file: FileHandle, position: number, size: number): Promise<Buffer> => {
+  const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(size), 0, size, position)
+  return buffer.subarray(0, bytesRead)
+}
+
+export interface OpenBackup {
+  readonly about: About
+  readonly bytes: number
+  readonly sha256: string
+  /** The image. Ends with BackupDamaged if the file is not what was written. */
+  readonly image: () => AsyncGenerator<Buffer, void>
+  readonly close: () => Promise<void>
+}
+export const openBackup = async (path: string): Promise<OpenBackup> => {
+  const damaged = (found: string): BackupDamaged => new BackupDamaged({ file: path, found })
+  const file = await open(path, "r")
+  try {
+    const { size } = await file.stat()
+    const head = await readAt(file, 0, Math.min(size, HEAD_BYTES))
+    if (head.toString("latin1", 0, TITLE.length) !== TITLE) throw damaged(head.toString("latin1", 0, 16) === TITLE.slice(0, 16) ? "it is of another format; use the version that wrote it" : "it does not begin like a backup")
+    const end = head.indexOf("\n", TITLE.length)
+    const footer = FOOTER.exec((await readAt(file, Math.max(0, size - FOOTER_BYTES), FOOTER_BYTES)).toString("latin1"))?.[1]
+    if (end < 0 || footer === undefined || size < end + 1 + FOOTER_BYTES) throw damaged("it is not all here, for its last line is missing")
+    let about: unknown
+    try {
+      about = JSON.parse(head.toString("utf8", TITLE.length, end))
+    } catch {
+      about = null
+    }
+    if (!isAbout(about)) throw damaged("its second line cannot be read")
+    const image = async function* (): AsyncGenerator<Buffer, void> {
+      const hash = createHash("sha256").update(head.subarray(0, end + 1))
+      const last = size - FOOTER_BYTES
+      for (let at = end + 1; at < last; ) {
+        const piece = await readAt(file, at, Math.min(CHUNK, last - at))
+        if (piece.length === 0) throw damaged("it got shorter while it was read")
+        hash.update(piece)
+        at += piece.length
+        yield piece
+      }
+      if (hash.digest("hex") !== footer) throw damaged("the checksum in its last line does not fit")
+    }
+    return { about, bytes: size, sha256: footer, image, close: () => file.close() }
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
+
+export interface Contents {
+  readonly base: LogBase
+  readonly keys: number
+  /** Of keys and values. */
+  readonly bytes: number
+  readonly expiring: number
+}
+/** Every record of an image, checked. Throws BackupDamaged at the first that does not check out. */
+export const checkImage = async (path: string, image: AsyncIterable<Buffer>): Promise<Contents> => {
+  const reader = new ImageReader()
+  let [keys, bytes, expiring] = [0, 0, 0]
+  let base: LogBase | null = null
+  try {
+    for await (const piece of image) {
+      for (const record of reader.push(piece)) {
+        if (record.type === "header") base = record.base
+        if (record.type !== "data") continue
+        keys += 1
+        bytes += record.key.length + record.item.length
+        if (record.item.expiry !== 0) expiring += 1
+      }
+    }
+  } catch (thrown) {
+    if (thrown instanceof MalformedBytes || thrown instanceof BadRecord) throw new BackupDamaged({ file: path, found: thrown.message })
+    throw thrown
+  }
+  if (base === null || !reader.complete()) throw new BackupDamaged({ file: path, found: "its image ends early" })
+  return { base, keys, bytes, expiring }
+}

@@ -1,0 +1,81 @@
+/** A backup taken from a running node through its client port: one piece after the other, each on the disk before the next is asked for. */
+import { openConnection, type Connection } from "../client/connection.ts"
+import { showEndpoint, type Endpoint } from "../client/endpoints.ts"
+import { encodeRequest } from "../client/resp.ts"
+import type { Reply } from "../types.ts"
+import { BackupInterrupted } from "./errors.ts"
+import { writeBackup, type About, type Saved } from "./file.ts"
+
+export interface Saving {
+  readonly from: Endpoint
+  readonly file: string
+  /** What the node has executed, whether or not there is a leader. */
+  readonly local: boolean
+  /** Milliseconds that the node has for each answer. */
+  readonly timeout: number
+  /** Told after each piece, with what it stands for and the bytes so far. */
+  readonly progress?: (bytes: number, about: About) => void
+}
+
+interface Asking {
+  readonly ask: (...words: readonly string[]) => Promise<Reply>
+  readonly drop: () => void
+}
+const connect = (from: Endpoint, timeout: number): Promise<Asking> =>
+  new Promise((resolve, reject) => {
+    const interrupted = (reason: string): BackupInterrupted => new BackupInterrupted({ from: showEndpoint(from), reason })
+    let fail: (error: Error) => void = reject
+    let down: BackupInterrupted | null = null
+    const connection: Connection = openConnection(from, timeout, {
+      up: () => resolve({ ask, drop: () => connection.drop() }),
+      down: (reason) => {
+        down = interrupted(reason)
+        fail(down)
+      },
+    })
+    const ask = (...words: readonly string[]): Promise<Reply> =>
+      new Promise((answered, failed) => {
+        if (down !== null) return failed(down)
+        const timer = setTimeout(() => {
+          down = interrupted(`no answer within ${timeout} ms`)
+          connection.drop()
+          failed(down)
+        }, timeout)
+        fail = (error) => {
+          clearTimeout(timer)
+          failed(error)
+        }
+        connection.send(encodeRequest(["STEPRAFT", "SNAPSHOT", ...words]), (reply) => {
+          clearTimeout(timer)
+          if (reply.type === "error") failed(interrupted(`${reply.code} ${reply.text}`))
+          else answered(reply)
+        })
+      })
+  })
+
+const strange = (from: Endpoint): BackupInterrupted => new BackupInterrupted({ from: showEndpoint(from), reason: "an answer that is none of this command; is it a node of this version?" })
+
+export const saveBackup = async ({ from, file, local, timeout, progress }: Saving): Promise<Saved & { readonly about: About }> => {
+  const { ask, drop } = await connect(from, timeout)
+  try {
+    const opened = await ask("OPEN", ...(local ? ["LOCAL"] : []))
+    if (opened.type !== "bulk") throw strange(from)
+    const { id, ...about } = JSON.parse(Buffer.from(opened.bytes).toString()) as About & { readonly id: string }
+    const image = async function* (): AsyncGenerator<Uint8Array, void> {
+      for (let offset = 0, last = false; !last; ) {
+        const reply = await ask("READ", id, String(offset))
+        const [end, bytes] = reply.type === "array" ? reply.items : []
+        if (end?.type !== "integer" || bytes?.type !== "bulk") throw strange(from)
+        offset += bytes.bytes.length
+        last = Number(end.value) === 1
+        yield bytes.bytes
+        progress?.(offset, about)
+      }
+    }
+    const saved = await writeBackup(file, about, image())
+    await ask("CLOSE", id)
+    return { ...saved, about }
+  } finally {
+    drop()
+  }
+}

@@ -1,0 +1,66 @@
+/** What `snapshot`, `inspect` and `recover` take, and their help. */
+import { intFlag, maybe, maybeInt, output } from "../../interpreters/cli/flags.ts"
+import { Argument, attempt, Command, Flag } from "../../interpreters/cli/runtime.ts"
+import { endpointsOf, where } from "./where.ts"
+
+const file = Argument.String("file").pipe(Argument.withDescription("The backup"))
+
+const save = Command.make(
+  "save",
+  {
+    file: Argument.String("file").pipe(Argument.withDescription("Where to; must not exist yet")),
+    ...where,
+    local: Flag.Boolean("local").pipe(Flag.withDescription("What the asked node has executed, also while there is no leader; it may lack what was acknowledged last"), Flag.withDefault(false)),
+    timeout: intFlag("timeout", "Milliseconds that the node has for each piece", 30_000, 100),
+    output,
+  },
+  (o) =>
+    attempt(async () => {
+      const { save: run } = await import("./backup.ts")
+      await run({ endpoints: endpointsOf(o), file: o.file, local: o.local, timeout: o.timeout, output: o.output })
+    }),
+).pipe(
+  Command.withShortDescription("Take a backup of the running cluster into a file"),
+  Command.withDescription(
+    "Take a backup of the running cluster into a file. It is one state of the history: all that was acknowledged before the command began, and whatever came before the entry that it names. Clients go on meanwhile. Any node may be asked; a follower spares the leader. The file names the index, the term, the time and the checksum that it stands for, and appears under its name once it is whole and on disk.",
+  ),
+  Command.withExamples([
+    { command: "stepraft snapshot save monday.backup", description: "from the node on port 7001" },
+    { command: "stepraft snapshot save monday.backup --port 7003", description: "from another node" },
+  ]),
+)
+
+const inspectFile = Command.make("inspect", { file, output }, (o) =>
+  attempt(async () => (await import("./backup.ts")).inspectFile(o.file, o.output)),
+).pipe(
+  Command.withShortDescription("Check a backup, and show what it stands for"),
+  Command.withDescription("Check a backup, every record of it, and show what it stands for: cluster, index, term, time, checksum, keys. Exit code 0 if it is whole, else 1 with what is wrong. Nothing is changed."),
+)
+
+const restore = Command.make(
+  "restore",
+  {
+    file,
+    data: Flag.String("data").pipe(Flag.withDescription("Folder of the new node's data; absent or empty")),
+    id: Flag.String("id").pipe(Flag.withDescription("Name of the new node")),
+    skip: maybeInt("skip", "Log indexes to leave out, so that versions and fencing tokens given out after the backup do not come again (default: 10000000000)", 0),
+    output,
+  },
+  (o) => attempt(async () => (await import("./backup.ts")).restore({ file: o.file, data: o.data, name: o.id, skip: maybe(o.skip), output: o.output })),
+).pipe(
+  Command.withShortDescription("Make the first node of a new cluster from a backup"),
+  Command.withDescription(
+    "Make the data folder of the first node of a new cluster from a backup. The cluster has a new identity: members of the old one are refused by name. Start the node, then let others with empty folders join it (stepraft member add, then promote). Versions of keys and fencing tokens go on beyond all that the old cluster gave out; the clock never goes back. Sessions do not come along: a client that goes on in one is told SESSIONEXPIRED, for what it was acknowledged after the backup is gone. Leases keep their holder, token and deadline.",
+  ),
+  Command.withExamples([
+    { command: "stepraft snapshot restore monday.backup --id n1 --data /var/lib/stepraft", description: "then, on this machine and on the others:" },
+    { command: "stepraft serve --id n1 --data /var/lib/stepraft --client 10.0.0.1:7001 --peer 10.0.0.1:8001 --peers n1=10.0.0.1:8001,n2=10.0.0.2:8001", description: "as ever; n2 likewise, with an empty folder" },
+    { command: "stepraft member add n2 && stepraft member promote n2", description: "one after the other, until all are in" },
+  ]),
+)
+
+export const snapshotCommand = Command.make("snapshot").pipe(
+  Command.withShortDescription("Back the data up, check a backup, make a new cluster from one"),
+  Command.withDescription("Back the data up, check a backup, make a new cluster from one. A backup holds keys and values, no sessions."),
+  Command.withSubcommands([save, inspectFile, restore]),
+)

@@ -1,0 +1,90 @@
+/** `stepraft snapshot …`: what the commands do and say. */
+import type { Endpoint } from "../client/endpoints.ts"
+import { failure } from "../../interpreters/cli/runtime.ts"
+import { DEFAULT_SKIP, makeDirectory } from "../backup/directory.ts"
+import { BackupInterrupted } from "../backup/errors.ts"
+import { checkImage, openBackup, type About } from "../backup/file.ts"
+import { saveBackup } from "../backup/save.ts"
+
+type Output = "table" | "json"
+const count = (value: number): string => value.toLocaleString("en")
+const when = (time: number): string => (time === 0 ? "never" : new Date(time).toISOString())
+export const say = (output: Output, value: unknown, lines: readonly (readonly [name: string, text: string])[]): void => {
+  const width = Math.max(...lines.map(([name]) => name.length))
+  process.stdout.write(output === "json" ? `${JSON.stringify(value)}\n` : lines.map(([name, text]) => `${name.padEnd(width)}  ${text}\n`).join(""))
+}
+const linesOf = ({ cluster, node, index, term, time, chain, voters }: About): readonly (readonly [string, string])[] => [
+  ["cluster", `${cluster}, of ${voters.join(", ")}`],
+  ["from", node],
+  ["through", `entry ${count(index)} of term ${count(term)}, checksum ${chain}`],
+  ["time", when(time)],
+]
+
+export interface Save {
+  readonly endpoints: readonly Endpoint[]
+  readonly file: string
+  readonly local: boolean
+  readonly timeout: number
+  readonly output: Output
+}
+const TELL_MS = 1_000
+export const save = async ({ endpoints, file, local, timeout, output }: Save): Promise<void> => {
+  let told = performance.now()
+  const progress = (bytes: number): void => {
+    if (performance.now() - told < TELL_MS) return
+    told = performance.now()
+    process.stderr.write(`${count(bytes)} bytes so far\n`)
+  }
+  let why: BackupInterrupted | null = null
+  for (const from of endpoints) {
+    try {
+      const { about, bytes, sha256 } = await saveBackup({ from, file, local, timeout, progress })
+      say(output, { file, bytes, sha256, ...about }, [["file", `${file}, ${count(bytes)} bytes`], ...linesOf(about), ["sha256", sha256]])
+      return
+    } catch (error) {
+      if (!(error instanceof BackupInterrupted)) throw error
+      why = error
+    }
+  }
+  throw why ?? failure("no node was given")
+}
+
+export const inspectFile = async (file: string, output: Output): Promise<void> => {
+  const backup = await openBackup(file)
+  try {
+    const { keys, bytes, expiring } = await checkImage(file, backup.image())
+    const { about, sha256 } = backup
+    say(output, { file, bytes: backup.bytes, sha256, ...about, keys, dataBytes: bytes, expiring }, [
+      ["file", `${file}, ${count(backup.bytes)} bytes, whole`],
+      ...linesOf(about),
+      ["data", `${count(keys)} keys, ${count(bytes)} bytes of keys and values, ${count(expiring)} with a deadline`],
+      ["sha256", sha256],
+    ])
+  } finally {
+    await backup.close()
+  }
+}
+
+export interface Restore {
+  readonly file: string
+  readonly data: string
+  readonly name: string
+  readonly skip: number | null
+  readonly output: Output
+}
+export const restore = async ({ file, data, name, skip, output }: Restore): Promise<void> => {
+  const backup = await openBackup(file)
+  try {
+    // Checked as a whole before anything is made of it; the image itself says what it stands for.
+    const { base: from } = await checkImage(file, backup.image())
+    const made = await makeDirectory({ data, name, image: backup.image(), base: from, term: from.term, skip: skip ?? DEFAULT_SKIP })
+    say(output, made, [
+      ["made", `${data}, for node ${name}, the only voter of the new cluster ${made.cluster}`],
+      ["from", `${file}: entry ${count(from.index)} of cluster ${backup.about.cluster}, ${when(from.time)}`],
+      ["goes on", `after entry ${count(made.index)}`],
+      ["next", `start it (stepraft serve --id ${name} --data ${data} …), start the others with empty folders, and stepraft member add and promote each`],
+    ])
+  } finally {
+    await backup.close()
+  }
+}
