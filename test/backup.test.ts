@@ -30,7 +30,7 @@ test("a backup taken under load is one state of the history; restored it is a cl
     await cluster.startAll()
     await cluster.leader()
     const client = await cluster.connect(node)
-    const key = String(await client.call("STEPRAFT", "SESSION", "OPEN", "me"))
+    const key = (await client.call("STEPRAFT", "SESSION", "OPEN", "me")) as string
     await client.call("STEPRAFT", "DO", key, "1", "1", "SET", "large", "x".repeat(2 << 20))
     await client.call("SET", "later", "x", "PX", "600000")
     await client.call("SET", "gone", "x", "PX", "1")

@@ -28,3 +28,37 @@ export class SkipTooFar extends Data.TaggedError("SkipTooFar")<{ readonly index:
     return `Entry ${this.index} plus ${this.skip} skipped ones is more than a log can number. Nothing was made. Give a smaller --skip.`
   }
 }
+
+// ------------------------------------------------------------------------------------------------- recovery
+
+export class NoSurvivor extends Data.TaggedError("NoSurvivor")<{ readonly directories: readonly string[]; readonly found: string }> {
+  override get message(): string {
+    return `There is nothing that a cluster could be made from: ${this.found}. Nothing was changed. Give every data directory that is left of the old cluster, or restore a backup: stepraft snapshot restore.`
+  }
+}
+export class DamagedSurvivor extends Data.TaggedError("DamagedSurvivor")<{ readonly directory: string; readonly found: string }> {
+  override get message(): string {
+    return `${this.directory} cannot be used: ${this.found}. Nothing was changed. Leave it out, look into it with stepraft inspect wal, or restore a backup: stepraft snapshot restore.`
+  }
+}
+export class SurvivorsDiffer extends Data.TaggedError("SurvivorsDiffer")<{ readonly one: string; readonly cluster: string; readonly other: string; readonly otherCluster: string }> {
+  override get message(): string {
+    return `${this.one} is of cluster ${this.cluster}, ${this.other} of cluster ${this.otherCluster}: they have no history in common. Nothing was changed. Give the directories of one cluster.`
+  }
+}
+export class MajorityAlive extends Data.TaggedError("MajorityAlive")<{ readonly answering: readonly string[]; readonly given: readonly string[] }> {
+  override get message(): string {
+    const there = this.answering.length === 0 ? "" : `${this.answering.join(", ")} answer${this.answering.length === 1 ? "s" : ""}, and `
+    return `Nothing need be recovered: ${there}the directories of ${this.given.join(", ")} are whole, and together they are a majority. Nothing was changed. Start the stopped nodes as they are: they elect a leader, and nothing is lost. If a node that answers has lost its disk and runs with an empty folder, stop it first.`
+  }
+}
+export class AddressUnknown extends Data.TaggedError("AddressUnknown")<{ readonly names: readonly string[] }> {
+  override get message(): string {
+    return `Nobody can be asked whether ${this.names.join(" and ")} still run${this.names.length === 1 ? "s" : ""}: the log does not say where. Nothing was changed. Give the address for peers of each: --peers ${this.names.map((name) => `${name}=HOST:PORT`).join(",")}.`
+  }
+}
+export class LossNotAccepted extends Data.TaggedError("LossNotAccepted")<{ readonly after: string }> {
+  override get message(): string {
+    return `This gives up whatever was acknowledged after ${this.after} and stood on the lost disks alone. Nothing was changed. Read the plan (stepraft recover plan), then repeat the command with --accept-lost-writes.`
+  }
+}

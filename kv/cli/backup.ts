@@ -5,14 +5,8 @@ import { DEFAULT_SKIP, makeDirectory } from "../backup/directory.ts"
 import { BackupInterrupted } from "../backup/errors.ts"
 import { checkImage, openBackup, type About } from "../backup/file.ts"
 import { saveBackup } from "../backup/save.ts"
+import { count, say, when, type Output } from "./say.ts"
 
-type Output = "table" | "json"
-const count = (value: number): string => value.toLocaleString("en")
-const when = (time: number): string => (time === 0 ? "never" : new Date(time).toISOString())
-export const say = (output: Output, value: unknown, lines: readonly (readonly [name: string, text: string])[]): void => {
-  const width = Math.max(...lines.map(([name]) => name.length))
-  process.stdout.write(output === "json" ? `${JSON.stringify(value)}\n` : lines.map(([name, text]) => `${name.padEnd(width)}  ${text}\n`).join(""))
-}
 const linesOf = ({ cluster, node, index, term, time, chain, voters }: About): readonly (readonly [string, string])[] => [
   ["cluster", `${cluster}, of ${voters.join(", ")}`],
   ["from", node],

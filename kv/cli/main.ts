@@ -1,7 +1,7 @@
 /** The command line as a whole. Each command loads what it needs when it runs. */
 import { readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
-import { snapshotCommand } from "./backup-commands.ts"
+import { inspectCommand, recoverCommand, snapshotCommand } from "./backup-commands.ts"
 import { dataCommands } from "./data-commands.ts"
 import { leaderCommand, memberCommand } from "./member-commands.ts"
 import { benchCommand, clusterCommand, serveCommand, statusCommand } from "./node-commands.ts"
@@ -39,7 +39,7 @@ export const main = (program: string): void => {
       { group: "Nodes", commands: [clusterCommand(program), serveCommand, statusCommand] },
       { group: "Members", commands: [memberCommand, leaderCommand] },
       { group: "Data", commands: dataCommands },
-      { group: "Backups and recovery", commands: [snapshotCommand] },
+      { group: "Backups and recovery", commands: [snapshotCommand, inspectCommand, recoverCommand] },
       { group: "Measuring", commands: [benchCommand] },
       { group: "Verifying", commands: [simulateCommand(async () => (await import("./simulated.ts")).simulated), debugCommand, checkHistoryCommand] },
     ]),

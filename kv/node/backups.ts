@@ -76,7 +76,7 @@ export const makeBackups = ({ machine, cluster, node, voters, surroundings }: Ba
     },
     stop: () => {
       stopped = true
-      for (const id of [...images.keys()]) void close(id).catch(() => undefined)
+      for (const id of images.keys()) void close(id).catch(() => undefined)
     },
   }
 }

@@ -13,24 +13,27 @@ const NOT_DATA = /^(?:LOCK|LOG|LOG\.old)$/
 
 export interface Shadow {
   readonly directory: string
+  /** There are no data. */
+  readonly empty: boolean
   readonly remove: () => Promise<void>
 }
-/** Of a directory that no process has open. Null: there are no data. */
-export const shadowOf = async (directory: string): Promise<Shadow | null> => {
+/** Of a directory that no process has open. */
+export const shadowOf = async (directory: string): Promise<Shadow> => {
   const current = await Directories.currentOf(directory)
-  if (current === null) return null
   const root = await mkdtemp(join(tmpdir(), "stepraft-"))
   const remove = (): Promise<void> => rm(root, { recursive: true, force: true })
+  const shadow: Shadow = { directory: root, empty: current === null, remove }
+  if (current === null) return shadow
   try {
     await copyFile(join(directory, Directories.pointer), join(root, Directories.pointer))
-    if (current === undefined) return { directory: root, remove }
+    if (current === undefined) return shadow
     const [from, to] = [join(directory, current), join(root, current)]
     await mkdir(to)
     for (const name of await readdir(from)) {
       if (isTable(name)) await symlink(resolve(from, name), join(to, name))
       else if (!NOT_DATA.test(name)) await copyFile(join(from, name), join(to, name))
     }
-    return { directory: root, remove }
+    return shadow
   } catch (error) {
     await remove()
     throw error

@@ -1,0 +1,72 @@
+/** `stepraft recover plan|apply`: what is left of a cluster that lost its majority, and a new one from it. */
+import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
+import { applyRecovery } from "../backup/apply.ts"
+import { DEFAULT_SKIP } from "../backup/directory.ts"
+import { planRecovery, type Plan, type Reach, type Survivor } from "../backup/recover.ts"
+import { count, say, when, type Output } from "./say.ts"
+
+const reach = ({ index, term, time }: Reach): string => `entry ${count(index)} of term ${count(term)}, ${when(time)}`
+const survivorText = ({ self, term, vote, last, executed, damage, refused, configuration }: Survivor): string =>
+  [
+    `${self.name} (${[...configuration.voters, ...configuration.outgoing].some(({ incarnation }) => incarnation === self.incarnation) ? "voter" : "no voter"}, incarnation ${self.incarnation}), term ${count(term)}, vote for ${vote ?? "nobody"}`,
+    `durable through ${reach(last)}`,
+    executed === null ? "no state" : `executed through entry ${count(executed.index)}`,
+    ...damage.map((text) => `DAMAGED: ${text}`),
+    ...(refused === null ? [] : [`NOT TO BE TRUSTED: ${refused}`]),
+  ].join("; ")
+
+const linesOf = (plan: Plan): readonly (readonly [string, string])[] => {
+  const { best, beyond, cluster, lost, survivors, uncertain, voters } = plan
+  return [
+    ["cluster", `${cluster}; voters ${voters.join(", ")}`],
+    ...survivors.map((survivor) => [survivor.directory, survivorText(survivor)] as const),
+    ["lost", lost.length === 0 ? "no voter" : lost.map(({ name }) => name).join(", ")],
+    ["best", `${best.directory}: nothing that was committed and is left anywhere is missing there`],
+    ["kept", `everything through ${reach(best.last)}`],
+    ["uncertain", uncertain === 0 ? "nothing: all of it is known to be committed" : `the last ${count(uncertain)} entries of these may never have been acknowledged; they are executed all the same`],
+    ["may be lost", `whatever was acknowledged after ${when(best.last.time)} and stood on the lost disks alone${beyond.length === 0 ? "" : `. Known of it: ${beyond.map(({ name, index, term }) => `${name} had acknowledged entry ${count(index)} of term ${count(term)}`).join("; ")}`}`],
+    ["repeat", `what clients wrote after ${when(best.last.time)}, as far as it is not there; their sessions end, and say so`],
+    ["next", plan.majority ? "start these nodes as they are: they are a majority, and nothing need be recovered" : best.damage.length > 0 ? "nothing can be made of these directories: restore a backup (stepraft snapshot restore)" : `make sure that the lost nodes stay down, then: stepraft recover apply ${survivors.map(({ directory }) => directory).join(" ")} --accept-lost-writes`],
+  ]
+}
+const jsonOf = (plan: Plan): unknown => ({
+  cluster: plan.cluster, voters: plan.voters, lost: plan.lost.map(({ name }) => name), majority: plan.majority, best: plan.best.directory, keptThrough: plan.best.last, uncertain: plan.uncertain, beyond: plan.beyond,
+  survivors: plan.survivors.map(({ directory, self, term, vote, last, executed, damage, refused }) => ({ directory, ...self, term, vote, last, executed, damage, refused })),
+})
+
+export const plan = async (directories: readonly string[], output: Output): Promise<void> => {
+  const found = await planRecovery(directories)
+  say(output, jsonOf(found), linesOf(found))
+  if (found.best.damage.length > 0) throw failure("", exitCodes.failed)
+}
+
+export interface Apply {
+  readonly directories: readonly string[]
+  readonly peers: string | null
+  readonly acceptLostWrites: boolean
+  readonly skip: number | null
+  readonly timeout: number
+  readonly output: Output
+}
+const peersOf = (text: string | null): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    (text ?? "").split(",").filter((part) => part.trim() !== "").map((part): readonly [string, string] => {
+      const at = part.indexOf("=")
+      if (at < 1) throw failure(`--peers: ${JSON.stringify(part)} is no name=host:port`, exitCodes.usage)
+      return [part.slice(0, at).trim(), part.slice(at + 1).trim()]
+    }),
+  )
+
+export const apply = async ({ directories, peers, acceptLostWrites, skip, timeout, output }: Apply): Promise<void> => {
+  const stamp = new Date().toISOString().replace(/[:.]/g, "-")
+  const applied = await applyRecovery({ directories, peers: peersOf(peers), acceptLostWrites, skip: skip ?? DEFAULT_SKIP, timeout, stamp })
+  const { cluster, data, index, kept, name, plan: carriedOut } = applied
+  say(output, { data, name, cluster, index, kept, plan: jsonOf(carriedOut) }, [
+    ["made", `${data}, for node ${name}, the only voter of the new cluster ${cluster}`],
+    ["holds", `everything through ${reach(carriedOut.best.last)}`],
+    ["goes on", `after entry ${count(index)}`],
+    ["kept", `${kept}: the directory as it was`],
+    ["repeat", `what clients wrote after ${when(carriedOut.best.last.time)}, as far as it is not there`],
+    ["next", `start ${name} as ever; empty the folders of the other nodes (nothing of the old cluster may come back), start them, and for each: stepraft member add NAME && stepraft member promote NAME`],
+  ])
+}
