@@ -83,7 +83,7 @@ export const inspectCommand = Command.make("inspect").pipe(
   ]),
 )
 
-const dirs = Argument.String("dir").pipe(Argument.withDescription("Data folders that are left of the old cluster, all of them"), Argument.variadic({ min: 1 }))
+const dirs = Argument.String("dir").pipe(Argument.withDescription("Data folders that are left of the old cluster, all of them"), Argument.atLeast(1))
 const planCommand = Command.make("plan", { dirs, output }, (o) => attempt(async () => (await import("./recover.ts")).plan(o.dirs, o.output))).pipe(
   Command.withShortDescription("Show what is left, what may be lost, and what has to be repeated"),
   Command.withDescription("Show what is left, what may be lost, and what has to be repeated, from the data folders that survived. Nothing is changed. Exit code 0 if a new cluster could be made, else 1."),
