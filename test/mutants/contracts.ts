@@ -65,7 +65,7 @@ export const contracts: readonly Seeded[] = [
   {
     id: "own-contract-13",
     title: "an image of LevelDB leaves out the sessions",
-    patches: [{ file: "kv/machine/leveldb/machine.ts", find: "sessions: sessionsForImage(live.replica.sessions, base.time),", replace: "sessions: sessionsForImage(live.replica.sessions, base.time).slice(1)," }],
+    patches: [{ file: "kv/machine/leveldb/machine.ts", find: "sessions: sessionsOf(live.replica.sessions, base.time),", replace: "sessions: sessionsOf(live.replica.sessions, base.time).slice(1)," }],
   },
   {
     id: "own-contract-14",
