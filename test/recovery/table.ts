@@ -1,0 +1,45 @@
+/** Percentiles, and the Markdown that goes into kv/README.md. */
+import { readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { root } from "../cluster.ts"
+import { measures, rowIds, rows, type Measure, type Row, type RowId, type Times } from "./rows.ts"
+
+/** One system in one place: a time for each trial of each row. */
+export interface Column {
+  readonly title: string
+  readonly trials: readonly Times[]
+}
+
+/** The smallest value that at least this share of all is no larger than. */
+export const percentile = (values: readonly number[], percent: number): number =>
+  [...values].sort((a, b) => a - b)[Math.max(0, Math.ceil((values.length * percent) / 100) - 1)] ?? Number.NaN
+const valuesOf = ({ trials }: Column, id: RowId): readonly number[] => trials.flatMap((times) => times[id] ?? [])
+
+const whole = (value: number): string => Math.round(value).toLocaleString("en-US")
+const cell = (values: readonly number[]): string => (values.length === 0 ? "–" : [percentile(values, 50), percentile(values, 90), Math.max(...values)].map(whole).join(" / "))
+const originals = ({ original }: Row): string => (original === undefined ? "–" : original.map(whole).join(" / "))
+
+/** Rows that nobody measured are left out. */
+export const tableOf = (columns: readonly Column[]): string => {
+  const shown = rowIds.filter((id) => columns.some((column) => valuesOf(column, id).length > 0))
+  const used = new Set<Measure>(shown.map((id) => rows[id].measure))
+  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`
+  return [
+    line(["milliseconds", "until", ...columns.map(({ title }) => `${title}: p50 / p90 / max`), "the original: median / max"]),
+    `|${"---|".repeat(columns.length + 3)}`,
+    ...shown.map((id) => line([rows[id].title, rows[id].measure, ...columns.map((column) => cell(valuesOf(column, id))), originals(rows[id])])),
+    "",
+    ...(Object.keys(measures) as Measure[]).filter((measure) => used.has(measure)).map((measure) => `- *${measure}*: ${measures[measure]}`),
+  ].join("\n")
+}
+
+const start = "<!-- recovery -->"
+const end = "<!-- /recovery -->"
+export const writeIntoReadme = (text: string): void => {
+  const path = join(root, "kv/README.md")
+  const readme = readFileSync(path, "utf8")
+  const from = readme.indexOf(start)
+  const to = readme.indexOf(end)
+  if (from < 0 || to < from) throw new Error(`kv/README.md has no place for the table: put ${start} and ${end} into it`)
+  writeFileSync(path, `${readme.slice(0, from + start.length)}\n${text}\n${readme.slice(to)}`)
+}
