@@ -5,23 +5,24 @@ import { full, launch, temporaryFolder, freePort, until, type Watched } from "./
 import type { Counted } from "./examples/counting.ts"
 import { join } from "node:path"
 
-export interface Counting {
+export interface Counting<State = Counted> {
   /** Every process that ever ran. */
   readonly processes: readonly Watched[]
   /** What two of three held in the end. */
-  readonly states: readonly Counted[]
+  readonly states: readonly State[]
 }
+type Program = readonly [string, ...string[]]
 
-/** `program`: a command that is given ID DIRECTORY PEERS. */
-export const countAndKill = async (program: readonly [string, ...string[]], cwd?: string): Promise<Counting> => {
+/** `program`: a command that is given ID DIRECTORY PEERS; it runs in `cwd`, by default in a folder of its own. */
+export const countAndKill = async <State = Counted>(program: Program | ((peers: Readonly<Record<string, string>>) => Program), cwd?: string): Promise<Counting<State>> => {
   const folder = temporaryFolder("stepraft-counters-")
   const ids = ["a", "b", "c"]
   const peers: Record<string, string> = {}
   for (const id of ids) peers[id] = `127.0.0.1:${await freePort()}`
   const processes: Watched[] = []
-  const [command, ...words] = program
+  const [command, ...words] = typeof program === "function" ? program(peers) : program
   const start = (id: string): Watched => {
-    const child = launch(command, [...words, id, join(folder, id), JSON.stringify(peers)], {}, cwd)
+    const child = launch(command, [...words, id, join(folder, id), JSON.stringify(peers)], {}, cwd ?? (typeof program === "function" ? folder : undefined))
     processes.push(child)
     return child
   }
@@ -54,12 +55,12 @@ export const countAndKill = async (program: readonly [string, ...string[]], cwd?
     for (const id of ids) of(id).signal("SIGUSR2")
     // What is acknowledged after a state was read is not in it.
     for (const id of ids) await until(`${id} counts no more`, () => of(id).output().includes("\nstopped\n"))
-    const states: Counted[] = []
+    const states: State[] = []
     for (const id of ids.slice(0, 2)) {
       of(id).signal("SIGTERM")
       expect(await of(id).exited).toBe(0)
       const line = of(id).output().split("\n").find((text) => text.startsWith("state "))
-      states.push(JSON.parse(line?.slice("state ".length) ?? "null") as Counted)
+      states.push(JSON.parse(line?.slice("state ".length) ?? "null") as State)
     }
     return { processes, states }
   } finally {
@@ -76,12 +77,12 @@ const historyOf = (processes: readonly Watched[]): Operation[] => {
     for (const line of output().split("\n")) {
       const [what = "", by = "", number = "", first = "", second] = line.split(" ")
       const name = `${by} ${number}`
-      const incr = (result: number | undefined, returned: string | null): void => {
+      const incr = (result: number | null | undefined, returned: string | null): void => {
         operations.push({ process: by, input: { f: "incr", key: "n", value: 1 }, output: result, invoked: time(begun.get(name)), returned: returned === null ? null : time(returned) })
         begun.delete(name)
       }
       if (what === "begin") begun.set(name, first)
-      else if (what === "ack") incr(Number(first), second ?? "0")
+      else if (what === "ack") incr(first === "-" ? null : Number(first), second ?? "0")
       else if (what === "no") begun.delete(name)
       else if (what === "unknown") incr(undefined, null)
       else if (what === "read") operations.push({ process: `${by} reads`, input: { f: "read", key: "n", value: null }, output: number, invoked: time(first), returned: time(second) })
@@ -94,17 +95,26 @@ const historyOf = (processes: readonly Watched[]): Operation[] => {
   return operations.map((operation) => ({ ...operation, invoked: operation.invoked - first, returned: operation.returned === null ? null : operation.returned - first })).toSorted((a, b) => a.invoked - b.invoked)
 }
 
-/** Nothing acknowledged is lost, nothing is doubled, and all that was seen is linearizable. Answers how many were acknowledged. */
+export const acknowledgedBy = (processes: readonly Watched[]): readonly { readonly by: string; readonly number: number }[] =>
+  processes.flatMap(({ output }) => Array.from(output().matchAll(/^ack (\S+) (\d+) (?:\d+|-) \d+$/gmu), ([, by = "", number = ""]) => ({ by, number: Number(number) })))
+
+/** All that was seen is linearizable. Answers how many were acknowledged. */
+export const judgeHistory = (processes: readonly Watched[]): { readonly acknowledged: number; readonly operations: number } => {
+  const { length: acknowledged } = acknowledgedBy(processes)
+  expect(acknowledged).toBeGreaterThan(300)
+  const operations = historyOf(processes)
+  const verdict = checkHistory(operations, kv, { limitMs: 60_000 })
+  expect(verdict.verdict === "not" ? verdict.explanation : verdict.verdict).toBe("linearizable")
+  return { acknowledged, operations: operations.length }
+}
+
+/** Nothing acknowledged is lost, nothing is doubled, and all that was seen is linearizable. */
 export const judgeCounting = ({ processes, states }: Counting): { readonly acknowledged: number; readonly operations: number } => {
-  const acknowledged = processes.flatMap(({ output }) => Array.from(output().matchAll(/^ack (\S+) (\d+) \d+ \d+$/gmu), ([, by = "", number = ""]) => ({ by, number: Number(number) })))
-  expect(acknowledged.length).toBeGreaterThan(300)
+  const acknowledged = acknowledgedBy(processes)
   for (const { seen, doubled } of states) {
     expect(doubled).toBe(0)
     const held = new Map(Object.entries(seen).map(([by, numbers]) => [by, new Set(numbers)]))
     expect(acknowledged.filter(({ by, number }) => held.get(by)?.has(number) !== true)).toEqual([])
   }
-  const operations = historyOf(processes)
-  const verdict = checkHistory(operations, kv, { limitMs: 60_000 })
-  expect(verdict.verdict === "not" ? verdict.explanation : verdict.verdict).toBe("linearizable")
-  return { acknowledged: acknowledged.length, operations: operations.length }
+  return judgeHistory(processes)
 }

@@ -43,6 +43,20 @@ export const importsOf = (file: string): Import[] => {
   return [...statics, ...reexports, ...dynamics]
 }
 
+/** A program without its layout: two are the same if only spaces, line breaks and commas at the end of a list differ. */
+export const syntaxOf = (source: string): string => {
+  const { program, comments, errors } = parseSync("program.ts", source)
+  if (errors.length > 0) throw new Error(`${errors[0]?.message ?? ""} in\n${source}`)
+  const places = new Set(["start", "end", "raw", "loc", "range", "parent"])
+  return JSON.stringify([program, comments.map(({ value }) => value.trim())], (key, value: unknown) => (places.has(key) ? undefined : value), 1)
+}
+/** Blocks of code in a page of Markdown. */
+export const fencesOf = (page: string, language: string): readonly string[] =>
+  Array.from(readFileSync(join(root, page), "utf8").matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, "gmsu")), ([, code = ""]) => code)
+/** What a file holds between `// #region README` and `// #endregion`, one after the other. */
+export const regionsOf = (file: string): string =>
+  Array.from(readFileSync(join(root, file), "utf8").matchAll(/^ *\/\/ #region README\n(.*?)^ *\/\/ #endregion$/gmsu), ([, code = ""]) => code).join("")
+
 /** For the names that a file exports: the file that declares each. */
 export const declarations = (): ((file: string) => readonly (readonly [name: string, by: string])[]) => {
   const known = new Map<string, readonly (readonly [string, string])[]>()

@@ -9,11 +9,25 @@ import type { AddressInfo } from "node:net"
 import { join } from "node:path"
 import { beforeAll, describe, expect, test } from "vitest"
 import { freePort, launch, root, startCluster, temporaryFolder, until, type Watched } from "./cluster.ts"
-import { countAndKill, judgeCounting } from "./counting.ts"
+import { acknowledgedBy, countAndKill, judgeCounting, judgeHistory } from "./counting.ts"
 
 const project = temporaryFolder("stepraft-packed-")
 const run = (command: string, ...words: string[]): string => execFileSync(command, words, { cwd: project, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] })
 const compiled = (program: string): string => join(project, "out", program.replace(/ts$/, "js"))
+
+let copies = 0
+/** A program of a README as it stands there, but for the ports. */
+const onPorts = (program: string, ports: Readonly<Record<string, string>>): readonly [string, ...string[]] => {
+  const file = compiled(program).replace(/js$/, `${++copies}.js`)
+  let text = readFileSync(compiled(program), "utf8")
+  for (const [there, here] of Object.entries(ports)) {
+    expect(text.split(`"${there}"`)).toHaveLength(2)
+    text = text.replace(`"${there}"`, `"${here}"`)
+  }
+  writeFileSync(file, text)
+  return ["node", file]
+}
+const readmePeers = ({ a = "", b = "", c = "" }: Readonly<Record<string, string>>): Readonly<Record<string, string>> => ({ "127.0.0.1:8001": a, "127.0.0.1:8002": b, "127.0.0.1:8003": c })
 
 beforeAll(() => {
   const { devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly devDependencies: Readonly<Record<string, string>> }
@@ -109,28 +123,59 @@ describe("packed, installed and compiled", () => {
     }
   })
 
-  test("counter.effect.ts: no count is given twice, and none that was acknowledged is lost", async () => {
-    const servers = await three("counter.effect.ts")
-    const { ids, lines } = servers
+  test("replicate.ts, the README's own machine: each of three killed under load, no job lost, none claimed twice, linearizable", async () => {
+    const { processes, states } = await countAndKill<Readonly<Record<string, { readonly owner: string | null }>>>((peers) => onPorts("replicate.ts", readmePeers(peers)))
+    const claimed = processes.flatMap(({ output }) => Array.from(output().matchAll(/^claimed (\S+) (\S+)$/gmu), ([, by = "", job = ""]) => ({ by, job }))).filter(({ job }) => job !== "null")
+    expect(claimed.length).toBeGreaterThan(100)
+    expect(new Set(claimed.map(({ job }) => job)).size).toBe(claimed.length)
+    for (const state of states) {
+      expect(acknowledgedBy(processes).filter(({ by, number }) => !(`${by}/${number}` in state))).toEqual([])
+      expect(claimed.filter(({ by, job }) => state[job]?.owner !== by)).toEqual([])
+    }
+    const told = processes.map(({ output }) => output()).join("\n")
+    expect(told).toMatch(/^[abc] works on \S+, of \d+ jobs$/mu)
+    const tokens = Array.from(told.matchAll(/^[abc] leads with token (\d+)$/gmu), ([, token]) => Number(token))
+    expect(tokens.length).toBeGreaterThan(0)
+    expect(new Set(tokens).size).toBe(tokens.length)
+    console.log("replicate.ts", judgeHistory(processes), `${claimed.length} claimed, ${tokens.length} led`)
+  })
+
+  test("counter.effect.ts: each of three killed under load, nothing lost, nothing doubled, linearizable", async () => {
+    const { processes, states } = await countAndKill<number>((peers) => onPorts("counter.effect.ts", readmePeers(peers)))
+    const counts = processes.flatMap(({ output }) => Array.from(output().matchAll(/^ack \S+ \d+ (\d+) \d+$/gmu), ([, now]) => Number(now)))
+    expect(new Set(counts).size).toBe(counts.length)
+    expect(Math.min(...states)).toBeGreaterThanOrEqual(Math.max(...counts))
+    expect(processes.map(({ output }) => output()).join("\n")).toMatch(/^counted to \d+$/mu)
+    console.log("counter.effect.ts", judgeHistory(processes))
+  })
+
+  test("store.ts, the README's client: each of three nodes killed under load, nothing lost, nothing doubled, linearizable", async () => {
+    const cluster = await startCluster()
+    const { members, ids } = cluster
+    const [command, ...words] = onPorts("store.ts", Object.fromEntries(members.map(({ clientPort }, i) => [`127.0.0.1:${7001 + i}`, `127.0.0.1:${clientPort}`])))
+    const client = launch(command, words, {}, project)
     const more = (): Promise<unknown> => {
-      const before = lines(/^count (\d+)$/gmu).length
-      return until("more is counted", () => lines(/^count (\d+)$/gmu).length > before + 60)
+      const before = acknowledgedBy([client]).length
+      return until("more is acknowledged", () => {
+        if (!client.running()) throw new Error(client.output().slice(-2000))
+        return acknowledgedBy([client]).length > before + 100
+      })
     }
     try {
       await more()
       for (const id of ids) {
-        await servers.kill(id)
+        await cluster.kill(id)
         await more()
-        servers.restart(id)
+        cluster.start(id)
         await more()
       }
-      const counts = lines(/^count (\d+)$/gmu).map(Number)
-      expect(new Set(counts).size).toBe(counts.length)
-      // Each process has at most one count under way when it is killed; those alone may be missing from what was told.
-      const unknown = lines(/^(unknown) /gmu).length
-      expect(Math.max(...counts) - counts.length).toBeLessThanOrEqual(servers.started.length + unknown)
+      client.signal("SIGTERM")
+      expect(await client.exited).toBe(0)
+      expect(client.output()).toMatch(/^hello world$/mu)
+      console.log("store.ts", judgeHistory([client]))
     } finally {
-      await servers.end()
+      client.signal("SIGKILL")
+      await cluster.dispose()
     }
   })
 

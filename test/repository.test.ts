@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
 import { describe, expect, test } from "vitest"
-import { circlesOf, declarations, HOUSES, importsOf, readHouse, root, walk } from "./house.ts"
+import { circlesOf, declarations, fencesOf, HOUSES, importsOf, readHouse, regionsOf, root, syntaxOf, walk } from "./house.ts"
 
 const files = HOUSES.flatMap((house) => walk(house, ".ts"))
 const imports = files.flatMap(importsOf)
@@ -142,6 +142,16 @@ describe("the house", () => {
       Array.from(readFileSync(join(root, page), "utf8").matchAll(/\]\((?!https?:|#)([^)#]+)/g), ([, to = ""]) => existsSync(resolve(root, dirname(page), to)) ? "" : `${page}: ${to}`).filter((text) => text !== ""),
     )
     expect(broken).toEqual([])
+  })
+
+  test("a program in a README is one of test/examples, which is compiled, run and killed (process.examples.long.test.ts)", () => {
+    const shown = ["README.md", ...HOUSES.flatMap((folder) => walk(folder, ".md"))].flatMap((page) => fencesOf(page, "ts").filter((code) => /from "stepraft(\/kv\/client)?"/.test(code)).map((code) => ({ page, code: syntaxOf(code) })))
+    const run = walk("test/examples", ".ts").flatMap((file) => (regionsOf(file) === "" ? [] : [{ file, code: syntaxOf(regionsOf(file)) }]))
+    const tested = readFileSync(join(root, "test/process.examples.long.test.ts"), "utf8")
+    expect(shown.filter(({ code }) => !run.some((one) => one.code === code)).map(({ page, code }) => `${page}: ${/"stepraft[^"]*"/.exec(code)?.[0]}`)).toEqual([])
+    expect(run.filter(({ code }) => !shown.some((one) => one.code === code)).map(({ file }) => file)).toEqual([])
+    expect(run.map(({ file }) => file.slice("test/examples/".length)).filter((file) => !tested.includes(`"${file}`))).toEqual([])
+    expect(run.length).toBeGreaterThanOrEqual(4)
   })
 
   test("files are one thing each: none is longer than 500 lines", () => {

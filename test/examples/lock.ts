@@ -1,4 +1,5 @@
 /** One at a time, with a lock: lock.ts ID DIRECTORY PEERS FILE. Each of the three servers adds to the number in FILE, again and again. */
+// #region README
 import { readFile, writeFile } from "node:fs/promises"
 import { lock, LeaseLost, replicate } from "stepraft"
 
@@ -21,3 +22,4 @@ while (!over.signal.aborted) {
 }
 await node.close()
 process.exit(0)
+// #endregion

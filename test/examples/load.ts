@@ -1,0 +1,69 @@
+/**
+ * Load on a program under test: counts as fast as it can, and tells when each number was begun and what came of it; reads
+ * now and then. SIGUSR2 ends the counting; SIGTERM too, and then the program goes on.
+ */
+
+/** Whether it was executed: a replica's errors have the word, the client's have names for it. */
+const executedOf = (error: unknown): string => {
+  if (typeof error !== "object" || error === null) return ""
+  if ("executed" in error) return String(error.executed)
+  const name = "_tag" in error ? String(error._tag) : ""
+  return name === "Unknown" ? "unknown" : name === "NoLeader" || name === "TimedOut" ? "no" : ""
+}
+
+export interface Loaded {
+  readonly id: string
+  /** Answers the number after it, if it is told. Rejects with an error that says whether it was executed. */
+  readonly add: (by: string, number: number) => Promise<number | void>
+  readonly read: () => Promise<number>
+  /** Something else now and then. Answers a line to be told. */
+  readonly then?: (by: string) => Promise<string>
+}
+
+export const load = async ({ id, add, read, then }: Loaded): Promise<void> => {
+  const tell = (...words: readonly (string | number | bigint)[]): void => void process.stdout.write(`${words.join(" ")}\n`)
+  const now = (): bigint => process.hrtime.bigint()
+  // Whoever started it is gone.
+  const orphaned = (): never => process.exit(0)
+  process.stdin.on("end", orphaned).resume()
+  tell("ready")
+
+  const by = `${id}.${process.pid}`
+  const over = new AbortController()
+  const work = async (worker: number): Promise<void> => {
+    for (let i = worker; !over.signal.aborted; i += 4) {
+      tell("begin", by, i, now())
+      try {
+        const result = await add(by, i)
+        tell("ack", by, i, result ?? "-", now())
+      } catch (error) {
+        const executed = executedOf(error)
+        if (executed !== "no" && executed !== "unknown") throw error
+        tell(executed, by, i, now())
+        continue
+      }
+      try {
+        if (then !== undefined && i % 2 === 0) tell(await then(by))
+        if (i % 5 !== 0) continue
+        const began = now()
+        const found = await read()
+        tell("read", by, found, began, now())
+      } catch {
+        // Nothing is known of it then.
+      }
+    }
+  }
+  const ended = new Promise<void>((resolve) => {
+    process.once("SIGUSR2", () => {
+      over.abort()
+      void working.then(() => tell("stopped"))
+    })
+    process.once("SIGTERM", () => {
+      over.abort()
+      void working.then(() => resolve())
+    })
+  })
+  const working = Promise.all([0, 1, 2, 3].map(work))
+  await Promise.race([ended, working.then(() => ended)])
+  process.stdin.off("end", orphaned).destroy()
+}
