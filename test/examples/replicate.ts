@@ -14,14 +14,16 @@ const jobs = await replicate({
   data: `./${id}`,
   peers: { a: "127.0.0.1:8001", b: "127.0.0.1:8002", c: "127.0.0.1:8003" },
   machine: {
-    initial: { jobs: {} as Record<string, { owner: string | null }> },
+    initial: { open: [] as string[], owners: {} as Record<string, string> },
     // An immer draft; the return value is the command's result.
     apply: (state, command: Command): string | null => {
-      if (command.op === "add") state.jobs[command.job] = { owner: null }
-      const free = Object.entries(state.jobs).find(([, { owner }]) => owner === null)
-      if (command.op === "add" || free === undefined) return null
-      free[1].owner = command.by
-      return free[0]
+      if (command.op === "add") {
+        state.open.push(command.job)
+        return null
+      }
+      const job = state.open.shift() ?? null
+      if (job !== null) state.owners[job] = command.by
+      return job
     },
   },
 })
@@ -40,19 +42,19 @@ const claimed: string[] = []
 await load({
   id,
   add: async (by, number) => void (await jobs.execute({ op: "add", job: `${by}/${number}` })),
-  read: () => jobs.read((state) => Object.keys(state.jobs).length),
+  read: () => jobs.read(({ open, owners }) => open.length + Object.keys(owners).length),
   then: async (by) => {
     const job = await jobs.execute({ op: "claim", by })
     if (job !== null) claimed.push(job)
     return `claimed ${by} ${job}`
   },
 })
-console.log(`state ${JSON.stringify(await jobs.read((state) => state.jobs))}`)
+console.log(`state ${JSON.stringify(await jobs.read((state) => state))}`)
 // #region README
 await jobs.execute({ op: "add", job: "sweep" }) // executed exactly once, or a typed error
 const mine = await jobs.execute({ op: "claim", by: id })
-const all = await jobs.read((state) => Object.keys(state.jobs)) // linearizable; { consistency: "local" } if you ask
-console.log(`${id} works on ${mine}, of ${all.length} jobs`)
+const open = await jobs.read((state) => state.open) // linearizable; { consistency: "local" } if you ask
+console.log(`${id} works on ${mine}; ${open.length} jobs are open`)
 over.abort()
 await leading
 await jobs.close() // hands leadership over first
