@@ -7,7 +7,7 @@
 const executedOf = (error: unknown): string => {
   if (typeof error !== "object" || error === null) return ""
   if ("executed" in error) return String(error.executed)
-  const name = "_tag" in error ? String(error._tag) : ""
+  const name = error instanceof Error ? error.name : ""
   return name === "Unknown" ? "unknown" : name === "NoLeader" || name === "TimedOut" ? "no" : ""
 }
 
@@ -17,10 +17,10 @@ export interface Loaded {
   readonly add: (by: string, number: number) => Promise<number | void>
   readonly read: () => Promise<number>
   /** Something else now and then. Answers a line to be told. */
-  readonly then?: (by: string) => Promise<string>
+  readonly also?: (by: string) => Promise<string>
 }
 
-export const load = async ({ id, add, read, then }: Loaded): Promise<void> => {
+export const load = async ({ id, add, read, also }: Loaded): Promise<void> => {
   const tell = (...words: readonly (string | number | bigint)[]): void => void process.stdout.write(`${words.join(" ")}\n`)
   const now = (): bigint => process.hrtime.bigint()
   // Whoever started it is gone.
@@ -43,7 +43,7 @@ export const load = async ({ id, add, read, then }: Loaded): Promise<void> => {
         continue
       }
       try {
-        if (then !== undefined && i % 2 === 0) tell(await then(by))
+        if (also !== undefined && i % 2 === 0) tell(await also(by))
         if (i % 5 !== 0) continue
         const began = now()
         const found = await read()

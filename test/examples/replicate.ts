@@ -8,13 +8,14 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { elect, replicate } from "stepraft"
 
 type Command = { op: "add"; job: string } | { op: "claim"; by: string }
+const initial: { open: string[]; owners: Record<string, string> } = { open: [], owners: {} }
 const [id = "a"] = process.argv.slice(2) // run it three times: with a, b and c
 const jobs = await replicate({
   id,
   data: `./${id}`,
   peers: { a: "127.0.0.1:8001", b: "127.0.0.1:8002", c: "127.0.0.1:8003" },
   machine: {
-    initial: { open: [] as string[], owners: {} as Record<string, string> },
+    initial,
     // An immer draft; the return value is the command's result.
     apply: (state, command: Command): string | null => {
       if (command.op === "add") {
@@ -43,7 +44,7 @@ await load({
   id,
   add: async (by, number) => void (await jobs.execute({ op: "add", job: `${by}/${number}` })),
   read: () => jobs.read(({ open, owners }) => open.length + Object.keys(owners).length),
-  then: async (by) => {
+  also: async (by) => {
     const job = await jobs.execute({ op: "claim", by })
     if (job !== null) claimed.push(job)
     return `claimed ${by} ${job}`
