@@ -55,7 +55,7 @@ export const contracts: readonly Seeded[] = [
   {
     id: "own-contract-11",
     title: "over a port what a peer acknowledged is not remembered",
-    patches: [{ file: "interpreters/port/link.ts", find: "      hear(accepted.sighting, message)\n", replace: "" }],
+    patches: [{ file: "interpreters/port/link.ts", find: "      recordClaim(accepted.sighting, message)\n", replace: "" }],
   },
   {
     id: "own-contract-12",
