@@ -1,5 +1,6 @@
 /** Backups and recovery on real processes: saved under load, restored, and grown to three nodes again. */
 import { spawn } from "node:child_process"
+import { rmSync } from "node:fs"
 import { join } from "node:path"
 import { expect } from "vitest"
 import { contents, root, startCluster, until, withCluster, type Cluster } from "./cluster.ts"
@@ -87,4 +88,41 @@ longTest("a backup of a cluster under load is one state of its history, and beco
     } finally {
       await fresh.dispose()
     }
+  }))
+
+longTest("two of three disks are lost under load: the plan, the application, what is there again and what is lost, as documented", () =>
+  withCluster({}, async (cluster) => {
+    const writers = await startWriters(cluster, 6)
+    await until("some transactions", () => writers.acknowledged() > 300)
+    // The survivor has missed the end: what is acknowledged from here on stands on the lost disks alone.
+    const [survivor = ""] = await cluster.followers()
+    const { data } = cluster.member(survivor)
+    await cluster.kill(survivor)
+    const before = writers.acknowledged()
+    await until("more transactions", () => writers.acknowledged() > before + 100)
+    const lost = cluster.ids.filter((id) => id !== survivor)
+    const refused = await stepraft("recover", "apply", data, "--accept-lost-writes")
+    expect([refused.code, refused.text]).toEqual([1, expect.stringMatching(/Nothing need be recovered: .* answer, and the directories of/) as string])
+    await cluster.killAll()
+    await writers.stop()
+    for (const id of lost) rmSync(cluster.member(id).data, { recursive: true })
+
+    const plan = JSON.parse(await done("recover", "plan", data, "-o", "json")) as { readonly keptThrough: { readonly index: number }; readonly lost: readonly string[]; readonly majority: boolean }
+    expect([plan.lost, plan.majority]).toEqual([lost, false])
+    expect((await stepraft("recover", "apply", data)).text).toContain("--accept-lost-writes")
+    expect(await done("recover", "apply", data, "--accept-lost-writes")).toMatch(/only voter of the new cluster/)
+    cluster.start(survivor)
+    await until(`${survivor} leads`, async () => (await cluster.status(survivor))?.role === "leader")
+    await grow(cluster, survivor)
+    for (const id of cluster.ids) {
+      const found = await contents(cluster, id)
+      const total = Number(found.get("total"))
+      expect(Array.from(found, ([key, value]) => (key.startsWith("writer:") ? value.length : 0)).reduce((sum, length) => sum + length, 0)).toBe(total)
+      // Acknowledged while the survivor was there, all but what was on its way to it when it was killed; and nothing of what came after.
+      expect(total).toBeGreaterThan(before - 100)
+      expect(total).toBeLessThan(writers.acknowledged())
+    }
+    const workload = startWorkload(cluster)
+    await workload.nextAfter(performance.now(), true)
+    expect((await verify(cluster, [workload], cluster.ids)).wrong).toEqual([])
   }))
