@@ -11,7 +11,7 @@ import { planRecovery } from "../kv/backup/recover.ts"
 import { encodeCommand } from "../kv/machine/index.ts"
 import { chained } from "./chained.ts"
 import { temporaryFolder, until } from "./cluster.ts"
-import { flipBit, lastSegment } from "./damage.ts"
+import { flipBit, lastSegment, recordsOf } from "./damage.ts"
 import { openStorage, persistOf } from "./file-log.ts"
 import { buffers, secretFor } from "./machine.kit.ts"
 import { withLocalCluster } from "./node.help.ts"
@@ -44,8 +44,11 @@ const survivors = async (logs: readonly (readonly number[])[], { claims = 0, str
     if (one === undefined || peer === undefined) continue
     const { storage } = one
     await Effect.runPromise(storage.found("c", { voters, outgoing: [], learners: [], addresses }))
-    storage.persist(persistOf(0, { hardState: { term: Math.max(...terms) + 3, vote: null }, entries: logOf(terms, strangers) }))
-    await one.durable(0)
+    storage.persist(persistOf(0, { hardState: { term: Math.max(...terms) + 3, vote: null } }))
+    for (const [nth, entry] of logOf(terms, strangers).entries()) {
+      storage.persist(persistOf(nth + 1, { entries: [entry] }))
+      await one.durable(nth + 1)
+    }
     if (claims > 0) {
       const sighting = await new Promise<{ term: number; index: number }>((resolve) => storage.sightings.meet(peer.identity.self, peer.start, resolve))
       Object.assign(sighting, { term: Math.max(...terms), index: claims })
@@ -67,10 +70,13 @@ test("the best survivor is the one whose last entry is of the latest term, then 
 })
 
 test("a damaged survivor is not chosen, and nothing is made of damaged ones alone", async () => {
-  const [good = "", damaged = ""] = await survivors([[1, 1], [1, 1, 1]])
-  flipBit(lastSegment(damaged), 600)
+  const [good = "", damaged = ""] = await survivors([[1, 1], [1, 1, 1, 1]])
+  // What can be read of it is longer than the other.
+  const file = lastSegment(damaged)
+  const last = recordsOf(file).at(-1)?.start ?? 0
+  flipBit(file, last + 100)
   const plan = await planRecovery([damaged, good])
-  expect([plan.best.directory, plan.survivors[1]?.damage]).toEqual([good, [expect.stringMatching(/wal-0+1 at offset 512: the checksum/) as string]])
+  expect([plan.best.directory, plan.survivors[1]?.damage]).toEqual([good, [`${file} at offset ${last}: the checksum does not fit the record`]])
   await expect(applyRecovery(applying([damaged]))).rejects.toMatchObject({ _tag: "NoSurvivor" })
   expect(readdirSync(join(damaged, "..")).filter((name) => name.includes("reco"))).toEqual([])
 })
