@@ -27,9 +27,10 @@ const portOf = (cluster: Cluster, id: string): string => String(cluster.member(i
 const startWriters = async (cluster: Cluster, count: number): Promise<{ readonly acknowledged: () => number; readonly stop: () => Promise<void> }> => {
   const control = { going: true, acknowledged: 0 }
   const write = async (client: RespClient, name: string): Promise<void> => {
-    while (control.going) {
-      const replies = await Promise.all([client.call("MULTI"), client.call("INCR", "total"), client.call("APPEND", name, "."), client.call("EXEC")])
-      if (Array.isArray(replies[3])) control.acknowledged += 1
+    while (control.going && !client.closed()) {
+      const [, , , exec] = await Promise.allSettled([client.call("MULTI"), client.call("INCR", "total"), client.call("APPEND", name, "."), client.call("EXEC")])
+      // Its node may be killed.
+      if (exec.status === "fulfilled" && Array.isArray(exec.value)) control.acknowledged += 1
     }
     client.close()
   }
