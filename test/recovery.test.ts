@@ -11,7 +11,7 @@ const { heartbeat, electionMax, diskStallTimeout } = defaultSettings
 const ROUNDS = 60
 const election = electionMax + ROUNDS
 const limits: Partial<Record<RowId, number>> = {
-  "leader-cut-leader": election, "leader-cut": election, "partition": election, "leader-mute": election, "all-restart": election,
+  "leader-cut-leader": election, "leader-cut": election, "partition": election, "leader-mute": election, "leader-paused": election, "all-restart": election,
   // It learns from the silence of the others that it leads nobody; only then do they miss it.
   "leader-deaf": electionMax + election,
   "stalled-disk-leader": diskStallTimeout + election,

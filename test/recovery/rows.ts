@@ -26,6 +26,8 @@ export const rows = {
   "leader-cut": row("the leader is cut off: next write", "write", [1170, 1760]),
   "old-leader-return": row("the old leader returns", "current", [67, 114]),
   "leader-killed": row("the leader's process is killed", "write"),
+  "leader-paused": row("the leader's process is suspended", "write"),
+  "leader-resumed": row("it is resumed", "current"),
   "majority-healed": row("a majority is cut off for 3 s, then returns", "everywhere", [2080, 2140]),
   "partition": row("partition, the leader on the smaller side", "write"),
   "partition-healed": row("the partition heals", "everywhere"),

@@ -149,6 +149,17 @@ const scenarios: readonly Scenario[] = [
     },
   },
   {
+    rows: ["leader-paused", "leader-resumed"],
+    story: (c, load, leader) => {
+      c.world.pause(leader)
+      load.use(c.others(leader))
+      const write = load.next()
+      c.run(1000)
+      c.world.resume(leader)
+      return { "leader-paused": write, "leader-resumed": current(c, leader) }
+    },
+  },
+  {
     rows: ["majority-healed"],
     story: (c, load, leader) => {
       const lost = [leader, ...c.others(leader)].slice(c.random.below(2)).slice(0, (c.names.length + 1) / 2)

@@ -16,8 +16,20 @@ export const percentile = (values: readonly number[], percent: number): number =
 const valuesOf = ({ trials }: Column, id: RowId): readonly number[] => trials.flatMap((times) => times[id] ?? [])
 
 const whole = (value: number): string => Math.round(value).toLocaleString("en-US")
-const cell = (values: readonly number[]): string => (values.length === 0 ? "–" : [percentile(values, 50), percentile(values, 90), Math.max(...values)].map(whole).join(" / "))
+/** With the number of trials, where it is not that of the column. */
+const cell = (column: Column, id: RowId): string => {
+  const values = valuesOf(column, id)
+  const most = Math.max(...rowIds.map((one) => valuesOf(column, one).length))
+  const count = values.length < most ? ` (${values.length})` : ""
+  return values.length === 0 ? "–" : `${[percentile(values, 50), percentile(values, 90), Math.max(...values)].map(whole).join(" / ")}${count}`
+}
 const originals = ({ original }: Row): string => (original === undefined ? "–" : original.map(whole).join(" / "))
+
+/** The trials of another run beside these, columns by their titles. */
+export const joined = (columns: readonly Column[], more: readonly Column[]): readonly Column[] => [
+  ...columns.map(({ title, trials }) => ({ title, trials: [...trials, ...more.filter((one) => one.title === title).flatMap((one) => one.trials)] })),
+  ...more.filter(({ title }) => columns.every((one) => one.title !== title)),
+]
 
 /** Rows that nobody measured are left out. */
 export const tableOf = (columns: readonly Column[]): string => {
@@ -27,7 +39,7 @@ export const tableOf = (columns: readonly Column[]): string => {
   return [
     line(["milliseconds", "until", ...columns.map(({ title }) => `${title}: p50 / p90 / max`), "the original: median / max"]),
     `|${"---|".repeat(columns.length + 3)}`,
-    ...shown.map((id) => line([rows[id].title, rows[id].measure, ...columns.map((column) => cell(valuesOf(column, id))), originals(rows[id])])),
+    ...shown.map((id) => line([rows[id].title, rows[id].measure, ...columns.map((column) => cell(column, id)), originals(rows[id])])),
     "",
     ...(Object.keys(measures) as Measure[]).filter((measure) => used.has(measure)).map((measure) => `- *${measure}*: ${measures[measure]}`),
   ].join("\n")
