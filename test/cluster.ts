@@ -335,6 +335,6 @@ export const digestOf = (data: ReadonlyMap<string, string>): string => {
 /** Environment of nodes whose log is trimmed soon. */
 export const smallSnapshots = (snapshotBytes: number, trailingLogBytes: number, segmentBytes: number): Readonly<Record<string, string>> => ({
   STEPRAFT_SNAPSHOT_BYTES: String(snapshotBytes),
-  STEPRAFT_TAIL_BYTES: String(trailingLogBytes),
+  STEPRAFT_TRAILING_LOG_BYTES: String(trailingLogBytes),
   STEPRAFT_SEGMENT_BYTES: String(segmentBytes),
 })
