@@ -1,7 +1,8 @@
 /** `import … from "stepraft/interpreters/simulation"`: whole clusters in virtual time, from a seed. */
 export * from "./state/types.ts"
 // As a story.
-export { cluster, Cluster, seconds, StoryFailed } from "./story/story.ts"
+export { cluster, Cluster } from "./story/story.ts"
+export { seconds, StoryFailed } from "./story/submitted.ts"
 export type { ClusterOptions, Command, ReadResult, Submitted } from "./story/submitted.ts"
 export { LedgerDisagrees } from "./story/ledger.ts"
 // As data: a world and its actions, changed in place or answered as a new one.

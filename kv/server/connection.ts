@@ -1,52 +1,28 @@
 /**
- * One client's commands, in their order.
- *
- * Every command that is not answered on the spot takes a slot in a queue. `next` is the first slot not begun, `head`
- * the first not answered. Replies leave from the head only. What is begun when: order.ts.
- *
+ * One client's commands, in their order. A command that is not answered on the spot takes a slot in a queue: `next` is the
+ * first slot not started, `head` the first not answered. Replies leave from the head only. When a command starts: order.ts.
  * All of this happens in turns (turns.ts): `work` does what it can until its time is up.
  */
 import type { Socket } from "node:net"
 import type { ReadHere, Reply } from "../types.ts"
-import type { Admission } from "./limits/admission.ts"
-import type { Barriers } from "./barriers.ts"
 import { SMALL, type Account } from "./limits/budget.ts"
+import { hasRoom, isFull } from "./limits/pipeline.ts"
 import type { Client } from "./client.ts"
-import type { Context, Host, Known, Words, Work } from "./contract.ts"
+import type { Context, Known, Words, Work } from "./contract.ts"
 import { encode, encodeNullArray, err, unsaid } from "./wire/encode.ts"
 import { begin, broken, unread } from "./intake.ts"
-import type { LongReads } from "./limits/longreads.ts"
 import { Order } from "./order.ts"
 import { notTaken, Output } from "./wire/output.ts"
 import { isLong, Pieces, replyBytes } from "./wire/pieces.ts"
 import { failedWrite, mayReturnMuch, Queue, unknownBehind, type Slot } from "./queue.ts"
 import { Reading } from "./reading.ts"
 import { ProtocolError, RequestParser, RequestTooLarge } from "./wire/resp.ts"
-import type { Job, Turns } from "./limits/turns.ts"
+import type { Job } from "./limits/turns.ts"
+import { Unread } from "./limits/unread.ts"
+import type { Shared } from "./shared.ts"
+import { baseWeight, itemsPerLook, readAhead, readUnits, unitsPerLook, wordUnits } from "./units.ts"
 
-/** The clock is read after this many units of work; a short command is one unit, about a microsecond. */
-const unitsPerLook = 16
-const unitsOfRead = 4
-const bytesPerUnit = 4096
-const wordsPerUnit = 16
-const itemsPerLook = 256
-/** Limit of received bytes that wait for their turn; beyond it nothing more is read from the socket. */
-const readAhead = 128 * 1024
-/** Memory of an idle connection with its socket and parser. */
-const baseWeight = 4096
 const lingerMs = 1_000
-/** What the connections of a server share, besides the host. */
-export interface Shared {
-  readonly host: Host
-  readonly barriers: Barriers
-  readonly admission: Admission
-  readonly turns: Turns
-  readonly longReads: LongReads
-  /** Calls `flush` once the present turn is over. */
-  readonly dirty: (connection: Connection) => void
-  readonly log: (message: string) => void
-}
-
 export class Connection implements Job, Account {
   readonly client: Client
   /** Set while waiting for the end of the turn, by the server. */
@@ -78,9 +54,7 @@ export class Connection implements Job, Account {
   private working = false
   private until = 0
   private units = 0
-  private drains = 0
-  private drainsSeen = 0
-  private movedAt = performance.now()
+  private readonly unread = new Unread()
 
   constructor(shared: Shared, client: Client, socket: Socket) {
     const { host } = shared
@@ -203,11 +177,7 @@ export class Connection implements Job, Account {
   /** Called regularly: disconnects a client that has too many unread replies and reads nothing. */
   watchStall(now: number): void {
     const { budget, limits } = this.shared.host
-    const pressed = budget.tight
-    if (this.output.buffered <= (pressed ? SMALL : limits.softOutputBytes) || this.drains !== this.drainsSeen) {
-      this.drainsSeen = this.drains
-      this.movedAt = now
-    } else if (now - this.movedAt > (pressed ? limits.pressedMs : limits.stalledMs)) this.evict(notTaken(this.output.buffered))
+    if (this.unread.isStuck(now, this.output.buffered, budget.tight, limits)) this.evict(notTaken(this.output.buffered))
   }
 
   /** End of the turn: write the collected output, start what was held back, close if that was all. */
@@ -223,7 +193,7 @@ export class Connection implements Job, Account {
   private flushed(): void {
     this.output.flush()
     if (this.blocked && !this.full()) this.resume()
-    if (this.held && this.queue.length <= this.shared.host.limits.pipelinedCommands / 2 && this.roomy()) {
+    if (this.held && hasRoom(this.queue, this.output.buffered, this.shared.host.limits)) {
       this.held = false
       this.resume()
     }
@@ -247,14 +217,9 @@ export class Connection implements Job, Account {
   /** The socket has accepted all output. */
   drained(): void {
     if (this.closed) return
-    this.drains++
+    this.unread.moved()
     this.flush()
     this.resume()
-  }
-
-  private roomy(): boolean {
-    const { limits } = this.shared.host
-    return this.queue.bytes <= limits.pipelinedBytes / 2 && this.output.buffered <= limits.softOutputBytes
   }
 
   /** Starts received commands; returns false if the time is up. */
@@ -262,7 +227,7 @@ export class Connection implements Job, Account {
     const { client, parser } = this
     const { limits, stats } = this.shared.host
     while (!client.leaving && !client.settling) {
-      if (this.queue.length >= limits.pipelinedCommands || this.queue.bytes >= limits.pipelinedBytes || this.output.buffered > limits.softOutputBytes) {
+      if (isFull(this.queue, this.output.buffered, limits)) {
         this.held = true
         if (!this.paused) this.socket.pause()
         this.paused = true
@@ -299,7 +264,7 @@ export class Connection implements Job, Account {
     else if (answer.type === "work.read") this.add("read", known, words, answer, null, silent)
     else this.answer(answer, silent)
     const units = known === undefined || typeof known.does === "string" || known.flags.includes("fast") ? 1 : unitsPerLook
-    return words.length < wordsPerUnit ? units : units + Math.floor(words.length / wordsPerUnit)
+    return units + wordUnits(words)
   }
 
   private answer(reply: Reply, silent: boolean): void {
@@ -335,7 +300,7 @@ export class Connection implements Job, Account {
         this.queue.next = slot.next
         if (slot.kind === "read") this.order.pass(slot)
       }
-      if (this.spent(1 + Math.floor(slot.words.length / wordsPerUnit))) return false
+      if (this.spent(1 + wordUnits(slot.words))) return false
     }
   }
 
@@ -351,7 +316,7 @@ export class Connection implements Job, Account {
       const made = output.unsent - unsent
       // The next read, of any connection, must take it into account.
       if (made > SMALL) this.weigh()
-      if (this.spent(unitsOfRead + Math.floor(slot.words.length / wordsPerUnit) + Math.floor(made / bytesPerUnit))) return false
+      if (this.spent(readUnits(slot.words, made))) return false
     }
     return true
   }
@@ -467,7 +432,8 @@ export class Connection implements Job, Account {
 
   /** Encodes more of a long reply; true once all of it was written. It waits while the client reads nothing. */
   private encodeOn(): boolean {
-    const { pieces, queue: { head } } = this
+    const { pieces } = this
+    const { head } = this.queue
     if (pieces === null || head === null) return true
     while (!pieces.next(itemsPerLook, this.output)) if (this.full() || this.spent(unitsPerLook)) return false
     this.pieces = null

@@ -1,4 +1,4 @@
-/** Does a Transport keep its contract (interpreters/contract.ts)? */
+/** Does a Transport keep its contract (interpreters/contract.ts)? Each check makes a network of its own. */
 import { emptyConfiguration, origin, type Member, type Message } from "../../core/index.ts"
 import { MAX_SERVICE_BYTES, type ServiceMessage } from "../../interpreters/contract.ts"
 import { makeRandom } from "../../interpreters/simulation/index.ts"
@@ -6,7 +6,6 @@ import { checksOf, demand, demandEqual, plainText, sleep, turns, until, type Con
 import { bytesOf, entryAfter, member } from "./entries.ts"
 import { type Joining, type TransportSubject, nameOf, Node, first, joiningOf, ask, roundsOf, everyMessage } from "./joined.ts"
 
-/** `make` answers a new network; each check takes one. */
 export const transportConformance = (make: () => Promise<TransportSubject>, options: ConformanceOptions = {}): readonly ConformanceCheck[] => {
   const { seed = 1 } = options
   const network = async (body: (join: (who: Member, more?: Partial<Joining>, attached?: boolean) => Promise<Node>) => Promise<void>): Promise<void> => {

@@ -11,16 +11,9 @@ import { Meter } from "./meter.ts"
 import type { Random } from "../state/random.ts"
 import { goOn, Tasks, type Task, type Work } from "./tasks.ts"
 import type { Keep, NetworkName, NetworkProfile, Script, WorldMachine } from "../state/types.ts"
-import { AGREEMENT_MS, SUBMISSION_MS, POLL_MS, PATIENCE_MS, NO_LEADER_MS, LEADER_POLLS, COMMAND_BYTES, payloadOf, type ClusterOptions, type Command, type ReadResult, type Submitted } from "./submitted.ts"
+import { AGREEMENT_MS, SUBMISSION_MS, POLL_MS, PATIENCE_MS, NO_LEADER_MS, LEADER_POLLS, COMMAND_BYTES, payloadOf, StoryFailed, type ClusterOptions, type Command, type ReadResult, type Submitted } from "./submitted.ts"
 import { recordedWorld } from "./script.ts"
 import type { World } from "../world.ts"
-
-export const seconds = (count: number): number => count * 1000
-
-/** An expectation of the story was not met. */
-export class StoryFailed extends Error {
-  override readonly name = "StoryFailed"
-}
 
 /** Recent results of a server, for clients that wait for them. */
 interface Executed {
@@ -99,8 +92,6 @@ export class Cluster {
   fail(what: string): never {
     throw new StoryFailed(`${what} (seed ${this.world.data.seed}, at ${this.now} ms)`)
   }
-
-  // ------------------------------------------------------------------------------------------------ time
 
   get now(): number {
     return this.world.now

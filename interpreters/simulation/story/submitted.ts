@@ -3,6 +3,13 @@ import type { Message, Payload } from "../../../core/index.ts"
 import { finish, mixText } from "../state/hash.ts"
 import type { WorldHooks, WorldOptions } from "../state/types.ts"
 
+export const seconds = (count: number): number => count * 1000
+
+/** An expectation of the story was not met. */
+export class StoryFailed extends Error {
+  override readonly name = "StoryFailed"
+}
+
 /** A text or number, or bytes that mean something to the cluster's own state machine. */
 export type Command = string | number | Payload
 /** What became of a command: executed here; surely never executed; nobody here knows. */

@@ -27,16 +27,10 @@ import { Reads, noRoom, rebuilding } from "./reads.ts"
 import { NO_VERSION } from "../removals.ts"
 import { type Outcome, Replica, announce } from "../replica.ts"
 import { type ReplyState, Sessions } from "../sessions.ts"
+import { RECLAIM, RECLAIM_LARGE, SCRUB_REST } from "./pace.ts"
 import { ROOM_EVERY, hasRoom, isShortage, pause } from "./room.ts"
 import { Lane } from "../slices.ts"
 import type { Call, CommandListener, FlushListener, Keyspace, Reply } from "../../types.ts"
-
-/** Records of an earlier generation removed at a time. */
-const RECLAIM = 4096
-/** Large values: LevelDB reads each to pass over it, and nothing is executed meanwhile. */
-const RECLAIM_LARGE = 16
-/** After each slice of a few milliseconds: a scrub takes a tenth of a core at most. */
-const SCRUB_REST = 40
 
 /** What is open. A restore replaces it as a whole. */
 interface Live extends Contents, Target {
@@ -395,8 +389,6 @@ export class LevelMachine implements KvMachine {
     // What stays is removed at the next start.
     void this.directories.removeOthers(name).catch(() => undefined)
   }
-
-  // -------------------------------------------------------------------------------------------- reads
 
   read(call: Call, most?: number): Reply | Promise<Reply> {
     if (this.short !== null) return noRoom

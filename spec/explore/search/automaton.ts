@@ -3,41 +3,16 @@
  * number and remembered; so the reducer runs once for each pair of a server state and an event, however many states
  * of the whole cluster that pair occurs in, and a transition of the cluster is a few look-ups.
  */
-import type { Member, Message, Rule } from "../../../core/index.ts"
-import { makeIdentity, renameMember, renameMessage, renameServer, type Permutation } from "../identity.ts"
+import type { Rule } from "../../../core/index.ts"
+import { makeIdentity, renameServer, type Permutation } from "../identity.ts"
 import { forget, historyText, isViolation, isWithin, judge, noHistory, renameHistory, summaryOf, summaryText, type History, type Summary } from "../judge.ts"
 import { fateOf, staleOf } from "../dead.ts"
-import { act, freshServer, innerActions, outside, type Action, type Server, type Violation } from "../server.ts"
+import { act, freshServer, innerActions, levelOf, outside, type Action, type Server, type Violation } from "../server.ts"
 import type { Space } from "../space.ts"
-import { permutationsOf } from "./symmetry.ts"
-import { at, makeList, PairMap, peek, push, put, Tuples } from "./tables.ts"
+import { COMMITTED_SHIFT, CRASH, GONE, JUDGE, MOVE, OUTSIDE, UNKNOWN, WRONG, renamed, type AutomatonOptions, type Letter } from "./letters.ts"
+import { namesAfter, permutationsOf } from "./symmetry.ts"
+import { Interned, at, makeList, PairMap, peek, push, put, Tuples } from "./tables.ts"
 
-interface Letter {
-  readonly from: Member
-  readonly to: Member
-  readonly message: Message
-}
-/** Integers of one move: the local state it leads to, the set of messages it sends, what it is, and flags. */
-export const MOVE = 4
-export const CRASH = 1
-export const JUDGE = 2
-/** From here on: 1 + how much must be committed for the move to be the right one, or 0. */
-export const COMMITTED_SHIFT = 3
-const OUTSIDE = -1
-const WRONG = -2
-const UNKNOWN = -3
-const GONE = -4
-
-export interface AutomatonOptions {
-  readonly symmetry: boolean
-  readonly prune: boolean
-}
-
-/**
- * How far a server has come, by what is durable. Only a hint for the order of the search: what can happen before a
- * term, a vote or an entry becomes durable is looked at first, so that what follows meets all of its messages at once.
- */
-const levelOf = ({ disk: { hardState, log } }: Server): number => 8 * (2 * hardState.term + (hardState.vote === null ? 0 : 1)) + log.lastIndex
 
 export class Automaton {
   readonly space: Space
@@ -69,7 +44,6 @@ export class Automaton {
   private readonly violations: { readonly violation: Violation }[] = []
   // Sets of messages: those under way to one server, and those that one move sends.
   readonly sets = new Tuples()
-  private readonly signatures = makeList()
   // A local state: a server and the messages under way to it.
   private readonly locals = new PairMap()
   private readonly localServer = makeList()
@@ -82,10 +56,8 @@ export class Automaton {
   private readonly enabled = makeList()
   private readonly cut = makeList()
   // What was seen of the past.
-  private readonly summaries: Summary[] = []
-  private readonly summaryIds = new Map<string, number>()
-  readonly histories: History[] = []
-  private readonly historyIds = new Map<string, number>()
+  private readonly summaries = new Interned<Summary>()
+  private readonly histories = new Interned<History>()
   private readonly renamedHistory = makeList()
   private readonly forgotten = new PairMap()
   private readonly historyOrder = new Map<number, boolean>()
@@ -99,7 +71,7 @@ export class Automaton {
     this.prune = options.prune
     this.identity = makeIdentity(space)
     this.permutations = permutationsOf(space, options.symmetry)
-    this.names = this.permutations.map((to) => Object.fromEntries(space.servers.map((name, i) => [name, space.servers[to[i] ?? 0] ?? name])))
+    this.names = this.permutations.map((to) => namesAfter(space, to))
     this.indexOf = new Map(space.servers.map((name, i) => [name, i]))
     this.sets.intern(this.buffer, 0)
     this.historyId(noHistory)
@@ -130,22 +102,10 @@ export class Automaton {
     return id
   }
   private summaryId(summary: Summary): number {
-    const text = summaryText(summary)
-    const known = this.summaryIds.get(text)
-    if (known !== undefined) return known
-    const id = this.summaries.length
-    this.summaryIds.set(text, id)
-    this.summaries.push(summary)
-    return id
+    return this.summaries.idOf(summaryText(summary), summary)
   }
   private historyId(history: History): number {
-    const text = historyText(history)
-    const known = this.historyIds.get(text)
-    if (known !== undefined) return known
-    const id = this.histories.length
-    this.historyIds.set(text, id)
-    this.histories.push(history)
-    return id
+    return this.histories.idOf(historyText(history), history)
   }
   /** The set of what stands in the buffer, sorted, each once. */
   private setId(length: number): number {
@@ -286,27 +246,19 @@ export class Automaton {
     if (a === b) return true
     const first = this.inboxOf(a)
     const second = this.inboxOf(b)
-    return this.sizeOf(first) <= this.sizeOf(second) && (this.signatureOf(first) & ~this.signatureOf(second)) === 0
+    return this.sizeOf(first) <= this.sizeOf(second) && (this.sets.signatureOf(first) & ~this.sets.signatureOf(second)) === 0
   }
   /** Of two local states of the same server: everything under way to the first is under way to the second. */
   isWithin(a: number, b: number): boolean {
     if (a === b) return true
-    const { data } = this.sets.data
-    let j = this.sets.start(this.inboxOf(b))
-    const until = this.sets.end(this.inboxOf(b))
-    for (let i = this.sets.start(this.inboxOf(a)), end = this.sets.end(this.inboxOf(a)); i < end; i++) {
-      const letter = at(data, i)
-      while (j < until && at(data, j) < letter) j++
-      if (j === until || at(data, j) !== letter) return false
-    }
-    return true
+    return this.sets.isSubset(this.inboxOf(a), this.inboxOf(b))
   }
   historyWithin(a: number, b: number): boolean {
     if (a === b) return true
     const key = a * 65536 + b
     const known = this.historyOrder.get(key)
     if (known !== undefined) return known
-    const within = isWithin(this.histories[a] as History, this.histories[b] as History)
+    const within = isWithin(this.histories.items[a] as History, this.histories.items[b] as History)
     this.historyOrder.set(key, within)
     return within
   }
@@ -318,14 +270,6 @@ export class Automaton {
   }
   messagesOf(local: number): number {
     return this.sizeOf(this.inboxOf(local))
-  }
-  private signatureOf(set: number): number {
-    while (this.signatures.length <= set) {
-      let signature = 0
-      for (let i = this.sets.start(this.signatures.length), end = this.sets.end(this.signatures.length); i < end; i++) signature |= 1 << (Math.imul(at(this.sets.data.data, i), 0x9e3779b1) >>> 27)
-      push(this.signatures, signature)
-    }
-    return at(this.signatures.data, set)
   }
   receiverOf(letter: number): number {
     return at(this.letterTo.data, letter)
@@ -413,8 +357,8 @@ export class Automaton {
     const known = this.judgements.size
     const id = this.judgements.intern(key, 2 + count)
     if (id < known) return at(this.judged.data, id)
-    const summaries = Array.from({ length: count }, (_, i) => this.summaries[at(key, 2 + i)] as Summary)
-    const verdict = judge(this.histories[history] as History, summaries[index] as Summary, summaries.filter((_, i) => i !== index))
+    const summaries = Array.from({ length: count }, (_, i) => this.summaries.items[at(key, 2 + i)] as Summary)
+    const verdict = judge(this.histories.items[history] as History, summaries[index] as Summary, summaries.filter((_, i) => i !== index))
     if (isViolation(verdict)) this.violations.push({ violation: verdict })
     push(this.judged, isViolation(verdict) ? WRONG - (this.violations.length - 1) : this.historyId(verdict))
     return at(this.judged.data, id)
@@ -426,7 +370,7 @@ export class Automaton {
     if (term === 0) return history
     const known = this.forgotten.get(history, term, UNKNOWN)
     if (known !== UNKNOWN) return known
-    const next = this.prune ? this.historyId(forget(this.histories[history] as History, term)) : history
+    const next = this.prune ? this.historyId(forget(this.histories.items[history] as History, term)) : history
     this.forgotten.set(history, term, next)
     return next
   }
@@ -434,10 +378,8 @@ export class Automaton {
     return judged > WRONG ? null : this.violationOf(WRONG - judged)
   }
   committedIn(history: number): number {
-    return (this.histories[history] as History).committed.length
+    return (this.histories.items[history] as History).committed.length
   }
-
-  // --------------------------------------------------------------------------------------------- renaming
 
   renameServer(id: number, by: number): number {
     const place = id * this.permutations.length + by
@@ -451,9 +393,7 @@ export class Automaton {
     const place = id * this.permutations.length + by
     const known = peek(this.renamedLetter, place, UNKNOWN)
     if (known !== UNKNOWN) return known
-    const { from, to, message } = this.letters[id] as Letter
-    const names = this.names[by] as Permutation
-    const next = by === 0 ? id : this.letterId({ from: renameMember(from, names), to: renameMember(to, names), message: renameMessage(message, names) })
+    const next = by === 0 ? id : this.letterId(renamed(this.letters[id] as Letter, this.names[by] as Permutation))
     put(this.renamedLetter, place, next, UNKNOWN)
     return next
   }
@@ -479,7 +419,7 @@ export class Automaton {
     const place = id * this.permutations.length + by
     const known = peek(this.renamedHistory, place, UNKNOWN)
     if (known !== UNKNOWN) return known
-    const next = by === 0 ? id : this.historyId(renameHistory(this.histories[id] as History, this.names[by] as Permutation))
+    const next = by === 0 ? id : this.historyId(renameHistory(this.histories.items[id] as History, this.names[by] as Permutation))
     put(this.renamedHistory, place, next, UNKNOWN)
     return next
   }

@@ -1,5 +1,6 @@
 /** All servers together: a state is the local state of each, the history so far and the number of crashes. */
-import { Automaton, COMMITTED_SHIFT, CRASH, JUDGE, MOVE } from "./automaton.ts"
+import { Automaton } from "./automaton.ts"
+import { COMMITTED_SHIFT, CRASH, JUDGE, MOVE } from "./letters.ts"
 import type { Action, Violation } from "../server.ts"
 import { at } from "./tables.ts"
 

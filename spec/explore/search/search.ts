@@ -1,7 +1,8 @@
 /** Search of a whole space: closed when no state is left to look at. */
 import { rules, type Rule } from "../../../core/index.ts"
 import { heaviestOfLowest, inOrderOfArrival } from "./agenda.ts"
-import { Automaton, MOVE } from "./automaton.ts"
+import { Automaton } from "./automaton.ts"
+import { MOVE } from "./letters.ts"
 import { Cluster } from "./cluster.ts"
 import { Store } from "./cover.ts"
 import { withSentMessages } from "../replay.ts"

@@ -1,5 +1,6 @@
 /** Servers that differ in nothing but their names. */
 import type { Space } from "../space.ts"
+import type { Permutation } from "../identity.ts"
 
 /** Every way to rename the servers that leaves the first configuration, the targets and who may campaign as they are; the identity is first. */
 export const permutationsOf = (space: Space, symmetry: boolean): readonly (readonly number[])[] => {
@@ -18,3 +19,7 @@ export const permutationsOf = (space: Space, symmetry: boolean): readonly (reado
   const here = targetsOf(space.servers.map((_, i) => i))
   return symmetry ? all.filter((to) => to.every((target, i) => votes[i] === votes[target] && campaigns[i] === campaigns[target]) && targetsOf(to) === here) : all.slice(0, 1)
 }
+
+/** By the name of each server, the name that it has after the renaming. */
+export const namesAfter = (space: Space, to: readonly number[]): Permutation =>
+  Object.fromEntries(space.servers.map((name, i) => [name, space.servers[to[i] ?? 0] ?? name]))

@@ -43,10 +43,24 @@ export const put = (list: IntList, index: number, value: number, empty: number):
 }
 export const peek = (list: IntList, index: number, empty: number): number => (index < list.length ? at(list.data, index) : empty)
 
+/** Items as numbers, by a text that only equal ones share. */
+export class Interned<T> {
+  readonly items: T[] = []
+  private readonly ids = new Map<string, number>()
+
+  idOf(text: string, item: T): number {
+    const known = this.ids.get(text)
+    if (known !== undefined) return known
+    this.ids.set(text, this.items.length)
+    return this.items.push(item) - 1
+  }
+}
+
 /** Tuples of any length, each stored once: equal tuples have equal ids. */
 export class Tuples {
   private readonly starts = makeList()
   readonly data = makeList()
+  private readonly signatures = makeList()
   private slots = new Int32Array(1024)
 
   constructor() {
@@ -60,6 +74,28 @@ export class Tuples {
   }
   end(id: number): number {
     return at(this.starts.data, id + 1)
+  }
+  /** A bit for each value, shared by many: what is in a tuple is in its signature. */
+  signatureOf(id: number): number {
+    while (this.signatures.length <= id) {
+      const next = this.signatures.length
+      let signature = 0
+      for (let i = this.start(next), end = this.end(next); i < end; i++) signature |= 1 << (Math.imul(at(this.data.data, i), 0x9e3779b1) >>> 27)
+      push(this.signatures, signature)
+    }
+    return at(this.signatures.data, id)
+  }
+  /** Of two ascending tuples: everything in `a` is in `b`. */
+  isSubset(a: number, b: number): boolean {
+    const { data } = this.data
+    let j = this.start(b)
+    const until = this.end(b)
+    for (let i = this.start(a), end = this.end(a); i < end; i++) {
+      const value = at(data, i)
+      while (j < until && at(data, j) < value) j++
+      if (j === until || at(data, j) !== value) return false
+    }
+    return true
   }
   /** The id of `values[0 .. length)`; a new one is `size` before the call. */
   intern(values: Int32Array, length: number): number {

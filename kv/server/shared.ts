@@ -1,0 +1,18 @@
+import type { Barriers } from "./barriers.ts"
+import type { Connection } from "./connection.ts"
+import type { Host } from "./contract.ts"
+import type { Admission } from "./limits/admission.ts"
+import type { LongReads } from "./limits/longreads.ts"
+import type { Turns } from "./limits/turns.ts"
+
+/** What the connections of a server share, besides the host. */
+export interface Shared {
+  readonly host: Host
+  readonly barriers: Barriers
+  readonly admission: Admission
+  readonly turns: Turns
+  readonly longReads: LongReads
+  /** Calls `flush` once the present turn is over. */
+  readonly dirty: (connection: Connection) => void
+  readonly log: (message: string) => void
+}
