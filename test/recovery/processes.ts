@@ -354,7 +354,7 @@ interface Judged {
   readonly wrong: readonly string[]
 }
 interface Judge {
-  /** Once all is well again: every client finishes what it is doing. */
+  /** Once all is well again: every client finishes what it is doing. One judge for each cluster: it takes the keys to be empty. */
   readonly verdict: () => Promise<Judged>
   readonly abandon: () => void
 }
@@ -440,18 +440,17 @@ export const measureProcesses = async ({ trials, only, say }: ProcessOptions): P
     try {
       await cluster.leader()
       await isWell(cluster)
+      judge = await startJudge(cluster, judged.length)
       for (let trial = 0; trial < trials; trial++) {
         for (const { rows, story } of chosen) {
-          judge = await startJudge(cluster, judged.length)
           const times = await story({ cluster, load, network })
           all.push(times)
           say(`trial ${trial + 1}: ${rows.map((id) => `${id} ${Math.round(times[id] ?? Number.NaN)}`).join(", ")}`)
           network.lift("cut")
           await isWell(cluster)
-          judged.push(await judge.verdict())
-          judge = null
         }
       }
+      judged.push(await judge.verdict())
     } catch (error) {
       // The other stages are worth no less for it.
       failures.push(`${on}: ${String(error)}`)
