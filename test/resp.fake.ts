@@ -138,7 +138,7 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
     status: (): NodeStatus => ({
       id, incarnation: "a1", cluster: "c1", pid: process.pid, version: "0.1.0", role: id === leader?.id ? "leader" : "follower", term: 3,
       leader: leader?.id ?? null, lastIndex: index, commitIndex: index, applied: index, snapshotIndex: 0, logBytes: 0,
-      client: "127.0.0.1:7001", peer: "127.0.0.1:8001", http: null, health: "ok", loading: false, uptimeMs: 1000, lastContactMs: null, clockOffsetMs: 3, counters: {},
+      client: "127.0.0.1:7001", peer: "127.0.0.1:8001", http: null, health: "ok", loading: false, uptimeMs: 1000, lastContactMs: null, clockOffsetMs: 3, counters: {}, details: null,
       peers: [{ id: "n2", peer: "127.0.0.1:8002", client: "127.0.0.1:7002", connected: true, matchIndex: 1, lag: 0, lastContactMs: 1, clockOffsetMs: -5, problem: null }],
     }),
     leader: () => leader,

@@ -37,6 +37,7 @@ export interface WalSetup {
 export interface Pending {
   readonly ms: number
   readonly wanting: string | null
+  readonly lacks: "room" | "descriptors" | null
 }
 
 /** Persists that become durable together. */
@@ -71,6 +72,7 @@ export class Wal {
   private since = 0
   /** What the present batch waits for, if it cannot be written. */
   private wanting: string | null = null
+  private lacks: Pending["lacks"] = null
   /** Gathers what is handed over; `current` is on its way to the disk. */
   private filling: Batch
   private current: Batch
@@ -132,7 +134,7 @@ export class Wal {
   }
   /** For how long the oldest batch that was handed over has not been durable, and what it waits for if not for the disk's work. */
   get pending(): Pending {
-    return this.phase === "working" || this.phase === "blocked" ? { ms: performance.now() - this.since, wanting: this.wanting } : { ms: 0, wanting: null }
+    return this.phase === "working" || this.phase === "blocked" ? { ms: performance.now() - this.since, wanting: this.wanting, lacks: this.lacks } : { ms: 0, wanting: null, lacks: null }
   }
   /** Whether it may still be written to; files of the log are missing only if they are listed here before and after. */
   get files(): readonly string[] {
@@ -159,9 +161,10 @@ export class Wal {
   get synced(): Synced {
     return { segment: this.segment.number, bytes: this.segment.bytes }
   }
-  stats(): StorageStats {
+  /** `syncMs`: what all syncs took together. */
+  stats(): StorageStats & { readonly syncMs: number } {
     const bytes = this.segments.reduce((sum, segment) => sum + segment.bytes, 0)
-    return { bytes, segments: this.segments.length, syncs: this.syncs, bytesWritten: this.bytesWritten }
+    return { bytes, segments: this.segments.length, syncs: this.syncs, bytesWritten: this.bytesWritten, syncMs: Math.round(this.syncTimes.sum * 1000) }
   }
 
   private settle(): void {
@@ -235,6 +238,7 @@ export class Wal {
       const first = !this.short
       this.phase = "blocked"
       this.short = true
+      this.lacks = isFull(cause) ? "room" : "descriptors"
       this.wanting = isFull(cause)
         ? `the disk under ${this.setup.directory} is full, so the log waits. ${adviceFor(cause)}. Nothing is lost: it is tried again every second.`
         : `${this.setup.directory}: the log cannot go on to its next file. ${adviceFor(cause)}. Nothing is lost: it is tried again every second.`
@@ -249,6 +253,7 @@ export class Wal {
     const { seq, after, trims } = this.current
     this.short = false
     this.wanting = null
+    this.lacks = null
     if (this.phase === "working") this.durable = after
     if (this.phase === "working" && trims) this.trim()
     const report = this.phase === "working" && seq !== null

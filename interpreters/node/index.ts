@@ -1,5 +1,6 @@
 /** A server on Node: files, TCP, forming a cluster, recovery at a start, health and status. */
 export { openServer, type Assembly, type Built, type Foundation } from "./assemble.ts"
+export type { Details, FollowerDetails, LinkDetails } from "./details.ts"
 export { openDurableMachine, type DurableOptions } from "./durable.ts"
 export { BootstrapRefused, HttpUnavailable, LostTail, NodeFailed, OptionsInvalid, StateUnusable, StateWithoutLog } from "./errors.ts"
 export { decide, formed, newClusterId, type Formation, type Forming, type Peer } from "./forming.ts"

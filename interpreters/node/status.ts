@@ -8,6 +8,7 @@ import type { FileStorage } from "../file/index.ts"
 import type { Refused } from "../starts.ts"
 import { addressText, type Address, type PeerLink, type TcpTransport } from "../tcp/index.ts"
 import { clockOffset, peerClockOffset, type ClockWatch } from "./clocks.ts"
+import { detailsOf, type Details } from "./details.ts"
 import { healthOf, isLoading, standing, strangers, strangerText, type Facts, type Health, type Phase } from "./health.ts"
 
 export interface PeerStatus {
@@ -51,6 +52,8 @@ export interface ServerStatus {
   readonly clockOffsetMs: number | null
   readonly peers: readonly PeerStatus[]
   readonly counters: Readonly<Record<string, number>>
+  /** For whoever looks for a cause; null: a simulated server has none. */
+  readonly details: Details | null
 }
 
 /** A state machine that a start can tell from one that has lost something, and that says what it waits for. */
@@ -197,5 +200,6 @@ export const statusOf = (alive: Alive): ServerStatus => {
     clockOffsetMs: state === undefined ? null : clockOffset(state),
     peers: peersOf(alive),
     counters: countersOf(alive),
+    details: detailsOf(alive, health),
   }
 }

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { inspectCommand, recoverCommand, snapshotCommand } from "./backup-commands.ts"
+import { doctorCommand } from "./care-commands.ts"
 import { dataCommands } from "./data-commands.ts"
 import { leaderCommand, memberCommand } from "./member-commands.ts"
 import { benchCommand, clusterCommand, serveCommand, statusCommand } from "./node-commands.ts"
@@ -31,6 +32,7 @@ export const main = (program: string): void => {
       { command: "stepraft set greeting hello", description: "write" },
       { command: "stepraft get greeting", description: "read" },
       { command: "stepraft status", description: "every node in one table" },
+      { command: "stepraft doctor", description: "what is wrong, and what to do" },
       { command: "stepraft bench", description: "how fast it is" },
       { command: "stepraft debug", description: "step through a cluster, forwards and backwards" },
       { command: "stepraft simulate", description: "the algorithm in random worlds, with every invariant checked" },
@@ -38,6 +40,7 @@ export const main = (program: string): void => {
     Command.withSubcommands([
       { group: "Nodes", commands: [clusterCommand(program), serveCommand, statusCommand] },
       { group: "Members", commands: [memberCommand, leaderCommand] },
+      { group: "Care", commands: [doctorCommand] },
       { group: "Data", commands: dataCommands },
       { group: "Backups and recovery", commands: [snapshotCommand, inspectCommand, recoverCommand] },
       { group: "Measuring", commands: [benchCommand] },

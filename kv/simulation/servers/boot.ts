@@ -110,7 +110,7 @@ export class Boot implements Process {
     return {
       id: name, incarnation: state.self.incarnation, cluster: null, pid: 1, version: "simulated", role: state.role.type, term: state.currentTerm,
       leader: this.face.leadership.leader?.name ?? null, lastIndex: state.log.lastIndex, commitIndex: state.commitIndex, applied: state.applied,
-      snapshotIndex: state.snapshotIndex, logBytes: state.log.bytes, client: `${name}:${PORT}`, peer: name, http: null, health: "ok", loading: false, uptimeMs: world.now, lastContactMs: null, clockOffsetMs: null,
+      snapshotIndex: state.snapshotIndex, logBytes: state.log.bytes, client: `${name}:${PORT}`, peer: name, http: null, health: "ok", loading: false, uptimeMs: world.now, lastContactMs: null, clockOffsetMs: null, details: null,
       peers: peers.map((id) => ({ id, peer: id, client: `${id}:${PORT}`, connected: true, matchIndex: null, lag: null, lastContactMs: null, clockOffsetMs: null, problem: null })),
       counters: {},
     }

@@ -1,0 +1,99 @@
+/** What a server knows beyond its status table: the facts from which `doctor` judges. Cheap to gather, and free of user data. */
+import { configurationOf, votersOf, type Configuration, type Member, type Settings, type State } from "../../core/index.ts"
+import { standing, strangers, type Health, type Reason } from "./health.ts"
+import type { Alive } from "./status.ts"
+
+export interface MemberList {
+  readonly voters: readonly Member[]
+  /** Voters of the configuration that is being left. */
+  readonly outgoing: readonly Member[]
+  readonly learners: readonly Member[]
+}
+export interface LinkDetails {
+  readonly id: string
+  readonly connected: boolean
+  /** The directory with which it is there; null: it has not said so yet. */
+  readonly incarnation: string | null
+  /** Another directory than the one that the configuration names. */
+  readonly stranger: boolean
+  readonly silentMs: number | null
+  /** There and back, or for how long an answer has been outstanding. */
+  readonly transitMs: number | null
+  readonly behindBytes: number
+  readonly problem: string | null
+  /** Why a process of that name was refused lately. */
+  readonly refused: string | null
+}
+/** How far one follower has come, as the leader knows it. */
+export interface FollowerDetails {
+  readonly id: string
+  readonly matchIndex: number
+  readonly mode: "probe" | "replicate" | "snapshot"
+  readonly condition: "ready" | "rebuild" | "full"
+  /** Bytes of the snapshot that it has stored; null: it gets none. */
+  readonly snapshotSent: number | null
+}
+export interface Details {
+  readonly reason: Reason
+  readonly members: MemberList
+  readonly standing: "voter" | "learner" | null
+  readonly settings: Settings | null
+  readonly links: readonly LinkDetails[]
+  readonly followers: readonly FollowerDetails[]
+  /** The snapshot that is coming in. */
+  readonly install: { readonly phase: string; readonly bytes: number } | null
+  /** Processes that call themselves something that is not in this node's list. */
+  readonly unlisted: readonly { readonly id: string; readonly address: string; readonly empty: boolean }[]
+  /** The oldest write to the log that is not durable, and what it lacks if not time. */
+  readonly pending: { readonly ms: number; readonly lacks: "room" | "descriptors" | null }
+  readonly spaceLow: boolean
+  /** What the state machine waits for. */
+  readonly short: string | null
+  /** Why its directory is not to be trusted. */
+  readonly refused: string | null
+  readonly leaderlessMs: number | null
+  /** How far its clock is off, if that has lasted. */
+  readonly clockMs: number | null
+}
+
+const none: MemberList = { voters: [], outgoing: [], learners: [] }
+const followersOf = (state: Readonly<State>): readonly FollowerDetails[] =>
+  state.role.type !== "leader"
+    ? []
+    : Object.entries(state.role.progress).map(([id, { matchIndex, mode, condition }]) => ({ id, matchIndex, mode: mode.type, condition, snapshotSent: mode.type === "snapshot" ? mode.offset : null }))
+const installOf = ({ role }: Readonly<State>): Details["install"] => (role.type !== "follower" || role.install === null ? null : { phase: role.install.phase, bytes: role.install.nextOffset })
+const membersIn = ({ voters, outgoing, learners }: Configuration): MemberList => ({ voters, outgoing, learners })
+
+const linksOf = ({ transport }: Alive, configuration: Configuration | null): readonly LinkDetails[] => {
+  const links = transport?.peers() ?? []
+  const foreign = configuration === null ? [] : strangers(configuration, links)
+  return links.map((link) => ({
+    id: link.name, connected: link.connected, incarnation: link.member?.incarnation ?? null, stranger: foreign.includes(link),
+    silentMs: link.lastReceivedMs === null ? null : Math.round(link.lastReceivedMs), transitMs: link.transitMs === null ? null : Math.round(link.transitMs),
+    behindBytes: link.behindBytes, problem: link.problem, refused: link.refused,
+  }))
+}
+
+export const detailsOf = (alive: Alive, { reason }: Health): Details => {
+  const { running, storage, transport, clocks, refused, leaderlessSince } = alive
+  const state = running?.driver.state() ?? null
+  const configuration = state === null ? null : configurationOf(state)
+  const pending = storage?.pending() ?? { ms: 0, lacks: null }
+  const members = configuration === null ? [] : [...votersOf(configuration), ...configuration.learners]
+  return {
+    reason,
+    members: configuration === null ? none : membersIn(configuration),
+    standing: state === null ? null : standing(state),
+    settings: state?.settings ?? null,
+    links: linksOf(alive, configuration),
+    followers: state === null ? [] : followersOf(state),
+    install: state === null ? null : installOf(state),
+    unlisted: (transport?.unlisted() ?? []).filter(({ name }) => !members.some((member) => member.name === name)).map(({ name, address, empty }) => ({ id: name, address, empty })),
+    pending: { ms: Math.round(pending.ms), lacks: pending.lacks },
+    spaceLow: state?.spaceLow ?? false,
+    short: running?.machine.stats?.().short ?? null,
+    refused: refused?.reason ?? null,
+    leaderlessMs: leaderlessSince === null ? null : Math.round(performance.now() - leaderlessSince),
+    clockMs: clocks?.far() ?? null,
+  }
+}

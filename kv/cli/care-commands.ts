@@ -1,0 +1,25 @@
+/** What `doctor` and `diagnostics` take, and their help. */
+import { intFlag, output } from "../../interpreters/cli/flags.ts"
+import { attempt, Command, Flag } from "../../interpreters/cli/runtime.ts"
+import { endpointsOf, type Where, where } from "./where.ts"
+
+const looking = {
+  ...where,
+  interval: intFlag("interval", "Milliseconds between the two looks", 2_000, 100),
+  timeout: intFlag("timeout", "Milliseconds that a node has for each answer", 3_000, 100),
+}
+const surveyOf = (o: Where & { readonly interval: number; readonly timeout: number }) => ({ endpoints: endpointsOf(o), intervalMs: o.interval, timeoutMs: o.timeout })
+const json = Flag.Boolean("json").pipe(Flag.withDescription("The same as --output json"), Flag.withDefault(false))
+
+export const doctorCommand = Command.make("doctor", { ...looking, output, json }, (o) =>
+  attempt(async () => (await import("./doctor.ts")).doctor({ ...surveyOf(o), output: o.json ? "json" : o.output })),
+).pipe(
+  Command.withShortDescription("Find what is wrong with a cluster, why, and what to do"),
+  Command.withDescription(
+    "Find what is wrong with a cluster, why, and what to do. One node is asked, the others are found through it; every node is looked at twice, and in between each is asked for one read and one write (a session is opened and closed again). Each finding has a name that stays, what was seen, the likely cause, the next step, and its section of the troubleshooting guide. Exit code 0 when all is well, else 1.",
+  ),
+  Command.withExamples([
+    { command: "stepraft doctor", description: "the cluster that has a node on port 7001" },
+    { command: "stepraft doctor --json | jq -r '.findings[].name'", description: "for scripts" },
+  ]),
+)

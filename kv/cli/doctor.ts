@@ -1,0 +1,30 @@
+/** `stepraft doctor`: looks at every node twice, and tells what is wrong, why, and what to do. */
+import { diagnose } from "../doctor/diagnose.ts"
+import type { ClusterFacts } from "../doctor/facts.ts"
+import type { Finding } from "../doctor/findings.ts"
+import { type Paint, paintFor } from "../../interpreters/cli/paint.ts"
+import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
+import { survey, type SurveyOptions } from "./survey.ts"
+
+const wellText = ({ nodes }: ClusterFacts): string => {
+  const leader = nodes.find(({ last }) => last?.status.role === "leader")
+  const slowest = Math.max(0, ...nodes.flatMap(({ probes }) => probes.map(({ ms }) => ms)))
+  return `all is well: ${nodes.length} ${nodes.length === 1 ? "node" : "nodes"}, ${leader?.id ?? "?"} leads in term ${leader?.last?.status.term ?? "?"}, the slowest of a read and a write at each node took ${Math.round(slowest)} ms`
+}
+export const findingText = ({ name, severity, nodes, evidence, cause, next, guide }: Finding, paint: Paint): string => {
+  const title = `${severity} ${name}: ${nodes.join(", ")}`
+  const lines = [["seen", evidence], ["cause", cause], ["next", next], ["guide", guide]] as const
+  return [(severity === "critical" ? paint.red : paint.yellow)(title), ...lines.map(([label, text]) => `  ${paint.dim(label.padEnd(5))}  ${text}`)].join("\n")
+}
+
+/** Exit code 0 when all is well, else 1. */
+export const doctor = async (options: SurveyOptions & { readonly output: "table" | "json" }): Promise<void> => {
+  const facts = await survey(options)
+  const reached = facts.nodes.filter(({ last }) => last !== null)
+  const findings = diagnose(facts)
+  const well = findings.length === 0 && reached.length > 0
+  const paint = paintFor(process.stdout)
+  if (options.output === "json") process.stdout.write(`${JSON.stringify({ well, nodes: facts.nodes.map(({ id, client, silence }) => ({ id, client, silence })), findings })}\n`)
+  else process.stdout.write(`${well ? paint.green(wellText(facts)) : findings.map((one) => findingText(one, paint)).join("\n\n")}\n`)
+  if (!well) throw failure("", exitCodes.failed)
+}

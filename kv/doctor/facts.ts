@@ -1,0 +1,78 @@
+/** What is known of a cluster when it is judged: two looks at every node, and what a client met in between. */
+import type { Details } from "../../interpreters/node/index.ts"
+import type { NodeStatus } from "../types.ts"
+
+export interface Look {
+  readonly status: NodeStatus
+  /** INFO, line by line. */
+  readonly info: Readonly<Record<string, string>>
+}
+/** One request of the doctor's own, as any client's. */
+export interface Probe {
+  readonly kind: "read" | "write"
+  readonly ms: number
+  /** null: it was answered as it should be. Otherwise the first word of the error, or SILENT. */
+  readonly error: string | null
+  readonly text: string
+}
+export interface NodeFacts {
+  readonly id: string
+  readonly client: string | null
+  /** null: it did not answer. */
+  readonly first: Look | null
+  readonly last: Look | null
+  /** Why it did not answer. */
+  readonly silence: string | null
+  readonly probes: readonly Probe[]
+}
+export interface ClusterFacts {
+  /** Milliseconds between the looks. */
+  readonly apartMs: number
+  readonly nodes: readonly NodeFacts[]
+}
+
+export interface Up {
+  readonly id: string
+  readonly first: Look | null
+  readonly last: Look
+  readonly status: NodeStatus
+  readonly details: Details | null
+  readonly probes: readonly Probe[]
+}
+/** The same, as the rules ask for it. */
+export interface View {
+  readonly apartMs: number
+  readonly nodes: readonly NodeFacts[]
+  readonly up: readonly Up[]
+  readonly at: (id: string) => Up | undefined
+  readonly leader: Up | null
+  /** The same leader, in the same term, at the first look; null: it was another one. */
+  readonly before: NodeStatus | null
+  readonly voters: readonly string[]
+  readonly learners: readonly string[]
+  /** Members that do not answer. */
+  readonly silent: readonly NodeFacts[]
+}
+
+const namesOf = (members: readonly { readonly name: string }[]): string[] => [...new Set(members.map(({ name }) => name))]
+
+/** Of two leaders the one of the higher term: the other one does not know yet that it was deposed. */
+const later = (a: Up | null, b: Up): Up => (a === null || b.status.term > a.status.term ? b : a)
+
+export const viewOf = ({ apartMs, nodes }: ClusterFacts): View => {
+  const up = nodes.flatMap(({ id, first, last, probes }): Up[] => (last === null ? [] : [{ id, first, last, status: last.status, details: last.status.details ?? null, probes }]))
+  const leader = up.filter(({ status }) => status.role === "leader").reduce<Up | null>(later, null)
+  const before = leader?.first?.status
+  // Without a leader whoever has the longest log knows best who belongs to the cluster.
+  const knowing = leader ?? up.filter(({ details }) => (details?.members.voters.length ?? 0) > 0).toSorted((a, b) => b.status.term - a.status.term || b.status.lastIndex - a.status.lastIndex)[0]
+  const members = knowing?.details?.members
+  const voters = namesOf([...(members?.voters ?? []), ...(members?.outgoing ?? [])])
+  const learners = namesOf(members?.learners ?? [])
+  const isMember = (id: string): boolean => voters.length === 0 || voters.includes(id) || learners.includes(id)
+  return {
+    apartMs, nodes, up, leader, voters, learners,
+    at: (id) => up.find((one) => one.id === id),
+    before: before !== undefined && before.role === "leader" && before.term === leader?.status.term ? before : null,
+    silent: nodes.filter(({ id, last }) => last === null && isMember(id)),
+  }
+}

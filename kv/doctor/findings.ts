@@ -1,0 +1,48 @@
+/** What the doctor can find: names that stay, for scripts, and how grave each is. */
+export const FINDINGS = {
+  "no-leader": "critical",
+  "commit-stalled": "critical",
+  "out-of-space": "critical",
+  "node-doubled": "critical",
+  "disk-lost": "critical",
+  "directory-rolled-back": "critical",
+  "snapshot-install-failing": "critical",
+  "client-timeouts": "critical",
+  "members-disagree": "critical",
+  "node-unreachable": "critical",
+  "out-of-descriptors": "warning",
+  "slow-disk": "warning",
+  "broken-link": "warning",
+  "slow-link": "warning",
+  "follower-lagging": "warning",
+  "execution-behind": "warning",
+  "clock-off": "warning",
+  "mixed-versions": "warning",
+  "node-unwell": "warning",
+} as const
+export type FindingName = keyof typeof FINDINGS
+
+export interface Finding {
+  readonly name: FindingName
+  readonly severity: "critical" | "warning"
+  /** Which nodes it concerns. */
+  readonly nodes: readonly string[]
+  /** What was seen, with figures. */
+  readonly evidence: string
+  readonly cause: string
+  readonly next: string
+  /** Its section of the troubleshooting guide. */
+  readonly guide: string
+}
+
+/** Those with a page of their own; the others stand in one table. */
+const PAGES: readonly FindingName[] = ["no-leader", "commit-stalled", "snapshot-install-failing", "client-timeouts"]
+export const guideOf = (name: FindingName): string => `kv/README.md#${PAGES.includes(name) ? name : "other-findings"}`
+
+export const finding = (name: FindingName, nodes: readonly string[], evidence: string, cause: string, next: string): Finding => ({
+  name, severity: FINDINGS[name], nodes, evidence, cause, next, guide: guideOf(name),
+})
+
+const ORDER = Object.keys(FINDINGS)
+/** The gravest first; what may be the cause of another stands in the order of the names above. */
+export const ordered = (findings: readonly Finding[]): readonly Finding[] => findings.toSorted((a, b) => ORDER.indexOf(a.name) - ORDER.indexOf(b.name))

@@ -1,0 +1,171 @@
+/** What the doctor can find, injected into clusters of real processes, and named. By table and in no time: doctor.findings.test.ts. */
+import { spawn } from "node:child_process"
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { expect } from "vitest"
+import type { Finding, FindingName } from "../kv/doctor/findings.ts"
+import { DAY, shiftedClocks } from "./clocks.ts"
+import { freePort, launch, root, smallSnapshots, temporaryFolder, until, withCluster, type Cluster } from "./cluster.ts"
+import { longTest } from "./long.ts"
+import type { Faults } from "./lossy-files.ts"
+import { startWorkload } from "./workload.ts"
+
+interface Diagnosis {
+  readonly well: boolean
+  readonly findings: readonly Finding[]
+}
+/** `stepraft doctor --json`; its exit code says the same as its answer. */
+const doctor = (cluster: Cluster, id: string): Promise<Diagnosis> =>
+  new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [join(root, "dist/kv/cli.js"), "doctor", "--json", "--port", String(cluster.member(id).clientPort)], { stdio: ["ignore", "pipe", "inherit"] })
+    let text = ""
+    child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()))
+    child.once("close", (code) => {
+      const told = JSON.parse(text) as Diagnosis
+      if (code === (told.well ? 0 : 1)) resolve(told)
+      else reject(new Error(`exit code ${code} with ${text}`))
+    })
+  })
+/** Asked until it names this, for as long as a fault may need to show. */
+const named = async (cluster: Cluster, at: string, name: FindingName, nodes: readonly string[], cause: RegExp): Promise<readonly Finding[]> => {
+  let last: Diagnosis = { well: true, findings: [] }
+  const found = await until(`${name} of ${nodes.join(", ")}`, async () => {
+    last = await doctor(cluster, at)
+    return last.findings.some((one) => one.name === name && nodes.every((id) => one.nodes.includes(id)) && cause.test(`${one.evidence} ${one.cause} ${one.next}`)) && last.findings
+  }).catch((error: unknown) => {
+    throw new Error(`${String(error)}: ${JSON.stringify(last, null, 1)}`)
+  })
+  if (process.env["STEPRAFT_SHOW"] !== undefined) console.log(JSON.stringify(found, null, 1))
+  return found
+}
+const well = (cluster: Cluster): Promise<true> => until("all is well", async () => (await doctor(cluster, cluster.ids[0] ?? "")).well && (true as const))
+const other = (cluster: Cluster, ...ids: readonly string[]): string => cluster.ids.find((id) => !ids.includes(id)) ?? ""
+
+const faulty = { program: ["--import", "tsx", join("test", "serve-on-faulty-disk.ts")] }
+const setFaults = async (cluster: Cluster, id: string, faults: Faults): Promise<void> => {
+  const node = cluster.process(id)
+  const told = (): number => node.output().split("\n").filter((line) => line === `faults ${JSON.stringify(faults)}`).length
+  const before = told()
+  writeFileSync(`${cluster.member(id).data}.faults.json`, JSON.stringify(faults))
+  node.signal("SIGUSR2")
+  await until(`${id} has these faults`, () => told() > before)
+}
+
+longTest("doctor: all is well; then one is killed, one is paused, and with the third nobody leads", () =>
+  withCluster({}, async (cluster) => {
+    await well(cluster)
+    const leader = await cluster.leader()
+    const [a = "", b = ""] = cluster.ids.filter((id) => id !== leader)
+    await cluster.kill(a)
+    const one = await named(cluster, leader, "node-unreachable", [a], /process has ended/)
+    expect(one.map(({ name, severity }) => `${name} ${severity}`)).toEqual(["node-unreachable warning"])
+    cluster.signal(b, "SIGSTOP")
+    await named(cluster, leader, "no-leader", [leader], /no majority: of 3 voters 1 can vote/)
+    await named(cluster, leader, "client-timeouts", [leader], /follows from no-leader/)
+    await named(cluster, leader, "node-unreachable", [b], /paused or hangs/)
+    cluster.signal(b, "SIGCONT")
+    cluster.start(a)
+    await well(cluster)
+  }))
+
+longTest("doctor: disks of the followers that stall, one that is slow, and disks without room", () =>
+  withCluster(faulty, async (cluster) => {
+    const leader = await cluster.leader()
+    const followers = cluster.ids.filter((id) => id !== leader)
+    for (const id of followers) await setFaults(cluster, id, { slowSync: 600_000 })
+    const found = await named(cluster, leader, "commit-stalled", [leader, ...followers], /at work on one write/)
+    expect(found.map(({ name }) => name)).toContain("client-timeouts")
+    await named(cluster, leader, "slow-disk", [followers[0] ?? ""], /at work on one write/)
+    for (const id of followers) await cluster.kill(id)
+    for (const id of followers) {
+      rmSync(`${cluster.member(id).data}.faults.json`)
+      cluster.start(id)
+    }
+    await well(cluster)
+    for (const id of cluster.ids) await setFaults(cluster, id, { slowSync: 800 })
+    await named(cluster, leader, "slow-disk", [leader], /took 1\.\d s \(mean/)
+    await named(cluster, leader, "client-timeouts", [leader], /slow-disk/)
+    for (const id of cluster.ids) await setFaults(cluster, id, {})
+    await setFaults(cluster, followers[0] ?? "", { freeBytes: 1000 })
+    await named(cluster, leader, "out-of-space", [followers[0] ?? ""], /the others go on/)
+    await setFaults(cluster, followers[0] ?? "", {})
+    await well(cluster)
+  }))
+
+longTest("doctor: a lost disk, a directory that was put back, and two processes of one name", () =>
+  withCluster({}, async (cluster) => {
+    const workload = startWorkload(cluster)
+    const leader = await cluster.leader()
+    const [id = ""] = cluster.ids.filter((one) => one !== leader)
+    const copyOf = (name: string): string => {
+      const copy = `${cluster.member(id).data}-${name}`
+      cpSync(cluster.member(id).data, copy, { recursive: true })
+      for (const file of readdirSync(`${copy}/log`)) if (file.startsWith("LOCK.")) rmSync(`${copy}/log/${file}`)
+      return copy
+    }
+    cluster.signal(id, "SIGSTOP")
+    const twin = copyOf("twin")
+    cluster.signal(id, "SIGCONT")
+    const { clientPort } = cluster.member(id)
+    const second = launch(process.execPath, [
+      "dist/kv/cli.js", "serve", "--id", id, "--data", twin, "--client", `127.0.0.1:${clientPort + 1}`, "--peer", `127.0.0.1:${clientPort + 2}`,
+      "--peers", cluster.members.map((one) => `${one.id}=127.0.0.1:${one.id === id ? clientPort + 2 : one.peerPort}`).join(","),
+    ])
+    await named(cluster, leader, "node-doubled", [id], /another process of that name/)
+    second.signal("SIGKILL")
+    await cluster.kill(id)
+    const old = copyOf("old")
+    cluster.start(id)
+    await workload.nextAfter(performance.now(), true)
+    await until("it has caught up", async () => (await cluster.status(id))?.health === "ok")
+    await cluster.kill(id)
+    rmSync(cluster.member(id).data, { recursive: true })
+    cpSync(old, cluster.member(id).data, { recursive: true })
+    cluster.start(id)
+    await named(cluster, leader, "directory-rolled-back", [id], /RolledBack/)
+    await cluster.kill(id)
+    rmSync(cluster.member(id).data, { recursive: true })
+    cluster.start(id)
+    await named(cluster, leader, "disk-lost", [id], new RegExp(`stepraft member replace ${id}`))
+    await workload.stop()
+  }))
+
+longTest("doctor: a clock a day ahead", () => {
+  const clocks = shiftedClocks()
+  clocks.shift("n1", DAY)
+  return withCluster(clocks.options, async (cluster) => {
+    await named(cluster, "n2", "clock-off", ["n1"], /86400\.\d s ahead|8640\d\.\d s ahead/)
+  })
+})
+
+longTest("doctor: a node of another version, and one whose list lacks a member", () => {
+  // The same program under another number, as during an upgrade.
+  const folder = temporaryFolder("stepraft-newer-")
+  cpSync(join(root, "dist"), join(folder, "dist"), { recursive: true })
+  symlinkSync(join(root, "node_modules"), join(folder, "node_modules"))
+  const description = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string }
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ ...description, version: "9.9.9" }))
+  return withCluster({}, async (cluster) => {
+    const leader = await cluster.leader()
+    const id = other(cluster, leader)
+    const third = other(cluster, leader, id)
+    await cluster.kill(id)
+    const { data, clientPort, peerPort } = cluster.member(id)
+    launch(process.execPath, [join(folder, "dist/kv/cli.js"), "serve", "--id", id, "--data", data, "--client", `127.0.0.1:${clientPort}`, "--peer", `127.0.0.1:${peerPort}`, "--peers", `${id}=127.0.0.1:${peerPort},${leader}=127.0.0.1:${cluster.member(leader).peerPort}`])
+    await named(cluster, leader, "mixed-versions", [...cluster.ids], new RegExp(`${id} 9\\.9\\.9`))
+    void third
+  })
+})
+
+longTest("doctor: a process with few descriptors, and clients that take all places", () =>
+  withCluster({ flags: ["--max-clients", "20"] }, async (cluster) => {
+    const leader = await cluster.leader()
+    const id = other(cluster, leader)
+    const clients = []
+    for (let i = 0; i < 20; i++) clients.push(await cluster.connect(id))
+    await named(cluster, leader, "out-of-descriptors", [id], /clients of at most 20/)
+    for (const client of clients) client.close()
+    await well(cluster)
+  }))
+
+void [existsSync, mkdirSync, freePort, smallSnapshots]
