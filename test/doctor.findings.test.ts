@@ -18,9 +18,9 @@ const details = (id: string): Details => ({
 })
 const status = (id: string): NodeStatus => ({
   id, incarnation: `${id}-a`, cluster: "c", pid: 1, version: "1.0.0", role: id === "n1" ? "leader" : "follower", term: 3, leader: "n1", lastIndex: 100, commitIndex: 100, applied: 100,
-  snapshotIndex: 0, logBytes: 5000, peer: "", client: `${id}:1`, health: "ok", loading: false, uptimeMs: 1, lastContactMs: 5, clockOffsetMs: 1, peers: [],
+  snapshotIndex: 0, logBytes: 5000, peer: "", http: null, client: `${id}:1`, health: "ok", loading: false, uptimeMs: 1, lastContactMs: 5, clockOffsetMs: 1, peers: [],
   counters: { "storage.syncs": 50, "storage.syncMs": 100, "loop.stallMs": 0 }, details: details(id),
-} as NodeStatus)
+})
 const answered: readonly Probe[] = [{ kind: "read", ms: 3, error: null, text: "" }, { kind: "write", ms: 8, error: null, text: "" }]
 
 interface Change {
