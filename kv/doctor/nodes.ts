@@ -40,12 +40,12 @@ const doubled = (view: View): readonly Finding[] =>
 const slowDisk = (view: View): readonly Finding[] =>
   view.up.flatMap((up) => {
     const { id, details } = up
-    const { persistStall } = settingsOf(view)
+    const { diskStallTimeout } = settingsOf(view)
     const syncs = grown(up, "storage.syncs")
     const mean = syncs === 0 ? 0 : grown(up, "storage.syncMs") / syncs
     const pending = details?.pending.lacks === null ? details.pending.ms : 0
-    if (pending <= persistStall && mean < SLOW_SYNC_MS) return []
-    return [finding("slow-disk", [id], pending > persistStall ? `the disk of ${id} has been at work on one write to the log for ${span(pending)}` : `a write to the log of ${id} took ${span(mean)} (mean of ${syncs})`, "the disk is overloaded, shared with others, or failing: a good one takes some milliseconds", `Look at the load and the health of the disk of ${id} (iostat -x, smartctl, dmesg), and move other work off it. A leader hands over after ${span(persistStall)} (--persist-stall).`)]
+    if (pending <= diskStallTimeout && mean < SLOW_SYNC_MS) return []
+    return [finding("slow-disk", [id], pending > diskStallTimeout ? `the disk of ${id} has been at work on one write to the log for ${span(pending)}` : `a write to the log of ${id} took ${span(mean)} (mean of ${syncs})`, "the disk is overloaded, shared with others, or failing: a good one takes some milliseconds", `Look at the load and the health of the disk of ${id} (iostat -x, smartctl, dmesg), and move other work off it. A leader hands over after ${span(diskStallTimeout)} (--disk-stall-timeout).`)]
   })
 
 const space = (view: View): readonly Finding[] => {
