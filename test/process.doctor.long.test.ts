@@ -1,11 +1,13 @@
 /** What the doctor can find, injected into clusters of real processes, and named. By table and in no time: doctor.findings.test.ts. */
 import { spawn } from "node:child_process"
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { randomBytes } from "node:crypto"
+import { cpSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { expect } from "vitest"
 import type { Finding, FindingName } from "../kv/doctor/findings.ts"
+import { openNetwork, type Network } from "./chaos/network.ts"
 import { DAY, shiftedClocks } from "./clocks.ts"
-import { freePort, launch, root, smallSnapshots, temporaryFolder, until, withCluster, type Cluster } from "./cluster.ts"
+import { freePort, launch, root, smallSnapshots, startCluster, temporaryFolder, until, withCluster, type Cluster, type ClusterOptions } from "./cluster.ts"
 import { longTest } from "./long.ts"
 import type { Faults } from "./lossy-files.ts"
 import { startWorkload } from "./workload.ts"
@@ -50,6 +52,61 @@ const setFaults = async (cluster: Cluster, id: string, faults: Faults): Promise<
   node.signal("SIGUSR2")
   await until(`${id} has these faults`, () => told() > before)
 }
+
+/** A cluster each of whose links can be cut and slowed down. */
+const withNetwork = async (options: ClusterOptions, body: (cluster: Cluster, network: Network) => Promise<void>): Promise<void> => {
+  let cluster: Cluster | null = null
+  const network = await openNetwork(["n1", "n2", "n3"], (id) => cluster?.member(id).peerPort ?? 0)
+  // Nodes dial from their start on, and until the ports are known they are turned away.
+  const program = ["--import", join(root, "test/chaos/own-peers.mjs"), join("dist", "kv", "cli.js")]
+  try {
+    cluster = await startCluster({ ...options, program, env: { ...options.env, CHAOS_PEERS: JSON.stringify(network.peers) } })
+    await cluster.leader()
+    await body(cluster, network)
+  } catch (error) {
+    console.error(cluster?.logs())
+    throw error
+  } finally {
+    await cluster?.dispose()
+    await network.close()
+  }
+}
+
+longTest("doctor: a slow link, and one that is closed in one direction", () =>
+  withNetwork({}, async (cluster, network) => {
+    const leader = await cluster.leader()
+    const id = other(cluster, leader)
+    network.impose("slow", [[leader, id], [id, leader]], { delay: 200 })
+    await named(cluster, leader, "slow-link", [leader, id], /there and back/)
+    network.lift("slow")
+    await well(cluster)
+    const third = other(cluster, leader, id)
+    network.impose("cut", [[id, third]], { cut: true })
+    await named(cluster, leader, "broken-link", [id, third], /do not hear each other/)
+    network.lift("cut")
+    await well(cluster)
+    for (const from of cluster.ids) network.impose(`all ${from}`, cluster.ids.filter((to) => to !== from).map((to) => [from, to] as const), { delay: 900 })
+    await named(cluster, leader, "no-leader", [...cluster.ids], /messages take longer than an election timeout/)
+    for (const from of cluster.ids) network.lift(`all ${from}`)
+    await well(cluster)
+  }))
+
+longTest("doctor: a snapshot that does not get through, and a follower that lags", () =>
+  withNetwork({ env: smallSnapshots(400_000, 100_000, 200_000) }, async (cluster, network) => {
+    const leader = await cluster.leader()
+    const id = other(cluster, leader)
+    await cluster.kill(id)
+    const client = await cluster.connect(leader)
+    for (let i = 0; i < 40; i++) await client.call("SET", `key:${i}`, randomBytes(25_000).toString("hex"))
+    await until("its entries are trimmed", async () => ((await cluster.status(leader))?.snapshotIndex ?? 0) > 20)
+    network.impose("slow", [[leader, id]], { rate: 3 })
+    cluster.start(id)
+    await named(cluster, leader, "snapshot-install-failing", [id], /the link from .* is slow|does not answer the chunks/)
+    await named(cluster, leader, "follower-lagging", [id], /gets a snapshot/)
+    network.lift("slow")
+    client.close()
+    await well(cluster)
+  }))
 
 longTest("doctor: all is well; then one is killed, one is paused, and with the third nobody leads", () =>
   withCluster({}, async (cluster) => {
@@ -148,14 +205,26 @@ longTest("doctor: a node of another version, and one whose list lacks a member",
   return withCluster({}, async (cluster) => {
     const leader = await cluster.leader()
     const id = other(cluster, leader)
-    const third = other(cluster, leader, id)
     await cluster.kill(id)
     const { data, clientPort, peerPort } = cluster.member(id)
     launch(process.execPath, [join(folder, "dist/kv/cli.js"), "serve", "--id", id, "--data", data, "--client", `127.0.0.1:${clientPort}`, "--peer", `127.0.0.1:${peerPort}`, "--peers", `${id}=127.0.0.1:${peerPort},${leader}=127.0.0.1:${cluster.member(leader).peerPort}`])
     await named(cluster, leader, "mixed-versions", [...cluster.ids], new RegExp(`${id} 9\\.9\\.9`))
-    void third
   })
 })
+
+longTest("doctor: a node that waits to be a member, and one that was removed and still runs", () =>
+  withCluster({}, async (cluster) => {
+    const leader = await cluster.leader()
+    const [client, peer] = [await freePort(), await freePort()]
+    const words = ["serve", "--id", "n4", "--data", join(cluster.folder, "n4"), "--client", `127.0.0.1:${client}`, "--peer", `127.0.0.1:${peer}`]
+    launch(process.execPath, ["dist/kv/cli.js", ...words, "--peers", cluster.members.map((one) => `${one.id}=127.0.0.1:${one.peerPort}`).join(",")])
+    await named(cluster, leader, "members-disagree", ["n4"], /stepraft member add n4/)
+    const id = other(cluster, leader)
+    const admin = await cluster.connect(leader)
+    await until(`${id} is removed`, async () => typeof (await admin.call("STEPRAFT", "MEMBER", "REMOVE", id)) === "string")
+    await named(cluster, leader, "members-disagree", [id], /no member any more|is no member|are none|is none/)
+    admin.close()
+  }))
 
 longTest("doctor: a process with few descriptors, and clients that take all places", () =>
   withCluster({ flags: ["--max-clients", "20"] }, async (cluster) => {
@@ -167,5 +236,3 @@ longTest("doctor: a process with few descriptors, and clients that take all plac
     for (const client of clients) client.close()
     await well(cluster)
   }))
-
-void [existsSync, mkdirSync, freePort, smallSnapshots]

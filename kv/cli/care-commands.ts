@@ -1,6 +1,6 @@
 /** What `doctor` and `diagnostics` take, and their help. */
-import { intFlag, output } from "../../interpreters/cli/flags.ts"
-import { attempt, Command, Flag } from "../../interpreters/cli/runtime.ts"
+import { intFlag, maybe, output } from "../../interpreters/cli/flags.ts"
+import { Argument, attempt, Command, Flag } from "../../interpreters/cli/runtime.ts"
 import { endpointsOf, type Where, where } from "./where.ts"
 
 const looking = {
@@ -23,3 +23,19 @@ export const doctorCommand = Command.make("doctor", { ...looking, output, json }
     { command: "stepraft doctor --json | jq -r '.findings[].name'", description: "for scripts" },
   ]),
 )
+
+export const diagnosticsCommand = (version: string) =>
+  Command.make(
+    "diagnostics",
+    { file: Argument.String("file").pipe(Argument.withDescription("Where to write; - is standard output (default: stepraft-diagnostics-DATE.json)"), Argument.optional), ...looking },
+    (o) => attempt(async () => (await import("./diagnostics.ts")).diagnostics({ ...surveyOf(o), file: maybe(o.file), version })),
+  ).pipe(
+    Command.withShortDescription("Write one file with what an expert needs to know of a cluster"),
+    Command.withDescription(
+      "Write one file with what an expert needs to know of a cluster: what the doctor finds, and of every node its status, INFO, settings, version and, where it stands on this machine, the end of its log. It holds no user data: no key, no value, no name that a client gave itself; addresses of nodes and clients it does hold. Exit code 0 when it was written.",
+    ),
+    Command.withExamples([
+      { command: "stepraft diagnostics", description: "into a file of its own here" },
+      { command: "stepraft diagnostics - | jq '.findings'", description: "to another program" },
+    ]),
+  )

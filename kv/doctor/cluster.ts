@@ -10,7 +10,7 @@ import { brief, bytes, hasMajority, list, one, span } from "./words.ts"
 const SLOW_ANSWER_MS = 1000
 /** Of the time between the looks. */
 const LOOP_STALLED = 0.5
-const RECOVER = "If their disks are lost for good and a majority with them, what is left is recovered by hand (README.md, recovery), which may lose what only they held."
+const RECOVER = "If their disks are lost for good and a majority with them, stepraft recover plan DIR shows what can be saved from those that are left, and what may be lost."
 
 export const counter = (look: { readonly status: NodeStatus } | null, name: string): number => look?.status.counters[name] ?? 0
 export const grown = ({ first, last }: Pick<Up, "first" | "last">, name: string): number => (first === null || first.status.pid !== last.status.pid ? 0 : counter(last, name) - counter(first, name))

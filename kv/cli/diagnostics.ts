@@ -1,0 +1,49 @@
+/** `stepraft diagnostics`: the survey, the findings and the settings of every node in one file. */
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { bundleOf, type Bundle, type Told } from "../doctor/bundle.ts"
+import { parseEndpoint } from "../client/endpoints.ts"
+import { toValue } from "../client/resp.ts"
+import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
+import { ask } from "./ask.ts"
+import { recordedClients } from "./cluster/layout.ts"
+import { survey, type SurveyOptions } from "./survey.ts"
+
+const LOG_LINES = 500
+const FOLDER = ".stepraft"
+
+const settingsAt = async (client: string | null, timeoutMs: number): Promise<Readonly<Record<string, string>>> => {
+  const endpoint = client === null ? null : parseEndpoint(client)
+  if (endpoint === null) return {}
+  const reply = await ask(endpoint, ["CONFIG", "GET", "*"], timeoutMs).catch(() => null)
+  const words = reply === null || reply.type === "error" ? [] : toValue(reply, true)
+  const flat = Array.isArray(words) ? words.map(String) : words instanceof Map ? [...words].flat().map(String) : []
+  return Object.fromEntries(flat.flatMap((name, i) => (i % 2 === 0 ? [[name, flat[i + 1] ?? ""]] : [])))
+}
+/** Of a cluster of this machine: elsewhere the journal of the system has them. */
+const logOf = (id: string): readonly string[] => {
+  const path = join(FOLDER, id, "log.txt")
+  return existsSync(path) ? readFileSync(path, "utf8").split("\n").filter((line) => line !== "").slice(-LOG_LINES) : []
+}
+
+export const collect = async (options: SurveyOptions, version: string): Promise<Bundle> => {
+  const facts = await survey(options)
+  const here = new Set(options.endpoints.flatMap((endpoint) => recordedClients(FOLDER, endpoint).map(([, id]) => id)))
+  const told = new Map(
+    await Promise.all(facts.nodes.map(async ({ id, client, last }): Promise<[string, Told]> => [id, { settings: last === null ? {} : await settingsAt(client, options.timeoutMs), log: here.has(id) ? logOf(id) : [] }])),
+  )
+  return bundleOf(facts, told, { version, node: process.version, platform: `${process.platform} ${process.arch}` }, new Date().toISOString())
+}
+
+export const diagnostics = async ({ file, version, ...options }: SurveyOptions & { readonly file: string | null; readonly version: string }): Promise<void> => {
+  const bundle = await collect(options, version)
+  const text = `${JSON.stringify(bundle, null, 1)}\n`
+  if (file === "-") process.stdout.write(text)
+  else {
+    const path = file ?? `stepraft-diagnostics-${bundle.at.replaceAll(":", "-")}.json`
+    writeFileSync(path, text, { mode: 0o600 })
+    const reached = bundle.nodes.filter(({ last }) => last !== null).length
+    process.stdout.write(`${path}: ${bundle.findings.length} findings, ${reached} of ${bundle.nodes.length} nodes answered\n`)
+  }
+  if (bundle.nodes.every(({ last }) => last === null)) throw failure("no node answered", exitCodes.failed)
+}
