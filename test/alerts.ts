@@ -7,6 +7,8 @@ export interface Alert {
   readonly name: string
   readonly expr: string
   readonly severity: string
+  /** Minutes for which it must hold. */
+  readonly after: number
   readonly summary: string
   readonly runbook: string
 }
@@ -18,7 +20,7 @@ export const readAlerts = (): readonly Alert[] =>
     .split(/^ +- alert: /m)
     .slice(1)
     .map((block) => ({
-      name: block.split("\n")[0] ?? "", expr: field(block, "expr"), severity: field(block, "severity"), summary: field(block, "summary"), runbook: field(block, "runbook_url"),
+      name: block.split("\n")[0] ?? "", after: Number(/^(\d+)m$/.exec(field(block, "for"))?.[1] ?? "0"), expr: field(block, "expr"), severity: field(block, "severity"), summary: field(block, "summary"), runbook: field(block, "runbook_url"),
     }))
 
 /** Every expression of every panel. */

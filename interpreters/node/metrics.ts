@@ -37,7 +37,7 @@ const server = (alive: Alive, status: ServerStatus): readonly Metric[] => {
     counter("server_proposals_committed_total", "Entries committed, as known here.", status.commitIndex),
     counter("server_proposals_applied_total", "Entries executed here.", status.applied),
     gauge("server_proposals_pending", "Writes of this server's clients that wait for their outcome.", counters["service.waiting"] ?? 0),
-    counter("server_proposals_failed_total", "Proposals that were refused (no leader, no room, a leader that hands over).", counters["proposal.refused"] ?? 0),
+    counter("server_proposals_failed_total", "Writes of this server's clients that were given up: never proposed for want of a leader, or of unknown outcome.", (counters["service.noLeader"] ?? 0) + (counters["service.unknown"] ?? 0)),
     counter("server_heartbeat_send_failures_total", "Heartbeats that left an interval late or later: the loop was busy or the process stood still.", counters["loop.lateHeartbeats"] ?? 0),
     gauge("server_snapshot_apply_in_progress_total", "1 while a received snapshot replaces the state.", state === undefined ? null : state.restoring !== null),
     gauge("server_clock_offset_seconds", "Wall clock less the cluster's time.", seconds(status.clockOffsetMs)),

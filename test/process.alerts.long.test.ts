@@ -1,0 +1,294 @@
+/**
+ * Each rule of kv/alerts.yml over metrics of real nodes that had its fault: it is quiet before, waits as long as it says,
+ * fires, and clears. The durations pass in virtual time, in promtool (Debian: prometheus). With STEPRAFT_ALL.
+ */
+import * as Effect from "effect/Effect"
+import * as Scope from "effect/Scope"
+import * as Exit from "effect/Exit"
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest"
+import { defaultSettings } from "../core/index.ts"
+import { openFileStorage } from "../interpreters/file/index.ts"
+import { makeTcpTransport } from "../interpreters/tcp/index.ts"
+import { checkRules, hasPromtool, isCalm, record, type Recording } from "./alerts.recorded.ts"
+import { readAlerts } from "./alerts.ts"
+import { until } from "./cluster.ts"
+import { lossyFiles, type Faults } from "./lossy-files.ts"
+import { localCluster, type LocalCluster, type LocalNode } from "./node.help.ts"
+import { turn } from "./waiting.ts"
+
+const HEALTHY_MINUTES = 20
+const GIGABYTES = 1e9
+const ROOMY: Faults = { freeBytes: 100 * GIGABYTES }
+
+interface Fault {
+  /** Every rule of these names is checked. */
+  readonly alerts: readonly string[]
+  /** Minutes of history that its expression looks at, for firing and for clearing. */
+  readonly window: number
+  readonly clears?: number
+  /** Injects it, and records. */
+  readonly during: () => Promise<Recording>
+  readonly heal: () => Promise<unknown>
+}
+
+describe("the rules over recorded faults", () => {
+  let cluster: LocalCluster
+  let healthy: Recording
+  let faults: () => Faults = () => ROOMY
+  /** Milliseconds that the wall clocks are ahead. */
+  let ahead = 0
+  const files = lossyFiles({ faults: () => faults() })
+
+  const start = (node: LocalNode): Promise<unknown> => node.start({}, { files })
+  const isReady = async (node: LocalNode): Promise<boolean> => (await fetch(`http://${node.status().http ?? "none"}/readyz`)).status === 200
+  const allReady = (): Promise<unknown> => until("all are ready", async () => (await Promise.all(cluster.nodes.map(isReady))).every(Boolean))
+  /** So long that every keep-alive, look and measurement of a node comes several times. */
+  const seconds = (count: number): Promise<unknown> => {
+    const end = performance.now() + count * 1000
+    return until("some time has passed", () => performance.now() > end)
+  }
+  const write = async (node: LocalNode, count: number, atOnce: number): Promise<void> => {
+    const client = await cluster.connect(node)
+    for (let i = 0; i < count; i += atOnce) await Promise.all(Array.from({ length: Math.min(atOnce, count - i) }, (_, k) => client.call("SET", `k${i + k}`, "v")))
+  }
+  const followers = async (): Promise<readonly LocalNode[]> => {
+    const leader = await cluster.leader()
+    return cluster.nodes.filter((node) => node !== leader)
+  }
+
+  const checked = new Set<string>()
+  const check = (alert: string, recording: Recording, { window, clears = window }: Fault): void => {
+    const rules = readAlerts().filter(({ name }) => name === alert)
+    checked.add(alert)
+    expect(rules.length, alert).toBeGreaterThan(0)
+    for (const { severity, after } of rules) {
+      const minutes = window + after + 5
+      const end = HEALTHY_MINUTES + minutes
+      const phases = [{ minutes: HEALTHY_MINUTES, recording: healthy }, { minutes, recording }, { minutes: clears + 15, recording: healthy }]
+      checkRules(phases, [{ alert, severity, quiet: [HEALTHY_MINUTES - 1, ...(after === 0 ? [] : [HEALTHY_MINUTES + after - 0.5]), end + clears + 5], fires: [HEALTHY_MINUTES + window + after + 3] }])
+    }
+  }
+
+  beforeAll(async () => {
+    if (!hasPromtool()) return
+    const real = Date.now.bind(Date)
+    vi.spyOn(Date, "now").mockImplementation(() => real() + ahead)
+    cluster = await localCluster(3, {
+      http: { host: "127.0.0.1", port: 0 }, service: { writeTimeout: 300, readTimeout: 300 },
+      settings: { ...defaultSettings, electionMin: 2000, electionMax: 4000, persistStall: 30_000 },
+    })
+    await Promise.all(cluster.nodes.map(start))
+    await allReady()
+    // On a machine with other work it may take some time until nothing is slow.
+    healthy = await until("nothing is slow", async () => {
+      const recording = await record(cluster.nodes, async () => Promise.all([seconds(3), write(await cluster.leader(), 100, 1)]))
+      return isCalm(recording) ? recording : null
+    })
+  }, 120_000)
+  afterAll(async () => {
+    vi.restoreAllMocks()
+    await cluster?.dispose()
+  })
+
+  const injected = (name: string, make: () => Promise<Fault> | Fault): void => {
+    test(name, async (context) => {
+      if (!hasPromtool()) return context.skip("not run: there is no promtool here (Debian: apt-get install prometheus)")
+      const fault = await make()
+      const recording = await fault.during()
+      await fault.heal()
+      await allReady()
+      for (const alert of fault.alerts) check(alert, recording, fault)
+    })
+  }
+
+  injected("a follower is down while others write", async () => {
+    const [away] = await followers()
+    if (away === undefined) throw new Error("no follower")
+    await away.stop()
+    const leader = await cluster.leader()
+    return { alerts: ["stepraftMembersDown", "stepraftFollowerLagging"], window: 0, during: () => record(cluster.nodes, () => write(leader, 1500, 100)), heal: () => start(away) }
+  })
+
+  injected("a majority is down", async () => {
+    const away = await followers()
+    const leader = await cluster.leader()
+    return {
+      alerts: ["stepraftNoLeader", "stepraftInsufficientMembers", "stepraftHighNumberOfFailedRequests", "stepraftHighNumberOfFailedProposals"],
+      window: 15,
+      during: async () => {
+        await Promise.all(away.map((node) => node.stop()))
+        await until("nobody leads", () => leader.status().leader === null)
+        return record(cluster.nodes, () => write(leader, 400, 50))
+      },
+      heal: () => Promise.all(away.map(start)),
+    }
+  })
+
+  injected("leadership goes from one to the other", () => ({
+    alerts: ["stepraftHighNumberOfLeaderChanges"],
+    window: 15,
+    during: () =>
+      record(cluster.nodes, async () => {
+        for (let i = 0; i < 5; i++) {
+          const leader = await cluster.leader()
+          const client = await cluster.connect(leader)
+          await client.call("STEPRAFT", "TRANSFER")
+          await until("another one leads", async () => (await cluster.leader()) !== leader)
+        }
+      }),
+    heal: () => Promise.resolve(),
+  }))
+
+  injected("disks that take more than a second", () => ({
+    alerts: ["stepraftHighFsyncDurations", "stepraftRequestsSlow"],
+    window: 5,
+    during: async () => {
+      faults = () => ({ ...ROOMY, slowSync: 1100 })
+      const leader = await cluster.leader()
+      return record(cluster.nodes, () => write(leader, 4, 1))
+    },
+    heal: () => Promise.resolve((faults = () => ROOMY)),
+  }))
+
+  injected("a machine without CPU to spare", () => ({
+    alerts: ["stepraftMemberCommunicationSlow", "stepraftHighCommitDurations"],
+    window: 5,
+    during: async () => {
+      const leader = await cluster.leader()
+      return record(cluster.nodes, async () => {
+        let done = false
+        const writing = write(leader, 12, 2).finally(() => (done = true))
+        const until = performance.now() + 5000
+        while (!done || performance.now() < until) {
+          const free = performance.now() + 300
+          while (performance.now() < free);
+          // Whatever goes there and back meets this twice.
+          await turn()
+        }
+        await writing
+      })
+    },
+    heal: () => Promise.resolve(),
+  }))
+
+  injected("a disk without room", () => ({
+    alerts: ["stepraftDatabaseQuotaLowSpace"],
+    window: 0,
+    during: async () => {
+      faults = () => ({ freeBytes: 0 })
+      const leader = await cluster.leader()
+      await until("it is noticed", () => leader.status().health !== "ok")
+      return record(cluster.nodes, () => seconds(0))
+    },
+    heal: async () => {
+      faults = () => ROOMY
+      await until("there is room everywhere", () => cluster.nodes.every((node) => node.status().health === "ok"))
+    },
+  }))
+
+  injected("a disk that fills up", () => ({
+    alerts: ["stepraftExcessiveDatabaseGrowth"],
+    window: 120,
+    clears: 240,
+    during: () => {
+      const began = performance.now()
+      // Ten megabytes a second: three hours.
+      faults = () => ({ freeBytes: 100 * GIGABYTES - (performance.now() - began) * 10_000 })
+      return record(cluster.nodes, () => seconds(5))
+    },
+    heal: () => Promise.resolve((faults = () => ROOMY)),
+  }))
+
+  injected("clocks that are set a minute ahead", () => ({
+    alerts: ["stepraftClockOff"],
+    window: 0,
+    during: async () => {
+      ahead = 60_000
+      await until("it is noticed", () => cluster.nodes.every((node) => /clock/.test(node.status().health)))
+      return record(cluster.nodes, () => seconds(0))
+    },
+    heal: async () => {
+      ahead = 0
+      await until("they are right again", () => cluster.nodes.every((node) => node.status().health === "ok"))
+    },
+  }))
+
+  injected("somebody says what no correct node says", async () => {
+    const [liar, victim] = await followers()
+    if (liar === undefined || victim === undefined) throw new Error("no followers")
+    const { term } = victim.status()
+    await liar.stop()
+    const scope = Scope.makeUnsafe()
+    return {
+      alerts: ["stepraftInvariantViolated"],
+      window: 60,
+      // Its directory and its address, and another program.
+      during: () =>
+        record(cluster.nodes, async () => {
+          const storage = await Effect.runPromise(openFileStorage({ directory: `${liar.config.dataDir}/log`, name: liar.id }).pipe(Scope.provide(scope)))
+          const { self, cluster: id, founding } = storage.identity
+          const transport = await Effect.runPromise(
+            makeTcpTransport({
+              self, listen: liar.config.peer, peers: { [victim.id]: victim.config.peer }, log: () => undefined, sightings: storage.sightings,
+              hello: { cluster: id, clientAddress: "", empty: false, founding, start: storage.start, recovered: storage.recovered, refused: null },
+            }).pipe(Scope.provide(scope)),
+          )
+          let sent = 0
+          transport.attach({
+            received: () => undefined,
+            connected: (to) => {
+              transport.send(to, { type: "RequestVote", term: term + 2 ** 40, lastLogIndex: 1, lastLogTerm: 1, transfer: false }, null)
+              transport.flush()
+              sent++
+            },
+            disconnected: () => undefined,
+          })
+          await until("it was heard", () => sent > 0 && (victim.status().counters["term.outOfDomain"] ?? 0) > 0)
+        }),
+      heal: async () => {
+        await Effect.runPromise(Scope.close(scope, Exit.void))
+        await start(liar)
+      },
+    }
+  })
+
+  injected("a member comes back with an empty directory", async () => {
+    const [lost] = await followers()
+    if (lost === undefined) throw new Error("no follower")
+    await lost.stop()
+    return {
+      alerts: ["stepraftMemberLostDisk"],
+      window: 0,
+      during: async () => {
+        await lost.start({ dataDir: `${lost.config.dataDir}.new` }, { files })
+        await until("it says so", () => lost.status().role === "amnesiac")
+        return record(cluster.nodes, () => seconds(0))
+      },
+      heal: async () => {
+        await lost.stop()
+        await start(lost)
+      },
+    }
+  })
+
+  injected("a state machine that executes nothing", async () => {
+    const [stuck] = await followers()
+    const machine = stuck?.running?.machine() ?? null
+    if (stuck === undefined || machine === null) throw new Error("no follower")
+    const leader = await cluster.leader()
+    Object.assign(machine, { apply: () => undefined })
+    return {
+      alerts: ["stepraftApplyBehindCommit"],
+      window: 0,
+      during: () => record(cluster.nodes, () => write(leader, 1500, 100)),
+      heal: async () => {
+        await stuck.stop()
+        await start(stuck)
+      },
+    }
+  })
+
+  test("every alert has had its fault", () => {
+    if (hasPromtool()) expect(readAlerts().map(({ name }) => name).filter((name) => !checked.has(name))).toEqual([])
+  })
+})
