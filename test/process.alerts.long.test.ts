@@ -75,7 +75,7 @@ describe("the rules over recorded faults", () => {
     vi.spyOn(Date, "now").mockImplementation(() => real() + ahead)
     cluster = await localCluster(3, {
       http: { host: "127.0.0.1", port: 0 }, service: { writeTimeout: 300, readTimeout: 300 },
-      settings: { ...defaultSettings, electionMin: 2000, electionMax: 4000, persistStall: 30_000 },
+      settings: { ...defaultSettings, electionMin: 2000, electionMax: 4000, diskStallTimeout: 30_000 },
     })
     await Promise.all(cluster.nodes.map(start))
     await allReady()
