@@ -156,10 +156,10 @@ describe("the rules over recorded faults", () => {
     during: async () => {
       const leader = await cluster.leader()
       return record(cluster.nodes, async () => {
-        let done = false
-        const writing = write(leader, 12, 2).finally(() => (done = true))
+        const writer = { done: false }
+        const writing = write(leader, 12, 2).finally(() => (writer.done = true))
         const until = performance.now() + 5000
-        while (!done || performance.now() < until) {
+        while (!writer.done || performance.now() < until) {
           const free = performance.now() + 300
           while (performance.now() < free);
           // Whatever goes there and back meets this twice.
