@@ -12,7 +12,7 @@ export interface Answer {
   readonly quit: boolean
   /** Not understood, or not possible: the session is as it was. */
   readonly failed: boolean
-  /** Text of a script to be written to `path`. */
+  /** Path of the file that the scenario is to be written to; null: nothing is to be saved. */
   readonly save: string | null
   /** The text shows the frame at the cursor; this is what is to be said beside it. null: it shows something else. */
   readonly frame: string | null

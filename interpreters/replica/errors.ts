@@ -12,7 +12,7 @@ const WHY: Readonly<Record<NotExecutedReason, string>> = {
   noLeader: "no leader took it in time. See that a majority of the servers runs and is connected, then execute it again",
   busy: "too many commands are waiting already. Execute it again later, and fewer at once",
   tooLarge: "it does not fit into an entry of the log. Split it up",
-  spaceLow: "the leader's disk is nearly full, or those of so many others that no majority could keep it. Free some space: writing goes on by itself",
+  spaceLow: "the leader's disk is nearly full, or those of so many others that no majority could keep it. Free some space: then commands are accepted again, without a restart",
   exhausted: "the log has reached the last index that there is. Move the state to a new cluster",
   stopping: "this server is stopping. Execute it on another one",
   failed: "this server has failed and executes nothing any more. See its failure, then start it again",

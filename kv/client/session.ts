@@ -64,7 +64,10 @@ export const fill = ({ unused }: Session, queue: Operation[], sent: number): boo
   return true
 }
 
-/** After a connection is lost: what nobody waits for leaves the queue, and its number is filled when it is in the way. */
+/**
+ * After a connection is lost: operations that nobody waits for any more leave the queue. Their sequence numbers are given up:
+ * `fill` queues a filler for each of them, unless the server turns out to have executed it (`executed`).
+ */
 export const prune = (queue: Operation[], session: Session | null): void => {
   for (const { settled, sequence } of queue) if (settled && sequence !== null && session !== null) giveUp(session, sequence)
   queue.splice(0, queue.length, ...queue.filter(({ settled }) => !settled))

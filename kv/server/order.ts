@@ -115,7 +115,7 @@ export class Order {
     this.writes--
     const apart = !isInOrder(write)
     if (apart) this.apart--
-    // Given up before.
+    // A write that has its reply already was given up before (`abandon`).
     if (write.reply !== null) this.abandoned--
     return this.writes === 0 || apart
   }

@@ -37,7 +37,7 @@ export interface Slot {
   gate: Gate | null
   /** The read may ask for another one: it got this one while it could not be taken yet. */
   askedEarly: boolean
-  /** The read is too large to be taken while writes behind it are under way, but on the way of one. */
+  /** The read is too large to be taken while writes behind it are under way: it waits until none is, or until a write takes it along. */
   large: boolean
   reply: Reply | null
   /** When it was taken up. */

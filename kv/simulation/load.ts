@@ -146,7 +146,7 @@ class Load implements Companions {
     client.hangUp()
     served()
   }
-  /** What became of operations of unknown outcome is seen now at the latest. */
+  /** Reads every key once more at the end: this shows whether operations of unknown outcome took effect. */
   private readAll(): void {
     let read = false
     const last = this.engineClient("last", { timeoutMs: LAST_ORDERS })

@@ -11,7 +11,7 @@ export const debugCommand = Command.make(
     seed: intFlag("seed", "The seed of a fresh world", 1, 0),
     profile: Flag.Literals("profile", profileNames).pipe(Flag.withDescription("Let this befall the fresh world, as simulate would (default: nothing)"), Flag.optional),
     nodes: intFlag("nodes", "Servers of a fresh world", 3),
-    refine: Flag.Boolean("refine").pipe(Flag.withDescription("Hold every step against the abstract specification, too (slower)"), Flag.withDefault(false)),
+    refine: Flag.Boolean("refine").pipe(Flag.withDescription("Compare every step with the abstract specification, too (slower)"), Flag.withDefault(false)),
     machine: maybeString("machine", "Module that exports `machine`, as replicate takes it, and `invariant` and `describe` if there are any, as worldProperty takes them"),
     check: maybeString("check", "Module that exports `checks`: a state machine and checks of your own, as worldProperty takes them"),
     commands: maybeString("commands", "Run these instead of reading them, separated by semicolons").pipe(Flag.withAlias("c")),

@@ -19,7 +19,7 @@ export const simulateCommand = (load: () => Promise<Simulated>) => Command.make(
     nodes: choice("nodes", ["3", "5", "7", "1", "2", "4", "6"], "Servers at the start", "3"),
     profile: choice("profile", profileNames, "What goes wrong", "everything"),
     workers: intFlag("workers", "Threads", availableParallelism(), 1, MOST_WORKERS),
-    refine: Flag.Boolean("refine").pipe(Flag.withDescription("Hold every step against the abstract specification, too"), Flag.withDefault(false)),
+    refine: Flag.Boolean("refine").pipe(Flag.withDescription("Compare every step with the abstract specification, too"), Flag.withDefault(false)),
     clients: intFlag("clients", "Clients of the key-value service in each world; what they are told must be linearizable", 0, 0, MOST_CLIENTS),
     trace: maybeString("trace", "File for all that happened: actions, events, a hash now and then. For a single seed"),
     save: Flag.String("save").pipe(Flag.withDescription(described("Folder for the scripts of what failed", ".")), Flag.withDefault(".")),

@@ -6,7 +6,7 @@ import { isCut, nodeOf, resolveNode, type Action, type WorldState } from "../../
 
 export interface DirectoryWatch {
   readonly acted: (world: WorldState, action: Action) => void
-  /** The node has started, and nobody refused it. Null, or who should have. */
+  /** The node has started, and no other node refused it. Returns a node that should have refused it, or null if none should. */
   readonly started: (world: WorldState | null, node: string, wentBack: boolean) => string | null
 }
 

@@ -87,8 +87,8 @@ export interface WorldHooks {
   /** Called with every step of every node; may throw to stop the world. */
   readonly observe?: (step: WorldStep) => void
   /**
-   * Called with what a node recovers at each start, before its first step. `wentBack`: its directory was put back or cut since
-   * its last start, and no node that it reaches has noticed.
+   * Called with what a node recovers at each start, before its first step. `wentBack`: since its last
+   * start its directory was replaced by a copy, or its log lost its last entries, and no node that it reaches has noticed.
    */
   readonly started?: (node: string, recovered: Recovered, wentBack: boolean) => void
   /** `by` has met a later start of the node's directory, or heard claims of more than it holds. */
