@@ -45,6 +45,7 @@ test("a lost disk is replaced, a node joins that knows one member, and nodes mov
     await until("it serves", async () => (await said(again, "GET", "k")) === "v")
 
     // A node that knows one member joins, and the others find it: also as the leader of those that never listed it.
+    await said(client, "STEPRAFT", "TRANSFER", "n2") // It knocks at one that does not lead.
     await n4.start({ settings, peers: listed(n4, "n1") })
     await until("it is heard of", async () => (await listOf(client)).waiting.some(({ name }) => name === "n4") || n4.status().role === "amnesiac")
     expect(await said(client, "STEPRAFT", "MEMBER", "ADD", "n4")).toBe("n4 is a learner")

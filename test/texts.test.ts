@@ -41,7 +41,7 @@ test("there is something to check", () => {
 })
 
 test("stepraft … names a command of the program", () => {
-  const things = new Set(["node", "data", "log", "replica"])
+  const things = new Set(["node", "data", "log", "replica", "backup"])
   const wrong = found(/\bstepraft ([a-z][a-z-]+)/g).filter(({ match }) => !commands.has(match[1] ?? "") && !things.has(match[1] ?? ""))
   expect(wrong.map(({ file, text }) => `${file}: ${text}`)).toEqual([])
 })
@@ -65,7 +65,7 @@ test("who asks for a change of members names the command that makes it, and no t
 
 test("what stands in capitals is a command that a node knows, or no command at all", async () => {
   const notCommands = new Set([
-    ..."TCP TLS HTTP CRLF IEEE SKIP RESP RESP2 RESP3 EDN LFU CRC NTP CPU JSON URL ASCII UTF NTFS SIGTERM SIGKILL SIGINT SIGSTOP SIGHUP HOST PORT DIR DATA FILE FORMAT ADDR LADDR TYPE SKIPME USER NAME KEY CODE".split(" "),
+    ..."TMPDIR DATE OLD TCP TLS HTTP CRLF IEEE SKIP RESP RESP2 RESP3 EDN LFU CRC NTP CPU JSON URL ASCII UTF NTFS SIGTERM SIGKILL SIGINT SIGSTOP SIGHUP HOST PORT DIR DATA FILE FORMAT ADDR LADDR TYPE SKIPME USER NAME KEY CODE".split(" "),
     ...Object.keys(constants.errno), "ENOTFOUND",
   ])
   const errorCodes = new Set(literals.flatMap(({ texts }) => texts.filter((text) => /^[A-Z]{3,}$/.test(text))))

@@ -204,6 +204,14 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
   }
   const seconds = (millis: number): number => Math.round(millis / 100) / 10
 
+  /** A newcomer may have knocked at this server only: the leader is told where it listens. */
+  const located = (goal: Goal): Goal => {
+    if ((goal.type !== "add" && goal.type !== "replace") || goal.address !== null) return goal
+    const name = goal.type === "add" ? goal.name : goal.by
+    const caller = transport.unlisted?.().find(({ member }) => member.name === name)
+    return caller === undefined || caller.address === "" ? goal : { ...goal, address: caller.address }
+  }
+
   const pursue = async (goal: Goal, options?: VerbOptions): Promise<Done> => {
     if (pursued >= MOST_AT_ONCE) throw new MemberRefused("busy", `${pursued} changes of members wait at ${self().name} already. Nothing was changed: ask again once they are done`, driver.leadership().leader?.name ?? null, false)
     pursued += 1
@@ -240,7 +248,7 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
       }
       if (knowsOfItsOwnRemoval(goal)) return { text: `${self().name} is no member` }
       if (leader !== null && !sameMember(leader, self()) && transport.sendService === undefined) throw new MemberRefused("notPossible", `${self().name} does not lead, and its transport carries no questions. Nothing was changed: ask ${leader.name}, the leader`, leader.name, begun)
-      const answer = leader === null ? null : await ask(leader, { type: "goal", goal })
+      const answer = leader === null ? null : await ask(leader, { type: "goal", goal: located(goal) })
       if (answer === null || answer.type === "notLeader") {
         leaderless ??= now()
         told({ text: leader === null ? "no leader is known" : `${leader.name} does not answer as the leader`, catchUp: null })
@@ -263,13 +271,19 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
     }
   }
 
+  /** Who waits has knocked somewhere, perhaps not at the leader. */
+  const withOwnCallers = (told: MemberList): MemberList => {
+    const known = new Set([...told.members, ...told.waiting].map(({ name }) => name))
+    const here = (transport.unlisted?.() ?? []).filter(({ member }) => !known.has(member.name))
+    return here.length === 0 ? told : { ...told, waiting: [...told.waiting, ...here.map(({ member, address: at }) => ({ ...member, address: at }))] }
+  }
   const list: Members["list"] = async ({ timeout = LIST_MS, signal } = {}) => {
     const until = now() + timeout
     let wait = FIRST_PAUSE_MS
     for (;;) {
       const { leader } = driver.leadership()
       const answer = leader === null ? null : await ask(leader, { type: "list" })
-      if (answer?.type === "list") return answer.list
+      if (answer?.type === "list") return withOwnCallers(answer.list)
       if (now() >= until || stopped || signal?.aborted === true) break
       await pause(wait)
       wait = Math.min(wait * 2, LONGEST_PAUSE_MS)
