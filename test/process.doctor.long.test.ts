@@ -39,9 +39,9 @@ const named = async (cluster: Cluster, at: string, name: FindingName, nodes: rea
   if (process.env["STEPRAFT_SHOW"] !== undefined) console.log(JSON.stringify(found, null, 1))
   return found
 }
-const well = async (cluster: Cluster): Promise<void> => {
+const well = async (cluster: Cluster, but: readonly string[] = []): Promise<void> => {
   let last: Diagnosis = { well: false, findings: [] }
-  await until("all is well", async () => (last = await doctor(cluster, cluster.ids[0] ?? "")).well).catch((error: unknown) => {
+  await until("all is well", async () => (last = await doctor(cluster, cluster.ids[0] ?? "")).findings.every(({ name }) => but.includes(name))).catch((error: unknown) => {
     throw new Error(`${String(error)}: ${JSON.stringify(last.findings, null, 1)}`)
   })
 }
@@ -126,7 +126,8 @@ longTest("doctor: all is well; then one is killed, one is paused, and with the t
     await named(cluster, leader, "node-unreachable", [b], /paused or hangs/)
     cluster.signal(b, "SIGCONT")
     cluster.start(a)
-    await well(cluster)
+    // Nobody led for a while, and with one away the cluster's time catches up at a twentieth of the time that passes.
+    await well(cluster, ["clock-off"])
   }))
 
 longTest("doctor: disks of the followers that stall, one that is slow, and disks without room", () =>

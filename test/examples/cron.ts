@@ -21,6 +21,7 @@ await elect(client, "cron", {
       const { status } = await fetch(resource, { method: "POST", body: JSON.stringify({ token, by: process.pid }) })
       if (status === 409) return console.log(`refused ${token}`)
     }
+    console.log(`over ${token}`)
   },
 })
 await client.close()
