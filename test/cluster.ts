@@ -44,11 +44,13 @@ const given = new Set<number>()
 let asked = 0
 /** Workers have ranges of their own: a port whose owner is down just now is not free for the other one's nodes. */
 const range = 4500
+/** `cluster` derives ports from the one that it is given, up to 2,000 and some further on: they stay in this range, too. */
+const spread = 2400
 const lowest = 12_000 + (Number(process.env["VITEST_POOL_ID"] ?? "0") % 4) * range
 export const freePort = async (): Promise<number> => {
   for (;;) {
     // Some ports apart: whoever is told the first one may take those behind it, too.
-    const port = lowest + ((process.pid + 7 * asked++) % range)
+    const port = lowest + ((process.pid + 7 * asked++) % spread)
     if (given.has(port)) continue
     const free = await new Promise<boolean>((resolve) => {
       const server = createServer()
