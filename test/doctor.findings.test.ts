@@ -18,7 +18,7 @@ const details = (id: string): Details => ({
 })
 const status = (id: string): NodeStatus => ({
   id, incarnation: `${id}-a`, cluster: "c", pid: 1, version: "1.0.0", role: id === "n1" ? "leader" : "follower", term: 3, leader: "n1", lastIndex: 100, commitIndex: 100, applied: 100,
-  snapshotIndex: 0, logBytes: 5000, peer: "", http: null, client: `${id}:1`, health: "ok", loading: false, uptimeMs: 1, lastContactMs: 5, clockOffsetMs: 1, peers: [],
+  snapshotIndex: 0, logBytes: 5000, peer: "", http: null, client: `${id}:1`, health: "ok", loading: false, uptimeMs: 900_000, lastContactMs: 5, clockOffsetMs: 1, peers: [],
   counters: { "storage.syncs": 50, "storage.syncMs": 100, "loop.stallMs": 0 }, details: details(id),
 })
 const answered: readonly Probe[] = [{ kind: "read", ms: 3, error: null, text: "" }, { kind: "write", ms: 8, error: null, text: "" }]
@@ -51,10 +51,12 @@ const led = (change: Partial<Details>): Change => ({ details: change })
 const followers = (changes: Readonly<Record<string, Partial<FollowerDetails>>>): readonly FollowerDetails[] => ["n2", "n3"].map((id) => ({ ...follower(id), ...changes[id] }))
 const links = (changes: Readonly<Record<string, Partial<LinkDetails>>>, of = ["n2", "n3"]): readonly LinkDetails[] => of.map((id) => ({ ...link(id), ...changes[id] }))
 const leaderless = (id: string, more: Partial<Details> = {}): Change => ({ status: { role: "follower", leader: null, health: `no leader for 4.0 s: told by ${id}` }, details: { reason: "no leader", leaderlessMs: 4000, followers: [], ...more } })
+const starting: Change = ({ status: { role: "starting", leader: null, health: "starting: reading the log", loading: true }, details: { reason: "starting", standing: null, members: { voters: [], outgoing: [], learners: [] }, followers: [] } })
 const silent: readonly Probe[] = [{ kind: "write", ms: 3000, error: "SILENT", text: "did not answer" }]
 const table: readonly (readonly [string, Case, readonly FindingName[], RegExp])[] = [
   ["nothing wrong", {}, [], /^$/],
   ["two of three are gone", { n1: { both: leaderless("n1"), probes: silent }, n2: null, n3: null }, ["no-leader", "client-timeouts", "node-unreachable", "node-unreachable"], /no majority: of 3 voters 1 can vote, n2 and n3 do not answer.*Start n2 and n3 again/],
+  ["after a power cut two read their logs", { n1: { both: leaderless("n1"), probes: silent }, n2: { both: starting }, n3: { both: starting } }, ["no-leader", "client-timeouts", "node-unwell", "node-unwell"], /^(?!.*(?:lost|recover)).*n2 and n3 are still starting.*Wait until they have read their logs/],
   ["one is gone", { n3: null }, ["node-unreachable"], /warning.*of 3 voters 2 answer.*nothing listens there.*member replace n3/],
   ["one is paused", { n1: { last: led({ links: links({ n3: { silentMs: 4000 } }) }) }, n2: { last: led({ links: links({ n3: { silentMs: 4100 } }, ["n1", "n3"]) }) }, n3: null }, ["node-unreachable"], /not a byte from it for.*paused or hangs/],
   ["nobody elects anybody over slow links", { n1: { both: leaderless("n1", { links: links({ n2: { transitMs: 900 } }) }) }, n2: { both: leaderless("n2") }, n3: { both: leaderless("n3") } }, ["no-leader", "slow-link"], /longer than an election timeout \(500 ms\): n1 and back from n2 900 ms.*--election-min/],
@@ -112,4 +114,20 @@ test("every finding stands in the table above, and its page in the guide", () =>
     expect(anchors).toContain(anchor)
     expect(guide).toContain(`\`${name}\``)
   }
+})
+
+test("an address that was given and does not answer is never well", () => {
+  const facts = factsOf({})
+  const stranger: NodeFacts = { id: "other:1", client: "other:1", first: null, last: null, silence: "other:1: connect ECONNREFUSED", probes: [] }
+  expect(diagnose({ ...facts, nodes: [...facts.nodes, stranger] }).map(({ name }) => name)).toEqual([])
+  expect(diagnose({ ...facts, nodes: [...facts.nodes, { ...stranger, given: true }] }).map(({ name, nodes }) => [name, ...nodes])).toEqual([["node-unreachable", "other:1"]])
+})
+test("of five voters it is told how many must be seen to, and a leader's own disk is named", () => {
+  const five = ["n1", "n2", "n3", "n4", "n5"]
+  const voters = five.map(member)
+  const stalled = { lastIndex: 100, commitIndex: 90 }
+  const facts = factsOf(Object.fromEntries(five.map((id) => [id, { both: { status: stalled, details: { members: { voters, outgoing: [], learners: [] }, followers: id === "n1" ? five.slice(1).map((other) => ({ ...follower(other), matchIndex: 90 })) : [] } } }])))
+  expect(diagnose(facts).find(({ name }) => name === "commit-stalled")?.next).toMatch(/^See to n2, n3, n4 and n5: 2 of them are enough/)
+  const alone = factsOf({ n1: { both: { status: stalled, details: { members: { voters: [member("n1")], outgoing: [], learners: [] }, followers: [], pending: { ms: 5000, lacks: null } } } } })
+  expect(diagnose(alone).find(({ name }) => name === "commit-stalled")).toMatchObject({ cause: expect.stringContaining("the disk of n1, which leads, has been at work") as unknown, next: expect.stringMatching(/^See to n1\. /) as unknown })
 })

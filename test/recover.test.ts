@@ -1,5 +1,6 @@
 /** When a majority of the disks is lost: what is left, what may be lost, and a new cluster from the best of it. */
 import { existsSync, readdirSync, rmSync } from "node:fs"
+import { createServer, type AddressInfo } from "node:net"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import { expect, test } from "vitest"
@@ -86,6 +87,9 @@ test("applied: all of the log is executed, members of the old cluster are not fo
   const given = { term: 2, index: 4 }
   await expect(applyRecovery(applying([data], { acceptLostWrites: false, peers: { n9: "127.0.0.1:1" } }))).rejects.toMatchObject({ _tag: "LossNotAccepted" })
   await expect(applyRecovery(applying([data]))).rejects.toMatchObject({ _tag: "AddressUnknown", names: ["n9"] })
+  await expect(applyRecovery(applying([data], { peers: { n9: "127.0.0.1:1", n8: "127.0.0.1:1" } }))).rejects.toMatchObject({ _tag: "NoSuchVoter", names: ["n8"] })
+  // What cannot be asked is not proven to be gone.
+  for (const address of ["127.0.0.1", "no.such.host.invalid:1"]) await expect(applyRecovery(applying([data], { peers: { n9: address } }))).rejects.toMatchObject({ _tag: "MemberNotAsked", name: "n9" })
   const { kept, cluster, index } = await applyRecovery(applying([data], { peers: { n9: "127.0.0.1:1" } }))
   expect((await planRecovery([kept])).best.last).toMatchObject(given)
   const at = await nodeDirectory(data)
@@ -97,6 +101,15 @@ test("applied: all of the log is executed, members of the old cluster are not fo
   expect(state.machine?.read(buffers("GET", "last"))).toMatchObject({ bytes: Buffer.from("3") })
   expect(state.machine?.stats().sessions).toBe(0)
   await state.close()
+})
+
+test("a member that answers is not given up on, though it is no majority with those that are given", async () => {
+  const [data = ""] = await survivors([[1, 1, 2]])
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  const { port } = server.address() as AddressInfo
+  await expect(applyRecovery(applying([data], { peers: { n2: `127.0.0.1:${port}` } }))).rejects.toMatchObject({ _tag: "MembersAnswer", names: ["n2"] })
+  server.close()
 })
 
 test("two of three disks are lost: refused while a majority could answer; then the survivor goes on alone, and refuses the old members by name", () =>

@@ -24,6 +24,7 @@ export interface Lock {
   readonly token: number
   /** Aborted as soon as the lease may have ended: stop what needs it. */
   readonly signal: AbortSignal
+  /** Rejects with LeaseLost if the lease may have ended before: then what was done under it may have been done by two. */
   readonly release: () => Promise<void>
 }
 export interface Campaign {
@@ -41,6 +42,8 @@ const COUNTED_ON = 0.8
 /** It is made to last longer after this part. */
 const RENEWED_AFTER = 1 / 3
 const FIRST_PAUSE_MS = 50
+/** What a timer of JavaScript counts. */
+const LONGEST_TIMER = 2 ** 31 - 1
 
 /** The lease may have ended before it was released: what it protected may have been done by two. */
 export class LeaseLost extends Error {
@@ -53,7 +56,7 @@ export class LeaseLost extends Error {
 const aborted = (signal: AbortSignal | undefined): signal is AbortSignal => signal?.aborted === true
 const reasonOf = (signal: AbortSignal): Error => (signal.reason instanceof Error ? signal.reason : new Error("aborted", { cause: signal.reason }))
 
-type Taken = { readonly type: "held"; readonly token: number; readonly until: number } | { readonly type: "wait"; readonly millis: number }
+type Taken = { readonly type: "held"; readonly token: number; readonly until: number } | { readonly type: "wait"; readonly millis: number; readonly taken: boolean }
 
 /** One holder's requests for one lease. */
 class Claim {
@@ -82,12 +85,12 @@ class Claim {
       if (told.type === "held") return { type: "held", token: told.token, until: asked + ttl * COUNTED_ON }
       // Executed after every earlier request of this holder, and none of them had got it.
       this.open = false
-      return { type: "wait", millis: told.type === "taken" ? Math.min(told.remaining, ttl / 4) : FIRST_PAUSE_MS }
+      return { type: "wait", taken: told.type === "taken", millis: told.type === "taken" ? Math.min(told.remaining, ttl / 4) : FIRST_PAUSE_MS }
     } catch (error) {
       const rejection = table.unanswered(error)
       if (rejection === "final") throw error
       if (rejection === "notExecuted") this.open = open
-      return { type: "wait", millis: FIRST_PAUSE_MS }
+      return { type: "wait", taken: false, millis: FIRST_PAUSE_MS }
     }
   }
   /** Stands behind every request before it, so whatever became of those, the lease is not this holder's afterwards. */
@@ -158,15 +161,20 @@ const hold = (claim: Claim, { token, ...first }: Extract<Taken, { type: "held" }
   }
   const release = (): Promise<void> => {
     end(new Error(`the lease ${name} was released`))
-    freeing ??= claim.release().catch((error: unknown) => {
-      freeing = null
-      throw error
-    })
+    freeing ??= claim.release().then(
+      () => {
+        if (ending.signal.reason instanceof LeaseLost) throw ending.signal.reason
+      },
+      (error: unknown) => {
+        freeing = null
+        throw error
+      },
+    )
     return freeing
   }
   // What cannot be released ends by itself; a rejection here would be nobody's, and end the process.
   const released = (): void => void release().catch(() => undefined)
-  const watch = (): ReturnType<Surroundings["after"]> => after(until - now(), () => end(new LeaseLost(name)))
+  const watch = (): ReturnType<Surroundings["after"]> => after(Math.min(until - now(), LONGEST_TIMER), () => (now() < until ? void (lapse = watch()) : end(new LeaseLost(name))))
   const renew = async (): Promise<void> => {
     if (over) return
     try {
@@ -181,7 +189,7 @@ const hold = (claim: Claim, { token, ...first }: Extract<Taken, { type: "held" }
         until = again.until
         lapse.cancel()
         lapse = watch()
-      }
+      } else if (again.taken) return end(new LeaseLost(name))
     } catch (error) {
       return end(error instanceof Error ? error : new Error(String(error)))
     }

@@ -96,12 +96,19 @@ export const openDurableMachine = async <State, Command, Result>({ machine, dire
     openSnapshot: async (): Promise<SnapshotImage> => {
       const id = newId()
       const path = join(directory, `${OURS}${id}`)
+      let opened: fs.FileHandle | null = null
+      const drop = async (error: unknown): Promise<never> => {
+        // Each try has a name of its own: what they leave would fill the disk.
+        await opened?.close()
+        await fs.rm(path, { force: true })
+        throw error
+      }
       const position = await next(async () => {
         await own.copyTo(path)
         return baseOf(executor.position)
-      })
-      const file = await fs.open(path, "r")
-      const { size, crc } = await crcOf(file)
+      }).catch(drop)
+      const file = (opened = await fs.open(path, "r").catch(drop))
+      const { size, crc } = await crcOf(file).catch(drop)
       return {
         snapshot: { ...position, id: idOf(id, position, size, crc) },
         read: async (offset) => {

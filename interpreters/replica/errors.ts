@@ -33,7 +33,7 @@ export class OutcomeUnknown extends ReplicaError {
   override readonly name = "OutcomeUnknown"
   readonly executed = "unknown"
   constructor(why: string) {
-    super(`${why}: the command was executed once, or not at all, or will be before anything executed here from now on. Read before you execute it again`)
+    super(`${why}: the command was executed once, or not at all, or will be before anything executed here from now on. A read alone does not settle it, for it may still be executed: execute something that changes nothing here first, then read, and only then execute it again`)
   }
 }
 

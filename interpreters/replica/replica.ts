@@ -101,6 +101,8 @@ export const runReplica = <State, Command, Result>(options: RunOptions<State, Co
   const results = definition.results ?? jsonCodec<Result>()
   const settings: Settings = { ...defaultSettings, ...options.settings }
   let closed = false
+  /** The first call of `close`: every other one waits for the same. */
+  let closing: Promise<void> | null = null
   let failure: Error | null = null
   let reject: (error: Error) => void = () => {}
   const failed = new Promise<never>((_, no) => (reject = no))
@@ -169,6 +171,16 @@ export const runReplica = <State, Command, Result>(options: RunOptions<State, Co
       })
     })
 
+  const close = async (): Promise<void> => {
+    if (closed) return
+    closed = true
+    members.stop()
+    await driver.stop()
+    service.stop()
+    changes.end()
+    await machine.close()
+  }
+
   return {
     id: self.name,
     driver,
@@ -219,14 +231,6 @@ export const runReplica = <State, Command, Result>(options: RunOptions<State, Co
       members.stop()
       changes.end()
     },
-    close: async () => {
-      if (closed) return
-      closed = true
-      members.stop()
-      await driver.stop()
-      service.stop()
-      changes.end()
-      await machine.close()
-    },
+    close: () => (closing ??= close()),
   }
 }

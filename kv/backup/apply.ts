@@ -8,7 +8,7 @@ import { nodeFiles, takeLock } from "../../interpreters/file/index.ts"
 import { parseAddress } from "../../interpreters/tcp/index.ts"
 import { syncDirectory } from "../machine/leveldb/database.ts"
 import { makeDirectory, type Made } from "./directory.ts"
-import { AddressUnknown, AlreadyThere, LossNotAccepted, MajorityAlive, NoSurvivor } from "./errors.ts"
+import { AddressUnknown, AlreadyThere, LossNotAccepted, MajorityAlive, MemberNotAsked, MembersAnswer, NoSuchVoter, NoSurvivor } from "./errors.ts"
 import { execute, imageOf, logIn, nodeDirectory, openState } from "./node-directory.ts"
 import { isMajority, planRecovery, type Plan } from "./recover.ts"
 
@@ -29,11 +29,13 @@ export interface Applied extends Made {
   readonly kept: string
 }
 
+/** Nobody listens there, or the machine is gone. Anything else says nothing about it: a name that is not found may be mistyped. */
+const ABSENT: ReadonlySet<string> = new Set(["ECONNREFUSED", "ECONNRESET", "EHOSTUNREACH", "EHOSTDOWN", "ENETUNREACH", "ETIMEDOUT"])
 /** Somebody listens there. Whether he is what he was cannot be known from here: whoever answers must be stopped before. */
-const answers = (address: string, timeout: number): Promise<boolean> =>
-  new Promise((answered) => {
+const answers = (name: string, address: string, timeout: number): Promise<boolean> =>
+  new Promise((answered, failed) => {
     const at = parseAddress(address)
-    if (at === null) return answered(false)
+    if (at === null) return failed(new MemberNotAsked({ name, address, found: "that is no HOST:PORT" }))
     const socket = connect({ host: at.host, port: at.port })
     const end = (there: boolean): void => {
       socket.destroy()
@@ -41,20 +43,28 @@ const answers = (address: string, timeout: number): Promise<boolean> =>
     }
     socket.setTimeout(timeout, () => end(false))
     socket.once("connect", () => end(true))
-    socket.once("error", () => end(false))
+    socket.once("error", (error: NodeJS.ErrnoException) => {
+      if (ABSENT.has(error.code ?? "")) return end(false)
+      socket.destroy()
+      return failed(new MemberNotAsked({ name, address, found: error.message }))
+    })
   })
 
-/** Fails with MajorityAlive if those that answer and those whose directories are whole would be a majority. */
+/** Fails unless nobody of the old cluster answers: with MajorityAlive if, with those whose directories are whole, it would be a majority. */
 const requireLost = async ({ best, survivors, lost }: Plan, peers: Applying["peers"], timeout: number): Promise<void> => {
   const { configuration } = best
   const addressOf = ({ name }: Member): string | undefined => peers[name] ?? configuration.addresses?.[name]
+  const voters = votersOf(configuration).map(({ name }) => name)
+  const unknown = Object.keys(peers).filter((name) => !voters.includes(name))
+  if (unknown.length > 0) throw new NoSuchVoter({ names: unknown, voters })
   const nowhere = lost.filter((member) => addressOf(member) === undefined)
   if (nowhere.length > 0) throw new AddressUnknown({ names: nowhere.map(({ name }) => name) })
-  const asked = await Promise.all(lost.map(async (member) => ({ member, there: await answers(addressOf(member) ?? "", timeout) })))
+  const asked = await Promise.all(lost.map(async (member) => ({ member, there: await answers(member.name, addressOf(member) ?? "", timeout) })))
   const answering = asked.filter(({ there }) => there).map(({ member }) => member)
   const given = votersOf(configuration).filter((member) => survivors.some(({ self, damage, refused }) => sameMember(self, member) && damage.length === 0 && refused === null))
   const there = (member: Member): boolean => [...answering, ...given].some((one) => sameMember(one, member))
   if (isMajority(configuration, there)) throw new MajorityAlive({ answering: answering.map(({ name }) => name), given: given.map(({ name }) => name) })
+  if (answering.length > 0) throw new MembersAnswer({ names: answering.map(({ name }) => name) })
 }
 
 export const applyRecovery = async ({ directories, peers, acceptLostWrites, skip, timeout, stamp }: Applying): Promise<Applied> => {

@@ -53,7 +53,8 @@ export const makeDirectory = async ({ data, name, image, base, term, skip }: Mak
   if (!isIndex(index)) throw new SkipTooFar({ index: base.index, skip })
   const place = resolve(data)
   const parent = dirname(place)
-  await nodeFiles.makeDirectory(parent === place ? place : parent)
+  // Only what is missing is made: a directory that is there is not ours to close.
+  if (!existsSync(parent)) await nodeFiles.makeDirectory(parent)
   const making = join(parent, `${basename(place)}.unfinished-${randomBytes(4).toString("hex")}`)
   await mkdir(making, { mode: 0o700 })
   try {

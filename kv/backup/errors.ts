@@ -52,6 +52,23 @@ export class MajorityAlive extends Data.TaggedError("MajorityAlive")<{ readonly 
     return `Nothing need be recovered: ${there}the directories of ${this.given.join(", ")} are whole, and together they are a majority. Nothing was changed. Start the stopped nodes as they are: they elect a leader, and nothing is lost. If a node that answers has lost its disk and runs with an empty folder, stop it first.`
   }
 }
+/** Fewer than a majority, and still: what it holds may be what the survivors lack. */
+export class MembersAnswer extends Data.TaggedError("MembersAnswer")<{ readonly names: readonly string[] }> {
+  override get message(): string {
+    return `${this.names.join(" and ")} answer${this.names.length === 1 ? "s" : ""}: a directory there may hold what was committed and is missing in those that were given, and no member of the old cluster may run beside the new one. Nothing was changed. Stop it and give its directory, too; if it runs with an empty folder, stop it and leave it out.`
+  }
+}
+/** Whether a member still runs cannot be told: that is no sign that it does not. */
+export class MemberNotAsked extends Data.TaggedError("MemberNotAsked")<{ readonly name: string; readonly address: string; readonly found: string }> {
+  override get message(): string {
+    return `${this.name} cannot be asked at ${this.address}: ${this.found}. Whether it still runs is not known. Nothing was changed. Give an address that can be asked: --peers ${this.name}=HOST:PORT.`
+  }
+}
+export class NoSuchVoter extends Data.TaggedError("NoSuchVoter")<{ readonly names: readonly string[]; readonly voters: readonly string[] }> {
+  override get message(): string {
+    return `--peers names ${this.names.join(" and ")}, and the voters are ${this.voters.join(", ")}. Nothing was changed. Give the names as the plan shows them.`
+  }
+}
 export class AddressUnknown extends Data.TaggedError("AddressUnknown")<{ readonly names: readonly string[] }> {
   override get message(): string {
     return `Nobody can be asked whether ${this.names.join(" and ")} still run${this.names.length === 1 ? "s" : ""}: the log does not say where. Nothing was changed. Give the address for peers of each: --peers ${this.names.map((name) => `${name}=HOST:PORT`).join(",")}.`

@@ -4,7 +4,7 @@
  * the history; it carries a checksum of each record and of the whole, so the file is checked twice over.
  */
 import { createHash, randomBytes } from "node:crypto"
-import { open, rename, rm, type FileHandle } from "node:fs/promises"
+import { link, open, rename, rm, type FileHandle } from "node:fs/promises"
 import { existsSync } from "node:fs"
 import { dirname, resolve } from "node:path"
 import type { LogBase } from "../../core/index.ts"
@@ -61,8 +61,12 @@ export const writeBackup = async (path: string, about: About, image: AsyncIterab
     await file.writeFile(`sha256 ${sha256}\n`)
     await file.sync()
     await file.close()
-    if (existsSync(path)) throw new AlreadyThere({ path })
-    await rename(making, path)
+    // A rename would replace what somebody else has put there meanwhile.
+    await link(making, path).then(() => rm(making), (error: NodeJS.ErrnoException) => {
+      if (error.code === "EEXIST" || existsSync(path)) throw new AlreadyThere({ path })
+      // Some filesystems have no links.
+      return rename(making, path)
+    })
     await syncDirectory(dirname(resolve(path)))
     return { bytes: bytes + FOOTER_BYTES, sha256 }
   } catch (error) {

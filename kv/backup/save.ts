@@ -1,4 +1,4 @@
-/** A backup taken from a running node through its client port: one piece after the other, each on the disk before the next is asked for. */
+/** A backup taken from a running node through its client port: one piece after the other, each handed to the disk before the next is asked for. */
 import { openConnection, type Connection } from "../client/connection.ts"
 import { showEndpoint, type Endpoint } from "../client/endpoints.ts"
 import { encodeRequest } from "../client/resp.ts"
@@ -72,9 +72,12 @@ export const saveBackup = async ({ from, file, local, timeout, progress }: Savin
         progress?.(offset, about)
       }
     }
-    const saved = await writeBackup(file, about, image())
-    await ask("CLOSE", id)
-    return { ...saved, about }
+    try {
+      return { ...(await writeBackup(file, about, image())), about }
+    } finally {
+      // The file is whole by now, or it has failed: that the node lets the image go only later changes neither.
+      await ask("CLOSE", id).catch(() => undefined)
+    }
   } finally {
     drop()
   }

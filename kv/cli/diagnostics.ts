@@ -1,6 +1,7 @@
 /** `stepraft diagnostics`: the survey, the findings and the settings of every node in one file. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { AlreadyThere } from "../backup/errors.ts"
 import { bundleOf, type Bundle, type Told } from "../doctor/bundle.ts"
 import { parseEndpoint } from "../client/endpoints.ts"
 import { toValue } from "../client/resp.ts"
@@ -41,7 +42,8 @@ export const diagnostics = async ({ file, version, ...options }: SurveyOptions &
   if (file === "-") process.stdout.write(text)
   else {
     const path = file ?? `stepraft-diagnostics-${bundle.at.replaceAll(":", "-")}.json`
-    writeFileSync(path, text, { mode: 0o600 })
+    if (existsSync(path)) throw new AlreadyThere({ path })
+    writeFileSync(path, text, { mode: 0o600, flag: "wx" })
     const reached = bundle.nodes.filter(({ last }) => last !== null).length
     process.stdout.write(`${path}: ${bundle.findings.length} findings, ${reached} of ${bundle.nodes.length} nodes answered\n`)
   }

@@ -75,12 +75,13 @@ export const inspectState = async (data: string, output: Output): Promise<void> 
         return null
       })
     }
+    if (position === null && damage.length === 0 && found.format.identity.cluster !== null && found.stored !== null && found.stored.base.index > 0) damage.push(`${at.state}: there are no data, and the log does not reach back to the first entry: the state is rebuilt from a peer`)
     const sessions = machine?.stats().sessions ?? 0
     say(output, { directory: at.state, database: current ?? null, position: position === null ? null : { index: position.index, term: position.term, time: position.time, chain: hex(position.chain) }, restoredThrough: beginsAt, keys: contents?.keys ?? null, dataBytes: contents?.bytes ?? null, expiring: contents?.expiring ?? null, sessions, damage }, [
       ["state", typeof current === "string" ? join(at.state, current) : `${at.state}: ${current === null ? "there are no data" : "the file that names the database is unreadable"}`],
       ...identityLines(found),
       ["executed", position === null ? "unknown" : `through entry ${count(position.index)} of term ${count(position.term)}, checksum ${hex(position.chain)}, ${when(position.time)}`],
-      ["restored", beginsAt === 0 ? "never: every entry was executed here" : `from a snapshot through entry ${count(beginsAt)}`],
+      ["restored", position === null ? "unknown" : beginsAt === 0 ? "never: every entry was executed here" : `from a snapshot through entry ${count(beginsAt)}`],
       ["data", contents === null ? "unknown" : `${count(contents.keys)} keys, ${count(contents.bytes)} bytes of keys and values, ${count(contents.expiring)} with a deadline; ${count(sessions)} sessions`],
       ["damage", orNone(damage)],
     ])

@@ -1,5 +1,6 @@
 /** `stepraft recover plan|apply`: what is left of a cluster that lost its majority, and a new one from it. */
 import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
+import { parseAddress } from "../../interpreters/tcp/index.ts"
 import { applyRecovery } from "../backup/apply.ts"
 import { DEFAULT_SKIP } from "../backup/directory.ts"
 import { planRecovery, type Plan, type Reach, type Survivor } from "../backup/recover.ts"
@@ -17,13 +18,14 @@ const survivorText = ({ self, term, vote, last, executed, damage, refused, confi
 
 const linesOf = (plan: Plan): readonly (readonly [string, string])[] => {
   const { best, beyond, cluster, lost, survivors, uncertain, voters } = plan
+  const further = survivors.filter((one) => one !== best && (one.damage.length > 0 || one.refused !== null) && (one.last.term > best.last.term || (one.last.term === best.last.term && one.last.index > best.last.index))).map(({ directory }) => directory)
   return [
     ["cluster", `${cluster}; voters ${voters.join(", ")}`],
     ...survivors.map((survivor) => [survivor.directory, survivorText(survivor)] as const),
     ["lost", lost.length === 0 ? "no voter" : lost.map(({ name }) => name).join(", ")],
-    ["best", `${best.directory}: nothing that was committed and is left anywhere is missing there`],
+    ["best", `${best.directory}${best.damage.length > 0 || best.refused !== null ? ": the best that there is, and not to be trusted" : `: nothing that was committed and is left anywhere is missing there${further.length === 0 ? "" : `, but for what ${further.join(" and ")} may hold`}`}`],
     ["kept", `everything through ${reach(best.last)}`],
-    ["uncertain", uncertain === 0 ? "nothing: all of it is known to be committed" : `the last ${count(uncertain)} entries of these may never have been acknowledged; they are executed all the same`],
+    ["uncertain", uncertain === 0 && best.damage.length === 0 && best.refused === null ? "nothing: all of it is known to be committed" : `the last ${count(uncertain)} entries of these may never have been acknowledged; they are executed all the same`],
     ["may be lost", `whatever was acknowledged after ${when(best.last.time)} and stood on the lost disks alone${beyond.length === 0 ? "" : `. Known of it: ${beyond.map(({ name, index, term }) => `${name} had acknowledged entry ${count(index)} of term ${count(term)}`).join("; ")}`}`],
     ["repeat", `what clients wrote after ${when(best.last.time)}, as far as it is not there; their sessions end, and say so`],
     ["next", plan.majority ? "start these nodes as they are: they are a majority, and nothing need be recovered" : best.damage.length > 0 ? "nothing can be made of these directories: restore a backup (stepraft snapshot restore)" : `make sure that the lost nodes stay down, then: stepraft recover apply ${survivors.map(({ directory }) => directory).join(" ")} --accept-lost-writes`],
@@ -52,7 +54,7 @@ const peersOf = (text: string | null): Readonly<Record<string, string>> =>
   Object.fromEntries(
     (text ?? "").split(",").filter((part) => part.trim() !== "").map((part): readonly [string, string] => {
       const at = part.indexOf("=")
-      if (at < 1) throw failure(`--peers: ${JSON.stringify(part)} is no name=host:port`, exitCodes.usage)
+      if (at < 1 || parseAddress(part.slice(at + 1).trim()) === null) throw failure(`--peers: ${JSON.stringify(part)} is no name=host:port`, exitCodes.usage)
       return [part.slice(0, at).trim(), part.slice(at + 1).trim()]
     }),
   )

@@ -97,7 +97,7 @@ export const survey = async ({ endpoints, timeoutMs, intervalMs }: SurveyOptions
     if (!("look" in seen)) continue
     const { status } = seen.look
     // The same node may be reached by two of its addresses; it has one name.
-    if (nodes.has(status.id) && nodes.get(status.id)?.last?.status.pid === status.pid) continue
+    if (nodes.has(status.id) && nodes.get(status.id)?.last?.status.pid === status.pid && nodes.get(status.id)?.client === status.client) continue
     const earlier = first.get(address)
     const before = earlier !== undefined && "look" in earlier && earlier.look.status.id === status.id ? earlier.look : null
     statuses.push(status)
@@ -112,7 +112,7 @@ export const survey = async ({ endpoints, timeoutMs, intervalMs }: SurveyOptions
   for (const [address, seen] of last) {
     const id = recorded.get(address) ?? address
     if ("look" in seen || nodes.has(id) || [...nodes.values()].some(({ client }) => client === address)) continue
-    nodes.set(id, { id, client: address, first: null, last: null, silence: seen.silence, probes: [] })
+    nodes.set(id, { id, client: address, first: null, last: null, silence: seen.silence, given: given.includes(address), probes: [] })
   }
   return { apartMs, nodes: [...nodes.values()].toSorted((a, b) => a.id.localeCompare(b.id, "en", { numeric: true })) }
 }

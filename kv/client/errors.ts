@@ -1,7 +1,7 @@
 /** What a command can end in besides its reply. Each says what is known about the effect of the command, and the way out. */
 import * as Data from "effect/Data"
 
-/** The command may or may not have taken effect, or may do so yet while its session lives. Read before writing again. */
+/** The command may or may not have taken effect, or may do so yet while its session lives. A read alone does not settle it: a write through the same client comes first, then the read. */
 export class Unknown extends Data.TaggedError("Unknown")<{ readonly command: string; readonly message: string }> {}
 
 /** The session ended while the outcome was open: the command took effect at most once, before that, and never will now. */

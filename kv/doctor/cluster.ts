@@ -2,7 +2,7 @@
 import { defaultSettings } from "../../core/index.ts"
 import { MEMBER_LOST } from "../../interpreters/mending.ts"
 import type { NodeStatus } from "../types.ts"
-import type { Probe, Up, View } from "./facts.ts"
+import { isLost, isRestarted, refusedOf, type Probe, type Up, type View } from "./facts.ts"
 import { finding, type Finding } from "./findings.ts"
 import { brief, bytes, hasMajority, list, one, span } from "./words.ts"
 
@@ -13,7 +13,7 @@ const LOOP_STALLED = 0.5
 const RECOVER = "If their disks are lost for good and a majority with them, stepraft recover plan DIR shows what can be saved from those that are left, and what may be lost."
 
 export const counter = (look: { readonly status: NodeStatus } | null, name: string): number => look?.status.counters[name] ?? 0
-export const grown = ({ first, last }: Pick<Up, "first" | "last">, name: string): number => (first === null || first.status.pid !== last.status.pid ? 0 : counter(last, name) - counter(first, name))
+export const grown = ({ first, last }: Pick<Up, "first" | "last">, name: string, apartMs: number): number => (first === null || isRestarted(first, last, apartMs) ? 0 : counter(last, name) - counter(first, name))
 export const settingsOf = (view: View) => (view.leader ?? view.up.find(({ details }) => details?.settings != null))?.details?.settings ?? defaultSettings
 
 export const noLeader = (view: View): readonly Finding[] => {
@@ -24,7 +24,8 @@ export const noLeader = (view: View): readonly Finding[] => {
   const nodes = up.map(({ id }) => id)
   const say = (cause: string, next: string): readonly Finding[] => [finding("no-leader", nodes, evidence, cause, next)]
   const away = silent.map(({ id }) => id).filter((id) => voters.includes(id))
-  const lost = up.filter(({ details, status }) => voters.includes(status.id) && (details?.standing == null || details.refused !== null)).map(({ id }) => id)
+  const lost = up.filter((node) => voters.includes(node.id) && (isLost(node) || refusedOf(node) !== null)).map(({ id }) => id)
+  const starting = up.filter(({ id, status }) => voters.includes(id) && status.loading && !lost.includes(id)).map(({ id }) => id)
   if (voters.length === 0) return say(up.map(({ id, status }) => `${id}: ${status.health}`).join("; "), "Start all nodes of a new cluster; a node whose directory is lost waits until the others take it in again.")
   const able = voters.filter((name) => !away.includes(name) && !lost.includes(name))
   if (!hasMajority(able, voters)) {
@@ -34,6 +35,8 @@ export const noLeader = (view: View): readonly Finding[] => {
       `${away.length === 0 ? "" : `Start ${list(away)} again, or mend the network to ${one(away, "it", "them")}. `}${lost.length === 0 ? "" : `Put the right ${one(lost, "directory", "directories")} of ${list(lost)} back. `}${RECOVER}`,
     )
   }
+  if (starting.length > 0 && !hasMajority(able.filter((name) => !starting.includes(name)), voters))
+    return say(`${list(starting)} ${one(starting, "is", "are")} still starting: ${starting.map((id) => `${id}: ${brief(view.at(id)?.status.health ?? "")}`).join("; ")}`, `Wait until ${one(starting, "it has", "they have")} read ${one(starting, "its log", "their logs")}; stepraft status shows how far that is.`)
   const { electionMin } = settingsOf(view)
   const links = up.flatMap(({ id, details }) => (details?.links ?? []).filter(({ id: other }) => able.includes(other)).map((link) => ({ from: id, ...link })))
   const slow = links.filter(({ connected, transitMs }) => connected && (transitMs ?? 0) > electionMin)
@@ -57,7 +60,8 @@ const holdUp = (view: View, id: string): string => {
   const link = view.leader?.details?.links.find((known) => known.id === id)
   const at = `${id} (has ${follower?.matchIndex ?? 0})`
   if (there === undefined) return `${at} does not answer`
-  if (there.details?.refused != null || there.details?.standing === null) return `${at} has lost its disk`
+  if (there.status.loading) return `${at} is still starting`
+  if (isLost(there) || refusedOf(there) !== null) return `${at} has lost its disk`
   if (follower?.condition === "full" || there.details?.spaceLow === true) return `${at} has no room on its disk`
   if (there.details?.pending.lacks != null) return `the log of ${at} waits for ${there.details.pending.lacks}`
   if ((there.details?.pending.ms ?? 0) > SLOW_ANSWER_MS) return `the disk of ${at} has been at work on one write for ${span(there.details?.pending.ms ?? 0)}`
@@ -75,11 +79,15 @@ export const commitStalled = (view: View): readonly Finding[] => {
   const waited = before.lastIndex > before.commitIndex ? apartMs : Math.max(0, ...view.up.flatMap(({ probes }) => probes.filter(({ kind, error }) => kind === "write" && error !== null).map(({ ms }) => ms)))
   if (status.lastIndex <= status.commitIndex || status.commitIndex !== before.commitIndex || waited < SLOW_ANSWER_MS) return []
   const behind = voters.filter((name) => name !== id && (leader.details?.followers.find((known) => known.id === name)?.matchIndex ?? 0) < status.lastIndex)
+  const ownMs = leader.details?.pending.ms ?? 0
+  const waiting = ownMs > SLOW_ANSWER_MS ? [id, ...behind] : behind
+  const causes = [...(ownMs > SLOW_ANSWER_MS ? [`the disk of ${id}, which leads, has been at work on one write for ${span(ownMs)}`] : []), ...behind.map((name) => holdUp(view, name))]
+  const lacking = Math.floor(voters.length / 2) + 1 - (voters.length - waiting.length)
   return [
     finding("commit-stalled", [id, ...behind],
       `${id} leads in term ${status.term}; its log reaches ${status.lastIndex} and its commit index has stood at ${status.commitIndex} for ${span(waited)}`,
-      `no majority of the ${voters.length} voters has acknowledged what follows: ${behind.map((name) => holdUp(view, name)).join("; ")}`,
-      `See to ${list(behind)}: one of them is enough. Nothing that was acknowledged is lost; what waits is committed as soon as a majority has it on disk.`),
+      `no majority of the ${voters.length} voters has acknowledged what follows: ${causes.length === 0 ? `${id} alone has it` : causes.join("; ")}`,
+      `See to ${waiting.length === 0 ? id : list(waiting)}${lacking > 0 && lacking < waiting.length ? `: ${lacking} of them ${lacking === 1 ? "is" : "are"} enough` : ""}. Nothing that was acknowledged is lost; what waits is committed as soon as a majority has it on disk.`),
   ]
 }
 
@@ -90,9 +98,9 @@ export const snapshotFailing = (view: View): readonly Finding[] => {
     const earlier = before.details?.followers.find(({ id }) => id === follower.id)
     const there = view.at(follower.id)
     if (follower.mode !== "snapshot" || earlier?.mode !== "snapshot" || there === undefined) return []
-    const failed = grown(there, "snapshot.failed")
-    const unread = grown(leader, "snapshot.sendFailed")
-    const restarted = there.first !== null && there.first.status.pid !== there.status.pid
+    const failed = grown(there, "snapshot.failed", apartMs)
+    const unread = grown(leader, "snapshot.sendFailed", apartMs)
+    const restarted = there.first !== null && isRestarted(there.first, there.last, apartMs)
     const phase = there.details?.install?.phase
     const sent = follower.snapshotSent ?? 0
     const stands = sent <= (earlier.snapshotSent ?? 0) && phase !== "complete" && phase !== "restoring" && phase !== "installed"
@@ -112,10 +120,10 @@ export const snapshotFailing = (view: View): readonly Finding[] => {
               ? `the link from ${leader.id} is slow: ${span(link?.transitMs ?? 0)} there and back, ${bytes(link?.behindBytes ?? 0)} on their way`
               : `${follower.id} does not answer the chunks`
     const next = lacks ? `Free some space on the disk of ${follower.id}: it goes on by itself.` : `Look at the log of ${failed > 0 || restarted ? follower.id : leader.id}. If the data of ${follower.id} are damaged again and again, check its disk and replace it: stepraft member replace ${follower.id}.`
-    return [finding("snapshot-install-failing", [follower.id], `${follower.id} needs a snapshot from ${leader.id}: ${bytes(sent)} are sent, ${bytes(earlier.snapshotSent ?? 0)} were ${span(apartMs)} ago; ${follower.id} is at entry ${there.status.applied}, ${status(leader)} at ${leader.status.commitIndex}`, cause, next)]
+    return [finding("snapshot-install-failing", [follower.id], `${follower.id} needs a snapshot from ${leader.id}: ${bytes(sent)} are sent, ${bytes(earlier.snapshotSent ?? 0)} were ${span(apartMs)} ago; ${follower.id} is at entry ${there.status.applied}, ${leaderText(leader)} at ${leader.status.commitIndex}`, cause, next)]
   })
 }
-const status = ({ id }: Up): string => `the leader ${id}`
+const leaderText = ({ id }: Up): string => `the leader ${id}`
 
 const isBad = ({ error, ms }: Probe): boolean => (error === null ? ms > SLOW_ANSWER_MS : error !== "SPACELOW" && error !== "LOADING" && error !== "MOVED")
 const probeText = (id: string, { kind, ms, error, text }: Probe): string => (error === null ? `a ${kind} at ${id} took ${span(ms)}` : error === "SILENT" ? `a ${kind} at ${id} was not answered within ${span(ms)}` : `a ${kind} at ${id} was answered ${error} (${brief(text)})`)
@@ -124,8 +132,8 @@ const probeText = (id: string, { kind, ms, error, text }: Probe): string => (err
 export const clientTimeouts = (view: View, others: readonly Finding[]): readonly Finding[] => {
   const bad = view.up.flatMap(({ id, probes }) => probes.filter(isBad).map((probe) => ({ id, text: probeText(id, probe) })))
   const counts = view.up.flatMap((up) => {
-    const unknown = grown(up, "service.unknown")
-    const none = grown(up, "service.noLeader")
+    const unknown = grown(up, "service.unknown", view.apartMs)
+    const none = grown(up, "service.noLeader", view.apartMs)
     const mine = up.probes.filter(({ error }) => error === "UNKNOWN" || error === "NOLEADER").length
     return unknown + none > mine ? [{ id: up.id, text: `${up.id} answered ${unknown} writes UNKNOWN and ${none} NOLEADER in ${span(view.apartMs)}` }] : []
   })
@@ -133,7 +141,7 @@ export const clientTimeouts = (view: View, others: readonly Finding[]): readonly
   if (found.length === 0) return []
   const nodes = [...new Set(found.map(({ id }) => id))]
   const behind = others.filter(({ name }) => CAUSES.has(name))
-  const stalled = view.up.filter((up) => grown(up, "loop.stallMs") > LOOP_STALLED * view.apartMs).map((up) => up.id)
+  const stalled = view.up.filter((up) => grown(up, "loop.stallMs", view.apartMs) > LOOP_STALLED * view.apartMs).map((up) => up.id)
   const changed = view.up.some(({ first, status }) => first !== null && first.status.term !== status.term)
   const [cause, next] =
     behind.length > 0

@@ -23,6 +23,8 @@ export interface NodeFacts {
   readonly last: Look | null
   /** Why it did not answer. */
   readonly silence: string | null
+  /** Its address was given by whoever asks. */
+  readonly given?: boolean
   readonly probes: readonly Probe[]
 }
 export interface ClusterFacts {
@@ -54,6 +56,14 @@ export interface View {
   readonly silent: readonly NodeFacts[]
 }
 
+/** What its peers have found about its directory: it takes no part any more. */
+export const refusedOf = ({ details }: Up): string | null => details?.refused ?? null
+/** It waits with an empty directory, which the cluster does not know. One that is only starting is none. */
+export const isLost = ({ details, status }: Up): boolean => details?.refused == null && (details?.reason === "amnesiac" || status.role === "amnesiac")
+/** A process of its own since the first look. In a container every one has the same number. */
+export const isRestarted = (first: Look, last: Look, apartMs: number): boolean =>
+  first.status.pid !== last.status.pid || first.status.incarnation !== last.status.incarnation || last.status.uptimeMs < first.status.uptimeMs || last.status.uptimeMs < apartMs / 2
+
 const namesOf = (members: readonly { readonly name: string }[]): string[] => [...new Set(members.map(({ name }) => name))]
 
 /** Of two leaders the one of the higher term: the other one does not know yet that it was deposed. */
@@ -73,6 +83,6 @@ export const viewOf = ({ apartMs, nodes }: ClusterFacts): View => {
     apartMs, nodes, up, leader, voters, learners,
     at: (id) => up.find((one) => one.id === id),
     before: before !== undefined && before.role === "leader" && before.term === leader?.status.term ? before : null,
-    silent: nodes.filter(({ id, last }) => last === null && isMember(id)),
+    silent: nodes.filter(({ id, last, given }) => last === null && (given === true || isMember(id))),
   }
 }

@@ -1,16 +1,13 @@
 /** Findings about single nodes and links: disks, room, clocks, versions, lists of members. */
 import { MEMBER_LOST } from "../../interpreters/mending.ts"
 import { grown, settingsOf } from "./cluster.ts"
-import type { Up, View } from "./facts.ts"
+import { isLost, isRestarted, refusedOf, type Up, type View } from "./facts.ts"
 import { finding, type Finding, type FindingName } from "./findings.ts"
 import { brief, bytes, list, one, span, unique } from "./words.ts"
 
 const SLOW_SYNC_MS = 200
 const CLOCK_MS = 2000
 const SILENT_MS = 2500
-
-const refusedOf = ({ details }: Up): string | null => details?.refused ?? null
-const isLost = ({ details, status }: Up): boolean => details?.refused == null && (details?.reason === "amnesiac" || status.role === "amnesiac")
 
 const lostDisk = (view: View): readonly Finding[] =>
   view.up.filter(isLost).flatMap((up) => {
@@ -41,8 +38,8 @@ const slowDisk = (view: View): readonly Finding[] =>
   view.up.flatMap((up) => {
     const { id, details } = up
     const { diskStallTimeout } = settingsOf(view)
-    const syncs = grown(up, "storage.syncs")
-    const mean = syncs === 0 ? 0 : grown(up, "storage.syncMs") / syncs
+    const syncs = grown(up, "storage.syncs", view.apartMs)
+    const mean = syncs === 0 ? 0 : grown(up, "storage.syncMs", view.apartMs) / syncs
     const pending = details?.pending.lacks === null ? details.pending.ms : 0
     if (pending <= diskStallTimeout && mean < SLOW_SYNC_MS) return []
     return [finding("slow-disk", [id], pending > diskStallTimeout ? `the disk of ${id} has been at work on one write to the log for ${span(pending)}` : `a write to the log of ${id} took ${span(mean)} (mean of ${syncs})`, "the disk is overloaded, shared with others, or failing: a good one takes some milliseconds", `Look at the load and the health of the disk of ${id} (iostat -x, smartctl, dmesg), and move other work off it. A leader hands over after ${span(diskStallTimeout)} (--disk-stall-timeout).`)]
@@ -96,7 +93,7 @@ const lagging = (view: View): readonly Finding[] => {
 const executing = (view: View): readonly Finding[] =>
   view.up.flatMap((up) => {
     const { id, first, status, details } = up
-    if (first === null || first.status.pid !== status.pid || status.applied >= first.status.commitIndex || details?.short != null || details?.reason === "rebuilding") return []
+    if (first === null || isRestarted(first, up.last, view.apartMs) || status.applied >= first.status.commitIndex || details?.short != null || details?.reason === "rebuilding") return []
     return [finding("execution-behind", [id], `${id} has executed ${status.applied}; ${span(view.apartMs)} ago ${first.status.commitIndex} was committed there`, "its state machine is slower than the log: a slow disk under the data, or commands that read much", `Reads at ${id} wait. Look at its disk, and for KEYS and other long commands in INFO commandstats.`)]
   })
 

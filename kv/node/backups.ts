@@ -5,7 +5,7 @@ import { aboutOf } from "../backup/file.ts"
 import type { KvMachine } from "../machine/index.ts"
 import type { Backups, Reply } from "../types.ts"
 
-/** Whoever saves writes what he read to a disk before he asks again. */
+/** Whoever saves hands what he read to his disk before he asks again. */
 const IDLE_MS = 60_000
 /** A pinned image keeps LevelDB from removing what was overwritten since. */
 const MOST = 4
@@ -44,6 +44,10 @@ export const makeBackups = ({ machine, cluster, node, voters, surroundings }: Ba
       opening += 1
       try {
         const image = await machine.openBackup()
+        if (stopped) {
+          await image.close()
+          return refusal("BUSY", "this node is stopping. Ask another node.")
+        }
         const { id } = image.snapshot
         images.set(id, { image, alarm: idle(id), reading: 0 })
         return bulk(Buffer.from(JSON.stringify({ id, ...aboutOf(cluster() ?? "", node, voters(), image.snapshot) })))

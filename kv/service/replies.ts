@@ -18,10 +18,10 @@ export const executedReply = (reply: Reply): Reply => (reply.type === "error" &&
 const seconds = (millis: Millis): string => `${Math.round(millis / 100) / 10} s`
 
 export const unknown = (after: Millis): Reply =>
-  error("UNKNOWN", `the outcome was not learned within ${seconds(after)}: the command was executed once, or not at all, or will be before anything sent here from now on. Read before writing again.`)
+  error("UNKNOWN", `the outcome was not learned within ${seconds(after)}: the command was executed once, or not at all, or will be before any write sent here from now on. A read alone does not settle it, for it may still be executed: write something here first, then read, and only then write it again.`)
 export const unknownBehind: Reply = error(
   "UNKNOWN",
-  "a command sent before this one ended with an unknown outcome, so this one was not tried again: it was executed once, or not at all, or will be before anything sent here from now on. Read before writing again.",
+  "a command sent before this one ended with an unknown outcome, so this one was not tried again: it was executed once, or not at all, or will be before any write sent here from now on. A read alone does not settle it, for it may still be executed: write something here first, then read, and only then write it again.",
 )
 export const unknownRequest = (after: Millis): Reply =>
   error("UNKNOWN", `the outcome was not learned within ${seconds(after)}. Send the same sequence number again: the session keeps it from being executed twice.`)

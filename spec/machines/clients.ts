@@ -35,6 +35,8 @@ class Clients implements Companions {
   private sent = FIRST_ID
   private living = 0
   private over = false
+  /** Asked and not answered; each tells whether it is by now, or its server has ended. */
+  private readonly open = new Set<() => boolean>()
 
   constructor(options: MachineClients, seed: number) {
     this.options = options
@@ -78,10 +80,20 @@ class Clients implements Companions {
   finish(mended: boolean): void {
     this.over = true
     if (!mended) return
-    goOn(this.world, this.tasks, this.world.now + LAST_ORDERS, () => this.living === 0)
+    goOn(this.world, this.tasks, this.world.now + LAST_ORDERS, () => this.settled())
     // Servers that began late still open their sessions.
     this.run(SETTLED)
-    if (this.living > 0) throw new PropertyViolated("Liveness", `${this.living} clients have no answer within ${LAST_ORDERS} ms, though everything is mended`)
+    if (!this.settled()) throw new PropertyViolated("Liveness", `${this.living} clients go on, and ${this.open.size} requests have no answer within ${LAST_ORDERS} ms, though everything is mended`)
+  }
+  private settled(): boolean {
+    for (const isOver of this.open) if (isOver()) this.open.delete(isOver)
+    return this.living === 0 && this.open.size === 0
+  }
+  /** A client goes on without its answer after a while; that the answer comes all the same is looked at in the end. */
+  private *answer(isOver: () => boolean): Work<void> {
+    this.open.add(isOver)
+    yield { until: isOver, limit: PATIENCE }
+    if (isOver()) this.open.delete(isOver)
   }
 
   private *live(random: Random): Work<void> {
@@ -94,12 +106,12 @@ class Clients implements Companions {
     this.living -= 1
   }
   private *execute(server: string, bytes: Uint8Array): Work<void> {
-    const bootId = this.replicas.find(server)
-    if (bootId === null) return
+    const boot = this.replicas.find(server)
+    if (boot === null) return
     const id = ++this.sent
     const since = this.told
     let answered = false
-    bootId.execute(id, bytes, (answer) => {
+    boot.execute(id, bytes, (answer) => {
       answered = true
       if (answer.type === "failed") {
         if (answer.error.name !== "NotExecuted") return
@@ -113,19 +125,19 @@ class Clients implements Companions {
       if (found.index <= since) throw new PropertyViolated("Linearizability", `command ${id - FIRST_ID} is entry ${found.index}, though entry ${since} had been answered before it was sent`)
       this.told = Math.max(this.told, found.index)
     })
-    yield { until: () => answered || bootId.ended(), limit: PATIENCE }
+    yield* this.answer(() => answered || boot.ended())
   }
   private *read(server: string): Work<void> {
-    const bootId = this.replicas.find(server)
-    if (bootId === null) return
+    const boot = this.replicas.find(server)
+    if (boot === null) return
     const since = this.told
     let answered = false
-    bootId.read((refusal, position) => {
+    boot.read((refusal, position) => {
       answered = true
       if (refusal !== null) return
       if (position < since) throw new PropertyViolated("Linearizability", `a read at ${server} sees the state through entry ${position}, though entry ${since} had been answered before it was asked for`)
     })
-    yield { until: () => answered || bootId.ended(), limit: PATIENCE }
+    yield* this.answer(() => answered || boot.ended())
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { createInterface } from "node:readline"
 import { setTimeout as sleep } from "node:timers/promises"
-import { replicate, ReplicaError } from "stepraft"
+import { NotExecuted, replicate, ReplicaError } from "stepraft"
 
 interface State {
   /** Not done yet; `until`: by then it is done, or somebody else may claim it. */
@@ -51,12 +51,14 @@ const execute = async (command: Command): Promise<string | null> => {
     try {
       return await jobs.execute(command)
     } catch (error) {
-      if (!(error instanceof ReplicaError) || error.executed === "yes") throw error
+      const over = error instanceof NotExecuted && (error.reason === "stopping" || error.reason === "failed")
+      if (!(error instanceof ReplicaError) || error.executed === "yes" || over) throw error
+      await sleep(50)
     }
   }
 }
 const by = `${id}.${process.pid}`
-createInterface({ input: process.stdin }).on("line", (job) => void execute({ op: "add", job }).then(() => console.log(`added ${job}`)))
+createInterface({ input: process.stdin }).on("line", (job) => void execute({ op: "add", job }).then(() => console.log(`added ${job}`), (error: unknown) => console.log(`not added ${job}: ${String(error)}`)))
 const over = new AbortController()
 process.once("SIGTERM", () => over.abort())
 while (!over.signal.aborted) {

@@ -2,6 +2,7 @@
  * A replica whose state is a SQLite database: give it a schema and what a command does. Node has SQLite from 22.5 on
  * (node:sqlite); on older versions it is the package libsql, which is called alike.
  */
+import { closeSync, fsyncSync, openSync } from "node:fs"
 import { join } from "node:path"
 import type { DurableMachine } from "stepraft"
 
@@ -17,6 +18,14 @@ const load = async (): Promise<Opened> => {
   const name = major > 22 || (major === 22 && minor >= 5) ? "node:sqlite" : "libsql"
   const found = (await import(name)) as { readonly DatabaseSync?: Opened; readonly default: Opened }
   return found.DatabaseSync ?? found.default
+}
+/** Of the machine, not of a statement: busy, locked, memory, read-only, interrupted, disk I/O, corrupt, full, cannot open, no database. */
+const OWN: ReadonlySet<number> = new Set([5, 6, 7, 8, 9, 10, 11, 13, 14, 26])
+const OWN_NAME = /^SQLITE_(?:BUSY|LOCKED|NOMEM|READONLY|INTERRUPT|IOERR|CORRUPT|FULL|CANTOPEN|NOTADB)/
+const isOwn = (thrown: unknown): boolean => {
+  if (!(thrown instanceof Error)) return false
+  const { errcode, code } = thrown as { readonly errcode?: unknown; readonly code?: unknown }
+  return (typeof errcode === "number" && OWN.has(errcode & 0xff)) || (typeof code === "string" && OWN_NAME.test(code))
 }
 const quoted = (text: string): string => `'${text.replaceAll("'", "''")}'`
 
@@ -40,7 +49,11 @@ export const inSqlite = <Command, Result>({ schema, apply }: InSqlite<Command, R
         db.exec(end)
         return result
       } catch (error) {
-        db.exec(undo)
+        try {
+          db.exec(undo)
+        } catch {
+          // SQLite itself has rolled the transaction back: what was thrown first says why.
+        }
         throw error
       }
     }
@@ -49,9 +62,20 @@ export const inSqlite = <Command, Result>({ schema, apply }: InSqlite<Command, R
       state: db,
       apply: (command, at) => apply(db, command, at),
       attempt: (work) => within("SAVEPOINT command", "RELEASE command", "ROLLBACK TO command; RELEASE command", work),
+      isOwn,
       transaction: (work) => transaction(() => work((record, value) => void (value === null ? remove.run(record) : put.run(record, value)))),
       records: () => db.prepare("SELECT record, value FROM replica").all().map(({ record, value }) => [String(record), new Uint8Array(value as ArrayBuffer)] as const),
-      sync: () => db.exec("PRAGMA wal_checkpoint(TRUNCATE)"),
+      sync: () => {
+        const [done] = db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").all()
+        if (Number(done?.["busy"] ?? 1) === 0) return
+        // Another process reads: the write-ahead log stays, so that must be on the disk.
+        const wal = openSync(join(directory, "state.db-wal"), "r+")
+        try {
+          fsyncSync(wal)
+        } finally {
+          closeSync(wal)
+        }
+      },
       copyTo: (file) => db.exec(`VACUUM INTO ${quoted(file)}`),
       becomeCopy: (file) => {
         db.exec(`ATTACH ${quoted(file)} AS copy`)

@@ -20,6 +20,11 @@ export interface DurableState<State, Command, Result> {
   readonly apply: (command: Command, at: { readonly index: Index; readonly time: Stamp }) => Result
   /** Runs `work` within the transaction that is open. What that has changed when it throws is undone, and the throw goes on. */
   readonly attempt: <A>(work: () => A) => A
+  /**
+   * What was thrown is this server's own trouble (no room, a failing disk, a busy file), and no fault of the command: the server
+   * stops. Taken for the command's, it would be undone here and executed everywhere else.
+   */
+  readonly isOwn: (thrown: unknown) => boolean
   /** Runs `work` in one transaction: a crash leaves all of it or nothing. `write` puts a record beside the state; null removes it. */
   readonly transaction: (work: (write: (record: string, value: Uint8Array | null) => void) => void) => void | Promise<void>
   /** All records, as the transactions so far have left them. */
@@ -79,6 +84,9 @@ export class DurableExecutor<State, Command, Result> extends Execution {
   }
   get state(): State {
     return this.own.state
+  }
+  protected override isOwn(thrown: unknown): boolean {
+    return this.own.isOwn(thrown)
   }
   protected run(body: Uint8Array, index: Index, time: Stamp): Uint8Array {
     return this.own.attempt(() => {

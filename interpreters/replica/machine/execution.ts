@@ -69,6 +69,10 @@ export abstract class Execution {
     this.leases = leases
   }
 
+  /** Thrown by this server's store, not by the command: other servers execute it, so this one must stop and not call it undone. */
+  protected isOwn(_thrown: unknown): boolean {
+    return false
+  }
   /** Executes a command of the user's machine, whole or not at all: what it throws means that it has changed nothing. */
   protected abstract run(body: Uint8Array, index: Index, time: Stamp): Uint8Array
 
@@ -79,7 +83,7 @@ export abstract class Execution {
     return this.ledger.outcomeOf(session, sequence)
   }
 
-  /** Executes the entry right after its position. Never throws: what is wrong with a command is its outcome. */
+  /** Executes the entry right after its position. What is wrong with a command is its outcome; thrown is only what `isOwn`. */
   execute(entry: Entry): Told | null {
     const told = entry.kind === "command" ? this.command(entry, entry.payload.bytes) : null
     this.pass(entry)
@@ -141,6 +145,7 @@ export abstract class Execution {
       this.fold(bytes)
       return { type: "result", bytes }
     } catch (thrown) {
+      if (this.isOwn(thrown)) throw thrown
       // Engines word their own errors differently, so only that it was undone counts.
       this.fold(empty)
       return { type: "undone", text: thrownText(thrown) }

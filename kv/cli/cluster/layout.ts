@@ -66,13 +66,16 @@ export const writeLayout = (folder: string, layout: Layout): void => {
   renameSync(temporary, fileOf(folder))
 }
 
+const LOCAL: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "::1", "0.0.0.0", "::"])
+const isSameHost = (a: string, b: string): boolean => a === b || (LOCAL.has(a) && LOCAL.has(b))
+
 /** The client addresses of the cluster in this folder, if the asked node is one of its nodes. */
 export const recordedClients = (folder: string, asked: Endpoint): readonly (readonly [address: string, id: string])[] => {
   try {
     const layout = readLayout(folder)
     const members = layout === null ? [] : membersOf(folder, layout)
     const addresses = members.map(({ id, client }) => [showEndpoint(client), id] as const)
-    return members.some(({ client }) => client.port === asked.port) ? addresses : []
+    return members.some(({ client }) => client.port === asked.port && isSameHost(client.host, asked.host)) ? addresses : []
   } catch (error) {
     // Only a hint: a folder that is none of ours, or cannot be read, gives none.
     if (error instanceof Failure || (error instanceof Error && "code" in error)) return []
