@@ -53,14 +53,15 @@ export const watchDirectory = ({ files, directory, lock, space, wal, format, wai
     return gone.length === 0 ? null : `${gone.join(", ")} ${gone.length === 1 ? "is" : "are"} missing`
   }
 
-  /** The lock is gone: is it only the lock? What cannot be read says nothing. */
-  const replaced = async (): Promise<boolean> => {
+  /** The lock is gone. Null: only the lock; else what else. What cannot be read says nothing. */
+  const replaced = async (): Promise<string | null> => {
     try {
       const now = await readFormat(files, directory)
-      return now?.identity.self.incarnation !== format.current().identity.self.incarnation
+      if (now === null) return "FORMAT is missing"
+      return now.identity.self.incarnation === format.current().identity.self.incarnation ? null : "another directory stands in its place"
     } catch (error) {
       told("FORMAT cannot be read", error)
-      return false
+      return null
     }
   }
 
@@ -71,7 +72,10 @@ export const watchDirectory = ({ files, directory, lock, space, wal, format, wai
       troubles.delete("the lock cannot be renewed")
       return null
     } catch (error) {
-      if (error instanceof LockLost) return (await replaced()) ? new DirectoryGone({ directory, missing: "another directory stands in its place" }) : error
+      if (error instanceof LockLost) {
+        const instead = await replaced()
+        return instead === null ? error : new DirectoryGone({ directory, missing: instead })
+      }
       told("the lock cannot be renewed", error)
       return performance.now() - renewed > UNRENEWED ? new WriteFailed({ file: `the lock of ${directory}`, cause: error }) : null
     }
