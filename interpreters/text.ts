@@ -15,3 +15,6 @@ export const shown = (text: string, most = 200): string => (text.length <= most 
 
 /** As shown, it is itself. */
 export const isPlain = (text: string, most: number): boolean => text.length <= most && escaped(text) === text
+
+/** What a member may be called. Not as what every object has (constructor): members are kept by name in plain objects. */
+export const isMemberName = (text: string): boolean => /^[A-Za-z0-9._-]{1,64}$/.test(text) && !(text in Object.prototype)

@@ -77,6 +77,28 @@ describe("a lost machine", () => {
     carryOut(it, swap, member("b"), member("d"))
     expect(step(it, replace("c", "d"), member("d"))).toMatchObject({ type: "done" })
   })
+  test("never changes how many vote: not by one that votes already, and not for one that does not", () => {
+    const it = ready("d")
+    expect(step(it, replace("c", "b"))).toMatchObject({ type: "refuse", reason: "notPossible" })
+    expect(step(it, replace("z", "d"), member("d"))).toMatchObject({ type: "refuse", reason: "unknownMember" })
+    expect(step(it, replace("d", "e"), member("e"))).toMatchObject({ type: "refuse", reason: "notAVoter" })
+  })
+})
+
+test("a leader that has just been elected has heard only of those that have answered it", () => {
+  const it = leader({ configuration: voting("abc") }).receive("b", accepted(1))
+  expect(it.state.commitIndex).toBe(1)
+  // With c gone a and c would decide nothing any more.
+  expect(step(it, remove("b"))).toMatchObject({ type: "refuse", reason: "wouldLoseQuorum" })
+})
+
+test("leadership goes to a voter that can take over at once: until then the leader takes writes", () => {
+  const it = ready()
+  for (let i = 0; i < 6; i++) it.propose()
+  it.receive("b", accepted(7))
+  expect(step(it, { type: "transfer", to: "c", from: "a" })).toMatchObject({ type: "wait", catchUp: { name: "c" } })
+  it.receive("c", accepted(7))
+  expect(step(it, { type: "transfer", to: "c", from: "a" })).toMatchObject({ type: "transfer" })
 })
 
 /** The verbs on a server that knows no leader. */
@@ -94,6 +116,18 @@ test("so many verbs wait at once and no more; when the server stops they are tol
   await expect(verbs.add("z")).rejects.toMatchObject({ name: "MemberRefused", reason: "busy", executed: "no" })
   verbs.stop()
   expect(new Set((await waiting).map((one) => (one.status === "rejected" ? (one.reason as Error).name : "")))).toEqual(new Set(["MemberAborted"]))
+})
+
+test("an answer that does not come leaves open what has become of a change; a goal that no leader could read is not sent", async () => {
+  const it = server({})
+  const ignored = (): void => undefined
+  const verbs = makeMembers({
+    driver: { state: () => it.state, leadership: () => ({ role: "follower", term: 1, leader: member("b") }), change: ignored, transfer: ignored, wake: ignored, onService: ignored },
+    transport: { sendService: ignored }, surroundings: { ...realSurroundings, after: (_, run) => realSurroundings.after(1, run) },
+  })
+  await expect(verbs.remove("c", { timeout: 20 })).rejects.toMatchObject({ executed: "unknown" })
+  for (const name of ["constructor", "n".repeat(1001)]) await expect(verbs.add(name)).rejects.toMatchObject({ name: "MemberRefused", executed: "no" })
+  verbs.stop()
 })
 
 describe("a server that was removed", () => {

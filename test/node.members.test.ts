@@ -70,6 +70,7 @@ test("a lost disk is replaced, a node joins that knows one member, and nodes mov
     // Members leave, the leader too; what would leave no majority is refused.
     const at = await cluster.connect(n1)
     expect(await said(at, "STEPRAFT", "MEMBER", "REMOVE", "n4")).toBe("n4 is no member")
+    await until("it has been told so, and campaigns no more", () => n4.status().details?.standing === null)
     await n2.stop()
     await until("it is missed", async () => (await listOf(at)).members.some(({ name, reachable }) => name === "n2" && !reachable))
     expect(await said(at, "STEPRAFT", "MEMBER", "REMOVE", "n3", "WAIT", "400")).toMatch(/^REFUSED removing n3 would leave n1, n2 as voters, of whom n2 is not heard of/)

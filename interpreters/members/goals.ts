@@ -64,11 +64,11 @@ const progressOf = ({ leader }: View, member: Member): Readonly<Progress> | null
   return progress !== undefined && sameMember(progress.member, member) ? progress : null
 }
 
-/** Heard of within the last rounds, or since the last check of the quorum. */
+/** Heard of within the last rounds, or since the last check of the quorum. Round 0: not yet in this term, however young that is. */
 export const isReachable = (view: View, member: Member): boolean => {
   if (sameMember(member, view.state.self)) return true
   const progress = progressOf(view, member)
-  return progress !== null && (progress.active || progress.round >= view.leader.round - 2)
+  return progress !== null && (progress.active || (progress.round > 0 && progress.round >= view.leader.round - 2))
 }
 
 export const catchUpOf = (view: View, member: Member): CatchUp => {
@@ -210,15 +210,15 @@ const stepToReplaceMachine = (view: View, now: Configuration, goal: Extract<Goal
   const heir = [...now.voters, ...now.learners].find(nameIs(by))
   if (now.voters.some(nameIs(by))) {
     if (voter === undefined && learner === undefined) return done(`${by} votes, ${name} is no member`)
-    return stepToRemove(view, now, { type: "remove", name, evenIfQuorumIsLost })
+    return refuse("notPossible", `${by} votes already, so it can take nobody's place. Nothing was changed: to have one voter less, remove ${name}`)
   }
-  if (voter === undefined && learner === undefined && heir === undefined) return refuse("unknownMember", `neither ${name} nor ${by} is a member. Nothing was changed: add ${by}, then promote it`)
+  if (voter === undefined) return refuse(learner === undefined ? "unknownMember" : "notAVoter", `${name} does not vote, so nobody can vote in its place. Nothing was changed: add ${by}, then promote it`)
   const presence = view.presence(by)
   if (heir === undefined || (presence?.connected === true && !sameMember(presence.member, heir))) {
     const found = newcomer(view, by, address)
     return isStep(found) ? found : { type: "change", configuration: learn(now, found, address), text: `${by} becomes a learner (incarnation ${found.member.incarnation})` }
   }
-  return stepToVote(view, now, heir, voter === undefined && learner === undefined ? null : name, evenIfQuorumIsLost)
+  return stepToVote(view, now, heir, name, evenIfQuorumIsLost)
 }
 
 const stepToTransfer = (view: View, now: Configuration, { to, from }: Extract<Goal, { type: "transfer" }>): Step => {
@@ -228,7 +228,9 @@ const stepToTransfer = (view: View, now: Configuration, { to, from }: Extract<Go
   if (to === null) return now.voters.length < 2 ? refuse("notPossible", `${self.name} is the only voter: there is nobody to lead in its place`) : { type: "transfer", to: null, text: "leadership is handed over" }
   const target = now.voters.find(nameIs(to))
   if (target === undefined) return refuse("notAVoter", `${to} is no voter, so it cannot lead. ${self.name} goes on. The voters are ${list(now.voters)}`)
-  return isReachable(view, target) ? { type: "transfer", to: target, text: `leadership is handed over to ${to}` } : wait(`${to} is not heard of: see that it runs and is connected`)
+  if (!isReachable(view, target)) return wait(`${to} is not heard of: see that it runs and is connected`)
+  // While leadership is handed over the leader takes no writes: not before the target can take over at once.
+  return isCaughtUp(view, target) ? { type: "transfer", to: target, text: `leadership is handed over to ${to}` } : catchingUp(view, target)
 }
 
 /** Who of the voters keeps a change from being committed, for people. */

@@ -10,7 +10,7 @@ import type { Surroundings } from "../surroundings.ts"
 import { MemberAborted, MemberNoLeader, MemberRefused, MemberUnfinished, type MemberError } from "./errors.ts"
 import { nextStep, type CatchUp, type Goal, type Presence, type Step } from "./goals.ts"
 import { listMembers, type MemberList } from "./list.ts"
-import { bytesOf, readAnswer, readQuestion, type Answer, type Question } from "./questions.ts"
+import { bytesOf, isGoal, readAnswer, readQuestion, type Answer, type Question } from "./questions.ts"
 
 /** What a transport knows of peers, beside the contract. */
 export interface Acquaintances {
@@ -67,7 +67,7 @@ export interface Members {
   readonly remove: (name: string, options?: ForcedOptions) => Promise<Done>
   /**
    * For a lost disk: `name` votes again, with the directory that it has now. For a lost machine, `by`: that one votes in the
-   * place of `name`. Afterwards there are as many voters as before.
+   * place of `name`. Afterwards there are as many voters as before, but a learner of that name becomes a voter.
    */
   readonly replace: (name: string, options?: ForcedOptions & AddressOptions & { readonly by?: string }) => Promise<Done>
   /** Another one leads: `to`, or whoever is fit. */
@@ -134,7 +134,7 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
         driver.change(step.configuration, (outcome) => {
           if (outcome.type === "ProposalAppended") report(step.text)
           if (outcome.type === "ProposalRefused" && outcome.reason === "exhausted") tell({ type: "refused", reason: "exhausted", text: "the log has reached the last index that there is. Nothing was changed: move the state to a new cluster" })
-          else tell({ type: "going", text: step.text, begun: outcome.type !== "ProposalRefused", catchUp: null })
+          else tell({ type: "going", text: outcome.type === "ProposalRefused" ? `the leader does not take the change yet (${outcome.reason})` : step.text, begun: outcome.type !== "ProposalRefused", catchUp: null })
         })
     }
   }
@@ -173,7 +173,6 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
   /** null: no answer came. */
   const ask = (leader: Member, question: Question): Promise<Answer | null> =>
     new Promise((resolve) => {
-      if (sameMember(leader, self())) return answerTo(question, resolve)
       const ref = nextRef++
       const alarm = after(ANSWER_MS, () => end(null))
       const end = (answer: Answer | null): void => {
@@ -182,7 +181,9 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
         resolve(answer)
       }
       open.set(ref, end)
-      say(leader, { type: "ServiceQuestion", bootId, ref, bytes: bytesOf(question) })
+      // This server may have halted, or be ending: then its own answer does not come either.
+      if (sameMember(leader, self())) answerTo(question, end)
+      else say(leader, { type: "ServiceQuestion", bootId, ref, bytes: bytesOf(question) })
     })
   const pause = (millis: number): Promise<void> =>
     new Promise((resolve) => {
@@ -213,6 +214,7 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
   }
 
   const pursue = async (goal: Goal, options?: VerbOptions): Promise<Done> => {
+    if (!isGoal(goal)) throw new MemberRefused("notPossible", "a name or an address has more than 1,000 characters, or is one that objects have (constructor). Nothing was changed", driver.leadership().leader?.name ?? null, false)
     if (pursued >= MOST_AT_ONCE) throw new MemberRefused("busy", `${pursued} changes of members wait at ${self().name} already. Nothing was changed: ask again once they are done`, driver.leadership().leader?.name ?? null, false)
     pursued += 1
     try {
@@ -232,7 +234,7 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
     const leaderNow = (): Member | null => driver.leadership().leader
     const failed = (): MemberError => {
       const leader = leaderNow()?.name ?? null
-      return leaderless !== null && now() - leaderless >= Math.min(LEADERLESS_MS, timeout) ? new MemberNoLeader(seconds(timeout), leader, begun) : new MemberUnfinished(seconds(timeout), last.text, leader, begun, last.catchUp)
+      return leaderless !== null && now() - leaderless >= Math.min(LEADERLESS_MS, timeout) ? new MemberNoLeader(seconds(now() - leaderless), leader, begun) : new MemberUnfinished(seconds(timeout), last.text, leader, begun, last.catchUp)
     }
     const told = (progress: Progress): void => {
       if (progress.text !== last.text || progress.catchUp !== null) onProgress?.(progress)
@@ -244,12 +246,15 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
       const leader = leaderNow()
       if (goal.type === "transfer") {
         if (goal.from === null && leader !== null) goal = { ...goal, from: leader.name }
-        if (leader !== null && (goal.to === null ? leader.name !== goal.from : leader.name === goal.to)) return { text: `${leader.name} leads` }
+        // Before it has been asked for, who leads is for the leader to say: what is known here may be old.
+        if (begun && leader !== null && (goal.to === null ? leader.name !== goal.from : leader.name === goal.to)) return { text: `${leader.name} leads` }
       }
       if (knowsOfItsOwnRemoval(goal)) return { text: `${self().name} is no member` }
       if (leader !== null && !sameMember(leader, self()) && transport.sendService === undefined) throw new MemberRefused("notPossible", `${self().name} does not lead, and its transport carries no questions. Nothing was changed: ask ${leader.name}, the leader`, leader.name, begun)
       const answer = leader === null ? null : await ask(leader, { type: "goal", goal: located(goal) })
       if (answer === null || answer.type === "notLeader") {
+        // It may have been heard, and its answer lost.
+        if (answer === null && leader !== null) begun = true
         leaderless ??= now()
         told({ text: leader === null ? "no leader is known" : `${leader.name} does not answer as the leader`, catchUp: null })
       } else {

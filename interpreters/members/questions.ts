@@ -25,8 +25,8 @@ const GOALS = {
 } as const satisfies { readonly [T in Goal["type"]]: readonly (keyof Omit<Extract<Goal, { readonly type: T }>, "type">)[] }
 
 const isField = (name: string, value: unknown): boolean =>
-  name === "evenIfQuorumIsLost" ? typeof value === "boolean" : name === "name" || name === "by" ? isText(value) : isTextOrNull(value)
-const isGoal = (value: unknown): value is Goal => {
+  name === "evenIfQuorumIsLost" ? typeof value === "boolean" : name === "name" || name === "by" ? isText(value) && !(value in Object.prototype) : isTextOrNull(value)
+export const isGoal = (value: unknown): value is Goal => {
   if (!isRecord(value)) return false
   const { type } = value
   const fields: readonly string[] | null = typeof type === "string" && Object.hasOwn(GOALS, type) ? GOALS[type as Goal["type"]] : null

@@ -26,7 +26,7 @@ const placesOf = (texts: readonly (string | undefined)[], listed: Address | unde
 export const startingPeers = (self: string, listed: Listed, { addresses = {} }: Configuration): TcpOptions["peers"] => {
   const names = new Set([...Object.keys(listed), ...Object.keys(addresses)])
   names.delete(self)
-  return Object.fromEntries([...names].map((name) => [name, placesOf([addresses[name]], listed[name])]))
+  return Object.fromEntries([...names].map((name) => [name, placesOf([addresses[name]], listed[name])] as const).filter(([, places]) => places.length > 0))
 }
 
 export interface AddressesOptions {
@@ -49,6 +49,8 @@ export interface KnownAddresses {
 }
 
 const LOOK_MS = 1000
+/** A leader tells a member that it was removed, after the commit: until then the link between them must stand. */
+const FAREWELL_MS = 5000
 /** Whoever asks for one more gives the oldest up: each is dialled until it is a member. */
 const MOST_WANTED = 16
 
@@ -60,11 +62,13 @@ export const makeAddresses = ({ self, listed, advertise, cluster, configuration 
   const wanted = new Map<string, string>()
   /** Names that were members once, as far as was heard here. */
   const left = new Set<string>()
+  /** Since when it is no member. */
+  const leaving = new Map<string, number>()
 
   const apply = (): void => {
     if (transport === null) return
     const members = membersOf(now).map(({ name }) => name)
-    const names = new Set([...Object.keys(listed), ...members, ...wanted.keys()])
+    const names = new Set([...Object.keys(listed), ...members, ...wanted.keys(), ...leaving.keys()])
     names.delete(self.name)
     for (const name of names) {
       const places = placesOf([wanted.get(name), told.get(name), now.addresses?.[name]], listed[name])
@@ -74,10 +78,14 @@ export const makeAddresses = ({ self, listed, advertise, cluster, configuration 
     if (members.length > 0) for (const { name } of transport.peers()) if (!names.has(name)) transport.setPeer(name, null)
   }
   const reconfigured = (next: Configuration): void => {
-    for (const { name } of membersOf(now)) left.add(name)
+    for (const { name } of membersOf(now)) {
+      left.add(name)
+      leaving.set(name, performance.now())
+    }
     now = next
     for (const { name } of membersOf(now)) {
       left.delete(name)
+      leaving.delete(name)
       wanted.delete(name)
     }
     apply()
@@ -122,6 +130,9 @@ export const makeAddresses = ({ self, listed, advertise, cluster, configuration 
       const timer = setInterval(() => {
         const { role, configurations, commitIndex } = driver.state()
         const inForce = configurations.at(-1)
+        const gone = inForce === undefined || inForce.index > commitIndex ? [] : [...leaving].filter(([, since]) => performance.now() - since > FAREWELL_MS)
+        for (const [name] of gone) leaving.delete(name)
+        if (gone.length > 0) apply()
         if (role.type !== "leader" || role.transfer !== null || inForce === undefined || inForce.index > commitIndex || commitIndex < role.termStart || inForce.configuration.outgoing.length > 0) return
         const addresses = corrected()
         const { voters, learners } = inForce.configuration

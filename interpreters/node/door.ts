@@ -64,7 +64,10 @@ class Door {
         this.asking.delete(socket)
       })
       const [oldest] = this.open
-      if (this.open.size > this.limits.connections) oldest?.destroy()
+      if (this.open.size <= this.limits.connections || oldest === undefined) return
+      // Its own close comes later: the next one must not find it here.
+      this.open.delete(oldest)
+      oldest.destroy()
     })
   }
 
@@ -76,8 +79,8 @@ class Door {
   }
 
   private async pageOf({ method, url = "/" }: IncomingMessage): Promise<Page> {
-    if (method !== "GET" && method !== "HEAD") return plain(405, "only GET and HEAD are answered here\n")
     if (this.isTooMuch()) return plain(429, `more than ${this.limits.answers} requests came within a second: ask again later\n`)
+    if (method !== "GET" && method !== "HEAD") return plain(405, "only GET and HEAD are answered here\n")
     const at = url.indexOf("?")
     try {
       return await this.options.page(at < 0 ? url : url.slice(0, at), at < 0 ? "" : url.slice(at + 1))
@@ -102,8 +105,8 @@ class Door {
       this.asking.delete(socket)
     })
     const { status, type, body } = await this.pageOf(request)
-    // What it sends beside is never read: the connection ends with the answer.
-    const ends = status === 405 || status === 429 || headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0"
+    // What it sends beside is never read: the connection ends with the answer. So does one that a stop waits for.
+    const ends = !this.server.listening || status === 405 || status === 429 || headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0"
     response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(body), "cache-control": "no-store", "x-content-type-options": "nosniff", ...(status === 405 ? { allow: "GET, HEAD" } : {}), ...(ends ? { connection: "close" } : {}) })
     response.end(request.method === "HEAD" ? undefined : body)
   }

@@ -14,6 +14,7 @@ import type { StorageError } from "../file/index.ts"
 import type { Logger } from "../log.ts"
 import { openReplicaMachine, runReplica, type DurableMachine, type Machine, type Replica, type ReplicaSettings, type Runnable } from "../replica/index.ts"
 import { parseAddress, type Address, type TcpError } from "../tcp/index.ts"
+import { isMemberName } from "../text.ts"
 import { openServer } from "./assemble.ts"
 import { openDurableMachine } from "./durable.ts"
 import { NodeFailed, OptionsInvalid, StateUnusable, type BootstrapRefused, type HttpUnavailable, type LostTail, type StateWithoutLog } from "./errors.ts"
@@ -50,7 +51,6 @@ export interface ReplicateOptions<State, Command, Result> {
 }
 export type ReplicateError = OptionsInvalid | HttpUnavailable | BootstrapRefused | StateWithoutLog | LostTail | StateUnusable | NodeFailed | StorageError | TcpError
 
-const NAME = /^[A-Za-z0-9._-]{1,64}$/u
 const addressOf = (field: string, text: string): Address => {
   const address = parseAddress(text)
   if (address === null) throw new OptionsInvalid({ field, found: JSON.stringify(text), expected: "an address as host:port" })
@@ -66,10 +66,10 @@ const WILDCARD: ReadonlySet<string> = new Set(["0.0.0.0", "::"])
 const checked = (id: string, listen: string | undefined, advertise: string | undefined, given: Readonly<Record<string, string>>): Addresses => {
   const peers: Record<string, Address> = {}
   for (const [name, at] of Object.entries(given)) {
-    if (!NAME.test(name)) throw new OptionsInvalid({ field: "peers", found: JSON.stringify(name), expected: "names of 1 to 64 letters, digits, dots, dashes and underscores" })
+    if (!isMemberName(name)) throw new OptionsInvalid({ field: "peers", found: JSON.stringify(name), expected: "names of 1 to 64 letters, digits, dots, dashes and underscores" })
     peers[name] = addressOf(`peers.${name}`, at)
   }
-  if (!NAME.test(id)) throw new OptionsInvalid({ field: "id", found: JSON.stringify(id), expected: "a name of 1 to 64 letters, digits, dots, dashes and underscores" })
+  if (!isMemberName(id)) throw new OptionsInvalid({ field: "id", found: JSON.stringify(id), expected: "a name of 1 to 64 letters, digits, dots, dashes and underscores" })
   const own = listen ?? given[id]
   if (own === undefined) throw new OptionsInvalid({ field: "listen", found: "missing", expected: `host:port, here or as ${id} among the peers` })
   const { [id]: _, ...others } = peers

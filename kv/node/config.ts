@@ -8,6 +8,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { defaultSettings, type Settings } from "../../core/index.ts"
 import { ADDRESS, addressText, parseAddress, type Address } from "../../interpreters/tcp/index.ts"
+import { isMemberName } from "../../interpreters/text.ts"
 import { defaultServiceSettings, type ServiceSettings } from "../service/index.ts"
 import { InvalidConfig } from "./errors.ts"
 import type { LogLevel } from "../../interpreters/log.ts"
@@ -18,7 +19,7 @@ const Whole = Schema.Union([Schema.Int, Schema.FiniteFromString.pipe(Schema.chec
 /** What a timer can wait for. */
 const Millis = Whole.pipe(Schema.check(Schema.isLessThanOrEqualTo(2 ** 31 - 1, { expected: "at most 2147483647 ms" })))
 const Switch = Schema.Union([Schema.Boolean, Schema.Literals(["true", "false", "yes", "no", "1", "0"])])
-const Name = Schema.String.pipe(Schema.check(Schema.isPattern(/^[A-Za-z0-9._-]{1,64}$/, { expected: "a name of letters, digits, dots, dashes and underscores" })))
+const Name = Schema.String.pipe(Schema.check(Schema.makeFilter(isMemberName, { expected: "a name of letters, digits, dots, dashes and underscores" })))
 const WILDCARD: ReadonlySet<string> = new Set(["0.0.0.0", "::"])
 const HostPort = Schema.String.pipe(Schema.check(Schema.isPattern(ADDRESS, { expected: "an address as host:port" })))
 const Peers = Schema.Union([Schema.String, Schema.Record(Schema.String, Schema.String)])

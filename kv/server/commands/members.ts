@@ -13,6 +13,8 @@
  * -UNFINISHED: not yet, and how far it is. -NOLEADER: nobody can be asked. After any of them the same may be sent again.
  */
 import { wrongArity } from "../../machine/index.ts"
+import { parseAddress } from "../../../interpreters/tcp/index.ts"
+import { isMemberName } from "../../../interpreters/text.ts"
 import type { Goal } from "../../../interpreters/members/index.ts"
 import type { Reply } from "../../types.ts"
 import type { Context, Handler, Words } from "../contract.ts"
@@ -21,8 +23,6 @@ import { naturalAt, textAt, unknownSubcommand, wordAt } from "../words.ts"
 
 const WAIT_MS = 60_000
 const LONGEST_WAIT_MS = 2 ** 31 - 1
-const ADDRESS = /^(?:\[[0-9A-Fa-f:.]+\]|[^:,=\s]+):\d{1,5}$/u
-const NAME = /^[A-Za-z0-9._-]{1,64}$/u
 
 interface Options {
   readonly at: string | null
@@ -42,10 +42,10 @@ const optionsOf = (words: Words, from: number, allowed: readonly Option[]): Opti
     const word = wordAt(words, i)
     if (word === "at" && allowed.includes("at")) {
       at = textAt(words, ++i)
-      if (!ADDRESS.test(at)) return err("AT is followed by where the node listens to its peers, as host:port")
+      if (parseAddress(at) === null) return err("AT is followed by where the node listens to its peers, as host:port")
     } else if (word === "by" && allowed.includes("by")) {
       by = textAt(words, ++i)
-      if (!NAME.test(by)) return err("BY is followed by the name of a node")
+      if (!isMemberName(by)) return err("BY is followed by the name of a node")
     } else if (word === "evenifquorumislost" && allowed.includes("even")) even = true
     else if (word === "wait") {
       const millis = naturalAt(words, ++i)
@@ -95,7 +95,7 @@ export const member: Handler = (context, words) => {
   if (verb === "list") return words.length === 3 ? later(context, (members) => members.list().then((list) => bulk(JSON.stringify(list)))) : wrongArity("stepraft|member")
   if (!Object.hasOwn(ALLOWED, verb)) return unknownSubcommand("stepraft|member", words[2])
   const name = textAt(words, 3)
-  if (!NAME.test(name)) return err(`STEPRAFT MEMBER ${verb.toUpperCase()} is followed by the name of a node`)
+  if (!isMemberName(name)) return err(`STEPRAFT MEMBER ${verb.toUpperCase()} is followed by the name of a node`)
   const options = optionsOf(words, 4, ALLOWED[verb] ?? [])
   return isOptions(options) ? pursue(context, goalOf(verb, name, options), options.wait) : options
 }
@@ -103,7 +103,7 @@ export const member: Handler = (context, words) => {
 export const transfer: Handler = (context, words) => {
   const named = words.length > 2 && !(words.length === 4 && wordAt(words, 2) === "wait")
   const to = named ? textAt(words, 2) : null
-  if (to !== null && !NAME.test(to)) return err("STEPRAFT TRANSFER is followed by the name of a node, or by none")
+  if (to !== null && !isMemberName(to)) return err("STEPRAFT TRANSFER is followed by the name of a node, or by none")
   const options = optionsOf(words, named ? 3 : 2, [])
   return isOptions(options) ? pursue(context, { type: "transfer", to, from: null }, options.wait) : options
 }
