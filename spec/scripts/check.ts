@@ -1,4 +1,4 @@
-/** A script is run, and everything that is known to be true is held against it at every step. */
+/** Runs a script and checks everything that must be true at every step. */
 import { type Effect, type Rule } from "../../core/index.ts"
 import { markOf, mix, nodeOf, plainAction, violationName, World, type Action, type MachineWords, type Script, type WorldOptions, type WorldHooks, type WorldStep } from "../../interpreters/simulation/index.ts"
 import { checkProgress, defaultBound, isTolerable } from "./progress.ts"
@@ -7,42 +7,42 @@ import { PropertyViolated, watchWorld, type WatchOptions } from "./watch.ts"
 /** Looks at every step of one world. */
 export type StepChecker = (step: WorldStep) => void
 
-/** Clients that live in a world beside its script, and the service that they use. */
+/** Clients that run in a world beside its script, and the service that they use. */
 export interface Companions {
   readonly hooks: Pick<WorldHooks, "machine" | "applied" | "responded" | "restored" | "started" | "stopped" | "observe">
-  /** Bytes of a command that changes nothing, for whoever wants to see progress. */
+  /** Bytes of a command that changes nothing, for checks of progress. */
   readonly command: (id: number) => Uint8Array
-  /** The world has begun. */
+  /** The world has started. */
   readonly join: (world: World) => void
-  /** Virtual milliseconds go by, for them too. */
+  /** Virtual milliseconds pass for the clients too. */
   readonly run: (ms: number) => void
   /** The script is over; `mended`: so are all faults, and there was progress. Throws PropertyViolated if what they were told does not fit together. */
   readonly finish: (mended: boolean) => void
 }
 
 export interface ScriptChecks extends WatchOptions {
-  /** Progress once all is mended. Default: yes. */
+  /** Check progress once everything is repaired. Default: yes. */
   readonly liveness?: boolean
   /** Virtual milliseconds within which there must be progress. */
   readonly bound?: number
-  /** More steps than this are a circle that never ends. Default: 100,000, and 100 for each action of a long script. */
+  /** More steps than this count as an endless loop. Default: 100,000, plus 100 for each action of a long script. */
   readonly mostSteps?: number
   /** The state machine that the servers run. Default: a digest of what it executed. */
   readonly machine?: NonNullable<WorldHooks["machine"]>
-  /** Its commands and results in words, for people. */
+  /** Its commands and results as text, for display. */
   readonly words?: MachineWords
-  /** What `applied` and `observe` hold, by name: for people. */
+  /** What `applied` and `observe` check, by name, for display. */
   readonly own?: readonly string[]
   /** The bytes of the commands that show whether there is progress, for a state machine that looks into them. Default: zeros. */
   readonly command?: (id: number) => Uint8Array
-  /** What state machines answer to what they execute: throws if that is wrong. */
+  /** Called with the results of state machines; throws if they are wrong. */
   readonly applied?: NonNullable<WorldHooks["applied"]>
-  /** Who lives there beside the script, made anew for each run. Default: nobody. */
+  /** Clients that run beside the script, created for each run. Default: none. */
   readonly companions?: (seed: number) => Companions
   /** What happens, for whoever writes it down: each action, also those that mend the world at the end, and each step. */
   readonly acted?: (action: Action) => void
   readonly observe?: StepChecker
-  /** A node's directory was found to have gone back. */
+  /** A node's directory was found to have gone back in time. */
   readonly refused?: (node: string, by: string) => void
   /** The world after every 256 steps or more, at the end of an action, and after the last action of the script. */
   readonly hashed?: (steps: number, hash: number) => void
@@ -66,9 +66,9 @@ export interface ScriptFailed extends Ran {
   /** The name of the invariant, or Refinement, Liveness, MachinesAgree, EveryRefAnswered; or the name of what was thrown. */
   readonly violation: string
   readonly message: string
-  /** The step at which it showed. */
+  /** The step at which the failure appeared. */
   readonly at: number
-  /** The place of the action in the script; its length: while the world was mended. */
+  /** The index of the action in the script; its length: while the world was repaired. */
   readonly action: number
 }
 export type ScriptVerdict = ScriptPassed | ScriptFailed
@@ -100,7 +100,7 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
     hashed?.(hashedAt, now)
   }
   const compare = (node: string): void => {
-    // The first machines of a world have executed nothing.
+    // The initial state machines of a world have executed nothing.
     const { data } = world ?? {}
     if (data !== undefined) watch.executed(node, () => markOf(nodeOf(data, node).machine))
   }
@@ -163,7 +163,7 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
     if (!mended) others?.finish(false)
     return { ok: true, promised: watch.promised(), ...ran() }
   } catch (error) {
-    // What the reducer says of a world in which nothing is promised is no violation.
+    // In a world in which nothing is guaranteed an error of the reducer is no violation.
     if (!watch.promised()) return { ok: true, promised: false, ...ran() }
     return { ok: false, violation: violationName(error), message: error instanceof Error ? error.message : String(error), at: Math.max(steps - 1, 0), action, ...ran() }
   }
@@ -187,7 +187,7 @@ export const sameFailureAs = ({ violation, message, action }: ScriptFailed, scri
 /** Whether it takes more than a file holds to check the same again. */
 export const isOwn = ({ machine, applied, observe, companions, bound, mostSteps }: ScriptChecks): boolean => [machine, applied, observe, companions, bound, mostSteps].some((one) => one !== undefined)
 
-/** A script that leads to its failure by itself. */
+/** A script that reproduces its failure by itself. */
 export interface Lived {
   readonly script: Script
   /** So many actions are the script's own; the others mended the world and asked it for progress. null: all are. */
@@ -201,7 +201,7 @@ export const asLived = (script: Script, failed: ScriptFailed, checks: ScriptChec
   return { script: { ...script, actions }, mended: script.actions.length }
 }
 
-/** Longer than any way from the last action of a mending to a violation. */
+/** Longer than it takes from the last repair to any violation. */
 const AFTERWARDS: Action = { type: "run", ms: 5000 }
 
 /** The same with what mended the world as actions of its own, if it then fails without being mended; otherwise as it was. */

@@ -1,4 +1,4 @@
-/** The checks of a script for a session of the debugger: the same that a whole run of it makes at each step. */
+/** The checks of a script for a debugger session: the same that a whole run makes at each step. */
 import type { Recovered } from "../../core/index.ts"
 import type { Action, Checker, Executed, WorldState, WorldStep } from "../../interpreters/simulation/index.ts"
 import { invariants } from "../invariants/index.ts"

@@ -1,33 +1,33 @@
 /**
- * Crashes at every persist boundary of a script, enumerated: the same world once for each write and each thing that can
- * become of it, all checked like any other script.
+ * Enumerates crashes at every persist boundary of a script: the same world once for each write and each fate of that write,
+ * all checked like any other script.
  */
 import type { Persist } from "../../core/index.ts"
 import { World, type Action, type Keep, type Script, type WorldStep } from "../../interpreters/simulation/index.ts"
 import { isTolerable } from "./progress.ts"
 
 /**
- * What becomes of a write whose server dies. Not handed over: it dies before the step that asks for it. Lost: with
- * everything that was under way. Torn: those before it are whole. Durable: nobody is told of it. Told: after the step
- * that learns of it, with whatever that sends. Corrupted: the disk cannot be read again, and is replaced at the end.
+ * The fate of a write whose server crashes. Not handed over: it crashes before the step that requests the write. Lost: together
+ * with all outstanding writes. Torn: earlier writes are whole. Durable: but not reported. Told: crash after the step that
+ * learns of it, including what that sends. Corrupted: the disk is unreadable, and is replaced at the end.
  */
 export const crashFates = ["notHandedOver", "lost", "torn", "durable", "told", "corrupted"] as const
 export type CrashFate = (typeof crashFates)[number]
 
-/** Between two things that happen in a world. */
+/** A point between two events in a world. */
 interface Moment {
   /** The place of the action in the script within which it is, or right after which; -1: at the beginning. */
   readonly action: number
-  /** So many things have happened within it. */
+  /** How many events have happened within it. */
   readonly steps: number
-  /** What is left of it. */
+  /** What remains of the action. */
   readonly left: readonly Action[]
 }
 export interface CrashPoint {
   readonly node: string
-  /** What it writes, for people: "vote", "truncation+entries", … */
+  /** What it writes, as text: "vote", "truncation+entries", … */
   readonly shape: string
-  /** Writes of its server that were under way when it was asked for. */
+  /** Outstanding writes of its server when it was requested. */
   readonly underWay: number
   readonly before: Moment
   readonly asked: Moment

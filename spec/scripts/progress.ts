@@ -1,7 +1,7 @@
 /**
- * Liveness: after faults stop there is progress within a bound. First, with a minority of voters left as bad as they are
- * (down, asleep, cut off, with a disk that hangs), the others must get something committed and executed. Then everybody is
- * mended, lost disks are replaced by a change of membership, and all must come to hold the same.
+ * Liveness: after faults stop there is progress within a bound. First, with a minority of voters left as they are (down, paused,
+ * cut off, with a stalled disk), the others must commit and execute something. Then all servers are repaired, lost disks are
+ * replaced by membership changes, and all must end with the same state.
  */
 import type { Configuration, Event, Member, Settings, State } from "../../core/index.ts"
 import { foundersOf, isCut, nodeOf, type DiskState, type Script, type World } from "../../interpreters/simulation/index.ts"
@@ -18,9 +18,9 @@ export interface ProgressChecks {
 }
 export const hexOf = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
 
-/** Far from any that a script uses. */
+/** Different from all command ids that scripts use. */
 const PROBE = 0x60000000
-/** Virtual milliseconds after which a client looks again, and after how many looks it writes again. */
+/** Virtual milliseconds between a client's polls, and the number of polls after which it writes again. */
 const PATIENCE = 500
 const RETRY = 8
 
@@ -46,13 +46,13 @@ export const isTolerable = ({ options, actions }: Script): boolean => {
   return known && isMinority(founders) && actions.every((action) => action.type !== "change" || isMinority(action.voters))
 }
 
-/** Nothing gets to it, from anybody. */
+/** It receives nothing from any server. */
 const isDeaf = ({ data }: World, name: string): boolean => data.names.length > 1 && data.names.every((other) => other === name || isCut(data, nodeOf(data, other), nodeOf(data, name)))
-/** Both ways, from everybody. */
+/** Cut off in both directions from all others. */
 const isAlone = ({ data }: World, name: string): boolean =>
   data.names.length > 1 && data.names.every((other) => other === name || (isCut(data, nodeOf(data, name), nodeOf(data, other)) && isCut(data, nodeOf(data, other), nodeOf(data, name))))
 
-/** The last configuration that stands on its disk. */
+/** The last configuration on its disk. */
 const configurationOnDisk = ({ log }: DiskState): Configuration => {
   for (let index = log.lastIndex; index > log.base.index; index--) {
     const entry = log.entry(index)
@@ -62,7 +62,7 @@ const configurationOnDisk = ({ log }: DiskState): Configuration => {
 }
 const carriesChange = (event: Event): boolean =>
   event.type === "MessageReceived" && (event.message.type === "InstallSnapshot" || (event.message.type === "AppendEntries" && event.message.entries.some(({ kind }) => kind === "configuration")))
-/** Somebody may learn of another configuration yet. */
+/** Some server may still learn of another configuration. */
 const changesUnderWay = ({ data }: World): boolean =>
   data.agenda.some(({ what }) => what.type === "restore" || (what.type === "deliver" && carriesChange({ type: "MessageReceived", from: what.from, message: what.message }))) ||
   data.names.some((name) => nodeOf(data, name).inbox.some(({ event }) => carriesChange(event)))
@@ -97,7 +97,7 @@ const leftoverOf = (world: World): Leftover | null => {
   return usable ? { bad, good } : null
 }
 
-/** Nothing starts from its directory: bits have flipped, its log has lost its end, or a peer has met a later start of it. */
+/** Its directory cannot be used: bits have flipped, its log has lost its end, or a peer has met a later start of it. */
 const isLost = ({ data }: World, name: string): boolean => {
   const { disk, refused } = nodeOf(data, name)
   return disk.corrupt || refused
@@ -109,7 +109,7 @@ const replaceLost = (world: World, node: string): void => {
   world.act({ type: "start", node })
 }
 
-/** Everything but what is to stay bad. */
+/** Repairs everything except what shall stay bad. */
 const mend = (world: World, bad: readonly string[]): void => {
   const alone = bad.filter((name) => isAlone(world, name))
   const deaf = bad.filter((name) => isDeaf(world, name) && !alone.includes(name) && endures(world.settings))
@@ -123,9 +123,9 @@ const mend = (world: World, bad: readonly string[]): void => {
     if (clock.driftPermille < -100 || clock.driftPermille > 100) world.act({ type: "skew", node, offset: 0, driftPermille: 0 })
     world.act({ type: "apply", node, min: 0, max: 5 })
     if (bad.includes(node)) continue
-    // A write that is to fail still may: that ends with the life.
+    // A planned write failure may still happen; it ends at the next start.
     if (disk.fails !== null) world.act({ type: "crash", node, keep: "all" })
-    // Bits that nobody has read yet are as good as lost.
+    // Damaged bits that were not read yet count as lost.
     if (disk.corrupt) world.act({ type: "wipe", node })
     world.act({ type: "disk", node, min: 1, max: 5 })
     world.act({ type: "resumeDisk", node })
@@ -138,7 +138,7 @@ const mend = (world: World, bad: readonly string[]): void => {
 
 /** Lost disks and servers that left come back as learners first, then as the voters that they were. */
 const repairMembership = (world: World, state: State, wanted: readonly string[]): void => {
-  // Who was out of reach as it started from an old directory may be found out only now.
+  // A server that was unreachable when it started from an old directory may be found out only now.
   for (const name of world.names) replaceLost(world, name)
   const { voters, outgoing, learners } = configurationAt(state)
   if (outgoing.length > 0) return
@@ -149,7 +149,7 @@ const repairMembership = (world: World, state: State, wanted: readonly string[])
   else if (!wanted.every((name) => names(voters).includes(name))) world.change(state.self.name, [...new Set([...names(voters), ...wanted])], names(learners).filter((name) => !wanted.includes(name)))
 }
 
-/** What was appended at this place in this term has been executed there. */
+/** The entry appended at this index in this term was executed there. */
 interface Mark {
   readonly index: number
   readonly term: number
@@ -161,7 +161,7 @@ const hasExecuted = (world: World, name: string, { index, term }: Mark): boolean
 const agrees = (leader: State, state: State | undefined): boolean =>
   state !== undefined && state.machine === "ready" && state.applied === leader.commitIndex && state.currentTerm === leader.currentTerm
 
-/** The membership is as it was meant, nobody in it is lost, and all hold the same. */
+/** The membership is as intended, no member is lost, and all have the same state. */
 const isWhole = (world: World, wanted: readonly string[]): boolean => {
   const leader = world.leader()?.runner?.state
   if (leader === undefined || leader.commitIndex !== leader.log.lastIndex) return false
@@ -204,7 +204,7 @@ const picture = (world: World): string =>
 
 /** Who leads a majority that is well goes on leading (thesis §4.2.3, §9.6): null, or what happened instead. */
 const unrest = (world: World): string | null => {
-  // What is under way from worse times is let arrive first: a late TimeoutNow is to be obeyed.
+  // Let messages from before arrive first: a late TimeoutNow must be obeyed.
   world.run(Math.max(0, ...world.data.agenda.map(({ at, what }) => (what.type === "deliver" || what.type === "event" ? at - world.now : 0))))
   world.run(2 * world.settings.electionMax)
   const before = world.leader()?.runner?.state
@@ -215,7 +215,7 @@ const unrest = (world: World): string | null => {
   return after !== undefined && after.self.name === self.name && after.currentTerm === currentTerm ? null : `${self.name}, leader of term ${currentTerm}, is deposed`
 }
 
-/** Mends the world and lets it run; null if there was progress as there should be, otherwise what there was instead. */
+/** Repairs the world and lets it run; returns null if there was progress, otherwise what happened instead. */
 export const checkProgress = (world: World, checks: ProgressChecks): string | null => {
   const { bound } = checks
   const leftover = leftoverOf(world)
@@ -233,7 +233,7 @@ export const checkProgress = (world: World, checks: ProgressChecks): string | nu
   return deposed === null ? null : `${deposed}, though everything is mended: ${picture(world)}`
 }
 
-/** The voters by name as the most advanced server knows them. */
+/** The names of the voters, as known by the most advanced server. */
 const configurationOfMost = (world: World): readonly string[] => {
   const best = live(world).reduce<State | null>((most, { state }) => (most === null || state.commitIndex > most.commitIndex ? state : most), null)
   return best === null ? [] : configurationAt(best).voters.map(({ name }) => name)

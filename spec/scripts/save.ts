@@ -1,11 +1,11 @@
-/** What failed, as a file, and the one command that opens it at the violation. A browser has no files: it tells the text. */
+/** Saves a failure as a file, and gives the command that opens it at the violation. A browser has no files, so it gets the text. */
 import { builtin } from "../../interpreters/builtin.ts"
 import { scenarioText, violationName, type Cluster } from "../../interpreters/simulation/index.ts"
 import type { Lived, ScriptFailed } from "./check.ts"
 
 const quoted = (path: string): string => (/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`)
 
-/** Modules of the user's own: one that exports a machine definition, one that exports checks. */
+/** The user's modules: one that exports a machine definition, one that exports checks. */
 export interface OwnModules {
   readonly machine?: string | undefined
   readonly check?: string | undefined
@@ -16,7 +16,7 @@ export const debugCommand = (file: string, { machine, check }: OwnModules = {}):
 export interface SaveOptions extends OwnModules {
   /** Default: a new folder for temporary files. */
   readonly file?: string | undefined
-  /** The script alone does not show it: it takes a state machine, checks or clients of a program. */
+  /** The script alone does not reproduce it: it needs a state machine, checks or clients of a program. */
   readonly own?: boolean
 }
 export interface Saved {

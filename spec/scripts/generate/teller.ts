@@ -1,4 +1,4 @@
-/** Whoever writes a script: what stories draw from, and what keeps them within what Raft tolerates. */
+/** The writer of a script: what stories draw from, and what keeps them within what Raft tolerates. */
 import type { Settings } from "../../../core/index.ts"
 import type { Action, Keep, NodeRef, Random } from "../../../interpreters/simulation/index.ts"
 import type { Profile } from "./profiles.ts"
@@ -9,11 +9,11 @@ export interface Teller {
   readonly settings: Settings
   readonly founders: readonly string[]
   /**
-   * A minority of the founders, and nobody else: whose disks may be lost, and whose state machines. Every configuration
-   * has a majority of others, so that none of it can cost more than Raft survives.
+   * The only servers whose disks and state machines may be lost: a minority of the founders. Every configuration has a
+   * majority of others, so that the losses never exceed what Raft survives.
    */
   readonly expendable: readonly string[]
-  /** Another minority: whose wall clocks may show anything. */
+  /** Another minority: their wall clocks may show anything. */
   readonly liars: readonly string[]
   /** Servers that were added, at most two. */
   added: readonly string[]
