@@ -1,4 +1,5 @@
 /** Every mutant, by family. */
+import { backups } from "./backups.ts"
 import { clients } from "./clients.ts"
 import { clock } from "./clock.ts"
 import { commit } from "./commit.ts"
@@ -27,5 +28,5 @@ import { timers } from "./timers.ts"
 import { transport } from "./transport.ts"
 import { worlds } from "./worlds.ts"
 
-export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, ports, timers, durability, own, edges, serving, costs, reserves, once, halts, clock, directories, worlds, judges, replicas, members, contracts }
+export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, ports, timers, durability, own, edges, serving, costs, reserves, once, halts, clock, directories, worlds, judges, replicas, members, contracts, backups }
 export const seeded: readonly Seeded[] = Object.values(families).flat()

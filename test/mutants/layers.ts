@@ -77,5 +77,6 @@ export const layers: readonly Layer[] = [
   suite("judges", ["judge"], /^linearizability\./),
   suite("nodes", ["members", "core", "driver", "file", "transport", "machine", "service", "server", "node"], /^node\.(?!lives)/),
   suite("lives", ["driver", "file", "transport", "machine", "service", "server", "client", "node"], /^(node\.lives|resp|client)\./),
+  suite("backups", ["file", "machine", "node"], /^(backup|inspect|recover)\./),
   processes("processes", ["command line", "node"], /^process\.(cli|damage|directories)\./),
 ]

@@ -40,6 +40,7 @@ const PARTS: readonly (readonly [string, Part])[] = [
   ["interpreters/lease/", "replica"],
   ["interpreters/node/durable.ts", "replica"],
   ["kv/node/", "node"],
+  ["kv/backup/", "node"],
   ["interpreters/node/", "node"],
   ["interpreters/members/", "members"],
   ["interpreters/cli/", "command line"],
