@@ -117,3 +117,19 @@ export const everyMessage = (random: ReturnType<typeof makeRandom>): readonly { 
   }
   return Object.values(all).flatMap((messages: readonly Message[]) => messages.map((message) => ({ message, chunk: message.type === "InstallSnapshot" ? bytesOf(random, message.length) : null })))
 }
+
+export const connected = (...nodes: readonly Node[]): Promise<void> =>
+  until(`${nodes.map(({ member: { name } }) => name).join(", ")} are connected with one another`, () => nodes.every((node) => nodes.every((other) => node === other || node.isConnected(other.member))))
+/** Said again and again, since messages may be lost; `said` tells how often. */
+export const arrives = async (from: Node, to: Node, round: number): Promise<void> => {
+  for (let tries = 0; tries < 400 && !roundsOf(to.got).includes(round); tries++) {
+    from.say(to, ask(round))
+    await sleep(tries < 20 ? 5 : 50)
+  }
+  demand(roundsOf(to.got).includes(round), () => `nothing that ${from.member.name} says arrives at ${to.member.name}`)
+}
+/** Time enough for what must not happen to happen: as long as the others took, and more. */
+export const leisure = async (since: number): Promise<void> => {
+  await sleep(100 + 2 * (performance.now() - since))
+  await turns()
+}
