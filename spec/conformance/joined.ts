@@ -2,7 +2,7 @@
 import { origin, type Entry, type Held, type Member, type Message, type MessageType, type Start } from "../../core/index.ts"
 import type { ServiceMessage, Transport } from "../../interpreters/contract.ts"
 import { makeRandom } from "../../interpreters/simulation/index.ts"
-import { staged } from "./check.ts"
+import { demand, sleep, staged, turns, until } from "./check.ts"
 import { bytesOf, entryAfter, member, someConfiguration } from "./entries.ts"
 
 /** One process of a member. */

@@ -4,7 +4,7 @@ import { MAX_SERVICE_BYTES, type ServiceMessage } from "../../interpreters/contr
 import { makeRandom } from "../../interpreters/simulation/index.ts"
 import { checksOf, demand, demandEqual, plainText, sleep, turns, until, type ConformanceOptions, type ConformanceCheck } from "./check.ts"
 import { bytesOf, entryAfter, member } from "./entries.ts"
-import { type Joining, type TransportSubject, nameOf, Node, first, joiningOf, ask, roundsOf, everyMessage } from "./joined.ts"
+import { type Joining, type TransportSubject, arrives, ask, connected, everyMessage, first, joiningOf, leisure, nameOf, Node, roundsOf } from "./joined.ts"
 
 export const transportConformance = (make: () => Promise<TransportSubject>, options: ConformanceOptions = {}): readonly ConformanceCheck[] => {
   const { seed = 1 } = options
