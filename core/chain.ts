@@ -5,7 +5,16 @@
  * Each word is folded in by invertible steps (xor, an odd factor, a shift), so one different word always gives a
  * different sum, and equal words after it keep the sums different. This guards against lost writes, not against malice.
  */
-import type { Addresses, CommandEntry, Configuration, ConfigurationEntry, Entry, Member, NoOpEntry, Payload } from "./types.ts"
+import type {
+  Addresses,
+  CommandEntry,
+  Configuration,
+  ConfigurationEntry,
+  Entry,
+  Member,
+  NoOpEntry,
+  Payload,
+} from "./types.ts"
 
 /** A signed 32-bit integer, which JavaScript engines keep unboxed; 0 for the empty log. */
 export type Chain = number
@@ -54,8 +63,13 @@ const foldPlace = (kind: number, index: number, term: number, time: number): num
 const link = (before: Chain, entry: number): Chain => fold(before, entry)
 
 /** A function of its own because a leader makes many at once. A payload is represented by its own checksum. */
-export const chainOfCommand = (before: Chain, index: number, term: number, time: number, { checksum, bytes }: Payload): Chain =>
-  link(before, fold(fold(foldPlace(COMMAND, index, term, time), checksum | 0), bytes.length))
+export const chainOfCommand = (
+  before: Chain,
+  index: number,
+  term: number,
+  time: number,
+  { checksum, bytes }: Payload,
+): Chain => link(before, fold(fold(foldPlace(COMMAND, index, term, time), checksum | 0), bytes.length))
 
 /** The chain of an entry that follows one whose chain is `before`. */
 export const chainAfter = (before: Chain, entry: UnchainedEntry | Entry): Chain => {

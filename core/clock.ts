@@ -32,10 +32,18 @@ const PATIENCE: Millis = 5000
 /** A follower that is ahead of its leader slows down by at most one part in this many: the message may just have been slow. */
 const GIVING_WAY = 5
 
-export const newClock = (time: Stamp): ReplicatedClock => ({ monotonic: 0, wall: 0, time, at: 0, settled: false, unsteered: 0 })
+export const newClock = (time: Stamp): ReplicatedClock => ({
+  monotonic: 0,
+  wall: 0,
+  time,
+  at: 0,
+  settled: false,
+  unsteered: 0,
+})
 
 /** On a leader, what it would stamp now; elsewhere the best estimate of that. */
-export const replicatedTime = ({ clock }: Pick<State, "clock">): Stamp => Math.min(clock.time + clock.monotonic - clock.at, MAX_COUNT)
+export const replicatedTime = ({ clock }: Pick<State, "clock">): Stamp =>
+  Math.min(clock.time + clock.monotonic - clock.at, MAX_COUNT)
 
 export const nextStamp = (state: State): Stamp => Math.max(state.log.last.time, replicatedTime(state))
 
@@ -95,7 +103,8 @@ const compareClocks = (turn: Turn, leader: Leader): void => {
     const progress = leader.progress[voter.name]
     if (sameMember(voter, self)) {
       if (clock.wall > 0) offsets.push(clock.wall - clock.monotonic)
-    } else if (progress !== undefined && progress.wallOffset !== null && clock.monotonic - progress.wallAt <= OUTDATED) offsets.push(progress.wallOffset)
+    } else if (progress !== undefined && progress.wallOffset !== null && clock.monotonic - progress.wallAt <= OUTDATED)
+      offsets.push(progress.wallOffset)
   }
   const complete = offsets.length === voters.length
   leader.agreedOffset = agreement(offsets, voters.length)
@@ -118,7 +127,8 @@ export const hearVoterClock = (state: State, candidate: Candidate, voter: string
   const { clock } = state
   const offset = offsetOf(state, wall, clock.monotonic - candidate.askedAt)
   if (offset !== null) candidate.wallOffsets[voter] = offset
-  if (time > 0) candidate.timeOffset = Math.max(candidate.timeOffset ?? Number.NEGATIVE_INFINITY, time - clock.monotonic)
+  if (time > 0)
+    candidate.timeOffset = Math.max(candidate.timeOffset ?? Number.NEGATIVE_INFINITY, time - clock.monotonic)
 }
 
 export const startClock = (turn: Turn, leader: Leader, candidate: Candidate | null): void => {
@@ -142,7 +152,13 @@ export const startClock = (turn: Turn, leader: Leader, candidate: Candidate | nu
 }
 
 /** A follower's reply carries its wall clock, and the leader's time that it had last heard, which shows how old the reading is. */
-export const hearFollowerClock = (turn: Turn, leader: Leader, progress: Progress, wall: Stamp, leaderTime: Stamp): void => {
+export const hearFollowerClock = (
+  turn: Turn,
+  leader: Leader,
+  progress: Progress,
+  wall: Stamp,
+  leaderTime: Stamp,
+): void => {
   const { state } = turn
   const offset = offsetOf(state, wall, replicatedTime(state) - leaderTime)
   if (offset === null) return

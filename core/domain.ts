@@ -25,25 +25,41 @@ export const isChain = (value: number): boolean => (value | 0) === value
 export const isWord = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff
 
 const flawOfBase = ({ index, term, time, chain }: LogBase): string | null =>
-  !isChain(chain) ? `chain ${chain}` : !isIndex(index) ? `index ${index}` : !isTerm(term) ? `term ${term}` : isCount(time) ? null : `time ${time}`
+  !isChain(chain)
+    ? `chain ${chain}`
+    : !isIndex(index)
+      ? `index ${index}`
+      : !isTerm(term)
+        ? `term ${term}`
+        : isCount(time)
+          ? null
+          : `time ${time}`
 
 /** `entries` must continue after `prevIndex` and `prevTerm`; their terms never decrease and are at most `maxTerm`. */
-const flawOfEntries = (prevIndex: number, prevTerm: number, maxTerm: number, entries: readonly Entry[]): string | null => {
+const flawOfEntries = (
+  prevIndex: number,
+  prevTerm: number,
+  maxTerm: number,
+  entries: readonly Entry[],
+): string | null => {
   let index = prevIndex
   let term = prevTerm
   for (const entry of entries) {
     index += 1
     if (entry.index !== index) return `entry ${entry.index} where ${index} belongs`
-    if (!isTerm(entry.term) || entry.term < term || entry.term > maxTerm) return `entry ${index} of term ${entry.term}, after one of term ${term}`
+    if (!isTerm(entry.term) || entry.term < term || entry.term > maxTerm)
+      return `entry ${index} of term ${entry.term}, after one of term ${term}`
     if (!isChain(entry.chain)) return `chain ${entry.chain} of entry ${index}`
     if (!isCount(entry.time)) return `time ${entry.time} of entry ${index}`
-    if (entry.kind === "command" && !isWord(entry.payload.checksum)) return `checksum ${entry.payload.checksum} of entry ${index}`
+    if (entry.kind === "command" && !isWord(entry.payload.checksum))
+      return `checksum ${entry.payload.checksum} of entry ${index}`
     term = entry.term
   }
   return isIndex(index) ? null : `index ${index}`
 }
 
-const named = (name: string, value: number, fits: (value: number) => boolean): string | null => (fits(value) ? null : `${name} ${value}`)
+const named = (name: string, value: number, fits: (value: number) => boolean): string | null =>
+  fits(value) ? null : `${name} ${value}`
 
 /** Why no correct server can have sent this message: a number outside its domain, or numbers that contradict each other; else null. */
 export const flawOf = (message: Message): string | null => {
@@ -57,13 +73,25 @@ export const flawOf = (message: Message): string | null => {
       if (!isChain(prevLogChain)) return `prevLogChain ${prevLogChain}`
       if (!isIndex(prevLogIndex)) return `prevLogIndex ${prevLogIndex}`
       if (!isTerm(prevLogTerm) || prevLogTerm > term) return `prevLogTerm ${prevLogTerm}`
-      return flawOfEntries(prevLogIndex, prevLogTerm, term, entries) ?? named("leaderCommit", leaderCommit, isIndex) ?? named("round", round, isCount) ?? named("time", message.time, isCount)
+      return (
+        flawOfEntries(prevLogIndex, prevLogTerm, term, entries) ??
+        named("leaderCommit", leaderCommit, isIndex) ??
+        named("round", round, isCount) ??
+        named("time", message.time, isCount)
+      )
     }
     case "AppendAccepted": {
       const { verifiedIndex, verifiedChain, matchIndex, round } = message
       if (!isChain(verifiedChain)) return `verifiedChain ${verifiedChain}`
-      if (isIndex(matchIndex) && matchIndex > verifiedIndex) return `matchIndex ${matchIndex} past verifiedIndex ${verifiedIndex}`
-      return named("verifiedIndex", verifiedIndex, isIndex) ?? named("matchIndex", matchIndex, isIndex) ?? named("round", round, isCount) ?? named("wall", message.wall, isCount) ?? named("leaderTime", message.leaderTime, isCount)
+      if (isIndex(matchIndex) && matchIndex > verifiedIndex)
+        return `matchIndex ${matchIndex} past verifiedIndex ${verifiedIndex}`
+      return (
+        named("verifiedIndex", verifiedIndex, isIndex) ??
+        named("matchIndex", matchIndex, isIndex) ??
+        named("round", round, isCount) ??
+        named("wall", message.wall, isCount) ??
+        named("leaderTime", message.leaderTime, isCount)
+      )
     }
     case "AppendRejected":
       return (
@@ -85,13 +113,26 @@ export const flawOf = (message: Message): string | null => {
     case "ReadIndex":
       return named("bootId", message.bootId, isCount) ?? named("number", message.number, isCount)
     case "ReadIndexReply":
-      return named("bootId", message.bootId, isCount) ?? named("number", message.number, isCount) ?? (message.readIndex === null ? null : named("readIndex", message.readIndex, isIndex))
+      return (
+        named("bootId", message.bootId, isCount) ??
+        named("number", message.number, isCount) ??
+        (message.readIndex === null ? null : named("readIndex", message.readIndex, isIndex))
+      )
     case "ForwardProposal":
-      return named("ref", message.ref, isCount) ?? named("bootId", message.bootId, isCount) ?? (message.payloads.every(({ checksum }) => isWord(checksum)) ? null : "a payload's checksum")
+      return (
+        named("ref", message.ref, isCount) ??
+        named("bootId", message.bootId, isCount) ??
+        (message.payloads.every(({ checksum }) => isWord(checksum)) ? null : "a payload's checksum")
+      )
     case "ForwardProposalReply": {
       const { ref, bootId, outcome } = message
       const own = named("ref", ref, isCount) ?? named("bootId", bootId, isCount)
-      return own ?? (outcome.type === "ProposalAppended" ? (named("first", outcome.first, isIndex) ?? named("term", outcome.term, isTerm)) : null)
+      return (
+        own ??
+        (outcome.type === "ProposalAppended"
+          ? (named("first", outcome.first, isIndex) ?? named("term", outcome.term, isTerm))
+          : null)
+      )
     }
     case "RequestVoteReply":
       return named("wall", message.wall, isCount) ?? named("time", message.time, isCount)
@@ -102,16 +143,26 @@ export const flawOf = (message: Message): string | null => {
 }
 
 /** The same for one record of a log. */
-export const flawOfPersist = ({ hardState, truncateFrom, entries, base }: Pick<Persist, "hardState" | "truncateFrom" | "entries" | "base">): string | null => {
+export const flawOfPersist = ({
+  hardState,
+  truncateFrom,
+  entries,
+  base,
+}: Pick<Persist, "hardState" | "truncateFrom" | "entries" | "base">): string | null => {
   const first = entries[0]
   return (
     (hardState === null ? null : named("term", hardState.term, isTerm)) ??
     (truncateFrom === null ? null : named("truncation", truncateFrom, isIndex)) ??
-    (first === undefined ? null : (named("index", first.index, isIndex) ?? flawOfEntries(first.index - 1, 0, MAX_TERM, entries))) ??
+    (first === undefined
+      ? null
+      : (named("index", first.index, isIndex) ?? flawOfEntries(first.index - 1, 0, MAX_TERM, entries))) ??
     (base === null ? null : flawOfBase(base))
   )
 }
 
 /** The same for everything that a disk holds. */
 export const flawOfStored = (hardState: HardState, base: LogBase, entries: readonly Entry[]): string | null =>
-  named("term", hardState.term, isTerm) ?? flawOfBase(base) ?? flawOfEntries(base.index, base.term, MAX_TERM, entries) ?? named("a broken chain at entry", brokenAt(base.chain, entries) ?? 0, (at) => at === 0)
+  named("term", hardState.term, isTerm) ??
+  flawOfBase(base) ??
+  flawOfEntries(base.index, base.term, MAX_TERM, entries) ??
+  named("a broken chain at entry", brokenAt(base.chain, entries) ?? 0, (at) => at === 0)

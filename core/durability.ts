@@ -12,7 +12,8 @@ import type { Entry, HardState, Index, LogBase, State } from "./types.ts"
 export const appendToLog = (state: State, entries: readonly Entry[]): void => {
   state.log = state.log.append(entries)
   for (const entry of entries)
-    if (entry.kind === "configuration") state.configurations.push({ index: entry.index, configuration: entry.configuration })
+    if (entry.kind === "configuration")
+      state.configurations.push({ index: entry.index, configuration: entry.configuration })
 }
 
 /**
@@ -32,7 +33,8 @@ const voidFrom = (state: State, index: Index): void => {
 export const truncateLog = (state: State, index: Index): void => {
   state.log = state.log.truncateFrom(index)
   // When a configuration's entry is truncated, the configuration before it is in force again (paper §6).
-  while (state.configurations.length > 1 && (state.configurations.at(-1)?.index ?? 0) >= index) state.configurations.pop()
+  while (state.configurations.length > 1 && (state.configurations.at(-1)?.index ?? 0) >= index)
+    state.configurations.pop()
   voidFrom(state, index)
 }
 

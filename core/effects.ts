@@ -10,7 +10,17 @@ import type { Entry, HardState, Index, LogBase, Member, Millis, SnapshotRef, Ter
  * configuration change: no entry of this term is committed yet, or a new voter has not caught up. changePending and
  * invalidChange are for configuration changes only (reconfiguration.ts).
  */
-export type ProposalRefusal = "notLeader" | "noLeader" | "busy" | "tooLarge" | "spaceLow" | "exhausted" | "transferring" | "notReady" | "changePending" | "invalidChange"
+export type ProposalRefusal =
+  | "notLeader"
+  | "noLeader"
+  | "busy"
+  | "tooLarge"
+  | "spaceLow"
+  | "exhausted"
+  | "transferring"
+  | "notReady"
+  | "changePending"
+  | "invalidChange"
 export type ProposalOutcome =
   /** Appended at `first`, `first + 1`, … in `term`. Not committed yet: another leader can still replace it. */
   | { readonly type: "ProposalAppended"; readonly first: Index; readonly term: Term }
@@ -21,7 +31,11 @@ export type ProposalOutcome =
 export type ReadOutcome =
   /** The state machine of this node now holds every write acknowledged before the read was requested. */
   | { readonly type: "ReadReady"; readonly index: Index }
-  | { readonly type: "ReadRefused"; readonly reason: "noLeader" | "leaderChanged" | "busy" | "rebuilding"; readonly leader: Member | null }
+  | {
+      readonly type: "ReadRefused"
+      readonly reason: "noLeader" | "leaderChanged" | "busy" | "rebuilding"
+      readonly leader: Member | null
+    }
 export type Outcome = ProposalOutcome | ReadOutcome
 
 export interface Persist {
@@ -48,7 +62,13 @@ export type Effect =
    * of the leader's round `since` was sent. It may fire late, never early. The end of a lease must be handed to the reducer
    * before anything else that happened in the meantime.
    */
-  | { readonly type: "SetTimer"; readonly timer: Timer; readonly min: Millis; readonly max: Millis; readonly since?: number }
+  | {
+      readonly type: "SetTimer"
+      readonly timer: Timer
+      readonly min: Millis
+      readonly max: Millis
+      readonly since?: number
+    }
   | { readonly type: "CancelTimer"; readonly timer: Timer }
   /** Make the state machine durable without the log, then report SnapshotTaken. */
   | { readonly type: "TakeSnapshot" }

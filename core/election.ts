@@ -9,9 +9,27 @@ import { configurationOf, isVoter, votersOf } from "./membership.ts"
 import { progressOf } from "./progress.ts"
 import { hasQuorum, voteResult } from "./quorum.ts"
 import { canCampaign } from "./removal.ts"
-import { becomeCandidate, becomeFollower, becomeLeader, becomePreCandidate, stickinessLapsed, forgetLeader, isExhausted, waitForElection } from "./roles.ts"
+import {
+  becomeCandidate,
+  becomeFollower,
+  becomeLeader,
+  becomePreCandidate,
+  stickinessLapsed,
+  forgetLeader,
+  isExhausted,
+  waitForElection,
+} from "./roles.ts"
 import { asLeader, note, sameMember, send, type Turn } from "./turn.ts"
-import type { Index, Member, RequestPreVote, RequestPreVoteReply, RequestVote, RequestVoteReply, State, Term } from "./types.ts"
+import type {
+  Index,
+  Member,
+  RequestPreVote,
+  RequestPreVoteReply,
+  RequestVote,
+  RequestVoteReply,
+  State,
+  Term,
+} from "./types.ts"
 
 export const campaign = (turn: Turn, transfer: boolean): void => {
   const { state } = turn
@@ -41,13 +59,19 @@ const upToDate = ({ log }: State, lastLogIndex: Index, lastLogTerm: Term): boole
 
 /** Thesis §4.2.3: a server that has just heard a leader, or is one, does not help to depose it. */
 export const isSticky = ({ role, settings }: State): boolean =>
-  role.type === "leader" || (role.type === "follower" && (role.leader !== null || settings.leaseReads) && role.stickiness === "active")
+  role.type === "leader" ||
+  (role.type === "follower" && (role.leader !== null || settings.leaseReads) && role.stickiness === "active")
 
 export const voteReply = (state: State, granted: boolean): RequestVoteReply => ({
-  type: "RequestVoteReply", term: state.currentTerm, granted, wall: state.clock.wall, time: state.clock.settled ? replicatedTime(state) : 0,
+  type: "RequestVoteReply",
+  term: state.currentTerm,
+  granted,
+  wall: state.clock.wall,
+  time: state.clock.settled ? replicatedTime(state) : 0,
 })
 
-const mayVote = (state: State, candidate: Member): boolean => state.votedFor === null || sameMember(state.votedFor, candidate)
+const mayVote = (state: State, candidate: Member): boolean =>
+  state.votedFor === null || sameMember(state.votedFor, candidate)
 
 /** The message's term is the current one: the gate has made sure of that. */
 export const onRequestVote = (turn: Turn, from: Member, message: RequestVote): void => {
@@ -103,7 +127,12 @@ export const onVoteReply = (turn: Turn, from: Member, message: RequestVoteReply 
 const sendPendingVote = (turn: Turn): void => {
   const { state } = turn
   const { pendingVote, durability, currentTerm } = state
-  if (pendingVote === null || durability.hardState.term !== currentTerm || !sameMember(durability.hardState.vote, pendingVote)) return
+  if (
+    pendingVote === null ||
+    durability.hardState.term !== currentTerm ||
+    !sameMember(durability.hardState.vote, pendingVote)
+  )
+    return
   send(turn, pendingVote, voteReply(state, true))
   state.pendingVote = null
 }
@@ -113,14 +142,19 @@ const askForVotes = (turn: Turn): void => {
   const { role, self, currentTerm, log, durability } = state
   if ((role.type !== "candidate" && role.type !== "preCandidate") || role.asked) return
   // A candidate's own vote is a vote like any other: it counts only once it is durable.
-  if (role.type === "candidate" && !(durability.hardState.term === currentTerm && sameMember(durability.hardState.vote, self))) return
+  if (
+    role.type === "candidate" &&
+    !(durability.hardState.term === currentTerm && sameMember(durability.hardState.vote, self))
+  )
+    return
   role.asked = true
   role.votes[self.name] = true
   role.askedAt = state.clock.monotonic
   for (const voter of votersOf(configurationOf(state))) {
     if (sameMember(voter, self)) continue
     const last = { lastLogIndex: log.lastIndex, lastLogTerm: log.lastTerm }
-    if (role.type === "candidate") send(turn, voter, { type: "RequestVote", term: currentTerm, ...last, transfer: role.transfer })
+    if (role.type === "candidate")
+      send(turn, voter, { type: "RequestVote", term: currentTerm, ...last, transfer: role.transfer })
     else send(turn, voter, { type: "RequestPreVote", term: currentTerm + 1, ...last })
   }
 }
@@ -159,12 +193,20 @@ export const onQuorumTimeout = (turn: Turn): void => {
   const { state } = turn
   const leader = asLeader(state)
   if (leader === null) return
-  const heard = hasQuorum(configurationOf(state), (member) => sameMember(member, state.self) || progressOf(leader, member)?.active === true)
+  const heard = hasQuorum(
+    configurationOf(state),
+    (member) => sameMember(member, state.self) || progressOf(leader, member)?.active === true,
+  )
   if (!heard) {
     note(turn, "quorum.lost")
     becomeFollower(turn, null)
     return
   }
   for (const progress of Object.values(leader.progress)) progress.active = false
-  turn.effects.push({ type: "SetTimer", timer: "quorum", min: state.settings.electionMin, max: state.settings.electionMin })
+  turn.effects.push({
+    type: "SetTimer",
+    timer: "quorum",
+    min: state.settings.electionMin,
+    max: state.settings.electionMin,
+  })
 }

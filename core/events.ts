@@ -52,5 +52,11 @@ export type Event =
    * Make these the voters and learners of the cluster (paper §6), with these addresses (as before, if none are given).
    * One Respond answers `ref`.
    */
-  | { readonly type: "ConfigurationChangeProposed"; readonly ref: number; readonly voters: readonly Member[]; readonly learners: readonly Member[]; readonly addresses?: Addresses }
+  | {
+      readonly type: "ConfigurationChangeProposed"
+      readonly ref: number
+      readonly voters: readonly Member[]
+      readonly learners: readonly Member[]
+      readonly addresses?: Addresses
+    }
 export type EventType = Event["type"]

@@ -12,12 +12,25 @@ export type Halted =
   /** Two servers lead the same term: some server voted twice. */
   | { readonly reason: "twoLeaders"; readonly term: Term; readonly leader: Member; readonly other: Member }
   /** The entry at `index` is committed here in `term`, but the leader has a different one there, of term `theirs`. */
-  | { readonly reason: "committedConflict"; readonly index: Index; readonly term: Term; readonly leader: Member | null; readonly theirs: Term }
+  | {
+      readonly reason: "committedConflict"
+      readonly index: Index
+      readonly term: Term
+      readonly leader: Member | null
+      readonly theirs: Term
+    }
   /** The entry at `index` has the same `term` in both logs, but its content, or that of an entry before it, differs. */
-  | { readonly reason: "logsDiverged"; readonly index: Index; readonly term: Term; readonly leader: Member | null; readonly committed: boolean }
+  | {
+      readonly reason: "logsDiverged"
+      readonly index: Index
+      readonly term: Term
+      readonly leader: Member | null
+      readonly committed: boolean
+    }
 export type HaltReason = Halted["reason"]
 
-const shownBy = (leader: Member | null): string => (leader === null ? "this server's own state machine" : `${leader.name}, the leader,`)
+const shownBy = (leader: Member | null): string =>
+  leader === null ? "this server's own state machine" : `${leader.name}, the leader,`
 /** The reason as one line for people. */
 export const haltText = (halted: Halted): string => {
   switch (halted.reason) {
@@ -62,7 +75,11 @@ const agrees = (turn: Turn, leader: Member | null, index: Index, term: Term, cha
 }
 
 /** Checks an append: the entry before it, and the entries that it carries. */
-export const appendAgrees = (turn: Turn, leader: Member, { prevLogIndex, prevLogTerm, prevLogChain, entries }: AppendEntries): boolean => {
+export const appendAgrees = (
+  turn: Turn,
+  leader: Member,
+  { prevLogIndex, prevLogTerm, prevLogChain, entries }: AppendEntries,
+): boolean => {
   if (!agrees(turn, leader, prevLogIndex, prevLogTerm, prevLogChain)) return false
   const { lastIndex } = turn.state.log
   for (const { index, term, chain } of entries) {
@@ -72,7 +89,8 @@ export const appendAgrees = (turn: Turn, leader: Member, { prevLogIndex, prevLog
   return true
 }
 
-export const snapshotAgrees = (turn: Turn, leader: Member | null, { index, term, chain }: LogBase): boolean => agrees(turn, leader, index, term, chain)
+export const snapshotAgrees = (turn: Turn, leader: Member | null, { index, term, chain }: LogBase): boolean =>
+  agrees(turn, leader, index, term, chain)
 
 /** "At most one leader can be elected in a given term" (Election Safety, Figure 3). False: `leader` is a second one. */
 export const onlyLeader = (turn: Turn, leader: Member): boolean => {

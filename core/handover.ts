@@ -40,7 +40,12 @@ export const watchPersistPass = (turn: Turn): void => {
   const oldest = state.durability.outstanding[0]
   if (leader === null || leader.watchedPersist !== null || oldest === undefined) return
   leader.watchedPersist = oldest.seq
-  turn.effects.push({ type: "SetTimer", timer: "persist", min: state.settings.diskStallTimeout, max: state.settings.diskStallTimeout })
+  turn.effects.push({
+    type: "SetTimer",
+    timer: "persist",
+    min: state.settings.diskStallTimeout,
+    max: state.settings.diskStallTimeout,
+  })
 }
 
 export const onPersistTimeout = (turn: Turn): void => {
@@ -68,7 +73,13 @@ export const onMachineDamaged = (turn: Turn): void => {
 export const machineLostPass = (turn: Turn): void => {
   const { state } = turn
   const leader = asLeader(state)
-  if (leader === null || state.machine === "ready" || leader.transfer !== null || bestTarget(state, leader)?.active !== true) return
+  if (
+    leader === null ||
+    state.machine === "ready" ||
+    leader.transfer !== null ||
+    bestTarget(state, leader)?.active !== true
+  )
+    return
   note(turn, "transfer.machineLost")
   onTransferRequested(turn, null)
 }

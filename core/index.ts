@@ -4,13 +4,38 @@ export { replicatedTime } from "./clock.ts"
 export { checkSettings, defaultSettings, SettingsInvalid, type Settings } from "./settings.ts"
 export { haltText, type Halted, type HaltReason } from "./halt.ts"
 export { brokenAt, chainAfter, type Chain, type UnchainedEntry } from "./chain.ts"
-export { flawOf, flawOfPersist, flawOfStored, isChain, isCount, isIndex, isTerm, isWord, MAX_COUNT, MAX_INDEX, MAX_TERM, TERM_LEAP } from "./domain.ts"
+export {
+  flawOf,
+  flawOfPersist,
+  flawOfStored,
+  isChain,
+  isCount,
+  isIndex,
+  isTerm,
+  isWord,
+  MAX_COUNT,
+  MAX_INDEX,
+  MAX_TERM,
+  TERM_LEAP,
+} from "./domain.ts"
 export { copyState } from "./copy.ts"
 export { entryBytes, Log } from "./log.ts"
 export { rules, type Rule } from "./notes.ts"
 export { hasQuorum, majority, quorumValue, voteResult } from "./quorum.ts"
 export { configurationOf, emptyConfiguration, isVoter, membersOf, votersOf } from "./membership.ts"
 export { origin, originOf, storedAfter, type StoredLog } from "./stored.ts"
-export { recordClaim, holdsLess, LINE, lineage, NO_START, startAfter, withSighting, type Held, type Lineage, type Sighting, type Start } from "./starts.ts"
+export {
+  recordClaim,
+  holdsLess,
+  LINE,
+  lineage,
+  NO_START,
+  startAfter,
+  withSighting,
+  type Held,
+  type Lineage,
+  type Sighting,
+  type Start,
+} from "./starts.ts"
 export { knownLeader, sameMember } from "./turn.ts"
 export { initialState, inPlace, isMember, RecoveredInvalid, step, stepAll, type Runner } from "./step.ts"

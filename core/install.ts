@@ -74,13 +74,21 @@ export const restorePass = (turn: Turn): void => {
     follower.reply = "accept"
   }
   const install = follower?.install ?? null
-  if (install?.phase === "complete" && state.restoring === null && (state.applying === state.applied || state.machine === "rebuild")) {
+  if (
+    install?.phase === "complete" &&
+    state.restoring === null &&
+    (state.applying === state.applied || state.machine === "rebuild")
+  ) {
     install.phase = "restoring"
     state.restoring = install.snapshot.id
     turn.effects.push({ type: "RestoreSnapshot", snapshot: install.snapshot })
   }
   // The reply claims that the snapshot, and the log that starts after it, would survive a crash.
-  if (install?.phase === "installed" && state.durability.index >= install.snapshot.index && state.durability.hardState.term === state.currentTerm) {
+  if (
+    install?.phase === "installed" &&
+    state.durability.index >= install.snapshot.index &&
+    state.durability.hardState.term === state.currentTerm
+  ) {
     answer(turn, install.snapshot.id, "installed", 0)
     if (follower !== null) follower.install = null
   }

@@ -10,7 +10,8 @@ import { asLeader, note, type Turn } from "./turn.ts"
 import type { Leader, State } from "./types.ts"
 
 /** True: the commit index is current, and stays so for the rest of this batch. */
-export const holdsLease = (state: State, leader: Leader): boolean => leader.lease === "held" && state.commitIndex >= leader.termStart
+export const holdsLease = (state: State, leader: Leader): boolean =>
+  leader.lease === "held" && state.commitIndex >= leader.termStart
 
 /** A successor was told to campaign, and voters will vote for it at any time: no lease for the rest of the term. */
 export const barLease = (turn: Turn, leader: Leader): void => {
@@ -37,7 +38,13 @@ export const onLeaseTimeout = (turn: Turn): void => {
 export const leasePass = (turn: Turn): void => {
   const { state } = turn
   const leader = asLeader(state)
-  if (!state.settings.leaseReads || leader === null || leader.lease === "barred" || leader.leasedRound >= leader.confirmedRound) return
+  if (
+    !state.settings.leaseReads ||
+    leader === null ||
+    leader.lease === "barred" ||
+    leader.leasedRound >= leader.confirmedRound
+  )
+    return
   leader.leasedRound = leader.confirmedRound
   leader.lease = "held"
   const { electionMin, maxClockDriftPermille } = state.settings

@@ -150,7 +150,10 @@ export class Log {
     const first = chunks[0]
     if (first !== undefined) {
       const dropped = base.index + 1 - origin
-      chunks[0] = { entries: first.entries.map((entry, i) => (i < dropped ? undefined : entry)), bytesThrough: first.bytesThrough.slice() }
+      chunks[0] = {
+        entries: first.entries.map((entry, i) => (i < dropped ? undefined : entry)),
+        bytesThrough: first.bytesThrough.slice(),
+      }
     }
     return new Log(base, this.lastIndex, chunks, origin, bytesBefore)
   }

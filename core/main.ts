@@ -13,5 +13,28 @@ export { knownLeader, sameMember } from "./turn.ts"
 // For authors of storages, transports and codecs: what a log holds after a Persist, its checksums, which numbers can be written, starts of a directory.
 export { origin, storedAfter, type StoredLog } from "./stored.ts"
 export { brokenAt, chainAfter, type Chain, type UnchainedEntry } from "./chain.ts"
-export { flawOf, flawOfPersist, flawOfStored, isChain, isCount, isIndex, isTerm, isWord, MAX_COUNT, MAX_INDEX, MAX_TERM } from "./domain.ts"
-export { recordClaim, holdsLess, lineage, NO_START, startAfter, withSighting, type Held, type Lineage, type Sighting, type Start } from "./starts.ts"
+export {
+  flawOf,
+  flawOfPersist,
+  flawOfStored,
+  isChain,
+  isCount,
+  isIndex,
+  isTerm,
+  isWord,
+  MAX_COUNT,
+  MAX_INDEX,
+  MAX_TERM,
+} from "./domain.ts"
+export {
+  recordClaim,
+  holdsLess,
+  lineage,
+  NO_START,
+  startAfter,
+  withSighting,
+  type Held,
+  type Lineage,
+  type Sighting,
+  type Start,
+} from "./starts.ts"

@@ -4,7 +4,8 @@ import type { Configuration, Entry, Index, LogBase, Member, State } from "./type
 
 export const emptyConfiguration: Configuration = { voters: [], outgoing: [], learners: [] }
 
-export const configurationOf = (state: State): Configuration => state.configurations.at(-1)?.configuration ?? emptyConfiguration
+export const configurationOf = (state: State): Configuration =>
+  state.configurations.at(-1)?.configuration ?? emptyConfiguration
 
 /** The configuration in force at `index`, which the log holds. */
 export const configurationAt = (state: State, index: Index): Configuration =>
@@ -12,7 +13,9 @@ export const configurationAt = (state: State, index: Index): Configuration =>
 
 export const configurationsOf = (base: LogBase, entries: readonly Entry[]): State["configurations"] => [
   { index: base.index, configuration: base.configuration },
-  ...entries.flatMap((entry) => (entry.kind === "configuration" ? [{ index: entry.index, configuration: entry.configuration }] : [])),
+  ...entries.flatMap((entry) =>
+    entry.kind === "configuration" ? [{ index: entry.index, configuration: entry.configuration }] : [],
+  ),
 ]
 
 /** All members of a configuration, each once. */
@@ -24,10 +27,12 @@ export const membersOf = (configuration: Configuration): readonly Member[] => {
   return [...seen.values()]
 }
 
-export const votersOf = (configuration: Configuration): readonly Member[] => membersOf({ ...configuration, learners: [] })
+export const votersOf = (configuration: Configuration): readonly Member[] =>
+  membersOf({ ...configuration, learners: [] })
 
 export const isVoter = (configuration: Configuration, member: Member): boolean =>
-  configuration.voters.some((voter) => sameMember(voter, member)) || configuration.outgoing.some((voter) => sameMember(voter, member))
+  configuration.voters.some((voter) => sameMember(voter, member)) ||
+  configuration.outgoing.some((voter) => sameMember(voter, member))
 
 /** A member with the sender's name exists, but only as another incarnation: one of the two is from before a lost disk. */
 export const isStranger = ({ voters, outgoing, learners }: Configuration, sender: Member): boolean => {

@@ -29,7 +29,8 @@ export const recordRound = (leader: Leader, progress: Progress, round: number): 
 
 export const closeSnapshot = (turn: Turn, progress: Progress): void => {
   const { mode } = progress
-  if (mode.type === "snapshot" && mode.snapshot !== null) turn.effects.push({ type: "CloseSnapshot", id: mode.snapshot.id })
+  if (mode.type === "snapshot" && mode.snapshot !== null)
+    turn.effects.push({ type: "CloseSnapshot", id: mode.snapshot.id })
 }
 
 /** Find out up to where the logs agree, by one append at `nextIndex`. */

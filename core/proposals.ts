@@ -7,9 +7,20 @@ import { configurationOf } from "./membership.ts"
 import { progressOf } from "./progress.ts"
 import { hasQuorum } from "./quorum.ts"
 import { asLeader, knownLeader, note, respond, sameMember, send, type Turn } from "./turn.ts"
-import type { CommandEntry, ForwardProposal, ForwardProposalReply, Leader, Member, Payload, ProposalOutcome, ProposalRefusal, State } from "./types.ts"
+import type {
+  CommandEntry,
+  ForwardProposal,
+  ForwardProposalReply,
+  Leader,
+  Member,
+  Payload,
+  ProposalOutcome,
+  ProposalRefusal,
+  State,
+} from "./types.ts"
 
-const uncommittedBytes = ({ log, commitIndex }: State): number => log.bytesThrough(log.lastIndex) - log.bytesThrough(commitIndex)
+const uncommittedBytes = ({ log, commitIndex }: State): number =>
+  log.bytesThrough(log.lastIndex) - log.bytesThrough(commitIndex)
 
 /**
  * Entries for which no quorum has room would only fill the leader's disk, and could not be committed. So the leader
@@ -19,7 +30,10 @@ const quorumHasRoom = (state: State, leader: Leader): boolean => {
   let full = false
   for (const name in leader.progress) full ||= leader.progress[name]?.condition === "full"
   if (!full) return true
-  return hasQuorum(configurationOf(state), (member) => sameMember(member, state.self) || progressOf(leader, member)?.condition !== "full")
+  return hasQuorum(
+    configurationOf(state),
+    (member) => sameMember(member, state.self) || progressOf(leader, member)?.condition !== "full",
+  )
 }
 
 /** What they come to together, or null if one of them is larger than an entry may be. */
@@ -46,7 +60,11 @@ const refusalReason = (state: State, payloads: readonly Payload[]): ProposalRefu
   return waiting > 0 && waiting + bytes > state.settings.maxUncommittedBytes ? "busy" : null
 }
 
-const refused = (turn: Turn, leader: Member | null, reason: ProposalRefusal = leader === null ? "noLeader" : "notLeader"): ProposalOutcome => {
+const refused = (
+  turn: Turn,
+  leader: Member | null,
+  reason: ProposalRefusal = leader === null ? "noLeader" : "notLeader",
+): ProposalOutcome => {
   note(turn, "proposal.refused")
   return { type: "ProposalRefused", reason, leader }
 }

@@ -30,7 +30,10 @@ export const hasQuorum = (configuration: Configuration, has: (member: Member) =>
   quorumValue(configuration, (member) => (has(member) ? 1 : 0)) === 1
 
 /** won: a quorum said yes. lost: a quorum cannot be reached any more. */
-export const voteResult = (configuration: Configuration, votes: Readonly<Record<string, boolean>>): "won" | "lost" | "pending" => {
+export const voteResult = (
+  configuration: Configuration,
+  votes: Readonly<Record<string, boolean>>,
+): "won" | "lost" | "pending" => {
   if (hasQuorum(configuration, (member) => votes[member.name] === true)) return "won"
   return hasQuorum(configuration, (member) => votes[member.name] !== false) ? "pending" : "lost"
 }

@@ -39,7 +39,12 @@ export const onReadRequested = (turn: Turn, ref: number): void => {
   } else refuse(turn, ref, "noLeader")
 }
 
-const confirmForFollower = (turn: Turn, leader: Leader, { member, bootId, number }: NonNullable<PendingRead["from"]>, readIndex: Index): void => {
+const confirmForFollower = (
+  turn: Turn,
+  leader: Leader,
+  { member, bootId, number }: NonNullable<PendingRead["from"]>,
+  readIndex: Index,
+): void => {
   const progress = progressOf(leader, member)
   if (progress !== undefined) progress.wantsCommit = Math.max(progress.wantsCommit, readIndex)
   send(turn, member, { type: "ReadIndexReply", term: turn.state.currentTerm, bootId, number, readIndex })
@@ -53,8 +58,7 @@ export const onReadIndex = (turn: Turn, from: Member, { bootId, number }: ReadIn
   else if (holdsLease(state, leader)) {
     note(turn, "read.leased")
     confirmForFollower(turn, leader, { member: from, bootId, number }, state.commitIndex)
-  }
-  else leader.reads.push(pendingRead(turn, leader, 0, { member: from, bootId, number }))
+  } else leader.reads.push(pendingRead(turn, leader, 0, { member: from, bootId, number }))
 }
 
 export const onReadIndexReply = (turn: Turn, from: Member, { bootId, number, readIndex }: ReadIndexReply): void => {
@@ -62,7 +66,14 @@ export const onReadIndexReply = (turn: Turn, from: Member, { bootId, number, rea
   const follower = asFollower(state)
   const asked = follower?.asked ?? null
   // A reply to a request of an earlier start, or to an earlier request, does not cover reads that came after it.
-  if (follower === null || asked === null || bootId !== state.bootId || asked.number !== number || !sameMember(follower.leader, from)) return
+  if (
+    follower === null ||
+    asked === null ||
+    bootId !== state.bootId ||
+    asked.number !== number ||
+    !sameMember(follower.leader, from)
+  )
+    return
   follower.asked = null
   for (const ref of asked.refs)
     if (readIndex === null) refuse(turn, ref, "leaderChanged")
@@ -73,12 +84,18 @@ export const onReadIndexReply = (turn: Turn, from: Member, { bootId, number, rea
 const askLeader = (turn: Turn): void => {
   const { state } = turn
   const follower = asFollower(state)
-  if (follower === null || follower.leader === null || follower.asked !== null || follower.unsentReads.length === 0) return
+  if (follower === null || follower.leader === null || follower.asked !== null || follower.unsentReads.length === 0)
+    return
   note(turn, "read.asked")
   state.readNumber += 1
   follower.asked = { number: state.readNumber, refs: follower.unsentReads, overdue: false }
   follower.unsentReads = []
-  send(turn, follower.leader, { type: "ReadIndex", term: state.currentTerm, bootId: state.bootId, number: state.readNumber })
+  send(turn, follower.leader, {
+    type: "ReadIndex",
+    term: state.currentTerm,
+    bootId: state.bootId,
+    number: state.readNumber,
+  })
 }
 
 /** Start a round for the reads that wait for one, unless reads of the current round are still unconfirmed. */
@@ -141,7 +158,8 @@ export const onAnswerTimeout = (turn: Turn): void => {
   const follower = asFollower(state)
   if (follower !== null && follower.asked !== null && follower.leader !== null) {
     const { asked, leader } = follower
-    if (asked.overdue) send(turn, leader, { type: "ReadIndex", term: state.currentTerm, bootId: state.bootId, number: asked.number })
+    if (asked.overdue)
+      send(turn, leader, { type: "ReadIndex", term: state.currentTerm, bootId: state.bootId, number: asked.number })
     asked.overdue = true
   }
   for (const { ref, overdue } of state.forwarded)

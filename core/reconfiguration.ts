@@ -34,7 +34,8 @@ const sameAddresses = (now: Addresses = {}, then: Addresses = now): boolean => {
 const isValidChange = (now: Configuration, { voters, learners, addresses }: Change): boolean => {
   const names = [...voters, ...learners].map(({ name }) => name)
   if (voters.length === 0 || new Set(names).size !== names.length) return false
-  if (sameMembers(now.voters, voters) && sameMembers(now.learners, learners) && sameAddresses(now.addresses, addresses)) return false
+  if (sameMembers(now.voters, voters) && sameMembers(now.learners, learners) && sameAddresses(now.addresses, addresses))
+    return false
   return voters.every((voter) => membersOf(now).some((member) => sameMember(member, voter)))
 }
 
@@ -54,15 +55,24 @@ const refusalReason = (state: State, change: Change): ProposalRefusal | null => 
   // Ongaro 2015: until an entry of its own term is committed, a leader may not know of a committed change.
   if (state.commitIndex < leader.termStart) return "notReady"
   const inForce = state.configurations.at(-1)
-  if (inForce === undefined || inForce.configuration.outgoing.length > 0 || inForce.index > state.commitIndex) return "changePending"
+  if (inForce === undefined || inForce.configuration.outgoing.length > 0 || inForce.index > state.commitIndex)
+    return "changePending"
   const { index, configuration } = inForce
   if (!isValidChange(configuration, change)) return "invalidChange"
-  return change.voters.every((voter) => isVoter(configuration, voter) || isFit(state, leader, voter, index)) ? null : "notReady"
+  return change.voters.every((voter) => isVoter(configuration, voter) || isFit(state, leader, voter, index))
+    ? null
+    : "notReady"
 }
 
 const appendConfiguration = (state: State, configuration: Configuration): void => {
   const { log, currentTerm: term } = state
-  const entry = { kind: "configuration", index: log.lastIndex + 1, term, time: nextStamp(state), configuration } as const
+  const entry = {
+    kind: "configuration",
+    index: log.lastIndex + 1,
+    term,
+    time: nextStamp(state),
+    configuration,
+  } as const
   appendToLog(state, [{ ...entry, chain: chainAfter(log.last.chain, entry) }])
 }
 
@@ -78,7 +88,12 @@ export const onConfigurationChangeProposed = (turn: Turn, ref: number, change: C
   note(turn, "member.changeStarted")
   const now = configurationOf(state)
   const { voters, learners, addresses = now.addresses } = change
-  appendConfiguration(state, { voters, outgoing: sameMembers(now.voters, voters) ? [] : now.voters, learners, ...(addresses === undefined ? {} : { addresses }) })
+  appendConfiguration(state, {
+    voters,
+    outgoing: sameMembers(now.voters, voters) ? [] : now.voters,
+    learners,
+    ...(addresses === undefined ? {} : { addresses }),
+  })
   respond(turn, ref, { type: "ProposalAppended", first: state.log.lastIndex, term: state.currentTerm })
 }
 
@@ -87,7 +102,13 @@ const leaveJoint = (turn: Turn, leader: Leader): void => {
   const { state } = turn
   const inForce = state.configurations.at(-1)
   if (inForce === undefined || inForce.configuration.outgoing.length === 0) return
-  if (inForce.index > state.commitIndex || state.commitIndex < leader.termStart || leader.transfer !== null || state.log.lastIndex >= MAX_INDEX) return
+  if (
+    inForce.index > state.commitIndex ||
+    state.commitIndex < leader.termStart ||
+    leader.transfer !== null ||
+    state.log.lastIndex >= MAX_INDEX
+  )
+    return
   // Otherwise no remaining voter might be able to give the others a snapshot.
   if (!inForce.configuration.voters.some((voter) => isFit(state, leader, voter, inForce.index))) return
   note(turn, "member.jointLeft")
@@ -104,7 +125,8 @@ const updateTargets = (turn: Turn, leader: Leader): void => {
   for (const progress of Object.values(leader.progress)) {
     if (targets.some((member) => sameMember(member, progress.member))) continue
     // Tell it once that it was removed, without waiting for a reply, so that it stops campaigning.
-    if (progress.mode.type === "replicate" && progress.nextIndex > state.log.base.index) sendAppend(turn, leader, progress, progress.nextIndex - 1, [])
+    if (progress.mode.type === "replicate" && progress.nextIndex > state.log.base.index)
+      sendAppend(turn, leader, progress, progress.nextIndex - 1, [])
     closeSnapshot(turn, progress)
     delete leader.progress[progress.member.name]
   }

@@ -17,15 +17,20 @@ const possibleConfigurations = (state: State): State["configurations"] => {
  * server with a lost state machine may campaign for the same reason; it hands over soon after (handover.ts).
  */
 export const canCampaign = (state: State): boolean =>
-  state.restoring === null && possibleConfigurations(state).some(({ configuration }) => isVoter(configuration, state.self))
+  state.restoring === null &&
+  possibleConfigurations(state).some(({ configuration }) => isVoter(configuration, state.self))
 
 /** The servers to which a leader replicates. A removed server learns of its removal from the last entry it receives. */
 export const replicationTargets = (state: State): readonly Member[] => {
   const members = new Map<string, Member>()
-  for (const { configuration } of possibleConfigurations(state)) for (const member of membersOf(configuration)) members.set(member.name, member)
+  for (const { configuration } of possibleConfigurations(state))
+    for (const member of membersOf(configuration)) members.set(member.name, member)
   members.delete(state.self.name)
   return [...members.values()]
 }
 
 /** Identifies the configurations that the targets are derived from: while this is unchanged, so are the targets. */
-export const targetsAsOf = (state: State): Leader["targetsAsOf"] => ({ inForce: state.configurations.at(-1)?.index ?? 0, committed: committedConfiguration(state) })
+export const targetsAsOf = (state: State): Leader["targetsAsOf"] => ({
+  inForce: state.configurations.at(-1)?.index ?? 0,
+  committed: committedConfiguration(state),
+})

@@ -7,7 +7,20 @@ import { recordRound, probeFrom, progressOf, releaseInflight, replicateFrom, win
 import { followLeader } from "./roles.ts"
 import { countHeartbeat, onAcceptedInTransfer } from "./snapshot.ts"
 import { asFollower, asLeader, note, send, type Turn } from "./turn.ts"
-import type { AppendAccepted, AppendEntries, AppendRejected, Condition, Entry, Follower, Index, Leader, Member, Progress, State, Term } from "./types.ts"
+import type {
+  AppendAccepted,
+  AppendEntries,
+  AppendRejected,
+  Condition,
+  Entry,
+  Follower,
+  Index,
+  Leader,
+  Member,
+  Progress,
+  State,
+  Term,
+} from "./types.ts"
 
 // -------------------------------------------------------------------------------------------- followers
 
@@ -27,7 +40,11 @@ const rejectionAt = (state: State, prevLogIndex: Index): Exclude<Follower["reply
   const { log, commitIndex } = state
   const conflictTerm = log.termAt(prevLogIndex)
   if (conflictTerm === undefined) return { prevLogIndex, conflictTerm: 0, conflictIndex: log.lastIndex + 1 }
-  return { prevLogIndex, conflictTerm, conflictIndex: Math.max(firstOfTerm(log, prevLogIndex, conflictTerm), commitIndex + 1) }
+  return {
+    prevLogIndex,
+    conflictTerm,
+    conflictIndex: Math.max(firstOfTerm(log, prevLogIndex, conflictTerm), commitIndex + 1),
+  }
 }
 
 /**
@@ -100,7 +117,17 @@ export const acknowledgePass = (turn: Turn): void => {
   const matchIndex = Math.min(verified, durability.index)
   if (reply !== null && reply !== "accept") send(turn, leader, { type: "AppendRejected", term, ...reply, round })
   else if (reply === "accept" || matchIndex > follower.reportedMatch || round > follower.reportedRound) {
-    send(turn, leader, { type: "AppendAccepted", term, verifiedIndex: verified, verifiedChain: state.log.chainAt(verified) ?? 0, matchIndex, round, condition: conditionOf(state), wall: state.clock.wall, leaderTime: follower.leaderTime })
+    send(turn, leader, {
+      type: "AppendAccepted",
+      term,
+      verifiedIndex: verified,
+      verifiedChain: state.log.chainAt(verified) ?? 0,
+      matchIndex,
+      round,
+      condition: conditionOf(state),
+      wall: state.clock.wall,
+      leaderTime: follower.leaderTime,
+    })
     follower.reportedMatch = matchIndex
   } else return
   follower.reply = null
@@ -168,7 +195,8 @@ export const onAppendRejected = (turn: Turn, from: Member, message: AppendReject
   const progress = replyFrom(turn, from, message.round)
   if (progress === null || progress.mode.type === "snapshot") return
   const { prevLogIndex, conflictTerm, conflictIndex } = message
-  const stale = progress.mode.type === "probe" ? prevLogIndex !== progress.nextIndex - 1 : prevLogIndex <= progress.matchIndex
+  const stale =
+    progress.mode.type === "probe" ? prevLogIndex !== progress.nextIndex - 1 : prevLogIndex <= progress.matchIndex
   if (stale) {
     note(turn, "progress.staleRejection")
     return
@@ -184,7 +212,12 @@ export const onHeartbeatTimeout = (turn: Turn): void => {
   if (leader === null) return
   leader.round += 1
   for (const progress of Object.values(leader.progress)) countHeartbeat(turn, progress)
-  turn.effects.push({ type: "SetTimer", timer: "heartbeat", min: state.settings.heartbeat, max: state.settings.heartbeat })
+  turn.effects.push({
+    type: "SetTimer",
+    timer: "heartbeat",
+    min: state.settings.heartbeat,
+    max: state.settings.heartbeat,
+  })
 }
 
 /** A connection opened or broke: messages in flight are lost, so probe again up to where the logs agree. */
@@ -197,11 +230,18 @@ export const onPeerLink = (turn: Turn, peer: Member, connected: boolean): void =
   // it is asked again what it holds. Counting less towards commitment is always safe.
   if (connected) progress.matchIndex = 0
   else progress.active = false
-  if (progress.mode.type === "snapshot") progress.mode.waiting = progress.mode.snapshot === null && progress.mode.waiting
+  if (progress.mode.type === "snapshot")
+    progress.mode.waiting = progress.mode.snapshot === null && progress.mode.waiting
   else probeFrom(turn, progress, nextIndex)
 }
 
-export const sendAppend = (turn: Turn, leader: Leader, progress: Progress, prevLogIndex: Index, entries: readonly Entry[]): void => {
+export const sendAppend = (
+  turn: Turn,
+  leader: Leader,
+  progress: Progress,
+  prevLogIndex: Index,
+  entries: readonly Entry[],
+): void => {
   const { state } = turn
   send(turn, progress.member, {
     type: "AppendEntries",
@@ -220,7 +260,8 @@ export const sendAppend = (turn: Turn, leader: Leader, progress: Progress, prevL
 }
 
 /** A follower without disk space is sent only what a leader needs to be confirmed: entries through this term's no-op. */
-const sendThrough = (state: State, leader: Leader, progress: Progress): Index => (progress.condition === "full" ? leader.termStart : state.log.lastIndex)
+const sendThrough = (state: State, leader: Leader, progress: Progress): Index =>
+  progress.condition === "full" ? leader.termStart : state.log.lastIndex
 
 const nextBatch = (state: State, leader: Leader, progress: Progress): readonly Entry[] =>
   state.log.slice(progress.nextIndex, sendThrough(state, leader, progress), state.settings.maxBatchBytes)
@@ -245,7 +286,11 @@ const sendAhead = (turn: Turn, leader: Leader, progress: Progress): void => {
 const needsHeartbeat = (state: State, leader: Leader, progress: Progress): boolean => {
   if (progress.sentRound < leader.round) return true
   const { sentCommit, wantsCommit, nextIndex } = progress
-  return progress.mode.type === "replicate" && sentCommit < wantsCommit && Math.min(state.commitIndex, nextIndex - 1) > sentCommit
+  return (
+    progress.mode.type === "replicate" &&
+    sentCommit < wantsCommit &&
+    Math.min(state.commitIndex, nextIndex - 1) > sentCommit
+  )
 }
 
 /**
@@ -269,6 +314,13 @@ export const replicatePass = (turn: Turn): void => {
       sendAppend(turn, leader, progress, progress.nextIndex - 1, nextBatch(state, leader, progress))
       mode.waiting = true
     }
-    if (needsHeartbeat(state, leader, progress)) sendAppend(turn, leader, progress, mode.type === "snapshot" ? heartbeatPrevIndex(state) : progress.nextIndex - 1, [])
+    if (needsHeartbeat(state, leader, progress))
+      sendAppend(
+        turn,
+        leader,
+        progress,
+        mode.type === "snapshot" ? heartbeatPrevIndex(state) : progress.nextIndex - 1,
+        [],
+      )
   }
 }

@@ -62,7 +62,8 @@ const leaveRole = (turn: Turn, leader: Member | null): void => {
   failPending(turn, leader)
   if (role.type !== "leader") return
   for (const progress of Object.values(role.progress)) closeSnapshot(turn, progress)
-  for (const timer of ["heartbeat", "quorum", "persist", "transfer"] as const) turn.effects.push({ type: "CancelTimer", timer })
+  for (const timer of ["heartbeat", "quorum", "persist", "transfer"] as const)
+    turn.effects.push({ type: "CancelTimer", timer })
   dropLease(turn)
 }
 
@@ -144,9 +145,18 @@ export const leaderDisconnected = (turn: Turn, follower: Follower): void => {
 }
 
 /** There is no next term, or no index for its no-op, that the codecs could write. */
-export const isExhausted = ({ currentTerm, log }: State): boolean => currentTerm >= MAX_TERM || log.lastIndex >= MAX_INDEX
+export const isExhausted = ({ currentTerm, log }: State): boolean =>
+  currentTerm >= MAX_TERM || log.lastIndex >= MAX_INDEX
 
-const newCandidate = (type: Candidate["type"], transfer: boolean): Candidate => ({ type, votes: {}, asked: false, transfer, askedAt: 0, wallOffsets: {}, timeOffset: null })
+const newCandidate = (type: Candidate["type"], transfer: boolean): Candidate => ({
+  type,
+  votes: {},
+  asked: false,
+  transfer,
+  askedAt: 0,
+  wallOffsets: {},
+  timeOffset: null,
+})
 
 export const becomePreCandidate = (turn: Turn): void => {
   leaveRole(turn, null)
@@ -171,16 +181,41 @@ export const becomeLeader = (turn: Turn): void => {
   const { log } = state
   state.termLeader = state.self
   const termStart = log.lastIndex + 1
-  const progress = Object.fromEntries(replicationTargets(state).map((member) => [member.name, newProgress(member, termStart)]))
+  const progress = Object.fromEntries(
+    replicationTargets(state).map((member) => [member.name, newProgress(member, termStart)]),
+  )
   state.role = {
-    type: "leader", termStart, progress, round: 1, confirmedRound: 0, reads: [], forwards: [], transfer: null, lease: "none", leasedRound: 0,
-    targetsAsOf: targetsAsOf(state), watchedPersist: null, since: state.clock.monotonic, agreedOffset: null, comparedAt: 0,
+    type: "leader",
+    termStart,
+    progress,
+    round: 1,
+    confirmedRound: 0,
+    reads: [],
+    forwards: [],
+    transfer: null,
+    lease: "none",
+    leasedRound: 0,
+    targetsAsOf: targetsAsOf(state),
+    watchedPersist: null,
+    since: state.clock.monotonic,
+    agreedOffset: null,
+    comparedAt: 0,
   }
   startClock(turn, state.role, candidate)
   const noop = { kind: "noop", index: termStart, term: state.currentTerm, time: nextStamp(state) } as const
   appendToLog(state, [{ ...noop, chain: chainAfter(log.last.chain, noop) }])
   turn.effects.push({ type: "CancelTimer", timer: "election" })
-  turn.effects.push({ type: "SetTimer", timer: "heartbeat", min: state.settings.heartbeat, max: state.settings.heartbeat })
+  turn.effects.push({
+    type: "SetTimer",
+    timer: "heartbeat",
+    min: state.settings.heartbeat,
+    max: state.settings.heartbeat,
+  })
   if (state.settings.checkQuorum)
-    turn.effects.push({ type: "SetTimer", timer: "quorum", min: state.settings.electionMin, max: state.settings.electionMin })
+    turn.effects.push({
+      type: "SetTimer",
+      timer: "quorum",
+      min: state.settings.electionMin,
+      max: state.settings.electionMin,
+    })
 }

@@ -74,7 +74,9 @@ export class SettingsInvalid extends Error {
   readonly found: unknown
   readonly expected: string
   constructor(setting: string, found: unknown, expected: string) {
-    super(`setting ${setting} is ${String(found)}, expected ${expected}. Nothing was started; core/settings.ts lists all settings with their defaults`)
+    super(
+      `setting ${setting} is ${String(found)}, expected ${expected}. Nothing was started; core/settings.ts lists all settings with their defaults`,
+    )
     this.setting = setting
     this.found = found
     this.expected = expected
@@ -83,9 +85,21 @@ export class SettingsInvalid extends Error {
 
 /** The minimum of each; all are whole numbers. To lift a limit give a large number, not Infinity. */
 const LEAST = {
-  heartbeat: 1, electionMin: 1, electionMax: 1, disconnectMax: 0, diskStallTimeout: 1, maxClockDriftPermille: 0,
-  maxEntryBytes: 1, maxBatchBytes: 1, maxInflight: 1, maxInflightBytes: 1, maxUncommittedBytes: 1, maxApplyBytes: 1, maxPendingReads: 1,
-  snapshotBytes: 1, trailingLogBytes: 0,
+  heartbeat: 1,
+  electionMin: 1,
+  electionMax: 1,
+  disconnectMax: 0,
+  diskStallTimeout: 1,
+  maxClockDriftPermille: 0,
+  maxEntryBytes: 1,
+  maxBatchBytes: 1,
+  maxInflight: 1,
+  maxInflightBytes: 1,
+  maxUncommittedBytes: 1,
+  maxApplyBytes: 1,
+  maxPendingReads: 1,
+  snapshotBytes: 1,
+  trailingLogBytes: 0,
 } as const satisfies Partial<Record<keyof Settings, number>>
 /** 1,000 would leave a lease no time at all. */
 const MOST: Partial<Record<keyof Settings, number>> = { maxClockDriftPermille: 999 }
@@ -96,14 +110,22 @@ export const checkSettings = (settings: Settings, longest = MAX_COUNT): void => 
   const given = new Map<string, unknown>(Object.entries(settings))
   for (const [setting, usual] of Object.entries(defaultSettings)) {
     const found = given.get(setting)
-    if (typeof usual === "boolean" && typeof found !== "boolean") throw new SettingsInvalid(setting, found, "true or false")
+    if (typeof usual === "boolean" && typeof found !== "boolean")
+      throw new SettingsInvalid(setting, found, "true or false")
   }
   for (const [setting, least] of Object.entries(LEAST) as [keyof typeof LEAST, number][]) {
     const found = given.get(setting)
     const most = MOST[setting] ?? (TIMES.includes(setting) ? longest : MAX_COUNT)
-    if (typeof found !== "number" || !Number.isInteger(found) || found < least || found > most) throw new SettingsInvalid(setting, found, `a whole number from ${least} to ${most}`)
+    if (typeof found !== "number" || !Number.isInteger(found) || found < least || found > most)
+      throw new SettingsInvalid(setting, found, `a whole number from ${least} to ${most}`)
   }
   const { heartbeat, electionMin, electionMax } = settings
-  if (heartbeat >= electionMin) throw new SettingsInvalid("heartbeat", heartbeat, `less than electionMin (${electionMin}): followers would campaign against a live leader`)
-  if (electionMax < electionMin) throw new SettingsInvalid("electionMax", electionMax, `at least electionMin (${electionMin})`)
+  if (heartbeat >= electionMin)
+    throw new SettingsInvalid(
+      "heartbeat",
+      heartbeat,
+      `less than electionMin (${electionMin}): followers would campaign against a live leader`,
+    )
+  if (electionMax < electionMin)
+    throw new SettingsInvalid("electionMax", electionMax, `at least electionMin (${electionMin})`)
 }

@@ -7,11 +7,22 @@ import { snapshotAgrees } from "./halt.ts"
 import { configurationAt } from "./membership.ts"
 import { recordRound, closeSnapshot, progressOf, replicateFrom } from "./progress.ts"
 import { asLeader, note, send, type Turn } from "./turn.ts"
-import type { AppendAccepted, Index, InstallSnapshotReply, Leader, LogBase, Member, Progress, SnapshotRef, State } from "./types.ts"
+import type {
+  AppendAccepted,
+  Index,
+  InstallSnapshotReply,
+  Leader,
+  LogBase,
+  Member,
+  Progress,
+  SnapshotRef,
+  State,
+} from "./types.ts"
 
 // ------------------------------------------------------------------------------------- the own snapshot
 
-const snapshotOf = (progress: Progress): SnapshotRef | null => (progress.mode.type === "snapshot" ? progress.mode.snapshot : null)
+const snapshotOf = (progress: Progress): SnapshotRef | null =>
+  progress.mode.type === "snapshot" ? progress.mode.snapshot : null
 
 export const takeSnapshotPass = (turn: Turn): void => {
   const { state } = turn
@@ -41,8 +52,12 @@ const TRANSFER_PATIENCE = 4
 /** A follower that receives a snapshot needs the entries after it: if they were trimmed, it would need another snapshot, and so on for ever. */
 const heldByTransfers = (state: State): Index => {
   const leader = asLeader(state)
-  if (leader === null || state.log.bytes > TRANSFER_PATIENCE * state.settings.snapshotBytes) return Number.POSITIVE_INFINITY
-  return Object.values(leader.progress).reduce<Index>((least, progress) => Math.min(least, snapshotOf(progress)?.index ?? least), Number.POSITIVE_INFINITY)
+  if (leader === null || state.log.bytes > TRANSFER_PATIENCE * state.settings.snapshotBytes)
+    return Number.POSITIVE_INFINITY
+  return Object.values(leader.progress).reduce<Index>(
+    (least, progress) => Math.min(least, snapshotOf(progress)?.index ?? least),
+    Number.POSITIVE_INFINITY,
+  )
 }
 
 export const onSnapshotTaken = (turn: Turn, base: LogBase): void => {
@@ -59,7 +74,13 @@ export const onSnapshotTaken = (turn: Turn, base: LogBase): void => {
   const entry = state.log.entry(index)
   if (entry === undefined) return
   note(turn, "snapshot.trimmed")
-  trimLog(state, { index, term: entry.term, time: entry.time, chain: entry.chain, configuration: configurationAt(state, index) })
+  trimLog(state, {
+    index,
+    term: entry.term,
+    time: entry.time,
+    chain: entry.chain,
+    configuration: configurationAt(state, index),
+  })
   const leader = asLeader(state)
   for (const progress of leader === null ? [] : Object.values(leader.progress))
     if ((snapshotOf(progress)?.index ?? index) < index) retryTransferLater(turn, progress)
@@ -145,7 +166,11 @@ export const onInstallSnapshotReply = (turn: Turn, from: Member, message: Instal
 }
 
 /** Its next entry was trimmed, or it has reported that its state machine is lost. */
-const needsSnapshot = ({ log, applied }: State, leader: Leader, { mode, nextIndex, condition, active }: Progress): boolean => {
+const needsSnapshot = (
+  { log, applied }: State,
+  leader: Leader,
+  { mode, nextIndex, condition, active }: Progress,
+): boolean => {
   if (mode.type === "snapshot") return false
   if (nextIndex <= log.base.index) return true
   // Until this leader has executed its own no-op, its state machine may be behind the follower's log, and the follower's
@@ -158,7 +183,11 @@ const needsSnapshot = ({ log, applied }: State, leader: Leader, { mode, nextInde
  * everything that was trimmed here, entries suffice; if it holds the snapshot, but the log was meanwhile trimmed past it, it
  * needs a newer one.
  */
-export const onAcceptedInTransfer = (turn: Turn, progress: Progress, { matchIndex, verifiedIndex }: AppendAccepted): void => {
+export const onAcceptedInTransfer = (
+  turn: Turn,
+  progress: Progress,
+  { matchIndex, verifiedIndex }: AppendAccepted,
+): void => {
   const sent = snapshotOf(progress)
   if (progress.condition === "rebuild" || matchIndex < (sent?.index ?? 0)) return
   if (matchIndex >= turn.state.log.base.index) replicateFrom(turn, progress, verifiedIndex + 1)
@@ -173,7 +202,16 @@ const sendChunk = (turn: Turn, leader: Leader, progress: Progress): void => {
   const { snapshot, offset } = mode
   if (snapshot === null) turn.effects.push({ type: "OpenSnapshot", to: member })
   // The interpreter fills in the bytes at `offset`, their length, and whether they are the last.
-  else send(turn, member, { type: "InstallSnapshot", term: turn.state.currentTerm, snapshot, offset, length: 0, last: false, round: leader.round })
+  else
+    send(turn, member, {
+      type: "InstallSnapshot",
+      term: turn.state.currentTerm,
+      snapshot,
+      offset,
+      length: 0,
+      last: false,
+      round: leader.round,
+    })
 }
 
 /** Send snapshots chunk by chunk, each once the one before it was acknowledged. */

@@ -17,9 +17,13 @@ export const NO_START: Start = { number: 0, words: [] }
 /** How many words are kept and sent. A peer that has missed more starts than this can prove nothing. */
 export const LINE = 128
 
-export const startAfter = (before: Start, word: number): Start => ({ number: before.number + 1, words: [...before.words.slice(1 - LINE), word] })
+export const startAfter = (before: Start, word: number): Start => ({
+  number: before.number + 1,
+  words: [...before.words.slice(1 - LINE), word],
+})
 
-const wordOf = (start: Start, number: number): number | undefined => start.words[start.words.length - 1 - (start.number - number)]
+const wordOf = (start: Start, number: number): number | undefined =>
+  start.words[start.words.length - 1 - (start.number - number)]
 
 /**
  * How a presented start relates to the latest one that was met. later: it comes after that one, or nothing contradicts
@@ -40,7 +44,8 @@ export interface Held {
   readonly index: Index
 }
 /** Within a term acknowledged entries are never truncated; in a later term they may be. */
-export const holdsLess = (recovered: Held, said: Held): boolean => recovered.term < said.term || (recovered.term === said.term && recovered.index < said.index)
+export const holdsLess = (recovered: Held, said: Held): boolean =>
+  recovered.term < said.term || (recovered.term === said.term && recovered.index < said.index)
 
 /** What a node knows about the starts of one incarnation of a peer. */
 export interface Sighting {
@@ -68,5 +73,10 @@ const MOST = 128
 /** Adds a sighting at the front. Of each name, the incarnations met last are kept. */
 export const withSighting = (all: readonly Sighting[], one: Sighting): readonly Sighting[] => {
   let kept = 1
-  return [one, ...all.filter(({ member }) => !sameMember(member, one.member) && (member.name !== one.member.name || kept++ < PER_NAME))].slice(0, MOST)
+  return [
+    one,
+    ...all.filter(
+      ({ member }) => !sameMember(member, one.member) && (member.name !== one.member.name || kept++ < PER_NAME),
+    ),
+  ].slice(0, MOST)
 }

@@ -3,7 +3,18 @@ import type { Halted } from "./halt.ts"
 import type { Log } from "./log.ts"
 import type { Condition } from "./messages.ts"
 import type { Settings } from "./settings.ts"
-import type { Configuration, Entry, HardState, Index, LogBase, Member, Millis, SnapshotRef, Stamp, Term } from "./types.ts"
+import type {
+  Configuration,
+  Entry,
+  HardState,
+  Index,
+  LogBase,
+  Member,
+  Millis,
+  SnapshotRef,
+  Stamp,
+  Term,
+} from "./types.ts"
 
 /** One Persist that is not reported durable yet: what will be durable once it and all before it are. */
 export interface OutstandingPersist {

@@ -8,19 +8,57 @@ import { produce } from "immer"
 import { newClock, onClockAdvanced } from "./clock.ts"
 import { applyPass, commitPass, onApplied } from "./commit.ts"
 import { onPersisted, persistWhatChanged } from "./durability.ts"
-import { electionPass, onElectionTimeout, onQuorumTimeout, onRequestPreVote, onRequestVote, onVoteReply } from "./election.ts"
+import {
+  electionPass,
+  onElectionTimeout,
+  onQuorumTimeout,
+  onRequestPreVote,
+  onRequestVote,
+  onVoteReply,
+} from "./election.ts"
 import { Log } from "./log.ts"
 import { configurationOf, configurationsOf, isVoter } from "./membership.ts"
 import { onForwardProposal, onForwardProposalReply, onProposed } from "./proposals.ts"
-import { awaitAnswersPass, confirmReadsPass, onAnswerTimeout, onReadIndex, onReadIndexReply, onReadRequested, releaseReadsPass, startRoundPass } from "./reads.ts"
+import {
+  awaitAnswersPass,
+  confirmReadsPass,
+  onAnswerTimeout,
+  onReadIndex,
+  onReadIndexReply,
+  onReadRequested,
+  releaseReadsPass,
+  startRoundPass,
+} from "./reads.ts"
 import { onConfigurationChangeProposed, reconfigurationPass } from "./reconfiguration.ts"
 import { haltOnly, isHalted, snapshotAgrees } from "./halt.ts"
 import { machineLostPass, onMachineDamaged, onPersistTimeout, onSpaceChanged, watchPersistPass } from "./handover.ts"
-import { installBase, onChunkStored, onInstallSnapshot, onSnapshotRejected, onSnapshotRestored, restorePass } from "./install.ts"
+import {
+  installBase,
+  onChunkStored,
+  onInstallSnapshot,
+  onSnapshotRejected,
+  onSnapshotRestored,
+  restorePass,
+} from "./install.ts"
 import { leasePass, onLeaseTimeout } from "./lease.ts"
-import { acknowledgePass, onAppendAccepted, onAppendEntries, onAppendRejected, onHeartbeatTimeout, onPeerLink, replicatePass } from "./replication.ts"
+import {
+  acknowledgePass,
+  onAppendAccepted,
+  onAppendEntries,
+  onAppendRejected,
+  onHeartbeatTimeout,
+  onPeerLink,
+  replicatePass,
+} from "./replication.ts"
 import { startSticky, leaderDisconnected, newFollower, waitForElection } from "./roles.ts"
-import { onInstallSnapshotReply, onSnapshotOpened, onSnapshotOpenFailed, onSnapshotTaken, sendSnapshotsPass, takeSnapshotPass } from "./snapshot.ts"
+import {
+  onInstallSnapshotReply,
+  onSnapshotOpened,
+  onSnapshotOpenFailed,
+  onSnapshotTaken,
+  sendSnapshotsPass,
+  takeSnapshotPass,
+} from "./snapshot.ts"
 import { flawOfStored } from "./domain.ts"
 import { checkSettings, type Settings } from "./settings.ts"
 import { passesGate } from "./term.ts"
@@ -202,7 +240,9 @@ export const inPlace = (state: State): Runner => ({
 export class RecoveredInvalid extends Error {
   override readonly name = "RecoveredInvalid"
   constructor(flaw: string) {
-    super(`the node cannot start from what is on its disk: ${flaw}. Nothing was changed. Restore the data directory to its latest state; if that is impossible, treat the disk as lost`)
+    super(
+      `the node cannot start from what is on its disk: ${flaw}. Nothing was changed. Restore the data directory to its latest state; if that is impossible, treat the disk as lost`,
+    )
   }
 }
 

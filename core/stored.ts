@@ -4,7 +4,13 @@ import { emptyConfiguration } from "./membership.ts"
 import type { Configuration, HardState, LogBase, Persist } from "./types.ts"
 
 /** What stands before the first entry of a log: nothing but the founding configuration. */
-export const originOf = (founding: Configuration): LogBase => ({ index: 0, term: 0, time: 0, chain: 0, configuration: founding })
+export const originOf = (founding: Configuration): LogBase => ({
+  index: 0,
+  term: 0,
+  time: 0,
+  chain: 0,
+  configuration: founding,
+})
 /** The same where no cluster was founded. */
 export const origin = originOf(emptyConfiguration)
 

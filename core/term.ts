@@ -63,11 +63,25 @@ const passesLowerTerm = (turn: Turn, from: Member, message: Message): boolean =>
       return false
     case "AppendEntries":
       note(turn, "term.staleRequestAnswered")
-      send(turn, from, { type: "AppendRejected", term, prevLogIndex: message.prevLogIndex, conflictTerm: 0, conflictIndex: 0, round: 0 })
+      send(turn, from, {
+        type: "AppendRejected",
+        term,
+        prevLogIndex: message.prevLogIndex,
+        conflictTerm: 0,
+        conflictIndex: 0,
+        round: 0,
+      })
       return false
     case "InstallSnapshot":
       note(turn, "term.staleRequestAnswered")
-      send(turn, from, { type: "InstallSnapshotReply", term, id: message.snapshot.id, round: 0, status: "failed", nextOffset: 0 })
+      send(turn, from, {
+        type: "InstallSnapshotReply",
+        term,
+        id: message.snapshot.id,
+        round: 0,
+        status: "failed",
+        nextOffset: 0,
+      })
       return false
     case "ReadIndex":
     case "ForwardProposal":
@@ -116,7 +130,11 @@ export const passesGate = (turn: Turn, from: Member, message: Message): boolean 
     note(turn, "term.outOfDomain")
     return false
   }
-  if (message.type === "AppendEntries" && message.entries.length > 0 && brokenAt(message.prevLogChain, message.entries) !== null) {
+  if (
+    message.type === "AppendEntries" &&
+    message.entries.length > 0 &&
+    brokenAt(message.prevLogChain, message.entries) !== null
+  ) {
     note(turn, "append.chainBroken")
     return false
   }

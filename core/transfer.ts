@@ -8,7 +8,9 @@ import type { Leader, Member, Progress, State } from "./types.ts"
 
 /** The voter with a working state machine and the longest matching log, preferably one that was heard from lately. */
 export const bestTarget = (state: State, leader: Leader): Progress | undefined => {
-  const voters = Object.values(leader.progress).filter((progress) => progress.condition === "ready" && isVoter(configurationOf(state), progress.member))
+  const voters = Object.values(leader.progress).filter(
+    (progress) => progress.condition === "ready" && isVoter(configurationOf(state), progress.member),
+  )
   const lively = voters.filter((progress) => progress.active || progress.round >= leader.round - 2)
   return (lively.length > 0 ? lively : voters).reduce<Progress | undefined>(
     (best, progress) => (best === undefined || progress.matchIndex > best.matchIndex ? progress : best),
@@ -24,7 +26,12 @@ export const onTransferRequested = (turn: Turn, to: Member | null): void => {
   if (target === undefined || !isVoter(configurationOf(state), target.member)) return
   note(turn, "transfer.started")
   leader.transfer = { to: target.member, sent: false }
-  turn.effects.push({ type: "SetTimer", timer: "transfer", min: state.settings.electionMin, max: state.settings.electionMin })
+  turn.effects.push({
+    type: "SetTimer",
+    timer: "transfer",
+    min: state.settings.electionMin,
+    max: state.settings.electionMin,
+  })
 }
 
 export const onTransferTimeout = (turn: Turn): void => {

@@ -2,7 +2,18 @@
  * Binary form of what both the wire and the disk carry: integers, members, configurations, entries, starts.
  * Big-endian; integers that count (terms, indexes, stamps, offsets) take 48 bits, which JavaScript holds exactly.
  */
-import { isChain, isCount, isWord, LINE, type Configuration, type Entry, type LogBase, type Member, type Payload, type Start } from "../core/index.ts"
+import {
+  isChain,
+  isCount,
+  isWord,
+  LINE,
+  type Configuration,
+  type Entry,
+  type LogBase,
+  type Member,
+  type Payload,
+  type Start,
+} from "../core/index.ts"
 import { MalformedBytes } from "./malformed.ts"
 
 export { MalformedBytes }
@@ -150,7 +161,8 @@ export class Reader {
   /** A count of items of at least `least` bytes each: a false count cannot cause a large allocation. */
   count(least: number): number {
     const value = this.u32()
-    if (value * least > this.end - this.at) throw new MalformedBytes(`${value} items cannot stand in ${this.end - this.at} bytes`)
+    if (value * least > this.end - this.at)
+      throw new MalformedBytes(`${value} items cannot stand in ${this.end - this.at} bytes`)
     return value
   }
   done(): void {

@@ -11,7 +11,19 @@
  *
  * To check an interpreter of your own, run `stepraft/spec/conformance`, which has these guarantees as tests.
  */
-import type { Configuration, Entry, HardState, Index, LogBase, Member, Message, Millis, Persist, SnapshotRef, Timer } from "../core/index.ts"
+import type {
+  Configuration,
+  Entry,
+  HardState,
+  Index,
+  LogBase,
+  Member,
+  Message,
+  Millis,
+  Persist,
+  SnapshotRef,
+  Timer,
+} from "../core/index.ts"
 
 /** What a storage holds when it is opened. `entries` follow `base` without a gap. */
 export interface Stored {
@@ -146,7 +158,7 @@ export interface StateMachine {
    */
   readonly position: () => LogBase | null
   readonly attach: (handlers: StateMachineHandlers) => void
-/**
+  /**
    * Entries right after `position`, of all kinds; entries that are not commands only move the position. One call at a time:
    * the next one comes after `applied`. If it throws, rejects or never reports, the node stops with that reason.
    */

@@ -2,7 +2,15 @@
  * The handshake: who is at the other end, and whether the two belong together. Every transport checks this before it lets a
  * message through. The encoding of a hello is up to the transport.
  */
-import { holdsLess, lineage, type Configuration, type Held, type Member, type Sighting, type Start } from "../core/index.ts"
+import {
+  holdsLess,
+  lineage,
+  type Configuration,
+  type Held,
+  type Member,
+  type Sighting,
+  type Start,
+} from "../core/index.ts"
 import { MEMBER_LOST } from "./mending.ts"
 
 /** What a node says of itself to all its peers. It changes when the cluster is formed. */
@@ -29,7 +37,16 @@ export interface Hello extends LocalHello {
   readonly target: string
 }
 
-export type RefusalReason = "WrongVersion" | "WrongCluster" | "WrongTarget" | "OwnName" | "UnknownPeer" | "DuplicateName" | "RolledBack" | "Superseded" | "StartedTwice"
+export type RefusalReason =
+  | "WrongVersion"
+  | "WrongCluster"
+  | "WrongTarget"
+  | "OwnName"
+  | "UnknownPeer"
+  | "DuplicateName"
+  | "RolledBack"
+  | "Superseded"
+  | "StartedTwice"
 /** Said of a directory once and for all: it counts as lost. */
 export const isFinal = ({ reason }: Refusal): boolean => reason === "RolledBack" || reason === "Superseded"
 export interface Refusal {
@@ -37,7 +54,13 @@ export interface Refusal {
   readonly detail: string
 }
 /** May these two talk? `expected` is whom this node dialled, or null if the other end dialled. */
-export const judge = (self: Member, local: LocalHello, known: (name: string) => boolean, hello: Hello, expected: string | null): Refusal | null => {
+export const judge = (
+  self: Member,
+  local: LocalHello,
+  known: (name: string) => boolean,
+  hello: Hello,
+  expected: string | null,
+): Refusal | null => {
   const name = hello.member.name
   if (local.cluster !== null && hello.cluster !== null && local.cluster !== hello.cluster)
     return {
@@ -50,11 +73,20 @@ export const judge = (self: Member, local: LocalHello, known: (name: string) => 
       detail: `two nodes are called ${name}, or ${name} has its own address under another name in its peer list: give each node a name and an address of its own.`,
     }
   if (hello.target !== self.name)
-    return { reason: "WrongTarget", detail: `${name} wanted to speak to ${hello.target}, but this is ${self.name}: correct the address of ${hello.target} in the peer list of ${name}.` }
+    return {
+      reason: "WrongTarget",
+      detail: `${name} wanted to speak to ${hello.target}, but this is ${self.name}: correct the address of ${hello.target} in the peer list of ${name}.`,
+    }
   if (expected !== null && name !== expected)
-    return { reason: "WrongTarget", detail: `${self.name} wanted to speak to ${expected}, but ${name} answered: correct the address of ${expected} in the peer list of ${self.name}.` }
+    return {
+      reason: "WrongTarget",
+      detail: `${self.name} wanted to speak to ${expected}, but ${name} answered: correct the address of ${expected} in the peer list of ${self.name}.`,
+    }
   if (!known(name))
-    return { reason: "UnknownPeer", detail: `${name} is not in the peer list of ${self.name}, nor a member that it knows of: if it is to join, have it taken in (stepraft member add ${name}, or members.add in a program); else stop it.` }
+    return {
+      reason: "UnknownPeer",
+      detail: `${name} is not in the peer list of ${self.name}, nor a member that it knows of: if it is to join, have it taken in (stepraft member add ${name}, or members.add in a program); else stop it.`,
+    }
   return null
 }
 
@@ -65,7 +97,11 @@ const MEND = (name: string): string =>
 export const judgeStart = (self: Member, met: Sighting | null, hello: Hello): Refusal | null => {
   const { member, start, recovered, refused } = hello
   const { name, incarnation } = member
-  if (refused !== null) return { reason: "RolledBack", detail: `${name} says of itself that its directory is not to be trusted: ${refused}` }
+  if (refused !== null)
+    return {
+      reason: "RolledBack",
+      detail: `${name} says of itself that its directory is not to be trusted: ${refused}`,
+    }
   if (met === null) return null
   switch (lineage(met.start, start)) {
     case "same":

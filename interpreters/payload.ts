@@ -15,6 +15,7 @@ export const crc32ByTable = (bytes: Uint8Array, sum = 0): number => {
 }
 const ofNode = (builtin("node:zlib") as { readonly crc32?: typeof crc32ByTable } | undefined)?.crc32
 /** Node answers 0 for no bytes after some. */
-export const crc32: (bytes: Uint8Array, sum?: number) => number = ofNode === undefined ? crc32ByTable : (bytes, sum) => (bytes.length === 0 ? (sum ?? 0) : ofNode(bytes, sum))
+export const crc32: (bytes: Uint8Array, sum?: number) => number =
+  ofNode === undefined ? crc32ByTable : (bytes, sum) => (bytes.length === 0 ? (sum ?? 0) : ofNode(bytes, sum))
 
 export const payloadOf = (bytes: Uint8Array): Payload => ({ bytes, checksum: crc32(bytes) })

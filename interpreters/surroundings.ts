@@ -34,5 +34,6 @@ export const realSurroundings: Surroundings = {
   },
   soon: (run) => queueMicrotask(run),
   random: () => Math.random(),
-  secret: (bytes) => Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) => byte.toString(16).padStart(2, "0")).join(""),
+  secret: (bytes) =>
+    Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) => byte.toString(16).padStart(2, "0")).join(""),
 }

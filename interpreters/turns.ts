@@ -14,7 +14,8 @@ const withMessages = (): ((run: () => void) => void) => {
 }
 
 const host = globalThis as { readonly setImmediate?: (run: () => void) => unknown }
-export const nextTurn: (run: () => void) => void = host.setImmediate === undefined ? withMessages() : (run) => void host.setImmediate?.(run)
+export const nextTurn: (run: () => void) => void =
+  host.setImmediate === undefined ? withMessages() : (run) => void host.setImmediate?.(run)
 
 /** A timer that does not keep the process alive, where the platform supports that. */
 export const inBackground = (timer: ReturnType<typeof setTimeout>): void => {

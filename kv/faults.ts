@@ -21,6 +21,8 @@ export class Faults {
     const place = frames.length === 0 ? what : frames.slice(0, 2).join("\n")
     if (this.places.has(place) || this.places.size >= mostPlaces) return
     this.places.add(place)
-    this.log(`${what} failed: an error of this program, told once for each place. Please report it. ${stack.slice(0, 4096)}`)
+    this.log(
+      `${what} failed: an error of this program, told once for each place. Please report it. ${stack.slice(0, 4096)}`,
+    )
   }
 }

@@ -1,3 +1,11 @@
 /** `import … from "stepraft/kv"`: a node of the store within a program of one's own (Node). Its client is "stepraft/kv/client". */
-export { decodeConfig, type NodeConfig, type NodeError, runNode, type RunningNode, serveNode, type ServeOptions } from "./node/index.ts"
+export {
+  decodeConfig,
+  type NodeConfig,
+  type NodeError,
+  runNode,
+  type RunningNode,
+  serveNode,
+  type ServeOptions,
+} from "./node/index.ts"
 export type { NodeStatus, PeerStatus } from "./types.ts"

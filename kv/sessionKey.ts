@@ -11,7 +11,8 @@ export const LONGEST_KEY = 16 + digits
 const form = new RegExp(`^(0|[1-9]\\d{0,14})-([0-9a-f]{${digits}})$`, "u")
 
 export const secretOf = (hex: string): Buffer => Buffer.from(hex, "hex")
-export const hexOf = (secret: Uint8Array): string => Buffer.from(secret.buffer, secret.byteOffset, secret.length).toString("hex")
+export const hexOf = (secret: Uint8Array): string =>
+  Buffer.from(secret.buffer, secret.byteOffset, secret.length).toString("hex")
 
 export const showSessionKey = ({ id, secret }: SessionKey): string => `${id}-${hexOf(secret)}`
 /** null: no opening can have returned this. */

@@ -103,7 +103,10 @@ export interface CommandListener {
    * find answers with what is then called, once and at once. What is read is committed; it may be told before the command's
    * own outcome. After a shortage of room it may be asked again.
    */
-  readonly executing?: (command: { readonly session: number; readonly sequence: number }) => ((read: ReadHere) => void) | undefined
+  readonly executing?: (command: {
+    readonly session: number
+    readonly sequence: number
+  }) => ((read: ReadHere) => void) | undefined
   readonly replied: (told: Replied) => void
   readonly opened: (told: Opened) => void
   readonly closed: (told: ClosedSession) => void
@@ -173,9 +176,23 @@ export interface Service {
    * every read that came before the call to `write`: whatever had been acknowledged by then stands before it in the log. It
    * is not called for a write that was not executed, nor for one whose effect came with a snapshot.
    */
-  readonly write: (calls: readonly Call[], exec: boolean, watches: readonly Watch[], done: (reply: Reply) => void, before?: (read: ReadHere) => void) => void
+  readonly write: (
+    calls: readonly Call[],
+    exec: boolean,
+    watches: readonly Watch[],
+    done: (reply: Reply) => void,
+    before?: (read: ReadHere) => void,
+  ) => void
   /** The same within a session that the client opened itself. */
-  readonly writeInSession: (session: SessionKey, sequence: number, lowest: number, calls: readonly Call[], exec: boolean, watches: readonly Watch[], done: (reply: Reply) => void) => void
+  readonly writeInSession: (
+    session: SessionKey,
+    sequence: number,
+    lowest: number,
+    calls: readonly Call[],
+    exec: boolean,
+    watches: readonly Watch[],
+    done: (reply: Reply) => void,
+  ) => void
   /** The reply is the text of the session's key (kv/sessionKey.ts): a bulk string. */
   readonly openSession: (owner: string, done: (reply: Reply) => void) => void
   readonly closeSession: (session: SessionKey, done: (reply: Reply) => void) => void

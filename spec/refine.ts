@@ -5,14 +5,38 @@
 import type { Event, Recovered, State } from "../core/index.ts"
 import type { ObservedStep } from "./invariants/index.ts"
 import { mayHalt } from "./model/halts.ts"
-import { after, bornFrom, couldBeLeft, cutFrom, dropThrough, hear, heardByQuorum, justify, lastOf, owesWrite, pushEntry, same, settle, startingPoint, termIn, wordIn, wordOf, type AbstractServer, type Possible, type Scene, type Told } from "./model/index.ts"
+import {
+  after,
+  bornFrom,
+  couldBeLeft,
+  cutFrom,
+  dropThrough,
+  hear,
+  heardByQuorum,
+  justify,
+  lastOf,
+  owesWrite,
+  pushEntry,
+  same,
+  settle,
+  startingPoint,
+  termIn,
+  wordIn,
+  wordOf,
+  type AbstractServer,
+  type Possible,
+  type Scene,
+  type Told,
+} from "./model/index.ts"
 
 export class RefinementViolated extends Error {
   override readonly name = "RefinementViolated"
   readonly violates = "Refinement"
   readonly node: string
   constructor(node: string, detail: string, step: ObservedStep | null) {
-    super(`${node} ${detail}${step === null ? "" : `\n  after ${step.events.map((event) => (event.type === "MessageReceived" ? `${event.message.type} of ${event.from.name}` : event.type)).join(", ")}`}`)
+    super(
+      `${node} ${detail}${step === null ? "" : `\n  after ${step.events.map((event) => (event.type === "MessageReceived" ? `${event.message.type} of ${event.from.name}` : event.type)).join(", ")}`}`,
+    )
     this.node = node
   }
 }
@@ -41,23 +65,40 @@ const distinct = (possible: readonly Possible[]): readonly Possible[] => {
     const key = keyOf(at)
     const other = seen.get(key)
     if (other === undefined) seen.set(key, at)
-    else seen.set(key, { ...at, heardRound: Math.max(other.heardRound, at.heardRound), verified: Math.max(other.verified, at.verified) })
+    else
+      seen.set(key, {
+        ...at,
+        heardRound: Math.max(other.heardRound, at.heardRound),
+        verified: Math.max(other.verified, at.verified),
+      })
   }
   return [...seen.values()]
 }
 
 /** All states to which one more event may lead, except those from which the state after the batch cannot be reached. */
-const advanced = (scene: Scene, possible: readonly Possible[], event: Event, { currentTerm, commitIndex }: State): readonly Possible[] => {
+const advanced = (
+  scene: Scene,
+  possible: readonly Possible[],
+  event: Event,
+  { currentTerm, commitIndex }: State,
+): readonly Possible[] => {
   const [only] = possible
   if (possible.length === 1 && only !== undefined) return after(scene, only, event)
   const next: Possible[] = []
-  for (const at of possible) for (const then of after(scene, at, event)) if (then.term <= currentTerm && then.commit <= commitIndex) next.push(then)
+  for (const at of possible)
+    for (const then of after(scene, at, event))
+      if (then.term <= currentTerm && then.commit <= commitIndex) next.push(then)
   return distinct(next)
 }
 
 /** What is appended now can be replaced by what a later event of the batch brings. */
 const lastReplacing = ({ events }: ObservedStep): number =>
-  events.findLastIndex((event) => event.type === "SnapshotRestored" || (event.type === "MessageReceived" && (event.message.type === "AppendEntries" || event.message.type === "InstallSnapshot")))
+  events.findLastIndex(
+    (event) =>
+      event.type === "SnapshotRestored" ||
+      (event.type === "MessageReceived" &&
+        (event.message.type === "AppendEntries" || event.message.type === "InstallSnapshot")),
+  )
 
 const adopt = (server: AbstractServer, end: Possible, { log }: State): void => {
   const wasLeader = server.role === "leader" && server.term === end.term
@@ -104,7 +145,8 @@ const adopt = (server: AbstractServer, end: Possible, { log }: State): void => {
 const confirmReads = (server: AbstractServer): void => {
   if (server.role !== "leader") return
   for (const read of server.reads.values())
-    if (read.confirmed === null && read.question !== null && heardByQuorum(server, read.question.round)) read.confirmed = read.question.least
+    if (read.confirmed === null && read.question !== null && heardByQuorum(server, read.question.round))
+      read.confirmed = read.question.least
 }
 
 export const makeRefinementChecker = (): RefinementChecker => {
@@ -122,7 +164,14 @@ export const makeRefinementChecker = (): RefinementChecker => {
       refuse(mayHalt(server, events, effects, state.halted))
       return
     }
-    const scene: Scene = { server, settings: state.settings, target: (index) => state.log.entry(index), effects, preVotes: new Set(), replaceable: false }
+    const scene: Scene = {
+      server,
+      settings: state.settings,
+      target: (index) => state.log.entry(index),
+      effects,
+      preVotes: new Set(),
+      replaceable: false,
+    }
     const start = startingPoint(server)
     const replacing = lastReplacing(step)
     let possible: readonly Possible[] = [start]
@@ -131,7 +180,8 @@ export const makeRefinementChecker = (): RefinementChecker => {
       const event = events[i]
       if (event === undefined || event.type === "ClockAdvanced") continue
       refuse(hear(server, event, state))
-      if (event.type === "SnapshotTaken") trimmed = Math.max(trimmed, Math.min(event.base.index, server.applied, lastOf(server.disk.ledger)))
+      if (event.type === "SnapshotTaken")
+        trimmed = Math.max(trimmed, Math.min(event.base.index, server.applied, lastOf(server.disk.ledger)))
       scene.replaceable = i < replacing
       possible = advanced(scene, possible, event, state)
     }
@@ -152,14 +202,28 @@ export const makeRefinementChecker = (): RefinementChecker => {
       const { log } = state
       for (let index = log.base.index + 1; index <= log.lastIndex; index++) {
         const entry = log.entry(index)
-        if (entry === undefined || termIn(server.ledger, index) !== entry.term || wordIn(server.ledger, index) !== wordOf(entry)) throw new RefinementViolated(node, `holds an entry ${index} that it never took`, null)
+        if (
+          entry === undefined ||
+          termIn(server.ledger, index) !== entry.term ||
+          wordIn(server.ledger, index) !== wordOf(entry)
+        )
+          throw new RefinementViolated(node, `holds an entry ${index} that it never took`, null)
       }
     }
   }
 
   const started = (node: string, recovered: Recovered): void => {
     const before = servers.get(node)
-    if (before !== undefined && before.server.self.incarnation === recovered.self.incarnation && !couldBeLeft(before.server, recovered)) throw new RefinementViolated(node, `finds on its disk what no crash could leave: term ${recovered.hardState.term}, ${recovered.entries.length} entries after ${recovered.base.index}`, null)
+    if (
+      before !== undefined &&
+      before.server.self.incarnation === recovered.self.incarnation &&
+      !couldBeLeft(before.server, recovered)
+    )
+      throw new RefinementViolated(
+        node,
+        `finds on its disk what no crash could leave: term ${recovered.hardState.term}, ${recovered.entries.length} entries after ${recovered.base.index}`,
+        null,
+      )
     servers.set(node, { server: bornFrom(recovered), state: null })
   }
   return Object.assign(check, { started, sweep })

@@ -22,10 +22,12 @@ export const record = async (nodes: readonly LocalNode[], meanwhile: () => Promi
   await meanwhile()
   const after = await Promise.all(nodes.map(scrape))
   const seconds = (performance.now() - began) / 1000
-  return new Map(nodes.map(({ id }, i) => {
-    const [first, second] = [before[i], after[i]]
-    return [id, first == null || second == null ? null : { before: first, after: second, seconds }]
-  }))
+  return new Map(
+    nodes.map(({ id }, i) => {
+      const [first, second] = [before[i], after[i]]
+      return [id, first == null || second == null ? null : { before: first, after: second, seconds }]
+    }),
+  )
 }
 
 /** Of everything that was timed meanwhile, 99 of 100 took an eighth of a second at most. */
@@ -65,7 +67,8 @@ const valuesOf = (key: string, phases: readonly Phase[], id: string): string => 
       const now = recorded?.after.get(key)
       if (recorded === null || now === undefined) return `_x${steps}`
       const change = ((now - (recorded.before.get(key) ?? 0)) / recorded.seconds) * STEP
-      if (!GROWS.test(key)) return FALLS.test(key) ? `${now}${change < 0 ? "" : "+"}${change}x${steps - 1}` : `${now}x${steps - 1}`
+      if (!GROWS.test(key))
+        return FALLS.test(key) ? `${now}${change < 0 ? "" : "+"}${change}x${steps - 1}` : `${now}x${steps - 1}`
       const from = total
       total += change * steps
       return `${from}+${change}x${steps - 1}`
@@ -81,10 +84,14 @@ const seriesOf = (phases: readonly Phase[]): readonly { readonly series: string;
   const ids = [...(phases[0]?.recording.keys() ?? [])]
   return ids.flatMap((id) => {
     const keys = new Set(phases.flatMap(({ recording }) => [...(recording.get(id)?.after.keys() ?? [])]))
-    const up = phases.map(({ minutes, recording }) => `${recording.get(id) == null ? 0 : 1}x${(minutes * 60) / STEP - 1}`).join(" ")
+    const up = phases
+      .map(({ minutes, recording }) => `${recording.get(id) == null ? 0 : 1}x${(minutes * 60) / STEP - 1}`)
+      .join(" ")
     return [
       { series: `up{job="${JOB}",instance="${id}"}`, values: up },
-      ...[...keys].filter((key) => asked.has(key.split("{")[0] ?? "")).map((key) => ({ series: withTarget(key, id), values: valuesOf(key, phases, id) })),
+      ...[...keys]
+        .filter((key) => asked.has(key.split("{")[0] ?? ""))
+        .map((key) => ({ series: withTarget(key, id), values: valuesOf(key, phases, id) })),
     ]
   })
 }
@@ -101,11 +108,26 @@ export const hasPromtool = (): boolean => spawnSync("promtool", ["--version"]).s
 /** Throws what promtool finds. YAML is a superset of JSON. */
 export const checkRules = (phases: readonly Phase[], expected: readonly Expected[]): void => {
   const file = join(temporaryFolder(), "rules.json")
-  const question = ({ alert, severity }: Expected): string => `count(ALERTS{alertname="${alert}",severity="${severity}",alertstate="firing"}) > bool 0 or vector(0)`
-  const at = (one: Expected, minutes: number, value: number): object => ({ expr: question(one), eval_time: `${Math.round(minutes * 60)}s`, exp_samples: [{ labels: "{}", value }] })
+  const question = ({ alert, severity }: Expected): string =>
+    `count(ALERTS{alertname="${alert}",severity="${severity}",alertstate="firing"}) > bool 0 or vector(0)`
+  const at = (one: Expected, minutes: number, value: number): object => ({
+    expr: question(one),
+    eval_time: `${Math.round(minutes * 60)}s`,
+    exp_samples: [{ labels: "{}", value }],
+  })
   const test = {
-    rule_files: [alertsFile], evaluation_interval: `${STEP}s`,
-    tests: [{ interval: `${STEP}s`, input_series: seriesOf(phases), promql_expr_test: expected.flatMap((one) => [...one.quiet.map((minutes) => at(one, minutes, 0)), ...one.fires.map((minutes) => at(one, minutes, 1))]) }],
+    rule_files: [alertsFile],
+    evaluation_interval: `${STEP}s`,
+    tests: [
+      {
+        interval: `${STEP}s`,
+        input_series: seriesOf(phases),
+        promql_expr_test: expected.flatMap((one) => [
+          ...one.quiet.map((minutes) => at(one, minutes, 0)),
+          ...one.fires.map((minutes) => at(one, minutes, 1)),
+        ]),
+      },
+    ],
   }
   writeFileSync(file, JSON.stringify(test))
   execFileSync("promtool", ["test", "rules", file], { stdio: "pipe", encoding: "utf8" })

@@ -17,13 +17,26 @@ test("every alert has a summary, a severity, and a page that says what it means,
     const [page = "", anchor = ""] = runbook.split("#")
     const text = readFileSync(join(root, page), "utf8")
     // The anchor of a heading, as those who show these pages make it.
-    const section = text.split(/^### /m).find((part) => (part.split("\n")[0] ?? "").toLowerCase().replaceAll(/[^\w -]/g, "").replaceAll(" ", "-") === anchor)
-    expect(section, `${name}: ${runbook}`).toMatch(/^(\w+)\n\n- \*\*Means\*\*: .+\n- \*\*See it\*\*: .+\n- \*\*Do\*\*: .+\n/)
+    const section = text.split(/^### /m).find(
+      (part) =>
+        (part.split("\n")[0] ?? "")
+          .toLowerCase()
+          .replaceAll(/[^\w -]/g, "")
+          .replaceAll(" ", "-") === anchor,
+    )
+    expect(section, `${name}: ${runbook}`).toMatch(
+      /^(\w+)\n\n- \*\*Means\*\*: .+\n- \*\*See it\*\*: .+\n- \*\*Do\*\*: .+\n/,
+    )
     pages.set(anchor, name)
     expect(anchor).toBe(name.toLowerCase())
   }
-  const headings = Array.from(readFileSync(join(root, "kv/README.md"), "utf8").matchAll(/^### (stepraft\w+)$/gm), ([, name = ""]) => name)
-  expect(headings.toSorted((a, b) => a.localeCompare(b))).toEqual([...new Set(pages.values())].toSorted((a, b) => a.localeCompare(b)))
+  const headings = Array.from(
+    readFileSync(join(root, "kv/README.md"), "utf8").matchAll(/^### (stepraft\w+)$/gm),
+    ([, name = ""]) => name,
+  )
+  expect(headings.toSorted((a, b) => a.localeCompare(b))).toEqual(
+    [...new Set(pages.values())].toSorted((a, b) => a.localeCompare(b)),
+  )
 })
 
 test("every metric of alerts, dashboard and pages is one that a node tells", async () => {
@@ -33,10 +46,18 @@ test("every metric of alerts, dashboard and pages is one that a node tells", asy
       await cluster.startAll()
       const leader = await cluster.leader()
       const answer = await (await fetch(`http://${leader.status().http ?? "none"}/metrics`)).text()
-      const told = new Set(Array.from(answer.matchAll(/^# TYPE (\w+) (\w+)$/gm), ([, name = "", type = ""]) => (type === "histogram" ? [name, `${name}_bucket`, `${name}_count`, `${name}_sum`] : [name])).flat())
+      const told = new Set(
+        Array.from(answer.matchAll(/^# TYPE (\w+) (\w+)$/gm), ([, name = "", type = ""]) =>
+          type === "histogram" ? [name, `${name}_bucket`, `${name}_count`, `${name}_sum`] : [name],
+        ).flat(),
+      )
       const page = readFileSync(join(root, "kv/README.md"), "utf8")
       const texts = [...alerts.map(({ expr }) => expr), ...dashboardExpressions(), page]
-      const asked = new Set(texts.flatMap((text) => text.match(/\b(?:stepraft|process)_[a-z_]+/g) ?? []).filter((name) => name !== "stepraft_"))
+      const asked = new Set(
+        texts
+          .flatMap((text) => text.match(/\b(?:stepraft|process)_[a-z_]+/g) ?? [])
+          .filter((name) => name !== "stepraft_"),
+      )
       expect(asked.size).toBeGreaterThan(25)
       expect([...asked].filter((name) => !told.has(name))).toEqual([])
     },

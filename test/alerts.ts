@@ -12,7 +12,8 @@ export interface Alert {
   readonly summary: string
   readonly runbook: string
 }
-const field = (block: string, name: string): string => new RegExp(`^ +${name}: (.+)$`, "m").exec(block)?.[1]?.replaceAll(/^['"]|['"]$/g, "") ?? ""
+const field = (block: string, name: string): string =>
+  new RegExp(`^ +${name}: (.+)$`, "m").exec(block)?.[1]?.replaceAll(/^['"]|['"]$/g, "") ?? ""
 
 export const alertsFile = join(root, "kv/alerts.yml")
 export const readAlerts = (): readonly Alert[] =>
@@ -20,7 +21,12 @@ export const readAlerts = (): readonly Alert[] =>
     .split(/^ +- alert: /m)
     .slice(1)
     .map((block) => ({
-      name: block.split("\n")[0] ?? "", after: Number(/^(\d+)m$/.exec(field(block, "for"))?.[1] ?? "0"), expr: field(block, "expr"), severity: field(block, "severity"), summary: field(block, "summary"), runbook: field(block, "runbook_url"),
+      name: block.split("\n")[0] ?? "",
+      after: Number(/^(\d+)m$/.exec(field(block, "for"))?.[1] ?? "0"),
+      expr: field(block, "expr"),
+      severity: field(block, "severity"),
+      summary: field(block, "summary"),
+      runbook: field(block, "runbook_url"),
     }))
 
 /** Every expression of every panel. */

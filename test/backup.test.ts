@@ -19,7 +19,8 @@ const restore = async (file: string, data: string, skip: number): Promise<string
     await backup.close()
   }
 }
-const tokenOf = async (client: RespClient, name: string): Promise<number> => Number((await client.call("LEASE", name, "me", "60000") as readonly unknown[])[0])
+const tokenOf = async (client: RespClient, name: string): Promise<number> =>
+  Number(((await client.call("LEASE", name, "me", "60000")) as readonly unknown[])[0])
 
 test("a backup taken under load is one state of the history; restored it is a cluster of its own in which versions, fencing tokens and time go on", () =>
   withLocalCluster(1, async (cluster) => {
@@ -40,7 +41,12 @@ test("a backup taken under load is one state of the history; restored it is a cl
     const writer = await cluster.connect(node)
     const load = (async (): Promise<void> => {
       for (let i = 1; control.going; i++) {
-        await Promise.all([writer.call("MULTI"), writer.call("INCR", "count"), writer.call("APPEND", "tokens", "."), writer.call("EXEC")])
+        await Promise.all([
+          writer.call("MULTI"),
+          writer.call("INCR", "count"),
+          writer.call("APPEND", "tokens", "."),
+          writer.call("EXEC"),
+        ])
         control.acknowledged = i
       }
     })()

@@ -11,7 +11,11 @@ Three nodes; one is away while the others write, comes back, and is brought up t
   --bytes N      of a value (default: 100; with --writes 10000 --bytes 100000 it is 1 GB)
   --json         the figures for a program
 `
-const { values, number } = readOptions(usage, { writes: { type: "string", default: "1000000" }, bytes: { type: "string", default: "100" }, json: { type: "boolean", default: false } })
+const { values, number } = readOptions(usage, {
+  writes: { type: "string", default: "1000000" },
+  bytes: { type: "string", default: "100" },
+  json: { type: "boolean", default: false },
+})
 
 const cluster = await startCluster()
 try {

@@ -28,8 +28,25 @@ const folder = (): string => {
   return made
 }
 const emptyRow: NodeRow = {
-  id: "", pid: null, role: null, term: null, leader: null, lastIndex: null, commit: null, applied: null, snapshotIndex: null, lag: null, lastContactMs: null, health: "ok",
-  client: null, peer: null, http: null, incarnation: null, logBytes: null, uptimeMs: null, version: null,
+  id: "",
+  pid: null,
+  role: null,
+  term: null,
+  leader: null,
+  lastIndex: null,
+  commit: null,
+  applied: null,
+  snapshotIndex: null,
+  lag: null,
+  lastContactMs: null,
+  health: "ok",
+  client: null,
+  peer: null,
+  http: null,
+  incarnation: null,
+  logBytes: null,
+  uptimeMs: null,
+  version: null,
 }
 const until = (condition: () => boolean): Promise<unknown> => inTime("what the test waits for", condition)
 
@@ -42,7 +59,11 @@ describe("status", () => {
     await third?.close()
     const status = await gather([{ host: "127.0.0.1", port: first?.port ?? 0 }], new Map(), 500)
     expect(status.leader).toBe("n2")
-    expect(status.nodes.map(({ id, role }) => [id, role])).toEqual([["n1", "follower"], ["n2", "leader"], ["n3", null]])
+    expect(status.nodes.map(({ id, role }) => [id, role])).toEqual([
+      ["n1", "follower"],
+      ["n2", "leader"],
+      ["n3", null],
+    ])
     expect(status.nodes[2]?.health).toMatch(/^unreachable: .*ECONNREFUSED/)
     expect(status.nodes[2]?.client).toBe(`127.0.0.1:${third?.port}`)
     expect(isHealthy(status)).toBe(false)
@@ -53,16 +74,26 @@ describe("status", () => {
     const store = makeStore()
     const server = await startFake(store, "n2")
     cleanups.push(server.close)
-    const known = new Map([["127.0.0.1:1", "n1"], [`127.0.0.1:${server.port}`, "n2"]])
+    const known = new Map([
+      ["127.0.0.1:1", "n1"],
+      [`127.0.0.1:${server.port}`, "n2"],
+    ])
     const status = await gather([{ host: "127.0.0.1", port: 1 }], known, 500)
-    expect(status.nodes.map(({ id, role }) => [id, role])).toEqual([["n1", null], ["n2", "follower"]])
+    expect(status.nodes.map(({ id, role }) => [id, role])).toEqual([
+      ["n1", null],
+      ["n2", "follower"],
+    ])
   })
 
   test("of two that call themselves leader, the one of the later term leads, whoever answers first", () => {
     const deposed = { id: "n1", role: "leader", term: 3 } as const
     const leader = { id: "n2", role: "leader", term: 5 } as const
     const follower = { id: "n3", role: "follower", term: 6 } as const
-    for (const answers of [[deposed, leader, follower], [follower, leader, deposed]]) expect(leaderAmong(answers)).toBe(leader)
+    for (const answers of [
+      [deposed, leader, follower],
+      [follower, leader, deposed],
+    ])
+      expect(leaderAmong(answers)).toBe(leader)
     expect(leaderAmong([follower])).toBe(null)
   })
 
@@ -73,7 +104,8 @@ describe("status", () => {
 
 describe("a line per change", () => {
   const row = { id: "n1", role: "leader" as const, health: "ok" }
-  const at = (health: string, role: "leader" | "follower" | null = "leader", commit = 1): string => changeOf({ nodes: [{ ...emptyRow, ...row, health, role, commit }], leader: role === "leader" ? "n1" : null })
+  const at = (health: string, role: "leader" | "follower" | null = "leader", commit = 1): string =>
+    changeOf({ nodes: [{ ...emptyRow, ...row, health, role, commit }], leader: role === "leader" ? "n1" : null })
   test("roles, health and the leader are changes; figures are not", () => {
     expect(at("ok", "leader", 7)).toBe(at("ok"))
     expect(at("no leader for 12 s: a majority must be up")).toBe(at("no leader for 13 s: a majority must be up"))
@@ -88,7 +120,11 @@ describe("the data folder", () => {
     const layout = { version: 1, nodes: 3, host: "127.0.0.1", port: 7001, peerPort: 8001, httpPort: 9001 } as const
     writeLayout(data, layout)
     expect(readLayout(data)).toEqual(layout)
-    expect(recordedClients(data, { host: "127.0.0.1", port: 7002 }).map(([address]) => address)).toEqual(["127.0.0.1:7001", "127.0.0.1:7002", "127.0.0.1:7003"])
+    expect(recordedClients(data, { host: "127.0.0.1", port: 7002 }).map(([address]) => address)).toEqual([
+      "127.0.0.1:7001",
+      "127.0.0.1:7002",
+      "127.0.0.1:7003",
+    ])
     expect(recordedClients(data, { host: "127.0.0.1", port: 9 })).toEqual([])
     const other = folder()
     writeFileSync(join(other, "letters.txt"), "mine")
@@ -101,7 +137,9 @@ describe("the data folder", () => {
     cleanups.push(() => void server.close())
     const address = server.address()
     const port = typeof address === "object" && address !== null ? address.port : 0
-    expect(await busyPorts([{ what: "clients of n1", endpoint: { host: "127.0.0.1", port } }])).toEqual([`port ${port} is in use (127.0.0.1:${port}, wanted for clients of n1)`])
+    expect(await busyPorts([{ what: "clients of n1", endpoint: { host: "127.0.0.1", port } }])).toEqual([
+      `port ${port} is in use (127.0.0.1:${port}, wanted for clients of n1)`,
+    ])
   })
 
   test("a log is bounded", () => {
@@ -133,7 +171,11 @@ describe("the supervisor", () => {
     const path = join(folder(), "log.txt")
     const said: string[] = []
     const child = startChild({
-      id: "n1", logPath: path, say: (line) => said.push(line), backoffMs: [5, 40], healthyMs: 60_000,
+      id: "n1",
+      logPath: path,
+      say: (line) => said.push(line),
+      backoffMs: [5, 40],
+      healthyMs: 60_000,
       words: (first) => ["-e", `console.log("warn: no"); console.log("first ${first}"); process.exitCode = 4`],
     })
     cleanups.push(child.stop)
@@ -148,15 +190,23 @@ describe("the supervisor", () => {
     for (const code of [2, 3]) {
       const said: string[] = []
       const child = startChild({
-        id: "n1", logPath: join(folder(), "gone", "log.txt"), say: (line) => said.push(line), backoffMs: [1, 1],
+        id: "n1",
+        logPath: join(folder(), "gone", "log.txt"),
+        say: (line) => said.push(line),
+        backoffMs: [1, 1],
         words: () => ["-e", `console.error("12:00 error n1 the folder is locked"); process.exitCode = ${code}`],
       })
       cleanups.push(child.stop)
       await until(() => child.givenUp())
       expect(child.pid()).toBeNull()
       expect(said).toEqual([
-        expect.stringMatching(/^its log cannot be written: ENOENT/), "12:00 error n1 the folder is locked",
-        expect.stringMatching(new RegExp(`^ended \\(exit code ${code}\\)\\. Starting it again would not mend that, so it is left alone; its log: `)),
+        expect.stringMatching(/^its log cannot be written: ENOENT/),
+        "12:00 error n1 the folder is locked",
+        expect.stringMatching(
+          new RegExp(
+            `^ended \\(exit code ${code}\\)\\. Starting it again would not mend that, so it is left alone; its log: `,
+          ),
+        ),
       ])
     }
   })
@@ -164,8 +214,14 @@ describe("the supervisor", () => {
   test("warnings of a child are passed on; one that ignores SIGTERM is killed", async () => {
     const said: string[] = []
     const child = startChild({
-      id: "n1", logPath: join(folder(), "log.txt"), say: (line) => said.push(line), graceMs: 100,
-      words: () => ["-e", `process.on("SIGTERM", () => {}); console.log("12:00 info  n1 fine"); console.log("12:00 warn  n1 beware"); setInterval(() => {}, 1000)`],
+      id: "n1",
+      logPath: join(folder(), "log.txt"),
+      say: (line) => said.push(line),
+      graceMs: 100,
+      words: () => [
+        "-e",
+        `process.on("SIGTERM", () => {}); console.log("12:00 info  n1 fine"); console.log("12:00 warn  n1 beware"); setInterval(() => {}, 1000)`,
+      ],
     })
     await until(() => said.length === 1)
     expect(said).toEqual(["12:00 warn  n1 beware"])
@@ -178,14 +234,18 @@ describe("the supervisor", () => {
 describe("the benchmark", () => {
   test("property: quantiles are within 4 % of the truth", () => {
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: 1, max: 100_000_000 }), { minLength: 1, maxLength: 200 }), fc.constantFrom(0.5, 0.9, 0.99, 1), (values, share) => {
-        const histogram = makeHistogram()
-        for (const value of values) histogram.record(value, 1)
-        const sorted = values.toSorted((a, b) => a - b)
-        const truth = (sorted[Math.ceil(values.length * share) - 1] ?? 0) / 1_000
-        expect(histogram.quantile(share)).toBeGreaterThanOrEqual(truth)
-        expect(histogram.quantile(share)).toBeLessThanOrEqual(truth * 1.04 + 0.001)
-      }),
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 100_000_000 }), { minLength: 1, maxLength: 200 }),
+        fc.constantFrom(0.5, 0.9, 0.99, 1),
+        (values, share) => {
+          const histogram = makeHistogram()
+          for (const value of values) histogram.record(value, 1)
+          const sorted = values.toSorted((a, b) => a - b)
+          const truth = (sorted[Math.ceil(values.length * share) - 1] ?? 0) / 1_000
+          expect(histogram.quantile(share)).toBeGreaterThanOrEqual(truth)
+          expect(histogram.quantile(share)).toBeLessThanOrEqual(truth * 1.04 + 0.001)
+        },
+      ),
     )
   })
 
@@ -202,7 +262,10 @@ describe("the benchmark", () => {
     )
   })
 
-  test.each([["batch by batch", false], ["for each caller that has its answer", true]])("a connection sends what it may, %s, and comes back after a cut", async (_, callers) => {
+  test.each([
+    ["batch by batch", false],
+    ["for each caller that has its answer", true],
+  ])("a connection sends what it may, %s, and comes back after a cut", async (_, callers) => {
     const store = makeStore()
     const server = await startFake(store)
     cleanups.push(server.close)
@@ -217,7 +280,15 @@ describe("the benchmark", () => {
     }
     await new Promise<void>((ended) => {
       startLoad(
-        { endpoint: { host: "127.0.0.1", port: server.port }, pipeline: 4, callers, reads: 30, valueSize: 10, keys: 100, preamble: null },
+        {
+          endpoint: { host: "127.0.0.1", port: server.port },
+          pipeline: 4,
+          callers,
+          reads: 30,
+          valueSize: 10,
+          keys: 100,
+          preamble: null,
+        },
         {
           take: (wanted) => {
             const given = Math.min(wanted, left)

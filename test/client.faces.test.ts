@@ -36,7 +36,12 @@ describe("the promise face", () => {
     expect(await client.incr("a", 4)).toBe(5)
     expect(await client.append("a", "x")).toBe(2)
     await expect(client.incr("a")).rejects.toMatchObject({ _tag: "ServerError", code: "ERR" })
-    expect(await client.multi().set("b", "2").call("SET", "c", "3").get("a").incr("a").exec()).toEqual(["OK", "OK", "5x", expect.objectContaining({ _tag: "ServerError" })])
+    expect(await client.multi().set("b", "2").call("SET", "c", "3").get("a").incr("a").exec()).toEqual([
+      "OK",
+      "OK",
+      "5x",
+      expect.objectContaining({ _tag: "ServerError" }),
+    ])
     const keys: string[] = []
     for await (const key of client.scan()) keys.push(key)
     expect(keys).toEqual(["a", "b", "c"])
@@ -73,12 +78,17 @@ describe("the Effect face", () => {
     const program = Effect.gen(function* () {
       const client = yield* ClientService
       yield* client.set("a", "1")
-      const wrong = yield* client.set("b", "x").pipe(Effect.andThen(client.incr("b")), Effect.catchTag("ServerError", ({ code }) => Effect.succeed(code)))
+      const wrong = yield* client.set("b", "x").pipe(
+        Effect.andThen(client.incr("b")),
+        Effect.catchTag("ServerError", ({ code }) => Effect.succeed(code)),
+      )
       const ran = yield* client.multi().incr("a").exec()
       const keys = yield* Stream.runCollect(client.scan())
       return { wrong, ran, keys, sessions: store.sessions.size }
     })
-    expect(await Effect.runPromise(program.pipe(Effect.provide(ClientService.layer({ endpoints: address(server) }))))).toEqual({ wrong: "ERR", ran: [2], keys: ["a", "b"], sessions: 1 })
+    expect(
+      await Effect.runPromise(program.pipe(Effect.provide(ClientService.layer({ endpoints: address(server) })))),
+    ).toEqual({ wrong: "ERR", ran: [2], keys: ["a", "b"], sessions: 1 })
     expect(store.sessions.size).toBe(0)
   })
 
@@ -93,7 +103,9 @@ describe("the Effect face", () => {
       yield* client.set("a", "2")
       return Option.isNone(out)
     })
-    expect(await Effect.runPromise(program.pipe(Effect.provide(ClientService.layer({ endpoints: address(server) }))))).toBe(true)
+    expect(
+      await Effect.runPromise(program.pipe(Effect.provide(ClientService.layer({ endpoints: address(server) })))),
+    ).toBe(true)
     expect(store.effects).toEqual(["SET a 2"])
   })
 })
@@ -115,7 +127,10 @@ describe("finding the leader", () => {
   test("a client that was given one node only leaves it for the others when it serves nothing, as one without its disk", async () => {
     const store = makeStore()
     const [first] = await fakes(store, "n1", "n2", "n3")
-    store.fate = (words, id) => (id !== "n1" || words[0] === "PING" || words[1] === "STATUS" ? "serve" : { reply: "-NOLEADER n1 has an empty data directory\r\n", executed: false })
+    store.fate = (words, id) =>
+      id !== "n1" || words[0] === "PING" || words[1] === "STATUS"
+        ? "serve"
+        : { reply: "-NOLEADER n1 has an empty data directory\r\n", executed: false }
     for (const route of ["any", "leader"] as const) {
       const client = await connect({ endpoints: address(first), route, backoffMs: [1, 4], timeoutMs: 5_000 })
       cleanups.unshift(client.close)
@@ -150,11 +165,15 @@ describe("finding the leader", () => {
 })
 
 describe("the decoder", () => {
-  const wire = "+OK\r\n-ERR bad thing\r\n:12\r\n$5\r\nhe\r\nl\r\n$-1\r\n*-1\r\n*2\r\n*1\r\n:1\r\n$0\r\n\r\n%1\r\n+a\r\n_\r\n>1\r\n+news\r\n#t\r\n,1.5\r\n(99999999999999999999\r\n=7\r\ntxt:abc\r\n!5\r\nERR x\r\n~0\r\n|1\r\n+k\r\n+v\r\n:7\r\n"
+  const wire =
+    "+OK\r\n-ERR bad thing\r\n:12\r\n$5\r\nhe\r\nl\r\n$-1\r\n*-1\r\n*2\r\n*1\r\n:1\r\n$0\r\n\r\n%1\r\n+a\r\n_\r\n>1\r\n+news\r\n#t\r\n,1.5\r\n(99999999999999999999\r\n=7\r\ntxt:abc\r\n!5\r\nERR x\r\n~0\r\n|1\r\n+k\r\n+v\r\n:7\r\n"
   const decode = (pieces: readonly string[]): { replies: Reply[]; pushes: Reply[] } => {
     const replies: Reply[] = []
     const pushes: Reply[] = []
-    const decoder = makeDecoder((reply) => replies.push(reply), (reply) => pushes.push(reply))
+    const decoder = makeDecoder(
+      (reply) => replies.push(reply),
+      (reply) => pushes.push(reply),
+    )
     for (const piece of pieces) decoder.feed(Buffer.from(piece))
     return { replies, pushes }
   }
@@ -162,7 +181,23 @@ describe("the decoder", () => {
 
   test("every kind of value", () => {
     expect(whole.pushes).toHaveLength(1)
-    expect(whole.replies.map(({ type }) => type)).toEqual(["simple", "error", "integer", "bulk", "null", "null", "array", "map", "integer", "bulk", "integer", "bulk", "error", "array", "integer"])
+    expect(whole.replies.map(({ type }) => type)).toEqual([
+      "simple",
+      "error",
+      "integer",
+      "bulk",
+      "null",
+      "null",
+      "array",
+      "map",
+      "integer",
+      "bulk",
+      "integer",
+      "bulk",
+      "error",
+      "array",
+      "integer",
+    ])
   })
 
   test("property: cut anywhere, the same values", () => {
@@ -175,10 +210,13 @@ describe("the decoder", () => {
   })
 
   test("what is not RESP is refused, not guessed at", () => {
-    for (const bad of ["HTTP/1.1 400\r\n", "$x\r\n", ":a\r\n", "+".repeat(70_000)]) expect(() => decode([bad])).toThrow(ProtocolError)
+    for (const bad of ["HTTP/1.1 400\r\n", "$x\r\n", ":a\r\n", "+".repeat(70_000)])
+      expect(() => decode([bad])).toThrow(ProtocolError)
   })
 
   test("requests", () => {
-    expect(encodeRequest(["SET", "ключ", new Uint8Array([0, 255]), 7]).toString("latin1")).toBe("*4\r\n$3\r\nSET\r\n$8\r\n\xd0\xba\xd0\xbb\xd1\x8e\xd1\x87\r\n$2\r\n\x00\xff\r\n$1\r\n7\r\n")
+    expect(encodeRequest(["SET", "ключ", new Uint8Array([0, 255]), 7]).toString("latin1")).toBe(
+      "*4\r\n$3\r\nSET\r\n$8\r\n\xd0\xba\xd0\xbb\xd1\x8e\xd1\x87\r\n$2\r\n\x00\xff\r\n$1\r\n7\r\n",
+    )
   })
 })

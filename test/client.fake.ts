@@ -7,7 +7,12 @@ interface SessionState {
   readonly replies: Map<number, string>
 }
 /** What happens to one request before it is carried out. */
-export type Fate = "serve" | "cut-before" | "cut-after" | "mute" | { readonly reply: string; readonly executed: boolean }
+export type Fate =
+  | "serve"
+  | "cut-before"
+  | "cut-after"
+  | "mute"
+  | { readonly reply: string; readonly executed: boolean }
 
 export interface FakeStore {
   /** In the order of their execution: what the property is about. */
@@ -20,17 +25,33 @@ export interface FakeStore {
   readonly clients: Map<string, string>
   opened: number
 }
-export const makeStore = (): FakeStore => ({ effects: [], data: new Map(), sessions: new Map(), fate: () => "serve", leader: null, clients: new Map(), opened: 0 })
+export const makeStore = (): FakeStore => ({
+  effects: [],
+  data: new Map(),
+  sessions: new Map(),
+  fate: () => "serve",
+  leader: null,
+  clients: new Map(),
+  opened: 0,
+})
 
-const bulk = (text: string | null | undefined): string => (text === null || text === undefined ? "$-1\r\n" : `$${Buffer.byteLength(text)}\r\n${text}\r\n`)
+const bulk = (text: string | null | undefined): string =>
+  text === null || text === undefined ? "$-1\r\n" : `$${Buffer.byteLength(text)}\r\n${text}\r\n`
 
 const execute = (store: FakeStore, words: readonly string[]): string => {
   const [name = "", key = "", value = ""] = words
   switch (name.toUpperCase()) {
-    case "PING": return "+PONG\r\n"
-    case "EXISTS": return `:${store.data.has(key) ? 1 : 0}\r\n`
-    case "GET": return bulk(store.data.get(key))
-    case "MGET": return `*${words.length - 1}\r\n${words.slice(1).map((one) => bulk(store.data.get(one))).join("")}`
+    case "PING":
+      return "+PONG\r\n"
+    case "EXISTS":
+      return `:${store.data.has(key) ? 1 : 0}\r\n`
+    case "GET":
+      return bulk(store.data.get(key))
+    case "MGET":
+      return `*${words.length - 1}\r\n${words
+        .slice(1)
+        .map((one) => bulk(store.data.get(one)))
+        .join("")}`
     case "SET":
       store.effects.push(words.join(" "))
       store.data.set(key, value)
@@ -53,7 +74,8 @@ const execute = (store: FakeStore, words: readonly string[]): string => {
       const page = keys.slice(from, from + 2)
       return `*2\r\n${bulk(from + 2 >= keys.length ? "0" : String(from + 2))}*${page.length}\r\n${page.map(bulk).join("")}`
     }
-    default: return `-ERR unknown command '${name}'\r\n`
+    default:
+      return `-ERR unknown command '${name}'\r\n`
   }
 }
 
@@ -89,17 +111,28 @@ export const startFake = async (store: FakeStore, id = "n1"): Promise<FakeServer
   const answer = (words: readonly string[]): string => {
     const [name = "", sub = ""] = words
     if (name === "STEPRAFT" && sub === "STATUS")
-      return bulk(JSON.stringify({ id, role: store.leader === id ? "leader" : "follower", leader: store.leader, health: "ok", client: store.clients.get(id), peers: [...store.clients].filter(([other]) => other !== id).map(([other, client]) => ({ id: other, client })) }))
+      return bulk(
+        JSON.stringify({
+          id,
+          role: store.leader === id ? "leader" : "follower",
+          leader: store.leader,
+          health: "ok",
+          client: store.clients.get(id),
+          peers: [...store.clients].filter(([other]) => other !== id).map(([other, client]) => ({ id: other, client })),
+        }),
+      )
     if (name === "STEPRAFT" && sub === "SESSION" && words[2] === "OPEN") {
       store.opened += 1
       for (const [number, session] of store.sessions) if (session.owner === words[3]) store.sessions.delete(number)
       store.sessions.set(store.opened, { next: 1, owner: words[3] ?? "", replies: new Map() })
       return bulk(keyOf(store.opened))
     }
-    if (name === "STEPRAFT" && sub === "SESSION") return store.sessions.delete(idOf(words[3])) ? "+OK\r\n" : "-SESSIONEXPIRED gone\r\n"
+    if (name === "STEPRAFT" && sub === "SESSION")
+      return store.sessions.delete(idOf(words[3])) ? "+OK\r\n" : "-SESSIONEXPIRED gone\r\n"
     if (name === "STEPRAFT" && sub === "EXEC") {
       const calls: (readonly string[])[] = []
-      for (let at = 6 + 2 * Number(words[5]); at < words.length; at += 1 + Number(words[at])) calls.push(words.slice(at + 1, at + 1 + Number(words[at])))
+      for (let at = 6 + 2 * Number(words[5]); at < words.length; at += 1 + Number(words[at]))
+        calls.push(words.slice(at + 1, at + 1 + Number(words[at])))
       return inSession(store, words, () => `*${calls.length}\r\n${calls.map((call) => execute(store, call)).join("")}`)
     }
     if (name === "STEPRAFT" && sub === "DO") return inSession(store, words, () => execute(store, words.slice(5)))
@@ -138,11 +171,14 @@ export const startFake = async (store: FakeStore, id = "n1"): Promise<FakeServer
   const port = typeof address === "object" && address !== null ? address.port : 0
   store.clients.set(id, `127.0.0.1:${port}`)
   return {
-    port, id, connections: () => served,
-    close: () => new Promise((resolve) => {
-      server.close(() => resolve())
-      for (const socket of open) socket.destroy()
-    }),
+    port,
+    id,
+    connections: () => served,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        for (const socket of open) socket.destroy()
+      }),
   }
 }
 

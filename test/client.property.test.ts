@@ -8,7 +8,10 @@ import { full } from "./cluster.ts"
 import { type Fate, fates, PATIENT, runScript, type Scripted } from "./client.virtual.ts"
 import { many } from "./long.ts"
 
-const fate = fc.oneof({ weight: 2, arbitrary: fc.constant<Fate>("serve") }, { weight: 3, arbitrary: fc.constantFrom(...fates) })
+const fate = fc.oneof(
+  { weight: 2, arbitrary: fc.constant<Fate>("serve") },
+  { weight: 3, arbitrary: fc.constantFrom(...fates) },
+)
 const operation = fc.record({
   read: fc.integer({ min: 0, max: 4 }).map((dice) => dice === 0),
   pause: fc.constantFrom(0, 0, 0, 1, 3, 20, 200),

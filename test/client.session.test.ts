@@ -1,7 +1,15 @@
 /** Whatever happens to the connections: each write takes effect once, in the order of the calls, or its error says what is known. */
 import * as fc from "fast-check"
 import { afterEach, describe, expect, test } from "vitest"
-import { connect, type ConnectOptions, NoLeader, ServerError, SessionExpired, TimedOut, Unknown } from "../kv/client/index.ts"
+import {
+  connect,
+  type ConnectOptions,
+  NoLeader,
+  ServerError,
+  SessionExpired,
+  TimedOut,
+  Unknown,
+} from "../kv/client/index.ts"
 import { type Fate, type FakeServer, type FakeStore, makeStore, startFake } from "./client.fake.ts"
 
 const cleanups: (() => Promise<void>)[] = []
@@ -14,14 +22,24 @@ const fakes = async (store: FakeStore, ...ids: readonly string[]): Promise<reado
   return servers
 }
 const client = async (servers: readonly FakeServer[], options: Partial<ConnectOptions> = {}) => {
-  const made = await connect({ endpoints: servers.map(({ port }) => `127.0.0.1:${port}`), backoffMs: [1, 4], timeoutMs: 5_000, ...options })
+  const made = await connect({
+    endpoints: servers.map(({ port }) => `127.0.0.1:${port}`),
+    backoffMs: [1, 4],
+    timeoutMs: 5_000,
+    ...options,
+  })
   cleanups.unshift(made.close)
   return made
 }
-const isDo = (words: readonly string[]): boolean => words[0] === "STEPRAFT" && (words[1] === "DO" || words[1] === "EXEC")
+const isDo = (words: readonly string[]): boolean =>
+  words[0] === "STEPRAFT" && (words[1] === "DO" || words[1] === "EXEC")
 
 /** Gives each request the next fate of the list, then serves. */
-const scripted = (store: FakeStore, fates: readonly Fate[], which: (words: readonly string[]) => boolean = isDo): void => {
+const scripted = (
+  store: FakeStore,
+  fates: readonly Fate[],
+  which: (words: readonly string[]) => boolean = isDo,
+): void => {
   let at = 0
   store.fate = (words) => (which(words) ? (fates[at++] ?? "serve") : "serve")
 }
@@ -31,32 +49,52 @@ describe("exactly once", () => {
     const fate = fc.oneof(
       { weight: 4, arbitrary: fc.constant<Fate>("serve") },
       fc.constantFrom<Fate>(
-        "cut-before", "cut-after", { reply: "-UNKNOWN outcome not learnt\r\n", executed: true }, { reply: "-UNKNOWN outcome not learnt\r\n", executed: false },
-        { reply: "-NOLEADER no leader\r\n", executed: false }, { reply: "-BUSY\r\n", executed: false }, { reply: "-OUTOFORDER lost\r\n", executed: false },
+        "cut-before",
+        "cut-after",
+        { reply: "-UNKNOWN outcome not learnt\r\n", executed: true },
+        { reply: "-UNKNOWN outcome not learnt\r\n", executed: false },
+        { reply: "-NOLEADER no leader\r\n", executed: false },
+        { reply: "-BUSY\r\n", executed: false },
+        { reply: "-OUTOFORDER lost\r\n", executed: false },
       ),
     )
     await fc.assert(
-      fc.asyncProperty(fc.array(fate, { maxLength: 30 }), fc.integer({ min: 1, max: 12 }), fc.integer({ min: 1, max: 8 }), async (fates, writes, window) => {
-        const store = makeStore()
-        const servers = await Promise.all([startFake(store, "n1"), startFake(store, "n2")])
-        const made = await connect({ endpoints: servers.map(({ port }) => `127.0.0.1:${port}`), backoffMs: [0, 1], window, timeoutMs: 20_000 })
-        try {
-          // Openings and reads are struck too: only the greeting is spared, so that the list is not used up before the first write.
-          scripted(store, fates, (words) => words[1] !== "STATUS" && words[0] !== "PING")
-          const work = Array.from({ length: writes }, (_, i) => made.append("k", `${i};`))
-          const read = made.get("k")
-          const lengths = await Promise.all(work)
-          const text = Array.from({ length: writes }, (_, i) => `${i};`).join("")
-          expect(store.data.get("k")).toBe(text)
-          expect(store.effects).toHaveLength(writes)
-          expect(lengths).toEqual(Array.from({ length: writes }, (_, i) => Array.from({ length: i + 1 }, (__, j) => `${j};`).join("").length))
-          expect(await read).toBe(text) // a read sees the writes before it
-        } finally {
-          store.fate = () => "serve"
-          await made.close()
-          await Promise.all(servers.map(({ close }) => close()))
-        }
-      }),
+      fc.asyncProperty(
+        fc.array(fate, { maxLength: 30 }),
+        fc.integer({ min: 1, max: 12 }),
+        fc.integer({ min: 1, max: 8 }),
+        async (fates, writes, window) => {
+          const store = makeStore()
+          const servers = await Promise.all([startFake(store, "n1"), startFake(store, "n2")])
+          const made = await connect({
+            endpoints: servers.map(({ port }) => `127.0.0.1:${port}`),
+            backoffMs: [0, 1],
+            window,
+            timeoutMs: 20_000,
+          })
+          try {
+            // Openings and reads are struck too: only the greeting is spared, so that the list is not used up before the first write.
+            scripted(store, fates, (words) => words[1] !== "STATUS" && words[0] !== "PING")
+            const work = Array.from({ length: writes }, (_, i) => made.append("k", `${i};`))
+            const read = made.get("k")
+            const lengths = await Promise.all(work)
+            const text = Array.from({ length: writes }, (_, i) => `${i};`).join("")
+            expect(store.data.get("k")).toBe(text)
+            expect(store.effects).toHaveLength(writes)
+            expect(lengths).toEqual(
+              Array.from(
+                { length: writes },
+                (_, i) => Array.from({ length: i + 1 }, (__, j) => `${j};`).join("").length,
+              ),
+            )
+            expect(await read).toBe(text) // a read sees the writes before it
+          } finally {
+            store.fate = () => "serve"
+            await made.close()
+            await Promise.all(servers.map(({ close }) => close()))
+          }
+        },
+      ),
       { numRuns: 60 },
     )
   })
@@ -131,7 +169,12 @@ describe("sessions", () => {
     const store = makeStore()
     const made = await client(await fakes(store, "n1"))
     scripted(store, ["serve", { reply: "-TOOLARGE an entry is at most 8 MB\r\n", executed: false }])
-    const ends = await Promise.allSettled([made.set("a", "1"), made.set("b", "2"), made.set("c", "3"), made.set("d", "4")])
+    const ends = await Promise.allSettled([
+      made.set("a", "1"),
+      made.set("b", "2"),
+      made.set("c", "3"),
+      made.set("d", "4"),
+    ])
     expect(ends.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled", "fulfilled"])
     expect(ends[1]?.status === "rejected" ? ends[1].reason : null).toBeInstanceOf(ServerError)
     expect(store.effects).toEqual(["SET a 1", "SET c 3", "SET d 4"])
@@ -140,14 +183,25 @@ describe("sessions", () => {
   test("only the first word of an error says that it is what the command gave: whatever else a node says, an earlier copy may have been executed", async () => {
     const store = makeStore()
     const made = await client(await fakes(store, "n1"))
-    for (const reply of ["-ERR value is not an integer or out of range\r\n", "-WRONGTYPE of another kind\r\n", "-NEVERHEARD of it\r\n"]) {
-      scripted(store, [{ reply: "-UNKNOWN outcome not learnt\r\n", executed: true }, { reply, executed: false }])
+    for (const reply of [
+      "-ERR value is not an integer or out of range\r\n",
+      "-WRONGTYPE of another kind\r\n",
+      "-NEVERHEARD of it\r\n",
+    ]) {
+      scripted(store, [
+        { reply: "-UNKNOWN outcome not learnt\r\n", executed: true },
+        { reply, executed: false },
+      ])
       await expect(made.append("k", "x")).rejects.toMatchObject({ _tag: "Unknown" })
       await made.set("a", "text")
     }
     expect(store.effects).toEqual(["APPEND k x", "SET a text", "APPEND k x", "SET a text", "APPEND k x", "SET a text"])
     scripted(store, [{ reply: "-UNKNOWN outcome not learnt\r\n", executed: true }])
-    await expect(made.incr("a")).rejects.toMatchObject({ _tag: "ServerError", code: "ERR", message: "ERR value is not an integer or out of range" })
+    await expect(made.incr("a")).rejects.toMatchObject({
+      _tag: "ServerError",
+      code: "ERR",
+      message: "ERR value is not an integer or out of range",
+    })
     expect([store.opened, store.effects.length]).toEqual([1, 6])
   })
 
@@ -176,8 +230,12 @@ describe("deadlines", () => {
     const made = await client(await fakes(store, "n1"), { stallTimeoutMs: 60_000, timeoutMs: 30_000 })
     await made.set("a", "0")
     scripted(store, ["mute"])
-    const late = made.run({ task: { type: "write", args: ["APPEND", "a", "1"] }, answer: () => true }, { timeoutMs: 1000 }).catch((error: unknown) => error)
-    const behind = made.run({ task: { type: "write", args: ["APPEND", "a", "2"] }, answer: () => true }, { timeoutMs: 1500 }).catch((error: unknown) => error)
+    const late = made
+      .run({ task: { type: "write", args: ["APPEND", "a", "1"] }, answer: () => true }, { timeoutMs: 1000 })
+      .catch((error: unknown) => error)
+    const behind = made
+      .run({ task: { type: "write", args: ["APPEND", "a", "2"] }, answer: () => true }, { timeoutMs: 1500 })
+      .catch((error: unknown) => error)
     expect(await late).toBeInstanceOf(Unknown)
     expect(store.effects).toEqual(["SET a 0", "APPEND a 1", "APPEND a 2"])
     await Promise.race([made.close(), behind])
@@ -186,8 +244,11 @@ describe("deadlines", () => {
   test("no leader in time is NoLeader, and nothing was executed", async () => {
     const store = makeStore()
     const made = await client(await fakes(store, "n1"))
-    store.fate = (words) => (isDo(words) || words[2] === "OPEN" ? { reply: "-NOLEADER no leader\r\n", executed: false } : "serve")
-    const end = await made.run({ task: { type: "write", args: ["SET", "a", "1"] }, answer: () => true }, { timeoutMs: 150 }).catch((error: unknown) => error)
+    store.fate = (words) =>
+      isDo(words) || words[2] === "OPEN" ? { reply: "-NOLEADER no leader\r\n", executed: false } : "serve"
+    const end = await made
+      .run({ task: { type: "write", args: ["SET", "a", "1"] }, answer: () => true }, { timeoutMs: 150 })
+      .catch((error: unknown) => error)
     expect(end).toBeInstanceOf(NoLeader)
     store.fate = () => "serve"
     await made.set("b", "2")
@@ -195,7 +256,9 @@ describe("deadlines", () => {
   })
 
   test("no server at all is TimedOut, with the reason", async () => {
-    const end = await connect({ endpoints: "127.0.0.1:1", timeoutMs: 100, backoffMs: [1, 4] }).catch((error: unknown) => error)
+    const end = await connect({ endpoints: "127.0.0.1:1", timeoutMs: 100, backoffMs: [1, 4] }).catch(
+      (error: unknown) => error,
+    )
     expect(end).toBeInstanceOf(TimedOut)
     expect((end as TimedOut).message).toContain("ECONNREFUSED")
   })

@@ -43,7 +43,24 @@ export type Fate =
   | "expire"
 
 export const fates: readonly Fate[] = [
-  "cutBefore", "cutAfter", "forget", "cutLate", "unknownDone", "unknownNot", "unknownLate", "mute", "noLeader", "busy", "spaceLow", "tooLarge", "strange", "error", "costly", "outOfOrder", "outOfOrderLate", "expire",
+  "cutBefore",
+  "cutAfter",
+  "forget",
+  "cutLate",
+  "unknownDone",
+  "unknownNot",
+  "unknownLate",
+  "mute",
+  "noLeader",
+  "busy",
+  "spaceLow",
+  "tooLarge",
+  "strange",
+  "error",
+  "costly",
+  "outOfOrder",
+  "outOfOrderLate",
+  "expire",
 ]
 
 interface SessionState {
@@ -86,7 +103,8 @@ class Store {
     const session = this.sessions.get(key)
     const sequence = Number(number)
     if (session === undefined) return error("SESSIONEXPIRED")
-    for (const kept of session.replies.keys()) if (kept < Number(lowest) && kept < session.next) session.replies.delete(kept)
+    for (const kept of session.replies.keys())
+      if (kept < Number(lowest) && kept < session.next) session.replies.delete(kept)
     if (sequence < session.next) return session.replies.get(sequence) ?? error("FORGOTTEN")
     if (sequence > session.next) return error("OUTOFORDER")
     session.next += 1
@@ -160,7 +178,11 @@ export interface Scripted {
 /** Virtual milliseconds: much more than all fates together can take. */
 export const PATIENT = 10_000
 
-export const wordsOf = (request: Buffer): string[] => request.toString("latin1").split("\r\n").filter((_, at) => at > 0 && at % 2 === 0)
+export const wordsOf = (request: Buffer): string[] =>
+  request
+    .toString("latin1")
+    .split("\r\n")
+    .filter((_, at) => at > 0 && at % 2 === 0)
 
 /** What is wrong, or nothing. */
 export const runScript = ({ fates: list, window, seed, operations }: Scripted): string[] => {
@@ -236,9 +258,15 @@ export const runScript = ({ fates: list, window, seed, operations }: Scripted): 
         case "strange":
           return answer(error("STRANGE"), replied)
         case "error":
-          return answer(numbered ? store.carryOut(words, error("RESULT", "WRONGTYPE it says")) : store.carryOut(words), replied)
+          return answer(
+            numbered ? store.carryOut(words, error("RESULT", "WRONGTYPE it says")) : store.carryOut(words),
+            replied,
+          )
         case "costly":
-          return answer(numbered ? store.carryOut(words, error("RESULT", "TOOLARGE this cost too much")) : store.carryOut(words), replied)
+          return answer(
+            numbered ? store.carryOut(words, error("RESULT", "TOOLARGE this cost too much")) : store.carryOut(words),
+            replied,
+          )
         case "outOfOrder":
           return answer(numbered ? error("OUTOFORDER") : store.carryOut(words), replied)
         case "outOfOrderLate":
@@ -267,7 +295,18 @@ export const runScript = ({ fates: list, window, seed, operations }: Scripted): 
     return connection
   }
 
-  const settings: CoreSettings = { endpoints: [{ host: "a", port: 1 }, { host: "b", port: 2 }], route: "any", timeoutMs: 20_000, connectTimeoutMs: 100, stallTimeoutMs: 60, backoffMs: [0, 8], window }
+  const settings: CoreSettings = {
+    endpoints: [
+      { host: "a", port: 1 },
+      { host: "b", port: 2 },
+    ],
+    route: "any",
+    timeoutMs: 20_000,
+    connectTimeoutMs: 100,
+    stallTimeoutMs: 60,
+    backoffMs: [0, 8],
+    window,
+  }
   const core: Core = makeCore(settings, surroundings, dial)
   const ends: (Outcome | "abandoned" | undefined)[] = operations.map(() => undefined)
   /** What had succeeded when a read was asked for. */
@@ -306,13 +345,26 @@ export const runScript = ({ fates: list, window, seed, operations }: Scripted): 
   late()
   ends.forEach((outcome, i) => {
     // Not any more, at the latest when that is told.
-    if (outcome !== undefined && outcome !== "abandoned" && !isReply(outcome) && outcome instanceof SessionExpired && !before.has(`${i};`) && store.executed.includes(`${i};`)) wrong.push(`${i} was executed after its session had expired`)
+    if (
+      outcome !== undefined &&
+      outcome !== "abandoned" &&
+      !isReply(outcome) &&
+      outcome instanceof SessionExpired &&
+      !before.has(`${i};`) &&
+      store.executed.includes(`${i};`)
+    )
+      wrong.push(`${i} was executed after its session had expired`)
   })
   judge(operations, ends, store, wrong)
   return wrong
 }
 
-const judge = (operations: Scripted["operations"], ends: readonly (Outcome | "abandoned" | undefined)[], store: Store, wrong: string[]): void => {
+const judge = (
+  operations: Scripted["operations"],
+  ends: readonly (Outcome | "abandoned" | undefined)[],
+  store: Store,
+  wrong: string[],
+): void => {
   const times = new Map<string, number>()
   for (const token of store.executed) times.set(token, (times.get(token) ?? 0) + 1)
   for (const [token, count] of times) if (count > 1) wrong.push(`${token} was executed ${count} times: ${store.text}`)
@@ -321,21 +373,25 @@ const judge = (operations: Scripted["operations"], ends: readonly (Outcome | "ab
     if (outcome === undefined || outcome === "abandoned") return
     const executed = times.has(`${i};`)
     // All is well for most of that time.
-    if (!isReply(outcome) && (operations[i]?.patience ?? 0) >= PATIENT && / in time /.test(outcome.message)) wrong.push(`${i} ran out of time: ${outcome.message}`)
+    if (!isReply(outcome) && (operations[i]?.patience ?? 0) >= PATIENT && / in time /.test(outcome.message))
+      wrong.push(`${i} ran out of time: ${outcome.message}`)
     if (isReply(outcome)) {
       if (operations[i]?.read === true) {
         const text = outcome.type === "bulk" ? Buffer.from(outcome.bytes).toString() : ""
-        for (const earlier of acknowledged) if (!text.includes(`${earlier};`)) wrong.push(`read ${i} does not see write ${earlier}, which came before it`)
+        for (const earlier of acknowledged)
+          if (!text.includes(`${earlier};`)) wrong.push(`read ${i} does not see write ${earlier}, which came before it`)
         return
       }
       acknowledged.push(i)
       if (!executed) wrong.push(`${i} was acknowledged and is not there`)
-      else if (outcome.type !== "integer" || !store.text.slice(0, Number(outcome.value)).endsWith(`${i};`)) wrong.push(`${i} has the answer of another`)
+      else if (outcome.type !== "integer" || !store.text.slice(0, Number(outcome.value)).endsWith(`${i};`))
+        wrong.push(`${i} has the answer of another`)
       return
     }
     if (outcome instanceof Unknown || outcome instanceof SessionExpired || operations[i]?.read === true) return
     if (executed) wrong.push(`${i} ended as ${outcome.name} (${outcome.message}) and was executed`)
   })
   const order = acknowledged.map((i) => store.executed.indexOf(`${i};`))
-  if (order.some((place, n) => n > 0 && place < (order[n - 1] ?? 0))) wrong.push(`acknowledged out of order: ${store.text}`)
+  if (order.some((place, n) => n > 0 && place < (order[n - 1] ?? 0)))
+    wrong.push(`acknowledged out of order: ${store.text}`)
 }

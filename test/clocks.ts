@@ -27,7 +27,12 @@ export interface Clocks {
 export const shiftedClocks = (): Clocks => {
   const folder = temporaryFolder("stepraft-clocks-")
   return {
-    options: { env: { STEPRAFT_TEST_CLOCKS: folder, NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(preload)}` } },
+    options: {
+      env: {
+        STEPRAFT_TEST_CLOCKS: folder,
+        NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(preload)}`,
+      },
+    },
     shift: (id, millis) => writeFileSync(join(folder, id), String(millis)),
   }
 }
@@ -67,4 +72,5 @@ export const expectNamed = (cluster: Cluster, id: string, ...words: readonly str
     const health = (await cluster.status(id))?.health ?? ""
     return words.every((word) => health.includes(word) && cluster.process(id).output().includes(word))
   })
-export const expectHealthy = (cluster: Cluster, id: string): Promise<unknown> => until(`${id} is well`, async () => (await cluster.status(id))?.health === "ok")
+export const expectHealthy = (cluster: Cluster, id: string): Promise<unknown> =>
+  until(`${id} is well`, async () => (await cluster.status(id))?.health === "ok")

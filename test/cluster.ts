@@ -16,7 +16,11 @@ export const full = process.env["STEPRAFT_ALL"] !== undefined
 /** Generous: on a busy machine everything takes longer, and no test may fail because of that. */
 const patience = 90_000
 
-export const until = async <T>(what: string, condition: () => Promise<T | null | false> | T | null | false, limit = patience): Promise<T> => {
+export const until = async <T>(
+  what: string,
+  condition: () => Promise<T | null | false> | T | null | false,
+  limit = patience,
+): Promise<T> => {
   const deadline = performance.now() + limit
   for (;;) {
     const value = await condition()
@@ -68,7 +72,8 @@ const folders = new Set<string>()
 const cleanUp = (): void => {
   for (const child of alive) child.kill("SIGKILL")
   alive.clear()
-  for (const folder of folders) if (process.env["STEPRAFT_KEEP"] === undefined) rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+  for (const folder of folders)
+    if (process.env["STEPRAFT_KEEP"] === undefined) rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
   folders.clear()
 }
 process.on("exit", cleanUp)
@@ -96,7 +101,12 @@ export interface Watched {
   /** Nobody reads what it says any more. */
   readonly close: () => void
 }
-export const launch = (command: string, words: readonly string[], env: Readonly<Record<string, string>> = {}, cwd = root): Watched => {
+export const launch = (
+  command: string,
+  words: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  cwd = root,
+): Watched => {
   // A node ends when its standard input does: so it does not outlive this process, however that dies.
   const inherited: NodeJS.ProcessEnv = { ...process.env, UV_THREADPOOL_SIZE: "16", STEPRAFT_STOP_WITH_STDIN: "1" }
   delete inherited["NODE_OPTIONS"]
@@ -124,7 +134,11 @@ export const launch = (command: string, words: readonly string[], env: Readonly<
     child.once("close", (code, signal) => ended(signal ?? code ?? -1))
   })
   return {
-    pid: child.pid ?? -1, output: () => text, running: () => running, exited, signal: (signal) => void child.kill(signal),
+    pid: child.pid ?? -1,
+    output: () => text,
+    running: () => running,
+    exited,
+    signal: (signal) => void child.kill(signal),
     tell: (text) => void child.stdin.write(text),
     close: () => {
       child.stdout.destroy()
@@ -210,14 +224,29 @@ export const startCluster = async (options: ClusterOptions = {}): Promise<Cluste
     const { data, clientPort, peerPort } = member(id)
     mkdirSync(data, { recursive: true })
     const words = [
-      ...program, "serve", "--id", id, "--data", data, "--client", `127.0.0.1:${clientPort}`, "--peer", `127.0.0.1:${peerPort}`,
-      "--peers", peers, ...(livesOf(id).length === 0 ? ["--bootstrap"] : []), ...(options.flags ?? []), ...(extra.flags ?? []),
+      ...program,
+      "serve",
+      "--id",
+      id,
+      "--data",
+      data,
+      "--client",
+      `127.0.0.1:${clientPort}`,
+      "--peer",
+      `127.0.0.1:${peerPort}`,
+      "--peers",
+      peers,
+      ...(livesOf(id).length === 0 ? ["--bootstrap"] : []),
+      ...(options.flags ?? []),
+      ...(extra.flags ?? []),
     ]
     const env = { ...options.env, ...extra.env }
     // The shell is replaced by the node: the pid is the node's.
     const [command = process.execPath, ...before] = options.runtime?.(id) ?? []
     const limited = ["-c", `ulimit -n ${options.descriptors}; exec "$0" "$@"`, command, ...before, ...words]
-    livesOf(id).push(options.descriptors === undefined ? launch(command, [...before, ...words], env) : launch("/bin/sh", limited, env))
+    livesOf(id).push(
+      options.descriptors === undefined ? launch(command, [...before, ...words], env) : launch("/bin/sh", limited, env),
+    )
   }
   const kill = async (id: string, signal: NodeJS.Signals = "SIGKILL"): Promise<void> => {
     if (!running(id)) return
@@ -242,14 +271,38 @@ export const startCluster = async (options: ClusterOptions = {}): Promise<Cluste
   const leader = (): Promise<string> =>
     until("a leader that a majority follows", async () => {
       const known = (await statuses(ids)).filter((one) => one !== null)
-      const led = known.find((one) => one.role === "leader" && known.filter((other) => other.leader === one.id && other.term === one.term).length > ids.length / 2)
+      const led = known.find(
+        (one) =>
+          one.role === "leader" &&
+          known.filter((other) => other.leader === one.id && other.term === one.term).length > ids.length / 2,
+      )
       return led?.id ?? null
     })
   const logs = (): string =>
-    ids.map((id) => livesOf(id).map((life, n) => `--- ${id}, life ${n + 1}, ${life.running() ? "running" : "ended"}\n${life.output().slice(-6000)}`).join("\n")).join("\n")
+    ids
+      .map((id) =>
+        livesOf(id)
+          .map(
+            (life, n) =>
+              `--- ${id}, life ${n + 1}, ${life.running() ? "running" : "ended"}\n${life.output().slice(-6000)}`,
+          )
+          .join("\n"),
+      )
+      .join("\n")
 
   const cluster: Cluster = {
-    members, ids, folder, member, process: lifeOf, running, start, kill, connect, status, leader, logs,
+    members,
+    ids,
+    folder,
+    member,
+    process: lifeOf,
+    running,
+    start,
+    kill,
+    connect,
+    status,
+    leader,
+    logs,
     killAll: async () => {
       for (const id of ids) if (running(id)) lifeOf(id).signal("SIGKILL")
       await Promise.all(ids.map((id) => kill(id)))
@@ -265,7 +318,10 @@ export const startCluster = async (options: ClusterOptions = {}): Promise<Cluste
       return until(`${of.join(", ")} have applied the same`, async () => {
         const now = await statuses(of)
         const first = now[0]
-        const same = first !== null && first !== undefined && now.every((one) => one !== null && one.applied === first.applied && one.commitIndex === one.applied)
+        const same =
+          first !== null &&
+          first !== undefined &&
+          now.every((one) => one !== null && one.applied === first.applied && one.commitIndex === one.applied)
         const settled = same && first.applied === before
         before = same ? first.applied : -1
         return settled && before
@@ -283,7 +339,10 @@ export const startCluster = async (options: ClusterOptions = {}): Promise<Cluste
 }
 
 /** Runs a test on a cluster; when it fails, what the nodes said is printed; whatever happens, the cluster is gone afterwards. */
-export const withCluster = async (options: ClusterOptions, body: (cluster: Cluster) => Promise<void>): Promise<void> => {
+export const withCluster = async (
+  options: ClusterOptions,
+  body: (cluster: Cluster) => Promise<void>,
+): Promise<void> => {
   const cluster = await startCluster(options)
   try {
     await cluster.leader()
@@ -306,7 +365,8 @@ export const contents = async (cluster: Cluster, id: string): Promise<ReadonlyMa
     let cursor = "0"
     do {
       const page = await client.call("SCAN", cursor, "COUNT", 1000)
-      if (!Array.isArray(page) || typeof page[0] !== "string" || !Array.isArray(page[1])) throw new Error(`${id}: SCAN answered ${JSON.stringify(page)}`)
+      if (!Array.isArray(page) || typeof page[0] !== "string" || !Array.isArray(page[1]))
+        throw new Error(`${id}: SCAN answered ${JSON.stringify(page)}`)
       cursor = page[0]
       for (const key of page[1]) if (typeof key === "string") keys.add(key)
     } while (cursor !== "0")
@@ -335,7 +395,11 @@ export const digestOf = (data: ReadonlyMap<string, string>): string => {
 }
 
 /** Environment of nodes whose log is trimmed soon. */
-export const smallSnapshots = (snapshotBytes: number, trailingLogBytes: number, segmentBytes: number): Readonly<Record<string, string>> => ({
+export const smallSnapshots = (
+  snapshotBytes: number,
+  trailingLogBytes: number,
+  segmentBytes: number,
+): Readonly<Record<string, string>> => ({
   STEPRAFT_SNAPSHOT_BYTES: String(snapshotBytes),
   STEPRAFT_TRAILING_LOG_BYTES: String(trailingLogBytes),
   STEPRAFT_SEGMENT_BYTES: String(segmentBytes),

@@ -37,7 +37,13 @@ const subject = (machine: DurableMachine<Database, Note, number>): Promise<State
   return Promise.resolve({
     open: async () => {
       const incarnation = directory.replaceAll(/\D/gu, "").padStart(16, "0").slice(-16)
-      current = await openDurableMachine({ machine, directory, self: { name: "a", incarnation }, newId: () => `snapshot${++snapshots}`, chunkBytes: 4096 })
+      current = await openDurableMachine({
+        machine,
+        directory,
+        self: { name: "a", incarnation },
+        newId: () => `snapshot${++snapshots}`,
+        chunkBytes: 4096,
+      })
       return current
     },
     close,
@@ -50,25 +56,49 @@ const subject = (machine: DurableMachine<Database, Note, number>): Promise<State
     },
     digest: () => {
       const { state, digest } = current?.executor() ?? { state: null, digest: 0 }
-      return Promise.resolve(JSON.stringify([state?.prepare("SELECT key, text FROM notes ORDER BY key").all().map(({ key, text }) => [key, text]), digest]))
+      return Promise.resolve(
+        JSON.stringify([
+          state
+            ?.prepare("SELECT key, text FROM notes ORDER BY key")
+            .all()
+            .map(({ key, text }) => [key, text]),
+          digest,
+        ]),
+      )
     },
     dispose: close,
   })
 }
 const noteCommand = (n: number): Uint8Array => {
   if (n === 1) return encodeReplicaCommand({ type: "Open", owner: "test", secret: "s" })
-  if (n % 9 === 4) return encodeReplicaCommand({ type: "Execute", session: 1, sequence: n - 1, lowest: Math.max(1, n - 3), body: { type: "lease", request: { type: "take", name: `l${n}`, holder: "h", ttl: 50 } } })
+  if (n % 9 === 4)
+    return encodeReplicaCommand({
+      type: "Execute",
+      session: 1,
+      sequence: n - 1,
+      lowest: Math.max(1, n - 3),
+      body: { type: "lease", request: { type: "take", name: `l${n}`, holder: "h", ttl: 50 } },
+    })
   const note = n % 5 === 0 ? { remove: `k${(n * 7) % 13}` } : { key: `k${n % 13}`, text: `${n} `.repeat(300) }
-  return encodeReplicaCommand({ type: "Execute", session: 1, sequence: n - 1, lowest: Math.max(1, n - 3), body: { type: "command", bytes: jsonCodec().encode(note) } })
+  return encodeReplicaCommand({
+    type: "Execute",
+    session: 1,
+    sequence: n - 1,
+    lowest: Math.max(1, n - 3),
+    body: { type: "command", bytes: jsonCodec().encode(note) },
+  })
 }
-const checksOf = (machine: DurableMachine<Database, Note, number>): ReturnType<typeof stateMachineConformance> => stateMachineConformance({ make: () => subject(machine), command: noteCommand })
+const checksOf = (machine: DurableMachine<Database, Note, number>): ReturnType<typeof stateMachineConformance> =>
+  stateMachineConformance({ make: () => subject(machine), command: noteCommand })
 
 describe("SQLite keeps the contract of a state machine", () => {
   test.each(checksOf(notes).map((check) => [check.name, check] as const))("%s", (_, { run }) => run())
 })
 
 /** The same with one thing done wrong. */
-const wrong = (change: (state: DurableState<Database, Note, number>) => Partial<DurableState<Database, Note, number>>): DurableMachine<Database, Note, number> => ({
+const wrong = (
+  change: (state: DurableState<Database, Note, number>) => Partial<DurableState<Database, Note, number>>,
+): DurableMachine<Database, Note, number> => ({
   ...notes,
   open: async (directory) => {
     const state = await notes.open(directory)
@@ -79,7 +109,13 @@ const faults: Readonly<Record<string, readonly [DurableMachine<Database, Note, n
   "writes its records apart from its state": [
     wrong((state) => {
       const records = new Map(state.records())
-      return { records: () => records, transaction: (work) => state.transaction(() => work((record, value) => void (value === null ? records.delete(record) : records.set(record, value)))) }
+      return {
+        records: () => records,
+        transaction: (work) =>
+          state.transaction(() =>
+            work((record, value) => void (value === null ? records.delete(record) : records.set(record, value))),
+          ),
+      }
     }),
     "a restart executes nothing twice",
   ],
@@ -98,20 +134,32 @@ const faults: Readonly<Record<string, readonly [DurableMachine<Database, Note, n
 }
 test.each(Object.entries(faults))("one that %s is found out", async (_, [machine, name]) => {
   const { results } = await runConformance(checksOf(machine).filter((check) => check.name === name))
-  expect(results.map(({ outcome, detail }) => `${outcome} ${detail}`)).toEqual([expect.stringMatching(/^failed (?!it threw)/)])
+  expect(results.map(({ outcome, detail }) => `${outcome} ${detail}`)).toEqual([
+    expect.stringMatching(/^failed (?!it threw)/),
+  ])
 })
 
 test("a session, its outcomes and leases are there after a restart, and a copy of a command is not executed again", async () => {
   const directory = temporary()
   const self = { name: "a", incarnation: "0".repeat(16) }
-  const entryOf = (index: number, bytes: Uint8Array) => ({ kind: "command" as const, index, term: 1, time: 1000 + index, chain: index, payload: { bytes, checksum: 0 } })
+  const entryOf = (index: number, bytes: Uint8Array) => ({
+    kind: "command" as const,
+    index,
+    term: 1,
+    time: 1000 + index,
+    chain: index,
+    payload: { bytes, checksum: 0 },
+  })
   const told: unknown[] = []
   const open = async (): Promise<Runnable<Database>> => {
     const machine = await openDurableMachine({ machine: notes, directory, self, newId: () => `n${++snapshots}` })
     machine.listen((some) => told.push(...(some ?? [])))
     return machine
   }
-  const apply = (machine: Runnable<Database>, ...entries: Parameters<typeof machine.apply>[0][number][]): Promise<unknown> =>
+  const apply = (
+    machine: Runnable<Database>,
+    ...entries: Parameters<typeof machine.apply>[0][number][]
+  ): Promise<unknown> =>
     new Promise((applied, failed) => {
       machine.attach({ applied, failed, damaged: failed })
       machine.apply(entries)
@@ -123,13 +171,45 @@ test("a session, its outcomes and leases are there after a restart, and a copy o
   expect(machine.position()).toMatchObject({ index: 9, term: 1, time: 1009, chain: 9 })
   expect(machine.beginsAt()).toBe(0)
   told.length = 0
-  await apply(machine, entryOf(10, noteCommand(9)), entryOf(11, noteCommand(7)), entryOf(12, encodeReplicaCommand({ type: "Execute", session: 1, sequence: 9, lowest: 9, body: { type: "lease", request: { type: "take", name: "l4", holder: "another", ttl: 50 } } })))
+  await apply(
+    machine,
+    entryOf(10, noteCommand(9)),
+    entryOf(11, noteCommand(7)),
+    entryOf(
+      12,
+      encodeReplicaCommand({
+        type: "Execute",
+        session: 1,
+        sequence: 9,
+        lowest: 9,
+        body: { type: "lease", request: { type: "take", name: "l4", holder: "another", ttl: 50 } },
+      }),
+    ),
+  )
   expect(told).toEqual([
     { type: "executed", index: 10, session: 1, sequence: 8, outcome: { type: "result", bytes: jsonCodec().encode(5) } },
-    { type: "executed", index: 11, session: 1, sequence: 6, outcome: { type: "undone", text: "RangeError: not this one" } },
-    { type: "executed", index: 12, session: 1, sequence: 9, outcome: { type: "result", bytes: jsonCodec().encode({ type: "taken", by: "h", remaining: 1004 + 50 - 1012 }) } },
+    {
+      type: "executed",
+      index: 11,
+      session: 1,
+      sequence: 6,
+      outcome: { type: "undone", text: "RangeError: not this one" },
+    },
+    {
+      type: "executed",
+      index: 12,
+      session: 1,
+      sequence: 9,
+      outcome: { type: "result", bytes: jsonCodec().encode({ type: "taken", by: "h", remaining: 1004 + 50 - 1012 }) },
+    },
   ])
   // What nobody will ask for any more is gone from the database, too.
-  expect(machine.executor().state.prepare("SELECT record FROM replica ORDER BY record").all().map(({ record }) => record)).toEqual(["lease/l4", "outcome/1/9", "place", "session/1"])
+  expect(
+    machine
+      .executor()
+      .state.prepare("SELECT record FROM replica ORDER BY record")
+      .all()
+      .map(({ record }) => record),
+  ).toEqual(["lease/l4", "outcome/1/9", "place", "session/1"])
   await machine.close()
 })

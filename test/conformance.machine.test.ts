@@ -8,7 +8,12 @@ import { openReplicaMachine, type ReplicaMachine } from "../interpreters/replica
 import { directoryStore } from "../interpreters/node/store.ts"
 import { encodeCommand } from "../kv/machine/command.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
-import { runConformance, stateMachineConformance, type StateMachineKit, type StateMachineSubject } from "../spec/conformance/index.ts"
+import {
+  runConformance,
+  stateMachineConformance,
+  type StateMachineKit,
+  type StateMachineSubject,
+} from "../spec/conformance/index.ts"
 import { makeMachineDisk, type MemoryMachineOptions } from "./memory.machine.ts"
 import { buffers, copyOf, digest, open, removeTemporary, secretFor, temporary, type Held } from "./machine.kit.ts"
 
@@ -18,8 +23,23 @@ afterAll(removeTemporary)
 const storeCommand = (n: number): Uint8Array => {
   if (n === 1) return encodeCommand({ type: "OpenSession", owner: "test", secret: secretFor("t") })
   const key = `k${n % 9}`
-  const calls = [["SET", `big${n % 40}`, Buffer.alloc(12_000, n)], ["INCR", key], ["APPEND", `log${n % 3}`, `${n},`], ["DEL", `big${(n * 7) % 40}`], ["SET", `soon${n}`, "x", "PX", String(n)]] as const
-  return encodeCommand({ type: "Execute", session: 1, secret: secretFor("t"), sequence: n - 1, lowest: Math.max(1, n - 3), exec: false, watches: [], calls: [buffers(...(calls[n % calls.length] ?? calls[0]))] })
+  const calls = [
+    ["SET", `big${n % 40}`, Buffer.alloc(12_000, n)],
+    ["INCR", key],
+    ["APPEND", `log${n % 3}`, `${n},`],
+    ["DEL", `big${(n * 7) % 40}`],
+    ["SET", `soon${n}`, "x", "PX", String(n)],
+  ] as const
+  return encodeCommand({
+    type: "Execute",
+    session: 1,
+    secret: secretFor("t"),
+    sequence: n - 1,
+    lowest: Math.max(1, n - 3),
+    exec: false,
+    watches: [],
+    calls: [buffers(...(calls[n % calls.length] ?? calls[0]))],
+  })
 }
 
 const onLevelDb = (): Promise<StateMachineSubject> => {
@@ -86,7 +106,12 @@ const fromDefinition = (): Promise<StateMachineSubject> => {
   }
   return Promise.resolve({
     open: async () => {
-      current = await openReplicaMachine({ machine, store: directoryStore(directory), newId: () => `snapshot ${++snapshots}`, report: () => undefined })
+      current = await openReplicaMachine({
+        machine,
+        store: directoryStore(directory),
+        newId: () => `snapshot ${++snapshots}`,
+        report: () => undefined,
+      })
       return current
     },
     close,
@@ -97,7 +122,13 @@ const fromDefinition = (): Promise<StateMachineSubject> => {
     },
     digest: () => {
       const { state, digest } = current?.executor() ?? { state: null, digest: 0 }
-      return Promise.resolve(JSON.stringify([Object.entries(state?.notes ?? {}).toSorted(([a], [b]) => (a < b ? -1 : 1)), state?.total, digest]))
+      return Promise.resolve(
+        JSON.stringify([
+          Object.entries(state?.notes ?? {}).toSorted(([a], [b]) => (a < b ? -1 : 1)),
+          state?.total,
+          digest,
+        ]),
+      )
     },
     dispose: close,
   })
@@ -105,7 +136,13 @@ const fromDefinition = (): Promise<StateMachineSubject> => {
 const noteCommand = (n: number): Uint8Array => {
   if (n === 1) return encodeReplicaCommand({ type: "Open", owner: "test", secret: "s" })
   const note = n % 5 === 0 ? { remove: `k${(n * 7) % 13}` } : { key: `k${n % 13}`, text: `${n} `.repeat(5000) }
-  return encodeReplicaCommand({ type: "Execute", session: 1, sequence: n - 1, lowest: Math.max(1, n - 3), body: { type: "command", bytes: jsonCodec().encode(note) } })
+  return encodeReplicaCommand({
+    type: "Execute",
+    session: 1,
+    sequence: n - 1,
+    lowest: Math.max(1, n - 3),
+    body: { type: "command", bytes: jsonCodec().encode(note) },
+  })
 }
 
 /** A plain state: counts of words, and who came last. */
@@ -124,7 +161,10 @@ const words: MemoryMachineOptions<Words> = {
   chunkBytes: 64,
 }
 const plainState =
-  (change: (machine: StateMachine) => Partial<StateMachine> = () => ({}), options: MemoryMachineOptions<Words> = words) =>
+  (
+    change: (machine: StateMachine) => Partial<StateMachine> = () => ({}),
+    options: MemoryMachineOptions<Words> = words,
+  ) =>
   (): Promise<StateMachineSubject> => {
     const disk = makeMachineDisk(options)
     let state = (): Words => options.initial
@@ -137,29 +177,55 @@ const plainState =
       },
       close: () => Promise.resolve(disk.crash("all")),
       crash: () => Promise.resolve(disk.crash(++crashes % 2 === 0 ? "all" : "none")),
-      digest: () => Promise.resolve(JSON.stringify(Object.entries(state().counts).toSorted(([a], [b]) => (a < b ? -1 : 1))) + state().last),
+      digest: () =>
+        Promise.resolve(
+          JSON.stringify(Object.entries(state().counts).toSorted(([a], [b]) => (a < b ? -1 : 1))) + state().last,
+        ),
       dispose: () => Promise.resolve(),
     })
   }
-const wordsKit = (make: () => Promise<StateMachineSubject>): StateMachineKit => ({ make, command: (n) => new TextEncoder().encode(`w${(n * n) % 11}`) })
+const wordsKit = (make: () => Promise<StateMachineSubject>): StateMachineKit => ({
+  make,
+  command: (n) => new TextEncoder().encode(`w${(n * n) % 11}`),
+})
 
 const suites = {
   "kv/machine on LevelDB": stateMachineConformance({ make: onLevelDb, command: storeCommand }),
   "kv/machine in memory": stateMachineConformance(
     { make: storeInMemory, command: storeCommand },
-    { except: { "a restart executes nothing twice": lives, "a crash leaves a state and its position": lives, "what was restored survives a crash": lives } },
+    {
+      except: {
+        "a restart executes nothing twice": lives,
+        "a crash leaves a state and its position": lives,
+        "what was restored survives a crash": lives,
+      },
+    },
   ),
   "interpreters/replica": stateMachineConformance({ make: fromDefinition, command: noteCommand }),
   "a plain value in memory": stateMachineConformance(wordsKit(plainState())),
 }
 describe.each(Object.entries(suites))("%s", (_, checks) => {
-  test.each(checks.filter(({ skipped }) => skipped === null).map((check) => [check.name, check] as const))("%s", (_, { run }) => run())
+  test.each(checks.filter(({ skipped }) => skipped === null).map((check) => [check.name, check] as const))(
+    "%s",
+    (_, { run }) => run(),
+  )
 })
 
 let applications = 0
 const seededFaults: Readonly<Record<string, readonly [() => Promise<StateMachineSubject>, string]>> = {
-  "hangs on more than the log": [plainState(undefined, { ...words, apply: (state, command, at) => words.apply(state, command, { ...at, time: ++applications }) }), "equal entries give equal states"],
-  "calls what is not durable durable": [plainState((machine) => ({ takeSnapshot: () => Promise.resolve(machine.position() ?? Promise.reject(new Error("none"))) })), "a crash leaves a state and its position"],
+  "hangs on more than the log": [
+    plainState(undefined, {
+      ...words,
+      apply: (state, command, at) => words.apply(state, command, { ...at, time: ++applications }),
+    }),
+    "equal entries give equal states",
+  ],
+  "calls what is not durable durable": [
+    plainState((machine) => ({
+      takeSnapshot: () => Promise.resolve(machine.position() ?? Promise.reject(new Error("none"))),
+    })),
+    "a crash leaves a state and its position",
+  ],
   "keeps its position apart from its data": [
     () => {
       const [data, place] = [makeMachineDisk(words), makeMachineDisk(words)]
@@ -168,7 +234,11 @@ const seededFaults: Readonly<Record<string, readonly [() => Promise<StateMachine
         open: () => {
           const [machine, other] = [data.open(), place.open()]
           state = machine.state
-          return Promise.resolve({ ...machine, position: () => other.position(), apply: (entries: readonly Entry[]) => (other.apply(entries), machine.apply(entries)) })
+          return Promise.resolve({
+            ...machine,
+            position: () => other.position(),
+            apply: (entries: readonly Entry[]) => (other.apply(entries), machine.apply(entries)),
+          })
         },
         close: () => Promise.resolve(data.crash("all")),
         crash: () => Promise.resolve((data.crash("all"), place.crash("none"))),
@@ -180,7 +250,8 @@ const seededFaults: Readonly<Record<string, readonly [() => Promise<StateMachine
   ],
   "takes whatever arrives for a snapshot": [
     plainState((machine) => ({
-      storeChunk: (snapshot, offset, bytes, last) => machine.storeChunk(snapshot, offset, offset === 0 ? bytes : bytes.map((byte) => (byte === 0 ? 1 : byte)), last),
+      storeChunk: (snapshot, offset, bytes, last) =>
+        machine.storeChunk(snapshot, offset, offset === 0 ? bytes : bytes.map((byte) => (byte === 0 ? 1 : byte)), last),
       restore: (snapshot) => machine.restore(snapshot).catch(() => undefined),
     })),
     "what does not check out changes nothing",
@@ -212,7 +283,11 @@ const seededFaults: Readonly<Record<string, readonly [() => Promise<StateMachine
   ],
 }
 test.each(Object.entries(seededFaults))("a state machine that %s is found out", async (_, [make, name]) => {
-  const { ok, results } = await runConformance(stateMachineConformance(wordsKit(make)).filter((check) => check.name === name))
-  expect(results.map(({ outcome, detail }) => `${outcome} ${detail}`)).toEqual([expect.stringMatching(/^failed (?!it threw)/)])
+  const { ok, results } = await runConformance(
+    stateMachineConformance(wordsKit(make)).filter((check) => check.name === name),
+  )
+  expect(results.map(({ outcome, detail }) => `${outcome} ${detail}`)).toEqual([
+    expect.stringMatching(/^failed (?!it threw)/),
+  ])
   expect(ok).toBe(false)
 })

@@ -7,7 +7,13 @@ import { emptyConfiguration, type Persist } from "../core/index.ts"
 import type { Storage, StorageHandlers } from "../interpreters/contract.ts"
 import { openFileStorage } from "../interpreters/file/index.ts"
 import { makeMemoryDisk } from "../interpreters/memory/index.ts"
-import { crashDisk, entriesOf, freshDisk, persist as persistOn, settle } from "../interpreters/simulation/server/disk.ts"
+import {
+  crashDisk,
+  entriesOf,
+  freshDisk,
+  persist as persistOn,
+  settle,
+} from "../interpreters/simulation/server/disk.ts"
 import { foldInPlace, nodeOf } from "../interpreters/simulation/state/fold.ts"
 import { makeWorld } from "../interpreters/simulation/index.ts"
 import { runConformance, storageConformance, type StorageSubject } from "../spec/conformance/index.ts"
@@ -27,7 +33,9 @@ const onFiles = (): Promise<StorageSubject> => {
     open: () => {
       scope = Scope.makeUnsafe()
       const files = troubled(disk.files, ({ kind }) => (failing && kind === "write" ? diskError("EIO") : null))
-      return Effect.runPromise(openFileStorage({ directory: "/data/n1", name: "n1", files, segmentBytes: 4096 }).pipe(Scope.provide(scope)))
+      return Effect.runPromise(
+        openFileStorage({ directory: "/data/n1", name: "n1", files, segmentBytes: 4096 }).pipe(Scope.provide(scope)),
+      )
     },
     close: end,
     crash: async () => {
@@ -43,22 +51,25 @@ const onFiles = (): Promise<StorageSubject> => {
   })
 }
 
-const inMemory = (change: (storage: Storage) => Storage = (storage) => storage) => (): Promise<StorageSubject> => {
-  const disk = makeMemoryDisk({ name: "n1" })
-  let crashes = 0
-  let close = (): void => undefined
-  return Promise.resolve({
-    open: () => {
-      const storage = disk.open()
-      close = storage.close
-      return Promise.resolve(change(storage))
-    },
-    close: () => Promise.resolve(close()),
-    crash: () => Promise.resolve(disk.act({ type: "crash", keep: (["none", "all", 1] as const)[++crashes % 3] ?? "none" })),
-    fail: () => disk.act({ type: "fail" }),
-    dispose: () => Promise.resolve(disk.act({ type: "crash" })),
-  })
-}
+const inMemory =
+  (change: (storage: Storage) => Storage = (storage) => storage) =>
+  (): Promise<StorageSubject> => {
+    const disk = makeMemoryDisk({ name: "n1" })
+    let crashes = 0
+    let close = (): void => undefined
+    return Promise.resolve({
+      open: () => {
+        const storage = disk.open()
+        close = storage.close
+        return Promise.resolve(change(storage))
+      },
+      close: () => Promise.resolve(close()),
+      crash: () =>
+        Promise.resolve(disk.act({ type: "crash", keep: (["none", "all", 1] as const)[++crashes % 3] ?? "none" })),
+      fail: () => disk.act({ type: "fail" }),
+      dispose: () => Promise.resolve(disk.act({ type: "crash" })),
+    })
+  }
 
 /** The disk of a world: writes take virtual time, which goes on whenever the event loop does. */
 const simulated = (): Promise<StorageSubject> => {
@@ -110,17 +121,22 @@ const suites = {
   "interpreters/memory": storageConformance(inMemory()),
   "the simulation's disk": storageConformance(simulated, {
     except: {
-      "what waits is written together": "each write of a world has a time of its own, so that every order of crash and write is met",
+      "what waits is written together":
+        "each write of a world has a time of its own, so that every order of crash and write is met",
       "a failure is the last word": "in a world, a write that fails ends the node (happen.ts)",
     },
   }),
 }
 describe.each(Object.entries(suites))("%s", (_, checks) => {
-  test.each(checks.filter(({ skipped }) => skipped === null).map((check) => [check.name, check] as const))("%s", (_, { run }) => run())
+  test.each(checks.filter(({ skipped }) => skipped === null).map((check) => [check.name, check] as const))(
+    "%s",
+    (_, { run }) => run(),
+  )
 })
 
 /** What the storage is told is changed on its way in, or what it says on its way out. */
-const wrapped = (change: (storage: Storage) => Partial<Storage>) => inMemory((storage) => ({ ...storage, ...change(storage) }))
+const wrapped = (change: (storage: Storage) => Partial<Storage>) =>
+  inMemory((storage) => ({ ...storage, ...change(storage) }))
 const seededFaults: Readonly<Record<string, readonly [() => Promise<StorageSubject>, readonly string[]]>> = {
   "reports before it is durable": [
     wrapped((storage) => {
@@ -139,7 +155,10 @@ const seededFaults: Readonly<Record<string, readonly [() => Promise<StorageSubje
     ["a crash leaves a prefix"],
   ],
   "leaves the old tail where it was": [
-    wrapped((storage) => ({ persist: (persist) => storage.persist(persist.entries.length === 0 ? { ...persist, truncateFrom: null } : persist) })),
+    wrapped((storage) => ({
+      persist: (persist) =>
+        storage.persist(persist.entries.length === 0 ? { ...persist, truncateFrom: null } : persist),
+    })),
     ["a crash leaves a prefix"],
   ],
   "writes the vote apart from the entries": [
@@ -152,7 +171,14 @@ const seededFaults: Readonly<Record<string, readonly [() => Promise<StorageSubje
         },
         persist: (persist) => {
           storage.persist({ ...persist, seq: persist.seq * 2 - 1, hardState: null })
-          storage.persist({ type: "Persist", seq: persist.seq * 2, hardState: persist.hardState, truncateFrom: null, base: null, entries: [] })
+          storage.persist({
+            type: "Persist",
+            seq: persist.seq * 2,
+            hardState: persist.hardState,
+            truncateFrom: null,
+            base: null,
+            entries: [],
+          })
           void told
         },
       }

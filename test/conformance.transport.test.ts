@@ -11,7 +11,15 @@ import { makeExchange, makePortTransport, type Port, type PortLimits } from "../
 import { makeTcpTransport, type TcpTransport } from "../interpreters/tcp/index.ts"
 import { runConformance, transportConformance, type Joining, type TransportSubject } from "../spec/conformance/index.ts"
 
-const helloOf = ({ start, recovered, cluster }: Joining): LocalHello => ({ cluster, clientAddress: "", empty: cluster === null, founding: null, start, recovered, refused: null })
+const helloOf = ({ start, recovered, cluster }: Joining): LocalHello => ({
+  cluster,
+  clientAddress: "",
+  empty: cluster === null,
+  founding: null,
+  start,
+  recovered,
+  refused: null,
+})
 /** Signs of life come often here: a check waits for one. */
 const limits = { aliveMs: 50 }
 
@@ -23,9 +31,17 @@ const overTcp = (): Promise<TransportSubject> => {
       const { name } = joining.member
       const scope = Scope.makeUnsafe()
       const double = alive.has(name)
-      const peers = Object.fromEntries([...ports].filter(([other]) => other !== name).map(([other, port]) => [other, { host: "127.0.0.1", port }]))
+      const peers = Object.fromEntries(
+        [...ports].filter(([other]) => other !== name).map(([other, port]) => [other, { host: "127.0.0.1", port }]),
+      )
       const transport = await Effect.runPromise(
-        makeTcpTransport({ self: joining.member, listen: { host: "127.0.0.1", port: double ? 0 : (ports.get(name) ?? 0) }, peers, hello: helloOf(joining), log: () => undefined }).pipe(Scope.provide(scope)),
+        makeTcpTransport({
+          self: joining.member,
+          listen: { host: "127.0.0.1", port: double ? 0 : (ports.get(name) ?? 0) },
+          peers,
+          hello: helloOf(joining),
+          log: () => undefined,
+        }).pipe(Scope.provide(scope)),
       )
       if (!double) {
         const { port } = transport.address
@@ -50,7 +66,12 @@ const overPorts = (): Promise<TransportSubject> => {
   return Promise.resolve({
     join: (joining: Joining) => {
       const { member: self } = joining
-      const transport = makePortTransport({ self, hello: helloOf(joining), limits, lost: (peer) => exchange.renew(self.name, peer) })
+      const transport = makePortTransport({
+        self,
+        hello: helloOf(joining),
+        limits,
+        lost: (peer) => exchange.renew(self.name, peer),
+      })
       exchange.join(self.name, transport.connect)
       const leave = (): void => {
         exchange.leave(self.name)
@@ -63,14 +84,21 @@ const overPorts = (): Promise<TransportSubject> => {
 }
 /** `change`: what is wrong with it. */
 const inMemory =
-  (change: (transport: Transport, self: Member) => Partial<Transport> = () => ({}), told: (joining: Joining) => Joining = (joining) => joining, more: PortLimits = {}) =>
+  (
+    change: (transport: Transport, self: Member) => Partial<Transport> = () => ({}),
+    told: (joining: Joining) => Joining = (joining) => joining,
+    more: PortLimits = {},
+  ) =>
   (): Promise<TransportSubject> => {
     const network = makeMemoryNetwork()
     return Promise.resolve({
       join: (joining: Joining) => {
         const { member: self } = joining
         const transport = network.join({ self, hello: helloOf(told(joining)), limits: { ...limits, ...more } })
-        return Promise.resolve({ transport: { ...transport, ...change(transport, self) }, leave: () => Promise.resolve(transport.close()) })
+        return Promise.resolve({
+          transport: { ...transport, ...change(transport, self) },
+          leave: () => Promise.resolve(transport.close()),
+        })
       },
       dispose: () => Promise.resolve(),
     })
@@ -81,9 +109,13 @@ describe.each(Object.entries(suites))("%s", (_, make) => {
   test.each(transportConformance(make).map((check) => [check.name, check] as const))("%s", (_, { run }) => run())
 })
 
-const bent = (message: Message): Message => (message.type === "RequestVoteReply" ? { ...message, granted: true } : message)
+const bent = (message: Message): Message =>
+  message.type === "RequestVoteReply" ? { ...message, granted: true } : message
 const seededFaults: Readonly<Record<string, readonly [() => Promise<TransportSubject>, string]>> = {
-  "alters a message": [inMemory((transport) => ({ send: (to, message, chunk) => transport.send(to, bent(message), chunk) })), "messages arrive as they are"],
+  "alters a message": [
+    inMemory((transport) => ({ send: (to, message, chunk) => transport.send(to, bent(message), chunk) })),
+    "messages arrive as they are",
+  ],
   "goes by the name alone": [
     () => {
       const latest = new Map<string, Member>()
@@ -94,9 +126,18 @@ const seededFaults: Readonly<Record<string, readonly [() => Promise<TransportSub
     },
     "nothing reaches another incarnation",
   ],
-  "does not ask for the cluster": [inMemory(undefined, (joining) => ({ ...joining, cluster: null })), "clusters do not mix"],
-  "calls every start the first": [inMemory(undefined, (joining) => ({ ...joining, start: { number: 1, words: [1] } })), "a start that went back is refused"],
-  "says that it lost nothing": [inMemory(undefined, (joining) => ({ ...joining, recovered: { term: 1000, index: 0 } })), "a log that holds less is refused"],
+  "does not ask for the cluster": [
+    inMemory(undefined, (joining) => ({ ...joining, cluster: null })),
+    "clusters do not mix",
+  ],
+  "calls every start the first": [
+    inMemory(undefined, (joining) => ({ ...joining, start: { number: 1, words: [1] } })),
+    "a start that went back is refused",
+  ],
+  "says that it lost nothing": [
+    inMemory(undefined, (joining) => ({ ...joining, recovered: { term: 1000, index: 0 } })),
+    "a log that holds less is refused",
+  ],
   "answers within the call": [
     inMemory((transport) => {
       let told: TransportHandlers | null = null
@@ -113,7 +154,10 @@ const seededFaults: Readonly<Record<string, readonly [() => Promise<TransportSub
     }),
     "handlers are called later",
   ],
-  "gives all answers one number": [inMemory((transport) => ({ sendService: (to, message) => transport.sendService?.(to, { ...message, ref: 1 }) })), "questions of services arrive as they are"],
+  "gives all answers one number": [
+    inMemory((transport) => ({ sendService: (to, message) => transport.sendService?.(to, { ...message, ref: 1 }) })),
+    "questions of services arrive as they are",
+  ],
   "keeps whatever it is given": [inMemory(undefined, undefined, { unsentBytes: 1e12 }), "memory is bounded"],
 }
 test.each(Object.entries(seededFaults))("a transport that %s is found out", async (_, [make, name]) => {

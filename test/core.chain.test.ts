@@ -6,12 +6,30 @@ import { DigestMachine, World } from "../interpreters/simulation/index.ts"
 import { makeInvariantChecker } from "../spec/index.ts"
 import * as arb from "./arbitraries.ts"
 import { chained } from "./chained.ts"
-import { accepted, append, entries, follower, install, leader, member, payload, server, snapshotAt, type Server } from "./server.ts"
+import {
+  accepted,
+  append,
+  entries,
+  follower,
+  install,
+  leader,
+  member,
+  payload,
+  server,
+  snapshotAt,
+  type Server,
+} from "./server.ts"
 
 const last = (log: readonly Entry[]): number => log.at(-1)?.chain ?? 0
 /** The same index and term throughout, another payload at `index`. */
 const altered = (log: readonly Entry[], index: number): readonly Entry[] =>
-  chained(log.map((entry) => (entry.index === index && entry.kind === "command" ? { ...entry, payload: { ...entry.payload, checksum: entry.payload.checksum + 1 } } : entry)))
+  chained(
+    log.map((entry) =>
+      entry.index === index && entry.kind === "command"
+        ? { ...entry, payload: { ...entry.payload, checksum: entry.payload.checksum + 1 } }
+        : entry,
+    ),
+  )
 
 describe("the chain", () => {
   test("tells apart whatever differs in any entry, and everything after it", () => {
@@ -20,29 +38,55 @@ describe("the chain", () => {
       "term, high": (entry) => ({ ...entry, term: entry.term + 2 ** 33 }),
       time: (entry) => ({ ...entry, time: entry.time + 1 }),
       "time, high": (entry) => ({ ...entry, time: entry.time + 2 ** 40 }),
-      kind: (entry) => (entry.kind === "noop" ? { ...entry, kind: "command", payload: payload(0, 0) } : { ...entry, kind: "noop" }),
+      kind: (entry) =>
+        entry.kind === "noop" ? { ...entry, kind: "command", payload: payload(0, 0) } : { ...entry, kind: "noop" },
       content: (entry) =>
-        entry.kind === "command" ? { ...entry, payload: { ...entry.payload, checksum: entry.payload.checksum ^ 1 } }
-        : entry.kind === "configuration" ? { ...entry, configuration: { ...entry.configuration, voters: [...entry.configuration.voters, member("z")] } }
-        : { ...entry, time: entry.time + 2 },
-      length: (entry) => (entry.kind === "command" ? { ...entry, payload: { ...entry.payload, bytes: new Uint8Array(entry.payload.bytes.length + 1) } } : { ...entry, time: entry.time + 3 }),
+        entry.kind === "command"
+          ? { ...entry, payload: { ...entry.payload, checksum: entry.payload.checksum ^ 1 } }
+          : entry.kind === "configuration"
+            ? {
+                ...entry,
+                configuration: { ...entry.configuration, voters: [...entry.configuration.voters, member("z")] },
+              }
+            : { ...entry, time: entry.time + 2 },
+      length: (entry) =>
+        entry.kind === "command"
+          ? { ...entry, payload: { ...entry.payload, bytes: new Uint8Array(entry.payload.bytes.length + 1) } }
+          : { ...entry, time: entry.time + 3 },
     }
     fc.assert(
-      fc.property(arb.entries.filter((log) => log.length > 0), fc.nat(), fc.constantFrom(...Object.keys(changes)), (run, pick, what) => {
-        const log = chained(run)
-        const at = pick % log.length
-        const other = chained(log.map((entry, i) => (i === at ? (changes[what]?.(entry) ?? entry) : entry)))
-        for (let i = 0; i < log.length; i++) expect(log[i]?.chain === other[i]?.chain).toBe(i < at)
-        expect(brokenAt(0, log)).toBeNull()
-        expect(brokenAt(1, log)).toBe(log[0]?.index)
-      }),
+      fc.property(
+        arb.entries.filter((log) => log.length > 0),
+        fc.nat(),
+        fc.constantFrom(...Object.keys(changes)),
+        (run, pick, what) => {
+          const log = chained(run)
+          const at = pick % log.length
+          const other = chained(log.map((entry, i) => (i === at ? (changes[what]?.(entry) ?? entry) : entry)))
+          for (let i = 0; i < log.length; i++) expect(log[i]?.chain === other[i]?.chain).toBe(i < at)
+          expect(brokenAt(0, log)).toBeNull()
+          expect(brokenAt(1, log)).toBe(log[0]?.index)
+        },
+      ),
       { numRuns: 500 },
     )
   })
   test("names of members are not run together", () => {
-    const one = (voters: readonly Member[], learners: readonly Member[] = []): number => last(chained([{ kind: "configuration", index: 1, term: 1, time: 0, configuration: { voters, outgoing: [], learners } }]))
+    const one = (voters: readonly Member[], learners: readonly Member[] = []): number =>
+      last(
+        chained([
+          { kind: "configuration", index: 1, term: 1, time: 0, configuration: { voters, outgoing: [], learners } },
+        ]),
+      )
     const [a, b] = [member("a"), member("b")]
-    const all = [one([a, b]), one([b, a]), one([a], [b]), one([{ name: "a1", incarnation: "" }, b]), one([{ name: "ab", incarnation: "1" }]), one([a])]
+    const all = [
+      one([a, b]),
+      one([b, a]),
+      one([a], [b]),
+      one([{ name: "a1", incarnation: "" }, b]),
+      one([{ name: "ab", incarnation: "1" }]),
+      one([a]),
+    ]
     expect(new Set(all).size).toBe(all.length)
   })
   test("is made by whoever makes the entry, and goes on over a trimmed log", () => {
@@ -50,7 +94,9 @@ describe("the chain", () => {
     it.propose(payload(7), payload(8))
     const log = it.state.log.toArray()
     expect([log.length, brokenAt(0, log)]).toEqual([5, null])
-    it.receive("b", accepted(5)).receive("c", accepted(5)).happens({ type: "SnapshotTaken", base: snapshotAt(4, it.term) })
+    it.receive("b", accepted(5))
+      .receive("c", accepted(5))
+      .happens({ type: "SnapshotTaken", base: snapshotAt(4, it.term) })
     it.propose()
     const { base } = it.state.log
     expect([base.index > 0, brokenAt(base.chain, it.state.log.toArray())]).toEqual([true, null])
@@ -64,23 +110,45 @@ describe("the same index and term, another content", () => {
     expect(it.noted("halt.logsDiverged")).toBe(true)
     expect(it.effects.map(({ type }) => type).filter((type) => type !== "Note")).toEqual(["Halt"])
   }
-  for (const [applied, committed] of [[3, true], [0, false]] as const) {
+  for (const [applied, committed] of [
+    [3, true],
+    [0, false],
+  ] as const) {
     const here = (): Server => server({ log: [1, 1, 1], applied })
     test(`at prevLogIndex of a heartbeat, committed ${committed}`, () => {
-      diverged(here().receive("b", { ...append({ prev: [3, 1] }), prevLogChain: last(altered(log, 2)) }), { index: 3, committed, leader: member("b") })
+      diverged(here().receive("b", { ...append({ prev: [3, 1] }), prevLogChain: last(altered(log, 2)) }), {
+        index: 3,
+        committed,
+        leader: member("b"),
+      })
     })
     test(`in an entry that is sent again, committed ${committed}`, () => {
       diverged(here().receive("b", { ...append(), prevLogChain: 0, entries: altered(log, 2) }), { index: 2, committed })
     })
     test(`at the end of a snapshot, committed ${committed}`, () => {
-      diverged(here().receive("b", install({ ...snapshotAt(2, 1), chain: last(altered(log.slice(0, 2), 1)) }, 0, true)), { index: 2, committed })
+      diverged(
+        here().receive("b", install({ ...snapshotAt(2, 1), chain: last(altered(log.slice(0, 2), 1)) }, 0, true)),
+        { index: 2, committed },
+      )
     })
   }
   test("of the own state machine: at a snapshot that it took, and at the start", () => {
     const wrong = { ...snapshotAt(2, 1), chain: last(altered(log.slice(0, 2), 1)) }
-    diverged(server({ log: [1, 1, 1], applied: 3 }).happens({ type: "SnapshotTaken", base: wrong }), { index: 2, leader: null, committed: true })
+    diverged(server({ log: [1, 1, 1], applied: 3 }).happens({ type: "SnapshotTaken", base: wrong }), {
+      index: 2,
+      leader: null,
+      committed: true,
+    })
     const { settings, self } = server().state
-    const found = (position: typeof wrong) => initialState(settings, { self, bootId: 1, hardState: { term: 1, vote: null }, base: { ...snapshotAt(0, 0), chain: 0 }, entries: log, position })
+    const found = (position: typeof wrong) =>
+      initialState(settings, {
+        self,
+        bootId: 1,
+        hardState: { term: 1, vote: null },
+        base: { ...snapshotAt(0, 0), chain: 0 },
+        entries: log,
+        position,
+      })
     const [state, effects] = stepAll(found(wrong), [{ type: "Started" }])
     expect(state.halted).toMatchObject({ reason: "logsDiverged", index: 2, leader: null })
     expect(effects.map(({ type }) => type)).toEqual(["Note", "Halt"].slice(1))
@@ -90,11 +158,24 @@ describe("the same index and term, another content", () => {
   test("entries that do not follow from one another are not taken, and not found on a disk", () => {
     const [one, two, three] = log
     if (one === undefined || two === undefined || three === undefined) throw new Error("no entries")
-    for (const broken of [[one, { ...two, chain: two.chain ^ 1 }], [one, two, { ...three, payload: payload(1) } as Entry], altered(log, 1).map((entry, i) => ({ ...entry, chain: log[i]?.chain ?? 0 }))]) {
+    for (const broken of [
+      [one, { ...two, chain: two.chain ^ 1 }],
+      [one, two, { ...three, payload: payload(1) } as Entry],
+      altered(log, 1).map((entry, i) => ({ ...entry, chain: log[i]?.chain ?? 0 })),
+    ]) {
       const it = follower().receive("b", { ...append(), prevLogChain: 0, entries: broken })
       expect([it.log, it.noted("append.chainBroken"), it.sent("AppendAccepted")]).toEqual([[], true, []])
       const { settings, self } = it.state
-      expect(() => initialState(settings, { self, bootId: 1, hardState: { term: 1, vote: null }, base: { ...snapshotAt(0, 0), chain: 0 }, entries: broken, position: null })).toThrow(/a broken chain at entry/)
+      expect(() =>
+        initialState(settings, {
+          self,
+          bootId: 1,
+          hardState: { term: 1, vote: null },
+          base: { ...snapshotAt(0, 0), chain: 0 },
+          entries: broken,
+          position: null,
+        }),
+      ).toThrow(/a broken chain at entry/)
     }
   })
   test("an acknowledgement of something else does not count, and its sender is asked right there", () => {
@@ -111,10 +192,17 @@ describe("the same index and term, another content", () => {
 
 describe("directories that went back in time, in a world", () => {
   /** Three servers have executed much; then all stop, and `others` find their disks as they were before the last `lost` commands. */
-  const rolledBack = (lost: number, after: number): { readonly stopped: readonly string[]; readonly world: World; readonly third: string } => {
+  const rolledBack = (
+    lost: number,
+    after: number,
+  ): { readonly stopped: readonly string[]; readonly world: World; readonly third: string } => {
     const stopped: string[] = []
     const check = makeInvariantChecker({ halts: "allowed" })
-    const world = new World({ seed: 5, nodes: 3, stopped: (node, why) => (why === "crash" ? 0 : stopped.push(`${node} ${why}`)) })
+    const world = new World({
+      seed: 5,
+      nodes: 3,
+      stopped: (node, why) => (why === "crash" ? 0 : stopped.push(`${node} ${why}`)),
+    })
     const propose = (count: number, id: number): void => {
       const leads = world.leader()
       if (leads === undefined) throw new Error("nobody leads")
@@ -123,7 +211,16 @@ describe("directories that went back in time, in a world", () => {
     }
     world.run(3000)
     propose(10, 100)
-    const kept = new Map(world.names.map((name) => [name, { log: world.node(name).disk.log, hardState: world.node(name).disk.hardState, machine: world.node(name).machine.clone() }]))
+    const kept = new Map(
+      world.names.map((name) => [
+        name,
+        {
+          log: world.node(name).disk.log,
+          hardState: world.node(name).disk.hardState,
+          machine: world.node(name).machine.clone(),
+        },
+      ]),
+    )
     propose(lost, 200)
     const third = world.names.find((name) => name !== world.leader()?.name) ?? "n1"
     for (const name of world.names) world.crash(name, "all")
@@ -144,7 +241,13 @@ describe("directories that went back in time, in a world", () => {
     check.sweep()
     return { stopped, world, third }
   }
-  for (const [lost, after] of [[3, 10], [3, 3], [3, 2], [10, 1], [1, 0]] as const)
+  for (const [lost, after] of [
+    [3, 10],
+    [3, 3],
+    [3, 2],
+    [10, 1],
+    [1, 0],
+  ] as const)
     test(`${lost} writes are gone at a majority, ${after} others came: the third says so and stops`, () => {
       const { stopped, world, third } = rolledBack(lost, after)
       expect(stopped).toHaveLength(1)
@@ -157,7 +260,11 @@ describe("directories that went back in time, in a world", () => {
   })
   test("another content on one disk is noticed at once", () => {
     const stopped: string[] = []
-    const world = new World({ seed: 9, nodes: 3, stopped: (node, why) => (why === "crash" ? 0 : stopped.push(`${node} ${why}`)) })
+    const world = new World({
+      seed: 9,
+      nodes: 3,
+      stopped: (node, why) => (why === "crash" ? 0 : stopped.push(`${node} ${why}`)),
+    })
     world.run(3000)
     for (let i = 0; i < 5; i++) world.propose(world.leader()?.name ?? "", [payload(i + 1)])
     world.run(2000)

@@ -1,14 +1,30 @@
 /** What is claimed is durable (architecture: durability order), windows and backpressure, low space, a hanging disk. */
 import { describe, expect, test } from "vitest"
 import { defaultSettings, entryBytes } from "../core/index.ts"
-import { accepted, append, follower, leader, member, payload, requestVote, server, snapshotAt, install, voteReply, type Server } from "./server.ts"
+import {
+  accepted,
+  append,
+  follower,
+  leader,
+  member,
+  payload,
+  requestVote,
+  server,
+  snapshotAt,
+  install,
+  voteReply,
+  type Server,
+} from "./server.ts"
 
 const slow = { slow: true } as const
 
 describe("votes", () => {
   test("term and vote leave in one record, and the grant waits for it", () => {
     const it = server(slow).receive("b", requestVote(2))
-    expect([it.did("Persist").map(({ hardState }) => hardState), it.did("Send")]).toEqual([[{ term: 2, vote: member("b") }], []])
+    expect([it.did("Persist").map(({ hardState }) => hardState), it.did("Send")]).toEqual([
+      [{ term: 2, vote: member("b") }],
+      [],
+    ])
     expect(it.persisted().last("RequestVoteReply", "b")).toEqual(voteReply(2, true))
   })
   test("a grant does not leave with an older persist of the same term", () => {
@@ -18,13 +34,20 @@ describe("votes", () => {
     expect(it.persisted(1).sent("RequestVoteReply", "b")).toHaveLength(1)
   })
   test("a grant that a later term overtook is not told", () => {
-    const it = server(slow).receive("b", requestVote(2)).receive("c", append({ term: 3 }))
+    const it = server(slow)
+      .receive("b", requestVote(2))
+      .receive("c", append({ term: 3 }))
     expect(it.persisted().sent("RequestVoteReply")).toEqual([])
   })
   test("a grant is told once", () => {
     const it = server(slow).receive("b", requestVote(2))
     it.persisted()
-    expect(it.receive("c", append({ term: 2 })).persisted().sent("RequestVoteReply")).toEqual([])
+    expect(
+      it
+        .receive("c", append({ term: 2 }))
+        .persisted()
+        .sent("RequestVoteReply"),
+    ).toEqual([])
   })
   test("a candidate asks, and counts its own vote, once that vote is durable", () => {
     const it = server({ ...slow, settings: { preVote: false } }).expire("election")
@@ -51,7 +74,11 @@ describe("acknowledgements", () => {
   })
   test("a heartbeat meanwhile is answered, with what is durable", () => {
     const it = slowFollower().receive("b", append({ prev: [1, 1], entries: [1, 1] }))
-    expect(it.receive("b", append({ prev: [3, 1], round: 1 })).last("AppendAccepted")).toMatchObject({ matchIndex: 1, verifiedIndex: 3, round: 1 })
+    expect(it.receive("b", append({ prev: [3, 1], round: 1 })).last("AppendAccepted")).toMatchObject({
+      matchIndex: 1,
+      verifiedIndex: 3,
+      round: 1,
+    })
   })
   test("an append that repeats entries still in the queue is not acknowledged", () => {
     const it = slowFollower().receive("b", append({ prev: [1, 1], entries: [1, 1] }))
@@ -72,9 +99,14 @@ describe("acknowledgements", () => {
     expect(it.persisted(1).last("AppendAccepted", "c").matchIndex).toBe(3)
   })
   test("an entry that replaces a durable one is not durable with it", () => {
-    const it = server({ ...slow, term: 2, log: [1, 1, 1] }).receive("c", append({ term: 2, prev: [1, 1], entries: [2, 2] }))
+    const it = server({ ...slow, term: 2, log: [1, 1, 1] }).receive(
+      "c",
+      append({ term: 2, prev: [1, 1], entries: [2, 2] }),
+    )
     expect([it.state.durability.index, it.last("AppendAccepted").matchIndex]).toEqual([1, 1])
-    expect(it.receive("c", append({ term: 2, prev: [3, 2], round: 1, commit: 3 })).last("AppendAccepted")).toMatchObject({ matchIndex: 1, verifiedIndex: 3 })
+    expect(
+      it.receive("c", append({ term: 2, prev: [3, 2], round: 1, commit: 3 })).last("AppendAccepted"),
+    ).toMatchObject({ matchIndex: 1, verifiedIndex: 3 })
     expect(it.did("Apply").flatMap(({ entries }) => entries.map(({ term }) => term))).not.toContain(2)
     expect(it.persisted().last("AppendAccepted").matchIndex).toBe(3)
   })
@@ -84,9 +116,15 @@ describe("acknowledgements", () => {
     it.receive("b", append({ term: 3, prev: [1, 1], entries: [2], round: 1 }))
     expect(it.persisted(1).state.durability.index).toBe(1)
     expect(it.persisted(1).state.durability.index).toBe(2)
-    const again = server(slow).receive("b", append({ entries: [1, 1] })).receive("c", append({ term: 2, entries: [2] }))
+    const again = server(slow)
+      .receive("b", append({ entries: [1, 1] }))
+      .receive("c", append({ term: 2, entries: [2] }))
     again.receive("b", append({ term: 3, entries: [1, 1] }))
-    expect([again.persisted(1).state.durability.index, again.persisted(1).state.durability.index, again.persisted(1).state.durability.index]).toEqual([0, 0, 2])
+    expect([
+      again.persisted(1).state.durability.index,
+      again.persisted(1).state.durability.index,
+      again.persisted(1).state.durability.index,
+    ]).toEqual([0, 0, 2])
   })
   test("truncation and the new entries leave in one record", () => {
     const it = server({ ...slow, log: [1, 1], term: 2 }).receive("b", append({ term: 2, entries: [2] }))
@@ -96,10 +134,17 @@ describe("acknowledgements", () => {
     const it = slowFollower().receive("b", append({ prev: [1, 1], entries: [1], commit: 2 }))
     expect([it.commit, it.did("Apply").map(({ entries }) => entries.length)]).toEqual([2, [1]])
     it.applied()
-    expect(it.persisted().did("Apply").map(({ entries }) => entries[0]?.index)).toEqual([2])
+    expect(
+      it
+        .persisted()
+        .did("Apply")
+        .map(({ entries }) => entries[0]?.index),
+    ).toEqual([2])
   })
   test("an installed snapshot is told once the log's new base is durable", () => {
-    const it = server(slow).receive("b", install(snapshotAt(9, 1), 0, true)).happens({ type: "ChunkStored", id: "s9", nextOffset: 1, last: true })
+    const it = server(slow)
+      .receive("b", install(snapshotAt(9, 1), 0, true))
+      .happens({ type: "ChunkStored", id: "s9", nextOffset: 1, last: true })
     it.happens({ type: "SnapshotRestored", snapshot: snapshotAt(9, 1) })
     expect(it.sent("InstallSnapshotReply")).toEqual([])
     expect(it.persisted().last("InstallSnapshotReply").status).toBe("installed")
@@ -121,8 +166,10 @@ describe("the leader's own share", () => {
 })
 
 describe("windows", () => {
-  const streaming = (settings: Server["state"]["settings"] | object): Server => leader({ settings }).receive("b", accepted(1))
-  const inBatches = (it: Server): readonly number[] => it.sent("AppendEntries", "b").map(({ entries }) => entries.length)
+  const streaming = (settings: Server["state"]["settings"] | object): Server =>
+    leader({ settings }).receive("b", accepted(1))
+  const inBatches = (it: Server): readonly number[] =>
+    it.sent("AppendEntries", "b").map(({ entries }) => entries.length)
 
   test("appends do not wait for the answers to those before", () => {
     const it = streaming({})
@@ -153,15 +200,24 @@ describe("windows", () => {
     const it = streaming({ maxBatchBytes: 200 })
     it.propose(payload(1, 52), payload(2, 52), payload(3, 52), payload(4, 1000), payload(5, 10))
     expect(inBatches(it)).toEqual([2, 1, 1, 1])
-    expect(it.sent("AppendEntries", "b").flatMap(({ entries }) => entries.map(({ index }) => index))).toEqual([2, 3, 4, 5, 6])
+    expect(it.sent("AppendEntries", "b").flatMap(({ entries }) => entries.map(({ index }) => index))).toEqual([
+      2, 3, 4, 5, 6,
+    ])
   })
   test("what is under way is counted exactly, whatever is answered together", () => {
     const it = streaming({ maxInflight: 100 })
     for (let i = 0; i < 5; i++) it.propose()
     it.receive("b", accepted(3))
     const { mode } = it.progress("b")
-    const expected = [4, 5, 6].reduce((bytes, index) => bytes + entryBytes(it.state.log.entry(index) ?? { kind: "noop", index, term: 2, time: 0, chain: 0 }), 0)
-    expect(mode).toMatchObject({ inflightBytes: expected, inflight: [{ lastIndex: 4 }, { lastIndex: 5 }, { lastIndex: 6 }] })
+    const expected = [4, 5, 6].reduce(
+      (bytes, index) =>
+        bytes + entryBytes(it.state.log.entry(index) ?? { kind: "noop", index, term: 2, time: 0, chain: 0 }),
+      0,
+    )
+    expect(mode).toMatchObject({
+      inflightBytes: expected,
+      inflight: [{ lastIndex: 4 }, { lastIndex: 5 }, { lastIndex: 6 }],
+    })
   })
   test("while it probes, a leader sends one append, not a stream", () => {
     const it = leader()
@@ -172,7 +228,12 @@ describe("windows", () => {
   })
   test("a batch for the state machine is at most maxApplyBytes", () => {
     const it = follower({ ...slow, log: [1, 1, 1], settings: { maxApplyBytes: 120 } })
-    expect(it.receive("b", append({ prev: [3, 1], commit: 3 })).did("Apply").map(({ entries }) => entries.length)).toEqual([2])
+    expect(
+      it
+        .receive("b", append({ prev: [3, 1], commit: 3 }))
+        .did("Apply")
+        .map(({ entries }) => entries.length),
+    ).toEqual([2])
   })
 })
 
@@ -180,7 +241,11 @@ describe("backpressure", () => {
   test("a leader refuses more than maxUncommittedBytes, and takes proposals again once they are committed", () => {
     const it = leader({ settings: { maxUncommittedBytes: 400 } }).receive("b", accepted(1))
     expect(it.outcome(it.propose(payload(1, 300)))).toMatchObject({ type: "ProposalAppended" })
-    expect(it.outcome(it.propose(payload(2, 300)))).toMatchObject({ type: "ProposalRefused", reason: "busy", leader: member("a") })
+    expect(it.outcome(it.propose(payload(2, 300)))).toMatchObject({
+      type: "ProposalRefused",
+      reason: "busy",
+      leader: member("a"),
+    })
     it.receive("b", accepted(2))
     expect(it.outcome(it.propose(payload(2, 300)))).toMatchObject({ type: "ProposalAppended" })
   })
@@ -193,20 +258,29 @@ describe("backpressure", () => {
 describe("low space", () => {
   const low = { type: "SpaceChanged", low: true } as const
   test("a follower takes and acknowledges no entries, but answers heartbeats", () => {
-    const it = follower({ log: [1] }).happens(low).receive("b", append({ prev: [1, 1], entries: [1] }))
+    const it = follower({ log: [1] })
+      .happens(low)
+      .receive("b", append({ prev: [1, 1], entries: [1] }))
     expect([it.log, it.noted("append.refused.spaceLow")]).toEqual([[1], true])
     expect(it.last("AppendAccepted")).toMatchObject({ condition: "full" })
-    expect(it.receive("b", append({ prev: [1, 1], round: 1 })).last("AppendAccepted")).toMatchObject({ round: 1, matchIndex: 1 })
+    expect(it.receive("b", append({ prev: [1, 1], round: 1 })).last("AppendAccepted")).toMatchObject({
+      round: 1,
+      matchIndex: 1,
+    })
     expect(it.timer("election")).not.toBe(null)
   })
   test("a leader refuses proposals by name, and still answers reads", () => {
-    const it = leader().receive("b", accepted(1, { round: 1 })).happens(low)
+    const it = leader()
+      .receive("b", accepted(1, { round: 1 }))
+      .happens(low)
     expect(it.outcome(it.propose())).toMatchObject({ type: "ProposalRefused", reason: "spaceLow" })
     const ref = it.read()
     expect(it.receive("b", accepted(1, { round: 2 })).outcome(ref)?.type).toBe("ReadReady")
   })
   test("all resumes once there is room", () => {
-    const it = follower().happens(low, { type: "SpaceChanged", low: false }).receive("b", append({ entries: [1] }))
+    const it = follower()
+      .happens(low, { type: "SpaceChanged", low: false })
+      .receive("b", append({ entries: [1] }))
     expect(it.last("AppendAccepted").matchIndex).toBe(1)
     const lead = leader().happens(low, { type: "SpaceChanged", low: false })
     expect(lead.outcome(lead.propose())?.type).toBe("ProposalAppended")

@@ -1,10 +1,35 @@
 /** What must never happen: shown by any message, it stops the node by name. And numbers that nobody could have said. */
 import { describe, expect, test } from "vitest"
-import { defaultSettings, initialState, inPlace, MAX_INDEX, MAX_TERM, SettingsInvalid, TERM_LEAP, type Event, type Message, type Settings, type State } from "../core/index.ts"
+import {
+  defaultSettings,
+  initialState,
+  inPlace,
+  MAX_INDEX,
+  MAX_TERM,
+  SettingsInvalid,
+  TERM_LEAP,
+  type Event,
+  type Message,
+  type Settings,
+  type State,
+} from "../core/index.ts"
 import { NodeHalted } from "../interpreters/index.ts"
 import { World } from "../interpreters/simulation/index.ts"
 import { makeInvariantChecker, makeRefinementChecker } from "../spec/index.ts"
-import { accepted, append, everyMessageOf, follower, install, leader, member, requestVote, server, snapshotAt, voteReply, type Server } from "./server.ts"
+import {
+  accepted,
+  append,
+  everyMessageOf,
+  follower,
+  install,
+  leader,
+  member,
+  requestVote,
+  server,
+  snapshotAt,
+  voteReply,
+  type Server,
+} from "./server.ts"
 
 /** It stopped: nothing came of the batch but the word of it, and nothing comes of anything later. */
 const expectHalted = (it: Server, halted: object): void => {
@@ -33,8 +58,15 @@ describe("a conflict at or below the commit index stops the node, whichever mess
       expectHalted(executed().receive("b", message), { ...conflict, index })
     })
   test("a full disk and a lost state machine are no excuse", () => {
-    expectHalted(executed().happens({ type: "SpaceChanged", low: true }).receive("b", append({ term: 2, prev: [2, 1], entries: [2] })), conflict)
-    const lost = executed().happens({ type: "MachineDamaged" }).receive("b", append({ term: 2, prev: [3, 2] }))
+    expectHalted(
+      executed()
+        .happens({ type: "SpaceChanged", low: true })
+        .receive("b", append({ term: 2, prev: [2, 1], entries: [2] })),
+      conflict,
+    )
+    const lost = executed()
+      .happens({ type: "MachineDamaged" })
+      .receive("b", append({ term: 2, prev: [3, 2] }))
     expect(lost.noted("halt.committedConflict")).toBe(true)
     expectHalted(lost, conflict)
   })
@@ -44,7 +76,10 @@ describe("a conflict at or below the commit index stops the node, whichever mess
     expect(trimmed().receive("b", append({ term: 2, prev: [2, 2] })).state.halted).toBeNull()
   })
   test("above the commit index a conflict is none: the log is repaired", () => {
-    const it = server({ log: [1, 1, 1], applied: 1, term: 2 }).receive("b", append({ term: 2, prev: [1, 1], entries: [2] }))
+    const it = server({ log: [1, 1, 1], applied: 1, term: 2 }).receive(
+      "b",
+      append({ term: 2, prev: [1, 1], entries: [2] }),
+    )
     expect([it.state.halted, it.log]).toEqual([null, [1, 2]])
   })
   test("a message of an earlier term shows nothing", () => {
@@ -63,18 +98,34 @@ describe("a conflict at or below the commit index stops the node, whichever mess
     if (halted === null) throw new Error("it goes on")
     const { message, reason } = new NodeHalted(halted)
     expect(reason).toBe("committedConflict")
-    expect(message).toMatch(/entry 3 is committed here in term 1, but b, the leader, has a different entry there.*put back from an older copy.*stay on this disk.*its disk counts as lost/)
+    expect(message).toMatch(
+      /entry 3 is committed here in term 1, but b, the leader, has a different entry there.*put back from an older copy.*stay on this disk.*its disk counts as lost/,
+    )
   })
 })
 
 describe("two leaders of one term stop whoever hears both", () => {
-  const messages = (term: number): readonly Message[] => [append({ term }), append({ term, prev: [0, 0], entries: [1] }), install(snapshotAt(9, 1), 0, false, { term })]
+  const messages = (term: number): readonly Message[] => [
+    append({ term }),
+    append({ term, prev: [0, 0], entries: [1] }),
+    install(snapshotAt(9, 1), 0, false, { term }),
+  ]
   for (const [i, message] of messages(1).entries()) {
     test(`a follower, by ${message.type} ${i}`, () => {
-      expectHalted(follower().receive("c", message), { reason: "twoLeaders", term: 1, leader: member("b"), other: member("c") })
+      expectHalted(follower().receive("c", message), {
+        reason: "twoLeaders",
+        term: 1,
+        leader: member("b"),
+        other: member("c"),
+      })
     })
     test(`also if it has lost the first one, by ${message.type} ${i}`, () => {
-      expectHalted(follower().happens({ type: "PeerDisconnected", peer: member("b") }).receive("c", message), { reason: "twoLeaders" })
+      expectHalted(
+        follower()
+          .happens({ type: "PeerDisconnected", peer: member("b") })
+          .receive("c", message),
+        { reason: "twoLeaders" },
+      )
     })
     test(`and after asking for votes, by ${message.type} ${i}`, () => {
       const it = follower().expire("election").expire("election")
@@ -84,7 +135,12 @@ describe("two leaders of one term stop whoever hears both", () => {
   }
   for (const [i, message] of messages(2).entries()) {
     test(`the leader itself, by ${message.type} ${i}`, () => {
-      expectHalted(leader().receive("b", message), { reason: "twoLeaders", term: 2, leader: member("a"), other: member("b") })
+      expectHalted(leader().receive("b", message), {
+        reason: "twoLeaders",
+        term: 2,
+        leader: member("a"),
+        other: member("b"),
+      })
     })
     test(`one that has stepped down within its term, by ${message.type} ${i}`, () => {
       const it = leader().expire("quorum").expire("quorum")
@@ -103,9 +159,17 @@ test("a world in which a directory went back in time: it stops by name, and whoe
     const check = makeInvariantChecker({ halts })
     const refines = makeRefinementChecker()
     const world = new World({
-      seed: 1, nodes: 3, stopped: (node, why) => stopped.push(`${node} ${why}`),
-      observe: (step) => { check(step); refines(step) },
-      started: (node, found) => { check.started(node, found); refines.started(node, found) },
+      seed: 1,
+      nodes: 3,
+      stopped: (node, why) => stopped.push(`${node} ${why}`),
+      observe: (step) => {
+        check(step)
+        refines(step)
+      },
+      started: (node, found) => {
+        check.started(node, found)
+        refines.started(node, found)
+      },
     })
     world.run(3000)
     const leads = world.leader()
@@ -116,7 +180,11 @@ test("a world in which a directory went back in time: it stops by name, and whoe
     const { commitIndex, currentTerm } = world.state(one) ?? { commitIndex: 0, currentTerm: 0 }
     expect(commitIndex).toBeGreaterThan(1)
     const conflicting = (): void => {
-      world.inject(one, { type: "MessageReceived", from: leads.member, message: { ...append({ term: currentTerm + 1, prev: [commitIndex, currentTerm + 1] }), prevLogChain: 0 } })
+      world.inject(one, {
+        type: "MessageReceived",
+        from: leads.member,
+        message: { ...append({ term: currentTerm + 1, prev: [commitIndex, currentTerm + 1] }), prevLogChain: 0 },
+      })
       world.run(1000)
     }
     if (halts === "violations") expect(conflicting).toThrow(/LeaderCompleteness/)
@@ -129,7 +197,23 @@ test("a world in which a directory went back in time: it stops by name, and whoe
 })
 
 describe("numbers at the edge", () => {
-  const edges = [0, 1, 2 ** 31 - 1, 2 ** 31 + 1, 2 ** 32 - 1, 2 ** 32 + 1, 2 ** 48 - 2, 2 ** 48 - 1, 2 ** 48, 2 ** 53 - 1, 2 ** 53 + 1, -1, Number.NaN, 0.5, Number.POSITIVE_INFINITY]
+  const edges = [
+    0,
+    1,
+    2 ** 31 - 1,
+    2 ** 31 + 1,
+    2 ** 32 - 1,
+    2 ** 32 + 1,
+    2 ** 48 - 2,
+    2 ** 48 - 1,
+    2 ** 48,
+    2 ** 53 - 1,
+    2 ** 53 + 1,
+    -1,
+    Number.NaN,
+    0.5,
+    Number.POSITIVE_INFINITY,
+  ]
   test("a term that nobody could have reached is not taken, and the next one can always be written", () => {
     for (const term of edges)
       for (const message of everyMessageOf(term))
@@ -137,26 +221,39 @@ describe("numbers at the edge", () => {
           const { term: before } = it
           it.receive("b", message)
           const credible = Number.isInteger(term) && term >= 0 && term <= before + TERM_LEAP
-          expect([before, ...(credible ? [term, ...(message.type === "TimeoutNow" ? [term + 1] : [])] : [])]).toContain(it.term)
+          expect([before, ...(credible ? [term, ...(message.type === "TimeoutNow" ? [term + 1] : [])] : [])]).toContain(
+            it.term,
+          )
           if (!credible) expect(it.noted("term.outOfDomain")).toBe(true)
         }
   })
   test("at the last term there is no further election, by name", () => {
     for (const settings of [{ preVote: true }, { preVote: false }]) {
-      const it = server({ term: MAX_TERM, log: [1], settings }).expire("election").expire("election")
+      const it = server({ term: MAX_TERM, log: [1], settings })
+        .expire("election")
+        .expire("election")
       expect([it.role, it.term, it.noted("election.exhausted")]).toEqual(["follower", MAX_TERM, true])
       it.receive("b", append({ term: MAX_TERM, prev: [1, 1] })).receive("b", { type: "TimeoutNow", term: MAX_TERM })
       expect([it.role, it.term]).toEqual(["follower", MAX_TERM])
     }
   })
   test("at the last index a leader takes nothing more, and nobody else campaigns", () => {
-    const full = server({ base: { index: MAX_INDEX, term: 1 } }).expire("election").expire("election")
+    const full = server({ base: { index: MAX_INDEX, term: 1 } })
+      .expire("election")
+      .expire("election")
     expect([full.role, full.noted("election.exhausted")]).toEqual(["follower", true])
     const last = leader({ base: { index: MAX_INDEX - 2, term: 1 } }).receive("b", accepted(MAX_INDEX - 1))
     expect(last.outcome(last.propose())).toMatchObject({ type: "ProposalAppended", first: MAX_INDEX })
     expect(last.outcome(last.propose())).toMatchObject({ type: "ProposalRefused", reason: "exhausted" })
     const two = leader({ base: { index: MAX_INDEX - 2, term: 1 } })
-    two.happens({ type: "Proposed", ref: 9, payloads: [{ bytes: new Uint8Array(1), checksum: 1 }, { bytes: new Uint8Array(1), checksum: 2 }] })
+    two.happens({
+      type: "Proposed",
+      ref: 9,
+      payloads: [
+        { bytes: new Uint8Array(1), checksum: 1 },
+        { bytes: new Uint8Array(1), checksum: 2 },
+      ],
+    })
     expect(two.outcome(9)).toMatchObject({ type: "ProposalRefused", reason: "exhausted" })
   })
   test("entries out of order, of a later term than their leader's, or of falling terms are not taken", () => {
@@ -186,25 +283,52 @@ describe("numbers at the edge", () => {
     expect([it.outcome(ref), it.outcome(later)]).toEqual([undefined, undefined])
   })
   test("every number of every message × edge values: nobody throws, and nobody steps to what cannot be written", () => {
-    const messages = (term: number): readonly Message[] => [...everyMessageOf(term), voteReply(term, true), append({ term, prev: [1, 1], entries: [1, 1], commit: 1 }), { type: "ForwardProposal", term, ref: 1, bootId: 7, payloads: [{ bytes: new Uint8Array(1), checksum: 5 }] }, { type: "ForwardProposalReply", term, ref: 1, bootId: 7, outcome: { type: "ProposalAppended", first: 2, term } }]
+    const messages = (term: number): readonly Message[] => [
+      ...everyMessageOf(term),
+      voteReply(term, true),
+      append({ term, prev: [1, 1], entries: [1, 1], commit: 1 }),
+      { type: "ForwardProposal", term, ref: 1, bootId: 7, payloads: [{ bytes: new Uint8Array(1), checksum: 5 }] },
+      { type: "ForwardProposalReply", term, ref: 1, bootId: 7, outcome: { type: "ProposalAppended", first: 2, term } },
+    ]
     const numbersOf = (value: object, path: readonly string[] = []): readonly (readonly string[])[] =>
-      Object.entries(value).flatMap(([key, inner]: [string, unknown]) => (typeof inner === "number" ? [[...path, key]] : typeof inner === "object" && inner !== null && !(inner instanceof Uint8Array) ? numbersOf(inner, [...path, key]) : []))
+      Object.entries(value).flatMap(([key, inner]: [string, unknown]) =>
+        typeof inner === "number"
+          ? [[...path, key]]
+          : typeof inner === "object" && inner !== null && !(inner instanceof Uint8Array)
+            ? numbersOf(inner, [...path, key])
+            : [],
+      )
     const withAt = (value: object, [key = "", ...rest]: readonly string[], number: number): object => {
       const copy = (Array.isArray(value) ? [...(value as unknown[])] : { ...value }) as Record<string, unknown>
       copy[key] = rest.length === 0 ? number : withAt(copy[key] as object, rest, number)
       return copy
     }
-    const roles: readonly (() => State)[] = [() => server({ log: [1] }).state, () => follower({ log: [1] }).state, () => leader({ log: [1] }).state, () => server({ log: [1] }).expire("election").expire("election").state]
+    const roles: readonly (() => State)[] = [
+      () => server({ log: [1] }).state,
+      () => follower({ log: [1] }).state,
+      () => leader({ log: [1] }).state,
+      () =>
+        server({ log: [1] })
+          .expire("election")
+          .expire("election").state,
+    ]
     let tried = 0
     for (const role of roles.map((make) => make()))
       for (const message of messages(role.currentTerm))
         for (const path of numbersOf(message))
           for (const edge of edges) {
             const { state, run } = inPlace(structuredCloneOf(role))
-            const events: readonly Event[] = [{ type: "MessageReceived", from: member("b"), message: withAt(message, path, edge) as Message }]
-            for (const effect of run(events)) if (effect.type === "Persist") expect(effect.hardState?.term ?? 0).toBeLessThanOrEqual(MAX_TERM)
-            run([{ type: "TimerExpired", timer: "election" }, { type: "TimerExpired", timer: "heartbeat" }])
-            if (!(state.currentTerm <= MAX_TERM) || !(state.log.lastIndex <= MAX_INDEX)) throw new Error(`${path.join(".")} = ${edge} led to term ${state.currentTerm}`)
+            const events: readonly Event[] = [
+              { type: "MessageReceived", from: member("b"), message: withAt(message, path, edge) as Message },
+            ]
+            for (const effect of run(events))
+              if (effect.type === "Persist") expect(effect.hardState?.term ?? 0).toBeLessThanOrEqual(MAX_TERM)
+            run([
+              { type: "TimerExpired", timer: "election" },
+              { type: "TimerExpired", timer: "heartbeat" },
+            ])
+            if (!(state.currentTerm <= MAX_TERM) || !(state.log.lastIndex <= MAX_INDEX))
+              throw new Error(`${path.join(".")} = ${edge} led to term ${state.currentTerm}`)
             tried += 1
           }
     expect(tried).toBeGreaterThan(3000)
@@ -222,7 +346,18 @@ const structuredCloneOf = (value: State): State => {
 }
 
 describe("settings are looked at by name", () => {
-  const start = (settings: Partial<Settings>): State => initialState({ ...defaultSettings, ...settings }, { self: member("a"), bootId: 1, hardState: { term: 0, vote: null }, base: { ...snapshotAt(0, 0), chain: 0 }, entries: [], position: null })
+  const start = (settings: Partial<Settings>): State =>
+    initialState(
+      { ...defaultSettings, ...settings },
+      {
+        self: member("a"),
+        bootId: 1,
+        hardState: { term: 0, vote: null },
+        base: { ...snapshotAt(0, 0), chain: 0 },
+        entries: [],
+        position: null,
+      },
+    )
   const numbers = Object.entries(defaultSettings).flatMap(([name, value]) => (typeof value === "number" ? [name] : []))
   for (const setting of numbers)
     test(setting, () => {
@@ -235,9 +370,23 @@ describe("settings are looked at by name", () => {
       }
     })
   test("sizes and times of nothing, switches that are none, and times that contradict each other", () => {
-    for (const setting of ["heartbeat", "electionMin", "electionMax", "diskStallTimeout", "maxEntryBytes", "maxBatchBytes", "maxInflight", "maxInflightBytes", "maxUncommittedBytes", "maxApplyBytes", "maxPendingReads", "snapshotBytes"])
+    for (const setting of [
+      "heartbeat",
+      "electionMin",
+      "electionMax",
+      "diskStallTimeout",
+      "maxEntryBytes",
+      "maxBatchBytes",
+      "maxInflight",
+      "maxInflightBytes",
+      "maxUncommittedBytes",
+      "maxApplyBytes",
+      "maxPendingReads",
+      "snapshotBytes",
+    ])
       expect(() => start({ [setting]: 0 }), setting).toThrow(new RegExp(`setting ${setting} is 0`))
-    for (const setting of ["preVote", "checkQuorum", "forwardProposals", "leaseReads"]) expect(() => start({ [setting]: 1 })).toThrow(/true or false/)
+    for (const setting of ["preVote", "checkQuorum", "forwardProposals", "leaseReads"])
+      expect(() => start({ [setting]: 1 })).toThrow(/true or false/)
     expect(() => start({ heartbeat: 500 })).toThrow(/setting heartbeat is 500, expected less than electionMin/)
     expect(() => start({ electionMax: 499 })).toThrow(/setting electionMax is 499, expected at least electionMin/)
     expect(() => start({ electionMin: 1001 })).toThrow(/setting electionMax is 1000, expected at least electionMin/)

@@ -18,7 +18,13 @@ interface Version {
   readonly model: Model
 }
 
-const baseAt = (index: number, term: number): LogBase => ({ index, term, time: index * 10, chain: index * 7, configuration: voting("abc") })
+const baseAt = (index: number, term: number): LogBase => ({
+  index,
+  term,
+  time: index * 10,
+  chain: index * 7,
+  configuration: voting("abc"),
+})
 const lastOf = ({ base, entries }: Model): number => base.index + entries.length
 const bytesOf = (entries: readonly Entry[]): number => entries.reduce((bytes, entry) => bytes + entryBytes(entry), 0)
 
@@ -28,7 +34,9 @@ const continuing = (model: Model, count: number, size: number): readonly Entry[]
   return Array.from({ length: count }, (_, i): Entry => {
     const at = { index: lastOf(model) + 1 + i, term, time: fresh * 10, chain: fresh }
     const id = fresh++
-    return id % 7 === 0 ? { kind: "noop", ...at } : { kind: "command", ...at, payload: { bytes: new Uint8Array(size), checksum: id } }
+    return id % 7 === 0
+      ? { kind: "noop", ...at }
+      : { kind: "command", ...at, payload: { bytes: new Uint8Array(size), checksum: id } }
   })
 }
 
@@ -41,7 +49,10 @@ const change = ({ log, model }: Version, operation: Operation): Version => {
     }
     case "truncate": {
       const index = at(operation.share)
-      return { log: log.truncateFrom(index), model: { base: model.base, entries: model.entries.filter((entry) => entry.index < index) } }
+      return {
+        log: log.truncateFrom(index),
+        model: { base: model.base, entries: model.entries.filter((entry) => entry.index < index) },
+      }
     }
     case "trim": {
       const index = at(operation.share)
@@ -60,21 +71,38 @@ const check = ({ log, model }: Version): void => {
   expect(log.bytes).toBe(bytesOf(entries))
   const held = log.toArray()
   if (held.length !== entries.length || held.some((entry, i) => entry !== entries[i])) expect(held).toEqual(entries)
-  expect([log.entry(base.index), log.entry(last + 1), log.termAt(base.index), log.termAt(last + 1)]).toEqual([undefined, undefined, base.term, undefined])
+  expect([log.entry(base.index), log.entry(last + 1), log.termAt(base.index), log.termAt(last + 1)]).toEqual([
+    undefined,
+    undefined,
+    base.term,
+    undefined,
+  ])
   let bytes = log.bytesThrough(base.index)
   for (const entry of entries) {
     bytes += entryBytes(entry)
-    if (log.entry(entry.index) !== entry || log.termAt(entry.index) !== entry.term || log.bytesThrough(entry.index) !== bytes) expect(log.entry(entry.index)).toBe(entry)
+    if (
+      log.entry(entry.index) !== entry ||
+      log.termAt(entry.index) !== entry.term ||
+      log.bytesThrough(entry.index) !== bytes
+    )
+      expect(log.entry(entry.index)).toBe(entry)
   }
 }
 
 const operation: fc.Arbitrary<Operation> = fc.oneof(
-  fc.record({ type: fc.constant("append" as const), count: fc.oneof(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 50, max: 140 })), size: fc.nat(40) }),
+  fc.record({
+    type: fc.constant("append" as const),
+    count: fc.oneof(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 50, max: 140 })),
+    size: fc.nat(40),
+  }),
   fc.record({ type: fc.constant("truncate" as const), share: fc.double({ min: 0, max: 1, noNaN: true }) }),
   fc.record({ type: fc.constant("trim" as const), share: fc.double({ min: 0, max: 1, noNaN: true }) }),
 )
 /** Each step changes the newest version, or any earlier one. */
-const steps = fc.array(fc.record({ from: fc.option(fc.nat(1000), { nil: undefined, freq: 2 }), operation }), { minLength: 1, maxLength: 12 })
+const steps = fc.array(fc.record({ from: fc.option(fc.nat(1000), { nil: undefined, freq: 2 }), operation }), {
+  minLength: 1,
+  maxLength: 12,
+})
 
 test("a log is its base and the entries after it, whatever is done, and earlier versions stay as they were", () => {
   fc.assert(
@@ -93,19 +121,26 @@ test("a log is its base and the entries after it, whatever is done, and earlier 
 
 test("a slice holds what fits, but always one entry, and ends where the log does", () => {
   fc.assert(
-    fc.property(fc.nat(20), fc.integer({ min: 1, max: 90 }), fc.nat(100), fc.nat(100), fc.nat(1000), (start, count, skip, length, maxBytes) => {
-      const model: Model = { base: baseAt(start, 1), entries: [] }
-      const entries = continuing(model, count, 30)
-      const log = Log.of(model.base, entries)
-      const first = start + 1 + (skip % count)
-      const wanted = entries.filter(({ index }) => index >= first && index <= first + length)
-      const slice = log.slice(first, first + length, maxBytes)
-      expect(slice).toEqual(wanted.slice(0, slice.length))
-      expect(slice.length).toBeGreaterThan(0)
-      if (slice.length > 1) expect(bytesOf(slice)).toBeLessThanOrEqual(maxBytes)
-      const next = wanted[slice.length]
-      if (next !== undefined) expect(bytesOf([...slice, next])).toBeGreaterThan(maxBytes)
-    }),
+    fc.property(
+      fc.nat(20),
+      fc.integer({ min: 1, max: 90 }),
+      fc.nat(100),
+      fc.nat(100),
+      fc.nat(1000),
+      (start, count, skip, length, maxBytes) => {
+        const model: Model = { base: baseAt(start, 1), entries: [] }
+        const entries = continuing(model, count, 30)
+        const log = Log.of(model.base, entries)
+        const first = start + 1 + (skip % count)
+        const wanted = entries.filter(({ index }) => index >= first && index <= first + length)
+        const slice = log.slice(first, first + length, maxBytes)
+        expect(slice).toEqual(wanted.slice(0, slice.length))
+        expect(slice.length).toBeGreaterThan(0)
+        if (slice.length > 1) expect(bytesOf(slice)).toBeLessThanOrEqual(maxBytes)
+        const next = wanted[slice.length]
+        if (next !== undefined) expect(bytesOf([...slice, next])).toBeGreaterThan(maxBytes)
+      },
+    ),
     { numRuns: 150 },
   )
 })

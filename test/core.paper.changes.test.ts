@@ -1,14 +1,30 @@
 /** Cluster membership changes (paper §6, thesis §4) and lease reads (thesis §6.4.1), sentence by sentence. */
 import { describe, expect, test } from "vitest"
 import { chainAfter, configurationOf, defaultSettings, type Member } from "../core/index.ts"
-import { accepted, append, follower, leader, member, members, preVoteReply, rejected, requestPreVote, requestVote, server, voteReply, voting, type Server } from "./server.ts"
+import {
+  accepted,
+  append,
+  follower,
+  leader,
+  member,
+  members,
+  preVoteReply,
+  rejected,
+  requestPreVote,
+  requestVote,
+  server,
+  voteReply,
+  voting,
+  type Server,
+} from "./server.ts"
 
 const { electionMin } = defaultSettings
 
 let nextRef = 1000
 const change = (it: Server, voters: string | readonly Member[], learners: string | readonly Member[] = ""): number => {
   const ref = nextRef++
-  const list = (names: string | readonly Member[]): readonly Member[] => (typeof names === "string" ? members(names) : names)
+  const list = (names: string | readonly Member[]): readonly Member[] =>
+    typeof names === "string" ? members(names) : names
   it.happens({ type: "ConfigurationChangeProposed", ref, voters: list(voters), learners: list(learners) })
   return ref
 }
@@ -49,7 +65,14 @@ describe("a change goes through a joint configuration, paper §6", () => {
     expect(it.receive("e", accepted(3)).commit).toBe(3)
   })
   test("whichever leader sees it committed leaves it, after an entry of its own term", () => {
-    const joint = { kind: "configuration", index: 1, term: 1, time: 0, chain: 0, configuration: voting("abd", "abc") } as const
+    const joint = {
+      kind: "configuration",
+      index: 1,
+      term: 1,
+      time: 0,
+      chain: 0,
+      configuration: voting("abd", "abc"),
+    } as const
     const it = follower()
     it.receive("b", { ...append({ commit: 1 }), entries: [joint] })
     expect([it.commit, inForce(it)]).toEqual([1, "abd|abc|"])
@@ -71,14 +94,21 @@ describe("a change goes through a joint configuration, paper §6", () => {
     it.receive("c", accepted(1))
     change(it, "abd")
     it.receive("b", accepted(2))
-    expect([inForce(it), it.last("AppendEntries", "c").entries.at(-1)]).toMatchObject(["abd||", { kind: "configuration", index: 3 }])
+    expect([inForce(it), it.last("AppendEntries", "c").entries.at(-1)]).toMatchObject([
+      "abd||",
+      { kind: "configuration", index: 3 },
+    ])
     it.receive("b", accepted(3))
     expect(it.expire("heartbeat").receivers("AppendEntries")).toBe("bd")
   })
   test("a change of learners alone needs no joint configuration, and learners do not count", () => {
     const it = ready()
     change(it, "abc", "z")
-    expect([inForce(it), it.receive("z", accepted(2)).commit, it.receive("c", accepted(2)).commit]).toEqual(["abc||z", 1, 2])
+    expect([inForce(it), it.receive("z", accepted(2)).commit, it.receive("c", accepted(2)).commit]).toEqual([
+      "abc||z",
+      1,
+      2,
+    ])
   })
   test("a promoted learner votes and counts", () => {
     const it = ready()
@@ -86,9 +116,17 @@ describe("a change goes through a joint configuration, paper §6", () => {
     it.receive("b", accepted(2)).receive("z", accepted(2))
     change(it, "abcz")
     it.receive("b", accepted(3)).receive("z", accepted(3))
-    expect([inForce(it), it.receive("b", accepted(4)).commit, it.receive("z", accepted(4)).commit]).toEqual(["abcz||", 3, 4])
+    expect([inForce(it), it.receive("b", accepted(4)).commit, it.receive("z", accepted(4)).commit]).toEqual([
+      "abcz||",
+      3,
+      4,
+    ])
     // What it knows of itself does not matter to whether it may vote, thesis §4.2.2.
-    expect(server({ name: "z", configuration: { ...voting("abc"), learners: members("z") } }).receive("a", requestVote(2)).last("RequestVoteReply", "a").granted).toBe(true)
+    expect(
+      server({ name: "z", configuration: { ...voting("abc"), learners: members("z") } })
+        .receive("a", requestVote(2))
+        .last("RequestVoteReply", "a").granted,
+    ).toBe(true)
   })
 })
 
@@ -132,7 +170,10 @@ describe("when a change is refused", () => {
     ["a server that lost its disk would vote beside its earlier incarnation", [...members("ab"), member("c", "2")], []],
   ])("because %s", (_, voters, learners) => {
     const it = ready()
-    expect([refusal(it, change(it, voters, learners)), it.state.log.lastIndex]).toMatchObject([{ reason: "invalidChange" }, 1])
+    expect([refusal(it, change(it, voters, learners)), it.state.log.lastIndex]).toMatchObject([
+      { reason: "invalidChange" },
+      1,
+    ])
   })
 })
 
@@ -168,7 +209,9 @@ describe("addresses of members", () => {
     told(it, { addresses, learners: members("d") })
     expect([inForce(it), addressesIn(it)]).toEqual(["abc||d", addresses])
     it.receive("b", accepted(2)).receive("d", accepted(2))
-    expect(refusal(it, told(it, { addresses, learners: members("d") }, 91)), "nothing changes").toMatchObject({ reason: "invalidChange" })
+    expect(refusal(it, told(it, { addresses, learners: members("d") }, 91)), "nothing changes").toMatchObject({
+      reason: "invalidChange",
+    })
     change(it, "abd")
     expect([inForce(it), addressesIn(it)]).toEqual(["abd|abc|", addresses])
     it.receive("b", accepted(3)).receive("d", accepted(3))
@@ -176,8 +219,16 @@ describe("addresses of members", () => {
   })
   test("are covered by the chained checksum", () => {
     const entry = { kind: "configuration", index: 1, term: 1, time: 0, configuration: voting("abc") } as const
-    const chainWith = (more: Readonly<Record<string, string>>): number => chainAfter(0, { ...entry, configuration: { ...voting("abc"), addresses: more } })
-    expect(new Set([chainWith(addresses), chainWith({ ...addresses, c: "h:4" }), chainWith({ a: "h:1" }), chainAfter(0, entry)]).size).toBe(4)
+    const chainWith = (more: Readonly<Record<string, string>>): number =>
+      chainAfter(0, { ...entry, configuration: { ...voting("abc"), addresses: more } })
+    expect(
+      new Set([
+        chainWith(addresses),
+        chainWith({ ...addresses, c: "h:4" }),
+        chainWith({ a: "h:1" }),
+        chainAfter(0, entry),
+      ]).size,
+    ).toBe(4)
     expect(chainWith({}), "none is as an empty list").toBe(chainAfter(0, entry))
   })
 })
@@ -190,7 +241,12 @@ describe("removal of the leader, paper §6", () => {
     expect([inForce(it), it.role]).toEqual(["bcd||", "leader"])
     expect([it.receive("b", accepted(3)).commit, it.role]).toEqual([2, "leader"])
     it.receive("c", accepted(3))
-    expect([it.commit, it.role, it.noted("member.leaderRemoved"), it.receivers("TimeoutNow")]).toEqual([3, "follower", true, "b"])
+    expect([it.commit, it.role, it.noted("member.leaderRemoved"), it.receivers("TimeoutNow")]).toEqual([
+      3,
+      "follower",
+      true,
+      "b",
+    ])
     it.expire("election").expire("election")
     expect([it.role, it.noted("election.notVoter")]).toEqual(["follower", true])
   })
@@ -204,8 +260,16 @@ describe("removal of the leader, paper §6", () => {
 
 describe("a server that a change removes, while the change is not committed", () => {
   const leaving = { kind: "configuration", index: 2, term: 1, time: 0, chain: 0, configuration: voting("bc") } as const
-  const joint = { kind: "configuration", index: 1, term: 1, time: 0, chain: 0, configuration: voting("bc", "abc") } as const
-  const holder = (commit: number): Server => follower().receive("b", { ...append({ commit }), entries: [joint, leaving] })
+  const joint = {
+    kind: "configuration",
+    index: 1,
+    term: 1,
+    time: 0,
+    chain: 0,
+    configuration: voting("bc", "abc"),
+  } as const
+  const holder = (commit: number): Server =>
+    follower().receive("b", { ...append({ commit }), entries: [joint, leaving] })
   test("still campaigns: its log may be the one that the others need (thesis §4.2.2); it does not count itself", () => {
     const it = holder(1).expire("election").expire("election")
     expect([it.role, it.receivers("RequestPreVote")]).toEqual(["preCandidate", "bc"])
@@ -244,7 +308,12 @@ describe("removed servers", () => {
   test("late answers of theirs count for nothing and break nothing", () => {
     const it = removed()
     const before = it.commit
-    it.receive("c", accepted(3), rejected(3, 0, 1), voteReply(2, true), preVoteReply(3, true), { type: "ReadIndex", term: 2, bootId: 1, number: 1 })
+    it.receive("c", accepted(3), rejected(3, 0, 1), voteReply(2, true), preVoteReply(3, true), {
+      type: "ReadIndex",
+      term: 2,
+      bootId: 1,
+      number: 1,
+    })
     expect([it.role, it.commit]).toEqual(["leader", before])
   })
 })
@@ -253,12 +322,20 @@ describe("lease reads, thesis §6.4.1", () => {
   const leases = { settings: { leaseReads: true } } as const
   const leased = (): Server => leader(leases).receive("b", accepted(1, { round: 1 }))
   test("a quorum's answer gives a lease from the sending of that round, for the shortest election timeout less what clocks may differ", () => {
-    expect(leased().did("SetTimer").find(({ timer }) => timer === "lease")).toEqual({ type: "SetTimer", timer: "lease", min: electionMin * 0.9, max: electionMin * 0.9, since: 1 })
+    expect(
+      leased()
+        .did("SetTimer")
+        .find(({ timer }) => timer === "lease"),
+    ).toEqual({ type: "SetTimer", timer: "lease", min: electionMin * 0.9, max: electionMin * 0.9, since: 1 })
   })
   test("it serves reads without a round, at the leader and for followers", () => {
     const it = leased()
     const ref = it.read()
-    expect([it.outcome(ref), it.did("Send"), it.noted("read.leased")]).toEqual([{ type: "ReadReady", index: 1 }, [], true])
+    expect([it.outcome(ref), it.did("Send"), it.noted("read.leased")]).toEqual([
+      { type: "ReadReady", index: 1 },
+      [],
+      true,
+    ])
     it.receive("c", { type: "ReadIndex", term: 2, bootId: 4, number: 9 })
     expect(it.last("ReadIndexReply", "c")).toMatchObject({ bootId: 4, number: 9, readIndex: 1 })
   })
@@ -277,7 +354,9 @@ describe("lease reads, thesis §6.4.1", () => {
   test("never again in a term in which a successor was told to campaign", () => {
     const it = leased().happens({ type: "TransferRequested", to: member("b") })
     expect(it.receivers("TimeoutNow")).toBe("b")
-    it.expire("transfer").expire("heartbeat").receive("b", accepted(1, { round: 2 }))
+    it.expire("transfer")
+      .expire("heartbeat")
+      .receive("b", accepted(1, { round: 2 }))
     expect(it.outcome(it.read())).toBe(undefined)
   })
   test("a server that starts refuses its vote for the minimum election timeout: an earlier life may have promised it", () => {

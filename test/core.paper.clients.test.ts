@@ -5,10 +5,20 @@ import { accepted, append, follower, leader, member, payload, server, type Messa
 
 const b = member("b")
 /** Its no-op is committed; both followers have answered round 1. */
-const settled = (): Server => leader().receive("b", accepted(1, { round: 1 })).receive("c", accepted(1, { round: 1 }))
-const readIndex = (bootId = 1, number = 1, term = 2): MessageOf<"ReadIndex"> => ({ type: "ReadIndex", term, bootId, number })
-const readReply = (index: number | null, over: Partial<MessageOf<"ReadIndexReply">> = {}): MessageOf<"ReadIndexReply"> =>
-  ({ type: "ReadIndexReply", term: 1, bootId: 7, number: 1, readIndex: index, ...over })
+const settled = (): Server =>
+  leader()
+    .receive("b", accepted(1, { round: 1 }))
+    .receive("c", accepted(1, { round: 1 }))
+const readIndex = (bootId = 1, number = 1, term = 2): MessageOf<"ReadIndex"> => ({
+  type: "ReadIndex",
+  term,
+  bootId,
+  number,
+})
+const readReply = (
+  index: number | null,
+  over: Partial<MessageOf<"ReadIndexReply">> = {},
+): MessageOf<"ReadIndexReply"> => ({ type: "ReadIndexReply", term: 1, bootId: 7, number: 1, readIndex: index, ...over })
 const readAt = (it: Server): readonly [Server, number] => {
   const ref = it.read()
   return [it, ref]
@@ -24,7 +34,12 @@ describe("reads at the leader, §8 and thesis §6.4", () => {
   test("answers to a round that began before the read say nothing about it", () => {
     const it = settled().expire("heartbeat")
     const ref = it.read()
-    expect(it.receive("b", accepted(1, { round: 2 })).receive("c", accepted(1, { round: 2 })).outcome(ref)).toBe(undefined)
+    expect(
+      it
+        .receive("b", accepted(1, { round: 2 }))
+        .receive("c", accepted(1, { round: 2 }))
+        .outcome(ref),
+    ).toBe(undefined)
     expect(it.receive("b", accepted(1, { round: 3 })).outcome(ref)).toBeDefined()
   })
   test("a read that comes during a round waits for the next, which begins when that round ends", () => {
@@ -34,12 +49,18 @@ describe("reads at the leader, §8 and thesis §6.4", () => {
     it.receive("b", accepted(1, { round: 2 }))
     expect([it.outcome(first)?.type, it.outcome(second)]).toEqual(["ReadReady", undefined])
     // The pass that confirmed the first has begun no round yet: the next step, or a heartbeat, does.
-    const round = Math.max(...[it, it.expire("heartbeat")].flatMap((one) => one.sent("AppendEntries", "b").map((message) => message.round)))
+    const round = Math.max(
+      ...[it, it.expire("heartbeat")].flatMap((one) => one.sent("AppendEntries", "b").map((message) => message.round)),
+    )
     expect(it.receive("b", accepted(1, { round })).outcome(second)?.type).toBe("ReadReady")
   })
   test("a rejection confirms leadership as well as an acceptance does", () => {
     const [it, ref] = readAt(settled())
-    expect(it.receive("b", { type: "AppendRejected", term: 2, prevLogIndex: 0, conflictTerm: 0, conflictIndex: 1, round: 2 }).outcome(ref)?.type).toBe("ReadReady")
+    expect(
+      it
+        .receive("b", { type: "AppendRejected", term: 2, prevLogIndex: 0, conflictTerm: 0, conflictIndex: 1, round: 2 })
+        .outcome(ref)?.type,
+    ).toBe("ReadReady")
   })
   test("a new leader answers no read before its no-op is committed and applied", () => {
     const it = leader({ log: [1, 1], applied: 1 })
@@ -58,7 +79,10 @@ describe("reads at the leader, §8 and thesis §6.4", () => {
   })
   test("a leader that steps down fails the reads that wait, by name", () => {
     const [it, ref] = readAt(settled())
-    expect(it.expire("quorum").expire("quorum").outcome(ref)).toMatchObject({ type: "ReadRefused", reason: "leaderChanged" })
+    expect(it.expire("quorum").expire("quorum").outcome(ref)).toMatchObject({
+      type: "ReadRefused",
+      reason: "leaderChanged",
+    })
     const [other, lost] = readAt(settled())
     expect(other.receive("b", append({ term: 3 })).outcome(lost)).toMatchObject({ reason: "leaderChanged" })
   })
@@ -86,7 +110,13 @@ describe("reads at followers, thesis §6.4", () => {
   test("the leader confirms its leadership for it as for its own reads", () => {
     const it = settled().receive("c", readIndex(9, 4))
     expect(it.sent("ReadIndexReply")).toEqual([])
-    expect(it.receive("b", accepted(1, { round: 2 })).last("ReadIndexReply", "c")).toEqual({ type: "ReadIndexReply", term: 2, bootId: 9, number: 4, readIndex: 1 })
+    expect(it.receive("b", accepted(1, { round: 2 })).last("ReadIndexReply", "c")).toEqual({
+      type: "ReadIndexReply",
+      term: 2,
+      bootId: 9,
+      number: 4,
+      readIndex: 1,
+    })
   })
   test("a new leader's answer waits for its no-op: it names that index", () => {
     const it = leader({ log: [1] }).receive("c", readIndex())
@@ -100,7 +130,10 @@ describe("reads at followers, thesis §6.4", () => {
     expect(follower({ term: 2 }).receive("c", readIndex()).last("ReadIndexReply", "c").readIndex).toBe(null)
     const it = follower()
     const ref = it.read()
-    expect(it.receive("b", readReply(null)).outcome(ref)).toMatchObject({ type: "ReadRefused", reason: "leaderChanged" })
+    expect(it.receive("b", readReply(null)).outcome(ref)).toMatchObject({
+      type: "ReadRefused",
+      reason: "leaderChanged",
+    })
     expect(it.noted("read.failed")).toBe(true)
   })
   test("reads that come while a question is under way go into the next one", () => {
@@ -113,7 +146,11 @@ describe("reads at followers, thesis §6.4", () => {
     expect(next.map(({ number }) => number)).toEqual([2])
   })
   test("an answer to an earlier life, an earlier question or from another server is not taken", () => {
-    for (const [from, over] of [["b", { bootId: 6 }], ["b", { number: 0 }], ["c", {}]] as const) {
+    for (const [from, over] of [
+      ["b", { bootId: 6 }],
+      ["b", { number: 0 }],
+      ["c", {}],
+    ] as const) {
       const it = follower({ log: [1], applied: 1 })
       const ref = it.read()
       expect(it.receive(from, readReply(1, over)).outcome(ref)).toBe(undefined)
@@ -134,7 +171,8 @@ describe("reads at followers, thesis §6.4", () => {
     expect(it.expire("answer").last("ReadIndex", "b").number).toBe(1)
   })
   test("without a leader a read is refused at once", () => {
-    for (const it of [server(), server().expire("election")]) expect(it.outcome(it.read())).toMatchObject({ type: "ReadRefused", reason: "noLeader" })
+    for (const it of [server(), server().expire("election")])
+      expect(it.outcome(it.read())).toMatchObject({ type: "ReadRefused", reason: "noLeader" })
   })
   test("a follower that loses its leader fails what it asked and what it was about to ask", () => {
     const it = follower()
@@ -149,9 +187,20 @@ describe("reads at followers, thesis §6.4", () => {
 })
 
 describe("proposals, §5.3 and §8", () => {
-  const forwarded = (ref = 1, term = 2): MessageOf<"ForwardProposal"> => ({ type: "ForwardProposal", term, ref, bootId: 9, payloads: [payload()] })
-  const outcome = (ref: number, bootId = 7): MessageOf<"ForwardProposalReply"> =>
-    ({ type: "ForwardProposalReply", term: 1, ref, bootId, outcome: { type: "ProposalAppended", first: 4, term: 1 } })
+  const forwarded = (ref = 1, term = 2): MessageOf<"ForwardProposal"> => ({
+    type: "ForwardProposal",
+    term,
+    ref,
+    bootId: 9,
+    payloads: [payload()],
+  })
+  const outcome = (ref: number, bootId = 7): MessageOf<"ForwardProposalReply"> => ({
+    type: "ForwardProposalReply",
+    term: 1,
+    ref,
+    bootId,
+    outcome: { type: "ProposalAppended", first: 4, term: 1 },
+  })
 
   test("a follower hands proposals on to the leader, and the leader's outcome back", () => {
     const it = follower()
@@ -163,12 +212,19 @@ describe("proposals, §5.3 and §8", () => {
   })
   test("the leader appends what is handed on to it and says where", () => {
     expect(settled().receive("c", forwarded(5)).last("ForwardProposalReply", "c")).toEqual({
-      type: "ForwardProposalReply", term: 2, ref: 5, bootId: 9, outcome: { type: "ProposalAppended", first: 2, term: 2 },
+      type: "ForwardProposalReply",
+      term: 2,
+      ref: 5,
+      bootId: 9,
+      outcome: { type: "ProposalAppended", first: 2, term: 2 },
     })
   })
   test("what is handed on is never handed on again: it is refused with the leader's name", () => {
     const it = follower({ term: 2 }).receive("c", forwarded())
-    expect([it.sent("ForwardProposal"), it.last("ForwardProposalReply", "c").outcome]).toEqual([[], { type: "ProposalRefused", reason: "notLeader", leader: b }])
+    expect([it.sent("ForwardProposal"), it.last("ForwardProposalReply", "c").outcome]).toEqual([
+      [],
+      { type: "ProposalRefused", reason: "notLeader", leader: b },
+    ])
   })
   test("with forwarding off a follower refuses with the leader's name", () => {
     const it = follower({ settings: { forwardProposals: false } })
@@ -176,7 +232,8 @@ describe("proposals, §5.3 and §8", () => {
     expect(it.noted("proposal.refused")).toBe(true)
   })
   test("without a leader a proposal is refused", () => {
-    for (const it of [server(), server().expire("election")]) expect(it.outcome(it.propose())).toEqual({ type: "ProposalRefused", reason: "noLeader", leader: null })
+    for (const it of [server(), server().expire("election")])
+      expect(it.outcome(it.propose())).toEqual({ type: "ProposalRefused", reason: "noLeader", leader: null })
   })
   test("an outcome for an earlier life is not taken", () => {
     const it = follower()
@@ -198,7 +255,10 @@ describe("proposals, §5.3 and §8", () => {
   })
   test("all payloads of a proposal are appended, or none", () => {
     const it = leader({ settings: { maxEntryBytes: 10 } })
-    expect(it.outcome(it.propose(payload(1, 10), payload(2, 11)))).toMatchObject({ type: "ProposalRefused", reason: "tooLarge" })
+    expect(it.outcome(it.propose(payload(1, 10), payload(2, 11)))).toMatchObject({
+      type: "ProposalRefused",
+      reason: "tooLarge",
+    })
     expect(it.log).toEqual([2])
     expect(it.outcome(it.propose(payload(1, 10), payload(2, 10)))).toMatchObject({ type: "ProposalAppended", first: 2 })
     expect(it.noted("proposal.appended")).toBe(true)

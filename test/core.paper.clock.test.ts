@@ -11,15 +11,23 @@ import { accepted, append, follower, leader, member, server, voteReply, type Ser
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
 const now = (it: Server): number => replicatedTime(it.state)
-const clocks = (it: Server, monotonic: number, wall = 0): Server => it.happens({ type: "ClockAdvanced", monotonic, wall })
-const hears = (it: Server, time: number, settled = true): Server => it.receive("b", { ...append({ term: it.term }), time, settled })
+const clocks = (it: Server, monotonic: number, wall = 0): Server =>
+  it.happens({ type: "ClockAdvanced", monotonic, wall })
+const hears = (it: Server, time: number, settled = true): Server =>
+  it.receive("b", { ...append({ term: it.term }), time, settled })
 /** The follower answers at once: its clock shows `wall`. */
-const tells = (it: Server, from: string, wall: number): Server => it.receive(from, accepted(0, { term: it.term, wall, leaderTime: now(it) }))
+const tells = (it: Server, from: string, wall: number): Server =>
+  it.receive(from, accepted(0, { term: it.term, wall, leaderTime: now(it) }))
 /** A leader whose voters told their clocks with their votes. */
-const elected = (it: Server, votes: Readonly<Record<string, { readonly wall: number; readonly time?: number }>>): Server => {
+const elected = (
+  it: Server,
+  votes: Readonly<Record<string, { readonly wall: number; readonly time?: number }>>,
+): Server => {
   for (let i = 0; i < 2 && it.role === "follower"; i++) it.expire("election")
-  for (const name of Object.keys(votes)) if (it.role === "preCandidate") it.receive(name, { type: "RequestPreVoteReply", term: it.term + 1, granted: true })
-  for (const [name, { wall, time = 0 }] of Object.entries(votes)) if (it.role === "candidate") it.receive(name, { ...voteReply(it.term, true), wall, time })
+  for (const name of Object.keys(votes))
+    if (it.role === "preCandidate") it.receive(name, { type: "RequestPreVoteReply", term: it.term + 1, granted: true })
+  for (const [name, { wall, time = 0 }] of Object.entries(votes))
+    if (it.role === "candidate") it.receive(name, { ...voteReply(it.term, true), wall, time })
   expect(it.role).toBe("leader")
   return it
 }
@@ -53,7 +61,9 @@ describe("a follower", () => {
   test("tells its wall clock, and its leader's time as it heard it last", () => {
     const it = clocks(follower(), 100, 5 * DAY)
     hears(it, 700)
-    expect(it.receive("b", { ...append({ term: it.term, round: 3 }), time: 800, settled: true }).last("AppendAccepted", "b")).toMatchObject({ wall: 5 * DAY, leaderTime: 800 })
+    expect(
+      it.receive("b", { ...append({ term: it.term, round: 3 }), time: 800, settled: true }).last("AppendAccepted", "b"),
+    ).toMatchObject({ wall: 5 * DAY, leaderTime: 800 })
   })
   test("as the next leader stamps what the last one would", () => {
     const it = hears(clocks(follower({ voters: "abc" }), 1000, DAY), 10 * DAY)
@@ -72,7 +82,10 @@ describe("a leader", () => {
     return elected(it, Object.fromEntries(Array.from(voters.slice(1), (name) => [name, { wall: NOON }])))
   }
   test("leans towards a majority by a twentieth of the time that passes, and no further than it", () => {
-    for (const [off, rate] of [[HOUR, 1.05], [-HOUR, 0.95]] as const) {
+    for (const [off, rate] of [
+      [HOUR, 1.05],
+      [-HOUR, 0.95],
+    ] as const) {
       const it = steady()
       for (let at = 1000; at <= 101_000; at += 500) {
         clocks(it, at, NOON + at - 1000)
@@ -81,26 +94,32 @@ describe("a leader", () => {
       expect(Math.abs(now(it) - NOON - 100_000 * rate)).toBeLessThanOrEqual(10)
     }
     const near = steady()
-    for (let at = 1000; at <= 101_000; at += 200) for (const name of ["b", "c"]) tells(clocks(near, at, NOON + at), name, NOON + 300 + at)
+    for (let at = 1000; at <= 101_000; at += 200)
+      for (const name of ["b", "c"]) tells(clocks(near, at, NOON + at), name, NOON + 300 + at)
     expect(Math.abs(now(near) - (NOON + 300) - 101_000)).toBeLessThanOrEqual(150)
   })
   test("does not lean where no majority agrees: its own clock is one voice, and of the others any minority may say anything", () => {
     fc.assert(
-      fc.property(fc.constantFrom("abc", "abcde"), fc.integer({ min: -4 * DAY, max: 400 * DAY }), fc.boolean(), (voters, wrong, own) => {
-        const it = steady(voters)
-        const liars = Array.from(own ? voters.slice(0, voters.length >> 1) : voters.slice(-(voters.length >> 1)))
-        let before = now(it)
-        for (let at = 1000; at <= 61_000; at += 2000) {
-          const right = NOON + at - 1000
-          const shown = (name: string): number => Math.max(0, liars.includes(name) ? right + wrong : right)
-          clocks(it, at, shown("a"))
-          for (const name of voters.slice(1)) tells(it, name, shown(name))
-          expect(now(it)).toBeGreaterThanOrEqual(before)
-          before = now(it)
-        }
-        // Right to half of what counts as agreement.
-        expect(Math.abs(before - NOON - 60_000)).toBeLessThanOrEqual(1000)
-      }),
+      fc.property(
+        fc.constantFrom("abc", "abcde"),
+        fc.integer({ min: -4 * DAY, max: 400 * DAY }),
+        fc.boolean(),
+        (voters, wrong, own) => {
+          const it = steady(voters)
+          const liars = Array.from(own ? voters.slice(0, voters.length >> 1) : voters.slice(-(voters.length >> 1)))
+          let before = now(it)
+          for (let at = 1000; at <= 61_000; at += 2000) {
+            const right = NOON + at - 1000
+            const shown = (name: string): number => Math.max(0, liars.includes(name) ? right + wrong : right)
+            clocks(it, at, shown("a"))
+            for (const name of voters.slice(1)) tells(it, name, shown(name))
+            expect(now(it)).toBeGreaterThanOrEqual(before)
+            before = now(it)
+          }
+          // Right to half of what counts as agreement.
+          expect(Math.abs(before - NOON - 60_000)).toBeLessThanOrEqual(1000)
+        },
+      ),
       { numRuns: full ? 200 : 20 },
     )
   })
@@ -112,7 +131,12 @@ describe("a leader", () => {
     const late = steady()
     for (let at = 1000; at <= 61_000; at += 500) {
       clocks(late, at, NOON + at - 1000)
-      for (const name of ["b", "c"]) late.receive(name, accepted(0, { term: late.term, wall: NOON + HOUR + at, leaderTime: now(late) - 1001 }), accepted(0, { term: late.term, wall: NOON + HOUR + at, leaderTime: now(late) + 1 }))
+      for (const name of ["b", "c"])
+        late.receive(
+          name,
+          accepted(0, { term: late.term, wall: NOON + HOUR + at, leaderTime: now(late) - 1001 }),
+          accepted(0, { term: late.term, wall: NOON + HOUR + at, leaderTime: now(late) + 1 }),
+        )
     }
     expect(now(late)).toBe(NOON + 60_000)
   })
@@ -124,19 +148,29 @@ describe("a leader", () => {
   })
   test("never falls and never stands still, however its clocks jump", () => {
     fc.assert(
-      fc.property(fc.array(fc.record({ passed: fc.integer({ min: -10, max: 3000 }), wall: fc.integer({ min: 0, max: 2 ** 48 - 1 }), told: fc.integer({ min: 0, max: 2 ** 48 - 1 }) }), { maxLength: 20 }), (moves) => {
-        const it = steady()
-        let monotonic = 1000
-        for (const { passed, wall, told } of moves) {
-          const before = now(it)
-          const elapsed = Math.max(0, monotonic + passed - it.state.clock.monotonic)
-          monotonic += passed
-          clocks(it, monotonic, wall)
-          expect(now(it) - before).toBeGreaterThanOrEqual(Math.floor(elapsed * 0.95) - 1)
-          expect(now(it) - before).toBeLessThanOrEqual(Math.ceil(elapsed * 1.05) + 1)
-          for (const name of ["b", "c"]) tells(it, name, told)
-        }
-      }),
+      fc.property(
+        fc.array(
+          fc.record({
+            passed: fc.integer({ min: -10, max: 3000 }),
+            wall: fc.integer({ min: 0, max: 2 ** 48 - 1 }),
+            told: fc.integer({ min: 0, max: 2 ** 48 - 1 }),
+          }),
+          { maxLength: 20 },
+        ),
+        (moves) => {
+          const it = steady()
+          let monotonic = 1000
+          for (const { passed, wall, told } of moves) {
+            const before = now(it)
+            const elapsed = Math.max(0, monotonic + passed - it.state.clock.monotonic)
+            monotonic += passed
+            clocks(it, monotonic, wall)
+            expect(now(it) - before).toBeGreaterThanOrEqual(Math.floor(elapsed * 0.95) - 1)
+            expect(now(it) - before).toBeLessThanOrEqual(Math.ceil(elapsed * 1.05) + 1)
+            for (const name of ["b", "c"]) tells(it, name, told)
+          }
+        },
+      ),
       { numRuns: full ? 1000 : 60 },
     )
   })
@@ -144,7 +178,10 @@ describe("a leader", () => {
     const it = hears(clocks(follower(), 1000, 1), 2 ** 48 - 1)
     elected(clocks(it, 90_000, 1), { b: { wall: 2 ** 48 - 1 }, c: { wall: 2 ** 48 - 1 } })
     clocks(it, 900_000, 2 ** 48 - 1).propose()
-    expect([it.state.log.last.time, it.expire("heartbeat").last("AppendEntries", "b").time]).toEqual([2 ** 48 - 1, 2 ** 48 - 1])
+    expect([it.state.log.last.time, it.expire("heartbeat").last("AppendEntries", "b").time]).toEqual([
+      2 ** 48 - 1,
+      2 ** 48 - 1,
+    ])
   })
 })
 
@@ -190,9 +227,17 @@ describe("after an outage of the whole cluster", () => {
     expect(it.outcome(it.propose())?.type).toBe("ProposalAppended")
   })
   test("votes carry the time only of who knows it", () => {
-    const asked = (it: Server): Server => it.receive(member("c"), { type: "RequestVote", term: 9, lastLogIndex: 9, lastLogTerm: 8, transfer: true })
-    expect(asked(clocks(follower(), 10, DAY)).last("RequestVoteReply", "c")).toMatchObject({ granted: true, wall: DAY, time: 0 })
-    expect(asked(hears(clocks(follower(), 10, DAY), 5 * DAY)).last("RequestVoteReply", "c")).toMatchObject({ wall: DAY, time: 5 * DAY })
+    const asked = (it: Server): Server =>
+      it.receive(member("c"), { type: "RequestVote", term: 9, lastLogIndex: 9, lastLogTerm: 8, transfer: true })
+    expect(asked(clocks(follower(), 10, DAY)).last("RequestVoteReply", "c")).toMatchObject({
+      granted: true,
+      wall: DAY,
+      time: 0,
+    })
+    expect(asked(hears(clocks(follower(), 10, DAY), 5 * DAY)).last("RequestVoteReply", "c")).toMatchObject({
+      wall: DAY,
+      time: 5 * DAY,
+    })
   })
 })
 
@@ -204,8 +249,13 @@ describe("in worlds, against the world's own time", () => {
     const c = cluster(3, { seed, observe: check, started: check.started })
     const liar = random.pick(c.names) ?? "n1"
     const skew = (node: string): Action => ({
-      type: "skew", node, driftPermille: random.between(-47, 47),
-      offset: node === liar ? (random.pick([0, 1500, -3000, HOUR, -HOUR, DAY, -DAY, 400 * DAY, -1e12]) ?? 0) : random.between(-200, 200),
+      type: "skew",
+      node,
+      driftPermille: random.between(-47, 47),
+      offset:
+        node === liar
+          ? (random.pick([0, 1500, -3000, HOUR, -HOUR, DAY, -DAY, 400 * DAY, -1e12]) ?? 0)
+          : random.between(-200, 200),
       wallDriftPermille: node === liar ? (random.pick([0, 0, 200, -200, 5000, -5000]) ?? 0) : 0,
     })
     for (const node of c.names) c.world.act(skew(node))

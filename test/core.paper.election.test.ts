@@ -1,7 +1,25 @@
 /** Terms, elections and who may decide: the sentences of paper §5.1, §5.2, §5.4.1, Figure 2 and of the thesis. */
 import { describe, expect, test } from "vitest"
 import { defaultSettings } from "../core/index.ts"
-import { accepted, append, everyMessageOf, follower, install, installReply, leader, member, preVoteReply, rejected, requestPreVote, requestVote, server, snapshotAt, voteReply, voting, type Given } from "./server.ts"
+import {
+  accepted,
+  append,
+  everyMessageOf,
+  follower,
+  install,
+  installReply,
+  leader,
+  member,
+  preVoteReply,
+  rejected,
+  requestPreVote,
+  requestVote,
+  server,
+  snapshotAt,
+  voteReply,
+  voting,
+  type Given,
+} from "./server.ts"
 
 const { electionMin, electionMax, heartbeat, disconnectMax } = defaultSettings
 const whole = { min: electionMin, max: electionMax }
@@ -15,7 +33,11 @@ describe("§5.1 terms", () => {
     expect([it.role, it.term, it.vote, it.log, it.commit]).toEqual(["follower", 4, "c", [1, 4], 0])
   })
 
-  test.each(everyMessageOf(9).filter(({ type }) => type !== "ForwardProposalReply").map((message) => [message.type, message] as const))(
+  test.each(
+    everyMessageOf(9)
+      .filter(({ type }) => type !== "ForwardProposalReply")
+      .map((message) => [message.type, message] as const),
+  )(
     "a follower, a candidate and a leader that see a higher term in %s adopt it and are followers, Figure 2",
     (type, message) => {
       for (const it of [server({ vote: "b" }), candidate(), leader()]) {
@@ -50,8 +72,13 @@ describe("§5.1 terms", () => {
     expect(it.receive("b", append({ term: 4 })).last("AppendRejected", "b").term).toBe(5)
     expect(it.noted("term.staleRequestAnswered")).toBe(true)
     expect(it.receive("b", requestVote(4)).last("RequestVoteReply", "b")).toMatchObject({ term: 5, granted: false })
-    expect(it.receive("b", requestPreVote(4)).last("RequestPreVoteReply", "b")).toMatchObject({ term: 5, granted: false })
-    expect(it.receive("b", install(snapshotAt(5, 1), 0, false, { term: 4 })).last("InstallSnapshotReply", "b")).toMatchObject({ term: 5, status: "failed" })
+    expect(it.receive("b", requestPreVote(4)).last("RequestPreVoteReply", "b")).toMatchObject({
+      term: 5,
+      granted: false,
+    })
+    expect(
+      it.receive("b", install(snapshotAt(5, 1), 0, false, { term: 4 })).last("InstallSnapshotReply", "b"),
+    ).toMatchObject({ term: 5, status: "failed" })
     expect([it.term, it.leader, it.vote]).toEqual([5, null, null])
   })
 
@@ -85,13 +112,21 @@ describe("§5.2 leader election", () => {
 
   test("a server that is alone need not wait", () => {
     expect(server({ voters: "a" }).happens({ type: "Started" }).timer("election")).toEqual({ min: 0, max: 0 })
-    expect(server({ configuration: voting("a", "bcd") }).happens({ type: "Started" }).timer("election")).toEqual(whole)
+    expect(
+      server({ configuration: voting("a", "bcd") })
+        .happens({ type: "Started" })
+        .timer("election"),
+    ).toEqual(whole)
   })
 
   test("a follower that hears no leader for an election timeout starts an election", () => {
     const it = follower(plain)
     it.expire("election")
-    expect([it.role, it.timer("election"), it.noted("election.stickinessLapsed")]).toEqual(["follower", { min: 0, max: electionMax - electionMin }, true])
+    expect([it.role, it.timer("election"), it.noted("election.stickinessLapsed")]).toEqual([
+      "follower",
+      { min: 0, max: electionMax - electionMin },
+      true,
+    ])
     expect(it.expire("election").role).toBe("candidate")
   })
 
@@ -124,7 +159,9 @@ describe("§5.2 leader election", () => {
   })
 
   test("a vote counts once, however often it arrives", () => {
-    expect(candidate({ voters: "abcde" }).receive("b", voteReply(2, true), voteReply(2, true), voteReply(2, true)).role).toBe("candidate")
+    expect(
+      candidate({ voters: "abcde" }).receive("b", voteReply(2, true), voteReply(2, true), voteReply(2, true)).role,
+    ).toBe("candidate")
   })
 
   test("a grant is not taken back by a refusal that arrives late", () => {
@@ -215,7 +252,13 @@ describe("§5.2 leader election", () => {
 
   test("a leader that steps down stops its timers and waits for an election", () => {
     const it = leader().receive("b", append({ term: 3 }))
-    expect(it.did("CancelTimer").map(({ timer }) => timer)).toEqual(["heartbeat", "quorum", "persist", "transfer", "lease"])
+    expect(it.did("CancelTimer").map(({ timer }) => timer)).toEqual([
+      "heartbeat",
+      "quorum",
+      "persist",
+      "transfer",
+      "lease",
+    ])
     expect(it.expire("heartbeat").did("Send")).toEqual([])
   })
 })
@@ -319,7 +362,13 @@ describe("PreVote, thesis §9.6", () => {
 describe("disruptive servers, §6 and thesis §4.2.3", () => {
   test("a server that heard a leader within the minimum election timeout neither votes nor adopts the term", () => {
     const it = follower().receive("c", requestVote(7))
-    expect([it.term, it.vote, it.leader, it.sent("RequestVoteReply"), it.noted("vote.refused.sticky")]).toEqual([1, null, "b", [], true])
+    expect([it.term, it.vote, it.leader, it.sent("RequestVoteReply"), it.noted("vote.refused.sticky")]).toEqual([
+      1,
+      null,
+      "b",
+      [],
+      true,
+    ])
   })
   test("a leader is not deposed by a vote request", () => {
     const it = leader().receive("c", requestVote(7))
@@ -338,7 +387,9 @@ describe("disruptive servers, §6 and thesis §4.2.3", () => {
 describe("CheckQuorum, thesis §6.2", () => {
   test("a leader that a majority answered within an election timeout goes on", () => {
     const it = leader({ voters: "abcde" })
-    it.receive("b", accepted(0)).receive("c", rejected(0, 0, 1)).expire("quorum")
+    it.receive("b", accepted(0))
+      .receive("c", rejected(0, 0, 1))
+      .expire("quorum")
     expect([it.role, it.timer("quorum")]).toEqual(["leader", { min: electionMin, max: electionMin }])
   })
   test("a leader that no majority answered within an election timeout steps down, in the same term", () => {
@@ -352,7 +403,11 @@ describe("CheckQuorum, thesis §6.2", () => {
     expect([it.role, it.expire("quorum").role]).toEqual(["leader", "follower"])
   })
   test("answers to snapshot chunks count", () => {
-    expect(leader().receive("b", installReply("s", "more", 1)).expire("quorum").role).toBe("leader")
+    expect(
+      leader()
+        .receive("b", installReply("s", "more", 1))
+        .expire("quorum").role,
+    ).toBe("leader")
   })
   test("it can be switched off", () => {
     expect(leader({ settings: { checkQuorum: false } }).timer("quorum")).toBe(null)

@@ -1,7 +1,21 @@
 /** Replication and commitment: the sentences of paper §5.3, §5.4.2 and Figure 2, and its Figures 7 and 8. */
 import { describe, expect, test } from "vitest"
 import type { Message } from "../core/index.ts"
-import { accepted, append, follower, leader, member, payload, rejected, server, termsOf, voteReply, type Given, type MessageOf, type Server } from "./server.ts"
+import {
+  accepted,
+  append,
+  follower,
+  leader,
+  member,
+  payload,
+  rejected,
+  server,
+  termsOf,
+  voteReply,
+  type Given,
+  type MessageOf,
+  type Server,
+} from "./server.ts"
 
 describe("§5.3 log replication, followers", () => {
   test("the receiver refuses if its log has no entry at prevLogIndex", () => {
@@ -16,18 +30,28 @@ describe("§5.3 log replication, followers", () => {
     expect(it.log).toEqual([1, 2, 2, 2])
   })
   test("a heartbeat is checked against prevLogIndex like any other append", () => {
-    expect(follower({ log: [1] }).receive("b", append({ prev: [2, 1], commit: 1 })).last("AppendRejected").conflictIndex).toBe(2)
+    expect(
+      follower({ log: [1] })
+        .receive("b", append({ prev: [2, 1], commit: 1 }))
+        .last("AppendRejected").conflictIndex,
+    ).toBe(2)
     const it = follower({ term: 3, log: [1, 2] }).receive("b", append({ term: 3, prev: [2, 3], commit: 2 }))
     expect([it.sent("AppendRejected").length, it.commit]).toEqual([1, 0])
   })
   test("a refused append stores nothing, commits nothing and truncates nothing", () => {
-    const it = follower({ term: 3, log: [1, 2] }).receive("b", append({ term: 3, prev: [2, 3], entries: [3, 3], commit: 2 }))
+    const it = follower({ term: 3, log: [1, 2] }).receive(
+      "b",
+      append({ term: 3, prev: [2, 3], entries: [3, 3], commit: 2 }),
+    )
     expect([it.log, it.commit]).toEqual([[1, 2], 0])
   })
   test("new entries are appended and acknowledged", () => {
     const it = follower({ log: [1] }).receive("b", append({ prev: [1, 1], entries: [1, 1] }))
     expect(it.noted("append.accepted")).toBe(true)
-    expect([it.log, it.last("AppendAccepted", "b")]).toEqual([[1, 1, 1], accepted(3, { term: 1, verifiedChain: it.state.log.last.chain })])
+    expect([it.log, it.last("AppendAccepted", "b")]).toEqual([
+      [1, 1, 1],
+      accepted(3, { term: 1, verifiedChain: it.state.log.last.chain }),
+    ])
   })
   test("an existing entry that conflicts with a new one is deleted with all that follow it", () => {
     const it = follower({ term: 3, log: [1, 1, 2, 2] }).receive("b", append({ term: 3, prev: [1, 1], entries: [1, 3] }))
@@ -36,7 +60,11 @@ describe("§5.3 log replication, followers", () => {
   })
   test("a late append that holds nothing new deletes nothing", () => {
     const it = follower({ log: [1, 1, 1] })
-    for (const late of [append({ prev: [0, 0], entries: [1] }), append({ prev: [1, 1], entries: [1] }), append({ prev: [1, 1] })]) {
+    for (const late of [
+      append({ prev: [0, 0], entries: [1] }),
+      append({ prev: [1, 1], entries: [1] }),
+      append({ prev: [1, 1] }),
+    ]) {
       expect(it.receive("b", late).did("Persist")).toEqual([])
       expect(it.log).toEqual([1, 1, 1])
     }
@@ -65,21 +93,39 @@ describe("§5.3 log replication, followers", () => {
     expect(it.commit).toBe(1)
   })
   test("a leader that contradicts what is committed is not believed", () => {
-    const it = follower({ log: [1, 1], applied: 2, term: 2 }).receive("b", append({ term: 2, prev: [1, 1], entries: [2] }))
+    const it = follower({ log: [1, 1], applied: 2, term: 2 }).receive(
+      "b",
+      append({ term: 2, prev: [1, 1], entries: [2] }),
+    )
     expect(it.state.halted).toMatchObject({ reason: "committedConflict", index: 2, term: 1, theirs: 2 })
     expect(it.log).toEqual([1, 1])
   })
   test("committed entries are applied in order, each once", () => {
     const it = follower({ log: [1, 1, 1] })
-    expect(it.receive("b", append({ prev: [3, 1], commit: 2 })).did("Apply").map((apply) => apply.entries.map(({ index }) => index))).toEqual([[1, 2]])
+    expect(
+      it
+        .receive("b", append({ prev: [3, 1], commit: 2 }))
+        .did("Apply")
+        .map((apply) => apply.entries.map(({ index }) => index)),
+    ).toEqual([[1, 2]])
     expect(it.receive("b", append({ prev: [3, 1], commit: 2 })).did("Apply")).toEqual([])
-    expect(it.receive("b", append({ prev: [3, 1], commit: 3 })).did("Apply").map((apply) => apply.entries.map(({ index }) => index))).toEqual([[3]])
+    expect(
+      it
+        .receive("b", append({ prev: [3, 1], commit: 3 }))
+        .did("Apply")
+        .map((apply) => apply.entries.map(({ index }) => index)),
+    ).toEqual([[3]])
   })
   test("the next batch is applied once the one before it is", () => {
     const it = follower({ log: [1, 1, 1], slow: true, settings: { maxApplyBytes: 60 } })
     expect(it.receive("b", append({ prev: [3, 1], commit: 3 })).did("Apply")).toHaveLength(1)
     expect(it.receive("b", append({ prev: [3, 1], commit: 3 })).did("Apply")).toEqual([])
-    expect(it.applied().did("Apply").flatMap((apply) => apply.entries.map(({ index }) => index))).toEqual([2])
+    expect(
+      it
+        .applied()
+        .did("Apply")
+        .flatMap((apply) => apply.entries.map(({ index }) => index)),
+    ).toEqual([2])
   })
 })
 
@@ -91,18 +137,29 @@ describe("§5.3 log replication, the leader", () => {
   test("for each server nextIndex starts after the leader's last entry, and matchIndex at 0", () => {
     const it = leader({ log: [1, 1] })
     expect(it.progress("b")).toMatchObject({ nextIndex: 3, matchIndex: 0 })
-    expect(it.last("AppendEntries", "b")).toMatchObject({ prevLogIndex: 2, prevLogTerm: 1, entries: [{ kind: "noop", index: 3 }], leaderCommit: 0 })
+    expect(it.last("AppendEntries", "b")).toMatchObject({
+      prevLogIndex: 2,
+      prevLogTerm: 1,
+      entries: [{ kind: "noop", index: 3 }],
+      leaderCommit: 0,
+    })
   })
   test("a command is appended to the leader's own log first and sent to all in parallel", () => {
     const it = leader()
     it.receive("b", accepted(1)).receive("c", accepted(1))
     const ref = it.propose()
-    expect([it.outcome(ref), it.receivers("AppendEntries")]).toEqual([{ type: "ProposalAppended", first: 2, term: 2 }, "bc"])
+    expect([it.outcome(ref), it.receivers("AppendEntries")]).toEqual([
+      { type: "ProposalAppended", first: 2, term: 2 },
+      "bc",
+    ])
     expect(it.last("AppendEntries", "b")).toMatchObject({ prevLogIndex: 1, prevLogTerm: 2 })
   })
   test("proposals of one batch stand together in one append", () => {
     const it = leader().receive("b", accepted(1))
-    it.happens({ type: "Proposed", ref: 1, payloads: [payload(1), payload(2)] }, { type: "Proposed", ref: 2, payloads: [payload(3)] })
+    it.happens(
+      { type: "Proposed", ref: 1, payloads: [payload(1), payload(2)] },
+      { type: "Proposed", ref: 2, payloads: [payload(3)] },
+    )
     expect(it.sent("AppendEntries", "b").map((message) => message.entries.length)).toEqual([3])
     expect([it.outcome(1), it.outcome(2)]).toMatchObject([{ first: 2 }, { first: 4 }])
   })
@@ -112,12 +169,17 @@ describe("§5.3 log replication, the leader", () => {
     expect(it.noted("progress.replicate")).toBe(true)
   })
   test("late answers never move matchIndex or nextIndex back", () => {
-    const it = leader({ log: [1, 1] }).receive("b", accepted(3)).receive("b", accepted(1)).receive("b", rejected(2, 0, 1))
+    const it = leader({ log: [1, 1] })
+      .receive("b", accepted(3))
+      .receive("b", accepted(1))
+      .receive("b", rejected(2, 0, 1))
     expect(it.progress("b")).toMatchObject({ nextIndex: 4, matchIndex: 3 })
     expect(it.noted("progress.staleRejection")).toBe(true)
   })
   test("a rejection says nothing about what the follower holds", () => {
-    const it = leader({ log: [1, 1] }).receive("b", rejected(2, 1, 1)).receive("c", rejected(2, 0, 3))
+    const it = leader({ log: [1, 1] })
+      .receive("b", rejected(2, 1, 1))
+      .receive("c", rejected(2, 0, 3))
     expect([it.progress("b").matchIndex, it.progress("c").matchIndex, it.commit]).toEqual([0, 0, 0])
   })
   test("after a refusal the leader decrements nextIndex and retries", () => {
@@ -144,9 +206,16 @@ describe("§5.3 log replication, the leader", () => {
     expect(it.receive("b", rejected(2, 1, 7)).progress("b").nextIndex).toBe(2)
   })
   test("no refusal takes nextIndex below what is known to match", () => {
-    const it = leader({ log: [1, 1, 1, 1] }).receive("b", accepted(3)).receive("b", rejected(4, 1, 1))
+    const it = leader({ log: [1, 1, 1, 1] })
+      .receive("b", accepted(3))
+      .receive("b", rejected(4, 1, 1))
     expect([it.noted("progress.backtracked"), it.progress("b").nextIndex]).toEqual([true, 4])
-    expect(leader({ log: [1, 1] }).receive("b", accepted(2)).receive("b", rejected(3, 3, 1)).progress("b").nextIndex).toBe(3)
+    expect(
+      leader({ log: [1, 1] })
+        .receive("b", accepted(2))
+        .receive("b", rejected(3, 3, 1))
+        .progress("b").nextIndex,
+    ).toBe(3)
   })
   test("a follower that is down is sent to until it answers: a heartbeat asks where an append was lost", () => {
     const it = leader().receive("b", accepted(1))
@@ -184,7 +253,9 @@ describe("§5.3, §5.4.2 commitment", () => {
     expect([it.commit, it.did("Apply").flatMap((apply) => termsOf(apply.entries))]).toEqual([3, [1, 1, 2]])
   })
   test("entries of earlier terms are never committed by counting", () => {
-    const it = leader({ log: [1, 1] }).receive("b", accepted(2)).receive("c", accepted(2))
+    const it = leader({ log: [1, 1] })
+      .receive("b", accepted(2))
+      .receive("c", accepted(2))
     expect([it.commit, it.noted("commit.earlierTerm")]).toEqual([0, true])
   })
   test("commitment goes up to what a majority holds, past what it does not", () => {
@@ -220,9 +291,23 @@ const converse = (lead: Server, other: Server, name: string): number => {
     if (rounds > 50) throw new Error("they do not come to an end")
     appends += waiting.length
     const answers: Message[] = []
-    for (const message of waiting) answers.push(...other.receive("a", message).did("Send").filter(({ to }) => to.name === "a").map(({ message: reply }) => reply))
+    for (const message of waiting)
+      answers.push(
+        ...other
+          .receive("a", message)
+          .did("Send")
+          .filter(({ to }) => to.name === "a")
+          .map(({ message: reply }) => reply),
+      )
     const next: Message[] = []
-    for (const reply of answers) next.push(...lead.receive(name, reply).did("Send").filter(({ to, message }) => to.name === name && message.type === "AppendEntries").map(({ message }) => message))
+    for (const reply of answers)
+      next.push(
+        ...lead
+          .receive(name, reply)
+          .did("Send")
+          .filter(({ to, message }) => to.name === name && message.type === "AppendEntries")
+          .map(({ message }) => message),
+      )
     waiting = next
   }
   return appends
@@ -239,14 +324,17 @@ describe("Figure 7", () => {
     ["e", [1, 1, 1, 4, 4, 4, 4], 4],
     ["f", [1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3], 4],
   ]
-  test.each(followers)("follower %s of Figure 7 is repaired, one round trip for each conflicting term", (_, log, most) => {
-    const lead = leader({ term: 7, log: leaderLog, voters: "ab" })
-    const other = server({ name: "b", term: 7, log })
-    expect(converse(lead, other, "b")).toBeLessThanOrEqual(most)
-    expect(other.log).toEqual([...leaderLog, 8])
-    expect(converse(lead.expire("heartbeat"), other, "b")).toBe(1)
-    expect([lead.commit, other.commit]).toEqual([11, 11])
-  })
+  test.each(followers)(
+    "follower %s of Figure 7 is repaired, one round trip for each conflicting term",
+    (_, log, most) => {
+      const lead = leader({ term: 7, log: leaderLog, voters: "ab" })
+      const other = server({ name: "b", term: 7, log })
+      expect(converse(lead, other, "b")).toBeLessThanOrEqual(most)
+      expect(other.log).toEqual([...leaderLog, 8])
+      expect(converse(lead.expire("heartbeat"), other, "b")).toBe(1)
+      expect([lead.commit, other.commit]).toEqual([11, 11])
+    },
+  )
   test("a thousand conflicting entries of one term cost one round trip", () => {
     const lead = leader({ term: 3, log: [1, ...Array.from({ length: 1000 }, () => 3)], voters: "ab" })
     const other = server({ name: "b", term: 3, log: [1, ...Array.from({ length: 1000 }, () => 2)] })
@@ -258,17 +346,34 @@ describe("Figure 7", () => {
 describe("Figure 8", () => {
   // S1 is `a`; (c): S1 leads again in term 4 and has brought the entry of term 2 to a majority, (d)/(e) what follows.
   const s1 = (): Server => leader({ voters: "abcde", term: 3, log: [1, 2], applied: 1 })
-  const s5 = (given: Given = {}): Server => server({ name: "e", voters: "abcde", term: 4, log: [1, 3], applied: 1, settings: { preVote: false }, ...given }).expire("election")
-  const voter = (name: string, log: readonly number[]): Server => server({ name, voters: "abcde", term: 4, log, applied: 1 })
+  const s5 = (given: Given = {}): Server =>
+    server({
+      name: "e",
+      voters: "abcde",
+      term: 4,
+      log: [1, 3],
+      applied: 1,
+      settings: { preVote: false },
+      ...given,
+    }).expire("election")
+  const voter = (name: string, log: readonly number[]): Server =>
+    server({ name, voters: "abcde", term: 4, log, applied: 1 })
 
   test("(c) the entry of term 2 on a majority is not committed in term 4", () => {
-    const it = s1().receive("b", accepted(2, { term: 4 })).receive("c", accepted(2, { term: 4 }))
+    const it = s1()
+      .receive("b", accepted(2, { term: 4 }))
+      .receive("c", accepted(2, { term: 4 }))
     expect([it.term, it.log, it.commit]).toEqual([4, [1, 2, 4], 1])
   })
   test("(d) so S5 can still win with its entry of term 3, and overwrites it", () => {
     const five = s5()
     const votes: MessageOf<"RequestVoteReply">[] = []
-    for (const name of ["b", "c", "d"]) votes.push(voter(name, name === "d" ? [1] : [1, 2]).receive(member("e"), five.last("RequestVote", name)).last("RequestVoteReply"))
+    for (const name of ["b", "c", "d"])
+      votes.push(
+        voter(name, name === "d" ? [1] : [1, 2])
+          .receive(member("e"), five.last("RequestVote", name))
+          .last("RequestVoteReply"),
+      )
     expect(votes.map(({ granted }) => granted)).toEqual([true, true, true])
     five.receive("b", votes[0] ?? voteReply(5, false)).receive("c", votes[1] ?? voteReply(5, false))
     expect(five.role).toBe("leader")
@@ -277,7 +382,9 @@ describe("Figure 8", () => {
     expect(two.log).toEqual([1, 3, 5])
   })
   test("(e) with its own entry of term 4 on a majority both are committed, and S5 cannot win", () => {
-    const it = s1().receive("b", accepted(3, { term: 4 })).receive("c", accepted(3, { term: 4 }))
+    const it = s1()
+      .receive("b", accepted(3, { term: 4 }))
+      .receive("c", accepted(3, { term: 4 }))
     expect(it.commit).toBe(3)
     const five = s5()
     const request = five.last("RequestVote", "b")

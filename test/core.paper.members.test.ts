@@ -1,7 +1,21 @@
 /** Who is who: joint configurations (paper §6), leadership transfer (thesis §3.10), servers that lost their disk. */
 import { describe, expect, test } from "vitest"
 import { configurationOf, defaultSettings } from "../core/index.ts"
-import { accepted, append, follower, installReply, leader, member, rejected, requestPreVote, requestVote, server, voteReply, voting, type Given } from "./server.ts"
+import {
+  accepted,
+  append,
+  follower,
+  installReply,
+  leader,
+  member,
+  rejected,
+  requestPreVote,
+  requestVote,
+  server,
+  voteReply,
+  voting,
+  type Given,
+} from "./server.ts"
 
 const { electionMin, electionMax } = defaultSettings
 const whole = { min: electionMin, max: electionMax }
@@ -29,7 +43,9 @@ describe("§6 joint configurations", () => {
     const it = leader({ configuration: { ...voting("ab"), learners: [member("z")] } })
     expect(it.receive("z", accepted(1)).commit).toBe(0)
     expect([it.receive("b", accepted(1)).commit, it.expire("heartbeat").receivers("AppendEntries")]).toEqual([1, "bz"])
-    expect(candidate({ configuration: { ...voting("ab"), learners: [member("z")] } }).receivers("RequestVote")).toBe("b")
+    expect(candidate({ configuration: { ...voting("ab"), learners: [member("z")] } }).receivers("RequestVote")).toBe(
+      "b",
+    )
   })
   test("a server outside its configuration never campaigns", () => {
     const it = server({ name: "z" }).expire("election")
@@ -76,8 +92,16 @@ describe("leadership transfer, thesis §3.10", () => {
   })
   test("only a leader transfers, and only to a voter that it knows", () => {
     expect(follower().happens(transfer).did("SetTimer")).toEqual([])
-    expect(leader().happens({ type: "TransferRequested", to: member("z") }).did("SetTimer")).toEqual([])
-    expect(leader({ configuration: { ...voting("abc"), learners: [member("z")] } }).happens({ type: "TransferRequested", to: member("z") }).did("SetTimer")).toEqual([])
+    expect(
+      leader()
+        .happens({ type: "TransferRequested", to: member("z") })
+        .did("SetTimer"),
+    ).toEqual([])
+    expect(
+      leader({ configuration: { ...voting("abc"), learners: [member("z")] } })
+        .happens({ type: "TransferRequested", to: member("z") })
+        .did("SetTimer"),
+    ).toEqual([])
   })
 })
 
@@ -94,7 +118,13 @@ describe("amnesia and strangers", () => {
     const stranger = member("b", "2")
     const it = candidate().receive(stranger, voteReply(2, true))
     expect([it.role, it.noted("member.strangerIgnored")]).toEqual(["candidate", true])
-    for (const message of [voteReply(9, false), accepted(1, { term: 9 }), rejected(0, 0, 1, { term: 9 }), installReply("s", "installed", 0, { term: 9 })]) expect(it.receive(stranger, message).term).toBe(2)
+    for (const message of [
+      voteReply(9, false),
+      accepted(1, { term: 9 }),
+      rejected(0, 0, 1, { term: 9 }),
+      installReply("s", "installed", 0, { term: 9 }),
+    ])
+      expect(it.receive(stranger, message).term).toBe(2)
     const lead = leader().receive(stranger, accepted(1))
     expect([lead.commit, lead.progress("b").matchIndex]).toEqual([0, 0])
   })
@@ -105,7 +135,9 @@ describe("amnesia and strangers", () => {
     expect(server().receive(stranger, requestVote(2)).state.votedFor).toEqual(stranger)
   })
   test("an answer from somebody whom the leader does not know harms nothing", () => {
-    const it = leader().receive("z", accepted(1), rejected(0, 0, 1), installReply("s", "installed")).happens({ type: "PeerConnected", peer: member("z") }, { type: "SnapshotOpenFailed", to: member("z") })
+    const it = leader()
+      .receive("z", accepted(1), rejected(0, 0, 1), installReply("s", "installed"))
+      .happens({ type: "PeerConnected", peer: member("z") }, { type: "SnapshotOpenFailed", to: member("z") })
     expect([it.role, it.commit]).toEqual(["leader", 0])
   })
 })

@@ -1,14 +1,31 @@
 /** Log compaction: the sentences of paper §7 and Figure 13, chunks under loss, and a start after any crash. */
 import { describe, expect, test } from "vitest"
 import { initialState, defaultSettings } from "../core/index.ts"
-import { accepted, append, entries, follower, install, installReply, leader, member, rejected, requestVote, server, snapshotAt, voting, type Server } from "./server.ts"
+import {
+  accepted,
+  append,
+  entries,
+  follower,
+  install,
+  installReply,
+  leader,
+  member,
+  rejected,
+  requestVote,
+  server,
+  snapshotAt,
+  voting,
+  type Server,
+} from "./server.ts"
 
 const b = member("b")
-const stored = (it: Server, id: string, nextOffset: number, last = false): Server => it.happens({ type: "ChunkStored", id, nextOffset, last })
+const stored = (it: Server, id: string, nextOffset: number, last = false): Server =>
+  it.happens({ type: "ChunkStored", id, nextOffset, last })
 /** A whole snapshot arrives in one chunk and waits to be restored. */
 const received = (it: Server, index: number, term: number): Server =>
   stored(it.receive("b", install(snapshotAt(index, term), 0, true, { term: it.term })), `s${index}`, 1, true)
-const restored = (it: Server, index: number, term: number): Server => it.happens({ type: "SnapshotRestored", snapshot: snapshotAt(index, term) })
+const restored = (it: Server, index: number, term: number): Server =>
+  it.happens({ type: "SnapshotRestored", snapshot: snapshotAt(index, term) })
 const small = { settings: { snapshotBytes: 600, trailingLogBytes: 120 } }
 
 describe("§7 the own snapshot", () => {
@@ -20,11 +37,16 @@ describe("§7 the own snapshot", () => {
     expect(it.receive("b", append({ prev: [12, 1], commit: 12 })).did("TakeSnapshot")).toEqual([])
   })
   test("only once the state machine is durable is the log trimmed, leaving a tail for slow followers", () => {
-    const it = follower({ log: Array.from({ length: 12 }, () => 1), ...small }).receive("b", append({ prev: [12, 1], commit: 12 }))
+    const it = follower({ log: Array.from({ length: 12 }, () => 1), ...small }).receive(
+      "b",
+      append({ prev: [12, 1], commit: 12 }),
+    )
     expect(it.state.log.base.index).toBe(0)
     it.happens({ type: "SnapshotTaken", base: snapshotAt(11, 1) })
     expect([it.state.log.base.index, it.log.length, it.noted("snapshot.trimmed")]).toEqual([9, 3, true])
-    expect(it.did("Persist")).toMatchObject([{ base: { index: 9, term: 1, configuration: voting("abc") }, truncateFrom: null, entries: [] }])
+    expect(it.did("Persist")).toMatchObject([
+      { base: { index: 9, term: 1, configuration: voting("abc") }, truncateFrom: null, entries: [] },
+    ])
   })
   test("nothing is trimmed that is not applied, and a snapshot that finishes late trims nothing", () => {
     const it = follower({ log: [1, 1, 1], applied: 1, settings: { trailingLogBytes: 0 } })
@@ -33,7 +55,10 @@ describe("§7 the own snapshot", () => {
     expect(it.noted("snapshot.stale")).toBe(true)
   })
   test("a failed snapshot is tried again", () => {
-    const it = follower({ log: Array.from({ length: 12 }, () => 1), ...small }).receive("b", append({ prev: [12, 1], commit: 12 }))
+    const it = follower({ log: Array.from({ length: 12 }, () => 1), ...small }).receive(
+      "b",
+      append({ prev: [12, 1], commit: 12 }),
+    )
     expect(it.happens({ type: "SnapshotTakeFailed" }).did("TakeSnapshot")).toHaveLength(1)
   })
   test("the trimmed log still knows its last included term for the next append", () => {
@@ -60,8 +85,12 @@ describe("§7 the own snapshot", () => {
 describe("§7 sending", () => {
   /** A leader of term 3 whose log starts after 5. */
   const lead = (): Server => leader({ base: { index: 5, term: 2 }, log: [2], term: 2 })
-  const sending = (): Server => lead().receive("b", rejected(6, 0, 3, { term: 3 })).happens({ type: "SnapshotOpened", to: b, snapshot: snapshotAt(6, 2) })
-  const reply = (it: Server, status: "more" | "installed" | "failed", nextOffset = 0, id = "s6"): Server => it.receive("b", installReply(id, status, nextOffset, { term: 3 }))
+  const sending = (): Server =>
+    lead()
+      .receive("b", rejected(6, 0, 3, { term: 3 }))
+      .happens({ type: "SnapshotOpened", to: b, snapshot: snapshotAt(6, 2) })
+  const reply = (it: Server, status: "more" | "installed" | "failed", nextOffset = 0, id = "s6"): Server =>
+    it.receive("b", installReply(id, status, nextOffset, { term: 3 }))
 
   test("a follower whose next entry is gone is sent a snapshot", () => {
     const it = lead().receive("b", rejected(6, 0, 3, { term: 3 }))
@@ -85,7 +114,13 @@ describe("§7 sending", () => {
     const it = sending()
     reply(it, "more", 1)
     const again: number[] = []
-    for (let i = 0; i < 30; i++) again.push(...it.expire("heartbeat").sent("InstallSnapshot", "b").map(({ offset }) => offset))
+    for (let i = 0; i < 30; i++)
+      again.push(
+        ...it
+          .expire("heartbeat")
+          .sent("InstallSnapshot", "b")
+          .map(({ offset }) => offset),
+      )
     expect(again).toEqual([1, 1, 1])
   })
   test("heartbeats go on meanwhile, with nothing that the follower could take amiss", () => {
@@ -100,11 +135,15 @@ describe("§7 sending", () => {
   test("once it says installed it is supplied with what follows, and the image is released", () => {
     const it = reply(sending(), "installed")
     expect(it.progress("b")).toMatchObject({ matchIndex: 6, mode: { type: "replicate" } })
-    expect([it.last("AppendEntries", "b").prevLogIndex, it.did("CloseSnapshot")]).toEqual([6, [{ type: "CloseSnapshot", id: "s6" }]])
+    expect([it.last("AppendEntries", "b").prevLogIndex, it.did("CloseSnapshot")]).toEqual([
+      6,
+      [{ type: "CloseSnapshot", id: "s6" }],
+    ])
   })
   test("an answer to another transfer changes nothing", () => {
     const it = sending()
-    for (const status of ["more", "installed", "failed"] as const) expect(reply(it, status, 1, "s5").did("Send")).toEqual([])
+    for (const status of ["more", "installed", "failed"] as const)
+      expect(reply(it, status, 1, "s5").did("Send")).toEqual([])
     expect(it.progress("b")).toMatchObject({ matchIndex: 0, mode: { type: "snapshot", offset: 0 } })
   })
   test("a void transfer starts again with another image, but not at once", () => {
@@ -115,16 +154,26 @@ describe("§7 sending", () => {
     expect(opened).toBe(1)
   })
   test("the same if no image can be opened", () => {
-    const it = lead().receive("b", rejected(6, 0, 3, { term: 3 })).happens({ type: "SnapshotOpenFailed", to: b })
+    const it = lead()
+      .receive("b", rejected(6, 0, 3, { term: 3 }))
+      .happens({ type: "SnapshotOpenFailed", to: b })
     expect(it.did("OpenSnapshot")).toEqual([])
     for (let i = 0; i < 9; i++) expect(it.expire("heartbeat").did("OpenSnapshot")).toEqual([])
     expect(it.expire("heartbeat").did("OpenSnapshot")).toHaveLength(1)
   })
   test("an image that nobody wants any more is released", () => {
-    expect(lead().happens({ type: "SnapshotOpened", to: b, snapshot: snapshotAt(6, 2) }).did("CloseSnapshot")).toHaveLength(1)
+    expect(
+      lead()
+        .happens({ type: "SnapshotOpened", to: b, snapshot: snapshotAt(6, 2) })
+        .did("CloseSnapshot"),
+    ).toHaveLength(1)
     const it = sending()
-    expect(it.happens({ type: "SnapshotOpened", to: b, snapshot: snapshotAt(6, 2, "second") }).did("CloseSnapshot")).toEqual([{ type: "CloseSnapshot", id: "second" }])
-    expect(it.receive("c", append({ term: 4, prev: [5, 2] })).did("CloseSnapshot")).toEqual([{ type: "CloseSnapshot", id: "s6" }])
+    expect(
+      it.happens({ type: "SnapshotOpened", to: b, snapshot: snapshotAt(6, 2, "second") }).did("CloseSnapshot"),
+    ).toEqual([{ type: "CloseSnapshot", id: "second" }])
+    expect(it.receive("c", append({ term: 4, prev: [5, 2] })).did("CloseSnapshot")).toEqual([
+      { type: "CloseSnapshot", id: "s6" },
+    ])
   })
   test("an image is let go within fifty heartbeats of the last answer that asked for more, whatever else its receiver says", () => {
     const it = reply(sending(), "more", 1)
@@ -141,12 +190,22 @@ describe("§7 sending", () => {
     expect(it.progress("b").mode).toMatchObject({ type: "snapshot", snapshot: null })
   })
   test("an image that is older than the log's base is refused, another is opened", () => {
-    const it = lead().receive("b", rejected(6, 0, 3, { term: 3 })).happens({ type: "SnapshotOpened", to: b, snapshot: snapshotAt(4, 2) })
+    const it = lead()
+      .receive("b", rejected(6, 0, 3, { term: 3 }))
+      .happens({ type: "SnapshotOpened", to: b, snapshot: snapshotAt(4, 2) })
     expect([it.did("CloseSnapshot").length, it.did("OpenSnapshot").length]).toEqual([1, 1])
   })
   test("a follower that turns out to hold enough is no longer sent a snapshot", () => {
-    expect(sending().receive("b", accepted(6, { term: 3 })).progress("b").mode.type).toBe("replicate")
-    expect(sending().receive("b", accepted(6, { term: 3, matchIndex: 3 })).progress("b").mode.type).toBe("snapshot")
+    expect(
+      sending()
+        .receive("b", accepted(6, { term: 3 }))
+        .progress("b").mode.type,
+    ).toBe("replicate")
+    expect(
+      sending()
+        .receive("b", accepted(6, { term: 3, matchIndex: 3 }))
+        .progress("b").mode.type,
+    ).toBe("snapshot")
   })
   test("a connection that comes back is sent the chunk again at once", () => {
     expect(sending().happens({ type: "PeerConnected", peer: b }).sent("InstallSnapshot", "b")).toHaveLength(1)
@@ -159,8 +218,16 @@ describe("§7 sending", () => {
 describe("§7 receiving", () => {
   test("each chunk is put aside before the next is asked for", () => {
     const it = follower().receive("b", install(snapshotAt(9, 1), 0, false))
-    expect([it.did("StoreChunk"), it.sent("InstallSnapshotReply"), it.noted("snapshot.chunk")]).toMatchObject([[{ offset: 0, last: false }], [], true])
-    expect(stored(it, "s9", 1).last("InstallSnapshotReply", "b")).toMatchObject({ id: "s9", status: "more", nextOffset: 1 })
+    expect([it.did("StoreChunk"), it.sent("InstallSnapshotReply"), it.noted("snapshot.chunk")]).toMatchObject([
+      [{ offset: 0, last: false }],
+      [],
+      true,
+    ])
+    expect(stored(it, "s9", 1).last("InstallSnapshotReply", "b")).toMatchObject({
+      id: "s9",
+      status: "more",
+      nextOffset: 1,
+    })
   })
   test("a chunk that arrives twice is stored once, and the one that is wanted is named", () => {
     const it = follower().receive("b", install(snapshotAt(9, 1), 0, false))
@@ -177,7 +244,9 @@ describe("§7 receiving", () => {
   })
   test("another snapshot begins from its own first chunk", () => {
     const it = stored(follower().receive("b", install(snapshotAt(9, 1), 0, false)), "s9", 1)
-    expect(it.receive("b", install(snapshotAt(12, 1), 0, false)).did("StoreChunk")).toMatchObject([{ snapshot: { id: "s12" }, offset: 0 }])
+    expect(it.receive("b", install(snapshotAt(12, 1), 0, false)).did("StoreChunk")).toMatchObject([
+      { snapshot: { id: "s12" }, offset: 0 },
+    ])
     expect(stored(it, "s9", 1).sent("InstallSnapshotReply")).toEqual([])
   })
   test("after the last chunk the state machine is replaced, and only then does the log follow", () => {
@@ -195,7 +264,11 @@ describe("§7 receiving", () => {
   })
   test("otherwise the entire log is discarded, Figure 13", () => {
     const it = restored(received(follower({ term: 2, log: [1, 1, 1] }), 2, 2), 2, 2)
-    expect([it.state.log.base, it.log, it.noted("snapshot.logDropped")]).toMatchObject([{ index: 2, term: 2 }, [], true])
+    expect([it.state.log.base, it.log, it.noted("snapshot.logDropped")]).toMatchObject([
+      { index: 2, term: 2 },
+      [],
+      true,
+    ])
     expect(it.did("Persist")).toMatchObject([{ truncateFrom: 3, entries: [], base: { index: 2 } }])
   })
   test("a snapshot behind what is committed is not taken, and the leader learns what is held", () => {
@@ -216,15 +289,29 @@ describe("§7 receiving", () => {
   })
   test("after it applying goes on behind the snapshot", () => {
     const it = restored(received(follower({ log: [1, 1, 1] }), 2, 1), 2, 1)
-    expect(it.receive("b", append({ prev: [3, 1], commit: 3 })).did("Apply").flatMap((apply) => apply.entries.map(({ index }) => index))).toEqual([3])
+    expect(
+      it
+        .receive("b", append({ prev: [3, 1], commit: 3 }))
+        .did("Apply")
+        .flatMap((apply) => apply.entries.map(({ index }) => index)),
+    ).toEqual([3])
   })
   test("a snapshot that does not check out is void, and the leader is told", () => {
     const it = received(follower({ log: [1] }), 9, 1).happens({ type: "SnapshotRejected", id: "s9" })
-    expect([it.last("InstallSnapshotReply").status, it.log, it.state.restoring, it.noted("snapshot.failed")]).toEqual(["failed", [1], null, true])
+    expect([it.last("InstallSnapshotReply").status, it.log, it.state.restoring, it.noted("snapshot.failed")]).toEqual([
+      "failed",
+      [1],
+      null,
+      true,
+    ])
     expect(it.receive("b", install(snapshotAt(9, 1), 0, true)).did("StoreChunk")).toHaveLength(1)
   })
   test("a chunk of the leader is a sign of life: it restarts the election timer", () => {
-    expect(follower().receive("b", install(snapshotAt(9, 1), 0, false)).timer("election")).toEqual({ min: defaultSettings.electionMin, max: defaultSettings.electionMin })
+    expect(
+      follower()
+        .receive("b", install(snapshotAt(9, 1), 0, false))
+        .timer("election"),
+    ).toEqual({ min: defaultSettings.electionMin, max: defaultSettings.electionMin })
   })
   test("a restored snapshot counts even if the leader changed meanwhile, and the new leader learns of it", () => {
     const it = received(follower(), 9, 1).receive("c", append({ term: 2, prev: [12, 2] }))
@@ -243,7 +330,9 @@ describe("§7 and the start", () => {
   test("a state machine ahead of the log was restored just before a crash: the log follows it", () => {
     const it = server({ log: [1, 1], term: 2, applied: { index: 9, term: 2 } })
     expect([it.state.log.base.index, it.log, it.commit]).toEqual([9, [], 9])
-    expect(it.happens({ type: "Started" }).did("Persist")).toMatchObject([{ base: { index: 9 }, truncateFrom: 10, entries: [] }])
+    expect(it.happens({ type: "Started" }).did("Persist")).toMatchObject([
+      { base: { index: 9 }, truncateFrom: 10, entries: [] },
+    ])
   })
   test("the same if the log holds another entry there", () => {
     const it = server({ log: [1, 1, 1], term: 2, applied: { index: 2, term: 2 } })
@@ -267,29 +356,51 @@ describe("§7 and the start", () => {
     expect(it.receive("b", requestVote(2, [5, 1])).last("RequestVoteReply").granted).toBe(false)
     const lead = leader({ base: { index: 5, term: 1 }, log: [1], applied: null })
     expect(lead.receive("b", accepted(7)).commit).toBe(7)
-    expect([lead.did("Apply"), lead.receivers("TimeoutNow"), lead.noted("transfer.machineLost")]).toEqual([[], "b", true])
+    expect([lead.did("Apply"), lead.receivers("TimeoutNow"), lead.noted("transfer.machineLost")]).toEqual([
+      [],
+      "b",
+      true,
+    ])
   })
   test("the leader sends it a snapshot though its log is whole, and the log goes on behind it", () => {
-    const lead = leader({ log: [1, 1] }).receive("b", accepted(3)).receive("c", accepted(2, { condition: "rebuild" }))
+    const lead = leader({ log: [1, 1] })
+      .receive("b", accepted(3))
+      .receive("c", accepted(2, { condition: "rebuild" }))
     expect(lead.did("OpenSnapshot")).toEqual([{ type: "OpenSnapshot", to: member("c") }])
     const it = restored(received(server({ log: [1, 1, 1], applied: null }), 2, 1), 2, 1)
     expect([it.state.machine, it.log, it.state.applied]).toEqual(["ready", [1], 2])
   })
   test("a rebuild takes a snapshot behind the commit index, but none behind the log's base", () => {
-    const it = server({ base: { index: 5, term: 1 }, log: [1, 1], applied: null }).receive("b", append({ prev: [7, 1], commit: 7 }))
+    const it = server({ base: { index: 5, term: 1 }, log: [1, 1], applied: null }).receive(
+      "b",
+      append({ prev: [7, 1], commit: 7 }),
+    )
     expect(it.receive("b", install(snapshotAt(4, 1), 0, true)).last("InstallSnapshotReply").status).toBe("failed")
-    expect(restored(received(it, 6, 1), 6, 1).did("Apply").flatMap((apply) => apply.entries.map(({ index }) => index))).toEqual([7])
+    expect(
+      restored(received(it, 6, 1), 6, 1)
+        .did("Apply")
+        .flatMap((apply) => apply.entries.map(({ index }) => index)),
+    ).toEqual([7])
   })
   test("a machine that is damaged while it runs is not served, and a leader with one hands over", () => {
     const it = leader().receive("b", accepted(1)).receive("c", accepted(1)).happens({ type: "MachineDamaged" })
     expect([it.role, it.receivers("TimeoutNow").length, it.state.machine]).toEqual(["follower", 1, "rebuild"])
     expect(it.noted("machine.damaged")).toBe(true)
-    const late = follower({ log: [1, 1], slow: true }).receive("b", append({ prev: [2, 1], commit: 2 })).happens({ type: "MachineDamaged" })
+    const late = follower({ log: [1, 1], slow: true })
+      .receive("b", append({ prev: [2, 1], commit: 2 }))
+      .happens({ type: "MachineDamaged" })
     expect(received(late, 9, 1).did("RestoreSnapshot")).toHaveLength(1)
   })
   test("what was promised before the crash is remembered", () => {
     const base = { index: 0, term: 0, time: 5, chain: 0, configuration: voting("abc") }
-    const state = initialState(defaultSettings, { self: member("a"), bootId: 1, hardState: { term: 3, vote: b }, base, entries: [], position: base })
+    const state = initialState(defaultSettings, {
+      self: member("a"),
+      bootId: 1,
+      hardState: { term: 3, vote: b },
+      base,
+      entries: [],
+      position: base,
+    })
     expect([state.durability.hardState, state.clock.time]).toEqual([{ term: 3, vote: b }, 5])
   })
 })

@@ -1,7 +1,21 @@
 /** Faults that reviews found in the core, each by its story. */
 import { describe, expect, test } from "vitest"
 import type { Message } from "../core/index.ts"
-import { accepted, append, follower, install, leader, member, payload, rejected, requestVote, server, snapshotAt, voting, type Server } from "./server.ts"
+import {
+  accepted,
+  append,
+  follower,
+  install,
+  leader,
+  member,
+  payload,
+  rejected,
+  requestVote,
+  server,
+  snapshotAt,
+  voting,
+  type Server,
+} from "./server.ts"
 
 describe("regression-1: a snapshot chunk that was sent twice once doubles the rest of the transfer", () => {
   test("one repeated chunk costs one chunk more, not one for each that follows", () => {
@@ -9,7 +23,9 @@ describe("regression-1: a snapshot chunk that was sent twice once doubles the re
     const lead = leader({ base: { index: 5, term: 1 }, log: [1] }).receive("b", rejected(6, 0, 3))
     const other = server({ name: "b", term: 2 })
     let chunks = 0
-    let waiting: readonly Message[] = lead.happens({ type: "SnapshotOpened", to: member("b"), snapshot: snapshotAt(6, 1) }).sent("InstallSnapshot", "b")
+    let waiting: readonly Message[] = lead
+      .happens({ type: "SnapshotOpened", to: member("b"), snapshot: snapshotAt(6, 1) })
+      .sent("InstallSnapshot", "b")
     // The first is slow, so the leader repeats it after some heartbeats; both arrive.
     waiting = [...waiting, ...waiting]
     while (waiting.length > 0 && chunks < 10 * CHUNKS) {
@@ -53,18 +69,27 @@ describe("regression-3: a read that is confirmed but waits for its index is not 
     const it = follower({ log: [1] })
     const ref = it.read()
     it.receive("b", { type: "ReadIndexReply", term: 1, bootId: 7, number: 1, readIndex: 5 })
-    expect(it.happens({ type: "PeerDisconnected", peer: member("b") }).outcome(ref)).toMatchObject({ type: "ReadRefused", reason: "leaderChanged" })
+    expect(it.happens({ type: "PeerDisconnected", peer: member("b") }).outcome(ref)).toMatchObject({
+      type: "ReadRefused",
+      reason: "leaderChanged",
+    })
   })
 })
 
 describe("regression-4: a follower without room", () => {
   test("it answers the round of an append that it does not take: it is alive, and reads go on", () => {
-    const it = follower().happens({ type: "SpaceChanged", low: true }).receive("b", append({ entries: [1], round: 3 }))
+    const it = follower()
+      .happens({ type: "SpaceChanged", low: true })
+      .receive("b", append({ entries: [1], round: 3 }))
     expect(it.sent("AppendAccepted", "b").map(({ round }) => round)).toEqual([3])
   })
   test("it is not sent its whole window again and again", () => {
-    const lead = leader({ settings: { maxBatchBytes: 100, maxInflight: 50 } }).receive("c", accepted(1)).receive("b", accepted(1))
-    const other = server({ name: "b", term: 2 }).receive("a", { ...append({ term: 2, entries: [2] }), round: 1 }).happens({ type: "SpaceChanged", low: true })
+    const lead = leader({ settings: { maxBatchBytes: 100, maxInflight: 50 } })
+      .receive("c", accepted(1))
+      .receive("b", accepted(1))
+    const other = server({ name: "b", term: 2 })
+      .receive("a", { ...append({ term: 2, entries: [2] }), round: 1 })
+      .happens({ type: "SpaceChanged", low: true })
     let entries = 0
     const exchange = (): void => {
       let waiting: readonly Message[] = lead.sent("AppendEntries", "b")
@@ -72,7 +97,10 @@ describe("regression-4: a follower without room", () => {
         const next: Message[] = []
         for (const message of waiting) {
           if (message.type === "AppendEntries") entries += message.entries.length
-          const replies = other.receive("a", message).did("Send").map((effect) => effect.message)
+          const replies = other
+            .receive("a", message)
+            .did("Send")
+            .map((effect) => effect.message)
           for (const reply of replies) next.push(...lead.receive("b", reply).sent("AppendEntries", "b"))
         }
         waiting = next
@@ -114,14 +142,22 @@ describe("regression-7: a definite refusal of a forwarded proposal is told as un
   test("a refusal is a refusal: not executed, and never will be", () => {
     const it = follower()
     const ref = it.propose()
-    it.receive("b", { type: "ForwardProposalReply", term: 2, ref, bootId: 7, outcome: { type: "ProposalRefused", reason: "noLeader", leader: null } })
+    it.receive("b", {
+      type: "ForwardProposalReply",
+      term: 2,
+      ref,
+      bootId: 7,
+      outcome: { type: "ProposalRefused", reason: "noLeader", leader: null },
+    })
     expect(it.outcome(ref)).toMatchObject({ type: "ProposalRefused" })
   })
 })
 
 describe("regression-8: a follower that lost an acknowledged record never caught up", () => {
   test("after it reconnects the leader goes back to what it still holds, below what it had acknowledged", () => {
-    const it = leader({ log: [1, 1] }).receive("b", accepted(3)).happens({ type: "PeerConnected", peer: member("b") })
+    const it = leader({ log: [1, 1] })
+      .receive("b", accepted(3))
+      .happens({ type: "PeerConnected", peer: member("b") })
     expect(it.receive("b", rejected(3, 0, 2)).progress("b")).toMatchObject({ nextIndex: 2, mode: { type: "probe" } })
     expect(it.last("AppendEntries", "b")).toMatchObject({ prevLogIndex: 1, entries: [{ index: 2 }, { index: 3 }] })
   })
@@ -134,29 +170,51 @@ describe("regression-9: reads waited for ever at a server that is cut off and ma
     const read = it.read()
     const proposal = it.propose()
     it.expire("election").expire("election")
-    expect([it.leader, it.outcome(read), it.outcome(proposal)]).toMatchObject([null, { type: "ReadRefused", reason: "leaderChanged" }, { type: "ProposalUnknown" }])
+    expect([it.leader, it.outcome(read), it.outcome(proposal)]).toMatchObject([
+      null,
+      { type: "ReadRefused", reason: "leaderChanged" },
+      { type: "ProposalUnknown" },
+    ])
   })
 })
 
 describe("regression-10: a proposal that was refused was executed after all, by a copy of it", () => {
-  const forwarded = (ref: number, term: number, bootId = 9, id = 1): Message => ({ type: "ForwardProposal", term, ref, bootId, payloads: [payload(id)] })
+  const forwarded = (ref: number, term: number, bootId = 9, id = 1): Message => ({
+    type: "ForwardProposal",
+    term,
+    ref,
+    bootId,
+    payloads: [payload(id)],
+  })
   test("the second copy of a forwarded proposal is nobody's, whatever became of the first", () => {
-    const it = leader().receive("b", accepted(1)).happens({ type: "TransferRequested", to: member("c") }).receive("b", forwarded(5, 2))
+    const it = leader()
+      .receive("b", accepted(1))
+      .happens({ type: "TransferRequested", to: member("c") })
+      .receive("b", forwarded(5, 2))
     expect(it.last("ForwardProposalReply", "b").outcome).toMatchObject({ reason: "transferring" })
     it.expire("transfer").receive("b", forwarded(5, 2))
     expect([it.state.log.lastIndex, it.sent("ForwardProposalReply")]).toEqual([1, []])
-    it.receive("b", forwarded(7, 2)).receive("b", forwarded(6, 2)).receive("b", forwarded(7, 2)).receive("b", forwarded(5, 2, 10))
+    it.receive("b", forwarded(7, 2))
+      .receive("b", forwarded(6, 2))
+      .receive("b", forwarded(7, 2))
+      .receive("b", forwarded(5, 2, 10))
     expect(it.state.log.lastIndex).toBe(4)
   })
   test("only the leader of the term that it was forwarded in may take it", () => {
     const it = leader({ term: 3 })
-    expect(it.receive("b", forwarded(5, 3)).last("ForwardProposalReply", "b").outcome).toMatchObject({ type: "ProposalRefused", leader: member("a") })
+    expect(it.receive("b", forwarded(5, 3)).last("ForwardProposalReply", "b").outcome).toMatchObject({
+      type: "ProposalRefused",
+      leader: member("a"),
+    })
     expect(it.state.log.lastIndex).toBe(1)
   })
   test("however many there are, what is remembered of them stays small", () => {
     const it = leader().receive("b", accepted(1))
     for (let ref = 1; ref <= 300; ref++) it.receive("b", forwarded(ref, 2))
-    expect([it.state.role.type === "leader" ? it.state.role.forwards[0]?.recent.length : 0, it.receive("b", forwarded(3, 2)).state.log.lastIndex]).toEqual([64, 301])
+    expect([
+      it.state.role.type === "leader" ? it.state.role.forwards[0]?.recent.length : 0,
+      it.receive("b", forwarded(3, 2)).state.log.lastIndex,
+    ]).toEqual([64, 301])
   })
 })
 
@@ -165,7 +223,11 @@ describe("regression-11: a snapshot that the log had overtaken was restored all 
     const it = follower({ log: [1, 1] }).receive("b", install(snapshotAt(8, 1), 0, true))
     it.receive("b", append({ prev: [2, 1], entries: [1, 1, 1, 1, 1, 1, 1, 1], commit: 10 }))
     it.happens({ type: "ChunkStored", id: "s8", nextOffset: 1, last: true })
-    expect([it.did("RestoreSnapshot"), it.state.applied, it.last("AppendAccepted", "b").matchIndex]).toEqual([[], 10, 10])
+    expect([it.did("RestoreSnapshot"), it.state.applied, it.last("AppendAccepted", "b").matchIndex]).toEqual([
+      [],
+      10,
+      10,
+    ])
   })
 })
 
@@ -180,7 +242,9 @@ describe("regression-12: a late chunk of an older snapshot threw away the transf
 
 describe("regression-13: a late answer ended a transfer, and took back what its sender had said since", () => {
   test("it is still lost what was lost in a later round, and nothing goes out that the follower holds", () => {
-    const it = leader({ log: [1, 1], applied: 2 }).receive("b", accepted(3, { round: 1 })).receive("c", accepted(3, { round: 1 }))
+    const it = leader({ log: [1, 1], applied: 2 })
+      .receive("b", accepted(3, { round: 1 }))
+      .receive("c", accepted(3, { round: 1 }))
     it.expire("heartbeat").expire("heartbeat")
     it.receive("b", accepted(3, { round: 3, condition: "rebuild" }))
     expect(it.progress("b")).toMatchObject({ mode: { type: "snapshot" }, condition: "rebuild" })

@@ -1,12 +1,27 @@
 import { isDeepStrictEqual } from "node:util"
 import { describe, expect, test } from "vitest"
-import { defaultSettings, initialState, inPlace, Log, stepAll, type Effect, type Event, type State } from "../core/index.ts"
+import {
+  defaultSettings,
+  initialState,
+  inPlace,
+  Log,
+  stepAll,
+  type Effect,
+  type Event,
+  type State,
+} from "../core/index.ts"
 import { full } from "./cluster.ts"
 import { many } from "./long.ts"
 import { scripted } from "./worlds.ts"
 
 const plain = (value: unknown): string =>
-  JSON.stringify(value, (_, part: unknown) => (part instanceof Uint8Array ? part.length : part instanceof Log ? { base: part.base, entries: part.toArray() } : part))
+  JSON.stringify(value, (_, part: unknown) =>
+    part instanceof Uint8Array
+      ? part.length
+      : part instanceof Log
+        ? { base: part.base, entries: part.toArray() }
+        : part,
+  )
 
 /** What one life of one node was fed, and what came out. */
 interface Life {
@@ -57,8 +72,21 @@ describe("two runners", () => {
   }, 1_800_000)
 
   test("an in-place runner leaves the state that it was not given alone", () => {
-    const base = { index: 0, term: 0, time: 0, chain: 0, configuration: { voters: [{ name: "n1", incarnation: "a" }], outgoing: [], learners: [] } }
-    const recovered = { self: { name: "n1", incarnation: "a" }, bootId: 1, hardState: { term: 0, vote: null }, base, entries: [], position: base }
+    const base = {
+      index: 0,
+      term: 0,
+      time: 0,
+      chain: 0,
+      configuration: { voters: [{ name: "n1", incarnation: "a" }], outgoing: [], learners: [] },
+    }
+    const recovered = {
+      self: { name: "n1", incarnation: "a" },
+      bootId: 1,
+      hardState: { term: 0, vote: null },
+      base,
+      entries: [],
+      position: base,
+    }
     const pure = initialState(defaultSettings, recovered)
     const [after] = stepAll(pure, [{ type: "TimerExpired", timer: "election" }])
     expect(pure.currentTerm).toBe(0)

@@ -28,7 +28,11 @@ describe("a leader whose followers tell that they are full", () => {
     expect(refusedFor(it)).toBe("taken")
   })
   test("asks both halves while the configuration is joint", () => {
-    for (const [whose, expected] of [["bc", "spaceLow"], ["de", "spaceLow"], ["bd", "taken"]] as const) {
+    for (const [whose, expected] of [
+      ["bc", "spaceLow"],
+      ["de", "spaceLow"],
+      ["bd", "taken"],
+    ] as const) {
       const it = leader({ configuration: voting("abc", "ade") })
       for (const name of whose) it.receive(name, accepted(1, full))
       expect(refusedFor(it), whose).toBe(expected)
@@ -52,9 +56,17 @@ test("two of three are full and the leader is not: clients are refused by name, 
   const check = makeInvariantChecker()
   const refines = makeRefinementChecker()
   const world = new World({
-    seed: 3, nodes: 3, responded: (_, ref, outcome) => answers.set(ref, outcome),
-    observe: (step) => { check(step); refines(step) },
-    started: (node, found) => { check.started(node, found); refines.started(node, found) },
+    seed: 3,
+    nodes: 3,
+    responded: (_, ref, outcome) => answers.set(ref, outcome),
+    observe: (step) => {
+      check(step)
+      refines(step)
+    },
+    started: (node, found) => {
+      check.started(node, found)
+      refines.started(node, found)
+    },
   })
   world.run(3000)
   const leads = world.leader()?.name ?? ""

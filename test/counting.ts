@@ -14,7 +14,10 @@ export interface Counting<State = Counted> {
 type Program = readonly [string, ...string[]]
 
 /** `program`: a command that is given ID DIRECTORY PEERS; it runs in `cwd`, by default in a folder of its own. */
-export const countAndKill = async <State = Counted>(program: Program | ((peers: Readonly<Record<string, string>>) => Program), cwd?: string): Promise<Counting<State>> => {
+export const countAndKill = async <State = Counted>(
+  program: Program | ((peers: Readonly<Record<string, string>>) => Program),
+  cwd?: string,
+): Promise<Counting<State>> => {
   const folder = temporaryFolder("stepraft-counters-")
   const ids = ["a", "b", "c"]
   const peers: Record<string, string> = {}
@@ -22,7 +25,12 @@ export const countAndKill = async <State = Counted>(program: Program | ((peers: 
   const processes: Watched[] = []
   const [command, ...words] = typeof program === "function" ? program(peers) : program
   const start = (id: string): Watched => {
-    const child = launch(command, [...words, id, join(folder, id), JSON.stringify(peers)], {}, cwd ?? (typeof program === "function" ? folder : undefined))
+    const child = launch(
+      command,
+      [...words, id, join(folder, id), JSON.stringify(peers)],
+      {},
+      cwd ?? (typeof program === "function" ? folder : undefined),
+    )
     processes.push(child)
     return child
   }
@@ -59,7 +67,10 @@ export const countAndKill = async <State = Counted>(program: Program | ((peers: 
     for (const id of ids.slice(0, 2)) {
       of(id).signal("SIGTERM")
       expect(await of(id).exited).toBe(0)
-      const line = of(id).output().split("\n").find((text) => text.startsWith("state "))
+      const line = of(id)
+        .output()
+        .split("\n")
+        .find((text) => text.startsWith("state "))
       states.push(JSON.parse(line?.slice("state ".length) ?? "null") as State)
     }
     return { processes, states }
@@ -78,28 +89,64 @@ const historyOf = (processes: readonly Watched[]): Operation[] => {
       const [what = "", by = "", number = "", first = "", second] = line.split(" ")
       const name = `${by} ${number}`
       const incr = (result: number | null | undefined, returned: string | null): void => {
-        operations.push({ process: by, input: { f: "incr", key: "n", value: 1 }, output: result, invoked: time(begun.get(name)), returned: returned === null ? null : time(returned) })
+        operations.push({
+          process: by,
+          input: { f: "incr", key: "n", value: 1 },
+          output: result,
+          invoked: time(begun.get(name)),
+          returned: returned === null ? null : time(returned),
+        })
         begun.delete(name)
       }
       if (what === "begin") begun.set(name, first)
       else if (what === "ack") incr(first === "-" ? null : Number(first), second ?? "0")
       else if (what === "no") begun.delete(name)
       else if (what === "unknown") incr(undefined, null)
-      else if (what === "read") operations.push({ process: `${by} reads`, input: { f: "read", key: "n", value: null }, output: number, invoked: time(first), returned: time(second) })
+      else if (what === "read")
+        operations.push({
+          process: `${by} reads`,
+          input: { f: "read", key: "n", value: null },
+          output: number,
+          invoked: time(first),
+          returned: time(second),
+        })
     }
     // The process was killed in the middle of it. A line that it did not finish may be any.
-    for (const [name, at] of begun) if (/^\d{6,}$/.test(at)) operations.push({ process: name, input: { f: "incr", key: "n", value: 1 }, output: undefined, invoked: time(at), returned: null })
+    for (const [name, at] of begun)
+      if (/^\d{6,}$/.test(at))
+        operations.push({
+          process: name,
+          input: { f: "incr", key: "n", value: 1 },
+          output: undefined,
+          invoked: time(at),
+          returned: null,
+        })
   }
   const first = Math.min(...operations.map(({ invoked }) => invoked))
   // Places, not times: the checker wants an order.
-  return operations.map((operation) => ({ ...operation, invoked: operation.invoked - first, returned: operation.returned === null ? null : operation.returned - first })).toSorted((a, b) => a.invoked - b.invoked)
+  return operations
+    .map((operation) => ({
+      ...operation,
+      invoked: operation.invoked - first,
+      returned: operation.returned === null ? null : operation.returned - first,
+    }))
+    .toSorted((a, b) => a.invoked - b.invoked)
 }
 
-export const acknowledgedBy = (processes: readonly Watched[]): readonly { readonly by: string; readonly number: number }[] =>
-  processes.flatMap(({ output }) => Array.from(output().matchAll(/^ack (\S+) (\d+) (?:\d+|-) \d+$/gmu), ([, by = "", number = ""]) => ({ by, number: Number(number) })))
+export const acknowledgedBy = (
+  processes: readonly Watched[],
+): readonly { readonly by: string; readonly number: number }[] =>
+  processes.flatMap(({ output }) =>
+    Array.from(output().matchAll(/^ack (\S+) (\d+) (?:\d+|-) \d+$/gmu), ([, by = "", number = ""]) => ({
+      by,
+      number: Number(number),
+    })),
+  )
 
 /** All that was seen is linearizable. Answers how many were acknowledged. */
-export const judgeHistory = (processes: readonly Watched[]): { readonly acknowledged: number; readonly operations: number } => {
+export const judgeHistory = (
+  processes: readonly Watched[],
+): { readonly acknowledged: number; readonly operations: number } => {
   const { length: acknowledged } = acknowledgedBy(processes)
   expect(acknowledged).toBeGreaterThan(300)
   const operations = historyOf(processes)
@@ -109,7 +156,10 @@ export const judgeHistory = (processes: readonly Watched[]): { readonly acknowle
 }
 
 /** Nothing acknowledged is lost, nothing is doubled, and all that was seen is linearizable. */
-export const judgeCounting = ({ processes, states }: Counting): { readonly acknowledged: number; readonly operations: number } => {
+export const judgeCounting = ({
+  processes,
+  states,
+}: Counting): { readonly acknowledged: number; readonly operations: number } => {
   const acknowledged = acknowledgedBy(processes)
   for (const { seen, doubled } of states) {
     expect(doubled).toBe(0)

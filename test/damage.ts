@@ -11,7 +11,10 @@ const filesUnder = (folder: string): readonly string[] =>
   })
 
 /** The log's segments, oldest first. */
-export const segmentsOf = (data: string): readonly string[] => filesUnder(data).filter((path) => /wal-\d+$/.test(path)).sort()
+export const segmentsOf = (data: string): readonly string[] =>
+  filesUnder(data)
+    .filter((path) => /wal-\d+$/.test(path))
+    .sort()
 export const lastSegment = (data: string): string => {
   const last = segmentsOf(data).at(-1)
   if (last === undefined) throw new Error(`no log in ${data}`)
@@ -27,7 +30,7 @@ export const levelFiles = (data: string): readonly string[] =>
 export const recordsOf = (segment: string): readonly { readonly start: number; readonly end: number }[] => {
   const bytes = readFileSync(segment)
   const records: { start: number; end: number }[] = []
-  for (let start = 0; start + 4 <= bytes.length; ) {
+  for (let start = 0; start + 4 <= bytes.length;) {
     const end = start + bytes.readUInt32BE(start)
     if (end <= start || end > bytes.length) break
     records.push({ start, end })

@@ -5,7 +5,15 @@ import { join } from "node:path"
 import { PassThrough, Readable, Writable } from "node:stream"
 import * as fc from "fast-check"
 import { afterEach, describe, expect, test, vi } from "vitest"
-import { changes, command, openSession, readTrace, runPiped, type Session, type SessionOptions } from "../interpreters/debugger/index.ts"
+import {
+  changes,
+  command,
+  openSession,
+  readTrace,
+  runPiped,
+  type Session,
+  type SessionOptions,
+} from "../interpreters/debugger/index.ts"
 import { runScript, scenarioText, type Script, type WorldStep } from "../interpreters/simulation/index.ts"
 import { debug, type DebugOptions } from "../spec/cli/debug.ts"
 import { checkerOf, generateScript, InvariantViolated } from "../spec/index.ts"
@@ -13,25 +21,41 @@ import { checkerOf, generateScript, InvariantViolated } from "../spec/index.ts"
 const story: Script = {
   seed: 7,
   options: { nodes: 3 },
-  actions: [{ type: "run", ms: 1500 }, { type: "propose", node: "leader", id: 7 }, { type: "run", ms: 30 }, { type: "crash", node: "leader" }, { type: "run", ms: 2500 }],
+  actions: [
+    { type: "run", ms: 1500 },
+    { type: "propose", node: "leader", id: 7 },
+    { type: "run", ms: 30 },
+    { type: "crash", node: "leader" },
+    { type: "run", ms: 2500 },
+  ],
 }
 /** With all invariants. */
-const open = (script: Script, options: SessionOptions = {}): Session => openSession(script, { checker: checkerOf, ...options })
-const tell = (session: Session, ...lines: readonly string[]): string => lines.map((line) => command(session, line).text).join("\n")
+const open = (script: Script, options: SessionOptions = {}): Session =>
+  openSession(script, { checker: checkerOf, ...options })
+const tell = (session: Session, ...lines: readonly string[]): string =>
+  lines.map((line) => command(session, line).text).join("\n")
 
 describe("a session", () => {
   test("goes through the very world that runs, and what it did replays to the same world", () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 1_000_000 }), fc.constantFrom("lossy", "partitions", "disks", "membership", "everything" as const), (seed, profile) => {
-        const script = { ...generateScript(seed, profile, { nodes: 3 }) }
-        const short = { ...script, actions: script.actions.slice(0, 25) }
-        const session = open(short)
-        session.goTo(300)
-        const again = open(session.script())
-        again.goTo(session.at())
-        expect(session.frame().violation).toBe(null)
-        expect([again.at(), again.hash(), runScript(session.script()).hash()]).toEqual([session.at(), session.hash(), session.hash()])
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 1_000_000 }),
+        fc.constantFrom("lossy", "partitions", "disks", "membership", "everything" as const),
+        (seed, profile) => {
+          const script = { ...generateScript(seed, profile, { nodes: 3 }) }
+          const short = { ...script, actions: script.actions.slice(0, 25) }
+          const session = open(short)
+          session.goTo(300)
+          const again = open(session.script())
+          again.goTo(session.at())
+          expect(session.frame().violation).toBe(null)
+          expect([again.at(), again.hash(), runScript(session.script()).hash()]).toEqual([
+            session.at(),
+            session.hash(),
+            session.hash(),
+          ])
+        },
+      ),
       { numRuns: 8 },
     )
   })
@@ -56,7 +80,10 @@ describe("a session", () => {
     const hash = session.hash()
     session.goTo(12)
     session.act({ type: "isolate", node: "n1" })
-    expect(session.branches()).toEqual([{ id: 0, parent: null, from: 0, length: 61 }, { id: 1, parent: 0, from: 13, length: 14 }])
+    expect(session.branches()).toEqual([
+      { id: 0, parent: null, from: 0, length: 61 },
+      { id: 1, parent: 0, from: 13, length: 14 },
+    ])
     session.goTo(40)
     session.switchTo(0)
     session.goTo(60)
@@ -70,18 +97,27 @@ describe("a session", () => {
 
   test("saves what can be opened again, however long nothing happened", () => {
     const hour = { type: "run", ms: 3_600_000 } as const
-    const session = open({ ...story, actions: [...["n1", "n2", "n3"].map((node) => ({ type: "crash", node }) as const), hour, hour, hour] })
+    const session = open({
+      ...story,
+      actions: [...["n1", "n2", "n3"].map((node) => ({ type: "crash", node }) as const), hour, hour, hour],
+    })
     session.finish()
     expect(runScript(readTrace(scenarioText(session.script())).script).hash()).toBe(session.hash())
   })
 
   test("ends at a violation, which is told; the steps before it can still be looked at", () => {
     const checker = () => (step: WorldStep) => {
-      if (step.state.role.type === "leader") throw new InvariantViolated("ElectionSafety", step.node, "nobody shall lead")
+      if (step.state.role.type === "leader")
+        throw new InvariantViolated("ElectionSafety", step.node, "nobody shall lead")
     }
     const session = open(story, { checker })
     expect(session.seek((_, after) => after.violation !== null, "on")).toBe(true)
-    expect([session.frame().violation?.name, session.step(), command(session, "crash n1").failed, session.back()]).toEqual(["ElectionSafety", false, true, true])
+    expect([
+      session.frame().violation?.name,
+      session.step(),
+      command(session, "crash n1").failed,
+      session.back(),
+    ]).toEqual(["ElectionSafety", false, true, true])
     expect(session.frame().violation).toBe(null)
   })
 
@@ -102,7 +138,16 @@ describe("a session", () => {
 describe("the words for it", () => {
   test("tell what happened, the rule with its section, what changed, and where everybody is", () => {
     const text = tell(open(story), "continue leader")
-    for (const part of ["RequestVoteReply term 1: granted", "election.won", "§5.2", "role: candidate → leader", "AppendEntries", "follower", "invariants hold"]) expect(text).toContain(part)
+    for (const part of [
+      "RequestVoteReply term 1: granted",
+      "election.won",
+      "§5.2",
+      "role: candidate → leader",
+      "AppendEntries",
+      "follower",
+      "invariants hold",
+    ])
+      expect(text).toContain(part)
   })
   test("find steps ahead and behind", () => {
     const session = open(story, { seekLimit: 600 })
@@ -116,7 +161,13 @@ describe("the words for it", () => {
     expect([session.at(), session.length()]).toEqual([at, made])
   })
   test("find a server that the script is still to add", () => {
-    const adding = open({ ...story, actions: [{ type: "run", ms: 1500 }, { type: "add", name: "n4" }] })
+    const adding = open({
+      ...story,
+      actions: [
+        { type: "run", ms: 1500 },
+        { type: "add", name: "n4" },
+      ],
+    })
     expect(tell(adding, "continue node n4")).toContain("action: add name=n4")
   })
   test("go to the end of the script, and say where it is over", () => {
@@ -129,7 +180,11 @@ describe("the words for it", () => {
   test("are answered in a pipe one by one, comments skipped, and what is not understood counted", async () => {
     let out = ""
     const output = new Writable({ write: (chunk: Buffer, _, done) => ((out += chunk.toString()), done()) })
-    const face = { input: Readable.from(["# who leads?\ncontinue leader\nshow n2\nwhat\nsave x\nquit\nshow"]), output, save: (path: string) => `saved ${path}` }
+    const face = {
+      input: Readable.from(["# who leads?\ncontinue leader\nshow n2\nwhat\nsave x\nquit\nshow"]),
+      output,
+      save: (path: string) => `saved ${path}`,
+    }
     expect(await runPiped(open(story), face)).toBe(1)
     for (const part of ["> continue leader", "> show n2", "what? help lists", "saved x"]) expect(out).toContain(part)
     expect(out).not.toContain("# who")
@@ -138,9 +193,40 @@ describe("the words for it", () => {
     const session = open(story)
     session.goTo(5)
     const made = session.length()
-    for (const line of ["crash", "crash n9", "crash n1 softly", "fire n1 alarm", "cut n1", "partition", "partition n9", "deliver x", "do", "do 5", "goto x", "step x", "branch 9", "next n9", "continue what", "save",
-      "propose n1 x", "step 1000001", "goto 1000001", 'do {"type":"partition"}', 'do {"type":"foo"}', 'do {"type":"run","ms":-5}', 'do {"type":"heal","node":"n1"}', "continue n1.role == lead", "continue n1.role > leader", "continue n1.term > abc", "continue n9.term > 1",
-      "continue node zz", "next zz", "continue rule nonsense", "continue message Nonsense", "continue commit x", "continue leader n1",
+    for (const line of [
+      "crash",
+      "crash n9",
+      "crash n1 softly",
+      "fire n1 alarm",
+      "cut n1",
+      "partition",
+      "partition n9",
+      "deliver x",
+      "do",
+      "do 5",
+      "goto x",
+      "step x",
+      "branch 9",
+      "next n9",
+      "continue what",
+      "save",
+      "propose n1 x",
+      "step 1000001",
+      "goto 1000001",
+      'do {"type":"partition"}',
+      'do {"type":"foo"}',
+      'do {"type":"run","ms":-5}',
+      'do {"type":"heal","node":"n1"}',
+      "continue n1.role == lead",
+      "continue n1.role > leader",
+      "continue n1.term > abc",
+      "continue n9.term > 1",
+      "continue node zz",
+      "next zz",
+      "continue rule nonsense",
+      "continue message Nonsense",
+      "continue commit x",
+      "continue leader n1",
     ]) {
       const { failed, text } = command(session, line)
       expect([line, failed, text.includes("nothing like that")]).toEqual([line, true, false])
@@ -155,7 +241,9 @@ test("a difference is told by the paths that changed, entries of a log one by on
   const [{ node, changes: found } = { node: "", changes: [] }] = session.changed()
   expect(found.map(({ path }) => path)).toEqual(expect.arrayContaining(["log[2]"]))
   expect(node).toBe(/n\d/.exec(session.frame().steps[0]?.node ?? "")?.[0])
-  expect(changes({ a: 1, b: { c: [1, 2] } }, { a: 1, b: { c: [1, 3], d: null } })).toEqual([{ path: "b.c.1", before: 2, after: 3 }])
+  expect(changes({ a: 1, b: { c: [1, 2] } }, { a: 1, b: { c: [1, 3], d: null } })).toEqual([
+    { path: "b.c.1", before: 2, after: 3 },
+  ])
 })
 
 describe("stepraft debug", () => {
@@ -166,7 +254,10 @@ describe("stepraft debug", () => {
     const folder = mkdtempSync(join(tmpdir(), "stepraft-debug-"))
     let out = ""
     const input = Object.assign(new PassThrough(), { isTTY: true, setRawMode: () => input })
-    const output = Object.assign(new Writable({ write: (chunk: Buffer, _, done) => ((out += chunk.toString()), done()) }), { isTTY: true })
+    const output = Object.assign(
+      new Writable({ write: (chunk: Buffer, _, done) => ((out += chunk.toString()), done()) }),
+      { isTTY: true },
+    )
     vi.spyOn(process, "stdin", "get").mockReturnValue(input as unknown as typeof process.stdin)
     vi.spyOn(process, "stdout", "get").mockReturnValue(output as unknown as typeof process.stdout)
     try {
@@ -189,9 +280,23 @@ describe("stepraft debug", () => {
     for (const commands of ["frame", null]) expect(await opened(text, commands)).toContain(told)
   })
   test("more servers than a world has room for are wrong usage", async () => {
-    await expect(debug({ file: null, seed: 1, profile: null, nodes: 50, refine: false, machine: null, check: null, commands: "frame" })).rejects.toMatchObject({ code: 2, message: "--nodes must be at most 31, not 50" })
+    await expect(
+      debug({
+        file: null,
+        seed: 1,
+        profile: null,
+        nodes: 50,
+        refine: false,
+        machine: null,
+        check: null,
+        commands: "frame",
+      }),
+    ).rejects.toMatchObject({ code: 2, message: "--nodes must be at most 31, not 50" })
   })
   test("what cannot be opened is told with code 3", async () => {
-    await expect(opened('{"v":1,"seed":1,"config":{"nodes":50}}', "frame")).rejects.toMatchObject({ code: 3, message: /config\.nodes is to be a whole number from 1 to 31, not 50/ })
+    await expect(opened('{"v":1,"seed":1,"config":{"nodes":50}}', "frame")).rejects.toMatchObject({
+      code: 3,
+      message: /config\.nodes is to be a whole number from 1 to 31, not 50/,
+    })
   })
 })

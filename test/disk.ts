@@ -62,10 +62,12 @@ const survived = (inode: Inode, keep: "nothing" | number, random: () => number):
     const fate = random()
     if (fate < 0.2) continue
     const whole = fate > 0.8
-    const end = whole || random() < 0.5 ? size : Math.min(size, Math.max(out.length, from + Math.floor(random() * bytes.length)))
-    for (let at = from; at < from + bytes.length; ) {
+    const end =
+      whole || random() < 0.5 ? size : Math.min(size, Math.max(out.length, from + Math.floor(random() * bytes.length)))
+    for (let at = from; at < from + bytes.length;) {
       const next = Math.min(from + bytes.length, (Math.floor(at / SECTOR) + 1) * SECTOR)
-      if (at < end && (whole || random() < 0.5)) out = patched(out, at, bytes.subarray(at - from, Math.min(next, end) - from), Math.max(end, out.length))
+      if (at < end && (whole || random() < 0.5))
+        out = patched(out, at, bytes.subarray(at - from, Math.min(next, end) - from), Math.max(end, out.length))
       at = next
     }
     if (out.length !== end) out = patched(out, 0, Buffer.alloc(0), end)
@@ -97,32 +99,34 @@ const diskOf = (names: Names, syncedNames: Names): MemoryDisk => {
     inode.content = patched(inode.content, from, copy, size)
     inode.unsynced.push({ from, bytes: copy, size })
   }
-  const handle = (inode: Inode): OpenFile => writingThenSyncing({
-    write: (bytes, position, done) => {
-      put(inode, position, bytes, Math.max(inode.content.length, position + bytes.length))
-      setImmediate(() => done(null, bytes.length))
-    },
-    datasync: (done) => {
-      // It covers what was written before it was asked for, and holds from when it is answered.
-      const { content } = inode
-      const covered = inode.unsynced.length
-      setImmediate(() => {
-        inode.synced = content
-        inode.unsynced.splice(0, covered)
-        done(null)
-      })
-    },
-    read: (into, position) => later(() => inode.content.copy(into, 0, position, position + into.length)),
-    size: () => later(() => inode.content.length),
-    truncate: (size) => later(() => put(inode, Math.min(size, inode.content.length), Buffer.alloc(0), size)),
-    close: () => later(() => undefined),
-  })
+  const handle = (inode: Inode): OpenFile =>
+    writingThenSyncing({
+      write: (bytes, position, done) => {
+        put(inode, position, bytes, Math.max(inode.content.length, position + bytes.length))
+        setImmediate(() => done(null, bytes.length))
+      },
+      datasync: (done) => {
+        // It covers what was written before it was asked for, and holds from when it is answered.
+        const { content } = inode
+        const covered = inode.unsynced.length
+        setImmediate(() => {
+          inode.synced = content
+          inode.unsynced.splice(0, covered)
+          done(null)
+        })
+      },
+      read: (into, position) => later(() => inode.content.copy(into, 0, position, position + into.length)),
+      size: () => later(() => inode.content.length),
+      truncate: (size) => later(() => put(inode, Math.min(size, inode.content.length), Buffer.alloc(0), size)),
+      close: () => later(() => undefined),
+    })
   const disk: MemoryDisk = {
     free: Number.MAX_SAFE_INTEGER,
     renewals: 0,
     files: {
       makeDirectory: () => later(() => undefined),
-      list: (path) => later(() => [...names.keys()].filter((name) => dirname(name) === path).map((name) => basename(name))),
+      list: (path) =>
+        later(() => [...names.keys()].filter((name) => dirname(name) === path).map((name) => basename(name))),
       open: (path, mode) =>
         later(() => {
           const there = names.get(path)
@@ -147,7 +151,8 @@ const diskOf = (names: Names, syncedNames: Names): MemoryDisk => {
         }),
       syncDirectory: (directory) =>
         later(() => {
-          for (const path of syncedNames.keys()) if (dirname(path) === directory && !names.has(path)) syncedNames.delete(path)
+          for (const path of syncedNames.keys())
+            if (dirname(path) === directory && !names.has(path)) syncedNames.delete(path)
           for (const [path, inode] of names) if (dirname(path) === directory) syncedNames.set(path, inode)
         }),
       freeBytes: () => later(() => disk.free),
@@ -161,8 +166,14 @@ const diskOf = (names: Names, syncedNames: Names): MemoryDisk => {
     crash: (keep) => {
       if (keep === "everything") {
         // Nothing is lost yet, and nothing is safer than it was.
-        const copies = new Map([...names.values(), ...syncedNames.values()].map((inode) => [inode, { ...inode, unsynced: [...inode.unsynced] }]))
-        const copied = (those: Names): Names => new Map([...those].map(([path, inode]) => [path, copies.get(inode) ?? inode]))
+        const copies = new Map(
+          [...names.values(), ...syncedNames.values()].map((inode) => [
+            inode,
+            { ...inode, unsynced: [...inode.unsynced] },
+          ]),
+        )
+        const copied = (those: Names): Names =>
+          new Map([...those].map(([path, inode]) => [path, copies.get(inode) ?? inode]))
         return diskOf(copied(names), copied(syncedNames))
       }
       const random = seeded(keep === "nothing" ? 0 : keep)
@@ -215,21 +226,22 @@ export const troubled = (files: Files, trouble: Trouble): Files => {
     if (answer === null) await work()
     else if (answer !== "nothing") throw answer
   }
-  const wrap = (path: string, file: OpenFile): OpenFile => writingThenSyncing({
-    ...file,
-    write: (bytes, position, done) => {
-      const answer = trouble({ kind: "write", path })
-      if (answer === null) file.write(bytes, position, done)
-      else if (answer === "nothing") setImmediate(() => done(null, bytes.length))
-      else file.write(bytes.subarray(0, bytes.length >> 1), position, () => done(answer, 0))
-    },
-    datasync: (done) => {
-      const answer = trouble({ kind: "datasync", path })
-      if (answer === null) file.datasync(done)
-      else setImmediate(() => done(answer === "nothing" ? null : answer))
-    },
-    truncate: (size) => guarded({ kind: "truncate", path }, () => file.truncate(size)),
-  })
+  const wrap = (path: string, file: OpenFile): OpenFile =>
+    writingThenSyncing({
+      ...file,
+      write: (bytes, position, done) => {
+        const answer = trouble({ kind: "write", path })
+        if (answer === null) file.write(bytes, position, done)
+        else if (answer === "nothing") setImmediate(() => done(null, bytes.length))
+        else file.write(bytes.subarray(0, bytes.length >> 1), position, () => done(answer, 0))
+      },
+      datasync: (done) => {
+        const answer = trouble({ kind: "datasync", path })
+        if (answer === null) file.datasync(done)
+        else setImmediate(() => done(answer === "nothing" ? null : answer))
+      },
+      truncate: (size) => guarded({ kind: "truncate", path }, () => file.truncate(size)),
+    })
   return {
     ...files,
     open: async (path, mode) => {

@@ -10,18 +10,70 @@ import type { NodeStatus } from "../kv/types.ts"
 
 const names = ["n1", "n2", "n3"]
 const member = (name: string) => ({ name, incarnation: `${name}-a` })
-const link = (id: string): LinkDetails => ({ id, connected: true, incarnation: `${id}-a`, stranger: false, silentMs: 20, transitMs: 1, behindBytes: 0, problem: null, refused: null })
-const follower = (id: string): FollowerDetails => ({ id, matchIndex: 100, mode: "replicate", condition: "ready", snapshotSent: null })
+const link = (id: string): LinkDetails => ({
+  id,
+  connected: true,
+  incarnation: `${id}-a`,
+  stranger: false,
+  silentMs: 20,
+  transitMs: 1,
+  behindBytes: 0,
+  problem: null,
+  refused: null,
+})
+const follower = (id: string): FollowerDetails => ({
+  id,
+  matchIndex: 100,
+  mode: "replicate",
+  condition: "ready",
+  snapshotSent: null,
+})
 const details = (id: string): Details => ({
-  reason: "ok", members: { voters: names.map(member), outgoing: [], learners: [] }, standing: "voter", settings: defaultSettings, links: names.filter((other) => other !== id).map(link),
-  followers: id === "n1" ? ["n2", "n3"].map(follower) : [], install: null, unlisted: [], pending: { ms: 0, lacks: null }, spaceLow: false, short: null, refused: null, leaderlessMs: null, clockMs: null,
+  reason: "ok",
+  members: { voters: names.map(member), outgoing: [], learners: [] },
+  standing: "voter",
+  settings: defaultSettings,
+  links: names.filter((other) => other !== id).map(link),
+  followers: id === "n1" ? ["n2", "n3"].map(follower) : [],
+  install: null,
+  unlisted: [],
+  pending: { ms: 0, lacks: null },
+  spaceLow: false,
+  short: null,
+  refused: null,
+  leaderlessMs: null,
+  clockMs: null,
 })
 const status = (id: string): NodeStatus => ({
-  id, incarnation: `${id}-a`, cluster: "c", pid: 1, version: "1.0.0", role: id === "n1" ? "leader" : "follower", term: 3, leader: "n1", lastIndex: 100, commitIndex: 100, applied: 100,
-  snapshotIndex: 0, logBytes: 5000, peer: "", http: null, client: `${id}:1`, health: "ok", loading: false, uptimeMs: 900_000, lastContactMs: 5, clockOffsetMs: 1, peers: [],
-  counters: { "storage.syncs": 50, "storage.syncMs": 100, "loop.stallMs": 0 }, details: details(id),
+  id,
+  incarnation: `${id}-a`,
+  cluster: "c",
+  pid: 1,
+  version: "1.0.0",
+  role: id === "n1" ? "leader" : "follower",
+  term: 3,
+  leader: "n1",
+  lastIndex: 100,
+  commitIndex: 100,
+  applied: 100,
+  snapshotIndex: 0,
+  logBytes: 5000,
+  peer: "",
+  http: null,
+  client: `${id}:1`,
+  health: "ok",
+  loading: false,
+  uptimeMs: 900_000,
+  lastContactMs: 5,
+  clockOffsetMs: 1,
+  peers: [],
+  counters: { "storage.syncs": 50, "storage.syncMs": 100, "loop.stallMs": 0 },
+  details: details(id),
 })
-const answered: readonly Probe[] = [{ kind: "read", ms: 3, error: null, text: "" }, { kind: "write", ms: 8, error: null, text: "" }]
+const answered: readonly Probe[] = [
+  { kind: "read", ms: 3, error: null, text: "" },
+  { kind: "write", ms: 8, error: null, text: "" },
+]
 
 interface Change {
   readonly status?: Partial<NodeStatus>
@@ -30,76 +82,383 @@ interface Change {
 }
 interface Case {
   /** Of each node: what both looks saw, what only the first or the last one saw; null: it does not answer. */
-  readonly [id: string]: null | { readonly both?: Change; readonly first?: Change; readonly last?: Change; readonly probes?: readonly Probe[]; readonly silence?: string }
+  readonly [id: string]: null | {
+    readonly both?: Change
+    readonly first?: Change
+    readonly last?: Change
+    readonly probes?: readonly Probe[]
+    readonly silence?: string
+  }
 }
 const lookOf = (id: string, ...changes: readonly (Change | undefined)[]): Look => {
   const all = changes.map((change) => change ?? {})
   const own: NodeStatus = Object.assign(status(id), ...all.map((change) => change.status ?? {}))
-  return { status: { ...own, details: Object.assign(details(id), ...all.map((change) => change.details ?? {})) as Details }, info: Object.assign({ connected_clients: "3", maxclients: "10000", rejected_connections: "0" }, ...all.map((change) => change.info ?? {})) as Record<string, string> }
+  return {
+    status: { ...own, details: Object.assign(details(id), ...all.map((change) => change.details ?? {})) as Details },
+    info: Object.assign(
+      { connected_clients: "3", maxclients: "10000", rejected_connections: "0" },
+      ...all.map((change) => change.info ?? {}),
+    ) as Record<string, string>,
+  }
 }
 /** Whoever is gone is not connected, unless a case says otherwise. */
-const withoutThe = (gone: readonly string[], id: string): Change => ({ details: { links: details(id).links.map((link) => (gone.includes(link.id) ? { ...link, connected: false, problem: "not connected" } : link)) } })
+const withoutThe = (gone: readonly string[], id: string): Change => ({
+  details: {
+    links: details(id).links.map((link) =>
+      gone.includes(link.id) ? { ...link, connected: false, problem: "not connected" } : link,
+    ),
+  },
+})
 const factsOf = (nodes: Case): ClusterFacts => ({
   apartMs: 2000,
   nodes: [...new Set([...names, ...Object.keys(nodes)])].map((id): NodeFacts => {
     const change = nodes[id]
-    if (change === null) return { id, client: `${id}:1`, first: null, last: null, silence: `${id}:1: connect ECONNREFUSED`, probes: [] }
-    return { id, client: `${id}:1`, first: lookOf(id, change?.both, change?.first), last: lookOf(id, withoutThe(names.filter((name) => nodes[name] === null), id), change?.both, change?.last), silence: null, probes: change?.probes ?? answered }
+    if (change === null)
+      return { id, client: `${id}:1`, first: null, last: null, silence: `${id}:1: connect ECONNREFUSED`, probes: [] }
+    return {
+      id,
+      client: `${id}:1`,
+      first: lookOf(id, change?.both, change?.first),
+      last: lookOf(
+        id,
+        withoutThe(
+          names.filter((name) => nodes[name] === null),
+          id,
+        ),
+        change?.both,
+        change?.last,
+      ),
+      silence: null,
+      probes: change?.probes ?? answered,
+    }
   }),
 })
 const led = (change: Partial<Details>): Change => ({ details: change })
-const followers = (changes: Readonly<Record<string, Partial<FollowerDetails>>>): readonly FollowerDetails[] => ["n2", "n3"].map((id) => ({ ...follower(id), ...changes[id] }))
-const links = (changes: Readonly<Record<string, Partial<LinkDetails>>>, of = ["n2", "n3"]): readonly LinkDetails[] => of.map((id) => ({ ...link(id), ...changes[id] }))
-const leaderless = (id: string, more: Partial<Details> = {}): Change => ({ status: { role: "follower", leader: null, health: `no leader for 4.0 s: told by ${id}` }, details: { reason: "no leader", leaderlessMs: 4000, followers: [], ...more } })
-const starting: Change = ({ status: { role: "starting", leader: null, health: "starting: reading the log", loading: true }, details: { reason: "starting", standing: null, members: { voters: [], outgoing: [], learners: [] }, followers: [] } })
+const followers = (changes: Readonly<Record<string, Partial<FollowerDetails>>>): readonly FollowerDetails[] =>
+  ["n2", "n3"].map((id) => ({ ...follower(id), ...changes[id] }))
+const links = (changes: Readonly<Record<string, Partial<LinkDetails>>>, of = ["n2", "n3"]): readonly LinkDetails[] =>
+  of.map((id) => ({ ...link(id), ...changes[id] }))
+const leaderless = (id: string, more: Partial<Details> = {}): Change => ({
+  status: { role: "follower", leader: null, health: `no leader for 4.0 s: told by ${id}` },
+  details: { reason: "no leader", leaderlessMs: 4000, followers: [], ...more },
+})
+const starting: Change = {
+  status: { role: "starting", leader: null, health: "starting: reading the log", loading: true },
+  details: { reason: "starting", standing: null, members: { voters: [], outgoing: [], learners: [] }, followers: [] },
+}
 const silent: readonly Probe[] = [{ kind: "write", ms: 3000, error: "SILENT", text: "did not answer" }]
 const table: readonly (readonly [string, Case, readonly FindingName[], RegExp])[] = [
   ["nothing wrong", {}, [], /^$/],
-  ["two of three are gone", { n1: { both: leaderless("n1"), probes: silent }, n2: null, n3: null }, ["no-leader", "client-timeouts", "node-unreachable", "node-unreachable"], /no majority: of 3 voters 1 can vote, n2 and n3 do not answer.*Start n2 and n3 again/],
-  ["after a power cut two read their logs", { n1: { both: leaderless("n1"), probes: silent }, n2: { both: starting }, n3: { both: starting } }, ["no-leader", "client-timeouts", "node-unwell", "node-unwell"], /^(?!.*(?:lost|recover)).*n2 and n3 are still starting.*Wait until they have read their logs/],
-  ["one is gone", { n3: null }, ["node-unreachable"], /warning.*of 3 voters 2 answer.*nothing listens there.*member replace n3/],
-  ["one is paused", { n1: { last: led({ links: links({ n3: { silentMs: 4000 } }) }) }, n2: { last: led({ links: links({ n3: { silentMs: 4100 } }, ["n1", "n3"]) }) }, n3: null }, ["node-unreachable"], /not a byte from it for.*paused or hangs/],
-  ["nobody elects anybody over slow links", { n1: { both: leaderless("n1", { links: links({ n2: { transitMs: 900 } }) }) }, n2: { both: leaderless("n2") }, n3: { both: leaderless("n3") } }, ["no-leader", "slow-link"], /longer than an election timeout \(500 ms\): n1 and back from n2 900 ms.*--election-min/],
-  ["nodes that answer and do not reach each other", { n1: { both: leaderless("n1", { links: links({ n2: { connected: false, problem: "ECONNREFUSED" } }) }) }, n2: { both: leaderless("n2") }, n3: { both: leaderless("n3") } }, ["no-leader", "broken-link"], /do not reach each other: n1 to n2: ECONNREFUSED/],
-  ["the followers' disks stall, the leader's does not", {
-    n1: { both: { status: { lastIndex: 105 } }, last: led({ followers: followers({}) }), probes: silent },
-    n2: { both: { details: { reason: "disk slow", pending: { ms: 4000, lacks: null } }, status: { health: "slow" } } }, n3: { both: { details: { pending: { ms: 4000, lacks: null }, reason: "disk slow" }, status: { health: "slow" } } },
-  }, ["commit-stalled", "client-timeouts", "slow-disk", "slow-disk"], /commit index has stood at 100 for 2\.0 s.*the disk of n2 \(has 100\) has been at work on one write for 4\.0 s.*follows from commit-stalled/],
-  ["a commit that moves", { n1: { first: { status: { lastIndex: 101, commitIndex: 90 } }, last: { status: { lastIndex: 120, commitIndex: 100 } } } }, [], /^$/],
-  ["a snapshot that cannot be stored", { n1: { first: led({ followers: followers({ n3: { mode: "snapshot", matchIndex: 0, snapshotSent: 5000 } }) }), last: led({ followers: followers({ n3: { mode: "snapshot", matchIndex: 0, snapshotSent: 9000 } }) }) }, n3: { last: { status: { applied: 0, commitIndex: 0, counters: { "snapshot.failed": 3 } } }, first: { status: { applied: 0, commitIndex: 0 } } } }, ["snapshot-install-failing", "follower-lagging"], /n3 could not store or install it \(3 failed in 2\.0 s\)/],
-  ["a snapshot for which there is no room", { n1: { both: led({ followers: followers({ n3: { mode: "snapshot", condition: "full", matchIndex: 0, snapshotSent: 5000 } }) }) }, n3: { both: { details: { spaceLow: true, reason: "disk full" }, status: { health: "full" } } } }, ["out-of-space", "snapshot-install-failing"], /n3 has no room for it.*Free some space on the disk of n3/],
-  ["a snapshot that arrives", { n1: { first: led({ followers: followers({ n3: { mode: "snapshot", snapshotSent: 5000 } }) }), last: led({ followers: followers({ n3: { mode: "snapshot", snapshotSent: 900_000 } }) }) } }, [], /^$/],
-  ["writes that take long on disks that are slow", { n1: { last: { status: { counters: { "storage.syncs": 60, "storage.syncMs": 4100 } } }, probes: [{ kind: "write", ms: 1400, error: null, text: "" }] } }, ["client-timeouts", "slow-disk"], /a write at n1 took 1\.4 s.*slow-disk.*a write to the log of n1 took 400 ms \(mean of 10\)/],
-  ["a process that gets no processor", { n1: { last: { status: { counters: { "loop.stallMs": 1700 } } }, probes: silent } }, ["client-timeouts"], /n1 gets no processor/],
-  ["clients' writes of unknown outcome", { n2: { last: { status: { counters: { "service.unknown": 7 } } } } }, ["client-timeouts"], /n2 answered 7 writes UNKNOWN and 0 NOLEADER/],
-  ["a slow link", { n1: { both: led({ links: links({ n3: { transitMs: 400, behindBytes: 3_000_000 } }) }) } }, ["slow-link"], /n1 to n3: 400 ms there and back, 3\.0 MB on their way/],
-  ["a way that is closed in one direction", { n1: { both: led({ links: links({ n3: { silentMs: 4000 } }) }) } }, ["broken-link"], /n1 to n3: not a byte for 4\.0 s/],
-  ["a follower that has not got what was committed two seconds ago", { n1: { first: { status: { commitIndex: 90 } }, last: led({ followers: followers({ n2: { matchIndex: 60 } }) }) } }, ["follower-lagging"], /n2 has acknowledged 60.*committed 90 2\.0 s ago/],
-  ["a state that is behind its log", { n2: { last: { status: { applied: 40 } } } }, ["execution-behind"], /n2 has executed 40/],
-  ["a wrong clock", { n3: { both: { details: { clockMs: -86_400_000, reason: "clock" }, status: { health: "the clock" } } } }, ["clock-off"], /the clock of n3 is 86400\.0 s behind/],
-  ["an empty directory under an old name", { n1: { both: led({ links: links({ n3: { incarnation: "x", stranger: true } }) }) }, n3: { both: { status: { role: "amnesiac", incarnation: "x", health: "lost" }, details: { reason: "amnesiac", standing: null, members: { voters: [], outgoing: [], learners: [] } } }, probes: [] } }, ["disk-lost"], /n3 runs with an empty directory, incarnation x.*stepraft member replace n3/],
-  ["an empty directory under a new name", { n4: { both: { status: { role: "amnesiac", health: "lost" }, details: { reason: "amnesiac", standing: null } }, probes: [] } }, ["members-disagree"], /n4 runs with an empty directory .* is no member.*stepraft member add n4/],
-  ["a directory that went back", { n1: { both: led({ links: links({ n3: { refused: "RolledBack: the directory" } }) }) }, n3: { both: { status: { role: "amnesiac", health: "RolledBack: put back, says n1. More." }, details: { reason: "refused", refused: "RolledBack" } }, probes: [] } }, ["directory-rolled-back"], /RolledBack: RolledBack: put back, says n1.*member replace n3/],
-  ["two processes of one name", { n1: { both: { details: { links: links({ n3: { refused: "StartedTwice: n1 is connected with another process of n3. More." } }), reason: "peer refused" }, status: { health: "refused" } } } }, ["node-doubled"], /n3 answers, and n1 refuses another process of that name: StartedTwice.*Stop the one that should not be/],
-  ["no room", { n2: { both: { details: { spaceLow: true, reason: "disk full" }, status: { health: "full" } } } }, ["out-of-space"], /the disk of n2 is nearly full: the others go on/],
-  ["no room at the leader", { n1: { both: { details: { spaceLow: true, reason: "disk full" }, status: { health: "full" } } } }, ["out-of-space"], /writes are refused \(SPACELOW\)/],
-  ["a log without a descriptor", { n2: { both: { details: { pending: { ms: 9000, lacks: "descriptors" }, reason: "log waits" }, status: { health: "waits" } } } }, ["out-of-descriptors"], /n2 cannot go on to its next file/],
-  ["clients turned away", { n2: { last: { info: { rejected_connections: "12" } } } }, ["out-of-descriptors"], /n2 has 3 clients of at most 10000, and turned 12 away/],
-  ["two versions", { n3: { both: { status: { version: "1.1.0" } } } }, ["mixed-versions"], /n1 1\.0\.0, n2 1\.0\.0, n3 1\.1\.0/],
-  ["another cluster in the list", { n3: { both: { status: { cluster: "d" } } } }, ["members-disagree"], /n1: cluster c, n2: cluster c, n3: cluster d/],
-  ["a member that is not in a list", { n2: { both: led({ links: links({}, ["n1"]) }) } }, ["members-disagree"], /n3 is a member that n2 does not know where to find/],
-  ["one that was removed and runs", { n4: { both: { status: { health: "removed" }, details: { reason: "removed", standing: null } }, probes: [] } }, ["members-disagree"], /n4 is no member any more/],
-  ["a node that rebuilds its data", { n3: { both: { status: { health: "the data of n3 are being rebuilt from a peer", loading: true }, details: { reason: "rebuilding" } }, probes: [{ kind: "read", ms: 2, error: "LOADING", text: "" }] } }, ["node-unwell"], /being rebuilt.*Wait/],
-  ["an older version, without details", { n3: { both: { status: { version: "0.9.0", details: null } } } }, ["mixed-versions"], /n3 0\.9\.0/],
+  [
+    "two of three are gone",
+    { n1: { both: leaderless("n1"), probes: silent }, n2: null, n3: null },
+    ["no-leader", "client-timeouts", "node-unreachable", "node-unreachable"],
+    /no majority: of 3 voters 1 can vote, n2 and n3 do not answer.*Start n2 and n3 again/,
+  ],
+  [
+    "after a power cut two read their logs",
+    { n1: { both: leaderless("n1"), probes: silent }, n2: { both: starting }, n3: { both: starting } },
+    ["no-leader", "client-timeouts", "node-unwell", "node-unwell"],
+    /^(?!.*(?:lost|recover)).*n2 and n3 are still starting.*Wait until they have read their logs/,
+  ],
+  [
+    "one is gone",
+    { n3: null },
+    ["node-unreachable"],
+    /warning.*of 3 voters 2 answer.*nothing listens there.*member replace n3/,
+  ],
+  [
+    "one is paused",
+    {
+      n1: { last: led({ links: links({ n3: { silentMs: 4000 } }) }) },
+      n2: { last: led({ links: links({ n3: { silentMs: 4100 } }, ["n1", "n3"]) }) },
+      n3: null,
+    },
+    ["node-unreachable"],
+    /not a byte from it for.*paused or hangs/,
+  ],
+  [
+    "nobody elects anybody over slow links",
+    {
+      n1: { both: leaderless("n1", { links: links({ n2: { transitMs: 900 } }) }) },
+      n2: { both: leaderless("n2") },
+      n3: { both: leaderless("n3") },
+    },
+    ["no-leader", "slow-link"],
+    /longer than an election timeout \(500 ms\): n1 and back from n2 900 ms.*--election-min/,
+  ],
+  [
+    "nodes that answer and do not reach each other",
+    {
+      n1: { both: leaderless("n1", { links: links({ n2: { connected: false, problem: "ECONNREFUSED" } }) }) },
+      n2: { both: leaderless("n2") },
+      n3: { both: leaderless("n3") },
+    },
+    ["no-leader", "broken-link"],
+    /do not reach each other: n1 to n2: ECONNREFUSED/,
+  ],
+  [
+    "the followers' disks stall, the leader's does not",
+    {
+      n1: { both: { status: { lastIndex: 105 } }, last: led({ followers: followers({}) }), probes: silent },
+      n2: {
+        both: { details: { reason: "disk slow", pending: { ms: 4000, lacks: null } }, status: { health: "slow" } },
+      },
+      n3: {
+        both: { details: { pending: { ms: 4000, lacks: null }, reason: "disk slow" }, status: { health: "slow" } },
+      },
+    },
+    ["commit-stalled", "client-timeouts", "slow-disk", "slow-disk"],
+    /commit index has stood at 100 for 2\.0 s.*the disk of n2 \(has 100\) has been at work on one write for 4\.0 s.*follows from commit-stalled/,
+  ],
+  [
+    "a commit that moves",
+    {
+      n1: {
+        first: { status: { lastIndex: 101, commitIndex: 90 } },
+        last: { status: { lastIndex: 120, commitIndex: 100 } },
+      },
+    },
+    [],
+    /^$/,
+  ],
+  [
+    "a snapshot that cannot be stored",
+    {
+      n1: {
+        first: led({ followers: followers({ n3: { mode: "snapshot", matchIndex: 0, snapshotSent: 5000 } }) }),
+        last: led({ followers: followers({ n3: { mode: "snapshot", matchIndex: 0, snapshotSent: 9000 } }) }),
+      },
+      n3: {
+        last: { status: { applied: 0, commitIndex: 0, counters: { "snapshot.failed": 3 } } },
+        first: { status: { applied: 0, commitIndex: 0 } },
+      },
+    },
+    ["snapshot-install-failing", "follower-lagging"],
+    /n3 could not store or install it \(3 failed in 2\.0 s\)/,
+  ],
+  [
+    "a snapshot for which there is no room",
+    {
+      n1: {
+        both: led({
+          followers: followers({ n3: { mode: "snapshot", condition: "full", matchIndex: 0, snapshotSent: 5000 } }),
+        }),
+      },
+      n3: { both: { details: { spaceLow: true, reason: "disk full" }, status: { health: "full" } } },
+    },
+    ["out-of-space", "snapshot-install-failing"],
+    /n3 has no room for it.*Free some space on the disk of n3/,
+  ],
+  [
+    "a snapshot that arrives",
+    {
+      n1: {
+        first: led({ followers: followers({ n3: { mode: "snapshot", snapshotSent: 5000 } }) }),
+        last: led({ followers: followers({ n3: { mode: "snapshot", snapshotSent: 900_000 } }) }),
+      },
+    },
+    [],
+    /^$/,
+  ],
+  [
+    "writes that take long on disks that are slow",
+    {
+      n1: {
+        last: { status: { counters: { "storage.syncs": 60, "storage.syncMs": 4100 } } },
+        probes: [{ kind: "write", ms: 1400, error: null, text: "" }],
+      },
+    },
+    ["client-timeouts", "slow-disk"],
+    /a write at n1 took 1\.4 s.*slow-disk.*a write to the log of n1 took 400 ms \(mean of 10\)/,
+  ],
+  [
+    "a process that gets no processor",
+    { n1: { last: { status: { counters: { "loop.stallMs": 1700 } } }, probes: silent } },
+    ["client-timeouts"],
+    /n1 gets no processor/,
+  ],
+  [
+    "clients' writes of unknown outcome",
+    { n2: { last: { status: { counters: { "service.unknown": 7 } } } } },
+    ["client-timeouts"],
+    /n2 answered 7 writes UNKNOWN and 0 NOLEADER/,
+  ],
+  [
+    "a slow link",
+    { n1: { both: led({ links: links({ n3: { transitMs: 400, behindBytes: 3_000_000 } }) }) } },
+    ["slow-link"],
+    /n1 to n3: 400 ms there and back, 3\.0 MB on their way/,
+  ],
+  [
+    "a way that is closed in one direction",
+    { n1: { both: led({ links: links({ n3: { silentMs: 4000 } }) }) } },
+    ["broken-link"],
+    /n1 to n3: not a byte for 4\.0 s/,
+  ],
+  [
+    "a follower that has not got what was committed two seconds ago",
+    { n1: { first: { status: { commitIndex: 90 } }, last: led({ followers: followers({ n2: { matchIndex: 60 } }) }) } },
+    ["follower-lagging"],
+    /n2 has acknowledged 60.*committed 90 2\.0 s ago/,
+  ],
+  [
+    "a state that is behind its log",
+    { n2: { last: { status: { applied: 40 } } } },
+    ["execution-behind"],
+    /n2 has executed 40/,
+  ],
+  [
+    "a wrong clock",
+    { n3: { both: { details: { clockMs: -86_400_000, reason: "clock" }, status: { health: "the clock" } } } },
+    ["clock-off"],
+    /the clock of n3 is 86400\.0 s behind/,
+  ],
+  [
+    "an empty directory under an old name",
+    {
+      n1: { both: led({ links: links({ n3: { incarnation: "x", stranger: true } }) }) },
+      n3: {
+        both: {
+          status: { role: "amnesiac", incarnation: "x", health: "lost" },
+          details: { reason: "amnesiac", standing: null, members: { voters: [], outgoing: [], learners: [] } },
+        },
+        probes: [],
+      },
+    },
+    ["disk-lost"],
+    /n3 runs with an empty directory, incarnation x.*stepraft member replace n3/,
+  ],
+  [
+    "an empty directory under a new name",
+    {
+      n4: {
+        both: { status: { role: "amnesiac", health: "lost" }, details: { reason: "amnesiac", standing: null } },
+        probes: [],
+      },
+    },
+    ["members-disagree"],
+    /n4 runs with an empty directory .* is no member.*stepraft member add n4/,
+  ],
+  [
+    "a directory that went back",
+    {
+      n1: { both: led({ links: links({ n3: { refused: "RolledBack: the directory" } }) }) },
+      n3: {
+        both: {
+          status: { role: "amnesiac", health: "RolledBack: put back, says n1. More." },
+          details: { reason: "refused", refused: "RolledBack" },
+        },
+        probes: [],
+      },
+    },
+    ["directory-rolled-back"],
+    /RolledBack: RolledBack: put back, says n1.*member replace n3/,
+  ],
+  [
+    "two processes of one name",
+    {
+      n1: {
+        both: {
+          details: {
+            links: links({ n3: { refused: "StartedTwice: n1 is connected with another process of n3. More." } }),
+            reason: "peer refused",
+          },
+          status: { health: "refused" },
+        },
+      },
+    },
+    ["node-doubled"],
+    /n3 answers, and n1 refuses another process of that name: StartedTwice.*Stop the one that should not be/,
+  ],
+  [
+    "no room",
+    { n2: { both: { details: { spaceLow: true, reason: "disk full" }, status: { health: "full" } } } },
+    ["out-of-space"],
+    /the disk of n2 is nearly full: the others go on/,
+  ],
+  [
+    "no room at the leader",
+    { n1: { both: { details: { spaceLow: true, reason: "disk full" }, status: { health: "full" } } } },
+    ["out-of-space"],
+    /writes are refused \(SPACELOW\)/,
+  ],
+  [
+    "a log without a descriptor",
+    {
+      n2: {
+        both: {
+          details: { pending: { ms: 9000, lacks: "descriptors" }, reason: "log waits" },
+          status: { health: "waits" },
+        },
+      },
+    },
+    ["out-of-descriptors"],
+    /n2 cannot go on to its next file/,
+  ],
+  [
+    "clients turned away",
+    { n2: { last: { info: { rejected_connections: "12" } } } },
+    ["out-of-descriptors"],
+    /n2 has 3 clients of at most 10000, and turned 12 away/,
+  ],
+  [
+    "two versions",
+    { n3: { both: { status: { version: "1.1.0" } } } },
+    ["mixed-versions"],
+    /n1 1\.0\.0, n2 1\.0\.0, n3 1\.1\.0/,
+  ],
+  [
+    "another cluster in the list",
+    { n3: { both: { status: { cluster: "d" } } } },
+    ["members-disagree"],
+    /n1: cluster c, n2: cluster c, n3: cluster d/,
+  ],
+  [
+    "a member that is not in a list",
+    { n2: { both: led({ links: links({}, ["n1"]) }) } },
+    ["members-disagree"],
+    /n3 is a member that n2 does not know where to find/,
+  ],
+  [
+    "one that was removed and runs",
+    { n4: { both: { status: { health: "removed" }, details: { reason: "removed", standing: null } }, probes: [] } },
+    ["members-disagree"],
+    /n4 is no member any more/,
+  ],
+  [
+    "a node that rebuilds its data",
+    {
+      n3: {
+        both: {
+          status: { health: "the data of n3 are being rebuilt from a peer", loading: true },
+          details: { reason: "rebuilding" },
+        },
+        probes: [{ kind: "read", ms: 2, error: "LOADING", text: "" }],
+      },
+    },
+    ["node-unwell"],
+    /being rebuilt.*Wait/,
+  ],
+  [
+    "an older version, without details",
+    { n3: { both: { status: { version: "0.9.0", details: null } } } },
+    ["mixed-versions"],
+    /n3 0\.9\.0/,
+  ],
 ]
 
 test.each(table)("%s", (_, nodes, found, text) => {
   const findings = diagnose(factsOf(nodes))
   expect(findings.map(({ name }) => name).toSorted()).toEqual([...found].toSorted())
-  expect(findings.map(({ severity, evidence, cause, next }) => `${severity} ${evidence} ${cause} ${next}`).join("\n")).toMatch(new RegExp(text.source, "s"))
+  expect(
+    findings.map(({ severity, evidence, cause, next }) => `${severity} ${evidence} ${cause} ${next}`).join("\n"),
+  ).toMatch(new RegExp(text.source, "s"))
   // The gravest first, in an order that does not change.
   const order = Object.keys(FINDINGS)
-  expect(findings.map(({ name }) => order.indexOf(name))).toEqual(findings.map(({ name }) => order.indexOf(name)).toSorted((a, b) => a - b))
+  expect(findings.map(({ name }) => order.indexOf(name))).toEqual(
+    findings.map(({ name }) => order.indexOf(name)).toSorted((a, b) => a - b),
+  )
 })
 
 test("every finding stands in the table above, and its page in the guide", () => {
@@ -107,7 +466,14 @@ test("every finding stands in the table above, and its page in the guide", () =>
   const shown = new Set(table.flatMap(([, , found]) => found))
   expect(all.filter((name) => !shown.has(name))).toEqual([])
   const guide = readFileSync(new URL("../kv/README.md", import.meta.url), "utf8")
-  const anchors = new Set([...guide.matchAll(/^#+ (.*)$/gmu)].map(([, title = ""]) => title.toLowerCase().replaceAll(/[^a-z0-9 -]/gu, "").replaceAll(" ", "-")))
+  const anchors = new Set(
+    [...guide.matchAll(/^#+ (.*)$/gmu)].map(([, title = ""]) =>
+      title
+        .toLowerCase()
+        .replaceAll(/[^a-z0-9 -]/gu, "")
+        .replaceAll(" ", "-"),
+    ),
+  )
   for (const name of all) {
     const [page = "", anchor = ""] = guideOf(name).split("#")
     expect(page).toBe("kv/README.md")
@@ -118,16 +484,59 @@ test("every finding stands in the table above, and its page in the guide", () =>
 
 test("an address that was given and does not answer is never well", () => {
   const facts = factsOf({})
-  const stranger: NodeFacts = { id: "other:1", client: "other:1", first: null, last: null, silence: "other:1: connect ECONNREFUSED", probes: [] }
+  const stranger: NodeFacts = {
+    id: "other:1",
+    client: "other:1",
+    first: null,
+    last: null,
+    silence: "other:1: connect ECONNREFUSED",
+    probes: [],
+  }
   expect(diagnose({ ...facts, nodes: [...facts.nodes, stranger] }).map(({ name }) => name)).toEqual([])
-  expect(diagnose({ ...facts, nodes: [...facts.nodes, { ...stranger, given: true }] }).map(({ name, nodes }) => [name, ...nodes])).toEqual([["node-unreachable", "other:1"]])
+  expect(
+    diagnose({ ...facts, nodes: [...facts.nodes, { ...stranger, given: true }] }).map(({ name, nodes }) => [
+      name,
+      ...nodes,
+    ]),
+  ).toEqual([["node-unreachable", "other:1"]])
 })
 test("of five voters it is told how many must be seen to, and a leader's own disk is named", () => {
   const five = ["n1", "n2", "n3", "n4", "n5"]
   const voters = five.map(member)
   const stalled = { lastIndex: 100, commitIndex: 90 }
-  const facts = factsOf(Object.fromEntries(five.map((id) => [id, { both: { status: stalled, details: { members: { voters, outgoing: [], learners: [] }, followers: id === "n1" ? five.slice(1).map((other) => ({ ...follower(other), matchIndex: 90 })) : [] } } }])))
-  expect(diagnose(facts).find(({ name }) => name === "commit-stalled")?.next).toMatch(/^See to n2, n3, n4 and n5: 2 of them are enough/)
-  const alone = factsOf({ n1: { both: { status: stalled, details: { members: { voters: [member("n1")], outgoing: [], learners: [] }, followers: [], pending: { ms: 5000, lacks: null } } } } })
-  expect(diagnose(alone).find(({ name }) => name === "commit-stalled")).toMatchObject({ cause: expect.stringContaining("the disk of n1, which leads, has been at work") as unknown, next: expect.stringMatching(/^See to n1\. /) as unknown })
+  const facts = factsOf(
+    Object.fromEntries(
+      five.map((id) => [
+        id,
+        {
+          both: {
+            status: stalled,
+            details: {
+              members: { voters, outgoing: [], learners: [] },
+              followers: id === "n1" ? five.slice(1).map((other) => ({ ...follower(other), matchIndex: 90 })) : [],
+            },
+          },
+        },
+      ]),
+    ),
+  )
+  expect(diagnose(facts).find(({ name }) => name === "commit-stalled")?.next).toMatch(
+    /^See to n2, n3, n4 and n5: 2 of them are enough/,
+  )
+  const alone = factsOf({
+    n1: {
+      both: {
+        status: stalled,
+        details: {
+          members: { voters: [member("n1")], outgoing: [], learners: [] },
+          followers: [],
+          pending: { ms: 5000, lacks: null },
+        },
+      },
+    },
+  })
+  expect(diagnose(alone).find(({ name }) => name === "commit-stalled")).toMatchObject({
+    cause: expect.stringContaining("the disk of n1, which leads, has been at work") as unknown,
+    next: expect.stringMatching(/^See to n1\. /) as unknown,
+  })
 })

@@ -8,7 +8,14 @@ test("diagnostics hold status, INFO, settings and findings of every node, and no
     await cluster.startAll()
     const node = await cluster.leader()
     const client = await cluster.connect(node)
-    const secrets = ["confidential-key", "confidential-value", "confidential-name", "confidential-owner", "confidential-command", "confidential-lease"]
+    const secrets = [
+      "confidential-key",
+      "confidential-value",
+      "confidential-name",
+      "confidential-owner",
+      "confidential-command",
+      "confidential-lease",
+    ]
     const [key = "", value = "", name = "", owner = "", command = "", lease = ""] = secrets
     await client.call("CLIENT", "SETNAME", name)
     await client.call("SET", key, value)
@@ -21,7 +28,17 @@ test("diagnostics hold status, INFO, settings and findings of every node, and no
     const text = JSON.stringify(bundle)
     expect(bundle.findings).toEqual([])
     expect(bundle.nodes.map(({ id }) => id)).toEqual(["n1"])
-    for (const part of ['"raft_commit_index":', '"cmdstat_set":', '"electionMin":500', '"maxclients"', '"errorstat_ERR"']) expect(text).toContain(part)
+    for (const part of [
+      '"raft_commit_index":',
+      '"cmdstat_set":',
+      '"electionMin":500',
+      '"maxclients"',
+      '"errorstat_ERR"',
+    ])
+      expect(text).toContain(part)
     for (const secret of [...secrets, session]) expect(text).not.toContain(secret)
-    expect(bundle.nodes[0]?.probes.map(({ kind, error }) => ({ kind, error }))).toEqual([{ kind: "read", error: null }, { kind: "write", error: null }])
+    expect(bundle.nodes[0]?.probes.map(({ kind, error }) => ({ kind, error }))).toEqual([
+      { kind: "read", error: null },
+      { kind: "write", error: null },
+    ])
   }))

@@ -1,15 +1,59 @@
 /** A driver whose world is the test's: what the reducer is given is recorded, what it answers is prepared. */
-import { origin, initialState, inPlace, defaultSettings, type Configuration, type Effect, type Event, type Member, type Message, type Persist, type Runner, type Timer } from "../core/index.ts"
-import type { StateMachineHandlers, StateMachine, Storage, StorageHandlers, Timers, Transport, TransportHandlers } from "../interpreters/contract.ts"
+import {
+  origin,
+  initialState,
+  inPlace,
+  defaultSettings,
+  type Configuration,
+  type Effect,
+  type Event,
+  type Member,
+  type Message,
+  type Persist,
+  type Runner,
+  type Timer,
+} from "../core/index.ts"
+import type {
+  StateMachineHandlers,
+  StateMachine,
+  Storage,
+  StorageHandlers,
+  Timers,
+  Transport,
+  TransportHandlers,
+} from "../interpreters/contract.ts"
 import { makeDriver, type Driver, type DriverOptions } from "../interpreters/driver/driver.ts"
 
 export const self: Member = { name: "n1", incarnation: "i1" }
 export const peer: Member = { name: "n2", incarnation: "i2" }
-const configuration: Configuration = { voters: [self, peer, { name: "n3", incarnation: "i3" }], outgoing: [], learners: [] }
+const configuration: Configuration = {
+  voters: [self, peer, { name: "n3", incarnation: "i3" }],
+  outgoing: [],
+  learners: [],
+}
 
-export const heartbeat = (term: number): Message => ({ type: "AppendEntries", term, prevLogIndex: 0, prevLogTerm: 0, prevLogChain: 0, entries: [], leaderCommit: 0, time: 0, settled: false, round: 1 })
+export const heartbeat = (term: number): Message => ({
+  type: "AppendEntries",
+  term,
+  prevLogIndex: 0,
+  prevLogTerm: 0,
+  prevLogChain: 0,
+  entries: [],
+  leaderCommit: 0,
+  time: 0,
+  settled: false,
+  round: 1,
+})
 
-const freshState = () => initialState(defaultSettings, { self, bootId: 1, hardState: { term: 0, vote: null }, base: { ...origin, configuration }, entries: [], position: origin })
+const freshState = () =>
+  initialState(defaultSettings, {
+    self,
+    bootId: 1,
+    hardState: { term: 0, vote: null },
+    base: { ...origin, configuration },
+    entries: [],
+    position: origin,
+  })
 /** Answers each event with the effects prepared for its type. */
 export const scripted = (answers: Partial<Record<Event["type"], (event: Event) => readonly Effect[]>>): Runner => ({
   state: freshState(),
@@ -35,7 +79,12 @@ export interface Rig {
   monotonic: number
 }
 
-export const rig = (runner: Runner, parts: Partial<StateMachine> = {}, timers?: Timers, more: Pick<DriverOptions, "machineSilence"> = {}): Rig => {
+export const rig = (
+  runner: Runner,
+  parts: Partial<StateMachine> = {},
+  timers?: Timers,
+  more: Pick<DriverOptions, "machineSilence"> = {},
+): Rig => {
   const calls: string[] = []
   const never = (): never => {
     throw new Error("not attached")
@@ -69,7 +118,14 @@ export const rig = (runner: Runner, parts: Partial<StateMachine> = {}, timers?: 
   }
   const batches: (readonly Event[])[] = []
   const made: Rig = {
-    batches, calls, sent: [], persisted: [], fatal: [], reports: [], time: 1000, monotonic: 0,
+    batches,
+    calls,
+    sent: [],
+    persisted: [],
+    fatal: [],
+    reports: [],
+    time: 1000,
+    monotonic: 0,
     events: () => batches.flat(),
     storage: { persisted: never, failed: never },
     machine: { applied: never, damaged: never, failed: never },
@@ -77,7 +133,10 @@ export const rig = (runner: Runner, parts: Partial<StateMachine> = {}, timers?: 
     expire: never,
     driver: makeDriver({
       ...more,
-      runner, storage, transport, machine,
+      runner,
+      storage,
+      transport,
+      machine,
       timers: timers ?? {
         attach: (expired) => (made.expire = expired),
         set: (timer) => calls.push(`set ${timer}`),
@@ -94,4 +153,5 @@ export const rig = (runner: Runner, parts: Partial<StateMachine> = {}, timers?: 
 }
 
 export { turn, turns } from "./waiting.ts"
-export const types = (events: readonly Event[]): string[] => events.map((event) => (event.type === "TimerExpired" ? `TimerExpired ${event.timer}` : event.type))
+export const types = (events: readonly Event[]): string[] =>
+  events.map((event) => (event.type === "TimerExpired" ? `TimerExpired ${event.timer}` : event.type))

@@ -1,6 +1,14 @@
 import { createServer, connect, type Socket } from "node:net"
 import { describe, expect, test } from "vitest"
-import { origin, type Effect, type Entry, type InstallSnapshot, type ProposalOutcome, type ReadOutcome, type SnapshotRef } from "../core/index.ts"
+import {
+  origin,
+  type Effect,
+  type Entry,
+  type InstallSnapshot,
+  type ProposalOutcome,
+  type ReadOutcome,
+  type SnapshotRef,
+} from "../core/index.ts"
 import { payloadOf } from "../interpreters/payload.ts"
 import { makeTimers } from "../interpreters/driver/timers.ts"
 import { until } from "./cluster.ts"
@@ -9,7 +17,15 @@ import { heartbeat, peer, real, rig, scripted, turn, turns, types } from "./driv
 const payload = (text: string) => payloadOf(Buffer.from(text))
 const base = { index: 5, term: 1, time: 0, chain: 0, configuration: { voters: [], outgoing: [], learners: [] } }
 const snapshot: SnapshotRef = { ...base, id: "s" }
-const chunk: InstallSnapshot = { type: "InstallSnapshot", term: 1, snapshot, offset: 0, length: 3, last: true, round: 1 }
+const chunk: InstallSnapshot = {
+  type: "InstallSnapshot",
+  term: 1,
+  snapshot,
+  offset: 0,
+  length: 3,
+  last: true,
+  round: 1,
+}
 
 describe("a turn", () => {
   test("takes all that is queued in one batch, with the clock first, and flushes once", async () => {
@@ -19,7 +35,9 @@ describe("a turn", () => {
     world.storage.persisted(1)
     world.transport.received(peer, heartbeat(1), null)
     await turn()
-    expect(world.batches.map(types)).toEqual([["ClockAdvanced", "Started", "MessageReceived", "Persisted", "MessageReceived"]])
+    expect(world.batches.map(types)).toEqual([
+      ["ClockAdvanced", "Started", "MessageReceived", "Persisted", "MessageReceived"],
+    ])
     expect(world.calls).toEqual(["send AppendEntries", "send AppendEntries", "flush"])
     world.transport.connected(peer)
     await turn()
@@ -29,7 +47,9 @@ describe("a turn", () => {
   })
 
   test("merges proposals of clients, and tells each its own place", async () => {
-    const effects = (ref: number): Effect[] => [{ type: "Respond", ref, outcome: { type: "ProposalAppended", first: 10, term: 3 } }]
+    const effects = (ref: number): Effect[] => [
+      { type: "Respond", ref, outcome: { type: "ProposalAppended", first: 10, term: 3 } },
+    ]
     const world = rig(scripted({ Proposed: (event) => (event.type === "Proposed" ? effects(event.ref) : []) }))
     const told: ProposalOutcome[] = []
     world.driver.start()
@@ -39,7 +59,9 @@ describe("a turn", () => {
     world.driver.propose([payload("d")], (outcome) => told.push(outcome))
     await turn()
     const proposed = world.events().filter((event) => event.type === "Proposed")
-    expect(proposed.map(({ payloads }) => payloads.map(({ bytes }) => Buffer.from(bytes).toString()).join(""))).toEqual(["abc", "d"])
+    expect(proposed.map(({ payloads }) => payloads.map(({ bytes }) => Buffer.from(bytes).toString()).join(""))).toEqual(
+      ["abc", "d"],
+    )
     expect(told.map((outcome) => (outcome.type === "ProposalAppended" ? outcome.first : 0))).toEqual([10, 12, 10])
   })
 
@@ -56,7 +78,18 @@ describe("a turn", () => {
   })
 
   test("answers reads, and calls nobody twice", async () => {
-    const world = rig(scripted({ ReadRequested: (event) => (event.type === "ReadRequested" ? Array.from({ length: 2 }, () => ({ type: "Respond" as const, ref: event.ref, outcome: { type: "ReadReady" as const, index: 4 } })) : []) }))
+    const world = rig(
+      scripted({
+        ReadRequested: (event) =>
+          event.type === "ReadRequested"
+            ? Array.from({ length: 2 }, () => ({
+                type: "Respond" as const,
+                ref: event.ref,
+                outcome: { type: "ReadReady" as const, index: 4 },
+              }))
+            : [],
+      }),
+    )
     const told: ReadOutcome[] = []
     world.driver.start()
     world.driver.read((outcome) => told.push(outcome))
@@ -66,7 +99,14 @@ describe("a turn", () => {
 
   test("hands the state machine one Apply at a time", async () => {
     const entry = (index: number): Entry => ({ kind: "noop", index, term: 1, time: 0, chain: 0 })
-    const world = rig(scripted({ Started: () => [{ type: "Apply", entries: [entry(1)] }, { type: "Apply", entries: [entry(2), entry(3)] }] }))
+    const world = rig(
+      scripted({
+        Started: () => [
+          { type: "Apply", entries: [entry(1)] },
+          { type: "Apply", entries: [entry(2), entry(3)] },
+        ],
+      }),
+    )
     const applied: number[] = []
     world.driver.onApplied((index) => applied.push(index))
     world.driver.start()
@@ -84,11 +124,21 @@ describe("a turn", () => {
 describe("a node that must stop", () => {
   const halted = { reason: "committedConflict", index: 3, term: 1, leader: peer, theirs: 2 } as const
   test("stops by name, and does nothing that comes with it or after it", async () => {
-    const world = rig(scripted({ Started: () => [{ type: "Halt", halted }, { type: "Apply", entries: [] }], MessageReceived: () => [{ type: "CancelTimer", timer: "election" }] }))
+    const world = rig(
+      scripted({
+        Started: () => [
+          { type: "Halt", halted },
+          { type: "Apply", entries: [] },
+        ],
+        MessageReceived: () => [{ type: "CancelTimer", timer: "election" }],
+      }),
+    )
     world.driver.start()
     await turn()
     const said = world.calls.length
-    expect(world.fatal.map(({ name, message }) => [name, message.startsWith("committedConflict: entry 3 ")])).toEqual([["NodeHalted", true]])
+    expect(world.fatal.map(({ name, message }) => [name, message.startsWith("committedConflict: entry 3 ")])).toEqual([
+      ["NodeHalted", true],
+    ])
     world.transport.received(peer, heartbeat(1), null)
     await turns(2)
     expect([world.calls.length, world.fatal.length, world.calls.includes("apply ")]).toEqual([said, 1, false])
@@ -115,7 +165,9 @@ describe("a node that must stop", () => {
   })
   test("times that no timer of this process can count are refused", () => {
     const { state } = real()
-    expect(() => rig({ state: { ...state, settings: { ...state.settings, electionMax: 2 ** 31 } }, run: () => [] })).toThrow(/setting electionMax is 2147483648/)
+    expect(() =>
+      rig({ state: { ...state, settings: { ...state.settings, electionMax: 2 ** 31 } }, run: () => [] }),
+    ).toThrow(/setting electionMax is 2147483648/)
   })
 })
 
@@ -158,7 +210,14 @@ describe("a timer", () => {
     const state = { ...real().state, settings: { ...real().state.settings, leaseReads: true } }
     const world = rig({
       state,
-      run: (events) => events.flatMap((event): Effect[] => (event.type === "Started" ? [{ type: "Send", to: peer, message: heartbeat(1) }] : event.type === "MessageReceived" ? [grant] : [])),
+      run: (events) =>
+        events.flatMap((event): Effect[] =>
+          event.type === "Started"
+            ? [{ type: "Send", to: peer, message: heartbeat(1) }]
+            : event.type === "MessageReceived"
+              ? [grant]
+              : [],
+        ),
     })
     world.monotonic = 1000
     world.driver.start()
@@ -215,7 +274,11 @@ describe("a timer", () => {
 
 describe("snapshots", () => {
   test("are sent with their bytes, received with their bytes, and every failure is an event", async () => {
-    const image = { snapshot, read: (offset: number) => Promise.resolve({ bytes: Buffer.from("abc").subarray(offset), last: true }), close: () => Promise.resolve() }
+    const image = {
+      snapshot,
+      read: (offset: number) => Promise.resolve({ bytes: Buffer.from("abc").subarray(offset), last: true }),
+      close: () => Promise.resolve(),
+    }
     const stored: string[] = []
     const world = rig(
       scripted({
@@ -234,11 +297,18 @@ describe("snapshots", () => {
     )
     world.driver.start()
     await turns(5)
-    expect(world.sent.map(({ message, chunk }) => [message.type === "InstallSnapshot" && [message.length, message.last], Buffer.from(chunk ?? []).toString()])).toEqual([[[2, true], "bc"]])
+    expect(
+      world.sent.map(({ message, chunk }) => [
+        message.type === "InstallSnapshot" && [message.length, message.last],
+        Buffer.from(chunk ?? []).toString(),
+      ]),
+    ).toEqual([[[2, true], "bc"]])
     world.transport.received(peer, chunk, Buffer.from("xyz"))
     await turns(5)
     expect(stored).toEqual(["0 xyz"])
-    expect(types(world.events())).toEqual(expect.arrayContaining(["SnapshotTakeFailed", "SnapshotOpened", "ChunkStored", "SnapshotRejected"]))
+    expect(types(world.events())).toEqual(
+      expect.arrayContaining(["SnapshotTakeFailed", "SnapshotOpened", "ChunkStored", "SnapshotRejected"]),
+    )
     const opened = world.events().find((event) => event.type === "SnapshotOpened")
     expect(opened?.snapshot.configuration.voters.length, "the founding configuration is the core's to know").toBe(3)
   })
@@ -259,7 +329,9 @@ describe("an image", () => {
   }
   test("is released once it is closed, after the read that is under way", async () => {
     let finish = (): void => undefined
-    const { image, closed } = opened(() => new Promise((resolve) => (finish = () => resolve({ bytes: Buffer.from("abc"), last: true }))))
+    const { image, closed } = opened(
+      () => new Promise((resolve) => (finish = () => resolve({ bytes: Buffer.from("abc"), last: true }))),
+    )
     const world = rig(
       scripted({
         Started: () => [{ type: "OpenSnapshot", to: peer }],
@@ -281,7 +353,9 @@ describe("an image", () => {
   })
   test("is released when the node stops", async () => {
     const { image, closed } = opened(() => Promise.reject(new Error("not asked")))
-    const world = rig(scripted({ Started: () => [{ type: "OpenSnapshot", to: peer }] }), { openSnapshot: () => Promise.resolve(image) })
+    const world = rig(scripted({ Started: () => [{ type: "OpenSnapshot", to: peer }] }), {
+      openSnapshot: () => Promise.resolve(image),
+    })
     world.driver.start()
     await turns(5)
     await world.driver.stop()
@@ -289,7 +363,9 @@ describe("an image", () => {
     expect(closed()).toBe(1)
   })
   test("whose chunk cannot be put aside is refused by an event", async () => {
-    const world = rig(scripted({ MessageReceived: () => [{ type: "StoreChunk", snapshot, offset: 0, last: true }] }), { storeChunk: () => Promise.reject(new Error("no room")) })
+    const world = rig(scripted({ MessageReceived: () => [{ type: "StoreChunk", snapshot, offset: 0, last: true }] }), {
+      storeChunk: () => Promise.reject(new Error("no room")),
+    })
     world.driver.start()
     world.transport.received(peer, chunk, Buffer.from("xyz"))
     await turns(5)
@@ -299,13 +375,20 @@ describe("an image", () => {
 
 describe("a state machine that is found to be damaged while it executes", () => {
   test("executes nothing more of what was handed over; restored, it is given what follows, and so on after that", async () => {
-    const entries = (...indexes: number[]): readonly Entry[] => indexes.map((index) => ({ kind: "noop", index, term: 1, time: 1, chain: 0 }))
+    const entries = (...indexes: number[]): readonly Entry[] =>
+      indexes.map((index) => ({ kind: "noop", index, term: 1, time: 1, chain: 0 }))
     const snapshot: SnapshotRef = { ...origin, index: 5, term: 1, id: "s5" }
     const world = rig(
       scripted({
-        Started: () => [{ type: "Apply", entries: entries(1, 2) }, { type: "Apply", entries: entries(3) }],
+        Started: () => [
+          { type: "Apply", entries: entries(1, 2) },
+          { type: "Apply", entries: entries(3) },
+        ],
         MachineDamaged: () => [{ type: "RestoreSnapshot", snapshot }],
-        SnapshotRestored: () => [{ type: "Apply", entries: entries(6) }, { type: "Apply", entries: entries(7) }],
+        SnapshotRestored: () => [
+          { type: "Apply", entries: entries(6) },
+          { type: "Apply", entries: entries(7) },
+        ],
       }),
       { restore: () => Promise.resolve() },
     )
@@ -328,7 +411,11 @@ describe("what the storage has not reported", () => {
     const world = rig(real())
     world.driver.start()
     const candidate = { ...peer }
-    world.transport.received(candidate, { type: "RequestVote", term: 5, lastLogIndex: 0, lastLogTerm: 0, transfer: false }, null)
+    world.transport.received(
+      candidate,
+      { type: "RequestVote", term: 5, lastLogIndex: 0, lastLogTerm: 0, transfer: false },
+      null,
+    )
     await turns(20)
     const [vote] = world.persisted
     expect(vote?.hardState, "the vote was handed over").toEqual({ term: 5, vote: candidate })
@@ -337,7 +424,9 @@ describe("what the storage has not reported", () => {
     expect(world.driver.state().durability.hardState.term).toBe(0)
     world.storage.persisted(vote?.seq ?? 0)
     await turns(2)
-    expect(world.sent.map(({ message }) => message)).toMatchObject([{ type: "RequestVoteReply", term: 5, granted: true }])
+    expect(world.sent.map(({ message }) => message)).toMatchObject([
+      { type: "RequestVoteReply", term: 5, granted: true },
+    ])
   })
 })
 
@@ -356,7 +445,12 @@ describe("failure", () => {
   })
 
   test("of the reducer stops the node instead of the process", async () => {
-    const world = rig({ ...scripted({}), run: () => { throw new Error("invariant") } })
+    const world = rig({
+      ...scripted({}),
+      run: () => {
+        throw new Error("invariant")
+      },
+    })
     world.driver.start()
     await turns(2)
     expect(world.fatal.map(({ message }) => message)).toEqual(["invariant"])

@@ -5,8 +5,12 @@ import type { MachineFault } from "../interpreters/driver/applying.ts"
 import type { StateMachine } from "../interpreters/contract.ts"
 import { rig, scripted, turn, turns, type Rig } from "./driver.fake.ts"
 
-const entries = (...indexes: number[]): readonly Entry[] => indexes.map((index) => ({ kind: "noop", index, term: 1, time: 1, chain: 0 }))
-const applies: readonly Effect[] = [{ type: "Apply", entries: entries(4, 5) }, { type: "Apply", entries: entries(6) }]
+const entries = (...indexes: number[]): readonly Entry[] =>
+  indexes.map((index) => ({ kind: "noop", index, term: 1, time: 1, chain: 0 }))
+const applies: readonly Effect[] = [
+  { type: "Apply", entries: entries(4, 5) },
+  { type: "Apply", entries: entries(6) },
+]
 
 afterEach(() => vi.useRealTimers())
 
@@ -30,7 +34,9 @@ describe("a state machine whose apply", () => {
     const world = await started({ apply })
     await turns(2)
     expect(world.fatal).toMatchObject([{ name: "StateMachineFailed", fault, first: 4, last: 5, cause: boom }])
-    expect(world.fatal[0]?.message).toMatch(/apply of entries 4 to 5 .*TypeError: x is not a number\. Nothing that was acknowledged is lost: .* Mend the state machine: /)
+    expect(world.fatal[0]?.message).toMatch(
+      /apply of entries 4 to 5 .*TypeError: x is not a number\. Nothing that was acknowledged is lost: .* Mend the state machine: /,
+    )
   })
   test("throws at what follows, outside of any turn, ends the node as well", async () => {
     const world = await started({ apply: ([first]) => (first?.index === 6 ? thrower() : undefined) })
@@ -50,7 +56,9 @@ describe("a state machine whose apply", () => {
     expect([world.fatal, world.calls.at(-1)]).toEqual([[], "apply 6"])
     vi.advanceTimersByTime(1200)
     expect(world.fatal).toMatchObject([{ name: "StateMachineFailed", fault: "silent", first: 6, last: 6 }])
-    expect(world.fatal[0]?.message).toMatch(/given entry 6 and has called neither handlers\.applied nor handlers\.progress for 8000 ms\. Nothing .* forgets to call handlers\.applied/)
+    expect(world.fatal[0]?.message).toMatch(
+      /given entry 6 and has called neither handlers\.applied nor handlers\.progress for 8000 ms\. Nothing .* forgets to call handlers\.applied/,
+    )
   })
   test("has nothing to do is not silent", async () => {
     vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] })

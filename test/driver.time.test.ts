@@ -8,7 +8,12 @@ const NAMES = ["election", "heartbeat", "quorum"] as const satisfies readonly Ti
 
 describe("timers", () => {
   afterEach(() => vi.useRealTimers())
-  const wish = fc.record({ timer: fc.constantFrom(...NAMES), min: fc.nat(60), more: fc.nat(60), luck: fc.constantFrom(0, 0.25, 0.5, 0.999) })
+  const wish = fc.record({
+    timer: fc.constantFrom(...NAMES),
+    min: fc.nat(60),
+    more: fc.nat(60),
+    luck: fc.constantFrom(0, 0.25, 0.5, 0.999),
+  })
   const doing = fc.oneof(
     fc.record({ set: wish }),
     fc.record({ cancel: fc.constantFrom(...NAMES) }),
@@ -64,24 +69,41 @@ describe("timers", () => {
 describe("the two clocks of a node", () => {
   test("the monotonic one never falls and owes nothing to the wall clock, whose jumps are told once each", () => {
     fc.assert(
-      fc.property(fc.array(fc.record({ elapsed: fc.integer({ min: -50, max: 5000 }), jump: fc.oneof({ weight: 5, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.integer({ min: -10_000_000, max: 10_000_000 }) }) }), { maxLength: 50 }), (steps) => {
-        let wall = 1_000_000_000
-        let monotonic = 777
-        const jumps: number[] = []
-        const clock = makeClock({ wall: () => wall, monotonic: () => monotonic, onJump: (millis) => jumps.push(millis) })
-        let most = 0
-        for (const { elapsed, jump } of steps) {
-          wall += elapsed + jump
-          monotonic += elapsed
-          most = Math.max(most, monotonic - 777)
-          expect(clock.read()).toEqual({ monotonic: most, wall })
-        }
-        expect(jumps).toEqual(steps.map(({ jump }) => jump).filter((jump) => Math.abs(jump) >= 1000))
-      }),
+      fc.property(
+        fc.array(
+          fc.record({
+            elapsed: fc.integer({ min: -50, max: 5000 }),
+            jump: fc.oneof(
+              { weight: 5, arbitrary: fc.constant(0) },
+              { weight: 1, arbitrary: fc.integer({ min: -10_000_000, max: 10_000_000 }) },
+            ),
+          }),
+          { maxLength: 50 },
+        ),
+        (steps) => {
+          let wall = 1_000_000_000
+          let monotonic = 777
+          const jumps: number[] = []
+          const clock = makeClock({
+            wall: () => wall,
+            monotonic: () => monotonic,
+            onJump: (millis) => jumps.push(millis),
+          })
+          let most = 0
+          for (const { elapsed, jump } of steps) {
+            wall += elapsed + jump
+            monotonic += elapsed
+            most = Math.max(most, monotonic - 777)
+            expect(clock.read()).toEqual({ monotonic: most, wall })
+          }
+          expect(jumps).toEqual(steps.map(({ jump }) => jump).filter((jump) => Math.abs(jump) >= 1000))
+        },
+      ),
     )
   })
   test("a wall clock that shows what no stamp can is none", () => {
-    for (const shown of [-1, 0, 2 ** 48, 8.64e15, Number.NaN]) expect(makeClock({ wall: () => shown, monotonic: () => 0 }).read().wall).toBe(0)
+    for (const shown of [-1, 0, 2 ** 48, 8.64e15, Number.NaN])
+      expect(makeClock({ wall: () => shown, monotonic: () => 0 }).read().wall).toBe(0)
     expect(makeClock({ wall: () => 2 ** 48 - 1, monotonic: () => 0 }).read().wall).toBe(2 ** 48 - 1)
   })
 })

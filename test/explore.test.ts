@@ -2,7 +2,19 @@
 import { execFileSync } from "node:child_process"
 import { describe, expect, test } from "vitest"
 import { Log, type Entry, type Message, type State } from "../core/index.ts"
-import { describeSteps, explore, replay, spaces, toScript, type Action, type Explored, type ExploreOptions, type Server, type Space, type Step } from "../spec/explore/index.ts"
+import {
+  describeSteps,
+  explore,
+  replay,
+  spaces,
+  toScript,
+  type Action,
+  type Explored,
+  type ExploreOptions,
+  type Server,
+  type Space,
+  type Step,
+} from "../spec/explore/index.ts"
 import { isViolation, judge, noHistory, type History, type Summary } from "../spec/explore/judge.ts"
 import { staleOf } from "../spec/explore/dead.ts"
 import { withSentMessages } from "../spec/explore/replay.ts"
@@ -17,7 +29,25 @@ import { seeded } from "./mutants/all.ts"
 import { applies } from "./mutants/mutant.ts"
 import { makeSandbox } from "./mutants/sandbox.ts"
 
-const countsOf = ({ closed, combinations, states, expanded, transitions, serverStates, messages, counterexample }: Explored): object => ({ closed, combinations, states, expanded, transitions, serverStates, messages, counterexample })
+const countsOf = ({
+  closed,
+  combinations,
+  states,
+  expanded,
+  transitions,
+  serverStates,
+  messages,
+  counterexample,
+}: Explored): object => ({
+  closed,
+  combinations,
+  states,
+  expanded,
+  transitions,
+  serverStates,
+  messages,
+  counterexample,
+})
 const counts = (space: Space): object => countsOf(explore(space))
 
 describe("a closed space", () => {
@@ -60,7 +90,9 @@ describe("a closed space", () => {
     expect(new Set([...reached, ...notReached]).size).toBe(reached.length + notReached.length)
   })
 
-  longTest("two servers, two terms", () => Promise.resolve(expect(counts(spaces.two)).toMatchInlineSnapshot(`
+  longTest("two servers, two terms", () =>
+    Promise.resolve(
+      expect(counts(spaces.two)).toMatchInlineSnapshot(`
     {
       "closed": true,
       "combinations": 9407,
@@ -71,8 +103,12 @@ describe("a closed space", () => {
       "states": 92487,
       "transitions": 1094075,
     }
-  `)))
-  longTest("PreVote and CheckQuorum", () => Promise.resolve(expect(counts(spaces.preVote)).toMatchInlineSnapshot(`
+  `),
+    ),
+  )
+  longTest("PreVote and CheckQuorum", () =>
+    Promise.resolve(
+      expect(counts(spaces.preVote)).toMatchInlineSnapshot(`
     {
       "closed": true,
       "combinations": 8617,
@@ -83,8 +119,13 @@ describe("a closed space", () => {
       "states": 41897,
       "transitions": 721249,
     }
-  `)))
-  longTest("three servers, two terms, writes done at once", () => Promise.resolve(expect(counts({ ...spaces.figure8Calm, bounds: { ...spaces.figure8Calm.bounds, term: 2, crashes: null } })).toMatchInlineSnapshot(`
+  `),
+    ),
+  )
+  longTest("three servers, two terms, writes done at once", () =>
+    Promise.resolve(
+      expect(counts({ ...spaces.figure8Calm, bounds: { ...spaces.figure8Calm.bounds, term: 2, crashes: null } }))
+        .toMatchInlineSnapshot(`
     {
       "closed": true,
       "combinations": 11060,
@@ -95,15 +136,26 @@ describe("a closed space", () => {
       "states": 52443,
       "transitions": 884081,
     }
-  `)))
+  `),
+    ),
+  )
   test("may have its candidates named: nobody else leads, and servers with the same terms are alike", () => {
-    const whole = { ...spaces.threeOnce, slowDisk: false, bounds: { ...spaces.threeOnce.bounds, commands: 0, crashes: 0 } }
+    const whole = {
+      ...spaces.threeOnce,
+      slowDisk: false,
+      bounds: { ...spaces.threeOnce.bounds, commands: 0, crashes: 0 },
+    }
     const named = explore({ ...whole, candidates: { A: [1] } })
     expect(named.closed).toBe(true)
     expect(named.combinations).toBeLessThan(explore(whole).combinations)
-    expect(permutationsOf({ ...whole, candidates: { A: [1] } }, true)).toEqual([[0, 1, 2], [0, 2, 1]])
+    expect(permutationsOf({ ...whole, candidates: { A: [1] } }, true)).toEqual([
+      [0, 1, 2],
+      [0, 2, 1],
+    ])
   })
-  longTest("three servers, one term", () => Promise.resolve(expect(counts(spaces.threeOnce)).toMatchInlineSnapshot(`
+  longTest("three servers, one term", () =>
+    Promise.resolve(
+      expect(counts(spaces.threeOnce)).toMatchInlineSnapshot(`
     {
       "closed": true,
       "combinations": 30516,
@@ -114,7 +166,9 @@ describe("a closed space", () => {
       "states": 74694,
       "transitions": 1034233,
     }
-  `)))
+  `),
+    ),
+  )
 })
 
 describe("no shortcut loses a state of the servers", () => {
@@ -137,7 +191,11 @@ describe("no shortcut loses a state of the servers", () => {
     expect(namedStates).toBe(named.states)
     expect(states).toBeLessThan(named.states)
   })
-  const larger: readonly Space[] = [spaces.tiny, { ...spaces.two, bounds: { ...spaces.two.bounds, rounds: 1, commands: 0 } }, { ...spaces.tiny, duplication: false }]
+  const larger: readonly Space[] = [
+    spaces.tiny,
+    { ...spaces.two, bounds: { ...spaces.two.bounds, rounds: 1, commands: 0 } },
+    { ...spaces.tiny, duplication: false },
+  ]
   longTest("in larger spaces too", () => {
     for (const space of larger) {
       const all = combinations(space, { symmetry: true })
@@ -158,7 +216,10 @@ describe("a history", () => {
     expect(violation).toBeNull()
     expect(servers["A"]?.state.role.type).toBe("candidate")
     expect(frames[1]?.sends.map(({ to, message }) => `${message.type} to ${to.name}`)).toEqual(["RequestVote to B"])
-    expect(describeSteps(spaces.smallest, steps)).toEqual(["  1  A election timer fires  {election.campaign}", "  2  A completes its oldest write"])
+    expect(describeSteps(spaces.smallest, steps)).toEqual([
+      "  1  A election timer fires  {election.campaign}",
+      "  2  A completes its oldest write",
+    ])
   })
   test("can be the one of Figure 8: what stands on a majority is overwritten, and nothing was committed", () => {
     const space = spaces.figure8
@@ -229,51 +290,88 @@ describe("a history in the simulated world", () => {
     const steps: Step[] = []
     const sent: Step[] = []
     let [crashes, committed] = [0, 0]
-    const isLikely = ({ type }: Action): boolean => type !== "tick" && (type !== "crash" || (crashes < (space.bounds.crashes ?? 3) && random.chance(100)))
+    const isLikely = ({ type }: Action): boolean =>
+      type !== "tick" && (type !== "crash" || (crashes < (space.bounds.crashes ?? 3) && random.chance(100)))
     for (let i = 0; i < length; i++) {
-      const inner = [...servers].flatMap(([server, is]) => innerActions(space, is).map((action): Step => ({ server, action })))
+      const inner = [...servers].flatMap(([server, is]) =>
+        innerActions(space, is).map((action): Step => ({ server, action })),
+      )
       // What is new is likelier: an old message mostly changes nothing.
       const fresh = sent.slice(-3)
-      const next = random.pick([...inner.filter(({ action }) => isLikely(action) && (action.type !== "read" || action.committed === committed)), ...sent, ...fresh, ...fresh, ...fresh])
+      const next = random.pick([
+        ...inner.filter(({ action }) => isLikely(action) && (action.type !== "read" || action.committed === committed)),
+        ...sent,
+        ...fresh,
+        ...fresh,
+        ...fresh,
+      ])
       const server = next === undefined ? undefined : servers.get(next.server)
       if (next === undefined || server === undefined) continue
       const { server: after, sends } = act(space, server, next.action)
       if (outside(space, after)) continue
       steps.push(next)
       servers.set(next.server, after)
-      sent.push(...sends.map(({ to, message }): Step => ({ server: to.name, action: { type: "deliver", from: after.state.self, message } })))
+      sent.push(
+        ...sends.map(({ to, message }): Step => ({
+          server: to.name,
+          action: { type: "deliver", from: after.state.self, message },
+        })),
+      )
       if (next.action.type === "crash") crashes++
       committed = Math.max(committed, after.state.commitIndex)
     }
     return steps
   }
-  const outlined = ({ role, currentTerm, votedFor, log, commitIndex, applied }: State, terms: number, entries: number): object => ({
-    role: role.type, term: currentTerm - terms, vote: currentTerm > terms ? votedFor?.name : undefined, log: log.toArray().map(({ term }) => term - terms).filter((term) => term > 0), commitIndex: Math.max(commitIndex - entries, 0), applied: Math.max(applied - entries, 0),
+  const outlined = (
+    { role, currentTerm, votedFor, log, commitIndex, applied }: State,
+    terms: number,
+    entries: number,
+  ): object => ({
+    role: role.type,
+    term: currentTerm - terms,
+    vote: currentTerm > terms ? votedFor?.name : undefined,
+    log: log
+      .toArray()
+      .map(({ term }) => term - terms)
+      .filter((term) => term > 0),
+    commitIndex: Math.max(commitIndex - entries, 0),
+    applied: Math.max(applied - entries, 0),
   })
-  test.for(["tiny", "two", "three", "preVote", "reads", "figure8", "threeTwice", "joint", "jointTwice"] as const)("comes out as it did: %s", (name) => {
-    const space: Space = spaces[name]
-    // Learners are taken in first: that takes a term, its no-op and the change.
-    const [terms, entries] = name === "joint" || name === "jointTwice" ? [1, 2] : [0, 0]
-    for (let seed = 1; seed <= (full ? 50 : 5); seed++) {
-      const walked = walk(space, seed, 40)
-      // The configuration that a space begins with is older than its log: a learner has caught up with it from the start.
-      const change = walked.findIndex(({ action }) => action.type === "change")
-      const steps = change < 0 ? walked : walked.slice(0, change)
-      const world = runScript(toScript(space, steps), { observe: makeInvariantChecker() })
-      const { servers } = replay(space, steps)
-      for (const server of space.servers) {
-        const there = world.state(server)
-        expect(there === undefined ? null : outlined(there, terms, entries), `seed ${seed}, ${server}`).toEqual(outlined((servers[server] as Server).state, 0, 0))
+  test.for(["tiny", "two", "three", "preVote", "reads", "figure8", "threeTwice", "joint", "jointTwice"] as const)(
+    "comes out as it did: %s",
+    (name) => {
+      const space: Space = spaces[name]
+      // Learners are taken in first: that takes a term, its no-op and the change.
+      const [terms, entries] = name === "joint" || name === "jointTwice" ? [1, 2] : [0, 0]
+      for (let seed = 1; seed <= (full ? 50 : 5); seed++) {
+        const walked = walk(space, seed, 40)
+        // The configuration that a space begins with is older than its log: a learner has caught up with it from the start.
+        const change = walked.findIndex(({ action }) => action.type === "change")
+        const steps = change < 0 ? walked : walked.slice(0, change)
+        const world = runScript(toScript(space, steps), { observe: makeInvariantChecker() })
+        const { servers } = replay(space, steps)
+        for (const server of space.servers) {
+          const there = world.state(server)
+          expect(there === undefined ? null : outlined(there, terms, entries), `seed ${seed}, ${server}`).toEqual(
+            outlined((servers[server] as Server).state, 0, 0),
+          )
+        }
       }
-    }
-  })
+    },
+  )
 })
 
 describe("what is wrong is seen", () => {
   const base = firstBase(spaces.tiny)
   const noop = (index: number, term: number): Entry => ({ kind: "noop", index, term, time: 0, chain: 0 })
   const server = (name: string, leads: number, commitIndex: number, ...terms: readonly number[]): Summary => ({
-    name, leads, commitIndex, log: Log.of(base, terms.map((term, i) => noop(i + 1, term))),
+    name,
+    leads,
+    commitIndex,
+    log: Log.of(
+      base,
+      terms.map((term, i) => noop(i + 1, term)),
+    ),
   })
   const verdict = (history: History, changed: Summary, ...others: readonly Summary[]): string => {
     const judged = judge(history, changed, others)
@@ -303,7 +401,13 @@ describe("what is wrong is seen", () => {
     const mutant = seeded.filter(applies).find((one) => one.id === id)
     if (mutant === undefined) throw new Error(`no mutant ${id}`)
     const sandbox = makeSandbox(process.cwd(), null)
-    const run = (args: readonly string[]): string => execFileSync("node_modules/.bin/tsx", args, { cwd: sandbox.root, encoding: "utf8", stdio: ["pipe", "pipe", "ignore"], input: "back\n" })
+    const run = (args: readonly string[]): string =>
+      execFileSync("node_modules/.bin/tsx", args, {
+        cwd: sandbox.root,
+        encoding: "utf8",
+        stdio: ["pipe", "pipe", "ignore"],
+        input: "back\n",
+      })
     try {
       sandbox.seed(mutant)
       run(["test/explore.ts", space, "--seconds", "120"])

@@ -12,7 +12,11 @@ Three nodes under load; kill -9 of the leader, then of all of them; how long unt
   --outages N     times that all are killed (default: 5)
   --json          the figures for a program
 `
-const { values, number } = readOptions(usage, { trials: { type: "string", default: "10" }, outages: { type: "string", default: "5" }, json: { type: "boolean", default: false } })
+const { values, number } = readOptions(usage, {
+  trials: { type: "string", default: "10" },
+  outages: { type: "string", default: "5" },
+  json: { type: "boolean", default: false },
+})
 
 const cluster = await startCluster()
 try {
@@ -24,13 +28,18 @@ try {
   const session = trials.map((one) => one.session)
   const plain = trials.map((one) => one.plain)
   const caughtUp = trials.map((one) => one.caughtUp)
-  if (values.json) console.log(JSON.stringify({ session, plain, caughtUp, restarts, acknowledged: workload.acknowledgements.length, wrong }))
+  if (values.json)
+    console.log(
+      JSON.stringify({ session, plain, caughtUp, restarts, acknowledged: workload.acknowledgements.length, wrong }),
+    )
   else {
     console.log(`leader killed, next write of a session:      ${summary(session)}`)
     console.log(`leader killed, next write of a plain client: ${summary(plain)}`)
     console.log(`killed node restarted, caught up:            ${summary(caughtUp)}`)
     console.log(`all nodes killed, restart to next write:     ${summary(restarts)}`)
-    console.log(`${workload.acknowledgements.length} writes acknowledged, ${workload.attempts.filter((one) => one.outcome === "unknown").length} of unknown outcome; ${wrong.length === 0 ? "none lost, none doubled" : wrong.join("\n")}; nodes ${new Set(digests).size === 1 ? "equal" : "DIFFER"}`)
+    console.log(
+      `${workload.acknowledgements.length} writes acknowledged, ${workload.attempts.filter((one) => one.outcome === "unknown").length} of unknown outcome; ${wrong.length === 0 ? "none lost, none doubled" : wrong.join("\n")}; nodes ${new Set(digests).size === 1 ? "equal" : "DIFFER"}`,
+    )
   }
   if (wrong.length > 0 || new Set(digests).size !== 1 || middle(session) > 1500) process.exitCode = 1
 } catch (error) {

@@ -15,7 +15,11 @@ class Batches implements WorldMachine {
   }
   apply(entries: readonly Entry[]): readonly number[] {
     if (entries.some(({ kind }) => kind === "command")) this.batches += 1
-    for (const entry of entries) this.base = { ...entry, configuration: entry.kind === "configuration" ? entry.configuration : this.base.configuration }
+    for (const entry of entries)
+      this.base = {
+        ...entry,
+        configuration: entry.kind === "configuration" ? entry.configuration : this.base.configuration,
+      }
     return entries.map(() => this.batches)
   }
   digest(): number {

@@ -7,7 +7,14 @@ import { afterEach, describe, expect, test, vi } from "vitest"
 import { cluster, seconds, type Script } from "../interpreters/simulation/index.ts"
 import { debug } from "../spec/cli/debug.ts"
 import { save, type SimulateOptions } from "../spec/cli/simulate.ts"
-import { asLived, checkScript, makeInvariantChecker, tellStory, type ScriptChecks, type ScriptFailed } from "../spec/index.ts"
+import {
+  asLived,
+  checkScript,
+  makeInvariantChecker,
+  tellStory,
+  type ScriptChecks,
+  type ScriptFailed,
+} from "../spec/index.ts"
 import { worldProperty } from "../spec/properties/index.ts"
 import { root } from "./cluster.ts"
 import { checks as ownChecks } from "./failures.check.ts"
@@ -33,7 +40,16 @@ const shown = async (text: string): Promise<string> => {
   let out = ""
   const output = new Writable({ write: (chunk: Buffer, _, done) => ((out += chunk.toString()), done()) })
   vi.spyOn(process, "stdout", "get").mockReturnValue(output as unknown as typeof process.stdout)
-  await debug({ file, seed: 1, profile: null, nodes: 3, refine: false, machine: null, check: check ?? null, commands: "frame;back;frame" })
+  await debug({
+    file,
+    seed: 1,
+    profile: null,
+    nodes: 3,
+    refine: false,
+    machine: null,
+    check: check ?? null,
+    commands: "frame;back;frame",
+  })
   vi.restoreAllMocks()
   return out
 }
@@ -57,18 +73,54 @@ const expectShown = (out: string, violation: string): void => {
   expect(before).toMatch(/^back[^]*hold up to here/)
 }
 
-const after = (...actions: Script["actions"]): Script => ({ seed: 1, options: { nodes: 3 }, actions: [{ type: "run", ms: 1500 }, ...actions, { type: "run", ms: 300 }] })
+const after = (...actions: Script["actions"]): Script => ({
+  seed: 1,
+  options: { nodes: 3 },
+  actions: [{ type: "run", ms: 1500 }, ...actions, { type: "run", ms: 300 }],
+})
 /** What no correct server does, forged. */
 const twoLeaders = after({
-  type: "inject", node: "leader",
-  event: { type: "MessageReceived", from: { name: "n1", incarnation: "i1" }, message: { type: "AppendEntries", term: 1, prevLogIndex: 0, prevLogTerm: 0, prevLogChain: 0, entries: [], leaderCommit: 0, time: 0, settled: false, round: 1 } },
+  type: "inject",
+  node: "leader",
+  event: {
+    type: "MessageReceived",
+    from: { name: "n1", incarnation: "i1" },
+    message: {
+      type: "AppendEntries",
+      term: 1,
+      prevLogIndex: 0,
+      prevLogTerm: 0,
+      prevLogChain: 0,
+      entries: [],
+      leaderCommit: 0,
+      time: 0,
+      settled: false,
+      round: 1,
+    },
+  },
 })
 const impossibleSnapshot = after({
-  type: "inject", node: "leader",
-  event: { type: "SnapshotOpened", to: { name: "n1", incarnation: "i1" }, snapshot: { id: "x", index: 9, term: 1, time: 0, chain: 0, configuration: { voters: [], outgoing: [], learners: [] } } },
+  type: "inject",
+  node: "leader",
+  event: {
+    type: "SnapshotOpened",
+    to: { name: "n1", incarnation: "i1" },
+    snapshot: {
+      id: "x",
+      index: 9,
+      term: 1,
+      time: 0,
+      chain: 0,
+      configuration: { voters: [], outgoing: [], learners: [] },
+    },
+  },
 })
 /** No election within the bound. */
-const slow: Script = { seed: 1, options: { nodes: 3, settings: { electionMin: 200_000, electionMax: 300_000 } }, actions: [{ type: "run", ms: 10 }] }
+const slow: Script = {
+  seed: 1,
+  options: { nodes: 3, settings: { electionMin: 200_000, electionMax: 300_000 } },
+  actions: [{ type: "run", ms: 10 }],
+}
 
 describe("the command that is printed opens at the violation", () => {
   test.each([
@@ -78,9 +130,28 @@ describe("the command that is printed opens at the violation", () => {
   ] as const)("%s, in a world that a test runs and one that simulate runs", async (_, script, checks, violation) => {
     expectShown(await shown(messageOf(() => passing(script, checks))), violation)
     const failed = failedOf(script, checks)
-    const options: SimulateOptions = { seed: 1, seeds: 1, minutes: null, actions: 2, nodes: 3, profile: "calm", workers: 1, refine: true, clients: 0, trace: null, save: folder(), output: "json" }
+    const options: SimulateOptions = {
+      seed: 1,
+      seeds: 1,
+      minutes: null,
+      actions: 2,
+      nodes: 3,
+      profile: "calm",
+      workers: 1,
+      refine: true,
+      clients: 0,
+      trace: null,
+      save: folder(),
+      output: "json",
+    }
     const shrunk = { actions: 3, steps: failed.steps, seconds: 0 }
-    const told = save(options, 1, { ...failed, script, from: shrunk, shrunk, lived: { ...asLived(script, failed, checks), history: null } })
+    const told = save(options, 1, {
+      ...failed,
+      script,
+      from: shrunk,
+      shrunk,
+      lived: { ...asLived(script, failed, checks), history: null },
+    })
     const out = await shown(told.look ?? "")
     expectShown(out, violation)
     // A bound of sixty seconds is over where it is said that nothing has come of them.
@@ -88,7 +159,18 @@ describe("the command that is printed opens at the violation", () => {
   })
 
   const property = (more: object, checks: () => ScriptChecks): string =>
-    messageOf(() => worldProperty({ profile: "calm", steps: 6, numRuns: 20, seed: 1, command: () => new Uint8Array(8), file: join(folder(), "world.ndjson"), checks, ...more }))
+    messageOf(() =>
+      worldProperty({
+        profile: "calm",
+        steps: 6,
+        numRuns: 20,
+        seed: 1,
+        command: () => new Uint8Array(8),
+        file: join(folder(), "world.ndjson"),
+        checks,
+        ...more,
+      }),
+    )
   test("a property over a state machine of one's own: with its module it is run again, without it the step that was told is shown", async () => {
     const check = join(root, "test", "failures.check.ts")
     const told = property({ module: check }, ownChecks)
@@ -130,7 +212,22 @@ describe("the command that is printed opens at the violation", () => {
     const twice = (c: ReturnType<typeof cluster>): void => {
       const leader = c.leader()
       const from = c.world.node(c.other(leader)).member
-      c.world.inject(leader, { type: "MessageReceived", from, message: { type: "AppendEntries", term: c.state(leader).currentTerm, prevLogIndex: 0, prevLogTerm: 0, prevLogChain: 0, entries: [], leaderCommit: 0, time: 0, settled: false, round: 1 } })
+      c.world.inject(leader, {
+        type: "MessageReceived",
+        from,
+        message: {
+          type: "AppendEntries",
+          term: c.state(leader).currentTerm,
+          prevLogIndex: 0,
+          prevLogTerm: 0,
+          prevLogChain: 0,
+          entries: [],
+          leaderCommit: 0,
+          time: 0,
+          settled: false,
+          round: 1,
+        },
+      })
     }
     expectShown(await shown(told(twice)), "ElectionSafety")
   })

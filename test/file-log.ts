@@ -23,7 +23,9 @@ export const DIRECTORY = "/data/n1"
 
 export const openStorage = async (options: Partial<FileStorageOptions> = {}): Promise<Opened> => {
   const scope = Scope.makeUnsafe()
-  const storage = await Effect.runPromise(openFileStorage({ directory: DIRECTORY, name: "n1", ...options }).pipe(Scope.provide(scope)))
+  const storage = await Effect.runPromise(
+    openFileStorage({ directory: DIRECTORY, name: "n1", ...options }).pipe(Scope.provide(scope)),
+  )
   let acknowledged = -1
   let failed: Error | null = null
   const space: boolean[] = []
@@ -56,8 +58,19 @@ export const openStorage = async (options: Partial<FileStorageOptions> = {}): Pr
 }
 
 export const member = (name: string): Member => ({ name, incarnation: `${name}-1` })
-export const configuration: Configuration = { voters: [member("n1"), member("n2"), member("n3")], outgoing: [], learners: [] }
-export const command = (index: number, term: number, bytes: Uint8Array): Entry => ({ kind: "command", index, term, time: index * 10, chain: index * 3, payload: payloadOf(bytes) })
+export const configuration: Configuration = {
+  voters: [member("n1"), member("n2"), member("n3")],
+  outgoing: [],
+  learners: [],
+}
+export const command = (index: number, term: number, bytes: Uint8Array): Entry => ({
+  kind: "command",
+  index,
+  term,
+  time: index * 10,
+  chain: index * 3,
+  payload: payloadOf(bytes),
+})
 export const persistOf = (seq: number, change: Partial<Persist>): Persist => ({
   type: "Persist",
   seq,
@@ -69,8 +82,16 @@ export const persistOf = (seq: number, change: Partial<Persist>): Persist => ({
 })
 /** Entries first … first + count - 1, one Persist, `size` bytes each. */
 export const appended = (seq: number, first: number, count: number, size = 100): Persist =>
-  persistOf(seq, { entries: Array.from({ length: count }, (_, i) => command(first + i, 1, Buffer.alloc(size, first + i))) })
-export const baseAt = (index: number, term = 1): LogBase => ({ index, term, time: index * 10, chain: index * 3, configuration })
+  persistOf(seq, {
+    entries: Array.from({ length: count }, (_, i) => command(first + i, 1, Buffer.alloc(size, first + i))),
+  })
+export const baseAt = (index: number, term = 1): LogBase => ({
+  index,
+  term,
+  time: index * 10,
+  chain: index * 3,
+  configuration,
+})
 
 export const nothingStored: Stored = {
   hardState: { term: 0, vote: null },
@@ -91,7 +112,10 @@ export const storedAfter = (before: Stored, persist: Persist): Stored => {
 /** A text that two states share if and only if they are equal. */
 export const plain = ({ hardState, base, entries }: Stored): string => {
   const lines = entries.map(({ kind, index, term, time, chain, ...rest }) => {
-    const content = "payload" in rest ? `${rest.payload.checksum} ${Buffer.from(rest.payload.bytes).toString("latin1")}` : JSON.stringify(rest)
+    const content =
+      "payload" in rest
+        ? `${rest.payload.checksum} ${Buffer.from(rest.payload.bytes).toString("latin1")}`
+        : JSON.stringify(rest)
     return `${index} ${term} ${time} ${chain} ${kind} ${content}`
   })
   return [JSON.stringify({ hardState, base }), ...lines].join("\n")
@@ -125,7 +149,11 @@ export const histories = (length: number): fc.Arbitrary<readonly Persist[]> =>
         vote: () => ({ hardState: vote }),
         overwrite: () => ({ truncateFrom: from, entries: run(from), hardState: vote }),
         trim: () => ({ base: baseAt(from - 1, term), entries: run(last + 1) }),
-        jump: () => ({ truncateFrom: from, base: baseAt(last + 1 + amount, term), entries: where % 2 === 0 ? [] : run(last + 2 + amount) }),
+        jump: () => ({
+          truncateFrom: from,
+          base: baseAt(last + 1 + amount, term),
+          entries: where % 2 === 0 ? [] : run(last + 2 + amount),
+        }),
         nothing: () => ({}),
       }
       const persist = persistOf(seq, change[kind]())

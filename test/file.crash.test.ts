@@ -13,7 +13,13 @@ interface Image {
 }
 
 /** Runs the history; at every operation on the disk, and at the end, notes what a crash there would leave. */
-const imagesOf = async (history: readonly Persist[], gaps: number, segmentBytes: number, seed: number, also: Trouble = () => null): Promise<Image[]> => {
+const imagesOf = async (
+  history: readonly Persist[],
+  gaps: number,
+  segmentBytes: number,
+  seed: number,
+  also: Trouble = () => null,
+): Promise<Image[]> => {
   const disk = memoryDisk()
   const images: Image[] = []
   let acknowledged = (): number => -1
@@ -101,7 +107,14 @@ test("one write and one sync carry everything that waited", async () => {
   const disk = memoryDisk()
   const opened = await openStorage({ files: disk.files })
   for (let seq = 0; seq < 1000; seq++) {
-    opened.storage.persist({ type: "Persist", seq, hardState: { term: seq, vote: null }, truncateFrom: null, entries: [], base: null })
+    opened.storage.persist({
+      type: "Persist",
+      seq,
+      hardState: { term: seq, vote: null },
+      truncateFrom: null,
+      entries: [],
+      base: null,
+    })
     if (seq === 500) await new Promise((resolve) => setImmediate(resolve))
   }
   await opened.durable(999)
@@ -117,7 +130,14 @@ const lies: Record<string, Trouble> = {
 }
 for (const [name, lie] of Object.entries(lies)) {
   test(`a missing ${name} is noticed`, async () => {
-    const history = Array.from({ length: 12 }, (_, seq): Persist => ({ type: "Persist", seq, hardState: { term: seq + 1, vote: null }, truncateFrom: null, entries: [], base: null }))
+    const history = Array.from({ length: 12 }, (_, seq): Persist => ({
+      type: "Persist",
+      seq,
+      hardState: { term: seq + 1, vote: null },
+      truncateFrom: null,
+      entries: [],
+      base: null,
+    }))
     const verdicts: boolean[] = []
     for (const image of await imagesOf(history, 1, 2048, 1, lie)) {
       verdicts.push(

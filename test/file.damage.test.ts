@@ -9,7 +9,11 @@ import { memoryDisk, type MemoryDisk } from "./disk.ts"
 import { appended, baseAt, command, configuration, DIRECTORY, member, openStorage, persistOf } from "./file-log.ts"
 
 const FORMAT = `${DIRECTORY}/FORMAT`
-const segments = (disk: MemoryDisk): string[] => disk.names().filter((name) => name.includes("wal-")).sort()
+const segments = (disk: MemoryDisk): string[] =>
+  disk
+    .names()
+    .filter((name) => name.includes("wal-"))
+    .sort()
 const only = (disk: MemoryDisk): string => segments(disk).at(-1) ?? ""
 
 /** Each Persist durable before the next: one frame each. Killed: the length of the log was not written down at the end. */
@@ -63,7 +67,9 @@ test("a last record with a sector that was never written is cut", async () => {
 test("a last record whose content has zero sectors is told from one that is torn", async () => {
   const disk = memoryDisk()
   const opened = await openStorage({ files: disk.files })
-  opened.storage.persist(persistOf(0, { entries: [command(1, 1, Buffer.concat([Buffer.alloc(2000), Buffer.alloc(600, 1)]))] }))
+  opened.storage.persist(
+    persistOf(0, { entries: [command(1, 1, Buffer.concat([Buffer.alloc(2000), Buffer.alloc(600, 1)]))] }),
+  )
   await opened.durable(0)
   const killed = disk.crash("nothing")
   await opened.close()
@@ -124,13 +130,27 @@ test("starts are counted, each with a word of its own, and starts of peers are r
   const lines: (readonly number[])[] = []
   for (const number of [1, 2, 3]) {
     const opened = await openStorage({ files: disk.files })
-    expect(opened.storage.start).toMatchObject({ number, words: [...(lines.at(-1) ?? []), opened.storage.start.words.at(-1)] })
+    expect(opened.storage.start).toMatchObject({
+      number,
+      words: [...(lines.at(-1) ?? []), opened.storage.start.words.at(-1)],
+    })
     lines.push(opened.storage.start.words)
     if (number === 1) {
       expect(opened.storage.sightings.of(peer)).toBeNull()
       await new Promise((resolve) => opened.storage.sightings.meet(peer, start, resolve))
       const sighting = opened.storage.sightings.of(peer)
-      if (sighting !== null) recordClaim(sighting, { type: "AppendAccepted", term: 3, matchIndex: 12, verifiedIndex: 12, verifiedChain: 0, round: 1, condition: "ready", wall: 0, leaderTime: 0 })
+      if (sighting !== null)
+        recordClaim(sighting, {
+          type: "AppendAccepted",
+          term: 3,
+          matchIndex: 12,
+          verifiedIndex: 12,
+          verifiedChain: 0,
+          round: 1,
+          condition: "ready",
+          wall: 0,
+          leaderTime: 0,
+        })
     } else expect(opened.storage.sightings.of(peer)).toEqual({ member: peer, start, term: 3, index: 12 })
     await opened.close()
   }
@@ -289,7 +309,9 @@ test("a directory of another node, cluster or version is refused by name", async
   await Effect.runPromise(opened.storage.found("blue", configuration))
   await Effect.runPromise(opened.storage.found("blue", configuration))
   expect(opened.storage.stored.base).toEqual({ index: 0, term: 0, time: 0, chain: 0, configuration })
-  expect(await Effect.runPromise(Effect.flip(opened.storage.found("red", configuration)))).toMatchObject({ _tag: "WrongCluster" })
+  expect(await Effect.runPromise(Effect.flip(opened.storage.found("red", configuration)))).toMatchObject({
+    _tag: "WrongCluster",
+  })
   const { identity } = opened.storage
   await opened.close()
 

@@ -1,6 +1,13 @@
 /** No file descriptors left: the log waits and goes on; and every errno is told with advice of its own. */
 import { expect, test } from "vitest"
-import { adviceFor, DiskFull, DirectoryUnusable, openingError, SyncFailed, WriteFailed } from "../interpreters/file/errors.ts"
+import {
+  adviceFor,
+  DiskFull,
+  DirectoryUnusable,
+  openingError,
+  SyncFailed,
+  WriteFailed,
+} from "../interpreters/file/errors.ts"
 import { diskError, memoryDisk, troubled, type Operation, type Trouble } from "./disk.ts"
 import { appended, baseAt, openStorage, persistOf } from "./file-log.ts"
 import { until } from "./cluster.ts"
@@ -10,11 +17,25 @@ const opening = ({ kind }: Operation): boolean => kind === "open" || kind === "s
 for (const code of ["EMFILE", "ENFILE"] as const)
   test(`${code} wherever the next segment needs a file: nothing is acknowledged meanwhile, nothing ends, and all goes on`, async () => {
     // The segment, its name, FORMAT, its name; then each of them several times.
-    for (const [spared, times] of [[0, 1], [1, 1], [2, 1], [3, 1], [0, 3], [1, 3], [2, 4], [3, 5]] as const) {
+    for (const [spared, times] of [
+      [0, 1],
+      [1, 1],
+      [2, 1],
+      [3, 1],
+      [0, 3],
+      [1, 3],
+      [2, 4],
+      [3, 5],
+    ] as const) {
       const disk = memoryDisk()
       let trouble: Trouble = () => null
       const told: string[] = []
-      const opened = await openStorage({ files: troubled(disk.files, (operation) => trouble(operation)), watchInterval: 5, segmentBytes: 2048, waiting: (text) => told.push(text) })
+      const opened = await openStorage({
+        files: troubled(disk.files, (operation) => trouble(operation)),
+        watchInterval: 5,
+        segmentBytes: 2048,
+        waiting: (text) => told.push(text),
+      })
       opened.storage.persist(appended(0, 1, 1, 1500))
       await opened.durable(0)
       let good = spared
@@ -50,7 +71,11 @@ for (const code of ["EMFILE", "ENFILE"] as const)
 test("a trim that finds no descriptor is made later", async () => {
   const disk = memoryDisk()
   let trouble: Trouble = () => null
-  const opened = await openStorage({ files: troubled(disk.files, (operation) => trouble(operation)), watchInterval: 5, segmentBytes: 2048 })
+  const opened = await openStorage({
+    files: troubled(disk.files, (operation) => trouble(operation)),
+    watchInterval: 5,
+    segmentBytes: 2048,
+  })
   for (let i = 0; i < 4; i++) {
     opened.storage.persist(appended(i, i + 1, 1, 1500))
     await opened.durable(i)
@@ -58,7 +83,8 @@ test("a trim that finds no descriptor is made later", async () => {
   const segments = (): number => disk.names().filter((name) => name.includes("wal-")).length
   const before = segments()
   let bad = 3
-  trouble = (operation) => (operation.kind === "open" && operation.path.includes("FORMAT") && bad-- > 0 ? diskError("EMFILE") : null)
+  trouble = (operation) =>
+    operation.kind === "open" && operation.path.includes("FORMAT") && bad-- > 0 ? diskError("EMFILE") : null
   opened.storage.persist(persistOf(4, { base: baseAt(3) }))
   await opened.durable(4)
   await until("the trim was refused", () => bad <= 2)
@@ -70,10 +96,26 @@ test("a trim that finds no descriptor is made later", async () => {
 test("each errno has its own advice, and only a disk that may be broken is to be checked", () => {
   const coded = (code: string): Error => Object.assign(new Error(`${code}: it failed`), { code })
   const of = (code: string): readonly string[] => [
-    new WriteFailed({ file: "f", cause: coded(code) }).message, new SyncFailed({ file: "f", cause: coded(code) }).message, openingError("d", coded(code)).message,
+    new WriteFailed({ file: "f", cause: coded(code) }).message,
+    new SyncFailed({ file: "f", cause: coded(code) }).message,
+    openingError("d", coded(code)).message,
   ]
-  for (const code of ["EMFILE", "ENFILE"]) for (const text of of(code)) expect(text).toMatch(/file descriptors.*raise its limit/)
-  for (const code of ["ENOSPC", "EDQUOT", "EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR", "EFBIG", "ENOMEM", "EMFILE", "ENFILE"]) for (const text of of(code)) expect(text).not.toContain("Check the disk")
+  for (const code of ["EMFILE", "ENFILE"])
+    for (const text of of(code)) expect(text).toMatch(/file descriptors.*raise its limit/)
+  for (const code of [
+    "ENOSPC",
+    "EDQUOT",
+    "EACCES",
+    "EPERM",
+    "EROFS",
+    "ENOENT",
+    "ENOTDIR",
+    "EFBIG",
+    "ENOMEM",
+    "EMFILE",
+    "ENFILE",
+  ])
+    for (const text of of(code)) expect(text).not.toContain("Check the disk")
   for (const code of ["EIO", "ENXIO"]) for (const text of of(code)) expect(text).toContain("Check the disk")
   expect(openingError("d", coded("ENOSPC"))).toBeInstanceOf(DiskFull)
   expect(openingError("d", coded("EMFILE"))).toBeInstanceOf(DirectoryUnusable)

@@ -30,7 +30,8 @@ test.each([
       await away()
       await (await openStorage({ directory, name: "n1", files: { ...nodeFiles } })).close()
     },
-    "DirectoryGone", /another directory stands in its place|it is not there|missing/,
+    "DirectoryGone",
+    /another directory stands in its place|it is not there|missing/,
   ],
   ["robbed of its lock alone", remove(/^LOCK\./), "LockLost", /The log is still there/],
 ])("a directory that is %s stops the node by name", async (_, harm, tag, why) => {
@@ -38,9 +39,12 @@ test.each([
   opened.storage.persist(appended(0, 1, 1))
   await opened.durable(0)
   await harm()
-  await expect.poll(() => opened.failed(), { timeout: 30_000 }).toMatchObject({ _tag: tag, message: expect.stringMatching(why) as string })
+  await expect
+    .poll(() => opened.failed(), { timeout: 30_000 })
+    .toMatchObject({ _tag: tag, message: expect.stringMatching(why) as string })
   if (tag === "DirectoryGone") expect(opened.failed()?.message).toMatch(/is not there any more/)
-  const listed = async (): Promise<readonly string[]> => (await readdir(directory).catch(() => [])).filter((name) => !name.startsWith("LOCK."))
+  const listed = async (): Promise<readonly string[]> =>
+    (await readdir(directory).catch(() => [])).filter((name) => !name.startsWith("LOCK."))
   const before = await listed()
   await opened.close()
   expect(await listed(), "nothing was written into what stands there now").toEqual(before)
@@ -65,7 +69,8 @@ test("directories are their owner's alone, also one that was there before; so ar
   const modes = async (path: string): Promise<readonly string[]> => {
     const { mode } = await stat(path)
     const own = (mode & 0o777).toString(8)
-    const inner = (mode & 0o40000) === 0 ? [] : await Promise.all((await readdir(path)).map((name) => modes(join(path, name))))
+    const inner =
+      (mode & 0o40000) === 0 ? [] : await Promise.all((await readdir(path)).map((name) => modes(join(path, name))))
     return [own, ...inner.flat()]
   }
   expect(new Set(await modes(directory))).toEqual(new Set(["700", "600"]))
@@ -77,7 +82,10 @@ test("a lock that cannot be renewed is told, once, and is no reason to end at on
   const disk = memoryDisk()
   const told: string[] = []
   let touchable = true
-  const files = { ...disk.files, touch: (path: string) => (touchable ? disk.files.touch(path) : Promise.reject(diskError("EIO"))) }
+  const files = {
+    ...disk.files,
+    touch: (path: string) => (touchable ? disk.files.touch(path) : Promise.reject(diskError("EIO"))),
+  }
   const opened = await openStorage({ files, watchInterval: 5, waiting: (text) => told.push(text) })
   touchable = false
   await expect.poll(() => told.length, { timeout: 30_000 }).toBe(1)

@@ -24,9 +24,11 @@ afterEach(async () => {
 })
 
 const holder = async (): Promise<{ readonly child: ChildProcess; readonly said: string }> => {
-  const child = spawn(process.execPath, ["--import", "tsx", fileURLToPath(new URL("file-holder.ts", import.meta.url)), directory], {
-    stdio: ["ignore", "pipe", "inherit"],
-  })
+  const child = spawn(
+    process.execPath,
+    ["--import", "tsx", fileURLToPath(new URL("file-holder.ts", import.meta.url)), directory],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  )
   children.push(child)
   let said = ""
   child.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()))
@@ -38,7 +40,10 @@ const locks = async (): Promise<string[]> => (await readdir(directory)).filter((
 test("a second process is refused by name, and a lock left by kill -9 is taken over", async () => {
   const { child, said } = await holder()
   expect(said).toBe("held")
-  await expect(openStorage({ directory })).rejects.toMatchObject({ _tag: "DirectoryLocked", message: expect.stringContaining(`pid ${child.pid}`) as string })
+  await expect(openStorage({ directory })).rejects.toMatchObject({
+    _tag: "DirectoryLocked",
+    message: expect.stringContaining(`pid ${child.pid}`) as string,
+  })
   expect(await locks()).toHaveLength(1)
   const gone = once(child, "exit")
   child.kill("SIGKILL")

@@ -13,7 +13,11 @@ export const HOUSES = ["core", "interpreters", "spec", "kv", "test"] as const
 
 export const walk = (folder: string, ending: string): string[] =>
   readdirSync(join(root, folder), { withFileTypes: true }).flatMap((item) =>
-    item.isDirectory() ? walk(join(folder, item.name), ending) : item.name.endsWith(ending) ? [join(folder, item.name)] : [],
+    item.isDirectory()
+      ? walk(join(folder, item.name), ending)
+      : item.name.endsWith(ending)
+        ? [join(folder, item.name)]
+        : [],
   )
 
 export interface Import {
@@ -26,14 +30,19 @@ export const importsOf = (file: string): Import[] => {
   const source = readFileSync(join(root, file), "utf8")
   const { module, program } = parseSync(file, source)
   if (program.type !== "Program") throw new Error(`${file} cannot be read`)
-  const resolveName = (name: string): string => (name.startsWith(".") ? relative(root, resolve(root, dirname(file), name)) : name)
+  const resolveName = (name: string): string =>
+    name.startsWith(".") ? relative(root, resolve(root, dirname(file), name)) : name
   const statics = module.staticImports.map((found) => ({
     from: file,
     to: resolveName(found.moduleRequest.value),
     typeOnly: found.entries.length > 0 && found.entries.every((entry) => entry.isType),
   }))
   const reexports = module.staticExports.flatMap((found) =>
-    found.entries.flatMap((entry) => (entry.moduleRequest === null ? [] : [{ from: file, to: resolveName(entry.moduleRequest.value), typeOnly: entry.isType }])),
+    found.entries.flatMap((entry) =>
+      entry.moduleRequest === null
+        ? []
+        : [{ from: file, to: resolveName(entry.moduleRequest.value), typeOnly: entry.isType }],
+    ),
   )
   const dynamics = module.dynamicImports.flatMap((found) => {
     const text = source.slice(found.moduleRequest.start, found.moduleRequest.end)
@@ -48,14 +57,24 @@ export const syntaxOf = (source: string): string => {
   const { program, comments, errors } = parseSync("program.ts", source)
   if (errors.length > 0) throw new Error(`${errors[0]?.message ?? ""} in\n${source}`)
   const places = new Set(["start", "end", "raw", "loc", "range", "parent"])
-  return JSON.stringify([program, comments.map(({ value }) => value.trim())], (key, value: unknown) => (places.has(key) ? undefined : value), 1)
+  return JSON.stringify(
+    [program, comments.map(({ value }) => value.trim())],
+    (key, value: unknown) => (places.has(key) ? undefined : value),
+    1,
+  )
 }
 /** Blocks of code in a page of Markdown. */
 export const fencesOf = (page: string, language: string): readonly string[] =>
-  Array.from(readFileSync(join(root, page), "utf8").matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, "gmsu")), ([, code = ""]) => code)
+  Array.from(
+    readFileSync(join(root, page), "utf8").matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, "gmsu")),
+    ([, code = ""]) => code,
+  )
 /** What a file holds between `// #region README` and `// #endregion`, one after the other. */
 export const regionsOf = (file: string): string =>
-  Array.from(readFileSync(join(root, file), "utf8").matchAll(/^ *\/\/ #region README\n(.*?)^ *\/\/ #endregion$/gmsu), ([, code = ""]) => code).join("")
+  Array.from(
+    readFileSync(join(root, file), "utf8").matchAll(/^ *\/\/ #region README\n(.*?)^ *\/\/ #endregion$/gmsu),
+    ([, code = ""]) => code,
+  ).join("")
 
 /** For the names that a file exports: the file that declares each. */
 export const declarations = (): ((file: string) => readonly (readonly [name: string, by: string])[]) => {
@@ -66,14 +85,22 @@ export const declarations = (): ((file: string) => readonly (readonly [name: str
     const { module } = parseSync(file, readFileSync(join(root, file), "utf8"))
     const at = (name: string): string => relative(root, resolve(root, dirname(file), name))
     const found = module.staticExports.flatMap(({ entries }) =>
-      entries.flatMap(({ moduleRequest, exportName, importName, localName }): readonly (readonly [string, string])[] => {
-        if (moduleRequest !== null) {
-          const from = declared(at(moduleRequest.value))
-          return exportName.name === null ? from : from.flatMap(([name, by]) => (name === importName.name ? [[exportName.name ?? "", by]] : []))
-        }
-        const imported = module.staticImports.find((one) => one.entries.some((entry) => entry.localName.value === localName.name))
-        return exportName.name === null ? [] : [[exportName.name, imported === undefined ? file : at(imported.moduleRequest.value)]]
-      }),
+      entries.flatMap(
+        ({ moduleRequest, exportName, importName, localName }): readonly (readonly [string, string])[] => {
+          if (moduleRequest !== null) {
+            const from = declared(at(moduleRequest.value))
+            return exportName.name === null
+              ? from
+              : from.flatMap(([name, by]) => (name === importName.name ? [[exportName.name ?? "", by]] : []))
+          }
+          const imported = module.staticImports.find((one) =>
+            one.entries.some((entry) => entry.localName.value === localName.name),
+          )
+          return exportName.name === null
+            ? []
+            : [[exportName.name, imported === undefined ? file : at(imported.moduleRequest.value)]]
+        },
+      ),
     )
     known.set(file, found)
     return found
@@ -82,7 +109,15 @@ export const declarations = (): ((file: string) => readonly (readonly [name: str
 }
 
 /** What users import, and the program: they open rooms, and no room leads through them. */
-export const DOORS: ReadonlySet<string> = new Set(["interpreters/index.ts", "interpreters/main.ts", "interpreters/builtin.ts", "kv/main.ts", "kv/cli.ts", "spec/index.ts", "spec/main.ts"])
+export const DOORS: ReadonlySet<string> = new Set([
+  "interpreters/index.ts",
+  "interpreters/main.ts",
+  "interpreters/builtin.ts",
+  "kv/main.ts",
+  "kv/cli.ts",
+  "spec/index.ts",
+  "spec/main.ts",
+])
 /** A folder of a house, or what stands in the house itself. */
 export const roomOf = (file: string): string => {
   const [house = "", room = ""] = file.split("/")
@@ -96,7 +131,9 @@ export interface House {
   readonly arrows: ReadonlyMap<string, ReadonlySet<string>>
 }
 const built = HOUSES.filter((house) => house !== "test")
-export const readHouse = (imports: readonly Import[] = built.flatMap((house) => walk(house, ".ts")).flatMap(importsOf)): House => {
+export const readHouse = (
+  imports: readonly Import[] = built.flatMap((house) => walk(house, ".ts")).flatMap(importsOf),
+): House => {
   const rooms = new Map<string, number>()
   const arrows = new Map<string, Set<string>>()
   for (const file of built.flatMap((house) => walk(house, ".ts"))) {
@@ -106,7 +143,8 @@ export const readHouse = (imports: readonly Import[] = built.flatMap((house) => 
   }
   for (const { from, to } of imports) {
     const [room, other] = [roomOf(from), roomOf(to)]
-    if (rooms.has(room) && rooms.has(other) && room !== other && !DOORS.has(from) && !DOORS.has(to)) arrows.get(room)?.add(other)
+    if (rooms.has(room) && rooms.has(other) && room !== other && !DOORS.has(from) && !DOORS.has(to))
+      arrows.get(room)?.add(other)
   }
   return { rooms, arrows }
 }
@@ -132,7 +170,11 @@ const shortest = ({ arrows }: House): readonly (readonly [string, string])[] => 
     for (const next of arrows.get(from) ?? []) if (!seen.has(next)) reach(next, seen.add(next))
     return seen
   }
-  return [...arrows].flatMap(([from, to]) => [...to].filter((one) => ![...to].some((other) => other !== one && reach(other).has(one))).map((one) => [from, one] as const))
+  return [...arrows].flatMap(([from, to]) =>
+    [...to]
+      .filter((one) => ![...to].some((other) => other !== one && reach(other).has(one)))
+      .map((one) => [from, one] as const),
+  )
 }
 
 export const mermaid = (house: House): string => {
@@ -141,7 +183,14 @@ export const mermaid = (house: House): string => {
     const own = [...house.rooms].filter(([room]) => room === name || room.startsWith(`${name}/`))
     if (own.length === 0) return []
     const total = own.reduce((sum, [, count]) => sum + count, 0)
-    return [`  subgraph ${name}_house["${name}: ${total.toLocaleString("en-US")} lines"]`, ...own.map(([room, count]) => `    ${id(room)}["${room === name ? (own.length === 1 ? name : "shared") : room.slice(name.length + 1)} ${count.toLocaleString("en-US")}"]`), "  end"]
+    return [
+      `  subgraph ${name}_house["${name}: ${total.toLocaleString("en-US")} lines"]`,
+      ...own.map(
+        ([room, count]) =>
+          `    ${id(room)}["${room === name ? (own.length === 1 ? name : "shared") : room.slice(name.length + 1)} ${count.toLocaleString("en-US")}"]`,
+      ),
+      "  end",
+    ]
   })
   return ["flowchart TB", ...lines, ...shortest(house).map(([from, to]) => `  ${id(from)} --> ${id(to)}`)].join("\n")
 }

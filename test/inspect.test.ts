@@ -24,7 +24,8 @@ const written = async (): Promise<MemoryDisk> => {
   await close()
   return disk
 }
-const imprint = (disk: MemoryDisk): string => JSON.stringify(disk.names().map((name) => [name, disk.content(name).toString("base64")]))
+const imprint = (disk: MemoryDisk): string =>
+  JSON.stringify(disk.names().map((name) => [name, disk.content(name).toString("base64")]))
 
 test("a whole log is read as a start would read it", async () => {
   const disk = await written()
@@ -32,7 +33,9 @@ test("a whole log is read as a start would read it", async () => {
   const found = await inspectLog(disk.files, DIRECTORY)
   expect(imprint(disk)).toBe(before)
   expect(found?.damage).toEqual([])
-  expect(found?.segments.map(({ first, last }) => [first, last])).toEqual(expect.arrayContaining([[1, expect.any(Number)]]))
+  expect(found?.segments.map(({ first, last }) => [first, last])).toEqual(
+    expect.arrayContaining([[1, expect.any(Number)]]),
+  )
   const { storage, close } = await openStorage({ files: disk.files })
   expect(found?.stored === null || found === null ? "" : plain(found.stored)).toBe(plain(storage.stored))
   await close()
@@ -40,7 +43,10 @@ test("a whole log is read as a start would read it", async () => {
 
 test("damage anywhere in the log is told with the file and the offset that a start would name, and where whole records begin again", async () => {
   const whole = await written()
-  const segments = whole.names().filter((name) => /wal-/.test(name)).sort()
+  const segments = whole
+    .names()
+    .filter((name) => /wal-/.test(name))
+    .sort()
   expect(segments.length).toBeGreaterThan(2)
   let resumed = 0
   for (const [nth, file] of segments.entries()) {
@@ -51,9 +57,14 @@ test("damage anywhere in the log is told with the file and the offset that a sta
       const before = imprint(disk)
       const [damage] = (await inspectLog(disk.files, DIRECTORY))?.damage ?? []
       expect(imprint(disk)).toBe(before)
-      const start = await openStorage({ files: disk.files }).then(async ({ close }) => close().then(() => null), (error: unknown) => error)
+      const start = await openStorage({ files: disk.files }).then(
+        async ({ close }) => close().then(() => null),
+        (error: unknown) => error,
+      )
       expect(start).toBeInstanceOf(LogCorrupted)
-      expect([damage?.file, damage?.offset, damage?.reason]).toEqual(start instanceof LogCorrupted ? [start.file, start.offset, start.reason] : [])
+      expect([damage?.file, damage?.offset, damage?.reason]).toEqual(
+        start instanceof LogCorrupted ? [start.file, start.offset, start.reason] : [],
+      )
       expect(damage?.offset).toBeLessThanOrEqual(at)
       if (damage?.resumes != null) {
         resumed += 1
@@ -66,11 +77,19 @@ test("damage anywhere in the log is told with the file and the offset that a sta
 
 test("a missing file, a cut end and two damages at once are each told; a torn last record is none", async () => {
   const whole = await written()
-  const segments = whole.names().filter((name) => /wal-/.test(name)).sort()
+  const segments = whole
+    .names()
+    .filter((name) => /wal-/.test(name))
+    .sort()
   const [first = "", second = ""] = segments
   const last = segments.at(-1) ?? ""
-  const damageOf = async (disk: MemoryDisk) => (await inspectLog(disk.files, DIRECTORY))?.damage.map(({ file, reason }) => `${file}: ${reason}`)
-  const startOf = (disk: MemoryDisk): Promise<unknown> => openStorage({ files: disk.files }).then(({ close }) => close(), (error: unknown) => error)
+  const damageOf = async (disk: MemoryDisk) =>
+    (await inspectLog(disk.files, DIRECTORY))?.damage.map(({ file, reason }) => `${file}: ${reason}`)
+  const startOf = (disk: MemoryDisk): Promise<unknown> =>
+    openStorage({ files: disk.files }).then(
+      ({ close }) => close(),
+      (error: unknown) => error,
+    )
 
   const missing = whole.crash("everything")
   missing.remove(second)
@@ -86,7 +105,10 @@ test("a missing file, a cut end and two damages at once are each told; a torn la
   const twice = whole.crash("everything")
   twice.flip(first, 1500, 1)
   twice.flip(last, 700, 1)
-  expect(await damageOf(twice)).toEqual([expect.stringContaining(first) as string, expect.stringContaining(last) as string])
+  expect(await damageOf(twice)).toEqual([
+    expect.stringContaining(first) as string,
+    expect.stringContaining(last) as string,
+  ])
 
   const torn = whole.crash("everything")
   torn.overwrite(last, Buffer.concat([torn.content(last), Buffer.alloc(100)]))
@@ -95,11 +117,16 @@ test("a missing file, a cut end and two damages at once are each told; a torn la
 })
 
 const treeOf = (folder: string): readonly string[] =>
-  readdirSync(folder, { recursive: true }).map(String).sort().map((name) => {
-    const path = join(folder, name)
-    const stats = statSync(path)
-    return stats.isDirectory() ? `${name} ${stats.mtimeMs}` : `${name} ${stats.mtimeMs} ${createHash("sha256").update(readFileSync(path)).digest("hex")}`
-  })
+  readdirSync(folder, { recursive: true })
+    .map(String)
+    .sort()
+    .map((name) => {
+      const path = join(folder, name)
+      const stats = statSync(path)
+      return stats.isDirectory()
+        ? `${name} ${stats.mtimeMs}`
+        : `${name} ${stats.mtimeMs} ${createHash("sha256").update(readFileSync(path)).digest("hex")}`
+    })
 
 test("a node's directory: refused by name while it runs; afterwards read without any change; damaged tables are named", () =>
   withLocalCluster(1, async (cluster) => {
@@ -128,6 +155,9 @@ test("a node's directory: refused by name while it runs; afterwards read without
     const table = levelFiles(dataDir).find((name) => name.endsWith(".ldb")) ?? ""
     flipBit(table, 100)
     const damaged = await openState(at, identity)
-    expect([damaged.position, damaged.damage]).toEqual([null, [expect.stringMatching(/a block at offset 0 of \d+\.ldb fails its checksum/) as string]])
+    expect([damaged.position, damaged.damage]).toEqual([
+      null,
+      [expect.stringMatching(/a block at offset 0 of \d+\.ldb fails its checksum/) as string],
+    ])
     await damaged.close()
   }))

@@ -9,7 +9,16 @@ import { many } from "./long.ts"
 import { payload, tightSettings } from "./worlds.ts"
 
 const forgedEntries = (random: Random, state: State, prev: number): readonly Entry[] =>
-  chained(Array.from({ length: random.below(3) }, (_, i) => ({ kind: "command", index: prev + 1 + i, term: Math.max(1, state.currentTerm - random.below(2)), time: replicatedTime(state), payload: payload(random.below(0xffff)) })), state.log.chainAt(prev))
+  chained(
+    Array.from({ length: random.below(3) }, (_, i) => ({
+      kind: "command",
+      index: prev + 1 + i,
+      term: Math.max(1, state.currentTerm - random.below(2)),
+      time: replicatedTime(state),
+      payload: payload(random.below(0xffff)),
+    })),
+    state.log.chainAt(prev),
+  )
 
 /** A message or fact that no correct server or disk would come up with. */
 const forged = (random: Random, state: State): Event => {
@@ -20,15 +29,39 @@ const forged = (random: Random, state: State): Event => {
   const said = (message: Message): Event => ({ type: "MessageReceived", from, message })
   switch (random.below(5)) {
     case 0:
-      return said({ type: "AppendEntries", term: currentTerm + random.below(2), prevLogIndex: prev, prevLogTerm: log.termAt(prev) ?? 0, prevLogChain: log.chainAt(prev) ?? 0, entries: forgedEntries(random, state, prev), leaderCommit: random.below(log.lastIndex + 2), round: 1, time: replicatedTime(state), settled: true })
+      return said({
+        type: "AppendEntries",
+        term: currentTerm + random.below(2),
+        prevLogIndex: prev,
+        prevLogTerm: log.termAt(prev) ?? 0,
+        prevLogChain: log.chainAt(prev) ?? 0,
+        entries: forgedEntries(random, state, prev),
+        leaderCommit: random.below(log.lastIndex + 2),
+        round: 1,
+        time: replicatedTime(state),
+        settled: true,
+      })
     case 1:
       return said({ type: "RequestVoteReply", term: currentTerm, granted: true, wall: 0, time: 0 })
     case 2:
-      return said({ type: "AppendAccepted", term: currentTerm, verifiedIndex: log.lastIndex, verifiedChain: log.last.chain, matchIndex: log.lastIndex, round: 1, condition: "ready", wall: 0, leaderTime: 0 })
+      return said({
+        type: "AppendAccepted",
+        term: currentTerm,
+        verifiedIndex: log.lastIndex,
+        verifiedChain: log.last.chain,
+        matchIndex: log.lastIndex,
+        round: 1,
+        condition: "ready",
+        wall: 0,
+        leaderTime: 0,
+      })
     case 3:
       return { type: "Persisted", seq: state.durability.nextSeq }
     default:
-      return { type: "SnapshotRestored", snapshot: { ...log.base, index: prev, term: currentTerm, chain: log.chainAt(prev) ?? 0, id: "forged" } }
+      return {
+        type: "SnapshotRestored",
+        snapshot: { ...log.base, index: prev, term: currentTerm, chain: log.chainAt(prev) ?? 0, id: "forged" },
+      }
   }
 }
 
@@ -45,7 +78,9 @@ const verdictOf = (check: () => void): Invariant | null => {
 class Broken extends Error {}
 
 /** Runs until the checks of steps find something, and asks the sweep at every step. */
-const race = (seed: number): { readonly step: Invariant | null; readonly swept: Invariant | null; readonly sweptBefore: boolean } => {
+const race = (
+  seed: number,
+): { readonly step: Invariant | null; readonly swept: Invariant | null; readonly sweptBefore: boolean } => {
   const check = makeInvariantChecker()
   const random = makeRandom(seed)
   const latest = new Map<string, SweptState>()

@@ -25,7 +25,13 @@ describe("invariants in random worlds", () => {
 
   test("what a checker remembers stays small, however long the world goes on", () => {
     const check = makeInvariantChecker()
-    const world = new World({ seed: 3, nodes: 3, settings: { snapshotBytes: 20_000, trailingLogBytes: 2000 }, observe: check, started: check.started })
+    const world = new World({
+      seed: 3,
+      nodes: 3,
+      settings: { snapshotBytes: 20_000, trailingLogBytes: 2000 },
+      observe: check,
+      started: check.started,
+    })
     world.run(3000)
     const sizes: number[] = []
     for (let id = 0; id < 8000; id += 4) {
@@ -43,10 +49,11 @@ describe("invariants in random worlds", () => {
 })
 
 /** Whole states of every server, from the moment of their last step. */
-const statesOf = (world: World): SweptState[] => world.names.flatMap((node) => {
-  const state = world.state(node)
-  return state === undefined ? [] : [{ node, state }]
-})
+const statesOf = (world: World): SweptState[] =>
+  world.names.flatMap((node) => {
+    const state = world.state(node)
+    return state === undefined ? [] : [{ node, state }]
+  })
 
 test("a sweep over a healthy world finds nothing", () => {
   const world = scripted(5, { nodes: 3, profile: "calm" })

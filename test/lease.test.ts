@@ -51,7 +51,8 @@ class Store {
     this.log.time = 1_000_000 + Math.floor(this.time.now * this.rate)
     this.log.call(...words)
     const last = this.machine.applyNow(this.log.from(this.machine.position().index)).at(-1)
-    if (last?.type !== "replied" || last.reply.type === "error") throw new Error(`${words.join(" ")} gave ${JSON.stringify(last)}`)
+    if (last?.type !== "replied" || last.reply.type === "error")
+      throw new Error(`${words.join(" ")} gave ${JSON.stringify(last)}`)
     return last.reply
   }
 }
@@ -93,7 +94,8 @@ class Holder {
         const arrival = this.lastArrival
         time.at(arrival, () => {
           const answer = request.answer(store.execute(words))
-          if (answer !== undefined && fate === "serve") time.at(time.now + this.delay(), () => this.later(0, () => resolve(answer)))
+          if (answer !== undefined && fate === "serve")
+            time.at(time.now + this.delay(), () => this.later(0, () => resolve(answer)))
         })
         if (fate !== "serve") this.later(TIMEOUT, () => reject(new Unknown(timeout)))
       })
@@ -125,7 +127,11 @@ class Resource {
 
 describe("a take of unknown outcome", () => {
   const free = (store: Store, time: Time): boolean => {
-    const [token] = (store.execute(["LEASE", "lease:x", "other", "1"]) as unknown as { readonly items: readonly [{ readonly value: number }] }).items
+    const [token] = (
+      store.execute(["LEASE", "lease:x", "other", "1"]) as unknown as {
+        readonly items: readonly [{ readonly value: number }]
+      }
+    ).items
     return token.value === store.machine.position().index && time.now > 0
   }
   test.each(["lost", "late", "serve"] as const)("whose caller gives up does not keep the lease: %s", async (fate) => {
@@ -138,7 +144,11 @@ describe("a take of unknown outcome", () => {
     const fates: Fate[] = [fate]
     holder.fate = () => fates.shift() ?? "serve"
     let ended: unknown = null
-    const locking = lock(holder.table, "x", { ttl: 60_000, signal: over.signal, surroundings: holder.surroundings }).catch((error: unknown) => (ended = error))
+    const locking = lock(holder.table, "x", {
+      ttl: 60_000,
+      signal: over.signal,
+      surroundings: holder.surroundings,
+    }).catch((error: unknown) => (ended = error))
     await time.pass(60)
     over.abort(new Error("enough"))
     await time.pass(2000, () => ended !== null)
@@ -151,7 +161,10 @@ describe("a take of unknown outcome", () => {
   })
 
   test("that was certainly not executed is not waited for, and a release that nobody can take is not waited for beyond the lease", async () => {
-    for (const [fates, latest] of [[["never"], 400], [["lost", "never"], 800]] as const) {
+    for (const [fates, latest] of [
+      [["never"], 400],
+      [["lost", "never"], 800],
+    ] as const) {
       const time = new Time()
       const store = new Store(time)
       const holder = new Holder("h", time, store)
@@ -163,7 +176,11 @@ describe("a take of unknown outcome", () => {
         return left.shift() ?? "never"
       }
       let ended = false
-      const locking = lock(holder.table, "x", { ttl: 400, signal: over.signal, surroundings: holder.surroundings }).catch(() => (ended = true))
+      const locking = lock(holder.table, "x", {
+        ttl: 400,
+        signal: over.signal,
+        surroundings: holder.surroundings,
+      }).catch(() => (ended = true))
       await time.pass(TIMEOUT + 10)
       over.abort()
       await time.pass(5000, () => ended)
@@ -183,7 +200,9 @@ test("a leader is paused in the middle of its work: another leads, and the resou
   const holders = ["a", "b"].map((name) => new Holder(name, time, store))
   const elections = holders.map((holder) =>
     elect(holder.table, "cron", {
-      ttl: 1000, signal: over.signal, surroundings: holder.surroundings,
+      ttl: 1000,
+      signal: over.signal,
+      surroundings: holder.surroundings,
       onLead: async (token, signal) => {
         leading.push(holder.table.id)
         const pause = (millis: number): Promise<void> => new Promise((resolve) => holder.later(millis, resolve))
@@ -213,8 +232,15 @@ test("a leader is paused in the middle of its work: another leads, and the resou
 
 /** One step of a script: time passes, a holder is paused, or its requests begin to fare otherwise. */
 const step = fc.record({
-  after: fc.integer({ min: 1, max: 900 }), holder: fc.nat({ max: 2 }),
-  what: fc.oneof(fc.record({ pause: fc.integer({ min: 1, max: 3000 }) }), fc.record({ fates: fc.array(fc.constantFrom<Fate>("serve", "never", "lost", "late"), { minLength: 1, maxLength: 6 }) }), fc.record({ delay: fc.integer({ min: 1, max: 400 }) })),
+  after: fc.integer({ min: 1, max: 900 }),
+  holder: fc.nat({ max: 2 }),
+  what: fc.oneof(
+    fc.record({ pause: fc.integer({ min: 1, max: 3000 }) }),
+    fc.record({
+      fates: fc.array(fc.constantFrom<Fate>("serve", "never", "lost", "late"), { minLength: 1, maxLength: 6 }),
+    }),
+    fc.record({ delay: fc.integer({ min: 1, max: 400 }) }),
+  ),
 })
 test("property: whoever was not paused was alone, tokens grow, and the resource keeps their order, whatever becomes of requests", async () => {
   await fc.assert(
@@ -229,14 +255,18 @@ test("property: whoever was not paused was alone, tokens grow, and the resource 
       const holders = ["a", "b", "c"].map((name) => new Holder(name, time, store))
       const elections = holders.map((holder) =>
         elect(holder.table, "one", {
-          ttl: 1000, signal: over.signal, surroundings: holder.surroundings,
+          ttl: 1000,
+          signal: over.signal,
+          surroundings: holder.surroundings,
           onLead: async (token, signal) => {
             const by = holder.table.id
             led.push({ token, by })
             inside.set(holder, signal)
             while (!signal.aborted) {
               // Whoever was paused may not know yet that its time is over; all others must be alone.
-              const sure = Array.from(inside).filter(([{ pausedUntil }, { aborted }]) => !aborted && time.now > pausedUntil)
+              const sure = Array.from(inside).filter(
+                ([{ pausedUntil }, { aborted }]) => !aborted && time.now > pausedUntil,
+              )
               if (sure.length > 1) together.push(sure.map(([{ table }]) => table.id).join(" and "))
               resource.write(token, by)
               await new Promise<void>((resolve) => holder.later(20, () => resolve()))
@@ -278,7 +308,11 @@ test("property: whoever was not paused was alone, tokens grow, and the resource 
       expect(new Set(led.map(({ token }) => token)).size).toBe(led.length)
       // All were released: the table is free at once.
       expect(led.length).toBeGreaterThan(0)
-      const [taken] = (store.execute(["LEASE", "lease:one", "next", "1000"]) as unknown as { readonly items: readonly [{ readonly value: number }] }).items
+      const [taken] = (
+        store.execute(["LEASE", "lease:one", "next", "1000"]) as unknown as {
+          readonly items: readonly [{ readonly value: number }]
+        }
+      ).items
       expect(taken.value).toBe(store.machine.position().index)
     }),
     { numRuns: 60 },

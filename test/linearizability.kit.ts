@@ -1,11 +1,26 @@
 /** Histories for the tests of the checker: small ones of every kind, long ones that are linearizable by construction, and brute force. */
 import { makeRandom, type Random } from "../interpreters/simulation/index.ts"
-import { impossible, type F, type Model, type Operation, type Request, type RequestModel, type Value } from "../spec/index.ts"
+import {
+  impossible,
+  type F,
+  type Model,
+  type Operation,
+  type Request,
+  type RequestModel,
+  type Value,
+} from "../spec/index.ts"
 
 /** Tries every order that respects real time, of all operations that returned and of any of the others. Remembers nothing. */
-export const bruteForce = <State, Input, Output>(history: readonly Operation<Input, Output>[], model: Model<State, Input, Output>): boolean => {
+export const bruteForce = <State, Input, Output>(
+  history: readonly Operation<Input, Output>[],
+  model: Model<State, Input, Output>,
+): boolean => {
   const parts = new Map<string, Operation<Input, Output>[]>()
-  for (const operation of history) parts.set(model.partition?.(operation.input) ?? "", [...(parts.get(model.partition?.(operation.input) ?? "") ?? []), operation])
+  for (const operation of history)
+    parts.set(model.partition?.(operation.input) ?? "", [
+      ...(parts.get(model.partition?.(operation.input) ?? "") ?? []),
+      operation,
+    ])
   const possible = (left: readonly Operation<Input, Output>[], state: State): boolean =>
     left.every(({ returned }) => returned === null) ||
     left.some((operation, at) => {
@@ -33,7 +48,11 @@ const valueFor = (random: Random, f: F, values: number, unique: () => number): V
 }
 
 /** What a request answers in a state. */
-export const answer = (model: RequestModel<Value> | RequestModel<string | null>, state: Value, { f, value }: Request): Value => {
+export const answer = (
+  model: RequestModel<Value> | RequestModel<string | null>,
+  state: Value,
+  { f, value }: Request,
+): Value => {
   if (f === "read") return state
   if (f === "cas") return (model as RequestModel<Value>).step(state, { f, key: null, value }, true) !== impossible
   if (f === "delete") return state !== null
@@ -59,7 +78,10 @@ export interface Generated {
 }
 
 /** Clients in a closed loop on an object that is linearizable; an unknown operation takes effect at some time, or never. */
-export const generate = (model: RequestModel<Value> | RequestModel<string | null>, { seed, operations, clients, keys, values, functions, unknown, spread = 1_000 }: Generated): Operation[] => {
+export const generate = (
+  model: RequestModel<Value> | RequestModel<string | null>,
+  { seed, operations, clients, keys, values, functions, unknown, spread = 1_000 }: Generated,
+): Operation[] => {
   const random = makeRandom(seed)
   const step = model.step as RequestModel<Value>["step"]
   const states = new Map<string, Value>()
@@ -73,7 +95,7 @@ export const generate = (model: RequestModel<Value> | RequestModel<string | null
   const later = (ticks: number, work: () => void): void => {
     const at = now + ticks
     let low = 0
-    for (let high = agenda.length; low < high; ) {
+    for (let high = agenda.length; low < high;) {
       const middle = (low + high) >> 1
       if ((agenda[middle]?.at ?? 0) >= at) low = middle + 1
       else high = middle
@@ -123,9 +145,15 @@ export const generate = (model: RequestModel<Value> | RequestModel<string | null
 }
 
 /** One answer of a read becomes another one: of another operation, or one that nobody wrote. */
-export const corrupt = (history: readonly Operation[], seed: number, value: (seen: readonly Value[], random: Random) => Value): Operation[] => {
+export const corrupt = (
+  history: readonly Operation[],
+  seed: number,
+  value: (seen: readonly Value[], random: Random) => Value,
+): Operation[] => {
   const random = makeRandom(seed)
-  const reads = history.flatMap((operation, at) => (operation.input.f === "read" && operation.returned !== null ? [at] : []))
+  const reads = history.flatMap((operation, at) =>
+    operation.input.f === "read" && operation.returned !== null ? [at] : [],
+  )
   const at = reads[Math.floor(reads.length / 2) + random.below(Math.floor(reads.length / 4))] ?? 0
   const seen = reads.map((one) => history[one]?.output ?? null)
   return history.map((operation, i) => (i === at ? { ...operation, output: value(seen, random) } : operation))
@@ -140,9 +168,15 @@ export const corrupt = (history: readonly Operation[], seed: number, value: (see
 export const smallHistory = (model: RequestModel<Value> | RequestModel<string | null>, seed: number): Operation[] => {
   const random = makeRandom(seed * 7 + 1)
   const writers = model.functions.filter((f) => f !== "read")
-  const some = (): readonly F[] => random.pick([[], model.functions, model.functions.filter(() => random.chance(500))]) ?? []
+  const some = (): readonly F[] =>
+    random.pick([[], model.functions, model.functions.filter(() => random.chance(500))]) ?? []
   const functions: readonly F[] = [random.pick(writers) ?? "write", ...writers.filter(() => random.chance(300))]
-  const [untold, unknown, reads, keys] = [some(), random.pick([0, 300, 500]) ?? 0, random.pick([0, 100, 300]) ?? 0, random.chance(100) ? 2 : 1]
+  const [untold, unknown, reads, keys] = [
+    some(),
+    random.pick([0, 300, 500]) ?? 0,
+    random.pick([0, 100, 300]) ?? 0,
+    random.chance(100) ? 2 : 1,
+  ]
   const twisted = random.chance(500) ? random.between(100, 700) : 0
   const length = random.between(3, 7)
   const unread = random.chance(250) ? random.below(length - 2) : length
@@ -155,12 +189,26 @@ export const smallHistory = (model: RequestModel<Value> | RequestModel<string | 
     const [now, before] = states.get(key) ?? [model.init, model.init]
     const drawn = last || random.chance(reads) ? "read" : (random.pick(functions) ?? "read")
     const takenBack = operation === unread + 1
-    const f = operation === unread ? "write" : takenBack ? (before === null && model.functions.includes("delete") ? "delete" : "write") : drawn
+    const f =
+      operation === unread
+        ? "write"
+        : takenBack
+          ? before === null && model.functions.includes("delete")
+            ? "delete"
+            : "write"
+          : drawn
     // Values that meet: most cas would be refused, and few writes would leave what is there.
     const near = takenBack ? before : (random.pick([now, now, before]) ?? null)
     const free = valueFor(random, f, 3, () => 0)
     const meets = takenBack || random.chance(600)
-    const value = operation === unread ? 9 : meets && Array.isArray(free) ? [near, free[1] ?? null] : meets && f === "write" && near !== null ? near : free
+    const value =
+      operation === unread
+        ? 9
+        : meets && Array.isArray(free)
+          ? [near, free[1] ?? null]
+          : meets && f === "write" && near !== null
+            ? near
+            : free
     const input: Request = { f, key, value }
     let output = answer(model, now, input)
     const lost = takenBack || (f !== "read" && operation !== unread && random.chance(unknown))
@@ -169,22 +217,43 @@ export const smallHistory = (model: RequestModel<Value> | RequestModel<string | 
       if (next !== impossible) states.set(key, [next, now])
     }
     const at = operation * 10 + (last ? 40 : 0)
-    moments.push({ at: at - random.below(reach()), operation, end: false }, { at: at + random.below(reach()), operation, end: true })
+    moments.push(
+      { at: at - random.below(reach()), operation, end: false },
+      { at: at + random.below(reach()), operation, end: true },
+    )
     if (lost) return { process: operation, input, output: undefined, invoked: 0, returned: null }
-    if (random.chance(twisted)) output = f === "read" ? (random.pick([null, 0, 1, "0", "01", "10", 2, ""]) ?? null) : typeof output === "boolean" ? !output : f === "incr" ? random.between(1, 4) : output
+    if (random.chance(twisted))
+      output =
+        f === "read"
+          ? (random.pick([null, 0, 1, "0", "01", "10", 2, ""]) ?? null)
+          : typeof output === "boolean"
+            ? !output
+            : f === "incr"
+              ? random.between(1, 4)
+              : output
     // A cas that was refused may be told as one that failed, of which nothing is known but that it did not happen.
     if (f === "cas" && output === false && untold.includes(f)) return undefined
-    return { process: operation, input, output: untold.includes(f) && f !== "read" && f !== "cas" ? null : output, invoked: 0, returned: 0 }
+    return {
+      process: operation,
+      input,
+      output: untold.includes(f) && f !== "read" && f !== "cas" ? null : output,
+      invoked: 0,
+      returned: 0,
+    }
   })
   for (const [time, { operation, end }] of moments.sort((a, b) => a.at - b.at).entries()) {
     const one = made[operation]
-    if (one !== undefined && (!end || one.returned !== null)) made[operation] = { ...one, [end ? "returned" : "invoked"]: time }
+    if (one !== undefined && (!end || one.returned !== null))
+      made[operation] = { ...one, [end ? "returned" : "invoked"]: time }
   }
   return made.filter((one) => one !== undefined)
 }
 
 /** As brute force, but remembers what it has tried, so that it decides histories of dozens of operations; nothing else is clever. */
-export const plainSearch = <State, Input, Output>(history: readonly Operation<Input, Output>[], model: Model<State, Input, Output>): boolean => {
+export const plainSearch = <State, Input, Output>(
+  history: readonly Operation<Input, Output>[],
+  model: Model<State, Input, Output>,
+): boolean => {
   const tried = new Set<string>()
   const possible = (left: readonly Operation<Input, Output>[], state: State): boolean => {
     if (left.every(({ returned }) => returned === null)) return true
@@ -204,12 +273,22 @@ export const plainSearch = <State, Input, Output>(history: readonly Operation<In
 /** Dozens of operations on one key, some of them slow. */
 export const mediumHistory = (model: RequestModel<Value> | RequestModel<string | null>, seed: number): Operation[] => {
   const random = makeRandom(seed)
-  const functions = seed % 4 === 0 ? model.functions : (["read", "read", "write", model.name === "kv" ? "append" : "cas"] as const)
+  const functions =
+    seed % 4 === 0 ? model.functions : (["read", "read", "write", model.name === "kv" ? "append" : "cas"] as const)
   const history = generate(model, {
-    seed: seed * 13 + 5, operations: random.between(10, 40), clients: random.between(2, 6), keys: 1, values: random.pick([0, 2, 3, 5]) ?? 0, functions, unknown: random.pick([0, 0, 100]) ?? 0, spread: random.pick([4, 50, 1_000]) ?? 4,
+    seed: seed * 13 + 5,
+    operations: random.between(10, 40),
+    clients: random.between(2, 6),
+    keys: 1,
+    values: random.pick([0, 2, 3, 5]) ?? 0,
+    functions,
+    unknown: random.pick([0, 0, 100]) ?? 0,
+    spread: random.pick([4, 50, 1_000]) ?? 4,
   })
   const end = history.length * 2 + 1
   // Some return much later than they did.
-  const stretched = history.map((operation) => (operation.returned !== null && random.chance(60) ? { ...operation, returned: end + operation.invoked } : operation))
+  const stretched = history.map((operation) =>
+    operation.returned !== null && random.chance(60) ? { ...operation, returned: end + operation.invoked } : operation,
+  )
   return random.chance(600) ? corrupt(stretched, seed, (seen, luck) => luck.pick(seen) ?? null) : stretched
 }

@@ -34,7 +34,9 @@ export const controlledBy = (path: string): Control => {
   return { faults: () => faults }
 }
 
-type Change = { readonly type: "write"; readonly at: number; readonly bytes: Uint8Array } | { readonly type: "truncate"; readonly size: number }
+type Change =
+  | { readonly type: "write"; readonly at: number; readonly bytes: Uint8Array }
+  | { readonly type: "truncate"; readonly size: number }
 
 const coded = (code: string, message: string): Error => Object.assign(new Error(`${code}: ${message}`), { code })
 
@@ -72,7 +74,7 @@ const lossyFile = async (inner: OpenFile, control: Control): Promise<OpenFile> =
       const wanted = Math.max(0, Math.min(into.length, size - position))
       const view = into.subarray(0, wanted)
       view.fill(0)
-      for (let got = 0; got < wanted; ) {
+      for (let got = 0; got < wanted;) {
         const more = await inner.read(view.subarray(got), position + got)
         if (more === 0) break
         got += more

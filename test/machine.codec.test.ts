@@ -32,11 +32,21 @@ const { reply } = fc.letrec<{ reply: Reply }>((tie) => ({
     { maxDepth: 3 },
     fc.record({ type: fc.constant("simple" as const), text: fc.string() }),
     fc.record({ type: fc.constant("error" as const), code: fc.string(), text: fc.string() }),
-    fc.record({ type: fc.constant("integer" as const), value: fc.oneof(fc.maxSafeInteger(), fc.bigInt({ min: 2n ** 53n, max: 2n ** 63n - 1n }), fc.bigInt({ min: -(2n ** 63n), max: -(2n ** 53n) })) }),
+    fc.record({
+      type: fc.constant("integer" as const),
+      value: fc.oneof(
+        fc.maxSafeInteger(),
+        fc.bigInt({ min: 2n ** 53n, max: 2n ** 63n - 1n }),
+        fc.bigInt({ min: -(2n ** 63n), max: -(2n ** 53n) }),
+      ),
+    }),
     fc.record({ type: fc.constant("bulk" as const), bytes: blob }),
     fc.constant<Reply>({ type: "null" }),
     fc.record({ type: fc.constant("array" as const), items: fc.array(tie("reply"), { maxLength: 3 }) }),
-    fc.record({ type: fc.constant("map" as const), entries: fc.array(fc.tuple(tie("reply"), tie("reply")), { maxLength: 2 }) }),
+    fc.record({
+      type: fc.constant("map" as const),
+      entries: fc.array(fc.tuple(tie("reply"), tie("reply")), { maxLength: 2 }),
+    }),
   ),
 }))
 
@@ -60,25 +70,50 @@ describe("binary forms", () => {
     )
   })
   test("whatever bytes stand in the log, decoding does not throw and every node makes the same of it", () => {
-    const damaged = fc.tuple(command, fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 })), { maxLength: 3 }), fc.nat({ max: 40 })).map(([value, flips, cut]) => {
-      const bytes = Buffer.from(encodeCommand(value))
-      for (const [at, byte] of flips) bytes[at % bytes.length] = byte
-      return bytes.subarray(0, Math.max(0, bytes.length - cut))
-    })
+    const damaged = fc
+      .tuple(
+        command,
+        fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 })), { maxLength: 3 }),
+        fc.nat({ max: 40 }),
+      )
+      .map(([value, flips, cut]) => {
+        const bytes = Buffer.from(encodeCommand(value))
+        for (const [at, byte] of flips) bytes[at % bytes.length] = byte
+        return bytes.subarray(0, Math.max(0, bytes.length - cut))
+      })
     fc.assert(
       fc.property(fc.oneof(blob, damaged), (bytes) => {
         const machine = new MemoryMachine()
-        machine.applyNow([entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }), { kind: "command", index: 2, term: 1, time: 1, chain: 2, payload: payloadOf(bytes) }])
+        machine.applyNow([
+          entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }),
+          { kind: "command", index: 2, term: 1, time: 1, chain: 2, payload: payloadOf(bytes) },
+        ])
         expect(machine.position().index).toBe(2)
       }),
     )
   })
   test("a command whose body is cut off is answered with an error, and its sequence number is used up", () => {
     const machine = new MemoryMachine()
-    const whole = encodeCommand({ type: "Execute", session: 1, secret: secretFor("t"), sequence: 1, lowest: 1, exec: false, watches: [], calls: [[Buffer.from("SET"), Buffer.from("a"), Buffer.from("b")]] })
+    const whole = encodeCommand({
+      type: "Execute",
+      session: 1,
+      secret: secretFor("t"),
+      sequence: 1,
+      lowest: 1,
+      exec: false,
+      watches: [],
+      calls: [[Buffer.from("SET"), Buffer.from("a"), Buffer.from("b")]],
+    })
     const out = machine.applyNow([
       entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }),
-      { kind: "command", index: 2, term: 1, time: 1, chain: 2, payload: payloadOf(whole.subarray(0, whole.length - 1)) },
+      {
+        kind: "command",
+        index: 2,
+        term: 1,
+        time: 1,
+        chain: 2,
+        payload: payloadOf(whole.subarray(0, whole.length - 1)),
+      },
     ])
     expect(out[1]).toMatchObject({ type: "replied", session: 1, sequence: 1, reply: { type: "error", code: "ERR" } })
     expect(machine.replyOf(1, secretFor("t"), 1).type).toBe("kept")
@@ -92,10 +127,29 @@ describe("binary forms", () => {
 
 describe("glob patterns", () => {
   const cases: readonly (readonly [string, string, boolean])[] = [
-    ["*", "", true], ["*", "abc", true], ["", "", true], ["", "a", false], ["a?c", "abc", true], ["a?c", "ac", false],
-    ["h[ae]llo", "hallo", true], ["h[ae]llo", "hillo", false], ["h[^e]llo", "hello", false], ["h[^e]llo", "hbllo", true], ["h[a-b]llo", "hbllo", true],
-    ["h[b-a]llo", "hallo", true], ["h\\*llo", "h*llo", true], ["h\\*llo", "hallo", false], ["[abc", "a", true], ["[\\]]", "]", true], ["a*b*c", "axxbyyc", true],
-    ["a*b*c", "axxbyy", false], ["**a", "bba", true], ["a\\", "a\\", true], ["[]a", "a", false], ["user:*:x", "user:12:x", true], ["[a-]", "-", false],
+    ["*", "", true],
+    ["*", "abc", true],
+    ["", "", true],
+    ["", "a", false],
+    ["a?c", "abc", true],
+    ["a?c", "ac", false],
+    ["h[ae]llo", "hallo", true],
+    ["h[ae]llo", "hillo", false],
+    ["h[^e]llo", "hello", false],
+    ["h[^e]llo", "hbllo", true],
+    ["h[a-b]llo", "hbllo", true],
+    ["h[b-a]llo", "hallo", true],
+    ["h\\*llo", "h*llo", true],
+    ["h\\*llo", "hallo", false],
+    ["[abc", "a", true],
+    ["[\\]]", "]", true],
+    ["a*b*c", "axxbyyc", true],
+    ["a*b*c", "axxbyy", false],
+    ["**a", "bba", true],
+    ["a\\", "a\\", true],
+    ["[]a", "a", false],
+    ["user:*:x", "user:12:x", true],
+    ["[a-]", "-", false],
   ]
   test.each(cases)("%j on %j: %s", (pattern, key, expected) => {
     expect(glob(Buffer.from(pattern))(Buffer.from(key))).toBe(expected)

@@ -29,10 +29,21 @@ export class Pair {
   entry(exec: boolean, calls: readonly Words[], watches: readonly (readonly [string, number])[] = []): CommandEntry {
     this.sequence++
     const watched = watches.map(([key, version]) => ({ key: Buffer.from(key), version }))
-    return entryOf(++this.index, 1000, { type: "Execute", session: 1, secret: secretFor("t"), sequence: this.sequence, lowest: this.sequence, exec, watches: watched, calls: calls.map((words) => buffers(...words)) })
+    return entryOf(++this.index, 1000, {
+      type: "Execute",
+      session: 1,
+      secret: secretFor("t"),
+      sequence: this.sequence,
+      lowest: this.sequence,
+      exec,
+      watches: watched,
+      calls: calls.map((words) => buffers(...words)),
+    })
   }
   async apply(entries: readonly CommandEntry[]): Promise<readonly unknown[]> {
-    const replies = this.twin.applyNow(entries).flatMap((outcome) => (outcome.type === "replied" ? [plain(outcome.reply)] : []))
+    const replies = this.twin
+      .applyNow(entries)
+      .flatMap((outcome) => (outcome.type === "replied" ? [plain(outcome.reply)] : []))
     await this.held.apply(entries)
     expect(this.held.replies.splice(0).map(([, , reply]) => reply)).toEqual(replies)
     return replies
@@ -55,7 +66,8 @@ export class Pair {
 }
 export const times = <A>(count: number, make: (i: number) => A): A[] => Array.from({ length: count }, (_, i) => make(i))
 export const big = Buffer.alloc(MAX_VALUE, "b")
-export const tooLarge = (what: RegExp): unknown => expect.stringMatching(new RegExp(`^-TOOLARGE .*${what.source}.* Nothing was executed\\.$`))
+export const tooLarge = (what: RegExp): unknown =>
+  expect.stringMatching(new RegExp(`^-TOOLARGE .*${what.source}.* Nothing was executed\\.$`))
 export const overEntry = tooLarge(new RegExp(`bytes or more .* at most ${MAX_ENTRY_COST} are allowed`))
 
 /** A replica whose nth charge throws, once. `run`: SET a, INCR n in one EXEC, of that number. */
@@ -73,8 +85,28 @@ export const faulty = (at: number, fault: Error) => {
   replica.apply(entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }), [])
   const run = (sequence: number): Reply => {
     const outcomes: Outcome[] = []
-    const calls = sequence === 1 ? [buffers("SET", "a", "x"), buffers("DEL", "b"), buffers("MSET", "c", "1", "d", "2"), buffers("APPEND", "a", "y")] : [buffers("SET", "a", "x"), buffers("INCR", "n")]
-    replica.apply(entryOf(1 + sequence, 1, { type: "Execute", session: 1, secret: secretFor("t"), sequence, lowest: sequence, exec: true, watches: [], calls }), outcomes)
+    const calls =
+      sequence === 1
+        ? [
+            buffers("SET", "a", "x"),
+            buffers("DEL", "b"),
+            buffers("MSET", "c", "1", "d", "2"),
+            buffers("APPEND", "a", "y"),
+          ]
+        : [buffers("SET", "a", "x"), buffers("INCR", "n")]
+    replica.apply(
+      entryOf(1 + sequence, 1, {
+        type: "Execute",
+        session: 1,
+        secret: secretFor("t"),
+        sequence,
+        lowest: sequence,
+        exec: true,
+        watches: [],
+        calls,
+      }),
+      outcomes,
+    )
     const [outcome] = outcomes
     if (outcome?.type !== "replied") throw new Error("no answer")
     return outcome.reply
@@ -132,12 +164,31 @@ export const mapStore = (): Store & { items: Map<string, Item>; moved: number; f
 }
 
 export const key = fc.constantFrom("a", "b", "c", "d")
-export const value = fc.oneof(fc.constantFrom("", "1", "17", "x".repeat(100)), fc.nat({ max: 20_000 }).map((size) => "v".repeat(size)))
+export const value = fc.oneof(
+  fc.constantFrom("", "1", "17", "x".repeat(100)),
+  fc.nat({ max: 20_000 }).map((size) => "v".repeat(size)),
+)
 export const call: fc.Arbitrary<readonly string[]> = fc.oneof(
   { weight: 4, arbitrary: fc.tuple(fc.constant("SET"), key, value) },
   fc.tuple(fc.constant("SET"), key, value, fc.constantFrom("NX", "XX", "GET", "KEEPTTL")),
   fc.tuple(fc.constant("SET"), key, value, fc.constant("PX"), fc.constantFrom("1", "1000", "x", "9223372036854775807")),
-  fc.tuple(fc.constantFrom("GET", "GETDEL", "GETEX", "STRLEN", "INCR", "TTL", "PERSIST", "TYPE", "DEL", "UNLINK", "EXISTS", "nonsense"), key),
+  fc.tuple(
+    fc.constantFrom(
+      "GET",
+      "GETDEL",
+      "GETEX",
+      "STRLEN",
+      "INCR",
+      "TTL",
+      "PERSIST",
+      "TYPE",
+      "DEL",
+      "UNLINK",
+      "EXISTS",
+      "nonsense",
+    ),
+    key,
+  ),
   fc.tuple(fc.constantFrom("DEL", "EXISTS", "MGET"), key, key, key),
   fc.tuple(fc.constantFrom("APPEND", "GETSET", "SETNX"), key, value),
   fc.tuple(fc.constantFrom("GETEX"), key, fc.constantFrom("PERSIST", "EX"), fc.constantFrom("5", "0")),

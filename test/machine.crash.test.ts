@@ -80,7 +80,10 @@ afterAll(() => {
   removeTemporary()
 })
 
-type Deed = { readonly do: "apply" | "install"; readonly count: number } | { readonly do: "snapshot" } | { readonly do: "crash" }
+type Deed =
+  | { readonly do: "apply" | "install"; readonly count: number }
+  | { readonly do: "snapshot" }
+  | { readonly do: "crash" }
 const deed: fc.Arbitrary<Deed> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ do: fc.constant("apply" as const), count: fc.integer({ min: 1, max: 20 }) }) },
   { weight: 4, arbitrary: fc.constant({ do: "snapshot" as const }) },
@@ -88,64 +91,82 @@ const deed: fc.Arbitrary<Deed> = fc.oneof(
   { weight: 3, arbitrary: fc.constant({ do: "crash" as const }) },
 )
 /** What befalls one life. */
-const fate = fc.record({ refused: fc.array(fc.integer({ min: 1, max: 8 }), { maxLength: 6 }), cut: fc.option(fc.integer({ min: 1, max: 20 }), { nil: Number.POSITIVE_INFINITY }) })
+const fate = fc.record({
+  refused: fc.array(fc.integer({ min: 1, max: 8 }), { maxLength: 6 }),
+  cut: fc.option(fc.integer({ min: 1, max: 20 }), { nil: Number.POSITIVE_INFINITY }),
+})
 
 test("a state that was reported durable is there after a crash, and so is its log's work, whatever the disk refused", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(deed, { minLength: 3, maxLength: 15 }), fc.array(fate, { minLength: 1, maxLength: 6 }), async (deeds, fates) => {
-      const log = new Log()
-      for (let i = 0; log.entries.length < 25 * 20 + 1; i++) log.call(...(i % 5 === 4 ? ["DEL", `k${i % 7}`] : ["APPEND", `k${i % 7}`, `${i};`]))
-      const after = (index: number): MemoryMachine => {
-        const twin = new MemoryMachine()
-        twin.applyNow(log.entries.slice(0, index))
-        return twin
-      }
-      let held: Held = await open(temporary())
-      let lives = 0
-      let reported = 0
-      const live = (): void => {
-        const { refused, cut } = fates[lives++ % fates.length] ?? { refused: [], cut: Number.POSITIVE_INFINITY }
-        disk.begin(held.directory, refused, cut)
-      }
-      const report = (index: number): void => {
-        if (!disk.dead) reported = Math.max(reported, index)
-      }
-      const crash = async (): Promise<void> => {
-        disk.end()
-        const found = temporary()
-        cpSync(disk.left, found, { recursive: true })
-        // What the old life still does, it does to its own files.
-        await held.close()
-        rmSync(held.directory, { recursive: true, force: true })
-        held = await open(found)
-        const index = held.index()
-        expect(index, `entry ${reported} was reported durable, and this is what a crash left of it`).toBeGreaterThanOrEqual(reported)
-        expect(await digest(held)).toBe(after(index ?? 0).digest())
-        live()
-      }
-      try {
-        live()
-        for (const step of deeds) {
-          const at = held.index()
-          if (step.do === "crash" || at === null || held.failures.length > 0 || disk.dead) await crash()
-          else if (step.do === "apply") await held.apply(log.entries.slice(at, at + step.count))
-          else if (step.do === "snapshot") await held.machine.takeSnapshot().then(({ index }) => report(index), () => undefined)
-          else {
-            const twin = after(at + step.count)
-            const snapshot = { ...twin.position(), id: `image ${at}` }
-            await held.machine
-              .storeChunk(snapshot, 0, Buffer.from(twin.imageNow()), true)
-              .then(() => held.machine.restore(snapshot))
-              .then(() => report(snapshot.index), () => undefined)
-          }
+    fc.asyncProperty(
+      fc.array(deed, { minLength: 3, maxLength: 15 }),
+      fc.array(fate, { minLength: 1, maxLength: 6 }),
+      async (deeds, fates) => {
+        const log = new Log()
+        for (let i = 0; log.entries.length < 25 * 20 + 1; i++)
+          log.call(...(i % 5 === 4 ? ["DEL", `k${i % 7}`] : ["APPEND", `k${i % 7}`, `${i};`]))
+        const after = (index: number): MemoryMachine => {
+          const twin = new MemoryMachine()
+          twin.applyNow(log.entries.slice(0, index))
+          return twin
         }
-        await crash()
-      } finally {
-        disk.end()
-        await held.close()
-        removeTemporary()
-      }
-    }),
+        let held: Held = await open(temporary())
+        let lives = 0
+        let reported = 0
+        const live = (): void => {
+          const { refused, cut } = fates[lives++ % fates.length] ?? { refused: [], cut: Number.POSITIVE_INFINITY }
+          disk.begin(held.directory, refused, cut)
+        }
+        const report = (index: number): void => {
+          if (!disk.dead) reported = Math.max(reported, index)
+        }
+        const crash = async (): Promise<void> => {
+          disk.end()
+          const found = temporary()
+          cpSync(disk.left, found, { recursive: true })
+          // What the old life still does, it does to its own files.
+          await held.close()
+          rmSync(held.directory, { recursive: true, force: true })
+          held = await open(found)
+          const index = held.index()
+          expect(
+            index,
+            `entry ${reported} was reported durable, and this is what a crash left of it`,
+          ).toBeGreaterThanOrEqual(reported)
+          expect(await digest(held)).toBe(after(index ?? 0).digest())
+          live()
+        }
+        try {
+          live()
+          for (const step of deeds) {
+            const at = held.index()
+            if (step.do === "crash" || at === null || held.failures.length > 0 || disk.dead) await crash()
+            else if (step.do === "apply") await held.apply(log.entries.slice(at, at + step.count))
+            else if (step.do === "snapshot")
+              await held.machine.takeSnapshot().then(
+                ({ index }) => report(index),
+                () => undefined,
+              )
+            else {
+              const twin = after(at + step.count)
+              const snapshot = { ...twin.position(), id: `image ${at}` }
+              await held.machine
+                .storeChunk(snapshot, 0, Buffer.from(twin.imageNow()), true)
+                .then(() => held.machine.restore(snapshot))
+                .then(
+                  () => report(snapshot.index),
+                  () => undefined,
+                )
+            }
+          }
+          await crash()
+        } finally {
+          disk.end()
+          await held.close()
+          removeTemporary()
+        }
+      },
+    ),
     // Most of a minute of shrinking is worth less than an answer.
     { interruptAfterTimeLimit: 25_000, numRuns: process.env["STEPRAFT_ALL"] === undefined ? 12 : 1000 },
   )

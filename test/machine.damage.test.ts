@@ -6,7 +6,18 @@
  *   applies them again. It never lies before the last takeSnapshot;
  * - so whatever the position says, the state is exactly the one after that entry.
  */
-import { closeSync, openSync, readFileSync, readSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs"
+import {
+  closeSync,
+  openSync,
+  readFileSync,
+  readSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { ClassicLevel } from "classic-level"
@@ -39,7 +50,8 @@ beforeAll(() => {
   }
 })
 
-const current = (held: Held): string => join(held.directory, readFileSync(join(held.directory, "current"), "utf8").trim())
+const current = (held: Held): string =>
+  join(held.directory, readFileSync(join(held.directory, "current"), "utf8").trim())
 const CHECKPOINT = 500
 /** Closed, with tables through entry 500 and a log of the rest. */
 const closed = async (): Promise<Held> => {
@@ -59,7 +71,11 @@ const flip = (path: string, at: number, bit: number): void => {
   closeSync(fd)
 }
 /** The largest first. */
-const filesOf = (directory: string, ending: RegExp): string[] => readdirSync(directory).filter((name) => ending.test(name)).map((name) => join(directory, name)).sort((a, b) => statSync(b).size - statSync(a).size)
+const filesOf = (directory: string, ending: RegExp): string[] =>
+  readdirSync(directory)
+    .filter((name) => ending.test(name))
+    .map((name) => join(directory, name))
+    .sort((a, b) => statSync(b).size - statSync(a).size)
 /** The one thing that must hold whatever was done to the files. */
 const honest = async (held: Held): Promise<number | null> => {
   const index = held.index()
@@ -197,7 +213,11 @@ describe("missing pieces", () => {
   })
   test("a hole that LevelDB does not mention is found by the batch markers", async () => {
     const held = await closed()
-    const db = new ClassicLevel<Buffer, Buffer>(current(held), { keyEncoding: "buffer", valueEncoding: "buffer", compression: false })
+    const db = new ClassicLevel<Buffer, Buffer>(current(held), {
+      keyEncoding: "buffer",
+      valueEncoding: "buffer",
+      compression: false,
+    })
     await db.del(markerKey(CHECKPOINT + 26))
     await db.close()
     const again = await open(held.directory)
@@ -242,7 +262,11 @@ describe("the way back", () => {
   test("damage found while a batch is executed ends service; restored, the machine executes what follows, and again after a restart", async () => {
     const healthy = await closed().then((held) => open(held.directory))
     const held = await closed()
-    const raw = new ClassicLevel<Buffer, Buffer>(current(held), { keyEncoding: "buffer", valueEncoding: "buffer", compression: false })
+    const raw = new ClassicLevel<Buffer, Buffer>(current(held), {
+      keyEncoding: "buffer",
+      valueEncoding: "buffer",
+      compression: false,
+    })
     await raw.put(dataKey(0, Buffer.from("key:37")), Buffer.from("what was never written"))
     await raw.close()
     let again = await open(held.directory)
@@ -285,7 +309,9 @@ describe("the way back", () => {
     const identity = encodeIdentity({ format: FORMAT - 1, cluster: "c", node: "n1" }, 0)
     await raw.put(identityKey, identity)
     await raw.close()
-    await expect(open(held.directory)).rejects.toThrow(new RegExp(`are of format ${FORMAT - 1}; this version reads and writes format ${FORMAT}. Nothing was touched`))
+    await expect(open(held.directory)).rejects.toThrow(
+      new RegExp(`are of format ${FORMAT - 1}; this version reads and writes format ${FORMAT}. Nothing was touched`),
+    )
     raw = new ClassicLevel<Buffer, Buffer>(directory, options)
     expect(await raw.get(identityKey)).toEqual(identity)
     await raw.close()
@@ -294,7 +320,9 @@ describe("the way back", () => {
     const held = await open(temporary())
     await held.apply(log.entries.slice(0, 10))
     const scope = Scope.makeUnsafe()
-    const second = await Effect.runPromise(Effect.flip(openMachine({ directory: held.directory, cluster: "c", node: "n1" })).pipe(Scope.provide(scope)))
+    const second = await Effect.runPromise(
+      Effect.flip(openMachine({ directory: held.directory, cluster: "c", node: "n1" })).pipe(Scope.provide(scope)),
+    )
     expect(second).toMatchObject({ _tag: "MachineLocked" })
     await Effect.runPromise(Scope.close(scope, Exit.void))
     await held.apply(log.entries.slice(10, 20))

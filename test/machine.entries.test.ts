@@ -10,13 +10,55 @@ describe("the WATCH of a key that does not exist", () => {
   /** What is done meanwhile, and whether the transaction must not run then. */
   const cases: readonly (readonly [string, readonly (readonly string[])[], number, boolean])[] = [
     ["nothing", [], 0, false],
-    ["others come and go", [["SET", "b", "1"], ["DEL", "b", "c"], ["SET", "c", "1", "PX", "5"]], 10, false],
-    ["what is not there is removed", [["DEL", "a"], ["GETDEL", "a"], ["PEXPIRE", "a", "5"]], 10, false],
+    [
+      "others come and go",
+      [
+        ["SET", "b", "1"],
+        ["DEL", "b", "c"],
+        ["SET", "c", "1", "PX", "5"],
+      ],
+      10,
+      false,
+    ],
+    [
+      "what is not there is removed",
+      [
+        ["DEL", "a"],
+        ["GETDEL", "a"],
+        ["PEXPIRE", "a", "5"],
+      ],
+      10,
+      false,
+    ],
     ["it comes", [["SET", "a", "1"]], 0, true],
-    ["it comes and goes", [["SET", "a", "1"], ["DEL", "a"]], 0, true],
-    ["it comes and goes as another", [["SET", "a", "1"], ["RENAME", "a", "b"]], 0, true],
+    [
+      "it comes and goes",
+      [
+        ["SET", "a", "1"],
+        ["DEL", "a"],
+      ],
+      0,
+      true,
+    ],
+    [
+      "it comes and goes as another",
+      [
+        ["SET", "a", "1"],
+        ["RENAME", "a", "b"],
+      ],
+      0,
+      true,
+    ],
     ["it comes and expires", [["SET", "a", "1", "PX", "5"]], 10, true],
-    ["it comes, and expires by a later word", [["SET", "a", "1"], ["PEXPIRE", "a", "5"]], 10, true],
+    [
+      "it comes, and expires by a later word",
+      [
+        ["SET", "a", "1"],
+        ["PEXPIRE", "a", "5"],
+      ],
+      10,
+      true,
+    ],
     ["it comes with an end that has passed", [["SET", "a", "1", "PXAT", "1"]], 0, true],
     ["it comes and all goes", [["SET", "a", "1"], ["FLUSHALL"]], 0, true],
   ]
@@ -45,12 +87,25 @@ describe("the WATCH of a key that does not exist", () => {
       const sequence = calls.length + 3
       // Of the two watches one asks no more than that it does not exist.
       for (const [i, watched] of [version, 0].entries())
-        log.add({ type: "Execute", session: log.session, secret: secretFor("t"), sequence: sequence + i, lowest: sequence, exec: true, watches: [{ key: Buffer.from("a"), version: watched }], calls: [buffers("STRLEN", "a")] })
+        log.add({
+          type: "Execute",
+          session: log.session,
+          secret: secretFor("t"),
+          sequence: sequence + i,
+          lowest: sequence,
+          exec: true,
+          watches: [{ key: Buffer.from("a"), version: watched }],
+          calls: [buffers("STRLEN", "a")],
+        })
       twin.applyNow(log.from(at))
       await held.apply(log.from(now))
       await other.apply(log.from(now))
       const there = plain(twin.read(buffers("EXISTS", "a"))) === 1
-      for (const node of [held, other]) expect(node.replies.slice(-2).map(([, , reply]) => reply), name).toEqual([fails ? null : [0], there ? null : [0]])
+      for (const node of [held, other])
+        expect(
+          node.replies.slice(-2).map(([, , reply]) => reply),
+          name,
+        ).toEqual([fails ? null : [0], there ? null : [0]])
       expect(await digest(held)).toBe(twin.digest())
       expect(await digest(other)).toBe(twin.digest())
       await held.close()
@@ -62,14 +117,43 @@ describe("the WATCH of a key that does not exist", () => {
     const log = new Log(1000)
     log.call("SET", "there", "1")
     await held.apply(log.entries)
-    const watches = ["never", "there", "gone", "expired", "within"].map((name): Watch => ({ key: Buffer.from(name), version: held.machine.version(Buffer.from(name)) }))
+    const watches = ["never", "there", "gone", "expired", "within"].map((name): Watch => ({
+      key: Buffer.from(name),
+      version: held.machine.version(Buffer.from(name)),
+    }))
     const kept: [string, number][] = []
-    held.machine.onFlush?.((fits, version) => kept.push(...watches.filter(fits).map(({ key }): [string, number] => [Buffer.from(key).toString(), version])))
+    held.machine.onFlush?.((fits, version) =>
+      kept.push(...watches.filter(fits).map(({ key }): [string, number] => [Buffer.from(key).toString(), version])),
+    )
     const at = log.entries.length
-    for (const words of [["SET", "gone", "1"], ["DEL", "gone"], ["SET", "expired", "1", "PX", "5"]]) log.call(...words)
+    for (const words of [
+      ["SET", "gone", "1"],
+      ["DEL", "gone"],
+      ["SET", "expired", "1", "PX", "5"],
+    ])
+      log.call(...words)
     log.time += 10
-    const flush = log.add({ type: "Execute", session: log.session, secret: secretFor("t"), sequence: 5, lowest: 5, exec: true, watches: [], calls: [buffers("SET", "within", "1"), buffers("FLUSHALL")] })
-    const keeps = (version: number, sequence: number): number => log.add({ type: "Execute", session: log.session, secret: secretFor("t"), sequence, lowest: sequence, exec: true, watches: [{ key: Buffer.from("never"), version }], calls: [buffers("EXISTS", "never")] })
+    const flush = log.add({
+      type: "Execute",
+      session: log.session,
+      secret: secretFor("t"),
+      sequence: 5,
+      lowest: 5,
+      exec: true,
+      watches: [],
+      calls: [buffers("SET", "within", "1"), buffers("FLUSHALL")],
+    })
+    const keeps = (version: number, sequence: number): number =>
+      log.add({
+        type: "Execute",
+        session: log.session,
+        secret: secretFor("t"),
+        sequence,
+        lowest: sequence,
+        exec: true,
+        watches: [{ key: Buffer.from("never"), version }],
+        calls: [buffers("EXISTS", "never")],
+      })
     keeps(2 ** 47 + flush, 6)
     keeps(2 ** 47 + flush - 1, 7)
     await held.apply(log.from(at))
@@ -83,11 +167,36 @@ describe("the WATCH of a key that does not exist", () => {
     twin.applyNow(log.entries)
     const version = twin.version(Buffer.from("a"))
     const big = "x".repeat(7 << 20)
-    const execute = (sequence: number, watches: readonly Watch[], ...calls: (readonly string[])[]): void => void log.add({ type: "Execute", session: log.session, secret: secretFor("t"), sequence, lowest: sequence, exec: true, watches, calls: calls.map((words) => buffers(...words)) })
-    execute(1, [], ["SET", "a", "1"], ["DEL", "a"], ["SET", "a", "1", "PX", "1"], ["FLUSHALL"], ["SET", "a", big], ["GET", "a"], ["GET", "a"])
+    const execute = (sequence: number, watches: readonly Watch[], ...calls: (readonly string[])[]): void =>
+      void log.add({
+        type: "Execute",
+        session: log.session,
+        secret: secretFor("t"),
+        sequence,
+        lowest: sequence,
+        exec: true,
+        watches,
+        calls: calls.map((words) => buffers(...words)),
+      })
+    execute(
+      1,
+      [],
+      ["SET", "a", "1"],
+      ["DEL", "a"],
+      ["SET", "a", "1", "PX", "1"],
+      ["FLUSHALL"],
+      ["SET", "a", big],
+      ["GET", "a"],
+      ["GET", "a"],
+    )
     execute(2, [{ key: Buffer.from("a"), version }], ["EXISTS", "a"])
     const told: unknown[] = []
-    twin.listen({ replied: ({ reply }) => void told.push(plain(reply)), opened: () => undefined, closed: () => undefined, restored: () => undefined })
+    twin.listen({
+      replied: ({ reply }) => void told.push(plain(reply)),
+      opened: () => undefined,
+      closed: () => undefined,
+      restored: () => undefined,
+    })
     twin.applyNow(log.from(1))
     expect(told).toEqual([expect.stringMatching(/^-TOOLARGE/), [0]])
   })

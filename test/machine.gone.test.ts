@@ -32,7 +32,12 @@ test("a table that cannot be opened is not taken for one that was merged away: t
   symlinkSync(path, path)
   await expect(checkTables(database(held))).rejects.toMatchObject({ code: "ELOOP" })
   const told: string[] = []
-  const opening = openMachine({ directory: held.directory, cluster: "c", node: "n1", startOver: (damage) => told.push(damage.message) })
+  const opening = openMachine({
+    directory: held.directory,
+    cluster: "c",
+    node: "n1",
+    startOver: (damage) => told.push(damage.message),
+  })
   expect(await Effect.runPromise(Effect.flip(Effect.scoped(opening)))).toMatchObject({ _tag: "MachineUnusable" })
   expect(told).toEqual([])
   expect(readdirSync(held.directory)).toEqual(["current", "db-000001"])

@@ -16,18 +16,33 @@ const MB = 1 << 20
 const bytes = Buffer.alloc(16 * MB)
 const bulk = (size: number): Reply => ({ type: "bulk", bytes: bytes.subarray(0, size) })
 const secretOf = (i: number): Buffer => Buffer.from(String(i).padStart(16, "0"))
-const keptBy = (sessions: Sessions, id: number): number[] => [...(sessions.byIdentity(id)?.replies.values() ?? [])].map(replySize)
+const keptBy = (sessions: Sessions, id: number): number[] =>
+  [...(sessions.byIdentity(id)?.replies.values() ?? [])].map(replySize)
 const sum = (sizes: readonly number[]): number => sizes.reduce((all, size) => all + size, 0)
 /** As another node has them, which took a snapshot. */
 const elsewhere = (sessions: Sessions, now: number): Sessions => {
   const other = new Sessions(sessions.idle)
-  for (const session of sessionsForImage(sessions, now).sort((a, b) => a.active - b.active || a.id - b.id)) other.load(session)
+  for (const session of sessionsForImage(sessions, now).sort((a, b) => a.active - b.active || a.id - b.id))
+    other.load(session)
   return other
 }
-const state = (sessions: Sessions, now: number): unknown => sessionsForImage(sessions, now).map(({ id, last, lowest, active, replies }) => ({ id, last, lowest, active, sizes: [...replies.values()].map(replySize) }))
+const state = (sessions: Sessions, now: number): unknown =>
+  sessionsForImage(sessions, now).map(({ id, last, lowest, active, replies }) => ({
+    id,
+    last,
+    lowest,
+    active,
+    sizes: [...replies.values()].map(replySize),
+  }))
 
 describe("kept replies in all", () => {
-  const step = fc.record({ who: fc.nat({ max: 9 }), size: fc.oneof(fc.nat({ max: 100 }), fc.nat({ max: 3 * MB }), fc.integer({ min: 8 * MB, max: 16 * MB })), lag: fc.nat({ max: 12 }), wait: fc.nat({ max: 30 }), move: fc.nat({ max: 40 }) })
+  const step = fc.record({
+    who: fc.nat({ max: 9 }),
+    size: fc.oneof(fc.nat({ max: 100 }), fc.nat({ max: 3 * MB }), fc.integer({ min: 8 * MB, max: 16 * MB })),
+    lag: fc.nat({ max: 12 }),
+    wait: fc.nat({ max: 30 }),
+    move: fc.nat({ max: 40 }),
+  })
   test("never more than the bound, the newest always among them; one who took a snapshot at any time decides alike", () => {
     fc.assert(
       fc.property(fc.array(step, { minLength: 40, maxLength: 120, size: "max" }), (steps) => {
@@ -75,13 +90,26 @@ describe("kept replies in all", () => {
   test("a reply of more than 2 MB is given once and not kept: who repeats the command learns that it was executed", () => {
     const entries: Entry[] = []
     const run = (sequence: number, ...words: string[]): number =>
-      entries.push(entryOf(entries.length + 1, 1000, { type: "Execute", session: 1, secret: secretOf(1), sequence, lowest: 1, exec: false, watches: [], calls: [buffers(...words)] }))
+      entries.push(
+        entryOf(entries.length + 1, 1000, {
+          type: "Execute",
+          session: 1,
+          secret: secretOf(1),
+          sequence,
+          lowest: 1,
+          exec: false,
+          watches: [],
+          calls: [buffers(...words)],
+        }),
+      )
     entries.push(entryOf(1, 1000, { type: "OpenSession", owner: "o", secret: secretOf(1) }))
     run(1, "SET", "big", "x".repeat(3 * MB))
     run(2, "GETEX", "big")
     run(2, "GETEX", "big")
     const machine = new MemoryMachine()
-    const [, given, again] = machine.applyNow(entries).flatMap((outcome) => (outcome.type === "replied" ? [outcome.reply] : []))
+    const [, given, again] = machine
+      .applyNow(entries)
+      .flatMap((outcome) => (outcome.type === "replied" ? [outcome.reply] : []))
     expect(given).toMatchObject({ type: "bulk" })
     expect(plain(again ?? { type: "null" })).toMatch(/^-FORGOTTEN executed before; its reply was larger than 2 MB/)
     expect(machine.imageNow().length, "the value, and no copy of it").toBeLessThan(4 * MB)
@@ -90,7 +118,16 @@ describe("kept replies in all", () => {
     const entries: Entry[] = []
     const add = (command: Command): number => entries.push(entryOf(entries.length + 1, 1000, command))
     const run = (who: number, sequence: number, ...words: string[]): number =>
-      add({ type: "Execute", session: who, secret: secretOf(who), sequence, lowest: 1, exec: false, watches: [], calls: [buffers(...words)] })
+      add({
+        type: "Execute",
+        session: who,
+        secret: secretOf(who),
+        sequence,
+        lowest: 1,
+        exec: false,
+        watches: [],
+        calls: [buffers(...words)],
+      })
     for (let who = 1; who <= 6; who++) add({ type: "OpenSession", owner: "o", secret: secretOf(who) })
     run(1, 1, "SET", "big", "x".repeat(MB))
     for (let who = 2; who <= 6; who++) for (let i = 1; i <= 8; i++) run(who, i, "GETEX", "big")
@@ -111,7 +148,9 @@ describe("kept replies in all", () => {
     const from = entries.length
     run(2, 1, "GETEX", "big")
     run(2, 9, "STRLEN", "big")
-    const [again, next] = twin.applyNow(entries.slice(from)).flatMap((outcome) => (outcome.type === "replied" ? [plain(outcome.reply)] : []))
+    const [again, next] = twin
+      .applyNow(entries.slice(from))
+      .flatMap((outcome) => (outcome.type === "replied" ? [plain(outcome.reply)] : []))
     expect([again, next]).toEqual([expect.stringMatching(/^-FORGOTTEN executed before/), MB])
     await held.apply(entries.slice(from))
     expect(await digest(held)).toBe(twin.digest())
@@ -140,14 +179,30 @@ describe("open sessions", () => {
   })
   test("an owner's name beyond its bound opens nothing", () => {
     const machine = new MemoryMachine()
-    const opened = (owner: string): number => machine.applyNow([entryOf(machine.position().index + 1, 1, { type: "OpenSession", owner, secret: secretOf(1) })]).length
+    const opened = (owner: string): number =>
+      machine.applyNow([entryOf(machine.position().index + 1, 1, { type: "OpenSession", owner, secret: secretOf(1) })])
+        .length
     expect([opened("o".repeat(MAX_OWNER + 1)), opened("o".repeat(MAX_OWNER))]).toEqual([0, 1])
   })
 })
 
 test("an entry of more words than may be decoded is answered, not executed", () => {
-  const words = (count: number): Command => ({ type: "Execute", session: 1, secret: secretOf(1), sequence: 1, lowest: 1, exec: true, watches: [], calls: [buffers(...Array.from({ length: count }, () => "x"))] })
+  const words = (count: number): Command => ({
+    type: "Execute",
+    session: 1,
+    secret: secretOf(1),
+    sequence: 1,
+    lowest: 1,
+    exec: true,
+    watches: [],
+    calls: [buffers(...Array.from({ length: count }, () => "x"))],
+  })
   const decoded = (command: Command): unknown => decodeCommand(entryOf(2, 1, command).payload.bytes)
   expect(decoded(words(MAX_WORDS))).toMatchObject({ type: "Execute" })
-  expect(decoded(words(MAX_WORDS + 1))).toMatchObject({ type: "Malformed", session: 1, sequence: 1, detail: expect.stringContaining(`at most ${MAX_WORDS}`) as unknown })
+  expect(decoded(words(MAX_WORDS + 1))).toMatchObject({
+    type: "Malformed",
+    session: 1,
+    sequence: 1,
+    detail: expect.stringContaining(`at most ${MAX_WORDS}`) as unknown,
+  })
 })

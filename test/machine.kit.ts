@@ -12,8 +12,16 @@ import { type KvMachine, type MachineOptions, digestOf, encodeCommand, openMachi
 import { SECRET_BYTES } from "../kv/sessionKey.ts"
 import type { Call, Command, Reply } from "../kv/types.ts"
 
-export const buffers = (...words: readonly (string | Uint8Array)[]): Call => words.map((word) => (typeof word === "string" ? Buffer.from(word, "latin1") : word))
-export const entryOf = (index: number, time: number, command: Command): CommandEntry => ({ kind: "command", index, term: 1, time, chain: index, payload: payloadOf(encodeCommand(command)) })
+export const buffers = (...words: readonly (string | Uint8Array)[]): Call =>
+  words.map((word) => (typeof word === "string" ? Buffer.from(word, "latin1") : word))
+export const entryOf = (index: number, time: number, command: Command): CommandEntry => ({
+  kind: "command",
+  index,
+  term: 1,
+  time,
+  chain: index,
+  payload: payloadOf(encodeCommand(command)),
+})
 
 /** Of a test's session. */
 export const secretFor = (name: string): Buffer => Buffer.alloc(SECRET_BYTES, name)
@@ -55,7 +63,16 @@ export class Log {
   }
   call(...words: readonly (string | Uint8Array)[]): number {
     this.sequence++
-    return this.add({ type: "Execute", session: this.session, secret: secretFor("t"), sequence: this.sequence, lowest: this.sequence, exec: false, watches: [], calls: [buffers(...words)] })
+    return this.add({
+      type: "Execute",
+      session: this.session,
+      secret: secretFor("t"),
+      sequence: this.sequence,
+      lowest: this.sequence,
+      exec: false,
+      watches: [],
+      calls: [buffers(...words)],
+    })
   }
   from(index: number): Entry[] {
     return this.entries.slice(index)
@@ -162,7 +179,9 @@ export class Held {
 
 export const open = async (directory: string, options: Partial<MachineOptions> = {}): Promise<Held> => {
   const scope = Scope.makeUnsafe()
-  const machine = await Effect.runPromise(openMachine({ directory, cluster: "c", node: "n1", ...options }).pipe(Scope.provide(scope)))
+  const machine = await Effect.runPromise(
+    openMachine({ directory, cluster: "c", node: "n1", ...options }).pipe(Scope.provide(scope)),
+  )
   return new Held(machine, directory, scope)
 }
 

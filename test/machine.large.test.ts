@@ -14,14 +14,27 @@ import { type Outcome, Replica } from "../kv/machine/replica.ts"
 import { Sessions } from "../kv/machine/sessions.ts"
 import { full } from "./cluster.ts"
 import { many } from "./long.ts"
-import { buffers, digest, entryOf, open, plain, removeTemporary, secretFor, temporary, transfer } from "./machine.kit.ts"
+import {
+  buffers,
+  digest,
+  entryOf,
+  open,
+  plain,
+  removeTemporary,
+  secretFor,
+  temporary,
+  transfer,
+} from "./machine.kit.ts"
 import { Pair, big, entry, mapStore, times, tooLarge } from "./machine.cost.kit.ts"
 
 afterAll(removeTemporary)
 
 /** LevelDB's records of large values, by key; those that a FLUSHALL left go in the background. */
 const valuesIn = async (directory: string): Promise<string[]> => {
-  const db = new ClassicLevel<Buffer, Buffer>(join(directory, readFileSync(join(directory, "current"), "utf8").trim()), { keyEncoding: "buffer", valueEncoding: "buffer", compression: false })
+  const db = new ClassicLevel<Buffer, Buffer>(
+    join(directory, readFileSync(join(directory, "current"), "utf8").trim()),
+    { keyEncoding: "buffer", valueEncoding: "buffer", compression: false },
+  )
   const { generation } = decodePosition((await db.get(positionKey)) ?? Buffer.alloc(0))
   const found = await db.keys(generationRange(VALUE, generation)).all()
   await db.close()
@@ -30,7 +43,13 @@ const valuesIn = async (directory: string): Promise<string[]> => {
 
 describe("large values stand apart", () => {
   test("both machines agree, through restarts and snapshots, and no value stays behind its key", async () => {
-    const calls = fc.array(fc.oneof({ weight: 20, arbitrary: entry }, { weight: 1, arbitrary: fc.constantFrom("restart" as const, "move" as const) }), { minLength: 1, maxLength: 40, size: "max" })
+    const calls = fc.array(
+      fc.oneof(
+        { weight: 20, arbitrary: entry },
+        { weight: 1, arbitrary: fc.constantFrom("restart" as const, "move" as const) },
+      ),
+      { minLength: 1, maxLength: 40, size: "max" },
+    )
     await fc.assert(
       fc.asyncProperty(calls, async (steps) => {
         const pair = await Pair.make()
@@ -47,9 +66,13 @@ describe("large values stand apart", () => {
           }
         }
         await pair.same()
-        const lengths = await Promise.all(["a", "b", "c", "d"].map(async (name) => [name, Number(await pair.read("STRLEN", name))] as const))
+        const lengths = await Promise.all(
+          ["a", "b", "c", "d"].map(async (name) => [name, Number(await pair.read("STRLEN", name))] as const),
+        )
         await pair.close()
-        expect((await valuesIn(pair.held.directory)).sort()).toEqual(lengths.filter(([, length]) => length > INLINE).map(([name]) => name))
+        expect((await valuesIn(pair.held.directory)).sort()).toEqual(
+          lengths.filter(([, length]) => length > INLINE).map(([name]) => name),
+        )
         removeTemporary()
       }),
       { numRuns: full ? many(1000, 40) : 8 },
@@ -60,18 +83,30 @@ describe("large values stand apart", () => {
     await pair.call("SET", "big", big.subarray(0, 100_000))
     const { directory } = pair.held
     await pair.close()
-    const db = new ClassicLevel<Buffer, Buffer>(join(directory, readFileSync(join(directory, "current"), "utf8").trim()), { keyEncoding: "buffer", valueEncoding: "buffer", compression: false })
+    const db = new ClassicLevel<Buffer, Buffer>(
+      join(directory, readFileSync(join(directory, "current"), "utf8").trim()),
+      { keyEncoding: "buffer", valueEncoding: "buffer", compression: false },
+    )
     await db.put(valueKey(0, Buffer.from("big")), Buffer.alloc(100_000, "c"))
     await db.close()
     for (const reads of [["GET", "big"], ["MGET", "big"], null]) {
       const held = await open(directory)
-      for (const [words, reply] of [[["STRLEN", "big"], 100_000], [["TTL", "big"], -1], [["EXISTS", "big"], 1], [["TYPE", "big"], "+string"], [["KEYS", "*"], ["big"]], [["DBSIZE"], 1]] as const) {
+      for (const [words, reply] of [
+        [["STRLEN", "big"], 100_000],
+        [["TTL", "big"], -1],
+        [["EXISTS", "big"], 1],
+        [["TYPE", "big"], "+string"],
+        [["KEYS", "*"], ["big"]],
+        [["DBSIZE"], 1],
+      ] as const) {
         expect(await held.get(...words)).toEqual(reply)
       }
       expect(held.damages).toEqual([])
       if (reads === null) await expect(digest(held)).rejects.toThrow(/fails its checksum/)
       else expect(await held.get(...reads)).toMatch(/^-REBUILDING/)
-      expect(held.damages.map(({ message }) => message)).toEqual([expect.stringMatching(/the value of the key that starts with "big" fails its checksum/)])
+      expect(held.damages.map(({ message }) => message)).toEqual([
+        expect.stringMatching(/the value of the key that starts with "big" fails its checksum/),
+      ])
       await held.close()
     }
   })
@@ -80,12 +115,17 @@ describe("large values stand apart", () => {
     await pair.call("SET", "big", big.subarray(0, 100_000))
     const { directory } = pair.held
     await pair.close()
-    const db = new ClassicLevel<Buffer, Buffer>(join(directory, readFileSync(join(directory, "current"), "utf8").trim()), { keyEncoding: "buffer", valueEncoding: "buffer", compression: false })
+    const db = new ClassicLevel<Buffer, Buffer>(
+      join(directory, readFileSync(join(directory, "current"), "utf8").trim()),
+      { keyEncoding: "buffer", valueEncoding: "buffer", compression: false },
+    )
     await db.del(valueKey(0, Buffer.from("big")))
     await db.close()
     const held = await open(directory)
     expect(await held.get("GET", "big")).toMatch(/^-REBUILDING/)
-    expect(held.damages.map(({ message }) => message)).toEqual([expect.stringMatching(/the value of the key that starts with "big" is missing/)])
+    expect(held.damages.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/the value of the key that starts with "big" is missing/),
+    ])
     await held.close()
   })
 })
@@ -96,11 +136,17 @@ describe("reads", () => {
     await pair.call("SET", "big", big)
     const mget = (count: number): string[] => ["MGET", ...times(count, () => "big")]
     for (const machine of [pair.held.machine, pair.twin]) {
-      const refused = (count: number): unknown => tooLarge(new RegExp(`the reply would have .* at most ${count} are allowed`))
-      for (const count of [5, 64, 700]) expect(plain(await machine.read(buffers(...mget(count))))).toEqual(refused(32 << 20))
+      const refused = (count: number): unknown =>
+        tooLarge(new RegExp(`the reply would have .* at most ${count} are allowed`))
+      for (const count of [5, 64, 700])
+        expect(plain(await machine.read(buffers(...mget(count))))).toEqual(refused(32 << 20))
       expect(plain(await machine.read(buffers("GET", "big"), MAX_VALUE - 1))).toEqual(refused(MAX_VALUE - 1))
       expect(plain(await machine.read(buffers("MGET", "big"), MAX_VALUE))).toHaveLength(1)
-      expect(plain(await machine.read(buffers("MGET", "big", "none", "big"), MAX_VALUE * 2))).toEqual([big.toString("latin1"), null, big.toString("latin1")])
+      expect(plain(await machine.read(buffers("MGET", "big", "none", "big"), MAX_VALUE * 2))).toEqual([
+        big.toString("latin1"),
+        null,
+        big.toString("latin1"),
+      ])
     }
     const keys = times(40, (i) => `${i}`.padStart(50_000, "k"))
     for (const name of keys) await pair.call("SET", name, "1")
@@ -109,7 +155,10 @@ describe("reads", () => {
       const seen: unknown[] = []
       let cursor = "0"
       do {
-        const [next, found] = plain(await machine.read(buffers("SCAN", cursor, "COUNT", "9999999999"))) as [string, string[]]
+        const [next, found] = plain(await machine.read(buffers("SCAN", cursor, "COUNT", "9999999999"))) as [
+          string,
+          string[],
+        ]
         expect(found.reduce((sum, name) => sum + name.length, 0)).toBeLessThan((1 << 20) + MAX_KEY)
         seen.push(...found)
         cursor = next
@@ -122,7 +171,10 @@ describe("reads", () => {
   test("a pattern beyond its limit is refused by name; one within is matched in linear time", async () => {
     const pair = await Pair.make()
     for (const machine of [pair.held.machine, pair.twin]) {
-      for (const words of [["KEYS"], ["SCAN", "0", "MATCH"]]) expect(plain(await machine.read(buffers(...words, `*${"a".repeat(50_000)}b`)))).toEqual(tooLarge(/a pattern of 50002 bytes/))
+      for (const words of [["KEYS"], ["SCAN", "0", "MATCH"]])
+        expect(plain(await machine.read(buffers(...words, `*${"a".repeat(50_000)}b`)))).toEqual(
+          tooLarge(/a pattern of 50002 bytes/),
+        )
     }
     await pair.close()
     // The work, not the time: how often a byte of the key is looked at.
@@ -133,7 +185,14 @@ describe("reads", () => {
         return Reflect.get(target, name, target) as unknown
       },
     })
-    for (const pattern of [`*${"a".repeat(900)}b`, `*${"a".repeat(900)}b*`, `${"*a".repeat(400)}b`, `*${"[ab]".repeat(200)}c*d`, `*${"?".repeat(500)}b*`, `${"*?a".repeat(300)}*b*`]) {
+    for (const pattern of [
+      `*${"a".repeat(900)}b`,
+      `*${"a".repeat(900)}b*`,
+      `${"*a".repeat(400)}b`,
+      `*${"[ab]".repeat(200)}c*d`,
+      `*${"?".repeat(500)}b*`,
+      `${"*?a".repeat(300)}*b*`,
+    ]) {
       looks = 0
       expect(glob(Buffer.from(pattern))(counted)).toBe(false)
       expect(looks).toBeLessThanOrEqual(counted.length + 2000)
@@ -144,7 +203,12 @@ describe("reads", () => {
 describe("a command over many keys", () => {
   test("is executed in parts, and answers and leaves behind what it would at once", () => {
     const names = fc.array(fc.nat({ max: 500 }), { minLength: 200, maxLength: 900, size: "max" })
-    const command = fc.record({ name: fc.constantFrom("DEL", "UNLINK", "EXISTS", "MGET", "MSET", "mset", "MSETNX"), names, odd: fc.boolean(), exec: fc.boolean() })
+    const command = fc.record({
+      name: fc.constantFrom("DEL", "UNLINK", "EXISTS", "MGET", "MSET", "mset", "MSETNX"),
+      names,
+      odd: fc.boolean(),
+      exec: fc.boolean(),
+    })
     fc.assert(
       fc.property(fc.array(command, { minLength: 1, maxLength: 4 }), (steps) => {
         const machine = new MemoryMachine()
@@ -152,13 +216,37 @@ describe("a command over many keys", () => {
         const plainView = mapStore()
         steps.forEach(({ name, names: ids, odd, exec }, i) => {
           const pairs = name.toUpperCase().startsWith("MSET")
-          const call = buffers(name, ...ids.flatMap((id) => (pairs ? [`k${id}`, `${i}`] : [`k${id}`])), ...(pairs && odd ? ["k1"] : []))
-          const [outcome] = machine.applyNow([entryOf(2 + i, 1000, { type: "Execute", session: 1, secret: secretFor("t"), sequence: 1 + i, lowest: 1 + i, exec, watches: [], calls: [call] })])
+          const call = buffers(
+            name,
+            ...ids.flatMap((id) => (pairs ? [`k${id}`, `${i}`] : [`k${id}`])),
+            ...(pairs && odd ? ["k1"] : []),
+          )
+          const [outcome] = machine.applyNow([
+            entryOf(2 + i, 1000, {
+              type: "Execute",
+              session: 1,
+              secret: secretFor("t"),
+              sequence: 1 + i,
+              lowest: 1 + i,
+              exec,
+              watches: [],
+              calls: [call],
+            }),
+          ])
           if (outcome?.type !== "replied") throw new Error("no answer")
           const atOnce = execute(
             {
-              now: 1000, index: 2 + i, get: plainView.get, value: plainView.value, answering: () => undefined, charge: () => undefined, delete: plainView.delete, clear: plainView.clear, touch: () => undefined,
-              put: (key, value, expiry) => plainView.put(key, { value, length: value.length, crc: 0, version: 2 + i, expiry }),
+              now: 1000,
+              index: 2 + i,
+              get: plainView.get,
+              value: plainView.value,
+              answering: () => undefined,
+              charge: () => undefined,
+              delete: plainView.delete,
+              clear: plainView.clear,
+              touch: () => undefined,
+              put: (key, value, expiry) =>
+                plainView.put(key, { value, length: value.length, crc: 0, version: 2 + i, expiry }),
             },
             call,
           )
@@ -176,7 +264,19 @@ describe("a command over many keys", () => {
     const replica = new Replica(store, origin, new Sessions(1000))
     replica.apply(entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }), [])
     const outcomes: Outcome[] = []
-    const going = replica.start(entryOf(2, 1, { type: "Execute", session: 1, secret: secretFor("t"), sequence: 1, lowest: 1, exec: false, watches: [], calls: [buffers("MSET", ...keys.flatMap((key) => [key, "1"]))] }), outcomes)
+    const going = replica.start(
+      entryOf(2, 1, {
+        type: "Execute",
+        session: 1,
+        secret: secretFor("t"),
+        sequence: 1,
+        lowest: 1,
+        exec: false,
+        watches: [],
+        calls: [buffers("MSET", ...keys.flatMap((key) => [key, "1"]))],
+      }),
+      outcomes,
+    )
     while (going?.next().done === false) steps++
     expect(steps).toBeGreaterThan(90)
     expect(outcomes.map((outcome) => outcome.type === "replied" && plain(outcome.reply))).toEqual(["+OK"])
@@ -193,7 +293,7 @@ describe("a batch", () => {
     const entries = times(10, () => pair.entry(false, [["GETEX", "big", "PERSIST"]]))
     const positions = new Set<number>()
     const applying = pair.apply(entries)
-    for (let at = 0; at < entries.length; ) {
+    for (let at = 0; at < entries.length;) {
       at = (pair.held.machine.position()?.index ?? 0) - before
       positions.add(at)
       await new Promise((resolve) => {

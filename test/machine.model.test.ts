@@ -4,7 +4,18 @@ import { afterAll, describe, expect, test } from "vitest"
 import type { Entry } from "../core/index.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
 import type { Command } from "../kv/types.ts"
-import { buffers, digest, entryOf, Log, open, plain, removeTemporary, secretFor, temporary, type Held } from "./machine.kit.ts"
+import {
+  buffers,
+  digest,
+  entryOf,
+  Log,
+  open,
+  plain,
+  removeTemporary,
+  secretFor,
+  temporary,
+  type Held,
+} from "./machine.kit.ts"
 
 afterAll(removeTemporary)
 
@@ -35,7 +46,8 @@ class Naive {
         put((old?.value ?? "") + a, old?.until ?? Infinity)
         return (old?.value ?? "").length + a.length
       case "INCR": {
-        const value = old === undefined ? 0 : /^(0|-?[1-9]\d*)$/.test(old.value) && old.value.length < 15 ? Number(old.value) : NaN
+        const value =
+          old === undefined ? 0 : /^(0|-?[1-9]\d*)$/.test(old.value) && old.value.length < 15 ? Number(old.value) : NaN
         if (Number.isNaN(value)) return "-ERR value is not an integer or out of range"
         put(String(value + 1), old?.until ?? Infinity)
         return value + 1
@@ -63,7 +75,9 @@ class Naive {
     }
   }
   keys(now: number): string[] {
-    return Object.keys(this.data).filter((key) => this.at(key, now) !== undefined).sort()
+    return Object.keys(this.data)
+      .filter((key) => this.at(key, now) !== undefined)
+      .sort()
   }
   value(key: string, now: number): string | null {
     return this.at(key, now)?.value ?? null
@@ -96,7 +110,10 @@ const words: fc.Arbitrary<readonly string[]> = fc.oneof(
 )
 /** What happens: commands (some of them sent twice, or out of order), time passing, batches ending, nodes restarting. */
 const action = fc.oneof(
-  { weight: 12, arbitrary: fc.record({ do: fc.constant("call" as const), words, repeat: fc.integer({ min: 0, max: 9 }) }) },
+  {
+    weight: 12,
+    arbitrary: fc.record({ do: fc.constant("call" as const), words, repeat: fc.integer({ min: 0, max: 9 }) }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("wait" as const), millis: fc.integer({ min: 0, max: 40 }) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("watch" as const), key }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("exec" as const) }) },
@@ -138,7 +155,12 @@ describe("one log, three stores", () => {
         let session = 0
         let sequence = 0
         let applied = 0
-        let watched: { readonly key: string; readonly version: number; readonly index: number; readonly was: boolean } | null = null
+        let watched: {
+          readonly key: string
+          readonly version: number
+          readonly index: number
+          readonly was: boolean
+        } | null = null
         const add = (command: Command): void => {
           entries.push(entryOf(entries.length + 1, time, command))
         }
@@ -162,7 +184,16 @@ describe("one log, three stores", () => {
           switch (step.do) {
             case "call": {
               sequence++
-              const command: Command = { type: "Execute", session, secret: secretFor(`t${session}`), sequence, lowest: Math.max(1, sequence - 3), exec: false, watches: [], calls: [buffers(...step.words)] }
+              const command: Command = {
+                type: "Execute",
+                session,
+                secret: secretFor(`t${session}`),
+                sequence,
+                lowest: Math.max(1, sequence - 3),
+                exec: false,
+                watches: [],
+                calls: [buffers(...step.words)],
+              }
               add(command)
               const reply = naive.run(step.words, time, entries.length)
               expected.push(reply)
@@ -175,26 +206,60 @@ describe("one log, three stores", () => {
             }
             case "watch":
               await flush()
-              watched = { key: step.key, version: held.machine.version(Buffer.from(step.key)), index: applied, was: naive.value(step.key, time) !== null }
+              watched = {
+                key: step.key,
+                version: held.machine.version(Buffer.from(step.key)),
+                index: applied,
+                was: naive.value(step.key, time) !== null,
+              }
               break
             case "exec": {
               if (watched === null) break
               const { key: name, version, index, was } = watched
               sequence++
-              add({ type: "Execute", session, secret: secretFor(`t${session}`), sequence, lowest: Math.max(1, sequence - 3), exec: true, watches: [{ key: Buffer.from(name), version }], calls: [buffers("GET", name)] })
+              add({
+                type: "Execute",
+                session,
+                secret: secretFor(`t${session}`),
+                sequence,
+                lowest: Math.max(1, sequence - 3),
+                exec: true,
+                watches: [{ key: Buffer.from(name), version }],
+                calls: [buffers("GET", name)],
+              })
               expected.push(naive.differs(name, index, was, time) ? null : [naive.value(name, time)])
               break
             }
             case "gap":
-              add({ type: "Execute", session, secret: secretFor(`t${session}`), sequence: sequence + 2, lowest: 1, exec: false, watches: [], calls: [buffers("APPEND", "a", "never")] })
+              add({
+                type: "Execute",
+                session,
+                secret: secretFor(`t${session}`),
+                sequence: sequence + 2,
+                lowest: 1,
+                exec: false,
+                watches: [],
+                calls: [buffers("APPEND", "a", "never")],
+              })
               expected.push(`-OUTOFORDER sequence ${sequence + 1} comes next; nothing was executed`)
               break
             case "reopen": {
               const earlier = session
               add({ type: "CloseSession", session, secret: secretFor(`t${session}`) })
               begin()
-              add({ type: "Execute", session: earlier, secret: secretFor(`t${earlier}`), sequence: 1, lowest: 1, exec: false, watches: [], calls: [buffers("APPEND", "a", "never")] })
-              expected.push("-SESSIONEXPIRED the session is unknown, closed or expired, or this is not its key; nothing was executed")
+              add({
+                type: "Execute",
+                session: earlier,
+                secret: secretFor(`t${earlier}`),
+                sequence: 1,
+                lowest: 1,
+                exec: false,
+                watches: [],
+                calls: [buffers("APPEND", "a", "never")],
+              })
+              expected.push(
+                "-SESSIONEXPIRED the session is unknown, closed or expired, or this is not its key; nothing was executed",
+              )
               break
             }
             // The opening proposed a second time: nothing changes.

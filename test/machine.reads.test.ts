@@ -50,7 +50,8 @@ describe("SCAN", () => {
   const scanned = async (size: number, count: number, restarts: number): Promise<void> => {
     const log = new Log()
     const pairs = 500
-    for (let i = 0; i < size; i += pairs) log.call("MSET", ...Array.from({ length: Math.min(pairs, size - i) }, (_, j) => [`key:${i + j}`, "v"]).flat())
+    for (let i = 0; i < size; i += pairs)
+      log.call("MSET", ...Array.from({ length: Math.min(pairs, size - i) }, (_, j) => [`key:${i + j}`, "v"]).flat())
     for (let i = 0; i < 300; i++) log.call("SET", `past:${i}`, "v", "PX", "10")
     log.time += 100
     log.add({ type: "Tick" })
@@ -69,7 +70,10 @@ describe("SCAN", () => {
     let calls = 0
     do {
       const machine = calls % 3 === 2 && twin !== null ? twin : nodes[calls % 2]?.machine
-      const [next, keys] = plain((await machine?.read(buffers("SCAN", cursor, "COUNT", String(count)))) ?? NULL) as [string, string[]]
+      const [next, keys] = plain((await machine?.read(buffers("SCAN", cursor, "COUNT", String(count)))) ?? NULL) as [
+        string,
+        string[],
+      ]
       expect(keys.length).toBeLessThanOrEqual(count + 1)
       for (const key of keys) seen.set(key, (seen.get(key) ?? 0) + 1)
       cursor = next
@@ -90,7 +94,8 @@ describe("SCAN", () => {
     expect(throughout.filter((key) => seen.get(key) !== 1)).toEqual([])
     for (const node of nodes) await node.close()
   }
-  test("each call on another node, over restarts, while keys come and go: what is there throughout comes once", () => scanned(1000, 10, 20))
+  test("each call on another node, over restarts, while keys come and go: what is there throughout comes once", () =>
+    scanned(1000, 10, 20))
   longTest("the same over a million keys", () => scanned(1_000_000, 1000, 400))
 
   test("two keys of one place go together", async () => {
@@ -129,7 +134,9 @@ describe("SCAN", () => {
     // The first of its authors' test vectors, for the key 00 01 … 07: six of eight bytes.
     const places = ["218d1f59b9b8", "be552412f838", "064f39ef7c50", "ce0f1a45f706", "d5e78a175be5"]
     places.forEach((bytes, length) => {
-      expect(placeOf(Buffer.from(Array.from({ length }, (_, i) => i)), 0x03020100, 0x07060504)).toBe(Buffer.from(bytes, "hex").readUIntLE(0, 6))
+      expect(placeOf(Buffer.from(Array.from({ length }, (_, i) => i)), 0x03020100, 0x07060504)).toBe(
+        Buffer.from(bytes, "hex").readUIntLE(0, 6),
+      )
     })
   })
 })
@@ -142,44 +149,70 @@ describe("reads beside writes", () => {
       fc.tuple(fc.constantFrom("SET", "APPEND"), key, fc.constantFrom("1", "2", long)),
       fc.tuple(fc.constantFrom("DEL", "INCR", "PERSIST"), key),
       fc.tuple(fc.constant("PEXPIRE"), key, fc.constantFrom("1", "30")),
-      fc.constantFrom(["FLUSHALL"], ["MSET", "a", "7", "b", long], ["MGET", ...Array.from({ length: 70 }, () => "a")], null),
+      fc.constantFrom(
+        ["FLUSHALL"],
+        ["MSET", "a", "7", "b", long],
+        ["MGET", ...Array.from({ length: 70 }, () => "a")],
+        null,
+      ),
     )
     const look = buffers("MGET", "a", "b", "c")
-    const brief = (reply: Reply): string => JSON.stringify(plain(reply)).replaceAll(/x{9,}/g, (run) => `x*${run.length}`)
+    const brief = (reply: Reply): string =>
+      JSON.stringify(plain(reply)).replaceAll(/x{9,}/g, (run) => `x*${run.length}`)
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.array(call, { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 6 }), async (batches) => {
-        const held = await open(temporary())
-        const twin = new MemoryMachine()
-        const entries = [entryOf(1, 0, { type: "OpenSession", owner: "node:n1", secret: secretFor("t") })]
-        twin.applyNow(entries)
-        await held.apply(entries)
-        const before: unknown[] = []
-        const after: unknown[] = []
-        const shown = (reply: Reply | Promise<Reply>): unknown => (reply instanceof Promise ? "later" : brief(reply))
-        held.machine.listen({
-          executing: () => (read) => void before.push(brief(read(look))),
-          replied: () => void after.push(shown(held.machine.read(look))),
-          opened: () => {}, closed: () => {}, restored: () => {},
-        })
-        let [index, time, sequence] = [1, 0, 0]
-        for (const batch of batches) {
-          const made = batch.map((words) => {
-            // Time goes on alone, so that both look at the same clock.
-            if (words === null) time += 20
-            return entryOf(++index, time, words === null ? { type: "Tick" } : { type: "Execute", session: 1, secret: null, sequence: ++sequence, lowest: sequence, exec: false, watches: [], calls: [buffers(...words)] })
+      fc.asyncProperty(
+        fc.array(fc.array(call, { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 6 }),
+        async (batches) => {
+          const held = await open(temporary())
+          const twin = new MemoryMachine()
+          const entries = [entryOf(1, 0, { type: "OpenSession", owner: "node:n1", secret: secretFor("t") })]
+          twin.applyNow(entries)
+          await held.apply(entries)
+          const before: unknown[] = []
+          const after: unknown[] = []
+          const shown = (reply: Reply | Promise<Reply>): unknown => (reply instanceof Promise ? "later" : brief(reply))
+          held.machine.listen({
+            executing: () => (read) => void before.push(brief(read(look))),
+            replied: () => void after.push(shown(held.machine.read(look))),
+            opened: () => {},
+            closed: () => {},
+            restored: () => {},
           })
-          const [expected, told] = [new Array<unknown>(), batch.filter((words) => words !== null).length]
-          for (const [i, entry] of made.entries()) {
-            if (batch[i] !== null) expected.push(brief(twin.read(look)))
-            twin.applyNow([entry])
+          let [index, time, sequence] = [1, 0, 0]
+          for (const batch of batches) {
+            const made = batch.map((words) => {
+              // Time goes on alone, so that both look at the same clock.
+              if (words === null) time += 20
+              return entryOf(
+                ++index,
+                time,
+                words === null
+                  ? { type: "Tick" }
+                  : {
+                      type: "Execute",
+                      session: 1,
+                      secret: null,
+                      sequence: ++sequence,
+                      lowest: sequence,
+                      exec: false,
+                      watches: [],
+                      calls: [buffers(...words)],
+                    },
+              )
+            })
+            const [expected, told] = [new Array<unknown>(), batch.filter((words) => words !== null).length]
+            for (const [i, entry] of made.entries()) {
+              if (batch[i] !== null) expected.push(brief(twin.read(look)))
+              twin.applyNow([entry])
+            }
+            before.length = after.length = 0
+            await held.apply(made)
+            expect([held.damages, held.failures]).toEqual([[], []])
+            expect([before, after]).toEqual([expected, Array.from({ length: told }, () => brief(twin.read(look)))])
           }
-          before.length = after.length = 0
-          await held.apply(made)
-          expect([held.damages, held.failures]).toEqual([[], []])
-          expect([before, after]).toEqual([expected, Array.from({ length: told }, () => brief(twin.read(look)))])
-        }
-        await held.close()
-      }),
+          await held.close()
+        },
+      ),
       { numRuns: many(1000, 12) },
     )
   })

@@ -37,7 +37,10 @@ afterAll(() => {
   Reflect.set(ClassicLevel.prototype, "_chainedBatch", makeBatch)
 })
 
-const full = (): Error => new Error("Database is not open for writes", { cause: new Error("IO error: /data/000007.log: No space left on device") })
+const full = (): Error =>
+  new Error("Database is not open for writes", {
+    cause: new Error("IO error: /data/000007.log: No space left on device"),
+  })
 
 describe("without room", () => {
   for (const [name, error] of [
@@ -80,7 +83,10 @@ describe("without room", () => {
     log.call("SET", "a", "1")
     refuse = full
     held.machine.apply(log.entries)
-    await until("the machine has told so twice while it waits", () => held.progress >= 2 && held.machine.stats().short !== null)
+    await until(
+      "the machine has told so twice while it waits",
+      () => held.progress >= 2 && held.machine.stats().short !== null,
+    )
     await held.close()
   })
   test("it can be stopped while it waits", async () => {

@@ -24,10 +24,28 @@ export class Script {
     return this.add({ type: "CloseSession", session, secret })
   }
   run(session: number, sequence: number, lowest: number, ...words: string[]): this {
-    return this.add({ type: "Execute", session, secret: this.secretOf(session), sequence, lowest, exec: false, watches: [], calls: [buffers(...words)] })
+    return this.add({
+      type: "Execute",
+      session,
+      secret: this.secretOf(session),
+      sequence,
+      lowest,
+      exec: false,
+      watches: [],
+      calls: [buffers(...words)],
+    })
   }
   exec(session: number, sequence: number, watches: readonly (readonly [string, number])[], ...calls: string[]): this {
     const watched = watches.map(([key, version]) => ({ key: Buffer.from(key), version }))
-    return this.add({ type: "Execute", session, secret: this.secretOf(session), sequence, lowest: 1, exec: true, watches: watched, calls: calls.map((call) => buffers(...call.split(" "))) })
+    return this.add({
+      type: "Execute",
+      session,
+      secret: this.secretOf(session),
+      sequence,
+      lowest: 1,
+      exec: true,
+      watches: watched,
+      calls: calls.map((call) => buffers(...call.split(" "))),
+    })
   }
 }

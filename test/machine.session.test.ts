@@ -8,26 +8,59 @@ import { buffers, digest, open, plain, removeTemporary, secretFor, temporary, tr
 
 afterAll(removeTemporary)
 
-const repliesOf = (out: readonly Outcome[]): unknown[] => out.flatMap((outcome) => (outcome.type === "replied" ? [plain(outcome.reply)] : []))
-const expired = "-SESSIONEXPIRED the session is unknown, closed or expired, or this is not its key; nothing was executed"
+const repliesOf = (out: readonly Outcome[]): unknown[] =>
+  out.flatMap((outcome) => (outcome.type === "replied" ? [plain(outcome.reply)] : []))
+const expired =
+  "-SESSIONEXPIRED the session is unknown, closed or expired, or this is not its key; nothing was executed"
 
 describe("sessions", () => {
   test("a retry answers with the kept reply; below `lowest` it is forgotten; a gap is refused", () => {
     const machine = new MemoryMachine()
-    const script = new Script().open("o").run(1, 1, 1, "INCR", "n").run(1, 2, 1, "INCR", "n").run(1, 1, 1, "INCR", "n").run(1, 3, 3, "INCR", "n").run(1, 2, 3, "INCR", "n").run(1, 5, 3, "INCR", "n").run(1, 4, 3, "INCR", "n")
+    const script = new Script()
+      .open("o")
+      .run(1, 1, 1, "INCR", "n")
+      .run(1, 2, 1, "INCR", "n")
+      .run(1, 1, 1, "INCR", "n")
+      .run(1, 3, 3, "INCR", "n")
+      .run(1, 2, 3, "INCR", "n")
+      .run(1, 5, 3, "INCR", "n")
+      .run(1, 4, 3, "INCR", "n")
     expect(repliesOf(machine.applyNow(script.entries))).toEqual([
-      1, 2, 1, 3, "-FORGOTTEN executed before; its reply is no longer kept: it was reported as arrived, or there was no room", "-OUTOFORDER sequence 4 comes next; nothing was executed", 4,
+      1,
+      2,
+      1,
+      3,
+      "-FORGOTTEN executed before; its reply is no longer kept: it was reported as arrived, or there was no room",
+      "-OUTOFORDER sequence 4 comes next; nothing was executed",
+      4,
     ])
     expect(machine.replyOf(1, script.secretOf(1), 2)).toEqual({ type: "forgotten" })
-    expect(machine.replyOf(1, script.secretOf(1), 4)).toMatchObject({ type: "kept", reply: { type: "integer", value: 4 } })
+    expect(machine.replyOf(1, script.secretOf(1), 4)).toMatchObject({
+      type: "kept",
+      reply: { type: "integer", value: 4 },
+    })
     expect(machine.replyOf(1, script.secretOf(1), 5)).toEqual({ type: "notExecuted" })
     expect(machine.replyOf(7, null, 1)).toEqual({ type: "expired" })
   })
   test("a node's opening ends its earlier session; closing ends a client's; others go on, whatever their owners are called", () => {
     const machine = new MemoryMachine()
     const node = `${NODE_OWNER}n1`
-    const script = new Script().open(node).open("o").run(1, 1, 1, "INCR", "n").open(node).run(1, 2, 1, "INCR", "n").run(4, 1, 1, "INCR", "n").run(2, 1, 1, "INCR", "n")
-    script.open("o").run(2, 2, 1, "INCR", "n").run(8, 1, 1, "INCR", "n").close(2).run(2, 3, 1, "INCR", "n").run(8, 2, 1, "INCR", "n").run(99, 1, 1, "INCR", "n")
+    const script = new Script()
+      .open(node)
+      .open("o")
+      .run(1, 1, 1, "INCR", "n")
+      .open(node)
+      .run(1, 2, 1, "INCR", "n")
+      .run(4, 1, 1, "INCR", "n")
+      .run(2, 1, 1, "INCR", "n")
+    script
+      .open("o")
+      .run(2, 2, 1, "INCR", "n")
+      .run(8, 1, 1, "INCR", "n")
+      .close(2)
+      .run(2, 3, 1, "INCR", "n")
+      .run(8, 2, 1, "INCR", "n")
+      .run(99, 1, 1, "INCR", "n")
     expect(repliesOf(machine.applyNow(script.entries))).toEqual([1, expired, 2, 3, 4, 5, expired, 6, expired])
   })
   test("an opening that is proposed twice opens once: at once, after a restart and after a snapshot; the session works on", async () => {
@@ -60,7 +93,14 @@ describe("sessions", () => {
     expect(opened).toEqual([1, 1, 1, 1, 1])
     // Another secret is another opening.
     const next = script.entries.length + 1
-    await step(() => script.open("o", "b").run(1, 5, 1, "INCR", "n").run(next, 1, 1, "INCR", "n").open("o", "b").run(next, 2, 1, "INCR", "n"))
+    await step(() =>
+      script
+        .open("o", "b")
+        .run(1, 5, 1, "INCR", "n")
+        .run(next, 1, 1, "INCR", "n")
+        .open("o", "b")
+        .run(next, 2, 1, "INCR", "n"),
+    )
     expect(held.replies.map(([, , reply]) => reply)).toEqual([4, 5, 6, 7])
     expect(held.opened).toEqual([1, next, next])
     await held.close()
@@ -134,7 +174,12 @@ describe("sessions", () => {
     held = await open(directory)
     const next = MAX_KEPT_REPLIES + 1
     const from = script.entries.length
-    script.run(1, next, 1, "INCR", "n").run(1, next - 1, 1, "INCR", "n").run(2, next, 1, "INCR", "m").run(1, next, 2, "INCR", "n").run(1, next + 1, 2, "INCR", "n")
+    script
+      .run(1, next, 1, "INCR", "n")
+      .run(1, next - 1, 1, "INCR", "n")
+      .run(2, next, 1, "INCR", "m")
+      .run(1, next, 2, "INCR", "n")
+      .run(1, next + 1, 2, "INCR", "n")
     const refused: unknown = expect.stringMatching(/^-SESSIONFULL .*nothing was executed/)
     const expected = [refused, next - 1, next, next, refused]
     expect(repliesOf(twin.applyNow(script.entries.slice(from)))).toEqual(expected)
@@ -177,8 +222,32 @@ describe("sessions", () => {
   })
   test("EXEC answers in one array, all or nothing by its watches; a run-time error inside does not stop the rest, as in Redis", () => {
     const machine = new MemoryMachine()
-    const script = new Script().open("o").run(1, 1, 1, "SET", "a", "x").exec(1, 2, [["a", 2], ["none", 0]], "INCR a", "SET b 1", "GET b").exec(1, 3, [["a", 1]], "SET b 2").exec(1, 4, [["b", 0]], "SET b 2").exec(1, 5, [["b", 3]], "SET b 3").exec(1, 6, [])
-    expect(repliesOf(machine.applyNow(script.entries))).toEqual(["+OK", ["-ERR value is not an integer or out of range", "+OK", "1"], null, null, ["+OK"], []])
+    const script = new Script()
+      .open("o")
+      .run(1, 1, 1, "SET", "a", "x")
+      .exec(
+        1,
+        2,
+        [
+          ["a", 2],
+          ["none", 0],
+        ],
+        "INCR a",
+        "SET b 1",
+        "GET b",
+      )
+      .exec(1, 3, [["a", 1]], "SET b 2")
+      .exec(1, 4, [["b", 0]], "SET b 2")
+      .exec(1, 5, [["b", 3]], "SET b 3")
+      .exec(1, 6, [])
+    expect(repliesOf(machine.applyNow(script.entries))).toEqual([
+      "+OK",
+      ["-ERR value is not an integer or out of range", "+OK", "1"],
+      null,
+      null,
+      ["+OK"],
+      [],
+    ])
   })
 })
 
@@ -218,7 +287,16 @@ describe("SessionEnteredByOpener", () => {
     const held = await open(temporary(), { sessionIdle: 1000 })
     const script = new Script().open("o").open(node).run(1, 1, 1, "INCR", "n").run(2, 1, 1, "INCR", "m")
     const alien = (session: number, secret: Buffer | null, sequence: number): Script =>
-      script.add({ type: "Execute", session, secret, sequence, lowest: 99, exec: false, watches: [], calls: [buffers("SET", "n", "evil")] })
+      script.add({
+        type: "Execute",
+        session,
+        secret,
+        sequence,
+        lowest: 99,
+        exec: false,
+        watches: [],
+        calls: [buffers("SET", "n", "evil")],
+      })
     await held.apply(script.entries)
     const before = held.replies.length
     script.time += 600
@@ -229,7 +307,17 @@ describe("SessionEnteredByOpener", () => {
     for (const secret of [secretFor(""), secretFor("t2"), secretFor("t1")]) alien(2, secret, 2)
     script.close(1, almost).close(2, secretFor("t2"))
     await held.apply(script.entries.slice(4))
-    expect(held.replies.slice(before).map(([, , reply]) => reply)).toEqual([expired, 1, expired, 1, expired, 1, expired, expired, expired])
+    expect(held.replies.slice(before).map(([, , reply]) => reply)).toEqual([
+      expired,
+      1,
+      expired,
+      1,
+      expired,
+      1,
+      expired,
+      expired,
+      expired,
+    ])
     expect(held.machine.replyOf(1, almost, 1)).toEqual({ type: "expired" })
     expect(held.machine.replyOf(2, secretFor("t2"), 1)).toEqual({ type: "expired" })
     expect(held.machine.stats().sessions).toBe(2)
@@ -251,10 +339,38 @@ describe("SessionEnteredByOpener", () => {
     await held.apply(script.entries)
     await held.close()
     held = await open(directory)
-    await held.apply(script.add({ type: "Execute", session: 1, secret: secretFor("x"), sequence: 2, lowest: 1, exec: false, watches: [], calls: [buffers("INCR", "n")] }).run(1, 2, 1, "INCR", "n").entries.slice(2))
+    await held.apply(
+      script
+        .add({
+          type: "Execute",
+          session: 1,
+          secret: secretFor("x"),
+          sequence: 2,
+          lowest: 1,
+          exec: false,
+          watches: [],
+          calls: [buffers("INCR", "n")],
+        })
+        .run(1, 2, 1, "INCR", "n")
+        .entries.slice(2),
+    )
     const other = await open(temporary())
     await transfer(held, other)
-    await other.apply(script.add({ type: "Execute", session: 1, secret: secretFor("x"), sequence: 3, lowest: 1, exec: false, watches: [], calls: [buffers("INCR", "n")] }).run(1, 3, 1, "INCR", "n").entries.slice(4))
+    await other.apply(
+      script
+        .add({
+          type: "Execute",
+          session: 1,
+          secret: secretFor("x"),
+          sequence: 3,
+          lowest: 1,
+          exec: false,
+          watches: [],
+          calls: [buffers("INCR", "n")],
+        })
+        .run(1, 3, 1, "INCR", "n")
+        .entries.slice(4),
+    )
     expect([...held.replies, ...other.replies].map(([, , reply]) => reply)).toEqual([expired, 2, expired, 3])
     await held.close()
     await other.close()
@@ -262,8 +378,13 @@ describe("SessionEnteredByOpener", () => {
 
   test("whoever asks for what in whatever session: what is executed there comes from its opener", () => {
     const asked = fc.record({
-      who: fc.integer({ min: 1, max: 5 }), session: fc.oneof(fc.constant("own"), fc.integer({ min: 1, max: 6 })), guess: fc.constantFrom("own", "own", "own", "none", "bit"),
-      close: fc.nat(19), ahead: fc.integer({ min: 0, max: 2 }), lowest: fc.nat(5), wait: fc.nat(150),
+      who: fc.integer({ min: 1, max: 5 }),
+      session: fc.oneof(fc.constant("own"), fc.integer({ min: 1, max: 6 })),
+      guess: fc.constantFrom("own", "own", "own", "none", "bit"),
+      close: fc.nat(19),
+      ahead: fc.integer({ min: 0, max: 2 }),
+      lowest: fc.nat(5),
+      wait: fc.nat(150),
     })
     fc.assert(
       fc.property(fc.array(asked, { maxLength: 60, size: "max" }), (steps) => {
@@ -283,22 +404,48 @@ describe("SessionEnteredByOpener", () => {
           const isNode = who <= 2
           if (isNode && session !== who) continue
           const own = secretFor(`t${who}`)
-          const secret = isNode ? null : guess === "none" ? secretFor("") : guess === "bit" ? Buffer.from(own.map((byte, i) => (i === 7 ? byte ^ 4 : byte))) : own
-          const may = session === who && (isNode || guess === "own") && (active.get(session) ?? -1000) + 1000 > script.time
+          const secret = isNode
+            ? null
+            : guess === "none"
+              ? secretFor("")
+              : guess === "bit"
+                ? Buffer.from(own.map((byte, i) => (i === 7 ? byte ^ 4 : byte)))
+                : own
+          const may =
+            session === who && (isNode || guess === "own") && (active.get(session) ?? -1000) + 1000 > script.time
           const closes = step.close === 0 && secret !== null
           const sequence = (last.get(session) ?? 0) + ahead
           if (closes) script.close(session, secret)
-          else script.add({ type: "Execute", session, secret, sequence, lowest, exec: false, watches: [], calls: [buffers("APPEND", `by${session}`, `${who}`)] })
+          else
+            script.add({
+              type: "Execute",
+              session,
+              secret,
+              sequence,
+              lowest,
+              exec: false,
+              watches: [],
+              calls: [buffers("APPEND", `by${session}`, `${who}`)],
+            })
           const [told] = machine.applyNow(script.entries.slice(-1))
-          if (told?.type === "closed" ? told.ended !== may : told?.type !== "replied" || told.executed !== (may && ahead <= 1)) wrong.push(JSON.stringify({ step, told }))
-          if (!may && told?.type === "replied" && plain(told.reply) !== expired) wrong.push(JSON.stringify({ step, told }))
+          if (
+            told?.type === "closed"
+              ? told.ended !== may
+              : told?.type !== "replied" || told.executed !== (may && ahead <= 1)
+          )
+            wrong.push(JSON.stringify({ step, told }))
+          if (!may && told?.type === "replied" && plain(told.reply) !== expired)
+            wrong.push(JSON.stringify({ step, told }))
           if (!may) continue
           if (closes) active.delete(session)
           else active.set(session, script.time)
           if (!closes && ahead === 1) last.set(session, sequence)
         }
         expect(wrong).toEqual([])
-        for (const session of [1, 2, 3, 4, 5]) expect(plain(machine.read(buffers("GET", `by${session}`))) ?? "").toBe(String(session).repeat(last.get(session) ?? 0))
+        for (const session of [1, 2, 3, 4, 5])
+          expect(plain(machine.read(buffers("GET", `by${session}`))) ?? "").toBe(
+            String(session).repeat(last.get(session) ?? 0),
+          )
       }),
       { numRuns: many(20_000, 100) },
     )

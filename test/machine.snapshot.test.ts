@@ -3,14 +3,26 @@ import { existsSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSyn
 import { join } from "node:path"
 import { afterAll, describe, expect, test } from "vitest"
 import { MemoryMachine, digestOf } from "../kv/machine/index.ts"
-import { type Held, Log, buffers, bytesOf, digest, open, plain, removeTemporary, temporary, transfer } from "./machine.kit.ts"
+import {
+  type Held,
+  Log,
+  buffers,
+  bytesOf,
+  digest,
+  open,
+  plain,
+  removeTemporary,
+  temporary,
+  transfer,
+} from "./machine.kit.ts"
 
 afterAll(removeTemporary)
 
 const filled = async (count: number, size = 300): Promise<{ held: Held; log: Log }> => {
   const held = await open(temporary())
   const log = new Log()
-  for (let i = 0; i < count; i++) log.call("SET", `key:${i}`, `${i}:`.repeat(size / 4), ...(i % 3 === 0 ? ["EX", String(100 + i)] : []))
+  for (let i = 0; i < count; i++)
+    log.call("SET", `key:${i}`, `${i}:`.repeat(size / 4), ...(i % 3 === 0 ? ["EX", String(100 + i)] : []))
   log.call("SET", "gone", "x", "PX", "1")
   log.call("SET", "huge", "h".repeat(700_000))
   log.time += 10
@@ -88,7 +100,8 @@ describe("snapshots", () => {
     const image = await held.machine.openSnapshot()
     const chunks = await bytesOf(image)
     const { snapshot } = image
-    const store = (offset: number, bytes: Buffer, last = false): Promise<number> => other.machine.storeChunk(snapshot, offset, bytes, last)
+    const store = (offset: number, bytes: Buffer, last = false): Promise<number> =>
+      other.machine.storeChunk(snapshot, offset, bytes, last)
     const [a = Buffer.alloc(0), b = Buffer.alloc(0)] = chunks
     expect(await store(a.length, b)).toBe(0)
     expect(await store(0, a)).toBe(a.length)
@@ -128,13 +141,15 @@ describe("snapshots", () => {
     for (let i = 0; i < 60; i++) {
       const at = i < 20 ? i : Math.floor((whole.length / 60) * i)
       const flipped = Buffer.from(whole)
-      flipped[at] = (flipped[at] ?? 0) ^ (1 << i % 8)
+      flipped[at] = (flipped[at] ?? 0) ^ (1 << (i % 8))
       await expect(attempt(flipped)).rejects.toThrow(/cannot be used/)
     }
     await expect(attempt(whole.subarray(0, whole.length - 1))).rejects.toThrow(/cannot be used/)
     await expect(attempt(Buffer.concat([whole, Buffer.from([0])]))).rejects.toThrow(/cannot be used/)
     await other.machine.storeChunk(image.snapshot, 0, whole, true)
-    await expect(other.machine.restore({ ...image.snapshot, index: image.snapshot.index + 1 })).rejects.toThrow(/announced/)
+    await expect(other.machine.restore({ ...image.snapshot, index: image.snapshot.index + 1 })).rejects.toThrow(
+      /announced/,
+    )
     expect(await digest(other)).toBe(before)
     expect(other.damages).toEqual([])
     await attempt(whole)

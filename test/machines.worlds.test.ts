@@ -8,8 +8,18 @@ import { worldProperty, WorldPropertyFailed, type MachinePropertyOptions } from 
 import { longTest, many } from "./long.ts"
 import { unsteady, type Apply, type State } from "./machines.unsteady.ts"
 
-const options = (machine: MachinePropertyOptions<State, number, unknown>["machine"], more: Partial<MachinePropertyOptions<State, number, unknown>> = {}): MachinePropertyOptions<State, number, unknown> =>
-  ({ machine, commands: fc.nat(9), profile: "calm", steps: 12, numRuns: 5, seed: 1, ...more })
+const options = (
+  machine: MachinePropertyOptions<State, number, unknown>["machine"],
+  more: Partial<MachinePropertyOptions<State, number, unknown>> = {},
+): MachinePropertyOptions<State, number, unknown> => ({
+  machine,
+  commands: fc.nat(9),
+  profile: "calm",
+  steps: 12,
+  numRuns: 5,
+  seed: 1,
+  ...more,
+})
 const failureOf = (...given: Parameters<typeof options>): WorldPropertyFailed => {
   try {
     worldProperty(options(...given))
@@ -34,68 +44,127 @@ describe("a machine that is not deterministic is told as such", () => {
   test("also if it does so once only, in all the life of its module", () => {
     const { failed, message } = failureOf(machineOf((_, n) => (seen.has(n) ? "again" : (seen.add(n), "new"))))
     expect(failed.violation).toBe("NotDeterministic")
-    expect(message).toMatch(/failed and then did not, though it is the same: apply, or an invariant, remembers something outside of the state/)
+    expect(message).toMatch(
+      /failed and then did not, though it is the same: apply, or an invariant, remembers something outside of the state/,
+    )
     expect(message).toMatch(/the result is "new", and then "again"/)
   })
 
   test("also if it changes what it made before, where the draft does not see it", () => {
     const kept: { n: number } = { n: 0 }
-    const { failed, message } = failureOf({ initial: {}, apply: (_, n, { become }) => {
-      kept.n += n + 1
-      become(kept)
-    } })
-    expect([failed.violation, /where nobody sees it: change the draft/.test(message)]).toEqual(["NotDeterministic", true])
+    const { failed, message } = failureOf({
+      initial: {},
+      apply: (_, n, { become }) => {
+        kept.n += n + 1
+        become(kept)
+      },
+    })
+    expect([failed.violation, /where nobody sees it: change the draft/.test(message)]).toEqual([
+      "NotDeterministic",
+      true,
+    ])
   })
 
   test("clocks and chance are as they were afterwards", () => {
-    expect([Date.now() > 1_790_000_000_000, new Date(5).getTime(), Object.hasOwn(performance, "now")]).toEqual([true, 5, false])
+    expect([Date.now() > 1_790_000_000_000, new Date(5).getTime(), Object.hasOwn(performance, "now")]).toEqual([
+      true,
+      5,
+      false,
+    ])
   })
 })
 
 describe("a snapshot that is not the state is told", () => {
   test("of a codec that reads something else than it wrote", () => {
     const json = jsonCodec<State>()
-    const { failed } = failureOf({ ...machineOf((state, n) => void Object.assign(state, { n })), states: { encode: json.encode, decode: (bytes) => ({ ...json.decode(bytes), again: true }) } }, many)
+    const { failed } = failureOf(
+      {
+        ...machineOf((state, n) => void Object.assign(state, { n })),
+        states: { encode: json.encode, decode: (bytes) => ({ ...json.decode(bytes), again: true }) },
+      },
+      many,
+    )
     expect(failed.violation).toBe("SnapshotChangesState")
   })
   const many = { profile: "disks", steps: 25, numRuns: 30 } as const
   test("of a state that is no plain data", () => {
-    const { failed, message } = failureOf(machineOf((state, n) => void Object.assign(state, { at: new Date(n) })), many)
+    const { failed, message } = failureOf(
+      machineOf((state, n) => void Object.assign(state, { at: new Date(n) })),
+      many,
+    )
     expect([failed.violation, message]).toEqual(["StateNotPlain", expect.stringMatching(/state\.at is a Date/)])
   })
   longTest("of a codec that leaves something out", () => {
     const json = jsonCodec<State>()
     const states = { encode: (state: State) => json.encode({ ...state, secret: undefined }), decode: json.decode }
-    const { failed, message } = failureOf({ ...machineOf((state, n) => void Object.assign(state, { secret: n, sum: Number(state["sum"] ?? 0) + Number(state["secret"] ?? 0) })), states }, many)
+    const { failed, message } = failureOf(
+      {
+        ...machineOf(
+          (state, n) =>
+            void Object.assign(state, { secret: n, sum: Number(state["sum"] ?? 0) + Number(state["secret"] ?? 0) }),
+        ),
+        states,
+      },
+      many,
+    )
     expect(failed.violation).toBe("NotDeterministic")
-    expect(message).toMatch(/it comes to something else than on n\d: .* or a snapshot does not hold all that apply looks at/)
+    expect(message).toMatch(
+      /it comes to something else than on n\d: .* or a snapshot does not hold all that apply looks at/,
+    )
     return Promise.resolve()
   })
 })
 
 test("a machine that keeps to its contract passes: its time is the replicated one, dates that are given are dates", () => {
-  worldProperty(options(
-    machineOf((state, n, { time, index }) => {
-      if (n === 7) throw new Error("seven is undone")
-      Object.assign(state, { last: new Date(time).toISOString(), index, [`n${n}`]: (Number(state[`n${n}`] ?? 0) || 0) + 1 })
-      return { n, time }
-    }),
-    { profile: "everything", steps: 30, numRuns: 8, invariant: (state, { command, before, index, result }) => state["index"] === index || (command === 7 && result === undefined && state === before) || "it was executed otherwise" },
-  ))
+  worldProperty(
+    options(
+      machineOf((state, n, { time, index }) => {
+        if (n === 7) throw new Error("seven is undone")
+        Object.assign(state, {
+          last: new Date(time).toISOString(),
+          index,
+          [`n${n}`]: (Number(state[`n${n}`] ?? 0) || 0) + 1,
+        })
+        return { n, time }
+      }),
+      {
+        profile: "everything",
+        steps: 30,
+        numRuns: 8,
+        invariant: (state, { command, before, index, result }) =>
+          state["index"] === index ||
+          (command === 7 && result === undefined && state === before) ||
+          "it was executed otherwise",
+      },
+    ),
+  )
 })
 
 test("an invariant that throws, answers false or a text does not hold; it is named as it was given", () => {
   const machine = machineOf((state, n) => void Object.assign(state, { n }))
-  expect(failureOf(machine, { invariant: { small: ({ n }) => Number(n) < 5 } })).toMatchObject({ failed: { violation: "small" }, message: expect.stringMatching(/it does not hold\n  n\d executes 5 /) as string })
-  expect(failureOf(machine, { invariant: { small: ({ n }) => Number(n) < 5 || "five is too much" } })).toMatchObject({ message: expect.stringMatching(/^small violated: five is too much/) as string })
-  const thrown = failureOf(machine, { invariant: ({ n }) => {
-    if (Number(n) >= 5) throw new RangeError("too much")
-  } })
-  expect(thrown).toMatchObject({ failed: { violation: "invariant" }, message: expect.stringMatching(/^invariant violated: too much/) as string })
+  expect(failureOf(machine, { invariant: { small: ({ n }) => Number(n) < 5 } })).toMatchObject({
+    failed: { violation: "small" },
+    message: expect.stringMatching(/it does not hold\n  n\d executes 5 /) as string,
+  })
+  expect(failureOf(machine, { invariant: { small: ({ n }) => Number(n) < 5 || "five is too much" } })).toMatchObject({
+    message: expect.stringMatching(/^small violated: five is too much/) as string,
+  })
+  const thrown = failureOf(machine, {
+    invariant: ({ n }) => {
+      if (Number(n) >= 5) throw new RangeError("too much")
+    },
+  })
+  expect(thrown).toMatchObject({
+    failed: { violation: "invariant" },
+    message: expect.stringMatching(/^invariant violated: too much/) as string,
+  })
 })
 
 describe("in the explorer", () => {
-  const commands: readonly tickets.Command[] = [{ op: "buy", by: "ann" }, { op: "cancel", by: "ann" }]
+  const commands: readonly tickets.Command[] = [
+    { op: "buy", by: "ann" },
+    { op: "cancel", by: "ann" },
+  ]
   test("every order of two commands on two servers is searched: the mistake is found, and told as a scenario that fails alike", () => {
     const space = machineSpace({ ...tickets, commands })
     const { counterexample, closed } = explore(space, { shortest: true })
@@ -106,19 +175,48 @@ describe("in the explorer", () => {
     expect(scenario).toMatchObject({ like: "same", failed: { violation: "noSeatIsLost" } })
   })
   test("without the mistake the space closes", () => {
-    const apply: typeof tickets.machine.apply = (state, command, context) => (command.op === "buy" && command.by in state.sold ? false : tickets.machine.apply(state, command, context))
-    expect(explore(machineSpace({ ...tickets, machine: { ...tickets.machine, apply }, commands }))).toMatchObject({ closed: true, counterexample: null })
+    const apply: typeof tickets.machine.apply = (state, command, context) =>
+      command.op === "buy" && command.by in state.sold ? false : tickets.machine.apply(state, command, context)
+    expect(explore(machineSpace({ ...tickets, machine: { ...tickets.machine, apply }, commands }))).toMatchObject({
+      closed: true,
+      counterexample: null,
+    })
   })
 })
 
 describe("with clients, over the sessions that replicate keeps", () => {
-  const commands: fc.Arbitrary<tickets.Command> = fc.record({ op: fc.constantFrom("buy", "cancel"), by: fc.constantFrom("ann", "bob", "cleo") })
-  const apply: typeof tickets.machine.apply = (state, command, context) => (command.op === "buy" && command.by in state.sold ? false : tickets.machine.apply(state, command, context))
+  const commands: fc.Arbitrary<tickets.Command> = fc.record({
+    op: fc.constantFrom("buy", "cancel"),
+    by: fc.constantFrom("ann", "bob", "cleo"),
+  })
+  const apply: typeof tickets.machine.apply = (state, command, context) =>
+    command.op === "buy" && command.by in state.sold ? false : tickets.machine.apply(state, command, context)
 
   test("each command is executed once, and all that is answered fits into one order", () => {
-    worldProperty({ ...tickets, machine: { ...tickets.machine, apply }, commands, clients: 4, steps: 30, numRuns: 6, seed: 1 })
+    worldProperty({
+      ...tickets,
+      machine: { ...tickets.machine, apply },
+      commands,
+      clients: 4,
+      steps: 30,
+      numRuns: 6,
+      seed: 1,
+    })
   })
-  longTest("the same in many worlds", () => Promise.resolve(worldProperty({ ...tickets, machine: { ...tickets.machine, apply }, commands, clients: 4, steps: 40, numRuns: many(3000, 150), seed: 7, seconds: 3600 })))
+  longTest("the same in many worlds", () =>
+    Promise.resolve(
+      worldProperty({
+        ...tickets,
+        machine: { ...tickets.machine, apply },
+        commands,
+        clients: 4,
+        steps: 40,
+        numRuns: many(3000, 150),
+        seed: 7,
+        seconds: 3600,
+      }),
+    ),
+  )
   test("what breaks is told with what the clients did, and needs no clients any more", () => {
     let caught: unknown
     try {
@@ -129,6 +227,9 @@ describe("with clients, over the sessions that replicate keeps", () => {
     if (!(caught instanceof WorldPropertyFailed)) throw new Error("it was to be caught", { cause: caught })
     expect(caught.failed.violation).toBe("noSeatIsLost")
     expect(caught.message).toMatch(/buys a seat \(number \d+ of session \d+\)/)
-    expect(checkScript(caught.script, { ...machineChecks(tickets), liveness: false })).toMatchObject({ ok: false, violation: "noSeatIsLost" })
+    expect(checkScript(caught.script, { ...machineChecks(tickets), liveness: false })).toMatchObject({
+      ok: false,
+      violation: "noSeatIsLost",
+    })
   })
 })

@@ -7,16 +7,37 @@ import { accepted, leader, member, members, server, voting, type Server } from "
 
 /** A leader of abc, with these learners, that has committed its no-op and hears of b and c; and those that are connected. */
 const ready = (learners = ""): Server => {
-  const it = leader({ configuration: { ...voting("abc"), learners: members(learners) }, settings: { maxBatchBytes: 200 } }).receive("b", accepted(1)).receive("c", accepted(1))
+  const it = leader({
+    configuration: { ...voting("abc"), learners: members(learners) },
+    settings: { maxBatchBytes: 200 },
+  })
+    .receive("b", accepted(1))
+    .receive("c", accepted(1))
   for (const name of learners) it.receive(name, accepted(1))
   return it
 }
 const step = (it: Server, goal: Goal, ...connected: readonly Member[]): Step => {
   if (it.state.role.type !== "leader") throw new Error("it does not lead")
   const there = [...members("abc"), ...connected]
-  return nextStep({ state: it.state, leader: it.state.role, presence: (name) => { const found = there.findLast((one) => one.name === name); return found === undefined ? null : { member: found, connected: true, address: `at ${name}` } } }, goal)
+  return nextStep(
+    {
+      state: it.state,
+      leader: it.state.role,
+      presence: (name) => {
+        const found = there.findLast((one) => one.name === name)
+        return found === undefined ? null : { member: found, connected: true, address: `at ${name}` }
+      },
+    },
+    goal,
+  )
 }
-const replace = (name: string, by = name): Goal => ({ type: "replace", name, by, address: null, evenIfQuorumIsLost: false })
+const replace = (name: string, by = name): Goal => ({
+  type: "replace",
+  name,
+  by,
+  address: null,
+  evenIfQuorumIsLost: false,
+})
 const promote = (name: string): Goal => ({ type: "promote", name, evenIfQuorumIsLost: false })
 const remove = (name: string, even = false): Goal => ({ type: "remove", name, evenIfQuorumIsLost: even })
 /** Does what a change says, and lets the others keep it: committed, and left if it was joint. */
@@ -32,9 +53,15 @@ describe("a learner becomes a voter", () => {
     for (let i = 0; i < 6; i++) it.propose()
     it.receive("b", accepted(7))
     const waits = step(it, promote("d"), member("d"))
-    expect(waits).toMatchObject({ type: "wait", catchUp: { name: "d", matchIndex: 1, lastIndex: 7, entriesLeft: 6, bytesLeft: 6 * 58, snapshotSent: null } })
+    expect(waits).toMatchObject({
+      type: "wait",
+      catchUp: { name: "d", matchIndex: 1, lastIndex: 7, entriesLeft: 6, bytesLeft: 6 * 58, snapshotSent: null },
+    })
     it.receive("d", accepted(4))
-    expect(step(it, promote("d"), member("d"))).toMatchObject({ type: "change", configuration: { voters: members("abcd"), learners: [] } })
+    expect(step(it, promote("d"), member("d"))).toMatchObject({
+      type: "change",
+      configuration: { voters: members("abcd"), learners: [] },
+    })
   })
   test("not with a state machine that is lost", () => {
     const it = ready("d").receive("d", accepted(1, { condition: "rebuild" }))
@@ -47,11 +74,17 @@ describe("a lost disk", () => {
   test("its directory of now becomes a learner, then a voter; then nothing is left to do; a second loss begins anew", () => {
     const it = ready()
     const first = step(it, replace("c"), again)
-    expect(first).toMatchObject({ type: "change", configuration: { voters: members("ab"), learners: [again], addresses: { c: "at c" } } })
+    expect(first).toMatchObject({
+      type: "change",
+      configuration: { voters: members("ab"), learners: [again], addresses: { c: "at c" } },
+    })
     carryOut(it, first, member("b"))
     expect(step(it, replace("c"), again)).toMatchObject({ type: "wait", catchUp: { name: "c" } })
     const third = member("c", "3")
-    expect(step(it, replace("c"), third), "lost again on the way").toMatchObject({ type: "change", configuration: { voters: members("ab"), learners: [third] } })
+    expect(step(it, replace("c"), third), "lost again on the way").toMatchObject({
+      type: "change",
+      configuration: { voters: members("ab"), learners: [third] },
+    })
     it.receive(again, accepted(it.state.log.lastIndex))
     const second = step(it, replace("c"), again)
     expect(second).toMatchObject({ type: "change", configuration: { voters: [...members("ab"), again], learners: [] } })
@@ -62,7 +95,8 @@ describe("a lost disk", () => {
     const it = ready()
     expect(step(it, replace("c"))).toMatchObject({ type: "done" })
     it.happens({ type: "ConfigurationChangeProposed", ref: 9, voters: members("ab"), learners: [again] })
-    for (const goal of [replace("c"), remove("b"), promote("c"), { type: "add", name: "z", address: null } as const]) expect(step(it, goal, again).type).toBe("wait")
+    for (const goal of [replace("c"), remove("b"), promote("c"), { type: "add", name: "z", address: null } as const])
+      expect(step(it, goal, again).type).toBe("wait")
   })
 })
 
@@ -70,7 +104,10 @@ describe("a lost machine", () => {
   test("the one it names votes until the other has caught up; one change then swaps them", () => {
     const it = ready()
     carryOut(it, step(it, replace("c", "d"), member("d")), member("b"))
-    expect(it.state.configurations.at(-1)?.configuration).toMatchObject({ voters: members("abc"), learners: members("d") })
+    expect(it.state.configurations.at(-1)?.configuration).toMatchObject({
+      voters: members("abc"),
+      learners: members("d"),
+    })
     it.receive("d", accepted(it.state.log.lastIndex))
     const swap = step(it, replace("c", "d"), member("d"))
     expect(swap).toMatchObject({ type: "change", configuration: { voters: members("abd"), learners: [] } })
@@ -105,8 +142,16 @@ test("leadership goes to a voter that can take over at once: until then the lead
 const leaderless = (it: Server): RunningMembers => {
   const ignored = (): void => undefined
   return makeMembers({
-    driver: { state: () => it.state, leadership: () => ({ role: "follower", term: 1, leader: null }), change: ignored, transfer: ignored, wake: ignored, onService: ignored },
-    transport: {}, surroundings: realSurroundings,
+    driver: {
+      state: () => it.state,
+      leadership: () => ({ role: "follower", term: 1, leader: null }),
+      change: ignored,
+      transfer: ignored,
+      wake: ignored,
+      onService: ignored,
+    },
+    transport: {},
+    surroundings: realSurroundings,
   })
 }
 
@@ -115,18 +160,29 @@ test("so many verbs wait at once and no more; when the server stops they are tol
   const waiting = Promise.allSettled(Array.from({ length: 32 }, (_, i) => verbs.add(`n${i}`)))
   await expect(verbs.add("z")).rejects.toMatchObject({ name: "MemberRefused", reason: "busy", executed: "no" })
   verbs.stop()
-  expect(new Set((await waiting).map((one) => (one.status === "rejected" ? (one.reason as Error).name : "")))).toEqual(new Set(["MemberAborted"]))
+  expect(new Set((await waiting).map((one) => (one.status === "rejected" ? (one.reason as Error).name : "")))).toEqual(
+    new Set(["MemberAborted"]),
+  )
 })
 
 test("an answer that does not come leaves open what has become of a change; a goal that no leader could read is not sent", async () => {
   const it = server({})
   const ignored = (): void => undefined
   const verbs = makeMembers({
-    driver: { state: () => it.state, leadership: () => ({ role: "follower", term: 1, leader: member("b") }), change: ignored, transfer: ignored, wake: ignored, onService: ignored },
-    transport: { sendService: ignored }, surroundings: { ...realSurroundings, after: (_, run) => realSurroundings.after(1, run) },
+    driver: {
+      state: () => it.state,
+      leadership: () => ({ role: "follower", term: 1, leader: member("b") }),
+      change: ignored,
+      transfer: ignored,
+      wake: ignored,
+      onService: ignored,
+    },
+    transport: { sendService: ignored },
+    surroundings: { ...realSurroundings, after: (_, run) => realSurroundings.after(1, run) },
   })
   await expect(verbs.remove("c", { timeout: 20 })).rejects.toMatchObject({ executed: "unknown" })
-  for (const name of ["constructor", "n".repeat(1001)]) await expect(verbs.add(name)).rejects.toMatchObject({ name: "MemberRefused", executed: "no" })
+  for (const name of ["constructor", "n".repeat(1001)])
+    await expect(verbs.add(name)).rejects.toMatchObject({ name: "MemberRefused", executed: "no" })
   verbs.stop()
 })
 
@@ -141,7 +197,10 @@ describe("a server that was removed", () => {
 describe("what would lose the quorum", () => {
   test("is refused, unless it is asked for twice; nobody removes the last voter", () => {
     const it = ready()
-    for (let i = 0; i < 4; i++) it.expire("quorum").expire("heartbeat").receive("b", accepted(1, { round: i + 1 }))
+    for (let i = 0; i < 4; i++)
+      it.expire("quorum")
+        .expire("heartbeat")
+        .receive("b", accepted(1, { round: i + 1 }))
     expect(step(it, remove("b"))).toMatchObject({ type: "refuse", reason: "wouldLoseQuorum" })
     expect(step(it, remove("b", true))).toMatchObject({ type: "change" })
     expect(step(it, remove("c"))).toMatchObject({ type: "change" })

@@ -2,8 +2,20 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { afterEach, describe, expect, test } from "vitest"
-import { MemberNoLeader, MemberRefused, membersEffect, MemberUnfinished, type Progress } from "../interpreters/members/index.ts"
-import { NotExecuted, OutcomeUnknown, replicateTogether, type Machine, type Together } from "../interpreters/replica/index.ts"
+import {
+  MemberNoLeader,
+  MemberRefused,
+  membersEffect,
+  MemberUnfinished,
+  type Progress,
+} from "../interpreters/members/index.ts"
+import {
+  NotExecuted,
+  OutcomeUnknown,
+  replicateTogether,
+  type Machine,
+  type Together,
+} from "../interpreters/replica/index.ts"
 import { turn, turns } from "./waiting.ts"
 
 type Notes = readonly string[]
@@ -15,7 +27,11 @@ afterEach(async () => {
   for (const cluster of open.splice(0)) await cluster.close()
 })
 const start = async (more: object = {}): Promise<Cluster> => {
-  const cluster = await replicateTogether({ machine: notes, settings: { snapshotBytes: 3000, trailingLogBytes: 500 }, ...more })
+  const cluster = await replicateTogether({
+    machine: notes,
+    settings: { snapshotBytes: 3000, trailingLogBytes: 500 },
+    ...more,
+  })
   open.push(cluster)
   await cluster.replica("a").ready()
   return cluster
@@ -49,7 +65,12 @@ describe("verbs for members", () => {
     await d.ready()
     expect((await d.read((state) => state)).length).toBe(100)
     const { lastIndex } = cluster.replica(leader).status()
-    await Promise.all([d.members.add("d"), at.members.promote("d"), cluster.replica(leader).members.remove("nobody"), d.members.replace("a")])
+    await Promise.all([
+      d.members.add("d"),
+      at.members.promote("d"),
+      cluster.replica(leader).members.remove("nobody"),
+      d.members.replace("a"),
+    ])
     expect(cluster.replica(leader).status().lastIndex).toBe(lastIndex)
 
     await at.transfer("d")
@@ -126,14 +147,29 @@ describe("verbs for members", () => {
     cluster.crash(down)
     const { members } = cluster.replica(up)
     while ((await members.list()).members.find(({ name }) => name === down)?.reachable !== false) await turn()
-    await expect(members.remove(up, { timeout: 600 })).rejects.toMatchObject({ name: "MemberRefused", reason: "wouldLoseQuorum", executed: "no", leader } satisfies Partial<MemberRefused>)
-    await expect(members.remove(up, { timeout: 200 })).rejects.toThrow(new RegExp(`of whom ${down} is not heard of: no majority .* Nothing was changed`))
+    await expect(members.remove(up, { timeout: 600 })).rejects.toMatchObject({
+      name: "MemberRefused",
+      reason: "wouldLoseQuorum",
+      executed: "no",
+      leader,
+    } satisfies Partial<MemberRefused>)
+    await expect(members.remove(up, { timeout: 200 })).rejects.toThrow(
+      new RegExp(`of whom ${down} is not heard of: no majority .* Nothing was changed`),
+    )
     await expect(members.promote("z")).rejects.toMatchObject({ reason: "unknownMember", executed: "no" })
-    await expect(members.add("z", { timeout: 200 })).rejects.toMatchObject({ name: "MemberUnfinished", executed: "no" } satisfies Partial<MemberUnfinished>)
+    await expect(members.add("z", { timeout: 200 })).rejects.toMatchObject({
+      name: "MemberUnfinished",
+      executed: "no",
+    } satisfies Partial<MemberUnfinished>)
     await expect(members.transfer("z")).rejects.toMatchObject({ reason: "notAVoter" })
     // One that is down can go.
     await members.remove(down)
-    expect(await rolesOf(cluster, leader)).toBe(cluster.ids.filter((id) => id !== down).map((id) => `${id}:voter`).join(" "))
+    expect(await rolesOf(cluster, leader)).toBe(
+      cluster.ids
+        .filter((id) => id !== down)
+        .map((id) => `${id}:voter`)
+        .join(" "),
+    )
     await cluster.replica(up).execute("goes on")
     await members.remove(up, { evenIfQuorumIsLost: true })
     await expect(cluster.replica(leader).members.remove(leader)).rejects.toMatchObject({ reason: "lastVoter" })
@@ -162,7 +198,19 @@ describe("verbs for members", () => {
     cluster.crash("b")
     cluster.crash("c")
     await until(() => cluster.replica("a").status().leader === null)
-    await expect(cluster.replica("a").members.remove("b", { timeout: 200 })).rejects.toMatchObject({ name: "MemberNoLeader", executed: "no", leader: null } satisfies Partial<MemberNoLeader>)
-    expect(await cluster.replica("a").members.list({ timeout: 50 })).toMatchObject({ leader: null, asSeenBy: "a", members: [{ name: "a", reachable: true }, { name: "b", reachable: false }, { name: "c", reachable: false }] })
+    await expect(cluster.replica("a").members.remove("b", { timeout: 200 })).rejects.toMatchObject({
+      name: "MemberNoLeader",
+      executed: "no",
+      leader: null,
+    } satisfies Partial<MemberNoLeader>)
+    expect(await cluster.replica("a").members.list({ timeout: 50 })).toMatchObject({
+      leader: null,
+      asSeenBy: "a",
+      members: [
+        { name: "a", reachable: true },
+        { name: "b", reachable: false },
+        { name: "c", reachable: false },
+      ],
+    })
   }, 60_000)
 })

@@ -15,7 +15,16 @@ const leading = (c: Cluster): readonly [string, State] | null => {
   return all.toSorted(([, a], [, b]) => b.currentTerm - a.currentTerm)[0] ?? null
 }
 const viewOf = (c: Cluster, state: State): View | null =>
-  state.role.type !== "leader" ? null : { state, leader: state.role, presence: (name) => (c.names.includes(name) && c.isUp(name) ? { member: c.world.node(name).member, connected: true, address: null } : null) }
+  state.role.type !== "leader"
+    ? null
+    : {
+        state,
+        leader: state.role,
+        presence: (name) =>
+          c.names.includes(name) && c.isUp(name)
+            ? { member: c.world.node(name).member, connected: true, address: null }
+            : null,
+      }
 
 /** As members.ts does it: whoever leads is asked for the next step, until it is done. */
 const pursue = function* (c: Cluster, goal: Goal, took: (step: Step) => void): Work<void> {
@@ -27,8 +36,15 @@ const pursue = function* (c: Cluster, goal: Goal, took: (step: Step) => void): W
       took(step)
       if (step.type === "done") return
       if (step.type === "refuse" && step.reason !== "wouldLoseQuorum") throw new Error(step.text)
-      const names = (members: readonly { readonly name: string }[]): readonly string[] => members.map((member) => member.name)
-      if (step.type === "change") c.world.act({ type: "change", node: name, voters: names(step.configuration.voters), learners: names(step.configuration.learners) })
+      const names = (members: readonly { readonly name: string }[]): readonly string[] =>
+        members.map((member) => member.name)
+      if (step.type === "change")
+        c.world.act({
+          type: "change",
+          node: name,
+          voters: names(step.configuration.voters),
+          learners: names(step.configuration.learners),
+        })
       if (step.type === "transfer") c.world.act({ type: "transfer", node: name, to: step.to?.name ?? null })
     }
     yield 30
@@ -79,7 +95,11 @@ const story = (seed: number, replacements: number): Outcome => {
       c.world.act({ type: "wipe", node: victim })
       yield c.random.below(800)
       c.world.act({ type: "start", node: victim })
-      yield* pursue(c, { type: "replace", name: victim, by: victim, address: null, evenIfQuorumIsLost: false }, (step) => steps.add(step.type === "wait" ? step.text.replace(/[\d ,]+.*/u, "") : step.type))
+      yield* pursue(
+        c,
+        { type: "replace", name: victim, by: victim, address: null, evenIfQuorumIsLost: false },
+        (step) => steps.add(step.type === "wait" ? step.text.replace(/[\d ,]+.*/u, "") : step.type),
+      )
       expect(c.world.node(victim).member.incarnation).not.toBe(before)
     }
     over = true
@@ -92,7 +112,9 @@ const story = (seed: number, replacements: number): Outcome => {
   c.finish([troubles, ...loads], seconds(60))
   const found = leading(c)
   const voters = found?.[1].configurations.at(-1)?.configuration.voters ?? []
-  expect(voters.map(({ name, incarnation }) => `${name} ${incarnation}`).toSorted()).toEqual(c.names.map((name) => `${name} ${c.world.node(name).member.incarnation}`))
+  expect(voters.map(({ name, incarnation }) => `${name} ${incarnation}`).toSorted()).toEqual(
+    c.names.map((name) => `${name} ${c.world.node(name).member.incarnation}`),
+  )
   const reader = it.client()
   for (const [i, user] of users.entries()) expectAppends(it.do(reader.get(`k${i}`)), user.name, counts[i] ?? 0)
   it.expectLinearizable()

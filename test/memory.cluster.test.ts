@@ -22,7 +22,11 @@ afterEach(() => {
   made = null
 })
 const cluster = (more: Partial<Parameters<typeof makeMemoryCluster<Words>>[0]> = {}): MemoryCluster<Words> => {
-  made = makeMemoryCluster({ machine: words, settings: { heartbeat: 30, electionMin: 150, electionMax: 300, disconnectMax: 50 }, ...more })
+  made = makeMemoryCluster({
+    machine: words,
+    settings: { heartbeat: 30, electionMin: 150, electionMax: 300, disconnectMax: 50 },
+    ...more,
+  })
   return made
 }
 /** Proposed until somebody has executed it. */
@@ -38,8 +42,17 @@ const say = async (c: MemoryCluster<Words>, word: string): Promise<void> => {
   })
 }
 const allAlike = (c: MemoryCluster<Words>, word: string): Promise<true> =>
-  until(`all have executed ${word}, and are alike`, () => c.nodes.every((node) => node.state().includes(word) && String(node.state()) === String(c.nodes[0]?.state())) || null)
-const leads = (c: MemoryCluster<Words>, but = ""): Promise<string> => until("a leader", () => c.nodes.find((node) => node.name !== but && node.driver()?.leadership().role === "leader")?.name ?? null)
+  until(
+    `all have executed ${word}, and are alike`,
+    () =>
+      c.nodes.every((node) => node.state().includes(word) && String(node.state()) === String(c.nodes[0]?.state())) ||
+      null,
+  )
+const leads = (c: MemoryCluster<Words>, but = ""): Promise<string> =>
+  until(
+    "a leader",
+    () => c.nodes.find((node) => node.name !== but && node.driver()?.leadership().role === "leader")?.name ?? null,
+  )
 
 test("a leader that crashes loses nothing that was acknowledged, and catches up from what its disk kept", async () => {
   const c = cluster()
@@ -49,14 +62,18 @@ test("a leader that crashes loses nothing that was acknowledged, and catches up 
   expect(c.node(first).driver()).toBeNull()
   expect(c.node(first).state(), "its state machine had not been made durable").toEqual([])
   const second = await leads(c, first)
-  await until("the new leader has executed what was acknowledged", () => ["a", "b", "c"].every((word) => c.node(second).state().includes(word)))
+  await until("the new leader has executed what was acknowledged", () =>
+    ["a", "b", "c"].every((word) => c.node(second).state().includes(word)),
+  )
   await say(c, "d")
   c.act({ type: "start", node: first })
   await allAlike(c, "d")
 })
 
 test("who is cut off learns what it missed, also if that is only left in a snapshot", async () => {
-  const c = cluster({ settings: { heartbeat: 30, electionMin: 150, electionMax: 300, snapshotBytes: 1000, trailingLogBytes: 0 } })
+  const c = cluster({
+    settings: { heartbeat: 30, electionMin: 150, electionMax: 300, snapshotBytes: 1000, trailingLogBytes: 0 },
+  })
   const leader = await leads(c)
   await say(c, "before")
   await allAlike(c, "before")
@@ -94,5 +111,9 @@ test("a disk is open once; a copy of what it held is known by its starts", () =>
   storage.close()
   const kept = disk.contents()
   const [again, copy] = [disk.open(), makeMemoryDisk({ name: "n1", contents: kept }).open()]
-  expect([lineage(storage.start, again.start), lineage(storage.start, copy.start), lineage(again.start, copy.start)]).toEqual(["later", "later", "forked"])
+  expect([
+    lineage(storage.start, again.start),
+    lineage(storage.start, copy.start),
+    lineage(again.start, copy.start),
+  ]).toEqual(["later", "later", "forked"])
 })

@@ -4,7 +4,15 @@ import { type Driver, makeClock, makeDriver, makeTimers } from "../interpreters/
 import { isFinal } from "../interpreters/hello.ts"
 import type { Logger } from "../interpreters/log.ts"
 import type { PortLimits, PortTransport } from "../interpreters/port/index.ts"
-import { foundTogether, makeMemoryDisk, makeMemoryNetwork, randomWord, type DiskAction, type MemoryDisk, type NetworkAction } from "../interpreters/memory/index.ts"
+import {
+  foundTogether,
+  makeMemoryDisk,
+  makeMemoryNetwork,
+  randomWord,
+  type DiskAction,
+  type MemoryDisk,
+  type NetworkAction,
+} from "../interpreters/memory/index.ts"
 import { makeMachineDisk, type MachineDisk, type MemoryMachine, type MemoryMachineOptions } from "./memory.machine.ts"
 
 export type ClusterAction =
@@ -83,20 +91,45 @@ class Replica<S> implements MemoryReplica<S> {
     const { self, cluster, founding } = identity
     const machine = this.machines.open()
     const say: Logger = (level, text) => log(level, `${this.name}: ${text}`)
-    const hello = { cluster, clientAddress: "", empty: false, founding, start, recovered, refused: refused?.detail ?? null }
+    const hello = {
+      cluster,
+      clientAddress: "",
+      empty: false,
+      founding,
+      start,
+      recovered,
+      refused: refused?.detail ?? null,
+    }
     const transport = this.join({ self, hello, sightings, log: say, ...(limits === undefined ? {} : { limits }) })
     const position = machine.position()
     const state = initialState(
       { ...defaultSettings, ...settings },
       // The founding configuration is no entry, so the state machine has not seen it.
-      { self, bootId: randomWord(), ...stored, position: position !== null && position.configuration.voters.length === 0 ? { ...position, configuration: stored.base.configuration } : position },
+      {
+        self,
+        bootId: randomWord(),
+        ...stored,
+        position:
+          position !== null && position.configuration.voters.length === 0
+            ? { ...position, configuration: stored.base.configuration }
+            : position,
+      },
     )
     const fail = (error: Error): void => {
       this.failed = error
       say("error", error.message)
       this.stop("none")
     }
-    const driver = makeDriver({ runner: inPlace(state), storage, transport, machine, timers: makeTimers(), clock: makeClock(), onFatal: fail, report: (text) => say("warn", text) })
+    const driver = makeDriver({
+      runner: inPlace(state),
+      storage,
+      transport,
+      machine,
+      timers: makeTimers(),
+      clock: makeClock(),
+      onFatal: fail,
+      report: (text) => say("warn", text),
+    })
     transport.onRefused((by, refusal) => {
       if (!isFinal(refusal)) return
       storage.refuse({ by, reason: refusal.reason, detail: refusal.detail })
@@ -133,7 +166,9 @@ export const makeMemoryCluster = <S>(options: MemoryClusterOptions<S>): MemoryCl
     nodes,
     node,
     leader: () => {
-      const leaders = nodes.flatMap((each) => each.driver() ?? []).filter((driver) => driver.leadership().role === "leader")
+      const leaders = nodes
+        .flatMap((each) => each.driver() ?? [])
+        .filter((driver) => driver.leadership().role === "leader")
       return leaders.toSorted((a, b) => b.leadership().term - a.leadership().term)[0] ?? null
     },
     act: (action) => {

@@ -78,7 +78,10 @@ const unsealed = (bytes: Uint8Array): Uint8Array | null => {
 let disks = 0
 export const makeMachineDisk = <S>(options: MemoryMachineOptions<S>): MachineDisk<S> => {
   const { apply, encode, decode, chunkBytes = 65_536 } = options
-  let durable: At<S> = { base: { index: 0, term: 0, time: 0, chain: 0, configuration: emptyConfiguration }, state: options.initial }
+  let durable: At<S> = {
+    base: { index: 0, term: 0, time: 0, chain: 0, configuration: emptyConfiguration },
+    state: options.initial,
+  }
   let now = durable
   let life = 0
   /** No other machine of this kind has it in its ids. */
@@ -101,9 +104,20 @@ export const makeMachineDisk = <S>(options: MemoryMachineOptions<S>): MachineDis
           try {
             for (const entry of entries) {
               const { index, term, time, chain } = entry
-              if (index !== now.base.index + 1) throw new RangeError(`entry ${index} was handed over where ${now.base.index + 1} is next`)
-              const state = entry.kind === "command" ? apply(now.state, entry.payload.bytes, { index, term, time }) : now.state
-              now = { base: { index, term, time, chain, configuration: entry.kind === "configuration" ? entry.configuration : now.base.configuration }, state }
+              if (index !== now.base.index + 1)
+                throw new RangeError(`entry ${index} was handed over where ${now.base.index + 1} is next`)
+              const state =
+                entry.kind === "command" ? apply(now.state, entry.payload.bytes, { index, term, time }) : now.state
+              now = {
+                base: {
+                  index,
+                  term,
+                  time,
+                  chain,
+                  configuration: entry.kind === "configuration" ? entry.configuration : now.base.configuration,
+                },
+                state,
+              }
             }
           } catch (error) {
             handlers?.failed(error instanceof Error ? error : new Error(String(error)))
@@ -121,7 +135,11 @@ export const makeMachineDisk = <S>(options: MemoryMachineOptions<S>): MachineDis
         const snapshot: SnapshotRef = { ...base, id: `${own}.${++images}` }
         return Promise.resolve({
           snapshot,
-          read: (offset: number) => Promise.resolve({ bytes: bytes.slice(offset, offset + chunkBytes), last: offset + chunkBytes >= bytes.length }),
+          read: (offset: number) =>
+            Promise.resolve({
+              bytes: bytes.slice(offset, offset + chunkBytes),
+              last: offset + chunkBytes >= bytes.length,
+            }),
           close: () => Promise.resolve(),
         })
       },
@@ -138,7 +156,8 @@ export const makeMachineDisk = <S>(options: MemoryMachineOptions<S>): MachineDis
       restore: ({ id, ...base }) => {
         const held = incoming
         incoming = null
-        if (held === null || held.id !== id || !held.complete) return Promise.reject(new SnapshotUnusable(id, "it is not all here"))
+        if (held === null || held.id !== id || !held.complete)
+          return Promise.reject(new SnapshotUnusable(id, "it is not all here"))
         const body = unsealed(joined(held.chunks, held.length))
         if (body === null) return Promise.reject(new SnapshotUnusable(id, "its checksum does not fit its bytes"))
         try {

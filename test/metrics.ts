@@ -5,7 +5,8 @@ export type Samples = ReadonlyMap<string, number>
 
 const HELP = /^# HELP ([a-zA-Z_:][\w:]*) .+$/
 const TYPE = /^# TYPE ([a-zA-Z_:][\w:]*) (counter|gauge|histogram)$/
-const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{((?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\["\\n])*",?)*)\})? (NaN|[+-]Inf|-?[\d.]+(?:e[+-]?\d+)?)$/
+const SAMPLE =
+  /^([a-zA-Z_:][\w:]*)(?:\{((?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\["\\n])*",?)*)\})? (NaN|[+-]Inf|-?[\d.]+(?:e[+-]?\d+)?)$/
 
 export const readMetrics = (text: string): Samples => {
   const samples = new Map<string, number>()

@@ -43,29 +43,49 @@ describe("the seeded bugs", () => {
     expect(variants.filter((id) => !KNOWN.includes(id.slice(0, -1)))).toEqual([])
   })
 
-  test.each(seeded.filter(applies).map((mutant) => [mutant.id, mutant] as const))("%s fits the sources, what it makes of them is a program, and layers look at it", (_, mutant) => {
-    const parts = partsOf(mutant)
-    expect(layers.filter(({ about }) => about.some((part) => parts.has(part))).length).toBeGreaterThan(1)
-    for (const [file, text] of mutate(mutant, source)) {
-      const { errors } = parseSync(file, text)
-      expect(errors).toEqual([])
-      expect(text).not.toBe(source(file))
-    }
-  })
+  test.each(seeded.filter(applies).map((mutant) => [mutant.id, mutant] as const))(
+    "%s fits the sources, what it makes of them is a program, and layers look at it",
+    (_, mutant) => {
+      const parts = partsOf(mutant)
+      expect(layers.filter(({ about }) => about.some((part) => parts.has(part))).length).toBeGreaterThan(1)
+      for (const [file, text] of mutate(mutant, source)) {
+        const { errors } = parseSync(file, text)
+        expect(errors).toEqual([])
+        expect(text).not.toBe(source(file))
+      }
+    },
+  )
 
-  longTest("the command that a kill names opens its shrunk world at the violation; without the bug nothing is wrong in that world", async () => {
-    const out = mkdtempSync(join(tmpdir(), "stepraft-debug-"))
-    try {
-      const { stdout: told } = await promisify(execFile)("node_modules/.bin/tsx", ["test/mutants/main.ts", "--debug", "bug-C1", "--layer", "invariants", "--commands", "back; show n1", "--out", out], { cwd: root, encoding: "utf8" })
-      expect(told).toContain("NoCommitByCounting violated")
-      expect(told).toContain("it is violated here")
-      expect(told).toContain("> back\n── frame")
-      const { script, violation } = readTraceFile(join(out, "bug-C1.invariants.ndjson"))
-      expect(violation?.name).toBe("NoCommitByCounting")
-      expect(script.actions.length).toBeLessThanOrEqual(25)
-      expect(checkScript(script, { liveness: false })).toMatchObject({ ok: true })
-    } finally {
-      rmSync(out, { recursive: true, force: true })
-    }
-  })
+  longTest(
+    "the command that a kill names opens its shrunk world at the violation; without the bug nothing is wrong in that world",
+    async () => {
+      const out = mkdtempSync(join(tmpdir(), "stepraft-debug-"))
+      try {
+        const { stdout: told } = await promisify(execFile)(
+          "node_modules/.bin/tsx",
+          [
+            "test/mutants/main.ts",
+            "--debug",
+            "bug-C1",
+            "--layer",
+            "invariants",
+            "--commands",
+            "back; show n1",
+            "--out",
+            out,
+          ],
+          { cwd: root, encoding: "utf8" },
+        )
+        expect(told).toContain("NoCommitByCounting violated")
+        expect(told).toContain("it is violated here")
+        expect(told).toContain("> back\n── frame")
+        const { script, violation } = readTraceFile(join(out, "bug-C1.invariants.ndjson"))
+        expect(violation?.name).toBe("NoCommitByCounting")
+        expect(script.actions.length).toBeLessThanOrEqual(25)
+        expect(checkScript(script, { liveness: false })).toMatchObject({ ok: true })
+      } finally {
+        rmSync(out, { recursive: true, force: true })
+      }
+    },
+  )
 })

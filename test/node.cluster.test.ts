@@ -15,7 +15,9 @@ test("three empty nodes form a cluster, elect a leader and serve at every node, 
       expect(await client.call("INCR", "count")).toBe(cluster.nodes.indexOf(node) + 1)
       const before = node.status().applied
       const turns = Array.from({ length: 500 }, (_, i) => i + 1)
-      const replies = await Promise.all(turns.flatMap(() => [client.call("INCR", node.id), client.call("GET", node.id)]))
+      const replies = await Promise.all(
+        turns.flatMap(() => [client.call("INCR", node.id), client.call("GET", node.id)]),
+      )
       expect(replies).toEqual(turns.flatMap((i) => [i, String(i)]))
       // Reads are no entries.
       expect(node.status().applied - before).toBeLessThan(510)
@@ -23,7 +25,10 @@ test("three empty nodes form a cluster, elect a leader and serve at every node, 
     const clusters = new Set(cluster.nodes.map((node) => node.status().cluster))
     expect(clusters.size).toBe(1)
     expect(leader.status().health).toBe("ok")
-    await until("all have applied the same", () => new Set(cluster.nodes.map((node) => node.status().applied)).size === 1)
+    await until(
+      "all have applied the same",
+      () => new Set(cluster.nodes.map((node) => node.status().applied)).size === 1,
+    )
   })
 })
 
@@ -53,9 +58,11 @@ test("a client enters no session that it did not open: neither a node's nor anot
     }
     const last = Number(key.split("-")[0]) + 3
     for (let session = 0; session <= last; session++) {
-      for (let sequence = 1; sequence <= 3; sequence++) expect(await code("STEPRAFT", "DO", session, sequence, 1, "SET", "y", "evil")).toBe("ERR")
+      for (let sequence = 1; sequence <= 3; sequence++)
+        expect(await code("STEPRAFT", "DO", session, sequence, 1, "SET", "y", "evil")).toBe("ERR")
       const guess = `${session}-${"0".repeat(32)}`
-      for (let sequence = 1; sequence <= 3; sequence++) expect(await code("STEPRAFT", "DO", guess, sequence, 99, "SET", "y", "evil")).toBe("SESSIONEXPIRED")
+      for (let sequence = 1; sequence <= 3; sequence++)
+        expect(await code("STEPRAFT", "DO", guess, sequence, 99, "SET", "y", "evil")).toBe("SESSIONEXPIRED")
       expect(await code("STEPRAFT", "EXEC", guess, 2, 99, 0, 3, "SET", "y", "evil")).toBe("SESSIONEXPIRED")
       expect(await code("STEPRAFT", "SESSION", "CLOSE", guess)).toBe("SESSIONEXPIRED")
     }
@@ -64,18 +71,33 @@ test("a client enters no session that it did not open: neither a node's nor anot
     for (let i = 0; i < 3; i++) expect(await client.call("APPEND", "x", "2")).toBe(2 + i)
     expect(await client.call("MGET", "x", "y", "n")).toEqual(["1222", null, "2"])
     expect(await client.call("STEPRAFT", "SESSION", "CLOSE", key)).toBe("OK")
-    for (const word of ["INFO", "CLIENT LIST", "STEPRAFT STATUS"]) expect(JSON.stringify(await stranger.call(...word.split(" ")))).not.toContain(key.split("-")[1])
+    for (const word of ["INFO", "CLIENT LIST", "STEPRAFT STATUS"])
+      expect(JSON.stringify(await stranger.call(...word.split(" ")))).not.toContain(key.split("-")[1])
   })
 })
 
 test("the gate of a node that has failed lets nobody through to the service behind it", async () => {
   const refusal = (text: string) => ({ type: "error", code: "NOLEADER", text }) as const
   let why = "forming"
-  const gate = makeGate({ status: () => { throw new Error("not asked") }, leader: () => null, refusal: () => refusal(why) })
+  const gate = makeGate({
+    status: () => {
+      throw new Error("not asked")
+    },
+    leader: () => null,
+    refusal: () => refusal(why),
+  })
   const passed: string[] = []
   const pass = (name: string) => (): void => void passed.push(name)
   const reader = { read: () => refusal("read"), version: () => 7, keyspace: () => Promise.resolve(null), now: () => 1 }
-  gate.open({ ...gate, write: pass("write"), barrier: pass("barrier"), openSession: pass("open"), closeSession: pass("close"), writeInSession: pass("in session"), reader })
+  gate.open({
+    ...gate,
+    write: pass("write"),
+    barrier: pass("barrier"),
+    openSession: pass("open"),
+    closeSession: pass("close"),
+    writeInSession: pass("in session"),
+    reader,
+  })
   gate.write([], false, [], () => undefined)
   gate.barrier(() => undefined)
   expect(passed).toEqual(["write", "barrier"])

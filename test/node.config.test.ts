@@ -10,15 +10,35 @@ import type { Hello } from "../interpreters/tcp/index.ts"
 import { temporaryFolder } from "./cluster.ts"
 import { fresh } from "./tcp.nodes.ts"
 
-const least = { id: "n1", data: "/d", client: "127.0.0.1:7001", peer: "127.0.0.1:8001", peers: "n1=127.0.0.1:8001,n2=[::1]:8002" }
+const least = {
+  id: "n1",
+  data: "/d",
+  client: "127.0.0.1:7001",
+  peer: "127.0.0.1:8001",
+  peers: "n1=127.0.0.1:8001,n2=[::1]:8002",
+}
 const decoded = (sources: ConfigSources) => Effect.runPromise(decodeConfig({ env: {}, ...sources }))
-const refused = async (sources: ConfigSources) => (await Effect.runPromise(Effect.flip(decodeConfig({ env: {}, ...sources })))).message
+const refused = async (sources: ConfigSources) =>
+  (await Effect.runPromise(Effect.flip(decodeConfig({ env: {}, ...sources })))).message
 
 describe("configuration", () => {
   test("flags win over the environment, and that over the file", async () => {
     const file = join(temporaryFolder(), "node.json")
-    writeFileSync(file, JSON.stringify({ heartbeat: 30, electionMin: 300, electionMax: 700, redirect: true, peers: { n1: "127.0.0.1:8001", n3: "h:9" } }))
-    const config = await decoded({ flags: { ...least, peers: null, redirect: false, heartbeat: 10 }, env: { STEPRAFT_ELECTION_MIN: "200", STEPRAFT_HEARTBEAT: "20" }, file })
+    writeFileSync(
+      file,
+      JSON.stringify({
+        heartbeat: 30,
+        electionMin: 300,
+        electionMax: 700,
+        redirect: true,
+        peers: { n1: "127.0.0.1:8001", n3: "h:9" },
+      }),
+    )
+    const config = await decoded({
+      flags: { ...least, peers: null, redirect: false, heartbeat: 10 },
+      env: { STEPRAFT_ELECTION_MIN: "200", STEPRAFT_HEARTBEAT: "20" },
+      file,
+    })
     expect(config.settings).toMatchObject({ heartbeat: 10, electionMin: 200, electionMax: 700 })
     expect(config.redirect).toBe(true)
     expect(config.peers).toEqual({ n3: { host: "h", port: 9 } })
@@ -27,20 +47,51 @@ describe("configuration", () => {
     expect((await decoded({ flags: least })).peers).toEqual({ n2: { host: "::1", port: 8002 } })
   })
   test("a node that listens everywhere is found where its peers find it, unless it says otherwise", async () => {
-    expect((await decoded({ flags: { ...least, client: "0.0.0.0:7001", peers: "n1=db1:8001" } })).advertise).toEqual({ host: "db1", port: 7001 })
-    expect((await decoded({ flags: { ...least, advertise: "public:1" } })).advertise).toEqual({ host: "public", port: 1 })
+    expect((await decoded({ flags: { ...least, client: "0.0.0.0:7001", peers: "n1=db1:8001" } })).advertise).toEqual({
+      host: "db1",
+      port: 7001,
+    })
+    expect((await decoded({ flags: { ...least, advertise: "public:1" } })).advertise).toEqual({
+      host: "public",
+      port: 1,
+    })
     expect(await refused({ flags: { ...least, client: "0.0.0.0:7001", peers: "n2=db2:8001" } })).toContain("advertise")
   })
   test.each([
     ["a missing one", { ...least, id: undefined }, {}, ["id", "missing", "--id", "STEPRAFT_ID"]],
-    ["an address without a port", { ...least, client: "localhost" }, {}, ["client", "--client", '"localhost"', "host:port"]],
+    [
+      "an address without a port",
+      { ...least, client: "localhost" },
+      {},
+      ["client", "--client", '"localhost"', "host:port"],
+    ],
     ["a port too high", { ...least, peer: "h:70000" }, {}, ["peer", "65535"]],
     ["a peer without a name", { ...least, peers: "n1=h:1,h:2" }, {}, ["peers", "h:2", "name=host:port"]],
     ["a peer listed twice", { ...least, peers: "n2=h:1,n2=h:2" }, {}, ["peers", "twice"]],
-    ["a number that is none", least, { STEPRAFT_HEARTBEAT: "fast" }, ["heartbeat", "STEPRAFT_HEARTBEAT", '"fast"', "number"]],
-    ["memory for clients that holds no large command", { ...least, clientMemory: 1_000_000 }, {}, ["clientMemory", "--client-memory", "1000000", "four times maxEntryBytes"]],
-    ["a time that no timer can wait for", { ...least, electionMax: 3_000_000_000 }, {}, ["electionMax", "--election-max", "3000000000", "2147483647"]],
-    ["a variable that is nearly one", least, { STEPRAFT_HEARTBAET: "20" }, ["STEPRAFT_HEARTBAET", "unknown", "did you mean STEPRAFT_HEARTBEAT?"]],
+    [
+      "a number that is none",
+      least,
+      { STEPRAFT_HEARTBEAT: "fast" },
+      ["heartbeat", "STEPRAFT_HEARTBEAT", '"fast"', "number"],
+    ],
+    [
+      "memory for clients that holds no large command",
+      { ...least, clientMemory: 1_000_000 },
+      {},
+      ["clientMemory", "--client-memory", "1000000", "four times maxEntryBytes"],
+    ],
+    [
+      "a time that no timer can wait for",
+      { ...least, electionMax: 3_000_000_000 },
+      {},
+      ["electionMax", "--election-max", "3000000000", "2147483647"],
+    ],
+    [
+      "a variable that is nearly one",
+      least,
+      { STEPRAFT_HEARTBAET: "20" },
+      ["STEPRAFT_HEARTBAET", "unknown", "did you mean STEPRAFT_HEARTBEAT?"],
+    ],
     ["times that cannot work", least, { STEPRAFT_ELECTION_MIN: "150" }, ["electionMin", "twice heartbeat"]],
   ])("%s is named with where it was given", async (_, flags, env, parts) => {
     const message = await refused({ flags, env })
@@ -57,7 +108,12 @@ describe("configuration", () => {
     expect(await refused({ flags: least, file })).toContain("the settings are id, data")
   })
   test("a variable that is nothing like a setting may be somebody else's: it is named, and that is all", async () => {
-    const env = { STEPRAFT_PORT: "tcp://10.0.0.1:6379", STEPRAFT_SERVICE_HOST: "10.0.0.1", STEPRAFT_HEARTBEAT: "20", OTHER: "1" }
+    const env = {
+      STEPRAFT_PORT: "tcp://10.0.0.1:6379",
+      STEPRAFT_SERVICE_HOST: "10.0.0.1",
+      STEPRAFT_HEARTBEAT: "20",
+      OTHER: "1",
+    }
     expect((await decoded({ flags: least, env })).settings.heartbeat).toBe(20)
     expect(strangeVariables(env)).toMatch(/^STEPRAFT_PORT, STEPRAFT_SERVICE_HOST in the environment/)
     expect(strangeVariables({ STEPRAFT_HEARTBEAT: "20" })).toBeNull()
@@ -65,7 +121,11 @@ describe("configuration", () => {
 })
 
 describe("forming", () => {
-  const [a, b, c] = ["a", "b", "c"].map((name): Member => ({ name, incarnation: `${name}1` })) as [Member, Member, Member]
+  const [a, b, c] = ["a", "b", "c"].map((name): Member => ({ name, incarnation: `${name}1` })) as [
+    Member,
+    Member,
+    Member,
+  ]
   const founding: Configuration = { voters: [a, b, c], outgoing: [], learners: [] }
   const peer = (member: Member, hello: Partial<Hello> = {}, connected = true): Peer => ({
     name: member.name,
@@ -79,11 +139,25 @@ describe("forming", () => {
     expect(decide(a, [peer(b), { name: "c", connected: false, hello: null }])).toEqual({ type: "wait", for: ["c"] })
   })
   test("a node that is named takes the founding over, even if its founder is gone again", () => {
-    expect(decide(b, [peer(a, { cluster: "x", founding, empty: false }, false), peer(c)])).toEqual({ type: "adopt", cluster: "x", founding })
+    expect(decide(b, [peer(a, { cluster: "x", founding, empty: false }, false), peer(c)])).toEqual({
+      type: "adopt",
+      cluster: "x",
+      founding,
+    })
   })
   test("another incarnation is not named: it has lost its disk", () => {
     const again = { ...b, incarnation: "b2" }
-    expect(decide(again, [peer(a, { cluster: "x", founding, empty: false }), peer(c)])).toEqual({ type: "amnesiac", cluster: "x", of: "a" })
-    expect(decide(again, [peer(a, { cluster: "x", founding: { voters: [], outgoing: [], learners: [] }, empty: false }), peer(c)]), "an amnesiac cannot say").toEqual({ type: "wait", for: ["a"] })
+    expect(decide(again, [peer(a, { cluster: "x", founding, empty: false }), peer(c)])).toEqual({
+      type: "amnesiac",
+      cluster: "x",
+      of: "a",
+    })
+    expect(
+      decide(again, [
+        peer(a, { cluster: "x", founding: { voters: [], outgoing: [], learners: [] }, empty: false }),
+        peer(c),
+      ]),
+      "an amnesiac cannot say",
+    ).toEqual({ type: "wait", for: ["a"] })
   })
 })

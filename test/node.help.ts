@@ -28,7 +28,13 @@ export interface LocalCluster {
 
 export const localCluster = async (size: number, change: Partial<NodeConfig> = {}): Promise<LocalCluster> => {
   const folder = temporaryFolder("stepraft-node-")
-  const ports = await Promise.all(Array.from({ length: size }, async (_, i) => ({ id: `n${i + 1}`, client: await freePort(), peer: await freePort() })))
+  const ports = await Promise.all(
+    Array.from({ length: size }, async (_, i) => ({
+      id: `n${i + 1}`,
+      client: await freePort(),
+      peer: await freePort(),
+    })),
+  )
   const nodes = ports.map(({ id, client, peer }): LocalNode => {
     const config: NodeConfig = {
       id,
@@ -38,7 +44,9 @@ export const localCluster = async (size: number, change: Partial<NodeConfig> = {
       http: null,
       advertise: null,
       advertisePeer: null,
-      peers: Object.fromEntries(ports.filter((other) => other.id !== id).map((other) => [other.id, { host: "127.0.0.1", port: other.peer }])),
+      peers: Object.fromEntries(
+        ports.filter((other) => other.id !== id).map((other) => [other.id, { host: "127.0.0.1", port: other.peer }]),
+      ),
       redirect: false,
       bootstrap: false,
       logJson: false,
@@ -62,7 +70,11 @@ export const localCluster = async (size: number, change: Partial<NodeConfig> = {
       lines,
       start: async (more = {}, options = {}) => {
         scope = Scope.makeUnsafe()
-        node.running = await Effect.runPromise(serveNode({ ...config, ...more }, { ...options, log: (level, text) => lines.push(`${level} ${text}`) }).pipe(Scope.provide(scope)))
+        node.running = await Effect.runPromise(
+          serveNode({ ...config, ...more }, { ...options, log: (level, text) => lines.push(`${level} ${text}`) }).pipe(
+            Scope.provide(scope),
+          ),
+        )
         return node.running
       },
       stop: async () => {
@@ -92,7 +104,14 @@ export const localCluster = async (size: number, change: Partial<NodeConfig> = {
     leader: () =>
       until("a leader that a majority follows", () => {
         const known = nodes.filter((node) => node.running !== null).map((node) => ({ node, status: node.status() }))
-        return known.find(({ status }) => status.role === "leader" && known.filter((other) => other.status.leader === status.id && other.status.term === status.term).length > size / 2)?.node ?? null
+        return (
+          known.find(
+            ({ status }) =>
+              status.role === "leader" &&
+              known.filter((other) => other.status.leader === status.id && other.status.term === status.term).length >
+                size / 2,
+          )?.node ?? null
+        )
       }),
     connect: async (node) => {
       const client = await openResp(node.config.client.port)
@@ -106,7 +125,11 @@ export const localCluster = async (size: number, change: Partial<NodeConfig> = {
   }
 }
 
-export const withLocalCluster = async (size: number, body: (cluster: LocalCluster) => Promise<void>, change: Partial<NodeConfig> = {}): Promise<void> => {
+export const withLocalCluster = async (
+  size: number,
+  body: (cluster: LocalCluster) => Promise<void>,
+  change: Partial<NodeConfig> = {},
+): Promise<void> => {
   const cluster = await localCluster(size, change)
   try {
     await body(cluster)

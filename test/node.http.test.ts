@@ -24,7 +24,11 @@ test("three nodes: metrics that Prometheus reads and that agree with what happen
       const client = await cluster.connect(leader)
       for (let i = 0; i < 20; i++) await client.call("SET", `a-name-of-a-user-${i}`, "his secret")
       await client.call("INCR", "a-name-of-a-user-0").catch(() => undefined)
-      await until("all are ready", async () => (await Promise.all(cluster.nodes.map((node) => ask(node, "/readyz")))).every(({ status, body }) => status === 200 && body === "ok\n"))
+      await until("all are ready", async () =>
+        (await Promise.all(cluster.nodes.map((node) => ask(node, "/readyz")))).every(
+          ({ status, body }) => status === 200 && body === "ok\n",
+        ),
+      )
       const pages = await Promise.all(cluster.nodes.map((node) => ask(node, "/metrics")))
       const found = pages.map(({ body }) => readMetrics(body))
       expect(found.map((one) => valueOf(one, "stepraft_server_is_leader")).toSorted((a, b) => a - b)).toEqual([0, 0, 1])
@@ -41,15 +45,21 @@ test("three nodes: metrics that Prometheus reads and that agree with what happen
         const answer = await ask(leader, "/readyz/leader")
         return answer.status === 503 ? answer : null
       })
-      expect(lost.body).toMatch(/^\[-\]leader failed: no leader for \S+ s: a majority of the members must be up and connected, and of 3 only this one is \(.+\nreadyz check failed\n$/)
+      expect(lost.body).toMatch(
+        /^\[-\]leader failed: no leader for \S+ s: a majority of the members must be up and connected, and of 3 only this one is \(.+\nreadyz check failed\n$/,
+      )
       expect((await ask(leader, "/livez?verbose")).body).toBe("[+]loop ok\n[+]disk ok\nlivez check passed\n")
       const whole = await ask(leader, "/readyz?verbose")
       expect(whole.status).toBe(503)
-      expect(whole.body).toMatch(/^\[\+\]started ok\n\[\+\]member ok\n\[\+\]data ok\n\[\+\]disk ok\n\[-\]leader failed: .+\n\[-\]read failed: .+\nreadyz check failed\n$/)
+      expect(whole.body).toMatch(
+        /^\[\+\]started ok\n\[\+\]member ok\n\[\+\]data ok\n\[\+\]disk ok\n\[-\]leader failed: .+\n\[-\]read failed: .+\nreadyz check failed\n$/,
+      )
       expect(await ask(leader, "/readyz?exclude=leader&exclude=read")).toEqual({ status: 200, body: "ok\n" })
       expect(await ask(leader, "/readyz/nothing")).toMatchObject({ status: 404 })
       expect(await ask(leader, "/elsewhere")).toMatchObject({ status: 404 })
-      expect(valueOf(readMetrics((await ask(leader, "/metrics")).body), 'stepraft_server_trouble{reason="no leader"}')).toBe(1)
+      expect(
+        valueOf(readMetrics((await ask(leader, "/metrics")).body), 'stepraft_server_trouble{reason="no leader"}'),
+      ).toBe(1)
     },
     { http: { host: "127.0.0.1", port: 0 } },
   )
@@ -59,7 +69,9 @@ test("an HTTP port that is taken stops a node before it touches its directory, b
   await withDoor({}, async (port) => {
     await withLocalCluster(1, async (cluster) => {
       const [node] = cluster.nodes
-      await expect(node?.start({ http: { host: "127.0.0.1", port } })).rejects.toThrow(/cannot answer over HTTP on 127\.0\.0\.1:\d+ \(EADDRINUSE\): another process holds port \d+: stop it, or give this node another HTTP port\. Nothing on disk was touched\./)
+      await expect(node?.start({ http: { host: "127.0.0.1", port } })).rejects.toThrow(
+        /cannot answer over HTTP on 127\.0\.0\.1:\d+ \(EADDRINUSE\): another process holds port \d+: stop it, or give this node another HTTP port\. Nothing on disk was touched\./,
+      )
     })
   })
 })
@@ -67,10 +79,17 @@ test("an HTTP port that is taken stops a node before it touches its directory, b
 test("text format: what stands in labels and helps moves nothing, and a histogram counts from below", () => {
   const times = new Histogram()
   for (const seconds of [0.0004, 0.0005, 0.003, 100]) times.observe(seconds)
-  const text = metricsText([{ type: "gauge", name: "evil", help: "two\nlines\\", samples: [{ labels: { peer: 'a"\n\\b' }, value: NaN }] }, histogram("times", "t", times)])
-  expect(text).toContain('# HELP stepraft_evil two\\nlines\\\\\n# TYPE stepraft_evil gauge\nstepraft_evil{peer="a\\"\\n\\\\b"} NaN\n')
+  const text = metricsText([
+    { type: "gauge", name: "evil", help: "two\nlines\\", samples: [{ labels: { peer: 'a"\n\\b' }, value: NaN }] },
+    histogram("times", "t", times),
+  ])
+  expect(text).toContain(
+    '# HELP stepraft_evil two\\nlines\\\\\n# TYPE stepraft_evil gauge\nstepraft_evil{peer="a\\"\\n\\\\b"} NaN\n',
+  )
   const read = readMetrics(text)
-  expect(["0.0005", "0.001", "0.004", "8.192", "+Inf"].map((le) => valueOf(read, `stepraft_times_bucket{le="${le}"}`))).toEqual([2, 2, 3, 3, 4])
+  expect(
+    ["0.0005", "0.001", "0.004", "8.192", "+Inf"].map((le) => valueOf(read, `stepraft_times_bucket{le="${le}"}`)),
+  ).toEqual([2, 2, 3, 3, 4])
   expect(valueOf(read, "stepraft_times_count")).toBe(4)
 })
 
@@ -80,7 +99,11 @@ const withDoor = async (options: Partial<DoorOptions>, body: (port: number) => P
   const scope = Scope.makeUnsafe()
   const page = { status: 200, type: "text/plain", body: "well\n" }
   try {
-    const { port } = await Effect.runPromise(openDoor({ listen: { host: "127.0.0.1", port: 0 }, page: () => page, log: () => undefined, ...options }).pipe(Scope.provide(scope)))
+    const { port } = await Effect.runPromise(
+      openDoor({ listen: { host: "127.0.0.1", port: 0 }, page: () => page, log: () => undefined, ...options }).pipe(
+        Scope.provide(scope),
+      ),
+    )
     await body(port)
   } finally {
     await Effect.runPromise(Scope.close(scope, Exit.void))
@@ -103,8 +126,16 @@ const call = (port: number, text: string): Caller => {
 const get = "GET / HTTP/1.1\r\nHost: a\r\n"
 
 test.each<[string, string, RegExp]>([
-  ["a method that changes something", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcde", /^HTTP\/1\.1 405 .*allow: GET, HEAD/s],
-  ["a body without end is answered and not read", `${get}Content-Length: 1000000000\r\n\r\nabc`, /^HTTP\/1\.1 200 .*connection: close.*well\n$/s],
+  [
+    "a method that changes something",
+    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcde",
+    /^HTTP\/1\.1 405 .*allow: GET, HEAD/s,
+  ],
+  [
+    "a body without end is answered and not read",
+    `${get}Content-Length: 1000000000\r\n\r\nabc`,
+    /^HTTP\/1\.1 200 .*connection: close.*well\n$/s,
+  ],
   ["a head that is too large", `${get}X: ${"x".repeat(20_000)}\r\n\r\n`, /^HTTP\/1\.1 431 /],
   ["no HTTP at all", "*1\r\n$4\r\nPING\r\n", /^HTTP\/1\.1 400 /],
   ["many requests at once", `${get}\r\n`.repeat(3), /^$/],
@@ -140,7 +171,9 @@ test("an answer that is not taken is given up, and more answers than a second ha
     })
   })
   await withDoor({ limits: { answers: 3 } }, async (port) => {
-    const answers = await Promise.all(Array.from({ length: 12 }, () => call(port, `${get}Connection: close\r\n\r\n`).ended))
+    const answers = await Promise.all(
+      Array.from({ length: 12 }, () => call(port, `${get}Connection: close\r\n\r\n`).ended),
+    )
     expect(answers.filter((text) => text.startsWith("HTTP/1.1 429 ")).length).toBeGreaterThanOrEqual(6)
   })
 })

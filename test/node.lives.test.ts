@@ -23,7 +23,9 @@ describe("a node", () => {
       expect(first.status()).toMatchObject({ role: "forming", cluster: null })
       expect(first.status().health).toContain("n2")
       await cluster.node("n2").start()
-      await until("the two know each other", () => first.status().peers.some(({ id, connected }) => id === "n2" && connected))
+      await until("the two know each other", () =>
+        first.status().peers.some(({ id, connected }) => id === "n2" && connected),
+      )
       await turns(20)
       expect(first.status().role, "two of three are not all").toBe("forming")
       await cluster.node("n3").start()
@@ -65,7 +67,9 @@ describe("a node", () => {
       expect(await Promise.all(replies)).toEqual(Array.from({ length: 300 }, (_, i) => i + 1))
       expect(leader.lines.join("\n")).toContain("handing leadership over")
       expect(driver?.counters["transfer.timeoutNow"], "a successor was told to campaign").toBeGreaterThan(0)
-      await until("somebody else leads", () => cluster.nodes.some((node) => node !== leader && node.status().role === "leader"))
+      await until("somebody else leads", () =>
+        cluster.nodes.some((node) => node !== leader && node.status().role === "leader"),
+      )
     })
   })
 
@@ -173,7 +177,8 @@ describe("a node", () => {
       for (let i = 0; i < 20; i++) await client.call("INCR", "n")
       const damage = [
         () => {
-          for (const file of readdirSync(`${state}/db-000001`)) if (file.startsWith("MANIFEST")) writeFileSync(`${state}/db-000001/${file}`, "rust")
+          for (const file of readdirSync(`${state}/db-000001`))
+            if (file.startsWith("MANIFEST")) writeFileSync(`${state}/db-000001/${file}`, "rust")
         },
         () => writeFileSync(`${state}/current`, "rust"),
       ]
@@ -207,13 +212,23 @@ describe("a node", () => {
         const away = cluster.node("n3")
         await away.stop()
         const client = await cluster.connect(cluster.node("n1"))
-        for (let i = 0; i < 20; i++) await Promise.all(Array.from({ length: 50 }, (_, j) => client.call("SET", `k${i * 50 + j}`, "v".repeat(150))))
-        await until("the log was trimmed", () => cluster.node("n1").status().snapshotIndex > 500 && cluster.node("n2").status().snapshotIndex > 500)
+        for (let i = 0; i < 20; i++)
+          await Promise.all(Array.from({ length: 50 }, (_, j) => client.call("SET", `k${i * 50 + j}`, "v".repeat(150))))
+        await until(
+          "the log was trimmed",
+          () => cluster.node("n1").status().snapshotIndex > 500 && cluster.node("n2").status().snapshotIndex > 500,
+        )
         await away.start()
-        await until("it has caught up", () => away.status().applied >= cluster.node("n1").status().applied && away.status().snapshotIndex > 0)
+        await until(
+          "it has caught up",
+          () => away.status().applied >= cluster.node("n1").status().applied && away.status().snapshotIndex > 0,
+        )
         await cluster.node("n1").stop()
         const again = await cluster.connect(away)
-        await until("it decides with the other one", async () => (await again.call("SET", "a", "1").catch(() => null)) === "OK")
+        await until(
+          "it decides with the other one",
+          async () => (await again.call("SET", "a", "1").catch(() => null)) === "OK",
+        )
         await away.stop()
         await away.start()
         const last = await cluster.connect(away)
@@ -238,7 +253,13 @@ describe("a node", () => {
       const node = cluster.node("n1")
       await node.start()
       const scope = Scope.makeUnsafe()
-      const error = await Effect.runPromise(Effect.flip(serveNode({ ...node.config, dataDir: `${node.config.dataDir}-2` }, { log: () => {} }).pipe(Scope.provide(scope))))
+      const error = await Effect.runPromise(
+        Effect.flip(
+          serveNode({ ...node.config, dataDir: `${node.config.dataDir}-2` }, { log: () => {} }).pipe(
+            Scope.provide(scope),
+          ),
+        ),
+      )
       expect(error.message).toContain(String(node.config.client.port))
     })
   })

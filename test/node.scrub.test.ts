@@ -12,7 +12,12 @@ test("a node scrubs about once a day, never twice at a time, tells the result, a
   const waiting: ((result: Scrubbed | null) => void)[] = []
   const scrub = (): Promise<Scrubbed | null> => new Promise((resolve) => waiting.push(resolve))
   const chances = [0, 1, 0.5, 0.5]
-  const stop = keepScrubbed({ scrub }, (level, text) => lines.push(`${level} ${text}`), 1000, () => chances.shift() ?? 0)
+  const stop = keepScrubbed(
+    { scrub },
+    (level, text) => lines.push(`${level} ${text}`),
+    1000,
+    () => chances.shift() ?? 0,
+  )
   const answer = async (result: Scrubbed | null): Promise<void> => {
     waiting.shift()?.(result)
     await vi.advanceTimersByTimeAsync(0)

@@ -16,7 +16,10 @@ The same seeds on this Node and on another one, which is downloaded.
   --version V     of the other (default: latest)
   --seeds N       (default: 1000)
 `
-const { values, number } = readOptions(usage, { version: { type: "string", default: "latest" }, seeds: { type: "string", default: "1000" } })
+const { values, number } = readOptions(usage, {
+  version: { type: "string", default: "latest" },
+  seeds: { type: "string", default: "1000" },
+})
 const seeds = number("seeds", 1)
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const built = join(root, "dist", "spec", "index.js")
@@ -32,21 +35,33 @@ const program = `
 `
 const linesOf = (node: string): Promise<readonly string[]> =>
   new Promise((resolve, reject) => {
-    const child = spawn(node, ["--input-type=module", "-e", program], { stdio: ["ignore", "pipe", "inherit"], env: { PATH: process.env["PATH"] ?? "" } })
+    const child = spawn(node, ["--input-type=module", "-e", program], {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { PATH: process.env["PATH"] ?? "" },
+    })
     let text = ""
     child.stdout.setEncoding("utf8").on("data", (part: string) => void (text += part))
     child.once("error", reject)
-    child.once("close", (code) => (code === 0 ? resolve(text.trim().split("\n")) : reject(new Error(`${node} ended with code ${code}`))))
+    child.once("close", (code) =>
+      code === 0 ? resolve(text.trim().split("\n")) : reject(new Error(`${node} ended with code ${code}`)),
+    )
   })
 
 const download = (folder: string): string => {
   try {
-    execFileSync("npm", ["install", "--silent", "--no-save", "--no-audit", "--no-fund", "--prefix", folder, `node@${values.version}`], { stdio: ["ignore", "inherit", "inherit"] })
+    execFileSync(
+      "npm",
+      ["install", "--silent", "--no-save", "--no-audit", "--no-fund", "--prefix", folder, `node@${values.version}`],
+      { stdio: ["ignore", "inherit", "inherit"] },
+    )
   } catch (error) {
-    throw new Error(`node@${values.version} could not be had from the npm registry: is there a network?`, { cause: error })
+    throw new Error(`node@${values.version} could not be had from the npm registry: is there a network?`, {
+      cause: error,
+    })
   }
   const node = join(folder, "node_modules", "node", "bin", process.platform === "win32" ? "node.exe" : "node")
-  if (!existsSync(node)) throw new Error(`npm has installed node@${values.version}, but there is no ${node}: its install script did not run`)
+  if (!existsSync(node))
+    throw new Error(`npm has installed node@${values.version}, but there is no ${node}: its install script did not run`)
   return node
 }
 
@@ -55,8 +70,12 @@ const main = async (): Promise<number> => {
   const folder = mkdtempSync(join(tmpdir(), "stepraft-node-"))
   try {
     const [mine, its] = [await linesOf(process.execPath), await linesOf(download(folder))]
-    const different = mine.slice(1).flatMap((line, i) => (line === its[i + 1] ? [] : [`  ${line}   on ${mine[0]}\n  ${its[i + 1]}   on ${its[0]}`]))
-    console.log(`Node ${mine[0]} and Node ${its[0]} (each with its V8): ${mine.length - 1} seeds, ${different.length === 0 ? "every world the same" : `${different.length} differ`}`)
+    const different = mine
+      .slice(1)
+      .flatMap((line, i) => (line === its[i + 1] ? [] : [`  ${line}   on ${mine[0]}\n  ${its[i + 1]}   on ${its[0]}`]))
+    console.log(
+      `Node ${mine[0]} and Node ${its[0]} (each with its V8): ${mine.length - 1} seeds, ${different.length === 0 ? "every world the same" : `${different.length} differ`}`,
+    )
     if (different.length > 0) console.log(different.slice(0, 10).join("\n"))
     return different.length === 0 && mine.length === its.length ? 0 : 1
   } finally {

@@ -49,7 +49,11 @@ class Node {
         beforeTurn: (listener) => this.turns.push(listener),
         onChange: () => {},
         onApplied: (listener) => this.appliers.push(listener),
-        state: () => ({ log: Log.of({ index: 0, term: 0, time: 0, chain: 0, configuration: nobody }, log), clock: { time: 0, at: 0, monotonic: 0 } }) as unknown as State,
+        state: () =>
+          ({
+            log: Log.of({ index: 0, term: 0, time: 0, chain: 0, configuration: nobody }, log),
+            clock: { time: 0, at: 0, monotonic: 0 },
+          }) as unknown as State,
       },
       machine: this.machine,
       owner: `node:${name}`,
@@ -64,7 +68,9 @@ class Node {
   append(): void {
     const { payloads, done } = this.take()
     const first = this.log.length + 1
-    payloads.forEach((payload, i) => this.log.push({ kind: "command", index: first + i, term: 1, time: 0, chain: 0, payload }))
+    payloads.forEach((payload, i) =>
+      this.log.push({ kind: "command", index: first + i, term: 1, time: 0, chain: 0, payload }),
+    )
     done({ type: "ProposalAppended", first, term: 1 })
   }
   private take(): Proposal {
@@ -110,7 +116,15 @@ class Node {
     if (what === "SESSION") return this.service.openSession("client", done)
     const session = parseSessionKey(key)
     if (session === null) throw new Error(`${key} is no key`)
-    this.service.writeInSession(session, Number(sequence), Number(lowest), [call.map((word) => Buffer.from(word))], false, [], done)
+    this.service.writeInSession(
+      session,
+      Number(sequence),
+      Number(lowest),
+      [call.map((word) => Buffer.from(word))],
+      false,
+      [],
+      done,
+    )
   }
 }
 
@@ -133,7 +147,19 @@ const pass = (millis: number): void => {
 const client = (): Core => {
   const dial: Dial = (endpoint, _, events) => nodes[endpoint.port as 0 | 1 | 2].connect(endpoint, events)
   const endpoints = [0, 1, 2].map((port) => ({ host: "n", port }))
-  return makeCore({ endpoints, route: "any", timeoutMs: 100_000, connectTimeoutMs: 1000, stallTimeoutMs: 60_000, backoffMs: [1, 2], window: 16 }, surroundingsIn(time, () => 0), dial)
+  return makeCore(
+    {
+      endpoints,
+      route: "any",
+      timeoutMs: 100_000,
+      connectTimeoutMs: 1000,
+      stallTimeoutMs: 60_000,
+      backoffMs: [1, 2],
+      window: 16,
+    },
+    surroundingsIn(time, () => 0),
+    dial,
+  )
 }
 const text = (): string => {
   const whole = new MemoryMachine()
@@ -142,7 +168,10 @@ const text = (): string => {
   return reply.type === "bulk" ? Buffer.from(reply.bytes).toString() : ""
 }
 const append = (core: Core, token: string, ends: (string | number)[]): void => {
-  const done = (outcome: Outcome): void => void ends.push(isReply(outcome) ? (outcome.type === "integer" ? Number(outcome.value) : outcome.type) : outcome.name)
+  const done = (outcome: Outcome): void =>
+    void ends.push(
+      isReply(outcome) ? (outcome.type === "integer" ? Number(outcome.value) : outcome.type) : outcome.name,
+    )
   core.submit({ type: "write", args: ["APPEND", "k", token] }, undefined, done)
 }
 

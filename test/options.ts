@@ -3,7 +3,9 @@ import { parseArgs, type ParseArgsConfig } from "node:util"
 
 type Options = NonNullable<ParseArgsConfig["options"]>
 interface Read<T extends Options> {
-  readonly values: ReturnType<typeof parseArgs<{ readonly options: T; readonly strict: true; readonly allowPositionals: true }>>["values"]
+  readonly values: ReturnType<
+    typeof parseArgs<{ readonly options: T; readonly strict: true; readonly allowPositionals: true }>
+  >["values"]
   readonly positionals: readonly string[]
   /** Ends the command with exit code 2. */
   readonly complain: (text: string) => never
@@ -12,7 +14,11 @@ interface Read<T extends Options> {
 }
 
 /** `things`: what the command takes beside options, or null for nothing. Ends the command if they are wrong, or --help was asked for. */
-export const readOptions = <const T extends Options>(usage: string, options: T, things: string | null = null): Read<T> => {
+export const readOptions = <const T extends Options>(
+  usage: string,
+  options: T,
+  things: string | null = null,
+): Read<T> => {
   const complain = (text: string): never => {
     console.error(`${text}\n\n${usage}`)
     process.exit(2)
@@ -21,7 +27,9 @@ export const readOptions = <const T extends Options>(usage: string, options: T, 
     console.log(usage)
     process.exit(0)
   }
-  const parsed = (): ReturnType<typeof parseArgs<{ readonly options: T; readonly strict: true; readonly allowPositionals: true }>> => {
+  const parsed = (): ReturnType<
+    typeof parseArgs<{ readonly options: T; readonly strict: true; readonly allowPositionals: true }>
+  > => {
     try {
       return parseArgs({ options, strict: true, allowPositionals: true })
     } catch (error) {
@@ -34,7 +42,9 @@ export const readOptions = <const T extends Options>(usage: string, options: T, 
   const number = (name: string & keyof T, least: number): number => {
     const text = String((values as Readonly<Record<string, unknown>>)[name])
     const value = Number(text)
-    return text.trim() !== "" && Number.isFinite(value) && value >= least ? value : complain(`--${name} ${text}: a number from ${least} on is needed`)
+    return text.trim() !== "" && Number.isFinite(value) && value >= least
+      ? value
+      : complain(`--${name} ${text}: a number from ${least} on is needed`)
   }
   return { values, positionals, complain, number }
 }

@@ -9,11 +9,21 @@ import { makePortTransport } from "../interpreters/port/index.ts"
 import { makeMachineDisk } from "./memory.machine.ts"
 
 /** To the worker, and from it. */
-export type ToWorker = { readonly type: "found"; readonly founding: Configuration } | { readonly type: "port"; readonly peer: string; readonly port: MessagePort } | { readonly type: "propose"; readonly word: string } | { readonly type: "look" }
+export type ToWorker =
+  | { readonly type: "found"; readonly founding: Configuration }
+  | { readonly type: "port"; readonly peer: string; readonly port: MessagePort }
+  | { readonly type: "propose"; readonly word: string }
+  | { readonly type: "look" }
 export type FromWorker =
   | { readonly type: "identity"; readonly self: Member; readonly founded: boolean }
   | { readonly type: "lost"; readonly peer: string }
-  | { readonly type: "seen"; readonly leads: boolean; readonly term: number; readonly words: readonly string[]; readonly gone: readonly string[] }
+  | {
+      readonly type: "seen"
+      readonly leads: boolean
+      readonly term: number
+      readonly words: readonly string[]
+      readonly gone: readonly string[]
+    }
 
 const parent = parentPort
 const { name, directory } = workerData as { readonly name: string; readonly directory: string }
@@ -24,7 +34,9 @@ const waiting: ToWorker[] = []
 let handle = (message: ToWorker): void => void waiting.push(message)
 parent.on("message", (message: ToWorker) => handle(message))
 
-const storage = await Effect.runPromise(openFileStorage({ directory, name, space: { lowWater: 1, highWater: 2 } }).pipe(Scope.provide(Scope.makeUnsafe())))
+const storage = await Effect.runPromise(
+  openFileStorage({ directory, name, space: { lowWater: 1, highWater: 2 } }).pipe(Scope.provide(Scope.makeUnsafe())),
+)
 const start = (): void => {
   const { self, cluster, founding } = storage.identity
   const machine = makeMachineDisk<readonly string[]>({
@@ -36,18 +48,39 @@ const start = (): void => {
   const gone: string[] = []
   const transport = makePortTransport({
     self,
-    hello: { cluster, clientAddress: "", empty: false, founding, start: storage.start, recovered: storage.recovered, refused: null },
+    hello: {
+      cluster,
+      clientAddress: "",
+      empty: false,
+      founding,
+      start: storage.start,
+      recovered: storage.recovered,
+      refused: null,
+    },
     sightings: storage.sightings,
     lost: (peer) => tell({ type: "lost", peer }),
   })
   const { stored } = storage
   const state = initialState(
     { ...defaultSettings, heartbeat: 30, electionMin: 200, electionMax: 400, disconnectMax: 50 },
-    { self, bootId: storage.start.number, ...stored, position: { index: 0, term: 0, time: 0, chain: 0, configuration: stored.base.configuration } },
+    {
+      self,
+      bootId: storage.start.number,
+      ...stored,
+      position: { index: 0, term: 0, time: 0, chain: 0, configuration: stored.base.configuration },
+    },
   )
   const driver = makeDriver({
-    runner: inPlace(state), storage, machine, timers: makeTimers(), clock: makeClock(),
-    transport: { ...transport, attach: (handlers) => transport.attach({ ...handlers, disconnected: (peer) => (gone.push(peer.name), handlers.disconnected(peer)) }) },
+    runner: inPlace(state),
+    storage,
+    machine,
+    timers: makeTimers(),
+    clock: makeClock(),
+    transport: {
+      ...transport,
+      attach: (handlers) =>
+        transport.attach({ ...handlers, disconnected: (peer) => (gone.push(peer.name), handlers.disconnected(peer)) }),
+    },
     onFatal: (error) => {
       throw error
     },
@@ -62,7 +95,13 @@ const start = (): void => {
       case "propose":
         return driver.propose([payloadOf(new TextEncoder().encode(message.word))], () => undefined)
       case "look":
-        return tell({ type: "seen", leads: driver.leadership().role === "leader", term: driver.leadership().term, words: machine.state(), gone })
+        return tell({
+          type: "seen",
+          leads: driver.leadership().role === "leader",
+          term: driver.leadership().term,
+          words: machine.state(),
+          gone,
+        })
     }
   }
   for (const message of waiting.splice(0)) handle(message)

@@ -46,8 +46,10 @@ describe("the rules over recorded faults", () => {
   const files = lossyFiles({ faults: () => faults() })
 
   const start = (node: LocalNode): Promise<unknown> => node.start({}, { files })
-  const isReady = async (node: LocalNode): Promise<boolean> => (await fetch(`http://${node.status().http ?? "none"}/readyz`)).status === 200
-  const allReady = (): Promise<unknown> => until("all are ready", async () => (await Promise.all(cluster.nodes.map(isReady))).every(Boolean))
+  const isReady = async (node: LocalNode): Promise<boolean> =>
+    (await fetch(`http://${node.status().http ?? "none"}/readyz`)).status === 200
+  const allReady = (): Promise<unknown> =>
+    until("all are ready", async () => (await Promise.all(cluster.nodes.map(isReady))).every(Boolean))
   /** So long that every keep-alive, look and measurement of a node comes several times. */
   const seconds = (count: number): Promise<unknown> => {
     const end = performance.now() + count * 1000
@@ -55,7 +57,10 @@ describe("the rules over recorded faults", () => {
   }
   const write = async (node: LocalNode, count: number, atOnce: number): Promise<void> => {
     const client = await cluster.connect(node)
-    for (let i = 0; i < count; i += atOnce) await Promise.all(Array.from({ length: Math.min(atOnce, count - i) }, (_, k) => client.call("SET", `k${i + k}`, "v")))
+    for (let i = 0; i < count; i += atOnce)
+      await Promise.all(
+        Array.from({ length: Math.min(atOnce, count - i) }, (_, k) => client.call("SET", `k${i + k}`, "v")),
+      )
   }
   const followers = async (): Promise<readonly LocalNode[]> => {
     const leader = await cluster.leader()
@@ -63,15 +68,34 @@ describe("the rules over recorded faults", () => {
   }
 
   const checked = new Set<string>()
-  const check = (alert: string, waits: readonly number[], recording: Recording, { window, clears = window }: Fault): void => {
+  const check = (
+    alert: string,
+    waits: readonly number[],
+    recording: Recording,
+    { window, clears = window }: Fault,
+  ): void => {
     const rules = readAlerts().filter(({ name }) => name === alert)
     checked.add(alert)
-    expect(rules.map(({ after }) => after), alert).toEqual(waits)
+    expect(
+      rules.map(({ after }) => after),
+      alert,
+    ).toEqual(waits)
     for (const { severity, after } of rules) {
       const minutes = window + after + 5
       const end = HEALTHY_MINUTES + minutes
-      const phases = [{ minutes: HEALTHY_MINUTES, recording: healthy }, { minutes, recording }, { minutes: clears + 15, recording: healthy }]
-      checkRules(phases, [{ alert, severity, quiet: [HEALTHY_MINUTES - 1, ...(after === 0 ? [] : [HEALTHY_MINUTES + after - 0.5]), end + clears + 5], fires: [HEALTHY_MINUTES + window + after + 3] }])
+      const phases = [
+        { minutes: HEALTHY_MINUTES, recording: healthy },
+        { minutes, recording },
+        { minutes: clears + 15, recording: healthy },
+      ]
+      checkRules(phases, [
+        {
+          alert,
+          severity,
+          quiet: [HEALTHY_MINUTES - 1, ...(after === 0 ? [] : [HEALTHY_MINUTES + after - 0.5]), end + clears + 5],
+          fires: [HEALTHY_MINUTES + window + after + 3],
+        },
+      ])
     }
   }
 
@@ -80,14 +104,17 @@ describe("the rules over recorded faults", () => {
     const real = Date.now.bind(Date)
     vi.spyOn(Date, "now").mockImplementation(() => real() + ahead)
     cluster = await localCluster(3, {
-      http: { host: "127.0.0.1", port: 0 }, service: { writeTimeout: 300, readTimeout: 300 },
+      http: { host: "127.0.0.1", port: 0 },
+      service: { writeTimeout: 300, readTimeout: 300 },
       settings: { ...defaultSettings, electionMin: 2000, electionMax: 4000, diskStallTimeout: 30_000 },
     })
     await Promise.all(cluster.nodes.map(start))
     await allReady()
     // On a machine with other work it may take some time until nothing is slow.
     healthy = await until("nothing is slow", async () => {
-      const recording = await record(cluster.nodes, async () => Promise.all([seconds(3), write(await cluster.leader(), 100, 1)]))
+      const recording = await record(cluster.nodes, async () =>
+        Promise.all([seconds(3), write(await cluster.leader(), 100, 1)]),
+      )
       return isCalm(recording) ? recording : null
     })
   }, 120_000)
@@ -112,14 +139,24 @@ describe("the rules over recorded faults", () => {
     if (away === undefined) throw new Error("no follower")
     await away.stop()
     const leader = await cluster.leader()
-    return { alerts: { stepraftMembersDown: [20], stepraftFollowerLagging: [5] }, window: 0, during: () => record(cluster.nodes, () => write(leader, 1500, 100)), heal: () => start(away) }
+    return {
+      alerts: { stepraftMembersDown: [20], stepraftFollowerLagging: [5] },
+      window: 0,
+      during: () => record(cluster.nodes, () => write(leader, 1500, 100)),
+      heal: () => start(away),
+    }
   })
 
   injected("a majority is down", async () => {
     const away = await followers()
     const leader = await cluster.leader()
     return {
-      alerts: { stepraftNoLeader: [1], stepraftInsufficientMembers: [3], stepraftHighNumberOfFailedRequests: [10, 5], stepraftHighNumberOfFailedProposals: [15] },
+      alerts: {
+        stepraftNoLeader: [1],
+        stepraftInsufficientMembers: [3],
+        stepraftHighNumberOfFailedRequests: [10, 5],
+        stepraftHighNumberOfFailedProposals: [15],
+      },
       window: 15,
       during: async () => {
         await Promise.all(away.map((node) => node.stop()))
@@ -232,19 +269,37 @@ describe("the rules over recorded faults", () => {
       // Its directory and its address, and another program.
       during: () =>
         record(cluster.nodes, async () => {
-          const storage = await Effect.runPromise(openFileStorage({ directory: `${liar.config.dataDir}/log`, name: liar.id }).pipe(Scope.provide(scope)))
+          const storage = await Effect.runPromise(
+            openFileStorage({ directory: `${liar.config.dataDir}/log`, name: liar.id }).pipe(Scope.provide(scope)),
+          )
           const { self, cluster: id, founding } = storage.identity
           const transport = await Effect.runPromise(
             makeTcpTransport({
-              self, listen: liar.config.peer, peers: { [victim.id]: victim.config.peer }, log: () => undefined, sightings: storage.sightings,
-              hello: { cluster: id, clientAddress: "", empty: false, founding, start: storage.start, recovered: storage.recovered, refused: null },
+              self,
+              listen: liar.config.peer,
+              peers: { [victim.id]: victim.config.peer },
+              log: () => undefined,
+              sightings: storage.sightings,
+              hello: {
+                cluster: id,
+                clientAddress: "",
+                empty: false,
+                founding,
+                start: storage.start,
+                recovered: storage.recovered,
+                refused: null,
+              },
             }).pipe(Scope.provide(scope)),
           )
           let sent = 0
           transport.attach({
             received: () => undefined,
             connected: (to) => {
-              transport.send(to, { type: "RequestVote", term: term + 2 ** 40, lastLogIndex: 1, lastLogTerm: 1, transfer: false }, null)
+              transport.send(
+                to,
+                { type: "RequestVote", term: term + 2 ** 40, lastLogIndex: 1, lastLogTerm: 1, transfer: false },
+                null,
+              )
               transport.flush()
               sent++
             },
@@ -296,6 +351,11 @@ describe("the rules over recorded faults", () => {
   })
 
   test("every alert has had its fault", () => {
-    if (hasPromtool()) expect(readAlerts().map(({ name }) => name).filter((name) => !checked.has(name))).toEqual([])
+    if (hasPromtool())
+      expect(
+        readAlerts()
+          .map(({ name }) => name)
+          .filter((name) => !checked.has(name)),
+      ).toEqual([])
   })
 })

@@ -15,7 +15,12 @@ const survives = async (plan: readonly Step[], seed: number, nodes: number, comm
 }
 const unseen = (nodes: number, minutes: number): Promise<void> => {
   const seed = Date.now() % 1_000_000
-  return survives(makePlan({ seed, ids: ids(nodes), ms: minutes * 60_000 }), seed, nodes, `npm run chaos -- --seed ${seed} --nodes ${nodes} --minutes ${minutes}`)
+  return survives(
+    makePlan({ seed, ids: ids(nodes), ms: minutes * 60_000 }),
+    seed,
+    nodes,
+    `npm run chaos -- --seed ${seed} --nodes ${nodes} --minutes ${minutes}`,
+  )
 }
 
 const leader: Targets = { count: 1, order: ids(3), leader: "first" }
@@ -29,14 +34,36 @@ const short: readonly (readonly [at: number, ms: number, fault: Fault])[] = [
   [6000, 300, { type: "kill", targets: all }],
 ]
 test("the leader is killed, cut off, paused, not heard, then all are killed: everything that clients were told fits together, and all nodes hold the same", () =>
-  survives(short.map(([at, ms, fault], i) => ({ number: i + 1, at, ms, fault })), 1, 3, "npx vitest run --config test/vitest.config.ts test/process.chaos.test.ts"))
+  survives(
+    short.map(([at, ms, fault], i) => ({ number: i + 1, at, ms, fault })),
+    1,
+    3,
+    "npx vitest run --config test/vitest.config.ts test/process.chaos.test.ts",
+  ))
 
 soakTest("three nodes for two minutes, by a plan that nobody has seen", () => unseen(3, 2))
 soakTest("five nodes, by a plan that nobody has seen", () => unseen(5, 1.5))
 
-longTest("it would be noticed: reads that a node serves by itself, taken for linearizable ones, are refuted", async () => {
-  // The first plain client, who tells the lie, begins at n2.
-  const cut: Step = { number: 1, at: 200, ms: 4000, fault: { type: "partition", end: "burst", targets: { count: 1, order: ["n2", "n1", "n3"], leader: "anywhere" } } }
-  const report = await runChaos({ seed: 1, nodes: 3, clients: 6, keys: 3, pause: 2, plan: [cut], lie: "local-reads", out: temporaryFolder("stepraft-chaos-") })
-  expect(report.violations.join("\n")).toMatch(/^not linearizable: [\s\S]*read → /)
-})
+longTest(
+  "it would be noticed: reads that a node serves by itself, taken for linearizable ones, are refuted",
+  async () => {
+    // The first plain client, who tells the lie, begins at n2.
+    const cut: Step = {
+      number: 1,
+      at: 200,
+      ms: 4000,
+      fault: { type: "partition", end: "burst", targets: { count: 1, order: ["n2", "n1", "n3"], leader: "anywhere" } },
+    }
+    const report = await runChaos({
+      seed: 1,
+      nodes: 3,
+      clients: 6,
+      keys: 3,
+      pause: 2,
+      plan: [cut],
+      lie: "local-reads",
+      out: temporaryFolder("stepraft-chaos-"),
+    })
+    expect(report.violations.join("\n")).toMatch(/^not linearizable: [\s\S]*read → /)
+  },
+)

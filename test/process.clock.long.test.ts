@@ -38,81 +38,106 @@ test("a node boots with its clock a day ahead and leads: keys live as long as th
   })
 })
 
-longTest("a node boots with a clock that is wrong by a year or an hour, and leads; all restart; and the clock is set right", async () => {
-  for (const wrong of [-HOUR, 365 * DAY]) {
+longTest(
+  "a node boots with a clock that is wrong by a year or an hour, and leads; all restart; and the clock is set right",
+  async () => {
+    for (const wrong of [-HOUR, 365 * DAY]) {
+      const clocks = shiftedClocks()
+      clocks.shift("n2", wrong)
+      await withCluster(clocks.options, async (cluster) => {
+        await makeLead(cluster, "n2")
+        await expectNamed(cluster, "n2", "the clock of n2 is", wrong > 0 ? "ahead of" : "behind")
+        await expectSteady(cluster, "n2")
+        await cluster.killAll()
+        cluster.startAll()
+        await expectSteady(cluster, await cluster.leader())
+        clocks.shift("n2", 0)
+        await expectSteady(cluster, "n2")
+        await expectHealthy(cluster, "n2")
+      })
+    }
+  },
+)
+
+longTest(
+  "all clocks jump together: time neither leaps nor stands still, and an outage of all takes them at their word",
+  async () => {
     const clocks = shiftedClocks()
-    clocks.shift("n2", wrong)
     await withCluster(clocks.options, async (cluster) => {
-      await makeLead(cluster, "n2")
-      await expectNamed(cluster, "n2", "the clock of n2 is", wrong > 0 ? "ahead of" : "behind")
-      await expectSteady(cluster, "n2")
+      const client = await cluster.connect(await cluster.leader())
+      await client.call("SET", "k", "v", "EX", 3600)
+      client.close()
+      for (const id of cluster.ids) clocks.shift(id, 2 * HOUR)
+      const id = await cluster.leader()
+      const again = await cluster.connect(id)
+      // Time goes on with the entries of the log.
+      const left = async (): Promise<number> => {
+        await again.call("SET", "tick", "x")
+        return Number(await again.call("TTL", "k"))
+      }
+      const before = await left()
+      expect(before).toBeGreaterThan(3600 - 120)
+      await until("three seconds of the cluster's time have gone by", async () => (await left()) <= before - 3)
+      expect(await left()).toBeGreaterThan(3600 - 120)
+      again.close()
       await cluster.killAll()
       cluster.startAll()
-      await expectSteady(cluster, await cluster.leader())
-      clocks.shift("n2", 0)
-      await expectSteady(cluster, "n2")
-      await expectHealthy(cluster, "n2")
+      const after = await cluster.connect(await cluster.leader())
+      await until("the outage counts", async () => (await after.call("EXISTS", "k")) === 0)
+      after.close()
     })
-  }
-})
-
-longTest("all clocks jump together: time neither leaps nor stands still, and an outage of all takes them at their word", async () => {
-  const clocks = shiftedClocks()
-  await withCluster(clocks.options, async (cluster) => {
-    const client = await cluster.connect(await cluster.leader())
-    await client.call("SET", "k", "v", "EX", 3600)
-    client.close()
-    for (const id of cluster.ids) clocks.shift(id, 2 * HOUR)
-    const id = await cluster.leader()
-    const again = await cluster.connect(id)
-    // Time goes on with the entries of the log.
-    const left = async (): Promise<number> => {
-      await again.call("SET", "tick", "x")
-      return Number(await again.call("TTL", "k"))
-    }
-    const before = await left()
-    expect(before).toBeGreaterThan(3600 - 120)
-    await until("three seconds of the cluster's time have gone by", async () => (await left()) <= before - 3)
-    expect(await left()).toBeGreaterThan(3600 - 120)
-    again.close()
-    await cluster.killAll()
-    cluster.startAll()
-    const after = await cluster.connect(await cluster.leader())
-    await until("the outage counts", async () => (await after.call("EXISTS", "k")) === 0)
-    after.close()
-  })
-})
+  },
+)
 
 /** Where Debian's package faketime puts its library. */
 const faketime = (): string | null => {
-  const found = spawnSync("sh", ["-c", "ls /usr/lib/*/faketime/libfaketime.so.1 2>/dev/null | head -1"], { encoding: "utf8" }).stdout.trim()
+  const found = spawnSync("sh", ["-c", "ls /usr/lib/*/faketime/libfaketime.so.1 2>/dev/null | head -1"], {
+    encoding: "utf8",
+  }).stdout.trim()
   return found === "" ? null : found
 }
 
-longTest("the same under libfaketime: clocks a day ahead and an hour behind, and one that runs at twice the speed", async () => {
-  const library = faketime()
-  if (library === null) throw new Error("this test needs Debian's package faketime: apt-get install faketime")
-  expect(execFileSync("date", ["+%Y"], { env: { ...process.env, LD_PRELOAD: library, FAKETIME: "@2001-01-01 00:00:00" }, encoding: "utf8" }).trim()).toBe("2001")
-  for (const fake of ["+86400", "-3600", "+0 x2.0"]) {
-    await withCluster({}, async (cluster) => {
-      await cluster.settled()
-      await cluster.kill("n1")
-      await cluster.leader()
-      cluster.start("n1", { env: { LD_PRELOAD: library, FAKETIME: fake, FAKETIME_DONT_FAKE_MONOTONIC: "1", DONT_FAKE_MONOTONIC: "1", FAKETIME_NO_CACHE: "1" } })
-      await cluster.settled()
-      // Others fall, and come back, until the wrong one leads.
-      for (const id of ["n2", "n3"]) {
-        if ((await cluster.leader()) !== id) continue
-        await cluster.kill(id)
-        await cluster.leader()
-        cluster.start(id)
+longTest(
+  "the same under libfaketime: clocks a day ahead and an hour behind, and one that runs at twice the speed",
+  async () => {
+    const library = faketime()
+    if (library === null) throw new Error("this test needs Debian's package faketime: apt-get install faketime")
+    expect(
+      execFileSync("date", ["+%Y"], {
+        env: { ...process.env, LD_PRELOAD: library, FAKETIME: "@2001-01-01 00:00:00" },
+        encoding: "utf8",
+      }).trim(),
+    ).toBe("2001")
+    for (const fake of ["+86400", "-3600", "+0 x2.0"]) {
+      await withCluster({}, async (cluster) => {
         await cluster.settled()
-      }
-      if (!fake.includes("x")) await expectNamed(cluster, "n1", "the clock of n1 is", fake.startsWith("+") ? "ahead of" : "behind")
-      for (const id of cluster.ids) await expectSteady(cluster, id)
-      await cluster.killAll()
-      cluster.startAll()
-      await expectSteady(cluster, await cluster.leader())
-    })
-  }
-})
+        await cluster.kill("n1")
+        await cluster.leader()
+        cluster.start("n1", {
+          env: {
+            LD_PRELOAD: library,
+            FAKETIME: fake,
+            FAKETIME_DONT_FAKE_MONOTONIC: "1",
+            DONT_FAKE_MONOTONIC: "1",
+            FAKETIME_NO_CACHE: "1",
+          },
+        })
+        await cluster.settled()
+        // Others fall, and come back, until the wrong one leads.
+        for (const id of ["n2", "n3"]) {
+          if ((await cluster.leader()) !== id) continue
+          await cluster.kill(id)
+          await cluster.leader()
+          cluster.start(id)
+          await cluster.settled()
+        }
+        if (!fake.includes("x"))
+          await expectNamed(cluster, "n1", "the clock of n1 is", fake.startsWith("+") ? "ahead of" : "behind")
+        for (const id of cluster.ids) await expectSteady(cluster, id)
+        await cluster.killAll()
+        cluster.startAll()
+        await expectSteady(cluster, await cluster.leader())
+      })
+    }
+  },
+)

@@ -1,7 +1,17 @@
 /** Each kind of damage to one node's disk: what the node does is defined, and the others go on serving. */
 import { cpSync, rmSync, statSync } from "node:fs"
 import { expect, test } from "vitest"
-import { contents, digestOf, launch, startCluster, until, withCluster, within, type Cluster, type Watched } from "./cluster.ts"
+import {
+  contents,
+  digestOf,
+  launch,
+  startCluster,
+  until,
+  withCluster,
+  within,
+  type Cluster,
+  type Watched,
+} from "./cluster.ts"
 import { longTest } from "./long.ts"
 import { flipBit, lastSegment, levelFiles, recordsOf, segmentsOf, tear } from "./damage.ts"
 import { ErrorReply } from "./resp.ts"
@@ -24,12 +34,19 @@ const goesOn = async (workload: Workload): Promise<void> => {
   await workload.nextAfter(performance.now(), false)
 }
 const nothingLost = async (cluster: Cluster, workload: Workload, without?: string): Promise<void> => {
-  const { wrong, digests } = await verify(cluster, [workload], cluster.ids.filter((id) => id !== without))
+  const { wrong, digests } = await verify(
+    cluster,
+    [workload],
+    cluster.ids.filter((id) => id !== without),
+  )
   expect(wrong).toEqual([])
   expect(new Set(digests).size).toBe(1)
 }
 /** Under load a follower is killed, `damage` is done to its directory, and it is started again. */
-const damaged = (damage: (data: string) => void, then: (cluster: Cluster, id: string, workload: Workload) => Promise<void>): Promise<void> =>
+const damaged = (
+  damage: (data: string) => void,
+  then: (cluster: Cluster, id: string, workload: Workload) => Promise<void>,
+): Promise<void> =>
   withCluster({}, async (cluster) => {
     const workload = startWorkload(cluster)
     const id = await aFollower(cluster)
@@ -48,17 +65,22 @@ const refused = (damage: (data: string) => void, why: RegExp): Promise<void> =>
   })
 
 longTest("a torn last record, which was never acknowledged, is cut off, and the node catches up", () =>
-  damaged((data) => tear(lastSegment(data)), async (cluster, _id, workload) => {
-    await goesOn(workload)
-    await nothingLost(cluster, workload)
-  }))
+  damaged(
+    (data) => tear(lastSegment(data)),
+    async (cluster, _id, workload) => {
+      await goesOn(workload)
+      await nothingLost(cluster, workload)
+    },
+  ),
+)
 
 longTest("a flipped bit in the last acknowledged record stops the node with file and offset", () =>
   refused((data) => {
     const segment = lastSegment(data)
     const last = recordsOf(segment).at(-1)
     flipBit(segment, (last?.start ?? 0) + 40)
-  }, /wal-\d+ is damaged at offset \d+/))
+  }, /wal-\d+ is damaged at offset \d+/),
+)
 
 test("a flipped bit in the middle of the log stops the node with file and offset", () =>
   refused((data) => {
@@ -71,32 +93,36 @@ longTest("a deleted segment stops the node with its name", () =>
   refused((data) => {
     const [first] = segmentsOf(data)
     rmSync(first ?? "")
-  }, /wal-\d+ is gone/))
+  }, /wal-\d+ is gone/),
+)
 
-longTest("a flipped bit in LevelDB is never served: the node answers with an error until it is rebuilt from a peer", () =>
-  withCluster({}, async (cluster) => {
-    const workload = startWorkload(cluster)
-    const id = await aFollower(cluster)
-    await until("some writes", () => workload.acknowledgements.length > 300)
-    await workload.stop()
-    const through = await cluster.settled()
-    const expected = digestOf(await contents(cluster, await cluster.leader()))
-    await cluster.kill(id, "SIGTERM")
-    const [file] = levelFiles(cluster.member(id).data)
-    if (file === undefined) throw new Error("no LevelDB file")
-    flipBit(file, Math.floor(statSync(file).size / 2))
-    cluster.start(id)
-    await until("the node holds what its peers hold", async () => {
-      // An older state is no wrong state, as long as the node does not claim to have executed more.
-      const applied = (await cluster.status(id))?.applied ?? 0
-      const held = await contents(cluster, id).catch(() => null)
-      if (held === null || applied < through) return false
-      expect(digestOf(held)).toBe(expected)
-      return true
-    })
-    await cluster.settled()
-    await nothingLost(cluster, workload)
-  }))
+longTest(
+  "a flipped bit in LevelDB is never served: the node answers with an error until it is rebuilt from a peer",
+  () =>
+    withCluster({}, async (cluster) => {
+      const workload = startWorkload(cluster)
+      const id = await aFollower(cluster)
+      await until("some writes", () => workload.acknowledgements.length > 300)
+      await workload.stop()
+      const through = await cluster.settled()
+      const expected = digestOf(await contents(cluster, await cluster.leader()))
+      await cluster.kill(id, "SIGTERM")
+      const [file] = levelFiles(cluster.member(id).data)
+      if (file === undefined) throw new Error("no LevelDB file")
+      flipBit(file, Math.floor(statSync(file).size / 2))
+      cluster.start(id)
+      await until("the node holds what its peers hold", async () => {
+        // An older state is no wrong state, as long as the node does not claim to have executed more.
+        const applied = (await cluster.status(id))?.applied ?? 0
+        const held = await contents(cluster, id).catch(() => null)
+        if (held === null || applied < through) return false
+        expect(digestOf(held)).toBe(expected)
+        return true
+      })
+      await cluster.settled()
+      await nothingLost(cluster, workload)
+    }),
+)
 
 longTest("the data directory of another cluster is refused", async () => {
   const other = await startCluster({})
@@ -132,8 +158,18 @@ test("a second process on the same directory is refused and disturbs nobody", ()
     const workload = startWorkload(cluster)
     const { id, data, clientPort } = cluster.member(await aFollower(cluster))
     const second = launch(process.execPath, [
-      "dist/kv/cli.js", "serve", "--id", id, "--data", data, "--client", `127.0.0.1:${clientPort + 1}`, "--peer", `127.0.0.1:${clientPort + 2}`,
-      "--peers", cluster.members.map((one) => `${one.id}=127.0.0.1:${one.id === id ? clientPort + 2 : one.peerPort}`).join(","),
+      "dist/kv/cli.js",
+      "serve",
+      "--id",
+      id,
+      "--data",
+      data,
+      "--client",
+      `127.0.0.1:${clientPort + 1}`,
+      "--peer",
+      `127.0.0.1:${clientPort + 2}`,
+      "--peers",
+      cluster.members.map((one) => `${one.id}=127.0.0.1:${one.id === id ? clientPort + 2 : one.peerPort}`).join(","),
     ])
     await gaveUp(second, /in use by another process/)
     expect(cluster.running(id)).toBe(true)
@@ -165,4 +201,5 @@ longTest("a node whose disk was lost says so, gives no vote and serves nothing; 
     for (const one of cluster.ids) if (!cluster.running(one)) cluster.start(one)
     await goesOn(workload)
     await nothingLost(cluster, workload, id)
-  }))
+  }),
+)

@@ -31,7 +31,11 @@ const goesOn = async (workload: Workload): Promise<void> => {
   await workload.nextAfter(performance.now(), false)
 }
 const nothingLost = async (cluster: Cluster, workload: Workload, without: string): Promise<void> => {
-  const { wrong, digests } = await verify(cluster, [workload], cluster.ids.filter((id) => id !== without))
+  const { wrong, digests } = await verify(
+    cluster,
+    [workload],
+    cluster.ids.filter((id) => id !== without),
+  )
   expect(wrong).toEqual([])
   expect(new Set(digests).size).toBe(1)
 }
@@ -44,7 +48,10 @@ const named = async (cluster: Cluster, id: string, reason: RegExp): Promise<void
   expect(own.health).toMatch(reason)
   expect(cluster.process(id).output()).toMatch(reason)
   const others = cluster.ids.filter((one) => one !== id && cluster.running(one))
-  const speaks = (status: NodeStatus | null): boolean => status !== null && reason.test(status.health) && status.peers.some((peer) => peer.id === id && reason.test(peer.problem ?? ""))
+  const speaks = (status: NodeStatus | null): boolean =>
+    status !== null &&
+    reason.test(status.health) &&
+    status.peers.some((peer) => peer.id === id && reason.test(peer.problem ?? ""))
   await until(`others say ${reason} of ${id}`, async () => (await Promise.all(others.map(cluster.status))).some(speaks))
   expect(others.some((one) => reason.test(cluster.process(one).output()))).toBe(true)
 }
@@ -124,31 +131,48 @@ longTest("a copy that was made while the node ran is named by the leader, who kn
     await named(cluster, id, /RolledBack.*is on its disk/)
     await goesOn(workload)
     await nothingLost(cluster, workload, id)
-  }))
+  }),
+)
 
-longTest("two processes on copies of one directory: the second is named while the first lives, at both ends, and disturbs nobody", () =>
-  withCluster({}, async (cluster) => {
-    const workload = startWorkload(cluster)
-    const id = await aFollower(cluster)
-    await goesOn(workload)
-    await cluster.kill(id)
-    const copy = copied(cluster, id)
-    cluster.start(id)
-    await until("it has caught up", async () => ((await cluster.status(id))?.applied ?? 0) > 50)
-    const { clientPort } = cluster.member(id)
-    const second: Watched = launch(process.execPath, [
-      "dist/kv/cli.js", "serve", "--id", id, "--data", copy, "--client", `127.0.0.1:${clientPort + 1}`, "--peer", `127.0.0.1:${clientPort + 2}`,
-      "--peers", cluster.members.map((one) => `${one.id}=127.0.0.1:${one.id === id ? clientPort + 2 : one.peerPort}`).join(","),
-    ])
-    await until("the second process is named", () => /RolledBack/.test(second.output()) && second.output().includes("counts as lost"))
-    const leader = await cluster.leader()
-    await until("the leader names it", async () => /RolledBack/.test((await cluster.status(leader))?.health ?? ""))
-    second.signal("SIGKILL")
-    expect((await cluster.status(id))?.role).not.toBe("amnesiac")
-    await goesOn(workload)
-    await until("all is well again", async () => (await cluster.status(leader))?.health === "ok")
-    await nothingLost(cluster, workload, "none")
-  }))
+longTest(
+  "two processes on copies of one directory: the second is named while the first lives, at both ends, and disturbs nobody",
+  () =>
+    withCluster({}, async (cluster) => {
+      const workload = startWorkload(cluster)
+      const id = await aFollower(cluster)
+      await goesOn(workload)
+      await cluster.kill(id)
+      const copy = copied(cluster, id)
+      cluster.start(id)
+      await until("it has caught up", async () => ((await cluster.status(id))?.applied ?? 0) > 50)
+      const { clientPort } = cluster.member(id)
+      const second: Watched = launch(process.execPath, [
+        "dist/kv/cli.js",
+        "serve",
+        "--id",
+        id,
+        "--data",
+        copy,
+        "--client",
+        `127.0.0.1:${clientPort + 1}`,
+        "--peer",
+        `127.0.0.1:${clientPort + 2}`,
+        "--peers",
+        cluster.members.map((one) => `${one.id}=127.0.0.1:${one.id === id ? clientPort + 2 : one.peerPort}`).join(","),
+      ])
+      await until(
+        "the second process is named",
+        () => /RolledBack/.test(second.output()) && second.output().includes("counts as lost"),
+      )
+      const leader = await cluster.leader()
+      await until("the leader names it", async () => /RolledBack/.test((await cluster.status(leader))?.health ?? ""))
+      second.signal("SIGKILL")
+      expect((await cluster.status(id))?.role).not.toBe("amnesiac")
+      await goesOn(workload)
+      await until("all is well again", async () => (await cluster.status(leader))?.health === "ok")
+      await nothingLost(cluster, workload, "none")
+    }),
+)
 
 longTest("a copy made of a running node and started beside it is named, and the first goes on", () =>
   withCluster({}, async (cluster) => {
@@ -160,18 +184,31 @@ longTest("a copy made of a running node and started beside it is named, and the 
     cluster.signal(id, "SIGCONT")
     const { clientPort } = cluster.member(id)
     const second: Watched = launch(process.execPath, [
-      "dist/kv/cli.js", "serve", "--id", id, "--data", copy, "--client", `127.0.0.1:${clientPort + 1}`, "--peer", `127.0.0.1:${clientPort + 2}`,
-      "--peers", cluster.members.map((one) => `${one.id}=127.0.0.1:${one.id === id ? clientPort + 2 : one.peerPort}`).join(","),
+      "dist/kv/cli.js",
+      "serve",
+      "--id",
+      id,
+      "--data",
+      copy,
+      "--client",
+      `127.0.0.1:${clientPort + 1}`,
+      "--peer",
+      `127.0.0.1:${clientPort + 2}`,
+      "--peers",
+      cluster.members.map((one) => `${one.id}=127.0.0.1:${one.id === id ? clientPort + 2 : one.peerPort}`).join(","),
     ])
     await until("the second process is named", () => /StartedTwice|RolledBack/.test(second.output()))
     const leader = await cluster.leader()
-    await until("the leader names it", async () => /StartedTwice|RolledBack/.test((await cluster.status(leader))?.health ?? ""))
+    await until("the leader names it", async () =>
+      /StartedTwice|RolledBack/.test((await cluster.status(leader))?.health ?? ""),
+    )
     expect((await cluster.status(id))?.role).not.toBe("amnesiac")
     await goesOn(workload)
     second.signal("SIGKILL")
     await until("all is well again", async () => (await cluster.status(leader))?.health === "ok")
     await nothingLost(cluster, workload, "none")
-  }))
+  }),
+)
 
 const cut = (signal: NodeJS.Signals, why: RegExp): Promise<void> =>
   withCluster({}, async (cluster) => {
@@ -187,5 +224,9 @@ const cut = (signal: NodeJS.Signals, why: RegExp): Promise<void> =>
     await goesOn(workload)
     await nothingLost(cluster, workload, id)
   })
-longTest("a log cut at a record after a clean stop stops the node by name", () => cut("SIGTERM", /ends at offset \d+, but it was durable through offset \d+/))
-longTest("a log cut at a record after a kill stops the node by name: its data know of more", () => cut("SIGKILL", /the data of this node reach entry \d+ of term \d+|ends at offset \d+, but it was durable through/))
+longTest("a log cut at a record after a clean stop stops the node by name", () =>
+  cut("SIGTERM", /ends at offset \d+, but it was durable through offset \d+/),
+)
+longTest("a log cut at a record after a kill stops the node by name: its data know of more", () =>
+  cut("SIGKILL", /the data of this node reach entry \d+ of term \d+|ends at offset \d+, but it was durable through/),
+)

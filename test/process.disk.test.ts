@@ -13,7 +13,11 @@ const program = ["--import", "tsx", join("test", "serve-on-faulty-disk.ts")]
 /** Takes effect before this ends; the node confirms by printing it. */
 const setFaults = async (cluster: Cluster, id: string, faults: Faults): Promise<void> => {
   const process = cluster.process(id)
-  const confirmations = (): number => process.output().split("\n").filter((line) => line === `faults ${JSON.stringify(faults)}`).length
+  const confirmations = (): number =>
+    process
+      .output()
+      .split("\n")
+      .filter((line) => line === `faults ${JSON.stringify(faults)}`).length
   const before = confirmations()
   writeFileSync(`${cluster.member(id).data}.faults.json`, JSON.stringify(faults))
   process.signal("SIGUSR2")
@@ -37,69 +41,80 @@ for (const who of ["leader", "follower"] as const)
     ["sync", { failSync: true }, /durable failed/],
     ["write", { failWrite: "EIO" }, /failed/],
   ] as const)
-    (who === "leader" && name === "sync" ? test : longTest)(`a ${name} that fails stops the ${who} with a clear error; it never serves from memory, and returns once the disk is well`, () =>
-      withCluster({ program }, async (cluster) => {
-        const workload = startWorkload(cluster)
-        await someWrites(workload)
-        const leader = await cluster.leader()
-        const id = who === "leader" ? leader : (await cluster.followers())[0] ?? ""
-        await setFaults(cluster, id, faults)
-        await until(`${id} stops`, () => !cluster.running(id))
-        expect(cluster.process(id).output()).toMatch(why)
-        expect(await cluster.process(id).exited).not.toBe(0)
-        await goesOn(workload)
-        repair(cluster, id)
-        cluster.start(id)
-        await nothingLost(cluster, workload)
-      }))
+    (who === "leader" && name === "sync" ? test : longTest)(
+      `a ${name} that fails stops the ${who} with a clear error; it never serves from memory, and returns once the disk is well`,
+      () =>
+        withCluster({ program }, async (cluster) => {
+          const workload = startWorkload(cluster)
+          await someWrites(workload)
+          const leader = await cluster.leader()
+          const id = who === "leader" ? leader : ((await cluster.followers())[0] ?? "")
+          await setFaults(cluster, id, faults)
+          await until(`${id} stops`, () => !cluster.running(id))
+          expect(cluster.process(id).output()).toMatch(why)
+          expect(await cluster.process(id).exited).not.toBe(0)
+          await goesOn(workload)
+          repair(cluster, id)
+          cluster.start(id)
+          await nothingLost(cluster, workload)
+        }),
+    )
 
-longTest("a full disk under one node: the others go on; under all: writes are refused by name, reads go on, and all resumes", () =>
-  withCluster({ program }, async (cluster) => {
-    const workload = startWorkload(cluster)
-    await someWrites(workload)
-    const leader = await cluster.leader()
-    await setFaults(cluster, leader, { freeBytes: 1000 })
-    await until("it knows that its disk is nearly full", async () => /room|space|full/.test((await cluster.status(leader))?.health ?? ""))
-    await goesOn(workload)
-    for (const id of cluster.ids) await setFaults(cluster, id, { freeBytes: 1000 })
-    const client = await cluster.connect(await cluster.leader())
-    await until("a write is refused for want of room", async () => {
-      const reply = await client.call("SET", "room", "x")
-      return reply instanceof ErrorReply && reply.code === "SPACELOW"
-    })
-    expect(await client.call("GET", "room-unset")).toBeNull()
-    for (const id of cluster.ids) await setFaults(cluster, id, {})
-    await goesOn(workload)
-    client.close()
-    await nothingLost(cluster, workload)
-  }))
-
-longTest("both followers without room, a leader with: writes are refused by name before anybody ends, reads go on, and all resumes", () =>
-  withCluster({ program }, async (cluster) => {
-    const workload = startWorkload(cluster)
-    await someWrites(workload)
-    const leader = await cluster.leader()
-    const followers = await cluster.followers()
-    for (const id of followers) await setFaults(cluster, id, { freeBytes: 1000 })
-    const clients = await Promise.all(cluster.ids.map(cluster.connect))
-    for (const client of clients)
+longTest(
+  "a full disk under one node: the others go on; under all: writes are refused by name, reads go on, and all resumes",
+  () =>
+    withCluster({ program }, async (cluster) => {
+      const workload = startWorkload(cluster)
+      await someWrites(workload)
+      const leader = await cluster.leader()
+      await setFaults(cluster, leader, { freeBytes: 1000 })
+      await until("it knows that its disk is nearly full", async () =>
+        /room|space|full/.test((await cluster.status(leader))?.health ?? ""),
+      )
+      await goesOn(workload)
+      for (const id of cluster.ids) await setFaults(cluster, id, { freeBytes: 1000 })
+      const client = await cluster.connect(await cluster.leader())
       await until("a write is refused for want of room", async () => {
         const reply = await client.call("SET", "room", "x")
         return reply instanceof ErrorReply && reply.code === "SPACELOW"
       })
-    // The disks are full by now, whatever was foreseen.
-    for (const id of followers) await setFaults(cluster, id, { freeBytes: 1000, failWrite: "ENOSPC" })
-    for (const client of clients) expect(await client.call("SET", "room", "y")).toMatchObject({ code: "SPACELOW" })
-    // A follower that was full first lacks what the others went on to write; the leader has all of it.
-    expect(await clients[cluster.ids.indexOf(leader)]?.call("GET", "room-unset")).toBeNull()
-    expect(cluster.ids.filter(cluster.running)).toEqual(cluster.ids)
-    expect((await cluster.status(leader))?.health).toMatch(/room|space/)
-    for (const id of followers) await setFaults(cluster, id, {})
-    await goesOn(workload)
-    for (const client of clients) client.close()
-    expect(cluster.ids.filter(cluster.running)).toEqual(cluster.ids)
-    await nothingLost(cluster, workload)
-  }))
+      expect(await client.call("GET", "room-unset")).toBeNull()
+      for (const id of cluster.ids) await setFaults(cluster, id, {})
+      await goesOn(workload)
+      client.close()
+      await nothingLost(cluster, workload)
+    }),
+)
+
+longTest(
+  "both followers without room, a leader with: writes are refused by name before anybody ends, reads go on, and all resumes",
+  () =>
+    withCluster({ program }, async (cluster) => {
+      const workload = startWorkload(cluster)
+      await someWrites(workload)
+      const leader = await cluster.leader()
+      const followers = await cluster.followers()
+      for (const id of followers) await setFaults(cluster, id, { freeBytes: 1000 })
+      const clients = await Promise.all(cluster.ids.map(cluster.connect))
+      for (const client of clients)
+        await until("a write is refused for want of room", async () => {
+          const reply = await client.call("SET", "room", "x")
+          return reply instanceof ErrorReply && reply.code === "SPACELOW"
+        })
+      // The disks are full by now, whatever was foreseen.
+      for (const id of followers) await setFaults(cluster, id, { freeBytes: 1000, failWrite: "ENOSPC" })
+      for (const client of clients) expect(await client.call("SET", "room", "y")).toMatchObject({ code: "SPACELOW" })
+      // A follower that was full first lacks what the others went on to write; the leader has all of it.
+      expect(await clients[cluster.ids.indexOf(leader)]?.call("GET", "room-unset")).toBeNull()
+      expect(cluster.ids.filter(cluster.running)).toEqual(cluster.ids)
+      expect((await cluster.status(leader))?.health).toMatch(/room|space/)
+      for (const id of followers) await setFaults(cluster, id, {})
+      await goesOn(workload)
+      for (const client of clients) client.close()
+      expect(cluster.ids.filter(cluster.running)).toEqual(cluster.ids)
+      await nothingLost(cluster, workload)
+    }),
+)
 
 longTest("a write that meets a full disk all the same is not acknowledged; the node goes on when there is room", () =>
   withCluster({ program }, async (cluster) => {
@@ -107,13 +122,17 @@ longTest("a write that meets a full disk all the same is not acknowledged; the n
     await someWrites(workload)
     const leader = await cluster.leader()
     await setFaults(cluster, leader, { failWrite: "ENOSPC" })
-    await until("the disk has refused a write", async () => !cluster.running(leader) || /room|space|full/.test((await cluster.status(leader))?.health ?? ""))
+    await until(
+      "the disk has refused a write",
+      async () => !cluster.running(leader) || /room|space|full/.test((await cluster.status(leader))?.health ?? ""),
+    )
     await goesOn(workload)
     repair(cluster, leader)
     if (cluster.running(leader)) await setFaults(cluster, leader, {})
     else cluster.start(leader)
     await nothingLost(cluster, workload)
-  }))
+  }),
+)
 
 longTest("a leader whose disk stalls hands over", () =>
   withCluster({ program }, async (cluster) => {
@@ -128,7 +147,8 @@ longTest("a leader whose disk stalls hands over", () =>
     await goesOn(workload)
     await setFaults(cluster, leader, {})
     await nothingLost(cluster, workload)
-  }))
+  }),
+)
 
 // ------------------------------------------------------------------------------------------- loss of power
 
@@ -170,21 +190,27 @@ longTest("all nodes lose power at once: what was acknowledged is there", () =>
       await goesOn(workload)
     }
     await nothingLost(cluster, workload)
-  }))
+  }),
+)
 
-longTest("mutation: with disks that skip fdatasync the same loss of power loses acknowledged writes, and the checker says so", () =>
-  withCluster({ program }, async (cluster) => {
-    const goBack = await rememberLevels(cluster)
-    const workload = startWorkload(cluster)
-    await someWrites(workload)
-    for (const id of cluster.ids) await setFaults(cluster, id, { lie: true })
-    await someWrites(workload)
-    await workload.stop()
-    await cluster.killAll()
-    goBack()
-    for (const id of cluster.ids) repair(cluster, id)
-    cluster.startAll()
-    const leader = await cluster.leader()
-    await cluster.settled()
-    expect(judge(workload, await contents(cluster, leader)).filter((fault) => fault.startsWith("lost:")).length).toBeGreaterThan(0)
-  }))
+longTest(
+  "mutation: with disks that skip fdatasync the same loss of power loses acknowledged writes, and the checker says so",
+  () =>
+    withCluster({ program }, async (cluster) => {
+      const goBack = await rememberLevels(cluster)
+      const workload = startWorkload(cluster)
+      await someWrites(workload)
+      for (const id of cluster.ids) await setFaults(cluster, id, { lie: true })
+      await someWrites(workload)
+      await workload.stop()
+      await cluster.killAll()
+      goBack()
+      for (const id of cluster.ids) repair(cluster, id)
+      cluster.startAll()
+      const leader = await cluster.leader()
+      await cluster.settled()
+      expect(
+        judge(workload, await contents(cluster, leader)).filter((fault) => fault.startsWith("lost:")).length,
+      ).toBeGreaterThan(0)
+    }),
+)

@@ -6,7 +6,18 @@ import { expect } from "vitest"
 import type { Finding, FindingName } from "../kv/doctor/findings.ts"
 import { openNetwork, type Network } from "./chaos/network.ts"
 import { DAY, shiftedClocks } from "./clocks.ts"
-import { freePort, launch, root, smallSnapshots, startCluster, temporaryFolder, until, withCluster, type Cluster, type ClusterOptions } from "./cluster.ts"
+import {
+  freePort,
+  launch,
+  root,
+  smallSnapshots,
+  startCluster,
+  temporaryFolder,
+  until,
+  withCluster,
+  type Cluster,
+  type ClusterOptions,
+} from "./cluster.ts"
 import { longTest } from "./long.ts"
 import type { Faults } from "./lossy-files.ts"
 import { startWorkload } from "./workload.ts"
@@ -18,7 +29,11 @@ interface Diagnosis {
 /** `stepraft doctor --json`; its exit code says the same as its answer. */
 const doctor = (cluster: Cluster, id: string): Promise<Diagnosis> =>
   new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [join(root, "dist/kv/cli.js"), "doctor", "--json", "--port", String(cluster.member(id).clientPort)], { stdio: ["ignore", "pipe", "inherit"] })
+    const child = spawn(
+      process.execPath,
+      [join(root, "dist/kv/cli.js"), "doctor", "--json", "--port", String(cluster.member(id).clientPort)],
+      { stdio: ["ignore", "pipe", "inherit"] },
+    )
     let text = ""
     child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()))
     child.once("close", (code) => {
@@ -28,11 +43,24 @@ const doctor = (cluster: Cluster, id: string): Promise<Diagnosis> =>
     })
   })
 /** Asked until it names this, for as long as a fault may need to show. */
-const named = async (cluster: Cluster, at: string, name: FindingName, nodes: readonly string[], cause: RegExp): Promise<readonly Finding[]> => {
+const named = async (
+  cluster: Cluster,
+  at: string,
+  name: FindingName,
+  nodes: readonly string[],
+  cause: RegExp,
+): Promise<readonly Finding[]> => {
   let last: Diagnosis = { well: true, findings: [] }
   const found = await until(`${name} of ${nodes.join(", ")}`, async () => {
     last = await doctor(cluster, at)
-    return last.findings.some((one) => one.name === name && nodes.every((id) => one.nodes.includes(id)) && cause.test(`${one.evidence} ${one.cause} ${one.next}`)) && last.findings
+    return (
+      last.findings.some(
+        (one) =>
+          one.name === name &&
+          nodes.every((id) => one.nodes.includes(id)) &&
+          cause.test(`${one.evidence} ${one.cause} ${one.next}`),
+      ) && last.findings
+    )
   }).catch((error: unknown) => {
     throw new Error(`${String(error)}: ${JSON.stringify(last, null, 1)}`)
   })
@@ -41,7 +69,9 @@ const named = async (cluster: Cluster, at: string, name: FindingName, nodes: rea
 }
 const well = async (cluster: Cluster, but: readonly string[] = []): Promise<void> => {
   let last: Diagnosis = { well: false, findings: [] }
-  await until("all is well", async () => (last = await doctor(cluster, cluster.ids[0] ?? "")).findings.every(({ name }) => but.includes(name))).catch((error: unknown) => {
+  await until("all is well", async () =>
+    (last = await doctor(cluster, cluster.ids[0] ?? "")).findings.every(({ name }) => but.includes(name)),
+  ).catch((error: unknown) => {
     throw new Error(`${String(error)}: ${JSON.stringify(last.findings, null, 1)}`)
   })
 }
@@ -50,7 +80,11 @@ const other = (cluster: Cluster, ...ids: readonly string[]): string => cluster.i
 const faulty = { program: ["--import", "tsx", join("test", "serve-on-faulty-disk.ts")] }
 const setFaults = async (cluster: Cluster, id: string, faults: Faults): Promise<void> => {
   const node = cluster.process(id)
-  const told = (): number => node.output().split("\n").filter((line) => line === `faults ${JSON.stringify(faults)}`).length
+  const told = (): number =>
+    node
+      .output()
+      .split("\n")
+      .filter((line) => line === `faults ${JSON.stringify(faults)}`).length
   const before = told()
   writeFileSync(`${cluster.member(id).data}.faults.json`, JSON.stringify(faults))
   node.signal("SIGUSR2")
@@ -58,13 +92,20 @@ const setFaults = async (cluster: Cluster, id: string, faults: Faults): Promise<
 }
 
 /** A cluster each of whose links can be cut and slowed down. */
-const withNetwork = async (options: ClusterOptions, body: (cluster: Cluster, network: Network) => Promise<void>): Promise<void> => {
+const withNetwork = async (
+  options: ClusterOptions,
+  body: (cluster: Cluster, network: Network) => Promise<void>,
+): Promise<void> => {
   let cluster: Cluster | null = null
   const network = await openNetwork(["n1", "n2", "n3"], (id) => cluster?.member(id).peerPort ?? 0)
   // Nodes dial from their start on, and until the ports are known they are turned away.
   const program = ["--import", join(root, "test/chaos/own-peers.mjs"), join("dist", "kv", "cli.js")]
   try {
-    cluster = await startCluster({ ...options, program, env: { ...options.env, CHAOS_PEERS: JSON.stringify(network.peers) } })
+    cluster = await startCluster({
+      ...options,
+      program,
+      env: { ...options.env, CHAOS_PEERS: JSON.stringify(network.peers) },
+    })
     await cluster.leader()
     await body(cluster, network)
   } catch (error) {
@@ -80,7 +121,14 @@ longTest("doctor: a slow link, and one that is closed in one direction", () =>
   withNetwork({}, async (cluster, network) => {
     const leader = await cluster.leader()
     const id = other(cluster, leader)
-    network.impose("slow", [[leader, id], [id, leader]], { delay: 200 })
+    network.impose(
+      "slow",
+      [
+        [leader, id],
+        [id, leader],
+      ],
+      { delay: 200 },
+    )
     await named(cluster, leader, "slow-link", [leader, id], /there and back/)
     network.lift("slow")
     await well(cluster)
@@ -89,11 +137,17 @@ longTest("doctor: a slow link, and one that is closed in one direction", () =>
     await named(cluster, leader, "broken-link", [id, third], /do not hear each other/)
     network.lift("cut")
     await well(cluster)
-    for (const from of cluster.ids) network.impose(`all ${from}`, cluster.ids.filter((to) => to !== from).map((to) => [from, to] as const), { delay: 900 })
+    for (const from of cluster.ids)
+      network.impose(
+        `all ${from}`,
+        cluster.ids.filter((to) => to !== from).map((to) => [from, to] as const),
+        { delay: 900 },
+      )
     await named(cluster, leader, "no-leader", [...cluster.ids], /messages take longer than an election timeout/)
     for (const from of cluster.ids) network.lift(`all ${from}`)
     await well(cluster)
-  }))
+  }),
+)
 
 longTest("doctor: a snapshot that does not get through, and a follower that lags", () =>
   withNetwork({ env: smallSnapshots(400_000, 100_000, 200_000) }, async (cluster, network) => {
@@ -105,12 +159,19 @@ longTest("doctor: a snapshot that does not get through, and a follower that lags
     await until("its entries are trimmed", async () => ((await cluster.status(leader))?.snapshotIndex ?? 0) > 20)
     network.impose("slow", [[leader, id]], { rate: 3 })
     cluster.start(id)
-    await named(cluster, leader, "snapshot-install-failing", [id], /the link from .* is slow|does not answer the chunks/)
+    await named(
+      cluster,
+      leader,
+      "snapshot-install-failing",
+      [id],
+      /the link from .* is slow|does not answer the chunks/,
+    )
     await named(cluster, leader, "follower-lagging", [id], /gets a snapshot/)
     network.lift("slow")
     client.close()
     await well(cluster)
-  }))
+  }),
+)
 
 longTest("doctor: all is well; then one is killed, one is paused, and with the third nobody leads", () =>
   withCluster({}, async (cluster) => {
@@ -128,7 +189,8 @@ longTest("doctor: all is well; then one is killed, one is paused, and with the t
     cluster.start(a)
     // Nobody led for a while, and with one away the cluster's time catches up at a twentieth of the time that passes.
     await well(cluster, ["clock-off"])
-  }))
+  }),
+)
 
 longTest("doctor: disks of the followers that stall, one that is slow, and disks without room", () =>
   withCluster(faulty, async (cluster) => {
@@ -152,7 +214,8 @@ longTest("doctor: disks of the followers that stall, one that is slow, and disks
     await named(cluster, leader, "out-of-space", [followers[0] ?? ""], /the others go on/)
     await setFaults(cluster, followers[0] ?? "", {})
     await well(cluster)
-  }))
+  }),
+)
 
 longTest("doctor: a lost disk, a directory that was put back, and two processes of one name", () =>
   withCluster({}, async (cluster) => {
@@ -170,8 +233,18 @@ longTest("doctor: a lost disk, a directory that was put back, and two processes 
     cluster.signal(id, "SIGCONT")
     const { clientPort } = cluster.member(id)
     const second = launch(process.execPath, [
-      "dist/kv/cli.js", "serve", "--id", id, "--data", twin, "--client", `127.0.0.1:${clientPort + 1}`, "--peer", `127.0.0.1:${clientPort + 2}`,
-      "--peers", cluster.members.map((one) => `${one.id}=127.0.0.1:${one.id === id ? clientPort + 2 : one.peerPort}`).join(","),
+      "dist/kv/cli.js",
+      "serve",
+      "--id",
+      id,
+      "--data",
+      twin,
+      "--client",
+      `127.0.0.1:${clientPort + 1}`,
+      "--peer",
+      `127.0.0.1:${clientPort + 2}`,
+      "--peers",
+      cluster.members.map((one) => `${one.id}=127.0.0.1:${one.id === id ? clientPort + 2 : one.peerPort}`).join(","),
     ])
     await named(cluster, leader, "node-doubled", [id], /another process of that name/)
     second.signal("SIGKILL")
@@ -190,7 +263,8 @@ longTest("doctor: a lost disk, a directory that was put back, and two processes 
     cluster.start(id)
     await named(cluster, leader, "disk-lost", [id], new RegExp(`stepraft member replace ${id}`))
     await workload.stop()
-  }))
+  }),
+)
 
 longTest("doctor: a clock a day ahead", () => {
   const clocks = shiftedClocks()
@@ -212,7 +286,20 @@ longTest("doctor: a node of another version, and one whose list lacks a member",
     const id = other(cluster, leader)
     await cluster.kill(id)
     const { data, clientPort, peerPort } = cluster.member(id)
-    launch(process.execPath, [join(folder, "dist/kv/cli.js"), "serve", "--id", id, "--data", data, "--client", `127.0.0.1:${clientPort}`, "--peer", `127.0.0.1:${peerPort}`, "--peers", `${id}=127.0.0.1:${peerPort},${leader}=127.0.0.1:${cluster.member(leader).peerPort}`])
+    launch(process.execPath, [
+      join(folder, "dist/kv/cli.js"),
+      "serve",
+      "--id",
+      id,
+      "--data",
+      data,
+      "--client",
+      `127.0.0.1:${clientPort}`,
+      "--peer",
+      `127.0.0.1:${peerPort}`,
+      "--peers",
+      `${id}=127.0.0.1:${peerPort},${leader}=127.0.0.1:${cluster.member(leader).peerPort}`,
+    ])
     await named(cluster, leader, "mixed-versions", [...cluster.ids], new RegExp(`${id} 9\\.9\\.9`))
   })
 })
@@ -221,15 +308,34 @@ longTest("doctor: a node that waits to be a member, and one that was removed and
   withCluster({}, async (cluster) => {
     const leader = await cluster.leader()
     const [client, peer] = [await freePort(), await freePort()]
-    const words = ["serve", "--id", "n4", "--data", join(cluster.folder, "n4"), "--client", `127.0.0.1:${client}`, "--peer", `127.0.0.1:${peer}`]
-    launch(process.execPath, ["dist/kv/cli.js", ...words, "--peers", cluster.members.map((one) => `${one.id}=127.0.0.1:${one.peerPort}`).join(",")])
+    const words = [
+      "serve",
+      "--id",
+      "n4",
+      "--data",
+      join(cluster.folder, "n4"),
+      "--client",
+      `127.0.0.1:${client}`,
+      "--peer",
+      `127.0.0.1:${peer}`,
+    ]
+    launch(process.execPath, [
+      "dist/kv/cli.js",
+      ...words,
+      "--peers",
+      cluster.members.map((one) => `${one.id}=127.0.0.1:${one.peerPort}`).join(","),
+    ])
     await named(cluster, leader, "members-disagree", ["n4"], /stepraft member add n4/)
     const id = other(cluster, leader)
     const admin = await cluster.connect(leader)
-    await until(`${id} is removed`, async () => typeof (await admin.call("STEPRAFT", "MEMBER", "REMOVE", id)) === "string")
+    await until(
+      `${id} is removed`,
+      async () => typeof (await admin.call("STEPRAFT", "MEMBER", "REMOVE", id)) === "string",
+    )
     await named(cluster, leader, "members-disagree", [id], /no member any more|is no member|are none|is none/)
     admin.close()
-  }))
+  }),
+)
 
 longTest("doctor: a process with few descriptors, and clients that take all places", () =>
   withCluster({ flags: ["--max-clients", "20"] }, async (cluster) => {
@@ -240,4 +346,5 @@ longTest("doctor: a process with few descriptors, and clients that take all plac
     await named(cluster, leader, "out-of-descriptors", [id], /clients of at most 20/)
     for (const client of clients) client.close()
     await well(cluster)
-  }))
+  }),
+)

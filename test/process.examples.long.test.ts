@@ -12,7 +12,8 @@ import { freePort, launch, root, startCluster, temporaryFolder, until, type Watc
 import { acknowledgedBy, countAndKill, judgeCounting, judgeHistory } from "./counting.ts"
 
 const project = temporaryFolder("stepraft-packed-")
-const run = (command: string, ...words: string[]): string => execFileSync(command, words, { cwd: project, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] })
+const run = (command: string, ...words: string[]): string =>
+  execFileSync(command, words, { cwd: project, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] })
 const compiled = (program: string): string => join(project, "out", program.replace(/ts$/, "js"))
 
 let copies = 0
@@ -27,24 +28,53 @@ const onPorts = (program: string, ports: Readonly<Record<string, string>>): read
   writeFileSync(file, text)
   return ["node", file]
 }
-const readmePeers = ({ a = "", b = "", c = "" }: Readonly<Record<string, string>>): Readonly<Record<string, string>> => ({ "127.0.0.1:8001": a, "127.0.0.1:8002": b, "127.0.0.1:8003": c })
+const readmePeers = ({
+  a = "",
+  b = "",
+  c = "",
+}: Readonly<Record<string, string>>): Readonly<Record<string, string>> => ({
+  "127.0.0.1:8001": a,
+  "127.0.0.1:8002": b,
+  "127.0.0.1:8003": c,
+})
 
 beforeAll(() => {
-  const { devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly devDependencies: Readonly<Record<string, string>> }
+  const { devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    readonly devDependencies: Readonly<Record<string, string>>
+  }
   // It is built already: npm test and test:all begin with that.
-  const packed = JSON.parse(execFileSync("npm", ["pack", "--ignore-scripts", "--json", "--pack-destination", project], { cwd: root, encoding: "utf8" })) as readonly { readonly filename: string }[]
+  const packed = JSON.parse(
+    execFileSync("npm", ["pack", "--ignore-scripts", "--json", "--pack-destination", project], {
+      cwd: root,
+      encoding: "utf8",
+    }),
+  ) as readonly { readonly filename: string }[]
   writeFileSync(join(project, "package.json"), JSON.stringify({ name: "empty", private: true, type: "module" }))
   const wanted = ["typescript", "@types/node", "libsql"].map((name) => `${name}@${devDependencies[name] ?? "latest"}`)
   run("npm", "install", "--no-audit", "--no-fund", "--prefer-offline", `./${packed[0]?.filename ?? ""}`, ...wanted)
   mkdirSync(join(project, "src"))
-  cpSync(join(root, "test/examples"), join(project, "src"), { recursive: true, filter: (path) => !path.endsWith(".test.ts") })
+  cpSync(join(root, "test/examples"), join(project, "src"), {
+    recursive: true,
+    filter: (path) => !path.endsWith(".test.ts"),
+  })
   const compilerOptions = {
-    target: "es2023", lib: ["es2023"], types: ["node"], module: "nodenext", strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, verbatimModuleSyntax: true,
-    rewriteRelativeImportExtensions: true, rootDir: "src", outDir: "out",
+    target: "es2023",
+    lib: ["es2023"],
+    types: ["node"],
+    module: "nodenext",
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    verbatimModuleSyntax: true,
+    rewriteRelativeImportExtensions: true,
+    rootDir: "src",
+    outDir: "out",
   }
   writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["src"] }))
   // Effect's own declarations want the names of browsers, which "types": ["node"] does not give; all others are looked at.
-  const found = spawnSync("npx", ["tsc"], { cwd: project, encoding: "utf8" }).stdout.split("\n").filter((line) => line.includes(": error ") && !line.startsWith("node_modules/effect/"))
+  const found = spawnSync("npx", ["tsc"], { cwd: project, encoding: "utf8" })
+    .stdout.split("\n")
+    .filter((line) => line.includes(": error ") && !line.startsWith("node_modules/effect/"))
   expect(found).toEqual([])
 }, 600_000)
 
@@ -63,8 +93,11 @@ const three = async (program: string, ...more: string[]) => {
   const now = new Map(ids.map((id) => [id, begin(id)]))
   const of = (id: string): Watched => now.get(id) ?? begin(id)
   return {
-    ids, started, of,
-    lines: (pattern: RegExp): string[] => started.flatMap(({ output }) => Array.from(output().matchAll(pattern), ([, word = ""]) => word)),
+    ids,
+    started,
+    of,
+    lines: (pattern: RegExp): string[] =>
+      started.flatMap(({ output }) => Array.from(output().matchAll(pattern), ([, word = ""]) => word)),
     kill: async (id: string): Promise<void> => {
       of(id).signal("SIGKILL")
       await of(id).exited
@@ -78,9 +111,12 @@ const three = async (program: string, ...more: string[]) => {
 }
 
 describe("packed, installed and compiled", () => {
-  test.each(["counters.ts", "counters.sqlite.ts"])("%s: each of three killed under load, nothing lost, nothing doubled, linearizable", async (program) => {
-    console.log(program, judgeCounting(await countAndKill(["node", compiled(program)], project)))
-  })
+  test.each(["counters.ts", "counters.sqlite.ts"])(
+    "%s: each of three killed under load, nothing lost, nothing doubled, linearizable",
+    async (program) => {
+      console.log(program, judgeCounting(await countAndKill(["node", compiled(program)], project)))
+    },
+  )
 
   test("jobs.ts: every job is done once, whoever is killed", async () => {
     const servers = await three("jobs.ts")
@@ -110,10 +146,14 @@ describe("packed, installed and compiled", () => {
       for (const id of ids.slice(0, 2)) {
         servers.of(id).signal("SIGTERM")
         expect(await servers.of(id).exited).toBe(0)
-        states.push(JSON.parse(/^state (.*)$/mu.exec(servers.of(id).output())?.[1] ?? "null") as (typeof states)[number])
+        states.push(
+          JSON.parse(/^state (.*)$/mu.exec(servers.of(id).output())?.[1] ?? "null") as (typeof states)[number],
+        )
       }
       for (const { open, done } of states) {
-        expect([...Object.keys(open), ...Object.keys(done)].toSorted()).toEqual(Array.from({ length: given }, (_, i) => `j${i}`).toSorted())
+        expect([...Object.keys(open), ...Object.keys(done)].toSorted()).toEqual(
+          Array.from({ length: given }, (_, i) => `j${i}`).toSorted(),
+        )
         const did = lines(/^did (\S+)$/gmu)
         expect(new Set(did).size).toBe(did.length)
         expect(did.every((job) => job in done)).toBe(true)
@@ -124,8 +164,15 @@ describe("packed, installed and compiled", () => {
   })
 
   test("replicate.ts, the README's own machine: each of three killed under load, no job lost, none claimed twice, linearizable", async () => {
-    const { processes, states } = await countAndKill<{ readonly open: readonly string[]; readonly owners: Readonly<Record<string, string>> }>((peers) => onPorts("replicate.ts", readmePeers(peers)))
-    const claimed = processes.flatMap(({ output }) => Array.from(output().matchAll(/^claimed (\S+) (\S+)$/gmu), ([, by = "", job = ""]) => ({ by, job }))).filter(({ job }) => job !== "null")
+    const { processes, states } = await countAndKill<{
+      readonly open: readonly string[]
+      readonly owners: Readonly<Record<string, string>>
+    }>((peers) => onPorts("replicate.ts", readmePeers(peers)))
+    const claimed = processes
+      .flatMap(({ output }) =>
+        Array.from(output().matchAll(/^claimed (\S+) (\S+)$/gmu), ([, by = "", job = ""]) => ({ by, job })),
+      )
+      .filter(({ job }) => job !== "null")
     expect(claimed.length).toBeGreaterThan(100)
     expect(new Set(claimed.map(({ job }) => job)).size).toBe(claimed.length)
     for (const { open, owners } of states) {
@@ -144,8 +191,12 @@ describe("packed, installed and compiled", () => {
   })
 
   test("counter.effect.ts: each of three killed under load, nothing lost, nothing doubled, linearizable", async () => {
-    const { processes, states } = await countAndKill<number>((peers) => onPorts("counter.effect.ts", readmePeers(peers)))
-    const counts = processes.flatMap(({ output }) => Array.from(output().matchAll(/^ack \S+ \d+ (\d+) \d+$/gmu), ([, now]) => Number(now)))
+    const { processes, states } = await countAndKill<number>((peers) =>
+      onPorts("counter.effect.ts", readmePeers(peers)),
+    )
+    const counts = processes.flatMap(({ output }) =>
+      Array.from(output().matchAll(/^ack \S+ \d+ (\d+) \d+$/gmu), ([, now]) => Number(now)),
+    )
     expect(new Set(counts).size).toBe(counts.length)
     expect(Math.min(...states)).toBeGreaterThanOrEqual(Math.max(...counts))
     expect(processes.map(({ output }) => output()).join("\n")).toMatch(/^counted to \d+$/mu)
@@ -155,7 +206,10 @@ describe("packed, installed and compiled", () => {
   test("store.ts, the README's client: each of three nodes killed under load, nothing lost, nothing doubled, linearizable", async () => {
     const cluster = await startCluster()
     const { members, ids } = cluster
-    const [command, ...words] = onPorts("store.ts", Object.fromEntries(members.map(({ clientPort }, i) => [`127.0.0.1:${7001 + i}`, `127.0.0.1:${clientPort}`])))
+    const [command, ...words] = onPorts(
+      "store.ts",
+      Object.fromEntries(members.map(({ clientPort }, i) => [`127.0.0.1:${7001 + i}`, `127.0.0.1:${clientPort}`])),
+    )
     const client = launch(command, words, {}, project)
     const more = (): Promise<unknown> => {
       const before = acknowledgedBy([client]).length
@@ -201,7 +255,14 @@ describe("packed, installed and compiled", () => {
         await more()
       }
       expect(new Set(wrote()).size).toBe(wrote().length)
-      const pairs = servers.started.flatMap(({ output }) => Array.from(output().matchAll(/^wrote (\d+) with token (\d+)$/gmu), ([, number, token]) => [Number(number), Number(token)] as const)).toSorted(([a], [b]) => a - b)
+      const pairs = servers.started
+        .flatMap(({ output }) =>
+          Array.from(
+            output().matchAll(/^wrote (\d+) with token (\d+)$/gmu),
+            ([, number, token]) => [Number(number), Number(token)] as const,
+          ),
+        )
+        .toSorted(([a], [b]) => a - b)
       expect(pairs.map(([, token]) => token)).toEqual(pairs.map(([, token]) => token).toSorted((a, b) => a - b))
     } finally {
       await servers.end()
@@ -226,10 +287,21 @@ describe("packed, installed and compiled", () => {
     await new Promise<void>((resolve) => resource.listen(0, "127.0.0.1", resolve))
     const url = `http://127.0.0.1:${(resource.address() as AddressInfo).port}`
     const started: Watched[] = []
-    const begin = (): void => void started.push(launch("node", [compiled("cron.ts"), cluster.members.map(({ clientPort }) => `127.0.0.1:${clientPort}`).join(","), url], {}, project))
+    const begin = (): void =>
+      void started.push(
+        launch(
+          "node",
+          [compiled("cron.ts"), cluster.members.map(({ clientPort }) => `127.0.0.1:${clientPort}`).join(","), url],
+          {},
+          project,
+        ),
+      )
     const writer = (not: readonly number[]): Promise<number> => {
       const from = seen.length
-      return until("another one writes", () => seen.slice(from).find(({ by, refused }) => !refused && !not.includes(by))?.by ?? null)
+      return until(
+        "another one writes",
+        () => seen.slice(from).find(({ by, refused }) => !refused && !not.includes(by))?.by ?? null,
+      )
     }
     try {
       for (let i = 0; i < 3; i++) begin()
@@ -259,8 +331,19 @@ describe("packed, installed and compiled", () => {
 
   test("importing it costs little", () => {
     for (const name of ["stepraft", "stepraft/kv/client"]) {
-      const times = Array.from({ length: 10 }, () => Number(run("node", "--input-type=module", "-e", `const from = performance.now(); await import("${name}"); console.log(performance.now() - from)`))).toSorted((a, b) => a - b)
-      console.log(`import ${name}: median ${((times[4] ?? 0) + (times[5] ?? 0)) / 2} ms of 10, ${times.map((time) => time.toFixed(0)).join(" ")}`)
+      const times = Array.from({ length: 10 }, () =>
+        Number(
+          run(
+            "node",
+            "--input-type=module",
+            "-e",
+            `const from = performance.now(); await import("${name}"); console.log(performance.now() - from)`,
+          ),
+        ),
+      ).toSorted((a, b) => a - b)
+      console.log(
+        `import ${name}: median ${((times[4] ?? 0) + (times[5] ?? 0)) / 2} ms of 10, ${times.map((time) => time.toFixed(0)).join(" ")}`,
+      )
       expect(times).toHaveLength(10)
     }
   })

@@ -12,7 +12,9 @@ test("the leader is killed under load: writes go on within 1.5 s, nothing acknow
     expect(wrong).toEqual([])
     expect(new Set(digests).size).toBe(1)
     const session = trials.map((one) => one.session)
-    console.log(`failover, ms: session ${summary(session)}; plain ${summary(trials.map((one) => one.plain))}; caught up ${summary(trials.map((one) => one.caughtUp))}`)
+    console.log(
+      `failover, ms: session ${summary(session)}; plain ${summary(trials.map((one) => one.plain))}; caught up ${summary(trials.map((one) => one.caughtUp))}`,
+    )
     // The figure is only asserted where enough trials were made; a short run on a busy machine proves safety alone.
     if (full) expect(middle(session)).toBeLessThan(1500)
   }))
@@ -30,7 +32,8 @@ for (const [name, env] of [
       expect(wrong).toEqual([])
       expect(new Set(digests).size).toBe(1)
       console.log(`restart of all nodes to the next write: ${summary(times)}`)
-    }))
+    }),
+  )
 
 longTest("a leader that is stopped (SIGSTOP) is replaced, and when it goes on it serves no stale read", () =>
   withCluster({}, async (cluster) => {
@@ -47,7 +50,8 @@ longTest("a leader that is stopped (SIGSTOP) is replaced, and when it goes on it
     const { wrong, digests } = await verify(cluster, [workload])
     expect(wrong).toEqual([])
     expect(new Set(digests).size).toBe(1)
-  }))
+  }),
+)
 
 longTest("a leader that is asked to stop hands over first: its clients' writes go on", () =>
   withCluster({}, async (cluster) => {
@@ -62,4 +66,5 @@ longTest("a leader that is asked to stop hands over first: its clients' writes g
     const { wrong, digests } = await verify(cluster, [workload])
     expect(wrong).toEqual([])
     expect(new Set(digests).size).toBe(1)
-  }))
+  }),
+)

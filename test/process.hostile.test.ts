@@ -39,9 +39,15 @@ const besieged = async (cluster: Cluster): Promise<void> => {
     for (let round = 0; round < rounds; round += 10)
       await Promise.all(Array.from({ length: 10 }, () => attack(port, [noise(1 + Math.floor(random() * 5000))], 100)))
     // Connections that say nothing, or only half of something.
-    await Promise.all([attack(port, []), attack(port, [text("*3\r\n$3\r\nSE")]), attack(port, [u32(100), text("half")])])
+    await Promise.all([
+      attack(port, []),
+      attack(port, [text("*3\r\n$3\r\nSE")]),
+      attack(port, [u32(100), text("half")]),
+    ])
   }
-  await Promise.all(cluster.members.flatMap(({ clientPort, peerPort }, i) => [siege(clientPort, 2 * i), siege(peerPort, 2 * i + 1)]))
+  await Promise.all(
+    cluster.members.flatMap(({ clientPort, peerPort }, i) => [siege(clientPort, 2 * i), siege(peerPort, 2 * i + 1)]),
+  )
 }
 
 test("random bytes and frames of 2 GB on both ports close that connection and nothing else", () =>
@@ -66,15 +72,21 @@ const held = async (name: string): Promise<void> => {
   expect(failures).toEqual([])
 }
 
-test("legal requests that ask for too much: every node goes on within its memory, nothing acknowledged is lost, and all come back", () => held("brief"))
+test("legal requests that ask for too much: every node goes on within its memory, nothing acknowledged is lost, and all come back", () =>
+  held("brief"))
 /** The others: npm run hostile. */
-for (const name of ["descriptors", "numbers", "exec-get", "exec-append", "mix"]) longTest(`hostile, ${name}: ${findScenario(name)?.about ?? "unknown"}`, () => held(name))
+for (const name of ["descriptors", "numbers", "exec-get", "exec-append", "mix"])
+  longTest(`hostile, ${name}: ${findScenario(name)?.about ?? "unknown"}`, () => held(name))
 
 longTest("a frame of 2 GB is refused at its length, before its bytes are taken", () =>
   withCluster({}, async (cluster) => {
     const [member] = cluster.members
     if (member === undefined) throw new Error("no node")
-    for (const [port, head] of [[member.peerPort, u32(0x7fff_ffff)], [member.clientPort, text("*1\r\n$2147483647\r\n")]] as const)
+    for (const [port, head] of [
+      [member.peerPort, u32(0x7fff_ffff)],
+      [member.clientPort, text("*1\r\n$2147483647\r\n")],
+    ] as const)
       await until(`port ${port} closes`, async () => (await attack(port, [head, filler], 5000)) === "closed", 20_000)
     expect(cluster.running(member.id)).toBe(true)
-  }))
+  }),
+)

@@ -10,7 +10,10 @@ import { startWorkload, verify, type Workload } from "./workload.ts"
 /** `stepraft …`: its exit code and what it says. */
 const stepraft = (...words: readonly string[]): Promise<{ readonly code: number | null; readonly text: string }> =>
   new Promise((resolve) => {
-    const child = spawn(process.execPath, [join(root, "dist/kv/cli.js"), ...words], { cwd: root, stdio: ["ignore", "pipe", "pipe"] })
+    const child = spawn(process.execPath, [join(root, "dist/kv/cli.js"), ...words], {
+      cwd: root,
+      stdio: ["ignore", "pipe", "pipe"],
+    })
     let text = ""
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (text += chunk.toString()))
     child.once("close", (code) => resolve({ code, text }))
@@ -40,14 +43,18 @@ longTest("every disk is lost in turn and replaced by one command, and nothing th
       await goesOn(workload)
     }
     await nothingLost(cluster, workload)
-  }))
+  }),
+)
 
 longTest("leadership is handed over, and every node moves to another port with the lists as they were", () =>
   withCluster({}, async (cluster) => {
     const workload = startWorkload(cluster)
     const leader = await cluster.leader()
     const to = other(cluster, leader)
-    expect(await stepraft("leader", "transfer", to, "--port", portOf(cluster, leader))).toEqual({ code: 0, text: expect.stringContaining(`${to} leads`) as string })
+    expect(await stepraft("leader", "transfer", to, "--port", portOf(cluster, leader))).toEqual({
+      code: 0,
+      text: expect.stringContaining(`${to} leads`) as string,
+    })
     for (const id of cluster.ids) {
       await goesOn(workload)
       await cluster.kill(id, "SIGTERM")
@@ -55,8 +62,11 @@ longTest("leadership is handed over, and every node moves to another port with t
       Object.assign(cluster.member(id), { peerPort: Number(peer.split(":")[1]) })
       cluster.start(id, { flags: ["--advertise-peer", peer] })
       await until(`${id} is well at ${peer}`, async () => (await cluster.status(id))?.health === "ok")
-      await until("its address is written down", async () => (await stepraft("member", "list", "--port", portOf(cluster, other(cluster, id)))).text.includes(peer))
+      await until("its address is written down", async () =>
+        (await stepraft("member", "list", "--port", portOf(cluster, other(cluster, id)))).text.includes(peer),
+      )
     }
     await goesOn(workload)
     await nothingLost(cluster, workload)
-  }))
+  }),
+)

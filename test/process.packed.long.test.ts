@@ -10,20 +10,39 @@ execFileSync("npm", ["pack", "--silent", "--ignore-scripts", "--pack-destination
 const tarball = join(folder, readdirSync(folder)[0] ?? "")
 
 test("it holds each source once, what was built from it, and nothing else", () => {
-  const files = execFileSync("tar", ["-tzf", tarball], { encoding: "utf8" }).trim().split("\n").map((file) => file.slice("package/".length))
+  const files = execFileSync("tar", ["-tzf", tarball], { encoding: "utf8" })
+    .trim()
+    .split("\n")
+    .map((file) => file.slice("package/".length))
   const sources = new Set(files.filter((file) => file.endsWith(".ts") && !file.startsWith("dist/")))
   const built = files.filter((file) => file.startsWith("dist/"))
   // Left over from a build of before? Remove dist and build again.
-  expect(built.filter((file) => !sources.has(file.slice("dist/".length).replace(/\.(js|d\.ts)(\.map)?$/, ".ts")))).toEqual([])
+  expect(
+    built.filter((file) => !sources.has(file.slice("dist/".length).replace(/\.(js|d\.ts)(\.map)?$/, ".ts"))),
+  ).toEqual([])
   expect(built.length).toBe(4 * sources.size)
   for (const file of built.filter((name) => name.endsWith(".map"))) {
-    const map = JSON.parse(execFileSync("tar", ["-xzOf", tarball, `package/${file}`], { encoding: "utf8" })) as { readonly sources: readonly string[]; readonly sourcesContent?: unknown }
+    const map = JSON.parse(execFileSync("tar", ["-xzOf", tarball, `package/${file}`], { encoding: "utf8" })) as {
+      readonly sources: readonly string[]
+      readonly sourcesContent?: unknown
+    }
     expect(map.sourcesContent).toBeUndefined()
-    expect(map.sources.map((source) => join(file, "..", source))).toEqual([file.slice("dist/".length).replace(/\.(js|d\.ts)\.map$/, ".ts")])
+    expect(map.sources.map((source) => join(file, "..", source))).toEqual([
+      file.slice("dist/".length).replace(/\.(js|d\.ts)\.map$/, ".ts"),
+    ])
     // One of each kind is enough: they are written by one program.
     if (file.startsWith("dist/interpreters/")) break
   }
-  expect(files.filter((file) => !built.includes(file) && !sources.has(file) && !/^(README\.md|LICENSE|package\.json)$|^(core|interpreters|kv|spec)\/.*\.md$|^kv\/(alerts\.yml|dashboard\.json)$/.test(file))).toEqual([])
+  expect(
+    files.filter(
+      (file) =>
+        !built.includes(file) &&
+        !sources.has(file) &&
+        !/^(README\.md|LICENSE|package\.json)$|^(core|interpreters|kv|spec)\/.*\.md$|^kv\/(alerts\.yml|dashboard\.json)$/.test(
+          file,
+        ),
+    ),
+  ).toEqual([])
   expect(statSync(tarball).size).toBeLessThan(2_500_000)
 })
 

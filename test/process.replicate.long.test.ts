@@ -8,5 +8,9 @@ import { longTest } from "./long.ts"
 const kill = async (program: string): Promise<void> => {
   judgeCounting(await countAndKill(["node", "--import", "tsx", join(root, "test/examples", program)]))
 }
-test("each of three is killed under load, and all at once: what was acknowledged is there, once", () => kill("counters.ts"), 300_000)
+test(
+  "each of three is killed under load, and all at once: what was acknowledged is there, once",
+  () => kill("counters.ts"),
+  300_000,
+)
 longTest("the same with a state that keeps itself, in SQLite", () => kill("counters.sqlite.ts"))

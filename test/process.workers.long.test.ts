@@ -20,14 +20,19 @@ class Thread {
     this.name = name
     // Workers of Node 20 do not take --import from their parent.
     const file = JSON.stringify(new URL("port.worker.ts", import.meta.url).href)
-    this.worker = new Worker(`import("tsx/esm/api").then(({ register }) => { register(); return import(${file}) })`, { eval: true, workerData: { name, directory } })
+    this.worker = new Worker(`import("tsx/esm/api").then(({ register }) => { register(); return import(${file}) })`, {
+      eval: true,
+      workerData: { name, directory },
+    })
     ended.push(() => this.worker.terminate())
     this.worker.on("message", (message: FromWorker) => {
       if (message.type === "identity") this.self = message.self
       else if (message.type === "lost") exchange.renew(name, message.peer)
       else this.seen = message
     })
-    exchange.join(name, (peer, port) => this.worker.postMessage({ type: "port", peer, port } satisfies ToWorker, [port]))
+    exchange.join(name, (peer, port) =>
+      this.worker.postMessage({ type: "port", peer, port } satisfies ToWorker, [port]),
+    )
   }
   tell(message: ToWorker): void {
     this.worker.postMessage(message)
@@ -52,13 +57,14 @@ test("elect a leader over ports, survive its end, and take it back", async () =>
   const founding = { voters: all().flatMap(({ self }) => self ?? []), outgoing: [], learners: [] }
   for (const thread of all()) thread.tell({ type: "found", founding })
 
-  const leader = (): Promise<Thread> => until("a leader", () => all().find((thread) => thread.look()?.leads === true) ?? null)
+  const leader = (): Promise<Thread> =>
+    until("a leader", () => all().find((thread) => thread.look()?.leads === true) ?? null)
   const say = async (word: string): Promise<void> => {
     let asked = 0
     await until(`everybody has executed ${word}`, async () => {
       if (performance.now() - asked > 1000) {
-        asked = performance.now();
-        (await leader()).tell({ type: "propose", word })
+        asked = performance.now()
+        ;(await leader()).tell({ type: "propose", word })
       }
       return all().every((thread) => thread.look()?.words.includes(word) === true)
     })
@@ -69,7 +75,9 @@ test("elect a leader over ports, survive its end, and take it back", async () =>
   exchange.leave(first.name)
   threads.delete(first.name)
   await first.terminate()
-  await until("the others have noticed that its port is closed", () => all().every((thread) => thread.look()?.gone.includes(first.name) === true))
+  await until("the others have noticed that its port is closed", () =>
+    all().every((thread) => thread.look()?.gone.includes(first.name) === true),
+  )
   await say("c")
   threads.set(first.name, begin(first.name))
   await say("d")

@@ -19,7 +19,15 @@ import { withLocalCluster } from "./node.help.ts"
 
 const NAMES = ["n1", "n2", "n3", "n4", "n5"]
 const addresses = Object.fromEntries(NAMES.map((name) => [name, "127.0.0.1:1"]))
-const applying = (directories: readonly string[], more: Partial<Applying> = {}): Applying => ({ directories, peers: {}, acceptLostWrites: true, skip: 1_000, timeout: 3_000, stamp: "then", ...more })
+const applying = (directories: readonly string[], more: Partial<Applying> = {}): Applying => ({
+  directories,
+  peers: {},
+  acceptLostWrites: true,
+  skip: 1_000,
+  timeout: 3_000,
+  stamp: "then",
+  ...more,
+})
 
 /** An OpenSession, then a SET of `last` by each further command; 0 stands for a change of members that must not be followed. */
 const logOf = (terms: readonly number[], strangers: boolean): readonly Entry[] => {
@@ -27,14 +35,33 @@ const logOf = (terms: readonly number[], strangers: boolean): readonly Entry[] =
   return chained(
     terms.map((term, i): UnchainedEntry => {
       const place = { index: i + 1, term, time: 1_000_000 + i }
-      if (strangers && i === terms.length - 1) return { ...place, kind: "configuration", configuration: { voters: [{ name: "n9", incarnation: "9" }], outgoing: [], learners: [] } }
-      const call = i === 0 ? encodeCommand({ type: "OpenSession", owner: "me", secret: session.secret }) : encodeCommand({ type: "Execute", ...session, sequence: i, lowest: i, exec: false, watches: [], calls: [buffers("SET", "last", String(i + 1))] })
+      if (strangers && i === terms.length - 1)
+        return {
+          ...place,
+          kind: "configuration",
+          configuration: { voters: [{ name: "n9", incarnation: "9" }], outgoing: [], learners: [] },
+        }
+      const call =
+        i === 0
+          ? encodeCommand({ type: "OpenSession", owner: "me", secret: session.secret })
+          : encodeCommand({
+              type: "Execute",
+              ...session,
+              sequence: i,
+              lowest: i,
+              exec: false,
+              watches: [],
+              calls: [buffers("SET", "last", String(i + 1))],
+            })
       return { ...place, kind: "command", payload: payloadOf(call) }
     }),
   )
 }
 /** A directory of a cluster of five with such a log, and no state. */
-const survivors = async (logs: readonly (readonly number[])[], { claims = 0, strangers = false } = {}): Promise<readonly string[]> => {
+const survivors = async (
+  logs: readonly (readonly number[])[],
+  { claims = 0, strangers = false } = {},
+): Promise<readonly string[]> => {
   const folder = temporaryFolder()
   const opened = await Promise.all(NAMES.map((name) => openStorage({ directory: join(folder, name, "log"), name })))
   const voters = opened.map(({ storage }) => storage.identity.self)
@@ -51,7 +78,9 @@ const survivors = async (logs: readonly (readonly number[])[], { claims = 0, str
       await one.durable(nth + 1)
     }
     if (claims > 0) {
-      const sighting = await new Promise<{ term: number; index: number }>((resolve) => storage.sightings.meet(peer.identity.self, peer.start, resolve))
+      const sighting = await new Promise<{ term: number; index: number }>((resolve) =>
+        storage.sightings.meet(peer.identity.self, peer.start, resolve),
+      )
       Object.assign(sighting, { term: Math.max(...terms), index: claims })
     }
   }
@@ -60,24 +89,45 @@ const survivors = async (logs: readonly (readonly number[])[], { claims = 0, str
 }
 
 test("the best survivor is the one whose last entry is of the latest term, then the longest; what it cannot know is told", async () => {
-  const [shorter = "", longer = ""] = await survivors([[1, 1, 2, 2], [1, 1, 1, 1, 1, 1, 1]], { claims: 6 })
+  const [shorter = "", longer = ""] = await survivors(
+    [
+      [1, 1, 2, 2],
+      [1, 1, 1, 1, 1, 1, 1],
+    ],
+    { claims: 6 },
+  )
   const plan = await planRecovery([longer, shorter])
-  expect(plan).toMatchObject({ cluster: "c", voters: NAMES, majority: false, uncertain: 4, best: { directory: shorter, last: { index: 4, term: 2, time: 1_000_003 }, executed: null, whole: true } })
+  expect(plan).toMatchObject({
+    cluster: "c",
+    voters: NAMES,
+    majority: false,
+    uncertain: 4,
+    best: { directory: shorter, last: { index: 4, term: 2, time: 1_000_003 }, executed: null, whole: true },
+  })
   expect(plan.lost.map(({ name }) => name)).toEqual(["n3", "n4", "n5"])
   // n4 had acknowledged more than anybody has who is left.
   expect(plan.beyond).toEqual([{ name: "n4", index: 6, term: 2 }])
-  const [one = "", two = ""] = await survivors([[1, 1, 1], [1, 1, 1, 1]])
+  const [one = "", two = ""] = await survivors([
+    [1, 1, 1],
+    [1, 1, 1, 1],
+  ])
   expect((await planRecovery([one, two])).best.directory).toBe(two)
 })
 
 test("a damaged survivor is not chosen, and nothing is made of damaged ones alone", async () => {
-  const [good = "", damaged = ""] = await survivors([[1, 1], [1, 1, 1, 1]])
+  const [good = "", damaged = ""] = await survivors([
+    [1, 1],
+    [1, 1, 1, 1],
+  ])
   // What can be read of it is longer than the other.
   const file = lastSegment(damaged)
   const last = recordsOf(file).at(-1)?.start ?? 0
   flipBit(file, last + 100)
   const plan = await planRecovery([damaged, good])
-  expect([plan.best.directory, plan.survivors[1]?.damage]).toEqual([good, [`${file} at offset ${last}: the checksum does not fit the record`]])
+  expect([plan.best.directory, plan.survivors[1]?.damage]).toEqual([
+    good,
+    [`${file} at offset ${last}: the checksum does not fit the record`],
+  ])
   await expect(applyRecovery(applying([damaged]))).rejects.toMatchObject({ _tag: "NoSurvivor" })
   expect(readdirSync(join(damaged, "..")).filter((name) => name.includes("reco"))).toEqual([])
 })
@@ -85,16 +135,28 @@ test("a damaged survivor is not chosen, and nothing is made of damaged ones alon
 test("applied: all of the log is executed, members of the old cluster are not followed, and the old directory stays as it was", async () => {
   const [data = ""] = await survivors([[1, 1, 2, 2]], { strangers: true })
   const given = { term: 2, index: 4 }
-  await expect(applyRecovery(applying([data], { acceptLostWrites: false, peers: { n9: "127.0.0.1:1" } }))).rejects.toMatchObject({ _tag: "LossNotAccepted" })
+  await expect(
+    applyRecovery(applying([data], { acceptLostWrites: false, peers: { n9: "127.0.0.1:1" } })),
+  ).rejects.toMatchObject({ _tag: "LossNotAccepted" })
   await expect(applyRecovery(applying([data]))).rejects.toMatchObject({ _tag: "AddressUnknown", names: ["n9"] })
-  await expect(applyRecovery(applying([data], { peers: { n9: "127.0.0.1:1", n8: "127.0.0.1:1" } }))).rejects.toMatchObject({ _tag: "NoSuchVoter", names: ["n8"] })
+  await expect(
+    applyRecovery(applying([data], { peers: { n9: "127.0.0.1:1", n8: "127.0.0.1:1" } })),
+  ).rejects.toMatchObject({ _tag: "NoSuchVoter", names: ["n8"] })
   // What cannot be asked is not proven to be gone.
-  for (const address of ["127.0.0.1", "no.such.host.invalid:1"]) await expect(applyRecovery(applying([data], { peers: { n9: address } }))).rejects.toMatchObject({ _tag: "MemberNotAsked", name: "n9" })
+  for (const address of ["127.0.0.1", "no.such.host.invalid:1"])
+    await expect(applyRecovery(applying([data], { peers: { n9: address } }))).rejects.toMatchObject({
+      _tag: "MemberNotAsked",
+      name: "n9",
+    })
   const { kept, cluster, index } = await applyRecovery(applying([data], { peers: { n9: "127.0.0.1:1" } }))
   expect((await planRecovery([kept])).best.last).toMatchObject(given)
   const at = await nodeDirectory(data)
   const { format, stored } = await logIn(at)
-  expect([format.identity.cluster, stored?.hardState, stored?.base]).toMatchObject([cluster, { term: 5, vote: null }, { index, term: 2, time: 1_000_003, configuration: { voters: [format.identity.self] } }])
+  expect([format.identity.cluster, stored?.hardState, stored?.base]).toMatchObject([
+    cluster,
+    { term: 5, vote: null },
+    { index, term: 2, time: 1_000_003, configuration: { voters: [format.identity.self] } },
+  ])
   expect(format.identity.self.name).toBe("n1")
   const state = await openState(at, { cluster, node: "n1" })
   expect(state.position).toEqual(stored?.base)
@@ -108,7 +170,10 @@ test("a member that answers is not given up on, though it is no majority with th
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
   const { port } = server.address() as AddressInfo
-  await expect(applyRecovery(applying([data], { peers: { n2: `127.0.0.1:${port}` } }))).rejects.toMatchObject({ _tag: "MembersAnswer", names: ["n2"] })
+  await expect(applyRecovery(applying([data], { peers: { n2: `127.0.0.1:${port}` } }))).rejects.toMatchObject({
+    _tag: "MembersAnswer",
+    names: ["n2"],
+  })
   server.close()
 })
 
@@ -118,15 +183,28 @@ test("two of three disks are lost: refused while a majority could answer; then t
     const client = await cluster.connect(await cluster.leader())
     for (let i = 0; i < 10; i++) expect(await client.call("SET", `k${i}`, i)).toBe("OK")
     const [n1, n2, n3] = [cluster.node("n1"), cluster.node("n2"), cluster.node("n3")]
-    await until("n1 has it all", () => n1.status().applied === n1.status().commitIndex && n1.status().commitIndex === n2.status().commitIndex)
+    await until(
+      "n1 has it all",
+      () => n1.status().applied === n1.status().commitIndex && n1.status().commitIndex === n2.status().commitIndex,
+    )
     const directories = [n1.config.dataDir]
     await expect(planRecovery(directories)).rejects.toMatchObject({ _tag: "DirectoryLocked" })
     await n1.stop()
-    await expect(applyRecovery(applying(directories))).rejects.toMatchObject({ _tag: "MajorityAlive", answering: ["n2", "n3"], given: ["n1"] })
+    await expect(applyRecovery(applying(directories))).rejects.toMatchObject({
+      _tag: "MajorityAlive",
+      answering: ["n2", "n3"],
+      given: ["n1"],
+    })
     await n3.stop()
-    await expect(applyRecovery(applying(directories))).rejects.toMatchObject({ _tag: "MajorityAlive", answering: ["n2"] })
+    await expect(applyRecovery(applying(directories))).rejects.toMatchObject({
+      _tag: "MajorityAlive",
+      answering: ["n2"],
+    })
     await n2.stop()
-    await expect(applyRecovery(applying([n1.config.dataDir, n2.config.dataDir]))).rejects.toMatchObject({ _tag: "MajorityAlive", answering: [] })
+    await expect(applyRecovery(applying([n1.config.dataDir, n2.config.dataDir]))).rejects.toMatchObject({
+      _tag: "MajorityAlive",
+      answering: [],
+    })
     rmSync(n3.config.dataDir, { recursive: true })
     const { cluster: made, kept } = await applyRecovery(applying(directories))
     expect(existsSync(kept)).toBe(true)

@@ -11,7 +11,12 @@ const { heartbeat, electionMax, diskStallTimeout } = defaultSettings
 const ROUNDS = 60
 const election = electionMax + ROUNDS
 const limits: Partial<Record<RowId, number>> = {
-  "leader-cut-leader": election, "leader-cut": election, "partition": election, "leader-mute": election, "leader-paused": election, "all-restart": election,
+  "leader-cut-leader": election,
+  "leader-cut": election,
+  partition: election,
+  "leader-mute": election,
+  "leader-paused": election,
+  "all-restart": election,
   // It learns from the silence of the others that it leads nobody; only then do they miss it.
   "leader-deaf": electionMax + election,
   "stalled-disk-leader": diskStallTimeout + election,
@@ -27,14 +32,19 @@ test("each fault is over in virtual time as the table says", () => {
   for (let seed = 1; seed <= (full ? 20 : 1); seed++) {
     const times = simulate({ seed, ...(full ? {} : { servers: 3, think: 25 }) })
     expect(new Set(Object.keys(times))).toEqual(simulatedRows)
-    const late = rowIds.filter((id) => (times[id] ?? 0) > (limits[id] ?? 2 * heartbeat)).map((id) => `${rows[id].title}: ${times[id]} ms`)
+    const late = rowIds
+      .filter((id) => (times[id] ?? 0) > (limits[id] ?? 2 * heartbeat))
+      .map((id) => `${rows[id].title}: ${times[id]} ms`)
     expect(late, `seed ${seed}`).toEqual([])
   }
 })
 
 test("the table: percentiles of what was measured; nothing is said of what was not", () => {
   expect([50, 90, 100].map((percent) => percentile([4, 1, 3, 2, 5], percent))).toEqual([3, 5, 5])
-  const table = tableOf([{ title: "here", trials: [{ "leader-cut": 700 }, { "leader-cut": 1500.4 }] }, { title: "there", trials: [] }])
+  const table = tableOf([
+    { title: "here", trials: [{ "leader-cut": 700 }, { "leader-cut": 1500.4 }] },
+    { title: "there", trials: [] },
+  ])
   expect(table).toContain("| the leader is cut off: next write | write | 700 / 1,500 / 1,500 | – | 1,170 / 1,760 |")
   expect(table).not.toContain("stalls")
 })

@@ -21,16 +21,33 @@ Random commands to redis-server 7 (Debian: apt-get install redis-server) and to 
   --keep-going    tell all differences, and do not look for the shortest script
   --record        write what Redis answers to the first scripts into test/redis/recorded.json, for the test without Redis
 `
-const { values, number } = readOptions(usage, { commands: { type: "string", default: "100000" }, seed: { type: "string", default: "1" }, "keep-going": { type: "boolean", default: false }, record: { type: "boolean", default: false } })
+const { values, number } = readOptions(usage, {
+  commands: { type: "string", default: "100000" },
+  seed: { type: "string", default: "1" },
+  "keep-going": { type: "boolean", default: false },
+  record: { type: "boolean", default: false },
+})
 
 const perScript = 100
 
 const startRedis = async (port: number): Promise<ChildProcess> => {
-  const redis = spawn("redis-server", ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no"], { stdio: "ignore" })
+  const redis = spawn(
+    "redis-server",
+    ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no"],
+    { stdio: "ignore" },
+  )
   const failed = once(redis, "error").then(([cause]: unknown[]) => {
     throw new Error("redis-server could not be started: is it installed?", { cause })
   })
-  await Promise.race([failed, until("redis-server answers", () => openWire(port).then((wire) => (wire.close(), true), () => null))])
+  await Promise.race([
+    failed,
+    until("redis-server answers", () =>
+      openWire(port).then(
+        (wire) => (wire.close(), true),
+        () => null,
+      ),
+    ),
+  ])
   return redis
 }
 
@@ -49,16 +66,19 @@ const differences = async (ports: Ports, one: Script): Promise<readonly Differen
   const grids = (["even", "odd"] as const).map((grid) => [texts(one, redis, grid), texts(one, ours, grid)] as const)
   return one.steps.flatMap((step, at) => {
     const [its, mine] = [redis[at], ours[at]]
-    return its === undefined || mine === undefined || grids.some(([a, b]) => a[at] === b[at]) ? [] : [{ at, step, redis: its, ours: mine }]
+    return its === undefined || mine === undefined || grids.some(([a, b]) => a[at] === b[at])
+      ? []
+      : [{ at, step, redis: its, ours: mine }]
   })
 }
-const told = ({ at, step, redis, ours }: Difference): string => `  ${at}. ${step.words.map((word) => JSON.stringify(word)).join(" ")}\n     Redis  ${shown(redis)}\n     ours   ${shown(ours)}`
+const told = ({ at, step, redis, ours }: Difference): string =>
+  `  ${at}. ${step.words.map((word) => JSON.stringify(word)).join(" ")}\n     Redis  ${shown(redis)}\n     ours   ${shown(ours)}`
 
 /** The same difference with as few steps as may be. */
 const shortest = async (ports: Ports, failing: Script): Promise<Script> => {
   let best = failing
   for (let size = Math.ceil(best.steps.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
-    for (let from = 0; from < best.steps.length; ) {
+    for (let from = 0; from < best.steps.length;) {
       const less = { ...best, steps: best.steps.toSpliced(from, size) }
       if (less.steps.length < best.steps.length && (await differences(ports, less)).length > 0) best = less
       else from += size
@@ -73,10 +93,14 @@ const checkKnown = async (ports: Ports): Promise<readonly string[]> => {
   for (const { what, words, before = [], redis, ours } of known) {
     const steps = [...before, words].map((call): Step => ({ on: 0, words: call }))
     const one: Script = { protocol: 2, steps }
-    for (const [name, port, expected] of [["Redis", ports.redis, redis], ["ours", ports.ours, ours]] as const) {
+    for (const [name, port, expected] of [
+      ["Redis", ports.redis, redis],
+      ["ours", ports.ours, ours],
+    ] as const) {
       const reply = (await play(port, one)).at(-1)
       const text = reply === undefined ? "nothing" : shown(reply)
-      if (!expected.test(text)) wrong.push(`  ${what}: ${words.join(" ")}\n     ${name} answers ${text}, not ${String(expected)}`)
+      if (!expected.test(text))
+        wrong.push(`  ${what}: ${words.join(" ")}\n     ${name} answers ${text}, not ${String(expected)}`)
     }
   }
   return wrong
@@ -102,7 +126,10 @@ const main = async (): Promise<number> => {
     let commands = 0
     let failed = wrong.length
     const kinds = new Map<string, number>()
-    for (const one of fc.sample(script(perScript), { seed: number("seed", 0), numRuns: Math.ceil(wanted / perScript) })) {
+    for (const one of fc.sample(script(perScript), {
+      seed: number("seed", 0),
+      numRuns: Math.ceil(wanted / perScript),
+    })) {
       const found = await differences(ports, one)
       commands += one.steps.length
       for (const { step } of found) {
@@ -115,11 +142,15 @@ const main = async (): Promise<number> => {
       if (values["keep-going"]) console.log(`RESP${one.protocol}\n${told(first)}`)
       else {
         const least = await shortest(ports, one)
-        console.log(`RESP${one.protocol}, the shortest script that shows it:\n${least.steps.map(({ on, words }) => `  ${on}> ${words.map((word) => JSON.stringify(word)).join(" ")}`).join("\n")}\n${(await differences(ports, least)).map(told).join("\n")}`)
+        console.log(
+          `RESP${one.protocol}, the shortest script that shows it:\n${least.steps.map(({ on, words }) => `  ${on}> ${words.map((word) => JSON.stringify(word)).join(" ")}`).join("\n")}\n${(await differences(ports, least)).map(told).join("\n")}`,
+        )
         break
       }
     }
-    console.log(`${commands} commands (seed ${values.seed}): ${failed === 0 ? "every reply the same" : `differences: ${JSON.stringify(Object.fromEntries(kinds))}`}; ${known.length} listed differences, each seen`)
+    console.log(
+      `${commands} commands (seed ${values.seed}): ${failed === 0 ? "every reply the same" : `differences: ${JSON.stringify(Object.fromEntries(kinds))}`}; ${known.length} listed differences, each seen`,
+    )
     return failed === 0 ? 0 : 1
   } finally {
     await cluster.dispose()

@@ -16,7 +16,17 @@ test("2,000 random commands, in RESP2 and RESP3, have the replies that Redis gav
     const client = await connect({ endpoints: `127.0.0.1:${port}` })
     await client.set("a", "hello", { ex: 100 })
     expect(await client.getRange("a", -3, -1)).toEqual(Buffer.from("llo"))
-    expect([await client.setRange("a", 0, "J"), await client.copy("a", "b"), await client.copy("a", "b"), await client.copy("a", "b", true), await client.get("b")]).toEqual([5, true, false, true, "Jello"])
-    expect([await client.incrByFloat("n", "0.1"), await client.incrByFloat("n", 0.2), await client.call("TOUCH", "n", "b")]).toEqual(["0.1", "0.3", 2])
+    expect([
+      await client.setRange("a", 0, "J"),
+      await client.copy("a", "b"),
+      await client.copy("a", "b"),
+      await client.copy("a", "b", true),
+      await client.get("b"),
+    ]).toEqual([5, true, false, true, "Jello"])
+    expect([
+      await client.incrByFloat("n", "0.1"),
+      await client.incrByFloat("n", 0.2),
+      await client.call("TOUCH", "n", "b"),
+    ]).toEqual(["0.1", "0.3", 2])
     await client.close()
   }))

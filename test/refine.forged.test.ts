@@ -49,7 +49,8 @@ test("what is said in another's name is believed or refused, as the specificatio
         world.act(action)
         const { to, message } = random.pick(said) ?? {}
         const name = random.pick(world.names)
-        if (to === undefined || message === undefined || name === undefined || name === to.name || random.chance(600)) continue
+        if (to === undefined || message === undefined || name === undefined || name === to.name || random.chance(600))
+          continue
         const { member } = world.node(name)
         world.act({ type: "inject", node: to.name, event: { type: "MessageReceived", from: member, message } })
         forged += 1

@@ -68,7 +68,8 @@ export const rejoin = async (cluster: Cluster, { writes, bytes }: RejoinOptions)
 
   const peakRss: Record<string, number> = {}
   const sample = (): void => {
-    for (const id of cluster.ids) if (cluster.running(id)) peakRss[id] = Math.max(peakRss[id] ?? 0, residentBytes(cluster.process(id).pid))
+    for (const id of cluster.ids)
+      if (cluster.running(id)) peakRss[id] = Math.max(peakRss[id] ?? 0, residentBytes(cluster.process(id).pid))
   }
   const sampling = setInterval(sample, 100)
   try {
@@ -77,13 +78,20 @@ export const rejoin = async (cluster: Cluster, { writes, bytes }: RejoinOptions)
     await fill(client, writes, bytes, bytes > 4096 ? 32 : 256)
     const writesPerSecond = writes / ((performance.now() - filling) / 1000)
     client.close()
-    await until("the leader has dropped what the follower would need next", async () => ((await cluster.status(leader))?.snapshotIndex ?? 0) > missedFrom)
+    await until(
+      "the leader has dropped what the follower would need next",
+      async () => ((await cluster.status(leader))?.snapshotIndex ?? 0) > missedFrom,
+    )
 
     const before = await stallsOf(cluster)
     const committed = (await cluster.status(leader))?.commitIndex ?? 0
     const restarted = performance.now()
     cluster.start(away)
-    await until(`${away} has applied ${committed}`, async () => ((await cluster.status(away))?.applied ?? 0) >= committed, 600_000)
+    await until(
+      `${away} has applied ${committed}`,
+      async () => ((await cluster.status(away))?.applied ?? 0) >= committed,
+      600_000,
+    )
     const caughtUpMs = performance.now() - restarted
     const after = await stallsOf(cluster)
     const { wrong } = await verify(cluster, [workload])
@@ -97,7 +105,17 @@ export const rejoin = async (cluster: Cluster, { writes, bytes }: RejoinOptions)
       digests.add(digestOf(await contents(cluster, id)))
     }
     sample()
-    return { writesPerSecond, caughtUpMs, peakRss, logBytes, longestStallMs: after.longest, stallMs: after.sum - before.sum, bySnapshot, wrong, equal: digests.size === 1 }
+    return {
+      writesPerSecond,
+      caughtUpMs,
+      peakRss,
+      logBytes,
+      longestStallMs: after.longest,
+      stallMs: after.sum - before.sum,
+      bySnapshot,
+      wrong,
+      equal: digests.size === 1,
+    }
   } finally {
     clearInterval(sampling)
   }
@@ -107,7 +125,11 @@ const mb = (bytes: number): string => `${Math.round(bytes / (1 << 20))} MB`
 export const describe = (result: Rejoin): string =>
   [
     `${Math.round(result.writesPerSecond)} writes/s with one node away; caught up ${Math.round(result.caughtUpMs)} ms after its restart${result.bySnapshot ? ", by snapshot" : ""}`,
-    `peak memory ${Object.entries(result.peakRss).map(([id, bytes]) => `${id} ${mb(bytes)}`).join(", ")}`,
-    `log on disk ${Object.entries(result.logBytes).map(([id, bytes]) => `${id} ${mb(bytes)}`).join(", ")}`,
+    `peak memory ${Object.entries(result.peakRss)
+      .map(([id, bytes]) => `${id} ${mb(bytes)}`)
+      .join(", ")}`,
+    `log on disk ${Object.entries(result.logBytes)
+      .map(([id, bytes]) => `${id} ${mb(bytes)}`)
+      .join(", ")}`,
     `event loops: longest stall ${result.longestStallMs} ms, ${result.stallMs} ms in all during the transfer`,
   ].join("\n")

@@ -34,20 +34,32 @@ const read = (lines: Iterable<string>): unknown => {
 }
 
 test("bytes are joined, and written as text and base64, as by Node's Buffer", () => {
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 40 }), fc.uint8Array({ maxLength: 9 }), fc.string({ unit: "binary" }), (bytes, more, text) => {
-    expect(toBase64(bytes)).toBe(Buffer.from(bytes).toString("base64"))
-    expect(fromBase64(toBase64(bytes))).toEqual(bytes)
-    expect(concat([bytes, more])).toEqual(new Uint8Array(Buffer.concat([bytes, more])))
-    expect(decoded(utf8(`\ufeff${text}`))).toBe(Buffer.from(`\ufeff${text}`).toString())
-  }))
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ maxLength: 40 }),
+      fc.uint8Array({ maxLength: 9 }),
+      fc.string({ unit: "binary" }),
+      (bytes, more, text) => {
+        expect(toBase64(bytes)).toBe(Buffer.from(bytes).toString("base64"))
+        expect(fromBase64(toBase64(bytes))).toEqual(bytes)
+        expect(concat([bytes, more])).toEqual(new Uint8Array(Buffer.concat([bytes, more])))
+        expect(decoded(utf8(`\ufeff${text}`))).toBe(Buffer.from(`\ufeff${text}`).toString())
+      },
+    ),
+  )
 })
 
 describe("slices", () => {
   test("what is plain is read as it was written", () => {
-    const wide = fc.array(fc.jsonValue(), { minLength: 0, maxLength: 400 }).map((parts) => ({ wide: parts, again: { "=": parts, "": -0, __proto: 1, "}": [parts] } }))
-    fc.assert(fc.property(fc.oneof(fc.jsonValue(), wide), (value) => {
-      expect(read(linesOf(value))).toStrictEqual(value)
-    }), { numRuns: 200 })
+    const wide = fc
+      .array(fc.jsonValue(), { minLength: 0, maxLength: 400 })
+      .map((parts) => ({ wide: parts, again: { "=": parts, "": -0, __proto: 1, "}": [parts] } }))
+    fc.assert(
+      fc.property(fc.oneof(fc.jsonValue(), wide), (value) => {
+        expect(read(linesOf(value))).toStrictEqual(value)
+      }),
+      { numRuns: 200 },
+    )
     const own = JSON.parse(`{"__proto__":${JSON.stringify(Array.from({ length: 300 }, (_, i) => i))}}`) as unknown
     expect(JSON.stringify(read(linesOf(own)))).toBe(JSON.stringify(own))
   })
@@ -59,7 +71,9 @@ describe("slices", () => {
     ["a bigint", { n: 1n }, "state.n"],
     ["behind much else", { before: Array.from({ length: 1000 }, (_, i) => i), n: Number.POSITIVE_INFINITY }, "state.n"],
   ])("%s is refused, by its place", (_, value, path) => {
-    expect(() => read(linesOf(value))).toThrow(expect.objectContaining({ name: "StateNotPlain", path }) as StateNotPlain)
+    expect(() => read(linesOf(value))).toThrow(
+      expect.objectContaining({ name: "StateNotPlain", path }) as StateNotPlain,
+    )
   })
 })
 
@@ -91,14 +105,28 @@ class LogOf {
   add(command: ReplicaCommand | null): Entry {
     const index = this.entries.length + 1
     const common = { index, term: 1 + Math.floor(index / 7), time: index * 10, chain: index * 31 }
-    const entry: Entry = command === null ? { ...common, kind: "noop" } : { ...common, kind: "command", payload: payloadOf(encodeReplicaCommand(command)) }
+    const entry: Entry =
+      command === null
+        ? { ...common, kind: "noop" }
+        : { ...common, kind: "command", payload: payloadOf(encodeReplicaCommand(command)) }
     this.entries.push(entry)
     return entry
   }
 }
 const opening = (owner: string, secret = "s"): ReplicaCommand => ({ type: "Open", owner, secret })
-const execute = (session: number, sequence: number, command: Count, lowest = 1): ReplicaCommand => ({ type: "Execute", session, sequence, lowest, body: body(command) })
-const textOf = (told: Told | null): unknown => (told?.type === "executed" && told.outcome.type === "result" ? JSON.parse(Buffer.from(told.outcome.bytes).toString()) : told?.type === "executed" ? told.outcome.type : (told?.type ?? null))
+const execute = (session: number, sequence: number, command: Count, lowest = 1): ReplicaCommand => ({
+  type: "Execute",
+  session,
+  sequence,
+  lowest,
+  body: body(command),
+})
+const textOf = (told: Told | null): unknown =>
+  told?.type === "executed" && told.outcome.type === "result"
+    ? JSON.parse(Buffer.from(told.outcome.bytes).toString())
+    : told?.type === "executed"
+      ? told.outcome.type
+      : (told?.type ?? null)
 
 describe("exactly once", () => {
   test("each number of a session is executed once, in order; a new session ends the one before it", () => {
@@ -125,9 +153,15 @@ describe("exactly once", () => {
 
   test("a promise is no result: the command is undone", () => {
     const log = new LogOf()
-    const it = new Executor<Tally, Count, unknown>({ initial: tally.initial, apply: (state, command, context) => Promise.resolve(tally.apply(state, command, context)) })
+    const it = new Executor<Tally, Count, unknown>({
+      initial: tally.initial,
+      apply: (state, command, context) => Promise.resolve(tally.apply(state, command, context)),
+    })
     it.execute(log.add(opening("a")))
-    expect(it.execute(log.add(execute(1, 1, { add: "x", by: 1 })))).toMatchObject({ type: "executed", outcome: { type: "undone", text: expect.stringContaining("promise") as string } })
+    expect(it.execute(log.add(execute(1, 1, { add: "x", by: 1 })))).toMatchObject({
+      type: "executed",
+      outcome: { type: "undone", text: expect.stringContaining("promise") as string },
+    })
     expect(it.state).toBe(tally.initial)
   })
 
@@ -141,34 +175,63 @@ describe("exactly once", () => {
       it.execute(log.add(execute(1, sequence, { add: "x", by: 1 })))
       if (sequence === 50) it = new Executor(machine, { state: it.state, image: it.image() })
     }
-    const kept = Array.from({ length: 80 }, (_, i) => it.outcomeOf(1, i + 1)).filter((outcome) => outcome !== null && outcome !== "ended" && outcome.type === "result")
+    const kept = Array.from({ length: 80 }, (_, i) => it.outcomeOf(1, i + 1)).filter(
+      (outcome) => outcome !== null && outcome !== "ended" && outcome.type === "result",
+    )
     expect(kept.length * large.length).toBeLessThanOrEqual(MAX_KEPT_BYTES)
     expect(kept.length).toBeGreaterThan(60)
     expect(it.outcomeOf(1, 1)).toEqual({ type: "forgotten" })
     // What has arrived makes room.
     it.execute(log.add(execute(1, 81, { add: "x", by: 1 }, 81)))
-    for (let sequence = 82; sequence <= 140; sequence++) it.execute(log.add(execute(1, sequence, { add: "x", by: 1 }, 81)))
+    for (let sequence = 82; sequence <= 140; sequence++)
+      it.execute(log.add(execute(1, sequence, { add: "x", by: 1 }, 81)))
     expect(it.outcomeOf(1, 82)).toMatchObject({ type: "result" })
   })
 
   test("what is no command of this program changes nothing, and a server with other results is told from the leader's", () => {
     const log = new LogOf()
     const same = [new Executor(tally), new Executor(tally)] as const
-    const other = new Executor<Tally, Count, number>({ ...tally, apply: (state, command, context) => tally.apply(state, command, context) + (context.index === 3 ? 1 : 0) })
-    for (const entry of [log.add(opening("a")), log.add(null), log.add(execute(1, 1, { add: "x", by: 1 }))]) for (const it of [...same, other]) it.execute(entry)
-    const broken: Entry = { kind: "command", index: 4, term: 1, time: 40, chain: 4, payload: payloadOf(new Uint8Array([9, 9])) }
+    const other = new Executor<Tally, Count, number>({
+      ...tally,
+      apply: (state, command, context) => tally.apply(state, command, context) + (context.index === 3 ? 1 : 0),
+    })
+    for (const entry of [log.add(opening("a")), log.add(null), log.add(execute(1, 1, { add: "x", by: 1 }))])
+      for (const it of [...same, other]) it.execute(entry)
+    const broken: Entry = {
+      kind: "command",
+      index: 4,
+      term: 1,
+      time: 40,
+      chain: 4,
+      payload: payloadOf(new Uint8Array([9, 9])),
+    }
     for (const it of [...same, other]) expect(it.execute(broken)).toBe(null)
     log.entries.push(broken)
     const { digest } = same[0]
     const compare = log.add({ type: "Compare", owner: "a", index: 3, digest })
     for (const it of same) expect(it.execute(compare)).toMatchObject({ through: 3, digest, own: digest })
-    expect(other.execute(compare)).toMatchObject({ through: 3, digest, own: expect.not.toSatisfy((own) => own === digest) as number })
+    expect(other.execute(compare)).toMatchObject({
+      through: 3,
+      digest,
+      own: expect.not.toSatisfy((own) => own === digest) as number,
+    })
   })
 })
 
-const open = async (store: SnapshotStore, reports: string[] = []): Promise<{ readonly machine: ReplicaMachine<Tally, Count, number>; readonly run: (entries: readonly Entry[]) => Promise<void> }> => {
+const open = async (
+  store: SnapshotStore,
+  reports: string[] = [],
+): Promise<{
+  readonly machine: ReplicaMachine<Tally, Count, number>
+  readonly run: (entries: readonly Entry[]) => Promise<void>
+}> => {
   let id = 0
-  const machine = await openReplicaMachine({ machine: tally, store, newId: () => `id${id++}-${Math.floor(performance.now() * 1000)}`, report: (text) => reports.push(text) })
+  const machine = await openReplicaMachine({
+    machine: tally,
+    store,
+    newId: () => `id${id++}-${Math.floor(performance.now() * 1000)}`,
+    report: (text) => reports.push(text),
+  })
   let done: (() => void) | null = null
   machine.attach({
     applied: () => done?.(),
@@ -192,7 +255,8 @@ const open = async (store: SnapshotStore, reports: string[] = []): Promise<{ rea
 const some = (log: LogOf, count: number): readonly Entry[] => {
   if (log.entries.length === 0) log.add(opening("a"))
   const executed = log.entries.filter(({ kind }) => kind === "command").length - 1
-  for (let i = 1; i <= count; i++) log.add(execute(1, executed + i, i % 5 === 0 ? { fail: "z" } : { add: `k${i % 400}`, by: i }))
+  for (let i = 1; i <= count; i++)
+    log.add(execute(1, executed + i, i % 5 === 0 ? { fail: "z" } : { add: `k${i % 400}`, by: i }))
   return log.entries
 }
 
@@ -202,10 +266,21 @@ describe("snapshots", () => {
       const log = new LogOf()
       const { machine, run } = await open(store)
       await run(some(log, 500))
-      const taking = (holder: string): ReplicaCommand => ({ type: "Execute", session: 1, sequence: log.entries.length, lowest: 1, body: { type: "lease", request: { type: "take", name: "cron", holder, ttl: 60_000 } } })
+      const taking = (holder: string): ReplicaCommand => ({
+        type: "Execute",
+        session: 1,
+        sequence: log.entries.length,
+        lowest: 1,
+        body: { type: "lease", request: { type: "take", name: "cron", holder, ttl: 60_000 } },
+      })
       await run([log.add(taking("me"))])
       const base = await machine.takeSnapshot()
-      expect(base).toMatchObject({ index: log.entries.length, term: log.entries.at(-1)?.term, chain: log.entries.at(-1)?.chain, configuration: emptyConfiguration })
+      expect(base).toMatchObject({
+        index: log.entries.length,
+        term: log.entries.at(-1)?.term,
+        chain: log.entries.at(-1)?.chain,
+        configuration: emptyConfiguration,
+      })
       const image = await machine.openSnapshot()
       const at = log.entries.length
       await run(some(log, 50).slice(at))
@@ -248,7 +323,13 @@ describe("snapshots", () => {
     expect(statSync(file).mode & 0o077).toBe(0)
     const good = readFileSync(file)
     const damages = fc.oneof(
-      fc.nat(good.length - 1).chain((at) => fc.integer({ min: 1, max: 255 }).map((flip) => Buffer.from(good.map((byte, i) => (i === at ? byte ^ flip : byte))))),
+      fc
+        .nat(good.length - 1)
+        .chain((at) =>
+          fc
+            .integer({ min: 1, max: 255 })
+            .map((flip) => Buffer.from(good.map((byte, i) => (i === at ? byte ^ flip : byte)))),
+        ),
       fc.nat(good.length - 1).map((length) => good.subarray(0, length)),
       fc.uint8Array({ minLength: 1, maxLength: 20 }).map((more) => Buffer.concat([good, more])),
     )
@@ -268,7 +349,12 @@ describe("snapshots", () => {
     const it = await open(directoryStore(home))
     const image = await it.machine.openSnapshot()
     const { bytes } = await image.read(0)
-    await it.machine.storeChunk(image.snapshot, 0, Buffer.from(bytes.map((byte, i) => (i === bytes.length - 30 ? byte ^ 1 : byte))), true)
+    await it.machine.storeChunk(
+      image.snapshot,
+      0,
+      Buffer.from(bytes.map((byte, i) => (i === bytes.length - 30 ? byte ^ 1 : byte))),
+      true,
+    )
     await expect(it.machine.restore(image.snapshot)).rejects.toMatchObject({ name: "SnapshotDamaged" })
     expect(it.machine.position()?.index).toBe(41)
     await image.close()

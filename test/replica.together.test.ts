@@ -1,14 +1,27 @@
 /** Three replicas in one process: a user's machine behind the real core, driver, transport and service. */
 import { afterEach, describe, expect, test } from "vitest"
 import { lock, type LeaseTable } from "../interpreters/lease/index.ts"
-import { CommandFailed, NotDeterministic, NotExecuted, OutcomeUnknown, replicateTogether, type Machine, type Replica, type Together } from "../interpreters/replica/index.ts"
+import {
+  CommandFailed,
+  NotDeterministic,
+  NotExecuted,
+  OutcomeUnknown,
+  replicateTogether,
+  type Machine,
+  type Replica,
+  type Together,
+} from "../interpreters/replica/index.ts"
 import { turn, turns } from "./waiting.ts"
 
 interface Jobs {
   readonly jobs: Record<string, { owner: string | null; done: boolean }>
   readonly log: readonly string[]
 }
-type Command = { readonly op: "add"; readonly job: string } | { readonly op: "claim"; readonly by: string } | { readonly op: "note"; readonly text: string } | { readonly op: "break" }
+type Command =
+  | { readonly op: "add"; readonly job: string }
+  | { readonly op: "claim"; readonly by: string }
+  | { readonly op: "note"; readonly text: string }
+  | { readonly op: "break" }
 const jobs: Machine<Jobs, Command, string | null> = {
   initial: { jobs: {}, log: [] },
   apply: (state, command) => {
@@ -36,7 +49,10 @@ const open: { readonly close: () => Promise<void> }[] = []
 afterEach(async () => {
   for (const cluster of open.splice(0)) await cluster.close()
 })
-const start = async <S, C, R>(machine: Machine<S, C, R> | ((id: string) => Machine<S, C, R>), more: object = {}): Promise<Together<S, C, R>> => {
+const start = async <S, C, R>(
+  machine: Machine<S, C, R> | ((id: string) => Machine<S, C, R>),
+  more: object = {},
+): Promise<Together<S, C, R>> => {
   const cluster = await replicateTogether({ machine, ...more })
   open.push(cluster)
   await cluster.replica("a").ready()
@@ -53,15 +69,30 @@ const leaderOf = async (cluster: Together<Jobs, Command, string | null>): Promis
 describe("a replicated state", () => {
   test("commands are executed on all, in order, with their results; reads are current everywhere; a throw undoes its command", async () => {
     const cluster = await start(jobs)
-    const [a, b, c] = ["a", "b", "c"].map((id) => cluster.replica(id)) as [Replica<Jobs, Command, string | null>, Replica<Jobs, Command, string | null>, Replica<Jobs, Command, string | null>]
+    const [a, b, c] = ["a", "b", "c"].map((id) => cluster.replica(id)) as [
+      Replica<Jobs, Command, string | null>,
+      Replica<Jobs, Command, string | null>,
+      Replica<Jobs, Command, string | null>,
+    ]
     await Promise.all(Array.from({ length: 20 }, (_, i) => a.execute({ op: "add", job: `j${i}` })))
-    const claimed = await Promise.all([a, b, c].flatMap((at) => Array.from({ length: 8 }, () => at.execute({ op: "claim", by: at.id }))))
-    expect(claimed.filter((job) => job !== null).toSorted()).toEqual(Array.from({ length: 20 }, (_, i) => `j${i}`).toSorted())
-    for (const at of [a, b, c]) expect(await at.read((state) => Object.values(state.jobs).filter(({ owner }) => owner === null).length)).toBe(0)
-    await expect(b.execute({ op: "break" })).rejects.toMatchObject({ name: "CommandFailed", executed: "no", thrown: "RangeError: no" } satisfies Partial<CommandFailed>)
+    const claimed = await Promise.all(
+      [a, b, c].flatMap((at) => Array.from({ length: 8 }, () => at.execute({ op: "claim", by: at.id }))),
+    )
+    expect(claimed.filter((job) => job !== null).toSorted()).toEqual(
+      Array.from({ length: 20 }, (_, i) => `j${i}`).toSorted(),
+    )
+    for (const at of [a, b, c])
+      expect(await at.read((state) => Object.values(state.jobs).filter(({ owner }) => owner === null).length)).toBe(0)
+    await expect(b.execute({ op: "break" })).rejects.toMatchObject({
+      name: "CommandFailed",
+      executed: "no",
+      thrown: "RangeError: no",
+    } satisfies Partial<CommandFailed>)
     expect(await c.read((state) => state.log)).toEqual([])
     // The state that readers get is shared: nobody can change it.
-    await expect(a.read((state) => void (state.jobs["x"] = { owner: null, done: true }), { consistency: "local" })).rejects.toThrow(TypeError)
+    await expect(
+      a.read((state) => void (state.jobs["x"] = { owner: null, done: true }), { consistency: "local" }),
+    ).rejects.toThrow(TypeError)
     expect(a.status()).toMatchObject({ voters: ["a", "b", "c"], learners: [] })
   })
 
@@ -114,7 +145,9 @@ describe("a replicated state", () => {
     const leader = await leaderOf(cluster)
     cluster.network({ type: "isolate", node: leader })
     const stale = cluster.replica(leader)
-    await expect(stale.execute({ op: "note", text: "cut" })).rejects.toMatchObject({ executed: expect.stringMatching(/unknown|no/u) as string })
+    await expect(stale.execute({ op: "note", text: "cut" })).rejects.toMatchObject({
+      executed: expect.stringMatching(/unknown|no/u) as string,
+    })
     await expect(stale.read(() => 1)).rejects.toMatchObject({ name: "NotRead", reason: "noLeader" })
     expect(await stale.read((state) => state.log, { consistency: "local" })).toEqual([])
     const other = cluster.ids.find((id) => id !== leader) ?? ""
@@ -130,7 +163,8 @@ describe("a replicated state", () => {
     const other = cluster.ids.find((id) => id !== leader) ?? ""
     const seen: (string | null)[] = []
     const watching = (async () => {
-      for await (const { leader: now } of cluster.replica(other).leadership()) if (seen.push(now) > 0 && now !== null && now !== leader) return now
+      for await (const { leader: now } of cluster.replica(other).leadership())
+        if (seen.push(now) > 0 && now !== null && now !== leader) return now
       return null
     })()
     await cluster.replica(leader).close()
@@ -182,7 +216,12 @@ describe("leases", () => {
   }, 60_000)
 
   test("a lock whose holder is aborted while nothing can be released ends nobody's process", async () => {
-    const refusing: LeaseTable = { id: "a", unanswered: () => "final", lease: ({ type }) => (type === "take" ? Promise.resolve({ type: "held", token: 1 }) : Promise.reject(new NotExecuted("noLeader"))) }
+    const refusing: LeaseTable = {
+      id: "a",
+      unanswered: () => "final",
+      lease: ({ type }) =>
+        type === "take" ? Promise.resolve({ type: "held", token: 1 }) : Promise.reject(new NotExecuted("noLeader")),
+    }
     const over = new AbortController()
     const held = await lock(refusing, "one", { signal: over.signal })
     over.abort()
@@ -194,6 +233,11 @@ describe("leases", () => {
 
   test("a leader that is cut off is told in time, another leads, and what the first one still writes is fenced", async () => {
     const { story } = await import("./examples/fencing.ts")
-    expect(story).toEqual(["wrote by the first", "the first one was told: true", "wrote by the second", "refused late, by the first"])
+    expect(story).toEqual([
+      "wrote by the first",
+      "the first one was told: true",
+      "wrote by the second",
+      "refused late, by the first",
+    ])
   }, 60_000)
 })

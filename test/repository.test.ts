@@ -2,7 +2,18 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
 import { describe, expect, test } from "vitest"
-import { circlesOf, declarations, fencesOf, HOUSES, importsOf, readHouse, regionsOf, root, syntaxOf, walk } from "./house.ts"
+import {
+  circlesOf,
+  declarations,
+  fencesOf,
+  HOUSES,
+  importsOf,
+  readHouse,
+  regionsOf,
+  root,
+  syntaxOf,
+  walk,
+} from "./house.ts"
 
 const files = HOUSES.flatMap((house) => walk(house, ".ts"))
 const imports = files.flatMap(importsOf)
@@ -14,9 +25,32 @@ const RULES: readonly { readonly part: string; readonly may: readonly string[] }
   { part: "interpreters/debugger/", may: ["core/", "interpreters/simulation/", "node:"] },
   { part: "interpreters/replica/", may: ["core/", "interpreters/", "immer"] },
   { part: "interpreters/", may: ["core/", "effect", "node:"] },
-  { part: "spec/conformance/", may: ["core/", "interpreters/contract.ts", "interpreters/hello.ts", "interpreters/payload.ts", "interpreters/simulation/"] },
-  { part: "spec/cli/", may: ["core/", "interpreters/simulation/", "interpreters/debugger/", "interpreters/cli/", "spec/", "effect", "node:"] },
-  { part: "spec/", may: ["core/", "interpreters/simulation/", "interpreters/builtin.ts", "interpreters/replica/", "fast-check"] },
+  {
+    part: "spec/conformance/",
+    may: [
+      "core/",
+      "interpreters/contract.ts",
+      "interpreters/hello.ts",
+      "interpreters/payload.ts",
+      "interpreters/simulation/",
+    ],
+  },
+  {
+    part: "spec/cli/",
+    may: [
+      "core/",
+      "interpreters/simulation/",
+      "interpreters/debugger/",
+      "interpreters/cli/",
+      "spec/",
+      "effect",
+      "node:",
+    ],
+  },
+  {
+    part: "spec/",
+    may: ["core/", "interpreters/simulation/", "interpreters/builtin.ts", "interpreters/replica/", "fast-check"],
+  },
   { part: "kv/", may: ["core/", "interpreters/", "spec/", "effect", "classic-level", "node:"] },
   { part: "test/", may: [""] },
 ]
@@ -28,19 +62,33 @@ const partOf = (file: string): (typeof RULES)[number] => {
 
 describe("the house", () => {
   test("the top level holds what was agreed and nothing else", () => {
-    const agreed = new Set(["package.json", "package-lock.json", "tsconfig.json", "README.md", "LICENSE", "node_modules", "dist", ...HOUSES])
+    const agreed = new Set([
+      "package.json",
+      "package-lock.json",
+      "tsconfig.json",
+      "README.md",
+      "LICENSE",
+      "node_modules",
+      "dist",
+      ...HOUSES,
+    ])
     expect(readdirSync(root).filter((name) => !name.startsWith(".") && !agreed.has(name))).toEqual([])
   })
 
   test("no house imports one above it: kv → spec → interpreters → core", () => {
     const height = (path: string): number => HOUSES.findIndex((house) => path.startsWith(`${house}/`))
-    expect(imports.filter(({ from, to }) => height(to) > height(from)).map(({ from, to }) => `${from} → ${to}`)).toEqual([])
+    expect(
+      imports.filter(({ from, to }) => height(to) > height(from)).map(({ from, to }) => `${from} → ${to}`),
+    ).toEqual([])
   })
 
   test("each part imports what it may, and no other", () => {
     const wrong = imports.filter(({ from, to }) => {
       const { part, may } = partOf(from)
-      const own = part === "interpreters/" ? to.startsWith("interpreters/") && !/^interpreters\/(simulation|debugger)\//.test(to) : to.startsWith(part)
+      const own =
+        part === "interpreters/"
+          ? to.startsWith("interpreters/") && !/^interpreters\/(simulation|debugger)\//.test(to)
+          : to.startsWith(part)
       return !own && !may.some((prefix) => to.startsWith(prefix))
     })
     expect(wrong.map(({ from, to }) => `${from} → ${to}`)).toEqual([])
@@ -56,13 +104,18 @@ describe("the house", () => {
 
   test("the client loads neither LevelDB nor more of Effect than its errors are: importing it takes 30 ms", () => {
     const loaded = new Set<string>(["kv/client/index.ts"])
-    for (const file of loaded) for (const { from, to, typeOnly } of imports) if (from === file && !typeOnly) loaded.add(to)
-    expect([...loaded].filter((name) => !name.endsWith(".ts")).toSorted((a, b) => a.localeCompare(b))).toEqual(["effect/Data", "node:net"])
+    for (const file of loaded)
+      for (const { from, to, typeOnly } of imports) if (from === file && !typeOnly) loaded.add(to)
+    expect([...loaded].filter((name) => !name.endsWith(".ts")).toSorted((a, b) => a.localeCompare(b))).toEqual([
+      "effect/Data",
+      "node:net",
+    ])
   })
 
   test("no import cycle", () => {
     const edges = new Map<string, string[]>()
-    for (const { from, to, typeOnly } of imports) if (!typeOnly && to.endsWith(".ts")) edges.set(from, [...(edges.get(from) ?? []), to])
+    for (const { from, to, typeOnly } of imports)
+      if (!typeOnly && to.endsWith(".ts")) edges.set(from, [...(edges.get(from) ?? []), to])
     const done = new Set<string>()
     const cycles: string[] = []
     const visit = (file: string, path: readonly string[]): void => {
@@ -80,7 +133,28 @@ describe("the house", () => {
   const SIDE_DOORS = new Set(["spec/cli/threads.ts"])
   // Within kv, files import one another directly: a command that prints a status must not load LevelDB.
   test("another house's folder is entered through its index.ts, its only barrel", () => {
-    const folders = ["core", "interpreters/file", "interpreters/tcp", "interpreters/memory", "interpreters/port", "interpreters/driver", "interpreters/simulation", "interpreters/debugger", "interpreters/lease", "interpreters/members", "interpreters/replica/world", "interpreters/replica", "interpreters/node", "kv/machine", "kv/server", "kv/service", "kv/node", "kv/client", "spec/cli", "spec"]
+    const folders = [
+      "core",
+      "interpreters/file",
+      "interpreters/tcp",
+      "interpreters/memory",
+      "interpreters/port",
+      "interpreters/driver",
+      "interpreters/simulation",
+      "interpreters/debugger",
+      "interpreters/lease",
+      "interpreters/members",
+      "interpreters/replica/world",
+      "interpreters/replica",
+      "interpreters/node",
+      "kv/machine",
+      "kv/server",
+      "kv/service",
+      "kv/node",
+      "kv/client",
+      "spec/cli",
+      "spec",
+    ]
     const wrong = imports.filter(({ from, to }) => {
       if (from.startsWith("test/")) return false
       const folder = folders.find((name) => to.startsWith(`${name}/`))
@@ -91,9 +165,21 @@ describe("the house", () => {
   })
 
   test("what a browser loads needs no Node", () => {
-    const entries = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly exports: Readonly<Record<string, { readonly default: string }>> }
-    const onNode = new Set([".", "./interpreters/file", "./interpreters/tcp", "./interpreters/debugger", "./kv", "./kv/client", "./kv/client/effect"])
-    const doors = Object.entries(entries.exports).flatMap(([name, door]) => (onNode.has(name) ? [] : [door.default.slice("./dist/".length).replace(/js$/, "ts")]))
+    const entries = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+      readonly exports: Readonly<Record<string, { readonly default: string }>>
+    }
+    const onNode = new Set([
+      ".",
+      "./interpreters/file",
+      "./interpreters/tcp",
+      "./interpreters/debugger",
+      "./kv",
+      "./kv/client",
+      "./kv/client/effect",
+    ])
+    const doors = Object.entries(entries.exports).flatMap(([name, door]) =>
+      onNode.has(name) ? [] : [door.default.slice("./dist/".length).replace(/js$/, "ts")],
+    )
     const loaded = new Set<string>(doors)
     const wrong: string[] = []
     for (const file of loaded) {
@@ -111,26 +197,36 @@ describe("the house", () => {
   })
 
   test("what the package exports: each entry is told in a README, and one name means one thing in all of them", () => {
-    const entries = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly exports: Readonly<Record<string, { readonly default: string }>> }
-    const pages = ["README.md", ...HOUSES.slice(0, 4).map((house) => `${house}/README.md`)].map((page) => readFileSync(join(root, page), "utf8")).join("\n")
+    const entries = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+      readonly exports: Readonly<Record<string, { readonly default: string }>>
+    }
+    const pages = ["README.md", ...HOUSES.slice(0, 4).map((house) => `${house}/README.md`)]
+      .map((page) => readFileSync(join(root, page), "utf8"))
+      .join("\n")
     const declared = declarations()
     const meanings = new Map<string, Set<string>>()
     for (const [entry, door] of Object.entries(entries.exports)) {
       if (entry !== ".") expect(pages).toContain(`stepraft/${entry.slice(2)}`)
-      for (const [name, by] of declared(door.default.slice("./dist/".length).replace(/js$/, "ts"))) meanings.set(name, (meanings.get(name) ?? new Set()).add(by))
+      for (const [name, by] of declared(door.default.slice("./dist/".length).replace(/js$/, "ts")))
+        meanings.set(name, (meanings.get(name) ?? new Set()).add(by))
     }
     expect(meanings.size).toBeGreaterThan(200)
-    expect(Array.from(meanings).flatMap(([name, by]) => (by.size > 1 ? [`${name}: ${[...by].join(", ")}`] : []))).toEqual([])
+    expect(
+      Array.from(meanings).flatMap(([name, by]) => (by.size > 1 ? [`${name}: ${[...by].join(", ")}`] : [])),
+    ).toEqual([])
   })
 
   test("the core is pure: no clock, no randomness, no waiting, no output", () => {
-    const impure = /\b(Date|Math\.random|performance|setTimeout|setImmediate|queueMicrotask|process|console|async|await|Promise)\b/
+    const impure =
+      /\b(Date|Math\.random|performance|setTimeout|setImmediate|queueMicrotask|process|console|async|await|Promise)\b/
     const found = files
       .filter((file) => file.startsWith("core/"))
       .flatMap((file) =>
         readFileSync(join(root, file), "utf8")
           .split("\n")
-          .flatMap((line, i) => (impure.test(line.replace(/\/\/.*|^\s*\/?\*.*/, "")) ? [`${file}:${i + 1}: ${line.trim()}`] : [])),
+          .flatMap((line, i) =>
+            impure.test(line.replace(/\/\/.*|^\s*\/?\*.*/, "")) ? [`${file}:${i + 1}: ${line.trim()}`] : [],
+          ),
       )
     expect(found).toEqual([])
   })
@@ -139,18 +235,32 @@ describe("the house", () => {
     const pages = ["README.md", ...[".github", ...HOUSES].flatMap((folder) => walk(folder, ".md"))]
     expect(pages.length).toBeGreaterThan(8)
     const broken = pages.flatMap((page) =>
-      Array.from(readFileSync(join(root, page), "utf8").matchAll(/\]\((?!https?:|#)([^)#]+)/g), ([, to = ""]) => existsSync(resolve(root, dirname(page), to)) ? "" : `${page}: ${to}`).filter((text) => text !== ""),
+      Array.from(readFileSync(join(root, page), "utf8").matchAll(/\]\((?!https?:|#)([^)#]+)/g), ([, to = ""]) =>
+        existsSync(resolve(root, dirname(page), to)) ? "" : `${page}: ${to}`,
+      ).filter((text) => text !== ""),
     )
     expect(broken).toEqual([])
   })
 
   test("a program in a README is one of test/examples, which is compiled, run and killed (process.examples.long.test.ts)", () => {
-    const shown = ["README.md", ...HOUSES.flatMap((folder) => walk(folder, ".md"))].flatMap((page) => fencesOf(page, "ts").filter((code) => /from "stepraft(\/kv\/client)?"/.test(code)).map((code) => ({ page, code: syntaxOf(code) })))
-    const run = walk("test/examples", ".ts").flatMap((file) => (regionsOf(file) === "" ? [] : [{ file, code: syntaxOf(regionsOf(file)) }]))
+    const shown = ["README.md", ...HOUSES.flatMap((folder) => walk(folder, ".md"))].flatMap((page) =>
+      fencesOf(page, "ts")
+        .filter((code) => /from "stepraft(\/kv\/client)?"/.test(code))
+        .map((code) => ({ page, code: syntaxOf(code) })),
+    )
+    const run = walk("test/examples", ".ts").flatMap((file) =>
+      regionsOf(file) === "" ? [] : [{ file, code: syntaxOf(regionsOf(file)) }],
+    )
     const tested = readFileSync(join(root, "test/process.examples.long.test.ts"), "utf8")
-    expect(shown.filter(({ code }) => !run.some((one) => one.code === code)).map(({ page, code }) => `${page}: ${/"stepraft[^"]*"/.exec(code)?.[0]}`)).toEqual([])
+    expect(
+      shown
+        .filter(({ code }) => !run.some((one) => one.code === code))
+        .map(({ page, code }) => `${page}: ${/"stepraft[^"]*"/.exec(code)?.[0]}`),
+    ).toEqual([])
     expect(run.filter(({ code }) => !shown.some((one) => one.code === code)).map(({ file }) => file)).toEqual([])
-    expect(run.map(({ file }) => file.slice("test/examples/".length)).filter((file) => !tested.includes(`"${file}`))).toEqual([])
+    expect(
+      run.map(({ file }) => file.slice("test/examples/".length)).filter((file) => !tested.includes(`"${file}`)),
+    ).toEqual([])
     expect(run.length).toBeGreaterThanOrEqual(4)
   })
 
@@ -171,12 +281,22 @@ describe("the house", () => {
   test("no luck without a seed: a test that failed can be run again", () => {
     // Machines that are to be caught at it.
     const unsteady = "test/machines.unsteady.ts"
-    const found = files.filter((file) => file.startsWith("test/") && file !== own && file !== unsteady).flatMap((file) => lines(file).flatMap(([place, code]) => (/Math\.random|\brandom(Bytes|Int|UUID)\(/.test(code) && !code.includes("find:") ? [place] : [])))
+    const found = files
+      .filter((file) => file.startsWith("test/") && file !== own && file !== unsteady)
+      .flatMap((file) =>
+        lines(file).flatMap(([place, code]) =>
+          /Math\.random|\brandom(Bytes|Int|UUID)\(/.test(code) && !code.includes("find:") ? [place] : [],
+        ),
+      )
     expect(found).toEqual([])
   })
 
   test("no test sleeps: it waits for a condition, for turns of the loop (test/waiting.ts), or gives the time itself", () => {
-    const found = files.filter((file) => file.endsWith(".test.ts") && file !== own).flatMap((file) => lines(file).flatMap(([place, code]) => (/\b(sleep|setTimeout)\(|timers\/promises/.test(code) ? [place] : [])))
+    const found = files
+      .filter((file) => file.endsWith(".test.ts") && file !== own)
+      .flatMap((file) =>
+        lines(file).flatMap(([place, code]) => (/\b(sleep|setTimeout)\(|timers\/promises/.test(code) ? [place] : [])),
+      )
     expect(found).toEqual([])
   })
 })

@@ -18,52 +18,66 @@ const buffers = (...words: readonly (string | number)[]): Buffer[] => words.map(
 const weightWith = (lengthOf: (key: Uint8Array) => number, ...words: readonly (string | number)[]): number => {
   const fake = makeFake()
   const host = { service: { ...fake, reader: { ...fake.reader, lengthOf } }, table, limits: defaultLimits }
-  return weightOf(host as unknown as Parameters<typeof weightOf>[0], { known: table.find(buffers(...words)[0]), words: buffers(...words), work: null })
+  return weightOf(host as unknown as Parameters<typeof weightOf>[0], {
+    known: table.find(buffers(...words)[0]),
+    words: buffers(...words),
+    work: null,
+  })
 }
 
 describe("lanes", () => {
   test("whatever comes and goes: no more is under way than a lane holds, none is forgotten, all get their turn", () => {
     fc.assert(
-      fc.property(fc.array(fc.record({ who: fc.nat(7), weight: fc.constantFrom(1, 5000, LIGHT, LIGHT + 1, 3 * MB, 8 * MB, 24 * MB, 90 * MB), what: fc.constantFrom("enter", "enter", "enter", "leave", "leave", "forget", "release") }), { maxLength: 60 }), (steps) => {
-        const admission = new Admission()
-        const called = new Set<number>()
-        const resumes = Array.from({ length: 8 }, (_, who) => (): void => void called.add(who))
-        const underWay: number[] = []
-        const wanted = new Map<number, number>()
-        const enter = (who: number, weight: number): void => {
-          if (admission.enter(of(weight), resumes[who] ?? ((): void => undefined))) {
-            wanted.delete(who)
-            underWay.push(weight)
-          } else wanted.set(who, weight)
-          called.delete(who)
-          const heavy = underWay.filter((one) => one > LIGHT)
-          const light = underWay.filter((one) => one <= LIGHT)
-          expect(heavy.length === 1 || heavy.reduce((sum, one) => sum + one, 0) <= 24 * MB).toBe(true)
-          expect(light.reduce((sum, one) => sum + one, 0)).toBeLessThanOrEqual(16 * MB)
-        }
-        for (const { who, weight, what } of steps) {
-          const resume = resumes[who] ?? ((): void => undefined)
-          if (what === "enter") enter(who, wanted.get(who) ?? weight)
-          else if (what === "leave") {
+      fc.property(
+        fc.array(
+          fc.record({
+            who: fc.nat(7),
+            weight: fc.constantFrom(1, 5000, LIGHT, LIGHT + 1, 3 * MB, 8 * MB, 24 * MB, 90 * MB),
+            what: fc.constantFrom("enter", "enter", "enter", "leave", "leave", "forget", "release"),
+          }),
+          { maxLength: 60 },
+        ),
+        (steps) => {
+          const admission = new Admission()
+          const called = new Set<number>()
+          const resumes = Array.from({ length: 8 }, (_, who) => (): void => void called.add(who))
+          const underWay: number[] = []
+          const wanted = new Map<number, number>()
+          const enter = (who: number, weight: number): void => {
+            if (admission.enter(of(weight), resumes[who] ?? ((): void => undefined))) {
+              wanted.delete(who)
+              underWay.push(weight)
+            } else wanted.set(who, weight)
+            called.delete(who)
+            const heavy = underWay.filter((one) => one > LIGHT)
+            const light = underWay.filter((one) => one <= LIGHT)
+            expect(heavy.length === 1 || heavy.reduce((sum, one) => sum + one, 0) <= 24 * MB).toBe(true)
+            expect(light.reduce((sum, one) => sum + one, 0)).toBeLessThanOrEqual(16 * MB)
+          }
+          for (const { who, weight, what } of steps) {
+            const resume = resumes[who] ?? ((): void => undefined)
+            if (what === "enter") enter(who, wanted.get(who) ?? weight)
+            else if (what === "leave") {
+              const left = underWay.shift()
+              if (left !== undefined) admission.leave(of(left))
+            } else if (what === "forget") {
+              admission.forget(resume)
+              wanted.delete(who)
+              called.delete(who)
+            } else if (called.has(who)) {
+              admission.release(resume)
+              called.delete(who)
+            }
+          }
+          // Everybody who wants something gets it once the others are done.
+          for (let round = 0; round < 200 && (wanted.size > 0 || underWay.length > 0); round++) {
             const left = underWay.shift()
             if (left !== undefined) admission.leave(of(left))
-          } else if (what === "forget") {
-            admission.forget(resume)
-            wanted.delete(who)
-            called.delete(who)
-          } else if (called.has(who)) {
-            admission.release(resume)
-            called.delete(who)
+            for (const [who, weight] of Array.from(wanted)) enter(who, weight)
           }
-        }
-        // Everybody who wants something gets it once the others are done.
-        for (let round = 0; round < 200 && (wanted.size > 0 || underWay.length > 0); round++) {
-          const left = underWay.shift()
-          if (left !== undefined) admission.leave(of(left))
-          for (const [who, weight] of Array.from(wanted)) enter(who, weight)
-        }
-        expect([...wanted]).toEqual([])
-      }),
+          expect([...wanted]).toEqual([])
+        },
+      ),
       { numRuns: 500 },
     )
   })
@@ -89,7 +103,14 @@ test("a write weighs what it makes every node do, not how long its words are", (
   const big = (): number => 8 * MB
   expect(weightWith(none, "SET", "a", "1")).toBeLessThan(LIGHT)
   expect(weightWith(big, "SET", "a", "1")).toBe(weightWith(none, "SET", "a", "1"))
-  for (const words of [["GETEX", "a"], ["GETDEL", "a"], ["GETSET", "a", "1"], ["APPEND", "a", "x"], ["CAS", "a", "1", "2"], ["SET", "a", "1", "GET"]]) {
+  for (const words of [
+    ["GETEX", "a"],
+    ["GETDEL", "a"],
+    ["GETSET", "a", "1"],
+    ["APPEND", "a", "x"],
+    ["CAS", "a", "1", "2"],
+    ["SET", "a", "1", "GET"],
+  ]) {
     expect(weightWith(none, ...words)).toBeLessThan(LIGHT)
     expect(weightWith(big, ...words)).toBeGreaterThanOrEqual(24 * MB)
   }
@@ -97,8 +118,16 @@ test("a write weighs what it makes every node do, not how long its words are", (
   const calls = Array.from({ length: 100 }, () => buffers("GET", "a"))
   const fake = makeFake()
   let looked = 0
-  const host = { service: { ...fake, reader: { ...fake.reader, lengthOf: () => (looked++, MB) } }, table, limits: defaultLimits }
-  const exec = { known: table.find(Buffer.from("EXEC")), words: buffers("EXEC"), work: { type: "work.write" as const, exec: true, inOrder: true, calls, start: () => undefined } }
+  const host = {
+    service: { ...fake, reader: { ...fake.reader, lengthOf: () => (looked++, MB) } },
+    table,
+    limits: defaultLimits,
+  }
+  const exec = {
+    known: table.find(Buffer.from("EXEC")),
+    words: buffers("EXEC"),
+    work: { type: "work.write" as const, exec: true, inOrder: true, calls, start: () => undefined },
+  }
   expect(weightOf(host as unknown as Parameters<typeof weightOf>[0], exec)).toBeGreaterThanOrEqual(300 * MB)
   expect(looked).toBe(64)
 })
@@ -174,25 +203,35 @@ describe("a server", () => {
     const fake = makeFake()
     const { held, service } = holding(fake)
     const large: Reply = { type: "bulk", bytes: Buffer.alloc(8_000_000, "x") }
-    return serving({ ...service, write: (calls, exec, watches, done) => void held.push(() => (String(calls[0]?.[0]) === "GETEX" ? done(large) : fake.write(calls, exec, watches, done))) }, {}, async (port) => {
-      const deaf: Raw[] = []
-      for (let at = 0; at < 4; at++) {
-        const client = await dial(port)
-        client.socket.pause()
-        client.write("GETEX big\r\n".repeat(50))
-        deaf.push(client)
-      }
-      const gone = await dial(port)
-      gone.write("GETEX big\r\nGETEX big\r\n")
-      await until("one is under way", () => held.length > 0)
-      gone.socket.destroy()
-      const patient = await dial(port)
-      patient.write("APPEND big x\r\n")
-      await until("it has its turn", () => {
-        for (const go of held.splice(0)) go()
-        return patient.received().startsWith(":")
-      })
-      for (const client of [...deaf, patient]) client.socket.destroy()
-    })
+    return serving(
+      {
+        ...service,
+        write: (calls, exec, watches, done) =>
+          void held.push(() =>
+            String(calls[0]?.[0]) === "GETEX" ? done(large) : fake.write(calls, exec, watches, done),
+          ),
+      },
+      {},
+      async (port) => {
+        const deaf: Raw[] = []
+        for (let at = 0; at < 4; at++) {
+          const client = await dial(port)
+          client.socket.pause()
+          client.write("GETEX big\r\n".repeat(50))
+          deaf.push(client)
+        }
+        const gone = await dial(port)
+        gone.write("GETEX big\r\nGETEX big\r\n")
+        await until("one is under way", () => held.length > 0)
+        gone.socket.destroy()
+        const patient = await dial(port)
+        patient.write("APPEND big x\r\n")
+        await until("it has its turn", () => {
+          for (const go of held.splice(0)) go()
+          return patient.received().startsWith(":")
+        })
+        for (const client of [...deaf, patient]) client.socket.destroy()
+      },
+    )
   })
 })

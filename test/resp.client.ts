@@ -45,11 +45,21 @@ export const dial = (port: number): Promise<Raw> =>
   })
 
 /** Runs a server for as long as `use` takes. */
-export const serving = <A>(service: Service, options: Partial<ServerOptions>, use: (port: number, server: Server) => Promise<A>): Promise<A> =>
+export const serving = <A>(
+  service: Service,
+  options: Partial<ServerOptions>,
+  use: (port: number, server: Server) => Promise<A>,
+): Promise<A> =>
   Effect.runPromise(
     Effect.scoped(
       Effect.gen(function* () {
-        const server = yield* makeServer({ host: "127.0.0.1", port: 0, service, ...options, limits: { closeGraceMs: 100, ...options.limits } })
+        const server = yield* makeServer({
+          host: "127.0.0.1",
+          port: 0,
+          service,
+          ...options,
+          limits: { closeGraceMs: 100, ...options.limits },
+        })
         return yield* Effect.promise(() => use(server.port, server))
       }),
     ),

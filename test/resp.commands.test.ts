@@ -3,7 +3,11 @@ import type { Reply } from "../kv/types.ts"
 import { dial, exchange, plain, serving, type Raw } from "./resp.client.ts"
 import { makeFake, type FakeOptions } from "./resp.fake.ts"
 
-const withClient = (options: FakeOptions, use: (client: Raw, port: number) => Promise<void>, redirect = false): Promise<void> =>
+const withClient = (
+  options: FakeOptions,
+  use: (client: Raw, port: number) => Promise<void>,
+  redirect = false,
+): Promise<void> =>
   serving(makeFake(options), { redirect }, async (port) => {
     const client = await dial(port)
     await use(client, port)
@@ -42,7 +46,10 @@ describe("MULTI", () => {
 
   test("a subcommand that does not exist, or has the wrong words, is refused before it is queued", () =>
     withClient({}, async (client) => {
-      for (const [wrong, refusal] of [["CLIENT FOO", "-ERR unknown subcommand 'FOO'. Try CLIENT HELP."], ["CLIENT REPLY", "-ERR wrong number of arguments for 'client|reply' command"]] as const) {
+      for (const [wrong, refusal] of [
+        ["CLIENT FOO", "-ERR unknown subcommand 'FOO'. Try CLIENT HELP."],
+        ["CLIENT REPLY", "-ERR wrong number of arguments for 'client|reply' command"],
+      ] as const) {
         await says(client, "MULTI", "OK")
         await says(client, wrong, refusal)
         await says(client, "EXEC", "-EXECABORT Transaction discarded because of previous errors.")
@@ -132,8 +139,13 @@ describe("MULTI", () => {
 
   test("WATCH, MULTI and EXEC may come in one piece", () =>
     serving(makeFake({ delay: () => 1 }), {}, async (port) => {
-      const answer = await exchange(port, "SET a 1\r\nWATCH a\r\nMULTI\r\nINCR a\r\nEXEC\r\nWATCH a\r\nSET a 5\r\nMULTI\r\nINCR a\r\nEXEC\r\nGET a\r\n")
-      expect(answer).toBe("+OK\r\n+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n:2\r\n+OK\r\n+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n$1\r\n5\r\n")
+      const answer = await exchange(
+        port,
+        "SET a 1\r\nWATCH a\r\nMULTI\r\nINCR a\r\nEXEC\r\nWATCH a\r\nSET a 5\r\nMULTI\r\nINCR a\r\nEXEC\r\nGET a\r\n",
+      )
+      expect(answer).toBe(
+        "+OK\r\n+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n:2\r\n+OK\r\n+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n$1\r\n5\r\n",
+      )
     }))
 
   test("a transaction does not run when its WATCH could not be served", () => {
@@ -164,7 +176,11 @@ describe("the connection", () => {
       await says(client, "GET a", null)
       const hello = plain(await client.send("HELLO", "3", "SETNAME", "me"))
       expect(hello).toBeInstanceOf(Map)
-      expect(hello instanceof Map ? [hello.get("proto"), hello.get("mode"), hello.get("role")] : []).toEqual([3, "standalone", "master"])
+      expect(hello instanceof Map ? [hello.get("proto"), hello.get("mode"), hello.get("role")] : []).toEqual([
+        3,
+        "standalone",
+        "master",
+      ])
       await says(client, "CLIENT GETNAME", "me")
       await says(client, "GET a", null)
       expect(client.received().endsWith("_\r\n")).toBe(true)
@@ -181,13 +197,18 @@ describe("the connection", () => {
       await says(client, "SELECT 1", "-ERR DB index is out of range")
       await says(client, "SELECT 0", "OK")
       await says(client, "CLIENT FOO", "-ERR unknown subcommand 'FOO'. Try CLIENT HELP.")
-      await says(client, "AUTH x", "-ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
+      await says(
+        client,
+        "AUTH x",
+        "-ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
+      )
       await says(client, "CLIENT hasOwnProperty", "-ERR unknown subcommand 'hasOwnProperty'. Try CLIENT HELP.")
     }))
 
   test("CLIENT REPLY silences what it says", () =>
     serving(makeFake(), {}, async (port) => {
-      const sent = "CLIENT REPLY SKIP\r\nPING one\r\nPING two\r\nCLIENT REPLY OFF\r\nSET a 1\r\nGET a\r\nCLIENT REPLY ON\r\nGET a\r\n"
+      const sent =
+        "CLIENT REPLY SKIP\r\nPING one\r\nPING two\r\nCLIENT REPLY OFF\r\nSET a 1\r\nGET a\r\nCLIENT REPLY ON\r\nGET a\r\n"
       expect(await exchange(port, sent)).toBe("$3\r\ntwo\r\n+OK\r\n$1\r\n1\r\n")
     }))
 
@@ -200,16 +221,23 @@ describe("the connection", () => {
         ["CLIENT REPLY OFF|CLIENT REPLY SKIP|ECHO a|CLIENT REPLY ON|ECHO b", "+OK|$1|b|"],
         ["CLIENT REPLY SKIP|CLIENT REPLY OFF|ECHO a|CLIENT REPLY ON|ECHO b", "+OK|$1|b|"],
         ["CLIENT REPLY SKIP|CLIENT REPLY FOO|CLIENT REPLY FOO", "-ERR syntax error|"],
-        ["MULTI|SET a 1|CLIENT REPLY OFF|GET a|EXEC|ECHO x|CLIENT REPLY ON|ECHO y", "+OK|+QUEUED|+QUEUED|+QUEUED|*3|+OK|+OK|$1|y|"],
+        [
+          "MULTI|SET a 1|CLIENT REPLY OFF|GET a|EXEC|ECHO x|CLIENT REPLY ON|ECHO y",
+          "+OK|+QUEUED|+QUEUED|+QUEUED|*3|+OK|+OK|$1|y|",
+        ],
         ["MULTI|SET a 1|CLIENT REPLY SKIP|GET a|EXEC|ECHO x|ECHO y", "+OK|+QUEUED|+QUEUED|+QUEUED|*3|+OK|$1|1|$1|y|"],
         ["CLIENT REPLY OFF|MULTI|SET a 1|CLIENT REPLY ON|GET a|EXEC|ECHO x", "+OK|$1|1|$1|x|"],
         ["CLIENT REPLY OFF|MULTI|CLIENT REPLY OFF|EXEC|ECHO x|CLIENT REPLY ON", "+OK|"],
         ["CLIENT REPLY SKIP|MULTI|SET a 1|EXEC|ECHO y", "+QUEUED|*1|+OK|$1|y|"],
-        ["MULTI|SET a 1|CLIENT REPLY SKIP|CLIENT REPLY ON|EXEC|ECHO x|ECHO y", "+OK|+QUEUED|+QUEUED|+QUEUED|*3|+OK|+OK|$1|y|"],
+        [
+          "MULTI|SET a 1|CLIENT REPLY SKIP|CLIENT REPLY ON|EXEC|ECHO x|ECHO y",
+          "+OK|+QUEUED|+QUEUED|+QUEUED|*3|+OK|+OK|$1|y|",
+        ],
         ["MULTI|CLIENT REPLY SKIP|EXEC|ECHO x|ECHO y", "+OK|+QUEUED|*1|$1|y|"],
       ]
       const lines = (text: string): string => text.replaceAll("|", "\r\n")
-      for (const [sent, answer] of exchanges) expect(await exchange(port, `${lines(sent)}\r\n`), sent).toBe(lines(answer))
+      for (const [sent, answer] of exchanges)
+        expect(await exchange(port, `${lines(sent)}\r\n`), sent).toBe(lines(answer))
     }))
 
   test("a request that is too large is refused by name and aborts a transaction; the connection goes on", () =>
@@ -229,7 +257,9 @@ describe("the connection", () => {
       client.write(`*1\r\n$1001\r\n${"x".repeat(1001)}\r\n`)
       await says(client, "ECHO b", "b")
       client.socket.destroy()
-      expect(await exchange(port, "*2\r\n$3\r\nGET\r\n$8001\r\n")).toMatch(/^-ERR Protocol error: invalid bulk length: a request of 8004 bytes or more/)
+      expect(await exchange(port, "*2\r\n$3\r\nGET\r\n$8001\r\n")).toMatch(
+        /^-ERR Protocol error: invalid bulk length: a request of 8004 bytes or more/,
+      )
     }))
 
   test("QUIT answers all that came before it, and nothing behind", () =>
@@ -241,7 +271,9 @@ describe("the connection", () => {
 
   test("what is no RESP is answered with what is wrong, and closes that connection only", () =>
     withClient({ delay: () => 2 }, async (client, port) => {
-      expect(await exchange(port, "SET a 1\r\n*1\r\n+3\r\n")).toBe("+OK\r\n-ERR Protocol error: expected '$', got '+'\r\n")
+      expect(await exchange(port, "SET a 1\r\n*1\r\n+3\r\n")).toBe(
+        "+OK\r\n-ERR Protocol error: expected '$', got '+'\r\n",
+      )
       expect(await exchange(port, Buffer.from([0x16, 3, 1, 0, 200]))).toMatch(/^-ERR Protocol error: .*TLS/)
       const noisy = await dial(port)
       noisy.write(Buffer.alloc(300_000, 0x85))
@@ -270,14 +302,29 @@ describe("names and lists of words", () => {
     withClient({}, async (client) => {
       const long = "x".repeat(513)
       await says(client, `CLIENT SETNAME ${"x".repeat(512)}`, "OK")
-      for (const words of [`CLIENT SETNAME ${long}`, `CLIENT SETINFO lib-name ${long}`, `CLIENT SETINFO lib-ver ${long}`, `HELLO 3 SETNAME ${long}`]) {
-        expect(plain(await client.send(...words.split(" ")))).toMatch(/^-TOOLARGE (Client names|lib-name|lib-ver) has 513 bytes, 512 are allowed\. Nothing was changed\.$/)
+      for (const words of [
+        `CLIENT SETNAME ${long}`,
+        `CLIENT SETINFO lib-name ${long}`,
+        `CLIENT SETINFO lib-ver ${long}`,
+        `HELLO 3 SETNAME ${long}`,
+      ]) {
+        expect(plain(await client.send(...words.split(" ")))).toMatch(
+          /^-TOOLARGE (Client names|lib-name|lib-ver) has 513 bytes, 512 are allowed\. Nothing was changed\.$/,
+        )
       }
       await says(client, "CLIENT GETNAME", "x".repeat(512))
-      for (const words of [["INFO"], ["COMMAND", "INFO"], ["CONFIG", "GET"]]) expect(plain(await client.send(...words, ...Array.from({ length: 2000 }, () => "x")))).toMatch(/^-TOOLARGE .* was given 200[12] words/)
-      for (const words of [["COMMAND", "LIST", "FILTERBY", "PATTERN"], ["CONFIG", "GET"]]) expect(plain(await client.send(...words, "*".repeat(200)))).toMatch(/^-TOOLARGE a pattern has at most/)
+      for (const words of [["INFO"], ["COMMAND", "INFO"], ["CONFIG", "GET"]])
+        expect(plain(await client.send(...words, ...Array.from({ length: 2000 }, () => "x")))).toMatch(
+          /^-TOOLARGE .* was given 200[12] words/,
+        )
+      for (const words of [
+        ["COMMAND", "LIST", "FILTERBY", "PATTERN"],
+        ["CONFIG", "GET"],
+      ])
+        expect(plain(await client.send(...words, "*".repeat(200)))).toMatch(/^-TOOLARGE a pattern has at most/)
       // Errors quote the beginning of a word.
-      for (const words of [["CLIENT"], ["CLIENT", "SETINFO"], ["CONFIG", "SET"], ["HELLO", "3"]]) expect(String(plain(await client.send(...words, "y".repeat(100_000), "z"))).length).toBeLessThan(300)
+      for (const words of [["CLIENT"], ["CLIENT", "SETINFO"], ["CONFIG", "SET"], ["HELLO", "3"]])
+        expect(String(plain(await client.send(...words, "y".repeat(100_000), "z"))).length).toBeLessThan(300)
     }))
 })
 
@@ -286,8 +333,13 @@ describe("a cluster client", () => {
     withClient({}, async (client) => {
       const [[from, to, leader, replica] = []] = plain(await client.send("CLUSTER", "SLOTS")) as unknown[][]
       expect([from, to]).toEqual([0, 16_383])
-      expect([leader, replica].map((node) => (Array.isArray(node) ? node.slice(0, 2) : node))).toEqual([["127.0.0.1", 7001], ["127.0.0.1", 7002]])
-      expect(plain(await client.send("CLUSTER", "NODES"))).toMatch(/^[0-9a-f]{40} 127\.0\.0\.1:7001@\d+ myself,master - 0 0 3 connected 0-16383\n[0-9a-f]{40} 127\.0\.0\.1:7002@\d+ slave /)
+      expect([leader, replica].map((node) => (Array.isArray(node) ? node.slice(0, 2) : node))).toEqual([
+        ["127.0.0.1", 7001],
+        ["127.0.0.1", 7002],
+      ])
+      expect(plain(await client.send("CLUSTER", "NODES"))).toMatch(
+        /^[0-9a-f]{40} 127\.0\.0\.1:7001@\d+ myself,master - 0 0 3 connected 0-16383\n[0-9a-f]{40} 127\.0\.0\.1:7002@\d+ slave /,
+      )
       expect(plain(await client.send("CLUSTER", "INFO"))).toMatch(/cluster_state:ok/)
       expect(plain(await client.send("CLUSTER", "SHARDS"))).toHaveLength(1)
       await says(client, "CLUSTER KEYSLOT a", 15_495)
@@ -342,11 +394,27 @@ describe("STEPRAFT", () => {
     return serving(fake, {}, async (port) => {
       const client = await dial(port)
       const wrong = [
-        `STEPRAFT DO ${key} 0 1 INCR a`, "STEPRAFT DO x 1 1 INCR a", `STEPRAFT DO ${key} 1 1 INCR`, `STEPRAFT DO ${key} 1 1 PING`, `STEPRAFT DO ${key} 1 1 KEYS *`, `STEPRAFT DO ${key} 1 1`,
-        `STEPRAFT EXEC ${key} 1 1 0`, `STEPRAFT EXEC ${key} 1 1 1 a`, `STEPRAFT EXEC ${key} 1 1 0 3 INCR a`, `STEPRAFT EXEC ${key} 1 1 0 0`, `STEPRAFT EXEC ${key} 1 1 99999999 a 1`,
-        "STEPRAFT SESSION", "STEPRAFT SESSION CLOSE x", "STEPRAFT NOPE",
+        `STEPRAFT DO ${key} 0 1 INCR a`,
+        "STEPRAFT DO x 1 1 INCR a",
+        `STEPRAFT DO ${key} 1 1 INCR`,
+        `STEPRAFT DO ${key} 1 1 PING`,
+        `STEPRAFT DO ${key} 1 1 KEYS *`,
+        `STEPRAFT DO ${key} 1 1`,
+        `STEPRAFT EXEC ${key} 1 1 0`,
+        `STEPRAFT EXEC ${key} 1 1 1 a`,
+        `STEPRAFT EXEC ${key} 1 1 0 3 INCR a`,
+        `STEPRAFT EXEC ${key} 1 1 0 0`,
+        `STEPRAFT EXEC ${key} 1 1 99999999 a 1`,
+        "STEPRAFT SESSION",
+        "STEPRAFT SESSION CLOSE x",
+        "STEPRAFT NOPE",
         // A session is entered with all of its key: a place in the log alone is none.
-        "STEPRAFT DO 7 1 1 INCR a", "STEPRAFT DO 7- 1 1 INCR a", `STEPRAFT DO ${key}0 1 1 INCR a`, `STEPRAFT DO ${key.slice(0, -1)} 1 1 INCR a`, "STEPRAFT EXEC 7 1 1 0 2 INCR a", "STEPRAFT SESSION CLOSE 7",
+        "STEPRAFT DO 7 1 1 INCR a",
+        "STEPRAFT DO 7- 1 1 INCR a",
+        `STEPRAFT DO ${key}0 1 1 INCR a`,
+        `STEPRAFT DO ${key.slice(0, -1)} 1 1 INCR a`,
+        "STEPRAFT EXEC 7 1 1 0 2 INCR a",
+        "STEPRAFT SESSION CLOSE 7",
       ]
       for (const words of wrong) expect(plain(await client.send(...words.split(" ")))).toMatch(/^-ERR/)
       expect(fake.counts.writes).toBe(0)
@@ -359,14 +427,37 @@ describe("STEPRAFT", () => {
     return serving(fake, {}, async (port) => {
       const client = await dial(port)
       const secret = key.slice(2)
-      for (const number of [2 ** 48, 2 ** 48 + 1, 2 ** 53 - 1, 2 ** 53, 2 ** 53 + 2, 1e16, "1e16", "18446744073709551616", -1, "NaN", "Infinity", "0x10", "1.5", "", "9".repeat(400)]) {
+      for (const number of [
+        2 ** 48,
+        2 ** 48 + 1,
+        2 ** 53 - 1,
+        2 ** 53,
+        2 ** 53 + 2,
+        1e16,
+        "1e16",
+        "18446744073709551616",
+        -1,
+        "NaN",
+        "Infinity",
+        "0x10",
+        "1.5",
+        "",
+        "9".repeat(400),
+      ]) {
         const places = [
-          ["DO", `${number}-${secret}`, 1, 1, "INCR", "a"], ["DO", key, number, 1, "INCR", "a"], ["DO", key, 1, number, "INCR", "a"],
-          ["EXEC", `${number}-${secret}`, 1, 1, 0, 2, "INCR", "a"], ["EXEC", key, number, 1, 0, 2, "INCR", "a"], ["EXEC", key, 1, number, 0, 2, "INCR", "a"],
-          ["EXEC", key, 1, 1, number, 2, "INCR", "a"], ["EXEC", key, 1, 1, 1, "a", number, 2, "INCR", "a"], ["EXEC", key, 1, 1, 0, number, "INCR", "a"],
+          ["DO", `${number}-${secret}`, 1, 1, "INCR", "a"],
+          ["DO", key, number, 1, "INCR", "a"],
+          ["DO", key, 1, number, "INCR", "a"],
+          ["EXEC", `${number}-${secret}`, 1, 1, 0, 2, "INCR", "a"],
+          ["EXEC", key, number, 1, 0, 2, "INCR", "a"],
+          ["EXEC", key, 1, number, 0, 2, "INCR", "a"],
+          ["EXEC", key, 1, 1, number, 2, "INCR", "a"],
+          ["EXEC", key, 1, 1, 1, "a", number, 2, "INCR", "a"],
+          ["EXEC", key, 1, 1, 0, number, "INCR", "a"],
           ["SESSION", "CLOSE", `${number}-${secret}`],
         ]
-        for (const words of places) expect(plain(await client.send("STEPRAFT", ...words.map(String))), words.join(" ")).toMatch(/^-ERR/)
+        for (const words of places)
+          expect(plain(await client.send("STEPRAFT", ...words.map(String))), words.join(" ")).toMatch(/^-ERR/)
       }
       await says(client, `STEPRAFT DO ${key} ${2 ** 48 - 1} ${2 ** 48 - 1} INCR a`, 1)
       expect(fake.counts.writes).toBe(1)
@@ -376,6 +467,10 @@ describe("STEPRAFT", () => {
 
   test("STATUS is the node's, as JSON", () =>
     withClient({}, async (client) => {
-      expect(JSON.parse(String(plain(await client.send("STEPRAFT", "STATUS"))))).toMatchObject({ id: "n1", role: "leader", peers: [{ id: "n2" }] })
+      expect(JSON.parse(String(plain(await client.send("STEPRAFT", "STATUS"))))).toMatchObject({
+        id: "n1",
+        role: "leader",
+        peers: [{ id: "n2" }],
+      })
     }))
 })

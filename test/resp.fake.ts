@@ -40,7 +40,8 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
     value: (_, item) => item.value ?? Buffer.alloc(0),
     answering: () => undefined,
     charge: () => undefined,
-    put: (key, value, expiry) => void items.set(keyed(key), { value: Buffer.from(value), length: value.length, crc: 0, version: index, expiry }),
+    put: (key, value, expiry) =>
+      void items.set(keyed(key), { value: Buffer.from(value), length: value.length, crc: 0, version: index, expiry }),
     touch: (key, item, expiry) => void items.set(keyed(key), { ...item, version: index, expiry }),
     delete: (key) => void items.delete(keyed(key)),
     clear: () => items.clear(),
@@ -53,7 +54,13 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
     if (name === "DBSIZE") return { type: "integer", value: items.size }
     if (name === "KEYS") {
       const matches = glob(call[1] ?? Buffer.alloc(0))
-      return { type: "array", items: [...items.keys()].filter((key) => matches(Buffer.from(key, "latin1"))).sort().map((key) => ({ type: "bulk", bytes: Buffer.from(key, "latin1") })) }
+      return {
+        type: "array",
+        items: [...items.keys()]
+          .filter((key) => matches(Buffer.from(key, "latin1")))
+          .sort()
+          .map((key) => ({ type: "bulk", bytes: Buffer.from(key, "latin1") })),
+      }
     }
     return refusable(() => execute(view, call))
   }
@@ -131,15 +138,52 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
           setImmediate(() => resolve(direct(call)))
         })
       },
-      keyspace: () => Promise.resolve({ keys: items.size, expires: [...items.values()].filter(({ expiry }) => expiry !== 0).length, averageTtl: 0 }),
+      keyspace: () =>
+        Promise.resolve({
+          keys: items.size,
+          expires: [...items.values()].filter(({ expiry }) => expiry !== 0).length,
+          averageTtl: 0,
+        }),
       version: (key) => items.get(keyed(key))?.version ?? 0,
       now: () => 1,
     },
     status: (): NodeStatus => ({
-      id, incarnation: "a1", cluster: "c1", pid: process.pid, version: "0.1.0", role: id === leader?.id ? "leader" : "follower", term: 3,
-      leader: leader?.id ?? null, lastIndex: index, commitIndex: index, applied: index, snapshotIndex: 0, logBytes: 0,
-      client: "127.0.0.1:7001", peer: "127.0.0.1:8001", http: null, health: "ok", loading: false, uptimeMs: 1000, lastContactMs: null, clockOffsetMs: 3, counters: {}, details: null,
-      peers: [{ id: "n2", peer: "127.0.0.1:8002", client: "127.0.0.1:7002", connected: true, matchIndex: 1, lag: 0, lastContactMs: 1, clockOffsetMs: -5, problem: null }],
+      id,
+      incarnation: "a1",
+      cluster: "c1",
+      pid: process.pid,
+      version: "0.1.0",
+      role: id === leader?.id ? "leader" : "follower",
+      term: 3,
+      leader: leader?.id ?? null,
+      lastIndex: index,
+      commitIndex: index,
+      applied: index,
+      snapshotIndex: 0,
+      logBytes: 0,
+      client: "127.0.0.1:7001",
+      peer: "127.0.0.1:8001",
+      http: null,
+      health: "ok",
+      loading: false,
+      uptimeMs: 1000,
+      lastContactMs: null,
+      clockOffsetMs: 3,
+      counters: {},
+      details: null,
+      peers: [
+        {
+          id: "n2",
+          peer: "127.0.0.1:8002",
+          client: "127.0.0.1:7002",
+          connected: true,
+          matchIndex: 1,
+          lag: 0,
+          lastContactMs: 1,
+          clockOffsetMs: -5,
+          problem: null,
+        },
+      ],
     }),
     leader: () => leader,
   }

@@ -16,13 +16,23 @@ const write: fc.Arbitrary<Command> = fc.oneof(
   fc.tuple(fc.constant("APPEND"), key, fc.constant("y")),
   fc.tuple(fc.constant("DEL"), key),
 )
-const read: fc.Arbitrary<Command> = fc.oneof(fc.tuple(fc.constant("GET"), key), fc.tuple(fc.constant("MGET"), key, key), fc.constant(["DBSIZE"]), fc.constant(["KEYS", "*"]))
+const read: fc.Arbitrary<Command> = fc.oneof(
+  fc.tuple(fc.constant("GET"), key),
+  fc.tuple(fc.constant("MGET"), key, key),
+  fc.constant(["DBSIZE"]),
+  fc.constant(["KEYS", "*"]),
+)
 const own: fc.Arbitrary<Command> = fc.constantFrom(["PING"], ["ECHO", "hi"], ["NONSENSE"], ["GET"])
 const block: fc.Arbitrary<readonly Command[]> = fc.oneof(
   { weight: 4, arbitrary: write.map((one) => [one]) },
   { weight: 4, arbitrary: read.map((one) => [one]) },
   { weight: 2, arbitrary: own.map((one) => [one]) },
-  { weight: 1, arbitrary: fc.array(fc.oneof(write, fc.tuple(fc.constant("GET"), key)), { maxLength: 4 }).map((inside) => [["MULTI"], ...inside, ["EXEC"]]) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .array(fc.oneof(write, fc.tuple(fc.constant("GET"), key)), { maxLength: 4 })
+      .map((inside) => [["MULTI"], ...inside, ["EXEC"]]),
+  },
 )
 
 /** What one client alone would see, command after command. */
@@ -80,15 +90,27 @@ describe("one connection", () => {
     const pieces = fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 1, maxLength: 5 })
     const delays = fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 10 })
     await fc.assert(
-      fc.asyncProperty(blocks, pieces, delays, fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 8 }), fc.boolean(), async (chosen, chunks, waits, slow, pipelined, local) => {
-        const commands = chosen.flat()
-        let turn = 0
-        const fake = makeFake({ delay: () => waits[turn++ % waits.length] ?? 0, slow: (at) => at % slow === 0 })
-        const replies = await serving(fake, { limits: { pipelinedCommands: pipelined } }, (port) => converse(port, local ? [["READONLY"], ...commands] : commands, chunks))
-        expect(replies.slice(local ? 1 : 0).map(plain)).toEqual(model(commands))
-        const inside = commands.filter(([name]) => !["MULTI", "EXEC", "PING", "ECHO", "NONSENSE"].includes(name ?? "")).filter((command) => command.join() !== "GET")
-        expect(fake.executed).toEqual(inside.map((command) => command.join(" ")))
-      }),
+      fc.asyncProperty(
+        blocks,
+        pieces,
+        delays,
+        fc.integer({ min: 1, max: 4 }),
+        fc.integer({ min: 1, max: 8 }),
+        fc.boolean(),
+        async (chosen, chunks, waits, slow, pipelined, local) => {
+          const commands = chosen.flat()
+          let turn = 0
+          const fake = makeFake({ delay: () => waits[turn++ % waits.length] ?? 0, slow: (at) => at % slow === 0 })
+          const replies = await serving(fake, { limits: { pipelinedCommands: pipelined } }, (port) =>
+            converse(port, local ? [["READONLY"], ...commands] : commands, chunks),
+          )
+          expect(replies.slice(local ? 1 : 0).map(plain)).toEqual(model(commands))
+          const inside = commands
+            .filter(([name]) => !["MULTI", "EXEC", "PING", "ECHO", "NONSENSE"].includes(name ?? ""))
+            .filter((command) => command.join() !== "GET")
+          expect(fake.executed).toEqual(inside.map((command) => command.join(" ")))
+        },
+      ),
       { numRuns: 150 },
     )
   })
@@ -96,7 +118,10 @@ describe("one connection", () => {
   test("writes are sent on without waiting, and a run of reads shares one barrier", async () => {
     const fake = makeFake({ delay: () => 1 })
     await serving(fake, {}, async (port) => {
-      const commands = [...Array.from({ length: 20 }, () => ["INCR", "n"]), ...Array.from({ length: 20 }, () => ["GET", "n"])]
+      const commands = [
+        ...Array.from({ length: 20 }, () => ["INCR", "n"]),
+        ...Array.from({ length: 20 }, () => ["GET", "n"]),
+      ]
       const replies = await converse(port, commands, [100_000])
       expect(replies.slice(20).map(plain)).toEqual(Array.from({ length: 20 }, () => "20"))
     })
@@ -119,9 +144,18 @@ describe("one connection", () => {
   })
 
   test("a refused barrier refuses its run of reads and nothing else", async () => {
-    const fake = makeFake({ refuse: (at) => (at === 0 ? { type: "error", code: "NOLEADER", text: "none known" } : null) })
+    const fake = makeFake({
+      refuse: (at) => (at === 0 ? { type: "error", code: "NOLEADER", text: "none known" } : null),
+    })
     await serving(fake, {}, async (port) => {
-      const replies = await converse(port, [["GET", "a"], ["GET", "b"]], [10_000])
+      const replies = await converse(
+        port,
+        [
+          ["GET", "a"],
+          ["GET", "b"],
+        ],
+        [10_000],
+      )
       expect(replies.map(plain)).toEqual(["-NOLEADER none known", "-NOLEADER none known"])
       const client = await dial(port)
       expect(plain(await client.send("GET", "a"))).toBeNull()
@@ -130,9 +164,20 @@ describe("one connection", () => {
   })
 
   test("a refused barrier does not refuse reads that a write takes along, nor those that could not have been taken yet", async () => {
-    const fake = makeFake({ refuse: (at) => (at === 0 ? { type: "error", code: "NOLEADER", text: "none known" } : null), delay: () => 2 })
+    const fake = makeFake({
+      refuse: (at) => (at === 0 ? { type: "error", code: "NOLEADER", text: "none known" } : null),
+      delay: () => 2,
+    })
     await serving(fake, {}, async (port) => {
-      const replies = await converse(port, [["GET", "a"], ["INCR", "a"], ["GET", "a"]], [10_000])
+      const replies = await converse(
+        port,
+        [
+          ["GET", "a"],
+          ["INCR", "a"],
+          ["GET", "a"],
+        ],
+        [10_000],
+      )
       expect(replies.map(plain)).toEqual([null, 1, "1"])
     })
   })
@@ -143,10 +188,16 @@ describe("one connection", () => {
     const service: Service = { ...fake, write: (...asked) => void held.push(() => fake.write(...asked)) }
     await serving(service, {}, async (port) => {
       const turns = 500
-      const answered = converse(port, Array.from({ length: 2 * turns }, (_, i) => (i % 2 === 0 ? ["GET", "n"] : ["INCR", "n"])), [100_000])
+      const answered = converse(
+        port,
+        Array.from({ length: 2 * turns }, (_, i) => (i % 2 === 0 ? ["GET", "n"] : ["INCR", "n"])),
+        [100_000],
+      )
       await until("all writes are on their way", () => held.length === turns)
       for (const write of held) write()
-      expect((await answered).map(plain)).toEqual(Array.from({ length: 2 * turns }, (_, i) => (i % 2 === 1 ? (i + 1) / 2 : i === 0 ? null : String(i / 2))))
+      expect((await answered).map(plain)).toEqual(
+        Array.from({ length: 2 * turns }, (_, i) => (i % 2 === 1 ? (i + 1) / 2 : i === 0 ? null : String(i / 2))),
+      )
       expect(fake.counts.barriers).toBeLessThanOrEqual(2)
     })
   })
@@ -189,19 +240,33 @@ describe("one connection", () => {
 test("a read that its write did not take along is not taken behind it: it is to be sent again", async () => {
   const fake = makeFake()
   // The effect of the write came with a snapshot; or nobody knows whether it has one; or it was refused, and the read goes on.
-  for (const [end, told] of [[null, "-TRYAGAIN"], ["UNKNOWN", "-TRYAGAIN"], ["SPACELOW", null]] as const) {
+  for (const [end, told] of [
+    [null, "-TRYAGAIN"],
+    ["UNKNOWN", "-TRYAGAIN"],
+    ["SPACELOW", null],
+  ] as const) {
     const barriers: (() => void)[] = []
     let ended = false
     const service: Service = {
       ...fake,
-      write: (calls, exec, watches, done) => (end === null ? fake.write(calls, exec, watches, done) : setImmediate(() => {
+      write: (calls, exec, watches, done) =>
+        end === null
+          ? fake.write(calls, exec, watches, done)
+          : setImmediate(() => {
               done({ type: "error", code: end, text: "." })
               ended = true
-            })),
+            }),
       barrier: (done) => void barriers.push(() => done(null)),
     }
     await serving(service, {}, async (port) => {
-      const answered = converse(port, [["GET", "a"], ["INCR", "n"]], [10_000])
+      const answered = converse(
+        port,
+        [
+          ["GET", "a"],
+          ["INCR", "n"],
+        ],
+        [10_000],
+      )
       await until("the barrier is asked for", () => barriers.length === 1)
       if (end === "SPACELOW") {
         await until("the write is refused", () => ended)
@@ -221,7 +286,15 @@ describe("UNKNOWN", () => {
     await serving(fake, {}, async (port) => {
       const sent = [["INCR", "a"], ["INCR", "a"], ["INCR", "a"], ["PING"], ["INCR", "a"], ["GET", "a"], ["INCR", "a"]]
       const replies = (await converse(port, sent, [10_000])).map(plain)
-      expect(replies.map((reply) => (typeof reply === "string" ? reply.split(" ")[0] : reply))).toEqual([1, "-UNKNOWN", "-UNKNOWN", "PONG", "-UNKNOWN", "3", "-UNKNOWN"])
+      expect(replies.map((reply) => (typeof reply === "string" ? reply.split(" ")[0] : reply))).toEqual([
+        1,
+        "-UNKNOWN",
+        "-UNKNOWN",
+        "PONG",
+        "-UNKNOWN",
+        "3",
+        "-UNKNOWN",
+      ])
     })
   })
 

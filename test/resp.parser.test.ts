@@ -7,7 +7,10 @@ import { ProtocolError, RequestParser, RequestTooLarge } from "../kv/server/wire
 const limits = { ...defaultLimits, maxEntryBytes: 100_000, maxArguments: 1000, maxInlineBytes: 1000 }
 
 /** Feeds the bytes in pieces of the given sizes (repeated), and collects what comes out. */
-const parse = (bytes: Buffer, sizes: readonly number[]): { readonly calls: string[][]; readonly error: string | null } => {
+const parse = (
+  bytes: Buffer,
+  sizes: readonly number[],
+): { readonly calls: string[][]; readonly error: string | null } => {
   const parser = new RequestParser(limits)
   const calls: string[][] = []
   for (let at = 0, turn = 0; at < bytes.length; turn++) {
@@ -18,7 +21,11 @@ const parse = (bytes: Buffer, sizes: readonly number[]): { readonly calls: strin
       const next = parser.next()
       if (next === null) break
       if (next instanceof ProtocolError) return { calls, error: next.text }
-      calls.push(next instanceof RequestTooLarge ? ["too large:", next.name.toString("latin1"), next.text] : next.map((word) => word.toString("latin1")))
+      calls.push(
+        next instanceof RequestTooLarge
+          ? ["too large:", next.name.toString("latin1"), next.text]
+          : next.map((word) => word.toString("latin1")),
+      )
     }
   }
   return { calls, error: null }
@@ -43,12 +50,19 @@ describe("requests", () => {
 
   test("inline commands and arrays may follow each other", () => {
     const word = fc.stringMatching(/^[a-z0-9:]{1,10}$/)
-    const request = fc.record({ words: fc.array(word, { minLength: 1, maxLength: 5 }), inline: fc.boolean(), blank: fc.boolean() })
+    const request = fc.record({
+      words: fc.array(word, { minLength: 1, maxLength: 5 }),
+      inline: fc.boolean(),
+      blank: fc.boolean(),
+    })
     fc.assert(
       fc.property(fc.array(request, { maxLength: 10 }), sizes, (sent, chunks) => {
         fc.pre(sent.every(({ words }) => words[0] !== "post" && words[0] !== "host:"))
         const stream = sent.map(({ words, inline, blank }) =>
-          Buffer.concat([Buffer.from(blank ? "\r\n" : ""), inline ? Buffer.from(`${words.join("  ")}\n`) : encodeRequest(words)]),
+          Buffer.concat([
+            Buffer.from(blank ? "\r\n" : ""),
+            inline ? Buffer.from(`${words.join("  ")}\n`) : encodeRequest(words),
+          ]),
         )
         expect(parse(Buffer.concat(stream), chunks)).toEqual({ calls: sent.map(({ words }) => words), error: null })
       }),
@@ -56,7 +70,12 @@ describe("requests", () => {
   })
 
   test("bytes of any kind give commands or an error, in whatever pieces, and the same", () => {
-    const noise = fc.oneof(fc.uint8Array({ maxLength: 200 }), fc.string({ unit: fc.constantFrom("*", "$", "1", "2", "-", "\r", "\n", "a", '"'), maxLength: 60 }).map((text) => Buffer.from(text)))
+    const noise = fc.oneof(
+      fc.uint8Array({ maxLength: 200 }),
+      fc
+        .string({ unit: fc.constantFrom("*", "$", "1", "2", "-", "\r", "\n", "a", '"'), maxLength: 60 })
+        .map((text) => Buffer.from(text)),
+    )
     fc.assert(
       fc.property(noise, sizes, (array, chunks) => {
         const given = Buffer.from(array)
@@ -70,7 +89,8 @@ describe("requests", () => {
 
   test("quotes of inline commands are those of redis-cli", () => {
     expect(whole(`SET "a b" 'c d' "\\x41\\n\\"" '\\''\r\n`).calls).toEqual([["SET", "a b", "c d", 'A\n"', "'"]])
-    for (const line of ['a "b\r\n', "a 'b\r\n", 'a "b"c\r\n']) expect(whole(line).error).toBe("unbalanced quotes in request")
+    for (const line of ['a "b\r\n', "a 'b\r\n", 'a "b"c\r\n'])
+      expect(whole(line).error).toBe("unbalanced quotes in request")
   })
 
   test("errors are named as in Redis", () => {
@@ -96,23 +116,58 @@ describe("requests", () => {
   test("a request with too many bytes is passed over, whatever pieces it comes in, and what follows is read", () => {
     const bulk = (size: number): string => `$${size}\r\n${"x".repeat(size)}\r\n`
     const cases: readonly (readonly [string, readonly string[]])[] = [
-      [`*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${bulk(100_001)}`, ["too large:", "SET", "an argument of 100001 bytes was given, at most 100000 are allowed. Nothing was executed."]],
-      [`*2\r\n${bulk(100_001)}${bulk(0)}`, ["too large:", "", "an argument of 100001 bytes was given, at most 100000 are allowed. Nothing was executed."]],
-      [`*4\r\n$4\r\nMGET\r\n${bulk(90_000)}${bulk(90_000)}${bulk(90_000)}`, ["too large:", "MGET", "a request of 270004 bytes or more was given, at most 200000 are allowed. Nothing was executed."]],
-      [`*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${bulk(790_000)}`, ["too large:", "SET", "an argument of 790000 bytes was given, at most 100000 are allowed. Nothing was executed."]],
+      [
+        `*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${bulk(100_001)}`,
+        [
+          "too large:",
+          "SET",
+          "an argument of 100001 bytes was given, at most 100000 are allowed. Nothing was executed.",
+        ],
+      ],
+      [
+        `*2\r\n${bulk(100_001)}${bulk(0)}`,
+        ["too large:", "", "an argument of 100001 bytes was given, at most 100000 are allowed. Nothing was executed."],
+      ],
+      [
+        `*4\r\n$4\r\nMGET\r\n${bulk(90_000)}${bulk(90_000)}${bulk(90_000)}`,
+        [
+          "too large:",
+          "MGET",
+          "a request of 270004 bytes or more was given, at most 200000 are allowed. Nothing was executed.",
+        ],
+      ],
+      [
+        `*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${bulk(790_000)}`,
+        [
+          "too large:",
+          "SET",
+          "an argument of 790000 bytes was given, at most 100000 are allowed. Nothing was executed.",
+        ],
+      ],
     ]
     fc.assert(
-      fc.property(fc.constantFrom(...cases), fc.array(fc.integer({ min: 1, max: 70_000 }), { minLength: 1, maxLength: 10 }), ([text, refusal], chunks) => {
-        fc.pre(chunks.some((size) => size > 2_000))
-        expect(parse(Buffer.from(`${text}PING\r\n${text}PING\r\n`), chunks)).toEqual({ calls: [refusal, ["PING"], refusal, ["PING"]], error: null })
-      }),
+      fc.property(
+        fc.constantFrom(...cases),
+        fc.array(fc.integer({ min: 1, max: 70_000 }), { minLength: 1, maxLength: 10 }),
+        ([text, refusal], chunks) => {
+          fc.pre(chunks.some((size) => size > 2_000))
+          expect(parse(Buffer.from(`${text}PING\r\n${text}PING\r\n`), chunks)).toEqual({
+            calls: [refusal, ["PING"], refusal, ["PING"]],
+            error: null,
+          })
+        },
+      ),
       { numRuns: 100 },
     )
   })
 
   test("beyond eight times the limit nothing is passed over, and what is passed over must be sound", () => {
-    expect(whole("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$800001\r\n").error).toMatch(/^invalid bulk length: a request of 800005 bytes or more .* beyond 800000 none is passed over$/)
-    expect(whole(`*3\r\n$3\r\nSET\r\n$100001\r\n${"x".repeat(100_001)}\r\n$700000\r\n`).error).toMatch(/^invalid bulk length/)
+    expect(whole("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$800001\r\n").error).toMatch(
+      /^invalid bulk length: a request of 800005 bytes or more .* beyond 800000 none is passed over$/,
+    )
+    expect(whole(`*3\r\n$3\r\nSET\r\n$100001\r\n${"x".repeat(100_001)}\r\n$700000\r\n`).error).toMatch(
+      /^invalid bulk length/,
+    )
     expect(whole(`*2\r\n$100001\r\n${"x".repeat(100_002)}\r\n`).error).toBe("expected CRLF after a bulk")
     expect(whole(`*2\r\n$100001\r\n${"x".repeat(100_001)}\r\n+3\r\n`).error).toBe("expected '$', got '+'")
   })
@@ -135,7 +190,8 @@ describe("requests", () => {
     const chunk = encodeRequest(["GET", "key"])
     parser.push(chunk)
     const call = parser.next()
-    if (call === null || call instanceof ProtocolError || call instanceof RequestTooLarge) throw new Error("expected a command")
+    if (call === null || call instanceof ProtocolError || call instanceof RequestTooLarge)
+      throw new Error("expected a command")
     expect(call.map((word) => word.buffer === chunk.buffer)).toEqual([true, true])
     expect(parser.requestBytes).toBeGreaterThan(5)
   })

@@ -31,10 +31,25 @@ describe("a full server", () => {
 
   test("nothing that uses the store is administrative", () => {
     const table = new Table()
-    const administrative = (text: string): boolean => isAdministrative(table.find(Buffer.from(text.split(" ")[0] ?? "")), words(text))
-    expect(["STEPRAFT STATUS", "info", "PING", "CLIENT KILL ID 1", "config get *", "HELLO 3", "CLIENT LIST"].filter((text) => !administrative(text))).toEqual([])
+    const administrative = (text: string): boolean =>
+      isAdministrative(table.find(Buffer.from(text.split(" ")[0] ?? "")), words(text))
+    expect(
+      ["STEPRAFT STATUS", "info", "PING", "CLIENT KILL ID 1", "config get *", "HELLO 3", "CLIENT LIST"].filter(
+        (text) => !administrative(text),
+      ),
+    ).toEqual([])
     for (const { name, does } of table.all) if (typeof does === "string") expect(administrative(name)).toBe(false)
-    expect(["MULTI", "WATCH a", "STEPRAFT DO 1 1 1 GET a", "STEPRAFT SESSION OPEN x", "STEPRAFT EXEC 1 1 1 0", "CLIENT REPLY OFF", "nothing"].filter(administrative)).toEqual([])
+    expect(
+      [
+        "MULTI",
+        "WATCH a",
+        "STEPRAFT DO 1 1 1 GET a",
+        "STEPRAFT SESSION OPEN x",
+        "STEPRAFT EXEC 1 1 1 0",
+        "CLIENT REPLY OFF",
+        "nothing",
+      ].filter(administrative),
+    ).toEqual([])
   })
 
   test("a place of the reserve is sure for a quarter of a second, then it may be another's; others' places are not this machine's", () => {
@@ -82,7 +97,10 @@ describe("clients that ask nothing", () => {
     withLooks()
     const fake = makeFake()
     const waiting: (() => void)[] = []
-    const service = { ...fake, write: (...call: Parameters<typeof fake.write>) => void waiting.push(() => fake.write(...call)) }
+    const service = {
+      ...fake,
+      write: (...call: Parameters<typeof fake.write>) => void waiting.push(() => fake.write(...call)),
+    }
     await serving(service, { limits: { idleMs: 1000 }, now: () => now }, async (port, server) => {
       const gone: string[] = []
       const clients = new Map<string, Raw>()
@@ -150,14 +168,25 @@ describe("CLIENT KILL", () => {
       const [one, two, self] = [await dial(port), await dial(port), await dial(port)]
       const address = (client: Raw): string => `127.0.0.1:${client.socket.localPort}`
       for (const client of [one, two, self]) await client.send("PING")
-      expect(plain(await self.send("CLIENT", "KILL", "ADDR", address(one), "USER", "nobody"))).toBe("-ERR No such user 'nobody'")
+      expect(plain(await self.send("CLIENT", "KILL", "ADDR", address(one), "USER", "nobody"))).toBe(
+        "-ERR No such user 'nobody'",
+      )
       expect(plain(await self.send("CLIENT", "KILL", "ADDR", address(one), "USER", "default"))).toBe(1)
       await one.ended
       expect(plain(await self.send("CLIENT", "KILL", address(two)))).toBe("OK")
       await two.ended
       expect(plain(await self.send("CLIENT", "KILL", address(two)))).toBe("-ERR No such client")
       expect(plain(await self.send("CLIENT", "KILL", "ADDR", address(self)))).toBe(0)
-      for (const wrong of [["ID"], ["ID", "x"], ["ID", "0"], ["ID", "-1"], ["ADDR", "a", "ID"], ["SKIPME", "maybe"], ["COLOUR", "red"]]) expect(plain(await self.send("CLIENT", "KILL", ...wrong))).toMatch(/^-ERR/)
+      for (const wrong of [
+        ["ID"],
+        ["ID", "x"],
+        ["ID", "0"],
+        ["ID", "-1"],
+        ["ADDR", "a", "ID"],
+        ["SKIPME", "maybe"],
+        ["COLOUR", "red"],
+      ])
+        expect(plain(await self.send("CLIENT", "KILL", ...wrong))).toMatch(/^-ERR/)
       expect(plain(await self.send("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no"))).toBe(1)
       await self.ended
       await until("all are gone", () => server.connections() === 0)

@@ -11,14 +11,23 @@ const until = (what: () => boolean): Promise<unknown> => inTime("what the test w
 
 test("a port in use is an error that says so", async () => {
   await serving(makeFake(), {}, async (port) => {
-    const failure = await Effect.runPromise(Effect.flip(Effect.scoped(makeServer({ host: "127.0.0.1", port, service: makeFake() }))))
-    expect(failure).toMatchObject({ _tag: "ServerError", reason: "address in use", message: `another process listens on 127.0.0.1:${port}: stop it, or choose another port` })
+    const failure = await Effect.runPromise(
+      Effect.flip(Effect.scoped(makeServer({ host: "127.0.0.1", port, service: makeFake() }))),
+    )
+    expect(failure).toMatchObject({
+      _tag: "ServerError",
+      reason: "address in use",
+      message: `another process listens on 127.0.0.1:${port}: stop it, or choose another port`,
+    })
   })
 })
 
 test("a connection with too much under way is not read from until it is answered, and loses nothing", async () => {
   const held: ((reply: Reply) => void)[] = []
-  const fake = { ...makeFake(), write: (_: unknown, __: unknown, ___: unknown, done: (reply: Reply) => void) => void held.push(done) }
+  const fake = {
+    ...makeFake(),
+    write: (_: unknown, __: unknown, ___: unknown, done: (reply: Reply) => void) => void held.push(done),
+  }
   await serving(fake, { limits: { pipelinedCommands: 100 } }, async (port, server) => {
     const client = await dial(port)
     const other = await dial(port)
@@ -65,16 +74,20 @@ test("reads are not executed for a client that does not take their replies, and 
 
 test("a client that takes nothing while its replies pile up is cut off", async () => {
   const logged: string[] = []
-  await serving(makeFake(), { limits: { softOutputBytes: 8_000_000, hardOutputBytes: 4_000_000 }, log: (message) => logged.push(message) }, async (port, server) => {
-    const client = await dial(port)
-    await client.send("SET", "a", "x".repeat(1_000_000))
-    client.socket.pause()
-    client.write("GET a\r\n".repeat(200))
-    await until(() => server.stats().cutOff === 1)
-    expect(logged[0]).toMatch(/cut off: \d+ bytes of replies not taken/)
-    await until(() => server.connections() === 0)
-    client.socket.destroy()
-  })
+  await serving(
+    makeFake(),
+    { limits: { softOutputBytes: 8_000_000, hardOutputBytes: 4_000_000 }, log: (message) => logged.push(message) },
+    async (port, server) => {
+      const client = await dial(port)
+      await client.send("SET", "a", "x".repeat(1_000_000))
+      client.socket.pause()
+      client.write("GET a\r\n".repeat(200))
+      await until(() => server.stats().cutOff === 1)
+      expect(logged[0]).toMatch(/cut off: \d+ bytes of replies not taken/)
+      await until(() => server.connections() === 0)
+      client.socket.destroy()
+    },
+  )
 })
 
 test("closing answers what is under way and leaves nobody connected", async () => {
@@ -96,7 +109,9 @@ test("closing answers what is under way and leaves nobody connected", async () =
 
 test("a client that ends its side after a long pipeline still gets all of its answers", () =>
   serving(makeFake({ delay: () => 0 }), { limits: { pipelinedCommands: 3 } }, async (port) => {
-    expect(await exchange(port, "INCR a\r\n".repeat(200))).toBe(Array.from({ length: 200 }, (_, at) => `:${at + 1}\r\n`).join(""))
+    expect(await exchange(port, "INCR a\r\n".repeat(200))).toBe(
+      Array.from({ length: 200 }, (_, at) => `:${at + 1}\r\n`).join(""),
+    )
   }))
 
 test("closing does not wait for ever for a service that does not answer", async () => {
@@ -115,7 +130,9 @@ test("no more than so many clients", () =>
   serving(makeFake(), { limits: { maxClients: 1, reservedClients: 0 } }, async (port, server) => {
     const first = await dial(port)
     expect(plain(await first.send("PING"))).toBe("PONG")
-    expect(await (await dial(port)).ended).toMatch(/^-ERR max number of clients reached: this node serves 1\. [^\r]*\r\n$/)
+    expect(await (await dial(port)).ended).toMatch(
+      /^-ERR max number of clients reached: this node serves 1\. [^\r]*\r\n$/,
+    )
     first.socket.destroy()
     await until(() => server.connections() === 0)
     expect(await exchange(port, "PING\r\n")).toBe("+PONG\r\n")

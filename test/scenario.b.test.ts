@@ -4,7 +4,8 @@ import type { Cluster } from "../interpreters/simulation/index.ts"
 import { offers, said, scenario, T, weigh } from "./scenario.kit.ts"
 
 /** The command of this number is nowhere. */
-const uncommitted = (c: Cluster, index: number): void => expect(c.committed(index).count, `servers that executed command ${index}`).toBe(0)
+const uncommitted = (c: Cluster, index: number): void =>
+  expect(c.committed(index).count, `servers that executed command ${index}`).toBe(0)
 
 describe("agreement", () => {
   scenario("B1", { servers: 3 }, (c) => {
@@ -83,7 +84,9 @@ describe("agreement", () => {
       const first = c.offer(leader, 1)
       if (first === null) return false
       const offered = [100, 101, 102, 103, 104].map((value) => c.offer(leader, value))
-      const executed = offered.map((taken) => (taken === null || taken.term !== first.term ? null : said(c.wait(taken.index, 3, taken.term))))
+      const executed = offered.map((taken) =>
+        taken === null || taken.term !== first.term ? null : said(c.wait(taken.index, 3, taken.term)),
+      )
       if (executed.includes(null)) return false
       expect(executed).toEqual([100, 101, 102, 103, 104])
       return true
@@ -147,7 +150,8 @@ describe("agreement", () => {
       const before = c.rpcs()
       const offered = Array.from({ length: 12 }, () => c.offer(leader, c.fresh()))
       const term = offered[0]?.term
-      for (const taken of offered) if (taken === null || taken.term !== term || c.wait(taken.index, 3, term) === null) return null
+      for (const taken of offered)
+        if (taken === null || taken.term !== term || c.wait(taken.index, 3, term) === null) return null
       return c.rpcs() - before
     }
     let requests = tryOnce()

@@ -8,7 +8,9 @@ const folder = import.meta.dirname
 const named = new Set(
   readdirSync(folder)
     .filter((file) => /^scenario\.(?!catalogue).*\.test\.ts$/.test(file))
-    .flatMap((file) => [...readFileSync(join(folder, file), "utf8").matchAll(/["`]([A-Z]\d+)(?=["` ])/g)].map(([, id = ""]) => id)),
+    .flatMap((file) =>
+      [...readFileSync(join(folder, file), "utf8").matchAll(/["`]([A-Z]\d+)(?=["` ])/g)].map(([, id = ""]) => id),
+    ),
 )
 
 test("every scenario of the catalogue is a test", () => {
@@ -16,5 +18,7 @@ test("every scenario of the catalogue is a test", () => {
 })
 
 test("scenarios are counted by letter", () => {
-  expect(countByLetter(new Set(["E1", "E3", "K1", "unknown"]))).toMatch(/^E 2\/3, B 0\/10, C 0\/8, S 0\/7, K 1\/23, Q 0\/8, N 0\/11, X 0\/27$/)
+  expect(countByLetter(new Set(["E1", "E3", "K1", "unknown"]))).toMatch(
+    /^E 2\/3, B 0\/10, C 0\/8, S 0\/7, K 1\/23, Q 0\/8, N 0\/11, X 0\/27$/,
+  )
 })

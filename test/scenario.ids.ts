@@ -116,8 +116,10 @@ export const scenarioIds: readonly ScenarioId[] = Object.keys(scenarios).filter(
 /** `E 3/3, B 10/10, …` of the IDs that are given. */
 export const countByLetter = (ran: ReadonlySet<string>): string => {
   const letters = [...new Set(scenarioIds.map((id) => id.slice(0, 1)))]
-  return letters.map((letter) => {
-    const all = scenarioIds.filter((id) => id.startsWith(letter))
-    return `${letter} ${all.filter((id) => ran.has(id)).length}/${all.length}`
-  }).join(", ")
+  return letters
+    .map((letter) => {
+      const all = scenarioIds.filter((id) => id.startsWith(letter))
+      return `${letter} ${all.filter((id) => ran.has(id)).length}/${all.length}`
+    })
+    .join(", ")
 }

@@ -32,8 +32,14 @@ export class KvWorld {
     this.most = most
     this.net = lossy ? unreliable : goodNetwork
     this.cluster = watched({
-      servers, seed, network: lossy ? "unreliable" : "reliable", connections: true,
-      settings: { forwardProposals: true, ...(most === null ? { snapshotBytes: 1e9 } : { snapshotBytes: most, trailingLogBytes: 0 }) },
+      servers,
+      seed,
+      network: lossy ? "unreliable" : "reliable",
+      connections: true,
+      settings: {
+        forwardProposals: true,
+        ...(most === null ? { snapshotBytes: 1e9 } : { snapshotBytes: most, trailingLogBytes: 0 }),
+      },
       ...this.services.hooks(),
     })
     this.services.attach(this.cluster.world)
@@ -43,7 +49,11 @@ export class KvWorld {
   /** A client that may ask these servers; all, if none are named. */
   client(servers: () => readonly string[] = () => this.cluster.names): KvUser {
     const process = ++this.clients
-    return new KvUser(this, process, new KvClient({ name: `c${process}`, services: this.services, servers, network: () => this.net }, patient))
+    return new KvUser(
+      this,
+      process,
+      new KvClient({ name: `c${process}`, services: this.services, servers, network: () => this.net }, patient),
+    )
   }
   do<Result>(work: Work<Result>): Result {
     return this.cluster.do(work)
@@ -169,8 +179,11 @@ export const generic = (options: Load): KvWorld => {
     const loads = users.map((user, i) => c.go(load(user, i)))
     const done = c.finish(loads)
     c.finish([nemesis])
-    if (!randomKeys) for (const [i, { key, appended }] of done.entries()) expectAppends(it.do(reader.get(key)), users[i]?.name ?? "", appended)
-    if (it.most === null) for (const name of c.names) expect(c.world.state(name)?.log.base.index, "no snapshot was wanted").toBe(0)
+    if (!randomKeys)
+      for (const [i, { key, appended }] of done.entries())
+        expectAppends(it.do(reader.get(key)), users[i]?.name ?? "", appended)
+    if (it.most === null)
+      for (const name of c.names) expect(c.world.state(name)?.log.base.index, "no snapshot was wanted").toBe(0)
     else expect(it.stored, "bytes of log").toBeLessThanOrEqual(8 * it.most)
   }
   it.expectLinearizable()

@@ -44,7 +44,10 @@ const tellOf = (c: Cluster): void => {
   if (latest === null)
     onTestFinished(({ task }) => {
       const [thrown] = task.result?.errors ?? []
-      const told = thrown === undefined || latest === null ? null : saveStory(latest, Object.assign(new Error(thrown.message), { name: thrown.name }))
+      const told =
+        thrown === undefined || latest === null
+          ? null
+          : saveStory(latest, Object.assign(new Error(thrown.message), { name: thrown.name }))
       latest = null
       if (told !== null) console.error(`${task.name}\n  saved as ${told.file}; open it with: ${told.command}`)
     })
@@ -73,7 +76,8 @@ export const offers = (c: Cluster, name: string, count: number): void => {
   for (let i = 0; i < count; i++) c.offer(name, c.fresh())
 }
 /** What a text or number was when it was offered. */
-export const said = (entry: CommandEntry | null): unknown => (entry === null ? null : JSON.parse(new TextDecoder().decode(entry.payload.bytes)))
+export const said = (entry: CommandEntry | null): unknown =>
+  entry === null ? null : JSON.parse(new TextDecoder().decode(entry.payload.bytes))
 /** Tells commands apart. */
 export const valuesOf = (c: Cluster): readonly number[] => c.ledger.commands.map(({ payload }) => payload.checksum)
 
@@ -94,7 +98,13 @@ export const scenario = (id: ScenarioId, options: ScenarioOptions, story: Story)
  * The same story for many seeds, in the long suites (200 in a soak): how many pass. What breaks an invariant fails for good; what merely
  * takes too long counts, and at most `missesPermille` may.
  */
-export const scenarioOverSeeds = (id: ScenarioId, options: ScenarioOptions, story: Story, missesPermille: number, seeds = many(200, 40)): void => {
+export const scenarioOverSeeds = (
+  id: ScenarioId,
+  options: ScenarioOptions,
+  story: Story,
+  missesPermille: number,
+  seeds = many(200, 40),
+): void => {
   if (!full) return
   test(`${id} ${scenarios[id]}, pass rate over ${seeds} seeds`, { timeout: 1_800_000 }, () => {
     const missed: string[] = []

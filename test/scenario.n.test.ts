@@ -31,7 +31,8 @@ const callingOften = function* (c: Cluster, at: Ends, count: number, patience = 
   return answered
 }
 /** So many calls at once, for as long as it takes. */
-const pendingCalls = (c: Cluster, { caller }: Ends, count: number): readonly Task<Answer>[] => Array.from({ length: count }, () => c.go(c.propose(caller, c.fresh(), 60 * T)))
+const pendingCalls = (c: Cluster, { caller }: Ends, count: number): readonly Task<Answer>[] =>
+  Array.from({ length: count }, () => c.go(c.propose(caller, c.fresh(), 60 * T)))
 const served = (c: Cluster): number => c.meter.count({ kind: "ForwardProposal" }).delivered
 const replied = (c: Cluster): number => c.meter.count({ kind: "ForwardProposalReply" }).delivered
 const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0)
@@ -73,8 +74,20 @@ describe("the network", () => {
     c.one(c.fresh(), 3)
 
     const kinds: readonly MessageType[] = [
-      "RequestVote", "RequestVoteReply", "RequestPreVote", "RequestPreVoteReply", "AppendEntries", "AppendAccepted", "AppendRejected",
-      "InstallSnapshot", "InstallSnapshotReply", "ReadIndex", "ReadIndexReply", "ForwardProposal", "ForwardProposalReply", "TimeoutNow",
+      "RequestVote",
+      "RequestVoteReply",
+      "RequestPreVote",
+      "RequestPreVoteReply",
+      "AppendEntries",
+      "AppendAccepted",
+      "AppendRejected",
+      "InstallSnapshot",
+      "InstallSnapshotReply",
+      "ReadIndex",
+      "ReadIndexReply",
+      "ForwardProposal",
+      "ForwardProposalReply",
+      "TimeoutNow",
     ]
     expect(new Set(arrived.map(({ type }) => type))).toEqual(new Set(kinds))
   })
@@ -165,7 +178,9 @@ describe("the network", () => {
     const answered = sum(c.together(Array.from({ length: 10 }, () => callingOften(c, at, 500))))
     const seconds = (performance.now() - began) / 1000
     // The course prints how long 100,000 calls take; here each is also replicated, executed and checked.
-    console.log(`N11: ${Math.round(answered / seconds)} calls and ${Math.round(c.meter.count().delivered / seconds)} frames a second`)
+    console.log(
+      `N11: ${Math.round(answered / seconds)} calls and ${Math.round(c.meter.count().delivered / seconds)} frames a second`,
+    )
     expect(answered).toBe(5000)
   })
 })

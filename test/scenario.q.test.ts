@@ -1,7 +1,16 @@
 /** Scenarios Q: a replicated state machine beneath a service: what is submitted at a server comes back executed, refused, or unknown. */
 import { describe, expect } from "vitest"
 import type { Entry, LogBase } from "../core/index.ts"
-import { finish, mix, seconds, type Cluster, type Submitted, type Task, type Work, type WorldMachine } from "../interpreters/simulation/index.ts"
+import {
+  finish,
+  mix,
+  seconds,
+  type Cluster,
+  type Submitted,
+  type Task,
+  type Work,
+  type WorldMachine,
+} from "../interpreters/simulation/index.ts"
 import { scenario, type ScenarioOptions } from "./scenario.kit.ts"
 
 /** A counter: every command adds the number that it is, and is answered with the sum. */
@@ -56,8 +65,13 @@ function* increment(c: Cluster): Work<Submitted> {
 const increments = (c: Cluster, count: number): void => {
   for (let i = 0; i < count; i++) c.do(increment(c))
 }
-const submitAll = (c: Cluster, name: string, command: number, count: number, limit = seconds(60)): readonly Task<Submitted>[] =>
-  Array.from({ length: count }, () => c.go(c.submit(name, command, limit)))
+const submitAll = (
+  c: Cluster,
+  name: string,
+  command: number,
+  count: number,
+  limit = seconds(60),
+): readonly Task<Submitted>[] => Array.from({ length: count }, () => c.go(c.submit(name, command, limit)))
 
 describe("a replicated state machine", () => {
   scenario("Q1", service, (c) => {
@@ -67,7 +81,10 @@ describe("a replicated state machine", () => {
 
   scenario("Q2", service, (c) => {
     const outcomes = c.finish(submitAll(c, c.leader(), 1, 50))
-    expect(new Set(outcomes.map((outcome) => (outcome.type === "executed" ? outcome.result : outcome.type))).size, "each its own sum").toBe(50)
+    expect(
+      new Set(outcomes.map((outcome) => (outcome.type === "executed" ? outcome.result : outcome.type))).size,
+      "each its own sum",
+    ).toBe(50)
     expect(c.runUntil(isAll(c, 50), seconds(1))).toBe(true)
   })
 
@@ -93,7 +110,10 @@ describe("a replicated state machine", () => {
     increments(c, 1)
     c.join(alone)
     const outcomes = c.finish(decrements, seconds(1))
-    expect(outcomes.every(({ type }) => type !== "executed"), "none is told as executed").toBe(true)
+    expect(
+      outcomes.every(({ type }) => type !== "executed"),
+      "none is told as executed",
+    ).toBe(true)
     expect(c.runUntil(isAll(c, 2), seconds(2))).toBe(true)
   })
 

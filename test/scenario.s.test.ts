@@ -10,27 +10,29 @@ const trimmed = (c: Cluster): void => {
 }
 
 /** 30 rounds in which a follower, or now and then the leader, misses what makes the others take snapshots. */
-const snapshots = (trouble: "none" | "cut" | "crash"): Story => (c) => {
-  c.one(c.fresh(), 3)
-  let leader = c.leader()
-  for (let i = 0; i < 30; i++) {
-    const beside = c.other(leader)
-    const [sender, victim] = i % 3 === 1 ? [beside, leader] : [leader, beside]
-    if (trouble === "cut") c.cut(victim)
-    if (trouble === "crash") c.crash(victim)
-    if (trouble !== "none") c.one(c.fresh(), 2)
-    offers(c, sender, c.random.between(5, 14))
-    c.one(c.fresh(), trouble === "none" ? 3 : 2)
-    trimmed(c)
-    if (trouble === "none") continue
-    if (trouble === "cut") c.join(victim)
-    else c.restart(victim)
+const snapshots =
+  (trouble: "none" | "cut" | "crash"): Story =>
+  (c) => {
     c.one(c.fresh(), 3)
-    leader = c.leader()
+    let leader = c.leader()
+    for (let i = 0; i < 30; i++) {
+      const beside = c.other(leader)
+      const [sender, victim] = i % 3 === 1 ? [beside, leader] : [leader, beside]
+      if (trouble === "cut") c.cut(victim)
+      if (trouble === "crash") c.crash(victim)
+      if (trouble !== "none") c.one(c.fresh(), 2)
+      offers(c, sender, c.random.between(5, 14))
+      c.one(c.fresh(), trouble === "none" ? 3 : 2)
+      trimmed(c)
+      if (trouble === "none") continue
+      if (trouble === "cut") c.join(victim)
+      else c.restart(victim)
+      c.one(c.fresh(), 3)
+      leader = c.leader()
+    }
+    const bases = c.names.map((name) => c.state(name).log.base.index)
+    expect(Math.min(...bases), "everybody took snapshots").toBeGreaterThan(100)
   }
-  const bases = c.names.map((name) => c.state(name).log.base.index)
-  expect(Math.min(...bases), "everybody took snapshots").toBeGreaterThan(100)
-}
 
 const allCrash: Story = (c) => {
   c.one(c.fresh(), 3)

@@ -4,8 +4,10 @@ import type { Rule } from "../core/index.ts"
 import type { Cluster, Work, WorldHooks } from "../interpreters/simulation/index.ts"
 import { everyTen, scenario, T, watched } from "./scenario.kit.ts"
 
-const votersOf = (c: Cluster, name: string): readonly string[] => (c.state(name).configurations.at(-1)?.configuration.voters ?? []).map((voter) => voter.name)
-const isJoint = (c: Cluster, name: string): boolean => (c.state(name).configurations.at(-1)?.configuration.outgoing.length ?? 0) > 0
+const votersOf = (c: Cluster, name: string): readonly string[] =>
+  (c.state(name).configurations.at(-1)?.configuration.voters ?? []).map((voter) => voter.name)
+const isJoint = (c: Cluster, name: string): boolean =>
+  (c.state(name).configurations.at(-1)?.configuration.outgoing.length ?? 0) > 0
 
 /** Commands all the while. */
 const loading = function* (c: Cluster, count: number, servers: number): Work<void> {
@@ -177,46 +179,50 @@ const reading = function* (c: Cluster, rounds: number): Work<void> {
 
 describe("leases", () => {
   const drifting = new Set<Rule>()
-  scenario("X24", { servers: 3, settings: { leaseReads: true, maxClockDriftPermille: 100 }, ...noting(drifting) }, (c) => {
-    // As far apart as they may be: whoever leads is slow, so that its lease is long, or fast.
-    for (const drift of [-50, 50, 0, -50, 50]) {
-      c.one(c.fresh(), 3)
-      const leader = c.leader()
-      c.world.act({ type: "skew", node: leader, offset: 0, driftPermille: drift })
-      for (const name of c.others(leader)) c.world.act({ type: "skew", node: name, offset: 0, driftPermille: -drift })
-      c.run(T)
-      const cut = function* (): Work<void> {
-        yield 100
-        c.cut(leader)
-        yield 10
-        yield* c.agree(c.fresh(), 2)
-        yield T
+  scenario(
+    "X24",
+    { servers: 3, settings: { leaseReads: true, maxClockDriftPermille: 100 }, ...noting(drifting) },
+    (c) => {
+      // As far apart as they may be: whoever leads is slow, so that its lease is long, or fast.
+      for (const drift of [-50, 50, 0, -50, 50]) {
+        c.one(c.fresh(), 3)
+        const leader = c.leader()
+        c.world.act({ type: "skew", node: leader, offset: 0, driftPermille: drift })
+        for (const name of c.others(leader)) c.world.act({ type: "skew", node: name, offset: 0, driftPermille: -drift })
+        c.run(T)
+        const cut = function* (): Work<void> {
+          yield 100
+          c.cut(leader)
+          yield 10
+          yield* c.agree(c.fresh(), 2)
+          yield T
+        }
+        const messages = c.world.messages
+        c.do(reading(c, 3))
+        expect(c.world.messages - messages, "reads under a lease need no round").toBeLessThan(20)
+        c.together([cut(), reading(c, 400)])
+        c.join(leader)
       }
-      const messages = c.world.messages
-      c.do(reading(c, 3))
-      expect(c.world.messages - messages, "reads under a lease need no round").toBeLessThan(20)
-      c.together([cut(), reading(c, 400)])
-      c.join(leader)
-    }
-    // A lease runs from when a round was sent, however late its answers come.
-    for (let i = 0; i < 5; i++) {
-      c.one(c.fresh(), 3)
-      const leader = c.leader()
-      const late = function* (): Work<void> {
-        for (const name of c.others(leader)) c.world.act({ type: "clog", from: name, to: leader, ms: 450 })
-        yield 110
-        for (const name of c.others(leader)) c.world.cutOneWay(leader, name)
-        yield 341
-        c.cut(leader)
-        yield* c.agree(c.fresh(), 2)
-        yield T
+      // A lease runs from when a round was sent, however late its answers come.
+      for (let i = 0; i < 5; i++) {
+        c.one(c.fresh(), 3)
+        const leader = c.leader()
+        const late = function* (): Work<void> {
+          for (const name of c.others(leader)) c.world.act({ type: "clog", from: name, to: leader, ms: 450 })
+          yield 110
+          for (const name of c.others(leader)) c.world.cutOneWay(leader, name)
+          yield 341
+          c.cut(leader)
+          yield* c.agree(c.fresh(), 2)
+          yield T
+        }
+        c.together([late(), reading(c, 300)])
+        c.join(leader)
       }
-      c.together([late(), reading(c, 300)])
-      c.join(leader)
-    }
-    expect(drifting).toContain("read.leased")
-    expect(drifting).toContain("lease.over")
-  })
+      expect(drifting).toContain("read.leased")
+      expect(drifting).toContain("lease.over")
+    },
+  )
 
   const pausing = new Set<Rule>()
   scenario("X25", { servers: 3, settings: { leaseReads: true }, ...noting(pausing) }, (c) => {
@@ -228,7 +234,7 @@ describe("leases", () => {
       c.world.pause(leader)
       const asleep = function* (): Work<void> {
         const deposed = c.agree(c.fresh(), 2)
-        for (const end = c.now + pause; c.now < end; ) {
+        for (const end = c.now + pause; c.now < end;) {
           const turn = deposed.next()
           if (turn.done === true) break
           yield turn.value

@@ -8,7 +8,15 @@ import { scenario, T, valuesOf, watched, type ScenarioOptions } from "./scenario
 /** What stands at an index of a term in the figures. */
 const valueOf = (index: number, term: number): number => term * 100 + index
 const entriesOf = (terms: readonly number[]): readonly Entry[] =>
-  chained(terms.map((term, i) => ({ kind: "command", index: i + 1, term, time: 0, payload: { bytes: new Uint8Array(16), checksum: valueOf(i + 1, term) } })))
+  chained(
+    terms.map((term, i) => ({
+      kind: "command",
+      index: i + 1,
+      term,
+      time: 0,
+      payload: { bytes: new Uint8Array(16), checksum: valueOf(i + 1, term) },
+    })),
+  )
 
 /** A cluster whose servers, all down, hold logs of these terms; `term` is the last one that they have seen. */
 const drawn = (logs: readonly (readonly number[])[], term: number, options: ScenarioOptions = {}): Cluster => {
@@ -21,7 +29,11 @@ const drawn = (logs: readonly (readonly number[])[], term: number, options: Scen
   }
   return c
 }
-const termsOf = (c: Cluster, name: string): readonly number[] => c.state(name).log.toArray().map(({ term }) => term)
+const termsOf = (c: Cluster, name: string): readonly number[] =>
+  c
+    .state(name)
+    .log.toArray()
+    .map(({ term }) => term)
 
 /** Its election timer expires until it leads, or it does not. */
 const campaign = (c: Cluster, name: string, tries = 5): boolean => {
@@ -65,13 +77,17 @@ describe("the Raft paper", () => {
       // One entry goes out at a time: the old one arrives before the new one.
       settings: { maxBatchBytes: 1 },
       observe: ({ node, effects }) => {
-        waits ||= node === "n1" && effects.some((effect) => effect.type === "Note" && effect.rule === "commit.earlierTerm")
+        waits ||=
+          node === "n1" && effects.some((effect) => effect.type === "Note" && effect.rule === "commit.earlierTerm")
       },
     })
     c.restart("n1", "n2", "n3", "n4")
     expect(campaign(c, "n1", 1)).toBe(true)
     c.world.cut("n1", "n2")
-    expect(c.runUntil(() => waits, T), "an entry of an earlier term stands on a majority").toBe(true)
+    expect(
+      c.runUntil(() => waits, T),
+      "an entry of an earlier term stands on a majority",
+    ).toBe(true)
     return c
   }
 
@@ -108,7 +124,9 @@ describe("elections", () => {
     c.world.cut("n2", "n3")
     for (const name of ["n1", "n2"]) c.world.act({ type: "fire", node: name, timer: "election" })
     c.run(50)
-    expect(c.names.map((name) => [c.state(name).role.type, c.state(name).currentTerm, c.state(name).votedFor?.name])).toEqual([
+    expect(
+      c.names.map((name) => [c.state(name).role.type, c.state(name).currentTerm, c.state(name).votedFor?.name]),
+    ).toEqual([
       ["candidate", 1, "n1"],
       ["candidate", 1, "n2"],
       ["follower", 1, "n1"],

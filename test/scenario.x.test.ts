@@ -62,25 +62,34 @@ describe("snapshots", () => {
   })
 
   const executions = new Map<string, number[]>()
-  scenario("X3", { settings: everyTen, applied: (name, entries) => executions.set(name, [...(executions.get(name) ?? []), ...entries.map(({ index }) => index)]) }, (c) => {
-    for (let i = 0; i < 27; i++) c.one(c.fresh(), 3)
-    c.run(T)
-    const executed = c.names.map((name) => c.state(name).applied)
-    executions.clear()
-    // A state machine that is durable by itself is ahead of the log's base: nothing is executed again …
-    c.crashKeeping("all", ...c.names)
-    c.restart(...c.names)
-    expect(c.names.map((name) => c.state(name).applied)).toEqual(executed)
-    c.one(c.fresh(), 3)
-    for (const name of c.names) expect(Math.min(...(executions.get(name) ?? []))).toBe(c.ledger.last - 1)
-    // … and one that fell back to its last snapshot executes what came after that.
-    executions.clear()
-    const trimmed = c.names.map((name) => c.state(name).log.base.index)
-    c.crashKeeping("none", ...c.names)
-    c.restart(...c.names)
-    c.one(c.fresh(), 3)
-    for (const [i, name] of c.names.entries()) expect(Math.min(...(executions.get(name) ?? []))).toBeGreaterThan(trimmed[i] ?? 0)
-  })
+  scenario(
+    "X3",
+    {
+      settings: everyTen,
+      applied: (name, entries) =>
+        executions.set(name, [...(executions.get(name) ?? []), ...entries.map(({ index }) => index)]),
+    },
+    (c) => {
+      for (let i = 0; i < 27; i++) c.one(c.fresh(), 3)
+      c.run(T)
+      const executed = c.names.map((name) => c.state(name).applied)
+      executions.clear()
+      // A state machine that is durable by itself is ahead of the log's base: nothing is executed again …
+      c.crashKeeping("all", ...c.names)
+      c.restart(...c.names)
+      expect(c.names.map((name) => c.state(name).applied)).toEqual(executed)
+      c.one(c.fresh(), 3)
+      for (const name of c.names) expect(Math.min(...(executions.get(name) ?? []))).toBe(c.ledger.last - 1)
+      // … and one that fell back to its last snapshot executes what came after that.
+      executions.clear()
+      const trimmed = c.names.map((name) => c.state(name).log.base.index)
+      c.crashKeeping("none", ...c.names)
+      c.restart(...c.names)
+      c.one(c.fresh(), 3)
+      for (const [i, name] of c.names.entries())
+        expect(Math.min(...(executions.get(name) ?? []))).toBeGreaterThan(trimmed[i] ?? 0)
+    },
+  )
 
   scenario("X11", { settings: everyTen, snapshots: { chunksMin: 30, chunksMax: 60 } }, (c) => {
     const [leader, behind, other] = three(c)
@@ -242,7 +251,14 @@ describe("links", () => {
     c.one(c.fresh(), 5)
   })
 
-  const twice: ScenarioOptions["network"] = { lossPermille: 0, duplicatePermille: 1000, delayMin: 1, delayMax: 30, longDelayPermille: 100, longDelayMax: 400 }
+  const twice: ScenarioOptions["network"] = {
+    lossPermille: 0,
+    duplicatePermille: 1000,
+    delayMin: 1,
+    delayMax: 30,
+    longDelayPermille: 100,
+    longDelayMax: 400,
+  }
   scenario("X7", { servers: 3, settings: everyTen, network: twice, snapshots: { chunksMin: 1, chunksMax: 2 } }, (c) => {
     for (let round = 0; round < 15; round++) {
       const leader = c.leader()
@@ -331,7 +347,10 @@ describe("reads", () => {
     c.run(3 * T)
     c.join(old)
     c.run(2 * T)
-    expect(reads.filter(({ done }) => !done), "reads without an answer").toEqual([])
+    expect(
+      reads.filter(({ done }) => !done),
+      "reads without an answer",
+    ).toEqual([])
     expect(c.finish(reads).filter(({ type }) => type !== "refused")).toEqual([])
     // A leader that slept through its own deposition answers from the past neither.
     c.one(c.fresh(), 3)

@@ -3,9 +3,27 @@
  * it owes. Its disk and its state machine answer at once unless `slow`; then `persisted()` and `applied()` do.
  */
 import {
-  configurationOf, defaultSettings, initialState, membersOf, stepAll,
-  type Configuration, type Effect, type EffectType, type Entry, type Event, type LogBase, type Member, type Message, type MessageType,
-  type Outcome, type Payload, type Progress, type Settings, type SnapshotRef, type State, type Timer,
+  configurationOf,
+  defaultSettings,
+  initialState,
+  membersOf,
+  stepAll,
+  type Configuration,
+  type Effect,
+  type EffectType,
+  type Entry,
+  type Event,
+  type LogBase,
+  type Member,
+  type Message,
+  type MessageType,
+  type Outcome,
+  type Payload,
+  type Progress,
+  type Settings,
+  type SnapshotRef,
+  type State,
+  type Timer,
 } from "../core/index.ts"
 import { chained } from "./chained.ts"
 
@@ -15,31 +33,53 @@ export type EffectOf<T extends EffectType> = Extract<Effect, { readonly type: T 
 export const member = (name: string, incarnation = "1"): Member => ({ name, incarnation })
 export const members = (names: string): readonly Member[] => Array.from(names, (name) => member(name))
 /** `voting("abc")`, or joint: `voting("abc", "cde")`. */
-export const voting = (voters: string, outgoing = ""): Configuration => ({ voters: members(voters), outgoing: members(outgoing), learners: [] })
+export const voting = (voters: string, outgoing = ""): Configuration => ({
+  voters: members(voters),
+  outgoing: members(outgoing),
+  learners: [],
+})
 export const payload = (id = 1, size = 10): Payload => ({ bytes: new Uint8Array(size), checksum: id })
 
 /** Commands of these terms, one after the other from `first` on. */
 export const entries = (first: number, terms: readonly number[], size = 10): readonly Entry[] =>
-  chained(terms.map((term, i) => ({ kind: "command", index: first + i, term, time: 0, payload: payload((first + i) * 100 + term, size) })))
+  chained(
+    terms.map((term, i) => ({
+      kind: "command",
+      index: first + i,
+      term,
+      time: 0,
+      payload: payload((first + i) * 100 + term, size),
+    })),
+  )
 
 /** To be filled in for the server that gets it: as if the sender's log were its own, as far as index and term agree. */
 const UNSEALED = Number.NaN
 /** Of a log whose entries through `index` are all of one term. */
-const chainThrough = (index: number, term: number): number => (index > 100 ? 0 : (entries(1, Array.from({ length: index }, () => term)).at(-1)?.chain ?? 0))
+const chainThrough = (index: number, term: number): number =>
+  index > 100
+    ? 0
+    : (entries(
+        1,
+        Array.from({ length: index }, () => term),
+      ).at(-1)?.chain ?? 0)
 const chainIn = ({ log }: State, index: number, term: number): number => log.chainAt(index) ?? chainThrough(index, term)
-const sealedBase = <B extends LogBase>(state: State, base: B): B => (Number.isNaN(base.chain) ? { ...base, chain: chainIn(state, base.index, base.term) } : base)
+const sealedBase = <B extends LogBase>(state: State, base: B): B =>
+  Number.isNaN(base.chain) ? { ...base, chain: chainIn(state, base.index, base.term) } : base
 const sealedMessage = (state: State, message: Message): Message => {
   if (message.type === "AppendEntries" && Number.isNaN(message.prevLogChain)) {
     const prevLogChain = chainIn(state, message.prevLogIndex, message.prevLogTerm)
     return { ...message, prevLogChain, entries: chained(message.entries, prevLogChain) }
   }
-  if (message.type === "AppendAccepted" && Number.isNaN(message.verifiedChain)) return { ...message, verifiedChain: state.log.chainAt(message.verifiedIndex) ?? 0 }
+  if (message.type === "AppendAccepted" && Number.isNaN(message.verifiedChain))
+    return { ...message, verifiedChain: state.log.chainAt(message.verifiedIndex) ?? 0 }
   return message.type === "InstallSnapshot" ? { ...message, snapshot: sealedBase(state, message.snapshot) } : message
 }
 const sealed = (state: State, event: Event): Event => {
   if (event.type === "MessageReceived") return { ...event, message: sealedMessage(state, event.message) }
   if (event.type === "SnapshotTaken") return { ...event, base: sealedBase(state, event.base) }
-  return event.type === "SnapshotOpened" || event.type === "SnapshotRestored" ? { ...event, snapshot: sealedBase(state, event.snapshot) } : event
+  return event.type === "SnapshotOpened" || event.type === "SnapshotRestored"
+    ? { ...event, snapshot: sealedBase(state, event.snapshot) }
+    : event
 }
 
 export interface Given {
@@ -70,21 +110,43 @@ export class Server {
   private nextRef = 1
 
   constructor(given: Given) {
-    const { name = "a", voters = "abc", term = 1, vote = null, log = [], size = 10, base = { index: 0, term: 0 }, applied = base.index } = given
+    const {
+      name = "a",
+      voters = "abc",
+      term = 1,
+      vote = null,
+      log = [],
+      size = 10,
+      base = { index: 0, term: 0 },
+      applied = base.index,
+    } = given
     const configuration = given.configuration ?? voting(voters)
     const start = base.chain ?? chainThrough(base.index, base.term)
     const held = chained(entries(base.index + 1, log, size), start)
-    const position = (at: { readonly index: number; readonly term: number }): LogBase => ({ ...at, time: 0, chain: at.index === base.index ? start : (held[at.index - base.index - 1]?.chain ?? chainThrough(at.index, at.term)), configuration })
-    const termAt = (index: number): number => (index === base.index ? base.term : (log[index - base.index - 1] ?? base.term))
-    this.slow = given.slow ?? false
-    this.state = initialState({ ...defaultSettings, ...given.settings }, {
-      self: member(name),
-      bootId: given.bootId ?? 7,
-      hardState: { term, vote: vote === null ? null : member(vote) },
-      base: position(base),
-      entries: held,
-      position: applied === null ? null : position(typeof applied === "number" ? { index: applied, term: termAt(applied) } : applied),
+    const position = (at: { readonly index: number; readonly term: number }): LogBase => ({
+      ...at,
+      time: 0,
+      chain:
+        at.index === base.index ? start : (held[at.index - base.index - 1]?.chain ?? chainThrough(at.index, at.term)),
+      configuration,
     })
+    const termAt = (index: number): number =>
+      index === base.index ? base.term : (log[index - base.index - 1] ?? base.term)
+    this.slow = given.slow ?? false
+    this.state = initialState(
+      { ...defaultSettings, ...given.settings },
+      {
+        self: member(name),
+        bootId: given.bootId ?? 7,
+        hardState: { term, vote: vote === null ? null : member(vote) },
+        base: position(base),
+        entries: held,
+        position:
+          applied === null
+            ? null
+            : position(typeof applied === "number" ? { index: applied, term: termAt(applied) } : applied),
+      },
+    )
   }
 
   /** All at once, as one batch. */
@@ -141,10 +203,13 @@ export class Server {
     const others = membersOf(configurationOf(this.state)).filter(({ name }) => name !== this.state.self.name)
     this.expire("election")
     if (this.state.role.type === "follower") this.expire("election")
-    if (this.state.role.type === "preCandidate") this.each(others, { type: "RequestPreVoteReply", term: this.term + 1, granted: true })
+    if (this.state.role.type === "preCandidate")
+      this.each(others, { type: "RequestPreVoteReply", term: this.term + 1, granted: true })
     let effects = this.effects
-    while (this.slow && this.state.durability.outstanding.length > 0) effects = [...effects, ...this.persisted().effects]
-    if (this.state.role.type === "candidate") effects = [...effects, ...this.each(others, voteReply(this.term, true)).effects]
+    while (this.slow && this.state.durability.outstanding.length > 0)
+      effects = [...effects, ...this.persisted().effects]
+    if (this.state.role.type === "candidate")
+      effects = [...effects, ...this.each(others, voteReply(this.term, true)).effects]
     this.effects = effects
     if (this.state.role.type !== "leader") throw new Error(`${this.state.self.name} was not elected`)
     return this
@@ -193,11 +258,21 @@ export class Server {
   /** The last message of that type, which must be there. */
   last<T extends MessageType>(type: T, to?: string): MessageOf<T> {
     const message = this.sent(type, to).at(-1)
-    if (message === undefined) throw new Error(`no ${type} was sent; but ${this.did("Send").map((effect) => effect.message.type).join() || "nothing"} was`)
+    if (message === undefined)
+      throw new Error(
+        `no ${type} was sent; but ${
+          this.did("Send")
+            .map((effect) => effect.message.type)
+            .join() || "nothing"
+        } was`,
+      )
     return message
   }
   receivers(type: MessageType): string {
-    return this.did("Send").filter(({ message }) => message.type === type).map(({ to }) => to.name).join("")
+    return this.did("Send")
+      .filter(({ message }) => message.type === type)
+      .map(({ to }) => to.name)
+      .join("")
   }
   outcome(ref: number): Outcome | undefined {
     return this.did("Respond").find((effect) => effect.ref === ref)?.outcome
@@ -224,34 +299,130 @@ export const leader = (given: Given = {}): Server => server(given).elect()
 
 // -------------------------------------------------------------------------------------- messages, with defaults
 
-export const append = (over: { readonly term?: number; readonly prev?: readonly [index: number, term: number]; readonly entries?: readonly number[]; readonly size?: number; readonly commit?: number; readonly round?: number } = {}): MessageOf<"AppendEntries"> => {
+export const append = (
+  over: {
+    readonly term?: number
+    readonly prev?: readonly [index: number, term: number]
+    readonly entries?: readonly number[]
+    readonly size?: number
+    readonly commit?: number
+    readonly round?: number
+  } = {},
+): MessageOf<"AppendEntries"> => {
   const [prevLogIndex, prevLogTerm] = over.prev ?? [0, 0]
   return {
-    type: "AppendEntries", term: over.term ?? 1, prevLogIndex, prevLogTerm, prevLogChain: UNSEALED,
-    entries: entries(prevLogIndex + 1, over.entries ?? [], over.size), leaderCommit: over.commit ?? 0, round: over.round ?? 0, time: 0, settled: false,
+    type: "AppendEntries",
+    term: over.term ?? 1,
+    prevLogIndex,
+    prevLogTerm,
+    prevLogChain: UNSEALED,
+    entries: entries(prevLogIndex + 1, over.entries ?? [], over.size),
+    leaderCommit: over.commit ?? 0,
+    round: over.round ?? 0,
+    time: 0,
+    settled: false,
   }
 }
-export const accepted = (index: number, over: Partial<MessageOf<"AppendAccepted">> = {}): MessageOf<"AppendAccepted"> =>
-  ({ type: "AppendAccepted", term: 2, verifiedIndex: index, verifiedChain: UNSEALED, matchIndex: index, round: 0, condition: "ready", wall: 0, leaderTime: 0, ...over })
-export const rejected = (prevLogIndex: number, conflictTerm: number, conflictIndex: number, over: Partial<MessageOf<"AppendRejected">> = {}): MessageOf<"AppendRejected"> =>
-  ({ type: "AppendRejected", term: 2, prevLogIndex, conflictTerm, conflictIndex, round: 0, ...over })
-export const requestVote = (term: number, [lastLogIndex, lastLogTerm]: readonly [number, number] = [0, 0], transfer = false): MessageOf<"RequestVote"> =>
-  ({ type: "RequestVote", term, lastLogIndex, lastLogTerm, transfer })
-export const requestPreVote = (term: number, [lastLogIndex, lastLogTerm]: readonly [number, number] = [0, 0]): MessageOf<"RequestPreVote"> =>
-  ({ type: "RequestPreVote", term, lastLogIndex, lastLogTerm })
-export const voteReply = (term: number, granted: boolean): MessageOf<"RequestVoteReply"> => ({ type: "RequestVoteReply", term, granted, wall: 0, time: 0 })
-export const preVoteReply = (term: number, granted: boolean): MessageOf<"RequestPreVoteReply"> => ({ type: "RequestPreVoteReply", term, granted })
+export const accepted = (
+  index: number,
+  over: Partial<MessageOf<"AppendAccepted">> = {},
+): MessageOf<"AppendAccepted"> => ({
+  type: "AppendAccepted",
+  term: 2,
+  verifiedIndex: index,
+  verifiedChain: UNSEALED,
+  matchIndex: index,
+  round: 0,
+  condition: "ready",
+  wall: 0,
+  leaderTime: 0,
+  ...over,
+})
+export const rejected = (
+  prevLogIndex: number,
+  conflictTerm: number,
+  conflictIndex: number,
+  over: Partial<MessageOf<"AppendRejected">> = {},
+): MessageOf<"AppendRejected"> => ({
+  type: "AppendRejected",
+  term: 2,
+  prevLogIndex,
+  conflictTerm,
+  conflictIndex,
+  round: 0,
+  ...over,
+})
+export const requestVote = (
+  term: number,
+  [lastLogIndex, lastLogTerm]: readonly [number, number] = [0, 0],
+  transfer = false,
+): MessageOf<"RequestVote"> => ({ type: "RequestVote", term, lastLogIndex, lastLogTerm, transfer })
+export const requestPreVote = (
+  term: number,
+  [lastLogIndex, lastLogTerm]: readonly [number, number] = [0, 0],
+): MessageOf<"RequestPreVote"> => ({ type: "RequestPreVote", term, lastLogIndex, lastLogTerm })
+export const voteReply = (term: number, granted: boolean): MessageOf<"RequestVoteReply"> => ({
+  type: "RequestVoteReply",
+  term,
+  granted,
+  wall: 0,
+  time: 0,
+})
+export const preVoteReply = (term: number, granted: boolean): MessageOf<"RequestPreVoteReply"> => ({
+  type: "RequestPreVoteReply",
+  term,
+  granted,
+})
 
-export const snapshotAt = (index: number, term: number, id = `s${index}`, configuration = voting("abc")): SnapshotRef => ({ id, index, term, time: 0, chain: UNSEALED, configuration })
-export const install = (snapshot: SnapshotRef, offset: number, last: boolean, over: Partial<MessageOf<"InstallSnapshot">> = {}): MessageOf<"InstallSnapshot"> =>
-  ({ type: "InstallSnapshot", term: 1, snapshot, offset, length: 1, last, round: 0, ...over })
-export const installReply = (id: string, status: MessageOf<"InstallSnapshotReply">["status"], nextOffset = 0, over: Partial<MessageOf<"InstallSnapshotReply">> = {}): MessageOf<"InstallSnapshotReply"> =>
-  ({ type: "InstallSnapshotReply", term: 2, id, round: 0, status, nextOffset, ...over })
+export const snapshotAt = (
+  index: number,
+  term: number,
+  id = `s${index}`,
+  configuration = voting("abc"),
+): SnapshotRef => ({ id, index, term, time: 0, chain: UNSEALED, configuration })
+export const install = (
+  snapshot: SnapshotRef,
+  offset: number,
+  last: boolean,
+  over: Partial<MessageOf<"InstallSnapshot">> = {},
+): MessageOf<"InstallSnapshot"> => ({
+  type: "InstallSnapshot",
+  term: 1,
+  snapshot,
+  offset,
+  length: 1,
+  last,
+  round: 0,
+  ...over,
+})
+export const installReply = (
+  id: string,
+  status: MessageOf<"InstallSnapshotReply">["status"],
+  nextOffset = 0,
+  over: Partial<MessageOf<"InstallSnapshotReply">> = {},
+): MessageOf<"InstallSnapshotReply"> => ({
+  type: "InstallSnapshotReply",
+  term: 2,
+  id,
+  round: 0,
+  status,
+  nextOffset,
+  ...over,
+})
 
 /** One of each type that carries a term somebody has. */
 export const everyMessageOf = (term: number): readonly Message[] => [
-  requestVote(term), voteReply(term, false), preVoteReply(term, false), append({ term }), accepted(0, { term }), rejected(0, 0, 1, { term }),
-  install(snapshotAt(5, 1), 0, false, { term }), installReply("s", "more", 0, { term }), { type: "ReadIndex", term, bootId: 1, number: 1 },
-  { type: "ReadIndexReply", term, bootId: 1, number: 1, readIndex: null }, { type: "ForwardProposal", term, ref: 1, bootId: 1, payloads: [] },
-  { type: "ForwardProposalReply", term, ref: 1, bootId: 1, outcome: { type: "ProposalUnknown", leader: null } }, { type: "TimeoutNow", term },
+  requestVote(term),
+  voteReply(term, false),
+  preVoteReply(term, false),
+  append({ term }),
+  accepted(0, { term }),
+  rejected(0, 0, 1, { term }),
+  install(snapshotAt(5, 1), 0, false, { term }),
+  installReply("s", "more", 0, { term }),
+  { type: "ReadIndex", term, bootId: 1, number: 1 },
+  { type: "ReadIndexReply", term, bootId: 1, number: 1, readIndex: null },
+  { type: "ForwardProposal", term, ref: 1, bootId: 1, payloads: [] },
+  { type: "ForwardProposalReply", term, ref: 1, bootId: 1, outcome: { type: "ProposalUnknown", leader: null } },
+  { type: "TimeoutNow", term },
 ]

@@ -3,7 +3,17 @@
  * test's. `Faulty` is what happens to one proposal.
  */
 import { vi } from "vitest"
-import { Log, type Entry, type Index, type Member, type Payload, type ProposalOutcome, type ProposalRefusal, type ReadOutcome, type State } from "../core/index.ts"
+import {
+  Log,
+  type Entry,
+  type Index,
+  type Member,
+  type Payload,
+  type ProposalOutcome,
+  type ProposalRefusal,
+  type ReadOutcome,
+  type State,
+} from "../core/index.ts"
 import type { Leadership } from "../interpreters/driver/driver.ts"
 import { payloadOf } from "../interpreters/payload.ts"
 import { encodeCommand, MemoryMachine } from "../kv/machine/index.ts"
@@ -80,7 +90,23 @@ export class FakeWorld {
       onApplied: (listener) => this.appliers.push(listener),
     }
     this.service = makeService({
-      driver: { ...driver, state: () => ({ log: Log.of({ index: this.base, term: this.entries[this.base - 1]?.term ?? 0, time: 0, chain: 0, configuration: nobody }, this.entries.slice(this.base)), clock: { time: this.time, at: 0, monotonic: 0 } }) as unknown as State },
+      driver: {
+        ...driver,
+        state: () =>
+          ({
+            log: Log.of(
+              {
+                index: this.base,
+                term: this.entries[this.base - 1]?.term ?? 0,
+                time: 0,
+                chain: 0,
+                configuration: nobody,
+              },
+              this.entries.slice(this.base),
+            ),
+            clock: { time: this.time, at: 0, monotonic: 0 },
+          }) as unknown as State,
+      },
       machine: this.machine,
       owner: "node:n1:i1",
       settings,
@@ -93,7 +119,16 @@ export class FakeWorld {
 
   private append(payloads: readonly Payload[]): number {
     const first = this.entries.length + 1
-    payloads.forEach((payload, i) => this.entries.push({ kind: "command", index: first + i, term: this.leadership.term, time: this.time, chain: 0, payload }))
+    payloads.forEach((payload, i) =>
+      this.entries.push({
+        kind: "command",
+        index: first + i,
+        term: this.leadership.term,
+        time: this.time,
+        chain: 0,
+        payload,
+      }),
+    )
     return first
   }
 
@@ -240,7 +275,8 @@ export class FakeWorld {
 
 export const call = (...words: string[]): Buffer[] => words.map((word) => Buffer.from(word))
 /** What an opening returned; null: an error. */
-export const keyIn = (reply: Reply): SessionKey | null => (reply.type === "bulk" ? parseSessionKey(Buffer.from(reply.bytes).toString()) : null)
+export const keyIn = (reply: Reply): SessionKey | null =>
+  reply.type === "bulk" ? parseSessionKey(Buffer.from(reply.bytes).toString()) : null
 /** Nobody has opened it. */
 export const noSession: SessionKey = { id: 0, secret: new Uint8Array(16) }
 export const codeOf = (reply: Reply | undefined): string | null => (reply?.type === "error" ? reply.code : null)

@@ -15,15 +15,53 @@ type Action =
   | { readonly do: "restore" | "trim" | "late" }
   | { readonly do: "elect"; readonly who: number | null; readonly lost: number }
 
-const faults: readonly Faulty[] = ["append", "append", "append", "append", "appendUnknown", "appendSilent", "appendTold", "appendTwice", "drop", "dropSilent", "late", "notLeader", "noLeader", "busy", "transferring"]
+const faults: readonly Faulty[] = [
+  "append",
+  "append",
+  "append",
+  "append",
+  "appendUnknown",
+  "appendSilent",
+  "appendTold",
+  "appendTwice",
+  "drop",
+  "dropSilent",
+  "late",
+  "notLeader",
+  "noLeader",
+  "busy",
+  "transferring",
+]
 const action = (also: readonly Faulty[]): fc.Arbitrary<Action> =>
   fc.oneof(
     { weight: 4, arbitrary: fc.record({ do: fc.constant("write" as const), count: fc.integer({ min: 1, max: 5 }) }) },
-    { weight: 6, arbitrary: fc.record({ do: fc.constant("meet" as const), what: fc.constantFrom(...faults, ...also) }) },
-    { weight: 4, arbitrary: fc.record({ do: fc.constant("advance" as const), millis: fc.constantFrom(1, 1, 5, 25, 60, 300, 1100, 4000) }) },
-    { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("commit" as const, "apply" as const), count: fc.integer({ min: 1, max: 8 }) }) },
+    {
+      weight: 6,
+      arbitrary: fc.record({ do: fc.constant("meet" as const), what: fc.constantFrom(...faults, ...also) }),
+    },
+    {
+      weight: 4,
+      arbitrary: fc.record({
+        do: fc.constant("advance" as const),
+        millis: fc.constantFrom(1, 1, 5, 25, 60, 300, 1100, 4000),
+      }),
+    },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        do: fc.constantFrom("commit" as const, "apply" as const),
+        count: fc.integer({ min: 1, max: 8 }),
+      }),
+    },
     { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("restore" as const, "trim" as const, "late" as const) }) },
-    { weight: 2, arbitrary: fc.record({ do: fc.constant("elect" as const), who: fc.option(fc.integer({ min: 0, max: 2 }), { freq: 3 }), lost: fc.integer({ min: 0, max: 6 }) }) },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        do: fc.constant("elect" as const),
+        who: fc.option(fc.integer({ min: 0, max: 2 }), { freq: 3 }),
+        lost: fc.integer({ min: 0, max: 6 }),
+      }),
+    },
   )
 
 const perform = (world: FakeWorld, step: Action, write: () => void): void => {
@@ -55,11 +93,16 @@ const notExecuted = new Set(["NOLEADER", "BUSY", "SPACELOW", "TOOLARGE"])
 /** Every reply against what the log really did. */
 const judge = (world: FakeWorld, replies: readonly (Reply | undefined)[]): void => {
   const text = world.value("log")
-  const executed = text.split(";").filter((id) => id !== "").map(Number)
+  const executed = text
+    .split(";")
+    .filter((id) => id !== "")
+    .map(Number)
   expect(executed, "in the order of the calls, each at most once").toEqual([...new Set(executed)].sort((a, b) => a - b))
   replies.forEach((reply, id) => {
-    if (reply?.type === "integer") expect(text.slice(0, Number(reply.value)).endsWith(`${id};`), `the reply to ${id} is its own`).toBe(true)
-    else if (notExecuted.has(codeOf(reply) ?? "")) expect(executed, `${id} was said not to be executed`).not.toContain(id)
+    if (reply?.type === "integer")
+      expect(text.slice(0, Number(reply.value)).endsWith(`${id};`), `the reply to ${id} is its own`).toBe(true)
+    else if (notExecuted.has(codeOf(reply) ?? ""))
+      expect(executed, `${id} was said not to be executed`).not.toContain(id)
     else expect(codeOf(reply), `${id} has an answer`).toBe("UNKNOWN")
   })
 }
@@ -67,35 +110,40 @@ const judge = (world: FakeWorld, replies: readonly (Reply | undefined)[]): void 
 describe("writes of connections without a session", () => {
   test("are executed once, in order, and answered by what the log did, whatever happens to proposals", () => {
     fc.assert(
-      fc.property(fc.array(action(["spaceLow"]), { minLength: 5, maxLength: 120 }), fc.constantFrom(3_600_000, 3_600_000, 3000, 900), fc.nat(2), (steps, idle, leader) => {
-        // Short, so that many run out of time; and some sessions, too, under way and while a snapshot is restored.
-        const world = new FakeWorld({ writeTimeout: 2000, stallMs: 400 }, idle)
-        try {
-          const replies: (Reply | undefined)[] = []
-          const write = (): void => {
-            const id = replies.push(undefined) - 1
-            world.service.write([call("APPEND", "log", `${id};`)], false, [], (reply) => {
-              expect(replies[id], "answered once").toBeUndefined()
-              replies[id] = reply
-            })
+      fc.property(
+        fc.array(action(["spaceLow"]), { minLength: 5, maxLength: 120 }),
+        fc.constantFrom(3_600_000, 3_600_000, 3000, 900),
+        fc.nat(2),
+        (steps, idle, leader) => {
+          // Short, so that many run out of time; and some sessions, too, under way and while a snapshot is restored.
+          const world = new FakeWorld({ writeTimeout: 2000, stallMs: 400 }, idle)
+          try {
+            const replies: (Reply | undefined)[] = []
+            const write = (): void => {
+              const id = replies.push(undefined) - 1
+              world.service.write([call("APPEND", "log", `${id};`)], false, [], (reply) => {
+                expect(replies[id], "answered once").toBeUndefined()
+                replies[id] = reply
+              })
+            }
+            world.elect(0, 0)
+            for (const step of steps) perform(world, step, write)
+            world.heal(6000, leader)
+            judge(world, replies)
+            // Whoever leads, a write and a read through this node come to their end.
+            const ends: (string | null)[] = []
+            world.service.write([call("SET", "other", "1")], false, [], (reply) => ends.push(codeOf(reply)))
+            world.service.barrier((refusal) => ends.push(refusal === null ? null : codeOf(refusal)))
+            world.heal(3000, leader)
+            expect(ends).toEqual([null, null])
+            const before = world.proposed
+            world.heal(3000)
+            expect(world.proposed, "nothing is proposed any more once all is answered").toBe(before)
+          } finally {
+            world.end()
           }
-          world.elect(0, 0)
-          for (const step of steps) perform(world, step, write)
-          world.heal(6000, leader)
-          judge(world, replies)
-          // Whoever leads, a write and a read through this node come to their end.
-          const ends: (string | null)[] = []
-          world.service.write([call("SET", "other", "1")], false, [], (reply) => ends.push(codeOf(reply)))
-          world.service.barrier((refusal) => ends.push(refusal === null ? null : codeOf(refusal)))
-          world.heal(3000, leader)
-          expect(ends).toEqual([null, null])
-          const before = world.proposed
-          world.heal(3000)
-          expect(world.proposed, "nothing is proposed any more once all is answered").toBe(before)
-        } finally {
-          world.end()
-        }
-      }),
+        },
+      ),
       { numRuns: process.env["STEPRAFT_ALL"] === undefined ? 400 : 5000 },
     )
   })
@@ -140,7 +188,13 @@ describe("writes of connections without a session", () => {
   test("that are not known to have been executed in time are UNKNOWN, with all that was sent behind them; later ones go in a new session", () => {
     const world = new FakeWorld()
     const replies: (string | null)[] = []
-    const write = (id: number): void => world.service.write([call("APPEND", "log", `${id};`)], false, [], (reply) => (replies[id] = codeOf(reply) ?? "fine"))
+    const write = (id: number): void =>
+      world.service.write(
+        [call("APPEND", "log", `${id};`)],
+        false,
+        [],
+        (reply) => (replies[id] = codeOf(reply) ?? "fine"),
+      )
     world.elect(1, 0)
     world.turn()
     world.meet("append")
@@ -172,7 +226,13 @@ describe("writes of connections without a session", () => {
   test("go on in a new session when the old one has expired", () => {
     const world = new FakeWorld({}, 60_000)
     const replies: (string | null)[] = []
-    const write = (id: number): void => world.service.write([call("APPEND", "log", `${id};`)], false, [], (reply) => (replies[id] = codeOf(reply) ?? "fine"))
+    const write = (id: number): void =>
+      world.service.write(
+        [call("APPEND", "log", `${id};`)],
+        false,
+        [],
+        (reply) => (replies[id] = codeOf(reply) ?? "fine"),
+      )
     write(0)
     world.heal(100)
     world.advance(100_000)
@@ -187,7 +247,8 @@ describe("writes of connections without a session", () => {
   test("are refused as not executed if there never was a leader, and if they are too many or too large", async () => {
     const world = new FakeWorld({ maxWaiting: 3, maxEntryBytes: 1000 })
     const codes: (string | null)[] = []
-    const write = (value: string): void => world.service.write([call("SET", "k", value)], false, [], (reply) => codes.push(codeOf(reply)))
+    const write = (value: string): void =>
+      world.service.write([call("SET", "k", value)], false, [], (reply) => codes.push(codeOf(reply)))
     write("x".repeat(1000))
     for (let i = 0; i < 4; i++) write("v")
     expect(codes, "never before the call has returned").toEqual([])
@@ -212,16 +273,26 @@ describe("writes in a client's own session", () => {
           const open = new Set<number>()
           const send = (sequence: number): void => {
             open.add(sequence)
-            world.service.writeInSession(session, sequence, 1, [call("APPEND", "log", `${sequence};`)], false, [], (reply) => {
-              open.delete(sequence)
-              if (reply.type === "integer") {
-                expect(world.value("log").slice(0, Number(reply.value)).endsWith(`${sequence};`)).toBe(true)
-                done.add(sequence)
-              } else if (codeOf(reply) === "OUTOFORDER") {
-                const lost = Array.from({ length: sequence - 1 }, (_, i) => i + 1).filter((earlier) => !done.has(earlier) && !open.has(earlier))
-                expect(lost.length, "a gap is told only if this node has given up what is missing").toBeGreaterThan(0)
-              } else expect(codeOf(reply)).not.toBe("SESSIONEXPIRED")
-            })
+            world.service.writeInSession(
+              session,
+              sequence,
+              1,
+              [call("APPEND", "log", `${sequence};`)],
+              false,
+              [],
+              (reply) => {
+                open.delete(sequence)
+                if (reply.type === "integer") {
+                  expect(world.value("log").slice(0, Number(reply.value)).endsWith(`${sequence};`)).toBe(true)
+                  done.add(sequence)
+                } else if (codeOf(reply) === "OUTOFORDER") {
+                  const lost = Array.from({ length: sequence - 1 }, (_, i) => i + 1).filter(
+                    (earlier) => !done.has(earlier) && !open.has(earlier),
+                  )
+                  expect(lost.length, "a gap is told only if this node has given up what is missing").toBeGreaterThan(0)
+                } else expect(codeOf(reply)).not.toBe("SESSIONEXPIRED")
+              },
+            )
           }
           world.elect(0, 0)
           world.service.openSession("client", (reply) => {
@@ -232,7 +303,8 @@ describe("writes in a client's own session", () => {
           for (const step of steps) perform(world, step, () => send(next++))
           for (let round = 0; round < 5; round++) {
             world.heal(3000)
-            for (let sequence = 1; sequence < next; sequence++) if (!done.has(sequence) && !open.has(sequence)) send(sequence)
+            for (let sequence = 1; sequence < next; sequence++)
+              if (!done.has(sequence) && !open.has(sequence)) send(sequence)
           }
           world.heal(3000)
           expect(world.value("log")).toBe(Array.from({ length: next - 1 }, (_, i) => `${i + 1};`).join(""))
@@ -254,11 +326,23 @@ describe("writes in a client's own session", () => {
       /** What whoever asked for its end was told; null: nothing yet; undefined: nobody asked. */
       closed: string | null | undefined
     }
-    type Deed = Exclude<Action, { readonly do: "write" }> | { readonly do: "open" } | { readonly do: "close" | "append"; readonly which: number }
+    type Deed =
+      | Exclude<Action, { readonly do: "write" }>
+      | { readonly do: "open" }
+      | { readonly do: "close" | "append"; readonly which: number }
     const deed: fc.Arbitrary<Deed> = fc.oneof(
-      { weight: 20, arbitrary: action([]).filter((one): one is Exclude<Action, { readonly do: "write" }> => one.do !== "write") },
+      {
+        weight: 20,
+        arbitrary: action([]).filter((one): one is Exclude<Action, { readonly do: "write" }> => one.do !== "write"),
+      },
       { weight: 2, arbitrary: fc.record({ do: fc.constant("open" as const) }) },
-      { weight: 4, arbitrary: fc.record({ do: fc.constantFrom("close" as const, "append" as const, "append" as const), which: fc.nat(5) }) },
+      {
+        weight: 4,
+        arbitrary: fc.record({
+          do: fc.constantFrom("close" as const, "append" as const, "append" as const),
+          which: fc.nat(5),
+        }),
+      },
     )
     fc.assert(
       fc.property(fc.array(deed, { minLength: 5, maxLength: 100 }), (steps) => {
@@ -275,7 +359,10 @@ describe("writes in a client's own session", () => {
             world.service.openSession(`client ${sessions.push(held)}`, (reply) => {
               const id = keyIn(reply)
               if (id === null) return
-              must(held.id === null && sessions.every((other) => other.id?.id !== id.id), `${id.id} is given to one client, once`)
+              must(
+                held.id === null && sessions.every((other) => other.id?.id !== id.id),
+                `${id.id} is given to one client, once`,
+              )
               must(world.isOpen(id), `${id.id} is open when that is told`)
               held.id = id
             })
@@ -294,11 +381,23 @@ describe("writes in a client's own session", () => {
             const { id } = held
             if (id === null || held.closed !== undefined) return
             const sequence = held.next++
-            world.service.writeInSession(id, sequence, 1, [call("APPEND", `log${id.id}`, `${sequence};`)], false, [], (reply) => {
-              must(held.told[sequence] === undefined, `${sequence} of ${id.id} is answered once`)
-              held.told[sequence] = reply
-              if (reply.type === "integer") must(world.value(`log${id.id}`).slice(0, Number(reply.value)).endsWith(`${sequence};`), `the reply to ${sequence} of ${id.id} is its own`)
-            })
+            world.service.writeInSession(
+              id,
+              sequence,
+              1,
+              [call("APPEND", `log${id.id}`, `${sequence};`)],
+              false,
+              [],
+              (reply) => {
+                must(held.told[sequence] === undefined, `${sequence} of ${id.id} is answered once`)
+                held.told[sequence] = reply
+                if (reply.type === "integer")
+                  must(
+                    world.value(`log${id.id}`).slice(0, Number(reply.value)).endsWith(`${sequence};`),
+                    `the reply to ${sequence} of ${id.id} is its own`,
+                  )
+              },
+            )
           }
           world.elect(0, 0)
           for (let i = 0; i < 3; i++) open()
@@ -318,10 +417,14 @@ describe("writes in a client's own session", () => {
           for (const { id, next, told, closed } of sessions) {
             if (id === null) continue
             expect(closed, `the end of ${id.id} has an answer`).not.toBe(null)
-            if (closed === undefined || notExecuted.has(closed ?? "")) expect(world.isOpen(id), `${id.id} is not closed`).toBe(true)
+            if (closed === undefined || notExecuted.has(closed ?? ""))
+              expect(world.isOpen(id), `${id.id} is not closed`).toBe(true)
             const text = world.value(`log${id.id}`)
-            expect(text, "without a gap, each once").toBe(Array.from({ length: text.split(";").length - 1 }, (_, i) => `${i + 1};`).join(""))
-            for (let sequence = 1; sequence < next; sequence++) expect(told[sequence], `${sequence} of ${id.id} has an answer`).toBeDefined()
+            expect(text, "without a gap, each once").toBe(
+              Array.from({ length: text.split(";").length - 1 }, (_, i) => `${i + 1};`).join(""),
+            )
+            for (let sequence = 1; sequence < next; sequence++)
+              expect(told[sequence], `${sequence} of ${id.id} has an answer`).toBeDefined()
           }
         } finally {
           world.end()
@@ -365,7 +468,16 @@ describe("writes in a client's own session", () => {
     })
     world.heal(100)
     const replies: (string | null)[] = []
-    const send = (sequence: number): void => world.service.writeInSession(session, sequence, 1, [call("INCR", "n")], false, [], (reply) => (replies[sequence] = codeOf(reply) ?? "fine"))
+    const send = (sequence: number): void =>
+      world.service.writeInSession(
+        session,
+        sequence,
+        1,
+        [call("INCR", "n")],
+        false,
+        [],
+        (reply) => (replies[sequence] = codeOf(reply) ?? "fine"),
+      )
     send(2)
     world.heal(100)
     expect(replies[2]).toBe("OUTOFORDER")

@@ -1,9 +1,30 @@
 /** Starts of a directory: who is known by whom, whatever is copied, put back and started; and what is said over a wire. */
 import * as fc from "fast-check"
 import { afterEach, describe, expect, test } from "vitest"
-import { recordClaim, holdsLess, LINE, lineage, NO_START, startAfter, withSighting, type Message, type Sighting, type Start } from "../core/index.ts"
+import {
+  recordClaim,
+  holdsLess,
+  LINE,
+  lineage,
+  NO_START,
+  startAfter,
+  withSighting,
+  type Message,
+  type Sighting,
+  type Start,
+} from "../core/index.ts"
 import { fleetingSightings } from "../interpreters/starts.ts"
-import { allConnected, introduce, memberOf, open, preambleAndHello, raw, until, type Node, type NodeOptions } from "./tcp.nodes.ts"
+import {
+  allConnected,
+  introduce,
+  memberOf,
+  open,
+  preambleAndHello,
+  raw,
+  until,
+  type Node,
+  type NodeOptions,
+} from "./tcp.nodes.ts"
 
 describe("a line of starts", () => {
   /** Starts as a tree: each knows the one that its directory held when it was started. */
@@ -24,7 +45,8 @@ describe("a line of starts", () => {
         })
         for (const met of all) {
           for (const told of all) {
-            const expected = met === told ? "same" : isAncestor(met, told) ? "later" : isAncestor(told, met) ? "superseded" : "forked"
+            const expected =
+              met === told ? "same" : isAncestor(met, told) ? "later" : isAncestor(told, met) ? "superseded" : "forked"
             expect(lineage(met.start, told.start)).toBe(expected)
           }
         }
@@ -45,19 +67,70 @@ describe("a line of starts", () => {
 })
 
 describe("what a member has said that its disk holds", () => {
-  const accepted = (term: number, matchIndex: number): Message => ({ type: "AppendAccepted", term, matchIndex, verifiedIndex: matchIndex, verifiedChain: 0, round: 1, condition: "ready", wall: 0, leaderTime: 0 })
+  const accepted = (term: number, matchIndex: number): Message => ({
+    type: "AppendAccepted",
+    term,
+    matchIndex,
+    verifiedIndex: matchIndex,
+    verifiedChain: 0,
+    round: 1,
+    condition: "ready",
+    wall: 0,
+    leaderTime: 0,
+  })
   test("grows by acknowledgements within a term and by votes, and binds a later start", () => {
     const sighting: Sighting = { member: memberOf("b"), start: NO_START, term: 0, index: 0 }
-    for (const message of [accepted(2, 10), accepted(2, 7), { type: "RequestVoteReply", term: 3, granted: false, wall: 0, time: 0 } as const, { type: "AppendRejected", term: 9, prevLogIndex: 1, conflictTerm: 0, conflictIndex: 1, round: 1, wall: 0, time: 0 } as const]) recordClaim(sighting, message)
+    for (const message of [
+      accepted(2, 10),
+      accepted(2, 7),
+      { type: "RequestVoteReply", term: 3, granted: false, wall: 0, time: 0 } as const,
+      {
+        type: "AppendRejected",
+        term: 9,
+        prevLogIndex: 1,
+        conflictTerm: 0,
+        conflictIndex: 1,
+        round: 1,
+        wall: 0,
+        time: 0,
+      } as const,
+    ])
+      recordClaim(sighting, message)
     expect(sighting).toMatchObject({ term: 2, index: 10 })
-    expect([[2, 9], [1, 99], [2, 10], [3, 0]].map(([term = 0, index = 0]) => holdsLess({ term, index }, sighting))).toEqual([true, true, false, false])
+    expect(
+      [
+        [2, 9],
+        [1, 99],
+        [2, 10],
+        [3, 0],
+      ].map(([term = 0, index = 0]) => holdsLess({ term, index }, sighting)),
+    ).toEqual([true, true, false, false])
     recordClaim(sighting, { type: "RequestVoteReply", term: 3, granted: true, wall: 0, time: 0 })
-    expect([[2, 99], [3, 0]].map(([term = 0, index = 0]) => holdsLess({ term, index }, sighting))).toEqual([true, false])
+    expect(
+      [
+        [2, 99],
+        [3, 0],
+      ].map(([term = 0, index = 0]) => holdsLess({ term, index }, sighting)),
+    ).toEqual([true, false])
   })
   test("is forgotten for the incarnations met first, if there are many of one name", () => {
     let all: readonly Sighting[] = []
-    for (let i = 0; i < 1000; i++) all = withSighting(all, { member: memberOf(`n${i % 3}`, String(i)), start: NO_START, term: 0, index: 0 })
-    expect(all.map(({ member }) => member.incarnation)).toEqual(["999", "998", "997", "996", "995", "994", "993", "992", "991", "990", "989", "988"])
+    for (let i = 0; i < 1000; i++)
+      all = withSighting(all, { member: memberOf(`n${i % 3}`, String(i)), start: NO_START, term: 0, index: 0 })
+    expect(all.map(({ member }) => member.incarnation)).toEqual([
+      "999",
+      "998",
+      "997",
+      "996",
+      "995",
+      "994",
+      "993",
+      "992",
+      "991",
+      "990",
+      "989",
+      "988",
+    ])
   })
 })
 
@@ -75,11 +148,16 @@ describe("over a wire", () => {
     opened.splice(opened.indexOf(made), 1)
     await made.close()
   }
-  const says = (made: Node, ...words: readonly string[]): boolean => made.logs.some((line) => words.every((word) => line.includes(word)))
+  const says = (made: Node, ...words: readonly string[]): boolean =>
+    made.logs.some((line) => words.every((word) => line.includes(word)))
   const line = (...words: readonly number[]): Start => ({ number: words.length, words })
 
   /** `a` meets b as it starts with `first`, which then ends; b comes again as `second`. */
-  const twice = async (first: NodeOptions, second: NodeOptions, said: readonly Message[] = []): Promise<readonly [Node, Node, string[]]> => {
+  const twice = async (
+    first: NodeOptions,
+    second: NodeOptions,
+    said: readonly Message[] = [],
+  ): Promise<readonly [Node, Node, string[]]> => {
     const a = await node("a")
     const before = await node("b", first)
     introduce(a, before)
@@ -95,7 +173,17 @@ describe("over a wire", () => {
     introduce(a, after)
     return [a, after, refusals]
   }
-  const accepted: Message = { type: "AppendAccepted", term: 3, matchIndex: 12, verifiedIndex: 12, verifiedChain: 0, round: 1, condition: "ready", wall: 0, leaderTime: 0 }
+  const accepted: Message = {
+    type: "AppendAccepted",
+    term: 3,
+    matchIndex: 12,
+    verifiedIndex: 12,
+    verifiedChain: 0,
+    round: 1,
+    condition: "ready",
+    wall: 0,
+    leaderTime: 0,
+  }
 
   test("a directory that never went through the start that was met is refused by name, at both ends, for ever", async () => {
     const cases: readonly (readonly [Start, Start, string])[] = [
@@ -106,7 +194,10 @@ describe("over a wire", () => {
     ]
     for (const [first, second, reason] of cases) {
       const [a, b, refusals] = await twice({ hello: { start: first } }, { hello: { start: second } })
-      await until(`both say ${reason}`, () => says(a, reason, `a has met start ${first.number}`) && says(b, reason, "refused this node"))
+      await until(
+        `both say ${reason}`,
+        () => says(a, reason, `a has met start ${first.number}`) && says(b, reason, "refused this node"),
+      )
       await until("it is told", () => refusals.includes(`a ${reason}`))
       expect(a.peer("b")).toMatchObject({ connected: false, refused: expect.stringContaining(reason) as string })
       expect(a.links).toEqual(["+b/b-1", "-b/b-1"])
@@ -115,14 +206,25 @@ describe("over a wire", () => {
     }
   })
   test("a log that holds less than was acknowledged is refused; one that holds as much, or is of a later term, is not", async () => {
-    const hello = (term: number, index: number): NodeOptions => ({ hello: { start: line(1, 2), recovered: { term, index } } })
-    for (const [term, index] of [[3, 11], [2, 40]] as const) {
+    const hello = (term: number, index: number): NodeOptions => ({
+      hello: { start: line(1, 2), recovered: { term, index } },
+    })
+    for (const [term, index] of [
+      [3, 11],
+      [2, 40],
+    ] as const) {
       const [a, b] = await twice({ hello: { start: line(1) } }, hello(term, index), [accepted])
-      await until("both say so", () => says(a, "RolledBack", "term 3, entry 12 is on its disk") && says(b, "RolledBack"))
+      await until(
+        "both say so",
+        () => says(a, "RolledBack", "term 3, entry 12 is on its disk") && says(b, "RolledBack"),
+      )
       await close(a)
       await close(b)
     }
-    for (const [term, index] of [[3, 12], [4, 5]] as const) {
+    for (const [term, index] of [
+      [3, 12],
+      [4, 5],
+    ] as const) {
       const [a, b, refusals] = await twice({ hello: { start: line(1) } }, hello(term, index), [accepted])
       await allConnected(a, b)
       expect(refusals).toEqual([])
@@ -153,13 +255,29 @@ describe("over a wire", () => {
     const [a, b] = [await node("a"), await node("b")]
     introduce(a, b)
     await allConnected(a, b)
-    b.transport.announce({ cluster: null, clientAddress: "", empty: false, founding: null, start: line(1), recovered: { term: 0, index: 0 }, refused: "c said so" })
-    await until("the link is gone", () => a.links.includes("-b/b-1") && says(a, "RolledBack", "says of itself", "c said so"))
+    b.transport.announce({
+      cluster: null,
+      clientAddress: "",
+      empty: false,
+      founding: null,
+      start: line(1),
+      recovered: { term: 0, index: 0 },
+      refused: "c said so",
+    })
+    await until(
+      "the link is gone",
+      () => a.links.includes("-b/b-1") && says(a, "RolledBack", "says of itself", "c said so"),
+    )
   })
   test("nothing is exchanged before a start is remembered for good", async () => {
     const kept = fleetingSightings()
     const waiting: (() => void)[] = []
-    const a = await node("a", { sightings: { of: kept.of, meet: (member, start, done) => void waiting.push(() => kept.meet(member, start, done)) } })
+    const a = await node("a", {
+      sightings: {
+        of: kept.of,
+        meet: (member, start, done) => void waiting.push(() => kept.meet(member, start, done)),
+      },
+    })
     const b = await node("b")
     introduce(a, b)
     await until("a has heard of b on both connections", () => waiting.length >= 2)

@@ -3,9 +3,24 @@ import { describe, expect, test } from "vitest"
 import { MAX_TERM, type Member, type Message, type Persist } from "../core/index.ts"
 import { MalformedBytes, NumberOutOfDomain, Reader, Writer, readEntries } from "../interpreters/bytes.ts"
 import { readPersist, writePersist } from "../interpreters/file/frame.ts"
-import { EntryBlocks, Slab, readMessage, writeAppendTail, writeMessage, type Received } from "../interpreters/tcp/codec.ts"
+import {
+  EntryBlocks,
+  Slab,
+  readMessage,
+  writeAppendTail,
+  writeMessage,
+  type Received,
+} from "../interpreters/tcp/codec.ts"
 import { FrameParser, HEADER, closeFrame, frameLimit, openFrame } from "../interpreters/tcp/frame.ts"
-import { PROTOCOL, readHandshake, readPreamble, writeHello, writePreamble, writeRefused, type Greeting } from "../interpreters/tcp/handshake.ts"
+import {
+  PROTOCOL,
+  readHandshake,
+  readPreamble,
+  writeHello,
+  writePreamble,
+  writeRefused,
+  type Greeting,
+} from "../interpreters/tcp/handshake.ts"
 import * as arb from "./arbitraries.ts"
 import { fresh } from "./tcp.nodes.ts"
 
@@ -17,10 +32,13 @@ const encode = (message: Message, chunk: Uint8Array | null = null): Buffer => {
 const decode = (body: Buffer): Received => readMessage(body, 0, body.length, new Slab())
 /** Bytes as hex: a Buffer and a Uint8Array of the same bytes count as equal. */
 const plain = (value: unknown): unknown =>
-  value instanceof Uint8Array ? Buffer.from(value).toString("hex")
-  : Array.isArray(value) ? value.map(plain)
-  : typeof value === "object" && value !== null ? Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]))
-  : value
+  value instanceof Uint8Array
+    ? Buffer.from(value).toString("hex")
+    : Array.isArray(value)
+      ? value.map(plain)
+      : typeof value === "object" && value !== null
+        ? Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]))
+        : value
 const same = (a: unknown, b: unknown): void => {
   expect(plain(a)).toEqual(plain(b))
 }
@@ -43,55 +61,98 @@ const frameOf = (message: Message, chunk: Uint8Array | null = null): Buffer => {
 describe("every message comes back as it went", () => {
   for (const [type, arbitrary] of Object.entries(arb.messageOf) as [string, fc.Arbitrary<Message>][])
     test(type, () => {
-      fc.assert(fc.property(arbitrary, (message) => same(decode(encode(message)), { message, chunk: null })), { numRuns: 200 })
+      fc.assert(
+        fc.property(arbitrary, (message) => same(decode(encode(message)), { message, chunk: null })),
+        { numRuns: 200 },
+      )
     })
 
   test("InstallSnapshot takes its chunk along, and its length from it", () => {
-    fc.assert(fc.property(arb.messageOf.InstallSnapshot, arb.bytes, (message, chunk) => same(decode(encode(message, chunk)), { message: { ...message, length: chunk.length }, chunk })))
+    fc.assert(
+      fc.property(arb.messageOf.InstallSnapshot, arb.bytes, (message, chunk) =>
+        same(decode(encode(message, chunk)), { message: { ...message, length: chunk.length }, chunk }),
+      ),
+    )
   })
 
   test("entries shared between peers are the same frame, byte for byte", () => {
     const blocks = new EntryBlocks()
     fc.assert(
-      fc.property(fc.array(arb.messageOf.AppendEntries.filter((m) => m.entries.length > 0), { minLength: 1, maxLength: 4 }), fc.boolean(), (messages, over) => {
-        for (const message of [...messages, ...messages.map((m) => ({ ...m, entries: m.entries.slice(), term: MAX_TERM }))]) {
-          const w = new Writer(16)
-          const at = openFrame(w)
-          const block = blocks.block(message.entries)
-          w.raw(block.bytes)
-          writeAppendTail(w, message)
-          closeFrame(w, at, block.bytes.length, block.crc)
-          expect(w.take().equals(frameOf(message))).toBe(true)
-        }
-        if (over) blocks.clear()
-      }),
+      fc.property(
+        fc.array(
+          arb.messageOf.AppendEntries.filter((m) => m.entries.length > 0),
+          { minLength: 1, maxLength: 4 },
+        ),
+        fc.boolean(),
+        (messages, over) => {
+          for (const message of [
+            ...messages,
+            ...messages.map((m) => ({ ...m, entries: m.entries.slice(), term: MAX_TERM })),
+          ]) {
+            const w = new Writer(16)
+            const at = openFrame(w)
+            const block = blocks.block(message.entries)
+            w.raw(block.bytes)
+            writeAppendTail(w, message)
+            closeFrame(w, at, block.bytes.length, block.crc)
+            expect(w.take().equals(frameOf(message))).toBe(true)
+          }
+          if (over) blocks.clear()
+        },
+      ),
     )
   })
 
   test("a run with the same last entry and another first one is not taken for the same", () => {
     fc.assert(
-      fc.property(arb.messageOf.AppendEntries.filter((m) => m.entries.length > 1), (message) => {
-        const blocks = new EntryBlocks()
-        const shorter = message.entries.slice(1)
-        const all = Buffer.from(blocks.block(message.entries).bytes)
-        const some = Buffer.from(blocks.block(shorter).bytes)
-        same(readEntries(new Reader(all, 1)), message.entries)
-        same(readEntries(new Reader(some, 1)), shorter)
-      }),
+      fc.property(
+        arb.messageOf.AppendEntries.filter((m) => m.entries.length > 1),
+        (message) => {
+          const blocks = new EntryBlocks()
+          const shorter = message.entries.slice(1)
+          const all = Buffer.from(blocks.block(message.entries).bytes)
+          const some = Buffer.from(blocks.block(shorter).bytes)
+          same(readEntries(new Reader(all, 1)), message.entries)
+          same(readEntries(new Reader(some, 1)), shorter)
+        },
+      ),
     )
   })
 })
 
 describe("numbers at the edge", () => {
-  const edges = [0, 1, 2 ** 31 - 1, 2 ** 31 + 1, 2 ** 32 - 1, 2 ** 32, 2 ** 32 + 1, 2 ** 48 - 2, 2 ** 48 - 1, 2 ** 48, 2 ** 53 - 1, -1, Number.NaN, 0.5, Number.POSITIVE_INFINITY]
+  const edges = [
+    0,
+    1,
+    2 ** 31 - 1,
+    2 ** 31 + 1,
+    2 ** 32 - 1,
+    2 ** 32,
+    2 ** 32 + 1,
+    2 ** 48 - 2,
+    2 ** 48 - 1,
+    2 ** 48,
+    2 ** 53 - 1,
+    -1,
+    Number.NaN,
+    0.5,
+    Number.POSITIVE_INFINITY,
+  ]
   const numbersOf = (value: object, path: readonly string[] = []): readonly (readonly string[])[] =>
-    Object.entries(value).flatMap(([key, inner]: [string, unknown]) => (typeof inner === "number" ? [[...path, key]] : typeof inner === "object" && inner !== null && !(inner instanceof Uint8Array) ? numbersOf(inner, [...path, key]) : []))
+    Object.entries(value).flatMap(([key, inner]: [string, unknown]) =>
+      typeof inner === "number"
+        ? [[...path, key]]
+        : typeof inner === "object" && inner !== null && !(inner instanceof Uint8Array)
+          ? numbersOf(inner, [...path, key])
+          : [],
+    )
   const withAt = (value: object, [key = "", ...rest]: readonly string[], number: number): object => {
     const copy = (Array.isArray(value) ? [...(value as unknown[])] : { ...value }) as Record<string, unknown>
     copy[key] = rest.length === 0 ? number : withAt(copy[key] as object, rest, number)
     return copy
   }
-  const at = (value: unknown, path: readonly string[]): unknown => path.reduce<unknown>((inner, key) => (inner as Record<string, unknown> | null)?.[key], value)
+  const at = (value: unknown, path: readonly string[]): unknown =>
+    path.reduce<unknown>((inner, key) => (inner as Record<string, unknown> | null)?.[key], value)
   for (const [type, arbitrary] of Object.entries(arb.messageOf) as [string, fc.Arbitrary<Message>][])
     test(`at every place of ${type}: refused by name with nothing written, or it comes back`, () => {
       fc.assert(
@@ -108,14 +169,24 @@ describe("numbers at the edge", () => {
                 expect(w.length).toBe(1)
                 continue
               }
-              expect(Object.is(at(decode(w.take().subarray(1)).message, path), edge), `${path.join(".")} = ${edge}`).toBe(true)
+              expect(
+                Object.is(at(decode(w.take().subarray(1)).message, path), edge),
+                `${path.join(".")} = ${edge}`,
+              ).toBe(true)
             }
         }),
         { numRuns: 6 },
       )
     })
   test("at every place of a record of the log: the same", () => {
-    const persist = fc.record({ type: fc.constant("Persist" as const), seq: fc.constant(1), hardState: fc.option(fc.record({ term: arb.term, vote: fc.option(arb.member) })), truncateFrom: fc.option(arb.index), entries: arb.entries, base: fc.option(arb.logBase) })
+    const persist = fc.record({
+      type: fc.constant("Persist" as const),
+      seq: fc.constant(1),
+      hardState: fc.option(fc.record({ term: arb.term, vote: fc.option(arb.member) })),
+      truncateFrom: fc.option(arb.index),
+      entries: arb.entries,
+      base: fc.option(arb.logBase),
+    })
     fc.assert(
       fc.property(persist, (record) => {
         for (const path of numbersOf(record))
@@ -130,7 +201,10 @@ describe("numbers at the edge", () => {
               expect(w.length).toBe(0)
               continue
             }
-            if (w.length > 0) expect(Object.is(at(readPersist(new Reader(w.take())), path), edge), `${path.join(".")} = ${edge}`).toBe(true)
+            if (w.length > 0)
+              expect(Object.is(at(readPersist(new Reader(w.take())), path), edge), `${path.join(".")} = ${edge}`).toBe(
+                true,
+              )
           }
       }),
       { numRuns: 15 },
@@ -166,7 +240,12 @@ describe("what is not a message", () => {
     )
   })
   test("random bytes under each kind give a value or MalformedBytes", () => {
-    fc.assert(fc.property(fc.integer({ min: 0, max: 20 }), fc.uint8Array({ maxLength: 200, size: "max" }), (kind, rest) => survives(Buffer.concat([Buffer.of(kind), rest]))), { numRuns: 3000 })
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 20 }), fc.uint8Array({ maxLength: 200, size: "max" }), (kind, rest) =>
+        survives(Buffer.concat([Buffer.of(kind), rest])),
+      ),
+      { numRuns: 3000 },
+    )
   })
   test("a lie about a count or a length allocates nothing", () => {
     const huge = Buffer.alloc(64, 0xff)
@@ -198,33 +277,60 @@ describe("what is not a message", () => {
 describe("frames", () => {
   const collect = (limit = frameLimit(8 << 20)): { readonly bodies: Buffer[]; readonly parser: FrameParser } => {
     const bodies: Buffer[] = []
-    return { bodies, parser: new FrameParser(limit, (buffer, from, to) => bodies.push(Buffer.from(buffer.subarray(from, to)))) }
+    return {
+      bodies,
+      parser: new FrameParser(limit, (buffer, from, to) => bodies.push(Buffer.from(buffer.subarray(from, to)))),
+    }
   }
   const big = fc.integer({ min: 0, max: 300_000 }).map((size) => Buffer.alloc(size, size & 0xff))
 
   test("are found again however the stream is cut", () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(arb.messageOf.InstallSnapshot, fc.oneof(arb.bytes, big)), { maxLength: 6 }), fc.infiniteStream(fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 30 }), fc.integer({ min: 1000, max: 70_000 }))), (list, cuts) => {
-        const frames = list.map(([message, chunk]) => frameOf(message, chunk))
-        const stream = Buffer.concat(frames)
-        const { bodies, parser } = collect()
-        for (let at = 0; at < stream.length; ) {
-          // A run of tiny cuts through 300 KB takes too long; they matter around the headers, where frames are small.
-          const size = Math.max(cuts.next().value ?? 1, stream.length > 20_000 ? 997 : 1)
-          // Its own memory, destroyed afterwards: a parser that keeps a view of it is found out.
-          const piece = Buffer.from(stream.subarray(at, at + size))
-          parser.push(piece)
-          piece.fill(0xdd)
-          at += size
-        }
-        expect(bodies.length).toBe(frames.length)
-        bodies.forEach((body, i) => expect(body.equals(frames[i]?.subarray(HEADER) ?? Buffer.alloc(0))).toBe(true))
-      }),
+      fc.property(
+        fc.array(fc.tuple(arb.messageOf.InstallSnapshot, fc.oneof(arb.bytes, big)), { maxLength: 6 }),
+        fc.infiniteStream(
+          fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 30 }), fc.integer({ min: 1000, max: 70_000 })),
+        ),
+        (list, cuts) => {
+          const frames = list.map(([message, chunk]) => frameOf(message, chunk))
+          const stream = Buffer.concat(frames)
+          const { bodies, parser } = collect()
+          for (let at = 0; at < stream.length;) {
+            // A run of tiny cuts through 300 KB takes too long; they matter around the headers, where frames are small.
+            const size = Math.max(cuts.next().value ?? 1, stream.length > 20_000 ? 997 : 1)
+            // Its own memory, destroyed afterwards: a parser that keeps a view of it is found out.
+            const piece = Buffer.from(stream.subarray(at, at + size))
+            parser.push(piece)
+            piece.fill(0xdd)
+            at += size
+          }
+          expect(bodies.length).toBe(frames.length)
+          bodies.forEach((body, i) => expect(body.equals(frames[i]?.subarray(HEADER) ?? Buffer.alloc(0))).toBe(true))
+        },
+      ),
       { numRuns: 150 },
     )
   })
   test("of 8 MB in chunks of 16 bytes to 64 KB copy each byte a bounded number of times", () => {
-    const frame = frameOf({ type: "InstallSnapshot", term: 1, snapshot: { id: "s", index: 1, term: 1, time: 1, chain: 1, configuration: { voters: [], outgoing: [], learners: [] } }, offset: 0, length: 0, last: true, round: 1 }, Buffer.alloc(8 << 20, 5))
+    const frame = frameOf(
+      {
+        type: "InstallSnapshot",
+        term: 1,
+        snapshot: {
+          id: "s",
+          index: 1,
+          term: 1,
+          time: 1,
+          chain: 1,
+          configuration: { voters: [], outgoing: [], learners: [] },
+        },
+        offset: 0,
+        length: 0,
+        last: true,
+        round: 1,
+      },
+      Buffer.alloc(8 << 20, 5),
+    )
     for (const size of [64, 65_536]) {
       const { bodies, parser } = collect()
       for (let at = 0; at < frame.length; at += size) parser.push(frame.subarray(at, at + size))
@@ -232,7 +338,11 @@ describe("frames", () => {
     }
   })
   test("that announce 2 GB, nothing, or a wrong checksum are malformed", () => {
-    for (const header of [[0x80, 0, 0, 0], [0xff, 0xff, 0xff, 0xff], [0, 0, 0, 0]]) {
+    for (const header of [
+      [0x80, 0, 0, 0],
+      [0xff, 0xff, 0xff, 0xff],
+      [0, 0, 0, 0],
+    ]) {
       const { parser } = collect()
       expect(() => parser.push(Buffer.from([...header, 0, 0, 0, 0, 1]))).toThrow(MalformedBytes)
     }
@@ -261,13 +371,28 @@ describe("frames", () => {
 })
 
 describe("handshake", () => {
-  const start = fc.nat(300).chain((number) => fc.record({ number: fc.constant(number), words: fc.array(fc.nat(), { minLength: Math.min(number, 128), maxLength: Math.min(number, 128) }) }))
+  const start = fc
+    .nat(300)
+    .chain((number) =>
+      fc.record({
+        number: fc.constant(number),
+        words: fc.array(fc.nat(), { minLength: Math.min(number, 128), maxLength: Math.min(number, 128) }),
+      }),
+    )
   const name = fc.string({ unit: fc.constantFrom(...Array.from("abZ09._-:[] äß漢🙂")), maxLength: 12 })
   const member = fc.record({ name, incarnation: name })
   const members = fc.array(member, { maxLength: 4 })
   const hello = fc.record({
-    cluster: fc.option(name), clientAddress: name, empty: fc.boolean(), founding: fc.option(fc.record({ voters: members, outgoing: members, learners: members })),
-    start, recovered: fc.record({ term: fc.nat(), index: fc.nat() }), refused: fc.option(name), listens: name, advertises: name, dials: name,
+    cluster: fc.option(name),
+    clientAddress: name,
+    empty: fc.boolean(),
+    founding: fc.option(fc.record({ voters: members, outgoing: members, learners: members })),
+    start,
+    recovered: fc.record({ term: fc.nat(), index: fc.nat() }),
+    refused: fc.option(name),
+    listens: name,
+    advertises: name,
+    dials: name,
   })
   test("hello and refusal come back as they went, and every truncation is MalformedBytes", () => {
     fc.assert(
@@ -275,15 +400,22 @@ describe("handshake", () => {
         const w = new Writer(16)
         writeHello(w, self, target, local)
         const frame = w.take()
-        same(readHandshake(frame, HEADER, frame.length), { type: "Hello", hello: { ...local, protocol: PROTOCOL, member: self, target } })
-        for (let to = HEADER + 1; to < frame.length; to++) expect(() => readHandshake(frame, HEADER, to)).toThrow(MalformedBytes)
+        same(readHandshake(frame, HEADER, frame.length), {
+          type: "Hello",
+          hello: { ...local, protocol: PROTOCOL, member: self, target },
+        })
+        for (let to = HEADER + 1; to < frame.length; to++)
+          expect(() => readHandshake(frame, HEADER, to)).toThrow(MalformedBytes)
       }),
       { numRuns: 50 },
     )
     const w = new Writer(16)
     writeRefused(w, { reason: "WrongCluster", detail: "why" })
     const frame = w.take()
-    same(readHandshake(frame, HEADER, frame.length), { type: "Refused", refusal: { reason: "WrongCluster", detail: "why" } })
+    same(readHandshake(frame, HEADER, frame.length), {
+      type: "Refused",
+      refusal: { reason: "WrongCluster", detail: "why" },
+    })
   })
   test("no name in a hello is long or moves a cursor, and no reason of a peer reaches a log as it came", () => {
     const local = { ...fresh, listens: "h:1", advertises: "h:1", dials: "h:2" }
@@ -299,8 +431,17 @@ describe("handshake", () => {
     for (const bad of evil) {
       const founding = { voters: [{ name: "n1", incarnation: bad }], outgoing: [], learners: [] }
       const all = [
-        () => read({ ...good, name: bad }, "n2", local), () => read({ ...good, incarnation: bad }, "n2", local), () => read(good, bad, local),
-        ...[{ cluster: bad }, { clientAddress: bad }, { listens: bad }, { advertises: bad }, { dials: bad }, { founding }].map((change) => () => read(good, "n2", { ...local, ...change })),
+        () => read({ ...good, name: bad }, "n2", local),
+        () => read({ ...good, incarnation: bad }, "n2", local),
+        () => read(good, bad, local),
+        ...[
+          { cluster: bad },
+          { clientAddress: bad },
+          { listens: bad },
+          { advertises: bad },
+          { dials: bad },
+          { founding },
+        ].map((change) => () => read(good, "n2", { ...local, ...change })),
       ]
       for (const one of all) expect(one).toThrow(/a name of \d+ characters that no node has: [\w\\[…() ]+$/)
     }
@@ -318,6 +459,7 @@ describe("handshake", () => {
     const all = w.take()
     for (let i = 0; i < all.length; i++) expect(readPreamble(all.subarray(0, i))).toBeNull()
     expect(readPreamble(all)).toEqual({ protocol: PROTOCOL })
-    for (const foreign of ["GET / HTTP/1.1\r\n", "*1\r\n$4\r\nPING\r\n", "\u0016\u0003\u0001", "\u0000"]) expect(readPreamble(Buffer.from(foreign.slice(0, 1), "latin1"))).toBe("foreign")
+    for (const foreign of ["GET / HTTP/1.1\r\n", "*1\r\n$4\r\nPING\r\n", "\u0016\u0003\u0001", "\u0000"])
+      expect(readPreamble(Buffer.from(foreign.slice(0, 1), "latin1"))).toBe("foreign")
   })
 })

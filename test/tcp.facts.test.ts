@@ -22,9 +22,17 @@ test("a node that has moved learns that the others dial its old address, and the
   moved.transport.setPeer("b", at(other.port))
   other.transport.setPeer("a", at(old))
   const here = `127.0.0.1:${moved.port}`
-  await until("the moved one knows", () => moved.peer("b").problem?.includes(`it dials a at 127.0.0.1:${old}, and a listens at ${here}`) === true)
+  await until(
+    "the moved one knows",
+    () => moved.peer("b").problem?.includes(`it dials a at 127.0.0.1:${old}, and a listens at ${here}`) === true,
+  )
   expect(moved.peer("b").problem).toContain("correct its address in the peer list of b")
-  await until("the other one knows", () => other.peer("a").problem?.includes(`ECONNREFUSED`) === true && other.peer("a").problem?.includes(`it listens at ${here}`) === true)
+  await until(
+    "the other one knows",
+    () =>
+      other.peer("a").problem?.includes(`ECONNREFUSED`) === true &&
+      other.peer("a").problem?.includes(`it listens at ${here}`) === true,
+  )
   other.transport.setPeer("a", at(moved.port))
   await allConnected(moved, other)
   expect([moved.peer("b").problem, other.peer("a").problem]).toEqual([null, null])
@@ -44,25 +52,62 @@ test("a slow link is measured: how long there and back, how much may still be on
   const limits = { aliveMs: 20 }
   const [a, b] = [await node("a", { limits }), await node("b", { limits })]
   const [there, back] = [new Flow(), new Flow()]
-  const proxy = await openProxy(await freePort().then(async (port) => {
-    a.transport.setPeer("b", at(port))
-    return port
-  }), () => b.port, there, back)
+  const proxy = await openProxy(
+    await freePort().then(async (port) => {
+      a.transport.setPeer("b", at(port))
+      return port
+    }),
+    () => b.port,
+    there,
+    back,
+  )
   opened.push(proxy)
   b.transport.setPeer("a", at(a.port))
   await allConnected(a, b)
   await until("the way is short", () => (a.peer("b").transitMs ?? 1000) < 500 && (b.peer("a").transitMs ?? 1000) < 500)
   there.set({ ...clear, rate: 200 })
-  const entry = { kind: "command" as const, index: 1, term: 1, time: 1, chain: 0, payload: payloadOf(Buffer.alloc(6_000_000)) }
-  a.transport.send(b.self, { type: "AppendEntries", term: 1, prevLogIndex: 0, prevLogTerm: 0, prevLogChain: 0, entries: [entry], leaderCommit: 0, round: 1, time: 0, settled: false }, null)
+  const entry = {
+    kind: "command" as const,
+    index: 1,
+    term: 1,
+    time: 1,
+    chain: 0,
+    payload: payloadOf(Buffer.alloc(6_000_000)),
+  }
+  a.transport.send(
+    b.self,
+    {
+      type: "AppendEntries",
+      term: 1,
+      prevLogIndex: 0,
+      prevLogTerm: 0,
+      prevLogChain: 0,
+      entries: [entry],
+      leaderCommit: 0,
+      round: 1,
+      time: 0,
+      settled: false,
+    },
+    null,
+  )
   a.transport.flush()
-  await until("both know that it takes long", () => (a.peer("b").transitMs ?? 0) > 700 && (b.peer("a").transitMs ?? 0) > 700)
+  await until(
+    "both know that it takes long",
+    () => (a.peer("b").transitMs ?? 0) > 700 && (b.peer("a").transitMs ?? 0) > 700,
+  )
   expect(a.peer("b").behindBytes).toBeGreaterThan(5_000_000)
   expect(b.peer("a").arriving?.whole).toBeGreaterThan(6_000_000)
   expect(b.peer("a").arriving?.have).toBeLessThan(6_000_000)
   expect([a.peer("b").connected, b.received.length]).toEqual([true, 0])
   there.set(clear)
-  await until("it has arrived, and the way is short again", () => b.received.length === 1 && (a.peer("b").transitMs ?? 1000) < 500 && a.peer("b").behindBytes < 1000 && b.peer("a").arriving === null)
+  await until(
+    "it has arrived, and the way is short again",
+    () =>
+      b.received.length === 1 &&
+      (a.peer("b").transitMs ?? 1000) < 500 &&
+      a.peer("b").behindBytes < 1000 &&
+      b.peer("a").arriving === null,
+  )
 })
 
 test("new handlers are told of the links that are up, once each", async () => {

@@ -7,7 +7,18 @@ import { payloadOf } from "../interpreters/payload.ts"
 import { writeMessage } from "../interpreters/tcp/codec.ts"
 import { closeFrame, openFrame } from "../interpreters/tcp/frame.ts"
 import { PROTOCOL } from "../interpreters/tcp/handshake.ts"
-import { allConnected, fresh, introduce, memberOf, open, preambleAndHello, raw, until, type Node, type NodeOptions } from "./tcp.nodes.ts"
+import {
+  allConnected,
+  fresh,
+  introduce,
+  memberOf,
+  open,
+  preambleAndHello,
+  raw,
+  until,
+  type Node,
+  type NodeOptions,
+} from "./tcp.nodes.ts"
 
 const opened: Node[] = []
 const sockets: Socket[] = []
@@ -53,8 +64,20 @@ const met = (made: Node, hello: Buffer): Promise<void> => {
   return until("the hello is answered", () => first.got().length > 0).then(() => void first.socket.destroy())
 }
 const at = (port: number): { readonly host: string; readonly port: number } => ({ host: "127.0.0.1", port })
-const says = (made: Node, ...words: readonly string[]): boolean => made.logs.some((line) => words.every((word) => line.includes(word)))
-const heartbeat = (round: number): Message => ({ type: "AppendEntries", term: 1, prevLogIndex: 0, prevLogTerm: 0, prevLogChain: 0, entries: [], leaderCommit: 0, round, time: 0, settled: false })
+const says = (made: Node, ...words: readonly string[]): boolean =>
+  made.logs.some((line) => words.every((word) => line.includes(word)))
+const heartbeat = (round: number): Message => ({
+  type: "AppendEntries",
+  term: 1,
+  prevLogIndex: 0,
+  prevLogTerm: 0,
+  prevLogChain: 0,
+  entries: [],
+  leaderCommit: 0,
+  round,
+  time: 0,
+  settled: false,
+})
 /** The link between a and b has neither been lost nor hurt. */
 const unharmed = async (a: Node, b: Node): Promise<void> => {
   a.received.length = 0
@@ -81,20 +104,33 @@ describe("refused by both sides, with the reason", () => {
     const [a, b] = [await node("a"), await node("b")]
     b.transport.setPeer("a", at(a.port))
     a.transport.setPeer("c", at(b.port))
-    await until("both say so", () => says(a, "WrongTarget", "a wanted to speak to c, but this is b") && says(b, "WrongTarget", "a wanted to speak to c"))
+    await until(
+      "both say so",
+      () =>
+        says(a, "WrongTarget", "a wanted to speak to c, but this is b") &&
+        says(b, "WrongTarget", "a wanted to speak to c"),
+    )
     expect(a.links).toEqual([])
   })
   test("its own name", async () => {
     const [a, other] = [await node("a"), await node("a", { incarnation: "a-9" })]
     a.transport.setPeer("b", at(other.port))
-    await until("both say so", () => says(a, "OwnName", "two nodes are called a") && says(other, "OwnName", "two nodes are called a"))
+    await until(
+      "both say so",
+      () => says(a, "OwnName", "two nodes are called a") && says(other, "OwnName", "two nodes are called a"),
+    )
     a.transport.setPeer("c", at(a.port))
     await until("itself as well", () => a.logs.filter((line) => line.includes("OwnName")).length > 1)
   })
   test("a node that is not on the list", async () => {
     const [a, b] = [await node("a"), await node("b")]
     a.transport.setPeer("b", at(b.port))
-    await until("both say so", () => says(a, "UnknownPeer", "a is not in the peer list of b") && says(b, "UnknownPeer", "a is not in the peer list of b"))
+    await until(
+      "both say so",
+      () =>
+        says(a, "UnknownPeer", "a is not in the peer list of b") &&
+        says(b, "UnknownPeer", "a is not in the peer list of b"),
+    )
     b.transport.setPeer("a", at(a.port))
     await allConnected(a, b)
   })
@@ -124,7 +160,9 @@ describe("bytes of others close their own connection and nothing else", () => {
   test("HTTP, Redis, TLS, random bytes", async () => {
     const [a, b] = await linked()
     const random = fc.sample(fc.uint8Array({ minLength: 1, maxLength: 100, size: "max" }), 30)
-    const foreign = ["GET / HTTP/1.1\r\nHost: x\r\n\r\n", "*1\r\n$4\r\nPING\r\n", "\u0016\u0003\u0001\u0002\u0000"].map((text) => Buffer.from(text, "latin1"))
+    const foreign = ["GET / HTTP/1.1\r\nHost: x\r\n\r\n", "*1\r\n$4\r\nPING\r\n", "\u0016\u0003\u0001\u0002\u0000"].map(
+      (text) => Buffer.from(text, "latin1"),
+    )
     const all = [...foreign, ...random].map((bytes) => client(a.port, bytes))
     await until("all are cut off", () => all.every((one) => one.closed()))
     expect(all.every((one) => one.got().length === 0)).toBe(true)
@@ -249,7 +287,9 @@ test("a peer that stops reading costs a bounded amount of memory; what does not 
   a.transport.setPeer("b", at(port))
   client(a.port, preambleAndHello(memberOf("b"), "a"))
   await until("the link is up", () => a.peer("b").connected)
-  const entries = [{ kind: "command" as const, index: 1, term: 1, time: 1, chain: 0, payload: payloadOf(Buffer.alloc(100_000)) }]
+  const entries = [
+    { kind: "command" as const, index: 1, term: 1, time: 1, chain: 0, payload: payloadOf(Buffer.alloc(100_000)) },
+  ]
   let worst = 0
   for (let i = 0; i < 1000; i++) {
     a.transport.send(memberOf("b"), { ...heartbeat(i), entries } as Message, null)

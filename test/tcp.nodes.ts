@@ -8,10 +8,24 @@ import { Writer } from "../interpreters/bytes.ts"
 import type { TransportHandlers } from "../interpreters/contract.ts"
 import type { Sightings } from "../interpreters/starts.ts"
 import { writeHello, writePreamble, type Greeting } from "../interpreters/tcp/handshake.ts"
-import { makeTcpTransport, type LocalHello, type PeerLink, type TcpLimits, type TcpTransport } from "../interpreters/tcp/index.ts"
+import {
+  makeTcpTransport,
+  type LocalHello,
+  type PeerLink,
+  type TcpLimits,
+  type TcpTransport,
+} from "../interpreters/tcp/index.ts"
 
 /** Of a first start of an empty directory. */
-export const fresh: LocalHello = { cluster: null, clientAddress: "127.0.0.1:0", empty: true, founding: null, start: { number: 1, words: [1] }, recovered: { term: 0, index: 0 }, refused: null }
+export const fresh: LocalHello = {
+  cluster: null,
+  clientAddress: "127.0.0.1:0",
+  empty: true,
+  founding: null,
+  start: { number: 1, words: [1] },
+  recovered: { term: 0, index: 0 },
+  refused: null,
+}
 export const memberOf = (name: string, incarnation = `${name}-1`): Member => ({ name, incarnation })
 
 export interface Node {
@@ -62,11 +76,22 @@ export const open = async (name: string, options: NodeOptions = {}): Promise<Nod
     if (link === undefined) throw new Error(`${name} has no peer ${wanted}`)
     return link
   }
-  return { self, transport, port: transport.address.port, received, links, logs, peer, close: () => Effect.runPromise(Scope.close(scope, Exit.void)) }
+  return {
+    self,
+    transport,
+    port: transport.address.port,
+    received,
+    links,
+    logs,
+    peer,
+    close: () => Effect.runPromise(Scope.close(scope, Exit.void)),
+  }
 }
 
 export const introduce = (...nodes: readonly Node[]): void => {
-  for (const node of nodes) for (const other of nodes) if (node !== other) node.transport.setPeer(other.self.name, { host: "127.0.0.1", port: other.port })
+  for (const node of nodes)
+    for (const other of nodes)
+      if (node !== other) node.transport.setPeer(other.self.name, { host: "127.0.0.1", port: other.port })
 }
 
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms))
@@ -88,7 +113,10 @@ export const preambleAndHello = (self: Member, target: string, local: Partial<Gr
   return w.take()
 }
 /** A client that writes `bytes` and notes what comes back and whether it was cut off. */
-export const raw = (port: number, bytes: Uint8Array): { readonly socket: Socket; readonly got: () => Buffer; readonly closed: () => boolean } => {
+export const raw = (
+  port: number,
+  bytes: Uint8Array,
+): { readonly socket: Socket; readonly got: () => Buffer; readonly closed: () => boolean } => {
   const chunks: Buffer[] = []
   let closed = false
   const socket = connect(port, "127.0.0.1", () => socket.write(bytes))

@@ -20,8 +20,26 @@ afterEach(async () => {
   for (const made of opened.splice(0)) await made.close()
 })
 
-const entry = (index: number, size: number): Entry => ({ kind: "command", index, term: 1, time: 5, chain: 0, payload: payloadOf(Buffer.alloc(size, index)) })
-const append = (round: number, entries: readonly Entry[] = []): Message => ({ type: "AppendEntries", term: 1, prevLogIndex: (entries[0]?.index ?? 1) - 1, prevLogTerm: 0, prevLogChain: 0, entries, leaderCommit: 0, round, time: 0, settled: false })
+const entry = (index: number, size: number): Entry => ({
+  kind: "command",
+  index,
+  term: 1,
+  time: 5,
+  chain: 0,
+  payload: payloadOf(Buffer.alloc(size, index)),
+})
+const append = (round: number, entries: readonly Entry[] = []): Message => ({
+  type: "AppendEntries",
+  term: 1,
+  prevLogIndex: (entries[0]?.index ?? 1) - 1,
+  prevLogTerm: 0,
+  prevLogChain: 0,
+  entries,
+  leaderCommit: 0,
+  round,
+  time: 0,
+  settled: false,
+})
 const rounds = (made: Node): number[] => made.received.map(({ message }) => ("round" in message ? message.round : -1))
 
 describe("three nodes", () => {
@@ -47,7 +65,14 @@ describe("three nodes", () => {
     expect(b.received[7]?.from).toEqual(a.self)
     const message = b.received[7]?.message
     expect(message?.type === "AppendEntries" && message.entries.length).toBe(10)
-    expect(a.peer("b")).toMatchObject({ connected: true, member: b.self, clientAddress: "client-of-b:1", messagesOut: 200, problem: null, unsentBytes: 0 })
+    expect(a.peer("b")).toMatchObject({
+      connected: true,
+      member: b.self,
+      clientAddress: "client-of-b:1",
+      messagesOut: 200,
+      problem: null,
+      unsentBytes: 0,
+    })
     expect(b.peer("a").bytesIn).toBeGreaterThan(200 * 2560)
     expect(a.peer("b").bytesOut).toBeGreaterThan(200 * 2560)
   })
@@ -57,9 +82,20 @@ describe("three nodes", () => {
     introduce(a, b)
     await allConnected(a, b)
     const chunk = Buffer.alloc(3_000_000, 9)
-    const snapshot = { id: "s", index: 5, term: 1, time: 1, chain: 1, configuration: { voters: [a.self], outgoing: [], learners: [] } }
+    const snapshot = {
+      id: "s",
+      index: 5,
+      term: 1,
+      time: 1,
+      chain: 1,
+      configuration: { voters: [a.self], outgoing: [], learners: [] },
+    }
     a.transport.send(b.self, append(1, [entry(1, 8 << 20)]), null)
-    a.transport.send(b.self, { type: "InstallSnapshot", term: 1, snapshot, offset: 0, length: 0, last: true, round: 2 }, chunk)
+    a.transport.send(
+      b.self,
+      { type: "InstallSnapshot", term: 1, snapshot, offset: 0, length: 0, last: true, round: 2 },
+      chunk,
+    )
     a.transport.send(b.self, append(3), null)
     a.transport.flush()
     await until("all have arrived", () => b.received.length === 3)
@@ -80,7 +116,8 @@ describe("three nodes", () => {
     }
     await until("all have arrived", () => b.received.length === 300)
     for (const { message } of b.received)
-      for (const e of message.type === "AppendEntries" ? message.entries : []) expect(e.kind === "command" && payloadOf(e.payload.bytes).checksum === e.payload.checksum).toBe(true)
+      for (const e of message.type === "AppendEntries" ? message.entries : [])
+        expect(e.kind === "command" && payloadOf(e.payload.bytes).checksum === e.payload.checksum).toBe(true)
   })
 
   test("learn of a change of hello on open connections", async () => {
@@ -92,7 +129,21 @@ describe("three nodes", () => {
     const founding = { voters: [a.self, b.self], outgoing: [], learners: [] }
     a.transport.announce({ ...fresh, cluster: "k", clientAddress: "new:1", empty: false, founding })
     await until("b has heard", () => heard.length > 0)
-    expect(heard).toEqual([{ ...fresh, protocol: PROTOCOL, member: a.self, target: "b", listens: `127.0.0.1:${a.port}`, advertises: `127.0.0.1:${a.port}`, dials: `127.0.0.1:${b.port}`, cluster: "k", clientAddress: "new:1", empty: false, founding }])
+    expect(heard).toEqual([
+      {
+        ...fresh,
+        protocol: PROTOCOL,
+        member: a.self,
+        target: "b",
+        listens: `127.0.0.1:${a.port}`,
+        advertises: `127.0.0.1:${a.port}`,
+        dials: `127.0.0.1:${b.port}`,
+        cluster: "k",
+        clientAddress: "new:1",
+        empty: false,
+        founding,
+      },
+    ])
     expect(b.peer("a")).toMatchObject({ connected: true, clientAddress: "new:1" })
     off()
     a.transport.announce({ ...fresh, cluster: "k", clientAddress: "newer:1", empty: false, founding })
@@ -106,7 +157,11 @@ describe("three nodes", () => {
     introduce(a, b)
     await allConnected(a, b)
     const seen: string[] = []
-    a.transport.attach({ received: () => {}, connected: (peer) => seen.push(`+${peer.name}`), disconnected: (peer) => seen.push(`-${peer.name}`) })
+    a.transport.attach({
+      received: () => {},
+      connected: (peer) => seen.push(`+${peer.name}`),
+      disconnected: (peer) => seen.push(`-${peer.name}`),
+    })
     expect(seen).toEqual([])
     await until("a is told", () => seen.length > 0)
     await b.close()
@@ -130,7 +185,10 @@ describe("three nodes", () => {
   })
 
   test("what is larger than a frame is not sent, and the connection lives", async () => {
-    const [a, b] = [await node("a", { limits: { maxEntryBytes: 1000 } }), await node("b", { limits: { maxEntryBytes: 1000 } })]
+    const [a, b] = [
+      await node("a", { limits: { maxEntryBytes: 1000 } }),
+      await node("b", { limits: { maxEntryBytes: 1000 } }),
+    ]
     introduce(a, b)
     await allConnected(a, b)
     a.transport.send(b.self, append(1, [entry(1, 2 << 20)]), null)
@@ -167,7 +225,11 @@ describe("when a peer goes", () => {
     await spare.close()
     const start = (): ChildProcess => {
       const script = fileURLToPath(new URL("tcp.child.ts", import.meta.url))
-      const child = spawn(process.execPath, ["--import", "tsx", script, "b", "b-1", String(port), "a", String(a.port)], { stdio: "ignore" })
+      const child = spawn(
+        process.execPath,
+        ["--import", "tsx", script, "b", "b-1", String(port), "a", String(a.port)],
+        { stdio: "ignore" },
+      )
       children.push(child)
       return child
     }
@@ -214,7 +276,17 @@ describe("when a peer goes", () => {
 test("a port that is taken is a named error that says which and what to do", async () => {
   const a = await node("a")
   const error = await Effect.runPromise(
-    Effect.flip(Effect.scoped(makeTcpTransport({ self: memberOf("b"), listen: { host: "127.0.0.1", port: a.port }, peers: {}, hello: fresh, log: () => {} }))),
+    Effect.flip(
+      Effect.scoped(
+        makeTcpTransport({
+          self: memberOf("b"),
+          listen: { host: "127.0.0.1", port: a.port },
+          peers: {},
+          hello: fresh,
+          log: () => {},
+        }),
+      ),
+    ),
   )
   expect(error).toBeInstanceOf(ListenFailed)
   expect(error.code).toBe("EADDRINUSE")

@@ -1,7 +1,25 @@
 import { expect, test } from "vitest"
 import { initialState, stepAll, type Effect, type Event, type State } from "../core/index.ts"
-import { decodeEffect, decodeEvent, decodeState, encodeEffect, encodeEvent, encodeState, readTrace, replayTrace, stepLines, TraceUnreadable } from "../interpreters/debugger/index.ts"
-import { actionLine, headerLine, reliableNetwork, runScript, scenarioText, type Script } from "../interpreters/simulation/index.ts"
+import {
+  decodeEffect,
+  decodeEvent,
+  decodeState,
+  encodeEffect,
+  encodeEvent,
+  encodeState,
+  readTrace,
+  replayTrace,
+  stepLines,
+  TraceUnreadable,
+} from "../interpreters/debugger/index.ts"
+import {
+  actionLine,
+  headerLine,
+  reliableNetwork,
+  runScript,
+  scenarioText,
+  type Script,
+} from "../interpreters/simulation/index.ts"
 import { scripted } from "./worlds.ts"
 
 test("a node replayed from its written trace, half way from a written state, does what the first one did", () => {
@@ -21,9 +39,13 @@ test("a node replayed from its written trace, half way from a written state, doe
     for (const { start, batches } of lives) {
       let state = decodeState(encodeState(start))
       batches.forEach(({ events, effects }, i) => {
-        const [next, owed] = stepAll(state, events.map((event) => decodeEvent(encodeEvent(event))))
+        const [next, owed] = stepAll(
+          state,
+          events.map((event) => decodeEvent(encodeEvent(event))),
+        )
         expect(owed.map((effect) => encodeEffect(effect))).toEqual(effects.map((effect) => encodeEffect(effect)))
-        for (const effect of effects) expect(encodeEffect(decodeEffect(encodeEffect(effect)))).toBe(encodeEffect(effect))
+        for (const effect of effects)
+          expect(encodeEffect(decodeEffect(encodeEffect(effect)))).toBe(encodeEffect(effect))
         state = i % 5 === 0 ? decodeState(encodeState(next)) : next
         compared += effects.length
       })
@@ -50,31 +72,76 @@ test("what is no event, effect or state is refused by name", () => {
 })
 
 test("every written step must be seen again", () => {
-  const script: Script = { seed: 7, options: {}, actions: [{ type: "run", ms: 1200 }, { type: "crash", node: "leader" }, { type: "run", ms: 500 }] }
+  const script: Script = {
+    seed: 7,
+    options: {},
+    actions: [
+      { type: "run", ms: 1200 },
+      { type: "crash", node: "leader" },
+      { type: "run", ms: 500 },
+    ],
+  }
   const events: string[] = []
   runScript(script, { observe: (step) => events.push(...stepLines(step)) })
-  const replayed = (actions: number): string | null => replayTrace(readTrace([headerLine(script), ...script.actions.slice(0, actions).map(actionLine), ...events].join("\n"))).difference
+  const replayed = (actions: number): string | null =>
+    replayTrace(
+      readTrace([headerLine(script), ...script.actions.slice(0, actions).map(actionLine), ...events].join("\n")),
+    ).difference
   expect(replayed(3)).toBeNull()
-  for (const actions of [2, 0]) expect(replayed(actions)).toMatch(/^of \d+ steps that are written, \d+ never happen; the first is step \d+, of n\d at \d+ ms$/)
+  for (const actions of [2, 0])
+    expect(replayed(actions)).toMatch(
+      /^of \d+ steps that are written, \d+ never happen; the first is step \d+, of n\d at \d+ ms$/,
+    )
 })
 
 test("headers and actions that a world would choke on are refused by line and field", () => {
   const header = '{"v":1,"seed":1,"config":{}}'
   expect(readTrace(header).nodes).toEqual(["n1", "n2", "n3"])
   const far = { min: 10_000_000, max: 10_000_000 }
-  const byHand: Script = { seed: 1, options: { nodes: ["A", "B"], disk: far, network: { ...reliableNetwork, delayMin: far.min, delayMax: far.max }, settings: { electionMax: 20_000_000 } }, actions: [{ type: "disk", node: "A", ...far }] }
+  const byHand: Script = {
+    seed: 1,
+    options: {
+      nodes: ["A", "B"],
+      disk: far,
+      network: { ...reliableNetwork, delayMin: far.min, delayMax: far.max },
+      settings: { electionMax: 20_000_000 },
+    },
+    actions: [{ type: "disk", node: "A", ...far }],
+  }
   expect(readTrace(scenarioText(byHand)).script).toEqual(byHand)
   const configs = [
-    ['{"nodes":50}', "config.nodes"], ['{"nodes":-1}', "config.nodes"], ['{"nodes":"x"}', "config.nodes"], ['{"nodes":["a","a"]}', "config.nodes"], ['{"nodes":[]}', "config.nodes"],
-    ['{"network":"foo"}', "config.network"], ['{"network":{"lossPermille":1}}', "config.network.duplicatePermille"], ['{"settings":{"heartbeat":0}}', "config.settings.heartbeat"], ['{"settings":{"preVote":1}}', "config.settings.preVote"],
-    ['{"disk":{"min":"x","max":1}}', "config.disk.min"], ['{"nods":3}', "config has no field nods"],
+    ['{"nodes":50}', "config.nodes"],
+    ['{"nodes":-1}', "config.nodes"],
+    ['{"nodes":"x"}', "config.nodes"],
+    ['{"nodes":["a","a"]}', "config.nodes"],
+    ['{"nodes":[]}', "config.nodes"],
+    ['{"network":"foo"}', "config.network"],
+    ['{"network":{"lossPermille":1}}', "config.network.duplicatePermille"],
+    ['{"settings":{"heartbeat":0}}', "config.settings.heartbeat"],
+    ['{"settings":{"preVote":1}}', "config.settings.preVote"],
+    ['{"disk":{"min":"x","max":1}}', "config.disk.min"],
+    ['{"nods":3}', "config has no field nods"],
   ] as const
-  for (const [config, told] of configs) expect(() => readTrace(`{"v":1,"seed":1,"config":${config}}`), config).toThrow(`line 1 cannot be read: ${told}`)
+  for (const [config, told] of configs)
+    expect(() => readTrace(`{"v":1,"seed":1,"config":${config}}`), config).toThrow(`line 1 cannot be read: ${told}`)
   expect(() => readTrace('{"v":1,"seed":1,"config":{},"nodes":50}')).toThrow("change config.nodes")
   const actions = [
-    ['{"type":"run","ms":"x"}', "run.ms"], ['{"type":"run","ms":-5}', "run.ms"], ['{"type":"run","ms":1e12}', "run.ms"], ['{"type":"run","ms":0.5}', "run.ms"], ['{"type":"step"}', "step.count"], ['{"type":"partition"}', "partition.side"],
-    ['{"type":"crash","node":"n1","keep":"some"}', "crash.keep"], ['{"type":"crash","node":7}', "crash.node"], ['{"type":"fire","node":"n1","timer":"alarm"}', "fire.timer"], ['{"type":"change","node":"n1","voters":["n1",2],"learners":[]}', "change.voters[1]"],
-    ['{"type":"propose","node":"n1","id":1,"payloads":[{"hex":"0","checksum":1}]}', "propose.payloads[0].hex"], ['{"type":"inject","node":"n1","event":{"type":"Nonsense"}}', "inject.event"], ['{"type":"network","profile":"foo"}', "network.profile"], ['{"type":"heal","node":"n1"}', "heal has no field node"], ['{"type":"toString"}', "an action of type toString"],
+    ['{"type":"run","ms":"x"}', "run.ms"],
+    ['{"type":"run","ms":-5}', "run.ms"],
+    ['{"type":"run","ms":1e12}', "run.ms"],
+    ['{"type":"run","ms":0.5}', "run.ms"],
+    ['{"type":"step"}', "step.count"],
+    ['{"type":"partition"}', "partition.side"],
+    ['{"type":"crash","node":"n1","keep":"some"}', "crash.keep"],
+    ['{"type":"crash","node":7}', "crash.node"],
+    ['{"type":"fire","node":"n1","timer":"alarm"}', "fire.timer"],
+    ['{"type":"change","node":"n1","voters":["n1",2],"learners":[]}', "change.voters[1]"],
+    ['{"type":"propose","node":"n1","id":1,"payloads":[{"hex":"0","checksum":1}]}', "propose.payloads[0].hex"],
+    ['{"type":"inject","node":"n1","event":{"type":"Nonsense"}}', "inject.event"],
+    ['{"type":"network","profile":"foo"}', "network.profile"],
+    ['{"type":"heal","node":"n1"}', "heal has no field node"],
+    ['{"type":"toString"}', "an action of type toString"],
   ] as const
-  for (const [action, told] of actions) expect(() => readTrace(`${header}\n{"action":${action}}`), action).toThrow(`line 2 cannot be read: ${told}`)
+  for (const [action, told] of actions)
+    expect(() => readTrace(`${header}\n{"action":${action}}`), action).toThrow(`line 2 cannot be read: ${told}`)
 })

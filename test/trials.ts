@@ -11,7 +11,8 @@ export interface Failover {
   readonly caughtUp: number
 }
 
-export const middle = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor((values.length - 1) / 2)] ?? Number.NaN
+export const middle = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[Math.floor((values.length - 1) / 2)] ?? Number.NaN
 export const summary = (values: readonly number[]): string =>
   `median ${middle(values).toFixed(0)}, ${Math.min(...values).toFixed(0)}–${Math.max(...values).toFixed(0)} ms`
 
@@ -20,7 +21,11 @@ export const failover = async (cluster: Cluster, workload: Workload): Promise<Fa
   const leader = await cluster.leader()
   const killed = performance.now()
   const gone = cluster.kill(leader)
-  const [session, plain] = await Promise.all([workload.nextAfter(killed, true), workload.nextAfter(killed, false), gone])
+  const [session, plain] = await Promise.all([
+    workload.nextAfter(killed, true),
+    workload.nextAfter(killed, false),
+    gone,
+  ])
   await cluster.leader()
   const restarted = performance.now()
   cluster.start(leader)
@@ -30,7 +35,10 @@ export const failover = async (cluster: Cluster, workload: Workload): Promise<Fa
 
 const caughtUpAfter = async (cluster: Cluster, id: string, since: number): Promise<number> => {
   const committed = (await cluster.status(await cluster.leader()))?.commitIndex ?? 0
-  await until(`${id} has caught up to ${committed}`, async () => ((await cluster.status(id))?.applied ?? -1) >= committed)
+  await until(
+    `${id} has caught up to ${committed}`,
+    async () => ((await cluster.status(id))?.applied ?? -1) >= committed,
+  )
   return performance.now() - since
 }
 

@@ -27,11 +27,28 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     reporters: ["default", "./test/scenario.reporter.ts"],
     projects: [
-      { test: { name: "fast", environment: "node", isolate: false, include: ["test/**/*.test.ts"], exclude: [processes], testTimeout: all ? 1_800_000 : 60_000 } },
       {
         test: {
-          name: "processes", environment: "node", isolate: false, include: [processes], exclude: all ? [] : ["test/*.long.test.ts"], fileParallelism: !all, maxWorkers: all ? 2 : 3, sequence: { groupOrder: 1 },
-          testTimeout: all ? 3_600_000 : 300_000, hookTimeout: 120_000,
+          name: "fast",
+          environment: "node",
+          isolate: false,
+          include: ["test/**/*.test.ts"],
+          exclude: [processes],
+          testTimeout: all ? 1_800_000 : 60_000,
+        },
+      },
+      {
+        test: {
+          name: "processes",
+          environment: "node",
+          isolate: false,
+          include: [processes],
+          exclude: all ? [] : ["test/*.long.test.ts"],
+          fileParallelism: !all,
+          maxWorkers: all ? 2 : 3,
+          sequence: { groupOrder: 1 },
+          testTimeout: all ? 3_600_000 : 300_000,
+          hookTimeout: 120_000,
         },
       },
     ],

@@ -7,9 +7,17 @@ type Outcome = Attempts[number]["outcome"]
 
 const told = (outcomes: readonly Outcome[], session = true): Pick<Workload, "attempts" | "complaints"> => ({
   complaints: [],
-  attempts: outcomes.map((outcome, number) => ({ token: `c.${number}`, key: "k", client: "c", number, session, outcome })),
+  attempts: outcomes.map((outcome, number) => ({
+    token: `c.${number}`,
+    key: "k",
+    client: "c",
+    number,
+    session,
+    outcome,
+  })),
 })
-const holding = (...numbers: readonly number[]): ReadonlyMap<string, string> => new Map([["k", numbers.map((number) => `c.${number};`).join("")]])
+const holding = (...numbers: readonly number[]): ReadonlyMap<string, string> =>
+  new Map([["k", numbers.map((number) => `c.${number};`).join("")]])
 const ok = "acknowledged"
 
 test("a store that holds what was acknowledged, in order, is right; of unknown outcome may be there or not", () => {

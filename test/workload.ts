@@ -8,7 +8,17 @@ import { contents, digestOf, until, within, type Cluster } from "./cluster.ts"
 import { ConnectionLost, ErrorReply, type RespClient, type RespReply } from "./resp.ts"
 
 /** Answers that promise that nothing was executed and that another try may help. */
-const refusals = new Set(["NOLEADER", "BUSY", "MOVED", "SPACELOW", "LOADING", "CLUSTERDOWN", "TRYAGAIN", "NOTLEADER", "TRANSFERRING"])
+const refusals = new Set([
+  "NOLEADER",
+  "BUSY",
+  "MOVED",
+  "SPACELOW",
+  "LOADING",
+  "CLUSTERDOWN",
+  "TRYAGAIN",
+  "NOTLEADER",
+  "TRANSFERRING",
+])
 
 /** What a session tries again: refusals, outcomes that it did not learn, and what came before its turn. */
 const retried = new Set([...refusals, "UNKNOWN", "LOST", "NOTSENT", "OUTOFORDER"])
@@ -111,7 +121,11 @@ export const startWorkload = (cluster: Cluster, options: WorkloadOptions = {}): 
   }
 
   /** Reads its own key at some node: everything acknowledged to this client must be there. */
-  const readBack = async (reader: ReturnType<typeof roamer>, client: string, mine: readonly Attempt[]): Promise<void> => {
+  const readBack = async (
+    reader: ReturnType<typeof roamer>,
+    client: string,
+    mine: readonly Attempt[],
+  ): Promise<void> => {
     const last = mine.at(-1)
     if (last === undefined) return
     const due = mine.filter((one) => one.key === last.key && one.outcome === "acknowledged").map((one) => one.token)
@@ -119,7 +133,8 @@ export const startWorkload = (cluster: Cluster, options: WorkloadOptions = {}): 
     if (value instanceof ErrorReply) return reader.leave()
     const held = new Set((typeof value === "string" ? value : "").split(";"))
     const missing = due.filter((token) => !held.has(token))
-    if (missing.length > 0) complaints.push(`stale or lost: ${client} read ${last.key} without its acknowledged ${missing.join(" ")}`)
+    if (missing.length > 0)
+      complaints.push(`stale or lost: ${client} read ${last.key} without its acknowledged ${missing.join(" ")}`)
   }
 
   const open = async (writer: ReturnType<typeof roamer>, owner: string): Promise<string | null> => {
@@ -140,13 +155,24 @@ export const startWorkload = (cluster: Cluster, options: WorkloadOptions = {}): 
     for (let number = 0; !control.stopping; number += batch) {
       let left = Array.from({ length: batch }, (_, i): Attempt => {
         const mine = number + i
-        return { token: `${client}.${mine}`, key: targets(client, mine), client, number: mine, session: true, outcome: "pending" }
+        return {
+          token: `${client}.${mine}`,
+          key: targets(client, mine),
+          client,
+          number: mine,
+          session: true,
+          outcome: "pending",
+        }
       })
       attempts.push(...left)
       while (left.length > 0) {
         const sent = performance.now()
         const lowest = (left[0]?.number ?? 0) + 1
-        const replies = await Promise.all(left.map((one) => writer.call("STEPRAFT", "DO", session, one.number + 1, lowest, "APPEND", one.key, `${one.token};`)))
+        const replies = await Promise.all(
+          left.map((one) =>
+            writer.call("STEPRAFT", "DO", session, one.number + 1, lowest, "APPEND", one.key, `${one.token};`),
+          ),
+        )
         replies.forEach((reply, i) => {
           const attempt = left[i]
           if (typeof reply === "number" && attempt !== undefined) {
@@ -154,13 +180,18 @@ export const startWorkload = (cluster: Cluster, options: WorkloadOptions = {}): 
             acknowledgements.push({ sent, answered: performance.now(), session: true })
           } else if (attempt !== undefined && !(reply instanceof ErrorReply && retried.has(reply.code))) {
             attempt.outcome = "unknown"
-            complaints.push(`${client}, for ${attempt.token}, was answered ${reply instanceof ErrorReply ? reply.text : JSON.stringify(reply)}`)
+            complaints.push(
+              `${client}, for ${attempt.token}, was answered ${reply instanceof ErrorReply ? reply.text : JSON.stringify(reply)}`,
+            )
           }
         })
         const before = left.length
         left = left.filter((one) => one.outcome === "pending")
         if (left.length > 0) {
-          if (replies.some((reply) => reply instanceof ErrorReply && reply.code !== "OUTOFORDER" && reply.code !== "LOST")) writer.leave()
+          if (
+            replies.some((reply) => reply instanceof ErrorReply && reply.code !== "OUTOFORDER" && reply.code !== "LOST")
+          )
+            writer.leave()
           if (before === left.length) await sleep(10)
         }
       }
@@ -176,13 +207,22 @@ export const startWorkload = (cluster: Cluster, options: WorkloadOptions = {}): 
     const opened = session ? await open(writer, client) : null
     if (session && opened === null) return
     for (let number = 0; !control.stopping; number++) {
-      const attempt: Attempt = { token: `${client}.${number}`, key: targets(client, number), client, number, session, outcome: "pending" }
+      const attempt: Attempt = {
+        token: `${client}.${number}`,
+        key: targets(client, number),
+        client,
+        number,
+        session,
+        outcome: "pending",
+      }
       attempts.push(attempt)
       mine.push(attempt)
       const words = ["APPEND", attempt.key, `${attempt.token};`]
       const sent = performance.now()
       while (attempt.outcome === "pending") {
-        const reply = await writer.call(...(opened === null ? words : ["STEPRAFT", "DO", opened, number + 1, number + 1, ...words]))
+        const reply = await writer.call(
+          ...(opened === null ? words : ["STEPRAFT", "DO", opened, number + 1, number + 1, ...words]),
+        )
         if (typeof reply === "number") attempt.outcome = "acknowledged"
         else if (!(reply instanceof ErrorReply)) {
           attempt.outcome = "unknown"
@@ -217,21 +257,29 @@ export const startWorkload = (cluster: Cluster, options: WorkloadOptions = {}): 
   all.catch((error: unknown) => complaints.push(`a client ended: ${String(error)}`))
 
   return {
-    attempts, acknowledgements, complaints,
+    attempts,
+    acknowledgements,
+    complaints,
     nextAfter: (time, session) => {
       let from = acknowledgements.length
       while (from > 0 && (acknowledgements[from - 1]?.answered ?? 0) >= time) from--
       return until("a write is acknowledged", () => {
         for (let i = from; i < acknowledgements.length; i++) {
           const one = acknowledgements[i]
-          if (one !== undefined && one.sent >= time && (session === undefined || one.session === session)) return one.answered
+          if (one !== undefined && one.sent >= time && (session === undefined || one.session === session))
+            return one.answered
         }
         return null
       })
     },
     stop: async () => {
       control.stopping = true
-      await until("every client has its last answer", () => within(1000, all.then(() => true))).catch((error: unknown) => {
+      await until("every client has its last answer", () =>
+        within(
+          1000,
+          all.then(() => true),
+        ),
+      ).catch((error: unknown) => {
         throw new Error([String(error), ...complaints.slice(0, 10)].join("\n"))
       })
     },
@@ -239,12 +287,16 @@ export const startWorkload = (cluster: Cluster, options: WorkloadOptions = {}): 
 }
 
 /** What is wrong with the store's contents, given what its clients were told. Empty: nothing. */
-export const judge = (workload: Pick<Workload, "attempts" | "complaints">, store: ReadonlyMap<string, string>): readonly string[] => {
+export const judge = (
+  workload: Pick<Workload, "attempts" | "complaints">,
+  store: ReadonlyMap<string, string>,
+): readonly string[] => {
   const wrong: string[] = [...workload.complaints]
   const tokensOf = new Map<string, readonly string[]>()
   const known = new Map(workload.attempts.map((attempt) => [attempt.token, attempt]))
   for (const attempt of workload.attempts) {
-    const tokens = tokensOf.get(attempt.key) ?? (store.get(attempt.key) ?? "").split(";").filter((token) => token !== "")
+    const tokens =
+      tokensOf.get(attempt.key) ?? (store.get(attempt.key) ?? "").split(";").filter((token) => token !== "")
     tokensOf.set(attempt.key, tokens)
   }
   const counts = new Map<string, number>()
@@ -260,21 +312,27 @@ export const judge = (workload: Pick<Workload, "attempts" | "complaints">, store
       const before = last.get(attempt.client)
       // A plain client does not know when, after an unknown outcome, the write takes effect; within a session it does.
       const ordered = attempt.session || (attempt.outcome === "acknowledged" && before?.outcome === "acknowledged")
-      if (ordered && before !== undefined && before.number > attempt.number) wrong.push(`${key} holds ${token} after ${before.token}`)
+      if (ordered && before !== undefined && before.number > attempt.number)
+        wrong.push(`${key} holds ${token} after ${before.token}`)
       if (attempt.session || attempt.outcome === "acknowledged") last.set(attempt.client, attempt)
     }
   }
   for (const attempt of workload.attempts) {
     const count = counts.get(attempt.token) ?? 0
     if (count > 1) wrong.push(`doubled: ${attempt.token} is in ${attempt.key} ${count} times`)
-    if (attempt.outcome === "acknowledged" && count === 0) wrong.push(`lost: ${attempt.token} was acknowledged and is not in ${attempt.key}`)
+    if (attempt.outcome === "acknowledged" && count === 0)
+      wrong.push(`lost: ${attempt.token} was acknowledged and is not in ${attempt.key}`)
     if (attempt.outcome === "refused" && count > 0) wrong.push(`refused and executed all the same: ${attempt.token}`)
   }
   return wrong
 }
 
 /** Stops the clients, waits until all nodes have applied the same, and judges what each of them holds. */
-export const verify = async (cluster: Cluster, workloads: readonly Workload[], ids = cluster.ids): Promise<{ readonly wrong: readonly string[]; readonly digests: readonly string[] }> => {
+export const verify = async (
+  cluster: Cluster,
+  workloads: readonly Workload[],
+  ids = cluster.ids,
+): Promise<{ readonly wrong: readonly string[]; readonly digests: readonly string[] }> => {
   for (const workload of workloads) await workload.stop()
   await cluster.settled(ids)
   const wrong: string[] = []

@@ -4,7 +4,14 @@ import { runSeed } from "../spec/cli/seed.ts"
 import { readTrace } from "../interpreters/debugger/index.ts"
 import { scenarioText, type Action } from "../interpreters/simulation/index.ts"
 import { kvLoad } from "../kv/simulation/index.ts"
-import { checkScript, generateScript, profileNames, shrinkFailure, type Companions, type Recorder } from "../spec/index.ts"
+import {
+  checkScript,
+  generateScript,
+  profileNames,
+  shrinkFailure,
+  type Companions,
+  type Recorder,
+} from "../spec/index.ts"
 import { full } from "./cluster.ts"
 import { many } from "./long.ts"
 import { passing } from "./worlds.ts"
@@ -18,7 +25,10 @@ describe("clients in random worlds", () => {
       given += history.events.filter(({ type }) => type === "info").length
     }
     for (let seed = 1; seed <= (full ? many(2000, 120) : 12); seed++) {
-      const script = generateScript(seed, profileNames[seed % profileNames.length] ?? "everything", { nodes: 1 + (seed % 5), steps: 40 })
+      const script = generateScript(seed, profileNames[seed % profileNames.length] ?? "everything", {
+        nodes: 1 + (seed % 5),
+        steps: 40,
+      })
       passing(script, { companions: kvLoad({ clients: 4, recorded }) })
     }
     // Not vacuous: much was done, and some of it given up.
@@ -29,7 +39,9 @@ describe("clients in random worlds", () => {
   test("the same seed, the same world and the same history", () => {
     const lived = (): readonly [number, string] => {
       let lines = ""
-      const { hash } = checkScript(generateScript(5, "lossy", { steps: 20 }), { companions: kvLoad({ clients: 3, recorded: (history) => (lines = history.lines()) }) })
+      const { hash } = checkScript(generateScript(5, "lossy", { steps: 20 }), {
+        companions: kvLoad({ clients: 3, recorded: (history) => (lines = history.lines()) }),
+      })
       return [hash, lines]
     }
     expect(lived()).toEqual(lived())
@@ -43,7 +55,9 @@ describe("clients in random worlds", () => {
           ...it.hooks,
           observe: (step) => {
             it.hooks.observe?.(step)
-            for (const event of step.events) if (event.type === "ReadRequested") it.hooks.responded?.(step.node, event.ref, { type: "ReadReady", index: 0 })
+            for (const event of step.events)
+              if (event.type === "ReadRequested")
+                it.hooks.responded?.(step.node, event.ref, { type: "ReadReady", index: 0 })
           },
         },
         command: (id) => it.command(id),
@@ -58,7 +72,10 @@ describe("clients in random worlds", () => {
       const script = generateScript(seed, "partitions", { nodes: 3, steps: 40 })
       const failed = checkScript(script, checks)
       if (failed.ok) continue
-      expect(failed).toMatchObject({ violation: "Linearizability", message: expect.stringMatching(/have no order that respects real time|has no explanation/) as unknown })
+      expect(failed).toMatchObject({
+        violation: "Linearizability",
+        message: expect.stringMatching(/have no order that respects real time|has no explanation/) as unknown,
+      })
       const shrunk = shrinkFailure(script, failed, checks, { limitMs: Number.POSITIVE_INFINITY, limitTries: 16 })
       expect(shrunk.script.actions.length).toBeLessThan(script.actions.length)
       expect(checkScript(shrunk.script, checks)).toMatchObject({ ok: false, violation: "Linearizability" })
@@ -76,5 +93,8 @@ test("a world with clients replays from its file", () => {
 })
 
 test("simulate runs them, too", () => {
-  expect(runSeed({ seed: 3, profile: "partitions", nodes: 3, actions: 20, refine: true, clients: 3, known: [] }, kvLoad).failure).toBeNull()
+  expect(
+    runSeed({ seed: 3, profile: "partitions", nodes: 3, actions: 20, refine: true, clients: 3, known: [] }, kvLoad)
+      .failure,
+  ).toBeNull()
 })

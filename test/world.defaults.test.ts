@@ -9,7 +9,14 @@ const { electionMin, electionMax } = defaultSettings
 
 const worldOf = (seed: number) => {
   const random = makeRandom(seed)
-  const network: NetworkProfile = { lossPermille: 0, duplicatePermille: random.pick([0, 200]) ?? 0, delayMin: 1, delayMax: random.pick([1, 5, 40]) ?? 1, longDelayPermille: 0, longDelayMax: 0 }
+  const network: NetworkProfile = {
+    lossPermille: 0,
+    duplicatePermille: random.pick([0, 200]) ?? 0,
+    delayMin: 1,
+    delayMax: random.pick([1, 5, 40]) ?? 1,
+    longDelayPermille: 0,
+    longDelayMax: 0,
+  }
   const c = cluster(random.pick([3, 5]) ?? 3, { seed, network, connections: random.chance(500) })
   const leader = c.leader()
   c.one(seed, c.names.length)

@@ -9,10 +9,25 @@ import { passing } from "./worlds.ts"
 
 const act = (world: World, ...actions: readonly Action[]): void => actions.forEach((action) => world.act(action))
 /** A world with a leader, a follower that is the victim, and the other one; every step is watched. */
-const made = (seed = 5): { readonly world: World; readonly leader: string; readonly victim: string; readonly other: string; readonly refused: string[]; readonly promised: () => boolean } => {
+const made = (
+  seed = 5,
+): {
+  readonly world: World
+  readonly leader: string
+  readonly victim: string
+  readonly other: string
+  readonly refused: string[]
+  readonly promised: () => boolean
+} => {
   const check = makeInvariantChecker()
   const refused: string[] = []
-  const world = new World({ seed, connections: true, observe: check, started: check.started, refused: (node, by) => refused.push(`${node} by ${by}`) })
+  const world = new World({
+    seed,
+    connections: true,
+    observe: check,
+    started: check.started,
+    refused: (node, by) => refused.push(`${node} by ${by}`),
+  })
   world.run(3000)
   const leader = world.leader()?.name ?? ""
   const [victim = "", other = ""] = world.names.filter((name) => name !== leader)
@@ -26,7 +41,12 @@ const write = (world: World, id: number): void => {
 describe("a directory that was put back", () => {
   test("is refused by whoever met a later start, starts no more, and its place is taken by an empty one; nothing that was acknowledged is lost", () => {
     const { world, leader, victim, refused } = made()
-    act(world, { type: "copyDirectory", node: victim }, { type: "crash", node: victim }, { type: "start", node: victim })
+    act(
+      world,
+      { type: "copyDirectory", node: victim },
+      { type: "crash", node: victim },
+      { type: "start", node: victim },
+    )
     write(world, 1)
     act(world, { type: "swapDirectory", node: victim }, { type: "start", node: victim })
     expect(refused).toHaveLength(1)
@@ -34,7 +54,12 @@ describe("a directory that was put back", () => {
     act(world, { type: "start", node: victim })
     write(world, 2)
     expect(world.state(victim), "it stays so").toBeUndefined()
-    act(world, { type: "wipe", node: victim }, { type: "start", node: victim }, { type: "addLearners", node: leader, names: [victim] })
+    act(
+      world,
+      { type: "wipe", node: victim },
+      { type: "start", node: victim },
+      { type: "addLearners", node: leader, names: [victim] },
+    )
     world.run(3000)
     act(world, { type: "change", node: leader, voters: world.names, learners: [] })
     world.run(3000)
@@ -42,9 +67,21 @@ describe("a directory that was put back", () => {
   })
   test("is known by the one who met the later start, also if that one has started again since", () => {
     const { world, leader, victim, other, refused } = made()
-    act(world, { type: "copyDirectory", node: victim }, { type: "crash", node: victim }, { type: "start", node: victim })
+    act(
+      world,
+      { type: "copyDirectory", node: victim },
+      { type: "crash", node: victim },
+      { type: "start", node: victim },
+    )
     write(world, 1)
-    act(world, { type: "crash", node: leader }, { type: "crash", node: other }, { type: "start", node: other }, { type: "swapDirectory", node: victim }, { type: "start", node: victim })
+    act(
+      world,
+      { type: "crash", node: leader },
+      { type: "crash", node: other },
+      { type: "start", node: other },
+      { type: "swapDirectory", node: victim },
+      { type: "start", node: victim },
+    )
     expect(refused).toEqual([`${victim} by ${other}`])
     expect(world.state(victim)).toBeUndefined()
   })
@@ -54,7 +91,15 @@ describe("a directory that was put back", () => {
     act(world, { type: "crash", node: other }, { type: "crash", node: victim }, { type: "start", node: victim })
     world.run(3000)
     write(world, 1)
-    act(world, { type: "crash", node: "leader" }, { type: "crash", node: victim }, { type: "crash", node: leader }, { type: "swapDirectory", node: victim }, { type: "start", node: other }, { type: "start", node: victim })
+    act(
+      world,
+      { type: "crash", node: "leader" },
+      { type: "crash", node: victim },
+      { type: "crash", node: leader },
+      { type: "swapDirectory", node: victim },
+      { type: "start", node: other },
+      { type: "start", node: victim },
+    )
     expect(refused).toEqual([])
     expect(world.state(victim)).toBeDefined()
     expect(promised()).toBe(false)
@@ -63,7 +108,12 @@ describe("a directory that was put back", () => {
   })
   test("twice: of two directories that take turns, the one that was not met is refused, whenever it comes", () => {
     const { world, victim, refused } = made()
-    act(world, { type: "crash", node: victim }, { type: "copyDirectory", node: victim }, { type: "start", node: victim })
+    act(
+      world,
+      { type: "crash", node: victim },
+      { type: "copyDirectory", node: victim },
+      { type: "start", node: victim },
+    )
     world.run(500)
     for (let turn = 1; turn <= 3; turn++) {
       act(world, { type: "swapDirectory", node: victim }, { type: "start", node: victim })
@@ -84,7 +134,13 @@ describe("a directory that was put back", () => {
   test("that lost nothing goes on", () => {
     const { world, victim, refused, promised } = made()
     write(world, 1)
-    act(world, { type: "crash", node: victim, keep: "all" }, { type: "copyDirectory", node: victim }, { type: "swapDirectory", node: victim }, { type: "start", node: victim })
+    act(
+      world,
+      { type: "crash", node: victim, keep: "all" },
+      { type: "copyDirectory", node: victim },
+      { type: "swapDirectory", node: victim },
+      { type: "start", node: victim },
+    )
     write(world, 2)
     expect(refused).toEqual([])
     expect(promised()).toBe(true)
@@ -96,7 +152,12 @@ describe("a log that was cut", () => {
   test("is refused by the leader if the state machine does not know of more, and does not start if it does", () => {
     const { world, victim, leader, refused } = made()
     write(world, 1)
-    act(world, { type: "crash", node: victim, keep: "none" }, { type: "cutLog", node: victim, entries: 1 }, { type: "start", node: victim })
+    act(
+      world,
+      { type: "crash", node: victim, keep: "none" },
+      { type: "cutLog", node: victim, entries: 1 },
+      { type: "start", node: victim },
+    )
     expect(refused).toEqual([`${victim} by ${leader}`])
     const again = made()
     write(again.world, 1)
@@ -114,7 +175,10 @@ describe("random worlds", () => {
     let promised = 0
     let known = 0
     for (let seed = 1; seed <= cases; seed++) {
-      const verdict = passing(generateScript(seed, "directories", { nodes: seed % 3 === 0 ? 5 : 3, steps: full ? 60 : 25 }), { refinement: seed % 4 === 0, refused: () => known++ })
+      const verdict = passing(
+        generateScript(seed, "directories", { nodes: seed % 3 === 0 ? 5 : 3, steps: full ? 60 : 25 }),
+        { refinement: seed % 4 === 0, refused: () => known++ },
+      )
       if (verdict.promised) promised++
     }
     expect(promised).toBeGreaterThan(cases >> 1)

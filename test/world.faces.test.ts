@@ -2,7 +2,18 @@
 import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { Log } from "../core/index.ts"
-import { actPure, DigestMachine, fingerprint, flights, makeWorld, recordedWorld, runScript, World, type Action, type WorldState } from "../interpreters/simulation/index.ts"
+import {
+  actPure,
+  DigestMachine,
+  fingerprint,
+  flights,
+  makeWorld,
+  recordedWorld,
+  runScript,
+  World,
+  type Action,
+  type WorldState,
+} from "../interpreters/simulation/index.ts"
 import { randomScript, scripted } from "./worlds.ts"
 
 const all = process.env["STEPRAFT_ALL"] !== undefined
@@ -17,34 +28,45 @@ const plain = (world: WorldState): string =>
   })
 
 const freeze = (value: unknown): void => {
-  if (typeof value !== "object" || value === null || Object.isFrozen(value) || ArrayBuffer.isView(value) || value instanceof Log) return
+  if (
+    typeof value !== "object" ||
+    value === null ||
+    Object.isFrozen(value) ||
+    ArrayBuffer.isView(value) ||
+    value instanceof Log
+  )
+    return
   Object.freeze(value)
   Object.values(value).forEach(freeze)
 }
 
 describe("two faces", () => {
-  test("every action does the same to a world in place and to an immutable one, and changes nothing of the world it is given", () => {
-    fc.assert(
-      fc.property(seeds, (seed) => {
-        const script = randomScript(seed, 60)
-        const world = new World({ ...script.options, seed })
-        let state = makeWorld({ ...script.options, seed })
-        let steps = state.steps
-        for (const action of script.actions) {
-          freeze(state)
-          world.act(action)
-          const [next, taken] = actPure(state, action)
-          steps += taken.length
-          expect(taken.at(-1)?.i ?? next.steps - 1).toBe(next.steps - 1)
-          state = next
-          expect(fingerprint(state)).toBe(world.hash())
-        }
-        expect(plain(state)).toBe(plain(world.data))
-        expect(steps).toBe(world.steps)
-      }),
-      { numRuns: all ? 1000 : 15 },
-    )
-  }, all ? 900_000 : 30_000)
+  test(
+    "every action does the same to a world in place and to an immutable one, and changes nothing of the world it is given",
+    () => {
+      fc.assert(
+        fc.property(seeds, (seed) => {
+          const script = randomScript(seed, 60)
+          const world = new World({ ...script.options, seed })
+          let state = makeWorld({ ...script.options, seed })
+          let steps = state.steps
+          for (const action of script.actions) {
+            freeze(state)
+            world.act(action)
+            const [next, taken] = actPure(state, action)
+            steps += taken.length
+            expect(taken.at(-1)?.i ?? next.steps - 1).toBe(next.steps - 1)
+            state = next
+            expect(fingerprint(state)).toBe(world.hash())
+          }
+          expect(plain(state)).toBe(plain(world.data))
+          expect(steps).toBe(world.steps)
+        }),
+        { numRuns: all ? 1000 : 15 },
+      )
+    },
+    all ? 900_000 : 30_000,
+  )
 
   test("a branch leaves its origin alone: the same future can be had again, and another one beside it", () => {
     const start = makeWorld({ seed: 5, nodes: 3, network: "lossy" })
@@ -83,7 +105,10 @@ describe("scripts", () => {
     const { world, script } = recordedWorld({ seed: 3, nodes: 3, network: "lossy" })
     world.runUntil(() => world.leader() !== undefined, 10_000)
     world.propose(world.leader()?.name ?? "", [{ bytes: new Uint8Array([1, 2, 3]), checksum: 77 }])
-    world.propose("n1", [{ bytes: new Uint8Array(9), checksum: 5 }, { bytes: new Uint8Array(9), checksum: 6 }])
+    world.propose("n1", [
+      { bytes: new Uint8Array(9), checksum: 5 },
+      { bytes: new Uint8Array(9), checksum: 6 },
+    ])
     world.read("n2")
     world.isolate("n3")
     world.step()
@@ -114,7 +139,13 @@ describe("scripts", () => {
       return lost
     }
     const calm = fates([{ type: "run", ms: 8000 }])
-    const busy = fates([{ type: "run", ms: 2000 }, { type: "propose", node: "leader", id: 1, count: 3 }, { type: "run", ms: 300 }, { type: "pause", node: "follower1" }, { type: "run", ms: 6000 }])
+    const busy = fates([
+      { type: "run", ms: 2000 },
+      { type: "propose", node: "leader", id: 1, count: 3 },
+      { type: "run", ms: 300 },
+      { type: "pause", node: "follower1" },
+      { type: "run", ms: 6000 },
+    ])
     const both = [...calm.keys()].filter((key) => busy.has(key))
     expect(both.length).toBeGreaterThan(200)
     expect(both.filter((key) => calm.get(key) === true).length).toBeGreaterThan(10)

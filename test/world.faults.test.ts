@@ -1,11 +1,25 @@
 /** Every fault that a world knows does what it says: otherwise a suite built on it would prove little. */
 import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import { cluster, flights, lossyNetwork, networks, seconds, World, type Action, type NetworkName, type WorldHooks, type WorldOptions, type WorldStep } from "../interpreters/simulation/index.ts"
+import {
+  cluster,
+  flights,
+  lossyNetwork,
+  networks,
+  seconds,
+  World,
+  type Action,
+  type NetworkName,
+  type WorldHooks,
+  type WorldOptions,
+  type WorldStep,
+} from "../interpreters/simulation/index.ts"
 import { randomScript, settled, tightSettings } from "./worlds.ts"
 
 /** A world with a leader, and some load behind it. */
-const led = (options: Partial<WorldOptions> & WorldHooks = {}): { readonly world: World; readonly leader: string; readonly follower: string } => {
+const led = (
+  options: Partial<WorldOptions> & WorldHooks = {},
+): { readonly world: World; readonly leader: string; readonly follower: string } => {
   const world = new World({ seed: 1, ...options })
   expect(world.runUntil(() => settled(world), seconds(30))).toBe(true)
   const leader = world.leader()?.name ?? ""
@@ -23,7 +37,12 @@ const leads = (world: World, name: string): boolean => world.state(name)?.role.t
 describe("network", () => {
   const fates = (network: NetworkName): { sent: number; lost: number; delivered: number; slowest: number } => {
     const count = { sent: 0, lost: 0, delivered: 0, slowest: 0 }
-    const { world } = led({ network, sent: () => (count.sent += 1), delivered: () => (count.delivered += 1), lost: () => (count.lost += 1) })
+    const { world } = led({
+      network,
+      sent: () => (count.sent += 1),
+      delivered: () => (count.delivered += 1),
+      lost: () => (count.lost += 1),
+    })
     for (let i = 0; i < 4000; i++) {
       if (i % 20 === 0) world.act({ type: "propose", node: "leader", id: i })
       for (const { at } of flights(world.data)) count.slowest = Math.max(count.slowest, at - world.now)
@@ -52,7 +71,9 @@ describe("network", () => {
     expect(slowest).toBeLessThanOrEqual(2200)
     const { world } = led({ network: "longReordering" })
     load(world, 10)
-    expect(flights(world.data).filter(({ at, flight }) => flight.message.type === "AppendEntries" && at > world.now + 1)).toEqual([])
+    expect(
+      flights(world.data).filter(({ at, flight }) => flight.message.type === "AppendEntries" && at > world.now + 1),
+    ).toEqual([])
   })
   test("a link can be cut one way: a leader that is not heard, but hears, steps down for another", () => {
     const { world, leader } = led()
@@ -80,7 +101,9 @@ describe("network", () => {
   })
   test("what was meant for a server that lost its disk does not reach the one that came in its place", () => {
     const why: string[] = []
-    const { world, follower } = led({ lost: (_, to, __, reason) => (to.name === "n1" || to.name === "n2" || to.name === "n3") && why.push(reason) })
+    const { world, follower } = led({
+      lost: (_, to, __, reason) => (to.name === "n1" || to.name === "n2" || to.name === "n3") && why.push(reason),
+    })
     world.act({ type: "wipe", node: follower })
     world.start(follower)
     world.run(1000)
@@ -185,9 +208,17 @@ describe("disks", () => {
       expect(world.outcomes.get(ref)).toMatchObject({ type: "ProposalAppended" })
       expect(world.runUntil(() => settled(world), seconds(10))).toBe(true)
     }
-    change(world.names.filter((name) => name !== follower), [follower])
+    change(
+      world.names.filter((name) => name !== follower),
+      [follower],
+    )
     change(world.names, [])
-    expect(world.state(follower)?.configurations.at(-1)?.configuration.voters.map(({ incarnation }) => incarnation)).toContain(world.node(follower).member.incarnation)
+    expect(
+      world
+        .state(follower)
+        ?.configurations.at(-1)
+        ?.configuration.voters.map(({ incarnation }) => incarnation),
+    ).toContain(world.node(follower).member.incarnation)
   })
 })
 
@@ -201,7 +232,10 @@ describe("machines and snapshots", () => {
   test("a snapshot goes out in as many chunks as the world says, from one to many", () => {
     const chunksOf = (chunks: number): number => {
       const offsets = new Set<number>()
-      const { world } = far({ snapshots: { chunksMin: chunks, chunksMax: chunks }, delivered: (_, __, message) => message.type === "InstallSnapshot" && offsets.add(message.offset) })
+      const { world } = far({
+        snapshots: { chunksMin: chunks, chunksMax: chunks },
+        delivered: (_, __, message) => message.type === "InstallSnapshot" && offsets.add(message.offset),
+      })
       world.heal()
       expect(world.runUntil(() => settled(world), seconds(10))).toBe(true)
       return offsets.size
@@ -210,10 +244,16 @@ describe("machines and snapshots", () => {
   })
   test("taking, opening and receiving one may fail; it comes through in the end", () => {
     const seen = new Set<string>()
-    const { world } = far({ snapshots: { takeFailPermille: 500, openFailPermille: 500, rejectPermille: 300 }, network: lossyNetwork, observe: ({ events }) => events.forEach(({ type }) => seen.add(type)) })
+    const { world } = far({
+      snapshots: { takeFailPermille: 500, openFailPermille: 500, rejectPermille: 300 },
+      network: lossyNetwork,
+      observe: ({ events }) => events.forEach(({ type }) => seen.add(type)),
+    })
     world.heal()
     expect(world.runUntil(() => settled(world), seconds(60))).toBe(true)
-    expect([...seen]).toEqual(expect.arrayContaining(["SnapshotTakeFailed", "SnapshotOpenFailed", "SnapshotRejected", "SnapshotRestored"]))
+    expect([...seen]).toEqual(
+      expect.arrayContaining(["SnapshotTakeFailed", "SnapshotOpenFailed", "SnapshotRejected", "SnapshotRestored"]),
+    )
   })
   test("a damaged machine is rebuilt from a peer", () => {
     const restored: string[] = []
@@ -253,7 +293,8 @@ describe("clocks and pauses", () => {
         const drifts = new Map<string, number>()
         let last = 0
         const pass = (now: number): void => {
-          for (const [key, timer] of running) timer.local += (now - last) * (1000 + (drifts.get(key.split(" ")[0] ?? "") ?? 0))
+          for (const [key, timer] of running)
+            timer.local += (now - last) * (1000 + (drifts.get(key.split(" ")[0] ?? "") ?? 0))
           last = now
         }
         const observe = ({ at, node, events, effects }: WorldStep): void => {
@@ -263,11 +304,13 @@ describe("clocks and pauses", () => {
               const timer = running.get(`${node} ${event.timer}`)
               if (timer === undefined) throw new Error(`${node}: ${event.timer} was not set`)
               // Times are whole milliseconds: each change of drift may round up once.
-              if (timer.local < timer.min * 1000) throw new Error(`${node}: ${event.timer} is early, ${timer.local} of ${timer.min * 1000}`)
+              if (timer.local < timer.min * 1000)
+                throw new Error(`${node}: ${event.timer} is early, ${timer.local} of ${timer.min * 1000}`)
               running.delete(`${node} ${event.timer}`)
             }
           for (const effect of effects) {
-            if (effect.type === "SetTimer" && effect.timer !== "lease") running.set(`${node} ${effect.timer}`, { min: effect.min, local: 0 })
+            if (effect.type === "SetTimer" && effect.timer !== "lease")
+              running.set(`${node} ${effect.timer}`, { min: effect.min, local: 0 })
             else if (effect.type === "CancelTimer") running.delete(`${node} ${effect.timer}`)
           }
         }
@@ -277,8 +320,10 @@ describe("clocks and pauses", () => {
           if (action.type === "fire") continue
           pass(world.now)
           world.act(action)
-          if (action.type === "skew" && world.data.nodes[action.node] !== undefined) drifts.set(action.node, action.driftPermille)
-          else if (action.type === "skew") for (const name of world.names) drifts.set(name, world.data.nodes[name]?.clock.driftPermille ?? 0)
+          if (action.type === "skew" && world.data.nodes[action.node] !== undefined)
+            drifts.set(action.node, action.driftPermille)
+          else if (action.type === "skew")
+            for (const name of world.names) drifts.set(name, world.data.nodes[name]?.clock.driftPermille ?? 0)
         }
       }),
       { numRuns: 20 },
@@ -320,7 +365,11 @@ describe("clocks and pauses", () => {
   })
   test("that a lease is over is told before whatever waited through a pause", () => {
     const seen: (readonly string[])[] = []
-    const { world, leader } = led({ settings: { leaseReads: true }, observe: ({ node, events }) => seen.push([node, ...events.map((event) => (event.type === "TimerExpired" ? event.timer : event.type))]) })
+    const { world, leader } = led({
+      settings: { leaseReads: true },
+      observe: ({ node, events }) =>
+        seen.push([node, ...events.map((event) => (event.type === "TimerExpired" ? event.timer : event.type))]),
+    })
     world.run(1000)
     world.pause(leader)
     world.read(leader)
@@ -335,7 +384,12 @@ describe("clocks and pauses", () => {
 test("roles in actions are looked up when they happen, and mean nobody if nobody has them", () => {
   const world = new World({ seed: 1 })
   const hash = world.hash()
-  for (const action of [{ type: "crash", node: "leader" }, { type: "transfer", node: "leader", to: null }, { type: "pause", node: "follower9" }] satisfies Action[]) world.act(action)
+  for (const action of [
+    { type: "crash", node: "leader" },
+    { type: "transfer", node: "leader", to: null },
+    { type: "pause", node: "follower9" },
+  ] satisfies Action[])
+    world.act(action)
   expect(world.hash()).toBe(hash)
   const c = cluster(3)
   const leader = c.leader()

@@ -8,7 +8,11 @@ class Counts implements WorldMachine {
   private base: LogBase
   private readonly counts: Map<number, number>
   private readonly copy: (counts: Map<number, number>) => Map<number, number>
-  constructor(base: LogBase, copy: (counts: Map<number, number>) => Map<number, number>, counts = new Map<number, number>()) {
+  constructor(
+    base: LogBase,
+    copy: (counts: Map<number, number>) => Map<number, number>,
+    counts = new Map<number, number>(),
+  ) {
     this.base = base
     this.copy = copy
     this.counts = counts
@@ -18,8 +22,12 @@ class Counts implements WorldMachine {
   }
   apply(entries: readonly Entry[]): readonly unknown[] {
     for (const entry of entries) {
-      if (entry.kind === "command") this.counts.set(entry.payload.checksum, (this.counts.get(entry.payload.checksum) ?? 0) + 1)
-      this.base = { ...entry, configuration: entry.kind === "configuration" ? entry.configuration : this.base.configuration }
+      if (entry.kind === "command")
+        this.counts.set(entry.payload.checksum, (this.counts.get(entry.payload.checksum) ?? 0) + 1)
+      this.base = {
+        ...entry,
+        configuration: entry.kind === "configuration" ? entry.configuration : this.base.configuration,
+      }
     }
     return []
   }
@@ -38,11 +46,16 @@ describe("clone() of a state machine", () => {
         return this
       }
     }
-    expect(() => cluster(3, { machine: (base) => new Same(base, (counts) => counts) })).toThrow(/^clone\(\) of the state machine answers the state machine itself\. .*a fault of the state machine/)
+    expect(() => cluster(3, { machine: (base) => new Same(base, (counts) => counts) })).toThrow(
+      /^clone\(\) of the state machine answers the state machine itself\. .*a fault of the state machine/,
+    )
   })
   test("that shares what apply changes is told at the first command; one that copies it is not", () => {
-    const story = (copy: (counts: Map<number, number>) => Map<number, number>): number => cluster(3, { machine: (base) => new Counts(base, copy) }).one("x", 3)
-    expect(() => story((counts) => counts)).toThrow(/^clone\(\) of the state machine shares its contents with the original/)
+    const story = (copy: (counts: Map<number, number>) => Map<number, number>): number =>
+      cluster(3, { machine: (base) => new Counts(base, copy) }).one("x", 3)
+    expect(() => story((counts) => counts)).toThrow(
+      /^clone\(\) of the state machine shares its contents with the original/,
+    )
     expect(story((counts) => new Map(counts))).toBe(1)
   })
 })

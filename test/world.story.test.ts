@@ -1,6 +1,14 @@
 /** The tester's hands: that a story says what happened, and fails when it did not. */
 import { describe, expect, test } from "vitest"
-import { cluster, LedgerDisagrees, Ledger, seconds, StoryFailed, type Cluster, type Work } from "../interpreters/simulation/index.ts"
+import {
+  cluster,
+  LedgerDisagrees,
+  Ledger,
+  seconds,
+  StoryFailed,
+  type Cluster,
+  type Work,
+} from "../interpreters/simulation/index.ts"
 import { tightSettings } from "./worlds.ts"
 
 describe("a story", () => {
@@ -14,7 +22,11 @@ describe("a story", () => {
     c.join(first)
     expect(c.one("z", 3)).toBe(3)
     c.run(100)
-    expect(c.executed(first).map(({ payload }) => new TextDecoder().decode(payload.bytes))).toEqual(['"x"', '"y"', '"z"'])
+    expect(c.executed(first).map(({ payload }) => new TextDecoder().decode(payload.bytes))).toEqual([
+      '"x"',
+      '"y"',
+      '"z"',
+    ])
   })
   test("a command that cannot be agreed on is a failure, with its seed and time", () => {
     const c = cluster(3, { seed: 7 })
@@ -27,8 +39,17 @@ describe("a story", () => {
   })
   test("a server that is not there is a mistake in the story, and time goes on by whole milliseconds to the moment", () => {
     const c = cluster(3, { seed: 4 })
-    for (const slip of [() => c.cut("n9"), () => c.join("n9"), () => c.crash("n9"), () => c.start("n9"), () => c.restart("n9"), () => c.partition(["n9"])]) expect(slip).toThrow(/no server n9 among n1, n2, n3/)
-    for (const slip of [() => c.world.run(-1), () => c.world.run(0.5), () => cluster(0)]) expect(slip).toThrow(RangeError)
+    for (const slip of [
+      () => c.cut("n9"),
+      () => c.join("n9"),
+      () => c.crash("n9"),
+      () => c.start("n9"),
+      () => c.restart("n9"),
+      () => c.partition(["n9"]),
+    ])
+      expect(slip).toThrow(/no server n9 among n1, n2, n3/)
+    for (const slip of [() => c.world.run(-1), () => c.world.run(0.5), () => cluster(0)])
+      expect(slip).toThrow(RangeError)
     c.run(1500)
     for (let i = 1; i <= 50; i++) {
       expect(c.world.runUntil(() => false, 37)).toBe(false)
@@ -169,14 +190,22 @@ describe("a story", () => {
 })
 
 test("a ledger notices servers that execute different entries at one index, leave one out, or come to something else by them", () => {
-  const entry = (index: number, checksum: number, term = 1) => ({ kind: "command" as const, index, term, time: 0, chain: 0, payload: { bytes: new Uint8Array(), checksum } })
+  const entry = (index: number, checksum: number, term = 1) => ({
+    kind: "command" as const,
+    index,
+    term,
+    time: 0,
+    chain: 0,
+    payload: { bytes: new Uint8Array(), checksum },
+  })
   const noop = (index: number, term: number) => ({ kind: "noop" as const, index, term, time: 0, chain: 0 })
   const ledger = new Ledger()
   ledger.applied("a", [entry(1, 5), noop(2, 1), entry(3, 6)])
   ledger.compare("a", 77)
   expect(ledger.executedBy("a")).toBe(2)
   ledger.applied("b", [entry(1, 5)])
-  for (const wrong of [[entry(2, 5)], [noop(2, 2)], [entry(1, 5)], [entry(3, 6)]]) expect(() => ledger.applied("b", wrong)).toThrow(LedgerDisagrees)
+  for (const wrong of [[entry(2, 5)], [noop(2, 2)], [entry(1, 5)], [entry(3, 6)]])
+    expect(() => ledger.applied("b", wrong)).toThrow(LedgerDisagrees)
   expect(() => ledger.applied("c", [entry(1, 6)])).toThrow(LedgerDisagrees)
   expect(() => ledger.placed("c", { index: 3, term: 2 })).toThrow(LedgerDisagrees)
   expect(() => ledger.placed("c", { index: 4, term: 1 })).toThrow(LedgerDisagrees)

@@ -1,7 +1,29 @@
 /** Random worlds for tests: one seed decides the cluster, its network and every fault. */
 import { defaultSettings, type Recovered, type Settings } from "../core/index.ts"
-import { networks, runScript, type Action, type Keep, type NetworkName, type Random, makeRandom, type Script, type World, violationName, type WorldStep } from "../interpreters/simulation/index.ts"
-import { asLived, checkScript, generateScript, isOwn, saveFailure, type Profile, type Saved, type ScriptChecks, type ScriptPassed } from "../spec/index.ts"
+import {
+  networks,
+  runScript,
+  type Action,
+  type Keep,
+  type NetworkName,
+  type Random,
+  makeRandom,
+  type Script,
+  type World,
+  violationName,
+  type WorldStep,
+} from "../interpreters/simulation/index.ts"
+import {
+  asLived,
+  checkScript,
+  generateScript,
+  isOwn,
+  saveFailure,
+  type Profile,
+  type Saved,
+  type ScriptChecks,
+  type ScriptPassed,
+} from "../spec/index.ts"
 
 /** Small enough that snapshots, windows and refusals happen all the time. */
 export const tightSettings: Partial<Settings> = {
@@ -22,7 +44,10 @@ export const settingsOf = (seed: number): Partial<Settings> => ({
   forwardProposals: seed % 2 === 0,
 })
 
-export const payload = (id: number, size = 10): { bytes: Uint8Array; checksum: number } => ({ bytes: new Uint8Array(size), checksum: id })
+export const payload = (id: number, size = 10): { bytes: Uint8Array; checksum: number } => ({
+  bytes: new Uint8Array(size),
+  checksum: id,
+})
 
 export interface ScriptedOptions {
   readonly nodes?: number
@@ -34,7 +59,10 @@ export interface ScriptedOptions {
 }
 
 /** A random script of everything, unchecked, seen step by step. The world at its end is as broken as it was left. */
-export const scripted = (seed: number, { nodes = 1 + (seed % 5), steps = 40, profile = "everything", observe, started }: ScriptedOptions = {}): World => {
+export const scripted = (
+  seed: number,
+  { nodes = 1 + (seed % 5), steps = 40, profile = "everything", observe, started }: ScriptedOptions = {},
+): World => {
   const script = generateScript(seed, profile, { nodes, steps })
   const settings = { ...defaultSettings, ...script.options.settings }
   let at = 0
@@ -48,7 +76,10 @@ export const scripted = (seed: number, { nodes = 1 + (seed % 5), steps = 40, pro
     })
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
-    throw new Error(`${message}\n  ${openWith(saveFailure({ script, mended: null }, { violation: violationName(error), message, at }, { own: true }))}`, { cause: error })
+    throw new Error(
+      `${message}\n  ${openWith(saveFailure({ script, mended: null }, { violation: violationName(error), message, at }, { own: true }))}`,
+      { cause: error },
+    )
   }
 }
 
@@ -58,7 +89,9 @@ const openWith = ({ file, command }: Saved): string => `saved as ${file}; open i
 export const passing = (script: Script, checks: ScriptChecks = {}): ScriptPassed => {
   const verdict = checkScript(script, checks)
   if (verdict.ok) return verdict
-  throw new Error(`${verdict.message}\n  ${openWith(saveFailure(asLived(script, verdict, checks), verdict, { own: isOwn(checks) }))}`)
+  throw new Error(
+    `${verdict.message}\n  ${openWith(saveFailure(asLived(script, verdict, checks), verdict, { own: isOwn(checks) }))}`,
+  )
 }
 
 /** Everybody has executed the same, everything that the leader holds. */
@@ -67,7 +100,12 @@ export const settled = (world: World): boolean => {
   if (leader === undefined || leader.commitIndex !== leader.log.lastIndex) return false
   return world.names.every((name) => {
     const state = world.state(name)
-    return state !== undefined && state.applied === leader.commitIndex && state.machine === "ready" && state.currentTerm === leader.currentTerm
+    return (
+      state !== undefined &&
+      state.applied === leader.commitIndex &&
+      state.machine === "ready" &&
+      state.currentTerm === leader.currentTerm
+    )
   })
 }
 
@@ -107,7 +145,15 @@ export const randomAction = (random: Random, id: number, names: readonly string[
     { type: "corruptDisk", node },
     { type: "damage", node },
     { type: "apply", node, min: 0, max: random.pick([2, 50]) ?? 2 },
-    { type: "snapshots", profile: { chunksMax: 1 + random.below(6), takeFailPermille: random.below(300), openFailPermille: random.below(300), rejectPermille: random.below(300) } },
+    {
+      type: "snapshots",
+      profile: {
+        chunksMax: 1 + random.below(6),
+        takeFailPermille: random.below(300),
+        openFailPermille: random.below(300),
+        rejectPermille: random.below(300),
+      },
+    },
     { type: "cut", from: node, to },
     { type: "join", from: node, to },
     { type: "isolate", node },
@@ -127,6 +173,16 @@ export const randomScript = (seed: number, length: number): Script => {
   const random = makeRandom(seed)
   const nodes = random.between(1, 5)
   const names = Array.from({ length: nodes }, (_, i) => `n${i + 1}`)
-  const options = { nodes, settings: { ...settingsOf(seed), leaseReads: seed % 7 === 0 }, network: random.pick(NETWORKS) ?? "lossy", disk: { min: 1, max: random.pick([1, 20]) ?? 1 }, connections: random.chance(500) }
-  return { seed, options, actions: [{ type: "run", ms: 1500 }, ...Array.from({ length }, (_, i) => randomAction(random, 10 * i + 1, names))] }
+  const options = {
+    nodes,
+    settings: { ...settingsOf(seed), leaseReads: seed % 7 === 0 },
+    network: random.pick(NETWORKS) ?? "lossy",
+    disk: { min: 1, max: random.pick([1, 20]) ?? 1 },
+    connections: random.chance(500),
+  }
+  return {
+    seed,
+    options,
+    actions: [{ type: "run", ms: 1500 }, ...Array.from({ length }, (_, i) => randomAction(random, 10 * i + 1, names))],
+  }
 }

@@ -6,7 +6,10 @@ export interface Paint {
   readonly green: (text: string) => string
   readonly yellow: (text: string) => string
 }
-const wrap = (code: number) => (text: string): string => `\x1b[${code}m${text}\x1b[0m`
+const wrap =
+  (code: number) =>
+  (text: string): string =>
+    `\x1b[${code}m${text}\x1b[0m`
 const plain = (text: string): string => text
 export const unpainted: Paint = { bold: plain, dim: plain, red: plain, green: plain, yellow: plain }
 export const paintFor = (out: NodeJS.WriteStream): Paint =>

@@ -46,14 +46,23 @@ export const attemptToTheEnd = <A>(work: (signal: AbortSignal) => Promise<A>): E
     const told = new AbortController()
     mayTake(15_000)
     const running = work(told.signal)
-    return attempt(() => running).pipe(Effect.onInterrupt(() => Effect.promise(() => {
-      told.abort()
-      return running.then(() => {}, () => {})
-    })))
+    return attempt(() => running).pipe(
+      Effect.onInterrupt(() =>
+        Effect.promise(() => {
+          told.abort()
+          return running.then(
+            () => {},
+            () => {},
+          )
+        }),
+      ),
+    )
   })
 
 /** The named errors of the client, and what the system says (a port in use, a file that is not there). Node's own codes (ERR_…) are for mistakes of ours. */
-const expected = (error: unknown): error is Error => error instanceof Error && (Object.hasOwn(error, "_tag") || ("code" in error && !String(error.code).startsWith("ERR_")))
+const expected = (error: unknown): error is Error =>
+  error instanceof Error &&
+  (Object.hasOwn(error, "_tag") || ("code" in error && !String(error.code).startsWith("ERR_")))
 
 /** A long-running command: to be told to stop is no failure, and that nobody reads its output any more no reason to stop. */
 let daemon = false
@@ -76,13 +85,20 @@ const write = (out: NodeJS.WriteStream, text: string | Uint8Array): Effect.Effec
     out.write(text, () => resume(Effect.void))
   })
 
-const formatter = CliOutput.defaultFormatter({ colors: process.stdout.isTTY && process.env["NO_COLOR"] === undefined, globalFlags: "summary" })
+const formatter = CliOutput.defaultFormatter({
+  colors: process.stdout.isTTY && process.env["NO_COLOR"] === undefined,
+  globalFlags: "summary",
+})
 
 /** Mistakes in the call go to stderr as one line each and point to the help, instead of burying them under it. */
 const presenter = CliOutput.layerPresenter({
   present: (event) => {
     if ("version" in event) return write(process.stdout, `${event.name} ${event.version}\n`)
-    if ("reason" in event) return write(event.reason === "Requested" ? process.stdout : process.stderr, `${formatter.formatHelpDoc(event.helpDoc)}\n`)
+    if ("reason" in event)
+      return write(
+        event.reason === "Requested" ? process.stdout : process.stderr,
+        `${formatter.formatHelpDoc(event.helpDoc)}\n`,
+      )
     const path = event.commandPath.join(" ")
     const lines = event.errors.map((error) => `${path}: ${formatter.formatCliError(error)}`)
     return write(process.stderr, `${lines.join("\n")}\n\nUsage: ${event.helpDoc.usage}\n${path} --help tells more.\n`)
@@ -117,7 +133,10 @@ const services = Layer.mergeAll(
       display: (text) => write(process.stdout, text),
     }),
   ),
-  Layer.succeed(ChildProcessSpawner.ChildProcessSpawner, ChildProcessSpawner.make(() => Effect.die("no child processes"))),
+  Layer.succeed(
+    ChildProcessSpawner.ChildProcessSpawner,
+    ChildProcessSpawner.make(() => Effect.die("no child processes")),
+  ),
 )
 
 export type Environment = Layer.Success<typeof services>
@@ -148,7 +167,10 @@ const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
     fiber.interruptUnsafe()
     // Whatever hangs, a start-up or a disk: it must not be able to refuse.
     setTimeout(() => {
-      if (patience !== null) process.stderr.write(`stepraft: did not come to an end within ${patience / 1_000} s of ${signal}: ended all the same. What was acknowledged is on disk.\n`)
+      if (patience !== null)
+        process.stderr.write(
+          `stepraft: did not come to an end within ${patience / 1_000} s of ${signal}: ended all the same. What was acknowledged is on disk.\n`,
+        )
       dieOf(signal)
     }, patience ?? leastPatience)
   }
@@ -165,7 +187,11 @@ export const run = <E>(program: Effect.Effect<void, E | Failure | CliError.CliEr
   })
   process.stderr.on("error", () => {})
   const reported = program.pipe(
-    Effect.tapError((error) => (error instanceof Failure && error.message !== "" ? write(process.stderr, `stepraft: ${error.message}\n`) : Effect.void)),
+    Effect.tapError((error) =>
+      error instanceof Failure && error.message !== ""
+        ? write(process.stderr, `stepraft: ${error.message}\n`)
+        : Effect.void,
+    ),
     Effect.provide(services),
   )
   runMain(reported, {

@@ -19,7 +19,10 @@ export interface Answer {
 }
 const say = (text: string): Answer => ({ text, quit: false, failed: false, save: null, frame: null })
 const wrong = (text: string): Answer => ({ ...say(text), failed: true })
-const here = (session: Session, said = ""): Answer => ({ ...say(`${said === "" ? "" : `${said}\n`}${frameText(session)}`), frame: said })
+const here = (session: Session, said = ""): Answer => ({
+  ...say(`${said === "" ? "" : `${said}\n`}${frameText(session)}`),
+  frame: said,
+})
 
 interface Command {
   readonly names: readonly string[]
@@ -42,7 +45,8 @@ const frames = (word: string | undefined, fallback: number): number => {
 
 // ------------------------------------------------------------------------------------------------ actions
 
-const known = (session: Session, name: string | undefined): boolean => name !== undefined && session.frame().world.nodes[name] !== undefined
+const known = (session: Session, name: string | undefined): boolean =>
+  name !== undefined && session.frame().world.nodes[name] !== undefined
 const isTimer = (word: string | undefined): word is Timer => TIMERS.some((timer) => timer === word)
 
 const doing = (session: Session, action: Action): Answer => {
@@ -52,12 +56,18 @@ const doing = (session: Session, action: Action): Answer => {
   return here(session, session.branch() === branch ? "" : `a new branch, ${session.branch()}`)
 }
 /** An action on one node that must exist. */
-const onNode = (names: readonly string[], help: string, make: (node: string, words: readonly string[], session: Session) => Action | null, more = ""): Command => ({
+const onNode = (
+  names: readonly string[],
+  help: string,
+  make: (node: string, words: readonly string[], session: Session) => Action | null,
+  more = "",
+): Command => ({
   names,
   usage: `${names[0]} NODE${more}`,
   help,
   run: (session, [node, ...rest]) => {
-    if (!known(session, node) || node === undefined) return wrong(`${names[0]} which node? There are ${session.frame().world.names.join(", ")}`)
+    if (!known(session, node) || node === undefined)
+      return wrong(`${names[0]} which node? There are ${session.frame().world.names.join(", ")}`)
     let action: Action | null
     try {
       action = make(node, rest, session)
@@ -72,7 +82,13 @@ const onMessage = (names: readonly string[], type: "deliver" | "drop" | "duplica
   usage: `${names[0]} MESSAGE`,
   help,
   run: (session, [message]) => {
-    if (message === undefined || !messagesText(session.frame().world, session.words).split("\n").some((row) => row.startsWith(`${message} `))) return wrong(`no such message; in flight:\n${messagesText(session.frame().world, session.words)}`)
+    if (
+      message === undefined ||
+      !messagesText(session.frame().world, session.words)
+        .split("\n")
+        .some((row) => row.startsWith(`${message} `))
+    )
+      return wrong(`no such message; in flight:\n${messagesText(session.frame().world, session.words)}`)
     return doing(session, { type, message })
   },
 })
@@ -81,44 +97,94 @@ const actions: readonly Command[] = [
   onMessage(["deliver", "d"], "deliver", "deliver a message now"),
   onMessage(["drop", "x"], "drop", "lose a message"),
   onMessage(["duplicate", "dup"], "duplicate", "let a message arrive twice"),
-  onNode(["crash", "k"], "crash a node; of the writes under way keep random (default), all, none, torn, corrupt", (node, [keep]) => {
-    const kept = KEEPS.find((each) => each === (keep ?? "random"))
-    return kept === undefined ? null : { type: "crash", node, keep: kept }
-  }, " [KEEP]"),
+  onNode(
+    ["crash", "k"],
+    "crash a node; of the writes under way keep random (default), all, none, torn, corrupt",
+    (node, [keep]) => {
+      const kept = KEEPS.find((each) => each === (keep ?? "random"))
+      return kept === undefined ? null : { type: "crash", node, keep: kept }
+    },
+    " [KEEP]",
+  ),
   onNode(["start"], "start a node that is down", (node) => ({ type: "start", node })),
-  onNode(["fire", "t"], `let a timer expire now (${TIMERS.join(", ")}; default election)`, (node, [timer = "election"]) => (isTimer(timer) ? { type: "fire", node, timer } : null), " [TIMER]"),
+  onNode(
+    ["fire", "t"],
+    `let a timer expire now (${TIMERS.join(", ")}; default election)`,
+    (node, [timer = "election"]) => (isTimer(timer) ? { type: "fire", node, timer } : null),
+    " [TIMER]",
+  ),
   onNode(["persist"], "its oldest write is done now", (node) => ({ type: "persist", node })),
   onNode(["pause"], "a node stands still", (node) => ({ type: "pause", node })),
   onNode(["resume"], "and goes on", (node) => ({ type: "resume", node })),
   onNode(["isolate"], "cut a node off from all others", (node) => ({ type: "isolate", node })),
   onNode(["reconnect"], "and connect it again", (node) => ({ type: "reconnect", node })),
-  onNode(["propose", "p"], "a client proposes a command to this node; with a machine of your own: the command as JSON", (node, words, session) => {
-    const next = BY_HAND + session.frame().world.refs
-    if (session.words !== null && words.length > 0) {
-      const bytes = session.words.parse(words.join(" "), next)
-      return { type: "propose", node, id: next, payloads: [{ hex: Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(""), checksum: next }] }
-    }
-    const id = number(words[0], next)
-    return Number.isNaN(id) ? null : { type: "propose", node, id }
-  }, " [ID|JSON]"),
+  onNode(
+    ["propose", "p"],
+    "a client proposes a command to this node; with a machine of your own: the command as JSON",
+    (node, words, session) => {
+      const next = BY_HAND + session.frame().world.refs
+      if (session.words !== null && words.length > 0) {
+        const bytes = session.words.parse(words.join(" "), next)
+        return {
+          type: "propose",
+          node,
+          id: next,
+          payloads: [{ hex: Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(""), checksum: next }],
+        }
+      }
+      const id = number(words[0], next)
+      return Number.isNaN(id) ? null : { type: "propose", node, id }
+    },
+    " [ID|JSON]",
+  ),
   onNode(["read"], "a client reads at this node", (node) => ({ type: "read", node })),
-  onNode(["learners"], "ask a leader to add servers as learners", (node, names, session) => (names.length > 0 && names.every((name) => known(session, name)) ? { type: "addLearners", node, names } : null), " NAME…"),
-  onNode(["change"], "ask a leader for these voters, and after a bar these learners", (node, words, session) => {
-    const bar = words.includes("|") ? words.indexOf("|") : words.length
-    const [voters, learners] = [words.slice(0, bar), words.slice(bar + 1)]
-    return voters.length > 0 && [...voters, ...learners].every((name) => known(session, name)) ? { type: "change", node, voters, learners } : null
-  }, " VOTER… [| LEARNER…]"),
+  onNode(
+    ["learners"],
+    "ask a leader to add servers as learners",
+    (node, names, session) =>
+      names.length > 0 && names.every((name) => known(session, name)) ? { type: "addLearners", node, names } : null,
+    " NAME…",
+  ),
+  onNode(
+    ["change"],
+    "ask a leader for these voters, and after a bar these learners",
+    (node, words, session) => {
+      const bar = words.includes("|") ? words.indexOf("|") : words.length
+      const [voters, learners] = [words.slice(0, bar), words.slice(bar + 1)]
+      return voters.length > 0 && [...voters, ...learners].every((name) => known(session, name))
+        ? { type: "change", node, voters, learners }
+        : null
+    },
+    " VOTER… [| LEARNER…]",
+  ),
   {
-    names: ["cut"], usage: "cut FROM TO", help: "nothing gets from one to the other; the other way stays open",
-    run: (session, [from, to]) => (from !== undefined && to !== undefined && known(session, from) && known(session, to) ? doing(session, { type: "cut", from, to }) : wrong("usage: cut FROM TO")),
+    names: ["cut"],
+    usage: "cut FROM TO",
+    help: "nothing gets from one to the other; the other way stays open",
+    run: (session, [from, to]) =>
+      from !== undefined && to !== undefined && known(session, from) && known(session, to)
+        ? doing(session, { type: "cut", from, to })
+        : wrong("usage: cut FROM TO"),
   },
   {
-    names: ["partition"], usage: "partition NODE…", help: "these on one side, the rest on the other",
-    run: (session, side) => (side.length > 0 && side.every((name) => known(session, name)) ? doing(session, { type: "partition", side }) : wrong("usage: partition NODE…")),
+    names: ["partition"],
+    usage: "partition NODE…",
+    help: "these on one side, the rest on the other",
+    run: (session, side) =>
+      side.length > 0 && side.every((name) => known(session, name))
+        ? doing(session, { type: "partition", side })
+        : wrong("usage: partition NODE…"),
   },
-  { names: ["heal"], usage: "heal", help: "no link is cut any more", run: (session) => doing(session, { type: "heal" }) },
   {
-    names: ["do"], usage: "do JSON", help: 'any other action, as in a saved scenario: do {"type":"stallDisk","node":"n1"}',
+    names: ["heal"],
+    usage: "heal",
+    help: "no link is cut any more",
+    run: (session) => doing(session, { type: "heal" }),
+  },
+  {
+    names: ["do"],
+    usage: "do JSON",
+    help: 'any other action, as in a saved scenario: do {"type":"stallDisk","node":"n1"}',
     run: (session, _, line) => {
       try {
         return doing(session, decodeAction(line.replace(/^\s*do\s*/, "")))
@@ -131,28 +197,45 @@ const actions: readonly Command[] = [
 
 // ----------------------------------------------------------------------------------------------- commands
 
-const seek = (direction: "on" | "back") => (session: Session, words: readonly string[]): Answer => {
-  const wanted = predicateOf(words, session.names())
-  if (typeof wanted === "string") return wrong(wanted)
-  if (session.seek(wanted, direction)) return here(session)
-  return wrong(`nothing like that ${direction === "on" ? "ahead" : "before"}; still at ${whereText(session)}`)
-}
-const nodeSeek = (direction: "on" | "back") => (session: Session, [node]: readonly string[]): Answer =>
-  node === undefined ? wrong(`of which node? ${session.names().join(", ")}`) : seek(direction)(session, ["node", node])
+const seek =
+  (direction: "on" | "back") =>
+  (session: Session, words: readonly string[]): Answer => {
+    const wanted = predicateOf(words, session.names())
+    if (typeof wanted === "string") return wrong(wanted)
+    if (session.seek(wanted, direction)) return here(session)
+    return wrong(`nothing like that ${direction === "on" ? "ahead" : "before"}; still at ${whereText(session)}`)
+  }
+const nodeSeek =
+  (direction: "on" | "back") =>
+  (session: Session, [node]: readonly string[]): Answer =>
+    node === undefined
+      ? wrong(`of which node? ${session.names().join(", ")}`)
+      : seek(direction)(session, ["node", node])
 
 const moves: readonly Command[] = [
   {
-    names: ["step", "s", "→"], usage: "step [N]", help: "go on by one event, or N",
+    names: ["step", "s", "→"],
+    usage: "step [N]",
+    help: "go on by one event, or N",
     run: (session, [count]) => {
       const wanted = frames(count, 1)
       if (Number.isNaN(wanted)) return wrong(`usage: step [N], at most ${MOST_FRAMES}`)
       let done = 0
       while (done < wanted && session.step()) done += 1
-      return here(session, done === wanted ? "" : session.frame().violation === null ? "nothing is planned any more" : "it ends here: an invariant is violated")
+      return here(
+        session,
+        done === wanted
+          ? ""
+          : session.frame().violation === null
+            ? "nothing is planned any more"
+            : "it ends here: an invariant is violated",
+      )
     },
   },
   {
-    names: ["back", "b", "←"], usage: "back [N]", help: "go back by one event, or N",
+    names: ["back", "b", "←"],
+    usage: "back [N]",
+    help: "go back by one event, or N",
     run: (session, [count]) => {
       const wanted = frames(count, 1)
       if (Number.isNaN(wanted)) return wrong("usage: back [N]")
@@ -161,7 +244,9 @@ const moves: readonly Command[] = [
     },
   },
   {
-    names: ["goto", "g"], usage: "goto N|start|end", help: "jump to a frame; end is that of the script, or the last one made",
+    names: ["goto", "g"],
+    usage: "goto N|start|end",
+    help: "jump to a frame; end is that of the script, or the last one made",
     run: (session, [where = "start"]) => {
       const to = where === "start" ? 0 : frames(where, 0)
       if (where === "end") session.finish()
@@ -171,43 +256,115 @@ const moves: readonly Command[] = [
     },
   },
   { names: ["next", "n"], usage: "next NODE", help: "on to the next event of one node", run: nodeSeek("on") },
-  { names: ["previous", "prev"], usage: "previous NODE", help: "back to the event of that node before this", run: nodeSeek("back") },
+  {
+    names: ["previous", "prev"],
+    usage: "previous NODE",
+    help: "back to the event of that node before this",
+    run: nodeSeek("back"),
+  },
   { names: ["continue", "c"], usage: "continue [WHAT]", help: `on until WHAT: ${PREDICATES}`, run: seek("on") },
   { names: ["reverse", "r"], usage: "reverse [WHAT]", help: "back until WHAT", run: seek("back") },
 ]
 const looks: readonly Command[] = [
   { names: ["frame", "."], usage: "frame", help: "what happened here", run: (session) => here(session) },
   {
-    names: ["show", "v"], usage: "show [NODE]", help: "everything about a node, or all nodes in a table",
-    run: (session, [node]) => (node === undefined ? say(clusterText(session.frame().world)) : known(session, node) ? say(nodeText(session.frame().world, node, session.words)) : wrong(`there is no ${node}`)),
+    names: ["show", "v"],
+    usage: "show [NODE]",
+    help: "everything about a node, or all nodes in a table",
+    run: (session, [node]) =>
+      node === undefined
+        ? say(clusterText(session.frame().world))
+        : known(session, node)
+          ? say(nodeText(session.frame().world, node, session.words))
+          : wrong(`there is no ${node}`),
   },
-  { names: ["messages", "m"], usage: "messages", help: "messages in flight", run: (session) => say(messagesText(session.frame().world, session.words)) },
-  { names: ["invariants", "i"], usage: "invariants", help: "do they hold", run: (session) => say(invariantsText(session)) },
-  { names: ["rules"], usage: "rules", help: "every rule of Raft that a step can name", run: () => say(Object.entries(rules).map(([name, text]) => `${name}: ${text}`).join("\n")) },
-  { names: ["hash"], usage: "hash", help: "equal worlds have equal hashes", run: (session) => say(`frame ${session.at()}: ${session.hash().toString(16).padStart(8, "0")}`) },
   {
-    names: ["branches"], usage: "branches", help: "every what-if so far",
-    run: (session) => say(session.branches().map(({ id, parent, from, length }) => `${id === session.branch() ? "*" : " "} ${id}: ${length} frames${parent === null ? "" : `, left branch ${parent} at frame ${from}`}`).join("\n")),
+    names: ["messages", "m"],
+    usage: "messages",
+    help: "messages in flight",
+    run: (session) => say(messagesText(session.frame().world, session.words)),
   },
   {
-    names: ["branch"], usage: "branch N", help: "go to another branch",
-    run: (session, [id]) => (session.switchTo(number(id, Number.NaN)) ? here(session) : wrong("no such branch; branches lists them")),
+    names: ["invariants", "i"],
+    usage: "invariants",
+    help: "do they hold",
+    run: (session) => say(invariantsText(session)),
   },
-  { names: ["save"], usage: "save FILE", help: "everything up to here as a scenario that replays", run: (_, [path]) => (path === undefined ? wrong("usage: save FILE") : { ...say(""), save: path }) },
+  {
+    names: ["rules"],
+    usage: "rules",
+    help: "every rule of Raft that a step can name",
+    run: () =>
+      say(
+        Object.entries(rules)
+          .map(([name, text]) => `${name}: ${text}`)
+          .join("\n"),
+      ),
+  },
+  {
+    names: ["hash"],
+    usage: "hash",
+    help: "equal worlds have equal hashes",
+    run: (session) => say(`frame ${session.at()}: ${session.hash().toString(16).padStart(8, "0")}`),
+  },
+  {
+    names: ["branches"],
+    usage: "branches",
+    help: "every what-if so far",
+    run: (session) =>
+      say(
+        session
+          .branches()
+          .map(
+            ({ id, parent, from, length }) =>
+              `${id === session.branch() ? "*" : " "} ${id}: ${length} frames${parent === null ? "" : `, left branch ${parent} at frame ${from}`}`,
+          )
+          .join("\n"),
+      ),
+  },
+  {
+    names: ["branch"],
+    usage: "branch N",
+    help: "go to another branch",
+    run: (session, [id]) =>
+      session.switchTo(number(id, Number.NaN)) ? here(session) : wrong("no such branch; branches lists them"),
+  },
+  {
+    names: ["save"],
+    usage: "save FILE",
+    help: "everything up to here as a scenario that replays",
+    run: (_, [path]) => (path === undefined ? wrong("usage: save FILE") : { ...say(""), save: path }),
+  },
 ]
 
 const help: Command = {
-  names: ["help", "h", "?"], usage: "help", help: "this",
+  names: ["help", "h", "?"],
+  usage: "help",
+  help: "this",
   run: () => {
-    const row = ({ names, usage, help: text }: Command): string => `  ${`${usage}${names.length > 1 ? ` (${names.slice(1).join(" ")})` : ""}`.padEnd(34)} ${text}`
-    return say(["moving", ...moves.map(row), "looking", ...looks.map(row), "doing (at an earlier frame it begins a branch; nothing is lost)", ...actions.map(row), "  quit (q)"].join("\n"))
+    const row = ({ names, usage, help: text }: Command): string =>
+      `  ${`${usage}${names.length > 1 ? ` (${names.slice(1).join(" ")})` : ""}`.padEnd(34)} ${text}`
+    return say(
+      [
+        "moving",
+        ...moves.map(row),
+        "looking",
+        ...looks.map(row),
+        "doing (at an earlier frame it begins a branch; nothing is lost)",
+        ...actions.map(row),
+        "  quit (q)",
+      ].join("\n"),
+    )
   },
 }
 const all: readonly Command[] = [...moves, ...looks, ...actions, help]
 
 /** An empty line is a step. */
 export const command = (session: Session, line: string): Answer => {
-  const [name = "step", ...words] = line.trim().split(/\s+/).filter((word) => word !== "")
+  const [name = "step", ...words] = line
+    .trim()
+    .split(/\s+/)
+    .filter((word) => word !== "")
   if (name === "quit" || name === "q") return { ...say(""), quit: true }
   const found = all.find(({ names }) => names.includes(name))
   return found === undefined ? wrong(`${name}? help lists what there is`) : found.run(session, words, line)
@@ -226,9 +383,21 @@ export const wordsFor = (session: Session, before: string): readonly string[] =>
   switch (given) {
     case "continue":
     case "reverse":
-      if (words.length === 1) return [...KINDS, ...session.names().flatMap((node) => ["term", "commit", "applied", "last", "role"].map((field) => `${node}.${field}`))]
+      if (words.length === 1)
+        return [
+          ...KINDS,
+          ...session
+            .names()
+            .flatMap((node) => ["term", "commit", "applied", "last", "role"].map((field) => `${node}.${field}`)),
+        ]
       if (words.length > 2) return []
-      return before2 === "rule" ? Object.keys(rules) : before2 === "message" ? Object.keys(MESSAGES) : before2 === "node" ? session.names() : []
+      return before2 === "rule"
+        ? Object.keys(rules)
+        : before2 === "message"
+          ? Object.keys(MESSAGES)
+          : before2 === "node"
+            ? session.names()
+            : []
     case "goto":
       return ["start", "end"]
     case "deliver":

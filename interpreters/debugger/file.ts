@@ -11,7 +11,18 @@
  */
 import { readFileSync, writeFileSync } from "node:fs"
 import type { Event } from "../../core/index.ts"
-import { foundersOf, scenarioText, TRACE_CORE, TRACE_FORMAT, type Action, type ScenarioEnd, type Script, type TraceHash, type TraceViolation, type WorldStep } from "../simulation/index.ts"
+import {
+  foundersOf,
+  scenarioText,
+  TRACE_CORE,
+  TRACE_FORMAT,
+  type Action,
+  type ScenarioEnd,
+  type Script,
+  type TraceHash,
+  type TraceViolation,
+  type WorldStep,
+} from "../simulation/index.ts"
 import { isRecord, TraceUnreadable, worldOptions } from "./fields.ts"
 import { decodeAction, decodeEvent, encodeEvent, type PayloadMode } from "./trace.ts"
 
@@ -37,23 +48,41 @@ export interface Trace {
 // ------------------------------------------------------------------------------------------------- writing
 
 /** One line for each event of the step. */
-export const stepLines = ({ i, at, node, events, cause }: Omit<TraceStep, "events"> & Pick<WorldStep, "events">, payloads: PayloadMode = "bytes"): readonly string[] =>
-  events.map((event) => `{"i":${i},"at":${at},"node":${JSON.stringify(node)},"event":${encodeEvent(event, payloads)},"cause":${cause}}`)
-export const writeScenario = (path: string, script: Script, end: ScenarioEnd = {}): void => writeFileSync(path, scenarioText(script, end))
+export const stepLines = (
+  { i, at, node, events, cause }: Omit<TraceStep, "events"> & Pick<WorldStep, "events">,
+  payloads: PayloadMode = "bytes",
+): readonly string[] =>
+  events.map(
+    (event) =>
+      `{"i":${i},"at":${at},"node":${JSON.stringify(node)},"event":${encodeEvent(event, payloads)},"cause":${cause}}`,
+  )
+export const writeScenario = (path: string, script: Script, end: ScenarioEnd = {}): void =>
+  writeFileSync(path, scenarioText(script, end))
 
 // ------------------------------------------------------------------------------------------------- reading
 
 type Json = Record<string, unknown>
 
-const headerOf = (value: Json): Pick<Trace, "current" | "nodes"> & { readonly seed: number; readonly options: Script["options"] } => {
+const headerOf = (
+  value: Json,
+): Pick<Trace, "current" | "nodes"> & { readonly seed: number; readonly options: Script["options"] } => {
   const { v, seed, core, config, nodes } = value
-  if (v !== TRACE_FORMAT) throw new TraceUnreadable(v === undefined ? "the first line is no header: it begins with {\"v\":1,\"seed\":…" : `it is of format ${JSON.stringify(v)}, and this version reads format ${TRACE_FORMAT}`)
-  if (typeof seed !== "number" || !Number.isInteger(seed)) throw new TraceUnreadable("its header has no seed, a whole number")
+  if (v !== TRACE_FORMAT)
+    throw new TraceUnreadable(
+      v === undefined
+        ? 'the first line is no header: it begins with {"v":1,"seed":…'
+        : `it is of format ${JSON.stringify(v)}, and this version reads format ${TRACE_FORMAT}`,
+    )
+  if (typeof seed !== "number" || !Number.isInteger(seed))
+    throw new TraceUnreadable("its header has no seed, a whole number")
   if (!isRecord(config)) throw new TraceUnreadable("its header has no config, the options of the world")
   worldOptions(config, "config")
   const options = config as Script["options"]
   const named = foundersOf(options)
-  if (nodes !== undefined && JSON.stringify(nodes) !== JSON.stringify(named)) throw new TraceUnreadable(`its header names the nodes ${JSON.stringify(nodes)}, and config makes them ${named.join(", ")}: change config.nodes, and leave nodes out`)
+  if (nodes !== undefined && JSON.stringify(nodes) !== JSON.stringify(named))
+    throw new TraceUnreadable(
+      `its header names the nodes ${JSON.stringify(nodes)}, and config makes them ${named.join(", ")}: change config.nodes, and leave nodes out`,
+    )
   return { seed, options, nodes: named, current: core === TRACE_CORE }
 }
 
@@ -66,14 +95,23 @@ interface Reading {
 const take = (reading: Reading, value: Json): void => {
   const { i, at, node, event, cause, hash, action, violates, message, own, mended } = value
   if (isRecord(action)) reading.actions.push(decodeAction(JSON.stringify(action)))
-  else if (typeof violates === "string") reading.violation = { name: violates, at: typeof at === "number" ? at : 0, ...(typeof message === "string" ? { message } : {}), ...(own === true ? { own } : {}), ...(typeof mended === "number" ? { mended } : {}) }
-  else if (typeof i === "number" && typeof hash === "number") reading.hashes.push({ i, hash, after: reading.actions.length })
+  else if (typeof violates === "string")
+    reading.violation = {
+      name: violates,
+      at: typeof at === "number" ? at : 0,
+      ...(typeof message === "string" ? { message } : {}),
+      ...(own === true ? { own } : {}),
+      ...(typeof mended === "number" ? { mended } : {}),
+    }
+  else if (typeof i === "number" && typeof hash === "number")
+    reading.hashes.push({ i, hash, after: reading.actions.length })
   else if (typeof i === "number" && typeof at === "number" && typeof node === "string" && isRecord(event)) {
     const last = reading.steps.at(-1)
     const told = decodeEvent(JSON.stringify(event))
     if (last?.i === i) last.events.push(told)
     else reading.steps.push({ i, at, node, events: [told], cause: typeof cause === "number" ? cause : -1 })
-  } else throw new TraceUnreadable(`it is none of action, event, hash or violation: ${JSON.stringify(value).slice(0, 80)}`)
+  } else
+    throw new TraceUnreadable(`it is none of action, event, hash or violation: ${JSON.stringify(value).slice(0, 80)}`)
 }
 
 /** Throws TraceUnreadable, which names the line. Empty lines and those that begin with # are left out. */
@@ -88,11 +126,14 @@ export const readTrace = (text: string): Trace => {
       if (header === null) header = headerOf(value)
       else take(reading, value)
     } catch (error) {
-      throw new TraceUnreadable(`line ${at + 1} cannot be read: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+      throw new TraceUnreadable(
+        `line ${at + 1} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+        { cause: error },
+      )
     }
   })
   const known = header as ReturnType<typeof headerOf> | null
-  if (known === null) throw new TraceUnreadable("there is nothing in it: a trace begins with a line {\"v\":1,\"seed\":…")
+  if (known === null) throw new TraceUnreadable('there is nothing in it: a trace begins with a line {"v":1,"seed":…')
   const { seed, options, nodes, current } = known
   const { actions, steps, hashes, violation } = reading
   return { script: { seed, options, actions }, nodes, current, steps, hashes, violation }

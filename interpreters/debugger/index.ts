@@ -1,8 +1,29 @@
 /** Traces, and stepping through them: a session apart from its faces, and the face for a terminal. */
-export { decodeAction, decodeEffect, decodeEvent, decodeState, encodeAction, encodeEffect, encodeEvent, encodeState, type PayloadMode } from "./trace.ts"
+export {
+  decodeAction,
+  decodeEffect,
+  decodeEvent,
+  decodeState,
+  encodeAction,
+  encodeEffect,
+  encodeEvent,
+  encodeState,
+  type PayloadMode,
+} from "./trace.ts"
 export { TraceUnreadable } from "./fields.ts"
 export { replayTrace, type Replayed } from "./replay.ts"
-export { openSession, type Branch, type Frame, type Lost, type Predicate, type Session, type Seen, type SessionOptions, type Told, type Violation } from "./session.ts"
+export {
+  openSession,
+  type Branch,
+  type Frame,
+  type Lost,
+  type Predicate,
+  type Session,
+  type Seen,
+  type SessionOptions,
+  type Told,
+  type Violation,
+} from "./session.ts"
 export { command, type Answer } from "./commands.ts"
 export { predicateOf } from "./predicates.ts"
 export { changes, type Change } from "./diff.ts"

@@ -1,5 +1,13 @@
 /** `import … from "stepraft/interpreters/debugger"`: stepping through a world, and the texts that a face shows (Node). */
-export { openSession, type Branch, type Frame, type Predicate, type Session, type SessionOptions, type Violation } from "./session.ts"
+export {
+  openSession,
+  type Branch,
+  type Frame,
+  type Predicate,
+  type Session,
+  type SessionOptions,
+  type Violation,
+} from "./session.ts"
 export { command, type Answer } from "./commands.ts"
 export { predicateOf } from "./predicates.ts"
 export { clusterText, frameText, invariantsText, messagesText, nodeText } from "./view.ts"

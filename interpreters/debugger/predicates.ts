@@ -8,10 +8,27 @@ export const number = (word: string | undefined, fallback: number): number => {
   return Number.isSafeInteger(value) ? value : Number.NaN
 }
 
-const ROLES: Readonly<Record<Role["type"], true>> = { follower: true, preCandidate: true, candidate: true, leader: true }
+const ROLES: Readonly<Record<Role["type"], true>> = {
+  follower: true,
+  preCandidate: true,
+  candidate: true,
+  leader: true,
+}
 export const MESSAGES: Readonly<Record<MessageType, true>> = {
-  RequestVote: true, RequestVoteReply: true, RequestPreVote: true, RequestPreVoteReply: true, AppendEntries: true, AppendAccepted: true, AppendRejected: true,
-  InstallSnapshot: true, InstallSnapshotReply: true, ReadIndex: true, ReadIndexReply: true, ForwardProposal: true, ForwardProposalReply: true, TimeoutNow: true,
+  RequestVote: true,
+  RequestVoteReply: true,
+  RequestPreVote: true,
+  RequestPreVoteReply: true,
+  AppendEntries: true,
+  AppendAccepted: true,
+  AppendRejected: true,
+  InstallSnapshot: true,
+  InstallSnapshotReply: true,
+  ReadIndex: true,
+  ReadIndexReply: true,
+  ForwardProposal: true,
+  ForwardProposalReply: true,
+  TimeoutNow: true,
 }
 
 const nodesOf = ({ steps }: Frame): readonly string[] => steps.map(({ node }) => node)
@@ -26,11 +43,13 @@ const COMPARISON = /^(\S+?)\.(term|commit|applied|last|role)\s*(>=|<=|==|=|>|<)\
 /** Or what is wrong with the words. */
 type Wanted = Predicate | string
 
-const oneOf = (what: string, words: readonly string[], word: string, then: Predicate): Wanted => (words.includes(word) ? then : `there is no ${what} ${word}; there are ${words.join(", ")}`)
+const oneOf = (what: string, words: readonly string[], word: string, then: Predicate): Wanted =>
+  words.includes(word) ? then : `there is no ${what} ${word}; there are ${words.join(", ")}`
 
 const comparison = (text: string, names: readonly string[]): Wanted => {
   const [, name, field, sign, wanted] = COMPARISON.exec(text) ?? []
-  if (name === undefined || field === undefined || sign === undefined || wanted === undefined) return `to what? ${PREDICATES}`
+  if (name === undefined || field === undefined || sign === undefined || wanted === undefined)
+    return `to what? ${PREDICATES}`
   if (field === "role" && !sign.startsWith("=")) return `a role is equal or not: ${name}.role == ${wanted}`
   const other = number(wanted, Number.NaN)
   if (field !== "role" && Number.isNaN(other)) return `${field} is compared with a whole number, not with ${wanted}`
@@ -38,8 +57,21 @@ const comparison = (text: string, names: readonly string[]): Wanted => {
     const core = world.nodes[name]?.core
     if (core === undefined || core === null) return false
     if (field === "role") return core.role.type === wanted
-    const value = field === "last" ? core.log.lastIndex : field === "term" || field === "commit" || field === "applied" ? core[FIELDS[field]] : 0
-    return sign === ">=" ? value >= other : sign === "<=" ? value <= other : sign === ">" ? value > other : sign === "<" ? value < other : value === other
+    const value =
+      field === "last"
+        ? core.log.lastIndex
+        : field === "term" || field === "commit" || field === "applied"
+          ? core[FIELDS[field]]
+          : 0
+    return sign === ">="
+      ? value >= other
+      : sign === "<="
+        ? value <= other
+        : sign === ">"
+          ? value > other
+          : sign === "<"
+            ? value < other
+            : value === other
   }
   const known = oneOf("node", names, name, holds)
   return field === "role" && typeof known !== "string" ? oneOf("role", Object.keys(ROLES), wanted, holds) : known
@@ -48,7 +80,9 @@ const comparison = (text: string, names: readonly string[]): Wanted => {
 /** It grows, and through `least` if one is named. */
 const grows = (field: "currentTerm" | "commitIndex", word: string | undefined): Wanted => {
   const least = number(word, 0)
-  return Number.isNaN(least) ? `${word} is no whole number` : (before, after) => highest(after, field) > highest(before, field) && highest(after, field) >= least
+  return Number.isNaN(least)
+    ? `${word} is no whole number`
+    : (before, after) => highest(after, field) > highest(before, field) && highest(after, field) >= least
 }
 
 /** Names are the servers that can be meant. A text: what is wrong with the words. */
@@ -66,13 +100,20 @@ export const predicateOf = (words: readonly string[], names: readonly string[]):
   if (arg === undefined) return comparison(kind, names)
   switch (kind) {
     case "rule":
-      return Object.keys(rules).some((rule) => rule.startsWith(arg)) ? (_, after) => notesRule(after, arg) : `no rule begins with ${arg}; rules lists them`
+      return Object.keys(rules).some((rule) => rule.startsWith(arg))
+        ? (_, after) => notesRule(after, arg)
+        : `no rule begins with ${arg}; rules lists them`
     case "node":
       return oneOf("node", names, arg, (_, after) => nodesOf(after).includes(arg))
     case "message":
-      return oneOf("message", Object.keys(MESSAGES), arg, (_, after) => after.steps.some(({ events }) => events.some((event) => event.type === "MessageReceived" && event.message.type === arg)))
+      return oneOf("message", Object.keys(MESSAGES), arg, (_, after) =>
+        after.steps.some(({ events }) =>
+          events.some((event) => event.type === "MessageReceived" && event.message.type === arg),
+        ),
+      )
     default:
       return comparison(words.join(" "), names)
   }
 }
-export const PREDICATES = "violation, leader, commit [N], term [N], rule NAME, node NODE, message TYPE, action, lost, or n2.term > 5 (term, commit, applied, last, role)"
+export const PREDICATES =
+  "violation, leader, commit [N], term [N], rule NAME, node NODE, message TYPE, action, lost, or n2.term > 5 (term, commit, applied, last, role)"

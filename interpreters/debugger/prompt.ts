@@ -17,12 +17,20 @@ export interface Key {
 }
 
 const MOST_HISTORY = 1000
-const typedAs = (prompt: Prompt, text: string, cursor = text.length): Prompt => ({ ...prompt, text, cursor, recalled: null })
+const typedAs = (prompt: Prompt, text: string, cursor = text.length): Prompt => ({
+  ...prompt,
+  text,
+  cursor,
+  recalled: null,
+})
 
 /** The line is entered: an empty one follows. */
 export const entered = ({ text, history }: Prompt): Prompt => {
   const line = text.trim()
-  return { ...emptyPrompt, history: line === "" || history.at(-1) === line ? history : [...history, line].slice(-MOST_HISTORY) }
+  return {
+    ...emptyPrompt,
+    history: line === "" || history.at(-1) === line ? history : [...history, line].slice(-MOST_HISTORY),
+  }
 }
 
 /** Back, or on, to a line that begins as what was typed. */
@@ -31,7 +39,8 @@ const recall = (prompt: Prompt, step: -1 | 1): Prompt => {
   const typed = recalled?.typed ?? prompt.text
   for (let place = (recalled?.place ?? history.length) + step; place >= 0 && place < history.length; place += step) {
     const line = history[place]
-    if (line !== undefined && line !== prompt.text && line.startsWith(typed)) return { ...prompt, text: line, cursor: line.length, recalled: { place, typed } }
+    if (line !== undefined && line !== prompt.text && line.startsWith(typed))
+      return { ...prompt, text: line, cursor: line.length, recalled: { place, typed } }
   }
   return step === 1 && recalled !== null ? typedAs(prompt, typed) : prompt
 }
@@ -44,7 +53,10 @@ const prefixOf = (words: readonly string[]): string => {
 }
 
 /** `words`: what the last word of the text before the cursor can become. Answers what else there is to choose from. */
-export const completed = (prompt: Prompt, wordsOf: (before: string) => readonly string[]): { readonly prompt: Prompt; readonly choice: readonly string[] } => {
+export const completed = (
+  prompt: Prompt,
+  wordsOf: (before: string) => readonly string[],
+): { readonly prompt: Prompt; readonly choice: readonly string[] } => {
   const before = prompt.text.slice(0, prompt.cursor)
   const begun = /\S*$/.exec(before)?.[0] ?? ""
   const words = [...new Set(wordsOf(before))].filter((word) => word.startsWith(begun)).sort()
@@ -52,10 +64,14 @@ export const completed = (prompt: Prompt, wordsOf: (before: string) => readonly 
   if (only === undefined) return { prompt, choice: [] }
   const longer = words.length === 1 ? `${only} ` : prefixOf(words)
   const head = before.slice(0, before.length - begun.length) + longer
-  return { prompt: typedAs(prompt, head + prompt.text.slice(prompt.cursor), head.length), choice: words.length === 1 || longer !== begun ? [] : words }
+  return {
+    prompt: typedAs(prompt, head + prompt.text.slice(prompt.cursor), head.length),
+    choice: words.length === 1 || longer !== begun ? [] : words,
+  }
 }
 
-const removed = (prompt: Prompt, from: number, to: number): Prompt => typedAs(prompt, prompt.text.slice(0, from) + prompt.text.slice(to), from)
+const removed = (prompt: Prompt, from: number, to: number): Prompt =>
+  typedAs(prompt, prompt.text.slice(0, from) + prompt.text.slice(to), from)
 
 /** null: no key of the prompt. */
 export const edited = (prompt: Prompt, typed: string | undefined, { name = "", ctrl = false }: Key): Prompt | null => {
@@ -63,8 +79,13 @@ export const edited = (prompt: Prompt, typed: string | undefined, { name = "", c
   const word = (): number => cursor - (/\S+\s*$/.exec(text.slice(0, cursor))?.[0].length ?? 0)
   if (ctrl) {
     const edits: Readonly<Record<string, () => Prompt>> = {
-      a: () => ({ ...prompt, cursor: 0 }), e: () => ({ ...prompt, cursor: text.length }), u: () => removed(prompt, 0, cursor), k: () => removed(prompt, cursor, text.length), w: () => removed(prompt, word(), cursor),
-      p: () => recall(prompt, -1), n: () => recall(prompt, 1),
+      a: () => ({ ...prompt, cursor: 0 }),
+      e: () => ({ ...prompt, cursor: text.length }),
+      u: () => removed(prompt, 0, cursor),
+      k: () => removed(prompt, cursor, text.length),
+      w: () => removed(prompt, word(), cursor),
+      p: () => recall(prompt, -1),
+      n: () => recall(prompt, 1),
     }
     return edits[name]?.() ?? null
   }
@@ -88,6 +109,8 @@ export const edited = (prompt: Prompt, typed: string | undefined, { name = "", c
     case "delete":
       return removed(prompt, cursor, cursor + 1)
     default:
-      return typed === undefined || typed < " " || typed === "\x7f" ? null : typedAs(prompt, text.slice(0, cursor) + typed + text.slice(cursor), cursor + typed.length)
+      return typed === undefined || typed < " " || typed === "\x7f"
+        ? null
+        : typedAs(prompt, text.slice(0, cursor) + typed + text.slice(cursor), cursor + typed.length)
   }
 }

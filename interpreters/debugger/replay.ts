@@ -19,20 +19,31 @@ class Differs extends Error {
 }
 const hex = (hash: number): string => hash.toString(16).padStart(8, "0")
 
-const stepComparer = (trace: Trace): { readonly compare: (step: WorldStep) => void; readonly compared: () => number; readonly missing: () => string | null } => {
+const stepComparer = (
+  trace: Trace,
+): {
+  readonly compare: (step: WorldStep) => void
+  readonly compared: () => number
+  readonly missing: () => string | null
+} => {
   const expected = new Map(trace.steps.map((step) => [step.i, step]))
   let compared = 0
   return {
     compared: () => compared,
     missing: () => {
       const [first] = expected.values()
-      return first === undefined ? null : `of ${trace.steps.length} steps that are written, ${expected.size} never happen; the first is step ${first.i}, of ${first.node} at ${first.at} ms`
+      return first === undefined
+        ? null
+        : `of ${trace.steps.length} steps that are written, ${expected.size} never happen; the first is step ${first.i}, of ${first.node} at ${first.at} ms`
     },
     compare: ({ i, node, events, at }) => {
       const known = expected.get(i)
       if (known === undefined) return
       const text = (list: WorldStep["events"]): string => list.map((event) => encodeEvent(event)).join("\n")
-      if (known.node !== node || known.at !== at || text(known.events) !== text(events)) throw new Differs(`step ${i} is ${node} at ${at} ms here, and was ${known.node} at ${known.at} ms, or its events differ`)
+      if (known.node !== node || known.at !== at || text(known.events) !== text(events))
+        throw new Differs(
+          `step ${i} is ${node} at ${at} ms here, and was ${known.node} at ${known.at} ms, or its events differ`,
+        )
       compared += events.length
       expected.delete(i)
     },
@@ -54,12 +65,22 @@ export const replayTrace = (trace: Trace): Replayed => {
       const known = hashes.get(i + 1)
       if (known === undefined) return
       const found = world.hash()
-      if (known.i !== steps || known.hash !== found) throw new Differs(`after action ${i + 1} the world has made ${steps} steps and is ${hex(found)}; it had made ${known.i} and was ${hex(known.hash)}`)
+      if (known.i !== steps || known.hash !== found)
+        throw new Differs(
+          `after action ${i + 1} the world has made ${steps} steps and is ${hex(found)}; it had made ${known.i} and was ${hex(known.hash)}`,
+        )
       matched += 1
     })
     return { steps, hashes: matched, events: compared(), difference: missing(), stopped: null }
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
-    return { steps, hashes: matched, events: compared(), ...(error instanceof Differs ? { difference: message, stopped: null } : { difference: missing(), stopped: message }) }
+    return {
+      steps,
+      hashes: matched,
+      events: compared(),
+      ...(error instanceof Differs
+        ? { difference: message, stopped: null }
+        : { difference: missing(), stopped: message }),
+    }
   }
 }

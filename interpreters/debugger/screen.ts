@@ -54,8 +54,10 @@ export const wrap = (line: string, width: number): readonly string[] => {
   }
   return [...out, rest]
 }
-const wrapped = (texts: readonly string[], width: number, style: Style): readonly Line[] => texts.flatMap((text) => text.split("\n")).flatMap((text) => wrap(text, width).map((part) => ({ text: part, style })))
-const cut = (text: string, width: number): string => (text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`)
+const wrapped = (texts: readonly string[], width: number, style: Style): readonly Line[] =>
+  texts.flatMap((text) => text.split("\n")).flatMap((text) => wrap(text, width).map((part) => ({ text: part, style })))
+const cut = (text: string, width: number): string =>
+  text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`
 
 const first = (lines: readonly Line[], most: number): readonly Line[] => {
   const rest = lines.length - most
@@ -67,7 +69,8 @@ const HINTS: readonly string[] = [
   "→ ← step · ↓ ↑ ten · PgDn PgUp scroll · help lists commands · q quits",
   "→ ← step · help · q quits",
 ]
-const hint = (columns: number): string => HINTS.find((text) => text.length <= columns) ?? cut(HINTS.at(-1) ?? "", columns)
+const hint = (columns: number): string =>
+  HINTS.find((text) => text.length <= columns) ?? cut(HINTS.at(-1) ?? "", columns)
 
 export const picture = (session: Session, { page, notice, top, prompt }: Showing, { rows, columns }: Size): Picture => {
   const width = Math.max(10, columns)
@@ -76,14 +79,29 @@ export const picture = (session: Session, { page, notice, top, prompt }: Showing
   // An action and what it made a node do, however small the screen is: rather cut short than left out.
   const eventShare = Math.max(3, share)
   const events = wrapped(view.events, width, "plain")
-  const headEvents = events.length <= eventShare ? events : view.events.map((text): Line => ({ text: cut(text, width), style: "plain" }))
+  const headEvents =
+    events.length <= eventShare ? events : view.events.map((text): Line => ({ text: cut(text, width), style: "plain" }))
   const rules = wrapped(view.rules, width, "dim")
   const violation = wrapped(view.violation === null ? [] : [view.violation], width, "red")
-  const head = [{ text: cut(view.heading, width), style: "bold" as const }, ...first(violation, share), ...first(headEvents, eventShare), ...first(rules, share)]
+  const head = [
+    { text: cut(view.heading, width), style: "bold" as const },
+    ...first(violation, share),
+    ...first(headEvents, eventShare),
+    ...first(rules, share),
+  ]
   const whole = events.length <= eventShare && rules.length <= share && violation.length <= share
   const body =
     page === null
-      ? [...wrapped([...view.cluster, view.violation === null ? `${view.flying}; ${invariantsText(session)}` : view.flying, ""], width, "plain"), ...wrapped(whole ? view.effects : view.happened, width, "plain"), ...wrapped(view.changed, width, "plain"), ...(whole ? [] : violation)]
+      ? [
+          ...wrapped(
+            [...view.cluster, view.violation === null ? `${view.flying}; ${invariantsText(session)}` : view.flying, ""],
+            width,
+            "plain",
+          ),
+          ...wrapped(whole ? view.effects : view.happened, width, "plain"),
+          ...wrapped(view.changed, width, "plain"),
+          ...(whole ? [] : violation),
+        ]
       : wrapped(page.split("\n"), width, "plain")
   const said = first(wrapped(notice === "" ? [] : [notice], width, "plain"), share)
   const height = Math.max(1, rows - head.length - said.length - 3)
@@ -91,12 +109,26 @@ export const picture = (session: Session, { page, notice, top, prompt }: Showing
   const from = Math.min(top, lastTop)
   const shown = body.slice(from, from + height)
   const blank: readonly Line[] = Array.from({ length: height - shown.length }, () => ({ text: "", style: "plain" }))
-  const where = lastTop === 0 ? "" : `lines ${from + 1}–${from + shown.length} of ${body.length}${from < lastTop ? ", PgDn for more" : ""}`
+  const where =
+    lastTop === 0
+      ? ""
+      : `lines ${from + 1}–${from + shown.length} of ${body.length}${from < lastTop ? ", PgDn for more" : ""}`
   // The cursor stays in sight: of a long line its end is shown.
   const skip = Math.max(0, prompt.cursor - (width - 4))
   const typed = prompt.text.slice(skip, skip + width - 3)
   return {
-    lines: [...head, { text: "", style: "plain" as const }, ...shown, ...blank, ...said, { text: cut(where === "" ? hint(width) : `${where} · ${hint(width - where.length - 3)}`, width), style: "dim" as const }, { text: `> ${typed}`, style: "plain" as const }].slice(-rows),
+    lines: [
+      ...head,
+      { text: "", style: "plain" as const },
+      ...shown,
+      ...blank,
+      ...said,
+      {
+        text: cut(where === "" ? hint(width) : `${where} · ${hint(width - where.length - 3)}`, width),
+        style: "dim" as const,
+      },
+      { text: `> ${typed}`, style: "plain" as const },
+    ].slice(-rows),
     column: 2 + prompt.cursor - skip,
     height,
     lastTop,

@@ -7,7 +7,23 @@ import type { Member, Message, Recovered, State } from "../../core/index.ts"
 import { act } from "../simulation/act.ts"
 import { foldOver } from "../simulation/state/fold.ts"
 import { happen, nextAt } from "../simulation/happen.ts"
-import { fingerprint, makeWorld, markOf, nodeOf, violationName, type Action, type Checker, type Executed, type LossReason, type MachineWords, type Script, type WorldHooks, type WorldMachine, type WorldState, type WorldStep } from "../simulation/index.ts"
+import {
+  fingerprint,
+  makeWorld,
+  markOf,
+  nodeOf,
+  violationName,
+  type Action,
+  type Checker,
+  type Executed,
+  type LossReason,
+  type MachineWords,
+  type Script,
+  type WorldHooks,
+  type WorldMachine,
+  type WorldState,
+  type WorldStep,
+} from "../simulation/index.ts"
 import { changes, type Change } from "./diff.ts"
 import { LONGEST_RUN } from "./fields.ts"
 
@@ -33,7 +49,10 @@ export interface Started {
   readonly wentBack: boolean
 }
 /** What happens in a frame, for whoever checks it. */
-export type Seen = { readonly type: "step"; readonly step: WorldStep } | ({ readonly type: "started" } & Started) | ({ readonly type: "executed" } & Executed)
+export type Seen =
+  | { readonly type: "step"; readonly step: WorldStep }
+  | ({ readonly type: "started" } & Started)
+  | ({ readonly type: "executed" } & Executed)
 export interface Frame {
   readonly world: WorldState
   /** What was done to the world here, or null where it went on by itself. */
@@ -123,24 +142,33 @@ export interface SessionOptions {
 
 const unchecked = (): Checker => () => {}
 
-const violationOf = (error: unknown): Violation => ({ name: violationName(error), message: error instanceof Error ? error.message : String(error) })
+const violationOf = (error: unknown): Violation => ({
+  name: violationName(error),
+  message: error instanceof Error ? error.message : String(error),
+})
 
-const guard = (check: Checker): Watch => ({ world, action, seen }, before) => {
-  try {
-    if (action !== null && before !== null) check.acted?.(before, action)
-    for (const one of seen) {
-      if (one.type === "step") check(one.step)
-      else if (one.type === "started") check.started?.(one.node, one.recovered, one.wentBack, before === null ? null : world)
-      else check.executed?.(one)
+const guard =
+  (check: Checker): Watch =>
+  ({ world, action, seen }, before) => {
+    try {
+      if (action !== null && before !== null) check.acted?.(before, action)
+      for (const one of seen) {
+        if (one.type === "step") check(one.step)
+        else if (one.type === "started")
+          check.started?.(one.node, one.recovered, one.wentBack, before === null ? null : world)
+        else check.executed?.(one)
+      }
+      return null
+    } catch (error) {
+      return violationOf(error)
     }
-    return null
-  } catch (error) {
-    return violationOf(error)
   }
-}
 
 /** Hooks that write down what checks look at. `machineOf`: that of a node just now. */
-const recorder = (seen: Seen[], machineOf: (node: string) => WorldMachine | null): Pick<WorldHooks, "observe" | "started" | "applied" | "restored"> => {
+const recorder = (
+  seen: Seen[],
+  machineOf: (node: string) => WorldMachine | null,
+): Pick<WorldHooks, "observe" | "started" | "applied" | "restored"> => {
   const executed = (node: string, entries: Executed["entries"], results: readonly unknown[]): void => {
     const machine = machineOf(node)
     if (machine !== null) seen.push({ type: "executed", node, entries, results, ...markOf(machine) })
@@ -152,7 +180,8 @@ const recorder = (seen: Seen[], machineOf: (node: string) => WorldMachine | null
     restored: (node) => executed(node, null, []),
   }
 }
-const stepsOf = (seen: readonly Seen[]): readonly WorldStep[] => seen.flatMap((one) => (one.type === "step" ? [one.step] : []))
+const stepsOf = (seen: readonly Seen[]): readonly WorldStep[] =>
+  seen.flatMap((one) => (one.type === "step" ? [one.step] : []))
 
 interface Advance {
   readonly world: WorldState
@@ -175,7 +204,8 @@ const advance = (world: WorldState, action: Action | null, end: number, hooks: W
   try {
     if (action !== null) act(fold, action)
     else
-      for (let next = nextAt(fold); !happened && next !== undefined && next <= end; next = nextAt(fold)) happened = happen(fold)
+      for (let next = nextAt(fold); !happened && next !== undefined && next <= end; next = nextAt(fold))
+        happened = happen(fold)
     return { world: fold.world, seen, lost, happened, error: null }
   } catch (error) {
     return { world: fold.world, seen, lost, happened, error }
@@ -198,9 +228,27 @@ export const openSession = (script: Script, options: SessionOptions = {}): Sessi
     for (const [i, frame] of frames.entries()) watch(frame, frames[i - 1]?.world ?? null)
     return watch
   }
-  const start: Frame = { world: first, action: null, steps: stepsOf(firstSeen), seen: firstSeen, lost: [], idle: 0, violation: null }
-  const lines: Line[] = [{ id: 0, parent: null, from: 0, frames: [start], todo: script.actions, scriptEnd: null, watch: watchFrom([start]) }]
-  let line: Line = lines[0] ?? { id: 0, parent: null, from: 0, frames: [start], todo: [], scriptEnd: null, watch: () => null }
+  const start: Frame = {
+    world: first,
+    action: null,
+    steps: stepsOf(firstSeen),
+    seen: firstSeen,
+    lost: [],
+    idle: 0,
+    violation: null,
+  }
+  const lines: Line[] = [
+    { id: 0, parent: null, from: 0, frames: [start], todo: script.actions, scriptEnd: null, watch: watchFrom([start]) },
+  ]
+  let line: Line = lines[0] ?? {
+    id: 0,
+    parent: null,
+    from: 0,
+    frames: [start],
+    todo: [],
+    scriptEnd: null,
+    watch: () => null,
+  }
   let at = 0
 
   const last = (): Frame => line.frames.at(-1) ?? start
@@ -226,7 +274,8 @@ export const openSession = (script: Script, options: SessionOptions = {}): Sessi
 
   /** The script is over: what was told of its end shows. */
   const end = (): void => {
-    if (told !== null && told.at === null && line.id === 0 && line.scriptEnd === null) line.frames.splice(-1, 1, { ...last(), violation: told })
+    if (told !== null && told.at === null && line.id === 0 && line.scriptEnd === null)
+      line.frames.splice(-1, 1, { ...last(), violation: told })
     if (line.id === 0 && script.actions.length > 0) line.scriptEnd ??= line.frames.length - 1
   }
 
@@ -270,13 +319,22 @@ export const openSession = (script: Script, options: SessionOptions = {}): Sessi
 
   const begin = (): void => {
     const frames = line.frames.slice(0, at + 1)
-    line = { id: lines.length, parent: line.id, from: at + 1, frames, todo: [], scriptEnd: null, watch: watchFrom(frames) }
+    line = {
+      id: lines.length,
+      parent: line.id,
+      from: at + 1,
+      frames,
+      todo: [],
+      scriptEnd: null,
+      watch: watchFrom(frames),
+    }
     lines.push(line)
   }
 
   /** What was made in vain is let go: an action here would begin a branch for it. */
   const restore = (kept: Line): void => {
-    if (line.frames.length > kept.frames.length || line.todo !== kept.todo) Object.assign(line, kept, { watch: watchFrom(kept.frames) })
+    if (line.frames.length > kept.frames.length || line.todo !== kept.todo)
+      Object.assign(line, kept, { watch: watchFrom(kept.frames) })
   }
 
   const shownOf = ({ world }: Frame, name: string): unknown => world.nodes[name]?.machine.show?.() ?? null
@@ -287,7 +345,12 @@ export const openSession = (script: Script, options: SessionOptions = {}): Sessi
     frame,
     before: () => line.frames[at - 1] ?? frame(),
     pastScript: () => line.scriptEnd !== null && at > line.scriptEnd,
-    names: () => [...new Set([...last().world.names, ...line.todo.flatMap((action) => (action.type === "add" ? [action.name] : []))])],
+    names: () => [
+      ...new Set([
+        ...last().world.names,
+        ...line.todo.flatMap((action) => (action.type === "add" ? [action.name] : [])),
+      ]),
+    ],
     length: () => line.frames.length,
     frameAt: (i) => line.frames[i],
     step,
@@ -346,7 +409,13 @@ export const openSession = (script: Script, options: SessionOptions = {}): Sessi
       const then = line.frames[at - 1]
       if (then === undefined) return []
       const stepped = new Set(now.seen.map((one) => (one.type === "step" ? one.step.node : one.node)))
-      return [...stepped].map((node) => ({ node, changes: [...changes(stateOf(then, node), stateOf(now, node)), ...changes(shownOf(then, node), shownOf(now, node), "state")] }))
+      return [...stepped].map((node) => ({
+        node,
+        changes: [
+          ...changes(stateOf(then, node), stateOf(now, node)),
+          ...changes(shownOf(then, node), shownOf(now, node), "state"),
+        ],
+      }))
     },
     hash: () => fingerprint(frame().world),
     invariants: () => checked,
@@ -365,7 +434,8 @@ export const openSession = (script: Script, options: SessionOptions = {}): Sessi
         } else if (i > 0) steps += 1
         if (idle > 0) {
           flush()
-          for (let left = idle; left > 0; left -= LONGEST_RUN) actions.push({ type: "run", ms: Math.min(left, LONGEST_RUN) })
+          for (let left = idle; left > 0; left -= LONGEST_RUN)
+            actions.push({ type: "run", ms: Math.min(left, LONGEST_RUN) })
         }
       }
       flush()

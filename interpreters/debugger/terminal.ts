@@ -28,7 +28,11 @@ const answerTo = (session: Session, line: string, face: Face): Answer => {
 }
 
 /** Commands from lines, in a pipe or given. Answers how many were not understood. */
-export const runLines = async (session: Session, lines: AsyncIterable<string> | Iterable<string>, face: Face): Promise<number> => {
+export const runLines = async (
+  session: Session,
+  lines: AsyncIterable<string> | Iterable<string>,
+  face: Face,
+): Promise<number> => {
   let failed = 0
   for await (const line of lines) {
     if (line.trim() === "" || line.trim().startsWith("#")) continue
@@ -40,12 +44,21 @@ export const runLines = async (session: Session, lines: AsyncIterable<string> | 
   return failed
 }
 
-export const runPiped = (session: Session, face: Face): Promise<number> => runLines(session, createInterface({ input: face.input }), face)
+export const runPiped = (session: Session, face: Face): Promise<number> =>
+  runLines(session, createInterface({ input: face.input }), face)
 
 /** Keys while nothing is typed. */
-const KEYS: Readonly<Record<string, string>> = { right: "step", left: "back", home: "goto start", end: "goto end", up: "back 10", down: "step 10" }
+const KEYS: Readonly<Record<string, string>> = {
+  right: "step",
+  left: "back",
+  home: "goto start",
+  end: "goto end",
+  up: "back 10",
+  down: "step 10",
+}
 const SGR: Readonly<Record<Style, string>> = { plain: "", bold: "\x1b[1m", red: "\x1b[31m", dim: "\x1b[2m" }
-const painted = ({ text, style }: Line): string => (style === "plain" || process.env["NO_COLOR"] !== undefined ? text : `${SGR[style]}${text}\x1b[0m`)
+const painted = ({ text, style }: Line): string =>
+  style === "plain" || process.env["NO_COLOR"] !== undefined ? text : `${SGR[style]}${text}\x1b[0m`
 /** Another screen, so that what was on this one is there again afterwards. */
 const ENTER = "\x1b[?1049h"
 const LEAVE = "\x1b[?1049l"
@@ -61,10 +74,13 @@ export const runTerminal = (session: Session, face: TerminalFace, opened = ""): 
     const { input, output } = face
     let showing: Omit<Showing, "prompt"> = { page: null, notice: opened, top: 0 }
     let prompt = emptyPrompt
-    const look = (): Picture => picture(session, { ...showing, prompt }, { rows: output.rows ?? 24, columns: output.columns ?? 80 })
+    const look = (): Picture =>
+      picture(session, { ...showing, prompt }, { rows: output.rows ?? 24, columns: output.columns ?? 80 })
     const draw = (): void => {
       const { lines, column } = look()
-      output.write(`\x1b[H${lines.map((line) => `${painted(line)}\x1b[K`).join("\r\n")}\x1b[J\x1b[${lines.length};${column + 1}H`)
+      output.write(
+        `\x1b[H${lines.map((line) => `${painted(line)}\x1b[K`).join("\r\n")}\x1b[J\x1b[${lines.length};${column + 1}H`,
+      )
     }
     const leave = (): void => void output.write(LEAVE)
     const close = (): void => {
@@ -78,7 +94,10 @@ export const runTerminal = (session: Session, face: TerminalFace, opened = ""): 
     }
     const scroll = (by: number): void => {
       const { height, lastTop } = look()
-      showing = { ...showing, top: Math.max(0, Math.min(lastTop, Math.min(showing.top, lastTop) + by * Math.max(1, height - 1))) }
+      showing = {
+        ...showing,
+        top: Math.max(0, Math.min(lastTop, Math.min(showing.top, lastTop) + by * Math.max(1, height - 1))),
+      }
     }
     /** False: it was the last command. */
     const run = (line: string): boolean => {
@@ -86,7 +105,11 @@ export const runTerminal = (session: Session, face: TerminalFace, opened = ""): 
       if (answer.quit) return false
       // A command that is not understood leaves the page that is open, so that help can be read while typing.
       if (answer.failed) showing = { ...showing, notice: answer.text }
-      else showing = answer.frame === null ? { page: answer.text, notice: "", top: 0 } : { page: null, notice: answer.frame, top: 0 }
+      else
+        showing =
+          answer.frame === null
+            ? { page: answer.text, notice: "", top: 0 }
+            : { page: null, notice: answer.frame, top: 0 }
       return true
     }
     const complete = (): void => {

@@ -5,8 +5,34 @@
  * Payload bytes are written as base64, or left out (length and checksum stay) where they are private or large.
  */
 import { TIMERS, type Action, type ActionType, type Keep } from "../simulation/index.ts"
-import { Log, type Effect, type Entry, type Event, type EventType, type EffectType, type LogBase, type State } from "../../core/index.ts"
-import { delay, either, field, isRecord, list, name, network, NEVER, oneOf, optional, record, run, snapshots, TraceUnreadable, whole, type Fields } from "./fields.ts"
+import {
+  Log,
+  type Effect,
+  type Entry,
+  type Event,
+  type EventType,
+  type EffectType,
+  type LogBase,
+  type State,
+} from "../../core/index.ts"
+import {
+  delay,
+  either,
+  field,
+  isRecord,
+  list,
+  name,
+  network,
+  NEVER,
+  oneOf,
+  optional,
+  record,
+  run,
+  snapshots,
+  TraceUnreadable,
+  whole,
+  type Fields,
+} from "./fields.ts"
 
 export type PayloadMode = "bytes" | "length"
 
@@ -14,7 +40,10 @@ const stringify = (value: Event | Effect | State | Action, payloads: PayloadMode
   JSON.stringify(value, function (this: unknown, key: string, part: unknown): unknown {
     // A Buffer has turned itself into something else already: look at what stood there.
     const raw = isRecord(this) ? this[key] : part
-    if (raw instanceof Uint8Array) return payloads === "bytes" ? { $bytes: Buffer.from(raw.buffer, raw.byteOffset, raw.length).toString("base64") } : { $length: raw.length }
+    if (raw instanceof Uint8Array)
+      return payloads === "bytes"
+        ? { $bytes: Buffer.from(raw.buffer, raw.byteOffset, raw.length).toString("base64") }
+        : { $length: raw.length }
     if (raw instanceof Log) return { $log: { base: raw.base, entries: raw.toArray() } }
     return part
   })
@@ -32,24 +61,58 @@ const parse = (text: string, what: string): Record<string, unknown> => {
   try {
     value = JSON.parse(text, revive)
   } catch (error) {
-    throw new TraceUnreadable(`this is not ${what} but ${JSON.stringify(text.slice(0, 60))}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+    throw new TraceUnreadable(
+      `this is not ${what} but ${JSON.stringify(text.slice(0, 60))}: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    )
   }
   if (!isRecord(value)) throw new TraceUnreadable(`${what} is an object, not ${text.slice(0, 60)}`)
   return value
 }
 
 const EVENTS: Readonly<Record<EventType, true>> = {
-  Started: true, MessageReceived: true, Proposed: true, ReadRequested: true, Persisted: true, Applied: true, TimerExpired: true, ClockAdvanced: true,
-  PeerConnected: true, PeerDisconnected: true, SnapshotTaken: true, SnapshotTakeFailed: true, SnapshotOpened: true, SnapshotOpenFailed: true,
-  ChunkStored: true, SnapshotRejected: true, SnapshotRestored: true, MachineDamaged: true, SpaceChanged: true, TransferRequested: true, ConfigurationChangeProposed: true,
+  Started: true,
+  MessageReceived: true,
+  Proposed: true,
+  ReadRequested: true,
+  Persisted: true,
+  Applied: true,
+  TimerExpired: true,
+  ClockAdvanced: true,
+  PeerConnected: true,
+  PeerDisconnected: true,
+  SnapshotTaken: true,
+  SnapshotTakeFailed: true,
+  SnapshotOpened: true,
+  SnapshotOpenFailed: true,
+  ChunkStored: true,
+  SnapshotRejected: true,
+  SnapshotRestored: true,
+  MachineDamaged: true,
+  SpaceChanged: true,
+  TransferRequested: true,
+  ConfigurationChangeProposed: true,
 }
 const EFFECTS: Readonly<Record<EffectType, true>> = {
-  Send: true, Persist: true, Apply: true, Respond: true, SetTimer: true, CancelTimer: true, TakeSnapshot: true, OpenSnapshot: true,
-  CloseSnapshot: true, StoreChunk: true, RestoreSnapshot: true, Halt: true, Note: true,
+  Send: true,
+  Persist: true,
+  Apply: true,
+  Respond: true,
+  SetTimer: true,
+  CancelTimer: true,
+  TakeSnapshot: true,
+  OpenSnapshot: true,
+  CloseSnapshot: true,
+  StoreChunk: true,
+  RestoreSnapshot: true,
+  Halt: true,
+  Note: true,
 }
 
-const isEvent = (value: Record<string, unknown>): value is Record<string, unknown> & Event => typeof value["type"] === "string" && Object.hasOwn(EVENTS, value["type"])
-const isEffect = (value: Record<string, unknown>): value is Record<string, unknown> & Effect => typeof value["type"] === "string" && Object.hasOwn(EFFECTS, value["type"])
+const isEvent = (value: Record<string, unknown>): value is Record<string, unknown> & Event =>
+  typeof value["type"] === "string" && Object.hasOwn(EVENTS, value["type"])
+const isEffect = (value: Record<string, unknown>): value is Record<string, unknown> & Effect =>
+  typeof value["type"] === "string" && Object.hasOwn(EFFECTS, value["type"])
 const unknown = (what: string, value: Record<string, unknown>): TraceUnreadable =>
   new TraceUnreadable(`${what} of type ${String(value["type"])} is not known to this version`)
 
@@ -69,7 +132,8 @@ export const decodeEffect = (text: string): Effect => {
 export const encodeState = (state: State, payloads: PayloadMode = "bytes"): string => stringify(state, payloads)
 export const decodeState = (text: string): State => {
   const value = parse(text, "a state")
-  if (!(value["log"] instanceof Log) || !isRecord(value["role"])) throw new TraceUnreadable("a state has a log and a role; this has not")
+  if (!(value["log"] instanceof Log) || !isRecord(value["role"]))
+    throw new TraceUnreadable("a state has a log and a role; this has not")
   return value as unknown as State
 }
 
@@ -80,18 +144,74 @@ const link = { from: name, to: name }
 const message = { message: name }
 const speed = { node: name, min: delay, max: delay }
 const MB = 1024 * 1024
-const payload = record({ hex: field("bytes in hex", (value) => typeof value === "string" && /^(?:[0-9a-f]{2})*$/i.test(value)), checksum: whole(0) })
+const payload = record({
+  hex: field("bytes in hex", (value) => typeof value === "string" && /^(?:[0-9a-f]{2})*$/i.test(value)),
+  checksum: whole(0),
+})
 
 type ActionFields = { readonly [Type in ActionType]: Fields<Omit<Extract<Action, { type: Type }>, "type">> }
 const ACTIONS: ActionFields = {
-  run: { ms: run }, step: { count: whole(0, 1_000_000) },
-  propose: { node: name, id: whole(0), bytes: optional(whole(0, 64 * MB)), count: optional(whole(1, 100_000)), payloads: optional(list(payload)) },
-  read: node, change: { node: name, voters: list(name), learners: list(name) }, addLearners: { node: name, names: list(name) },
-  transfer: { node: name, to: either((value) => value === null, () => {}, name) },
-  start: node, crash: { node: name, keep: optional(oneOf(KEEPS)) }, pause: node, resume: node, skew: { node: name, offset: whole(-NEVER, NEVER), driftPermille: whole(-NEVER, NEVER), wallDriftPermille: optional(whole(-NEVER, NEVER)) }, wipe: node, add: { name }, copyDirectory: node, swapDirectory: node, cutLog: { node: name, entries: whole(1) },
-  disk: speed, stallDisk: node, resumeDisk: node, failWrite: node, failSync: node, fullDisk: node, freeDisk: node, corruptDisk: node, damage: node, apply: speed, snapshots: { profile: snapshots },
-  cut: link, join: link, isolate: node, reconnect: node, partition: { side: list(name) }, heal: {}, network: { profile: network }, clog: { ...link, ms: delay }, reset: { a: name, b: name },
-  deliver: message, drop: message, duplicate: message, fire: { node: name, timer: oneOf(TIMERS) }, persist: node, inject: { node: name, event: field("an event", (value) => isRecord(value) && isEvent(value)) },
+  run: { ms: run },
+  step: { count: whole(0, 1_000_000) },
+  propose: {
+    node: name,
+    id: whole(0),
+    bytes: optional(whole(0, 64 * MB)),
+    count: optional(whole(1, 100_000)),
+    payloads: optional(list(payload)),
+  },
+  read: node,
+  change: { node: name, voters: list(name), learners: list(name) },
+  addLearners: { node: name, names: list(name) },
+  transfer: {
+    node: name,
+    to: either(
+      (value) => value === null,
+      () => {},
+      name,
+    ),
+  },
+  start: node,
+  crash: { node: name, keep: optional(oneOf(KEEPS)) },
+  pause: node,
+  resume: node,
+  skew: {
+    node: name,
+    offset: whole(-NEVER, NEVER),
+    driftPermille: whole(-NEVER, NEVER),
+    wallDriftPermille: optional(whole(-NEVER, NEVER)),
+  },
+  wipe: node,
+  add: { name },
+  copyDirectory: node,
+  swapDirectory: node,
+  cutLog: { node: name, entries: whole(1) },
+  disk: speed,
+  stallDisk: node,
+  resumeDisk: node,
+  failWrite: node,
+  failSync: node,
+  fullDisk: node,
+  freeDisk: node,
+  corruptDisk: node,
+  damage: node,
+  apply: speed,
+  snapshots: { profile: snapshots },
+  cut: link,
+  join: link,
+  isolate: node,
+  reconnect: node,
+  partition: { side: list(name) },
+  heal: {},
+  network: { profile: network },
+  clog: { ...link, ms: delay },
+  reset: { a: name, b: name },
+  deliver: message,
+  drop: message,
+  duplicate: message,
+  fire: { node: name, timer: oneOf(TIMERS) },
+  persist: node,
+  inject: { node: name, event: field("an event", (value) => isRecord(value) && isEvent(value)) },
 }
 const isActionType = (type: unknown): type is ActionType => typeof type === "string" && Object.hasOwn(ACTIONS, type)
 const isAction = (value: Record<string, unknown>): value is Record<string, unknown> & Action => {

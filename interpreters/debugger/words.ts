@@ -1,5 +1,17 @@
 /** Events, effects and values in words, one line each, built from what the core notes and from nothing else. */
-import { haltText, Log, rules, type Configuration, type Effect, type Entry, type Event, type Member, type Message, type Payload, type State } from "../../core/index.ts"
+import {
+  haltText,
+  Log,
+  rules,
+  type Configuration,
+  type Effect,
+  type Entry,
+  type Event,
+  type Member,
+  type Message,
+  type Payload,
+  type State,
+} from "../../core/index.ts"
 import type { Action, MachineWords, WorldStep } from "../simulation/index.ts"
 import type { Change } from "./diff.ts"
 
@@ -10,18 +22,23 @@ export const configurationText = ({ voters, outgoing, learners }: Configuration)
 
 /** Of a user's commands; null: they are told by their checksums. */
 type Words = MachineWords | null
-const commandText = ({ bytes, checksum }: Payload, words: Words): string => words?.command(bytes) ?? `command ${checksum}`
+const commandText = ({ bytes, checksum }: Payload, words: Words): string =>
+  words?.command(bytes) ?? `command ${checksum}`
 
 export const entryText = (entry: Entry, words: Words = null): string => {
   const place = `${entry.index}·t${entry.term}`
   if (entry.kind === "noop") return `${place} no-op`
-  return entry.kind === "configuration" ? `${place} configuration (${configurationText(entry.configuration)})` : `${place} ${commandText(entry.payload, words)}`
+  return entry.kind === "configuration"
+    ? `${place} configuration (${configurationText(entry.configuration)})`
+    : `${place} ${commandText(entry.payload, words)}`
 }
 
 const entriesText = (entries: readonly Entry[], words: Words): string => {
   const [first] = entries
   if (first === undefined) return "nothing"
-  return entries.length === 1 ? entryText(first, words) : `${entries.length} entries ${first.index}–${first.index + entries.length - 1}`
+  return entries.length === 1
+    ? entryText(first, words)
+    : `${entries.length} entries ${first.index}–${first.index + entries.length - 1}`
 }
 
 export const messageText = (message: Message, words: Words = null): string => {
@@ -137,7 +154,9 @@ export const effectText = (effect: Effect, words: Words = null): string | null =
 }
 
 export const rulesOf = (effects: readonly Effect[]): readonly string[] =>
-  [...new Set(effects.flatMap((effect) => (effect.type === "Note" ? [effect.rule] : [])))].map((rule) => `${rule}: ${rules[rule]}`)
+  [...new Set(effects.flatMap((effect) => (effect.type === "Note" ? [effect.rule] : [])))].map(
+    (rule) => `${rule}: ${rules[rule]}`,
+  )
 
 const valueText = (value: unknown, words: Words): string => {
   if (value === undefined || value === null) return "–"
@@ -150,7 +169,8 @@ const valueText = (value: unknown, words: Words): string => {
   const text = JSON.stringify(value)
   return text.length > 70 ? `${text.slice(0, 67)}…` : text
 }
-export const changeText = ({ path, before, after }: Change, words: Words = null): string => `${path}: ${valueText(before, words)} → ${valueText(after, words)}`
+export const changeText = ({ path, before, after }: Change, words: Words = null): string =>
+  `${path}: ${valueText(before, words)} → ${valueText(after, words)}`
 
 /** One sentence for a step. */
 export const stepText = ({ node, events }: WorldStep, words: Words = null): string => {
@@ -158,14 +178,24 @@ export const stepText = ({ node, events }: WorldStep, words: Words = null): stri
   return `${node}: ${told.join("; ") || "its clock goes on"}`
 }
 
-const bytesOf = (hex: string): Uint8Array => Uint8Array.from({ length: hex.length >> 1 }, (_, i) => Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16))
+const bytesOf = (hex: string): Uint8Array =>
+  Uint8Array.from({ length: hex.length >> 1 }, (_, i) => Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16))
 
 export const actionText = (action: Action, words: Words = null): string => {
   const { type, ...rest } = action
   if (action.type === "propose" && action.payloads !== undefined && words !== null)
     return `propose node=${action.node}: ${action.payloads.map(({ hex, checksum }) => commandText({ bytes: bytesOf(hex), checksum }, words)).join("; ")}`
-  return [type, ...Object.entries(rest).map(([key, value]) => `${key}=${typeof value === "object" ? JSON.stringify(value) : String(value)}`)].join(" ")
+  return [
+    type,
+    ...Object.entries(rest).map(
+      ([key, value]) => `${key}=${typeof value === "object" ? JSON.stringify(value) : String(value)}`,
+    ),
+  ].join(" ")
 }
 
 export const roleText = ({ role }: State): string =>
-  role.type === "preCandidate" ? "pre-candidate" : role.type === "follower" && role.leader !== null ? `follower of ${role.leader.name}` : role.type
+  role.type === "preCandidate"
+    ? "pre-candidate"
+    : role.type === "follower" && role.leader !== null
+      ? `follower of ${role.leader.name}`
+      : role.type

@@ -42,7 +42,8 @@ const placeOf = (entries: readonly Entry[]): string => {
 
 const broken = (fault: "threw" | "rejected", entries: readonly Entry[], thrown: unknown): StateMachineFailed =>
   new StateMachineFailed(
-    fault, entries,
+    fault,
+    entries,
     `the state machine's apply of ${placeOf(entries)} ${fault === "threw" ? "threw" : "returned a promise that was rejected with"} ${thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown)}`,
     "Every server executes them, and this one does so again at its next start. Mend the state machine: apply never throws; what is wrong with a command is that command's result, the same on every server; what fails here alone is told by handlers.failed or handlers.damaged. Then start the node again.",
     { cause: thrown },
@@ -50,7 +51,8 @@ const broken = (fault: "threw" | "rejected", entries: readonly Entry[], thrown: 
 
 const silent = (entries: readonly Entry[], millis: Millis): StateMachineFailed =>
   new StateMachineFailed(
-    "silent", entries,
+    "silent",
+    entries,
     `the state machine was given ${placeOf(entries)} and has called neither handlers.applied nor handlers.progress for ${millis} ms`,
     "They are executed again at the next start. If its disk hangs, mend that; if it works longer than this, let it call handlers.progress now and then, or give makeDriver a longer machineSilence; otherwise it forgets to call handlers.applied, as it must once everything that it was given is executed.",
   )
@@ -91,12 +93,18 @@ export const makeApplying = ({ machine, silence, failed, report, took, now }: Ap
     stop()
     failed(error)
   }
-  const watching = setInterval(() => {
-    if (current === null) return
-    looks += 1
-    if (looks === TOLD_AT) report(`the state machine has executed nothing for ${(silence * TOLD_AT) / LOOKS} ms, of ${placeOf(current)}; after ${silence} ms without a word the node stops`)
-    if (looks > LOOKS) fail(silent(current, silence))
-  }, Math.max(1, silence / LOOKS))
+  const watching = setInterval(
+    () => {
+      if (current === null) return
+      looks += 1
+      if (looks === TOLD_AT)
+        report(
+          `the state machine has executed nothing for ${(silence * TOLD_AT) / LOOKS} ms, of ${placeOf(current)}; after ${silence} ms without a word the node stops`,
+        )
+      if (looks > LOOKS) fail(silent(current, silence))
+    },
+    Math.max(1, silence / LOOKS),
+  )
   inBackground(watching)
 
   const next = (): void => {
@@ -109,7 +117,8 @@ export const makeApplying = ({ machine, silence, failed, report, took, now }: Ap
     try {
       // The type allows an async function here, and an unhandled rejection would end the process without a reason.
       const answered: unknown = machine.apply(entries)
-      if (answered !== undefined) Promise.resolve(answered).catch((thrown: unknown) => fail(broken("rejected", entries, thrown)))
+      if (answered !== undefined)
+        Promise.resolve(answered).catch((thrown: unknown) => fail(broken("rejected", entries, thrown)))
     } catch (thrown) {
       fail(broken("threw", entries, thrown))
     }

@@ -68,7 +68,13 @@ export const makeAsked = (): Asked => {
     change: ({ voters, learners, addresses }, done) => {
       const ref = nextRef++
       proposals.set(ref, [{ offset: 0, done }])
-      return { type: "ConfigurationChangeProposed", ref, voters, learners, ...(addresses === undefined ? {} : { addresses }) }
+      return {
+        type: "ConfigurationChangeProposed",
+        ref,
+        voters,
+        learners,
+        ...(addresses === undefined ? {} : { addresses }),
+      }
     },
     seal: () => {
       open = null
@@ -86,7 +92,11 @@ export const makeAsked = (): Asked => {
       const parts = proposals.get(ref)
       proposals.delete(ref)
       for (const { offset, done } of parts ?? []) {
-        done(outcome.type === "ProposalAppended" ? { type: "ProposalAppended", first: outcome.first + offset, term: outcome.term } : outcome)
+        done(
+          outcome.type === "ProposalAppended"
+            ? { type: "ProposalAppended", first: outcome.first + offset, term: outcome.term }
+            : outcome,
+        )
       }
     },
     forget: () => {

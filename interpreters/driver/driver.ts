@@ -10,7 +10,22 @@
  * restarted it. A heartbeat timer is handled at once, because it means that this node has to send.
  */
 import { checkSettings, rules } from "../../core/index.ts"
-import type { Configuration, Effect, Event, Index, Member, Message, Payload, ProposalOutcome, ReadOutcome, Rule, Runner, State, Term, Timer } from "../../core/index.ts"
+import type {
+  Configuration,
+  Effect,
+  Event,
+  Index,
+  Member,
+  Message,
+  Payload,
+  ProposalOutcome,
+  ReadOutcome,
+  Rule,
+  Runner,
+  State,
+  Term,
+  Timer,
+} from "../../core/index.ts"
 import { makeApplying, MACHINE_SILENCE } from "./applying.ts"
 import { makeAsked, type Change } from "./asked.ts"
 import type { Clock } from "./clock.ts"
@@ -78,7 +93,12 @@ export interface Driver {
 
 const HAND_OVER_MS = 1000
 /** Rules that correct peers never trigger; the first time is logged. */
-const STRANGE: ReadonlySet<Rule> = new Set(["term.outOfDomain", "append.chainBroken", "progress.diverged", "election.exhausted"])
+const STRANGE: ReadonlySet<Rule> = new Set([
+  "term.outOfDomain",
+  "append.chainBroken",
+  "progress.diverged",
+  "election.exhausted",
+])
 /** Node's timers fire at once when given a longer time. */
 const LONGEST_TIMER = 2 ** 31 - 1
 const TIMERS: readonly Timer[] = ["election", "heartbeat", "quorum", "persist", "transfer", "answer"]
@@ -95,11 +115,23 @@ const leaderOf = (state: State): Member | null => {
   }
 }
 
-export const leadershipOf = (state: State): Leadership => ({ role: state.role.type, term: state.currentTerm, leader: leaderOf(state) })
+export const leadershipOf = (state: State): Leadership => ({
+  role: state.role.type,
+  term: state.currentTerm,
+  leader: leaderOf(state),
+})
 
 export const makeDriver = (options: DriverOptions): Driver => {
   const { runner, storage, transport, machine, timers, clock, journal } = options
-  const counters: Record<string, number> = { "loop.turns": 0, "loop.events": 0, "loop.busyMs": 0, "loop.stalls": 0, "loop.stallMs": 0, "loop.longestStallMs": 0, "loop.lateHeartbeats": 0 }
+  const counters: Record<string, number> = {
+    "loop.turns": 0,
+    "loop.events": 0,
+    "loop.busyMs": 0,
+    "loop.stalls": 0,
+    "loop.stallMs": 0,
+    "loop.longestStallMs": 0,
+    "loop.lateHeartbeats": 0,
+  }
   const count = (name: string, by = 1): void => {
     counters[name] = (counters[name] ?? 0) + by
   }
@@ -150,7 +182,8 @@ export const makeDriver = (options: DriverOptions): Driver => {
     push,
     report,
     count,
-    configurationAt: (index) => runner.state.configurations.findLast((known) => known.index <= index)?.configuration ?? null,
+    configurationAt: (index) =>
+      runner.state.configurations.findLast((known) => known.index <= index)?.configuration ?? null,
   })
   const stalls = watchStalls((millis) => {
     count("loop.stalls")
@@ -173,7 +206,14 @@ export const makeDriver = (options: DriverOptions): Driver => {
     options.onFatal(error instanceof Error ? error : new Error(String(error)))
   }
 
-  const applying = makeApplying({ machine, silence: options.machineSilence ?? MACHINE_SILENCE, failed: fail, report, took: (millis) => measures.apply.observe(millis / 1000), now })
+  const applying = makeApplying({
+    machine,
+    silence: options.machineSilence ?? MACHINE_SILENCE,
+    failed: fail,
+    report,
+    took: (millis) => measures.apply.observe(millis / 1000),
+    now,
+  })
 
   const { leaseReads: leases, heartbeat } = runner.state.settings
   /** Read before anything of a batch is sent. */
@@ -239,7 +279,8 @@ export const makeDriver = (options: DriverOptions): Driver => {
         break
       case "Note":
         count(effect.rule)
-        if (counters[effect.rule] === 1 && STRANGE.has(effect.rule)) report(`${effect.rule}: ${rules[effect.rule]}. Told once; the counter of that name goes on`)
+        if (counters[effect.rule] === 1 && STRANGE.has(effect.rule))
+          report(`${effect.rule}: ${rules[effect.rule]}. Told once; the counter of that name goes on`)
         break
     }
   }
@@ -255,7 +296,12 @@ export const makeDriver = (options: DriverOptions): Driver => {
     measures.stepped(runner.state, now())
     const { role, currentTerm } = runner.state
     const leader = leaderOf(runner.state)
-    if (role.type !== leadership.role || currentTerm !== leadership.term || leader?.name !== leadership.leader?.name || leader?.incarnation !== leadership.leader?.incarnation) {
+    if (
+      role.type !== leadership.role ||
+      currentTerm !== leadership.term ||
+      leader?.name !== leadership.leader?.name ||
+      leader?.incarnation !== leadership.leader?.incarnation
+    ) {
       leadership = { role: role.type, term: currentTerm, leader }
       for (const listener of changed) listener(leadership)
     }

@@ -20,12 +20,23 @@ export const driverFrom = ({ self, settings, position, random, ...options }: Sta
   const { hardState, base, entries } = options.storage.stored
   return makeDriver({
     ...options,
-    runner: inPlace(initialState(settings, { self, bootId: Math.floor(random() * 2 ** 32), hardState, base, entries, position })),
+    runner: inPlace(
+      initialState(settings, { self, bootId: Math.floor(random() * 2 ** 32), hardState, base, entries, position }),
+    ),
     timers: options.timers ?? makeTimers({ random }),
-    clock: options.clock ?? makeClock({ onJump: (millis) => options.report?.(`the wall clock was moved ${millis > 0 ? "forward" : "back"} by ${Math.abs(millis)} ms (or the machine slept): the cluster's time goes on undisturbed`) }),
+    clock:
+      options.clock ??
+      makeClock({
+        onJump: (millis) =>
+          options.report?.(
+            `the wall clock was moved ${millis > 0 ? "forward" : "back"} by ${Math.abs(millis)} ms (or the machine slept): the cluster's time goes on undisturbed`,
+          ),
+      }),
   })
 }
 
 /** The founding configuration is no entry, so a state machine that has executed nothing has not seen it. */
 export const positionOf = (position: LogBase | null, base: LogBase): LogBase | null =>
-  position === null || position.configuration.voters.length > 0 ? position : { ...position, configuration: base.configuration }
+  position === null || position.configuration.voters.length > 0
+    ? position
+    : { ...position, configuration: base.configuration }

@@ -68,7 +68,9 @@ export const makeImages = ({ machine, transport, push, configurationAt, count, r
       if (stopped || pinned.get(id) !== held) return
       count("snapshot.sendFailed")
       // The core asks again if no answer comes; a machine that can no longer read its data reports damage.
-      report(`snapshot ${id} could not be read at ${message.offset} for ${to.name}: ${textOf(error)}; it will be tried again`)
+      report(
+        `snapshot ${id} could not be read at ${message.offset} for ${to.name}: ${textOf(error)}; it will be tried again`,
+      )
     }
   }
 

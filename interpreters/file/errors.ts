@@ -21,7 +21,10 @@ export const adviceFor = (cause: unknown): string => advices[codeOf(cause) ?? ""
 
 const UNTRUSTED = `Nothing was changed. This copy of the log cannot be trusted, so the node does not start from it. ${MEMBER_LOST}`
 
-export class DirectoryLocked extends Data.TaggedError("DirectoryLocked")<{ readonly directory: string; readonly holder: string }> {
+export class DirectoryLocked extends Data.TaggedError("DirectoryLocked")<{
+  readonly directory: string
+  readonly holder: string
+}> {
   override get message(): string {
     return `${this.directory} is in use by another process (${this.holder}). Nothing was changed. Stop that process, or give this node a directory of its own.`
   }
@@ -33,43 +36,73 @@ export class LockLost extends Data.TaggedError("LockLost")<{ readonly directory:
   }
 }
 /** The files were taken away while the node ran: it writes to what no start will find. */
-export class DirectoryGone extends Data.TaggedError("DirectoryGone")<{ readonly directory: string; readonly missing: string }> {
+export class DirectoryGone extends Data.TaggedError("DirectoryGone")<{
+  readonly directory: string
+  readonly missing: string
+}> {
   override get message(): string {
     return `${this.directory} was removed, moved or unmounted while this node used it: ${this.missing}. What this node had acknowledged was there and is not there any more; the other members hold what a majority acknowledged. The node stops. If the directory was moved, or its disk came off, bring it back as it was last and start again; a copy of an earlier time does not do. If it was removed, it is a lost disk. ${MEMBER_LOST}`
   }
 }
-export class WrongNode extends Data.TaggedError("WrongNode")<{ readonly directory: string; readonly wanted: string; readonly found: string }> {
+export class WrongNode extends Data.TaggedError("WrongNode")<{
+  readonly directory: string
+  readonly wanted: string
+  readonly found: string
+}> {
   override get message(): string {
     return `${this.directory} belongs to node ${this.found}, not to ${this.wanted}. Nothing was changed. Give the directory of ${this.wanted}, or an empty one.`
   }
 }
-export class WrongCluster extends Data.TaggedError("WrongCluster")<{ readonly directory: string; readonly wanted: string; readonly found: string }> {
+export class WrongCluster extends Data.TaggedError("WrongCluster")<{
+  readonly directory: string
+  readonly wanted: string
+  readonly found: string
+}> {
   override get message(): string {
     return `${this.directory} was founded in cluster ${this.found}; it cannot serve or be founded as ${this.wanted}. Nothing was changed. Give the directory of that cluster, or an empty one.`
   }
 }
-export class WrongFormat extends Data.TaggedError("WrongFormat")<{ readonly file: string; readonly found: number; readonly known: number }> {
+export class WrongFormat extends Data.TaggedError("WrongFormat")<{
+  readonly file: string
+  readonly found: number
+  readonly known: number
+}> {
   override get message(): string {
     return `${this.file} is written in format ${this.found}; this program reads format ${this.known}. Nothing was changed. Start the version of the program that wrote it.`
   }
 }
-export class IdentityUnreadable extends Data.TaggedError("IdentityUnreadable")<{ readonly file: string; readonly reason: string }> {
+export class IdentityUnreadable extends Data.TaggedError("IdentityUnreadable")<{
+  readonly file: string
+  readonly reason: string
+}> {
   override get message(): string {
     return `${this.file}: ${this.reason}. ${UNTRUSTED}`
   }
 }
-export class SegmentMissing extends Data.TaggedError("SegmentMissing")<{ readonly file: string; readonly first: number; readonly last: number }> {
+export class SegmentMissing extends Data.TaggedError("SegmentMissing")<{
+  readonly file: string
+  readonly first: number
+  readonly last: number
+}> {
   override get message(): string {
     return `${this.file} is gone; the log needs segments ${this.first} to ${this.last}. ${UNTRUSTED}`
   }
 }
-export class LogCorrupted extends Data.TaggedError("LogCorrupted")<{ readonly file: string; readonly offset: number; readonly reason: string }> {
+export class LogCorrupted extends Data.TaggedError("LogCorrupted")<{
+  readonly file: string
+  readonly offset: number
+  readonly reason: string
+}> {
   override get message(): string {
     return `${this.file} is damaged at offset ${this.offset}: ${this.reason}. ${UNTRUSTED}`
   }
 }
 /** Cut at the end of a record it looks whole; FORMAT knows better. */
-export class LogCutShort extends Data.TaggedError("LogCutShort")<{ readonly file: string; readonly found: number; readonly synced: number }> {
+export class LogCutShort extends Data.TaggedError("LogCutShort")<{
+  readonly file: string
+  readonly found: number
+  readonly synced: number
+}> {
   override get message(): string {
     return `${this.file} ends at offset ${this.found}, but it was durable through offset ${this.synced}: acknowledged records, and perhaps a vote, are gone from its end. ${UNTRUSTED}`
   }
@@ -80,7 +113,10 @@ export class DiskFull extends Data.TaggedError("DiskFull")<{ readonly path: stri
   }
 }
 /** Opening the directory failed on something other than its content: permissions, a dead disk, no such device. */
-export class DirectoryUnusable extends Data.TaggedError("DirectoryUnusable")<{ readonly directory: string; readonly cause: unknown }> {
+export class DirectoryUnusable extends Data.TaggedError("DirectoryUnusable")<{
+  readonly directory: string
+  readonly cause: unknown
+}> {
   override get message(): string {
     return `${this.directory} cannot be used: ${reasonOf(this.cause)}. What was acknowledged is kept. ${adviceFor(this.cause)}, then start again.`
   }

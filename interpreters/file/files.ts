@@ -72,7 +72,12 @@ const openFile = async (path: string, mode: OpenMode): Promise<OpenFile> => {
     read: (into, position) =>
       new Promise((resolve, reject) => fs.read(fd, into, 0, into.length, position, settle(resolve, reject))),
     size: () =>
-      new Promise((resolve, reject) => fs.fstat(fd, settle((stats: fs.Stats) => resolve(stats.size), reject))),
+      new Promise((resolve, reject) =>
+        fs.fstat(
+          fd,
+          settle((stats: fs.Stats) => resolve(stats.size), reject),
+        ),
+      ),
     truncate: (size) =>
       new Promise((resolve, reject) => fs.ftruncate(fd, size, (error) => (error === null ? resolve() : reject(error)))),
     close: () => new Promise((resolve, reject) => fs.close(fd, (error) => (error ? reject(error) : resolve()))),
@@ -101,7 +106,11 @@ const makeDirectory = async (path: string): Promise<void> => {
   })
   await syncDirectory(parent)
 }
-const isDirectory = (path: string): Promise<boolean> => stat(path).then((found) => found.isDirectory(), () => false)
+const isDirectory = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  )
 
 export const nodeFiles: Files = {
   makeDirectory: async (path) => {
@@ -141,10 +150,13 @@ export const writeAll = (file: Parts, bytes: Uint8Array, position: number, done:
 /** For files where no one operation writes durably. */
 export const writingThenSyncing = (file: Parts): OpenFile => ({
   ...file,
-  writeDurable: (bytes, position, done) => writeAll(file, bytes, position, (error) => (error === null ? file.datasync(done) : done(error))),
+  writeDurable: (bytes, position, done) =>
+    writeAll(file, bytes, position, (error) => (error === null ? file.datasync(done) : done(error))),
 })
 export const writeFully = (file: OpenFile, bytes: Uint8Array, position: number): Promise<void> =>
-  new Promise((resolve, reject) => writeAll(file, bytes, position, (error) => (error === null ? resolve() : reject(error))))
+  new Promise((resolve, reject) =>
+    writeAll(file, bytes, position, (error) => (error === null ? resolve() : reject(error))),
+  )
 
 /** As many bytes as are there, up to the size of `into`. */
 export const readFully = async (file: OpenFile, into: Uint8Array, position: number): Promise<number> => {

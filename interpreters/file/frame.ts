@@ -10,7 +10,18 @@
 import { crc32 } from "node:zlib"
 import { flawOfPersist, origin } from "../../core/index.ts"
 import type { Entry, HardState, LogBase, Persist } from "../../core/index.ts"
-import { MalformedBytes, NumberOutOfDomain, readBase, readEntries, readMember, writeBase, writeEntries, writeMember, type Reader, type Writer } from "../bytes.ts"
+import {
+  MalformedBytes,
+  NumberOutOfDomain,
+  readBase,
+  readEntries,
+  readMember,
+  writeBase,
+  writeEntries,
+  writeMember,
+  type Reader,
+  type Writer,
+} from "../bytes.ts"
 
 export const SECTOR = 512
 export const HEADER = 16
@@ -78,7 +89,8 @@ export type Found =
 
 /** The header of a frame stands here, and says that it belongs here. */
 export const isFrameHeader = (bytes: Buffer, segment: number, offset: number): boolean =>
-  offset + HEADER <= bytes.length && crc32(bytes.subarray(offset, offset + 12), seedOf(segment, offset)) === bytes.readUInt32BE(offset + 12)
+  offset + HEADER <= bytes.length &&
+  crc32(bytes.subarray(offset, offset + 12), seedOf(segment, offset)) === bytes.readUInt32BE(offset + 12)
 
 /** What stands at `offset` of a segment's bytes, `offset` being before their end. Takes the mask off a whole frame, once. */
 export const inspectFrame = (bytes: Buffer, segment: number, offset: number): Found => {
@@ -99,7 +111,8 @@ export const inspectFrame = (bytes: Buffer, segment: number, offset: number): Fo
   // The sector with the header was never written: the last write, unless another frame was written after it.
   if (sector.every((byte) => byte === 0)) {
     for (let at = offset + SECTOR; at < bytes.length; at += SECTOR) {
-      if (isFrameHeader(bytes, segment, at)) return { type: "damaged", reason: `a record is missing before the one at offset ${at}` }
+      if (isFrameHeader(bytes, segment, at))
+        return { type: "damaged", reason: `a record is missing before the one at offset ${at}` }
     }
     return { type: "torn" }
   }
@@ -107,7 +120,6 @@ export const inspectFrame = (bytes: Buffer, segment: number, offset: number): Fo
 }
 
 // --------------------------------------------------------------------------------------------- what is in it
-
 
 export type Change = Omit<Persist, "type" | "seq">
 
@@ -151,7 +163,10 @@ export const writePersist = (w: Writer, { hardState, truncateFrom, entries, base
   const flaw = flawOfPersist({ hardState, truncateFrom, entries, base })
   if (flaw !== null) throw new NumberOutOfDomain(`a record with ${flaw}`)
   const flags =
-    (hardState === null ? 0 : HARD_STATE) | (truncateFrom === null ? 0 : TRUNCATE) | (entries.length === 0 ? 0 : ENTRIES) | (base === null ? 0 : BASE)
+    (hardState === null ? 0 : HARD_STATE) |
+    (truncateFrom === null ? 0 : TRUNCATE) |
+    (entries.length === 0 ? 0 : ENTRIES) |
+    (base === null ? 0 : BASE)
   if (flags === 0) return
   w.u8(flags)
   if (hardState !== null) writeHardState(w, hardState)

@@ -8,7 +8,17 @@ import { join } from "node:path"
 import { crc32 } from "node:zlib"
 import type { Identity } from "../contract.ts"
 import type { Refused } from "../starts.ts"
-import { MalformedBytes, Reader, readConfiguration, readMember, readStart, writeConfiguration, writeMember, Writer, writeStart } from "../bytes.ts"
+import {
+  MalformedBytes,
+  Reader,
+  readConfiguration,
+  readMember,
+  readStart,
+  writeConfiguration,
+  writeMember,
+  Writer,
+  writeStart,
+} from "../bytes.ts"
 import { codeOf, IdentityUnreadable, isOutOfDescriptors, SyncFailed, WrongFormat } from "./errors.ts"
 import { datasync, readFully, writeFully, type Files } from "./files.ts"
 
@@ -30,7 +40,15 @@ export interface Synced {
   readonly segment: number
   readonly bytes: number
 }
-export const unstarted = (identity: Identity): Format => ({ identity, first: 1, last: 0, start: NO_START, met: [], refused: null, synced: { segment: 0, bytes: 0 } })
+export const unstarted = (identity: Identity): Format => ({
+  identity,
+  first: 1,
+  last: 0,
+  start: NO_START,
+  met: [],
+  refused: null,
+  synced: { segment: 0, bytes: 0 },
+})
 
 const FILE = "FORMAT"
 /** 4: configurations carry the addresses of members; entries are folded into the chained checksum in another way. */
@@ -38,7 +56,10 @@ const VERSION = 4
 /** The first line tells people and later versions what this is; the rest is binary. */
 const TITLE = /^stepraft data directory, format (\d+)\n/
 
-export const encodeFormat = ({ identity, first, last, start: own, met, refused, synced }: Format, version = VERSION): Buffer => {
+export const encodeFormat = (
+  { identity, first, last, start: own, met, refused, synced }: Format,
+  version = VERSION,
+): Buffer => {
   const w = new Writer()
   w.raw(Buffer.from(`stepraft data directory, format ${version}\n`))
   const start = w.length
@@ -85,7 +106,12 @@ export const decodeFormat = (file: string, bytes: Buffer): Format => {
     const own = readStart(r)
     const synced = { segment: r.u48(), bytes: r.u48() }
     const refused = r.flag() ? { reason: r.text(), by: r.text(), detail: r.text() } : null
-    const met = Array.from({ length: r.u8() }, () => ({ member: readMember(r), start: readStart(r), term: r.u48(), index: r.u48() }))
+    const met = Array.from({ length: r.u8() }, () => ({
+      member: readMember(r),
+      start: readStart(r),
+      term: r.u48(),
+      index: r.u48(),
+    }))
     r.done()
     return { identity: { self, cluster, founding }, first, last, start: own, met, refused, synced }
   } catch (error) {

@@ -6,10 +6,26 @@ import { startAfter, type Configuration, type LogBase, type Held, type Start } f
 import type { Identity, Storage, Stored } from "../contract.ts"
 import type { Histogram } from "../metrics/index.ts"
 import type { Refused, Sightings } from "../starts.ts"
-import { IdentityUnreadable, isFull, isOutOfDescriptors, openingError, WrongCluster, WrongNode, type StorageError } from "./errors.ts"
+import {
+  IdentityUnreadable,
+  isFull,
+  isOutOfDescriptors,
+  openingError,
+  WrongCluster,
+  WrongNode,
+  type StorageError,
+} from "./errors.ts"
 import { nodeFiles, type Files } from "./files.ts"
 import { EMPTY } from "./frame.ts"
-import { encodeFormat, keepFormat, readFormat, unstarted, writeFormat, type Format, type FormatKeeper } from "./identity.ts"
+import {
+  encodeFormat,
+  keepFormat,
+  readFormat,
+  unstarted,
+  writeFormat,
+  type Format,
+  type FormatKeeper,
+} from "./identity.ts"
 import { takeLock, type Lock } from "./lock.ts"
 import { recover } from "./recovery.ts"
 import { createSegment, segmentNumber } from "./segment.ts"
@@ -102,7 +118,12 @@ const open = async (options: FileStorageOptions): Promise<Opened> => {
 }
 
 const openLocked = async (options: FileStorageOptions, files: Files, lock: Lock): Promise<Opened> => {
-  const { directory, segmentBytes = 16 * MB, space: marks = { lowWater: 256 * MB, highWater: 512 * MB }, watchInterval = 1_000 } = options
+  const {
+    directory,
+    segmentBytes = 16 * MB,
+    space: marks = { lowWater: 256 * MB, highWater: 512 * MB },
+    watchInterval = 1_000,
+  } = options
   const format = await openFormat(options, files)
   const { stored, summary, segments, file } = await recover(files, directory, format.current(), options.reading)
   let entries = stored.entries
@@ -115,7 +136,10 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Lock)
   format.alongside(() => ({ synced: wal.synced, met: sightings.all() }))
   const recovered: Held = { term: summary.hardState.term, index: summary.lastIndex }
   try {
-    await format.update((current) => ({ ...current, start: startAfter(current.start, randomBytes(6).readUIntBE(0, 6)) }))
+    await format.update((current) => ({
+      ...current,
+      start: startAfter(current.start, randomBytes(6).readUIntBE(0, 6)),
+    }))
   } catch (error) {
     await wal.close()
     throw error
@@ -124,7 +148,8 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Lock)
   await directoryWatch.measure()
   /** Whatever else is lost later, a log that is shorter than this has lost its end. */
   const mark = (): Promise<void> => format.update((current) => ({ ...current }))
-  const grown = (): boolean => format.current().synced.segment !== wal.synced.segment || format.current().synced.bytes !== wal.synced.bytes
+  const grown = (): boolean =>
+    format.current().synced.segment !== wal.synced.segment || format.current().synced.bytes !== wal.synced.bytes
   let marked = performance.now()
   let lost = false
 
@@ -140,7 +165,9 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Lock)
     wal.retry()
     if (performance.now() - marked > MARK_MS && grown()) {
       marked = performance.now()
-      await mark().catch((error: unknown) => !isFull(error) && !isOutOfDescriptors(error) && wal.stop(failureOf(directory, error)))
+      await mark().catch(
+        (error: unknown) => !isFull(error) && !isOutOfDescriptors(error) && wal.stop(failureOf(directory, error)),
+      )
     }
   }
   let watching: Promise<void> | null = null
@@ -167,7 +194,13 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Lock)
     },
     refuse: (refused) =>
       // Whoever lost the lock may be the one that was superseded: the directory belongs to the other process.
-      Effect.tryPromise({ try: () => lock.renew().then(() => format.update((current) => (current.refused === null ? { ...current, refused } : current))), catch: (cause) => openingError(directory, cause) }),
+      Effect.tryPromise({
+        try: () =>
+          lock
+            .renew()
+            .then(() => format.update((current) => (current.refused === null ? { ...current, refused } : current))),
+        catch: (cause) => openingError(directory, cause),
+      }),
     attach: (handlers) => {
       wal.attach(handlers)
       report = (low) => handlers.space?.(low)
@@ -181,7 +214,10 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Lock)
     disk: () => ({ syncTimes: wal.syncTimes, free: space.free(), lowWater: marks.lowWater }),
     stats: () => wal.stats(),
     found: (cluster, founding) =>
-      Effect.tryPromise({ try: () => found(directory, format, cluster, founding), catch: (cause) => openingError(directory, cause) }),
+      Effect.tryPromise({
+        try: () => found(directory, format, cluster, founding),
+        catch: (cause) => openingError(directory, cause),
+      }),
   }
   const close = async (): Promise<void> => {
     clearInterval(timer)
@@ -221,7 +257,10 @@ const openFormat = async (options: FileStorageOptions, files: Files): Promise<Fo
 const newFormat = async ({ directory, name }: FileStorageOptions, files: Files): Promise<Format> => {
   const names = await files.list(directory)
   if (names.some((other) => segmentNumber(other) !== undefined)) {
-    throw new IdentityUnreadable({ file: `${directory}/FORMAT`, reason: "it is missing, although the directory holds a log" })
+    throw new IdentityUnreadable({
+      file: `${directory}/FORMAT`,
+      reason: "it is missing, although the directory holds a log",
+    })
   }
   const self = { name, incarnation: randomBytes(8).toString("hex") }
   const format = unstarted({ self, cluster: null, founding: null })
@@ -229,7 +268,12 @@ const newFormat = async ({ directory, name }: FileStorageOptions, files: Files):
   return format
 }
 
-const found = async (directory: string, format: FormatKeeper, cluster: string, founding: Configuration): Promise<void> => {
+const found = async (
+  directory: string,
+  format: FormatKeeper,
+  cluster: string,
+  founding: Configuration,
+): Promise<void> => {
   const founded = (current: Format): Format => ({ ...current, identity: { ...current.identity, cluster, founding } })
   const current = format.current()
   if (current.identity.cluster === null) await format.update(founded)

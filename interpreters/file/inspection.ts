@@ -68,7 +68,8 @@ const readSegment = (file: string, number: number, bytes: Buffer, isLast: boolea
   }
   const damaged = (reason: string, from = at + SECTOR): void => {
     let resumes: number | null = null
-    for (let next = from; next < bytes.length && resumes === null; next += SECTOR) if (isFrameHeader(bytes, number, next)) resumes = next
+    for (let next = from; next < bytes.length && resumes === null; next += SECTOR)
+      if (isFrameHeader(bytes, number, next)) resumes = next
     reading.damage.push({ file, offset: at, reason, resumes })
     reading.intact = false
     at = resumes ?? bytes.length
@@ -92,7 +93,14 @@ const readSegment = (file: string, number: number, bytes: Buffer, isLast: boolea
       damaged(error.message, found.end)
     }
   }
-  return { file, bytes: bytes.length, records, first: first === Infinity ? null : first, last: last === 0 ? null : last, tornAt }
+  return {
+    file,
+    bytes: bytes.length,
+    records,
+    first: first === Infinity ? null : first,
+    last: last === 0 ? null : last,
+    tornAt,
+  }
 }
 
 const bytesOf = async (files: Files, path: string): Promise<Buffer | null> => {
@@ -121,7 +129,12 @@ const storedIn = (reading: Reading, path: string): Stored | null => {
   }
   const broken = brokenAt(stored.base.chain, stored.entries)
   if (broken === null) return stored
-  reading.damage.push({ file: path, offset: null, reason: `entry ${broken} does not continue the chained checksum of those before it`, resumes: null })
+  reading.damage.push({
+    file: path,
+    offset: null,
+    reason: `entry ${broken} does not continue the chained checksum of those before it`,
+    resumes: null,
+  })
   const kept: readonly Entry[] = stored.entries.slice(0, broken - stored.base.index - 1)
   return { ...stored, entries: kept }
 }
@@ -145,7 +158,12 @@ export const inspectLog = async (files: Files, directory: string): Promise<LogFo
     segments.push(found)
     const end = found.tornAt ?? found.bytes
     if (number === synced.segment && end < synced.bytes) {
-      reading.damage.push({ file, offset: end, reason: `it ends here, but it was durable through offset ${synced.bytes}: acknowledged records are gone from its end`, resumes: null })
+      reading.damage.push({
+        file,
+        offset: end,
+        reason: `it ends here, but it was durable through offset ${synced.bytes}: acknowledged records are gone from its end`,
+        resumes: null,
+      })
       reading.intact = false
     }
   }
@@ -154,6 +172,9 @@ export const inspectLog = async (files: Files, directory: string): Promise<LogFo
     return number !== undefined && (number < first || number > last)
   })
   const stored = storedIn(reading, directory)
-  const founded = stored === null || stored.base.configuration.voters.length > 0 || format.identity.founding === null ? stored : { ...stored, base: { ...stored.base, configuration: format.identity.founding } }
+  const founded =
+    stored === null || stored.base.configuration.voters.length > 0 || format.identity.founding === null
+      ? stored
+      : { ...stored, base: { ...stored.base, configuration: format.identity.founding } }
   return { format, segments, stored: founded, damage: reading.damage, unlisted }
 }

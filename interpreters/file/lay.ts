@@ -11,12 +11,23 @@ export interface Laid {
   readonly base: LogBase
 }
 /** Of the only voter of a cluster of its own. Durable when this returns. The directory is made; it must hold no log. */
-export const layLog = async (directory: string, name: string, cluster: string, term: number, after: Omit<LogBase, "configuration">, files: Files = nodeFiles): Promise<Laid> => {
+export const layLog = async (
+  directory: string,
+  name: string,
+  cluster: string,
+  term: number,
+  after: Omit<LogBase, "configuration">,
+  files: Files = nodeFiles,
+): Promise<Laid> => {
   const self = { name, incarnation: randomBytes(8).toString("hex") }
   const founding: Configuration = { voters: [self], outgoing: [], learners: [] }
   const base = { ...after, configuration: founding }
   await files.makeDirectory(directory)
-  const { file } = await createSegment(files, directory, 1, { hardState: { term, vote: null }, base, lastIndex: base.index })
+  const { file } = await createSegment(files, directory, 1, {
+    hardState: { term, vote: null },
+    base,
+    lastIndex: base.index,
+  })
   await file.close()
   await writeFormat(files, directory, { ...unstarted({ self, cluster, founding }), last: 1 })
   return { self, founding, base }

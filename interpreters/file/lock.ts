@@ -78,7 +78,13 @@ const lives = ({ pid, start }: Holder): boolean => {
   }
 }
 
-const isLeftBehind = async (files: Files, path: string, holder: Holder, own: Holder, patience: number): Promise<boolean> => {
+const isLeftBehind = async (
+  files: Files,
+  path: string,
+  holder: Holder,
+  own: Holder,
+  patience: number,
+): Promise<boolean> => {
   if (holder.world === own.world) {
     for (let waited = 0; lives(holder); waited += LOOK) {
       if (waited >= GRACE) return false
@@ -99,12 +105,19 @@ const vanished = (error: unknown): boolean => {
   throw error
 }
 /** Who else has the directory; null: nobody. `left` is told of each lock whose holder has ended. */
-const otherHolder = async (files: Files, directory: string, own: Holder, patience: number, left: (path: string) => Promise<void>): Promise<string | null> => {
+const otherHolder = async (
+  files: Files,
+  directory: string,
+  own: Holder,
+  patience: number,
+  left: (path: string) => Promise<void>,
+): Promise<string | null> => {
   for (const other of await files.list(directory)) {
     if (!isLock(other) || other === nameOf(own)) continue
     const holder = holderOf(other)
     const path = join(directory, other)
-    if (holder === undefined || !(await isLeftBehind(files, path, holder, own, patience).catch(vanished))) return holder === undefined ? other : `pid ${holder.pid}, ${other}`
+    if (holder === undefined || !(await isLeftBehind(files, path, holder, own, patience).catch(vanished)))
+      return holder === undefined ? other : `pid ${holder.pid}, ${other}`
     await left(path)
   }
   return null
@@ -113,7 +126,10 @@ const THIS = "this process itself"
 /** Fails with DirectoryLocked if a process has the directory open. Changes nothing there. */
 export const requireUnused = async (files: Files, directory: string, patience = PATIENCE): Promise<void> => {
   const own = self()
-  const holder = held.get(files)?.has(resolve(join(directory, nameOf(own)))) === true ? THIS : await otherHolder(files, directory, own, patience, () => Promise.resolve())
+  const holder =
+    held.get(files)?.has(resolve(join(directory, nameOf(own)))) === true
+      ? THIS
+      : await otherHolder(files, directory, own, patience, () => Promise.resolve())
   if (holder !== null) throw new DirectoryLocked({ directory, holder })
 }
 
@@ -131,7 +147,12 @@ export const takeLock = async (files: Files, directory: string, patience = PATIE
   }
   try {
     await (await files.open(path, "create")).close()
-    const holder = await otherHolder(files, directory, own, patience, (left) => files.remove(left).catch(vanished).then(() => undefined))
+    const holder = await otherHolder(files, directory, own, patience, (left) =>
+      files
+        .remove(left)
+        .catch(vanished)
+        .then(() => undefined),
+    )
     if (holder !== null) throw new DirectoryLocked({ directory, holder })
   } catch (error) {
     await giveUp().catch(() => undefined)

@@ -71,13 +71,22 @@ export interface Recovery {
   readonly file: OpenFile
 }
 
-export const recover = async (files: Files, directory: string, { first, last, synced }: Format, reading?: (bytes: number, file: number, files: number) => void): Promise<Recovery> => {
+export const recover = async (
+  files: Files,
+  directory: string,
+  { first, last, synced }: Format,
+  reading?: (bytes: number, file: number, files: number) => void,
+): Promise<Recovery> => {
   await removeUnlisted(files, directory, first, last)
   const segments: Segment[] = []
   let rebuilt: Rebuilt | undefined
   for (let number = first; ; number++) {
     const path = segmentPath(directory, number)
-    reading?.(segments.reduce((sum, one) => sum + one.bytes, 0), number - first + 1, last - first + 1)
+    reading?.(
+      segments.reduce((sum, one) => sum + one.bytes, 0),
+      number - first + 1,
+      last - first + 1,
+    )
     const file = await files.open(path, number === last ? "modify" : "read").catch((error: unknown) => {
       throw codeOf(error) === "ENOENT" ? new SegmentMissing({ file: path, first, last }) : error
     })
@@ -86,7 +95,8 @@ export const recover = async (files: Files, directory: string, { first, last, sy
       const got = await readFully(file, bytes, 0)
       const read = readSegment(path, number, bytes.subarray(0, got), number === last, rebuilt)
       rebuilt = read.rebuilt
-      if (number === synced.segment && read.segment.bytes < synced.bytes) throw new LogCutShort({ file: path, found: read.segment.bytes, synced: synced.bytes })
+      if (number === synced.segment && read.segment.bytes < synced.bytes)
+        throw new LogCutShort({ file: path, found: read.segment.bytes, synced: synced.bytes })
       segments.push(read.segment)
       if (number === last) {
         const stored = finish(path, read.segment.bytes, rebuilt)
@@ -149,7 +159,9 @@ const readSegment = (
 const startOf = (head: Summary, before: Rebuilt | undefined): Rebuilt => {
   if (before === undefined) return new Rebuilt(head)
   if (!encodeHead(0, before.summary()).equals(encodeHead(0, head))) {
-    throw new MalformedBytes(`it continues a log that ends at ${head.lastIndex}; the segment before it, which ends at ${before.lastIndex}, does not lead there`)
+    throw new MalformedBytes(
+      `it continues a log that ends at ${head.lastIndex}; the segment before it, which ends at ${before.lastIndex}, does not lead there`,
+    )
   }
   return before
 }

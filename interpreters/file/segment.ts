@@ -15,7 +15,8 @@ export interface Segment {
 }
 
 const NAME = /^wal-(\d{12})$/
-export const segmentPath = (directory: string, number: number): string => join(directory, `wal-${String(number).padStart(12, "0")}`)
+export const segmentPath = (directory: string, number: number): string =>
+  join(directory, `wal-${String(number).padStart(12, "0")}`)
 /** undefined: not a segment. */
 export const segmentNumber = (name: string): number | undefined => {
   const digits = NAME.exec(name)?.[1]

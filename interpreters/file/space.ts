@@ -16,7 +16,12 @@ export interface SpaceWatch {
   readonly measure: () => Promise<void>
 }
 
-export const watchSpace = (files: Files, directory: string, marks: SpaceMarks, changed: (low: boolean) => void): SpaceWatch => {
+export const watchSpace = (
+  files: Files,
+  directory: string,
+  marks: SpaceMarks,
+  changed: (low: boolean) => void,
+): SpaceWatch => {
   let low = false
   let last: number | null = null
   let refusals = 0

@@ -15,7 +15,16 @@ import type { Persist } from "../../core/index.ts"
 import type { StorageHandlers, StorageStats } from "../contract.ts"
 import { Writer } from "../bytes.ts"
 import { Histogram } from "../metrics/index.ts"
-import { adviceFor, codeOf, DirectoryGone, isFull, isOutOfDescriptors, SyncFailed, WriteFailed, type StorageError } from "./errors.ts"
+import {
+  adviceFor,
+  codeOf,
+  DirectoryGone,
+  isFull,
+  isOutOfDescriptors,
+  SyncFailed,
+  WriteFailed,
+  type StorageError,
+} from "./errors.ts"
 import { beginFrame, HEADER, sealFrame, SECTOR, summaryAfter, writePersist, type Summary } from "./frame.ts"
 import type { Files, OpenFile } from "./files.ts"
 import type { FormatKeeper, Synced } from "./identity.ts"
@@ -134,7 +143,9 @@ export class Wal {
   }
   /** For how long the oldest batch that was handed over has not been durable, and what it waits for if not for the disk's work. */
   get pending(): Pending {
-    return this.phase === "working" || this.phase === "blocked" ? { ms: performance.now() - this.since, wanting: this.wanting, lacks: this.lacks } : { ms: 0, wanting: null, lacks: null }
+    return this.phase === "working" || this.phase === "blocked"
+      ? { ms: performance.now() - this.since, wanting: this.wanting, lacks: this.lacks }
+      : { ms: 0, wanting: null, lacks: null }
   }
   /** Whether it may still be written to; files of the log are missing only if they are listed here before and after. */
   get files(): readonly string[] {
@@ -164,7 +175,13 @@ export class Wal {
   /** `syncMs`: what all syncs took together. */
   stats(): StorageStats & { readonly syncMs: number } {
     const bytes = this.segments.reduce((sum, segment) => sum + segment.bytes, 0)
-    return { bytes, segments: this.segments.length, syncs: this.syncs, bytesWritten: this.bytesWritten, syncMs: Math.round(this.syncTimes.sum * 1000) }
+    return {
+      bytes,
+      segments: this.segments.length,
+      syncs: this.syncs,
+      bytesWritten: this.bytesWritten,
+      syncMs: Math.round(this.syncTimes.sum * 1000),
+    }
   }
 
   private settle(): void {
@@ -277,7 +294,9 @@ export class Wal {
 
   /** Segments at the front whose entries the durable base covers: out of FORMAT first, then off the disk. */
   private trim(): void {
-    const needed = this.segments.findIndex((segment) => segment === this.segment || segment.highest > this.durable.base.index)
+    const needed = this.segments.findIndex(
+      (segment) => segment === this.segment || segment.highest > this.durable.base.index,
+    )
     const first = this.segments[needed]
     if (this.trimming !== null || needed <= 0 || first === undefined) return
     const { files, directory, format } = this.setup
@@ -302,8 +321,11 @@ export class Wal {
 /** Of a directory in use: what is not there any more was taken away. */
 export const failureOf = (directory: string, cause: unknown): StorageError => {
   const root = cause instanceof SyncFailed || cause instanceof WriteFailed ? cause.cause : cause
-  if (codeOf(root) === "ENOENT") return new DirectoryGone({ directory, missing: root instanceof Error ? root.message : String(root) })
-  return cause instanceof SyncFailed || cause instanceof WriteFailed ? cause : new WriteFailed({ file: directory, cause })
+  if (codeOf(root) === "ENOENT")
+    return new DirectoryGone({ directory, missing: root instanceof Error ? root.message : String(root) })
+  return cause instanceof SyncFailed || cause instanceof WriteFailed
+    ? cause
+    : new WriteFailed({ file: directory, cause })
 }
 
 const newBatch = (writer: Writer, after: Summary): Batch => {

@@ -31,7 +31,10 @@ export const watchDirectory = ({ files, directory, lock, space, wal, format, wai
   /** Told once, until it is over. */
   const troubles = new Set<string>()
   const told = (what: string, error: unknown): void => {
-    if (!troubles.has(what)) waiting(`${directory}: ${what} (${error instanceof Error ? error.message : String(error)}). It is tried again every second.`)
+    if (!troubles.has(what))
+      waiting(
+        `${directory}: ${what} (${error instanceof Error ? error.message : String(error)}). It is tried again every second.`,
+      )
     troubles.add(what)
   }
 
@@ -49,7 +52,9 @@ export const watchDirectory = ({ files, directory, lock, space, wal, format, wai
     troubles.delete("it cannot be looked at")
     // Segments come and go meanwhile: only one that belongs to the log before and after must be there.
     const still = new Set(wal.files)
-    const gone = ["FORMAT", ...before.filter((path) => still.has(path)).map((path) => basename(path))].filter((name) => !names.has(name))
+    const gone = ["FORMAT", ...before.filter((path) => still.has(path)).map((path) => basename(path))].filter(
+      (name) => !names.has(name),
+    )
     return gone.length === 0 ? null : `${gone.join(", ")} ${gone.length === 1 ? "is" : "are"} missing`
   }
 
@@ -58,7 +63,9 @@ export const watchDirectory = ({ files, directory, lock, space, wal, format, wai
     try {
       const now = await readFormat(files, directory)
       if (now === null) return "FORMAT is missing"
-      return now.identity.self.incarnation === format.current().identity.self.incarnation ? null : "another directory stands in its place"
+      return now.identity.self.incarnation === format.current().identity.self.incarnation
+        ? null
+        : "another directory stands in its place"
     } catch (error) {
       told("FORMAT cannot be read", error)
       return null
@@ -77,7 +84,9 @@ export const watchDirectory = ({ files, directory, lock, space, wal, format, wai
         return instead === null ? error : new DirectoryGone({ directory, missing: instead })
       }
       told("the lock cannot be renewed", error)
-      return performance.now() - renewed > UNRENEWED ? new WriteFailed({ file: `the lock of ${directory}`, cause: error }) : null
+      return performance.now() - renewed > UNRENEWED
+        ? new WriteFailed({ file: `the lock of ${directory}`, cause: error })
+        : null
     }
   }
 

@@ -49,14 +49,19 @@ const LONGEST_TIMER = 2 ** 31 - 1
 export class LeaseLost extends Error {
   override readonly name = "LeaseLost"
   constructor(lease: string) {
-    super(`the lease ${lease} could not be made to last longer in time: another holder may have it by now. Stop what needs it; what was done since with its token is refused by whoever compares tokens`)
+    super(
+      `the lease ${lease} could not be made to last longer in time: another holder may have it by now. Stop what needs it; what was done since with its token is refused by whoever compares tokens`,
+    )
   }
 }
 
 const aborted = (signal: AbortSignal | undefined): signal is AbortSignal => signal?.aborted === true
-const reasonOf = (signal: AbortSignal): Error => (signal.reason instanceof Error ? signal.reason : new Error("aborted", { cause: signal.reason }))
+const reasonOf = (signal: AbortSignal): Error =>
+  signal.reason instanceof Error ? signal.reason : new Error("aborted", { cause: signal.reason })
 
-type Taken = { readonly type: "held"; readonly token: number; readonly until: number } | { readonly type: "wait"; readonly millis: number; readonly taken: boolean }
+type Taken =
+  | { readonly type: "held"; readonly token: number; readonly until: number }
+  | { readonly type: "wait"; readonly millis: number; readonly taken: boolean }
 
 /** One holder's requests for one lease. */
 class Claim {
@@ -85,7 +90,11 @@ class Claim {
       if (told.type === "held") return { type: "held", token: told.token, until: asked + ttl * COUNTED_ON }
       // Executed after every earlier request of this holder, and none of them had got it.
       this.open = false
-      return { type: "wait", taken: told.type === "taken", millis: told.type === "taken" ? Math.min(told.remaining, ttl / 4) : FIRST_PAUSE_MS }
+      return {
+        type: "wait",
+        taken: told.type === "taken",
+        millis: told.type === "taken" ? Math.min(told.remaining, ttl / 4) : FIRST_PAUSE_MS,
+      }
     } catch (error) {
       const rejection = table.unanswered(error)
       if (rejection === "final") throw error
@@ -108,7 +117,11 @@ export const lock = async (table: LeaseTable, name: string, options: LeaseOption
   const { now, after } = surroundings
   const claim = new Claim(table, name, options.holder ?? `${table.id}:${surroundings.secret(8)}`, ttl, now)
   /** Until `what` is over, so many milliseconds have passed, or `end` aborts. */
-  const wait = async <A>(what: Promise<A> | null, millis: number | null, end: AbortSignal | undefined): Promise<A | null> => {
+  const wait = async <A>(
+    what: Promise<A> | null,
+    millis: number | null,
+    end: AbortSignal | undefined,
+  ): Promise<A | null> => {
     let stop = (): void => {}
     const other = new Promise<null>((resolve) => {
       const alarm = millis === null ? null : after(millis, () => resolve(null))
@@ -129,7 +142,12 @@ export const lock = async (table: LeaseTable, name: string, options: LeaseOption
   for (;;) {
     if (aborted(signal)) {
       // No longer than the lease would last: then it has ended by itself.
-      if (claim.open) await wait(claim.release().catch(() => undefined), ttl, undefined)
+      if (claim.open)
+        await wait(
+          claim.release().catch(() => undefined),
+          ttl,
+          undefined,
+        )
       throw reasonOf(signal)
     }
     const taking = claim.take()
@@ -145,7 +163,12 @@ export const lock = async (table: LeaseTable, name: string, options: LeaseOption
   }
 }
 
-const hold = (claim: Claim, { token, ...first }: Extract<Taken, { type: "held" }>, signal: AbortSignal | undefined, { now, after }: Surroundings): Lock => {
+const hold = (
+  claim: Claim,
+  { token, ...first }: Extract<Taken, { type: "held" }>,
+  signal: AbortSignal | undefined,
+  { now, after }: Surroundings,
+): Lock => {
   const { name, ttl } = claim
   const ending = new AbortController()
   let { until } = first
@@ -174,7 +197,10 @@ const hold = (claim: Claim, { token, ...first }: Extract<Taken, { type: "held" }
   }
   // What cannot be released ends by itself; a rejection here would be nobody's, and end the process.
   const released = (): void => void release().catch(() => undefined)
-  const watch = (): ReturnType<Surroundings["after"]> => after(Math.min(until - now(), LONGEST_TIMER), () => (now() < until ? void (lapse = watch()) : end(new LeaseLost(name))))
+  const watch = (): ReturnType<Surroundings["after"]> =>
+    after(Math.min(until - now(), LONGEST_TIMER), () =>
+      now() < until ? void (lapse = watch()) : end(new LeaseLost(name)),
+    )
   const renew = async (): Promise<void> => {
     if (over) return
     try {
@@ -202,7 +228,11 @@ const hold = (claim: Claim, { token, ...first }: Extract<Taken, { type: "held" }
 }
 
 /** Takes part in the election called `name` until `signal` aborts: whoever holds the lease leads. Of one name, one leads at a time. */
-export const elect = async (table: LeaseTable, name: string, { onLead, ...options }: LeaseOptions & Campaign): Promise<void> => {
+export const elect = async (
+  table: LeaseTable,
+  name: string,
+  { onLead, ...options }: LeaseOptions & Campaign,
+): Promise<void> => {
   while (!aborted(options.signal)) {
     let held: Lock
     try {

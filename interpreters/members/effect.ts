@@ -4,13 +4,22 @@ import { MemberAborted, MemberError } from "./errors.ts"
 import type { Done, Members, VerbOptions } from "./members.ts"
 import type { MemberList } from "./list.ts"
 
-type AsEffect<F> = F extends (...args: infer A) => Promise<infer R> ? (...args: A) => Effect.Effect<R, MemberError> : never
+type AsEffect<F> = F extends (...args: infer A) => Promise<infer R>
+  ? (...args: A) => Effect.Effect<R, MemberError>
+  : never
 export type MembersEffect = { readonly [V in keyof Members]: AsEffect<Members[V]> }
 
 const run = <A extends Done | MemberList>(verb: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, MemberError> =>
-  Effect.tryPromise({ try: verb, catch: (error) => (error instanceof MemberError ? error : new MemberAborted(String(error), null, true)) })
-const both = (given: AbortSignal | undefined, own: AbortSignal): AbortSignal => (given === undefined ? own : AbortSignal.any([given, own]))
-const until = <O extends Pick<VerbOptions, "signal">>(options: O | undefined, signal: AbortSignal): O & { readonly signal: AbortSignal } => ({ ...(options ?? ({} as O)), signal: both(options?.signal, signal) })
+  Effect.tryPromise({
+    try: verb,
+    catch: (error) => (error instanceof MemberError ? error : new MemberAborted(String(error), null, true)),
+  })
+const both = (given: AbortSignal | undefined, own: AbortSignal): AbortSignal =>
+  given === undefined ? own : AbortSignal.any([given, own])
+const until = <O extends Pick<VerbOptions, "signal">>(
+  options: O | undefined,
+  signal: AbortSignal,
+): O & { readonly signal: AbortSignal } => ({ ...(options ?? ({} as O)), signal: both(options?.signal, signal) })
 
 export const membersEffect = (members: Members): MembersEffect => ({
   list: (options) => run((signal) => members.list(until(options, signal))),

@@ -31,7 +31,10 @@ export class MemberUnfinished extends MemberError {
   /** How far a newcomer was that has to catch up first; null: none has. */
   readonly catchUp: CatchUp | null
   constructor(seconds: number, last: string, leader: string | null, begun: boolean, catchUp: CatchUp | null) {
-    super(`not done within ${seconds} s: ${last}. ${begun ? "What was begun goes on by itself as far as it can" : "Nothing was changed"}; ask for the same again, at any node, to go on with it`, leader)
+    super(
+      `not done within ${seconds} s: ${last}. ${begun ? "What was begun goes on by itself as far as it can" : "Nothing was changed"}; ask for the same again, at any node, to go on with it`,
+      leader,
+    )
     this.executed = begun ? "unknown" : "no"
     this.catchUp = catchUp
   }
@@ -43,7 +46,10 @@ export class MemberNoLeader extends MemberError {
   readonly executed: "no" | "unknown"
   constructor(seconds: number, leader: string | null, begun: boolean) {
     const what = leader === null ? "no leader is known" : `the leader, ${leader}, did not answer`
-    super(`${what} for ${seconds} s: see that a majority of the members runs and is connected. ${begun ? "What was begun may come about later" : "Nothing was changed"}; ask for the same again, at any node`, leader)
+    super(
+      `${what} for ${seconds} s: see that a majority of the members runs and is connected. ${begun ? "What was begun may come about later" : "Nothing was changed"}; ask for the same again, at any node`,
+      leader,
+    )
     this.executed = begun ? "unknown" : "no"
   }
 }
@@ -53,7 +59,10 @@ export class MemberAborted extends MemberError {
   override readonly name = "MemberAborted"
   readonly executed: "no" | "unknown"
   constructor(why: string, leader: string | null, begun: boolean) {
-    super(`${why}. ${begun ? "What was begun may come about later" : "Nothing was changed"}; ask for the same again, at any node`, leader)
+    super(
+      `${why}. ${begun ? "What was begun may come about later" : "Nothing was changed"}; ask for the same again, at any node`,
+      leader,
+    )
     this.executed = begun ? "unknown" : "no"
   }
 }

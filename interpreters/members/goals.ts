@@ -3,7 +3,18 @@
  * knows, so a goal that was half reached, by whomever, is simply gone on with; one that is reached needs no step. That
  * makes every verb safe to repeat, after any outcome and at any node.
  */
-import { configurationOf, hasQuorum, sameMember, type Addresses, type Configuration, type Index, type Leader, type Member, type Progress, type State } from "../../core/index.ts"
+import {
+  configurationOf,
+  hasQuorum,
+  sameMember,
+  type Addresses,
+  type Configuration,
+  type Index,
+  type Leader,
+  type Member,
+  type Progress,
+  type State,
+} from "../../core/index.ts"
 
 export type Goal =
   /** It gets the log, and decides nothing. `address`: where it is found, if it has not said so itself. */
@@ -15,7 +26,13 @@ export type Goal =
    * `by` votes in the place of `name`. The same name: with the directory that it has now, for the one that the cluster knows
    * is lost. Another name: that becomes a learner first, and `name` votes until it has caught up.
    */
-  | { readonly type: "replace"; readonly name: string; readonly by: string; readonly address: string | null; readonly evenIfQuorumIsLost: boolean }
+  | {
+      readonly type: "replace"
+      readonly name: string
+      readonly by: string
+      readonly address: string | null
+      readonly evenIfQuorumIsLost: boolean
+    }
   /** Somebody else than `from` leads: `to`, if it is given. */
   | { readonly type: "transfer"; readonly to: string | null; readonly from: string | null }
 
@@ -37,7 +54,16 @@ export interface CatchUp {
   readonly snapshotSent: number | null
 }
 
-export type RefusalReason = "unknownMember" | "otherIncarnation" | "stillThere" | "lastVoter" | "wouldLoseQuorum" | "notAVoter" | "busy" | "exhausted" | "notPossible"
+export type RefusalReason =
+  | "unknownMember"
+  | "otherIncarnation"
+  | "stillThere"
+  | "lastVoter"
+  | "wouldLoseQuorum"
+  | "notAVoter"
+  | "busy"
+  | "exhausted"
+  | "notPossible"
 export type Step =
   | { readonly type: "done"; readonly text: string }
   | { readonly type: "change"; readonly configuration: Omit<Configuration, "outgoing">; readonly text: string }
@@ -92,25 +118,44 @@ export const catchUpOf = (view: View, member: Member): CatchUp => {
 const isCaughtUp = (view: View, member: Member): boolean => {
   const { state } = view
   const { bytesLeft, matchIndex } = catchUpOf(view, member)
-  return progressOf(view, member)?.condition === "ready" && isReachable(view, member) && matchIndex >= (state.configurations.at(-1)?.index ?? 0) && bytesLeft !== null && bytesLeft <= state.settings.maxBatchBytes
+  return (
+    progressOf(view, member)?.condition === "ready" &&
+    isReachable(view, member) &&
+    matchIndex >= (state.configurations.at(-1)?.index ?? 0) &&
+    bytesLeft !== null &&
+    bytesLeft <= state.settings.maxBatchBytes
+  )
 }
 const catchingUp = (view: View, member: Member): Step => {
   const catchUp = catchUpOf(view, member)
   const { name, matchIndex, lastIndex, bytesLeft, snapshotSent } = catchUp
   if (!isReachable(view, member)) return wait(`${name} is not heard of: see that it runs and is connected`, catchUp)
-  if (snapshotSent !== null) return wait(`${name} is catching up: ${snapshotSent} bytes of a snapshot are sent`, catchUp)
-  return wait(`${name} is catching up: entry ${matchIndex} of ${lastIndex}${bytesLeft === null ? "" : `, ${bytesLeft} bytes to go`}`, catchUp)
+  if (snapshotSent !== null)
+    return wait(`${name} is catching up: ${snapshotSent} bytes of a snapshot are sent`, catchUp)
+  return wait(
+    `${name} is catching up: entry ${matchIndex} of ${lastIndex}${bytesLeft === null ? "" : `, ${bytesLeft} bytes to go`}`,
+    catchUp,
+  )
 }
 
-const nameIs = (name: string) => (member: Member): boolean => member.name === name
-const without = (members: readonly Member[], name: string): readonly Member[] => members.filter((member) => member.name !== name)
+const nameIs =
+  (name: string) =>
+  (member: Member): boolean =>
+    member.name === name
+const without = (members: readonly Member[], name: string): readonly Member[] =>
+  members.filter((member) => member.name !== name)
 const addressesOf = ({ addresses = {} }: Configuration, name: string, address: string | null): Addresses =>
   address === null || address === "" ? addresses : { ...addresses, [name]: address }
-const addressesWithout = ({ addresses = {} }: Configuration, name: string): Addresses => Object.fromEntries(Object.entries(addresses).filter(([known]) => known !== name))
+const addressesWithout = ({ addresses = {} }: Configuration, name: string): Addresses =>
+  Object.fromEntries(Object.entries(addresses).filter(([known]) => known !== name))
 
 /** Refused if too few of these voters are there to decide anything. */
 const quorumKept = (view: View, voters: readonly Member[], even: boolean, what: string): Step | null => {
-  if (voters.length === 0) return refuse("lastVoter", `${what} would leave nobody who votes. Nothing was changed: add and promote another one first`)
+  if (voters.length === 0)
+    return refuse(
+      "lastVoter",
+      `${what} would leave nobody who votes. Nothing was changed: add and promote another one first`,
+    )
   const reachable = (member: Member): boolean => isReachable(view, member)
   if (even || hasQuorum({ voters, outgoing: [], learners: [] }, reachable)) return null
   const away = voters.filter((voter) => !reachable(voter))
@@ -125,12 +170,21 @@ const newcomer = (view: View, name: string, address: string | null): Presence | 
   const presence = view.presence(name)
   if (presence?.connected === true) return presence
   const at = presence?.address ?? null
-  if (address !== null && at !== address) return { type: "reach", name, address, text: `looking for ${name} at ${address}` }
-  return wait(at === null ? `${name} has not been heard of: start it with an empty directory and the addresses of this cluster, or give its address` : `${name} is not connected at ${at}: see that it runs`)
+  if (address !== null && at !== address)
+    return { type: "reach", name, address, text: `looking for ${name} at ${address}` }
+  return wait(
+    at === null
+      ? `${name} has not been heard of: start it with an empty directory and the addresses of this cluster, or give its address`
+      : `${name} is not connected at ${at}: see that it runs`,
+  )
 }
 const isStep = (found: Presence | Step): found is Step => "type" in found
 
-const learn = (now: Configuration, { member, address }: Presence, wanted: string | null): Omit<Configuration, "outgoing"> => ({
+const learn = (
+  now: Configuration,
+  { member, address }: Presence,
+  wanted: string | null,
+): Omit<Configuration, "outgoing"> => ({
   voters: without(now.voters, member.name),
   learners: [...without(now.learners, member.name), member],
   addresses: addressesOf(now, member.name, wanted ?? address),
@@ -141,14 +195,33 @@ const stepToAdd = (view: View, now: Configuration, { name, address }: Extract<Go
   const votes = now.voters.some(nameIs(name))
   if (known === undefined) {
     const found = newcomer(view, name, address)
-    return isStep(found) ? found : { type: "change", configuration: learn(now, found, address), text: `${name} becomes a learner (incarnation ${found.member.incarnation})` }
+    return isStep(found)
+      ? found
+      : {
+          type: "change",
+          configuration: learn(now, found, address),
+          text: `${name} becomes a learner (incarnation ${found.member.incarnation})`,
+        }
   }
   const presence = view.presence(name)
   if (presence?.connected === true && !sameMember(presence.member, known)) {
-    if (votes) return refuse("otherIncarnation", `${name} is a voter already, of incarnation ${known.incarnation}, and came back with another directory (incarnation ${presence.member.incarnation}). Nothing was changed: replace it`)
-    return { type: "change", configuration: learn(now, presence, address), text: `${name} becomes a learner with the directory that it has now (incarnation ${presence.member.incarnation})` }
+    if (votes)
+      return refuse(
+        "otherIncarnation",
+        `${name} is a voter already, of incarnation ${known.incarnation}, and came back with another directory (incarnation ${presence.member.incarnation}). Nothing was changed: replace it`,
+      )
+    return {
+      type: "change",
+      configuration: learn(now, presence, address),
+      text: `${name} becomes a learner with the directory that it has now (incarnation ${presence.member.incarnation})`,
+    }
   }
-  if (address !== null && now.addresses?.[name] !== address) return { type: "change", configuration: { voters: now.voters, learners: now.learners, addresses: addressesOf(now, name, address) }, text: `${name} is found at ${address} from now on` }
+  if (address !== null && now.addresses?.[name] !== address)
+    return {
+      type: "change",
+      configuration: { voters: now.voters, learners: now.learners, addresses: addressesOf(now, name, address) },
+      text: `${name} is found at ${address} from now on`,
+    }
   return done(votes ? `${name} is a voter` : `${name} is a learner`)
 }
 
@@ -160,47 +233,76 @@ const stepToVote = (view: View, now: Configuration, member: Member, instead: str
   return (
     quorumKept(view, voters, even, `making ${member.name} a voter`) ?? {
       type: "change",
-      configuration: instead === null ? { voters, learners } : { voters, learners: without(learners, instead), addresses: addressesWithout(now, instead) },
+      configuration:
+        instead === null
+          ? { voters, learners }
+          : { voters, learners: without(learners, instead), addresses: addressesWithout(now, instead) },
       text: `${member.name} becomes a voter${instead === null ? "" : ` in the place of ${instead}`}`,
     }
   )
 }
 
-const stepToPromote = (view: View, now: Configuration, { name, evenIfQuorumIsLost }: Extract<Goal, { type: "promote" }>): Step => {
+const stepToPromote = (
+  view: View,
+  now: Configuration,
+  { name, evenIfQuorumIsLost }: Extract<Goal, { type: "promote" }>,
+): Step => {
   if (now.voters.some(nameIs(name))) return done(`${name} is a voter`)
   const learner = now.learners.find(nameIs(name))
   if (learner === undefined) return refuse("unknownMember", `${name} is no member. Nothing was changed: add it first`)
   const presence = view.presence(name)
-  if (presence?.connected === true && !sameMember(presence.member, learner)) return refuse("otherIncarnation", `${name} came back with another directory (incarnation ${presence.member.incarnation}) than the one that is a learner (${learner.incarnation}). Nothing was changed: call add for what is there now, then promote it`)
+  if (presence?.connected === true && !sameMember(presence.member, learner))
+    return refuse(
+      "otherIncarnation",
+      `${name} came back with another directory (incarnation ${presence.member.incarnation}) than the one that is a learner (${learner.incarnation}). Nothing was changed: call add for what is there now, then promote it`,
+    )
   return stepToVote(view, now, learner, null, evenIfQuorumIsLost)
 }
 
-const stepToRemove = (view: View, now: Configuration, { name, evenIfQuorumIsLost }: Extract<Goal, { type: "remove" }>): Step => {
+const stepToRemove = (
+  view: View,
+  now: Configuration,
+  { name, evenIfQuorumIsLost }: Extract<Goal, { type: "remove" }>,
+): Step => {
   const voters = without(now.voters, name)
   const learners = without(now.learners, name)
   const votes = voters.length < now.voters.length
   if (!votes && learners.length === now.learners.length) return done(`${name} is no member`)
-  const change: Step = { type: "change", configuration: { voters, learners, addresses: addressesWithout(now, name) }, text: `${name} leaves the cluster` }
+  const change: Step = {
+    type: "change",
+    configuration: { voters, learners, addresses: addressesWithout(now, name) },
+    text: `${name} leaves the cluster`,
+  }
   return votes ? (quorumKept(view, voters, evenIfQuorumIsLost, `removing ${name}`) ?? change) : change
 }
 
-const stepToReplaceDisk = (view: View, now: Configuration, { name, address, evenIfQuorumIsLost }: Extract<Goal, { type: "replace" }>): Step => {
+const stepToReplaceDisk = (
+  view: View,
+  now: Configuration,
+  { name, address, evenIfQuorumIsLost }: Extract<Goal, { type: "replace" }>,
+): Step => {
   const voter = now.voters.find(nameIs(name))
   const learner = now.learners.find(nameIs(name))
   const known = voter ?? learner
-  if (known === undefined) return refuse("unknownMember", `${name} is no member. Nothing was changed: add it, then promote it`)
+  if (known === undefined)
+    return refuse("unknownMember", `${name} is no member. Nothing was changed: add it, then promote it`)
   const presence = view.presence(name)
   if (presence?.connected === true && sameMember(presence.member, known)) {
     if (learner !== undefined) return stepToVote(view, now, learner, null, evenIfQuorumIsLost)
     if (address !== null && presence.address !== null && presence.address !== address)
-      return refuse("stillThere", `${name} runs at ${presence.address} with the directory that the cluster knows. Nothing was changed: stop it there before it is replaced by the one at ${address}`)
+      return refuse(
+        "stillThere",
+        `${name} runs at ${presence.address} with the directory that the cluster knows. Nothing was changed: stop it there before it is replaced by the one at ${address}`,
+      )
     return done(`${name} votes with the directory that it has (incarnation ${known.incarnation})`)
   }
   const found = newcomer(view, name, address)
   if (isStep(found)) return found
   const text = `${name} becomes a learner with the directory that it has now (incarnation ${found.member.incarnation}); the one of incarnation ${known.incarnation} counts no more`
   const change: Step = { type: "change", configuration: learn(now, found, address), text }
-  return voter === undefined ? change : (quorumKept(view, without(now.voters, name), evenIfQuorumIsLost, `replacing ${name}`) ?? change)
+  return voter === undefined
+    ? change
+    : (quorumKept(view, without(now.voters, name), evenIfQuorumIsLost, `replacing ${name}`) ?? change)
 }
 
 const stepToReplaceMachine = (view: View, now: Configuration, goal: Extract<Goal, { type: "replace" }>): Step => {
@@ -210,13 +312,26 @@ const stepToReplaceMachine = (view: View, now: Configuration, goal: Extract<Goal
   const heir = [...now.voters, ...now.learners].find(nameIs(by))
   if (now.voters.some(nameIs(by))) {
     if (voter === undefined && learner === undefined) return done(`${by} votes, ${name} is no member`)
-    return refuse("notPossible", `${by} votes already, so it can take nobody's place. Nothing was changed: to have one voter less, remove ${name}`)
+    return refuse(
+      "notPossible",
+      `${by} votes already, so it can take nobody's place. Nothing was changed: to have one voter less, remove ${name}`,
+    )
   }
-  if (voter === undefined) return refuse(learner === undefined ? "unknownMember" : "notAVoter", `${name} does not vote, so nobody can vote in its place. Nothing was changed: add ${by}, then promote it`)
+  if (voter === undefined)
+    return refuse(
+      learner === undefined ? "unknownMember" : "notAVoter",
+      `${name} does not vote, so nobody can vote in its place. Nothing was changed: add ${by}, then promote it`,
+    )
   const presence = view.presence(by)
   if (heir === undefined || (presence?.connected === true && !sameMember(presence.member, heir))) {
     const found = newcomer(view, by, address)
-    return isStep(found) ? found : { type: "change", configuration: learn(now, found, address), text: `${by} becomes a learner (incarnation ${found.member.incarnation})` }
+    return isStep(found)
+      ? found
+      : {
+          type: "change",
+          configuration: learn(now, found, address),
+          text: `${by} becomes a learner (incarnation ${found.member.incarnation})`,
+        }
   }
   return stepToVote(view, now, heir, name, evenIfQuorumIsLost)
 }
@@ -225,12 +340,21 @@ const stepToTransfer = (view: View, now: Configuration, { to, from }: Extract<Go
   const { self } = view.state
   if (to === null ? self.name !== from : self.name === to) return done(`${self.name} leads`)
   if (view.leader.transfer !== null) return wait(`leadership is being handed over to ${view.leader.transfer.to.name}`)
-  if (to === null) return now.voters.length < 2 ? refuse("notPossible", `${self.name} is the only voter: there is nobody to lead in its place`) : { type: "transfer", to: null, text: "leadership is handed over" }
+  if (to === null)
+    return now.voters.length < 2
+      ? refuse("notPossible", `${self.name} is the only voter: there is nobody to lead in its place`)
+      : { type: "transfer", to: null, text: "leadership is handed over" }
   const target = now.voters.find(nameIs(to))
-  if (target === undefined) return refuse("notAVoter", `${to} is no voter, so it cannot lead. ${self.name} goes on. The voters are ${list(now.voters)}`)
+  if (target === undefined)
+    return refuse(
+      "notAVoter",
+      `${to} is no voter, so it cannot lead. ${self.name} goes on. The voters are ${list(now.voters)}`,
+    )
   if (!isReachable(view, target)) return wait(`${to} is not heard of: see that it runs and is connected`)
   // While leadership is handed over the leader takes no writes: not before the target can take over at once.
-  return isCaughtUp(view, target) ? { type: "transfer", to: target, text: `leadership is handed over to ${to}` } : catchingUp(view, target)
+  return isCaughtUp(view, target)
+    ? { type: "transfer", to: target, text: `leadership is handed over to ${to}` }
+    : catchingUp(view, target)
 }
 
 /** Who of the voters keeps a change from being committed, for people. */
@@ -246,7 +370,8 @@ export const nextStep = (view: View, goal: Goal): Step => {
   if (inForce === undefined) return wait("no configuration is known")
   const now = inForce.configuration
   if (goal.type === "transfer") return stepToTransfer(view, now, goal)
-  if (now.outgoing.length > 0 || inForce.index > state.commitIndex || state.commitIndex < leader.termStart) return wait(`a change is being committed${absent(view)}`)
+  if (now.outgoing.length > 0 || inForce.index > state.commitIndex || state.commitIndex < leader.termStart)
+    return wait(`a change is being committed${absent(view)}`)
   if (leader.transfer !== null) return wait(`leadership is being handed over to ${leader.transfer.to.name}`)
   switch (goal.type) {
     case "add":

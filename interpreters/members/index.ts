@@ -1,6 +1,24 @@
 /** Who belongs to a cluster and who leads it: verbs that any node takes, and the list. */
 export { MemberAborted, MemberError, MemberNoLeader, MemberRefused, MemberUnfinished } from "./errors.ts"
 export { membersEffect, type MembersEffect } from "./effect.ts"
-export { nextStep, type CatchUp, type Goal, type Presence, type RefusalReason as MemberRefusalReason, type Step, type View } from "./goals.ts"
+export {
+  nextStep,
+  type CatchUp,
+  type Goal,
+  type Presence,
+  type RefusalReason as MemberRefusalReason,
+  type Step,
+  type View,
+} from "./goals.ts"
 export type { MemberList, MemberView, Newcomer } from "./list.ts"
-export { makeMembers, type Acquaintances, type Done, type ForcedOptions, type Members, type MembersOptions, type Progress, type RunningMembers, type VerbOptions } from "./members.ts"
+export {
+  makeMembers,
+  type Acquaintances,
+  type Done,
+  type ForcedOptions,
+  type Members,
+  type MembersOptions,
+  type Progress,
+  type RunningMembers,
+  type VerbOptions,
+} from "./members.ts"

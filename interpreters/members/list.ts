@@ -40,7 +40,14 @@ export interface MemberList {
   readonly waiting: readonly Newcomer[]
 }
 
-export const listMembers = (state: Readonly<State>, leader: Member | null, cluster: string | null, presence: (name: string) => Presence | null, others: readonly Presence[], own: string | null): MemberList => {
+export const listMembers = (
+  state: Readonly<State>,
+  leader: Member | null,
+  cluster: string | null,
+  presence: (name: string) => Presence | null,
+  others: readonly Presence[],
+  own: string | null,
+): MemberList => {
   const configuration = configurationOf(state)
   const { voters, outgoing, learners, addresses = {} } = configuration
   const leads = state.role.type === "leader" ? state.role : null
@@ -49,14 +56,16 @@ export const listMembers = (state: Readonly<State>, leader: Member | null, clust
     const there = presence(member.name)
     const same = there !== null && there.member.incarnation === member.incarnation
     const known = leads === null || self ? null : catchUpOf({ state, leader: leads, presence }, member)
-    const matchIndex = known === null ? (self ? state.durability.index : null) : known.matchIndex === 0 ? null : known.matchIndex
+    const matchIndex =
+      known === null ? (self ? state.durability.index : null) : known.matchIndex === 0 ? null : known.matchIndex
     return {
       name: member.name,
       incarnation: member.incarnation,
       role,
       leads: leader !== null && leader.name === member.name && leader.incarnation === member.incarnation,
       address: addresses[member.name] ?? (self ? own : (there?.address ?? null)),
-      reachable: leads === null ? self || (same && there.connected) : isReachable({ state, leader: leads, presence }, member),
+      reachable:
+        leads === null ? self || (same && there.connected) : isReachable({ state, leader: leads, presence }, member),
       matchIndex,
       lag: known === null ? (self && leads !== null ? 0 : null) : matchIndex === null ? null : known.entriesLeft,
       lagBytes: known === null ? (self && leads !== null ? 0 : null) : matchIndex === null ? null : known.bytesLeft,
@@ -66,7 +75,9 @@ export const listMembers = (state: Readonly<State>, leader: Member | null, clust
   }
   const all = [
     ...voters.map((member) => view(member, "voter")),
-    ...outgoing.filter(({ name }) => ![...voters, ...learners].some((other) => other.name === name)).map((member) => view(member, "leaving")),
+    ...outgoing
+      .filter(({ name }) => ![...voters, ...learners].some((other) => other.name === name))
+      .map((member) => view(member, "leaving")),
     ...learners.map((member) => view(member, "learner")),
   ]
   return {
@@ -76,6 +87,8 @@ export const listMembers = (state: Readonly<State>, leader: Member | null, clust
     asSeenBy: state.self.name,
     changing: outgoing.length > 0 || (state.configurations.at(-1)?.index ?? 0) > state.commitIndex,
     members: all,
-    waiting: others.filter(({ member }) => !all.some(({ name }) => name === member.name)).map(({ member, address }) => ({ ...member, address })),
+    waiting: others
+      .filter(({ member }) => !all.some(({ name }) => name === member.name))
+      .map(({ member, address }) => ({ ...member, address })),
   }
 }

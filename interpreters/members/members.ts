@@ -14,7 +14,12 @@ import { bytesOf, isGoal, readAnswer, readQuestion, type Answer, type Question }
 
 /** What a transport knows of peers, beside the contract. */
 export interface Acquaintances {
-  readonly peers: () => readonly { readonly name: string; readonly member: Member | null; readonly connected: boolean; readonly address?: string }[]
+  readonly peers: () => readonly {
+    readonly name: string
+    readonly member: Member | null
+    readonly connected: boolean
+    readonly address?: string
+  }[]
   /** Who dials this node and is not among its peers. */
   readonly unlisted?: () => readonly { readonly member: Member; readonly address: string }[]
   /** Look for that peer there. */
@@ -92,7 +97,14 @@ const SURE_MS = 1500
 /** Told as the reason if it has lasted that long as the end comes. */
 const LEADERLESS_MS = 1000
 
-export const makeMembers = ({ driver, transport, surroundings, address = null, cluster = () => null, report = () => undefined }: MembersOptions): RunningMembers => {
+export const makeMembers = ({
+  driver,
+  transport,
+  surroundings,
+  address = null,
+  cluster = () => null,
+  report = () => undefined,
+}: MembersOptions): RunningMembers => {
   const { now, after, random } = surroundings
   const bootId = Math.floor(random() * 2 ** 32)
   const open = new Map<number, (answer: Answer | null) => void>()
@@ -110,8 +122,13 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
     return other === undefined ? null : { member: other.member, connected: false, address: other.address }
   }
   const others = (): readonly Presence[] => {
-    const peers = (transport.peers?.() ?? []).flatMap(({ member, connected, address: at }) => (member === null || !connected ? [] : [{ member, connected, address: at ?? null }]))
-    return [...peers, ...(transport.unlisted?.() ?? []).map(({ member, address: at }) => ({ member, connected: false, address: at }))]
+    const peers = (transport.peers?.() ?? []).flatMap(({ member, connected, address: at }) =>
+      member === null || !connected ? [] : [{ member, connected, address: at ?? null }],
+    )
+    return [
+      ...peers,
+      ...(transport.unlisted?.() ?? []).map(({ member, address: at }) => ({ member, connected: false, address: at })),
+    ]
   }
 
   // ------------------------------------------------------------------------------------------- the leader
@@ -133,8 +150,22 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
       case "change":
         driver.change(step.configuration, (outcome) => {
           if (outcome.type === "ProposalAppended") report(step.text)
-          if (outcome.type === "ProposalRefused" && outcome.reason === "exhausted") tell({ type: "refused", reason: "exhausted", text: "the log has reached the last index that there is. Nothing was changed: move the state to a new cluster" })
-          else tell({ type: "going", text: outcome.type === "ProposalRefused" ? `the leader does not take the change yet (${outcome.reason})` : step.text, begun: outcome.type !== "ProposalRefused", catchUp: null })
+          if (outcome.type === "ProposalRefused" && outcome.reason === "exhausted")
+            tell({
+              type: "refused",
+              reason: "exhausted",
+              text: "the log has reached the last index that there is. Nothing was changed: move the state to a new cluster",
+            })
+          else
+            tell({
+              type: "going",
+              text:
+                outcome.type === "ProposalRefused"
+                  ? `the leader does not take the change yet (${outcome.reason})`
+                  : step.text,
+              begun: outcome.type !== "ProposalRefused",
+              catchUp: null,
+            })
         })
     }
   }
@@ -142,12 +173,14 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
     const state = driver.state()
     const { role } = state
     if (role.type !== "leader") return tell({ type: "notLeader" })
-    if (question.type === "list") return tell({ type: "list", list: listMembers(state, state.self, cluster(), presenceOf, others(), address) })
+    if (question.type === "list")
+      return tell({ type: "list", list: listMembers(state, state.self, cluster(), presenceOf, others(), address) })
     // An unlisted newcomer is dialled as soon as somebody wants it.
     const { goal } = question
     const wanted = goal.type === "add" ? goal.name : goal.type === "replace" ? goal.by : null
     const caller = wanted === null ? undefined : transport.unlisted?.().find(({ member }) => member.name === wanted)
-    if (caller !== undefined && (transport.peers?.() ?? []).every(({ name }) => name !== caller.member.name)) transport.reach?.(caller.member.name, caller.address)
+    if (caller !== undefined && (transport.peers?.() ?? []).every(({ name }) => name !== caller.member.name))
+      transport.reach?.(caller.member.name, caller.address)
     take(nextStep({ state, leader: role, presence: presenceOf }, goal), tell)
   }
 
@@ -160,7 +193,8 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
     const question = readQuestion(message)
     if (question === null) return
     answerTo(question, (answer) => {
-      if (!stopped) say(from, { type: "ServiceAnswer", bootId: message.bootId, ref: message.ref, bytes: bytesOf(answer) })
+      if (!stopped)
+        say(from, { type: "ServiceAnswer", bootId: message.bootId, ref: message.ref, bytes: bytesOf(answer) })
     })
   })
 
@@ -201,7 +235,11 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
     if (goal.type !== "remove" || goal.name !== self().name) return false
     const { configurations, commitIndex } = driver.state()
     const committed = configurations.findLast(({ index }) => index <= commitIndex)?.configuration
-    return committed !== undefined && committed.voters.length > 0 && [...committed.voters, ...committed.outgoing, ...committed.learners].every(({ name }) => name !== goal.name)
+    return (
+      committed !== undefined &&
+      committed.voters.length > 0 &&
+      [...committed.voters, ...committed.outgoing, ...committed.learners].every(({ name }) => name !== goal.name)
+    )
   }
   const seconds = (millis: number): number => Math.round(millis / 100) / 10
 
@@ -214,8 +252,20 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
   }
 
   const pursue = async (goal: Goal, options?: VerbOptions): Promise<Done> => {
-    if (!isGoal(goal)) throw new MemberRefused("notPossible", "a name or an address has more than 1,000 characters, or is one that objects have (constructor). Nothing was changed", driver.leadership().leader?.name ?? null, false)
-    if (pursued >= MOST_AT_ONCE) throw new MemberRefused("busy", `${pursued} changes of members wait at ${self().name} already. Nothing was changed: ask again once they are done`, driver.leadership().leader?.name ?? null, false)
+    if (!isGoal(goal))
+      throw new MemberRefused(
+        "notPossible",
+        "a name or an address has more than 1,000 characters, or is one that objects have (constructor). Nothing was changed",
+        driver.leadership().leader?.name ?? null,
+        false,
+      )
+    if (pursued >= MOST_AT_ONCE)
+      throw new MemberRefused(
+        "busy",
+        `${pursued} changes of members wait at ${self().name} already. Nothing was changed: ask again once they are done`,
+        driver.leadership().leader?.name ?? null,
+        false,
+      )
     pursued += 1
     try {
       return await untilDone(goal, options)
@@ -223,7 +273,10 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
       pursued -= 1
     }
   }
-  const untilDone = async (wanted: Goal, { timeout = TIMEOUT_MS, onProgress, signal }: VerbOptions = {}): Promise<Done> => {
+  const untilDone = async (
+    wanted: Goal,
+    { timeout = TIMEOUT_MS, onProgress, signal }: VerbOptions = {},
+  ): Promise<Done> => {
     const until = now() + timeout
     let goal = wanted
     let begun = false
@@ -234,7 +287,9 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
     const leaderNow = (): Member | null => driver.leadership().leader
     const failed = (): MemberError => {
       const leader = leaderNow()?.name ?? null
-      return leaderless !== null && now() - leaderless >= Math.min(LEADERLESS_MS, timeout) ? new MemberNoLeader(seconds(now() - leaderless), leader, begun) : new MemberUnfinished(seconds(timeout), last.text, leader, begun, last.catchUp)
+      return leaderless !== null && now() - leaderless >= Math.min(LEADERLESS_MS, timeout)
+        ? new MemberNoLeader(seconds(now() - leaderless), leader, begun)
+        : new MemberUnfinished(seconds(timeout), last.text, leader, begun, last.catchUp)
     }
     const told = (progress: Progress): void => {
       if (progress.text !== last.text || progress.catchUp !== null) onProgress?.(progress)
@@ -247,22 +302,33 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
       if (goal.type === "transfer") {
         if (goal.from === null && leader !== null) goal = { ...goal, from: leader.name }
         // Before it has been asked for, who leads is for the leader to say: what is known here may be old.
-        if (begun && leader !== null && (goal.to === null ? leader.name !== goal.from : leader.name === goal.to)) return { text: `${leader.name} leads` }
+        if (begun && leader !== null && (goal.to === null ? leader.name !== goal.from : leader.name === goal.to))
+          return { text: `${leader.name} leads` }
       }
       if (knowsOfItsOwnRemoval(goal)) return { text: `${self().name} is no member` }
-      if (leader !== null && !sameMember(leader, self()) && transport.sendService === undefined) throw new MemberRefused("notPossible", `${self().name} does not lead, and its transport carries no questions. Nothing was changed: ask ${leader.name}, the leader`, leader.name, begun)
+      if (leader !== null && !sameMember(leader, self()) && transport.sendService === undefined)
+        throw new MemberRefused(
+          "notPossible",
+          `${self().name} does not lead, and its transport carries no questions. Nothing was changed: ask ${leader.name}, the leader`,
+          leader.name,
+          begun,
+        )
       const answer = leader === null ? null : await ask(leader, { type: "goal", goal: located(goal) })
       if (answer === null || answer.type === "notLeader") {
         // It may have been heard, and its answer lost.
         if (answer === null && leader !== null) begun = true
         leaderless ??= now()
-        told({ text: leader === null ? "no leader is known" : `${leader.name} does not answer as the leader`, catchUp: null })
+        told({
+          text: leader === null ? "no leader is known" : `${leader.name} does not answer as the leader`,
+          catchUp: null,
+        })
       } else {
         leaderless = null
         if (answer.type === "done") return { text: answer.text }
         if (answer.type === "refused") {
           refusedSince ??= now()
-          if (answer.reason !== "wouldLoseQuorum" || now() - refusedSince >= Math.min(SURE_MS, timeout / 2)) throw new MemberRefused(answer.reason, answer.text, leader?.name ?? null, begun)
+          if (answer.reason !== "wouldLoseQuorum" || now() - refusedSince >= Math.min(SURE_MS, timeout / 2))
+            throw new MemberRefused(answer.reason, answer.text, leader?.name ?? null, begun)
         } else refusedSince = null
         if (answer.type === "going") {
           if (answer.begun) wait = FIRST_PAUSE_MS
@@ -280,7 +346,9 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
   const withOwnCallers = (told: MemberList): MemberList => {
     const known = new Set([...told.members, ...told.waiting].map(({ name }) => name))
     const here = (transport.unlisted?.() ?? []).filter(({ member }) => !known.has(member.name))
-    return here.length === 0 ? told : { ...told, waiting: [...told.waiting, ...here.map(({ member, address: at }) => ({ ...member, address: at }))] }
+    return here.length === 0
+      ? told
+      : { ...told, waiting: [...told.waiting, ...here.map(({ member, address: at }) => ({ ...member, address: at }))] }
   }
   const list: Members["list"] = async ({ timeout = LIST_MS, signal } = {}) => {
     const until = now() + timeout
@@ -300,9 +368,12 @@ export const makeMembers = ({ driver, transport, surroundings, address = null, c
     list,
     pursue,
     add: (name, { address: at, ...options } = {}) => pursue({ type: "add", name, address: at ?? null }, options),
-    promote: (name, { evenIfQuorumIsLost = false, ...options } = {}) => pursue({ type: "promote", name, evenIfQuorumIsLost }, options),
-    remove: (name, { evenIfQuorumIsLost = false, ...options } = {}) => pursue({ type: "remove", name, evenIfQuorumIsLost }, options),
-    replace: (name, { evenIfQuorumIsLost = false, by = name, address: at, ...options } = {}) => pursue({ type: "replace", name, by, address: at ?? null, evenIfQuorumIsLost }, options),
+    promote: (name, { evenIfQuorumIsLost = false, ...options } = {}) =>
+      pursue({ type: "promote", name, evenIfQuorumIsLost }, options),
+    remove: (name, { evenIfQuorumIsLost = false, ...options } = {}) =>
+      pursue({ type: "remove", name, evenIfQuorumIsLost }, options),
+    replace: (name, { evenIfQuorumIsLost = false, by = name, address: at, ...options } = {}) =>
+      pursue({ type: "replace", name, by, address: at ?? null, evenIfQuorumIsLost }, options),
     transfer: (to, options) => pursue({ type: "transfer", to: to ?? null, from: null }, options),
     stop: () => {
       stopped = true

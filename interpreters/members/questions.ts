@@ -12,7 +12,8 @@ export type Answer =
   | { readonly type: "notLeader" }
   | { readonly type: "list"; readonly list: MemberList }
 
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null
 const isText = (value: unknown): value is string => typeof value === "string" && value.length <= 1000
 const isTextOrNull = (value: unknown): value is string | null => value === null || isText(value)
 
@@ -22,14 +23,21 @@ const GOALS = {
   remove: ["name", "evenIfQuorumIsLost"],
   replace: ["name", "by", "address", "evenIfQuorumIsLost"],
   transfer: ["to", "from"],
-} as const satisfies { readonly [T in Goal["type"]]: readonly (keyof Omit<Extract<Goal, { readonly type: T }>, "type">)[] }
+} as const satisfies {
+  readonly [T in Goal["type"]]: readonly (keyof Omit<Extract<Goal, { readonly type: T }>, "type">)[]
+}
 
 const isField = (name: string, value: unknown): boolean =>
-  name === "evenIfQuorumIsLost" ? typeof value === "boolean" : name === "name" || name === "by" ? isText(value) && !(value in Object.prototype) : isTextOrNull(value)
+  name === "evenIfQuorumIsLost"
+    ? typeof value === "boolean"
+    : name === "name" || name === "by"
+      ? isText(value) && !(value in Object.prototype)
+      : isTextOrNull(value)
 export const isGoal = (value: unknown): value is Goal => {
   if (!isRecord(value)) return false
   const { type } = value
-  const fields: readonly string[] | null = typeof type === "string" && Object.hasOwn(GOALS, type) ? GOALS[type as Goal["type"]] : null
+  const fields: readonly string[] | null =
+    typeof type === "string" && Object.hasOwn(GOALS, type) ? GOALS[type as Goal["type"]] : null
   return fields !== null && fields.every((name) => isField(name, value[name]))
 }
 

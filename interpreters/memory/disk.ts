@@ -2,7 +2,24 @@
  * A disk in memory: its content outlives the storage that is opened on it, as a directory outlives a process. What was not
  * durable when the process crashed is lost.
  */
-import { Log, lineage, NO_START, origin, originOf, sameMember, startAfter, storedAfter, withSighting, type Configuration, type Held, type Member, type Persist, type Sighting, type Start, type StoredLog } from "../../core/index.ts"
+import {
+  Log,
+  lineage,
+  NO_START,
+  origin,
+  originOf,
+  sameMember,
+  startAfter,
+  storedAfter,
+  withSighting,
+  type Configuration,
+  type Held,
+  type Member,
+  type Persist,
+  type Sighting,
+  type Start,
+  type StoredLog,
+} from "../../core/index.ts"
 import type { Identity, Storage, StorageHandlers } from "../contract.ts"
 import type { Refused, Sightings } from "../starts.ts"
 import { nextTurn } from "../turns.ts"
@@ -59,13 +76,17 @@ export interface MemoryStorage extends Storage {
 export class DiskInUse extends Error {
   override readonly name = "DiskInUse"
   constructor(name: string) {
-    super(`the disk of ${name} is open already. Nothing was changed: close that storage first, or crash it with { type: "crash" }`)
+    super(
+      `the disk of ${name} is open already. Nothing was changed: close that storage first, or crash it with { type: "crash" }`,
+    )
   }
 }
 export class DiskFailed extends Error {
   override readonly name = "DiskFailed"
   constructor(name: string) {
-    super(`the disk of ${name} was told to fail. What was reported as durable is on it; nothing more is written. Open it again`)
+    super(
+      `the disk of ${name} was told to fail. What was reported as durable is on it; nothing more is written. Open it again`,
+    )
   }
 }
 
@@ -98,7 +119,9 @@ export const makeMemoryDisk = ({ name, contents: given, word = randomWord }: Mem
   const settle = (count: number): void => {
     for (const persist of pending.splice(0, count)) {
       contents = { ...contents, ...storedAfter(contents, persist) }
-      bytes += 64 + persist.entries.reduce((sum, entry) => sum + (entry.kind === "command" ? entry.payload.bytes.length : 0), 0)
+      bytes +=
+        64 +
+        persist.entries.reduce((sum, entry) => sum + (entry.kind === "command" ? entry.payload.bytes.length : 0), 0)
     }
   }
   const crash = (keep: "none" | "all" | number): void => {
@@ -184,7 +207,10 @@ export const makeMemoryDisk = ({ name, contents: given, word = randomWord }: Mem
     contents: () => ({ ...contents, met: contents.met.map((one) => ({ ...one })) }),
     found: (cluster, founding) => {
       const { identity } = contents
-      if (identity.cluster !== null) throw new Error(`the disk of ${name} was founded in cluster ${identity.cluster} already. Nothing was changed: take a new disk`)
+      if (identity.cluster !== null)
+        throw new Error(
+          `the disk of ${name} was founded in cluster ${identity.cluster} already. Nothing was changed: take a new disk`,
+        )
       contents = { ...contents, identity: { ...identity, cluster, founding }, log: Log.empty(originOf(founding)) }
     },
     act: (action) => {
@@ -210,6 +236,10 @@ export const makeMemoryDisk = ({ name, contents: given, word = randomWord }: Mem
 
 /** Makes empty disks the founders of one cluster, which then need not be formed. */
 export const foundTogether = (disks: readonly MemoryDisk[], cluster = "memory"): void => {
-  const founding: Configuration = { voters: disks.map((disk) => disk.contents().identity.self), outgoing: [], learners: [] }
+  const founding: Configuration = {
+    voters: disks.map((disk) => disk.contents().identity.self),
+    outgoing: [],
+    learners: [],
+  }
   for (const disk of disks) disk.found(cluster, founding)
 }

@@ -9,21 +9,43 @@ interface Named {
 }
 /** Values of labels come from a bounded set: members, rules, error codes; never from a client's data. */
 export type Metric =
-  | (Named & { readonly type: "counter" | "gauge"; readonly samples: readonly { readonly labels?: Labels; readonly value: number }[] })
-  | (Named & { readonly type: "histogram"; readonly samples: readonly { readonly labels?: Labels; readonly value: Histogram }[] })
+  | (Named & {
+      readonly type: "counter" | "gauge"
+      readonly samples: readonly { readonly labels?: Labels; readonly value: number }[]
+    })
+  | (Named & {
+      readonly type: "histogram"
+      readonly samples: readonly { readonly labels?: Labels; readonly value: Histogram }[]
+    })
 
 export const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 const PREFIX = "stepraft_"
 const SHARED = /^process_/
 
-export const counter = (name: string, help: string, value: number): Metric => ({ type: "counter", name, help, samples: [{ value }] })
+export const counter = (name: string, help: string, value: number): Metric => ({
+  type: "counter",
+  name,
+  help,
+  samples: [{ value }],
+})
 /** null: not known, and then there is no sample. */
-export const gauge = (name: string, help: string, value: number | boolean | null): Metric => ({ type: "gauge", name, help, samples: value === null ? [] : [{ value: Number(value) }] })
-export const histogram = (name: string, help: string, value: Histogram): Metric => ({ type: "histogram", name, help, samples: [{ value }] })
+export const gauge = (name: string, help: string, value: number | boolean | null): Metric => ({
+  type: "gauge",
+  name,
+  help,
+  samples: value === null ? [] : [{ value: Number(value) }],
+})
+export const histogram = (name: string, help: string, value: Histogram): Metric => ({
+  type: "histogram",
+  name,
+  help,
+  samples: [{ value }],
+})
 
 const helpText = (text: string): string => text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")
 const labelText = (text: string): string => helpText(text).replaceAll('"', '\\"')
-const numberText = (value: number): string => (Number.isFinite(value) ? String(value) : Number.isNaN(value) ? "NaN" : value > 0 ? "+Inf" : "-Inf")
+const numberText = (value: number): string =>
+  Number.isFinite(value) ? String(value) : Number.isNaN(value) ? "NaN" : value > 0 ? "+Inf" : "-Inf"
 
 const line = (name: string, labels: Labels, value: number): string => {
   const pairs = Object.entries(labels).map(([label, text]) => `${label}="${labelText(text)}"`)

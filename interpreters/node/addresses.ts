@@ -3,13 +3,21 @@
  * addresses that members tell, so who joins or moves is found by all, also after restarts, with no list changed anywhere.
  * Each place that is known of a member is dialled in turn, what it told last before what is written down.
  */
-import { configurationOf, membersOf, sameMember, type Addresses, type Configuration, type Member } from "../../core/index.ts"
+import {
+  configurationOf,
+  membersOf,
+  sameMember,
+  type Addresses,
+  type Configuration,
+  type Member,
+} from "../../core/index.ts"
 import type { Stored } from "../contract.ts"
 import type { Driver } from "../driver/index.ts"
 import { parseAddress, type Address, type PeerHello, type TcpOptions, type TcpTransport } from "../tcp/index.ts"
 
 /** The last configuration that a log holds. */
-export const configurationIn = ({ base, entries }: Stored): Configuration => entries.findLast((entry) => entry.kind === "configuration")?.configuration ?? base.configuration
+export const configurationIn = ({ base, entries }: Stored): Configuration =>
+  entries.findLast((entry) => entry.kind === "configuration")?.configuration ?? base.configuration
 
 type Listed = Readonly<Record<string, Address>>
 const placesOf = (texts: readonly (string | undefined)[], listed: Address | undefined): readonly Address[] => {
@@ -26,7 +34,11 @@ const placesOf = (texts: readonly (string | undefined)[], listed: Address | unde
 export const startingPeers = (self: string, listed: Listed, { addresses = {} }: Configuration): TcpOptions["peers"] => {
   const names = new Set([...Object.keys(listed), ...Object.keys(addresses)])
   names.delete(self)
-  return Object.fromEntries([...names].map((name) => [name, placesOf([addresses[name]], listed[name])] as const).filter(([, places]) => places.length > 0))
+  return Object.fromEntries(
+    [...names]
+      .map((name) => [name, placesOf([addresses[name]], listed[name])] as const)
+      .filter(([, places]) => places.length > 0),
+  )
 }
 
 export interface AddressesOptions {
@@ -54,7 +66,13 @@ const FAREWELL_MS = 5000
 /** Whoever asks for one more gives the oldest up: each is dialled until it is a member. */
 const MOST_WANTED = 16
 
-export const makeAddresses = ({ self, listed, advertise, cluster, configuration }: AddressesOptions): KnownAddresses => {
+export const makeAddresses = ({
+  self,
+  listed,
+  advertise,
+  cluster,
+  configuration,
+}: AddressesOptions): KnownAddresses => {
   let transport: TcpTransport | null = null
   let now = configuration
   /** By name: what its last hello told, and where somebody wants to have it looked for. */
@@ -75,7 +93,8 @@ export const makeAddresses = ({ self, listed, advertise, cluster, configuration 
       if (places.length > 0) transport.setPeer(name, places)
     }
     // Until it is known who belongs to the cluster, whoever says so does.
-    if (members.length > 0) for (const { name } of transport.peers()) if (!names.has(name)) transport.setPeer(name, null)
+    if (members.length > 0)
+      for (const { name } of transport.peers()) if (!names.has(name)) transport.setPeer(name, null)
   }
   const reconfigured = (next: Configuration): void => {
     for (const { name } of membersOf(now)) {
@@ -97,14 +116,19 @@ export const makeAddresses = ({ self, listed, advertise, cluster, configuration 
     const right: Record<string, string> = { ...addresses }
     for (const member of membersOf(now)) {
       const link = transport?.peers().find(({ name }) => name === member.name)
-      const at = sameMember(member, self) ? advertise : link?.connected === true && sameMember(link.member, member) ? (link.hello?.advertises ?? "") : ""
+      const at = sameMember(member, self)
+        ? advertise
+        : link?.connected === true && sameMember(link.member, member)
+          ? (link.hello?.advertises ?? "")
+          : ""
       if (at !== "") right[member.name] = at
     }
     return Object.entries(right).some(([name, at]) => addresses[name] !== at) ? right : null
   }
 
   return {
-    welcome: ({ cluster: theirs, member: { name } }) => theirs !== null && (cluster() === null || cluster() === theirs) && !left.has(name),
+    welcome: ({ cluster: theirs, member: { name } }) =>
+      theirs !== null && (cluster() === null || cluster() === theirs) && !left.has(name),
     reach: (name, address) => {
       if (wanted.get(name) === address) return
       const [oldest] = wanted.keys()
@@ -130,10 +154,21 @@ export const makeAddresses = ({ self, listed, advertise, cluster, configuration 
       const timer = setInterval(() => {
         const { role, configurations, commitIndex } = driver.state()
         const inForce = configurations.at(-1)
-        const gone = inForce === undefined || inForce.index > commitIndex ? [] : [...leaving].filter(([, since]) => performance.now() - since > FAREWELL_MS)
+        const gone =
+          inForce === undefined || inForce.index > commitIndex
+            ? []
+            : [...leaving].filter(([, since]) => performance.now() - since > FAREWELL_MS)
         for (const [name] of gone) leaving.delete(name)
         if (gone.length > 0) apply()
-        if (role.type !== "leader" || role.transfer !== null || inForce === undefined || inForce.index > commitIndex || commitIndex < role.termStart || inForce.configuration.outgoing.length > 0) return
+        if (
+          role.type !== "leader" ||
+          role.transfer !== null ||
+          inForce === undefined ||
+          inForce.index > commitIndex ||
+          commitIndex < role.termStart ||
+          inForce.configuration.outgoing.length > 0
+        )
+          return
         const addresses = corrected()
         const { voters, learners } = inForce.configuration
         if (addresses !== null) driver.change({ voters, learners, addresses }, () => undefined)

@@ -15,7 +15,14 @@ import type { Metric } from "../metrics/index.ts"
 import { addressText, makeTcpTransport, type Address, type TcpError, type TcpTransport } from "../tcp/index.ts"
 import { configurationIn, makeAddresses, startingPeers, type KnownAddresses } from "./addresses.ts"
 import { watchClock } from "./clocks.ts"
-import { NodeFailed, type BootstrapRefused, type HttpUnavailable, type LostTail, type StateUnusable, type StateWithoutLog } from "./errors.ts"
+import {
+  NodeFailed,
+  type BootstrapRefused,
+  type HttpUnavailable,
+  type LostTail,
+  type StateUnusable,
+  type StateWithoutLog,
+} from "./errors.ts"
 import { healthOf, isAmnesiac, watchHealth } from "./health.ts"
 import { openPages } from "./pages.ts"
 import { findPlace, refusedText, watchRefused } from "./place.ts"
@@ -39,7 +46,10 @@ export interface Built {
   readonly stop: () => Promise<void>
 }
 
-export interface Assembly<M extends RecoverableMachine, B extends Built, E> extends Pick<FileStorageOptions, "files" | "space" | "segmentBytes"> {
+export interface Assembly<M extends RecoverableMachine, B extends Built, E> extends Pick<
+  FileStorageOptions,
+  "files" | "space" | "segmentBytes"
+> {
   /** Its log stands in `log`, its state machine in `state`. */
   readonly data: string
   /** Where other servers are found, as far as that is not known from what the log holds. */
@@ -57,7 +67,12 @@ export interface Assembly<M extends RecoverableMachine, B extends Built, E> exte
   readonly metrics?: () => readonly Metric[]
   readonly log: Logger
   /** `whole`: the log holds every entry from the first on, so lost data can be made anew from it. */
-  readonly openMachine: (at: { readonly self: Member; readonly cluster: string; readonly directory: string; readonly whole: boolean }) => Effect.Effect<M, E, Scope.Scope>
+  readonly openMachine: (at: {
+    readonly self: Member
+    readonly cluster: string
+    readonly directory: string
+    readonly whole: boolean
+  }) => Effect.Effect<M, E, Scope.Scope>
   /** Makes the driver and starts it. */
   readonly build: (on: Foundation<M>) => B
   /** It cannot go on. */
@@ -75,12 +90,24 @@ export interface Opened<B, E> {
 const errorOf = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)))
 
 /** Opens the directory and the port for peers. `alive` is filled as it goes. */
-export const openServer = <M extends RecoverableMachine, B extends Built, E>(alive: Alive, assembly: Assembly<M, B, E>): Effect.Effect<Opened<B, E>, StateWithoutLog | StateUnusable | StorageError | TcpError | HttpUnavailable, Scope.Scope> =>
+export const openServer = <M extends RecoverableMachine, B extends Built, E>(
+  alive: Alive,
+  assembly: Assembly<M, B, E>,
+): Effect.Effect<
+  Opened<B, E>,
+  StateWithoutLog | StateUnusable | StorageError | TcpError | HttpUnavailable,
+  Scope.Scope
+> =>
   Effect.gen(function* () {
     const { id } = alive
     const { data, log, clientAddress } = assembly
     // First: while the log is read, which may take long, it says so.
-    if (assembly.http != null) yield* openPages(alive, { listen: assembly.http, log, ...(assembly.metrics === undefined ? {} : { metrics: assembly.metrics }) })
+    if (assembly.http != null)
+      yield* openPages(alive, {
+        listen: assembly.http,
+        log,
+        ...(assembly.metrics === undefined ? {} : { metrics: assembly.metrics }),
+      })
     const [directory, state] = [join(data, "log"), join(data, "state")]
     const storage = yield* openFileStorage({
       directory,
@@ -98,23 +125,54 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(ali
     alive.phase = { doing: cluster === null ? "forming" : "opening" }
     if (cluster === null) yield* requireNoState(directory, state)
 
-    const hello: LocalHello = { cluster, clientAddress, empty: cluster === null, founding, start: storage.start, recovered: storage.recovered, refused: storage.refused === null ? null : refusedText(id, storage.refused) }
+    const hello: LocalHello = {
+      cluster,
+      clientAddress,
+      empty: cluster === null,
+      founding,
+      start: storage.start,
+      recovered: storage.recovered,
+      refused: storage.refused === null ? null : refusedText(id, storage.refused),
+    }
     const { peers, advertise } = assembly
     const configuration = configurationIn(storage.stored)
-    const addresses = makeAddresses({ self, listed: peers, advertise, cluster: () => storage.identity.cluster, configuration })
+    const addresses = makeAddresses({
+      self,
+      listed: peers,
+      advertise,
+      cluster: () => storage.identity.cluster,
+      configuration,
+    })
     const transport = yield* makeTcpTransport({
-      self, listen: alive.listen, peers: startingPeers(id, peers, configuration), advertise, welcome: addresses.welcome, hello, log, sightings: storage.sightings, limits: { maxEntryBytes: assembly.settings.maxEntryBytes },
+      self,
+      listen: alive.listen,
+      peers: startingPeers(id, peers, configuration),
+      advertise,
+      welcome: addresses.welcome,
+      hello,
+      log,
+      sightings: storage.sightings,
+      limits: { maxEntryBytes: assembly.settings.maxEntryBytes },
     })
     alive.transport = transport
     const unfollow = addresses.follow(transport)
     yield* Effect.addFinalizer(() => Effect.sync(unfollow))
-    log("info", `incarnation ${self.incarnation}, ${cluster === null ? "empty" : `cluster ${cluster}`};${clientAddress === "" ? "" : ` clients at ${clientAddress},`} peers at ${addressText(transport.address)}, data in ${data}`)
+    log(
+      "info",
+      `incarnation ${self.incarnation}, ${cluster === null ? "empty" : `cluster ${cluster}`};${clientAddress === "" ? "" : ` clients at ${clientAddress},`} peers at ${addressText(transport.address)}, data in ${data}`,
+    )
 
     const fail = (cause: Error): void => {
       alive.failed = cause.message
       assembly.failed(new NodeFailed({ node: id, cause }))
     }
-    const helloNow = (): LocalHello => ({ ...hello, cluster: storage.identity.cluster, founding: storage.identity.founding, empty: storage.identity.cluster === null, refused: alive.refused === null ? null : refusedText(id, alive.refused) })
+    const helloNow = (): LocalHello => ({
+      ...hello,
+      cluster: storage.identity.cluster,
+      founding: storage.identity.founding,
+      empty: storage.identity.cluster === null,
+      refused: alive.refused === null ? null : refusedText(id, alive.refused),
+    })
     let built: Built | null = null
     const withdraw = (): void => {
       if (alive.refused !== null) built?.withdraw(refusedText(id, alive.refused))
@@ -136,10 +194,19 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(ali
     const run = (cluster: string): Effect.Effect<B, E | LostTail | NodeFailed, Scope.Scope> =>
       Effect.gen(function* () {
         alive.phase = { doing: "opening" }
-        const machine = yield* assembly.openMachine({ self: storage.identity.self, cluster, directory: state, whole: storage.stored.base.index === 0 })
+        const machine = yield* assembly.openMachine({
+          self: storage.identity.self,
+          cluster,
+          directory: state,
+          whole: storage.stored.base.index === 0,
+        })
         yield* requireWholeLog(machine, storage.stored, directory)
         const position = recoveredPosition(machine.position(), machine.stats?.().damaged ?? null, storage.stored, log)
-        const standing = yield* Effect.try({ try: () => assembly.build({ storage, transport: { ...transport, reach: addresses.reach }, machine, position }), catch: (cause) => new NodeFailed({ node: id, cause: errorOf(cause) }) })
+        const standing = yield* Effect.try({
+          try: () =>
+            assembly.build({ storage, transport: { ...transport, reach: addresses.reach }, machine, position }),
+          catch: (cause) => new NodeFailed({ node: id, cause: errorOf(cause) }),
+        })
         built = standing
         alive.running = { driver: standing.driver, machine, counters: standing.counters }
         const stopKeeping = addresses.keep(standing.driver)
@@ -153,7 +220,13 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(ali
       storage,
       address: transport.address,
       join: findPlace({
-        storage, transport, listed: Object.keys(peers), address: advertise, bootstrap: assembly.bootstrap, log, hello: helloNow,
+        storage,
+        transport,
+        listed: Object.keys(peers),
+        address: advertise,
+        bootstrap: assembly.bootstrap,
+        log,
+        hello: helloNow,
         met: (of) => {
           alive.phase = of === null ? { doing: "forming" } : { doing: "waiting", of: of.of, cluster: of.cluster }
           const text = of === null ? "" : healthOf(factsOf(alive)).text
@@ -193,7 +266,8 @@ const watchLeadership = (alive: Alive, driver: Driver, log: Logger): void => {
       if (name !== null && seen !== last) alive.leaderChanges += 1
       if (name !== null) last = seen
       if (now.role === "leader") log("info", `leading in term ${now.term}`)
-      else log("info", name === null ? `no leader is known (term ${now.term})` : `following ${name} in term ${now.term}`)
+      else
+        log("info", name === null ? `no leader is known (term ${now.term})` : `following ${name} in term ${now.term}`)
     }
     leader = name
     term = now.term

@@ -25,7 +25,8 @@ const none =
 const member: Check = (asked) => {
   const { state, self } = asked.facts
   const trouble = none("refused", "amnesiac", "removed")(asked)
-  if (trouble === null && state !== null && standing(state) === "learner") return `${self.name} is a learner: it gets the log and has no vote. It is ready once it is promoted.`
+  if (trouble === null && state !== null && standing(state) === "learner")
+    return `${self.name} is a learner: it gets the log and has no vote. It is ready once it is promoted.`
   return trouble
 }
 
@@ -33,7 +34,9 @@ const member: Check = (asked) => {
 const confirmed = async (driver: Pick<Driver, "read" | "state">): Promise<string | null> => {
   const until = performance.now() + READ_MS
   let answer: { readonly index: number } | { readonly refused: string } | null = null
-  driver.read((outcome) => (answer = outcome.type === "ReadReady" ? { index: outcome.index } : { refused: outcome.reason }))
+  driver.read(
+    (outcome) => (answer = outcome.type === "ReadReady" ? { index: outcome.index } : { refused: outcome.reason }),
+  )
   return new Promise((resolve) => {
     const end = (text: string | null): void => {
       clearInterval(looking)
@@ -43,14 +46,19 @@ const confirmed = async (driver: Pick<Driver, "read" | "state">): Promise<string
       if (answer !== null && "refused" in answer) return end(`a linearizable read is refused: ${answer.refused}`)
       if (answer !== null && driver.state().applied >= answer.index) return end(null)
       if (performance.now() < until) return
-      end(answer === null ? `no majority has confirmed a read within ${READ_MS} ms` : `the state is behind the log: entry ${driver.state().applied} is executed, a read needs ${answer.index}`)
+      end(
+        answer === null
+          ? `no majority has confirmed a read within ${READ_MS} ms`
+          : `the state is behind the log: entry ${driver.state().applied} is executed, a read needs ${answer.index}`,
+      )
     }, LOOK_MS)
   })
 }
 const read = (): Check => {
   let asked: Promise<string | null> | null = null
   return ({ facts: { stopping, failed, refused }, driver }) => {
-    if (driver === null || stopping || failed !== null || refused !== null) return "it does not serve (see the other checks)"
+    if (driver === null || stopping || failed !== null || refused !== null)
+      return "it does not serve (see the other checks)"
     asked ??= confirmed(driver).finally(() => (asked = null))
     return asked
   }
@@ -59,7 +67,14 @@ const read = (): Check => {
 /** Local only: what nobody but this node can fail. That it answers at all says that its loop turns. */
 export const livez: Readonly<Record<string, Check>> = {
   loop: none("failed"),
-  disk: ({ facts: { pending: { ms, wanting } } }) => (wanting === null && ms > DEAD_DISK_MS ? `the disk has been at work on one write to the log for ${Math.round(ms / 1000)} s` : null),
+  disk: ({
+    facts: {
+      pending: { ms, wanting },
+    },
+  }) =>
+    wanting === null && ms > DEAD_DISK_MS
+      ? `the disk has been at work on one write to the log for ${Math.round(ms / 1000)} s`
+      : null,
 }
 export const readyz = (): Readonly<Record<string, Check>> => ({
   started: none("failed", "stopping", "starting", "forming"),
@@ -75,11 +90,21 @@ export interface Checked {
   readonly text: string
 }
 /** One check by its name, or all that are not excluded. */
-export const runChecks = async (what: string, checks: Readonly<Record<string, Check>>, asked: Asked, { verbose, exclude }: { readonly verbose: boolean; readonly exclude: ReadonlySet<string> }): Promise<Checked> => {
+export const runChecks = async (
+  what: string,
+  checks: Readonly<Record<string, Check>>,
+  asked: Asked,
+  { verbose, exclude }: { readonly verbose: boolean; readonly exclude: ReadonlySet<string> },
+): Promise<Checked> => {
   const names = Object.keys(checks).filter((name) => !exclude.has(name))
   const results = await Promise.all(names.map(async (name) => ({ name, why: await checks[name]?.(asked) })))
   const failed = results.filter(({ why }) => why != null)
   const shown = verbose || failed.length > 0 ? results : []
-  const lines = shown.map(({ name, why }) => (why == null ? `[+]${name} ok\n` : `[-]${name} failed: ${why.replaceAll("\n", " ")}\n`))
-  return { passed: failed.length === 0, text: `${lines.join("")}${lines.length === 0 ? "ok" : `${what} check ${failed.length === 0 ? "passed" : "failed"}`}\n` }
+  const lines = shown.map(({ name, why }) =>
+    why == null ? `[+]${name} ok\n` : `[-]${name} failed: ${why.replaceAll("\n", " ")}\n`,
+  )
+  return {
+    passed: failed.length === 0,
+    text: `${lines.join("")}${lines.length === 0 ? "ok" : `${what} check ${failed.length === 0 ? "passed" : "failed"}`}\n`,
+  }
 }

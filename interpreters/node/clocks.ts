@@ -9,11 +9,14 @@ const LOOKS = 3
 const LOOK_MS = 1000
 
 /** This node's wall clock less the cluster's time; null: one of them is not known. */
-export const clockOffset = (state: Readonly<State>): Millis | null => (state.clock.settled && state.clock.wall > 0 ? state.clock.wall - replicatedTime(state) : null)
+export const clockOffset = (state: Readonly<State>): Millis | null =>
+  state.clock.settled && state.clock.wall > 0 ? state.clock.wall - replicatedTime(state) : null
 /** The same of a peer, as its leader last heard; null elsewhere. */
 export const peerClockOffset = (state: Readonly<State>, name: string): Millis | null => {
   const progress = state.role.type === "leader" ? state.role.progress[name] : undefined
-  return !state.clock.settled || progress === undefined || progress.wallOffset === null ? null : Math.round(progress.wallOffset + state.clock.monotonic - replicatedTime(state))
+  return !state.clock.settled || progress === undefined || progress.wallOffset === null
+    ? null
+    : Math.round(progress.wallOffset + state.clock.monotonic - replicatedTime(state))
 }
 
 const text = (millis: Millis): string => {
@@ -37,7 +40,8 @@ export const watchClock = (driver: Pick<Driver, "state">, name: string, log: Log
     const offset = clockOffset(driver.state())
     if (offset === null) return
     seen = Math.abs(offset) > FAR ? seen + 1 : 0
-    if (seen === 0 && far !== null) log("info", `the clock of ${name} is right again: ${offset} ms from the cluster's time`)
+    if (seen === 0 && far !== null)
+      log("info", `the clock of ${name} is right again: ${offset} ms from the cluster's time`)
     else if (seen >= LOOKS && far === null) log("warn", clockText(name, offset))
     far = seen >= LOOKS || (seen > 0 && far !== null) ? offset : null
   }

@@ -1,5 +1,12 @@
 /** What a server knows beyond its status table: the facts from which `doctor` judges. Cheap to gather, and free of user data. */
-import { configurationOf, votersOf, type Configuration, type Member, type Settings, type State } from "../../core/index.ts"
+import {
+  configurationOf,
+  votersOf,
+  type Configuration,
+  type Member,
+  type Settings,
+  type State,
+} from "../../core/index.ts"
 import { standing, strangers, type Health, type Reason } from "./health.ts"
 import type { Alive } from "./status.ts"
 
@@ -60,17 +67,32 @@ const none: MemberList = { voters: [], outgoing: [], learners: [] }
 const followersOf = (state: Readonly<State>): readonly FollowerDetails[] =>
   state.role.type !== "leader"
     ? []
-    : Object.entries(state.role.progress).map(([id, { matchIndex, mode, condition }]) => ({ id, matchIndex, mode: mode.type, condition, snapshotSent: mode.type === "snapshot" ? mode.offset : null }))
-const installOf = ({ role }: Readonly<State>): Details["install"] => (role.type !== "follower" || role.install === null ? null : { phase: role.install.phase, bytes: role.install.nextOffset })
+    : Object.entries(state.role.progress).map(([id, { matchIndex, mode, condition }]) => ({
+        id,
+        matchIndex,
+        mode: mode.type,
+        condition,
+        snapshotSent: mode.type === "snapshot" ? mode.offset : null,
+      }))
+const installOf = ({ role }: Readonly<State>): Details["install"] =>
+  role.type !== "follower" || role.install === null
+    ? null
+    : { phase: role.install.phase, bytes: role.install.nextOffset }
 const membersIn = ({ voters, outgoing, learners }: Configuration): MemberList => ({ voters, outgoing, learners })
 
 const linksOf = ({ transport }: Alive, configuration: Configuration | null): readonly LinkDetails[] => {
   const links = transport?.peers() ?? []
   const foreign = configuration === null ? [] : strangers(configuration, links)
   return links.map((link) => ({
-    id: link.name, connected: link.connected, incarnation: link.member?.incarnation ?? null, stranger: foreign.includes(link),
-    silentMs: link.lastReceivedMs === null ? null : Math.round(link.lastReceivedMs), transitMs: link.transitMs === null ? null : Math.round(link.transitMs),
-    behindBytes: link.behindBytes, problem: link.problem, refused: link.refused,
+    id: link.name,
+    connected: link.connected,
+    incarnation: link.member?.incarnation ?? null,
+    stranger: foreign.includes(link),
+    silentMs: link.lastReceivedMs === null ? null : Math.round(link.lastReceivedMs),
+    transitMs: link.transitMs === null ? null : Math.round(link.transitMs),
+    behindBytes: link.behindBytes,
+    problem: link.problem,
+    refused: link.refused,
   }))
 }
 
@@ -88,7 +110,9 @@ export const detailsOf = (alive: Alive, { reason }: Health): Details => {
     links: linksOf(alive, configuration),
     followers: state === null ? [] : followersOf(state),
     install: state === null ? null : installOf(state),
-    unlisted: (transport?.unlisted() ?? []).filter(({ name }) => !members.some((member) => member.name === name)).map(({ name, address, empty }) => ({ id: name, address, empty })),
+    unlisted: (transport?.unlisted() ?? [])
+      .filter(({ name }) => !members.some((member) => member.name === name))
+      .map(({ name, address, empty }) => ({ id: name, address, empty })),
     pending: { ms: Math.round(pending.ms), lacks: pending.lacks },
     spaceLow: state?.spaceLow ?? false,
     short: running?.machine.stats?.().short ?? null,

@@ -26,7 +26,13 @@ export interface DoorLimits {
   /** Answers a second, all together. */
   readonly answers: number
 }
-export const doorLimits: DoorLimits = { connections: 64, patienceMs: 5000, idleMs: 75_000, headerBytes: 8192, answers: 100 }
+export const doorLimits: DoorLimits = {
+  connections: 64,
+  patienceMs: 5000,
+  idleMs: 75_000,
+  headerBytes: 8192,
+  answers: 100,
+}
 
 export interface DoorOptions {
   readonly listen: Address
@@ -54,7 +60,14 @@ class Door {
     this.limits = { ...doorLimits, ...options.limits }
     const { patienceMs, idleMs, headerBytes } = this.limits
     this.server = createServer(
-      { maxHeaderSize: headerBytes, headersTimeout: patienceMs, requestTimeout: patienceMs, keepAliveTimeout: idleMs, connectionsCheckingInterval: Math.min(SECOND, patienceMs), noDelay: true },
+      {
+        maxHeaderSize: headerBytes,
+        headersTimeout: patienceMs,
+        requestTimeout: patienceMs,
+        keepAliveTimeout: idleMs,
+        connectionsCheckingInterval: Math.min(SECOND, patienceMs),
+        noDelay: true,
+      },
       (request, response) => void this.answer(request, response),
     )
     this.server.on("connection", (socket) => {
@@ -79,13 +92,17 @@ class Door {
   }
 
   private async pageOf({ method, url = "/" }: IncomingMessage): Promise<Page> {
-    if (this.isTooMuch()) return plain(429, `more than ${this.limits.answers} requests came within a second: ask again later\n`)
+    if (this.isTooMuch())
+      return plain(429, `more than ${this.limits.answers} requests came within a second: ask again later\n`)
     if (method !== "GET" && method !== "HEAD") return plain(405, "only GET and HEAD are answered here\n")
     const at = url.indexOf("?")
     try {
       return await this.options.page(at < 0 ? url : url.slice(0, at), at < 0 ? "" : url.slice(at + 1))
     } catch (error) {
-      this.options.log("error", `what ${this.options.listen.port} answers over HTTP could not be made: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+      this.options.log(
+        "error",
+        `what ${this.options.listen.port} answers over HTTP could not be made: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+      )
       return plain(500, "this page could not be made; the log of the node says why\n")
     }
   }
@@ -106,8 +123,20 @@ class Door {
     })
     const { status, type, body } = await this.pageOf(request)
     // What it sends beside is never read: the connection ends with the answer. So does one that a stop waits for.
-    const ends = !this.server.listening || status === 405 || status === 429 || headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0"
-    response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(body), "cache-control": "no-store", "x-content-type-options": "nosniff", ...(status === 405 ? { allow: "GET, HEAD" } : {}), ...(ends ? { connection: "close" } : {}) })
+    const ends =
+      !this.server.listening ||
+      status === 405 ||
+      status === 429 ||
+      headers["transfer-encoding"] !== undefined ||
+      (headers["content-length"] ?? "0") !== "0"
+    response.writeHead(status, {
+      "content-type": type,
+      "content-length": Buffer.byteLength(body),
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+      ...(status === 405 ? { allow: "GET, HEAD" } : {}),
+      ...(ends ? { connection: "close" } : {}),
+    })
     response.end(request.method === "HEAD" ? undefined : body)
   }
 
@@ -129,12 +158,17 @@ export const openDoor = (options: DoorOptions): Effect.Effect<Address, HttpUnava
         if (server.listening) options.log("warn", `accepting on the HTTP port: ${cause.message}`)
         else resume(Effect.fail(httpUnavailable(host, port, cause)))
       })
-      server.listen({ host, port }, () => resume(Effect.succeed(Object.assign(server, { leave: (closed: () => void) => door.close(closed) }))))
+      server.listen({ host, port }, () =>
+        resume(Effect.succeed(Object.assign(server, { leave: (closed: () => void) => door.close(closed) }))),
+      )
     }),
     (server) => Effect.callback<void>((resume) => server.leave(() => resume(Effect.void))),
   ).pipe(
     Effect.map((server) => {
       const address = server.address()
-      return { host: options.listen.host, port: address === null || typeof address === "string" ? options.listen.port : address.port }
+      return {
+        host: options.listen.host,
+        port: address === null || typeof address === "string" ? options.listen.port : address.port,
+      }
     }),
   )

@@ -4,7 +4,14 @@ import { join } from "node:path"
 import type { Entry, LogBase, Member, SnapshotRef } from "../../core/index.ts"
 import type { SnapshotImage, StateMachineHandlers } from "../contract.ts"
 import { crc32 } from "../payload.ts"
-import { DurableExecutor, makePacer, SnapshotDamaged, type DurableMachine, type Runnable, type Told } from "../replica/index.ts"
+import {
+  DurableExecutor,
+  makePacer,
+  SnapshotDamaged,
+  type DurableMachine,
+  type Runnable,
+  type Told,
+} from "../replica/index.ts"
 
 export interface DurableOptions<State, Command, Result> {
   readonly machine: DurableMachine<State, Command, Result>
@@ -20,7 +27,13 @@ const CHUNK = 1 << 19
 /** In the directory of the state: files that are being sent or received. None of them outlives its process. */
 const OURS = "snapshot."
 
-const baseOf = ({ index, term, time, chain, configuration }: LogBase): LogBase => ({ index, term, time, chain, configuration })
+const baseOf = ({ index, term, time, chain, configuration }: LogBase): LogBase => ({
+  index,
+  term,
+  time,
+  chain,
+  configuration,
+})
 const crcOf = async (file: fs.FileHandle): Promise<{ readonly size: number; readonly crc: number }> => {
   const buffer = Buffer.allocUnsafe(CHUNK)
   let [size, crc] = [0, 0]
@@ -32,15 +45,23 @@ const crcOf = async (file: fs.FileHandle): Promise<{ readonly size: number; read
   }
 }
 /** The id of a snapshot vouches for its bytes and its position. */
-const idOf = (id: string, { index, term, time, chain }: LogBase, size: number, crc: number): string => `${id}-${size}-${crc.toString(16)}-${crc32(Buffer.from(`${id} ${index} ${term} ${time} ${chain} ${size} ${crc}`)).toString(16)}`
+const idOf = (id: string, { index, term, time, chain }: LogBase, size: number, crc: number): string =>
+  `${id}-${size}-${crc.toString(16)}-${crc32(Buffer.from(`${id} ${index} ${term} ${time} ${chain} ${size} ${crc}`)).toString(16)}`
 const vouched = (snapshot: SnapshotRef, size: number, crc: number): boolean => {
   const [id = ""] = snapshot.id.split("-")
   return snapshot.id === idOf(id, snapshot, size, crc)
 }
 
-export const openDurableMachine = async <State, Command, Result>({ machine, directory, self, newId, chunkBytes = CHUNK }: DurableOptions<State, Command, Result>): Promise<Runnable<State>> => {
+export const openDurableMachine = async <State, Command, Result>({
+  machine,
+  directory,
+  self,
+  newId,
+  chunkBytes = CHUNK,
+}: DurableOptions<State, Command, Result>): Promise<Runnable<State>> => {
   await fs.mkdir(directory, { recursive: true, mode: 0o700 })
-  for (const name of await fs.readdir(directory)) if (name.startsWith(OURS)) await fs.rm(join(directory, name), { recursive: true, force: true })
+  for (const name of await fs.readdir(directory))
+    if (name.startsWith(OURS)) await fs.rm(join(directory, name), { recursive: true, force: true })
   const own = await machine.open(directory)
   let executor = new DurableExecutor(machine, own, self)
   let handlers: StateMachineHandlers | null = null
@@ -57,7 +78,7 @@ export const openDurableMachine = async <State, Command, Result>({ machine, dire
 
   const apply = async (entries: readonly Entry[]): Promise<void> => {
     const told: Told[] = []
-    for (let at = 0; at < entries.length; ) {
+    for (let at = 0; at < entries.length;) {
       const pace = makePacer()
       const pauses: Promise<void>[] = []
       await own.transaction((write) => {
@@ -87,7 +108,10 @@ export const openDurableMachine = async <State, Command, Result>({ machine, dire
     listen: (to) => void (listener = to),
     position: () => executor.position,
     attach: (to) => void (handlers = to),
-    apply: (entries) => void next(() => apply(entries)).catch((error: unknown) => handlers?.failed(error instanceof Error ? error : new Error(String(error)))),
+    apply: (entries) =>
+      void next(() => apply(entries)).catch((error: unknown) =>
+        handlers?.failed(error instanceof Error ? error : new Error(String(error))),
+      ),
     takeSnapshot: () =>
       next(async () => {
         await own.sync()
@@ -129,16 +153,21 @@ export const openDurableMachine = async <State, Command, Result>({ machine, dire
         }
         if (receiving === null || receiving.id !== snapshot.id) return 0
         if (offset !== receiving.offset) return receiving.offset
-        for (let at = 0; at < bytes.length; ) at += (await receiving.file.write(bytes, at, bytes.length - at, offset + at)).bytesWritten
+        for (let at = 0; at < bytes.length;)
+          at += (await receiving.file.write(bytes, at, bytes.length - at, offset + at)).bytesWritten
         receiving.offset += bytes.length
         return receiving.offset
       }),
     restore: (snapshot) =>
       next(async () => {
-        if (receiving === null || receiving.id !== snapshot.id) throw new SnapshotDamaged("nothing of this snapshot was received")
+        if (receiving === null || receiving.id !== snapshot.id)
+          throw new SnapshotDamaged("nothing of this snapshot was received")
         try {
           const { size, crc } = await crcOf(receiving.file)
-          if (!vouched(snapshot, size, crc)) throw new SnapshotDamaged(`the ${size} bytes that were received are not those of snapshot ${snapshot.id} at entry ${snapshot.index} of term ${snapshot.term}`)
+          if (!vouched(snapshot, size, crc))
+            throw new SnapshotDamaged(
+              `the ${size} bytes that were received are not those of snapshot ${snapshot.id} at entry ${snapshot.index} of term ${snapshot.term}`,
+            )
           await receiving.file.sync()
           await own.becomeCopy(received)
           executor = new DurableExecutor(machine, own, self)

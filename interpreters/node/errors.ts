@@ -2,13 +2,20 @@
 import * as Data from "effect/Data"
 import { MEMBER_LOST } from "../mending.ts"
 
-export class BootstrapRefused extends Data.TaggedError("BootstrapRefused")<{ readonly node: string; readonly peer: string; readonly cluster: string | null }> {
+export class BootstrapRefused extends Data.TaggedError("BootstrapRefused")<{
+  readonly node: string
+  readonly peer: string
+  readonly cluster: string | null
+}> {
   override get message(): string {
     const of = this.cluster === null ? "" : ` of cluster ${this.cluster}`
     return `${this.node} was told to bootstrap a new cluster, but ${this.peer} already holds the data${of}. Nothing was changed. If ${this.peer} was started with an old directory by mistake, stop it and start it with an empty one. If ${this.node} has lost its disk, start it without --bootstrap: it then votes for nobody and waits. ${MEMBER_LOST}`
   }
 }
-export class StateWithoutLog extends Data.TaggedError("StateWithoutLog")<{ readonly state: string; readonly log: string }> {
+export class StateWithoutLog extends Data.TaggedError("StateWithoutLog")<{
+  readonly state: string
+  readonly log: string
+}> {
   override get message(): string {
     return `${this.state} holds data, but ${this.log} is new: the log was lost or belongs to another directory. Nothing was changed. Bring the log back as it was last. If it is lost, this member's disk is lost: put ${this.state} aside before the node is started as an empty one. ${MEMBER_LOST}`
   }
@@ -28,13 +35,20 @@ export class LostTail extends Data.TaggedError("LostTail")<{
   }
 }
 /** Something that `replicate` was told cannot be. */
-export class OptionsInvalid extends Data.TaggedError("OptionsInvalid")<{ readonly field: string; readonly found: string; readonly expected: string }> {
+export class OptionsInvalid extends Data.TaggedError("OptionsInvalid")<{
+  readonly field: string
+  readonly found: string
+  readonly expected: string
+}> {
   override get message(): string {
     return `${this.field} is ${this.found}, expected ${this.expected}. Nothing was started.`
   }
 }
 /** The directory of the state machine cannot be read or written. */
-export class StateUnusable extends Data.TaggedError("StateUnusable")<{ readonly directory: string; readonly cause: unknown }> {
+export class StateUnusable extends Data.TaggedError("StateUnusable")<{
+  readonly directory: string
+  readonly cause: unknown
+}> {
   override get message(): string {
     return `the state in ${this.directory} cannot be used: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}. Nothing was changed. See that the directory can be read and written, and that this version wrote what is in it`
   }
@@ -46,7 +60,12 @@ export class NodeFailed extends Data.TaggedError("NodeFailed")<{ readonly node: 
   }
 }
 /** The node cannot listen for whoever watches it. */
-export class HttpUnavailable extends Data.TaggedError("HttpUnavailable")<{ readonly host: string; readonly port: number; readonly code: string; readonly message: string }> {}
+export class HttpUnavailable extends Data.TaggedError("HttpUnavailable")<{
+  readonly host: string
+  readonly port: number
+  readonly code: string
+  readonly message: string
+}> {}
 export const httpUnavailable = (host: string, port: number, cause: NodeJS.ErrnoException): HttpUnavailable => {
   const code = cause.code ?? "UNKNOWN"
   const next =
@@ -57,5 +76,10 @@ export const httpUnavailable = (host: string, port: number, cause: NodeJS.ErrnoE
         : code === "EADDRNOTAVAIL" || code === "ENOTFOUND"
           ? `${host} is no address of this machine: listen on one of its own, or on 0.0.0.0 for all`
           : cause.message
-  return new HttpUnavailable({ host, port, code, message: `cannot answer over HTTP on ${host}:${port} (${code}): ${next}. Nothing on disk was touched.` })
+  return new HttpUnavailable({
+    host,
+    port,
+    code,
+    message: `cannot answer over HTTP on ${host}:${port} (${code}): ${next}. Nothing on disk was touched.`,
+  })
 }

@@ -28,19 +28,34 @@ const names = (founding: Configuration, member: Member): boolean =>
 export const decide = (self: Member, peers: readonly Peer[], address = ""): Formation | Waiting => {
   // A hello that was heard counts even if its sender is gone again: a founder that dies has founded.
   for (const { hello } of peers) {
-    if (hello?.cluster != null && hello.founding !== null && names(hello.founding, self)) return { type: "adopt", cluster: hello.cluster, founding: hello.founding }
+    if (hello?.cluster != null && hello.founding !== null && names(hello.founding, self))
+      return { type: "adopt", cluster: hello.cluster, founding: hello.founding }
   }
   for (const { name, hello } of peers) {
     // One that joined later does not know who founded the cluster, so it cannot say that this node did not.
-    if (hello?.cluster != null && hello.founding !== null && hello.founding.voters.length > 0) return { type: "amnesiac", cluster: hello.cluster, of: name }
+    if (hello?.cluster != null && hello.founding !== null && hello.founding.voters.length > 0)
+      return { type: "amnesiac", cluster: hello.cluster, of: name }
   }
   const missing = peers.filter(({ connected, hello }) => !connected || hello === null || !hello.empty)
   if (missing.length > 0) return { type: "wait", for: missing.map(({ name }) => name) }
-  const members = [self, ...peers.flatMap(({ hello }) => (hello === null ? [] : [hello.member]))].sort((a, b) => (a.name < b.name ? -1 : 1))
+  const members = [self, ...peers.flatMap(({ hello }) => (hello === null ? [] : [hello.member]))].sort((a, b) =>
+    a.name < b.name ? -1 : 1,
+  )
   const founder = members[0]
   if (founder !== undefined && founder.name !== self.name) return { type: "wait", for: [founder.name] }
-  const told = [[self.name, address] as const, ...peers.map(({ name, hello }) => [name, hello?.advertises ?? ""] as const)].filter(([, at]) => at !== "")
-  return { type: "found", founding: { voters: members, outgoing: [], learners: [], ...(told.length === 0 ? {} : { addresses: Object.fromEntries(told) }) } }
+  const told = [
+    [self.name, address] as const,
+    ...peers.map(({ name, hello }) => [name, hello?.advertises ?? ""] as const),
+  ].filter(([, at]) => at !== "")
+  return {
+    type: "found",
+    founding: {
+      voters: members,
+      outgoing: [],
+      learners: [],
+      ...(told.length === 0 ? {} : { addresses: Object.fromEntries(told) }),
+    },
+  }
 }
 
 export const newClusterId = (): string => randomBytes(8).toString("hex")
@@ -66,7 +81,15 @@ export interface Forming {
  * incarnation, for then its configuration names it. With `bootstrap`, data at a peer that do not know this node are an
  * error.
  */
-export const formed = ({ self, transport, listed, address, bootstrap, log, met }: Forming): Effect.Effect<Formation, BootstrapRefused> =>
+export const formed = ({
+  self,
+  transport,
+  listed,
+  address,
+  bootstrap,
+  log,
+  met,
+}: Forming): Effect.Effect<Formation, BootstrapRefused> =>
   Effect.callback((resume) => {
     let said = ""
     let saidAt = 0
@@ -78,16 +101,24 @@ export const formed = ({ self, transport, listed, address, bootstrap, log, met }
     }
     const look = (): void => {
       if (stopped) return
-      const decision = decide(self, transport.peers().filter(({ name }) => listed.includes(name)), address)
+      const decision = decide(
+        self,
+        transport.peers().filter(({ name }) => listed.includes(name)),
+        address,
+      )
       met(decision.type === "amnesiac" ? decision : null)
       if (decision.type === "amnesiac") {
-        if (bootstrap) end(Effect.fail(new BootstrapRefused({ node: self.name, peer: decision.of, cluster: decision.cluster })))
+        if (bootstrap)
+          end(Effect.fail(new BootstrapRefused({ node: self.name, peer: decision.of, cluster: decision.cluster })))
       } else if (decision.type === "wait") {
         const text = decision.for.join(", ")
         if (text === said && performance.now() - saidAt < SAY_MS) return
         said = text
         saidAt = performance.now()
-        log("info", `this node's directory is empty; waiting for ${text} to form the cluster together (all nodes must be up and empty, or one must already know this one)`)
+        log(
+          "info",
+          `this node's directory is empty; waiting for ${text} to form the cluster together (all nodes must be up and empty, or one must already know this one)`,
+        )
       } else end(Effect.succeed(decision))
     }
     transport.attach({

@@ -1,5 +1,14 @@
 /** Why a node is not well. The one place that decides it: STATUS, INFO, the log and the refusals of clients say the same. */
-import { configurationOf, hasQuorum, sameMember, votersOf, type Configuration, type Member, type Millis, type State } from "../../core/index.ts"
+import {
+  configurationOf,
+  hasQuorum,
+  sameMember,
+  votersOf,
+  type Configuration,
+  type Member,
+  type Millis,
+  type State,
+} from "../../core/index.ts"
 import { MEMBER_LOST } from "../mending.ts"
 import { refusedText } from "./place.ts"
 import type { Refused } from "../starts.ts"
@@ -17,7 +26,19 @@ export type Phase =
   /** Its directory is empty, and `of` holds data that do not know it. */
   | { readonly doing: "waiting"; readonly of: string; readonly cluster: string }
 
-type Link = Pick<PeerLink, "name" | "member" | "hello" | "connected" | "problem" | "refused" | "lastReceivedMs" | "transitMs" | "behindBytes" | "arriving">
+type Link = Pick<
+  PeerLink,
+  | "name"
+  | "member"
+  | "hello"
+  | "connected"
+  | "problem"
+  | "refused"
+  | "lastReceivedMs"
+  | "transitMs"
+  | "behindBytes"
+  | "arriving"
+>
 
 /** All that is known when the question is asked. */
 export interface Facts {
@@ -41,8 +62,22 @@ export interface Facts {
 }
 
 export type Reason =
-  | "ok" | "stopping" | "failed" | "refused" | "starting" | "forming" | "amnesiac" | "removed" | "rebuilding"
-  | "log waits" | "disk slow" | "no leader" | "peer refused" | "data wait" | "disk full" | "clock"
+  | "ok"
+  | "stopping"
+  | "failed"
+  | "refused"
+  | "starting"
+  | "forming"
+  | "amnesiac"
+  | "removed"
+  | "rebuilding"
+  | "log waits"
+  | "disk slow"
+  | "no leader"
+  | "peer refused"
+  | "data wait"
+  | "disk full"
+  | "clock"
 export interface Health {
   readonly reason: Reason
   readonly text: string
@@ -50,8 +85,10 @@ export interface Health {
 
 const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`
 const seconds = (ms: number): string => `${ms < 9950 ? (ms / 1000).toFixed(1) : Math.round(ms / 1000)} s`
-const list = (names: readonly string[]): string => (names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1) ?? ""}`)
-const one = (names: readonly string[], single: string, several: string): string => (names.length === 1 ? single : several)
+const list = (names: readonly string[]): string =>
+  names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1) ?? ""}`
+const one = (names: readonly string[], single: string, several: string): string =>
+  names.length === 1 ? single : several
 
 const same = sameMember
 
@@ -81,7 +118,10 @@ const formingText = ({ links }: Facts): string => {
 
 export const amnesiacText = ({ self, phase, links }: Pick<Facts, "self" | "phase" | "links">): string => {
   const { name, incarnation } = self
-  const holder = phase.doing === "waiting" ? `${phase.of} holds data of cluster ${phase.cluster} that do` : "its cluster holds data that do"
+  const holder =
+    phase.doing === "waiting"
+      ? `${phase.of} holds data of cluster ${phase.cluster} that do`
+      : "its cluster holds data that do"
   const lost = `${name} has an empty data directory, and ${holder} not know it (incarnation ${incarnation}): its disk was lost or replaced, or it is new. It votes for nobody and serves no data.`
   const empty = links.filter(isEmpty).map((link) => link.name)
   const old = links.filter(({ hello }) => hello !== null && !hello.empty).map((link) => link.name)
@@ -94,7 +134,13 @@ export const amnesiacText = ({ self, phase, links }: Pick<Facts, "self" | "phase
 /** Whoever of the members came back with another directory than the one that the configuration names. */
 export const strangers = (configuration: Configuration, links: readonly Link[]): readonly Link[] => {
   const members = [...votersOf(configuration), ...configuration.learners]
-  return links.filter(({ name, member, connected }) => connected && member !== null && members.some((known) => known.name === name) && !members.some((known) => same(known, member)))
+  return links.filter(
+    ({ name, member, connected }) =>
+      connected &&
+      member !== null &&
+      members.some((known) => known.name === name) &&
+      !members.some((known) => same(known, member)),
+  )
 }
 export const strangerText = (links: readonly Link[]): string => {
   const names = links.map(({ name }) => name)
@@ -103,7 +149,10 @@ export const strangerText = (links: readonly Link[]): string => {
 
 const slowText = ({ name, transitMs, behindBytes, arriving }: Link): string => {
   const to = behindBytes > 100_000 ? `, ${mb(behindBytes)} are on their way to it` : ""
-  const from = arriving !== null && arriving.whole > 100_000 ? `, a message of ${mb(arriving.whole)} from it has come to ${mb(arriving.have)}` : ""
+  const from =
+    arriving !== null && arriving.whole > 100_000
+      ? `, a message of ${mb(arriving.whole)} from it has come to ${mb(arriving.have)}`
+      : ""
   return `the link with ${name} is slow: there and back takes ${seconds(transitMs ?? 0)}${to}${from}`
 }
 
@@ -114,7 +163,9 @@ const noLeaderText = (facts: Facts, state: Readonly<State>, ms: Millis): string 
   const { electionMin, electionMax } = state.settings
   const voters = votersOf(configuration)
   const linkOf = ({ name }: Member): Link | undefined => links.find((link) => link.name === name)
-  const missing = voters.filter((voter) => voter.name !== self.name && linkOf(voter) === undefined).map(({ name }) => name)
+  const missing = voters
+    .filter((voter) => voter.name !== self.name && linkOf(voter) === undefined)
+    .map(({ name }) => name)
   const foreign = strangers(configuration, links)
   const lost = links.filter(({ hello, connected }) => !connected && hello?.refused != null)
   const up = links.filter((link) => link.connected && !foreign.includes(link))
@@ -123,14 +174,22 @@ const noLeaderText = (facts: Facts, state: Readonly<State>, ms: Millis): string 
   const away = links.filter((link) => !link.connected && !lost.includes(link))
   const addressOf = (name: string): string => unlisted.find((other) => other.name === name)?.address ?? "?"
   const causes = [
-    ...(missing.length === 0 ? [] : [`${list(missing)} ${one(missing, "is a member", "are members")} and not in the peer list of ${self.name}: add ${missing.map((name) => `${name}=${addressOf(name)}`).join(",")}`]),
+    ...(missing.length === 0
+      ? []
+      : [
+          `${list(missing)} ${one(missing, "is a member", "are members")} and not in the peer list of ${self.name}: add ${missing.map((name) => `${name}=${addressOf(name)}`).join(",")}`,
+        ]),
     ...(foreign.length === 0 ? [] : [strangerText(foreign)]),
     ...lost.map(({ name }) => `the directory of ${name} counts as lost`),
-    ...silent.map(({ name, lastReceivedMs }) => `not a byte from ${name} for ${seconds(lastReceivedMs ?? 0)}: its process is paused or hangs, or the network is gone`),
+    ...silent.map(
+      ({ name, lastReceivedMs }) =>
+        `not a byte from ${name} for ${seconds(lastReceivedMs ?? 0)}: its process is paused or hangs, or the network is gone`,
+    ),
     ...slow.map(slowText),
     ...away.map(({ name, problem }) => `not connected: ${name}${problem === null ? "" : ` (${problem})`}`),
   ]
-  const reached = (member: Member): boolean => same(member, self) || up.some((link) => link.name === member.name && !silent.includes(link))
+  const reached = (member: Member): boolean =>
+    same(member, self) || up.some((link) => link.name === member.name && !silent.includes(link))
   const because = causes.length === 0 ? "" : ` (${causes.join("; ")})`
   const way = foreign.length === 0 ? "" : ` ${MEMBER_LOST}`
   const since = `no leader for ${seconds(ms)}`
@@ -139,7 +198,8 @@ const noLeaderText = (facts: Facts, state: Readonly<State>, ms: Millis): string 
     return `${since}: a majority of the members must be up and connected, and of ${voters.length} ${count === 1 ? "only this one is" : `${count} are`}${because}.${way}`
   }
   // The majority that is connected would elect somebody at once, were the links as they should be.
-  if (slow.length > 0) return `${since}: messages take longer than an election timeout (${seconds(electionMin)})${because}`
+  if (slow.length > 0)
+    return `${since}: messages take longer than an election timeout (${seconds(electionMin)})${because}`
   if (missing.length > 0) return `${since} is known here, though a majority is connected${because}.${way}`
   return `${since} although a majority of the members is connected: an election is under way, in term ${state.currentTerm}${because}`
 }
@@ -151,7 +211,13 @@ const fullFollowers = (state: Readonly<State>): readonly string[] => {
   const isFull = (member: Member): boolean => !same(member, state.self) && progress[member.name]?.condition === "full"
   const configuration = configurationOf(state)
   if (hasQuorum(configuration, (member) => !isFull(member))) return []
-  return [...new Set(votersOf(configuration).filter(isFull).map(({ name }) => name))]
+  return [
+    ...new Set(
+      votersOf(configuration)
+        .filter(isFull)
+        .map(({ name }) => name),
+    ),
+  ]
 }
 
 /** All that is wrong, what must be mended first before the rest. */
@@ -159,19 +225,39 @@ const running = (facts: Facts, state: Readonly<State>): readonly Health[] => {
   const { self, pending, leaderlessMs, links, short, clock } = facts
   const { name } = self
   if (isAmnesiac(state)) return [{ reason: "amnesiac", text: amnesiacText(facts) }]
-  if (standing(state) === null) return [{ reason: "removed", text: `${name} is no member of the cluster any more: it was removed. Stop it; its data directory is no longer needed.` }]
+  if (standing(state) === null)
+    return [
+      {
+        reason: "removed",
+        text: `${name} is no member of the cluster any more: it was removed. Stop it; its data directory is no longer needed.`,
+      },
+    ]
   const found: Health[] = []
   const say = (reason: Reason, text: string): void => void found.push({ reason, text })
-  if (state.machine === "rebuild") say("rebuilding", `the data of ${name} are lost or damaged and are being rebuilt from a peer. Nothing need be done while a leader is up.`)
+  if (state.machine === "rebuild")
+    say(
+      "rebuilding",
+      `the data of ${name} are lost or damaged and are being rebuilt from a peer. Nothing need be done while a leader is up.`,
+    )
   if (pending.wanting !== null) say("log waits", pending.wanting)
-  else if (pending.ms > state.settings.diskStallTimeout) say("disk slow", `the disk of ${name} has been at work on one write to the log for ${seconds(pending.ms)}: until it is done this node acknowledges nothing. Look at the load and the health of the disk.`)
-  if (leaderlessMs !== null && leaderlessMs > state.settings.electionMax) say("no leader", noLeaderText(facts, state, leaderlessMs))
+  else if (pending.ms > state.settings.diskStallTimeout)
+    say(
+      "disk slow",
+      `the disk of ${name} has been at work on one write to the log for ${seconds(pending.ms)}: until it is done this node acknowledges nothing. Look at the load and the health of the disk.`,
+    )
+  if (leaderlessMs !== null && leaderlessMs > state.settings.electionMax)
+    say("no leader", noLeaderText(facts, state, leaderlessMs))
   const refused = links.find((link) => link.refused !== null)?.refused ?? null
   if (refused !== null) say("peer refused", refused)
   if (short !== null) say("data wait", `${short}. Free some space.`)
   const full = fullFollowers(state)
-  if (full.length > 0) say("disk full", `the disks of ${list(full)} are nearly full, so no majority has room: writes are refused until there is. Free some space there.`)
-  else if (state.spaceLow) say("disk full", "the disk is nearly full: writes are refused until there is room. Free some space.")
+  if (full.length > 0)
+    say(
+      "disk full",
+      `the disks of ${list(full)} are nearly full, so no majority has room: writes are refused until there is. Free some space there.`,
+    )
+  else if (state.spaceLow)
+    say("disk full", "the disk is nearly full: writes are refused until there is room. Free some space.")
   if (clock !== null) say("clock", `${clockText(name, clock)}.`)
   return found
 }
@@ -184,8 +270,17 @@ export const troublesOf = (facts: Facts): readonly Health[] => {
   if (refused !== null) return [{ reason: "refused", text: refusedText(self.name, refused) }]
   if (state !== null) return running(facts, state)
   // One that joined later cannot say who founded its cluster, but that there is one.
-  const holder = phase.doing === "forming" ? facts.links.find(({ connected, hello }) => connected && hello?.cluster != null && !hello.empty) : undefined
-  if (holder?.hello?.cluster != null) return [{ reason: "amnesiac", text: amnesiacText({ ...facts, phase: { doing: "waiting", of: holder.name, cluster: holder.hello.cluster } }) }]
+  const holder =
+    phase.doing === "forming"
+      ? facts.links.find(({ connected, hello }) => connected && hello?.cluster != null && !hello.empty)
+      : undefined
+  if (holder?.hello?.cluster != null)
+    return [
+      {
+        reason: "amnesiac",
+        text: amnesiacText({ ...facts, phase: { doing: "waiting", of: holder.name, cluster: holder.hello.cluster } }),
+      },
+    ]
   if (phase.doing === "forming") return [{ reason: "forming", text: formingText(facts) }]
   if (phase.doing === "waiting") return [{ reason: "amnesiac", text: amnesiacText(facts) }]
   return [{ reason: "starting", text: `starting: ${startingText(phase)}` }]
@@ -194,7 +289,8 @@ export const troublesOf = (facts: Facts): readonly Health[] => {
 export const healthOf = (facts: Facts): Health => troublesOf(facts)[0] ?? { reason: "ok", text: "ok" }
 
 /** Clients are answered LOADING, and INFO says loading:1: its data are here, or on their way, and not ready. */
-export const isLoading = ({ reason }: Health): boolean => reason === "starting" || reason === "rebuilding" || reason === "data wait"
+export const isLoading = ({ reason }: Health): boolean =>
+  reason === "starting" || reason === "rebuilding" || reason === "data wait"
 
 /** The others are told elsewhere, at the place where they happen. */
 const TOLD: ReadonlySet<Reason> = new Set<Reason>(["ok", "no leader", "disk slow", "disk full", "removed"])

@@ -2,10 +2,26 @@
 export { openServer, type Assembly, type Built, type Foundation } from "./assemble.ts"
 export type { Details, FollowerDetails, LinkDetails } from "./details.ts"
 export { openDurableMachine, type DurableOptions } from "./durable.ts"
-export { BootstrapRefused, HttpUnavailable, LostTail, NodeFailed, OptionsInvalid, StateUnusable, StateWithoutLog } from "./errors.ts"
+export {
+  BootstrapRefused,
+  HttpUnavailable,
+  LostTail,
+  NodeFailed,
+  OptionsInvalid,
+  StateUnusable,
+  StateWithoutLog,
+} from "./errors.ts"
 export { decide, formed, newClusterId, type Formation, type Forming, type Peer } from "./forming.ts"
 export { healthOf, isAmnesiac, isLoading } from "./health.ts"
 export { makeLog, type LogOptions } from "./log.ts"
 export { makeReplica, replicaService, replicate, type ReplicateError, type ReplicateOptions } from "./replicate.ts"
-export { beginning, factsOf, statusOf, type Alive, type PeerStatus, type RecoverableMachine, type ServerStatus } from "./status.ts"
+export {
+  beginning,
+  factsOf,
+  statusOf,
+  type Alive,
+  type PeerStatus,
+  type RecoverableMachine,
+  type ServerStatus,
+} from "./status.ts"
 export { directoryStore } from "./store.ts"

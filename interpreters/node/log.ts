@@ -14,13 +14,20 @@ export interface LogOptions {
   readonly write?: (line: string) => void
 }
 
-export const makeLog = ({ node, json, least, write = (line) => void process.stderr.write(line) }: LogOptions): Logger => {
+export const makeLog = ({
+  node,
+  json,
+  least,
+  write = (line) => void process.stderr.write(line),
+}: LogOptions): Logger => {
   const from = order.indexOf(least)
   return (level, text) => {
     if (order.indexOf(level) < from) return
     const time = new Date().toISOString()
     // Whatever stands in it, and whoever sent that: it is one line, and moves nobody's cursor.
     const line = shown(text.replaceAll("\n", " ⏎ "), LONGEST)
-    write(json ? `${JSON.stringify({ time, level, node, text: line })}\n` : `${time} ${level.padEnd(5)} ${node} ${line}\n`)
+    write(
+      json ? `${JSON.stringify({ time, level, node, text: line })}\n` : `${time} ${level.padEnd(5)} ${node} ${line}\n`,
+    )
   }
 }

@@ -18,7 +18,14 @@ export const watchLoad = (): { readonly saturation: () => number; readonly stop:
 }
 
 /** What correct servers never do: each is found by the core on its own state or on what it receives. */
-const VIOLATIONS: readonly Rule[] = ["halt.logsDiverged", "halt.twoLeaders", "halt.committedConflict", "append.chainBroken", "progress.diverged", "term.outOfDomain"]
+const VIOLATIONS: readonly Rule[] = [
+  "halt.logsDiverged",
+  "halt.twoLeaders",
+  "halt.committedConflict",
+  "append.chainBroken",
+  "progress.diverged",
+  "term.outOfDomain",
+]
 
 const seconds = (ms: number | null): number | null => (ms === null ? null : ms / 1000)
 
@@ -27,19 +34,49 @@ const server = (alive: Alive, status: ServerStatus): readonly Metric[] => {
   const state = alive.running?.driver.state()
   const troubles = troublesOf(factsOf(alive))
   return [
-    { type: "gauge", name: "server_info", help: "1; the labels say who it is.", samples: [{ labels: { server_id: status.id, cluster: status.cluster ?? "", version: status.version }, value: 1 }] },
-    { type: "gauge", name: "server_trouble", help: "1 for each reason why the server is not well, as status and INFO say it; no sample if it is.", samples: troubles.map(({ reason }) => ({ labels: { reason }, value: 1 })) },
+    {
+      type: "gauge",
+      name: "server_info",
+      help: "1; the labels say who it is.",
+      samples: [{ labels: { server_id: status.id, cluster: status.cluster ?? "", version: status.version }, value: 1 }],
+    },
+    {
+      type: "gauge",
+      name: "server_trouble",
+      help: "1 for each reason why the server is not well, as status and INFO say it; no sample if it is.",
+      samples: troubles.map(({ reason }) => ({ labels: { reason }, value: 1 })),
+    },
     gauge("server_has_leader", "1 if a leader is known here.", status.leader !== null),
     gauge("server_is_leader", "1 if this server leads.", status.role === "leader"),
     gauge("server_is_learner", "1 if this server is a learner.", status.role === "learner"),
-    gauge("server_voters", "Voters of the configuration in force.", state === undefined ? null : votersOf(configurationOf(state)).length),
+    gauge(
+      "server_voters",
+      "Voters of the configuration in force.",
+      state === undefined ? null : votersOf(configurationOf(state)).length,
+    ),
     counter("server_leader_changes_seen_total", "New leaders and terms seen.", alive.leaderChanges),
     counter("server_proposals_committed_total", "Entries committed, as known here.", status.commitIndex),
     counter("server_proposals_applied_total", "Entries executed here.", status.applied),
-    gauge("server_proposals_pending", "Writes of this server's clients that wait for their outcome.", counters["service.waiting"] ?? 0),
-    counter("server_proposals_failed_total", "Writes of this server's clients that were given up: never proposed for want of a leader, or of unknown outcome.", (counters["service.noLeader"] ?? 0) + (counters["service.unknown"] ?? 0)),
-    counter("server_heartbeat_send_failures_total", "Heartbeats that left an interval late or later: the loop was busy or the process stood still.", counters["loop.lateHeartbeats"] ?? 0),
-    gauge("server_snapshot_apply_in_progress_total", "1 while a received snapshot replaces the state.", state === undefined ? null : state.restoring !== null),
+    gauge(
+      "server_proposals_pending",
+      "Writes of this server's clients that wait for their outcome.",
+      counters["service.waiting"] ?? 0,
+    ),
+    counter(
+      "server_proposals_failed_total",
+      "Writes of this server's clients that were given up: never proposed for want of a leader, or of unknown outcome.",
+      (counters["service.noLeader"] ?? 0) + (counters["service.unknown"] ?? 0),
+    ),
+    counter(
+      "server_heartbeat_send_failures_total",
+      "Heartbeats that left an interval late or later: the loop was busy or the process stood still.",
+      counters["loop.lateHeartbeats"] ?? 0,
+    ),
+    gauge(
+      "server_snapshot_apply_in_progress_total",
+      "1 while a received snapshot replaces the state.",
+      state === undefined ? null : state.restoring !== null,
+    ),
     gauge("server_clock_offset_seconds", "Wall clock less the cluster's time.", seconds(status.clockOffsetMs)),
     gauge("server_space_low", "1 if writes wait for room on this disk.", state === undefined ? null : state.spaceLow),
   ]
@@ -52,7 +89,11 @@ const disk = (alive: Alive): readonly Metric[] => {
   const { bytes, bytesWritten } = storage.stats()
   return [
     histogram("disk_wal_fsync_duration_seconds", "Durable writes to the log, each for all that waited.", syncTimes),
-    gauge("disk_wal_write_pending_seconds", "For how long the oldest write to the log has not been durable.", storage.pending().ms / 1000),
+    gauge(
+      "disk_wal_write_pending_seconds",
+      "For how long the oldest write to the log has not been durable.",
+      storage.pending().ms / 1000,
+    ),
     counter("disk_wal_write_bytes_total", "Bytes written to the log.", bytesWritten),
     gauge("disk_wal_size_bytes", "Bytes of the log on disk.", bytes),
     gauge("disk_free_bytes", "Free bytes of the disk under the log.", free),
@@ -63,15 +104,54 @@ const disk = (alive: Alive): readonly Metric[] => {
 const network = (alive: Alive, { counters }: ServerStatus): readonly Metric[] => {
   const links = alive.transport?.peers() ?? []
   return [
-    { type: "gauge", name: "network_active_peers", help: "1 if this peer is connected.", samples: links.map(({ name, connected }) => ({ labels: { peer: name }, value: Number(connected) })) },
-    { type: "histogram", name: "network_peer_round_trip_time_seconds", help: "Keep-alives, there and back, one a second.", samples: links.map(({ name, roundTrips }) => ({ labels: { peer: name }, value: roundTrips })) },
-    { type: "counter", name: "network_peer_sent_failures_total", help: "Messages that were not sent, by reason.", samples: links.flatMap(({ name, dropped }) => Object.entries(dropped).map(([reason, value]: [string, number]) => ({ labels: { peer: name, reason }, value }))) },
-    { type: "counter", name: "network_peer_sent_bytes_total", help: "Bytes sent.", samples: links.map(({ name, bytesOut }) => ({ labels: { peer: name }, value: bytesOut })) },
-    { type: "counter", name: "network_peer_received_bytes_total", help: "Bytes received.", samples: links.map(({ name, bytesIn }) => ({ labels: { peer: name }, value: bytesIn })) },
+    {
+      type: "gauge",
+      name: "network_active_peers",
+      help: "1 if this peer is connected.",
+      samples: links.map(({ name, connected }) => ({ labels: { peer: name }, value: Number(connected) })),
+    },
+    {
+      type: "histogram",
+      name: "network_peer_round_trip_time_seconds",
+      help: "Keep-alives, there and back, one a second.",
+      samples: links.map(({ name, roundTrips }) => ({ labels: { peer: name }, value: roundTrips })),
+    },
+    {
+      type: "counter",
+      name: "network_peer_sent_failures_total",
+      help: "Messages that were not sent, by reason.",
+      samples: links.flatMap(({ name, dropped }) =>
+        Object.entries(dropped).map(([reason, value]: [string, number]) => ({ labels: { peer: name, reason }, value })),
+      ),
+    },
+    {
+      type: "counter",
+      name: "network_peer_sent_bytes_total",
+      help: "Bytes sent.",
+      samples: links.map(({ name, bytesOut }) => ({ labels: { peer: name }, value: bytesOut })),
+    },
+    {
+      type: "counter",
+      name: "network_peer_received_bytes_total",
+      help: "Bytes received.",
+      samples: links.map(({ name, bytesIn }) => ({ labels: { peer: name }, value: bytesIn })),
+    },
     counter("network_snapshot_send_success_total", "Snapshots sent to their end.", counters["snapshot.sent"] ?? 0),
-    counter("network_snapshot_send_failures_total", "Snapshots that could not be read for a peer; they are tried again.", counters["snapshot.sendFailed"] ?? 0),
-    counter("network_snapshot_receive_success_total", "Snapshots received and installed.", counters["snapshot.installed"] ?? 0),
-    counter("network_snapshot_receive_failures_total", "Snapshots that failed on their way; they start over.", counters["snapshot.failed"] ?? 0),
+    counter(
+      "network_snapshot_send_failures_total",
+      "Snapshots that could not be read for a peer; they are tried again.",
+      counters["snapshot.sendFailed"] ?? 0,
+    ),
+    counter(
+      "network_snapshot_receive_success_total",
+      "Snapshots received and installed.",
+      counters["snapshot.installed"] ?? 0,
+    ),
+    counter(
+      "network_snapshot_receive_failures_total",
+      "Snapshots that failed on their way; they start over.",
+      counters["snapshot.failed"] ?? 0,
+    ),
   ]
 }
 
@@ -84,17 +164,57 @@ const raft = (alive: Alive, status: ServerStatus, saturation: number): readonly 
     gauge("raft_commit_index", "The last entry that is known to be committed.", status.commitIndex),
     gauge("raft_applied_index", "The last entry that was executed.", status.applied),
     gauge("raft_snapshot_index", "The last entry that the log no longer holds.", status.snapshotIndex),
-    { type: "gauge", name: "raft_follower_lag_entries", help: "On the leader: entries that this follower does not hold.", samples: status.peers.flatMap(({ id, lag }) => (lag === null ? [] : [{ labels: { peer: id }, value: lag }])) },
-    gauge("raft_leader_last_contact_seconds", "Since the last byte from the leader; 0 on the leader.", seconds(status.lastContactMs)),
-    gauge("raft_thread_main_saturation", "The part of the last seconds in which the main thread was busy: below 0.5 is well.", saturation),
-    counter("raft_thread_main_stalls_total", "Seconds in which the loop stood still for 50 ms or more.", counters["loop.stalls"] ?? 0),
-    counter("raft_transition_heartbeat_timeout_total", "Times that no leader was heard, and others were asked for their votes.", counters["election.preCampaign"] ?? 0),
-    counter("raft_transition_leader_lease_timeout_total", "Times that a leader heard no majority and stepped down.", counters["quorum.lost"] ?? 0),
-    { type: "counter", name: "raft_invariant_violations_total", help: "What no correct server does, found by this one. Each must stay 0.", samples: VIOLATIONS.map((rule) => ({ labels: { rule }, value: counters[rule] ?? 0 })) },
-    ...(measures === undefined ? [] : [
-      histogram("raft_commit_time_seconds", "On the leader: from appending an entry to its commit, one entry at a time.", measures.commit),
-      histogram("raft_fsm_apply_seconds", "From handing entries to the state machine to its having executed them.", measures.apply),
-    ]),
+    {
+      type: "gauge",
+      name: "raft_follower_lag_entries",
+      help: "On the leader: entries that this follower does not hold.",
+      samples: status.peers.flatMap(({ id, lag }) => (lag === null ? [] : [{ labels: { peer: id }, value: lag }])),
+    },
+    gauge(
+      "raft_leader_last_contact_seconds",
+      "Since the last byte from the leader; 0 on the leader.",
+      seconds(status.lastContactMs),
+    ),
+    gauge(
+      "raft_thread_main_saturation",
+      "The part of the last seconds in which the main thread was busy: below 0.5 is well.",
+      saturation,
+    ),
+    counter(
+      "raft_thread_main_stalls_total",
+      "Seconds in which the loop stood still for 50 ms or more.",
+      counters["loop.stalls"] ?? 0,
+    ),
+    counter(
+      "raft_transition_heartbeat_timeout_total",
+      "Times that no leader was heard, and others were asked for their votes.",
+      counters["election.preCampaign"] ?? 0,
+    ),
+    counter(
+      "raft_transition_leader_lease_timeout_total",
+      "Times that a leader heard no majority and stepped down.",
+      counters["quorum.lost"] ?? 0,
+    ),
+    {
+      type: "counter",
+      name: "raft_invariant_violations_total",
+      help: "What no correct server does, found by this one. Each must stay 0.",
+      samples: VIOLATIONS.map((rule) => ({ labels: { rule }, value: counters[rule] ?? 0 })),
+    },
+    ...(measures === undefined
+      ? []
+      : [
+          histogram(
+            "raft_commit_time_seconds",
+            "On the leader: from appending an entry to its commit, one entry at a time.",
+            measures.commit,
+          ),
+          histogram(
+            "raft_fsm_apply_seconds",
+            "From handing entries to the state machine to its having executed them.",
+            measures.apply,
+          ),
+        ]),
   ]
 }
 
@@ -109,5 +229,11 @@ const ofProcess = (): readonly Metric[] => {
 
 export const metricsOf = (alive: Alive, saturation: number): readonly Metric[] => {
   const status = statusOf(alive)
-  return [...server(alive, status), ...raft(alive, status, saturation), ...disk(alive), ...network(alive, status), ...ofProcess()]
+  return [
+    ...server(alive, status),
+    ...raft(alive, status, saturation),
+    ...disk(alive),
+    ...network(alive, status),
+    ...ofProcess(),
+  ]
 }

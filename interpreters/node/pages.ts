@@ -22,26 +22,49 @@ export interface PagesOptions {
 const PLAIN = "text/plain; charset=utf-8"
 const plain = (status: number, body: string): Page => ({ status, type: PLAIN, body })
 
-const checkPage = async (what: string, checks: Readonly<Record<string, Check>>, alive: Alive, path: string, query: string): Promise<Page> => {
+const checkPage = async (
+  what: string,
+  checks: Readonly<Record<string, Check>>,
+  alive: Alive,
+  path: string,
+  query: string,
+): Promise<Page> => {
   const asked = new URLSearchParams(query)
   const name = path.slice(what.length + 2)
-  if (name !== "" && !Object.hasOwn(checks, name)) return plain(404, `the checks of /${what} are ${Object.keys(checks).join(", ")}\n`)
+  if (name !== "" && !Object.hasOwn(checks, name))
+    return plain(404, `the checks of /${what} are ${Object.keys(checks).join(", ")}\n`)
   const chosen = name === "" ? checks : Object.fromEntries(Object.entries(checks).filter(([one]) => one === name))
-  const { passed, text } = await runChecks(what, chosen, { facts: factsOf(alive), driver: alive.running?.driver ?? null }, { verbose: asked.has("verbose"), exclude: new Set(asked.getAll("exclude")) })
+  const { passed, text } = await runChecks(
+    what,
+    chosen,
+    { facts: factsOf(alive), driver: alive.running?.driver ?? null },
+    { verbose: asked.has("verbose"), exclude: new Set(asked.getAll("exclude")) },
+  )
   return plain(passed ? 200 : 503, text)
 }
 
 /** Answers for as long as the scope lives, from before the log is read until all else has ended. */
-export const openPages = (alive: Alive, { listen, log, metrics, limits }: PagesOptions): Effect.Effect<void, HttpUnavailable, Scope.Scope> =>
+export const openPages = (
+  alive: Alive,
+  { listen, log, metrics, limits }: PagesOptions,
+): Effect.Effect<void, HttpUnavailable, Scope.Scope> =>
   Effect.gen(function* () {
     const load = watchLoad()
     yield* Effect.addFinalizer(() => Effect.sync(load.stop))
     const ready = readyz()
     const page = (path: string, query: string): Page | Promise<Page> => {
-      if (path === "/metrics") return { status: 200, type: CONTENT_TYPE, body: metricsText([...metricsOf(alive, load.saturation()), ...(metrics?.() ?? [])]) }
+      if (path === "/metrics")
+        return {
+          status: 200,
+          type: CONTENT_TYPE,
+          body: metricsText([...metricsOf(alive, load.saturation()), ...(metrics?.() ?? [])]),
+        }
       if (path === "/livez" || path.startsWith("/livez/")) return checkPage("livez", livez, alive, path, query)
       if (path === "/readyz" || path.startsWith("/readyz/")) return checkPage("readyz", ready, alive, path, query)
-      return plain(path === "/" ? 200 : 404, "/metrics  for Prometheus\n/livez    does this node live? (local only)\n/readyz   can it serve? ?verbose shows every check, /readyz/leader asks one, ?exclude=read leaves one out\n")
+      return plain(
+        path === "/" ? 200 : 404,
+        "/metrics  for Prometheus\n/livez    does this node live? (local only)\n/readyz   can it serve? ?verbose shows every check, /readyz/leader asks one, ?exclude=read leaves one out\n",
+      )
     }
     alive.http = yield* openDoor({ listen, page, log, ...(limits === undefined ? {} : { limits }) })
     log("info", `metrics and checks at http://${addressText(alive.http)}`)

@@ -18,7 +18,16 @@ export interface Placing extends Pick<Forming, "bootstrap" | "met" | "listed" | 
 }
 
 /** The id of the cluster. Takes as long as it takes. */
-export const findPlace = ({ storage, transport, listed, address, bootstrap, met, log, hello }: Placing): Effect.Effect<string, BootstrapRefused | StorageError> =>
+export const findPlace = ({
+  storage,
+  transport,
+  listed,
+  address,
+  bootstrap,
+  met,
+  log,
+  hello,
+}: Placing): Effect.Effect<string, BootstrapRefused | StorageError> =>
   Effect.gen(function* () {
     const { cluster, self } = storage.identity
     if (cluster !== null) return cluster
@@ -50,7 +59,12 @@ export const refusedText = (id: string, { by, reason, detail }: Refused): string
  * A peer has met a later start of this directory, or was told of more than it holds: that is kept for every later start, and
  * told once to `withdrawn`, at once if it is known from before.
  */
-export const watchRefused = (storage: FileStorage, transport: TcpTransport, withdrawn: (refused: Refused) => void, failed: (error: StorageError) => void): void => {
+export const watchRefused = (
+  storage: FileStorage,
+  transport: TcpTransport,
+  withdrawn: (refused: Refused) => void,
+  failed: (error: StorageError) => void,
+): void => {
   let known = storage.refused !== null
   if (storage.refused !== null) withdrawn(storage.refused)
   transport.onRefused((by, said) => {

@@ -12,12 +12,28 @@ import * as Scope from "effect/Scope"
 import { defaultSettings, type Settings } from "../../core/index.ts"
 import type { StorageError } from "../file/index.ts"
 import type { Logger } from "../log.ts"
-import { openReplicaMachine, runReplica, type DurableMachine, type Machine, type Replica, type ReplicaSettings, type Runnable } from "../replica/index.ts"
+import {
+  openReplicaMachine,
+  runReplica,
+  type DurableMachine,
+  type Machine,
+  type Replica,
+  type ReplicaSettings,
+  type Runnable,
+} from "../replica/index.ts"
 import { parseAddress, type Address, type TcpError } from "../tcp/index.ts"
 import { isMemberName } from "../text.ts"
 import { openServer } from "./assemble.ts"
 import { openDurableMachine } from "./durable.ts"
-import { NodeFailed, OptionsInvalid, StateUnusable, type BootstrapRefused, type HttpUnavailable, type LostTail, type StateWithoutLog } from "./errors.ts"
+import {
+  NodeFailed,
+  OptionsInvalid,
+  StateUnusable,
+  type BootstrapRefused,
+  type HttpUnavailable,
+  type LostTail,
+  type StateWithoutLog,
+} from "./errors.ts"
 import { makeLog } from "./log.ts"
 import { refusedText } from "./place.ts"
 import { beginning } from "./status.ts"
@@ -49,11 +65,21 @@ export interface ReplicateOptions<State, Command, Result> {
   /** Lines for people. Default: warnings and errors to stderr. */
   readonly log?: Logger
 }
-export type ReplicateError = OptionsInvalid | HttpUnavailable | BootstrapRefused | StateWithoutLog | LostTail | StateUnusable | NodeFailed | StorageError | TcpError
+export type ReplicateError =
+  | OptionsInvalid
+  | HttpUnavailable
+  | BootstrapRefused
+  | StateWithoutLog
+  | LostTail
+  | StateUnusable
+  | NodeFailed
+  | StorageError
+  | TcpError
 
 const addressOf = (field: string, text: string): Address => {
   const address = parseAddress(text)
-  if (address === null) throw new OptionsInvalid({ field, found: JSON.stringify(text), expected: "an address as host:port" })
+  if (address === null)
+    throw new OptionsInvalid({ field, found: JSON.stringify(text), expected: "an address as host:port" })
   return address
 }
 
@@ -63,15 +89,35 @@ interface Addresses {
   readonly peers: Readonly<Record<string, Address>>
 }
 const WILDCARD: ReadonlySet<string> = new Set(["0.0.0.0", "::"])
-const checked = (id: string, listen: string | undefined, advertise: string | undefined, given: Readonly<Record<string, string>>): Addresses => {
+const checked = (
+  id: string,
+  listen: string | undefined,
+  advertise: string | undefined,
+  given: Readonly<Record<string, string>>,
+): Addresses => {
   const peers: Record<string, Address> = {}
   for (const [name, at] of Object.entries(given)) {
-    if (!isMemberName(name)) throw new OptionsInvalid({ field: "peers", found: JSON.stringify(name), expected: "names of 1 to 64 letters, digits, dots, dashes and underscores" })
+    if (!isMemberName(name))
+      throw new OptionsInvalid({
+        field: "peers",
+        found: JSON.stringify(name),
+        expected: "names of 1 to 64 letters, digits, dots, dashes and underscores",
+      })
     peers[name] = addressOf(`peers.${name}`, at)
   }
-  if (!isMemberName(id)) throw new OptionsInvalid({ field: "id", found: JSON.stringify(id), expected: "a name of 1 to 64 letters, digits, dots, dashes and underscores" })
+  if (!isMemberName(id))
+    throw new OptionsInvalid({
+      field: "id",
+      found: JSON.stringify(id),
+      expected: "a name of 1 to 64 letters, digits, dots, dashes and underscores",
+    })
   const own = listen ?? given[id]
-  if (own === undefined) throw new OptionsInvalid({ field: "listen", found: "missing", expected: `host:port, here or as ${id} among the peers` })
+  if (own === undefined)
+    throw new OptionsInvalid({
+      field: "listen",
+      found: "missing",
+      expected: `host:port, here or as ${id} among the peers`,
+    })
   const { [id]: _, ...others } = peers
   const at = addressOf("listen", own)
   if (advertise !== undefined && advertise !== "") addressOf("advertise", advertise)
@@ -79,13 +125,18 @@ const checked = (id: string, listen: string | undefined, advertise: string | und
 }
 
 /** Runs until its scope closes. Succeeds once this server has its place in the cluster; `ready` tells when it can serve. */
-export const makeReplica = <State, Command, Result>(options: ReplicateOptions<State, Command, Result>): Effect.Effect<Replica<State, Command, Result>, ReplicateError, Scope.Scope> =>
+export const makeReplica = <State, Command, Result>(
+  options: ReplicateOptions<State, Command, Result>,
+): Effect.Effect<Replica<State, Command, Result>, ReplicateError, Scope.Scope> =>
   Effect.gen(function* () {
     const { id } = options
     const log = options.log ?? makeLog({ node: id, json: false, least: "warn" })
     const { listen, advertise, peers } = yield* Effect.try({
       try: () => checked(id, options.listen, options.advertise, options.peers),
-      catch: (cause) => (cause instanceof OptionsInvalid ? cause : new OptionsInvalid({ field: "options", found: String(cause), expected: "see ReplicateOptions" })),
+      catch: (cause) =>
+        cause instanceof OptionsInvalid
+          ? cause
+          : new OptionsInvalid({ field: "options", found: String(cause), expected: "see ReplicateOptions" }),
     })
     let running: { readonly fail: (error: Error) => void } | null = null
     // It may come at any time, also before there is a replica.
@@ -97,7 +148,14 @@ export const makeReplica = <State, Command, Result>(options: ReplicateOptions<St
     let refuse: (why: string) => void = () => {}
     const alive = beginning(id, listen)
     const { storage, join } = yield* openServer(alive, {
-      data: options.data, peers, advertise, settings: { ...defaultSettings, ...options.settings }, bootstrap: false, clientAddress: "", log, failed: fail,
+      data: options.data,
+      peers,
+      advertise,
+      settings: { ...defaultSettings, ...options.settings },
+      bootstrap: false,
+      clientAddress: "",
+      log,
+      failed: fail,
       ...(options.http === undefined ? {} : { http: addressOf("http", options.http) }),
       refused: (why) => refuse(why),
       openMachine: ({ directory, self }) =>
@@ -106,14 +164,25 @@ export const makeReplica = <State, Command, Result>(options: ReplicateOptions<St
             const { machine } = options
             const newId = (): string => randomBytes(12).toString("hex")
             if ("open" in machine) return openDurableMachine({ machine, directory, self, newId })
-            return openReplicaMachine({ machine, store: directoryStore(directory), newId, report: (text) => log("warn", text) })
+            return openReplicaMachine({
+              machine,
+              store: directoryStore(directory),
+              newId,
+              report: (text) => log("warn", text),
+            })
           },
           catch: (cause) => new StateUnusable({ directory, cause }),
         }),
       build: ({ storage, transport, machine, position }) => {
         const replica = runReplica({
-          self: storage.identity.self, storage, transport, definition: options.machine, machine, position,
-          address: advertise === "" ? null : advertise, cluster: () => storage.identity.cluster,
+          self: storage.identity.self,
+          storage,
+          transport,
+          definition: options.machine,
+          machine,
+          position,
+          address: advertise === "" ? null : advertise,
+          cluster: () => storage.identity.cluster,
           report: (text) => log("warn", text),
           compareEvery: options.compareEvery ?? null,
           ...(options.settings === undefined ? {} : { settings: options.settings }),
@@ -122,10 +191,17 @@ export const makeReplica = <State, Command, Result>(options: ReplicateOptions<St
         replica.failure.catch((error: Error) => (alive.failed = error.message))
         running = replica
         if (lost !== null) replica.fail(lost)
-        return { replica, driver: replica.driver, counters: replica.counters, withdraw: (why: string) => fail(new NodeFailed({ node: id, cause: new Error(why) })), stop: replica.close }
+        return {
+          replica,
+          driver: replica.driver,
+          counters: replica.counters,
+          withdraw: (why: string) => fail(new NodeFailed({ node: id, cause: new Error(why) })),
+          stop: replica.close,
+        }
       },
     })
-    if (storage.refused !== null) yield* Effect.fail(new NodeFailed({ node: id, cause: new Error(refusedText(id, storage.refused)) }))
+    if (storage.refused !== null)
+      yield* Effect.fail(new NodeFailed({ node: id, cause: new Error(refusedText(id, storage.refused)) }))
     // The others would never form a cluster with it.
     const refusal = Effect.callback<never, NodeFailed>((resume) => {
       refuse = (why) => resume(Effect.fail(new NodeFailed({ node: id, cause: new Error(why) })))
@@ -137,7 +213,9 @@ export const makeReplica = <State, Command, Result>(options: ReplicateOptions<St
  * The same as a promise: opens the server in its directory and takes its place in the cluster. All servers start alike; empty
  * ones form the cluster together once all of them are up. Rejects with a ReplicateError.
  */
-export const replicate = async <State, Command, Result>(options: ReplicateOptions<State, Command, Result>): Promise<Replica<State, Command, Result>> => {
+export const replicate = async <State, Command, Result>(
+  options: ReplicateOptions<State, Command, Result>,
+): Promise<Replica<State, Command, Result>> => {
   const scope = Effect.runSync(Scope.make())
   const exit = await Effect.runPromiseExit(makeReplica(options).pipe(Scope.provide(scope)))
   const close = (): Promise<void> => Effect.runPromise(Scope.close(scope, Exit.void))
@@ -153,5 +231,7 @@ export const replicate = async <State, Command, Result>(options: ReplicateOption
 /** As a service of Effect: `const Jobs = replicaService<State, Command, Result>("Jobs")`, then `Jobs.layer(options)`. */
 export const replicaService = <State, Command, Result>(id: string) => {
   const service = Context.Service<Replica<State, Command, Result>>(id)
-  return Object.assign(service, { layer: (options: ReplicateOptions<State, Command, Result>) => Layer.effect(service, makeReplica(options)) })
+  return Object.assign(service, {
+    layer: (options: ReplicateOptions<State, Command, Result>) => Layer.effect(service, makeReplica(options)),
+  })
 }

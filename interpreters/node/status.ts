@@ -9,7 +9,16 @@ import type { Refused } from "../starts.ts"
 import { addressText, type Address, type PeerLink, type TcpTransport } from "../tcp/index.ts"
 import { clockOffset, peerClockOffset, type ClockWatch } from "./clocks.ts"
 import { detailsOf, type Details } from "./details.ts"
-import { healthOf, isLoading, standing, strangers, strangerText, type Facts, type Health, type Phase } from "./health.ts"
+import {
+  healthOf,
+  isLoading,
+  standing,
+  strangers,
+  strangerText,
+  type Facts,
+  type Health,
+  type Phase,
+} from "./health.ts"
 
 export interface PeerStatus {
   readonly id: string
@@ -74,7 +83,11 @@ export interface Alive {
   phase: Phase
   storage: FileStorage | null
   transport: TcpTransport | null
-  running: { readonly driver: Driver; readonly machine: RecoverableMachine; readonly counters: () => Readonly<Record<string, number>> } | null
+  running: {
+    readonly driver: Driver
+    readonly machine: RecoverableMachine
+    readonly counters: () => Readonly<Record<string, number>>
+  } | null
   clocks: ClockWatch | null
   /** Where it answers over HTTP; null: nowhere. */
   http: Address | null
@@ -89,15 +102,29 @@ export interface Alive {
   failed: string | null
 }
 export const beginning = (id: string, listen: Address): Alive => ({
-  id, listen, startedAt: performance.now(), phase: { doing: "reading", bytes: 0, file: 1, files: 1 },
-  storage: null, transport: null, running: null, clocks: null, http: null, leaderChanges: 0, refused: null, leaderlessSince: null, stopping: false, failed: null,
+  id,
+  listen,
+  startedAt: performance.now(),
+  phase: { doing: "reading", bytes: 0, file: 1, files: 1 },
+  storage: null,
+  transport: null,
+  running: null,
+  clocks: null,
+  http: null,
+  leaderChanges: 0,
+  refused: null,
+  leaderlessSince: null,
+  stopping: false,
+  failed: null,
 })
 
 /** Two levels up from here, whether as source or emitted. */
 const versionIn = (relative: string): string | null => {
   try {
     const found: unknown = JSON.parse(readFileSync(fileURLToPath(new URL(relative, import.meta.url)), "utf8"))
-    return typeof found === "object" && found !== null && "version" in found && typeof found.version === "string" ? found.version : null
+    return typeof found === "object" && found !== null && "version" in found && typeof found.version === "string"
+      ? found.version
+      : null
   } catch {
     return null
   }
@@ -107,7 +134,8 @@ const version = versionIn("../../package.json") ?? versionIn("../../../package.j
 const roleOf = (alive: Alive, { reason }: Health): ServerStatus["role"] => {
   if (alive.refused !== null || reason === "amnesiac") return "amnesiac"
   const state = alive.running?.driver.state()
-  if (state === undefined) return alive.phase.doing === "forming" || alive.phase.doing === "waiting" ? "forming" : "starting"
+  if (state === undefined)
+    return alive.phase.doing === "forming" || alive.phase.doing === "waiting" ? "forming" : "starting"
   if (standing(state) === "learner" && state.role.type === "follower") return "learner"
   return state.role.type
 }
@@ -158,14 +186,22 @@ const countersOf = (alive: Alive): Record<string, number> => {
   const counters: Record<string, number> = {}
   if (running !== null) {
     Object.assign(counters, running.driver.counters, running.counters())
-    for (const [name, value] of Object.entries(storage?.stats() ?? {})) if (typeof value === "number") counters[`storage.${name}`] = value
-    for (const [name, value] of Object.entries(running.machine.stats?.() ?? {})) if (typeof value === "number") counters[`machine.${name}`] = value
+    for (const [name, value] of Object.entries(storage?.stats() ?? {}))
+      if (typeof value === "number") counters[`storage.${name}`] = value
+    for (const [name, value] of Object.entries(running.machine.stats?.() ?? {}))
+      if (typeof value === "number") counters[`machine.${name}`] = value
   }
   for (const peer of transport?.peers() ?? []) {
-    for (const [name, value] of Object.entries({ messagesIn: peer.messagesIn, messagesOut: peer.messagesOut, bytesIn: peer.bytesIn, bytesOut: peer.bytesOut })) {
+    for (const [name, value] of Object.entries({
+      messagesIn: peer.messagesIn,
+      messagesOut: peer.messagesOut,
+      bytesIn: peer.bytesIn,
+      bytesOut: peer.bytesOut,
+    })) {
       counters[`peers.${name}`] = (counters[`peers.${name}`] ?? 0) + value
     }
-    for (const value of Object.values(peer.dropped)) counters["peers.dropped"] = (counters["peers.dropped"] ?? 0) + value
+    for (const value of Object.values(peer.dropped))
+      counters["peers.dropped"] = (counters["peers.dropped"] ?? 0) + value
   }
   return counters
 }

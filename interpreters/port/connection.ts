@@ -20,7 +20,11 @@ export interface PortProblem {
   /** Not null: the peer refused this node. */
   readonly refusal: Refusal | null
 }
-export const problem = (name: PortProblem["name"], message: string, refusal: Refusal | null = null): PortProblem => ({ name, message, refusal })
+export const problem = (name: PortProblem["name"], message: string, refusal: Refusal | null = null): PortProblem => ({
+  name,
+  message,
+  refusal,
+})
 
 export interface ConnectionHandlers {
   /** The other end has sent its hello, or a new one. */
@@ -60,10 +64,30 @@ export class Connection {
     this.port = port
     this.peer = peer
     this.handlers = handlers
-    this.timer = setTimeout(() => this.fail(problem("HelloTimeout", `${peer} has not shaken hands on its port for ${helloMs} ms: closed the port. Its worker has not started, hangs, or was given no port.`)), helloMs)
+    this.timer = setTimeout(
+      () =>
+        this.fail(
+          problem(
+            "HelloTimeout",
+            `${peer} has not shaken hands on its port for ${helloMs} ms: closed the port. Its worker has not started, hangs, or was given no port.`,
+          ),
+        ),
+      helloMs,
+    )
     port.addEventListener("message", (event) => this.message("data" in event ? event.data : null))
-    port.addEventListener("messageerror", () => this.fail(problem("BrokenStream", `what came from ${peer} could not be read: closed the port; what arrived before it stands.`)))
-    port.addEventListener("close", () => this.fail(problem("PortClosed", `the port of ${peer} was closed: its worker has ended, or it was given another port.`)))
+    port.addEventListener("messageerror", () =>
+      this.fail(
+        problem(
+          "BrokenStream",
+          `what came from ${peer} could not be read: closed the port; what arrived before it stands.`,
+        ),
+      ),
+    )
+    port.addEventListener("close", () =>
+      this.fail(
+        problem("PortClosed", `the port of ${peer} was closed: its worker has ended, or it was given another port.`),
+      ),
+    )
     port.start()
   }
 
@@ -80,7 +104,11 @@ export class Connection {
     clearTimeout(this.timer)
   }
   greet(self: Member, local: LocalHello): void {
-    this.post({ kind: "hello", protocol: PORT_PROTOCOL, hello: { ...local, protocol: PORT_PROTOCOL, member: self, target: this.peer } })
+    this.post({
+      kind: "hello",
+      protocol: PORT_PROTOCOL,
+      hello: { ...local, protocol: PORT_PROTOCOL, member: self, target: this.peer },
+    })
   }
   welcome(): void {
     this.post({ kind: "welcome" })
@@ -140,7 +168,12 @@ export class Connection {
       this.frame(readFrame(data))
     } catch (error) {
       if (!(error instanceof UnreadableFrame)) throw error
-      this.fail(problem("BrokenStream", `unreadable data from ${this.peer}: ${error.message}. Closed the port; what arrived before it stands, the rest will be sent again.`))
+      this.fail(
+        problem(
+          "BrokenStream",
+          `unreadable data from ${this.peer}: ${error.message}. Closed the port; what arrived before it stands, the rest will be sent again.`,
+        ),
+      )
     }
   }
 
@@ -149,7 +182,11 @@ export class Connection {
       case "hello": {
         const known = this.hello
         const { hello } = frame
-        if (known !== null && (known.member.name !== hello.member.name || known.member.incarnation !== hello.member.incarnation)) throw new UnreadableFrame(`${known.member.name} became ${hello.member.name} on an open port`)
+        if (
+          known !== null &&
+          (known.member.name !== hello.member.name || known.member.incarnation !== hello.member.incarnation)
+        )
+          throw new UnreadableFrame(`${known.member.name} became ${hello.member.name} on an open port`)
         this.hello = hello
         this.handlers.hello(this, hello)
         return
@@ -159,17 +196,25 @@ export class Connection {
         this.handlers.welcome(this)
         return
       case "refused":
-        this.fail(problem("HandshakeRefused", `${frame.refusal.reason}: ${this.peer} refused this node: ${frame.refusal.detail}`, frame.refusal))
+        this.fail(
+          problem(
+            "HandshakeRefused",
+            `${frame.refusal.reason}: ${this.peer} refused this node: ${frame.refusal.detail}`,
+            frame.refusal,
+          ),
+        )
         return
       case "service":
-        if (this.accepted === null || !this.welcomed) throw new UnreadableFrame("a question came before the handshake was over")
+        if (this.accepted === null || !this.welcomed)
+          throw new UnreadableFrame("a question came before the handshake was over")
         this.handlers.service(this, frame.message)
         return
       case "alive":
         this.takenThere = Math.max(this.takenThere, frame.taken)
         return
       case "batch":
-        if (this.accepted === null || !this.welcomed) throw new UnreadableFrame("messages came before the handshake was over")
+        if (this.accepted === null || !this.welcomed)
+          throw new UnreadableFrame("messages came before the handshake was over")
         this.takenThere = Math.max(this.takenThere, frame.taken)
         this.taken = Math.max(this.taken, frame.sent)
         this.handlers.items(this, frame.items)

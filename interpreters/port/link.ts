@@ -81,7 +81,11 @@ export class Link {
     // A message that is larger than the whole limit is sent alone, or it could never be sent.
     if (unsent > 0 && unsent + weight > this.shared.unsentBytes) {
       this.dropped.backpressure += 1
-      this.shared.log(`${this.name}|backpressure`, "warn", `${this.name} takes messages too slowly: ${this.shared.unsentBytes} bytes are waiting, dropping messages for it (they are sent again later). Look at its load.`)
+      this.shared.log(
+        `${this.name}|backpressure`,
+        "warn",
+        `${this.name} takes messages too slowly: ${this.shared.unsentBytes} bytes are waiting, dropping messages for it (they are sent again later). Look at its load.`,
+      )
       return
     }
     this.pending.push(item)
@@ -123,7 +127,12 @@ export class Link {
   giveUpIfSilent(ms: number): void {
     const { current } = this
     if (current !== null && performance.now() - current.lastHeard > ms)
-      current.fail(problem("PeerSilent", `nothing from ${this.name} for ${ms} ms, not even a sign of life: closed its port. Its worker is gone, or its event loop hangs.`))
+      current.fail(
+        problem(
+          "PeerSilent",
+          `nothing from ${this.name} for ${ms} ms, not even a sign of life: closed its port. Its worker is gone, or its event loop hangs.`,
+        ),
+      )
   }
 
   // --------------------------------------------------------------------------------------------- ports
@@ -134,7 +143,8 @@ export class Link {
       welcome: (it) => this.update(it),
       items: (it, items) => this.received(it, items),
       service: (it, message) => {
-        if (it === this.current && it.accepted !== null) this.shared.handlers()?.serviceSaid?.(it.accepted.hello.member, message)
+        if (it === this.current && it.accepted !== null)
+          this.shared.handlers()?.serviceSaid?.(it.accepted.hello.member, message)
       },
       closed: (it, why) => this.closed(it, why),
     })
@@ -159,7 +169,11 @@ export class Link {
       return
     }
     const live = this.current === connection ? null : (this.current?.accepted?.hello ?? null)
-    if (live !== null && live.member.incarnation === hello.member.incarnation && lineage(live.start, hello.start) !== "same") {
+    if (
+      live !== null &&
+      live.member.incarnation === hello.member.incarnation &&
+      lineage(live.start, hello.start) !== "same"
+    ) {
       // Decided by whether the connected start sends anything, or stays silent.
       this.doubt ??= this.current?.heard ?? 0
       this.current?.alive()
@@ -184,7 +198,11 @@ export class Link {
     this.reject(candidate, startedTwice(this.shared.self, candidate.hello, live.start))
   }
   private reject(connection: Connection, refusal: Refusal): void {
-    this.shared.log(`${this.name}|refused|${refusal.reason}`, "error", `${refusal.reason}: refused ${this.name}: ${refusal.detail}`)
+    this.shared.log(
+      `${this.name}|refused|${refusal.reason}`,
+      "error",
+      `${refusal.reason}: refused ${this.name}: ${refusal.detail}`,
+    )
     connection.refuse(refusal)
   }
 
@@ -196,13 +214,23 @@ export class Link {
     const live = before?.accepted?.hello
     this.doubt = null
     // The same process on another port: the link moves.
-    if (before !== null && live !== undefined && sameMember(live.member, member) && lineage(live.start, connection.accepted.hello.start) === "same") before.end()
+    if (
+      before !== null &&
+      live !== undefined &&
+      sameMember(live.member, member) &&
+      lineage(live.start, connection.accepted.hello.start) === "same"
+    )
+      before.end()
     else before?.refuse(duplicateName(this.shared.self, this.name, "a port that it was given later"))
     this.candidate = null
     this.current = connection
     this.problem = null
     connection.established()
-    this.shared.log(`${this.name}|up|${member.incarnation}`, "info", `${this.name} connected, incarnation ${member.incarnation}`)
+    this.shared.log(
+      `${this.name}|up|${member.incarnation}`,
+      "info",
+      `${this.name} connected, incarnation ${member.incarnation}`,
+    )
     this.tell()
   }
   /** Reports a link that is up, once. */
@@ -225,7 +253,11 @@ export class Link {
       this.announced = null
       this.pending = []
       this.pendingBytes = 0
-      this.shared.log(`${this.name}|down|${why.name}`, why.name === "HandshakeRefused" || why.name === "BrokenStream" ? "error" : "warn", `${this.name} disconnected. ${why.name}: ${why.message}`)
+      this.shared.log(
+        `${this.name}|down|${why.name}`,
+        why.name === "HandshakeRefused" || why.name === "BrokenStream" ? "error" : "warn",
+        `${this.name} disconnected. ${why.name}: ${why.message}`,
+      )
       if (announced !== null) this.shared.handlers()?.disconnected(announced)
       // The candidate waited for this port to end.
       if (this.doubt !== null) {

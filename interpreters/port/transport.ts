@@ -49,7 +49,13 @@ export interface PortTransport extends Transport {
 
 export const makePortTransport = (options: PortOptions): PortTransport => {
   const { self, lost, log = () => undefined } = options
-  const { unsentBytes, helloMs, aliveMs, silenceMs } = { unsentBytes: 4 * defaultSettings.maxEntryBytes, helloMs: 5000, aliveMs: 1000, silenceMs: 5000, ...options.limits }
+  const { unsentBytes, helloMs, aliveMs, silenceMs } = {
+    unsentBytes: 4 * defaultSettings.maxEntryBytes,
+    helloMs: 5000,
+    aliveMs: 1000,
+    silenceMs: 5000,
+    ...options.limits,
+  }
   const links = new Map<string, Link>()
   const hellos = new Set<(hello: Hello) => void>()
   const refusals = new Set<(by: string, refusal: Refusal) => void>()

@@ -51,7 +51,8 @@ export class Comparing {
     const count = (wanted: number): number => digests.filter((each) => each === wanted).length
     const against = Math.max(...digests.map((each) => (each === own ? 0 : count(each))))
     const voters = this.options.voters()
-    if (against * 2 > voters || (against > 0 && digests.length >= voters && count(own) * 2 <= voters)) this.options.failed(new NotDeterministic(through))
+    if (against * 2 > voters || (against > 0 && digests.length >= voters && count(own) * 2 <= voters))
+      this.options.failed(new NotDeterministic(through))
   }
   private say(index: number, digest: number): void {
     this.options.propose(payloadOf(encodeReplicaCommand({ type: "Compare", owner: this.options.owner, index, digest })))

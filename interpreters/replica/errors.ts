@@ -9,10 +9,12 @@ export abstract class ReplicaError extends Error {
 
 export type NotExecutedReason = "noLeader" | "busy" | "tooLarge" | "spaceLow" | "exhausted" | "stopping" | "failed"
 const WHY: Readonly<Record<NotExecutedReason, string>> = {
-  noLeader: "no leader took it in time. See that a majority of the servers runs and is connected, then execute it again",
+  noLeader:
+    "no leader took it in time. See that a majority of the servers runs and is connected, then execute it again",
   busy: "too many commands are waiting already. Execute it again later, and fewer at once",
   tooLarge: "it does not fit into an entry of the log. Split it up",
-  spaceLow: "the leader's disk is nearly full, or those of so many others that no majority could keep it. Free some space: then commands are accepted again, without a restart",
+  spaceLow:
+    "the leader's disk is nearly full, or those of so many others that no majority could keep it. Free some space: then commands are accepted again, without a restart",
   exhausted: "the log has reached the last index that there is. Move the state to a new cluster",
   stopping: "this server is stopping. Execute it on another one",
   failed: "this server has failed and executes nothing any more. See its failure, then start it again",
@@ -33,7 +35,9 @@ export class OutcomeUnknown extends ReplicaError {
   override readonly name = "OutcomeUnknown"
   readonly executed = "unknown"
   constructor(why: string) {
-    super(`${why}: the command was executed once, or not at all, or will be before anything executed here from now on. A read alone does not settle it, for it may still be executed: execute something that changes nothing here first, then read, and only then execute it again`)
+    super(
+      `${why}: the command was executed once, or not at all, or will be before anything executed here from now on. A read alone does not settle it, for it may still be executed: execute something that changes nothing here first, then read, and only then execute it again`,
+    )
   }
 }
 
@@ -44,7 +48,9 @@ export class CommandFailed extends ReplicaError {
   /** What it threw, on this server, as text. */
   readonly thrown: string
   constructor(thrown: string) {
-    super(`apply threw ${thrown}. The command was undone on every server; the state is as it was before. Return what is wrong with a command as its result, if its callers are to tell it apart`)
+    super(
+      `apply threw ${thrown}. The command was undone on every server; the state is as it was before. Return what is wrong with a command as its result, if its callers are to tell it apart`,
+    )
     this.thrown = thrown
   }
 }
@@ -54,7 +60,9 @@ export class ResultForgotten extends ReplicaError {
   override readonly name = "ResultForgotten"
   readonly executed = "yes"
   constructor() {
-    super("the command was executed once, but its result is not kept any more (one of more than 1 MB never is). Read what it has changed")
+    super(
+      "the command was executed once, but its result is not kept any more (one of more than 1 MB never is). Read what it has changed",
+    )
   }
 }
 
@@ -64,7 +72,8 @@ export class NotRead extends Error {
   readonly reason: "noLeader" | "busy" | "rebuilding" | "stopping"
   constructor(reason: NotRead["reason"]) {
     const why = {
-      noLeader: "no leader confirmed it in time. See that a majority of the servers runs and is connected, then read again",
+      noLeader:
+        "no leader confirmed it in time. See that a majority of the servers runs and is connected, then read again",
       busy: "too many reads are waiting already. Read again later",
       rebuilding: "the state of this server is being rebuilt from a peer. Read on another one, or wait",
       stopping: "this server is stopping. Read on another one",

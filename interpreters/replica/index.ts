@@ -1,12 +1,45 @@
 export { Barriers } from "./session/barriers.ts"
 export { Lane, type Item, type LaneOptions } from "./session/lane.ts"
-export { defaultReplicaSettings, laneOf, reasonOf, type Outcome, type Refusals, type ReplicaDriver, type ReplicaParts, type ReplicaSettings, type SessionFormat } from "./session/parts.ts"
+export {
+  defaultReplicaSettings,
+  laneOf,
+  reasonOf,
+  type Outcome,
+  type Refusals,
+  type ReplicaDriver,
+  type ReplicaParts,
+  type ReplicaSettings,
+  type SessionFormat,
+} from "./session/parts.ts"
 export { ServerSession } from "./session/session.ts"
 export { wire, type Part } from "./session/wire.ts"
 export { jsonCodec, type ApplyContext, type Codec, type Machine } from "./machine/definition.ts"
-export { CommandFailed, NotDeterministic, NotExecuted, NotRead, OutcomeUnknown, ReplicaError, ResultForgotten, type Executed, type NotExecutedReason } from "./errors.ts"
-export { openReplicaMachine, type ReplicaMachine, type ReplicaMachineOptions, type Runnable } from "./machine/machine.ts"
-export { runReplica, type Leadership, type ReadOptions, type Replica, type ReplicaStatus, type RunningReplica, type RunOptions } from "./replica.ts"
+export {
+  CommandFailed,
+  NotDeterministic,
+  NotExecuted,
+  NotRead,
+  OutcomeUnknown,
+  ReplicaError,
+  ResultForgotten,
+  type Executed,
+  type NotExecutedReason,
+} from "./errors.ts"
+export {
+  openReplicaMachine,
+  type ReplicaMachine,
+  type ReplicaMachineOptions,
+  type Runnable,
+} from "./machine/machine.ts"
+export {
+  runReplica,
+  type Leadership,
+  type ReadOptions,
+  type Replica,
+  type ReplicaStatus,
+  type RunningReplica,
+  type RunOptions,
+} from "./replica.ts"
 export { DurableExecutor, type DurableMachine, type DurableState } from "./machine/durable.ts"
 export type { Told } from "./machine/execution.ts"
 export { makePacer, StateNotPlain } from "./machine/slices.ts"

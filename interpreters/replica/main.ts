@@ -4,12 +4,45 @@
  */
 export { jsonCodec, type ApplyContext, type Codec, type Machine } from "./machine/definition.ts"
 export {
-  elect, LeaseLost, LeaseRefused, lock, type Campaign, type LeaseAnswer, type LeaseOptions, type LeaseRequest, type LeaseTable, type Lock, type Unanswered,
+  elect,
+  LeaseLost,
+  LeaseRefused,
+  lock,
+  type Campaign,
+  type LeaseAnswer,
+  type LeaseOptions,
+  type LeaseRequest,
+  type LeaseTable,
+  type Lock,
+  type Unanswered,
 } from "../lease/index.ts"
-export { CommandFailed, NotDeterministic, NotExecuted, NotRead, OutcomeUnknown, ReplicaError, ResultForgotten, type Executed, type NotExecutedReason } from "./errors.ts"
-export { openReplicaMachine, type ReplicaMachine, type ReplicaMachineOptions, type Runnable } from "./machine/machine.ts"
+export {
+  CommandFailed,
+  NotDeterministic,
+  NotExecuted,
+  NotRead,
+  OutcomeUnknown,
+  ReplicaError,
+  ResultForgotten,
+  type Executed,
+  type NotExecutedReason,
+} from "./errors.ts"
+export {
+  openReplicaMachine,
+  type ReplicaMachine,
+  type ReplicaMachineOptions,
+  type Runnable,
+} from "./machine/machine.ts"
 export type { ReplicaSettings } from "./session/parts.ts"
-export { runReplica, type Leadership, type ReadOptions, type Replica, type ReplicaStatus, type RunningReplica, type RunOptions } from "./replica.ts"
+export {
+  runReplica,
+  type Leadership,
+  type ReadOptions,
+  type Replica,
+  type ReplicaStatus,
+  type RunningReplica,
+  type RunOptions,
+} from "./replica.ts"
 export type { DurableMachine, DurableState } from "./machine/durable.ts"
 export { StateNotPlain } from "./machine/slices.ts"
 export { memoryStore, type Draft, type Snapshot, type SnapshotStore } from "./machine/store.ts"

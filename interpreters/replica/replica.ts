@@ -2,9 +2,23 @@
  * A running replica: driver, state machine and service wired together, over a storage and a transport that are open already.
  * `replicate` (node/) opens those on Node; a test or a browser gives its own.
  */
-import { sameMember, type Index, type LogBase, type Member, type Settings, type Stamp, type Term } from "../../core/index.ts"
+import {
+  sameMember,
+  type Index,
+  type LogBase,
+  type Member,
+  type Settings,
+  type Stamp,
+  type Term,
+} from "../../core/index.ts"
 import { defaultSettings } from "../../core/index.ts"
-import { type Driver, driverFrom, type DriverOptions, type Leadership as DriverLeadership, positionOf } from "../driver/index.ts"
+import {
+  type Driver,
+  driverFrom,
+  type DriverOptions,
+  type Leadership as DriverLeadership,
+  positionOf,
+} from "../driver/index.ts"
 import type { Storage, Transport } from "../contract.ts"
 import { LeaseRefused, type LeaseTable } from "../lease/index.ts"
 import { makeMembers, type Acquaintances, type Members } from "../members/index.ts"
@@ -95,7 +109,9 @@ export interface RunOptions<State, Command, Result> {
 
 const READY_PAUSE_MS = 50
 
-export const runReplica = <State, Command, Result>(options: RunOptions<State, Command, Result>): RunningReplica<State, Command, Result> => {
+export const runReplica = <State, Command, Result>(
+  options: RunOptions<State, Command, Result>,
+): RunningReplica<State, Command, Result> => {
   const { self, storage, transport, definition, machine, surroundings = realSurroundings } = options
   const commands = definition.commands ?? jsonCodec<Command>()
   const results = definition.results ?? jsonCodec<Result>()
@@ -120,7 +136,13 @@ export const runReplica = <State, Command, Result>(options: RunOptions<State, Co
   }
 
   const driver: Driver = driverFrom({
-    self, settings, storage, transport, machine, random: surroundings.random, onFatal: fail,
+    self,
+    settings,
+    storage,
+    transport,
+    machine,
+    random: surroundings.random,
+    onFatal: fail,
     position: options.position === undefined ? positionOf(machine.position(), storage.stored.base) : options.position,
     ...(options.report === undefined ? {} : { report: options.report }),
     ...options.driver,
@@ -136,11 +158,18 @@ export const runReplica = <State, Command, Result>(options: RunOptions<State, Co
     failed: fail,
   })
   const members = makeMembers({
-    driver, transport, surroundings, address: options.address ?? null,
+    driver,
+    transport,
+    surroundings,
+    address: options.address ?? null,
     ...(options.cluster === undefined ? {} : { cluster: options.cluster }),
     ...(options.report === undefined ? {} : { report: options.report }),
   })
-  const leadershipOf = ({ leader, term }: DriverLeadership): Leadership => ({ leader: leader?.name ?? null, term, isLeader: sameMember(leader, self) })
+  const leadershipOf = ({ leader, term }: DriverLeadership): Leadership => ({
+    leader: leader?.name ?? null,
+    term,
+    isLeader: sameMember(leader, self),
+  })
   const changes = latest(leadershipOf(driver.leadership()))
   driver.onChange((now) => changes.tell(leadershipOf(now)))
   options.made?.(driver)
@@ -167,7 +196,11 @@ export const runReplica = <State, Command, Result>(options: RunOptions<State, Co
       if (failure !== null) return no(failure)
       service.barrier((refusal) => {
         if (refusal === null) resolve()
-        else no(failure ?? (refusal.type === "failed" && refusal.error instanceof NotRead ? refusal.error : new NotRead("stopping")))
+        else
+          no(
+            failure ??
+              (refusal.type === "failed" && refusal.error instanceof NotRead ? refusal.error : new NotRead("stopping")),
+          )
       })
     })
 
@@ -203,7 +236,9 @@ export const runReplica = <State, Command, Result>(options: RunOptions<State, Co
     },
     unanswered: (rejection) => {
       if (rejection instanceof OutcomeUnknown) return "unknown"
-      return rejection instanceof NotExecuted && rejection.reason !== "stopping" && rejection.reason !== "failed" ? "notExecuted" : "final"
+      return rejection instanceof NotExecuted && rejection.reason !== "stopping" && rejection.reason !== "failed"
+        ? "notExecuted"
+        : "final"
     },
     read: async (select, { consistency = "linearizable" } = {}) => {
       if (consistency === "linearizable") await barrier()
@@ -215,9 +250,16 @@ export const runReplica = <State, Command, Result>(options: RunOptions<State, Co
       const { voters, learners } = now.configurations.at(-1)?.configuration ?? { voters: [], learners: [] }
       const names = (members: readonly Member[]): readonly string[] => members.map(({ name }) => name)
       return {
-        id: self.name, role: now.role.type, ...leadershipOf(driver.leadership()),
-        lastIndex: now.log.lastIndex, commitIndex: now.commitIndex, applied: now.applied, time: machine.executor().position.time,
-        voters: names(voters), learners: names(learners), counters: { ...driver.counters, ...service.counters() },
+        id: self.name,
+        role: now.role.type,
+        ...leadershipOf(driver.leadership()),
+        lastIndex: now.log.lastIndex,
+        commitIndex: now.commitIndex,
+        applied: now.applied,
+        time: machine.executor().position.time,
+        voters: names(voters),
+        learners: names(learners),
+        counters: { ...driver.counters, ...service.counters() },
       }
     },
     members,

@@ -8,7 +8,13 @@ import { NotExecuted, NotRead, OutcomeUnknown } from "./errors.ts"
 import type { Told } from "./machine/execution.ts"
 import type { Outcome as Result } from "./machine/ledger.ts"
 import type { Runnable } from "./machine/machine.ts"
-import { defaultReplicaSettings, reasonOf, type ReplicaDriver, type ReplicaParts, type ReplicaSettings } from "./session/parts.ts"
+import {
+  defaultReplicaSettings,
+  reasonOf,
+  type ReplicaDriver,
+  type ReplicaParts,
+  type ReplicaSettings,
+} from "./session/parts.ts"
 import { ServerSession } from "./session/session.ts"
 import { wire } from "./session/wire.ts"
 import { realSurroundings, type Surroundings } from "../surroundings.ts"
@@ -58,7 +64,11 @@ export const makeReplicaService = (options: ReplicaServiceOptions): ReplicaServi
         return failed(new OutcomeUnknown(`the outcome was not learnt within ${seconds(settings.writeTimeout)}`))
       },
       get unknownBehind() {
-        return failed(new OutcomeUnknown("a command before this one ended with an unknown outcome, so this one was not tried again"))
+        return failed(
+          new OutcomeUnknown(
+            "a command before this one ended with an unknown outcome, so this one was not tried again",
+          ),
+        )
       },
       get unknownStopping() {
         return failed(new OutcomeUnknown("this server is stopping"))
@@ -79,7 +89,12 @@ export const makeReplicaService = (options: ReplicaServiceOptions): ReplicaServi
     },
   })
   const barriers = new Barriers(parts)
-  const comparing = new Comparing({ owner, voters: options.voters, propose: (payload) => driver.propose([payload], () => {}), failed: options.failed })
+  const comparing = new Comparing({
+    owner,
+    voters: options.voters,
+    propose: (payload) => driver.propose([payload], () => {}),
+    failed: options.failed,
+  })
 
   const hear = (told: Told): void => {
     switch (told.type) {
@@ -101,7 +116,8 @@ export const makeReplicaService = (options: ReplicaServiceOptions): ReplicaServi
   })
   let comparedAt = parts.now()
   const compare = (): void => {
-    if (compareEvery === null || driver.leadership().role !== "leader" || parts.now() < comparedAt + compareEvery) return
+    if (compareEvery === null || driver.leadership().role !== "leader" || parts.now() < comparedAt + compareEvery)
+      return
     comparedAt = parts.now()
     const { position, digest } = machine.executor()
     comparing.ask(position.index, digest)

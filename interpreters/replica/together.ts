@@ -1,6 +1,12 @@
 /** Replicas of one process, without disks and sockets: for unit tests of a machine and of what is built on it. */
 import { emptyConfiguration, type Settings } from "../../core/index.ts"
-import { foundTogether, makeMemoryDisk, makeMemoryNetwork, type MemoryDisk, type NetworkAction } from "../memory/index.ts"
+import {
+  foundTogether,
+  makeMemoryDisk,
+  makeMemoryNetwork,
+  type MemoryDisk,
+  type NetworkAction,
+} from "../memory/index.ts"
 import type { Machine } from "./machine/definition.ts"
 import { openReplicaMachine } from "./machine/machine.ts"
 import type { ReplicaSettings } from "./session/parts.ts"
@@ -45,10 +51,14 @@ interface Home<State, Command, Result> {
   running: { readonly replica: Replica<State, Command, Result>; readonly kill: () => void } | null
 }
 
-export const replicateTogether = async <State, Command, Result>(options: TogetherOptions<State, Command, Result>): Promise<Together<State, Command, Result>> => {
+export const replicateTogether = async <State, Command, Result>(
+  options: TogetherOptions<State, Command, Result>,
+): Promise<Together<State, Command, Result>> => {
   const { ids = ["a", "b", "c"], surroundings = realSurroundings } = options
   const network = makeMemoryNetwork()
-  const homes = new Map<string, Home<State, Command, Result>>(ids.map((id) => [id, { disk: makeMemoryDisk({ name: id }), store: memoryStore(), running: null }]))
+  const homes = new Map<string, Home<State, Command, Result>>(
+    ids.map((id) => [id, { disk: makeMemoryDisk({ name: id }), store: memoryStore(), running: null }]),
+  )
   foundTogether(Array.from(homes.values(), ({ disk }) => disk))
   const homeOf = (id: string): Home<State, Command, Result> => {
     const home = homes.get(id)
@@ -62,14 +72,33 @@ export const replicateTogether = async <State, Command, Result>(options: Togethe
     const { self, cluster, founding } = storage.identity
     const definition = typeof options.machine === "function" ? options.machine(id) : options.machine
     const report = (text: string): void => options.report?.(id, text)
-    const machine = await openReplicaMachine({ machine: definition, store: home.store, newId: () => surroundings.secret(8), report })
+    const machine = await openReplicaMachine({
+      machine: definition,
+      store: home.store,
+      newId: () => surroundings.secret(8),
+      report,
+    })
     const transport = network.join({
       self,
-      hello: { cluster, clientAddress: "", empty: false, founding, start: storage.start, recovered: storage.recovered, refused: null },
+      hello: {
+        cluster,
+        clientAddress: "",
+        empty: false,
+        founding,
+        start: storage.start,
+        recovered: storage.recovered,
+        refused: null,
+      },
       sightings: storage.sightings,
     })
     const replica = runReplica({
-      self, storage, transport, definition, machine, surroundings, report,
+      self,
+      storage,
+      transport,
+      definition,
+      machine,
+      surroundings,
+      report,
       settings: { ...QUICK, ...options.settings },
       ...(options.service === undefined ? {} : { service: options.service }),
       compareEvery: options.compareEvery === undefined ? 100 : options.compareEvery,
@@ -94,13 +123,25 @@ export const replicateTogether = async <State, Command, Result>(options: Togethe
     }
     return closing
   }
-  const emptyHome = (id: string): Home<State, Command, Result> => ({ disk: makeMemoryDisk({ name: id }), store: memoryStore(), running: null })
+  const emptyHome = (id: string): Home<State, Command, Result> => ({
+    disk: makeMemoryDisk({ name: id }),
+    store: memoryStore(),
+    running: null,
+  })
   /** Until the cluster speaks to this incarnation: its configuration names it then. */
   const takenIn = async (disk: MemoryDisk): Promise<void> => {
     const storage = disk.open()
     const transport = network.join({
       self: storage.identity.self,
-      hello: { cluster: null, clientAddress: "", empty: true, founding: null, start: storage.start, recovered: storage.recovered, refused: null },
+      hello: {
+        cluster: null,
+        clientAddress: "",
+        empty: true,
+        founding: null,
+        start: storage.start,
+        recovered: storage.recovered,
+        refused: null,
+      },
       sightings: storage.sightings,
     })
     const cluster = await new Promise<string>((resolve) => {

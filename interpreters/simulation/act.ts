@@ -1,5 +1,12 @@
 /** Everything that can be done to a world: one case for each action. */
-import { configurationOf, emptyConfiguration, sameMember, type Event, type Member, type Payload } from "../../core/index.ts"
+import {
+  configurationOf,
+  emptyConfiguration,
+  sameMember,
+  type Event,
+  type Member,
+  type Payload,
+} from "../../core/index.ts"
 import { crash } from "./server/crash.ts"
 import { cancelTimer, skewClock, TIMER_PLACE } from "./server/clockwork.ts"
 import { copyDirectory, cutLog, swapDirectory } from "./server/directories.ts"
@@ -29,7 +36,8 @@ export const stepOne = (fold: Fold, end = Number.POSITIVE_INFINITY): boolean => 
   return false
 }
 
-const fromHex = (hex: string): Uint8Array => Uint8Array.from({ length: hex.length >> 1 }, (_, i) => Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16))
+const fromHex = (hex: string): Uint8Array =>
+  Uint8Array.from({ length: hex.length >> 1 }, (_, i) => Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16))
 
 /** Blank payloads share their immutable bytes: a typed array of their own would be expensive. */
 const blanks = new Map<number, Uint8Array>()
@@ -44,7 +52,8 @@ const blank = (size: number): Uint8Array => {
 }
 
 const payloadsOf = ({ id, bytes = 8, count = 1, payloads }: Extract<Action, { type: "propose" }>): readonly Payload[] =>
-  payloads?.map(({ hex, checksum }) => ({ bytes: fromHex(hex), checksum })) ?? Array.from({ length: count }, (_, i) => ({ bytes: blank(bytes), checksum: id + i }))
+  payloads?.map(({ hex, checksum }) => ({ bytes: fromHex(hex), checksum })) ??
+  Array.from({ length: count }, (_, i) => ({ bytes: blank(bytes), checksum: id + i }))
 
 /** Hands the core an event from a client, an operator or the node itself. */
 const tell = (fold: Fold, node: NodeState, event: Event): void => receive(fold, node, { event, cause: -1, image: null })
@@ -57,13 +66,16 @@ const withNode = (fold: Fold, ref: NodeRef, then: (node: NodeState) => void, dow
 }
 const withTwo = (fold: Fold, a: NodeRef, b: NodeRef, then: (a: NodeState, b: NodeState) => void): void => {
   const [first, second] = [resolve(fold.world, a), resolve(fold.world, b)]
-  if (first !== undefined && second !== undefined && first !== second) then(nodeOf(fold.world, first), nodeOf(fold.world, second))
+  if (first !== undefined && second !== undefined && first !== second)
+    then(nodeOf(fold.world, first), nodeOf(fold.world, second))
 }
 
 const changeLinks = (fold: Fold, change: typeof cutLink, chosen: (a: NodeState, b: NodeState) => boolean): void => {
   const { world } = fold
   for (const from of world.names)
-    for (const to of world.names) if (from !== to && chosen(nodeOf(world, from), nodeOf(world, to))) change(world, nodeOf(world, from), nodeOf(world, to))
+    for (const to of world.names)
+      if (from !== to && chosen(nodeOf(world, from), nodeOf(world, to)))
+        change(world, nodeOf(world, from), nodeOf(world, to))
 }
 
 /** Removes a message in flight from the agenda. */
@@ -78,23 +90,37 @@ const takeFlight = (fold: Fold, name: string): (Planned & { readonly what: Fligh
 const reset = (fold: Fold, a: NodeState, b: NodeState): void => {
   const { world } = fold
   const between = (what: Planned["what"]): boolean =>
-    what.type === "deliver" && ((what.from.name === a.name && what.to.name === b.name) || (what.from.name === b.name && what.to.name === a.name))
+    what.type === "deliver" &&
+    ((what.from.name === a.name && what.to.name === b.name) || (what.from.name === b.name && what.to.name === a.name))
   const kept = world.agenda.filter(({ what }) => !between(what))
   world.agenda = []
   for (const planned of kept) addPlanned(world.agenda, planned)
-  for (const [node, peer] of [[a, b], [b, a]] as const) {
+  for (const [node, peer] of [
+    [a, b],
+    [b, a],
+  ] as const) {
     if (node.core === null) continue
     tell(fold, node, { type: "PeerDisconnected", peer: peer.member })
-    if (peer.core !== null) notice(fold, node, peer, true, placeOf(world.seed, LUCK.notice, node.slot, peer.slot, node.sent[peer.slot] ?? 0))
+    if (peer.core !== null)
+      notice(fold, node, peer, true, placeOf(world.seed, LUCK.notice, node.slot, peer.slot, node.sent[peer.slot] ?? 0))
   }
 }
 
-const withLearners = ({ core }: NodeState, added: readonly Member[]): { readonly voters: readonly Member[]; readonly learners: readonly Member[] } => {
+const withLearners = (
+  { core }: NodeState,
+  added: readonly Member[],
+): { readonly voters: readonly Member[]; readonly learners: readonly Member[] } => {
   const { voters, learners } = core === null ? emptyConfiguration : configurationOf(core)
   // A new incarnation replaces the earlier one.
   const isKept = (member: Member): boolean => added.every((one) => one.name !== member.name || sameMember(one, member))
   const kept = { voters: voters.filter(isKept), learners: learners.filter(isKept) }
-  return { voters: kept.voters, learners: [...kept.learners, ...added.filter((one) => ![...kept.voters, ...kept.learners].some((member) => sameMember(member, one)))] }
+  return {
+    voters: kept.voters,
+    learners: [
+      ...kept.learners,
+      ...added.filter((one) => ![...kept.voters, ...kept.learners].some((member) => sameMember(member, one))),
+    ],
+  }
 }
 
 export const act = (fold: Fold, action: Action): void => {
@@ -102,7 +128,8 @@ export const act = (fold: Fold, action: Action): void => {
   fold.hooks.acted?.(action)
   switch (action.type) {
     case "run":
-      if (!Number.isInteger(action.ms) || action.ms < 0) throw new RangeError(`a world goes on for whole milliseconds, not for ${action.ms}`)
+      if (!Number.isInteger(action.ms) || action.ms < 0)
+        throw new RangeError(`a world goes on for whole milliseconds, not for ${action.ms}`)
       return runTo(fold, world.now + action.ms)
     case "step":
       for (let i = 0; i < action.count && stepOne(fold); i++);
@@ -112,18 +139,28 @@ export const act = (fold: Fold, action: Action): void => {
     case "change":
     case "addLearners": {
       const ref = ++world.refs
-      const members = (names: readonly string[]): readonly Member[] => names.flatMap((name) => world.nodes[name]?.member ?? [])
+      const members = (names: readonly string[]): readonly Member[] =>
+        names.flatMap((name) => world.nodes[name]?.member ?? [])
       return withNode(fold, action.node, (node) => {
         if (action.type === "propose") tell(fold, node, { type: "Proposed", ref, payloads: payloadsOf(action) })
         else if (action.type === "read") tell(fold, node, { type: "ReadRequested", ref })
-        else if (action.type === "change") tell(fold, node, { type: "ConfigurationChangeProposed", ref, voters: members(action.voters), learners: members(action.learners) })
-        else tell(fold, node, { type: "ConfigurationChangeProposed", ref, ...withLearners(node, members(action.names)) })
+        else if (action.type === "change")
+          tell(fold, node, {
+            type: "ConfigurationChangeProposed",
+            ref,
+            voters: members(action.voters),
+            learners: members(action.learners),
+          })
+        else
+          tell(fold, node, { type: "ConfigurationChangeProposed", ref, ...withLearners(node, members(action.names)) })
       })
     }
     case "transfer": {
       const to = action.to === null ? null : resolve(world, action.to)
       if (to === undefined) return
-      return withNode(fold, action.node, (node) => tell(fold, node, { type: "TransferRequested", to: to === null ? null : nodeOf(world, to).member }))
+      return withNode(fold, action.node, (node) =>
+        tell(fold, node, { type: "TransferRequested", to: to === null ? null : nodeOf(world, to).member }),
+      )
     }
     case "start":
       return withNode(fold, action.node, ({ name }) => start(fold, name), true)
@@ -136,7 +173,13 @@ export const act = (fold: Fold, action: Action): void => {
     case "resume":
       return withNode(fold, action.node, ({ name }) => resume(fold, name))
     case "skew":
-      return withNode(fold, action.node, (node) => skewClock(fold, node, action.offset, action.driftPermille, action.wallDriftPermille ?? action.driftPermille), true)
+      return withNode(
+        fold,
+        action.node,
+        (node) =>
+          skewClock(fold, node, action.offset, action.driftPermille, action.wallDriftPermille ?? action.driftPermille),
+        true,
+      )
     case "wipe":
       return withNode(fold, action.node, ({ name }) => wipe(fold, name), true)
     case "add":
@@ -148,9 +191,14 @@ export const act = (fold: Fold, action: Action): void => {
     case "cutLog":
       return withNode(fold, action.node, ({ name }) => cutLog(fold, name, action.entries), true)
     case "disk":
-      return withNode(fold, action.node, ({ disk }) => {
-        disk.speed = { min: action.min, max: action.max }
-      }, true)
+      return withNode(
+        fold,
+        action.node,
+        ({ disk }) => {
+          disk.speed = { min: action.min, max: action.max }
+        },
+        true,
+      )
     case "stallDisk":
       return withNode(fold, action.node, ({ disk }) => {
         disk.stalled = true
@@ -166,23 +214,43 @@ export const act = (fold: Fold, action: Action): void => {
       })
     case "fullDisk":
     case "freeDisk":
-      return withNode(fold, action.node, (node) => {
-        node.disk.full = action.type === "fullDisk"
-        tell(fold, node, { type: "SpaceChanged", low: node.disk.full })
-      }, true)
+      return withNode(
+        fold,
+        action.node,
+        (node) => {
+          node.disk.full = action.type === "fullDisk"
+          tell(fold, node, { type: "SpaceChanged", low: node.disk.full })
+        },
+        true,
+      )
     case "corruptDisk":
-      return withNode(fold, action.node, ({ disk }) => {
-        disk.corrupt = true
-      }, true)
+      return withNode(
+        fold,
+        action.node,
+        ({ disk }) => {
+          disk.corrupt = true
+        },
+        true,
+      )
     case "damage":
-      return withNode(fold, action.node, (node) => {
-        node.damaged = true
-        tell(fold, node, { type: "MachineDamaged" })
-      }, true)
+      return withNode(
+        fold,
+        action.node,
+        (node) => {
+          node.damaged = true
+          tell(fold, node, { type: "MachineDamaged" })
+        },
+        true,
+      )
     case "apply":
-      return withNode(fold, action.node, (node) => {
-        node.apply = { min: action.min, max: action.max }
-      }, true)
+      return withNode(
+        fold,
+        action.node,
+        (node) => {
+          node.apply = { min: action.min, max: action.max }
+        },
+        true,
+      )
     case "snapshots":
       world.snapshots = { ...world.snapshots, ...action.profile }
       return
@@ -193,7 +261,11 @@ export const act = (fold: Fold, action: Action): void => {
     case "isolate":
     case "reconnect": {
       const name = resolve(world, action.node)
-      return changeLinks(fold, action.type === "isolate" ? cutLink : joinLink, (a, b) => a.name === name || b.name === name)
+      return changeLinks(
+        fold,
+        action.type === "isolate" ? cutLink : joinLink,
+        (a, b) => a.name === name || b.name === name,
+      )
     }
     case "partition": {
       const side = new Set(action.side.map((ref) => resolve(world, ref)))
@@ -217,14 +289,18 @@ export const act = (fold: Fold, action: Action): void => {
     }
     case "drop": {
       const { from, to, message } = takeFlight(fold, action.message)?.what ?? {}
-      if (from !== undefined && to !== undefined && message !== undefined) fold.hooks.lost?.(from, to, message, "dropped")
+      if (from !== undefined && to !== undefined && message !== undefined)
+        fold.hooks.lost?.(from, to, message, "dropped")
       return
     }
     case "duplicate": {
       const original = world.agenda[findFlight(world.agenda, action.message)]
       if (original?.what.type !== "deliver") return
       const { from, to, n } = original.what
-      const copies = world.agenda.filter(({ what }) => what.type === "deliver" && what.n === n && what.from.name === from.name && what.to.name === to.name)
+      const copies = world.agenda.filter(
+        ({ what }) =>
+          what.type === "deliver" && what.n === n && what.from.name === from.name && what.to.name === to.name,
+      )
       const copy = 1 + Math.max(...copies.map(({ what }) => (what.type === "deliver" ? what.copy : 0)))
       addPlanned(world.agenda, { at: original.at, order: world.planned++, what: { ...original.what, copy } })
       return

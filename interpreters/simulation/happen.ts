@@ -80,7 +80,11 @@ const happens = (fold: Fold, what: Happening, at: number): boolean => {
     case "taken": {
       const node = own(fold, what.node)
       node.durable = what.machine
-      receive(fold, node, { event: { type: "SnapshotTaken", base: what.machine.position() }, cause: what.cause, image: null })
+      receive(fold, node, {
+        event: { type: "SnapshotTaken", base: what.machine.position() },
+        cause: what.cause,
+        image: null,
+      })
       return true
     }
     case "halted":

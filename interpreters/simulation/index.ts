@@ -3,7 +3,17 @@ export * from "./state/types.ts"
 export { World, WorldNode } from "./world.ts"
 export { makeWorld } from "./make.ts"
 export { MOST_NODES } from "./server/nodes.ts"
-export { flightName, flights, isCut, isRequest, lossyNetwork, messageBytes, networks, reliableNetwork, unreliableNetwork } from "./server/network.ts"
+export {
+  flightName,
+  flights,
+  isCut,
+  isRequest,
+  lossyNetwork,
+  messageBytes,
+  networks,
+  reliableNetwork,
+  unreliableNetwork,
+} from "./server/network.ts"
 export { EPOCH, timerDue, TIMERS, wallTime } from "./server/clockwork.ts"
 export { leaderOf, nodeOf, resolve as resolveNode } from "./state/fold.ts"
 export { storedBytes } from "./server/disk.ts"
@@ -13,7 +23,19 @@ export { makeRandom, type Random } from "./state/random.ts"
 export { MachineNotCloned } from "./state/clone.ts"
 export { DigestMachine, digestEntry, markOf, type Executed, type Mark } from "./server/machine.ts"
 export { actPure, copyWorld } from "./pure.ts"
-export { actionLine, foundersOf, hashLine, headerLine, scenarioText, TRACE_CORE, TRACE_FORMAT, violationLine, type ScenarioEnd, type TraceHash, type TraceViolation } from "./story/scenario.ts"
+export {
+  actionLine,
+  foundersOf,
+  hashLine,
+  headerLine,
+  scenarioText,
+  TRACE_CORE,
+  TRACE_FORMAT,
+  violationLine,
+  type ScenarioEnd,
+  type TraceHash,
+  type TraceViolation,
+} from "./story/scenario.ts"
 export { violationName, type Checker, type Violates } from "./violation.ts"
 export { plainAction, recordedWorld, runScript } from "./story/script.ts"
 export { cluster, Cluster } from "./story/story.ts"

@@ -6,7 +6,11 @@ import { copyNode, foldOver, nodeOf } from "./state/fold.ts"
 import type { Action, WorldHooks, WorldState, WorldStep } from "./state/types.ts"
 
 /** The world after the action, which shares unchanged parts, and the steps that were taken. Throws what a core throws. */
-export const actPure = (state: WorldState, action: Action, hooks: WorldHooks = {}): readonly [WorldState, readonly WorldStep[]] => {
+export const actPure = (
+  state: WorldState,
+  action: Action,
+  hooks: WorldHooks = {},
+): readonly [WorldState, readonly WorldStep[]] => {
   const steps: WorldStep[] = []
   const fold = foldOver(state, {
     ...hooks,
@@ -26,7 +30,10 @@ export const copyWorld = (world: WorldState): WorldState => ({
   nodes: Object.fromEntries(
     world.names.map((name) => {
       const node = nodeOf(world, name)
-      return [name, { ...copyNode(node), core: node.core === null ? null : copyState(node.core), machine: cloneOf(node.machine) }]
+      return [
+        name,
+        { ...copyNode(node), core: node.core === null ? null : copyState(node.core), machine: cloneOf(node.machine) },
+      ]
     }),
   ),
 })

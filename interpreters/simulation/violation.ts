@@ -20,4 +20,5 @@ export interface Violates extends Error {
 const isViolation = (error: Error): error is Violates => "violates" in error && typeof error.violates === "string"
 
 /** The violated rule; for other errors their own name. */
-export const violationName = (error: unknown): string => (error instanceof Error ? (isViolation(error) ? error.violates : error.name) : "Thrown")
+export const violationName = (error: unknown): string =>
+  error instanceof Error ? (isViolation(error) ? error.violates : error.name) : "Thrown"

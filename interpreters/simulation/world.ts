@@ -7,7 +7,18 @@ import { nextAt } from "./happen.ts"
 import { makeWorld } from "./make.ts"
 import { copyWorld } from "./pure.ts"
 import { makeRandom, type Random } from "./state/random.ts"
-import type { Action, DiskState, Keep, NetworkName, NetworkProfile, NodeState, WorldHooks, WorldMachine, WorldOptions, WorldState } from "./state/types.ts"
+import type {
+  Action,
+  DiskState,
+  Keep,
+  NetworkName,
+  NetworkProfile,
+  NodeState,
+  WorldHooks,
+  WorldMachine,
+  WorldOptions,
+  WorldState,
+} from "./state/types.ts"
 
 /** A live view of one node. */
 export class WorldNode {

@@ -1,9 +1,32 @@
 /** Messages in binary. The first byte of a frame's body says what it is; handshake.ts owns the kinds from 0x40 on. */
 import { crc32 } from "node:zlib"
 import { flawOf } from "../../core/index.ts"
-import type { AppendEntries, Condition, Entry, InstallSnapshotReply, Member, Message, Payload, ProposalOutcome, ProposalRefusal } from "../../core/index.ts"
+import type {
+  AppendEntries,
+  Condition,
+  Entry,
+  InstallSnapshotReply,
+  Member,
+  Message,
+  Payload,
+  ProposalOutcome,
+  ProposalRefusal,
+} from "../../core/index.ts"
 import { MAX_SERVICE_BYTES, type ServiceMessage } from "../contract.ts"
-import { MalformedBytes, NumberOutOfDomain, Reader, Writer, readBase, readEntries, readMember, readPayload, writeBase, writeEntries, writeMember, writePayload } from "../bytes.ts"
+import {
+  MalformedBytes,
+  NumberOutOfDomain,
+  Reader,
+  Writer,
+  readBase,
+  readEntries,
+  readMember,
+  readPayload,
+  writeBase,
+  writeEntries,
+  writeMember,
+  writePayload,
+} from "../bytes.ts"
 
 const KIND = {
   RequestVote: 1,
@@ -35,9 +58,15 @@ export const readService = (buffer: Buffer, from: number, to: number): ServiceMe
   const kind = buffer[from]
   if (kind !== SERVICE_QUESTION && kind !== SERVICE_ANSWER) return null
   const r = new Reader(buffer, from + 1, to)
-  const message: ServiceMessage = { type: kind === SERVICE_QUESTION ? "ServiceQuestion" : "ServiceAnswer", bootId: r.u48(), ref: r.u48(), bytes: new Uint8Array(r.bytes()) }
+  const message: ServiceMessage = {
+    type: kind === SERVICE_QUESTION ? "ServiceQuestion" : "ServiceAnswer",
+    bootId: r.u48(),
+    ref: r.u48(),
+    bytes: new Uint8Array(r.bytes()),
+  }
   r.done()
-  if (message.bytes.length > MAX_SERVICE_BYTES) throw new MalformedBytes(`a question or answer of ${message.bytes.length} bytes`)
+  if (message.bytes.length > MAX_SERVICE_BYTES)
+    throw new MalformedBytes(`a question or answer of ${message.bytes.length} bytes`)
   return message
 }
 
@@ -108,8 +137,23 @@ export const writeAppendTail = (w: Writer, message: AppendEntries): void => {
 
 const STATUS = ["more", "installed", "failed"] as const satisfies readonly InstallSnapshotReply["status"][]
 const CONDITION = ["ready", "rebuild", "full"] as const satisfies readonly Condition[]
-const REFUSAL = ["notLeader", "noLeader", "busy", "tooLarge", "spaceLow", "transferring", "notReady", "changePending", "invalidChange", "exhausted"] as const satisfies readonly ProposalRefusal[]
-const OUTCOME = ["ProposalAppended", "ProposalRefused", "ProposalUnknown"] as const satisfies readonly ProposalOutcome["type"][]
+const REFUSAL = [
+  "notLeader",
+  "noLeader",
+  "busy",
+  "tooLarge",
+  "spaceLow",
+  "transferring",
+  "notReady",
+  "changePending",
+  "invalidChange",
+  "exhausted",
+] as const satisfies readonly ProposalRefusal[]
+const OUTCOME = [
+  "ProposalAppended",
+  "ProposalRefused",
+  "ProposalUnknown",
+] as const satisfies readonly ProposalOutcome["type"][]
 
 const pick = <A>(names: readonly A[], at: number, what: string): A => {
   const name = names[at]
@@ -276,7 +320,18 @@ export class Slab {
 
 const readAppend = (r: Reader): AppendEntries => {
   const entries = readEntries(r)
-  return { type: "AppendEntries", entries, term: r.u48(), prevLogIndex: r.u48(), prevLogTerm: r.u48(), prevLogChain: r.i32(), leaderCommit: r.u48(), round: r.u48(), time: r.u48(), settled: r.flag() }
+  return {
+    type: "AppendEntries",
+    entries,
+    term: r.u48(),
+    prevLogIndex: r.u48(),
+    prevLogTerm: r.u48(),
+    prevLogChain: r.i32(),
+    leaderCommit: r.u48(),
+    round: r.u48(),
+    time: r.u48(),
+    settled: r.flag(),
+  }
 }
 
 const readInstall = (r: Reader): Received => {
@@ -286,7 +341,8 @@ const readInstall = (r: Reader): Received => {
   const offset = r.u48()
   const last = r.flag()
   const round = r.u48()
-  if (!r.flag()) return { message: { type: "InstallSnapshot", term, snapshot, offset, length: r.u32(), last, round }, chunk: null }
+  if (!r.flag())
+    return { message: { type: "InstallSnapshot", term, snapshot, offset, length: r.u32(), last, round }, chunk: null }
   const view = r.bytes()
   const chunk = Buffer.allocUnsafeSlow(view.length)
   chunk.set(view)
@@ -308,11 +364,35 @@ const readOther = (kind: number, r: Reader): Message => {
     case KIND.RequestPreVoteReply:
       return { type: "RequestPreVoteReply", term, granted: r.flag() }
     case KIND.AppendAccepted:
-      return { type: "AppendAccepted", term, verifiedIndex: r.u48(), verifiedChain: r.i32(), matchIndex: r.u48(), round: r.u48(), condition: pick(CONDITION, r.u8(), "condition"), wall: r.u48(), leaderTime: r.u48() }
+      return {
+        type: "AppendAccepted",
+        term,
+        verifiedIndex: r.u48(),
+        verifiedChain: r.i32(),
+        matchIndex: r.u48(),
+        round: r.u48(),
+        condition: pick(CONDITION, r.u8(), "condition"),
+        wall: r.u48(),
+        leaderTime: r.u48(),
+      }
     case KIND.AppendRejected:
-      return { type: "AppendRejected", term, prevLogIndex: r.u48(), conflictTerm: r.u48(), conflictIndex: r.u48(), round: r.u48() }
+      return {
+        type: "AppendRejected",
+        term,
+        prevLogIndex: r.u48(),
+        conflictTerm: r.u48(),
+        conflictIndex: r.u48(),
+        round: r.u48(),
+      }
     case KIND.InstallSnapshotReply:
-      return { type: "InstallSnapshotReply", term, id: r.text(), round: r.u48(), status: pick(STATUS, r.u8(), "install status"), nextOffset: r.u48() }
+      return {
+        type: "InstallSnapshotReply",
+        term,
+        id: r.text(),
+        round: r.u48(),
+        status: pick(STATUS, r.u8(), "install status"),
+        nextOffset: r.u48(),
+      }
     case KIND.ReadIndex:
       return { type: "ReadIndex", term, bootId: r.u48(), number: r.u48() }
     case KIND.ReadIndexReply:
@@ -337,7 +417,12 @@ export const readMessage = (buffer: Buffer, from: number, to: number, slab: Slab
   const lasting = kind === KIND.ForwardProposal || (kind === KIND.AppendEntries && to - from > HEARTBEAT)
   const body = lasting ? slab.copy(buffer, from, to) : buffer
   const r = lasting ? new Reader(body, 1, to - from, true) : new Reader(buffer, from + 1, to)
-  const received = kind === KIND.AppendEntries ? { message: readAppend(r), chunk: null } : kind === KIND.InstallSnapshot ? readInstall(r) : { message: readOther(kind, r), chunk: null }
+  const received =
+    kind === KIND.AppendEntries
+      ? { message: readAppend(r), chunk: null }
+      : kind === KIND.InstallSnapshot
+        ? readInstall(r)
+        : { message: readOther(kind, r), chunk: null }
   r.done()
   const flaw = flawOf(received.message)
   if (flaw !== null) throw new MalformedBytes(`no server says ${received.message.type} with ${flaw}`)

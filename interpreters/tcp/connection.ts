@@ -3,9 +3,30 @@ import type { Socket } from "node:net"
 import type { Member } from "../../core/index.ts"
 import { MalformedBytes, Writer } from "../bytes.ts"
 import type { Refusal } from "../hello.ts"
-import { brokenStream, connectFailed, connectionLost, foreignPeer, handshakeRefused, helloTimeout, type LinkError } from "./errors.ts"
+import {
+  brokenStream,
+  connectFailed,
+  connectionLost,
+  foreignPeer,
+  handshakeRefused,
+  helloTimeout,
+  type LinkError,
+} from "./errors.ts"
 import { FrameParser, type Arriving } from "./frame.ts"
-import { HELLO_LIMIT, PREAMBLE, PROTOCOL, readHandshake, readPreamble, writeHello, writePreamble, writeRefused, wrongVersion, type Greeting, type PeerHello, type Sign } from "./handshake.ts"
+import {
+  HELLO_LIMIT,
+  PREAMBLE,
+  PROTOCOL,
+  readHandshake,
+  readPreamble,
+  writeHello,
+  writePreamble,
+  writeRefused,
+  wrongVersion,
+  type Greeting,
+  type PeerHello,
+  type Sign,
+} from "./handshake.ts"
 
 export interface ConnectionHandlers {
   /** The other end has sent its hello, or a new one. */
@@ -47,7 +68,15 @@ export class Connection {
   private readonly limits: ConnectionLimits
 
   /** `local` is asked for the hello when a dialled socket is connected. */
-  constructor(socket: Socket, expected: string | null, remote: string, self: Member, local: () => Greeting, limits: ConnectionLimits, handlers: ConnectionHandlers) {
+  constructor(
+    socket: Socket,
+    expected: string | null,
+    remote: string,
+    self: Member,
+    local: () => Greeting,
+    limits: ConnectionLimits,
+    handlers: ConnectionHandlers,
+  ) {
     this.socket = socket
     this.expected = expected
     this.remote = remote
@@ -56,7 +85,8 @@ export class Connection {
     this.limits = limits
     this.connected = expected === null
     this.parser = new FrameParser(HELLO_LIMIT, (buffer, from, to) => this.frame(buffer, from, to))
-    const helloTimer = (): NodeJS.Timeout => setTimeout(() => this.fail(helloTimeout(remote, limits.helloMs)), limits.helloMs)
+    const helloTimer = (): NodeJS.Timeout =>
+      setTimeout(() => this.fail(helloTimeout(remote, limits.helloMs)), limits.helloMs)
     if (expected === null) this.timer = helloTimer()
     else {
       this.timer = setTimeout(() => this.fail(connectFailed(remote, "no answer")), limits.connectMs)
@@ -70,7 +100,9 @@ export class Connection {
     }
     socket.on("data", (chunk: Buffer) => this.data(chunk))
     // "end" as well as "close": with unsent bytes on our side the latter would wait for a peer that is gone.
-    socket.on("end", () => this.fail(connectionLost(remote, this.hello === null ? "closed before a hello" : "closed by the other end")))
+    socket.on("end", () =>
+      this.fail(connectionLost(remote, this.hello === null ? "closed before a hello" : "closed by the other end")),
+    )
     socket.on("error", (error: NodeJS.ErrnoException) => {
       const code = error.code ?? error.message
       this.fail(expected !== null && !this.connected ? connectFailed(remote, code) : connectionLost(remote, code))
@@ -176,7 +208,10 @@ export class Connection {
     }
     const hello = handshake.hello
     const known = this.hello
-    if (known !== null && (known.member.name !== hello.member.name || known.member.incarnation !== hello.member.incarnation))
+    if (
+      known !== null &&
+      (known.member.name !== hello.member.name || known.member.incarnation !== hello.member.incarnation)
+    )
       throw new MalformedBytes(`${known.member.name} became ${hello.member.name} on an open connection`)
     this.hello = hello
     this.parser.limit = this.limits.frameBytes

@@ -23,11 +23,19 @@ export const listenFailed = (host: string, port: number, cause: NodeJS.ErrnoExce
         : code === "EADDRNOTAVAIL" || code === "ENOTFOUND"
           ? `${host} is no address of this machine: listen on one of its own, or on 0.0.0.0 for all`
           : cause.message
-  return new ListenFailed({ host, port, code, message: `cannot listen for peers on ${at} (${code}): ${next}. Nothing on disk was touched.` })
+  return new ListenFailed({
+    host,
+    port,
+    code,
+    message: `cannot listen for peers on ${at} (${code}): ${next}. Nothing on disk was touched.`,
+  })
 }
 
 /** No TCP connection came about. */
-export class ConnectFailed extends Data.TaggedError("ConnectFailed")<{ readonly code: string; readonly message: string }> {}
+export class ConnectFailed extends Data.TaggedError("ConnectFailed")<{
+  readonly code: string
+  readonly message: string
+}> {}
 export const connectFailed = (remote: string, code: string): ConnectFailed =>
   new ConnectFailed({
     code,
@@ -47,16 +55,22 @@ export const foreignPeer = (remote: string, outgoing: boolean, first: Uint8Array
 
 export class HelloTimeout extends Data.TaggedError("HelloTimeout")<{ readonly message: string }> {}
 export const helloTimeout = (remote: string, ms: number): HelloTimeout =>
-  new HelloTimeout({ message: `${remote} accepted or opened a connection and said no hello for ${ms} ms: closed it. If that is a stepraft node, it hangs or is stopped.` })
+  new HelloTimeout({
+    message: `${remote} accepted or opened a connection and said no hello for ${ms} ms: closed it. If that is a stepraft node, it hangs or is stopped.`,
+  })
 
 export class PeerSilent extends Data.TaggedError("PeerSilent")<{ readonly message: string }> {}
 export const peerSilent = (peer: string, ms: number): PeerSilent =>
-  new PeerSilent({ message: `not a byte from ${peer} for ${ms} ms, not even a sign of life: closed the link, dialling again. Its machine or the network is gone, or its process is paused or hangs.` })
+  new PeerSilent({
+    message: `not a byte from ${peer} for ${ms} ms, not even a sign of life: closed the link, dialling again. Its machine or the network is gone, or its process is paused or hangs.`,
+  })
 
 /** What arrived cannot be a frame or a message of ours: only that connection is given up. */
 export class BrokenStream extends Data.TaggedError("BrokenStream")<{ readonly message: string }> {}
 export const brokenStream = (remote: string, what: string): BrokenStream =>
-  new BrokenStream({ message: `unreadable bytes from ${remote}: ${what}. Closed that connection; what arrived before it stands, the rest will be sent again. If it repeats, suspect the network path or different versions.` })
+  new BrokenStream({
+    message: `unreadable bytes from ${remote}: ${what}. Closed that connection; what arrived before it stands, the rest will be sent again. If it repeats, suspect the network path or different versions.`,
+  })
 
 /** The two ends do not belong together. Said by one end, logged by both. */
 export class HandshakeRefused extends Data.TaggedError("HandshakeRefused")<{
@@ -74,14 +88,26 @@ export const handshakeRefused = (remote: string, refusal: Refusal, by: "self" | 
   })
 
 /** The connection ended without a fault that this node could name. */
-export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{ readonly code: string; readonly message: string }> {}
+export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
+  readonly code: string
+  readonly message: string
+}> {}
 export const connectionLost = (remote: string, code: string): ConnectionLost =>
   new ConnectionLost({ code, message: `the connection with ${remote} ended (${code}): dialling again` })
 
-export type LinkError = ConnectFailed | ForeignPeer | HelloTimeout | PeerSilent | BrokenStream | HandshakeRefused | ConnectionLost
+export type LinkError =
+  | ConnectFailed
+  | ForeignPeer
+  | HelloTimeout
+  | PeerSilent
+  | BrokenStream
+  | HandshakeRefused
+  | ConnectionLost
 
 export const errorText = (error: LinkError): string => `${error.name}: ${error.message}`
 /** For limitedLog: errors of one kind and reason count as the same. */
-export const errorKey = (error: LinkError): string => (error instanceof HandshakeRefused ? `${error.name}|${error.reason}` : error.name)
+export const errorKey = (error: LinkError): string =>
+  error instanceof HandshakeRefused ? `${error.name}|${error.reason}` : error.name
 /** Somebody has to do something; the others pass by themselves when the peer comes back. */
-export const isGrave = (error: LinkError): boolean => error instanceof HandshakeRefused || error instanceof BrokenStream || error instanceof ForeignPeer
+export const isGrave = (error: LinkError): boolean =>
+  error instanceof HandshakeRefused || error instanceof BrokenStream || error instanceof ForeignPeer

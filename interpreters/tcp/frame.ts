@@ -109,7 +109,8 @@ export class FrameParser {
 
   private deliver(buffer: Buffer, from: number, to: number): void {
     const body = from + HEADER
-    if (crc32(buffer.subarray(body, to)) !== buffer.readUInt32BE(from + 4)) throw new MalformedBytes(`the checksum of a frame of ${to - body} bytes is wrong`)
+    if (crc32(buffer.subarray(body, to)) !== buffer.readUInt32BE(from + 4))
+      throw new MalformedBytes(`the checksum of a frame of ${to - body} bytes is wrong`)
     this.onFrame(buffer, body, to)
   }
 }

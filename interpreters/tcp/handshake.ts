@@ -4,7 +4,17 @@
  * so that both can log why. Preamble and Refused keep their form in every later version of the protocol.
  */
 import { membersOf, type Member } from "../../core/index.ts"
-import { MalformedBytes, Reader, readConfiguration, readMember, readStart, writeConfiguration, writeMember, Writer, writeStart } from "../bytes.ts"
+import {
+  MalformedBytes,
+  Reader,
+  readConfiguration,
+  readMember,
+  readStart,
+  writeConfiguration,
+  writeMember,
+  Writer,
+  writeStart,
+} from "../bytes.ts"
 import type { Hello, LocalHello, Refusal, RefusalReason } from "../hello.ts"
 import { isPlain, shown } from "../text.ts"
 import { closeFrame, openFrame } from "./frame.ts"
@@ -32,7 +42,17 @@ const HELLO = 0x40
 const REFUSED = 0x41
 const ALIVE = 0x42
 const ECHO = 0x43
-const REASON = ["WrongVersion", "WrongCluster", "WrongTarget", "OwnName", "UnknownPeer", "DuplicateName", "RolledBack", "Superseded", "StartedTwice"] as const satisfies readonly RefusalReason[]
+const REASON = [
+  "WrongVersion",
+  "WrongCluster",
+  "WrongTarget",
+  "OwnName",
+  "UnknownPeer",
+  "DuplicateName",
+  "RolledBack",
+  "Superseded",
+  "StartedTwice",
+] as const satisfies readonly RefusalReason[]
 
 export const writePreamble = (w: Writer): void => {
   w.raw(MAGIC)
@@ -90,8 +110,13 @@ const signFrame = (kind: number, number: number): Buffer => {
 export const aliveFrame = (number: number): Buffer => signFrame(ALIVE, number)
 export const echoFrame = (number: number): Buffer => signFrame(ECHO, number)
 
-export type Sign = { readonly type: "Alive"; readonly number: number } | { readonly type: "Echo"; readonly number: number }
-export type HandshakeFrame = Sign | { readonly type: "Hello"; readonly hello: PeerHello } | { readonly type: "Refused"; readonly refusal: Refusal }
+export type Sign =
+  | { readonly type: "Alive"; readonly number: number }
+  | { readonly type: "Echo"; readonly number: number }
+export type HandshakeFrame =
+  | Sign
+  | { readonly type: "Hello"; readonly hello: PeerHello }
+  | { readonly type: "Refused"; readonly refusal: Refusal }
 
 /** Names and addresses are short and printable; anything else was not sent by one of our nodes. */
 const LONGEST_NAME = 256
@@ -99,7 +124,8 @@ const LONGEST_NAME = 256
 const LONGEST_REASON = 2000
 const requirePlain = (names: readonly (string | null)[]): void => {
   for (const name of names) {
-    if (name !== null && !isPlain(name, LONGEST_NAME)) throw new MalformedBytes(`a hello with a name of ${name.length} characters that no node has: ${shown(name, 40)}`)
+    if (name !== null && !isPlain(name, LONGEST_NAME))
+      throw new MalformedBytes(`a hello with a name of ${name.length} characters that no node has: ${shown(name, 40)}`)
   }
 }
 
@@ -135,7 +161,15 @@ export const readHandshake = (buffer: Buffer, from: number, to: number): Handsha
   }
   r.done()
   const founders = hello.founding === null ? [] : membersOf(hello.founding)
-  requirePlain([...[hello.member, ...founders].flatMap(({ name, incarnation }) => [name, incarnation]), hello.target, hello.cluster, hello.clientAddress, hello.listens, hello.advertises, hello.dials])
+  requirePlain([
+    ...[hello.member, ...founders].flatMap(({ name, incarnation }) => [name, incarnation]),
+    hello.target,
+    hello.cluster,
+    hello.clientAddress,
+    hello.listens,
+    hello.advertises,
+    hello.dials,
+  ])
   return { type: "Hello", hello }
 }
 

@@ -11,11 +11,28 @@
  * its kernel closes both sockets, and the first FIN or RST reports the loss (the second finds the link down already).
  * The cost is a second file descriptor, and TCP acknowledgements that cannot piggyback on data, 40 bytes at a time.
  */
-import { sameMember, recordClaim, lineage, type Member, type Message, type Sighting, type Start } from "../../core/index.ts"
+import {
+  sameMember,
+  recordClaim,
+  lineage,
+  type Member,
+  type Message,
+  type Sighting,
+  type Start,
+} from "../../core/index.ts"
 import { MalformedBytes, Writer } from "../bytes.ts"
 import type { ServiceMessage, TransportHandlers } from "../contract.ts"
 import { duplicateName, type Hello, type Refusal } from "../hello.ts"
-import { Slab, readMessage, readService, writeAppendTail, worthSharing, writeMessage, writeService, type EntryBlocks } from "./codec.ts"
+import {
+  Slab,
+  readMessage,
+  readService,
+  writeAppendTail,
+  worthSharing,
+  writeMessage,
+  writeService,
+  type EntryBlocks,
+} from "./codec.ts"
 import type { Connection } from "./connection.ts"
 import { ConnectFailed, connectionLost, errorKey, errorText, isGrave, peerSilent, type LinkError } from "./errors.ts"
 import { HEADER, closeFrame, openFrame } from "./frame.ts"
@@ -95,9 +112,14 @@ export class Link {
   }
   /** An established connection is left alone: a peer that has moved has none. */
   find(places: readonly Address[]): void {
-    const same = places.length === this.places.length && places.every((at, i) => addressText(at) === addressText(this.places[i] ?? NOWHERE))
+    const same =
+      places.length === this.places.length &&
+      places.every((at, i) => addressText(at) === addressText(this.places[i] ?? NOWHERE))
     if (same) return
-    const standing = this.live === null && this.outbound?.accepted == null ? -1 : places.findIndex((at) => addressText(at) === addressText(this.address))
+    const standing =
+      this.live === null && this.outbound?.accepted == null
+        ? -1
+        : places.findIndex((at) => addressText(at) === addressText(this.address))
     this.places = places
     if (standing >= 0) this.place = standing
     else {
@@ -140,7 +162,11 @@ export class Link {
     if (size - HEADER > this.shared.frameBytes) {
       w.length = at
       this.dropped.tooLarge += 1
-      this.shared.log(`${this.name}|tooLarge`, "error", `did not send a ${message.type} of ${size} bytes to ${this.name}: frames end at ${this.shared.frameBytes}. Nodes must agree on the largest entry.`)
+      this.shared.log(
+        `${this.name}|tooLarge`,
+        "error",
+        `did not send a ${message.type} of ${size} bytes to ${this.name}: frames end at ${this.shared.frameBytes}. Nodes must agree on the largest entry.`,
+      )
     } else if (unsent > 0 && unsent + size > this.shared.unsentBytes) {
       // A frame that is larger than the whole limit is sent alone, or it could never be sent.
       w.length = at
@@ -152,7 +178,8 @@ export class Link {
     const { live, outbound, pending } = this
     if (live === null || outbound === null) this.dropped.disconnected += 1
     else if (to.incarnation !== live.incarnation) this.dropped.incarnation += 1
-    else if (pending.length + outbound.socket.writableLength + message.bytes.length > this.shared.unsentBytes) this.overflow()
+    else if (pending.length + outbound.socket.writableLength + message.bytes.length > this.shared.unsentBytes)
+      this.overflow()
     else {
       const at = openFrame(pending)
       writeService(pending, message)
@@ -163,7 +190,11 @@ export class Link {
 
   private overflow(): void {
     this.dropped.backpressure += 1
-    this.shared.log(`${this.name}|backpressure`, "warn", `${this.name} takes bytes too slowly: ${this.shared.unsentBytes} are waiting, dropping messages for it (they are sent again later). Look at its load and the network.`)
+    this.shared.log(
+      `${this.name}|backpressure`,
+      "warn",
+      `${this.name} takes bytes too slowly: ${this.shared.unsentBytes} are waiting, dropping messages for it (they are sent again later). Look at its load and the network.`,
+    )
   }
 
   flush(): void {
@@ -224,7 +255,8 @@ export class Link {
    */
   giveUpIfSilent(ms: number): void {
     const inbound = this.inbound
-    if (this.live !== null && inbound !== null && performance.now() - inbound.lastReceived > ms) inbound.fail(peerSilent(this.name, ms))
+    if (this.live !== null && inbound !== null && performance.now() - inbound.lastReceived > ms)
+      inbound.fail(peerSilent(this.name, ms))
   }
 
   // ---------------------------------------------------------------------------------------- connections
@@ -241,7 +273,11 @@ export class Link {
   /** The start that is connected, if it is another one of the same directory. */
   otherStart(hello: Hello): Start | null {
     const live = this.live === null ? null : (this.inbound?.accepted ?? null)
-    return live !== null && live.member.incarnation === hello.member.incarnation && lineage(live.start, hello.start) !== "same" ? live.start : null
+    return live !== null &&
+      live.member.incarnation === hello.member.incarnation &&
+      lineage(live.start, hello.start) !== "same"
+      ? live.start
+      : null
   }
   /** Probes the other end: if its process is gone, its machine sends a reset. */
   probe(): void {
@@ -256,7 +292,12 @@ export class Link {
     connection.accepted = hello
     // One half of the link may be left over from an earlier start, which must not be mixed with this one.
     const half = connection.expected === null ? this.outbound : this.inbound
-    if (half !== null && half.accepted !== null && sameMember(half.accepted.member, hello.member) && lineage(half.accepted.start, hello.start) !== "same") {
+    if (
+      half !== null &&
+      half.accepted !== null &&
+      sameMember(half.accepted.member, hello.member) &&
+      lineage(half.accepted.start, hello.start) !== "same"
+    ) {
       half.fail(connectionLost(this.name, "another start of it has said hello"))
     }
     const { inbound, outbound } = this
@@ -294,7 +335,11 @@ export class Link {
     this.probed = null
     this.transit = null
     this.arrived = this.given
-    this.shared.log(`${this.name}|up|${member.incarnation}`, "info", `${this.name} connected at ${addressText(this.address)}, incarnation ${member.incarnation}`)
+    this.shared.log(
+      `${this.name}|up|${member.incarnation}`,
+      "info",
+      `${this.name} connected at ${addressText(this.address)}, incarnation ${member.incarnation}`,
+    )
     this.tell()
   }
 
@@ -327,7 +372,11 @@ export class Link {
     this.problem = error.message
     // Nodes that are started together fail to reach each other at first: not worth a log line.
     const early = error instanceof ConnectFailed && performance.now() - this.made < EARLY_MS
-    this.shared.log(`${this.name}|${errorKey(error)}`, early ? "debug" : isGrave(error) ? "error" : "warn", errorText(error))
+    this.shared.log(
+      `${this.name}|${errorKey(error)}`,
+      early ? "debug" : isGrave(error) ? "error" : "warn",
+      errorText(error),
+    )
     return true
   }
 
@@ -344,7 +393,11 @@ export class Link {
       this.count(other)
       other.fail(connectionLost(this.name, "the other direction was lost"))
     }
-    this.shared.log(`${this.name}|down|${errorKey(error)}`, isGrave(error) ? "error" : "warn", `${member.name} disconnected. ${errorText(error)}`)
+    this.shared.log(
+      `${this.name}|down|${errorKey(error)}`,
+      isGrave(error) ? "error" : "warn",
+      `${member.name} disconnected. ${errorText(error)}`,
+    )
     if (announced !== null) this.shared.handlers()?.disconnected(announced)
   }
 
@@ -375,10 +428,14 @@ export class Link {
     const address = addressText(this.address)
     const { listens } = shared.greeting(this.address)
     if (dialled !== null && dialling === null) {
-      const told = dialled.dials === listens ? "" : `: it dials ${shared.self.name} at ${dialled.dials}, and ${shared.self.name} listens at ${listens}. If it has moved, correct its address in the peer list of ${name}`
+      const told =
+        dialled.dials === listens
+          ? ""
+          : `: it dials ${shared.self.name} at ${dialled.dials}, and ${shared.self.name} listens at ${listens}. If it has moved, correct its address in the peer list of ${name}`
       return `${name} was reached at ${address}, but has not dialled back${told}`
     }
-    if (dialling !== null && dialled === null && dialling.listens !== address) return `${this.problem ?? ""} It has connected from its side and says that it listens at ${dialling.listens}: if it has moved, correct its address in the peer list of ${shared.self.name}.`.trim()
+    if (dialling !== null && dialled === null && dialling.listens !== address)
+      return `${this.problem ?? ""} It has connected from its side and says that it listens at ${dialling.listens}: if it has moved, correct its address in the peer list of ${shared.self.name}.`.trim()
     return this.problem
   }
 

@@ -4,4 +4,15 @@ export type { Dropped, PeerLink } from "./peerLink.ts"
 export type { Hello, LocalHello, Refusal, RefusalReason } from "../hello.ts"
 export type { LogLevel } from "../log.ts"
 export type { Address } from "./socket.ts"
-export { BrokenStream, ConnectFailed, ConnectionLost, ForeignPeer, HandshakeRefused, HelloTimeout, ListenFailed, PeerSilent, type LinkError, type TcpError } from "./errors.ts"
+export {
+  BrokenStream,
+  ConnectFailed,
+  ConnectionLost,
+  ForeignPeer,
+  HandshakeRefused,
+  HelloTimeout,
+  ListenFailed,
+  PeerSilent,
+  type LinkError,
+  type TcpError,
+} from "./errors.ts"

@@ -5,7 +5,8 @@ export interface Address {
   readonly host: string
   readonly port: number
 }
-export const addressText = (address: Address): string => `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`
+export const addressText = (address: Address): string =>
+  `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`
 
 export const ADDRESS = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:,=\s]+)):(\d{1,5})$/u
 /** null: that is no host:port. */

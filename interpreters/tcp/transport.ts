@@ -10,7 +10,15 @@ import { EntryBlocks } from "./codec.ts"
 import { Connection, type ConnectionHandlers } from "./connection.ts"
 import { judge, judgeStart, startedTwice, type Hello, type LocalHello, type Refusal } from "../hello.ts"
 import { fleetingSightings, type Sightings } from "../starts.ts"
-import { ConnectionLost, errorKey, errorText, HandshakeRefused, listenFailed, type LinkError, type TcpError } from "./errors.ts"
+import {
+  ConnectionLost,
+  errorKey,
+  errorText,
+  HandshakeRefused,
+  listenFailed,
+  type LinkError,
+  type TcpError,
+} from "./errors.ts"
 import { frameLimit } from "./frame.ts"
 import type { Greeting, PeerHello } from "./handshake.ts"
 import { Link, type LinkShared } from "./link.ts"
@@ -110,7 +118,17 @@ class Node {
   private ticker: NodeJS.Timeout | undefined
 
   constructor(options: TcpOptions) {
-    const limits = { maxEntryBytes: defaultSettings.maxEntryBytes, unsentBytes: 32 << 20, connectMs: 2000, helloMs: 5000, aliveMs: 1000, silenceMs: 5000, backoffMinMs: 50, backoffMaxMs: 1000, ...options.limits }
+    const limits = {
+      maxEntryBytes: defaultSettings.maxEntryBytes,
+      unsentBytes: 32 << 20,
+      connectMs: 2000,
+      helloMs: 5000,
+      aliveMs: 1000,
+      silenceMs: 5000,
+      backoffMinMs: 50,
+      backoffMaxMs: 1000,
+      ...options.limits,
+    }
     this.self = options.self
     this.advertise = options.advertise
     this.welcome = options.welcome ?? (() => false)
@@ -134,18 +152,26 @@ class Node {
   }
 
   private greeting(peer: Address): Greeting {
-    return { ...this.local, listens: addressText(this.address), advertises: this.advertise ?? addressText(this.address), dials: addressText(peer) }
+    return {
+      ...this.local,
+      listens: addressText(this.address),
+      advertises: this.advertise ?? addressText(this.address),
+      dials: addressText(peer),
+    }
   }
 
   private note({ member, empty, listens, advertises }: PeerHello): void {
     const { name } = member
     const at = performance.now()
     for (const [known, one] of this.unknown) if (at - one.at > LATELY_MS) this.unknown.delete(known)
-    if (this.unknown.size < STRANGERS || this.unknown.has(name)) this.unknown.set(name, { name, member, empty, address: advertises === "" ? listens : advertises, at })
+    if (this.unknown.size < STRANGERS || this.unknown.has(name))
+      this.unknown.set(name, { name, member, empty, address: advertises === "" ? listens : advertises, at })
   }
   unlisted(): readonly Unlisted[] {
     const now = performance.now()
-    return [...this.unknown.values()].filter(({ name, at }) => now - at < LATELY_MS && !this.links.has(name)).map(({ name, member, empty, address }) => ({ name, member, empty, address }))
+    return [...this.unknown.values()]
+      .filter(({ name, at }) => now - at < LATELY_MS && !this.links.has(name))
+      .map(({ name, member, empty, address }) => ({ name, member, empty, address }))
   }
 
   link(name: string, places: readonly Address[]): Link {
@@ -155,15 +181,34 @@ class Node {
   }
 
   private connection(socket: Socket, link: Link | null, remote: string, handlers: ConnectionHandlers): Connection {
-    const limits = { frameBytes: this.shared.frameBytes, connectMs: this.limits.connectMs, helloMs: this.limits.helloMs }
-    return new Connection(socket, link?.name ?? null, remote, this.self, () => this.greeting(link?.address ?? this.address), limits, handlers)
+    const limits = {
+      frameBytes: this.shared.frameBytes,
+      connectMs: this.limits.connectMs,
+      helloMs: this.limits.helloMs,
+    }
+    return new Connection(
+      socket,
+      link?.name ?? null,
+      remote,
+      this.self,
+      () => this.greeting(link?.address ?? this.address),
+      limits,
+      handlers,
+    )
   }
 
   /** A node that is not on the list, but may be a member unknown here, is dialled at the address that it announces. */
   private takeIn(hello: PeerHello): void {
     const { name } = hello.member
     const at = parseAddress(hello.advertises)
-    if (at === null || name === this.self.name || this.links.has(name) || this.links.size >= MOST_PEERS || !this.welcome(hello)) return
+    if (
+      at === null ||
+      name === this.self.name ||
+      this.links.has(name) ||
+      this.links.size >= MOST_PEERS ||
+      !this.welcome(hello)
+    )
+      return
     this.dial(name, [at])
   }
 
@@ -173,7 +218,9 @@ class Node {
     this.takeIn(hello)
     const link = this.links.get(hello.member.name)
     const met = this.sightings.of(hello.member)
-    let refusal = judge(this.self, this.local, (name) => this.links.has(name), hello, connection.expected) ?? judgeStart(this.self, met, hello)
+    let refusal =
+      judge(this.self, this.local, (name) => this.links.has(name), hello, connection.expected) ??
+      judgeStart(this.self, met, hello)
     const live = link?.otherStart(hello) ?? null
     if (refusal === null && live !== null) {
       if (!looked) {
@@ -231,18 +278,24 @@ class Node {
   /** Dials once; resolves when that connection has ended, whether or not it was established. */
   session(link: Link): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
-      const connection = this.connection(dialSocket(link.address), link, `${link.name} at ${addressText(link.address)}`, {
-        hello: (connection, hello) => {
-          this.judged(connection, hello, (sighting) => link.introduced(connection, hello, sighting))
+      const connection = this.connection(
+        dialSocket(link.address),
+        link,
+        `${link.name} at ${addressText(link.address)}`,
+        {
+          hello: (connection, hello) => {
+            this.judged(connection, hello, (sighting) => link.introduced(connection, hello, sighting))
+          },
+          sign: (connection, sign) => link.sign(connection, sign),
+          message: (connection, buffer, from, to) => link.received(connection, buffer, from, to),
+          closed: (connection, error) => {
+            link.lost(connection, error)
+            if (error instanceof HandshakeRefused && error.by === "peer")
+              for (const listener of this.refusals) listener(link.name, error.refusal)
+            resume(Effect.void)
+          },
         },
-        sign: (connection, sign) => link.sign(connection, sign),
-        message: (connection, buffer, from, to) => link.received(connection, buffer, from, to),
-        closed: (connection, error) => {
-          link.lost(connection, error)
-          if (error instanceof HandshakeRefused && error.by === "peer") for (const listener of this.refusals) listener(link.name, error.refusal)
-          resume(Effect.void)
-        },
-      })
+      )
       link.dialling(connection)
       return Effect.sync(() => connection.end())
     })
@@ -273,7 +326,13 @@ class Node {
       Effect.catchCause((cause) =>
         Cause.hasInterruptsOnly(cause)
           ? Effect.failCause(cause)
-          : Effect.sync(() => this.log(`${link.name}|defect`, "error", `dialling ${link.name} failed unexpectedly, trying again in a second: ${Cause.pretty(cause)}`)).pipe(Effect.andThen(Effect.sleep("1 second"))),
+          : Effect.sync(() =>
+              this.log(
+                `${link.name}|defect`,
+                "error",
+                `dialling ${link.name} failed unexpectedly, trying again in a second: ${Cause.pretty(cause)}`,
+              ),
+            ).pipe(Effect.andThen(Effect.sleep("1 second"))),
       ),
     )
     return Effect.forever(supervised)
@@ -315,7 +374,11 @@ const listening = (node: Node, at: Address): Effect.Effect<Server, TcpError> =>
       server.off("error", failed)
       node.start()
       server.on("error", (error: NodeJS.ErrnoException) =>
-        node.log(`accept|${error.code ?? ""}`, "error", `cannot accept a connection (${error.code ?? error.message}): the open ones go on. With EMFILE, raise the limit of open files.`),
+        node.log(
+          `accept|${error.code ?? ""}`,
+          "error",
+          `cannot accept a connection (${error.code ?? error.message}): the open ones go on. With EMFILE, raise the limit of open files.`,
+        ),
       )
       resume(Effect.succeed(server))
     })
@@ -336,7 +399,8 @@ export const makeTcpTransport = (options: TcpOptions): Effect.Effect<TcpTranspor
     node.dial = (name, places) => {
       run(name, node.dialLoop(node.link(name, places)))
     }
-    for (const [name, at] of Object.entries(options.peers)) if (name !== options.self.name) node.dial(name, placesOf(at))
+    for (const [name, at] of Object.entries(options.peers))
+      if (name !== options.self.name) node.dial(name, placesOf(at))
     // First when the scope closes: nothing is reported during shutdown.
     yield* Effect.addFinalizer(() => Effect.sync(() => node.stop()))
     return {

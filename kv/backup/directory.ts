@@ -73,7 +73,13 @@ export const makeDirectory = async ({ data, name, image, base, term, skip }: Mak
   }
 }
 
-const fill = async (root: string, image: AsyncIterable<Buffer>, base: Making["base"], identity: { readonly cluster: string; readonly node: string }, as: LogBase): Promise<void> => {
+const fill = async (
+  root: string,
+  image: AsyncIterable<Buffer>,
+  base: Making["base"],
+  identity: { readonly cluster: string; readonly node: string },
+  as: LogBase,
+): Promise<void> => {
   const { directories } = await Directories.open(root)
   const incoming = await Incoming.begin(directories, "image")
   try {

@@ -7,18 +7,27 @@ export class AlreadyThere extends Data.TaggedError("AlreadyThere")<{ readonly pa
     return `${this.path} is there already. Nothing was changed: nothing is ever overwritten. Give another place, or move it away.`
   }
 }
-export class BackupDamaged extends Data.TaggedError("BackupDamaged")<{ readonly file: string; readonly found: string }> {
+export class BackupDamaged extends Data.TaggedError("BackupDamaged")<{
+  readonly file: string
+  readonly found: string
+}> {
   override get message(): string {
     return `${this.file} is not to be trusted: ${this.found}. Nothing was made from it. Take another backup, or another copy of this one.`
   }
 }
 /** The image came to its end before all of it was here. */
-export class BackupInterrupted extends Data.TaggedError("BackupInterrupted")<{ readonly from: string; readonly reason: string }> {
+export class BackupInterrupted extends Data.TaggedError("BackupInterrupted")<{
+  readonly from: string
+  readonly reason: string
+}> {
   override get message(): string {
     return `The backup from ${this.from} was interrupted: ${this.reason}. What was written so far was removed; the cluster is as it was. Begin again, perhaps at another node (--port, --endpoints).`
   }
 }
-export class NoNodeDirectory extends Data.TaggedError("NoNodeDirectory")<{ readonly directory: string; readonly found: string }> {
+export class NoNodeDirectory extends Data.TaggedError("NoNodeDirectory")<{
+  readonly directory: string
+  readonly found: string
+}> {
   override get message(): string {
     return `${this.directory} is not the data directory of a node: ${this.found}. Nothing was changed. Give the directory that the node gets as --data; of "stepraft cluster" it is .stepraft/n1/data and so on.`
   }
@@ -31,24 +40,41 @@ export class SkipTooFar extends Data.TaggedError("SkipTooFar")<{ readonly index:
 
 // ------------------------------------------------------------------------------------------------- recovery
 
-export class NoSurvivor extends Data.TaggedError("NoSurvivor")<{ readonly directories: readonly string[]; readonly found: string }> {
+export class NoSurvivor extends Data.TaggedError("NoSurvivor")<{
+  readonly directories: readonly string[]
+  readonly found: string
+}> {
   override get message(): string {
     return `There is nothing that a cluster could be made from: ${this.found}. Nothing was changed. Give every data directory that is left of the old cluster, or restore a backup: stepraft snapshot restore.`
   }
 }
-export class DamagedSurvivor extends Data.TaggedError("DamagedSurvivor")<{ readonly directory: string; readonly found: string }> {
+export class DamagedSurvivor extends Data.TaggedError("DamagedSurvivor")<{
+  readonly directory: string
+  readonly found: string
+}> {
   override get message(): string {
     return `${this.directory} cannot be used: ${this.found}. Nothing was changed. Leave it out, look into it with stepraft inspect wal, or restore a backup: stepraft snapshot restore.`
   }
 }
-export class SurvivorsDiffer extends Data.TaggedError("SurvivorsDiffer")<{ readonly one: string; readonly cluster: string; readonly other: string; readonly otherCluster: string }> {
+export class SurvivorsDiffer extends Data.TaggedError("SurvivorsDiffer")<{
+  readonly one: string
+  readonly cluster: string
+  readonly other: string
+  readonly otherCluster: string
+}> {
   override get message(): string {
     return `${this.one} is of cluster ${this.cluster}, ${this.other} of cluster ${this.otherCluster}: they have no history in common. Nothing was changed. Give the directories of one cluster.`
   }
 }
-export class MajorityAlive extends Data.TaggedError("MajorityAlive")<{ readonly answering: readonly string[]; readonly given: readonly string[] }> {
+export class MajorityAlive extends Data.TaggedError("MajorityAlive")<{
+  readonly answering: readonly string[]
+  readonly given: readonly string[]
+}> {
   override get message(): string {
-    const there = this.answering.length === 0 ? "" : `${this.answering.join(", ")} answer${this.answering.length === 1 ? "s" : ""}, and `
+    const there =
+      this.answering.length === 0
+        ? ""
+        : `${this.answering.join(", ")} answer${this.answering.length === 1 ? "s" : ""}, and `
     return `Nothing need be recovered: ${there}the directories of ${this.given.join(", ")} are whole, and together they are a majority. Nothing was changed. Start the stopped nodes as they are: they elect a leader, and nothing is lost. If a node that answers has lost its disk and runs with an empty folder, stop it first.`
   }
 }
@@ -59,12 +85,19 @@ export class MembersAnswer extends Data.TaggedError("MembersAnswer")<{ readonly 
   }
 }
 /** Whether a member still runs cannot be told: that is no sign that it does not. */
-export class MemberNotAsked extends Data.TaggedError("MemberNotAsked")<{ readonly name: string; readonly address: string; readonly found: string }> {
+export class MemberNotAsked extends Data.TaggedError("MemberNotAsked")<{
+  readonly name: string
+  readonly address: string
+  readonly found: string
+}> {
   override get message(): string {
     return `${this.name} cannot be asked at ${this.address}: ${this.found}. Whether it still runs is not known. Nothing was changed. Give an address that can be asked: --peers ${this.name}=HOST:PORT.`
   }
 }
-export class NoSuchVoter extends Data.TaggedError("NoSuchVoter")<{ readonly names: readonly string[]; readonly voters: readonly string[] }> {
+export class NoSuchVoter extends Data.TaggedError("NoSuchVoter")<{
+  readonly names: readonly string[]
+  readonly voters: readonly string[]
+}> {
   override get message(): string {
     return `--peers names ${this.names.join(" and ")}, and the voters are ${this.voters.join(", ")}. Nothing was changed. Give the names as the plan shows them.`
   }

@@ -28,9 +28,12 @@ export interface About {
   /** Of the cluster at that time. */
   readonly voters: readonly string[]
 }
-export const aboutOf = (cluster: string, node: string, voters: readonly string[], { index, term, time, chain }: LogBase): About => ({
-  cluster, node, index, term, time, chain: (chain >>> 0).toString(16).padStart(8, "0"), voters,
-})
+export const aboutOf = (
+  cluster: string,
+  node: string,
+  voters: readonly string[],
+  { index, term, time, chain }: LogBase,
+): About => ({ cluster, node, index, term, time, chain: (chain >>> 0).toString(16).padStart(8, "0"), voters })
 
 const TITLE = "stepraft backup, format 1\n"
 const FOOTER = /^sha256 ([0-9a-f]{64})\n$/
@@ -62,11 +65,14 @@ export const writeBackup = async (path: string, about: About, image: AsyncIterab
     await file.sync()
     await file.close()
     // A rename would replace what somebody else has put there meanwhile.
-    await link(making, path).then(() => rm(making), (error: NodeJS.ErrnoException) => {
-      if (error.code === "EEXIST" || existsSync(path)) throw new AlreadyThere({ path })
-      // Some filesystems have no links.
-      return rename(making, path)
-    })
+    await link(making, path).then(
+      () => rm(making),
+      (error: NodeJS.ErrnoException) => {
+        if (error.code === "EEXIST" || existsSync(path)) throw new AlreadyThere({ path })
+        // Some filesystems have no links.
+        return rename(making, path)
+      },
+    )
     await syncDirectory(dirname(resolve(path)))
     return { bytes: bytes + FOOTER_BYTES, sha256 }
   } catch (error) {
@@ -77,9 +83,22 @@ export const writeBackup = async (path: string, about: About, image: AsyncIterab
 }
 
 const isAbout = (value: unknown): value is About =>
-  typeof value === "object" && value !== null && "cluster" in value && typeof value.cluster === "string" && "node" in value && typeof value.node === "string" &&
-  "index" in value && typeof value.index === "number" && "term" in value && typeof value.term === "number" && "time" in value && typeof value.time === "number" &&
-  "chain" in value && typeof value.chain === "string" && "voters" in value && Array.isArray(value.voters)
+  typeof value === "object" &&
+  value !== null &&
+  "cluster" in value &&
+  typeof value.cluster === "string" &&
+  "node" in value &&
+  typeof value.node === "string" &&
+  "index" in value &&
+  typeof value.index === "number" &&
+  "term" in value &&
+  typeof value.term === "number" &&
+  "time" in value &&
+  typeof value.time === "number" &&
+  "chain" in value &&
+  typeof value.chain === "string" &&
+  "voters" in value &&
+  Array.isArray(value.voters)
 
 const readAt = async (file: FileHandle, position: number, size: number): Promise<Buffer> => {
   const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(size), 0, size, position)
@@ -100,10 +119,18 @@ export const openBackup = async (path: string): Promise<OpenBackup> => {
   try {
     const { size } = await file.stat()
     const head = await readAt(file, 0, Math.min(size, HEAD_BYTES))
-    if (head.toString("latin1", 0, TITLE.length) !== TITLE) throw damaged(head.toString("latin1", 0, 16) === TITLE.slice(0, 16) ? "it is of another format; use the version that wrote it" : "it does not begin like a backup")
+    if (head.toString("latin1", 0, TITLE.length) !== TITLE)
+      throw damaged(
+        head.toString("latin1", 0, 16) === TITLE.slice(0, 16)
+          ? "it is of another format; use the version that wrote it"
+          : "it does not begin like a backup",
+      )
     const end = head.indexOf("\n", TITLE.length)
-    const footer = FOOTER.exec((await readAt(file, Math.max(0, size - FOOTER_BYTES), FOOTER_BYTES)).toString("latin1"))?.[1]
-    if (end < 0 || footer === undefined || size < end + 1 + FOOTER_BYTES) throw damaged("it is not all here, for its last line is missing")
+    const footer = FOOTER.exec(
+      (await readAt(file, Math.max(0, size - FOOTER_BYTES), FOOTER_BYTES)).toString("latin1"),
+    )?.[1]
+    if (end < 0 || footer === undefined || size < end + 1 + FOOTER_BYTES)
+      throw damaged("it is not all here, for its last line is missing")
     let about: unknown
     try {
       about = JSON.parse(head.toString("utf8", TITLE.length, end))
@@ -114,7 +141,7 @@ export const openBackup = async (path: string): Promise<OpenBackup> => {
     const image = async function* (): AsyncGenerator<Buffer, void> {
       const hash = createHash("sha256").update(head.subarray(0, end + 1))
       const last = size - FOOTER_BYTES
-      for (let at = end + 1; at < last; ) {
+      for (let at = end + 1; at < last;) {
         const piece = await readAt(file, at, Math.min(CHUNK, last - at))
         if (piece.length === 0) throw damaged("it got shorter while it was read")
         hash.update(piece)
@@ -153,7 +180,8 @@ export const checkImage = async (path: string, image: AsyncIterable<Buffer>): Pr
       }
     }
   } catch (thrown) {
-    if (thrown instanceof MalformedBytes || thrown instanceof BadRecord) throw new BackupDamaged({ file: path, found: thrown.message })
+    if (thrown instanceof MalformedBytes || thrown instanceof BadRecord)
+      throw new BackupDamaged({ file: path, found: thrown.message })
     throw thrown
   }
   if (base === null || !reader.complete()) throw new BackupDamaged({ file: path, found: "its image ends early" })

@@ -44,9 +44,16 @@ export interface OpenState extends StateFound {
 }
 
 /** Opens the state in a copy; `startOver`: a damaged one begins again from nothing there, for a log that holds every entry. */
-export const openState = async (at: NodeDirectory, identity: { readonly cluster: string; readonly node: string }, startOver = false): Promise<OpenState> => {
+export const openState = async (
+  at: NodeDirectory,
+  identity: { readonly cluster: string; readonly node: string },
+  startOver = false,
+): Promise<OpenState> => {
   const current = await Directories.currentOf(at.state)
-  const damage = typeof current === "string" ? (await damagedTables(join(at.state, current))).map((text) => `${join(at.state, current)}: ${text}`) : []
+  const damage =
+    typeof current === "string"
+      ? (await damagedTables(join(at.state, current))).map((text) => `${join(at.state, current)}: ${text}`)
+      : []
   const shadow = await shadowOf(at.state)
   if (shadow.empty && !startOver) {
     await shadow.remove()
@@ -59,7 +66,11 @@ export const openState = async (at: NodeDirectory, identity: { readonly cluster:
   }
   try {
     const { directory } = shadow
-    const machine = await Effect.runPromise(openMachine({ directory, ...identity, ...(startOver ? { startOver: () => undefined } : {}) }).pipe(Scope.provide(scope)))
+    const machine = await Effect.runPromise(
+      openMachine({ directory, ...identity, ...(startOver ? { startOver: () => undefined } : {}) }).pipe(
+        Scope.provide(scope),
+      ),
+    )
     const found = machine.stats().damaged
     const all = found !== null && damage.length === 0 ? [found.replaceAll(directory, at.state)] : damage
     return { position: machine.position(), beginsAt: machine.beginsAt(), damage: all, machine, close }
@@ -81,7 +92,7 @@ export const execute = (machine: KvMachine, entries: readonly Entry[]): Promise<
 export const imageOf = async function* (machine: KvMachine): AsyncGenerator<Buffer, void> {
   const image = await machine.openBackup()
   try {
-    for (let offset = 0, last = false; !last; ) {
+    for (let offset = 0, last = false; !last;) {
       const piece = await image.read(offset)
       offset += piece.bytes.length
       last = piece.last

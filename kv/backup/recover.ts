@@ -65,31 +65,66 @@ const configurationIn = (base: Configuration, entries: readonly Entry[]): Config
 const survivorAt = async (at: NodeDirectory): Promise<Survivor> => {
   const { format, stored, damage } = await logIn(at)
   const { self, cluster } = format.identity
-  if (cluster === null || stored === null) throw new DamagedSurvivor({ directory: at.data, found: cluster === null ? "it belongs to no cluster, so it holds nothing" : damage.map(({ file, reason }) => `${file}: ${reason}`).join("; ") })
+  if (cluster === null || stored === null)
+    throw new DamagedSurvivor({
+      directory: at.data,
+      found:
+        cluster === null
+          ? "it belongs to no cluster, so it holds nothing"
+          : damage.map(({ file, reason }) => `${file}: ${reason}`).join("; "),
+    })
   const state = await openState(at, { cluster, node: self.name })
   try {
     const { position } = state
     const whole = stored.base.index === 0
     const end = stored.entries.at(-1) ?? stored.base
-    const found = damage.map(({ file, offset, reason }) => `${file}${offset === null ? "" : ` at offset ${offset}`}: ${reason}`)
-    if (position === null && !whole) found.push(...(state.damage.length > 0 ? state.damage : [`${at.state}: there are no data, and the log does not reach back to the first entry`]))
-    if (position !== null && position.index < stored.base.index) found.push(`${at.state}: entries ${position.index + 1} to ${stored.base.index} are neither in the data nor in the log`)
+    const found = damage.map(
+      ({ file, offset, reason }) => `${file}${offset === null ? "" : ` at offset ${offset}`}: ${reason}`,
+    )
+    if (position === null && !whole)
+      found.push(
+        ...(state.damage.length > 0
+          ? state.damage
+          : [`${at.state}: there are no data, and the log does not reach back to the first entry`]),
+      )
+    if (position !== null && position.index < stored.base.index)
+      found.push(
+        `${at.state}: entries ${position.index + 1} to ${stored.base.index} are neither in the data nor in the log`,
+      )
     // Data that were restored from a snapshot may be ahead of the log: they hold what was committed.
     const last = position !== null && position.index > end.index ? position : end
     return {
-      directory: at.data, self, cluster, term: stored.hardState.term, vote: stored.hardState.vote?.name ?? null, last: reachOf(last), executed: position === null ? null : reachOf(position),
-      configuration: position !== null && position.index > end.index && position.configuration.voters.length > 0 ? position.configuration : configurationIn(stored.base.configuration, stored.entries),
-      met: format.met, damage: found, refused: format.refused === null ? null : `${format.refused.reason}, says ${format.refused.by}`, whole,
+      directory: at.data,
+      self,
+      cluster,
+      term: stored.hardState.term,
+      vote: stored.hardState.vote?.name ?? null,
+      last: reachOf(last),
+      executed: position === null ? null : reachOf(position),
+      configuration:
+        position !== null && position.index > end.index && position.configuration.voters.length > 0
+          ? position.configuration
+          : configurationIn(stored.base.configuration, stored.entries),
+      met: format.met,
+      damage: found,
+      refused: format.refused === null ? null : `${format.refused.reason}, says ${format.refused.by}`,
+      whole,
     }
   } finally {
     await state.close()
   }
 }
 
-const further = (a: Pick<Reach, "index" | "term">, b: Pick<Reach, "index" | "term">): number => b.term - a.term || b.index - a.index
+const further = (a: Pick<Reach, "index" | "term">, b: Pick<Reach, "index" | "term">): number =>
+  b.term - a.term || b.index - a.index
 /** The best first: what can serve, what no peer has refused, what holds most. */
 const ranked = (survivors: readonly Survivor[]): readonly Survivor[] =>
-  survivors.toSorted((a, b) => Number(a.damage.length > 0) - Number(b.damage.length > 0) || Number(a.refused !== null) - Number(b.refused !== null) || further(a.last, b.last))
+  survivors.toSorted(
+    (a, b) =>
+      Number(a.damage.length > 0) - Number(b.damage.length > 0) ||
+      Number(a.refused !== null) - Number(b.refused !== null) ||
+      further(a.last, b.last),
+  )
 
 /** The voters that are there are a majority, of both configurations while they change. */
 export const isMajority = ({ voters, outgoing }: Configuration, there: (member: Member) => boolean): boolean =>
@@ -101,18 +136,37 @@ export const planRecovery = async (directories: readonly string[]): Promise<Plan
   const [best, ...others] = ranked(survivors)
   if (best === undefined) throw new NoSurvivor({ directories, found: "none was given" })
   const stranger = others.find(({ cluster }) => cluster !== best.cluster)
-  if (stranger !== undefined) throw new SurvivorsDiffer({ one: best.directory, cluster: best.cluster, other: stranger.directory, otherCluster: stranger.cluster })
-  const given = (member: Member): boolean => survivors.some(({ self, damage, refused }) => sameMember(self, member) && damage.length === 0 && refused === null)
+  if (stranger !== undefined)
+    throw new SurvivorsDiffer({
+      one: best.directory,
+      cluster: best.cluster,
+      other: stranger.directory,
+      otherCluster: stranger.cluster,
+    })
+  const given = (member: Member): boolean =>
+    survivors.some(({ self, damage, refused }) => sameMember(self, member) && damage.length === 0 && refused === null)
   const voters = votersOf(best.configuration)
   const executed = Math.max(...survivors.map(({ executed }) => executed?.index ?? 0))
-  const claims = survivors.flatMap(({ met }) => met).filter(({ member }) => !survivors.some(({ self }) => sameMember(self, member)))
+  const claims = survivors
+    .flatMap(({ met }) => met)
+    .filter(({ member }) => !survivors.some(({ self }) => sameMember(self, member)))
   const latest = new Map<string, Claimed>()
-  for (const { member: { name }, index, term } of claims) {
+  for (const {
+    member: { name },
+    index,
+    term,
+  } of claims) {
     const said = { name, index, term }
     if (further(latest.get(name) ?? best.last, said) > 0) latest.set(name, said)
   }
   return {
-    cluster: best.cluster, voters: voters.map(({ name }) => name), survivors: ranked(survivors), lost: voters.filter((member) => !survivors.some(({ self }) => sameMember(self, member))), best,
-    majority: isMajority(best.configuration, given), uncertain: Math.max(0, best.last.index - executed), beyond: [...latest.values()],
+    cluster: best.cluster,
+    voters: voters.map(({ name }) => name),
+    survivors: ranked(survivors),
+    lost: voters.filter((member) => !survivors.some(({ self }) => sameMember(self, member))),
+    best,
+    majority: isMajority(best.configuration, given),
+    uncertain: Math.max(0, best.last.index - executed),
+    beyond: [...latest.values()],
   }
 }

@@ -23,7 +23,8 @@ interface Asking {
 }
 const connect = (from: Endpoint, timeout: number): Promise<Asking> =>
   new Promise((resolve, reject) => {
-    const interrupted = (reason: string): BackupInterrupted => new BackupInterrupted({ from: showEndpoint(from), reason })
+    const interrupted = (reason: string): BackupInterrupted =>
+      new BackupInterrupted({ from: showEndpoint(from), reason })
     let fail: (error: Error) => void = reject
     let down: BackupInterrupted | null = null
     const connection: Connection = openConnection(from, timeout, {
@@ -53,16 +54,26 @@ const connect = (from: Endpoint, timeout: number): Promise<Asking> =>
       })
   })
 
-const strange = (from: Endpoint): BackupInterrupted => new BackupInterrupted({ from: showEndpoint(from), reason: "an answer that is none of this command; is it a node of this version?" })
+const strange = (from: Endpoint): BackupInterrupted =>
+  new BackupInterrupted({
+    from: showEndpoint(from),
+    reason: "an answer that is none of this command; is it a node of this version?",
+  })
 
-export const saveBackup = async ({ from, file, local, timeout, progress }: Saving): Promise<Saved & { readonly about: About }> => {
+export const saveBackup = async ({
+  from,
+  file,
+  local,
+  timeout,
+  progress,
+}: Saving): Promise<Saved & { readonly about: About }> => {
   const { ask, drop } = await connect(from, timeout)
   try {
     const opened = await ask("OPEN", ...(local ? ["LOCAL"] : []))
     if (opened.type !== "bulk") throw strange(from)
     const { id, ...about } = JSON.parse(Buffer.from(opened.bytes).toString()) as About & { readonly id: string }
     const image = async function* (): AsyncGenerator<Uint8Array, void> {
-      for (let offset = 0, last = false; !last; ) {
+      for (let offset = 0, last = false; !last;) {
         const reply = await ask("READ", id, String(offset))
         const [end, bytes] = reply.type === "array" ? reply.items : []
         if (end?.type !== "integer" || bytes?.type !== "bulk") throw strange(from)

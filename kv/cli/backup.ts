@@ -7,7 +7,15 @@ import { checkImage, openBackup, type About } from "../backup/file.ts"
 import { saveBackup } from "../backup/save.ts"
 import { count, say, when, type Output } from "./say.ts"
 
-const linesOf = ({ cluster, node, index, term, time, chain, voters }: About): readonly (readonly [string, string])[] => [
+const linesOf = ({
+  cluster,
+  node,
+  index,
+  term,
+  time,
+  chain,
+  voters,
+}: About): readonly (readonly [string, string])[] => [
   ["cluster", `${cluster}, of ${voters.join(", ")}`],
   ["from", node],
   ["through", `entry ${count(index)} of term ${count(term)}, checksum ${chain}`],
@@ -33,7 +41,11 @@ export const save = async ({ endpoints, file, local, timeout, output }: Save): P
   for (const from of endpoints) {
     try {
       const { about, bytes, sha256 } = await saveBackup({ from, file, local, timeout, progress })
-      say(output, { file, bytes, sha256, ...about }, [["file", `${file}, ${count(bytes)} bytes`], ...linesOf(about), ["sha256", sha256]])
+      say(output, { file, bytes, sha256, ...about }, [
+        ["file", `${file}, ${count(bytes)} bytes`],
+        ...linesOf(about),
+        ["sha256", sha256],
+      ])
       return
     } catch (error) {
       if (!(error instanceof BackupInterrupted)) throw error
@@ -71,12 +83,22 @@ export const restore = async ({ file, data, name, skip, output }: Restore): Prom
   try {
     // Checked as a whole before anything is made of it; the image itself says what it stands for.
     const { base: from } = await checkImage(file, backup.image())
-    const made = await makeDirectory({ data, name, image: backup.image(), base: from, term: from.term, skip: skip ?? DEFAULT_SKIP })
+    const made = await makeDirectory({
+      data,
+      name,
+      image: backup.image(),
+      base: from,
+      term: from.term,
+      skip: skip ?? DEFAULT_SKIP,
+    })
     say(output, made, [
       ["made", `${data}, for node ${name}, the only voter of the new cluster ${made.cluster}`],
       ["from", `${file}: entry ${count(from.index)} of cluster ${backup.about.cluster}, ${when(from.time)}`],
       ["goes on", `after entry ${count(made.index)}`],
-      ["next", `start it (stepraft serve --id ${name} --data ${data} …), start the others with empty folders, and stepraft member add and promote each`],
+      [
+        "next",
+        `start it (stepraft serve --id ${name} --data ${data} …), start the others with empty folders, and stepraft member add and promote each`,
+      ],
     ])
   } finally {
     await backup.close()

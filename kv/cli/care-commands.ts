@@ -8,7 +8,11 @@ const looking = {
   interval: intFlag("interval", "Milliseconds between the two looks", 2_000, 100),
   timeout: intFlag("timeout", "Milliseconds that a node has for each answer", 3_000, 100),
 }
-const surveyOf = (o: Where & { readonly interval: number; readonly timeout: number }) => ({ endpoints: endpointsOf(o), intervalMs: o.interval, timeoutMs: o.timeout })
+const surveyOf = (o: Where & { readonly interval: number; readonly timeout: number }) => ({
+  endpoints: endpointsOf(o),
+  intervalMs: o.interval,
+  timeoutMs: o.timeout,
+})
 const json = Flag.Boolean("json").pipe(Flag.withDescription("The same as --output json"), Flag.withDefault(false))
 
 export const doctorCommand = Command.make("doctor", { ...looking, output, json }, (o) =>
@@ -27,8 +31,17 @@ export const doctorCommand = Command.make("doctor", { ...looking, output, json }
 export const diagnosticsCommand = (version: string) =>
   Command.make(
     "diagnostics",
-    { file: Argument.String("file").pipe(Argument.withDescription("Where to write; - is standard output (default: stepraft-diagnostics-DATE.json)"), Argument.optional), ...looking },
-    (o) => attempt(async () => (await import("./diagnostics.ts")).diagnostics({ ...surveyOf(o), file: maybe(o.file), version })),
+    {
+      file: Argument.String("file").pipe(
+        Argument.withDescription("Where to write; - is standard output (default: stepraft-diagnostics-DATE.json)"),
+        Argument.optional,
+      ),
+      ...looking,
+    },
+    (o) =>
+      attempt(async () =>
+        (await import("./diagnostics.ts")).diagnostics({ ...surveyOf(o), file: maybe(o.file), version }),
+      ),
   ).pipe(
     Command.withShortDescription("Write one file with what an expert needs to know of a cluster"),
     Command.withDescription(

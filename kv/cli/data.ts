@@ -9,7 +9,12 @@ export interface DataOptions {
 }
 
 export const withClient = async (options: DataOptions, use: (client: Client) => Promise<void>): Promise<void> => {
-  const client = await connect({ endpoints: options.endpoints, timeoutMs: options.timeoutMs, connectTimeoutMs: Math.min(2_000, options.timeoutMs), route: "any" })
+  const client = await connect({
+    endpoints: options.endpoints,
+    timeoutMs: options.timeoutMs,
+    connectTimeoutMs: Math.min(2_000, options.timeoutMs),
+    route: "any",
+  })
   try {
     await use(client)
   } finally {
@@ -26,7 +31,9 @@ const print = (text: string | Uint8Array): void => {
 /** Like redis-cli: quotes, and escapes for what a terminal cannot show. */
 const quoted = (bytes: Uint8Array): string => {
   const text = Buffer.from(bytes).toString()
-  const readable = Buffer.from(text).equals(bytes) ? JSON.stringify(text) : `"${[...bytes].map((byte) => (byte >= 32 && byte < 127 ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`)).join("")}"`
+  const readable = Buffer.from(text).equals(bytes)
+    ? JSON.stringify(text)
+    : `"${[...bytes].map((byte) => (byte >= 32 && byte < 127 ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`)).join("")}"`
   return readable
 }
 

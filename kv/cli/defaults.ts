@@ -1,2 +1,8 @@
 /** Apart, so that the help can show them without loading what uses them. */
-export const clusterDefaults = { nodes: 3, host: "127.0.0.1", port: 7001, peerOffset: 1_000, httpOffset: 2_000 } as const
+export const clusterDefaults = {
+  nodes: 3,
+  host: "127.0.0.1",
+  port: 7001,
+  peerOffset: 1_000,
+  httpOffset: 2_000,
+} as const

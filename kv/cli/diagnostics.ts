@@ -24,19 +24,41 @@ const settingsAt = async (client: string | null, timeoutMs: number): Promise<Rea
 /** Of a cluster of this machine: elsewhere the journal of the system has them. */
 const logOf = (id: string): readonly string[] => {
   const path = join(FOLDER, id, "log.txt")
-  return existsSync(path) ? readFileSync(path, "utf8").split("\n").filter((line) => line !== "").slice(-LOG_LINES) : []
+  return existsSync(path)
+    ? readFileSync(path, "utf8")
+        .split("\n")
+        .filter((line) => line !== "")
+        .slice(-LOG_LINES)
+    : []
 }
 
 export const collect = async (options: SurveyOptions, version: string): Promise<Bundle> => {
   const facts = await survey(options)
   const here = new Set(options.endpoints.flatMap((endpoint) => recordedClients(FOLDER, endpoint).map(([, id]) => id)))
   const told = new Map(
-    await Promise.all(facts.nodes.map(async ({ id, client, last }): Promise<[string, Told]> => [id, { settings: last === null ? {} : await settingsAt(client, options.timeoutMs), log: here.has(id) ? logOf(id) : [] }])),
+    await Promise.all(
+      facts.nodes.map(async ({ id, client, last }): Promise<[string, Told]> => [
+        id,
+        {
+          settings: last === null ? {} : await settingsAt(client, options.timeoutMs),
+          log: here.has(id) ? logOf(id) : [],
+        },
+      ]),
+    ),
   )
-  return bundleOf(facts, told, { version, node: process.version, platform: `${process.platform} ${process.arch}` }, new Date().toISOString())
+  return bundleOf(
+    facts,
+    told,
+    { version, node: process.version, platform: `${process.platform} ${process.arch}` },
+    new Date().toISOString(),
+  )
 }
 
-export const diagnostics = async ({ file, version, ...options }: SurveyOptions & { readonly file: string | null; readonly version: string }): Promise<void> => {
+export const diagnostics = async ({
+  file,
+  version,
+  ...options
+}: SurveyOptions & { readonly file: string | null; readonly version: string }): Promise<void> => {
   const bundle = await collect(options, version)
   const text = `${JSON.stringify(bundle, null, 1)}\n`
   if (file === "-") process.stdout.write(text)
@@ -45,7 +67,9 @@ export const diagnostics = async ({ file, version, ...options }: SurveyOptions &
     if (existsSync(path)) throw new AlreadyThere({ path })
     writeFileSync(path, text, { mode: 0o600, flag: "wx" })
     const reached = bundle.nodes.filter(({ last }) => last !== null).length
-    process.stdout.write(`${path}: ${bundle.findings.length} findings, ${reached} of ${bundle.nodes.length} nodes answered\n`)
+    process.stdout.write(
+      `${path}: ${bundle.findings.length} findings, ${reached} of ${bundle.nodes.length} nodes answered\n`,
+    )
   }
   if (bundle.nodes.every(({ last }) => last === null)) throw failure("no node answered", exitCodes.failed)
 }

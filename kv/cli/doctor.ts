@@ -13,8 +13,16 @@ const wellText = ({ nodes }: ClusterFacts): string => {
 }
 export const findingText = ({ name, severity, nodes, evidence, cause, next, guide }: Finding, paint: Paint): string => {
   const title = `${severity} ${name}: ${nodes.join(", ")}`
-  const lines = [["seen", evidence], ["cause", cause], ["next", next], ["guide", guide]] as const
-  return [(severity === "critical" ? paint.red : paint.yellow)(title), ...lines.map(([label, text]) => `  ${paint.dim(label.padEnd(5))}  ${text}`)].join("\n")
+  const lines = [
+    ["seen", evidence],
+    ["cause", cause],
+    ["next", next],
+    ["guide", guide],
+  ] as const
+  return [
+    (severity === "critical" ? paint.red : paint.yellow)(title),
+    ...lines.map(([label, text]) => `  ${paint.dim(label.padEnd(5))}  ${text}`),
+  ].join("\n")
 }
 
 /** Exit code 0 when all is well, else 1. */
@@ -24,7 +32,13 @@ export const doctor = async (options: SurveyOptions & { readonly output: "table"
   const findings = diagnose(facts)
   const well = findings.length === 0 && reached.length > 0
   const paint = paintFor(process.stdout)
-  if (options.output === "json") process.stdout.write(`${JSON.stringify({ well, nodes: facts.nodes.map(({ id, client, silence }) => ({ id, client, silence })), findings })}\n`)
-  else process.stdout.write(`${well ? paint.green(wellText(facts)) : findings.map((one) => findingText(one, paint)).join("\n\n")}\n`)
+  if (options.output === "json")
+    process.stdout.write(
+      `${JSON.stringify({ well, nodes: facts.nodes.map(({ id, client, silence }) => ({ id, client, silence })), findings })}\n`,
+    )
+  else
+    process.stdout.write(
+      `${well ? paint.green(wellText(facts)) : findings.map((one) => findingText(one, paint)).join("\n\n")}\n`,
+    )
   if (!well) throw failure("", exitCodes.failed)
 }

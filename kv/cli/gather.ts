@@ -35,23 +35,60 @@ export interface ClusterStatus {
 
 /** The leader of the highest term: a deposed leader that does not know yet still reports itself as leader. */
 export const leaderAmong = <S extends Pick<NodeStatus, "role" | "term">>(statuses: readonly S[]): S | null =>
-  statuses.filter(({ role }) => role === "leader").reduce<S | null>((best, one) => (best === null || one.term > best.term ? one : best), null)
+  statuses
+    .filter(({ role }) => role === "leader")
+    .reduce<S | null>((best, one) => (best === null || one.term > best.term ? one : best), null)
 
 const answering = (status: NodeStatus, leader: NodeStatus | null): NodeRow => {
   const seen = leader?.peers.find(({ id }) => id === status.id)
   return {
-    id: status.id, pid: status.pid, role: status.role, term: status.term, leader: status.leader, lastIndex: status.lastIndex, commit: status.commitIndex,
-    applied: status.applied, snapshotIndex: status.snapshotIndex,
-    lag: leader === null ? null : leader.id === status.id ? 0 : (seen?.lag ?? Math.max(0, leader.lastIndex - status.lastIndex)),
-    lastContactMs: status.lastContactMs, health: status.health, client: status.client, peer: status.peer, http: status.http,
-    incarnation: status.incarnation, logBytes: status.logBytes, uptimeMs: status.uptimeMs, version: status.version,
+    id: status.id,
+    pid: status.pid,
+    role: status.role,
+    term: status.term,
+    leader: status.leader,
+    lastIndex: status.lastIndex,
+    commit: status.commitIndex,
+    applied: status.applied,
+    snapshotIndex: status.snapshotIndex,
+    lag:
+      leader === null
+        ? null
+        : leader.id === status.id
+          ? 0
+          : (seen?.lag ?? Math.max(0, leader.lastIndex - status.lastIndex)),
+    lastContactMs: status.lastContactMs,
+    health: status.health,
+    client: status.client,
+    peer: status.peer,
+    http: status.http,
+    incarnation: status.incarnation,
+    logBytes: status.logBytes,
+    uptimeMs: status.uptimeMs,
+    version: status.version,
   }
 }
 
 const silent = (peer: PeerStatus, reason: string): NodeRow => ({
-  id: peer.id, pid: null, role: null, term: null, leader: null, lastIndex: peer.matchIndex, commit: null, applied: null, snapshotIndex: null,
-  lag: peer.lag, lastContactMs: peer.lastContactMs, health: `unreachable: ${reason}`, client: peer.client, peer: peer.peer, http: null,
-  incarnation: null, logBytes: null, uptimeMs: null, version: null,
+  id: peer.id,
+  pid: null,
+  role: null,
+  term: null,
+  leader: null,
+  lastIndex: peer.matchIndex,
+  commit: null,
+  applied: null,
+  snapshotIndex: null,
+  lag: peer.lag,
+  lastContactMs: peer.lastContactMs,
+  health: `unreachable: ${reason}`,
+  client: peer.client,
+  peer: peer.peer,
+  http: null,
+  incarnation: null,
+  logBytes: null,
+  uptimeMs: null,
+  version: null,
 })
 
 /** Which node was last seen at which address, so that a crashed node keeps its row and its name. */
@@ -84,7 +121,7 @@ export const gather = async (given: readonly Endpoint[], known: Known, timeoutMs
 
   await askAll(given.map(showEndpoint))
   if (statuses().length === 0) await askAll(known.keys())
-  for (let before = -1; heard.size > before; ) {
+  for (let before = -1; heard.size > before;) {
     before = heard.size
     await askAll(statuses().flatMap(({ peers }) => peers.flatMap(({ client }) => (client === null ? [] : [client]))))
   }
@@ -98,15 +135,46 @@ export const gather = async (given: readonly Endpoint[], known: Known, timeoutMs
     if (rows.has(peer.id)) continue
     const address = peer.client ?? [...known].find(([, id]) => id === peer.id)?.[0] ?? null
     const reason = address === null ? "no other node knows where it serves clients" : heard.get(address)
-    rows.set(peer.id, silent({ ...peer, client: address }, typeof reason === "string" ? reason : reason !== undefined && "reason" in reason ? reason.reason : "no answer"))
+    rows.set(
+      peer.id,
+      silent(
+        { ...peer, client: address },
+        typeof reason === "string" ? reason : reason !== undefined && "reason" in reason ? reason.reason : "no answer",
+      ),
+    )
   }
   for (const [address, one] of heard) {
     if ("status" in one) continue
     const id = known.get(address) ?? address
-    if (found.some(({ client }) => client === address) || rows.has(id) || [...rows.values()].some(({ client }) => client === address)) continue
-    rows.set(id, silent({ id, peer: "", client: address, connected: false, matchIndex: null, lag: null, lastContactMs: null, clockOffsetMs: null, problem: null }, one.reason))
+    if (
+      found.some(({ client }) => client === address) ||
+      rows.has(id) ||
+      [...rows.values()].some(({ client }) => client === address)
+    )
+      continue
+    rows.set(
+      id,
+      silent(
+        {
+          id,
+          peer: "",
+          client: address,
+          connected: false,
+          matchIndex: null,
+          lag: null,
+          lastContactMs: null,
+          clockOffsetMs: null,
+          problem: null,
+        },
+        one.reason,
+      ),
+    )
   }
-  return { nodes: [...rows.values()].toSorted((a, b) => a.id.localeCompare(b.id, "en", { numeric: true })), leader: leader?.id ?? null }
+  return {
+    nodes: [...rows.values()].toSorted((a, b) => a.id.localeCompare(b.id, "en", { numeric: true })),
+    leader: leader?.id ?? null,
+  }
 }
 
-export const isHealthy = ({ nodes, leader }: ClusterStatus): boolean => leader !== null && nodes.every(({ health }) => health === "ok")
+export const isHealthy = ({ nodes, leader }: ClusterStatus): boolean =>
+  leader !== null && nodes.every(({ health }) => health === "ok")

@@ -30,25 +30,80 @@ export const inspectWal = async (data: string, output: Output): Promise<void> =>
   const damage = found.damage.map(damageText)
   const entries = stored?.entries ?? []
   const last = entries.at(-1) ?? stored?.base
-  const configurations = entries.flatMap((entry) => (entry.kind === "configuration" ? [{ index: entry.index, voters: entry.configuration.voters.map(({ name }) => name) }] : []))
+  const configurations = entries.flatMap((entry) =>
+    entry.kind === "configuration"
+      ? [{ index: entry.index, voters: entry.configuration.voters.map(({ name }) => name) }]
+      : [],
+  )
   const value = {
-    directory: at.log, node: format.identity.self, cluster: format.identity.cluster, starts: format.start.number, refused: format.refused,
-    term: stored?.hardState.term ?? null, vote: stored?.hardState.vote?.name ?? null,
-    begins: stored === null ? null : { index: stored.base.index, term: stored.base.term, time: stored.base.time, chain: hex(stored.base.chain), voters: stored.base.configuration.voters.map(({ name }) => name) },
+    directory: at.log,
+    node: format.identity.self,
+    cluster: format.identity.cluster,
+    starts: format.start.number,
+    refused: format.refused,
+    term: stored?.hardState.term ?? null,
+    vote: stored?.hardState.vote?.name ?? null,
+    begins:
+      stored === null
+        ? null
+        : {
+            index: stored.base.index,
+            term: stored.base.term,
+            time: stored.base.time,
+            chain: hex(stored.base.chain),
+            voters: stored.base.configuration.voters.map(({ name }) => name),
+          },
     ends: last === undefined ? null : { index: last.index, term: last.term, time: last.time, chain: hex(last.chain) },
-    entries: { noop: 0, command: 0, configuration: 0, ...Object.fromEntries(["noop", "command", "configuration"].map((kind) => [kind, entries.filter((entry) => entry.kind === kind).length])) },
-    configurations, segments, unlisted, damage: found.damage,
+    entries: {
+      noop: 0,
+      command: 0,
+      configuration: 0,
+      ...Object.fromEntries(
+        ["noop", "command", "configuration"].map((kind) => [
+          kind,
+          entries.filter((entry) => entry.kind === kind).length,
+        ]),
+      ),
+    },
+    configurations,
+    segments,
+    unlisted,
+    damage: found.damage,
   }
   say(output, value, [
     ["log", at.log],
     ...identityLines(found),
-    ["term", stored === null ? "unreadable" : `${count(stored.hardState.term)}, vote for ${stored.hardState.vote?.name ?? "nobody"}`],
-    ["entries", stored === null || last === undefined ? "unreadable" : entries.length === 0 ? `none after entry ${count(last.index)} of term ${count(last.term)}, checksum ${hex(last.chain)}, ${when(last.time)}` : `${count(stored.base.index + 1)} to ${count(last.index)} of term ${count(last.term)}, checksum ${hex(last.chain)}, ${when(last.time)}`],
-    ["kinds", `${count(value.entries.command)} commands, ${count(value.entries.noop)} of new leaders, ${count(value.entries.configuration)} changes of members`],
-    ...configurations.map(({ index, voters }) => ["members", `${voters.join(", ")} from entry ${count(index)} on`] as const),
-    ...segments.map(({ file, bytes, records, first, last: through, tornAt }) =>
-      ["file", `${file}: ${count(bytes)} bytes, ${count(records)} records, ${first === null || through === null ? "no entries" : `entries ${count(first)} to ${count(through)}`}${tornAt === null ? "" : `; a record that was never acknowledged begins at offset ${count(tornAt)}, and is cut off at the next start`}`] as const),
-    ...(unlisted.length === 0 ? [] : [["unlisted", `${unlisted.join(", ")}: left by a crash, removed at the next start`] as const]),
+    [
+      "term",
+      stored === null
+        ? "unreadable"
+        : `${count(stored.hardState.term)}, vote for ${stored.hardState.vote?.name ?? "nobody"}`,
+    ],
+    [
+      "entries",
+      stored === null || last === undefined
+        ? "unreadable"
+        : entries.length === 0
+          ? `none after entry ${count(last.index)} of term ${count(last.term)}, checksum ${hex(last.chain)}, ${when(last.time)}`
+          : `${count(stored.base.index + 1)} to ${count(last.index)} of term ${count(last.term)}, checksum ${hex(last.chain)}, ${when(last.time)}`,
+    ],
+    [
+      "kinds",
+      `${count(value.entries.command)} commands, ${count(value.entries.noop)} of new leaders, ${count(value.entries.configuration)} changes of members`,
+    ],
+    ...configurations.map(
+      ({ index, voters }) => ["members", `${voters.join(", ")} from entry ${count(index)} on`] as const,
+    ),
+    ...segments.map(
+      ({ file, bytes, records, first, last: through, tornAt }) =>
+        [
+          "file",
+          `${file}: ${count(bytes)} bytes, ${count(records)} records, ${first === null || through === null ? "no entries" : `entries ${count(first)} to ${count(through)}`}${tornAt === null ? "" : `; a record that was never acknowledged begins at offset ${count(tornAt)}, and is cut off at the next start`}`,
+        ] as const,
+    ),
+    ...(unlisted.length === 0
+      ? []
+      : [["unlisted", `${unlisted.join(", ")}: left by a crash, removed at the next start`] as const]),
     ["damage", orNone(damage)],
   ])
   judged(damage)
@@ -75,16 +130,64 @@ export const inspectState = async (data: string, output: Output): Promise<void> 
         return null
       })
     }
-    if (position === null && damage.length === 0 && found.format.identity.cluster !== null && found.stored !== null && found.stored.base.index > 0) damage.push(`${at.state}: there are no data, and the log does not reach back to the first entry: the state is rebuilt from a peer`)
+    if (
+      position === null &&
+      damage.length === 0 &&
+      found.format.identity.cluster !== null &&
+      found.stored !== null &&
+      found.stored.base.index > 0
+    )
+      damage.push(
+        `${at.state}: there are no data, and the log does not reach back to the first entry: the state is rebuilt from a peer`,
+      )
     const sessions = machine?.stats().sessions ?? 0
-    say(output, { directory: at.state, database: current ?? null, position: position === null ? null : { index: position.index, term: position.term, time: position.time, chain: hex(position.chain) }, restoredThrough: beginsAt, keys: contents?.keys ?? null, dataBytes: contents?.bytes ?? null, expiring: contents?.expiring ?? null, sessions, damage }, [
-      ["state", typeof current === "string" ? join(at.state, current) : `${at.state}: ${current === null ? "there are no data" : "the file that names the database is unreadable"}`],
-      ...identityLines(found),
-      ["executed", position === null ? "unknown" : `through entry ${count(position.index)} of term ${count(position.term)}, checksum ${hex(position.chain)}, ${when(position.time)}`],
-      ["restored", position === null ? "unknown" : beginsAt === 0 ? "never: every entry was executed here" : `from a snapshot through entry ${count(beginsAt)}`],
-      ["data", contents === null ? "unknown" : `${count(contents.keys)} keys, ${count(contents.bytes)} bytes of keys and values, ${count(contents.expiring)} with a deadline; ${count(sessions)} sessions`],
-      ["damage", orNone(damage)],
-    ])
+    say(
+      output,
+      {
+        directory: at.state,
+        database: current ?? null,
+        position:
+          position === null
+            ? null
+            : { index: position.index, term: position.term, time: position.time, chain: hex(position.chain) },
+        restoredThrough: beginsAt,
+        keys: contents?.keys ?? null,
+        dataBytes: contents?.bytes ?? null,
+        expiring: contents?.expiring ?? null,
+        sessions,
+        damage,
+      },
+      [
+        [
+          "state",
+          typeof current === "string"
+            ? join(at.state, current)
+            : `${at.state}: ${current === null ? "there are no data" : "the file that names the database is unreadable"}`,
+        ],
+        ...identityLines(found),
+        [
+          "executed",
+          position === null
+            ? "unknown"
+            : `through entry ${count(position.index)} of term ${count(position.term)}, checksum ${hex(position.chain)}, ${when(position.time)}`,
+        ],
+        [
+          "restored",
+          position === null
+            ? "unknown"
+            : beginsAt === 0
+              ? "never: every entry was executed here"
+              : `from a snapshot through entry ${count(beginsAt)}`,
+        ],
+        [
+          "data",
+          contents === null
+            ? "unknown"
+            : `${count(contents.keys)} keys, ${count(contents.bytes)} bytes of keys and values, ${count(contents.expiring)} with a deadline; ${count(sessions)} sessions`,
+        ],
+        ["damage", orNone(damage)],
+      ],
+    )
     judged(damage)
   } finally {
     await state.close()
@@ -97,28 +200,89 @@ export const inspectSnapshot = async (data: string, output: Output): Promise<voi
   const found = await logIn(at)
   const state = await stateOf(at, found)
   try {
-    const { stored, format: { identity } } = found
+    const {
+      stored,
+      format: { identity },
+    } = found
     const { position } = state
     const last = stored === null ? null : (stored.entries.at(-1)?.index ?? stored.base.index)
     const verdict = ((): { readonly fits: boolean; readonly text: string } => {
       if (stored === null || last === null) return { fits: false, text: "the log cannot be read: stepraft inspect wal" }
       if (position === null) {
         const whole = stored.base.index === 0
-        return { fits: whole, text: identity.cluster === null ? "the node belongs to no cluster yet" : whole ? "there is no state; it is made anew from the log, which holds every entry" : "the state is lost or damaged, and the log does not reach back to the first entry: it is rebuilt from a peer" }
+        return {
+          fits: whole,
+          text:
+            identity.cluster === null
+              ? "the node belongs to no cluster yet"
+              : whole
+                ? "there is no state; it is made anew from the log, which holds every entry"
+                : "the state is lost or damaged, and the log does not reach back to the first entry: it is rebuilt from a peer",
+        }
       }
-      if (position.index < stored.base.index) return { fits: false, text: `entries ${count(position.index + 1)} to ${count(stored.base.index)} are in neither: the state is rebuilt from a peer` }
-      if (position.index > last && position.index !== state.beginsAt) return { fits: false, text: `the state has executed ${count(position.index - last)} entries that the log does not hold: the log has lost its end` }
-      return { fits: true, text: position.index >= last ? "nothing is left to be executed" : `entries ${count(position.index + 1)} to ${count(last)} are executed again as far as they are committed` }
+      if (position.index < stored.base.index)
+        return {
+          fits: false,
+          text: `entries ${count(position.index + 1)} to ${count(stored.base.index)} are in neither: the state is rebuilt from a peer`,
+        }
+      if (position.index > last && position.index !== state.beginsAt)
+        return {
+          fits: false,
+          text: `the state has executed ${count(position.index - last)} entries that the log does not hold: the log has lost its end`,
+        }
+      return {
+        fits: true,
+        text:
+          position.index >= last
+            ? "nothing is left to be executed"
+            : `entries ${count(position.index + 1)} to ${count(last)} are executed again as far as they are committed`,
+      }
     })()
     const covers = stored?.base ?? null
-    say(output, { directory: at.data, covers: covers === null ? null : { index: covers.index, term: covers.term, time: covers.time, chain: hex(covers.chain), voters: covers.configuration.voters.map(({ name }) => name) }, state: position === null ? null : { index: position.index, term: position.term, time: position.time, chain: hex(position.chain) }, last, fits: verdict.fits, verdict: verdict.text, damage: state.damage }, [
-      ["node", `${identity.self.name} in ${at.data}`],
-      ["log begins", covers === null ? "unreadable" : covers.index === 0 ? "with the first entry" : `after entry ${count(covers.index)} of term ${count(covers.term)}, checksum ${hex(covers.chain)}, ${when(covers.time)}; what is before stands in the state alone`],
-      ["state reaches", position === null ? "unknown" : `entry ${count(position.index)} of term ${count(position.term)}, checksum ${hex(position.chain)}, ${when(position.time)}`],
-      ["log ends", last === null ? "unreadable" : `with entry ${count(last)}`],
-      ["at a start", verdict.text],
-      ["damage", orNone(state.damage)],
-    ])
+    say(
+      output,
+      {
+        directory: at.data,
+        covers:
+          covers === null
+            ? null
+            : {
+                index: covers.index,
+                term: covers.term,
+                time: covers.time,
+                chain: hex(covers.chain),
+                voters: covers.configuration.voters.map(({ name }) => name),
+              },
+        state:
+          position === null
+            ? null
+            : { index: position.index, term: position.term, time: position.time, chain: hex(position.chain) },
+        last,
+        fits: verdict.fits,
+        verdict: verdict.text,
+        damage: state.damage,
+      },
+      [
+        ["node", `${identity.self.name} in ${at.data}`],
+        [
+          "log begins",
+          covers === null
+            ? "unreadable"
+            : covers.index === 0
+              ? "with the first entry"
+              : `after entry ${count(covers.index)} of term ${count(covers.term)}, checksum ${hex(covers.chain)}, ${when(covers.time)}; what is before stands in the state alone`,
+        ],
+        [
+          "state reaches",
+          position === null
+            ? "unknown"
+            : `entry ${count(position.index)} of term ${count(position.term)}, checksum ${hex(position.chain)}, ${when(position.time)}`,
+        ],
+        ["log ends", last === null ? "unreadable" : `with entry ${count(last)}`],
+        ["at a start", verdict.text],
+        ["damage", orNone(state.damage)],
+      ],
+    )
     if (!verdict.fits || state.damage.length > 0) throw failure("", exitCodes.failed)
   } finally {
     await state.close()

@@ -14,7 +14,14 @@ const versionOf = (program: string): string => {
   for (let folder = dirname(program); folder !== dirname(folder); folder = dirname(folder)) {
     try {
       const value: unknown = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"))
-      if (typeof value === "object" && value !== null && "name" in value && value.name === "stepraft" && "version" in value) return String(value.version)
+      if (
+        typeof value === "object" &&
+        value !== null &&
+        "name" in value &&
+        value.name === "stepraft" &&
+        "version" in value
+      )
+        return String(value.version)
     } catch {
       // Not here: further up.
     }
@@ -44,7 +51,14 @@ export const main = (program: string): void => {
       { group: "Data", commands: dataCommands },
       { group: "Backups and recovery", commands: [snapshotCommand, inspectCommand, recoverCommand] },
       { group: "Measuring", commands: [benchCommand] },
-      { group: "Verifying", commands: [simulateCommand(async () => (await import("./simulated.ts")).simulated), debugCommand, checkHistoryCommand] },
+      {
+        group: "Verifying",
+        commands: [
+          simulateCommand(async () => (await import("./simulated.ts")).simulated),
+          debugCommand,
+          checkHistoryCommand,
+        ],
+      },
     ]),
   )
   run(Command.run(root, { version: versionOf(program) }))

@@ -7,7 +7,9 @@ const name = Argument.String("name").pipe(Argument.withDescription("Name of the 
 const timeout = intFlag("timeout", "Milliseconds to wait until it is done", 600_000, 1)
 const address = maybeString("address", "HOST:PORT where it listens to its peers, if it has not dialled a member itself")
 const even = Flag.Boolean("even-if-quorum-is-lost").pipe(
-  Flag.withDescription("Do it although no majority of those that would vote then is there. The cluster may stop for good"),
+  Flag.withDescription(
+    "Do it although no majority of those that would vote then is there. The cluster may stop for good",
+  ),
   Flag.withDefault(false),
 )
 const shared = { ...where, timeout, output }
@@ -19,34 +21,75 @@ interface Given {
 const carryOut = (o: Given & Parameters<typeof endpointsOf>[0], words: readonly (string | null)[]) =>
   attempt(async (signal) => {
     const members = await import("./members.ts")
-    await members.carryOut(["STEPRAFT", ...words.filter((word) => word !== null)], o.timeout, { endpoints: endpointsOf(o), output: o.output }, signal)
+    await members.carryOut(
+      ["STEPRAFT", ...words.filter((word) => word !== null)],
+      o.timeout,
+      { endpoints: endpointsOf(o), output: o.output },
+      signal,
+    )
   })
 const at = (text: string | null): readonly (string | null)[] => (text === null ? [] : ["AT", text])
 const evenIf = (asked: boolean): string | null => (asked ? "EVENIFQUORUMISLOST" : null)
 
 const list = Command.make("list", { ...where, output }, (o) =>
   attempt(async () => (await import("./members.ts")).list({ endpoints: endpointsOf(o), output: o.output })),
-).pipe(Command.withDescription("Show who votes, who learns, who leads, who is reachable and how far each has come, as the leader knows it. Exit code 0 if there is a leader and every member is reachable, else 1."))
+).pipe(
+  Command.withDescription(
+    "Show who votes, who learns, who leads, who is reachable and how far each has come, as the leader knows it. Exit code 0 if there is a leader and every member is reachable, else 1.",
+  ),
+)
 
-const add = Command.make("add", { name, ...shared, address }, (o) => carryOut(o, ["MEMBER", "ADD", o.name, ...at(maybe(o.address))])).pipe(
-  Command.withDescription("Take a node that runs with an empty folder in, as a learner: it gets the data and decides nothing. Start it first, with some members as its --peers."),
-  Command.withExamples([{ command: "stepraft member add n4 && stepraft member promote n4", description: "one voter more" }]),
+const add = Command.make("add", { name, ...shared, address }, (o) =>
+  carryOut(o, ["MEMBER", "ADD", o.name, ...at(maybe(o.address))]),
+).pipe(
+  Command.withDescription(
+    "Take a node that runs with an empty folder in, as a learner: it gets the data and decides nothing. Start it first, with some members as its --peers.",
+  ),
+  Command.withExamples([
+    { command: "stepraft member add n4 && stepraft member promote n4", description: "one voter more" },
+  ]),
 )
-const promote = Command.make("promote", { name, ...shared, even }, (o) => carryOut(o, ["MEMBER", "PROMOTE", o.name, evenIf(o.even)])).pipe(
-  Command.withDescription("Make a learner a voter. Waits until it has caught up: its disk holds all but what fits one message."),
+const promote = Command.make("promote", { name, ...shared, even }, (o) =>
+  carryOut(o, ["MEMBER", "PROMOTE", o.name, evenIf(o.even)]),
+).pipe(
+  Command.withDescription(
+    "Make a learner a voter. Waits until it has caught up: its disk holds all but what fits one message.",
+  ),
 )
-const remove = Command.make("remove", { name, ...shared, even }, (o) => carryOut(o, ["MEMBER", "REMOVE", o.name, evenIf(o.even)])).pipe(
-  Command.withDescription("Take a node out of the cluster. Its data stay where they are; stop it afterwards. One that leads hands over."),
+const remove = Command.make("remove", { name, ...shared, even }, (o) =>
+  carryOut(o, ["MEMBER", "REMOVE", o.name, evenIf(o.even)]),
+).pipe(
+  Command.withDescription(
+    "Take a node out of the cluster. Its data stay where they are; stop it afterwards. One that leads hands over.",
+  ),
 )
 const replace = Command.make(
   "replace",
-  { name, ...shared, address, even, by: maybeString("by", "Another node takes its place, for a lost machine; start that one with an empty folder first") },
+  {
+    name,
+    ...shared,
+    address,
+    even,
+    by: maybeString(
+      "by",
+      "Another node takes its place, for a lost machine; start that one with an empty folder first",
+    ),
+  },
   (o) => {
     const by = maybe(o.by)
-    return carryOut(o, ["MEMBER", "REPLACE", o.name, ...(by === null ? [] : ["BY", by]), ...at(maybe(o.address)), evenIf(o.even)])
+    return carryOut(o, [
+      "MEMBER",
+      "REPLACE",
+      o.name,
+      ...(by === null ? [] : ["BY", by]),
+      ...at(maybe(o.address)),
+      evenIf(o.even),
+    ])
   },
 ).pipe(
-  Command.withDescription("For a lost disk: the node of that name, started again with an empty folder, is taken in, caught up, and votes as before. For a lost machine: --by."),
+  Command.withDescription(
+    "For a lost disk: the node of that name, started again with an empty folder, is taken in, caught up, and votes as before. For a lost machine: --by.",
+  ),
   Command.withExamples([
     { command: "stepraft member replace n3", description: "n3 lost its disk and runs with an empty folder" },
     { command: "stepraft member replace n3 --by n4", description: "n4 takes the place of n3" },
@@ -63,7 +106,13 @@ export const memberCommand = Command.make("member").pipe(
 
 const transfer = Command.make(
   "transfer",
-  { to: Argument.String("name").pipe(Argument.withDescription("Who is to lead; without it whoever is fit"), Argument.optional), ...shared },
+  {
+    to: Argument.String("name").pipe(
+      Argument.withDescription("Who is to lead; without it whoever is fit"),
+      Argument.optional,
+    ),
+    ...shared,
+  },
   (o) => carryOut(o, ["TRANSFER", maybe(o.to)]),
 ).pipe(Command.withDescription("Hand leadership over, and wait until another node leads."))
 

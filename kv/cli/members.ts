@@ -22,10 +22,15 @@ const bytesOf = (reply: Reply): string => (reply.type === "bulk" ? Buffer.from(r
 const endpointsFor = (given: readonly Endpoint[]): readonly Endpoint[] => {
   const recorded = given.flatMap((endpoint) => recordedClients(".stepraft", endpoint).map(([address]) => address))
   const known = new Set(given.map(showEndpoint))
-  return [...given, ...recorded.filter((address) => !known.has(address)).flatMap((address) => {
-    const at = address.lastIndexOf(":")
-    return [{ host: address.slice(0, at), port: Number(address.slice(at + 1)) }]
-  })]
+  return [
+    ...given,
+    ...recorded
+      .filter((address) => !known.has(address))
+      .flatMap((address) => {
+        const at = address.lastIndexOf(":")
+        return [{ host: address.slice(0, at), port: Number(address.slice(at + 1)) }]
+      }),
+  ]
 }
 /** The first that answers. Rejects with why the last one did not. */
 const askAny = async (endpoints: readonly Endpoint[], words: readonly string[]): Promise<Reply> => {
@@ -43,17 +48,25 @@ const askAny = async (endpoints: readonly Endpoint[], words: readonly string[]):
 /** Errors after which the same may be sent again: it is not done yet. */
 const UNDONE: ReadonlySet<string> = new Set(["UNFINISHED", "NOLEADER", "UNKNOWN", "LOADING"])
 
-export const carryOut = async (words: readonly string[], timeoutMs: number, { endpoints, output }: Asking, signal: AbortSignal): Promise<void> => {
+export const carryOut = async (
+  words: readonly string[],
+  timeoutMs: number,
+  { endpoints, output }: Asking,
+  signal: AbortSignal,
+): Promise<void> => {
   const all = endpointsFor(endpoints)
   const until = performance.now() + timeoutMs
   let told = ""
   for (;;) {
     const reply = await askAny(all, [...words, "WAIT", String(Math.min(STEP_MS, timeoutMs))])
     if (reply.type === "simple") {
-      process.stdout.write(output === "json" ? `${JSON.stringify({ done: true, text: reply.text })}\n` : `${reply.text}\n`)
+      process.stdout.write(
+        output === "json" ? `${JSON.stringify({ done: true, text: reply.text })}\n` : `${reply.text}\n`,
+      )
       return
     }
-    const [code, text] = reply.type === "error" ? [reply.code, reply.text] : ["ERR", "an answer that is none of this command"]
+    const [code, text] =
+      reply.type === "error" ? [reply.code, reply.text] : ["ERR", "an answer that is none of this command"]
     if (!UNDONE.has(code) || performance.now() >= until || signal.aborted) {
       if (output === "json") process.stdout.write(`${JSON.stringify({ done: false, code, text })}\n`)
       throw failure(output === "json" ? "" : text)
@@ -79,18 +92,35 @@ const columns: readonly (readonly [title: string, of: (member: MemberView) => st
 const tableOf = (list: MemberList, paint: Paint): string => {
   const rows = [columns.map(([title]) => title), ...list.members.map((member) => columns.map(([, of]) => of(member)))]
   const widths = columns.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)))
-  const lines = rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  ").trimEnd())
+  const lines = rows.map((row) =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  )
   const painted = lines.map((line, i) => {
     const member = list.members[i - 1]
     if (member === undefined) return paint.dim(line)
-    return member.cameBackAs !== null ? paint.red(line) : member.reachable ? (member.leads ? paint.green(line) : line) : paint.yellow(line)
+    return member.cameBackAs !== null
+      ? paint.red(line)
+      : member.reachable
+        ? member.leads
+          ? paint.green(line)
+          : line
+        : paint.yellow(line)
   })
-  const lost = list.members.filter(({ cameBackAs }) => cameBackAs !== null).map(({ name }) => `${name} came back with an empty directory: stepraft member replace ${name}`)
-  const waiting = list.waiting.map(({ name, address }) => `${name}${address === null ? "" : ` at ${address}`} is no member, and there: stepraft member add ${name}`)
+  const lost = list.members
+    .filter(({ cameBackAs }) => cameBackAs !== null)
+    .map(({ name }) => `${name} came back with an empty directory: stepraft member replace ${name}`)
+  const waiting = list.waiting.map(
+    ({ name, address }) =>
+      `${name}${address === null ? "" : ` at ${address}`} is no member, and there: stepraft member add ${name}`,
+  )
   const more = [
     ...(list.leader === null ? [`no leader is known: this is what ${list.asSeenBy} knows`] : []),
     ...(list.changing ? ["a change is being committed"] : []),
-    ...lost, ...waiting,
+    ...lost,
+    ...waiting,
   ]
   return [...painted, ...(more.length === 0 ? [] : ["", ...more])].join("\n")
 }
@@ -101,5 +131,6 @@ export const list = async ({ endpoints, output }: Asking): Promise<void> => {
   if (reply.type === "error") throw failure(`${reply.code} ${reply.text}`)
   const found = JSON.parse(bytesOf(reply)) as MemberList
   process.stdout.write(`${output === "json" ? JSON.stringify(found) : tableOf(found, paintFor(process.stdout))}\n`)
-  if (found.leader === null || found.members.some(({ reachable, cameBackAs }) => !reachable || cameBackAs !== null)) throw failure("", exitCodes.failed)
+  if (found.leader === null || found.members.some(({ reachable, cameBackAs }) => !reachable || cameBackAs !== null))
+    throw failure("", exitCodes.failed)
 }

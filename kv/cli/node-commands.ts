@@ -13,12 +13,34 @@ export const clusterCommand = (program: string) =>
   Command.make(
     "cluster",
     {
-      nodes: maybeInt("nodes", described("How many nodes; an existing data folder keeps its number", clusterDefaults.nodes)),
-      port: maybeInt("port", described("Client port of the first node; the others follow (7001, 7002, …)", clusterDefaults.port)).pipe(Flag.withAlias("p")),
-      peerPort: maybeInt("peer-port", described("Port of the first node for its peers; the others follow", `--port + ${clusterDefaults.peerOffset}, so ${clusterDefaults.port + clusterDefaults.peerOffset}, …`)),
-      httpPort: maybeInt("http-port", described("HTTP port of the first node, for /metrics, /livez and /readyz; the others follow; 0: none", `--port + ${clusterDefaults.httpOffset}, so ${clusterDefaults.port + clusterDefaults.httpOffset}, …`), 0),
+      nodes: maybeInt(
+        "nodes",
+        described("How many nodes; an existing data folder keeps its number", clusterDefaults.nodes),
+      ),
+      port: maybeInt(
+        "port",
+        described("Client port of the first node; the others follow (7001, 7002, …)", clusterDefaults.port),
+      ).pipe(Flag.withAlias("p")),
+      peerPort: maybeInt(
+        "peer-port",
+        described(
+          "Port of the first node for its peers; the others follow",
+          `--port + ${clusterDefaults.peerOffset}, so ${clusterDefaults.port + clusterDefaults.peerOffset}, …`,
+        ),
+      ),
+      httpPort: maybeInt(
+        "http-port",
+        described(
+          "HTTP port of the first node, for /metrics, /livez and /readyz; the others follow; 0: none",
+          `--port + ${clusterDefaults.httpOffset}, so ${clusterDefaults.port + clusterDefaults.httpOffset}, …`,
+        ),
+        0,
+      ),
       host: maybeString("host", described("Address to listen on", clusterDefaults.host)),
-      data: Flag.String("data").pipe(Flag.withDescription(described("Folder of the cluster; made if absent, resumed if present", ".stepraft")), Flag.withDefault(".stepraft")),
+      data: Flag.String("data").pipe(
+        Flag.withDescription(described("Folder of the cluster; made if absent, resumed if present", ".stepraft")),
+        Flag.withDefault(".stepraft"),
+      ),
       config: maybeString("config", "JSON file with settings for every node, as for serve"),
       redirect: off("redirect", "Followers answer MOVED instead of forwarding"),
     },
@@ -28,8 +50,15 @@ export const clusterCommand = (program: string) =>
           const { cluster } = await import("./cluster/cluster.ts")
           await cluster(
             {
-              program, data: o.data, nodes: maybe(o.nodes), host: maybe(o.host), port: maybe(o.port), peerPort: maybe(o.peerPort), httpPort: maybe(o.httpPort),
-              config: maybe(o.config), redirect: o.redirect,
+              program,
+              data: o.data,
+              nodes: maybe(o.nodes),
+              host: maybe(o.host),
+              port: maybe(o.port),
+              peerPort: maybe(o.peerPort),
+              httpPort: maybe(o.httpPort),
+              config: maybe(o.config),
+              redirect: o.redirect,
             },
             signal,
           )
@@ -41,7 +70,10 @@ export const clusterCommand = (program: string) =>
       "Run a whole cluster on this machine: each node a process of its own, started again when it dies, its log in DATA/n1/log.txt. Ctrl-C stops all nodes; the same command resumes them with their data. A node that stops for what no restart can mend is left alone, and the others go on. Exit code 0 when told to stop, 1 if it could not start (a port or the folder in use, another number of nodes in the folder) or no node is left.",
     ),
     Command.withExamples([
-      { command: "stepraft cluster", description: "three nodes: clients on 7001–7003, peers on 8001–8003, data in .stepraft" },
+      {
+        command: "stepraft cluster",
+        description: "three nodes: clients on 7001–7003, peers on 8001–8003, data in .stepraft",
+      },
       { command: "stepraft cluster --nodes 5 --port 7101 --data /tmp/five", description: "five of them, elsewhere" },
       { command: "redis-cli -p 7001 set greeting hello", description: "talk to any node" },
     ]),
@@ -55,9 +87,18 @@ export const serveCommand = Command.make(
     client: maybeString("client", "HOST:PORT where this node listens for clients (the Redis protocol)"),
     peer: maybeString("peer", "HOST:PORT where this node listens for the other nodes"),
     http: maybeString("http", "HOST:PORT for /metrics (Prometheus), /livez and /readyz (default: none)"),
-    peers: maybeString("peers", "All nodes of the cluster, this one too: n1=HOST:PORT,n2=HOST:PORT,…; for one that joins later some members do"),
-    advertisePeer: maybeString("advertise-peer", "HOST:PORT where the other nodes find this one (default: its entry in --peers, else --peer); none: by their own --peers only"),
-    bootstrap: off("bootstrap", "Make a new cluster of --peers. Only the first time, and on every node: an empty folder without it is taken for a lost disk"),
+    peers: maybeString(
+      "peers",
+      "All nodes of the cluster, this one too: n1=HOST:PORT,n2=HOST:PORT,…; for one that joins later some members do",
+    ),
+    advertisePeer: maybeString(
+      "advertise-peer",
+      "HOST:PORT where the other nodes find this one (default: its entry in --peers, else --peer); none: by their own --peers only",
+    ),
+    bootstrap: off(
+      "bootstrap",
+      "Make a new cluster of --peers. Only the first time, and on every node: an empty folder without it is taken for a lost disk",
+    ),
     redirect: off("redirect", "Answer MOVED for what another node leads, instead of forwarding"),
     config: maybeString("config", "JSON file with settings; flags and STEPRAFT_* variables win over it"),
     ...tuningFlags,
@@ -67,7 +108,16 @@ export const serveCommand = Command.make(
       Effect.suspend(() =>
         attempt(() => import("./serve.ts")).pipe(
           Effect.flatMap(({ serve }) =>
-            serve(Object.fromEntries(Object.entries(o).flatMap(([name, value]) => (name === "config" ? [] : [[name, Option.isOption(value) ? Option.getOrUndefined<unknown>(value) : value]]))), maybe(o.config)),
+            serve(
+              Object.fromEntries(
+                Object.entries(o).flatMap(([name, value]) =>
+                  name === "config"
+                    ? []
+                    : [[name, Option.isOption(value) ? Option.getOrUndefined<unknown>(value) : value]],
+                ),
+              ),
+              maybe(o.config),
+            ),
           ),
         ),
       ),
@@ -78,7 +128,11 @@ export const serveCommand = Command.make(
     "Run one node of a cluster. What is not given as a flag is taken from the environment (STEPRAFT_ID, STEPRAFT_DATA, STEPRAFT_CLIENT, STEPRAFT_PEER, STEPRAFT_PEERS, …), then from the JSON file. SIGTERM hands leadership over and stops it, with exit code 0; exit code 1 means that it stopped itself and said why, 3 that no restart will mend that (in a unit file: RestartPreventExitStatus=2 3).",
   ),
   Command.withExamples([
-    { command: "stepraft serve --id n1 --data /var/lib/stepraft --client 10.0.0.1:7001 --peer 10.0.0.1:8001 --peers n1=10.0.0.1:8001,n2=10.0.0.2:8001,n3=10.0.0.3:8001 --bootstrap", description: "the first start of the first node" },
+    {
+      command:
+        "stepraft serve --id n1 --data /var/lib/stepraft --client 10.0.0.1:7001 --peer 10.0.0.1:8001 --peers n1=10.0.0.1:8001,n2=10.0.0.2:8001,n3=10.0.0.3:8001 --bootstrap",
+      description: "the first start of the first node",
+    },
     { command: "stepraft serve --config /etc/stepraft.json", description: "all from a file" },
   ]),
 )
@@ -88,11 +142,20 @@ export const statusCommand = Command.make(
   {
     ...where,
     output,
-    watch: off("watch", "Again and again: redrawn on a terminal; in a pipe a line per change, or with -o json a line per look"),
+    watch: off(
+      "watch",
+      "Again and again: redrawn on a terminal; in a pipe a line per change, or with -o json a line per look",
+    ),
     interval: intFlag("interval", "Milliseconds between two looks with --watch", 1_000, 100),
     timeout: intFlag("timeout", "Milliseconds that a node has for its answer", 1_500, 10),
   },
-  (o) => attempt(async (signal) => (await import("./status.ts")).status({ endpoints: endpointsOf(o), output: o.output, watch: o.watch, intervalMs: o.interval, timeoutMs: o.timeout }, signal)),
+  (o) =>
+    attempt(async (signal) =>
+      (await import("./status.ts")).status(
+        { endpoints: endpointsOf(o), output: o.output, watch: o.watch, intervalMs: o.interval, timeoutMs: o.timeout },
+        signal,
+      ),
+    ),
 ).pipe(
   Command.withShortDescription("Show every node in one table"),
   Command.withDescription(
@@ -109,16 +172,31 @@ export const benchCommand = Command.make(
   "bench",
   {
     ...where,
-    clients: intFlag("clients", "Clients; each sends the next batch when its last one is answered", 64).pipe(Flag.withAlias("c")),
-    connections: maybeInt("connections", "Connections that the clients share, as those of one program do (default: one each)"),
+    clients: intFlag("clients", "Clients; each sends the next batch when its last one is answered", 64).pipe(
+      Flag.withAlias("c"),
+    ),
+    connections: maybeInt(
+      "connections",
+      "Connections that the clients share, as those of one program do (default: one each)",
+    ),
     pipeline: intFlag("pipeline", "Commands in one batch", 1).pipe(Flag.withAlias("P")),
     reads: intFlag("reads", "Percentage of GET; the rest is SET", 0, 0, 100),
     valueSize: intFlag("value-size", "Bytes of a value", 256, 0),
     keys: intFlag("keys", "How many different keys (16 bytes each), taken at random", 100_000),
     duration: intFlag("duration", "Seconds to run, unless --requests is given", 10, 1, 1_000_000),
     requests: maybeInt("requests", "Run until this many commands are answered"),
-    consistency: choice("consistency", ["linearizable", "local"], "Reads as of now, or of what the asked node has applied", "linearizable"),
-    target: choice("target", ["leader", "all", "given"], "Nodes to connect to: the leader, all in turn, or just those given", "leader"),
+    consistency: choice(
+      "consistency",
+      ["linearizable", "local"],
+      "Reads as of now, or of what the asked node has applied",
+      "linearizable",
+    ),
+    target: choice(
+      "target",
+      ["leader", "all", "given"],
+      "Nodes to connect to: the leader, all in turn, or just those given",
+      "leader",
+    ),
     output: choice("output", ["table", "json"], "Form of the output", "table").pipe(Flag.withAlias("o")),
   },
   (o) =>
@@ -126,8 +204,18 @@ export const benchCommand = Command.make(
       const { bench } = await import("./bench/bench.ts")
       await bench(
         {
-          endpoints: endpointsOf(o), clients: o.clients, connections: maybe(o.connections), pipeline: o.pipeline, reads: o.reads, valueSize: o.valueSize, keys: o.keys,
-          durationMs: o.duration * 1_000, requests: maybe(o.requests), consistency: o.consistency, target: o.target, output: o.output,
+          endpoints: endpointsOf(o),
+          clients: o.clients,
+          connections: maybe(o.connections),
+          pipeline: o.pipeline,
+          reads: o.reads,
+          valueSize: o.valueSize,
+          keys: o.keys,
+          durationMs: o.duration * 1_000,
+          requests: maybe(o.requests),
+          consistency: o.consistency,
+          target: o.target,
+          output: o.output,
         },
         signal,
       )
@@ -139,7 +227,10 @@ export const benchCommand = Command.make(
   ),
   Command.withExamples([
     { command: "stepraft bench", description: "SET for 10 s on 64 connections to the leader" },
-    { command: "stepraft bench --reads 90 --pipeline 16 --target all", description: "mostly reads, pipelined, on all nodes" },
+    {
+      command: "stepraft bench --reads 90 --pipeline 16 --target all",
+      description: "mostly reads, pipelined, on all nodes",
+    },
     { command: "stepraft bench --reads 50 --connections 1", description: "half reads, 64 callers on one connection" },
     { command: "stepraft bench --requests 100000 -o json", description: "for scripts" },
   ]),

@@ -18,22 +18,66 @@ const survivorText = ({ self, term, vote, last, executed, damage, refused, confi
 
 const linesOf = (plan: Plan): readonly (readonly [string, string])[] => {
   const { best, beyond, cluster, lost, survivors, uncertain, voters } = plan
-  const further = survivors.filter((one) => one !== best && (one.damage.length > 0 || one.refused !== null) && (one.last.term > best.last.term || (one.last.term === best.last.term && one.last.index > best.last.index))).map(({ directory }) => directory)
+  const further = survivors
+    .filter(
+      (one) =>
+        one !== best &&
+        (one.damage.length > 0 || one.refused !== null) &&
+        (one.last.term > best.last.term || (one.last.term === best.last.term && one.last.index > best.last.index)),
+    )
+    .map(({ directory }) => directory)
   return [
     ["cluster", `${cluster}; voters ${voters.join(", ")}`],
     ...survivors.map((survivor) => [survivor.directory, survivorText(survivor)] as const),
     ["lost", lost.length === 0 ? "no voter" : lost.map(({ name }) => name).join(", ")],
-    ["best", `${best.directory}${best.damage.length > 0 || best.refused !== null ? ": the best that there is, and not to be trusted" : `: nothing that was committed and is left anywhere is missing there${further.length === 0 ? "" : `, but for what ${further.join(" and ")} may hold`}`}`],
+    [
+      "best",
+      `${best.directory}${best.damage.length > 0 || best.refused !== null ? ": the best that there is, and not to be trusted" : `: nothing that was committed and is left anywhere is missing there${further.length === 0 ? "" : `, but for what ${further.join(" and ")} may hold`}`}`,
+    ],
     ["kept", `everything through ${reach(best.last)}`],
-    ["uncertain", uncertain === 0 && best.damage.length === 0 && best.refused === null ? "nothing: all of it is known to be committed" : `the last ${count(uncertain)} entries of these may never have been acknowledged; they are executed all the same`],
-    ["may be lost", `whatever was acknowledged after ${when(best.last.time)} and stood on the lost disks alone${beyond.length === 0 ? "" : `. Known of it: ${beyond.map(({ name, index, term }) => `${name} had acknowledged entry ${count(index)} of term ${count(term)}`).join("; ")}`}`],
-    ["repeat", `what clients wrote after ${when(best.last.time)}, as far as it is not there; their sessions end, and say so`],
-    ["next", plan.majority ? "start these nodes as they are: they are a majority, and nothing need be recovered" : best.damage.length > 0 ? "nothing can be made of these directories: restore a backup (stepraft snapshot restore)" : `make sure that the lost nodes stay down, then: stepraft recover apply ${survivors.map(({ directory }) => directory).join(" ")} --accept-lost-writes`],
+    [
+      "uncertain",
+      uncertain === 0 && best.damage.length === 0 && best.refused === null
+        ? "nothing: all of it is known to be committed"
+        : `the last ${count(uncertain)} entries of these may never have been acknowledged; they are executed all the same`,
+    ],
+    [
+      "may be lost",
+      `whatever was acknowledged after ${when(best.last.time)} and stood on the lost disks alone${beyond.length === 0 ? "" : `. Known of it: ${beyond.map(({ name, index, term }) => `${name} had acknowledged entry ${count(index)} of term ${count(term)}`).join("; ")}`}`,
+    ],
+    [
+      "repeat",
+      `what clients wrote after ${when(best.last.time)}, as far as it is not there; their sessions end, and say so`,
+    ],
+    [
+      "next",
+      plan.majority
+        ? "start these nodes as they are: they are a majority, and nothing need be recovered"
+        : best.damage.length > 0
+          ? "nothing can be made of these directories: restore a backup (stepraft snapshot restore)"
+          : `make sure that the lost nodes stay down, then: stepraft recover apply ${survivors.map(({ directory }) => directory).join(" ")} --accept-lost-writes`,
+    ],
   ]
 }
 const jsonOf = (plan: Plan): unknown => ({
-  cluster: plan.cluster, voters: plan.voters, lost: plan.lost.map(({ name }) => name), majority: plan.majority, best: plan.best.directory, keptThrough: plan.best.last, uncertain: plan.uncertain, beyond: plan.beyond,
-  survivors: plan.survivors.map(({ directory, self, term, vote, last, executed, damage, refused }) => ({ directory, ...self, term, vote, last, executed, damage, refused })),
+  cluster: plan.cluster,
+  voters: plan.voters,
+  lost: plan.lost.map(({ name }) => name),
+  majority: plan.majority,
+  best: plan.best.directory,
+  keptThrough: plan.best.last,
+  uncertain: plan.uncertain,
+  beyond: plan.beyond,
+  survivors: plan.survivors.map(({ directory, self, term, vote, last, executed, damage, refused }) => ({
+    directory,
+    ...self,
+    term,
+    vote,
+    last,
+    executed,
+    damage,
+    refused,
+  })),
 })
 
 export const plan = async (directories: readonly string[], output: Output): Promise<void> => {
@@ -52,16 +96,27 @@ export interface Apply {
 }
 const peersOf = (text: string | null): Readonly<Record<string, string>> =>
   Object.fromEntries(
-    (text ?? "").split(",").filter((part) => part.trim() !== "").map((part): readonly [string, string] => {
-      const at = part.indexOf("=")
-      if (at < 1 || parseAddress(part.slice(at + 1).trim()) === null) throw failure(`--peers: ${JSON.stringify(part)} is no name=host:port`, exitCodes.usage)
-      return [part.slice(0, at).trim(), part.slice(at + 1).trim()]
-    }),
+    (text ?? "")
+      .split(",")
+      .filter((part) => part.trim() !== "")
+      .map((part): readonly [string, string] => {
+        const at = part.indexOf("=")
+        if (at < 1 || parseAddress(part.slice(at + 1).trim()) === null)
+          throw failure(`--peers: ${JSON.stringify(part)} is no name=host:port`, exitCodes.usage)
+        return [part.slice(0, at).trim(), part.slice(at + 1).trim()]
+      }),
   )
 
 export const apply = async ({ directories, peers, acceptLostWrites, skip, timeout, output }: Apply): Promise<void> => {
   const stamp = new Date().toISOString().replace(/[:.]/g, "-")
-  const applied = await applyRecovery({ directories, peers: peersOf(peers), acceptLostWrites, skip: skip ?? DEFAULT_SKIP, timeout, stamp })
+  const applied = await applyRecovery({
+    directories,
+    peers: peersOf(peers),
+    acceptLostWrites,
+    skip: skip ?? DEFAULT_SKIP,
+    timeout,
+    stamp,
+  })
   const { cluster, data, index, kept, name, plan: carriedOut } = applied
   say(output, { data, name, cluster, index, kept, plan: jsonOf(carriedOut) }, [
     ["made", `${data}, for node ${name}, the only voter of the new cluster ${cluster}`],
@@ -69,6 +124,9 @@ export const apply = async ({ directories, peers, acceptLostWrites, skip, timeou
     ["goes on", `after entry ${count(index)}`],
     ["kept", `${kept}: the directory as it was`],
     ["repeat", `what clients wrote after ${when(carriedOut.best.last.time)}, as far as it is not there`],
-    ["next", `start ${name} as ever; empty the folders of the other nodes (nothing of the old cluster may come back), start them, and for each: stepraft member add NAME && stepraft member promote NAME`],
+    [
+      "next",
+      `start ${name} as ever; empty the folders of the other nodes (nothing of the old cluster may come back), start them, and for each: stepraft member add NAME && stepraft member promote NAME`,
+    ],
   ])
 }

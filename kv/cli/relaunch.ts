@@ -22,13 +22,25 @@ const newest = (path: string): number => {
 export const isStale = (root: string, program: string): boolean => {
   const built = modified(program)
   const configured = Math.max(modified(join(root, "tsconfig.json")), modified(join(root, "package.json")))
-  return built === 0 || configured > built || sources.some((folder) => modified(join(root, folder)) > 0 && newest(join(root, folder)) > built)
+  return (
+    built === 0 ||
+    configured > built ||
+    sources.some((folder) => modified(join(root, folder)) > 0 && newest(join(root, folder)) > built)
+  )
 }
 
 const build = (root: string, program: string): void => {
   const before = modified(program)
-  const compiler = join(dirname(createRequire(join(root, "package.json")).resolve("typescript/package.json")), "bin", "tsc")
-  const { status, stdout } = spawnSync(process.execPath, [compiler, "-p", join(root, "tsconfig.json")], { encoding: "utf8", cwd: root, env: withoutLoader() })
+  const compiler = join(
+    dirname(createRequire(join(root, "package.json")).resolve("typescript/package.json")),
+    "bin",
+    "tsc",
+  )
+  const { status, stdout } = spawnSync(process.execPath, [compiler, "-p", join(root, "tsconfig.json")], {
+    encoding: "utf8",
+    cwd: root,
+    env: withoutLoader(),
+  })
   if (status === 0) return
   process.stderr.write(stdout)
   // The compiler emits what it can despite errors of type; the program may well run, and the errors have been shown.

@@ -2,7 +2,15 @@
 export type Output = "table" | "json"
 export const count = (value: number): string => value.toLocaleString("en")
 export const when = (time: number): string => (time === 0 ? "at no time yet" : new Date(time).toISOString())
-export const say = (output: Output, value: unknown, lines: readonly (readonly [name: string, text: string])[]): void => {
+export const say = (
+  output: Output,
+  value: unknown,
+  lines: readonly (readonly [name: string, text: string])[],
+): void => {
   const width = Math.max(...lines.map(([name]) => name.length))
-  process.stdout.write(output === "json" ? `${JSON.stringify(value)}\n` : lines.map(([name, text]) => `${name.padEnd(width)}  ${text}\n`).join(""))
+  process.stdout.write(
+    output === "json"
+      ? `${JSON.stringify(value)}\n`
+      : lines.map(([name, text]) => `${name.padEnd(width)}  ${text}\n`).join(""),
+  )
 }

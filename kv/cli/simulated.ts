@@ -2,4 +2,7 @@
 import type { Simulated } from "../../spec/cli/index.ts"
 import { kvLoad } from "../simulation/index.ts"
 
-export const simulated: Simulated = { load: kvLoad, thread: new URL(import.meta.url.endsWith(".ts") ? "./simulate-thread.ts" : "./simulate-thread.js", import.meta.url) }
+export const simulated: Simulated = {
+  load: kvLoad,
+  thread: new URL(import.meta.url.endsWith(".ts") ? "./simulate-thread.ts" : "./simulate-thread.js", import.meta.url),
+}

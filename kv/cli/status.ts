@@ -22,11 +22,14 @@ export const status = async (options: StatusOptions, signal: AbortSignal): Promi
   const known: Known = new Map(options.endpoints.flatMap((endpoint) => recordedClients(".stepraft", endpoint)))
   const out = process.stdout
   const paint = paintFor(out)
-  for (let before = ""; !signal.aborted; ) {
+  for (let before = ""; !signal.aborted;) {
     const cluster = await gather(options.endpoints, known, options.timeoutMs)
     if (options.output === "json") out.write(`${JSON.stringify(cluster)}\n`)
     else if (!options.watch) out.write(`${statusTable(cluster, paint)}\n`)
-    else if (out.isTTY) out.write(`${clearScreen}${statusTable(cluster, paint)}\n\n${paint.dim(`${new Date().toLocaleTimeString()} · every ${options.intervalMs / 1_000} s · Ctrl-C ends`)}\n`)
+    else if (out.isTTY)
+      out.write(
+        `${clearScreen}${statusTable(cluster, paint)}\n\n${paint.dim(`${new Date().toLocaleTimeString()} · every ${options.intervalMs / 1_000} s · Ctrl-C ends`)}\n`,
+      )
     else {
       const change = changeOf(cluster)
       if (change !== before) out.write(`${new Date().toISOString()} ${summary(cluster, paint)}\n`)

@@ -15,14 +15,27 @@ export interface SurveyOptions {
 }
 
 /** No section counts keys. */
-export const SECTIONS = ["server", "clients", "memory", "persistence", "stats", "replication", "raft", "cpu", "commandstats", "errorstats"]
+export const SECTIONS = [
+  "server",
+  "clients",
+  "memory",
+  "persistence",
+  "stats",
+  "replication",
+  "raft",
+  "cpu",
+  "commandstats",
+  "errorstats",
+]
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 const linesOf = (text: string): Readonly<Record<string, string>> =>
-  Object.fromEntries(text.split("\r\n").flatMap((line) => {
-    const colon = line.indexOf(":")
-    return colon <= 0 || line.startsWith("#") ? [] : [[line.slice(0, colon), line.slice(colon + 1)]]
-  }))
+  Object.fromEntries(
+    text.split("\r\n").flatMap((line) => {
+      const colon = line.indexOf(":")
+      return colon <= 0 || line.startsWith("#") ? [] : [[line.slice(0, colon), line.slice(colon + 1)]]
+    }),
+  )
 
 type Seen = { readonly look: Look } | { readonly silence: string }
 const lookAt = async (address: string, timeoutMs: number): Promise<Seen> => {
@@ -40,22 +53,35 @@ const lookAt = async (address: string, timeoutMs: number): Promise<Seen> => {
 /** Every node that can be found from these addresses. */
 const lookAround = async (addresses: Iterable<string>, timeoutMs: number): Promise<ReadonlyMap<string, Seen>> => {
   const seen = new Map<string, Seen>()
-  for (let fresh = [...new Set(addresses)]; fresh.length > 0; ) {
+  for (let fresh = [...new Set(addresses)]; fresh.length > 0;) {
     const looks = await Promise.all(fresh.map((address) => lookAt(address, timeoutMs)))
     fresh.forEach((address, i) => seen.set(address, looks[i] ?? { silence: "not asked" }))
-    const told = [...seen.values()].flatMap((one) => ("look" in one ? one.look.status.peers.flatMap(({ client }) => (client === null ? [] : [client])) : []))
+    const told = [...seen.values()].flatMap((one) =>
+      "look" in one ? one.look.status.peers.flatMap(({ client }) => (client === null ? [] : [client])) : [],
+    )
     fresh = [...new Set(told)].filter((address) => !seen.has(address))
   }
   return seen
 }
 
-const timed = async (kind: Probe["kind"], endpoint: Endpoint, words: readonly string[], timeoutMs: number): Promise<Probe & { readonly reply: string | null }> => {
+const timed = async (
+  kind: Probe["kind"],
+  endpoint: Endpoint,
+  words: readonly string[],
+  timeoutMs: number,
+): Promise<Probe & { readonly reply: string | null }> => {
   const begun = performance.now()
   try {
     const reply = await ask(endpoint, words, timeoutMs)
     const ms = performance.now() - begun
     if (reply.type === "error") return { kind, ms, error: reply.code, text: reply.text, reply: null }
-    return { kind, ms, error: null, text: "", reply: reply.type === "bulk" ? Buffer.from(reply.bytes).toString() : null }
+    return {
+      kind,
+      ms,
+      error: null,
+      text: "",
+      reply: reply.type === "bulk" ? Buffer.from(reply.bytes).toString() : null,
+    }
   } catch (error) {
     return { kind, ms: performance.now() - begun, error: "SILENT", text: textOf(error), reply: null }
   }
@@ -77,7 +103,8 @@ export const survey = async ({ endpoints, timeoutMs, intervalMs }: SurveyOptions
   const given = endpoints.map(showEndpoint)
   const begun = performance.now()
   let first = await lookAround(given, timeoutMs)
-  if (![...first.values()].some((seen) => "look" in seen)) first = await lookAround([...given, ...recorded.keys()], timeoutMs)
+  if (![...first.values()].some((seen) => "look" in seen))
+    first = await lookAround([...given, ...recorded.keys()], timeoutMs)
   const looked = performance.now()
   const probes = new Map<string, readonly Probe[]>()
   const reachable = [...first].flatMap(([address, seen]) => ("look" in seen ? [address] : []))
@@ -97,22 +124,55 @@ export const survey = async ({ endpoints, timeoutMs, intervalMs }: SurveyOptions
     if (!("look" in seen)) continue
     const { status } = seen.look
     // The same node may be reached by two of its addresses; it has one name.
-    if (nodes.has(status.id) && nodes.get(status.id)?.last?.status.pid === status.pid && nodes.get(status.id)?.client === status.client) continue
+    if (
+      nodes.has(status.id) &&
+      nodes.get(status.id)?.last?.status.pid === status.pid &&
+      nodes.get(status.id)?.client === status.client
+    )
+      continue
     const earlier = first.get(address)
-    const before = earlier !== undefined && "look" in earlier && earlier.look.status.id === status.id ? earlier.look : null
+    const before =
+      earlier !== undefined && "look" in earlier && earlier.look.status.id === status.id ? earlier.look : null
     statuses.push(status)
-    nodes.set(status.id, { id: status.id, client: status.client, first: before, last: seen.look, silence: null, probes: probes.get(address) ?? [] })
+    nodes.set(status.id, {
+      id: status.id,
+      client: status.client,
+      first: before,
+      last: seen.look,
+      silence: null,
+      probes: probes.get(address) ?? [],
+    })
   }
   // Whom the others name and nobody hears; then addresses of which nothing but the silence is known.
   for (const { id, client } of statuses.flatMap(({ peers }) => peers)) {
     if (nodes.has(id)) continue
     const seen = client === null ? undefined : last.get(client)
-    nodes.set(id, { id, client, first: null, last: null, silence: client === null ? "no other node knows where it serves clients" : seen !== undefined && "silence" in seen ? seen.silence : "another node answers there", probes: [] })
+    nodes.set(id, {
+      id,
+      client,
+      first: null,
+      last: null,
+      silence:
+        client === null
+          ? "no other node knows where it serves clients"
+          : seen !== undefined && "silence" in seen
+            ? seen.silence
+            : "another node answers there",
+      probes: [],
+    })
   }
   for (const [address, seen] of last) {
     const id = recorded.get(address) ?? address
     if ("look" in seen || nodes.has(id) || [...nodes.values()].some(({ client }) => client === address)) continue
-    nodes.set(id, { id, client: address, first: null, last: null, silence: seen.silence, given: given.includes(address), probes: [] })
+    nodes.set(id, {
+      id,
+      client: address,
+      first: null,
+      last: null,
+      silence: seen.silence,
+      given: given.includes(address),
+      probes: [],
+    })
   }
   return { apartMs, nodes: [...nodes.values()].toSorted((a, b) => a.id.localeCompare(b.id, "en", { numeric: true })) }
 }

@@ -30,13 +30,23 @@ export const statusTable = ({ nodes, leader }: ClusterStatus, paint: Paint): str
   const cells = nodes.map((row) => columns.map(([, cell]) => cell(row)))
   const widths = columns.map(([title], i) => Math.max(title.length, ...cells.map((row) => (row[i] ?? "").length)))
   const line = (row: readonly string[]): string =>
-    row.map((text, i) => (columns[i]?.[2] === true ? text.padStart(widths[i] ?? 0) : text.padEnd(widths[i] ?? 0))).join("  ").trimEnd()
+    row
+      .map((text, i) => (columns[i]?.[2] === true ? text.padStart(widths[i] ?? 0) : text.padEnd(widths[i] ?? 0)))
+      .join("  ")
+      .trimEnd()
   const painted = nodes.map((row, i) => {
     const text = line(cells[i] ?? [])
     if (row.health !== "ok") return row.role === null ? paint.red(text) : paint.yellow(text)
     return row.role === "leader" ? paint.bold(text) : text
   })
-  const last = leader === null ? [paint.red("No leader: no write can be taken and no linearizable read answered until a majority of the nodes is up and connected.")] : []
+  const last =
+    leader === null
+      ? [
+          paint.red(
+            "No leader: no write can be taken and no linearizable read answered until a majority of the nodes is up and connected.",
+          ),
+        ]
+      : []
   return [paint.dim(line(columns.map(([title]) => title))), ...painted, ...last].join("\n")
 }
 
@@ -57,4 +67,5 @@ export const summary = ({ nodes, leader }: ClusterStatus, paint: Paint): string 
     .join(" · ")
 
 /** What makes that line another one: all but the figures, which change while nothing happens ("no leader for 12 s"). */
-export const changeOf = (cluster: ClusterStatus): string => `${cluster.leader ?? ""} ${summary(cluster, unpainted).replace(/\d[\d,.]*(?= (?:ms|s|min|h|days|bytes|[kMG]B)\b)/g, "")}`
+export const changeOf = (cluster: ClusterStatus): string =>
+  `${cluster.leader ?? ""} ${summary(cluster, unpainted).replace(/\d[\d,.]*(?= (?:ms|s|min|h|days|bytes|[kMG]B)\b)/g, "")}`

@@ -29,6 +29,12 @@ type Numbers = { readonly [K in keyof typeof texts]: ReturnType<typeof maybeInt>
 
 export const tuningFlags = {
   ...(Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, maybeInt(kebab(name), text)])) as Numbers),
-  logFormat: Flag.Literals("log-format", ["text", "json"]).pipe(Flag.withDescription("Form of the log (default: text)"), Flag.optional),
-  logLevel: Flag.Literals("log-level", ["debug", "info", "warn", "error"]).pipe(Flag.withDescription("Least level that is logged (default: info)"), Flag.optional),
+  logFormat: Flag.Literals("log-format", ["text", "json"]).pipe(
+    Flag.withDescription("Form of the log (default: text)"),
+    Flag.optional,
+  ),
+  logLevel: Flag.Literals("log-level", ["debug", "info", "warn", "error"]).pipe(
+    Flag.withDescription("Least level that is logged (default: info)"),
+    Flag.optional,
+  ),
 }

@@ -5,8 +5,13 @@ import { exitCodes, failure, Flag } from "../../interpreters/cli/runtime.ts"
 import { type Endpoint, parseEndpoint } from "../client/endpoints.ts"
 
 export const where = {
-  host: Flag.String("host").pipe(Flag.withDescription(described("Host of a node", "127.0.0.1")), Flag.withDefault("127.0.0.1")),
-  port: intFlag("port", "Client port of a node; the others are found from there", 7001, 1, 65_535).pipe(Flag.withAlias("p")),
+  host: Flag.String("host").pipe(
+    Flag.withDescription(described("Host of a node", "127.0.0.1")),
+    Flag.withDefault("127.0.0.1"),
+  ),
+  port: intFlag("port", "Client port of a node; the others are found from there", 7001, 1, 65_535).pipe(
+    Flag.withAlias("p"),
+  ),
   endpoints: maybeString("endpoints", "Several nodes, as host:port,host:port; instead of --host and --port"),
 }
 export interface Where {
@@ -20,7 +25,8 @@ export const endpointsOf = ({ host, port, endpoints }: Where): readonly Endpoint
     onSome: (list) =>
       list.split(",").map((each) => {
         const endpoint = parseEndpoint(each)
-        if (endpoint === null) throw failure(`--endpoints: ${JSON.stringify(each)} is no host:port, as in 127.0.0.1:7001`, exitCodes.usage)
+        if (endpoint === null)
+          throw failure(`--endpoints: ${JSON.stringify(each)} is no host:port, as in 127.0.0.1:7001`, exitCodes.usage)
         return endpoint
       }),
   })

@@ -1,7 +1,18 @@
 /** The promise face. Rejections are the named errors of errors.ts. */
 import type { LeaseTable } from "../../interpreters/lease/index.ts"
 import { realSurroundings } from "../../interpreters/surroundings.ts"
-import { type Answers, type Commands, commands, conclude, makeTransaction, type Request, type Result, type ScanOptions, scanPage, type Transaction } from "./commands.ts"
+import {
+  type Answers,
+  type Commands,
+  commands,
+  conclude,
+  makeTransaction,
+  type Request,
+  type Result,
+  type ScanOptions,
+  scanPage,
+  type Transaction,
+} from "./commands.ts"
 import { type Core, type CoreSettings, makeCore } from "./core.ts"
 import { type Endpoint, requireEndpoint } from "./endpoints.ts"
 import { leaseTable } from "./leases.ts"
@@ -41,25 +52,42 @@ export interface Client extends Face, LeaseTable {
 
 export const settingsOf = (options: ConnectOptions): CoreSettings => {
   const { endpoints, ...rest } = options
-  const list: readonly (string | Endpoint)[] = typeof endpoints === "string" || "port" in endpoints ? [endpoints] : endpoints
-  const parsed = list.flatMap((each): readonly (string | Endpoint)[] => (typeof each === "string" ? each.split(",") : [each])).map((each) => requireEndpoint(each))
+  const list: readonly (string | Endpoint)[] =
+    typeof endpoints === "string" || "port" in endpoints ? [endpoints] : endpoints
+  const parsed = list
+    .flatMap((each): readonly (string | Endpoint)[] => (typeof each === "string" ? each.split(",") : [each]))
+    .map((each) => requireEndpoint(each))
   if (parsed.length === 0) throw new TypeError("a client needs at least one endpoint")
-  return { route: "leader", timeoutMs: 10_000, connectTimeoutMs: 2_000, stallTimeoutMs: 5_000, window: 512, backoffMs: [20, 1_000], ...rest, endpoints: parsed }
+  return {
+    route: "leader",
+    timeoutMs: 10_000,
+    connectTimeoutMs: 2_000,
+    stallTimeoutMs: 5_000,
+    window: 512,
+    backoffMs: [20, 1_000],
+    ...rest,
+    endpoints: parsed,
+  }
 }
 
-const runOn = (core: Core) => <A>(request: Request<A>, options: { readonly timeoutMs?: number } = {}): Promise<A> =>
-  new Promise((resolve, reject) => {
-    core.submit(request.task, options.timeoutMs ?? request.timeoutMs, (outcome) => {
-      const end = conclude(request, outcome)
-      if ("answer" in end) resolve(end.answer)
-      else reject(end.error)
+const runOn =
+  (core: Core) =>
+  <A>(request: Request<A>, options: { readonly timeoutMs?: number } = {}): Promise<A> =>
+    new Promise((resolve, reject) => {
+      core.submit(request.task, options.timeoutMs ?? request.timeoutMs, (outcome) => {
+        const end = conclude(request, outcome)
+        if ("answer" in end) resolve(end.answer)
+        else reject(end.error)
+      })
     })
-  })
 
 /** One promise-returning method for each command. The types cannot follow a mapped object through `fromEntries`. */
 const faceOf = (run: ReturnType<typeof runOn>): Face =>
   Object.fromEntries(
-    Object.entries(commands).map(([name, make]) => [name, (...args: readonly unknown[]) => run((make as (...args: readonly unknown[]) => Request<unknown>)(...args))]),
+    Object.entries(commands).map(([name, make]) => [
+      name,
+      (...args: readonly unknown[]) => run((make as (...args: readonly unknown[]) => Request<unknown>)(...args)),
+    ]),
   ) as unknown as Face
 
 /** Resolves when a node has answered; rejects with TimedOut or NoLeader if none does in time. */

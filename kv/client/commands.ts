@@ -16,12 +16,17 @@ export interface Request<A> {
 }
 
 /** The answer, or the named error. */
-export const conclude = <A>(request: Request<A>, outcome: Outcome): { readonly answer: A } | { readonly error: ClientError } => {
+export const conclude = <A>(
+  request: Request<A>,
+  outcome: Outcome,
+): { readonly answer: A } | { readonly error: ClientError } => {
   if (!isReply(outcome)) return { error: outcome }
   const answer = request.answer(outcome)
   if (answer !== undefined) return { answer }
   const command = nameOf(request.task)
-  return { error: new UnexpectedReply({ command, message: `a reply to ${command} of an unexpected kind: ${outcome.type}` }) }
+  return {
+    error: new UnexpectedReply({ command, message: `a reply to ${command} of an unexpected kind: ${outcome.type}` }),
+  }
 }
 
 export interface SetOptions {
@@ -35,12 +40,17 @@ export interface SetOptions {
 }
 
 type Good = Extract<Outcome, { readonly type: string }>
-const request = <A>(args: readonly Argument[], answer: Request<A>["answer"]): Request<A> => ({ task: taskOf(args), answer })
+const request = <A>(args: readonly Argument[], answer: Request<A>["answer"]): Request<A> => ({
+  task: taskOf(args),
+  answer,
+})
 
 const text = (reply: Good): string | null | undefined => {
   if (reply.type === "null") return null
   if (reply.type === "simple") return reply.text
-  return reply.type === "bulk" ? Buffer.from(reply.bytes.buffer, reply.bytes.byteOffset, reply.bytes.length).toString() : undefined
+  return reply.type === "bulk"
+    ? Buffer.from(reply.bytes.buffer, reply.bytes.byteOffset, reply.bytes.length).toString()
+    : undefined
 }
 const bytes = (reply: Good): Uint8Array | null | undefined => {
   if (reply.type === "null") return null
@@ -50,28 +60,37 @@ const bytes = (reply: Good): Uint8Array | null | undefined => {
 const integer = (reply: Good): number | bigint | undefined => (reply.type === "integer" ? reply.value : undefined)
 const count = (reply: Good): number | undefined => (reply.type === "integer" ? Number(reply.value) : undefined)
 const yes = (reply: Good): boolean | undefined => (reply.type === "integer" ? Number(reply.value) === 1 : undefined)
-const done = (reply: Good): boolean | undefined => (reply.type === "simple" ? true : reply.type === "null" ? false : undefined)
-const list = <A>(item: (reply: Good) => A | undefined) => (reply: Good): readonly A[] | undefined => {
-  if (reply.type !== "array") return undefined
-  const items: A[] = []
-  for (const each of reply.items) {
-    const value = each.type === "error" ? undefined : item(each)
-    if (value === undefined) return undefined
-    items.push(value)
+const done = (reply: Good): boolean | undefined =>
+  reply.type === "simple" ? true : reply.type === "null" ? false : undefined
+const list =
+  <A>(item: (reply: Good) => A | undefined) =>
+  (reply: Good): readonly A[] | undefined => {
+    if (reply.type !== "array") return undefined
+    const items: A[] = []
+    for (const each of reply.items) {
+      const value = each.type === "error" ? undefined : item(each)
+      if (value === undefined) return undefined
+      items.push(value)
+    }
+    return items
   }
-  return items
-}
 
 /** One result of a transaction: a value, or the error of that command alone (the others took effect). */
 export type Result = Value | ServerError
-const results = (calls: readonly (readonly Argument[])[]) => (reply: Good): readonly Result[] | null | undefined => {
-  if (reply.type === "null") return null
-  if (reply.type !== "array") return undefined
-  return reply.items.map((item, at) => {
-    if (item.type !== "error") return toValue(item, true)
-    return new ServerError({ command: String(calls[at]?.[0] ?? "EXEC"), code: item.code, message: `${item.code} ${item.text}`.trim() })
-  })
-}
+const results =
+  (calls: readonly (readonly Argument[])[]) =>
+  (reply: Good): readonly Result[] | null | undefined => {
+    if (reply.type === "null") return null
+    if (reply.type !== "array") return undefined
+    return reply.items.map((item, at) => {
+      if (item.type !== "error") return toValue(item, true)
+      return new ServerError({
+        command: String(calls[at]?.[0] ?? "EXEC"),
+        code: item.code,
+        message: `${item.code} ${item.text}`.trim(),
+      })
+    })
+  }
 
 export interface Page {
   /** "0" after the last page. */
@@ -93,7 +112,10 @@ export interface ScanOptions {
   readonly count?: number
 }
 export const scanPage = (cursor: string, { match, count: size }: ScanOptions = {}): Request<Page> =>
-  request(["SCAN", cursor, ...(match === undefined ? [] : ["MATCH", match]), ...(size === undefined ? [] : ["COUNT", size])], page)
+  request(
+    ["SCAN", cursor, ...(match === undefined ? [] : ["MATCH", match]), ...(size === undefined ? [] : ["COUNT", size])],
+    page,
+  )
 
 export const commands = {
   /** The value as a string (UTF-8), or null. */
@@ -101,8 +123,7 @@ export const commands = {
   /** The value as bytes, or null. */
   getBuffer: (key: Bytes) => request(["GET", key], bytes),
   /** False only if `only` forbade it. */
-  set: (key: Bytes, value: Bytes, options: SetOptions = {}) =>
-    request(["SET", key, value, ...setWords(options)], done),
+  set: (key: Bytes, value: Bytes, options: SetOptions = {}) => request(["SET", key, value, ...setWords(options)], done),
   /** The new length in bytes. */
   append: (key: Bytes, value: Bytes) => request(["APPEND", key, value], count),
   /** How many of the keys existed. */
@@ -114,9 +135,11 @@ export const commands = {
   /** The new value; a bigint beyond 2^53. */
   incr: (key: Bytes, by: number | bigint = 1) => request(["INCRBY", key, by], integer),
   /** The new value as text, to the last digit as every node has it. */
-  incrByFloat: (key: Bytes, by: number | string) => request(["INCRBYFLOAT", key, String(by)], (reply) => text(reply) ?? undefined),
+  incrByFloat: (key: Bytes, by: number | string) =>
+    request(["INCRBYFLOAT", key, String(by)], (reply) => text(reply) ?? undefined),
   /** The bytes from `start` through `end`; negative: from the end on. Empty if there are none. */
-  getRange: (key: Bytes, start: number, end: number) => request(["GETRANGE", key, start, end], (reply) => bytes(reply) ?? undefined),
+  getRange: (key: Bytes, start: number, end: number) =>
+    request(["GETRANGE", key, start, end], (reply) => bytes(reply) ?? undefined),
   /** Writes over the value from a byte on. The new length. */
   setRange: (key: Bytes, offset: number, value: Bytes) => request(["SETRANGE", key, offset, value], count),
   /** Value and time to live under another key, over what that holds; false without `replace` if it holds something. */
@@ -128,9 +151,10 @@ export const commands = {
   /** Milliseconds to live; -1 without an end, -2 without the key. */
   pttl: (key: Bytes) => request(["PTTL", key], count),
   /** All or nothing, in one log entry. Null if a watched key no longer has the version that `versions` told: then nothing was done. */
-  exec: (calls: readonly (readonly Argument[])[], watches: readonly (readonly [key: Bytes, version: number])[] = []): Request<readonly Result[] | null> => ({
-    task: { type: "transaction", calls, watches }, answer: results(calls),
-  }),
+  exec: (
+    calls: readonly (readonly Argument[])[],
+    watches: readonly (readonly [key: Bytes, version: number])[] = [],
+  ): Request<readonly Result[] | null> => ({ task: { type: "transaction", calls, watches }, answer: results(calls) }),
   /** The version of each key (2^47 or more: it does not exist), for the watches of a transaction. Take it before reading the values. */
   versions: (...keys: Bytes[]) => request(["STEPRAFT", "VERSION", ...keys], list(count)),
   /** Any command, its strings as strings. What changes something is executed exactly once, like the rest. */
@@ -138,7 +162,8 @@ export const commands = {
   /** Any command, its strings as bytes. */
   callBuffer: (...args: [string, ...Argument[]]): Request<Value> => request(args, (reply) => toValue(reply, false)),
   /** What the node at the other end says of itself and of the others. */
-  status: (): Request<NodeStatus> => request(["STEPRAFT", "STATUS"], (reply) => parseStatus(text(reply) ?? "") ?? undefined),
+  status: (): Request<NodeStatus> =>
+    request(["STEPRAFT", "STATUS"], (reply) => parseStatus(text(reply) ?? "") ?? undefined),
 }
 
 const setWords = ({ ex, px, only, keepTtl }: SetOptions): Argument[] => [
@@ -164,7 +189,9 @@ export interface Transaction<Ran> {
   readonly unchanged: (key: Bytes, version: number) => Transaction<Ran>
   readonly exec: () => Ran
 }
-export const makeTransaction = <Ran>(run: (calls: readonly (readonly Argument[])[], watches: readonly (readonly [Bytes, number])[]) => Ran): Transaction<Ran> => {
+export const makeTransaction = <Ran>(
+  run: (calls: readonly (readonly Argument[])[], watches: readonly (readonly [Bytes, number])[]) => Ran,
+): Transaction<Ran> => {
   const calls: (readonly Argument[])[] = []
   const watches: (readonly [Bytes, number])[] = []
   const add = (...args: readonly Argument[]): Transaction<Ran> => {

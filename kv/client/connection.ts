@@ -22,9 +22,19 @@ export interface ConnectionEvents {
 }
 
 /** Begins to connect. The client's engine takes another one where there are no sockets. */
-export type Dial = (endpoint: Endpoint, connectTimeoutMs: number, events: ConnectionEvents, surroundings: Surroundings) => Connection
+export type Dial = (
+  endpoint: Endpoint,
+  connectTimeoutMs: number,
+  events: ConnectionEvents,
+  surroundings: Surroundings,
+) => Connection
 
-export const openConnection = (endpoint: Endpoint, connectTimeoutMs: number, events: ConnectionEvents, { now, after }: Surroundings = realSurroundings): Connection => {
+export const openConnection = (
+  endpoint: Endpoint,
+  connectTimeoutMs: number,
+  events: ConnectionEvents,
+  { now, after }: Surroundings = realSurroundings,
+): Connection => {
   const waiting: ((reply: Reply) => void)[] = []
   let first = 0
   let over = false
@@ -32,7 +42,9 @@ export const openConnection = (endpoint: Endpoint, connectTimeoutMs: number, eve
   let unsent: Buffer[] = []
 
   const socket = net.connect({ host: endpoint.host, port: endpoint.port, noDelay: true, keepAlive: true })
-  const timer = after(connectTimeoutMs, () => end(`no connection to ${showEndpoint(endpoint)} within ${connectTimeoutMs} ms`))
+  const timer = after(connectTimeoutMs, () =>
+    end(`no connection to ${showEndpoint(endpoint)} within ${connectTimeoutMs} ms`),
+  )
   const release = (): void => {
     over = true
     timer.cancel()

@@ -42,7 +42,11 @@ export interface Core {
 const sweepMs = 25
 const maxHops = 2
 
-export const makeCore = (settings: CoreSettings, surroundings: Surroundings = realSurroundings, open: Dial = openConnection): Core => {
+export const makeCore = (
+  settings: CoreSettings,
+  surroundings: Surroundings = realSurroundings,
+  open: Dial = openConnection,
+): Core => {
   const { now, after, every, soon, random, secret } = surroundings
   const queue: Operation[] = []
   const rotation = makeRotation(settings.endpoints, Math.floor(random() * settings.endpoints.length))
@@ -76,7 +80,12 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
   const dial = (): void => {
     retry = null
     ready = false
-    const mine: Connection = open(rotation.current(), settings.connectTimeoutMs, { up: () => greet(mine), down: (reason) => leave(reason) }, surroundings)
+    const mine: Connection = open(
+      rotation.current(),
+      settings.connectTimeoutMs,
+      { up: () => greet(mine), down: (reason) => leave(reason) },
+      surroundings,
+    )
     connection = mine
   }
 
@@ -116,7 +125,8 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
     trouble = reason
     // If an opening was under way and is carried out, nobody knows its key: that session is left to expire.
     opening = false
-    for (const operation of queue.slice(0, sent)) if (operation !== refused && isNumbered(operation)) operation.uncertain = true
+    for (const operation of queue.slice(0, sent))
+      if (operation !== refused && isNumbered(operation)) operation.uncertain = true
     // What goes again was sent before what still has no answer.
     if (requeued > 0) queue.splice(requeued, 0, ...queue.splice(0, sent))
     sent = 0
@@ -161,7 +171,15 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
 
   const dispatch = (on: Connection, operation: Operation): void => {
     const sequence = operation.sequence ?? 0
-    on.send(requestOf(operation.settled && isNumbered(operation) ? filler : operation.task, session?.key ?? "", sequence, lowestOf(queue, sequence)), (reply) => answered(operation, reply))
+    on.send(
+      requestOf(
+        operation.settled && isNumbered(operation) ? filler : operation.task,
+        session?.key ?? "",
+        sequence,
+        lowestOf(queue, sequence),
+      ),
+      (reply) => answered(operation, reply),
+    )
   }
 
   const openSession = (on: Connection): void => {
@@ -175,7 +193,8 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
       const complaint = reply.type === "error" ? `${reply.code} ${reply.text}` : "no key of a session"
       if (reply.type === "error" && verdictOf(reply.code) !== "again") {
         // Not a passing state: those who wait for the session get the answer instead of waiting for their deadline.
-        for (const operation of queue.slice(sent)) if (operation.task.type !== "read") settle(operation, serverError(operation, reply))
+        for (const operation of queue.slice(sent))
+          if (operation.task.type !== "read") settle(operation, serverError(operation, reply))
         queue.splice(sent, queue.length, ...queue.slice(sent).filter(({ settled }) => !settled))
         return goOn()
       }
@@ -185,8 +204,10 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
 
   // ── replies ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  const serverError = (operation: Operation, { code, text }: { readonly code: string; readonly text: string }): ServerError =>
-    new ServerError({ command: nameOf(operation.task), code, message: `${code} ${text}`.trim() })
+  const serverError = (
+    operation: Operation,
+    { code, text }: { readonly code: string; readonly text: string },
+  ): ServerError => new ServerError({ command: nameOf(operation.task), code, message: `${code} ${text}`.trim() })
 
   /** Replies come in order, so this is always about the head of the queue. */
   const answered = (operation: Operation, reply: Reply): void => {
@@ -199,15 +220,20 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
       return finish(operation, serverError(operation, reply))
     }
     switch (verdict) {
-      case "result": return finish(operation, serverError(operation, errorOf(reply.text)))
-      case "refused": return refused(operation, reply)
-      case "expired": return expired(operation)
-      case "forgotten": return forgotten(operation)
+      case "result":
+        return finish(operation, serverError(operation, errorOf(reply.text)))
+      case "refused":
+        return refused(operation, reply)
+      case "expired":
+        return expired(operation)
+      case "forgotten":
+        return forgotten(operation)
       case "again": {
         operation.uncertain ||= leavesOpen(reply.code)
         operation.misplaced = reply.code === "OUTOFORDER"
         // Nothing before it is unanswered, so a number before it was not used: one that is known to be in doubt, or this node's thread is lost.
-        if (operation.misplaced && session !== null && session.unused.length > 0) return leave("a number was not used", operation, connection?.endpoint, failures > 2)
+        if (operation.misplaced && session !== null && session.unused.length > 0)
+          return leave("a number was not used", operation, connection?.endpoint, failures > 2)
         return refusedAgain(`${reply.code} ${reply.text}`, reply, operation)
       }
     }
@@ -245,7 +271,8 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
     const { uncertain, settled } = operation
     // It passes by itself, and then the answer can be had. In place of what nobody waits for: those behind it are told the same.
     // A filler's number is needed by those behind it, whatever this node has against it.
-    if (reply.code === "SPACELOW" ? (settled ? sent === 1 : uncertain) : operation.task === filler) return refusedAgain(`${reply.code} ${reply.text}`, reply, operation)
+    if (reply.code === "SPACELOW" ? (settled ? sent === 1 : uncertain) : operation.task === filler)
+      return refusedAgain(`${reply.code} ${reply.text}`, reply, operation)
     if (session !== null && operation.sequence !== null) giveUp(session, operation.sequence)
     const command = nameOf(operation.task)
     const message = `an earlier try of ${command} may have taken effect; the last was refused: ${reply.code} ${reply.text}`
@@ -255,7 +282,10 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
   const forgotten = (operation: Operation): void => {
     if (session !== null && operation.sequence !== null) executed(session, operation.sequence)
     const command = nameOf(operation.task)
-    take(operation, new Unknown({ command, message: `${command} took effect, and the cluster no longer keeps what it answered` }))
+    take(
+      operation,
+      new Unknown({ command, message: `${command} took effect, and the cluster no longer keeps what it answered` }),
+    )
   }
 
   /** The answers to what else is on the connection still tell what was executed: they are waited for. */
@@ -267,7 +297,10 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
 
   const sessionExpired = ({ task }: Operation): SessionExpired => {
     const command = nameOf(task)
-    return new SessionExpired({ command, message: `the session ended before the outcome of ${command} was learnt; it may have taken effect, and will not any more` })
+    return new SessionExpired({
+      command,
+      message: `the session ended before the outcome of ${command} was learnt; it may have taken effect, and will not any more`,
+    })
   }
 
   /** The head of the queue goes again, in another session, before what was not sent yet. */
@@ -305,7 +338,8 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
       return drained()
     }
     if (queue.every(({ deadline, settled }) => settled || deadline > time)) {
-      if (connection !== null && connection.silentMs() > settings.stallTimeoutMs) leave(`no answer for ${settings.stallTimeoutMs} ms`)
+      if (connection !== null && connection.silentMs() > settings.stallTimeoutMs)
+        leave(`no answer for ${settings.stallTimeoutMs} ms`)
       return
     }
     for (const operation of queue.toReversed()) if (!operation.settled && operation.deadline <= time) expire(operation)
@@ -317,10 +351,18 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
     const at = queue.indexOf(operation)
     if (isNumbered(operation) && (operation.uncertain || at < sent)) {
       if (operation.misplaced && session !== null) session.astray = true
-      settle(operation, new Unknown({ command, message: `no reply to ${command} in time (${trouble}); it may have taken effect` }))
+      settle(
+        operation,
+        new Unknown({ command, message: `no reply to ${command} in time (${trouble}); it may have taken effect` }),
+      )
       return
     }
-    settle(operation, leaderless ? new NoLeader({ command, message: `no leader in time: ${command} was not executed (${trouble})` }) : new TimedOut({ command, message: `${command} was not executed in time (${trouble})` }))
+    settle(
+      operation,
+      leaderless
+        ? new NoLeader({ command, message: `no leader in time: ${command} was not executed (${trouble})` })
+        : new TimedOut({ command, message: `${command} was not executed in time (${trouble})` }),
+    )
     withdraw(operation)
   }
 
@@ -366,11 +408,19 @@ export const makeCore = (settings: CoreSettings, surroundings: Surroundings = re
     submit: (task, timeoutMs, done) => {
       if (closing) {
         const command = nameOf(task)
-        soon(() => done(new Closed({ command, executed: "no", message: `${command} was not sent: the client is closed` })))
+        soon(() =>
+          done(new Closed({ command, executed: "no", message: `${command} was not sent: the client is closed` })),
+        )
         return () => {}
       }
       const operation: Operation = {
-        task, done, deadline: now() + (timeoutMs ?? settings.timeoutMs), settled: false, sequence: null, uncertain: false, misplaced: false,
+        task,
+        done,
+        deadline: now() + (timeoutMs ?? settings.timeoutMs),
+        settled: false,
+        sequence: null,
+        uncertain: false,
+        misplaced: false,
       }
       queue.push(operation)
       sweeper ??= every(sweepMs, sweep)

@@ -5,12 +5,25 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { type ConnectOptions, settingsOf } from "./client.ts"
-import { type Answers, type Commands, commands, conclude, makeTransaction, type Request, type Result, type ScanOptions, scanPage, type Transaction } from "./commands.ts"
+import {
+  type Answers,
+  type Commands,
+  commands,
+  conclude,
+  makeTransaction,
+  type Request,
+  type Result,
+  type ScanOptions,
+  scanPage,
+  type Transaction,
+} from "./commands.ts"
 import { makeCore } from "./core.ts"
 import type { Endpoint } from "./endpoints.ts"
 import type { ClientError } from "./errors.ts"
 
-type Face = { readonly [K in keyof Commands]: (...args: Parameters<Commands[K]>) => Effect.Effect<Answers<K>, ClientError> }
+type Face = {
+  readonly [K in keyof Commands]: (...args: Parameters<Commands[K]>) => Effect.Effect<Answers<K>, ClientError>
+}
 
 export interface EffectClient extends Face {
   readonly multi: () => Transaction<Effect.Effect<readonly Result[] | null, ClientError>>
@@ -37,7 +50,10 @@ export const makeEffectClient = Effect.fnUntraced(function* (options: ConnectOpt
       return Effect.sync(cancel)
     })
   const face = Object.fromEntries(
-    Object.entries(commands).map(([name, make]) => [name, (...args: readonly unknown[]) => run((make as (...args: readonly unknown[]) => Request<unknown>)(...args))]),
+    Object.entries(commands).map(([name, make]) => [
+      name,
+      (...args: readonly unknown[]) => run((make as (...args: readonly unknown[]) => Request<unknown>)(...args)),
+    ]),
   ) as unknown as Face
   const client: EffectClient = {
     ...face,
@@ -45,7 +61,9 @@ export const makeEffectClient = Effect.fnUntraced(function* (options: ConnectOpt
     multi: () => makeTransaction(face.exec),
     scan: (scanOptions) =>
       Stream.paginate("0", (cursor: string) =>
-        run(scanPage(cursor, scanOptions)).pipe(Effect.map(({ cursor: next, keys }) => [keys, next === "0" ? Option.none() : Option.some(next)] as const)),
+        run(scanPage(cursor, scanOptions)).pipe(
+          Effect.map(({ cursor: next, keys }) => [keys, next === "0" ? Option.none() : Option.some(next)] as const),
+        ),
       ),
     endpoint: Effect.sync(core.endpoint),
   }
@@ -55,5 +73,6 @@ export const makeEffectClient = Effect.fnUntraced(function* (options: ConnectOpt
 
 /** `yield* ClientService` gives the client; `ClientService.layer({ endpoints })` provides it. */
 export class ClientService extends Context.Service<ClientService, EffectClient>()("stepraft/Client") {
-  static readonly layer = (options: ConnectOptions): Layer.Layer<ClientService, ClientError> => Layer.effect(ClientService, makeEffectClient(options))
+  static readonly layer = (options: ConnectOptions): Layer.Layer<ClientService, ClientError> =>
+    Layer.effect(ClientService, makeEffectClient(options))
 }

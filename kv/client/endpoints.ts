@@ -6,7 +6,8 @@ export interface Endpoint {
   readonly port: number
 }
 
-export const showEndpoint = ({ host, port }: Endpoint): string => (host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`)
+export const showEndpoint = ({ host, port }: Endpoint): string =>
+  host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
 
 /** Reads `host:port`, `[::1]:port`, `:port`, `port` or `redis://host:port`; null if it is none of these. */
 export const parseEndpoint = (text: string): Endpoint | null => {
@@ -20,7 +21,8 @@ export const parseEndpoint = (text: string): Endpoint | null => {
 export const requireEndpoint = (endpoint: string | Endpoint): Endpoint => {
   if (typeof endpoint !== "string") return endpoint
   const parsed = parseEndpoint(endpoint)
-  if (parsed === null) throw new TypeError(`not an endpoint: ${JSON.stringify(endpoint)} (expected host:port, for example 127.0.0.1:7001)`)
+  if (parsed === null)
+    throw new TypeError(`not an endpoint: ${JSON.stringify(endpoint)} (expected host:port, for example 127.0.0.1:7001)`)
   return parsed
 }
 
@@ -34,7 +36,8 @@ export interface Rotation {
 export const makeRotation = (given: readonly Endpoint[], start: number): Rotation => {
   const all = [...given]
   let at = all.length === 0 ? 0 : start % all.length
-  const find = (endpoint: Endpoint): number => all.findIndex(({ host, port }) => host === endpoint.host && port === endpoint.port)
+  const find = (endpoint: Endpoint): number =>
+    all.findIndex(({ host, port }) => host === endpoint.host && port === endpoint.port)
   const learn = (endpoints: readonly Endpoint[]): void => {
     for (const endpoint of endpoints) if (find(endpoint) < 0) all.push(endpoint)
   }
@@ -59,7 +62,15 @@ export const makeRotation = (given: readonly Endpoint[], start: number): Rotatio
 export const parseStatus = (text: string): NodeStatus | null => {
   try {
     const value: unknown = JSON.parse(text)
-    if (typeof value !== "object" || value === null || !("id" in value) || !("role" in value) || !("peers" in value) || !Array.isArray(value.peers)) return null
+    if (
+      typeof value !== "object" ||
+      value === null ||
+      !("id" in value) ||
+      !("role" in value) ||
+      !("peers" in value) ||
+      !Array.isArray(value.peers)
+    )
+      return null
     return value as NodeStatus
   } catch {
     return null

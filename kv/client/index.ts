@@ -1,7 +1,32 @@
 /** `import … from "stepraft/kv/client"`: exactly-once sessions, retries and leader discovery, for promises; for Effect in effect.ts. */
-export { elect, LeaseLost, LeaseRefused, lock, type Campaign, type LeaseOptions, type Lock } from "../../interpreters/lease/index.ts"
+export {
+  elect,
+  LeaseLost,
+  LeaseRefused,
+  lock,
+  type Campaign,
+  type LeaseOptions,
+  type Lock,
+} from "../../interpreters/lease/index.ts"
 export { connect, type Client, type ConnectOptions } from "./client.ts"
-export { commands, type Bytes, type Request, type Result, type ScanOptions, type SetOptions, type Transaction } from "./commands.ts"
-export { type ClientError, Closed, NoLeader, ServerError, SessionExpired, TimedOut, UnexpectedReply, Unknown } from "./errors.ts"
+export {
+  commands,
+  type Bytes,
+  type Request,
+  type Result,
+  type ScanOptions,
+  type SetOptions,
+  type Transaction,
+} from "./commands.ts"
+export {
+  type ClientError,
+  Closed,
+  NoLeader,
+  ServerError,
+  SessionExpired,
+  TimedOut,
+  UnexpectedReply,
+  Unknown,
+} from "./errors.ts"
 export type { Endpoint } from "./endpoints.ts"
 export { type Argument, type Value } from "./resp.ts"

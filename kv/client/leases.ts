@@ -10,7 +10,11 @@ const passing = new Set(["BUSY", "SPACELOW"])
 
 const requestOf = (request: LeaseRequest): Request<LeaseAnswer> => {
   const { name, holder } = request
-  if (request.type === "release") return { task: taskOf(["RELEASE", `lease:${name}`, holder]), answer: (reply) => (reply.type === "integer" ? { type: "released" } : undefined) }
+  if (request.type === "release")
+    return {
+      task: taskOf(["RELEASE", `lease:${name}`, holder]),
+      answer: (reply) => (reply.type === "integer" ? { type: "released" } : undefined),
+    }
   return {
     task: taskOf(["LEASE", `lease:${name}`, holder, Math.ceil(request.ttl)]),
     answer: (reply) => {
@@ -19,7 +23,9 @@ const requestOf = (request: LeaseRequest): Request<LeaseAnswer> => {
       const [token, by, remaining] = told
       if (typeof token !== "number" || typeof by !== "string" || typeof remaining !== "number") return undefined
       // Without an end: somebody has made it so by hand. It is looked at again all the same.
-      return by === holder ? { type: "held", token } : { type: "taken", by, remaining: remaining < 0 ? Number.POSITIVE_INFINITY : remaining }
+      return by === holder
+        ? { type: "held", token }
+        : { type: "taken", by, remaining: remaining < 0 ? Number.POSITIVE_INFINITY : remaining }
     },
   }
 }
@@ -38,6 +44,8 @@ export const leaseTable = (id: string, run: <A>(request: Request<A>) => Promise<
   },
   unanswered: (rejection) => {
     if (rejection instanceof Unknown || rejection instanceof SessionExpired) return "unknown"
-    return rejection instanceof NoLeader || rejection instanceof TimedOut || isPassing(rejection) ? "notExecuted" : "final"
+    return rejection instanceof NoLeader || rejection instanceof TimedOut || isPassing(rejection)
+      ? "notExecuted"
+      : "final"
   },
 })

@@ -73,7 +73,8 @@ export const makeDecoder = (reply: (reply: Reply) => void, push: (reply: Reply) 
         push({ type: "array", items: top.items })
         return
       }
-      done = top.type === "attribute" ? skipped : top.type === "map" ? asMap(top.items) : { type: "array", items: top.items }
+      done =
+        top.type === "attribute" ? skipped : top.type === "map" ? asMap(top.items) : { type: "array", items: top.items }
     }
   }
 
@@ -81,7 +82,10 @@ export const makeDecoder = (reply: (reply: Reply) => void, push: (reply: Reply) 
     if (count < 0) return settle(nothing)
     if (stack.length >= maxDepth) throw new ProtocolError("a reply is nested too deeply")
     if (count === 0 && type === "push") return
-    if (count === 0) return settle(type === "attribute" ? skipped : type === "map" ? { type: "map", entries: [] } : { type: "array", items: [] })
+    if (count === 0)
+      return settle(
+        type === "attribute" ? skipped : type === "map" ? { type: "map", entries: [] } : { type: "array", items: [] },
+      )
     stack.push({ type, remaining: count, items: [] })
   }
 
@@ -112,22 +116,55 @@ export const makeDecoder = (reply: (reply: Reply) => void, push: (reply: Reply) 
         const bytes = buffer.subarray(next, next + length)
         position = next + length + 2
         // A verbatim string starts with its format, as in "txt:".
-        settle(kind === "!" ? errorOf(bytes.toString()) : { type: "bulk", bytes: kind === "=" ? bytes.subarray(4) : bytes })
+        settle(
+          kind === "!" ? errorOf(bytes.toString()) : { type: "bulk", bytes: kind === "=" ? bytes.subarray(4) : bytes },
+        )
         return true
       }
-      case "+": position = next; settle({ type: "simple", text: line }); return true
-      case "-": position = next; settle(errorOf(line)); return true
+      case "+":
+        position = next
+        settle({ type: "simple", text: line })
+        return true
+      case "-":
+        position = next
+        settle(errorOf(line))
+        return true
       case ":":
-      case "(": position = next; settle({ type: "integer", value: integer(line) }); return true
-      case "_": position = next; settle(nothing); return true
-      case "#": position = next; settle({ type: "integer", value: line === "t" ? 1 : 0 }); return true
-      case ",": position = next; settle({ type: "bulk", bytes: Buffer.from(line) }); return true
+      case "(":
+        position = next
+        settle({ type: "integer", value: integer(line) })
+        return true
+      case "_":
+        position = next
+        settle(nothing)
+        return true
+      case "#":
+        position = next
+        settle({ type: "integer", value: line === "t" ? 1 : 0 })
+        return true
+      case ",":
+        position = next
+        settle({ type: "bulk", bytes: Buffer.from(line) })
+        return true
       case "*":
-      case "~": position = next; open("array", count(line)); return true
-      case "%": position = next; open("map", count(line) * 2); return true
-      case "|": position = next; open("attribute", count(line) * 2); return true
-      case ">": position = next; open("push", count(line)); return true
-      default: throw new ProtocolError(`not a RESP reply: it starts with ${JSON.stringify(kind)}`)
+      case "~":
+        position = next
+        open("array", count(line))
+        return true
+      case "%":
+        position = next
+        open("map", count(line) * 2)
+        return true
+      case "|":
+        position = next
+        open("attribute", count(line) * 2)
+        return true
+      case ">":
+        position = next
+        open("push", count(line))
+        return true
+      default:
+        throw new ProtocolError(`not a RESP reply: it starts with ${JSON.stringify(kind)}`)
     }
   }
 
@@ -139,7 +176,10 @@ export const makeDecoder = (reply: (reply: Reply) => void, push: (reply: Reply) 
         return
       }
       missing = 0
-      buffer = buffer.length === position && pieces.length === 0 ? chunk : Buffer.concat([buffer.subarray(position), ...pieces, chunk])
+      buffer =
+        buffer.length === position && pieces.length === 0
+          ? chunk
+          : Buffer.concat([buffer.subarray(position), ...pieces, chunk])
       position = 0
       pieces = []
       while (position < buffer.length && advance());
@@ -159,7 +199,9 @@ const asMap = (items: readonly Reply[]): Reply => {
 
 export const errorOf = (line: string): Extract<Reply, { readonly type: "error" }> => {
   const space = line.indexOf(" ")
-  return space < 0 ? { type: "error", code: line, text: "" } : { type: "error", code: line.slice(0, space), text: line.slice(space + 1) }
+  return space < 0
+    ? { type: "error", code: line, text: "" }
+    : { type: "error", code: line.slice(0, space), text: line.slice(space + 1) }
 }
 
 const count = (line: string): number => {
@@ -182,14 +224,21 @@ const integer = (line: string): number | bigint => {
 export type Value = string | number | bigint | null | Uint8Array | readonly Value[] | ReadonlyMap<Value, Value>
 export const toValue = (reply: Exclude<Reply, { type: "error" }>, text: boolean): Value => {
   switch (reply.type) {
-    case "simple": return reply.text
-    case "integer": return reply.value
-    case "bulk": return text ? Buffer.from(reply.bytes.buffer, reply.bytes.byteOffset, reply.bytes.length).toString() : reply.bytes
-    case "null": return null
-    case "array": return reply.items.map((item) => nestedValue(item, text))
-    case "map": return new Map(reply.entries.map(([key, value]) => [nestedValue(key, text), nestedValue(value, text)] as const))
+    case "simple":
+      return reply.text
+    case "integer":
+      return reply.value
+    case "bulk":
+      return text ? Buffer.from(reply.bytes.buffer, reply.bytes.byteOffset, reply.bytes.length).toString() : reply.bytes
+    case "null":
+      return null
+    case "array":
+      return reply.items.map((item) => nestedValue(item, text))
+    case "map":
+      return new Map(reply.entries.map(([key, value]) => [nestedValue(key, text), nestedValue(value, text)] as const))
   }
 }
 
 /** An error inside an EXEC's array belongs to one command and does not fail the others: it stays where it is, as text. */
-const nestedValue = (reply: Reply, text: boolean): Value => (reply.type === "error" ? `${reply.code} ${reply.text}`.trim() : toValue(reply, text))
+const nestedValue = (reply: Reply, text: boolean): Value =>
+  reply.type === "error" ? `${reply.code} ${reply.text}`.trim() : toValue(reply, text)

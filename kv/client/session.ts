@@ -56,10 +56,19 @@ export const fill = ({ unused }: Session, queue: Operation[], sent: number): boo
     while (at < queue.length) {
       const other = queue[at]
       // Behind what has a lower number, and before the first write that has none yet.
-      if (other === undefined || (other.task.type !== "read" && (other.sequence === null || other.sequence > sequence))) break
+      if (other === undefined || (other.task.type !== "read" && (other.sequence === null || other.sequence > sequence)))
+        break
       at++
     }
-    queue.splice(at, 0, { task: filler, done: () => {}, deadline: Number.POSITIVE_INFINITY, settled: true, sequence, uncertain: true, misplaced: false })
+    queue.splice(at, 0, {
+      task: filler,
+      done: () => {},
+      deadline: Number.POSITIVE_INFINITY,
+      settled: true,
+      sequence,
+      uncertain: true,
+      misplaced: false,
+    })
   }
   return true
 }
@@ -69,6 +78,7 @@ export const fill = ({ unused }: Session, queue: Operation[], sent: number): boo
  * `fill` queues a filler for each of them, unless the server turns out to have executed it (`executed`).
  */
 export const prune = (queue: Operation[], session: Session | null): void => {
-  for (const { settled, sequence } of queue) if (settled && sequence !== null && session !== null) giveUp(session, sequence)
+  for (const { settled, sequence } of queue)
+    if (settled && sequence !== null && session !== null) giveUp(session, sequence)
   queue.splice(0, queue.length, ...queue.filter(({ settled }) => !settled))
 }

@@ -42,11 +42,22 @@ const summaryOf = (lines: readonly string[]): Readonly<Record<string, number>> =
   return counts
 }
 
-export const bundleOf = (facts: ClusterFacts, told: ReadonlyMap<string, Told>, by: Bundle["by"], at: string): Bundle => ({
+export const bundleOf = (
+  facts: ClusterFacts,
+  told: ReadonlyMap<string, Told>,
+  by: Bundle["by"],
+  at: string,
+): Bundle => ({
   format: "stepraft diagnostics 1",
   at,
   by,
-  versions: Object.fromEntries(facts.nodes.flatMap(({ id, last }) => (last === null ? [] : [[id, `${last.status.version}, Node ${last.info["node_version"] ?? "?"}, ${last.info["os"] ?? "?"}`]]))),
+  versions: Object.fromEntries(
+    facts.nodes.flatMap(({ id, last }) =>
+      last === null
+        ? []
+        : [[id, `${last.status.version}, Node ${last.info["node_version"] ?? "?"}, ${last.info["os"] ?? "?"}`]],
+    ),
+  ),
   findings: diagnose(facts),
   apartMs: Math.round(facts.apartMs),
   nodes: facts.nodes.map(({ id, client, silence, first, last, probes }) => {

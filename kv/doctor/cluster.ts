@@ -10,35 +10,73 @@ import { brief, bytes, hasMajority, list, one, span } from "./words.ts"
 const SLOW_ANSWER_MS = 1000
 /** Of the time between the looks. */
 const LOOP_STALLED = 0.5
-const RECOVER = "If their disks are lost for good and a majority with them, stepraft recover plan DIR shows what can be saved from those that are left, and what may be lost."
+const RECOVER =
+  "If their disks are lost for good and a majority with them, stepraft recover plan DIR shows what can be saved from those that are left, and what may be lost."
 
-export const counter = (look: { readonly status: NodeStatus } | null, name: string): number => look?.status.counters[name] ?? 0
-export const grown = ({ first, last }: Pick<Up, "first" | "last">, name: string, apartMs: number): number => (first === null || isRestarted(first, last, apartMs) ? 0 : counter(last, name) - counter(first, name))
-export const settingsOf = (view: View) => (view.leader ?? view.up.find(({ details }) => details?.settings != null))?.details?.settings ?? defaultSettings
+export const counter = (look: { readonly status: NodeStatus } | null, name: string): number =>
+  look?.status.counters[name] ?? 0
+export const grown = ({ first, last }: Pick<Up, "first" | "last">, name: string, apartMs: number): number =>
+  first === null || isRestarted(first, last, apartMs) ? 0 : counter(last, name) - counter(first, name)
+export const settingsOf = (view: View) =>
+  (view.leader ?? view.up.find(({ details }) => details?.settings != null))?.details?.settings ?? defaultSettings
 
 export const noLeader = (view: View): readonly Finding[] => {
   const { up, leader, voters, silent } = view
   if (leader !== null || up.length === 0) return []
-  const waiting = up.filter(({ details }) => details?.leaderlessMs != null).toSorted((a, b) => (b.details?.leaderlessMs ?? 0) - (a.details?.leaderlessMs ?? 0))
-  const evidence = waiting.length === 0 ? up.map(({ id, status }) => `${id}: ${brief(status.health)}`).join("; ") : waiting.map(({ id, status, details }) => `${id} has had none for ${span(details?.leaderlessMs ?? 0)} (term ${status.term})`).join(", ")
+  const waiting = up
+    .filter(({ details }) => details?.leaderlessMs != null)
+    .toSorted((a, b) => (b.details?.leaderlessMs ?? 0) - (a.details?.leaderlessMs ?? 0))
+  const evidence =
+    waiting.length === 0
+      ? up.map(({ id, status }) => `${id}: ${brief(status.health)}`).join("; ")
+      : waiting
+          .map(
+            ({ id, status, details }) =>
+              `${id} has had none for ${span(details?.leaderlessMs ?? 0)} (term ${status.term})`,
+          )
+          .join(", ")
   const nodes = up.map(({ id }) => id)
   const say = (cause: string, next: string): readonly Finding[] => [finding("no-leader", nodes, evidence, cause, next)]
   const away = silent.map(({ id }) => id).filter((id) => voters.includes(id))
-  const lost = up.filter((node) => voters.includes(node.id) && (isLost(node) || refusedOf(node) !== null)).map(({ id }) => id)
-  const starting = up.filter(({ id, status }) => voters.includes(id) && status.loading && !lost.includes(id)).map(({ id }) => id)
-  if (voters.length === 0) return say(up.map(({ id, status }) => `${id}: ${status.health}`).join("; "), "Start all nodes of a new cluster; a node whose directory is lost waits until the others take it in again.")
+  const lost = up
+    .filter((node) => voters.includes(node.id) && (isLost(node) || refusedOf(node) !== null))
+    .map(({ id }) => id)
+  const starting = up
+    .filter(({ id, status }) => voters.includes(id) && status.loading && !lost.includes(id))
+    .map(({ id }) => id)
+  if (voters.length === 0)
+    return say(
+      up.map(({ id, status }) => `${id}: ${status.health}`).join("; "),
+      "Start all nodes of a new cluster; a node whose directory is lost waits until the others take it in again.",
+    )
   const able = voters.filter((name) => !away.includes(name) && !lost.includes(name))
   if (!hasMajority(able, voters)) {
-    const gone = [...(away.length === 0 ? [] : [`${list(away)} ${one(away, "does", "do")} not answer`]), ...(lost.length === 0 ? [] : [`${list(lost)} ${one(lost, "has", "have")} lost ${one(lost, "its disk", "their disks")}`])]
+    const gone = [
+      ...(away.length === 0 ? [] : [`${list(away)} ${one(away, "does", "do")} not answer`]),
+      ...(lost.length === 0
+        ? []
+        : [`${list(lost)} ${one(lost, "has", "have")} lost ${one(lost, "its disk", "their disks")}`]),
+    ]
     return say(
       `no majority: of ${voters.length} voters ${able.length} can vote, ${gone.join(" and ")}`,
       `${away.length === 0 ? "" : `Start ${list(away)} again, or mend the network to ${one(away, "it", "them")}. `}${lost.length === 0 ? "" : `Put the right ${one(lost, "directory", "directories")} of ${list(lost)} back. `}${RECOVER}`,
     )
   }
-  if (starting.length > 0 && !hasMajority(able.filter((name) => !starting.includes(name)), voters))
-    return say(`${list(starting)} ${one(starting, "is", "are")} still starting: ${starting.map((id) => `${id}: ${brief(view.at(id)?.status.health ?? "")}`).join("; ")}`, `Wait until ${one(starting, "it has", "they have")} read ${one(starting, "its log", "their logs")}; stepraft status shows how far that is.`)
+  if (
+    starting.length > 0 &&
+    !hasMajority(
+      able.filter((name) => !starting.includes(name)),
+      voters,
+    )
+  )
+    return say(
+      `${list(starting)} ${one(starting, "is", "are")} still starting: ${starting.map((id) => `${id}: ${brief(view.at(id)?.status.health ?? "")}`).join("; ")}`,
+      `Wait until ${one(starting, "it has", "they have")} read ${one(starting, "its log", "their logs")}; stepraft status shows how far that is.`,
+    )
   const { electionMin } = settingsOf(view)
-  const links = up.flatMap(({ id, details }) => (details?.links ?? []).filter(({ id: other }) => able.includes(other)).map((link) => ({ from: id, ...link })))
+  const links = up.flatMap(({ id, details }) =>
+    (details?.links ?? []).filter(({ id: other }) => able.includes(other)).map((link) => ({ from: id, ...link })),
+  )
   const slow = links.filter(({ connected, transitMs }) => connected && (transitMs ?? 0) > electionMin)
   const told = waiting[0]?.status.health ?? ""
   if (slow.length > 0)
@@ -47,10 +85,23 @@ export const noLeader = (view: View): readonly Finding[] => {
       `Mend the network, or give elections more time: --election-min and --election-max of ten round trips, the same on every node.`,
     )
   const down = links.filter(({ connected }) => !connected)
-  if (down.length > 0) return say(`the voters answer here and do not reach each other: ${down.map(({ from, id, problem }) => `${from} to ${id}: ${problem ?? "not connected"}`).join("; ")}`, "Mend the network between the nodes, or their addresses (stepraft member list shows them).")
-  const stuck = up.filter(({ details }) => details?.reason === "disk slow" || details?.reason === "log waits").map(({ id }) => id)
-  if (stuck.length > 0) return say(`no vote can be written down: the ${one(stuck, "disk", "disks")} of ${list(stuck)} ${one(stuck, "does", "do")} not answer`, `See to the ${one(stuck, "disk", "disks")} of ${list(stuck)}.`)
-  return say(told === "" || told === "ok" ? "an election is under way" : told, "Ask again in some seconds. If it lasts, look for elections that fail in the logs, and whether --election-min is more than ten round trips.")
+  if (down.length > 0)
+    return say(
+      `the voters answer here and do not reach each other: ${down.map(({ from, id, problem }) => `${from} to ${id}: ${problem ?? "not connected"}`).join("; ")}`,
+      "Mend the network between the nodes, or their addresses (stepraft member list shows them).",
+    )
+  const stuck = up
+    .filter(({ details }) => details?.reason === "disk slow" || details?.reason === "log waits")
+    .map(({ id }) => id)
+  if (stuck.length > 0)
+    return say(
+      `no vote can be written down: the ${one(stuck, "disk", "disks")} of ${list(stuck)} ${one(stuck, "does", "do")} not answer`,
+      `See to the ${one(stuck, "disk", "disks")} of ${list(stuck)}.`,
+    )
+  return say(
+    told === "" || told === "ok" ? "an election is under way" : told,
+    "Ask again in some seconds. If it lasts, look for elections that fail in the logs, and whether --election-min is more than ten round trips.",
+  )
 }
 
 /** What keeps one voter from acknowledging. */
@@ -64,11 +115,13 @@ const holdUp = (view: View, id: string): string => {
   if (isLost(there) || refusedOf(there) !== null) return `${at} has lost its disk`
   if (follower?.condition === "full" || there.details?.spaceLow === true) return `${at} has no room on its disk`
   if (there.details?.pending.lacks != null) return `the log of ${at} waits for ${there.details.pending.lacks}`
-  if ((there.details?.pending.ms ?? 0) > SLOW_ANSWER_MS) return `the disk of ${at} has been at work on one write for ${span(there.details?.pending.ms ?? 0)}`
+  if ((there.details?.pending.ms ?? 0) > SLOW_ANSWER_MS)
+    return `the disk of ${at} has been at work on one write for ${span(there.details?.pending.ms ?? 0)}`
   if (link !== undefined && !link.connected) return `the leader does not reach ${at}`
   if (follower?.mode === "snapshot") return `${at} is getting a snapshot`
   if (follower?.mode === "probe") return `the leader is looking for where the log of ${at} agrees`
-  if ((link?.transitMs ?? 0) > SLOW_ANSWER_MS) return `the link with ${at} is slow: ${span(link?.transitMs ?? 0)} there and back`
+  if ((link?.transitMs ?? 0) > SLOW_ANSWER_MS)
+    return `the link with ${at} is slow: ${span(link?.transitMs ?? 0)} there and back`
   return `${at} acknowledges nothing`
 }
 
@@ -76,18 +129,38 @@ export const commitStalled = (view: View): readonly Finding[] => {
   const { leader, before, apartMs, voters } = view
   if (leader === null || before === null) return []
   const { id, status } = leader
-  const waited = before.lastIndex > before.commitIndex ? apartMs : Math.max(0, ...view.up.flatMap(({ probes }) => probes.filter(({ kind, error }) => kind === "write" && error !== null).map(({ ms }) => ms)))
-  if (status.lastIndex <= status.commitIndex || status.commitIndex !== before.commitIndex || waited < SLOW_ANSWER_MS) return []
-  const behind = voters.filter((name) => name !== id && (leader.details?.followers.find((known) => known.id === name)?.matchIndex ?? 0) < status.lastIndex)
+  const waited =
+    before.lastIndex > before.commitIndex
+      ? apartMs
+      : Math.max(
+          0,
+          ...view.up.flatMap(({ probes }) =>
+            probes.filter(({ kind, error }) => kind === "write" && error !== null).map(({ ms }) => ms),
+          ),
+        )
+  if (status.lastIndex <= status.commitIndex || status.commitIndex !== before.commitIndex || waited < SLOW_ANSWER_MS)
+    return []
+  const behind = voters.filter(
+    (name) =>
+      name !== id && (leader.details?.followers.find((known) => known.id === name)?.matchIndex ?? 0) < status.lastIndex,
+  )
   const ownMs = leader.details?.pending.ms ?? 0
   const waiting = ownMs > SLOW_ANSWER_MS ? [id, ...behind] : behind
-  const causes = [...(ownMs > SLOW_ANSWER_MS ? [`the disk of ${id}, which leads, has been at work on one write for ${span(ownMs)}`] : []), ...behind.map((name) => holdUp(view, name))]
+  const causes = [
+    ...(ownMs > SLOW_ANSWER_MS
+      ? [`the disk of ${id}, which leads, has been at work on one write for ${span(ownMs)}`]
+      : []),
+    ...behind.map((name) => holdUp(view, name)),
+  ]
   const lacking = Math.floor(voters.length / 2) + 1 - (voters.length - waiting.length)
   return [
-    finding("commit-stalled", [id, ...behind],
+    finding(
+      "commit-stalled",
+      [id, ...behind],
       `${id} leads in term ${status.term}; its log reaches ${status.lastIndex} and its commit index has stood at ${status.commitIndex} for ${span(waited)}`,
       `no majority of the ${voters.length} voters has acknowledged what follows: ${causes.length === 0 ? `${id} alone has it` : causes.join("; ")}`,
-      `See to ${waiting.length === 0 ? id : list(waiting)}${lacking > 0 && lacking < waiting.length ? `: ${lacking} of them ${lacking === 1 ? "is" : "are"} enough` : ""}. Nothing that was acknowledged is lost; what waits is committed as soon as a majority has it on disk.`),
+      `See to ${waiting.length === 0 ? id : list(waiting)}${lacking > 0 && lacking < waiting.length ? `: ${lacking} of them ${lacking === 1 ? "is" : "are"} enough` : ""}. Nothing that was acknowledged is lost; what waits is committed as soon as a majority has it on disk.`,
+    ),
   ]
 }
 
@@ -103,11 +176,16 @@ export const snapshotFailing = (view: View): readonly Finding[] => {
     const restarted = there.first !== null && isRestarted(there.first, there.last, apartMs)
     const phase = there.details?.install?.phase
     const sent = follower.snapshotSent ?? 0
-    const stands = sent <= (earlier.snapshotSent ?? 0) && phase !== "complete" && phase !== "restoring" && phase !== "installed"
+    const stands =
+      sent <= (earlier.snapshotSent ?? 0) && phase !== "complete" && phase !== "restoring" && phase !== "installed"
     if (failed === 0 && unread === 0 && !restarted && !stands) return []
     const short = there.details?.short ?? null
     const link = leader.details?.links.find(({ id }) => id === follower.id)
-    const lacks = short !== null || there.details?.spaceLow === true || there.details?.pending.lacks === "room" || follower.condition === "full"
+    const lacks =
+      short !== null ||
+      there.details?.spaceLow === true ||
+      there.details?.pending.lacks === "room" ||
+      follower.condition === "full"
     const cause = lacks
       ? `${follower.id} has no room for it: ${short ?? "its disk is nearly full"}`
       : restarted
@@ -119,48 +197,108 @@ export const snapshotFailing = (view: View): readonly Finding[] => {
             : (link?.transitMs ?? 0) > SLOW_ANSWER_MS
               ? `the link from ${leader.id} is slow: ${span(link?.transitMs ?? 0)} there and back, ${bytes(link?.behindBytes ?? 0)} on their way`
               : `${follower.id} does not answer the chunks`
-    const next = lacks ? `Free some space on the disk of ${follower.id}: it goes on by itself.` : `Look at the log of ${failed > 0 || restarted ? follower.id : leader.id}. If the data of ${follower.id} are damaged again and again, check its disk and replace it: stepraft member replace ${follower.id}.`
-    return [finding("snapshot-install-failing", [follower.id], `${follower.id} needs a snapshot from ${leader.id}: ${bytes(sent)} are sent, ${bytes(earlier.snapshotSent ?? 0)} were ${span(apartMs)} ago; ${follower.id} is at entry ${there.status.applied}, ${leaderText(leader)} at ${leader.status.commitIndex}`, cause, next)]
+    const next = lacks
+      ? `Free some space on the disk of ${follower.id}: it goes on by itself.`
+      : `Look at the log of ${failed > 0 || restarted ? follower.id : leader.id}. If the data of ${follower.id} are damaged again and again, check its disk and replace it: stepraft member replace ${follower.id}.`
+    return [
+      finding(
+        "snapshot-install-failing",
+        [follower.id],
+        `${follower.id} needs a snapshot from ${leader.id}: ${bytes(sent)} are sent, ${bytes(earlier.snapshotSent ?? 0)} were ${span(apartMs)} ago; ${follower.id} is at entry ${there.status.applied}, ${leaderText(leader)} at ${leader.status.commitIndex}`,
+        cause,
+        next,
+      ),
+    ]
   })
 }
 const leaderText = ({ id }: Up): string => `the leader ${id}`
 
-const isBad = ({ error, ms }: Probe): boolean => (error === null ? ms > SLOW_ANSWER_MS : error !== "SPACELOW" && error !== "LOADING" && error !== "MOVED")
-const probeText = (id: string, { kind, ms, error, text }: Probe): string => (error === null ? `a ${kind} at ${id} took ${span(ms)}` : error === "SILENT" ? `a ${kind} at ${id} was not answered within ${span(ms)}` : `a ${kind} at ${id} was answered ${error} (${brief(text)})`)
+const isBad = ({ error, ms }: Probe): boolean =>
+  error === null ? ms > SLOW_ANSWER_MS : error !== "SPACELOW" && error !== "LOADING" && error !== "MOVED"
+const probeText = (id: string, { kind, ms, error, text }: Probe): string =>
+  error === null
+    ? `a ${kind} at ${id} took ${span(ms)}`
+    : error === "SILENT"
+      ? `a ${kind} at ${id} was not answered within ${span(ms)}`
+      : `a ${kind} at ${id} was answered ${error} (${brief(text)})`
 
 /** `others`: what was found already, of which it may be the effect. */
 export const clientTimeouts = (view: View, others: readonly Finding[]): readonly Finding[] => {
-  const bad = view.up.flatMap(({ id, probes }) => probes.filter(isBad).map((probe) => ({ id, text: probeText(id, probe) })))
+  const bad = view.up.flatMap(({ id, probes }) =>
+    probes.filter(isBad).map((probe) => ({ id, text: probeText(id, probe) })),
+  )
   const counts = view.up.flatMap((up) => {
     const unknown = grown(up, "service.unknown", view.apartMs)
     const none = grown(up, "service.noLeader", view.apartMs)
     const mine = up.probes.filter(({ error }) => error === "UNKNOWN" || error === "NOLEADER").length
-    return unknown + none > mine ? [{ id: up.id, text: `${up.id} answered ${unknown} writes UNKNOWN and ${none} NOLEADER in ${span(view.apartMs)}` }] : []
+    return unknown + none > mine
+      ? [
+          {
+            id: up.id,
+            text: `${up.id} answered ${unknown} writes UNKNOWN and ${none} NOLEADER in ${span(view.apartMs)}`,
+          },
+        ]
+      : []
   })
   const found = [...bad, ...counts]
   if (found.length === 0) return []
   const nodes = [...new Set(found.map(({ id }) => id))]
   const behind = others.filter(({ name }) => CAUSES.has(name))
-  const stalled = view.up.filter((up) => grown(up, "loop.stallMs", view.apartMs) > LOOP_STALLED * view.apartMs).map((up) => up.id)
+  const stalled = view.up
+    .filter((up) => grown(up, "loop.stallMs", view.apartMs) > LOOP_STALLED * view.apartMs)
+    .map((up) => up.id)
   const changed = view.up.some(({ first, status }) => first !== null && first.status.term !== status.term)
   const [cause, next] =
     behind.length > 0
-      ? [`it follows from ${list([...new Set(behind.map(({ name }) => name))])}: ${behind[0]?.cause ?? ""}`, "Mend that first."]
+      ? [
+          `it follows from ${list([...new Set(behind.map(({ name }) => name))])}: ${behind[0]?.cause ?? ""}`,
+          "Mend that first.",
+        ]
       : stalled.length > 0
-        ? [`the ${one(stalled, "process", "processes")} of ${list(stalled)} ${one(stalled, "gets", "get")} no processor: ${one(stalled, "its event loop was", "their event loops were")} stalled most of the time`, "Look at the load of the machine, and for other programs on it."]
+        ? [
+            `the ${one(stalled, "process", "processes")} of ${list(stalled)} ${one(stalled, "gets", "get")} no processor: ${one(stalled, "its event loop was", "their event loops were")} stalled most of the time`,
+            "Look at the load of the machine, and for other programs on it.",
+          ]
         : changed
-          ? ["leadership changed just now", "Ask again. If it changes again and again, look for pauses, slow links and --election-min below ten round trips."]
-          : ["the cluster answers slowly, and nothing else shows why", "Compare raft_term and commandstats of INFO over a minute, and the time that clients allow with what stepraft bench measures."]
-  return [finding("client-timeouts", nodes, found.map(({ text }) => text).join("; "), cause, `${next} After UNKNOWN a client with a session (kv/client) asks again by itself; others must look whether their write was executed.`)]
+          ? [
+              "leadership changed just now",
+              "Ask again. If it changes again and again, look for pauses, slow links and --election-min below ten round trips.",
+            ]
+          : [
+              "the cluster answers slowly, and nothing else shows why",
+              "Compare raft_term and commandstats of INFO over a minute, and the time that clients allow with what stepraft bench measures.",
+            ]
+  return [
+    finding(
+      "client-timeouts",
+      nodes,
+      found.map(({ text }) => text).join("; "),
+      cause,
+      `${next} After UNKNOWN a client with a session (kv/client) asks again by itself; others must look whether their write was executed.`,
+    ),
+  ]
 }
-const CAUSES: ReadonlySet<string> = new Set(["no-leader", "commit-stalled", "slow-disk", "slow-link", "broken-link", "disk-lost", "directory-rolled-back", "out-of-descriptors"])
+const CAUSES: ReadonlySet<string> = new Set([
+  "no-leader",
+  "commit-stalled",
+  "slow-disk",
+  "slow-link",
+  "broken-link",
+  "disk-lost",
+  "directory-rolled-back",
+  "out-of-descriptors",
+])
 
 export const unreachable = (view: View): readonly Finding[] => {
   const { silent, voters, up } = view
   const away = silent.map(({ id }) => id).filter((id) => voters.includes(id))
   return silent.map((node) => {
-    const links = up.flatMap(({ id, details }) => (details?.links ?? []).filter((link) => link.id === node.id).map((link) => ({ from: id, ...link })))
-    const heard = links.filter(({ connected, silentMs }) => connected && (silentMs ?? Number.POSITIVE_INFINITY) < 2500).map(({ from }) => from)
+    const links = up.flatMap(({ id, details }) =>
+      (details?.links ?? []).filter((link) => link.id === node.id).map((link) => ({ from: id, ...link })),
+    )
+    const heard = links
+      .filter(({ connected, silentMs }) => connected && (silentMs ?? Number.POSITIVE_INFINITY) < 2500)
+      .map(({ from }) => from)
     const hangs = links.filter(({ connected }) => connected)
     const cause =
       heard.length > 0
@@ -179,7 +317,13 @@ export const unreachable = (view: View): readonly Finding[] => {
           : `Look whether its process and machine run, and start ${node.id} again; the last lines of its log say why it stopped. If its disk is lost: ${lost}`
     const left = voters.length - away.length
     const count = voters.length === 0 ? "" : `; of ${voters.length} voters ${left} ${left === 1 ? "answers" : "answer"}`
-    const found = finding("node-unreachable", [node.id], `${node.id}${node.client === null || node.client === node.id ? "" : ` at ${node.client}`}: ${node.silence ?? "no answer"}${count}`, cause, next)
+    const found = finding(
+      "node-unreachable",
+      [node.id],
+      `${node.id}${node.client === null || node.client === node.id ? "" : ` at ${node.client}`}: ${node.silence ?? "no answer"}${count}`,
+      cause,
+      next,
+    )
     return left > voters.length / 2 ? { ...found, severity: "warning" } : found
   })
 }

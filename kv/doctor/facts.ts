@@ -59,28 +59,45 @@ export interface View {
 /** What its peers have found about its directory: it takes no part any more. */
 export const refusedOf = ({ details }: Up): string | null => details?.refused ?? null
 /** It waits with an empty directory, which the cluster does not know. One that is only starting is none. */
-export const isLost = ({ details, status }: Up): boolean => details?.refused == null && (details?.reason === "amnesiac" || status.role === "amnesiac")
+export const isLost = ({ details, status }: Up): boolean =>
+  details?.refused == null && (details?.reason === "amnesiac" || status.role === "amnesiac")
 /** A process of its own since the first look. In a container every one has the same number. */
 export const isRestarted = (first: Look, last: Look, apartMs: number): boolean =>
-  first.status.pid !== last.status.pid || first.status.incarnation !== last.status.incarnation || last.status.uptimeMs < first.status.uptimeMs || last.status.uptimeMs < apartMs / 2
+  first.status.pid !== last.status.pid ||
+  first.status.incarnation !== last.status.incarnation ||
+  last.status.uptimeMs < first.status.uptimeMs ||
+  last.status.uptimeMs < apartMs / 2
 
-const namesOf = (members: readonly { readonly name: string }[]): string[] => [...new Set(members.map(({ name }) => name))]
+const namesOf = (members: readonly { readonly name: string }[]): string[] => [
+  ...new Set(members.map(({ name }) => name)),
+]
 
 /** Of two leaders the one of the higher term: the other one does not know yet that it was deposed. */
 const later = (a: Up | null, b: Up): Up => (a === null || b.status.term > a.status.term ? b : a)
 
 export const viewOf = ({ apartMs, nodes }: ClusterFacts): View => {
-  const up = nodes.flatMap(({ id, first, last, probes }): Up[] => (last === null ? [] : [{ id, first, last, status: last.status, details: last.status.details ?? null, probes }]))
+  const up = nodes.flatMap(({ id, first, last, probes }): Up[] =>
+    last === null ? [] : [{ id, first, last, status: last.status, details: last.status.details ?? null, probes }],
+  )
   const leader = up.filter(({ status }) => status.role === "leader").reduce<Up | null>(later, null)
   const before = leader?.first?.status
   // Without a leader whoever has the longest log knows best who belongs to the cluster.
-  const knowing = leader ?? up.filter(({ details }) => (details?.members.voters.length ?? 0) > 0).toSorted((a, b) => b.status.term - a.status.term || b.status.lastIndex - a.status.lastIndex)[0]
+  const knowing =
+    leader ??
+    up
+      .filter(({ details }) => (details?.members.voters.length ?? 0) > 0)
+      .toSorted((a, b) => b.status.term - a.status.term || b.status.lastIndex - a.status.lastIndex)[0]
   const members = knowing?.details?.members
   const voters = namesOf([...(members?.voters ?? []), ...(members?.outgoing ?? [])])
   const learners = namesOf(members?.learners ?? [])
   const isMember = (id: string): boolean => voters.length === 0 || voters.includes(id) || learners.includes(id)
   return {
-    apartMs, nodes, up, leader, voters, learners,
+    apartMs,
+    nodes,
+    up,
+    leader,
+    voters,
+    learners,
     at: (id) => up.find((one) => one.id === id),
     before: before !== undefined && before.role === "leader" && before.term === leader?.status.term ? before : null,
     silent: nodes.filter(({ id, last, given }) => last === null && (given === true || isMember(id))),

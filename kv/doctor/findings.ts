@@ -39,10 +39,15 @@ export interface Finding {
 const PAGES: readonly FindingName[] = ["no-leader", "commit-stalled", "snapshot-install-failing", "client-timeouts"]
 export const guideOf = (name: FindingName): string => `kv/README.md#${PAGES.includes(name) ? name : "other-findings"}`
 
-export const finding = (name: FindingName, nodes: readonly string[], evidence: string, cause: string, next: string): Finding => ({
-  name, severity: FINDINGS[name], nodes, evidence, cause, next, guide: guideOf(name),
-})
+export const finding = (
+  name: FindingName,
+  nodes: readonly string[],
+  evidence: string,
+  cause: string,
+  next: string,
+): Finding => ({ name, severity: FINDINGS[name], nodes, evidence, cause, next, guide: guideOf(name) })
 
 const ORDER = Object.keys(FINDINGS)
 /** The gravest first; what may be the cause of another stands in the order of the names above. */
-export const ordered = (findings: readonly Finding[]): readonly Finding[] => findings.toSorted((a, b) => ORDER.indexOf(a.name) - ORDER.indexOf(b.name))
+export const ordered = (findings: readonly Finding[]): readonly Finding[] =>
+  findings.toSorted((a, b) => ORDER.indexOf(a.name) - ORDER.indexOf(b.name))

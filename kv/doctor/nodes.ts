@@ -13,25 +13,89 @@ const lostDisk = (view: View): readonly Finding[] =>
   view.up.filter(isLost).flatMap((up) => {
     const { id, status } = up
     const isMember = [...view.voters, ...view.learners].includes(id)
-    if (!isMember && view.voters.length > 0) return [finding("members-disagree", [id], `${id} runs with an empty directory (incarnation ${status.incarnation}) and is no member`, `${id} was never taken in, or was removed`, `If it is to belong to the cluster: stepraft member add ${id}. If it takes the place of another: stepraft member replace OLD --by ${id}. Else stop it.`)]
-    return [finding("disk-lost", [id], `${id} runs with an empty directory, incarnation ${status.incarnation}, which the cluster does not know`, status.health.includes("mistake") ? status.health : `its disk was lost or replaced, or --data names another folder than before`, `If its old directory is still there as it was last, bring it back. ${MEMBER_LOST.replaceAll("NAME", id)}`)]
+    if (!isMember && view.voters.length > 0)
+      return [
+        finding(
+          "members-disagree",
+          [id],
+          `${id} runs with an empty directory (incarnation ${status.incarnation}) and is no member`,
+          `${id} was never taken in, or was removed`,
+          `If it is to belong to the cluster: stepraft member add ${id}. If it takes the place of another: stepraft member replace OLD --by ${id}. Else stop it.`,
+        ),
+      ]
+    return [
+      finding(
+        "disk-lost",
+        [id],
+        `${id} runs with an empty directory, incarnation ${status.incarnation}, which the cluster does not know`,
+        status.health.includes("mistake")
+          ? status.health
+          : `its disk was lost or replaced, or --data names another folder than before`,
+        `If its old directory is still there as it was last, bring it back. ${MEMBER_LOST.replaceAll("NAME", id)}`,
+      ),
+    ]
   })
 
 const rolledBack = (view: View): readonly Finding[] =>
   view.up.flatMap((up) => {
     const why = refusedOf(up)
-    return why === null ? [] : [finding("directory-rolled-back", [up.id], `${why}: ${brief(up.status.health)}`, why === "Superseded" ? "a copy of its directory was started after it" : "its directory was put back to an earlier state, is a copy, or its log was cut", `Its vote and acknowledgements count no more. ${MEMBER_LOST.replaceAll("NAME", up.id)}`)]
+    return why === null
+      ? []
+      : [
+          finding(
+            "directory-rolled-back",
+            [up.id],
+            `${why}: ${brief(up.status.health)}`,
+            why === "Superseded"
+              ? "a copy of its directory was started after it"
+              : "its directory was put back to an earlier state, is a copy, or its log was cut",
+            `Its vote and acknowledgements count no more. ${MEMBER_LOST.replaceAll("NAME", up.id)}`,
+          ),
+        ]
   })
 
 /** A process of that name is refused while the node itself is well: there are two. */
 const doubled = (view: View): readonly Finding[] =>
-  unique(view.up.flatMap(({ details }) => (details?.links ?? []).filter(({ refused }) => refused !== null).map(({ id }) => id))).flatMap((id) => {
+  unique(
+    view.up.flatMap(({ details }) =>
+      (details?.links ?? []).filter(({ refused }) => refused !== null).map(({ id }) => id),
+    ),
+  ).flatMap((id) => {
     const there = view.at(id)
     if (there !== undefined && (refusedOf(there) !== null || isLost(there))) return []
-    const seen = view.up.flatMap((up) => (up.details?.links ?? []).flatMap((link) => (link.id === id && link.refused !== null ? [{ by: up.id, text: link.refused }] : [])))
+    const seen = view.up.flatMap((up) =>
+      (up.details?.links ?? []).flatMap((link) =>
+        link.id === id && link.refused !== null ? [{ by: up.id, text: link.refused }] : [],
+      ),
+    )
     const text = seen[0]?.text ?? ""
-    if (there === undefined) return [finding("node-unwell", [id], `${list(seen.map(({ by }) => by))} ${one(seen.map(({ by }) => by), "refuses", "refuse")} it: ${brief(text)}`, text, `See to ${id} first.`)]
-    return [finding("node-doubled", [id], `${id} answers, and ${list(seen.map(({ by }) => by))} ${one(seen.map(({ by }) => by), "refuses", "refuse")} another process of that name: ${brief(text)}`, `two processes call themselves ${id}: a copy of its directory was started, or a second unit uses its name`, `Stop the one that should not be. The one that is refused does no harm meanwhile. If both ran on the same files by turns, look at the finding directory-rolled-back.`)]
+    if (there === undefined)
+      return [
+        finding(
+          "node-unwell",
+          [id],
+          `${list(seen.map(({ by }) => by))} ${one(
+            seen.map(({ by }) => by),
+            "refuses",
+            "refuse",
+          )} it: ${brief(text)}`,
+          text,
+          `See to ${id} first.`,
+        ),
+      ]
+    return [
+      finding(
+        "node-doubled",
+        [id],
+        `${id} answers, and ${list(seen.map(({ by }) => by))} ${one(
+          seen.map(({ by }) => by),
+          "refuses",
+          "refuse",
+        )} another process of that name: ${brief(text)}`,
+        `two processes call themselves ${id}: a copy of its directory was started, or a second unit uses its name`,
+        `Stop the one that should not be. The one that is refused does no harm meanwhile. If both ran on the same files by turns, look at the finding directory-rolled-back.`,
+      ),
+    ]
   })
 
 const slowDisk = (view: View): readonly Finding[] =>
@@ -42,40 +106,129 @@ const slowDisk = (view: View): readonly Finding[] =>
     const mean = syncs === 0 ? 0 : grown(up, "storage.syncMs", view.apartMs) / syncs
     const pending = details?.pending.lacks === null ? details.pending.ms : 0
     if (pending <= diskStallTimeout && mean < SLOW_SYNC_MS) return []
-    return [finding("slow-disk", [id], pending > diskStallTimeout ? `the disk of ${id} has been at work on one write to the log for ${span(pending)}` : `a write to the log of ${id} took ${span(mean)} (mean of ${syncs})`, "the disk is overloaded, shared with others, or failing: a good one takes some milliseconds", `Look at the load and the health of the disk of ${id} (iostat -x, smartctl, dmesg), and move other work off it. A leader hands over after ${span(diskStallTimeout)} (--disk-stall-timeout).`)]
+    return [
+      finding(
+        "slow-disk",
+        [id],
+        pending > diskStallTimeout
+          ? `the disk of ${id} has been at work on one write to the log for ${span(pending)}`
+          : `a write to the log of ${id} took ${span(mean)} (mean of ${syncs})`,
+        "the disk is overloaded, shared with others, or failing: a good one takes some milliseconds",
+        `Look at the load and the health of the disk of ${id} (iostat -x, smartctl, dmesg), and move other work off it. A leader hands over after ${span(diskStallTimeout)} (--disk-stall-timeout).`,
+      ),
+    ]
   })
 
 const space = (view: View): readonly Finding[] => {
-  const full = view.up.filter(({ details }) => details?.spaceLow === true || details?.pending.lacks === "room" || details?.short != null)
-  const told = (view.leader?.details?.followers ?? []).filter(({ condition }) => condition === "full").map(({ id }) => id)
+  const full = view.up.filter(
+    ({ details }) => details?.spaceLow === true || details?.pending.lacks === "room" || details?.short != null,
+  )
+  const told = (view.leader?.details?.followers ?? [])
+    .filter(({ condition }) => condition === "full")
+    .map(({ id }) => id)
   const nodes = unique([...full.map(({ id }) => id), ...told])
   if (nodes.length === 0) return []
-  const refuses = view.voters.filter((name) => !nodes.includes(name)).length <= view.voters.length / 2 || (view.leader !== null && nodes.includes(view.leader.id))
-  const evidence = full.map(({ id, status, details }) => `${id}: ${details?.short ?? (details?.pending.lacks === "room" ? "its log waits for room" : "less is free than the low-water mark")} (log ${bytes(status.logBytes)})`)
-  return [finding("out-of-space", nodes, [...evidence, ...told.filter((id) => !full.some((up) => up.id === id)).map((id) => `${id} has told the leader that its disk is full`)].join("; "), `the ${one(nodes, "disk", "disks")} of ${list(nodes)} ${one(nodes, "is", "are")} nearly full${refuses ? ": writes are refused (SPACELOW)" : ": the others go on"}`, `Free some space there, or enlarge the ${one(nodes, "disk", "disks")}: all goes on by itself above the high-water mark (--low-water, --high-water). Do not delete files of the node.`)]
+  const refuses =
+    view.voters.filter((name) => !nodes.includes(name)).length <= view.voters.length / 2 ||
+    (view.leader !== null && nodes.includes(view.leader.id))
+  const evidence = full.map(
+    ({ id, status, details }) =>
+      `${id}: ${details?.short ?? (details?.pending.lacks === "room" ? "its log waits for room" : "less is free than the low-water mark")} (log ${bytes(status.logBytes)})`,
+  )
+  return [
+    finding(
+      "out-of-space",
+      nodes,
+      [
+        ...evidence,
+        ...told
+          .filter((id) => !full.some((up) => up.id === id))
+          .map((id) => `${id} has told the leader that its disk is full`),
+      ].join("; "),
+      `the ${one(nodes, "disk", "disks")} of ${list(nodes)} ${one(nodes, "is", "are")} nearly full${refuses ? ": writes are refused (SPACELOW)" : ": the others go on"}`,
+      `Free some space there, or enlarge the ${one(nodes, "disk", "disks")}: all goes on by itself above the high-water mark (--low-water, --high-water). Do not delete files of the node.`,
+    ),
+  ]
 }
 
 const descriptors = (view: View): readonly Finding[] =>
   view.up.flatMap(({ id, details, first, last }) => {
     const of = (name: string): number => Number(last.info[name] ?? 0)
-    const rejected = of("rejected_connections") - Number(first?.info["rejected_connections"] ?? of("rejected_connections"))
-    if (details?.pending.lacks === "descriptors") return [finding("out-of-descriptors", [id], `the log of ${id} cannot go on to its next file`, "its process may open no more files", `Raise the limit (ulimit -n, LimitNOFILE= in the unit file) and start ${id} again; closing clients helps at once.`)]
+    const rejected =
+      of("rejected_connections") - Number(first?.info["rejected_connections"] ?? of("rejected_connections"))
+    if (details?.pending.lacks === "descriptors")
+      return [
+        finding(
+          "out-of-descriptors",
+          [id],
+          `the log of ${id} cannot go on to its next file`,
+          "its process may open no more files",
+          `Raise the limit (ulimit -n, LimitNOFILE= in the unit file) and start ${id} again; closing clients helps at once.`,
+        ),
+      ]
     const full = of("maxclients") > 0 && of("connected_clients") >= of("maxclients")
     if (!full && rejected <= 0) return []
-    return [finding("out-of-descriptors", [id], `${id} has ${of("connected_clients")} clients of at most ${of("maxclients")}${rejected > 0 ? `, and turned ${rejected} away just now` : ""}`, "clients keep too many connections, or the process may open too few files", `Share connections or close idle ones (--client-idle-timeout), or raise the limit of descriptors (ulimit -n) and --max-clients.`)]
+    return [
+      finding(
+        "out-of-descriptors",
+        [id],
+        `${id} has ${of("connected_clients")} clients of at most ${of("maxclients")}${rejected > 0 ? `, and turned ${rejected} away just now` : ""}`,
+        "clients keep too many connections, or the process may open too few files",
+        `Share connections or close idle ones (--client-idle-timeout), or raise the limit of descriptors (ulimit -n) and --max-clients.`,
+      ),
+    ]
   })
 
 const links = (view: View): readonly Finding[] => {
   const { electionMin } = settingsOf(view)
-  const all = view.up.flatMap(({ id, details }) => (details?.links ?? []).filter((link) => view.at(link.id) !== undefined && !link.stranger && link.refused === null).map((link) => ({ from: id, ...link })))
-  const sound = all.filter(({ from, id }) => [from, id].every((name) => ((there) => there !== undefined && refusedOf(there) === null && !isLost(there))(view.at(name))))
+  const all = view.up.flatMap(({ id, details }) =>
+    (details?.links ?? [])
+      .filter((link) => view.at(link.id) !== undefined && !link.stranger && link.refused === null)
+      .map((link) => ({ from: id, ...link })),
+  )
+  const sound = all.filter(({ from, id }) =>
+    [from, id].every((name) =>
+      ((there) => there !== undefined && refusedOf(there) === null && !isLost(there))(view.at(name)),
+    ),
+  )
   // A new member is known to some first.
   const broken = sound.filter(({ connected, silentMs }) => !connected || (silentMs ?? 0) > SILENT_MS)
   const slow = sound.filter((link) => !broken.includes(link) && (link.transitMs ?? 0) > electionMin / 2)
-  const pairs = (of: readonly { readonly from: string; readonly id: string }[]): readonly string[] => unique(of.flatMap(({ from, id }) => [from, id]))
+  const pairs = (of: readonly { readonly from: string; readonly id: string }[]): readonly string[] =>
+    unique(of.flatMap(({ from, id }) => [from, id]))
   return [
-    ...(broken.length === 0 ? [] : [finding("broken-link", pairs(broken), broken.map(({ from, id, connected, silentMs, problem }) => `${from} to ${id}: ${connected ? `not a byte for ${span(silentMs ?? 0)}` : (problem ?? "not connected")}`).join("; "), "both nodes answer here and do not hear each other: a firewall, a partition, or a wrong address", `Mend the network between ${list(pairs(broken))}, and compare the addresses of stepraft member list with where the nodes listen.`)]),
-    ...(slow.length === 0 ? [] : [finding("slow-link", pairs(slow), slow.map(({ from, id, transitMs, behindBytes }) => `${from} to ${id}: ${span(transitMs ?? 0)} there and back${behindBytes > 100_000 ? `, ${bytes(behindBytes)} on their way` : ""}`).join("; "), `a round trip takes more than half of an election timeout (${span(electionMin)}): the network is slow or full`, "Mend the network, or give elections more time (--election-min and --election-max, the same on every node). Keep bulk traffic off this network.")]),
+    ...(broken.length === 0
+      ? []
+      : [
+          finding(
+            "broken-link",
+            pairs(broken),
+            broken
+              .map(
+                ({ from, id, connected, silentMs, problem }) =>
+                  `${from} to ${id}: ${connected ? `not a byte for ${span(silentMs ?? 0)}` : (problem ?? "not connected")}`,
+              )
+              .join("; "),
+            "both nodes answer here and do not hear each other: a firewall, a partition, or a wrong address",
+            `Mend the network between ${list(pairs(broken))}, and compare the addresses of stepraft member list with where the nodes listen.`,
+          ),
+        ]),
+    ...(slow.length === 0
+      ? []
+      : [
+          finding(
+            "slow-link",
+            pairs(slow),
+            slow
+              .map(
+                ({ from, id, transitMs, behindBytes }) =>
+                  `${from} to ${id}: ${span(transitMs ?? 0)} there and back${behindBytes > 100_000 ? `, ${bytes(behindBytes)} on their way` : ""}`,
+              )
+              .join("; "),
+            `a round trip takes more than half of an election timeout (${span(electionMin)}): the network is slow or full`,
+            "Mend the network, or give elections more time (--election-min and --election-max, the same on every node). Keep bulk traffic off this network.",
+          ),
+        ]),
   ]
 }
 
@@ -84,62 +237,214 @@ const lagging = (view: View): readonly Finding[] => {
   if (leader === null || before === null) return []
   return (leader.details?.followers ?? []).flatMap(({ id, matchIndex, mode, condition, snapshotSent }) => {
     const there = view.at(id)
-    if (there === undefined || matchIndex >= before.commitIndex || isLost(there) || refusedOf(there) !== null || condition === "full") return []
-    const why = mode === "snapshot" ? `it needs what the leader no longer has in its log, and gets a snapshot (${bytes(snapshotSent ?? 0)} sent)` : (there.details?.pending.ms ?? 0) > SLOW_SYNC_MS ? "its disk is slow" : mode === "probe" ? "the leader is looking for where their logs agree" : "its disk or its link is slower than the writes come"
-    return [finding("follower-lagging", [id], `${id} has acknowledged ${matchIndex}; the leader ${leader.id} had committed ${before.commitIndex} ${span(apartMs)} ago and ${leader.status.commitIndex} now`, why, `Nothing is lost, but until it has caught up it does not help a majority. Watch LAG in stepraft status; if it grows, look at the disk of ${id} and its link.`)]
+    if (
+      there === undefined ||
+      matchIndex >= before.commitIndex ||
+      isLost(there) ||
+      refusedOf(there) !== null ||
+      condition === "full"
+    )
+      return []
+    const why =
+      mode === "snapshot"
+        ? `it needs what the leader no longer has in its log, and gets a snapshot (${bytes(snapshotSent ?? 0)} sent)`
+        : (there.details?.pending.ms ?? 0) > SLOW_SYNC_MS
+          ? "its disk is slow"
+          : mode === "probe"
+            ? "the leader is looking for where their logs agree"
+            : "its disk or its link is slower than the writes come"
+    return [
+      finding(
+        "follower-lagging",
+        [id],
+        `${id} has acknowledged ${matchIndex}; the leader ${leader.id} had committed ${before.commitIndex} ${span(apartMs)} ago and ${leader.status.commitIndex} now`,
+        why,
+        `Nothing is lost, but until it has caught up it does not help a majority. Watch LAG in stepraft status; if it grows, look at the disk of ${id} and its link.`,
+      ),
+    ]
   })
 }
 
 const executing = (view: View): readonly Finding[] =>
   view.up.flatMap((up) => {
     const { id, first, status, details } = up
-    if (first === null || isRestarted(first, up.last, view.apartMs) || status.applied >= first.status.commitIndex || details?.short != null || details?.reason === "rebuilding") return []
-    return [finding("execution-behind", [id], `${id} has executed ${status.applied}; ${span(view.apartMs)} ago ${first.status.commitIndex} was committed there`, "its state machine is slower than the log: a slow disk under the data, or commands that read much", `Reads at ${id} wait. Look at its disk, and for KEYS and other long commands in INFO commandstats.`)]
+    if (
+      first === null ||
+      isRestarted(first, up.last, view.apartMs) ||
+      status.applied >= first.status.commitIndex ||
+      details?.short != null ||
+      details?.reason === "rebuilding"
+    )
+      return []
+    return [
+      finding(
+        "execution-behind",
+        [id],
+        `${id} has executed ${status.applied}; ${span(view.apartMs)} ago ${first.status.commitIndex} was committed there`,
+        "its state machine is slower than the log: a slow disk under the data, or commands that read much",
+        `Reads at ${id} wait. Look at its disk, and for KEYS and other long commands in INFO commandstats.`,
+      ),
+    ]
   })
 
 const clocks = (view: View): readonly Finding[] =>
   view.up.flatMap(({ id, details, status }) => {
     const off = details?.clockMs ?? (Math.abs(status.clockOffsetMs ?? 0) > CLOCK_MS ? status.clockOffsetMs : null)
-    return off == null ? [] : [finding("clock-off", [id], `the clock of ${id} is ${span(Math.abs(off))} ${off > 0 ? "ahead of" : "behind"} the cluster's time`, "it is not set by NTP, or the machine was suspended", `Set the clock of the machine of ${id}, and keep it set by NTP (chronyc tracking). Keys expire by the cluster's time, which does not follow it.`)]
+    return off == null
+      ? []
+      : [
+          finding(
+            "clock-off",
+            [id],
+            `the clock of ${id} is ${span(Math.abs(off))} ${off > 0 ? "ahead of" : "behind"} the cluster's time`,
+            "it is not set by NTP, or the machine was suspended",
+            `Set the clock of the machine of ${id}, and keep it set by NTP (chronyc tracking). Keys expire by the cluster's time, which does not follow it.`,
+          ),
+        ]
   })
 
 const versions = ({ up }: View): readonly Finding[] => {
   const found = unique(up.map(({ status }) => status.version))
-  return found.length < 2 ? [] : [finding("mixed-versions", up.map(({ id }) => id), up.map(({ id, status }) => `${id} ${status.version}`).join(", "), "an upgrade is under way, or was not finished", "Finish it: one node after the other, waiting until stepraft status shows each one well.")]
+  return found.length < 2
+    ? []
+    : [
+        finding(
+          "mixed-versions",
+          up.map(({ id }) => id),
+          up.map(({ id, status }) => `${id} ${status.version}`).join(", "),
+          "an upgrade is under way, or was not finished",
+          "Finish it: one node after the other, waiting until stepraft status shows each one well.",
+        ),
+      ]
 }
 
 const memberLists = (view: View): readonly Finding[] => {
   const { up, leader, voters, learners } = view
-  const say = (nodes: readonly string[], evidence: string, cause: string, next: string): Finding => finding("members-disagree", nodes, evidence, cause, next)
+  const say = (nodes: readonly string[], evidence: string, cause: string, next: string): Finding =>
+    finding("members-disagree", nodes, evidence, cause, next)
   const clusters = unique(up.flatMap(({ status }) => (status.cluster === null ? [] : [status.cluster])))
   const members = [...voters, ...learners]
-  const known = (up: Up): string => [...(up.details?.members.voters ?? []), ...(up.details?.members.outgoing ?? []), ...(up.details?.members.learners ?? [])].map(({ name, incarnation }) => `${name}:${incarnation}`).toSorted((a, b) => a.localeCompare(b)).join(",")
+  const known = (up: Up): string =>
+    [
+      ...(up.details?.members.voters ?? []),
+      ...(up.details?.members.outgoing ?? []),
+      ...(up.details?.members.learners ?? []),
+    ]
+      .map(({ name, incarnation }) => `${name}:${incarnation}`)
+      .toSorted((a, b) => a.localeCompare(b))
+      .join(",")
   const removed = up.filter(({ details }) => details?.reason === "removed").map(({ id }) => id)
-  const other = leader === null ? [] : up.filter((one) => one.details !== null && one.details.standing !== null && one.id !== leader.id && one.status.applied >= leader.status.commitIndex && known(one) !== known(leader)).map(({ id }) => id)
+  const other =
+    leader === null
+      ? []
+      : up
+          .filter(
+            (one) =>
+              one.details !== null &&
+              one.details.standing !== null &&
+              one.id !== leader.id &&
+              one.status.applied >= leader.status.commitIndex &&
+              known(one) !== known(leader),
+          )
+          .map(({ id }) => id)
   const missing = up.flatMap(({ id, details }) => {
     const absent = members.filter((name) => name !== id && !(details?.links ?? []).some((link) => link.id === name))
     return details === null || details.standing === null || absent.length === 0 ? [] : [{ id, absent }]
   })
-  const waiting = unique(up.flatMap(({ details }) => (details?.unlisted ?? []).map(({ id }) => id))).filter((id) => !members.includes(id) && view.at(id) === undefined)
+  const waiting = unique(up.flatMap(({ details }) => (details?.unlisted ?? []).map(({ id }) => id))).filter(
+    (id) => !members.includes(id) && view.at(id) === undefined,
+  )
   return [
-    ...(clusters.length < 2 ? [] : [say(up.map(({ id }) => id), up.map(({ id, status }) => `${id}: cluster ${status.cluster ?? "none"}`).join(", "), "nodes of different clusters stand in one list", "Give each node the --peers of its own cluster. Nothing was exchanged between them.")]),
-    ...(removed.length === 0 ? [] : [say(removed, `${list(removed)} ${one(removed, "is", "are")} no ${one(removed, "member", "members")} any more`, `${one(removed, "it was", "they were")} removed and still ${one(removed, "runs", "run")}`, `Stop ${list(removed)}; the data ${one(removed, "directory is", "directories are")} no longer needed.`)]),
-    ...(other.length === 0 || leader === null ? [] : [say(other, `${list(other)} ${one(other, "knows", "know")} other members than the leader ${leader.id}`, "a change is being committed just now", "Ask again; stepraft member list shows the leader's list.")]),
-    ...missing.map(({ id, absent }) => say([id], `${list(absent)} ${one(absent, "is a member", "are members")} that ${id} does not know where to find`, `the --peers of ${id} lack ${list(absent)}, and no address is recorded`, `Add ${list(absent)} to --peers of ${id}, or start ${list(absent)} with --advertise-peer.`)),
-    ...(waiting.length === 0 ? [] : [say(waiting, `${list(waiting)} ${one(waiting, "dials", "dial")} the members and ${one(waiting, "is", "are")} none`, `${one(waiting, "it was", "they were")} not taken in yet, or removed`, `If ${one(waiting, "it is", "they are")} to belong to the cluster: stepraft member add ${waiting[0] ?? ""}. Else stop ${one(waiting, "it", "them")}.`)]),
+    ...(clusters.length < 2
+      ? []
+      : [
+          say(
+            up.map(({ id }) => id),
+            up.map(({ id, status }) => `${id}: cluster ${status.cluster ?? "none"}`).join(", "),
+            "nodes of different clusters stand in one list",
+            "Give each node the --peers of its own cluster. Nothing was exchanged between them.",
+          ),
+        ]),
+    ...(removed.length === 0
+      ? []
+      : [
+          say(
+            removed,
+            `${list(removed)} ${one(removed, "is", "are")} no ${one(removed, "member", "members")} any more`,
+            `${one(removed, "it was", "they were")} removed and still ${one(removed, "runs", "run")}`,
+            `Stop ${list(removed)}; the data ${one(removed, "directory is", "directories are")} no longer needed.`,
+          ),
+        ]),
+    ...(other.length === 0 || leader === null
+      ? []
+      : [
+          say(
+            other,
+            `${list(other)} ${one(other, "knows", "know")} other members than the leader ${leader.id}`,
+            "a change is being committed just now",
+            "Ask again; stepraft member list shows the leader's list.",
+          ),
+        ]),
+    ...missing.map(({ id, absent }) =>
+      say(
+        [id],
+        `${list(absent)} ${one(absent, "is a member", "are members")} that ${id} does not know where to find`,
+        `the --peers of ${id} lack ${list(absent)}, and no address is recorded`,
+        `Add ${list(absent)} to --peers of ${id}, or start ${list(absent)} with --advertise-peer.`,
+      ),
+    ),
+    ...(waiting.length === 0
+      ? []
+      : [
+          say(
+            waiting,
+            `${list(waiting)} ${one(waiting, "dials", "dial")} the members and ${one(waiting, "is", "are")} none`,
+            `${one(waiting, "it was", "they were")} not taken in yet, or removed`,
+            `If ${one(waiting, "it is", "they are")} to belong to the cluster: stepraft member add ${waiting[0] ?? ""}. Else stop ${one(waiting, "it", "them")}.`,
+          ),
+        ]),
   ]
 }
 
-export const nodeRules: readonly ((view: View) => readonly Finding[])[] = [lostDisk, rolledBack, doubled, slowDisk, space, descriptors, links, lagging, executing, clocks, versions, memberLists]
+export const nodeRules: readonly ((view: View) => readonly Finding[])[] = [
+  lostDisk,
+  rolledBack,
+  doubled,
+  slowDisk,
+  space,
+  descriptors,
+  links,
+  lagging,
+  executing,
+  clocks,
+  versions,
+  memberLists,
+]
 
 /** What health says and no finding covers. */
 const COVERED: Readonly<Record<string, readonly FindingName[]>> = {
-  "no leader": ["no-leader", "broken-link", "slow-link", "client-timeouts"], "disk slow": ["slow-disk"], "log waits": ["out-of-space", "out-of-descriptors"], "data wait": ["out-of-space"], "disk full": ["out-of-space"],
-  "peer refused": ["node-doubled", "directory-rolled-back", "disk-lost", "node-unwell"], clock: ["clock-off"], amnesiac: ["disk-lost", "members-disagree"], refused: ["directory-rolled-back"], removed: ["members-disagree"],
+  "no leader": ["no-leader", "broken-link", "slow-link", "client-timeouts"],
+  "disk slow": ["slow-disk"],
+  "log waits": ["out-of-space", "out-of-descriptors"],
+  "data wait": ["out-of-space"],
+  "disk full": ["out-of-space"],
+  "peer refused": ["node-doubled", "directory-rolled-back", "disk-lost", "node-unwell"],
+  clock: ["clock-off"],
+  amnesiac: ["disk-lost", "members-disagree"],
+  refused: ["directory-rolled-back"],
+  removed: ["members-disagree"],
 }
 export const unwell = (view: View, found: readonly Finding[]): readonly Finding[] =>
   view.up.flatMap(({ id, status, details }) => {
     const reason = details?.reason ?? (status.health === "ok" ? "ok" : "unknown")
     if (reason === "ok" || (COVERED[reason] ?? []).some((name) => found.some((one) => one.name === name))) return []
-    return [finding("node-unwell", [id], `${id}: ${brief(status.health)}`, status.health, status.loading ? "Wait: it serves once that is done." : `Look at the log of ${id}.`)]
+    return [
+      finding(
+        "node-unwell",
+        [id],
+        `${id}: ${brief(status.health)}`,
+        status.health,
+        status.loading ? "Wait: it serves once that is done." : `Look at the log of ${id}.`,
+      ),
+    ]
   })

@@ -104,7 +104,8 @@ class Cursor {
   readBlob(): Buffer {
     const size = this.readVarint()
     const from = this.at
-    if (size > this.buffer.length - from) throw new MalformedBytes(`${size} bytes wanted, ${this.buffer.length - from} left`)
+    if (size > this.buffer.length - from)
+      throw new MalformedBytes(`${size} bytes wanted, ${this.buffer.length - from} left`)
     this.at = from + size
     return this.buffer.subarray(from, this.at)
   }
@@ -114,8 +115,10 @@ class Cursor {
    */
   readCount(before = 0): number {
     const count = this.readVarint()
-    if (before + count > MAX_WORDS) throw new MalformedBytes(`${before + count} words or more, at most ${MAX_WORDS} are allowed`)
-    if (count > this.buffer.length - this.at) throw new MalformedBytes(`${count} items cannot stand in ${this.buffer.length - this.at} bytes`)
+    if (before + count > MAX_WORDS)
+      throw new MalformedBytes(`${before + count} words or more, at most ${MAX_WORDS} are allowed`)
+    if (count > this.buffer.length - this.at)
+      throw new MalformedBytes(`${count} items cannot stand in ${this.buffer.length - this.at} bytes`)
     return count
   }
   readCall(): Call {
@@ -158,7 +161,8 @@ export const encodeCommand = (command: Command): Buffer => {
         for (const call of calls) size += callSize(call)
       }
       const cursor = new Cursor(Buffer.allocUnsafe(size), 1)
-      cursor.buffer[0] = (alone ? EXECUTE_ALONE : command.exec ? EXECUTE_EXEC : EXECUTE) + (secret === null ? 0 : IN_CLIENTS_SESSION)
+      cursor.buffer[0] =
+        (alone ? EXECUTE_ALONE : command.exec ? EXECUTE_EXEC : EXECUTE) + (secret === null ? 0 : IN_CLIENTS_SESSION)
       cursor.u48(command.session)
       cursor.u48(command.sequence)
       cursor.u48(command.lowest)
@@ -178,7 +182,8 @@ export const encodeCommand = (command: Command): Buffer => {
   }
 }
 
-const readWatches = (cursor: Cursor): Watch[] => Array.from({ length: cursor.readCount() }, () => ({ key: cursor.readBlob(), version: cursor.readU48() }))
+const readWatches = (cursor: Cursor): Watch[] =>
+  Array.from({ length: cursor.readCount() }, () => ({ key: cursor.readBlob(), version: cursor.readU48() }))
 
 const decode = (kind: number, cursor: Cursor): Command => {
   switch (kind) {
@@ -194,7 +199,16 @@ const decode = (kind: number, cursor: Cursor): Command => {
       const sequence = cursor.readU48()
       const lowest = cursor.readU48()
       const secret = kind === EXECUTE_ALONE ? null : cursor.readSecret()
-      return { type: "Execute", session, secret, sequence, lowest, exec: false, watches: [], calls: [cursor.readCall()] }
+      return {
+        type: "Execute",
+        session,
+        secret,
+        sequence,
+        lowest,
+        exec: false,
+        watches: [],
+        calls: [cursor.readCall()],
+      }
     }
     case EXECUTE:
     case EXECUTE_EXEC:
@@ -226,9 +240,19 @@ export const decodeCommand = (bytes: Uint8Array): Command | Malformed => {
   } catch (thrown) {
     const detail = thrown instanceof Error ? thrown.message : String(thrown)
     const clients = kind > EXECUTE_EXEC
-    const addressed = kind >= EXECUTE && kind <= EXECUTE_EXEC + IN_CLIENTS_SESSION && buffer.length >= HEADER + (clients ? SECRET_BYTES : 0)
+    const addressed =
+      kind >= EXECUTE &&
+      kind <= EXECUTE_EXEC + IN_CLIENTS_SESSION &&
+      buffer.length >= HEADER + (clients ? SECRET_BYTES : 0)
     if (!addressed) return { type: "Malformed", session: 0, secret: null, sequence: 0, lowest: 0, detail }
     const header = new Cursor(buffer, 1)
-    return { type: "Malformed", session: header.readU48(), sequence: header.readU48(), lowest: header.readU48(), secret: clients ? header.readSecret() : null, detail }
+    return {
+      type: "Malformed",
+      session: header.readU48(),
+      sequence: header.readU48(),
+      lowest: header.readU48(),
+      secret: clients ? header.readSecret() : null,
+      detail,
+    }
   }
 }

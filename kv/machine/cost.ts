@@ -44,7 +44,8 @@ export class TooLarge extends Error {
   }
 }
 /** Of a read, whose limit is its caller's. */
-export const replyTooLarge = (bytes: number, most: number): TooLarge => new TooLarge(`the reply would have ${bytes} bytes or more, at most ${most} are allowed.`)
+export const replyTooLarge = (bytes: number, most: number): TooLarge =>
+  new TooLarge(`the reply would have ${bytes} bytes or more, at most ${most} are allowed.`)
 /** The task's reply, or why it is refused. */
 export const refusable = (task: () => Reply): Reply => {
   try {
@@ -60,7 +61,10 @@ export const checkKey = (bytes: number): void => {
 }
 /** Throws unless a value may have this many bytes. */
 export const checkValue = (bytes: number | bigint): void => {
-  if (bytes > MAX_VALUE) throw new TooLarge(`string exceeds maximum allowed size: the value would have ${bytes} bytes, at most ${MAX_VALUE} are allowed.`)
+  if (bytes > MAX_VALUE)
+    throw new TooLarge(
+      `string exceeds maximum allowed size: the value would have ${bytes} bytes, at most ${MAX_VALUE} are allowed.`,
+    )
 }
 
 /** The account of one command or entry, and of all since `take`. */
@@ -79,7 +83,9 @@ export class Meter {
   charge(cost: number): void {
     const spent = this.spent + cost
     if (spent > this.limit) {
-      throw new TooLarge(`the command, or all calls of its EXEC together, would read, write and return ${spent} bytes or more (each key counts ${KEY_COST}, each call ${CALL_COST}), at most ${this.limit} are allowed. Split it up.`)
+      throw new TooLarge(
+        `the command, or all calls of its EXEC together, would read, write and return ${spent} bytes or more (each key counts ${KEY_COST}, each call ${CALL_COST}), at most ${this.limit} are allowed. Split it up.`,
+      )
     }
     this.spent = spent
   }

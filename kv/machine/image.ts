@@ -109,9 +109,18 @@ export type ImageRecord =
   | { readonly type: "data"; readonly key: Buffer; readonly record: Buffer; readonly item: Item }
 
 const readSession = (r: Reader): Session => {
-  const session = { id: r.u48(), owner: r.text(), secret: Buffer.from(r.bytes()), last: r.u48(), lowest: r.u48(), active: r.u48(), replies: new Map() }
+  const session = {
+    id: r.u48(),
+    owner: r.text(),
+    secret: Buffer.from(r.bytes()),
+    last: r.u48(),
+    lowest: r.u48(),
+    active: r.u48(),
+    replies: new Map(),
+  }
   const count = r.count(1)
-  if (session.lowest < 1 || session.lowest > session.last + 1 || count !== session.last - session.lowest + 1) throw new MalformedBytes(`session ${session.id} does not add up`)
+  if (session.lowest < 1 || session.lowest > session.last + 1 || count !== session.last - session.lowest + 1)
+    throw new MalformedBytes(`session ${session.id} does not add up`)
   for (let i = 0; i < count; i++) session.replies.set(session.lowest + i, readReply(r))
   return session
 }

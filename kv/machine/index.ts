@@ -1,6 +1,13 @@
 /** The replicated key-value state machine: commands, their execution, and the stores it runs on. */
 export { decodeCommand, encodeCommand, type Malformed } from "./command.ts"
-export { MachineDamaged, type MachineError, MachineLocked, MachineOutdated, MachineUnusable, SnapshotInvalid } from "./leveldb/errors.ts"
+export {
+  MachineDamaged,
+  type MachineError,
+  MachineLocked,
+  MachineOutdated,
+  MachineUnusable,
+  SnapshotInvalid,
+} from "./leveldb/errors.ts"
 export { type CommandSpec, commands, isSpec, resolve, unknownCommand } from "./commands/execute.ts"
 export { digestOf } from "./image.ts"
 export type { KvMachine, MachineStats, Scrubbed } from "./contract.ts"

@@ -62,7 +62,10 @@ export const removalKey = (part: number): Buffer => numbered(REMOVAL, part)
 export const numberIn = (key: Buffer, position: 0 | 1): number => key.readUIntBE(1 + 6 * position, 6)
 
 /** Everything of one kind: [first, second). */
-export const kindRange = (kind: number): { readonly gte: Buffer; readonly lt: Buffer } => ({ gte: Buffer.from([kind]), lt: Buffer.from([kind + 1]) })
+export const kindRange = (kind: number): { readonly gte: Buffer; readonly lt: Buffer } => ({
+  gte: Buffer.from([kind]),
+  lt: Buffer.from([kind + 1]),
+})
 
 const NOTHING = Buffer.alloc(0)
 const KEY_PREFIX = 13
@@ -81,13 +84,17 @@ export const dataFrom = (generation: number, place: number): Buffer => placed(DA
 export const placeIn = (key: Buffer): number => key.readUIntBE(7, 6)
 export const userKey = (key: Buffer): Buffer => key.subarray(KEY_PREFIX)
 /** Its place is the deadline. */
-export const deadlineKey = (generation: number, deadline: number, key: Uint8Array): Buffer => placed(DEADLINE, generation, deadline, key)
+export const deadlineKey = (generation: number, deadline: number, key: Uint8Array): Buffer =>
+  placed(DEADLINE, generation, deadline, key)
 export const deadlineOfKey = (key: Buffer): { readonly deadline: number; readonly key: Buffer } => ({
   deadline: placeIn(key),
   key: userKey(key),
 })
 /** All records of a generation: [first, second). */
-export const generationRange = (kind: typeof DATA | typeof VALUE | typeof DEADLINE, generation: number): { readonly gte: Buffer; readonly lt: Buffer } => ({
+export const generationRange = (
+  kind: typeof DATA | typeof VALUE | typeof DEADLINE,
+  generation: number,
+): { readonly gte: Buffer; readonly lt: Buffer } => ({
   gte: placed(kind, generation, 0, NOTHING),
   lt: placed(kind, generation + 1, 0, NOTHING),
 })
@@ -123,22 +130,32 @@ export const encodeApart = (key: Uint8Array, item: Item, crc: number): Buffer =>
 }
 export const valueCrc = (key: Uint8Array, value: Buffer): number => crc32(value, crc32(key))
 
-const named = (key: Uint8Array): string => `the key that starts with ${JSON.stringify(Buffer.from(key.subarray(0, 40)).toString("latin1"))}`
+const named = (key: Uint8Array): string =>
+  `the key that starts with ${JSON.stringify(Buffer.from(key.subarray(0, 40)).toString("latin1"))}`
 export const decodeRecord = (key: Uint8Array, record: Buffer): Item => {
-  if (record.length < RECORD_HEADER || crc32(record.subarray(4), crc32(key)) !== record.readUInt32BE(0)) throw new BadRecord(`the record of ${named(key)} fails its checksum`)
+  if (record.length < RECORD_HEADER || crc32(record.subarray(4), crc32(key)) !== record.readUInt32BE(0))
+    throw new BadRecord(`the record of ${named(key)} fails its checksum`)
   const version = record.readUIntBE(4, 6)
   const expiry = record.readUIntBE(10, 6)
   if (record[16] === WITHIN) {
     const value = record.subarray(RECORD_HEADER)
     return { version, expiry, length: value.length, value, crc: 0 }
   }
-  if (record[16] !== APART || record.length !== APART_SIZE) throw new BadRecord(`the record of ${named(key)} is of no known kind`)
-  return { version, expiry, length: record.readUInt32BE(RECORD_HEADER), value: null, crc: record.readUInt32BE(RECORD_HEADER + 4) }
+  if (record[16] !== APART || record.length !== APART_SIZE)
+    throw new BadRecord(`the record of ${named(key)} is of no known kind`)
+  return {
+    version,
+    expiry,
+    length: record.readUInt32BE(RECORD_HEADER),
+    value: null,
+    crc: record.readUInt32BE(RECORD_HEADER + 4),
+  }
 }
 /** What stands in the record of a large value, if it is the one that the item tells of. */
 export const checkedValue = (key: Uint8Array, item: Item, value: Buffer | undefined): Buffer => {
   if (value === undefined) throw new BadRecord(`the value of ${named(key)} is missing`)
-  if (value.length !== item.length || valueCrc(key, value) !== item.crc) throw new BadRecord(`the value of ${named(key)} fails its checksum`)
+  if (value.length !== item.length || valueCrc(key, value) !== item.crc)
+    throw new BadRecord(`the value of ${named(key)} fails its checksum`)
   return value
 }
 
@@ -197,7 +214,8 @@ export const encodePosition = (position: Position): Buffer =>
     },
     512,
   )
-export const decodePosition = (value: Buffer): Position => unseal(positionKey, value, (r) => ({ generation: r.u48(), large: r.flag(), base: readBase(r) }))
+export const decodePosition = (value: Buffer): Position =>
+  unseal(positionKey, value, (r) => ({ generation: r.u48(), large: r.flag(), base: readBase(r) }))
 
 const encodeIndex = (key: Buffer, index: number): Buffer => seal(key, (w) => w.u48(index), 10)
 const decodeIndex = (key: Buffer, value: Buffer): number => unseal(key, value, (r) => r.u48())
@@ -214,7 +232,8 @@ export const encodeOpening = (key: Buffer, { owner, secret }: Opening): Buffer =
     w.text(owner)
     w.bytes(secret)
   })
-export const decodeOpening = (key: Buffer, value: Buffer): Opening => unseal(key, value, (r) => ({ owner: r.text(), secret: Buffer.from(r.bytes()) }))
+export const decodeOpening = (key: Buffer, value: Buffer): Opening =>
+  unseal(key, value, (r) => ({ owner: r.text(), secret: Buffer.from(r.bytes()) }))
 
 /** The state of a session after a batch: the replies from `first` on are those that this batch gave. */
 export interface Segment {
@@ -243,4 +262,8 @@ export const encodeSegment = (key: Buffer, session: Session, first: number): Buf
   )
 }
 export const decodeSegment = (key: Buffer, value: Buffer): Segment =>
-  unseal(key, value, (r) => ({ lowest: r.u48(), active: r.u48(), replies: Array.from({ length: r.count(1) }, () => readReply(r)) }))
+  unseal(key, value, (r) => ({
+    lowest: r.u48(),
+    active: r.u48(),
+    replies: Array.from({ length: r.count(1) }, () => readReply(r)),
+  }))

@@ -25,7 +25,9 @@ interface Placed {
   readonly place: number
 }
 /** How to take back one step. */
-type Undo = { readonly name: string; readonly before: Item | undefined } | { readonly name: null; readonly all: Map<string, Item>; readonly earliest: number }
+type Undo =
+  | { readonly name: string; readonly before: Item | undefined }
+  | { readonly name: null; readonly all: Map<string, Item>; readonly earliest: number }
 
 class MapStore implements Store {
   items: Map<string, Item>
@@ -83,7 +85,10 @@ class MapStore implements Store {
   }
   /** As LevelDB has them. Latin-1 order is byte order. */
   keys(): readonly Placed[] {
-    this.sorted ??= Array.from(this.items.keys(), (name) => ({ name, place: placeOf(Buffer.from(name, "latin1")) })).sort((a, b) => a.place - b.place || (a.name < b.name ? -1 : 1))
+    this.sorted ??= Array.from(this.items.keys(), (name) => ({
+      name,
+      place: placeOf(Buffer.from(name, "latin1")),
+    })).sort((a, b) => a.place - b.place || (a.name < b.name ? -1 : 1))
     return this.sorted
   }
   sweep(now: number): void {
@@ -107,12 +112,22 @@ export class MemoryMachine implements StateMachine, Reader {
   private listener: CommandListener | null = null
   private incoming: { readonly id: string; readonly chunks: Buffer[]; length: number; complete: boolean } | null = null
   private images = 0
-  constructor(idle: number = DEFAULT_IDLE, from?: { readonly base: LogBase; readonly sessions: Sessions; readonly removals: Removals; readonly items: Map<string, Item> }) {
+  constructor(
+    idle: number = DEFAULT_IDLE,
+    from?: {
+      readonly base: LogBase
+      readonly sessions: Sessions
+      readonly removals: Removals
+      readonly items: Map<string, Item>
+    },
+  ) {
     this.store = new MapStore(from?.items)
     this.replica = this.replicaAt(from?.base ?? origin, from?.sessions ?? new Sessions(idle), from?.removals)
   }
   private replicaAt(base: LogBase, sessions: Sessions, removals?: Removals): Replica {
-    return new Replica(this.store, base, sessions, undefined, undefined, removals, (command) => this.listener?.executing?.(command))
+    return new Replica(this.store, base, sessions, undefined, undefined, removals, (command) =>
+      this.listener?.executing?.(command),
+    )
   }
   /** An empty one that has executed everything through `base`. */
   static at(base: LogBase, idle: number = DEFAULT_IDLE): MemoryMachine {
@@ -121,7 +136,12 @@ export class MemoryMachine implements StateMachine, Reader {
   /** A machine of its own; values are shared, for nobody changes them. */
   clone(): MemoryMachine {
     const { base, removals, sessions } = this.replica
-    return new MemoryMachine(sessions.idle, { base, sessions: sessions.clone(), removals: new Removals(removals.all()), items: new Map(this.store.items) })
+    return new MemoryMachine(sessions.idle, {
+      base,
+      sessions: sessions.clone(),
+      removals: new Removals(removals.all()),
+      items: new Map(this.store.items),
+    })
   }
 
   // ------------------------------------------------------------------------------------------- at once
@@ -131,7 +151,8 @@ export class MemoryMachine implements StateMachine, Reader {
     const out: Outcome[] = []
     for (const entry of entries) {
       if (entry.index <= this.replica.base.index) continue
-      if (entry.index !== this.replica.base.index + 1) throw new Error(`entry ${entry.index} handed over at position ${this.replica.base.index}`)
+      if (entry.index !== this.replica.base.index + 1)
+        throw new Error(`entry ${entry.index} handed over at position ${this.replica.base.index}`)
       this.replica.apply(entry, out)
       this.store.sweep(this.replica.base.time)
     }
@@ -224,7 +245,8 @@ export class MemoryMachine implements StateMachine, Reader {
   }
   restore(snapshot: SnapshotRef): Promise<void> {
     const { incoming } = this
-    if (incoming === null || incoming.id !== snapshot.id || !incoming.complete) return Promise.reject(new Error(`snapshot ${snapshot.id} is not all here`))
+    if (incoming === null || incoming.id !== snapshot.id || !incoming.complete)
+      return Promise.reject(new Error(`snapshot ${snapshot.id} is not all here`))
     this.incoming = null
     return new Promise((resolve) => {
       this.restoreNow(incoming.chunks)
@@ -262,7 +284,12 @@ export class MemoryMachine implements StateMachine, Reader {
     const now = this.now()
     const live = [...this.store.items.values()].filter(({ expiry }) => expiry === 0 || expiry > now)
     const ending = live.filter(({ expiry }) => expiry !== 0)
-    return Promise.resolve({ keys: live.length, expires: ending.length, averageTtl: ending.length === 0 ? 0 : Math.round(ending.reduce((sum, { expiry }) => sum + expiry - now, 0) / ending.length) })
+    return Promise.resolve({
+      keys: live.length,
+      expires: ending.length,
+      averageTtl:
+        ending.length === 0 ? 0 : Math.round(ending.reduce((sum, { expiry }) => sum + expiry - now, 0) / ending.length),
+    })
   }
   version(key: Uint8Array): number {
     return new ReadOnlyView(this.now(), this.store).get(copyOf(key))?.version ?? absentAfter(this.replica.base.index)

@@ -26,7 +26,9 @@ export const placeOf = (bytes: Uint8Array, k0 = 0x73746570, k1 = 0x72616674): nu
       if ((round & 1) === 0) {
         v0 ^= word
         const at = 2 * round
-        if (round < 2 * words) word = (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24)
+        if (round < 2 * words)
+          word =
+            (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24)
         else {
           word = length << 24
           for (let i = at; i < length; i++) word |= (bytes[i] ?? 0) << (8 * (i - at))

@@ -27,22 +27,29 @@ export interface Store {
   readonly undo: () => void
 }
 
-
-const sessionExpired = error("the session is unknown, closed or expired, or this is not its key; nothing was executed", "SESSIONEXPIRED")
-const forgotten = error("executed before; its reply is no longer kept: it was reported as arrived, or there was no room", "FORGOTTEN")
+const sessionExpired = error(
+  "the session is unknown, closed or expired, or this is not its key; nothing was executed",
+  "SESSIONEXPIRED",
+)
+const forgotten = error(
+  "executed before; its reply is no longer kept: it was reported as arrived, or there was no room",
+  "FORGOTTEN",
+)
 const keepsTooMany = error(
   `the session keeps ${MAX_KEPT_REPLIES} replies, or ${MAX_KEPT_BYTES >> 20} MB of them, that it has not reported as arrived; nothing was executed. Raise 'lowest' to the first reply still awaited and send the same sequence again.`,
   "SESSIONFULL",
 )
 const internalError = error("internal error; nothing was executed. The log of the node says more.")
-const outOfOrder = (expected: number): Reply => error(`sequence ${expected} comes next; nothing was executed`, "OUTOFORDER")
+const outOfOrder = (expected: number): Reply =>
+  error(`sequence ${expected} comes next; nothing was executed`, "OUTOFORDER")
 
 type Execute = Command & { readonly type: "Execute" }
 type Numbered = Execute | Malformed
 type Steps = Generator<void, void>
 
 /** Expired items are invisible, whether or not they have been removed. */
-const live = (item: Item | undefined, now: number): Item | undefined => (item !== undefined && item.expiry !== 0 && item.expiry <= now ? undefined : item)
+const live = (item: Item | undefined, now: number): Item | undefined =>
+  item !== undefined && item.expiry !== 0 && item.expiry <= now ? undefined : item
 
 /** What the store threw: no fault of a command, and not the same on every node. */
 class StoreFailed {
@@ -117,7 +124,11 @@ class ReplicaView implements View {
   private stillAbsent(watch: Watch): boolean {
     const key = Buffer.from(watch.key)
     try {
-      return isAbsentVersion(watch.version) && live(this.store.get(key), this.now) === undefined && this.removals.fits(key, watch.version)
+      return (
+        isAbsentVersion(watch.version) &&
+        live(this.store.get(key), this.now) === undefined &&
+        this.removals.fits(key, watch.version)
+      )
     } catch (thrown) {
       throw new StoreFailed(thrown)
     }
@@ -139,8 +150,13 @@ export class Replica {
   private aside = 0
   /** `internal` is told of each exception that ended a command. */
   constructor(
-    store: Store, base: LogBase, sessions: Sessions,
-    internal: (thrown: unknown) => void = () => undefined, meter = new Meter(), removals = new Removals(), executing?: CommandListener["executing"],
+    store: Store,
+    base: LogBase,
+    sessions: Sessions,
+    internal: (thrown: unknown) => void = () => undefined,
+    meter = new Meter(),
+    removals = new Removals(),
+    executing?: CommandListener["executing"],
   ) {
     this.base = base
     this.sessions = sessions
@@ -190,7 +206,12 @@ export class Replica {
           this.malformed++
           return null
         }
-        out.push({ type: "opened", owner, secret, session: this.sessions.open(this.view.index, owner, secret, this.view.now) })
+        out.push({
+          type: "opened",
+          owner,
+          secret,
+          session: this.sessions.open(this.view.index, owner, secret, this.view.now),
+        })
         return null
       }
       case "CloseSession": {
@@ -222,7 +243,8 @@ export class Replica {
     if (this.sessions.full(session)) return this.tell(out, command, keepsTooMany, false)
     if (command.secret === null) this.aboutTo(command)
     if (command.type === "Execute" && isLong(command)) return this.several(session, command, out)
-    const reply = command.type === "Malformed" ? error(`the command's bytes are malformed: ${command.detail}`) : this.alone(command)
+    const reply =
+      command.type === "Malformed" ? error(`the command's bytes are malformed: ${command.detail}`) : this.alone(command)
     this.sessions.executed(session, reply)
     return this.tell(out, command, reply, true)
   }
@@ -230,7 +252,10 @@ export class Replica {
   private aboutTo(command: Numbered): void {
     const take = this.executing?.(command)
     if (take === undefined) return
-    const { store, view: { now } } = this
+    const {
+      store,
+      view: { now },
+    } = this
     let failed: StoreFailed | null = null
     const asked = <A>(task: () => A): A => {
       try {
@@ -241,7 +266,16 @@ export class Replica {
       }
     }
     take((call, most) => {
-      const reply = refusable(() => execute(new ReadOnlyView(now, { get: (key) => asked(() => store.get(key)), value: (key, item) => asked(() => store.value(key, item)) }, most), call))
+      const reply = refusable(() =>
+        execute(
+          new ReadOnlyView(
+            now,
+            { get: (key) => asked(() => store.get(key)), value: (key, item) => asked(() => store.value(key, item)) },
+            most,
+          ),
+          call,
+        ),
+      )
       this.aside += KEY_COST + replySize(reply)
       return reply
     })

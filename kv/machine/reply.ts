@@ -16,8 +16,14 @@ export const EMPTY: Reply = bulk(Buffer.alloc(0))
 /** What HELP answers: the form of the command, then each subcommand and what it does. */
 export const help = (name: string, lines: Readonly<Record<string, string>>): Reply => {
   const simple = (text: string): Reply => ({ type: "simple", text })
-  const items = Object.entries({ ...lines, HELP: "This list." }).flatMap(([form, text]) => [simple(form), simple(`    ${text}`)])
-  return { type: "array", items: [simple(`${name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:`), ...items] }
+  const items = Object.entries({ ...lines, HELP: "This list." }).flatMap(([form, text]) => [
+    simple(form),
+    simple(`    ${text}`),
+  ])
+  return {
+    type: "array",
+    items: [simple(`${name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:`), ...items],
+  }
 }
 
 /** What an error quotes of a word: its bytes as characters, to a zero byte, as Redis does. */
@@ -27,7 +33,8 @@ export const quoted = (bytes: Uint8Array, room: number): string => {
 }
 export const syntaxError = error("syntax error")
 export const notAnInteger = error("value is not an integer or out of range")
-export const wrongArity = (name: string): Reply => error(`wrong number of arguments for '${name.toLowerCase()}' command`)
+export const wrongArity = (name: string): Reply =>
+  error(`wrong number of arguments for '${name.toLowerCase()}' command`)
 export const invalidExpire = (name: string): Reply => error(`invalid expire time in '${name}' command`)
 
 /** Beside its bytes. */
@@ -63,7 +70,8 @@ const DONE = 8
 /** Deeper than any command answers; a bound so that bad bytes cannot exhaust the stack. */
 const MAX_DEPTH = 8
 
-const isWide = (value: number | bigint): boolean => typeof value === "bigint" || !(value >= 0 && value <= 0xffff_ffff_ffff)
+const isWide = (value: number | bigint): boolean =>
+  typeof value === "bigint" || !(value >= 0 && value <= 0xffff_ffff_ffff)
 
 export const writeReply = (w: Writer, reply: Reply): void => {
   switch (reply.type) {
@@ -139,7 +147,10 @@ export const readReply = (r: Reader, depth = 0): Reply => {
     case ARRAY:
       return { type: "array", items: Array.from({ length: r.count(1) }, () => readReply(r, depth + 1)) }
     case MAP:
-      return { type: "map", entries: Array.from({ length: r.count(2) }, () => [readReply(r, depth + 1), readReply(r, depth + 1)] as const) }
+      return {
+        type: "map",
+        entries: Array.from({ length: r.count(2) }, () => [readReply(r, depth + 1), readReply(r, depth + 1)] as const),
+      }
     default:
       throw new MalformedBytes(`no reply is of kind ${kind}`)
   }

@@ -28,7 +28,10 @@ const KEPT_AFTER = 24 << 20
  * that it answers. Who repeats that command learns that it was executed, and no more.
  */
 export const MAX_KEPT_REPLY = 2 << 20
-const tooLargeToKeep = error(`executed before; its reply was larger than ${MAX_KEPT_REPLY >> 20} MB and is not kept`, "FORGOTTEN")
+const tooLargeToKeep = error(
+  `executed before; its reply was larger than ${MAX_KEPT_REPLY >> 20} MB and is not kept`,
+  "FORGOTTEN",
+)
 /** Open sessions. An opening beyond it ends the client's session that has been idle for longest. */
 export const MAX_SESSIONS = 10_000
 /** Bytes of an owner's name. */
@@ -61,7 +64,8 @@ export type ReplyState =
   | { readonly type: "expired" }
 
 /** Who can have one session only: a node, or one opening of a client. */
-const holderOf = (owner: string, secret: Uint8Array): string => (owner.startsWith(NODE_OWNER) ? owner : `#${Buffer.from(secret).toString("latin1")}`)
+const holderOf = (owner: string, secret: Uint8Array): string =>
+  owner.startsWith(NODE_OWNER) ? owner : `#${Buffer.from(secret).toString("latin1")}`
 
 export class Sessions {
   readonly idle: number

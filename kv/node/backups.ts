@@ -25,7 +25,10 @@ const bulk = (bytes: Uint8Array): Reply => ({ type: "bulk", bytes })
 const refusal = (code: string, text: string): Reply => ({ type: "error", code, text })
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 const gone = (id: string): Reply =>
-  refusal("SNAPSHOTGONE", `no image ${id} is open here: nobody read it for ${IDLE_MS / 1_000} s, it was closed, or the node was started again. The data are untouched; begin with STEPRAFT SNAPSHOT OPEN again.`)
+  refusal(
+    "SNAPSHOTGONE",
+    `no image ${id} is open here: nobody read it for ${IDLE_MS / 1_000} s, it was closed, or the node was started again. The data are untouched; begin with STEPRAFT SNAPSHOT OPEN again.`,
+  )
 
 export const makeBackups = ({ machine, cluster, node, voters, surroundings }: BackupsOptions): RunningBackups => {
   const images = new Map<string, { readonly image: SnapshotImage; alarm: Alarm; reading: number }>()
@@ -40,7 +43,11 @@ export const makeBackups = ({ machine, cluster, node, voters, surroundings }: Ba
   const idle = (id: string): Alarm => surroundings.after(IDLE_MS, () => void close(id).catch(() => undefined))
   return {
     open: async () => {
-      if (stopped || images.size + opening >= MOST) return refusal("BUSY", `${MOST} backups are being taken from this node already. Wait for one to end, or ask another node.`)
+      if (stopped || images.size + opening >= MOST)
+        return refusal(
+          "BUSY",
+          `${MOST} backups are being taken from this node already. Wait for one to end, or ask another node.`,
+        )
       opening += 1
       try {
         const image = await machine.openBackup()
@@ -67,7 +74,10 @@ export const makeBackups = ({ machine, cluster, node, voters, surroundings }: Ba
         return { type: "array", items: [{ type: "integer", value: last ? 1 : 0 }, bulk(bytes)] }
       } catch (error) {
         await close(id).catch(() => undefined)
-        return refusal("SNAPSHOTGONE", `${reasonOf(error)} Begin with STEPRAFT SNAPSHOT OPEN again, or ask another node.`)
+        return refusal(
+          "SNAPSHOTGONE",
+          `${reasonOf(error)} Begin with STEPRAFT SNAPSHOT OPEN again, or ask another node.`,
+        )
       } finally {
         held.reading -= 1
         if (held.reading === 0 && images.has(id)) held.alarm = idle(id)

@@ -31,10 +31,18 @@ interface Serving {
 }
 
 /** The driver, the service on it, and the gate that clients come through once this node is a member. */
-export const build = ({ config, advertise, journal, alive, gate, log, status, setMembers, setBackups, failed }: Serving, { storage, transport, machine, position }: Foundation<KvMachine>): Built & { readonly machine: KvMachine } => {
+export const build = (
+  { config, advertise, journal, alive, gate, log, status, setMembers, setBackups, failed }: Serving,
+  { storage, transport, machine, position }: Foundation<KvMachine>,
+): Built & { readonly machine: KvMachine } => {
   const { self } = storage.identity
   const driver = driverFrom({
-    self, settings: config.settings, storage, transport, machine, position,
+    self,
+    settings: config.settings,
+    storage,
+    transport,
+    machine,
+    position,
     random: () => randomInt(2 ** 32) / 2 ** 32,
     onFatal: (cause) => {
       alive.failed = cause.message
@@ -44,13 +52,30 @@ export const build = ({ config, advertise, journal, alive, gate, log, status, se
     ...(journal === undefined ? {} : { journal }),
   })
   const service = makeService({
-    driver, machine, owner: `${NODE_OWNER}${self.name}:${self.incarnation}`, settings: config.service, status, leader: gate.leader, log: (message) => log("error", message),
+    driver,
+    machine,
+    owner: `${NODE_OWNER}${self.name}:${self.incarnation}`,
+    settings: config.service,
+    status,
+    leader: gate.leader,
+    log: (message) => log("error", message),
   })
   const members = makeMembers({
-    driver, transport, surroundings: realSurroundings, address: advertise === "" ? null : advertise, cluster: () => storage.identity.cluster, report: (text) => log("info", text),
+    driver,
+    transport,
+    surroundings: realSurroundings,
+    address: advertise === "" ? null : advertise,
+    cluster: () => storage.identity.cluster,
+    report: (text) => log("info", text),
   })
   setMembers(members)
-  const backups = makeBackups({ machine, cluster: () => storage.identity.cluster, node: config.id, voters: () => configurationOf(driver.state()).voters.map(({ name }) => name), surroundings: realSurroundings })
+  const backups = makeBackups({
+    machine,
+    cluster: () => storage.identity.cluster,
+    node: config.id,
+    voters: () => configurationOf(driver.state()).voters.map(({ name }) => name),
+    surroundings: realSurroundings,
+  })
   setBackups(backups)
   const stopScrubbing = keepScrubbed(machine, log)
   // An amnesiac serves nothing until a configuration names it.

@@ -19,7 +19,11 @@ const Whole = Schema.Union([Schema.Int, Schema.FiniteFromString.pipe(Schema.chec
 /** What a timer can wait for. */
 const Millis = Whole.pipe(Schema.check(Schema.isLessThanOrEqualTo(2 ** 31 - 1, { expected: "at most 2147483647 ms" })))
 const Switch = Schema.Union([Schema.Boolean, Schema.Literals(["true", "false", "yes", "no", "1", "0"])])
-const Name = Schema.String.pipe(Schema.check(Schema.makeFilter(isMemberName, { expected: "a name of letters, digits, dots, dashes and underscores" })))
+const Name = Schema.String.pipe(
+  Schema.check(
+    Schema.makeFilter(isMemberName, { expected: "a name of letters, digits, dots, dashes and underscores" }),
+  ),
+)
 const WILDCARD: ReadonlySet<string> = new Set(["0.0.0.0", "::"])
 const HostPort = Schema.String.pipe(Schema.check(Schema.isPattern(ADDRESS, { expected: "an address as host:port" })))
 const Peers = Schema.Union([Schema.String, Schema.Record(Schema.String, Schema.String)])
@@ -92,8 +96,10 @@ export interface NodeConfig {
 }
 
 /** The environment variable of a setting: electionMin is STEPRAFT_ELECTION_MIN. */
-export const variableOf = (setting: Setting): string => `STEPRAFT_${setting.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
-export const flagOf = (setting: Setting): string => `--${setting.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+export const variableOf = (setting: Setting): string =>
+  `STEPRAFT_${setting.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
+export const flagOf = (setting: Setting): string =>
+  `--${setting.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 
 export interface ConfigSources {
   /** As parsed by the command line; undefined where a flag was not given. */
@@ -104,7 +110,8 @@ export interface ConfigSources {
 }
 
 const readFile = (path: string): Readonly<Record<string, unknown>> => {
-  const wrong = (found: string, reason: string): InvalidConfig => new InvalidConfig({ field: "the configuration file", source: path, found, reason })
+  const wrong = (found: string, reason: string): InvalidConfig =>
+    new InvalidConfig({ field: "the configuration file", source: path, found, reason })
   let text: string
   try {
     text = readFileSync(path, "utf8")
@@ -117,11 +124,17 @@ const readFile = (path: string): Readonly<Record<string, unknown>> => {
   } catch (error) {
     throw wrong("not JSON", error instanceof Error ? error.message : String(error))
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw wrong(JSON.stringify(value), "it must be an object of settings")
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw wrong(JSON.stringify(value), "it must be an object of settings")
   for (const key of Object.keys(value)) {
     if (key in fields) continue
     const near = nearest(key, settingNames)
-    throw new InvalidConfig({ field: key, source: path, found: "unknown", reason: near === null ? `the settings are ${settingNames.join(", ")}` : `did you mean ${near}?` })
+    throw new InvalidConfig({
+      field: key,
+      source: path,
+      found: "unknown",
+      reason: near === null ? `the settings are ${settingNames.join(", ")}` : `did you mean ${near}?`,
+    })
   }
   return value as Readonly<Record<string, unknown>>
 }
@@ -136,7 +149,14 @@ const distance = (from: string, to: string): number => {
     for (let j = 1; j <= to.length; j++) {
       const same = from[i - 1] === to[j - 1]
       const swapped = i > 1 && j > 1 && from[i - 1] === to[j - 2] && from[i - 2] === to[j - 1]
-      row.push(Math.min((last[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1, (last[j - 1] ?? 0) + (same ? 0 : 1), swapped ? (before[j - 2] ?? 0) + 1 : Infinity))
+      row.push(
+        Math.min(
+          (last[j] ?? 0) + 1,
+          (row[j - 1] ?? 0) + 1,
+          (last[j - 1] ?? 0) + (same ? 0 : 1),
+          swapped ? (before[j - 2] ?? 0) + 1 : Infinity,
+        ),
+      )
     }
     before = last
   }
@@ -145,13 +165,17 @@ const distance = (from: string, to: string): number => {
 /** The name that was probably meant; null if none is near. */
 const nearest = (word: string, names: readonly string[]): string | null => {
   const plain = (name: string): string => name.toLowerCase().replaceAll(/[_-]/g, "")
-  const [best] = names.map((name) => ({ name, far: distance(plain(word), plain(name)) })).toSorted((a, b) => a.far - b.far)
+  const [best] = names
+    .map((name) => ({ name, far: distance(plain(word), plain(name)) }))
+    .toSorted((a, b) => a.far - b.far)
   return best !== undefined && best.far <= Math.max(1, Math.floor(plain(word).length / 4)) ? best.name : null
 }
 
 const PREFIX = "STEPRAFT_"
 /** Not settings, but ours: how a node is run, and what the tests are told. */
-const OTHERS: ReadonlySet<string> = new Set(["STOP_WITH_STDIN", "ALL", "SOAK", "KEEP", "GOLDEN", "TEST_CLOCKS"].map((name) => `${PREFIX}${name}`))
+const OTHERS: ReadonlySet<string> = new Set(
+  ["STOP_WITH_STDIN", "ALL", "SOAK", "KEEP", "GOLDEN", "TEST_CLOCKS"].map((name) => `${PREFIX}${name}`),
+)
 const unknownVariables = (env: Readonly<Record<string, string | undefined>>): readonly string[] => {
   const known = new Set(settingNames.map(variableOf))
   return Object.keys(env).filter((name) => name.startsWith(PREFIX) && !known.has(name) && !OTHERS.has(name))
@@ -160,7 +184,13 @@ const unknownVariables = (env: Readonly<Record<string, string | undefined>>): re
 const refuseMisspelt = (env: Readonly<Record<string, string | undefined>>): void => {
   for (const name of unknownVariables(env)) {
     const near = nearest(name.slice(PREFIX.length), settingNames)
-    if (near !== null) throw new InvalidConfig({ field: name, source: "the environment", found: "unknown", reason: `did you mean ${variableOf(near as Setting)}?` })
+    if (near !== null)
+      throw new InvalidConfig({
+        field: name,
+        source: "the environment",
+        found: "unknown",
+        reason: `did you mean ${variableOf(near as Setting)}?`,
+      })
   }
 }
 /** Others may be somebody else's (a container platform makes STEPRAFT_PORT of a service of that name): a word for the log, or null. */
@@ -169,30 +199,44 @@ export const strangeVariables = (env: Readonly<Record<string, string | undefined
   return found.length === 0 ? null : `${found.join(", ")} in the environment: no setting of a node, not looked at`
 }
 
-const gather = ({ flags, env = process.env, file }: ConfigSources): Map<Setting, { readonly value: unknown; readonly source: string }> => {
+const gather = ({
+  flags,
+  env = process.env,
+  file,
+}: ConfigSources): Map<Setting, { readonly value: unknown; readonly source: string }> => {
   refuseMisspelt(env)
   const fromFile = file === undefined ? {} : readFile(file)
   const found = new Map<Setting, { readonly value: unknown; readonly source: string }>()
   for (const setting of settingNames) {
     const variable = variableOf(setting)
     // A switch that was not given is false, and then the next source is asked.
-    if (flags[setting] !== undefined && flags[setting] !== null && flags[setting] !== false) found.set(setting, { value: flags[setting], source: flagOf(setting) })
+    if (flags[setting] !== undefined && flags[setting] !== null && flags[setting] !== false)
+      found.set(setting, { value: flags[setting], source: flagOf(setting) })
     else if (env[variable] !== undefined) found.set(setting, { value: env[variable], source: variable })
     else if (fromFile[setting] !== undefined) found.set(setting, { value: fromFile[setting], source: file ?? "" })
   }
   return found
 }
 
-const isOn = (value: typeof Switch.Type | undefined): boolean => value === true || value === "true" || value === "yes" || value === "1"
+const isOn = (value: typeof Switch.Type | undefined): boolean =>
+  value === true || value === "true" || value === "yes" || value === "1"
 
 const decode = (sources: ConfigSources): NodeConfig => {
   const found = gather(sources)
   const invalid = (field: Setting, reason: string): InvalidConfig => {
     const given = found.get(field)
-    if (given === undefined) return new InvalidConfig({ field, source: `${flagOf(field)}, ${variableOf(field)} or the configuration file`, found: "missing", reason: "a node cannot run without it" })
+    if (given === undefined)
+      return new InvalidConfig({
+        field,
+        source: `${flagOf(field)}, ${variableOf(field)} or the configuration file`,
+        found: "missing",
+        reason: "a node cannot run without it",
+      })
     return new InvalidConfig({ field, source: given.source, found: JSON.stringify(given.value), reason })
   }
-  const decoded = Schema.decodeUnknownResult(Given)(Object.fromEntries(Array.from(found, ([setting, { value }]) => [setting, value])))
+  const decoded = Schema.decodeUnknownResult(Given)(
+    Object.fromEntries(Array.from(found, ([setting, { value }]) => [setting, value])),
+  )
   if (Result.isFailure(decoded)) {
     const text = decoded.failure.message
     const field = settingNames.find((setting) => text.includes(`["${setting}"]`)) ?? "id"
@@ -205,7 +249,10 @@ const decode = (sources: ConfigSources): NodeConfig => {
     return parsed
   }
   const peers: Record<string, Address> = {}
-  const listed = typeof given.peers === "string" ? given.peers.split(",").filter((part) => part.trim() !== "") : Object.entries(given.peers ?? {}).map(([name, at]) => `${name}=${at}`)
+  const listed =
+    typeof given.peers === "string"
+      ? given.peers.split(",").filter((part) => part.trim() !== "")
+      : Object.entries(given.peers ?? {}).map(([name, at]) => `${name}=${at}`)
   for (const part of listed) {
     const at = part.indexOf("=")
     const name = part.slice(0, at).trim()
@@ -217,22 +264,70 @@ const decode = (sources: ConfigSources): NodeConfig => {
   const own = peers[given.id]
   delete peers[given.id]
   const everywhere = WILDCARD.has(address("client").host)
-  if (everywhere && own === undefined && given.advertise === undefined) throw invalid("client", "others cannot be told to find this node there: give the address that they can reach as advertise")
+  if (everywhere && own === undefined && given.advertise === undefined)
+    throw invalid(
+      "client",
+      "others cannot be told to find this node there: give the address that they can reach as advertise",
+    )
 
-  const settings: Settings = { ...defaultSettings, ...picked(given, ["heartbeat", "electionMin", "electionMax", "disconnectMax", "diskStallTimeout", "maxEntryBytes", "maxUncommittedBytes", "snapshotBytes", "trailingLogBytes"]) }
-  if (settings.electionMin < 2 * settings.heartbeat) throw invalid(found.has("electionMin") ? "electionMin" : "heartbeat", `electionMin (${settings.electionMin}) must be at least twice heartbeat (${settings.heartbeat}), or followers give up a leader that is well`)
-  if (settings.electionMax < settings.electionMin) throw invalid(found.has("electionMax") ? "electionMax" : "electionMin", `electionMax (${settings.electionMax}) must not be below electionMin (${settings.electionMin})`)
-  const service: Partial<ServiceSettings> = { maxEntryBytes: settings.maxEntryBytes, maxWaitingBytes: Math.max(defaultServiceSettings.maxWaitingBytes, 2 * settings.maxEntryBytes), ...picked(given, ["writeTimeout", "readTimeout"]) }
-  if (given.clientMemory !== undefined && given.clientMemory < 4 * settings.maxEntryBytes) throw invalid("clientMemory", `it must be at least four times maxEntryBytes (${settings.maxEntryBytes}), or large commands are refused for want of room`)
-  const space = given.lowWater === undefined && given.highWater === undefined ? null : { lowWater: given.lowWater ?? Math.floor((given.highWater ?? 0) / 2), highWater: given.highWater ?? 2 * (given.lowWater ?? 0) }
+  const settings: Settings = {
+    ...defaultSettings,
+    ...picked(given, [
+      "heartbeat",
+      "electionMin",
+      "electionMax",
+      "disconnectMax",
+      "diskStallTimeout",
+      "maxEntryBytes",
+      "maxUncommittedBytes",
+      "snapshotBytes",
+      "trailingLogBytes",
+    ]),
+  }
+  if (settings.electionMin < 2 * settings.heartbeat)
+    throw invalid(
+      found.has("electionMin") ? "electionMin" : "heartbeat",
+      `electionMin (${settings.electionMin}) must be at least twice heartbeat (${settings.heartbeat}), or followers give up a leader that is well`,
+    )
+  if (settings.electionMax < settings.electionMin)
+    throw invalid(
+      found.has("electionMax") ? "electionMax" : "electionMin",
+      `electionMax (${settings.electionMax}) must not be below electionMin (${settings.electionMin})`,
+    )
+  const service: Partial<ServiceSettings> = {
+    maxEntryBytes: settings.maxEntryBytes,
+    maxWaitingBytes: Math.max(defaultServiceSettings.maxWaitingBytes, 2 * settings.maxEntryBytes),
+    ...picked(given, ["writeTimeout", "readTimeout"]),
+  }
+  if (given.clientMemory !== undefined && given.clientMemory < 4 * settings.maxEntryBytes)
+    throw invalid(
+      "clientMemory",
+      `it must be at least four times maxEntryBytes (${settings.maxEntryBytes}), or large commands are refused for want of room`,
+    )
+  const space =
+    given.lowWater === undefined && given.highWater === undefined
+      ? null
+      : {
+          lowWater: given.lowWater ?? Math.floor((given.highWater ?? 0) / 2),
+          highWater: given.highWater ?? 2 * (given.lowWater ?? 0),
+        }
   return {
     id: given.id,
     dataDir: given.data,
     client: address("client"),
     peer: address("peer"),
     http: given.http === undefined ? null : address("http"),
-    advertise: given.advertise !== undefined ? address("advertise") : everywhere && own !== undefined ? { host: own.host, port: address("client").port } : null,
-    advertisePeer: given.advertisePeer === "none" ? "" : (given.advertisePeer ?? (own === undefined ? (WILDCARD.has(address("peer").host) ? "" : null) : addressText(own))),
+    advertise:
+      given.advertise !== undefined
+        ? address("advertise")
+        : everywhere && own !== undefined
+          ? { host: own.host, port: address("client").port }
+          : null,
+    advertisePeer:
+      given.advertisePeer === "none"
+        ? ""
+        : (given.advertisePeer ??
+          (own === undefined ? (WILDCARD.has(address("peer").host) ? "" : null) : addressText(own))),
     peers,
     redirect: isOn(given.redirect),
     bootstrap: isOn(given.bootstrap),
@@ -249,7 +344,10 @@ const decode = (sources: ConfigSources): NodeConfig => {
   }
 }
 
-const picked = <K extends Setting>(given: Partial<Record<K, number>>, names: readonly K[]): Partial<Record<K, number>> => {
+const picked = <K extends Setting>(
+  given: Partial<Record<K, number>>,
+  names: readonly K[],
+): Partial<Record<K, number>> => {
   const out: Partial<Record<K, number>> = {}
   for (const name of names) {
     const value = given[name]

@@ -1,28 +1,85 @@
 /** What keeps a node from running. Each message says what happened, what was kept and what to do next. */
 import * as Data from "effect/Data"
 import {
-  codeOf, DirectoryGone, DirectoryLocked, IdentityUnreadable, LogCorrupted, LogCutShort, SegmentMissing, WrongCluster, WrongFormat, WrongNode, type StorageError,
+  codeOf,
+  DirectoryGone,
+  DirectoryLocked,
+  IdentityUnreadable,
+  LogCorrupted,
+  LogCutShort,
+  SegmentMissing,
+  WrongCluster,
+  WrongFormat,
+  WrongNode,
+  type StorageError,
 } from "../../interpreters/file/index.ts"
 import { NodeHalted } from "../../interpreters/driver/index.ts"
-import { BootstrapRefused, type HttpUnavailable, LostTail, type NodeFailed, type StateUnusable, StateWithoutLog } from "../../interpreters/node/index.ts"
+import {
+  BootstrapRefused,
+  type HttpUnavailable,
+  LostTail,
+  type NodeFailed,
+  type StateUnusable,
+  StateWithoutLog,
+} from "../../interpreters/node/index.ts"
 import type { TcpError } from "../../interpreters/tcp/index.ts"
 import { MachineLocked, MachineOutdated, type MachineError } from "../machine/leveldb/errors.ts"
 import type { ServerError } from "../server/index.ts"
 
 /** `field` is the setting that is wrong, `source` where it was given. */
-export class InvalidConfig extends Data.TaggedError("InvalidConfig")<{ readonly field: string; readonly source: string; readonly found: string; readonly reason: string }> {
+export class InvalidConfig extends Data.TaggedError("InvalidConfig")<{
+  readonly field: string
+  readonly source: string
+  readonly found: string
+  readonly reason: string
+}> {
   override get message(): string {
     return `${this.field} (given by ${this.source}) is ${this.found}: ${this.reason}. Nothing was started.`
   }
 }
-export type NodeError = InvalidConfig | BootstrapRefused | StateWithoutLog | LostTail | StateUnusable | NodeFailed | StorageError | TcpError | HttpUnavailable | MachineError | ServerError
+export type NodeError =
+  | InvalidConfig
+  | BootstrapRefused
+  | StateWithoutLog
+  | LostTail
+  | StateUnusable
+  | NodeFailed
+  | StorageError
+  | TcpError
+  | HttpUnavailable
+  | MachineError
+  | ServerError
 
 const lasting = [
-  InvalidConfig, BootstrapRefused, StateWithoutLog, LostTail, DirectoryLocked, WrongNode, WrongCluster, WrongFormat, IdentityUnreadable, SegmentMissing, LogCorrupted, LogCutShort,
-  MachineLocked, MachineOutdated,
+  InvalidConfig,
+  BootstrapRefused,
+  StateWithoutLog,
+  LostTail,
+  DirectoryLocked,
+  WrongNode,
+  WrongCluster,
+  WrongFormat,
+  IdentityUnreadable,
+  SegmentMissing,
+  LogCorrupted,
+  LogCutShort,
+  MachineLocked,
+  MachineOutdated,
 ]
 /** What the system says no to until somebody changes it. */
-const refusals: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR", "EISDIR", "ENAMETOOLONG", "ELOOP"])
+const refusals: ReadonlySet<string> = new Set([
+  "EACCES",
+  "EPERM",
+  "EROFS",
+  "ENOTDIR",
+  "EISDIR",
+  "ENAMETOOLONG",
+  "ELOOP",
+])
 /** No restart mends it: somebody must do what the message says. A directory that is gone would be made anew, and stand in the way of the old one. */
 export const isLasting = (error: NodeError): boolean =>
-  lasting.some((kind) => error instanceof kind) || ("cause" in error && (error.cause instanceof NodeHalted || error.cause instanceof DirectoryGone || refusals.has(codeOf(error.cause) ?? "")))
+  lasting.some((kind) => error instanceof kind) ||
+  ("cause" in error &&
+    (error.cause instanceof NodeHalted ||
+      error.cause instanceof DirectoryGone ||
+      refusals.has(codeOf(error.cause) ?? "")))

@@ -3,7 +3,10 @@ import * as Effect from "effect/Effect"
 import type { NodeError } from "./errors.ts"
 
 /** Once, whenever it happens: before anybody asks, or while somebody waits. */
-export const makeFailure = (): { readonly fail: (error: NodeError) => void; readonly effect: Effect.Effect<never, NodeError> } => {
+export const makeFailure = (): {
+  readonly fail: (error: NodeError) => void
+  readonly effect: Effect.Effect<never, NodeError>
+} => {
   let failed: NodeError | null = null
   const waiting = new Set<(error: NodeError) => void>()
   return {

@@ -1,4 +1,12 @@
-export { decodeConfig, flagOf, settingNames, variableOf, type ConfigSources, type NodeConfig, type Setting } from "./config.ts"
+export {
+  decodeConfig,
+  flagOf,
+  settingNames,
+  variableOf,
+  type ConfigSources,
+  type NodeConfig,
+  type Setting,
+} from "./config.ts"
 export { BootstrapRefused, makeLog, NodeFailed, StateWithoutLog } from "../../interpreters/node/index.ts"
 export { InvalidConfig, isLasting, type NodeError } from "./errors.ts"
 export { launchEnvironment, threadAdvice } from "./launch.ts"

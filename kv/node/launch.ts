@@ -5,8 +5,13 @@
  */
 const THREADS = 16
 
-export const launchEnvironment = (env: Readonly<NodeJS.ProcessEnv> = process.env): NodeJS.ProcessEnv => ({ ...env, UV_THREADPOOL_SIZE: String(THREADS) })
+export const launchEnvironment = (env: Readonly<NodeJS.ProcessEnv> = process.env): NodeJS.ProcessEnv => ({
+  ...env,
+  UV_THREADPOOL_SIZE: String(THREADS),
+})
 
 /** null if the process was started well. */
 export const threadAdvice = (env: Readonly<NodeJS.ProcessEnv> = process.env): string | null =>
-  Number(env["UV_THREADPOOL_SIZE"] ?? 4) >= THREADS ? null : `start this process with UV_THREADPOOL_SIZE=${THREADS} in its environment: with fewer threads a busy database can hold up the log`
+  Number(env["UV_THREADPOOL_SIZE"] ?? 4) >= THREADS
+    ? null
+    : `start this process with UV_THREADPOOL_SIZE=${THREADS} in its environment: with fewer threads a busy database can hold up the log`

@@ -8,7 +8,13 @@ export const makeStoreMetrics = (machine: () => KvMachine | null): (() => readon
   let asking: Promise<void> | null = null
   const ask = (store: KvMachine): void => {
     // An estimate that cannot be had just now (the data are being replaced) stays what it was.
-    asking ??= store.dataBytes().then((bytes) => void (size = bytes), () => undefined).finally(() => (asking = null))
+    asking ??= store
+      .dataBytes()
+      .then(
+        (bytes) => void (size = bytes),
+        () => undefined,
+      )
+      .finally(() => (asking = null))
   }
   return () => {
     const store = machine()
@@ -23,7 +29,11 @@ export const makeStoreMetrics = (machine: () => KvMachine | null): (() => readon
       gauge("db_sessions", "Open sessions of clients and nodes.", stats.sessions),
       gauge("db_kept_reply_bytes", "Replies kept for copies of commands.", stats.keptReplyBytes),
       gauge("db_pinned_images", "Snapshots that are being sent.", stats.pinnedImages),
-      counter("db_internal_errors_total", "Commands that ended in an exception while they were executed: a bug, told in the log.", stats.internalErrors),
+      counter(
+        "db_internal_errors_total",
+        "Commands that ended in an exception while they were executed: a bug, told in the log.",
+        stats.internalErrors,
+      ),
     ]
   }
 }

@@ -47,14 +47,21 @@ export interface RunningNode {
 }
 
 /** Who holds the port may hold the directory too: then that is the reason, for another port would not help. */
-const lockedOr = (directory: string, files: Files, error: ServerError): Effect.Effect<never, ServerError | DirectoryLocked> =>
+const lockedOr = (
+  directory: string,
+  files: Files,
+  error: ServerError,
+): Effect.Effect<never, ServerError | DirectoryLocked> =>
   Effect.tryPromise({
     try: () => takeLock(files, directory).then((lock) => lock.release()),
     catch: (cause) => (cause instanceof DirectoryLocked ? cause : error),
   }).pipe(Effect.andThen(Effect.fail(error)))
 
 /** Runs until its scope closes; `failure` tells when the node itself cannot go on. */
-export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effect.Effect<RunningNode, NodeError, Scope.Scope> =>
+export const serveNode = (
+  config: NodeConfig,
+  options: ServeOptions = {},
+): Effect.Effect<RunningNode, NodeError, Scope.Scope> =>
   Effect.gen(function* () {
     const log = options.log ?? makeLog({ node: config.id, json: config.logJson, least: config.logLevel })
     const failure = makeFailure()
@@ -83,43 +90,98 @@ export const serveNode = (config: NodeConfig, options: ServeOptions = {}): Effec
       failure.fail(error)
     }
     // Clients first: while the log is read, which may take long, the node says so.
-    const places = placesFor(descriptorLimit(), Object.keys(config.peers).length, options.limits?.reservedClients ?? defaultLimits.reservedClients, config.maxClients ?? defaultLimits.maxClients)
+    const places = placesFor(
+      descriptorLimit(),
+      Object.keys(config.peers).length,
+      options.limits?.reservedClients ?? defaultLimits.reservedClients,
+      config.maxClients ?? defaultLimits.maxClients,
+    )
     if (places.advice !== null) log("warn", places.advice)
     const server = yield* makeServer({
-      host: config.client.host, port, service: gate, redirect: config.redirect,
-      limits: { maxEntryBytes: config.settings.maxEntryBytes, maxClients: places.clients, idleMs: config.clientIdleTimeout ?? 0, ...(config.clientMemory === null ? {} : { memoryBytes: config.clientMemory }), ...options.limits },
+      host: config.client.host,
+      port,
+      service: gate,
+      redirect: config.redirect,
+      limits: {
+        maxEntryBytes: config.settings.maxEntryBytes,
+        maxClients: places.clients,
+        idleMs: config.clientIdleTimeout ?? 0,
+        ...(config.clientMemory === null ? {} : { memoryBytes: config.clientMemory }),
+        ...options.limits,
+      },
       log: (message) => log("warn", message),
     }).pipe(Effect.catch((error) => lockedOr(join(config.dataDir, "log"), options.files ?? nodeFiles, error)))
     port = server.port
 
     let machine: KvMachine | null = null
     const storeMetrics = makeStoreMetrics(() => machine)
-    const { storage, address, join: joined } = yield* openServer(alive, {
-      data: config.dataDir, peers: config.peers, advertise, settings: config.settings, bootstrap: config.bootstrap, clientAddress: addressText(advertised(config, port)), log, failed,
-      http: config.http, metrics: () => [...server.metrics(), ...storeMetrics()],
+    const {
+      storage,
+      address,
+      join: joined,
+    } = yield* openServer(alive, {
+      data: config.dataDir,
+      peers: config.peers,
+      advertise,
+      settings: config.settings,
+      bootstrap: config.bootstrap,
+      clientAddress: addressText(advertised(config, port)),
+      log,
+      failed,
+      http: config.http,
+      metrics: () => [...server.metrics(), ...storeMetrics()],
       ...(options.files === undefined ? {} : { files: options.files }),
       ...(config.space === null ? {} : { space: config.space }),
       ...(config.segmentBytes === null ? {} : { segmentBytes: config.segmentBytes }),
       openMachine: ({ cluster, directory, whole }) =>
         openMachine({
-          directory, cluster, node: config.id,
+          directory,
+          cluster,
+          node: config.id,
           report: (text) => log("warn", text),
           checking: (bytes, of) => {
             alive.phase = { doing: "checking", bytes, of }
           },
           ...(config.sessionIdle === null ? {} : { sessionIdle: config.sessionIdle }),
           ...(whole
-            ? { startOver: (damage: MachineDamaged, kept: string) => log("warn", `${damage.found}: the data of this node are lost. Its log holds every entry from the first on, so the data are made anew from it, starting at 0; what was found is kept in ${kept} until that happens again. Check the disk.`) }
+            ? {
+                startOver: (damage: MachineDamaged, kept: string) =>
+                  log(
+                    "warn",
+                    `${damage.found}: the data of this node are lost. Its log holds every entry from the first on, so the data are made anew from it, starting at 0; what was found is kept in ${kept} until that happens again. Check the disk.`,
+                  ),
+              }
             : {}),
         }),
-      build: (on) => build({ config, advertise, journal: options.journal, alive, gate, log, status, setMembers: (now) => (members = now), setBackups: (now) => (backups = now), failed }, on),
+      build: (on) =>
+        build(
+          {
+            config,
+            advertise,
+            journal: options.journal,
+            alive,
+            gate,
+            log,
+            status,
+            setMembers: (now) => (members = now),
+            setBackups: (now) => (backups = now),
+            failed,
+          },
+          on,
+        ),
     })
     const place = joined.pipe(Effect.tap((built) => Effect.sync(() => (machine = built.machine))))
     if (storage.identity.cluster === null) {
       // Forming takes as long as it takes; meanwhile the node answers for itself.
       yield* place.pipe(
         Effect.catch((error) => Effect.sync(() => failure.fail(error))),
-        Effect.catchDefect((defect) => Effect.sync(() => failure.fail(new NodeFailed({ node: config.id, cause: defect instanceof Error ? defect : new Error(String(defect)) })))),
+        Effect.catchDefect((defect) =>
+          Effect.sync(() =>
+            failure.fail(
+              new NodeFailed({ node: config.id, cause: defect instanceof Error ? defect : new Error(String(defect)) }),
+            ),
+          ),
+        ),
         Effect.forkScoped({ startImmediately: true }),
       )
     } else if (storage.refused === null) yield* place

@@ -7,7 +7,12 @@ const DAY = 86_400_000
 const JITTER = 0.25
 
 /** Damage is handled by the machine; here it is only logged. Returns a function that stops it. */
-export const keepScrubbed = (machine: Pick<KvMachine, "scrub">, log: Logger, every = DAY, random: () => number = Math.random): (() => void) => {
+export const keepScrubbed = (
+  machine: Pick<KvMachine, "scrub">,
+  log: Logger,
+  every = DAY,
+  random: () => number = Math.random,
+): (() => void) => {
   let timer: NodeJS.Timeout | null = null
   let stopped = false
   const scrub = async (): Promise<void> => {
@@ -17,8 +22,13 @@ export const keepScrubbed = (machine: Pick<KvMachine, "scrub">, log: Logger, eve
       if (stopped) return
       const took = `${((performance.now() - from) / 1000).toFixed(1)} s`
       if (result === null) log("info", "scrub: there were no data to read, or they were replaced meanwhile")
-      else if (result.found === null) log("info", `scrub: ${(result.bytes / 1e6).toFixed(1)} MB of data read in ${took}, every checksum fits`)
-      else log("error", `scrub: the data of this node are damaged: ${result.found}. Nothing from there is served any more. Check the disk.`)
+      else if (result.found === null)
+        log("info", `scrub: ${(result.bytes / 1e6).toFixed(1)} MB of data read in ${took}, every checksum fits`)
+      else
+        log(
+          "error",
+          `scrub: the data of this node are damaged: ${result.found}. Nothing from there is served any more. Check the disk.`,
+        )
     } catch (error) {
       log("warn", `scrub: the data could not be read: ${error instanceof Error ? error.message : String(error)}`)
     }

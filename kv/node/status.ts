@@ -5,13 +5,21 @@ import type { NodeStatus, Reply } from "../types.ts"
 import type { NodeConfig } from "./config.ts"
 
 /** The address at which clients reach a node that listens on this port. */
-export const advertised = (config: NodeConfig, port: number): Address => config.advertise ?? { host: config.client.host, port }
+export const advertised = (config: NodeConfig, port: number): Address =>
+  config.advertise ?? { host: config.client.host, port }
 
-export const nodeStatusOf = (alive: Alive, client: Address): NodeStatus => ({ ...statusOf(alive), client: addressText(client) })
+export const nodeStatusOf = (alive: Alive, client: Address): NodeStatus => ({
+  ...statusOf(alive),
+  client: addressText(client),
+})
 
 /** The reply to a command while the node serves no data. */
 export const refusalOf = (alive: Alive): Reply => {
   const health = healthOf(factsOf(alive))
   const loading = isLoading(health)
-  return { type: "error", code: loading ? "LOADING" : "NOLEADER", text: `${health.text.replace(/\.$/, "")}. Nothing was executed: ask another node${loading ? ", or wait" : ""}.` }
+  return {
+    type: "error",
+    code: loading ? "LOADING" : "NOLEADER",
+    text: `${health.text.replace(/\.$/, "")}. Nothing was executed: ask another node${loading ? ", or wait" : ""}.`,
+  }
 }

@@ -56,7 +56,13 @@ export interface Client {
 
 export const noWatches = (): Watching => ({ watches: new Map(), weight: 0, failed: false })
 
-export const newClient = (id: number, address: string, localAddress: string, now: number, reserved = false): Client => ({
+export const newClient = (
+  id: number,
+  address: string,
+  localAddress: string,
+  now: number,
+  reserved = false,
+): Client => ({
   id,
   address,
   localAddress,

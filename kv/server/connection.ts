@@ -210,7 +210,8 @@ export class Connection implements Job, Account {
   private weigh(): void {
     if (this.closed) return
     const { transaction, watching } = this.client
-    const held = this.parser.weight + this.queue.bytes + this.output.buffered + this.reading.reserved + (this.pieces?.bytes ?? 0)
+    const held =
+      this.parser.weight + this.queue.bytes + this.output.buffered + this.reading.reserved + (this.pieces?.bytes ?? 0)
     this.shared.host.budget.weigh(this, baseWeight + held + watching.weight + (transaction?.weight ?? 0))
   }
 
@@ -255,15 +256,20 @@ export class Connection implements Job, Account {
     const { client } = this
     const words = request instanceof RequestTooLarge ? [] : request
     const known = this.shared.host.table.find(words[0])
-    const answer = request instanceof RequestTooLarge ? unread(this.context, request) : begin(this.context, known, words, this.parser)
+    const answer =
+      request instanceof RequestTooLarge
+        ? unread(this.context, request)
+        : begin(this.context, known, words, this.parser)
     const silent = !client.settling && (answer === unsaid || client.replies === "off" || client.skip === "this")
     client.skip = client.skip === "next" ? "this" : "none"
-    if (client.transaction !== null && !client.transaction.aborted) client.transaction.weight += this.parser.requestWeight
+    if (client.transaction !== null && !client.transaction.aborted)
+      client.transaction.weight += this.parser.requestWeight
     if (answer === "write" || answer === "read") this.add(answer, known, words, null, null, silent)
     else if (answer.type === "work.write") this.add("write", known, words, answer, null, silent)
     else if (answer.type === "work.read") this.add("read", known, words, answer, null, silent)
     else this.answer(answer, silent)
-    const units = known === undefined || typeof known.does === "string" || known.flags.includes("fast") ? 1 : unitsPerLook
+    const units =
+      known === undefined || typeof known.does === "string" || known.flags.includes("fast") ? 1 : unitsPerLook
     return units + wordUnits(words)
   }
 
@@ -274,15 +280,38 @@ export class Connection implements Job, Account {
     } else if (!silent) this.emit(reply, this.client.protocol, false)
   }
 
-  private add(kind: Slot["kind"], known: Known | undefined, words: Words, work: Work | null, reply: Reply | null, silent: boolean): void {
+  private add(
+    kind: Slot["kind"],
+    known: Known | undefined,
+    words: Words,
+    work: Work | null,
+    reply: Reply | null,
+    silent: boolean,
+  ): void {
     const { client } = this
     const bytes = this.parser.requestWeight + (work?.type === "work.write" ? (work.weight ?? 0) : 0)
     const gated = work === null ? client.consistency === "linearizable" : work.type === "work.read" && work.barrier
     const returns = kind === "write" && mayReturnMuch(known, words)
     const { protocol } = client
     this.queue.add({
-      at: this.queue.place(), kind, known, words, work, protocol, silent, bytes, gated, returns,
-      cost: null, gate: null, askedEarly: false, large: false, reply, since: performance.now(), over: false, next: null,
+      at: this.queue.place(),
+      kind,
+      known,
+      words,
+      work,
+      protocol,
+      silent,
+      bytes,
+      gated,
+      returns,
+      cost: null,
+      gate: null,
+      askedEarly: false,
+      large: false,
+      reply,
+      since: performance.now(),
+      over: false,
+      next: null,
     })
   }
 
@@ -325,7 +354,10 @@ export class Connection implements Job, Account {
   private mayReturn(): boolean {
     if (this.full()) return false
     // The next of their answers looks again.
-    return this.returning === 0 || this.output.buffered + (this.returning + 1) * this.expected <= this.shared.host.limits.softOutputBytes
+    return (
+      this.returning === 0 ||
+      this.output.buffered + (this.returning + 1) * this.expected <= this.shared.host.limits.softOutputBytes
+    )
   }
 
   /** With the reads that it takes along. */
@@ -398,7 +430,8 @@ export class Connection implements Job, Account {
     // Null unless it was already given up together with an earlier one.
     if (slot.reply === null) {
       slot.reply = reply
-      if (reply.type === "error" && reply.code === "UNKNOWN") this.order.abandon(this.queue.abandonBehind(slot, unknownBehind))
+      if (reply.type === "error" && reply.code === "UNKNOWN")
+        this.order.abandon(this.queue.abandonBehind(slot, unknownBehind))
       if (slot !== this.queue.head) this.keep(slot, reply)
     }
     this.deliver()
@@ -443,7 +476,8 @@ export class Connection implements Job, Account {
   }
 
   private emit(reply: Reply, protocol: Slot["protocol"], exec: boolean): void {
-    if (this.output.buffered > this.shared.host.limits.hardOutputBytes) return this.evict(notTaken(this.output.buffered))
+    if (this.output.buffered > this.shared.host.limits.hardOutputBytes)
+      return this.evict(notTaken(this.output.buffered))
     if (exec && reply.type === "null") return encodeNullArray(protocol, this.output)
     const { unsent } = this.output
     try {

@@ -12,7 +12,10 @@ export type Work =
   | {
       readonly type: "work.write"
       /** Answers through `done`, later; or at once by what it returns, and then it has changed nothing and `done` is never called. */
-      readonly start: (done: (reply: Reply) => void, before: ((read: ReadHere) => void) | undefined) => Reply | undefined
+      readonly start: (
+        done: (reply: Reply) => void,
+        before: ((read: ReadHere) => void) | undefined,
+      ) => Reply | undefined
       /** It is executed in the order of the connection's plain writes, and calls `before` as they do. */
       readonly inOrder: boolean
       /** EXEC: its null is an array's. */

@@ -22,7 +22,10 @@ export const broken = (host: Host, words: Words, thrown: unknown): Reply => {
 /** Refused for the sake of all clients together. */
 export const busy = ({ budget }: Host, why: string): Reply => {
   budget.refused++
-  return errorReply("BUSY", `${why}, and the clients of this node together hold ${budget.used} of the ${budget.limit} bytes that they may. Nothing was executed: try again later.`)
+  return errorReply(
+    "BUSY",
+    `${why}, and the clients of this node together hold ${budget.used} of the ${budget.limit} bytes that they may. Nothing was executed: try again later.`,
+  )
 }
 
 const refuse = (context: Context, known: Known, words: Words, parser: RequestParser): Reply | null => {
@@ -45,12 +48,18 @@ const handled = (context: Context, handler: Handler, words: Words): Reply | Work
 const run = (context: Context, known: Known, handler: Handler, words: Words): Reply | Work => {
   const began = performance.now()
   const answer = handled(context, handler, words)
-  if (answer.type !== "work.write" && answer.type !== "work.read") context.host.usage.ran(known, words, answer, (performance.now() - began) * 1000)
+  if (answer.type !== "work.write" && answer.type !== "work.read")
+    context.host.usage.ran(known, words, answer, (performance.now() - began) * 1000)
   return answer
 }
 
 /** Its answer, or its kind if it takes its turn in the queue. `parser` has just returned it. */
-export const begin = (context: Context, known: Known | undefined, words: Words, parser: RequestParser): Reply | Work | "write" | "read" => {
+export const begin = (
+  context: Context,
+  known: Known | undefined,
+  words: Words,
+  parser: RequestParser,
+): Reply | Work | "write" | "read" => {
   const { client, host } = context
   const { transaction } = client
   if (client.reserved && !isAdministrative(known, words)) {
@@ -67,7 +76,8 @@ export const begin = (context: Context, known: Known | undefined, words: Words, 
     return refusal ?? failed
   }
   client.lastCommand = nameOf(known, words)
-  if (transaction !== null && known.underMulti !== "now") return enqueue(context, transaction, known, words, parser.requestBytes)
+  if (transaction !== null && known.underMulti !== "now")
+    return enqueue(context, transaction, known, words, parser.requestBytes)
   return typeof known.does === "string" ? known.does : run(context, known, known.does, words)
 }
 

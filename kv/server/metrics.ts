@@ -2,16 +2,35 @@
 import { counter, gauge, type Metric } from "../../interpreters/metrics/index.ts"
 import type { Host } from "./contract.ts"
 
-export const serverMetrics = ({ stats, usage, budget, limits, clientCount, netOutput, faults }: Host): readonly Metric[] => [
+export const serverMetrics = ({
+  stats,
+  usage,
+  budget,
+  limits,
+  clientCount,
+  netOutput,
+  faults,
+}: Host): readonly Metric[] => [
   gauge("client_connections", "Connections of clients.", clientCount()),
   gauge("client_connections_max", "Connections of clients at most.", limits.maxClients),
   counter("client_connections_total", "Connections accepted.", stats.connections),
   counter("client_connections_refused_total", "Connections refused because all places were taken.", stats.refused),
-  counter("client_connections_cut_total", "Connections ended because their client did not take its answers.", stats.cutOff),
+  counter(
+    "client_connections_cut_total",
+    "Connections ended because their client did not take its answers.",
+    stats.cutOff,
+  ),
   counter("client_requests_total", "Commands of clients.", stats.commands),
-  { type: "counter", name: "client_requests_failed_total", help: "Commands answered with an error, by its first word (NOLEADER, UNKNOWN, BUSY: the cluster; ERR, WRONGTYPE: the client).", samples: Array.from(usage.errors, ([code, value]) => ({ labels: { code }, value })) },
   {
-    type: "histogram", name: "client_request_duration_seconds", help: "From being read to being answered, of commands that went to the state machine.",
+    type: "counter",
+    name: "client_requests_failed_total",
+    help: "Commands answered with an error, by its first word (NOLEADER, UNKNOWN, BUSY: the cluster; ERR, WRONGTYPE: the client).",
+    samples: Array.from(usage.errors, ([code, value]) => ({ labels: { code }, value })),
+  },
+  {
+    type: "histogram",
+    name: "client_request_duration_seconds",
+    help: "From being read to being answered, of commands that went to the state machine.",
     samples: (["write", "read"] as const).map((kind) => ({ labels: { kind }, value: usage.durations[kind] })),
   },
   counter("client_received_bytes_total", "Bytes from clients.", stats.netInput),

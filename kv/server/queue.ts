@@ -4,9 +4,15 @@ import type { Gate } from "./barriers.ts"
 import type { Known, Words, Work } from "./contract.ts"
 import { errorReply, type Protocol } from "./wire/encode.ts"
 
-export const unknownBehind = errorReply("UNKNOWN", "a write sent before this one on the connection ended unknown; it may or may not have been executed")
+export const unknownBehind = errorReply(
+  "UNKNOWN",
+  "a write sent before this one on the connection ended unknown; it may or may not have been executed",
+)
 /** A read that can be taken neither at its place any more nor after it. */
-export const missed = errorReply("TRYAGAIN", "a write sent behind this read on the connection has ended, or may yet, without this read being taken before it. Nothing was read: send it again")
+export const missed = errorReply(
+  "TRYAGAIN",
+  "a write sent behind this read on the connection has ended, or may yet, without this read being taken before it. Nothing was read: send it again",
+)
 export const failedWrite = errorReply("UNKNOWN", "internal error; whether the command was executed is not known")
 
 /** What a write costs the log (limits/admission.ts): its own, and of the reads that are taken on its way. */
@@ -112,7 +118,8 @@ export class Queue {
   /** Forgets all of it. Answers what the service still holds on to: writes begun, without an answer. */
   clear(): number {
     let held = 0
-    for (let slot = this.head; slot !== null && slot !== this.next; slot = slot.next) if (slot.kind === "write" && !slot.over) held += slot.bytes
+    for (let slot = this.head; slot !== null && slot !== this.next; slot = slot.next)
+      if (slot.kind === "write" && !slot.over) held += slot.bytes
     this.head = this.next = this.tail = null
     this.length = 0
     this.bytes = 0

@@ -29,11 +29,15 @@ interface Owner {
   readonly answered: (slot: Slot, reply: Reply) => void
 }
 
-const grown = errorReply("BUSY", "what this read asks for has grown large since it came. Nothing was read: send it again")
+const grown = errorReply(
+  "BUSY",
+  "what this read asks for has grown large since it came. Nothing was read: send it again",
+)
 const isTooLarge = (reply: Reply): boolean => reply.type === "error" && reply.code === "TOOLARGE"
 /** KEYS, SCAN, DBSIZE: what no transaction may hold. */
 const readsAll = ({ known, work }: Slot): boolean => work === null && known?.underMulti === "refuse"
-const isLong = (slot: Slot): boolean => (slot.work?.type === "work.read" ? slot.work.long === true : slot.words.length > wordsAtOnce || readsAll(slot))
+const isLong = (slot: Slot): boolean =>
+  slot.work?.type === "work.read" ? slot.work.long === true : slot.words.length > wordsAtOnce || readsAll(slot)
 
 /** What it costs a write to take these reads along; null if one of them is none to be taken on the way, or they are too many. */
 export const costOfTaking = (host: Host, reads: readonly Slot[], after: number): number | null => {
@@ -142,7 +146,10 @@ export class Reading {
   /** `pressed`: it was allowed less than it would have been if there were more room. */
   private settle(slot: Slot, reply: Reply, pressed: boolean): void {
     this.busy = false
-    this.owner.answered(slot, pressed && slot.work === null && isTooLarge(reply) ? busy(this.host, "the reply is large") : reply)
+    this.owner.answered(
+      slot,
+      pressed && slot.work === null && isTooLarge(reply) ? busy(this.host, "the reply is large") : reply,
+    )
   }
 
   private failed(slot: Slot, thrown: unknown): Reply {

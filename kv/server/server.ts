@@ -97,11 +97,21 @@ const endOfTurn = (): ((connection: Connection) => void) => {
 }
 
 const plainAddress = (address: string | undefined, port: number | undefined): string =>
-  address === undefined ? "?:0" : `${address.includes(":") && !address.startsWith("::ffff:") ? `[${address}]` : address.replace("::ffff:", "")}:${port ?? 0}`
+  address === undefined
+    ? "?:0"
+    : `${address.includes(":") && !address.startsWith("::ffff:") ? `[${address}]` : address.replace("::ffff:", "")}:${port ?? 0}`
 
 class Listener {
   readonly open = new Map<net.Socket, Connection>()
-  readonly stats: Stats = { connections: 0, refused: 0, commands: 0, protocolErrors: 0, cutOff: 0, idle: 0, netInput: 0 }
+  readonly stats: Stats = {
+    connections: 0,
+    refused: 0,
+    commands: 0,
+    protocolErrors: 0,
+    cutOff: 0,
+    idle: 0,
+    netInput: 0,
+  }
   readonly server: net.Server
   private readonly usage = new Usage()
   private readonly shared: Shared
@@ -142,8 +152,19 @@ class Listener {
       kill: (which) => this.kill(which),
     }
     service.reader.onFlush?.((fits, version) => keepAbsent(this.clients(), fits, version))
-    this.shared = { host, barriers: new Barriers(service), admission: new Admission(), turns: new Turns(options.now), longReads: new LongReads(), dirty: endOfTurn(), log }
-    this.server = net.createServer({ noDelay: true, allowHalfOpen: true, keepAlive: true, keepAliveInitialDelay: 300_000 }, (socket) => this.accept(socket))
+    this.shared = {
+      host,
+      barriers: new Barriers(service),
+      admission: new Admission(),
+      turns: new Turns(options.now),
+      longReads: new LongReads(),
+      dirty: endOfTurn(),
+      log,
+    }
+    this.server = net.createServer(
+      { noDelay: true, allowHalfOpen: true, keepAlive: true, keepAliveInitialDelay: 300_000 },
+      (socket) => this.accept(socket),
+    )
   }
 
   listen(host: string, port: number, listening: () => void, failed: (cause: NodeJS.ErrnoException) => void): void {
@@ -159,7 +180,11 @@ class Listener {
       }, stallLookMs).unref()
       this.sampling = setInterval(() => this.sample(), sampleMs).unref()
       const { idleMs } = this.limits
-      if (idleMs > 0) this.idleLook = setInterval(() => this.endIdle(), Math.min(stallLookMs, Math.max(idleLookMs, idleMs / idleShare))).unref()
+      if (idleMs > 0)
+        this.idleLook = setInterval(
+          () => this.endIdle(),
+          Math.min(stallLookMs, Math.max(idleLookMs, idleMs / idleShare)),
+        ).unref()
       listening()
     })
   }
@@ -203,7 +228,13 @@ class Listener {
       return
     }
     this.stats.connections++
-    const client = newClient(this.nextId++, address, plainAddress(socket.localAddress, socket.localPort), Date.now(), full)
+    const client = newClient(
+      this.nextId++,
+      address,
+      plainAddress(socket.localAddress, socket.localPort),
+      Date.now(),
+      full,
+    )
     const connection = new Connection(this.shared, client, socket)
     this.open.set(socket, connection)
     this.heard.set(socket, now)
@@ -237,7 +268,9 @@ class Listener {
   private tellFull(now: number): void {
     if (now - this.toldFull < fullMs) return
     this.toldFull = now
-    this.shared.log(`${this.limits.maxClients} clients are connected, all that this node serves: more are refused (CLIENT LIST tells who they are, an idle time-out ends those that ask nothing)`)
+    this.shared.log(
+      `${this.limits.maxClients} clients are connected, all that this node serves: more are refused (CLIENT LIST tells who they are, an idle time-out ends those that ask nothing)`,
+    )
   }
 
   private endIdle(): void {

@@ -11,7 +11,8 @@ const bytesPerUnit = 4096
 const wordsPerUnit = 16
 export const wordUnits = (words: Words): number => Math.floor(words.length / wordsPerUnit)
 /** Of a read whose reply had so many bytes. */
-export const readUnits = (words: Words, bytes: number): number => unitsOfRead + wordUnits(words) + Math.floor(bytes / bytesPerUnit)
+export const readUnits = (words: Words, bytes: number): number =>
+  unitsOfRead + wordUnits(words) + Math.floor(bytes / bytesPerUnit)
 
 /** Limit of received bytes that wait for their turn; beyond it nothing more is read from the socket. */
 export const readAhead = 128 * 1024

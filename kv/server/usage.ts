@@ -7,7 +7,8 @@ import { wordAt } from "./words.ts"
 /** Codes are our own, and few; whatever they may become. */
 const mostCodes = 128
 
-export const nameOf = (known: Pick<Known, "name" | "subcommands">, words: Words): string => (known.subcommands === undefined || words.length === 1 ? known.name : `${known.name}|${wordAt(words, 1)}`)
+export const nameOf = (known: Pick<Known, "name" | "subcommands">, words: Words): string =>
+  known.subcommands === undefined || words.length === 1 ? known.name : `${known.name}|${wordAt(words, 1)}`
 
 /** How fast a count grows, over the last samples. */
 export class Rate {
@@ -19,7 +20,9 @@ export class Rate {
   perSecond(): number {
     const [first] = this.samples
     const last = this.samples.at(-1)
-    return first === undefined || last === undefined || last.at <= first.at ? 0 : Math.round(((last.total - first.total) * 1000) / (last.at - first.at))
+    return first === undefined || last === undefined || last.at <= first.at
+      ? 0
+      : Math.round(((last.total - first.total) * 1000) / (last.at - first.at))
   }
 }
 /** A second and a half. */
@@ -48,7 +51,10 @@ export class Usage implements UsageCounts {
 
   rejected(known: Known | undefined, words: Words, reply: Reply): void {
     // What has a subcommand that there is not is counted under the name of its family.
-    if (known !== undefined) this.used(known.subcommands?.some(({ name }) => name === wordAt(words, 1)) === true ? nameOf(known, words) : known.name).rejected++
+    if (known !== undefined)
+      this.used(
+        known.subcommands?.some(({ name }) => name === wordAt(words, 1)) === true ? nameOf(known, words) : known.name,
+      ).rejected++
     if (reply.type === "error") this.failed(reply)
   }
   ran(known: Known, words: Words, reply: Reply, micros: number): void {

@@ -5,17 +5,12 @@ import type { Handler, Known, Shape, Words } from "./contract.ts"
 import { err, errorReply } from "./wire/encode.ts"
 
 /** A command of the server's own: no keys unless it says so. */
-export const own = (name: string, arity: number, does: Handler, more: Partial<Omit<Known, "name" | "arity" | "does">> = {}): Known => ({
-  name,
-  arity,
-  flags: ["fast"],
-  firstKey: 0,
-  lastKey: 0,
-  step: 0,
-  underMulti: "queue",
-  does,
-  ...more,
-})
+export const own = (
+  name: string,
+  arity: number,
+  does: Handler,
+  more: Partial<Omit<Known, "name" | "arity" | "does">> = {},
+): Known => ({ name, arity, flags: ["fast"], firstKey: 0, lastKey: 0, step: 0, underMulti: "queue", does, ...more })
 
 export const arityFits = (known: Pick<Shape, "arity">, words: Call): boolean =>
   known.arity >= 0 ? words.length === known.arity : words.length >= -known.arity
@@ -41,10 +36,16 @@ export const unknownSubcommand = (name: string, sub: Buffer | undefined): Reply 
 export const shown = (words: Words, at: number): string => quoted(words[at] ?? Buffer.alloc(0), quotedBytes)
 
 /** An option's name, or whatever stands in its place: no option is longer. */
-export const wordAt = (words: Words, at: number): string => words[at]?.toString("latin1", 0, longestOption).toLowerCase() ?? ""
+export const wordAt = (words: Words, at: number): string =>
+  words[at]?.toString("latin1", 0, longestOption).toLowerCase() ?? ""
 /** The refusal of a command that is answered word for word, if there are too many of them. */
 export const tooManyWords = (name: string, words: Words, most: number): Reply | null =>
-  words.length <= most ? null : errorReply("TOOLARGE", `${name} was given ${words.length} words, ${most} are allowed. Nothing was done: ask in parts.`)
+  words.length <= most
+    ? null
+    : errorReply(
+        "TOOLARGE",
+        `${name} was given ${words.length} words, ${most} are allowed. Nothing was done: ask in parts.`,
+      )
 
 export const textAt = (words: Words, at: number): string => words[at]?.toString("utf8") ?? ""
 

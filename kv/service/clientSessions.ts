@@ -14,7 +14,22 @@ import { MAX_OWNER, NODE_OWNER } from "../machine/sessions.ts"
 import { hexOf, MAX_U48, SECRET_BYTES, secretOf, showSessionKey } from "../sessionKey.ts"
 import type { Call, ClosedSession, Command, Opened, Replied, Reply, SessionKey, Watch } from "../types.ts"
 import { argumentsIn, commandSize, commandWeight, type Parts } from "./parts.ts"
-import { OK, busy, codeOf, executedReply, notOpen, outOfDomain, refusal, longOwner, reservedOwner, stopping, tooLarge, tooMany, unknownRequest, unknownStopping } from "./replies.ts"
+import {
+  OK,
+  busy,
+  codeOf,
+  executedReply,
+  notOpen,
+  outOfDomain,
+  refusal,
+  longOwner,
+  reservedOwner,
+  stopping,
+  tooLarge,
+  tooMany,
+  unknownRequest,
+  unknownStopping,
+} from "./replies.ts"
 
 interface Request extends Item {
   readonly payload: Payload
@@ -39,7 +54,8 @@ interface Waiters {
 const MOST_REFUSED = 64
 
 /** Session and secret together: the same session with another secret is a different entry. */
-const placeOf = (session: number, secret: Uint8Array): string => `${session} ${Buffer.from(secret.buffer, secret.byteOffset, secret.length).toString("latin1")}`
+const placeOf = (session: number, secret: Uint8Array): string =>
+  `${session} ${Buffer.from(secret.buffer, secret.byteOffset, secret.length).toString("latin1")}`
 
 const inDomain = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= MAX_U48
 
@@ -63,7 +79,9 @@ export class ClientSessions {
       passed: (request, index, term) => this.passed(request, index, term),
       refused: (reason, requests) => {
         if (reason !== "spaceLow" && (reason !== "tooLarge" || requests.length > 1)) return
-        for (const request of requests) if (request.attempts === 0) this.answer(request, refusal(reason, settings.writeTimeout, settings.maxEntryBytes))
+        for (const request of requests)
+          if (request.attempts === 0)
+            this.answer(request, refusal(reason, settings.writeTimeout, settings.maxEntryBytes))
       },
     })
   }
@@ -75,17 +93,37 @@ export class ClientSessions {
     return this.lane.resends
   }
 
-  write(key: SessionKey, sequence: number, lowest: number, calls: readonly Call[], exec: boolean, watches: readonly Watch[], done: (reply: Reply) => void): void {
+  write(
+    key: SessionKey,
+    sequence: number,
+    lowest: number,
+    calls: readonly Call[],
+    exec: boolean,
+    watches: readonly Watch[],
+    done: (reply: Reply) => void,
+  ): void {
     const same = this.waiters(key.id, key.secret)?.requests.get(sequence)
     if (same !== undefined) {
       same.done.push(done)
       return
     }
-    if (!inDomain(key.id) || !inDomain(sequence) || sequence === 0 || !inDomain(lowest) || !watches.every(({ version }) => inDomain(version))) return this.parts.soon(() => done(outOfDomain))
+    if (
+      !inDomain(key.id) ||
+      !inDomain(sequence) ||
+      sequence === 0 ||
+      !inDomain(lowest) ||
+      !watches.every(({ version }) => inDomain(version))
+    )
+      return this.parts.soon(() => done(outOfDomain))
     const { maxArguments } = this.parts.settings
     const words = argumentsIn(calls, watches)
     if (words > maxArguments) return this.parts.soon(() => done(tooMany(maxArguments)))
-    const request = this.enter({ type: "Execute", session: key.id, secret: key.secret, sequence, lowest, exec, watches, calls }, commandSize(calls, watches) + SECRET_BYTES, done, words)
+    const request = this.enter(
+      { type: "Execute", session: key.id, secret: key.secret, sequence, lowest, exec, watches, calls },
+      commandSize(calls, watches) + SECRET_BYTES,
+      done,
+      words,
+    )
     if (request !== null) this.waitersFor(key).requests.set(sequence, request)
   }
   open(owner: string, done: (reply: Reply) => void): void {
@@ -138,7 +176,16 @@ export class ClientSessions {
       this.parts.count("service.busy")
       return refuse(busy)
     }
-    const request: Request = { payload: payloadOf(encodeCommand(command)), bytes, attempts: 0, settled: false, command, done: [done], at: now(), refused: [] }
+    const request: Request = {
+      payload: payloadOf(encodeCommand(command)),
+      bytes,
+      attempts: 0,
+      settled: false,
+      command,
+      done: [done],
+      at: now(),
+      refused: [],
+    }
     this.lane.push(request)
     return request
   }
@@ -148,7 +195,8 @@ export class ClientSessions {
     const { command } = request
     if (command.type === "OpenSession") this.openings.delete(hexOf(command.secret))
     else if (command.type === "CloseSession") this.leave(command.session, command.secret, request, null)
-    else if (command.type === "Execute" && command.secret !== null) this.leave(command.session, command.secret, request, command.sequence)
+    else if (command.type === "Execute" && command.secret !== null)
+      this.leave(command.session, command.secret, request, command.sequence)
     this.lane.settle(request)
     for (const done of request.done) done(reply)
   }
@@ -165,7 +213,8 @@ export class ClientSessions {
   }
   opened({ secret, session }: Opened): void {
     const request = this.openings.get(hexOf(secret))
-    if (request !== undefined) this.answer(request, { type: "bulk", bytes: Buffer.from(showSessionKey({ id: session, secret })) })
+    if (request !== undefined)
+      this.answer(request, { type: "bulk", bytes: Buffer.from(showSessionKey({ id: session, secret })) })
   }
   closed({ session, secret, ended, index, term }: ClosedSession): void {
     const request = this.waiters(session, secret)?.closing ?? null
@@ -202,7 +251,8 @@ export class ClientSessions {
   }
   private awaitsEarlier(command: Command): boolean {
     if (command.type !== "Execute" || command.secret === null) return false
-    for (const earlier of this.waiters(command.session, command.secret)?.requests.keys() ?? []) if (earlier < command.sequence) return true
+    for (const earlier of this.waiters(command.session, command.secret)?.requests.keys() ?? [])
+      if (earlier < command.sequence) return true
     return false
   }
   restored(): void {
@@ -212,7 +262,8 @@ export class ClientSessions {
       const state = machine.replyOf(request.command.session, request.command.secret, request.command.sequence)
       if (state.type === "kept") this.answer(request, executedReply(state.reply))
       // The session ended within what the snapshot covers; whether before or after this command is unknown.
-      else if (state.type === "expired" && request.attempts > 0) this.answer(request, unknownRequest(settings.writeTimeout))
+      else if (state.type === "expired" && request.attempts > 0)
+        this.answer(request, unknownRequest(settings.writeTimeout))
     }
     this.lane.rewind(0)
   }
@@ -220,10 +271,19 @@ export class ClientSessions {
   tick(): void {
     const { settings, now, count, driver } = this.parts
     this.lane.tick()
-    for (let oldest = this.lane.oldest; oldest !== undefined && now() - oldest.at >= settings.writeTimeout; oldest = this.lane.oldest) {
+    for (
+      let oldest = this.lane.oldest;
+      oldest !== undefined && now() - oldest.at >= settings.writeTimeout;
+      oldest = this.lane.oldest
+    ) {
       count(oldest.attempts > 0 ? "service.unknown" : "service.noLeader")
       const reason = driver.leadership().leader === null ? null : this.lane.lastRefusal
-      this.answer(oldest, oldest.attempts > 0 ? unknownRequest(settings.writeTimeout) : refusal(reason, settings.writeTimeout, settings.maxEntryBytes))
+      this.answer(
+        oldest,
+        oldest.attempts > 0
+          ? unknownRequest(settings.writeTimeout)
+          : refusal(reason, settings.writeTimeout, settings.maxEntryBytes),
+      )
     }
   }
   changed(now: Parameters<Lane<Request>["changed"]>[0]): void {

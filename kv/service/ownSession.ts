@@ -19,12 +19,18 @@ export const openOwnSession = (parts: Parts, owner: string): ServerSession<Write
   new ServerSession(parts, {
     owner,
     opening: (secret) => payloadOf(encodeCommand({ type: "OpenSession", owner, secret: secretOf(secret) })),
-    command: ({ exec, watches, calls }, session, sequence, lowest) => payloadOf(encodeCommand({ type: "Execute", session, secret: null, sequence, lowest, exec, watches, calls })),
+    command: ({ exec, watches, calls }, session, sequence, lowest) =>
+      payloadOf(encodeCommand({ type: "Execute", session, secret: null, sequence, lowest, exec, watches, calls })),
     outcomeOf: (session, sequence) => parts.machine.replyOf(session, null, sequence),
   })
 
 /** `done` is called once, never before this call has returned. */
-export const writeInOwnSession = (parts: Parts, session: ServerSession<Write, Reply>, write: Write, done: (reply: Reply) => void): void => {
+export const writeInOwnSession = (
+  parts: Parts,
+  session: ServerSession<Write, Reply>,
+  write: Write,
+  done: (reply: Reply) => void,
+): void => {
   const { settings, soon } = parts
   const words = argumentsIn(write.calls, write.watches)
   const size = commandSize(write.calls, write.watches)

@@ -1,6 +1,11 @@
 /** What the parts of the service share: the interfaces that they need, and their settings. */
 import type { Stamp } from "../../core/index.ts"
-import { defaultReplicaSettings, type ReplicaDriver, type ReplicaParts, type ReplicaSettings } from "../../interpreters/replica/index.ts"
+import {
+  defaultReplicaSettings,
+  type ReplicaDriver,
+  type ReplicaParts,
+  type ReplicaSettings,
+} from "../../interpreters/replica/index.ts"
 import { MAX_WORDS } from "../machine/cost.ts"
 import type { ReplyState } from "../machine/sessions.ts"
 import type { Call, CommandListener, Reader, Reply, Watch } from "../types.ts"
@@ -27,7 +32,8 @@ export interface Parts extends ReplicaParts<Reply> {
 }
 
 /** Words and watched keys. */
-export const argumentsIn = (calls: readonly Call[], watches: readonly Watch[]): number => calls.reduce((sum, call) => sum + call.length, watches.length)
+export const argumentsIn = (calls: readonly Call[], watches: readonly Watch[]): number =>
+  calls.reduce((sum, call) => sum + call.length, watches.length)
 
 /** The overhead of a word, which is an object besides its bytes. */
 const WORD_WEIGHT = 64

@@ -13,32 +13,73 @@ export const codeOf = (reply: Reply): string | null => (reply.type === "error" ?
  * For a client that keeps a session: the result of its command. If that is an error, it gets a first word of its own, to
  * distinguish it from errors that mean that nothing was executed.
  */
-export const executedReply = (reply: Reply): Reply => (reply.type === "error" && reply.code !== "FORGOTTEN" ? error("RESULT", `${reply.code} ${reply.text}`) : reply)
+export const executedReply = (reply: Reply): Reply =>
+  reply.type === "error" && reply.code !== "FORGOTTEN" ? error("RESULT", `${reply.code} ${reply.text}`) : reply
 
 const seconds = (millis: Millis): string => `${Math.round(millis / 100) / 10} s`
 
 export const unknown = (after: Millis): Reply =>
-  error("UNKNOWN", `the outcome was not learned within ${seconds(after)}: the command was executed once, or not at all, or will be before any write sent here from now on. A read alone does not settle it, for it may still be executed: write something here first, then read, and only then write it again.`)
+  error(
+    "UNKNOWN",
+    `the outcome was not learned within ${seconds(after)}: the command was executed once, or not at all, or will be before any write sent here from now on. A read alone does not settle it, for it may still be executed: write something here first, then read, and only then write it again.`,
+  )
 export const unknownBehind: Reply = error(
   "UNKNOWN",
   "a command sent before this one ended with an unknown outcome, so this one was not tried again: it was executed once, or not at all, or will be before any write sent here from now on. A read alone does not settle it, for it may still be executed: write something here first, then read, and only then write it again.",
 )
 export const unknownRequest = (after: Millis): Reply =>
-  error("UNKNOWN", `the outcome was not learned within ${seconds(after)}. Send the same sequence number again: the session keeps it from being executed twice.`)
-export const unknownStopping: Reply = error("UNKNOWN", "this node is stopping and has not learned the outcome: the command was executed once, or not at all, or may still be. Read before writing again.")
-export const stopping: Reply = error("NOLEADER", "this node is stopping. The command was not executed: send it to another node.")
+  error(
+    "UNKNOWN",
+    `the outcome was not learned within ${seconds(after)}. Send the same sequence number again: the session keeps it from being executed twice.`,
+  )
+export const unknownStopping: Reply = error(
+  "UNKNOWN",
+  "this node is stopping and has not learned the outcome: the command was executed once, or not at all, or may still be. Read before writing again.",
+)
+export const stopping: Reply = error(
+  "NOLEADER",
+  "this node is stopping. The command was not executed: send it to another node.",
+)
 export const noLeader = (after: Millis): Reply =>
-  error("NOLEADER", `no leader took the command within ${seconds(after)}. It was not executed: send it again, here or to another node. STEPRAFT STATUS says what keeps the leader away.`)
-export const busy = error("BUSY", "too many commands are waiting already. This one was not executed: send it again later.")
-export const tooLarge = (most: number): Reply => error("TOOLARGE", `the command does not fit into a log entry of ${most} bytes. It was not executed: split it up.`)
-export const tooMany = (most: number): Reply => error("TOOLARGE", `the command has more than ${most} arguments in all. It was not executed: split it up.`)
-export const notOpen: Reply = error("SESSIONEXPIRED", "the session is unknown, closed or expired, or this is not its key; nothing was closed.")
-export const outOfDomain: Reply = error("ERR", "session, sequence, lowest and versions are whole numbers below 2^48, sequence from 1. Nothing was executed.")
-export const reservedOwner = (prefix: string): Reply => error("ERR", `STEPRAFT SESSION OPEN: owners that begin with ${prefix} are nodes. Nothing was opened: choose another name.`)
-export const longOwner = (length: number, most: number): Reply => error("TOOLARGE", `STEPRAFT SESSION OPEN: an owner's name of ${length} characters was given, at most ${most} are allowed. Nothing was opened.`)
-export const spaceLow: Reply = error("SPACELOW", "the leader's disk is nearly full, or those of so many other nodes that a write could not be kept by a majority. The command was not executed. Reads go on; free some space, writing resumes by itself.")
+  error(
+    "NOLEADER",
+    `no leader took the command within ${seconds(after)}. It was not executed: send it again, here or to another node. STEPRAFT STATUS says what keeps the leader away.`,
+  )
+export const busy = error(
+  "BUSY",
+  "too many commands are waiting already. This one was not executed: send it again later.",
+)
+export const tooLarge = (most: number): Reply =>
+  error("TOOLARGE", `the command does not fit into a log entry of ${most} bytes. It was not executed: split it up.`)
+export const tooMany = (most: number): Reply =>
+  error("TOOLARGE", `the command has more than ${most} arguments in all. It was not executed: split it up.`)
+export const notOpen: Reply = error(
+  "SESSIONEXPIRED",
+  "the session is unknown, closed or expired, or this is not its key; nothing was closed.",
+)
+export const outOfDomain: Reply = error(
+  "ERR",
+  "session, sequence, lowest and versions are whole numbers below 2^48, sequence from 1. Nothing was executed.",
+)
+export const reservedOwner = (prefix: string): Reply =>
+  error(
+    "ERR",
+    `STEPRAFT SESSION OPEN: owners that begin with ${prefix} are nodes. Nothing was opened: choose another name.`,
+  )
+export const longOwner = (length: number, most: number): Reply =>
+  error(
+    "TOOLARGE",
+    `STEPRAFT SESSION OPEN: an owner's name of ${length} characters was given, at most ${most} are allowed. Nothing was opened.`,
+  )
+export const spaceLow: Reply = error(
+  "SPACELOW",
+  "the leader's disk is nearly full, or those of so many other nodes that a write could not be kept by a majority. The command was not executed. Reads go on; free some space, writing resumes by itself.",
+)
 
-const exhausted: Reply = error("ERR", "the log has reached the last index that there is, so it takes no more writes. The command was not executed. Move the data to a new cluster.")
+const exhausted: Reply = error(
+  "ERR",
+  "the log has reached the last index that there is, so it takes no more writes. The command was not executed. Move the data to a new cluster.",
+)
 
 /** For a command that was certainly not executed. */
 export const refusal = (reason: ProposalRefusal | null, after: Millis, maxEntryBytes: number): Reply => {
@@ -56,16 +97,25 @@ export const refusal = (reason: ProposalRefusal | null, after: Millis, maxEntryB
   }
 }
 
-export const readRefusal = (reason: Extract<ReadOutcome, { type: "ReadRefused" }>["reason"] | null, after: Millis): Reply => {
+export const readRefusal = (
+  reason: Extract<ReadOutcome, { type: "ReadRefused" }>["reason"] | null,
+  after: Millis,
+): Reply => {
   switch (reason) {
     case "rebuilding":
-      return error("LOADING", "this node is being rebuilt from a peer. Read from another node, or wait: STEPRAFT STATUS says when it is done.")
+      return error(
+        "LOADING",
+        "this node is being rebuilt from a peer. Read from another node, or wait: STEPRAFT STATUS says when it is done.",
+      )
     case "busy":
       return error("BUSY", "too many reads are waiting already. Try again later.")
     case "noLeader":
     case "leaderChanged":
     case null:
-      return error("NOLEADER", `no leader confirmed the read within ${seconds(after)}. Try again, here or at another node. STEPRAFT STATUS says what keeps the leader away.`)
+      return error(
+        "NOLEADER",
+        `no leader confirmed the read within ${seconds(after)}. Try again, here or at another node. STEPRAFT STATUS says what keeps the leader away.`,
+      )
   }
 }
 

@@ -7,7 +7,13 @@ import { Faults } from "../faults.ts"
 import type { NodeStatus, Replied, Reply, Service } from "../types.ts"
 import { ClientSessions } from "./clientSessions.ts"
 import { openOwnSession, writeInOwnSession } from "./ownSession.ts"
-import { defaultServiceSettings, type Parts, type ServiceDriver, type ServiceMachine, type ServiceSettings } from "./parts.ts"
+import {
+  defaultServiceSettings,
+  type Parts,
+  type ServiceDriver,
+  type ServiceMachine,
+  type ServiceSettings,
+} from "./parts.ts"
 import { codeOf, refusalsOf } from "./replies.ts"
 import { Ticks } from "./ticks.ts"
 import { hexOf } from "../sessionKey.ts"
@@ -56,14 +62,16 @@ export const makeService = (options: ServiceOptions): RunningService => {
     })
   const faults = options.log === undefined ? null : new Faults(options.log)
   /** An exception in a connection's callback concerns one client only, and must not end anything here. */
-  const safe = <A>(done: (answer: A) => void): ((answer: A) => void) => (answer) => {
-    try {
-      done(answer)
-    } catch (thrown) {
-      if (faults === null) throwLater(thrown)
-      else faults.report("what a connection does with its answer", thrown)
+  const safe =
+    <A>(done: (answer: A) => void): ((answer: A) => void) =>
+    (answer) => {
+      try {
+        done(answer)
+      } catch (thrown) {
+        if (faults === null) throwLater(thrown)
+        else faults.report("what a connection does with its answer", thrown)
+      }
     }
-  }
   /** An error of the service itself must not look like a failing state machine: it ends the process with its own reason. */
   const guarded = (tell: () => void): void => {
     try {
@@ -91,7 +99,8 @@ export const makeService = (options: ServiceOptions): RunningService => {
     writeInOwnSession(parts, own, { calls, exec, watches, before: safe(before) }, safe(ended))
   }
   machine.listen({
-    executing: ({ session, sequence }) => (awaited > 0 && own.owns(session) ? own.requestOf(sequence)?.before : undefined),
+    executing: ({ session, sequence }) =>
+      awaited > 0 && own.owns(session) ? own.requestOf(sequence)?.before : undefined,
     replied: (told) => {
       try {
         replied(told)
@@ -115,14 +124,20 @@ export const makeService = (options: ServiceOptions): RunningService => {
 
   return {
     write,
-    writeInSession: (session, sequence, lowest, calls, exec, watches, done) => clients.write(session, sequence, lowest, calls, exec, watches, safe(done)),
+    writeInSession: (session, sequence, lowest, calls, exec, watches, done) =>
+      clients.write(session, sequence, lowest, calls, exec, watches, safe(done)),
     openSession: (owner, done) => clients.open(owner, safe(done)),
     closeSession: (session, done) => clients.close(session, safe(done)),
     barrier: (done) => barriers.add(safe(done)),
     reader: machine,
     status: options.status,
     leader: options.leader,
-    counters: () => ({ ...counters, "service.waiting": own.waiting + clients.waiting, "service.resends": own.resends + clients.resends, "service.faults": faults?.count ?? 0 }),
+    counters: () => ({
+      ...counters,
+      "service.waiting": own.waiting + clients.waiting,
+      "service.resends": own.resends + clients.resends,
+      "service.faults": faults?.count ?? 0,
+    }),
     stop,
   }
 }

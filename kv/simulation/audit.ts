@@ -16,11 +16,16 @@ export const STRANGER = "stranger"
 const TOKEN = /^([a-z]\w*)\.(\d+) $/
 export const tokenOf = (stream: string, number: number): string => `${stream}.${number} `
 
-const textOf = (bytes: Uint8Array | undefined): string => (bytes === undefined ? "" : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1"))
+const textOf = (bytes: Uint8Array | undefined): string =>
+  bytes === undefined ? "" : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1")
 /** SET key value, APPEND key value, CAS key from to. */
 const tokenIn = (call: Call): RegExpExecArray | null => {
   const name = textOf(call[0])
-  return name === "SET" || name === "APPEND" ? TOKEN.exec(textOf(call[2])) : name === "CAS" ? TOKEN.exec(textOf(call[3])) : null
+  return name === "SET" || name === "APPEND"
+    ? TOKEN.exec(textOf(call[2]))
+    : name === "CAS"
+      ? TOKEN.exec(textOf(call[3]))
+      : null
 }
 
 interface Stream {
@@ -45,7 +50,8 @@ export class Audit {
       const token = tokenIn(call)
       const key = call[1]
       // A write that was refused, or not executed again, leaves the key as it was.
-      if (token !== null && key !== undefined && memory.version(key) === entry.index) this.executed(token[1] ?? "", Number(token[2]), entry)
+      if (token !== null && key !== undefined && memory.version(key) === entry.index)
+        this.executed(token[1] ?? "", Number(token[2]), entry)
     }
   }
   private stream(name: string): Stream {
@@ -54,10 +60,18 @@ export class Audit {
     return stream
   }
   private executed(name: string, number: number, { index }: Entry): void {
-    if (name === STRANGER) throw new PropertyViolated("SessionEnteredByOpener", `entry ${index} of somebody who did not open the session is executed`)
+    if (name === STRANGER)
+      throw new PropertyViolated(
+        "SessionEnteredByOpener",
+        `entry ${index} of somebody who did not open the session is executed`,
+      )
     const { at } = this.stream(name)
     const before = at.get(number)
-    if (before !== undefined) throw new PropertyViolated("ExactlyOnce", `write ${number} of ${name} is executed as entry ${before}, and again as entry ${index}`)
+    if (before !== undefined)
+      throw new PropertyViolated(
+        "ExactlyOnce",
+        `write ${number} of ${name} is executed as entry ${before}, and again as entry ${index}`,
+      )
     at.set(number, index)
   }
   /** The client was told that the write was executed. */
@@ -69,7 +83,10 @@ export class Audit {
     const before = stream.acknowledged
     if (index === undefined) return
     if (before !== null && before.number < number && before.index > index)
-      throw new PropertyViolated("ExactlyOnce", `write ${number} of ${name} is executed as entry ${index}, before number ${before.number} (entry ${before.index})`)
+      throw new PropertyViolated(
+        "ExactlyOnce",
+        `write ${number} of ${name} is executed as entry ${index}, before number ${before.number} (entry ${before.index})`,
+      )
     stream.acknowledged = { number, index }
   }
 }

@@ -36,9 +36,14 @@ class Reach {
     this.random = makeRandom(seed)
     this.surroundings = services.loop.surroundings(client, seed)
   }
-  link(endpoint: Endpoint, connectTimeoutMs: number, events: { readonly up: () => void; readonly down: (reason: string) => void }): Link {
+  link(
+    endpoint: Endpoint,
+    connectTimeoutMs: number,
+    events: { readonly up: () => void; readonly down: (reason: string) => void },
+  ): Link {
     const { services, servers, network = () => goodNetwork } = this.options
-    const find = (name: string): ReturnType<KvServices["find"]> => (servers().includes(name) ? services.find(name) : null)
+    const find = (name: string): ReturnType<KvServices["find"]> =>
+      servers().includes(name) ? services.find(name) : null
     return new Link(endpoint, connectTimeoutMs, events, { loop: services.loop, random: this.random, network, find })
   }
 }
@@ -46,11 +51,24 @@ class Reach {
 /** The engine of kv/client. */
 export class KvClient {
   private readonly core: Core
-  constructor(options: KvClientOptions, settings: Partial<CoreSettings> = {}, surroundings: (own: Surroundings) => Surroundings = (own) => own) {
+  constructor(
+    options: KvClientOptions,
+    settings: Partial<CoreSettings> = {},
+    surroundings: (own: Surroundings) => Surroundings = (own) => own,
+  ) {
     const reach = new Reach(options)
     const endpoints = options.servers().map(endpointOf)
     this.core = makeCore(
-      { endpoints, route: "leader", timeoutMs: 10_000, connectTimeoutMs: 400, stallTimeoutMs: 800, window: 16, backoffMs: [10, 200], ...settings },
+      {
+        endpoints,
+        route: "leader",
+        timeoutMs: 10_000,
+        connectTimeoutMs: 400,
+        stallTimeoutMs: 800,
+        window: 16,
+        backoffMs: [10, 200],
+        ...settings,
+      },
       surroundings(reach.surroundings),
       (endpoint, connectTimeoutMs, events) => reach.link(endpoint, connectTimeoutMs, events),
     )

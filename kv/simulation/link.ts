@@ -68,7 +68,9 @@ export class Link implements ClientConnection {
   private delay(): number {
     const { random } = this.options
     const { hopMin, hopMax, slowPermille, slowMax } = this.options.network()
-    return random.between(hopMin, hopMax) + (slowPermille > 0 && random.chance(slowPermille) ? random.below(slowMax + 1) : 0)
+    return (
+      random.between(hopMin, hopMax) + (slowPermille > 0 && random.chance(slowPermille) ? random.below(slowMax + 1) : 0)
+    )
   }
   private up(run: () => void): void {
     const { loop } = this.options
@@ -101,10 +103,7 @@ export class Link implements ClientConnection {
     })
     this.boot = boot
     loop.turn(boot, () => {
-      const wire: Wire = {
-        replied: (bytes) => this.down(() => this.received(bytes)),
-        closed: () => this.closing(),
-      }
+      const wire: Wire = { replied: (bytes) => this.down(() => this.received(bytes)), closed: () => this.closing() }
       this.server = { boot, connection: boot.door.accept(wire), wire }
     })
   }

@@ -1,7 +1,26 @@
 /** Clients that live in a random world of the real service; at the end all that they were told must fit together. */
 import { configurationOf, membersOf, sameMember } from "../../core/index.ts"
-import { goOn, makeRandom, Tasks, type Random, type Work, type World, type WorldHooks } from "../../interpreters/simulation/index.ts"
-import { checkHistory, explainInWords, kv, makeHistory, operationsOf, PropertyViolated, type Companions, type OpenOperation, type Recorder, type Value } from "../../spec/index.ts"
+import {
+  goOn,
+  makeRandom,
+  Tasks,
+  type Random,
+  type Work,
+  type World,
+  type WorldHooks,
+} from "../../interpreters/simulation/index.ts"
+import {
+  checkHistory,
+  explainInWords,
+  kv,
+  makeHistory,
+  operationsOf,
+  PropertyViolated,
+  type Companions,
+  type OpenOperation,
+  type Recorder,
+  type Value,
+} from "../../spec/index.ts"
 import type { Task } from "../client/operation.ts"
 import type { ServiceSettings } from "../service/index.ts"
 import { Audit, STRANGER, tokenOf } from "./audit.ts"
@@ -40,10 +59,21 @@ interface Habits {
 const habitsOf = (random: Random): Habits => {
   const pick = (...choices: readonly number[]): number => random.pick(choices) ?? 0
   return {
-    service: { writeTimeout: pick(800, 3000, 10_000), readTimeout: pick(500, 2000, 5000), stallMs: pick(300, 1000), backoffMs: [20, pick(100, 1000)] },
+    service: {
+      writeTimeout: pick(800, 3000, 10_000),
+      readTimeout: pick(500, 2000, 5000),
+      stallMs: pick(300, 1000),
+      backoffMs: [20, pick(100, 1000)],
+    },
     idle: pick(3_600_000, 3_600_000, 5000, 1500),
     redirect: random.chance(300),
-    network: { hopMin: 1, hopMax: pick(1, 5, 30), slowPermille: pick(0, 20, 100), slowMax: pick(50, 400, 1500), breakPermille: pick(0, 10, 50, 100) },
+    network: {
+      hopMin: 1,
+      hopMax: pick(1, 5, 30),
+      slowPermille: pick(0, 20, 100),
+      slowMax: pick(50, 400, 1500),
+      breakPermille: pick(0, 10, 50, 100),
+    },
   }
 }
 const quiet: ClientNetwork = { hopMin: 1, hopMax: 3, slowPermille: 0, slowMax: 0, breakPermille: 0 }
@@ -106,8 +136,12 @@ class Load implements Companions {
       this.readAll()
     }
     this.options.recorded?.(this.history)
-    const verdict = checkHistory(operationsOf(this.history.events), kv, { limitMs: Number.POSITIVE_INFINITY, limitSteps: MOST_STEPS })
-    if (verdict.verdict === "not") throw new PropertyViolated("Linearizability", explainInWords(verdict.explanation, kv).join("\n"))
+    const verdict = checkHistory(operationsOf(this.history.events), kv, {
+      limitMs: Number.POSITIVE_INFINITY,
+      limitSteps: MOST_STEPS,
+    })
+    if (verdict.verdict === "not")
+      throw new PropertyViolated("Linearizability", explainInWords(verdict.explanation, kv).join("\n"))
   }
   private within(what: string, done: () => boolean): void {
     goOn(this.world, this.tasks, this.world.now + LAST_ORDERS, done)
@@ -123,12 +157,17 @@ class Load implements Companions {
     const { world } = this
     const leader = world.leader()?.runner?.state
     if (leader === undefined) return
-    const members = membersOf(configurationOf(leader)).filter((member) => sameMember(member, world.node(member.name).member))
+    const members = membersOf(configurationOf(leader)).filter((member) =>
+      sameMember(member, world.node(member.name).member),
+    )
     for (const { name } of members) {
       // Where commands are not handed on, only the leader takes any.
       if (!world.settings.forwardProposals && name !== leader.self.name) continue
       let served = false
-      this.tasks.add(this.serves(name, () => (served = true)), world.now)
+      this.tasks.add(
+        this.serves(name, () => (served = true)),
+        world.now,
+      )
       this.within(`${name} does not take a write and answer a read`, () => served)
     }
   }
@@ -137,8 +176,22 @@ class Load implements Companions {
     const key = `served.${name}`
     for (;;) {
       yield* client.connected()
-      const [wrote, read] = yield* client.send([["SET", key, name], ["GET", key]], PATIENCE)
-      if (wrote !== undefined && wrote !== "lost" && wrote.type === "simple" && read !== undefined && read !== "lost" && read.type === "bulk") break
+      const [wrote, read] = yield* client.send(
+        [
+          ["SET", key, name],
+          ["GET", key],
+        ],
+        PATIENCE,
+      )
+      if (
+        wrote !== undefined &&
+        wrote !== "lost" &&
+        wrote.type === "simple" &&
+        read !== undefined &&
+        read !== "lost" &&
+        read.type === "bulk"
+      )
+        break
       // With redirects a follower takes nothing at all, and says so.
       if (wrote !== undefined && wrote !== "lost" && wrote.type === "error" && wrote.code === "MOVED") break
       yield 20
@@ -182,7 +235,11 @@ class Load implements Companions {
     }
     const start = (): { client: KvClient; readonly stream: string; sent: number } => {
       const stream = `c${++this.made}`
-      return { client: new KvClient({ name: stream, services, servers: this.anybody, network: this.network }, settings), stream, sent: 0 }
+      return {
+        client: new KvClient({ name: stream, services, servers: this.anybody, network: this.network }, settings),
+        stream,
+        sent: 0,
+      }
     }
     let present = start()
     for (let lane = 0; lane < lanes; lane++) {
@@ -191,7 +248,12 @@ class Load implements Companions {
         let seen: string | null = null
         while (!load.over) {
           const { client, stream } = present
-          const told: Value | undefined = yield* load.ask(client, place, load.choose(random, tokenOf(stream, ++present.sent), seen), random.chance(100))
+          const told: Value | undefined = yield* load.ask(
+            client,
+            place,
+            load.choose(random, tokenOf(stream, ++present.sent), seen),
+            random.chance(100),
+          )
           if (typeof told === "string") seen = told
           yield load.pause(random)
           if (lane === 0 && random.chance(15)) {
@@ -217,7 +279,9 @@ class Load implements Companions {
         yield* client.connected()
         const stream = `${name}x${client.connections}`
         const first = sent + 1
-        const operations = places.slice(0, 1 + random.below(places.length)).map((place) => ({ place, operation: load.choose(random, tokenOf(stream, ++sent), seen) }))
+        const operations = places
+          .slice(0, 1 + random.below(places.length))
+          .map((place) => ({ place, operation: load.choose(random, tokenOf(stream, ++sent), seen) }))
         const ends = yield* load.askPlainly(client, operations, random.chance(150))
         for (const [i, end] of ends.entries()) {
           const operation = operations[i]?.operation
@@ -237,16 +301,23 @@ class Load implements Companions {
     const client = this.plainClient()
     const live = function* (load: Load): Work<void> {
       let counted = new Counted("own.0")
-      for (let connection = 0; !load.over; ) {
+      for (let connection = 0; !load.over;) {
         yield* client.connected()
         if (client.connections !== connection) {
           connection = client.connections
           counted = new Counted(`own.${connection}`)
         }
-        const turns = Array.from({ length: 1 + random.below(12) }, () => counted.turn(random.chance(500), random.chance(100)))
-        const told = yield* client.send(turns.flatMap(({ commands }) => commands), PATIENCE)
+        const turns = Array.from({ length: 1 + random.below(12) }, () =>
+          counted.turn(random.chance(500), random.chance(100)),
+        )
+        const told = yield* client.send(
+          turns.flatMap(({ commands }) => commands),
+          PATIENCE,
+        )
         let at = -1
-        const known = turns.every(({ counts, commands }) => counted.check(counts, told[(at += commands.length)] ?? "lost"))
+        const known = turns.every(({ counts, commands }) =>
+          counted.check(counts, told[(at += commands.length)] ?? "lost"),
+        )
         if (!known || random.chance(30)) client.hangUp()
         yield load.pause(random)
       }
@@ -263,9 +334,15 @@ class Load implements Companions {
     const live = function* (load: Load): Work<void> {
       let sent = 0
       while (!load.over) {
-        const operations = places.slice(0, 1 + random.below(places.length)).map((place) => ({ place, operation: load.chooseWrite(random, tokenOf(stream, ++sent)) }))
+        const operations = places
+          .slice(0, 1 + random.below(places.length))
+          .map((place) => ({ place, operation: load.chooseWrite(random, tokenOf(stream, ++sent)) }))
         const open = operations.map(({ place, operation }) => load.invoke(place, operation))
-        const told = yield* client.write(operations.map(({ operation }) => wordsOf(operation)), 600, load.world.now + 5000)
+        const told = yield* client.write(
+          operations.map(({ operation }) => wordsOf(operation)),
+          600,
+          load.world.now + 5000,
+        )
         for (const [i, { operation }] of operations.entries()) {
           const opened = open[i]
           const end: End = told === null ? { type: "not", why: "no session" } : plainEnd(operation, told[i] ?? "lost")
@@ -286,7 +363,13 @@ class Load implements Companions {
         yield* client.connected()
         const key = `${1 + random.below(80)}-${Array.from({ length: 32 }, () => random.below(16).toString(16)).join("")}`
         const sequence = 1 + random.below(6)
-        yield* client.send([["STEPRAFT", "DO", key, sequence, sequence, "SET", "stolen", tokenOf(STRANGER, sent)], ["STEPRAFT", "SESSION", "CLOSE", key]], PATIENCE)
+        yield* client.send(
+          [
+            ["STEPRAFT", "DO", key, sequence, sequence, "SET", "stolen", tokenOf(STRANGER, sent)],
+            ["STEPRAFT", "SESSION", "CLOSE", key],
+          ],
+          PATIENCE,
+        )
         yield 50 + random.below(500)
       }
       load.living -= 1
@@ -312,7 +395,9 @@ class Load implements Companions {
     if (dice < 68) return { f: "append", key, value: token }
     if (dice < 80) return { f: "write", key, value: token }
     if (dice < 89) return { f: "cas", key, value: [random.chance(200) ? null : seen, token] }
-    return dice < 94 ? { f: "delete", key, value: null } : { f: "incr", key: `${generation}.n`, value: 1 + random.below(3) }
+    return dice < 94
+      ? { f: "delete", key, value: null }
+      : { f: "incr", key: `${generation}.n`, value: 1 + random.below(3) }
   }
   private invoke(place: number, { f, key, value }: Operation): OpenOperation {
     return this.history.invoke({ process: place, f, key, value })
@@ -338,7 +423,10 @@ class Load implements Companions {
     const open = this.invoke(place, operation)
     const words = wordsOf(operation)
     const read = operation.f === "read"
-    const task: Task = together && !read ? { type: "transaction", calls: [words], watches: [] } : { type: read ? "read" : "write", args: words }
+    const task: Task =
+      together && !read
+        ? { type: "transaction", calls: [words], watches: [] }
+        : { type: read ? "read" : "write", args: words }
     const outcome = yield* client.do(task)
     if (task.type === "transaction" && "type" in outcome) {
       const [only] = outcome.type === "array" ? outcome.items : []
@@ -347,7 +435,11 @@ class Load implements Companions {
     }
     return this.settle(open, engineEnd(operation, outcome), operation)
   }
-  private *askPlainly(client: PlainClient, operations: readonly { readonly place: number; readonly operation: Operation }[], together: boolean): Work<readonly End[]> {
+  private *askPlainly(
+    client: PlainClient,
+    operations: readonly { readonly place: number; readonly operation: Operation }[],
+    together: boolean,
+  ): Work<readonly End[]> {
     const open = operations.map(({ place, operation }) => this.invoke(place, operation))
     const words = operations.map(({ operation }) => wordsOf(operation))
     const told = yield* client.send(together ? [["MULTI"], ...words, ["EXEC"]] : words, PATIENCE)
@@ -373,4 +465,7 @@ const endUnderMulti = (operation: Operation, told: readonly Told[], place: numbe
 }
 
 /** For checkScript: the key-value service in that world, and this many clients of it. */
-export const kvLoad = (options: KvLoad) => (seed: number): Companions => new Load(options, seed)
+export const kvLoad =
+  (options: KvLoad) =>
+  (seed: number): Companions =>
+    new Load(options, seed)

@@ -47,7 +47,11 @@ export class NumberedClient {
       yield* this.plain.connected()
       const lowest = first + answers.length
       const rest = requests.slice(answers.length)
-      const told = yield* this.plain.send(rest.map((words, i) => ["STEPRAFT", "DO", this.key ?? "", lowest + i, lowest, ...words]), patience, this.random.chance(400) ? 1 : rest.length)
+      const told = yield* this.plain.send(
+        rest.map((words, i) => ["STEPRAFT", "DO", this.key ?? "", lowest + i, lowest, ...words]),
+        patience,
+        this.random.chance(400) ? 1 : rest.length,
+      )
       if (this.took(told, answers, lowest) || answers.length === requests.length) break
       this.plain.hangUp()
       yield PAUSE
@@ -61,7 +65,11 @@ export class NumberedClient {
       if (reply === "lost") return false
       if (reply.type === "error") {
         if (reply.code === "SESSIONEXPIRED") return true
-        if (reply.code === "OUTOFORDER" && i === 0) throw new PropertyViolated("ExactlyOnce", `number ${first} of a session is answered as out of order, though all before it have been acknowledged`)
+        if (reply.code === "OUTOFORDER" && i === 0)
+          throw new PropertyViolated(
+            "ExactlyOnce",
+            `number ${first} of a session is answered as out of order, though all before it have been acknowledged`,
+          )
         if (reply.code === "OUTOFORDER" || again.has(reply.code)) return false
       }
       answers.push(reply)

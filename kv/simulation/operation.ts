@@ -29,7 +29,9 @@ export const textOf = (reply: Reply): string | null => {
     case "error":
     case "array":
     case "map":
-      throw new KvAnswerWrong(`${reply.type === "error" ? `${reply.code} ${reply.text}` : reply.type} where a value should be`)
+      throw new KvAnswerWrong(
+        `${reply.type === "error" ? `${reply.code} ${reply.text}` : reply.type} where a value should be`,
+      )
   }
 }
 
@@ -53,7 +55,11 @@ export const wordsOf = ({ f, key, value }: Operation): readonly [string, ...stri
 }
 
 /** How an operation ended: with a value; its condition did not hold; it certainly was not executed; nobody knows. */
-export type End = { readonly type: "ok"; readonly value: Value } | { readonly type: "refused" } | { readonly type: "not"; readonly why: string } | { readonly type: "unknown"; readonly why: string }
+export type End =
+  | { readonly type: "ok"; readonly value: Value }
+  | { readonly type: "refused" }
+  | { readonly type: "not"; readonly why: string }
+  | { readonly type: "unknown"; readonly why: string }
 
 export const endOf = ({ f, value }: Operation, reply: Reply): End => {
   const ok = (seen: Value): End => ({ type: "ok", value: seen })

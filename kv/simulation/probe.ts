@@ -2,4 +2,5 @@
 import { encodeCommand } from "../machine/index.ts"
 import { simulatedSecret } from "./servers/machine.ts"
 
-export const loadCommand = (id: number): Uint8Array => encodeCommand({ type: "OpenSession", owner: "progress", secret: simulatedSecret(`progress ${id}`) })
+export const loadCommand = (id: number): Uint8Array =>
+  encodeCommand({ type: "OpenSession", owner: "progress", secret: simulatedSecret(`progress ${id}`) })

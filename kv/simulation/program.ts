@@ -35,7 +35,11 @@ export class Counted {
     if (end.type !== "ok") return true
     if (counts) this.count++
     const seen = Number(end.value ?? 0)
-    if (seen !== this.count) throw new PropertyViolated("ProgramOrder", `${counts ? "INCR" : "GET"} ${this.key}: ${seen} where the connection itself has counted to ${this.count}`)
+    if (seen !== this.count)
+      throw new PropertyViolated(
+        "ProgramOrder",
+        `${counts ? "INCR" : "GET"} ${this.key}: ${seen} where the connection itself has counted to ${this.count}`,
+      )
     return true
   }
 }
@@ -45,6 +49,10 @@ export const checkNothingBehind = ({ f, key }: Operation, end: End, stream: stri
   if (f !== "read" || end.type !== "ok" || typeof end.value !== "string") return
   for (const token of end.value.split(" ")) {
     const [name, digits] = token.split(".")
-    if (name === stream && Number(digits) >= number) throw new PropertyViolated("ProgramOrder", `GET ${key} sees ${token}, which was sent behind it on its own connection`)
+    if (name === stream && Number(digits) >= number)
+      throw new PropertyViolated(
+        "ProgramOrder",
+        `GET ${key} sees ${token}, which was sent behind it on its own connection`,
+      )
   }
 }

@@ -34,7 +34,9 @@ interface Options {
 const valueOf = (text: string): string | number | boolean | null => {
   try {
     const value: unknown = JSON.parse(text)
-    return value === null || typeof value === "number" || typeof value === "boolean" || typeof value === "string" ? value : text
+    return value === null || typeof value === "number" || typeof value === "boolean" || typeof value === "string"
+      ? value
+      : text
   } catch {
     return text
   }
@@ -44,7 +46,10 @@ const draw = async (file: string, drawing: string): Promise<void> => {
   try {
     await (await import("node:fs/promises")).writeFile(file, drawing)
   } catch (error) {
-    throw failure(`the drawing cannot be written: ${error instanceof Error ? error.message : String(error)}; name another file with --drawing`, codes.bad)
+    throw failure(
+      `the drawing cannot be written: ${error instanceof Error ? error.message : String(error)}; name another file with --drawing`,
+      codes.bad,
+    )
   }
 }
 
@@ -55,12 +60,18 @@ const check = async (options: Options): Promise<void> => {
   const model = options.initial === null ? named : spec.startingAt(named, valueOf(options.initial))
   const history = await (async () => {
     try {
-      const operations = spec.operationsOf(spec.readHistory(await readAll(options.file), options.format), { failedCas: options.failedCas })
+      const operations = spec.operationsOf(spec.readHistory(await readAll(options.file), options.format), {
+        failedCas: options.failedCas,
+      })
       spec.demandKnown(operations, model, [spec.kv])
       return operations
     } catch (error) {
       if (error instanceof spec.BadHistory) throw failure(`${options.file}: ${error.message}`, codes.bad)
-      if (error instanceof Error && "code" in error) throw failure(`${options.file}: ${error.message}; expected a file that can be read, or - for standard input`, codes.bad)
+      if (error instanceof Error && "code" in error)
+        throw failure(
+          `${options.file}: ${error.message}; expected a file that can be read, or - for standard input`,
+          codes.bad,
+        )
       throw error
     }
   })()
@@ -68,14 +79,25 @@ const check = async (options: Options): Promise<void> => {
   const verdict = spec.checkHistory(history, model, { limitMs: options.limitMs })
   const elapsedMs = Math.round(performance.now() - began)
   if (options.output === "json") {
-    const explained = verdict.verdict === "not" ? { explanation: { ...verdict.explanation, operations: verdict.explanation.operations.length } } : verdict.verdict === "unknown" ? { undecided: verdict.undecided } : {}
-    process.stdout.write(`${JSON.stringify({ verdict: verdict.verdict === "not" ? "not linearizable" : verdict.verdict, model: options.model, elapsedMs, ...verdict.counts, ...explained, words: spec.verdictInWords(verdict, model) }, null, 2)}\n`)
+    const explained =
+      verdict.verdict === "not"
+        ? { explanation: { ...verdict.explanation, operations: verdict.explanation.operations.length } }
+        : verdict.verdict === "unknown"
+          ? { undecided: verdict.undecided }
+          : {}
+    process.stdout.write(
+      `${JSON.stringify({ verdict: verdict.verdict === "not" ? "not linearizable" : verdict.verdict, model: options.model, elapsedMs, ...verdict.counts, ...explained, words: spec.verdictInWords(verdict, model) }, null, 2)}\n`,
+    )
   } else {
     process.stdout.write(`${spec.verdictInWords(verdict, model).join("\n")}\n`)
-    if (options.initial === null && verdict.verdict === "not" && verdict.explanation.after === null) process.stdout.write("If it did not begin with nil, say with what: --initial.\n")
+    if (options.initial === null && verdict.verdict === "not" && verdict.explanation.after === null)
+      process.stdout.write("If it did not begin with nil, say with what: --initial.\n")
   }
   if (options.drawing !== null) {
-    await draw(options.drawing, options.drawing.endsWith(".html") ? spec.drawHtml(verdict, model) : spec.drawSvg(verdict, model))
+    await draw(
+      options.drawing,
+      options.drawing.endsWith(".html") ? spec.drawHtml(verdict, model) : spec.drawSvg(verdict, model),
+    )
     if (options.output === "table") process.stdout.write(`Drawn in ${options.drawing}.\n`)
   }
   if (verdict.verdict !== "linearizable") throw failure("", codes[verdict.verdict])
@@ -85,23 +107,61 @@ export const checkHistoryCommand = Command.make(
   "check-history",
   {
     file: Argument.String("file").pipe(Argument.withDescription("The history; - reads standard input")),
-    model: choice("model", ["register", "kv"], "What the clients used: registers with read, write and cas; or a store with append, delete and incr as well", "kv"),
-    format: choice("format", ["auto", "jepsen", "edn", "jsonl"], "Form of the history: what Jepsen prints (also history.txt), EDN, or JSON (lines, or one array)", "auto"),
+    model: choice(
+      "model",
+      ["register", "kv"],
+      "What the clients used: registers with read, write and cas; or a store with append, delete and incr as well",
+      "kv",
+    ),
+    format: choice(
+      "format",
+      ["auto", "jepsen", "edn", "jsonl"],
+      "Form of the history: what Jepsen prints (also history.txt), EDN, or JSON (lines, or one array)",
+      "auto",
+    ),
     limit: Flag.String("limit").pipe(
       Flag.withDescription("How long to look for a verdict: 500ms, 60s, 5m (default: 60s)"),
-      Flag.filter((text) => parseLimit(text) !== undefined, (text) => `must be a duration such as 500ms, 60s or 5m, not ${text}`),
+      Flag.filter(
+        (text) => parseLimit(text) !== undefined,
+        (text) => `must be a duration such as 500ms, 60s or 5m, not ${text}`,
+      ),
       Flag.withDefault("60s"),
     ),
     drawing: Flag.String("drawing").pipe(
       Flag.withDescription("Draw it into this file: .svg, or .html for a page with the explanation"),
-      Flag.filter((path) => /\.(?:svg|html)$/.test(path), (path) => `must end in .svg or .html, not be ${path}`),
+      Flag.filter(
+        (path) => /\.(?:svg|html)$/.test(path),
+        (path) => `must end in .svg or .html, not be ${path}`,
+      ),
       Flag.optional,
     ),
-    failedCas: choice("failed-cas", ["nothing", "refused"], "What a cas that failed tells: only that it did not happen, or also that the value was another one", "nothing"),
-    initial: Flag.String("initial").pipe(Flag.withDescription("What every key or register holds at the beginning, as JSON or a word: 0 (default: nothing)"), Flag.optional),
+    failedCas: choice(
+      "failed-cas",
+      ["nothing", "refused"],
+      "What a cas that failed tells: only that it did not happen, or also that the value was another one",
+      "nothing",
+    ),
+    initial: Flag.String("initial").pipe(
+      Flag.withDescription(
+        "What every key or register holds at the beginning, as JSON or a word: 0 (default: nothing)",
+      ),
+      Flag.optional,
+    ),
     output,
   },
-  (o) => attempt(() => check({ file: o.file, model: o.model, format: o.format, limitMs: parseLimit(o.limit) ?? 60_000, drawing: maybe(o.drawing), failedCas: o.failedCas, initial: maybe(o.initial), output: o.output })),
+  (o) =>
+    attempt(() =>
+      check({
+        file: o.file,
+        model: o.model,
+        format: o.format,
+        limitMs: parseLimit(o.limit) ?? 60_000,
+        drawing: maybe(o.drawing),
+        failedCas: o.failedCas,
+        initial: maybe(o.initial),
+        output: o.output,
+      }),
+    ),
 ).pipe(
   Command.withShortDescription("Is what clients saw linearizable?"),
   Command.withDescription(
@@ -139,8 +199,17 @@ Exit codes: 0 linearizable; 1 not; 2 no verdict within --limit (or wrong usage);
   ),
   Command.withExamples([
     { command: "stepraft check-history history.jsonl", description: "a key-value store, JSON lines" },
-    { command: "stepraft check-history jepsen.log --model register --drawing why.html", description: "a log of Jepsen's, and a drawing of what is wrong" },
-    { command: "stepraft check-history canonical.edn --model register --initial 0", description: "registers that begin with 0" },
-    { command: "zcat history.edn.gz | stepraft check-history - --limit 5m -o json", description: "from a pipe, for scripts" },
+    {
+      command: "stepraft check-history jepsen.log --model register --drawing why.html",
+      description: "a log of Jepsen's, and a drawing of what is wrong",
+    },
+    {
+      command: "stepraft check-history canonical.edn --model register --initial 0",
+      description: "registers that begin with 0",
+    },
+    {
+      command: "zcat history.edn.gz | stepraft check-history - --limit 5m -o json",
+      description: "from a pipe, for scripts",
+    },
   ]),
 )

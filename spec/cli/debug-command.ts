@@ -7,19 +7,45 @@ import { profileNames } from "../scripts/generate/profiles.ts"
 export const debugCommand = Command.make(
   "debug",
   {
-    file: Argument.String("trace").pipe(Argument.withDescription("A trace or a saved scenario; without one, a fresh world"), Argument.optional),
+    file: Argument.String("trace").pipe(
+      Argument.withDescription("A trace or a saved scenario; without one, a fresh world"),
+      Argument.optional,
+    ),
     seed: intFlag("seed", "The seed of a fresh world", 1, 0),
-    profile: Flag.Literals("profile", profileNames).pipe(Flag.withDescription("Let this befall the fresh world, as simulate would (default: nothing)"), Flag.optional),
+    profile: Flag.Literals("profile", profileNames).pipe(
+      Flag.withDescription("Let this befall the fresh world, as simulate would (default: nothing)"),
+      Flag.optional,
+    ),
     nodes: intFlag("nodes", "Servers of a fresh world", 3),
-    refine: Flag.Boolean("refine").pipe(Flag.withDescription("Compare every step with the abstract specification, too (slower)"), Flag.withDefault(false)),
-    machine: maybeString("machine", "Module that exports `machine`, as replicate takes it, and `invariant` and `describe` if there are any, as worldProperty takes them"),
-    check: maybeString("check", "Module that exports `checks`: a state machine and checks of your own, as worldProperty takes them"),
-    commands: maybeString("commands", "Run these instead of reading them, separated by semicolons").pipe(Flag.withAlias("c")),
+    refine: Flag.Boolean("refine").pipe(
+      Flag.withDescription("Compare every step with the abstract specification, too (slower)"),
+      Flag.withDefault(false),
+    ),
+    machine: maybeString(
+      "machine",
+      "Module that exports `machine`, as replicate takes it, and `invariant` and `describe` if there are any, as worldProperty takes them",
+    ),
+    check: maybeString(
+      "check",
+      "Module that exports `checks`: a state machine and checks of your own, as worldProperty takes them",
+    ),
+    commands: maybeString("commands", "Run these instead of reading them, separated by semicolons").pipe(
+      Flag.withAlias("c"),
+    ),
   },
   (o) =>
     attempt(async () => {
       const { debug } = await import("./debug.ts")
-      await debug({ file: Option.getOrNull(o.file), seed: o.seed, profile: maybe(o.profile), nodes: o.nodes, refine: o.refine, machine: maybe(o.machine), check: maybe(o.check), commands: maybe(o.commands) })
+      await debug({
+        file: Option.getOrNull(o.file),
+        seed: o.seed,
+        profile: maybe(o.profile),
+        nodes: o.nodes,
+        refine: o.refine,
+        machine: maybe(o.machine),
+        check: maybe(o.check),
+        commands: maybe(o.commands),
+      })
     }),
 ).pipe(
   Command.withShortDescription("Step through a world, forwards and backwards"),
@@ -30,7 +56,10 @@ export const debugCommand = Command.make(
     { command: "stepraft debug", description: "three servers before their first election" },
     { command: "stepraft debug failing.ndjson", description: "what simulate saved, at the violation" },
     { command: "stepraft debug world.ndjson --check ./my-checks.ts", description: "what your own checks found" },
-    { command: "stepraft debug world.ndjson --machine ./machine.ts", description: "your own state machine, at the command that broke its invariant" },
+    {
+      command: "stepraft debug world.ndjson --machine ./machine.ts",
+      description: "your own state machine, at the command that broke its invariant",
+    },
     { command: "stepraft debug -c 'continue leader; show n1; messages'", description: "for scripts" },
   ]),
 )

@@ -1,7 +1,29 @@
 /** Opens a trace, a saved scenario or a fresh world for stepping through it. */
-import { openSession, readTraceFile, replayTrace, runLines, runPiped, runTerminal, TraceUnreadable, writeScenario, type Face, type Replayed, type Session, type SessionOptions, type Trace } from "../../interpreters/debugger/index.ts"
+import {
+  openSession,
+  readTraceFile,
+  replayTrace,
+  runLines,
+  runPiped,
+  runTerminal,
+  TraceUnreadable,
+  writeScenario,
+  type Face,
+  type Replayed,
+  type Session,
+  type SessionOptions,
+  type Trace,
+} from "../../interpreters/debugger/index.ts"
 import { MOST_NODES, type Script, type TraceViolation } from "../../interpreters/simulation/index.ts"
-import { checkerOf, checkScript, debugCommand, generateScript, invariants, type Profile, type ScriptChecks } from "../index.ts"
+import {
+  checkerOf,
+  checkScript,
+  debugCommand,
+  generateScript,
+  invariants,
+  type Profile,
+  type ScriptChecks,
+} from "../index.ts"
 import { loadOwn } from "./checks-module.ts"
 import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
 
@@ -35,14 +57,26 @@ const replayedText = ({ steps, hashes, events, difference, stopped }: Replayed):
     : `it replays: ${steps} steps, ${hashes} hashes and ${events} events as written${stopped === null ? "" : `; then: ${stopped}`}`
 
 /** What a whole run of a script finds, beside the invariants, and only the last of it at the end of a world. */
-const PROPERTIES: ReadonlySet<string> = new Set(["Refinement", "MachinesAgree", "StaleDirectoryRefused", "Liveness", "EveryRefAnswered"])
+const PROPERTIES: ReadonlySet<string> = new Set([
+  "Refinement",
+  "MachinesAgree",
+  "StaleDirectoryRefused",
+  "Liveness",
+  "EveryRefAnswered",
+])
 
 interface Opened {
   readonly session: Session
   readonly text: string
 }
 /** At the violation if the trace tells of one, else at the beginning. */
-const openAt = (script: Script, told: TraceViolation | null, options: Pick<SessionOptions, "hooks" | "words" | "checker">, checks: () => ScriptChecks, given: boolean): Opened => {
+const openAt = (
+  script: Script,
+  told: TraceViolation | null,
+  options: Pick<SessionOptions, "hooks" | "words" | "checker">,
+  checks: () => ScriptChecks,
+  given: boolean,
+): Opened => {
   const session = openSession(script, options)
   if (told === null) return { session, text: "" }
   session.finish()
@@ -50,19 +84,39 @@ const openAt = (script: Script, told: TraceViolation | null, options: Pick<Sessi
   if (violation !== null) return { session, text: `${violation.name} is violated here; back shows how it came to be` }
   const { name, at, message = name, own = false, mended = script.actions.length } = told
   const show = (text: string): Opened => {
-    const there = openSession(script, { ...options, told: { name, message, at: told.mended === undefined ? at : null } })
+    const there = openSession(script, {
+      ...options,
+      told: { name, message, at: told.mended === undefined ? at : null },
+    })
     there.finish()
     return { session: there, text }
   }
   const verdict = checkScript({ ...script, actions: script.actions.slice(0, mended) }, checks())
-  if (!verdict.ok && verdict.violation === name) return show(`${name} is violated at the end of this world, which no single step shows; back shows how it came to be`)
+  if (!verdict.ok && verdict.violation === name)
+    return show(
+      `${name} is violated at the end of this world, which no single step shows; back shows how it came to be`,
+    )
   const known = Object.hasOwn(invariants, name) || PROPERTIES.has(name) || checks().own?.includes(name) === true
   if ((own && !given) || !known)
-    return show(`${name} was told here when this was saved. What found it is not in the file${given ? "" : ": --machine MODULE (or --check MODULE) runs your own state machine and checks again, step by step"}; back shows how it came to be`)
-  return { session, text: `${name} was violated when this was written, and is not violated any more: this is the last step` }
+    return show(
+      `${name} was told here when this was saved. What found it is not in the file${given ? "" : ": --machine MODULE (or --check MODULE) runs your own state machine and checks again, step by step"}; back shows how it came to be`,
+    )
+  return {
+    session,
+    text: `${name} was violated when this was written, and is not violated any more: this is the last step`,
+  }
 }
 
-export const debug = async ({ file, seed, profile, nodes, refine, machine: machinePath, check, commands }: DebugOptions): Promise<void> => {
+export const debug = async ({
+  file,
+  seed,
+  profile,
+  nodes,
+  refine,
+  machine: machinePath,
+  check,
+  commands,
+}: DebugOptions): Promise<void> => {
   if (nodes > MOST_NODES) throw failure(`--nodes must be at most ${MOST_NODES}, not ${nodes}`, exitCodes.usage)
   const trace = file === null ? null : open(file)
   const fresh: Script = { seed, options: { nodes, connections: true }, actions: [] }
@@ -71,11 +125,32 @@ export const debug = async ({ file, seed, profile, nodes, refine, machine: machi
   const refinement = refine || trace?.violation?.name === "Refinement"
   const checks = (): ScriptChecks => ({ refinement, ...own?.() })
   const { machine, words } = checks()
-  const { session, text } = openAt(script, trace?.violation ?? null, { ...(machine === undefined ? {} : { hooks: { machine } }), ...(words === undefined ? {} : { words }), checker: () => checkerOf(checks()) }, checks, own !== null)
+  const { session, text } = openAt(
+    script,
+    trace?.violation ?? null,
+    {
+      ...(machine === undefined ? {} : { hooks: { machine } }),
+      ...(words === undefined ? {} : { words }),
+      checker: () => checkerOf(checks()),
+    },
+    checks,
+    own !== null,
+  )
   const save: Face["save"] = (path, at) => {
     const { violation, world } = at.frame()
-    const found = violation === null ? null : { name: violation.name, at: Math.max(0, world.steps - 1), message: violation.message, ...(own === null && trace?.violation?.own !== true ? {} : { own: true }) }
-    writeScenario(path, at.script(), { ...(own === null ? { hash: { i: world.steps, hash: at.hash() } } : {}), violation: found })
+    const found =
+      violation === null
+        ? null
+        : {
+            name: violation.name,
+            at: Math.max(0, world.steps - 1),
+            message: violation.message,
+            ...(own === null && trace?.violation?.own !== true ? {} : { own: true }),
+          }
+    writeScenario(path, at.script(), {
+      ...(own === null ? { hash: { i: world.steps, hash: at.hash() } } : {}),
+      violation: found,
+    })
     return `saved; ${debugCommand(path, { machine: machinePath ?? undefined, check: check ?? undefined })} opens it`
   }
   const { stdin: input, stdout: output } = process

@@ -1,10 +1,22 @@
 /** One seed of `stepraft simulate`: its script made, checked, and shrunk if it fails. What goes between threads is plain data. */
 import type { Rule } from "../../core/index.ts"
 import type { Action, Script } from "../../interpreters/simulation/index.ts"
-import { asLived, checkScript, generateScript, shrinkFailure, type Companions, type Lived, type Profile, type ScriptChecks } from "../index.ts"
+import {
+  asLived,
+  checkScript,
+  generateScript,
+  shrinkFailure,
+  type Companions,
+  type Lived,
+  type Profile,
+  type ScriptChecks,
+} from "../index.ts"
 
 /** Clients and the service that they use, made anew for each run. `recorded` gets what they saw once it is over. */
-export type ServiceLoad = (options: { readonly clients: number; readonly recorded?: (history: { readonly lines: () => string }) => void }) => (seed: number) => Companions
+export type ServiceLoad = (options: {
+  readonly clients: number
+  readonly recorded?: (history: { readonly lines: () => string }) => void
+}) => (seed: number) => Companions
 
 export interface SeedJob {
   readonly seed: number
@@ -43,11 +55,18 @@ export interface SeedResult {
 const replayed = (script: Script, checks: ScriptChecks, load: ServiceLoad, clients: number): SeedFailure["lived"] => {
   const actions: Action[] = []
   let history = ""
-  checkScript(script, { ...checks, acted: (action) => actions.push(action), companions: load({ clients, recorded: (all) => (history = all.lines()) }) })
+  checkScript(script, {
+    ...checks,
+    acted: (action) => actions.push(action),
+    companions: load({ clients, recorded: (all) => (history = all.lines()) }),
+  })
   return { script: { ...script, actions }, mended: null, history }
 }
 
-export const runSeed = ({ seed, profile, nodes, actions, refine, clients, known }: SeedJob, load: ServiceLoad): SeedResult => {
+export const runSeed = (
+  { seed, profile, nodes, actions, refine, clients, known }: SeedJob,
+  load: ServiceLoad,
+): SeedResult => {
   const script = generateScript(seed, profile, { nodes, steps: actions })
   const rules = new Map<Rule, number>()
   const checks: ScriptChecks = { refinement: refine, ...(clients === 0 ? {} : { companions: load({ clients }) }) }
@@ -55,10 +74,33 @@ export const runSeed = ({ seed, profile, nodes, actions, refine, clients, known 
   const { steps, ms, hash } = verdict
   if (verdict.ok) return { seed, steps, ms, hash, rules: [...rules], failure: null }
   const { violation, message, at } = verdict
-  const failure: SeedFailure = { violation, message, at, script, from: { actions: script.actions.length, steps }, shrunk: null, lived: { script, mended: null, history: null } }
+  const failure: SeedFailure = {
+    violation,
+    message,
+    at,
+    script,
+    from: { actions: script.actions.length, steps },
+    shrunk: null,
+    lived: { script, mended: null, history: null },
+  }
   if (known.includes(violation)) return { seed, steps, ms, hash, rules: [...rules], failure }
   const started = performance.now()
   const { script: small, failed: again } = shrinkFailure(script, verdict, checks)
   const shrunk = { actions: small.actions.length, steps: again.steps, seconds: (performance.now() - started) / 1000 }
-  return { seed, steps, ms, hash, rules: [...rules], failure: { ...failure, message: again.message, at: again.at, script: small, shrunk, lived: clients === 0 ? { ...asLived(small, again, checks), history: null } : replayed(small, checks, load, clients) } }
+  return {
+    seed,
+    steps,
+    ms,
+    hash,
+    rules: [...rules],
+    failure: {
+      ...failure,
+      message: again.message,
+      at: again.at,
+      script: small,
+      shrunk,
+      lived:
+        clients === 0 ? { ...asLived(small, again, checks), history: null } : replayed(small, checks, load, clients),
+    },
+  }
 }

@@ -13,7 +13,8 @@ import { grouped, paintFor, type Paint } from "../../interpreters/cli/paint.ts"
 
 /** Bad input: what was asked for cannot be done. */
 const BAD_INPUT = 3
-const cannot = (what: string, error: unknown, advice: string): Failure => failure(`${what}: ${error instanceof Error ? error.message : String(error)}; ${advice}`, BAD_INPUT)
+const cannot = (what: string, error: unknown, advice: string): Failure =>
+  failure(`${what}: ${error instanceof Error ? error.message : String(error)}; ${advice}`, BAD_INPUT)
 
 export interface SimulateOptions {
   readonly seed: number
@@ -74,14 +75,24 @@ const count = (tally: Tally, { steps, ms, rules: used }: SeedResult): void => {
 }
 const ALL_RULES = Object.keys(rules) as readonly Rule[]
 /** A rule that says that something never happens is no gap. */
-const MUST_NEVER: ReadonlySet<string> = new Set(["halt.twoLeaders", "halt.committedConflict", "halt.logsDiverged", "append.chainBroken", "progress.diverged", "term.outOfDomain", "election.exhausted"])
-const neverUsed = ({ rules: used }: Tally): readonly Rule[] => ALL_RULES.filter((rule) => !used.has(rule) && !MUST_NEVER.has(rule))
+const MUST_NEVER: ReadonlySet<string> = new Set([
+  "halt.twoLeaders",
+  "halt.committedConflict",
+  "halt.logsDiverged",
+  "append.chainBroken",
+  "progress.diverged",
+  "term.outOfDomain",
+  "election.exhausted",
+])
+const neverUsed = ({ rules: used }: Tally): readonly Rule[] =>
+  ALL_RULES.filter((rule) => !used.has(rule) && !MUST_NEVER.has(rule))
 
 const repeatOf = ({ profile, nodes, actions, refine, clients }: SimulateOptions, seed: number): string =>
   `npx stepraft simulate --seed ${seed} --profile ${profile} --nodes ${nodes}${actions === defaultActions ? "" : ` --steps ${actions}`}${refine ? " --refine" : ""}${clients === 0 ? "" : ` --clients ${clients}`}`
 export const defaultActions = 60
 
-const quoted = (path: string): string => (/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`)
+const quoted = (path: string): string =>
+  /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`
 
 export const save = (options: SimulateOptions, seed: number, { lived, ...failed }: SeedFailure): SimulateFailure => {
   const repeat = repeatOf(options, seed)
@@ -92,15 +103,23 @@ export const save = (options: SimulateOptions, seed: number, { lived, ...failed 
     saveFailure(lived, failed, { file, own: options.clients > 0 })
     if (lived.history !== null) writeFileSync(`${path}.history.jsonl`, lived.history)
   } catch (error) {
-    throw cannot(`seed ${seed} violated ${failed.violation}, and its script cannot be written`, error, `choose another folder with --save and repeat it: ${repeat}`)
+    throw cannot(
+      `seed ${seed} violated ${failed.violation}, and its script cannot be written`,
+      error,
+      `choose another folder with --save and repeat it: ${repeat}`,
+    )
   }
-  const judge = lived.history === null ? null : `npx stepraft check-history ${quoted(`${path}.history.jsonl`)} --model kv`
+  const judge =
+    lived.history === null ? null : `npx stepraft check-history ${quoted(`${path}.history.jsonl`)} --model kv`
   return { ...failed, seed, file, look: debugCommand(file), judge, repeat }
 }
 
 const optionLines = ({ options }: SeedFailure["script"]): readonly string[] => {
   const { settings = {}, ...world } = options
-  const text = (part: Readonly<Record<string, unknown>>): string => Object.entries(part).map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`).join(" ")
+  const text = (part: Readonly<Record<string, unknown>>): string =>
+    Object.entries(part)
+      .map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`)
+      .join(" ")
   return [`world ${text(world)}`, ...(Object.keys(settings).length === 0 ? [] : [`settings ${text(settings)}`])]
 }
 
@@ -134,7 +153,10 @@ const makeProgress = (tally: Tally, started: number): { readonly clear: () => vo
     return `${grouped(tally.seeds)} seeds · ${grouped(tally.steps / seconds)} steps/s · ${grouped(tally.ms / 1000 / seconds)} × real time · ${used} of ${ALL_RULES.length - MUST_NEVER.size} rules · ${tally.failures.length} failed`
   }
   const clear = (): void => void (out.isTTY && out.write("\r\x1b[K"))
-  const timer = setInterval(() => void (out.isTTY ? out.write(`\r\x1b[K${line()}`) : out.write(`${line()}\n`)), out.isTTY ? 250 : 60_000)
+  const timer = setInterval(
+    () => void (out.isTTY ? out.write(`\r\x1b[K${line()}`) : out.write(`${line()}\n`)),
+    out.isTTY ? 250 : 60_000,
+  )
   return {
     clear,
     stop: () => {
@@ -163,7 +185,10 @@ const resultOf = ({ profile, nodes }: SimulateOptions, tally: Tally, seconds: nu
 const summary = (result: SimulateResult, paint: Paint): string => {
   const { profile, nodes, seeds, steps, seconds, stepsPerSecond, timesRealTime, neverUsed: never, failures } = result
   const kinds = new Set(failures.map(({ violation }) => violation))
-  const verdict = failures.length === 0 ? paint.green("no violation") : paint.red(`${failures.length} failed: ${[...kinds].join(", ")}`)
+  const verdict =
+    failures.length === 0
+      ? paint.green("no violation")
+      : paint.red(`${failures.length} failed: ${[...kinds].join(", ")}`)
   return [
     `${profile}, ${nodes} nodes: ${grouped(seeds)} seeds, ${grouped(steps)} steps in ${seconds.toFixed(1)} s (${grouped(stepsPerSecond)} steps/s, ${grouped(timesRealTime)} × real time): ${verdict}`,
     never.length === 0 ? "Every rule of the algorithm was used." : `Rules never used: ${never.join(", ")}`,
@@ -173,7 +198,8 @@ const summary = (result: SimulateResult, paint: Paint): string => {
 
 /** Every action, event and hash of one seed, as it happens. */
 const writeTrace = (options: SimulateOptions, load: Simulated["load"], path: string): void => {
-  const unwritable = (error: unknown): Failure => cannot("the trace cannot be written", error, "name another file with --trace")
+  const unwritable = (error: unknown): Failure =>
+    cannot("the trace cannot be written", error, "name another file with --trace")
   const script = generateScript(options.seed, options.profile, { nodes: options.nodes, steps: options.actions })
   let file: number
   try {
@@ -201,7 +227,16 @@ const writeTrace = (options: SimulateOptions, load: Simulated["load"], path: str
       // Whoever replays it has no state machine of the service: its hash would be another one.
       ...(options.clients === 0 ? { hashed: (i: number, hash: number) => write(hashLine({ i, hash })) } : {}),
     })
-    if (!verdict.ok) write(violationLine({ name: verdict.violation, at: verdict.at, message: verdict.message, ...(options.clients === 0 ? {} : { own: true }), ...(verdict.action < script.actions.length ? {} : { mended: script.actions.length }) }))
+    if (!verdict.ok)
+      write(
+        violationLine({
+          name: verdict.violation,
+          at: verdict.at,
+          message: verdict.message,
+          ...(options.clients === 0 ? {} : { own: true }),
+          ...(verdict.action < script.actions.length ? {} : { mended: script.actions.length }),
+        }),
+      )
     if (broken !== null) throw broken
   } finally {
     closeSync(file)
@@ -218,7 +253,11 @@ const makeFolder = (path: string): void => {
   }
 }
 
-export const simulate = async (options: SimulateOptions, service: Simulated, signal: AbortSignal): Promise<SimulateResult> => {
+export const simulate = async (
+  options: SimulateOptions,
+  service: Simulated,
+  signal: AbortSignal,
+): Promise<SimulateResult> => {
   const { seed, seeds, minutes, profile, nodes, actions, refine, clients, workers } = options
   if (options.trace !== null && seeds !== 1) throw failure("--trace writes one seed: name it with --seed", BAD_INPUT)
   makeFolder(options.save)
@@ -232,7 +271,15 @@ export const simulate = async (options: SimulateOptions, service: Simulated, sig
   try {
     const nextJob = (): SeedJob | null => {
       if ((seeds !== null && next >= seed + seeds) || performance.now() > end) return null
-      return { seed: next++, profile, nodes, actions, refine, clients, known: tally.failures.map(({ violation }) => violation) }
+      return {
+        seed: next++,
+        profile,
+        nodes,
+        actions,
+        refine,
+        clients,
+        known: tally.failures.map(({ violation }) => violation),
+      }
     }
     const done = (result: SeedResult): void => {
       count(tally, result)
@@ -243,18 +290,25 @@ export const simulate = async (options: SimulateOptions, service: Simulated, sig
       if (options.output === "table") process.stdout.write(`${failureText(failed, paint)}\n`)
     }
     const threads = Math.min(workers, seeds ?? workers)
-    await (threads > 1 ? runThreads(service.thread, threads, nextJob, done, signal) : runHere(service.load, nextJob, done, signal))
+    await (threads > 1
+      ? runThreads(service.thread, threads, nextJob, done, signal)
+      : runHere(service.load, nextJob, done, signal))
   } finally {
     progress.stop()
   }
   const result = resultOf(options, tally, (performance.now() - started) / 1000)
   process.stdout.write(options.output === "json" ? `${JSON.stringify(result, null, 2)}\n` : summary(result, paint))
-  if (options.trace !== null && options.output === "table") process.stdout.write(`Trace of seed ${seed}: ${options.trace}\n`)
+  if (options.trace !== null && options.output === "table")
+    process.stdout.write(`Trace of seed ${seed}: ${options.trace}\n`)
   return result
 }
 
 /** As the command does it: ends with code 1 if anything was violated. */
-export const simulateOrFail = async (options: SimulateOptions, service: Simulated, signal: AbortSignal): Promise<void> => {
+export const simulateOrFail = async (
+  options: SimulateOptions,
+  service: Simulated,
+  signal: AbortSignal,
+): Promise<void> => {
   const { failures } = await simulate(options, service, signal)
   if (failures.length > 0) throw failure("", exitCodes.failed)
 }

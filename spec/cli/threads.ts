@@ -18,11 +18,20 @@ export const serveSeeds = (load: ServiceLoad): void => {
 /** Emitted JavaScript; or, where this runs from sources under a loader, with that loader. */
 const startWorker = (thread: URL): Worker =>
   thread.href.endsWith(".ts")
-    ? new Worker(`import("tsx/esm/api").then(({ register }) => { register(); return import(${JSON.stringify(thread.href)}) })`, { eval: true })
+    ? new Worker(
+        `import("tsx/esm/api").then(({ register }) => { register(); return import(${JSON.stringify(thread.href)}) })`,
+        { eval: true },
+      )
     : new Worker(thread)
 
 /** Hands out jobs until there are none, or until it is told to stop. */
-export const runThreads = (thread: URL, workers: number, nextJob: () => SeedJob | null, done: (result: SeedResult) => void, signal: AbortSignal): Promise<void> =>
+export const runThreads = (
+  thread: URL,
+  workers: number,
+  nextJob: () => SeedJob | null,
+  done: (result: SeedResult) => void,
+  signal: AbortSignal,
+): Promise<void> =>
   new Promise((resolve, reject) => {
     const threads = new Set<Worker>()
     const end = (worker: Worker): void => {
@@ -57,7 +66,12 @@ export const runThreads = (thread: URL, workers: number, nextJob: () => SeedJob 
   })
 
 /** Without threads: for a look at one seed, where starting one takes longer than the seed. */
-export const runHere = async (load: Simulated["load"], nextJob: () => SeedJob | null, done: (result: SeedResult) => void, signal: AbortSignal): Promise<void> => {
+export const runHere = async (
+  load: Simulated["load"],
+  nextJob: () => SeedJob | null,
+  done: (result: SeedResult) => void,
+  signal: AbortSignal,
+): Promise<void> => {
   for (let job = nextJob(); job !== null && !signal.aborted; job = nextJob()) {
     done(runSeed(job, load))
     // So that the signal is heard.

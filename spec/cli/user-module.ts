@@ -10,7 +10,12 @@ export type UserModule = Readonly<Record<string, unknown>>
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 const codeOf = (error: unknown): unknown => (error instanceof Error && "code" in error ? error.code : null)
 /** What this Node says of TypeScript that it does not read: none of it, or not all, or imports that name what tsc would write. */
-const OF_TYPESCRIPT: ReadonlySet<unknown> = new Set(["ERR_UNKNOWN_FILE_EXTENSION", "ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX", "ERR_INVALID_TYPESCRIPT_SYNTAX", "ERR_MODULE_NOT_FOUND"])
+const OF_TYPESCRIPT: ReadonlySet<unknown> = new Set([
+  "ERR_UNKNOWN_FILE_EXTENSION",
+  "ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX",
+  "ERR_INVALID_TYPESCRIPT_SYNTAX",
+  "ERR_MODULE_NOT_FOUND",
+])
 
 const isRecord = (value: unknown): value is UserModule => typeof value === "object" && value !== null
 
@@ -49,7 +54,9 @@ const vite = (path: string): Loader | null => {
   const main = find(path, "vite", ".") ?? find(path, "vite", ".", ["vitest"])
   if (main === null) return null
   return async () => {
-    const { runnerImport } = (await import(pathToFileURL(main).href)) as { readonly runnerImport?: (path: string, config: object) => Promise<{ readonly module: unknown }> }
+    const { runnerImport } = (await import(pathToFileURL(main).href)) as {
+      readonly runnerImport?: (path: string, config: object) => Promise<{ readonly module: unknown }>
+    }
     if (runnerImport === undefined) throw new Error("this vite is too old to import a module: 6.0 or newer can")
     return (await runnerImport(resolve(path), { configFile: false, logLevel: "error" })).module
   }
@@ -65,7 +72,10 @@ export const loadUserModule = async (path: string, flag: string): Promise<UserMo
   } catch (error) {
     if (!/\.[cm]?tsx?$/.test(path) || !OF_TYPESCRIPT.has(codeOf(error))) throw cannot(textOf(error))
     const load = tsx(path) ?? vite(path)
-    if (load === null) throw cannot(`it is TypeScript, which Node ${process.version} does not read by itself (${textOf(error)}). Install tsx beside it (npm install -D tsx), or name a file of JavaScript`)
+    if (load === null)
+      throw cannot(
+        `it is TypeScript, which Node ${process.version} does not read by itself (${textOf(error)}). Install tsx beside it (npm install -D tsx), or name a file of JavaScript`,
+      )
     const loaded = await load(url).catch((again: unknown) => {
       throw cannot(textOf(again))
     })

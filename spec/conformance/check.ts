@@ -16,7 +16,11 @@ export class ConformanceFailed extends Error {
   override readonly name = "ConformanceFailed"
   readonly check: string
   readonly found: string
-  constructor({ name, demands, why }: Pick<ConformanceCheck, "name" | "demands" | "why">, found: string, cause?: unknown) {
+  constructor(
+    { name, demands, why }: Pick<ConformanceCheck, "name" | "demands" | "why">,
+    found: string,
+    cause?: unknown,
+  ) {
     super(`${name}: ${found}.\n  Demanded: ${demands}\n  Why: ${why}`, cause === undefined ? {} : { cause })
     this.check = name
     this.found = found
@@ -37,7 +41,10 @@ export const demandEqual = (what: string, found: unknown, wanted: unknown): void
   const [a, b] = [plainText(found), plainText(wanted)]
   demand(a === b, () => `${what} is ${short(a)}, expected ${short(b)}`)
 }
-const hex = (bytes: Uint8Array): string => (bytes.length > 1024 ? `${bytes.length} bytes, ${digestOf(bytes)}` : Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(""))
+const hex = (bytes: Uint8Array): string =>
+  bytes.length > 1024
+    ? `${bytes.length} bytes, ${digestOf(bytes)}`
+    : Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
 export const plainText = (value: unknown): string =>
   value instanceof Uint8Array
     ? `<${hex(value)}>`
@@ -84,12 +91,22 @@ export interface ConformanceOptions {
 }
 
 /** Of a subject that is asked for more than it can stage. */
-export const staged = <A>(what: string, able: A | undefined): A => able ?? broken(`the subject has no \`${what}\`: give it one, or name this check in \`except\` with the reason why that cannot be staged`)
+export const staged = <A>(what: string, able: A | undefined): A =>
+  able ??
+  broken(
+    `the subject has no \`${what}\`: give it one, or name this check in \`except\` with the reason why that cannot be staged`,
+  )
 
 export type Wanted = Pick<ConformanceCheck, "name" | "demands" | "why"> & { readonly run: () => Promise<void> }
-export const checksOf = (wanted: readonly Wanted[], { except = {} }: ConformanceOptions): readonly ConformanceCheck[] => {
+export const checksOf = (
+  wanted: readonly Wanted[],
+  { except = {} }: ConformanceOptions,
+): readonly ConformanceCheck[] => {
   const unknown = Object.keys(except).filter((name) => wanted.every((check) => check.name !== name))
-  if (unknown.length > 0) throw new RangeError(`there is no check ${unknown.join(", ")}. The names are: ${wanted.map(({ name }) => name).join("; ")}`)
+  if (unknown.length > 0)
+    throw new RangeError(
+      `there is no check ${unknown.join(", ")}. The names are: ${wanted.map(({ name }) => name).join("; ")}`,
+    )
   return wanted.map(({ name, demands, why, run }) => {
     const skipped = except[name] ?? null
     return {
@@ -102,7 +119,13 @@ export const checksOf = (wanted: readonly Wanted[], { except = {} }: Conformance
         try {
           await run()
         } catch (error) {
-          throw new ConformanceFailed({ name, demands, why }, error instanceof Broken ? error.message : `it threw ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`, error)
+          throw new ConformanceFailed(
+            { name, demands, why },
+            error instanceof Broken
+              ? error.message
+              : `it threw ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+            error,
+          )
         }
       },
     }
@@ -130,11 +153,17 @@ export const runConformance = async (checks: readonly ConformanceCheck[]): Promi
       results.push(
         await run().then(
           () => ({ ...told, outcome: "passed" as const, detail: "" }),
-          (error: unknown) => ({ ...told, outcome: "failed" as const, detail: error instanceof ConformanceFailed ? error.found : String(error) }),
+          (error: unknown) => ({
+            ...told,
+            outcome: "failed" as const,
+            detail: error instanceof ConformanceFailed ? error.found : String(error),
+          }),
         ),
       )
   }
   const line = ({ name, outcome, detail, demands, why }: ConformanceResult): string =>
-    outcome === "failed" ? `failed   ${name}: ${detail}\n         demanded: ${demands}\n         why: ${why}` : `${outcome.padEnd(8)} ${name}${detail === "" ? "" : `: ${detail}`}`
+    outcome === "failed"
+      ? `failed   ${name}: ${detail}\n         demanded: ${demands}\n         why: ${why}`
+      : `${outcome.padEnd(8)} ${name}${detail === "" ? "" : `: ${detail}`}`
   return { ok: results.every(({ outcome }) => outcome !== "failed"), results, text: results.map(line).join("\n") }
 }

@@ -1,23 +1,41 @@
 /** Logs for checks: entries of every kind, chained as a leader chains them. */
-import { chainAfter, MAX_COUNT, MAX_INDEX, MAX_TERM, type Configuration, type Entry, type LogBase, type Member, type UnchainedEntry } from "../../core/index.ts"
+import {
+  chainAfter,
+  MAX_COUNT,
+  MAX_INDEX,
+  MAX_TERM,
+  type Configuration,
+  type Entry,
+  type LogBase,
+  type Member,
+  type UnchainedEntry,
+} from "../../core/index.ts"
 import { payloadOf } from "../../interpreters/payload.ts"
 import type { Random } from "../../interpreters/simulation/index.ts"
 
 export const member = (name: string, incarnation = `${name}-1`): Member => ({ name, incarnation })
 
 export type Place = Pick<LogBase, "index" | "term" | "time" | "chain">
-export type Content = { readonly kind: "noop" } | { readonly kind: "command"; readonly bytes: Uint8Array } | { readonly kind: "configuration"; readonly configuration: Configuration }
+export type Content =
+  | { readonly kind: "noop" }
+  | { readonly kind: "command"; readonly bytes: Uint8Array }
+  | { readonly kind: "configuration"; readonly configuration: Configuration }
 
 /** The entry after `before`. */
 export const entryAfter = (before: Place, content: Content, term = before.term, time = before.time + 1): Entry => {
   const place = { index: before.index + 1, term, time }
   const entry: UnchainedEntry =
-    content.kind === "command" ? { kind: "command", ...place, payload: payloadOf(content.bytes) } : content.kind === "noop" ? { kind: "noop", ...place } : { kind: "configuration", ...place, configuration: content.configuration }
+    content.kind === "command"
+      ? { kind: "command", ...place, payload: payloadOf(content.bytes) }
+      : content.kind === "noop"
+        ? { kind: "noop", ...place }
+        : { kind: "configuration", ...place, configuration: content.configuration }
   return { ...entry, chain: chainAfter(before.chain, entry) }
 }
 export const placeOf = ({ index, term, time, chain }: Place): Place => ({ index, term, time, chain })
 
-export const bytesOf = (random: Random, length: number): Uint8Array => Uint8Array.from({ length }, () => random.below(256))
+export const bytesOf = (random: Random, length: number): Uint8Array =>
+  Uint8Array.from({ length }, () => random.below(256))
 
 export const someConfiguration: Configuration = {
   voters: [member("a"), member("b", ""), member("ünïcode ☃ 🚀", "x".repeat(64))],

@@ -6,7 +6,14 @@
  *     for (const { name, run } of checks) test(name, run)      // vitest, node:test, …
  *     console.log((await runConformance(checks)).text)         // or no runner at all
  */
-export { ConformanceFailed, runConformance, type ConformanceOptions, type ConformanceCheck, type ConformanceReport, type ConformanceResult } from "./check.ts"
+export {
+  ConformanceFailed,
+  runConformance,
+  type ConformanceOptions,
+  type ConformanceCheck,
+  type ConformanceReport,
+  type ConformanceResult,
+} from "./check.ts"
 export { stateMachineConformance, type StateMachineKit, type StateMachineSubject } from "./machine.ts"
 export { storageConformance, type StorageSubject } from "./storage.ts"
 export type { Joined, Joining, TransportSubject } from "./joined.ts"

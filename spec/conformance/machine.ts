@@ -2,7 +2,18 @@
 import { origin, type Configuration, type Entry, type Index, type LogBase, type SnapshotRef } from "../../core/index.ts"
 import type { SnapshotImage, StateMachine } from "../../interpreters/contract.ts"
 import { makeRandom, type Random } from "../../interpreters/simulation/index.ts"
-import { broken, checksOf, demand, demandEqual, plainText, staged, turns, until, type ConformanceOptions, type ConformanceCheck } from "./check.ts"
+import {
+  broken,
+  checksOf,
+  demand,
+  demandEqual,
+  plainText,
+  staged,
+  turns,
+  until,
+  type ConformanceOptions,
+  type ConformanceCheck,
+} from "./check.ts"
 import { entryAfter, member, placeOf } from "./entries.ts"
 
 /** One place where a state machine keeps what it has. */
@@ -38,8 +49,14 @@ const makeLog = (command: StateMachineKit["command"]): readonly Entry[] => {
   let commands = 0
   for (let index = 1; index <= COUNT; index++) {
     const content =
-      index % 7 === 5 ? { kind: "noop" as const } : index % 17 === 11 ? { kind: "configuration" as const, configuration: configurations[index % 2] ?? broken("no configuration") } : { kind: "command" as const, bytes: command(++commands) }
-    entries.push(entryAfter(entries.at(-1) ?? { ...origin, time: 1_700_000_000_000 }, content, 1 + Math.floor(index / 20)))
+      index % 7 === 5
+        ? { kind: "noop" as const }
+        : index % 17 === 11
+          ? { kind: "configuration" as const, configuration: configurations[index % 2] ?? broken("no configuration") }
+          : { kind: "command" as const, bytes: command(++commands) }
+    entries.push(
+      entryAfter(entries.at(-1) ?? { ...origin, time: 1_700_000_000_000 }, content, 1 + Math.floor(index / 20)),
+    )
   }
   return entries
 }
@@ -47,7 +64,10 @@ const positionAfter = (log: readonly Entry[], index: Index): LogBase => {
   const last = log[index - 1]
   if (last === undefined) return origin
   const configuration = log.slice(0, index).findLast((entry) => entry.kind === "configuration")
-  return { ...placeOf(last), configuration: configuration?.kind === "configuration" ? configuration.configuration : origin.configuration }
+  return {
+    ...placeOf(last),
+    configuration: configuration?.kind === "configuration" ? configuration.configuration : origin.configuration,
+  }
 }
 
 /** An open machine with what it has told. */
@@ -81,13 +101,14 @@ class Opened {
   }
   /** In batches of random length. */
   async applyThrough(log: readonly Entry[], last: Index, random: Random, longest = 9): Promise<void> {
-    for (let at = this.index; at < last; at = this.index) await this.apply(log.slice(at, Math.min(last, at + 1 + random.below(longest))))
+    for (let at = this.index; at < last; at = this.index)
+      await this.apply(log.slice(at, Math.min(last, at + 1 + random.below(longest))))
   }
 }
 
 const chunksOf = async (image: SnapshotImage): Promise<Uint8Array[]> => {
   const chunks: Uint8Array[] = []
-  for (let offset = 0; ; ) {
+  for (let offset = 0; ;) {
     const { bytes, last } = await image.read(offset)
     // The driver sends a chunk before it asks for the next; the machine may use its memory again.
     chunks.push(bytes.slice())
@@ -110,10 +131,16 @@ const rejects = (promise: Promise<unknown>): Promise<boolean> =>
     () => true,
   )
 
-export const stateMachineConformance = ({ make, command }: StateMachineKit, options: ConformanceOptions = {}): readonly ConformanceCheck[] => {
+export const stateMachineConformance = (
+  { make, command }: StateMachineKit,
+  options: ConformanceOptions = {},
+): readonly ConformanceCheck[] => {
   const { seed = 1 } = options
   const log = makeLog(command)
-  const subjects = async (count: number, body: (...subjects: readonly StateMachineSubject[]) => Promise<void>): Promise<void> => {
+  const subjects = async (
+    count: number,
+    body: (...subjects: readonly StateMachineSubject[]) => Promise<void>,
+  ): Promise<void> => {
     const made: StateMachineSubject[] = []
     try {
       for (let i = 0; i < count; i++) made.push(await make())
@@ -122,8 +149,10 @@ export const stateMachineConformance = ({ make, command }: StateMachineKit, opti
       for (const it of made) await it.dispose()
     }
   }
-  const one = (body: (it: StateMachineSubject) => Promise<void>): Promise<void> => subjects(1, (it) => (it === undefined ? broken("no subject") : body(it)))
-  const two = (body: (a: StateMachineSubject, b: StateMachineSubject) => Promise<void>): Promise<void> => subjects(2, (a, b) => (a === undefined || b === undefined ? broken("no subjects") : body(a, b)))
+  const one = (body: (it: StateMachineSubject) => Promise<void>): Promise<void> =>
+    subjects(1, (it) => (it === undefined ? broken("no subject") : body(it)))
+  const two = (body: (a: StateMachineSubject, b: StateMachineSubject) => Promise<void>): Promise<void> =>
+    subjects(2, (a, b) => (a === undefined || b === undefined ? broken("no subjects") : body(a, b)))
   /** The digest after exactly these entries, of a machine that did nothing else. Made once for all checks. */
   const digests = new Map<Index, Promise<string>>()
   const digestAfter = (index: Index): Promise<string> => {
@@ -164,7 +193,8 @@ export const stateMachineConformance = ({ make, command }: StateMachineKit, opti
       },
       {
         name: "applied is called later, once for each apply",
-        demands: "`apply` returns before any handler is called; then `applied` is called once, with the last index, and `position` is there",
+        demands:
+          "`apply` returns before any handler is called; then `applied` is called once, with the last index, and `position` is there",
         why: "the driver hands over one batch at a time: a second answer, or an early one, would release the next too soon",
         run: () =>
           one(async (it) => {
@@ -204,7 +234,8 @@ export const stateMachineConformance = ({ make, command }: StateMachineKit, opti
       },
       {
         name: "a restart executes nothing twice",
-        demands: "closed and opened again, its state is the one after exactly the entries through its position, and it goes on from there",
+        demands:
+          "closed and opened again, its state is the one after exactly the entries through its position, and it goes on from there",
         why: "an entry that is executed twice, or skipped, makes this replica another one than the rest",
         run: () =>
           one(async (it) => {
@@ -224,7 +255,8 @@ export const stateMachineConformance = ({ make, command }: StateMachineKit, opti
       },
       {
         name: "a crash leaves a state and its position",
-        demands: "after a crash at any moment its state is the one after exactly the entries through its position; that is at least the one that takeSnapshot answered last",
+        demands:
+          "after a crash at any moment its state is the one after exactly the entries through its position; that is at least the one that takeSnapshot answered last",
         why: "data without their position are executed twice; a position without its data skips them; and the log before a snapshot's position is gone",
         run: async () => {
           for (let round = 0; round < 4; round++) {
@@ -235,7 +267,10 @@ export const stateMachineConformance = ({ make, command }: StateMachineKit, opti
               let handed = 0
               for (let time = 0; time < 4; time++) {
                 const opened = new Opened(await it.open())
-                demand(opened.index >= sure, () => `takeSnapshot had answered ${sure}, and after a crash it is at ${opened.index}`)
+                demand(
+                  opened.index >= sure,
+                  () => `takeSnapshot had answered ${sure}, and after a crash it is at ${opened.index}`,
+                )
                 demand(opened.index <= handed, () => `it is at ${opened.index}, and was handed ${handed} entries`)
                 await demandAt("after a crash", it, opened)
                 handed = Math.min(COUNT, opened.index + random.below(COUNT / 3))
@@ -266,7 +301,8 @@ export const stateMachineConformance = ({ make, command }: StateMachineKit, opti
       },
       {
         name: "a snapshot carries everything",
-        demands: "an image that is read and stored in another machine, new or behind, restores state and position there; both go on alike",
+        demands:
+          "an image that is read and stored in another machine, new or behind, restores state and position there; both go on alike",
         why: "a follower that is too far behind has nothing else",
         run: async () => {
           for (const behind of [0, 9]) {
@@ -280,7 +316,10 @@ export const stateMachineConformance = ({ make, command }: StateMachineKit, opti
               const image = await a.machine.openSnapshot()
               const { id: _, ...base } = image.snapshot
               const { index } = base
-              demand(index >= 35 && index <= 50, () => `takeSnapshot had answered 35 and 50 entries were executed, but the image is of entry ${index}`)
+              demand(
+                index >= 35 && index <= 50,
+                () => `takeSnapshot had answered 35 and 50 entries were executed, but the image is of entry ${index}`,
+              )
               demandEqual("the image's position", base, positionAfter(log, index))
               await storeAll(b.machine, image.snapshot, await chunksOf(image))
               await image.close()
@@ -296,7 +335,8 @@ export const stateMachineConformance = ({ make, command }: StateMachineKit, opti
       },
       {
         name: "an image stays as it was opened",
-        demands: "what is executed, or made durable, while an image is open does not show in it; the same offset gives the same bytes again; images of different bytes have different ids",
+        demands:
+          "what is executed, or made durable, while an image is open does not show in it; the same offset gives the same bytes again; images of different bytes have different ids",
         why: "chunks are sent again when they are lost, seconds or minutes later, by a machine that goes on",
         run: () =>
           two(async (from, to) => {
@@ -309,9 +349,15 @@ export const stateMachineConformance = ({ make, command }: StateMachineKit, opti
             await a.machine.takeSnapshot()
             const late = await a.machine.openSnapshot()
             const same = plainText(firstRead) === plainText(await chunksOf(late))
-            demand(same || early.snapshot.id !== late.snapshot.id, () => `two different images have the id ${early.snapshot.id}`)
+            demand(
+              same || early.snapshot.id !== late.snapshot.id,
+              () => `two different images have the id ${early.snapshot.id}`,
+            )
             const again = await chunksOf(early)
-            demand(plainText(firstRead) === plainText(again), () => "the same offsets gave other bytes after more entries were executed")
+            demand(
+              plainText(firstRead) === plainText(again),
+              () => "the same offsets gave other bytes after more entries were executed",
+            )
             await late.close()
             await storeAll(b.machine, early.snapshot, await chunksOf(early))
             await early.close()
@@ -322,7 +368,8 @@ export const stateMachineConformance = ({ make, command }: StateMachineKit, opti
       },
       {
         name: "chunks are taken in order",
-        demands: "storeChunk answers the offset expected next; a chunk that is not the expected one is not taken, and is answered so; offset 0 starts over; a chunk of another snapshot is not mixed in",
+        demands:
+          "storeChunk answers the offset expected next; a chunk that is not the expected one is not taken, and is answered so; offset 0 starts over; a chunk of another snapshot is not mixed in",
         why: "chunks come twice, late, and from transfers that were given up",
         run: () =>
           two(async (from, to) => {
@@ -335,8 +382,16 @@ export const stateMachineConformance = ({ make, command }: StateMachineKit, opti
             const first = chunks[0] ?? broken("an image without a chunk")
             await storeAll(b.machine, snapshot, chunks)
             const half = Math.ceil(first.length / 2)
-            demandEqual("the offset after a start over", await b.machine.storeChunk(snapshot, 0, first.slice(0, half), false), half)
-            demandEqual("the offset after a chunk from further on", await b.machine.storeChunk(snapshot, whole + 1, first, true), half)
+            demandEqual(
+              "the offset after a start over",
+              await b.machine.storeChunk(snapshot, 0, first.slice(0, half), false),
+              half,
+            )
+            demandEqual(
+              "the offset after a chunk from further on",
+              await b.machine.storeChunk(snapshot, whole + 1, first, true),
+              half,
+            )
             const other = { ...snapshot, id: `${snapshot.id}-other` }
             const answered = await b.machine.storeChunk(other, half, first, false).catch(() => 0)
             demandEqual("the offset that a chunk of another snapshot is answered", answered, 0)
@@ -348,7 +403,8 @@ export const stateMachineConformance = ({ make, command }: StateMachineKit, opti
       },
       {
         name: "what does not check out changes nothing",
-        demands: "restore rejects a snapshot that is not whole, is another one, or has a byte changed; state and position stay, and a good one can follow",
+        demands:
+          "restore rejects a snapshot that is not whole, is another one, or has a byte changed; state and position stay, and a good one can follow",
         why: "a replica that becomes half a snapshot serves something that never was",
         run: () =>
           two(async (from, to) => {
@@ -359,24 +415,35 @@ export const stateMachineConformance = ({ make, command }: StateMachineKit, opti
             const image = await a.machine.openSnapshot()
             const chunks = await chunksOf(image)
             const { snapshot } = image
-            demand(await rejects(b.machine.restore(snapshot)), () => "a snapshot of which nothing had been stored was restored")
+            demand(
+              await rejects(b.machine.restore(snapshot)),
+              () => "a snapshot of which nothing had been stored was restored",
+            )
             const last = chunks.at(-1) ?? broken("an image without a chunk")
             const cut = [...chunks.slice(0, -1), last.slice(0, -1)]
             let offset = 0
             for (const chunk of cut) offset = await b.machine.storeChunk(snapshot, offset, chunk, false)
-            demand(await rejects(b.machine.restore(snapshot)), () => "a snapshot whose last chunk had not come was restored")
+            demand(
+              await rejects(b.machine.restore(snapshot)),
+              () => "a snapshot whose last chunk had not come was restored",
+            )
             await demandAt("after a snapshot that was not whole", to, b)
             // The end is there, and the length is right: only a checksum can tell.
             for (let i = 0; i < 6; i++) {
               const at = random.below(chunks.length)
               const place = random.below(chunks[at]?.length ?? 1)
-              const bad = chunks.map((chunk, j) => (j === at ? chunk.with(place, (chunk[place] ?? 0) ^ (1 << random.below(8))) : chunk))
+              const bad = chunks.map((chunk, j) =>
+                j === at ? chunk.with(place, (chunk[place] ?? 0) ^ (1 << random.below(8))) : chunk,
+              )
               const refused = await rejects(storeAll(b.machine, snapshot, bad).then(() => b.machine.restore(snapshot)))
               demand(refused, () => `a snapshot with a bit changed in byte ${place} of chunk ${at + 1} was restored`)
               await demandAt("after a damaged snapshot", to, b)
             }
             await storeAll(b.machine, snapshot, chunks)
-            demand(await rejects(b.machine.restore({ ...snapshot, id: `${snapshot.id}-other` })), () => "a snapshot of another id was restored")
+            demand(
+              await rejects(b.machine.restore({ ...snapshot, id: `${snapshot.id}-other` })),
+              () => "a snapshot of another id was restored",
+            )
             await storeAll(b.machine, snapshot, chunks)
             await image.close()
             await b.machine.restore(snapshot)

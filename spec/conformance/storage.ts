@@ -2,8 +2,28 @@
 import { origin, type Entry, type HardState, type LogBase, type Persist } from "../../core/index.ts"
 import type { Storage, Stored } from "../../interpreters/contract.ts"
 import { makeRandom, type Random } from "../../interpreters/simulation/index.ts"
-import { broken, checksOf, demand, demandEqual, plainText, staged, turns, until, type ConformanceOptions, type ConformanceCheck } from "./check.ts"
-import { bytesOf, entryAfter, extremes, member, placeOf, someConfiguration, type Content, type Place } from "./entries.ts"
+import {
+  broken,
+  checksOf,
+  demand,
+  demandEqual,
+  plainText,
+  staged,
+  turns,
+  until,
+  type ConformanceOptions,
+  type ConformanceCheck,
+} from "./check.ts"
+import {
+  bytesOf,
+  entryAfter,
+  extremes,
+  member,
+  placeOf,
+  someConfiguration,
+  type Content,
+  type Place,
+} from "./entries.ts"
 
 /** One disk, directory, database, or whatever the storage is opened on. */
 export interface StorageSubject {
@@ -28,7 +48,8 @@ interface Model {
 const NOTHING: Model = { hardState: { term: 0, vote: null }, base: origin, entries: [] }
 const after = (model: Model, { hardState, truncateFrom, base, entries }: Persist): Model => {
   let kept = truncateFrom === null ? model.entries : model.entries.filter(({ index }) => index < truncateFrom)
-  if (base !== null) kept = (kept.at(-1)?.index ?? model.base.index) >= base.index ? kept.filter(({ index }) => index > base.index) : []
+  if (base !== null)
+    kept = (kept.at(-1)?.index ?? model.base.index) >= base.index ? kept.filter(({ index }) => index > base.index) : []
   return { hardState: hardState ?? model.hardState, base: base ?? model.base, entries: [...kept, ...entries] }
 }
 const lastOf = ({ base, entries }: Model): Place => entries.at(-1) ?? base
@@ -45,7 +66,13 @@ const nextPersist = (random: Random, model: Model, seq: number): Persist => {
   const one = { type: "Persist" as const, seq }
   const { hardState, base, entries } = model
   const last = lastOf(model)
-  const newTerm: HardState | null = random.below(4) === 0 ? { term: Math.max(hardState.term, last.term) + random.below(3), vote: random.below(2) === 0 ? member("a") : null } : null
+  const newTerm: HardState | null =
+    random.below(4) === 0
+      ? {
+          term: Math.max(hardState.term, last.term) + random.below(3),
+          vote: random.below(2) === 0 ? member("a") : null,
+        }
+      : null
   const term = Math.max(newTerm?.term ?? hardState.term, last.term)
   const run = (from: Place, count: number): Entry[] => {
     const out: Entry[] = []
@@ -61,18 +88,48 @@ const nextPersist = (random: Random, model: Model, seq: number): Persist => {
   if (choice === 0) {
     // A snapshot from elsewhere, past the end or in the middle of a log that does not agree with it.
     const index = base.index + 1 + random.below(entries.length + 5)
-    const installed: LogBase = { index, term, time: last.time + 1, chain: random.below(1000), configuration: someConfiguration }
-    return { ...one, hardState: newTerm, truncateFrom: index + 1, base: installed, entries: run(installed, random.below(2)) }
+    const installed: LogBase = {
+      index,
+      term,
+      time: last.time + 1,
+      chain: random.below(1000),
+      configuration: someConfiguration,
+    }
+    return {
+      ...one,
+      hardState: newTerm,
+      truncateFrom: index + 1,
+      base: installed,
+      entries: run(installed, random.below(2)),
+    }
   }
   if (choice <= 2 && entries.length > 0) {
     const at = entries[random.below(entries.length)] ?? broken("no entry")
-    return { ...one, hardState: newTerm, truncateFrom: null, base: { ...placeOf(at), configuration: someConfiguration }, entries: run(last, random.below(3)) }
+    return {
+      ...one,
+      hardState: newTerm,
+      truncateFrom: null,
+      base: { ...placeOf(at), configuration: someConfiguration },
+      entries: run(last, random.below(3)),
+    }
   }
   if (choice <= 5 && entries.length > 0) {
     const cut = random.below(entries.length)
-    return { ...one, hardState: newTerm, truncateFrom: base.index + 1 + cut, base: null, entries: run(entries[cut - 1] ?? base, 1 + random.below(3)) }
+    return {
+      ...one,
+      hardState: newTerm,
+      truncateFrom: base.index + 1 + cut,
+      base: null,
+      entries: run(entries[cut - 1] ?? base, 1 + random.below(3)),
+    }
   }
-  return { ...one, hardState: newTerm, truncateFrom: null, base: null, entries: run(last, newTerm === null ? 1 + random.below(4) : random.below(3)) }
+  return {
+    ...one,
+    hardState: newTerm,
+    truncateFrom: null,
+    base: null,
+    entries: run(last, newTerm === null ? 1 + random.below(4) : random.below(3)),
+  }
 }
 
 const deepFreeze = (value: unknown): void => {
@@ -92,16 +149,16 @@ class Opened {
     this.storage = storage
     const { hardState, base, entries } = storage.stored
     this.stored = { hardState, base, entries: [...entries] }
-    storage.attach({
-      persisted: (seq) => this.reports.push(seq),
-      failed: (error) => this.failures.push(error),
-    })
+    storage.attach({ persisted: (seq) => this.reports.push(seq), failed: (error) => this.failures.push(error) })
   }
   get reported(): number {
     return this.reports.at(-1) ?? 0
   }
   async settled(seq: number): Promise<void> {
-    await until(`Persist ${seq} is reported (the last one reported is ${this.reported})`, () => this.reported >= seq || this.failures.length > 0)
+    await until(
+      `Persist ${seq} is reported (the last one reported is ${this.reported})`,
+      () => this.reported >= seq || this.failures.length > 0,
+    )
     demand(this.failures.length === 0, () => `it failed: ${this.failures[0]?.message ?? ""}`)
   }
 }
@@ -109,14 +166,21 @@ class Opened {
 const demandStored = (what: string, found: Stored, { hardState, base, entries }: Model): void => {
   demandEqual(`${what}: the hard state`, found.hardState, hardState)
   demandEqual(`${what}: the base`, found.base, base)
-  demandEqual(`${what}: the indexes`, found.entries.map(({ index }) => index), entries.map(({ index }) => index))
+  demandEqual(
+    `${what}: the indexes`,
+    found.entries.map(({ index }) => index),
+    entries.map(({ index }) => index),
+  )
   entries.forEach((entry, i) => demandEqual(`${what}: entry ${entry.index}`, found.entries[i], entry))
 }
 const sameStored = ({ hardState, base, entries }: Stored, model: Model): boolean =>
   entries.length === model.entries.length && plainText({ hardState, base, entries }) === plainText(model)
 
 /** `make` answers a new subject, on which nothing was ever written; each check takes one or more. */
-export const storageConformance = (make: () => Promise<StorageSubject>, options: ConformanceOptions = {}): readonly ConformanceCheck[] => {
+export const storageConformance = (
+  make: () => Promise<StorageSubject>,
+  options: ConformanceOptions = {},
+): readonly ConformanceCheck[] => {
   const { seed = 1 } = options
   const subject = async (body: (it: StorageSubject) => Promise<void>): Promise<void> => {
     const it = await make()
@@ -172,7 +236,8 @@ export const storageConformance = (make: () => Promise<StorageSubject>, options:
       },
       {
         name: "reports rise and cover everything",
-        demands: "`persisted` is called with rising numbers, never with one that was not handed over, until the last one was reported",
+        demands:
+          "`persisted` is called with rising numbers, never with one that was not handed over, until the last one was reported",
         why: "the core takes persists off its list from the front; a number told too early claims a vote or an acknowledgement that a crash takes back",
         run: () =>
           subject(async (it) => {
@@ -183,23 +248,38 @@ export const storageConformance = (make: () => Promise<StorageSubject>, options:
               const persist = nextPersist(random, model, seq)
               opened.storage.persist(persist)
               model = after(model, persist)
-              demand(opened.reported <= seq, () => `${opened.reported} was reported when ${seq} was the last that had been handed over`)
+              demand(
+                opened.reported <= seq,
+                () => `${opened.reported} was reported when ${seq} was the last that had been handed over`,
+              )
               if (random.below(3) === 0) await turns(1)
             }
             await opened.settled(60)
             await turns()
-            demandEqual("the order of reports", opened.reports, opened.reports.toSorted((a, b) => a - b).filter((seq, i, all) => seq !== all[i - 1]))
+            demandEqual(
+              "the order of reports",
+              opened.reports,
+              opened.reports.toSorted((a, b) => a - b).filter((seq, i, all) => seq !== all[i - 1]),
+            )
           }),
       },
       {
         name: "all parts come back exactly",
-        demands: "hard state, base and entries of every kind, empty and large payloads, any text in names, and the largest numbers are read back as they were handed over",
+        demands:
+          "hard state, base and entries of every kind, empty and large payloads, any text in names, and the largest numbers are read back as they were handed over",
         why: "a number or a byte that comes back as another one is another log, and its chained checksum stops the server",
         run: () =>
           subject(async (it) => {
             let opened = new Opened(await it.open())
             const random = makeRandom(seed)
-            const contents: Content[] = [{ kind: "noop" }, { kind: "configuration", configuration: someConfiguration }, ...[0, 1, 511, 512, 513, 70_000, 1 << 20].map((size): Content => ({ kind: "command", bytes: bytesOf(random, size) }))]
+            const contents: Content[] = [
+              { kind: "noop" },
+              { kind: "configuration", configuration: someConfiguration },
+              ...[0, 1, 511, 512, 513, 70_000, 1 << 20].map((size): Content => ({
+                kind: "command",
+                bytes: bytesOf(random, size),
+              })),
+            ]
             const entries: Entry[] = []
             for (const content of contents) entries.push(entryAfter(entries.at(-1) ?? origin, content, 3))
             let model = NOTHING
@@ -216,7 +296,12 @@ export const storageConformance = (make: () => Promise<StorageSubject>, options:
             seq = 0
             for (const place of extremes) {
               const base: LogBase = { ...place, configuration: someConfiguration }
-              write({ hardState: { term: place.term, vote: null }, truncateFrom: base.index + 1, base, entries: [entryAfter(base, { kind: "command", bytes: bytesOf(random, 9) }, place.term, place.time)] })
+              write({
+                hardState: { term: place.term, vote: null },
+                truncateFrom: base.index + 1,
+                base,
+                entries: [entryAfter(base, { kind: "command", bytes: bytesOf(random, 9) }, place.term, place.time)],
+              })
               await opened.settled(seq)
               opened = await reopened(it)
               demandStored("the largest numbers", opened.stored, model)
@@ -226,7 +311,8 @@ export const storageConformance = (make: () => Promise<StorageSubject>, options:
       },
       {
         name: "a clean stop keeps everything",
-        demands: "after a close, what is opened again is the state after all Persists that were reported, however often and wherever it stops",
+        demands:
+          "after a close, what is opened again is the state after all Persists that were reported, however often and wherever it stops",
         why: "entries that were acknowledged count towards a majority",
         run: () =>
           subject(async (it) => {
@@ -244,7 +330,8 @@ export const storageConformance = (make: () => Promise<StorageSubject>, options:
       },
       {
         name: "a crash leaves a prefix",
-        demands: "after a crash at any moment, what is opened is the state after exactly one of the Persists: the last reported one or a later one, whole, with all before it",
+        demands:
+          "after a crash at any moment, what is opened is the state after exactly one of the Persists: the last reported one or a later one, whole, with all before it",
         why: "a vote without its term, a tail that was to be cut, or a base without its log is a server that was never there; less than was reported is an acknowledgement broken",
         run: async () => {
           for (let round = 0; round < 12; round++) {
@@ -270,8 +357,15 @@ export const storageConformance = (make: () => Promise<StorageSubject>, options:
                 const found = new Opened(await it.open()).stored
                 await it.close()
                 const survived = models.findLastIndex((each) => sameStored(found, each))
-                demand(survived >= 0, () => `after a crash with ${reported} of ${count} Persists reported, it holds a state that was after none of them: ${plainText({ ...found, entries: found.entries.map(({ index, term }) => `${index}@${term}`) }).slice(0, 300)}`)
-                demand(survived >= reported, () => `Persist ${reported} was reported, and after a crash only ${survived} of ${count} are there`)
+                demand(
+                  survived >= 0,
+                  () =>
+                    `after a crash with ${reported} of ${count} Persists reported, it holds a state that was after none of them: ${plainText({ ...found, entries: found.entries.map(({ index, term }) => `${index}@${term}`) }).slice(0, 300)}`,
+                )
+                demand(
+                  survived >= reported,
+                  () => `Persist ${reported} was reported, and after a crash only ${survived} of ${count} are there`,
+                )
                 model = models[survived] ?? model
               }
             })
@@ -289,7 +383,14 @@ export const storageConformance = (make: () => Promise<StorageSubject>, options:
             let last: Place = origin
             for (let seq = 1; seq <= 200; seq++) {
               const entry = entryAfter(last, { kind: "command", bytes: new Uint8Array(16) }, 1)
-              opened.storage.persist({ type: "Persist", seq, hardState: null, truncateFrom: null, base: null, entries: [entry] })
+              opened.storage.persist({
+                type: "Persist",
+                seq,
+                hardState: null,
+                truncateFrom: null,
+                base: null,
+                entries: [entry],
+              })
               last = entry
             }
             await opened.settled(200)
@@ -316,12 +417,14 @@ export const storageConformance = (make: () => Promise<StorageSubject>, options:
               model = after(model, persist)
             }
             await opened.settled(20)
-            for (const { persist, text } of handed) demand(plainText(persist) === text, () => `Persist ${persist.seq} was changed`)
+            for (const { persist, text } of handed)
+              demand(plainText(persist) === text, () => `Persist ${persist.seq} was changed`)
           }),
       },
       {
         name: "a failure is the last word",
-        demands: "a write that fails is told once as `failed`; after that nothing is reported, and what is handed over changes nothing",
+        demands:
+          "a write that fails is told once as `failed`; after that nothing is reported, and what is handed over changes nothing",
         why: "after a failed sync nobody knows what is on the disk: a report that comes later would be a guess",
         run: () =>
           subject(async (it) => {

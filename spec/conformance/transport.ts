@@ -2,13 +2,41 @@
 import { emptyConfiguration, origin, type Member, type Message } from "../../core/index.ts"
 import { MAX_SERVICE_BYTES, type ServiceMessage } from "../../interpreters/contract.ts"
 import { makeRandom } from "../../interpreters/simulation/index.ts"
-import { checksOf, demand, demandEqual, plainText, sleep, turns, until, type ConformanceOptions, type ConformanceCheck } from "./check.ts"
+import {
+  checksOf,
+  demand,
+  demandEqual,
+  plainText,
+  sleep,
+  turns,
+  until,
+  type ConformanceOptions,
+  type ConformanceCheck,
+} from "./check.ts"
 import { bytesOf, entryAfter, member } from "./entries.ts"
-import { type Joining, type TransportSubject, arrives, ask, connected, everyMessage, first, joiningOf, leisure, nameOf, Node, roundsOf } from "./joined.ts"
+import {
+  type Joining,
+  type TransportSubject,
+  arrives,
+  ask,
+  connected,
+  everyMessage,
+  first,
+  joiningOf,
+  leisure,
+  nameOf,
+  Node,
+  roundsOf,
+} from "./joined.ts"
 
-export const transportConformance = (make: () => Promise<TransportSubject>, options: ConformanceOptions = {}): readonly ConformanceCheck[] => {
+export const transportConformance = (
+  make: () => Promise<TransportSubject>,
+  options: ConformanceOptions = {},
+): readonly ConformanceCheck[] => {
   const { seed = 1 } = options
-  const network = async (body: (join: (who: Member, more?: Partial<Joining>, attached?: boolean) => Promise<Node>) => Promise<void>): Promise<void> => {
+  const network = async (
+    body: (join: (who: Member, more?: Partial<Joining>, attached?: boolean) => Promise<Node>) => Promise<void>,
+  ): Promise<void> => {
     const subject = await make()
     const nodes: Node[] = []
     try {
@@ -30,30 +58,45 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
     [
       {
         name: "members find each other",
-        demands: "members that join are told as `connected` to each other, once, whoever was first; what one sends and flushes arrives at the one it is for, from the member that sent it",
+        demands:
+          "members that join are told as `connected` to each other, once, whoever was first; what one sends and flushes arrives at the one it is for, from the member that sent it",
         why: "a cluster whose members cannot all reach one another elects nobody, or somebody who cannot lead",
         run: () =>
           network(async (join) => {
             const nodes = [await join(a), await join(b), await join(c)]
             await connected(...nodes)
-            for (const [i, from] of nodes.entries()) for (const [j, to] of nodes.entries()) if (i !== j) await arrives(from, to, 10 * i + j)
+            for (const [i, from] of nodes.entries())
+              for (const [j, to] of nodes.entries()) if (i !== j) await arrives(from, to, 10 * i + j)
             for (const { member: own, got, links } of nodes) {
-              const strangers = got.filter(({ from, message }) => message.type !== "AppendEntries" || from.name !== nodes[Math.floor(message.round / 10)]?.member.name)
+              const strangers = got.filter(
+                ({ from, message }) =>
+                  message.type !== "AppendEntries" || from.name !== nodes[Math.floor(message.round / 10)]?.member.name,
+              )
               demandEqual(`what ${own.name} got under another's name`, strangers, [])
-              demandEqual(`what ${own.name} was told`, links.toSorted(), nodes.filter(({ member: { name } }) => name !== own.name).map(({ member: other }) => `+${nameOf(other)}`))
+              demandEqual(
+                `what ${own.name} was told`,
+                links.toSorted(),
+                nodes
+                  .filter(({ member: { name } }) => name !== own.name)
+                  .map(({ member: other }) => `+${nameOf(other)}`),
+              )
             }
           }),
       },
       {
         name: "messages arrive as they are",
-        demands: "every message of every type arrives with each number, text, byte and chunk as it was sent, or not at all",
+        demands:
+          "every message of every type arrives with each number, text, byte and chunk as it was sent, or not at all",
         why: "Raft trusts what it is told: a flipped `granted` elects two leaders, a changed number breaks a log",
         run: () =>
           network(async (join) => {
             const [from, to] = [await join(a), await join(b)]
             await connected(from, to)
             const all = everyMessage(makeRandom(seed))
-            const wanted = all.map(({ message, chunk }) => ({ text: plainText({ message, chunk }), type: message.type }))
+            const wanted = all.map(({ message, chunk }) => ({
+              text: plainText({ message, chunk }),
+              type: message.type,
+            }))
             const missing = (): string[] => {
               const got = new Set(to.got.map(({ message, chunk }) => plainText({ message, chunk })))
               return wanted.filter(({ text }) => !got.has(text)).map(({ type }) => type)
@@ -66,9 +109,17 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
             }
             const known = new Set(wanted.map(({ text }) => text))
             const changed = to.got.find(({ message, chunk }) => !known.has(plainText({ message, chunk })))
-            demand(changed === undefined, () => `a ${changed?.message.type} arrived that nobody had sent: ${plainText(changed?.message).slice(0, 300)}`)
+            demand(
+              changed === undefined,
+              () =>
+                `a ${changed?.message.type} arrived that nobody had sent: ${plainText(changed?.message).slice(0, 300)}`,
+            )
             demandEqual("the types that never arrived", [...new Set(missing())], [])
-            demandEqual("what was sent, afterwards", all.map(({ message, chunk }) => plainText({ message, chunk })), wanted.map(({ text }) => text))
+            demandEqual(
+              "what was sent, afterwards",
+              all.map(({ message, chunk }) => plainText({ message, chunk })),
+              wanted.map(({ text }) => text),
+            )
           }),
       },
       {
@@ -81,7 +132,18 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
             await connected(from, to)
             const random = makeRandom(seed + 1)
             const entry = entryAfter({ ...origin, index: 4, term: 1 }, { kind: "command", bytes: bytesOf(random, 700) })
-            const message: Message = { type: "AppendEntries", term: 1, prevLogIndex: 4, prevLogTerm: 1, prevLogChain: 0, entries: [entry], leaderCommit: 0, round: 1, time: 0, settled: false }
+            const message: Message = {
+              type: "AppendEntries",
+              term: 1,
+              prevLogIndex: 4,
+              prevLogTerm: 1,
+              prevLogChain: 0,
+              entries: [entry],
+              leaderCommit: 0,
+              round: 1,
+              time: 0,
+              settled: false,
+            }
             await until("the message arrives", () => {
               from.say(to, message)
               return to.got.length > 0
@@ -89,7 +151,10 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
             const kept = to.got[0]
             const text = plainText(kept)
             for (let i = 0; i < 200; i++) {
-              const other = entryAfter({ ...origin, index: 4, term: 1 }, { kind: "command", bytes: bytesOf(random, 700) })
+              const other = entryAfter(
+                { ...origin, index: 4, term: 1 },
+                { kind: "command", bytes: bytesOf(random, 700) },
+              )
               from.say(to, { ...message, entries: [other], round: 2 + i })
             }
             await arrives(from, to, 1000)
@@ -98,7 +163,8 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
       },
       {
         name: "handlers are called later",
-        demands: "`attach`, `send` and `flush` return before any handler is called, and peers that were connected before `attach` are told after it",
+        demands:
+          "`attach`, `send` and `flush` return before any handler is called, and peers that were connected before `attach` are told after it",
         why: "the driver sends in the middle of a turn; an answer in the middle of it would be handled half-way through",
         run: () =>
           network(async (join) => {
@@ -112,7 +178,11 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
               early ||= inside
               told.push(what)
             }
-            from.transport.attach({ received: () => called("received"), connected: (peer) => called(`+${nameOf(peer)}`), disconnected: () => called("disconnected") })
+            from.transport.attach({
+              received: () => called("received"),
+              connected: (peer) => called(`+${nameOf(peer)}`),
+              disconnected: () => called("disconnected"),
+            })
             inside = false
             await until("a is told of b", () => told.includes("+b/b-1"))
             inside = true
@@ -129,7 +199,8 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
       },
       {
         name: "who leaves is told, once",
-        demands: "when a member's process ends the others are told `disconnected`; nothing of it arrives after that; when it is back they are told `connected` and it is reached again",
+        demands:
+          "when a member's process ends the others are told `disconnected`; nothing of it arrives after that; when it is back they are told `connected` and it is reached again",
         why: "a follower asks for an election as soon as its leader is gone; a leader asks anew where a follower is that was away",
         run: () =>
           network(async (join) => {
@@ -151,7 +222,8 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
       },
       {
         name: "nothing reaches another incarnation",
-        demands: "what is sent to an incarnation arrives there or nowhere: not at the one that has taken its name since",
+        demands:
+          "what is sent to an incarnation arrives there or nowhere: not at the one that has taken its name since",
         why: "a server that lost its disk has forgotten what it voted for; a message to the earlier one would make it vote twice",
         run: () =>
           network(async (join) => {
@@ -164,7 +236,11 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
             await connected(one, fresh)
             for (let i = 0; i < 20; i++) one.say(old, ask(i))
             await arrives(one, fresh, 100)
-            demandEqual("what arrived that was for the earlier incarnation", roundsOf(fresh.got).filter((round) => round < 100), [])
+            demandEqual(
+              "what arrived that was for the earlier incarnation",
+              roundsOf(fresh.got).filter((round) => round < 100),
+              [],
+            )
             await arrives(fresh, one, 101)
             demandEqual("who said it", [...new Set(one.got.map(({ from }) => nameOf(from)))], ["b/b-2"])
           }),
@@ -184,7 +260,11 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
               await sleep(5)
             }
             await leisure(since)
-            demandEqual("what a was told of c", one.links.filter((word) => word.includes("c/")), [])
+            demandEqual(
+              "what a was told of c",
+              one.links.filter((word) => word.includes("c/")),
+              [],
+            )
             demandEqual("what c was told", other.links, [])
             demandEqual("messages across", [...one.got, ...other.got], [])
           }),
@@ -202,12 +282,19 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
       },
       {
         name: "a start that went back is refused",
-        demands: "whoever has met a start of a directory exchanges nothing with one that does not come after it: put back to an earlier state (its line of starts does not hold that one), or an earlier start that lives again",
+        demands:
+          "whoever has met a start of a directory exchanges nothing with one that does not come after it: put back to an earlier state (its line of starts does not hold that one), or an earlier start that lives again",
         why: "a directory that was put back has forgotten votes and acknowledgements: it could vote twice, and a majority could lose what it acknowledged",
         run: async () => {
           for (const [met, told] of [
-            [{ number: 2, words: [11, 12] }, { number: 2, words: [11, 99] }],
-            [{ number: 2, words: [11, 12] }, { number: 5, words: [11, 99, 14, 15, 16] }],
+            [
+              { number: 2, words: [11, 12] },
+              { number: 2, words: [11, 99] },
+            ],
+            [
+              { number: 2, words: [11, 12] },
+              { number: 5, words: [11, 99, 14, 15, 16] },
+            ],
             [{ number: 2, words: [11, 12] }, first],
           ] as const) {
             await network(async (join) => {
@@ -226,7 +313,11 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
                 await sleep(5)
               }
               await leisure(since)
-              demandEqual(`what a was told of start ${plainText(told)} after it had met ${plainText(met)}`, one.links.filter((word) => word.includes("b/")), ["+b/b-1", "-b/b-1"])
+              demandEqual(
+                `what a was told of start ${plainText(told)} after it had met ${plainText(met)}`,
+                one.links.filter((word) => word.includes("b/")),
+                ["+b/b-1", "-b/b-1"],
+              )
               demandEqual("messages that were exchanged", [...one.got, ...back.got], [])
             })
           }
@@ -234,7 +325,8 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
       },
       {
         name: "a log that holds less is refused",
-        demands: "a later start whose log holds less than that member has acknowledged to a peer (AppendAccepted) or voted for exchanges nothing with that peer",
+        demands:
+          "a later start whose log holds less than that member has acknowledged to a peer (AppendAccepted) or voted for exchanges nothing with that peer",
         why: "what was acknowledged counts towards a majority: a log that has lost it must not vote",
         run: () =>
           network(async (join) => {
@@ -242,7 +334,17 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
             const one = await join(a)
             const before = await join(b)
             await connected(one, before)
-            const said: Message = { type: "AppendAccepted", term: 3, verifiedIndex: 12, verifiedChain: 0, matchIndex: 12, round: 1, condition: "ready", wall: 0, leaderTime: 0 }
+            const said: Message = {
+              type: "AppendAccepted",
+              term: 3,
+              verifiedIndex: 12,
+              verifiedChain: 0,
+              matchIndex: 12,
+              round: 1,
+              condition: "ready",
+              wall: 0,
+              leaderTime: 0,
+            }
             await until("a is told that entry 12 is on b's disk", () => {
               if (one.got.length === 0) before.say(one, said)
               return one.got.length > 0
@@ -255,7 +357,10 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
             await leisure(since)
             demand(!one.isConnected(b) && !short.isConnected(a), () => "it was connected")
             await short.leave()
-            const whole = await join(b, { start: { number: 3, words: [11, 12, 13] }, recovered: { term: 3, index: 12 } })
+            const whole = await join(b, {
+              start: { number: 3, words: [11, 12, 13] },
+              recovered: { term: 3, index: 12 },
+            })
             await connected(one, whole)
           }),
       },
@@ -283,7 +388,8 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
       },
       {
         name: "questions of services arrive as they are",
-        demands: "`sendService` carries questions and answers of up to MAX_SERVICE_BYTES, each number and byte as it was given, from the member that sent it to the incarnation that it is for, and to no other; `serviceSaid` is called later",
+        demands:
+          "`sendService` carries questions and answers of up to MAX_SERVICE_BYTES, each number and byte as it was given, from the member that sent it to the incarnation that it is for, and to no other; `serviceSaid` is called later",
         why: "an answer is matched to its question by its numbers: one that is changed, or meant for an earlier incarnation, is taken for the answer to another question",
         run: () =>
           network(async (join) => {
@@ -291,7 +397,12 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
             await connected(one, old)
             const random = makeRandom(seed + 2)
             const all = (["ServiceQuestion", "ServiceAnswer"] as const).flatMap((type) =>
-              [0, 1, 3000, MAX_SERVICE_BYTES].map((size, i): ServiceMessage => ({ type, bootId: 2 ** 32 - 1 - i, ref: 7 + i, bytes: bytesOf(random, size) })),
+              [0, 1, 3000, MAX_SERVICE_BYTES].map((size, i): ServiceMessage => ({
+                type,
+                bootId: 2 ** 32 - 1 - i,
+                ref: 7 + i,
+                bytes: bytesOf(random, size),
+              })),
             )
             const wanted = all.map((message) => plainText({ from: a, message }))
             const missing = (): readonly string[] => {
@@ -303,11 +414,16 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
               one.ask(b, ...all)
               demand(old.service.length === before, () => "`serviceSaid` was called before `sendService` had returned")
               one.ask(c, ...all)
-              await until("questions arrive", () => old.service.length >= before + all.length, 2000).catch(() => undefined)
+              await until("questions arrive", () => old.service.length >= before + all.length, 2000).catch(
+                () => undefined,
+              )
             }
             demandEqual("questions and answers that never arrived", missing(), [])
             const changed = old.service.find((said) => !wanted.includes(plainText(said)))
-            demand(changed === undefined, () => `something arrived that nobody had said: ${plainText(changed).slice(0, 300)}`)
+            demand(
+              changed === undefined,
+              () => `something arrived that nobody had said: ${plainText(changed).slice(0, 300)}`,
+            )
             await old.leave()
             await until("a is told that b is gone", () => !one.isConnected(b))
             const fresh = await join(member("b", "b-2"))
@@ -318,13 +434,18 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
               one.ask(fresh.member, asked)
               await sleep(5)
             }
-            demandEqual("what arrived at the later incarnation", [...new Set(fresh.service.map(({ message }) => message.ref))], [1])
+            demandEqual(
+              "what arrived at the later incarnation",
+              [...new Set(fresh.service.map(({ message }) => message.ref))],
+              [1],
+            )
             demandEqual("what arrived in another cluster", stranger.service, [])
           }),
       },
       {
         name: "memory is bounded",
-        demands: "to a peer whose process takes nothing, more than 100 MB can be sent without keeping it: what does not fit is dropped, and once the peer takes messages again, later ones arrive",
+        demands:
+          "to a peer whose process takes nothing, more than 100 MB can be sent without keeping it: what does not fit is dropped, and once the peer takes messages again, later ones arrive",
         why: "one slow follower must not use up the leader's memory",
         run: () =>
           network(async (join) => {
@@ -332,18 +453,35 @@ export const transportConformance = (make: () => Promise<TransportSubject>, opti
             await connected(from, to)
             const chunk = new Uint8Array(1 << 20)
             const snapshot = { ...origin, id: "big", index: 1, term: 1, configuration: emptyConfiguration }
-            const takenOf = (term: number): number => to.got.filter(({ message }) => message.type === "InstallSnapshot" && message.term === term).length
+            const takenOf = (term: number): number =>
+              to.got.filter(({ message }) => message.type === "InstallSnapshot" && message.term === term).length
             for (const term of [1, 2]) {
               // Within one turn of the event loop: nobody can take anything meanwhile.
               for (let i = 0; i < 128; i++) {
-                from.transport.send(b, { type: "InstallSnapshot", term, snapshot, offset: i << 20, length: chunk.length, last: false, round: i }, chunk)
+                from.transport.send(
+                  b,
+                  {
+                    type: "InstallSnapshot",
+                    term,
+                    snapshot,
+                    offset: i << 20,
+                    length: chunk.length,
+                    last: false,
+                    round: i,
+                  },
+                  chunk,
+                )
                 from.transport.flush()
               }
               await arrives(from, to, term)
               demand(takenOf(term) < 100, () => `${takenOf(term)} of 128 MB were kept until the peer could take them`)
               // On a busy machine the sender may not have learnt yet what the peer has taken: then it drops once more.
               for (let tries = 0; tries < 400 && takenOf(term) === 0; tries++) {
-                from.transport.send(b, { type: "InstallSnapshot", term, snapshot, offset: 0, length: chunk.length, last: false, round: 0 }, chunk)
+                from.transport.send(
+                  b,
+                  { type: "InstallSnapshot", term, snapshot, offset: 0, length: chunk.length, last: false, round: 0 },
+                  chunk,
+                )
                 from.transport.flush()
                 await sleep(5)
               }

@@ -9,48 +9,87 @@ import type { Disk, Violation } from "./server.ts"
 /** Does `disk` hold what stands in `log` through `index`? What its base covers it holds. */
 const isStored = (disk: Log, log: Log, index: number): boolean => {
   if (disk.lastIndex < index) return false
-  for (let i = Math.max(disk.base.index, log.base.index) + 1; i <= index; i++) if (disk.termAt(i) !== log.termAt(i)) return false
+  for (let i = Math.max(disk.base.index, log.base.index) + 1; i <= index; i++)
+    if (disk.termAt(i) !== log.termAt(i)) return false
   return true
 }
 
-const checkVote = (before: { term: number; vote: Member | null }, after: { term: number; vote: Member | null }): Violation | null =>
+const checkVote = (
+  before: { term: number; vote: Member | null },
+  after: { term: number; vote: Member | null },
+): Violation | null =>
   before.term === after.term && before.vote !== null && !sameMember(before.vote, after.vote)
-    ? { name: "VoteOnce", detail: `voted for ${before.vote.name} and then for ${after.vote?.name ?? "nobody"} in term ${after.term}` }
+    ? {
+        name: "VoteOnce",
+        detail: `voted for ${before.vote.name} and then for ${after.vote?.name ?? "nobody"} in term ${after.term}`,
+      }
     : null
 
-const checkClaim = (state: State, { hardState, log }: Disk, effect: Extract<Effect, { type: "Send" }>): Violation | null => {
+const checkClaim = (
+  state: State,
+  { hardState, log }: Disk,
+  effect: Extract<Effect, { type: "Send" }>,
+): Violation | null => {
   const { to, message } = effect
   const violated = (detail: string): Violation => ({ name: "DurableBeforeTold", detail })
-  if (message.type === "RequestVoteReply" && message.granted && !(hardState.term === message.term && sameMember(hardState.vote, to)))
+  if (
+    message.type === "RequestVoteReply" &&
+    message.granted &&
+    !(hardState.term === message.term && sameMember(hardState.vote, to))
+  )
     return violated(`the vote for ${to.name} in term ${message.term} is not durable`)
   if (message.type === "RequestVote" && !(hardState.term === message.term && sameMember(hardState.vote, state.self)))
     return violated(`asks for votes in term ${message.term} before its own is durable`)
-  if (message.type === "AppendAccepted" && !(hardState.term === message.term && isStored(log, state.log, message.matchIndex)))
-    return violated(`acknowledges ${message.matchIndex} in term ${message.term}; durable are ${log.lastIndex} entries and term ${hardState.term}`)
+  if (
+    message.type === "AppendAccepted" &&
+    !(hardState.term === message.term && isStored(log, state.log, message.matchIndex))
+  )
+    return violated(
+      `acknowledges ${message.matchIndex} in term ${message.term}; durable are ${log.lastIndex} entries and term ${hardState.term}`,
+    )
   return null
 }
 
-const checkApplied = (before: State, after: State, disk: Disk, effect: Extract<Effect, { type: "Apply" }>): Violation | null => {
+const checkApplied = (
+  before: State,
+  after: State,
+  disk: Disk,
+  effect: Extract<Effect, { type: "Apply" }>,
+): Violation | null => {
   const first = effect.entries[0]?.index ?? 0
   const last = effect.entries.at(-1)?.index ?? 0
   const restored = after.applied > before.applied ? after.applied : before.applied
   if (first === restored + 1 && last <= after.commitIndex && isStored(disk.log, after.log, last)) return null
-  return { name: "AppliedInOrder", detail: `applies ${first} to ${last} after ${restored}; committed ${after.commitIndex}, durable ${disk.log.lastIndex}` }
+  return {
+    name: "AppliedInOrder",
+    detail: `applies ${first} to ${last} after ${restored}; committed ${after.commitIndex}, durable ${disk.log.lastIndex}`,
+  }
 }
 
 const checkOwnLog = (before: State, after: State): Violation | null => {
-  if (before.role.type !== "leader" || after.role.type !== "leader" || before.currentTerm !== after.currentTerm) return null
+  if (before.role.type !== "leader" || after.role.type !== "leader" || before.currentTerm !== after.currentTerm)
+    return null
   for (let index = Math.max(before.log.base.index, after.log.base.index) + 1; index <= before.log.lastIndex; index++)
-    if (before.log.termAt(index) !== after.log.termAt(index)) return { name: "LeaderAppendOnly", detail: `entry ${index} of the leader's own log is gone` }
+    if (before.log.termAt(index) !== after.log.termAt(index))
+      return { name: "LeaderAppendOnly", detail: `entry ${index} of the leader's own log is gone` }
   return null
 }
 
 /** A step between two starts. */
 export const checkStep = (before: State, after: State, disk: Disk, effects: readonly Effect[]): Violation | null => {
-  if (after.currentTerm < before.currentTerm) return { name: "TermMonotonic", detail: `term ${before.currentTerm} became ${after.currentTerm}` }
-  if (after.commitIndex < before.commitIndex) return { name: "CommitMonotonic", detail: `commit index ${before.commitIndex} became ${after.commitIndex}` }
-  if (after.commitIndex > after.log.lastIndex) return { name: "CommitMonotonic", detail: `commit index ${after.commitIndex} is past the end of the log, ${after.log.lastIndex}` }
-  const vote = checkVote({ term: before.currentTerm, vote: before.votedFor }, { term: after.currentTerm, vote: after.votedFor })
+  if (after.currentTerm < before.currentTerm)
+    return { name: "TermMonotonic", detail: `term ${before.currentTerm} became ${after.currentTerm}` }
+  if (after.commitIndex < before.commitIndex)
+    return { name: "CommitMonotonic", detail: `commit index ${before.commitIndex} became ${after.commitIndex}` }
+  if (after.commitIndex > after.log.lastIndex)
+    return {
+      name: "CommitMonotonic",
+      detail: `commit index ${after.commitIndex} is past the end of the log, ${after.log.lastIndex}`,
+    }
+  const vote = checkVote(
+    { term: before.currentTerm, vote: before.votedFor },
+    { term: after.currentTerm, vote: after.votedFor },
+  )
   if (vote !== null) return vote
   const own = checkOwnLog(before, after)
   if (own !== null) return own
@@ -70,6 +109,7 @@ export const checkStep = (before: State, after: State, disk: Disk, effects: read
 
 /** What is written over what was durable: across lives as within one. */
 export const checkDisk = (before: Disk, after: Disk): Violation | null => {
-  if (after.hardState.term < before.hardState.term) return { name: "TermMonotonic", detail: `durable term ${before.hardState.term} became ${after.hardState.term}` }
+  if (after.hardState.term < before.hardState.term)
+    return { name: "TermMonotonic", detail: `durable term ${before.hardState.term} became ${after.hardState.term}` }
   return checkVote(before.hardState, after.hardState)
 }

@@ -49,6 +49,7 @@ export const fateOf = ({ state, disk }: Server, from: Member, message: Message):
 export const staleOf = (message: Message): Message => {
   if (message.type === "RequestVote") return { ...message, term: 0, lastLogIndex: 0, lastLogTerm: 0, transfer: false }
   if (message.type === "RequestPreVote") return { ...message, term: 0, lastLogIndex: 0, lastLogTerm: 0 }
-  if (message.type === "AppendEntries") return { ...message, term: 0, prevLogTerm: 0, entries: [], leaderCommit: 0, round: 0 }
+  if (message.type === "AppendEntries")
+    return { ...message, term: 0, prevLogTerm: 0, entries: [], leaderCommit: 0, round: 0 }
   return { ...message, term: 0 }
 }

@@ -22,7 +22,14 @@ const hiddenIn = (space: Space): ReadonlySet<string> => {
   // Read by the quorum check, by the choice of a successor and before an image is pinned.
   if (!space.settings.checkQuorum && !transfers && !snapshots) hidden.push("progress.active")
   // Rounds that followers have answered confirm reads, and make a successor likely.
-  if (space.bounds.reads === 0 && !transfers) hidden.push("progress.round", "role.confirmedRound", "AppendAccepted.round", "AppendRejected.round", "InstallSnapshotReply.round")
+  if (space.bounds.reads === 0 && !transfers)
+    hidden.push(
+      "progress.round",
+      "role.confirmedRound",
+      "AppendAccepted.round",
+      "AppendRejected.round",
+      "InstallSnapshotReply.round",
+    )
   // Only a follower whose client waits is told of a commit index before the next round.
   if (space.bounds.reads === 0 && !space.settings.forwardProposals) hidden.push("progress.sentCommit")
   // By rank below, or nobody looks.
@@ -117,12 +124,14 @@ export const makeIdentity = (space: Space): Identity => {
   }
 
   const watched = ({ state }: Server): number => {
-    if (!space.timers.includes("persist") || state.role.type !== "leader" || state.role.watchedPersist === null) return -2
+    if (!space.timers.includes("persist") || state.role.type !== "leader" || state.role.watchedPersist === null)
+      return -2
     const { watchedPersist } = state.role
     return state.durability.outstanding.findIndex(({ seq }) => seq === watchedPersist)
   }
   return {
-    server: (server) => `${textOf(server.state, "state")}|${textOf(server.disk, "server")}|${textOf(server.queue, "queue")}|${textOf(server.asked, "asked")}|${watched(server)}`,
+    server: (server) =>
+      `${textOf(server.state, "state")}|${textOf(server.disk, "server")}|${textOf(server.queue, "queue")}|${textOf(server.asked, "asked")}|${watched(server)}`,
     message: (from, to, message) => `${from.name}>${to.name} ${textOf(message, message.type)}`,
   }
 }
@@ -136,7 +145,10 @@ const renamedChain = (chain: number, names: Permutation): number => {
   if (found !== undefined) return found
   const link = links.get(chain)
   if (link === undefined) throw new Error(`no log had the chain ${chain}`)
-  const entry = link.entry.kind === "configuration" ? { ...link.entry, configuration: renamed(link.entry.configuration, names) as Configuration } : link.entry
+  const entry =
+    link.entry.kind === "configuration"
+      ? { ...link.entry, configuration: renamed(link.entry.configuration, names) as Configuration }
+      : link.entry
   const after = chainAfter(renamedChain(link.before, names), entry)
   known.set(chain, after)
   return after
@@ -149,16 +161,23 @@ const renamed = (value: unknown, names: Permutation): unknown => {
   if (value === null || typeof value !== "object" || value instanceof Uint8Array) return value
   if (Array.isArray(value)) {
     const items = value.map((item) => renamed(item, names))
-    const all = items.length > 1 && items.every((item) => typeof item === "object" && item !== null && isMember(item as Plain))
+    const all =
+      items.length > 1 && items.every((item) => typeof item === "object" && item !== null && isMember(item as Plain))
     return all ? (items as Member[]).sort((a, b) => (a.name < b.name ? -1 : 1)) : items
   }
-  if (value instanceof Log) return Log.of(renamed(value.base, names) as Log["base"], renamed(value.toArray(), names) as readonly Entry[])
+  if (value instanceof Log)
+    return Log.of(renamed(value.base, names) as Log["base"], renamed(value.toArray(), names) as readonly Entry[])
   const plain = value as Plain
-  if (isMember(plain)) return { name: names[String(plain["name"])] ?? plain["name"], incarnation: names[String(plain["incarnation"])] ?? plain["incarnation"] }
+  if (isMember(plain))
+    return {
+      name: names[String(plain["name"])] ?? plain["name"],
+      incarnation: names[String(plain["incarnation"])] ?? plain["incarnation"],
+    }
   return Object.fromEntries(
     Object.entries(plain).map(([key, item]) => {
       // Ids of images begin with the name of the server that pinned them.
-      if (key === "id" || key === "restoring") return [key, typeof item === "string" ? item.replace(/^[^:]+/, (name) => names[name] ?? name) : item]
+      if (key === "id" || key === "restoring")
+        return [key, typeof item === "string" ? item.replace(/^[^:]+/, (name) => names[name] ?? name) : item]
       if (typeof item === "number" && CHAINS.includes(key)) return [key, renamedChain(item, names)]
       return [names[key] ?? key, key === "settings" ? item : renamed(item, names)]
     }),
@@ -166,7 +185,13 @@ const renamed = (value: unknown, names: Permutation): unknown => {
 }
 
 const freeze = <T>(value: T): T => {
-  if (value !== null && typeof value === "object" && !(value instanceof Uint8Array) && !(value instanceof Log) && !Object.isFrozen(value)) {
+  if (
+    value !== null &&
+    typeof value === "object" &&
+    !(value instanceof Uint8Array) &&
+    !(value instanceof Log) &&
+    !Object.isFrozen(value)
+  ) {
     Object.freeze(value)
     for (const item of Object.values(value)) freeze(item)
   }
@@ -174,4 +199,5 @@ const freeze = <T>(value: T): T => {
 }
 export const renameServer = (server: Server, names: Permutation): Server => freeze(renamed(server, names) as Server)
 export const renameMember = (member: Member, names: Permutation): Member => renamed(member, names) as Member
-export const renameMessage = (message: Message, names: Permutation): Message => freeze(renamed(message, names) as Message)
+export const renameMessage = (message: Message, names: Permutation): Message =>
+  freeze(renamed(message, names) as Message)

@@ -1,5 +1,12 @@
 /** Exhaustive search of the shipped reducer within stated bounds. */
-export { explore, type Counterexample, type Explored, type ExploreOptions, type Progress, type Step } from "./search/search.ts"
+export {
+  explore,
+  type Counterexample,
+  type Explored,
+  type ExploreOptions,
+  type Progress,
+  type Step,
+} from "./search/search.ts"
 export { toScenario, toScript, type Converted } from "./scenario.ts"
 export { spaces, type Bounds, type Space, type SpaceMachine } from "./space.ts"
 export { type Action, type Server, type Violation } from "./server.ts"

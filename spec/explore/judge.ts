@@ -19,7 +19,8 @@ export const summaryOf = ({ state }: Pick<Server, "state">): Summary => ({
   commitIndex: state.commitIndex,
   log: state.log,
 })
-export const summaryText = ({ name, leads, commitIndex, log }: Summary): string => `${name} ${leads} ${commitIndex} ${logText(log)}`
+export const summaryText = ({ name, leads, commitIndex, log }: Summary): string =>
+  `${name} ${leads} ${commitIndex} ${logText(log)}`
 
 export interface History {
   /** By term. */
@@ -32,11 +33,23 @@ interface Committed {
   readonly by: number
 }
 export const noHistory: History = { leaders: {}, committed: [] }
-export const historyText = ({ leaders, committed }: History): string => `${JSON.stringify(leaders)} ${committed.map(({ entry, by }) => `${entry} by ${by}`).join()}`
+export const historyText = ({ leaders, committed }: History): string =>
+  `${JSON.stringify(leaders)} ${committed.map(({ entry, by }) => `${entry} by ${by}`).join()}`
 export const renameHistory = ({ leaders, committed }: History, names: Permutation): History => ({
   leaders: Object.fromEntries(Object.entries(leaders).map(([term, name]) => [term, names[name] ?? name])),
   // Names stand in configurations only, in the order of the alphabet.
-  committed: committed.map(({ entry, by }) => ({ by, entry: entry.startsWith("k") ? entry.replace(/[A-Z]+/g, (list) => list.split("").map((name) => names[name] ?? name).sort().join("")) : entry })),
+  committed: committed.map(({ entry, by }) => ({
+    by,
+    entry: entry.startsWith("k")
+      ? entry.replace(/[A-Z]+/g, (list) =>
+          list
+            .split("")
+            .map((name) => names[name] ?? name)
+            .sort()
+            .join(""),
+        )
+      : entry,
+  })),
 })
 
 /** Terms before one that every server has made durable never have a leader again. */
@@ -68,20 +81,31 @@ const checkElection = (history: History, { name, leads, log }: Summary): History
   if (leads === 0) return history
   const known = history.leaders[leads]
   if (known !== undefined)
-    return known === name ? history : { name: "ElectionSafety", detail: `${name} leads term ${leads}, and so did ${known}` }
+    return known === name
+      ? history
+      : { name: "ElectionSafety", detail: `${name} leads term ${leads}, and so did ${known}` }
   const missing = lacks(log, history.committed, leads)
-  if (missing !== null) return { name: "LeaderCompleteness", detail: `${name} leads term ${leads} without committed entry ${missing}` }
+  if (missing !== null)
+    return { name: "LeaderCompleteness", detail: `${name} leads term ${leads} without committed entry ${missing}` }
   return { ...history, leaders: { ...history.leaders, [leads]: name } }
 }
 
 const checkCommitted = (history: History, { name, leads, commitIndex, log }: Summary): History | Violation => {
   const committed = history.committed.slice()
-  if (log.base.index > committed.length) return { name: "StateMachineSafety", detail: `${name} dropped its log through ${log.base.index}, which is not committed` }
+  if (log.base.index > committed.length)
+    return {
+      name: "StateMachineSafety",
+      detail: `${name} dropped its log through ${log.base.index}, which is not committed`,
+    }
   for (let index = log.base.index + 1; index <= commitIndex; index++) {
     const mine = textAt(log, index) ?? "nothing"
     const known = committed[index - 1]
     if (known === undefined) committed.push({ entry: mine, by: leads })
-    else if (known.entry !== mine) return { name: "StateMachineSafety", detail: `entry ${index} is committed as ${mine} at ${name} and as ${known.entry} elsewhere` }
+    else if (known.entry !== mine)
+      return {
+        name: "StateMachineSafety",
+        detail: `entry ${index} is committed as ${mine} at ${name} and as ${known.entry} elsewhere`,
+      }
   }
   return committed.length === history.committed.length ? history : { ...history, committed }
 }
@@ -105,10 +129,18 @@ export const judge = (history: History, changed: Summary, others: readonly Summa
   if (isViolation(committed)) return committed
   for (const other of others) {
     const index = matches(changed.log, other.log)
-    if (index !== null) return { name: "LogMatching", detail: `${changed.name} and ${other.name} agree after entry ${index} and differ there` }
+    if (index !== null)
+      return {
+        name: "LogMatching",
+        detail: `${changed.name} and ${other.name} agree after entry ${index} and differ there`,
+      }
     if (committed !== elected && other.leads > changed.leads && changed.leads > 0) {
       const missing = lacks(other.log, committed.committed, other.leads)
-      if (missing !== null) return { name: "LeaderCompleteness", detail: `${changed.name} commits entry ${missing} in term ${changed.leads}; ${other.name} leads term ${other.leads} without it` }
+      if (missing !== null)
+        return {
+          name: "LeaderCompleteness",
+          detail: `${changed.name} commits entry ${missing} in term ${changed.leads}; ${other.name} leads term ${other.leads} without it`,
+        }
     }
   }
   return committed

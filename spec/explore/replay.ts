@@ -40,14 +40,20 @@ export const replay = (space: Space, steps: readonly Step[]): Replayed => {
       const text = identify(action.from, memberOf(step.server), action.message)
       if (!underWay.has(text)) throw new ImpossibleStep(`never sent: ${text}`)
       if (!space.duplication) underWay.delete(text)
-    } else if (!innerActions(space, server).some((possible) => JSON.stringify(possible) === JSON.stringify(action))) throw new ImpossibleStep(`${step.server} ${actionText(action)}: not now`)
-    if (action.type === "read" && action.committed !== history.committed.length) throw new ImpossibleStep(`${history.committed.length} entries are committed`)
-    if (action.type === "crash" && ++crashes > (space.bounds.crashes ?? crashes)) throw new ImpossibleStep("one crash too many")
+    } else if (!innerActions(space, server).some((possible) => JSON.stringify(possible) === JSON.stringify(action)))
+      throw new ImpossibleStep(`${step.server} ${actionText(action)}: not now`)
+    if (action.type === "read" && action.committed !== history.committed.length)
+      throw new ImpossibleStep(`${history.committed.length} entries are committed`)
+    if (action.type === "crash" && ++crashes > (space.bounds.crashes ?? crashes))
+      throw new ImpossibleStep("one crash too many")
     const { server: after, sends, notes, violation } = act(space, server, action)
     if (violation === null && outside(space, after)) throw new ImpossibleStep("past a bound of the space")
     servers[step.server] = after
     for (const { to, message } of sends) underWay.add(identify(after.state.self, to, message))
-    const others = space.servers.filter((name) => name !== step.server).map((name) => servers[name]).filter((other) => other !== undefined)
+    const others = space.servers
+      .filter((name) => name !== step.server)
+      .map((name) => servers[name])
+      .filter((other) => other !== undefined)
     const verdict = judge(history, summaryOf(after), others.map(summaryOf))
     const found = violation ?? (isViolation(verdict) ? verdict : null)
     frames.push({ step, sends, notes, violation: found })
@@ -83,7 +89,10 @@ export const withSentMessages = (space: Space, steps: readonly Step[]): readonly
 
 const messageText = (message: Message): string => {
   const { type, ...rest } = message
-  const fields = Object.entries(rest).map(([key, value]) => `${key} ${key === "entries" && Array.isArray(value) ? `[${value.map((entry: { kind: string; term: number }) => `${entry.kind} ${entry.term}`).join(", ")}]` : JSON.stringify(value)}`)
+  const fields = Object.entries(rest).map(
+    ([key, value]) =>
+      `${key} ${key === "entries" && Array.isArray(value) ? `[${value.map((entry: { kind: string; term: number }) => `${entry.kind} ${entry.term}`).join(", ")}]` : JSON.stringify(value)}`,
+  )
   return `${type} (${fields.join(", ")})`
 }
 const actionText = (action: Action): string => {

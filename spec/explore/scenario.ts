@@ -5,7 +5,15 @@
  * broken on the way, the world fails there, earlier and under that name.
  */
 import { copyState, defaultSettings, type Message, type Settings, type State } from "../../core/index.ts"
-import { flights, nodeOf, World, type Action as WorldAction, type Happening, type Script, type WorldStep } from "../../interpreters/simulation/index.ts"
+import {
+  flights,
+  nodeOf,
+  World,
+  type Action as WorldAction,
+  type Happening,
+  type Script,
+  type WorldStep,
+} from "../../interpreters/simulation/index.ts"
 import { checkScript, type ScriptChecks, type ScriptFailed } from "../scripts/check.ts"
 import { hexOf } from "../scripts/progress.ts"
 import { checkStep } from "./check.ts"
@@ -38,11 +46,19 @@ const quiet = { lossPermille: 0, duplicatePermille: 0, longDelayPermille: 0, lon
 const byHand = { ...quiet, delayMin: NEVER, delayMax: NEVER }
 
 const usual = new Map<string, unknown>(Object.entries(defaultSettings))
-const unusual = (settings: Settings): Partial<Settings> => Object.fromEntries(Object.entries(settings).filter(([key, value]) => usual.get(key) !== value))
+const unusual = (settings: Settings): Partial<Settings> =>
+  Object.fromEntries(Object.entries(settings).filter(([key, value]) => usual.get(key) !== value))
 
 const optionsOf = ({ voters, settings, slowMachine }: Space): Script["options"] => ({
   nodes: voters,
-  settings: { ...unusual(settings), heartbeat: NEVER - 1, electionMin: NEVER, electionMax: 2 * NEVER, disconnectMax: NEVER, diskStallTimeout: NEVER },
+  settings: {
+    ...unusual(settings),
+    heartbeat: NEVER - 1,
+    electionMin: NEVER,
+    electionMax: 2 * NEVER,
+    disconnectMax: NEVER,
+    diskStallTimeout: NEVER,
+  },
   network: byHand,
   disk: { min: NEVER, max: NEVER },
   apply: slowMachine ? { min: SLOWLY, max: SLOWLY } : { min: 0, max: 0 },
@@ -59,7 +75,8 @@ const withLearners = ({ servers, voters, slowMachine }: Space): readonly WorldAc
   if (learners.length === 0 || first === undefined) return []
   const run = (ms: number): WorldAction => ({ type: "run", ms })
   const wait = run(slowMachine ? 2 * SLOWLY : 20)
-  const disks = (speed: { readonly min: number; readonly max: number }): readonly WorldAction[] => servers.map((node) => ({ type: "disk", node, ...speed }))
+  const disks = (speed: { readonly min: number; readonly max: number }): readonly WorldAction[] =>
+    servers.map((node) => ({ type: "disk", node, ...speed }))
   return [
     ...learners.map((name): WorldAction => ({ type: "add", name })),
     { type: "network", profile: { ...quiet, delayMin: 1, delayMax: 1 } },
@@ -70,7 +87,10 @@ const withLearners = ({ servers, voters, slowMachine }: Space): readonly WorldAc
     wait,
     { type: "fire", node: first, timer: "heartbeat" },
     wait,
-    ...servers.flatMap((node): readonly WorldAction[] => [{ type: "crash", node, keep: "all" }, { type: "start", node }]),
+    ...servers.flatMap((node): readonly WorldAction[] => [
+      { type: "crash", node, keep: "all" },
+      { type: "start", node },
+    ]),
     { type: "network", profile: byHand },
     ...disks({ min: NEVER, max: NEVER }),
   ]
@@ -88,20 +108,26 @@ const perform = ({ world, actions }: Conversion, action: WorldAction): void => {
   world.act(action)
 }
 
-const isOf = (what: Happening, node: string, boot: number): boolean => "boot" in what && what.node === node && what.boot === boot
+const isOf = (what: Happening, node: string, boot: number): boolean =>
+  "boot" in what && what.node === node && what.boot === boot
 /** Lets so much time go by that what a server has begun within itself is done. */
 const finish = (conversion: Conversion, node: string, waited: (what: Happening) => boolean): void => {
   const { world } = conversion
-  const pending = world.data.agenda.filter(({ what }) => isOf(what, node, nodeOf(world.data, node).boot) && waited(what))
-  if (pending.length > 0) perform(conversion, { type: "run", ms: Math.max(0, Math.min(...pending.map(({ at }) => at)) - world.now) })
+  const pending = world.data.agenda.filter(
+    ({ what }) => isOf(what, node, nodeOf(world.data, node).boot) && waited(what),
+  )
+  if (pending.length > 0)
+    perform(conversion, { type: "run", ms: Math.max(0, Math.min(...pending.map(({ at }) => at)) - world.now) })
 }
-const isEvent = (what: Happening, ...types: readonly string[]): boolean => what.type === "event" && types.includes(what.event.type)
+const isEvent = (what: Happening, ...types: readonly string[]): boolean =>
+  what.type === "event" && types.includes(what.event.type)
 
 /** What the explorer takes for one step is done to its end. */
 const settle = (conversion: Conversion, { slowDisk, slowMachine }: Space, node: string): void => {
   const { world } = conversion
-  const answered = (what: Happening): boolean => isEvent(what, "SnapshotOpened", "ChunkStored", ...(slowMachine ? [] : ["Applied"]))
-  for (let before = -1; before !== conversion.actions.length; ) {
+  const answered = (what: Happening): boolean =>
+    isEvent(what, "SnapshotOpened", "ChunkStored", ...(slowMachine ? [] : ["Applied"]))
+  for (let before = -1; before !== conversion.actions.length;) {
     before = conversion.actions.length
     if (!slowDisk && nodeOf(world.data, node).disk.pending.length > 0) perform(conversion, { type: "persist", node })
     finish(conversion, node, answered)
@@ -135,7 +161,12 @@ const take = (conversion: Conversion, text: string, left: number): void => {
   perform(conversion, { type: "deliver", message })
 }
 
-const act = (conversion: Conversion, space: Space, node: string, action: Exclude<Action, { type: "deliver" }>): void => {
+const act = (
+  conversion: Conversion,
+  space: Space,
+  node: string,
+  action: Exclude<Action, { type: "deliver" }>,
+): void => {
   const { world } = conversion
   switch (action.type) {
     case "timeout":
@@ -149,7 +180,12 @@ const act = (conversion: Conversion, space: Space, node: string, action: Exclude
     case "propose": {
       const payload = space.machine?.commands[action.command ?? 0]
       const id = world.data.refs + 1
-      return perform(conversion, payload === undefined ? { type: "propose", node, id, bytes: 1 } : { type: "propose", node, id, payloads: [{ hex: hexOf(payload.bytes), checksum: payload.checksum }] })
+      return perform(
+        conversion,
+        payload === undefined
+          ? { type: "propose", node, id, bytes: 1 }
+          : { type: "propose", node, id, payloads: [{ hex: hexOf(payload.bytes), checksum: payload.checksum }] },
+      )
     }
     case "change":
       return perform(conversion, { type: "change", node, voters: action.voters, learners: [] })
@@ -166,12 +202,20 @@ const act = (conversion: Conversion, space: Space, node: string, action: Exclude
 }
 
 /** What `node` has sent meanwhile, one by one: the first to the same server of the same type is the same message. */
-const noteSent = ({ world, underWay }: Conversion, before: ReadonlySet<string>, node: string, sends: Frame["sends"], text: (to: Frame["sends"][number]) => string): void => {
+const noteSent = (
+  { world, underWay }: Conversion,
+  before: ReadonlySet<string>,
+  node: string,
+  sends: Frame["sends"],
+  text: (to: Frame["sends"][number]) => string,
+): void => {
   const fresh = flights(world.data)
     .filter(({ name, flight }) => flight.from.name === node && !before.has(name))
     .sort((a, b) => a.flight.n - b.flight.n)
   for (const sent of sends) {
-    const place = fresh.findIndex(({ flight }) => flight.to.name === sent.to.name && flight.message.type === sent.message.type)
+    const place = fresh.findIndex(
+      ({ flight }) => flight.to.name === sent.to.name && flight.message.type === sent.message.type,
+    )
     const [found] = place < 0 ? [] : fresh.splice(place, 1)
     if (found === undefined) continue
     const name = text(sent)
@@ -184,17 +228,26 @@ export const toScript = (space: Space, steps: readonly Step[]): Script => {
   const { frames } = replay(space, steps)
   const { message: identify } = makeIdentity(space)
   const script = { seed: 1, options: optionsOf(space) }
-  const conversion: Conversion = { world: new World({ ...script.options, seed: script.seed }), actions: [], underWay: new Map() }
+  const conversion: Conversion = {
+    world: new World({ ...script.options, seed: script.seed }),
+    actions: [],
+    underWay: new Map(),
+  }
   const textOf = (from: string, to: string, message: Message): string => identify(memberOf(from), memberOf(to), message)
   const left = new Map<string, number>()
-  for (const { step: { server, action } } of frames) {
+  for (const {
+    step: { server, action },
+  } of frames) {
     if (action.type !== "deliver") continue
     const text = textOf(action.from.name, server, action.message)
     left.set(text, (left.get(text) ?? 0) + 1)
   }
   try {
     for (const action of withLearners(space)) perform(conversion, action)
-    for (const { step: { server, action }, sends } of frames) {
+    for (const {
+      step: { server, action },
+      sends,
+    } of frames) {
       const before = new Set(flights(conversion.world.data).map(({ name }) => name))
       if (action.type === "deliver") {
         const text = textOf(action.from.name, server, action.message)
@@ -221,14 +274,20 @@ const breaks = (script: Script, rule: string): boolean => {
   const observe = ({ node, state, effects }: WorldStep): void => {
     const before = states.get(node)
     const summary = summaryOf({ state })
-    const verdict = judge(history, summary, [...servers.values()].filter(({ name }) => name !== node))
+    const verdict = judge(
+      history,
+      summary,
+      [...servers.values()].filter(({ name }) => name !== node),
+    )
     servers.set(node, summary)
     states.set(node, copyState(state))
     if (isViolation(verdict)) found ||= verdict.name === rule
     else history = verdict
     if (world === null || before === undefined) return
     const { disk, durable } = nodeOf(world.data, node)
-    found ||= checkStep(before, state, { hardState: disk.hardState, log: disk.log, machine: durable.position() }, effects)?.name === rule
+    found ||=
+      checkStep(before, state, { hardState: disk.hardState, log: disk.log, machine: durable.position() }, effects)
+        ?.name === rule
   }
   try {
     world = new World({ ...script.options, seed: script.seed, observe, started: (node) => states.delete(node) })
@@ -241,7 +300,11 @@ const breaks = (script: Script, rule: string): boolean => {
 }
 
 /** null: the world does not fail. `checks`: what else the space looked at. */
-export const toScenario = (space: Space, { name, steps }: Counterexample, checks: () => ScriptChecks = () => ({ machineDigests: false })): Converted | null => {
+export const toScenario = (
+  space: Space,
+  { name, steps }: Counterexample,
+  checks: () => ScriptChecks = () => ({ machineDigests: false }),
+): Converted | null => {
   const script = toScript(space, steps)
   const verdict = checkScript(script, { ...checks(), liveness: false })
   if (verdict.ok) return null

@@ -71,7 +71,14 @@ export const freshServer = (space: Space, name: string): Server => {
 
 const start = (space: Space, self: Member, bootId: number, disk: Disk): Server => {
   const { hardState, log, machine } = disk
-  const fresh = initialState(space.settings, { self, bootId, hardState, base: log.base, entries: log.toArray(), position: machine })
+  const fresh = initialState(space.settings, {
+    self,
+    bootId,
+    hardState,
+    base: log.base,
+    entries: log.toArray(),
+    position: machine,
+  })
   const [state, effects] = stepAll(fresh, [{ type: "Started" }])
   // A state machine that is ahead of the log gives it its base: that is to be written like anything else.
   let server: Server = { state, disk, queue: effects.filter((effect) => effect.type === "Persist"), asked: {} }
@@ -82,13 +89,15 @@ const start = (space: Space, self: Member, bootId: number, disk: Disk): Server =
 const write = (disk: Disk, persist: Persist): Disk => {
   let { log } = disk
   if (persist.truncateFrom !== null) log = log.truncateFrom(persist.truncateFrom)
-  if (persist.base !== null) log = log.lastIndex >= persist.base.index ? log.trim(persist.base) : Log.empty(persist.base)
+  if (persist.base !== null)
+    log = log.lastIndex >= persist.base.index ? log.trim(persist.base) : Log.empty(persist.base)
   return { hardState: persist.hardState ?? disk.hardState, log: log.append(persist.entries), machine: disk.machine }
 }
 
 const baseAt = (state: State, index: number): LogBase => {
   if (index <= state.log.base.index) return state.log.base
-  const configuration = state.configurations.findLast((known) => known.index <= index)?.configuration ?? state.log.base.configuration
+  const configuration =
+    state.configurations.findLast((known) => known.index <= index)?.configuration ?? state.log.base.configuration
   return { index, term: state.log.termAt(index) ?? 0, time: 0, chain: state.log.chainAt(index) ?? 0, configuration }
 }
 
@@ -111,9 +120,15 @@ export const innerActions = (space: Space, server: Server): readonly Action[] =>
   if (queue.length > 0) actions.push({ type: "persist" })
   if (space.bounds.crashes !== 0) for (let kept = 0; kept <= queue.length; kept++) actions.push({ type: "crash", kept })
   for (const timer of space.timers) if (runs[timer]) actions.push({ type: "timeout", timer })
-  if (leader !== null && countIn(state.log, "command") < space.bounds.commands) actions.push(...(space.machine?.commands.map((_, command): Action => ({ type: "propose", command })) ?? [{ type: "propose" } as const]))
+  if (leader !== null && countIn(state.log, "command") < space.bounds.commands)
+    actions.push(
+      ...(space.machine?.commands.map((_, command): Action => ({ type: "propose", command })) ?? [
+        { type: "propose" } as const,
+      ]),
+    )
   // A change is two entries: into the joint configuration, and out of it.
-  if (leader !== null && countIn(state.log, "configuration") < 2 * space.bounds.changes) for (const voters of space.targets) actions.push({ type: "change", voters })
+  if (leader !== null && countIn(state.log, "configuration") < 2 * space.bounds.changes)
+    for (const voters of space.targets) actions.push({ type: "change", voters })
   if (state.applying !== state.applied && space.slowMachine) actions.push({ type: "apply" })
   if (state.snapshotting) actions.push({ type: "snapshot" })
   if (state.restoring !== null) actions.push({ type: "restore" })
@@ -128,15 +143,21 @@ const MOST_WRITES = 8
 /** Past a bound: such a step is not taken. A question delivered twice waits twice at the leader, so that is bounded too. */
 export const outside = ({ bounds, servers, candidates }: Space, { state, queue }: Server): boolean => {
   const { role } = state
-  if (role.type === "candidate" && candidates !== null && candidates[state.self.name]?.includes(state.currentTerm) !== true) return true
+  if (
+    role.type === "candidate" &&
+    candidates !== null &&
+    candidates[state.self.name]?.includes(state.currentTerm) !== true
+  )
+    return true
   if (state.currentTerm > bounds.term || state.readNumber > bounds.reads || queue.length > MOST_WRITES) return true
   return role.type === "leader" && (role.round > bounds.rounds || role.reads.length > bounds.reads * servers.length)
 }
 
-const payloadFor = ({ machine }: Space, state: State, command: number): Payload => machine?.commands[command] ?? ({
-  bytes: new Uint8Array(1),
-  checksum: state.currentTerm * 16 + countIn(state.log, "command") + 1,
-})
+const payloadFor = ({ machine }: Space, state: State, command: number): Payload =>
+  machine?.commands[command] ?? {
+    bytes: new Uint8Array(1),
+    checksum: state.currentTerm * 16 + countIn(state.log, "command") + 1,
+  }
 
 interface Working {
   state: State
@@ -156,7 +177,10 @@ const carryOut = (space: Space, working: Working, effects: readonly Effect[]): E
       case "Send": {
         const { message } = effect
         // One chunk is a whole snapshot.
-        working.sends.push({ to: effect.to, message: message.type === "InstallSnapshot" ? { ...message, length: 1, last: true } : message })
+        working.sends.push({
+          to: effect.to,
+          message: message.type === "InstallSnapshot" ? { ...message, length: 1, last: true } : message,
+        })
         break
       }
       case "Persist":
@@ -169,12 +193,20 @@ const carryOut = (space: Space, working: Working, effects: readonly Effect[]): E
         }
         break
       case "Apply":
-        working.violation ??= space.machine?.check(working.state.self.name, working.state.log.toArray().slice(0, effect.entries.at(-1)?.index)) ?? null
+        working.violation ??=
+          space.machine?.check(
+            working.state.self.name,
+            working.state.log.toArray().slice(0, effect.entries.at(-1)?.index),
+          ) ?? null
         if (!space.slowMachine) events.push({ type: "Applied", index: effect.entries.at(-1)?.index ?? 0 })
         break
       case "OpenSnapshot": {
         const base = baseAt(working.state, working.state.applied)
-        events.push({ type: "SnapshotOpened", to: effect.to, snapshot: { ...base, id: `${working.state.self.name}:${base.index}` } })
+        events.push({
+          type: "SnapshotOpened",
+          to: effect.to,
+          snapshot: { ...base, id: `${working.state.self.name}:${base.index}` },
+        })
         break
       }
       case "StoreChunk":
@@ -186,7 +218,11 @@ const carryOut = (space: Space, working: Working, effects: readonly Effect[]): E
       case "Respond":
         if (effect.outcome.type === "ReadReady") {
           const needed = working.asked[effect.ref] ?? 0
-          if (effect.outcome.index < needed) working.violation ??= { name: "ReadFresh", detail: `answers at ${effect.outcome.index}, ${needed} was committed before` }
+          if (effect.outcome.index < needed)
+            working.violation ??= {
+              name: "ReadFresh",
+              detail: `answers at ${effect.outcome.index}, ${needed} was committed before`,
+            }
         }
         if (effect.outcome.type === "ReadReady" || effect.outcome.type === "ReadRefused") {
           const { [effect.ref]: _, ...rest } = working.asked
@@ -236,7 +272,8 @@ const eventsOf = (space: Space, working: Working, action: Exclude<Action, { type
     }
     case "restore": {
       const snapshot = state.role.type === "follower" ? state.role.install?.snapshot : undefined
-      if (snapshot === undefined || snapshot.id !== state.restoring) return [{ type: "SnapshotRejected", id: state.restoring ?? "" }]
+      if (snapshot === undefined || snapshot.id !== state.restoring)
+        return [{ type: "SnapshotRejected", id: state.restoring ?? "" }]
       const { id: _, ...machine } = snapshot
       working.disk = { ...working.disk, machine }
       return [{ type: "SnapshotRestored", snapshot }]
@@ -259,7 +296,15 @@ const crash = (space: Space, server: Server, kept: number): Server => {
 
 const isSame = (a: unknown, b: unknown): boolean => {
   if (a === b) return true
-  if (a === null || b === null || typeof a !== "object" || typeof b !== "object" || a instanceof Log || b instanceof Log) return false
+  if (
+    a === null ||
+    b === null ||
+    typeof a !== "object" ||
+    typeof b !== "object" ||
+    a instanceof Log ||
+    b instanceof Log
+  )
+    return false
   if (Array.isArray(a) && Array.isArray(b) && a.length !== b.length) return false
   const [some, others] = [a as Record<string, unknown>, b as Record<string, unknown>]
   let keys = 0
@@ -295,12 +340,19 @@ export const act = (space: Space, server: Server, action: Action): Outcome => {
   }
   const { sends, notes, violation } = working
   // Most steps change nothing: then the server is the same object as before.
-  if (working.disk === disk && working.queue === queue && working.asked === asked && isSame(state, working.state)) return { server, sends, notes, violation }
-  return { server: { state: working.state, disk: working.disk, queue: working.queue, asked: working.asked }, sends, notes, violation }
+  if (working.disk === disk && working.queue === queue && working.asked === asked && isSame(state, working.state))
+    return { server, sends, notes, violation }
+  return {
+    server: { state: working.state, disk: working.disk, queue: working.queue, asked: working.asked },
+    sends,
+    notes,
+    violation,
+  }
 }
 
 /**
  * How far a server has come, by what is durable. Only a hint for the order of the search: what can happen before a
  * term, a vote or an entry becomes durable is looked at first, so that what follows meets all of its messages at once.
  */
-export const levelOf = ({ disk: { hardState, log } }: Server): number => 8 * (2 * hardState.term + (hardState.vote === null ? 0 : 1)) + log.lastIndex
+export const levelOf = ({ disk: { hardState, log } }: Server): number =>
+  8 * (2 * hardState.term + (hardState.vote === null ? 0 : 1)) + log.lastIndex

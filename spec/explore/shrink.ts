@@ -4,7 +4,11 @@ import type { Counterexample, Step } from "./search/search.ts"
 import type { Space } from "./space.ts"
 import type { Violation } from "./server.ts"
 
-const breaks = (space: Space, steps: readonly Step[], name: string): { readonly steps: readonly Step[]; readonly violation: Violation } | null => {
+const breaks = (
+  space: Space,
+  steps: readonly Step[],
+  name: string,
+): { readonly steps: readonly Step[]; readonly violation: Violation } | null => {
   try {
     const { frames, violation } = replay(space, steps)
     return violation?.name === name ? { steps: steps.slice(0, frames.length), violation } : null
@@ -16,7 +20,7 @@ const breaks = (space: Space, steps: readonly Step[], name: string): { readonly 
 
 export const shrink = (space: Space, found: Counterexample): Counterexample => {
   let shortest = found
-  for (let run = Math.ceil(found.steps.length / 2); run >= 1; ) {
+  for (let run = Math.ceil(found.steps.length / 2); run >= 1;) {
     let changed = false
     for (let from = Math.max(shortest.steps.length - run, 0); from >= 0; from -= run) {
       const fewer = shortest.steps.filter((_, i) => i < from || i >= from + run)

@@ -3,7 +3,17 @@
  * possible at every moment: the network is the set of all messages sent so far (never delivered is lost, delivered
  * twice is duplicated, in any order), every timer may fire, and a server may crash between any two writes.
  */
-import { originOf, defaultSettings, type Configuration, type Entry, type LogBase, type Member, type Payload, type Settings, type Timer } from "../../core/index.ts"
+import {
+  originOf,
+  defaultSettings,
+  type Configuration,
+  type Entry,
+  type LogBase,
+  type Member,
+  type Payload,
+  type Settings,
+  type Timer,
+} from "../../core/index.ts"
 
 export interface Bounds {
   /** No server ever has a higher term. */
@@ -59,13 +69,32 @@ export interface Violation {
 export const memberOf = (name: string): Member => ({ name, incarnation: name })
 const members = (names: readonly string[]): readonly Member[] => names.map(memberOf)
 
-export const firstConfiguration = (space: Space): Configuration => ({ voters: members(space.voters), outgoing: [], learners: members(space.servers.filter((name) => !space.voters.includes(name))) })
+export const firstConfiguration = (space: Space): Configuration => ({
+  voters: members(space.voters),
+  outgoing: [],
+  learners: members(space.servers.filter((name) => !space.voters.includes(name))),
+})
 export const firstBase = (space: Space): LogBase => originOf(firstConfiguration(space))
 
 /** The plain algorithm of the paper: what is not studied is off, and limits never bind. */
-const plain: Settings = { ...defaultSettings, preVote: false, checkQuorum: false, forwardProposals: false, snapshotBytes: 1e9, trailingLogBytes: 1e9 }
+const plain: Settings = {
+  ...defaultSettings,
+  preVote: false,
+  checkQuorum: false,
+  forwardProposals: false,
+  snapshotBytes: 1e9,
+  trailingLogBytes: 1e9,
+}
 
-const base = { targets: [], settings: plain, candidates: null, duplication: true, timers: ["election", "heartbeat"], slowDisk: true, slowMachine: false } as const
+const base = {
+  targets: [],
+  settings: plain,
+  candidates: null,
+  duplication: true,
+  timers: ["election", "heartbeat"],
+  slowDisk: true,
+  slowMachine: false,
+} as const
 const none = { term: 1, commands: 0, rounds: 1, crashes: 0, reads: 0, changes: 0 } as const
 const two = { servers: ["A", "B"], voters: ["A", "B"] } as const
 const three = { servers: ["A", "B", "C"], voters: ["A", "B", "C"] } as const
@@ -76,77 +105,142 @@ const smallLog: Settings = { ...plain, snapshotBytes: 1, trailingLogBytes: 0 }
 /** Small ones first: whoever has little time for all of them leaves what they do not need to the others. */
 export const spaces = {
   smallest: {
-    ...base, ...two, name: "smallest", about: "two servers, one election: small enough to be searched without any shortcut",
+    ...base,
+    ...two,
+    name: "smallest",
+    about: "two servers, one election: small enough to be searched without any shortcut",
     bounds: { ...none, term: 1, crashes: null },
   },
   tiny: {
-    ...base, ...two, name: "tiny", about: "two servers, one term, one command, one heartbeat",
+    ...base,
+    ...two,
+    name: "tiny",
+    about: "two servers, one term, one command, one heartbeat",
     bounds: { ...none, term: 1, commands: 1, rounds: 2, crashes: null },
   },
   two: {
-    ...base, ...two, name: "two", about: "two servers, two terms, one command, one heartbeat a leader",
+    ...base,
+    ...two,
+    name: "two",
+    about: "two servers, two terms, one command, one heartbeat a leader",
     bounds: { ...none, term: 2, commands: 1, rounds: 2, crashes: null },
   },
   threeOnce: {
-    ...base, ...three, name: "threeOnce", about: "three servers, one term, one command",
+    ...base,
+    ...three,
+    name: "threeOnce",
+    about: "three servers, one term, one command",
     bounds: { ...none, term: 1, commands: 1, crashes: null },
   },
   preVote: {
-    ...base, ...two, name: "preVote", about: "PreVote and CheckQuorum: two servers, two terms",
-    settings: { ...plain, preVote: true, checkQuorum: true }, timers: ["election", "heartbeat", "quorum"],
+    ...base,
+    ...two,
+    name: "preVote",
+    about: "PreVote and CheckQuorum: two servers, two terms",
+    settings: { ...plain, preVote: true, checkQuorum: true },
+    timers: ["election", "heartbeat", "quorum"],
     bounds: { ...none, term: 2, rounds: 2, crashes: null },
   },
   snapshot: {
-    ...base, ...three, name: "snapshot", about: "snapshots after every entry, and nothing of the log kept behind them: three servers, one term, a slow state machine",
-    settings: smallLog, slowMachine: true,
+    ...base,
+    ...three,
+    name: "snapshot",
+    about:
+      "snapshots after every entry, and nothing of the log kept behind them: three servers, one term, a slow state machine",
+    settings: smallLog,
+    slowMachine: true,
     bounds: { ...none, term: 1, rounds: 2, crashes: null },
   },
   reads: {
-    ...base, ...two, name: "reads", about: "reads at leader and follower: two servers, two terms, one command, no crash",
+    ...base,
+    ...two,
+    name: "reads",
+    about: "reads at leader and follower: two servers, two terms, one command, no crash",
     timers: ["election", "heartbeat", "answer"],
     bounds: { ...none, term: 2, commands: 1, rounds: 2, reads: 1 },
   },
   readsLater: {
-    ...base, ...two, name: "readsLater", about: "the same with a crash and a slow state machine, without commands",
-    slowMachine: true, timers: ["election", "heartbeat", "answer"],
+    ...base,
+    ...two,
+    name: "readsLater",
+    about: "the same with a crash and a slow state machine, without commands",
+    slowMachine: true,
+    timers: ["election", "heartbeat", "answer"],
     bounds: { ...none, term: 2, rounds: 2, crashes: 1, reads: 1 },
   },
   joint: {
-    ...base, ...three, name: "joint", about: "one of two voters is replaced through a joint configuration: three servers, one term",
-    voters: ["A", "B"], targets: [["A", "C"], ["B", "C"]],
+    ...base,
+    ...three,
+    name: "joint",
+    about: "one of two voters is replaced through a joint configuration: three servers, one term",
+    voters: ["A", "B"],
+    targets: [
+      ["A", "C"],
+      ["B", "C"],
+    ],
     bounds: { ...none, term: 1, crashes: null, changes: 1 },
   },
   jointTwice: {
-    ...base, ...three, name: "jointTwice", about: "the same with two terms, so that the second leader may have to finish the change",
-    voters: ["A", "B"], targets: [["A", "C"], ["B", "C"]],
+    ...base,
+    ...three,
+    name: "jointTwice",
+    about: "the same with two terms, so that the second leader may have to finish the change",
+    voters: ["A", "B"],
+    targets: [
+      ["A", "C"],
+      ["B", "C"],
+    ],
     bounds: { ...none, term: 2, crashes: null, changes: 1 },
   },
   calm: {
-    ...base, ...three, name: "calm", about: "three servers, two terms, one command, no crash",
+    ...base,
+    ...three,
+    name: "calm",
+    about: "three servers, two terms, one command, no crash",
     bounds: { ...none, term: 2, commands: 1 },
   },
   figure8: {
-    ...base, ...three, name: "figure8", about: "Figure 8 of the paper: three servers, four terms, the no-op of each leader, one entry a message, writes done at once; A may lead terms 1 and 3, C terms 2 and 4",
-    settings: { ...plain, maxBatchBytes: 1 }, slowDisk: false, candidates: { A: [1, 3], C: [2, 4] },
+    ...base,
+    ...three,
+    name: "figure8",
+    about:
+      "Figure 8 of the paper: three servers, four terms, the no-op of each leader, one entry a message, writes done at once; A may lead terms 1 and 3, C terms 2 and 4",
+    settings: { ...plain, maxBatchBytes: 1 },
+    slowDisk: false,
+    candidates: { A: [1, 3], C: [2, 4] },
     bounds: { ...none, term: 4, crashes: null },
   },
   figure8Calm: {
-    ...base, ...three, name: "figure8Calm", about: "the same with everybody a candidate in every term, and no crash (a higher term ends a leader as well)",
-    settings: { ...plain, maxBatchBytes: 1 }, slowDisk: false,
+    ...base,
+    ...three,
+    name: "figure8Calm",
+    about: "the same with everybody a candidate in every term, and no crash (a higher term ends a leader as well)",
+    settings: { ...plain, maxBatchBytes: 1 },
+    slowDisk: false,
     bounds: { ...none, term: 4 },
   },
   three: {
-    ...base, ...three, name: "three", about: "three servers, two terms, one command",
+    ...base,
+    ...three,
+    name: "three",
+    about: "three servers, two terms, one command",
     bounds: { ...none, term: 2, commands: 1, crashes: null },
   },
   threeTwice: {
-    ...base, ...three, name: "threeTwice", about: "three servers, two terms, two commands; writes done at once, no crash",
+    ...base,
+    ...three,
+    name: "threeTwice",
+    about: "three servers, two terms, two commands; writes done at once, no crash",
     slowDisk: false,
     bounds: { ...none, term: 2, commands: 2 },
   },
   threeTwiceCrashes: {
-    ...base, ...three, name: "threeTwiceCrashes", about: "three servers, two terms, two commands; writes done at once, one candidate a term",
-    slowDisk: false, candidates: { A: [1], B: [2] },
+    ...base,
+    ...three,
+    name: "threeTwiceCrashes",
+    about: "three servers, two terms, two commands; writes done at once, one candidate a term",
+    slowDisk: false,
+    candidates: { A: [1], B: [2] },
     bounds: { ...none, term: 2, commands: 2, crashes: null },
   },
 } as const satisfies Record<string, Space>

@@ -1,5 +1,14 @@
 /** What clients are told. */
-import { sameMember, type CommandEntry, type Entry, type Event, type Member, type Outcome, type Payload, type State } from "../../core/index.ts"
+import {
+  sameMember,
+  type CommandEntry,
+  type Entry,
+  type Event,
+  type Member,
+  type Outcome,
+  type Payload,
+  type State,
+} from "../../core/index.ts"
 import { fail, isQuorum, type OpenRef, type Seen, type Written } from "./history.ts"
 
 const noPayloads: readonly Payload[] = []
@@ -7,7 +16,11 @@ const noPayloads: readonly Payload[] = []
 export const openRef = ({ node, before, history }: Seen, event: Extract<Event, { ref: number }>): void => {
   if (before.refs.has(event.ref)) fail("EveryRefAnswered", node, `ref ${event.ref} is asked for twice`)
   const payloads = event.type === "Proposed" ? event.payloads : noPayloads
-  before.refs.set(event.ref, { kind: event.type === "ReadRequested" ? "read" : "proposal", committed: history.highest, payloads })
+  before.refs.set(event.ref, {
+    kind: event.type === "ReadRequested" ? "read" : "proposal",
+    committed: history.highest,
+    payloads,
+  })
   for (const payload of payloads) history.refused.delete(payload)
 }
 
@@ -26,7 +39,11 @@ export const checkRefs = ({ node, before, state }: Seen): void => {
   if (open !== known) fail("EveryRefAnswered", node, `${open} clients wait, the state knows of ${known}`)
 }
 
-const checkAppended = ({ node, state, history }: Seen, ref: OpenRef, { first, term }: Extract<Outcome, { type: "ProposalAppended" }>): void => {
+const checkAppended = (
+  { node, state, history }: Seen,
+  ref: OpenRef,
+  { first, term }: Extract<Outcome, { type: "ProposalAppended" }>,
+): void => {
   ref.payloads.forEach((payload, i) => {
     const index = first + i
     if (index <= state.log.base.index) return
@@ -35,7 +52,8 @@ const checkAppended = ({ node, state, history }: Seen, ref: OpenRef, { first, te
     let known: Written | null = history.written.get(index) ?? null
     while (known !== null && known.term !== term) known = known.other
     // No log has it: another leader replaced it in the same batch, before it was written anywhere.
-    if (known !== null && known.sum !== payload.checksum) fail("OutcomeTrue", node, `entry ${index} of term ${term} is not what is reported as appended there`)
+    if (known !== null && known.sum !== payload.checksum)
+      fail("OutcomeTrue", node, `entry ${index} of term ${term} is not what is reported as appended there`)
   })
 }
 
@@ -44,15 +62,22 @@ export const checkResponse = (seen: Seen, ref: number, outcome: Outcome): void =
   const open = before.refs.get(ref)
   before.refs.delete(ref)
   if (open === undefined) {
-    if (before.complete) fail("EveryRefAnswered", node, `ref ${ref} is answered with ${outcome.type}, and nobody waits for it`)
+    if (before.complete)
+      fail("EveryRefAnswered", node, `ref ${ref} is answered with ${outcome.type}, and nobody waits for it`)
     return
   }
   const read = outcome.type === "ReadReady" || outcome.type === "ReadRefused"
   if (read !== (open.kind === "read")) fail("EveryRefAnswered", node, `a ${open.kind} is answered with ${outcome.type}`)
   switch (outcome.type) {
     case "ReadReady":
-      if (outcome.index < open.committed || state.applied < open.committed) fail("ReadFresh", node, `answers at ${outcome.index} with ${state.applied} applied, ${open.committed} was committed before`)
-      if (outcome.index > before.applying) fail("ReadFresh", node, `answers at ${outcome.index}, executed is at most ${before.applying}`)
+      if (outcome.index < open.committed || state.applied < open.committed)
+        fail(
+          "ReadFresh",
+          node,
+          `answers at ${outcome.index} with ${state.applied} applied, ${open.committed} was committed before`,
+        )
+      if (outcome.index > before.applying)
+        fail("ReadFresh", node, `answers at ${outcome.index}, executed is at most ${before.applying}`)
       return
     case "ProposalAppended":
       checkAppended(seen, open, outcome)
@@ -69,12 +94,21 @@ export const checkResponse = (seen: Seen, ref: number, outcome: Outcome): void =
 /** As far as the followers' replies say, if nothing in this step changed that. */
 export const checkRoom = ({ node, state, before, events }: Seen, appended: readonly Entry[]): void => {
   const { role, self } = state
-  if (role.type !== "leader" || before.role !== "leader" || before.term !== state.currentTerm || !appended.some(({ kind }) => kind === "command")) return
-  const changes = ({ type }: Event): boolean => type === "MessageReceived" || type === "SpaceChanged" || type === "ConfigurationChangeProposed"
+  if (
+    role.type !== "leader" ||
+    before.role !== "leader" ||
+    before.term !== state.currentTerm ||
+    !appended.some(({ kind }) => kind === "command")
+  )
+    return
+  const changes = ({ type }: Event): boolean =>
+    type === "MessageReceived" || type === "SpaceChanged" || type === "ConfigurationChangeProposed"
   const configuration = state.configurations.at(-1)
   if (configuration === undefined || configuration.index > before.log.lastIndex || events.some(changes)) return
-  const hasRoom = (member: Member): boolean => (sameMember(member, self) ? !state.spaceLow : role.progress[member.name]?.condition !== "full")
-  if (!isQuorum(configuration.configuration, hasRoom)) fail("RoomForQuorum", node, `appends entry ${appended[0]?.index}, and no quorum has room`)
+  const hasRoom = (member: Member): boolean =>
+    sameMember(member, self) ? !state.spaceLow : role.progress[member.name]?.condition !== "full"
+  if (!isQuorum(configuration.configuration, hasRoom))
+    fail("RoomForQuorum", node, `appends entry ${appended[0]?.index}, and no quorum has room`)
 }
 
 /** A leader appends for clients exactly the commands that it reports in the same step. */
@@ -83,17 +117,30 @@ export const checkOutcomes = ({ node, state, before, history, effects }: Seen, a
   for (const entry of appended)
     if (entry.kind === "command") {
       commands.push(entry)
-      if (history.refused.has(entry.payload)) fail("OutcomeTrue", node, `appends as entry ${entry.index} what its client was told is refused`)
+      if (history.refused.has(entry.payload))
+        fail("OutcomeTrue", node, `appends as entry ${entry.index} what its client was told is refused`)
     }
   if (before.role !== "leader" || before.term !== state.currentTerm || state.role.type !== "leader") return
   const firsts: number[] = []
   for (const effect of effects) {
-    const outcome = effect.type === "Respond" ? effect.outcome : effect.type === "Send" && effect.message.type === "ForwardProposalReply" ? effect.message.outcome : null
+    const outcome =
+      effect.type === "Respond"
+        ? effect.outcome
+        : effect.type === "Send" && effect.message.type === "ForwardProposalReply"
+          ? effect.message.outcome
+          : null
     if (outcome?.type !== "ProposalAppended" || outcome.term !== state.currentTerm) continue
     const entry = state.log.entry(outcome.first)
-    if (entry?.term !== outcome.term) fail("OutcomeTrue", node, `entry ${outcome.first} of term ${outcome.term} is reported as appended, and is not there`)
+    if (entry?.term !== outcome.term)
+      fail(
+        "OutcomeTrue",
+        node,
+        `entry ${outcome.first} of term ${outcome.term} is reported as appended, and is not there`,
+      )
     else if (entry.kind === "command") firsts.push(outcome.first)
   }
-  if (commands.length > 0 && firsts[0] !== commands[0]?.index) fail("OutcomeTrue", node, `appends entry ${commands[0]?.index} and tells nobody`)
-  for (let i = 1; i < firsts.length; i++) if ((firsts[i] ?? 0) <= (firsts[i - 1] ?? 0)) fail("OutcomeTrue", node, `tells two clients of entry ${firsts[i]}`)
+  if (commands.length > 0 && firsts[0] !== commands[0]?.index)
+    fail("OutcomeTrue", node, `appends entry ${commands[0]?.index} and tells nobody`)
+  for (let i = 1; i < firsts.length; i++)
+    if ((firsts[i] ?? 0) <= (firsts[i - 1] ?? 0)) fail("OutcomeTrue", node, `tells two clients of entry ${firsts[i]}`)
 }

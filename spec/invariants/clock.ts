@@ -35,15 +35,29 @@ const readClocks = (steady: Steady, { node, state, events }: Seen, at: number): 
   for (const event of events) {
     if (event.type !== "MessageReceived" || event.message.type !== "AppendEntries") continue
     const from = steady.clocks.get(`${event.from.name} ${event.from.incarnation}`)
-    if (from !== undefined && event.message.settled) steady.latest = Math.max(steady.latest, from.time + at - from.at - event.message.time)
+    if (from !== undefined && event.message.settled)
+      steady.latest = Math.max(steady.latest, from.time + at - from.at - event.message.time)
   }
   if (known === undefined) {
-    steady.clocks.set(name, { bootId, at, monotonic: clock.monotonic, time: replicatedTime(state), settled: clock.settled, wasSettled: false, rightSince: right ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY })
+    steady.clocks.set(name, {
+      bootId,
+      at,
+      monotonic: clock.monotonic,
+      time: replicatedTime(state),
+      settled: clock.settled,
+      wasSettled: false,
+      rightSince: right ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY,
+    })
     return
   }
   const passed = at - known.at
-  if (known.bootId === bootId && Math.abs(clock.monotonic - known.monotonic - passed) > DRIFT * passed + GRAIN) steady.voidUntil = at + RECOVERY
-  known.rightSince = !right ? Number.POSITIVE_INFINITY : known.rightSince === Number.POSITIVE_INFINITY ? at : known.rightSince
+  if (known.bootId === bootId && Math.abs(clock.monotonic - known.monotonic - passed) > DRIFT * passed + GRAIN)
+    steady.voidUntil = at + RECOVERY
+  known.rightSince = !right
+    ? Number.POSITIVE_INFINITY
+    : known.rightSince === Number.POSITIVE_INFINITY
+      ? at
+      : known.rightSince
   known.wasSettled = known.bootId === bootId && known.settled
   known.settled = clock.settled
   known.bootId = bootId
@@ -56,7 +70,9 @@ const readClocks = (steady: Steady, { node, state, events }: Seen, at: number): 
 const isMajorityRight = (steady: Steady, { state }: Seen, at: number): boolean => {
   const { voters } = configurationOf(state)
   let right = 0
-  for (const { name, incarnation } of voters) if ((steady.clocks.get(`${name} ${incarnation}`)?.rightSince ?? Number.POSITIVE_INFINITY) <= at - REMEMBERED) right += 1
+  for (const { name, incarnation } of voters)
+    if ((steady.clocks.get(`${name} ${incarnation}`)?.rightSince ?? Number.POSITIVE_INFINITY) <= at - REMEMBERED)
+      right += 1
   return right * 2 > voters.length
 }
 
@@ -67,8 +83,15 @@ const checkStart = (seen: Seen, steady: Steady, at: number, slack: number): void
   if (role.type !== "leader" || steady.clocks.get(`${node} ${state.self.incarnation}`)?.wasSettled === true) return
   for (const effect of effects) {
     if (effect.type !== "Note" || (effect.rule !== "clock.stepped" && effect.rule !== "clock.disagreed")) continue
-    const told = configurationOf(state).voters.every(({ name }) => name === node || role.progress[name]?.wallOffset !== null)
-    if (effect.rule === "clock.disagreed" && !told && clock.monotonic - role.since < 5000) fail("ClockSteady", node, `gives up on clocks that agree after ${clock.monotonic - role.since} ms, though others may tell theirs yet`)
+    const told = configurationOf(state).voters.every(
+      ({ name }) => name === node || role.progress[name]?.wallOffset !== null,
+    )
+    if (effect.rule === "clock.disagreed" && !told && clock.monotonic - role.since < 5000)
+      fail(
+        "ClockSteady",
+        node,
+        `gives up on clocks that agree after ${clock.monotonic - role.since} ms, though others may tell theirs yet`,
+      )
     const trusted = effect.rule === "clock.stepped" && isMajorityRight(steady, seen, at)
     // A server that was away, and has not heard the time yet, may have another one.
     if (!trusted) steady.voidUntil = at + RECOVERY
@@ -77,7 +100,12 @@ const checkStart = (seen: Seen, steady: Steady, at: number, slack: number): void
       const right = EPOCH + at
       // If the last stamp is later, time continues from that.
       const most = Math.max(right, before.log.last.time, steady.least + 1.1 * at)
-      if (time < right - slack || time > most + slack) fail("ClockSteady", node, `starts as leader of term ${state.currentTerm} at ${time} after an outage, while right clocks show ${right}`)
+      if (time < right - slack || time > most + slack)
+        fail(
+          "ClockSteady",
+          node,
+          `starts as leader of term ${state.currentTerm} at ${time} after an outage, while right clocks show ${right}`,
+        )
     }
     forget(steady)
   }
@@ -98,6 +126,16 @@ export const checkSteady = (seen: Seen, at: number): void => {
   const time = replicatedTime(state)
   steady.most = Math.max(steady.most, time - 0.9 * at)
   steady.least = Math.min(steady.least, time - 1.1 * at)
-  if (time - 0.9 * at < steady.most - slack) fail("ClockSteady", node, `its time ${time} fell ${Math.round(steady.most - time + 0.9 * at)} ms behind what 0.9 of the time that passed would be`)
-  if (time - 1.1 * at > steady.least + slack) fail("ClockSteady", node, `its time ${time} ran ${Math.round(time - 1.1 * at - steady.least)} ms ahead of what 1.1 of the time that passed would be`)
+  if (time - 0.9 * at < steady.most - slack)
+    fail(
+      "ClockSteady",
+      node,
+      `its time ${time} fell ${Math.round(steady.most - time + 0.9 * at)} ms behind what 0.9 of the time that passed would be`,
+    )
+  if (time - 1.1 * at > steady.least + slack)
+    fail(
+      "ClockSteady",
+      node,
+      `its time ${time} ran ${Math.round(time - 1.1 * at - steady.least)} ms ahead of what 1.1 of the time that passed would be`,
+    )
 }

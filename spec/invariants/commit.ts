@@ -25,20 +25,35 @@ const checkLeaderCommit = (seen: Seen): void => {
   const { node, state, before, history } = seen
   const { commitIndex, currentTerm, log } = state
   const term = log.termAt(commitIndex) ?? 0
-  if (term !== currentTerm) fail("NoCommitByCounting", node, `commits entry ${commitIndex} of term ${term} as leader of term ${currentTerm}`)
+  if (term !== currentTerm)
+    fail("NoCommitByCounting", node, `commits entry ${commitIndex} of term ${term} as leader of term ${currentTerm}`)
   const configuration = configurationIn(before.configurations, Number.POSITIVE_INFINITY)
-  if (configuration !== undefined && !isQuorum(configuration, (member) => holdsOnDisk(serverOf(history, member), history.whole, commitIndex, term)))
+  if (
+    configuration !== undefined &&
+    !isQuorum(configuration, (member) => holdsOnDisk(serverOf(history, member), history.whole, commitIndex, term))
+  )
     fail("CommittedIsDurable", node, `commits entry ${commitIndex} of term ${term}, which no quorum holds on disk`)
   for (const [later, election] of history.elections)
-    if (later > currentTerm && election.log !== null && election.log.base.index < commitIndex && election.log.termAt(commitIndex) !== term)
-      fail("LeaderCompleteness", node, `commits entry ${commitIndex} of term ${term}, which ${election.leader.name}, leader of term ${later}, was elected without`)
+    if (
+      later > currentTerm &&
+      election.log !== null &&
+      election.log.base.index < commitIndex &&
+      election.log.termAt(commitIndex) !== term
+    )
+      fail(
+        "LeaderCompleteness",
+        node,
+        `commits entry ${commitIndex} of term ${term}, which ${election.leader.name}, leader of term ${later}, was elected without`,
+      )
   recordRun(history, currentTerm, commitIndex, term)
   history.highest = Math.max(history.highest, commitIndex)
 }
 
 const learned = (events: readonly Event[]): Index => {
   let most = 0
-  for (const event of events) if (event.type === "MessageReceived" && event.message.type === "AppendEntries") most = Math.max(most, event.message.leaderCommit)
+  for (const event of events)
+    if (event.type === "MessageReceived" && event.message.type === "AppendEntries")
+      most = Math.max(most, event.message.leaderCommit)
   return most
 }
 
@@ -52,18 +67,26 @@ const compare = ({ node, state, history }: Seen, from: Index): void => {
     const known = history.committed.get(index)
     if (known === undefined) history.committed.set(index, { term: entry.term, chain: entry.chain, sum })
     else if (known.term !== entry.term || (known.sum !== null && known.sum !== sum))
-      fail("StateMachineSafety", node, `entry ${index} is committed in term ${entry.term} here and in term ${known.term} elsewhere, or says something else`)
-    if (entry.kind === "configuration" && index > (history.configurations.at(-1)?.index ?? -1)) history.configurations.push({ index, configuration: entry.configuration })
+      fail(
+        "StateMachineSafety",
+        node,
+        `entry ${index} is committed in term ${entry.term} here and in term ${known.term} elsewhere, or says something else`,
+      )
+    if (entry.kind === "configuration" && index > (history.configurations.at(-1)?.index ?? -1))
+      history.configurations.push({ index, configuration: entry.configuration })
   }
 }
 
 export const checkCommit = (seen: Seen): void => {
   const { node, state, before, history, restarted, events } = seen
   const { commitIndex, log, role } = state
-  if (commitIndex > log.lastIndex) fail("CommitMonotonic", node, `commit index ${commitIndex} is past the log's end ${log.lastIndex}`)
+  if (commitIndex > log.lastIndex)
+    fail("CommitMonotonic", node, `commit index ${commitIndex} is past the log's end ${log.lastIndex}`)
   if (restarted) {
-    if (commitIndex < log.base.index) fail("BootCommit", node, `starts with commit index ${commitIndex} below its snapshot ${log.base.index}`)
-    if (commitIndex > history.highest) fail("BootCommit", node, `starts with commit index ${commitIndex}, committed is ${history.highest}`)
+    if (commitIndex < log.base.index)
+      fail("BootCommit", node, `starts with commit index ${commitIndex} below its snapshot ${log.base.index}`)
+    if (commitIndex > history.highest)
+      fail("BootCommit", node, `starts with commit index ${commitIndex}, committed is ${history.highest}`)
     compare(seen, log.base.index + 1)
     return
   }
@@ -73,27 +96,44 @@ export const checkCommit = (seen: Seen): void => {
   const led = before.role === "leader" && before.term === state.currentTerm
   if (led || (role.type === "leader" && commitIndex > learned(events))) checkLeaderCommit(seen)
   else {
-    if (commitIndex > history.highest) fail("CommitKnown", node, `takes ${commitIndex} for committed, leaders committed ${history.highest}`)
-    if (role.type === "follower" && commitIndex > role.verified) fail("CommitKnown", node, `takes ${commitIndex} for committed, its log is known to agree through ${role.verified}`)
+    if (commitIndex > history.highest)
+      fail("CommitKnown", node, `takes ${commitIndex} for committed, leaders committed ${history.highest}`)
+    if (role.type === "follower" && commitIndex > role.verified)
+      fail(
+        "CommitKnown",
+        node,
+        `takes ${commitIndex} for committed, its log is known to agree through ${role.verified}`,
+      )
   }
   compare(seen, before.commit + 1)
 }
 
-export const checkApply = ({ node, state, before }: Seen, entries: Extract<Effect, { type: "Apply" }>["entries"]): void => {
+export const checkApply = (
+  { node, state, before }: Seen,
+  entries: Extract<Effect, { type: "Apply" }>["entries"],
+): void => {
   for (const entry of entries) {
-    if (entry.index !== before.applying + 1) fail("AppliedInOrder", node, `applies entry ${entry.index} after ${before.applying}`)
-    if (state.log.entry(entry.index) !== entry) fail("AppliedInOrder", node, `applies an entry ${entry.index} that is not in its log`)
+    if (entry.index !== before.applying + 1)
+      fail("AppliedInOrder", node, `applies entry ${entry.index} after ${before.applying}`)
+    if (state.log.entry(entry.index) !== entry)
+      fail("AppliedInOrder", node, `applies an entry ${entry.index} that is not in its log`)
     before.applying = entry.index
   }
   const { durable } = before
   const last = before.applying
   if (last > state.commitIndex) fail("AppliedInOrder", node, `applies ${last}, committed is ${state.commitIndex}`)
-  if (last > durable.log.lastIndex || (last > durable.log.base.index && durable.log.termAt(last) !== entries.at(-1)?.term)) fail("AppliedInOrder", node, `applies ${last}, durable is ${durable.log.lastIndex}`)
-  if (before.restoring || before.machine !== "ready") fail("AppliedInOrder", node, `applies ${last} to a state machine that is being replaced`)
+  if (
+    last > durable.log.lastIndex ||
+    (last > durable.log.base.index && durable.log.termAt(last) !== entries.at(-1)?.term)
+  )
+    fail("AppliedInOrder", node, `applies ${last}, durable is ${durable.log.lastIndex}`)
+  if (before.restoring || before.machine !== "ready")
+    fail("AppliedInOrder", node, `applies ${last} to a state machine that is being replaced`)
 }
 
 export const checkRestored = ({ node, before }: Seen, index: Index): void => {
-  if (index < before.applying && before.machine === "ready") fail("SnapshotForward", node, `a snapshot of ${index} replaces what has executed ${before.applying}`)
+  if (index < before.applying && before.machine === "ready")
+    fail("SnapshotForward", node, `a snapshot of ${index} replaces what has executed ${before.applying}`)
   before.applying = index
   before.restoring = false
   before.machine = "ready"

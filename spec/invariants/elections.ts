@@ -1,5 +1,13 @@
 /** Terms, votes and leaders. */
-import { sameMember, type Entry, type Event, type Index, type Member, type Message, type Term } from "../../core/index.ts"
+import {
+  sameMember,
+  type Entry,
+  type Event,
+  type Index,
+  type Member,
+  type Message,
+  type Term,
+} from "../../core/index.ts"
 import { configurationIn, fail, isAmong, isQuorum, type History, type Seen } from "./history.ts"
 
 type Granted = Extract<Message, { type: "RequestVoteReply" | "RequestPreVoteReply" }>
@@ -11,7 +19,12 @@ const isUpToDate = (candidate: { lastLogTerm: Term; lastLogIndex: Index }, lastT
   candidate.lastLogTerm === lastTerm ? candidate.lastLogIndex >= lastIndex : candidate.lastLogTerm > lastTerm
 
 /** The request that a grant answers. It is in the batch, because requests wait for nothing but the disk. */
-const checkUpToDate = ({ node, events, before, state }: Seen, candidate: Member, term: Term, type: "RequestVote" | "RequestPreVote"): void => {
+const checkUpToDate = (
+  { node, events, before, state }: Seen,
+  candidate: Member,
+  term: Term,
+  type: "RequestVote" | "RequestPreVote",
+): void => {
   let logMoves = false
   for (const event of events) {
     if (event.type === "SnapshotRestored") logMoves = true
@@ -20,8 +33,17 @@ const checkUpToDate = ({ node, events, before, state }: Seen, candidate: Member,
     if (message.type === "AppendEntries") logMoves = true
     if (message.type !== type || message.term !== term || !sameMember(event.from, candidate)) continue
     // The log with which it was compared in the middle of a batch is not visible from outside.
-    if (logMoves || isUpToDate(message, before.log.lastTerm, before.log.lastIndex) || isUpToDate(message, state.log.lastTerm, state.log.lastIndex)) return
-    fail("VoteUpToDate", node, `votes for ${candidate.name} whose log ends at ${message.lastLogIndex} in term ${message.lastLogTerm}; its own at ${before.log.lastIndex} in term ${before.log.lastTerm}`)
+    if (
+      logMoves ||
+      isUpToDate(message, before.log.lastTerm, before.log.lastIndex) ||
+      isUpToDate(message, state.log.lastTerm, state.log.lastIndex)
+    )
+      return
+    fail(
+      "VoteUpToDate",
+      node,
+      `votes for ${candidate.name} whose log ends at ${message.lastLogIndex} in term ${message.lastLogTerm}; its own at ${before.log.lastIndex} in term ${before.log.lastTerm}`,
+    )
   }
   fail("VoteUpToDate", node, `votes in term ${term} for ${candidate.name}, which did not ask`)
 }
@@ -37,7 +59,8 @@ export const countGrant = ({ before }: Seen, from: Member, { term, granted }: Gr
 
 const checkTerm = ({ node, state, before }: Seen): void => {
   if (state.currentTerm < before.term) fail("TermMonotonic", node, `term ${before.term} became ${state.currentTerm}`)
-  if (state.durability.hardState.term > state.currentTerm) fail("TermMonotonic", node, `durable term ${state.durability.hardState.term} is ahead of ${state.currentTerm}`)
+  if (state.durability.hardState.term > state.currentTerm)
+    fail("TermMonotonic", node, `durable term ${state.durability.hardState.term} is ahead of ${state.currentTerm}`)
 }
 
 const checkVote = (seen: Seen): void => {
@@ -45,23 +68,31 @@ const checkVote = (seen: Seen): void => {
   const { votedFor, currentTerm } = state
   if (currentTerm === before.term) {
     if (before.vote === votedFor || sameMember(before.vote, votedFor)) return
-    if (before.vote !== null) fail("VoteOnce", node, `voted for ${before.vote.name} in term ${currentTerm}, and now ${votedFor === null ? "forgot it" : `for ${votedFor.name}`}`)
+    if (before.vote !== null)
+      fail(
+        "VoteOnce",
+        node,
+        `voted for ${before.vote.name} in term ${currentTerm}, and now ${votedFor === null ? "forgot it" : `for ${votedFor.name}`}`,
+      )
   }
   if (votedFor === null || sameMember(votedFor, state.self)) return
-  if (inForce(seen)?.voters.length === 0) fail("AmnesiacSilent", node, `votes for ${votedFor.name} in term ${currentTerm}`)
+  if (inForce(seen)?.voters.length === 0)
+    fail("AmnesiacSilent", node, `votes for ${votedFor.name} in term ${currentTerm}`)
   checkUpToDate(seen, votedFor, currentTerm, "RequestVote")
 }
 
 /** The vote that others learn of, by a grant or a candidacy: one per term, for ever. */
 const tell = ({ node, before }: Seen, term: Term, vote: Member): void => {
   const { told } = before
-  if (told.term === term && told.vote !== null && !sameMember(told.vote, vote)) fail("VoteOnce", node, `told ${told.vote.name} and ${vote.name} of its vote in term ${term}`)
+  if (told.term === term && told.vote !== null && !sameMember(told.vote, vote))
+    fail("VoteOnce", node, `told ${told.vote.name} and ${vote.name} of its vote in term ${term}`)
   if (term > told.term) before.told = { term, vote }
 }
 
 const checkDurableVote = ({ node, before }: Seen, term: Term, vote: Member): void => {
   const { hardState } = before.durable
-  if (hardState.term !== term || !sameMember(hardState.vote, vote)) fail("DurableBeforeTold", node, `its vote for ${vote.name} in term ${term} is not durable`)
+  if (hardState.term !== term || !sameMember(hardState.vote, vote))
+    fail("DurableBeforeTold", node, `its vote for ${vote.name} in term ${term} is not durable`)
 }
 
 /** Entries committed in earlier terms that its log lacks; by Log Matching it is enough to look at the highest. */
@@ -76,7 +107,11 @@ const checkComplete = (seen: Seen, history: History): void => {
     }
   const { log } = state
   if (index > log.base.index && log.termAt(index) !== entryTerm)
-    fail("LeaderCompleteness", node, `leads term ${state.currentTerm} and has ${log.termAt(index) === undefined ? "no" : "another"} entry ${index}, which an earlier leader committed`)
+    fail(
+      "LeaderCompleteness",
+      node,
+      `leads term ${state.currentTerm} and has ${log.termAt(index) === undefined ? "no" : "another"} entry ${index}, which an earlier leader committed`,
+    )
 }
 
 const checkElected = (seen: Seen): void => {
@@ -84,9 +119,14 @@ const checkElected = (seen: Seen): void => {
   const { currentTerm, self } = state
   const configuration = inForce(seen)
   const own = sameMember(state.votedFor, self)
-  const granted = (member: Member): boolean => (sameMember(member, self) ? own : before.grantsTerm === currentTerm && isAmong(before.grants, member))
+  const granted = (member: Member): boolean =>
+    sameMember(member, self) ? own : before.grantsTerm === currentTerm && isAmong(before.grants, member)
   if (configuration !== undefined && (before.complete || restarted) && !isQuorum(configuration, granted))
-    fail("ElectedByQuorum", node, `leads term ${currentTerm} with the votes of ${own ? "itself and " : ""}${before.grantsTerm === currentTerm ? before.grants.map(({ name }) => name).join() : "nobody"}`)
+    fail(
+      "ElectedByQuorum",
+      node,
+      `leads term ${currentTerm} with the votes of ${own ? "itself and " : ""}${before.grantsTerm === currentTerm ? before.grants.map(({ name }) => name).join() : "nobody"}`,
+    )
   history.elections.set(currentTerm, { leader: self, log: state.log })
   checkComplete(seen, history)
 }
@@ -96,20 +136,29 @@ const checkLeader = (seen: Seen): void => {
   const { role, currentTerm, self } = state
   if (role.type === "leader") {
     const known = history.elections.get(currentTerm)
-    if (known !== undefined && !sameMember(known.leader, self)) fail("ElectionSafety", node, `leads term ${currentTerm}, and so does ${known.leader.name}`)
+    if (known !== undefined && !sameMember(known.leader, self))
+      fail("ElectionSafety", node, `leads term ${currentTerm}, and so does ${known.leader.name}`)
     if (before.role !== "leader" || before.term !== currentTerm) checkElected(seen)
   } else if (role.type === "follower") {
     if (role.leader === null) return
     const known = history.elections.get(currentTerm)
     if (known === undefined) history.elections.set(currentTerm, { leader: role.leader, log: null })
-    else if (!sameMember(known.leader, role.leader)) fail("ElectionSafety", node, `follows ${role.leader.name} in term ${currentTerm}, which ${known.leader.name} leads`)
+    else if (!sameMember(known.leader, role.leader))
+      fail(
+        "ElectionSafety",
+        node,
+        `follows ${role.leader.name} in term ${currentTerm}, which ${known.leader.name} leads`,
+      )
   } else if (before.role !== role.type || before.term !== currentTerm) {
     const configuration = inForce(seen)
     if (configuration === undefined) return
     if (configuration.voters.length === 0) fail("AmnesiacSilent", node, "campaigns")
     const { configurations, commitIndex } = seen.state
     const committed = configurations.findLast(({ index }) => index <= commitIndex)?.index ?? 0
-    const votes = configurations.some(({ index, configuration: { voters, outgoing } }) => index >= committed && (isAmong(voters, self) || isAmong(outgoing, self)))
+    const votes = configurations.some(
+      ({ index, configuration: { voters, outgoing } }) =>
+        index >= committed && (isAmong(voters, self) || isAmong(outgoing, self)),
+    )
     if (!votes) fail("OnlyVotersCampaign", node, `campaigns in term ${currentTerm}`)
   }
 }
@@ -138,6 +187,7 @@ export const checkVoteSent = (seen: Seen, to: Member, message: Message): void =>
 export const checkTransfer = ({ node, before, state }: Seen, appended: readonly Entry[]): void => {
   if (before.handedOver === 0) return
   if (state.role.type !== "leader" || state.currentTerm !== before.handedOver) before.handedOver = 0
-  else if (appended.some((entry) => entry.kind === "command")) fail("TransferStops", node, `appends entry ${appended[0]?.index} after TimeoutNow in term ${state.currentTerm}`)
+  else if (appended.some((entry) => entry.kind === "command"))
+    fail("TransferStops", node, `appends entry ${appended[0]?.index} after TimeoutNow in term ${state.currentTerm}`)
 }
 export const endsTransfer = (event: Event): boolean => event.type === "TimerExpired" && event.timer === "transfer"

@@ -19,7 +19,8 @@ interface Said {
 const shown = (seen: Seen, message: Message): number | null => {
   if (message.type === "InstallSnapshot") return contradicts(seen, message.snapshot) ? message.snapshot.index : null
   if (message.type !== "AppendEntries") return null
-  if (contradicts(seen, { index: message.prevLogIndex, term: message.prevLogTerm, chain: message.prevLogChain })) return message.prevLogIndex
+  if (contradicts(seen, { index: message.prevLogIndex, term: message.prevLogTerm, chain: message.prevLogChain }))
+    return message.prevLogIndex
   for (const entry of message.entries) if (contradicts(seen, entry)) return entry.index
   return null
 }
@@ -27,9 +28,19 @@ const shown = (seen: Seen, message: Message): number | null => {
 /** For a step in which the server did not halt. Messages of earlier terms do not count. */
 export const checkContradiction = (seen: Seen, message: Message): void => {
   const { node, state } = seen
-  if (message.term !== state.currentTerm || flawOf(message) !== null || (message.type === "AppendEntries" && brokenAt(message.prevLogChain, message.entries) !== null)) return
+  if (
+    message.term !== state.currentTerm ||
+    flawOf(message) !== null ||
+    (message.type === "AppendEntries" && brokenAt(message.prevLogChain, message.entries) !== null)
+  )
+    return
   const index = shown(seen, message)
-  if (index !== null) fail("ConflictHalts", node, `goes on, though ${message.type} of the leader of term ${message.term} says otherwise of entry ${index}, which is committed here`)
+  if (index !== null)
+    fail(
+      "ConflictHalts",
+      node,
+      `goes on, though ${message.type} of the leader of term ${message.term} says otherwise of entry ${index}, which is committed here`,
+    )
 }
 
 export const checkHalted = ({ node, state: { halted }, effects }: ObservedStep, allowed: boolean): void => {
@@ -39,5 +50,6 @@ export const checkHalted = ({ node, state: { halted }, effects }: ObservedStep, 
 }
 
 export const checkDomain = ({ node, state: { currentTerm, log } }: Seen): void => {
-  if (!isTerm(currentTerm) || !isIndex(log.lastIndex)) fail("NumbersInDomain", node, `is in term ${currentTerm} and its log ends at ${log.lastIndex}`)
+  if (!isTerm(currentTerm) || !isIndex(log.lastIndex))
+    fail("NumbersInDomain", node, `is in term ${currentTerm} and its log ends at ${log.lastIndex}`)
 }

@@ -2,7 +2,20 @@
  * What a checker remembers: the state and the disk of every server after its last step, and what the cluster has written,
  * committed and elected. Logs are persistent values, so an old one costs only a reference.
  */
-import { sameMember, type Configuration, type Effect, type Entry, type HardState, type Index, Log, type Member, type Payload, type Recovered, type State, type Term } from "../../core/index.ts"
+import {
+  sameMember,
+  type Configuration,
+  type Effect,
+  type Entry,
+  type HardState,
+  type Index,
+  Log,
+  type Member,
+  type Payload,
+  type Recovered,
+  type State,
+  type Term,
+} from "../../core/index.ts"
 import { InvariantViolated, type Invariant } from "./names.ts"
 import { makeShelf, type Shelf } from "./shelf.ts"
 import { makeSteady, type Steady } from "./steady.ts"
@@ -136,14 +149,18 @@ const configurationSum = (configuration: Configuration): number => {
   if (known !== undefined) return known
   const { voters, outgoing, learners } = configuration
   let sum = 7
-  for (const char of JSON.stringify([voters, outgoing, learners].map((side) => side.map((member) => [member.name, member.incarnation]))))
+  for (const char of JSON.stringify(
+    [voters, outgoing, learners].map((side) => side.map((member) => [member.name, member.incarnation])),
+  ))
     sum = (Math.imul(sum, 31) + (char.codePointAt(0) ?? 0)) | 0
   sums.set(configuration, sum)
   return sum
 }
-export const sameConfiguration = (a: Configuration, b: Configuration): boolean => a === b || configurationSum(a) === configurationSum(b)
+export const sameConfiguration = (a: Configuration, b: Configuration): boolean =>
+  a === b || configurationSum(a) === configurationSum(b)
 /** The content of an entry, as a number. */
-export const sumOf = (entry: Entry): number => (entry.kind === "command" ? entry.payload.checksum : entry.kind === "noop" ? -1 : configurationSum(entry.configuration))
+export const sumOf = (entry: Entry): number =>
+  entry.kind === "command" ? entry.payload.checksum : entry.kind === "noop" ? -1 : configurationSum(entry.configuration)
 
 export const configurationIn = (configurations: Server["configurations"], index: Index): Configuration | undefined => {
   for (let i = configurations.length - 1; i >= 0; i--) {
@@ -152,7 +169,8 @@ export const configurationIn = (configurations: Server["configurations"], index:
   }
   return undefined
 }
-export const isAmong = (members: readonly Member[], member: Member): boolean => members.some((one) => sameMember(one, member))
+export const isAmong = (members: readonly Member[], member: Member): boolean =>
+  members.some((one) => sameMember(one, member))
 /** More than half of the voters, and while the configuration is joint more than half of the outgoing ones too. */
 export const isQuorum = ({ voters, outgoing }: Configuration, has: (member: Member) => boolean): boolean => {
   const decides = (side: readonly Member[]): boolean => {
@@ -169,13 +187,19 @@ export const firstChanged = (before: Log, after: Log, effects: readonly Effect[]
   let index = Math.min(before.lastIndex, after.lastIndex)
   while (index > floor && before.entry(index) !== after.entry(index)) index -= 1
   for (const effect of effects)
-    if (effect.type === "Persist") index = Math.min(index, (effect.truncateFrom ?? after.lastIndex + 1) - 1, (effect.entries[0]?.index ?? after.lastIndex + 1) - 1)
+    if (effect.type === "Persist")
+      index = Math.min(
+        index,
+        (effect.truncateFrom ?? after.lastIndex + 1) - 1,
+        (effect.entries[0]?.index ?? after.lastIndex + 1) - 1,
+      )
   return Math.max(index, after.base.index) + 1
 }
 
 const configurationsIn = (log: Log): Server["configurations"] => {
   const out = [{ index: log.base.index, configuration: log.base.configuration }]
-  for (const entry of log.toArray()) if (entry.kind === "configuration") out.push({ index: entry.index, configuration: entry.configuration })
+  for (const entry of log.toArray())
+    if (entry.kind === "configuration") out.push({ index: entry.index, configuration: entry.configuration })
   return out
 }
 
@@ -184,7 +208,8 @@ export const newServer = (state: State, complete: boolean, recovered: Recovered 
   const { log, durability, currentTerm, votedFor } = state
   const hardState = recovered?.hardState ?? (complete ? { term: currentTerm, vote: votedFor } : durability.hardState)
   // A state machine that was restored just before a crash is ahead of the log, which follows it at start.
-  const found = recovered === undefined || recovered.base.index === log.base.index ? log : Log.of(recovered.base, recovered.entries)
+  const found =
+    recovered === undefined || recovered.base.index === log.base.index ? log : Log.of(recovered.base, recovered.entries)
   const durable: DiskImage = { seq: 0, hardState, log: found }
   return {
     self: state.self,
@@ -199,7 +224,9 @@ export const newServer = (state: State, complete: boolean, recovered: Recovered 
     applying: complete ? state.applied : state.applying,
     restoring: state.restoring !== null,
     durable,
-    outstanding: complete ? [] : state.durability.outstanding.map(({ seq, hardState: written }) => ({ seq, hardState: written, log })),
+    outstanding: complete
+      ? []
+      : state.durability.outstanding.map(({ seq, hardState: written }) => ({ seq, hardState: written, log })),
     queued: complete ? durable : { seq: 0, hardState: durability.queued, log },
     grantsTerm: 0,
     grants: [],
@@ -227,11 +254,13 @@ export const forget = (history: History): void => {
   let highestBase = 0
   for (const server of history.servers.values()) highestBase = Math.max(highestBase, server.log.base.index)
   let lowest = highestBase
-  for (const server of history.servers.values()) lowest = Math.min(lowest, server.log.base.index, server.durable.log.base.index)
+  for (const server of history.servers.values())
+    lowest = Math.min(lowest, server.log.base.index, server.durable.log.base.index)
   lowest = Math.max(lowest, highestBase - PATIENCE)
   history.written.dropBelow(lowest)
   history.committed.dropBelow(lowest)
-  while (history.configurations.length > 1 && (history.configurations[1]?.index ?? 0) <= lowest) history.configurations.shift()
+  while (history.configurations.length > 1 && (history.configurations[1]?.index ?? 0) <= lowest)
+    history.configurations.shift()
   if (history.runs.length > ELECTIONS) history.runs.splice(0, history.runs.length - ELECTIONS)
   const terms = [...history.elections.keys()].sort((a, b) => a - b)
   terms.slice(0, -ELECTIONS).forEach((term) => history.elections.delete(term))

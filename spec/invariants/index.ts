@@ -49,13 +49,15 @@ const observedServer = (history: History, { node, state }: ObservedStep, restart
   if (today !== undefined && sameMember(today.self, server.self)) {
     // What others were told and what was durable outlive the process.
     server.told = today.told
-    if (state.currentTerm < today.durable.hardState.term) fail("TermMonotonic", node, `starts in term ${state.currentTerm}, durable was ${today.durable.hardState.term}`)
+    if (state.currentTerm < today.durable.hardState.term)
+      fail("TermMonotonic", node, `starts in term ${state.currentTerm}, durable was ${today.durable.hardState.term}`)
   } else if (today === undefined) {
     const { base } = state.log
     const known = restarted ? base.index : state.commitIndex
     history.highest = Math.max(history.highest, known, restarted ? state.commitIndex : 0)
     history.whole &&= restarted
-    if (history.configurations.length === 0) history.configurations.push({ index: base.index, configuration: base.configuration })
+    if (history.configurations.length === 0)
+      history.configurations.push({ index: base.index, configuration: base.configuration })
     history.committed.set(base.index, { term: base.term, chain: base.chain, sum: null })
   } else history.former.push(today)
   history.servers.set(node, server)
@@ -123,7 +125,8 @@ const takeEffect = (seen: Seen, effect: Effect): void => {
       checkResponse(seen, effect.ref, effect.outcome)
       return
     case "RestoreSnapshot":
-      if (before.machine === "ready" && state.applied !== before.applying) fail("AppliedInOrder", node, `replaces a state machine that is executing through ${before.applying}`)
+      if (before.machine === "ready" && state.applied !== before.applying)
+        fail("AppliedInOrder", node, `replaces a state machine that is executing through ${before.applying}`)
       before.restoring = true
       return
     case "Note":
@@ -168,9 +171,23 @@ export const makeInvariantChecker = ({ halts = "violations" }: CheckerOptions = 
       checkHalted(step, halts === "allowed")
       return
     }
-    const seen: Seen = { node, events, state, effects, history, before, restarted, changedFrom: firstChanged(before.log, state.log, effects) }
+    const seen: Seen = {
+      node,
+      events,
+      state,
+      effects,
+      history,
+      before,
+      restarted,
+      changedFrom: firstChanged(before.log, state.log, effects),
+    }
     for (const event of events) takeEvent(seen, event)
-    if (before.role === "leader" && state.role.type === "leader" && before.term === state.currentTerm && replicatedTime(state) < before.clock)
+    if (
+      before.role === "leader" &&
+      state.role.type === "leader" &&
+      before.term === state.currentTerm &&
+      replicatedTime(state) < before.clock
+    )
       fail("ClockMonotonic", node, `its time fell from ${before.clock} to ${replicatedTime(state)}`)
     checkDomain(seen)
     if (step.at !== undefined) checkSteady(seen, step.at)

@@ -1,6 +1,26 @@
 /** Logs, disks, configurations and appends. */
-import { chainAfter, entryBytes, sameMember, type Effect, type Entry, type Member, type Message, type Persist, type Recovered } from "../../core/index.ts"
-import { configurationIn, fail, isAmong, sameConfiguration, sumOf, type DiskImage, type Seen, type Server, type Written } from "./history.ts"
+import {
+  chainAfter,
+  entryBytes,
+  sameMember,
+  type Effect,
+  type Entry,
+  type Member,
+  type Message,
+  type Persist,
+  type Recovered,
+} from "../../core/index.ts"
+import {
+  configurationIn,
+  fail,
+  isAmong,
+  sameConfiguration,
+  sumOf,
+  type DiskImage,
+  type Seen,
+  type Server,
+  type Written,
+} from "./history.ts"
 
 const checkWritten = ({ node, history, state }: Seen, entry: Entry): void => {
   const { log } = state
@@ -8,13 +28,19 @@ const checkWritten = ({ node, history, state }: Seen, entry: Entry): void => {
   const prevTerm = log.termAt(index - 1) ?? 0
   const prevTime = index - 1 === log.base.index ? log.base.time : (log.entry(index - 1)?.time ?? 0)
   if (time < prevTime) fail("ClockMonotonic", node, `entry ${index} is stamped ${time} after ${prevTime}`)
-  if (chainAfter(log.chainAt(index - 1) ?? 0, entry) !== entry.chain) fail("ChainTrue", node, `the chain of entry ${index} is not over itself and the one before it`)
+  if (chainAfter(log.chainAt(index - 1) ?? 0, entry) !== entry.chain)
+    fail("ChainTrue", node, `the chain of entry ${index} is not over itself and the one before it`)
   if (term < prevTerm) fail("LogMatching", node, `entry ${index} of term ${term} follows one of term ${prevTerm}`)
   const sum = sumOf(entry)
   const first = history.written.get(index)
   for (let known: Written | null = first ?? null; known !== null; known = known.other)
     if (known.term === term) {
-      if (known.prevTerm !== prevTerm || known.sum !== sum || known.chain !== entry.chain) fail("LogMatching", node, `entry ${index} of term ${term} follows term ${prevTerm} here and ${known.prevTerm} elsewhere, or says something else`)
+      if (known.prevTerm !== prevTerm || known.sum !== sum || known.chain !== entry.chain)
+        fail(
+          "LogMatching",
+          node,
+          `entry ${index} of term ${term} follows term ${prevTerm} here and ${known.prevTerm} elsewhere, or says something else`,
+        )
       return
     }
   history.written.set(index, { term, sum, prevTerm, chain: entry.chain, other: first ?? null })
@@ -22,30 +48,53 @@ const checkWritten = ({ node, history, state }: Seen, entry: Entry): void => {
 
 /** Paper §6: a server uses the latest configuration in its log, committed or not. */
 const followConfigurations = (before: Server, entry: Entry): void => {
-  if (entry.kind === "configuration") before.configurations.push({ index: entry.index, configuration: entry.configuration })
+  if (entry.kind === "configuration")
+    before.configurations.push({ index: entry.index, configuration: entry.configuration })
 }
 
 const checkInForce = ({ node, state, before }: Seen): void => {
   const mine = before.configurations.at(-1)
   const core = state.configurations.at(-1)
-  if (mine === undefined || core === undefined || mine.index !== core.index || !sameConfiguration(mine.configuration, core.configuration))
-    fail("ConfigSafety", node, `the configuration of entry ${core?.index} is in force, the last in the log is that of ${mine?.index}`)
+  if (
+    mine === undefined ||
+    core === undefined ||
+    mine.index !== core.index ||
+    !sameConfiguration(mine.configuration, core.configuration)
+  )
+    fail(
+      "ConfigSafety",
+      node,
+      `the configuration of entry ${core?.index} is in force, the last in the log is that of ${mine?.index}`,
+    )
 }
 
-const subset = (some: readonly Member[], others: readonly Member[]): boolean => some.every((member) => isAmong(others, member))
-const equal = (some: readonly Member[], others: readonly Member[]): boolean => some.length === others.length && subset(some, others)
+const subset = (some: readonly Member[], others: readonly Member[]): boolean =>
+  some.every((member) => isAmong(others, member))
+const equal = (some: readonly Member[], others: readonly Member[]): boolean =>
+  some.length === others.length && subset(some, others)
 
 const checkChange = ({ node, state, before }: Seen, entry: Extract<Entry, { kind: "configuration" }>): void => {
   const earlier = before.configurations.at(-2)
   if (earlier === undefined) return
   const { voters, outgoing } = earlier.configuration
   const next = entry.configuration
-  if (state.log.termAt(state.commitIndex) !== state.currentTerm) fail("ConfigSafety", node, `changes the configuration before an entry of its term ${state.currentTerm} is committed`)
-  if (earlier.index > state.commitIndex) fail("ConfigSafety", node, `changes the configuration at ${entry.index} while that of ${earlier.index} is open`)
+  if (state.log.termAt(state.commitIndex) !== state.currentTerm)
+    fail(
+      "ConfigSafety",
+      node,
+      `changes the configuration before an entry of its term ${state.currentTerm} is committed`,
+    )
+  if (earlier.index > state.commitIndex)
+    fail("ConfigSafety", node, `changes the configuration at ${entry.index} while that of ${earlier.index} is open`)
   const enters = outgoing.length === 0 && equal(next.outgoing, voters)
   const leaves = outgoing.length > 0 && next.outgoing.length === 0 && equal(next.voters, voters)
   const same = outgoing.length === 0 && next.outgoing.length === 0 && equal(next.voters, voters)
-  if (!enters && !leaves && !same) fail("ConfigSafety", node, `majorities of the configuration of ${entry.index} need not meet those of ${earlier.index}`)
+  if (!enters && !leaves && !same)
+    fail(
+      "ConfigSafety",
+      node,
+      `majorities of the configuration of ${entry.index} need not meet those of ${earlier.index}`,
+    )
 }
 
 /** Entries that the leader of this step appended itself. */
@@ -54,7 +103,8 @@ export const appendedByLeader = ({ state, changedFrom, before }: Seen): readonly
   const out: Entry[] = []
   for (let index = changedFrom; index <= state.log.lastIndex; index++) {
     const entry = state.log.entry(index)
-    if (entry?.term === state.currentTerm && (before.role === "leader" || index >= state.role.termStart)) out.push(entry)
+    if (entry?.term === state.currentTerm && (before.role === "leader" || index >= state.role.termStart))
+      out.push(entry)
   }
   return out
 }
@@ -69,7 +119,8 @@ export const checkLog = (seen: Seen): void => {
   const leads = state.role.type === "leader" && state.currentTerm === before.term
   if (!restarted && changedFrom <= before.log.lastIndex) {
     if (before.role === "leader" && leads) fail("LeaderAppendOnly", node, `entry ${changedFrom} of its own log is gone`)
-    if (changedFrom <= before.commit) fail("CommittedKept", node, `entry ${changedFrom} is deleted, and ${before.commit} is committed`)
+    if (changedFrom <= before.commit)
+      fail("CommittedKept", node, `entry ${changedFrom} is deleted, and ${before.commit} is committed`)
   }
   const { configurations } = before
   while (configurations.length > 0 && (configurations.at(-1)?.index ?? 0) >= changedFrom) configurations.pop()
@@ -94,22 +145,32 @@ export const checkLog = (seen: Seen): void => {
 const checkBase = ({ node, state, history }: Seen): void => {
   const { base } = state.log
   const known = history.committed.get(base.index)
-  if (base.index > history.highest) fail("SnapshotMatches", node, `the log starts after ${base.index}, committed is ${history.highest}`)
-  if (known?.chain !== undefined && known.chain !== base.chain) fail("SnapshotMatches", node, `the log starts after ${base.index} with another chain than was committed`)
-  if (known !== undefined && known.term !== base.term) fail("SnapshotMatches", node, `the log starts after ${base.index} of term ${base.term}, committed it was in term ${known.term}`)
+  if (base.index > history.highest)
+    fail("SnapshotMatches", node, `the log starts after ${base.index}, committed is ${history.highest}`)
+  if (known?.chain !== undefined && known.chain !== base.chain)
+    fail("SnapshotMatches", node, `the log starts after ${base.index} with another chain than was committed`)
+  if (known !== undefined && known.term !== base.term)
+    fail(
+      "SnapshotMatches",
+      node,
+      `the log starts after ${base.index} of term ${base.term}, committed it was in term ${known.term}`,
+    )
   const configuration = configurationIn(history.configurations, base.index)
   // A server that lost its disk and received the log from its first entry does not know the founding configuration.
   if (base.configuration.voters.length === 0) return
-  if (configuration !== undefined && !sameConfiguration(configuration, base.configuration)) fail("SnapshotMatches", node, `the log's base ${base.index} carries another configuration than was committed`)
+  if (configuration !== undefined && !sameConfiguration(configuration, base.configuration))
+    fail("SnapshotMatches", node, `the log's base ${base.index} carries another configuration than was committed`)
 }
 
 /** What the state machine reports about itself. */
 export const checkSnapshot = ({ node, history }: Seen, base: Recovered["base"], what: string): void => {
   const known = history.committed.get(base.index)
-  if (base.index > history.highest || (known !== undefined && (known.term !== base.term || known.chain !== base.chain))) fail("SnapshotMatches", node, `${what} of ${base.index} in term ${base.term} is not what was committed`)
+  if (base.index > history.highest || (known !== undefined && (known.term !== base.term || known.chain !== base.chain)))
+    fail("SnapshotMatches", node, `${what} of ${base.index} in term ${base.term} is not what was committed`)
   const configuration = configurationIn(history.configurations, base.index)
   if (base.configuration.voters.length === 0) return
-  if (configuration !== undefined && !sameConfiguration(configuration, base.configuration)) fail("SnapshotMatches", node, `${what} of ${base.index} carries another configuration than was committed`)
+  if (configuration !== undefined && !sameConfiguration(configuration, base.configuration))
+    fail("SnapshotMatches", node, `${what} of ${base.index} carries another configuration than was committed`)
 }
 
 // ------------------------------------------------------------------------------------------------ disks
@@ -119,28 +180,47 @@ export const checkPersists = ({ node, state, before, effects }: Seen): void => {
   let persist: Persist | undefined
   for (const effect of effects)
     if (effect.type === "Persist") {
-      if (persist !== undefined) fail("PersistComplete", node, "two writes for one step: a crash could come between them")
+      if (persist !== undefined)
+        fail("PersistComplete", node, "two writes for one step: a crash could come between them")
       persist = effect
     }
   const { queued } = before
   const { log, currentTerm, votedFor } = state
   if (persist === undefined) {
-    if (queued.hardState.term !== currentTerm || !sameMember(queued.hardState.vote, votedFor)) fail("PersistComplete", node, `term ${currentTerm} and its vote are not written`)
-    if (log !== queued.log && (log.lastIndex !== queued.log.lastIndex || log.lastTerm !== queued.log.lastTerm || log.base.index !== queued.log.base.index))
-      fail("PersistComplete", node, `the log changed from ${queued.log.lastIndex} to ${log.lastIndex} and is not written`)
+    if (queued.hardState.term !== currentTerm || !sameMember(queued.hardState.vote, votedFor))
+      fail("PersistComplete", node, `term ${currentTerm} and its vote are not written`)
+    if (
+      log !== queued.log &&
+      (log.lastIndex !== queued.log.lastIndex ||
+        log.lastTerm !== queued.log.lastTerm ||
+        log.base.index !== queued.log.base.index)
+    )
+      fail(
+        "PersistComplete",
+        node,
+        `the log changed from ${queued.log.lastIndex} to ${log.lastIndex} and is not written`,
+      )
     return
   }
   const { seq, entries, truncateFrom, base } = persist
   const hardState = persist.hardState ?? queued.hardState
-  if (hardState.term !== currentTerm || !sameMember(hardState.vote, votedFor)) fail("PersistComplete", node, `writes term ${hardState.term}, it is ${currentTerm}; or another vote`)
+  if (hardState.term !== currentTerm || !sameMember(hardState.vote, votedFor))
+    fail("PersistComplete", node, `writes term ${hardState.term}, it is ${currentTerm}; or another vote`)
   if (seq <= queued.seq) fail("PersistComplete", node, `write ${seq} follows write ${queued.seq}`)
   let kept = truncateFrom === null ? queued.log.lastIndex : Math.min(queued.log.lastIndex, truncateFrom - 1)
   kept = Math.max(kept, base?.index ?? 0)
-  if ((base ?? queued.log.base).index !== log.base.index) fail("PersistComplete", node, `the log starts after ${log.base.index}, on disk after ${(base ?? queued.log.base).index}`)
-  if (kept > log.base.index && queued.log.termAt(kept) !== log.termAt(kept)) fail("PersistComplete", node, `the disk keeps another entry ${kept}`)
+  if ((base ?? queued.log.base).index !== log.base.index)
+    fail(
+      "PersistComplete",
+      node,
+      `the log starts after ${log.base.index}, on disk after ${(base ?? queued.log.base).index}`,
+    )
+  if (kept > log.base.index && queued.log.termAt(kept) !== log.termAt(kept))
+    fail("PersistComplete", node, `the disk keeps another entry ${kept}`)
   for (const entry of entries) {
     kept += 1
-    if (entry.index !== kept || log.entry(kept) !== entry) fail("PersistComplete", node, `writes entry ${entry.index} of term ${entry.term} as entry ${kept}`)
+    if (entry.index !== kept || log.entry(kept) !== entry)
+      fail("PersistComplete", node, `writes entry ${entry.index} of term ${entry.term} as entry ${kept}`)
   }
   if (kept !== log.lastIndex) fail("PersistComplete", node, `the log ends at ${log.lastIndex}, on disk at ${kept}`)
   before.queued = { seq, hardState, log }
@@ -174,7 +254,11 @@ const sameImage = ({ hardState, base, entries }: Recovered, image: DiskImage): b
 export const checkRecovered = (node: string, server: Server, recovered: Recovered): void => {
   if ([server.durable, ...server.outstanding].some((image) => sameImage(recovered, image))) return
   const { hardState, base, entries } = recovered
-  fail("DurableMonotonic", node, `starts in term ${hardState.term} with entries ${base.index + 1} to ${base.index + entries.length}; durable were term ${server.durable.hardState.term} and ${server.durable.log.lastIndex}`)
+  fail(
+    "DurableMonotonic",
+    node,
+    `starts in term ${hardState.term} with entries ${base.index + 1} to ${base.index + entries.length}; durable were term ${server.durable.hardState.term} and ${server.durable.log.lastIndex}`,
+  )
 }
 
 // --------------------------------------------------------------------------------------------- messages
@@ -187,23 +271,39 @@ const checkAppend = (seen: Seen, to: Member, message: Extract<Message, { type: "
     fail("TruthfulAppend", node, `appends in term ${term} as ${role.type} of term ${currentTerm}`)
     return
   }
-  if (leaderCommit > state.commitIndex) fail("TruthfulAppend", node, `announces commit index ${leaderCommit}, it is ${state.commitIndex}`)
-  if (log.chainAt(prevLogIndex) !== message.prevLogChain && prevLogIndex !== 0) fail("ChainTrue", node, `says that the chain of entry ${prevLogIndex} is ${message.prevLogChain}, it is ${log.chainAt(prevLogIndex)}`)
-  if (log.termAt(prevLogIndex) !== prevLogTerm && prevLogIndex !== 0) fail("TruthfulAppend", node, `says that entry ${prevLogIndex} is of term ${prevLogTerm}`)
+  if (leaderCommit > state.commitIndex)
+    fail("TruthfulAppend", node, `announces commit index ${leaderCommit}, it is ${state.commitIndex}`)
+  if (log.chainAt(prevLogIndex) !== message.prevLogChain && prevLogIndex !== 0)
+    fail(
+      "ChainTrue",
+      node,
+      `says that the chain of entry ${prevLogIndex} is ${message.prevLogChain}, it is ${log.chainAt(prevLogIndex)}`,
+    )
+  if (log.termAt(prevLogIndex) !== prevLogTerm && prevLogIndex !== 0)
+    fail("TruthfulAppend", node, `says that entry ${prevLogIndex} is of term ${prevLogTerm}`)
   let bytes = 0
   let index = prevLogIndex
   for (const entry of entries) {
     index += 1
     bytes += entryBytes(entry)
-    if (entry.index !== index) fail("BoundedMessages", node, `an append to ${to.name} has entry ${entry.index} where ${index} belongs`)
+    if (entry.index !== index)
+      fail("BoundedMessages", node, `an append to ${to.name} has entry ${entry.index} where ${index} belongs`)
     if (log.entry(index) !== entry) fail("TruthfulAppend", node, `sends an entry ${index} that is not in its log`)
   }
-  if (entries.length > 1 && bytes > settings.maxBatchBytes) fail("BoundedMessages", node, `an append to ${to.name} of ${bytes} bytes`)
+  if (entries.length > 1 && bytes > settings.maxBatchBytes)
+    fail("BoundedMessages", node, `an append to ${to.name} of ${bytes} bytes`)
   const mode = role.progress[to.name]?.mode
   if (mode?.type !== "replicate" || entries.length === 0) return
   const last = mode.inflight.at(-1)?.bytes ?? 0
-  if (mode.inflight.length > settings.maxInflight || (mode.inflight.length > 1 && mode.inflightBytes - last >= settings.maxInflightBytes))
-    fail("BoundedMessages", node, `${mode.inflight.length} appends of ${mode.inflightBytes} bytes are under way to ${to.name}`)
+  if (
+    mode.inflight.length > settings.maxInflight ||
+    (mode.inflight.length > 1 && mode.inflightBytes - last >= settings.maxInflightBytes)
+  )
+    fail(
+      "BoundedMessages",
+      node,
+      `${mode.inflight.length} appends of ${mode.inflightBytes} bytes are under way to ${to.name}`,
+    )
 }
 
 export const checkSent = (seen: Seen, { to, message }: Extract<Effect, { type: "Send" }>): void => {
@@ -212,10 +312,24 @@ export const checkSent = (seen: Seen, { to, message }: Extract<Effect, { type: "
   if (message.type === "AppendEntries") checkAppend(seen, to, message)
   else if (message.type === "AppendAccepted") {
     const { matchIndex, verifiedIndex, verifiedChain } = message
-    if ((state.log.chainAt(verifiedIndex) ?? verifiedChain) !== verifiedChain) fail("ChainTrue", node, `says that the chain of entry ${verifiedIndex} is ${verifiedChain}, it is ${state.log.chainAt(verifiedIndex)}`)
-    if (durable.hardState.term !== message.term) fail("DurableBeforeTold", node, `acknowledges in term ${message.term}, durable is term ${durable.hardState.term}`)
-    const holds = matchIndex <= durable.log.base.index || matchIndex <= state.log.base.index || durable.log.termAt(matchIndex) === state.log.termAt(matchIndex)
-    if (matchIndex > durable.log.lastIndex || !holds) fail("DurableBeforeTold", node, `acknowledges ${matchIndex}, durable is ${durable.log.lastIndex}`)
-  } else if (message.type === "InstallSnapshotReply" && message.status === "installed" && (durable.hardState.term !== message.term || durable.log.lastIndex < state.log.base.index))
+    if ((state.log.chainAt(verifiedIndex) ?? verifiedChain) !== verifiedChain)
+      fail(
+        "ChainTrue",
+        node,
+        `says that the chain of entry ${verifiedIndex} is ${verifiedChain}, it is ${state.log.chainAt(verifiedIndex)}`,
+      )
+    if (durable.hardState.term !== message.term)
+      fail("DurableBeforeTold", node, `acknowledges in term ${message.term}, durable is term ${durable.hardState.term}`)
+    const holds =
+      matchIndex <= durable.log.base.index ||
+      matchIndex <= state.log.base.index ||
+      durable.log.termAt(matchIndex) === state.log.termAt(matchIndex)
+    if (matchIndex > durable.log.lastIndex || !holds)
+      fail("DurableBeforeTold", node, `acknowledges ${matchIndex}, durable is ${durable.log.lastIndex}`)
+  } else if (
+    message.type === "InstallSnapshotReply" &&
+    message.status === "installed" &&
+    (durable.hardState.term !== message.term || durable.log.lastIndex < state.log.base.index)
+  )
     fail("DurableBeforeTold", node, `acknowledges snapshot ${message.id}, durable is ${durable.log.lastIndex}`)
 }

@@ -21,4 +21,11 @@ export interface Steady {
   /** The longest time that a leader's message took: a follower cannot know the time more precisely. */
   latest: number
 }
-export const makeSteady = (): Steady => ({ clocks: new Map(), term: 0, voidUntil: 0, most: Number.NEGATIVE_INFINITY, least: Number.POSITIVE_INFINITY, latest: 0 })
+export const makeSteady = (): Steady => ({
+  clocks: new Map(),
+  term: 0,
+  voidUntil: 0,
+  most: Number.NEGATIVE_INFINITY,
+  least: Number.POSITIVE_INFINITY,
+  latest: 0,
+})

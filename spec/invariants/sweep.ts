@@ -27,15 +27,28 @@ const sweepLog = ({ node, state }: SweptState): void => {
     if (entry.kind === "configuration") inForce = { index, configuration: entry.configuration }
   }
   const core = state.configurations.at(-1)
-  if (core?.index !== inForce.index || !sameConfiguration(core.configuration, inForce.configuration)) fail("ConfigSafety", node, `the configuration of entry ${core?.index} is in force, the last in the log is that of ${inForce.index}`)
+  if (core?.index !== inForce.index || !sameConfiguration(core.configuration, inForce.configuration))
+    fail(
+      "ConfigSafety",
+      node,
+      `the configuration of entry ${core?.index} is in force, the last in the log is that of ${inForce.index}`,
+    )
 }
 
 const sweepState = ({ node, state }: SweptState): void => {
   const { log, commitIndex, applied, applying, durability, currentTerm } = state
-  if (commitIndex > log.lastIndex || commitIndex < log.base.index) fail("CommitMonotonic", node, `commit index ${commitIndex} is outside of the log, ${log.base.index} to ${log.lastIndex}`)
-  if (applied > applying || applying > commitIndex) fail("AppliedInOrder", node, `applied ${applied}, applying ${applying}, committed ${commitIndex}`)
-  if (durability.index > log.lastIndex) fail("DurableBeforeTold", node, `durable is ${durability.index}, the log ends at ${log.lastIndex}`)
-  if (durability.hardState.term > currentTerm) fail("TermMonotonic", node, `durable term ${durability.hardState.term} is ahead of ${currentTerm}`)
+  if (commitIndex > log.lastIndex || commitIndex < log.base.index)
+    fail(
+      "CommitMonotonic",
+      node,
+      `commit index ${commitIndex} is outside of the log, ${log.base.index} to ${log.lastIndex}`,
+    )
+  if (applied > applying || applying > commitIndex)
+    fail("AppliedInOrder", node, `applied ${applied}, applying ${applying}, committed ${commitIndex}`)
+  if (durability.index > log.lastIndex)
+    fail("DurableBeforeTold", node, `durable is ${durability.index}, the log ends at ${log.lastIndex}`)
+  if (durability.hardState.term > currentTerm)
+    fail("TermMonotonic", node, `durable term ${durability.hardState.term} is ahead of ${currentTerm}`)
 }
 
 /** Two logs agree up to the last index at which their terms agree, and wherever both are committed. */
@@ -48,20 +61,36 @@ const sweepPair = (a: SweptState, b: SweptState): void => {
     const other = b.state.log.entry(index)
     if (one === undefined || other === undefined) continue
     const same = one === other || (one.term === other.term && sumOf(one) === sumOf(other))
-    if (!same && index <= committed) fail("StateMachineSafety", a.node, `entry ${index} is committed in term ${one.term} here and in term ${other.term} at ${b.node}, or says something else`)
+    if (!same && index <= committed)
+      fail(
+        "StateMachineSafety",
+        a.node,
+        `entry ${index} is committed in term ${one.term} here and in term ${other.term} at ${b.node}, or says something else`,
+      )
     if (one.term === other.term) agreed = true
-    if (agreed && !same) fail("LogMatching", a.node, `entry ${index} differs from that of ${b.node}, a later one agrees`)
+    if (agreed && !same)
+      fail("LogMatching", a.node, `entry ${index} differs from that of ${b.node}, a later one agrees`)
   }
 }
 
 const sweepLeader = (leader: SweptState, other: SweptState): void => {
   const { currentTerm, log, role } = leader.state
   if (role.type !== "leader") return
-  if (other.state.role.type === "leader" && other.state.currentTerm === currentTerm && !sameMember(leader.state.self, other.state.self)) fail("ElectionSafety", leader.node, `leads term ${currentTerm}, and so does ${other.node}`)
+  if (
+    other.state.role.type === "leader" &&
+    other.state.currentTerm === currentTerm &&
+    !sameMember(leader.state.self, other.state.self)
+  )
+    fail("ElectionSafety", leader.node, `leads term ${currentTerm}, and so does ${other.node}`)
   if (other.state.currentTerm > currentTerm) return
   const { commitIndex } = other.state
   const committed = other.state.log.termAt(commitIndex)
-  if (committed !== undefined && commitIndex > log.base.index && log.termAt(commitIndex) !== committed) fail("LeaderCompleteness", leader.node, `leads term ${currentTerm} without entry ${commitIndex}, committed at ${other.node}`)
+  if (committed !== undefined && commitIndex > log.base.index && log.termAt(commitIndex) !== committed)
+    fail(
+      "LeaderCompleteness",
+      leader.node,
+      `leads term ${currentTerm} without entry ${commitIndex}, committed at ${other.node}`,
+    )
 }
 
 /** Throws InvariantViolated. Takes one state of each server, from any moments of one world. */

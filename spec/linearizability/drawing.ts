@@ -23,11 +23,32 @@ interface Bar<Input, Output> {
   readonly title: string
 }
 
-const escape = (text: string): string => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;")
+const escape = (text: string): string =>
+  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;")
 const cut = (text: string): string => (text.length > 48 ? `${text.slice(0, 30)}…${text.slice(-16)}` : text)
 
-const light = { ink: "#1d2330", paper: "#ffffff", faint: "#c9ced8", bar: "#e8ecf3", core: "#cfe0ff", bad: "#ffd9d2", edge: "#b3261e", line: "#56607a", focus: "#0b57d0" }
-const dark = { ink: "#e6e9f0", paper: "#14171e", faint: "#363d4c", bar: "#252b38", core: "#23395d", bad: "#5a211b", edge: "#ff8a7a", line: "#98a3bd", focus: "#8ab4ff" }
+const light = {
+  ink: "#1d2330",
+  paper: "#ffffff",
+  faint: "#c9ced8",
+  bar: "#e8ecf3",
+  core: "#cfe0ff",
+  bad: "#ffd9d2",
+  edge: "#b3261e",
+  line: "#56607a",
+  focus: "#0b57d0",
+}
+const dark = {
+  ink: "#e6e9f0",
+  paper: "#14171e",
+  faint: "#363d4c",
+  bar: "#252b38",
+  core: "#23395d",
+  bad: "#5a211b",
+  edge: "#ff8a7a",
+  line: "#98a3bd",
+  focus: "#8ab4ff",
+}
 /** Plain values, as programs that draw SVG outside of a browser know no variables. */
 const colours = ({ ink, paper, faint, bar, core, bad, edge, line, focus }: typeof light): string => `
 svg.history { background: ${paper} }
@@ -55,41 +76,100 @@ svg.history .bar:focus { outline: none }
 svg.history .bar:focus rect { stroke-width: 4.5 }
 `
 
-const barsOf = <State, Input, Output>(verdict: Verdict<State, Input, Output>, model: Model<State, Input, Output>): readonly Bar<Input, Output>[] => {
+const barsOf = <State, Input, Output>(
+  verdict: Verdict<State, Input, Output>,
+  model: Model<State, Input, Output>,
+): readonly Bar<Input, Output>[] => {
   const describe = describerOf(model)
   const bar = (operation: Operation<Input, Output>, role: Role, order: number | undefined): Bar<Input, Output> => {
     const what = describe.operation(operation)
-    const told = { culprit: "has no place", core: "part of what is impossible", loose: "may have taken effect at any time after its invocation, or never", other: "" }[role]
+    const told = {
+      culprit: "has no place",
+      core: "part of what is impossible",
+      loose: "may have taken effect at any time after its invocation, or never",
+      other: "",
+    }[role]
     const label = `${order === undefined ? "" : `${order}. `}${role === "culprit" ? "✗ " : ""}${cut(what)}`
-    return { operation, role, order, label, title: [`process ${operation.process}: ${what}`, describe.place(operation), ...(order === undefined ? [] : [`number ${order} in the order that was found`]), ...(told === "" ? [] : [told])].join("; ") }
+    return {
+      operation,
+      role,
+      order,
+      label,
+      title: [
+        `process ${operation.process}: ${what}`,
+        describe.place(operation),
+        ...(order === undefined ? [] : [`number ${order} in the order that was found`]),
+        ...(told === "" ? [] : [told]),
+      ].join("; "),
+    }
   }
   if (verdict.verdict === "unknown") return []
-  if (verdict.verdict === "linearizable") return verdict.orders.flatMap(({ order }) => order.map((operation, i) => bar(operation, "other", i + 1))).sort((a, b) => a.operation.invoked - b.operation.invoked).slice(0, most)
+  if (verdict.verdict === "linearizable")
+    return verdict.orders
+      .flatMap(({ order }) => order.map((operation, i) => bar(operation, "other", i + 1)))
+      .sort((a, b) => a.operation.invoked - b.operation.invoked)
+      .slice(0, most)
   const { core, coreCulprit, prefix, operations, culprit } = verdict.explanation
   const order = new Map(prefix.map((operation, i) => [operation.invoked, i + 1] as const))
-  const roles = new Map(core.map(({ operation, firm }) => [operation, operation === coreCulprit ? ("culprit" as const) : firm ? ("core" as const) : ("loose" as const)] as const))
+  const roles = new Map(
+    core.map(
+      ({ operation, firm }) =>
+        [
+          operation,
+          operation === coreCulprit ? ("culprit" as const) : firm ? ("core" as const) : ("loose" as const),
+        ] as const,
+    ),
+  )
   const failing = culprit ?? coreCulprit
   roles.set(failing, "culprit")
   // All that is impossible, then what came shortly before the one that fails.
   const end = failing.returned ?? Infinity
   // An unknown operation that took no part is left out.
-  const near = operations.filter((operation) => operation.invoked <= end && !roles.has(operation) && (operation.returned !== null || order.has(operation.invoked))).sort((a, b) => (b.returned ?? Infinity) - (a.returned ?? Infinity))
+  const near = operations
+    .filter(
+      (operation) =>
+        operation.invoked <= end &&
+        !roles.has(operation) &&
+        (operation.returned !== null || order.has(operation.invoked)),
+    )
+    .sort((a, b) => (b.returned ?? Infinity) - (a.returned ?? Infinity))
   const begin = Math.min(...[...roles].flatMap(([{ invoked }, role]) => (role === "loose" ? [] : [invoked])))
-  const context = near.filter(({ returned, invoked }) => (returned ?? Infinity) >= begin || invoked >= begin).slice(0, Math.max(0, Math.min(40, most - roles.size)))
-  const numbers = new Map([...roles.keys(), ...context].flatMap((operation) => (order.has(operation.invoked) ? [operation] : [])).sort((a, b) => (order.get(a.invoked) ?? 0) - (order.get(b.invoked) ?? 0)).map((operation, i) => [operation, i + 1] as const))
-  return [...[...roles].slice(0, most).map(([operation, role]) => bar(operation, role, role === "culprit" ? undefined : numbers.get(operation))), ...context.map((operation) => bar(operation, "other", numbers.get(operation)))].sort((a, b) => a.operation.invoked - b.operation.invoked)
+  const context = near
+    .filter(({ returned, invoked }) => (returned ?? Infinity) >= begin || invoked >= begin)
+    .slice(0, Math.max(0, Math.min(40, most - roles.size)))
+  const numbers = new Map(
+    [...roles.keys(), ...context]
+      .flatMap((operation) => (order.has(operation.invoked) ? [operation] : []))
+      .sort((a, b) => (order.get(a.invoked) ?? 0) - (order.get(b.invoked) ?? 0))
+      .map((operation, i) => [operation, i + 1] as const),
+  )
+  return [
+    ...[...roles]
+      .slice(0, most)
+      .map(([operation, role]) => bar(operation, role, role === "culprit" ? undefined : numbers.get(operation))),
+    ...context.map((operation) => bar(operation, "other", numbers.get(operation))),
+  ].sort((a, b) => a.operation.invoked - b.operation.invoked)
 }
 
 const draw = <Input, Output>(bars: readonly Bar<Input, Output>[], title: string): string => {
-  const processes = [...new Set(bars.map(({ operation }) => operation.process))].sort((a, b) => (typeof a === "number" && typeof b === "number" ? a - b : String(a) < String(b) ? -1 : 1))
+  const processes = [...new Set(bars.map(({ operation }) => operation.process))].sort((a, b) =>
+    typeof a === "number" && typeof b === "number" ? a - b : String(a) < String(b) ? -1 : 1,
+  )
   // Every event has a column, as wide as the labels need.
-  const times = [...new Set(bars.flatMap(({ operation: { invoked, returned } }) => (returned === null ? [invoked] : [invoked, returned])))].sort((a, b) => a - b)
+  const times = [
+    ...new Set(
+      bars.flatMap(({ operation: { invoked, returned } }) => (returned === null ? [invoked] : [invoked, returned])),
+    ),
+  ].sort((a, b) => a - b)
   const column = new Map(times.map((time, i) => [time, i]))
   const width = Array.from({ length: times.length + 1 }, () => 14)
   // One that nobody saw end is drawn until its process does something else.
   const spans = bars.map((bar, i) => {
     const { process, invoked, returned } = bar.operation
-    const next = returned === null ? bars.slice(i + 1).find(({ operation }) => operation.process === process)?.operation.invoked : returned
+    const next =
+      returned === null
+        ? bars.slice(i + 1).find(({ operation }) => operation.process === process)?.operation.invoked
+        : returned
     return { bar, from: column.get(invoked) ?? 0, to: next === undefined ? times.length : (column.get(next) ?? 0) }
   })
   for (const { bar, from, to } of spans.toSorted((a, b) => a.to - b.to)) {
@@ -102,16 +182,20 @@ const draw = <Input, Output>(bars: readonly Bar<Input, Output>[], title: string)
   const height = top + processes.length * laneHeight + 44
   const lanes = processes.map((process, i) => {
     const y = top + i * laneHeight + laneHeight / 2
-    return { name: `<text x="8" y="${y + 4}">process ${escape(String(process))}</text>`, line: `<line class="lane" x1="${left}" x2="${right - 12}" y1="${y}" y2="${y}"/>` }
+    return {
+      name: `<text x="8" y="${y + 4}">process ${escape(String(process))}</text>`,
+      line: `<line class="lane" x1="${left}" x2="${right - 12}" y1="${y}" y2="${y}"/>`,
+    }
   })
   const drawn = spans.map(({ bar, from, to }) => {
     const y = top + processes.indexOf(bar.operation.process) * laneHeight + (laneHeight - barHeight) / 2
     const x1 = x[from] ?? left
     const x2 = Math.max(x1 + 10, x[to] ?? right)
     // A bar that nobody saw end has no right edge.
-    const shape = bar.operation.returned === null
-      ? `<rect x="${x1}" y="${y}" width="${x2 - x1}" height="${barHeight}" rx="4" style="stroke: none"/><path class="open" d="M${x2} ${y}H${x1 + 4}q-4 0 -4 4V${y + barHeight - 4}q0 4 4 4H${x2}"/>`
-      : `<rect x="${x1}" y="${y}" width="${x2 - x1}" height="${barHeight}" rx="4"/>`
+    const shape =
+      bar.operation.returned === null
+        ? `<rect x="${x1}" y="${y}" width="${x2 - x1}" height="${barHeight}" rx="4" style="stroke: none"/><path class="open" d="M${x2} ${y}H${x1 + 4}q-4 0 -4 4V${y + barHeight - 4}q0 4 4 4H${x2}"/>`
+        : `<rect x="${x1}" y="${y}" width="${x2 - x1}" height="${barHeight}" rx="4"/>`
     return `<g class="bar ${bar.role}" tabindex="0" role="img" aria-label="${escape(bar.title)}"><title>${escape(bar.title)}</title>${shape}<text x="${x1 + 7}" y="${y + 16}">${escape(bar.label)}</text></g>`
   })
   return `<svg class="history" xmlns="http://www.w3.org/2000/svg" width="${right}" height="${height}" viewBox="0 0 ${right} ${height}" role="group" aria-label="${escape(title)}">
@@ -129,13 +213,23 @@ ${lanes.map(({ name }) => name).join("\n")}
 }
 
 const titleOf = <State, Input, Output>(verdict: Verdict<State, Input, Output>): string =>
-  verdict.verdict === "not" ? `Not linearizable${verdict.explanation.partition === "" ? "" : `: key ${verdict.explanation.partition}`}` : verdict.verdict === "linearizable" ? "Linearizable" : "Unknown"
+  verdict.verdict === "not"
+    ? `Not linearizable${verdict.explanation.partition === "" ? "" : `: key ${verdict.explanation.partition}`}`
+    : verdict.verdict === "linearizable"
+      ? "Linearizable"
+      : "Unknown"
 
 /** An SVG of what a verdict rests on: of a refutation the impossible part and its neighbours, else the order (its first 150 operations). */
-export const drawSvg = <State, Input, Output>(verdict: Verdict<State, Input, Output>, model: Model<State, Input, Output>): string => draw(barsOf(verdict, model), titleOf(verdict))
+export const drawSvg = <State, Input, Output>(
+  verdict: Verdict<State, Input, Output>,
+  model: Model<State, Input, Output>,
+): string => draw(barsOf(verdict, model), titleOf(verdict))
 
 /** The same in a page with the explanation in words. The arrow keys go from bar to bar. */
-export const drawHtml = <State, Input, Output>(verdict: Verdict<State, Input, Output>, model: Model<State, Input, Output>): string => `<!doctype html>
+export const drawHtml = <State, Input, Output>(
+  verdict: Verdict<State, Input, Output>,
+  model: Model<State, Input, Output>,
+): string => `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">

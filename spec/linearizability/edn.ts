@@ -76,7 +76,8 @@ export const readEdn = (text: string, firstLine = 1): readonly Placed[] => {
     if (word === "nil") return null
     if (word === "true" || word === "false") return word === "true"
     if (word.startsWith(":")) return new Keyword(word.slice(1))
-    if (/^[+-]?\d+N?$/.test(word) || /^[+-]?\d+(\.\d*)?([eE][+-]?\d+)?M?$/.test(word)) return Number(word.replace(/[NM]$/, ""))
+    if (/^[+-]?\d+N?$/.test(word) || /^[+-]?\d+(\.\d*)?([eE][+-]?\d+)?M?$/.test(word))
+      return Number(word.replace(/[NM]$/, ""))
     if (word.startsWith("\\")) return characters[word.slice(1)] ?? word.slice(1)
     // A symbol: histories have no use for it but as a word.
     return word
@@ -87,7 +88,7 @@ export const readEdn = (text: string, firstLine = 1): readonly Placed[] => {
     if (/[\s,]/.test(char)) at++
     else if (char === ";") at = text.includes("\n", at) ? text.indexOf("\n", at) : text.length
     else if (text.startsWith("#_", at)) {
-(open.at(-1) ?? outside).discard++
+      ;(open.at(-1) ?? outside).discard++
       at += 2
     } else if (text.startsWith("#{", at)) {
       open.push({ bracket: "#", line, items: [], discard: 0 })
@@ -101,7 +102,8 @@ export const readEdn = (text: string, firstLine = 1): readonly Placed[] => {
       at++
     } else if (char === ")" || char === "]" || char === "}") {
       const closed = open.pop()
-      if (closed === undefined || (pairs[closed.bracket] ?? "}") !== char) throw new BadHistory(line, `"${char}" closes nothing that is open`)
+      if (closed === undefined || (pairs[closed.bracket] ?? "}") !== char)
+        throw new BadHistory(line, `"${char}" closes nothing that is open`)
       at++
       if (closed.bracket !== "{") give(closed.items, closed.line)
       else {
@@ -125,10 +127,20 @@ export const readEdn = (text: string, firstLine = 1): readonly Placed[] => {
 
 export const valueOfEdn = (edn: Edn, line: number): Value => {
   if (edn instanceof Keyword) return `:${edn.name}`
-  if (edn instanceof Map) throw new BadHistory(line, "a map is no value of an operation; expected nil, a number, a string or a vector of them")
+  if (edn instanceof Map)
+    throw new BadHistory(
+      line,
+      "a map is no value of an operation; expected nil, a number, a string or a vector of them",
+    )
   if (Array.isArray(edn)) return (edn as readonly Edn[]).map((one) => valueOfEdn(one, line))
   return edn as Value
 }
 
 export const writeEdn = (value: Value): string =>
-  value === null ? "nil" : Array.isArray(value) ? `[${(value as readonly Value[]).map(writeEdn).join(" ")}]` : typeof value === "string" && /^:[\w.-]+$/.test(value) ? value : JSON.stringify(value)
+  value === null
+    ? "nil"
+    : Array.isArray(value)
+      ? `[${(value as readonly Value[]).map(writeEdn).join(" ")}]`
+      : typeof value === "string" && /^:[\w.-]+$/.test(value)
+        ? value
+        : JSON.stringify(value)

@@ -37,9 +37,14 @@ const stepsToLocate = 1_500_000
 const stepsToName = 400_000
 
 /** The history as it was just after this operation returned: what was open then has no answer yet. */
-export const cutAfter = <Input, Output>(operations: readonly Operation<Input, Output>[], last: Operation<Input, Output>): readonly Operation<Input, Output>[] => {
+export const cutAfter = <Input, Output>(
+  operations: readonly Operation<Input, Output>[],
+  last: Operation<Input, Output>,
+): readonly Operation<Input, Output>[] => {
   const end = last.returned ?? Infinity
-  return operations.filter(({ invoked }) => invoked <= end).map((operation) => ((operation.returned ?? 0) > end ? loosen(operation) : operation))
+  return operations
+    .filter(({ invoked }) => invoked <= end)
+    .map((operation) => ((operation.returned ?? 0) > end ? loosen(operation) : operation))
 }
 
 /** Where a history becomes impossible. */
@@ -59,18 +64,27 @@ export interface Place<State, Input, Output> {
  * is impossible is found by cutting the history, then all that can have been before is listed by a search that does not
  * look ahead. `from` and `to` are guesses, by rank: everything is possible until `from` returned, nothing once `to` has.
  */
-export const locate = <State, Input, Output>(operations: readonly Operation<Input, Output>[], from: number, to: number, model: Model<State, Input, Output>, { until, now }: Time): Place<State, Input, Output> | undefined => {
-  const known = operations.filter(({ returned }) => returned !== null).sort((a, b) => (a.returned ?? 0) - (b.returned ?? 0))
+export const locate = <State, Input, Output>(
+  operations: readonly Operation<Input, Output>[],
+  from: number,
+  to: number,
+  model: Model<State, Input, Output>,
+  { until, now }: Time,
+): Place<State, Input, Output> | undefined => {
+  const known = operations
+    .filter(({ returned }) => returned !== null)
+    .sort((a, b) => (a.returned ?? 0) - (b.returned ?? 0))
   let low = from
   let high = known.length - 1
   let isSure = false
   // Mostly it is the last one that fails, if it is known at a glance.
-  for (const guesses = [to, to - 1]; low < high || !isSure; ) {
+  for (const guesses = [to, to - 1]; low < high || !isSure;) {
     const middle = Math.min(high, guesses.shift() ?? (low + high) >> 1)
     if (middle < low && low <= high) continue
     if (low > high || now() >= until) return undefined
     const upTo = cutAfter(operations, known[middle] as Operation<Input, Output>)
-    const found = model.absurd?.(upTo, model.init) === undefined ? startSearch(upTo, model).advance(stepsToLocate)?.verdict : "not"
+    const found =
+      model.absurd?.(upTo, model.init) === undefined ? startSearch(upTo, model).advance(stepsToLocate)?.verdict : "not"
     if (found === undefined) return undefined
     if (found === "linearizable") low = middle + 1
     else {
@@ -84,12 +98,21 @@ export const locate = <State, Input, Output>(operations: readonly Operation<Inpu
   const found = startSearch(before, model).advance(stepsToLocate)
   if (found?.verdict !== "linearizable" || !isOrderOf(found.order, before, model)) return undefined
   const list = (oneUnseen: boolean) => {
-    const refuted = now() < until ? startSearch(upTo, model, { lookahead: false, oneUnseen }).advance(oneUnseen ? stepsToLocate : stepsToName) : undefined
+    const refuted =
+      now() < until
+        ? startSearch(upTo, model, { lookahead: false, oneUnseen }).advance(oneUnseen ? stepsToLocate : stepsToName)
+        : undefined
     return refuted?.verdict === "not" && refuted.culprit === culprit ? refuted : undefined
   }
   const separate = list(false)
   const listed = separate ?? list(true)
-  return { culprit, oneUnseen: separate === undefined, order: found.order, states: listed?.states ?? [], statesAfter: listed?.statesAfter ?? (() => []) }
+  return {
+    culprit,
+    oneUnseen: separate === undefined,
+    order: found.order,
+    states: listed?.states ?? [],
+    statesAfter: listed?.statesAfter ?? (() => []),
+  }
 }
 
 export interface Time {
@@ -103,8 +126,13 @@ const stepsPerCut = 100_000
 const statesAtStart = 8
 
 /** An operation of which nothing is known but that it was invoked allows all that the real one allows. */
-export const loosen = <Input, Output>(operation: Operation<Input, Output>): Operation<Input, Output> => ({ ...operation, output: undefined, returned: null })
-const isFirm = <Input, Output>({ returned, output }: Operation<Input, Output>): boolean => returned !== null || output !== undefined
+export const loosen = <Input, Output>(operation: Operation<Input, Output>): Operation<Input, Output> => ({
+  ...operation,
+  output: undefined,
+  returned: null,
+})
+const isFirm = <Input, Output>({ returned, output }: Operation<Input, Output>): boolean =>
+  returned !== null || output !== undefined
 
 /**
  * A cut must not make a linearizable history look broken, so only an operation that changes nothing is just left out. What
@@ -112,7 +140,11 @@ const isFirm = <Input, Output>({ returned, output }: Operation<Input, Output>): 
  * and return are forgotten, so it may also not have happened), and left out once nobody sees their effect.
  */
 export const explain = <State, Input, Output>(
-  partition: string, operations: readonly Operation<Input, Output>[], place: Place<State, Input, Output> | undefined, model: Model<State, Input, Output>, { until, now }: Time,
+  partition: string,
+  operations: readonly Operation<Input, Output>[],
+  place: Place<State, Input, Output> | undefined,
+  model: Model<State, Input, Output>,
+  { until, now }: Time,
 ): Explanation<State, Input, Output> => {
   type Op = Operation<Input, Output>
   interface Candidate {
@@ -132,7 +164,13 @@ export const explain = <State, Input, Output>(
   }
   /** One that changes nothing may even be left out. */
   const without = (parts: readonly Op[], some: ReadonlySet<Op>): readonly Op[] =>
-    parts.flatMap((operation) => (!some.has(operation) ? [operation] : model.readOnly?.(operation.input, operation.output) === true ? [] : [loosened(operation)]))
+    parts.flatMap((operation) =>
+      !some.has(operation)
+        ? [operation]
+        : model.readOnly?.(operation.input, operation.output) === true
+          ? []
+          : [loosened(operation)],
+    )
   let undecided = 0
   const decide = ({ parts, start, after }: Candidate): Impossible | undefined => {
     const sight = model.sight?.(parts)
@@ -150,28 +188,50 @@ export const explain = <State, Input, Output>(
   const narrowed = (culprit: Op, statesAfter: (operation: Op) => readonly State[]): Impossible | undefined => {
     // What was invoked after the culprit returned cannot have caused it, and what returned after it may as well have stayed open.
     const end = culprit.returned ?? Infinity
-    const before = operations.filter(({ invoked }) => invoked <= end).map((operation) => ((operation.returned ?? 0) > end ? loosened(operation) : operation))
-    const returned = before.filter((operation) => operation.returned !== null && operation !== culprit).sort((a, b) => (a.returned ?? 0) - (b.returned ?? 0))
+    const before = operations
+      .filter(({ invoked }) => invoked <= end)
+      .map((operation) => ((operation.returned ?? 0) > end ? loosened(operation) : operation))
+    const returned = before
+      .filter((operation) => operation.returned !== null && operation !== culprit)
+      .sort((a, b) => (a.returned ?? 0) - (b.returned ?? 0))
     const whole: Candidate = { parts: before, start: [model.init], after: null }
-    const alone = decide({ ...whole, parts: without(before, new Set(before.filter((operation) => operation !== culprit && isFirm(operation)))) })
+    const alone = decide({
+      ...whole,
+      parts: without(before, new Set(before.filter((operation) => operation !== culprit && isFirm(operation)))),
+    })
     if (alone !== undefined) return alone
     for (let back = 1; back < returned.length && now() < until; back = back < 32 ? back + 1 : back * 2) {
       const after = returned[returned.length - back] as Op
       const start = statesAfter(after)
       if (start.length > statesAtStart || start.length === 0) continue
       const rest = before.filter((operation) => (operation.returned ?? Infinity) > (after.returned ?? 0))
-      const late = decide({ after, start, parts: without(rest, new Set(rest.filter((operation) => operation.invoked <= (after.returned ?? 0) && isFirm(operation)))) })
+      const late = decide({
+        after,
+        start,
+        parts: without(
+          rest,
+          new Set(rest.filter((operation) => operation.invoked <= (after.returned ?? 0) && isFirm(operation))),
+        ),
+      })
       if (late !== undefined) return late
     }
     return decide(whole)
   }
   const everything: Candidate = { parts: operations, start: [model.init], after: null }
   const found = place === undefined ? decide(everything) : narrowed(place.culprit, place.statesAfter)
-  let best: Impossible = found ?? decide(everything) ?? { ...everything, culprit: place?.culprit ?? (operations.findLast(({ returned }) => returned !== null) as Op) }
+  let best: Impossible = found ??
+    decide(everything) ?? {
+      ...everything,
+      culprit: place?.culprit ?? (operations.findLast(({ returned }) => returned !== null) as Op),
+    }
   // As a whole it was refuted without such limits.
   let smallest = found !== undefined
   // Halves, quarters, …: of what is still firm, in the order of invocation, so that what is long past goes in large pieces.
-  for (let size = Math.ceil(best.parts.filter(isFirm).length / 2), again = true; size > 0 && smallest; size = size > 1 ? size >> 1 : again ? 1 : 0) {
+  for (
+    let size = Math.ceil(best.parts.filter(isFirm).length / 2), again = true;
+    size > 0 && smallest;
+    size = size > 1 ? size >> 1 : again ? 1 : 0
+  ) {
     again = false
     const firm = best.parts.filter(isFirm).sort((a, b) => a.invoked - b.invoked)
     for (let at = 0; at < firm.length && smallest; at += size) {
@@ -186,8 +246,18 @@ export const explain = <State, Input, Output>(
     }
   }
   return {
-    partition, operations, culprit: place?.culprit ?? null, prefix: place?.order ?? [], states: place?.states ?? [], oneUnseen: place?.oneUnseen === true, start: best.start, after: best.after,
-    core: best.parts.map((operation) => ({ operation: real(operation), firm: isFirm(operation) })).sort((a, b) => a.operation.invoked - b.operation.invoked),
-    coreCulprit: real(best.culprit), smallest,
+    partition,
+    operations,
+    culprit: place?.culprit ?? null,
+    prefix: place?.order ?? [],
+    states: place?.states ?? [],
+    oneUnseen: place?.oneUnseen === true,
+    start: best.start,
+    after: best.after,
+    core: best.parts
+      .map((operation) => ({ operation: real(operation), firm: isFirm(operation) }))
+      .sort((a, b) => a.operation.invoked - b.operation.invoked),
+    coreCulprit: real(best.culprit),
+    smallest,
   }
 }

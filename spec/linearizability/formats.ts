@@ -14,18 +14,26 @@ const types = ["invoke", "ok", "fail", "info"] as const
 const wanted = {
   jsonl: `a JSON object such as {"process":4,"type":"invoke","f":"append","key":"3","value":"x","time":123}`,
   edn: `a map such as {:process 4, :type :invoke, :f :append, :key "3", :value "x"}`,
-  jepsen: "a line such as INFO  jepsen.util - 4 :invoke :cas [1 2], or 4 :invoke :cas [1 2] alone, with tabs between its parts",
+  jepsen:
+    "a line such as INFO  jepsen.util - 4 :invoke :cas [1 2], or 4 :invoke :cas [1 2] alone, with tabs between its parts",
 }
 const known = `${functions.join(", ")} (or ${Object.keys(synonyms).join(", ")})`
 
 const isValue = (value: unknown): value is Value =>
-  value === null || typeof value === "string" || typeof value === "boolean" || (typeof value === "number" && Number.isFinite(value)) || (Array.isArray(value) && value.every(isValue))
+  value === null ||
+  typeof value === "string" ||
+  typeof value === "boolean" ||
+  (typeof value === "number" && Number.isFinite(value)) ||
+  (Array.isArray(value) && value.every(isValue))
 
 /** Both readers round integers beyond these: two values would be taken for one. */
 const exact = <V extends Value>(value: V, line: number): V => {
   if (Array.isArray(value)) for (const one of value as readonly Value[]) exact(one, line)
   if (Number.isInteger(value) && !Number.isSafeInteger(value))
-    throw new BadHistory(line, `an integer near ${JSON.stringify(value)}, which cannot be told from its neighbours; expected none beyond ±${Number.MAX_SAFE_INTEGER}: write such as strings`)
+    throw new BadHistory(
+      line,
+      `an integer near ${JSON.stringify(value)}, which cannot be told from its neighbours; expected none beyond ±${Number.MAX_SAFE_INTEGER}: write such as strings`,
+    )
   return value
 }
 const ednValue = (edn: Edn, line: number): Value => exact(valueOfEdn(edn, line), line)
@@ -43,18 +51,29 @@ interface Raw {
 
 /** [[:w 9 2] [:r 9 nil]]: what Jepsen's transactions hold, under :txn and in some tests under :read and :write. */
 const isTransaction = (value: Value): boolean =>
-  Array.isArray(value) && value.length > 0 && (value as readonly Value[]).every((one) => Array.isArray(one) && one.length === 3 && /^:?(?:r|w|append)$/.test(String((one as readonly Value[])[0])))
+  Array.isArray(value) &&
+  value.length > 0 &&
+  (value as readonly Value[]).every(
+    (one) => Array.isArray(one) && one.length === 3 && /^:?(?:r|w|append)$/.test(String((one as readonly Value[])[0])),
+  )
 
 /** The parts that all formats share, checked. */
 const event = ({ line, process, type: typeName, f: name, key, value, time, error }: Raw): ReadEvent => {
   const type = types.find((one) => one === typeName)
-  if (type === undefined) throw new BadHistory(line, `the type is ${JSON.stringify(typeName)}; expected ${types.join(", ")}`)
-  if (name === "txn" || isTransaction(value)) throw new BadHistory(line, `a transaction, ${JSON.stringify(value)}; expected operations on one key each: transactions are not judged here`)
+  if (type === undefined)
+    throw new BadHistory(line, `the type is ${JSON.stringify(typeName)}; expected ${types.join(", ")}`)
+  if (name === "txn" || isTransaction(value))
+    throw new BadHistory(
+      line,
+      `a transaction, ${JSON.stringify(value)}; expected operations on one key each: transactions are not judged here`,
+    )
   const f = canonicalF(name)
   if (f === undefined) throw new BadHistory(line, `the operation is ${JSON.stringify(name)}; expected ${known}`)
   if (type === "invoke") {
-    if (f === "cas" && !(Array.isArray(value) && value.length === 2)) throw new BadHistory(line, `a cas of ${JSON.stringify(value)}; expected two values, [old, new]`)
-    if (f === "incr" && value !== null && !isWhole(value)) throw new BadHistory(line, `an incr by ${JSON.stringify(value)}; expected a whole number`)
+    if (f === "cas" && !(Array.isArray(value) && value.length === 2))
+      throw new BadHistory(line, `a cas of ${JSON.stringify(value)}; expected two values, [old, new]`)
+    if (f === "incr" && value !== null && !isWhole(value))
+      throw new BadHistory(line, `an incr by ${JSON.stringify(value)}; expected a whole number`)
   }
   return { line, process, type, f, key, value, time, ...(error === undefined ? {} : { error }) }
 }
@@ -63,7 +82,10 @@ const jsonOf = (source: string, line: number): unknown => {
   try {
     return JSON.parse(source)
   } catch (error) {
-    throw new BadHistory(line, `not JSON (${error instanceof Error ? error.message : String(error)}); expected ${wanted.jsonl}`)
+    throw new BadHistory(
+      line,
+      `not JSON (${error instanceof Error ? error.message : String(error)}); expected ${wanted.jsonl}`,
+    )
   }
 }
 
@@ -72,16 +94,38 @@ const readJson = (text: string): ReadEvent[] => {
   const lines = whole === undefined ? [] : linesOfMaps(text)
   const objects = Array.isArray(whole)
     ? (whole as readonly unknown[]).map((object, i) => ({ line: lines[i] ?? 1, object }))
-    : text.split("\n").flatMap((source, i) => (source.trim() === "" ? [] : [{ line: i + 1, object: jsonOf(source, i + 1) }]))
+    : text
+        .split("\n")
+        .flatMap((source, i) => (source.trim() === "" ? [] : [{ line: i + 1, object: jsonOf(source, i + 1) }]))
   return objects.map(({ line, object }) => {
-    if (typeof object !== "object" || object === null || Array.isArray(object)) throw new BadHistory(line, `expected ${wanted.jsonl}`)
+    if (typeof object !== "object" || object === null || Array.isArray(object))
+      throw new BadHistory(line, `expected ${wanted.jsonl}`)
     const { process, type, f, key = null, value = null, time = 0, error } = object as Record<string, unknown>
-    if (typeof process !== "number" && typeof process !== "string") throw new BadHistory(line, `"process" is ${JSON.stringify(process)}; expected a number or a string, in ${wanted.jsonl}`)
-    if (typeof type !== "string" || typeof f !== "string") throw new BadHistory(line, `"type" or "f" is missing; expected ${wanted.jsonl}`)
-    if (key !== null && typeof key !== "string" && typeof key !== "number") throw new BadHistory(line, `"key" is ${JSON.stringify(key)}; expected a string`)
-    if (!isValue(value)) throw new BadHistory(line, `"value" is ${JSON.stringify(value)}; expected null, a number, a string, true, false or a list of them`)
+    if (typeof process !== "number" && typeof process !== "string")
+      throw new BadHistory(
+        line,
+        `"process" is ${JSON.stringify(process)}; expected a number or a string, in ${wanted.jsonl}`,
+      )
+    if (typeof type !== "string" || typeof f !== "string")
+      throw new BadHistory(line, `"type" or "f" is missing; expected ${wanted.jsonl}`)
+    if (key !== null && typeof key !== "string" && typeof key !== "number")
+      throw new BadHistory(line, `"key" is ${JSON.stringify(key)}; expected a string`)
+    if (!isValue(value))
+      throw new BadHistory(
+        line,
+        `"value" is ${JSON.stringify(value)}; expected null, a number, a string, true, false or a list of them`,
+      )
     if (typeof time !== "number") throw new BadHistory(line, `"time" is ${JSON.stringify(time)}; expected a number`)
-    return event({ line, process: exact(process, line), type, f, key: key === null ? null : String(exact(key, line)), value: exact(value, line), time, ...(typeof error === "string" ? { error } : {}) })
+    return event({
+      line,
+      process: exact(process, line),
+      type,
+      f,
+      key: key === null ? null : String(exact(key, line)),
+      value: exact(value, line),
+      time,
+      ...(typeof error === "string" ? { error } : {}),
+    })
   })
 }
 
@@ -98,15 +142,25 @@ const untuple = (raws: readonly Raw[]): readonly Raw[] => {
     const [key, second] = listOf(value)
     const { length } = listOf(value)
     if (key === null || key === undefined) return false
-    return f === "cas" && (length === 3 || type === "invoke") ? length === 3 || (length === 2 && Array.isArray(second)) : length === 2
+    return f === "cas" && (length === 3 || type === "invoke")
+      ? length === 3 || (length === 2 && Array.isArray(second))
+      : length === 2
   }
   // A mere yes or no says nothing of it either.
-  const told = raws.filter((raw) => isTold(raw) && (raw.type === "invoke" || Array.isArray(raw.value) || (raw.f !== "cas" && raw.f !== "delete")))
-  if (raws.some(({ key }) => key !== null) || !told.some(({ type }) => type === "invoke") || !told.every(isTuple)) return raws
+  const told = raws.filter(
+    (raw) =>
+      isTold(raw) && (raw.type === "invoke" || Array.isArray(raw.value) || (raw.f !== "cas" && raw.f !== "delete")),
+  )
+  if (raws.some(({ key }) => key !== null) || !told.some(({ type }) => type === "invoke") || !told.every(isTuple))
+    return raws
   return raws.map((raw) => {
     if (!isTuple(raw)) return raw
     const [key = null, value = null, next] = listOf(raw.value)
-    return { ...raw, key: typeof key === "string" ? key : JSON.stringify(key), value: next === undefined ? value : [value, next] }
+    return {
+      ...raw,
+      key: typeof key === "string" ? key : JSON.stringify(key),
+      value: next === undefined ? value : [value, next],
+    }
   })
 }
 
@@ -115,14 +169,21 @@ const untuple = (raws: readonly Raw[]): readonly Raw[] => {
  * by its reads, which are invoked with [nil nil]. Only the values are judged.
  */
 const unversion = (raws: readonly Raw[]): readonly Raw[] => {
-  const isVersioned = ({ value }: Raw): boolean => listOf(value).length === 2 && (listOf(value)[0] === null || typeof listOf(value)[0] === "number")
+  const isVersioned = ({ value }: Raw): boolean =>
+    listOf(value).length === 2 && (listOf(value)[0] === null || typeof listOf(value)[0] === "number")
   const told = raws.filter(isTold)
   const reads = told.filter(({ type, f }) => type === "invoke" && canonicalF(f) === "read")
-  if (reads.length === 0 || !told.every(isVersioned) || !reads.every(({ value }) => listOf(value).every((one) => one === null))) return raws
+  if (
+    reads.length === 0 ||
+    !told.every(isVersioned) ||
+    !reads.every(({ value }) => listOf(value).every((one) => one === null))
+  )
+    return raws
   return raws.map((raw) => (isVersioned(raw) ? { ...raw, value: listOf(raw.value)[1] ?? null } : raw))
 }
 
-const wordOf = (edn: Edn | undefined): string | undefined => (edn instanceof Keyword ? edn.name : typeof edn === "string" ? edn : undefined)
+const wordOf = (edn: Edn | undefined): string | undefined =>
+  edn instanceof Keyword ? edn.name : typeof edn === "string" ? edn : undefined
 
 const readEdnHistory = (text: string): ReadEvent[] => {
   const all = readEdn(text)
@@ -139,16 +200,25 @@ const readEdnHistory = (text: string): ReadEvent[] => {
     const f = wordOf(fields.get("f"))
     // The nemesis and its like are no clients.
     if (process instanceof Keyword) return []
-    if (typeof process !== "number" && typeof process !== "string") throw new BadHistory(line, `no :process with a number; expected ${wanted.edn}`)
+    if (typeof process !== "number" && typeof process !== "string")
+      throw new BadHistory(line, `no :process with a number; expected ${wanted.edn}`)
     if (type === undefined || f === undefined) throw new BadHistory(line, `no :type or no :f; expected ${wanted.edn}`)
     const key = fields.get("key") ?? null
     const time = fields.get("time")
     const error = fields.get("error")
-    return [{
-      line, process: exact(process, line), type, f, key: key === null ? null : (wordOf(key) ?? JSON.stringify(ednValue(key, line))), value: ednValue(fields.get("value") ?? null, line),
-      // Jepsen counts nanoseconds.
-      time: typeof time === "number" ? time / 1e6 : 0, error: error === undefined || error === null ? undefined : (wordOf(error) ?? writeEdn(valueOfEdn(error, line))),
-    }]
+    return [
+      {
+        line,
+        process: exact(process, line),
+        type,
+        f,
+        key: key === null ? null : (wordOf(key) ?? JSON.stringify(ednValue(key, line))),
+        value: ednValue(fields.get("value") ?? null, line),
+        // Jepsen counts nanoseconds.
+        time: typeof time === "number" ? time / 1e6 : 0,
+        error: error === undefined || error === null ? undefined : (wordOf(error) ?? writeEdn(valueOfEdn(error, line))),
+      },
+    ]
   })
   return unversion(untuple(raws)).map(event)
 }
@@ -178,7 +248,18 @@ const readJepsenLog = (text: string): ReadEvent[] => {
     // What is no operation of a client is noise: the nemesis, the database, stack traces.
     if (!/^\d+$/.test(process)) return []
     const [value, error] = readEdn(rest, line).map((one) => ednValue(one.value, line))
-    return [{ line, process: exact(Number(process), line), type, f, key: null, value: value ?? null, time: 0, error: error === undefined ? undefined : String(error) }]
+    return [
+      {
+        line,
+        process: exact(Number(process), line),
+        type,
+        f,
+        key: null,
+        value: value ?? null,
+        time: 0,
+        error: error === undefined ? undefined : String(error),
+      },
+    ]
   })
   return unversion(untuple(raws)).map(event)
 }
@@ -197,8 +278,12 @@ export const readHistory = (file: string, given: Format | "auto" = "auto"): read
   const text = file.replace(/^\uFEFF/, "")
   const format = given === "auto" ? detectFormat(text) : given
   if (format === undefined)
-    throw new BadHistory(text.trim() === "" ? 0 : 1, `${text.trim() === "" ? "the history is empty" : "this looks like no history that is known"}; expected ${wanted.jsonl}, ${wanted.edn}, or ${wanted.jepsen}`)
-  if (text.trim() === "" || (format === "jepsen" && !text.split("\n").some((line) => logLine.test(line.trimEnd())))) throw new BadHistory(0, `it is no history, not even an empty one; expected ${wanted[format]}`)
+    throw new BadHistory(
+      text.trim() === "" ? 0 : 1,
+      `${text.trim() === "" ? "the history is empty" : "this looks like no history that is known"}; expected ${wanted.jsonl}, ${wanted.edn}, or ${wanted.jepsen}`,
+    )
+  if (text.trim() === "" || (format === "jepsen" && !text.split("\n").some((line) => logLine.test(line.trimEnd()))))
+    throw new BadHistory(0, `it is no history, not even an empty one; expected ${wanted[format]}`)
   return format === "jsonl" ? readJson(text) : format === "edn" ? readEdnHistory(text) : readJepsenLog(text)
 }
 
@@ -211,4 +296,5 @@ const jepsenLine = ({ process, type, f, key, value, error }: HistoryEvent): stri
 }
 
 /** A Jepsen log has no times. */
-export const writeHistory = (events: readonly HistoryEvent[], format: Format): string => events.map(format === "jsonl" ? toJsonLine : format === "edn" ? ednLine : jepsenLine).join("")
+export const writeHistory = (events: readonly HistoryEvent[], format: Format): string =>
+  events.map(format === "jsonl" ? toJsonLine : format === "edn" ? ednLine : jepsenLine).join("")

@@ -49,14 +49,21 @@ export interface OpenOperation {
 
 export interface Recorder {
   /** Throws if the process has an operation open. */
-  readonly invoke: (operation: { readonly process: Process; readonly f: F | Synonym; readonly key?: string | null; readonly value?: Value; readonly time?: number }) => OpenOperation
+  readonly invoke: (operation: {
+    readonly process: Process
+    readonly f: F | Synonym
+    readonly key?: string | null
+    readonly value?: Value
+    readonly time?: number
+  }) => OpenOperation
   /** All so far, in order. */
   readonly events: readonly HistoryEvent[]
   /** All so far as JSON lines, each with its newline. */
   readonly lines: () => string
 }
 
-export const isWhole = (value: Value): boolean => (typeof value === "number" || typeof value === "string") && /^-?\d+$/.test(String(value))
+export const isWhole = (value: Value): boolean =>
+  (typeof value === "number" || typeof value === "string") && /^-?\d+$/.test(String(value))
 
 export const canonicalF = (name: string): F | undefined =>
   Object.hasOwn(synonyms, name) ? synonyms[name as Synonym] : functions.find((f) => f === name)
@@ -68,7 +75,9 @@ export const toJsonLine = (event: HistoryEvent): string => `${JSON.stringify(eve
  * `open.fail()` or `open.info()`. `now` is the clock, in milliseconds (default: performance.now); `write` gets every line
  * at once, so that a history outlives the process that records it.
  */
-export const makeHistory = (options: { readonly now?: () => number; readonly write?: (line: string) => void } = {}): Recorder => {
+export const makeHistory = (
+  options: { readonly now?: () => number; readonly write?: (line: string) => void } = {},
+): Recorder => {
   const now = options.now ?? (() => performance.now())
   const events: HistoryEvent[] = []
   const busy = new Set<Process>()
@@ -80,9 +89,15 @@ export const makeHistory = (options: { readonly now?: () => number; readonly wri
     events,
     lines: () => events.map(toJsonLine).join(""),
     invoke: ({ process, f: name, key = null, value = null, time = now() }) => {
-      if (busy.has(process)) throw new Error(`process ${process} invokes ${name}, but its last operation is open: end it first (info, if nobody knows)`)
+      if (busy.has(process))
+        throw new Error(
+          `process ${process} invokes ${name}, but its last operation is open: end it first (info, if nobody knows)`,
+        )
       const f = canonicalF(name)
-      if (f === undefined) throw new Error(`${name} is no operation; there are ${functions.join(", ")}, ${Object.keys(synonyms).join(", ")}`)
+      if (f === undefined)
+        throw new Error(
+          `${name} is no operation; there are ${functions.join(", ")}, ${Object.keys(synonyms).join(", ")}`,
+        )
       busy.add(process)
       add({ process, type: "invoke", f, key, value, time })
       let open = true

@@ -62,7 +62,10 @@ export interface Model<State, Input, Output> {
   readonly within?: (state: State, goal: Answered<Input, Output>) => boolean
   readonly supplies?: (input: Input, goal: Answered<Input, Output>) => boolean
   /** An operation whose answer no order explains, if that is plain at a glance: the read of a value that nobody had written. */
-  readonly absurd?: (operations: readonly Operation<Input, Output>[], init: State) => Operation<Input, Output> | undefined
+  readonly absurd?: (
+    operations: readonly Operation<Input, Output>[],
+    init: State,
+  ) => Operation<Input, Output> | undefined
   /** For people: `write 3`, `read → nil`. Default: JSON. */
   readonly describe?: (input: Input, output: Output | undefined) => string
   readonly describeState?: (state: State) => string
@@ -73,14 +76,18 @@ export interface RequestModel<State> extends Model<State, Request, Value> {
   readonly functions: readonly F[]
 }
 
-const pairOf = (value: Value): readonly [Value, Value] => (Array.isArray(value) ? [(value as readonly Value[])[0] ?? null, (value as readonly Value[])[1] ?? null] : [null, null])
-const keyOf = (value: Value): string | number | boolean | null => (typeof value === "object" && value !== null ? `json ${JSON.stringify(value)}` : value)
+const pairOf = (value: Value): readonly [Value, Value] =>
+  Array.isArray(value) ? [(value as readonly Value[])[0] ?? null, (value as readonly Value[])[1] ?? null] : [null, null]
+const keyOf = (value: Value): string | number | boolean | null =>
+  typeof value === "object" && value !== null ? `json ${JSON.stringify(value)}` : value
 const same = (a: Value, b: Value): boolean => a === b || keyOf(a) === keyOf(b)
 /** In the key-value store values are text: a client that writes 3 and one that reads "3" mean the same. */
-const textOf = (value: Value): string | null => (value === null || typeof value === "string" ? value : JSON.stringify(value))
+const textOf = (value: Value): string | null =>
+  value === null || typeof value === "string" ? value : JSON.stringify(value)
 const show = (value: Value): string => (value === null ? "nil" : JSON.stringify(value))
 
-const readOnly = ({ f }: Request, output: Value | undefined): boolean => f === "read" || (output === false && (f === "cas" || f === "delete"))
+const readOnly = ({ f }: Request, output: Value | undefined): boolean =>
+  f === "read" || (output === false && (f === "cas" || f === "delete"))
 
 export const describeRequest = ({ f, value, key }: Request, output: Value | undefined): string => {
   const on = key === null ? "" : `${key}: `
@@ -112,57 +119,76 @@ interface Seen<State> {
  * `among` gets what was seen of the value: results of reads, what a cas expected that succeeded. An unknown cas that leaves
  * what was seen may itself have needed the value it expects, so that counts as seen too.
  */
-const sight = <State>(among: (seen: readonly Value[]) => Seen<State>) => (operations: readonly Operation[]): Sight<State, Request, Value> => {
-  const values = new Map<unknown, Value>()
-  const unseen = new Set<Operation>()
-  let undecided: Operation[] = []
-  for (const operation of operations) {
-    const { input, output } = operation
-    if (input.f === "read") {
-      if (output === undefined) unseen.add(operation)
-      else values.set(keyOf(output), output)
-      continue
+const sight =
+  <State>(among: (seen: readonly Value[]) => Seen<State>) =>
+  (operations: readonly Operation[]): Sight<State, Request, Value> => {
+    const values = new Map<unknown, Value>()
+    const unseen = new Set<Operation>()
+    let undecided: Operation[] = []
+    for (const operation of operations) {
+      const { input, output } = operation
+      if (input.f === "read") {
+        if (output === undefined) unseen.add(operation)
+        else values.set(keyOf(output), output)
+        continue
+      }
+      if (input.f === "cas" && output === true) values.set(keyOf(pairOf(input.value)[0]), pairOf(input.value)[0])
+      // These answers are possible with many values.
+      else if (
+        (input.f === "cas" && output === false) ||
+        input.f === "incr" ||
+        (input.f === "delete" && typeof output === "boolean")
+      )
+        return { unseen, isUnseen: () => false }
+      if (input.f !== "delete" && (input.f !== "cas" || output === undefined)) undecided.push(operation)
     }
-    if (input.f === "cas" && output === true) values.set(keyOf(pairOf(input.value)[0]), pairOf(input.value)[0])
-    // These answers are possible with many values.
-    else if ((input.f === "cas" && output === false) || input.f === "incr" || (input.f === "delete" && typeof output === "boolean")) return { unseen, isUnseen: () => false }
-    if (input.f !== "delete" && (input.f !== "cas" || output === undefined)) undecided.push(operation)
+    let seen = among([...values.values()])
+    for (let size = -1; size !== values.size;) {
+      size = values.size
+      undecided = undecided.filter(({ input: { f, value }, output }) => {
+        const [from, to] = pairOf(value)
+        if (!seen.isPart(f === "cas" ? to : value, f)) return true
+        if (f === "cas" && output === undefined) values.set(keyOf(from), from)
+        return false
+      })
+      seen = among([...values.values()])
+    }
+    for (const operation of undecided) unseen.add(operation)
+    const { isSeen } = seen
+    return { unseen, isUnseen: (state) => !isSeen(state) }
   }
-  let seen = among([...values.values()])
-  for (let size = -1; size !== values.size; ) {
-    size = values.size
-    undecided = undecided.filter(({ input: { f, value }, output }) => {
-      const [from, to] = pairOf(value)
-      if (!seen.isPart(f === "cas" ? to : value, f)) return true
-      if (f === "cas" && output === undefined) values.set(keyOf(from), from)
-      return false
-    })
-    seen = among([...values.values()])
-  }
-  for (const operation of undecided) unseen.add(operation)
-  const { isSeen } = seen
-  return { unseen, isUnseen: (state) => !isSeen(state) }
-}
 
 /** A read that returned what no operation invoked before can have left as the last: the whole value, or by append its end. */
-const absurd = (reads: (state: Value, seen: Value) => boolean) => (operations: readonly Operation[], init: Value): Operation | undefined => {
-  const wholes = new Map<string | null, number>()
-  const ends = new Map<string, number>()
-  for (const { invoked, output, input: { f, value } } of operations) {
-    if (f === "incr") return undefined
-    if (f === "append") ends.set(textOf(value) ?? "", Math.min(invoked, ends.get(textOf(value) ?? "") ?? Infinity))
-    else if (f === "write" || (f === "cas" && output !== false)) {
-      const text = textOf(f === "cas" ? pairOf(value)[1] : value)
-      wholes.set(text, Math.min(invoked, wholes.get(text) ?? Infinity))
+const absurd =
+  (reads: (state: Value, seen: Value) => boolean) =>
+  (operations: readonly Operation[], init: Value): Operation | undefined => {
+    const wholes = new Map<string | null, number>()
+    const ends = new Map<string, number>()
+    for (const {
+      invoked,
+      output,
+      input: { f, value },
+    } of operations) {
+      if (f === "incr") return undefined
+      if (f === "append") ends.set(textOf(value) ?? "", Math.min(invoked, ends.get(textOf(value) ?? "") ?? Infinity))
+      else if (f === "write" || (f === "cas" && output !== false)) {
+        const text = textOf(f === "cas" ? pairOf(value)[1] : value)
+        wholes.set(text, Math.min(invoked, wholes.get(text) ?? Infinity))
+      }
     }
+    const lengths = new Set([...ends.keys()].map(({ length }) => length))
+    return operations.find(({ returned, output, input: { f } }) => {
+      if (f !== "read" || output === undefined || returned === null || reads(null, output) || reads(init, output))
+        return false
+      const text = textOf(output) ?? ""
+      return (
+        !((wholes.get(text) ?? Infinity) <= returned) &&
+        ![...lengths].some(
+          (length) => length <= text.length && (ends.get(text.slice(text.length - length)) ?? Infinity) <= returned,
+        )
+      )
+    })
   }
-  const lengths = new Set([...ends.keys()].map(({ length }) => length))
-  return operations.find(({ returned, output, input: { f } }) => {
-    if (f !== "read" || output === undefined || returned === null || reads(null, output) || reads(init, output)) return false
-    const text = textOf(output) ?? ""
-    return !((wholes.get(text) ?? Infinity) <= returned) && ![...lengths].some((length) => length <= text.length && (ends.get(text.slice(text.length - length)) ?? Infinity) <= returned)
-  })
-}
 
 /** A register with read, write and compare-and-set, nil at first. Each key is a register of its own. */
 export const register: RequestModel<Value> = {
@@ -201,7 +227,8 @@ export const startingAt = <State>(model: RequestModel<State>, value: Value): Req
 
 const integer = /^-?\d+$/
 /** A history that has no nil says "" for what is not there. */
-const reads = (state: string | null, output: Value): boolean => state === textOf(output) || (state === null && output === "")
+const reads = (state: string | null, output: Value): boolean =>
+  state === textOf(output) || (state === null && output === "")
 
 /** A key-value store: read (get), write (put, set), append, delete, cas and incr, each on one key. */
 export const kv: RequestModel<string | null> = {
@@ -241,18 +268,25 @@ export const kv: RequestModel<string | null> = {
     const all = texts.join("\0")
     const isPrefix = (text: string): boolean => {
       let low = 0
-      for (let high = texts.length; low < high; ) {
+      for (let high = texts.length; low < high;) {
         const middle = (low + high) >> 1
         if ((texts[middle] ?? "") < text) low = middle + 1
         else high = middle
       }
       return texts[low]?.startsWith(text) === true
     }
-    return { isPart: (left, f) => (f === "append" ? all.includes(textOf(left) ?? "") : isPrefix(textOf(left) ?? "")), isSeen: (state) => isPrefix(state ?? "") }
+    return {
+      isPart: (left, f) => (f === "append" ? all.includes(textOf(left) ?? "") : isPrefix(textOf(left) ?? "")),
+      isSeen: (state) => isPrefix(state ?? ""),
+    }
   }),
   // Without a write, a delete or the like a value only grows.
-  within: (state, { input: { f }, output }) => f !== "read" || output === undefined || (textOf(output) ?? "").startsWith(state ?? ""),
-  supplies: ({ f, value }, { output = null }) => f === "incr" || f === "delete" || (f !== "append" && (textOf(output) ?? "").startsWith(textOf(f === "cas" ? pairOf(value)[1] : value) ?? "")),
+  within: (state, { input: { f }, output }) =>
+    f !== "read" || output === undefined || (textOf(output) ?? "").startsWith(state ?? ""),
+  supplies: ({ f, value }, { output = null }) =>
+    f === "incr" ||
+    f === "delete" ||
+    (f !== "append" && (textOf(output) ?? "").startsWith(textOf(f === "cas" ? pairOf(value)[1] : value) ?? "")),
   absurd: absurd((state, seen) => reads(textOf(state), seen)),
   describe: describeRequest,
   describeState: show,

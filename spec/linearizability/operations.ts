@@ -18,7 +18,10 @@ export const precondition = "precondition"
  * Pairs the events of a history, which are in the order of real time. Operations that failed are not in the result: they
  * did not happen. Throws BadHistory, with the line if the events have one (else the event's number, from 1).
  */
-export const operationsOf = (events: readonly (HistoryEvent & { readonly line?: number })[], options: OperationOptions = {}): readonly Operation[] => {
+export const operationsOf = (
+  events: readonly (HistoryEvent & { readonly line?: number })[],
+  options: OperationOptions = {},
+): readonly Operation[] => {
   interface Open {
     readonly at: number
     readonly event: HistoryEvent
@@ -32,24 +35,49 @@ export const operationsOf = (events: readonly (HistoryEvent & { readonly line?: 
     const begun = open.get(process)
     if (type === "invoke") {
       if (begun !== undefined)
-        throw new BadHistory(line, `process ${process} invokes ${f}, but its ${begun.event.f} of line ${begun.line} is still open; expected its end first (ok, fail, or info if nobody knows)`)
+        throw new BadHistory(
+          line,
+          `process ${process} invokes ${f}, but its ${begun.event.f} of line ${begun.line} is still open; expected its end first (ok, fail, or info if nobody knows)`,
+        )
       open.set(process, { at: found.length, event, line })
-      found.push({ process, input: { f, key, value }, output: undefined, invoked: i, returned: null, lines: [line, null] })
+      found.push({
+        process,
+        input: { f, key, value },
+        output: undefined,
+        invoked: i,
+        returned: null,
+        lines: [line, null],
+      })
       continue
     }
     // A process that is told to have crashed while it did nothing says nothing.
     if (begun === undefined && type === "info") continue
-    if (begun === undefined) throw new BadHistory(line, `process ${process} ends ${f} (${type}), but has no operation open; expected its invoke first`)
-    const { event: { f: asked, key: on }, at } = begun
+    if (begun === undefined)
+      throw new BadHistory(
+        line,
+        `process ${process} ends ${f} (${type}), but has no operation open; expected its invoke first`,
+      )
+    const {
+      event: { f: asked, key: on },
+      at,
+    } = begun
     if (f !== asked || (key !== null && on !== null && key !== on))
-      throw new BadHistory(line, `process ${process} ends ${f}${key === null ? "" : ` of ${key}`}, but what it has open, since line ${begun.line}, is ${asked}${on === null ? "" : ` of ${on}`}`)
+      throw new BadHistory(
+        line,
+        `process ${process} ends ${f}${key === null ? "" : ` of ${key}`}, but what it has open, since line ${begun.line}, is ${asked}${on === null ? "" : ` of ${on}`}`,
+      )
     open.delete(process)
     const operation = found[at]
     if (operation === undefined) continue
     const lines = [begun.line, line] as const
     if (type === "info") found[at] = { ...operation, lines }
     else if (type === "ok") found[at] = { ...operation, output: answerOf(f, value, line), returned: i, lines }
-    else if (f === "cas" && (error === precondition || (error === undefined && options.failedCas === "refused" && (Array.isArray(value) || yesOrNo(value) === false)))) found[at] = { ...operation, output: false, returned: i, lines }
+    else if (
+      f === "cas" &&
+      (error === precondition ||
+        (error === undefined && options.failedCas === "refused" && (Array.isArray(value) || yesOrNo(value) === false)))
+    )
+      found[at] = { ...operation, output: false, returned: i, lines }
     else found[at] = undefined
   }
   return found.filter((operation) => operation !== undefined)
@@ -60,7 +88,8 @@ const yesOrNo = (value: Value): Value => (value === 1 ? true : value === 0 ? fal
 
 const answerOf = (f: HistoryEvent["f"], value: Value, line: number): Value => {
   const told = yesOrNo(value)
-  const wrong = (expected: string): BadHistory => new BadHistory(line, `an ok ${f} with the value ${JSON.stringify(value)}; expected ${expected}`)
+  const wrong = (expected: string): BadHistory =>
+    new BadHistory(line, `an ok ${f} with the value ${JSON.stringify(value)}; expected ${expected}`)
   switch (f) {
     case "read":
       return value
@@ -68,10 +97,12 @@ const answerOf = (f: HistoryEvent["f"], value: Value, line: number): Value => {
     case "append":
       return null
     case "cas":
-      if (told !== null && typeof told !== "boolean" && !Array.isArray(told)) throw wrong("false or 0 if it was refused, else [old, new], null, true or 1")
+      if (told !== null && typeof told !== "boolean" && !Array.isArray(told))
+        throw wrong("false or 0 if it was refused, else [old, new], null, true or 1")
       return told !== false
     case "delete":
-      if (told !== null && typeof told !== "boolean") throw wrong("true or 1 if something was there, false or 0 if nothing was, null if that is not known")
+      if (told !== null && typeof told !== "boolean")
+        throw wrong("true or 1 if something was there, false or 0 if nothing was, null if that is not known")
       return told
     case "incr":
       if (value !== null && !isWhole(value)) throw wrong("the new number, a whole one, or null if it is not known")
@@ -85,5 +116,8 @@ export const demandKnown = (operations: readonly Operation[], model: Named, othe
   const strange = operations.find(({ input: { f } }) => !model.functions.includes(f))
   if (strange === undefined) return
   const knower = others.find(({ functions }) => functions.includes(strange.input.f))
-  throw new BadHistory(strange.lines?.[0] ?? 0, `${strange.input.f} is no operation of a ${model.name}, which has ${model.functions.join(", ")}${knower === undefined ? "" : `; the model ${knower.name} has it`}`)
+  throw new BadHistory(
+    strange.lines?.[0] ?? 0,
+    `${strange.input.f} is no operation of a ${model.name}, which has ${model.functions.join(", ")}${knower === undefined ? "" : `; the model ${knower.name} has it`}`,
+  )
 }

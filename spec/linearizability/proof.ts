@@ -10,12 +10,18 @@ const stepsToProve = 50_000
 export class Contradiction extends Error {
   override readonly name = "Contradiction"
   constructor(partition: string, what: string) {
-    super(`${what}${partition === "" ? "" : ` (key ${partition})`}: a defect of this checker, not of what it was to judge. There is no verdict; please report the history`)
+    super(
+      `${what}${partition === "" ? "" : ` (key ${partition})`}: a defect of this checker, not of what it was to judge. There is no verdict; please report the history`,
+    )
   }
 }
 
 /** Whether an order holds all that returned, respects real time, and explains every answer. */
-export const isOrderOf = <State, Input, Output>(order: readonly Operation<Input, Output>[], operations: readonly Operation<Input, Output>[], model: Model<State, Input, Output>): boolean => {
+export const isOrderOf = <State, Input, Output>(
+  order: readonly Operation<Input, Output>[],
+  operations: readonly Operation<Input, Output>[],
+  model: Model<State, Input, Output>,
+): boolean => {
   const left = new Set(operations)
   let state = model.init
   let latest = -Infinity
@@ -30,7 +36,11 @@ export const isOrderOf = <State, Input, Output>(order: readonly Operation<Input,
 }
 
 /** Wing and Gong's search with memory and nothing else. undefined: not decided within the steps. */
-export const isPossible = <State, Input, Output>(operations: readonly Operation<Input, Output>[], init: State, model: Model<State, Input, Output>): boolean | undefined => {
+export const isPossible = <State, Input, Output>(
+  operations: readonly Operation<Input, Output>[],
+  init: State,
+  model: Model<State, Input, Output>,
+): boolean | undefined => {
   const keyOf = model.key ?? ((state: State) => state)
   const tried = new Set<string>()
   let steps = 0
@@ -44,9 +54,18 @@ export const isPossible = <State, Input, Output>(operations: readonly Operation<
       const { invoked, input, output } = operations[one] as Operation<Input, Output>
       if (invoked > soonest || steps++ > stepsToProve) return false
       const next = model.step(state, input, output)
-      return next !== impossible && from(left.filter((other) => other !== one), next)
+      return (
+        next !== impossible &&
+        from(
+          left.filter((other) => other !== one),
+          next,
+        )
+      )
     })
   }
-  const found = from(operations.map((_, i) => i), init)
+  const found = from(
+    operations.map((_, i) => i),
+    init,
+  )
   return found || steps <= stepsToProve ? found : undefined
 }

@@ -84,12 +84,18 @@ const withOne = (used: readonly number[], one: number): readonly number[] => {
  * Explanations need a search that is exact about the place (it does not look ahead) and about the states (those that nobody
  * can see are not taken for one).
  */
-export const startSearch = <State, Input, Output>(all: readonly Operation<Input, Output>[], model: Model<State, Input, Output>, how: { readonly lookahead: boolean; readonly oneUnseen: boolean } = { lookahead: true, oneUnseen: true }): Search<State, Input, Output> => {
+export const startSearch = <State, Input, Output>(
+  all: readonly Operation<Input, Output>[],
+  model: Model<State, Input, Output>,
+  how: { readonly lookahead: boolean; readonly oneUnseen: boolean } = { lookahead: true, oneUnseen: true },
+): Search<State, Input, Output> => {
   const sight = model.sight?.(all)
   const inputKey = model.inputKey ?? ((input: Input) => JSON.stringify(input))
   /** Operations that returned, by the order in which they did: their number is their rank. */
   const known = all.filter(({ returned }) => returned !== null).sort((a, b) => (a.returned ?? 0) - (b.returned ?? 0))
-  const unknown = all.filter((operation) => operation.returned === null && sight?.unseen.has(operation) !== true).sort((a, b) => a.invoked - b.invoked)
+  const unknown = all
+    .filter((operation) => operation.returned === null && sight?.unseen.has(operation) !== true)
+    .sort((a, b) => a.invoked - b.invoked)
   const returns = known.map(({ returned }) => returned ?? 0)
 
   // Classes: alike operations have the same number.
@@ -114,7 +120,9 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
   const knownClass = known.map(classOf)
   const isUnseen = known.map((operation) => sight?.unseen.has(operation) === true)
   const overwrites = known.map(({ input, output }) => model.overwrites?.(input, output) === true)
-  const unknownOverwrites = members.map(([one]) => one !== undefined && model.overwrites?.(one.input, undefined) === true)
+  const unknownOverwrites = members.map(
+    ([one]) => one !== undefined && model.overwrites?.(one.input, undefined) === true,
+  )
   const readOnly = known.map(({ input, output }) => model.readOnly?.(input, output) === true)
 
   // For every rank: the operations open when that one returns, by their deadline; and how many unknown ones there are of each class.
@@ -134,7 +142,8 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
     for (let rank = 0; rank < known.length; rank++) {
       const time = returns[rank] ?? 0
       const fresh: number[] = []
-      for (; called < byCall.length && (known[byCall[called] ?? 0]?.invoked ?? 0) <= time; called++) fresh.push(byCall[called] ?? 0)
+      for (; called < byCall.length && (known[byCall[called] ?? 0]?.invoked ?? 0) <= time; called++)
+        fresh.push(byCall[called] ?? 0)
       for (const one of fresh) {
         slots[one] = free.pop() ?? taken++
         width = Math.max(width, Math.ceil(taken / wordBits))
@@ -142,7 +151,8 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
       current = [...current, ...fresh].sort((a, b) => a - b)
       open.push(current)
       const more: number[] = []
-      for (; asked < unknown.length && (unknown[asked]?.invoked ?? 0) <= time; asked++) more.push(unknownIndex[asked] ?? 0)
+      for (; asked < unknown.length && (unknown[asked]?.invoked ?? 0) <= time; asked++)
+        more.push(unknownIndex[asked] ?? 0)
       if (more.length > 0) {
         const grown = [...counts]
         for (const one of more) grown[one] = (grown[one] ?? 0) + 1
@@ -171,7 +181,8 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
 
   /** By rank: the next read-only operation to return, which is what choices are made for. */
   const goalAt: number[] = []
-  for (let rank = known.length - 1, goal = -1; rank >= 0; rank--) goalAt[rank] = goal = readOnly[rank] === true ? rank : goal
+  for (let rank = known.length - 1, goal = -1; rank >= 0; rank--)
+    goalAt[rank] = goal = readOnly[rank] === true ? rank : goal
 
   let steps = 0
   let configurations = 0
@@ -182,12 +193,12 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
 
   const isPlaced = (placed: Int32Array, operation: number): boolean => {
     const slot = slots[operation] ?? 0
-    return ((placed[Math.floor(slot / wordBits)] ?? 0) & (1 << slot % wordBits)) !== 0
+    return ((placed[Math.floor(slot / wordBits)] ?? 0) & (1 << (slot % wordBits))) !== 0
   }
   const place = (placed: Int32Array, operation: number, on: boolean): void => {
     const slot = slots[operation] ?? 0
     const word = Math.floor(slot / wordBits)
-    placed[word] = on ? (placed[word] ?? 0) | (1 << slot % wordBits) : (placed[word] ?? 0) & ~(1 << slot % wordBits)
+    placed[word] = on ? (placed[word] ?? 0) | (1 << (slot % wordBits)) : (placed[word] ?? 0) & ~(1 << (slot % wordBits))
   }
 
   const run = (state: number, input: Input, output: Output | undefined): number => {
@@ -221,21 +232,32 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
     readonly unknown: readonly number[]
   }
   const suppliers: (Suppliers | undefined)[] = []
-  const horizon = (rank: number): number => Math.min(known.length, rank + (how.lookahead ? 2 * (open[rank]?.length ?? 0) : 1))
+  const horizon = (rank: number): number =>
+    Math.min(known.length, rank + (how.lookahead ? 2 * (open[rank]?.length ?? 0) : 1))
   const suppliersOf = (goal: number): Suppliers => {
     const cached = suppliers[goal]
     if (cached !== undefined) return cached
     const wanted = known[goal] as Operation<Input, Output>
-    const candidates = [...open[goal] ?? none]
+    const candidates = [...(open[goal] ?? none)]
     for (let i = Math.max(0, goal - wordBits * width * 2); i < goal; i++) candidates.push(i)
-    const found = candidates.filter((i) => readOnly[i] !== true && model.supplies?.((known[i] as Operation<Input, Output>).input, wanted) !== false)
-    return (suppliers[goal] = { known: found, unknown: members.flatMap(([one], at) => (one !== undefined && model.supplies?.(one.input, wanted) !== false ? [at] : [])) })
+    const found = candidates.filter(
+      (i) => readOnly[i] !== true && model.supplies?.((known[i] as Operation<Input, Output>).input, wanted) !== false,
+    )
+    return (suppliers[goal] = {
+      known: found,
+      unknown: members.flatMap(([one], at) =>
+        one !== undefined && model.supplies?.(one.input, wanted) !== false ? [at] : [],
+      ),
+    })
   }
   const isSupplied = (goal: number, rank: number, placed: Int32Array, used: readonly number[]): boolean => {
     const { known: some, unknown: maybe } = suppliersOf(goal)
     // A bit of `placed` belongs to an operation only once it is invoked.
-    return some.some((one) => one >= rank && ((known[one]?.invoked ?? 0) > (returns[rank] ?? 0) || !isPlaced(placed, one)))
-      || maybe.some((one) => (available[goal]?.[one] ?? 0) > used.filter((other) => other === one).length)
+    return (
+      some.some(
+        (one) => one >= rank && ((known[one]?.invoked ?? 0) > (returns[rank] ?? 0) || !isPlaced(placed, one)),
+      ) || maybe.some((one) => (available[goal]?.[one] ?? 0) > used.filter((other) => other === one).length)
+    )
   }
   const isDead = (rank: number, placed: Int32Array, state: number, used: readonly number[]): boolean => {
     if (model.within === undefined) return false
@@ -254,19 +276,29 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
     const path: (readonly number[])[] = []
     for (let frame = last; frame !== undefined; frame = frame.parent) path.push(frame.applied)
     const left = members.map((group) => group.values())
-    return path.reverse().flat().flatMap((one) => {
-      const operation = one >= 0 ? known[one] : left[~one]?.next().value
-      return operation === undefined ? [] : [operation]
-    })
+    return path
+      .reverse()
+      .flat()
+      .flatMap((one) => {
+        const operation = one >= 0 ? known[one] : left[~one]?.next().value
+        return operation === undefined ? [] : [operation]
+      })
   }
 
   /** Enters a configuration: places all that costs no choice, then says what can be chosen. `placed` becomes its own. True if everything is placed. */
-  const enter = (parent: Frame | undefined, placed: Int32Array, used: readonly number[], state: number, unproven: boolean, applied: number[]): boolean => {
+  const enter = (
+    parent: Frame | undefined,
+    placed: Int32Array,
+    used: readonly number[],
+    state: number,
+    unproven: boolean,
+    applied: number[],
+  ): boolean => {
     let idle = unproven
     let rank = parent?.returned ?? 0
     const next: number[] = []
     const looked = new Set<number>()
-    for (let moved = true; moved; ) {
+    for (let moved = true; moved;) {
       moved = false
       while (rank < known.length && isPlaced(placed, rank)) {
         place(placed, rank, false)
@@ -301,7 +333,13 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
   }
 
   /** One of each class of alike operations, the one with the earliest deadline; then the unknown ones that change something. */
-  const chooseFrom = (rank: number, used: readonly number[], state: number, idle: boolean, next: readonly number[]): readonly number[] => {
+  const chooseFrom = (
+    rank: number,
+    used: readonly number[],
+    state: number,
+    idle: boolean,
+    next: readonly number[],
+  ): readonly number[] => {
     const taken = new Map<number, number>()
     for (let i = 0; i < next.length; i += 2) {
       if (idle && overwrites[next[i] ?? 0] === true) continue
@@ -309,11 +347,18 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
       const rival = taken.get(name)
       if (rival === undefined || (next[i] ?? 0) < (next[rival] ?? 0)) taken.set(name, i)
     }
-    const choices = [...taken.values()].sort((a, b) => (next[a] ?? 0) - (next[b] ?? 0)).flatMap((i) => [next[i] ?? 0, next[i + 1] ?? 0])
+    const choices = [...taken.values()]
+      .sort((a, b) => (next[a] ?? 0) - (next[b] ?? 0))
+      .flatMap((i) => [next[i] ?? 0, next[i + 1] ?? 0])
     const goal = goalAt[rank] ?? -1
     const helpful: number[] = []
     const others: number[] = []
-    const sort = (operation: number, to: number): void => void (goal >= 0 && model.within?.(states[to] as State, known[goal] as Operation<Input, Output>) === true ? helpful : others).push(operation, to)
+    const sort = (operation: number, to: number): void =>
+      void (
+        goal >= 0 && model.within?.(states[to] as State, known[goal] as Operation<Input, Output>) === true
+          ? helpful
+          : others
+      ).push(operation, to)
     for (let i = 0; i < choices.length; i += 2) sort(choices[i] ?? 0, choices[i + 1] ?? 0)
     const counts = available[rank] ?? none
     let at = 0
@@ -332,13 +377,23 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
     const rank = furthest?.returned ?? 0
     const culprit = known[rank] as Operation<Input, Output>
     const possible = new Set<number>()
-    for (const key of seen[rank]?.keys() ?? []) possible.add(typeof key === "number" ? Math.floor(key / 0x80000000) : Number.parseInt(key, 10))
-    return { verdict: "not", culprit, oneUnseen: how.oneUnseen, ranks: [rank, Math.max(horizon(rank), open[rank]?.at(-1) ?? 0)], order: orderTo(furthest), states: statesOf(possible), statesAfter: (operation) => statesOf(passed[known.indexOf(operation)] ?? []) }
+    for (const key of seen[rank]?.keys() ?? [])
+      possible.add(typeof key === "number" ? Math.floor(key / 0x80000000) : Number.parseInt(key, 10))
+    return {
+      verdict: "not",
+      culprit,
+      oneUnseen: how.oneUnseen,
+      ranks: [rank, Math.max(horizon(rank), open[rank]?.at(-1) ?? 0)],
+      order: orderTo(furthest),
+      states: statesOf(possible),
+      statesAfter: (operation) => statesOf(passed[known.indexOf(operation)] ?? []),
+    }
   }
 
   let outcome: Outcome<State, Input, Output> | undefined
   const begin = (): void => {
-    if (enter(undefined, new Int32Array(width), none, intern(model.init), false, [])) outcome = { verdict: "linearizable", order: orderTo(frames.at(-1)) }
+    if (enter(undefined, new Int32Array(width), none, intern(model.init), false, []))
+      outcome = { verdict: "linearizable", order: orderTo(frames.at(-1)) }
   }
   let begun = false
 
@@ -368,12 +423,21 @@ export const startSearch = <State, Input, Output>(all: readonly Operation<Input,
         const to = next[tried + 1] ?? 0
         const isUnknown = choice < 0
         // What overwrites takes with it what nobody saw.
-        const taken = (isUnknown ? unknownOverwrites[~choice] : overwrites[choice]) === true ? (open[frame.returned] ?? none).filter((operation) => operation !== choice && isUnseen[operation] === true && !isPlaced(frame.placed, operation)) : none
+        const taken =
+          (isUnknown ? unknownOverwrites[~choice] : overwrites[choice]) === true
+            ? (open[frame.returned] ?? none).filter(
+                (operation) =>
+                  operation !== choice && isUnseen[operation] === true && !isPlaced(frame.placed, operation),
+              )
+            : none
         // It would lead back here, with one unknown operation less to use.
         if (isUnknown && to === frame.state && taken.length === 0) continue
         const placed = frame.placed.slice()
         for (const operation of isUnknown ? taken : [...taken, choice]) place(placed, operation, true)
-        if (enter(frame, placed, isUnknown ? withOne(frame.used, ~choice) : frame.used, to, isUnknown, [...taken, choice])) outcome = { verdict: "linearizable", order: orderTo(frames.at(-1)) }
+        if (
+          enter(frame, placed, isUnknown ? withOne(frame.used, ~choice) : frame.used, to, isUnknown, [...taken, choice])
+        )
+          outcome = { verdict: "linearizable", order: orderTo(frames.at(-1)) }
       }
       return outcome
     },

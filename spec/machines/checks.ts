@@ -1,6 +1,13 @@
 /** What is held against a user's machine in a world, at every command that any server executes. */
 import type { Entry } from "../../core/index.ts"
-import { disagreement, machineWords, replicaWorldMachine, valueText, type CommandExecuted, type EntryExecuted } from "../../interpreters/replica/world/index.ts"
+import {
+  disagreement,
+  machineWords,
+  replicaWorldMachine,
+  valueText,
+  type CommandExecuted,
+  type EntryExecuted,
+} from "../../interpreters/replica/world/index.ts"
 import { PropertyViolated, type ScriptChecks } from "../scripts/index.ts"
 import type { MachineUnderTest, StateInvariant } from "./definition.ts"
 
@@ -17,11 +24,21 @@ export class MachineNotDeterministic extends Error {
 const KEPT = 1000
 
 type Invariants<State, Command, Result> = readonly (readonly [string, StateInvariant<State, Command, Result>])[]
-export const namedInvariants = <State, Command, Result>({ invariant }: Pick<MachineUnderTest<State, Command, Result>, "invariant">): Invariants<State, Command, Result> =>
-  invariant === undefined ? [] : typeof invariant === "function" ? [[invariant.name === "" ? "invariant" : invariant.name, invariant]] : Object.entries(invariant)
+export const namedInvariants = <State, Command, Result>({
+  invariant,
+}: Pick<MachineUnderTest<State, Command, Result>, "invariant">): Invariants<State, Command, Result> =>
+  invariant === undefined
+    ? []
+    : typeof invariant === "function"
+      ? [[invariant.name === "" ? "invariant" : invariant.name, invariant]]
+      : Object.entries(invariant)
 
 /** Why it does not hold; null: it does. */
-const broken = <State, Command, Result>(invariant: StateInvariant<State, Command, Result>, server: string, { after, command, result, before, entry }: CommandExecuted<State, Command, Result>): string | null => {
+const broken = <State, Command, Result>(
+  invariant: StateInvariant<State, Command, Result>,
+  server: string,
+  { after, command, result, before, entry }: CommandExecuted<State, Command, Result>,
+): string | null => {
   try {
     const answer = invariant(after, { command, result, before, index: entry.index, server })
     return answer === false ? "it does not hold" : typeof answer === "string" ? answer : null
@@ -31,14 +48,19 @@ const broken = <State, Command, Result>(invariant: StateInvariant<State, Command
 }
 
 /** The checks of a world that runs the machine, made anew for each. */
-export const machineChecks = <State, Command, Result>(definition: MachineUnderTest<State, Command, Result>): ScriptChecks => {
+export const machineChecks = <State, Command, Result>(
+  definition: MachineUnderTest<State, Command, Result>,
+): ScriptChecks => {
   const { machine, describe = {} } = definition
   const made = typeof machine === "function" ? machine() : machine
   const invariants = namedInvariants(definition)
   const words = machineWords(made, describe)
   const shown = (state: State): string => valueText(describe.state === undefined ? state : describe.state(state))
   /** Who was the first to execute an entry, and what came of it. */
-  const first = new Map<number, { readonly server: string; readonly executed: CommandExecuted<State, Command, Result> }>()
+  const first = new Map<
+    number,
+    { readonly server: string; readonly executed: CommandExecuted<State, Command, Result> }
+  >()
 
   const check = (server: string, entry: Entry, result: EntryExecuted<State, Command, Result>): void => {
     const { executed } = result
@@ -50,12 +72,23 @@ export const machineChecks = <State, Command, Result>(definition: MachineUnderTe
       first.set(entry.index, { server, executed })
       first.delete(entry.index - KEPT)
     } else {
-      const difference = disagreement(made, { outcome: other.executed.outcome, state: other.executed.after }, { outcome: executed.outcome, state: executed.after })
-      if (difference !== null) throw new MachineNotDeterministic(`${told}, and it comes to something else than on ${other.server}: ${difference} here. Both executed the same log: something that is not in it decides, or a snapshot does not hold all that apply looks at`)
+      const difference = disagreement(
+        made,
+        { outcome: other.executed.outcome, state: other.executed.after },
+        { outcome: executed.outcome, state: executed.after },
+      )
+      if (difference !== null)
+        throw new MachineNotDeterministic(
+          `${told}, and it comes to something else than on ${other.server}: ${difference} here. Both executed the same log: something that is not in it decides, or a snapshot does not hold all that apply looks at`,
+        )
     }
     for (const [name, invariant] of invariants) {
       const why = broken(invariant, server, executed)
-      if (why !== null) throw new PropertyViolated(name, `${why}\n  ${told} → ${words.result(result) ?? "nothing"}\n  state before  ${shown(executed.before)}\n  state after   ${shown(executed.after)}`)
+      if (why !== null)
+        throw new PropertyViolated(
+          name,
+          `${why}\n  ${told} → ${words.result(result) ?? "nothing"}\n  state before  ${shown(executed.before)}\n  state after   ${shown(executed.after)}`,
+        )
     }
   }
   return {

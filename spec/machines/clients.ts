@@ -19,7 +19,8 @@ const FIRST_ID = 2 ** 32
 const PATIENCE = 15_000
 const LAST_ORDERS = 60_000
 const SETTLED = 5000
-const sameBytes = (one: Uint8Array, other: Uint8Array): boolean => one.length === other.length && one.every((byte, i) => byte === other[i])
+const sameBytes = (one: Uint8Array, other: Uint8Array): boolean =>
+  one.length === other.length && one.every((byte, i) => byte === other[i])
 
 class Clients implements Companions {
   readonly hooks: Companions["hooks"]
@@ -42,21 +43,38 @@ class Clients implements Companions {
     this.options = options
     const random = makeRandom(seed ^ 0x7f4a7c15)
     // Now and then a server gives up before what it has proposed is executed.
-    this.replicas = new WorldReplicas({ writeTimeout: random.pick([500, 3000, 10_000]) ?? 10_000, readTimeout: random.pick([500, 5000]) ?? 5000, stallMs: random.pick([200, 1000]) ?? 1000 })
+    this.replicas = new WorldReplicas({
+      writeTimeout: random.pick([500, 3000, 10_000]) ?? 10_000,
+      readTimeout: random.pick([500, 5000]) ?? 5000,
+      stallMs: random.pick([200, 1000]) ?? 1000,
+    })
     const { hooks } = this.replicas
     this.hooks = {
       ...hooks,
       applied: (node, entries, results) => {
-        for (const result of results as readonly EntryExecuted<unknown, unknown, unknown>[]) if (result.executed !== null) this.note(result.executed)
+        for (const result of results as readonly EntryExecuted<unknown, unknown, unknown>[])
+          if (result.executed !== null) this.note(result.executed)
         hooks.applied(node, entries, results)
       },
     }
   }
-  private note({ id, entry: { index }, outcome }: NonNullable<EntryExecuted<unknown, unknown, unknown>["executed"]>): void {
+  private note({
+    id,
+    entry: { index },
+    outcome,
+  }: NonNullable<EntryExecuted<unknown, unknown, unknown>["executed"]>): void {
     if (id < FIRST_ID) return
     const known = this.executed.get(id)
-    if (known !== undefined && known.index !== index) throw new PropertyViolated("ExactlyOnce", `command ${id - FIRST_ID} is executed as entry ${known.index}, and again as entry ${index}`)
-    if (this.refused.has(id)) throw new PropertyViolated("ExactlyOnce", `command ${id - FIRST_ID} is executed as entry ${index}, though its client was told that it never would be`)
+    if (known !== undefined && known.index !== index)
+      throw new PropertyViolated(
+        "ExactlyOnce",
+        `command ${id - FIRST_ID} is executed as entry ${known.index}, and again as entry ${index}`,
+      )
+    if (this.refused.has(id))
+      throw new PropertyViolated(
+        "ExactlyOnce",
+        `command ${id - FIRST_ID} is executed as entry ${index}, though its client was told that it never would be`,
+      )
     this.executed.set(id, { index, bytes: outcome.type === "result" ? outcome.bytes : null })
   }
   private get world(): World {
@@ -83,7 +101,11 @@ class Clients implements Companions {
     goOn(this.world, this.tasks, this.world.now + LAST_ORDERS, () => this.settled())
     // Servers that began late still open their sessions.
     this.run(SETTLED)
-    if (!this.settled()) throw new PropertyViolated("Liveness", `${this.living} clients go on, and ${this.open.size} requests have no answer within ${LAST_ORDERS} ms, though everything is mended`)
+    if (!this.settled())
+      throw new PropertyViolated(
+        "Liveness",
+        `${this.living} clients go on, and ${this.open.size} requests have no answer within ${LAST_ORDERS} ms, though everything is mended`,
+      )
   }
   private settled(): boolean {
     for (const isOver of this.open) if (isOver()) this.open.delete(isOver)
@@ -115,14 +137,27 @@ class Clients implements Companions {
       answered = true
       if (answer.type === "failed") {
         if (answer.error.name !== "NotExecuted") return
-        if (this.executed.has(id)) throw new PropertyViolated("ExactlyOnce", `command ${id - FIRST_ID} was executed, and its client is told that it was not`)
+        if (this.executed.has(id))
+          throw new PropertyViolated(
+            "ExactlyOnce",
+            `command ${id - FIRST_ID} was executed, and its client is told that it was not`,
+          )
         this.refused.add(id)
         return
       }
       const found = this.executed.get(id)
-      if (found === undefined) throw new PropertyViolated("ExactlyOnce", `command ${id - FIRST_ID} has a result, and nobody has executed it`)
-      if (answer.type === "result" && (found.bytes === null || !sameBytes(answer.bytes, found.bytes))) throw new PropertyViolated("ExactlyOnce", `command ${id - FIRST_ID} was executed as entry ${found.index}, and its client is told of another result`)
-      if (found.index <= since) throw new PropertyViolated("Linearizability", `command ${id - FIRST_ID} is entry ${found.index}, though entry ${since} had been answered before it was sent`)
+      if (found === undefined)
+        throw new PropertyViolated("ExactlyOnce", `command ${id - FIRST_ID} has a result, and nobody has executed it`)
+      if (answer.type === "result" && (found.bytes === null || !sameBytes(answer.bytes, found.bytes)))
+        throw new PropertyViolated(
+          "ExactlyOnce",
+          `command ${id - FIRST_ID} was executed as entry ${found.index}, and its client is told of another result`,
+        )
+      if (found.index <= since)
+        throw new PropertyViolated(
+          "Linearizability",
+          `command ${id - FIRST_ID} is entry ${found.index}, though entry ${since} had been answered before it was sent`,
+        )
       this.told = Math.max(this.told, found.index)
     })
     yield* this.answer(() => answered || boot.ended())
@@ -135,11 +170,18 @@ class Clients implements Companions {
     boot.read((refusal, position) => {
       answered = true
       if (refusal !== null) return
-      if (position < since) throw new PropertyViolated("Linearizability", `a read at ${server} sees the state through entry ${position}, though entry ${since} had been answered before it was asked for`)
+      if (position < since)
+        throw new PropertyViolated(
+          "Linearizability",
+          `a read at ${server} sees the state through entry ${position}, though entry ${since} had been answered before it was asked for`,
+        )
     })
     yield* this.answer(() => answered || boot.ended())
   }
 }
 
 /** For `companions` of the checks of a script. */
-export const machineClients = (options: MachineClients) => (seed: number): Companions => new Clients(options, seed)
+export const machineClients =
+  (options: MachineClients) =>
+  (seed: number): Companions =>
+    new Clients(options, seed)

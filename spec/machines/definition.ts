@@ -14,13 +14,18 @@ export interface ExecutedStep<State, Command, Result> {
   readonly server: string
 }
 /** Looks at each state that any server comes to. It does not hold if this throws, or answers false or a text that says why. */
-export type StateInvariant<State, Command, Result> = (state: State, step: ExecutedStep<State, Command, Result>) => boolean | string | void
+export type StateInvariant<State, Command, Result> = (
+  state: State,
+  step: ExecutedStep<State, Command, Result>,
+) => boolean | string | void
 
 export interface MachineUnderTest<State, Command, Result> {
   /** A function makes one for each server: nothing of it is shared. */
   readonly machine: Machine<State, Command, Result> | (() => Machine<State, Command, Result>)
   /** One, or several by name. */
-  readonly invariant?: StateInvariant<State, Command, Result> | Readonly<Record<string, StateInvariant<State, Command, Result>>>
+  readonly invariant?:
+    | StateInvariant<State, Command, Result>
+    | Readonly<Record<string, StateInvariant<State, Command, Result>>>
   /** How commands, results and states are told. Default: as JSON. */
   readonly describe?: Describe<State, Command, Result>
 }

@@ -17,14 +17,25 @@ export interface MachineSpaceOptions<State, Command, Result> extends MachineUnde
 const small: Space = { ...spaces.tiny, slowDisk: false, bounds: { ...spaces.tiny.bounds, rounds: 1, crashes: 0 } }
 
 /** For `explore`; a counterexample becomes a scenario with `toScenario(space, found, () => machineChecks(definition))`. */
-export const machineSpace = <State, Command, Result>({ commands, length = 2, within = small, ...definition }: MachineSpaceOptions<State, Command, Result>): Space => {
+export const machineSpace = <State, Command, Result>({
+  commands,
+  length = 2,
+  within = small,
+  ...definition
+}: MachineSpaceOptions<State, Command, Result>): Space => {
   const { machine } = definition
   const { encode } = (typeof machine === "function" ? machine() : machine).commands ?? jsonCodec<Command>()
   /** Each run of entries is executed once, however many servers come to it. */
   const known = new Map<string, ReturnType<SpaceMachine["check"]>>()
   const run: SpaceMachine["check"] = (server, executed) => {
     const checks = machineChecks(definition)
-    const fresh = checks.machine?.({ index: 0, term: 0, time: 0, chain: 0, configuration: { voters: [], outgoing: [], learners: [] } }) as ReplicaWorldMachine<State, Command, Result>
+    const fresh = checks.machine?.({
+      index: 0,
+      term: 0,
+      time: 0,
+      chain: 0,
+      configuration: { voters: [], outgoing: [], learners: [] },
+    }) as ReplicaWorldMachine<State, Command, Result>
     try {
       checks.applied?.(server, executed, fresh.apply(executed))
       return null

@@ -8,24 +8,49 @@ const sayings = (event: Event): readonly { readonly index: number; readonly term
   if (event.type !== "MessageReceived") return []
   const { message } = event
   if (message.type === "InstallSnapshot") return [message.snapshot]
-  return message.type === "AppendEntries" ? [{ index: message.prevLogIndex, term: message.prevLogTerm }, ...message.entries] : []
+  return message.type === "AppendEntries"
+    ? [{ index: message.prevLogIndex, term: message.prevLogTerm }, ...message.entries]
+    : []
 }
 
 const isShown = (server: AbstractServer, events: readonly Event[], halted: Halted): boolean => {
   switch (halted.reason) {
     case "twoLeaders":
-      return !same(halted.leader, halted.other) && events.some((event) => event.type === "MessageReceived" && same(event.from, halted.other) && event.message.term === halted.term)
+      return (
+        !same(halted.leader, halted.other) &&
+        events.some(
+          (event) =>
+            event.type === "MessageReceived" && same(event.from, halted.other) && event.message.term === halted.term,
+        )
+      )
     case "committedConflict": {
       const own = termIn(server.ledger, halted.index)
-      return halted.theirs !== halted.term && (own === undefined || own === halted.term) && events.some((event) => sayings(event).some(({ index, term }) => index === halted.index && term === halted.theirs))
+      return (
+        halted.theirs !== halted.term &&
+        (own === undefined || own === halted.term) &&
+        events.some((event) =>
+          sayings(event).some(({ index, term }) => index === halted.index && term === halted.theirs),
+        )
+      )
     }
     case "logsDiverged":
-      return halted.leader === null || termIn(server.ledger, halted.index) === undefined || events.some((event) => sayings(event).some(({ index, term }) => index === halted.index && term === halted.term))
+      return (
+        halted.leader === null ||
+        termIn(server.ledger, halted.index) === undefined ||
+        events.some((event) => sayings(event).some(({ index, term }) => index === halted.index && term === halted.term))
+      )
   }
 }
 
 /** null: it may. A halted server is silent. */
-export const mayHalt = (server: AbstractServer, events: readonly Event[], effects: readonly Effect[], halted: Halted): string | null => {
+export const mayHalt = (
+  server: AbstractServer,
+  events: readonly Event[],
+  effects: readonly Effect[],
+  halted: Halted,
+): string | null => {
   if (effects.some(({ type }) => type !== "Halt" && type !== "Note")) return "has stopped, and says or writes something"
-  return effects.length === 0 || isShown(server, events, halted) ? null : `stops without a reason: ${JSON.stringify(halted)}`
+  return effects.length === 0 || isShown(server, events, halted)
+    ? null
+    : `stops without a reason: ${JSON.stringify(halted)}`
 }

@@ -23,7 +23,8 @@ const raise = (map: Map<string, number>, member: Member, value: number): void =>
 
 /** An acknowledgement of more than the leader's log holds, or of different entries, does not count; chains distinguish logs of equal terms. */
 const speaksOfThisLog = (message: Extract<Message, { type: "AppendAccepted" }>, { log }: State): boolean =>
-  message.verifiedIndex <= log.lastIndex && (log.chainAt(message.verifiedIndex) ?? message.verifiedChain) === message.verifiedChain
+  message.verifiedIndex <= log.lastIndex &&
+  (log.chainAt(message.verifiedIndex) ?? message.verifiedChain) === message.verifiedChain
 
 const hearMessage = (server: AbstractServer, from: Member, message: Message, state: State): void => {
   const leads = server.role === "leader" && message.term === server.term
@@ -59,14 +60,20 @@ const hearMessage = (server: AbstractServer, from: Member, message: Message, sta
       const leased = server.lease === "held" && server.commit >= server.termStart
       // A duplicate may be answered as either copy.
       const key = `${keyOf(from)} ${message.bootId} ${message.number}`
-      const now = leased ? { least: server.commit, round: 0 } : { least: Math.max(server.commit, server.termStart), round: server.round + 1 }
+      const now = leased
+        ? { least: server.commit, round: 0 }
+        : { least: Math.max(server.commit, server.termStart), round: server.round + 1 }
       const before = server.questions.get(key) ?? now
-      keep(server.questions, key, { least: Math.min(before.least, now.least), round: Math.min(before.round, now.round) })
+      keep(server.questions, key, {
+        least: Math.min(before.least, now.least),
+        round: Math.min(before.round, now.round),
+      })
       return
     }
     case "ReadIndexReply":
       if (message.bootId !== state.bootId || message.readIndex === null) return
-      for (const read of server.reads.values()) if (read.asked === message.number && read.confirmed === null) read.confirmed = message.readIndex
+      for (const read of server.reads.values())
+        if (read.asked === message.number && read.confirmed === null) read.confirmed = message.readIndex
       return
     case "InstallSnapshot":
     case "RequestVote":
@@ -98,13 +105,16 @@ export const hear = (server: AbstractServer, event: Event, state: State): string
       return null
     case "ReadRequested": {
       const leased = server.role === "leader" && server.lease === "held" && server.commit >= server.termStart
-      const question = server.role === "leader" ? { least: Math.max(server.commit, server.termStart), round: server.round + 1 } : null
+      const question =
+        server.role === "leader" ? { least: Math.max(server.commit, server.termStart), round: server.round + 1 } : null
       server.reads.set(event.ref, { question, asked: 0, confirmed: leased ? server.commit : null })
       return null
     }
     case "SnapshotOpened":
       keep(server.images, event.snapshot.id, event.snapshot.index)
-      return event.snapshot.index > server.applying ? `opened snapshot ${event.snapshot.id} of ${event.snapshot.index}, executed is ${server.applying}` : null
+      return event.snapshot.index > server.applying
+        ? `opened snapshot ${event.snapshot.id} of ${event.snapshot.index}, executed is ${server.applying}`
+        : null
     case "SnapshotRestored":
       keep(server.images, event.snapshot.id, event.snapshot.index)
       server.install = null

@@ -13,7 +13,8 @@ export interface Ledger {
 }
 
 /** The content of an entry without its position: the payload's checksum, or a kind. Configurations are compared separately. */
-export const wordOf = (entry: Entry): number => (entry.kind === "command" ? entry.payload.checksum : entry.kind === "noop" ? -1 : -2)
+export const wordOf = (entry: Entry): number =>
+  entry.kind === "command" ? entry.payload.checksum : entry.kind === "noop" ? -1 : -2
 
 export const emptyLedger = (base: LogBase): Ledger => ({
   base: base.index,
@@ -23,14 +24,20 @@ export const emptyLedger = (base: LogBase): Ledger => ({
   words: [],
   configurations: [{ index: base.index, configuration: base.configuration }],
 })
-export const copyLedger = (ledger: Ledger): Ledger => ({ ...ledger, terms: [...ledger.terms], words: [...ledger.words], configurations: [...ledger.configurations] })
+export const copyLedger = (ledger: Ledger): Ledger => ({
+  ...ledger,
+  terms: [...ledger.terms],
+  words: [...ledger.words],
+  configurations: [...ledger.configurations],
+})
 
 export const lastOf = ({ start, terms }: Ledger): number => start + terms.length - 1
 /** undefined: not held. */
 export const termIn = ({ base, baseTerm, start, terms }: Ledger, index: number): number | undefined =>
   index === base ? baseTerm : index < base ? undefined : terms[index - start]
 export const lastTermOf = (ledger: Ledger): number => termIn(ledger, lastOf(ledger)) ?? 0
-export const wordIn = ({ base, start, words }: Ledger, index: number): number | undefined => (index <= base ? undefined : words[index - start])
+export const wordIn = ({ base, start, words }: Ledger, index: number): number | undefined =>
+  index <= base ? undefined : words[index - start]
 
 export const inForce = ({ configurations }: Ledger): Configuration | undefined => configurations.at(-1)?.configuration
 export const configurationBefore = ({ configurations }: Ledger, index: number): Configuration | undefined => {
@@ -44,7 +51,8 @@ export const configurationBefore = ({ configurations }: Ledger, index: number): 
 export const pushEntry = (ledger: Ledger, entry: Entry): void => {
   ledger.terms.push(entry.term)
   ledger.words.push(wordOf(entry))
-  if (entry.kind === "configuration") ledger.configurations.push({ index: entry.index, configuration: entry.configuration })
+  if (entry.kind === "configuration")
+    ledger.configurations.push({ index: entry.index, configuration: entry.configuration })
 }
 /** Without `index` and later entries; if a configuration is removed, the one before it is in force again. */
 export const cutFrom = (ledger: Ledger, index: number): void => {
@@ -52,7 +60,8 @@ export const cutFrom = (ledger: Ledger, index: number): void => {
   if (length >= ledger.terms.length) return
   ledger.terms.length = length
   ledger.words.length = length
-  while (ledger.configurations.length > 1 && (ledger.configurations.at(-1)?.index ?? 0) >= index) ledger.configurations.pop()
+  while (ledger.configurations.length > 1 && (ledger.configurations.at(-1)?.index ?? 0) >= index)
+    ledger.configurations.pop()
 }
 /** From now on the log starts after `base`; later entries stay. */
 export const dropThrough = (ledger: Ledger, base: LogBase): void => {
@@ -62,7 +71,10 @@ export const dropThrough = (ledger: Ledger, base: LogBase): void => {
   }
   ledger.base = base.index
   ledger.baseTerm = base.term
-  ledger.configurations = [{ index: base.index, configuration: base.configuration }, ...ledger.configurations.filter(({ index }) => index > base.index)]
+  ledger.configurations = [
+    { index: base.index, configuration: base.configuration },
+    ...ledger.configurations.filter(({ index }) => index > base.index),
+  ]
   const dead = base.index + 1 - ledger.start
   if (dead < 512) return
   ledger.terms.splice(0, dead)

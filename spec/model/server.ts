@@ -3,14 +3,27 @@
  * acknowledgements, rounds). Nothing here comes from the core's own bookkeeping.
  */
 import type { Configuration, Member, Persist, Recovered } from "../../core/index.ts"
-import { copyLedger, cutFrom, dropThrough, emptyLedger, lastOf, pushEntry, termIn, wordIn, wordOf, type Ledger } from "./ledger.ts"
+import {
+  copyLedger,
+  cutFrom,
+  dropThrough,
+  emptyLedger,
+  lastOf,
+  pushEntry,
+  termIn,
+  wordIn,
+  wordOf,
+  type Ledger,
+} from "./ledger.ts"
 
 export type RoleName = "follower" | "preCandidate" | "candidate" | "leader"
 
-export const same = (a: Member | null, b: Member | null): boolean => (a === null || b === null ? a === b : a.name === b.name && a.incarnation === b.incarnation)
+export const same = (a: Member | null, b: Member | null): boolean =>
+  a === null || b === null ? a === b : a.name === b.name && a.incarnation === b.incarnation
 export const keyOf = ({ name, incarnation }: Member): string => `${name} ${incarnation}`
 const among = (members: readonly Member[], member: Member): boolean => members.some((one) => same(one, member))
-export const votesIn = ({ voters, outgoing }: Configuration, member: Member): boolean => among(voters, member) || among(outgoing, member)
+export const votesIn = ({ voters, outgoing }: Configuration, member: Member): boolean =>
+  among(voters, member) || among(outgoing, member)
 /** Paper §6: while joint, separate majorities of both. */
 export const agreedBy = ({ voters, outgoing }: Configuration, yes: (member: Member) => boolean): boolean => {
   const most = (side: readonly Member[]): boolean => 2 * side.filter(yes).length > side.length
@@ -115,7 +128,9 @@ const holds = (disk: Disk, { hardState, base, entries }: Recovered): boolean =>
   disk.ledger.base === base.index &&
   disk.ledger.baseTerm === base.term &&
   lastOf(disk.ledger) === base.index + entries.length &&
-  entries.every((entry) => termIn(disk.ledger, entry.index) === entry.term && wordIn(disk.ledger, entry.index) === wordOf(entry))
+  entries.every(
+    (entry) => termIn(disk.ledger, entry.index) === entry.term && wordIn(disk.ledger, entry.index) === wordOf(entry),
+  )
 
 /** A crash leaves what was durable, and a prefix of the outstanding writes. */
 export const couldBeLeft = ({ disk }: AbstractServer, recovered: Recovered): boolean => {

@@ -4,15 +4,30 @@
  */
 import type { Entry, Member, State } from "../../core/index.ts"
 import { configurationBefore, lastOf, termIn, wordIn, wordOf } from "./ledger.ts"
-import { campaigning, configurationIn, lastIn, sameConfiguration, startingPoint, termOfIn, type Possible, type Scene } from "./possible.ts"
+import {
+  campaigning,
+  configurationIn,
+  lastIn,
+  sameConfiguration,
+  startingPoint,
+  termOfIn,
+  type Possible,
+  type Scene,
+} from "./possible.ts"
 import { agreedBy, isFit, keyOf, same, votesIn, type AbstractServer } from "./server.ts"
 
-const durableVote = ({ disk, self }: AbstractServer, term: number): boolean => disk.term === term && same(disk.vote, self)
+const durableVote = ({ disk, self }: AbstractServer, term: number): boolean =>
+  disk.term === term && same(disk.vote, self)
 
 const wins = (scene: Scene, at: Possible, poll: AbstractServer["votes"], term: number, own: boolean): boolean => {
   const configuration = configurationIn(scene, at)
   const { self } = scene.server
-  return configuration !== undefined && agreedBy(configuration, (member) => (same(member, self) ? own : poll.term === term && poll.by.some((one) => same(one, member))))
+  return (
+    configuration !== undefined &&
+    agreedBy(configuration, (member) =>
+      same(member, self) ? own : poll.term === term && poll.by.some((one) => same(one, member)),
+    )
+  )
 }
 
 /** §5.2 and thesis §9.6: how an election may end or continue. */
@@ -28,15 +43,31 @@ const elections = (scene: Scene, at: Possible): readonly Possible[] => {
   // §8: "a blank no-op entry into the log at the start of its term".
   const index = lastIn(at) + 1
   const entry = scene.target(index)
-  return [at, lost, ...(entry?.kind === "noop" && entry.term === at.term ? [{ ...at, role: "leader" as const, leader: null, tail: [...at.tail, entry] }] : [])]
+  return [
+    at,
+    lost,
+    ...(entry?.kind === "noop" && entry.term === at.term
+      ? [{ ...at, role: "leader" as const, leader: null, tail: [...at.tail, entry] }]
+      : []),
+  ]
 }
 
 /** §6: "once C_old,new has been committed", the present leader appends C_new. */
 const leaving = (scene: Scene, at: Possible, commit: number): Possible => {
   const now = configurationIn(scene, at)
   const entry = scene.target(lastIn(at) + 1)
-  if (at.role !== "leader" || now === undefined || now.outgoing.length === 0 || entry?.kind !== "configuration" || entry.term !== at.term) return at
-  const joint = at.tail.findLast((one) => one.kind === "configuration")?.index ?? scene.server.ledger.configurations.at(-1)?.index ?? 0
+  if (
+    at.role !== "leader" ||
+    now === undefined ||
+    now.outgoing.length === 0 ||
+    entry?.kind !== "configuration" ||
+    entry.term !== at.term
+  )
+    return at
+  const joint =
+    at.tail.findLast((one) => one.kind === "configuration")?.index ??
+    scene.server.ledger.configurations.at(-1)?.index ??
+    0
   if (joint > commit || termOfIn(scene, at, commit) !== at.term) return at
   // Otherwise no remaining voter might be able to give the others a snapshot.
   if (!now.voters.some((voter) => isFit(scene.server, voter, joint))) return at
@@ -53,22 +84,33 @@ const mayCommit = (scene: Scene, at: Possible, index: number): string | null => 
   if (term !== at.term) return `commits entry ${index} of term ${term} by counting, in term ${at.term} (§5.4.2)`
   const configuration = configurationIn(scene, at)
   const stored = (member: Member): boolean =>
-    same(member, server.self) ? termIn(server.disk.ledger, index) === term || server.disk.ledger.base >= index : (server.matched.get(keyOf(member)) ?? 0) >= index
-  return configuration !== undefined && agreedBy(configuration, stored) ? null : `commits entry ${index} that no quorum has acknowledged (§5.3)`
+    same(member, server.self)
+      ? termIn(server.disk.ledger, index) === term || server.disk.ledger.base >= index
+      : (server.matched.get(keyOf(member)) ?? 0) >= index
+  return configuration !== undefined && agreedBy(configuration, stored)
+    ? null
+    : `commits entry ${index} that no quorum has acknowledged (§5.3)`
 }
 
 /** Its own removal is committed: §6, "the leader steps down". */
 const mayLeave = (scene: Scene, at: Possible, commit: number): boolean => {
   const now = configurationIn(scene, at)
-  const index = at.tail.findLast((one) => one.kind === "configuration")?.index ?? scene.server.ledger.configurations.at(-1)?.index ?? 0
+  const index =
+    at.tail.findLast((one) => one.kind === "configuration")?.index ??
+    scene.server.ledger.configurations.at(-1)?.index ??
+    0
   return now !== undefined && index <= commit && !votesIn(now, scene.server.self)
 }
 
 const sameEntry = (server: AbstractServer, at: Possible, index: number, entry: Entry): boolean => {
-  if (index <= at.keep) return termIn(server.ledger, index) === entry.term && wordIn(server.ledger, index) === wordOf(entry)
+  if (index <= at.keep)
+    return termIn(server.ledger, index) === entry.term && wordIn(server.ledger, index) === wordOf(entry)
   const mine = at.tail[index - at.keep - 1]
   if (mine === undefined || mine.term !== entry.term || wordOf(mine) !== wordOf(entry)) return false
-  return mine.kind !== "configuration" || (entry.kind === "configuration" && sameConfiguration(mine.configuration, entry.configuration))
+  return (
+    mine.kind !== "configuration" ||
+    (entry.kind === "configuration" && sameConfiguration(mine.configuration, entry.configuration))
+  )
 }
 
 /** Compares the log after the batch with the model's; of the unchanged part only the end is compared. */
@@ -78,15 +120,29 @@ const wrongLog = (scene: Scene, at: Possible, state: State, trimmed: number): st
   const base = Math.max(at.base?.index ?? 0, server.ledger.base)
   if (log.lastIndex !== lastIn(at)) return `its log ends at ${log.lastIndex}, it may end at ${lastIn(at)}`
   if (log.base.index !== base) {
-    if (log.base.index < base || log.base.index > trimmed) return `its log starts after ${log.base.index}, it may start after ${base}, or be trimmed through ${trimmed}`
-    if (termOfIn(scene, at, log.base.index) !== log.base.term) return `its log starts after ${log.base.index} of term ${log.base.term}, which stood there in another`
+    if (log.base.index < base || log.base.index > trimmed)
+      return `its log starts after ${log.base.index}, it may start after ${base}, or be trimmed through ${trimmed}`
+    if (termOfIn(scene, at, log.base.index) !== log.base.term)
+      return `its log starts after ${log.base.index} of term ${log.base.term}, which stood there in another`
     const configuration = at.tail.findLast((entry) => entry.kind === "configuration" && entry.index <= log.base.index)
-    const before = configuration?.kind === "configuration" ? configuration.configuration : at.base !== null && at.base.index >= server.ledger.base ? at.base.configuration : configurationBefore(server.ledger, log.base.index)
-    if (before !== undefined && !sameConfiguration(before, log.base.configuration)) return `its log starts after ${log.base.index} with a configuration that was not in force there`
-  } else if (at.base !== null && log.base.term !== at.base.term) return `its log starts after a snapshot of term ${log.base.term}, it was of ${at.base.term}`
-  for (let index = Math.max(log.base.index + 1, Math.min(at.keep, lastOf(server.ledger))); index <= log.lastIndex; index++) {
+    const before =
+      configuration?.kind === "configuration"
+        ? configuration.configuration
+        : at.base !== null && at.base.index >= server.ledger.base
+          ? at.base.configuration
+          : configurationBefore(server.ledger, log.base.index)
+    if (before !== undefined && !sameConfiguration(before, log.base.configuration))
+      return `its log starts after ${log.base.index} with a configuration that was not in force there`
+  } else if (at.base !== null && log.base.term !== at.base.term)
+    return `its log starts after a snapshot of term ${log.base.term}, it was of ${at.base.term}`
+  for (
+    let index = Math.max(log.base.index + 1, Math.min(at.keep, lastOf(server.ledger)));
+    index <= log.lastIndex;
+    index++
+  ) {
     const entry = log.entry(index)
-    if (entry === undefined || !sameEntry(server, at, index, entry)) return `entry ${index} of term ${entry?.term} came from nowhere`
+    if (entry === undefined || !sameEntry(server, at, index, entry))
+      return `entry ${index} of term ${entry?.term} came from nowhere`
   }
   return null
 }
@@ -96,29 +152,36 @@ export interface Outcome {
   readonly at: Possible
 }
 
-
 /** From one place, without elections. */
 const wrongEnd = (scene: Scene, elected: Possible, state: State, trimmed: number): Outcome => {
   const { currentTerm, votedFor, role, commitIndex } = state
   const at = leaving(scene, elected, commitIndex)
-  const steppedDown = at.role === "leader" && role.type === "follower" && role.leader === null && mayLeave(scene, at, commitIndex)
-  const end: Possible = steppedDown ? { ...at, role: "follower", leader: null, verified: commitIndex, heardRound: 0 } : at
+  const steppedDown =
+    at.role === "leader" && role.type === "follower" && role.leader === null && mayLeave(scene, at, commitIndex)
+  const end: Possible = steppedDown
+    ? { ...at, role: "follower", leader: null, verified: commitIndex, heardRound: 0 }
+    : at
   const wrong = (detail: string): Outcome => ({ wrong: detail, at: end })
   if (end.term !== currentTerm) return wrong(`its term is ${currentTerm}, it may be ${end.term}`)
-  if (!same(end.vote, votedFor)) return wrong(`its vote is for ${votedFor?.name ?? "nobody"}, it may be for ${end.vote?.name ?? "nobody"}`)
+  if (!same(end.vote, votedFor))
+    return wrong(`its vote is for ${votedFor?.name ?? "nobody"}, it may be for ${end.vote?.name ?? "nobody"}`)
   if (end.role !== role.type) return wrong(`it is ${role.type}, it may be ${end.role}`)
-  if (role.type === "follower" && !same(end.leader, role.leader)) return wrong(`it follows ${role.leader?.name ?? "nobody"}, it may follow ${end.leader?.name ?? "nobody"}`)
+  if (role.type === "follower" && !same(end.leader, role.leader))
+    return wrong(`it follows ${role.leader?.name ?? "nobody"}, it may follow ${end.leader?.name ?? "nobody"}`)
   const log = wrongLog(scene, at, state, trimmed)
   if (log !== null) return wrong(log)
   if (commitIndex === at.commit) return { wrong: null, at: end }
-  if (commitIndex < at.commit || at.role !== "leader") return wrong(`its commit index is ${commitIndex}, it may be ${at.commit}`)
+  if (commitIndex < at.commit || at.role !== "leader")
+    return wrong(`its commit index is ${commitIndex}, it may be ${at.commit}`)
   return { wrong: mayCommit(scene, elected, commitIndex), at: { ...end, commit: commitIndex } }
 }
 
 const settleOne = (scene: Scene, start: Possible, state: State, trimmed: number): Outcome => {
   if (start.role !== "candidate" && start.role !== "preCandidate") return wrongEnd(scene, start, state, trimmed)
   const outcomes = elections(scene, start).map((at) => wrongEnd(scene, at, state, trimmed))
-  return outcomes.findLast(({ wrong }) => wrong === null) ?? outcomes.at(-1) ?? { wrong: "nothing is allowed", at: start }
+  return (
+    outcomes.findLast(({ wrong }) => wrong === null) ?? outcomes.at(-1) ?? { wrong: "nothing is allowed", at: start }
+  )
 }
 
 /** `trimmed`: how far its own snapshot allows it to trim the log. The last possibility is tried first. */

@@ -19,35 +19,64 @@ type Of<T extends Message["type"]> = Extract<Message, { type: T }>
 /** How many answered the round, each for itself, and the server itself. */
 export const heardByQuorum = (server: AbstractServer, round: number): boolean => {
   const configuration = inForce(server.ledger)
-  return configuration !== undefined && agreedBy(configuration, (member) => same(member, server.self) || (server.answered.get(keyOf(member)) ?? 0) >= round)
+  return (
+    configuration !== undefined &&
+    agreedBy(configuration, (member) => same(member, server.self) || (server.answered.get(keyOf(member)) ?? 0) >= round)
+  )
 }
 
-const durableVote = ({ disk }: AbstractServer, term: number, vote: Member): Wrong => (disk.term === term && same(disk.vote, vote) ? null : `tells of its vote for ${vote.name} in term ${term}, which a crash could take back`)
-const durableTerm = ({ disk }: AbstractServer, term: number): Wrong => (disk.term === term ? null : `answers in term ${term}, durable is ${disk.term}`)
+const durableVote = ({ disk }: AbstractServer, term: number, vote: Member): Wrong =>
+  disk.term === term && same(disk.vote, vote)
+    ? null
+    : `tells of its vote for ${vote.name} in term ${term}, which a crash could take back`
+const durableTerm = ({ disk }: AbstractServer, term: number): Wrong =>
+  disk.term === term ? null : `answers in term ${term}, durable is ${disk.term}`
 
-const asksForVote = ({ server, start, end }: Told, to: Member, { term, lastLogIndex, lastLogTerm }: Of<"RequestVote"> | Of<"RequestPreVote">, role: Possible["role"], expected: number): Wrong => {
+const asksForVote = (
+  { server, start, end }: Told,
+  to: Member,
+  { term, lastLogIndex, lastLogTerm }: Of<"RequestVote"> | Of<"RequestPreVote">,
+  role: Possible["role"],
+  expected: number,
+): Wrong => {
   const configuration = inForce(server.ledger)
   // Refusals that arrived before the request was sent may end the election at once.
   const runs = end.role === role || (end.role === "follower" && start.role === role && start.term === end.term)
   if (!runs || term !== expected) return `asks for votes in term ${term} as ${end.role} of term ${end.term}`
-  if (lastLogIndex !== lastOf(server.ledger) || lastLogTerm !== lastTermOf(server.ledger)) return `says that its log ends at ${lastLogIndex} in term ${lastLogTerm}`
+  if (lastLogIndex !== lastOf(server.ledger) || lastLogTerm !== lastTermOf(server.ledger))
+    return `says that its log ends at ${lastLogIndex} in term ${lastLogTerm}`
   return configuration !== undefined && votesIn(configuration, to) ? null : `asks ${to.name} for a vote, which has none`
 }
 
 /** Figure 2: matchIndex "increases monotonically", and nextIndex stays above it, whatever comes late. */
 const goesBack = ({ server }: Told, to: Member, prevLogIndex: number): Wrong => {
   const shared = server.shared.get(keyOf(to)) ?? 0
-  return prevLogIndex < shared ? `goes back to ${prevLogIndex} for ${to.name}, which said that it holds all through ${shared}` : null
+  return prevLogIndex < shared
+    ? `goes back to ${prevLogIndex} for ${to.name}, which said that it holds all through ${shared}`
+    : null
 }
 
-const appends = (told: Told, to: Member, { term, prevLogIndex, prevLogTerm, entries, leaderCommit, round }: Of<"AppendEntries">): Wrong => {
+const appends = (
+  told: Told,
+  to: Member,
+  { term, prevLogIndex, prevLogTerm, entries, leaderCommit, round }: Of<"AppendEntries">,
+): Wrong => {
   const { server, end } = told
   const { ledger } = server
   if (end.role !== "leader" || term !== end.term) return `appends in term ${term} as ${end.role} of term ${end.term}`
   if (same(to, server.self)) return "appends to itself"
-  if (prevLogIndex !== 0 && termIn(ledger, prevLogIndex) !== prevLogTerm) return `says that entry ${prevLogIndex} is of term ${prevLogTerm}`
+  if (prevLogIndex !== 0 && termIn(ledger, prevLogIndex) !== prevLogTerm)
+    return `says that entry ${prevLogIndex} is of term ${prevLogTerm}`
   if (leaderCommit > end.commit) return `says that ${leaderCommit} is committed`
-  if (entries.some((entry, i) => entry.index !== prevLogIndex + 1 + i || termIn(ledger, entry.index) !== entry.term || wordIn(ledger, entry.index) !== wordOf(entry))) return `sends entries after ${prevLogIndex} that do not stand in its log`
+  if (
+    entries.some(
+      (entry, i) =>
+        entry.index !== prevLogIndex + 1 + i ||
+        termIn(ledger, entry.index) !== entry.term ||
+        wordIn(ledger, entry.index) !== wordOf(entry),
+    )
+  )
+    return `sends entries after ${prevLogIndex} that do not stand in its log`
   // Index 0 without entries is the heartbeat during a snapshot transfer.
   const back = prevLogIndex > 0 || entries.length > 0 ? goesBack(told, to, prevLogIndex) : null
   if (back !== null) return back
@@ -59,14 +88,27 @@ const appends = (told: Told, to: Member, { term, prevLogIndex, prevLogTerm, entr
 /** §7: a snapshot is for followers so far behind that the leader "has already discarded the next log entry". */
 const installs = ({ ledger, shared, lost }: AbstractServer, to: Member, index: number): Wrong => {
   const held = shared.get(keyOf(to)) ?? 0
-  return held >= Math.max(index, ledger.base) && !lost.has(keyOf(to)) ? `sends ${to.name} a snapshot through ${index}, which said that it holds all through ${held}` : null
+  return held >= Math.max(index, ledger.base) && !lost.has(keyOf(to))
+    ? `sends ${to.name} a snapshot through ${index}, which said that it holds all through ${held}`
+    : null
 }
 
-const acknowledges = ({ server, end }: Told, to: Member, { term, verifiedIndex, matchIndex, round }: Of<"AppendAccepted">): Wrong => {
+const acknowledges = (
+  { server, end }: Told,
+  to: Member,
+  { term, verifiedIndex, matchIndex, round }: Of<"AppendAccepted">,
+): Wrong => {
   const { disk, ledger } = server
-  if (end.role !== "follower" || !same(end.leader, to) || term !== end.term) return `acknowledges to ${to.name} in term ${term}`
+  if (end.role !== "follower" || !same(end.leader, to) || term !== end.term)
+    return `acknowledges to ${to.name} in term ${term}`
   if (verifiedIndex > end.verified) return `says that its log agrees through ${verifiedIndex}, known is ${end.verified}`
-  if (matchIndex > end.verified || matchIndex > lastOf(disk.ledger) || (matchIndex > disk.ledger.base && matchIndex > ledger.base && termIn(disk.ledger, matchIndex) !== termIn(ledger, matchIndex)))
+  if (
+    matchIndex > end.verified ||
+    matchIndex > lastOf(disk.ledger) ||
+    (matchIndex > disk.ledger.base &&
+      matchIndex > ledger.base &&
+      termIn(disk.ledger, matchIndex) !== termIn(ledger, matchIndex))
+  )
     return `acknowledges ${matchIndex}, its disk holds ${lastOf(disk.ledger)}`
   if (round > end.heardRound) return `answers round ${round}, heard was ${end.heardRound}`
   return durableTerm(server, term)
@@ -76,63 +118,115 @@ const acknowledges = ({ server, end }: Told, to: Member, { term, verifiedIndex, 
 const refusesVote = ({ events, server, start, end }: Told, to: Member, term: number): Wrong => {
   // A request of an earlier term is answered with the current one; and a message in its name may carry an older log.
   const own = lastTermOf(server.ledger)
-  const notOlder = ({ lastLogTerm, lastLogIndex }: Of<"RequestVote">): boolean => lastLogTerm > own || (lastLogTerm === own && lastLogIndex >= lastOf(server.ledger))
-  const asked = events.every((event) => event.type !== "MessageReceived" || event.message.type !== "RequestVote" || !same(event.from, to) || (event.message.term === term && notOlder(event.message)))
-  const given = start.term === term && end.term === term && same(start.vote, to) && start.role === "follower" && end.role === "follower"
+  const notOlder = ({ lastLogTerm, lastLogIndex }: Of<"RequestVote">): boolean =>
+    lastLogTerm > own || (lastLogTerm === own && lastLogIndex >= lastOf(server.ledger))
+  const asked = events.every(
+    (event) =>
+      event.type !== "MessageReceived" ||
+      event.message.type !== "RequestVote" ||
+      !same(event.from, to) ||
+      (event.message.term === term && notOlder(event.message)),
+  )
+  const given =
+    start.term === term &&
+    end.term === term &&
+    same(start.vote, to) &&
+    start.role === "follower" &&
+    end.role === "follower"
   // Once it has led, its followers refuse votes, and their logs may be longer than its own was.
   const unled = !start.fresh && !end.fresh && start.leader === null && end.leader === null && own < term
   return asked && given && unled ? `refuses ${to.name} in term ${term} the vote that it gave it` : null
 }
 
-const answersQuestion = ({ server, end }: Told, to: Member, { bootId, number, readIndex }: Of<"ReadIndexReply">): Wrong => {
+const answersQuestion = (
+  { server, end }: Told,
+  to: Member,
+  { bootId, number, readIndex }: Of<"ReadIndexReply">,
+): Wrong => {
   const key = `${keyOf(to)} ${bootId} ${number}`
   const question = server.questions.get(key)
   if (readIndex === null) return null
   if (question === undefined || end.role !== "leader") return `answers ${to.name} with read index ${readIndex}, unasked`
-  if (readIndex < question.least || !heardByQuorum(server, question.round)) return `answers ${to.name} with read index ${readIndex} before a quorum has answered (thesis §6.4)`
+  if (readIndex < question.least || !heardByQuorum(server, question.round))
+    return `answers ${to.name} with read index ${readIndex} before a quorum has answered (thesis §6.4)`
   return null
 }
 
-const between = ({ start, end }: Told, term: number): Wrong => (term >= start.term && term <= end.term ? null : `speaks in term ${term}, it is ${end.term}`)
+const between = ({ start, end }: Told, term: number): Wrong =>
+  term >= start.term && term <= end.term ? null : `speaks in term ${term}, it is ${end.term}`
 
 const onSend = (told: Told, to: Member, message: Message): Wrong => {
   const { server, start, end, preVotes } = told
   switch (message.type) {
     case "RequestVote":
-      return asksForVote(told, to, message, "candidate", end.term) ?? (message.transfer !== end.transfer ? "says that its leader asked for the election" : durableVote(server, message.term, server.self))
+      return (
+        asksForVote(told, to, message, "candidate", end.term) ??
+        (message.transfer !== end.transfer
+          ? "says that its leader asked for the election"
+          : durableVote(server, message.term, server.self))
+      )
     case "RequestPreVote":
       return asksForVote(told, to, message, "preCandidate", end.term + 1)
     case "RequestVoteReply":
-      return message.granted ? (same(end.vote, to) && message.term === end.term ? durableVote(server, message.term, to) : `grants ${to.name} a vote that it did not give`) : (between(told, message.term) ?? refusesVote(told, to, message.term))
+      return message.granted
+        ? same(end.vote, to) && message.term === end.term
+          ? durableVote(server, message.term, to)
+          : `grants ${to.name} a vote that it did not give`
+        : (between(told, message.term) ?? refusesVote(told, to, message.term))
     case "RequestPreVoteReply":
-      return message.granted ? (preVotes.has(preVoteName(to, message.term)) ? null : `gives ${to.name} a pre-vote for term ${message.term} that it may not give`) : between(told, message.term)
+      return message.granted
+        ? preVotes.has(preVoteName(to, message.term))
+          ? null
+          : `gives ${to.name} a pre-vote for term ${message.term} that it may not give`
+        : between(told, message.term)
     case "AppendEntries":
       return appends(told, to, message)
     case "AppendAccepted":
       return acknowledges(told, to, message)
     case "AppendRejected":
-      return message.round === 0 ? between(told, message.term) : message.round > end.heardRound || message.term !== end.term ? `rejects in round ${message.round} of term ${message.term}` : durableTerm(server, message.term)
+      return message.round === 0
+        ? between(told, message.term)
+        : message.round > end.heardRound || message.term !== end.term
+          ? `rejects in round ${message.round} of term ${message.term}`
+          : durableTerm(server, message.term)
     case "InstallSnapshot":
-      if (end.role !== "leader" || message.term !== end.term || server.images.get(message.snapshot.id) !== message.snapshot.index) return `sends snapshot ${message.snapshot.id}, which nobody opened`
+      if (
+        end.role !== "leader" ||
+        message.term !== end.term ||
+        server.images.get(message.snapshot.id) !== message.snapshot.index
+      )
+        return `sends snapshot ${message.snapshot.id}, which nobody opened`
       server.round = Math.max(server.round, message.round)
       return installs(server, to, message.snapshot.index)
     case "InstallSnapshotReply":
       if (message.status !== "installed") return between(told, message.term)
-      return lastOf(server.disk.ledger) >= (server.images.get(message.id) ?? Number.POSITIVE_INFINITY) ? durableTerm(server, message.term) : `says that snapshot ${message.id} is installed`
+      return lastOf(server.disk.ledger) >= (server.images.get(message.id) ?? Number.POSITIVE_INFINITY)
+        ? durableTerm(server, message.term)
+        : `says that snapshot ${message.id} is installed`
     case "ReadIndex":
-      if (end.role !== "follower" || !same(end.leader, to) || message.number < server.questionNumber) return `asks ${to.name} for a read index`
-      if (message.number > server.questionNumber) for (const read of server.reads.values()) if (read.asked === 0) read.asked = message.number
+      if (end.role !== "follower" || !same(end.leader, to) || message.number < server.questionNumber)
+        return `asks ${to.name} for a read index`
+      if (message.number > server.questionNumber)
+        for (const read of server.reads.values()) if (read.asked === 0) read.asked = message.number
       server.questionNumber = message.number
       return null
     case "ReadIndexReply":
       return answersQuestion(told, to, message) ?? between(told, message.term)
     case "ForwardProposal":
-      return end.role === "leader" && start.role === "leader" ? "forwards a proposal, though it leads" : between(told, message.term)
+      return end.role === "leader" && start.role === "leader"
+        ? "forwards a proposal, though it leads"
+        : between(told, message.term)
     case "ForwardProposalReply":
       return between(told, message.term)
     case "TimeoutNow": {
       const configuration = inForce(server.ledger)
-      if (start.role !== "leader" || message.term !== start.term || configuration === undefined || !votesIn(configuration, to)) return `tells ${to.name} to campaign`
+      if (
+        start.role !== "leader" ||
+        message.term !== start.term ||
+        configuration === undefined ||
+        !votesIn(configuration, to)
+      )
+        return `tells ${to.name} to campaign`
       server.lease = "barred"
       return null
     }
@@ -146,7 +240,8 @@ const onPersist = ({ server, end }: Told, { hardState, truncateFrom, base, entri
   let last = Math.max(truncateFrom === null ? handed.last : Math.min(handed.last, truncateFrom - 1), base?.index ?? 0)
   for (const entry of entries) {
     last += 1
-    if (entry.index !== last || termIn(ledger, last) !== entry.term || wordIn(ledger, last) !== wordOf(entry)) return `writes entry ${entry.index} of term ${entry.term} where another stands`
+    if (entry.index !== last || termIn(ledger, last) !== entry.term || wordIn(ledger, last) !== wordOf(entry))
+      return `writes entry ${entry.index} of term ${entry.term} where another stands`
   }
   if (last !== lastOf(ledger)) return `its log ends at ${lastOf(ledger)}, on disk at ${last}`
   server.handed = { term, vote, last }
@@ -157,9 +252,12 @@ const onPersist = ({ server, end }: Told, { hardState, truncateFrom, base, entri
 const onApply = ({ server, end }: Told, entries: Extract<Effect, { type: "Apply" }>["entries"]): Wrong => {
   for (const entry of entries) {
     const { index, term } = entry
-    if (index !== server.applying + 1 || index > end.commit) return `applies ${index} after ${server.applying}, committed is ${end.commit}`
-    if (termIn(server.ledger, index) !== term || wordIn(server.ledger, index) !== wordOf(entry)) return `applies an entry ${index} that is not in its log`
-    if (index > server.disk.ledger.base && termIn(server.disk.ledger, index) !== term) return `applies ${index}, which its disk does not hold`
+    if (index !== server.applying + 1 || index > end.commit)
+      return `applies ${index} after ${server.applying}, committed is ${end.commit}`
+    if (termIn(server.ledger, index) !== term || wordIn(server.ledger, index) !== wordOf(entry))
+      return `applies an entry ${index} that is not in its log`
+    if (index > server.disk.ledger.base && termIn(server.disk.ledger, index) !== term)
+      return `applies ${index}, which its disk does not hold`
     server.applying = index
   }
   return null
@@ -171,12 +269,15 @@ const onRespond = ({ server }: Told, ref: number, outcome: Outcome): Wrong => {
   if (outcome.type !== "ReadReady") return null
   const { confirmed = null } = read ?? {}
   if (confirmed === null) return `answers read ${ref}, which nobody confirmed (thesis §6.4)`
-  return outcome.index >= confirmed && server.applied >= outcome.index ? null : `answers read ${ref} at ${outcome.index}, it must see ${confirmed}, executed is ${server.applied}`
+  return outcome.index >= confirmed && server.applied >= outcome.index
+    ? null
+    : `answers read ${ref} at ${outcome.index}, it must see ${confirmed}, executed is ${server.applied}`
 }
 
 /** Thesis §6.4.1: the lease runs from the sending of a round that a quorum has answered. */
 const onLease = ({ server, end, state }: Told, { since = 0 }: Extract<Effect, { type: "SetTimer" }>): Wrong => {
-  if (!state.settings.leaseReads || end.role !== "leader" || server.lease === "barred" || !heardByQuorum(server, since)) return `counts a lease from round ${since}, which no quorum has answered`
+  if (!state.settings.leaseReads || end.role !== "leader" || server.lease === "barred" || !heardByQuorum(server, since))
+    return `counts a lease from round ${since}, which no quorum has answered`
   server.lease = "held"
   return null
 }
@@ -187,12 +288,19 @@ const isSignOfLife = ({ start, end }: Told, event: Event): boolean => {
   if (event.type === "TimerExpired") return event.timer === "election"
   if (event.type !== "MessageReceived" || event.message.term < start.term) return false
   const { type } = event.message
-  return type === "AppendEntries" || type === "InstallSnapshot" || type === "TimeoutNow" || (type === "RequestVote" && (event.message.term < end.term || same(end.vote, event.from)))
+  return (
+    type === "AppendEntries" ||
+    type === "InstallSnapshot" ||
+    type === "TimeoutNow" ||
+    (type === "RequestVote" && (event.message.term < end.term || same(end.vote, event.from)))
+  )
 }
 const onElectionTimer = (told: Told): Wrong => {
   const { start, end, events } = told
   const stays = start.role === "follower" && end.role === "follower"
-  return stays && !events.some((event) => isSignOfLife(told, event)) ? "starts its election timeout anew without a sign of life" : null
+  return stays && !events.some((event) => isSignOfLife(told, event))
+    ? "starts its election timeout anew without a sign of life"
+    : null
 }
 
 /** §7: chunks are written at their offsets, each once and in order; only a new transfer starts over. */
@@ -200,7 +308,9 @@ const onChunk = ({ server }: Told, { snapshot, offset }: Extract<Effect, { type:
   const { install } = server
   const next = install?.id === snapshot.id ? install.next : 0
   server.install = { id: snapshot.id, next: null }
-  return offset === next ? null : `stores the chunk of ${snapshot.id} at ${offset}, ${next === null ? "while another is being stored" : `after ${next} comes next`}`
+  return offset === next
+    ? null
+    : `stores the chunk of ${snapshot.id} at ${offset}, ${next === null ? "while another is being stored" : `after ${next} comes next`}`
 }
 
 export const justify = (told: Told, effect: Effect): Wrong => {
@@ -214,7 +324,11 @@ export const justify = (told: Told, effect: Effect): Wrong => {
     case "Respond":
       return onRespond(told, effect.ref, effect.outcome)
     case "SetTimer":
-      return effect.timer === "lease" ? onLease(told, effect) : effect.timer === "election" ? onElectionTimer(told) : null
+      return effect.timer === "lease"
+        ? onLease(told, effect)
+        : effect.timer === "election"
+          ? onElectionTimer(told)
+          : null
     case "StoreChunk":
       return onChunk(told, effect)
     case "CancelTimer":
@@ -231,5 +345,7 @@ export const justify = (told: Told, effect: Effect): Wrong => {
 /** Checked after the messages: nothing that must be sent may be missing. */
 export const owesWrite = ({ server, end }: Told): Wrong => {
   const { handed, ledger } = server
-  return handed.term === end.term && same(handed.vote, end.vote) && handed.last === lastOf(ledger) ? null : `leaves term ${end.term}, vote or log through ${lastOf(ledger)} unwritten`
+  return handed.term === end.term && same(handed.vote, end.vote) && handed.last === lastOf(ledger)
+    ? null
+    : `leaves term ${end.term}, vote or log through ${lastOf(ledger)} unwritten`
 }

@@ -15,7 +15,12 @@ export interface DrawnCommands<Command> {
 }
 
 const isScript = (value: unknown): value is Script =>
-  typeof value === "object" && value !== null && "seed" in value && "options" in value && "actions" in value && Array.isArray(value.actions)
+  typeof value === "object" &&
+  value !== null &&
+  "seed" in value &&
+  "options" in value &&
+  "actions" in value &&
+  Array.isArray(value.actions)
 
 const hexPayload = (id: number, bytes: Uint8Array): HexPayload => ({ hex: hexOf(bytes), checksum: id })
 const withPayloads = (action: Action, payloadOf: (id: number) => HexPayload): Action => {
@@ -70,7 +75,10 @@ class CommandScriptArbitrary<Command> extends fc.Arbitrary<Script> {
   }
   shrink(script: Script, context: unknown): fc.Stream<fc.Value<Script>> {
     const drawn: Drawn<Command> = context instanceof Map ? context : new Map<number, fc.Value<Command>>()
-    return this.scripts.shrink(script).map(({ value }) => new fc.Value(value, drawn)).join(fc.stream(this.simplerCommands(script, drawn)))
+    return this.scripts
+      .shrink(script)
+      .map(({ value }) => new fc.Value(value, drawn))
+      .join(fc.stream(this.simplerCommands(script, drawn)))
   }
   private *simplerCommands(script: Script, drawn: Drawn<Command>): Generator<fc.Value<Script>> {
     const { commands, encode } = this.drawn
@@ -82,7 +90,10 @@ class CommandScriptArbitrary<Command> extends fc.Arbitrary<Script> {
         if (known === undefined) continue
         for (const simpler of commands.shrink(known.value, known.context)) {
           const shorter: Action = { ...action, payloads: payloads.with(i, hexPayload(id, encode(id, simpler.value))) }
-          yield new fc.Value({ ...script, actions: script.actions.with(place, shorter) }, new Map(drawn).set(id, simpler))
+          yield new fc.Value(
+            { ...script, actions: script.actions.with(place, shorter) },
+            new Map(drawn).set(id, simpler),
+          )
         }
       }
     }
@@ -95,14 +106,29 @@ const scripts = (profile: Profile, options: GenerateOptions, each: (action: Acti
     return { ...script, actions: script.actions.map(each) }
   })
 
-export const scriptArbitrary = (profile: Profile, { command, ...options }: ScriptArbitraryOptions = {}): fc.Arbitrary<Script> =>
-  scripts(profile, options, (action) => (command === undefined ? action : withPayloads(action, (id) => hexPayload(id, command(id)))))
+export const scriptArbitrary = (
+  profile: Profile,
+  { command, ...options }: ScriptArbitraryOptions = {},
+): fc.Arbitrary<Script> =>
+  scripts(profile, options, (action) =>
+    command === undefined ? action : withPayloads(action, (id) => hexPayload(id, command(id))),
+  )
 
-export const commandScriptArbitrary = <Command>(profile: Profile, options: GenerateOptions, drawn: DrawnCommands<Command>): fc.Arbitrary<Script> =>
-  new CommandScriptArbitrary(scripts(profile, options, (action) => action), drawn)
+export const commandScriptArbitrary = <Command>(
+  profile: Profile,
+  options: GenerateOptions,
+  drawn: DrawnCommands<Command>,
+): fc.Arbitrary<Script> =>
+  new CommandScriptArbitrary(
+    scripts(profile, options, (action) => action),
+    drawn,
+  )
 
 /** One action, to make scripts of one's own from. What is lost for good is lost by a minority only: the last founders. */
-export const actionArbitrary = (profile: Profile, { nodes = 3 }: Pick<GenerateOptions, "nodes"> = {}): fc.Arbitrary<Action> => {
+export const actionArbitrary = (
+  profile: Profile,
+  { nodes = 3 }: Pick<GenerateOptions, "nodes"> = {},
+): fc.Arbitrary<Action> => {
   const founders = Array.from({ length: nodes }, (_, i) => `n${i + 1}`)
   const expendable = founders.slice(nodes - ((nodes - 1) >> 1))
   const node = fc.constantFrom("leader", "follower1", ...founders)
@@ -111,34 +137,92 @@ export const actionArbitrary = (profile: Profile, { nodes = 3 }: Pick<GenerateOp
   const ms = fc.oneof(fc.nat(10), fc.nat(200), fc.nat(2000))
   const usual: fc.Arbitrary<Action>[] = [
     fc.record({ type: fc.constant("run" as const), ms }),
-    fc.record({ type: fc.constant("propose" as const), node, id: fc.integer({ min: 1, max: 0x3fffffff }), count: fc.integer({ min: 1, max: 20 }), bytes: fc.nat(100) }),
+    fc.record({
+      type: fc.constant("propose" as const),
+      node,
+      id: fc.integer({ min: 1, max: 0x3fffffff }),
+      count: fc.integer({ min: 1, max: 20 }),
+      bytes: fc.nat(100),
+    }),
     of("read"),
-    fc.record({ type: fc.constant("transfer" as const), node: fc.constant("leader"), to: fc.constantFrom(null, "follower1", ...founders) }),
+    fc.record({
+      type: fc.constant("transfer" as const),
+      node: fc.constant("leader"),
+      to: fc.constantFrom(null, "follower1", ...founders),
+    }),
   ]
-  const lives: fc.Arbitrary<Action>[] = [of("start"), of("start"), of("pause"), of("resume"), of("resume"), fc.record({ type: fc.constant("crash" as const), node, keep })]
+  const lives: fc.Arbitrary<Action>[] = [
+    of("start"),
+    of("start"),
+    of("pause"),
+    of("resume"),
+    of("resume"),
+    fc.record({ type: fc.constant("crash" as const), node, keep }),
+  ]
   const links: fc.Arbitrary<Action>[] = [
     fc.constant<Action>({ type: "heal" }),
-    of("isolate"), of("reconnect"),
+    of("isolate"),
+    of("reconnect"),
     fc.record({ type: fc.constant("cut" as const), from: node, to: node }),
     fc.record({ type: fc.constant("partition" as const), side: fc.array(node, { minLength: 1, maxLength: 2 }) }),
   ]
   const network: fc.Arbitrary<Action>[] = [
-    fc.record({ type: fc.constant("network" as const), profile: fc.constantFrom("reliable" as const, "unreliable" as const, "lossy" as const, "longReordering" as const, "longDelays" as const) }),
+    fc.record({
+      type: fc.constant("network" as const),
+      profile: fc.constantFrom(
+        "reliable" as const,
+        "unreliable" as const,
+        "lossy" as const,
+        "longReordering" as const,
+        "longDelays" as const,
+      ),
+    }),
     fc.record({ type: fc.constant("reset" as const), a: node, b: node }),
     fc.record({ type: fc.constant("clog" as const), from: node, to: node, ms }),
-    fc.record({ type: fc.constant("skew" as const), node, offset: fc.integer({ min: -5000, max: 60_000 }), driftPermille: fc.integer({ min: -47, max: 47 }) }),
+    fc.record({
+      type: fc.constant("skew" as const),
+      node,
+      offset: fc.integer({ min: -5000, max: 60_000 }),
+      driftPermille: fc.integer({ min: -47, max: 47 }),
+    }),
   ]
   const disks: fc.Arbitrary<Action>[] = [
-    of("stallDisk"), of("resumeDisk"), of("resumeDisk"), of("failWrite"), of("failSync"), of("fullDisk"), of("freeDisk"), of("freeDisk"),
-    fc.record({ type: fc.constant("disk" as const), node, min: fc.constant(1), max: fc.integer({ min: 1, max: 1000 }) }),
-    ...(expendable.length === 0 ? [] : [fc.record({ type: fc.constantFrom("wipe" as const, "damage" as const), node: fc.constantFrom(...expendable) })]),
+    of("stallDisk"),
+    of("resumeDisk"),
+    of("resumeDisk"),
+    of("failWrite"),
+    of("failSync"),
+    of("fullDisk"),
+    of("freeDisk"),
+    of("freeDisk"),
+    fc.record({
+      type: fc.constant("disk" as const),
+      node,
+      min: fc.constant(1),
+      max: fc.integer({ min: 1, max: 1000 }),
+    }),
+    ...(expendable.length === 0
+      ? []
+      : [
+          fc.record({
+            type: fc.constantFrom("wipe" as const, "damage" as const),
+            node: fc.constantFrom(...expendable),
+          }),
+        ]),
   ]
   const directories: fc.Arbitrary<Action>[] =
     expendable.length === 0
       ? []
       : [
-          fc.record({ type: fc.constantFrom("copyDirectory" as const, "swapDirectory" as const, "wipe" as const), node: fc.constantFrom(...expendable) }),
-          fc.record({ type: fc.constant("cutLog" as const), node: fc.constantFrom(...expendable), entries: fc.integer({ min: 1, max: 20 }) }),
+          fc.record({
+            type: fc.constantFrom("copyDirectory" as const, "swapDirectory" as const, "wipe" as const),
+            node: fc.constantFrom(...expendable),
+          }),
+          fc.record({
+            type: fc.constant("cutLog" as const),
+            node: fc.constantFrom(...expendable),
+            entries: fc.integer({ min: 1, max: 20 }),
+          }),
         ]
   const steady = founders.slice(0, nodes - expendable.length)
   const change: fc.Arbitrary<Action> = fc
@@ -148,7 +232,11 @@ export const actionArbitrary = (profile: Profile, { nodes = 3 }: Pick<GenerateOp
       return { type: "change", node: "leader", voters: all, learners: learners.filter((name) => !all.includes(name)) }
     })
   // Who left comes back as a learner first.
-  const addLearners = fc.record({ type: fc.constant("addLearners" as const), node: fc.constant("leader"), names: fc.subarray([...founders], { minLength: 1 }) })
+  const addLearners = fc.record({
+    type: fc.constant("addLearners" as const),
+    node: fc.constant("leader"),
+    names: fc.subarray([...founders], { minLength: 1 }),
+  })
   const parts: Readonly<Record<Profile, readonly fc.Arbitrary<Action>[]>> = {
     calm: usual,
     lossy: [...usual, ...lives, ...network],

@@ -5,7 +5,12 @@ import type { Saved, ScriptFailed } from "../scripts/index.ts"
 /** An action in a line; commands in words where there are any. */
 const actionText = (action: Action, words: MachineWords | undefined): string => {
   if (action.type !== "propose" || words === undefined || action.payloads === undefined) return JSON.stringify(action)
-  const commands = action.payloads.map(({ hex }) => words.command(Uint8Array.from({ length: hex.length >> 1 }, (_, i) => Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16))) ?? "a command that cannot be read")
+  const commands = action.payloads.map(
+    ({ hex }) =>
+      words.command(
+        Uint8Array.from({ length: hex.length >> 1 }, (_, i) => Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16)),
+      ) ?? "a command that cannot be read",
+  )
   return `{"type":"propose","node":${JSON.stringify(action.node)}}  ${commands.join("; ")}`
 }
 
@@ -30,7 +35,8 @@ export class WorldPropertyFailed extends Error {
   readonly command: string
   constructor({ script, failed, seed, path, words, hint = null }: FailedRun, { file, command, advice }: Saved) {
     const { actions } = script
-    const atTheEnd = failed.action >= actions.length ? ["       then all is mended, as the saved script spells out"] : []
+    const atTheEnd =
+      failed.action >= actions.length ? ["       then all is mended, as the saved script spells out"] : []
     super(
       [
         failed.message,

@@ -2,4 +2,9 @@
 export { actionArbitrary, scriptArbitrary, type ScriptArbitraryOptions } from "./arbitraries.ts"
 export { WorldPropertyFailed } from "./failed.ts"
 export { worldProperty, type MachinePropertyOptions, type WorldPropertyOptions } from "./property.ts"
-export { MachineNotDeterministic, type ExecutedStep, type MachineUnderTest, type StateInvariant } from "../machines/index.ts"
+export {
+  MachineNotDeterministic,
+  type ExecutedStep,
+  type MachineUnderTest,
+  type StateInvariant,
+} from "../machines/index.ts"

@@ -4,7 +4,19 @@ import { builtin } from "../../interpreters/builtin.ts"
 import { jsonCodec, plainCommand } from "../../interpreters/replica/world/index.ts"
 import { plainAction, type Action, type Random, type Script } from "../../interpreters/simulation/index.ts"
 import { machineChecks, machineClients, type MachineUnderTest } from "../machines/index.ts"
-import { asLived, checkScript, isOwn, sameFailureAs, saveFailure, shrinkScript, spelledOut, type OwnModules, type Profile, type ScriptChecks, type ScriptFailed } from "../scripts/index.ts"
+import {
+  asLived,
+  checkScript,
+  isOwn,
+  sameFailureAs,
+  saveFailure,
+  shrinkScript,
+  spelledOut,
+  type OwnModules,
+  type Profile,
+  type ScriptChecks,
+  type ScriptFailed,
+} from "../scripts/index.ts"
 import { commandScriptArbitrary, scriptArbitrary, type ScriptArbitraryOptions } from "./arbitraries.ts"
 import { WorldPropertyFailed } from "./failed.ts"
 
@@ -26,7 +38,8 @@ export interface WorldPropertyOptions extends ScriptArbitraryOptions, RunOptions
   /** Path of the module that exports `checks`: the command that opens a failure then runs them again, step by step. */
   readonly module?: string
 }
-export interface MachinePropertyOptions<State, Command, Result> extends MachineUnderTest<State, Command, Result>, Omit<ScriptArbitraryOptions, "command">, RunOptions {
+export interface MachinePropertyOptions<State, Command, Result>
+  extends MachineUnderTest<State, Command, Result>, Omit<ScriptArbitraryOptions, "command">, RunOptions {
   /** What clients propose. */
   readonly commands: fc.Arbitrary<Command>
   /** The module that exports `machine`, and `invariant` and `describe` if there are any: the command that opens a failure then shows states, too. */
@@ -41,18 +54,31 @@ export interface MachinePropertyOptions<State, Command, Result> extends MachineU
 const TRIES = 2000
 
 /** What broke while the world was mended, by actions of its own: those of the mending that cause it, and no others. */
-const withoutTheRest = (script: Script, failed: ScriptFailed, checks: () => ScriptChecks): { readonly script: Script; readonly failed: ScriptFailed } => {
+const withoutTheRest = (
+  script: Script,
+  failed: ScriptFailed,
+  checks: () => ScriptChecks,
+): { readonly script: Script; readonly failed: ScriptFailed } => {
   const whole = spelledOut(script, failed, checks)
   if (whole.script === script) return whole
   const { machine } = checks()
   const same = sameFailureAs(whole.failed, whole.script, checks)
-  const small = shrinkScript(whole.script, same, { limitMs: Number.POSITIVE_INFINITY, limitTries: TRIES, hand: false, ...(machine === undefined ? {} : { machine }) })
+  const small = shrinkScript(whole.script, same, {
+    limitMs: Number.POSITIVE_INFINITY,
+    limitTries: TRIES,
+    hand: false,
+    ...(machine === undefined ? {} : { machine }),
+  })
   const verdict = same(small)
   return verdict === null ? whole : { script: small, failed: verdict }
 }
 
 /** With all that clients did as actions of the script; and of those only what causes the failure, if it takes no clients any more. */
-const withTheClients = (script: Script, failed: ScriptFailed, checks: () => ScriptChecks): { readonly script: Script; readonly failed: ScriptFailed } => {
+const withTheClients = (
+  script: Script,
+  failed: ScriptFailed,
+  checks: () => ScriptChecks,
+): { readonly script: Script; readonly failed: ScriptFailed } => {
   const actions: Action[] = []
   checkScript(script, { ...checks(), acted: (action) => actions.push(plainAction(action)) })
   const whole = { script: { ...script, actions }, failed }
@@ -76,7 +102,18 @@ interface Runnable extends RunOptions {
   readonly wavering: (failed: ScriptFailed | null) => ScriptFailed | Error
 }
 
-const run = ({ scripts, checks, modules, hint, wavering, numRuns = 100, seed, path, seconds = 60, file }: Runnable): void => {
+const run = ({
+  scripts,
+  checks,
+  modules,
+  hint,
+  wavering,
+  numRuns = 100,
+  seed,
+  path,
+  seconds = 60,
+  file,
+}: Runnable): void => {
   let failures = 0
   /** A script that failed and then did not: what others would do says nothing any more. */
   let wavered: { readonly script: Script; readonly failed: ScriptFailed } | null = null
@@ -87,8 +124,16 @@ const run = ({ scripts, checks, modules, hint, wavering, numRuns = 100, seed, pa
     if (failures++ === 0 && checkScript(script, checks()).ok) wavered = { script, failed: verdict }
     return false
   }
-  const { failed, counterexample, seed: used, counterexamplePath } = fc.check(fc.property(scripts, holds), {
-    numRuns, interruptAfterTimeLimit: seconds * 1000, ...(seed === undefined ? {} : { seed }), ...(path === undefined ? {} : { path }),
+  const {
+    failed,
+    counterexample,
+    seed: used,
+    counterexamplePath,
+  } = fc.check(fc.property(scripts, holds), {
+    numRuns,
+    interruptAfterTimeLimit: seconds * 1000,
+    ...(seed === undefined ? {} : { seed }),
+    ...(path === undefined ? {} : { path }),
   })
   const [smallest] = counterexample ?? []
   if (!failed || smallest === undefined) return
@@ -99,7 +144,10 @@ const run = ({ scripts, checks, modules, hint, wavering, numRuns = 100, seed, pa
     const told = wavering(verdict.ok ? null : verdict)
     if (told instanceof Error) throw told
     const script = once?.script ?? smallest
-    throw new WorldPropertyFailed({ ...run, script, failed: told }, saveFailure({ script, mended: null }, told, { file, own: true, ...modules }))
+    throw new WorldPropertyFailed(
+      { ...run, script, failed: told },
+      saveFailure({ script, mended: null }, told, { file, own: true, ...modules }),
+    )
   }
   if (checks().companions !== undefined) {
     const lived = withTheClients(smallest, verdict, checks)
@@ -107,7 +155,11 @@ const run = ({ scripts, checks, modules, hint, wavering, numRuns = 100, seed, pa
     throw new WorldPropertyFailed({ ...run, ...lived }, saved)
   }
   const small = withoutTheRest(smallest, verdict, checks)
-  const saved = saveFailure(asLived(small.script, small.failed, checks()), small.failed, { file, own: isOwn(checks()), ...modules })
+  const saved = saveFailure(asLived(small.script, small.failed, checks()), small.failed, {
+    file,
+    own: isOwn(checks()),
+    ...modules,
+  })
   throw new WorldPropertyFailed({ ...run, ...small }, saved)
 }
 
@@ -119,26 +171,60 @@ const urls = builtin("node:url") as { readonly fileURLToPath: (url: string | URL
 const pathOf = (module: string | URL): string => {
   if (files === undefined || paths === undefined || urls === undefined) return String(module)
   const path = typeof module === "string" && !module.startsWith("file:") ? module : urls.fileURLToPath(module)
-  if (!files.existsSync(path)) throw new Error(`there is no module ${path}: \`module\` is the file that exports machine and invariant, as a path from where this is run, or as new URL("./machine.ts", import.meta.url)`)
+  if (!files.existsSync(path))
+    throw new Error(
+      `there is no module ${path}: \`module\` is the file that exports machine and invariant, as a path from where this is run, or as new URL("./machine.ts", import.meta.url)`,
+    )
   const near = paths.relative("", path)
   return near.startsWith("..") ? path : `./${near}`
 }
 
 const machineProperty = <State, Command, Result>(options: MachinePropertyOptions<State, Command, Result>): void => {
-  const { machine, invariant, describe, commands, module, checks, clients = 0, profile = "everything", nodes, steps, ...rest } = options
+  const {
+    machine,
+    invariant,
+    describe,
+    commands,
+    module,
+    checks,
+    clients = 0,
+    profile = "everything",
+    nodes,
+    steps,
+    ...rest
+  } = options
   const made = typeof machine === "function" ? machine() : machine
   const { encode } = made.commands ?? jsonCodec<Command>()
-  const definition: MachineUnderTest<State, Command, Result> = { machine, ...(invariant === undefined ? {} : { invariant }), ...(describe === undefined ? {} : { describe }) }
-  const drawn = (random: Random): Uint8Array => encode(fc.sample(commands, { seed: random.below(0x7fffffff), numRuns: 1 })[0] as Command)
+  const definition: MachineUnderTest<State, Command, Result> = {
+    machine,
+    ...(invariant === undefined ? {} : { invariant }),
+    ...(describe === undefined ? {} : { describe }),
+  }
+  const drawn = (random: Random): Uint8Array =>
+    encode(fc.sample(commands, { seed: random.below(0x7fffffff), numRuns: 1 })[0] as Command)
   run({
     ...rest,
-    scripts: commandScriptArbitrary(profile, { ...(nodes === undefined ? {} : { nodes }), ...(steps === undefined ? {} : { steps }) }, { commands, encode: (id, command) => plainCommand(id, encode(command)) }),
-    checks: () => ({ ...checks?.(), ...machineChecks(definition), ...(clients === 0 ? {} : { companions: machineClients({ clients, command: drawn }) }) }),
+    scripts: commandScriptArbitrary(
+      profile,
+      { ...(nodes === undefined ? {} : { nodes }), ...(steps === undefined ? {} : { steps }) },
+      { commands, encode: (id, command) => plainCommand(id, encode(command)) },
+    ),
+    checks: () => ({
+      ...checks?.(),
+      ...machineChecks(definition),
+      ...(clients === 0 ? {} : { companions: machineClients({ clients, command: drawn }) }),
+    }),
     modules: module === undefined ? {} : { machine: pathOf(module) },
-    hint: module === undefined ? "it shows states, too, with --machine MODULE: a module that exports machine and invariant. `module` puts it into the command" : null,
+    hint:
+      module === undefined
+        ? "it shows states, too, with --machine MODULE: a module that exports machine and invariant. `module` puts it into the command"
+        : null,
     wavering: (failed) => {
-      const message = "NotDeterministic: this script failed and then did not, though it is the same: apply, or an invariant, remembers something outside of the state, such as a variable of its module"
-      return failed === null ? new Error(message) : { ...failed, violation: "NotDeterministic", message: `${message}. What failed:\n  ${failed.message}` }
+      const message =
+        "NotDeterministic: this script failed and then did not, though it is the same: apply, or an invariant, remembers something outside of the state, such as a variable of its module"
+      return failed === null
+        ? new Error(message)
+        : { ...failed, violation: "NotDeterministic", message: `${message}. What failed:\n  ${failed.message}` }
     },
   })
 }
@@ -149,14 +235,23 @@ const scriptProperty = (options: WorldPropertyOptions): void => {
   const { machine, command } = all()
   const commands = given ?? command
   if (machine !== undefined && commands === undefined)
-    throw new Error("this property would test nothing of its state machine: without `command` all that is proposed is zeros. Give `command: (id) => bytes`: the bytes of command number id, as the state machine reads them")
+    throw new Error(
+      "this property would test nothing of its state machine: without `command` all that is proposed is zeros. Give `command: (id) => bytes`: the bytes of command number id, as the state machine reads them",
+    )
   run({
     ...rest,
-    scripts: scriptArbitrary(profile, { ...(nodes === undefined ? {} : { nodes }), ...(steps === undefined ? {} : { steps }), ...(commands === undefined ? {} : { command: commands }) }),
+    scripts: scriptArbitrary(profile, {
+      ...(nodes === undefined ? {} : { nodes }),
+      ...(steps === undefined ? {} : { steps }),
+      ...(commands === undefined ? {} : { command: commands }),
+    }),
     checks: all,
     modules: { check: module },
     hint: null,
-    wavering: () => new Error("a world failed and then did not: what its state machine or its checks do hangs on more than the script"),
+    wavering: () =>
+      new Error(
+        "a world failed and then did not: what its state machine or its checks do hangs on more than the script",
+      ),
   })
 }
 
@@ -166,7 +261,9 @@ const scriptProperty = (options: WorldPropertyOptions): void => {
  */
 export function worldProperty(options?: WorldPropertyOptions): void
 export function worldProperty<State, Command, Result>(options: MachinePropertyOptions<State, Command, Result>): void
-export function worldProperty<State, Command, Result>(options: WorldPropertyOptions | MachinePropertyOptions<State, Command, Result> = {}): void {
+export function worldProperty<State, Command, Result>(
+  options: WorldPropertyOptions | MachinePropertyOptions<State, Command, Result> = {},
+): void {
   if ("machine" in options) machineProperty(options)
   else scriptProperty(options)
 }

@@ -1,6 +1,19 @@
 /** Runs a script and checks everything that must be true at every step. */
 import { type Effect, type Rule } from "../../core/index.ts"
-import { markOf, mix, nodeOf, plainAction, violationName, World, type Action, type MachineWords, type Script, type WorldOptions, type WorldHooks, type WorldStep } from "../../interpreters/simulation/index.ts"
+import {
+  markOf,
+  mix,
+  nodeOf,
+  plainAction,
+  violationName,
+  World,
+  type Action,
+  type MachineWords,
+  type Script,
+  type WorldOptions,
+  type WorldHooks,
+  type WorldStep,
+} from "../../interpreters/simulation/index.ts"
 import { checkProgress, defaultBound, isTolerable } from "./progress.ts"
 import { PropertyViolated, watchWorld, type WatchOptions } from "./watch.ts"
 
@@ -84,7 +97,20 @@ const STEPS_PER_ACTION = 100
 const MOST_STEPS_SHRINKING = 25_000
 
 export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptVerdict => {
-  const { liveness = true, bound = defaultBound, mostSteps = Math.max(MOST_STEPS, STEPS_PER_ACTION * script.actions.length), machine, command, applied, companions, acted, observe, refused, hashed, rules } = options
+  const {
+    liveness = true,
+    bound = defaultBound,
+    mostSteps = Math.max(MOST_STEPS, STEPS_PER_ACTION * script.actions.length),
+    machine,
+    command,
+    applied,
+    companions,
+    acted,
+    observe,
+    refused,
+    hashed,
+    rules,
+  } = options
   const others = companions?.(script.seed) ?? null
   const watch = watchWorld(options)
   let steps = 0
@@ -133,7 +159,8 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
       if (rules !== undefined) countRules(rules, step.effects)
       watch.step(step)
       others?.hooks.observe?.(step)
-      if (steps > mostSteps) throw new PropertyViolated("Liveness", `still busy after ${mostSteps} steps, at ${step.at} ms`)
+      if (steps > mostSteps)
+        throw new PropertyViolated("Liveness", `still busy after ${mostSteps} steps, at ${step.at} ms`)
     },
   }
   const ran = (): Ran => ({ steps, ms: world?.now ?? 0, hash: (world === null ? hash : mix(hash, world.hash())) >>> 0 })
@@ -157,7 +184,8 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
       watch.sweep()
       for (const node of world.names) {
         const open = watch.openRefs(node)
-        if (open.length > 0 && world.state(node) !== undefined) throw new PropertyViolated("EveryRefAnswered", `${node} never answers ${open.join(", ")}`)
+        if (open.length > 0 && world.state(node) !== undefined)
+          throw new PropertyViolated("EveryRefAnswered", `${node} never answers ${open.join(", ")}`)
       }
     }
     if (!mended) others?.finish(false)
@@ -165,7 +193,14 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
   } catch (error) {
     // In a world in which nothing is guaranteed an error of the reducer is no violation.
     if (!watch.promised()) return { ok: true, promised: false, ...ran() }
-    return { ok: false, violation: violationName(error), message: error instanceof Error ? error.message : String(error), at: Math.max(steps - 1, 0), action, ...ran() }
+    return {
+      ok: false,
+      violation: violationName(error),
+      message: error instanceof Error ? error.message : String(error),
+      at: Math.max(steps - 1, 0),
+      action,
+      ...ran(),
+    }
   }
 }
 
@@ -173,19 +208,29 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
  * Runs a script as the failed one was, and tells whether it fails in the same way. Progress is looked at only if it failed
  * after all was done. `checks`: made anew for each run, where they remember something.
  */
-export const sameFailureAs = ({ violation, message, action }: ScriptFailed, script: Script, checks: ScriptChecks | (() => ScriptChecks) = {}): ((script: Script) => ScriptFailed | null) => {
+export const sameFailureAs = (
+  { violation, message, action }: ScriptFailed,
+  script: Script,
+  checks: ScriptChecks | (() => ScriptChecks) = {},
+): ((script: Script) => ScriptFailed | null) => {
   const atTheEnd = action >= script.actions.length
   // What the reducer throws has one name: its words tell one from another, its numbers do not.
-  const words = (text: string): string => (violation === "Error" || violation === "TypeError" || violation === "Refinement" ? text.replaceAll(/\d+/g, "#") : "")
+  const words = (text: string): string =>
+    violation === "Error" || violation === "TypeError" || violation === "Refinement" ? text.replaceAll(/\d+/g, "#") : ""
   return (shorter) => {
     const options = typeof checks === "function" ? checks() : checks
-    const verdict = checkScript(shorter, { mostSteps: MOST_STEPS_SHRINKING, ...options, liveness: atTheEnd && options.liveness !== false })
+    const verdict = checkScript(shorter, {
+      mostSteps: MOST_STEPS_SHRINKING,
+      ...options,
+      liveness: atTheEnd && options.liveness !== false,
+    })
     return !verdict.ok && verdict.violation === violation && words(verdict.message) === words(message) ? verdict : null
   }
 }
 
 /** Whether it takes more than a file holds to check the same again. */
-export const isOwn = ({ machine, applied, observe, companions, bound, mostSteps }: ScriptChecks): boolean => [machine, applied, observe, companions, bound, mostSteps].some((one) => one !== undefined)
+export const isOwn = ({ machine, applied, observe, companions, bound, mostSteps }: ScriptChecks): boolean =>
+  [machine, applied, observe, companions, bound, mostSteps].some((one) => one !== undefined)
 
 /** A script that reproduces its failure by itself. */
 export interface Lived {
@@ -205,11 +250,22 @@ export const asLived = (script: Script, failed: ScriptFailed, checks: ScriptChec
 const AFTERWARDS: Action = { type: "run", ms: 5000 }
 
 /** The same with what mended the world as actions of its own, if it then fails without being mended; otherwise as it was. */
-export const spelledOut = (script: Script, failed: ScriptFailed, checks: () => ScriptChecks = () => ({})): { readonly script: Script; readonly failed: ScriptFailed } => {
-  if (failed.action < script.actions.length || failed.violation === "Liveness" || failed.violation === "EveryRefAnswered") return { script, failed }
+export const spelledOut = (
+  script: Script,
+  failed: ScriptFailed,
+  checks: () => ScriptChecks = () => ({}),
+): { readonly script: Script; readonly failed: ScriptFailed } => {
+  if (
+    failed.action < script.actions.length ||
+    failed.violation === "Liveness" ||
+    failed.violation === "EveryRefAnswered"
+  )
+    return { script, failed }
   const actions: Action[] = []
   checkScript(script, { ...checks(), acted: (action) => actions.push(action) })
   const longer: Script = { ...script, actions: [...actions, AFTERWARDS] }
   const verdict = checkScript(longer, { ...checks(), liveness: false })
-  return !verdict.ok && verdict.violation === failed.violation ? { script: longer, failed: verdict } : { script, failed }
+  return !verdict.ok && verdict.violation === failed.violation
+    ? { script: longer, failed: verdict }
+    : { script, failed }
 }

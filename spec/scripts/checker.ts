@@ -13,7 +13,8 @@ export const checkerOf = (checks: ScriptChecks = {}): Checker => {
   }
   return Object.assign(step, {
     invariants: [...(checks.own ?? []), ...(checks.invariants === false ? [] : Object.keys(invariants))],
-    started: (node: string, recovered: Recovered, wentBack: boolean, world: WorldState | null) => watch.started(world, node, recovered, wentBack),
+    started: (node: string, recovered: Recovered, wentBack: boolean, world: WorldState | null) =>
+      watch.started(world, node, recovered, wentBack),
     acted: (world: WorldState, action: Action) => watch.acted(world, action),
     executed: ({ node, entries, results, ...mark }: Executed) => {
       if (entries !== null) checks.applied?.(node, entries, results)

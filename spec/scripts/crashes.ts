@@ -77,7 +77,12 @@ const look = (script: Script): Found => {
   }
   const world = new World({ ...script.options, seed: script.seed, started: (node) => underWay.delete(node), observe })
   /** As run and step do, but one by one: how many things happened. */
-  const unfold = (action: number, most: number, end: number, leftAfter: (steps: number) => readonly Action[]): number => {
+  const unfold = (
+    action: number,
+    most: number,
+    end: number,
+    leftAfter: (steps: number) => readonly Action[],
+  ): number => {
     let steps = 0
     here = () => ({ action, steps: steps + 1, left: leftAfter(steps + 1) })
     for (; steps < most && world.step(end); steps++) before = here()
@@ -103,7 +108,14 @@ const look = (script: Script): Found => {
   return { points, unfolded }
 }
 
-const keepOf: Readonly<Record<CrashFate, Keep>> = { notHandedOver: "none", lost: "none", torn: "torn", durable: "all", told: "none", corrupted: "corrupt" }
+const keepOf: Readonly<Record<CrashFate, Keep>> = {
+  notHandedOver: "none",
+  lost: "none",
+  torn: "torn",
+  durable: "all",
+  told: "none",
+  corrupted: "corrupt",
+}
 
 export interface CrashPoints {
   readonly points: readonly CrashPoint[]
@@ -124,7 +136,10 @@ export const crashPoints = (script: Script): CrashPoints => {
     const { action, steps, left } = moment
     const within = steps === 0 ? [] : [{ type: "step", count: steps } as const]
     const through = [...unfolded.slice(0, steps === 0 ? action + 1 : action).flat(), ...within]
-    const crash: readonly Action[] = [{ type: "crash", node, keep: keepOf[fate] }, { type: "start", node }]
+    const crash: readonly Action[] = [
+      { type: "crash", node, keep: keepOf[fate] },
+      { type: "start", node },
+    ]
     const crashed: Script = { ...script, actions: [...through, ...crash, ...left, ...script.actions.slice(action + 1)] }
     return fate !== "corrupted" || isTolerable(crashed) || !isTolerable(script) ? crashed : null
   }

@@ -1,10 +1,38 @@
 /** Random worlds as scripts: made from a seed, checked, shrunk, told. */
-export { asLived, checkScript, isOwn, sameFailureAs, spelledOut, type Companions, type Lived, type ScriptVerdict, type ScriptChecks, type ScriptFailed, type ScriptPassed, type StepChecker } from "./check.ts"
+export {
+  asLived,
+  checkScript,
+  isOwn,
+  sameFailureAs,
+  spelledOut,
+  type Companions,
+  type Lived,
+  type ScriptVerdict,
+  type ScriptChecks,
+  type ScriptFailed,
+  type ScriptPassed,
+  type StepChecker,
+} from "./check.ts"
 export { crashFates, crashPoints, type CrashFate, type CrashPoint, type CrashPoints } from "./crashes.ts"
 export { generateScript, type GenerateOptions } from "./generate/generate.ts"
 export { isProfile, profileNames, type Profile } from "./generate/profiles.ts"
-export { shrinkFailure, shrinkScript, simplerScripts, sizeOf, type SameFailure, type ShrinkOptions } from "./shrink/shrink.ts"
+export {
+  shrinkFailure,
+  shrinkScript,
+  simplerScripts,
+  sizeOf,
+  type SameFailure,
+  type ShrinkOptions,
+} from "./shrink/shrink.ts"
 export { hexOf } from "./progress.ts"
-export { debugCommand, saveFailure, saveStory, tellStory, type OwnModules, type Saved, type SaveOptions } from "./save.ts"
+export {
+  debugCommand,
+  saveFailure,
+  saveStory,
+  tellStory,
+  type OwnModules,
+  type Saved,
+  type SaveOptions,
+} from "./save.ts"
 export { checkerOf } from "./checker.ts"
 export { PropertyViolated, watchWorld, type WatchOptions, type WorldWatch } from "./watch.ts"

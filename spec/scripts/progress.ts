@@ -4,7 +4,14 @@
  * replaced by membership changes, and all must end with the same state.
  */
 import type { Configuration, Event, Member, Settings, State } from "../../core/index.ts"
-import { foundersOf, isCut, nodeOf, type DiskState, type Script, type World } from "../../interpreters/simulation/index.ts"
+import {
+  foundersOf,
+  isCut,
+  nodeOf,
+  type DiskState,
+  type Script,
+  type World,
+} from "../../interpreters/simulation/index.ts"
 import { quietNetwork } from "./generate/options.ts"
 
 /** Virtual milliseconds: a few elections of the slowest timeouts, and the transfer of a snapshot in between. */
@@ -16,7 +23,8 @@ export interface ProgressChecks {
   /** Bytes of a command for a state machine that looks into them. */
   readonly command: ((id: number) => Uint8Array) | undefined
 }
-export const hexOf = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
+export const hexOf = (bytes: Uint8Array): string =>
+  Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
 
 /** Different from all command ids that scripts use. */
 const PROBE = 0x60000000
@@ -24,8 +32,10 @@ const PROBE = 0x60000000
 const PATIENCE = 500
 const RETRY = 8
 
-const configurationAt = (state: State): Configuration => state.configurations.at(-1)?.configuration ?? state.log.base.configuration
-const isToday = (world: World, { name, incarnation }: Member): boolean => world.data.nodes[name]?.member.incarnation === incarnation
+const configurationAt = (state: State): Configuration =>
+  state.configurations.at(-1)?.configuration ?? state.log.base.configuration
+const isToday = (world: World, { name, incarnation }: Member): boolean =>
+  world.data.nodes[name]?.member.incarnation === incarnation
 const live = (world: World): readonly { readonly name: string; readonly state: State }[] =>
   world.names.flatMap((name) => {
     const state = world.state(name)
@@ -39,18 +49,36 @@ const live = (world: World): readonly { readonly name: string; readonly state: S
 export const isTolerable = ({ options, actions }: Script): boolean => {
   const lost = new Set<string>()
   for (const action of actions)
-    if (action.type === "wipe" || action.type === "corruptDisk" || action.type === "damage" || action.type === "swapDirectory" || action.type === "cutLog" || (action.type === "crash" && action.keep === "corrupt")) lost.add(action.node)
-  const isMinority = (names: readonly string[]): boolean => names.filter((name) => lost.has(name)).length * 2 < names.length
+    if (
+      action.type === "wipe" ||
+      action.type === "corruptDisk" ||
+      action.type === "damage" ||
+      action.type === "swapDirectory" ||
+      action.type === "cutLog" ||
+      (action.type === "crash" && action.keep === "corrupt")
+    )
+      lost.add(action.node)
+  const isMinority = (names: readonly string[]): boolean =>
+    names.filter((name) => lost.has(name)).length * 2 < names.length
   const founders = foundersOf(options)
   const known = [...lost].every((name) => founders.includes(name))
-  return known && isMinority(founders) && actions.every((action) => action.type !== "change" || isMinority(action.voters))
+  return (
+    known && isMinority(founders) && actions.every((action) => action.type !== "change" || isMinority(action.voters))
+  )
 }
 
 /** It receives nothing from any server. */
-const isDeaf = ({ data }: World, name: string): boolean => data.names.length > 1 && data.names.every((other) => other === name || isCut(data, nodeOf(data, other), nodeOf(data, name)))
+const isDeaf = ({ data }: World, name: string): boolean =>
+  data.names.length > 1 &&
+  data.names.every((other) => other === name || isCut(data, nodeOf(data, other), nodeOf(data, name)))
 /** Cut off in both directions from all others. */
 const isAlone = ({ data }: World, name: string): boolean =>
-  data.names.length > 1 && data.names.every((other) => other === name || (isCut(data, nodeOf(data, name), nodeOf(data, other)) && isCut(data, nodeOf(data, other), nodeOf(data, name))))
+  data.names.length > 1 &&
+  data.names.every(
+    (other) =>
+      other === name ||
+      (isCut(data, nodeOf(data, name), nodeOf(data, other)) && isCut(data, nodeOf(data, other), nodeOf(data, name))),
+  )
 
 /** The last configuration on its disk. */
 const configurationOnDisk = ({ log }: DiskState): Configuration => {
@@ -61,11 +89,16 @@ const configurationOnDisk = ({ log }: DiskState): Configuration => {
   return log.base.configuration
 }
 const carriesChange = (event: Event): boolean =>
-  event.type === "MessageReceived" && (event.message.type === "InstallSnapshot" || (event.message.type === "AppendEntries" && event.message.entries.some(({ kind }) => kind === "configuration")))
+  event.type === "MessageReceived" &&
+  (event.message.type === "InstallSnapshot" ||
+    (event.message.type === "AppendEntries" && event.message.entries.some(({ kind }) => kind === "configuration")))
 /** Some server may still learn of another configuration. */
 const changesUnderWay = ({ data }: World): boolean =>
-  data.agenda.some(({ what }) => what.type === "restore" || (what.type === "deliver" && carriesChange({ type: "MessageReceived", from: what.from, message: what.message }))) ||
-  data.names.some((name) => nodeOf(data, name).inbox.some(({ event }) => carriesChange(event)))
+  data.agenda.some(
+    ({ what }) =>
+      what.type === "restore" ||
+      (what.type === "deliver" && carriesChange({ type: "MessageReceived", from: what.from, message: what.message })),
+  ) || data.names.some((name) => nodeOf(data, name).inbox.some(({ event }) => carriesChange(event)))
 
 /**
  * Who hears nobody and is heard: without CheckQuorum it stays leader, and without PreVote the others give their votes again
@@ -85,15 +118,27 @@ const leftoverOf = (world: World): Leftover | null => {
     return core === null ? configurationOnDisk(disk) : configurationAt(core)
   })
   const [first] = configurations
-  if (first === undefined || changesUnderWay(world) || configurations.some((one) => JSON.stringify(one) !== JSON.stringify(first))) return null
+  if (
+    first === undefined ||
+    changesUnderWay(world) ||
+    configurations.some((one) => JSON.stringify(one) !== JSON.stringify(first))
+  )
+    return null
   if (first.outgoing.length > 0 || !first.voters.every((voter) => isToday(world, voter))) return null
   const names = first.voters.map(({ name }) => name)
   const bad = names.filter((name) => {
     const node = nodeOf(data, name)
-    return node.core === null || node.paused || node.disk.stalled || isAlone(world, name) || (endures(data.settings) && isDeaf(world, name))
+    return (
+      node.core === null ||
+      node.paused ||
+      node.disk.stalled ||
+      isAlone(world, name) ||
+      (endures(data.settings) && isDeaf(world, name))
+    )
   })
   const good = names.filter((name) => !bad.includes(name))
-  const usable = bad.length > 0 && good.length > names.length >> 1 && good.every((name) => world.state(name)?.machine === "ready")
+  const usable =
+    bad.length > 0 && good.length > names.length >> 1 && good.every((name) => world.state(name)?.machine === "ready")
   return usable ? { bad, good } : null
 }
 
@@ -120,7 +165,8 @@ const mend = (world: World, bad: readonly string[]): void => {
   for (const to of deaf) for (const from of world.names) if (from !== to) world.act({ type: "cut", from, to })
   for (const node of world.names) {
     const { clock, disk } = nodeOf(world.data, node)
-    if (clock.driftPermille < -100 || clock.driftPermille > 100) world.act({ type: "skew", node, offset: 0, driftPermille: 0 })
+    if (clock.driftPermille < -100 || clock.driftPermille > 100)
+      world.act({ type: "skew", node, offset: 0, driftPermille: 0 })
     world.act({ type: "apply", node, min: 0, max: 5 })
     if (bad.includes(node)) continue
     // A planned write failure may still happen; it ends at the next start.
@@ -146,7 +192,12 @@ const repairMembership = (world: World, state: State, wanted: readonly string[])
   const today = [...voters, ...learners].filter((member) => isToday(world, member))
   const back = new Set([...names([...voters, ...learners]), ...wanted])
   if (today.length < back.size) world.act({ type: "addLearners", node: state.self.name, names: [...back] })
-  else if (!wanted.every((name) => names(voters).includes(name))) world.change(state.self.name, [...new Set([...names(voters), ...wanted])], names(learners).filter((name) => !wanted.includes(name)))
+  else if (!wanted.every((name) => names(voters).includes(name)))
+    world.change(
+      state.self.name,
+      [...new Set([...names(voters), ...wanted])],
+      names(learners).filter((name) => !wanted.includes(name)),
+    )
 }
 
 /** The entry appended at this index in this term was executed there. */
@@ -156,10 +207,18 @@ interface Mark {
 }
 const hasExecuted = (world: World, name: string, { index, term }: Mark): boolean => {
   const state = world.state(name)
-  return state !== undefined && state.machine === "ready" && state.applied >= index && (state.log.termAt(index) ?? term) === term
+  return (
+    state !== undefined &&
+    state.machine === "ready" &&
+    state.applied >= index &&
+    (state.log.termAt(index) ?? term) === term
+  )
 }
 const agrees = (leader: State, state: State | undefined): boolean =>
-  state !== undefined && state.machine === "ready" && state.applied === leader.commitIndex && state.currentTerm === leader.currentTerm
+  state !== undefined &&
+  state.machine === "ready" &&
+  state.applied === leader.commitIndex &&
+  state.currentTerm === leader.currentTerm
 
 /** The membership is as intended, no member is lost, and all have the same state. */
 const isWhole = (world: World, wanted: readonly string[]): boolean => {
@@ -167,12 +226,22 @@ const isWhole = (world: World, wanted: readonly string[]): boolean => {
   if (leader === undefined || leader.commitIndex !== leader.log.lastIndex) return false
   const { voters, outgoing, learners } = configurationAt(leader)
   const members = [...voters, ...learners]
-  if (outgoing.length > 0 || !members.every((member) => isToday(world, member)) || !wanted.every((name) => voters.some((voter) => voter.name === name))) return false
+  if (
+    outgoing.length > 0 ||
+    !members.every((member) => isToday(world, member)) ||
+    !wanted.every((name) => voters.some((voter) => voter.name === name))
+  )
+    return false
   return members.every(({ name }) => agrees(leader, world.state(name)))
 }
 
 /** Writes at whoever leads until `done` holds of the last write that was appended; one in each term, and again when nothing comes of it. */
-const progresses = (world: World, { bound, command }: ProgressChecks, done: (mark: Mark) => boolean, repair: (leader: State) => void): boolean => {
+const progresses = (
+  world: World,
+  { bound, command }: ProgressChecks,
+  done: (mark: Mark) => boolean,
+  repair: (leader: State) => void,
+): boolean => {
   const end = world.now + bound
   let mark: Mark | null = null
   for (let round = 0; world.now < end; round++) {
@@ -182,7 +251,12 @@ const progresses = (world: World, { bound, command }: ProgressChecks, done: (mar
       if (mark === null || mark.term !== leader.currentTerm || round % RETRY === 0) {
         const ref = world.data.refs + 1
         const id = PROBE + ref
-        world.act({ type: "propose", node: leader.self.name, id, ...(command === undefined ? {} : { payloads: [{ hex: hexOf(command(id)), checksum: id }] }) })
+        world.act({
+          type: "propose",
+          node: leader.self.name,
+          id,
+          ...(command === undefined ? {} : { payloads: [{ hex: hexOf(command(id)), checksum: id }] }),
+        })
         const outcome = world.outcomes.get(ref)
         if (outcome?.type === "ProposalAppended") mark = { index: outcome.first, term: outcome.term }
       }
@@ -198,21 +272,32 @@ const picture = (world: World): string =>
   world.names
     .map((name) => {
       const state = world.state(name)
-      return state === undefined ? `${name} down` : `${name} ${state.role.type} of term ${state.currentTerm}, log ${state.log.base.index}–${state.log.lastIndex}, committed ${state.commitIndex}, applied ${state.applied}${state.machine === "ready" ? "" : ", no state machine"}`
+      return state === undefined
+        ? `${name} down`
+        : `${name} ${state.role.type} of term ${state.currentTerm}, log ${state.log.base.index}–${state.log.lastIndex}, committed ${state.commitIndex}, applied ${state.applied}${state.machine === "ready" ? "" : ", no state machine"}`
     })
     .join("; ")
 
 /** Who leads a majority that is well goes on leading (thesis §4.2.3, §9.6): null, or what happened instead. */
 const unrest = (world: World): string | null => {
   // Let messages from before arrive first: a late TimeoutNow must be obeyed.
-  world.run(Math.max(0, ...world.data.agenda.map(({ at, what }) => (what.type === "deliver" || what.type === "event" ? at - world.now : 0))))
+  world.run(
+    Math.max(
+      0,
+      ...world.data.agenda.map(({ at, what }) =>
+        what.type === "deliver" || what.type === "event" ? at - world.now : 0,
+      ),
+    ),
+  )
   world.run(2 * world.settings.electionMax)
   const before = world.leader()?.runner?.state
   if (before === undefined) return "the leader is gone"
   const { self, currentTerm } = before
   world.run(6 * world.settings.electionMax)
   const after = world.leader()?.runner?.state
-  return after !== undefined && after.self.name === self.name && after.currentTerm === currentTerm ? null : `${self.name}, leader of term ${currentTerm}, is deposed`
+  return after !== undefined && after.self.name === self.name && after.currentTerm === currentTerm
+    ? null
+    : `${self.name}, leader of term ${currentTerm}, is deposed`
 }
 
 /** Repairs the world and lets it run; returns null if there was progress, otherwise what happened instead. */
@@ -221,20 +306,41 @@ export const checkProgress = (world: World, checks: ProgressChecks): string | nu
   const leftover = leftoverOf(world)
   if (leftover !== null) {
     mend(world, leftover.bad)
-    if (!progresses(world, checks, (mark) => leftover.good.includes(world.leader()?.name ?? "") && leftover.good.every((name) => hasExecuted(world, name, mark)), () => {}))
+    if (
+      !progresses(
+        world,
+        checks,
+        (mark) =>
+          leftover.good.includes(world.leader()?.name ?? "") &&
+          leftover.good.every((name) => hasExecuted(world, name, mark)),
+        () => {},
+      )
+    )
       return `${leftover.good.join(", ")} are a majority and well, and execute no write within ${bound} ms while ${leftover.bad.join(", ")} are not: ${picture(world)}`
     const deposed = unrest(world)
-    if (deposed !== null) return `${deposed}, though ${leftover.good.join(", ")} are a majority and well; ${leftover.bad.join(", ")} are not: ${picture(world)}`
+    if (deposed !== null)
+      return `${deposed}, though ${leftover.good.join(", ")} are a majority and well; ${leftover.bad.join(", ")} are not: ${picture(world)}`
   }
   mend(world, [])
   const wanted = configurationOfMost(world)
-  if (!progresses(world, checks, (mark) => isWhole(world, wanted) && hasExecuted(world, world.leader()?.name ?? "", mark), (leader) => repairMembership(world, leader, wanted))) return `everything is mended, and after ${bound} ms not all have executed the same: ${picture(world)}`
+  if (
+    !progresses(
+      world,
+      checks,
+      (mark) => isWhole(world, wanted) && hasExecuted(world, world.leader()?.name ?? "", mark),
+      (leader) => repairMembership(world, leader, wanted),
+    )
+  )
+    return `everything is mended, and after ${bound} ms not all have executed the same: ${picture(world)}`
   const deposed = unrest(world)
   return deposed === null ? null : `${deposed}, though everything is mended: ${picture(world)}`
 }
 
 /** The names of the voters, as known by the most advanced server. */
 const configurationOfMost = (world: World): readonly string[] => {
-  const best = live(world).reduce<State | null>((most, { state }) => (most === null || state.commitIndex > most.commitIndex ? state : most), null)
+  const best = live(world).reduce<State | null>(
+    (most, { state }) => (most === null || state.commitIndex > most.commitIndex ? state : most),
+    null,
+  )
   return best === null ? [] : configurationAt(best).voters.map(({ name }) => name)
 }

@@ -3,7 +3,8 @@ import { builtin } from "../../interpreters/builtin.ts"
 import { scenarioText, violationName, type Cluster } from "../../interpreters/simulation/index.ts"
 import type { Lived, ScriptFailed } from "./check.ts"
 
-const quoted = (path: string): string => (/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`)
+const quoted = (path: string): string =>
+  /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`
 
 /** The user's modules: one that exports a machine definition, one that exports checks. */
 export interface OwnModules {
@@ -37,22 +38,52 @@ const save = (text: string, modules: OwnModules, file: string | undefined): Save
   if (files === undefined || temporary === undefined) {
     const name = file ?? "world.ndjson"
     const command = debugCommand(name, modules)
-    return { file: name, command, advice: `nothing can be saved here. Put the following lines into ${name}; open it with: ${command}\n${text}` }
+    return {
+      file: name,
+      command,
+      advice: `nothing can be saved here. Put the following lines into ${name}; open it with: ${command}\n${text}`,
+    }
   }
   const path = file ?? `${files.mkdtempSync(`${temporary.tmpdir()}/stepraft-world-`)}/world.ndjson`
   files.writeFileSync(path, text)
   const command = debugCommand(path, modules)
   return { file: path, command, advice: `saved as ${path}; open it with: ${command}` }
 }
-export const saveFailure = ({ script, mended }: Lived, { violation, message, at }: Pick<ScriptFailed, "violation" | "message" | "at">, { file, own = false, machine, check }: SaveOptions = {}): Saved =>
-  save(scenarioText(script, { violation: { name: violation, at, message, ...(own ? { own } : {}), ...(mended === null ? {} : { mended }) } }), { machine, check }, file)
+export const saveFailure = (
+  { script, mended }: Lived,
+  { violation, message, at }: Pick<ScriptFailed, "violation" | "message" | "at">,
+  { file, own = false, machine, check }: SaveOptions = {},
+): Saved =>
+  save(
+    scenarioText(script, {
+      violation: { name: violation, at, message, ...(own ? { own } : {}), ...(mended === null ? {} : { mended }) },
+    }),
+    { machine, check },
+    file,
+  )
 
 /** A story that failed: all that was done to its world until then. */
-export const saveStory = ({ script, world }: Pick<Cluster, "script" | "world">, error: unknown, options: SaveOptions = {}): Saved =>
-  saveFailure({ script: script(), mended: null }, { violation: violationName(error), message: error instanceof Error ? error.message : String(error), at: Math.max(0, world.steps - 1) }, { own: true, ...options })
+export const saveStory = (
+  { script, world }: Pick<Cluster, "script" | "world">,
+  error: unknown,
+  options: SaveOptions = {},
+): Saved =>
+  saveFailure(
+    { script: script(), mended: null },
+    {
+      violation: violationName(error),
+      message: error instanceof Error ? error.message : String(error),
+      at: Math.max(0, world.steps - 1),
+    },
+    { own: true, ...options },
+  )
 
 /** Tells the story. If it fails, whatever throws, its world is saved, and the error tells the command that opens it there. */
-export const tellStory = <C extends Pick<Cluster, "script" | "world">, T>(c: C, story: (c: C) => T, options?: SaveOptions): T => {
+export const tellStory = <C extends Pick<Cluster, "script" | "world">, T>(
+  c: C,
+  story: (c: C) => T,
+  options?: SaveOptions,
+): T => {
   try {
     return story(c)
   } catch (error) {

@@ -47,11 +47,19 @@ const digestChecker = (): ((node: string, mark: Mark) => void) => {
   return (node, { index, digest }) => {
     const other = known.get(index)
     if (other === undefined) known.set(index, { digest, node })
-    else if (other.digest !== digest) throw new PropertyViolated("MachinesAgree", `after entry ${index} the state machine of ${node} is another than that of ${other.node}`)
+    else if (other.digest !== digest)
+      throw new PropertyViolated(
+        "MachinesAgree",
+        `after entry ${index} the state machine of ${node} is another than that of ${other.node}`,
+      )
   }
 }
 
-export const watchWorld = ({ invariants = true, refinement = false, machineDigests = true }: WatchOptions = {}): WorldWatch => {
+export const watchWorld = ({
+  invariants = true,
+  refinement = false,
+  machineDigests = true,
+}: WatchOptions = {}): WorldWatch => {
   const check = invariants ? makeInvariantChecker() : null
   const refine = refinement ? makeRefinementChecker() : null
   const agree = machineDigests ? digestChecker() : null
@@ -65,7 +73,11 @@ export const watchWorld = ({ invariants = true, refinement = false, machineDiges
     acted: directories.acted,
     started: (world, node, recovered, wentBack) => {
       const witness = directories.started(world, node, wentBack)
-      if (witness !== null) throw new PropertyViolated("StaleDirectoryRefused", `${node} starts from a directory that was put back, though ${witness} has met a later start of it and is in reach`)
+      if (witness !== null)
+        throw new PropertyViolated(
+          "StaleDirectoryRefused",
+          `${node} starts from a directory that was put back, though ${witness} has met a later start of it and is in reach`,
+        )
       check?.started(node, recovered, wentBack)
       if (wentBack && check?.promised() !== true) promised = false
       if (promised) refine?.started(node, recovered)

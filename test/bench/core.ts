@@ -13,32 +13,62 @@ export interface CoreFigure {
 }
 
 /** The emitted JavaScript, as it ships: tsx would slow closures down. */
-const load = async (): Promise<CoreModule> => (await import(new URL("../../dist/core/index.js", import.meta.url).href)) as CoreModule
+const load = async (): Promise<CoreModule> =>
+  (await import(new URL("../../dist/core/index.js", import.meta.url).href)) as CoreModule
 
 const measure = (core: CoreModule, batch: number, seconds: number): CoreFigure => {
   const members = ["n1", "n2", "n3"].map((name): Core.Member => ({ name, incarnation: name }))
-  const base: Core.LogBase = { index: 0, term: 0, time: 0, chain: 0, configuration: { voters: members, outgoing: [], learners: [] } }
+  const base: Core.LogBase = {
+    index: 0,
+    term: 0,
+    time: 0,
+    chain: 0,
+    configuration: { voters: members, outgoing: [], learners: [] },
+  }
   const servers = new Map(
     members.map((self) => {
-      const recovered: Core.Recovered = { self, bootId: 1, hardState: { term: 0, vote: null }, base, entries: [], position: base }
-      return [self.name, { self, runner: core.inPlace(core.initialState({ ...core.defaultSettings, snapshotBytes: 4 << 20, trailingLogBytes: 1 << 20 }, recovered)), inbox: [] as Core.Event[] }]
+      const recovered: Core.Recovered = {
+        self,
+        bootId: 1,
+        hardState: { term: 0, vote: null },
+        base,
+        entries: [],
+        position: base,
+      }
+      return [
+        self.name,
+        {
+          self,
+          runner: core.inPlace(
+            core.initialState(
+              { ...core.defaultSettings, snapshotBytes: 4 << 20, trailingLogBytes: 1 << 20 },
+              recovered,
+            ),
+          ),
+          inbox: [] as Core.Event[],
+        },
+      ]
     }),
   )
   let steps = 0
   const drain = (): void => {
-    for (let busy = true; busy; ) {
+    for (let busy = true; busy;) {
       busy = false
       for (const { self, runner, inbox } of servers.values()) {
         if (inbox.length === 0) continue
         busy = true
         steps++
         for (const effect of runner.run(inbox.splice(0))) {
-          if (effect.type === "Send") servers.get(effect.to.name)?.inbox.push({ type: "MessageReceived", from: self, message: effect.message })
+          if (effect.type === "Send")
+            servers.get(effect.to.name)?.inbox.push({ type: "MessageReceived", from: self, message: effect.message })
           else if (effect.type === "Persist") inbox.push({ type: "Persisted", seq: effect.seq })
           else if (effect.type === "Apply") inbox.push({ type: "Applied", index: effect.entries.at(-1)?.index ?? 0 })
           else if (effect.type === "TakeSnapshot") {
             const { applied, log } = runner.state
-            inbox.push({ type: "SnapshotTaken", base: { ...base, index: applied, term: log.termAt(applied) ?? 0, chain: log.chainAt(applied) ?? 0 } })
+            inbox.push({
+              type: "SnapshotTaken",
+              base: { ...base, index: applied, term: log.termAt(applied) ?? 0, chain: log.chainAt(applied) ?? 0 },
+            })
           }
         }
       }
@@ -66,7 +96,8 @@ const measure = (core: CoreModule, batch: number, seconds: number): CoreFigure =
   }
   const used = process.cpuUsage(started)
   const cpuSeconds = (used.user + used.system) / 1e6
-  if (first.runner.state.commitIndex !== first.runner.state.log.lastIndex) throw new Error("not everything was committed")
+  if (first.runner.state.commitIndex !== first.runner.state.log.lastIndex)
+    throw new Error("not everything was committed")
   return { batch, proposalsPerSecond: proposals / cpuSeconds, stepsPerSecond: steps / cpuSeconds }
 }
 
@@ -76,7 +107,8 @@ export const measureCore = async (seconds = 1): Promise<readonly CoreFigure[]> =
 }
 
 export const coreTable = (figures: readonly CoreFigure[]): string => {
-  const row = (label: string, of: (figure: CoreFigure) => number): string => `| ${label} | ${figures.map((figure) => Math.round(of(figure)).toLocaleString("en-US")).join(" | ")} |`
+  const row = (label: string, of: (figure: CoreFigure) => number): string =>
+    `| ${label} | ${figures.map((figure) => Math.round(of(figure)).toLocaleString("en-US")).join(" | ")} |`
   return [
     `| The core alone (3 servers, one thread, per CPU second); proposals at a time: | ${figures.map(({ batch }) => batch.toLocaleString("en-US")).join(" | ")} |`,
     `|---|${figures.map(() => "---").join("|")}|`,
@@ -85,4 +117,5 @@ export const coreTable = (figures: readonly CoreFigure[]): string => {
   ].join("\n")
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) console.log(coreTable(await measureCore(Number(process.argv[2] ?? 2))))
+if (process.argv[1] === fileURLToPath(import.meta.url))
+  console.log(coreTable(await measureCore(Number(process.argv[2] ?? 2))))

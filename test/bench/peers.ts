@@ -7,7 +7,17 @@ import { temporaryFolder } from "../cluster.ts"
 import { readOptions } from "../options.ts"
 import { coreTable, measureCore } from "./core.ts"
 import { plainGenerator } from "./plain.ts"
-import { buildGenerator, installed, installHint, sampleOf, startEtcd, startRedis, startStepraft, type Cell, type System } from "./systems.ts"
+import {
+  buildGenerator,
+  installed,
+  installHint,
+  sampleOf,
+  startEtcd,
+  startRedis,
+  startStepraft,
+  type Cell,
+  type System,
+} from "./systems.ts"
 import { median, tableOf, writeIntoReadme, type Measured } from "./table.ts"
 
 const usage = `npm run bench:peers -- [options]
@@ -26,11 +36,18 @@ stepraft beside etcd: same machine, same disk, same load, alternating; told as r
   --json FILE         the figures for a program
 `
 const { values, number } = readOptions(usage, {
-  rounds: { type: "string" }, seconds: { type: "string" }, quick: { type: "boolean", default: false }, redis: { type: "boolean", default: false },
-  only: { type: "string", default: "put,get,local,mixed" }, clients: { type: "string" }, write: { type: "boolean", default: false }, json: { type: "string" },
+  rounds: { type: "string" },
+  seconds: { type: "string" },
+  quick: { type: "boolean", default: false },
+  redis: { type: "boolean", default: false },
+  only: { type: "string", default: "put,get,local,mixed" },
+  clients: { type: "string" },
+  write: { type: "boolean", default: false },
+  json: { type: "string" },
   without: { type: "string", default: "" },
 })
-const orElse = (name: "rounds" | "seconds", otherwise: number): number => (values[name] === undefined ? otherwise : number(name, 1))
+const orElse = (name: "rounds" | "seconds", otherwise: number): number =>
+  values[name] === undefined ? otherwise : number(name, 1)
 const rounds = orElse("rounds", values.quick ? 1 : 3)
 const seconds = orElse("seconds", values.quick ? 1 : 3)
 const counts = (values.clients ?? (values.quick ? "1,64" : "1,16,64,256,1024")).split(",").map(Number)
@@ -39,7 +56,10 @@ const keys = values.quick ? 2_000 : 20_000
 /** More clients than that share no connection. */
 const mostMixed = 256
 const cellsOf = (op: Cell["op"]): Cell[] => {
-  if (op === "mixed") return counts.filter((clients) => clients > 1 && clients <= mostMixed).flatMap((clients) => [0, 1].map((connections) => ({ op, clients, connections })))
+  if (op === "mixed")
+    return counts
+      .filter((clients) => clients > 1 && clients <= mostMixed)
+      .flatMap((clients) => [0, 1].map((connections) => ({ op, clients, connections })))
   const cells: Cell[] = counts.map((clients) => ({ op, clients, connections: 0 }))
   for (const clients of counts) if (clients >= 256 && op !== "local") cells.push({ op, clients, connections: 4 })
   return cells
@@ -79,12 +99,27 @@ const main = async (): Promise<void> => {
    * with room between them bring it back. Without them its reads look slower than they are.
    */
   const calm = async (): Promise<void> => {
-    await Promise.all(systems.map(async (system) => {
-      await sleep(500)
-      await generator.run(system, ["-endpoints", await system.leader(), "-op", "put", "-fill", "-keys", "10", "-clients", "1", "-pause", "200ms"])
-    }))
+    await Promise.all(
+      systems.map(async (system) => {
+        await sleep(500)
+        await generator.run(system, [
+          "-endpoints",
+          await system.leader(),
+          "-op",
+          "put",
+          "-fill",
+          "-keys",
+          "10",
+          "-clients",
+          "1",
+          "-pause",
+          "200ms",
+        ])
+      }),
+    )
   }
-  for (const system of systems) await load(system, ["-endpoints", await system.leader(), "-op", "put", "-fill", "-clients", "64"])
+  for (const system of systems)
+    await load(system, ["-endpoints", await system.leader(), "-op", "put", "-fill", "-clients", "64"])
   for (let round = 0; round < rounds; round++)
     for (const [op, list] of cells) {
       if (op === "get" || op === "local") await calm()
@@ -93,18 +128,34 @@ const main = async (): Promise<void> => {
           const sample = await sampleOf(async () => {
             const endpoints = op === "put" || op === "mixed" ? await system.leader() : system.endpoints.join(",")
             return load(system, [
-              "-endpoints", endpoints, "-op", system.name === "Redis" && op === "local" ? "get" : op, "-clients", String(cell.clients), "-connections", String(cell.connections),
-              "-seconds", String(seconds), "-warm", String(Math.min(1, seconds / 2)),
+              "-endpoints",
+              endpoints,
+              "-op",
+              system.name === "Redis" && op === "local" ? "get" : op,
+              "-clients",
+              String(cell.clients),
+              "-connections",
+              String(cell.connections),
+              "-seconds",
+              String(seconds),
+              "-warm",
+              String(Math.min(1, seconds / 2)),
             ])
           })
-          if (sample.failures > 0) console.error(`${system.name} ${op} ${cell.clients}: ${sample.failures} failures, ${sample.error}`)
+          if (sample.failures > 0)
+            console.error(`${system.name} ${op} ${cell.clients}: ${sample.failures} failures, ${sample.error}`)
           measured.push({ system: system.name, cell, round, sample })
-          console.error(`round ${round + 1} ${op} ${cell.clients}${cell.connections > 0 ? ` on ${cell.connections}` : ""} ${system.name}: ${Math.round(sample.perSecond)}/s p50 ${sample.p50.toFixed(2)} p99 ${sample.p99.toFixed(2)} ms, cpu ${Math.round(sample.serverCpu)} + ${Math.round(sample.clientCpu)} µs`)
+          console.error(
+            `round ${round + 1} ${op} ${cell.clients}${cell.connections > 0 ? ` on ${cell.connections}` : ""} ${system.name}: ${Math.round(sample.perSecond)}/s p50 ${sample.p50.toFixed(2)} p99 ${sample.p99.toFixed(2)} ms, cpu ${Math.round(sample.serverCpu)} + ${Math.round(sample.clientCpu)} µs`,
+          )
         }
     }
 
   const sync = syncTimes(parent).map((time) => time * 1000)
-  const disk = statfsSync(parent).type === tmpfs ? "**in memory (tmpfs): not a fair disk**" : `4 KiB append + fdatasync, median ${Math.round(median(sync))} µs`
+  const disk =
+    statfsSync(parent).type === tmpfs
+      ? "**in memory (tmpfs): not a fair disk**"
+      : `4 KiB append + fdatasync, median ${Math.round(median(sync))} µs`
   const facts = [
     `${cpus().length} cores (${cpus()[0]?.model.trim() ?? "unknown"}) shared by three servers and the client; ${disk}; load at the end ${loadavg()[0]?.toFixed(1)}.`,
     `${systems.map((system) => `${system.name} ${system.version}`).join("; ")}; clients: one program for all (${generator.version}), closed loop, 16-byte keys, 256-byte values.`,
@@ -112,12 +163,15 @@ const main = async (): Promise<void> => {
   ]
   const names = systems.map((system) => system.name)
   const core = coreTable(await measureCore(seconds))
-  const text = [facts.join(" "), ...[...cells].map(([op, list]) => tableOf(op, list, measured, names)), core].join("\n\n")
+  const text = [facts.join(" "), ...[...cells].map(([op, list]) => tableOf(op, list, measured, names)), core].join(
+    "\n\n",
+  )
   console.log(text)
   if (values.json !== undefined) writeFileSync(values.json, JSON.stringify({ facts, measured }, null, 1))
   if (values.write) writeIntoReadme(text)
   for (const system of systems) await system.dispose()
 }
 
-if (statfsSync(tmpdir()).type === tmpfs) console.error("the temporary folder is in memory: set TMPDIR to a folder on a disk")
+if (statfsSync(tmpdir()).type === tmpfs)
+  console.error("the temporary folder is in memory: set TMPDIR to a folder on a disk")
 await main()

@@ -11,10 +11,12 @@ const cpuSeconds = (pid: number): number => {
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond
 }
 
-const flagsOf = (words: readonly string[]) => (name: string, otherwise: string): string => {
-  const at = words.indexOf(`-${name}`)
-  return at < 0 ? otherwise : words[at + 1] ?? otherwise
-}
+const flagsOf =
+  (words: readonly string[]) =>
+  (name: string, otherwise: string): string => {
+    const at = words.indexOf(`-${name}`)
+    return at < 0 ? otherwise : (words[at + 1] ?? otherwise)
+  }
 
 export const plainGenerator: Generator = {
   etcd: false,
@@ -29,7 +31,11 @@ export const plainGenerator: Generator = {
     const pause = Number.parseInt(flag("pause", "0"), 10)
     const endpoints = flag("endpoints", "").split(",")
     const value = "v".repeat(256)
-    const open = await Promise.all(Array.from({ length: connections }, (_, i) => openResp(Number((endpoints[i % endpoints.length] ?? "").split(":")[1]))))
+    const open = await Promise.all(
+      Array.from({ length: connections }, (_, i) =>
+        openResp(Number((endpoints[i % endpoints.length] ?? "").split(":")[1])),
+      ),
+    )
     if (op === "local") await Promise.all(open.map((client) => client.call("READONLY")))
 
     const random = seeded(1)
@@ -44,7 +50,9 @@ export const plainGenerator: Generator = {
         if (number >= keys) return
         const key = `key${String(number).padStart(13, "0")}`
         const from = performance.now()
-        const reply = await (op === "put" || (op === "mixed" && turn++ % 2 === 0) ? client.call("SET", key, value) : client.call("GET", key))
+        const reply = await (op === "put" || (op === "mixed" && turn++ % 2 === 0)
+          ? client.call("SET", key, value)
+          : client.call("GET", key))
         if (reply instanceof ErrorReply) {
           state.failures++
           state.error = reply.text
@@ -70,9 +78,14 @@ export const plainGenerator: Generator = {
     const sorted = latencies.sort((a, b) => a - b)
     const share = (part: number): number => sorted[Math.floor(part * (sorted.length - 1))] ?? 0
     return {
-      ops: sorted.length, perSecond: sorted.length / seconds, p50: share(0.5), p99: share(0.99),
-      serverCpu: (serverCpu * 1e6) / Math.max(1, sorted.length), clientCpu: (used.user + used.system) / Math.max(1, sorted.length),
-      failures: state.failures, error: state.error,
+      ops: sorted.length,
+      perSecond: sorted.length / seconds,
+      p50: share(0.5),
+      p99: share(0.99),
+      serverCpu: (serverCpu * 1e6) / Math.max(1, sorted.length),
+      clientCpu: (used.user + used.system) / Math.max(1, sorted.length),
+      failures: state.failures,
+      error: state.error,
     }
   },
 }

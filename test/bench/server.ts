@@ -10,7 +10,13 @@ const rounds = Number(process.argv[2] ?? 5)
 const seconds = 0.7
 
 /** One connection that always has `depth` commands under way; `replyBytes` is the length of each reply. */
-const keepBusy = (socket: Socket, command: string, depth: number, replyBytes: number, count: (replies: number) => void): void => {
+const keepBusy = (
+  socket: Socket,
+  command: string,
+  depth: number,
+  replyBytes: number,
+  count: (replies: number) => void,
+): void => {
   let bytes = 0
   const batch = command.repeat(depth)
   socket.on("data", (chunk: Buffer) => {
@@ -27,9 +33,13 @@ const keepBusy = (socket: Socket, command: string, depth: number, replyBytes: nu
 const run = (connections: number, depth: number, command: string, replyBytes: number): Promise<number> =>
   serving(makeFake(), {}, async (port) => {
     const sockets = await Promise.all(
-      Array.from({ length: connections }, () => new Promise<Socket>((ready) => {
-        const socket: Socket = connect({ port, host: "127.0.0.1", noDelay: true }, () => ready(socket))
-      })),
+      Array.from(
+        { length: connections },
+        () =>
+          new Promise<Socket>((ready) => {
+            const socket: Socket = connect({ port, host: "127.0.0.1", noDelay: true }, () => ready(socket))
+          }),
+      ),
     )
     const [setup] = sockets
     await new Promise<void>((done) => {
@@ -47,7 +57,8 @@ const run = (connections: number, depth: number, command: string, replyBytes: nu
     return (user + system) / replies
   })
 
-const request = (...words: readonly string[]): string => `*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join("")}`
+const request = (...words: readonly string[]): string =>
+  `*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join("")}`
 const value = "v".repeat(256)
 const cases: readonly (readonly [string, number, number, string, number])[] = [
   ["PING, 1 connection, 64 under way", 1, 64, request("PING"), 7],
@@ -60,6 +71,8 @@ for (const [name, connections, depth, command, replyBytes] of cases) {
   const costs: number[] = []
   for (let round = 0; round < rounds; round++) costs.push(await run(connections, depth, command, replyBytes))
   costs.sort((a, b) => a - b)
-  console.log(`${name}: ${(costs[costs.length >> 1] ?? 0).toFixed(2)} µs of CPU a command (${costs.map((cost) => cost.toFixed(2)).join(" ")})`)
+  console.log(
+    `${name}: ${(costs[costs.length >> 1] ?? 0).toFixed(2)} µs of CPU a command (${costs.map((cost) => cost.toFixed(2)).join(" ")})`,
+  )
 }
 process.exit(0)

@@ -34,14 +34,24 @@ export interface Sample {
   readonly error: string
 }
 /** What a cell is that could not be measured; the others are worth no less for it. */
-export const nothing = (error: string): Sample => ({ ops: 0, perSecond: 0, p50: 0, p99: 0, serverCpu: 0, clientCpu: 0, failures: 1, error })
+export const nothing = (error: string): Sample => ({
+  ops: 0,
+  perSecond: 0,
+  p50: 0,
+  p99: 0,
+  serverCpu: 0,
+  clientCpu: 0,
+  failures: 1,
+  error,
+})
 /** What the generator tells; etcd's client says on lines of the same form what goes wrong. */
 export const sampleIn = (output: string): Sample | null => {
   const line = output.split("\n").findLast((text) => text.startsWith("{") && text.includes('"perSecond":'))
   return line === undefined ? null : (JSON.parse(line) as Sample)
 }
 /** A cell that cannot be measured ends no run. */
-export const sampleOf = (measure: () => Promise<Sample>): Promise<Sample> => measure().catch((thrown: unknown) => nothing(thrown instanceof Error ? thrown.message : String(thrown)))
+export const sampleOf = (measure: () => Promise<Sample>): Promise<Sample> =>
+  measure().catch((thrown: unknown) => nothing(thrown instanceof Error ? thrown.message : String(thrown)))
 export interface Generator {
   readonly etcd: boolean
   readonly version: string
@@ -64,17 +74,27 @@ export const buildGenerator = (): Generator | null => {
   for (const file of readdirSync(source)) copyFileSync(join(source, file), join(target, file))
   const program = join(work, "load")
   const built = spawnSync("go", ["build", ...(etcd ? ["-tags", "etcd"] : []), "-o", program, "load"], {
-    cwd: work, encoding: "utf8", env: { ...process.env, GO111MODULE: "off", GOPATH: `${work}:${gocode}`, GOFLAGS: "" },
+    cwd: work,
+    encoding: "utf8",
+    env: { ...process.env, GO111MODULE: "off", GOPATH: `${work}:${gocode}`, GOFLAGS: "" },
   })
   if (built.status !== 0) throw new Error(`the load generator does not build:\n${built.stderr}`)
   const version = spawnSync("go", ["version"], { encoding: "utf8" }).stdout.split(" ")[2] ?? ""
   return {
-    etcd, version,
+    etcd,
+    version,
     run: async (system, words) => {
-      const run = launch(program, ["-system", system.name === "etcd" ? "etcd" : "resp", "-pids", system.pids.join(","), ...words])
+      const run = launch(program, [
+        "-system",
+        system.name === "etcd" ? "etcd" : "resp",
+        "-pids",
+        system.pids.join(","),
+        ...words,
+      ])
       const code = await run.exited
       const sample = sampleIn(run.output())
-      if (code !== 0 || sample === null) throw new Error(`load on ${system.name} (${words.join(" ")}): ${run.output()}\n${system.logs().slice(-3000)}`)
+      if (code !== 0 || sample === null)
+        throw new Error(`load on ${system.name} (${words.join(" ")}): ${run.output()}\n${system.logs().slice(-3000)}`)
       return sample
     },
   }
@@ -101,27 +121,49 @@ interface EtcdStatus {
   readonly leader?: string
 }
 const etcdStatus = async (endpoint: string): Promise<EtcdStatus> => {
-  const response = await fetch(`http://${endpoint}/v3/maintenance/status`, { method: "POST", body: "{}", signal: AbortSignal.timeout(2000) })
+  const response = await fetch(`http://${endpoint}/v3/maintenance/status`, {
+    method: "POST",
+    body: "{}",
+    signal: AbortSignal.timeout(2000),
+  })
   return (await response.json()) as EtcdStatus
 }
 /** Default settings, fsync on. */
 export const startEtcd = async (parent: string): Promise<System> => {
   const folder = temporaryFolder("stepraft-etcd-", parent)
   const members = []
-  for (const name of ["e1", "e2", "e3"]) members.push({ name, client: `127.0.0.1:${await freePort()}`, peer: `127.0.0.1:${await freePort()}` })
+  for (const name of ["e1", "e2", "e3"])
+    members.push({ name, client: `127.0.0.1:${await freePort()}`, peer: `127.0.0.1:${await freePort()}` })
   const all = members.map(({ name, peer }) => `${name}=http://${peer}`).join(",")
   const running = members.map(({ name, client, peer }) =>
     launch("etcd", [
-      "--name", name, "--data-dir", join(folder, name), "--listen-client-urls", `http://${client}`, "--advertise-client-urls", `http://${client}`,
-      "--listen-peer-urls", `http://${peer}`, "--initial-advertise-peer-urls", `http://${peer}`, "--initial-cluster", all,
-      "--initial-cluster-state", "new", "--log-level", "error",
-    ]))
+      "--name",
+      name,
+      "--data-dir",
+      join(folder, name),
+      "--listen-client-urls",
+      `http://${client}`,
+      "--advertise-client-urls",
+      `http://${client}`,
+      "--listen-peer-urls",
+      `http://${peer}`,
+      "--initial-advertise-peer-urls",
+      `http://${peer}`,
+      "--initial-cluster",
+      all,
+      "--initial-cluster-state",
+      "new",
+      "--log-level",
+      "error",
+    ]),
+  )
   const endpoints = members.map(({ client }) => client)
   const leader = (): Promise<string> =>
     until("etcd has a leader", async () => {
       for (const endpoint of endpoints) {
         const status = await etcdStatus(endpoint).catch((): EtcdStatus => ({}))
-        if (status.leader !== undefined && status.leader !== "0" && status.leader === status.header?.member_id) return endpoint
+        if (status.leader !== undefined && status.leader !== "0" && status.leader === status.header?.member_id)
+          return endpoint
       }
       return null
     })
@@ -129,7 +171,8 @@ export const startEtcd = async (parent: string): Promise<System> => {
   return {
     name: "etcd",
     version: spawnSync("etcd", ["--version"], { encoding: "utf8" }).stdout.match(/etcd Version: (\S+)/)?.[1] ?? "",
-    endpoints, leader,
+    endpoints,
+    leader,
     pids: running.map(({ pid }) => pid),
     logs: () => running.map((one) => one.output()).join("\n"),
     dispose: async () => {
@@ -143,7 +186,20 @@ export const startEtcd = async (parent: string): Promise<System> => {
 export const startRedis = async (parent: string): Promise<System> => {
   const folder = temporaryFolder("stepraft-redis-", parent)
   const port = await freePort()
-  const server = launch("redis-server", ["--port", String(port), "--bind", "127.0.0.1", "--dir", folder, "--appendonly", "yes", "--appendfsync", "always", "--save", ""])
+  const server = launch("redis-server", [
+    "--port",
+    String(port),
+    "--bind",
+    "127.0.0.1",
+    "--dir",
+    folder,
+    "--appendonly",
+    "yes",
+    "--appendfsync",
+    "always",
+    "--save",
+    "",
+  ])
   await until("Redis answers", async () => {
     const client = await openResp(port).catch(() => null)
     client?.close()

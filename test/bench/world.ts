@@ -4,7 +4,15 @@
  * An event is what the reducer is fed: a message, a finished write, a timer, a command. Clock readings do not count.
  */
 import type { Recovered } from "../../core/index.ts"
-import { actPure, makeRandom, makeWorld, World, type Action, type WorldOptions, type WorldStep } from "../../interpreters/simulation/index.ts"
+import {
+  actPure,
+  makeRandom,
+  makeWorld,
+  World,
+  type Action,
+  type WorldOptions,
+  type WorldStep,
+} from "../../interpreters/simulation/index.ts"
 import { readOptions } from "../options.ts"
 import { randomAction, settingsOf } from "../worlds.ts"
 import { makeInvariantChecker, makeRefinementChecker } from "../../spec/index.ts"
@@ -41,9 +49,16 @@ const cheap = ({ events: batch }: WorldStep): void => {
   events += batch.length - 1
   steps += 1
 }
-const rate = (ms: number): string => `${Math.round((events / ms) * 1000).toLocaleString("en")} events/s, ${Math.round((steps / ms) * 1000).toLocaleString("en")} steps/s`
+const rate = (ms: number): string =>
+  `${Math.round((events / ms) * 1000).toLocaleString("en")} events/s, ${Math.round((steps / ms) * 1000).toLocaleString("en")} steps/s`
 
-const faulty = (nodes: number, seed: number): WorldOptions => ({ seed, nodes, settings: { ...settingsOf(7), snapshotBytes: 20_000, trailingLogBytes: 4000 }, network: "lossy", disk: { min: 1, max: 20 } })
+const faulty = (nodes: number, seed: number): WorldOptions => ({
+  seed,
+  nodes,
+  settings: { ...settingsOf(7), snapshotBytes: 20_000, trailingLogBytes: 4000 },
+  network: "lossy",
+  disk: { min: 1, max: 20 },
+})
 /** Commands at many a moment, and faults now and then that end. */
 const scriptFor = (nodes: number, ms: number): readonly Action[] => {
   const random = makeRandom(3)
@@ -55,7 +70,15 @@ const scriptFor = (nodes: number, ms: number): readonly Action[] => {
       const fault = randomAction(random, id, names)
       const calm = ["corruptDisk", "wipe", "add", "change", "network", "failWrite", "failSync"].includes(fault.type)
       if (!calm) actions.push(fault)
-      actions.push({ type: "heal" }, ...names.flatMap((node): Action[] => [{ type: "resume", node }, { type: "start", node }, { type: "resumeDisk", node }, { type: "freeDisk", node }]))
+      actions.push(
+        { type: "heal" },
+        ...names.flatMap((node): Action[] => [
+          { type: "resume", node },
+          { type: "start", node },
+          { type: "resumeDisk", node },
+          { type: "freeDisk", node },
+        ]),
+      )
     }
   }
   return actions
@@ -69,7 +92,7 @@ interface Watch {
 const ways: Readonly<Record<string, () => readonly Watch[]>> = {
   "nobody looks": () => [],
   "every invariant": () => [makeInvariantChecker()],
-  "refinement": () => [makeRefinementChecker()],
+  refinement: () => [makeRefinementChecker()],
   "invariants and refinement": () => [makeInvariantChecker(), makeRefinementChecker()],
 }
 
@@ -77,25 +100,37 @@ for (const nodes of [3, 5]) {
   const story = scriptFor(nodes, 20_000)
   console.log(`${nodes} nodes, load and faults`)
   for (const [name, make] of Object.entries(ways))
-    measure(`  ${name}`, (i) => {
-      const watches = make()
-      const world = new World({
-        ...faulty(nodes, i + 1),
-        started: (node, recovered) => watches.forEach((watch) => watch.started(node, recovered)),
-        observe: (step) => {
-          for (const watch of watches) watch(step)
-          cheap(step)
-        },
-      })
-      for (const action of story) world.act(action)
-    }, rate)
-  measure("  the immutable face", (i) => {
-    let state = makeWorld(faulty(nodes, i + 1))
-    for (const action of story.slice(0, 400)) state = actPure(state, action, { observe: cheap })[0]
-  }, rate)
-  measure("  at rest", () => {
-    const world = new World({ seed: 1, nodes })
-    world.run(60_000)
-    virtual += world.now
-  }, (ms) => `${Math.round(virtual / ms).toLocaleString("en")} times real time`)
+    measure(
+      `  ${name}`,
+      (i) => {
+        const watches = make()
+        const world = new World({
+          ...faulty(nodes, i + 1),
+          started: (node, recovered) => watches.forEach((watch) => watch.started(node, recovered)),
+          observe: (step) => {
+            for (const watch of watches) watch(step)
+            cheap(step)
+          },
+        })
+        for (const action of story) world.act(action)
+      },
+      rate,
+    )
+  measure(
+    "  the immutable face",
+    (i) => {
+      let state = makeWorld(faulty(nodes, i + 1))
+      for (const action of story.slice(0, 400)) state = actPure(state, action, { observe: cheap })[0]
+    },
+    rate,
+  )
+  measure(
+    "  at rest",
+    () => {
+      const world = new World({ seed: 1, nodes })
+      world.run(60_000)
+      virtual += world.now
+    },
+    (ms) => `${Math.round(virtual / ms).toLocaleString("en")} times real time`,
+  )
 }

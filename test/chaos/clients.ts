@@ -1,6 +1,14 @@
 /** Clients that do random operations on a few keys, one at a time each, and record what they asked for and what they were told. */
 import { setTimeout as sleep } from "node:timers/promises"
-import { connect, NoLeader, ServerError, SessionExpired, TimedOut, Unknown, type Client } from "../../kv/client/index.ts"
+import {
+  connect,
+  NoLeader,
+  ServerError,
+  SessionExpired,
+  TimedOut,
+  Unknown,
+  type Client,
+} from "../../kv/client/index.ts"
 import { makeRandom, type Random } from "../../interpreters/simulation/index.ts"
 import type { F, Recorder, Value } from "../../spec/linearizability/index.ts"
 import { within, type Cluster } from "../cluster.ts"
@@ -11,7 +19,9 @@ interface Operation {
   readonly key: string
   readonly value: Value
 }
-type Ending = { readonly type: "ok"; readonly value: Value } | { readonly type: "fail" | "info"; readonly error: string }
+type Ending =
+  | { readonly type: "ok"; readonly value: Value }
+  | { readonly type: "fail" | "info"; readonly error: string }
 interface Speaker {
   /** Called before an operation is recorded: false, if there is nobody to speak to just now. */
   readonly ready: () => Promise<boolean>
@@ -68,11 +78,16 @@ const pairOf = (value: Value): readonly [string | null, string] => {
 }
 const wordsOf = ({ f, key, value }: Operation): readonly (string | number)[] => {
   switch (f) {
-    case "read": return ["GET", key]
-    case "write": return ["SET", key, String(value)]
-    case "append": return ["APPEND", key, String(value)]
-    case "delete": return ["DEL", key]
-    case "incr": return ["INCRBY", key, Number(value ?? 1)]
+    case "read":
+      return ["GET", key]
+    case "write":
+      return ["SET", key, String(value)]
+    case "append":
+      return ["APPEND", key, String(value)]
+    case "delete":
+      return ["DEL", key]
+    case "incr":
+      return ["INCRBY", key, Number(value ?? 1)]
     case "cas": {
       const [from, to] = pairOf(value)
       return from === null ? ["SET", key, to, "NX"] : ["CAS", key, from, to]
@@ -84,11 +99,16 @@ const precondition = "precondition"
 const endingOf = ({ f, value }: Operation, reply: unknown): Ending | undefined => {
   const ok = (value: Value): Ending => ({ type: "ok", value })
   switch (f) {
-    case "read": return typeof reply === "string" || reply === null ? ok(reply) : undefined
-    case "write": return reply === "OK" ? ok(value) : undefined
-    case "append": return typeof reply === "number" ? ok(value) : undefined
-    case "delete": return typeof reply === "number" ? ok(reply === 1) : undefined
-    case "incr": return typeof reply === "number" ? ok(reply) : undefined
+    case "read":
+      return typeof reply === "string" || reply === null ? ok(reply) : undefined
+    case "write":
+      return reply === "OK" ? ok(value) : undefined
+    case "append":
+      return typeof reply === "number" ? ok(value) : undefined
+    case "delete":
+      return typeof reply === "number" ? ok(reply === 1) : undefined
+    case "incr":
+      return typeof reply === "number" ? ok(reply) : undefined
     case "cas": {
       if (reply === 1 || reply === "OK") return ok(value)
       return reply === 0 || reply === null ? { type: "fail", error: precondition } : undefined
@@ -111,13 +131,20 @@ const plainSpeaker = (cluster: Cluster, first: number, lie: Lie | null, complain
   }
   const ready = async (): Promise<boolean> => {
     if (client !== null && !client.closed()) return true
-    const opened = await within(1000, cluster.connect(cluster.ids[at % cluster.ids.length] ?? "").catch(() => null))
+    const opened = await within(
+      1000,
+      cluster.connect(cluster.ids[at % cluster.ids.length] ?? "").catch(() => null),
+    )
     if (opened === null) {
       at++
       return false
     }
     client = opened
-    if (lie === "local-reads") await within(1000, client.call("READONLY").catch(() => null))
+    if (lie === "local-reads")
+      await within(
+        1000,
+        client.call("READONLY").catch(() => null),
+      )
     return true
   }
   /** One reply; a string that says why there is none. */
@@ -168,18 +195,30 @@ const sessionSpeaker = (cluster: Cluster, number: number, complain: (text: strin
   let client: Client | null = null
   const say = (to: Client, { f, key, value }: Operation): Promise<unknown> => {
     switch (f) {
-      case "read": return to.get(key)
-      case "write": return to.set(key, String(value)).then((done) => (done ? "OK" : null))
-      case "append": return to.append(key, String(value))
-      case "delete": return to.del(key)
-      case "incr": return to.incr(key, Number(value ?? 1))
-      case "cas": return to.cas(key, ...pairOf(value)).then((done) => (done ? 1 : 0))
+      case "read":
+        return to.get(key)
+      case "write":
+        return to.set(key, String(value)).then((done) => (done ? "OK" : null))
+      case "append":
+        return to.append(key, String(value))
+      case "delete":
+        return to.del(key)
+      case "incr":
+        return to.incr(key, Number(value ?? 1))
+      case "cas":
+        return to.cas(key, ...pairOf(value)).then((done) => (done ? 1 : 0))
     }
   }
   return {
     ready: async () => {
       // Half of them give up soon, half wait out most faults; half go to the leader, half let a follower forward.
-      client ??= await connect({ endpoints, timeoutMs: number % 2 === 0 ? 2500 : 8000, connectTimeoutMs: 500, stallTimeoutMs: 2000, route: number % 4 < 2 ? "leader" : "any" }).catch(() => null)
+      client ??= await connect({
+        endpoints,
+        timeoutMs: number % 2 === 0 ? 2500 : 8000,
+        connectTimeoutMs: 500,
+        stallTimeoutMs: 2000,
+        route: number % 4 < 2 ? "leader" : "any",
+      }).catch(() => null)
       return client !== null
     },
     ask: async (operation) => {
@@ -194,8 +233,13 @@ const sessionSpeaker = (cluster: Cluster, number: number, complain: (text: strin
       } catch (thrown) {
         if (!(thrown instanceof Error)) throw thrown
         const error = `${thrown.name}: ${thrown.message}`
-        const possible = !(thrown instanceof NoLeader || thrown instanceof TimedOut || (thrown instanceof ServerError && refusals.has(thrown.code)))
-        if (possible && !(thrown instanceof Unknown || thrown instanceof SessionExpired)) complain(`${operation.f} ${operation.key} failed: ${error}`)
+        const possible = !(
+          thrown instanceof NoLeader ||
+          thrown instanceof TimedOut ||
+          (thrown instanceof ServerError && refusals.has(thrown.code))
+        )
+        if (possible && !(thrown instanceof Unknown || thrown instanceof SessionExpired))
+          complain(`${operation.f} ${operation.key} failed: ${error}`)
         return { type: read || !possible ? "fail" : "info", error }
       }
     },
@@ -245,10 +289,20 @@ export const startClients = (cluster: Cluster, options: ClientsOptions): Clients
   const control = { stopping: false }
   let processes = 0
   const complain = (text: string): void => void complaints.push(text)
-  const slots = Array.from({ length: options.keys }, (_, number): Slot => ({ kind: kinds[number % kinds.length] ?? "register", number, generation: 0, used: 0, recent: [null] }))
+  const slots = Array.from({ length: options.keys }, (_, number): Slot => ({
+    kind: kinds[number % kinds.length] ?? "register",
+    number,
+    generation: 0,
+    used: 0,
+    recent: [null],
+  }))
 
   /** Whoever was not told the outcome never speaks again: its operation stays open, and a new process goes on. */
-  const carryOut = async (speaker: Speaker, process: number, operation: Operation): Promise<Ending & { readonly process: number }> => {
+  const carryOut = async (
+    speaker: Speaker,
+    process: number,
+    operation: Operation,
+  ): Promise<Ending & { readonly process: number }> => {
     const sent = performance.now()
     const open = history.invoke({ process, ...operation })
     const ending = await speaker.ask(operation)
@@ -271,9 +325,10 @@ export const startClients = (cluster: Cluster, options: ClientsOptions): Clients
   const runClient = async (number: number): Promise<void> => {
     const random = makeRandom(options.seed * 1000 + number)
     const lie = number === 1 ? options.lie : null
-    const speaker = number % 2 === 1 ? plainSpeaker(cluster, number, lie, complain) : sessionSpeaker(cluster, number / 2, complain)
+    const speaker =
+      number % 2 === 1 ? plainSpeaker(cluster, number, lie, complain) : sessionSpeaker(cluster, number / 2, complain)
     let process = ++processes
-    for (let count = 0; !control.stopping; ) {
+    for (let count = 0; !control.stopping;) {
       if (!(await speaker.ready())) {
         await sleep(20)
         continue
@@ -292,7 +347,14 @@ export const startClients = (cluster: Cluster, options: ClientsOptions): Clients
       const ending = await carryOut(speaker, process, operation)
       process = ending.process
       if (slot.kind === "register" && slot.generation === generation) {
-        const held = operation.f === "cas" ? pairOf(operation.value)[1] : operation.f === "write" ? String(operation.value) : operation.f === "read" && ending.type === "ok" ? (ending.value as string | null) : null
+        const held =
+          operation.f === "cas"
+            ? pairOf(operation.value)[1]
+            : operation.f === "write"
+              ? String(operation.value)
+              : operation.f === "read" && ending.type === "ok"
+                ? (ending.value as string | null)
+                : null
         if (ending.type !== "fail") slot.recent = [...slot.recent.slice(-2), held]
       }
       if (lie === null && random.chance(30)) speaker.move()
@@ -302,10 +364,15 @@ export const startClients = (cluster: Cluster, options: ClientsOptions): Clients
     await speaker.close()
   }
   const all = Promise.all(Array.from({ length: options.clients }, (_, number) => runClient(number)))
-  all.catch((error: unknown) => complain(`a client ended: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`))
+  all.catch((error: unknown) =>
+    complain(`a client ended: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
+  )
 
   return {
-    history, acknowledged, counts, complaints,
+    history,
+    acknowledged,
+    counts,
+    complaints,
     keys: () => [...used],
     stop: async () => {
       control.stopping = true

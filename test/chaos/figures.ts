@@ -25,20 +25,35 @@ export const longestOutage = (acknowledged: readonly Acknowledged[], incidents: 
 }
 
 /** The part of an outage in which a majority was unharmed, so that the cluster could have served: elections, mostly. */
-export const longestUnexcused = (acknowledged: readonly Acknowledged[], incidents: readonly Incident[], nodes: number): Outage | null => {
+export const longestUnexcused = (
+  acknowledged: readonly Acknowledged[],
+  incidents: readonly Incident[],
+  nodes: number,
+): Outage | null => {
   let longest: Outage | null = null
   for (let i = 1; i < acknowledged.length; i++) {
     const from = acknowledged[i - 1]?.answered ?? 0
     const to = acknowledged[i]?.answered ?? 0
     if (to - from <= (longest?.ms ?? 0)) continue
     const during = incidents.filter((incident) => incident.from < to && incident.to > from)
-    const moments = [from, ...during.flatMap((incident) => [incident.from, incident.to]).filter((time) => time > from && time < to), to].sort((a, b) => a - b)
+    const moments = [
+      from,
+      ...during.flatMap((incident) => [incident.from, incident.to]).filter((time) => time > from && time < to),
+      to,
+    ].sort((a, b) => a - b)
     let since = from
     for (const [n, end] of moments.slice(1).entries()) {
       const middle = ((moments[n] ?? 0) + end) / 2
-      const harmed = new Set(during.filter((incident) => incident.from <= middle && incident.to >= middle).flatMap(({ targets }) => targets))
+      const harmed = new Set(
+        during.filter((incident) => incident.from <= middle && incident.to >= middle).flatMap(({ targets }) => targets),
+      )
       if (nodes - harmed.size <= nodes / 2) since = end
-      else if (end - since > (longest?.ms ?? 0)) longest = { ms: end - since, from: since, during: during.filter((incident) => incident.from < end && incident.to > since) }
+      else if (end - since > (longest?.ms ?? 0))
+        longest = {
+          ms: end - since,
+          from: since,
+          during: during.filter((incident) => incident.from < end && incident.to > since),
+        }
     }
   }
   return longest
@@ -50,7 +65,11 @@ export type Failovers = Readonly<Partial<Record<Fault["type"], readonly number[]
 /** Of a mute or deaf leader, or one cut off, the cluster learns by silence only; of one that was killed at once. */
 const deposing: ReadonlySet<Fault["type"]> = new Set(["kill", "stop", "pause", "partition", "mute", "deafen"])
 
-export const failoversOf = (acknowledged: readonly Acknowledged[], incidents: readonly Incident[], nodes: number): Failovers => {
+export const failoversOf = (
+  acknowledged: readonly Acknowledged[],
+  incidents: readonly Incident[],
+  nodes: number,
+): Failovers => {
   const times: Partial<Record<Fault["type"], number[]>> = {}
   for (const { step, targets, leader, from, to } of incidents) {
     const { type } = step.fault

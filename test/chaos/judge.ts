@@ -1,5 +1,12 @@
 /** The recorded history before the checker: key by key, was there an order that explains every answer? */
-import { checkHistory, describeRequest, kv, type HistoryEvent, type Operation, type Process } from "../../spec/linearizability/index.ts"
+import {
+  checkHistory,
+  describeRequest,
+  kv,
+  type HistoryEvent,
+  type Operation,
+  type Process,
+} from "../../spec/linearizability/index.ts"
 
 /** What did not happen is left out; a cas that was refused for its precondition is an observation. */
 const operationsOf = (events: readonly HistoryEvent[]): readonly Operation[] => {
@@ -7,7 +14,14 @@ const operationsOf = (events: readonly HistoryEvent[]): readonly Operation[] => 
   const operations: Operation[] = []
   const unknown = (of: { readonly event: HistoryEvent; readonly at: number }): void => {
     const { process, f, key, value } = of.event
-    operations.push({ process, input: { f, key, value }, output: undefined, invoked: of.at, returned: null, lines: [of.at + 1, null] })
+    operations.push({
+      process,
+      input: { f, key, value },
+      output: undefined,
+      invoked: of.at,
+      returned: null,
+      lines: [of.at + 1, null],
+    })
   }
   events.forEach((event, at) => {
     const { process, type, f } = event
@@ -23,7 +37,14 @@ const operationsOf = (events: readonly HistoryEvent[]): readonly Operation[] => 
     else if (type === "ok" || refused) {
       const output = refused ? false : f === "cas" ? true : event.value
       const { key, value } = begun.event
-      operations.push({ process, input: { f, key, value }, output, invoked: begun.at, returned: at, lines: [begun.at + 1, at + 1] })
+      operations.push({
+        process,
+        input: { f, key, value },
+        output,
+        invoked: begun.at,
+        returned: at,
+        lines: [begun.at + 1, at + 1],
+      })
     }
   })
   for (const begun of open.values()) unknown(begun)
@@ -34,8 +55,10 @@ const operationsOf = (events: readonly HistoryEvent[]): readonly Operation[] => 
 export const linearizability = (events: readonly HistoryEvent[]): readonly string[] => {
   const verdict = checkHistory(operationsOf(events), kv, { limitMs: 90_000 })
   switch (verdict.verdict) {
-    case "linearizable": return []
-    case "unknown": return [`not decided in 90 s for ${verdict.undecided.join(", ")}: check the history alone, with more time`]
+    case "linearizable":
+      return []
+    case "unknown":
+      return [`not decided in 90 s for ${verdict.undecided.join(", ")}: check the history alone, with more time`]
     case "not": {
       const { partition, core, coreCulprit } = verdict.explanation
       const lines = core.map(({ operation }) => {

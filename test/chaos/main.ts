@@ -26,12 +26,22 @@ const usage = `npm run chaos -- [options]
   --plan          print the plan and end
 `
 const { values, complain, number } = readOptions(usage, {
-  seed: { type: "string" }, minutes: { type: "string", default: "5" }, nodes: { type: "string", default: "3" }, clients: { type: "string", default: "8" },
-  keys: { type: "string", default: "12" }, pause: { type: "string", default: "10" }, out: { type: "string" }, program: { type: "string" }, lie: { type: "string" },
+  seed: { type: "string" },
+  minutes: { type: "string", default: "5" },
+  nodes: { type: "string", default: "3" },
+  clients: { type: "string", default: "8" },
+  keys: { type: "string", default: "12" },
+  pause: { type: "string", default: "10" },
+  out: { type: "string" },
+  program: { type: "string" },
+  lie: { type: "string" },
   plan: { type: "boolean", default: false },
 })
 const lies: readonly Lie[] = ["local-reads", "resend"]
-const lie = values.lie === undefined ? null : (lies.find((one) => one === values.lie) ?? complain(`--lie ${values.lie}: there are ${lies.join(" and ")}`))
+const lie =
+  values.lie === undefined
+    ? null
+    : (lies.find((one) => one === values.lie) ?? complain(`--lie ${values.lie}: there are ${lies.join(" and ")}`))
 const seed = values.seed === undefined ? Date.now() % 1_000_000 : Number(values.seed)
 if (!Number.isInteger(seed)) complain(`--seed ${values.seed}: a whole number is needed`)
 const minutes = number("minutes", 0.1)
@@ -39,17 +49,22 @@ const nodes = number("nodes", 2)
 const ids = Array.from({ length: nodes }, (_, i) => `n${i + 1}`)
 const plan = makePlan({ seed, ids, ms: minutes * 60_000 })
 
-console.log(`seed ${seed}: ${nodes} nodes, ${plan.length} faults in ${minutes} min\n${plan.map(describeStep).join("\n")}\n`)
+console.log(
+  `seed ${seed}: ${nodes} nodes, ${plan.length} faults in ${minutes} min\n${plan.map(describeStep).join("\n")}\n`,
+)
 if (values.plan) process.exit(0)
 const out = values.out ?? mkdtempSync(join(tmpdir(), `stepraft-chaos-${seed}-`))
 
 const terminal = process.stdout.isTTY
 const clearLine = (): void => void (terminal && process.stdout.write("\r\x1b[K"))
-const clock = (ms: number): string => `${Math.floor(ms / 60_000)}:${String(Math.floor(ms / 1000) % 60).padStart(2, "0")}`
+const clock = (ms: number): string =>
+  `${Math.floor(ms / 60_000)}:${String(Math.floor(ms / 1000) % 60).padStart(2, "0")}`
 let lastLine = ""
 let seconds = 0
 const progress = ({ ms, counts: { ok, fail, info }, rate, active }: Progress): void => {
-  const faults = active.map(({ step, targets }) => `${step.number} ${describeFault(step.fault)} [${targets.join(", ")}]`).join(" + ")
+  const faults = active
+    .map(({ step, targets }) => `${step.number} ${describeFault(step.fault)} [${targets.join(", ")}]`)
+    .join(" + ")
   const line = `${clock(ms)}  ${ok} ok, ${fail} failed, ${info} unknown; ${rate}/s  ${faults === "" ? "calm" : faults}`
   seconds++
   if (terminal) process.stdout.write(`\r\x1b[K${line.slice(0, (process.stdout.columns || 120) - 1)}`)
@@ -68,7 +83,14 @@ setTimeout(() => {
 
 try {
   const report = await runChaos({
-    seed, nodes, clients: number("clients", 1), plan, out, keys: number("keys", 1), pause: number("pause", 0), lie,
+    seed,
+    nodes,
+    clients: number("clients", 1),
+    plan,
+    out,
+    keys: number("keys", 1),
+    pause: number("pause", 0),
+    lie,
     ...(values.program === undefined ? {} : { program: values.program }),
     say: (text) => {
       clearLine()
@@ -77,10 +99,17 @@ try {
     progress,
   })
   clearLine()
-  console.log(reportOf(report, `npm run chaos -- --seed ${seed} --minutes ${minutes} --nodes ${nodes} --clients ${values.clients} --keys ${values.keys} --pause ${values.pause}${lie === null ? "" : ` --lie ${lie}`}`))
+  console.log(
+    reportOf(
+      report,
+      `npm run chaos -- --seed ${seed} --minutes ${minutes} --nodes ${nodes} --clients ${values.clients} --keys ${values.keys} --pause ${values.pause}${lie === null ? "" : ` --lie ${lie}`}`,
+    ),
+  )
   process.exit(report.violations.length === 0 ? 0 : 1)
 } catch (error) {
   clearLine()
-  console.error(`the run broke off: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\nWhat there is of it is in ${out}.`)
+  console.error(
+    `the run broke off: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\nWhat there is of it is in ${out}.`,
+  )
   process.exit(2)
 }

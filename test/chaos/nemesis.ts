@@ -48,7 +48,8 @@ export const makeNemesis = (cluster: Cluster, network: Network, said: (text: str
   const watch = (id: string): void => {
     const life = cluster.process(id)
     void life.exited.then((how) => {
-      if (!ended.has(life)) complain(`${id} ended by itself (${how}):\n${life.output().split("\n").slice(-8).join("\n")}`)
+      if (!ended.has(life))
+        complain(`${id} ended by itself (${how}):\n${life.output().split("\n").slice(-8).join("\n")}`)
     })
   }
   const start = (id: string): void => {
@@ -60,7 +61,9 @@ export const makeNemesis = (cluster: Cluster, network: Network, said: (text: str
 
   /** The one that says so in the highest term; null if none answers soon. */
   const leaderNow = async (): Promise<string | null> => {
-    const statuses = await Promise.all(ids.filter((id) => holds(paused, id).size === 0).map((id) => within(250, cluster.status(id))))
+    const statuses = await Promise.all(
+      ids.filter((id) => holds(paused, id).size === 0).map((id) => within(250, cluster.status(id))),
+    )
     const leaders = statuses.filter((one) => one !== null).filter((one) => one.role === "leader")
     return leaders.sort((a, b) => b.term - a.term)[0]?.id ?? null
   }
@@ -81,10 +84,13 @@ export const makeNemesis = (cluster: Cluster, network: Network, said: (text: str
     life.signal("SIGTERM")
     const how = await within(stopLimit, life.exited)
     if (how === null) {
-      complain(`${id} did not stop within ${stopLimit / 1000} s of SIGTERM:\n${life.output().split("\n").slice(-8).join("\n")}`)
+      complain(
+        `${id} did not stop within ${stopLimit / 1000} s of SIGTERM:\n${life.output().split("\n").slice(-8).join("\n")}`,
+      )
       await cluster.kill(id)
       // Another step may kill it meanwhile; and one that has not begun to run has nothing to hand over.
-    } else if (how !== 0 && how !== "SIGKILL" && !(how === "SIGTERM" && life.output() === "")) complain(`${id} stopped with ${how} on SIGTERM:\n${life.output().split("\n").slice(-8).join("\n")}`)
+    } else if (how !== 0 && how !== "SIGKILL" && !(how === "SIGTERM" && life.output() === ""))
+      complain(`${id} stopped with ${how} on SIGTERM:\n${life.output().split("\n").slice(-8).join("\n")}`)
   }
   const resume = (id: string): void => {
     if (cluster.running(id)) cluster.signal(id, "SIGCONT")
@@ -92,16 +98,28 @@ export const makeNemesis = (cluster: Cluster, network: Network, said: (text: str
   /** Until it serves clients, or is none of this step's business any more. */
   const answers = async (id: string): Promise<void> => {
     const left = (): boolean => !cluster.running(id) || holds(down, id).size > 0 || holds(paused, id).size > 0
-    await until(`${id} answers after its start`, async () => left() || (await cluster.status(id)) !== null, startLimit).catch((error: unknown) => complain(String(error)))
+    await until(
+      `${id} answers after its start`,
+      async () => left() || (await cluster.status(id)) !== null,
+      startLimit,
+    ).catch((error: unknown) => complain(String(error)))
   }
-  const between = (some: readonly string[], others: readonly string[]): readonly Pair[] => some.flatMap((from) => others.filter((to) => to !== from).map((to): Pair => [from, to]))
-  const bothWays = (some: readonly string[], others: readonly string[]): readonly Pair[] => [...between(some, others), ...between(others, some)]
+  const between = (some: readonly string[], others: readonly string[]): readonly Pair[] =>
+    some.flatMap((from) => others.filter((to) => to !== from).map((to): Pair => [from, to]))
+  const bothWays = (some: readonly string[], others: readonly string[]): readonly Pair[] => [
+    ...between(some, others),
+    ...between(others, some),
+  ]
 
   /** Begins the fault; what it answers with ends it. */
   const begin = async (step: Step, fault: Fault, targets: readonly string[]): Promise<() => Promise<void> | void> => {
     const name = String(step.number)
     const others = ids.filter((id) => !targets.includes(id))
-    const condition = (pairs: readonly Pair[], what: Parameters<Network["impose"]>[2], end: "burst" | "reset" = "burst"): (() => void) => {
+    const condition = (
+      pairs: readonly Pair[],
+      what: Parameters<Network["impose"]>[2],
+      end: "burst" | "reset" = "burst",
+    ): (() => void) => {
       network.impose(name, pairs, what)
       return () => {
         if (end === "reset") network.reset(pairs)
@@ -134,18 +152,24 @@ export const makeNemesis = (cluster: Cluster, network: Network, said: (text: str
             if (holds(paused, id).size === 0) resume(id)
           }
         }
-      case "partition": return condition(bothWays(targets, others), { cut: true }, fault.end)
-      case "unlink": return condition(bothWays(targets.slice(0, 1), targets.slice(1, 2)), { cut: true }, fault.end)
-      case "mute": return condition(between(targets, others), { cut: true }, fault.end)
-      case "deafen": return condition(between(others, targets), { cut: true }, fault.end)
+      case "partition":
+        return condition(bothWays(targets, others), { cut: true }, fault.end)
+      case "unlink":
+        return condition(bothWays(targets.slice(0, 1), targets.slice(1, 2)), { cut: true }, fault.end)
+      case "mute":
+        return condition(between(targets, others), { cut: true }, fault.end)
+      case "deafen":
+        return condition(between(others, targets), { cut: true }, fault.end)
       case "reset": {
         const pairs = bothWays(targets, ids)
         network.reset(pairs)
         const timer = setInterval(() => network.reset(pairs), step.ms / fault.times)
         return () => clearInterval(timer)
       }
-      case "delay": return condition(bothWays(targets, ids), { delay: fault.delay, jitter: fault.jitter })
-      case "throttle": return condition(bothWays(targets, ids), { rate: fault.bytesPerSecond / 1000 })
+      case "delay":
+        return condition(bothWays(targets, ids), { delay: fault.delay, jitter: fault.jitter })
+      case "throttle":
+        return condition(bothWays(targets, ids), { rate: fault.bytesPerSecond / 1000 })
     }
   }
 
@@ -167,7 +191,8 @@ export const makeNemesis = (cluster: Cluster, network: Network, said: (text: str
 
   for (const id of ids) watch(id)
   return {
-    incidents, complaints,
+    incidents,
+    complaints,
     active: () => [...active],
     run: async (plan) => {
       const started = performance.now()

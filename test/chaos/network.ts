@@ -35,10 +35,21 @@ export const openNetwork = async (ids: readonly string[], portOf: (id: string) =
   }
   const imposed = new Map<string, { readonly on: ReadonlySet<string>; readonly condition: Partial<Condition> }>()
   const settle = (on: Iterable<string>): void => {
-    for (const one of on) flows.get(one)?.set(worst([...imposed.values()].filter((fault) => fault.on.has(one)).map(({ condition }) => condition)))
+    for (const one of on)
+      flows
+        .get(one)
+        ?.set(worst([...imposed.values()].filter((fault) => fault.on.has(one)).map(({ condition }) => condition)))
   }
   return {
-    peers: Object.fromEntries(ids.map((id) => [id, pairs.filter(([from]) => from === id).map((pair) => `${pair[1]}=127.0.0.1:${ports.get(name(pair)) ?? 0}`).join(",")])),
+    peers: Object.fromEntries(
+      ids.map((id) => [
+        id,
+        pairs
+          .filter(([from]) => from === id)
+          .map((pair) => `${pair[1]}=127.0.0.1:${ports.get(name(pair)) ?? 0}`)
+          .join(","),
+      ]),
+    ),
     impose: (fault, on, condition) => {
       const names = new Set(on.map(name))
       imposed.set(fault, { on: names, condition })
@@ -50,7 +61,12 @@ export const openNetwork = async (ids: readonly string[], portOf: (id: string) =
       settle(names)
     },
     reset: (on) => {
-      for (const [from, to] of on) for (const pair of [[from, to], [to, from]] as const) proxies.get(name(pair))?.reset()
+      for (const [from, to] of on)
+        for (const pair of [
+          [from, to],
+          [to, from],
+        ] as const)
+          proxies.get(name(pair))?.reset()
     },
     close: async () => {
       await Promise.all([...proxies.values()].map((proxy) => proxy.close()))

@@ -40,31 +40,60 @@ const describeTargets = ({ count, order, leader }: Targets, most = count): strin
   const named = order.slice(0, most).join(", ")
   if (count >= order.length) return "all nodes"
   switch (leader) {
-    case "first": return most === 1 ? `the leader (or ${named})` : `the leader and ${most - 1} of ${order.join(", ")}`
-    case "last": return most === 1 ? `a follower of ${order.join(", ")}` : `${most} followers of ${order.join(", ")}`
-    case "anywhere": return named
+    case "first":
+      return most === 1 ? `the leader (or ${named})` : `the leader and ${most - 1} of ${order.join(", ")}`
+    case "last":
+      return most === 1 ? `a follower of ${order.join(", ")}` : `${most} followers of ${order.join(", ")}`
+    case "anywhere":
+      return named
   }
 }
 export const describeFault = (fault: Fault): string => {
   const who = describeTargets(fault.targets)
   switch (fault.type) {
-    case "kill": return `kill -9 ${who}`
-    case "stop": return `SIGTERM ${who}`
-    case "pause": return `SIGSTOP ${who}`
-    case "partition": return `cut off ${who}; ends with a ${fault.end}`
-    case "unlink": return `cut the link between ${describeTargets(fault.targets, 2)}; ends with a ${fault.end}`
-    case "mute": return `no byte from ${who} to the others; ends with a ${fault.end}`
-    case "deafen": return `no byte to ${who} from the others; ends with a ${fault.end}`
-    case "reset": return `reset the connections of ${who}, ${fault.times}×`
-    case "delay": return `delay ${fault.delay}–${fault.delay + fault.jitter} ms around ${who}`
-    case "throttle": return `${fault.bytesPerSecond / 1000} kB/s around ${who}`
+    case "kill":
+      return `kill -9 ${who}`
+    case "stop":
+      return `SIGTERM ${who}`
+    case "pause":
+      return `SIGSTOP ${who}`
+    case "partition":
+      return `cut off ${who}; ends with a ${fault.end}`
+    case "unlink":
+      return `cut the link between ${describeTargets(fault.targets, 2)}; ends with a ${fault.end}`
+    case "mute":
+      return `no byte from ${who} to the others; ends with a ${fault.end}`
+    case "deafen":
+      return `no byte to ${who} from the others; ends with a ${fault.end}`
+    case "reset":
+      return `reset the connections of ${who}, ${fault.times}×`
+    case "delay":
+      return `delay ${fault.delay}–${fault.delay + fault.jitter} ms around ${who}`
+    case "throttle":
+      return `${fault.bytesPerSecond / 1000} kB/s around ${who}`
   }
 }
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
-export const describeStep = ({ number, at, ms, fault }: Step): string => `${String(number).padStart(3)}  at ${seconds(at).padStart(7)}  for ${seconds(ms).padStart(6)}  ${describeFault(fault)}`
+export const describeStep = ({ number, at, ms, fault }: Step): string =>
+  `${String(number).padStart(3)}  at ${seconds(at).padStart(7)}  for ${seconds(ms).padStart(6)}  ${describeFault(fault)}`
 
 /** Weights: crashes and pauses as often as the network. */
-const kinds = ["kill", "kill", "kill", "pause", "pause", "partition", "partition", "unlink", "mute", "deafen", "reset", "delay", "throttle", "stop"] as const satisfies readonly Fault["type"][]
+const kinds = [
+  "kill",
+  "kill",
+  "kill",
+  "pause",
+  "pause",
+  "partition",
+  "partition",
+  "unlink",
+  "mute",
+  "deafen",
+  "reset",
+  "delay",
+  "throttle",
+  "stop",
+] as const satisfies readonly Fault["type"][]
 
 /** Mostly at most a minority; now and then a majority, or all. */
 const countOf = (random: Random, nodes: number): number => {
@@ -84,7 +113,11 @@ const shuffled = <T>(random: Random, ids: readonly T[]): T[] => {
   return out
 }
 
-const draw = (random: Random, ids: readonly string[], type: (typeof kinds)[number]): { readonly fault: Fault; readonly ms: number } => {
+const draw = (
+  random: Random,
+  ids: readonly string[],
+  type: (typeof kinds)[number],
+): { readonly fault: Fault; readonly ms: number } => {
   const leader = random.chance(500) ? "first" : random.chance(300) ? "last" : "anywhere"
   const count = countOf(random, ids.length)
   const targets: Targets = { count, order: shuffled(random, ids), leader }
@@ -94,19 +127,29 @@ const draw = (random: Random, ids: readonly string[], type: (typeof kinds)[numbe
   // Longer than the election timeout (1 s at most), and sometimes than the 5 s after which a silent link is given up.
   const cutFor = random.chance(250) ? random.between(5500, 7000) : random.between(700, 4000)
   switch (type) {
-    case "kill": return { fault: { type, targets }, ms: random.chance(300) ? random.between(20, 200) : random.between(200, 3500) }
-    case "stop": return { fault: { type, targets: side }, ms: random.between(300, 2000) }
-    case "pause": return { fault: { type, targets }, ms: random.chance(500) ? random.between(20, 450) : random.between(1200, 4000) }
+    case "kill":
+      return { fault: { type, targets }, ms: random.chance(300) ? random.between(20, 200) : random.between(200, 3500) }
+    case "stop":
+      return { fault: { type, targets: side }, ms: random.between(300, 2000) }
+    case "pause":
+      return { fault: { type, targets }, ms: random.chance(500) ? random.between(20, 450) : random.between(1200, 4000) }
     case "partition":
     case "mute":
-    case "deafen": return { fault: { type, targets: side, end }, ms: cutFor }
-    case "unlink": return { fault: { type, targets: { ...targets, count: 2 }, end }, ms: cutFor }
+    case "deafen":
+      return { fault: { type, targets: side, end }, ms: cutFor }
+    case "unlink":
+      return { fault: { type, targets: { ...targets, count: 2 }, end }, ms: cutFor }
     case "reset": {
       const times = random.between(1, 6)
       return { fault: { type, targets, times }, ms: times * random.between(50, 500) }
     }
-    case "delay": return { fault: { type, targets, delay: random.between(1, 250), jitter: random.between(0, 300) }, ms: random.between(1500, 4000) }
-    case "throttle": return { fault: { type, targets, bytesPerSecond: random.between(2, 60) * 1000 }, ms: random.between(1500, 4000) }
+    case "delay":
+      return {
+        fault: { type, targets, delay: random.between(1, 250), jitter: random.between(0, 300) },
+        ms: random.between(1500, 4000),
+      }
+    case "throttle":
+      return { fault: { type, targets, bytesPerSecond: random.between(2, 60) * 1000 }, ms: random.between(1500, 4000) }
   }
 }
 
@@ -124,7 +167,7 @@ export const makePlan = ({ seed, ids, ms, lead = 1500 }: PlanOptions): readonly 
   const random = makeRandom(seed)
   const steps: Step[] = []
   let round: (typeof kinds)[number][] = []
-  for (let at = lead; at < ms; ) {
+  for (let at = lead; at < ms;) {
     if (round.length === 0) round = shuffled<(typeof kinds)[number]>(random, kinds)
     const type = round.pop() ?? "kill"
     const { fault, ms: wanted } = draw(random, ids, type)

@@ -22,7 +22,9 @@ const endOf = (socket: Socket): End => {
 }
 
 /** Two ends with a proxy between them. */
-const between = async (use: (a: End, b: () => Promise<End>, there: Flow, back: Flow, reset: () => void) => Promise<void>): Promise<void> => {
+const between = async (
+  use: (a: End, b: () => Promise<End>, there: Flow, back: Flow, reset: () => void) => Promise<void>,
+): Promise<void> => {
   const ends: End[] = []
   const server = createServer((socket) => void ends.push(endOf(socket)))
   const port = await freePort()
@@ -113,7 +115,12 @@ test("a limited rate makes bytes late, and is forgotten when it is lifted", () =
 
 test("several faults on a flow add up", () => {
   expect(worst([])).toEqual(clear)
-  expect(worst([{ delay: 10, rate: 5 }, { cut: true }, { delay: 20, jitter: 3, rate: 9 }])).toEqual({ cut: true, delay: 30, jitter: 3, rate: 5 })
+  expect(worst([{ delay: 10, rate: 5 }, { cut: true }, { delay: 20, jitter: 3, rate: 9 }])).toEqual({
+    cut: true,
+    delay: 30,
+    jitter: 3,
+    rate: 5,
+  })
 })
 
 test("a plan is the same for the same seed, knows every fault, and stays within its time", () => {
@@ -122,17 +129,43 @@ test("a plan is the same for the same seed, knows every fault, and stays within 
   expect(plan(5).map(describeStep)).toEqual(plan(5).map(describeStep))
   expect(plan(5).map(describeStep)).not.toEqual(plan(6).map(describeStep))
   const many = [1, 2, 3, 4, 5, 6].flatMap(plan)
-  expect([...new Set(many.map(({ fault }) => fault.type))].sort()).toEqual(["deafen", "delay", "kill", "mute", "partition", "pause", "reset", "stop", "throttle", "unlink"])
+  expect([...new Set(many.map(({ fault }) => fault.type))].sort()).toEqual([
+    "deafen",
+    "delay",
+    "kill",
+    "mute",
+    "partition",
+    "pause",
+    "reset",
+    "stop",
+    "throttle",
+    "unlink",
+  ])
   for (const { at, ms } of many) expect(at + ms).toBeLessThanOrEqual(120_000)
-  for (const type of ["kill", "pause"] as const) expect(many.some(({ fault }) => fault.type === type && fault.targets.count === 3)).toBe(true)
+  for (const type of ["kill", "pause"] as const)
+    expect(many.some(({ fault }) => fault.type === type && fault.targets.count === 3)).toBe(true)
 })
 
 test("an outage is the longest time between two acknowledgements, with the faults of that time; a failover begins with its fault", () => {
   const incident = (number: number, from: number, to: number, leader: string): Incident => ({
-    step: { number, at: from, ms: to - from, fault: { type: "kill", targets: { count: 1, order: ["n1", "n2", "n3"], leader: "first" } } }, targets: ["n1"], leader, from, to,
+    step: {
+      number,
+      at: from,
+      ms: to - from,
+      fault: { type: "kill", targets: { count: 1, order: ["n1", "n2", "n3"], leader: "first" } },
+    },
+    targets: ["n1"],
+    leader,
+    from,
+    to,
   })
   const incidents = [incident(1, 1000, 2500, "n1"), incident(2, 4000, 5500, "n2")]
-  const acknowledged = [{ sent: 0, answered: 900 }, { sent: 950, answered: 1001 }, { sent: 1100, answered: 1900 }, { sent: 1900, answered: 2000 }]
+  const acknowledged = [
+    { sent: 0, answered: 900 },
+    { sent: 950, answered: 1001 },
+    { sent: 1100, answered: 1900 },
+    { sent: 1900, answered: 2000 },
+  ]
   expect(longestOutage(acknowledged, incidents)).toEqual({ ms: 899, from: 1001, during: incidents.slice(0, 1) })
   expect(longestOutage([], incidents)).toBe(null)
   // Two of three are well throughout. With all of them hit it is what follows the fault.

@@ -22,7 +22,12 @@ export const clear: Condition = { cut: false, delay: 0, jitter: 0, rate: Number.
 /** Several at once: the worst of each. */
 export const worst = (conditions: readonly Partial<Condition>[]): Condition =>
   conditions.reduce<Condition>(
-    (so, one) => ({ cut: so.cut || one.cut === true, delay: so.delay + (one.delay ?? 0), jitter: so.jitter + (one.jitter ?? 0), rate: Math.min(so.rate, one.rate ?? so.rate) }),
+    (so, one) => ({
+      cut: so.cut || one.cut === true,
+      delay: so.delay + (one.delay ?? 0),
+      jitter: so.jitter + (one.jitter ?? 0),
+      rate: Math.min(so.rate, one.rate ?? so.rate),
+    }),
     clear,
   )
 

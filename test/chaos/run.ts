@@ -88,10 +88,17 @@ const differences = async (cluster: Cluster, final: ReadonlyMap<string, Value>):
   for (const id of cluster.ids.filter(cluster.running)) {
     const held = await contents(cluster, id)
     digests.set(id, digestOf(held))
-    for (const [key, value] of final) if ((held.get(key) ?? null) !== value) wrong.push(`${id} holds ${JSON.stringify(held.get(key) ?? null)} under ${key}, the last read of all gave ${JSON.stringify(value)}`)
+    for (const [key, value] of final)
+      if ((held.get(key) ?? null) !== value)
+        wrong.push(
+          `${id} holds ${JSON.stringify(held.get(key) ?? null)} under ${key}, the last read of all gave ${JSON.stringify(value)}`,
+        )
     for (const key of held.keys()) if (!final.has(key)) wrong.push(`${id} holds ${key}, which nobody wrote`)
   }
-  if (new Set(digests.values()).size > 1) wrong.unshift(`nodes hold different data: ${[...digests].map(([id, digest]) => `${id} ${digest.slice(0, 12)}`).join(", ")}`)
+  if (new Set(digests.values()).size > 1)
+    wrong.unshift(
+      `nodes hold different data: ${[...digests].map(([id, digest]) => `${id} ${digest.slice(0, 12)}`).join(", ")}`,
+    )
   return wrong.slice(0, 10)
 }
 
@@ -107,7 +114,11 @@ const settle = async (cluster: Cluster, clients: Clients, say: (text: string) =>
   let recovered: number | null = null
   let converged: number | null = null
   try {
-    const next = await until("a write is acknowledged after all faults have ended", () => clients.acknowledged.findLast(({ sent }) => sent >= healed) ?? null, 60_000)
+    const next = await until(
+      "a write is acknowledged after all faults have ended",
+      () => clients.acknowledged.findLast(({ sent }) => sent >= healed) ?? null,
+      60_000,
+    )
     recovered = (clients.acknowledged.find(({ sent }) => sent >= healed) ?? next).answered - healed
     await sleep(1000)
     say("stopping the clients, reading every key once more")
@@ -148,12 +159,22 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
     const history = makeHistory({ now: () => Math.round((performance.now() - started) * 100) / 100, write: file.write })
     const nemesis: Nemesis = makeNemesis(cluster, network, say)
     const clients = startClients(cluster, {
-      history, clients: options.clients, seed: options.seed, pause: options.pause ?? 10, keys: options.keys ?? 12,
-      operationsPerKey: options.operationsPerKey ?? 300, lie: options.lie ?? null,
+      history,
+      clients: options.clients,
+      seed: options.seed,
+      pause: options.pause ?? 10,
+      keys: options.keys ?? 12,
+      operationsPerKey: options.operationsPerKey ?? 300,
+      lie: options.lie ?? null,
     })
     let before = 0
     timer = setInterval(() => {
-      options.progress?.({ ms: performance.now() - started, counts: clients.counts, rate: clients.counts.ok - before, active: nemesis.active() })
+      options.progress?.({
+        ms: performance.now() - started,
+        counts: clients.counts,
+        rate: clients.counts.ok - before,
+        active: nemesis.active(),
+      })
       before = clients.counts.ok
     }, 1000)
     await nemesis.run(options.plan)
@@ -169,11 +190,19 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
     const broken = linearizability(history.events)
     const violations = [...nemesis.complaints, ...clients.complaints.slice(0, 10), ...ended.violations, ...broken]
     return {
-      violations, counts: clients.counts, keys: clients.keys().length, ms, incidents: nemesis.incidents,
+      violations,
+      counts: clients.counts,
+      keys: clients.keys().length,
+      ms,
+      incidents: nemesis.incidents,
       outage: longestOutage(clients.acknowledged, nemesis.incidents),
       unexcused: longestUnexcused(clients.acknowledged, nemesis.incidents, ids.length),
       failovers: failoversOf(clients.acknowledged, nemesis.incidents, ids.length),
-      recovered: ended.recovered, converged: ended.converged, checkedMs: performance.now() - checking, historyFile: path, logFile,
+      recovered: ended.recovered,
+      converged: ended.converged,
+      checkedMs: performance.now() - checking,
+      historyFile: path,
+      logFile,
     }
   } catch (error) {
     writeFileSync(logFile, cluster.logs())

@@ -4,9 +4,13 @@ import { count, type Add, type Counted } from "./counting.ts"
 import { inSqlite, type Database } from "./sqlite.ts"
 
 const [id = "", data = "", peers = "{}"] = process.argv.slice(2)
-const total = (db: Database): number => Number(db.prepare("SELECT coalesce(sum(times), 0) AS n FROM numbers").all()[0]?.["n"])
+const total = (db: Database): number =>
+  Number(db.prepare("SELECT coalesce(sum(times), 0) AS n FROM numbers").all()[0]?.["n"])
 const counted = (db: Database): Counted => {
-  const rows = db.prepare("SELECT by, number, times FROM numbers").all().map(({ by, number, times }) => ({ by: String(by), number: Number(number), times: Number(times) }))
+  const rows = db
+    .prepare("SELECT by, number, times FROM numbers")
+    .all()
+    .map(({ by, number, times }) => ({ by: String(by), number: Number(number), times: Number(times) }))
   const seen: Record<string, number[]> = {}
   for (const { by, number } of rows) (seen[by] ??= []).push(number)
   return { seen, doubled: rows.filter(({ times }) => times > 1).length }

@@ -25,4 +25,8 @@ const counters = await replicate({
     },
   },
 })
-await count(counters, ({ total }) => total, (state) => state)
+await count(
+  counters,
+  ({ total }) => total,
+  (state) => state,
+)

@@ -14,13 +14,21 @@ export interface Counted {
 }
 
 /** The result of an Add is the total. */
-export const count = async <State>(counters: Replica<State, Add, number>, total: (state: State) => number, counted: (state: State) => Counted): Promise<void> => {
+export const count = async <State>(
+  counters: Replica<State, Add, number>,
+  total: (state: State) => number,
+  counted: (state: State) => Counted,
+): Promise<void> => {
   counters.failure.catch((error: unknown) => {
     console.log("failed", String(error))
     process.exit(1)
   })
   await counters.ready()
-  await load({ id: counters.id, add: (by, number) => counters.execute({ by, number }), read: () => counters.read(total) })
+  await load({
+    id: counters.id,
+    add: (by, number) => counters.execute({ by, number }),
+    read: () => counters.read(total),
+  })
   console.log(`state ${JSON.stringify(await counters.read(counted))}`)
   await counters.close()
   process.exit(0)

@@ -11,7 +11,10 @@ interface State {
   readonly open: Record<string, { owner: string; until: number }>
   readonly done: Record<string, string>
 }
-type Command = { readonly op: "add"; readonly job: string } | { readonly op: "claim"; readonly by: string } | { readonly op: "finish"; readonly job: string; readonly by: string }
+type Command =
+  | { readonly op: "add"; readonly job: string }
+  | { readonly op: "claim"; readonly by: string }
+  | { readonly op: "finish"; readonly job: string; readonly by: string }
 
 const initial: State = { open: {}, done: {} }
 const [id = "", data = "", peers = "{}"] = process.argv.slice(2)
@@ -58,7 +61,14 @@ const execute = async (command: Command): Promise<string | null> => {
   }
 }
 const by = `${id}.${process.pid}`
-createInterface({ input: process.stdin }).on("line", (job) => void execute({ op: "add", job }).then(() => console.log(`added ${job}`), (error: unknown) => console.log(`not added ${job}: ${String(error)}`)))
+createInterface({ input: process.stdin }).on(
+  "line",
+  (job) =>
+    void execute({ op: "add", job }).then(
+      () => console.log(`added ${job}`),
+      (error: unknown) => console.log(`not added ${job}: ${String(error)}`),
+    ),
+)
 const over = new AbortController()
 process.once("SIGTERM", () => over.abort())
 while (!over.signal.aborted) {

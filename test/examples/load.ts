@@ -21,7 +21,8 @@ export interface Loaded {
 }
 
 export const load = async ({ id, add, read, also }: Loaded): Promise<void> => {
-  const tell = (...words: readonly (string | number | bigint)[]): void => void process.stdout.write(`${words.join(" ")}\n`)
+  const tell = (...words: readonly (string | number | bigint)[]): void =>
+    void process.stdout.write(`${words.join(" ")}\n`)
   const now = (): bigint => process.hrtime.bigint()
   // Whoever started it is gone.
   const orphaned = (): never => process.exit(0)

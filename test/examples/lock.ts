@@ -5,7 +5,12 @@ import { lock, LeaseLost, replicate } from "stepraft"
 
 const [id = "", data = "", peers = "{}", file = ""] = process.argv.slice(2)
 // A lease is kept beside the state, whatever that is: here there is none.
-const node = await replicate({ id, data, peers: JSON.parse(peers) as Record<string, string>, machine: { initial: null, apply: () => null } })
+const node = await replicate({
+  id,
+  data,
+  peers: JSON.parse(peers) as Record<string, string>,
+  machine: { initial: null, apply: () => null },
+})
 const over = new AbortController()
 process.once("SIGTERM", () => over.abort())
 

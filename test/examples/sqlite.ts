@@ -9,7 +9,10 @@ import type { DurableMachine } from "stepraft"
 export type Row = Readonly<Record<string, unknown>>
 export interface Database {
   readonly exec: (sql: string) => void
-  readonly prepare: (sql: string) => { readonly run: (...values: readonly unknown[]) => unknown; readonly all: (...values: readonly unknown[]) => Row[] }
+  readonly prepare: (sql: string) => {
+    readonly run: (...values: readonly unknown[]) => unknown
+    readonly all: (...values: readonly unknown[]) => Row[]
+  }
   readonly close: () => void
 }
 type Opened = new (file: string) => Database
@@ -34,12 +37,17 @@ export interface InSqlite<Command, Result> {
   /** Ask for an order wherever rows have one, and never for the time: every server must do the same. */
   readonly apply: (db: Database, command: Command, at: { readonly index: number; readonly time: number }) => Result
 }
-export const inSqlite = <Command, Result>({ schema, apply }: InSqlite<Command, Result>): DurableMachine<Database, Command, Result> => ({
+export const inSqlite = <Command, Result>({
+  schema,
+  apply,
+}: InSqlite<Command, Result>): DurableMachine<Database, Command, Result> => ({
   open: async (directory) => {
     const SQLite = await load()
     const db = new SQLite(join(directory, "state.db"))
     // Durable when we ask for it (sync), whole at any time.
-    db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; CREATE TABLE IF NOT EXISTS replica (record TEXT PRIMARY KEY, value BLOB); ${schema}`)
+    db.exec(
+      `PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; CREATE TABLE IF NOT EXISTS replica (record TEXT PRIMARY KEY, value BLOB); ${schema}`,
+    )
     const put = db.prepare("INSERT OR REPLACE INTO replica VALUES (?, ?)")
     const remove = db.prepare("DELETE FROM replica WHERE record = ?")
     const within = <A>(begin: string, end: string, undo: string, work: () => A): A => {
@@ -63,8 +71,13 @@ export const inSqlite = <Command, Result>({ schema, apply }: InSqlite<Command, R
       apply: (command, at) => apply(db, command, at),
       attempt: (work) => within("SAVEPOINT command", "RELEASE command", "ROLLBACK TO command; RELEASE command", work),
       isOwn,
-      transaction: (work) => transaction(() => work((record, value) => void (value === null ? remove.run(record) : put.run(record, value)))),
-      records: () => db.prepare("SELECT record, value FROM replica").all().map(({ record, value }) => [String(record), new Uint8Array(value as ArrayBuffer)] as const),
+      transaction: (work) =>
+        transaction(() => work((record, value) => void (value === null ? remove.run(record) : put.run(record, value)))),
+      records: () =>
+        db
+          .prepare("SELECT record, value FROM replica")
+          .all()
+          .map(({ record, value }) => [String(record), new Uint8Array(value as ArrayBuffer)] as const),
       sync: () => {
         const [done] = db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").all()
         if (Number(done?.["busy"] ?? 1) === 0) return
@@ -82,7 +95,9 @@ export const inSqlite = <Command, Result>({ schema, apply }: InSqlite<Command, R
         try {
           transaction(() => {
             for (const { name } of db.prepare("SELECT name FROM copy.sqlite_schema WHERE type = 'table'").all()) {
-              db.exec(`DELETE FROM main."${String(name)}"; INSERT INTO main."${String(name)}" SELECT * FROM copy."${String(name)}"`)
+              db.exec(
+                `DELETE FROM main."${String(name)}"; INSERT INTO main."${String(name)}" SELECT * FROM copy."${String(name)}"`,
+              )
             }
           })
         } finally {

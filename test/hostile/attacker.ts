@@ -25,7 +25,15 @@ const whole = await Promise.race([scenario.attack(foe).then(() => true), sleep((
 if (!whole) foe.note(`the attack was not over after ${seconds + 5} s, and was broken off: give it more --seconds`)
 const { notes, complaints } = first.outcome()
 const ended = outcome()
-tell({ type: "ended", outcome: { ...ended, notes: [...notes, ...ended.notes].slice(0, 12), complaints: [...complaints, ...ended.complaints].slice(0, 12) }, ms: performance.now() - began })
+tell({
+  type: "ended",
+  outcome: {
+    ...ended,
+    notes: [...notes, ...ended.notes].slice(0, 12),
+    complaints: [...complaints, ...ended.complaints].slice(0, 12),
+  },
+  ms: performance.now() - began,
+})
 // Its connections stay open until it is told to go.
 await new Promise<void>((resolve) => process.once("message", () => resolve()))
 process.exit(0)

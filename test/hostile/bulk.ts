@@ -6,7 +6,8 @@ export const MEGABYTE = 1 << 20
 /** Fits into an entry of 8 MB with room for the command around it. */
 export const BIG = 8_000_000
 export const filler = (bytes: number, letter = "x"): Buffer => Buffer.alloc(bytes, letter)
-export const repeated = (bytes: Uint8Array, count: number): Buffer => Buffer.concat(Array.from({ length: count }, () => bytes))
+export const repeated = (bytes: Uint8Array, count: number): Buffer =>
+  Buffer.concat(Array.from({ length: count }, () => bytes))
 
 export const putBig = async (foe: Foe, key = "big", bytes = BIG): Promise<void> => {
   for (let attempt = 0; attempt < 20; attempt++) {

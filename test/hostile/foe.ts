@@ -43,7 +43,11 @@ export class Wire {
   /** Ends once the system has taken the bytes, or when it will not take them soon. */
   async write(bytes: Uint8Array | string, patience = 2000): Promise<void> {
     if (this.closed || this.socket.write(bytes)) return
-    await Promise.race([once(this.socket, "drain").catch(() => undefined), once(this.socket, "close").catch(() => undefined), sleep(patience)])
+    await Promise.race([
+      once(this.socket, "drain").catch(() => undefined),
+      once(this.socket, "close").catch(() => undefined),
+      sleep(patience),
+    ])
   }
   send(...words: readonly Word[]): Promise<void> {
     return this.write(requestOf(words))
@@ -120,7 +124,11 @@ const dial = (port: number): Promise<Socket | null> =>
     })
   })
 
-export const makeFoe = (ports: readonly number[], seed: number, seconds: number): { readonly foe: Foe; readonly outcome: () => Outcome } => {
+export const makeFoe = (
+  ports: readonly number[],
+  seed: number,
+  seconds: number,
+): { readonly foe: Foe; readonly outcome: () => Outcome } => {
   const tally = newTally()
   const deadline = performance.now() + seconds * 1000
   const opened: Wire[] = []
@@ -138,7 +146,10 @@ export const makeFoe = (ports: readonly number[], seed: number, seconds: number)
     return made
   }
   const foe: Foe = {
-    ports, tally, deadline, wire,
+    ports,
+    tally,
+    deadline,
+    wire,
     random: makeRandom(seed),
     over: () => performance.now() > deadline,
     wires: async (count, node) => {
@@ -155,6 +166,12 @@ export const makeFoe = (ports: readonly number[], seed: number, seconds: number)
   }
   return {
     foe,
-    outcome: () => ({ tally, refusedConnections: refused, closedConnections: opened.filter(({ closed }) => closed).length, notes, complaints }),
+    outcome: () => ({
+      tally,
+      refusedConnections: refused,
+      closedConnections: opened.filter(({ closed }) => closed).length,
+      notes,
+      complaints,
+    }),
   }
 }

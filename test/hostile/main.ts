@@ -33,8 +33,13 @@ verdicts   ok     all of that
            busy   times are wrong, but they were before the attack, too, or this program itself was kept waiting: not judged
 `
 const { values, complain, number } = readOptions(usage, {
-  scenario: { type: "string" }, seed: { type: "string" }, minutes: { type: "string" }, seconds: { type: "string" }, program: { type: "string" },
-  list: { type: "boolean", default: false }, o: { type: "string", short: "o" },
+  scenario: { type: "string" },
+  seed: { type: "string" },
+  minutes: { type: "string" },
+  seconds: { type: "string" },
+  program: { type: "string" },
+  list: { type: "boolean", default: false },
+  o: { type: "string", short: "o" },
 })
 if (values.o !== undefined && values.o !== "json") complain(`-o ${values.o}: there is json`)
 const json = values.o === "json"
@@ -44,7 +49,16 @@ if (values.list) {
 }
 const seed = values.seed === undefined ? Date.now() % 1_000_000 : Number(values.seed)
 if (!Number.isInteger(seed)) complain(`--seed ${values.seed}: a whole number is needed`)
-const chosen = values.scenario === undefined ? scenarios : values.scenario.split(",").map((name) => scenarios.find((one) => one.name === name) ?? complain(`--scenario ${name}: there are ${scenarios.map((one) => one.name).join(", ")}`))
+const chosen =
+  values.scenario === undefined
+    ? scenarios
+    : values.scenario
+        .split(",")
+        .map(
+          (name) =>
+            scenarios.find((one) => one.name === name) ??
+            complain(`--scenario ${name}: there are ${scenarios.map((one) => one.name).join(", ")}`),
+        )
 const seconds = values.seconds === undefined ? null : number("seconds", 1)
 const end = values.minutes === undefined ? 0 : performance.now() + number("minutes", 0.1) * 60_000
 
@@ -56,7 +70,9 @@ const one = async (scenario: (typeof scenarios)[number], withSeed: number): Prom
   const from = performance.now()
   const attempt = (): Promise<Result> =>
     runScenario(scenario, {
-      seed: withSeed, ...(seconds === null ? {} : { seconds }), ...(values.program === undefined ? {} : { program: values.program }),
+      seed: withSeed,
+      ...(seconds === null ? {} : { seconds }),
+      ...(values.program === undefined ? {} : { program: values.program }),
       say: (text) => say(`  ${((performance.now() - from) / 1000).toFixed(1)} s: ${text}`),
     })
   say(`${scenario.name} (seed ${withSeed}): ${scenario.about}`)
@@ -77,11 +93,15 @@ const one = async (scenario: (typeof scenarios)[number], withSeed: number): Prom
 try {
   for (const scenario of chosen) await one(scenario, seed)
   const random = chosen.filter(({ random }) => random === true)
-  for (let more = 1; performance.now() < end && random.length > 0; more++) for (const scenario of random) if (performance.now() < end) await one(scenario, seed + more)
+  for (let more = 1; performance.now() < end && random.length > 0; more++)
+    for (const scenario of random) if (performance.now() < end) await one(scenario, seed + more)
 } catch (error) {
   console.error(`the run broke off: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
   process.exit(2)
 }
 const bad = results.filter((result) => verdictOf(result) === "FAIL" || verdictOf(result) === "late")
-if (!json) console.log(`\n${tableOf(results)}\n\n${bad.length === 0 ? "✓ the cluster held" : `✗ ${bad.length} of ${results.length}: ${bad.map(({ name, seed: of }) => `npm run hostile -- --scenario ${name} --seed ${of}`).join("\n  ")}`}`)
+if (!json)
+  console.log(
+    `\n${tableOf(results)}\n\n${bad.length === 0 ? "✓ the cluster held" : `✗ ${bad.length} of ${results.length}: ${bad.map(({ name, seed: of }) => `npm run hostile -- --scenario ${name} --seed ${of}`).join("\n  ")}`}`,
+  )
 process.exit(bad.length === 0 ? 0 : 1)

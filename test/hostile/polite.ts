@@ -13,7 +13,8 @@ const answerLimit = 10_000
 const judgeMs = 40_000
 /** They promise that nothing was executed. */
 const refusals = new Set(["NOLEADER", "BUSY", "MOVED", "SPACELOW", "TOOLARGE"])
-const isRefusal = ({ code, text }: ErrorReply): boolean => refusals.has(code) || text.startsWith("ERR max number of clients")
+const isRefusal = ({ code, text }: ErrorReply): boolean =>
+  refusals.has(code) || text.startsWith("ERR max number of clients")
 
 export interface Timed {
   readonly at: number
@@ -57,7 +58,11 @@ export const startPolite = (cluster: Cluster): Polite => {
     /** null: nobody knows what came of it. */
     const call = async (words: readonly (string | number)[]): Promise<RespReply | undefined> => {
       if (open === null || open.closed()) {
-        open = (await within(2000, cluster.connect(cluster.ids[at % cluster.ids.length] ?? "").catch(() => null))) ?? null
+        open =
+          (await within(
+            2000,
+            cluster.connect(cluster.ids[at % cluster.ids.length] ?? "").catch(() => null),
+          )) ?? null
         if (open === null) {
           leave()
           await sleep(10)
@@ -82,9 +87,15 @@ export const startPolite = (cluster: Cluster): Polite => {
         ["write", `polite:set:${part % 2}:${part}`, token, ["SET", `polite:set:${part % 2}:${part}`, token]],
         ["read", `polite:set:${part % 2}:${part}`, null, ["GET", `polite:set:${part % 2}:${part}`]],
         ["incr", `polite:incr:${part}`, 1, ["INCR", `polite:incr:${part}`]],
-        ["append", `polite:append:${name}:${part}`, `${token};`, ["APPEND", `polite:append:${name}:${part}`, `${token};`]],
+        [
+          "append",
+          `polite:append:${name}:${part}`,
+          `${token};`,
+          ["APPEND", `polite:append:${name}:${part}`, `${token};`],
+        ],
       ]
-      const [f, key, value, words] = operations[number % operations.length] ?? (["read", "polite", null, ["GET", "polite"]] as const)
+      const [f, key, value, words] =
+        operations[number % operations.length] ?? (["read", "polite", null, ["GET", "polite"]] as const)
       keys.add(key)
       const operation = history.invoke({ process: `${name}:${life}`, f, key, value })
       const at = performance.now()
@@ -126,14 +137,20 @@ export const startPolite = (cluster: Cluster): Polite => {
       await client.call("READONLY")
       for (const [key, value] of final) {
         const held = await client.call("GET", key)
-        if (held !== value) wrong.push(`${id} holds ${JSON.stringify(held)} under ${key}, the last read of all gave ${JSON.stringify(value)}`)
+        if (held !== value)
+          wrong.push(
+            `${id} holds ${JSON.stringify(held)} under ${key}, the last read of all gave ${JSON.stringify(value)}`,
+          )
       }
       client.close()
     }
     return wrong
   }
   return {
-    done, counts, codes, compare,
+    done,
+    counts,
+    codes,
+    compare,
     stop: async () => {
       control.stopping = true
       await running
@@ -149,7 +166,8 @@ export const startPolite = (cluster: Cluster): Polite => {
             await sleep(100)
             reply = await call(["GET", key])
           }
-          if (reply === undefined || reply instanceof ErrorReply) return `${key} cannot be read at the end: ${reply?.text ?? "no answer"}`
+          if (reply === undefined || reply instanceof ErrorReply)
+            return `${key} cannot be read at the end: ${reply?.text ?? "no answer"}`
           operation.ok(reply as Value)
           final.set(key, reply)
         }

@@ -62,9 +62,16 @@ interface Attack {
 type Told = { readonly type: "prepared" } | { readonly type: "ended"; readonly outcome: Outcome; readonly ms: number }
 
 const startAttack = (scenario: Scenario, cluster: Cluster, options: RunOptions): Attack => {
-  const child: ChildProcess = fork(attacker, [scenario.name, String(options.seed), String(options.seconds ?? ""), ...cluster.members.map(({ clientPort }) => String(clientPort))], {
-    execArgv: ["--import", "tsx"], stdio: ["ignore", "inherit", "inherit", "ipc"],
-  })
+  const child: ChildProcess = fork(
+    attacker,
+    [
+      scenario.name,
+      String(options.seed),
+      String(options.seconds ?? ""),
+      ...cluster.members.map(({ clientPort }) => String(clientPort)),
+    ],
+    { execArgv: ["--import", "tsx"], stdio: ["ignore", "inherit", "inherit", "ipc"] },
+  )
   const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()))
   const waitFor = <K extends Told["type"]>(type: K): Promise<Extract<Told, { type: K }>> =>
     new Promise((resolve, reject) => {
@@ -101,8 +108,13 @@ const restartOne = async (cluster: Cluster, watch: Watch): Promise<string | null
   cluster.start(id)
   await sleep(1500)
   delete watch.seen.lag[id]
-  const back = await until(`${id} has caught up`, () => !cluster.running(id) || (watch.seen.lag[id] ?? Infinity) < 200, 20_000).catch(() => false as const)
-  if (!back) return `${id}, restarted under attack, has not caught up within 20 s (behind by ${String(watch.seen.lag[id] ?? "unknown")})`
+  const back = await until(
+    `${id} has caught up`,
+    () => !cluster.running(id) || (watch.seen.lag[id] ?? Infinity) < 200,
+    20_000,
+  ).catch(() => false as const)
+  if (!back)
+    return `${id}, restarted under attack, has not caught up within 20 s (behind by ${String(watch.seen.lag[id] ?? "unknown")})`
   return cluster.running(id) ? null : `${id} ended after its restart`
 }
 
@@ -114,7 +126,8 @@ const restartAll = async (cluster: Cluster, replay: boolean): Promise<number> =>
   const statuses = await Promise.all(cluster.ids.map(cluster.status))
   await cluster.killAll()
   // A log that was trimmed cannot make the data anew.
-  if (replay && statuses.every((status) => status !== null && status.snapshotIndex === 0)) for (const { data } of cluster.members) rmSync(join(data, "state"), { recursive: true, force: true })
+  if (replay && statuses.every((status) => status !== null && status.snapshotIndex === 0))
+    for (const { data } of cluster.members) rmSync(join(data, "state"), { recursive: true, force: true })
   const from = performance.now()
   cluster.startAll()
   await until("a leader after the restart", () => within(5000, cluster.leader()), 60_000)
@@ -122,7 +135,15 @@ const restartAll = async (cluster: Cluster, replay: boolean): Promise<number> =>
   return performance.now() - from
 }
 
-const lastWords = (cluster: Cluster, id: string): string => cluster.process(id).output().split("\n").filter((line) => line.trim() !== "").slice(-3).join(" | ").slice(-500)
+const lastWords = (cluster: Cluster, id: string): string =>
+  cluster
+    .process(id)
+    .output()
+    .split("\n")
+    .filter((line) => line.trim() !== "")
+    .slice(-3)
+    .join(" | ")
+    .slice(-500)
 
 export const runScenario = async (scenario: Scenario, options: RunOptions): Promise<Result> => {
   const say = options.say ?? (() => undefined)
@@ -170,34 +191,60 @@ export const runScenario = async (scenario: Scenario, options: RunOptions): Prom
     await attack.leave()
     await polite.stop()
     const ran = cluster.ids.filter(cluster.running)
-    for (const id of watch.seen.killed) failures.push(`${id} took more than ${memoryLimit / GB} GB of memory and was killed`)
-    for (const id of cluster.ids) if (!ran.includes(id) && !watch.seen.killed.includes(id)) failures.push(`${id} ended: ${lastWords(cluster, id)}`)
+    for (const id of watch.seen.killed)
+      failures.push(`${id} took more than ${memoryLimit / GB} GB of memory and was killed`)
+    for (const id of cluster.ids)
+      if (!ran.includes(id) && !watch.seen.killed.includes(id)) failures.push(`${id} ended: ${lastWords(cluster, id)}`)
     for (const complaint of told?.outcome.complaints ?? []) failures.push(complaint)
     const attacked = polite.done.filter(({ at }) => at >= from && at < to)
     const p99 = quantile(attacked, 0.99)
     const longest = quantile(attacked, 1)
     if (attacked.length === 0) failures.push("polite clients were answered nothing during the attack")
     if (p99 >= p99Limit) late.push(`polite clients: p99 ${Math.round(p99)} ms`)
-    if (elections > 0 && scenario.restartUnderAttack !== true) late.push(`${elections} election${elections === 1 ? "" : "s"}`)
-    if (watch.seen.budget > 0 && watch.seen.usedByClients > watch.seen.budget) failures.push(`clients took ${watch.seen.usedByClients} bytes of a budget of ${watch.seen.budget}`)
+    if (elections > 0 && scenario.restartUnderAttack !== true)
+      late.push(`${elections} election${elections === 1 ? "" : "s"}`)
+    if (watch.seen.budget > 0 && watch.seen.usedByClients > watch.seen.budget)
+      failures.push(`clients took ${watch.seen.usedByClients} bytes of a budget of ${watch.seen.budget}`)
     const peak = Math.max(0, ...Object.values(watch.seen.peakBytes))
     for (const id of Object.keys(watch.seen.peakBytes)) watch.seen.peakBytes[id] = 0
     for (const id of cluster.ids) if (!cluster.running(id)) cluster.start(id)
-    const wrong = scenario.wipes === true ? [] : await polite.judge(cluster.ids).catch((error: unknown) => [String(error)])
+    const wrong =
+      scenario.wipes === true ? [] : await polite.judge(cluster.ids).catch((error: unknown) => [String(error)])
     failures.push(...wrong.slice(0, 5))
     say("restarting")
     const killedBefore = watch.seen.killed.length
     const restartMs = await restartAll(cluster, scenario.replay === true).catch((error: unknown) => {
-      failures.push(`after a restart of all nodes: ${String(error)}; ${cluster.ids.map((id) => `${id} ${cluster.running(id) ? "runs" : "ended"}: ${lastWords(cluster, id)}`).join("; ")}`)
+      failures.push(
+        `after a restart of all nodes: ${String(error)}; ${cluster.ids.map((id) => `${id} ${cluster.running(id) ? "runs" : "ended"}: ${lastWords(cluster, id)}`).join("; ")}`,
+      )
       return null
     })
-    for (const id of watch.seen.killed.slice(killedBefore)) failures.push(`${id}, restarted, took more than ${memoryLimit / GB} GB of memory and was killed`)
-    if (restartMs !== null && scenario.wipes !== true) failures.push(...(await polite.compare(cluster.ids).catch((error: unknown) => [String(error)])).slice(0, 5))
+    for (const id of watch.seen.killed.slice(killedBefore))
+      failures.push(`${id}, restarted, took more than ${memoryLimit / GB} GB of memory and was killed`)
+    if (restartMs !== null && scenario.wipes !== true)
+      failures.push(...(await polite.compare(cluster.ids).catch((error: unknown) => [String(error)])).slice(0, 5))
     return {
-      name: scenario.name, seed: options.seed, failures, late, calmP99: quantile(calm, 0.99), p50: quantile(attacked, 0.5), p99, longest,
-      polite: polite.counts, politeCodes: polite.codes, elections, peakMegabytes: peak >> 20, peakAfterRestart: Math.max(0, ...Object.values(watch.seen.peakBytes)) >> 20,
-      clientsMegabytes: watch.seen.usedByClients >> 20, budgetMegabytes: watch.seen.budget >> 20,
-      restartMs, attackMs: told?.ms ?? to - from, outcome: told?.outcome ?? null, loadBefore, ownStallMs: stall, logs: failures.length + late.length === 0 ? "" : cluster.logs(),
+      name: scenario.name,
+      seed: options.seed,
+      failures,
+      late,
+      calmP99: quantile(calm, 0.99),
+      p50: quantile(attacked, 0.5),
+      p99,
+      longest,
+      polite: polite.counts,
+      politeCodes: polite.codes,
+      elections,
+      peakMegabytes: peak >> 20,
+      peakAfterRestart: Math.max(0, ...Object.values(watch.seen.peakBytes)) >> 20,
+      clientsMegabytes: watch.seen.usedByClients >> 20,
+      budgetMegabytes: watch.seen.budget >> 20,
+      restartMs,
+      attackMs: told?.ms ?? to - from,
+      outcome: told?.outcome ?? null,
+      loadBefore,
+      ownStallMs: stall,
+      logs: failures.length + late.length === 0 ? "" : cluster.logs(),
     }
   } finally {
     clearInterval(witness)

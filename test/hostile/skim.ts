@@ -9,7 +9,8 @@ export interface Tally {
   readonly texts: Record<string, string>
 }
 export const newTally = (): Tally => ({ ok: 0, errors: {}, texts: {} })
-export const answersOf = (tally: Tally): number => tally.ok + Object.values(tally.errors).reduce((sum, count) => sum + count, 0)
+export const answersOf = (tally: Tally): number =>
+  tally.ok + Object.values(tally.errors).reduce((sum, count) => sum + count, 0)
 
 const longestKept = 200
 
@@ -59,14 +60,19 @@ export class Skimmer {
     const outermost = this.open.length === 0
     if (outermost) this.failed = false
     switch (line.slice(0, 1)) {
-      case "$": case "=": case "!": {
+      case "$":
+      case "=":
+      case "!": {
         const length = Number(text)
         if (length < 0) return this.ended()
         this.skip = length + 2
         this.text = length <= longestKept ? "" : null
         return
       }
-      case "*": case "~": case "%": case ">": {
+      case "*":
+      case "~":
+      case "%":
+      case ">": {
         const count = Number(text) * (line[0] === "%" ? 2 : 1)
         if (count > 0) this.open.push(count)
         else this.ended()

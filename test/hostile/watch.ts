@@ -59,18 +59,27 @@ export const startWatch = async (cluster: Cluster, limitBytes: number): Promise<
     }
   }
   const ask = async (): Promise<void> => {
-    await Promise.all([...connections].map(async ([, client]) => {
-      const told = await within(2000, client.call("STEPRAFT", "STATUS").catch(() => null))
-      if (typeof told !== "string") return
-      const status = JSON.parse(told) as NodeStatus
-      seen.firstTerm ||= status.term
-      seen.lastTerm = Math.max(seen.lastTerm, status.term)
-      if (status.role === "leader") for (const peer of status.peers) seen.lag[peer.id] = peer.connected ? peer.lag : null
-      const info = await within(2000, client.call("INFO", "memory").catch(() => null))
-      if (typeof info !== "string") return
-      seen.usedByClients = Math.max(seen.usedByClients, numberIn(info, "used_memory_clients"))
-      seen.budget = Math.max(seen.budget, numberIn(info, "clients_memory_budget"))
-    }))
+    await Promise.all(
+      [...connections].map(async ([, client]) => {
+        const told = await within(
+          2000,
+          client.call("STEPRAFT", "STATUS").catch(() => null),
+        )
+        if (typeof told !== "string") return
+        const status = JSON.parse(told) as NodeStatus
+        seen.firstTerm ||= status.term
+        seen.lastTerm = Math.max(seen.lastTerm, status.term)
+        if (status.role === "leader")
+          for (const peer of status.peers) seen.lag[peer.id] = peer.connected ? peer.lag : null
+        const info = await within(
+          2000,
+          client.call("INFO", "memory").catch(() => null),
+        )
+        if (typeof info !== "string") return
+        seen.usedByClients = Math.max(seen.usedByClients, numberIn(info, "used_memory_clients"))
+        seen.budget = Math.max(seen.budget, numberIn(info, "clients_memory_budget"))
+      }),
+    )
   }
   let asking: Promise<void> | null = null
   const sampling = setInterval(sample, process.platform === "linux" ? sampleMs : psMs)
@@ -83,14 +92,20 @@ export const startWatch = async (cluster: Cluster, limitBytes: number): Promise<
     for (const client of connections.values()) client.close()
     connections = new Map()
     for (const id of cluster.ids) {
-      const client = cluster.running(id) ? await within(2000, cluster.connect(id).catch(() => null)) : null
+      const client = cluster.running(id)
+        ? await within(
+            2000,
+            cluster.connect(id).catch(() => null),
+          )
+        : null
       if (client !== null) connections.set(id, client)
     }
   }
   await reconnect()
   await ask()
   return {
-    seen, reconnect,
+    seen,
+    reconnect,
     stop: () => {
       clearInterval(sampling)
       clearInterval(polling)

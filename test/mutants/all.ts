@@ -28,5 +28,33 @@ import { timers } from "./timers.ts"
 import { transport } from "./transport.ts"
 import { worlds } from "./worlds.ts"
 
-export const families: Readonly<Record<string, readonly Seeded[]>> = { election, log, commit, snapshot, membership, reads, clients, recovery, transport, ports, timers, durability, own, edges, serving, costs, reserves, once, halts, clock, directories, worlds, judges, replicas, members, contracts, backups }
+export const families: Readonly<Record<string, readonly Seeded[]>> = {
+  election,
+  log,
+  commit,
+  snapshot,
+  membership,
+  reads,
+  clients,
+  recovery,
+  transport,
+  ports,
+  timers,
+  durability,
+  own,
+  edges,
+  serving,
+  costs,
+  reserves,
+  once,
+  halts,
+  clock,
+  directories,
+  worlds,
+  judges,
+  replicas,
+  members,
+  contracts,
+  backups,
+}
 export const seeded: readonly Seeded[] = Object.values(families).flat()

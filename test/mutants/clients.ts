@@ -11,7 +11,13 @@ export const clients: readonly Seeded[] = [
   {
     id: "bug-K2",
     title: "a command that is proposed again becomes a new command",
-    patches: [{ file: "interpreters/replica/session/lane.ts", find: "item.payload ??= this.options.encode(item)", replace: "item.payload = this.options.encode(item)" }],
+    patches: [
+      {
+        file: "interpreters/replica/session/lane.ts",
+        find: "item.payload ??= this.options.encode(item)",
+        replace: "item.payload = this.options.encode(item)",
+      },
+    ],
   },
   {
     id: "bug-K4",
@@ -31,17 +37,35 @@ export const clients: readonly Seeded[] = [
   {
     id: "bug-K5",
     title: "what was executed at an index is taken for what was proposed there, whatever the term",
-    patches: [{ file: "kv/service/clientSessions.ts", find: "each.index === index && each.term === term", replace: "each.index === index" }],
+    patches: [
+      {
+        file: "kv/service/clientSessions.ts",
+        find: "each.index === index && each.term === term",
+        replace: "each.index === index",
+      },
+    ],
   },
   {
     id: "bug-K7",
     title: "reads that wait at a leader are forgotten when it steps down",
-    patches: [{ file: "core/roles.ts", find: "    for (const read of role.reads) if (read.from === null) refuseRead(read.ref)\n", replace: "" }],
+    patches: [
+      {
+        file: "core/roles.ts",
+        find: "    for (const read of role.reads) if (read.from === null) refuseRead(read.ref)\n",
+        replace: "",
+      },
+    ],
   },
   {
     id: "bug-K7b",
     title: "proposals forwarded to a leader are forgotten when it falls",
-    patches: [{ file: "core/roles.ts", find: `  for (const { ref } of state.forwarded) respond(turn, ref, { type: "ProposalUnknown", leader })\n`, replace: "" }],
+    patches: [
+      {
+        file: "core/roles.ts",
+        find: `  for (const { ref } of state.forwarded) respond(turn, ref, { type: "ProposalUnknown", leader })\n`,
+        replace: "",
+      },
+    ],
   },
   {
     id: "bug-K8",

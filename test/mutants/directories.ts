@@ -5,12 +5,24 @@ export const directories: readonly Seeded[] = [
   {
     id: "own-dirs-1",
     title: "a directory that never went through the start that was met is taken for a later one",
-    patches: [{ file: "core/starts.ts", find: `  if (then !== undefined && then !== wordOf(met, met.number)) return "forked"\n`, replace: "" }],
+    patches: [
+      {
+        file: "core/starts.ts",
+        find: `  if (then !== undefined && then !== wordOf(met, met.number)) return "forked"\n`,
+        replace: "",
+      },
+    ],
   },
   {
     id: "own-dirs-2",
     title: "starts are not counted on the disk",
-    patches: [{ file: "interpreters/file/index.ts", find: "start: startAfter(current.start, randomBytes(6).readUIntBE(0, 6))", replace: "start: current.start" }],
+    patches: [
+      {
+        file: "interpreters/file/index.ts",
+        find: "start: startAfter(current.start, randomBytes(6).readUIntBE(0, 6))",
+        replace: "start: current.start",
+      },
+    ],
   },
   {
     id: "own-dirs-3",
@@ -19,7 +31,8 @@ export const directories: readonly Seeded[] = [
       {
         file: "interpreters/tcp/transport.ts",
         find: "this.sightings.meet(hello.member, hello.start, () => this.judged(connection, hello, good, looked))",
-        replace: "{\n      this.sightings.meet(hello.member, hello.start, () => undefined)\n      good({ member: hello.member, start: hello.start, term: 0, index: 0 })\n    }",
+        replace:
+          "{\n      this.sightings.meet(hello.member, hello.start, () => undefined)\n      good({ member: hello.member, start: hello.start, term: 0, index: 0 })\n    }",
       },
     ],
   },
@@ -29,39 +42,83 @@ export const directories: readonly Seeded[] = [
     patches: [
       {
         file: "interpreters/file/recovery.ts",
-        find: "      if (number === synced.segment && read.segment.bytes < synced.bytes) throw new LogCutShort({ file: path, found: read.segment.bytes, synced: synced.bytes })\n",
-        replace: "      if (read.segment.bytes < 0) throw new LogCutShort({ file: path, found: read.segment.bytes, synced: synced.bytes })\n",
+        find: `      if (number === synced.segment && read.segment.bytes < synced.bytes)
+        throw new LogCutShort({ file: path, found: read.segment.bytes, synced: synced.bytes })
+`,
+        replace:
+          "      if (read.segment.bytes < 0) throw new LogCutShort({ file: path, found: read.segment.bytes, synced: synced.bytes })\n",
       },
     ],
   },
   {
     id: "own-dirs-5",
     title: "a state machine ahead of its log counts as restored, whatever it says",
-    patches: [{ file: "interpreters/node/recovery.ts", find: "position.index <= base.index || position.index === machine.beginsAt()", replace: "position.index <= base.index || position.index >= machine.beginsAt()" }],
+    patches: [
+      {
+        file: "interpreters/node/recovery.ts",
+        find: "position.index <= base.index || position.index === machine.beginsAt()",
+        replace: "position.index <= base.index || position.index >= machine.beginsAt()",
+      },
+    ],
   },
   {
     id: "own-dirs-6",
     title: "a node that was refused goes on after its next start",
-    patches: [{ file: "kv/node/node.ts", find: "} else if (storage.refused === null) yield* place\n", replace: "} else yield* place\n" }, { file: "interpreters/node/place.ts", find: "  if (storage.refused !== null) withdrawn(storage.refused)\n", replace: "" }],
+    patches: [
+      {
+        file: "kv/node/node.ts",
+        find: "} else if (storage.refused === null) yield* place\n",
+        replace: "} else yield* place\n",
+      },
+      {
+        file: "interpreters/node/place.ts",
+        find: "  if (storage.refused !== null) withdrawn(storage.refused)\n",
+        replace: "",
+      },
+    ],
   },
   {
     id: "own-dirs-7",
     title: "what a peer acknowledged is not remembered",
-    patches: [{ file: "interpreters/tcp/link.ts", find: "    if (this.sighting !== null) recordClaim(this.sighting, message)\n", replace: "    if (this.sighting !== null && connection.isClosed) recordClaim(this.sighting, message)\n" }],
+    patches: [
+      {
+        file: "interpreters/tcp/link.ts",
+        find: "    if (this.sighting !== null) recordClaim(this.sighting, message)\n",
+        replace: "    if (this.sighting !== null && connection.isClosed) recordClaim(this.sighting, message)\n",
+      },
+    ],
   },
   {
     id: "own-dirs-8",
     title: "a second process pushes the first one out",
-    patches: [{ file: "interpreters/tcp/link.ts", find: `lineage(live.start, hello.start) !== "same" ? live.start : null`, replace: `lineage(live.start, hello.start) === "forked" ? live.start : null` }],
+    patches: [
+      {
+        file: "interpreters/tcp/link.ts",
+        find: '      lineage(live.start, hello.start) !== "same"\n',
+        replace: '      lineage(live.start, hello.start) === "forked"\n',
+      },
+    ],
   },
   {
     id: "own-dirs-9",
     title: "a restored snapshot leaves no word of where the data begin",
-    patches: [{ file: "kv/machine/leveldb/database.ts", find: "encodeIdentity({ ...identity, format: FORMAT }, base.index)", replace: "encodeIdentity({ ...identity, format: FORMAT }, 0)" }],
+    patches: [
+      {
+        file: "kv/machine/leveldb/database.ts",
+        find: "encodeIdentity({ ...identity, format: FORMAT }, base.index)",
+        replace: "encodeIdentity({ ...identity, format: FORMAT }, 0)",
+      },
+    ],
   },
   {
     id: "own-dirs-10",
     title: "a member that holds less than it acknowledged in a later start is taken in",
-    patches: [{ file: "core/starts.ts", find: "recovered.term < said.term || (recovered.term === said.term && recovered.index < said.index)", replace: "recovered.term < said.term" }],
+    patches: [
+      {
+        file: "core/starts.ts",
+        find: "recovered.term < said.term || (recovered.term === said.term && recovered.index < said.index)",
+        replace: "recovered.term < said.term",
+      },
+    ],
   },
 ]

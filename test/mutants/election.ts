@@ -8,14 +8,21 @@ export const election: readonly Seeded[] = [
       {
         file: "core/roles.ts",
         find: "  state.role = newFollower(state.commitIndex, leader)\n  waitForElection(turn)",
-        replace: "  state.role = newFollower(state.commitIndex, leader)\n  state.votedFor = null\n  waitForElection(turn)",
+        replace:
+          "  state.role = newFollower(state.commitIndex, leader)\n  state.votedFor = null\n  waitForElection(turn)",
       },
     ],
   },
   {
     id: "bug-E2",
     title: "a vote is granted to a candidate whose log is older",
-    patches: [{ file: "core/election.ts", find: "if (mayVote(state, from) && current) {", replace: "if (mayVote(state, from)) {" }],
+    patches: [
+      {
+        file: "core/election.ts",
+        find: "if (mayVote(state, from) && current) {",
+        replace: "if (mayVote(state, from)) {",
+      },
+    ],
   },
   {
     id: "bug-E4",
@@ -58,8 +65,16 @@ export const election: readonly Seeded[] = [
     id: "bug-E7",
     title: "seeing a candidate of a higher term is recorded as a vote for it",
     patches: [
-      { file: "core/term.ts", find: "const passesHigherTerm = (turn: Turn, message: Message): boolean => {", replace: "const passesHigherTerm = (turn: Turn, from: Member, message: Message): boolean => {" },
-      { file: "core/term.ts", find: "return passesHigherTerm(turn, message)", replace: "return passesHigherTerm(turn, from, message)" },
+      {
+        file: "core/term.ts",
+        find: "const passesHigherTerm = (turn: Turn, message: Message): boolean => {",
+        replace: "const passesHigherTerm = (turn: Turn, from: Member, message: Message): boolean => {",
+      },
+      {
+        file: "core/term.ts",
+        find: "return passesHigherTerm(turn, message)",
+        replace: "return passesHigherTerm(turn, from, message)",
+      },
       {
         file: "core/term.ts",
         find: `        return false
@@ -78,7 +93,16 @@ export const election: readonly Seeded[] = [
   {
     id: "bug-E8",
     title: "a leader answers a vote or pre-vote request like a follower",
-    patches: [{ file: "core/election.ts", find: `  role.type === "leader" || (role.type === "follower" && (role.leader`, replace: `  (role.type === "follower" && (role.leader` }],
+    patches: [
+      {
+        file: "core/election.ts",
+        find: `  role.type === "leader" ||
+  (role.type === "follower" && (role.leader !== null || settings.leaseReads) && role.stickiness === "active")
+`,
+        replace:
+          '  role.type === "follower" && (role.leader !== null || settings.leaseReads) && role.stickiness === "active"\n',
+      },
+    ],
   },
   {
     id: "bug-E10",
@@ -110,6 +134,12 @@ export const election: readonly Seeded[] = [
   {
     id: "bug-E11",
     title: "the same candidate asking again in the same term is refused",
-    patches: [{ file: "core/election.ts", find: "state.votedFor === null || sameMember(state.votedFor, candidate)", replace: "state.votedFor === null" }],
+    patches: [
+      {
+        file: "core/election.ts",
+        find: "state.votedFor === null || sameMember(state.votedFor, candidate)",
+        replace: "state.votedFor === null",
+      },
+    ],
   },
 ]

@@ -17,7 +17,14 @@ export interface Layer {
   readonly command: (root: string, seconds: number, ignored: readonly string[]) => readonly string[] | null
 }
 
-const VITEST = ["node_modules/.bin/vitest", "run", "--config", "test/vitest.config.ts", "--reporter", "./test/mutants/layers/reporter.ts"] as const
+const VITEST = [
+  "node_modules/.bin/vitest",
+  "run",
+  "--config",
+  "test/vitest.config.ts",
+  "--reporter",
+  "./test/mutants/layers/reporter.ts",
+] as const
 /** vitest with the test files that match, or null if none does. */
 const vitest = (root: string, files: RegExp, ...options: readonly string[]): readonly string[] | null => {
   const found = readdirSync(join(root, "test")).filter((file) => file.endsWith(".test.ts") && files.test(file))
@@ -75,8 +82,16 @@ export const layers: readonly Layer[] = [
   suite("replicas", ["replica"], /^(replica|node\.replicate|lease)\./),
   suite("members", ["members"], /^members\./),
   suite("judges", ["judge"], /^linearizability\./),
-  suite("nodes", ["members", "core", "driver", "file", "transport", "machine", "service", "server", "node"], /^node\.(?!lives)/),
-  suite("lives", ["driver", "file", "transport", "machine", "service", "server", "client", "node"], /^(node\.lives|resp|client)\./),
+  suite(
+    "nodes",
+    ["members", "core", "driver", "file", "transport", "machine", "service", "server", "node"],
+    /^node\.(?!lives)/,
+  ),
+  suite(
+    "lives",
+    ["driver", "file", "transport", "machine", "service", "server", "client", "node"],
+    /^(node\.lives|resp|client)\./,
+  ),
   suite("backups", ["file", "machine", "node"], /^(backup|inspect|recover)\./),
   processes("processes", ["command line", "node"], /^process\.(cli|damage|directories)\./),
 ]

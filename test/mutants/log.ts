@@ -50,14 +50,21 @@ export const log: readonly Seeded[] = [
       {
         file: "core/replication.ts",
         find: "    follower.reply = rejectionAt(state, prevLogIndex)\n",
-        replace: "    truncateLog(state, state.commitIndex + 1)\n    follower.reply = rejectionAt(state, prevLogIndex)\n",
+        replace:
+          "    truncateLog(state, state.commitIndex + 1)\n    follower.reply = rejectionAt(state, prevLogIndex)\n",
       },
     ],
   },
   {
     id: "bug-L7",
     title: "a follower commits past the verified prefix of its log",
-    patches: [{ file: "core/replication.ts", find: "Math.min(leaderCommit, follower.verified)", replace: "Math.min(leaderCommit, state.log.lastIndex)" }],
+    patches: [
+      {
+        file: "core/replication.ts",
+        find: "Math.min(leaderCommit, follower.verified)",
+        replace: "Math.min(leaderCommit, state.log.lastIndex)",
+      },
+    ],
   },
   {
     id: "bug-L8",
@@ -66,12 +73,14 @@ export const log: readonly Seeded[] = [
       {
         file: "core/log.ts",
         find: "    const end = this.lastWithin(first, Math.min(last, this.lastIndex), this.bytesThrough(first - 1) + maxBytes)\n",
-        replace: "    const end = Math.max(this.lastWithin(first, first, maxBytes), Math.min(last, this.lastIndex))\n    let bytes = 0\n",
+        replace:
+          "    const end = Math.max(this.lastWithin(first, first, maxBytes), Math.min(last, this.lastIndex))\n    let bytes = 0\n",
       },
       {
         file: "core/log.ts",
         find: "      if (entry !== undefined) out.push(entry)\n",
-        replace: "      if (entry === undefined || (bytes + entryBytes(entry) > maxBytes && out.length > 0)) continue\n      bytes += entryBytes(entry)\n      out.push(entry)\n",
+        replace:
+          "      if (entry === undefined || (bytes + entryBytes(entry) > maxBytes && out.length > 0)) continue\n      bytes += entryBytes(entry)\n      out.push(entry)\n",
       },
     ],
   },
@@ -101,8 +110,22 @@ export const log: readonly Seeded[] = [
     id: "bug-L11",
     title: "a rejection always names the end of the log, and the leader believes it",
     patches: [
-      { file: "core/replication.ts", find: "return { prevLogIndex, conflictTerm, conflictIndex: Math.max(firstOfTerm(log, prevLogIndex, conflictTerm), commitIndex + 1) }", replace: "return { prevLogIndex, conflictTerm: 0, conflictIndex: Math.max(log.lastIndex, commitIndex) + 1 }" },
-      { file: "core/replication.ts", find: "Math.min(agreed === undefined ? conflictIndex : agreed + 1, prevLogIndex)", replace: "agreed === undefined ? conflictIndex : agreed + 1" },
+      {
+        file: "core/replication.ts",
+        find: `  return {
+    prevLogIndex,
+    conflictTerm,
+    conflictIndex: Math.max(firstOfTerm(log, prevLogIndex, conflictTerm), commitIndex + 1),
+  }
+`,
+        replace:
+          "  return { prevLogIndex, conflictTerm: 0, conflictIndex: Math.max(log.lastIndex, commitIndex) + 1 }\n",
+      },
+      {
+        file: "core/replication.ts",
+        find: "  probeFrom(turn, progress, Math.min(agreed === undefined ? conflictIndex : agreed + 1, prevLogIndex))\n",
+        replace: "  probeFrom(turn, progress, agreed === undefined ? conflictIndex : agreed + 1)\n",
+      },
     ],
   },
   {

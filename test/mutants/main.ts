@@ -33,9 +33,18 @@ fails, shrinks it, saves it beside the results and opens it in the step-through 
 test is run.
 `
 const { values, complain, number } = readOptions(usage, {
-  only: { type: "string" }, layer: { type: "string" }, budget: { type: "string", default: "20" }, workers: { type: "string", default: "2" },
-  enough: { type: "string", default: "100" }, commit: { type: "string" }, fresh: { type: "boolean", default: false }, keep: { type: "boolean", default: false },
-  out: { type: "string" }, debug: { type: "string" }, commands: { type: "string", short: "c" }, shrink: { type: "boolean", default: false },
+  only: { type: "string" },
+  layer: { type: "string" },
+  budget: { type: "string", default: "20" },
+  workers: { type: "string", default: "2" },
+  enough: { type: "string", default: "100" },
+  commit: { type: "string" },
+  fresh: { type: "boolean", default: false },
+  keep: { type: "boolean", default: false },
+  out: { type: "string" },
+  debug: { type: "string" },
+  commands: { type: "string", short: "c" },
+  shrink: { type: "boolean", default: false },
 })
 const repository = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 const out = values.out ?? join(repository, "node_modules/.mutants")
@@ -43,7 +52,8 @@ const file = join(out, "results.json")
 const budget = number("budget", 1)
 const enough = number("enough", 1)
 const workers = number("workers", 1)
-const chosen = (names: string | undefined, name: string): boolean => names === undefined || names.split(",").includes(name)
+const chosen = (names: string | undefined, name: string): boolean =>
+  names === undefined || names.split(",").includes(name)
 const tell = (text: string): void => {
   process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`)
 }
@@ -53,9 +63,21 @@ const checkNames = (what: string, names: string | undefined, known: readonly str
   const stranger = names?.split(",").find((name) => !known.includes(name))
   if (stranger !== undefined) complain(`there is no ${what} ${stranger} among ${known.join(", ")}`)
 }
-checkNames("bug", values.only, seeded.map(({ id }) => id))
-checkNames("bug", values.debug, seeded.filter(applies).map(({ id }) => id))
-checkNames("layer", values.layer, layers.map(({ name }) => name))
+checkNames(
+  "bug",
+  values.only,
+  seeded.map(({ id }) => id),
+)
+checkNames(
+  "bug",
+  values.debug,
+  seeded.filter(applies).map(({ id }) => id),
+)
+checkNames(
+  "layer",
+  values.layer,
+  layers.map(({ name }) => name),
+)
 
 const wanted = seeded.filter(applies).filter(({ id }) => chosen(values.only, id))
 const mine = layers.filter(({ name }) => chosen(values.layer, name))
@@ -82,7 +104,13 @@ const cellOf = (run: Run | null): Cell => {
   const [first] = run.failures
   const verdict = run.end === "over" ? "hung" : run.end === "failed" ? "killed" : "survived"
   const by = first?.name ?? (verdict === "killed" ? "it ended with an error" : null)
-  return { verdict, seconds: round(run.seconds), by, detail: first?.detail ?? run.tail, reproduce: verdict === "killed" ? run.reproduce : null }
+  return {
+    verdict,
+    seconds: round(run.seconds),
+    by,
+    detail: first?.detail ?? run.tail,
+    reproduce: verdict === "killed" ? run.reproduce : null,
+  }
 }
 
 /** What is known of a bug by the sources that it was sought in, old or not: a seed or a command may still do. */
@@ -92,10 +120,24 @@ const worldLayers = ["invariants", "refinement"] as const
 /** The arguments of layers/debug.ts for one bug in one of the layers of random worlds. */
 const debugArguments = (id: string, layer: string): readonly string[] => {
   const seed = /--seed (\d+)/.exec(known(id)[layer]?.reproduce ?? "")?.[1]
-  return ["test/mutants/layers/debug.ts", "--trace", join(out, `${id}.${layer}.ndjson`), ...(layer === "refinement" ? ["--refine"] : []), ...(seed === undefined ? [] : ["--seed", seed])]
+  return [
+    "test/mutants/layers/debug.ts",
+    "--trace",
+    join(out, `${id}.${layer}.ndjson`),
+    ...(layer === "refinement" ? ["--refine"] : []),
+    ...(seed === undefined ? [] : ["--seed", seed]),
+  ]
 }
-const runTsx = (root: string, args: readonly string[], quiet: boolean): { readonly code: number; readonly output: string } => {
-  const { status, stdout } = spawnSync("node_modules/.bin/tsx", args, { cwd: root, stdio: ["inherit", quiet ? "pipe" : "inherit", "inherit"], encoding: "utf8" })
+const runTsx = (
+  root: string,
+  args: readonly string[],
+  quiet: boolean,
+): { readonly code: number; readonly output: string } => {
+  const { status, stdout } = spawnSync("node_modules/.bin/tsx", args, {
+    cwd: root,
+    stdio: ["inherit", quiet ? "pipe" : "inherit", "inherit"],
+    encoding: "utf8",
+  })
   return { code: status ?? 1, output: quiet ? stdout : "" }
 }
 
@@ -107,10 +149,23 @@ const debug = (id: string): number => {
   sandboxes.push(sandbox)
   sandbox.seed(mutant)
   const cells = known(id)
-  const likely = worldLayers.find((name) => caught(cells[name])) ?? mine.find(({ name }) => caught(cells[name]))?.name ?? "invariants"
+  const likely =
+    worldLayers.find((name) => caught(cells[name])) ??
+    mine.find(({ name }) => caught(cells[name]))?.name ??
+    "invariants"
   const layer = values.layer ?? likely
-  if (worldLayers.some((name) => name === layer)) return runTsx(sandbox.root, [...debugArguments(id, layer), ...(values.commands === undefined ? [] : ["--commands", values.commands])], false).code
-  const command = cells[layer]?.reproduce ?? layers.find(({ name }) => name === layer)?.command(sandbox.root, budget, [])?.join(" ")
+  if (worldLayers.some((name) => name === layer))
+    return runTsx(
+      sandbox.root,
+      [...debugArguments(id, layer), ...(values.commands === undefined ? [] : ["--commands", values.commands])],
+      false,
+    ).code
+  const command =
+    cells[layer]?.reproduce ??
+    layers
+      .find(({ name }) => name === layer)
+      ?.command(sandbox.root, budget, [])
+      ?.join(" ")
   if (command === undefined) {
     tell(`there is no layer ${layer} among ${layers.map(({ name }) => name).join(", ")}`)
     return 1
@@ -124,7 +179,13 @@ const shrink = (): number => {
   mkdirSync(out, { recursive: true })
   const sandbox = makeSandbox(repository, values.commit ?? null)
   sandboxes.push(sandbox)
-  const sizes: { readonly id: string; readonly layer: string; readonly actions: number; readonly steps: number; readonly seconds: number }[] = []
+  const sizes: {
+    readonly id: string
+    readonly layer: string
+    readonly actions: number
+    readonly steps: number
+    readonly seconds: number
+  }[] = []
   for (const mutant of wanted)
     for (const { name } of mine) {
       if (!worldLayers.some((one) => one === name) || !caught(known(mutant.id)[name])) continue
@@ -135,13 +196,22 @@ const shrink = (): number => {
         tell(`${mutant.id} ${name}: it does not fail any more`)
         continue
       }
-      const one = JSON.parse(output) as { readonly actions: number; readonly steps: number; readonly seconds: number; readonly violation: string }
+      const one = JSON.parse(output) as {
+        readonly actions: number
+        readonly steps: number
+        readonly seconds: number
+        readonly violation: string
+      }
       sizes.push({ id: mutant.id, layer: name, ...one })
-      tell(`${mutant.id} ${name}: ${one.violation}, ${one.actions} actions, ${one.steps} steps, in ${one.seconds} s; ${lookAt(mutant.id, name)}`)
+      tell(
+        `${mutant.id} ${name}: ${one.violation}, ${one.actions} actions, ${one.steps} steps, in ${one.seconds} s; ${lookAt(mutant.id, name)}`,
+      )
     }
   const median = (numbers: readonly number[]): number => [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? 0
   writeFileSync(join(out, "shrunk.json"), `${JSON.stringify(sizes, null, 1)}\n`)
-  console.log(`${sizes.length} shrunk; medians: ${median(sizes.map(({ actions }) => actions))} actions, ${median(sizes.map(({ steps }) => steps))} steps, ${median(sizes.map(({ seconds }) => seconds))} s`)
+  console.log(
+    `${sizes.length} shrunk; medians: ${median(sizes.map(({ actions }) => actions))} actions, ${median(sizes.map(({ steps }) => steps))} steps, ${median(sizes.map(({ seconds }) => seconds))} s`,
+  )
   return 0
 }
 
@@ -173,7 +243,8 @@ const main = async (): Promise<number> => {
     }
     const run = await look()
     if (run === null) tell(`${layer.name}: there is none here`)
-    else if (run.end !== "passed" && run.failures.length === 0) tell(`${layer.name} IS OF NO USE, on the shipped code it ended so: ${run.end} ${run.tail}`)
+    else if (run.end !== "passed" && run.failures.length === 0)
+      tell(`${layer.name} IS OF NO USE, on the shipped code it ended so: ${run.end} ${run.tail}`)
     else {
       tell(`${layer.name}: ${run.end} in ${run.total.toFixed(1)} s`)
       failing.set(layer.name, names)
@@ -182,7 +253,8 @@ const main = async (): Promise<number> => {
     }
   }
 
-  const isOpen = (mutant: Mutant): boolean => usable.some((layer) => isAbout(layer, mutant) && cells[mutant.id]?.[layer.name] === undefined)
+  const isOpen = (mutant: Mutant): boolean =>
+    usable.some((layer) => isAbout(layer, mutant) && cells[mutant.id]?.[layer.name] === undefined)
   const queue = wanted.filter(isOpen)
   const open = queue.length
   if (open < wanted.length) tell(`${wanted.length - open} of ${wanted.length} are known already (${file})`)
@@ -199,10 +271,14 @@ const main = async (): Promise<number> => {
         if (Object.values(row).filter(caught).length >= enough) break
         // Two run at once; the usual time was taken by one alone.
         const limit = layer.kind === "search" ? budget + 15 : Math.max(budget, 10 + 3 * (usual.get(layer.name) ?? 0))
-        const cell = cellOf(await runLayer(sandbox.root, layer, budget, limit, failing.get(layer.name) ?? new Set(), true))
+        const cell = cellOf(
+          await runLayer(sandbox.root, layer, budget, limit, failing.get(layer.name) ?? new Set(), true),
+        )
         row[layer.name] = cell
         saveResults(file, results)
-        tell(`  ${id} ${layer.name}: ${cell.verdict}${cell.by === null ? "" : ` in ${cell.seconds} s by ${cell.by}: ${lookAt(id, layer.name)}`}`)
+        tell(
+          `  ${id} ${layer.name}: ${cell.verdict}${cell.by === null ? "" : ` in ${cell.seconds} s by ${cell.by}: ${lookAt(id, layer.name)}`}`,
+        )
       }
     } finally {
       sandbox.mend(mutant)
@@ -210,14 +286,20 @@ const main = async (): Promise<number> => {
     done += 1
     const killed = wanted.filter((other) => Object.values(cells[other.id] ?? {}).some(caught)).length
     const left = ((performance.now() - started) / done) * (open - done)
-    tell(`${wanted.length - open + done} of ${wanted.length} done, ${killed} killed; ${survivors([mutant], results).length === 0 ? "" : `${id} SURVIVES: ${mutant.title}; `}${Math.ceil(left / 60_000)} min left`)
+    tell(
+      `${wanted.length - open + done} of ${wanted.length} done, ${killed} killed; ${survivors([mutant], results).length === 0 ? "" : `${id} SURVIVES: ${mutant.title}; `}${Math.ceil(left / 60_000)} min left`,
+    )
   }
   await Promise.all(
     sandboxes.map(async (sandbox) => {
       for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) await examine(sandbox, mutant)
     }),
   )
-  const text = report(seeded.filter(({ id }) => chosen(values.only, id)), layers, results)
+  const text = report(
+    seeded.filter(({ id }) => chosen(values.only, id)),
+    layers,
+    results,
+  )
   writeFileSync(join(out, "matrix.md"), text)
   console.log(text)
   const lost = survivors(wanted, results)

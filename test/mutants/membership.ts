@@ -4,13 +4,23 @@ export const membership: readonly Seeded[] = [
   {
     id: "bug-M1",
     title: "a change is taken before the leader has committed an entry of its term",
-    patches: [{ file: "core/reconfiguration.ts", find: `  if (state.commitIndex < leader.termStart) return "notReady"\n`, replace: "" }],
+    patches: [
+      {
+        file: "core/reconfiguration.ts",
+        find: `  if (state.commitIndex < leader.termStart) return "notReady"\n`,
+        replace: "",
+      },
+    ],
   },
   {
     id: "bug-M1b",
     title: "one voter more or less goes without a joint configuration, and before an entry of the term is committed",
     patches: [
-      { file: "core/reconfiguration.ts", find: `  if (state.commitIndex < leader.termStart) return "notReady"\n`, replace: "" },
+      {
+        file: "core/reconfiguration.ts",
+        find: `  if (state.commitIndex < leader.termStart) return "notReady"\n`,
+        replace: "",
+      },
       {
         file: "core/reconfiguration.ts",
         find: "outgoing: sameMembers(now.voters, voters) ? [] : now.voters",
@@ -25,19 +35,33 @@ export const membership: readonly Seeded[] = [
       {
         file: "core/quorum.ts",
         find: "  const value = majorityValue(voters, valueOf)\n  return outgoing.length === 0 ? value : Math.min(value, majorityValue(outgoing, valueOf))\n",
-        replace: "  return majorityValue([...voters, ...outgoing.filter(({ name }) => voters.every((voter) => voter.name !== name))], valueOf)\n",
+        replace:
+          "  return majorityValue([...voters, ...outgoing.filter(({ name }) => voters.every((voter) => voter.name !== name))], valueOf)\n",
       },
     ],
   },
   {
     id: "bug-M4",
     title: "a joint quorum is a majority of the new voters alone",
-    patches: [{ file: "core/quorum.ts", find: "outgoing.length === 0 ? value : Math.min(value, majorityValue(outgoing, valueOf))", replace: "outgoing.length === 0 ? value : value" }],
+    patches: [
+      {
+        file: "core/quorum.ts",
+        find: "outgoing.length === 0 ? value : Math.min(value, majorityValue(outgoing, valueOf))",
+        replace: "outgoing.length === 0 ? value : value",
+      },
+    ],
   },
   {
     id: "bug-M5",
     title: "a configuration is in force once it is committed, not once it is in the log",
-    patches: [{ file: "core/membership.ts", find: "=> state.configurations.at(-1)?.configuration ?? emptyConfiguration", replace: "=> state.configurations.findLast(({ index }) => index <= state.commitIndex)?.configuration ?? emptyConfiguration" }],
+    patches: [
+      {
+        file: "core/membership.ts",
+        find: "  state.configurations.at(-1)?.configuration ?? emptyConfiguration\n",
+        replace:
+          "  state.configurations.findLast(({ index }) => index <= state.commitIndex)?.configuration ?? emptyConfiguration\n",
+      },
+    ],
   },
   {
     id: "bug-M7",
@@ -66,7 +90,15 @@ export const membership: readonly Seeded[] = [
   {
     id: "bug-M8",
     title: "only the leader that entered a joint configuration leaves it",
-    patches: [{ file: "core/reconfiguration.ts", find: "if (inForce.index > state.commitIndex || state.commitIndex", replace: "if (inForce.index > state.commitIndex || inForce.index < leader.termStart || state.commitIndex" }],
+    patches: [
+      {
+        file: "core/reconfiguration.ts",
+        find: "    inForce.index > state.commitIndex ||\n",
+        replace: `    inForce.index > state.commitIndex ||
+    inForce.index < leader.termStart ||
+`,
+      },
+    ],
   },
   {
     id: "bug-M10",

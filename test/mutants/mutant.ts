@@ -23,7 +23,20 @@ export type Seeded = Mutant | NotOurs
 export const applies = (seeded: Seeded): seeded is Mutant => "patches" in seeded
 
 /** The parts of the code that it changes: a layer says which of them it is about. */
-export type Part = "core" | "driver" | "file" | "transport" | "machine" | "service" | "client" | "server" | "node" | "replica" | "members" | "command line" | "judge"
+export type Part =
+  | "core"
+  | "driver"
+  | "file"
+  | "transport"
+  | "machine"
+  | "service"
+  | "client"
+  | "server"
+  | "node"
+  | "replica"
+  | "members"
+  | "command line"
+  | "judge"
 /** The first prefix that fits. */
 const PARTS: readonly (readonly [string, Part])[] = [
   ["core/", "core"],

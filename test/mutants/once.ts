@@ -5,35 +5,73 @@ export const once: readonly Seeded[] = [
   {
     id: "own-once-1",
     title: "a node takes it for the answer to a request that another copy of it came before its turn",
-    patches: [{ file: "kv/service/clientSessions.ts", find: "    else this.remember(request, { index, term, reply })\n", replace: "    else this.answer(request, reply)\n" }],
+    patches: [
+      {
+        file: "kv/service/clientSessions.ts",
+        find: "    else this.remember(request, { index, term, reply })\n",
+        replace: "    else this.answer(request, reply)\n",
+      },
+    ],
   },
   {
     id: "own-once-2",
     title: "a client sends writes of unknown outcome again in a new session",
-    patches: [{ file: "kv/client/core.ts", find: "      if (isNumbered(operation) && operation.uncertain) settle(operation, sessionExpired(operation))\n", replace: "" }],
+    patches: [
+      {
+        file: "kv/client/core.ts",
+        find: "      if (isNumbered(operation) && operation.uncertain) settle(operation, sessionExpired(operation))\n",
+        replace: "",
+      },
+    ],
   },
   {
     id: "own-once-3",
     title: "a client takes it that a command whose turn had not come can be sent in another session",
     patches: [
-      { file: "kv/client/core.ts", find: "operation.uncertain ||= leavesOpen(reply.code)", replace: `operation.uncertain ||= reply.code === "UNKNOWN"` },
-      { file: "kv/client/core.ts", find: "    if (operation.uncertain) take(operation, sessionExpired(operation))\n", replace: "    if (operation.uncertain && !operation.misplaced) take(operation, sessionExpired(operation))\n" },
+      {
+        file: "kv/client/core.ts",
+        find: "operation.uncertain ||= leavesOpen(reply.code)",
+        replace: `operation.uncertain ||= reply.code === "UNKNOWN"`,
+      },
+      {
+        file: "kv/client/core.ts",
+        find: "    if (operation.uncertain) take(operation, sessionExpired(operation))\n",
+        replace: "    if (operation.uncertain && !operation.misplaced) take(operation, sessionExpired(operation))\n",
+      },
     ],
   },
   {
     id: "own-once-4",
     title: "a client gives a number that was refused to its next write",
-    patches: [{ file: "kv/client/core.ts", find: "operation.sequence !== null) giveUp(session, operation.sequence)\n    const command = ", replace: "operation.sequence !== null) session.next = operation.sequence\n    const command = " }],
+    patches: [
+      {
+        file: "kv/client/core.ts",
+        find: "operation.sequence !== null) giveUp(session, operation.sequence)\n    const command = ",
+        replace: "operation.sequence !== null) session.next = operation.sequence\n    const command = ",
+      },
+    ],
   },
   {
     id: "own-once-5",
     title: "a gap is told although another copy of the request is still on its way",
-    patches: [{ file: "kv/service/clientSessions.ts", find: "if (request.attempts > 0 || this.awaitsEarlier", replace: "if (this.awaitsEarlier" }],
+    patches: [
+      {
+        file: "kv/service/clientSessions.ts",
+        find: "if (request.attempts > 0 || this.awaitsEarlier",
+        replace: "if (this.awaitsEarlier",
+      },
+    ],
   },
   {
     id: "own-once-6",
     title: "a session is entered by its number alone",
-    patches: [{ file: "kv/machine/sessions.ts", find: "secret === null || sameSecret(session.secret, secret) ? session : undefined", replace: "session" }],
+    patches: [
+      {
+        file: "kv/machine/sessions.ts",
+        find: "secret === null || sameSecret(session.secret, secret) ? session : undefined",
+        replace: "session",
+      },
+    ],
   },
   {
     id: "own-once-7",
@@ -52,21 +90,39 @@ export const once: readonly Seeded[] = [
   {
     id: "own-once-8",
     title: "a client's request may enter a node's own session",
-    patches: [{ file: "kv/machine/sessions.ts", find: "session === undefined || session.owner.startsWith(NODE_OWNER) !== (secret === null)", replace: "session === undefined" }],
+    patches: [
+      {
+        file: "kv/machine/sessions.ts",
+        find: "session === undefined || session.owner.startsWith(NODE_OWNER) !== (secret === null)",
+        replace: "session === undefined",
+      },
+    ],
   },
   {
     id: "own-once-9",
     title: "a node's writes are sent again in a new session although the old one ended within a restored snapshot",
-    patches: [{ file: "interpreters/replica/session/session.ts", find: `      else if (state.type !== "notExecuted") lost = true\n`, replace: `      else if (state.type === "forgotten") lost = true\n` }],
+    patches: [
+      {
+        file: "interpreters/replica/session/session.ts",
+        find: `      else if (state.type !== "notExecuted") lost = true\n`,
+        replace: `      else if (state.type === "forgotten") lost = true\n`,
+      },
+    ],
   },
   {
     id: "own-once-10",
     title: "a client takes any error that it does not know for what its command gave",
-    patches: [{ file: "kv/client/operation.ts", find: `    default: return "refused"\n`, replace: `    default: return "result"\n` }],
+    patches: [{ file: "kv/client/operation.ts", find: '      return "refused"\n', replace: '      return "result"\n' }],
   },
   {
     id: "own-once-11",
     title: "a node does not say of an error that the command gave it",
-    patches: [{ file: "kv/service/clientSessions.ts", find: "if (executed) this.answer(request, executedReply(reply))", replace: "if (executed) this.answer(request, reply)" }],
+    patches: [
+      {
+        file: "kv/service/clientSessions.ts",
+        find: "if (executed) this.answer(request, executedReply(reply))",
+        replace: "if (executed) this.answer(request, reply)",
+      },
+    ],
   },
 ]

@@ -4,12 +4,24 @@ export const reads: readonly Seeded[] = [
   {
     id: "bug-R1",
     title: "a read index is given before an entry of the leader's term is committed",
-    patches: [{ file: "core/reads.ts", find: "index: Math.max(turn.state.commitIndex, leader.termStart),", replace: "index: turn.state.commitIndex," }],
+    patches: [
+      {
+        file: "core/reads.ts",
+        find: "index: Math.max(turn.state.commitIndex, leader.termStart),",
+        replace: "index: turn.state.commitIndex,",
+      },
+    ],
   },
   {
     id: "bug-R2",
     title: "a leader answers reads without asking a quorum",
-    patches: [{ file: "core/reads.ts", find: `else if (role.type === "leader" && holdsLease(state, role)) {`, replace: `else if (role.type === "leader" && state.commitIndex >= role.termStart) {` }],
+    patches: [
+      {
+        file: "core/reads.ts",
+        find: `else if (role.type === "leader" && holdsLease(state, role)) {`,
+        replace: `else if (role.type === "leader" && state.commitIndex >= role.termStart) {`,
+      },
+    ],
   },
   {
     id: "bug-R4",
@@ -19,7 +31,13 @@ export const reads: readonly Seeded[] = [
   {
     id: "bug-R4b",
     title: "the driver counts a lease from the answer",
-    patches: [{ file: "interpreters/driver/driver.ts", find: "(rounds.get(round) ?? Number.NEGATIVE_INFINITY) + effect.min", replace: "now() + effect.min" }],
+    patches: [
+      {
+        file: "interpreters/driver/driver.ts",
+        find: "(rounds.get(round) ?? Number.NEGATIVE_INFINITY) + effect.min",
+        replace: "now() + effect.min",
+      },
+    ],
   },
   {
     id: "bug-R5",
@@ -46,7 +64,8 @@ export const reads: readonly Seeded[] = [
       {
         file: "core/reads.ts",
         find: "index: Math.max(turn.state.commitIndex, leader.termStart),",
-        replace: "index: Object.keys(leader.progress).length === 0 ? turn.state.commitIndex : Math.max(turn.state.commitIndex, leader.termStart),",
+        replace:
+          "index: Object.keys(leader.progress).length === 0 ? turn.state.commitIndex : Math.max(turn.state.commitIndex, leader.termStart),",
       },
     ],
   },
@@ -54,14 +73,22 @@ export const reads: readonly Seeded[] = [
     id: "bug-R8",
     title: "a read waits for the commit index and is answered from what has been applied",
     patches: [
-      { file: "core/reads.ts", find: "  const { applied } = state\n", replace: "  const applied = state.commitIndex\n" },
+      {
+        file: "core/reads.ts",
+        find: "  const { applied } = state\n",
+        replace: "  const applied = state.commitIndex\n",
+      },
     ],
   },
   {
     id: "bug-R8b",
     title: "the state machine reports entries as applied before reads can see them",
     patches: [
-      { file: "kv/machine/leveldb/machine.ts", find: "      announce(this.listener, outcomes)\n", replace: "      announce(this.listener, outcomes)\n      this.handlers?.applied(live.replica.base.index)\n" },
+      {
+        file: "kv/machine/leveldb/machine.ts",
+        find: "      announce(this.listener, outcomes)\n",
+        replace: "      announce(this.listener, outcomes)\n      this.handlers?.applied(live.replica.base.index)\n",
+      },
       { file: "kv/machine/leveldb/machine.ts", find: "      this.handlers?.applied(this.base.index)\n", replace: "" },
     ],
   },

@@ -5,41 +5,81 @@ export const reserves: readonly Seeded[] = [
   {
     id: "own-hostile-1",
     title: "whoever gets a place of the reserve may use the store",
-    patches: [{ file: "kv/server/limits/reserve.ts", find: "known !== undefined && (always.has(known.name) || some[known.name]?.has(wordAt(words, 1)) === true)", replace: "known !== undefined && words.length > 0 && wordAt(words, 1) !== \"off\"" }],
+    patches: [
+      {
+        file: "kv/server/limits/reserve.ts",
+        find: "known !== undefined && (always.has(known.name) || some[known.name]?.has(wordAt(words, 1)) === true)",
+        replace: 'known !== undefined && words.length > 0 && wordAt(words, 1) !== "off"',
+      },
+    ],
   },
   {
     id: "own-hostile-2",
     title: "clients get the descriptors that storage and peers need",
-    patches: [{ file: "kv/node/descriptors.ts", find: "Math.max(FEWEST, limit - kept)", replace: "Math.max(FEWEST, limit)" }],
+    patches: [
+      { file: "kv/node/descriptors.ts", find: "Math.max(FEWEST, limit - kept)", replace: "Math.max(FEWEST, limit)" },
+    ],
   },
   {
     id: "own-hostile-3",
     title: "a log that finds no descriptor for its next file stops the node",
-    patches: [{ file: "interpreters/file/wal.ts", find: "if ((isFull(cause) || isOutOfDescriptors(cause)) && this.phase === \"working\") {", replace: "if (isFull(cause) && this.phase === \"working\") {" }],
+    patches: [
+      {
+        file: "interpreters/file/wal.ts",
+        find: 'if ((isFull(cause) || isOutOfDescriptors(cause)) && this.phase === "working") {',
+        replace: 'if (isFull(cause) && this.phase === "working") {',
+      },
+    ],
   },
   {
     id: "own-hostile-4",
     title: "a client that waits for its answer is taken for one that asks nothing",
-    patches: [{ file: "kv/server/server.ts", find: "if (!connection.idle) this.heard.set(socket, now)\n      else if", replace: "if" }],
+    patches: [
+      {
+        file: "kv/server/server.ts",
+        find: "if (!connection.idle) this.heard.set(socket, now)\n      else if",
+        replace: "if",
+      },
+    ],
   },
   {
     id: "own-hostile-5",
     title: "a place of the reserve is held for ever",
-    patches: [{ file: "kv/server/limits/reserve.ts", find: "if (oldest === undefined || now - oldest.since < sureMs) return null", replace: "if (oldest === undefined || now - oldest.since < Infinity) return null" }],
+    patches: [
+      {
+        file: "kv/server/limits/reserve.ts",
+        find: "if (oldest === undefined || now - oldest.since < sureMs) return null",
+        replace: "if (oldest === undefined || now - oldest.since < Infinity) return null",
+      },
+    ],
   },
   {
     id: "own-hostile-6",
     title: "heavy writes of all clients are let into the log at once",
-    patches: [{ file: "kv/server/limits/admission.ts", find: "return this.underWay === 0 || this.underWay + weight <= this.most", replace: "return this.underWay >= 0 || weight < 0" }],
+    patches: [
+      {
+        file: "kv/server/limits/admission.ts",
+        find: "return this.underWay === 0 || this.underWay + weight <= this.most",
+        replace: "return this.underWay >= 0 || weight < 0",
+      },
+    ],
   },
   {
     id: "own-hostile-7",
     title: "a turn of one who does not read is kept for him",
-    patches: [{ file: "kv/server/connection.ts", find: "      if (!more) this.shared.admission.release(this.resume)\n", replace: "" }],
+    patches: [
+      {
+        file: "kv/server/connection.ts",
+        find: "      if (!more) this.shared.admission.release(this.resume)\n",
+        replace: "",
+      },
+    ],
   },
   {
     id: "own-hostile-8",
     title: "a write weighs what its words are long",
-    patches: [{ file: "kv/server/limits/admission.ts", find: "return weight + found + (", replace: "return weight + 0 * (" }],
+    patches: [
+      { file: "kv/server/limits/admission.ts", find: "return weight + found + (", replace: "return weight + 0 * (" },
+    ],
   },
 ]

@@ -38,7 +38,11 @@ const killGroup = (pid: number): void => {
 
 const failureIn = (line: string): Failure | null => {
   if (!line.startsWith('{"failed"')) return null
-  const { failed, detail = "", case: which = failed } = JSON.parse(line) as { readonly failed: string; readonly detail?: string; readonly case?: string }
+  const {
+    failed,
+    detail = "",
+    case: which = failed,
+  } = JSON.parse(line) as { readonly failed: string; readonly detail?: string; readonly case?: string }
   return { name: failed, detail: detail.split("\n")[0] ?? "", which }
 }
 
@@ -46,7 +50,14 @@ const failureIn = (line: string): Failure | null => {
 const LAST_WORDS = 200
 
 /** After `limit` seconds it is ended; with `first`, once something has failed. `known` failures do not count. */
-export const runLayer = (root: string, layer: Layer, budget: number, limit: number, known: ReadonlySet<string>, first: boolean): Promise<Run | null> => {
+export const runLayer = (
+  root: string,
+  layer: Layer,
+  budget: number,
+  limit: number,
+  known: ReadonlySet<string>,
+  first: boolean,
+): Promise<Run | null> => {
   const command = layer.command(root, budget, [...known])
   const [program, ...args] = command ?? []
   if (program === undefined) return Promise.resolve(null)
@@ -59,7 +70,12 @@ export const runLayer = (root: string, layer: Layer, budget: number, limit: numb
     let over = false
     let sawKnown = false
     const tail: string[] = []
-    const child = spawn(program, args, { cwd: root, detached: true, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, NO_COLOR: "1" } })
+    const child = spawn(program, args, {
+      cwd: root,
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, NO_COLOR: "1" },
+    })
     const { pid } = child
     if (pid !== undefined) running.add(pid)
     const stop = (): void => {
@@ -93,8 +109,24 @@ export const runLayer = (root: string, layer: Layer, budget: number, limit: numb
       const seconds = failedAt ?? elapsed()
       // What is known to fail may be why it ended so.
       const well = code === 0 || sawKnown
-      const end = failures.length > 0 ? "failed" : over ? (layer.kind === "search" ? "passed" : "over") : well ? "passed" : "failed"
-      resolve({ end, seconds, total: elapsed(), failures, reproduce, tail: end === "failed" && failures.length === 0 ? tail.join("\n") : "" })
+      const end =
+        failures.length > 0
+          ? "failed"
+          : over
+            ? layer.kind === "search"
+              ? "passed"
+              : "over"
+            : well
+              ? "passed"
+              : "failed"
+      resolve({
+        end,
+        seconds,
+        total: elapsed(),
+        failures,
+        reproduce,
+        tail: end === "failed" && failures.length === 0 ? tail.join("\n") : "",
+      })
     })
   })
 }

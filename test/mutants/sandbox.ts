@@ -25,7 +25,9 @@ export const makeSandbox = (repository: string, commit: string | null): Sandbox 
   }
   // A folder of its own, so that caches in it are not shared.
   mkdirSync(join(root, "node_modules"))
-  for (const name of readdirSync(join(repository, "node_modules"))) if (name === ".bin" || !name.startsWith(".")) symlinkSync(join(repository, "node_modules", name), join(root, "node_modules", name))
+  for (const name of readdirSync(join(repository, "node_modules")))
+    if (name === ".bin" || !name.startsWith("."))
+      symlinkSync(join(repository, "node_modules", name), join(root, "node_modules", name))
   const shipped = new Map<string, string>()
   const read = (file: string): string => {
     const text = shipped.get(file) ?? readFileSync(join(root, file), "utf8")
@@ -49,7 +51,9 @@ export const makeSandbox = (repository: string, commit: string | null): Sandbox 
 export const fingerprint = (root: string): string => {
   const hash = createHash("sha256")
   const walk = (folder: string): void => {
-    for (const item of readdirSync(join(root, folder), { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    for (const item of readdirSync(join(root, folder), { withFileTypes: true }).sort((a, b) =>
+      a.name < b.name ? -1 : 1,
+    )) {
       const path = join(folder, item.name)
       if (item.isDirectory()) walk(path)
       else hash.update(path).update(readFileSync(join(root, path)))

@@ -5,17 +5,35 @@ const client: readonly Seeded[] = [
   {
     id: "own-client-1",
     title: "a write on a connection that broke counts as not executed",
-    patches: [{ file: "kv/client/core.ts", find: "if (operation !== refused && isNumbered(operation)) operation.uncertain = true", replace: "if (operation === refused && isNumbered(operation)) operation.uncertain = true" }],
+    patches: [
+      {
+        file: "kv/client/core.ts",
+        find: "if (operation !== refused && isNumbered(operation)) operation.uncertain = true",
+        replace: "if (operation === refused && isNumbered(operation)) operation.uncertain = true",
+      },
+    ],
   },
   {
     id: "own-client-2",
     title: "the lowest unanswered number is told too high: replies are forgotten that have not arrived",
-    patches: [{ file: "kv/client/session.ts", find: "queue.find(isNumbered)?.sequence ?? own", replace: "queue.findLast(isNumbered)?.sequence ?? own" }],
+    patches: [
+      {
+        file: "kv/client/session.ts",
+        find: "queue.find(isNumbered)?.sequence ?? own",
+        replace: "queue.findLast(isNumbered)?.sequence ?? own",
+      },
+    ],
   },
   {
     id: "own-client-3",
     title: "of several writes under way more than the window are sent",
-    patches: [{ file: "kv/client/core.ts", find: "sent < queue.length && sent < settings.window", replace: "sent < queue.length" }],
+    patches: [
+      {
+        file: "kv/client/core.ts",
+        find: "sent < queue.length && sent < settings.window",
+        replace: "sent < queue.length",
+      },
+    ],
   },
 ]
 
@@ -23,12 +41,22 @@ const server: readonly Seeded[] = [
   {
     id: "own-server-1",
     title: "writes behind one of unknown outcome are answered as if nothing had been",
-    patches: [{ file: "kv/server/connection.ts", find: "      if (reply.type === \"error\" && reply.code === \"UNKNOWN\") this.order.abandon(this.queue.abandonBehind(slot, unknownBehind))\n", replace: "" }],
+    patches: [
+      {
+        file: "kv/server/connection.ts",
+        find: `      if (reply.type === "error" && reply.code === "UNKNOWN")
+        this.order.abandon(this.queue.abandonBehind(slot, unknownBehind))
+`,
+        replace: "",
+      },
+    ],
   },
   {
     id: "own-server-2",
     title: "a read overtakes the writes before it on its connection",
-    patches: [{ file: "kv/server/order.ts", find: "read !== head || this.abandoned > 0", replace: "this.abandoned > 0" }],
+    patches: [
+      { file: "kv/server/order.ts", find: "read !== head || this.abandoned > 0", replace: "this.abandoned > 0" },
+    ],
   },
   {
     id: "own-server-3",
@@ -38,17 +66,31 @@ const server: readonly Seeded[] = [
   {
     id: "own-server-4",
     title: "a transaction runs although one of its commands was refused",
-    patches: [{ file: "kv/server/intake.ts", find: "    if (transaction !== null) transaction.aborted = true\n", replace: "" }],
+    patches: [
+      { file: "kv/server/intake.ts", find: "    if (transaction !== null) transaction.aborted = true\n", replace: "" },
+    ],
   },
   {
     id: "own-server-5",
     title: "what a slow reader has not taken yet is thrown away",
-    patches: [{ file: "kv/server/wire/output.ts", find: "taken === this.pieces.length ? [] : this.pieces.slice(taken)", replace: "[]" }],
+    patches: [
+      {
+        file: "kv/server/wire/output.ts",
+        find: "taken === this.pieces.length ? [] : this.pieces.slice(taken)",
+        replace: "[]",
+      },
+    ],
   },
   {
     id: "own-server-6",
     title: "a connection that was held stays deaf",
-    patches: [{ file: "kv/server/connection.ts", find: "      this.paused = false\n      this.socket.resume()\n", replace: "      this.paused = false\n" }],
+    patches: [
+      {
+        file: "kv/server/connection.ts",
+        find: "      this.paused = false\n      this.socket.resume()\n",
+        replace: "      this.paused = false\n",
+      },
+    ],
   },
   {
     id: "own-pipeline-1",
@@ -58,14 +100,21 @@ const server: readonly Seeded[] = [
       {
         file: "kv/machine/replica.ts",
         find: "    this.sessions.executed(session, reply)\n    return this.tell(out, command, reply, true)\n  }\n  /** Whoever",
-        replace: "    this.sessions.executed(session, reply)\n    if (command.secret === null) this.aboutTo(command)\n    return this.tell(out, command, reply, true)\n  }\n  /** Whoever",
+        replace:
+          "    this.sessions.executed(session, reply)\n    if (command.secret === null) this.aboutTo(command)\n    return this.tell(out, command, reply, true)\n  }\n  /** Whoever",
       },
     ],
   },
   {
     id: "own-pipeline-2",
     title: "a read that its write did not take along is taken later",
-    patches: [{ file: "kv/server/order.ts", find: "    else for (const read of this.leaveBefore(write)) read.reply = missed\n", replace: "" }],
+    patches: [
+      {
+        file: "kv/server/order.ts",
+        find: "    else for (const read of this.leaveBefore(write)) read.reply = missed\n",
+        replace: "",
+      },
+    ],
   },
   {
     id: "own-pipeline-3",
@@ -76,44 +125,88 @@ const server: readonly Seeded[] = [
     id: "own-pipeline-4",
     title: "a read behind writes of its connection asks for no barrier",
     patches: [
-      { file: "kv/server/order.ts", find: "    if (!read.gated) return\n", replace: "    if (!read.gated || this.writes > 0) return\n" },
-      { file: "kv/server/order.ts", find: "if (gate === null) return !read.gated", replace: "if (gate === null) return true" },
+      {
+        file: "kv/server/order.ts",
+        find: "    if (!read.gated) return\n",
+        replace: "    if (!read.gated || this.writes > 0) return\n",
+      },
+      {
+        file: "kv/server/order.ts",
+        find: "if (gate === null) return !read.gated",
+        replace: "if (gate === null) return true",
+      },
     ],
   },
   {
     id: "own-budget-1",
     title: "clients that hold too much together are left alone",
-    patches: [{ file: "kv/server/limits/budget.ts", find: "if (this.used <= this.limit || this.relieving) return", replace: "return" }],
+    patches: [
+      {
+        file: "kv/server/limits/budget.ts",
+        find: "if (this.used <= this.limit || this.relieving) return",
+        replace: "return",
+      },
+    ],
   },
   {
     id: "own-budget-2",
     title: "what a client that has gone left with the service counts as nothing",
-    patches: [{ file: "kv/server/connection.ts", find: "budget.weigh(this, orphaned)", replace: "budget.weigh(this, 0)" }],
+    patches: [
+      { file: "kv/server/connection.ts", find: "budget.weigh(this, orphaned)", replace: "budget.weigh(this, 0)" },
+    ],
   },
   {
     id: "own-budget-3",
     title: "a connection works until it has nothing more to do",
-    patches: [{ file: "kv/server/connection.ts", find: "return this.shared.turns.now() >= this.until", replace: "return false" }],
+    patches: [
+      {
+        file: "kv/server/connection.ts",
+        find: "return this.shared.turns.now() >= this.until",
+        replace: "return false",
+      },
+    ],
   },
   {
     id: "own-budget-4",
     title: "writes that answer with values are begun however much their client has to take",
-    patches: [{ file: "kv/server/connection.ts", find: "    if (this.full()) return false\n    // The next", replace: "    if (this.writes >= 0) return true\n    // The next" }],
+    patches: [
+      {
+        file: "kv/server/connection.ts",
+        find: "    if (this.full()) return false\n    // The next",
+        replace: "    if (this.writes >= 0) return true\n    // The next",
+      },
+    ],
   },
   {
     id: "own-budget-5",
     title: "the transaction behind a refused WATCH runs",
-    patches: [{ file: "kv/server/commands/transaction.ts", find: "    refused()\n    return errorReply(\"TOOLARGE\", `WATCH of", replace: "    return errorReply(\"TOOLARGE\", `WATCH of" }],
+    patches: [
+      {
+        file: "kv/server/commands/transaction.ts",
+        find: `  if (words.length - 1 > maxWatched) {
+    refused()
+`,
+        replace: "  if (words.length - 1 > maxWatched) {\n",
+      },
+    ],
   },
   {
     id: "own-budget-6",
     title: "numbers that the log cannot carry come in by the door",
-    patches: [{ file: "kv/server/words.ts", find: "export const LAST_NATURAL = 0xffff_ffff_ffff", replace: "export const LAST_NATURAL = Number.MAX_SAFE_INTEGER" }],
+    patches: [
+      {
+        file: "kv/server/words.ts",
+        find: "export const LAST_NATURAL = 0xffff_ffff_ffff",
+        replace: "export const LAST_NATURAL = Number.MAX_SAFE_INTEGER",
+      },
+    ],
   },
   {
     id: "own-budget-7",
     title: "a reply of which half has left goes on with another",
-    patches: [{ file: "kv/server/connection.ts", find: "      if (this.output.unsent !== unsent) throw thrown\n", replace: "" }],
+    patches: [
+      { file: "kv/server/connection.ts", find: "      if (this.output.unsent !== unsent) throw thrown\n", replace: "" },
+    ],
   },
 ]
 
@@ -121,7 +214,13 @@ const node: readonly Seeded[] = [
   {
     id: "own-node-1",
     title: "an amnesiac serves",
-    patches: [{ file: "kv/node/build.ts", find: "    if (isAmnesiac(driver.state()) || alive.refused !== null) return\n", replace: "    if (alive.refused !== null) return\n" }],
+    patches: [
+      {
+        file: "kv/node/build.ts",
+        find: "    if (isAmnesiac(driver.state()) || alive.refused !== null) return\n",
+        replace: "    if (alive.refused !== null) return\n",
+      },
+    ],
   },
   {
     id: "own-node-2",
@@ -131,17 +230,37 @@ const node: readonly Seeded[] = [
   {
     id: "own-node-3",
     title: "a cluster is founded although a peer is not heard",
-    patches: [{ file: "interpreters/node/forming.ts", find: "!connected || hello === null || !hello.empty)", replace: "hello !== null && !hello.empty)" }],
+    patches: [
+      {
+        file: "interpreters/node/forming.ts",
+        find: "!connected || hello === null || !hello.empty)",
+        replace: "hello !== null && !hello.empty)",
+      },
+    ],
   },
   {
     id: "own-node-health-1",
     title: "a cluster that does not know an empty node is written down at once",
-    patches: [{ file: "interpreters/node/forming.ts", find: "        if (bootstrap) end(", replace: "        if (!bootstrap) end(Effect.succeed(decision))\n        if (bootstrap) end(" }],
+    patches: [
+      {
+        file: "interpreters/node/forming.ts",
+        find: '      if (decision.type === "amnesiac") {\n',
+        replace: `      if (decision.type === "amnesiac") {
+        if (!bootstrap) end(Effect.succeed(decision))
+`,
+      },
+    ],
   },
   {
     id: "own-node-4",
     title: "clients are answered by the service although the node has failed",
-    patches: [{ file: "kv/node/gate.ts", find: "    shut: () => {\n      behind = null\n", replace: "    shut: () => {\n      behind ??= null\n" }],
+    patches: [
+      {
+        file: "kv/node/gate.ts",
+        find: "    shut: () => {\n      behind = null\n",
+        replace: "    shut: () => {\n      behind ??= null\n",
+      },
+    ],
   },
 ]
 
@@ -149,22 +268,38 @@ const commandLine: readonly Seeded[] = [
   {
     id: "own-cli-1",
     title: "a node that is started again is told to found a cluster",
-    patches: [{ file: "kv/cli/cluster/child.ts", find: "settings.words(lives === 0)", replace: "settings.words(lives >= 0)" }],
+    patches: [
+      { file: "kv/cli/cluster/child.ts", find: "settings.words(lives === 0)", replace: "settings.words(lives >= 0)" },
+    ],
   },
   {
     id: "own-cli-2",
     title: "status believes a deposed leader",
-    patches: [{ file: "kv/cli/gather.ts", find: "best === null || one.term > best.term ? one : best", replace: "best === null || one.term < best.term ? one : best" }],
+    patches: [
+      {
+        file: "kv/cli/gather.ts",
+        find: "best === null || one.term > best.term ? one : best",
+        replace: "best === null || one.term < best.term ? one : best",
+      },
+    ],
   },
   {
     id: "own-cli-3",
     title: "bench takes errors for successes",
-    patches: [{ file: "kv/cli/bench/load.ts", find: "          if (kind === 45) error(line.trimEnd())\n", replace: "" }],
+    patches: [
+      { file: "kv/cli/bench/load.ts", find: "          if (kind === 45) error(line.trimEnd())\n", replace: "" },
+    ],
   },
   {
     id: "own-cli-4",
     title: "a swap that did not happen ends with exit code 0",
-    patches: [{ file: "kv/cli/data.ts", find: "  printInteger(done ? 1 : 0)\n  if (!done) throw failure(\"\", exitCodes.failed)\n", replace: "  printInteger(done ? 1 : 0)\n" }],
+    patches: [
+      {
+        file: "kv/cli/data.ts",
+        find: '  printInteger(done ? 1 : 0)\n  if (!done) throw failure("", exitCodes.failed)\n',
+        replace: "  printInteger(done ? 1 : 0)\n",
+      },
+    ],
   },
 ]
 

@@ -4,7 +4,13 @@ export const snapshot: readonly Seeded[] = [
   {
     id: "bug-S1",
     title: "an older snapshot is installed over a newer state",
-    patches: [{ file: "core/install.ts", find: `state.machine === "ready" ? snapshot.index > state.commitIndex :`, replace: `state.machine === "ready" ? snapshot.index > 0 :` }],
+    patches: [
+      {
+        file: "core/install.ts",
+        find: `state.machine === "ready" ? snapshot.index > state.commitIndex :`,
+        replace: `state.machine === "ready" ? snapshot.index > 0 :`,
+      },
+    ],
   },
   {
     id: "bug-S2",
@@ -29,8 +35,8 @@ export const snapshot: readonly Seeded[] = [
     patches: [
       {
         file: "core/snapshot.ts",
-        find: "configuration: configurationAt(state, index) })",
-        replace: "configuration: state.configurations.at(-1)?.configuration ?? configurationAt(state, index) })",
+        find: "    configuration: configurationAt(state, index),\n",
+        replace: "    configuration: state.configurations.at(-1)?.configuration ?? configurationAt(state, index),\n",
       },
     ],
   },
@@ -64,27 +70,65 @@ export const snapshot: readonly Seeded[] = [
     id: "bug-S7",
     title: "the term before a trimmed entry is sent, and taken, as 0",
     patches: [
-      { file: "core/snapshot.ts", find: "if (nextIndex <= log.base.index) return true", replace: "if (nextIndex < 1) return true" },
-      { file: "core/replication.ts", find: "state.log.slice(progress.nextIndex, sendThrough(state, leader, progress)", replace: "state.log.slice(Math.max(progress.nextIndex, state.log.base.index + 1), sendThrough(state, leader, progress)" },
-      { file: "core/replication.ts", find: "state.log.termAt(prevLogIndex) !== prevLogTerm", replace: "(state.log.termAt(prevLogIndex) ?? 0) !== prevLogTerm" },
+      {
+        file: "core/snapshot.ts",
+        find: "if (nextIndex <= log.base.index) return true",
+        replace: "if (nextIndex < 1) return true",
+      },
+      {
+        file: "core/replication.ts",
+        find: "state.log.slice(progress.nextIndex, sendThrough(state, leader, progress)",
+        replace:
+          "state.log.slice(Math.max(progress.nextIndex, state.log.base.index + 1), sendThrough(state, leader, progress)",
+      },
+      {
+        file: "core/replication.ts",
+        find: "state.log.termAt(prevLogIndex) !== prevLogTerm",
+        replace: "(state.log.termAt(prevLogIndex) ?? 0) !== prevLogTerm",
+      },
     ],
   },
   {
     id: "bug-S8",
     title: "the log is trimmed through what was applied, not through what the snapshot made durable",
-    patches: [{ file: "core/snapshot.ts", find: "Math.min(base.index, state.applied, state.durability.index,", replace: "Math.min(state.applied, state.durability.index," }],
+    patches: [
+      {
+        file: "core/snapshot.ts",
+        find: "Math.min(base.index, state.applied, state.durability.index,",
+        replace: "Math.min(state.applied, state.durability.index,",
+      },
+    ],
   },
   {
     id: "bug-S8b",
     title: "the state machine reports its snapshot before it is durable",
-    patches: [{ file: "kv/machine/leveldb/machine.ts", find: "      await makeDurable(live.db, base.index)\n", replace: "      void makeDurable(live.db, base.index)\n" }],
+    patches: [
+      {
+        file: "kv/machine/leveldb/machine.ts",
+        find: "      await makeDurable(live.db, base.index)\n",
+        replace: "      void makeDurable(live.db, base.index)\n",
+      },
+    ],
   },
   {
     id: "bug-S10",
     title: "entries are applied while a snapshot is being installed",
     patches: [
-      { file: "core/install.ts", find: `state.restoring === null && (state.applying === state.applied || state.machine === "rebuild")`, replace: "state.restoring === null" },
-      { file: "core/commit.ts", find: ` || state.restoring !== null ||`, replace: " ||" },
+      {
+        file: "core/install.ts",
+        find: `  if (
+    install?.phase === "complete" &&
+    state.restoring === null &&
+    (state.applying === state.applied || state.machine === "rebuild")
+  ) {
+`,
+        replace: '  if (install?.phase === "complete" && state.restoring === null) {\n',
+      },
+      {
+        file: "core/commit.ts",
+        find: '  if (state.machine !== "ready" || state.restoring !== null || state.applying !== state.applied) return\n',
+        replace: '  if (state.machine !== "ready" || state.applying !== state.applied) return\n',
+      },
     ],
   },
 ]

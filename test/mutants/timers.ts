@@ -16,11 +16,16 @@ export const timers: readonly Seeded[] = [
     id: "bug-G2",
     title: "a rejected append of the current leader does not start the election timeout anew",
     patches: [
-      { file: "core/roles.ts", find: "  setElectionTimer(turn, state.settings.electionMin, state.settings.electionMin)\n  return follower", replace: "  return follower" },
+      {
+        file: "core/roles.ts",
+        find: "  setElectionTimer(turn, state.settings.electionMin, state.settings.electionMin)\n  return follower",
+        replace: "  return follower",
+      },
       {
         file: "core/replication.ts",
-        find: "  if (entries.length > 0) {\n    note(turn, \"append.accepted\")",
-        replace: "  turn.effects.push({ type: \"SetTimer\", timer: \"election\", min: state.settings.electionMin, max: state.settings.electionMin })\n  if (entries.length > 0) {\n    note(turn, \"append.accepted\")",
+        find: '  if (entries.length > 0) {\n    note(turn, "append.accepted")',
+        replace:
+          '  turn.effects.push({ type: "SetTimer", timer: "election", min: state.settings.electionMin, max: state.settings.electionMin })\n  if (entries.length > 0) {\n    note(turn, "append.accepted")',
       },
     ],
   },
@@ -43,11 +48,23 @@ export const timers: readonly Seeded[] = [
   {
     id: "bug-G7",
     title: "a leader whose disk hangs goes on leading",
-    patches: [{ file: "core/handover.ts", find: `  note(turn, "persist.stalled")\n  handOver(turn)\n`, replace: `  note(turn, "persist.stalled")\n` }],
+    patches: [
+      {
+        file: "core/handover.ts",
+        find: `  note(turn, "persist.stalled")\n  handOver(turn)\n`,
+        replace: `  note(turn, "persist.stalled")\n`,
+      },
+    ],
   },
   {
     id: "bug-G8",
     title: "a follower that ends just where the log begins is sent snapshot after snapshot",
-    patches: [{ file: "core/snapshot.ts", find: "if (matchIndex >= turn.state.log.base.index) replicateFrom", replace: "if (matchIndex > turn.state.log.base.index) replicateFrom" }],
+    patches: [
+      {
+        file: "core/snapshot.ts",
+        find: "if (matchIndex >= turn.state.log.base.index) replicateFrom",
+        replace: "if (matchIndex > turn.state.log.base.index) replicateFrom",
+      },
+    ],
   },
 ]

@@ -5,14 +5,30 @@ export const transport: readonly Seeded[] = [
     id: "bug-T1",
     title: "an old rejection takes nextIndex back below what is matched",
     patches: [
-      { file: "core/replication.ts", find: `const stale = progress.mode.type === "probe" ? prevLogIndex !== progress.nextIndex - 1 : prevLogIndex <= progress.matchIndex`, replace: "const stale = prevLogIndex >= progress.nextIndex" },
-      { file: "core/progress.ts", find: "  progress.nextIndex = Math.max(nextIndex, progress.matchIndex + 1)\n", replace: "  progress.nextIndex = nextIndex\n" },
+      {
+        file: "core/replication.ts",
+        find: `  const stale =
+    progress.mode.type === "probe" ? prevLogIndex !== progress.nextIndex - 1 : prevLogIndex <= progress.matchIndex
+`,
+        replace: "  const stale = prevLogIndex >= progress.nextIndex\n",
+      },
+      {
+        file: "core/progress.ts",
+        find: "  progress.nextIndex = Math.max(nextIndex, progress.matchIndex + 1)\n",
+        replace: "  progress.nextIndex = nextIndex\n",
+      },
     ],
   },
   {
     id: "bug-T2",
     title: "a first chunk that comes twice starts the install over",
-    patches: [{ file: "core/install.ts", find: "if (follower.install?.snapshot.id !== snapshot.id) {\n    if (offset !== 0)", replace: "if (follower.install?.snapshot.id !== snapshot.id || offset === 0) {\n    if (offset !== 0)" }],
+    patches: [
+      {
+        file: "core/install.ts",
+        find: "if (follower.install?.snapshot.id !== snapshot.id) {\n    if (offset !== 0)",
+        replace: "if (follower.install?.snapshot.id !== snapshot.id || offset === 0) {\n    if (offset !== 0)",
+      },
+    ],
   },
   {
     id: "bug-T4",

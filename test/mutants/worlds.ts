@@ -5,16 +5,34 @@ export const worlds: readonly Seeded[] = [
   {
     id: "own-world-1",
     title: "a read joins a barrier that has begun before it came",
-    patches: [{ file: "kv/server/barriers.ts", find: "    const gate = this.forming\n    this.forming = null\n", replace: "    const gate = this.forming\n" }],
+    patches: [
+      {
+        file: "kv/server/barriers.ts",
+        find: "    const gate = this.forming\n    this.forming = null\n",
+        replace: "    const gate = this.forming\n",
+      },
+    ],
   },
   {
     id: "own-world-2",
     title: "a node goes on with its old numbers in a new session",
-    patches: [{ file: "interpreters/replica/session/session.ts", find: "    this.session = session\n    this.fencing = false\n    this.nextSequence = 1\n", replace: "    this.session = session\n    this.fencing = false\n" }],
+    patches: [
+      {
+        file: "interpreters/replica/session/session.ts",
+        find: "    this.session = session\n    this.fencing = false\n    this.nextSequence = 1\n",
+        replace: "    this.session = session\n    this.fencing = false\n",
+      },
+    ],
   },
   {
     id: "own-world-3",
     title: "a node takes it that its session stands after a snapshot in which it has ended",
-    patches: [{ file: "interpreters/replica/session/session.ts", find: "    if (lost) {\n", replace: "    if (lost && this.fencing) {\n" }],
+    patches: [
+      {
+        file: "interpreters/replica/session/session.ts",
+        find: "    if (lost) {\n",
+        replace: "    if (lost && this.fencing) {\n",
+      },
+    ],
   },
 ]

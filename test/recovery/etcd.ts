@@ -34,7 +34,11 @@ interface Etcd {
 }
 
 const ask = async (endpoint: string, path: string, body: unknown, limit: number): Promise<unknown> => {
-  const response = await fetch(`http://${endpoint}/v3/${path}`, { method: "POST", body: JSON.stringify(body), signal: AbortSignal.timeout(limit) })
+  const response = await fetch(`http://${endpoint}/v3/${path}`, {
+    method: "POST",
+    body: JSON.stringify(body),
+    signal: AbortSignal.timeout(limit),
+  })
   const reply: unknown = await response.json()
   if (!response.ok) throw new Error(`etcd ${path}: ${JSON.stringify(reply)}`)
   return reply
@@ -43,37 +47,71 @@ const ask = async (endpoint: string, path: string, body: unknown, limit: number)
 const startEtcd = async (): Promise<Etcd> => {
   const folder = temporaryFolder("stepraft-etcd-")
   const members: Member[] = []
-  for (const name of names) members.push({ name, client: `127.0.0.1:${await freePort()}`, peer: `127.0.0.1:${await freePort()}` })
+  for (const name of names)
+    members.push({ name, client: `127.0.0.1:${await freePort()}`, peer: `127.0.0.1:${await freePort()}` })
   const all = members.map(({ name, peer }) => `${name}=http://${peer}`).join(",")
   const lives = new Map<string, Watched>()
   const member = (name: string): Member => members.find((one) => one.name === name) ?? { name, client: "", peer: "" }
   const start = (name: string): void => {
     const { client, peer } = member(name)
-    lives.set(name, launch("etcd", [
-      "--name", name, "--data-dir", join(folder, name), "--listen-client-urls", `http://${client}`, "--advertise-client-urls", `http://${client}`,
-      "--listen-peer-urls", `http://${peer}`, "--initial-advertise-peer-urls", `http://${peer}`, "--initial-cluster", all,
-      "--initial-cluster-state", "new", "--log-level", "error", ...timeouts,
-    ]))
+    lives.set(
+      name,
+      launch("etcd", [
+        "--name",
+        name,
+        "--data-dir",
+        join(folder, name),
+        "--listen-client-urls",
+        `http://${client}`,
+        "--advertise-client-urls",
+        `http://${client}`,
+        "--listen-peer-urls",
+        `http://${peer}`,
+        "--initial-advertise-peer-urls",
+        `http://${peer}`,
+        "--initial-cluster",
+        all,
+        "--initial-cluster-state",
+        "new",
+        "--log-level",
+        "error",
+        ...timeouts,
+      ]),
+    )
   }
   const running = (name: string): boolean => lives.get(name)?.running() ?? false
   const status = async (name: string): Promise<Status | null> => {
     if (!running(name)) return null
-    const reply = (await ask(member(name).client, "maintenance/status", {}, 1000).catch(() => null)) as { readonly header?: { readonly member_id?: string }; readonly leader?: string; readonly raftAppliedIndex?: string } | null
-    return reply === null ? null : { id: reply.header?.member_id ?? "", leader: reply.leader ?? "0", applied: Number(reply.raftAppliedIndex ?? 0) }
+    const reply = (await ask(member(name).client, "maintenance/status", {}, 1000).catch(() => null)) as {
+      readonly header?: { readonly member_id?: string }
+      readonly leader?: string
+      readonly raftAppliedIndex?: string
+    } | null
+    return reply === null
+      ? null
+      : { id: reply.header?.member_id ?? "", leader: reply.leader ?? "0", applied: Number(reply.raftAppliedIndex ?? 0) }
   }
   const leader = (): Promise<string> =>
     until("etcd has a leader", async () => {
       const all = await Promise.all(names.map(status))
       const led = names.find((_, i) => {
         const one = all[i]
-        return one !== null && one !== undefined && one.leader === one.id && all.filter((other) => other?.leader === one.id).length > names.length / 2
+        return (
+          one !== null &&
+          one !== undefined &&
+          one.leader === one.id &&
+          all.filter((other) => other?.leader === one.id).length > names.length / 2
+        )
       })
       return led ?? null
     })
   names.forEach(start)
   await leader()
   return {
-    status, leader, start, running,
+    status,
+    leader,
+    start,
+    running,
     put: async (name, number) => {
       await ask(member(name).client, "kv/put", { key: btoa(`load:${number % 100}`), value: btoa(String(number)) }, 400)
       return true
@@ -96,13 +134,16 @@ const startEtcd = async (): Promise<Etcd> => {
 }
 
 const now = (): number => performance.now()
-const applied = async (etcd: Etcd): Promise<number> => Math.max(0, ...(await Promise.all(names.map(etcd.status))).map((one) => one?.applied ?? 0))
+const applied = async (etcd: Etcd): Promise<number> =>
+  Math.max(0, ...(await Promise.all(names.map(etcd.status))).map((one) => one?.applied ?? 0))
 const current = async (etcd: Etcd, name: string, index: number, since: number): Promise<number> => {
   await until(`${name} executed ${index}`, async () => ((await etcd.status(name))?.applied ?? -1) >= index)
   return now() - since
 }
 const isWell = async (etcd: Etcd): Promise<void> => {
-  await until("etcd is well", async () => (await Promise.all(names.map(etcd.status))).every((one) => one !== null && one.leader !== "0"))
+  await until("etcd is well", async () =>
+    (await Promise.all(names.map(etcd.status))).every((one) => one !== null && one.leader !== "0"),
+  )
 }
 const another = (name: string): string => names.find((one) => one !== name) ?? ""
 
@@ -187,12 +228,18 @@ export const etcdVersion = (): string | null => {
 }
 
 /** One cluster for all trials. */
-export const measureEtcd = async (trials: number, only: (id: RowId) => boolean, say: (text: string) => void): Promise<readonly Times[]> => {
+export const measureEtcd = async (
+  trials: number,
+  only: (id: RowId) => boolean,
+  say: (text: string) => void,
+): Promise<readonly Times[]> => {
   const chosen = scenarios.filter(({ rows }) => rows.some(only))
   if (chosen.length === 0) return []
   const etcd = await startEtcd()
   const all: Times[] = []
-  const load = startLoad(names, (name) => Promise.resolve(etcd.running(name) ? { write: (number) => etcd.put(name, number), close: () => undefined } : null))
+  const load = startLoad(names, (name) =>
+    Promise.resolve(etcd.running(name) ? { write: (number) => etcd.put(name, number), close: () => undefined } : null),
+  )
   try {
     await load.next(now())
     for (let trial = 0; trial < trials; trial++)
@@ -201,7 +248,11 @@ export const measureEtcd = async (trials: number, only: (id: RowId) => boolean, 
         await sleep(300)
         const times = await story(etcd, load, await etcd.leader())
         all.push(times)
-        say(`etcd, trial ${trial + 1}: ${Object.entries(times).map(([id, ms]) => `${id} ${Math.round(ms)}`).join(", ")}`)
+        say(
+          `etcd, trial ${trial + 1}: ${Object.entries(times)
+            .map(([id, ms]) => `${id} ${Math.round(ms)}`)
+            .join(", ")}`,
+        )
       }
   } catch (error) {
     say(`etcd: ${String(error)}\n${etcd.logs()}`)

@@ -54,9 +54,12 @@ export const startLoad = (nodes: readonly string[], open: (node: string) => Prom
       if (door === null && !opening) void reopen()
       if (door !== null && under < MOST) void send(door)
     }
-    let timer: NodeJS.Timeout = setTimeout(() => {
-      timer = setInterval(turn, EVERY)
-    }, (i * EVERY) / nodes.length)
+    let timer: NodeJS.Timeout = setTimeout(
+      () => {
+        timer = setInterval(turn, EVERY)
+      },
+      (i * EVERY) / nodes.length,
+    )
     stops.push(() => {
       clearInterval(timer)
       door?.close()

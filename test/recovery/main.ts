@@ -22,12 +22,18 @@ and of etcd where it is installed and has the scenario.
   --join FILE,…   adds the times of earlier runs
 `
 const { values, number, complain } = readOptions(usage, {
-  seeds: { type: "string", default: "20" }, trials: { type: "string", default: "10" }, only: { type: "string" }, without: { type: "string" },
-  write: { type: "boolean", default: false }, json: { type: "string" }, join: { type: "string" },
+  seeds: { type: "string", default: "20" },
+  trials: { type: "string", default: "10" },
+  only: { type: "string" },
+  without: { type: "string" },
+  write: { type: "boolean", default: false },
+  json: { type: "string" },
+  join: { type: "string" },
 })
 const chosen = values.only?.split(",") ?? rowIds
 for (const name of chosen) if (!rowIds.some((id) => id === name)) complain(`there is no row ${name}`)
-if (values.without !== undefined && values.without !== "etcd") complain(`--without ${values.without}: only etcd can be left out`)
+if (values.without !== undefined && values.without !== "etcd")
+  complain(`--without ${values.without}: only etcd can be left out`)
 const only = (id: RowId): boolean => chosen.includes(id)
 const seeds = number("seeds", 0)
 const processTrials = number("trials", 0)
@@ -49,7 +55,9 @@ if (seeds > 0 && [...simulatedRows].some(only)) {
 const load = (): string => (loadavg()[0] ?? 0).toFixed(1)
 const facts: string[] = []
 if (columns.length > 0)
-  facts.push(`Simulated: ${seeds} seeds, five nodes, virtual time, a hop and a write take 1 ms each, nothing is lost unless the row says so; heartbeats every 100 ms and election timeouts of 500–1,000 ms (the defaults), or 125 and 1,000–2,000 as the original has.`)
+  facts.push(
+    `Simulated: ${seeds} seeds, five nodes, virtual time, a hop and a write take 1 ms each, nothing is lost unless the row says so; heartbeats every 100 ms and election timeouts of 500–1,000 ms (the defaults), or 125 and 1,000–2,000 as the original has.`,
+  )
 
 let wrong: readonly string[] = []
 if (processTrials > 0 && [...processRows].some(only)) {
@@ -65,14 +73,23 @@ if (processTrials > 0 && [...processRows].some(only)) {
   )
   const version = values.without === "etcd" ? null : etcdVersion()
   if (version !== null) {
-    columns.push({ title: `etcd ${version}, three processes`, trials: await measureEtcd(processTrials, only, console.error) })
-    facts.push("etcd in the same run, with the same load and timeouts (heartbeat 100, election 500–1,000 ms), otherwise as it comes.")
+    columns.push({
+      title: `etcd ${version}, three processes`,
+      trials: await measureEtcd(processTrials, only, console.error),
+    })
+    facts.push(
+      "etcd in the same run, with the same load and timeouts (heartbeat 100, election 500–1,000 ms), otherwise as it comes.",
+    )
   }
 }
 
 let all: readonly Column[] = columns
 for (const file of values.join?.split(",") ?? []) {
-  const earlier = JSON.parse(readFileSync(file, "utf8")) as { readonly facts: readonly string[]; readonly columns: readonly Column[]; readonly wrong: readonly string[] }
+  const earlier = JSON.parse(readFileSync(file, "utf8")) as {
+    readonly facts: readonly string[]
+    readonly columns: readonly Column[]
+    readonly wrong: readonly string[]
+  }
   facts.push(...earlier.facts)
   all = joined(all, earlier.columns)
   wrong = [...wrong, ...earlier.wrong]

@@ -32,12 +32,18 @@ interface Scenario {
 const now = (): number => performance.now()
 const stepraft = (...words: readonly string[]): Promise<void> =>
   new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [join(root, "dist/kv/cli.js"), ...words], { cwd: root, stdio: ["ignore", "pipe", "pipe"] })
+    const child = spawn(process.execPath, [join(root, "dist/kv/cli.js"), ...words], {
+      cwd: root,
+      stdio: ["ignore", "pipe", "pipe"],
+    })
     let text = ""
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (text += chunk.toString()))
-    child.once("close", (code) => (code === 0 ? resolve() : reject(new Error(`stepraft ${words.join(" ")} ended with ${code}:\n${text}`))))
+    child.once("close", (code) =>
+      code === 0 ? resolve() : reject(new Error(`stepraft ${words.join(" ")} ended with ${code}:\n${text}`)),
+    )
   })
-const others = (cluster: Cluster, ...than: readonly string[]): readonly string[] => cluster.ids.filter((id) => !than.includes(id))
+const others = (cluster: Cluster, ...than: readonly string[]): readonly string[] =>
+  cluster.ids.filter((id) => !than.includes(id))
 const first = (names: readonly string[]): string => {
   const [name] = names
   if (name === undefined) throw new Error("there is no other node")
@@ -47,23 +53,34 @@ const portOf = (cluster: Cluster, id: string): string => String(cluster.member(i
 const commitIndex = async (cluster: Cluster, of: readonly string[] = cluster.ids): Promise<number> =>
   Math.max(0, ...(await Promise.all(of.map(cluster.status))).map((one) => one?.commitIndex ?? 0))
 const executes = (cluster: Cluster, ids: readonly string[], index: number): Promise<unknown> =>
-  until(`${ids.join()} executed ${index}`, async () => (await Promise.all(ids.map(cluster.status))).every((one) => one !== null && one.applied >= index))
+  until(`${ids.join()} executed ${index}`, async () =>
+    (await Promise.all(ids.map(cluster.status))).every((one) => one !== null && one.applied >= index),
+  )
 /** From `since`, when these returned, until they have executed what was committed then. */
 const current = async (cluster: Cluster, ids: readonly string[], index: number, since: number): Promise<number> => {
   await executes(cluster, ids, index)
   return now() - since
 }
 const leads = (cluster: Cluster, among: readonly string[]): Promise<unknown> =>
-  until("another leads", async () => (await Promise.all(among.map(cluster.status))).some((one) => one?.role === "leader"))
+  until("another leads", async () =>
+    (await Promise.all(among.map(cluster.status))).some((one) => one?.role === "leader"),
+  )
 const isWell = (cluster: Cluster): Promise<unknown> =>
-  until("every node is well", async () => (await Promise.all(cluster.ids.map(cluster.status))).every((one) => one?.health === "ok"))
-const between = (some: readonly string[], rest: readonly string[]): readonly Pair[] => some.flatMap((from) => rest.map((to): Pair => [from, to]))
-const bothWays = (some: readonly string[], rest: readonly string[]): readonly Pair[] => [...between(some, rest), ...between(rest, some)]
+  until("every node is well", async () =>
+    (await Promise.all(cluster.ids.map(cluster.status))).every((one) => one?.health === "ok"),
+  )
+const between = (some: readonly string[], rest: readonly string[]): readonly Pair[] =>
+  some.flatMap((from) => rest.map((to): Pair => [from, to]))
+const bothWays = (some: readonly string[], rest: readonly string[]): readonly Pair[] => [
+  ...between(some, rest),
+  ...between(rest, some),
+]
 const someMore = async ({ cluster }: Stage, of: readonly string[], count: number): Promise<void> => {
   const there = (await commitIndex(cluster, of)) + count
   await until(`${count} more are committed`, async () => (await commitIndex(cluster, of)) >= there)
 }
-const isolate = ({ network, cluster }: Stage, id: string): void => network.impose("cut", bothWays([id], others(cluster, id)), { cut: true })
+const isolate = ({ network, cluster }: Stage, id: string): void =>
+  network.impose("cut", bothWays([id], others(cluster, id)), { cut: true })
 /** As after a real partition: the old connections are gone, new ones are made. */
 const heal = ({ network }: Stage): void => network.lift("cut")
 /** Mended by the one command, on a node that runs with another disk than before. */
@@ -78,10 +95,16 @@ const ids = ["n1", "n2", "n3"]
 const preload = fileURLToPath(new URL("../chaos/own-peers.mjs", import.meta.url))
 const stages = {
   /** A proxy between every two nodes. */
-  network: (peers) => ({ program: ["--import", preload, join("dist", "kv", "cli.js")], env: { CHAOS_PEERS: JSON.stringify(peers) } }),
+  network: (peers) => ({
+    program: ["--import", preload, join("dist", "kv", "cli.js")],
+    env: { CHAOS_PEERS: JSON.stringify(peers) },
+  }),
   plain: () => ({}),
   /** The log is trimmed soon. */
-  trimmed: (peers) => ({ program: ["--import", preload, join("dist", "kv", "cli.js")], env: { CHAOS_PEERS: JSON.stringify(peers), ...smallSnapshots(20_000, 2_000, 10_000) } }),
+  trimmed: (peers) => ({
+    program: ["--import", preload, join("dist", "kv", "cli.js")],
+    env: { CHAOS_PEERS: JSON.stringify(peers), ...smallSnapshots(20_000, 2_000, 10_000) },
+  }),
   disk: () => ({ program: ["--import", "tsx", join("test", "serve-on-faulty-disk.ts")] }),
 } as const satisfies Readonly<Record<string, (peers: Network["peers"]) => ClusterOptions>>
 
@@ -94,7 +117,8 @@ const setFaults = async (cluster: Cluster, id: string, faults: Faults): Promise<
 
 const scenarios: readonly Scenario[] = [
   {
-    rows: ["follower-cut", "follower-return"], on: "network",
+    rows: ["follower-cut", "follower-return"],
+    on: "network",
     story: async (stage) => {
       const { cluster, load } = stage
       const id = first(await cluster.followers())
@@ -109,7 +133,8 @@ const scenarios: readonly Scenario[] = [
     },
   },
   {
-    rows: ["leader-cut", "old-leader-return"], on: "network",
+    rows: ["leader-cut", "old-leader-return"],
+    on: "network",
     story: async (stage) => {
       const { cluster, load } = stage
       const id = await cluster.leader()
@@ -124,7 +149,8 @@ const scenarios: readonly Scenario[] = [
     },
   },
   {
-    rows: ["leader-killed"], on: "plain",
+    rows: ["leader-killed"],
+    on: "plain",
     story: async ({ cluster, load }) => {
       const id = await cluster.leader()
       const from = now()
@@ -136,7 +162,8 @@ const scenarios: readonly Scenario[] = [
     },
   },
   {
-    rows: ["leader-paused", "leader-resumed"], on: "plain",
+    rows: ["leader-paused", "leader-resumed"],
+    on: "plain",
     story: async ({ cluster, load }) => {
       const id = await cluster.leader()
       const from = now()
@@ -150,11 +177,16 @@ const scenarios: readonly Scenario[] = [
     },
   },
   {
-    rows: ["majority-healed"], on: "network",
+    rows: ["majority-healed"],
+    on: "network",
     story: async (stage) => {
       const { cluster, load, network } = stage
       // Of three nodes each is alone.
-      network.impose("cut", bothWays(ids, ids).filter(([from, to]) => from !== to), { cut: true })
+      network.impose(
+        "cut",
+        bothWays(ids, ids).filter(([from, to]) => from !== to),
+        { cut: true },
+      )
       await sleep(3000)
       const since = now()
       heal(stage)
@@ -163,7 +195,8 @@ const scenarios: readonly Scenario[] = [
     },
   },
   {
-    rows: ["partition", "partition-healed"], on: "network",
+    rows: ["partition", "partition-healed"],
+    on: "network",
     story: async (stage) => {
       const { cluster, load, network } = stage
       const id = await cluster.leader()
@@ -175,11 +208,12 @@ const scenarios: readonly Scenario[] = [
       network.reset(bothWays([id], others(cluster, id)))
       heal(stage)
       await load.next(since)
-      return { "partition": write, "partition-healed": await current(cluster, ids, await commitIndex(cluster), since) }
+      return { partition: write, "partition-healed": await current(cluster, ids, await commitIndex(cluster), since) }
     },
   },
   ...(["leader-mute", "leader-deaf"] as const).map((row): Scenario => ({
-    rows: [row], on: "network",
+    rows: [row],
+    on: "network",
     story: async (stage) => {
       const { cluster, load, network } = stage
       const id = await cluster.leader()
@@ -192,7 +226,8 @@ const scenarios: readonly Scenario[] = [
     },
   })),
   {
-    rows: ["follower-restart"], on: "plain",
+    rows: ["follower-restart"],
+    on: "plain",
     story: async (stage) => {
       const { cluster } = stage
       const id = first(await cluster.followers())
@@ -205,7 +240,8 @@ const scenarios: readonly Scenario[] = [
     },
   },
   {
-    rows: ["all-restart"], on: "plain",
+    rows: ["all-restart"],
+    on: "plain",
     story: async ({ cluster, load }) => {
       await cluster.killAll()
       const since = now()
@@ -214,7 +250,8 @@ const scenarios: readonly Scenario[] = [
     },
   },
   {
-    rows: ["snapshot"], on: "trimmed",
+    rows: ["snapshot"],
+    on: "trimmed",
     story: async (stage) => {
       const { cluster } = stage
       const id = first(await cluster.followers())
@@ -225,11 +262,12 @@ const scenarios: readonly Scenario[] = [
       const index = await commitIndex(cluster, [leader])
       const since = now()
       heal(stage)
-      return { "snapshot": await current(cluster, [id], index, since) }
+      return { snapshot: await current(cluster, [id], index, since) }
     },
   },
   {
-    rows: ["wiped", "wiped-gap"], on: "plain",
+    rows: ["wiped", "wiped-gap"],
+    on: "plain",
     story: async ({ cluster, load }) => {
       const id = first(await cluster.followers())
       const from = now()
@@ -239,11 +277,12 @@ const scenarios: readonly Scenario[] = [
       const since = now()
       cluster.start(id)
       await replace(cluster, id)
-      return { "wiped": await current(cluster, [id], index, since), "wiped-gap": load.gap(from) }
+      return { wiped: await current(cluster, [id], index, since), "wiped-gap": load.gap(from) }
     },
   },
   {
-    rows: ["rolled-back"], on: "plain",
+    rows: ["rolled-back"],
+    on: "plain",
     story: async (stage) => {
       const { cluster } = stage
       const id = first(await cluster.followers())
@@ -264,7 +303,9 @@ const scenarios: readonly Scenario[] = [
       const since = now()
       cluster.start(id)
       // Its files are not trusted any more: an empty directory takes their place, as the node itself asks.
-      await until(`${id} says that it was rolled back`, async () => /RolledBack/.test((await cluster.status(id))?.health ?? ""))
+      await until(`${id} says that it was rolled back`, async () =>
+        /RolledBack/.test((await cluster.status(id))?.health ?? ""),
+      )
       await cluster.kill(id)
       rmSync(data, { recursive: true })
       cluster.start(id)
@@ -273,7 +314,8 @@ const scenarios: readonly Scenario[] = [
     },
   },
   {
-    rows: ["stalled-disk-leader", "stalled-disk"], on: "disk",
+    rows: ["stalled-disk-leader", "stalled-disk"],
+    on: "disk",
     story: async ({ cluster, load }) => {
       const id = await cluster.leader()
       await setFaults(cluster, id, { slowSync: 20_000 })
@@ -289,7 +331,8 @@ const scenarios: readonly Scenario[] = [
     },
   },
   {
-    rows: ["hand-over"], on: "plain",
+    rows: ["hand-over"],
+    on: "plain",
     story: async ({ cluster, load }) => {
       const id = await cluster.leader()
       const from = now()
@@ -299,7 +342,8 @@ const scenarios: readonly Scenario[] = [
     },
   },
   {
-    rows: ["rolling-restart"], on: "plain",
+    rows: ["rolling-restart"],
+    on: "plain",
     story: async ({ cluster, load }) => {
       const from = now()
       for (const id of ids) {
@@ -312,7 +356,8 @@ const scenarios: readonly Scenario[] = [
     },
   },
   {
-    rows: ["member-replaced"], on: "plain",
+    rows: ["member-replaced"],
+    on: "plain",
     story: async ({ cluster, load }) => {
       const from = now()
       for (const id of ids) {
@@ -327,7 +372,8 @@ const scenarios: readonly Scenario[] = [
     },
   },
   {
-    rows: ["moved"], on: "plain",
+    rows: ["moved"],
+    on: "plain",
     story: async ({ cluster, load }) => {
       const from = now()
       for (const id of ids) {
@@ -337,7 +383,7 @@ const scenarios: readonly Scenario[] = [
         await isWell(cluster)
       }
       await load.next(now())
-      return { "moved": load.gap(from) }
+      return { moved: load.gap(from) }
     },
   },
 ]
@@ -362,7 +408,15 @@ interface Judge {
 const startJudge = async (cluster: Cluster, seed: number): Promise<Judge> => {
   const endpoints = cluster.members.map(({ clientPort }) => `127.0.0.1:${clientPort}`)
   const history = makeHistory()
-  const random = startClients(cluster, { history, clients: 4, seed, pause: 20, keys: 12, operationsPerKey: 300, lie: null })
+  const random = startClients(cluster, {
+    history,
+    clients: 4,
+    seed,
+    pause: 20,
+    keys: 12,
+    operationsPerKey: 300,
+    lie: null,
+  })
   const control = { stopping: false }
   const failures: string[] = []
   let requests = 0
@@ -386,7 +440,9 @@ const startJudge = async (cluster: Cluster, seed: number): Promise<Judge> => {
     const held = await client.get(key)
     await client.close()
     // After a failure nobody knows what it should hold.
-    return failed || held === due ? null : `${key} holds ${(held ?? "").length} bytes instead of ${due.length}: something was lost or doubled`
+    return failed || held === due
+      ? null
+      : `${key} holds ${(held ?? "").length} bytes instead of ${due.length}: something was lost or doubled`
   }
   const clients = await Promise.all(ids.map(() => connect({ endpoints, timeoutMs: 30_000 })))
   const running = Promise.all(clients.map((client, i) => appends(client, `own${seed}.${i}`)))
@@ -396,7 +452,12 @@ const startJudge = async (cluster: Cluster, seed: number): Promise<Judge> => {
       const differing = (await running).filter((one) => one !== null)
       await random.stop()
       await random.readAll()
-      return { requests, failed: failures.length, longest, wrong: [...differing, ...failures, ...random.complaints, ...linearizability(history.events)] }
+      return {
+        requests,
+        failed: failures.length,
+        longest,
+        wrong: [...differing, ...failures, ...random.complaints, ...linearizability(history.events)],
+      }
     },
     abandon: () => {
       control.stopping = true
@@ -434,7 +495,10 @@ export const measureProcesses = async ({ trials, only, say }: ProcessOptions): P
     const load = startLoad(ids, async (id) => {
       if (!cluster.running(id)) return null
       const client = await cluster.connect(id)
-      return { write: async (number) => !((await client.call("SET", `load:${number % 100}`, number)) instanceof ErrorReply), close: client.close }
+      return {
+        write: async (number) => !((await client.call("SET", `load:${number % 100}`, number)) instanceof ErrorReply),
+        close: client.close,
+      }
     })
     let judge: Judge | null = null
     try {

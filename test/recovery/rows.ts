@@ -17,7 +17,11 @@ export interface Row {
   /** Of the Go system that this one replaces, as the mission states it: median and maximum, milliseconds. */
   readonly original?: readonly [median: number, max: number]
 }
-const row = (title: string, measure: Measure, original?: readonly [number, number]): Row => ({ title, measure, ...(original === undefined ? {} : { original }) })
+const row = (title: string, measure: Measure, original?: readonly [number, number]): Row => ({
+  title,
+  measure,
+  ...(original === undefined ? {} : { original }),
+})
 
 export const rows = {
   "follower-cut": row("a follower is cut off", "gap"),
@@ -29,14 +33,14 @@ export const rows = {
   "leader-paused": row("the leader's process is suspended", "write"),
   "leader-resumed": row("it is resumed", "current"),
   "majority-healed": row("a majority is cut off for 3 s, then returns", "everywhere", [2080, 2140]),
-  "partition": row("partition, the leader on the smaller side", "write"),
+  partition: row("partition, the leader on the smaller side", "write"),
   "partition-healed": row("the partition heals", "everywhere"),
   "leader-mute": row("one-way partition: nobody hears the leader", "write"),
   "leader-deaf": row("one-way partition: the leader hears nobody", "write"),
   "follower-restart": row("a follower crashed, and starts again", "current", [64, 78]),
   "all-restart": row("all nodes crashed, and start again", "write", [1310, 1350]),
-  "snapshot": row("a follower returns that needs a snapshot", "current"),
-  "wiped": row("a disk was wiped: start, `member replace`", "voter"),
+  snapshot: row("a follower returns that needs a snapshot", "current"),
+  wiped: row("a disk was wiped: start, `member replace`", "voter"),
   "wiped-gap": row("the same: longest gap", "gap"),
   "rolled-back": row("a disk was rolled back: start, `member replace`", "voter"),
   "stalled-disk-leader": row("the leader's disk stalls: it is relieved", "leader"),
@@ -44,7 +48,7 @@ export const rows = {
   "hand-over": row("planned hand-over of leadership", "gap"),
   "rolling-restart": row("rolling restart of every node", "gap"),
   "member-replaced": row("every member replaced by a new one, one by one", "gap"),
-  "moved": row("every member moved to another address", "gap"),
+  moved: row("every member moved to another address", "gap"),
 } as const satisfies Readonly<Record<string, Row>>
 export type RowId = keyof typeof rows
 export const rowIds = Object.keys(rows) as RowId[]

@@ -47,7 +47,8 @@ class Load {
   next(): number {
     const c = this.cluster
     const from = c.now
-    const found = (): boolean => (this.acknowledged.at(-1)?.at ?? 0) >= from && this.acknowledged.some(({ sent }) => sent >= from)
+    const found = (): boolean =>
+      (this.acknowledged.at(-1)?.at ?? 0) >= from && this.acknowledged.some(({ sent }) => sent >= from)
     if (!c.runUntil(found, LONGEST)) c.fail("no write was acknowledged")
     return c.now - from
   }
@@ -181,7 +182,7 @@ const scenarios: readonly Scenario[] = [
       c.run(2000)
       c.heal()
       load.use(c.names)
-      return { "partition": write, "partition-healed": everywhere(c, load) }
+      return { partition: write, "partition-healed": everywhere(c, load) }
     },
   },
   {
@@ -231,7 +232,7 @@ const scenarios: readonly Scenario[] = [
       until(c, "the log begins behind it", () => c.state(leader).log.base.index > missed)
       c.run(500)
       c.join(follower)
-      return { "snapshot": current(c, follower) }
+      return { snapshot: current(c, follower) }
     },
   },
   {
@@ -242,7 +243,7 @@ const scenarios: readonly Scenario[] = [
       c.world.act({ type: "wipe", node: name })
       c.run(DOWN)
       start(c, name)
-      return { "wiped": replaceDisk(c, name), "wiped-gap": load.gap(from) }
+      return { wiped: replaceDisk(c, name), "wiped-gap": load.gap(from) }
     },
   },
   {
@@ -335,7 +336,13 @@ export interface SimulationOptions {
   readonly only?: (id: RowId) => boolean
 }
 /** All rows once. */
-export const simulate = ({ seed, servers = 5, settings = {}, think = 5, only = () => true }: SimulationOptions): Times => {
+export const simulate = ({
+  seed,
+  servers = 5,
+  settings = {},
+  think = 5,
+  only = () => true,
+}: SimulationOptions): Times => {
   const times: Times = {}
   for (const { rows, settings: own, story } of scenarios) {
     if (!rows.some(only)) continue

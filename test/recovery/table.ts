@@ -21,13 +21,18 @@ const cell = (column: Column, id: RowId): string => {
   const values = valuesOf(column, id)
   const most = Math.max(...rowIds.map((one) => valuesOf(column, one).length))
   const count = values.length < most ? ` (${values.length})` : ""
-  return values.length === 0 ? "–" : `${[percentile(values, 50), percentile(values, 90), Math.max(...values)].map(whole).join(" / ")}${count}`
+  return values.length === 0
+    ? "–"
+    : `${[percentile(values, 50), percentile(values, 90), Math.max(...values)].map(whole).join(" / ")}${count}`
 }
 const originals = ({ original }: Row): string => (original === undefined ? "–" : original.map(whole).join(" / "))
 
 /** The trials of another run beside these, columns by their titles. */
 export const joined = (columns: readonly Column[], more: readonly Column[]): readonly Column[] => [
-  ...columns.map(({ title, trials }) => ({ title, trials: [...trials, ...more.filter((one) => one.title === title).flatMap((one) => one.trials)] })),
+  ...columns.map(({ title, trials }) => ({
+    title,
+    trials: [...trials, ...more.filter((one) => one.title === title).flatMap((one) => one.trials)],
+  })),
   ...more.filter(({ title }) => columns.every((one) => one.title !== title)),
 ]
 
@@ -37,11 +42,20 @@ export const tableOf = (columns: readonly Column[]): string => {
   const used = new Set<Measure>(shown.map((id) => rows[id].measure))
   const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`
   return [
-    line(["milliseconds", "until", ...columns.map(({ title }) => `${title}: p50 / p90 / max`), "the original: median / max"]),
+    line([
+      "milliseconds",
+      "until",
+      ...columns.map(({ title }) => `${title}: p50 / p90 / max`),
+      "the original: median / max",
+    ]),
     `|${"---|".repeat(columns.length + 3)}`,
-    ...shown.map((id) => line([rows[id].title, rows[id].measure, ...columns.map((column) => cell(column, id)), originals(rows[id])])),
+    ...shown.map((id) =>
+      line([rows[id].title, rows[id].measure, ...columns.map((column) => cell(column, id)), originals(rows[id])]),
+    ),
     "",
-    ...(Object.keys(measures) as Measure[]).filter((measure) => used.has(measure)).map((measure) => `- *${measure}*: ${measures[measure]}`),
+    ...(Object.keys(measures) as Measure[])
+      .filter((measure) => used.has(measure))
+      .map((measure) => `- *${measure}*: ${measures[measure]}`),
   ].join("\n")
 }
 

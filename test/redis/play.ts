@@ -12,7 +12,7 @@ export const play = async (port: number, { protocol, steps }: Script): Promise<r
     await wires[0]?.ask([bytesOf(["FLUSHALL"])])
     for (const wire of wires) await wire.ask([bytesOf(["HELLO", String(protocol)])])
     const replies: Seen[] = []
-    for (let from = 0; from < steps.length; ) {
+    for (let from = 0; from < steps.length;) {
       const on = steps[from]?.on ?? 0
       let to = from
       while (to < steps.length && steps[to]?.on === on) to++

@@ -43,7 +43,9 @@ const read = (bytes: Buffer, start: number): { readonly seen: Seen; readonly end
 
 /** In one line, short. */
 export const shown = ({ kind, text, items }: Seen): string =>
-  items.length > 0 ? `${kind}[${items.slice(0, 12).map(shown).join(" ")}${items.length > 12 ? ` … ${items.length}` : ""}]` : `${kind}${JSON.stringify(text.length > 120 ? `${text.slice(0, 120)}… (${text.length})` : text)}`
+  items.length > 0
+    ? `${kind}[${items.slice(0, 12).map(shown).join(" ")}${items.length > 12 ? ` … ${items.length}` : ""}]`
+    : `${kind}${JSON.stringify(text.length > 120 ? `${text.slice(0, 120)}… (${text.length})` : text)}`
 
 export interface Wire {
   /** Sends all of them at once; resolves with as many replies. */

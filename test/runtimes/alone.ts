@@ -21,8 +21,12 @@ const inProcess = async ({ command: [file = "", ...words] }: Runtime, app: App):
   const process = launch(file, [...words, app.program("alone")], {}, app.folder)
   const code = await within(LIMIT_MS, process.exited)
   process.signal("SIGKILL")
-  const line = process.output().split("\n").find((text) => text.startsWith("{"))
-  if (line === undefined) throw new Error(`it ended with ${code ?? "nothing, in time"} and said: ${process.output().slice(-2000)}`)
+  const line = process
+    .output()
+    .split("\n")
+    .find((text) => text.startsWith("{"))
+  if (line === undefined)
+    throw new Error(`it ended with ${code ?? "nothing, in time"} and said: ${process.output().slice(-2000)}`)
   return read(line)
 }
 
@@ -33,17 +37,35 @@ const inPage = async ({ command: [file = ""] }: Runtime, app: App): Promise<Alon
   const server = createServer((request, response) => {
     if (request.method === "POST") {
       let text = ""
-      request.setEncoding("utf8").on("data", (part: string) => (text += part)).on("end", () => {
-        answer = text
-        response.end()
-      })
+      request
+        .setEncoding("utf8")
+        .on("data", (part: string) => (text += part))
+        .on("end", () => {
+          answer = text
+          response.end()
+        })
     } else if (request.url === "/alone.js") response.setHeader("content-type", "text/javascript").end(code)
-    else response.setHeader("content-type", "text/html").end(`<!doctype html><script type="module" src="/alone.js"></script>`)
+    else
+      response
+        .setHeader("content-type", "text/html")
+        .end(`<!doctype html><script type="module" src="/alone.js"></script>`)
   })
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
   const { port } = server.address() as AddressInfo
   const profile = temporaryFolder("stepraft-chromium-")
-  const browser = spawn(file, ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", `--user-data-dir=${profile}`, `http://127.0.0.1:${port}/`], { stdio: "ignore", detached: true })
+  const browser = spawn(
+    file,
+    [
+      "--headless=new",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-dev-shm-usage",
+      "--no-first-run",
+      `--user-data-dir=${profile}`,
+      `http://127.0.0.1:${port}/`,
+    ],
+    { stdio: "ignore", detached: true },
+  )
   try {
     return read(await until("the page has answered", () => answer, LIMIT_MS))
   } finally {
@@ -53,4 +75,5 @@ const inPage = async ({ command: [file = ""] }: Runtime, app: App): Promise<Alon
   }
 }
 
-export const alone = (runtime: Runtime, app: App): Promise<Alone> => (runtime.name === "Chromium" ? inPage(runtime, app) : inProcess(runtime, app))
+export const alone = (runtime: Runtime, app: App): Promise<Alone> =>
+  runtime.name === "Chromium" ? inPage(runtime, app) : inProcess(runtime, app)

@@ -21,26 +21,39 @@ export const makeApp = async (): Promise<App> => {
   execFileSync("tar", ["-xzf", tarball], { cwd: folder })
   execFileSync("mv", ["package", join(modules, "stepraft")], { cwd: folder })
   // As they are installed here: the same versions, and no network is needed.
-  const { dependencies = {}, peerDependencies = {} } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Partial<Record<"dependencies" | "peerDependencies", Record<string, string>>>
-  for (const name of Object.keys({ ...dependencies, ...peerDependencies })) symlinkSync(join(root, "node_modules", name), join(modules, name))
+  const { dependencies = {}, peerDependencies = {} } = JSON.parse(
+    readFileSync(join(root, "package.json"), "utf8"),
+  ) as Partial<Record<"dependencies" | "peerDependencies", Record<string, string>>>
+  for (const name of Object.keys({ ...dependencies, ...peerDependencies }))
+    symlinkSync(join(root, "node_modules", name), join(modules, name))
   writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "app", private: true, type: "module" }))
   const programs = join(root, "test/runtimes/programs")
   for (const file of readdirSync(programs)) {
     const { code } = await transformWithOxc(readFileSync(join(programs, file), "utf8"), file)
     writeFileSync(join(folder, `${basename(file, ".ts")}.js`), code)
   }
-  return { folder, program: (name) => (name === "cli" ? join(modules, "stepraft/dist/kv/cli.js") : join(folder, `${name}.js`)) }
+  return {
+    folder,
+    program: (name) => (name === "cli" ? join(modules, "stepraft/dist/kv/cli.js") : join(folder, `${name}.js`)),
+  }
 }
 
 /** The same program for a page, bundled as its author would. Throws if it takes a module that browsers do not have. */
 export const bundle = async ({ folder, program }: App): Promise<string> => {
   const built = await build({
-    root: folder, configFile: false, logLevel: "silent", define: { "process.env.NODE_ENV": `"production"` },
+    root: folder,
+    configFile: false,
+    logLevel: "silent",
+    define: { "process.env.NODE_ENV": `"production"` },
     build: { write: false, minify: false, lib: { entry: program("alone"), formats: ["es"], fileName: "alone" } },
   })
   const [first] = Array.isArray(built) ? built : [built]
-  const code = first === undefined || !("output" in first) ? "" : first.output.map((part) => (part.type === "chunk" ? part.code : "")).join("\n")
+  const code =
+    first === undefined || !("output" in first)
+      ? ""
+      : first.output.map((part) => (part.type === "chunk" ? part.code : "")).join("\n")
   const foreign = /browser-external|from ?["']node:|require\(/.exec(code)
-  if (code === "" || foreign !== null) throw new Error(`the bundle for a page ${code === "" ? "is empty" : `holds ${foreign?.[0]}`}`)
+  if (code === "" || foreign !== null)
+    throw new Error(`the bundle for a page ${code === "" ? "is empty" : `holds ${foreign?.[0]}`}`)
   return code
 }

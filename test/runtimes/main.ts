@@ -13,7 +13,9 @@ console.log("| what | seen |\n| --- | --- |")
 for (const { what, run } of rowsOf(runtimesHere(), app)) {
   const cell = await run()
   cells.push(cell)
-  console.log(`| ${what} | ${cell.type === "passed" ? cell.text : `**${cell.type}**: ${cell.text.replaceAll("\n", " ")}`} |`)
+  console.log(
+    `| ${what} | ${cell.type === "passed" ? cell.text : `**${cell.type}**: ${cell.text.replaceAll("\n", " ")}`} |`,
+  )
 }
 const count = (type: Cell["type"]): number => cells.filter((cell) => cell.type === type).length
 console.log(`\n${count("passed")} passed, ${count("failed")} failed, ${count("not run")} not run`)

@@ -22,7 +22,13 @@ export interface Mixed {
 /** Operations that must succeed between two blows. */
 const PROGRESS = 150
 
-const killEachInTurn = async (ids: readonly string[], done: () => number, kill: (id: string) => Promise<void>, start: (id: string) => void, ready: (id: string) => Promise<unknown>): Promise<void> => {
+const killEachInTurn = async (
+  ids: readonly string[],
+  done: () => number,
+  kill: (id: string) => Promise<void>,
+  start: (id: string) => void,
+  ready: (id: string) => Promise<unknown>,
+): Promise<void> => {
   const more = (what: string): Promise<unknown> => {
     const before = done()
     return until(`more operations succeed ${what}`, () => done() >= before + PROGRESS)
@@ -40,17 +46,39 @@ const killEachInTurn = async (ids: readonly string[], done: () => number, kill: 
 /** `stepraft serve` on each. */
 export const mixedServe = async (runtimes: readonly Runtime[], app: App): Promise<Mixed> => {
   const of = new Map(runtimes.map((runtime, i) => [`n${i + 1}`, runtime]))
-  const cluster = await startCluster({ nodes: runtimes.length, runtime: (id) => of.get(id)?.command ?? [], program: [app.program("cli")] })
+  const cluster = await startCluster({
+    nodes: runtimes.length,
+    runtime: (id) => of.get(id)?.command ?? [],
+    program: [app.program("cli")],
+  })
   try {
     await cluster.leader()
-    const clients = startClients(cluster, { history: makeHistory(), clients: 6, seed: 1, pause: 5, keys: 6, operationsPerKey: 60, lie: null })
-    await killEachInTurn(cluster.ids, () => clients.counts.ok, (id) => cluster.kill(id), (id) => cluster.start(id), (id) => until(`${id} answers`, () => cluster.status(id)))
+    const clients = startClients(cluster, {
+      history: makeHistory(),
+      clients: 6,
+      seed: 1,
+      pause: 5,
+      keys: 6,
+      operationsPerKey: 60,
+      lie: null,
+    })
+    await killEachInTurn(
+      cluster.ids,
+      () => clients.counts.ok,
+      (id) => cluster.kill(id),
+      (id) => cluster.start(id),
+      (id) => until(`${id} answers`, () => cluster.status(id)),
+    )
     await clients.stop()
     await clients.readAll()
     await cluster.settled()
     const digests = await Promise.all(cluster.ids.map(async (id) => digestOf(await contents(cluster, id))))
     const differing = new Set(digests).size === 1 ? [] : [`the nodes hold different data: ${digests.join(", ")}`]
-    return { operations: clients.counts.ok, unknown: clients.counts.info, violations: [...clients.complaints, ...differing, ...linearizability(clients.history.events)] }
+    return {
+      operations: clients.counts.ok,
+      unknown: clients.counts.info,
+      violations: [...clients.complaints, ...differing, ...linearizability(clients.history.events)],
+    }
   } catch (error) {
     process.stderr.write(`${cluster.logs()}\n`)
     throw error
@@ -87,7 +115,10 @@ class Server {
     })
   }
   private line(line: string): void {
-    const told = JSON.parse(line) as { readonly ready: true } | { readonly failed: string } | (Answer & { readonly id: number })
+    const told = JSON.parse(line) as
+      | { readonly ready: true }
+      | { readonly failed: string }
+      | (Answer & { readonly id: number })
     if ("ready" in told) this.ready = true
     else if ("failed" in told) this.said += told.failed
     else {
@@ -112,7 +143,13 @@ class Server {
 }
 
 /** Reads, writes, appends and counts on a few keys, one after the other, at whichever server is there. */
-const client = async (number: number, history: Recorder, server: () => Server | undefined, counts: { ok: number; unknown: number }, stopping: () => boolean): Promise<void> => {
+const client = async (
+  number: number,
+  history: Recorder,
+  server: () => Server | undefined,
+  counts: { ok: number; unknown: number },
+  stopping: () => boolean,
+): Promise<void> => {
   const random = makeRandom(number)
   let bootId = 0
   for (let count = 0; !stopping(); count++) {
@@ -160,12 +197,24 @@ export const mixedReplicate = async (runtimes: readonly Runtime[], app: App): Pr
     for (const id of ids) start(id)
     await Promise.all(ids.map(ready))
     const clients = Array.from({ length: 6 }, (_, number) =>
-      client(number, history, () => {
-        const here = Array.from(servers.values()).filter((server) => server.ready && !server.gone)
-        return here[number % Math.max(1, here.length)]
-      }, counts, () => over),
+      client(
+        number,
+        history,
+        () => {
+          const here = Array.from(servers.values()).filter((server) => server.ready && !server.gone)
+          return here[number % Math.max(1, here.length)]
+        },
+        counts,
+        () => over,
+      ),
     )
-    await killEachInTurn(ids, () => counts.ok, async (id) => servers.get(id)?.kill(), start, ready)
+    await killEachInTurn(
+      ids,
+      () => counts.ok,
+      async (id) => servers.get(id)?.kill(),
+      start,
+      ready,
+    )
     over = true
     await Promise.all(clients)
     return { operations: counts.ok, unknown: counts.unknown, violations: linearizability(history.events) }
@@ -185,7 +234,24 @@ export const ownCluster = async ({ command: [file = "", ...words] }: Runtime, ap
   const port = await freePort()
   const peerPort = await freePort()
   const httpPort = await freePort()
-  const supervisor = launch(file, [...words, app.program("cli"), "cluster", "--data", join(temporaryFolder("stepraft-own-"), "data"), "--port", String(port), "--peer-port", String(peerPort), "--http-port", String(httpPort)], {}, app.folder)
+  const supervisor = launch(
+    file,
+    [
+      ...words,
+      app.program("cli"),
+      "cluster",
+      "--data",
+      join(temporaryFolder("stepraft-own-"), "data"),
+      "--port",
+      String(port),
+      "--peer-port",
+      String(peerPort),
+      "--http-port",
+      String(httpPort),
+    ],
+    {},
+    app.folder,
+  )
   try {
     await until("a node takes a write", async () => {
       if (!supervisor.running()) throw new Error(`it ended: ${supervisor.output().slice(-2000)}`)

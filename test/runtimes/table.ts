@@ -15,7 +15,8 @@ const failed = (text: string): Cell => ({ type: "failed", text })
 const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 const cell = (runtimes: readonly Runtime[], work: () => Promise<Cell>) => async (): Promise<Cell> => {
   const missing = runtimes.filter(({ version }) => version === null)
-  if (missing.length > 0) return { type: "not run", text: missing.map(({ name, missing: why }) => `${name}: ${why}`).join("; ") }
+  if (missing.length > 0)
+    return { type: "not run", text: missing.map(({ name, missing: why }) => `${name}: ${why}`).join("; ") }
   try {
     return await work()
   } catch (error) {
@@ -24,16 +25,22 @@ const cell = (runtimes: readonly Runtime[], work: () => Promise<Cell>) => async 
 }
 
 const hashesText = ({ steps, hashes }: Alone): string => `${Object.keys(hashes).length} hashes of ${steps} steps equal`
-const differing = (a: Alone, b: Alone): readonly string[] => [...new Set([...Object.keys(a.hashes), ...Object.keys(b.hashes)])].filter((name) => a.hashes[name] !== b.hashes[name])
+const differing = (a: Alone, b: Alone): readonly string[] =>
+  [...new Set([...Object.keys(a.hashes), ...Object.keys(b.hashes)])].filter((name) => a.hashes[name] !== b.hashes[name])
 
 const aloneCell = ({ ports, ...found }: Alone, reference: Alone): Cell => {
   const wrong = differing({ ports, ...found }, reference)
   if (wrong.length > 0) return failed(`other hashes than Node's: ${wrong.join(", ")}`)
-  if (new Set([ports.executed, ...ports.totals]).size !== 1) return failed(`over ports ${ports.executed} were executed, the replicas hold ${ports.totals.join(", ")}`)
-  return passed(`${hashesText({ ports, ...found })}; over MessagePorts ${ports.executed} commands, each once, through three crashes`)
+  if (new Set([ports.executed, ...ports.totals]).size !== 1)
+    return failed(`over ports ${ports.executed} were executed, the replicas hold ${ports.totals.join(", ")}`)
+  return passed(
+    `${hashesText({ ports, ...found })}; over MessagePorts ${ports.executed} commands, each once, through three crashes`,
+  )
 }
 const mixedCell = ({ operations, unknown, violations }: Mixed): Cell =>
-  violations.length > 0 ? failed(violations.join("\n")) : passed(`each killed in turn under load: ${operations} operations, ${unknown} of unknown outcome, linearizable`)
+  violations.length > 0
+    ? failed(violations.join("\n"))
+    : passed(`each killed in turn under load: ${operations} operations, ${unknown} of unknown outcome, linearizable`)
 
 export const rowsOf = (runtimes: readonly Runtime[], app: App): readonly Row[] => {
   const node = runtimes.find(({ version, name }) => version !== null && name.includes("Node"))
@@ -51,9 +58,21 @@ export const rowsOf = (runtimes: readonly Runtime[], app: App): readonly Row[] =
       }),
     })),
     ...runtimes.flatMap((one): readonly Row[] =>
-      one.name === "Chromium" ? [] : [{ what: `${titled(one)}: \`stepraft cluster\``, run: cell([one], () => ownCluster(one, app).then(() => passed("three nodes form, take a write and stop in order"))) }],
+      one.name === "Chromium"
+        ? []
+        : [
+            {
+              what: `${titled(one)}: \`stepraft cluster\``,
+              run: cell([one], () =>
+                ownCluster(one, app).then(() => passed("three nodes form, take a write and stop in order")),
+              ),
+            },
+          ],
     ),
     { what: `${together}: \`stepraft serve\``, run: cell(mixed, () => mixedServe(mixed, app).then(mixedCell)) },
-    { what: `${together}: a program of \`replicate\``, run: cell(mixed, () => mixedReplicate(mixed, app).then(mixedCell)) },
+    {
+      what: `${together}: a program of \`replicate\``,
+      run: cell(mixed, () => mixedReplicate(mixed, app).then(mixedCell)),
+    },
   ]
 }

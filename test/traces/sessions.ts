@@ -8,7 +8,12 @@ export const sessions = (): { readonly run: (line: string) => readonly string[] 
   const named = new Map<string, number>()
   let index = 0
   const execute = (command: Command): readonly string[] =>
-    machine.applyNow([entryOf(++index, 1000 + index, command)]).map((outcome) => `entry ${index}: ${outcome.type === "replied" ? JSON.stringify(plain(outcome.reply)) : outcome.type}`)
+    machine
+      .applyNow([entryOf(++index, 1000 + index, command)])
+      .map(
+        (outcome) =>
+          `entry ${index}: ${outcome.type === "replied" ? JSON.stringify(plain(outcome.reply)) : outcome.type}`,
+      )
   return {
     run: (line) => {
       const [first = "", second = "", lowest = "", ...words] = line.split(" ")
@@ -17,8 +22,18 @@ export const sessions = (): { readonly run: (line: string) => readonly string[] 
         named.set(second, index + 1)
         return execute({ type: "OpenSession", owner: second, secret: secretFor(second) })
       }
-      if (first === "close") return execute({ type: "CloseSession", session: sessionOf(second), secret: secretFor(second) })
-      return execute({ type: "Execute", session: sessionOf(first), secret: secretFor(first), sequence: Number(second), lowest: Number(lowest), exec: false, watches: [], calls: [buffers(...words)] })
+      if (first === "close")
+        return execute({ type: "CloseSession", session: sessionOf(second), secret: secretFor(second) })
+      return execute({
+        type: "Execute",
+        session: sessionOf(first),
+        secret: secretFor(first),
+        sequence: Number(second),
+        lowest: Number(lowest),
+        exec: false,
+        watches: [],
+        calls: [buffers(...words)],
+      })
     },
   }
 }

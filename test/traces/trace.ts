@@ -12,7 +12,28 @@
  *     > show                     one line for each server
  *     >> …                       the same, untold: what leads up to the story
  */
-import { copyState, defaultSettings, emptyConfiguration, initialState, stepAll, storedAfter, Log, type Configuration, type Effect, type Event, type LogBase, type Member, type Message, type Payload, type Persist, type Settings, type SnapshotRef, type State, type StoredLog, type Timer } from "../../core/index.ts"
+import {
+  copyState,
+  defaultSettings,
+  emptyConfiguration,
+  initialState,
+  stepAll,
+  storedAfter,
+  Log,
+  type Configuration,
+  type Effect,
+  type Event,
+  type LogBase,
+  type Member,
+  type Message,
+  type Payload,
+  type Persist,
+  type Settings,
+  type SnapshotRef,
+  type State,
+  type StoredLog,
+  type Timer,
+} from "../../core/index.ts"
 import { effectText, eventText, messageText } from "../../interpreters/debugger/index.ts"
 
 interface Node {
@@ -37,7 +58,8 @@ interface Flying {
 
 const payloadOf = (id: number): Payload => ({ bytes: new Uint8Array(4), checksum: id })
 const nothing = (configuration: Configuration): LogBase => ({ index: 0, term: 0, time: 0, chain: 0, configuration })
-const isTimer = (word: string): word is Timer => ["election", "heartbeat", "quorum", "lease", "persist", "transfer", "answer"].includes(word)
+const isTimer = (word: string): word is Timer =>
+  ["election", "heartbeat", "quorum", "lease", "persist", "transfer", "answer"].includes(word)
 /** Timers are set all the time, and a trace says which of them expire. */
 const told = (effect: Effect): string | null => {
   if (effect.type === "SetTimer" || effect.type === "CancelTimer") return null
@@ -62,16 +84,29 @@ class Trace {
   }
   private list(words: readonly string[]): { readonly voters: readonly Member[]; readonly learners: readonly Member[] } {
     const of = (names: readonly string[]): readonly Member[] => names.map((name) => this.member(name))
-    return { voters: of(words.filter((word) => !word.startsWith("+"))), learners: of(words.flatMap((word) => (word.startsWith("+") ? [word.slice(1)] : []))) }
+    return {
+      voters: of(words.filter((word) => !word.startsWith("+"))),
+      learners: of(words.flatMap((word) => (word.startsWith("+") ? [word.slice(1)] : []))),
+    }
   }
 
   private servers(words: readonly string[]): void {
     const named = words.filter((word) => !word.includes("="))
     const given = words.flatMap((word) => (word.includes("=") ? [word.split("=")] : []))
-    this.settings = { ...defaultSettings, ...Object.fromEntries(given.map(([name = "", value = ""]) => [name, value === "true" ? true : value === "false" ? false : Number(value)])) }
+    this.settings = {
+      ...defaultSettings,
+      ...Object.fromEntries(
+        given.map(([name = "", value = ""]) => [
+          name,
+          value === "true" ? true : value === "false" ? false : Number(value),
+        ]),
+      ),
+    }
     const member = (name: string): Member => ({ name, incarnation: "1" })
     const configuration: Configuration = {
-      voters: named.filter((name) => !/^[+-]/.test(name)).map(member), outgoing: [], learners: named.flatMap((name) => (name.startsWith("+") ? [member(name.slice(1))] : [])),
+      voters: named.filter((name) => !/^[+-]/.test(name)).map(member),
+      outgoing: [],
+      learners: named.flatMap((name) => (name.startsWith("+") ? [member(name.slice(1))] : [])),
     }
     for (const word of named) {
       const name = word.replace(/^[+-]/, "")
@@ -82,7 +117,14 @@ class Trace {
   }
   private boot(name: string, stored: StoredLog, position: LogBase | null, member: Member, starts: number): void {
     const { log, hardState } = stored
-    const state = initialState(this.settings, { self: member, bootId: starts, hardState, base: log.base, entries: log.toArray(), position })
+    const state = initialState(this.settings, {
+      self: member,
+      bootId: starts,
+      hardState,
+      base: log.base,
+      entries: log.toArray(),
+      position,
+    })
     this.nodes.set(name, { member, state, stored, position, up: true, slow: false, starts, unwritten: [], waiting: [] })
     this.happen(this.node(name), { type: "Started" })
   }
@@ -95,7 +137,10 @@ class Trace {
       const [state, effects] = stepAll(copyState(node.state), [event])
       node.state = state
       if (event.type !== "Started") for (const text of effects.map(told)) if (text !== null) this.say(`   ${text}`)
-      if (before.role.type !== state.role.type) this.say(`   is ${state.role.type === "follower" ? "a follower" : state.role.type === "leader" ? `the leader of term ${state.currentTerm}` : `a ${state.role.type}`} now`)
+      if (before.role.type !== state.role.type)
+        this.say(
+          `   is ${state.role.type === "follower" ? "a follower" : state.role.type === "leader" ? `the leader of term ${state.currentTerm}` : `a ${state.role.type}`} now`,
+        )
       if (before.commitIndex !== state.commitIndex) this.say(`   has committed through ${state.commitIndex}`)
       const answers = effects.flatMap((effect) => this.execute(node, effect))
       if (node.slow) node.waiting.push(...answers)
@@ -113,7 +158,8 @@ class Trace {
   }
   private finish(node: Node, event: Event): void {
     if (event.type === "Persisted") {
-      for (const persist of node.unwritten) if (persist.seq <= event.seq) node.stored = storedAfter(node.stored, persist)
+      for (const persist of node.unwritten)
+        if (persist.seq <= event.seq) node.stored = storedAfter(node.stored, persist)
       node.unwritten = node.unwritten.filter(({ seq }) => seq > event.seq)
     }
     if (event.type === "Applied") node.position = this.positionAt(node, event.index)
@@ -122,14 +168,25 @@ class Trace {
   private positionAt({ state }: Node, index: number): LogBase {
     const { log, configurations } = state
     const configuration = configurations.findLast((known) => known.index <= index)?.configuration ?? emptyConfiguration
-    return { index, term: log.termAt(index) ?? 0, time: log.entry(index)?.time ?? 0, chain: log.chainAt(index) ?? 0, configuration }
+    return {
+      index,
+      term: log.termAt(index) ?? 0,
+      time: log.entry(index)?.time ?? 0,
+      chain: log.chainAt(index) ?? 0,
+      configuration,
+    }
   }
 
   /** What the interpreter does, and how it is answered. */
   private execute(node: Node, effect: Effect): readonly Event[] {
     switch (effect.type) {
       case "Send":
-        this.flying.push({ from: node.member, to: effect.to, message: effect.message.type === "InstallSnapshot" ? { ...effect.message, length: 1, last: true } : effect.message })
+        this.flying.push({
+          from: node.member,
+          to: effect.to,
+          message:
+            effect.message.type === "InstallSnapshot" ? { ...effect.message, length: 1, last: true } : effect.message,
+        })
         return []
       case "Persist":
         node.unwritten = [...node.unwritten, effect]
@@ -139,7 +196,10 @@ class Trace {
       case "TakeSnapshot":
         return [{ type: "SnapshotTaken", base: this.positionAt(node, node.state.applied) }]
       case "OpenSnapshot": {
-        const snapshot: SnapshotRef = { ...this.positionAt(node, node.state.applied), id: `${node.member.name}@${node.state.applied}` }
+        const snapshot: SnapshotRef = {
+          ...this.positionAt(node, node.state.applied),
+          id: `${node.member.name}@${node.state.applied}`,
+        }
         return [{ type: "SnapshotOpened", to: effect.to, snapshot }]
       }
       case "StoreChunk":
@@ -160,21 +220,30 @@ class Trace {
     return this.groups.length > 0 && !this.groups.some((group) => group.includes(a) && group.includes(b))
   }
   private take(from?: string, to?: string): Flying | undefined {
-    const at = this.flying.findIndex((one) => (from === undefined || one.from.name === from) && (to === undefined || one.to.name === to))
+    const at = this.flying.findIndex(
+      (one) => (from === undefined || one.from.name === from) && (to === undefined || one.to.name === to),
+    )
     return at < 0 ? undefined : this.flying.splice(at, 1)[0]
   }
   private deliver(from?: string, to?: string): void {
     for (let next = this.take(from, to); next !== undefined; next = this.take(from, to)) {
       const node = this.node(next.to.name)
-      if (this.apart(next.from.name, next.to.name) || !node.up || node.member.incarnation !== next.to.incarnation) this.say(`lost: ${next.from.name} → ${next.to.name} ${messageText(next.message)}`)
+      if (this.apart(next.from.name, next.to.name) || !node.up || node.member.incarnation !== next.to.incarnation)
+        this.say(`lost: ${next.from.name} → ${next.to.name} ${messageText(next.message)}`)
       else this.happen(node, { type: "MessageReceived", from: next.from, message: next.message })
     }
   }
   private show(): void {
     for (const { member, state, up } of this.nodes.values()) {
       const { role, log, currentTerm, commitIndex } = state
-      const held = log.toArray().map(({ term, kind, index }) => `${index}·t${term}${kind === "configuration" ? "c" : kind === "noop" ? "n" : ""}`)
-      this.say(`${member.name}  ${up ? role.type : "down"}  term ${currentTerm}  commit ${commitIndex}  log ${log.base.index > 0 ? `(snapshot through ${log.base.index}) ` : ""}${held.join(" ") || "empty"}`)
+      const held = log
+        .toArray()
+        .map(
+          ({ term, kind, index }) => `${index}·t${term}${kind === "configuration" ? "c" : kind === "noop" ? "n" : ""}`,
+        )
+      this.say(
+        `${member.name}  ${up ? role.type : "down"}  term ${currentTerm}  commit ${commitIndex}  log ${log.base.index > 0 ? `(snapshot through ${log.base.index}) ` : ""}${held.join(" ") || "empty"}`,
+      )
     }
   }
   private say(line: string): void {
@@ -192,7 +261,8 @@ class Trace {
         this.servers(words)
         break
       case "timeout":
-        for (let i = 0; i < 2 && (i === 0 || this.node(name).state.role.type === "follower"); i++) this.happen(this.node(name), { type: "TimerExpired", timer: "election" })
+        for (let i = 0; i < 2 && (i === 0 || this.node(name).state.role.type === "follower"); i++)
+          this.happen(this.node(name), { type: "TimerExpired", timer: "election" })
         break
       case "timer":
         if (!isTimer(second)) throw new Error(`there is no timer "${second}"`)
@@ -202,10 +272,14 @@ class Trace {
         this.deliver(words[0], words[1])
         break
       case "lose":
-        for (let lost = this.take(words[0], words[1]); lost !== undefined; lost = this.take(words[0], words[1])) this.say(`lost: ${lost.from.name} → ${lost.to.name} ${messageText(lost.message)}`)
+        for (let lost = this.take(words[0], words[1]); lost !== undefined; lost = this.take(words[0], words[1]))
+          this.say(`lost: ${lost.from.name} → ${lost.to.name} ${messageText(lost.message)}`)
         break
       case "cut":
-        this.groups = words.join(" ").split("|").map((group) => group.trim().split(" "))
+        this.groups = words
+          .join(" ")
+          .split("|")
+          .map((group) => group.trim().split(" "))
         break
       case "heal":
         this.groups = []
@@ -220,7 +294,11 @@ class Trace {
         this.happen(this.node(name), { type: "TransferRequested", to: this.member(second) })
         break
       case "change":
-        this.happen(this.node(name), { type: "ConfigurationChangeProposed", ref: ++this.ref, ...this.list(words.slice(1)) })
+        this.happen(this.node(name), {
+          type: "ConfigurationChangeProposed",
+          ref: ++this.ref,
+          ...this.list(words.slice(1)),
+        })
         break
       case "low-space":
       case "room":
@@ -245,7 +323,14 @@ class Trace {
         break
       case "start": {
         const node = this.node(name)
-        if (second === "empty") this.boot(name, { hardState: { term: 0, vote: null }, log: Log.empty(nothing(emptyConfiguration)) }, nothing(emptyConfiguration), { name, incarnation: String(node.starts + 2) }, node.starts + 1)
+        if (second === "empty")
+          this.boot(
+            name,
+            { hardState: { term: 0, vote: null }, log: Log.empty(nothing(emptyConfiguration)) },
+            nothing(emptyConfiguration),
+            { name, incarnation: String(node.starts + 2) },
+            node.starts + 1,
+          )
         else this.boot(name, node.stored, node.position, node.member, node.starts + 1)
         break
       }
@@ -260,7 +345,10 @@ class Trace {
 }
 
 /** The text with what its commands bring about now. */
-export const retold = (text: string, make: () => { readonly run: (line: string) => readonly string[] } = () => new Trace()): string => {
+export const retold = (
+  text: string,
+  make: () => { readonly run: (line: string) => readonly string[] } = () => new Trace(),
+): string => {
   const trace = make()
   const kept = text.split("\n").filter((line) => line.startsWith(">") || line.startsWith("#") || line === "")
   const out: string[] = []
@@ -271,5 +359,8 @@ export const retold = (text: string, make: () => { readonly run: (line: string) 
     const told = trace.run(command)
     if (quiet === "") out.push(...told.map((each) => `  ${each}`))
   }
-  return `${out.join("\n").replace(/\n{3,}/g, "\n\n").trimEnd()}\n`
+  return `${out
+    .join("\n")
+    .replace(/\n{3,}/g, "\n\n")
+    .trimEnd()}\n`
 }

@@ -10,7 +10,12 @@ export interface Applied<State> {
 }
 
 /** `before` stays as it is. Throws what `apply` throws. */
-export const applyCommand = <State, Command, Result>(machine: Machine<State, Command, Result>, before: State, body: Uint8Array, { index, time }: Pick<ApplyContext<State>, "index" | "time">): Applied<State> => {
+export const applyCommand = <State, Command, Result>(
+  machine: Machine<State, Command, Result>,
+  before: State,
+  body: Uint8Array,
+  { index, time }: Pick<ApplyContext<State>, "index" | "time">,
+): Applied<State> => {
   const { commands = jsonCodec<Command>(), results = jsonCodec<Result>() } = machine
   const command = commands.decode(body)
   let replaced: { readonly next: State } | null = null

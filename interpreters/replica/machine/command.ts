@@ -6,14 +6,19 @@ import type { LeaseRequest } from "../../lease/index.ts"
 /** What a session's number stands for. */
 export type Body =
   /** Of the user's machine, in its codec. */
-  | { readonly type: "command"; readonly bytes: Uint8Array }
-  | { readonly type: "lease"; readonly request: LeaseRequest }
+  { readonly type: "command"; readonly bytes: Uint8Array } | { readonly type: "lease"; readonly request: LeaseRequest }
 
 export type ReplicaCommand =
   /** A server begins a session: a line of numbers of its own. Its earlier session ends. */
   | { readonly type: "Open"; readonly owner: string; readonly secret: string }
   /** Number `sequence` of `session`. Results below `lowest` have arrived. */
-  | { readonly type: "Execute"; readonly session: number; readonly sequence: number; readonly lowest: number; readonly body: Body }
+  | {
+      readonly type: "Execute"
+      readonly session: number
+      readonly sequence: number
+      readonly lowest: number
+      readonly body: Body
+    }
   /** A server's digest of all results through `index`: one with another digest does not execute the same. */
   | { readonly type: "Compare"; readonly owner: string; readonly index: number; readonly digest: number }
 
@@ -51,7 +56,9 @@ const readBody = (r: RecordReader): Body => {
 }
 
 export const encodeReplicaCommand = (command: ReplicaCommand): Uint8Array => {
-  const w = new RecordWriter(command.type === "Execute" && command.body.type === "command" ? command.body.bytes.length + 32 : 128)
+  const w = new RecordWriter(
+    command.type === "Execute" && command.body.type === "command" ? command.body.bytes.length + 32 : 128,
+  )
   switch (command.type) {
     case "Open":
       w.u8(OPEN)

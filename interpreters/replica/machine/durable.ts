@@ -26,7 +26,9 @@ export interface DurableState<State, Command, Result> {
    */
   readonly isOwn: (thrown: unknown) => boolean
   /** Runs `work` in one transaction: a crash leaves all of it or nothing. `write` puts a record beside the state; null removes it. */
-  readonly transaction: (work: (write: (record: string, value: Uint8Array | null) => void) => void) => void | Promise<void>
+  readonly transaction: (
+    work: (write: (record: string, value: Uint8Array | null) => void) => void,
+  ) => void | Promise<void>
   /** All records, as the transactions so far have left them. */
   readonly records: () => Iterable<readonly [record: string, value: Uint8Array]>
   /** From now on no crash takes back what the transactions so far have written: the log before that is thrown away. */
@@ -43,7 +45,9 @@ export interface DurableMachine<State, Command, Result> {
    * Opens what is in `directory`, which is there and is its own, but for files whose names begin with `snapshot.`; a new state
    * if there is nothing. Throws what it cannot read.
    */
-  readonly open: (directory: string) => DurableState<State, Command, Result> | Promise<DurableState<State, Command, Result>>
+  readonly open: (
+    directory: string,
+  ) => DurableState<State, Command, Result> | Promise<DurableState<State, Command, Result>>
   /** Default: JSON. */
   readonly commands?: Codec<Command>
   readonly results?: Codec<Result>
@@ -68,13 +72,22 @@ export class DurableExecutor<State, Command, Result> extends Execution {
   private readonly changed: Set<string>
   readonly beginsAt: Index
 
-  constructor(machine: DurableMachine<State, Command, Result>, own: DurableState<State, Command, Result>, self: Member) {
+  constructor(
+    machine: DurableMachine<State, Command, Result>,
+    own: DurableState<State, Command, Result>,
+    self: Member,
+  ) {
     const records = new Map(own.records())
     const found = records.get(PLACE)
     const place = found === undefined ? null : (JSON.parse(textOf(found)) as Place)
     const changed = new Set<string>()
     const change = (record: string): void => void changed.add(record)
-    super({ position: place?.position ?? origin, digest: place?.digest ?? 0, ledger: Ledger.restored(records, change), leases: Leases.restored(records, change) })
+    super({
+      position: place?.position ?? origin,
+      digest: place?.digest ?? 0,
+      ledger: Ledger.restored(records, change),
+      leases: Leases.restored(records, change),
+    })
     this.own = own
     this.commands = machine.commands ?? jsonCodec<Command>()
     this.results = machine.results ?? jsonCodec<Result>()
@@ -97,7 +110,8 @@ export class DurableExecutor<State, Command, Result> extends Execution {
   }
   /** What has changed beside the state since the last call; belongs into the transaction that is open. */
   writeChanges(write: (record: string, value: Uint8Array | null) => void): void {
-    for (const record of this.changed) write(record, (record.startsWith("lease/") ? this.leases : this.ledger).record(record))
+    for (const record of this.changed)
+      write(record, (record.startsWith("lease/") ? this.leases : this.ledger).record(record))
     this.changed.clear()
     const place: Place = { position: this.position, digest: this.digest, by: this.by, beginsAt: this.beginsAt }
     write(PLACE, utf8(JSON.stringify(place)))

@@ -12,12 +12,37 @@ import type { Ledger, LedgerImage, Outcome } from "./ledger.ts"
 
 /** Told, in the order of the log, what became of each entry. */
 export type Told =
-  | { readonly type: "executed"; readonly index: Index; readonly session: Index; readonly sequence: number; readonly outcome: Outcome }
-  | { readonly type: "early"; readonly index: Index; readonly term: Term; readonly session: Index; readonly sequence: number }
+  | {
+      readonly type: "executed"
+      readonly index: Index
+      readonly session: Index
+      readonly sequence: number
+      readonly outcome: Outcome
+    }
+  | {
+      readonly type: "early"
+      readonly index: Index
+      readonly term: Term
+      readonly session: Index
+      readonly sequence: number
+    }
   | { readonly type: "ended"; readonly index: Index; readonly session: Index; readonly sequence: number }
-  | { readonly type: "opened"; readonly index: Index; readonly owner: string; readonly secret: string; readonly session: Index }
+  | {
+      readonly type: "opened"
+      readonly index: Index
+      readonly owner: string
+      readonly secret: string
+      readonly session: Index
+    }
   /** A server's digest of its results through `through`, and the own one; null: not kept any more. */
-  | { readonly type: "compared"; readonly index: Index; readonly owner: string; readonly through: Index; readonly digest: number; readonly own: number | null }
+  | {
+      readonly type: "compared"
+      readonly index: Index
+      readonly owner: string
+      readonly through: Index
+      readonly digest: number
+      readonly own: number | null
+    }
 
 /** As it stands in a snapshot, beside the state. */
 export interface ExecutorImage {
@@ -33,12 +58,15 @@ const empty = new Uint8Array(0)
 /** Digests of the last so many entries are kept, for comparing with the leader's. */
 const KEPT_DIGESTS = 4096
 
-const isPromise = (value: unknown): value is PromiseLike<unknown> => typeof value === "object" && value !== null && "then" in value && typeof value.then === "function"
+const isPromise = (value: unknown): value is PromiseLike<unknown> =>
+  typeof value === "object" && value !== null && "then" in value && typeof value.then === "function"
 /** What `apply` answered must be there when it returns: what comes later is not the same on every server. */
 export const requireDone = (result: unknown): void => {
   if (!isPromise(result)) return
   result.then(undefined, () => undefined)
-  throw new TypeError("apply returned a promise: it must be done when it returns, for what comes later is not the same on every server")
+  throw new TypeError(
+    "apply returned a promise: it must be done when it returns, for what comes later is not the same on every server",
+  )
 }
 
 export const thrownText = (thrown: unknown): string => {
@@ -97,7 +125,10 @@ export abstract class Execution {
   }
   private pass(entry: Entry): void {
     this.position = {
-      index: entry.index, term: entry.term, time: entry.time, chain: entry.chain,
+      index: entry.index,
+      term: entry.term,
+      time: entry.time,
+      chain: entry.chain,
       configuration: entry.kind === "configuration" ? entry.configuration : this.position.configuration,
     }
     this.digests[entry.index % KEPT_DIGESTS] = this.digest
@@ -113,11 +144,24 @@ export abstract class Execution {
     }
     switch (command.type) {
       case "Open":
-        return { type: "opened", index, owner: command.owner, secret: command.secret, session: this.ledger.open(index, command.owner, command.secret, time) }
+        return {
+          type: "opened",
+          index,
+          owner: command.owner,
+          secret: command.secret,
+          session: this.ledger.open(index, command.owner, command.secret, time),
+        }
       case "Compare": {
         const { owner, index: through, digest } = command
         const kept = through > this.position.index - KEPT_DIGESTS && through <= this.position.index
-        return { type: "compared", index, owner, through, digest, own: (kept ? this.digests[through % KEPT_DIGESTS] : null) ?? null }
+        return {
+          type: "compared",
+          index,
+          owner,
+          through,
+          digest,
+          own: (kept ? this.digests[through % KEPT_DIGESTS] : null) ?? null,
+        }
       }
       case "Execute": {
         const { session, sequence, lowest, body } = command
@@ -130,7 +174,8 @@ export abstract class Execution {
           case "known":
             return { type: "executed", index, session, sequence, outcome: verdict.outcome }
           case "execute": {
-            const outcome = body.type === "command" ? this.apply(body.bytes, index, time) : this.lease(body.request, index, time)
+            const outcome =
+              body.type === "command" ? this.apply(body.bytes, index, time) : this.lease(body.request, index, time)
             this.ledger.executed(session, outcome)
             return { type: "executed", index, session, sequence, outcome }
           }

@@ -10,10 +10,15 @@ export class Executor<State, Command, Result> extends Execution {
   private readonly machine: Machine<State, Command, Result>
   state: State
 
-  constructor(machine: Machine<State, Command, Result>, found: { readonly state: State; readonly image: ExecutorImage } | null = null) {
+  constructor(
+    machine: Machine<State, Command, Result>,
+    found: { readonly state: State; readonly image: ExecutorImage } | null = null,
+  ) {
     super({
-      position: found?.image.position ?? origin, digest: found?.image.digest ?? 0,
-      ledger: found === null ? new Ledger() : Ledger.from(found.image.ledger), leases: new Leases(found?.image.leases),
+      position: found?.image.position ?? origin,
+      digest: found?.image.digest ?? 0,
+      ledger: found === null ? new Ledger() : Ledger.from(found.image.ledger),
+      leases: new Leases(found?.image.leases),
     })
     this.machine = machine
     this.state = found === null ? machine.initial : found.state

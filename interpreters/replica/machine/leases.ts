@@ -42,22 +42,29 @@ export class Leases {
   static restored(records: ReadonlyMap<string, Uint8Array>, changed: Changed): Leases {
     const prefix = leaseRecord("")
     const found = Array.from(records).filter(([name]) => name.startsWith(prefix))
-    return new Leases(found.map(([name, bytes]) => [name.slice(prefix.length), JSON.parse(textOf(bytes)) as Lease]), changed)
+    return new Leases(
+      found.map(([name, bytes]) => [name.slice(prefix.length), JSON.parse(textOf(bytes)) as Lease]),
+      changed,
+    )
   }
 
   /** `index` is the place of the request in the log: the token, if it takes the lease. */
   answer(request: LeaseRequest, index: Index, now: Stamp): LeaseAnswer {
     const { name, holder } = request
-    if (name.length > LONGEST || holder.length > LONGEST) return { type: "refused", text: `names of leases and holders have at most ${LONGEST} characters` }
+    if (name.length > LONGEST || holder.length > LONGEST)
+      return { type: "refused", text: `names of leases and holders have at most ${LONGEST} characters` }
     const found = this.byName.get(name)
     const held = found !== undefined && found.until > now ? found : undefined
     if (request.type === "release") {
       if (held?.holder === holder) this.delete(name)
       return { type: "released" }
     }
-    if (!(request.ttl > 0 && request.ttl <= LONGEST_TTL)) return { type: "refused", text: `a lease lasts more than 0 and at most ${LONGEST_TTL} ms` }
-    if (held !== undefined && held.holder !== holder) return { type: "taken", by: held.holder, remaining: held.until - now }
-    if (found === undefined && this.byName.size >= MOST && !this.makeRoom(now)) return { type: "refused", text: `there are ${MOST} leases already` }
+    if (!(request.ttl > 0 && request.ttl <= LONGEST_TTL))
+      return { type: "refused", text: `a lease lasts more than 0 and at most ${LONGEST_TTL} ms` }
+    if (held !== undefined && held.holder !== holder)
+      return { type: "taken", by: held.holder, remaining: held.until - now }
+    if (found === undefined && this.byName.size >= MOST && !this.makeRoom(now))
+      return { type: "refused", text: `there are ${MOST} leases already` }
     const token = held?.token ?? index
     this.byName.set(name, { holder, token, until: now + request.ttl })
     this.changed(leaseRecord(name))

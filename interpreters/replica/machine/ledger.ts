@@ -33,7 +33,9 @@ interface Session {
 }
 /** As it stands in a snapshot: plain data. */
 export interface LedgerImage {
-  readonly sessions: readonly (Omit<Session, "outcomes"> & { readonly outcomes: readonly (readonly ["r" | "u" | "f", string])[] })[]
+  readonly sessions: readonly (Omit<Session, "outcomes"> & {
+    readonly outcomes: readonly (readonly ["r" | "u" | "f", string])[]
+  })[]
 }
 
 /** Sessions that nobody used for so long end when another is opened: their servers are gone. */
@@ -65,7 +67,11 @@ const outcomeBytes = (outcome: Outcome): Uint8Array => {
 }
 const outcomeFrom = (bytes: Uint8Array): Outcome => {
   const rest = bytes.subarray(1)
-  return bytes[0] === RESULT ? { type: "result", bytes: rest } : bytes[0] === UNDONE ? { type: "undone", text: textOf(rest) } : { type: "forgotten" }
+  return bytes[0] === RESULT
+    ? { type: "result", bytes: rest }
+    : bytes[0] === UNDONE
+      ? { type: "undone", text: textOf(rest) }
+      : { type: "forgotten" }
 }
 
 interface Held {
@@ -98,7 +104,11 @@ export class Ledger {
       this.end(held)
       this.byOwner.delete(session.owner)
     }
-    this.byId.set(index, { session: { id: index, owner, secret, last: 0, lowest: 1, active: now, outcomes: [] }, outcomes: [], bytes: 0 })
+    this.byId.set(index, {
+      session: { id: index, owner, secret, last: 0, lowest: 1, active: now, outcomes: [] },
+      outcomes: [],
+      bytes: 0,
+    })
     this.byOwner.set(owner, index)
     this.changed(sessionRecord(index))
     return index
@@ -140,7 +150,8 @@ export class Ledger {
     held.bytes += sizeOf(kept)
     this.changed(outcomeRecord(id, held.session.last + 1))
     let over = 0
-    for (let bytes = held.bytes; held.outcomes.length - over > MAX_KEPT || bytes > MAX_KEPT_BYTES; over++) bytes -= sizeOf(held.outcomes[over])
+    for (let bytes = held.bytes; held.outcomes.length - over > MAX_KEPT || bytes > MAX_KEPT_BYTES; over++)
+      bytes -= sizeOf(held.outcomes[over])
     held.bytes -= this.dropOldest(held, over)
     held.session = { ...held.session, last: held.session.last + 1, lowest: held.session.lowest + over }
   }
@@ -169,13 +180,18 @@ export class Ledger {
       if (!name.startsWith("session/")) continue
       const session = JSON.parse(textOf(bytes)) as Session
       const outcomes: Outcome[] = []
-      for (let sequence = session.lowest; sequence <= session.last; sequence++) outcomes.push(outcomeFrom(records.get(outcomeRecord(session.id, sequence)) ?? Uint8Array.of(FORGOTTEN)))
+      for (let sequence = session.lowest; sequence <= session.last; sequence++)
+        outcomes.push(outcomeFrom(records.get(outcomeRecord(session.id, sequence)) ?? Uint8Array.of(FORGOTTEN)))
       ledger.put(session, outcomes)
     }
     return ledger
   }
   private put(session: Session, outcomes: Outcome[]): void {
-    this.byId.set(session.id, { session: { ...session, outcomes: [] }, outcomes, bytes: outcomes.reduce((sum, outcome) => sum + sizeOf(outcome), 0) })
+    this.byId.set(session.id, {
+      session: { ...session, outcomes: [] },
+      outcomes,
+      bytes: outcomes.reduce((sum, outcome) => sum + sizeOf(outcome), 0),
+    })
     this.byOwner.set(session.owner, session.id)
   }
 
@@ -184,7 +200,11 @@ export class Ledger {
       sessions: Array.from(this.byId.values(), ({ session, outcomes }) => ({
         ...session,
         outcomes: outcomes.map((outcome) =>
-          outcome.type === "result" ? (["r", toBase64(outcome.bytes)] as const) : outcome.type === "undone" ? (["u", outcome.text] as const) : (["f", ""] as const),
+          outcome.type === "result"
+            ? (["r", toBase64(outcome.bytes)] as const)
+            : outcome.type === "undone"
+              ? (["u", outcome.text] as const)
+              : (["f", ""] as const),
         ),
       })),
     }
@@ -192,7 +212,13 @@ export class Ledger {
   static from(image: LedgerImage): Ledger {
     const ledger = new Ledger()
     for (const session of image.sessions) {
-      const outcomes = session.outcomes.map(([kind, text]): Outcome => (kind === "r" ? { type: "result", bytes: fromBase64(text) } : kind === "u" ? { type: "undone", text } : { type: "forgotten" }))
+      const outcomes = session.outcomes.map(([kind, text]): Outcome =>
+        kind === "r"
+          ? { type: "result", bytes: fromBase64(text) }
+          : kind === "u"
+            ? { type: "undone", text }
+            : { type: "forgotten" },
+      )
       ledger.put({ ...session, outcomes: [] }, outcomes)
     }
     return ledger

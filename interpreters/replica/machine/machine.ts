@@ -33,9 +33,20 @@ export interface ReplicaMachineOptions<State, Command, Result> {
 
 const CHUNK = 1 << 19
 
-const baseOf = ({ index, term, time, chain, configuration }: LogBase): LogBase => ({ index, term, time, chain, configuration })
+const baseOf = ({ index, term, time, chain, configuration }: LogBase): LogBase => ({
+  index,
+  term,
+  time,
+  chain,
+  configuration,
+})
 
-export const openReplicaMachine = async <State, Command, Result>({ machine, store, newId, report }: ReplicaMachineOptions<State, Command, Result>): Promise<ReplicaMachine<State, Command, Result>> => {
+export const openReplicaMachine = async <State, Command, Result>({
+  machine,
+  store,
+  newId,
+  report,
+}: ReplicaMachineOptions<State, Command, Result>): Promise<ReplicaMachine<State, Command, Result>> => {
   let executor = new Executor(machine)
   let lost = false
   /** Of the snapshot that stands: what its readers go by. */
@@ -51,7 +62,9 @@ export const openReplicaMachine = async <State, Command, Result>({ machine, stor
     return done
   }
 
-  const load = async (snapshot: Snapshot): Promise<{ readonly executor: Executor<State, Command, Result>; readonly ref: SnapshotRef }> => {
+  const load = async (
+    snapshot: Snapshot,
+  ): Promise<{ readonly executor: Executor<State, Command, Result>; readonly ref: SnapshotRef }> => {
     const { id, executor: image, state } = await readSnapshot(snapshot, machine.states)
     return { executor: new Executor(machine, { state, image }), ref: { ...image.position, id } }
   }
@@ -65,7 +78,9 @@ export const openReplicaMachine = async <State, Command, Result>({ machine, stor
       if (!(error instanceof SnapshotDamaged)) throw error
       lost = true
       const aside = await store.setAside()
-      report(`the snapshot of the state machine is damaged (${error.message}); it is kept in ${aside}. The state will be rebuilt from a peer, or from the log if that holds every entry. Check the disk.`)
+      report(
+        `the snapshot of the state machine is damaged (${error.message}); it is kept in ${aside}. The state will be rebuilt from a peer, or from the log if that holds every entry. Check the disk.`,
+      )
     } finally {
       await found.close()
     }
@@ -111,7 +126,10 @@ export const openReplicaMachine = async <State, Command, Result>({ machine, stor
     listen: (to) => void (listener = to),
     position: () => (lost ? null : executor.position),
     attach: (to) => void (handlers = to),
-    apply: (entries) => void apply(entries).catch((error: unknown) => handlers?.failed(error instanceof Error ? error : new Error(String(error)))),
+    apply: (entries) =>
+      void apply(entries).catch((error: unknown) =>
+        handlers?.failed(error instanceof Error ? error : new Error(String(error))),
+      ),
     takeSnapshot,
     openSnapshot: async (): Promise<SnapshotImage> => {
       if (standing === null) await takeSnapshot()
@@ -140,7 +158,8 @@ export const openReplicaMachine = async <State, Command, Result>({ machine, stor
       }),
     restore: (snapshot) =>
       next(async () => {
-        if (receiving === null || receiving.id !== snapshot.id) throw new SnapshotDamaged("nothing of this snapshot was received")
+        if (receiving === null || receiving.id !== snapshot.id)
+          throw new SnapshotDamaged("nothing of this snapshot was received")
         const { draft } = receiving
         receiving = null
         let loaded
@@ -152,7 +171,10 @@ export const openReplicaMachine = async <State, Command, Result>({ machine, stor
             await look.close()
           }
           const { ref } = loaded
-          if (ref.index !== snapshot.index || ref.term !== snapshot.term || ref.chain !== snapshot.chain) throw new SnapshotDamaged(`it reaches entry ${ref.index} of term ${ref.term}, announced was entry ${snapshot.index} of term ${snapshot.term}`)
+          if (ref.index !== snapshot.index || ref.term !== snapshot.term || ref.chain !== snapshot.chain)
+            throw new SnapshotDamaged(
+              `it reaches entry ${ref.index} of term ${ref.term}, announced was entry ${snapshot.index} of term ${snapshot.term}`,
+            )
           await draft.commit()
         } catch (error) {
           await draft.discard().catch(() => undefined)

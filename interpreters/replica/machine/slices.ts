@@ -15,7 +15,9 @@ export class StateNotPlain extends Error {
   override readonly name = "StateNotPlain"
   readonly path: string
   constructor(path: string, found: string) {
-    super(`the state is not plain data: ${path} is ${found}. A snapshot would change it. Keep lists, records, strings, finite numbers, booleans and null in the state, or give the machine a codec for its states`)
+    super(
+      `the state is not plain data: ${path} is ${found}. A snapshot would change it. Keep lists, records, strings, finite numbers, booleans and null in the state, or give the machine a codec for its states`,
+    )
     this.path = path
   }
 }
@@ -26,7 +28,8 @@ export class MalformedSlices extends Error {
 
 /** A part of at most so many values is one line. */
 const SMALL = 256
-const pathOf = (path: string, key: string | number): string => (typeof key === "number" ? `${path}[${key}]` : `${path}.${key}`)
+const pathOf = (path: string, key: string | number): string =>
+  typeof key === "number" ? `${path}[${key}]` : `${path}.${key}`
 
 const isRecord = (value: object): value is Record<string, unknown> => {
   const prototype: unknown = Object.getPrototypeOf(value)
@@ -50,7 +53,11 @@ const countDown = (value: unknown, path: string, limit: number): number => {
         for (let i = 0; i < value.length && left >= 0; i++) left = countDown(value[i], pathOf(path, i), left)
         return left
       }
-      if (!isRecord(value)) throw new StateNotPlain(path, `a ${(value.constructor as { readonly name?: string } | undefined)?.name ?? "object of a class"}`)
+      if (!isRecord(value))
+        throw new StateNotPlain(
+          path,
+          `a ${(value.constructor as { readonly name?: string } | undefined)?.name ?? "object of a class"}`,
+        )
       for (const key in value) {
         // JSON leaves such a part out, and so does every server.
         if (value[key] === undefined) continue
@@ -104,13 +111,15 @@ export class LineReader {
         return this.begin([])
       case "}":
       case "]":
-        if (top === undefined || Array.isArray(top) !== (line === "]") || this.key !== null) throw new MalformedSlices(`a ${line} that closes nothing`)
+        if (top === undefined || Array.isArray(top) !== (line === "]") || this.key !== null)
+          throw new MalformedSlices(`a ${line} that closes nothing`)
         this.open.pop()
         return
       case "=":
         return this.put(JSON.parse(line.slice(1)))
       case '"':
-        if (top === undefined || Array.isArray(top) || this.key !== null) throw new MalformedSlices("a name outside a record")
+        if (top === undefined || Array.isArray(top) || this.key !== null)
+          throw new MalformedSlices("a name outside a record")
         this.key = JSON.parse(line) as string
         return
       default:

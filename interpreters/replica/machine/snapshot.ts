@@ -30,7 +30,11 @@ export interface SnapshotContent<State> {
 }
 
 /** Writes all of it, in slices; the caller commits. Throws StateNotPlain. */
-export const writeSnapshot = async <State>(draft: Draft, { id, executor, state }: SnapshotContent<State>, codec: Codec<State> | undefined): Promise<void> => {
+export const writeSnapshot = async <State>(
+  draft: Draft,
+  { id, executor, state }: SnapshotContent<State>,
+  codec: Codec<State> | undefined,
+): Promise<void> => {
   const pace = makePacer()
   let sum = 0
   let text = ""
@@ -62,7 +66,10 @@ export const writeSnapshot = async <State>(draft: Draft, { id, executor, state }
 }
 
 /** Reads and checks all of it, in slices. Throws SnapshotDamaged. */
-export const readSnapshot = async <State>(snapshot: Snapshot, codec: Codec<State> | undefined): Promise<SnapshotContent<State>> => {
+export const readSnapshot = async <State>(
+  snapshot: Snapshot,
+  codec: Codec<State> | undefined,
+): Promise<SnapshotContent<State>> => {
   const pace = makePacer()
   const lines = new LineReader()
   let sum = 0
@@ -75,13 +82,16 @@ export const readSnapshot = async <State>(snapshot: Snapshot, codec: Codec<State
   const line = (text: string): void => {
     lineNumber += 1
     if (lineNumber === 1) {
-      if (text !== FORMAT) throw new SnapshotDamaged(`it begins with ${JSON.stringify(text.slice(0, 40))}, not with ${JSON.stringify(FORMAT)}: another version wrote it, or something else did`)
+      if (text !== FORMAT)
+        throw new SnapshotDamaged(
+          `it begins with ${JSON.stringify(text.slice(0, 40))}, not with ${JSON.stringify(FORMAT)}: another version wrote it, or something else did`,
+        )
     } else if (lineNumber === 2) header = JSON.parse(text) as Omit<SnapshotContent<State>, "state">
     else if (text.startsWith("*")) own = { wanted: Number(text.slice(1)), got: 0, parts: [] }
     else lines.push(text)
   }
   try {
-    for (let offset = 0; offset < snapshot.size && !ended; ) {
+    for (let offset = 0; offset < snapshot.size && !ended;) {
       const bytes = await snapshot.read(offset, READ)
       if (bytes.length === 0) break
       offset += bytes.length
@@ -121,7 +131,8 @@ export const readSnapshot = async <State>(snapshot: Snapshot, codec: Codec<State
     return { ...(header as Omit<SnapshotContent<State>, "state">), state }
   } catch (error) {
     if (error instanceof SnapshotDamaged) throw error
-    if (error instanceof MalformedSlices || error instanceof SyntaxError) throw new SnapshotDamaged(error.message, { cause: error })
+    if (error instanceof MalformedSlices || error instanceof SyntaxError)
+      throw new SnapshotDamaged(error.message, { cause: error })
     throw error
   }
 }

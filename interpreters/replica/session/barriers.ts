@@ -96,7 +96,8 @@ export class Barriers<Answer> {
   stop(): void {
     this.stopped = true
     this.timer?.cancel()
-    for (const barrier of [...this.waiting, ...Array.from(this.asked).flat()]) this.answer(barrier, this.parts.refusals.stopping)
+    for (const barrier of [...this.waiting, ...Array.from(this.asked).flat()])
+      this.answer(barrier, this.parts.refusals.stopping)
     this.waiting = []
     this.asked.clear()
   }

@@ -192,7 +192,11 @@ export class Lane<T extends Item> {
       this.progressAt = this.options.now()
       this.stalls = 0
     }
-    if (this.next === this.first || this.options.now() - this.progressAt < this.options.stallMs * 2 ** Math.min(this.stalls, 3)) return
+    if (
+      this.next === this.first ||
+      this.options.now() - this.progressAt < this.options.stallMs * 2 ** Math.min(this.stalls, 3)
+    )
+      return
     this.stalls++
     this.rewind(0)
   }

@@ -17,7 +17,11 @@ export class Opener {
   /** The secret of the session that is being opened, or of the last one. */
   secret = ""
 
-  constructor(parts: Pick<ReplicaParts<never>, "driver" | "settings" | "now" | "after" | "secret">, format: Pick<SessionFormat<never, unknown>, "opening">, refused: (reason: ProposalRefusal) => void) {
+  constructor(
+    parts: Pick<ReplicaParts<never>, "driver" | "settings" | "now" | "after" | "secret">,
+    format: Pick<SessionFormat<never, unknown>, "opening">,
+    refused: (reason: ProposalRefusal) => void,
+  ) {
     const { driver, secret } = parts
     this.makeSecret = secret
     this.lane = new Lane<Opening>({

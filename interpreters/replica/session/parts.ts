@@ -4,7 +4,10 @@ import type { Driver } from "../../driver/index.ts"
 import type { Item, LaneOptions } from "./lane.ts"
 import type { Surroundings } from "../../surroundings.ts"
 
-export type ReplicaDriver = Pick<Driver, "propose" | "read" | "wake" | "leadership" | "beforeTurn" | "onChange" | "onApplied">
+export type ReplicaDriver = Pick<
+  Driver,
+  "propose" | "read" | "wake" | "leadership" | "beforeTurn" | "onChange" | "onApplied"
+>
 export type ReadRefusal = Extract<ReadOutcome, { type: "ReadRefused" }>["reason"]
 
 export interface ReplicaSettings {
@@ -56,12 +59,27 @@ export interface ReplicaParts<Answer> extends Surroundings {
 }
 
 /** Whatever goes through the log is proposed alike. */
-export const laneOf = ({ driver, settings, now, after }: Pick<ReplicaParts<never>, "driver" | "settings" | "now" | "after">): Pick<LaneOptions<Item>, "now" | "after" | "stallMs" | "backoffMs" | "propose" | "wake"> => ({
-  now, after, stallMs: settings.stallMs, backoffMs: settings.backoffMs, propose: driver.propose, wake: driver.wake,
+export const laneOf = ({
+  driver,
+  settings,
+  now,
+  after,
+}: Pick<ReplicaParts<never>, "driver" | "settings" | "now" | "after">): Pick<
+  LaneOptions<Item>,
+  "now" | "after" | "stallMs" | "backoffMs" | "propose" | "wake"
+> => ({
+  now,
+  after,
+  stallMs: settings.stallMs,
+  backoffMs: settings.backoffMs,
+  propose: driver.propose,
+  wake: driver.wake,
 })
 
 /** Why nothing was executed, as far as a caller can act on it; noLeader for any other reason. */
-export const reasonOf = (reason: ProposalRefusal | null): "busy" | "tooLarge" | "spaceLow" | "exhausted" | "noLeader" => {
+export const reasonOf = (
+  reason: ProposalRefusal | null,
+): "busy" | "tooLarge" | "spaceLow" | "exhausted" | "noLeader" => {
   switch (reason) {
     case "busy":
     case "tooLarge":

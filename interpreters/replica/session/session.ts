@@ -75,7 +75,12 @@ export class ServerSession<Request, Answer> {
   private encode(write: Write<Request, Answer>): Payload {
     write.sequence = this.nextSequence++
     this.bySequence.set(write.sequence, write)
-    return this.format.command(write.request, this.session ?? 0, write.sequence, this.lane.oldest?.sequence ?? write.sequence)
+    return this.format.command(
+      write.request,
+      this.session ?? 0,
+      write.sequence,
+      this.lane.oldest?.sequence ?? write.sequence,
+    )
   }
 
   pump(): void {
@@ -179,7 +184,11 @@ export class ServerSession<Request, Answer> {
     const { settings, now, count } = this.parts
     this.opener.lane.tick()
     this.lane.tick()
-    for (let oldest = this.lane.oldest; oldest !== undefined && now() - oldest.at >= settings.writeTimeout; oldest = this.lane.oldest) {
+    for (
+      let oldest = this.lane.oldest;
+      oldest !== undefined && now() - oldest.at >= settings.writeTimeout;
+      oldest = this.lane.oldest
+    ) {
       const sent = this.lane.sent > 0
       if (oldest.attempts > 0) {
         count("service.unknown", this.lane.sent)
@@ -211,6 +220,7 @@ export class ServerSession<Request, Answer> {
     this.stopped = true
     this.opener.lane.stop()
     this.lane.stop()
-    for (const write of this.lane.list()) this.answer(write, write.attempts > 0 ? this.parts.refusals.unknownStopping : this.parts.refusals.stopping)
+    for (const write of this.lane.list())
+      this.answer(write, write.attempts > 0 ? this.parts.refusals.unknownStopping : this.parts.refusals.stopping)
   }
 }

@@ -12,7 +12,10 @@ export interface Part {
 }
 
 /** In the order of `parts`. Returns how to stop them. */
-export const wire = ({ driver, settings, every }: Pick<ReplicaParts<never>, "driver" | "settings" | "every">, parts: readonly Part[]): (() => void) => {
+export const wire = (
+  { driver, settings, every }: Pick<ReplicaParts<never>, "driver" | "settings" | "every">,
+  parts: readonly Part[],
+): (() => void) => {
   driver.beforeTurn(() => {
     for (const part of parts) part.pump?.()
   })

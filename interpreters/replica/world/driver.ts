@@ -71,7 +71,8 @@ export class WorldDriver {
       const ref = world.data.refs + 1
       refs.set(ref, event.ref)
       // What is proposed again is another proposal of the same bytes: the invariants tell them apart.
-      if (event.type === "Proposed") world.inject(name, { type: "Proposed", ref, payloads: event.payloads.map((payload) => ({ ...payload })) })
+      if (event.type === "Proposed")
+        world.inject(name, { type: "Proposed", ref, payloads: event.payloads.map((payload) => ({ ...payload })) })
       else world.read(name)
     }
   }
@@ -90,7 +91,13 @@ export class WorldDriver {
     }
     const { role, term, leader } = this.leadership
     const now = leadershipOf(state)
-    if (now.role === role && now.term === term && now.leader?.name === leader?.name && now.leader?.incarnation === leader?.incarnation) return
+    if (
+      now.role === role &&
+      now.term === term &&
+      now.leader?.name === leader?.name &&
+      now.leader?.incarnation === leader?.incarnation
+    )
+      return
     this.leadership = now
     for (const listener of this.changed) listener(now)
   }

@@ -1,5 +1,15 @@
 /** A user's machine definition in simulated worlds. */
-export { disagreement, isPlain, numberOf, plainCommand, ReplicaWorldMachine, replicaWorldMachine, SnapshotChangesState, type CommandExecuted, type EntryExecuted } from "./machine.ts"
+export {
+  disagreement,
+  isPlain,
+  numberOf,
+  plainCommand,
+  ReplicaWorldMachine,
+  replicaWorldMachine,
+  SnapshotChangesState,
+  type CommandExecuted,
+  type EntryExecuted,
+} from "./machine.ts"
 export { WorldDriver } from "./driver.ts"
 export { client, Loop, type Process } from "./loop.ts"
 export { jsonCodec } from "../machine/definition.ts"

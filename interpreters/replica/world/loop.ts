@@ -43,7 +43,11 @@ export class Loop {
   }
   /** Something can be done before time goes on. */
   get busy(): boolean {
-    return this.soon.length > 0 || this.next <= this.time() || (this.held.length > 0 && this.held.some(({ process }) => !process.asleep()))
+    return (
+      this.soon.length > 0 ||
+      this.next <= this.time() ||
+      (this.held.length > 0 && this.held.some(({ process }) => !process.asleep()))
+    )
   }
 
   /** Whole milliseconds from now, at least that long. */

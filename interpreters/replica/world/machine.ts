@@ -57,11 +57,15 @@ export const numbered = (id: number, bytes: Uint8Array): Uint8Array => {
 }
 export const numberOf = (body: Uint8Array): { readonly id: number; readonly bytes: Uint8Array } => {
   const view = new DataView(body.buffer, body.byteOffset, body.length)
-  return { id: body.length < ID_BYTES ? 0 : view.getUint16(0) * 2 ** 32 + view.getUint32(2), bytes: body.subarray(ID_BYTES) }
+  return {
+    id: body.length < ID_BYTES ? 0 : view.getUint16(0) * 2 ** 32 + view.getUint32(2),
+    bytes: body.subarray(ID_BYTES),
+  }
 }
 
 /** The payload of a command that a script proposes. */
-export const plainCommand = (id: number, bytes: Uint8Array): Uint8Array => Uint8Array.from([PLAIN, ...numbered(id, bytes)])
+export const plainCommand = (id: number, bytes: Uint8Array): Uint8Array =>
+  Uint8Array.from([PLAIN, ...numbered(id, bytes)])
 export const isPlain = (payload: Uint8Array): boolean => payload[0] === PLAIN && payload.length > ID_BYTES
 
 // ------------------------------------------------------------------------------------------- is it the same
@@ -84,7 +88,9 @@ export interface Applied<State> {
   readonly outcome: Outcome
   readonly state: State
 }
-const applied = <State, Command, Result>(...[machine, before, ...rest]: Parameters<typeof applyCommand<State, Command, Result>>): Applied<State> & { readonly thrown: unknown } => {
+const applied = <State, Command, Result>(
+  ...[machine, before, ...rest]: Parameters<typeof applyCommand<State, Command, Result>>
+): Applied<State> & { readonly thrown: unknown } => {
   try {
     const { bytes, state } = applyCommand(machine, before, ...rest)
     return { outcome: { type: "result", bytes }, state, thrown: null }
@@ -94,18 +100,35 @@ const applied = <State, Command, Result>(...[machine, before, ...rest]: Paramete
 }
 
 /** `asked`: what it asked that no two servers answer alike. */
-const askedFor = (asked: ReadonlySet<string>): string => (asked.size === 0 ? "It asks for nothing that is known to differ: look for a variable outside of the state that apply changes, or a random source of Node" : `It asks ${[...asked].join(", ")}`)
-const ADVICE = "apply must use nothing but state, command and context: take the time from context.time, and make what is random part of the command before it is executed"
+const askedFor = (asked: ReadonlySet<string>): string =>
+  asked.size === 0
+    ? "It asks for nothing that is known to differ: look for a variable outside of the state that apply changes, or a random source of Node"
+    : `It asks ${[...asked].join(", ")}`
+const ADVICE =
+  "apply must use nothing but state, command and context: take the time from context.time, and make what is random part of the command before it is executed"
 
-const resultText = (outcome: Outcome, decode: (bytes: Uint8Array) => unknown): string => (outcome.type === "result" ? valueText(decode(outcome.bytes)) : outcome.type === "undone" ? `a throw (${outcome.text})` : outcome.type)
+const resultText = (outcome: Outcome, decode: (bytes: Uint8Array) => unknown): string =>
+  outcome.type === "result"
+    ? valueText(decode(outcome.bytes))
+    : outcome.type === "undone"
+      ? `a throw (${outcome.text})`
+      : outcome.type
 const sameOutcome = (one: Outcome, other: Outcome): boolean =>
-  one.type === "result" && other.type === "result" ? one.bytes.length === other.bytes.length && one.bytes.every((byte, i) => byte === other.bytes[i]) : one.type === other.type
+  one.type === "result" && other.type === "result"
+    ? one.bytes.length === other.bytes.length && one.bytes.every((byte, i) => byte === other.bytes[i])
+    : one.type === other.type
 
 /** How two executions of one command differ; null: they do not. */
-export const disagreement = <State, Command, Result>({ states, results = jsonCodec<Result>() }: Machine<State, Command, Result>, one: Applied<State>, other: Applied<State>): string | null => {
-  if (!sameOutcome(one.outcome, other.outcome)) return `the result is ${resultText(one.outcome, results.decode)}, and then ${resultText(other.outcome, results.decode)}`
+export const disagreement = <State, Command, Result>(
+  { states, results = jsonCodec<Result>() }: Machine<State, Command, Result>,
+  one: Applied<State>,
+  other: Applied<State>,
+): string | null => {
+  if (!sameOutcome(one.outcome, other.outcome))
+    return `the result is ${resultText(one.outcome, results.decode)}, and then ${resultText(other.outcome, results.decode)}`
   const codec = states === undefined ? null : (value: State): string => Array.from(states.encode(value)).join()
-  if (codec !== null && codec(one.state) !== codec(other.state)) return "the states that it makes are written as different bytes"
+  if (codec !== null && codec(one.state) !== codec(other.state))
+    return "the states that it makes are written as different bytes"
   const found = codec === null ? differenceOf(one.state, other.state, "state") : null
   return found === null ? null : `${found.path} becomes ${valueText(found.one)}, and then ${valueText(found.other)}`
 }
@@ -113,7 +136,11 @@ export const disagreement = <State, Command, Result>({ states, results = jsonCod
 // -------------------------------------------------------------------------------------------------- machine
 
 type Found<State> = { readonly state: State; readonly image: ExecutorImage }
-type Watched<State> = (before: State, body: Uint8Array, context: { readonly index: number; readonly time: number }) => ReturnType<typeof applied<State, never, never>>
+type Watched<State> = (
+  before: State,
+  body: Uint8Array,
+  context: { readonly index: number; readonly time: number },
+) => ReturnType<typeof applied<State, never, never>>
 
 class WatchedExecutor<State, Command, Result> extends Executor<State, Command, Result> {
   private readonly watch: Watched<State>
@@ -138,7 +165,11 @@ export class ReplicaWorldMachine<State, Command, Result> implements WorldMachine
   /** Of the state by its reference. */
   private hashed: { readonly state: State; readonly hash: number } | null = null
 
-  constructor(machine: Machine<State, Command, Result>, describe: ((state: State) => unknown) | null, found: Found<State>) {
+  constructor(
+    machine: Machine<State, Command, Result>,
+    describe: ((state: State) => unknown) | null,
+    found: Found<State>,
+  ) {
     this.machine = machine
     this.describe = describe
     this.executor = new WatchedExecutor(machine, found, (before, body, context) => this.twice(before, body, context))
@@ -176,7 +207,9 @@ export class ReplicaWorldMachine<State, Command, Result> implements WorldMachine
     const copy = new ReplicaWorldMachine(machine, describe, { state: read, image: executor.image() })
     const found = states === undefined ? differenceOf(executor.state, read, "state") : null
     if (found !== null || copy.hash() !== this.hash())
-      throw new SnapshotChangesState(`a server that is restored from a snapshot holds another state: ${found === null ? "what the codec of states reads is not what it wrote" : `${found.path} is ${valueText(found.one)}, and ${valueText(found.other)} once it was written and read again`}. Everything that apply looks at must be in what is written`)
+      throw new SnapshotChangesState(
+        `a server that is restored from a snapshot holds another state: ${found === null ? "what the codec of states reads is not what it wrote" : `${found.path} is ${valueText(found.one)}, and ${valueText(found.other)} once it was written and read again`}. Everything that apply looks at must be in what is written`,
+      )
     return copy
   }
 
@@ -190,27 +223,48 @@ export class ReplicaWorldMachine<State, Command, Result> implements WorldMachine
     return hashOf(states === undefined ? state : states.encode(state))
   }
 
-  private twice(before: State, body: Uint8Array, context: { readonly index: number; readonly time: number }): ReturnType<Watched<State>> {
+  private twice(
+    before: State,
+    body: Uint8Array,
+    context: { readonly index: number; readonly time: number },
+  ): ReturnType<Watched<State>> {
     const { machine } = this
     const { commands = jsonCodec<Command>(), results = jsonCodec<Result>() } = machine
     const { id, bytes } = numberOf(body)
     const hashBefore = this.hash()
     const asked = new Set<string>()
-    const once = (day: (typeof days)[number]): ReturnType<Watched<State>> => withSources({ ...day, random: day.random() }, (name) => asked.add(name), () => applied(machine, before, bytes, context))
+    const once = (day: (typeof days)[number]): ReturnType<Watched<State>> =>
+      withSources(
+        { ...day, random: day.random() },
+        (name) => asked.add(name),
+        () => applied(machine, before, bytes, context),
+      )
     const [usual, ...others] = days
     if (usual === undefined) throw new Error("there is no day")
     const first = once(usual)
     let fault: string | null = null
     if (this.hashState(before) !== hashBefore)
-      fault = "apply changes the state that it was given, or one that it made before, where nobody sees it: change the draft, or make a new state and call context.become. The copy that a snapshot and a paused reader hold would change with it"
+      fault =
+        "apply changes the state that it was given, or one that it made before, where nobody sees it: change the draft, or make a new state and call context.become. The copy that a snapshot and a paused reader hold would change with it"
     for (const [i, day] of others.entries()) {
       // Once is enough, unless it asked something.
       if (fault !== null || (i > 0 && asked.size === 0)) break
       const difference = disagreement(machine, first, once(day))
-      if (difference !== null) fault = `the same command on the same state gives two things: ${difference}. ${askedFor(asked)}. ${ADVICE}`
+      if (difference !== null)
+        fault = `the same command on the same state gives two things: ${difference}. ${askedFor(asked)}. ${ADVICE}`
     }
     const { outcome, state } = first
-    if (this.entry !== null) this.last = { entry: this.entry, id, command: readOr(commands.decode, bytes), outcome, result: outcome.type === "result" ? results.decode(outcome.bytes) : undefined, before, after: state, fault }
+    if (this.entry !== null)
+      this.last = {
+        entry: this.entry,
+        id,
+        command: readOr(commands.decode, bytes),
+        outcome,
+        result: outcome.type === "result" ? results.decode(outcome.bytes) : undefined,
+        before,
+        after: state,
+        fault,
+      }
     return first
   }
 }
@@ -231,8 +285,14 @@ const readLines = <State>(state: State): State => {
 
 /** For WorldHooks.machine. A function makes one for each server and each of its starts. */
 export const replicaWorldMachine =
-  <State, Command, Result>(machine: Machine<State, Command, Result> | (() => Machine<State, Command, Result>), describe: ((state: State) => unknown) | null = null) =>
+  <State, Command, Result>(
+    machine: Machine<State, Command, Result> | (() => Machine<State, Command, Result>),
+    describe: ((state: State) => unknown) | null = null,
+  ) =>
   (base: LogBase): ReplicaWorldMachine<State, Command, Result> => {
     const made = typeof machine === "function" ? machine() : machine
-    return new ReplicaWorldMachine(made, describe, { state: made.initial, image: { position: base, digest: 0, ledger: { sessions: [] }, leases: [] } })
+    return new ReplicaWorldMachine(made, describe, {
+      state: made.initial,
+      image: { position: base, digest: 0, ledger: { sessions: [] }, leases: [] },
+    })
   }

@@ -84,7 +84,8 @@ export class ReplicaBoot implements Process {
     this.listener(null)
   }
   private announce(through: number): void {
-    while (this.waiting.length > 0 && (this.waiting[0]?.index ?? 0) <= through) this.listener(this.waiting.shift()?.told ?? [])
+    while (this.waiting.length > 0 && (this.waiting[0]?.index ?? 0) <= through)
+      this.listener(this.waiting.shift()?.told ?? [])
   }
   stepped(step: WorldStep): void {
     this.face.stepped(step, (through) => this.announce(through))
@@ -96,26 +97,30 @@ export class WorldReplicas {
   private readonly settings: Partial<ReplicaSettings>
   private readonly boots = new Map<string, ReplicaBoot>()
   private there: World | null = null
-  private readonly isWanted = (): boolean => this.loop.busy || Array.from(this.boots.values()).some(({ woken }) => woken)
+  private readonly isWanted = (): boolean =>
+    this.loop.busy || Array.from(this.boots.values()).some(({ woken }) => woken)
 
   constructor(settings: Partial<ReplicaSettings> = {}) {
     this.settings = settings
   }
   /** Of the world that these live in. */
-  readonly hooks: Required<Pick<WorldHooks, "started" | "stopped" | "applied" | "restored" | "responded" | "observe">> = {
-    // The first lives of a world begin before it is there.
-    started: (node) => {
-      if (this.there !== null) this.begin(node)
-    },
-    stopped: (node) => this.end(node),
-    applied: (node, entries, results) => {
-      const told = (results as readonly EntryExecuted<unknown, unknown, unknown>[]).flatMap((result) => (result.told === null ? [] : [result.told]))
-      this.boots.get(node)?.executed(entries.at(-1)?.index ?? 0, told)
-    },
-    restored: (node) => this.boots.get(node)?.restored(),
-    responded: (node, ref, outcome) => this.boots.get(node)?.responded(ref, outcome),
-    observe: (step) => this.boots.get(step.node)?.stepped(step),
-  }
+  readonly hooks: Required<Pick<WorldHooks, "started" | "stopped" | "applied" | "restored" | "responded" | "observe">> =
+    {
+      // The first lives of a world begin before it is there.
+      started: (node) => {
+        if (this.there !== null) this.begin(node)
+      },
+      stopped: (node) => this.end(node),
+      applied: (node, entries, results) => {
+        const told = (results as readonly EntryExecuted<unknown, unknown, unknown>[]).flatMap((result) =>
+          result.told === null ? [] : [result.told],
+        )
+        this.boots.get(node)?.executed(entries.at(-1)?.index ?? 0, told)
+      },
+      restored: (node) => this.boots.get(node)?.restored(),
+      responded: (node, ref, outcome) => this.boots.get(node)?.responded(ref, outcome),
+      observe: (step) => this.boots.get(step.node)?.stepped(step),
+    }
   attach(world: World): void {
     this.there = world
     for (const name of world.names) if (world.state(name) !== undefined) this.begin(name)

@@ -22,7 +22,11 @@ const replace = (on: object, name: string, value: unknown): Restore => {
 }
 
 /** Runs `run`; `asked` is told each source that it asks, by the name that a program calls it by. Nothing of it outlasts the call. */
-export const withSources = <A>({ wall, monotonic, random }: Sources, asked: (name: string) => void, run: () => A): A => {
+export const withSources = <A>(
+  { wall, monotonic, random }: Sources,
+  asked: (name: string) => void,
+  run: () => A,
+): A => {
   const RealDate = Date
   let ticks = 0
   const byte = (): number => Math.floor(random() * 256)
@@ -37,7 +41,8 @@ export const withSources = <A>({ wall, monotonic, random }: Sources, asked: (nam
     return [wall + ticks++]
   }
   const SimulatedDate = new Proxy(RealDate, {
-    construct: (target, args: unknown[], newTarget: Parameters<typeof Reflect.construct>[2]) => Reflect.construct(target, [...asToday(args)], newTarget) as object,
+    construct: (target, args: unknown[], newTarget: Parameters<typeof Reflect.construct>[2]) =>
+      Reflect.construct(target, [...asToday(args)], newTarget) as object,
     apply: () => {
       asked("Date()")
       return new RealDate(wall + ticks++).toString()

@@ -13,7 +13,10 @@ export interface Describe<State, Command, Result> {
   readonly state?: (state: State) => unknown
 }
 
-export const machineWords = <State, Command, Result>({ commands = jsonCodec<Command>() }: Machine<State, Command, Result>, describe: Describe<State, Command, Result> = {}): MachineWords => {
+export const machineWords = <State, Command, Result>(
+  { commands = jsonCodec<Command>() }: Machine<State, Command, Result>,
+  describe: Describe<State, Command, Result> = {},
+): MachineWords => {
   const commandText = describe.command ?? valueText
   const resultText = describe.result ?? valueText
   const bodyText = (body: Uint8Array): string => commandText(commands.decode(numberOf(body).bytes))
@@ -25,7 +28,12 @@ export const machineWords = <State, Command, Result>({ commands = jsonCodec<Comm
         if (command.type === "Open") return `opens a session of ${command.owner}`
         if (command.type === "Compare") return `${command.owner} compares results through ${command.index}`
         const { body, session, sequence } = command
-        const what = body.type === "command" ? bodyText(body.bytes) : body.request.type === "take" ? `take lease ${body.request.name} for ${body.request.holder}` : `release lease ${body.request.name} of ${body.request.holder}`
+        const what =
+          body.type === "command"
+            ? bodyText(body.bytes)
+            : body.request.type === "take"
+              ? `take lease ${body.request.name} for ${body.request.holder}`
+              : `release lease ${body.request.name} of ${body.request.holder}`
         return `${what} (number ${sequence} of session ${session})`
       } catch {
         return null

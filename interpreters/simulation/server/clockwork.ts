@@ -5,21 +5,34 @@ import { drawBetween, LUCK, placeOf } from "../state/hash.ts"
 import type { ClockState, NodeState } from "../state/types.ts"
 
 /** The index of each timer in a node's arrays. */
-export const TIMER_PLACE: Readonly<Record<Timer, number>> = { election: 0, heartbeat: 1, quorum: 2, lease: 3, persist: 4, transfer: 5, answer: 6 }
+export const TIMER_PLACE: Readonly<Record<Timer, number>> = {
+  election: 0,
+  heartbeat: 1,
+  quorum: 2,
+  lease: 3,
+  persist: 4,
+  transfer: 5,
+  answer: 6,
+}
 export const TIMERS: readonly Timer[] = ["election", "heartbeat", "quorum", "lease", "persist", "transfer", "answer"]
 
 /** Virtual milliseconds in which the node's clock shows at least `local` more. */
-const atLeast = ({ driftPermille }: ClockState, local: number): number => (driftPermille === 0 ? local : Math.ceil((local * 1000) / (1000 + driftPermille)))
+const atLeast = ({ driftPermille }: ClockState, local: number): number =>
+  driftPermille === 0 ? local : Math.ceil((local * 1000) / (1000 + driftPermille))
 /** For a lease it is the other way round: it must not last longer. */
-const atMost = ({ driftPermille }: ClockState, local: number): number => (driftPermille === 0 ? local : Math.floor((local * 1000) / (1000 + driftPermille)))
+const atMost = ({ driftPermille }: ClockState, local: number): number =>
+  driftPermille === 0 ? local : Math.floor((local * 1000) / (1000 + driftPermille))
 
 /** The time of a correct wall clock when a world begins. */
 export const EPOCH = 1_000_000_000
 
 /** Time with a drift: whole milliseconds. */
-const drifted = (elapsed: number, permille: number): number => (permille === 0 ? elapsed : Math.floor((elapsed * (1000 + permille)) / 1000))
-export const wallTime = ({ wall, since, wallDriftPermille }: ClockState, now: number): number => wall + drifted(now - since, wallDriftPermille)
-export const monotonicTime = ({ monotonic, since, driftPermille }: ClockState, now: number): number => monotonic + drifted(now - since, driftPermille)
+const drifted = (elapsed: number, permille: number): number =>
+  permille === 0 ? elapsed : Math.floor((elapsed * (1000 + permille)) / 1000)
+export const wallTime = ({ wall, since, wallDriftPermille }: ClockState, now: number): number =>
+  wall + drifted(now - since, wallDriftPermille)
+export const monotonicTime = ({ monotonic, since, driftPermille }: ClockState, now: number): number =>
+  monotonic + drifted(now - since, driftPermille)
 
 /** When the timer of a live node expires, or undefined. */
 export const timerDue = (node: NodeState, timer: Timer): number | undefined => {
@@ -94,10 +107,22 @@ export const catchUp = (fold: Fold, node: NodeState): void => {
 }
 
 /** Changes the clock; the remaining time of each timer, in the node's own time, stays the same. */
-export const skewClock = (fold: Fold, node: NodeState, offset: number, driftPermille: number, wallDriftPermille: number): void => {
+export const skewClock = (
+  fold: Fold,
+  node: NodeState,
+  offset: number,
+  driftPermille: number,
+  wallDriftPermille: number,
+): void => {
   const { now } = fold.world
   const before = node.clock
-  node.clock = { since: now, wall: EPOCH + now + offset, wallDriftPermille, monotonic: monotonicTime(before, now), driftPermille: Math.max(driftPermille, -999) }
+  node.clock = {
+    since: now,
+    wall: EPOCH + now + offset,
+    wallDriftPermille,
+    monotonic: monotonicTime(before, now),
+    driftPermille: Math.max(driftPermille, -999),
+  }
   for (let place = 0; place < TIMERS.length; place++) {
     const due = node.due[place] ?? -1
     if (due <= now) continue

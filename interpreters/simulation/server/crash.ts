@@ -22,7 +22,9 @@ export const noticeAll = (fold: Fold, node: NodeState, connected: boolean): void
 
 /** What the state machine had not made durable may be lost: all of it or nothing, as with a write-ahead log. */
 const crashMachine = (fold: Fold, node: NodeState, keep: Keep): void => {
-  const kept = keep === "all" || (keep === "random" && draw(placeOf(fold.world.seed, LUCK.crash, node.slot, 1, node.boot), 0, 2) === 0)
+  const kept =
+    keep === "all" ||
+    (keep === "random" && draw(placeOf(fold.world.seed, LUCK.crash, node.slot, 1, node.boot), 0, 2) === 0)
   if (!kept) node.machine = cloneOf(node.durable)
 }
 

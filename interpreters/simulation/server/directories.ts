@@ -10,21 +10,18 @@ import { cloneOf } from "../state/clone.ts"
 import { crash } from "./crash.ts"
 import type { DirectoryState, Flight, NodeState } from "../state/types.ts"
 
-export const freshDirectory = (): Pick<NodeState, "start" | "metOf" | "met" | "metTerm" | "metIndex" | "begins" | "refused" | "wentBack"> => ({
-  start: NO_START,
-  metOf: [],
-  met: [],
-  metTerm: [],
-  metIndex: [],
-  begins: 0,
-  refused: false,
-  wentBack: false,
-})
+export const freshDirectory = (): Pick<
+  NodeState,
+  "start" | "metOf" | "met" | "metTerm" | "metIndex" | "begins" | "refused" | "wentBack"
+> => ({ start: NO_START, metOf: [], met: [], metTerm: [], metIndex: [], begins: 0, refused: false, wentBack: false })
 
 /** The start is counted on the disk before the node sends anything. The node is owned. */
 export const countStart = (fold: Fold, node: NodeState): void => {
   const { disk } = node
-  node.start = startAfter(node.start, draw(placeOf(fold.world.seed, LUCK.start, node.slot, node.wipes, node.boot), 0, 0x40000000))
+  node.start = startAfter(
+    node.start,
+    draw(placeOf(fold.world.seed, LUCK.start, node.slot, node.wipes, node.boot), 0, 0x40000000),
+  )
   node.found = { term: disk.hardState.term, index: disk.log.lastIndex }
 }
 
@@ -44,7 +41,11 @@ const acceptsStart = (fold: Fold, listener: NodeState, speaker: NodeState): bool
   const how = met === undefined ? "later" : lineage(met, start)
   if (how === "same") return true
   if (how !== "later") return false
-  if (met !== undefined && holdsLess(speaker.found, { term: listener.metTerm[slot] ?? 0, index: listener.metIndex[slot] ?? 0 })) return false
+  if (
+    met !== undefined &&
+    holdsLess(speaker.found, { term: listener.metTerm[slot] ?? 0, index: listener.metIndex[slot] ?? 0 })
+  )
+    return false
   const node = own(fold, listener.name)
   if (met === undefined) {
     node.metTerm[slot] = 0
@@ -68,7 +69,8 @@ export const greet = (fold: Fold, name: string): boolean => {
   for (const other of world.names) {
     const node = nodeOf(world, name)
     const peer = nodeOf(world, other)
-    if (other === name || peer.core === null || peer.paused || isCut(world, node, peer) || isCut(world, peer, node)) continue
+    if (other === name || peer.core === null || peer.paused || isCut(world, node, peer) || isCut(world, peer, node))
+      continue
     if (!acceptsStart(fold, peer, node)) {
       refuse(fold, name, other)
       return false
@@ -118,7 +120,18 @@ export const hearFrom = (receiver: NodeState, sender: NodeState, message: Messag
 const directoryOf = (node: NodeState): DirectoryState => {
   const { hardState, log, corrupt } = node.disk
   const { start, metOf, met, begins, refused, damaged } = node
-  return { hardState, log, corrupt, machine: cloneOf(node.durable), start, metOf: metOf.slice(), met: met.slice(), begins, refused, damaged }
+  return {
+    hardState,
+    log,
+    corrupt,
+    machine: cloneOf(node.durable),
+    start,
+    metOf: metOf.slice(),
+    met: met.slice(),
+    begins,
+    refused,
+    damaged,
+  }
 }
 
 /** A copy of the directory at this moment: what is durable. The node is owned. */
@@ -136,7 +149,14 @@ export const swapDirectory = (fold: Fold, name: string): void => {
   node.copy = directoryOf(node)
   const { hardState, log, corrupt, machine, ...rest } = copy
   Object.assign(node.disk, { hardState, log, corrupt })
-  Object.assign(node, { ...rest, machine: cloneOf(machine), durable: machine, metTerm: [], metIndex: [], wentBack: true })
+  Object.assign(node, {
+    ...rest,
+    machine: cloneOf(machine),
+    durable: machine,
+    metTerm: [],
+    metIndex: [],
+    wentBack: true,
+  })
 }
 
 /** The process ends, and its log loses its last entries, with the term and vote written after them. */

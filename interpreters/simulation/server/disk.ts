@@ -59,7 +59,14 @@ export const settle = (disk: DiskState, seq: number): boolean => {
 export const crashDisk = (fold: Fold, node: NodeState, keep: Keep): void => {
   const { disk } = node
   const { length } = disk.pending
-  const kept = keep === "all" ? length : keep === "none" ? 0 : keep === "torn" ? length - 1 : draw(placeOf(fold.world.seed, LUCK.crash, node.slot, 0, node.boot), 0, length + 1)
+  const kept =
+    keep === "all"
+      ? length
+      : keep === "none"
+        ? 0
+        : keep === "torn"
+          ? length - 1
+          : draw(placeOf(fold.world.seed, LUCK.crash, node.slot, 0, node.boot), 0, length + 1)
   disk.pending.slice(0, Math.max(kept, 0)).forEach((waiting) => applyPersist(disk, waiting))
   disk.pending = []
   disk.busyUntil = 0

@@ -47,7 +47,13 @@ export const feed = (fold: Fold, node: NodeState, arrivals: readonly Arrival[]):
   const { world } = fold
   if (core === null) return
   const { clock } = node
-  const events: Event[] = [{ type: "ClockAdvanced", monotonic: monotonicTime(clock, world.now) - node.bornAt, wall: Math.max(0, wallTime(clock, world.now)) }]
+  const events: Event[] = [
+    {
+      type: "ClockAdvanced",
+      monotonic: monotonicTime(clock, world.now) - node.bornAt,
+      wall: Math.max(0, wallTime(clock, world.now)),
+    },
+  ]
   if (leaseOver(fold, node)) events.push({ type: "TimerExpired", timer: "lease" })
   for (const { event } of arrivals) events.push(event)
   const effects = advance(fold, node, core, events)

@@ -44,7 +44,8 @@ export class DigestMachine implements WorldMachine {
       if (entry.kind === "configuration") configuration = entry.configuration
     }
     const last = entries.at(-1)
-    if (last !== undefined) this.base = { index: last.index, term: last.term, time: last.time, chain: last.chain, configuration }
+    if (last !== undefined)
+      this.base = { index: last.index, term: last.term, time: last.time, chain: last.chain, configuration }
     return NONE
   }
   clone(): DigestMachine {
@@ -56,7 +57,10 @@ export const execute = (fold: Fold, node: NodeState, entries: readonly Entry[]):
   const { world, hooks } = fold
   const machine = ownMachine(fold, node)
   const expected = machine.position().index + 1
-  if (entries[0]?.index !== expected) throw new Error(`entry ${entries[0]?.index} is handed to the state machine of ${node.name} where ${expected} is next`)
+  if (entries[0]?.index !== expected)
+    throw new Error(
+      `entry ${entries[0]?.index} is handed to the state machine of ${node.name} where ${expected} is next`,
+    )
   const results = watchCopy(node.durable, node.applies, () => machine.apply(entries))
   hooks.applied?.(node.name, entries, results)
   const { min, max } = node.apply ?? world.apply

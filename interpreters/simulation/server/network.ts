@@ -5,8 +5,22 @@ import { draw, drawBetween, drawChance, LUCK, placeOf } from "../state/hash.ts"
 import { noteRound } from "./clockwork.ts"
 import type { Flight, Image, NetworkName, NetworkProfile, NodeState, Planned, WorldState } from "../state/types.ts"
 
-export const reliableNetwork: NetworkProfile = { lossPermille: 0, duplicatePermille: 0, delayMin: 1, delayMax: 1, longDelayPermille: 0, longDelayMax: 0 }
-export const lossyNetwork: NetworkProfile = { lossPermille: 100, duplicatePermille: 50, delayMin: 1, delayMax: 26, longDelayPermille: 30, longDelayMax: 800 }
+export const reliableNetwork: NetworkProfile = {
+  lossPermille: 0,
+  duplicatePermille: 0,
+  delayMin: 1,
+  delayMax: 1,
+  longDelayPermille: 0,
+  longDelayMax: 0,
+}
+export const lossyNetwork: NetworkProfile = {
+  lossPermille: 100,
+  duplicatePermille: 50,
+  delayMin: 1,
+  delayMax: 26,
+  longDelayPermille: 30,
+  longDelayMax: 800,
+}
 export const unreliableNetwork: NetworkProfile = { ...reliableNetwork, lossPermille: 100, delayMin: 1, delayMax: 27 }
 export const networks: Readonly<Record<NetworkName, NetworkProfile>> = {
   reliable: reliableNetwork,
@@ -40,14 +54,17 @@ const ENTRY_HEAD = 28
 /** The approximate size of a frame on the wire; of a snapshot chunk only its header counts. */
 export const messageBytes = (message: Message): number => {
   let bytes = 40
-  if (message.type === "AppendEntries") for (const entry of message.entries) bytes += ENTRY_HEAD + (entry.kind === "command" ? entry.payload.bytes.length : 0)
+  if (message.type === "AppendEntries")
+    for (const entry of message.entries)
+      bytes += ENTRY_HEAD + (entry.kind === "command" ? entry.payload.bytes.length : 0)
   else if (message.type === "ForwardProposal") for (const payload of message.payloads) bytes += 8 + payload.bytes.length
   return bytes
 }
 
 // -------------------------------------------------------------------------------------------------- links
 
-export const isCut = ({ cuts }: WorldState, from: NodeState, to: NodeState): boolean => (((cuts[from.slot] ?? 0) >>> to.slot) & 1) === 1
+export const isCut = ({ cuts }: WorldState, from: NodeState, to: NodeState): boolean =>
+  (((cuts[from.slot] ?? 0) >>> to.slot) & 1) === 1
 
 const setLink = (world: WorldState, from: NodeState, to: NodeState, cut: boolean): void => {
   const cuts = world.cuts.slice()
@@ -72,20 +89,27 @@ export const clearAt = ({ clogs, now }: WorldState, from: string, to: string): n
 // ------------------------------------------------------------------------------------------------- frames
 
 /** Names a message in flight by its link, its number there and its copy: the same in every run of a script. */
-export const flightName = ({ from, to, n, copy }: Flight): string => `${from.name}>${to.name}#${n}${copy === 0 ? "" : `.${copy}`}`
+export const flightName = ({ from, to, n, copy }: Flight): string =>
+  `${from.name}>${to.name}#${n}${copy === 0 ? "" : `.${copy}`}`
 
-export const findFlight = (agenda: readonly Planned[], name: string): number => agenda.findIndex(({ what }) => what.type === "deliver" && flightName(what) === name)
+export const findFlight = (agenda: readonly Planned[], name: string): number =>
+  agenda.findIndex(({ what }) => what.type === "deliver" && flightName(what) === name)
 
 /** Messages in flight, in the order in which they will arrive. */
-export const flights = ({ agenda }: WorldState): readonly { readonly at: number; readonly name: string; readonly flight: Flight }[] =>
+export const flights = ({
+  agenda,
+}: WorldState): readonly { readonly at: number; readonly name: string; readonly flight: Flight }[] =>
   agenda
-    .flatMap(({ at, order, what }) => (what.type === "deliver" ? [{ at, order, name: flightName(what), flight: what }] : []))
+    .flatMap(({ at, order, what }) =>
+      what.type === "deliver" ? [{ at, order, name: flightName(what), flight: what }] : [],
+    )
     .sort((a, b) => a.at - b.at || a.order - b.order)
 
 const extraDelay = (profile: NetworkProfile, place: number, k: number, message: Message): number => {
   let delay = 0
   if (drawChance(place, k, profile.longDelayPermille)) delay += draw(place, k + 1, profile.longDelayMax + 1)
-  if (profile.longReordering === true && IS_REPLY[message.type] && draw(place, k + 2, 3) > 0) delay += 200 + draw(place, k + 3, 1 + draw(place, k + 4, 2000))
+  if (profile.longReordering === true && IS_REPLY[message.type] && draw(place, k + 2, 3) > 0)
+    delay += 200 + draw(place, k + 3, 1 + draw(place, k + 4, 2000))
   return delay
 }
 
@@ -103,8 +127,10 @@ export const transmit = (fold: Fold, node: NodeState, to: Member, sent: Message)
   world.messages += 1
   if (sent.type === "AppendEntries") world.entriesSent += sent.entries.length
   const image = imageOf(node, sent)
-  const message = sent.type === "InstallSnapshot" ? { ...sent, length: 1, last: sent.offset >= (image?.chunks ?? 1) - 1 } : sent
-  if (world.settings.leaseReads && (message.type === "AppendEntries" || message.type === "InstallSnapshot")) noteRound(fold, node, message.round)
+  const message =
+    sent.type === "InstallSnapshot" ? { ...sent, length: 1, last: sent.offset >= (image?.chunks ?? 1) - 1 } : sent
+  if (world.settings.leaseReads && (message.type === "AppendEntries" || message.type === "InstallSnapshot"))
+    noteRound(fold, node, message.round)
   hooks.sent?.(from, to, message)
   const place = placeOf(world.seed, LUCK.message, node.slot, receiver.slot, n)
   if (image === undefined || isCut(world, node, receiver) || drawChance(place, 0, network.lossPermille)) {
@@ -113,8 +139,20 @@ export const transmit = (fold: Fold, node: NodeState, to: Member, sent: Message)
   }
   const copies = drawChance(place, 1, network.duplicatePermille) ? 2 : 1
   for (let copy = 0; copy < copies; copy++) {
-    const delay = drawBetween(place, 2 + copy * 8, network.delayMin, network.delayMax) + extraDelay(network, place, 3 + copy * 8, message)
-    plan(fold, world.now + delay, { type: "deliver", from, to, n, copy, start: node.start, message, image, cause: fold.cause })
+    const delay =
+      drawBetween(place, 2 + copy * 8, network.delayMin, network.delayMax) +
+      extraDelay(network, place, 3 + copy * 8, message)
+    plan(fold, world.now + delay, {
+      type: "deliver",
+      from,
+      to,
+      n,
+      copy,
+      start: node.start,
+      message,
+      image,
+      cause: fold.cause,
+    })
   }
 }
 

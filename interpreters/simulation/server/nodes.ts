@@ -1,5 +1,14 @@
 /** The life cycle of nodes: created, started, crashed, paused, wiped. */
-import { emptyConfiguration, initialState, origin, originOf, type Configuration, type LogBase, type Member, type Recovered } from "../../../core/index.ts"
+import {
+  emptyConfiguration,
+  initialState,
+  origin,
+  originOf,
+  type Configuration,
+  type LogBase,
+  type Member,
+  type Recovered,
+} from "../../../core/index.ts"
 import { cloneOf } from "../state/clone.ts"
 import { crash, noticeAll } from "./crash.ts"
 import { catchUp, EPOCH, freshTimers, monotonicTime, TIMERS } from "./clockwork.ts"
@@ -17,7 +26,8 @@ export const MOST_NODES = 31
 const incarnationOf = (slot: number, wipes: number): string => `i${slot + 1}${wipes === 0 ? "" : `.${wipes}`}`
 const newMachine = (hooks: WorldHooks, base: LogBase): WorldMachine => hooks.machine?.(base) ?? new DigestMachine(base)
 
-export const founders = (names: readonly string[]): readonly Member[] => names.map((name, slot) => ({ name, incarnation: incarnationOf(slot, 0) }))
+export const founders = (names: readonly string[]): readonly Member[] =>
+  names.map((name, slot) => ({ name, incarnation: incarnationOf(slot, 0) }))
 
 export const newNode = (hooks: WorldHooks, name: string, slot: number, configuration: Configuration): NodeState => {
   if (slot >= MOST_NODES) throw new Error(`a world has at most ${MOST_NODES} nodes`)

@@ -5,16 +5,31 @@ import { plan, planEvent, type Fold } from "../state/fold.ts"
 import { drawBetween, drawChance, LUCK, placeOf } from "../state/hash.ts"
 import type { Arrival, Image, NodeState, SnapshotProfile } from "../state/types.ts"
 
-export const defaultSnapshots: SnapshotProfile = { chunksMin: 1, chunksMax: 5, takeFailPermille: 0, openFailPermille: 0, rejectPermille: 0 }
+export const defaultSnapshots: SnapshotProfile = {
+  chunksMin: 1,
+  chunksMax: 5,
+  takeFailPermille: 0,
+  openFailPermille: 0,
+  rejectPermille: 0,
+}
 
-const luckOf = (fold: Fold, node: NodeState): number => placeOf(fold.world.seed, LUCK.snapshot, node.slot, 0, node.snapshots++)
+const luckOf = (fold: Fold, node: NodeState): number =>
+  placeOf(fold.world.seed, LUCK.snapshot, node.slot, 0, node.snapshots++)
 
 export const takeSnapshot = (fold: Fold, node: NodeState): void => {
   const { world } = fold
   const place = luckOf(fold, node)
   const delay = drawBetween(place, 0, 1, 20)
-  if (drawChance(place, 1, world.snapshots.takeFailPermille)) planEvent(fold, node, delay, { type: "SnapshotTakeFailed" })
-  else plan(fold, world.now + delay, { type: "taken", node: node.name, boot: node.boot, machine: rereadOf(node.machine), cause: fold.cause })
+  if (drawChance(place, 1, world.snapshots.takeFailPermille))
+    planEvent(fold, node, delay, { type: "SnapshotTakeFailed" })
+  else
+    plan(fold, world.now + delay, {
+      type: "taken",
+      node: node.name,
+      boot: node.boot,
+      machine: rereadOf(node.machine),
+      cause: fold.cause,
+    })
 }
 
 export const openSnapshot = (fold: Fold, node: NodeState, to: Member): void => {
@@ -35,7 +50,14 @@ export const closeSnapshot = (node: NodeState, id: string): void => {
 }
 
 /** `arrivals`: the messages of the step. The chunk came with one of them. */
-export const storeChunk = (fold: Fold, node: NodeState, { id }: SnapshotRef, offset: number, last: boolean, arrivals: readonly Arrival[]): void => {
+export const storeChunk = (
+  fold: Fold,
+  node: NodeState,
+  { id }: SnapshotRef,
+  offset: number,
+  last: boolean,
+  arrivals: readonly Arrival[],
+): void => {
   const image = arrivals.find((arrival) => arrival.image?.id === id)?.image ?? null
   const known = offset === 0 || node.incoming?.image.id === id
   if (image === null || !known || drawChance(luckOf(fold, node), 0, fold.world.snapshots.rejectPermille)) {
@@ -56,7 +78,14 @@ export const restoreSnapshot = (fold: Fold, node: NodeState, snapshot: SnapshotR
     return
   }
   const at = fold.world.now + drawBetween(luckOf(fold, node), 0, 1, 10)
-  plan(fold, at, { type: "restore", node: node.name, boot: node.boot, snapshot, image: incoming.image, cause: fold.cause })
+  plan(fold, at, {
+    type: "restore",
+    node: node.name,
+    boot: node.boot,
+    snapshot,
+    image: incoming.image,
+    cause: fold.cause,
+  })
 }
 
 /** A crash after this leaves the snapshot, and perhaps a log that was not adapted to it yet. */

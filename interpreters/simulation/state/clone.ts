@@ -5,7 +5,9 @@ import type { WorldMachine } from "./types.ts"
 export class MachineNotCloned extends Error {
   override readonly name = "MachineNotCloned"
   constructor(what: string) {
-    super(`clone() of the state machine ${what}. It serves as snapshot and as what survives a crash: it must be a copy of its own, with copies of every map and list that apply changes. This is a fault of the state machine, not of what it was given`)
+    super(
+      `clone() of the state machine ${what}. It serves as snapshot and as what survives a crash: it must be a copy of its own, with copies of every map and list that apply changes. This is a fault of the state machine, not of what it was given`,
+    )
   }
 }
 
@@ -21,10 +23,17 @@ export const rereadOf = (machine: WorldMachine): WorldMachine => machine.reread?
 /** How many of a node's first executions are checked: sharing shows in them, and digests may be expensive. */
 const WATCHED = 8
 /** Runs `execute`, which changes a machine, and checks that a copy made before stays the same. */
-export const watchCopy = (copy: WorldMachine, executed: number, execute: () => readonly unknown[]): readonly unknown[] => {
+export const watchCopy = (
+  copy: WorldMachine,
+  executed: number,
+  execute: () => readonly unknown[],
+): readonly unknown[] => {
   if (executed >= WATCHED) return execute()
   const before = copy.digest()
   const results = execute()
-  if (copy.digest() !== before) throw new MachineNotCloned("shares its contents with the original: what one of them executed changed the digest of the other")
+  if (copy.digest() !== before)
+    throw new MachineNotCloned(
+      "shares its contents with the original: what one of them executed changed the digest of the other",
+    )
   return results
 }

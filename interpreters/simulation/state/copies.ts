@@ -4,7 +4,8 @@
  */
 import type { State } from "../../../core/index.ts"
 
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype
 
 /** `after`, with every part that equals its counterpart in `before` replaced by that. Changes neither. */
 const shared = (before: unknown, after: unknown): unknown => {

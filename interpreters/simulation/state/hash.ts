@@ -26,11 +26,25 @@ export const mixText = (hash: number, text: string): number => {
 }
 
 /** The kinds of random choices; each has its own sequence. */
-export const LUCK = { message: 1, persist: 2, apply: 3, snapshot: 4, crash: 5, boot: 6, notice: 7, start: 8, timer: 16 } as const
+export const LUCK = {
+  message: 1,
+  persist: 2,
+  apply: 3,
+  snapshot: 4,
+  crash: 5,
+  boot: 6,
+  notice: 7,
+  start: 8,
+  timer: 16,
+} as const
 
-export const placeOf = (seed: number, what: number, from: number, to: number, count: number): number => mix(mix(mix(mix(seed, what), from), to), count)
+export const placeOf = (seed: number, what: number, from: number, to: number, count: number): number =>
+  mix(mix(mix(mix(seed, what), from), to), count)
 
 /** The k-th draw at a place, uniform in [0, bound). */
-export const draw = (place: number, k: number, bound: number): number => (bound <= 1 ? 0 : finish(place + Math.imul(k + 1, 0x9e3779b9)) % bound)
-export const drawBetween = (place: number, k: number, min: number, max: number): number => min + draw(place, k, max - min + 1)
-export const drawChance = (place: number, k: number, permille: number): boolean => permille > 0 && draw(place, k, 1000) < permille
+export const draw = (place: number, k: number, bound: number): number =>
+  bound <= 1 ? 0 : finish(place + Math.imul(k + 1, 0x9e3779b9)) % bound
+export const drawBetween = (place: number, k: number, min: number, max: number): number =>
+  min + draw(place, k, max - min + 1)
+export const drawChance = (place: number, k: number, permille: number): boolean =>
+  permille > 0 && draw(place, k, 1000) < permille

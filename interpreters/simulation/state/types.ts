@@ -4,7 +4,26 @@
  *
  * All times are whole virtual milliseconds since the world began; all chances are per mille.
  */
-import type { Effect, Entry, Event, HaltReason, HardState, Log, LogBase, Member, Message, Outcome, Persist, Recovered, Settings, SnapshotRef, State, Timer, Held, Start } from "../../../core/index.ts"
+import type {
+  Effect,
+  Entry,
+  Event,
+  HaltReason,
+  HardState,
+  Log,
+  LogBase,
+  Member,
+  Message,
+  Outcome,
+  Persist,
+  Recovered,
+  Settings,
+  SnapshotRef,
+  State,
+  Timer,
+  Held,
+  Start,
+} from "../../../core/index.ts"
 
 export interface Range {
   readonly min: number
@@ -25,7 +44,13 @@ export interface NetworkProfile {
   /** A closed connection is noticed within 7 s instead of 100 ms. */
   readonly longDelays?: boolean
 }
-export type NetworkName = "reliable" | "unreliable" | "lossy" | "longReordering" | "unreliableLongReordering" | "longDelays"
+export type NetworkName =
+  | "reliable"
+  | "unreliable"
+  | "lossy"
+  | "longReordering"
+  | "unreliableLongReordering"
+  | "longDelays"
 
 export interface SnapshotProfile {
   /** How many chunks an image is sent in. */
@@ -253,13 +278,38 @@ export interface Flight {
 }
 export type Happening =
   | Flight
-  | { readonly type: "event"; readonly node: string; readonly boot: number; readonly event: Event; readonly cause: number }
-  | { readonly type: "persisted"; readonly node: string; readonly boot: number; readonly seq: number; readonly cause: number }
+  | {
+      readonly type: "event"
+      readonly node: string
+      readonly boot: number
+      readonly event: Event
+      readonly cause: number
+    }
+  | {
+      readonly type: "persisted"
+      readonly node: string
+      readonly boot: number
+      readonly seq: number
+      readonly cause: number
+    }
   | { readonly type: "alarm"; readonly node: string; readonly boot: number; readonly timer: Timer }
   /** Its process ends: it does nothing more anyway. */
   | { readonly type: "halted"; readonly node: string; readonly boot: number; readonly reason: HaltReason }
-  | { readonly type: "taken"; readonly node: string; readonly boot: number; readonly machine: WorldMachine; readonly cause: number }
-  | { readonly type: "restore"; readonly node: string; readonly boot: number; readonly snapshot: SnapshotRef; readonly image: Image; readonly cause: number }
+  | {
+      readonly type: "taken"
+      readonly node: string
+      readonly boot: number
+      readonly machine: WorldMachine
+      readonly cause: number
+    }
+  | {
+      readonly type: "restore"
+      readonly node: string
+      readonly boot: number
+      readonly snapshot: SnapshotRef
+      readonly image: Image
+      readonly cause: number
+    }
 
 /** A heap by time, then by order of planning. */
 export interface Planned {
@@ -315,10 +365,22 @@ export type Action =
   | { readonly type: "step"; readonly count: number }
   // clients of the core
   /** `count` commands (1) with checksums id, id+1, … of `bytes` (8) zeros each; or what `payloads` says. */
-  | { readonly type: "propose"; readonly node: NodeRef; readonly id: number; readonly bytes?: number; readonly count?: number; readonly payloads?: readonly HexPayload[] }
+  | {
+      readonly type: "propose"
+      readonly node: NodeRef
+      readonly id: number
+      readonly bytes?: number
+      readonly count?: number
+      readonly payloads?: readonly HexPayload[]
+    }
   | { readonly type: "read"; readonly node: NodeRef }
   /** Names mean the present incarnations. */
-  | { readonly type: "change"; readonly node: NodeRef; readonly voters: readonly string[]; readonly learners: readonly string[] }
+  | {
+      readonly type: "change"
+      readonly node: NodeRef
+      readonly voters: readonly string[]
+      readonly learners: readonly string[]
+    }
   /** Asks a node to add these as learners to the members that it knows; members keep their roles. */
   | { readonly type: "addLearners"; readonly node: NodeRef; readonly names: readonly string[] }
   | { readonly type: "transfer"; readonly node: NodeRef; readonly to: NodeRef | null }
@@ -329,7 +391,13 @@ export type Action =
   | { readonly type: "pause"; readonly node: NodeRef }
   | { readonly type: "resume"; readonly node: NodeRef }
   /** Its wall clock shows `offset` more than the world's from now on, and its clocks run this much fast: both alike, or the wall clock otherwise. */
-  | { readonly type: "skew"; readonly node: NodeRef; readonly offset: number; readonly driftPermille: number; readonly wallDriftPermille?: number }
+  | {
+      readonly type: "skew"
+      readonly node: NodeRef
+      readonly offset: number
+      readonly driftPermille: number
+      readonly wallDriftPermille?: number
+    }
   /** The disk is lost: down, a new incarnation, amnesiac when it starts. */
   | { readonly type: "wipe"; readonly node: NodeRef }
   /** A new server with an empty disk, started. */

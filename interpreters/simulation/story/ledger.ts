@@ -35,7 +35,9 @@ export class Ledger {
       const value = entry.kind === "command" ? entry.payload.checksum : 0
       if (known === undefined) this.append(node, entry, value)
       else if (known.term !== term || known.kind !== kind || known.value !== value)
-        throw new LedgerDisagrees(`${node} executed ${kind} ${value} of term ${term} at ${index}, and others ${known.kind} ${known.value} of term ${known.term}`)
+        throw new LedgerDisagrees(
+          `${node} executed ${kind} ${value} of term ${term} at ${index}, and others ${known.kind} ${known.value} of term ${known.term}`,
+        )
     }
     this.through.set(node, last)
   }
@@ -48,7 +50,8 @@ export class Ledger {
   }
   /** A server starts with, or was set to, a state machine that stands here. */
   readonly placed = (node: string, { index, term }: { readonly index: number; readonly term: number }): void => {
-    if (this.log[index]?.term !== term) throw new LedgerDisagrees(`${node} stands at entry ${index} of term ${term}, which nobody executed`)
+    if (this.log[index]?.term !== term)
+      throw new LedgerDisagrees(`${node} stands at entry ${index} of term ${term}, which nobody executed`)
     this.through.set(node, index)
   }
   /** Checks that a server's state machine equals all others at the same position. */

@@ -27,15 +27,19 @@ export interface ScenarioEnd {
   readonly violation?: TraceViolation | null
 }
 
-export const foundersOf = ({ nodes = 3 }: Script["options"]): readonly string[] => (typeof nodes === "number" ? Array.from({ length: nodes }, (_, i) => `n${i + 1}`) : nodes)
+export const foundersOf = ({ nodes = 3 }: Script["options"]): readonly string[] =>
+  typeof nodes === "number" ? Array.from({ length: nodes }, (_, i) => `n${i + 1}`) : nodes
 
 /** Bytes, which only `inject` carries, as base64. A Buffer has turned itself into something else already: what counts is what stood there. */
 function bytesAsText(this: Readonly<Record<string, unknown>>, key: string, part: unknown): unknown {
   const raw = this[key]
-  return raw instanceof Uint8Array ? { $bytes: btoa(Array.from(raw, (byte) => String.fromCharCode(byte)).join("")) } : part
+  return raw instanceof Uint8Array
+    ? { $bytes: btoa(Array.from(raw, (byte) => String.fromCharCode(byte)).join("")) }
+    : part
 }
 
-export const headerLine = ({ seed, options }: Pick<Script, "seed" | "options">): string => JSON.stringify({ v: TRACE_FORMAT, seed, core: TRACE_CORE, config: options, nodes: foundersOf(options) })
+export const headerLine = ({ seed, options }: Pick<Script, "seed" | "options">): string =>
+  JSON.stringify({ v: TRACE_FORMAT, seed, core: TRACE_CORE, config: options, nodes: foundersOf(options) })
 export const actionLine = (action: Action): string => JSON.stringify({ action }, bytesAsText)
 export const hashLine = ({ i, hash }: TraceHash): string => JSON.stringify({ i, hash })
 export const violationLine = ({ name, ...rest }: TraceViolation): string => JSON.stringify({ violates: name, ...rest })

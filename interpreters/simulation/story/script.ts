@@ -16,9 +16,17 @@ const asProposal = (node: string, payloads: readonly Payload[]): Action => {
   const [first] = payloads
   const id = first?.checksum ?? 0
   const size = first?.bytes.length ?? 0
-  const blank = payloads.every(({ bytes, checksum }, i) => checksum === id + i && bytes.length === size && bytes.every((byte) => byte === 0))
-  if (blank && payloads.length > 0) return { type: "propose", node, id, bytes: size, ...(payloads.length === 1 ? {} : { count: payloads.length }) }
-  return { type: "propose", node, id, payloads: payloads.map(({ bytes, checksum }) => ({ hex: toHex(bytes), checksum })) }
+  const blank = payloads.every(
+    ({ bytes, checksum }, i) => checksum === id + i && bytes.length === size && bytes.every((byte) => byte === 0),
+  )
+  if (blank && payloads.length > 0)
+    return { type: "propose", node, id, bytes: size, ...(payloads.length === 1 ? {} : { count: payloads.length }) }
+  return {
+    type: "propose",
+    node,
+    id,
+    payloads: payloads.map(({ bytes, checksum }) => ({ hex: toHex(bytes), checksum })),
+  }
 }
 
 /** The action as plain JSON: bytes that were injected by a program become text. */
@@ -46,12 +54,18 @@ const written = (actions: readonly Action[]): readonly Action[] => {
 }
 
 /** A world that remembers what was done to it. */
-export const recordedWorld = (options: WorldOptions, hooks: WorldHooks = {}): { readonly world: World; readonly script: () => Script } => {
+export const recordedWorld = (
+  options: WorldOptions,
+  hooks: WorldHooks = {},
+): { readonly world: World; readonly script: () => Script } => {
   const actions: Action[] = []
   const acted = (action: Action): void => {
     actions.push(action)
     hooks.acted?.(action)
   }
   const { seed, ...rest } = options
-  return { world: new World({ ...options, ...hooks, acted }), script: () => ({ seed, options: rest, actions: written(actions) }) }
+  return {
+    world: new World({ ...options, ...hooks, acted }),
+    script: () => ({ seed, options: rest, actions: written(actions) }),
+  }
 }

@@ -4,14 +4,38 @@
  * Indexes count commands, no-ops and configuration entries apart. A server takes part while it is connected; `cut`
  * and `join` change that, and only links between connected servers are open. All times are virtual milliseconds.
  */
-import { configurationOf, membersOf, sameMember, type CommandEntry, type Entry, type Member, type Outcome, type Payload, type State } from "../../../core/index.ts"
+import {
+  configurationOf,
+  membersOf,
+  sameMember,
+  type CommandEntry,
+  type Entry,
+  type Member,
+  type Outcome,
+  type Payload,
+  type State,
+} from "../../../core/index.ts"
 import { storedBytes } from "../server/disk.ts"
 import { Ledger } from "./ledger.ts"
 import { Meter } from "./meter.ts"
 import type { Random } from "../state/random.ts"
 import { goOn, Tasks, type Task, type Work } from "./tasks.ts"
 import type { Keep, NetworkName, NetworkProfile, Script, WorldMachine } from "../state/types.ts"
-import { AGREEMENT_MS, SUBMISSION_MS, POLL_MS, PATIENCE_MS, NO_LEADER_MS, LEADER_POLLS, COMMAND_BYTES, payloadOf, StoryFailed, type ClusterOptions, type Command, type ReadResult, type Submitted } from "./submitted.ts"
+import {
+  AGREEMENT_MS,
+  SUBMISSION_MS,
+  POLL_MS,
+  PATIENCE_MS,
+  NO_LEADER_MS,
+  LEADER_POLLS,
+  COMMAND_BYTES,
+  payloadOf,
+  StoryFailed,
+  type ClusterOptions,
+  type Command,
+  type ReadResult,
+  type Submitted,
+} from "./submitted.ts"
 import { recordedWorld } from "./script.ts"
 import type { World } from "../world.ts"
 
@@ -44,38 +68,41 @@ export class Cluster {
     this.meter = meter
     const { weigh: _, settings, network, disk, apply, snapshots, connections, ...hooks } = options
     const given = { network, disk, apply, snapshots, connections }
-    const { world, script } = recordedWorld({
-      seed,
-      nodes: servers,
-      // The tester offers to every server, so it learns at once who leads.
-      settings: { forwardProposals: false, ...settings },
-      ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
-    }, {
-      ...hooks,
-      sent: (from, to, message) => {
-        meter.sent(from, to, message)
-        options.sent?.(from, to, message)
+    const { world, script } = recordedWorld(
+      {
+        seed,
+        nodes: servers,
+        // The tester offers to every server, so it learns at once who leads.
+        settings: { forwardProposals: false, ...settings },
+        ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
       },
-      delivered: (from, to, message) => {
-        meter.delivered(from, to, message)
-        options.delivered?.(from, to, message)
+      {
+        ...hooks,
+        sent: (from, to, message) => {
+          meter.sent(from, to, message)
+          options.sent?.(from, to, message)
+        },
+        delivered: (from, to, message) => {
+          meter.delivered(from, to, message)
+          options.delivered?.(from, to, message)
+        },
+        started: (node, recovered, wentBack) => {
+          ledger.placed(node, recovered.position ?? NOWHERE)
+          options.started?.(node, recovered, wentBack)
+        },
+        restored: (node, base) => {
+          ledger.placed(node, base)
+          ledger.compare(node, this.machine(node).digest())
+          options.restored?.(node, base)
+        },
+        applied: (node, entries, results) => {
+          ledger.applied(node, entries)
+          this.keepResults(node, entries, results)
+          ledger.compare(node, this.machine(node).digest())
+          options.applied?.(node, entries, results)
+        },
       },
-      started: (node, recovered, wentBack) => {
-        ledger.placed(node, recovered.position ?? NOWHERE)
-        options.started?.(node, recovered, wentBack)
-      },
-      restored: (node, base) => {
-        ledger.placed(node, base)
-        ledger.compare(node, this.machine(node).digest())
-        options.restored?.(node, base)
-      },
-      applied: (node, entries, results) => {
-        ledger.applied(node, entries)
-        this.keepResults(node, entries, results)
-        ledger.compare(node, this.machine(node).digest())
-        options.applied?.(node, entries, results)
-      },
-    })
+    )
     this.world = world
     this.script = script
     this.connected = new Set(this.world.names)
@@ -124,12 +151,16 @@ export class Cluster {
   }
   /** Waits until all are done and returns their results. Fails after `limit`. */
   finish<T>(tasks: readonly Task<T>[], limit = 120_000): readonly T[] {
-    if (!this.runUntil(() => tasks.every(({ done }) => done), limit)) this.fail(`${tasks.filter(({ done }) => !done).length} of ${tasks.length} clients did not come to an end`)
+    if (!this.runUntil(() => tasks.every(({ done }) => done), limit))
+      this.fail(`${tasks.filter(({ done }) => !done).length} of ${tasks.length} clients did not come to an end`)
     return tasks.map((task) => task.result())
   }
   /** Runs clients concurrently to their ends. */
   together<T>(works: readonly Work<T>[], limit?: number): readonly T[] {
-    return this.finish(works.map((work) => this.go(work)), limit)
+    return this.finish(
+      works.map((work) => this.go(work)),
+      limit,
+    )
   }
   /** Runs a client to its end. */
   do<T>(work: Work<T>, limit?: number): T {
@@ -180,7 +211,8 @@ export class Cluster {
     return this.world.node(name).machine
   }
   private checkNames(names: readonly string[]): void {
-    for (const name of names) if (!this.names.includes(name)) this.fail(`there is no server ${name} among ${this.names.join(", ")}`)
+    for (const name of names)
+      if (!this.names.includes(name)) this.fail(`there is no server ${name} among ${this.names.join(", ")}`)
   }
   /** Takes servers off the network. */
   cut(...names: readonly string[]): void {
@@ -327,10 +359,13 @@ export class Cluster {
         yield NO_LEADER_MS
         continue
       }
-      for (const until = this.now + SUBMISSION_MS; this.now < until; yield POLL_MS) if (this.isCommitted(index, payload, by)) return index
+      for (const until = this.now + SUBMISSION_MS; this.now < until; yield POLL_MS)
+        if (this.isCommitted(index, payload, by)) return index
       if (!retry) break
     }
-    return this.fail(`${by} servers did not agree on ${typeof command === "object" ? "a command" : JSON.stringify(command)}`)
+    return this.fail(
+      `${by} servers did not agree on ${typeof command === "object" ? "a command" : JSON.stringify(command)}`,
+    )
   }
   private offerToAny(payload: Payload): number | null {
     for (let i = 0; i < this.names.length; i++) {
@@ -359,7 +394,8 @@ export class Cluster {
     const end = this.now + limit
     const outcome = yield* this.propose(name, command, limit)
     if (typeof outcome === "string") return { type: "unknown", reason: outcome }
-    if (outcome.type === "ProposalRefused") return { type: "refused", reason: outcome.reason, leader: outcome.leader?.name ?? null }
+    if (outcome.type === "ProposalRefused")
+      return { type: "refused", reason: outcome.reason, leader: outcome.leader?.name ?? null }
     if (outcome.type !== "ProposalAppended") return { type: "unknown", reason: "answer" }
     const { first, term } = outcome
     const node = this.world.node(name)
@@ -379,14 +415,20 @@ export class Cluster {
     if (!there()) return { type: "unknown", reason: gone() ? "stopped" : "timeout" }
     const executed = this.results.get(name)?.[first % KEPT_RESULTS]
     if (executed?.index !== first) return { type: "unknown", reason: "restored" }
-    return executed.term === term ? { type: "executed", index: this.ledger.commandsThrough(first), result: executed.result } : { type: "unknown", reason: "replaced" }
+    return executed.term === term
+      ? { type: "executed", index: this.ledger.commandsThrough(first), result: executed.result }
+      : { type: "unknown", reason: "replaced" }
   }
   /** For clients: waits until the state machine of a server may be read. */
   *read(name: string, limit = SUBMISSION_MS): Work<ReadResult> {
     const outcome = yield* this.outcomeOf(name, this.world.read(name), this.now + limit)
     if (typeof outcome === "string") return { type: "unknown", reason: outcome }
     if (outcome.type === "ReadReady") return { type: "ready" }
-    return { type: "refused", reason: outcome.type === "ReadRefused" ? outcome.reason : outcome.type, leader: outcome.type === "ReadRefused" ? (outcome.leader?.name ?? null) : null }
+    return {
+      type: "refused",
+      reason: outcome.type === "ReadRefused" ? outcome.reason : outcome.type,
+      leader: outcome.type === "ReadRefused" ? (outcome.leader?.name ?? null) : null,
+    }
   }
   private *outcomeOf(name: string, ref: number, end: number): Work<Outcome | "stopped" | "timeout"> {
     const { outcomes } = this.world
@@ -404,7 +446,12 @@ export class Cluster {
       const leader = this.world.leader()?.name
       if (leader === undefined) continue
       if (this.hasMembers(leader, voters, learners)) return
-      const strange = voters.filter((name) => !membersOf(configurationOf(this.state(leader))).some((member) => sameMember(member, this.world.node(name).member)))
+      const strange = voters.filter(
+        (name) =>
+          !membersOf(configurationOf(this.state(leader))).some((member) =>
+            sameMember(member, this.world.node(name).member),
+          ),
+      )
       // Refused while an earlier change is open, this one perhaps, and until new voters have caught up.
       if (strange.length === 0) this.world.change(leader, voters, learners)
       else this.world.act({ type: "addLearners", node: leader, names: strange })
@@ -414,8 +461,15 @@ export class Cluster {
   private hasMembers(name: string, voters: readonly string[], learners: readonly string[]): boolean {
     const { configurations, commitIndex } = this.state(name)
     const last = configurations.at(-1)
-    const same = (names: readonly string[], members: readonly Member[]): boolean => names.length === members.length && members.every((member) => names.includes(member.name))
-    return last !== undefined && last.index <= commitIndex && last.configuration.outgoing.length === 0 && same(voters, last.configuration.voters) && same(learners, last.configuration.learners)
+    const same = (names: readonly string[], members: readonly Member[]): boolean =>
+      names.length === members.length && members.every((member) => names.includes(member.name))
+    return (
+      last !== undefined &&
+      last.index <= commitIndex &&
+      last.configuration.outgoing.length === 0 &&
+      same(voters, last.configuration.voters) &&
+      same(learners, last.configuration.learners)
+    )
   }
   /** As `reconfigure`, from outside. */
   change(voters: readonly string[], learners: readonly string[] = []): void {

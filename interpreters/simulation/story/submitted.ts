@@ -17,7 +17,10 @@ export type Submitted =
   | { readonly type: "executed"; readonly index: number; readonly result: unknown }
   | { readonly type: "refused"; readonly reason: string; readonly leader: string | null }
   | { readonly type: "unknown"; readonly reason: "answer" | "replaced" | "restored" | "stopped" | "timeout" }
-export type ReadResult = { readonly type: "ready" } | { readonly type: "refused"; readonly reason: string; readonly leader: string | null } | { readonly type: "unknown"; readonly reason: "stopped" | "timeout" }
+export type ReadResult =
+  | { readonly type: "ready" }
+  | { readonly type: "refused"; readonly reason: string; readonly leader: string | null }
+  | { readonly type: "unknown"; readonly reason: "stopped" | "timeout" }
 
 export interface ClusterOptions extends Partial<Omit<WorldOptions, "nodes">>, WorldHooks {
   /** What the meter counts for a frame. */

@@ -62,7 +62,7 @@ export class Tasks {
   }
   /** Everybody whose time has come goes on, in the order of their starting, until all wait. */
   advance(now: number): void {
-    for (let busy = true; busy; ) {
+    for (let busy = true; busy;) {
       busy = false
       // Whom somebody starts meanwhile is in the list at once.
       for (const task of this.running) {

@@ -36,7 +36,14 @@ export interface BenchResult {
   readonly requests: number
   readonly seconds: number
   readonly opsPerSecond: number
-  readonly latencyMs: { readonly mean: number; readonly p50: number; readonly p90: number; readonly p99: number; readonly p999: number; readonly max: number }
+  readonly latencyMs: {
+    readonly mean: number
+    readonly p50: number
+    readonly p90: number
+    readonly p99: number
+    readonly p999: number
+    readonly max: number
+  }
   readonly errors: Readonly<Record<string, number>>
   /** Microseconds of processor time for each command; servers only when they run on this machine. */
   readonly cpuMicros: { readonly client: number; readonly servers: number | null }
@@ -44,10 +51,13 @@ export interface BenchResult {
 
 const show = ({ host, port }: Endpoint): string => `${host}:${port}`
 
-const targets = async (options: BenchOptions): Promise<{ readonly endpoints: readonly Endpoint[]; readonly cluster: ClusterStatus | null }> => {
+const targets = async (
+  options: BenchOptions,
+): Promise<{ readonly endpoints: readonly Endpoint[]; readonly cluster: ClusterStatus | null }> => {
   const cluster = await gather(options.endpoints, new Map(), 2_000)
   const answering = cluster.nodes.filter(({ role }) => role !== null)
-  if (options.target === "given" || answering.length === 0) return { endpoints: options.endpoints, cluster: answering.length === 0 ? null : cluster }
+  if (options.target === "given" || answering.length === 0)
+    return { endpoints: options.endpoints, cluster: answering.length === 0 ? null : cluster }
   const chosen = options.target === "all" ? answering : answering.filter(({ id }) => id === cluster.leader)
   const endpoints = chosen.flatMap(({ client }) => {
     const endpoint = client === null ? null : parseEndpoint(client)
@@ -65,7 +75,8 @@ const makeProgress = (options: BenchOptions) => {
   return {
     draw: (share: number, done: number, rate: number): void => {
       const full = Math.min(width, Math.round(share * width))
-      const moment = options.requests === null ? `${((share * options.durationMs) / 1_000).toFixed(0)} s` : grouped(done)
+      const moment =
+        options.requests === null ? `${((share * options.durationMs) / 1_000).toFixed(0)} s` : grouped(done)
       out.write(`\r\x1b[K${"█".repeat(full)}${"░".repeat(width - full)} ${moment} · ${grouped(rate)} ops/s`)
       last = done
     },
@@ -76,7 +87,9 @@ const makeProgress = (options: BenchOptions) => {
 const report = (result: BenchResult, options: BenchOptions): string => {
   const paint = paintFor(process.stdout)
   const { latencyMs: ms } = result
-  const figures = (["p50", "p90", "p99", "p999", "max"] as const).map((name) => `${name === "p999" ? "p99.9" : name} ${ms[name].toFixed(2)}`).join("   ")
+  const figures = (["p50", "p90", "p99", "p999", "max"] as const)
+    .map((name) => `${name === "p999" ? "p99.9" : name} ${ms[name].toFixed(2)}`)
+    .join("   ")
   const cpu = `client ${result.cpuMicros.client.toFixed(1)}${result.cpuMicros.servers === null ? "" : `, servers together ${result.cpuMicros.servers.toFixed(1)}`}`
   const errors = Object.entries(result.errors).map(([code, times]) => `${grouped(times)} × ${code}`)
   return [
@@ -90,19 +103,28 @@ const report = (result: BenchResult, options: BenchOptions): string => {
 }
 
 const latencies = (histogram: Histogram): BenchResult["latencyMs"] => ({
-  mean: histogram.mean(), p50: histogram.quantile(0.5), p90: histogram.quantile(0.9), p99: histogram.quantile(0.99), p999: histogram.quantile(0.999), max: histogram.max(),
+  mean: histogram.mean(),
+  p50: histogram.quantile(0.5),
+  p90: histogram.quantile(0.9),
+  p99: histogram.quantile(0.99),
+  p999: histogram.quantile(0.999),
+  max: histogram.max(),
 })
 
 export const bench = async (options: BenchOptions, signal: AbortSignal): Promise<void> => {
   if (options.reads > 100) throw failure("--reads is a percentage: 0 to 100", 2)
   const connections = Math.min(options.connections ?? options.clients, options.clients)
   const shared = connections < options.clients
-  if (shared && options.pipeline > 1) throw failure("clients that share connections ask one thing at a time: leave out --pipeline or --connections", 2)
+  if (shared && options.pipeline > 1)
+    throw failure("clients that share connections ask one thing at a time: leave out --pipeline or --connections", 2)
   const { endpoints, cluster } = await targets(options)
   const histogram = makeHistogram()
   const errors: Record<string, number> = {}
   let left = options.requests ?? Number.POSITIVE_INFINITY
-  const pids = cluster?.nodes.flatMap(({ pid, client }) => (pid !== null && client !== null && parseEndpoint(client)?.host === "127.0.0.1" ? [pid] : [])) ?? []
+  const pids =
+    cluster?.nodes.flatMap(({ pid, client }) =>
+      pid !== null && client !== null && parseEndpoint(client)?.host === "127.0.0.1" ? [pid] : [],
+    ) ?? []
   const serversBefore = cpuOf(pids)
   const before = process.cpuUsage()
   const started = performance.now()
@@ -116,7 +138,12 @@ export const bench = async (options: BenchOptions, signal: AbortSignal): Promise
       loads.push(
         startLoad(
           {
-            endpoint, callers: shared, pipeline: shared ? Math.floor((options.clients + i) / connections) : options.pipeline, reads: options.reads, valueSize: options.valueSize, keys: options.keys,
+            endpoint,
+            callers: shared,
+            pipeline: shared ? Math.floor((options.clients + i) / connections) : options.pipeline,
+            reads: options.reads,
+            valueSize: options.valueSize,
+            keys: options.keys,
             preamble: options.consistency === "local" ? encodeRequest(["READONLY"]) : null,
           },
           {
@@ -157,11 +184,22 @@ export const bench = async (options: BenchOptions, signal: AbortSignal): Promise
   const used = process.cpuUsage(before)
   const serversAfter = cpuOf(pids)
   const result: BenchResult = {
-    clients: options.clients, connections, pipeline: options.pipeline, reads: options.reads, valueSize: options.valueSize, consistency: options.consistency,
-    endpoints: endpoints.map(show), requests, seconds, opsPerSecond: requests / seconds, latencyMs: latencies(histogram), errors,
+    clients: options.clients,
+    connections,
+    pipeline: options.pipeline,
+    reads: options.reads,
+    valueSize: options.valueSize,
+    consistency: options.consistency,
+    endpoints: endpoints.map(show),
+    requests,
+    seconds,
+    opsPerSecond: requests / seconds,
+    latencyMs: latencies(histogram),
+    errors,
     cpuMicros: {
       client: (used.user + used.system) / Math.max(1, requests),
-      servers: serversBefore === null || serversAfter === null ? null : (serversAfter - serversBefore) / Math.max(1, requests),
+      servers:
+        serversBefore === null || serversAfter === null ? null : (serversAfter - serversBefore) / Math.max(1, requests),
     },
   }
   process.stdout.write(options.output === "json" ? `${JSON.stringify(result)}\n` : report(result, options))

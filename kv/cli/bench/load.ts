@@ -33,7 +33,10 @@ const digits = 12
 const zero = 48
 const keyBytes = 4 + digits
 
-const setTemplate = (valueSize: number): Buffer => Buffer.from(`*3\r\n$3\r\nSET\r\n$${keyBytes}\r\nkey:${"0".repeat(digits)}\r\n$${valueSize}\r\n${"x".repeat(valueSize)}\r\n`)
+const setTemplate = (valueSize: number): Buffer =>
+  Buffer.from(
+    `*3\r\n$3\r\nSET\r\n$${keyBytes}\r\nkey:${"0".repeat(digits)}\r\n$${valueSize}\r\n${"x".repeat(valueSize)}\r\n`,
+  )
 const getTemplate = (): Buffer => Buffer.from(`*2\r\n$3\r\nGET\r\n$${keyBytes}\r\nkey:${"0".repeat(digits)}\r\n`)
 
 /** Counts whole replies in a stream of them. Bodies of bulk strings are skipped, not looked at. */
@@ -139,7 +142,7 @@ export const startLoad = (settings: LoadSettings, events: LoadEvents): Load => {
   }
   const took = (replies: number): void => {
     const now = performance.now()
-    for (let left = replies; left > 0; ) {
+    for (let left = replies; left > 0;) {
       const [first] = sent
       if (first === undefined) return
       const part = Math.min(left, first.left)

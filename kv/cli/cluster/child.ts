@@ -68,7 +68,11 @@ export const startChild = (settings: ChildSettings): Child => {
     // Its standard input is a pipe that is never written: it ends when this process does, however that dies.
     const env: NodeJS.ProcessEnv = { ...process.env, UV_THREADPOOL_SIZE: "16", STEPRAFT_STOP_WITH_STDIN: "1" }
     delete env["NODE_OPTIONS"]
-    const mine = spawn(process.execPath, settings.words(lives === 0), { stdio: ["pipe", "pipe", "pipe"], detached: process.platform !== "win32", env })
+    const mine = spawn(process.execPath, settings.words(lives === 0), {
+      stdio: ["pipe", "pipe", "pipe"],
+      detached: process.platform !== "win32",
+      env,
+    })
     child = mine
     lives += 1
     mine.stdout.on("data", lines(take))
@@ -83,8 +87,13 @@ export const startChild = (settings: ChildSettings): Child => {
       if (performance.now() - started > (settings.healthyMs ?? 10_000)) pause = least
       const words = last === "" ? ", and said nothing" : last === lastSaid ? "" : `; its last line: ${last}`
       givenUp = code === exitCodes.usage || code === exitCodes.lasting
-      if (givenUp) return say(`ended (${how})${words}. Starting it again would not mend that, so it is left alone; its log: ${settings.logPath}`)
-      say(`ended (${how})${words}. Starting it again in ${(pause / 1_000).toFixed(pause < 1_000 ? 2 : 0)} s; its log: ${settings.logPath}`)
+      if (givenUp)
+        return say(
+          `ended (${how})${words}. Starting it again would not mend that, so it is left alone; its log: ${settings.logPath}`,
+        )
+      say(
+        `ended (${how})${words}. Starting it again in ${(pause / 1_000).toFixed(pause < 1_000 ? 2 : 0)} s; its log: ${settings.logPath}`,
+      )
       again = setTimeout(start, pause)
       pause = Math.min(most, pause * 2)
     }

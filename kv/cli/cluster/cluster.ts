@@ -42,26 +42,72 @@ const plan = (options: ClusterOptions): { readonly layout: Layout; readonly isNe
     )
   const nodes = options.nodes ?? old?.nodes ?? clusterDefaults.nodes
   const port = options.port ?? old?.port ?? clusterDefaults.port
-  const peerPort = options.peerPort ?? (options.port === null ? old?.peerPort : undefined) ?? port + clusterDefaults.peerOffset
+  const peerPort =
+    options.peerPort ?? (options.port === null ? old?.peerPort : undefined) ?? port + clusterDefaults.peerOffset
   if (nodes < 1 || nodes > mostNodes) throw failure(`--nodes must be from 1 to ${mostNodes}`, 2)
-  const httpPort = options.httpPort ?? (options.port === null ? old?.httpPort : undefined) ?? port + clusterDefaults.httpOffset
-  const ranges = [["client", port], ["peer", peerPort], ...(httpPort === 0 ? [] : [["http", httpPort] as const])] as const
-  for (const [what, first] of ranges) if (first < 1 || first + nodes - 1 > 65_535) throw failure(`ports go from 1 to 65535, and the ${what} ports would be ${first}–${first + nodes - 1}${what === "client" ? "" : `: give another --${what}-port`}`, 2)
+  const httpPort =
+    options.httpPort ?? (options.port === null ? old?.httpPort : undefined) ?? port + clusterDefaults.httpOffset
+  const ranges = [
+    ["client", port],
+    ["peer", peerPort],
+    ...(httpPort === 0 ? [] : [["http", httpPort] as const]),
+  ] as const
+  for (const [what, first] of ranges)
+    if (first < 1 || first + nodes - 1 > 65_535)
+      throw failure(
+        `ports go from 1 to 65535, and the ${what} ports would be ${first}–${first + nodes - 1}${what === "client" ? "" : `: give another --${what}-port`}`,
+        2,
+      )
   ranges.forEach(([what, first], i) => {
-    for (const [before, other] of ranges.slice(0, i)) if (Math.abs(first - other) < nodes) throw failure(`${before} ports ${other}–${other + nodes - 1} and ${what} ports ${first}–${first + nodes - 1} overlap: give another --${what}-port`, 2)
+    for (const [before, other] of ranges.slice(0, i))
+      if (Math.abs(first - other) < nodes)
+        throw failure(
+          `${before} ports ${other}–${other + nodes - 1} and ${what} ports ${first}–${first + nodes - 1} overlap: give another --${what}-port`,
+          2,
+        )
   })
-  return { layout: { version: 1, nodes, host: options.host ?? old?.host ?? clusterDefaults.host, port, peerPort, httpPort }, isNew: old === null }
+  return {
+    layout: { version: 1, nodes, host: options.host ?? old?.host ?? clusterDefaults.host, port, peerPort, httpPort },
+    isNew: old === null,
+  }
 }
 
 const requireFreePorts = async (members: readonly Member[]): Promise<void> => {
-  const busy = await busyPorts(members.flatMap(({ id, client, peer, http }) => [{ what: `clients of ${id}`, endpoint: client }, { what: `the peers of ${id}`, endpoint: peer }, ...(http === null ? [] : [{ what: `metrics of ${id}`, endpoint: http }])]))
-  if (busy.length > 0) throw failure(`${busy.join("\n          ")}\n          Nothing was started. Is the cluster running already? Else give other ports with --port, --peer-port and --http-port.`)
+  const busy = await busyPorts(
+    members.flatMap(({ id, client, peer, http }) => [
+      { what: `clients of ${id}`, endpoint: client },
+      { what: `the peers of ${id}`, endpoint: peer },
+      ...(http === null ? [] : [{ what: `metrics of ${id}`, endpoint: http }]),
+    ]),
+  )
+  if (busy.length > 0)
+    throw failure(
+      `${busy.join("\n          ")}\n          Nothing was started. Is the cluster running already? Else give other ports with --port, --peer-port and --http-port.`,
+    )
 }
 
-const words = (member: Member, members: readonly Member[], options: ClusterOptions, bootstrap: boolean): readonly string[] => [
-  options.program, "serve", "--id", member.id, "--data", member.data, "--client", showEndpoint(member.client), "--peer", showEndpoint(member.peer),
-  ...(member.http === null ? [] : ["--http", showEndpoint(member.http)]), "--peers", members.map(({ id, peer }) => `${id}=${showEndpoint(peer)}`).join(","), ...(bootstrap ? ["--bootstrap"] : []),
-  ...(options.config === null ? [] : ["--config", options.config]), ...(options.redirect ? ["--redirect"] : []),
+const words = (
+  member: Member,
+  members: readonly Member[],
+  options: ClusterOptions,
+  bootstrap: boolean,
+): readonly string[] => [
+  options.program,
+  "serve",
+  "--id",
+  member.id,
+  "--data",
+  member.data,
+  "--client",
+  showEndpoint(member.client),
+  "--peer",
+  showEndpoint(member.peer),
+  ...(member.http === null ? [] : ["--http", showEndpoint(member.http)]),
+  "--peers",
+  members.map(({ id, peer }) => `${id}=${showEndpoint(peer)}`).join(","),
+  ...(bootstrap ? ["--bootstrap"] : []),
+  ...(options.config === null ? [] : ["--config", options.config]),
+  ...(options.redirect ? ["--redirect"] : []),
 ]
 
 /** What is wrong with the settings (of the file, of the environment) is wrong for every node: told once, before anything is started. */
@@ -69,7 +115,9 @@ const requireConfig = async (members: readonly Member[], { config, redirect }: C
   const peers = Object.fromEntries(members.map(({ id, peer }) => [id, showEndpoint(peer)]))
   for (const { id, data, client, peer } of members) {
     const flags = { id, data, client: showEndpoint(client), peer: showEndpoint(peer), peers, redirect }
-    const decoded = await Effect.runPromise(Effect.result(decodeConfig({ flags, ...(config === null ? {} : { file: config }) })))
+    const decoded = await Effect.runPromise(
+      Effect.result(decodeConfig({ flags, ...(config === null ? {} : { file: config }) })),
+    )
     if (Result.isFailure(decoded)) throw failure(decoded.failure.message, exitCodes.usage)
   }
 }
@@ -81,8 +129,12 @@ const lockFolder = async (folder: string): Promise<Lock> => {
     return await takeLock(nodeFiles, folder)
   } catch (error) {
     throw error instanceof DirectoryLocked
-      ? failure(`${folder} is in use by another "stepraft cluster" (${error.holder}). Nothing was started. Stop that one, or give another folder with --data.`)
-      : failure(`${folder} cannot be used: ${error instanceof Error ? error.message : String(error)}. Nothing was started. Give a folder with --data that this user can write to.`)
+      ? failure(
+          `${folder} is in use by another "stepraft cluster" (${error.holder}). Nothing was started. Stop that one, or give another folder with --data.`,
+        )
+      : failure(
+          `${folder} cannot be used: ${error instanceof Error ? error.message : String(error)}. Nothing was started. Give a folder with --data that this user can write to.`,
+        )
   }
 }
 
@@ -91,7 +143,10 @@ const greeting = ({ data }: ClusterOptions, layout: Layout, members: readonly Me
   const port = layout.port
   return [
     `${isNew ? "A new cluster" : "Resuming the cluster"} of ${layout.nodes} nodes in ${data}`,
-    ...members.map(({ id, client, peer, http, folder }) => `  ${id}  clients ${showEndpoint(client)}  peers ${showEndpoint(peer)}${http === null ? "" : `  http ${showEndpoint(http)}`}  log ${join(folder, "log.txt")}`),
+    ...members.map(
+      ({ id, client, peer, http, folder }) =>
+        `  ${id}  clients ${showEndpoint(client)}  peers ${showEndpoint(peer)}${http === null ? "" : `  http ${showEndpoint(http)}`}  log ${join(folder, "log.txt")}`,
+    ),
     "Talk to any of them, in the Redis protocol or with this program:",
     `  redis-cli -h ${first?.client.host ?? layout.host} -p ${port} set greeting hello`,
     `  stepraft get greeting --port ${port}      stepraft status --port ${port}      stepraft bench --port ${port}`,
@@ -128,14 +183,25 @@ const makeLine = () => {
 }
 
 /** Until it is told to stop, or none of the nodes can be helped by a restart. */
-const watch = async (folder: string, members: readonly Member[], children: readonly Child[], lock: Lock, line: ReturnType<typeof makeLine>, signal: AbortSignal): Promise<void> => {
+const watch = async (
+  folder: string,
+  members: readonly Member[],
+  children: readonly Child[],
+  lock: Lock,
+  line: ReturnType<typeof makeLine>,
+  signal: AbortSignal,
+): Promise<void> => {
   const known: Known = new Map(members.map(({ id, client }) => [showEndpoint(client), id]))
   let commit = 0
   let at = 0
   let quiet = true
   const started = performance.now()
   while (!signal.aborted) {
-    const cluster = await gather(members.map(({ client }) => client), known, 900)
+    const cluster = await gather(
+      members.map(({ client }) => client),
+      known,
+      900,
+    )
     const now = performance.now()
     const highest = Math.max(0, ...cluster.nodes.map((node) => node.commit ?? 0))
     const rate = at === 0 || highest < commit ? 0 : ((highest - commit) * 1_000) / (now - at)
@@ -144,10 +210,21 @@ const watch = async (folder: string, members: readonly Member[], children: reado
     const term = Math.max(0, ...cluster.nodes.map((node) => node.term ?? 0))
     // While the nodes are only starting, that they do not answer yet is no news.
     quiet &&= cluster.leader === null && now - started < quietMs
-    if (!signal.aborted && !quiet) line.show(summary(cluster, line.paint), changeOf(cluster), `term ${term} · commit ${grouped(commit)} · ${grouped(rate)} entries/s`)
-    if (children.every((child) => child.givenUp())) throw failure("none of the nodes can run; what each of them said stands above. Mend that, then run the same command again.")
+    if (!signal.aborted && !quiet)
+      line.show(
+        summary(cluster, line.paint),
+        changeOf(cluster),
+        `term ${term} · commit ${grouped(commit)} · ${grouped(rate)} entries/s`,
+      )
+    if (children.every((child) => child.givenUp()))
+      throw failure(
+        "none of the nodes can run; what each of them said stands above. Mend that, then run the same command again.",
+      )
     await lock.renew().catch((error: unknown) => {
-      if (error instanceof LockLost) throw failure(`${folder} is not this cluster's any more: it was removed, or its lock was taken away. Its nodes are stopped. See that nobody else uses it, then run the same command again.`)
+      if (error instanceof LockLost)
+        throw failure(
+          `${folder} is not this cluster's any more: it was removed, or its lock was taken away. Its nodes are stopped. See that nobody else uses it, then run the same command again.`,
+        )
     })
     await sleep(process.stdout.isTTY ? 1_000 : 500, undefined, { signal }).catch(() => {})
   }
@@ -170,7 +247,14 @@ export const cluster = async (options: ClusterOptions, signal: AbortSignal): Pro
   }
 }
 
-const run = async (options: ClusterOptions, layout: Layout, members: readonly Member[], isNew: boolean, lock: Lock, signal: AbortSignal): Promise<void> => {
+const run = async (
+  options: ClusterOptions,
+  layout: Layout,
+  members: readonly Member[],
+  isNew: boolean,
+  lock: Lock,
+  signal: AbortSignal,
+): Promise<void> => {
   const line = makeLine()
   line.say(greeting(options, layout, members, isNew))
   const children: readonly Child[] = members.map((member) =>

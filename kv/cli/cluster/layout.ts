@@ -31,21 +31,41 @@ const fileOf = (folder: string): string => join(folder, "cluster.json")
 export const membersOf = (folder: string, { nodes, host, port, peerPort, httpPort }: Layout): readonly Member[] =>
   Array.from({ length: nodes }, (_, i) => {
     const id = `n${i + 1}`
-    return { id, folder: join(folder, id), data: join(folder, id, "data"), client: { host, port: port + i }, peer: { host, port: peerPort + i }, http: httpPort === 0 ? null : { host, port: httpPort + i } }
+    return {
+      id,
+      folder: join(folder, id),
+      data: join(folder, id, "data"),
+      client: { host, port: port + i },
+      peer: { host, port: peerPort + i },
+      http: httpPort === 0 ? null : { host, port: httpPort + i },
+    }
   })
 
 /** Folders of earlier versions name no HTTP port. */
 const isLayout = (value: unknown): value is Omit<Layout, "httpPort"> & Partial<Pick<Layout, "httpPort">> =>
-  typeof value === "object" && value !== null && "version" in value && value.version === 1 && "nodes" in value && typeof value.nodes === "number" &&
-  "host" in value && typeof value.host === "string" && "port" in value && typeof value.port === "number" && "peerPort" in value && typeof value.peerPort === "number" &&
+  typeof value === "object" &&
+  value !== null &&
+  "version" in value &&
+  value.version === 1 &&
+  "nodes" in value &&
+  typeof value.nodes === "number" &&
+  "host" in value &&
+  typeof value.host === "string" &&
+  "port" in value &&
+  typeof value.port === "number" &&
+  "peerPort" in value &&
+  typeof value.peerPort === "number" &&
   (!("httpPort" in value) || typeof value.httpPort === "number")
 
 /** null: there is no cluster here yet. A folder that holds anything else is refused: it is not ours to fill. */
 export const readLayout = (folder: string): Layout | null => {
   if (!existsSync(fileOf(folder))) {
-    if (existsSync(folder) && !statSync(folder).isDirectory()) throw failure(`${folder} is no folder. Give one with --data.`)
+    if (existsSync(folder) && !statSync(folder).isDirectory())
+      throw failure(`${folder} is no folder. Give one with --data.`)
     if (existsSync(folder) && readdirSync(folder).some((name) => !isLock(name)))
-      throw failure(`${folder} is not empty and holds no cluster.json: it was not made by "stepraft cluster". Give another folder with --data.`)
+      throw failure(
+        `${folder} is not empty and holds no cluster.json: it was not made by "stepraft cluster". Give another folder with --data.`,
+      )
     return null
   }
   let value: unknown
@@ -70,12 +90,17 @@ const LOCAL: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "::1", "0.
 const isSameHost = (a: string, b: string): boolean => a === b || (LOCAL.has(a) && LOCAL.has(b))
 
 /** The client addresses of the cluster in this folder, if the asked node is one of its nodes. */
-export const recordedClients = (folder: string, asked: Endpoint): readonly (readonly [address: string, id: string])[] => {
+export const recordedClients = (
+  folder: string,
+  asked: Endpoint,
+): readonly (readonly [address: string, id: string])[] => {
   try {
     const layout = readLayout(folder)
     const members = layout === null ? [] : membersOf(folder, layout)
     const addresses = members.map(({ id, client }) => [showEndpoint(client), id] as const)
-    return members.some(({ client }) => client.port === asked.port && isSameHost(client.host, asked.host)) ? addresses : []
+    return members.some(({ client }) => client.port === asked.port && isSameHost(client.host, asked.host))
+      ? addresses
+      : []
   } catch (error) {
     // Only a hint: a folder that is none of ours, or cannot be read, gives none.
     if (error instanceof Failure || (error instanceof Error && "code" in error)) return []

@@ -38,7 +38,8 @@ const notFinite = error("increment would produce NaN or Infinity")
 export const incrbyfloat: Handler = (view, args) => {
   const key = argument(args, 1)
   const item = view.get(key)
-  const parsed = (text: Buffer): ReturnType<typeof parseLongDouble> => (text.length > LONGEST_NUMBER ? undefined : parseLongDouble(text.toString("latin1"), (cost) => view.charge(cost)))
+  const parsed = (text: Buffer): ReturnType<typeof parseLongDouble> =>
+    text.length > LONGEST_NUMBER ? undefined : parseLongDouble(text.toString("latin1"), (cost) => view.charge(cost))
   if (item !== undefined && item.length > LONGEST_NUMBER) return notAFloat
   const old = item === undefined ? { significand: 0n, exponent: 0 } : parsed(view.value(key, item))
   const increment = parsed(argument(args, 2))

@@ -34,7 +34,13 @@ const two = [1, 2, 1] as const
 const named = [2, 2, 1] as const
 type Keys = readonly [number, number, number]
 
-const write = (name: string, arity: number, [firstKey, lastKey, step]: Keys, handler: Handler, ...flags: string[]): CommandSpec => ({
+const write = (
+  name: string,
+  arity: number,
+  [firstKey, lastKey, step]: Keys,
+  handler: Handler,
+  ...flags: string[]
+): CommandSpec => ({
   name,
   arity,
   kind: "write",
@@ -45,7 +51,13 @@ const write = (name: string, arity: number, [firstKey, lastKey, step]: Keys, han
   flags: ["write", ...flags],
   handler,
 })
-const read = (name: string, arity: number, [firstKey, lastKey, step]: Keys, handler: Handler | null, ...flags: string[]): CommandSpec => ({
+const read = (
+  name: string,
+  arity: number,
+  [firstKey, lastKey, step]: Keys,
+  handler: Handler | null,
+  ...flags: string[]
+): CommandSpec => ({
   name,
   arity,
   kind: "read",
@@ -113,7 +125,9 @@ export const commands: ReadonlyMap<string, CommandSpec> = new Map(
 
 const lookup = (name: Uint8Array): CommandSpec | undefined =>
   // Longer than any name: no need to make a string of what may be megabytes.
-  name.length > 16 ? undefined : commands.get(Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString("latin1").toUpperCase())
+  name.length > 16
+    ? undefined
+    : commands.get(Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString("latin1").toUpperCase())
 
 /** The text is Redis 7's: at most 128 characters of the name, and as many arguments as fit into 128; each ends at a zero byte. */
 export const unknownCommand = (call: Call): Reply => {
@@ -159,15 +173,22 @@ export const execute = (view: View, call: Call): Reply => {
 /** The same of a call that has been looked up. */
 export const perform = (view: View, spec: CommandSpec, call: Call): Reply => {
   const args = toBuffers(call)
-  if (spec.handler === null) return error(`${argument(args, 0).toString("latin1")} is not allowed inside a transaction: it reads the whole key space`)
+  if (spec.handler === null)
+    return error(
+      `${argument(args, 0).toString("latin1")} is not allowed inside a transaction: it reads the whole key space`,
+    )
   checkKey(longestKey(spec, args))
   return spec.handler(view, args)
 }
 
 /** Keys that a command takes in one step: a few milliseconds. */
 const PART = 256
-const sumOf = (replies: readonly Reply[]): Reply => integer(replies.reduce((sum, reply) => sum + (reply.type === "integer" ? Number(reply.value) : 0), 0))
-const allOf = (replies: readonly Reply[]): Reply => ({ type: "array", items: replies.flatMap((reply) => (reply.type === "array" ? reply.items : [reply])) })
+const sumOf = (replies: readonly Reply[]): Reply =>
+  integer(replies.reduce((sum, reply) => sum + (reply.type === "integer" ? Number(reply.value) : 0), 0))
+const allOf = (replies: readonly Reply[]): Reply => ({
+  type: "array",
+  items: replies.flatMap((reply) => (reply.type === "array" ? reply.items : [reply])),
+})
 /** How the replies to parts of a command make its own. MSETNX has no parts: it looks at all its keys before it writes one. */
 const joins: ReadonlyMap<string, (replies: readonly Reply[]) => Reply> = new Map([
   ["DEL", sumOf],

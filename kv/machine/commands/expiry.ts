@@ -20,7 +20,8 @@ const parseConditions = (args: Arguments): Conditions | Reply => {
     else if (name === "LT") found.lt = true
     else return error(`Unsupported option ${quoted(argument(args, i), 128)}`)
   }
-  if (found.nx && (found.xx || found.gt || found.lt)) return error("NX and XX, GT or LT options at the same time are not compatible")
+  if (found.nx && (found.xx || found.gt || found.lt))
+    return error("NX and XX, GT or LT options at the same time are not compatible")
   if (found.gt && found.lt) return error("GT and LT options at the same time are not compatible")
   return found
 }

@@ -73,7 +73,8 @@ const compile = (pattern: Uint8Array): readonly (readonly One[])[] => {
   return segments
 }
 
-const accepts = (one: One | undefined, byte: number): boolean => (typeof one === "number" ? one === byte : one?.[byte] === 1)
+const accepts = (one: One | undefined, byte: number): boolean =>
+  typeof one === "number" ? one === byte : one?.[byte] === 1
 
 const standsAt = (segment: readonly One[], key: Uint8Array, at: number): boolean => {
   for (let i = 0; i < segment.length; i++) if (!accepts(segment[i], key[at + i] ?? 0)) return false
@@ -117,7 +118,8 @@ const finder = (segment: readonly One[]): Finder => {
 
 /** Throws TooLarge for a pattern longer than MAX_PATTERN. */
 export const glob = (pattern: Uint8Array): Matcher => {
-  if (pattern.length > MAX_PATTERN) throw new TooLarge(`a pattern of ${pattern.length} bytes was given, at most ${MAX_PATTERN} are allowed.`)
+  if (pattern.length > MAX_PATTERN)
+    throw new TooLarge(`a pattern of ${pattern.length} bytes was given, at most ${MAX_PATTERN} are allowed.`)
   const segments = compile(pattern)
   const first = segments[0] ?? []
   if (segments.length === 1) return (key) => key.length === first.length && standsAt(first, key, 0)

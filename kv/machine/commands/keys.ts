@@ -2,7 +2,10 @@
 import { OK, ONE, ZERO, error, integer, notAnInteger, syntaxError } from "../reply.ts"
 import { type Handler, type Item, type View, argument, parseInt64, upper } from "./view.ts"
 
-export const type: Handler = (view, args) => ({ type: "simple", text: view.get(argument(args, 1)) === undefined ? "none" : "string" })
+export const type: Handler = (view, args) => ({
+  type: "simple",
+  text: view.get(argument(args, 1)) === undefined ? "none" : "string",
+})
 export const del: Handler = (view, args) => {
   let count = 0
   for (let i = 1; i < args.length; i++) {
@@ -23,7 +26,8 @@ export const exists: Handler = (view, args) => {
 const noSuchKey = error("no such key")
 
 /** Value and time to live under another key. A large value is written anew: its checksum covers its key. */
-const place = (view: View, from: Buffer, item: Item, to: Buffer): void => view.put(to, view.value(from, item), item.expiry)
+const place = (view: View, from: Buffer, item: Item, to: Buffer): void =>
+  view.put(to, view.value(from, item), item.expiry)
 
 const renameWith =
   (over: boolean): Handler =>

@@ -27,7 +27,10 @@ const leaseOf = (view: View, key: Buffer, item: NonNullable<ReturnType<View["get
   const token = value.toString("latin1", 0, Math.max(0, blank))
   return /^[1-9][0-9]{0,15}$/.test(token) ? { token: Number(token), holder: value.subarray(blank + 1) } : null
 }
-const told = (token: number, holder: Buffer, remaining: number): Reply => ({ type: "array", items: [integer(token), bulk(Buffer.from(holder)), integer(remaining)] })
+const told = (token: number, holder: Buffer, remaining: number): Reply => ({
+  type: "array",
+  items: [integer(token), bulk(Buffer.from(holder)), integer(remaining)],
+})
 
 /**
  * LEASE key holder milliseconds: takes the key for `holder` if nobody else holds it, or makes it last so long from now on if it

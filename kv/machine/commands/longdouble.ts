@@ -88,7 +88,11 @@ export const parseLongDouble = (text: string, charge: (cost: number) => void): L
 /** null: the sum is beyond the largest number. */
 export const sumOf = (a: LongDouble, b: LongDouble): LongDouble | null => {
   const exponent = Math.min(a.exponent, b.exponent)
-  return nearest(shifted(a.significand, a.exponent - exponent) + shifted(b.significand, b.exponent - exponent), 1n, exponent)
+  return nearest(
+    shifted(a.significand, a.exponent - exponent) + shifted(b.significand, b.exponent - exponent),
+    1n,
+    exponent,
+  )
 }
 
 export const printLongDouble = ({ significand, exponent }: LongDouble): string => {

@@ -7,7 +7,8 @@ import type { Reply } from "../../types.ts"
 /** Of Redis: a string of at most so many bytes stands in one piece with its header. */
 const EMBEDDED = 44
 
-const unknown = (name: string, args: Arguments): Reply => error(`unknown subcommand '${quoted(argument(args, 1), 128)}'. Try ${name} HELP.`)
+const unknown = (name: string, args: Arguments): Reply =>
+  error(`unknown subcommand '${quoted(argument(args, 1), 128)}'. Try ${name} HELP.`)
 const arity = (name: string, args: Arguments): Reply => wrongArity(`${name}|${upper(argument(args, 1))}`)
 
 /** What Redis says of such a value that was set whole. Here all values are bytes; programs look whether it is an integer. */
@@ -29,19 +30,26 @@ export const objectHelp: Readonly<Record<string, string>> = {
   idletime: "An error: reads leave no trace.",
   refcount: "1.",
 }
-export const memoryHelp = "Bytes that key and value take in the database; all of a string is counted, so SAMPLES changes nothing."
+export const memoryHelp =
+  "Bytes that key and value take in the database; all of a string is counted, so SAMPLES changes nothing."
 
 const objects: ReadonlyMap<string, Handler> = new Map([
   ["ENCODING", encoding],
   ["REFCOUNT", ifThere(ONE)],
-  ["FREQ", ifThere(error("An LFU maxmemory policy is not selected, access frequency not tracked: nothing is evicted here."))],
+  [
+    "FREQ",
+    ifThere(error("An LFU maxmemory policy is not selected, access frequency not tracked: nothing is evicted here.")),
+  ],
   ["IDLETIME", ifThere(error("idle time is not tracked: a read changes nothing here, on no node."))],
 ])
 export const object: Handler = (view, args) => {
   const sub = upper(argument(args, 1))
   if (sub === "HELP") {
     if (args.length !== 2) return arity("OBJECT", args)
-    return help("OBJECT", Object.fromEntries(Object.entries(objectHelp).map(([name, text]) => [`${name.toUpperCase()} key`, text])))
+    return help(
+      "OBJECT",
+      Object.fromEntries(Object.entries(objectHelp).map(([name, text]) => [`${name.toUpperCase()} key`, text])),
+    )
   }
   const found = objects.get(sub)
   if (found === undefined) return unknown("OBJECT", args)
@@ -66,7 +74,13 @@ const usage: Handler = (view, args) => {
   const key = argument(args, 2)
   const item = view.get(key)
   if (item === undefined) return NULL
-  return integer(RECORD + key.length + item.length + (item.length > INLINE ? APART + key.length : 0) + (item.expiry === 0 ? 0 : DEADLINE + key.length))
+  return integer(
+    RECORD +
+      key.length +
+      item.length +
+      (item.length > INLINE ? APART + key.length : 0) +
+      (item.expiry === 0 ? 0 : DEADLINE + key.length),
+  )
 }
 export const memory: Handler = (view, args) => {
   switch (upper(argument(args, 1))) {

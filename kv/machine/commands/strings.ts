@@ -1,7 +1,32 @@
 /** GET, SET and their family. */
 import { checkValue } from "../cost.ts"
-import { EMPTY, NULL, OK, ONE, ZERO, bulk, error, integer, invalidExpire, notAnInteger, syntaxError, wrongArity } from "../reply.ts"
-import { type Arguments, type Handler, type Item, type TimeUnit, type View, answer, argument, clampDeadline, deadlineOf, parseInt64, upper } from "./view.ts"
+import {
+  EMPTY,
+  NULL,
+  OK,
+  ONE,
+  ZERO,
+  bulk,
+  error,
+  integer,
+  invalidExpire,
+  notAnInteger,
+  syntaxError,
+  wrongArity,
+} from "../reply.ts"
+import {
+  type Arguments,
+  type Handler,
+  type Item,
+  type TimeUnit,
+  type View,
+  answer,
+  argument,
+  clampDeadline,
+  deadlineOf,
+  parseInt64,
+  upper,
+} from "./view.ts"
 import type { Reply } from "../../types.ts"
 
 const units: ReadonlyMap<string, TimeUnit> = new Map([
@@ -41,7 +66,8 @@ interface Options {
 const parseOptions = (args: Arguments, from: number, allowed: "SET" | "GETEX"): Options | null => {
   const options: Options = { condition: null, keepTtl: false, persist: false, get: false, unit: null, time: null }
   // The same unit again is no contradiction to Redis: the last one counts.
-  const timedOtherwise = (unit: TimeUnit): boolean => (options.unit !== null && options.unit !== unit) || options.keepTtl || options.persist
+  const timedOtherwise = (unit: TimeUnit): boolean =>
+    (options.unit !== null && options.unit !== unit) || options.keepTtl || options.persist
   for (let i = from; i < args.length; i++) {
     const name = upper(argument(args, i))
     const unit = units.get(name)

@@ -78,7 +78,13 @@ export interface TimeUnit {
 }
 
 /** The deadline that an argument names, as Redis computes and limits it, or why there is none. */
-export const deadlineOf = (now: number, bytes: Buffer, unit: TimeUnit, positive: boolean, tooFar: Reply): bigint | Reply => {
+export const deadlineOf = (
+  now: number,
+  bytes: Buffer,
+  unit: TimeUnit,
+  positive: boolean,
+  tooFar: Reply,
+): bigint | Reply => {
   const amount = parseInt64(bytes)
   if (amount === undefined) return notAnInteger
   if (positive && amount <= 0n) return tooFar
@@ -88,4 +94,5 @@ export const deadlineOf = (now: number, bytes: Buffer, unit: TimeUnit, positive:
 }
 
 /** A deadline as records hold it. The caller has dealt with those that have passed. */
-export const clampDeadline = (deadline: bigint): number => (deadline > BigInt(LAST_DEADLINE) ? LAST_DEADLINE : Number(deadline))
+export const clampDeadline = (deadline: bigint): number =>
+  deadline > BigInt(LAST_DEADLINE) ? LAST_DEADLINE : Number(deadline)

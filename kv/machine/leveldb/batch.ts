@@ -2,7 +2,18 @@
 import type { Entry } from "../../../core/index.ts"
 import { BATCH_COST, INLINE } from "../cost.ts"
 import { type Level, deleteItem, putItem, readItem, readValue, recordsOf } from "./database.ts"
-import { DEADLINE, deadlineKey, deadlineOfKey, encodeMarker, encodePosition, encodeRemoval, generationRange, markerKey, positionKey, removalKey } from "../layout.ts"
+import {
+  DEADLINE,
+  deadlineKey,
+  deadlineOfKey,
+  encodeMarker,
+  encodePosition,
+  encodeRemoval,
+  generationRange,
+  markerKey,
+  positionKey,
+  removalKey,
+} from "../layout.ts"
 import type { Ledger } from "./ledger.ts"
 import { Overlay } from "./overlay.ts"
 import type { Outcome, Replica } from "../replica.ts"
@@ -44,10 +55,19 @@ export interface Prepared {
 export class OutOfSequence extends Error {}
 
 export const overlayOf = (db: Level, generation: number): Overlay =>
-  new Overlay(generation, { get: (of, key) => readItem(db, of, key), value: (of, key, item) => readValue(db, of, key, item) })
+  new Overlay(generation, {
+    get: (of, key) => readItem(db, of, key),
+    value: (of, key, item) => readValue(db, of, key, item),
+  })
 
 /** Executes, and collects what changes into one LevelDB batch. */
-export const prepare = async (target: Target, before: Before, entries: readonly Entry[], from: number, outcomes: Outcome[]): Promise<Prepared> => {
+export const prepare = async (
+  target: Target,
+  before: Before,
+  entries: readonly Entry[],
+  from: number,
+  outcomes: Outcome[],
+): Promise<Prepared> => {
   const { replica, db } = target
   const slices = new Slices()
   const overlay = overlayOf(db, before.generation)
@@ -57,7 +77,8 @@ export const prepare = async (target: Target, before: Before, entries: readonly 
   for (let cost = 0; through < entries.length && cost < BATCH_COST; through++) {
     const entry = entries[through]
     if (entry === undefined || entry.index <= replica.base.index) continue
-    if (entry.index !== replica.base.index + 1) throw new OutOfSequence(`entry ${entry.index} was handed over at position ${replica.base.index}`)
+    if (entry.index !== replica.base.index + 1)
+      throw new OutOfSequence(`entry ${entry.index} was handed over at position ${replica.base.index}`)
     const steps = replica.start(entry, outcomes)
     if (steps !== null) while (steps.next().done !== true) if (slices.due()) await slices.giveWay()
     const spent = replica.takeCost()
@@ -71,7 +92,12 @@ export const prepare = async (target: Target, before: Before, entries: readonly 
   let large = before.large && !anew
   let bytes = 0
   let expired = 0
-  if (earliest <= replica.base.time) ({ earliest, expired } = await sweep(target, batch, Math.min(SWEEP_PER_BATCH, (through - from) * SWEEP_PER_ENTRY + 64)))
+  if (earliest <= replica.base.time)
+    ({ earliest, expired } = await sweep(
+      target,
+      batch,
+      Math.min(SWEEP_PER_BATCH, (through - from) * SWEEP_PER_ENTRY + 64),
+    ))
   for (const { key, item } of overlay.changes.values()) {
     if (item === null) deleteItem(batch, generation, key, large)
     else {
@@ -100,7 +126,11 @@ export const prepare = async (target: Target, before: Before, entries: readonly 
  * Removes some of what has expired, in order of deadline and key. Nobody can see whether it has: what commands and
  * reads see depends on the clock alone. Returns the earliest deadline that is left, and how many keys it removed.
  */
-const sweep = async ({ overlay, replica, db }: Target, batch: ReturnType<Level["batch"]>, most: number): Promise<{ readonly earliest: number; readonly expired: number }> => {
+const sweep = async (
+  { overlay, replica, db }: Target,
+  batch: ReturnType<Level["batch"]>,
+  most: number,
+): Promise<{ readonly earliest: number; readonly expired: number }> => {
   let left = most
   let expired = 0
   for await (const [indexKey] of recordsOf(db, { ...generationRange(DEADLINE, overlay.generation), limit: most + 1 })) {

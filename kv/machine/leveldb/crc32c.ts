@@ -20,7 +20,8 @@ export const crc32c = (bytes: Uint8Array, from: number, to: number): number => {
   let c = 0xffffffff
   let i = from
   for (; i + 8 <= to; i += 8) {
-    const low = c ^ ((bytes[i] ?? 0) | ((bytes[i + 1] ?? 0) << 8) | ((bytes[i + 2] ?? 0) << 16) | ((bytes[i + 3] ?? 0) << 24))
+    const low =
+      c ^ ((bytes[i] ?? 0) | ((bytes[i + 1] ?? 0) << 8) | ((bytes[i + 2] ?? 0) << 16) | ((bytes[i + 3] ?? 0) << 24))
     c =
       (t[1792 + (low & 0xff)] ?? 0) ^
       (t[1536 + ((low >>> 8) & 0xff)] ?? 0) ^

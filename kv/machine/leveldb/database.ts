@@ -58,7 +58,13 @@ export const READ_COUNT = 512
 
 export const openLevel = async (directory: string, create: boolean): Promise<Level> => {
   // Uncompressed: a read copies instead of unpacking, and files.ts can check every block.
-  const db: Level = new ClassicLevel(directory, { keyEncoding: "buffer", valueEncoding: "buffer", compression: false, createIfMissing: create, errorIfExists: create })
+  const db: Level = new ClassicLevel(directory, {
+    keyEncoding: "buffer",
+    valueEncoding: "buffer",
+    compression: false,
+    createIfMissing: create,
+    errorIfExists: create,
+  })
   await db.open()
   return db
 }
@@ -121,7 +127,8 @@ const checkMarkers = async (db: Level, checkpoint: number, position: number): Pr
     const first = numberIn(key, 0)
     const last = decodeMarker(key, value)
     if (last <= checkpoint) continue
-    if (first !== reached + 1 || last < first) throw new BadRecord(`the batch that starts with entry ${reached + 1} is missing`)
+    if (first !== reached + 1 || last < first)
+      throw new BadRecord(`the batch that starts with entry ${reached + 1} is missing`)
     reached = last
   }
   if (reached !== position) throw new BadRecord(`batches reach entry ${reached}, the position says ${position}`)
@@ -132,7 +139,10 @@ export const earliestIn = async (db: Level, generation: number): Promise<number>
   return first === undefined ? Infinity : deadlineOfKey(first[0]).deadline
 }
 
-const readSessions = async (db: Level, idle: number): Promise<{ readonly sessions: Sessions; readonly ledger: Ledger }> => {
+const readSessions = async (
+  db: Level,
+  idle: number,
+): Promise<{ readonly sessions: Sessions; readonly ledger: Ledger }> => {
   const reader = new LedgerReader()
   for await (const [key, value] of recordsOf(db, kindRange(SESSION))) reader.opening(key, value)
   for await (const [key, value] of recordsOf(db, kindRange(REPLIES))) {
@@ -165,7 +175,8 @@ export interface Contents {
 interface InSnapshot {
   readonly snapshot: ReturnType<Level["snapshot"]>
 }
-const recordAt = (db: Level, key: Buffer, options: InSnapshot | undefined): Buffer | undefined => (options === undefined ? db.getSync(key) : db.getSync(key, options))
+const recordAt = (db: Level, key: Buffer, options: InSnapshot | undefined): Buffer | undefined =>
+  options === undefined ? db.getSync(key) : db.getSync(key, options)
 
 /** A large value: of an item that was found in the same state. */
 export const readValue = (db: Level, generation: number, key: Buffer, item: Item, options?: InSnapshot): Buffer =>
@@ -196,14 +207,24 @@ export const deleteItem = (batch: Batch, generation: number, key: Buffer, large:
 /** Throws MachineOutdated, BadRecord, or LevelDB's own error, if the directory is not what a machine of this identity left. */
 export const readContents = async (db: Level, identity: Identity, idle: number): Promise<Contents> => {
   const found = decodeIdentity(required(db, identityKey, "identity marker"))
-  if (found.format !== identity.format) throw new MachineOutdated({ directory: db.location, found: found.format, wanted: identity.format })
+  if (found.format !== identity.format)
+    throw new MachineOutdated({ directory: db.location, found: found.format, wanted: identity.format })
   if (found.cluster !== identity.cluster || found.node !== identity.node) {
-    throw new BadRecord(`it belongs to node ${found.node} of cluster ${found.cluster}, not to node ${identity.node} of cluster ${identity.cluster}`)
+    throw new BadRecord(
+      `it belongs to node ${found.node} of cluster ${found.cluster}, not to node ${identity.node} of cluster ${identity.cluster}`,
+    )
   }
   const position = decodePosition(required(db, positionKey, "position"))
   const checkpoint = decodeCheckpoint(required(db, checkpointKey, "checkpoint"))
   await checkMarkers(db, checkpoint, position.base.index)
-  return { db, position, begins: found.begins, ...(await readSessions(db, idle)), removals: await readRemovals(db), earliest: await earliestIn(db, position.generation) }
+  return {
+    db,
+    position,
+    begins: found.begins,
+    ...(await readSessions(db, idle)),
+    removals: await readRemovals(db),
+    earliest: await earliestIn(db, position.generation),
+  }
 }
 
 /** A database that this process had open a moment ago. Throws BadRecord if it is damaged. */
@@ -229,5 +250,5 @@ export const sealDatabase = async (db: Level, identity: Identity, base: LogBase,
 }
 
 /** The markers that a checkpoint has made superfluous. LevelDB walks them on a thread of its own. */
-export const dropMarkers = (db: Level, through: number): Promise<void> => db.clear({ gte: markerKey(0), lt: markerKey(through + 1), limit: -1 })
-
+export const dropMarkers = (db: Level, through: number): Promise<void> =>
+  db.clear({ gte: markerKey(0), lt: markerKey(through + 1), limit: -1 })

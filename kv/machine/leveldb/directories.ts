@@ -41,7 +41,9 @@ export class Directories {
   }
 
   /** `current` is null if nothing was ever created here, and undefined if it cannot be told. */
-  static async open(root: string): Promise<{ readonly directories: Directories; readonly current: string | null | undefined }> {
+  static async open(
+    root: string,
+  ): Promise<{ readonly directories: Directories; readonly current: string | null | undefined }> {
     await mkdir(root, { recursive: true, mode: 0o700 })
     // LevelDB makes its own files as it likes: nobody else gets this far.
     await chmod(root, 0o700)

@@ -9,7 +9,11 @@ export class MachineLocked extends Data.TaggedError("MachineLocked")<{ readonly 
 }
 
 /** The file system refuses. Nothing that was acknowledged is lost; the node cannot run. */
-export class MachineUnusable extends Data.TaggedError("MachineUnusable")<{ readonly directory: string; readonly action: string; readonly cause: unknown }> {
+export class MachineUnusable extends Data.TaggedError("MachineUnusable")<{
+  readonly directory: string
+  readonly action: string
+  readonly cause: unknown
+}> {
   override get message(): string {
     return `Could not ${this.action} in ${this.directory}: ${reason(this.cause)}. What was made durable before stays as it is. Check the disk, its room and its permissions, then start the node again.`
   }
@@ -21,7 +25,11 @@ export class MachineGone extends Data.TaggedError("MachineGone")<{ readonly dire
   }
 }
 /** Data of another version of the format. Nothing was touched. */
-export class MachineOutdated extends Data.TaggedError("MachineOutdated")<{ readonly directory: string; readonly found: number; readonly wanted: number }> {
+export class MachineOutdated extends Data.TaggedError("MachineOutdated")<{
+  readonly directory: string
+  readonly found: number
+  readonly wanted: number
+}> {
   override get message(): string {
     return `The data in ${this.directory} are of format ${this.found}; this version reads and writes format ${this.wanted}. Nothing was touched. Start the version that wrote them.`
   }
@@ -29,7 +37,11 @@ export class MachineOutdated extends Data.TaggedError("MachineOutdated")<{ reado
 export type MachineError = MachineLocked | MachineOutdated | MachineUnusable
 
 /** The data are not what was written. The node goes on, serves nothing, and is rebuilt from a peer. */
-export class MachineDamaged extends Data.TaggedError("MachineDamaged")<{ readonly directory: string; readonly found: string; readonly cause?: unknown }> {
+export class MachineDamaged extends Data.TaggedError("MachineDamaged")<{
+  readonly directory: string
+  readonly found: string
+  readonly cause?: unknown
+}> {
   override get message(): string {
     const cause = this.cause === undefined ? "" : ` (${reason(this.cause)})`
     return `The data in ${this.directory} are damaged: ${this.found}${cause}. Nothing from there is served any more; the files are kept until a snapshot from a peer has replaced them. Nothing need be done while a peer is up; check the disk.`
@@ -37,7 +49,11 @@ export class MachineDamaged extends Data.TaggedError("MachineDamaged")<{ readonl
 }
 
 /** A transfer cannot be used. The earlier state stays. */
-export class SnapshotInvalid extends Data.TaggedError("SnapshotInvalid")<{ readonly id: string; readonly found: string; readonly cause?: unknown }> {
+export class SnapshotInvalid extends Data.TaggedError("SnapshotInvalid")<{
+  readonly id: string
+  readonly found: string
+  readonly cause?: unknown
+}> {
   override get message(): string {
     const cause = this.cause === undefined ? "" : ` (${reason(this.cause)})`
     return `Snapshot ${this.id} cannot be used: ${this.found}${cause}. The earlier state stays; ask for a new snapshot.`
@@ -52,7 +68,10 @@ export const reason = (cause: unknown): string => {
 
 /** What LevelDB or a record's checksum says; not a mistake of our own, which no peer's copy would mend. */
 export const isDamage = (thrown: unknown): boolean =>
-  thrown instanceof Error && (thrown.name === "BadRecord" || ("code" in thrown && String(thrown.code).startsWith("LEVEL_")) || isDamage(thrown.cause))
+  thrown instanceof Error &&
+  (thrown.name === "BadRecord" ||
+    ("code" in thrown && String(thrown.code).startsWith("LEVEL_")) ||
+    isDamage(thrown.cause))
 
 const codeOf = (thrown: unknown): unknown => (thrown instanceof Error && "code" in thrown ? thrown.code : undefined)
 /**
@@ -61,7 +80,8 @@ const codeOf = (thrown: unknown): unknown => (thrown instanceof Error && "code" 
  */
 export const isRefusal = (thrown: unknown): boolean => {
   const code = codeOf(thrown)
-  if (thrown instanceof Error && code === "LEVEL_IO_ERROR" && !/No such file or directory/.test(thrown.message)) return true
+  if (thrown instanceof Error && code === "LEVEL_IO_ERROR" && !/No such file or directory/.test(thrown.message))
+    return true
   if (typeof code === "string" && /^E[A-Z0-9]+$/.test(code) && code !== "ENOENT") return true
   return thrown instanceof Error && isRefusal(thrown.cause)
 }

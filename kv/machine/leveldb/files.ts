@@ -48,7 +48,9 @@ const soundLength = (log: Buffer): number => {
  * them again. Without the cut LevelDB would keep what stands behind the fault, and all of it would have to be rebuilt.
  */
 export const cutLogs = async (directory: string): Promise<void> => {
-  const logs = (await readdir(directory)).filter((name) => /^\d+\.log$/.test(name)).sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10))
+  const logs = (await readdir(directory))
+    .filter((name) => /^\d+\.log$/.test(name))
+    .sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10))
   let faulty = false
   for (const name of logs) {
     const path = join(directory, name)
@@ -192,7 +194,10 @@ export const isTable = (name: string): boolean => name.endsWith(".ldb") || name.
  * Throws BadRecord unless every block of every table checks out. For an open database: what is obsolete is gone. Ends
  * early, without a finding, once `wanted` says no. Returns how many bytes of tables there were.
  */
-export const checkTables = async (directory: string, { rest = 0, wanted = () => true, checking }: Checking = {}): Promise<number> => {
+export const checkTables = async (
+  directory: string,
+  { rest = 0, wanted = () => true, checking }: Checking = {},
+): Promise<number> => {
   const slices = new Slices(rest)
   const names = (await readdir(directory)).filter(isTable)
   const all = checking === undefined ? 0 : await bytesOf(directory, names)

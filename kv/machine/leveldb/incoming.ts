@@ -40,7 +40,8 @@ export class Incoming {
       }
     } catch (thrown) {
       await batch.close()
-      if (thrown instanceof MalformedBytes || isDamage(thrown)) throw new SnapshotInvalid({ id: this.id, found: "a record does not check out", cause: thrown })
+      if (thrown instanceof MalformedBytes || isDamage(thrown))
+        throw new SnapshotInvalid({ id: this.id, found: "a record does not check out", cause: thrown })
       throw thrown
     }
     await batch.write()
@@ -67,11 +68,20 @@ export class Incoming {
   }
 
   /** Whole, checked, and durable with its own identity; not current yet. `as`: the position that it gets, if not its own. */
-  async finish(snapshot: Pick<SnapshotRef, "index" | "term">, identity: Identity, root: string, as?: LogBase): Promise<Level> {
+  async finish(
+    snapshot: Pick<SnapshotRef, "index" | "term">,
+    identity: Identity,
+    root: string,
+    as?: LogBase,
+  ): Promise<Level> {
     const { base } = this
-    if (!this.complete || !this.reader.complete() || base === null) throw new SnapshotInvalid({ id: this.id, found: "it is not all here" })
+    if (!this.complete || !this.reader.complete() || base === null)
+      throw new SnapshotInvalid({ id: this.id, found: "it is not all here" })
     if (base.index !== snapshot.index || base.term !== snapshot.term) {
-      throw new SnapshotInvalid({ id: this.id, found: `it reaches entry ${base.index} of term ${base.term}, announced was entry ${snapshot.index} of term ${snapshot.term}` })
+      throw new SnapshotInvalid({
+        id: this.id,
+        found: `it reaches entry ${base.index} of term ${base.term}, announced was entry ${snapshot.index} of term ${snapshot.term}`,
+      })
     }
     await sealDatabase(this.db, identity, as ?? base, this.large)
     await syncDirectory(root)

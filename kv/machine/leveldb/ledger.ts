@@ -3,7 +3,17 @@
  * the batch gave. A segment is never written again; it goes when all its replies have arrived and a later one carries
  * the state. So a large kept reply is written once, and a busy session costs one small record per batch.
  */
-import { type Opening, type Segment, decodeOpening, decodeSegment, encodeOpening, encodeSegment, numberIn, repliesKey, sessionKey } from "../layout.ts"
+import {
+  type Opening,
+  type Segment,
+  decodeOpening,
+  decodeSegment,
+  encodeOpening,
+  encodeSegment,
+  numberIn,
+  repliesKey,
+  sessionKey,
+} from "../layout.ts"
 import { type Session, Sessions } from "../sessions.ts"
 import type { Slices } from "../slices.ts"
 import type { Reply } from "../../types.ts"
@@ -21,7 +31,12 @@ interface Span {
 export type Spans = Map<number, readonly Span[]>
 
 /** Writes what is new since `firstNew`, drops what is no longer needed, and returns the segments there are then. */
-export const writeSession = (batch: Batch, session: Session, firstNew: number, known: readonly Span[] | undefined): readonly Span[] => {
+export const writeSession = (
+  batch: Batch,
+  session: Session,
+  firstNew: number,
+  known: readonly Span[] | undefined,
+): readonly Span[] => {
   const { id } = session
   if (known === undefined || known.length === 0) {
     const key = sessionKey(id)
@@ -67,7 +82,10 @@ export class Ledger {
 /** Puts together what `write` took apart. Feed it every record of both kinds, openings first, in key order. */
 export class LedgerReader {
   readonly spans = new Map<number, Span[]>()
-  private readonly found = new Map<number, Opening & { last: number; lowest: number; active: number; replies: Map<number, Reply> }>()
+  private readonly found = new Map<
+    number,
+    Opening & { last: number; lowest: number; active: number; replies: Map<number, Reply> }
+  >()
   opening(key: Buffer, value: Buffer): void {
     const id = numberIn(key, 0)
     this.found.set(id, { ...decodeOpening(key, value), last: 0, lowest: 1, active: 0, replies: new Map() })

@@ -86,7 +86,13 @@ export class LevelMachine implements KvMachine {
   private readonly directories: Directories
   private readonly identity: Identity
   private readonly idle: number
-  constructor(directories: Directories, identity: Identity, idle: number, found: { readonly name: string; readonly contents: Contents } | MachineDamaged, report: (text: string) => void) {
+  constructor(
+    directories: Directories,
+    identity: Identity,
+    idle: number,
+    found: { readonly name: string; readonly contents: Contents } | MachineDamaged,
+    report: (text: string) => void,
+  ) {
     this.report = report
     this.directories = directories
     this.identity = identity
@@ -161,7 +167,11 @@ export class LevelMachine implements KvMachine {
   private injure(directory: string, thrown: unknown): void {
     this.live = null
     const found = thrown instanceof Error && thrown.name === "BadRecord" ? thrown.message : "LevelDB cannot read them"
-    this.damage = new MachineDamaged({ directory, found, ...(thrown instanceof Error && thrown.name === "BadRecord" ? {} : { cause: thrown }) })
+    this.damage = new MachineDamaged({
+      directory,
+      found,
+      ...(thrown instanceof Error && thrown.name === "BadRecord" ? {} : { cause: thrown }),
+    })
     this.handlers?.damaged(this.damage)
   }
   private fail(action: string, cause: unknown): void {
@@ -169,7 +179,11 @@ export class LevelMachine implements KvMachine {
     this.stopped = true
     this.live = null
     const gone = this.opened !== null && isGone(this.opened.location)
-    this.handlers?.failed(gone ? new MachineGone({ directory: this.directories.root }) : new MachineUnusable({ directory: this.directories.root, action, cause }))
+    this.handlers?.failed(
+      gone
+        ? new MachineGone({ directory: this.directories.root })
+        : new MachineUnusable({ directory: this.directories.root, action, cause }),
+    )
   }
 
   // -------------------------------------------------------------------------------------------- apply
@@ -177,7 +191,7 @@ export class LevelMachine implements KvMachine {
   apply(entries: readonly Entry[]): void {
     void this.writes.run(async () => {
       // What costs much is cut into batches: none is long, and none takes much memory.
-      for (let done = 0; done < entries.length; ) {
+      for (let done = 0; done < entries.length;) {
         const { live } = this
         if (live === null) return
         const through = await this.batch(live, entries, done)
@@ -296,7 +310,14 @@ export class LevelMachine implements KvMachine {
 
   private serving(): Live {
     if (this.live !== null) return this.live
-    throw this.damage ?? new MachineUnusable({ directory: this.directories.root, action: "go on", cause: this.short ?? "the machine is closed" })
+    throw (
+      this.damage ??
+      new MachineUnusable({
+        directory: this.directories.root,
+        action: "go on",
+        cause: this.short ?? "the machine is closed",
+      })
+    )
   }
 
   takeSnapshot(): Promise<LogBase> {
@@ -363,9 +384,14 @@ export class LevelMachine implements KvMachine {
     return this.upkeep.run(async () => {
       const { incoming } = this
       this.incoming = null
-      if (incoming === null || incoming.id !== snapshot.id) throw new SnapshotInvalid({ id: snapshot.id, found: "it is not here" })
+      if (incoming === null || incoming.id !== snapshot.id)
+        throw new SnapshotInvalid({ id: snapshot.id, found: "it is not here" })
       try {
-        if (this.live !== null && snapshot.index < this.base.index) throw new SnapshotInvalid({ id: snapshot.id, found: `it reaches entry ${snapshot.index}, this node has executed entry ${this.base.index}` })
+        if (this.live !== null && snapshot.index < this.base.index)
+          throw new SnapshotInvalid({
+            id: snapshot.id,
+            found: `it reaches entry ${snapshot.index}, this node has executed entry ${this.base.index}`,
+          })
         const db = await incoming.finish(snapshot, this.identity, this.directories.root)
         await this.writes.run(() => this.replaceBy(incoming.name, db))
       } catch (thrown) {
@@ -409,7 +435,9 @@ export class LevelMachine implements KvMachine {
     return this.base.time
   }
   replyOf(session: number, secret: Uint8Array | null, sequence: number): ReplyState {
-    return this.live === null ? { type: "notExecuted" } : this.live.replica.sessions.replyOf(session, secret, sequence, this.base.time)
+    return this.live === null
+      ? { type: "notExecuted" }
+      : this.live.replica.sessions.replyOf(session, secret, sequence, this.base.time)
   }
   earliestDeadline(): number | null {
     return this.live === null || this.earliest === Infinity ? null : this.earliest
@@ -452,7 +480,11 @@ export class LevelMachine implements KvMachine {
   async dataBytes(): Promise<number> {
     if (this.live === null) return 0
     const { db } = this.live
-    const sizes = await Promise.all(([DATA, VALUE] as const).map((kind) => generationRange(kind, this.generation)).map(({ gte, lt }) => db.approximateSize(gte, lt)))
+    const sizes = await Promise.all(
+      ([DATA, VALUE] as const)
+        .map((kind) => generationRange(kind, this.generation))
+        .map(({ gte, lt }) => db.approximateSize(gte, lt)),
+    )
     return sizes.reduce((sum, size) => sum + size, 0)
   }
 

@@ -4,7 +4,15 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type Contents, openLevel, readContents, sealDatabase, syncDirectory } from "./database.ts"
 import { Directories } from "./directories.ts"
-import { MachineDamaged, type MachineError, MachineLocked, MachineOutdated, MachineUnusable, isDamage, isRefusal } from "./errors.ts"
+import {
+  MachineDamaged,
+  type MachineError,
+  MachineLocked,
+  MachineOutdated,
+  MachineUnusable,
+  isDamage,
+  isRefusal,
+} from "./errors.ts"
 import { checkTables, cutLogs } from "./files.ts"
 import { FORMAT, type Identity } from "../layout.ts"
 import type { KvMachine } from "../contract.ts"
@@ -34,7 +42,8 @@ export interface MachineOptions {
 
 const codeOf = (thrown: unknown): unknown => (thrown instanceof Error && "code" in thrown ? thrown.code : undefined)
 const isAbsent = (thrown: unknown): boolean => codeOf(thrown) === "ENOENT"
-const isLocked = (thrown: unknown): boolean => thrown instanceof Error && (codeOf(thrown) === "LEVEL_LOCKED" || codeOf(thrown.cause) === "LEVEL_LOCKED")
+const isLocked = (thrown: unknown): boolean =>
+  thrown instanceof Error && (codeOf(thrown) === "LEVEL_LOCKED" || codeOf(thrown.cause) === "LEVEL_LOCKED")
 interface Opened {
   readonly name: string
   readonly contents: Contents
@@ -49,15 +58,23 @@ const create = async (directories: Directories, identity: Identity, idle: number
   return { name, contents: await readContents(db, identity, idle) }
 }
 
-const openCurrent = async (directories: Directories, name: string, identity: Identity, idle: number, checking: MachineOptions["checking"]): Promise<Opened | MachineDamaged> => {
+const openCurrent = async (
+  directories: Directories,
+  name: string,
+  identity: Identity,
+  idle: number,
+  checking: MachineOptions["checking"],
+): Promise<Opened | MachineDamaged> => {
   const directory = directories.path(name)
-  const damaged = (found: string, cause?: unknown): MachineDamaged => new MachineDamaged({ directory, found, ...(cause === undefined ? {} : { cause }) })
+  const damaged = (found: string, cause?: unknown): MachineDamaged =>
+    new MachineDamaged({ directory, found, ...(cause === undefined ? {} : { cause }) })
   let db
   try {
     await cutLogs(directory)
     db = await openLevel(directory, false)
   } catch (thrown) {
-    if (isLocked(thrown) || isShortage(thrown) || isRefusal(thrown) || !(isDamage(thrown) || isAbsent(thrown))) throw thrown
+    if (isLocked(thrown) || isShortage(thrown) || isRefusal(thrown) || !(isDamage(thrown) || isAbsent(thrown)))
+      throw thrown
     return damaged("LevelDB cannot open them", thrown)
   }
   try {
@@ -66,7 +83,9 @@ const openCurrent = async (directories: Directories, name: string, identity: Ide
   } catch (thrown) {
     await db.close()
     if (isShortage(thrown) || isRefusal(thrown) || !(isDamage(thrown) || isAbsent(thrown))) throw thrown
-    return thrown instanceof Error && thrown.name === "BadRecord" ? damaged(thrown.message) : damaged("they cannot be read", thrown)
+    return thrown instanceof Error && thrown.name === "BadRecord"
+      ? damaged(thrown.message)
+      : damaged("they cannot be read", thrown)
   }
 }
 
@@ -77,7 +96,11 @@ const open = async (options: MachineOptions): Promise<LevelMachine> => {
   const begin = (): Promise<Opened> => create(directories, identity, idle)
   let found: Opened | MachineDamaged
   if (current === null) found = await begin()
-  else if (current === undefined) found = new MachineDamaged({ directory: options.directory, found: "the file that names the current database is unreadable" })
+  else if (current === undefined)
+    found = new MachineDamaged({
+      directory: options.directory,
+      found: "the file that names the current database is unreadable",
+    })
   else found = await openCurrent(directories, current, identity, idle, options.checking)
   if (found instanceof MachineDamaged) {
     if (options.startOver === undefined) {
@@ -100,7 +123,12 @@ export const openMachine = (options: MachineOptions): Effect.Effect<KvMachine, M
   Effect.acquireRelease(
     Effect.tryPromise({
       try: () => open(options),
-      catch: (cause): MachineError => (cause instanceof MachineOutdated ? cause : isLocked(cause) ? new MachineLocked({ directory: options.directory }) : new MachineUnusable({ directory: options.directory, action: "open the database", cause })),
+      catch: (cause): MachineError =>
+        cause instanceof MachineOutdated
+          ? cause
+          : isLocked(cause)
+            ? new MachineLocked({ directory: options.directory })
+            : new MachineUnusable({ directory: options.directory, action: "open the database", cause }),
     }),
     (machine) => Effect.promise(() => machine.close()),
   )

@@ -85,7 +85,10 @@ class Pass {
     const name = userKey(key)
     const item = decodeRecord(name, record)
     if (item.expiry !== 0 && item.expiry <= base.time) return
-    this.writer.data(name, item.value === null ? encodeRecord(name, item, readValue(db, generation, name, item, { snapshot })) : record)
+    this.writer.data(
+      name,
+      item.value === null ? encodeRecord(name, item, readValue(db, generation, name, item, { snapshot })) : record,
+    )
   }
 }
 

@@ -3,7 +3,17 @@ import { MAX_REPLY, TooLarge, replyTooLarge } from "../cost.ts"
 import { type Level, READ_BYTES, READ_COUNT, readItem, readValue } from "./database.ts"
 import type { LogBase } from "../../../core/index.ts"
 import { isSpec, perform, resolve, toBuffers } from "../commands/execute.ts"
-import { DATA, DEADLINE, dataFrom, deadlineKey, deadlineOfKey, decodeRecord, generationRange, placeIn, userKey } from "../layout.ts"
+import {
+  DATA,
+  DEADLINE,
+  dataFrom,
+  deadlineKey,
+  deadlineOfKey,
+  decodeRecord,
+  generationRange,
+  placeIn,
+  userKey,
+} from "../layout.ts"
 import { isDamage } from "./errors.ts"
 import type { Overlay } from "./overlay.ts"
 import { NO_VERSION, absentAfter } from "../removals.ts"
@@ -17,7 +27,10 @@ import type { Call, Keyspace, Reply } from "../../types.ts"
 
 export const rebuilding = error("this node is being rebuilt from a peer; ask another one", "REBUILDING")
 
-export const noRoom = error("this node has no room to execute what is committed; it goes on by itself once there is. Ask another one", "LOADING")
+export const noRoom = error(
+  "this node has no room to execute what is committed; it goes on by itself once there is. Ask another one",
+  "LOADING",
+)
 
 /** MGET and EXISTS of more keys than this take turns. */
 const AT_ONCE = 64
@@ -48,7 +61,10 @@ export class Reads {
   private wake: () => void = () => undefined
   constructor(db: Level, { index, time }: LogBase, generation: number, damaged: (thrown: unknown) => void) {
     this.db = db
-    this.stored = { get: (key) => readItem(db, this.generation, key), value: (key, item) => readValue(db, this.generation, key, item) }
+    this.stored = {
+      get: (key) => readItem(db, this.generation, key),
+      value: (key, item) => readValue(db, this.generation, key, item),
+    }
     this.clock = time
     this.index = index
     this.generation = generation
@@ -82,7 +98,10 @@ export class Reads {
   private at(snapshot: Snapshot): Stored {
     const { db, generation } = this
     const options = { snapshot }
-    return { get: (key) => readItem(db, generation, key, options), value: (key, item) => readValue(db, generation, key, item, options) }
+    return {
+      get: (key) => readItem(db, generation, key, options),
+      value: (key, item) => readValue(db, generation, key, item, options),
+    }
   }
 
   private guarded<A>(task: () => A, otherwise: A): A {
@@ -101,7 +120,10 @@ export class Reads {
   }
   version(key: Uint8Array): number {
     const wanted = Buffer.from(key.buffer, key.byteOffset, key.byteLength)
-    return this.guarded(() => new ReadOnlyView(this.clock, this.writing ?? this.stored).get(wanted)?.version ?? absentAfter(this.index), NO_VERSION)
+    return this.guarded(
+      () => new ReadOnlyView(this.clock, this.writing ?? this.stored).get(wanted)?.version ?? absentAfter(this.index),
+      NO_VERSION,
+    )
   }
   /** Whatever is there at this moment: nothing is pinned for an estimate. */
   lengthOf(key: Uint8Array): number {
@@ -130,7 +152,10 @@ export class Reads {
     const bytes = found.reduce((sum, [, item]) => sum + (item?.length ?? 0), 0)
     if (bytes > most) return replyTooLarge(bytes, most).reply
     if (bytes > BYTES_AT_ONCE) return this.many(args, "MGET", most)
-    return { type: "array", items: found.map(([key, item]) => (item === undefined ? NULL : bulk(view.value(key, item)))) }
+    return {
+      type: "array",
+      items: found.map(([key, item]) => (item === undefined ? NULL : bulk(view.value(key, item)))),
+    }
   }
 
   /** A state of its own for a read that takes several turns: never one that reads at once do not see yet. */
@@ -191,8 +216,12 @@ export class Reads {
       left += expiry - this.clock
       return true
     }
-    const reply = await this.pinned(Infinity, (_, snapshot) => this.walk({ from: 0, visit, reply: () => integer(keys) }, snapshot))
-    return reply.type === "integer" ? { keys, expires, averageTtl: expires === 0 ? 0 : Math.round(left / expires) } : null
+    const reply = await this.pinned(Infinity, (_, snapshot) =>
+      this.walk({ from: 0, visit, reply: () => integer(keys) }, snapshot),
+    )
+    return reply.type === "integer"
+      ? { keys, expires, averageTtl: expires === 0 ? 0 : Math.round(left / expires) }
+      : null
   }
   private scan(call: Call, name: string, most: number): Reply | Promise<Reply> {
     if (name !== "DBSIZE") {
@@ -221,14 +250,24 @@ export class Reads {
     const stored = this.at(snapshot)
     const slices = new Slices()
     let count = 0
-    const keys = this.db.keys<Buffer>({ ...generationRange(DATA, generation), snapshot, highWaterMarkBytes: READ_BYTES })
+    const keys = this.db.keys<Buffer>({
+      ...generationRange(DATA, generation),
+      snapshot,
+      highWaterMarkBytes: READ_BYTES,
+    })
     try {
-      for (let page = await keys.nextv(READ_COUNT); page.length > 0; page = await keys.nextv(READ_COUNT)) count += page.length
+      for (let page = await keys.nextv(READ_COUNT); page.length > 0; page = await keys.nextv(READ_COUNT))
+        count += page.length
     } finally {
       await keys.close()
     }
     const all = generationRange(DEADLINE, generation)
-    const deadlines = this.db.keys<Buffer>({ gte: all.gte, lt: clock >= LAST_DEADLINE ? all.lt : deadlineKey(generation, clock + 1, NOTHING), snapshot, highWaterMarkBytes: READ_BYTES })
+    const deadlines = this.db.keys<Buffer>({
+      gte: all.gte,
+      lt: clock >= LAST_DEADLINE ? all.lt : deadlineKey(generation, clock + 1, NOTHING),
+      snapshot,
+      highWaterMarkBytes: READ_BYTES,
+    })
     try {
       for (let page = await deadlines.nextv(READ_COUNT); page.length > 0; page = await deadlines.nextv(READ_COUNT)) {
         for (const indexKey of page) {
@@ -245,7 +284,12 @@ export class Reads {
   private async walk(plan: Scan, snapshot: Snapshot): Promise<Reply> {
     const { clock, generation } = this
     const { lt } = generationRange(DATA, generation)
-    const iterator = this.db.iterator<Buffer, Buffer>({ gte: dataFrom(generation, plan.from), lt, snapshot, highWaterMarkBytes: READ_BYTES })
+    const iterator = this.db.iterator<Buffer, Buffer>({
+      gte: dataFrom(generation, plan.from),
+      lt,
+      snapshot,
+      highWaterMarkBytes: READ_BYTES,
+    })
     const slices = new Slices()
     // A short scan must not fetch 500 records for the sake of ten.
     let count = 16

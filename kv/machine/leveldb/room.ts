@@ -21,4 +21,5 @@ export const hasRoom = async (directory: string): Promise<boolean> => {
   return bavail * bsize >= ROOM
 }
 /** Ends early, without a word, when the signal says so. */
-export const pause = (millis: number, signal: AbortSignal): Promise<void> => sleep(millis, undefined, { signal, ref: false }).catch(() => undefined)
+export const pause = (millis: number, signal: AbortSignal): Promise<void> =>
+  sleep(millis, undefined, { signal, ref: false }).catch(() => undefined)

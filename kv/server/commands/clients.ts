@@ -16,14 +16,21 @@ const atOnce = 200
 /** Why a word cannot be a name; null if it can. */
 export const misnamed = ({ limits }: Host, what: string, name: Buffer | undefined): Reply | null => {
   const bytes = name?.length ?? 0
-  if (bytes > limits.maxNameBytes) return errorReply("TOOLARGE", `${what} has ${bytes} bytes, ${limits.maxNameBytes} are allowed. Nothing was changed.`)
-  return /^[!-~]*$/u.test(name?.toString("latin1") ?? "") ? null : err(`${what} cannot contain spaces, newlines or special characters.`)
+  if (bytes > limits.maxNameBytes)
+    return errorReply(
+      "TOOLARGE",
+      `${what} has ${bytes} bytes, ${limits.maxNameBytes} are allowed. Nothing was changed.`,
+    )
+  return /^[!-~]*$/u.test(name?.toString("latin1") ?? "")
+    ? null
+    : err(`${what} cannot contain spaces, newlines or special characters.`)
 }
 
 export const clientNames = "Client names"
 
 /** Bytes of a request as clients send it. */
-const sizeOf = (words: Words): number => words.reduce((sum, { length }) => sum + `$${length}`.length + length + 4, `*${words.length}`.length + 2)
+const sizeOf = (words: Words): number =>
+  words.reduce((sum, { length }) => sum + `$${length}`.length + length + 4, `*${words.length}`.length + 2)
 
 /** One line of CLIENT LIST, with the fields of Redis; what there is nothing of here is 0. */
 const describe = (client: Client, asks: Client, request: Words): string => {
@@ -64,11 +71,17 @@ const describe = (client: Client, asks: Client, request: Words): string => {
     "lib-ver": client.libraryVersion,
     consistency: client.consistency,
   }
-  return `${Object.entries(fields).map(([key, value]) => `${key}=${value}`).join(" ")}\n`
+  return `${Object.entries(fields)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(" ")}\n`
 }
 
 /** In slices: ten thousand clients take a while. */
-const listed = async ({ host, client: asks }: Context, words: Words, fits: (client: Client) => boolean): Promise<Reply> => {
+const listed = async (
+  { host, client: asks }: Context,
+  words: Words,
+  fits: (client: Client) => boolean,
+): Promise<Reply> => {
   const slices = new Slices()
   const parts: Buffer[] = []
   let lines = ""
@@ -87,12 +100,19 @@ const list: Handler = (context, words) => {
   const work = (fits: (client: Client) => boolean): ReturnType<Handler> => {
     const { client, host } = context
     // At once where that is short; so it can be asked in MULTI, too.
-    if (host.clientCount() <= atOnce) return verbatim(Array.from(host.clients()).filter(fits).map((one) => describe(one, client, words)).join(""))
+    if (host.clientCount() <= atOnce)
+      return verbatim(
+        Array.from(host.clients())
+          .filter(fits)
+          .map((one) => describe(one, client, words))
+          .join(""),
+      )
     return { type: "work.read", barrier: false, long: true, run: () => listed(context, words, fits) }
   }
   if (words.length === 2) return work(() => true)
   const filter = wordAt(words, 2)
-  if (filter === "type" && words.length === 4) return isType(wordAt(words, 3)) ? work(() => wordAt(words, 3) === "normal") : unknownType(words, 3)
+  if (filter === "type" && words.length === 4)
+    return isType(wordAt(words, 3)) ? work(() => wordAt(words, 3) === "normal") : unknownType(words, 3)
   if (filter !== "id" || words.length < 4) return syntaxError
   const many = tooManyWords("CLIENT LIST", words, mostIds)
   if (many !== null) return many
@@ -134,7 +154,8 @@ const setinfo: Handler = ({ host, client }, words) => {
 const consistency: Handler = ({ client }, words) => {
   const wanted = wordAt(words, 2)
   if (words.length === 2) return bulk(client.consistency)
-  if (words.length > 3 || (wanted !== "linearizable" && wanted !== "local")) return err("CLIENT CONSISTENCY takes linearizable or local")
+  if (words.length > 3 || (wanted !== "linearizable" && wanted !== "local"))
+    return err("CLIENT CONSISTENCY takes linearizable or local")
   client.consistency = wanted
   return ok
 }
@@ -142,16 +163,30 @@ const consistency: Handler = ({ client }, words) => {
 export const clientCommands = [
   container("client", {
     id: sub("", "The number of this connection.", ({ client }) => integer(client.id)),
-    info: sub("", "This connection, as CLIENT LIST tells it.", ({ client }, words) => verbatim(describe(client, client, words))),
+    info: sub("", "This connection, as CLIENT LIST tells it.", ({ client }, words) =>
+      verbatim(describe(client, client, words)),
+    ),
     list: sub("[TYPE type|ID client-id...]", "The connections, one a line.", list),
-    kill: sub("address|filter value [filter value]...", "Ends connections: that of an address, or those that fit all filters (ID, TYPE, USER, ADDR, LADDR; SKIPME no: also this one).", clientKill),
+    kill: sub(
+      "address|filter value [filter value]...",
+      "Ends connections: that of an address, or those that fit all filters (ID, TYPE, USER, ADDR, LADDR; SKIPME no: also this one).",
+      clientKill,
+    ),
     getname: sub("", "The name of this connection.", ({ client }) => (client.name === "" ? nil : bulk(client.name))),
     setname: sub("name", "Names this connection.", setname),
-    setinfo: sub("attribute value", "Names the library (lib-name) of this connection, or its version (lib-ver).", setinfo),
+    setinfo: sub(
+      "attribute value",
+      "Names the library (lib-name) of this connection, or its version (lib-ver).",
+      setinfo,
+    ),
     // There is no eviction to be spared from, and nothing that a touch would change.
     "no-evict": sub("ON|OFF", "Changes nothing: whoever holds too much is closed, the largest first.", onOff),
     "no-touch": sub("ON|OFF", "Changes nothing: reads leave no trace.", onOff),
     reply: sub("ON|OFF|SKIP", "Whether commands are answered; SKIP: all but the next.", reply),
-    consistency: sub("[LINEARIZABLE|LOCAL]", "What the reads of this connection are: as of now on the whole cluster, or what this node has. Ours.", consistency),
+    consistency: sub(
+      "[LINEARIZABLE|LOCAL]",
+      "What the reads of this connection are: as of now on the whole cluster, or what this node has. Ours.",
+      consistency,
+    ),
   }),
 ]

@@ -33,7 +33,8 @@ const membersOf = (host: Host): Member[] => {
   const leader = host.service.leader()
   const members = new Map<string, Member>()
   const add = (id: string, at: { readonly host: string; readonly port: number } | null, connected: boolean): void => {
-    if (at !== null && !members.has(id)) members.set(id, { id, ...at, leads: id === leader?.id, self: id === status.id, connected })
+    if (at !== null && !members.has(id))
+      members.set(id, { id, ...at, leads: id === leader?.id, self: id === status.id, connected })
   }
   if (leader !== null) add(leader.id, leader, true)
   add(status.id, address(status.client), true)
@@ -96,13 +97,19 @@ const countKeysInSlot: Handler = (_, words) => {
 }
 
 export const clusterCommands = [
-  container("cluster", {
-    slots: sub("", "Which node has which slots: all of them the leader.", ({ host }) => slots(membersOf(host))),
-    shards: sub("", "The same, in the form of Redis 7.", ({ host }) => shards(membersOf(host), host.service.status().commitIndex)),
-    nodes: sub("", "The nodes, one a line.", ({ host }) => nodes(membersOf(host), host.service.status().term)),
-    info: sub("", "The state of the cluster.", ({ host }) => info(membersOf(host), host.service.status().term)),
-    myid: sub("", "The name of this node, as CLUSTER NODES has it.", ({ host }) => bulk(nodeId(host.self))),
-    keyslot: sub("key", "The slot of a key.", (_, words) => integer(keySlot(words[2] ?? Buffer.alloc(0)))),
-    countkeysinslot: sub("slot", "0: keys are not kept by slot.", countKeysInSlot),
-  }, { flags: ["admin", "stale"], underMulti: "refuse" }),
+  container(
+    "cluster",
+    {
+      slots: sub("", "Which node has which slots: all of them the leader.", ({ host }) => slots(membersOf(host))),
+      shards: sub("", "The same, in the form of Redis 7.", ({ host }) =>
+        shards(membersOf(host), host.service.status().commitIndex),
+      ),
+      nodes: sub("", "The nodes, one a line.", ({ host }) => nodes(membersOf(host), host.service.status().term)),
+      info: sub("", "The state of the cluster.", ({ host }) => info(membersOf(host), host.service.status().term)),
+      myid: sub("", "The name of this node, as CLUSTER NODES has it.", ({ host }) => bulk(nodeId(host.self))),
+      keyslot: sub("key", "The slot of a key.", (_, words) => integer(keySlot(words[2] ?? Buffer.alloc(0)))),
+      countkeysinslot: sub("slot", "0: keys are not kept by slot.", countKeysInSlot),
+    },
+    { flags: ["admin", "stale"], underMulti: "refuse" },
+  ),
 ]

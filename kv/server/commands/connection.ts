@@ -8,7 +8,9 @@ import { clientNames, misnamed } from "./clients.ts"
 import { own, shown, textAt, wordAt } from "../words.ts"
 
 const syntaxError = err("syntax error")
-const noPassword = err("AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
+const noPassword = err(
+  "AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
+)
 const wrongPassword = errorReply("WRONGPASS", "invalid username-password pair or user is disabled.")
 
 const ping: Handler = (_, words) => {
@@ -53,7 +55,7 @@ const hello: Handler = (context, words) => {
     if (asked !== "2" && asked !== "3") return errorReply("NOPROTO", "unsupported protocol version")
     protocol = asked === "3" ? 3 : 2
   }
-  for (let at = 2; at < words.length; ) {
+  for (let at = 2; at < words.length;) {
     const option = wordAt(words, at)
     if (option === "auth" && at + 2 < words.length) {
       if (!authenticates(shown(words, at + 1))) return wrongPassword
@@ -78,10 +80,12 @@ const hello: Handler = (context, words) => {
   })
 }
 
-const consistency = (wanted: Client["consistency"]): Handler => ({ client }) => {
-  client.consistency = wanted
-  return ok
-}
+const consistency =
+  (wanted: Client["consistency"]): Handler =>
+  ({ client }) => {
+    client.consistency = wanted
+    return ok
+  }
 
 export const connectionCommands = [
   own("ping", -1, ping),

@@ -10,11 +10,23 @@ interface Sub extends Omit<Subcommand, "name"> {
   readonly does: Handler
 }
 
-export const sub = (syntax: string, summary: string, does: Handler): Sub => ({ syntax, summary, does, arity: arityOf(syntax, 2) })
+export const sub = (syntax: string, summary: string, does: Handler): Sub => ({
+  syntax,
+  summary,
+  does,
+  arity: arityOf(syntax, 2),
+})
 
 /** The HELP subcommand of a family. */
 export const helpOf = (name: string, subcommands: readonly Subcommand[]): Reply =>
-  help(name.toUpperCase(), Object.fromEntries(subcommands.filter((one) => one.name !== "help").map((one) => [`${one.name.toUpperCase()} ${one.syntax}`.trimEnd(), one.summary])))
+  help(
+    name.toUpperCase(),
+    Object.fromEntries(
+      subcommands
+        .filter((one) => one.name !== "help")
+        .map((one) => [`${one.name.toUpperCase()} ${one.syntax}`.trimEnd(), one.summary]),
+    ),
+  )
 
 /** What is wrong with the named subcommand, or null. */
 export const wrongMember = (name: string, subcommands: readonly Subcommand[], words: Words): Reply | null => {
@@ -24,12 +36,25 @@ export const wrongMember = (name: string, subcommands: readonly Subcommand[], wo
   return arityFits(found, words) ? null : wrongArity(`${name}|${word}`)
 }
 
-export const container = (name: string, subs: Readonly<Record<string, Sub>>, more: Partial<Omit<Known, "name" | "arity" | "does">> = {}): Known => {
+export const container = (
+  name: string,
+  subs: Readonly<Record<string, Sub>>,
+  more: Partial<Omit<Known, "name" | "arity" | "does">> = {},
+): Known => {
   const all: Readonly<Record<string, Sub>> = { ...subs, help: sub("", "This list.", () => helpOf(name, subcommands)) }
-  const subcommands: readonly Subcommand[] = Object.entries(all).map(([word, { arity, syntax, summary }]) => ({ name: word, arity, syntax, summary }))
+  const subcommands: readonly Subcommand[] = Object.entries(all).map(([word, { arity, syntax, summary }]) => ({
+    name: word,
+    arity,
+    syntax,
+    summary,
+  }))
   const find = (words: Words): Sub | undefined => {
     const word = wordAt(words, 1)
     return Object.hasOwn(all, word) ? all[word] : undefined
   }
-  return own(name, -2, (context, words) => find(words)?.does(context, words) ?? unknownSubcommand(name, words[1]), { wrong: (words) => wrongMember(name, subcommands, words), subcommands, ...more })
+  return own(name, -2, (context, words) => find(words)?.does(context, words) ?? unknownSubcommand(name, words[1]), {
+    wrong: (words) => wrongMember(name, subcommands, words),
+    subcommands,
+    ...more,
+  })
 }

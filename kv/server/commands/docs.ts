@@ -18,7 +18,8 @@ const group = (name: Doc["group"], ...rows: readonly Row[]): readonly (readonly 
 const until = "EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds"
 
 export const docs: ReadonlyMap<string, Doc> = new Map([
-  ...group("string",
+  ...group(
+    "string",
     ["append", "2.0.0", "key value", "Appends to the value of a key, which is made if it is not there."],
     ["cas", "0.1.0", "key expected value", "Sets the value of a key if it is the expected one. 1 if it was, else 0."],
     ["decr", "1.0.0", "key", "Takes one from the integer value of a key."],
@@ -40,8 +41,10 @@ export const docs: ReadonlyMap<string, Doc> = new Map([
     ["setnx", "1.0.0", "key value", "Sets a key if it is not there."],
     ["setrange", "2.2.0", "key offset value", "Writes over a part of the value, from a byte on."],
     ["strlen", "2.2.0", "key", "The length of the value in bytes."],
-    ["substr", "1.0.0", "key start end", "A part of the value: GETRANGE by its old name."]),
-  ...group("generic",
+    ["substr", "1.0.0", "key start end", "A part of the value: GETRANGE by its old name."],
+  ),
+  ...group(
+    "generic",
     ["copy", "6.2.0", "source destination [DB index] [REPLACE]", "Copies value and time to live to another key."],
     ["del", "1.0.0", "key [key]...", "Deletes keys."],
     ["exists", "1.0.0", "key [key]...", "How many of the keys are there."],
@@ -49,7 +52,12 @@ export const docs: ReadonlyMap<string, Doc> = new Map([
     ["expireat", "1.2.0", "key unix-time-seconds [NX|XX|GT|LT]", "Sets the second at which a key ends."],
     ["expiretime", "7.0.0", "key", "The second at which a key ends."],
     ["keys", "1.0.0", "pattern", "All keys that match a pattern."],
-    ["lease", "0.1.0", "key holder milliseconds", "Takes or keeps a key for its holder, if nobody else has it: its fencing token, who holds it, and for how long."],
+    [
+      "lease",
+      "0.1.0",
+      "key holder milliseconds",
+      "Takes or keeps a key for its holder, if nobody else has it: its fencing token, who holds it, and for how long.",
+    ],
     ["object", "2.2.3", "", "What there is to be told about a value beyond its bytes."],
     ["persist", "2.2.0", "key", "Removes the time to live of a key."],
     ["pexpire", "2.6.0", "key milliseconds [NX|XX|GT|LT]", "Sets the time to live of a key in milliseconds."],
@@ -64,23 +72,34 @@ export const docs: ReadonlyMap<string, Doc> = new Map([
     ["touch", "3.2.1", "key [key]...", "How many of the keys are there."],
     ["ttl", "1.0.0", "key", "The time to live of a key in seconds."],
     ["type", "1.0.0", "key", "The type of a value: string, or none."],
-    ["unlink", "4.0.0", "key [key]...", "Deletes keys."]),
-  ...group("connection",
+    ["unlink", "4.0.0", "key [key]...", "Deletes keys."],
+  ),
+  ...group(
+    "connection",
     ["auth", "1.0.0", "[username] password", "Takes the user default with any password."],
     ["client", "2.4.0", "", "Connections of clients."],
     ["echo", "1.0.0", "message", "Returns what it was given."],
-    ["hello", "6.0.0", "[protocol-version [AUTH username password] [SETNAME name]]", "Chooses the protocol and tells of the server."],
+    [
+      "hello",
+      "6.0.0",
+      "[protocol-version [AUTH username password] [SETNAME name]]",
+      "Chooses the protocol and tells of the server.",
+    ],
     ["ping", "1.0.0", "[message]", "PONG, or what it was given."],
     ["quit", "1.0.0", "", "Ends the connection."],
     ["reset", "6.2.0", "", "Makes the connection as it was when it was opened."],
-    ["select", "1.0.0", "index", "Chooses the database: there is one, 0."]),
-  ...group("transactions",
+    ["select", "1.0.0", "index", "Chooses the database: there is one, 0."],
+  ),
+  ...group(
+    "transactions",
     ["discard", "2.0.0", "", "Ends a transaction without executing it."],
     ["exec", "1.2.0", "", "Executes a transaction: all of it in one entry of the log."],
     ["multi", "1.2.0", "", "Begins a transaction."],
     ["unwatch", "2.2.0", "", "Forgets which keys were watched."],
-    ["watch", "2.2.0", "key [key]...", "Lets the next EXEC do nothing if one of the keys has changed."]),
-  ...group("server",
+    ["watch", "2.2.0", "key [key]...", "Lets the next EXEC do nothing if one of the keys has changed."],
+  ),
+  ...group(
+    "server",
     ["command", "2.8.13", "", "All commands, or some of them, and how they are called."],
     ["config", "2.0.0", "", "Settings."],
     ["dbsize", "1.0.0", "", "How many keys there are."],
@@ -91,17 +110,28 @@ export const docs: ReadonlyMap<string, Doc> = new Map([
     ["monitor", "1.0.0", "", "An error: no node sees the commands of all clients."],
     ["role", "2.8.12", "", "Whether the node leads, and whom it follows or leads."],
     ["stepraft", "0.1.0", "", "What Redis has no word for: sessions of clients, versions, the state of the node."],
-    ["time", "2.6.0", "", "The clock of the node."]),
+    ["time", "2.6.0", "", "The clock of the node."],
+  ),
   ...group("scripting", ["function", "7.0.0", "", "There are no functions: they can be listed and flushed."]),
-  ...group("cluster",
+  ...group(
+    "cluster",
     ["cluster", "3.0.0", "", "The cluster as clients of Redis Cluster see it."],
     ["readonly", "3.0.0", "", "Makes the reads of the connection local: fast, and perhaps stale."],
-    ["readwrite", "3.0.0", "", "Makes the reads of the connection linearizable again."]),
+    ["readwrite", "3.0.0", "", "Makes the reads of the connection linearizable again."],
+  ),
 ])
 
 const member = (of: Doc, name: string, { syntax, summary }: Subcommand): readonly [Reply, Reply] => {
   const told = argumentsOf(syntax)
-  return [bulk(name), map({ summary: bulk(summary), since: bulk(of.since), group: bulk(of.group), ...(told.length === 0 ? {} : { arguments: array(told) }) })]
+  return [
+    bulk(name),
+    map({
+      summary: bulk(summary),
+      since: bulk(of.since),
+      group: bulk(of.group),
+      ...(told.length === 0 ? {} : { arguments: array(told) }),
+    }),
+  ]
 }
 const described = ({ name, subcommands = [] }: Known): readonly [Reply, Reply] | null => {
   const doc = docs.get(name)
@@ -114,7 +144,9 @@ const described = ({ name, subcommands = [] }: Known): readonly [Reply, Reply] |
       since: bulk(doc.since),
       group: bulk(doc.group),
       ...(told.length === 0 ? {} : { arguments: array(told) }),
-      ...(subcommands.length === 0 ? {} : { subcommands: { type: "map", entries: subcommands.map((one) => member(doc, `${name}|${one.name}`, one)) } }),
+      ...(subcommands.length === 0
+        ? {}
+        : { subcommands: { type: "map", entries: subcommands.map((one) => member(doc, `${name}|${one.name}`, one)) } }),
     }),
   ]
 }
@@ -123,7 +155,14 @@ const there = <A>(one: A | null): one is A => one !== null
 /** The whole reply, built once for each list of commands. */
 const whole = new WeakMap<readonly Known[], Reply>()
 export const docsOf = (table: Lookup, names: Words): Reply => {
-  if (names.length > 0) return { type: "map", entries: names.map((name) => table.find(name)).flatMap((known) => (known === undefined ? [] : [described(known)])).filter(there) }
+  if (names.length > 0)
+    return {
+      type: "map",
+      entries: names
+        .map((name) => table.find(name))
+        .flatMap((known) => (known === undefined ? [] : [described(known)]))
+        .filter(there),
+    }
   const reply: Reply = whole.get(table.all) ?? { type: "map", entries: table.all.map(described).filter(there) }
   whole.set(table.all, reply)
   return reply

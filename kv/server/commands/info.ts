@@ -70,7 +70,14 @@ const memory = ({ host: { budget } }: Asked): Lines => {
 }
 
 /** Clients retry until `loading` is 0. */
-const persistence = ({ status }: Asked): Lines => ({ loading: status.loading ? 1 : 0, ...(status.loading ? { loading_eta_seconds: 1 } : {}), async_loading: 0, aof_enabled: 1, rdb_bgsave_in_progress: 0, aof_rewrite_in_progress: 0 })
+const persistence = ({ status }: Asked): Lines => ({
+  loading: status.loading ? 1 : 0,
+  ...(status.loading ? { loading_eta_seconds: 1 } : {}),
+  async_loading: 0,
+  aof_enabled: 1,
+  rdb_bgsave_in_progress: 0,
+  aof_rewrite_in_progress: 0,
+})
 
 const stats = ({ host, status }: Asked): Lines => ({
   total_connections_received: host.stats.connections,
@@ -123,13 +130,21 @@ const raft = ({ status }: Asked): Lines => ({
   raft_health: status.health,
   raft_clock_offset_ms: status.clockOffsetMs ?? "",
   ...Object.fromEntries(
-    status.peers.map(({ id, connected, matchIndex, lag, clockOffsetMs }) => [`raft_peer_${id}`, `connected=${connected ? 1 : 0},match=${matchIndex ?? ""},lag=${lag ?? ""},clock_offset_ms=${clockOffsetMs ?? ""}`]),
+    status.peers.map(({ id, connected, matchIndex, lag, clockOffsetMs }) => [
+      `raft_peer_${id}`,
+      `connected=${connected ? 1 : 0},match=${matchIndex ?? ""},lag=${lag ?? ""},clock_offset_ms=${clockOffsetMs ?? ""}`,
+    ]),
   ),
 })
 
 const cpu = (): Lines => {
   const { system, user } = process.cpuUsage()
-  return { used_cpu_sys: milli(system / 1e6), used_cpu_user: milli(user / 1e6), used_cpu_sys_children: milli(0), used_cpu_user_children: milli(0) }
+  return {
+    used_cpu_sys: milli(system / 1e6),
+    used_cpu_user: milli(user / 1e6),
+    used_cpu_sys_children: milli(0),
+    used_cpu_user_children: milli(0),
+  }
 }
 
 const commandstats = ({ host }: Asked): Lines =>
@@ -140,14 +155,31 @@ const commandstats = ({ host }: Asked): Lines =>
     ]),
   )
 
-const errorstats = ({ host }: Asked): Lines => Object.fromEntries(Array.from(host.usage.errors, ([code, count]) => [`errorstat_${code}`, `count=${count}`]))
+const errorstats = ({ host }: Asked): Lines =>
+  Object.fromEntries(Array.from(host.usage.errors, ([code, count]) => [`errorstat_${code}`, `count=${count}`]))
 
 const cluster = ({ host }: Asked): Lines => ({ cluster_enabled: host.redirect ? 1 : 0 })
 
 const keyspace = ({ counted }: Asked): Lines =>
-  counted === null || counted.keys === 0 ? {} : { db0: `keys=${counted.keys},expires=${counted.expires},avg_ttl=${counted.averageTtl}` }
+  counted === null || counted.keys === 0
+    ? {}
+    : { db0: `keys=${counted.keys},expires=${counted.expires},avg_ttl=${counted.averageTtl}` }
 
-const sections: Readonly<Record<string, (asked: Asked) => Lines>> = { server, clients, memory, persistence, stats, replication, raft, cpu, modules: () => ({}), commandstats, errorstats, cluster, keyspace }
+const sections: Readonly<Record<string, (asked: Asked) => Lines>> = {
+  server,
+  clients,
+  memory,
+  persistence,
+  stats,
+  replication,
+  raft,
+  cpu,
+  modules: () => ({}),
+  commandstats,
+  errorstats,
+  cluster,
+  keyspace,
+}
 const titles: Readonly<Record<string, string>> = { cpu: "CPU" }
 const mostSections = 64
 /** The sections of the default answer. */
@@ -174,24 +206,44 @@ const info: Handler = ({ host }: Context, words) => {
   if (!names.includes("keyspace")) return told(null)
   // A request that names the keyspace section gets a present count.
   const exact = asked.has("keyspace")
-  return { type: "work.read", barrier: false, long: exact, run: async () => told(await (exact ? host.census.count() : host.census.recent())) }
+  return {
+    type: "work.read",
+    barrier: false,
+    long: exact,
+    run: async () => told(await (exact ? host.census.count() : host.census.recent())),
+  }
 }
 
 const role: Handler = ({ host: { service } }) => {
   const status = service.status()
   const leader = service.leader()
   if (status.role !== "leader")
-    return array([bulk("slave"), bulk(leader?.host ?? ""), integer(leader?.port ?? 0), bulk(leader === null ? "connect" : "connected"), integer(status.applied)])
+    return array([
+      bulk("slave"),
+      bulk(leader?.host ?? ""),
+      integer(leader?.port ?? 0),
+      bulk(leader === null ? "connect" : "connected"),
+      integer(status.applied),
+    ])
   const followers = status.peers.flatMap(({ id, client, matchIndex, connected }) => {
     const colon = client?.lastIndexOf(":") ?? -1
     if (client === null || colon < 0 || !connected || id === status.id) return []
-    return [array([bulk(client.slice(0, colon).replace(/^\[|\]$/gu, "")), bulk(client.slice(colon + 1)), bulk(String(matchIndex ?? 0))])]
+    return [
+      array([
+        bulk(client.slice(0, colon).replace(/^\[|\]$/gu, "")),
+        bulk(client.slice(colon + 1)),
+        bulk(String(matchIndex ?? 0)),
+      ]),
+    ]
   })
   return array([bulk("master"), integer(status.commitIndex), array(followers)])
 }
 
 /** Why MONITOR cannot exist: no single place sees all commands, because each node serves its own clients and reads are not in the log. */
-const monitor: Handler = () => err("MONITOR is not supported: no node sees the commands of all clients. INFO commandstats counts those of this node, CLIENT LIST shows its clients.")
+const monitor: Handler = () =>
+  err(
+    "MONITOR is not supported: no node sees the commands of all clients. INFO commandstats counts those of this node, CLIENT LIST shows its clients.",
+  )
 
 export const infoCommands = [
   own("info", -1, info, { flags: ["loading", "stale"], underMulti: "refuse" }),

@@ -16,7 +16,11 @@ const longestPattern = 128
 
 const flag = (text: string): Reply => ({ type: "simple", text })
 
-const described = (name: string, { arity, firstKey, lastKey, step, flags }: Pick<Known, "arity" | "firstKey" | "lastKey" | "step" | "flags">, members: readonly Reply[]): Reply =>
+const described = (
+  name: string,
+  { arity, firstKey, lastKey, step, flags }: Pick<Known, "arity" | "firstKey" | "lastKey" | "step" | "flags">,
+  members: readonly Reply[],
+): Reply =>
   array([
     bulk(name),
     integer(arity),
@@ -29,11 +33,24 @@ const described = (name: string, { arity, firstKey, lastKey, step, flags }: Pick
     array([]),
     array(members),
   ])
-const categoriesOf = (flags: readonly string[]): readonly string[] => [...flags.filter((name) => categories.has(name)).map((name) => (name === "readonly" ? "read" : name)), ...(flags.includes("fast") ? [] : ["slow"])]
+const categoriesOf = (flags: readonly string[]): readonly string[] => [
+  ...flags.filter((name) => categories.has(name)).map((name) => (name === "readonly" ? "read" : name)),
+  ...(flags.includes("fast") ? [] : ["slow"]),
+]
 const categories: ReadonlySet<string> = new Set(["write", "readonly", "admin", "fast"])
 /** A member of a family has no keys unless the family says so. */
-const describeMember = (known: Known, { name, arity }: Subcommand): Reply => described(`${known.name}|${name}`, { ...known, arity, ...(name === "help" ? { firstKey: 0, lastKey: 0, step: 0 } : {}) }, [])
-const describe = (known: Known): Reply => described(known.name, known, (known.subcommands ?? []).map((one) => describeMember(known, one)))
+const describeMember = (known: Known, { name, arity }: Subcommand): Reply =>
+  described(
+    `${known.name}|${name}`,
+    { ...known, arity, ...(name === "help" ? { firstKey: 0, lastKey: 0, step: 0 } : {}) },
+    [],
+  )
+const describe = (known: Known): Reply =>
+  described(
+    known.name,
+    known,
+    (known.subcommands ?? []).map((one) => describeMember(known, one)),
+  )
 
 /** The command of this name; for a member of a family both names: client|list. */
 const describeNamed = (host: Host, word: Buffer): Reply => {
@@ -52,18 +69,47 @@ const getKeys = ({ table }: Host, words: Words, flags: boolean): Reply => {
   const known = table.find(call[0])
   if (known === undefined) return err("Invalid command specified")
   const member = known.subcommands?.find(({ name }) => name === wordAt(call, 1))
-  if (known.subcommands !== undefined && member === undefined && call.length > 1) return err("Invalid command specified")
+  if (known.subcommands !== undefined && member === undefined && call.length > 1)
+    return err("Invalid command specified")
   if (!arityFits(member ?? known, call)) return err("Invalid number of arguments specified for command")
   const keys = keysOf(known, call)
   if (keys.length === 0) return err("The command has no key arguments")
-  return array(keys.map((bytes, at) => (flags ? array([{ type: "bulk", bytes }, array(accessOf(known, call, at).split(" ").map(flag))]) : { type: "bulk", bytes })))
+  return array(
+    keys.map((bytes, at) =>
+      flags
+        ? array([{ type: "bulk", bytes }, array(accessOf(known, call, at).split(" ").map(flag))])
+        : { type: "bulk", bytes },
+    ),
+  )
 }
 /** What each command does with its keys, in Redis' terms; if two keys are treated differently, for the second. */
 const access: Readonly<Record<string, string | readonly [string, string]>> = {
-  set: "OW update", setex: "OW update", psetex: "OW update", mset: "OW update", setnx: "OW insert", msetnx: "OW insert", append: "RW insert", setrange: "RW update",
-  del: "RM delete", unlink: "RM delete", getdel: "RW access delete", expire: "RW update", pexpire: "RW update", expireat: "RW update", pexpireat: "RW update", persist: "RW update",
-  rename: ["RW access delete", "OW update"], renamenx: ["RW access delete", "OW insert"], copy: ["RO access", "OW update"],
-  strlen: "RO", exists: "RO", touch: "RO", type: "RO", object: "RO", memory: "RO", watch: "RO",
+  set: "OW update",
+  setex: "OW update",
+  psetex: "OW update",
+  mset: "OW update",
+  setnx: "OW insert",
+  msetnx: "OW insert",
+  append: "RW insert",
+  setrange: "RW update",
+  del: "RM delete",
+  unlink: "RM delete",
+  getdel: "RW access delete",
+  expire: "RW update",
+  pexpire: "RW update",
+  expireat: "RW update",
+  pexpireat: "RW update",
+  persist: "RW update",
+  rename: ["RW access delete", "OW update"],
+  renamenx: ["RW access delete", "OW insert"],
+  copy: ["RO access", "OW update"],
+  strlen: "RO",
+  exists: "RO",
+  touch: "RO",
+  type: "RO",
+  object: "RO",
+  memory: "RO",
+  watch: "RO",
 }
 const accessOf = (known: Known, call: Words, at: number): string => {
   // SET … GET also reads.
@@ -75,7 +121,8 @@ const accessOf = (known: Known, call: Words, at: number): string => {
 const filtered = (words: Words): ((name: string, known: Known) => boolean) | Reply => {
   if (words.length === 2) return () => true
   if (words.length !== 5 || wordAt(words, 2) !== "filterby") return syntaxError
-  if ((words[4]?.length ?? 0) > longestPattern) return errorReply("TOOLARGE", `a pattern has at most ${longestPattern} bytes here`)
+  if ((words[4]?.length ?? 0) > longestPattern)
+    return errorReply("TOOLARGE", `a pattern has at most ${longestPattern} bytes here`)
   const wanted = wordAt(words, 4)
   switch (wordAt(words, 3)) {
     case "module":
@@ -93,7 +140,12 @@ const filtered = (words: Words): ((name: string, known: Known) => boolean) | Rep
 const list = (host: Host, words: Words): Reply => {
   const filter = filtered(words)
   if (typeof filter !== "function") return filter
-  const all = host.table.all.flatMap((known) => [known.name, ...(known.subcommands ?? []).map(({ name }) => `${known.name}|${name}`)].map((name) => ({ name, known })))
+  const all = host.table.all.flatMap((known) =>
+    [known.name, ...(known.subcommands ?? []).map(({ name }) => `${known.name}|${name}`)].map((name) => ({
+      name,
+      known,
+    })),
+  )
   return array(all.filter(({ name, known }) => filter(name, known)).map(({ name }) => bulk(name)))
 }
 
@@ -108,20 +160,48 @@ export const commandReply = (all: readonly Known[]): Reply => {
   return reply
 }
 
-const family = container("command", {
-  count: sub("", "How many commands there are.", ({ host }) => integer(host.table.all.length)),
-  docs: sub("[command]...", "What each command is for, and how it is written.", ({ host }, words) => tooManyWords("COMMAND DOCS", words, mostNames) ?? docsOf(host.table, words.slice(2))),
-  getkeys: sub("command arg [arg]...", "The keys that a whole command names.", ({ host }, words) => getKeys(host, words, false)),
-  getkeysandflags: sub("command arg [arg]...", "The keys that a whole command names, and what it does with them.", ({ host }, words) => getKeys(host, words, true)),
-  info: sub("[command]...", "Arity, flags and places of the keys of each command.", ({ host }, words) =>
-    tooManyWords("COMMAND INFO", words, mostNames) ?? (words.length === 2 ? commandReply(host.table.all) : array(words.slice(2).map((name) => describeNamed(host, name))))),
-  list: sub("[FILTERBY [MODULE name|ACLCAT category|PATTERN pattern]]", "The names of the commands.", ({ host }, words) => list(host, words)),
-}, { flags: ["loading", "stale"], underMulti: "refuse" })
+const family = container(
+  "command",
+  {
+    count: sub("", "How many commands there are.", ({ host }) => integer(host.table.all.length)),
+    docs: sub(
+      "[command]...",
+      "What each command is for, and how it is written.",
+      ({ host }, words) => tooManyWords("COMMAND DOCS", words, mostNames) ?? docsOf(host.table, words.slice(2)),
+    ),
+    getkeys: sub("command arg [arg]...", "The keys that a whole command names.", ({ host }, words) =>
+      getKeys(host, words, false),
+    ),
+    getkeysandflags: sub(
+      "command arg [arg]...",
+      "The keys that a whole command names, and what it does with them.",
+      ({ host }, words) => getKeys(host, words, true),
+    ),
+    info: sub(
+      "[command]...",
+      "Arity, flags and places of the keys of each command.",
+      ({ host }, words) =>
+        tooManyWords("COMMAND INFO", words, mostNames) ??
+        (words.length === 2
+          ? commandReply(host.table.all)
+          : array(words.slice(2).map((name) => describeNamed(host, name)))),
+    ),
+    list: sub(
+      "[FILTERBY [MODULE name|ACLCAT category|PATTERN pattern]]",
+      "The names of the commands.",
+      ({ host }, words) => list(host, words),
+    ),
+  },
+  { flags: ["loading", "stale"], underMulti: "refuse" },
+)
 /** COMMAND alone is COMMAND INFO of all commands. */
 const command: Known = {
   ...family,
   arity: -1,
-  does: (context, words) => (words.length === 1 || typeof family.does === "string" ? commandReply(context.host.table.all) : family.does(context, words)),
+  does: (context, words) =>
+    words.length === 1 || typeof family.does === "string"
+      ? commandReply(context.host.table.all)
+      : family.does(context, words),
   wrong: (words) => (words.length === 1 ? null : (family.wrong?.(words) ?? null)),
 }
 
@@ -145,9 +225,12 @@ const settings = ({ host }: Context): Readonly<Record<string, string>> => ({
 const configGet: Handler = (context, words) => {
   const many = tooManyWords("CONFIG GET", words, mostPatterns)
   if (many !== null) return many
-  if (words.some((word) => word.length > longestPattern)) return errorReply("TOOLARGE", `a pattern has at most ${longestPattern} bytes here`)
+  if (words.some((word) => word.length > longestPattern))
+    return errorReply("TOOLARGE", `a pattern has at most ${longestPattern} bytes here`)
   const wanted = words.slice(2).map((word) => glob(Buffer.from(word.toString("latin1").toLowerCase(), "latin1")))
-  const found = Object.entries(settings(context)).filter(([name]) => wanted.some((matches) => matches(Buffer.from(name))))
+  const found = Object.entries(settings(context)).filter(([name]) =>
+    wanted.some((matches) => matches(Buffer.from(name))),
+  )
   return map(Object.fromEntries(found.map(([name, value]) => [name, bulk(value)])))
 }
 
@@ -157,30 +240,46 @@ const configSet: Handler = (context, words) => {
   if (many !== null) return many
   if (words.length % 2 !== 0) return wrongArity("config|set")
   const all = settings(context)
-  const failed = (at: number, why: string): Reply => err(`CONFIG SET failed (possibly related to argument '${shown(words, at)}') - ${why}`)
+  const failed = (at: number, why: string): Reply =>
+    err(`CONFIG SET failed (possibly related to argument '${shown(words, at)}') - ${why}`)
   const places = Array.from({ length: words.length / 2 - 1 }, (_, i) => 2 * i + 2)
   const unknown = places.find((at) => !Object.hasOwn(all, wordAt(words, at)))
-  if (unknown !== undefined) return err(`Unknown option or number of arguments for CONFIG SET - '${shown(words, unknown)}'`)
+  if (unknown !== undefined)
+    return err(`Unknown option or number of arguments for CONFIG SET - '${shown(words, unknown)}'`)
   const twice = places.find((at, i) => places.slice(0, i).some((before) => wordAt(words, before) === wordAt(words, at)))
   if (twice !== undefined) return failed(twice, "duplicate parameter")
   const other = places.find((at) => all[wordAt(words, at)] !== shown(words, at + 1))
-  return other === undefined ? ok : failed(other, "can't set immutable config: settings are given when the node is started")
+  return other === undefined
+    ? ok
+    : failed(other, "can't set immutable config: settings are given when the node is started")
 }
 
-const config = container("config", {
-  get: sub("pattern [pattern]...", "The settings whose names match a pattern.", configGet),
-  set: sub("parameter value [parameter value]...", "An error, but for what is so already: settings are given when the node is started.", configSet),
-  resetstat: sub("", "Lets the counters of INFO begin anew.", ({ host }) => {
-    host.usage.reset()
-    return ok
-  }),
-}, { flags: ["admin", "noscript", "loading", "stale"], underMulti: "refuse" })
+const config = container(
+  "config",
+  {
+    get: sub("pattern [pattern]...", "The settings whose names match a pattern.", configGet),
+    set: sub(
+      "parameter value [parameter value]...",
+      "An error, but for what is so already: settings are given when the node is started.",
+      configSet,
+    ),
+    resetstat: sub("", "Lets the counters of INFO begin anew.", ({ host }) => {
+      host.usage.reset()
+      return ok
+    }),
+  },
+  { flags: ["admin", "noscript", "loading", "stale"], underMulti: "refuse" },
+)
 
 /** There are no scripts: they run on one node, but would have to give the same result on all. Only what tools request at start is answered. */
-const functions = container("function", {
-  list: sub("[LIBRARYNAME pattern] [WITHCODE]", "An empty list.", () => array([])),
-  flush: sub("[ASYNC|SYNC]", "Does nothing: there are none.", () => ok),
-}, { flags: ["noscript"], underMulti: "refuse" })
+const functions = container(
+  "function",
+  {
+    list: sub("[LIBRARYNAME pattern] [WITHCODE]", "An empty list.", () => array([])),
+    flush: sub("[ASYNC|SYNC]", "Does nothing: there are none.", () => ok),
+  },
+  { flags: ["noscript"], underMulti: "refuse" },
+)
 
 const time: Handler = () => {
   const micros = Math.floor((performance.timeOrigin + performance.now()) * 1000)

@@ -56,11 +56,25 @@ const optionsOf = (words: Words, from: number, allowed: readonly Option[]): Opti
   return { at, by, even, wait }
 }
 
-const notHere = errorReply("NOLEADER", "this node belongs to no cluster yet, so it can ask nobody. Nothing was changed: ask a node that does.")
-const codeOf = (name: string): string => (name === "MemberRefused" ? "REFUSED" : name === "MemberUnfinished" ? "UNFINISHED" : name === "MemberNoLeader" ? "NOLEADER" : "UNKNOWN")
-const told = (error: unknown): Reply => (error instanceof Error ? errorReply(codeOf(error.name), error.message) : errorReply("UNKNOWN", String(error)))
+const notHere = errorReply(
+  "NOLEADER",
+  "this node belongs to no cluster yet, so it can ask nobody. Nothing was changed: ask a node that does.",
+)
+const codeOf = (name: string): string =>
+  name === "MemberRefused"
+    ? "REFUSED"
+    : name === "MemberUnfinished"
+      ? "UNFINISHED"
+      : name === "MemberNoLeader"
+        ? "NOLEADER"
+        : "UNKNOWN"
+const told = (error: unknown): Reply =>
+  error instanceof Error ? errorReply(codeOf(error.name), error.message) : errorReply("UNKNOWN", String(error))
 
-const later = ({ host }: Context, ask: (members: NonNullable<ReturnType<NonNullable<typeof host.service.members>>>) => Promise<Reply>): ReturnType<Handler> => {
+const later = (
+  { host }: Context,
+  ask: (members: NonNullable<ReturnType<NonNullable<typeof host.service.members>>>) => Promise<Reply>,
+): ReturnType<Handler> => {
   const members = host.service.members?.() ?? null
   if (members === null) return notHere
   return {
@@ -88,11 +102,19 @@ const goalOf = (verb: string, name: string, { at, by, even }: Options): Goal => 
       return { type: "replace", name, by: by ?? name, address: at, evenIfQuorumIsLost: even }
   }
 }
-const ALLOWED: Readonly<Record<string, readonly Option[]>> = { add: ["at"], promote: ["even"], remove: ["even"], replace: ["at", "by", "even"] }
+const ALLOWED: Readonly<Record<string, readonly Option[]>> = {
+  add: ["at"],
+  promote: ["even"],
+  remove: ["even"],
+  replace: ["at", "by", "even"],
+}
 
 export const member: Handler = (context, words) => {
   const verb = wordAt(words, 2)
-  if (verb === "list") return words.length === 3 ? later(context, (members) => members.list().then((list) => bulk(JSON.stringify(list)))) : wrongArity("stepraft|member")
+  if (verb === "list")
+    return words.length === 3
+      ? later(context, (members) => members.list().then((list) => bulk(JSON.stringify(list))))
+      : wrongArity("stepraft|member")
   if (!Object.hasOwn(ALLOWED, verb)) return unknownSubcommand("stepraft|member", words[2])
   const name = textAt(words, 3)
   if (!isMemberName(name)) return err(`STEPRAFT MEMBER ${verb.toUpperCase()} is followed by the name of a node`)

@@ -15,7 +15,10 @@ import type { Context, Handler, Work, Words } from "../contract.ts"
 import { err, errorReply } from "../wire/encode.ts"
 import { naturalAt, textAt, unknownSubcommand, wordAt } from "../words.ts"
 
-const notHere = errorReply("NOLEADER", "this node belongs to no cluster yet, so there is nothing to save. Ask a node that does.")
+const notHere = errorReply(
+  "NOLEADER",
+  "this node belongs to no cluster yet, so there is nothing to save. Ask a node that does.",
+)
 
 const ask = ({ host }: Context, barrier: boolean, run: (backups: Backups) => Promise<Reply>): Reply | Work => {
   const backups = host.service.backups?.() ?? null
@@ -32,10 +35,14 @@ export const snapshot: Handler = (context, words: Words) => {
     case "read": {
       const offset = naturalAt(words, 4)
       if (words.length !== 5) return wrongArity("stepraft|snapshot")
-      return offset === null ? err("the offset is a whole number") : ask(context, false, (backups) => backups.read(textAt(words, 3), offset))
+      return offset === null
+        ? err("the offset is a whole number")
+        : ask(context, false, (backups) => backups.read(textAt(words, 3), offset))
     }
     case "close":
-      return words.length === 4 ? ask(context, false, (backups) => backups.close(textAt(words, 3))) : wrongArity("stepraft|snapshot")
+      return words.length === 4
+        ? ask(context, false, (backups) => backups.close(textAt(words, 3)))
+        : wrongArity("stepraft|snapshot")
     default:
       return unknownSubcommand("stepraft|snapshot", words[2])
   }

@@ -60,11 +60,18 @@ const refusal = (context: Context, call: Words): Reply | null => {
   const known = context.host.table.find(call[0])
   if (known === undefined) return unknownCommand(call)
   if (!arityFits(known, call)) return wrongArity(known.name)
-  if (typeof known.does !== "string" || known.underMulti === "refuse") return err(`${known.name.toUpperCase()} cannot run within a session`)
+  if (typeof known.does !== "string" || known.underMulti === "refuse")
+    return err(`${known.name.toUpperCase()} cannot run within a session`)
   return moved(context, keysOf(known, call)[0])
 }
 
-const write = (host: Host, { session, sequence, lowest }: Place, calls: readonly Call[], exec: boolean, watches: readonly Watch[]): ReturnType<Handler> => ({
+const write = (
+  host: Host,
+  { session, sequence, lowest }: Place,
+  calls: readonly Call[],
+  exec: boolean,
+  watches: readonly Watch[],
+): ReturnType<Handler> => ({
   type: "work.write",
   exec,
   inOrder: false,
@@ -143,7 +150,10 @@ const session: Handler = ({ host }, words) => {
 const version: Handler = (context, words) => {
   const keys = words.slice(2)
   if (keys.length === 0) return wrongArity("stepraft|version")
-  const { service: { reader }, limits } = context.host
+  const {
+    service: { reader },
+    limits,
+  } = context.host
   const refused = tooManyWords("STEPRAFT VERSION", words, limits.maxWatched + 2) ?? moved(context, keys[0])
   if (refused !== null) return refused
   const inSlices = async (): Promise<Reply> => {
@@ -165,18 +175,42 @@ const version: Handler = (context, words) => {
 }
 
 export const stepraftCommands = [
-  container("stepraft", {
-    status: sub("", "The state of the node, as JSON.", ({ host }) => bulk(JSON.stringify(host.service.status()))),
-    version: sub("key [key]...", "Versions of keys, for the watches of STEPRAFT EXEC.", version),
-    member: sub(
-      "LIST|ADD name [AT address] [WAIT milliseconds]|PROMOTE name [EVENIFQUORUMISLOST] [WAIT milliseconds]|REMOVE name [EVENIFQUORUMISLOST] [WAIT milliseconds]|REPLACE name [BY other] [AT address] [EVENIFQUORUMISLOST] [WAIT milliseconds]",
-      "Who belongs to the cluster: tells it, or changes it and answers once that is done.",
-      member,
-    ),
-    transfer: sub("[name] [WAIT milliseconds]", "Another node leads: the one of that name, or whoever is fit.", transfer),
-    snapshot: sub("OPEN [LOCAL]|READ id offset|CLOSE id", "The data as one state of the history, piece by piece, for a backup.", snapshot),
-    session: sub("OPEN owner|CLOSE session", "Opens a session of a client's own, whose key is returned, or closes it.", session),
-    do: sub("session sequence lowest command [arg]...", "One command within a session: executed once, whatever is sent again.", one),
-    exec: sub("session sequence lowest watches [part]...", "Several commands within a session, all or nothing.", several),
-  }, { flags: ["write"], underMulti: "refuse" }),
+  container(
+    "stepraft",
+    {
+      status: sub("", "The state of the node, as JSON.", ({ host }) => bulk(JSON.stringify(host.service.status()))),
+      version: sub("key [key]...", "Versions of keys, for the watches of STEPRAFT EXEC.", version),
+      member: sub(
+        "LIST|ADD name [AT address] [WAIT milliseconds]|PROMOTE name [EVENIFQUORUMISLOST] [WAIT milliseconds]|REMOVE name [EVENIFQUORUMISLOST] [WAIT milliseconds]|REPLACE name [BY other] [AT address] [EVENIFQUORUMISLOST] [WAIT milliseconds]",
+        "Who belongs to the cluster: tells it, or changes it and answers once that is done.",
+        member,
+      ),
+      transfer: sub(
+        "[name] [WAIT milliseconds]",
+        "Another node leads: the one of that name, or whoever is fit.",
+        transfer,
+      ),
+      snapshot: sub(
+        "OPEN [LOCAL]|READ id offset|CLOSE id",
+        "The data as one state of the history, piece by piece, for a backup.",
+        snapshot,
+      ),
+      session: sub(
+        "OPEN owner|CLOSE session",
+        "Opens a session of a client's own, whose key is returned, or closes it.",
+        session,
+      ),
+      do: sub(
+        "session sequence lowest command [arg]...",
+        "One command within a session: executed once, whatever is sent again.",
+        one,
+      ),
+      exec: sub(
+        "session sequence lowest watches [part]...",
+        "Several commands within a session, all or nothing.",
+        several,
+      ),
+    },
+    { flags: ["write"], underMulti: "refuse" },
+  ),
 ]

@@ -8,7 +8,12 @@ import { array, bulk, map } from "../wire/encode.ts"
 
 type Part =
   | { readonly type: "word"; readonly word: string; readonly optional: boolean; readonly multiple: boolean }
-  | { readonly type: "group"; readonly choices: readonly (readonly Part[])[]; readonly optional: boolean; readonly multiple: boolean }
+  | {
+      readonly type: "group"
+      readonly choices: readonly (readonly Part[])[]
+      readonly optional: boolean
+      readonly multiple: boolean
+    }
 
 const tokens = (text: string): string[] => text.match(/\.\.\.|[[\]|]|[^\s[\]|.]+/gu) ?? []
 
@@ -23,7 +28,13 @@ const choices = (words: string[]): (readonly Part[])[] => {
     const inner = word === "[" ? choices(words) : null
     const multiple = words[0] === "..."
     if (multiple) words.shift()
-    found.at(-1)?.push(inner === null ? { type: "word", word, optional: false, multiple } : { type: "group", choices: inner, optional: true, multiple })
+    found
+      .at(-1)
+      ?.push(
+        inner === null
+          ? { type: "word", word, optional: false, multiple }
+          : { type: "group", choices: inner, optional: true, multiple },
+      )
   }
   return found
 }
@@ -40,10 +51,29 @@ export const arityOf = (syntax: string, before: number): number => {
 }
 
 const kinds: Readonly<Record<string, string>> = {
-  key: "key", source: "key", destination: "key", newkey: "key",
-  pattern: "pattern", "unix-time-seconds": "unix-time", "unix-time-milliseconds": "unix-time", "float-increment": "double",
-  seconds: "integer", milliseconds: "integer", increment: "integer", decrement: "integer", offset: "integer", start: "integer", end: "integer", count: "integer",
-  index: "integer", cursor: "integer", slot: "integer", "client-id": "integer", "protocol-version": "integer", sequence: "integer", lowest: "integer",
+  key: "key",
+  source: "key",
+  destination: "key",
+  newkey: "key",
+  pattern: "pattern",
+  "unix-time-seconds": "unix-time",
+  "unix-time-milliseconds": "unix-time",
+  "float-increment": "double",
+  seconds: "integer",
+  milliseconds: "integer",
+  increment: "integer",
+  decrement: "integer",
+  offset: "integer",
+  start: "integer",
+  end: "integer",
+  count: "integer",
+  index: "integer",
+  cursor: "integer",
+  slot: "integer",
+  "client-id": "integer",
+  "protocol-version": "integer",
+  sequence: "integer",
+  lowest: "integer",
 }
 const isToken = (word: string): boolean => word === word.toUpperCase() && /[A-Z]/u.test(word)
 
@@ -53,26 +83,50 @@ const flagsOf = (part: { readonly optional: boolean; readonly multiple: boolean 
 }
 const once = { optional: false, multiple: false }
 const said = (word: string, flags: Record<string, Reply>, token?: string): Reply =>
-  map({ name: bulk(word.toLowerCase()), type: bulk(isToken(word) ? "pure-token" : (kinds[word] ?? "string")), ...(isToken(word) ? { token: bulk(word) } : token === undefined ? {} : { token: bulk(token) }), ...flags })
+  map({
+    name: bulk(word.toLowerCase()),
+    type: bulk(isToken(word) ? "pure-token" : (kinds[word] ?? "string")),
+    ...(isToken(word) ? { token: bulk(word) } : token === undefined ? {} : { token: bulk(token) }),
+    ...flags,
+  })
 
 /** A token and its value are one argument. */
-const introduces = (parts: readonly Part[]): { readonly token: string; readonly word: string; readonly multiple: boolean } | null => {
+const introduces = (
+  parts: readonly Part[],
+): { readonly token: string; readonly word: string; readonly multiple: boolean } | null => {
   const [token, what] = parts
-  return parts.length === 2 && token?.type === "word" && what?.type === "word" && isToken(token.word) && !isToken(what.word) ? { token: token.word, word: what.word, multiple: what.multiple } : null
+  return parts.length === 2 &&
+    token?.type === "word" &&
+    what?.type === "word" &&
+    isToken(token.word) &&
+    !isToken(what.word)
+    ? { token: token.word, word: what.word, multiple: what.multiple }
+    : null
 }
 /** Parts as one argument. */
 const together = (parts: readonly Part[], flags: Record<string, Reply>): Reply => {
   const [first] = parts
   if (parts.length === 1 && first?.type === "word") return said(first.word, { ...flagsOf(first), ...flags })
   const pair = introduces(parts)
-  if (pair !== null) return said(pair.word, { ...flagsOf({ optional: false, multiple: pair.multiple }), ...flags }, pair.token)
-  return map({ name: bulk(first?.type === "word" ? first.word.toLowerCase() : "options"), type: bulk("block"), arguments: array(listOf(parts)), ...flags })
+  if (pair !== null)
+    return said(pair.word, { ...flagsOf({ optional: false, multiple: pair.multiple }), ...flags }, pair.token)
+  return map({
+    name: bulk(first?.type === "word" ? first.word.toLowerCase() : "options"),
+    type: bulk("block"),
+    arguments: array(listOf(parts)),
+    ...flags,
+  })
 }
 const argumentOf = (part: Part): Reply => {
   if (part.type === "word") return said(part.word, flagsOf(part))
   const [only = []] = part.choices
   if (part.choices.length === 1) return together(only, flagsOf(part))
-  return map({ name: bulk("options"), type: bulk("oneof"), arguments: array(part.choices.map((choice) => together(choice, flagsOf(once)))), ...flagsOf(part) })
+  return map({
+    name: bulk("options"),
+    type: bulk("oneof"),
+    arguments: array(part.choices.map((choice) => together(choice, flagsOf(once)))),
+    ...flagsOf(part),
+  })
 }
 const listOf = (parts: readonly Part[]): Reply[] => {
   const found: Reply[] = []

@@ -14,11 +14,23 @@ import { arityOf } from "./syntax.ts"
 
 const longestName = 32
 
-const member = (name: string, syntax: string, summary: string): Subcommand => ({ name, syntax, summary, arity: arityOf(syntax, 2) })
-const family = (name: string, ...subcommands: readonly Subcommand[]): Pick<Known, "subcommands" | "wrong"> => ({ subcommands, wrong: (words) => wrongMember(name, subcommands, words) })
+const member = (name: string, syntax: string, summary: string): Subcommand => ({
+  name,
+  syntax,
+  summary,
+  arity: arityOf(syntax, 2),
+})
+const family = (name: string, ...subcommands: readonly Subcommand[]): Pick<Known, "subcommands" | "wrong"> => ({
+  subcommands,
+  wrong: (words) => wrongMember(name, subcommands, words),
+})
 /** Families that the state machine answers. */
 const families: Readonly<Record<string, Pick<Known, "subcommands" | "wrong">>> = {
-  OBJECT: family("object", ...["encoding", "freq", "idletime", "refcount"].map((name) => member(name, "key", objectHelp[name] ?? "")), member("help", "", "This list.")),
+  OBJECT: family(
+    "object",
+    ...["encoding", "freq", "idletime", "refcount"].map((name) => member(name, "key", objectHelp[name] ?? "")),
+    member("help", "", "This list."),
+  ),
   MEMORY: family("memory", member("usage", "key [SAMPLES count]", memoryHelp), member("help", "", "This list.")),
 }
 
@@ -27,19 +39,31 @@ export class Table implements Lookup {
   private readonly byName = new Map<string, Known>()
 
   constructor() {
-    const store = Array.from(storeCommands.values(), ({ name, arity, flags, firstKey, lastKey, step, kind, scan }): Known => ({
-      name: name.toLowerCase(),
-      arity,
-      flags,
-      firstKey,
-      lastKey,
-      step,
-      does: kind,
-      // A transaction is one entry, executed at once on every node, so it must not read the whole key space.
-      underMulti: scan ? "refuse" : "queue",
-      ...families[name],
-    }))
-    this.all = [...store, ...connectionCommands, ...clientCommands, ...transactionCommands, ...introspectionCommands, ...infoCommands, ...clusterCommands, ...stepraftCommands]
+    const store = Array.from(
+      storeCommands.values(),
+      ({ name, arity, flags, firstKey, lastKey, step, kind, scan }): Known => ({
+        name: name.toLowerCase(),
+        arity,
+        flags,
+        firstKey,
+        lastKey,
+        step,
+        does: kind,
+        // A transaction is one entry, executed at once on every node, so it must not read the whole key space.
+        underMulti: scan ? "refuse" : "queue",
+        ...families[name],
+      }),
+    )
+    this.all = [
+      ...store,
+      ...connectionCommands,
+      ...clientCommands,
+      ...transactionCommands,
+      ...introspectionCommands,
+      ...infoCommands,
+      ...clusterCommands,
+      ...stepraftCommands,
+    ]
     for (const known of this.all) {
       this.byName.set(known.name, known)
       this.byName.set(known.name.toUpperCase(), known)

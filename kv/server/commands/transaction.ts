@@ -36,7 +36,8 @@ const exec: Handler = ({ client, host }) => {
   const { silencing } = transaction
   const skipped = client.skip === "this"
   if (silencing) client.settling = true
-  const answer = (reply: Reply): Reply => (silencing ? settle(client, transaction, skipped, reply) : merge(transaction, reply))
+  const answer = (reply: Reply): Reply =>
+    silencing ? settle(client, transaction, skipped, reply) : merge(transaction, reply)
   return {
     type: "work.write",
     exec: true,
@@ -57,7 +58,12 @@ const exec: Handler = ({ client, host }) => {
 const merge = ({ calls, local }: Transaction, reply: Reply): Reply => {
   if (local.size === 0 || reply.type !== "array") return reply
   const rest = reply.items[Symbol.iterator]()
-  return array(Array.from({ length: calls.length + local.size }, (_, at) => local.get(at)?.() ?? rest.next().value ?? err("no reply")))
+  return array(
+    Array.from(
+      { length: calls.length + local.size },
+      (_, at) => local.get(at)?.() ?? rest.next().value ?? err("no reply"),
+    ),
+  )
 }
 
 /**
@@ -98,7 +104,10 @@ const watch: Handler = ({ client, host }, words) => {
   }
   if (words.length - 1 > maxWatched) {
     refused()
-    return errorReply("TOOLARGE", `WATCH of ${words.length - 1} keys: a client may watch ${maxWatched}. ${watchNothing}`)
+    return errorReply(
+      "TOOLARGE",
+      `WATCH of ${words.length - 1} keys: a client may watch ${maxWatched}. ${watchNothing}`,
+    )
   }
   const one = (key: Buffer): Reply | null => {
     const name = key.toString("latin1")
@@ -106,7 +115,10 @@ const watch: Handler = ({ client, host }, words) => {
     if (watching.watches.has(name)) return null
     if (watching.watches.size >= maxWatched) {
       refused()
-      return errorReply("TOOLARGE", `WATCH: this client watches ${maxWatched} keys, which is all that it may. ${watchNothing}`)
+      return errorReply(
+        "TOOLARGE",
+        `WATCH: this client watches ${maxWatched} keys, which is all that it may. ${watchNothing}`,
+      )
     }
     // Copied: a watch may last long, and a view would keep the whole received chunk alive.
     watching.watches.set(name, { key: Buffer.from(key), version: host.service.reader.version(key) })
@@ -142,7 +154,13 @@ const unwatch: Handler = ({ client }) => {
 const ofConnection: ReadonlySet<string> = new Set(["client", "readonly", "readwrite"])
 
 /** Takes a command into the open transaction. */
-export const enqueue = (context: Context, transaction: Transaction, known: Known, words: Words, bytes: number): Reply => {
+export const enqueue = (
+  context: Context,
+  transaction: Transaction,
+  known: Known,
+  words: Words,
+  bytes: number,
+): Reply => {
   const { does } = known
   if (known.underMulti === "refuse") {
     transaction.aborted = true
@@ -150,12 +168,17 @@ export const enqueue = (context: Context, transaction: Transaction, known: Known
   }
   const { maxEntryBytes, maxQueued } = context.host.limits
   transaction.bytes += bytes
-  if (transaction.bytes > maxEntryBytes) return abandon(transaction, `Transaction is larger than ${maxEntryBytes} bytes`)
+  if (transaction.bytes > maxEntryBytes)
+    return abandon(transaction, `Transaction is larger than ${maxEntryBytes} bytes`)
   if (transaction.aborted) return queued
-  if (transaction.calls.length + transaction.local.size >= maxQueued) return abandon(transaction, `Transaction has more than ${maxQueued} commands`)
+  if (transaction.calls.length + transaction.local.size >= maxQueued)
+    return abandon(transaction, `Transaction has more than ${maxQueued} commands`)
   if (ofConnection.has(known.name)) transaction.silencing = true
   if (typeof does === "string") transaction.calls.push(words)
-  else transaction.local.set(transaction.calls.length + transaction.local.size, () => local(context, known.name, does, words))
+  else
+    transaction.local.set(transaction.calls.length + transaction.local.size, () =>
+      local(context, known.name, does, words),
+    )
   return queued
 }
 
@@ -172,7 +195,9 @@ const abandon = (transaction: Transaction, why: string): Reply => {
 const local = (context: Context, name: string, does: Handler, words: Words): Reply => {
   try {
     const answer = does(context, words)
-    return answer.type === "work.read" || answer.type === "work.write" ? err("this command cannot run inside MULTI") : answer
+    return answer.type === "work.read" || answer.type === "work.write"
+      ? err("this command cannot run inside MULTI")
+      : answer
   } catch (thrown) {
     context.host.faults.report(`${name.toUpperCase()} of a client, inside MULTI`, thrown)
     return err("internal error")

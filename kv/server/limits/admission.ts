@@ -26,17 +26,36 @@ const heavyLane = 24 << 20
 /** How many value sizes are looked up for one EXEC; the others count as the average of these. */
 const lookUps = 64
 
-const byValue: ReadonlySet<string> = new Set(["getex", "getset", "getdel", "getrange", "substr", "append", "setrange", "cas", "rename", "renamenx", "copy", "get", "mget"])
-const isByValue = (known: Known, words: Call): boolean => byValue.has(known.name) || (known.name === "set" && words.length > 3)
+const byValue: ReadonlySet<string> = new Set([
+  "getex",
+  "getset",
+  "getdel",
+  "getrange",
+  "substr",
+  "append",
+  "setrange",
+  "cas",
+  "rename",
+  "renamenx",
+  "copy",
+  "get",
+  "mget",
+])
+const isByValue = (known: Known, words: Call): boolean =>
+  byValue.has(known.name) || (known.name === "set" && words.length > 3)
 /** SETRANGE writes as many bytes as its offset says, although its words are few. */
-const offsetOf = (known: Known, words: Call): number => (known.name === "setrange" ? Math.min(MAX_VALUE, Number(Buffer.from(words[2] ?? []).toString("latin1", 0, MAX_DIGITS)) || 0) : 0)
+const offsetOf = (known: Known, words: Call): number =>
+  known.name === "setrange"
+    ? Math.min(MAX_VALUE, Number(Buffer.from(words[2] ?? []).toString("latin1", 0, MAX_DIGITS)) || 0)
+    : 0
 
 const bytesOf = (words: Call): number => words.reduce((sum, word) => sum + word.length, 0)
 
 /** The cost of one write: its own words, and the values that it returns or extends. */
 export const weightOf = (host: Host, { known, words, work }: Pick<Slot, "known" | "words" | "work">): number => {
   const calls = work?.type === "work.write" ? (work.calls ?? []) : undefined
-  if (calls === undefined && known !== undefined && !isByValue(known, words)) return callWeight + wordWeight * words.length + factor * bytesOf(words)
+  if (calls === undefined && known !== undefined && !isByValue(known, words))
+    return callWeight + wordWeight * words.length + factor * bytesOf(words)
   let weight = callWeight
   let looked = 0
   let found = 0
@@ -44,7 +63,9 @@ export const weightOf = (host: Host, { known, words, work }: Pick<Slot, "known" 
   for (const call of calls ?? [words]) {
     weight += callWeight + wordWeight * call.length + factor * bytesOf(call)
     const [name] = call
-    const inner = host.table.find(name === undefined ? undefined : Buffer.from(name.buffer, name.byteOffset, name.length))
+    const inner = host.table.find(
+      name === undefined ? undefined : Buffer.from(name.buffer, name.byteOffset, name.length),
+    )
     if (inner === undefined || !isByValue(inner, call)) continue
     weight += factor * Math.max(0, offsetOf(inner, call))
     for (const key of keysOf(inner, call)) {
@@ -62,7 +83,8 @@ export const weightOf = (host: Host, { known, words, work }: Pick<Slot, "known" 
 export const readWeightOf = (host: Host, { known, words }: Pick<Slot, "known" | "words">): number => {
   if (known === undefined) return callWeight
   let weight = wordWeight * words.length
-  for (const key of keysOf(known, words)) weight += keyWeight + (byValue.has(known.name) ? (host.service.reader.lengthOf?.(key) ?? 0) : 0)
+  for (const key of keysOf(known, words))
+    weight += keyWeight + (byValue.has(known.name) ? (host.service.reader.lengthOf?.(key) ?? 0) : 0)
   return weight
 }
 

@@ -14,7 +14,11 @@ const mebi = 1 << 20
 /** A quarter of the memory that this process may use, as limited by the machine, its container or V8's heap. */
 export const budgetOfMachine = (): number => {
   const container = process.constrainedMemory()
-  const memory = Math.min(totalmem(), getHeapStatistics().heap_size_limit, container > 0 ? container : Number.POSITIVE_INFINITY)
+  const memory = Math.min(
+    totalmem(),
+    getHeapStatistics().heap_size_limit,
+    container > 0 ? container : Number.POSITIVE_INFINITY,
+  )
   return Math.max(32 * mebi, Math.floor(memory / 4))
 }
 
@@ -67,10 +71,13 @@ export class Budget {
   private readonly relieve = (): void => {
     while (this.used > this.limit) {
       let largest: Account | null = null
-      for (const account of this.accounts) if (!account.closed && account.weight > (largest?.weight ?? 0)) largest = account
+      for (const account of this.accounts)
+        if (!account.closed && account.weight > (largest?.weight ?? 0)) largest = account
       if (largest === null) break
       this.evicted++
-      largest.evict(`it holds ${largest.weight} bytes, the most of all, and all clients together hold ${this.used} of the ${this.limit} that they may`)
+      largest.evict(
+        `it holds ${largest.weight} bytes, the most of all, and all clients together hold ${this.used} of the ${this.limit} that they may`,
+      )
     }
     this.relieving = false
   }

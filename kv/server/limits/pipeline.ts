@@ -6,4 +6,6 @@ type Size = Pick<Queue, "length" | "bytes">
 export const isFull = (queue: Size, buffered: number, limits: Limits): boolean =>
   queue.length >= limits.pipelinedCommands || queue.bytes >= limits.pipelinedBytes || buffered > limits.softOutputBytes
 export const hasRoom = (queue: Size, buffered: number, limits: Limits): boolean =>
-  queue.length <= limits.pipelinedCommands / 2 && queue.bytes <= limits.pipelinedBytes / 2 && buffered <= limits.softOutputBytes
+  queue.length <= limits.pipelinedCommands / 2 &&
+  queue.bytes <= limits.pipelinedBytes / 2 &&
+  buffered <= limits.softOutputBytes

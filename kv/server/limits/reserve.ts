@@ -12,7 +12,9 @@ const sureMs = 250
 
 /** Starts like Redis' own message, which clients recognise. */
 export const tooManyClients = (most: number): Reply =>
-  err(`max number of clients reached: this node serves ${most}. Nothing was executed. Ask another node, or close some (STEPRAFT STATUS, INFO, CLIENT LIST and CLIENT KILL are answered even now).`)
+  err(
+    `max number of clients reached: this node serves ${most}. Nothing was executed. Ask another node, or close some (STEPRAFT STATUS, INFO, CLIENT LIST and CLIENT KILL are answered even now).`,
+  )
 
 const always: ReadonlySet<string> = new Set(["info", "ping", "hello", "auth", "quit", "command", "select"])
 const some: Readonly<Record<string, ReadonlySet<string>>> = {

@@ -81,8 +81,13 @@ export const encode = (reply: Reply, protocol: Protocol, sink: Sink): void => {
   }
 }
 
-export const encodeHeader = (reply: Extract<Reply, { type: "array" | "map" }>, protocol: Protocol, sink: Sink): void => {
-  if (reply.type === "array") sink.text += reply.announced === null ? "" : `*${reply.announced ?? reply.items.length}\r\n`
+export const encodeHeader = (
+  reply: Extract<Reply, { type: "array" | "map" }>,
+  protocol: Protocol,
+  sink: Sink,
+): void => {
+  if (reply.type === "array")
+    sink.text += reply.announced === null ? "" : `*${reply.announced ?? reply.items.length}\r\n`
   else sink.text += protocol === 3 ? `%${reply.entries.length}\r\n` : `*${reply.entries.length * 2}\r\n`
 }
 
@@ -91,9 +96,12 @@ const longList = 32
 const fixedTexts = new WeakMap<Reply, string>()
 /** The reply, encoded once for all. For lists without nulls and maps, which the two protocols write alike. */
 export const fixed = (reply: Reply): Reply => {
-  const sink: Sink = { text: "", bytes: (bytes) => {
-    sink.text += Buffer.from(bytes).toString("latin1")
-  } }
+  const sink: Sink = {
+    text: "",
+    bytes: (bytes) => {
+      sink.text += Buffer.from(bytes).toString("latin1")
+    },
+  }
   encode(reply, 2, sink)
   // Through a buffer: one flat string, not a tree of its pieces.
   fixedTexts.set(reply, Buffer.from(sink.text, "latin1").toString("latin1"))

@@ -14,12 +14,16 @@ const most = 1024
 const itemBytes = 160
 
 const isNest = (reply: Reply): reply is Nest => reply.type === "array" || reply.type === "map"
-const itemAt = ({ nest, at }: Level): Reply | undefined => (nest.type === "array" ? nest.items[at] : nest.entries[at >> 1]?.[(at & 1) === 0 ? 0 : 1])
+const itemAt = ({ nest, at }: Level): Reply | undefined =>
+  nest.type === "array" ? nest.items[at] : nest.entries[at >> 1]?.[(at & 1) === 0 ? 0 : 1]
 
 const count = (reply: Reply, left: number): number => {
   if (!isNest(reply)) return left - 1
-  if (reply.type === "array") for (let at = 0; at < reply.items.length && left > 0; at++) left = count(reply.items[at] ?? reply, left)
-  else for (let at = 0; at < reply.entries.length * 2 && left > 0; at++) left = count(itemAt({ nest: reply, at }) ?? reply, left)
+  if (reply.type === "array")
+    for (let at = 0; at < reply.items.length && left > 0; at++) left = count(reply.items[at] ?? reply, left)
+  else
+    for (let at = 0; at < reply.entries.length * 2 && left > 0; at++)
+      left = count(itemAt({ nest: reply, at }) ?? reply, left)
   return left - 1
 }
 export const isLong = (reply: Reply): reply is Nest => isNest(reply) && count(reply, most) <= 0 && !isFixed(reply)

@@ -120,7 +120,8 @@ export class RequestParser {
         }
         const count = this.length()
         if (count === incomplete) return null
-        if (count === malformed || count > this.limits.maxArguments) return new ProtocolError("invalid multibulk length")
+        if (count === malformed || count > this.limits.maxArguments)
+          return new ProtocolError("invalid multibulk length")
         if (count <= 0) continue
         this.expected = count
       }
@@ -162,7 +163,8 @@ export class RequestParser {
         const length = this.length()
         if (length === incomplete) return null
         if (length < 0) return new ProtocolError("invalid bulk length")
-        if (length > this.limits.maxEntryBytes || this.size + length > 2 * this.limits.maxEntryBytes) return this.refuse(length)
+        if (length > this.limits.maxEntryBytes || this.size + length > 2 * this.limits.maxEntryBytes)
+          return this.refuse(length)
         this.bulk = length
         this.size += length
       }
@@ -181,7 +183,12 @@ export class RequestParser {
       length > maxEntryBytes
         ? `an argument of ${length} bytes was given, at most ${maxEntryBytes} are allowed.`
         : `a request of ${this.size + length} bytes or more was given, at most ${2 * maxEntryBytes} are allowed.`
-    this.passing = { refused: new RequestTooLarge(Buffer.from(this.args[0] ?? empty), `${text} Nothing was executed.`), words: this.args.length, bytes: this.size, left: 0 }
+    this.passing = {
+      refused: new RequestTooLarge(Buffer.from(this.args[0] ?? empty), `${text} Nothing was executed.`),
+      words: this.args.length,
+      bytes: this.size,
+      left: 0,
+    }
     this.args = []
     this.size = 0
     return this.passOver(length) ?? this.pass()
@@ -193,7 +200,11 @@ export class RequestParser {
     passing.bytes += length
     passing.left = length + 2
     const most = passedOver * limits.maxEntryBytes
-    return passing.bytes <= most ? null : new ProtocolError(`invalid bulk length: a request of ${passing.bytes} bytes or more was given, and beyond ${most} none is passed over`)
+    return passing.bytes <= most
+      ? null
+      : new ProtocolError(
+          `invalid bulk length: a request of ${passing.bytes} bytes or more was given, and beyond ${most} none is passed over`,
+        )
   }
 
   /** Passes over the bulks still missing; undefined once they have all gone by. */
@@ -273,24 +284,30 @@ export class RequestParser {
     const first = chunk[this.at] ?? 0
     // No command begins so: say it at once instead of waiting for a line end that random bytes may never bring.
     if (first !== cr && first !== lf && first !== tab && (first < 0x20 || first > 0x7e))
-      return new ProtocolError(`expected '*' or a command, got byte 0x${hex(first)}${first === 0x16 ? "; this port does not speak TLS" : ""}`)
+      return new ProtocolError(
+        `expected '*' or a command, got byte 0x${hex(first)}${first === 0x16 ? "; this port does not speak TLS" : ""}`,
+      )
     const end = chunk.indexOf(lf, this.at)
-    if ((end < 0 ? chunk.length : end) - this.at > limits.maxInlineBytes) return new ProtocolError("too big inline request")
+    if ((end < 0 ? chunk.length : end) - this.at > limits.maxInlineBytes)
+      return new ProtocolError("too big inline request")
     if (end < 0) return null
     const line = chunk.subarray(this.at, end > this.at && chunk[end - 1] === cr ? end - 1 : end)
     this.requestBytes = end + 1 - this.at
     this.at = end + 1
     for (const byte of line)
-      if ((byte < 0x20 && byte !== tab) || byte === 0x7f) return new ProtocolError(`unprintable byte 0x${hex(byte)} in an inline request`)
+      if ((byte < 0x20 && byte !== tab) || byte === 0x7f)
+        return new ProtocolError(`unprintable byte 0x${hex(byte)} in an inline request`)
     const words = splitInline(line)
     if (words === null) return new ProtocolError("unbalanced quotes in request")
     // What a browser sends, perhaps without its user knowing: do not execute the lines that follow.
     const verb = (words[0] ?? empty).toString("latin1").toLowerCase()
-    if (verb === "host:" || (verb === "post" && words.length > 1)) return new ProtocolError("this port does not speak HTTP")
+    if (verb === "host:" || (verb === "post" && words.length > 1))
+      return new ProtocolError("this port does not speak HTTP")
     return words
   }
 }
 
 const unterminated = new ProtocolError("expected CRLF after a bulk")
 const hex = (byte: number): string => byte.toString(16).padStart(2, "0")
-const printable = (byte: number): string => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `\\x${hex(byte)}`)
+const printable = (byte: number): string =>
+  byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `\\x${hex(byte)}`

@@ -87,7 +87,13 @@ export class Boot implements Process {
   /** The machine reports here what it is about to execute; the rest is reported once the core knows of it. */
   private watch(): void {
     const nothing = (): void => {}
-    this.memory.listen({ executing: (command) => this.listener?.executing?.(command), replied: nothing, opened: nothing, closed: nothing, restored: nothing })
+    this.memory.listen({
+      executing: (command) => this.listener?.executing?.(command),
+      replied: nothing,
+      opened: nothing,
+      closed: nothing,
+      restored: nothing,
+    })
   }
   private machine(): ServiceMachine {
     return {
@@ -108,10 +114,39 @@ export class Boot implements Process {
     const state = this.face.state()
     const peers = world.names.filter((other) => other !== name)
     return {
-      id: name, incarnation: state.self.incarnation, cluster: null, pid: 1, version: "simulated", role: state.role.type, term: state.currentTerm,
-      leader: this.face.leadership.leader?.name ?? null, lastIndex: state.log.lastIndex, commitIndex: state.commitIndex, applied: state.applied,
-      snapshotIndex: state.snapshotIndex, logBytes: state.log.bytes, client: `${name}:${PORT}`, peer: name, http: null, health: "ok", loading: false, uptimeMs: world.now, lastContactMs: null, clockOffsetMs: null, details: null,
-      peers: peers.map((id) => ({ id, peer: id, client: `${id}:${PORT}`, connected: true, matchIndex: null, lag: null, lastContactMs: null, clockOffsetMs: null, problem: null })),
+      id: name,
+      incarnation: state.self.incarnation,
+      cluster: null,
+      pid: 1,
+      version: "simulated",
+      role: state.role.type,
+      term: state.currentTerm,
+      leader: this.face.leadership.leader?.name ?? null,
+      lastIndex: state.log.lastIndex,
+      commitIndex: state.commitIndex,
+      applied: state.applied,
+      snapshotIndex: state.snapshotIndex,
+      logBytes: state.log.bytes,
+      client: `${name}:${PORT}`,
+      peer: name,
+      http: null,
+      health: "ok",
+      loading: false,
+      uptimeMs: world.now,
+      lastContactMs: null,
+      clockOffsetMs: null,
+      details: null,
+      peers: peers.map((id) => ({
+        id,
+        peer: id,
+        client: `${id}:${PORT}`,
+        connected: true,
+        matchIndex: null,
+        lag: null,
+        lastContactMs: null,
+        clockOffsetMs: null,
+        problem: null,
+      })),
       counters: {},
     }
   }

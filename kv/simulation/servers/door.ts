@@ -75,7 +75,16 @@ export class Door {
       })
     const faults = new Faults(complain)
     const host: Host = {
-      service, limits: defaultLimits, redirect, table, stats, self, faults, budget: new Budget(memory), usage: new Usage(), census: new Census(service.reader),
+      service,
+      limits: defaultLimits,
+      redirect,
+      table,
+      stats,
+      self,
+      faults,
+      budget: new Budget(memory),
+      usage: new Usage(),
+      census: new Census(service.reader),
       port: () => PORT,
       *clients(): Iterable<Client> {
         for (const { client } of open) yield client
@@ -89,7 +98,10 @@ export class Door {
       admission: new Admission(),
       barriers: new Barriers(service, (begin) => loop.turn(process, begin)),
       // Work takes no time in these worlds.
-      turns: new Turns(() => 0, (round) => loop.turn(process, round)),
+      turns: new Turns(
+        () => 0,
+        (round) => loop.turn(process, round),
+      ),
       longReads: new LongReads((begin) => loop.turn(process, begin)),
       dirty: (connection) => {
         if (connection.marked) return

@@ -7,9 +7,11 @@ import { SECRET_BYTES } from "../../sessionKey.ts"
 import { DEFAULT_IDLE, MemoryMachine, writeReply, type Outcome } from "../../machine/index.ts"
 
 /** The same name, the same secret: nobody guesses in a simulated world. */
-export const simulatedSecret = (name: string): Buffer => createHash("sha256").update(name).digest().subarray(0, SECRET_BYTES)
+export const simulatedSecret = (name: string): Buffer =>
+  createHash("sha256").update(name).digest().subarray(0, SECRET_BYTES)
 
-const mixBytes = (hash: number, bytes: Uint8Array): number => bytes.reduce((sum, byte) => mix(sum, byte), mix(hash, bytes.length))
+const mixBytes = (hash: number, bytes: Uint8Array): number =>
+  bytes.reduce((sum, byte) => mix(sum, byte), mix(hash, bytes.length))
 
 const scratch = new Writer()
 
@@ -56,4 +58,7 @@ export class KvWorldMachine implements WorldMachine {
 }
 
 /** For WorldOptions.machine. Sessions end after `idle` milliseconds of the replicated clock. */
-export const kvWorldMachine = (idle: number = DEFAULT_IDLE, witness: KvWitness | null = null) => (base: LogBase): KvWorldMachine => new KvWorldMachine(MemoryMachine.at(base, idle), witness)
+export const kvWorldMachine =
+  (idle: number = DEFAULT_IDLE, witness: KvWitness | null = null) =>
+  (base: LogBase): KvWorldMachine =>
+    new KvWorldMachine(MemoryMachine.at(base, idle), witness)

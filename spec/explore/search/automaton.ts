@@ -5,14 +5,46 @@
  */
 import type { Rule } from "../../../core/index.ts"
 import { makeIdentity, renameServer, type Permutation } from "../identity.ts"
-import { forget, historyText, isViolation, isWithin, judge, noHistory, renameHistory, summaryOf, summaryText, type History, type Summary } from "../judge.ts"
+import {
+  forget,
+  historyText,
+  isViolation,
+  isWithin,
+  judge,
+  noHistory,
+  renameHistory,
+  summaryOf,
+  summaryText,
+  type History,
+  type Summary,
+} from "../judge.ts"
 import { fateOf, staleOf } from "../dead.ts"
-import { act, freshServer, innerActions, levelOf, outside, type Action, type Server, type Violation } from "../server.ts"
+import {
+  act,
+  freshServer,
+  innerActions,
+  levelOf,
+  outside,
+  type Action,
+  type Server,
+  type Violation,
+} from "../server.ts"
 import type { Space } from "../space.ts"
-import { COMMITTED_SHIFT, CRASH, GONE, JUDGE, MOVE, OUTSIDE, UNKNOWN, WRONG, renamed, type AutomatonOptions, type Letter } from "./letters.ts"
+import {
+  COMMITTED_SHIFT,
+  CRASH,
+  GONE,
+  JUDGE,
+  MOVE,
+  OUTSIDE,
+  UNKNOWN,
+  WRONG,
+  renamed,
+  type AutomatonOptions,
+  type Letter,
+} from "./letters.ts"
 import { namesAfter, permutationsOf } from "./symmetry.ts"
 import { Interned, at, makeList, PairMap, peek, push, put, Tuples } from "./tables.ts"
-
 
 export class Automaton {
   readonly space: Space
@@ -200,7 +232,10 @@ export class Automaton {
         if (indexes[server] !== this.receiverOf(letter)) continue
         const here = this.reduced(server, letter)
         if (here === letter) continue
-        const expected = here === GONE ? this.innerOf(server).find(({ action }) => action.type === "tick")?.outcome : this.outcomeOf(server, here)
+        const expected =
+          here === GONE
+            ? this.innerOf(server).find(({ action }) => action.type === "tick")?.outcome
+            : this.outcomeOf(server, here)
         if (this.outcomeOf(server, letter) !== expected) return true
       }
     return false
@@ -234,7 +269,8 @@ export class Automaton {
     const here = this.reduced(server, letter)
     if (here !== GONE) {
       let length = 0
-      for (let i = this.sets.start(inbox); i < this.sets.end(inbox); i++) this.buffer[length++] = at(this.sets.data.data, i)
+      for (let i = this.sets.start(inbox); i < this.sets.end(inbox); i++)
+        this.buffer[length++] = at(this.sets.data.data, i)
       this.buffer[length++] = here
       next = this.localId(server, this.setId(length))
     }
@@ -246,7 +282,9 @@ export class Automaton {
     if (a === b) return true
     const first = this.inboxOf(a)
     const second = this.inboxOf(b)
-    return this.sizeOf(first) <= this.sizeOf(second) && (this.sets.signatureOf(first) & ~this.sets.signatureOf(second)) === 0
+    return (
+      this.sizeOf(first) <= this.sizeOf(second) && (this.sets.signatureOf(first) & ~this.sets.signatureOf(second)) === 0
+    )
   }
   /** Of two local states of the same server: everything under way to the first is under way to the second. */
   isWithin(a: number, b: number): boolean {
@@ -300,10 +338,16 @@ export class Automaton {
       }
       const sends = at(this.outcomes.data.data, start + 1)
       if (target === server && sends === 0 && (delivered < 0 || this.space.duplication)) return
-      const next = this.localId(target, target === server && (delivered < 0 || this.space.duplication) ? inbox : this.inboxFor(target, inbox, this.space.duplication ? -1 : delivered))
+      const next = this.localId(
+        target,
+        target === server && (delivered < 0 || this.space.duplication)
+          ? inbox
+          : this.inboxFor(target, inbox, this.space.duplication ? -1 : delivered),
+      )
       if (next === local && sends === 0) return
       const all = flags | (at(this.serverSummary.data, target) === at(this.serverSummary.data, server) ? 0 : JUDGE)
-      for (let i = 0; i < found.length; i += MOVE) if (found[i] === next && found[i + 1] === sends && found[i + 3] === all) return
+      for (let i = 0; i < found.length; i += MOVE)
+        if (found[i] === next && found[i + 1] === sends && found[i + 3] === all) return
       found.push(next, sends, event, all)
     }
     for (let i = this.sets.start(inbox); i < this.sets.end(inbox); i++) {
@@ -311,7 +355,13 @@ export class Automaton {
       consider(this.deliveryOf(server, letter), letter, letter, 0)
     }
     this.innerOf(server).forEach(({ action, outcome }, i) =>
-      consider(outcome, -1, -1 - i, (action.type === "crash" ? CRASH : 0) | (action.type === "read" ? (action.committed + 1) << COMMITTED_SHIFT : 0)),
+      consider(
+        outcome,
+        -1,
+        -1 - i,
+        (action.type === "crash" ? CRASH : 0) |
+          (action.type === "read" ? (action.committed + 1) << COMMITTED_SHIFT : 0),
+      ),
     )
     const start = this.moves.length
     for (const value of found) push(this.moves, value)
@@ -358,7 +408,11 @@ export class Automaton {
     const id = this.judgements.intern(key, 2 + count)
     if (id < known) return at(this.judged.data, id)
     const summaries = Array.from({ length: count }, (_, i) => this.summaries.items[at(key, 2 + i)] as Summary)
-    const verdict = judge(this.histories.items[history] as History, summaries[index] as Summary, summaries.filter((_, i) => i !== index))
+    const verdict = judge(
+      this.histories.items[history] as History,
+      summaries[index] as Summary,
+      summaries.filter((_, i) => i !== index),
+    )
     if (isViolation(verdict)) this.violations.push({ violation: verdict })
     push(this.judged, isViolation(verdict) ? WRONG - (this.violations.length - 1) : this.historyId(verdict))
     return at(this.judged.data, id)
@@ -366,7 +420,8 @@ export class Automaton {
   /** `history` without what no server can contradict any more. */
   forgetting(history: number, state: Int32Array): number {
     let term = Number.POSITIVE_INFINITY
-    for (let i = 0; i < this.space.servers.length; i++) term = Math.min(term, at(this.serverTerm.data, this.serverOf(at(state, i))))
+    for (let i = 0; i < this.space.servers.length; i++)
+      term = Math.min(term, at(this.serverTerm.data, this.serverOf(at(state, i))))
     if (term === 0) return history
     const known = this.forgotten.get(history, term, UNKNOWN)
     if (known !== UNKNOWN) return known
@@ -419,14 +474,24 @@ export class Automaton {
     const place = id * this.permutations.length + by
     const known = peek(this.renamedHistory, place, UNKNOWN)
     if (known !== UNKNOWN) return known
-    const next = by === 0 ? id : this.historyId(renameHistory(this.histories.items[id] as History, this.names[by] as Permutation))
+    const next =
+      by === 0 ? id : this.historyId(renameHistory(this.histories.items[id] as History, this.names[by] as Permutation))
     put(this.renamedHistory, place, next, UNKNOWN)
     return next
   }
 
   /** Bytes of the tables; the servers themselves come on top. */
   get bytes(): number {
-    const lists = [this.localServer, this.localInbox, this.renamedLocal, this.movesFrom, this.movesUntil, this.moves, this.enabled, this.cut]
+    const lists = [
+      this.localServer,
+      this.localInbox,
+      this.renamedLocal,
+      this.movesFrom,
+      this.movesUntil,
+      this.moves,
+      this.enabled,
+      this.cut,
+    ]
     const tables = [this.deliveries, this.locals, this.additions, this.outcomes, this.sets, this.judgements]
     return tables.reduce((sum, { bytes }) => sum + bytes, 4 * lists.reduce((sum, { data }) => sum + data.length, 0))
   }

@@ -47,7 +47,8 @@ export class Cluster {
     const committed = flags >> COMMITTED_SHIFT
     if (committed > 0 && automaton.committedIn(at(state, count)) !== committed - 1) return false
     next.set(state)
-    if ((flags & CRASH) !== 0 && this.crashBound >= 0 && (next[count + 1] = at(state, count + 1) + 1) > this.crashBound) return false
+    if ((flags & CRASH) !== 0 && this.crashBound >= 0 && (next[count + 1] = at(state, count + 1) + 1) > this.crashBound)
+      return false
     const target = at(moves, move)
     const sends = at(moves, move + 1)
     this.violation = automaton.isWrong(target) ? automaton.violationOf(sends) : null
@@ -82,7 +83,8 @@ export class Cluster {
     let tied = 0
     for (let by = 0; by < automaton.permutations.length; by++) {
       const to = automaton.permutations[by] as readonly number[]
-      for (let i = 0; i < count; i++) servers[to[i] as number] = automaton.renameServer(automaton.serverOf(at(state, i)), by)
+      for (let i = 0; i < count; i++)
+        servers[to[i] as number] = automaton.renameServer(automaton.serverOf(at(state, i)), by)
       let i = 0
       while (i < count && at(servers, i) === at(least, i)) i++
       if (i < count && at(servers, i) > at(least, i)) continue
@@ -133,7 +135,8 @@ export class Cluster {
       const local = at(state, index)
       const from = automaton.movesStart(local)
       for (let move = from; move < automaton.movesEnd(local); move += MOVE)
-        if (this.take(state, index, move) && fits()) return { index, action: automaton.actionOf(automaton.serverOf(local), at(automaton.moves.data, move + 2)) }
+        if (this.take(state, index, move) && fits())
+          return { index, action: automaton.actionOf(automaton.serverOf(local), at(automaton.moves.data, move + 2)) }
     }
     return null
   }

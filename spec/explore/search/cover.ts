@@ -68,7 +68,7 @@ export class Store {
     }
     this.here.set(state)
     let before = NONE
-    for (let other = at(this.heads.data, cluster); other !== NONE; ) {
+    for (let other = at(this.heads.data, cluster); other !== NONE;) {
       records.load(other, this.there)
       if (this.isWithin(this.here, this.there)) {
         covered.data[id] = 1
@@ -87,6 +87,10 @@ export class Store {
     return id
   }
   get bytes(): number {
-    return this.records.bytes + this.clusters.bytes + 4 * (this.parents.data.length + this.heads.data.length + this.nexts.data.length + this.covered.data.length)
+    return (
+      this.records.bytes +
+      this.clusters.bytes +
+      4 * (this.parents.data.length + this.heads.data.length + this.nexts.data.length + this.covered.data.length)
+    )
   }
 }

@@ -105,7 +105,15 @@ const historyTo = (cluster: Cluster, store: Store, last: number, found: Violatio
  * collision. Ends at the first violation; `replay` walks its steps again without any of the tables.
  */
 export const explore = (space: Space, options: ExploreOptions = {}): Explored => {
-  const { symmetry = true, prune = true, cover = true, shortest = false, maxStates = Number.POSITIVE_INFINITY, maxSeconds = Number.POSITIVE_INFINITY, onProgress } = options
+  const {
+    symmetry = true,
+    prune = true,
+    cover = true,
+    shortest = false,
+    maxStates = Number.POSITIVE_INFINITY,
+    maxSeconds = Number.POSITIVE_INFINITY,
+    onProgress,
+  } = options
   const automaton = new Automaton(space, { symmetry, prune })
   const cluster = new Cluster(automaton)
   const { count, width, next, canonical } = cluster
@@ -135,7 +143,14 @@ export const explore = (space: Space, options: ExploreOptions = {}): Explored =>
     const now = performance.now()
     if (now - told > 1000) {
       told = now
-      onProgress?.({ states: visited.size, transitions, depth, queue: agenda.size, level: agenda.level, seconds: (now - started) / 1000 })
+      onProgress?.({
+        states: visited.size,
+        transitions,
+        depth,
+        queue: agenda.size,
+        level: agenda.level,
+        seconds: (now - started) / 1000,
+      })
     }
     return now - started > maxSeconds * 1000 || visited.size > maxStates
   }

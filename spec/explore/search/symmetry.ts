@@ -13,11 +13,20 @@ export const permutationsOf = (space: Space, symmetry: boolean): readonly (reado
   const votes = space.servers.map((name) => space.voters.includes(name))
   const targetsOf = (to: readonly number[]): string => {
     const named = (name: string): string => space.servers[to[space.servers.indexOf(name)] ?? 0] ?? ""
-    return space.targets.map((voters) => voters.map(named).sort().join("")).sort().join(" ")
+    return space.targets
+      .map((voters) => voters.map(named).sort().join(""))
+      .sort()
+      .join(" ")
   }
   const campaigns = space.servers.map((name) => space.candidates?.[name]?.join() ?? "")
   const here = targetsOf(space.servers.map((_, i) => i))
-  return symmetry ? all.filter((to) => to.every((target, i) => votes[i] === votes[target] && campaigns[i] === campaigns[target]) && targetsOf(to) === here) : all.slice(0, 1)
+  return symmetry
+    ? all.filter(
+        (to) =>
+          to.every((target, i) => votes[i] === votes[target] && campaigns[i] === campaigns[target]) &&
+          targetsOf(to) === here,
+      )
+    : all.slice(0, 1)
 }
 
 /** By the name of each server, the name that it has after the renaming. */

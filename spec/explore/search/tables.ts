@@ -41,7 +41,8 @@ export const put = (list: IntList, index: number, value: number, empty: number):
   }
   list.data[index] = value
 }
-export const peek = (list: IntList, index: number, empty: number): number => (index < list.length ? at(list.data, index) : empty)
+export const peek = (list: IntList, index: number, empty: number): number =>
+  index < list.length ? at(list.data, index) : empty
 
 /** Items as numbers, by a text that only equal ones share. */
 export class Interned<T> {
@@ -80,7 +81,8 @@ export class Tuples {
     while (this.signatures.length <= id) {
       const next = this.signatures.length
       let signature = 0
-      for (let i = this.start(next), end = this.end(next); i < end; i++) signature |= 1 << (Math.imul(at(this.data.data, i), 0x9e3779b1) >>> 27)
+      for (let i = this.start(next), end = this.end(next); i < end; i++)
+        signature |= 1 << (Math.imul(at(this.data.data, i), 0x9e3779b1) >>> 27)
       push(this.signatures, signature)
     }
     return at(this.signatures.data, id)
@@ -175,7 +177,8 @@ export class PairMap {
   private grow(): void {
     const old = this.cells
     const cells = new Int32Array(old.length * 2).fill(-1)
-    for (let place = 0; place < old.length; place += 3) if (at(old, place) !== -1) this.insert(cells, at(old, place), at(old, place + 1), at(old, place + 2))
+    for (let place = 0; place < old.length; place += 3)
+      if (at(old, place) !== -1) this.insert(cells, at(old, place), at(old, place + 1), at(old, place + 2))
     this.cells = cells
   }
   get size(): number {
@@ -224,7 +227,10 @@ export class Records {
     const id = this.size++
     const place = id & (SEGMENT - 1)
     if (place === 0) segments.push(new Int32Array(SEGMENT * width))
-    ;(segments[id >>> 18] as Int32Array).set(width === values.length ? values : values.subarray(0, width), place * width)
+    ;(segments[id >>> 18] as Int32Array).set(
+      width === values.length ? values : values.subarray(0, width),
+      place * width,
+    )
     this.slots[slot] = id + 1
     return id
   }

@@ -6,8 +6,25 @@ import type { NetworkProfile, Random, Range, Script, SnapshotProfile } from "../
 /** Small enough that snapshots, windows and refusals happen all the time. */
 const sizes: readonly Partial<Settings>[] = [
   {},
-  { snapshotBytes: 2000, trailingLogBytes: 400, maxBatchBytes: 300, maxInflight: 4, maxInflightBytes: 1000, maxUncommittedBytes: 8000, maxApplyBytes: 300 },
-  { snapshotBytes: 600, trailingLogBytes: 0, maxBatchBytes: 1, maxInflight: 2, maxInflightBytes: 400, maxUncommittedBytes: 4000, maxApplyBytes: 1, maxPendingReads: 3 },
+  {
+    snapshotBytes: 2000,
+    trailingLogBytes: 400,
+    maxBatchBytes: 300,
+    maxInflight: 4,
+    maxInflightBytes: 1000,
+    maxUncommittedBytes: 8000,
+    maxApplyBytes: 300,
+  },
+  {
+    snapshotBytes: 600,
+    trailingLogBytes: 0,
+    maxBatchBytes: 1,
+    maxInflight: 2,
+    maxInflightBytes: 400,
+    maxUncommittedBytes: 4000,
+    maxApplyBytes: 1,
+    maxPendingReads: 3,
+  },
   { snapshotBytes: 300, trailingLogBytes: 100, maxInflight: 1, maxUncommittedBytes: 20_000 },
   { maxBatchBytes: 150, maxInflight: 8, maxUncommittedBytes: 10_000, snapshotBytes: 20_000, trailingLogBytes: 20_000 },
 ]
@@ -20,13 +37,39 @@ const times: readonly Partial<Settings>[] = [
 ]
 
 /** An exchangeable network is reliable, but for delays: it never makes a bound impossible. */
-export const quietNetwork: NetworkProfile = { lossPermille: 0, duplicatePermille: 0, delayMin: 1, delayMax: 5, longDelayPermille: 0, longDelayMax: 0 }
+export const quietNetwork: NetworkProfile = {
+  lossPermille: 0,
+  duplicatePermille: 0,
+  delayMin: 1,
+  delayMax: 5,
+  longDelayPermille: 0,
+  longDelayMax: 0,
+}
 const networksOf: Readonly<Record<Profile, readonly NetworkProfile[]>> = (() => {
   const fast: NetworkProfile = { ...quietNetwork, delayMax: 1 }
   const slow: NetworkProfile = { ...quietNetwork, delayMin: 5, delayMax: 60 }
-  const lossy: NetworkProfile = { lossPermille: 100, duplicatePermille: 50, delayMin: 1, delayMax: 26, longDelayPermille: 30, longDelayMax: 800 }
-  const doubling: NetworkProfile = { ...quietNetwork, duplicatePermille: 500, longDelayPermille: 200, longDelayMax: 3000 }
-  const terrible: NetworkProfile = { lossPermille: 300, duplicatePermille: 100, delayMin: 1, delayMax: 100, longDelayPermille: 100, longDelayMax: 1500 }
+  const lossy: NetworkProfile = {
+    lossPermille: 100,
+    duplicatePermille: 50,
+    delayMin: 1,
+    delayMax: 26,
+    longDelayPermille: 30,
+    longDelayMax: 800,
+  }
+  const doubling: NetworkProfile = {
+    ...quietNetwork,
+    duplicatePermille: 500,
+    longDelayPermille: 200,
+    longDelayMax: 3000,
+  }
+  const terrible: NetworkProfile = {
+    lossPermille: 300,
+    duplicatePermille: 100,
+    delayMin: 1,
+    delayMax: 100,
+    longDelayPermille: 100,
+    longDelayMax: 1500,
+  }
   return {
     calm: [fast, quietNetwork, slow],
     lossy: [lossy, doubling, terrible, slow],
@@ -37,15 +80,27 @@ const networksOf: Readonly<Record<Profile, readonly NetworkProfile[]>> = (() => 
     everything: [fast, slow, lossy, doubling, terrible],
   }
 })()
-export const networkOf = (random: Random, profile: Profile): NetworkProfile => random.pick(networksOf[profile]) ?? quietNetwork
+export const networkOf = (random: Random, profile: Profile): NetworkProfile =>
+  random.pick(networksOf[profile]) ?? quietNetwork
 
-const disks: readonly Range[] = [{ min: 1, max: 1 }, { min: 0, max: 0 }, { min: 1, max: 20 }, { min: 5, max: 300 }]
+const disks: readonly Range[] = [
+  { min: 1, max: 1 },
+  { min: 0, max: 0 },
+  { min: 1, max: 20 },
+  { min: 5, max: 300 },
+]
 export const diskOf = (random: Random, profile: Profile): Range => {
-  const choice = profile === "calm" ? disks.slice(0, 2) : profile === "disks" || profile === "everything" ? disks : disks.slice(0, 3)
+  const choice =
+    profile === "calm" ? disks.slice(0, 2) : profile === "disks" || profile === "everything" ? disks : disks.slice(0, 3)
   return random.pick(choice) ?? { min: 1, max: 1 }
 }
 export const snapshotsOf = (random: Random, profile: Profile): Partial<SnapshotProfile> => {
-  const chunks = random.pick([{ chunksMin: 1, chunksMax: 1 }, { chunksMin: 1, chunksMax: 5 }, { chunksMin: 3, chunksMax: 3 }]) ?? {}
+  const chunks =
+    random.pick([
+      { chunksMin: 1, chunksMax: 1 },
+      { chunksMin: 1, chunksMax: 5 },
+      { chunksMin: 3, chunksMax: 3 },
+    ]) ?? {}
   const failing = (profile === "disks" || profile === "everything") && random.chance(400)
   return failing ? { ...chunks, takeFailPermille: 150, openFailPermille: 150, rejectPermille: 50 } : chunks
 }
@@ -64,7 +119,11 @@ export const optionsOf = (random: Random, profile: Profile, nodes: number): Scri
   settings: settingsOf(random),
   network: networkOf(random, profile),
   disk: diskOf(random, profile),
-  apply: random.pick([{ min: 0, max: 2 }, { min: 0, max: 0 }, { min: 1, max: 60 }]) ?? { min: 0, max: 2 },
+  apply: random.pick([
+    { min: 0, max: 2 },
+    { min: 0, max: 0 },
+    { min: 1, max: 60 },
+  ]) ?? { min: 0, max: 2 },
   snapshots: snapshotsOf(random, profile),
   connections: random.chance(600),
 })

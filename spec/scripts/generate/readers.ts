@@ -1,15 +1,33 @@
 /** Schedules about time: reads that may be stale, leases that may be over, and timers that run ahead. */
 import type { Action } from "../../../interpreters/simulation/index.ts"
 import { quietNetwork } from "./options.ts"
-import { between, election, everybody, few, follower, run, somebody, startAll, type Story, type Teller } from "./teller.ts"
+import {
+  between,
+  election,
+  everybody,
+  few,
+  follower,
+  run,
+  somebody,
+  startAll,
+  type Story,
+  type Teller,
+} from "./teller.ts"
 
 const readAll = (teller: Teller): readonly Action[] => everybody(teller).map((node) => ({ type: "read", node }))
 const writeAll = (teller: Teller): readonly Action[] => teller.founders.map((node) => few(teller, node))
 /** Writes wherever they are taken and reads everywhere, again and again: whoever is left behind is asked, too. */
 const writeAndRead = (teller: Teller, rounds: number, most: number): readonly Action[] =>
-  Array.from({ length: rounds }, () => [between(teller, 5, most), ...writeAll(teller), between(teller, 1, 12), ...readAll(teller)]).flat()
+  Array.from({ length: rounds }, () => [
+    between(teller, 5, most),
+    ...writeAll(teller),
+    between(teller, 1, 12),
+    ...readAll(teller),
+  ]).flat()
 const eachWay = (teller: Teller, node: string, direction: "to" | "from"): readonly Action[] =>
-  teller.founders.map((other) => (direction === "to" ? { type: "cut", from: other, to: node } : { type: "cut", from: node, to: other }))
+  teller.founders.map((other) =>
+    direction === "to" ? { type: "cut", from: other, to: node } : { type: "cut", from: node, to: other },
+  )
 
 /** Answers that come late, so that a lease reaches on after the leader is cut off. */
 export const leaseEdge: Story = (teller) => [
@@ -61,7 +79,12 @@ export const oldAnswers: Story = (teller) => {
     between(teller, 0, 10),
     { type: "crash", node: asker, keep: "all" },
     ...startAll(teller),
-    ...Array.from({ length: 4 }, () => [between(teller, 50, 300), few(teller, "leader"), between(teller, 5, 60), ...readAll(teller)]).flat(),
+    ...Array.from({ length: 4 }, () => [
+      between(teller, 50, 300),
+      few(teller, "leader"),
+      between(teller, 5, 60),
+      ...readAll(teller),
+    ]).flat(),
     { type: "network", profile: quietNetwork },
   ]
 }
@@ -70,8 +93,24 @@ export const oldAnswers: Story = (teller) => {
 export const firstQuestions: Story = (teller) => {
   const asker = teller.random.chance(700) ? follower(teller) : somebody(teller)
   const again = (): readonly Action[] => [{ type: "crash", node: asker, keep: "all" }, ...startAll(teller)]
-  const asks = (): readonly Action[] => [between(teller, 60, 200), few(teller, "leader"), between(teller, 2, 12), { type: "read", node: asker }, between(teller, 1, 6)]
-  return [{ type: "network", profile: "longReordering" }, ...again(), ...asks(), ...again(), ...asks(), ...again(), ...asks(), between(teller, 50, 800), { type: "network", profile: quietNetwork }]
+  const asks = (): readonly Action[] => [
+    between(teller, 60, 200),
+    few(teller, "leader"),
+    between(teller, 2, 12),
+    { type: "read", node: asker },
+    between(teller, 1, 6),
+  ]
+  return [
+    { type: "network", profile: "longReordering" },
+    ...again(),
+    ...asks(),
+    ...again(),
+    ...asks(),
+    ...again(),
+    ...asks(),
+    between(teller, 50, 800),
+    { type: "network", profile: quietNetwork },
+  ]
 }
 
 /** Reads all the while that a leader gets going, on slow disks: before its first entry is committed it does not know what is (thesis §6.4). */
@@ -81,7 +120,10 @@ export const newLeader: Story = (teller) => [
   ...teller.founders.map((node): Action => ({ type: "disk", node, min: 10, max: 60 })),
   { type: "crash", node: "leader", keep: "all" },
   ...startAll(teller),
-  ...Array.from({ length: 30 }, () => [between(teller, 0, teller.settings.electionMax >> 3), ...readAll(teller)]).flat(),
+  ...Array.from({ length: 30 }, () => [
+    between(teller, 0, teller.settings.electionMax >> 3),
+    ...readAll(teller),
+  ]).flat(),
   ...teller.founders.map((node): Action => ({ type: "disk", node, min: 1, max: 5 })),
 ]
 
@@ -90,7 +132,12 @@ export const staleAndFast: Story = (teller) => {
   const { founders, settings } = teller
   const fast = founders.slice(0, (founders.length - 1) >> 1)
   return [
-    ...founders.map((node): Action => ({ type: "skew", node, offset: 0, driftPermille: fast.includes(node) ? 47 : -47 })),
+    ...founders.map((node): Action => ({
+      type: "skew",
+      node,
+      offset: 0,
+      driftPermille: fast.includes(node) ? 47 : -47,
+    })),
     ...fast.map((node): Action => ({ type: "isolate", node })),
     run(2 * settings.electionMax),
     few(teller, "leader"),

@@ -1,6 +1,26 @@
 /** Schedules that lose something: disks that fill, fail, stall or go back in time, machines, and members that come and go. */
 import type { Action } from "../../../interpreters/simulation/index.ts"
-import { between, chance, crash, times, burst, configuration, election, everybody, everybodyReturns, everybodyVotes, few, moment, propose, run, somebody, startAll, startSome, type Story, type Teller } from "./teller.ts"
+import {
+  between,
+  chance,
+  crash,
+  times,
+  burst,
+  configuration,
+  election,
+  everybody,
+  everybodyReturns,
+  everybodyVotes,
+  few,
+  moment,
+  propose,
+  run,
+  somebody,
+  startAll,
+  startSome,
+  type Story,
+  type Teller,
+} from "./teller.ts"
 
 export const fullDisks: Story = (teller) => {
   const nodes = [somebody(teller), ...(teller.random.chance(400) ? [somebody(teller)] : [])]
@@ -37,7 +57,12 @@ export const lostDisk: Story = (teller) => {
   const lose = teller.random.pick<readonly Action[]>([
     [{ type: "wipe", node: victim }],
     [{ type: "crash", node: victim, keep: "corrupt" }, moment(teller), { type: "wipe", node: victim }],
-    [{ type: "corruptDisk", node: victim }, moment(teller), { type: "crash", node: victim, keep: "random" }, { type: "wipe", node: victim }],
+    [
+      { type: "corruptDisk", node: victim },
+      moment(teller),
+      { type: "crash", node: victim, keep: "random" },
+      { type: "wipe", node: victim },
+    ],
   ])
   return [
     ...chance(teller, 500, few(teller, "leader"), between(teller, 0, 5)),
@@ -45,18 +70,35 @@ export const lostDisk: Story = (teller) => {
     moment(teller),
     { type: "start", node: victim },
     moment(teller),
-    ...chance(teller, 600, { type: "addLearners", node: "leader", names: [victim] }, moment(teller), ...chance(teller, 700, everybodyVotes(teller, "leader"), moment(teller))),
+    ...chance(
+      teller,
+      600,
+      { type: "addLearners", node: "leader", names: [victim] },
+      moment(teller),
+      ...chance(teller, 700, everybodyVotes(teller, "leader"), moment(teller)),
+    ),
   ]
 }
 
 /** All are there and in touch, so that whoever starts now is met by all. */
-const together = (teller: Teller): readonly Action[] => [{ type: "heal" }, ...everybody(teller).map((node): Action => ({ type: "resume", node })), ...startAll(teller), election(teller)]
+const together = (teller: Teller): readonly Action[] => [
+  { type: "heal" },
+  ...everybody(teller).map((node): Action => ({ type: "resume", node })),
+  ...startAll(teller),
+  election(teller),
+]
 /** It waits under its new incarnation, and is taken in. */
 const replacedMember = (teller: Teller, victim: string): readonly Action[] => [
   { type: "wipe", node: victim },
   { type: "start", node: victim },
   moment(teller),
-  ...chance(teller, 700, { type: "addLearners", node: "leader", names: [victim] }, moment(teller), ...chance(teller, 700, everybodyVotes(teller, "leader"), moment(teller))),
+  ...chance(
+    teller,
+    700,
+    { type: "addLearners", node: "leader", names: [victim] },
+    moment(teller),
+    ...chance(teller, 700, everybodyVotes(teller, "leader"), moment(teller)),
+  ),
 ]
 
 /** A copy is made, the node goes on and starts again, and the copy is put in its place: once, or in turn with the first. */
@@ -69,7 +111,13 @@ export const putBack: Story = (teller) => {
     ...chance(teller, 500, crash(teller, victim)),
     { type: "copyDirectory", node: victim },
     moment(teller),
-    ...times(random.between(1, 2), () => [crash(teller, victim), moment(teller), { type: "start", node: victim } as const, few(teller, "leader"), moment(teller)]),
+    ...times(random.between(1, 2), () => [
+      crash(teller, victim),
+      moment(teller),
+      { type: "start", node: victim } as const,
+      few(teller, "leader"),
+      moment(teller),
+    ]),
     ...chance(teller, 250, { type: "isolate", node: random.pick(teller.founders) ?? "n1" }),
     ...times(random.between(1, 3), () => [
       { type: "swapDirectory", node: victim } as const,
@@ -117,7 +165,15 @@ export const cutShort: Story = (teller) => {
 
 export const lostMachine: Story = (teller) => {
   const victim = teller.random.pick(teller.expendable)
-  return victim === undefined ? [] : [{ type: "damage", node: victim }, moment(teller), ...chance(teller, 400, crash(teller, victim), { type: "start", node: victim }), ...chance(teller, 400, burst(teller, "leader")), moment(teller)]
+  return victim === undefined
+    ? []
+    : [
+        { type: "damage", node: victim },
+        moment(teller),
+        ...chance(teller, 400, crash(teller, victim), { type: "start", node: victim }),
+        ...chance(teller, 400, burst(teller, "leader")),
+        moment(teller),
+      ]
 }
 
 export const newServer: Story = (teller) => {
@@ -135,7 +191,14 @@ export const newServer: Story = (teller) => {
 export const jointUnderFire: Story = (teller) => [
   configuration(teller, "leader"),
   between(teller, 0, 12),
-  teller.random.pick<Action>([{ type: "partition", side: ["leader", "follower1"] }, { type: "isolate", node: "leader" }, crash(teller, "leader"), { type: "transfer", node: "leader", to: null }, { type: "partition", side: ["leader"] }, few(teller, "leader")]) ?? run(0),
+  teller.random.pick<Action>([
+    { type: "partition", side: ["leader", "follower1"] },
+    { type: "isolate", node: "leader" },
+    crash(teller, "leader"),
+    { type: "transfer", node: "leader", to: null },
+    { type: "partition", side: ["leader"] },
+    few(teller, "leader"),
+  ]) ?? run(0),
   ...chance(teller, 500, few(teller, "leader")),
   election(teller),
   ...chance(teller, 500, configuration(teller, "leader"), between(teller, 0, 40)),
@@ -164,4 +227,11 @@ export const replacedChange: Story = (teller) => [
 ]
 
 /** Servers that left keep asking for votes. */
-export const removed: Story = (teller) => [configuration(teller, "leader"), election(teller), few(teller, "leader"), election(teller), ...everybodyReturns(teller), moment(teller)]
+export const removed: Story = (teller) => [
+  configuration(teller, "leader"),
+  election(teller),
+  few(teller, "leader"),
+  election(teller),
+  ...everybodyReturns(teller),
+  moment(teller),
+]

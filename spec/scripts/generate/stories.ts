@@ -3,11 +3,52 @@
  * up as the script runs, so a story meets whatever leader there is.
  */
 import type { Action } from "../../../interpreters/simulation/index.ts"
-import { failingDisk, fullDisks, jointUnderFire, liveCopy, lostDisk, lostMachine, cutShort, newServer, putBack, removed, replacedChange, stalledDisk } from "./stories.disks.ts"
+import {
+  failingDisk,
+  fullDisks,
+  jointUnderFire,
+  liveCopy,
+  lostDisk,
+  lostMachine,
+  cutShort,
+  newServer,
+  putBack,
+  removed,
+  replacedChange,
+  stalledDisk,
+} from "./stories.disks.ts"
 import { quietNetwork } from "./options.ts"
-import { firstQuestions, leaseEdge, leaseAfterHandOver, leaseAndRestart, muteLeader, newLeader, oldAnswers, staleAndFast } from "./readers.ts"
-import { between, chance, crash, keeps, times, burst, configuration, election, everybody, few, follower, moment, propose, run, somebody, startAll, startSome, type Story, type Teller } from "./teller.ts"
-
+import {
+  firstQuestions,
+  leaseEdge,
+  leaseAfterHandOver,
+  leaseAndRestart,
+  muteLeader,
+  newLeader,
+  oldAnswers,
+  staleAndFast,
+} from "./readers.ts"
+import {
+  between,
+  chance,
+  crash,
+  keeps,
+  times,
+  burst,
+  configuration,
+  election,
+  everybody,
+  few,
+  follower,
+  moment,
+  propose,
+  run,
+  somebody,
+  startAll,
+  startSome,
+  type Story,
+  type Teller,
+} from "./teller.ts"
 
 /** Paper Figure 8: leaders that append and are gone before, or just as, anybody else holds it; again and again. */
 const figure8: Story = (teller) => [
@@ -25,7 +66,11 @@ const figure8: Story = (teller) => [
 
 /** A leader falls as soon as it has won: what it opened its term with is on few disks or none. */
 const wonAndLost: Story = (teller) => [
-  ...times(teller.random.between(2, 6), () => [crash(teller, "leader"), between(teller, 30, teller.settings.electionMin), ...startSome(teller)]),
+  ...times(teller.random.between(2, 6), () => [
+    crash(teller, "leader"),
+    between(teller, 30, teller.settings.electionMin),
+    ...startSome(teller),
+  ]),
   ...startAll(teller),
 ]
 
@@ -35,7 +80,13 @@ const persistBoundary: Story = (teller) => {
   const most = teller.random.pick([50, 400, 1500]) ?? 50
   return [
     ...slow.map((node): Action => ({ type: "disk", node, min: most >> 2, max: most })),
-    ...times(teller.random.between(1, 4), () => [burst(teller, "leader"), between(teller, 0, most), crash(teller, teller.random.pick(slow) ?? "leader"), moment(teller), ...startSome(teller)]),
+    ...times(teller.random.between(1, 4), () => [
+      burst(teller, "leader"),
+      between(teller, 0, most),
+      crash(teller, teller.random.pick(slow) ?? "leader"),
+      moment(teller),
+      ...startSome(teller),
+    ]),
     ...slow.map((node): Action => ({ type: "disk", node, min: 1, max: 5 })),
     ...startAll(teller),
   ]
@@ -52,7 +103,9 @@ const minoritySide: Story = (teller) => {
   return [
     few(teller, "leader"),
     moment(teller),
-    ...(slow ? side.map((node): Action => ({ type: "disk", node, min: 300, max: random.pick([600, 3000]) ?? 600 })) : []),
+    ...(slow
+      ? side.map((node): Action => ({ type: "disk", node, min: 300, max: random.pick([600, 3000]) ?? 600 }))
+      : []),
     { type: "partition", side },
     ...times(random.between(1, 4), () => [few(teller, "leader"), between(teller, 0, 60)]),
     election(teller),
@@ -83,7 +136,10 @@ const powerCut: Story = (teller) => {
   const { random } = teller
   const all = everybody(teller)
   const first = random.below(all.length)
-  const victims = [...all.slice(first), ...all.slice(0, first)].slice(0, random.chance(500) ? all.length : (all.length >> 1) + 1)
+  const victims = [...all.slice(first), ...all.slice(0, first)].slice(
+    0,
+    random.chance(500) ? all.length : (all.length >> 1) + 1,
+  )
   const keep = random.pick(keeps) ?? "random"
   return [
     ...chance(teller, 700, burst(teller, "leader"), between(teller, 0, 60)),
@@ -102,11 +158,21 @@ const snapshotInFlight: Story = (teller) => {
   return [
     { type: "isolate", node: late },
     ...times(random.between(1, 3), () => [propose(teller, "leader", 20, 40), between(teller, 20, 150)]),
-    ...chance(teller, 400, { type: "network", profile: { ...quietNetwork, delayMax: 30, duplicatePermille: 400, longDelayPermille: 300, longDelayMax: 2000 } }),
+    ...chance(teller, 400, {
+      type: "network",
+      profile: { ...quietNetwork, delayMax: 30, duplicatePermille: 400, longDelayPermille: 300, longDelayMax: 2000 },
+    }),
     { type: "heal" },
     ...chance(teller, 500, between(teller, 0, 30)),
     ...times(random.between(0, 2), () => [
-      random.pick<Action>([crash(teller, "leader"), { type: "isolate", node: "leader" }, { type: "transfer", node: "leader", to: null }, crash(teller, late), { type: "clog", from: "leader", to: late, ms: 700 }, burst(teller, "leader")]) ?? run(1),
+      random.pick<Action>([
+        crash(teller, "leader"),
+        { type: "isolate", node: "leader" },
+        { type: "transfer", node: "leader", to: null },
+        crash(teller, late),
+        { type: "clog", from: "leader", to: late, ms: 700 },
+        burst(teller, "leader"),
+      ]) ?? run(1),
       moment(teller),
     ]),
     { type: "heal" },
@@ -136,7 +202,11 @@ const overtaken: Story = (teller) => {
 /** Connections that break at once after they were made: what was asked twice is answered twice. */
 const resets: Story = (teller) => {
   const other = follower(teller)
-  return times(teller.random.between(1, 4), () => [{ type: "reset", a: "leader", b: teller.random.chance(700) ? other : follower(teller) }, between(teller, 0, 20), ...chance(teller, 500, few(teller, "leader"))])
+  return times(teller.random.between(1, 4), () => [
+    { type: "reset", a: "leader", b: teller.random.chance(700) ? other : follower(teller) },
+    between(teller, 0, 20),
+    ...chance(teller, 500, few(teller, "leader")),
+  ])
 }
 
 /** A leader that sleeps and wakes up in a world that has gone on. */
@@ -186,7 +256,17 @@ const handOver: Story = (teller) => [
   ...chance(teller, 500, burst(teller, "leader")),
   { type: "transfer", node: "leader", to: teller.random.chance(500) ? null : follower(teller) },
   between(teller, 0, 5),
-  ...chance(teller, 600, teller.random.pick<Action>([few(teller, "leader"), { type: "read", node: "leader" }, { type: "isolate", node: "leader" }, crash(teller, "follower1"), { type: "pause", node: "leader" }]) ?? run(0)),
+  ...chance(
+    teller,
+    600,
+    teller.random.pick<Action>([
+      few(teller, "leader"),
+      { type: "read", node: "leader" },
+      { type: "isolate", node: "leader" },
+      crash(teller, "follower1"),
+      { type: "pause", node: "leader" },
+    ]) ?? run(0),
+  ),
   between(teller, 0, 100),
   ...chance(teller, 500, { type: "read", node: somebody(teller) }, few(teller, somebody(teller))),
   { type: "heal" },
@@ -205,9 +285,22 @@ const clocks: Story = (teller) => {
   const others = founders.filter((name) => !liars.includes(name))
   const wrong = liars.length > 0 && random.chance(600)
   const node = random.pick(wrong ? liars : others) ?? "n1"
-  const offset = random.pick(wrong ? [DAY, -DAY, 400 * DAY, -1e12, 3000, -3000, 1400, 60_000, 0] : random.chance(850) ? [0, 150, -150] : [-5000, 60_000]) ?? 0
+  const offset =
+    random.pick(
+      wrong
+        ? [DAY, -DAY, 400 * DAY, -1e12, 3000, -3000, 1400, 60_000, 0]
+        : random.chance(850)
+          ? [0, 150, -150]
+          : [-5000, 60_000],
+    ) ?? 0
   return [
-    { type: "skew", node, offset, driftPermille: quartz(teller), wallDriftPermille: wrong ? (random.pick([0, 0, 100, -100, 3000, -1000, -5000]) ?? 0) : 0 },
+    {
+      type: "skew",
+      node,
+      offset,
+      driftPermille: quartz(teller),
+      wallDriftPermille: wrong ? (random.pick([0, 0, 100, -100, 3000, -1000, -5000]) ?? 0) : 0,
+    },
     ...chance(teller, 500, { type: "read", node: "leader" }, election(teller), few(teller, "leader")),
   ]
 }
@@ -222,7 +315,10 @@ const outage: Story = (teller) => {
     moment(teller),
     ...all.map((node): Action => ({ type: "crash", node, keep: "all" })),
     run(random.pick([0, 3000, 20_000, 3_000_000]) ?? 0),
-    ...[...all.slice(first), ...all.slice(0, first)].flatMap((node): readonly Action[] => [{ type: "start", node }, between(teller, 0, 700)]),
+    ...[...all.slice(first), ...all.slice(0, first)].flatMap((node): readonly Action[] => [
+      { type: "start", node },
+      between(teller, 0, 700),
+    ]),
     election(teller),
     few(teller, "leader"),
   ]
@@ -231,16 +327,95 @@ const outage: Story = (teller) => {
 /** A stretch of another network, or of another speed of the state machine. */
 const weather: Story = (teller) => {
   const { random } = teller
-  const profile = random.pick(["reliable", "unreliable", "lossy", "longReordering", "unreliableLongReordering", "longDelays"] as const) ?? "lossy"
-  const storm: Action = { type: "network", profile: { ...quietNetwork, delayMax: 20, duplicatePermille: 500, longDelayPermille: 250, longDelayMax: 3000 } }
-  return [random.chance(500) ? { type: "network", profile } : storm, few(teller, "leader"), ...chance(teller, 300, { type: "apply", node: somebody(teller), min: 50, max: 300 }), ...chance(teller, 300, { type: "clog", from: somebody(teller), to: somebody(teller), ms: 800 }), election(teller)]
+  const profile =
+    random.pick([
+      "reliable",
+      "unreliable",
+      "lossy",
+      "longReordering",
+      "unreliableLongReordering",
+      "longDelays",
+    ] as const) ?? "lossy"
+  const storm: Action = {
+    type: "network",
+    profile: { ...quietNetwork, delayMax: 20, duplicatePermille: 500, longDelayPermille: 250, longDelayMax: 3000 },
+  }
+  return [
+    random.chance(500) ? { type: "network", profile } : storm,
+    few(teller, "leader"),
+    ...chance(teller, 300, { type: "apply", node: somebody(teller), min: 50, max: 300 }),
+    ...chance(teller, 300, { type: "clog", from: somebody(teller), to: somebody(teller), ms: 800 }),
+    election(teller),
+  ]
 }
 
-const calm: readonly Story[] = [handOver, (teller) => [election(teller)], (teller) => [burst(teller, somebody(teller)), moment(teller)]]
-const lossy: readonly Story[] = [weather, weather, resets, pausedLeader, powerCut, wonAndLost, handOver, clocks, clocks, outage, oldAnswers, firstQuestions, newLeader, leaseAfterHandOver]
-const partitions: readonly Story[] = [minoritySide, minoritySide, manyTerms, staleReads, partial, figure8, pausedLeader, snapshotInFlight, overtaken, handOver, clocks, leaseEdge, leaseAndRestart, muteLeader, staleAndFast]
-const disks: readonly Story[] = [persistBoundary, persistBoundary, powerCut, fullDisks, failingDisk, stalledDisk, lostDisk, lostMachine, outage, figure8, minoritySide, snapshotInFlight, overtaken]
-const membership: readonly Story[] = [newServer, jointUnderFire, jointUnderFire, jointUnderFire, replacedChange, replacedChange, removed, lostDisk, handOver, clocks, minoritySide, (teller) => [configuration(teller, "leader"), moment(teller)]]
+const calm: readonly Story[] = [
+  handOver,
+  (teller) => [election(teller)],
+  (teller) => [burst(teller, somebody(teller)), moment(teller)],
+]
+const lossy: readonly Story[] = [
+  weather,
+  weather,
+  resets,
+  pausedLeader,
+  powerCut,
+  wonAndLost,
+  handOver,
+  clocks,
+  clocks,
+  outage,
+  oldAnswers,
+  firstQuestions,
+  newLeader,
+  leaseAfterHandOver,
+]
+const partitions: readonly Story[] = [
+  minoritySide,
+  minoritySide,
+  manyTerms,
+  staleReads,
+  partial,
+  figure8,
+  pausedLeader,
+  snapshotInFlight,
+  overtaken,
+  handOver,
+  clocks,
+  leaseEdge,
+  leaseAndRestart,
+  muteLeader,
+  staleAndFast,
+]
+const disks: readonly Story[] = [
+  persistBoundary,
+  persistBoundary,
+  powerCut,
+  fullDisks,
+  failingDisk,
+  stalledDisk,
+  lostDisk,
+  lostMachine,
+  outage,
+  figure8,
+  minoritySide,
+  snapshotInFlight,
+  overtaken,
+]
+const membership: readonly Story[] = [
+  newServer,
+  jointUnderFire,
+  jointUnderFire,
+  jointUnderFire,
+  replacedChange,
+  replacedChange,
+  removed,
+  lostDisk,
+  handOver,
+  clocks,
+  minoritySide,
+  (teller) => [configuration(teller, "leader"), moment(teller)],
+]
 
 export const storiesOf: Readonly<Record<Teller["profile"], readonly Story[]>> = {
   calm,

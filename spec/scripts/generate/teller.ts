@@ -28,12 +28,14 @@ export const somebody = (teller: Teller): NodeRef => {
   if (random.chance(400)) return "leader"
   return random.chance(200) ? "follower1" : (random.pick(everybody(teller)) ?? "n1")
 }
-export const follower = ({ random, founders }: Teller): NodeRef => `follower${random.between(1, Math.max(1, founders.length - 1))}`
+export const follower = ({ random, founders }: Teller): NodeRef =>
+  `follower${random.between(1, Math.max(1, founders.length - 1))}`
 
 export const run = (ms: number): Action => ({ type: "run", ms })
 export const between = ({ random }: Teller, min: number, max: number): Action => run(random.between(min, max))
 /** Long enough for somebody to win an election, mostly. */
-export const election = (teller: Teller): Action => between(teller, teller.settings.electionMin, 2 * teller.settings.electionMax + 100)
+export const election = (teller: Teller): Action =>
+  between(teller, teller.settings.electionMin, 2 * teller.settings.electionMax + 100)
 /** A moment of any length: within a round trip, within a write, within a heartbeat, within an election. */
 export const moment = (teller: Teller): Action => {
   const { random, settings } = teller
@@ -46,19 +48,23 @@ export const propose = (teller: Teller, node: NodeRef, count: number, bytes: num
   teller.nextId += count
   return { type: "propose", node, id, count, bytes }
 }
-export const few = (teller: Teller, node: NodeRef): Action => propose(teller, node, teller.random.between(1, 3), teller.random.pick([0, 10, 100]) ?? 0)
-export const burst = (teller: Teller, node: NodeRef): Action => propose(teller, node, teller.random.between(8, 30), teller.random.pick([5, 60]) ?? 5)
+export const few = (teller: Teller, node: NodeRef): Action =>
+  propose(teller, node, teller.random.between(1, 3), teller.random.pick([0, 10, 100]) ?? 0)
+export const burst = (teller: Teller, node: NodeRef): Action =>
+  propose(teller, node, teller.random.between(8, 30), teller.random.pick([5, 60]) ?? 5)
 
 /** A little of what clients do. */
 export const load: Story = (teller) => {
   const { random } = teller
   const actions: Action[] = []
-  for (let k = random.below(4); k > 0; k--) actions.push(random.chance(100) ? burst(teller, somebody(teller)) : few(teller, somebody(teller)))
+  for (let k = random.below(4); k > 0; k--)
+    actions.push(random.chance(100) ? burst(teller, somebody(teller)) : few(teller, somebody(teller)))
   if (random.chance(400)) actions.push({ type: "read", node: somebody(teller) })
   return actions
 }
 
-export const startAll = (teller: Teller): readonly Action[] => everybody(teller).map((node) => ({ type: "start", node }))
+export const startAll = (teller: Teller): readonly Action[] =>
+  everybody(teller).map((node) => ({ type: "start", node }))
 export const startSome = (teller: Teller): readonly Action[] => startAll(teller).filter(() => teller.random.chance(700))
 
 /** Of these names: voters of which most are not expendable, and now and then learners of the rest. */
@@ -76,11 +82,26 @@ export const configuration = (teller: Teller, node: NodeRef): Action => {
   return { type: "change", node, voters, learners }
 }
 /** Whoever left is a learner before it is a voter again. */
-export const everybodyReturns = (teller: Teller): readonly Action[] => [{ type: "addLearners", node: "leader", names: everybody(teller) }, moment(teller), everybodyVotes(teller, "leader")]
+export const everybodyReturns = (teller: Teller): readonly Action[] => [
+  { type: "addLearners", node: "leader", names: everybody(teller) },
+  moment(teller),
+  everybodyVotes(teller, "leader"),
+]
 /** Everybody who was there at first, and those added since. */
-export const everybodyVotes = (teller: Teller, node: NodeRef): Action => ({ type: "change", node, voters: teller.founders.length === 1 ? teller.founders : everybody(teller), learners: teller.founders.length === 1 ? teller.added : [] })
+export const everybodyVotes = (teller: Teller, node: NodeRef): Action => ({
+  type: "change",
+  node,
+  voters: teller.founders.length === 1 ? teller.founders : everybody(teller),
+  learners: teller.founders.length === 1 ? teller.added : [],
+})
 
 export const keeps: readonly Keep[] = ["random", "random", "all", "none", "torn"]
-export const crash = (teller: Teller, node: string): Action => ({ type: "crash", node, keep: teller.random.pick(keeps) ?? "random" })
-export const times = (count: number, story: () => readonly Action[]): readonly Action[] => Array.from({ length: count }, story).flat()
-export const chance = (teller: Teller, permille: number, ...actions: readonly Action[]): readonly Action[] => (teller.random.chance(permille) ? actions : [])
+export const crash = (teller: Teller, node: string): Action => ({
+  type: "crash",
+  node,
+  keep: teller.random.pick(keeps) ?? "random",
+})
+export const times = (count: number, story: () => readonly Action[]): readonly Action[] =>
+  Array.from({ length: count }, story).flat()
+export const chance = (teller: Teller, permille: number, ...actions: readonly Action[]): readonly Action[] =>
+  teller.random.chance(permille) ? actions : []

@@ -3,7 +3,18 @@
  * by an action of its own. Messages that nobody delivers are as good as lost; a write that nobody completes is not durable.
  */
 import type { Event, Message, Settings, Timer } from "../../../core/index.ts"
-import { flights, nodeOf, resolveNode, timerDue, World, type Action, type ActionType, type Script, type WorldHooks, type WorldStep } from "../../../interpreters/simulation/index.ts"
+import {
+  flights,
+  nodeOf,
+  resolveNode,
+  timerDue,
+  World,
+  type Action,
+  type ActionType,
+  type Script,
+  type WorldHooks,
+  type WorldStep,
+} from "../../../interpreters/simulation/index.ts"
 import type { ScriptFailed } from "../check.ts"
 import { minimize } from "./minimize.ts"
 import { settingsIn } from "../generate/options.ts"
@@ -31,8 +42,23 @@ const patient = (options: Script["options"], switches: Switches): Script["option
   const { nodes, settings, snapshots, connections } = options
   return {
     ...(nodes === undefined ? {} : { nodes }),
-    settings: { ...settings, ...switches, heartbeat: NEVER - 1, electionMin: NEVER, electionMax: 2 * NEVER, disconnectMax: NEVER, diskStallTimeout: NEVER },
-    network: { lossPermille: 0, duplicatePermille: 0, delayMin: NEVER, delayMax: NEVER, longDelayPermille: 0, longDelayMax: 0 },
+    settings: {
+      ...settings,
+      ...switches,
+      heartbeat: NEVER - 1,
+      electionMin: NEVER,
+      electionMax: 2 * NEVER,
+      disconnectMax: NEVER,
+      diskStallTimeout: NEVER,
+    },
+    network: {
+      lossPermille: 0,
+      duplicatePermille: 0,
+      delayMin: NEVER,
+      delayMax: NEVER,
+      longDelayPermille: 0,
+      longDelayMax: 0,
+    },
     disk: { min: NEVER, max: NEVER },
     apply: { min: 0, max: 0 },
     ...(snapshots === undefined ? {} : { snapshots }),
@@ -42,7 +68,26 @@ const patient = (options: Script["options"], switches: Switches): Script["option
 
 /** About nothing but time, luck or links; or by hand already. */
 const passing: ReadonlySet<ActionType> = new Set<ActionType>([
-  "run", "step", "network", "clog", "cut", "join", "isolate", "reconnect", "partition", "heal", "disk", "stallDisk", "resumeDisk", "apply", "skew", "deliver", "drop", "duplicate", "fire", "persist",
+  "run",
+  "step",
+  "network",
+  "clog",
+  "cut",
+  "join",
+  "isolate",
+  "reconnect",
+  "partition",
+  "heal",
+  "disk",
+  "stallDisk",
+  "resumeDisk",
+  "apply",
+  "skew",
+  "deliver",
+  "drop",
+  "duplicate",
+  "fire",
+  "persist",
 ])
 /** Roles are looked up now: who leads may come out otherwise by hand. null: nothing is done to a node. */
 const byName = (world: World, action: Action): Action | null => {
@@ -102,7 +147,8 @@ const record = (script: Script, at: number, machine: Machine): Recording => {
     observe: (step) => {
       steps.push({ node: step.node, cause: step.cause })
       if (byItself) for (const event of step.events) told(event, step)
-      for (const effect of step.effects) if (effect.type === "Persist") writing.set(step.node, [...(writing.get(step.node) ?? []), effect.seq])
+      for (const effect of step.effects)
+        if (effect.type === "Persist") writing.set(step.node, [...(writing.get(step.node) ?? []), effect.seq])
       if (step.i === at) throw new Enough()
     },
   }
@@ -141,7 +187,8 @@ const likeness = (a: Message, b: Message): number => {
   for (const [key, value] of Object.entries(a)) {
     const weight = key === "term" ? 4 : key === "round" ? 1 : 2
     const there: unknown = other.get(key)
-    if (value === there || (Array.isArray(value) && Array.isArray(there) && value.length === there.length)) same += weight
+    if (value === there || (Array.isArray(value) && Array.isArray(there) && value.length === there.length))
+      same += weight
   }
   return same
 }
@@ -163,7 +210,13 @@ const find = (world: World, from: string, to: string, message: Message): string 
 
 const goesOnInside = (world: World, name: string): boolean => {
   const node = nodeOf(world.data, name)
-  return world.data.agenda.some(({ at, what }) => (what.type === "event" || what.type === "taken" || what.type === "restore") && what.node === name && what.boot === node.boot && at <= world.now + INSIDE)
+  return world.data.agenda.some(
+    ({ at, what }) =>
+      (what.type === "event" || what.type === "taken" || what.type === "restore") &&
+      what.node === name &&
+      what.boot === node.boot &&
+      at <= world.now + INSIDE,
+  )
 }
 
 const actionFor = (world: World, deed: Deed, last: Action | undefined): Action | null => {
@@ -182,7 +235,9 @@ const actionFor = (world: World, deed: Deed, last: Action | undefined): Action |
     case "persist":
       return (world.data.nodes[deed.node]?.disk.pending.length ?? 0) > 0 ? { type: "persist", node: deed.node } : null
     case "inside":
-      return last?.type !== "run" && world.data.nodes[deed.node] !== undefined && goesOnInside(world, deed.node) ? { type: "run", ms: INSIDE } : null
+      return last?.type !== "run" && world.data.nodes[deed.node] !== undefined && goesOnInside(world, deed.node)
+        ? { type: "run", ms: INSIDE }
+        : null
   }
 }
 
@@ -191,7 +246,8 @@ const realize = (script: Script, switches: Switches, deeds: readonly Deed[], mac
   const options = patient(script.options, switches)
   const actions: Action[] = []
   const deliveries = new Map<Message, number>()
-  for (const deed of deeds) if (deed.type === "deliver") deliveries.set(deed.message, (deliveries.get(deed.message) ?? 0) + 1)
+  for (const deed of deeds)
+    if (deed.type === "deliver") deliveries.set(deed.message, (deliveries.get(deed.message) ?? 0) + 1)
   try {
     const world = new World({ ...options, seed: script.seed, ...(machine === undefined ? {} : { machine }) })
     for (const deed of deeds) {
@@ -200,7 +256,9 @@ const realize = (script: Script, switches: Switches, deeds: readonly Deed[], mac
       // What the network delivered twice is doubled before it is taken off.
       const left = deed.type === "deliver" ? (deliveries.get(deed.message) ?? 1) : 1
       if (deed.type === "deliver") deliveries.set(deed.message, left - 1)
-      for (const next of left > 1 && action.type === "deliver" ? [{ type: "duplicate", message: action.message } as const, action] : [action]) {
+      for (const next of left > 1 && action.type === "deliver"
+        ? [{ type: "duplicate", message: action.message } as const, action]
+        : [action]) {
         actions.push(next)
         world.act(next)
       }
@@ -216,11 +274,19 @@ const realize = (script: Script, switches: Switches, deeds: readonly Deed[], mac
 const switchesOf = ({ options }: Script, { violation }: ScriptFailed): readonly Switches[] => {
   const { preVote, leaseReads } = settingsIn(options)
   const leases = leaseReads && violation !== "ReadFresh" && violation !== "Refinement" ? [false, true] : [false]
-  return leases.flatMap((lease) => (preVote ? [false, true] : [false]).map((vote) => ({ preVote: vote, leaseReads: lease })))
+  return leases.flatMap((lease) =>
+    (preVote ? [false, true] : [false]).map((vote) => ({ preVote: vote, leaseReads: lease })),
+  )
 }
 
 /** null: it cannot be done. What shows only while the world is mended lives on time, and stays as it is. */
-export const byHand = (script: Script, failed: ScriptFailed, sameFailure: SameFailure, machine: Machine, expired: () => boolean): Script | null => {
+export const byHand = (
+  script: Script,
+  failed: ScriptFailed,
+  sameFailure: SameFailure,
+  machine: Machine,
+  expired: () => boolean,
+): Script | null => {
   if (failed.action >= script.actions.length) return null
   const recording = record(script, failed.at, machine)
   const some = causes(recording)

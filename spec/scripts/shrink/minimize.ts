@@ -1,7 +1,11 @@
 /** Delta debugging (Zeller and Hildebrandt 2002): a list from which nothing can be left out any more. Deterministic, but for the deadline. */
 
 /** `fails` says whether a shorter list still fails; it holds of `items`. */
-export const minimize = <T>(items: readonly T[], fails: (items: readonly T[]) => boolean, expired: () => boolean): readonly T[] => {
+export const minimize = <T>(
+  items: readonly T[],
+  fails: (items: readonly T[]) => boolean,
+  expired: () => boolean,
+): readonly T[] => {
   let kept = items
   for (let size = Math.max(1, kept.length >> 1); ; size = Math.max(1, size >> 1)) {
     let removed = false

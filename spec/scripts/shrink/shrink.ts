@@ -23,13 +23,15 @@ export interface ShrinkOptions {
 }
 
 /** What a reader has to look at. */
-export const sizeOf = (script: Script, { steps }: Pick<ScriptFailed, "steps">): number => Math.max(script.actions.length, steps)
+export const sizeOf = (script: Script, { steps }: Pick<ScriptFailed, "steps">): number =>
+  Math.max(script.actions.length, steps)
 
 const mergeRuns = (actions: readonly Action[]): readonly Action[] => {
   const merged: Action[] = []
   for (const action of actions) {
     const last = merged.at(-1)
-    if (action.type === "run" && last?.type === "run") merged[merged.length - 1] = { type: "run", ms: last.ms + action.ms }
+    if (action.type === "run" && last?.type === "run")
+      merged[merged.length - 1] = { type: "run", ms: last.ms + action.ms }
     else merged.push(action)
   }
   return merged
@@ -39,37 +41,74 @@ const mergeRuns = (actions: readonly Action[]): readonly Action[] => {
 const plainer = (action: Action): readonly Action[] => {
   if (action.type === "run") {
     const { ms } = action
-    const shorter = [0, 1, ms >> 3, ms >> 2, ms >> 1, ms - (ms >> 2), Math.floor(ms / 100) * 100, Math.floor(ms / 10) * 10]
+    const shorter = [
+      0,
+      1,
+      ms >> 3,
+      ms >> 2,
+      ms >> 1,
+      ms - (ms >> 2),
+      Math.floor(ms / 100) * 100,
+      Math.floor(ms / 10) * 10,
+    ]
     return [...new Set(shorter)].filter((one) => one < ms).map((one) => ({ type: "run", ms: one }))
   }
   if (action.type === "propose") {
     const { count = 1, bytes } = action
     const { type, node, id, payloads = [] } = action
     const [first] = payloads
-    if (first !== undefined) return payloads.length === 1 ? [] : [{ ...action, payloads: [first] }, { ...action, payloads: payloads.slice(0, payloads.length >> 1) }, { ...action, payloads: payloads.slice(payloads.length >> 1) }]
-    return [...(count > 1 || bytes !== undefined ? [{ type, node, id }] : []), ...(count > 2 ? [{ ...action, count: count >> 1 }] : [])]
+    if (first !== undefined)
+      return payloads.length === 1
+        ? []
+        : [
+            { ...action, payloads: [first] },
+            { ...action, payloads: payloads.slice(0, payloads.length >> 1) },
+            { ...action, payloads: payloads.slice(payloads.length >> 1) },
+          ]
+    return [
+      ...(count > 1 || bytes !== undefined ? [{ type, node, id }] : []),
+      ...(count > 2 ? [{ ...action, count: count >> 1 }] : []),
+    ]
   }
-  if (action.type === "crash") return action.keep === "none" || action.keep === "all" ? [] : [{ ...action, keep: "all" }, { ...action, keep: "none" }]
-  if (action.type === "partition") return action.side.length > 1 ? action.side.map((left) => ({ type: "partition", side: action.side.filter((one) => one !== left) })) : []
+  if (action.type === "crash")
+    return action.keep === "none" || action.keep === "all"
+      ? []
+      : [
+          { ...action, keep: "all" },
+          { ...action, keep: "none" },
+        ]
+  if (action.type === "partition")
+    return action.side.length > 1
+      ? action.side.map((left) => ({ type: "partition", side: action.side.filter((one) => one !== left) }))
+      : []
   if (action.type === "network") return action.profile === "reliable" ? [] : [{ type: "network", profile: "reliable" }]
-  if (action.type === "addLearners") return action.names.length > 1 ? action.names.map((left) => ({ ...action, names: action.names.filter((one) => one !== left) })) : []
+  if (action.type === "addLearners")
+    return action.names.length > 1
+      ? action.names.map((left) => ({ ...action, names: action.names.filter((one) => one !== left) }))
+      : []
   if (action.type !== "change") return []
   const { voters, learners } = action
-  return [...learners.map((name): Action => ({ ...action, learners: learners.filter((one) => one !== name) })), ...voters.map((name): Action => ({ ...action, voters: voters.filter((one) => one !== name) }))]
+  return [
+    ...learners.map((name): Action => ({ ...action, learners: learners.filter((one) => one !== name) })),
+    ...voters.map((name): Action => ({ ...action, voters: voters.filter((one) => one !== name) })),
+  ]
 }
 
 type Options = Script["options"]
-const without = (options: Options, key: keyof Options): Options => Object.fromEntries(Object.entries(options).filter(([name]) => name !== key))
+const without = (options: Options, key: keyof Options): Options =>
+  Object.fromEntries(Object.entries(options).filter(([name]) => name !== key))
 
 /** Fewer nodes, then each option as it is by default. */
 const plainerOptions = (options: Options): readonly Options[] => {
   const out: Options[] = []
   const nodes = foundersOf(options).length
   for (let fewer = 1; fewer < nodes; fewer++) out.push({ ...options, nodes: fewer })
-  for (const key of ["connections", "snapshots", "apply", "disk", "network"] as const) if (options[key] !== undefined) out.push(without(options, key))
+  for (const key of ["connections", "snapshots", "apply", "disk", "network"] as const)
+    if (options[key] !== undefined) out.push(without(options, key))
   const settings = options.settings ?? {}
   if (Object.keys(settings).length > 1) out.push(without(options, "settings"))
-  for (const key of Object.keys(settings)) out.push({ ...options, settings: Object.fromEntries(Object.entries(settings).filter(([name]) => name !== key)) })
+  for (const key of Object.keys(settings))
+    out.push({ ...options, settings: Object.fromEntries(Object.entries(settings).filter(([name]) => name !== key)) })
   return out
 }
 
@@ -77,13 +116,15 @@ const plainerOptions = (options: Options): readonly Options[] => {
 export function* simplerScripts(script: Script): Generator<Script> {
   const { actions, options } = script
   for (let size = actions.length; size >= 1; size >>= 1)
-    for (let end = actions.length; end > 0; end -= size) yield { ...script, actions: [...actions.slice(0, Math.max(0, end - size)), ...actions.slice(end)] }
+    for (let end = actions.length; end > 0; end -= size)
+      yield { ...script, actions: [...actions.slice(0, Math.max(0, end - size)), ...actions.slice(end)] }
   const merged = mergeRuns(actions)
   if (merged.length < actions.length) yield { ...script, actions: merged }
   for (const simple of plainerOptions(options)) yield { ...script, options: simple }
   for (let i = actions.length - 1; i >= 0; i--) {
     const action = actions[i]
-    for (const simple of action === undefined ? [] : plainer(action)) yield { ...script, actions: actions.with(i, simple) }
+    for (const simple of action === undefined ? [] : plainer(action))
+      yield { ...script, actions: actions.with(i, simple) }
   }
 }
 
@@ -103,7 +144,8 @@ export const shrinkScript = (script: Script, same: SameFailure, options: ShrinkO
     tries += 1
     return same(candidate)
   }
-  const before = (share: number) => (): boolean => tries > limitTries * share || performance.now() - start > limitMs * share
+  const before = (share: number) => (): boolean =>
+    tries > limitTries * share || performance.now() - start > limitMs * share
   const first = sameFailure(script)
   if (first === null) return script
   let best: Found = { script, failed: first }
@@ -115,19 +157,21 @@ export const shrinkScript = (script: Script, same: SameFailure, options: ShrinkO
   const acceptActions = (actions: readonly Action[]): boolean => accept({ ...best.script, actions })
 
   const plain = (expired: () => boolean): void => {
-    for (let changed = true; changed && !expired(); ) {
+    for (let changed = true; changed && !expired();) {
       const text = JSON.stringify(best.script)
       minimize(best.script.actions, acceptActions, expired)
       acceptActions(mergeRuns(best.script.actions))
       for (let i = best.script.actions.length - 1; i >= 0 && !expired(); i--) {
         const at = i
-        for (let more = true; more && !expired(); ) {
+        for (let more = true; more && !expired();) {
           const { actions } = best.script
           const action = actions[at]
-          more = action !== undefined && plainer(action).some((simple) => !expired() && acceptActions(actions.with(at, simple)))
+          more =
+            action !== undefined &&
+            plainer(action).some((simple) => !expired() && acceptActions(actions.with(at, simple)))
         }
       }
-      for (let more = true; more && !expired(); ) {
+      for (let more = true; more && !expired();) {
         const now = best.script
         more = plainerOptions(now.options).some((options) => !expired() && accept({ ...now, options }))
       }
@@ -140,7 +184,7 @@ export const shrinkScript = (script: Script, same: SameFailure, options: ShrinkO
   acceptActions(script.actions.slice(0, first.action + 1))
   plain(before(0.5))
   // What is done by hand can be looked at again: there are fewer messages, and other ways to leave some out.
-  for (let smaller = mayBeByHand && best.failed.steps <= MOST_BY_HAND; smaller && !before(0.9)(); ) {
+  for (let smaller = mayBeByHand && best.failed.steps <= MOST_BY_HAND; smaller && !before(0.9)();) {
     const earlier = best
     const hand = byHand(best.script, best.failed, sameFailure, machine, before(0.9))
     if (hand !== null && accept(hand)) plain(before(1))
@@ -151,11 +195,20 @@ export const shrinkScript = (script: Script, same: SameFailure, options: ShrinkO
 }
 
 /** What is left of a script that failed, and how it fails now. */
-export const shrinkFailure = (script: Script, failed: ScriptFailed, checks: ScriptChecks = {}, limits: Pick<ShrinkOptions, "limitMs" | "limitTries"> = {}): Found => {
+export const shrinkFailure = (
+  script: Script,
+  failed: ScriptFailed,
+  checks: ScriptChecks = {},
+  limits: Pick<ShrinkOptions, "limitMs" | "limitTries"> = {},
+): Found => {
   const alone = checks.companions === undefined
   const whole = alone ? spelledOut(script, failed, () => checks) : { script, failed }
   const same = sameFailureAs(whole.failed, whole.script, checks)
-  const small = shrinkScript(whole.script, same, { ...limits, hand: alone, ...(checks.machine === undefined ? {} : { machine: checks.machine }) })
+  const small = shrinkScript(whole.script, same, {
+    ...limits,
+    hand: alone,
+    ...(checks.machine === undefined ? {} : { machine: checks.machine }),
+  })
   const verdict = same(small)
   return verdict === null ? whole : { script: small, failed: verdict }
 }

@@ -7,13 +7,27 @@ import { parseArgs } from "node:util"
 import { kvLoad } from "../../../kv/simulation/index.ts"
 import { checkScript, generateScript, profileNames, type ScriptVerdict } from "../../../spec/index.ts"
 
-const { values } = parseArgs({ options: { seconds: { type: "string", default: "20" }, from: { type: "string", default: "1" }, seed: { type: "string" }, ignore: { type: "string", default: "" } } })
+const { values } = parseArgs({
+  options: {
+    seconds: { type: "string", default: "20" },
+    from: { type: "string", default: "1" },
+    seed: { type: "string" },
+    ignore: { type: "string", default: "" },
+  },
+})
 const ignored = new Set(values.ignore.split(","))
 
 const verdictOf = (seed: number): ScriptVerdict => {
   // A third is calm: where little goes wrong much is under way, and answers of copies meet.
-  const profile = (["calm", "everything"] as const)[seed % 3] ?? profileNames[Math.floor(seed / 3) % profileNames.length] ?? "everything"
-  return checkScript(generateScript(seed, profile, { nodes: 1 + (seed % 5) }), { invariants: false, machineDigests: false, companions: kvLoad({ clients: 5 }) })
+  const profile =
+    (["calm", "everything"] as const)[seed % 3] ??
+    profileNames[Math.floor(seed / 3) % profileNames.length] ??
+    "everything"
+  return checkScript(generateScript(seed, profile, { nodes: 1 + (seed % 5) }), {
+    invariants: false,
+    machineDigests: false,
+    companions: kvLoad({ clients: 5 }),
+  })
 }
 
 const only = values.seed === undefined ? null : Number(values.seed)

@@ -7,7 +7,15 @@ import { parseArgs } from "node:util"
 import { checkScript } from "../../../spec/index.ts"
 import { checksOf, scriptOf } from "./worlds.ts"
 
-const { values } = parseArgs({ options: { seconds: { type: "string", default: "20" }, from: { type: "string", default: "1" }, seed: { type: "string" }, ignore: { type: "string", default: "" }, refine: { type: "boolean", default: false } } })
+const { values } = parseArgs({
+  options: {
+    seconds: { type: "string", default: "20" },
+    from: { type: "string", default: "1" },
+    seed: { type: "string" },
+    ignore: { type: "string", default: "" },
+    refine: { type: "boolean", default: false },
+  },
+})
 const ignored = new Set(values.ignore.split(","))
 
 const only = values.seed === undefined ? null : Number(values.seed)

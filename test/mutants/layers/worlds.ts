@@ -8,4 +8,5 @@ export const scriptOf = (seed: number): Script => {
   return generateScript(seed, profile, { nodes: 1 + (seed % 5) })
 }
 /** The invariants and progress; or instead of them, every step against the abstract specification. */
-export const checksOf = (refine: boolean): ScriptChecks => (refine ? { refinement: true, invariants: false, liveness: false } : {})
+export const checksOf = (refine: boolean): ScriptChecks =>
+  refine ? { refinement: true, invariants: false, liveness: false } : {}

@@ -10,7 +10,10 @@ const answer = async (): Promise<string> => {
   }
 }
 const found = await answer()
-const { document, process } = globalThis as { readonly document?: unknown; readonly process?: { readonly exit: (code: number) => void } }
+const { document, process } = globalThis as {
+  readonly document?: unknown
+  readonly process?: { readonly exit: (code: number) => void }
+}
 if (document === undefined) {
   console.log(found)
   process?.exit(0)

@@ -18,7 +18,10 @@ const mixText = (hash: number, text: string): number => {
   return mixed >>> 0
 }
 
-const worldOf = (profile: Profile, seed: number): { readonly steps: number; readonly world: number; readonly told: number } => {
+const worldOf = (
+  profile: Profile,
+  seed: number,
+): { readonly steps: number; readonly world: number; readonly told: number } => {
   let told = 0
   const world = runScript(generateScript(seed, profile), {
     observe: ({ node, events, effects }) => {

@@ -1,7 +1,14 @@
 /** Three replicas of a counter in one process or page, over MessagePorts: each crashes in turn, and nothing is lost or doubled. */
 import { makeMemoryDisk, foundTogether, type MemoryDisk } from "stepraft/interpreters/memory"
 import { makeExchange, makePortTransport } from "stepraft/interpreters/port"
-import { memoryStore, openReplicaMachine, runReplica, type Machine, type RunningReplica, type SnapshotStore } from "stepraft/interpreters/replica"
+import {
+  memoryStore,
+  openReplicaMachine,
+  runReplica,
+  type Machine,
+  type RunningReplica,
+  type SnapshotStore,
+} from "stepraft/interpreters/replica"
 
 interface Counts {
   readonly total: number
@@ -22,15 +29,36 @@ export const overPorts = async (rounds = 30): Promise<Counted> => {
   foundTogether(Array.from(homes.values(), ({ disk }) => disk))
   const exchange = makeExchange(() => new MessageChannel())
   let named = 0
-  const start = async (id: string, { disk, store }: { readonly disk: MemoryDisk; readonly store: SnapshotStore }): Promise<{ readonly replica: Counter; readonly crash: () => void }> => {
+  const start = async (
+    id: string,
+    { disk, store }: { readonly disk: MemoryDisk; readonly store: SnapshotStore },
+  ): Promise<{ readonly replica: Counter; readonly crash: () => void }> => {
     const storage = disk.open()
     const { self, cluster, founding } = storage.identity
     const opened = await openReplicaMachine({ machine, store, newId: () => `${id}${++named}`, report: () => undefined })
     const transport = makePortTransport({
-      self, sightings: storage.sightings, lost: (peer) => exchange.renew(id, peer),
-      hello: { cluster, clientAddress: "", empty: false, founding, start: storage.start, recovered: storage.recovered, refused: null },
+      self,
+      sightings: storage.sightings,
+      lost: (peer) => exchange.renew(id, peer),
+      hello: {
+        cluster,
+        clientAddress: "",
+        empty: false,
+        founding,
+        start: storage.start,
+        recovered: storage.recovered,
+        refused: null,
+      },
     })
-    const replica = runReplica({ self, storage, transport, definition: machine, machine: opened, settings, compareEvery: 100 })
+    const replica = runReplica({
+      self,
+      storage,
+      transport,
+      definition: machine,
+      machine: opened,
+      settings,
+      compareEvery: 100,
+    })
     exchange.join(id, (peer, port) => transport.connect(peer, port))
     const crash = (): void => {
       exchange.leave(id)

@@ -43,9 +43,16 @@ tell({ ready: true })
 
 const answer = async (asked: Asked): Promise<void> => {
   try {
-    tell({ id: asked.id, ok: asked.f === "read" ? await store.read(({ values }) => values[asked.key] ?? null) : await store.execute(asked) })
+    tell({
+      id: asked.id,
+      ok: asked.f === "read" ? await store.read(({ values }) => values[asked.key] ?? null) : await store.execute(asked),
+    })
   } catch (error) {
-    tell({ id: asked.id, executed: error instanceof NotExecuted || error instanceof NotRead ? "no" : "unknown", error: String(error) })
+    tell({
+      id: asked.id,
+      executed: error instanceof NotExecuted || error instanceof NotRead ? "no" : "unknown",
+      error: String(error),
+    })
   }
 }
 createInterface({ input: process.stdin })
