@@ -5,6 +5,7 @@ import type { LogBase } from "../../../core/index.ts"
 import {
   BEFORE_ALL,
   BadRecord,
+  DATA,
   DEADLINE,
   FORMAT,
   type Identity,
@@ -13,6 +14,7 @@ import {
   REMOVAL,
   REPLIES,
   SESSION,
+  VALUE,
   checkedValue,
   checkpointKey,
   dataKey,
@@ -40,6 +42,7 @@ import {
 import { INLINE } from "../cost.ts"
 import { MachineOutdated } from "./errors.ts"
 import { cutLogs } from "./files.ts"
+import { RECLAIM, RECLAIM_LARGE } from "./pace.ts"
 import { type Removal, Removals } from "../removals.ts"
 import { type Batch, Ledger, LedgerReader } from "./ledger.ts"
 import type { Item } from "../commands/view.ts"
@@ -252,3 +255,25 @@ export const sealDatabase = async (db: Level, identity: Identity, base: LogBase,
 /** The markers that a checkpoint has made superfluous. LevelDB walks them on a thread of its own. */
 export const dropMarkers = (db: Level, through: number): Promise<void> =>
   db.clear({ gte: markerKey(0), lt: markerKey(through + 1), limit: -1 })
+
+/** What the values take, roughly: counted from the indexes of LevelDB's tables. */
+export const dataBytesOf = async (db: Level, generation: number): Promise<number> => {
+  const sizes = await Promise.all(
+    ([DATA, VALUE] as const)
+      .map((kind) => generationRange(kind, generation))
+      .map(({ gte, lt }) => db.approximateSize(gte, lt)),
+  )
+  return sizes.reduce((sum, size) => sum + size, 0)
+}
+
+/** A little of what generations before this one left behind. Says whether there was any. */
+export const clearSome = async (
+  db: Level,
+  kind: typeof DATA | typeof VALUE | typeof DEADLINE,
+  generation: number,
+): Promise<boolean> => {
+  const range = { gte: generationRange(kind, 0).gte, lt: generationRange(kind, generation).gte }
+  if ((await firstOf(db, range)) === undefined) return false
+  await db.clear({ ...range, limit: kind === VALUE ? RECLAIM_LARGE : RECLAIM })
+  return true
+}

@@ -85,3 +85,8 @@ export const isRefusal = (thrown: unknown): boolean => {
   if (typeof code === "string" && /^E[A-Z0-9]+$/.test(code) && code !== "ENOENT") return true
   return thrown instanceof Error && isRefusal(thrown.cause)
 }
+
+export const damageOf = (directory: string, thrown: unknown): MachineDamaged =>
+  thrown instanceof Error && thrown.name === "BadRecord"
+    ? new MachineDamaged({ directory, found: thrown.message })
+    : new MachineDamaged({ directory, found: "LevelDB cannot read them", cause: thrown })

@@ -15,19 +15,37 @@ import type { SnapshotImage, StateMachineHandlers } from "../../../interpreters/
 import { Histogram } from "../../../interpreters/metrics/index.ts"
 import type { KvMachine, MachineStats, Scrubbed } from "../contract.ts"
 import { type Prepared, type Target, overlayOf, prepare } from "./batch.ts"
-import { type Contents, type Level, dropMarkers, firstOf, makeDurable, readContents, reopen } from "./database.ts"
+import {
+  type Contents,
+  type Level,
+  dataBytesOf,
+  dropMarkers,
+  clearSome,
+  makeDurable,
+  readContents,
+  reopen,
+} from "./database.ts"
 import { type Directories, isGone, watchGone } from "./directories.ts"
-import { MachineDamaged, MachineGone, MachineUnusable, SnapshotInvalid, isDamage, isRefusal, reason } from "./errors.ts"
+import {
+  MachineDamaged,
+  MachineGone,
+  MachineUnusable,
+  SnapshotInvalid,
+  damageOf,
+  isDamage,
+  isRefusal,
+  reason,
+} from "./errors.ts"
 import { checkTables } from "./files.ts"
 import { sessionsForImage } from "../image.ts"
 import { Incoming } from "./incoming.ts"
-import { DATA, DEADLINE, type Identity, VALUE, generationRange } from "../layout.ts"
+import { DATA, DEADLINE, type Identity, VALUE } from "../layout.ts"
 import { imageOf } from "./outgoing.ts"
 import { Reads, noRoom, rebuilding } from "./reads.ts"
 import { NO_VERSION } from "../removals.ts"
 import { type Outcome, Replica, announce } from "../replica.ts"
 import { type ReplyState, Sessions } from "../sessions.ts"
-import { RECLAIM, RECLAIM_LARGE, SCRUB_REST } from "./pace.ts"
+import { SCRUB_REST } from "./pace.ts"
 import { ROOM_EVERY, hasRoom, isShortage, pause } from "./room.ts"
 import { Lane } from "../slices.ts"
 import type { Call, CommandListener, FlushListener, Keyspace, Reply } from "../../types.ts"
@@ -166,12 +184,7 @@ export class LevelMachine implements KvMachine {
   }
   private injure(directory: string, thrown: unknown): void {
     this.live = null
-    const found = thrown instanceof Error && thrown.name === "BadRecord" ? thrown.message : "LevelDB cannot read them"
-    this.damage = new MachineDamaged({
-      directory,
-      found,
-      ...(thrown instanceof Error && thrown.name === "BadRecord" ? {} : { cause: thrown }),
-    })
+    this.damage = damageOf(directory, thrown)
     this.handlers?.damaged(this.damage)
   }
   private fail(action: string, cause: unknown): void {
@@ -288,13 +301,7 @@ export class LevelMachine implements KvMachine {
     try {
       for (const kind of [DATA, VALUE, DEADLINE] as const) {
         for (;;) {
-          const more = await this.writes.run(async () => {
-            if (this.live !== live) return false
-            const range = { gte: generationRange(kind, 0).gte, lt: generationRange(kind, this.generation).gte }
-            if ((await firstOf(live.db, range)) === undefined) return false
-            await live.db.clear({ ...range, limit: kind === VALUE ? RECLAIM_LARGE : RECLAIM })
-            return true
-          })
+          const more = await this.writes.run(() => this.live === live && clearSome(live.db, kind, this.generation))
           if (!more) break
         }
       }
@@ -477,15 +484,8 @@ export class LevelMachine implements KvMachine {
       return { bytes: 0, found: reason(thrown) }
     }
   }
-  async dataBytes(): Promise<number> {
-    if (this.live === null) return 0
-    const { db } = this.live
-    const sizes = await Promise.all(
-      ([DATA, VALUE] as const)
-        .map((kind) => generationRange(kind, this.generation))
-        .map(({ gte, lt }) => db.approximateSize(gte, lt)),
-    )
-    return sizes.reduce((sum, size) => sum + size, 0)
+  dataBytes(): Promise<number> {
+    return this.live === null ? Promise.resolve(0) : dataBytesOf(this.live.db, this.generation)
   }
 
   async close(): Promise<void> {
