@@ -41,6 +41,7 @@ import { sessionsForImage } from "../image.ts"
 import { Incoming } from "./incoming.ts"
 import { DATA, DEADLINE, type Identity, VALUE } from "../layout.ts"
 import { imageOf } from "./outgoing.ts"
+import { storeOf } from "./overlay.ts"
 import { Reads, noRoom, rebuilding } from "./reads.ts"
 import { NO_VERSION } from "../removals.ts"
 import { type Outcome, Replica, announce } from "../replica.ts"
@@ -130,17 +131,8 @@ export class LevelMachine implements KvMachine {
       name,
       overlay: overlayOf(db, position.generation),
       reads: new Reads(db, position.base, position.generation, (thrown) => this.harm(thrown, live)),
-      // The store is whatever overlay is current: a batch begins with a new one.
       replica: new Replica(
-        {
-          get: (key) => live.overlay.get(key),
-          value: (key, item) => live.overlay.value(key, item),
-          put: (key, item) => live.overlay.put(key, item),
-          delete: (key) => live.overlay.delete(key),
-          clear: () => live.overlay.clear(),
-          begin: () => live.overlay.begin(),
-          undo: () => live.overlay.undo(),
-        },
+        storeOf(() => live.overlay),
         position.base,
         sessions,
         this.internal,

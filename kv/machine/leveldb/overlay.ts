@@ -71,3 +71,14 @@ export class Overlay implements Store {
     }
   }
 }
+
+/** The store of a replica is whatever overlay is current: a batch begins with a new one. */
+export const storeOf = (current: () => Overlay): Store => ({
+  get: (key) => current().get(key),
+  value: (key, item) => current().value(key, item),
+  put: (key, item) => current().put(key, item),
+  delete: (key) => current().delete(key),
+  clear: () => current().clear(),
+  begin: () => current().begin(),
+  undo: () => current().undo(),
+})
