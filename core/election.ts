@@ -4,7 +4,7 @@
  * The election timer runs in two stages. For the minimum election timeout after a message from the leader, a follower
  * refuses votes; then the random rest of the timeout follows, in which it grants them.
  */
-import { hearVoterClock, replicatedTime } from "./clock.ts"
+import { hearVoterClock } from "./clock.ts"
 import { configurationOf, isVoter, votersOf } from "./membership.ts"
 import { progressOf } from "./progress.ts"
 import { hasQuorum, voteResult } from "./quorum.ts"
@@ -20,6 +20,7 @@ import {
   waitForElection,
 } from "./roles.ts"
 import { asLeader, note, sameMember, send, type Turn } from "./turn.ts"
+import { grantVote, isVoteDurable, mayVote, sendPendingVote, voteReply } from "./vote.ts"
 import type {
   Index,
   Member,
@@ -62,17 +63,6 @@ export const isSticky = ({ role, settings }: State): boolean =>
   role.type === "leader" ||
   (role.type === "follower" && (role.leader !== null || settings.leaseReads) && role.stickiness === "active")
 
-export const voteReply = (state: State, granted: boolean): RequestVoteReply => ({
-  type: "RequestVoteReply",
-  term: state.currentTerm,
-  granted,
-  wall: state.clock.wall,
-  time: state.clock.settled ? replicatedTime(state) : 0,
-})
-
-const mayVote = (state: State, candidate: Member): boolean =>
-  state.votedFor === null || sameMember(state.votedFor, candidate)
-
 /** The message's term is the current one: the gate has made sure of that. */
 export const onRequestVote = (turn: Turn, from: Member, message: RequestVote): void => {
   const { state } = turn
@@ -90,8 +80,7 @@ export const onRequestVote = (turn: Turn, from: Member, message: RequestVote): v
   if (mayVote(state, from) && current) {
     note(turn, "vote.granted")
     if (state.role.type !== "follower") becomeFollower(turn, null)
-    state.votedFor = from
-    state.pendingVote = from
+    grantVote(state, from)
     // Paper §5.2: only a granted vote resets the timer; a refused one must not keep this server from campaigning.
     waitForElection(turn)
     return
@@ -123,30 +112,11 @@ export const onVoteReply = (turn: Turn, from: Member, message: RequestVoteReply 
   if (role.votes[from.name] !== true) role.votes[from.name] = message.granted
 }
 
-/** A granted vote is sent once it would survive a crash: exactly this vote, in exactly this term. */
-const sendPendingVote = (turn: Turn): void => {
-  const { state } = turn
-  const { pendingVote, durability, currentTerm } = state
-  if (
-    pendingVote === null ||
-    durability.hardState.term !== currentTerm ||
-    !sameMember(durability.hardState.vote, pendingVote)
-  )
-    return
-  send(turn, pendingVote, voteReply(state, true))
-  state.pendingVote = null
-}
-
 const askForVotes = (turn: Turn): void => {
   const { state } = turn
-  const { role, self, currentTerm, log, durability } = state
+  const { role, self, currentTerm, log } = state
   if ((role.type !== "candidate" && role.type !== "preCandidate") || role.asked) return
-  // A candidate's own vote is a vote like any other: it counts only once it is durable.
-  if (
-    role.type === "candidate" &&
-    !(durability.hardState.term === currentTerm && sameMember(durability.hardState.vote, self))
-  )
-    return
+  if (role.type === "candidate" && !isVoteDurable(state, self)) return
   role.asked = true
   role.votes[self.name] = true
   role.askedAt = state.clock.monotonic

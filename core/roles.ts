@@ -8,6 +8,7 @@ import { closeSnapshot, newProgress } from "./progress.ts"
 import { replicationTargets, targetsAsOf } from "./removal.ts"
 import { appendToLog } from "./durability.ts"
 import { note, respond, type Turn } from "./turn.ts"
+import { adoptTerm } from "./vote.ts"
 import type { Candidate, Follower, Index, Member, State, Term } from "./types.ts"
 
 const setElectionTimer = (turn: Turn, min: number, max: number): void => {
@@ -65,14 +66,6 @@ const leaveRole = (turn: Turn, leader: Member | null): void => {
   for (const timer of ["heartbeat", "quorum", "persist", "transfer"] as const)
     turn.effects.push({ type: "CancelTimer", timer })
   dropLease(turn)
-}
-
-/** A new term clears the vote; within a term the vote is never cleared (paper §5.2: at most one vote per term). */
-export const adoptTerm = (state: State, term: Term): void => {
-  state.currentTerm = term
-  state.votedFor = null
-  state.termLeader = null
-  state.pendingVote = null
 }
 
 export const becomeFollower = (turn: Turn, leader: Member | null): void => {

@@ -4,10 +4,11 @@
  */
 import { brokenAt } from "./chain.ts"
 import { flawOf, TERM_LEAP } from "./domain.ts"
-import { isSticky, voteReply } from "./election.ts"
+import { isSticky } from "./election.ts"
 import { configurationOf, isStranger } from "./membership.ts"
 import { stepDown } from "./roles.ts"
 import { note, send, type Turn } from "./turn.ts"
+import { voteReply } from "./vote.ts"
 import type { Member, Message } from "./types.ts"
 
 /** "If RPC request or response contains term T > currentTerm: set currentTerm = T, convert to follower", Figure 2. */

@@ -7,12 +7,7 @@ export const durability: readonly Seeded[] = [
     patches: [
       {
         file: "core/election.ts",
-        find: `  if (
-    role.type === "candidate" &&
-    !(durability.hardState.term === currentTerm && sameMember(durability.hardState.vote, self))
-  )
-    return
-`,
+        find: '  if (role.type === "candidate" && !isVoteDurable(state, self)) return\n',
         replace: "",
       },
       {
@@ -76,15 +71,9 @@ export const durability: readonly Seeded[] = [
     title: "a granted vote leaves with an earlier write of the same term",
     patches: [
       {
-        file: "core/election.ts",
-        find: `  if (
-    pendingVote === null ||
-    durability.hardState.term !== currentTerm ||
-    !sameMember(durability.hardState.vote, pendingVote)
-  )
-    return
-`,
-        replace: "  if (pendingVote === null || durability.hardState.term !== currentTerm) return\n",
+        file: "core/vote.ts",
+        find: "  if (pendingVote === null || !isVoteDurable(state, pendingVote)) return\n",
+        replace: "  if (pendingVote === null || state.durability.hardState.term !== state.currentTerm) return\n",
       },
     ],
   },
@@ -117,12 +106,7 @@ export const durability: readonly Seeded[] = [
     patches: [
       {
         file: "core/election.ts",
-        find: `  if (
-    role.type === "candidate" &&
-    !(durability.hardState.term === currentTerm && sameMember(durability.hardState.vote, self))
-  )
-    return
-`,
+        find: '  if (role.type === "candidate" && !isVoteDurable(state, self)) return\n',
         replace: "",
       },
     ],

@@ -136,7 +136,7 @@ export const election: readonly Seeded[] = [
     title: "the same candidate asking again in the same term is refused",
     patches: [
       {
-        file: "core/election.ts",
+        file: "core/vote.ts",
         find: "state.votedFor === null || sameMember(state.votedFor, candidate)",
         replace: "state.votedFor === null",
       },
