@@ -35,6 +35,9 @@ const MB = 1024 * 1024
  * | electionMin, electionMax | 500–1,000 ms | ten times a round trip with a slow fsync; with this spread votes are rarely split (paper §9.3) |
  * | disconnectMax | 150 ms | a reset connection is strong evidence that the leader is gone: ask for pre-votes soon, but not all at once |
  * | diskStallTimeout | 1,000 ms | a leader whose disk stalls this long is worse than an election |
+ * | preVote | true | a server that was away does not depose a leader that serves the others (thesis §9.6) |
+ * | checkQuorum | true | a leader that a majority cannot answer says so, and its clients go elsewhere (thesis §6.2) |
+ * | forwardProposals | true | every node takes writes; without it a follower refuses them and names the leader |
  * | leaseReads | false | reads without a round (thesis §6.4.1). They depend on clocks: no server's monotonic clock may run faster than another's by more than maxClockDriftPermille, or stop while the server runs (as on a suspended machine) |
  * | maxClockDriftPermille | 100 | a tenth: far worse than any quartz clock, and it shortens a lease only a little |
  * | maxEntryBytes | 8 MB | the limit on a command, from which the limits of frames, records and batches are derived |
@@ -42,7 +45,7 @@ const MB = 1024 * 1024
  * | maxInflight, maxInflightBytes | 256, 16 MB | enough to fill a link with a long delay; bounds the leader's memory per follower |
  * | maxUncommittedBytes | 64 MB | a leader without quorum refuses work before it runs out of memory |
  * | maxApplyBytes | 1 MB | one batch of the state machine |
- * | maxPendingReads | 65,536 | likewise for reads |
+ * | maxPendingReads | 65,536 | likewise for reads that wait for a round |
  * | snapshotBytes, trailingLogBytes | 32 MB, 8 MB | how much log is kept on disk and in memory (where small entries take three times their bytes), and how much of it remains after trimming for slow followers |
  */
 export const defaultSettings: Settings = {

@@ -24,6 +24,10 @@ const limits: Partial<Record<RowId, number>> = {
   "majority-healed": election,
 }
 
+test("no limit is above the five seconds that are promised", () => {
+  expect(Math.max(...Object.values(limits))).toBeLessThan(5000)
+})
+
 test("every row but the addresses of real sockets is simulated", () => {
   expect(rowIds.filter((id) => !simulatedRows.has(id))).toEqual(["moved"])
 })

@@ -14,6 +14,7 @@ import {
   syntaxOf,
   walk,
 } from "./house.ts"
+import { mission, page, PAGE, unknown } from "./mission/page.ts"
 
 const files = HOUSES.flatMap((house) => walk(house, ".ts"))
 const imports = files.flatMap(importsOf)
@@ -298,5 +299,24 @@ describe("the house", () => {
         lines(file).flatMap(([place, code]) => (/\b(sleep|setTimeout)\(|timers\/promises/.test(code) ? [place] : [])),
       )
     expect(found).toEqual([])
+  })
+})
+
+describe("the mission", () => {
+  test("every row of it has a check, and every check is a test", () => {
+    const rows = Object.values(mission).flatMap((part) => Object.entries(part))
+    const ids = (letter: string, count: number): readonly string[] =>
+      Array.from({ length: count }, (_, at) => `${letter}${at + 1}`)
+    expect(rows.map(([id]) => id)).toEqual([...ids("M", 104), ...ids("D", 9)])
+    expect(rows.flatMap(([id, { checks }]) => unknown(checks).map((name) => `${id}: ${name}`))).toEqual([])
+  })
+
+  test("a test that is not there shows nothing", () => {
+    const nowhere = ["no", "such", "test"].join(" ")
+    expect(unknown([["repository", nowhere]])).toEqual([`test/repository.test.ts: ${nowhere}`])
+  })
+
+  test("its page is what npm run mission makes of it", () => {
+    expect(readFileSync(join(root, PAGE), "utf8")).toBe(page())
   })
 })

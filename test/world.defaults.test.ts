@@ -1,4 +1,5 @@
 /** What the default settings promise by themselves, in random worlds: nobody asks for PreVote or CheckQuorum here. */
+import { readFileSync } from "node:fs"
 import { expect, test } from "vitest"
 import { defaultSettings } from "../core/index.ts"
 import { cluster, makeRandom, type NetworkProfile } from "../interpreters/simulation/index.ts"
@@ -47,4 +48,17 @@ test("a leader that a majority cannot answer says so soon (thesis §6.2)", () =>
     c.run(2 * electionMin + 100)
     expect([seed, c.leads(leader)]).toEqual([seed, false])
   }
+})
+
+test("every setting says why it is what it is", () => {
+  const source = readFileSync(new URL("../core/settings.ts", import.meta.url), "utf8")
+  const told = Array.from(source.matchAll(/^ \* \| ([a-zA-Z, ]+) \| .+ \| .{20,} \|$/gmu), ([, names = ""]) =>
+    names.split(", "),
+  )
+  expect(
+    told
+      .flat()
+      .filter((name) => name !== "setting")
+      .toSorted(),
+  ).toEqual(Object.keys(defaultSettings).toSorted())
 })
