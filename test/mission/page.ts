@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url"
 import { root, walk } from "../house.ts"
 import { scenarios } from "../scenario.ids.ts"
 import { algorithm } from "./algorithm.ts"
-import type { Check, Rows } from "./checks.ts"
+import type { Check, Row, Rows } from "./checks.ts"
 import { system } from "./system.ts"
 
 export const mission: Rows = { ...algorithm, ...system }
@@ -46,25 +46,21 @@ export const unknown = (checks: readonly Check[]): readonly string[] =>
       .map((name) => `${file}: ${name}`)
   })
 
-const cell = (text: string): string => text.replaceAll("|", "\\|")
+/** In a form that the formatter leaves as it is. */
+const line = (id: string, { asks, checks }: Row): string => {
+  const shown = checks.map((check) => {
+    const file = fileOf(check) ?? ""
+    const names = namesOf(check).map((name) => `“${name.replaceAll(/[<*_]/g, "\\$&")}”`)
+    return `[${file.slice("test/".length, -".test.ts".length)}](../${file}): ${names.join(", ")}`
+  })
+  return `- **${id}**: ${asks}\n${shown.map((one) => `  - ${one}`).join("\n")}`
+}
 export const page = (): string => {
-  const parts = Object.entries(mission).map(([title, rows]) =>
-    [
-      `## ${title}`,
-      "",
-      "| | what is asked | shown by |",
-      "| --- | --- | --- |",
-      ...Object.entries(rows).map(
-        ([id, { asks, checks }]) =>
-          `| ${id} | ${cell(asks)} | ${checks
-            .map((check) => {
-              const file = fileOf(check) ?? ""
-              const names = namesOf(check).map((name) => `“${cell(name)}”`)
-              return `[${file.slice("test/".length, -".test.ts".length)}](../${file}): ${names.join(", ")}`
-            })
-            .join("<br>")} |`,
-      ),
-    ].join("\n"),
+  const parts = Object.entries(mission).map(
+    ([title, rows]) =>
+      `## ${title}\n\n${Object.entries(rows)
+        .map(([id, one]) => line(id, one))
+        .join("\n")}`,
   )
   return `# The mission, row by row
 
