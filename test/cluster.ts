@@ -151,6 +151,7 @@ export interface Member {
   readonly id: string
   readonly clientPort: number
   readonly peerPort: number
+  readonly httpPort: number
   readonly data: string
 }
 export interface ClusterOptions {
@@ -162,6 +163,8 @@ export interface ClusterOptions {
   /** Further words after `serve …`, and environment, for all nodes. */
   readonly flags?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** Each node answers HTTP at `httpPort`. */
+  readonly http?: boolean
   /** File descriptors that each node may have. */
   readonly descriptors?: number
   /** Where the data folders go; the system's temporary folder by default. */
@@ -201,7 +204,13 @@ export const startCluster = async (options: ClusterOptions = {}): Promise<Cluste
   const members: Member[] = []
   for (let i = 1; i <= (options.nodes ?? 3); i++) {
     const data = join(folder, `n${i}`)
-    members.push({ id: `n${i}`, clientPort: await freePort(), peerPort: await freePort(), data })
+    members.push({
+      id: `n${i}`,
+      clientPort: await freePort(),
+      peerPort: await freePort(),
+      httpPort: await freePort(),
+      data,
+    })
   }
   const ids = members.map(({ id }) => id)
   const peers = members.map(({ id, peerPort }) => `${id}=127.0.0.1:${peerPort}`).join(",")
@@ -221,7 +230,7 @@ export const startCluster = async (options: ClusterOptions = {}): Promise<Cluste
   }
   const running = (id: string): boolean => livesOf(id).at(-1)?.running() ?? false
   const start = (id: string, extra: StartOptions = {}): void => {
-    const { data, clientPort, peerPort } = member(id)
+    const { data, clientPort, peerPort, httpPort } = member(id)
     mkdirSync(data, { recursive: true })
     const words = [
       ...program,
@@ -237,6 +246,7 @@ export const startCluster = async (options: ClusterOptions = {}): Promise<Cluste
       "--peers",
       peers,
       ...(livesOf(id).length === 0 ? ["--bootstrap"] : []),
+      ...(options.http === true ? ["--http", `127.0.0.1:${httpPort}`] : []),
       ...(options.flags ?? []),
       ...(extra.flags ?? []),
     ]
