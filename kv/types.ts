@@ -2,6 +2,7 @@
 import type { Index, Stamp, Term } from "../core/index.ts"
 import type { RunningMembers } from "../interpreters/members/index.ts"
 import type { PeerStatus, ServerStatus } from "../interpreters/node/index.ts"
+import type { Barrier } from "../interpreters/replica/index.ts"
 
 /** A reply in terms of RESP3; a RESP2 connection gets the nearest form that RESP2 has. */
 export type Reply =
@@ -196,8 +197,11 @@ export interface Service {
   /** The reply is the text of the session's key (kv/sessionKey.ts): a bulk string. */
   readonly openSession: (owner: string, done: (reply: Reply) => void) => void
   readonly closeSession: (session: SessionKey, done: (reply: Reply) => void) => void
-  /** Calls back with null once the local state holds every write acknowledged anywhere before this call; otherwise with a refusal. */
-  readonly barrier: (done: (refusal: Reply | null) => void) => void
+  /**
+   * `opened` is called with null once the local state holds every write acknowledged anywhere before this call; otherwise with
+   * a refusal. Until the barrier has begun, later reads may share it.
+   */
+  readonly barrier: (opened: (refusal: Reply | null) => void) => Barrier<Reply>
   readonly reader: Reader
   readonly status: () => NodeStatus
   /** The verbs for members and leadership. Null while this node belongs to no cluster. */

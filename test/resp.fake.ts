@@ -25,6 +25,13 @@ export interface Fake extends Service {
   readonly direct: (call: Call) => Reply
 }
 
+interface Forming {
+  begun: boolean
+  open: boolean
+  refusal: Reply | null
+  readonly opened: ((refusal: Reply | null) => void)[]
+}
+
 const text = (call: Call): string => call.map((word) => Buffer.from(word).toString("latin1")).join(" ")
 
 export const makeFake = (options: FakeOptions = {}): Fake => {
@@ -89,6 +96,7 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
   const later = lane()
   // Barriers do not wait for writes still under way: that is what the connection must do.
   const atBarrier = lane()
+  let forming: Forming | null = null
   const apply = (calls: readonly Call[], exec: boolean, watches: readonly Watch[]): Reply => {
     index++
     if (watches.some(({ key, version }) => (items.get(keyed(key))?.version ?? 0) !== version)) return { type: "null" }
@@ -123,10 +131,24 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
     },
     openSession: (_, done) => later(() => done({ type: "bulk", bytes: Buffer.from(`7-${"ab".repeat(16)}`) })),
     closeSession: (_, done) => later(() => done({ type: "simple", text: "OK" })),
-    barrier: (done) => {
-      const refusal = options.refuse?.(counts.barriers) ?? null
-      counts.barriers++
-      atBarrier(() => done(refusal))
+    // As the service does: what comes in one turn shares a barrier.
+    barrier: (opened) => {
+      if (forming === null) {
+        const barrier: Forming = { begun: false, open: false, refusal: null, opened: [] }
+        forming = barrier
+        setImmediate(() => {
+          forming = null
+          barrier.begun = true
+          barrier.refusal = options.refuse?.(counts.barriers) ?? null
+          counts.barriers++
+          atBarrier(() => {
+            barrier.open = true
+            for (const one of barrier.opened) one(barrier.refusal)
+          })
+        })
+      }
+      forming.opened.push(opened)
+      return forming
     },
     reader: {
       read: (call) => {

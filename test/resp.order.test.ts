@@ -1,7 +1,6 @@
 import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { encodeRequest, makeDecoder } from "../kv/client/resp.ts"
-import { Barriers } from "../kv/server/barriers.ts"
 import type { Reply, Service } from "../kv/types.ts"
 import { dial, plain, serving } from "./resp.client.ts"
 import { makeFake } from "./resp.fake.ts"
@@ -256,7 +255,14 @@ test("a read that its write did not take along is not taken behind it: it is to 
               done({ type: "error", code: end, text: "." })
               ended = true
             }),
-      barrier: (done) => void barriers.push(() => done(null)),
+      barrier: (opened) => {
+        const barrier = { begun: true, open: false, refusal: null }
+        barriers.push(() => {
+          barrier.open = true
+          opened(null)
+        })
+        return barrier
+      },
     }
     await serving(service, {}, async (port) => {
       const answered = converse(
@@ -310,20 +316,4 @@ describe("UNKNOWN", () => {
       two.socket.destroy()
     })
   })
-})
-
-test("reads of one turn share a barrier that begins after all of them; later ones do not", async () => {
-  const fake = makeFake()
-  const barriers = new Barriers(fake)
-  const order: string[] = []
-  const first = [barriers.join(() => order.push("a")), barriers.join(() => order.push("b"))]
-  expect(first[0]).toBe(first[1])
-  expect(fake.counts.barriers).toBe(0)
-  await new Promise((next) => setImmediate(next))
-  expect(fake.counts.barriers).toBe(1)
-  const later = barriers.join(() => order.push("c"))
-  expect(later).not.toBe(first[0])
-  await until("all have begun", () => order.length === 3)
-  expect(order).toEqual(["a", "b", "c"])
-  expect(fake.counts.barriers).toBe(2)
 })

@@ -4,6 +4,26 @@ import type { Reply } from "../kv/types.ts"
 import { call, codeOf, FakeWorld, noSession } from "./service.fake.ts"
 
 describe("barriers", () => {
+  test("reads before a turn share one, which the core confirms after all of them; a read after it has another", () => {
+    const world = new FakeWorld()
+    const order: string[] = []
+    const read = (name: string): unknown => world.service.barrier(() => void order.push(name))
+    world.elect(1, 0)
+    const first = read("a")
+    expect(read("b")).toBe(first)
+    expect(world.reads.length).toBe(0)
+    world.turn()
+    expect([world.reads.length, first]).toMatchObject([1, { begun: true, open: false }])
+    const later = read("c")
+    expect(later).not.toBe(first)
+    world.answerReads({ type: "ReadReady", index: 1 })
+    expect(order).toEqual(["a", "b"])
+    expect(later).toMatchObject({ begun: false, open: false })
+    world.turn()
+    world.answerReads({ type: "ReadReady", index: 1 })
+    expect(order).toEqual(["a", "b", "c"])
+    world.end()
+  })
   test("of one turn share one read, are tried again under another leader, and end in time", () => {
     const world = new FakeWorld()
     const got: (string | null)[] = []

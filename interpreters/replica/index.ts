@@ -1,4 +1,4 @@
-export { Barriers } from "./session/barriers.ts"
+export { Barriers, refusedBarrier, type Barrier } from "./session/barriers.ts"
 export { Lane, type Item, type LaneOptions } from "./session/lane.ts"
 export {
   defaultReplicaSettings,

@@ -130,7 +130,7 @@ export const makeReplicaService = (options: ReplicaServiceOptions): ReplicaServi
       if (bytes > settings.maxEntryBytes) parts.soon(() => done(failed(new NotExecuted("tooLarge"))))
       else session.execute(body, bytes, done)
     },
-    barrier: (done) => barriers.add(done),
+    barrier: (done) => void barriers.join(done),
     counters: () => ({ ...counters, "service.waiting": session.waiting, "service.resends": session.resends }),
     stop,
   }

@@ -2,6 +2,7 @@
  * The service as connections see it while the node starts, and after it stops: while there is no running service behind the
  * gate, every command that needs data is answered with the reason.
  */
+import { refusedBarrier } from "../../interpreters/replica/index.ts"
 import { NO_VERSION } from "../machine/index.ts"
 import type { FlushListener, NodeStatus, Reply, Service } from "../types.ts"
 
@@ -51,10 +52,7 @@ export const makeGate = (options: GateOptions): Gate => {
       if (behind === null) refuse(done)
       else behind.closeSession(session, done)
     },
-    barrier: (done) => {
-      if (behind === null) refuse(done)
-      else behind.barrier(done)
-    },
+    barrier: (opened) => (behind === null ? refusedBarrier(refusal(), queueMicrotask, opened) : behind.barrier(opened)),
     reader: {
       read: (call, most) => (behind === null ? refusal() : behind.reader.read(call, most)),
       keyspace: () => (behind === null ? Promise.resolve(null) : behind.reader.keyspace()),

@@ -66,7 +66,7 @@ export class Connection implements Job, Account {
     this.output = new Output(socket)
     this.expected = host.limits.maxEntryBytes
     this.reading = new Reading(host, shared.longReads, this)
-    this.order = new Order(host, shared.barriers, this.resume)
+    this.order = new Order(host, this.resume)
     client.load = () => ({ input: this.parser.pending, output: this.output.buffered, total: this.weight })
     host.budget.open(this)
     this.weigh()
@@ -290,7 +290,8 @@ export class Connection implements Job, Account {
   ): void {
     const { client } = this
     const bytes = this.parser.requestWeight + (work?.type === "work.write" ? (work.weight ?? 0) : 0)
-    const gated = work === null ? client.consistency === "linearizable" : work.type === "work.read" && work.barrier
+    const linearizable =
+      work === null ? client.consistency === "linearizable" : work.type === "work.read" && work.barrier
     const returns = kind === "write" && mayReturnMuch(known, words)
     const { protocol } = client
     this.queue.add({
@@ -302,10 +303,10 @@ export class Connection implements Job, Account {
       protocol,
       silent,
       bytes,
-      gated,
+      linearizable,
       returns,
       cost: null,
-      gate: null,
+      barrier: null,
       askedEarly: false,
       large: false,
       reply,

@@ -11,9 +11,9 @@
  * write in a session of the client's) a write is begun once they have been read. A read that was not taken on the way of a
  * write that may have an effect is refused: any state there is may hold that.
  */
+import type { Barrier } from "../../interpreters/replica/index.ts"
 import type { Reply } from "../types.ts"
 import { weightOf } from "./limits/admission.ts"
-import type { Barriers, Gate } from "./barriers.ts"
 import type { Host } from "./contract.ts"
 import { type Cost, missed, type Slot } from "./queue.ts"
 import { costOfTaking } from "./reading.ts"
@@ -28,7 +28,6 @@ export class Order {
   /** Writes begun and not over. */
   writes = 0
   private readonly host: Host
-  private readonly barriers: Barriers
   /** The connection may go on. */
   private readonly resume: () => void
   /** Of the writes under way: not in the order of the others; and given up with one of unknown end. */
@@ -37,38 +36,37 @@ export class Order {
   /** Reads that have been passed by and not been taken, in their order. */
   private readonly waiting: Slot[] = []
   /** The barrier that was joined last; and whether reads wait that have none. */
-  private gate: Gate | null = null
+  private barrier: Barrier<Reply> | null = null
   private unasked = false
   /** The place of the last write begun: whatever waits before it has a write that takes it. -1: that is not so. */
   private begunAt = -1
 
-  constructor(host: Host, barriers: Barriers, resume: () => void) {
+  constructor(host: Host, resume: () => void) {
     this.host = host
-    this.barriers = barriers
     this.resume = resume
   }
 
   /** The read waits to be taken. A barrier that begins after it has come may have been passed by the time that it can be. */
   pass(read: Slot): void {
     this.waiting.push(read)
-    if (!read.gated) return
+    if (!read.linearizable) return
     read.askedEarly = this.writes > 0
     this.unasked = true
     this.askForAll()
   }
   /** One barrier at a time: what comes while one is under way shares the next. */
   private askForAll(): void {
-    if (!this.unasked || (this.gate !== null && this.gate.begun && !this.gate.open)) return
+    if (!this.unasked || (this.barrier !== null && this.barrier.begun && !this.barrier.open)) return
     this.unasked = false
     for (let i = this.waiting.length - 1; i >= 0; i--) {
       const read = this.waiting[i]
-      if (read === undefined || read.gate !== null) return
-      if (read.gated) read.gate = this.ask()
+      if (read === undefined || read.barrier !== null) return
+      if (read.linearizable) read.barrier = this.ask()
     }
   }
-  private ask(): Gate {
-    if (this.gate === null || this.gate.begun) this.gate = this.barriers.join(this.resume)
-    return this.gate
+  private ask(): Barrier<Reply> {
+    if (this.barrier === null || this.barrier.begun) this.barrier = this.host.service.barrier(this.resume)
+    return this.barrier
   }
 
   /** The read at the head, if it may be taken there and now. */
@@ -83,15 +81,15 @@ export class Order {
     return slot !== null && slot === this.waiting[0]
   }
   private passes(read: Slot): boolean {
-    const { gate } = read
-    if (gate === null) return !read.gated
-    if (!gate.open) return false
-    if (gate.refusal === null) return true
+    const { barrier } = read
+    if (barrier === null) return !read.linearizable
+    if (!barrier.open) return false
+    if (barrier.refusal === null) return true
     // A write behind it may yet take it along. And what was refused while writes before it were under way is asked again.
     if (this.writes > 0) return false
     if (!read.askedEarly) return true
     read.askedEarly = false
-    read.gate = this.ask()
+    read.barrier = this.ask()
     return false
   }
   /** The one that was due has been taken. */

@@ -1,6 +1,6 @@
 /** The commands of one connection, from coming to answered, in their order. */
+import type { Barrier } from "../../interpreters/replica/index.ts"
 import type { Reply } from "../types.ts"
-import type { Gate } from "./barriers.ts"
 import type { Known, Words, Work } from "./contract.ts"
 import { errorReply, type Protocol } from "./wire/encode.ts"
 
@@ -33,14 +33,14 @@ export interface Slot {
   readonly silent: boolean
   /** What it holds in memory. */
   bytes: number
-  /** Whether the read wants a barrier. */
-  readonly gated: boolean
+  /** The read needs a barrier. */
+  readonly linearizable: boolean
   /** Whether its reply may be large: a write that answers with a value. */
   readonly returns: boolean
   /** What it will cost; null until that has been looked at. */
   cost: Cost | null
-  /** The barrier that the read has got. */
-  gate: Gate | null
+  /** The barrier that the read waits for. */
+  barrier: Barrier<Reply> | null
   /** The read may ask for another one: it got this one while it could not be taken yet. */
   askedEarly: boolean
   /** The read is too large to be taken while writes behind it are under way: it waits until none is, or until a write takes it along. */

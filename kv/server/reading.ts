@@ -73,8 +73,8 @@ export class Reading {
    * event loop goes on; if it is too large for that, it is not taken now.
    */
   begin(slot: Slot, beside: boolean): void {
-    const { work, gate } = slot
-    const refusal = gate?.refusal ?? null
+    const { work, barrier } = slot
+    const refusal = barrier?.refusal ?? null
     if (refusal !== null) {
       if (work?.type === "work.read") work.refused?.()
       this.owner.answered(slot, refusal)

@@ -7,7 +7,6 @@ import type { Metric } from "../../interpreters/metrics/index.ts"
 import { Faults } from "../faults.ts"
 import type { Service } from "../types.ts"
 import { Admission } from "./limits/admission.ts"
-import { Barriers } from "./barriers.ts"
 import { Budget } from "./limits/budget.ts"
 import { Census } from "./census.ts"
 import { keepAbsent, newClient, type Client } from "./client.ts"
@@ -154,7 +153,6 @@ class Listener {
     service.reader.onFlush?.((fits, version) => keepAbsent(this.clients(), fits, version))
     this.shared = {
       host,
-      barriers: new Barriers(service),
       admission: new Admission(),
       turns: new Turns(options.now),
       longReads: new LongReads(),

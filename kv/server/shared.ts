@@ -1,4 +1,3 @@
-import type { Barriers } from "./barriers.ts"
 import type { Connection } from "./connection.ts"
 import type { Host } from "./contract.ts"
 import type { Admission } from "./limits/admission.ts"
@@ -8,7 +7,6 @@ import type { Turns } from "./limits/turns.ts"
 /** What the connections of a server share, besides the host. */
 export interface Shared {
   readonly host: Host
-  readonly barriers: Barriers
   readonly admission: Admission
   readonly turns: Turns
   readonly longReads: LongReads

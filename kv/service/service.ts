@@ -128,7 +128,7 @@ export const makeService = (options: ServiceOptions): RunningService => {
       clients.write(session, sequence, lowest, calls, exec, watches, safe(done)),
     openSession: (owner, done) => clients.open(owner, safe(done)),
     closeSession: (session, done) => clients.close(session, safe(done)),
-    barrier: (done) => barriers.add(safe(done)),
+    barrier: (opened) => barriers.join(safe(opened)),
     reader: machine,
     status: options.status,
     leader: options.leader,

@@ -61,7 +61,13 @@ const server: readonly Seeded[] = [
   {
     id: "own-server-3",
     title: "a read is served although its barrier was refused",
-    patches: [{ file: "kv/server/barriers.ts", find: "      gate.refusal = refusal\n", replace: "" }],
+    patches: [
+      {
+        file: "kv/server/order.ts",
+        find: "    if (barrier.refusal === null) return true\n",
+        replace: "    return true\n",
+      },
+    ],
   },
   {
     id: "own-server-4",
@@ -127,7 +133,7 @@ const server: readonly Seeded[] = [
     patches: [
       {
         file: "kv/server/order.ts",
-        find: "    if (!read.gated) return\n",
+        find: "    if (!read.linearizable) return\n",
         replace: "    if (!read.gated || this.writes > 0) return\n",
       },
       {

@@ -5,13 +5,7 @@ export const worlds: readonly Seeded[] = [
   {
     id: "own-world-1",
     title: "a read joins a barrier that has begun before it came",
-    patches: [
-      {
-        file: "kv/server/barriers.ts",
-        find: "    const gate = this.forming\n    this.forming = null\n",
-        replace: "    const gate = this.forming\n",
-      },
-    ],
+    patches: [{ file: "interpreters/replica/session/barriers.ts", find: "    last.begun = true\n", replace: "" }],
   },
   {
     id: "own-world-2",

@@ -1,23 +1,54 @@
-/** Where linearizable reads wait. All barriers of one turn share one read of the core; a refused read is tried again. */
+/**
+ * Where linearizable reads wait. All reads that come before the next turn share one barrier: the turn begins once the sockets
+ * have been polled, so after all of them have arrived. A barrier opens when the core has answered one read of its own, and
+ * one read of the core serves all barriers that wait for it. A refused read is tried again.
+ */
 import type { ReadRefusal, ReplicaParts } from "./parts.ts"
 import type { Alarm } from "../../surroundings.ts"
 
-interface Barrier<Answer> {
-  readonly done: (refusal: Answer | null) => void
+export interface Barrier<Answer> {
+  /** Reads that come from now on need another barrier. */
+  readonly begun: boolean
+  readonly open: boolean
+  /** Once it is open: why the read cannot be served here. */
+  readonly refusal: Answer | null
+}
+type Opened<Answer> = (refusal: Answer | null) => void
+
+interface Waiting<Answer> extends Barrier<Answer> {
+  begun: boolean
+  open: boolean
+  refusal: Answer | null
   readonly at: number
-  settled: boolean
+  readonly opened: Opened<Answer>[]
+}
+
+/** A barrier that opens `soon`, and refuses. */
+export const refusedBarrier = <Answer>(
+  refusal: Answer,
+  soon: (run: () => void) => void,
+  opened: Opened<Answer>,
+): Barrier<Answer> => {
+  const barrier = { begun: true, open: false, refusal }
+  soon(() => {
+    barrier.open = true
+    opened(refusal)
+  })
+  return barrier
 }
 
 export class Barriers<Answer> {
   private readonly parts: ReplicaParts<Answer>
-  /** Not asked yet, oldest first; and asked, by turn. */
-  private waiting: Barrier<Answer>[] = []
-  private readonly asked = new Set<readonly Barrier<Answer>[]>()
+  /** The core has not been asked yet; oldest first. Only the last one may still be joined. */
+  private waiting: Waiting<Answer>[] = []
+  /** By read of the core. */
+  private readonly asked = new Set<readonly Waiting<Answer>[]>()
   private lastRefusal: ReadRefusal | null = null
   private resumeAt = 0
   private backoff: number
   private timer: Alarm | null = null
   private stopped = false
+  /** Reads that wait. */
   private outstanding = 0
 
   constructor(parts: ReplicaParts<Answer>) {
@@ -25,46 +56,56 @@ export class Barriers<Answer> {
     this.backoff = parts.settings.backoffMs[0]
   }
 
-  add(done: (refusal: Answer | null) => void): void {
+  /** The barrier of this turn. `opened` is called once it is open, never before this call has returned. */
+  join(opened: Opened<Answer>): Barrier<Answer> {
     const { settings, driver, now, soon, refusals } = this.parts
-    const refuse = (answer: Answer): void => soon(() => done(answer))
-    if (this.stopped) return refuse(refusals.stopping)
-    if (this.outstanding >= settings.maxWaiting) return refuse(refusals.notRead("busy"))
+    if (this.stopped) return refusedBarrier(refusals.stopping, soon, opened)
+    if (this.outstanding >= settings.maxWaiting) return refusedBarrier(refusals.notRead("busy"), soon, opened)
+    let barrier = this.waiting.at(-1)
+    if (barrier === undefined || barrier.begun) {
+      barrier = { begun: false, open: false, refusal: null, at: now(), opened: [] }
+      this.waiting.push(barrier)
+      driver.wake()
+    }
     this.outstanding++
-    this.waiting.push({ done, at: now(), settled: false })
-    driver.wake()
+    barrier.opened.push(opened)
+    return barrier
   }
 
-  private answer(barrier: Barrier<Answer>, refusal: Answer | null): void {
-    if (barrier.settled) return
-    barrier.settled = true
-    this.outstanding--
-    barrier.done(refusal)
+  private openWith(barrier: Waiting<Answer>, refusal: Answer | null): void {
+    if (barrier.open) return
+    barrier.begun = true
+    barrier.open = true
+    barrier.refusal = refusal
+    this.outstanding -= barrier.opened.length
+    for (const opened of barrier.opened) opened(refusal)
   }
 
   pump(): void {
-    if (this.waiting.length === 0) return
+    const { waiting } = this
+    const last = waiting.at(-1)
+    if (last === undefined) return
+    last.begun = true
     const { driver, settings, now } = this.parts
     if (driver.leadership().leader === null || now() < this.resumeAt) return
-    const group = this.waiting
     this.waiting = []
-    this.asked.add(group)
+    this.asked.add(waiting)
     driver.read((outcome) => {
-      if (!this.asked.delete(group)) return
+      if (!this.asked.delete(waiting)) return
       if (outcome.type === "ReadReady") {
         this.backoff = settings.backoffMs[0]
         this.lastRefusal = null
-        for (const barrier of group) this.answer(barrier, null)
-      } else this.refused(group, outcome.reason)
+        for (const barrier of waiting) this.openWith(barrier, null)
+      } else this.refused(waiting, outcome.reason)
     })
   }
 
-  private refused(group: readonly Barrier<Answer>[], reason: ReadRefusal): void {
+  private refused(group: readonly Waiting<Answer>[], reason: ReadRefusal): void {
     const { settings, now, after, driver, count } = this.parts
     if (this.stopped) return
     count("service.readsRetried")
     this.lastRefusal = reason
-    this.waiting = [...group.filter((barrier) => !barrier.settled), ...this.waiting]
+    this.waiting = [...group.filter(({ open }) => !open), ...this.waiting]
     this.resumeAt = now() + this.backoff
     this.timer?.cancel()
     this.timer = after(this.backoff + 1, driver.wake)
@@ -80,25 +121,26 @@ export class Barriers<Answer> {
   tick(): void {
     const { settings, now, driver, refusals } = this.parts
     const since = now() - settings.readTimeout
-    const late = (barrier: Barrier<Answer>): boolean => barrier.at <= since
+    const late = ({ at }: Waiting<Answer>): boolean => at <= since
     const refusal = (): Answer => refusals.notRead(driver.leadership().leader === null ? null : this.lastRefusal)
     const first = this.waiting[0]
     if (first !== undefined && late(first)) {
-      for (const barrier of this.waiting) if (late(barrier)) this.answer(barrier, refusal())
-      this.waiting = this.waiting.filter((barrier) => !barrier.settled)
+      const over = this.waiting.filter(late)
+      this.waiting = this.waiting.filter((barrier) => !late(barrier))
+      for (const barrier of over) this.openWith(barrier, refusal())
     }
     for (const group of this.asked) {
-      for (const barrier of group) if (late(barrier)) this.answer(barrier, refusal())
-      if (group.every((barrier) => barrier.settled)) this.asked.delete(group)
+      for (const barrier of group) if (late(barrier)) this.openWith(barrier, refusal())
+      if (group.every(({ open }) => open)) this.asked.delete(group)
     }
   }
 
   stop(): void {
     this.stopped = true
     this.timer?.cancel()
-    for (const barrier of [...this.waiting, ...Array.from(this.asked).flat()])
-      this.answer(barrier, this.parts.refusals.stopping)
+    const all = [...this.waiting, ...Array.from(this.asked).flat()]
     this.waiting = []
     this.asked.clear()
+    for (const barrier of all) this.openWith(barrier, this.parts.refusals.stopping)
   }
 }

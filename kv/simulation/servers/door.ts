@@ -2,7 +2,6 @@
 import type { Socket } from "node:net"
 import { Faults } from "../../faults.ts"
 import { Admission } from "../../server/limits/admission.ts"
-import { Barriers } from "../../server/barriers.ts"
 import { Budget } from "../../server/limits/budget.ts"
 import { Census } from "../../server/census.ts"
 import { newClient, type Client } from "../../server/client.ts"
@@ -96,7 +95,6 @@ export class Door {
     this.shared = {
       host,
       admission: new Admission(),
-      barriers: new Barriers(service, (begin) => loop.turn(process, begin)),
       // Work takes no time in these worlds.
       turns: new Turns(
         () => 0,
