@@ -134,12 +134,12 @@ const server: readonly Seeded[] = [
       {
         file: "kv/server/order.ts",
         find: "    if (!read.linearizable) return\n",
-        replace: "    if (!read.gated || this.writes > 0) return\n",
+        replace: "    if (!read.linearizable || this.writes > 0) return\n",
       },
       {
         file: "kv/server/order.ts",
-        find: "if (gate === null) return !read.gated",
-        replace: "if (gate === null) return true",
+        find: "if (barrier === null) return !read.linearizable",
+        replace: "if (barrier === null) return true",
       },
     ],
   },
