@@ -37,7 +37,7 @@ export interface Hello extends LocalHello {
   readonly target: string
 }
 
-export type RefusalReason =
+export type HelloRefusalReason =
   | "WrongVersion"
   | "WrongCluster"
   | "WrongTarget"
@@ -50,7 +50,7 @@ export type RefusalReason =
 /** Said of a directory once and for all: it counts as lost. */
 export const isFinal = ({ reason }: Refusal): boolean => reason === "RolledBack" || reason === "Superseded"
 export interface Refusal {
-  readonly reason: RefusalReason
+  readonly reason: HelloRefusalReason
   readonly detail: string
 }
 /** May these two talk? `expected` is whom this node dialled, or null if the other end dialled. */

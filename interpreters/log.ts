@@ -2,12 +2,12 @@
 export type LogLevel = "debug" | "info" | "warn" | "error"
 export type Logger = (level: LogLevel, text: string) => void
 /** Lines with the same `key` count as the same. */
-export type LimitedLog = (key: string, level: LogLevel, text: string) => void
+export type LimitedLogger = (key: string, level: LogLevel, text: string) => void
 
 const WINDOW_MS = 10_000
 const KEYS = 256
 /** A node that is down for a day must not fill the log: the same line once in ten seconds, with a count of the rest. */
-export const limitedLog = (log: Logger, now: () => number = () => performance.now()): LimitedLog => {
+export const limitedLog = (log: Logger, now: () => number = () => performance.now()): LimitedLogger => {
   const seen = new Map<string, { readonly until: number; more: number }>()
   return (key, level, text) => {
     const at = now()

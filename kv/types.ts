@@ -92,7 +92,7 @@ export interface ClosedSession {
   /** False: the session did not exist any more, or has another secret. */
   readonly ended: boolean
 }
-export type Outcome = Replied | Opened | ClosedSession
+export type MachineOutcome = Replied | Opened | ClosedSession
 
 /** A read of the state as it is at one place in the log. `most` as for Reader. */
 export type ReadHere = (call: Call, most?: number) => Reply

@@ -26,7 +26,7 @@ import {
   type AbstractServer,
   type Possible,
   type Scene,
-  type Told,
+  type ServerStep,
 } from "./model/index.ts"
 
 export class RefinementViolated extends Error {
@@ -189,7 +189,7 @@ export const makeRefinementChecker = (): RefinementChecker => {
     refuse(wrong)
     adopt(server, end, state)
     confirmReads(server)
-    const told: Told = { events, server, state, start, end, preVotes: scene.preVotes }
+    const told: ServerStep = { events, server, state, start, end, preVotes: scene.preVotes }
     for (const effect of effects) refuse(justify(told, effect))
     refuse(owesWrite(told))
     for (const effect of effects) if (effect.type === "Persist") server.disk.queue.push(effect)

@@ -5,7 +5,7 @@
 import { makeCore, type Core, type CoreSettings } from "../kv/client/core.ts"
 import type { Connection, Dial } from "../kv/client/connection.ts"
 import { SessionExpired, Unknown } from "../kv/client/errors.ts"
-import { isReply, type Outcome, type Task } from "../kv/client/operation.ts"
+import { isReply, type ReplyOrError, type Task } from "../kv/client/operation.ts"
 import type { Surroundings } from "../interpreters/surroundings.ts"
 import type { Reply } from "../kv/types.ts"
 
@@ -308,13 +308,13 @@ export const runScript = ({ fates: list, window, seed, operations }: Scripted): 
     window,
   }
   const core: Core = makeCore(settings, surroundings, dial)
-  const ends: (Outcome | "abandoned" | undefined)[] = operations.map(() => undefined)
+  const ends: (ReplyOrError | "abandoned" | undefined)[] = operations.map(() => undefined)
   /** What had succeeded when a read was asked for. */
   const seen = operations.map(() => 0)
   const wrong: string[] = []
   let left = operations.length
   let when = 0
-  const end = (i: number, outcome: Outcome | "abandoned"): void => {
+  const end = (i: number, outcome: ReplyOrError | "abandoned"): void => {
     if (ends[i] !== undefined) {
       wrong.push(`${i} ended twice`)
       return
@@ -361,7 +361,7 @@ export const runScript = ({ fates: list, window, seed, operations }: Scripted): 
 
 const judge = (
   operations: Scripted["operations"],
-  ends: readonly (Outcome | "abandoned" | undefined)[],
+  ends: readonly (ReplyOrError | "abandoned" | undefined)[],
   store: Store,
   wrong: string[],
 ): void => {

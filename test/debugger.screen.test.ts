@@ -3,16 +3,16 @@ import { EventEmitter } from "node:events"
 import { PassThrough, Writable } from "node:stream"
 import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import { command, openSession, runTerminal, type Session } from "../interpreters/debugger/index.ts"
+import { command, openSession, runTerminal, type DebugSession } from "../interpreters/debugger/index.ts"
 import { completed, edited, emptyPrompt, entered, type Key, type Prompt } from "../interpreters/debugger/prompt.ts"
 import { picture, wrap, type Showing, type Size } from "../interpreters/debugger/screen.ts"
 import { checkerOf, generateScript } from "../spec/index.ts"
 import { turns } from "./waiting.ts"
 
 const idle: Showing = { page: null, notice: "", top: 0, prompt: { text: "", cursor: 0 } }
-const textOf = (session: Session, size: Size, showing: Showing = idle): readonly string[] =>
+const textOf = (session: DebugSession, size: Size, showing: Showing = idle): readonly string[] =>
   picture(session, showing, size).lines.map(({ text }) => text)
-const busy = (): Session =>
+const busy = (): DebugSession =>
   openSession(generateScript(5, "everything", { nodes: 5, steps: 20 }), { checker: checkerOf })
 
 describe("a picture", () => {

@@ -11,8 +11,8 @@ import {
   openSession,
   readTrace,
   runPiped,
-  type Session,
-  type SessionOptions,
+  type DebugSession,
+  type DebugSessionOptions,
 } from "../interpreters/debugger/index.ts"
 import { runScript, scenarioText, type Script, type WorldStep } from "../interpreters/simulation/index.ts"
 import { debug, type DebugOptions } from "../spec/cli/debug.ts"
@@ -30,9 +30,9 @@ const story: Script = {
   ],
 }
 /** With all invariants. */
-const open = (script: Script, options: SessionOptions = {}): Session =>
+const open = (script: Script, options: DebugSessionOptions = {}): DebugSession =>
   openSession(script, { checker: checkerOf, ...options })
-const tell = (session: Session, ...lines: readonly string[]): string =>
+const tell = (session: DebugSession, ...lines: readonly string[]): string =>
   lines.map((line) => command(session, line).text).join("\n")
 
 describe("a session", () => {

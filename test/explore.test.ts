@@ -8,7 +8,7 @@ import {
   replay,
   spaces,
   toScript,
-  type Action,
+  type ServerAction,
   type Explored,
   type ExploreOptions,
   type Server,
@@ -290,7 +290,7 @@ describe("a history in the simulated world", () => {
     const steps: Step[] = []
     const sent: Step[] = []
     let [crashes, committed] = [0, 0]
-    const isLikely = ({ type }: Action): boolean =>
+    const isLikely = ({ type }: ServerAction): boolean =>
       type !== "tick" && (type !== "crash" || (crashes < (space.bounds.crashes ?? 3) && random.chance(100)))
     for (let i = 0; i < length; i++) {
       const inner = [...servers].flatMap(([server, is]) =>

@@ -5,7 +5,7 @@ import { expect } from "vitest"
 import type { CommandEntry } from "../core/index.ts"
 import { INLINE, MAX_ENTRY_COST, MAX_VALUE, Meter } from "../kv/machine/cost.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
-import { type Outcome, Replica, type Store } from "../kv/machine/replica.ts"
+import { type MachineOutcome, Replica, type Store } from "../kv/machine/replica.ts"
 import { Sessions } from "../kv/machine/sessions.ts"
 import type { Item } from "../kv/machine/commands/view.ts"
 import type { Reply } from "../kv/types.ts"
@@ -84,7 +84,7 @@ export const faulty = (at: number, fault: Error) => {
   const replica = new Replica(store, origin, new Sessions(1000), (thrown) => told.push(thrown), new Faulty())
   replica.apply(entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }), [])
   const run = (sequence: number): Reply => {
-    const outcomes: Outcome[] = []
+    const outcomes: MachineOutcome[] = []
     const calls =
       sequence === 1
         ? [

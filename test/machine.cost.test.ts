@@ -3,7 +3,7 @@ import { origin } from "../core/index.ts"
 import * as fc from "fast-check"
 import { afterAll, describe, expect, test } from "vitest"
 import { CALL_COST, INLINE, KEY_COST, MAX_KEY, MAX_VALUE, Meter } from "../kv/machine/cost.ts"
-import { type Outcome, Replica } from "../kv/machine/replica.ts"
+import { type MachineOutcome, Replica } from "../kv/machine/replica.ts"
 import { replySize } from "../kv/machine/reply.ts"
 import { Sessions } from "../kv/machine/sessions.ts"
 import { many } from "./long.ts"
@@ -164,7 +164,7 @@ describe("the account", () => {
           entries.forEach(({ exec, calls }, i) => {
             const before = new Map(store.items)
             store.moved = 0
-            const outcomes: Outcome[] = []
+            const outcomes: MachineOutcome[] = []
             replica.apply(
               entryOf(2 + i, 1, {
                 type: "Execute",

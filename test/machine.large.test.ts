@@ -10,7 +10,7 @@ import { execute } from "../kv/machine/commands/execute.ts"
 import { glob } from "../kv/machine/commands/glob.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
 import { VALUE, decodePosition, generationRange, positionKey, userKey, valueKey } from "../kv/machine/layout.ts"
-import { type Outcome, Replica } from "../kv/machine/replica.ts"
+import { type MachineOutcome, Replica } from "../kv/machine/replica.ts"
 import { Sessions } from "../kv/machine/sessions.ts"
 import { full } from "./cluster.ts"
 import { many } from "./long.ts"
@@ -263,7 +263,7 @@ describe("a command over many keys", () => {
     const store = mapStore()
     const replica = new Replica(store, origin, new Sessions(1000))
     replica.apply(entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }), [])
-    const outcomes: Outcome[] = []
+    const outcomes: MachineOutcome[] = []
     const going = replica.start(
       entryOf(2, 1, {
         type: "Execute",

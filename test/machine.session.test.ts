@@ -1,14 +1,14 @@
 /** Exactly once: the contract of Command in kv/types.ts, on both machines. */
 import * as fc from "fast-check"
 import { afterAll, describe, expect, test } from "vitest"
-import { MAX_KEPT_REPLIES, MemoryMachine, NODE_OWNER, type Outcome } from "../kv/machine/index.ts"
+import { MAX_KEPT_REPLIES, MemoryMachine, NODE_OWNER, type MachineOutcome } from "../kv/machine/index.ts"
 import { many } from "./long.ts"
 import { Script } from "./machine.script.ts"
 import { buffers, digest, open, plain, removeTemporary, secretFor, temporary, transfer } from "./machine.kit.ts"
 
 afterAll(removeTemporary)
 
-const repliesOf = (out: readonly Outcome[]): unknown[] =>
+const repliesOf = (out: readonly MachineOutcome[]): unknown[] =>
   out.flatMap((outcome) => (outcome.type === "replied" ? [plain(outcome.reply)] : []))
 const expired =
   "-SESSIONEXPIRED the session is unknown, closed or expired, or this is not its key; nothing was executed"

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test } from "vitest"
 import { Log, type Entry, type Member, type Payload, type ProposalOutcome, type State } from "../core/index.ts"
 import { makeCore, type Core } from "../kv/client/core.ts"
 import type { Connection, ConnectionEvents, Dial } from "../kv/client/connection.ts"
-import { isReply, type Outcome } from "../kv/client/operation.ts"
+import { isReply, type ReplyOrError } from "../kv/client/operation.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
 import { makeService, type RunningService } from "../kv/service/index.ts"
 import { parseSessionKey } from "../kv/sessionKey.ts"
@@ -168,7 +168,7 @@ const text = (): string => {
   return reply.type === "bulk" ? Buffer.from(reply.bytes).toString() : ""
 }
 const append = (core: Core, token: string, ends: (string | number)[]): void => {
-  const done = (outcome: Outcome): void =>
+  const done = (outcome: ReplyOrError): void =>
     void ends.push(
       isReply(outcome) ? (outcome.type === "integer" ? Number(outcome.value) : outcome.type) : outcome.name,
     )

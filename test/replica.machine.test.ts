@@ -10,7 +10,7 @@ import { concat, fromBase64, textOf as decoded, toBase64, utf8 } from "../interp
 import { payloadOf } from "../interpreters/payload.ts"
 import { encodeReplicaCommand, type Body, type ReplicaCommand } from "../interpreters/replica/machine/command.ts"
 import { jsonCodec, type Machine } from "../interpreters/replica/machine/definition.ts"
-import type { Told } from "../interpreters/replica/machine/execution.ts"
+import type { ExecutionReport } from "../interpreters/replica/machine/execution.ts"
 import { Executor } from "../interpreters/replica/machine/executor.ts"
 import { MAX_KEPT_BYTES } from "../interpreters/replica/machine/ledger.ts"
 import { openReplicaMachine, type ReplicaMachine } from "../interpreters/replica/machine/machine.ts"
@@ -121,7 +121,7 @@ const execute = (session: number, sequence: number, command: Count, lowest = 1):
   lowest,
   body: body(command),
 })
-const textOf = (told: Told | null): unknown =>
+const textOf = (told: ExecutionReport | null): unknown =>
   told?.type === "executed" && told.outcome.type === "result"
     ? JSON.parse(Buffer.from(told.outcome.bytes).toString())
     : told?.type === "executed"

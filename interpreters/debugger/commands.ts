@@ -2,12 +2,12 @@
 import type { Timer } from "../../core/index.ts"
 import { rules } from "../../core/index.ts"
 import { flights, TIMERS, type Action } from "../simulation/index.ts"
-import type { Session } from "./session.ts"
+import type { DebugSession } from "./session.ts"
 import { decodeAction, KEEPS } from "./trace.ts"
 import { clusterText, frameText, invariantsText, messagesText, nodeText, whereText } from "./view.ts"
 import { MESSAGES, number, predicateOf, PREDICATES } from "./predicates.ts"
 
-export interface Answer {
+export interface CommandAnswer {
   readonly text: string
   readonly quit: boolean
   /** Not understood, or not possible: the session is as it was. */
@@ -17,9 +17,9 @@ export interface Answer {
   /** The text shows the frame at the cursor; this is what is to be said beside it. null: it shows something else. */
   readonly frame: string | null
 }
-const say = (text: string): Answer => ({ text, quit: false, failed: false, save: null, frame: null })
-const wrong = (text: string): Answer => ({ ...say(text), failed: true })
-const here = (session: Session, said = ""): Answer => ({
+const say = (text: string): CommandAnswer => ({ text, quit: false, failed: false, save: null, frame: null })
+const wrong = (text: string): CommandAnswer => ({ ...say(text), failed: true })
+const here = (session: DebugSession, said = ""): CommandAnswer => ({
   ...say(`${said === "" ? "" : `${said}\n`}${frameText(session)}`),
   frame: said,
 })
@@ -28,7 +28,7 @@ interface Command {
   readonly names: readonly string[]
   readonly usage: string
   readonly help: string
-  readonly run: (session: Session, words: readonly string[], line: string) => Answer
+  readonly run: (session: DebugSession, words: readonly string[], line: string) => CommandAnswer
 }
 
 /** Commands made by hand are told from those of the script. */
@@ -45,11 +45,11 @@ const frames = (word: string | undefined, fallback: number): number => {
 
 // ------------------------------------------------------------------------------------------------ actions
 
-const known = (session: Session, name: string | undefined): boolean =>
+const known = (session: DebugSession, name: string | undefined): boolean =>
   name !== undefined && session.frame().world.nodes[name] !== undefined
 const isTimer = (word: string | undefined): word is Timer => TIMERS.some((timer) => timer === word)
 
-const doing = (session: Session, action: Action): Answer => {
+const doing = (session: DebugSession, action: Action): CommandAnswer => {
   if (session.frame().violation !== null) return wrong("an invariant is violated here: go back first, then act")
   const branch = session.branch()
   session.act(action)
@@ -59,7 +59,7 @@ const doing = (session: Session, action: Action): Answer => {
 const onNode = (
   names: readonly string[],
   help: string,
-  make: (node: string, words: readonly string[], session: Session) => Action | null,
+  make: (node: string, words: readonly string[], session: DebugSession) => Action | null,
   more = "",
 ): Command => ({
   names,
@@ -199,7 +199,7 @@ const actions: readonly Command[] = [
 
 const seek =
   (direction: "on" | "back") =>
-  (session: Session, words: readonly string[]): Answer => {
+  (session: DebugSession, words: readonly string[]): CommandAnswer => {
     const wanted = predicateOf(words, session.names())
     if (typeof wanted === "string") return wrong(wanted)
     if (session.seek(wanted, direction)) return here(session)
@@ -207,7 +207,7 @@ const seek =
   }
 const nodeSeek =
   (direction: "on" | "back") =>
-  (session: Session, [node]: readonly string[]): Answer =>
+  (session: DebugSession, [node]: readonly string[]): CommandAnswer =>
     node === undefined
       ? wrong(`of which node? ${session.names().join(", ")}`)
       : seek(direction)(session, ["node", node])
@@ -360,7 +360,7 @@ const help: Command = {
 const all: readonly Command[] = [...moves, ...looks, ...actions, help]
 
 /** An empty line is a step. */
-export const command = (session: Session, line: string): Answer => {
+export const command = (session: DebugSession, line: string): CommandAnswer => {
   const [name = "step", ...words] = line
     .trim()
     .split(/\s+/)
@@ -374,7 +374,7 @@ export const command = (session: Session, line: string): Answer => {
 
 const KINDS = ["violation", "leader", "commit", "term", "rule", "node", "message", "action", "lost"]
 /** What the last word of a line that is being typed can become. */
-export const wordsFor = (session: Session, before: string): readonly string[] => {
+export const wordsFor = (session: DebugSession, before: string): readonly string[] => {
   const [name = "", ...words] = before.trimStart().split(/\s+/)
   if (words.length === 0) return [...all.flatMap(({ names }) => names), "quit"]
   const { world } = session.frame()

@@ -18,15 +18,15 @@ export {
   type Frame,
   type Lost,
   type Predicate,
-  type Session,
+  type DebugSession,
   type Seen,
-  type SessionOptions,
-  type Told,
+  type DebugSessionOptions,
+  type RecordedViolation,
   type Violation,
 } from "./session.ts"
-export { command, type Answer } from "./commands.ts"
+export { command, type CommandAnswer } from "./commands.ts"
 export { predicateOf } from "./predicates.ts"
-export { changes, type Change } from "./diff.ts"
+export { changes, type Difference } from "./diff.ts"
 export { actionText, effectText, eventText, messageText, rulesOf, stepText } from "./words.ts"
 export { clusterText, frameText, invariantsText, messagesText, nodeText } from "./view.ts"
 export { runLines, runPiped, runTerminal, type Face, type TerminalFace } from "./terminal.ts"

@@ -4,11 +4,11 @@ export {
   type Branch,
   type Frame,
   type Predicate,
-  type Session,
-  type SessionOptions,
+  type DebugSession,
+  type DebugSessionOptions,
   type Violation,
 } from "./session.ts"
-export { command, type Answer } from "./commands.ts"
+export { command, type CommandAnswer } from "./commands.ts"
 export { predicateOf } from "./predicates.ts"
 export { clusterText, frameText, invariantsText, messagesText, nodeText } from "./view.ts"
 export { stepText } from "./words.ts"

@@ -2,7 +2,7 @@
  * What a terminal of any size shows of a session, as lines: a head that stays in sight (where we are, what happened, by
  * which rule), a body that scrolls, and at the foot what is to be said, where the body stands, and the prompt. Pure.
  */
-import type { Session } from "./session.ts"
+import type { DebugSession } from "./session.ts"
 import { frameView, invariantsText } from "./view.ts"
 
 export interface Size {
@@ -72,7 +72,11 @@ const HINTS: readonly string[] = [
 const hint = (columns: number): string =>
   HINTS.find((text) => text.length <= columns) ?? cut(HINTS.at(-1) ?? "", columns)
 
-export const picture = (session: Session, { page, notice, top, prompt }: Showing, { rows, columns }: Size): Picture => {
+export const picture = (
+  session: DebugSession,
+  { page, notice, top, prompt }: Showing,
+  { rows, columns }: Size,
+): Picture => {
   const width = Math.max(10, columns)
   const view = frameView(session)
   const share = Math.max(2, Math.floor(rows / 5))

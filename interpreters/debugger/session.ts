@@ -24,7 +24,7 @@ import {
   type WorldState,
   type WorldStep,
 } from "../simulation/index.ts"
-import { changes, type Change } from "./diff.ts"
+import { changes, type Difference } from "./diff.ts"
 import { LONGEST_RUN } from "./fields.ts"
 
 export interface Violation {
@@ -33,7 +33,7 @@ export interface Violation {
   readonly message: string
 }
 /** A violation that a file tells of, with the step at which it showed; what found it may not be at hand. */
-export interface Told extends Violation {
+export interface RecordedViolation extends Violation {
   /** null: at the end of the script, which no step shows. */
   readonly at: number | null
 }
@@ -91,7 +91,7 @@ interface Line {
 type Watch = (frame: Pick<Frame, "world" | "action" | "seen">, before: WorldState | null) => Violation | null
 export type Predicate = (before: Frame, after: Frame) => boolean
 
-export interface Session {
+export interface DebugSession {
   readonly at: () => number
   readonly frame: () => Frame
   /** The frame before the cursor, or the same one at the beginning. */
@@ -119,7 +119,7 @@ export interface Session {
   readonly branch: () => number
   readonly switchTo: (id: number) => boolean
   /** What the step at the cursor changed in that node. */
-  readonly changed: () => readonly { readonly node: string; readonly changes: readonly Change[] }[]
+  readonly changed: () => readonly { readonly node: string; readonly changes: readonly Difference[] }[]
   readonly hash: () => number
   /** What is checked at every step, by name. */
   readonly invariants: () => readonly string[]
@@ -128,7 +128,7 @@ export interface Session {
   readonly script: () => Script
 }
 
-export interface SessionOptions {
+export interface DebugSessionOptions {
   readonly hooks?: Pick<WorldHooks, "machine">
   /** Of the commands of that machine. Default: they are told by their checksums. */
   readonly words?: MachineWords
@@ -137,7 +137,7 @@ export interface SessionOptions {
   /** How many frames `seek` looks at before it gives up. Default: 20,000. */
   readonly seekLimit?: number
   /** Shown where it was found, if the checks do not show it before. On the script's own branch only. */
-  readonly told?: Told
+  readonly told?: RecordedViolation
 }
 
 const unchecked = (): Checker => () => {}
@@ -212,7 +212,7 @@ const advance = (world: WorldState, action: Action | null, end: number, hooks: W
   }
 }
 
-export const openSession = (script: Script, options: SessionOptions = {}): Session => {
+export const openSession = (script: Script, options: DebugSessionOptions = {}): DebugSession => {
   const hooks: WorldHooks = { ...options.hooks }
   const newChecker = options.checker ?? unchecked
   const { told = null } = options

@@ -5,19 +5,19 @@
 import { emitKeypressEvents } from "node:readline"
 import { createInterface } from "node:readline/promises"
 import type { Readable, Writable } from "node:stream"
-import { command, wordsFor, type Answer } from "./commands.ts"
+import { command, wordsFor, type CommandAnswer } from "./commands.ts"
 import { completed, edited, emptyPrompt, entered, type Key } from "./prompt.ts"
 import { picture, type Line, type Picture, type Showing, type Style } from "./screen.ts"
-import type { Session } from "./session.ts"
+import type { DebugSession } from "./session.ts"
 
 export interface Face {
   readonly input: Readable
   readonly output: Writable
   /** Writes a scenario; answers what to tell. */
-  readonly save: (path: string, session: Session) => string
+  readonly save: (path: string, session: DebugSession) => string
 }
 
-const answerTo = (session: Session, line: string, face: Face): Answer => {
+const answerTo = (session: DebugSession, line: string, face: Face): CommandAnswer => {
   const answer = command(session, line)
   if (answer.save === null) return answer
   try {
@@ -29,7 +29,7 @@ const answerTo = (session: Session, line: string, face: Face): Answer => {
 
 /** Commands from lines, in a pipe or given. Answers how many were not understood. */
 export const runLines = async (
-  session: Session,
+  session: DebugSession,
   lines: AsyncIterable<string> | Iterable<string>,
   face: Face,
 ): Promise<number> => {
@@ -44,7 +44,7 @@ export const runLines = async (
   return failed
 }
 
-export const runPiped = (session: Session, face: Face): Promise<number> =>
+export const runPiped = (session: DebugSession, face: Face): Promise<number> =>
   runLines(session, createInterface({ input: face.input }), face)
 
 /** Keys while nothing is typed. */
@@ -69,7 +69,7 @@ export interface TerminalFace extends Face {
 }
 
 /** `opened` is told beside the first frame. */
-export const runTerminal = (session: Session, face: TerminalFace, opened = ""): Promise<void> =>
+export const runTerminal = (session: DebugSession, face: TerminalFace, opened = ""): Promise<void> =>
   new Promise((resolve) => {
     const { input, output } = face
     let showing: Omit<Showing, "prompt"> = { page: null, notice: opened, top: 0 }

@@ -12,7 +12,7 @@ import {
   type WorldState,
   type WorldStep,
 } from "../simulation/index.ts"
-import type { Frame, Session } from "./session.ts"
+import type { Frame, DebugSession } from "./session.ts"
 import {
   actionText,
   changeText,
@@ -166,7 +166,7 @@ export const nodeText = (world: WorldState, name: string, words: MachineWords | 
   ].join("\n")
 }
 
-export const invariantsText = (session: Session): string => {
+export const invariantsText = (session: DebugSession): string => {
   const { violation } = session.frame()
   const { length } = session.invariants()
   if (violation === null) return length === 0 ? "nothing is checked here" : `${length} invariants hold up to here`
@@ -205,7 +205,7 @@ const happened = (frame: Frame, words: Words): readonly string[] => [
 ]
 
 /** One line: where we are. */
-export const whereText = (session: Session): string => {
+export const whereText = (session: DebugSession): string => {
   const { world } = session.frame()
   const branch = session.branch() === 0 ? "" : `, branch ${session.branch()}`
   return `frame ${session.at()} of ${session.length() - 1} made${branch}${session.pastScript() ? ", past the end of the script" : ""}, ${world.now} ms`
@@ -225,7 +225,7 @@ export interface FrameView {
   readonly cluster: readonly string[]
   readonly flying: string
 }
-export const frameView = (session: Session): FrameView => {
+export const frameView = (session: DebugSession): FrameView => {
   const frame = session.frame()
   const { words } = session
   const changed = session
@@ -251,7 +251,7 @@ export const frameView = (session: Session): FrameView => {
 }
 
 /** The whole picture of a frame. */
-export const frameText = (session: Session): string => {
+export const frameText = (session: DebugSession): string => {
   const { heading, happened: told, changed, cluster, flying } = frameView(session)
   return [heading, ...told, ...changed, "", ...cluster, `${flying}; ${invariantsText(session)}`].join("\n")
 }

@@ -5,7 +5,7 @@
 import type { Configuration, Event, Outcome, Payload, ProposalOutcome, ReadOutcome } from "../../core/index.ts"
 
 /** Who the voters and learners are to be, and where members are found (as before, if that is not given). */
-export type Change = Omit<Configuration, "outgoing">
+export type ConfigurationChange = Omit<Configuration, "outgoing">
 type Proposed = Extract<Event, { type: "Proposed" }>
 interface Part {
   readonly offset: number
@@ -26,7 +26,7 @@ export interface Asked {
   /** The event to queue, or null if an open one took it. */
   readonly propose: (payloads: readonly Payload[], done: (outcome: ProposalOutcome) => void) => Proposed | null
   readonly read: (done: (outcome: ReadOutcome) => void) => Event
-  readonly change: (change: Change, done: (outcome: ProposalOutcome) => void) => Event
+  readonly change: (change: ConfigurationChange, done: (outcome: ProposalOutcome) => void) => Event
   /** Another event was queued, or the queue was taken: no more proposals are added to the last one. */
   readonly seal: () => void
   /** This event is the last of the queue, so more proposals may be added to it. */

@@ -27,7 +27,7 @@ import type {
   Timer,
 } from "../../core/index.ts"
 import { makeApplying, MACHINE_SILENCE } from "./applying.ts"
-import { makeAsked, type Change } from "./asked.ts"
+import { makeAsked, type ConfigurationChange } from "./asked.ts"
 import type { Clock } from "./clock.ts"
 import type { ServiceMessage, StateMachine, Storage, Timers, Transport } from "../contract.ts"
 import { NodeHalted } from "./halted.ts"
@@ -69,7 +69,7 @@ export interface Driver {
   readonly read: (done: (outcome: ReadOutcome) => void) => void
   readonly transfer: (to: Member | null) => void
   /** Make this the configuration. Refused unless this node leads (paper §6). `done` as for propose. */
-  readonly change: (change: Change, done: (outcome: ProposalOutcome) => void) => void
+  readonly change: (change: ConfigurationChange, done: (outcome: ProposalOutcome) => void) => void
   readonly state: () => Readonly<State>
   readonly leadership: () => Leadership
   /** Schedule a turn; listeners of `beforeTurn` may propose in it. */

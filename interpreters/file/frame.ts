@@ -121,7 +121,7 @@ export const inspectFrame = (bytes: Buffer, segment: number, offset: number): Fo
 
 // --------------------------------------------------------------------------------------------- what is in it
 
-export type Change = Omit<Persist, "type" | "seq">
+export type PersistRecord = Omit<Persist, "type" | "seq">
 
 /** What a log comes to, without its entries. Heads of segments carry it, so that no earlier segment is needed. */
 export interface Summary {
@@ -133,7 +133,7 @@ export interface Summary {
 export const EMPTY: Summary = { hardState: { term: 0, vote: null }, base: origin, lastIndex: 0 }
 
 /** The summary once `persist` has been added. */
-export const summaryAfter = (before: Summary, { hardState, truncateFrom, entries, base }: Change): Summary => {
+export const summaryAfter = (before: Summary, { hardState, truncateFrom, entries, base }: PersistRecord): Summary => {
   let { lastIndex } = before
   if (truncateFrom !== null) lastIndex = Math.min(lastIndex, truncateFrom - 1)
   if (base !== null) lastIndex = Math.max(lastIndex, base.index)
@@ -178,11 +178,11 @@ export const writePersist = (w: Writer, { hardState, truncateFrom, entries, base
 const NO_ENTRIES: readonly Entry[] = []
 
 /** The next Persist of a body, or null at its end. */
-export const readPersist = (r: Reader): Change | null => {
+export const readPersist = (r: Reader): PersistRecord | null => {
   if (r.at === r.end) return null
   const flags = r.u8()
   if (flags === END) return null
-  const change: Change = {
+  const change: PersistRecord = {
     hardState: flags & HARD_STATE ? readHardState(r) : null,
     truncateFrom: flags & TRUNCATE ? r.u48() : null,
     entries: flags & ENTRIES ? readEntries(r) : NO_ENTRIES,

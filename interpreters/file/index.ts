@@ -26,7 +26,7 @@ import {
   type Format,
   type FormatKeeper,
 } from "./identity.ts"
-import { takeLock, type Lock } from "./lock.ts"
+import { takeLock, type DirectoryLock } from "./lock.ts"
 import { recover } from "./recovery.ts"
 import { createSegment, segmentNumber } from "./segment.ts"
 import { keepSightings } from "./sightings.ts"
@@ -39,7 +39,7 @@ export { nodeFiles, type Files, type OpenFile, type OpenMode } from "./files.ts"
 export type { Format } from "./identity.ts"
 export { inspectLog, type LogDamage, type LogFound, type SegmentFound } from "./inspection.ts"
 export { layLog, type Laid } from "./lay.ts"
-export { isLock, requireUnused, takeLock, type Lock } from "./lock.ts"
+export { isLock, requireUnused, takeLock, type DirectoryLock } from "./lock.ts"
 export type { SpaceMarks } from "./space.ts"
 
 export interface FileStorageOptions {
@@ -117,7 +117,7 @@ const open = async (options: FileStorageOptions): Promise<Opened> => {
   }
 }
 
-const openLocked = async (options: FileStorageOptions, files: Files, lock: Lock): Promise<Opened> => {
+const openLocked = async (options: FileStorageOptions, files: Files, lock: DirectoryLock): Promise<Opened> => {
   const {
     directory,
     segmentBytes = 16 * MB,

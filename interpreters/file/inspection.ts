@@ -8,7 +8,7 @@ import { MalformedBytes, Reader } from "../bytes.ts"
 import type { Stored } from "../contract.ts"
 import { codeOf } from "./errors.ts"
 import { readFully, type Files } from "./files.ts"
-import { HEADER, inspectFrame, isFrameHeader, readPersist, SECTOR, type Change } from "./frame.ts"
+import { HEADER, inspectFrame, isFrameHeader, readPersist, SECTOR, type PersistRecord } from "./frame.ts"
 import { readFormat, type Format } from "./identity.ts"
 import { Rebuilt } from "./recovery.ts"
 import { readHead, segmentNumber, segmentPath } from "./segment.ts"
@@ -51,7 +51,7 @@ interface Reading {
 const readSegment = (file: string, number: number, bytes: Buffer, isLast: boolean, reading: Reading): SegmentFound => {
   let [records, first, last, at] = [0, Infinity, 0, 0]
   let tornAt: number | null = null
-  const take = (change: Change): void => {
+  const take = (change: PersistRecord): void => {
     if (reading.intact && reading.rebuilt !== null) reading.rebuilt.apply(change)
     const start = change.entries[0]
     if (start === undefined) return

@@ -23,7 +23,7 @@ export const PATIENCE = 5_000
 const GRACE = 1_000
 const LOOK = 50
 
-export interface Lock {
+export interface DirectoryLock {
   /** Renews the sign of life; fails with LockLost if somebody took the lock away. */
   readonly renew: () => Promise<void>
   readonly release: () => Promise<void>
@@ -133,7 +133,7 @@ export const requireUnused = async (files: Files, directory: string, patience = 
   if (holder !== null) throw new DirectoryLocked({ directory, holder })
 }
 
-export const takeLock = async (files: Files, directory: string, patience = PATIENCE): Promise<Lock> => {
+export const takeLock = async (files: Files, directory: string, patience = PATIENCE): Promise<DirectoryLock> => {
   const own = self()
   const path = join(directory, nameOf(own))
   const mine = held.get(files) ?? new Set<string>()

@@ -4,7 +4,7 @@ import type { Entry, HardState, LogBase } from "../../core/index.ts"
 import { MalformedBytes, Reader } from "../bytes.ts"
 import type { Stored } from "../contract.ts"
 import { codeOf, LogCorrupted, LogCutShort, SegmentMissing } from "./errors.ts"
-import { HEADER, inspectFrame, readPersist, type Change, type Summary } from "./frame.ts"
+import { HEADER, inspectFrame, readPersist, type PersistRecord, type Summary } from "./frame.ts"
 import { datasync, readFully, type Files, type OpenFile } from "./files.ts"
 import { orSyncFailed, type Format } from "./identity.ts"
 import { encodeHead, readHead, segmentNumber, segmentPath, type Segment } from "./segment.ts"
@@ -28,7 +28,7 @@ export class Rebuilt {
     return this.first + this.entries.length - 1
   }
   /** Entries go in before a base that covers them, and after one that they follow. */
-  apply({ hardState, truncateFrom, entries, base }: Change): void {
+  apply({ hardState, truncateFrom, entries, base }: PersistRecord): void {
     if (hardState !== null) this.hardState = hardState
     if (truncateFrom !== null) this.truncate(truncateFrom)
     const start = entries[0]?.index

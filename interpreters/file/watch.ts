@@ -3,7 +3,7 @@ import { basename } from "node:path"
 import { codeOf, DirectoryGone, LockLost, WriteFailed, type StorageError } from "./errors.ts"
 import type { Files } from "./files.ts"
 import { readFormat, type FormatKeeper } from "./identity.ts"
-import { PATIENCE, type Lock } from "./lock.ts"
+import { PATIENCE, type DirectoryLock } from "./lock.ts"
 import type { SpaceWatch } from "./space.ts"
 import type { Wal } from "./wal.ts"
 
@@ -13,7 +13,7 @@ const UNRENEWED = PATIENCE * 0.8
 export interface WatchSetup {
   readonly files: Files
   readonly directory: string
-  readonly lock: Lock
+  readonly lock: DirectoryLock
   readonly space: SpaceWatch
   readonly wal: Wal
   readonly format: FormatKeeper

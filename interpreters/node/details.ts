@@ -10,7 +10,7 @@ import {
 import { standing, strangers, type Health, type Reason } from "./health.ts"
 import type { Alive } from "./status.ts"
 
-export interface MemberList {
+export interface ConfigurationMembers {
   readonly voters: readonly Member[]
   /** Voters of the configuration that is being left. */
   readonly outgoing: readonly Member[]
@@ -42,7 +42,7 @@ export interface FollowerDetails {
 }
 export interface Details {
   readonly reason: Reason
-  readonly members: MemberList
+  readonly members: ConfigurationMembers
   readonly standing: "voter" | "learner" | null
   readonly settings: Settings | null
   readonly links: readonly LinkDetails[]
@@ -63,7 +63,7 @@ export interface Details {
   readonly clockMs: number | null
 }
 
-const none: MemberList = { voters: [], outgoing: [], learners: [] }
+const none: ConfigurationMembers = { voters: [], outgoing: [], learners: [] }
 const followersOf = (state: Readonly<State>): readonly FollowerDetails[] =>
   state.role.type !== "leader"
     ? []
@@ -78,7 +78,11 @@ const installOf = ({ role }: Readonly<State>): Details["install"] =>
   role.type !== "follower" || role.install === null
     ? null
     : { phase: role.install.phase, bytes: role.install.nextOffset }
-const membersIn = ({ voters, outgoing, learners }: Configuration): MemberList => ({ voters, outgoing, learners })
+const membersIn = ({ voters, outgoing, learners }: Configuration): ConfigurationMembers => ({
+  voters,
+  outgoing,
+  learners,
+})
 
 const linksOf = ({ transport }: Alive, configuration: Configuration | null): readonly LinkDetails[] => {
   const links = transport?.peers() ?? []

@@ -10,7 +10,7 @@ import {
   SnapshotDamaged,
   type DurableMachine,
   type Runnable,
-  type Told,
+  type ExecutionReport,
 } from "../replica/index.ts"
 
 export interface DurableOptions<State, Command, Result> {
@@ -65,7 +65,7 @@ export const openDurableMachine = async <State, Command, Result>({
   const own = await machine.open(directory)
   let executor = new DurableExecutor(machine, own, self)
   let handlers: StateMachineHandlers | null = null
-  let listener: (told: readonly Told[] | null) => void = () => {}
+  let listener: (told: readonly ExecutionReport[] | null) => void = () => {}
   let receiving: { readonly id: string; readonly file: fs.FileHandle; offset: number } | null = null
   const received = join(directory, `${OURS}received`)
   /** One thing at a time is asked of the state. */
@@ -77,7 +77,7 @@ export const openDurableMachine = async <State, Command, Result>({
   }
 
   const apply = async (entries: readonly Entry[]): Promise<void> => {
-    const told: Told[] = []
+    const told: ExecutionReport[] = []
     for (let at = 0; at < entries.length;) {
       const pace = makePacer()
       const pauses: Promise<void>[] = []

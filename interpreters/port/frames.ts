@@ -35,7 +35,7 @@ import {
   type TimeoutNow,
 } from "../../core/index.ts"
 import { MAX_SERVICE_BYTES, type ServiceMessage } from "../contract.ts"
-import type { Hello, Refusal, RefusalReason } from "../hello.ts"
+import type { Hello, Refusal, HelloRefusalReason } from "../hello.ts"
 
 /** A frame of another version closes the port with that reason. */
 export const PORT_PROTOCOL = 2
@@ -254,7 +254,7 @@ const isHello = record<Hello>({
   refused: nullable(isText),
 })
 const isRefusal = record<Refusal>({
-  reason: one<RefusalReason>(
+  reason: one<HelloRefusalReason>(
     "WrongVersion",
     "WrongCluster",
     "WrongTarget",

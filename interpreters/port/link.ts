@@ -6,7 +6,7 @@
 import { recordClaim, lineage, sameMember, type Member, type Message } from "../../core/index.ts"
 import type { ServiceMessage, TransportHandlers } from "../contract.ts"
 import { duplicateName, judge, judgeStart, startedTwice, type Hello, type LocalHello, type Refusal } from "../hello.ts"
-import type { LimitedLog } from "../log.ts"
+import type { LimitedLogger } from "../log.ts"
 import type { Sightings } from "../starts.ts"
 import { Connection, problem, type Port, type PortProblem } from "./connection.ts"
 import { sentOf, weightOf, type Sent } from "./frames.ts"
@@ -36,7 +36,7 @@ export interface LinkShared {
   readonly refused: (by: string, refusal: Refusal) => void
   /** The link has lost its port. */
   readonly lost: (name: string) => void
-  readonly log: LimitedLog
+  readonly log: LimitedLogger
   readonly unsentBytes: number
   readonly helloMs: number
 }

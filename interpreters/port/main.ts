@@ -3,5 +3,5 @@ export { makePortTransport, type PortLimits, type PortOptions, type PortTranspor
 export { makeExchange, type Ends, type Exchange, type Give } from "./exchange.ts"
 export type { PortPeer } from "./link.ts"
 export type { Port, PortProblem } from "./connection.ts"
-export type { Hello, LocalHello, Refusal, RefusalReason } from "../hello.ts"
+export type { Hello, LocalHello, Refusal, HelloRefusalReason } from "../hello.ts"
 export type { LogLevel } from "../log.ts"

@@ -7,7 +7,7 @@ import type { Payload } from "../../core/index.ts"
 import { payloadOf } from "../payload.ts"
 import { encodeReplicaCommand } from "./machine/command.ts"
 import { NotDeterministic } from "./errors.ts"
-import type { Told } from "./machine/execution.ts"
+import type { ExecutionReport } from "./machine/execution.ts"
 
 export interface ComparingOptions {
   readonly owner: string
@@ -34,7 +34,7 @@ export class Comparing {
     this.last = index
     this.say(index, digest)
   }
-  hear({ owner, through, digest, own }: Extract<Told, { type: "compared" }>): void {
+  hear({ owner, through, digest, own }: Extract<ExecutionReport, { type: "compared" }>): void {
     if (own === null) return
     const one = this.open.get(through) ?? { said: new Map<string, number>(), told: false }
     this.open.set(through, one)

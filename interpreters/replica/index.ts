@@ -4,7 +4,7 @@ export {
   defaultReplicaSettings,
   laneOf,
   reasonOf,
-  type Outcome,
+  type KnownOutcome,
   type Refusals,
   type ReplicaDriver,
   type ReplicaParts,
@@ -41,7 +41,7 @@ export {
   type RunOptions,
 } from "./replica.ts"
 export { DurableExecutor, type DurableMachine, type DurableState } from "./machine/durable.ts"
-export type { Told } from "./machine/execution.ts"
+export type { ExecutionReport } from "./machine/execution.ts"
 export { makePacer, StateNotPlain } from "./machine/slices.ts"
 export { SnapshotDamaged } from "./machine/snapshot.ts"
 export { memoryStore, type Draft, type Snapshot, type SnapshotStore } from "./machine/store.ts"

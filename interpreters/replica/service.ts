@@ -5,8 +5,8 @@ import { Barriers } from "./session/barriers.ts"
 import { encodeReplicaCommand, type Body } from "./machine/command.ts"
 import { Comparing } from "./comparing.ts"
 import { NotExecuted, NotRead, OutcomeUnknown } from "./errors.ts"
-import type { Told } from "./machine/execution.ts"
-import type { Outcome as Result } from "./machine/ledger.ts"
+import type { ExecutionReport } from "./machine/execution.ts"
+import type { CommandOutcome } from "./machine/ledger.ts"
 import type { Runnable } from "./machine/machine.ts"
 import {
   defaultReplicaSettings,
@@ -20,7 +20,9 @@ import { wire } from "./session/wire.ts"
 import { realSurroundings, type Surroundings } from "../surroundings.ts"
 
 /** A result as the ledger keeps it, or the error that says what is known instead. */
-export type Answer = Result | { readonly type: "failed"; readonly error: NotExecuted | OutcomeUnknown | NotRead }
+export type Answer =
+  | CommandOutcome
+  | { readonly type: "failed"; readonly error: NotExecuted | OutcomeUnknown | NotRead }
 
 export interface ReplicaServiceOptions {
   readonly driver: ReplicaDriver
@@ -96,7 +98,7 @@ export const makeReplicaService = (options: ReplicaServiceOptions): ReplicaServi
     failed: options.failed,
   })
 
-  const hear = (told: Told): void => {
+  const hear = (told: ExecutionReport): void => {
     switch (told.type) {
       case "opened":
         return session.opened(told.owner, told.secret, told.session)

@@ -1,6 +1,6 @@
 /** What can go wrong between nodes. Each message says what happened, what was kept and what to do next. */
 import * as Data from "effect/Data"
-import type { Refusal, RefusalReason } from "../hello.ts"
+import type { Refusal, HelloRefusalReason } from "../hello.ts"
 import { escaped } from "../text.ts"
 
 /** The node cannot listen for its peers at all: the only error that keeps the transport from starting. */
@@ -74,7 +74,7 @@ export const brokenStream = (remote: string, what: string): BrokenStream =>
 
 /** The two ends do not belong together. Said by one end, logged by both. */
 export class HandshakeRefused extends Data.TaggedError("HandshakeRefused")<{
-  readonly reason: RefusalReason
+  readonly reason: HelloRefusalReason
   readonly by: "self" | "peer"
   readonly refusal: Refusal
   readonly message: string

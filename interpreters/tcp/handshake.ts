@@ -15,7 +15,7 @@ import {
   Writer,
   writeStart,
 } from "../bytes.ts"
-import type { Hello, LocalHello, Refusal, RefusalReason } from "../hello.ts"
+import type { Hello, LocalHello, Refusal, HelloRefusalReason } from "../hello.ts"
 import { isPlain, shown } from "../text.ts"
 import { closeFrame, openFrame } from "./frame.ts"
 
@@ -52,7 +52,7 @@ const REASON = [
   "RolledBack",
   "Superseded",
   "StartedTwice",
-] as const satisfies readonly RefusalReason[]
+] as const satisfies readonly HelloRefusalReason[]
 
 export const writePreamble = (w: Writer): void => {
   w.raw(MAGIC)

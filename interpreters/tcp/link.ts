@@ -37,7 +37,7 @@ import type { Connection } from "./connection.ts"
 import { ConnectFailed, connectionLost, errorKey, errorText, isGrave, peerSilent, type LinkError } from "./errors.ts"
 import { HEADER, closeFrame, openFrame } from "./frame.ts"
 import { aliveFrame, echoFrame, type Greeting, type PeerHello, type Sign } from "./handshake.ts"
-import type { LimitedLog } from "../log.ts"
+import type { LimitedLogger } from "../log.ts"
 import { Histogram } from "../metrics/index.ts"
 import { addressText, type Address } from "./socket.ts"
 import type { PeerLink } from "./peerLink.ts"
@@ -47,7 +47,7 @@ export interface LinkShared {
   readonly greeting: (peer: Address) => Greeting
   readonly handlers: () => TransportHandlers | null
   readonly heard: (hello: Hello) => void
-  readonly log: LimitedLog
+  readonly log: LimitedLogger
   readonly blocks: EntryBlocks
   readonly unsentBytes: number
   readonly frameBytes: number

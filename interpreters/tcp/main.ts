@@ -1,7 +1,7 @@
 /** `import … from "stepraft/interpreters/tcp"`: peers over TCP (Node). */
 export { makeTcpTransport, type TcpLimits, type TcpOptions, type TcpTransport } from "./transport.ts"
 export type { Dropped, PeerLink } from "./peerLink.ts"
-export type { Hello, LocalHello, Refusal, RefusalReason } from "../hello.ts"
+export type { Hello, LocalHello, Refusal, HelloRefusalReason } from "../hello.ts"
 export type { LogLevel } from "../log.ts"
 export type { Address } from "./socket.ts"
 export {

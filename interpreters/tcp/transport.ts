@@ -23,7 +23,7 @@ import { frameLimit } from "./frame.ts"
 import type { Greeting, PeerHello } from "./handshake.ts"
 import { Link, type LinkShared } from "./link.ts"
 import type { PeerLink } from "./peerLink.ts"
-import { limitedLog, type LimitedLog, type Logger } from "../log.ts"
+import { limitedLog, type LimitedLogger, type Logger } from "../log.ts"
 import { addressText, dialSocket, listenSocket, parseAddress, type Address } from "./socket.ts"
 
 export interface TcpLimits {
@@ -99,7 +99,7 @@ class Node {
   readonly blocks = new EntryBlocks()
   readonly listeners = new Set<(hello: Hello) => void>()
   readonly refusals = new Set<(by: string, refusal: Refusal) => void>()
-  readonly log: LimitedLog
+  readonly log: LimitedLogger
   handlers: TransportHandlers | null = null
   stopped = false
   local: LocalHello

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { AlreadyThere } from "../backup/errors.ts"
-import { bundleOf, type Bundle, type Told } from "../doctor/bundle.ts"
+import { bundleOf, type Bundle, type NodeRecords } from "../doctor/bundle.ts"
 import { parseEndpoint } from "../client/endpoints.ts"
 import { toValue } from "../client/resp.ts"
 import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
@@ -37,7 +37,7 @@ export const collect = async (options: SurveyOptions, version: string): Promise<
   const here = new Set(options.endpoints.flatMap((endpoint) => recordedClients(FOLDER, endpoint).map(([, id]) => id)))
   const told = new Map(
     await Promise.all(
-      facts.nodes.map(async ({ id, client, last }): Promise<[string, Told]> => [
+      facts.nodes.map(async ({ id, client, last }): Promise<[string, NodeRecords]> => [
         id,
         {
           settings: last === null ? {} : await settingsAt(client, options.timeoutMs),

@@ -2,7 +2,7 @@
 import type { NodeStatus } from "../types.ts"
 import { parseStatus } from "./endpoints.ts"
 import { type ClientError, ServerError, UnexpectedReply } from "./errors.ts"
-import { isReply, nameOf, type Outcome, type Task, taskOf } from "./operation.ts"
+import { isReply, nameOf, type ReplyOrError, type Task, taskOf } from "./operation.ts"
 import { type Argument, toValue, type Value } from "./resp.ts"
 
 export type Bytes = string | Uint8Array
@@ -12,13 +12,13 @@ export interface Request<A> {
   readonly task: Task
   readonly timeoutMs?: number
   /** Gives the answer, or undefined if the reply is not of the command's kind. */
-  readonly answer: (reply: Extract<Outcome, { readonly type: string }>) => A | undefined
+  readonly answer: (reply: Extract<ReplyOrError, { readonly type: string }>) => A | undefined
 }
 
 /** The answer, or the named error. */
 export const conclude = <A>(
   request: Request<A>,
-  outcome: Outcome,
+  outcome: ReplyOrError,
 ): { readonly answer: A } | { readonly error: ClientError } => {
   if (!isReply(outcome)) return { error: outcome }
   const answer = request.answer(outcome)
@@ -39,7 +39,7 @@ export interface SetOptions {
   readonly keepTtl?: boolean
 }
 
-type Good = Extract<Outcome, { readonly type: string }>
+type Good = Extract<ReplyOrError, { readonly type: string }>
 const request = <A>(args: readonly Argument[], answer: Request<A>["answer"]): Request<A> => ({
   task: taskOf(args),
   answer,

@@ -14,9 +14,19 @@ import type { Reply } from "../types.ts"
 import { type Connection, type Dial, openConnection } from "./connection.ts"
 import { clientsOf, type Endpoint, leaderOf, makeRotation, movedTo, parseStatus } from "./endpoints.ts"
 import { Closed, NoLeader, ServerError, SessionExpired, TimedOut, Unknown } from "./errors.ts"
-import { leavesOpen, nameOf, type Operation, type Outcome, requestOf, type Task, verdictOf } from "./operation.ts"
+import { leavesOpen, nameOf, type Operation, type ReplyOrError, requestOf, type Task, verdictOf } from "./operation.ts"
 import { encodeRequest, errorOf } from "./resp.ts"
-import { executed, fill, filler, giveUp, isNumbered, lowestOf, newSession, prune, type Session } from "./session.ts"
+import {
+  executed,
+  fill,
+  filler,
+  giveUp,
+  isNumbered,
+  lowestOf,
+  newSession,
+  prune,
+  type SessionNumbers,
+} from "./session.ts"
 
 export interface CoreSettings {
   readonly endpoints: readonly Endpoint[]
@@ -33,7 +43,7 @@ export interface CoreSettings {
 
 export interface Core {
   /** `done` is called once, never before submit has returned. The result gives the operation up: its outcome is ignored. */
-  readonly submit: (task: Task, timeoutMs: number | undefined, done: (outcome: Outcome) => void) => () => void
+  readonly submit: (task: Task, timeoutMs: number | undefined, done: (outcome: ReplyOrError) => void) => () => void
   /** Waits for what is under way, closes the session and the connection. */
   readonly close: () => Promise<void>
   readonly endpoint: () => Endpoint
@@ -57,7 +67,7 @@ export const makeCore = (
   let sent = 0
   /** queue[sent … sent+requeued-1] were on it, in a session that has ended: they go again, in another. */
   let requeued = 0
-  let session: Session | null = null
+  let session: SessionNumbers | null = null
   let opening = false
   const owner = secret(16)
   let failures = 0
@@ -69,7 +79,7 @@ export const makeCore = (
   let closed: (() => void) | null = null
   let closing = false
 
-  const settle = (operation: Operation, outcome: Outcome): void => {
+  const settle = (operation: Operation, outcome: ReplyOrError): void => {
     if (operation.settled) return
     operation.settled = true
     operation.done(outcome)
@@ -239,7 +249,7 @@ export const makeCore = (
     }
   }
 
-  const finish = (operation: Operation, outcome: Outcome): void => {
+  const finish = (operation: Operation, outcome: ReplyOrError): void => {
     failures = 0
     hops = 0
     leaderless = false
@@ -248,7 +258,7 @@ export const makeCore = (
   }
 
   /** The head of the queue has its end. */
-  const take = (operation: Operation, outcome: Outcome): void => {
+  const take = (operation: Operation, outcome: ReplyOrError): void => {
     queue.shift()
     sent -= 1
     settle(operation, outcome)

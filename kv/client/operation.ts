@@ -15,14 +15,14 @@ export type Task =
     }
 
 /** A reply that is not an error, or the named error. */
-export type Outcome = Exclude<Reply, { type: "error" }> | ClientError
-export const isReply = (outcome: Outcome): outcome is Exclude<Reply, { type: "error" }> => "type" in outcome
+export type ReplyOrError = Exclude<Reply, { type: "error" }> | ClientError
+export const isReply = (outcome: ReplyOrError): outcome is Exclude<Reply, { type: "error" }> => "type" in outcome
 
 export interface Operation {
   readonly task: Task
   readonly deadline: number
   /** Called once. Afterwards the operation may have to stay in its place, to keep the numbers without a gap. */
-  readonly done: (outcome: Outcome) => void
+  readonly done: (outcome: ReplyOrError) => void
   settled: boolean
   /** The number in the session; null before the first sending. */
   sequence: number | null

@@ -8,7 +8,7 @@
  */
 import type { Operation, Task } from "./operation.ts"
 
-export interface Session {
+export interface SessionNumbers {
   /** What its opening returned. */
   readonly key: string
   /** The number of the next write. */
@@ -20,7 +20,7 @@ export interface Session {
   /** Its numbers seem to lead nowhere: no new ones are given, and it is left once nothing in it is waited for any more. */
   astray: boolean
 }
-export const newSession = (key: string): Session => ({ key, next: 1, unused: [], ended: false, astray: false })
+export const newSession = (key: string): SessionNumbers => ({ key, next: 1, unused: [], ended: false, astray: false })
 
 export const isNumbered = (operation: Operation): boolean => operation.sequence !== null
 
@@ -35,10 +35,10 @@ const insert = (numbers: number[], number: number): void => {
   if (at < 0) numbers.push(number)
   else if (numbers[at] !== number) numbers.splice(at, 0, number)
 }
-export const giveUp = ({ unused }: Session, number: number): void => insert(unused, number)
+export const giveUp = ({ unused }: SessionNumbers, number: number): void => insert(unused, number)
 
 /** Number `number` was executed, and so was everything before it. */
-export const executed = ({ unused }: Session, number: number): void => {
+export const executed = ({ unused }: SessionNumbers, number: number): void => {
   const later = unused.findIndex((each) => each > number)
   unused.splice(0, later < 0 ? unused.length : later)
 }
@@ -47,7 +47,7 @@ export const executed = ({ unused }: Session, number: number): void => {
  * Puts fillers into the queue where their numbers belong. False, and nothing is done, if one of them belongs before something
  * that has been sent already.
  */
-export const fill = ({ unused }: Session, queue: Operation[], sent: number): boolean => {
+export const fill = ({ unused }: SessionNumbers, queue: Operation[], sent: number): boolean => {
   const [first] = unused
   if (first === undefined) return true
   if (queue.slice(0, sent).some(({ sequence }) => sequence !== null && sequence > first)) return false
@@ -77,7 +77,7 @@ export const fill = ({ unused }: Session, queue: Operation[], sent: number): boo
  * After a connection is lost: operations that nobody waits for any more leave the queue. Their sequence numbers are given up:
  * `fill` queues a filler for each of them, unless the server turns out to have executed it (`executed`).
  */
-export const prune = (queue: Operation[], session: Session | null): void => {
+export const prune = (queue: Operation[], session: SessionNumbers | null): void => {
   for (const { settled, sequence } of queue)
     if (settled && sequence !== null && session !== null) giveUp(session, sequence)
   queue.splice(0, queue.length, ...queue.filter(({ settled }) => !settled))

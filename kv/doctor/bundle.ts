@@ -28,7 +28,7 @@ export interface Bundle {
   readonly nodes: readonly NodeBundle[]
 }
 
-export interface Told {
+export interface NodeRecords {
   readonly settings: Readonly<Record<string, string>>
   readonly log: readonly string[]
 }
@@ -44,7 +44,7 @@ const summaryOf = (lines: readonly string[]): Readonly<Record<string, number>> =
 
 export const bundleOf = (
   facts: ClusterFacts,
-  told: ReadonlyMap<string, Told>,
+  told: ReadonlyMap<string, NodeRecords>,
   by: Bundle["by"],
   at: string,
 ): Bundle => ({

@@ -8,7 +8,7 @@ import { digestOf, ImageReader, ImageWriter, sessionsForImage } from "./image.ts
 import { MAX_REPLY, refusable } from "./cost.ts"
 import { encodeRecord } from "./layout.ts"
 import { absentAfter, Removals } from "./removals.ts"
-import { type Outcome, Replica, type Store, announce, ReadOnlyView } from "./replica.ts"
+import { type MachineOutcome, Replica, type Store, announce, ReadOnlyView } from "./replica.ts"
 import { placeOf } from "./place.ts"
 import { type Scan, isScan, planOf, planRandom, randomPlace } from "./commands/scan.ts"
 import { execute, isSpec, resolve } from "./commands/execute.ts"
@@ -147,8 +147,8 @@ export class MemoryMachine implements StateMachine, Reader {
   // ------------------------------------------------------------------------------------------- at once
 
   /** Executes what has not been executed, and tells the listener. */
-  applyNow(entries: readonly Entry[]): readonly Outcome[] {
-    const out: Outcome[] = []
+  applyNow(entries: readonly Entry[]): readonly MachineOutcome[] {
+    const out: MachineOutcome[] = []
     for (const entry of entries) {
       if (entry.index <= this.replica.base.index) continue
       if (entry.index !== this.replica.base.index + 1)

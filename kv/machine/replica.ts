@@ -10,9 +10,9 @@ import { NULL, error, replySize } from "./reply.ts"
 import { absentAfter, isAbsentVersion, Removals } from "./removals.ts"
 import { MAX_KEPT_BYTES, MAX_KEPT_REPLIES, MAX_OWNER, type Session, Sessions } from "./sessions.ts"
 import type { Item, View } from "./commands/view.ts"
-import type { Command, CommandListener, FlushListener, Outcome, Reply, Watch } from "../types.ts"
+import type { Command, CommandListener, FlushListener, MachineOutcome, Reply, Watch } from "../types.ts"
 
-export type { Outcome } from "../types.ts"
+export type { MachineOutcome } from "../types.ts"
 
 /** Records as they are, expired ones included. Keys and values handed over are not changed afterwards. */
 export interface Store {
@@ -179,12 +179,12 @@ export class Replica {
   }
 
   /** Executes the entry after `base`. Throws only what the store throws. */
-  apply(entry: Entry, out: Outcome[]): void {
+  apply(entry: Entry, out: MachineOutcome[]): void {
     const steps = this.start(entry, out)
     if (steps !== null) while (steps.next().done !== true);
   }
   /** The same; but if the entry holds several calls, or one over many keys, those are executed by the steps returned, and by nothing else before those end. */
-  start(entry: Entry, out: Outcome[]): Steps | null {
+  start(entry: Entry, out: MachineOutcome[]): Steps | null {
     const time = Math.max(this.base.time, entry.time)
     const configuration = entry.kind === "configuration" ? entry.configuration : this.base.configuration
     this.base = { index: entry.index, term: entry.term, time, chain: entry.chain, configuration }
@@ -195,7 +195,7 @@ export class Replica {
     return entry.kind === "command" ? this.command(decodeCommand(entry.payload.bytes), out) : null
   }
 
-  private command(command: Command | Malformed, out: Outcome[]): Steps | null {
+  private command(command: Command | Malformed, out: MachineOutcome[]): Steps | null {
     switch (command.type) {
       case "Tick":
         return null
@@ -233,7 +233,7 @@ export class Replica {
   }
 
   /** The contract of Execute, in kv/types.ts. */
-  private once(command: Numbered, out: Outcome[]): Steps | null {
+  private once(command: Numbered, out: MachineOutcome[]): Steps | null {
     const { sequence } = command
     const session = this.sessions.enter(command.session, command.secret, this.view.now)
     if (session === undefined) return this.tell(out, command, sessionExpired, false)
@@ -281,7 +281,7 @@ export class Replica {
     })
     if (failed !== null) throw (failed as StoreFailed).thrown
   }
-  private tell(out: Outcome[], { session, secret, sequence }: Numbered, reply: Reply, executed: boolean): null {
+  private tell(out: MachineOutcome[], { session, secret, sequence }: Numbered, reply: Reply, executed: boolean): null {
     const { index, term } = this.base
     out.push({ type: "replied", index, term, session, secret, sequence, reply, executed })
     return null
@@ -298,7 +298,7 @@ export class Replica {
       return this.undone(thrown)
     }
   }
-  private *several(session: Session, command: Execute, out: Outcome[]): Steps {
+  private *several(session: Session, command: Execute, out: MachineOutcome[]): Steps {
     let reply: Reply
     try {
       reply = NULL
@@ -401,7 +401,7 @@ export class ReadOnlyView implements View {
   }
 }
 /** Tells, in log order, what became of commands. */
-export const announce = (listener: CommandListener | null, outcomes: readonly Outcome[]): void => {
+export const announce = (listener: CommandListener | null, outcomes: readonly MachineOutcome[]): void => {
   if (listener === null) return
   for (const outcome of outcomes) {
     if (outcome.type === "replied") listener.replied(outcome)

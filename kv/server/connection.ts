@@ -288,12 +288,10 @@ export class Connection implements Job, Account {
     reply: Reply | null,
     silent: boolean,
   ): void {
-    const { client } = this
+    const { consistency, protocol } = this.client
     const bytes = this.parser.requestWeight + (work?.type === "work.write" ? (work.weight ?? 0) : 0)
-    const linearizable =
-      work === null ? client.consistency === "linearizable" : work.type === "work.read" && work.barrier
+    const linearizable = work === null ? consistency === "linearizable" : work.type === "work.read" && work.barrier
     const returns = kind === "write" && mayReturnMuch(known, words)
-    const { protocol } = client
     this.queue.add({
       at: this.queue.place(),
       kind,

@@ -5,7 +5,7 @@
 import { makeRandom, mixText, type Random, type Work } from "../../interpreters/simulation/index.ts"
 import { type Core, type CoreSettings, makeCore } from "../client/core.ts"
 import type { Endpoint } from "../client/endpoints.ts"
-import type { Outcome, Task } from "../client/operation.ts"
+import type { ReplyOrError, Task } from "../client/operation.ts"
 import { type Argument, encodeRequest } from "../client/resp.ts"
 import type { Surroundings } from "../../interpreters/surroundings.ts"
 import type { Reply } from "../types.ts"
@@ -74,8 +74,8 @@ export class KvClient {
     )
   }
   /** Goes on once its outcome is known, or the client has given up. */
-  *do(task: Task): Work<Outcome> {
-    let outcome: Outcome | null = null
+  *do(task: Task): Work<ReplyOrError> {
+    let outcome: ReplyOrError | null = null
     this.core.submit(task, undefined, (told) => {
       outcome = told
     })
@@ -95,7 +95,7 @@ export class KvClient {
 }
 
 /** What a plain client is told: a reply, or that the connection broke first. */
-export type Told = Reply | "lost"
+export type PlainReply = Reply | "lost"
 
 /** One connection at a time, and nothing is ever sent again. */
 export class PlainClient {
@@ -103,7 +103,7 @@ export class PlainClient {
   private readonly options: KvClientOptions
   private link: Link | null = null
   private up = false
-  private pending = new Set<(told: Told) => void>()
+  private pending = new Set<(told: PlainReply) => void>()
   /** How many connections it has had: what is sent on one is executed in its order. */
   connections = 0
   constructor(options: KvClientOptions) {
@@ -140,12 +140,16 @@ export class PlainClient {
     }
   }
   /** Several commands in one go, until so many have an answer or the time is up; unless all have, the connection is given up. */
-  *send(requests: readonly (readonly Argument[])[], patience: number, enough = requests.length): Work<readonly Told[]> {
-    const told: Told[] = []
+  *send(
+    requests: readonly (readonly Argument[])[],
+    patience: number,
+    enough = requests.length,
+  ): Work<readonly PlainReply[]> {
+    const told: PlainReply[] = []
     const { link } = this
     if (link === null) return requests.map(() => "lost")
     for (const request of requests) {
-      const place = (reply: Told): void => {
+      const place = (reply: PlainReply): void => {
         this.pending.delete(place)
         told.push(reply)
       }

@@ -1,7 +1,7 @@
 /** The key-value service in a simulated world: the real service on every node, and the real client and plain ones beside it. */
 export { KvWorldMachine, kvWorldMachine, type KvResult, type KvWitness } from "./servers/machine.ts"
 export { KvServices, type KvServicesOptions } from "./servers/services.ts"
-export { KvClient, PlainClient, type KvClientOptions, type Told } from "./clients.ts"
+export { KvClient, PlainClient, type KvClientOptions, type PlainReply } from "./clients.ts"
 export { goodNetwork, type ClientNetwork } from "./link.ts"
 export { KvAnswerWrong, textOf } from "./operation.ts"
 export { kvLoad, type KvLoad } from "./load.ts"

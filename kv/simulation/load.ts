@@ -24,7 +24,7 @@ import {
 import type { Task } from "../client/operation.ts"
 import type { ServiceSettings } from "../service/index.ts"
 import { Audit, STRANGER, tokenOf } from "./audit.ts"
-import { KvClient, PlainClient, type Told } from "./clients.ts"
+import { KvClient, PlainClient, type PlainReply } from "./clients.ts"
 import type { ClientNetwork } from "./link.ts"
 import { loadCommand } from "./probe.ts"
 import { endOf, engineEnd, KvAnswerWrong, plainEnd, wordsOf, type End, type Operation } from "./operation.ts"
@@ -453,7 +453,7 @@ class Load implements Companions {
 }
 
 /** EXEC answers last, for all of them, unless one was refused as it was queued. */
-const endUnderMulti = (operation: Operation, told: readonly Told[], place: number): End => {
+const endUnderMulti = (operation: Operation, told: readonly PlainReply[], place: number): End => {
   const exec = told.at(-1) ?? "lost"
   if (exec === "lost" || exec.type !== "array") {
     if (exec !== "lost" && exec.type === "error" && exec.code === "EXECABORT") return { type: "not", why: exec.code }

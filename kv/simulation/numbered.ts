@@ -4,7 +4,7 @@
  */
 import type { Random, Work, World } from "../../interpreters/simulation/index.ts"
 import { PropertyViolated } from "../../spec/index.ts"
-import type { PlainClient, Told } from "./clients.ts"
+import type { PlainClient, PlainReply } from "./clients.ts"
 
 /** Not executed as far as that node knows, or not known: worth another try elsewhere. */
 const again = new Set(["UNKNOWN", "NOLEADER", "BUSY", "MOVED", "LOADING", "SPACELOW"])
@@ -38,11 +38,15 @@ export class NumberedClient {
     return true
   }
   /** Writes, all under way at once, until each has its answer or the time is up; null: not sent at all. */
-  *write(requests: readonly (readonly string[])[], patience: number, until: number): Work<readonly Told[] | null> {
+  *write(
+    requests: readonly (readonly string[])[],
+    patience: number,
+    until: number,
+  ): Work<readonly PlainReply[] | null> {
     if (!(yield* this.opened(patience))) return null
     const first = this.next
     this.next += requests.length
-    const answers: Told[] = []
+    const answers: PlainReply[] = []
     while (answers.length < requests.length && this.world.now < until) {
       yield* this.plain.connected()
       const lowest = first + answers.length
@@ -57,10 +61,10 @@ export class NumberedClient {
       yield PAUSE
     }
     if (answers.length < requests.length) this.key = null
-    return [...answers, ...requests.slice(answers.length).map((): Told => "lost")]
+    return [...answers, ...requests.slice(answers.length).map((): PlainReply => "lost")]
   }
   /** Says whether the session has ended. */
-  private took(told: readonly Told[], answers: Told[], first: number): boolean {
+  private took(told: readonly PlainReply[], answers: PlainReply[], first: number): boolean {
     for (const [i, reply] of told.entries()) {
       if (reply === "lost") return false
       if (reply.type === "error") {

@@ -1,9 +1,9 @@
 /** Operations of the history's model as commands of the service, and what their replies mean. */
 import type { F, Value } from "../../spec/index.ts"
 import { NoLeader, ServerError, SessionExpired, TimedOut, Unknown } from "../client/errors.ts"
-import type { Outcome } from "../client/operation.ts"
+import type { ReplyOrError } from "../client/operation.ts"
 import type { Reply } from "../types.ts"
-import type { Told } from "./clients.ts"
+import type { PlainReply } from "./clients.ts"
 
 export interface Operation {
   readonly f: F
@@ -83,7 +83,7 @@ export const endOf = ({ f, value }: Operation, reply: Reply): End => {
 const notExecuted = new Set(["NOLEADER", "BUSY", "SPACELOW", "TOOLARGE", "MOVED", "LOADING", "TRYAGAIN"])
 
 /** What the engine of kv/client tells. */
-export const engineEnd = (operation: Operation, outcome: Outcome): End => {
+export const engineEnd = (operation: Operation, outcome: ReplyOrError): End => {
   if ("type" in outcome) return endOf(operation, outcome)
   if (outcome instanceof Unknown || outcome instanceof SessionExpired) return { type: "unknown", why: outcome.message }
   if (outcome instanceof TimedOut || outcome instanceof NoLeader) return { type: "not", why: outcome.message }
@@ -92,7 +92,7 @@ export const engineEnd = (operation: Operation, outcome: Outcome): End => {
 }
 
 /** What a server tells a client that sends its command once. */
-export const plainEnd = (operation: Operation, told: Told): End => {
+export const plainEnd = (operation: Operation, told: PlainReply): End => {
   if (told === "lost") return { type: "unknown", why: "the connection was lost" }
   if (told.type !== "error") return endOf(operation, told)
   if (told.code === "UNKNOWN") return { type: "unknown", why: told.code }

@@ -5,7 +5,7 @@
  */
 import { PropertyViolated } from "../../spec/index.ts"
 import type { Argument } from "../client/resp.ts"
-import type { Told } from "./clients.ts"
+import type { PlainReply } from "./clients.ts"
 import { plainEnd, type End, type Operation } from "./operation.ts"
 
 export interface Turn {
@@ -26,9 +26,9 @@ export class Counted {
     return { counts, commands: together ? [["MULTI"], command, ["EXEC"]] : [command] }
   }
   /** `told` is the answer to the last command of a turn. False: what became of it is not known, so nothing is known of what comes behind. */
-  check(counts: boolean, told: Told): boolean {
+  check(counts: boolean, told: PlainReply): boolean {
     if (told !== "lost" && told.type === "error" && told.code === "EXECABORT") return true
-    const only: Told = told !== "lost" && told.type === "array" ? (told.items[0] ?? "lost") : told
+    const only: PlainReply = told !== "lost" && told.type === "array" ? (told.items[0] ?? "lost") : told
     const operation: Operation = { f: counts ? "incr" : "read", key: this.key, value: counts ? 1 : null }
     const end = plainEnd(operation, only)
     if (end.type === "unknown") return false

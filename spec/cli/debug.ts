@@ -10,8 +10,8 @@ import {
   writeScenario,
   type Face,
   type Replayed,
-  type Session,
-  type SessionOptions,
+  type DebugSession,
+  type DebugSessionOptions,
   type Trace,
 } from "../../interpreters/debugger/index.ts"
 import { MOST_NODES, type Script, type TraceViolation } from "../../interpreters/simulation/index.ts"
@@ -66,14 +66,14 @@ const PROPERTIES: ReadonlySet<string> = new Set([
 ])
 
 interface Opened {
-  readonly session: Session
+  readonly session: DebugSession
   readonly text: string
 }
 /** At the violation if the trace tells of one, else at the beginning. */
 const openAt = (
   script: Script,
   told: TraceViolation | null,
-  options: Pick<SessionOptions, "hooks" | "words" | "checker">,
+  options: Pick<DebugSessionOptions, "hooks" | "words" | "checker">,
   checks: () => ScriptChecks,
   given: boolean,
 ): Opened => {

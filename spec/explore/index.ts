@@ -9,5 +9,5 @@ export {
 } from "./search/search.ts"
 export { toScenario, toScript, type Converted } from "./scenario.ts"
 export { spaces, type Bounds, type Space, type SpaceMachine } from "./space.ts"
-export { type Action, type Server, type Violation } from "./server.ts"
-export { describeSteps, replay, type Frame, type Replayed } from "./replay.ts"
+export { type ServerAction, type Server, type Violation } from "./server.ts"
+export { describeSteps, replay, type ReplayFrame, type Replayed } from "./replay.ts"

@@ -4,17 +4,17 @@ import { staleOf } from "./dead.ts"
 import { makeIdentity } from "./identity.ts"
 import { isViolation, judge, noHistory, summaryOf } from "./judge.ts"
 import type { Step } from "./search/search.ts"
-import { act, freshServer, innerActions, outside, type Action, type Server, type Violation } from "./server.ts"
+import { act, freshServer, innerActions, outside, type ServerAction, type Server, type Violation } from "./server.ts"
 import { memberOf, type Space } from "./space.ts"
 
-export interface Frame {
+export interface ReplayFrame {
   readonly step: Step
   readonly sends: readonly { readonly to: Member; readonly message: Message }[]
   readonly notes: readonly Rule[]
   readonly violation: Violation | null
 }
 export interface Replayed {
-  readonly frames: readonly Frame[]
+  readonly frames: readonly ReplayFrame[]
   /** After the last step, by name. */
   readonly servers: Readonly<Record<string, Server>>
   readonly violation: Violation | null
@@ -29,7 +29,7 @@ export const replay = (space: Space, steps: readonly Step[]): Replayed => {
   const { message: identify } = makeIdentity(space)
   const servers = Object.fromEntries(space.servers.map((name) => [name, freshServer(space, name)]))
   const underWay = new Set<string>()
-  const frames: Frame[] = []
+  const frames: ReplayFrame[] = []
   let history = noHistory
   let crashes = 0
   for (const step of steps) {
@@ -95,7 +95,7 @@ const messageText = (message: Message): string => {
   )
   return `${type} (${fields.join(", ")})`
 }
-const actionText = (action: Action): string => {
+const actionText = (action: ServerAction): string => {
   switch (action.type) {
     case "deliver":
       return `receives from ${action.from.name} ${messageText(action.message)}`

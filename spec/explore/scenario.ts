@@ -9,7 +9,7 @@ import {
   flights,
   nodeOf,
   World,
-  type Action as WorldAction,
+  type Action,
   type Happening,
   type Script,
   type WorldStep,
@@ -19,9 +19,9 @@ import { hexOf } from "../scripts/progress.ts"
 import { checkStep } from "./check.ts"
 import { makeIdentity } from "./identity.ts"
 import { isViolation, judge, noHistory, summaryOf, type Summary } from "./judge.ts"
-import { replay, type Frame } from "./replay.ts"
+import { replay, type ReplayFrame } from "./replay.ts"
 import type { Counterexample, Step } from "./search/search.ts"
-import { type Action } from "./server.ts"
+import { type ServerAction } from "./server.ts"
 import { memberOf, type Space } from "./space.ts"
 
 export interface Converted {
@@ -69,16 +69,16 @@ const optionsOf = ({ voters, settings, slowMachine }: Space): Script["options"] 
  * A world begins with voters only. Learners join before the history begins: in a term of its own, which is over when all
  * start again with what they have stored and executed.
  */
-const withLearners = ({ servers, voters, slowMachine }: Space): readonly WorldAction[] => {
+const withLearners = ({ servers, voters, slowMachine }: Space): readonly Action[] => {
   const learners = servers.filter((name) => !voters.includes(name))
   const [first] = voters
   if (learners.length === 0 || first === undefined) return []
-  const run = (ms: number): WorldAction => ({ type: "run", ms })
+  const run = (ms: number): Action => ({ type: "run", ms })
   const wait = run(slowMachine ? 2 * SLOWLY : 20)
-  const disks = (speed: { readonly min: number; readonly max: number }): readonly WorldAction[] =>
+  const disks = (speed: { readonly min: number; readonly max: number }): readonly Action[] =>
     servers.map((node) => ({ type: "disk", node, ...speed }))
   return [
-    ...learners.map((name): WorldAction => ({ type: "add", name })),
+    ...learners.map((name): Action => ({ type: "add", name })),
     { type: "network", profile: { ...quiet, delayMin: 1, delayMax: 1 } },
     ...disks(QUICK),
     { type: "fire", node: first, timer: "election" },
@@ -87,7 +87,7 @@ const withLearners = ({ servers, voters, slowMachine }: Space): readonly WorldAc
     wait,
     { type: "fire", node: first, timer: "heartbeat" },
     wait,
-    ...servers.flatMap((node): readonly WorldAction[] => [
+    ...servers.flatMap((node): readonly Action[] => [
       { type: "crash", node, keep: "all" },
       { type: "start", node },
     ]),
@@ -98,12 +98,12 @@ const withLearners = ({ servers, voters, slowMachine }: Space): readonly WorldAc
 
 interface Conversion {
   readonly world: World
-  readonly actions: WorldAction[]
+  readonly actions: Action[]
   /** By the explorer's name of a message: those under way that are it. */
   readonly underWay: Map<string, string[]>
 }
 
-const perform = ({ world, actions }: Conversion, action: WorldAction): void => {
+const perform = ({ world, actions }: Conversion, action: Action): void => {
   actions.push(action)
   world.act(action)
 }
@@ -165,7 +165,7 @@ const act = (
   conversion: Conversion,
   space: Space,
   node: string,
-  action: Exclude<Action, { type: "deliver" }>,
+  action: Exclude<ServerAction, { type: "deliver" }>,
 ): void => {
   const { world } = conversion
   switch (action.type) {
@@ -206,8 +206,8 @@ const noteSent = (
   { world, underWay }: Conversion,
   before: ReadonlySet<string>,
   node: string,
-  sends: Frame["sends"],
-  text: (to: Frame["sends"][number]) => string,
+  sends: ReplayFrame["sends"],
+  text: (to: ReplayFrame["sends"][number]) => string,
 ): void => {
   const fresh = flights(world.data)
     .filter(({ name, flight }) => flight.from.name === node && !before.has(name))

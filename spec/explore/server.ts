@@ -40,7 +40,7 @@ export interface Server {
 }
 
 /** What can happen to one server. `crash` keeps the first `kept` outstanding persists and starts the server again. */
-export type Action =
+export type ServerAction =
   | { readonly type: "deliver"; readonly from: Member; readonly message: Message }
   | { readonly type: "timeout"; readonly timer: Timer }
   | { readonly type: "persist" }
@@ -56,7 +56,7 @@ export type Action =
   /** `committed`: how much is committed anywhere at that moment; the answer must be at least as new. */
   | { readonly type: "read"; readonly committed: number }
 
-export interface Outcome {
+export interface StepOutcome {
   readonly server: Server
   readonly sends: readonly { readonly to: Member; readonly message: Message }[]
   readonly notes: readonly Rule[]
@@ -104,7 +104,7 @@ const baseAt = (state: State, index: number): LogBase => {
 const countIn = (log: Log, kind: Entry["kind"]): number => log.toArray().filter((entry) => entry.kind === kind).length
 
 /** What can happen next, deliveries aside. */
-export const innerActions = (space: Space, server: Server): readonly Action[] => {
+export const innerActions = (space: Space, server: Server): readonly ServerAction[] => {
   const { state, queue } = server
   const leader = state.role.type === "leader" ? state.role : null
   const runs: Record<Timer, boolean> = {
@@ -116,13 +116,13 @@ export const innerActions = (space: Space, server: Server): readonly Action[] =>
     answer: state.awaitingAnswer,
     lease: leader !== null,
   }
-  const actions: Action[] = [{ type: "tick" }]
+  const actions: ServerAction[] = [{ type: "tick" }]
   if (queue.length > 0) actions.push({ type: "persist" })
   if (space.bounds.crashes !== 0) for (let kept = 0; kept <= queue.length; kept++) actions.push({ type: "crash", kept })
   for (const timer of space.timers) if (runs[timer]) actions.push({ type: "timeout", timer })
   if (leader !== null && countIn(state.log, "command") < space.bounds.commands)
     actions.push(
-      ...(space.machine?.commands.map((_, command): Action => ({ type: "propose", command })) ?? [
+      ...(space.machine?.commands.map((_, command): ServerAction => ({ type: "propose", command })) ?? [
         { type: "propose" } as const,
       ]),
     )
@@ -243,7 +243,7 @@ const carryOut = (space: Space, working: Working, effects: readonly Effect[]): E
 }
 
 /** The events that an action means, and what it does to the disk. */
-const eventsOf = (space: Space, working: Working, action: Exclude<Action, { type: "crash" }>): Event[] => {
+const eventsOf = (space: Space, working: Working, action: Exclude<ServerAction, { type: "crash" }>): Event[] => {
   const { state } = working
   switch (action.type) {
     case "deliver":
@@ -317,7 +317,7 @@ const isSame = (a: unknown, b: unknown): boolean => {
 }
 
 /** One coarse step of one server: the action, every pass, and what answers at once. */
-export const act = (space: Space, server: Server, action: Action): Outcome => {
+export const act = (space: Space, server: Server, action: ServerAction): StepOutcome => {
   if (action.type === "crash") {
     const started = crash(space, server, action.kept)
     return { server: started, sends: [], notes: [], violation: checkDisk(server.disk, started.disk) }

@@ -36,11 +36,11 @@ export interface Refuted<State, Input, Output> {
   /** What the state can have been, at most, just after this operation (of those that returned) had returned. */
   readonly statesAfter: (operation: Operation<Input, Output>) => readonly State[]
 }
-export type Outcome<State, Input, Output> = Found<Input, Output> | Refuted<State, Input, Output>
+export type SearchOutcome<State, Input, Output> = Found<Input, Output> | Refuted<State, Input, Output>
 
 export interface Search<State, Input, Output> {
   /** Goes on for about so many model steps. undefined: not decided yet. */
-  readonly advance: (steps: number) => Outcome<State, Input, Output> | undefined
+  readonly advance: (steps: number) => SearchOutcome<State, Input, Output> | undefined
   /** Calls of the model so far, and configurations entered. */
   readonly steps: () => number
   readonly configurations: () => number
@@ -373,7 +373,7 @@ export const startSearch = <State, Input, Output>(
   }
 
   const statesOf = (ids: Iterable<number>): readonly State[] => [...ids].map((id) => states[id] as State)
-  const finish = (): Outcome<State, Input, Output> => {
+  const finish = (): SearchOutcome<State, Input, Output> => {
     const rank = furthest?.returned ?? 0
     const culprit = known[rank] as Operation<Input, Output>
     const possible = new Set<number>()
@@ -390,7 +390,7 @@ export const startSearch = <State, Input, Output>(
     }
   }
 
-  let outcome: Outcome<State, Input, Output> | undefined
+  let outcome: SearchOutcome<State, Input, Output> | undefined
   const begin = (): void => {
     if (enter(undefined, new Int32Array(width), none, intern(model.init), false, []))
       outcome = { verdict: "linearizable", order: orderTo(frames.at(-1)) }

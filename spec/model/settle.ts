@@ -147,13 +147,13 @@ const wrongLog = (scene: Scene, at: Possible, state: State, trimmed: number): st
   return null
 }
 
-export interface Outcome {
+export interface Settled {
   readonly wrong: string | null
   readonly at: Possible
 }
 
 /** From one place, without elections. */
-const wrongEnd = (scene: Scene, elected: Possible, state: State, trimmed: number): Outcome => {
+const wrongEnd = (scene: Scene, elected: Possible, state: State, trimmed: number): Settled => {
   const { currentTerm, votedFor, role, commitIndex } = state
   const at = leaving(scene, elected, commitIndex)
   const steppedDown =
@@ -161,7 +161,7 @@ const wrongEnd = (scene: Scene, elected: Possible, state: State, trimmed: number
   const end: Possible = steppedDown
     ? { ...at, role: "follower", leader: null, verified: commitIndex, heardRound: 0 }
     : at
-  const wrong = (detail: string): Outcome => ({ wrong: detail, at: end })
+  const wrong = (detail: string): Settled => ({ wrong: detail, at: end })
   if (end.term !== currentTerm) return wrong(`its term is ${currentTerm}, it may be ${end.term}`)
   if (!same(end.vote, votedFor))
     return wrong(`its vote is for ${votedFor?.name ?? "nobody"}, it may be for ${end.vote?.name ?? "nobody"}`)
@@ -176,7 +176,7 @@ const wrongEnd = (scene: Scene, elected: Possible, state: State, trimmed: number
   return { wrong: mayCommit(scene, elected, commitIndex), at: { ...end, commit: commitIndex } }
 }
 
-const settleOne = (scene: Scene, start: Possible, state: State, trimmed: number): Outcome => {
+const settleOne = (scene: Scene, start: Possible, state: State, trimmed: number): Settled => {
   if (start.role !== "candidate" && start.role !== "preCandidate") return wrongEnd(scene, start, state, trimmed)
   const outcomes = elections(scene, start).map((at) => wrongEnd(scene, at, state, trimmed))
   return (
@@ -185,8 +185,8 @@ const settleOne = (scene: Scene, start: Possible, state: State, trimmed: number)
 }
 
 /** `trimmed`: how far its own snapshot allows it to trim the log. The last possibility is tried first. */
-export const settle = (scene: Scene, possible: readonly Possible[], state: State, trimmed: number): Outcome => {
-  let first: Outcome | undefined
+export const settle = (scene: Scene, possible: readonly Possible[], state: State, trimmed: number): Settled => {
+  let first: Settled | undefined
   for (let i = possible.length - 1; i >= 0; i--) {
     const at = possible[i]
     if (at === undefined) continue

@@ -5,7 +5,7 @@ import { preVoteName, type Possible } from "./possible.ts"
 import { agreedBy, keyOf, same, votesIn, type AbstractServer } from "./server.ts"
 
 /** A server before and after its step; `server` is what it is now. */
-export interface Told {
+export interface ServerStep {
   readonly events: readonly Event[]
   readonly server: AbstractServer
   readonly state: State
@@ -33,7 +33,7 @@ const durableTerm = ({ disk }: AbstractServer, term: number): Wrong =>
   disk.term === term ? null : `answers in term ${term}, durable is ${disk.term}`
 
 const asksForVote = (
-  { server, start, end }: Told,
+  { server, start, end }: ServerStep,
   to: Member,
   { term, lastLogIndex, lastLogTerm }: Of<"RequestVote"> | Of<"RequestPreVote">,
   role: Possible["role"],
@@ -49,7 +49,7 @@ const asksForVote = (
 }
 
 /** Figure 2: matchIndex "increases monotonically", and nextIndex stays above it, whatever comes late. */
-const goesBack = ({ server }: Told, to: Member, prevLogIndex: number): Wrong => {
+const goesBack = ({ server }: ServerStep, to: Member, prevLogIndex: number): Wrong => {
   const shared = server.shared.get(keyOf(to)) ?? 0
   return prevLogIndex < shared
     ? `goes back to ${prevLogIndex} for ${to.name}, which said that it holds all through ${shared}`
@@ -57,7 +57,7 @@ const goesBack = ({ server }: Told, to: Member, prevLogIndex: number): Wrong => 
 }
 
 const appends = (
-  told: Told,
+  told: ServerStep,
   to: Member,
   { term, prevLogIndex, prevLogTerm, entries, leaderCommit, round }: Of<"AppendEntries">,
 ): Wrong => {
@@ -94,7 +94,7 @@ const installs = ({ ledger, shared, lost }: AbstractServer, to: Member, index: n
 }
 
 const acknowledges = (
-  { server, end }: Told,
+  { server, end }: ServerStep,
   to: Member,
   { term, verifiedIndex, matchIndex, round }: Of<"AppendAccepted">,
 ): Wrong => {
@@ -115,7 +115,7 @@ const acknowledges = (
 }
 
 /** §5.2 with Figure 2: "If votedFor is null or candidateId … grant vote": a candidate is not refused a vote that it was granted. */
-const refusesVote = ({ events, server, start, end }: Told, to: Member, term: number): Wrong => {
+const refusesVote = ({ events, server, start, end }: ServerStep, to: Member, term: number): Wrong => {
   // A request of an earlier term is answered with the current one; and a message in its name may carry an older log.
   const own = lastTermOf(server.ledger)
   const notOlder = ({ lastLogTerm, lastLogIndex }: Of<"RequestVote">): boolean =>
@@ -139,7 +139,7 @@ const refusesVote = ({ events, server, start, end }: Told, to: Member, term: num
 }
 
 const answersQuestion = (
-  { server, end }: Told,
+  { server, end }: ServerStep,
   to: Member,
   { bootId, number, readIndex }: Of<"ReadIndexReply">,
 ): Wrong => {
@@ -152,10 +152,10 @@ const answersQuestion = (
   return null
 }
 
-const between = ({ start, end }: Told, term: number): Wrong =>
+const between = ({ start, end }: ServerStep, term: number): Wrong =>
   term >= start.term && term <= end.term ? null : `speaks in term ${term}, it is ${end.term}`
 
-const onSend = (told: Told, to: Member, message: Message): Wrong => {
+const onSend = (told: ServerStep, to: Member, message: Message): Wrong => {
   const { server, start, end, preVotes } = told
   switch (message.type) {
     case "RequestVote":
@@ -233,7 +233,7 @@ const onSend = (told: Told, to: Member, message: Message): Wrong => {
   }
 }
 
-const onPersist = ({ server, end }: Told, { hardState, truncateFrom, base, entries }: Persist): Wrong => {
+const onPersist = ({ server, end }: ServerStep, { hardState, truncateFrom, base, entries }: Persist): Wrong => {
   const { handed, ledger } = server
   const { term, vote } = hardState ?? handed
   if (term !== end.term || !same(vote, end.vote)) return `writes term ${term}, it is ${end.term}`
@@ -249,7 +249,7 @@ const onPersist = ({ server, end }: Told, { hardState, truncateFrom, base, entri
 }
 
 /** "If commitIndex > lastApplied: increment lastApplied, apply log[lastApplied]", Figure 2; and only what is durable. */
-const onApply = ({ server, end }: Told, entries: Extract<Effect, { type: "Apply" }>["entries"]): Wrong => {
+const onApply = ({ server, end }: ServerStep, entries: Extract<Effect, { type: "Apply" }>["entries"]): Wrong => {
   for (const entry of entries) {
     const { index, term } = entry
     if (index !== server.applying + 1 || index > end.commit)
@@ -263,7 +263,7 @@ const onApply = ({ server, end }: Told, entries: Extract<Effect, { type: "Apply"
   return null
 }
 
-const onRespond = ({ server }: Told, ref: number, outcome: Outcome): Wrong => {
+const onRespond = ({ server }: ServerStep, ref: number, outcome: Outcome): Wrong => {
   const read = server.reads.get(ref)
   server.reads.delete(ref)
   if (outcome.type !== "ReadReady") return null
@@ -275,7 +275,7 @@ const onRespond = ({ server }: Told, ref: number, outcome: Outcome): Wrong => {
 }
 
 /** Thesis §6.4.1: the lease runs from the sending of a round that a quorum has answered. */
-const onLease = ({ server, end, state }: Told, { since = 0 }: Extract<Effect, { type: "SetTimer" }>): Wrong => {
+const onLease = ({ server, end, state }: ServerStep, { since = 0 }: Extract<Effect, { type: "SetTimer" }>): Wrong => {
   if (!state.settings.leaseReads || end.role !== "leader" || server.lease === "barred" || !heardByQuorum(server, since))
     return `counts a lease from round ${since}, which no quorum has answered`
   server.lease = "held"
@@ -283,7 +283,7 @@ const onLease = ({ server, end, state }: Told, { since = 0 }: Extract<Effect, { 
 }
 
 /** May this event restart the election timer? §5.2: a granted vote, an append from the current leader, an election of its own, and whatever ends a role. A vote of a term that ends within the batch does not count. */
-const isSignOfLife = ({ start, end }: Told, event: Event): boolean => {
+const isSignOfLife = ({ start, end }: ServerStep, event: Event): boolean => {
   if (event.type === "Started" || event.type === "PeerDisconnected") return true
   if (event.type === "TimerExpired") return event.timer === "election"
   if (event.type !== "MessageReceived" || event.message.term < start.term) return false
@@ -295,7 +295,7 @@ const isSignOfLife = ({ start, end }: Told, event: Event): boolean => {
     (type === "RequestVote" && (event.message.term < end.term || same(end.vote, event.from)))
   )
 }
-const onElectionTimer = (told: Told): Wrong => {
+const onElectionTimer = (told: ServerStep): Wrong => {
   const { start, end, events } = told
   const stays = start.role === "follower" && end.role === "follower"
   return stays && !events.some((event) => isSignOfLife(told, event))
@@ -304,7 +304,7 @@ const onElectionTimer = (told: Told): Wrong => {
 }
 
 /** §7: chunks are written at their offsets, each once and in order; only a new transfer starts over. */
-const onChunk = ({ server }: Told, { snapshot, offset }: Extract<Effect, { type: "StoreChunk" }>): Wrong => {
+const onChunk = ({ server }: ServerStep, { snapshot, offset }: Extract<Effect, { type: "StoreChunk" }>): Wrong => {
   const { install } = server
   const next = install?.id === snapshot.id ? install.next : 0
   server.install = { id: snapshot.id, next: null }
@@ -313,7 +313,7 @@ const onChunk = ({ server }: Told, { snapshot, offset }: Extract<Effect, { type:
     : `stores the chunk of ${snapshot.id} at ${offset}, ${next === null ? "while another is being stored" : `after ${next} comes next`}`
 }
 
-export const justify = (told: Told, effect: Effect): Wrong => {
+export const justify = (told: ServerStep, effect: Effect): Wrong => {
   switch (effect.type) {
     case "Send":
       return onSend(told, effect.to, effect.message)
@@ -343,7 +343,7 @@ export const justify = (told: Told, effect: Effect): Wrong => {
 }
 
 /** Checked after the messages: nothing that must be sent may be missing. */
-export const owesWrite = ({ server, end }: Told): Wrong => {
+export const owesWrite = ({ server, end }: ServerStep): Wrong => {
   const { handed, ledger } = server
   return handed.term === end.term && same(handed.vote, end.vote) && handed.last === lastOf(ledger)
     ? null

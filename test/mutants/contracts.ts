@@ -224,9 +224,9 @@ export const contracts: readonly Seeded[] = [
     patches: [
       {
         file: "interpreters/replica/machine/machine.ts",
-        find: "    const pace = makePacer()\n    const told: Told[] = []\n    for (const entry of entries) {",
+        find: "    const pace = makePacer()\n    const told: ExecutionReport[] = []\n    for (const entry of entries) {",
         replace:
-          "    const pace = makePacer()\n    const told: Told[] = []\n    handlers?.applied(entries.at(-1)?.index ?? executor.position.index)\n    for (const entry of entries) {",
+          "    const pace = makePacer()\n    const told: ExecutionReport[] = []\n    handlers?.applied(entries.at(-1)?.index ?? executor.position.index)\n    for (const entry of entries) {",
       },
     ],
   },

@@ -8,16 +8,16 @@ import { crc32 } from "../../payload.ts"
 import { decodeReplicaCommand, type ReplicaCommand } from "./command.ts"
 import { jsonCodec } from "./definition.ts"
 import type { Leases, LeaseImage } from "./leases.ts"
-import type { Ledger, LedgerImage, Outcome } from "./ledger.ts"
+import type { Ledger, LedgerImage, CommandOutcome } from "./ledger.ts"
 
 /** Told, in the order of the log, what became of each entry. */
-export type Told =
+export type ExecutionReport =
   | {
       readonly type: "executed"
       readonly index: Index
       readonly session: Index
       readonly sequence: number
-      readonly outcome: Outcome
+      readonly outcome: CommandOutcome
     }
   | {
       readonly type: "early"
@@ -107,18 +107,18 @@ export abstract class Execution {
   image(): ExecutorImage {
     return { position: this.position, digest: this.digest, ledger: this.ledger.image(), leases: this.leases.image() }
   }
-  outcomeOf(session: Index, sequence: number): Outcome | null | "ended" {
+  outcomeOf(session: Index, sequence: number): CommandOutcome | null | "ended" {
     return this.ledger.outcomeOf(session, sequence)
   }
 
   /** Executes the entry right after its position. What is wrong with a command is its outcome; thrown is only what `isOwn`. */
-  execute(entry: Entry): Told | null {
+  execute(entry: Entry): ExecutionReport | null {
     const told = entry.kind === "command" ? this.command(entry, entry.payload.bytes) : null
     this.pass(entry)
     return told
   }
   /** An entry that is a command and nothing else, without a session: each copy of it is executed. For worlds, whose scripts propose by themselves. */
-  executePlain(entry: Entry, body: Uint8Array): Outcome {
+  executePlain(entry: Entry, body: Uint8Array): CommandOutcome {
     const outcome = this.apply(body, entry.index, entry.time)
     this.pass(entry)
     return outcome
@@ -134,7 +134,7 @@ export abstract class Execution {
     this.digests[entry.index % KEPT_DIGESTS] = this.digest
   }
 
-  private command({ index, term, time }: Entry, bytes: Uint8Array): Told | null {
+  private command({ index, term, time }: Entry, bytes: Uint8Array): ExecutionReport | null {
     let command: ReplicaCommand
     try {
       command = decodeReplicaCommand(bytes)
@@ -184,7 +184,7 @@ export abstract class Execution {
     }
   }
 
-  private apply(body: Uint8Array, index: Index, time: Stamp): Outcome {
+  private apply(body: Uint8Array, index: Index, time: Stamp): CommandOutcome {
     try {
       const bytes = this.run(body, index, time)
       this.fold(bytes)
@@ -196,7 +196,7 @@ export abstract class Execution {
       return { type: "undone", text: thrownText(thrown) }
     }
   }
-  private lease(request: LeaseRequest, index: Index, time: number): Outcome {
+  private lease(request: LeaseRequest, index: Index, time: number): CommandOutcome {
     const bytes = leaseAnswers.encode(this.leases.answer(request, index, time))
     this.fold(bytes)
     return { type: "result", bytes }

@@ -6,7 +6,7 @@ import type { Index, Stamp } from "../../../core/index.ts"
 import { concat, fromBase64, textOf, toBase64, utf8 } from "../../octets.ts"
 
 /** What a command came to. `undone`: `apply` threw, and its changes do not count; the text says what. */
-export type Outcome =
+export type CommandOutcome =
   | { readonly type: "result"; readonly bytes: Uint8Array }
   | { readonly type: "undone"; readonly text: string }
   /** Executed, and its result is no longer kept. */
@@ -15,7 +15,7 @@ export type Outcome =
 /** What becomes of a copy of a command. Only `executed` and `known` hold for all copies. */
 export type Verdict =
   | { readonly type: "execute" }
-  | { readonly type: "known"; readonly outcome: Outcome }
+  | { readonly type: "known"; readonly outcome: CommandOutcome }
   /** A number before it is missing: this copy came too early. */
   | { readonly type: "early" }
   /** The session has ended: nothing of it will be executed any more. */
@@ -29,7 +29,7 @@ interface Session {
   readonly lowest: number
   readonly active: Stamp
   /** From `lowest` to `last`. */
-  readonly outcomes: readonly Outcome[]
+  readonly outcomes: readonly CommandOutcome[]
 }
 /** As it stands in a snapshot: plain data. */
 export interface LedgerImage {
@@ -45,7 +45,7 @@ export const MAX_KEPT_RESULT = 1 << 20
 /** What a session keeps at most, beyond which its oldest results are forgotten. A server keeps its window of open commands far below. */
 const MAX_KEPT = 65_536
 export const MAX_KEPT_BYTES = 32 << 20
-const sizeOf = (outcome: Outcome | undefined): number => (outcome?.type === "result" ? outcome.bytes.length : 0)
+const sizeOf = (outcome: CommandOutcome | undefined): number => (outcome?.type === "result" ? outcome.bytes.length : 0)
 
 /** Told the names of records that are not as they were: what keeps its ledger in a store of its own writes those. */
 export type Changed = (record: string) => void
@@ -55,7 +55,7 @@ const outcomeRecord = (id: Index, sequence: number): string => `outcome/${id}/${
 const RESULT = 1
 const UNDONE = 2
 const FORGOTTEN = 3
-const outcomeBytes = (outcome: Outcome): Uint8Array => {
+const outcomeBytes = (outcome: CommandOutcome): Uint8Array => {
   switch (outcome.type) {
     case "result":
       return concat([Uint8Array.of(RESULT), outcome.bytes])
@@ -65,7 +65,7 @@ const outcomeBytes = (outcome: Outcome): Uint8Array => {
       return Uint8Array.of(FORGOTTEN)
   }
 }
-const outcomeFrom = (bytes: Uint8Array): Outcome => {
+const outcomeFrom = (bytes: Uint8Array): CommandOutcome => {
   const rest = bytes.subarray(1)
   return bytes[0] === RESULT
     ? { type: "result", bytes: rest }
@@ -76,7 +76,7 @@ const outcomeFrom = (bytes: Uint8Array): Outcome => {
 
 interface Held {
   session: Session
-  outcomes: Outcome[]
+  outcomes: CommandOutcome[]
   bytes: number
 }
 
@@ -142,10 +142,10 @@ export class Ledger {
   }
 
   /** The number that `judge` let through was executed. */
-  executed(id: Index, outcome: Outcome): void {
+  executed(id: Index, outcome: CommandOutcome): void {
     const held = this.byId.get(id)
     if (held === undefined) return
-    const kept: Outcome = sizeOf(outcome) > MAX_KEPT_RESULT ? { type: "forgotten" } : outcome
+    const kept: CommandOutcome = sizeOf(outcome) > MAX_KEPT_RESULT ? { type: "forgotten" } : outcome
     held.outcomes.push(kept)
     held.bytes += sizeOf(kept)
     this.changed(outcomeRecord(id, held.session.last + 1))
@@ -157,7 +157,7 @@ export class Ledger {
   }
 
   /** For whoever waits: what number `sequence` came to, null if it was not executed so far, or that its session has ended. */
-  outcomeOf(id: Index, sequence: number): Outcome | null | "ended" {
+  outcomeOf(id: Index, sequence: number): CommandOutcome | null | "ended" {
     const held = this.byId.get(id)
     if (held === undefined) return "ended"
     if (sequence > held.session.last) return null
@@ -179,14 +179,14 @@ export class Ledger {
     for (const [name, bytes] of records) {
       if (!name.startsWith("session/")) continue
       const session = JSON.parse(textOf(bytes)) as Session
-      const outcomes: Outcome[] = []
+      const outcomes: CommandOutcome[] = []
       for (let sequence = session.lowest; sequence <= session.last; sequence++)
         outcomes.push(outcomeFrom(records.get(outcomeRecord(session.id, sequence)) ?? Uint8Array.of(FORGOTTEN)))
       ledger.put(session, outcomes)
     }
     return ledger
   }
-  private put(session: Session, outcomes: Outcome[]): void {
+  private put(session: Session, outcomes: CommandOutcome[]): void {
     this.byId.set(session.id, {
       session: { ...session, outcomes: [] },
       outcomes,
@@ -212,7 +212,7 @@ export class Ledger {
   static from(image: LedgerImage): Ledger {
     const ledger = new Ledger()
     for (const session of image.sessions) {
-      const outcomes = session.outcomes.map(([kind, text]): Outcome =>
+      const outcomes = session.outcomes.map(([kind, text]): CommandOutcome =>
         kind === "r"
           ? { type: "result", bytes: fromBase64(text) }
           : kind === "u"

@@ -5,7 +5,7 @@
 import type { Entry, LogBase, SnapshotRef } from "../../../core/index.ts"
 import type { SnapshotImage, StateMachine, StateMachineHandlers } from "../../contract.ts"
 import type { Machine } from "./definition.ts"
-import type { Execution, Told } from "./execution.ts"
+import type { Execution, ExecutionReport } from "./execution.ts"
 import { Executor } from "./executor.ts"
 import { makePacer } from "./slices.ts"
 import { readSnapshot, SnapshotDamaged, writeSnapshot } from "./snapshot.ts"
@@ -15,7 +15,7 @@ import type { Draft, Snapshot, SnapshotStore } from "./store.ts"
 export interface Runnable<State> extends StateMachine {
   readonly executor: () => Pick<Execution, "position" | "digest" | "outcomeOf"> & { readonly state: State }
   /** Told in the order of the log, before `applied`. `null`: a snapshot replaced the state, and what was told may be missing. */
-  readonly listen: (listener: (told: readonly Told[] | null) => void) => void
+  readonly listen: (listener: (told: readonly ExecutionReport[] | null) => void) => void
   /** The entry through which the snapshot reached that it started from, or that it was restored from. */
   readonly beginsAt: () => number
   readonly close: () => Promise<void>
@@ -52,7 +52,7 @@ export const openReplicaMachine = async <State, Command, Result>({
   /** Of the snapshot that stands: what its readers go by. */
   let standing: SnapshotRef | null = null
   let handlers: StateMachineHandlers | null = null
-  let listener: (told: readonly Told[] | null) => void = () => {}
+  let listener: (told: readonly ExecutionReport[] | null) => void = () => {}
   let receiving: { readonly id: string; readonly draft: Draft; offset: number } | null = null
   /** One thing at a time is done to the store. */
   let queue: Promise<unknown> = Promise.resolve()
@@ -105,7 +105,7 @@ export const openReplicaMachine = async <State, Command, Result>({
 
   const apply = async (entries: readonly Entry[]): Promise<void> => {
     const pace = makePacer()
-    const told: Told[] = []
+    const told: ExecutionReport[] = []
     for (const entry of entries) {
       const answer = executor.execute(entry)
       if (answer !== null) told.push(answer)

@@ -98,7 +98,7 @@ export const reasonOf = (
 }
 
 /** What the state machine knows of a command of a session. */
-export type Outcome<Answer> =
+export type KnownOutcome<Answer> =
   | { readonly type: "kept"; readonly reply: Answer }
   /** Executed, but its answer is not kept any more. */
   | { readonly type: "forgotten" }
@@ -114,5 +114,5 @@ export interface SessionFormat<Request, Answer> {
   readonly opening: (secret: string) => Payload
   /** Results of numbers below `lowest` have arrived. */
   readonly command: (request: Request, session: number, sequence: number, lowest: number) => Payload
-  readonly outcomeOf: (session: number, sequence: number) => Outcome<Answer>
+  readonly outcomeOf: (session: number, sequence: number) => KnownOutcome<Answer>
 }

@@ -7,9 +7,9 @@ import type { Entry, LogBase } from "../../../core/index.ts"
 import { makeRandom, mix, type WorldMachine } from "../../simulation/index.ts"
 import { applyCommand } from "../machine/apply.ts"
 import { jsonCodec, type Machine } from "../machine/definition.ts"
-import { thrownText, type ExecutorImage, type Told } from "../machine/execution.ts"
+import { thrownText, type ExecutorImage, type ExecutionReport } from "../machine/execution.ts"
 import { Executor } from "../machine/executor.ts"
-import type { Outcome } from "../machine/ledger.ts"
+import type { CommandOutcome } from "../machine/ledger.ts"
 import { LineReader, linesOf } from "../machine/slices.ts"
 import { withSources, type Sources } from "./sources.ts"
 import { differenceOf, hashOf, valueText } from "./values.ts"
@@ -21,7 +21,7 @@ export interface CommandExecuted<State, Command, Result> {
   readonly id: number
   readonly command: Command
   /** Its bytes, or that it was undone. */
-  readonly outcome: Outcome
+  readonly outcome: CommandOutcome
   /** undefined: it was undone. */
   readonly result: Result | undefined
   readonly before: State
@@ -31,7 +31,7 @@ export interface CommandExecuted<State, Command, Result> {
 }
 /** What one entry came to in a world: what a replica tells, and the command that was executed on the state, if there was one. */
 export interface EntryExecuted<State, Command, Result> {
-  readonly told: Told | null
+  readonly told: ExecutionReport | null
   readonly executed: CommandExecuted<State, Command, Result> | null
 }
 
@@ -85,7 +85,7 @@ const days: readonly (Omit<Sources, "random"> & { readonly random: () => () => n
 
 /** What one execution of a command came to. */
 export interface Applied<State> {
-  readonly outcome: Outcome
+  readonly outcome: CommandOutcome
   readonly state: State
 }
 const applied = <State, Command, Result>(
@@ -107,13 +107,13 @@ const askedFor = (asked: ReadonlySet<string>): string =>
 const ADVICE =
   "apply must use nothing but state, command and context: take the time from context.time, and make what is random part of the command before it is executed"
 
-const resultText = (outcome: Outcome, decode: (bytes: Uint8Array) => unknown): string =>
+const resultText = (outcome: CommandOutcome, decode: (bytes: Uint8Array) => unknown): string =>
   outcome.type === "result"
     ? valueText(decode(outcome.bytes))
     : outcome.type === "undone"
       ? `a throw (${outcome.text})`
       : outcome.type
-const sameOutcome = (one: Outcome, other: Outcome): boolean =>
+const sameOutcome = (one: CommandOutcome, other: CommandOutcome): boolean =>
   one.type === "result" && other.type === "result"
     ? one.bytes.length === other.bytes.length && one.bytes.every((byte, i) => byte === other.bytes[i])
     : one.type === other.type

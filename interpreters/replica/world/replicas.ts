@@ -4,7 +4,7 @@
  */
 import type { Work, World, WorldHooks, WorldStep } from "../../simulation/index.ts"
 import { mix } from "../../simulation/index.ts"
-import type { Told } from "../machine/execution.ts"
+import type { ExecutionReport } from "../machine/execution.ts"
 import { makeReplicaService, type Answer, type ReplicaService } from "../service.ts"
 import type { ReplicaSettings } from "../session/parts.ts"
 import { WorldDriver } from "./driver.ts"
@@ -13,7 +13,7 @@ import { numbered, ReplicaWorldMachine, type EntryExecuted } from "./machine.ts"
 
 interface Announced {
   readonly index: number
-  readonly told: readonly Told[]
+  readonly told: readonly ExecutionReport[]
 }
 
 /** One life of a server. */
@@ -21,7 +21,7 @@ export class ReplicaBoot implements Process {
   private readonly world: World
   private readonly face: WorldDriver
   private readonly service: ReplicaService
-  private listener: (told: readonly Told[] | null) => void = () => {}
+  private listener: (told: readonly ExecutionReport[] | null) => void = () => {}
   /** Executed, and not yet told. */
   private waiting: Announced[] = []
   private over = false
@@ -76,7 +76,7 @@ export class ReplicaBoot implements Process {
   responded(...answer: Parameters<WorldDriver["responded"]>): void {
     this.face.responded(...answer)
   }
-  executed(index: number, told: readonly Told[]): void {
+  executed(index: number, told: readonly ExecutionReport[]): void {
     this.waiting.push({ index, told })
   }
   restored(): void {

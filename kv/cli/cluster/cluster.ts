@@ -3,7 +3,7 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import { DirectoryLocked, type Lock, LockLost, nodeFiles, takeLock } from "../../../interpreters/file/index.ts"
+import { DirectoryLocked, type DirectoryLock, LockLost, nodeFiles, takeLock } from "../../../interpreters/file/index.ts"
 import { showEndpoint } from "../../client/endpoints.ts"
 import { decodeConfig } from "../../node/index.ts"
 import { type Child, startChild } from "./child.ts"
@@ -123,7 +123,7 @@ const requireConfig = async (members: readonly Member[], { config, redirect }: C
 }
 
 /** One cluster in one folder at a time: a second one, with other ports even, would run the same nodes. */
-const lockFolder = async (folder: string): Promise<Lock> => {
+const lockFolder = async (folder: string): Promise<DirectoryLock> => {
   try {
     makeFolders(folder)
     return await takeLock(nodeFiles, folder)
@@ -187,7 +187,7 @@ const watch = async (
   folder: string,
   members: readonly Member[],
   children: readonly Child[],
-  lock: Lock,
+  lock: DirectoryLock,
   line: ReturnType<typeof makeLine>,
   signal: AbortSignal,
 ): Promise<void> => {
@@ -252,7 +252,7 @@ const run = async (
   layout: Layout,
   members: readonly Member[],
   isNew: boolean,
-  lock: Lock,
+  lock: DirectoryLock,
   signal: AbortSignal,
 ): Promise<void> => {
   const line = makeLine()

@@ -16,7 +16,7 @@ import {
 } from "../layout.ts"
 import type { Ledger } from "./ledger.ts"
 import { Overlay } from "./overlay.ts"
-import type { Outcome, Replica } from "../replica.ts"
+import type { MachineOutcome, Replica } from "../replica.ts"
 import { Slices } from "../slices.ts"
 
 /** Expired keys removed per entry, and per Tick beyond that: enough to keep up, small beside the entry's own work. */
@@ -66,7 +66,7 @@ export const prepare = async (
   before: Before,
   entries: readonly Entry[],
   from: number,
-  outcomes: Outcome[],
+  outcomes: MachineOutcome[],
 ): Promise<Prepared> => {
   const { replica, db } = target
   const slices = new Slices()

@@ -44,7 +44,7 @@ import { imageOf } from "./outgoing.ts"
 import { storeOf } from "./overlay.ts"
 import { Reads, noRoom, rebuilding } from "./reads.ts"
 import { NO_VERSION } from "../removals.ts"
-import { type Outcome, Replica, announce } from "../replica.ts"
+import { type MachineOutcome, Replica, announce } from "../replica.ts"
 import { type ReplyState, Sessions } from "../sessions.ts"
 import { SCRUB_REST } from "./pace.ts"
 import { ROOM_EVERY, hasRoom, isShortage, pause } from "./room.ts"
@@ -210,7 +210,7 @@ export class LevelMachine implements KvMachine {
 
   /** One batch of the entries from `from` on. Returns where the next begins, or that all of it must be done again. */
   private async batch(live: Live, entries: readonly Entry[], from: number): Promise<number | "again" | "stopped"> {
-    const outcomes: Outcome[] = []
+    const outcomes: MachineOutcome[] = []
     let prepared: Prepared
     try {
       prepared = await prepare(live, this, entries, from, outcomes)

@@ -2,7 +2,7 @@
 import type { Store } from "../replica.ts"
 import type { Item } from "../commands/view.ts"
 
-export interface Change {
+export interface KeyChange {
   readonly key: Buffer
   /** null: deleted. */
   readonly item: Item | null
@@ -14,12 +14,12 @@ export interface Stored {
 }
 /** How to take back one step: a key had this change before, or all changes were these. */
 type Undo =
-  | { readonly name: string; readonly before: Change | undefined }
-  | { readonly name: null; readonly all: Map<string, Change> }
+  | { readonly name: string; readonly before: KeyChange | undefined }
+  | { readonly name: null; readonly all: Map<string, KeyChange> }
 
 export class Overlay implements Store {
   /** By the key's bytes as Latin-1: the last write of a key is the only one that LevelDB sees. */
-  changes = new Map<string, Change>()
+  changes = new Map<string, KeyChange>()
   generation: number
   /** The first `steps` count; the rest is of earlier commands, and its room is used again. */
   private readonly undos: Undo[] = []

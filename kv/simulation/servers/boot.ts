@@ -2,11 +2,11 @@
  * One life of a node of a simulated world: the real service, over a driver's face whose turns the world takes. What the
  * world tells of the node (entries executed, answers, another leader) is handed on as the real driver and state machine do.
  */
-import type { Outcome as CoreOutcome } from "../../../core/index.ts"
+import type { Outcome } from "../../../core/index.ts"
 import { WorldDriver, type Loop, type Process } from "../../../interpreters/replica/world/index.ts"
 import { mix, type World, type WorldStep } from "../../../interpreters/simulation/index.ts"
 import { NODE_OWNER } from "../../machine/index.ts"
-import { announce, type Outcome } from "../../machine/replica.ts"
+import { announce, type MachineOutcome } from "../../machine/replica.ts"
 import { makeService, type RunningService, type ServiceMachine, type ServiceSettings } from "../../service/index.ts"
 import type { CommandListener, NodeStatus } from "../../types.ts"
 import { Door } from "./door.ts"
@@ -22,9 +22,9 @@ export interface LifeOptions {
   readonly redirect: boolean
 }
 
-interface Told {
+interface ExecutedBatch {
   readonly index: number
-  readonly outcomes: readonly Outcome[]
+  readonly outcomes: readonly MachineOutcome[]
 }
 
 export class Boot implements Process {
@@ -37,7 +37,7 @@ export class Boot implements Process {
   private over = false
   private listener: CommandListener | null = null
   /** Executed, and not yet told. */
-  private told: Told[] = []
+  private told: ExecutedBatch[] = []
 
   constructor({ world, loop, name, settings, redirect }: LifeOptions) {
     this.world = world
@@ -156,11 +156,11 @@ export class Boot implements Process {
   turn(): void {
     this.face.turn()
   }
-  responded(ref: number, outcome: CoreOutcome): void {
+  responded(ref: number, outcome: Outcome): void {
     this.face.responded(ref, outcome)
   }
   /** Entries were executed; whoever waits for them is told once the core is. */
-  executed(index: number, outcomes: readonly Outcome[]): void {
+  executed(index: number, outcomes: readonly MachineOutcome[]): void {
     this.told.push({ index, outcomes })
   }
   restored(): void {

@@ -4,7 +4,7 @@ import type { Entry, LogBase } from "../../../core/index.ts"
 import { finish, mix, type WorldMachine } from "../../../interpreters/simulation/index.ts"
 import { Writer } from "../../../interpreters/bytes.ts"
 import { SECRET_BYTES } from "../../sessionKey.ts"
-import { DEFAULT_IDLE, MemoryMachine, writeReply, type Outcome } from "../../machine/index.ts"
+import { DEFAULT_IDLE, MemoryMachine, writeReply, type MachineOutcome } from "../../machine/index.ts"
 
 /** The same name, the same secret: nobody guesses in a simulated world. */
 export const simulatedSecret = (name: string): Buffer =>
@@ -16,7 +16,7 @@ const mixBytes = (hash: number, bytes: Uint8Array): number =>
 const scratch = new Writer()
 
 /** What one entry answered: nothing, or one outcome. */
-export type KvResult = Outcome | null
+export type KvResult = MachineOutcome | null
 /** Sees a machine right after it has executed an entry. */
 export type KvWitness = (entry: Entry, memory: MemoryMachine, result: KvResult) => void
 

@@ -25,7 +25,7 @@ import {
   innerActions,
   levelOf,
   outside,
-  type Action,
+  type ServerAction,
   type Server,
   type Violation,
 } from "../server.ts"
@@ -62,7 +62,7 @@ export class Automaton {
   private readonly serverSummary = makeList()
   private readonly serverLevel = makeList()
   private readonly serverTerm = makeList()
-  private readonly inner: ({ readonly action: Action; readonly outcome: number }[] | undefined)[] = []
+  private readonly inner: ({ readonly action: ServerAction; readonly outcome: number }[] | undefined)[] = []
   private readonly deliveries = new PairMap()
   private readonly renamedServer = makeList()
   // Messages by id.
@@ -170,7 +170,7 @@ export class Automaton {
   // --------------------------------------------------------------------------------------------- one server
 
   /** What `action` does to `server`, as an outcome. */
-  private record(server: number, action: Action): number {
+  private record(server: number, action: ServerAction): number {
     const outcome = act(this.space, this.servers[server] as Server, action)
     this.reducerRuns++
     for (const rule of outcome.notes) this.reached.add(rule)
@@ -185,7 +185,7 @@ export class Automaton {
     const next = outcome.server === this.servers[server] ? server : this.serverId(outcome.server)
     return this.outcomes.intern(Int32Array.of(next, sends), 2)
   }
-  private innerOf(server: number): readonly { readonly action: Action; readonly outcome: number }[] {
+  private innerOf(server: number): readonly { readonly action: ServerAction; readonly outcome: number }[] {
     const known = this.inner[server]
     if (known !== undefined) return known
     const here = this.servers[server] as Server
@@ -387,12 +387,12 @@ export class Automaton {
   violationOf(id: number): Violation {
     return (this.violations[id] as { violation: Violation }).violation
   }
-  actionOf(server: number, event: number): Action {
+  actionOf(server: number, event: number): ServerAction {
     if (event >= 0) {
       const { from, message } = this.letters[event] as Letter
       return { type: "deliver", from, message }
     }
-    return (this.innerOf(server)[-1 - event] as { action: Action }).action
+    return (this.innerOf(server)[-1 - event] as { action: ServerAction }).action
   }
 
   // ------------------------------------------------------------------------------------------ all servers

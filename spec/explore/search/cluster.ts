@@ -1,7 +1,7 @@
 /** All servers together: a state is the local state of each, the history so far and the number of crashes. */
 import { Automaton } from "./automaton.ts"
 import { COMMITTED_SHIFT, CRASH, JUDGE, MOVE } from "./letters.ts"
-import type { Action, Violation } from "../server.ts"
+import type { ServerAction, Violation } from "../server.ts"
 import { at } from "./tables.ts"
 
 export class Cluster {
@@ -129,7 +129,7 @@ export class Cluster {
   }
 
   /** A move from `state` that `fits` what it leads to (see `next` and `violation`): what happens to which server. */
-  find(state: Int32Array, fits: () => boolean): { readonly index: number; readonly action: Action } | null {
+  find(state: Int32Array, fits: () => boolean): { readonly index: number; readonly action: ServerAction } | null {
     const { automaton, count } = this
     for (let index = 0; index < count; index++) {
       const local = at(state, index)

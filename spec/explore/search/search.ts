@@ -6,7 +6,7 @@ import { MOVE } from "./letters.ts"
 import { Cluster } from "./cluster.ts"
 import { Store } from "./cover.ts"
 import { withSentMessages } from "../replay.ts"
-import type { Action, Violation } from "../server.ts"
+import type { ServerAction, Violation } from "../server.ts"
 import { shrink } from "../shrink.ts"
 import type { Space } from "../space.ts"
 import { at, makeList, push } from "./tables.ts"
@@ -14,7 +14,7 @@ import { at, makeList, push } from "./tables.ts"
 /** One step of a history: what happened to which server. */
 export interface Step {
   readonly server: string
-  readonly action: Action
+  readonly action: ServerAction
 }
 export interface Counterexample extends Violation {
   readonly steps: readonly Step[]
