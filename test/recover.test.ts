@@ -1,7 +1,9 @@
 /** When a majority of the disks is lost: what is left, what may be lost, and a new cluster from the best of it. */
-import { existsSync, readdirSync, rmSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync } from "node:fs"
+import { rename } from "node:fs/promises"
 import { createServer, type AddressInfo } from "node:net"
 import { join } from "node:path"
+import { ClassicLevel } from "classic-level"
 import * as Effect from "effect/Effect"
 import { expect, test } from "vitest"
 import type { Entry, UnchainedEntry } from "../core/index.ts"
@@ -163,6 +165,109 @@ test("applied: all of the log is executed, members of the old cluster are not fo
   expect(state.machine?.read(buffers("GET", "last"))).toMatchObject({ bytes: Buffer.from("3") })
   expect(state.machine?.stats().sessions).toBe(0)
   await state.close()
+})
+
+const read = async (data: string, cluster: string): Promise<unknown> => {
+  const state = await openState(await nodeDirectory(data), { cluster, node: "n1" })
+  try {
+    return state.machine?.read(buffers("GET", "last"))
+  } finally {
+    await state.close()
+  }
+}
+
+const tree = (folder: string): readonly string[] =>
+  readdirSync(folder, { recursive: true })
+    .map(String)
+    .sort()
+    .map((name) => {
+      const path = join(folder, name)
+      return statSync(path).isDirectory() ? name : `${name} ${readFileSync(path, "base64")}`
+    })
+
+test("whatever stops it: before it is decided the directory is as it was; afterwards no node starts there, and the next command finishes it", () =>
+  withLocalCluster(1, async ({ node: nodeOf }) => {
+    const node = nodeOf("n1")
+    const [given = ""] = await survivors([[1, 1, 2]])
+    const peers = { peers: addresses }
+    // By way of a link, and as a mount point would be: the directory itself is never moved.
+    const data = `${given}-link`
+    symlinkSync(given, data)
+    const { ino } = statSync(given)
+    const before = tree(given)
+    for (let kill = 0; ; kill++) {
+      let moves = 0
+      const killed = await applyRecovery(applying([data], peers), async (from, to) => {
+        if (moves++ === kill) throw new Error("killed")
+        await rename(from, to)
+      }).then(
+        () => false,
+        () => true,
+      )
+      if (!killed) break
+      if (kill === 0) expect(tree(given)).toEqual(before)
+      else {
+        await expect(planRecovery([data])).rejects.toMatchObject({ _tag: "RecoveryUnfinished" })
+        if (kill === 2)
+          await expect(node.start({ dataDir: data })).rejects.toThrow(/^The recovery of .* recover apply /)
+        const { cluster, kept, index, plan } = await applyRecovery(applying([data]))
+        expect([index, plan]).toEqual([1_003, null])
+        expect(await read(data, cluster)).toMatchObject({ bytes: Buffer.from("3") })
+        expect((await planRecovery([kept])).best.last).toMatchObject({ term: 2, index: 3 })
+        expect(readdirSync(given).sort()).toEqual(["before-recovery-then", "log", "state"])
+        // As it was, for the next point.
+        for (const part of ["log", "state"]) rmSync(join(given, part), { recursive: true })
+        for (const part of readdirSync(kept)) renameSync(join(kept, part), join(given, part))
+        rmSync(kept, { recursive: true })
+        expect(tree(given)).toEqual(before)
+      }
+    }
+    expect(statSync(given).ino).toBe(ino)
+  }))
+
+test("every given directory is locked while they are judged; parts that cannot be moved are told before anything is changed", async () => {
+  const [one = "", two = ""] = await survivors([[1, 1], [1]])
+  await applyRecovery(applying([one, two, one], { peers: addresses }), async (from, to) => {
+    if (from.endsWith(".unfinished"))
+      for (const data of [one, two])
+        await expect(openStorage({ directory: join(data, "log"), name: "n1" })).rejects.toMatchObject({
+          _tag: "DirectoryLocked",
+        })
+    await rename(from, to)
+  })
+  renameSync(join(two, "log"), `${two}-log`)
+  symlinkSync(`${two}-log`, join(two, "log"))
+  const before = tree(two)
+  await expect(applyRecovery(applying([two], { peers: addresses }))).rejects.toMatchObject({
+    _tag: "NotMovable",
+    found: "a link",
+  })
+  expect(tree(two)).toEqual(before)
+})
+
+test("without room for the copy that is looked into, or for what is made, it ends and says so", async () => {
+  const [data = ""] = await survivors([[1, 1, 2]])
+  const before = tree(data)
+  const batches: unknown = Reflect.get(ClassicLevel.prototype, "_chainedBatch")
+  let left = Infinity
+  Reflect.set(ClassicLevel.prototype, "_chainedBatch", function (this: unknown) {
+    if (left-- <= 0) throw new Error("IO error: /tmp/000007.log: No space left on device")
+    return Reflect.apply(batches as () => unknown, this, [])
+  })
+  try {
+    // As the copy is opened; as entries are executed in it, where a node would wait for room; as the new state is filled.
+    for (const [room, error] of [
+      [0, { _tag: "NoRoomToLook", message: expect.stringContaining("TMPDIR") as string }],
+      [1, { _tag: "NoRoomToLook" }],
+      [2, { _tag: "NoRoomToMake" }],
+    ] as const) {
+      left = room
+      await expect(applyRecovery(applying([data], { peers: addresses })), `after ${room}`).rejects.toMatchObject(error)
+      expect(tree(data)).toEqual(before)
+    }
+  } finally {
+    Reflect.set(ClassicLevel.prototype, "_chainedBatch", batches)
+  }
 })
 
 test("a member that answers is not given up on, though it is no majority with those that are given", async () => {

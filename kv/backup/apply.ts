@@ -1,16 +1,12 @@
-/** Recovery carried out: a new cluster from the best of the surviving directories, which stays beside it as it was. */
+/** Recovery carried out: a new cluster from the best of the surviving directories, whose old log and state stay in it, put aside. */
 import { connect } from "node:net"
-import { existsSync } from "node:fs"
-import { rename } from "node:fs/promises"
-import { dirname, resolve } from "node:path"
+import { realpath } from "node:fs/promises"
 import { sameMember, votersOf, type Member } from "../../core/index.ts"
-import { nodeFiles, takeLock } from "../../interpreters/file/index.ts"
+import { nodeFiles, takeLock, type Lock } from "../../interpreters/file/index.ts"
 import { parseAddress } from "../../interpreters/tcp/index.ts"
-import { syncDirectory } from "../machine/leveldb/database.ts"
 import { makeDirectory, type Made } from "./directory.ts"
 import {
   AddressUnknown,
-  AlreadyThere,
   LossNotAccepted,
   MajorityAlive,
   MemberNotAsked,
@@ -18,8 +14,9 @@ import {
   NoSuchVoter,
   NoSurvivor,
 } from "./errors.ts"
-import { execute, imageOf, logIn, nodeDirectory, openState } from "./node-directory.ts"
-import { isMajority, planRecovery, type Plan } from "./recover.ts"
+import { directoryAt, execute, imageOf, logIn, nodeDirectory, openState, type NodeDirectory } from "./node-directory.ts"
+import { isMajority, planOf, type Plan } from "./recover.ts"
+import { decideRecovery, finishRecovery, keptAt, requireMovable, type Move } from "./switch.ts"
 
 export interface Applying {
   readonly directories: readonly string[]
@@ -29,12 +26,13 @@ export interface Applying {
   readonly skip: number
   /** Milliseconds that a member has to answer. */
   readonly timeout: number
-  /** In the name of the directory that is kept: when it was. */
+  /** In the name of the directory that is kept: when it was, without a dot. */
   readonly stamp: string
 }
 export interface Applied extends Made {
-  readonly plan: Plan
-  /** Where the directory is now that the new one was made from. */
+  /** Null: it was decided by an earlier command, and this one has finished it. */
+  readonly plan: Plan | null
+  /** Where the log and the state are now that the new ones were made from. */
   readonly kept: string
 }
 
@@ -92,43 +90,76 @@ const requireLost = async (
   if (answering.length > 0) throw new MembersAnswer({ names: answering.map(({ name }) => name) })
 }
 
-export const applyRecovery = async ({
-  directories,
-  peers,
-  acceptLostWrites,
-  skip,
-  timeout,
-  stamp,
-}: Applying): Promise<Applied> => {
-  const plan = await planRecovery(directories)
-  const { best } = plan
-  if (best.damage.length > 0) throw new NoSurvivor({ directories, found: best.damage.join("; ") })
-  await requireLost(plan, peers, timeout)
-  if (!acceptLostWrites) throw new LossNotAccepted({ after: new Date(best.last.time).toISOString() })
-  const kept = `${resolve(best.directory)}.before-recovery-${stamp}`
-  if (existsSync(kept)) throw new AlreadyThere({ path: kept })
-
-  const at = await nodeDirectory(best.directory)
-  const lock = await takeLock(nodeFiles, at.log)
-  const beside = `${resolve(best.directory)}.recovered-${stamp}`
-  let made: Made
-  try {
-    made = await remake(at, plan, beside, skip)
-  } finally {
-    await lock.release()
+const RENEW_MS = 1_000
+/** No node and no other command opens these meanwhile. `certain` fails if that is no longer sure. */
+const whileLocked = async <A>(
+  directories: readonly NodeDirectory[],
+  work: (certain: () => Promise<void>) => Promise<A>,
+): Promise<A> => {
+  const locks: Lock[] = []
+  const certain = async (): Promise<void> => {
+    for (const lock of locks) await lock.renew()
   }
-  await rename(best.directory, kept)
-  await rename(beside, best.directory)
-  await syncDirectory(dirname(resolve(best.directory)))
-  return { ...made, data: best.directory, plan, kept }
+  // One that is lost is seen before anything is decided.
+  const timer = setInterval(() => void certain().catch(() => undefined), RENEW_MS)
+  try {
+    for (const { log } of directories) locks.push(await takeLock(nodeFiles, log))
+    return await work(certain)
+  } finally {
+    clearInterval(timer)
+    for (const lock of locks) await lock.release()
+  }
+}
+/** Each once: the same may have been given by two names. */
+const directoriesAt = async (given: readonly string[]): Promise<readonly NodeDirectory[]> => {
+  const all = new Map<string, NodeDirectory>()
+  for (const one of given) {
+    const at = await directoryAt(one)
+    const real = await realpath(one)
+    if (!all.has(real)) all.set(real, at)
+  }
+  return [...all.values()]
 }
 
-const remake = async (
-  at: Awaited<ReturnType<typeof nodeDirectory>>,
-  { best, survivors }: Plan,
-  data: string,
-  skip: number,
-): Promise<Made> => {
+/** Finishes first what an earlier one has begun: then that is all. */
+export const applyRecovery = async (
+  { directories, peers, acceptLostWrites, skip, timeout, stamp }: Applying,
+  move?: Move,
+): Promise<Applied> => {
+  for (const directory of directories) {
+    const kept = await finishRecovery(directory, move)
+    if (kept !== null) return { ...(await madeIn(directory)), plan: null, kept }
+  }
+  const all = await directoriesAt(directories)
+  const { plan, ...made } = await whileLocked(all, async (certain) => {
+    const plan = await planOf(all)
+    const { best } = plan
+    const at = all.find(({ data }) => data === best.directory)
+    if (at === undefined || best.damage.length > 0) throw new NoSurvivor({ directories, found: best.damage.join("; ") })
+    await requireLost(plan, peers, timeout)
+    if (!acceptLostWrites) throw new LossNotAccepted({ after: new Date(best.last.time).toISOString() })
+    await requireMovable(at.data)
+    return { ...(await decideRecovery(at.data, stamp, (to) => remake(at, plan, to, skip), certain, move)), plan }
+  })
+  const data = plan.best.directory
+  // Another command may have been quicker.
+  const kept = (await finishRecovery(data, move)) ?? keptAt(data, stamp)
+  return { ...made, data, plan, kept }
+}
+/** What an earlier command has made. */
+const madeIn = async (data: string): Promise<Made> => {
+  const { format, stored } = await logIn(await nodeDirectory(data))
+  const { self, cluster } = format.identity
+  return {
+    data,
+    name: self.name,
+    incarnation: self.incarnation,
+    cluster: cluster ?? "",
+    index: stored?.base.index ?? 0,
+  }
+}
+
+const remake = async (at: NodeDirectory, { best, survivors }: Plan, data: string, skip: number): Promise<Made> => {
   const { stored } = await logIn(at)
   const state = await openState(at, { cluster: best.cluster, node: best.self.name }, best.whole)
   try {
@@ -137,6 +168,7 @@ const remake = async (
     if (machine === null || position === null || stored === null)
       throw new NoSurvivor({ directories: [at.data], found: state.damage.join("; ") })
     await execute(
+      at,
       machine,
       stored.entries.filter(({ index }) => index > position.index),
     )

@@ -19,7 +19,8 @@ import { FORMAT } from "../machine/layout.ts"
 import { syncDirectory } from "../machine/leveldb/database.ts"
 import { Directories } from "../machine/leveldb/directories.ts"
 import { Incoming } from "../machine/leveldb/incoming.ts"
-import { AlreadyThere, SkipTooFar } from "./errors.ts"
+import { isShortage } from "../machine/leveldb/room.ts"
+import { AlreadyThere, NoRoomToLook, NoRoomToMake, SkipTooFar } from "./errors.ts"
 
 /** More than a cluster executes in days: enough for what came after a backup, and for 28,000 restores one after the other. */
 export const DEFAULT_SKIP = 10_000_000_000
@@ -69,6 +70,9 @@ export const makeDirectory = async ({ data, name, image, base, term, skip }: Mak
     return { data, name, cluster, incarnation: laid.self.incarnation, index }
   } catch (error) {
     await rm(making, { recursive: true, force: true })
+    // Without room for the copy that is read, that is what is said.
+    if (isShortage(error) && !(error instanceof NoRoomToLook))
+      throw new NoRoomToMake({ data, found: error instanceof Error ? error.message : String(error) })
     throw error
   }
 }

@@ -112,3 +112,38 @@ export class LossNotAccepted extends Data.TaggedError("LossNotAccepted")<{ reado
     return `This gives up whatever was acknowledged after ${this.after} and stood on the lost disks alone. Nothing was changed. Read the plan (stepraft recover plan), then repeat the command with --accept-lost-writes.`
   }
 }
+/** One of its parts is no directory of its own that could be renamed. */
+export class NotMovable extends Data.TaggedError("NotMovable")<{
+  readonly path: string
+  readonly directory: string
+  readonly found: "a link" | "a mount point"
+}> {
+  override get message(): string {
+    return `${this.path} is ${this.found}: it cannot be put aside and replaced. Nothing was changed. Copy ${this.directory} with what its links lead to (cp -rL) to one place, and give that.`
+  }
+}
+/** It was decided, and the process ended before all was in its place. */
+export class RecoveryUnfinished extends Data.TaggedError("RecoveryUnfinished")<{
+  readonly directory: string
+  readonly found: string | null
+}> {
+  override get message(): string {
+    return `The recovery of ${this.directory} was begun and is not finished${this.found === null ? "" : `: ${this.found}`}. Nothing is lost: what was there before and what was made of it are both in that directory, and no node starts in it meanwhile. Finish it: stepraft recover apply ${this.directory}`
+  }
+}
+/** The disk is full, or no more files can be opened. */
+export class NoRoomToMake extends Data.TaggedError("NoRoomToMake")<{ readonly data: string; readonly found: string }> {
+  override get message(): string {
+    return `${this.data} cannot be made: ${this.found}. What was made of it so far was removed; nothing else was changed. It takes about as much room as the data; free some on that disk, then repeat the command.`
+  }
+}
+/** Data are looked at in a copy that is thrown away, and there is no room for it. */
+export class NoRoomToLook extends Data.TaggedError("NoRoomToLook")<{
+  readonly directory: string
+  readonly needed: string
+  readonly found: string
+}> {
+  override get message(): string {
+    return `${this.needed} cannot be opened in a copy, as is needed to look into it without a change: ${this.found}. Nothing was changed. Free some room in ${this.directory}, or name another place for temporary files: TMPDIR=/a/place with the same command.`
+  }
+}

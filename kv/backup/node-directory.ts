@@ -1,5 +1,6 @@
 /** The data directory of a node that is not running, looked at without a change: its log, and its state in a copy that is thrown away. */
 import { existsSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -8,21 +9,29 @@ import type { Entry, LogBase } from "../../core/index.ts"
 import { inspectLog, nodeFiles, requireUnused, type Files, type LogFound } from "../../interpreters/file/index.ts"
 import { damagedTables } from "../machine/leveldb/files.ts"
 import { Directories } from "../machine/leveldb/directories.ts"
+import { isShortage } from "../machine/leveldb/room.ts"
 import { shadowOf } from "../machine/leveldb/shadow.ts"
 import { openMachine, type KvMachine } from "../machine/index.ts"
-import { NoNodeDirectory } from "./errors.ts"
+import { NoNodeDirectory, NoRoomToLook } from "./errors.ts"
+import { requireFinished } from "./switch.ts"
 
 export interface NodeDirectory {
   readonly data: string
   readonly log: string
   readonly state: string
 }
-/** Fails with NoNodeDirectory, or DirectoryLocked while a node runs there. */
-export const nodeDirectory = async (data: string, files: Files = nodeFiles): Promise<NodeDirectory> => {
+/** Fails with NoNodeDirectory, or RecoveryUnfinished. */
+export const directoryAt = async (data: string): Promise<NodeDirectory> => {
+  await requireFinished(data)
   const log = join(data, "log")
   if (!existsSync(log)) throw new NoNodeDirectory({ directory: data, found: "there is no log in it" })
-  await requireUnused(files, log)
   return { data, log, state: join(data, "state") }
+}
+/** Fails with DirectoryLocked while a node runs there. */
+export const nodeDirectory = async (data: string, files: Files = nodeFiles): Promise<NodeDirectory> => {
+  const at = await directoryAt(data)
+  await requireUnused(files, at.log)
+  return at
 }
 export const logIn = async ({ data, log }: NodeDirectory, files: Files = nodeFiles): Promise<LogFound> => {
   const found = await inspectLog(files, log)
@@ -43,11 +52,23 @@ export interface OpenState extends StateFound {
   readonly close: () => Promise<void>
 }
 
+const withoutRoom = (needed: string, thrown: unknown): NoRoomToLook =>
+  new NoRoomToLook({ directory: tmpdir(), needed, found: thrown instanceof Error ? thrown.message : String(thrown) })
+
 /** Opens the state in a copy; `startOver`: a damaged one begins again from nothing there, for a log that holds every entry. */
-export const openState = async (
+export const openState = (
   at: NodeDirectory,
   identity: { readonly cluster: string; readonly node: string },
   startOver = false,
+): Promise<OpenState> =>
+  openIn(at, identity, startOver).catch((error: unknown) => {
+    throw isShortage(error) ? withoutRoom(at.state, error) : error
+  })
+
+const openIn = async (
+  at: NodeDirectory,
+  identity: { readonly cluster: string; readonly node: string },
+  startOver: boolean,
 ): Promise<OpenState> => {
   const current = await Directories.currentOf(at.state)
   const damage =
@@ -80,11 +101,19 @@ export const openState = async (
   }
 }
 
-/** Executes entries, as a node would. Fails as the machine does. */
-export const execute = (machine: KvMachine, entries: readonly Entry[]): Promise<void> =>
+/** Executes entries, as a node would, but that it does not wait for room. Fails as the machine does. */
+export const execute = ({ state }: NodeDirectory, machine: KvMachine, entries: readonly Entry[]): Promise<void> =>
   new Promise((resolve, reject) => {
     if (entries.length === 0) return resolve()
-    machine.attach({ applied: () => resolve(), damaged: reject, failed: reject })
+    machine.attach({
+      applied: () => resolve(),
+      damaged: reject,
+      failed: reject,
+      progress: () => {
+        const { short } = machine.stats()
+        if (short !== null) reject(withoutRoom(state, short))
+      },
+    })
     machine.apply(entries)
   })
 

@@ -130,11 +130,17 @@ const ranked = (survivors: readonly Survivor[]): readonly Survivor[] =>
 export const isMajority = ({ voters, outgoing }: Configuration, there: (member: Member) => boolean): boolean =>
   [voters, outgoing].every((half) => half.length === 0 || half.filter(there).length >= majority(half.length))
 
+/** Of directories that no node runs in. Changes nothing. */
 export const planRecovery = async (directories: readonly string[]): Promise<Plan> => {
+  const all: NodeDirectory[] = []
+  for (const directory of directories) all.push(await nodeDirectory(directory))
+  return planOf(all)
+}
+export const planOf = async (directories: readonly NodeDirectory[]): Promise<Plan> => {
   const survivors: Survivor[] = []
-  for (const directory of directories) survivors.push(await survivorAt(await nodeDirectory(directory)))
+  for (const at of directories) survivors.push(await survivorAt(at))
   const [best, ...others] = ranked(survivors)
-  if (best === undefined) throw new NoSurvivor({ directories, found: "none was given" })
+  if (best === undefined) throw new NoSurvivor({ directories: [], found: "no directory was given" })
   const stranger = others.find(({ cluster }) => cluster !== best.cluster)
   if (stranger !== undefined)
     throw new SurvivorsDiffer({

@@ -177,7 +177,7 @@ const applyCommand = Command.make(
 ).pipe(
   Command.withShortDescription("Make a new cluster from the best of the surviving folders"),
   Command.withDescription(
-    "Make a new cluster from the best of the surviving folders. It has a new identity, so old members that return are refused by name. Refused while those that answer, together with these folders, would be a majority. The old folder is kept beside the new one, as it was; nothing is overwritten.",
+    "Make a new cluster from the best of the surviving folders. It has a new identity, so old members that return are refused by name. Refused while those that answer, together with these folders, would be a majority. The old log and state stay in the folder, put aside as they were; nothing is overwritten. If it is interrupted, the same command goes on.",
   ),
 )
 export const recoverCommand = Command.make("recover").pipe(

@@ -118,12 +118,18 @@ export const apply = async ({ directories, peers, acceptLostWrites, skip, timeou
     stamp,
   })
   const { cluster, data, index, kept, name, plan: carriedOut } = applied
-  say(output, { data, name, cluster, index, kept, plan: jsonOf(carriedOut) }, [
+  say(output, { data, name, cluster, index, kept, plan: carriedOut === null ? null : jsonOf(carriedOut) }, [
     ["made", `${data}, for node ${name}, the only voter of the new cluster ${cluster}`],
-    ["holds", `everything through ${reach(carriedOut.best.last)}`],
+    ...(carriedOut === null
+      ? ([["finished", "what an earlier command began: it says what is kept, and what clients must repeat"]] as const)
+      : ([["holds", `everything through ${reach(carriedOut.best.last)}`]] as const)),
     ["goes on", `after entry ${count(index)}`],
-    ["kept", `${kept}: the directory as it was`],
-    ["repeat", `what clients wrote after ${when(carriedOut.best.last.time)}, as far as it is not there`],
+    ["kept", `${kept}: the log and the state as they were`],
+    ...(carriedOut === null
+      ? []
+      : ([
+          ["repeat", `what clients wrote after ${when(carriedOut.best.last.time)}, as far as it is not there`],
+        ] as const)),
     [
       "next",
       `start ${name} as ever; empty the folders of the other nodes (nothing of the old cluster may come back), start them, and for each: stepraft member add NAME && stepraft member promote NAME`,

@@ -22,6 +22,7 @@ import {
   type StateUnusable,
   StateWithoutLog,
 } from "../../interpreters/node/index.ts"
+import { RecoveryUnfinished } from "../backup/errors.ts"
 import type { TcpError } from "../../interpreters/tcp/index.ts"
 import { MachineLocked, MachineOutdated, type MachineError } from "../machine/leveldb/errors.ts"
 import type { ServerError } from "../server/index.ts"
@@ -40,6 +41,7 @@ export class InvalidConfig extends Data.TaggedError("InvalidConfig")<{
 export type NodeError =
   | InvalidConfig
   | BootstrapRefused
+  | RecoveryUnfinished
   | StateWithoutLog
   | LostTail
   | StateUnusable
@@ -53,6 +55,7 @@ export type NodeError =
 const lasting = [
   InvalidConfig,
   BootstrapRefused,
+  RecoveryUnfinished,
   StateWithoutLog,
   LostTail,
   DirectoryLocked,

@@ -9,8 +9,10 @@ import type { Driver, DriverOptions } from "../../interpreters/driver/index.ts"
 import { DirectoryLocked, nodeFiles, takeLock, type Files } from "../../interpreters/file/index.ts"
 import type { Logger } from "../../interpreters/log.ts"
 import type { RunningMembers } from "../../interpreters/members/index.ts"
-import { beginning, makeLog, NodeFailed, openServer } from "../../interpreters/node/index.ts"
+import { beginning, makeLog, NodeFailed, openServer, StateUnusable } from "../../interpreters/node/index.ts"
 import { addressText, parseAddress } from "../../interpreters/tcp/index.ts"
+import { RecoveryUnfinished } from "../backup/errors.ts"
+import { requireFinished } from "../backup/switch.ts"
 import { openMachine, type KvMachine, type MachineDamaged } from "../machine/index.ts"
 import { defaultLimits, makeServer, type Limits, type ServerError } from "../server/index.ts"
 import type { Backups, NodeStatus } from "../types.ts"
@@ -56,6 +58,13 @@ const lockedOr = (
     try: () => takeLock(files, directory).then((lock) => lock.release()),
     catch: (cause) => (cause instanceof DirectoryLocked ? cause : error),
   }).pipe(Effect.andThen(Effect.fail(error)))
+
+/** No part of an unfinished recovery is served. */
+const requireRecovered = (directory: string): Effect.Effect<void, RecoveryUnfinished | StateUnusable> =>
+  Effect.tryPromise({
+    try: () => requireFinished(directory),
+    catch: (cause) => (cause instanceof RecoveryUnfinished ? cause : new StateUnusable({ directory, cause })),
+  })
 
 /** Runs until its scope closes; `failure` tells when the node itself cannot go on. */
 export const serveNode = (
@@ -113,6 +122,7 @@ export const serveNode = (
     }).pipe(Effect.catch((error) => lockedOr(join(config.dataDir, "log"), options.files ?? nodeFiles, error)))
     port = server.port
 
+    yield* requireRecovered(config.dataDir)
     let machine: KvMachine | null = null
     const storeMetrics = makeStoreMetrics(() => machine)
     const {
@@ -170,6 +180,8 @@ export const serveNode = (
           on,
         ),
     })
+    // Once more, now that the log is locked: a recovery may have been decided meanwhile.
+    yield* requireRecovered(config.dataDir)
     const place = joined.pipe(Effect.tap((built) => Effect.sync(() => (machine = built.machine))))
     if (storage.identity.cluster === null) {
       // Forming takes as long as it takes; meanwhile the node answers for itself.

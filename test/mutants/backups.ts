@@ -64,8 +64,48 @@ export const backups: readonly Seeded[] = [
     ],
   },
   {
+    id: "own-recover-4",
+    title: "directories that are judged are not locked",
+    patches: [
+      {
+        file: "kv/backup/apply.ts",
+        find: "for (const { log } of directories) locks.push",
+        replace: "for (const { log } of directories.slice(0, 1)) locks.push",
+      },
+    ],
+  },
+  {
+    id: "own-recover-5",
+    title: "a node starts in a directory that is in part the old and in part the new one",
+    patches: [
+      {
+        file: "kv/node/node.ts",
+        find: "try: () => requireFinished(directory)",
+        replace: "try: () => Promise.resolve()",
+      },
+    ],
+  },
+  {
+    id: "own-recover-6",
+    title: "without room in the temporary folder a recovery waits for ever",
+    patches: [
+      { file: "kv/backup/node-directory.ts", find: "if (short !== null) reject", replace: "if (short === '') reject" },
+    ],
+  },
+  {
+    id: "own-recover-7",
+    title: "a recovery that was interrupted begins again, from what is left in the directory",
+    patches: [
+      {
+        file: "kv/backup/switch.ts",
+        find: "if (stamp === null) return null",
+        replace: "if (stamp !== '') return null",
+      },
+    ],
+  },
+  {
     id: "own-inspect-1",
     title: "the directory of a running node is opened",
-    patches: [{ file: "kv/backup/node-directory.ts", find: "  await requireUnused(files, log)\n", replace: "" }],
+    patches: [{ file: "kv/backup/node-directory.ts", find: "  await requireUnused(files, at.log)\n", replace: "" }],
   },
 ]
