@@ -2,7 +2,15 @@
 import { randomBytes } from "node:crypto"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { startAfter, type Configuration, type LogBase, type Held, type Start } from "../../core/index.ts"
+import {
+  emptyConfiguration,
+  startAfter,
+  type Configuration,
+  type LogBase,
+  type Held,
+  type Member,
+  type Start,
+} from "../../core/index.ts"
 import type { Identity, Storage, Stored } from "../contract.ts"
 import type { Histogram } from "../metrics/index.ts"
 import type { Refused, Sightings } from "../starts.ts"
@@ -10,6 +18,7 @@ import {
   IdentityUnreadable,
   isFull,
   isOutOfDescriptors,
+  LogCorrupted,
   openingError,
   WrongCluster,
   WrongNode,
@@ -27,7 +36,7 @@ import {
   type FormatKeeper,
 } from "./identity.ts"
 import { takeLock, type DirectoryLock } from "./lock.ts"
-import { recover } from "./recovery.ts"
+import { recover, type Recovery } from "./recovery.ts"
 import { createSegment, segmentNumber } from "./segment.ts"
 import { keepSightings } from "./sightings.ts"
 import { watchSpace, type SpaceMarks } from "./space.ts"
@@ -36,11 +45,14 @@ import { watchDirectory } from "./watch.ts"
 
 export * from "./errors.ts"
 export { nodeFiles, type Files, type OpenFile, type OpenMode } from "./files.ts"
-export type { Format } from "./identity.ts"
+export { readFormat, type Format } from "./identity.ts"
 export { inspectLog, type LogDamage, type LogFound, type SegmentFound } from "./inspection.ts"
 export { layLog, type Laid } from "./lay.ts"
 export { isLock, requireUnused, takeLock, type DirectoryLock } from "./lock.ts"
 export type { SpaceMarks } from "./space.ts"
+
+/** Keeps what stands in the directory somewhere else. False: it did not, and the damage is an error. */
+export type Mend = (damage: LogCorrupted, format: Format) => Promise<boolean>
 
 export interface FileStorageOptions {
   readonly directory: string
@@ -59,6 +71,11 @@ export interface FileStorageOptions {
   readonly waiting?: (text: string) => void
   /** Told, while the log is read back, how many bytes have been, and which of its files comes next. */
   readonly reading?: (bytes: number, file: number, files: number) => void
+  /**
+   * Asked when a record of the log is damaged. Once it has kept everything, the directory begins anew: with an empty log and
+   * another incarnation, which has promised nothing, and as one of the same cluster, so that it founds none.
+   */
+  readonly mend?: Mend
 }
 
 export interface FileStorage extends Storage {
@@ -125,7 +142,13 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Direc
     watchInterval = 1_000,
   } = options
   const format = await openFormat(options, files)
-  const { stored, summary, segments, file } = await recover(files, directory, format.current(), options.reading)
+  const read = (): Promise<Recovery> => recover(files, directory, format.current(), options.reading)
+  const { stored, summary, segments, file } = await read().catch(async (error: unknown) => {
+    if (!(error instanceof LogCorrupted) || (await options.mend?.(error, format.current())) !== true) throw error
+    await format.update(begunAnew)
+    await firstSegment(files, directory, format)
+    return read()
+  })
   let entries = stored.entries
 
   let report = (_low: boolean): void => undefined
@@ -245,14 +268,23 @@ const openFormat = async (options: FileStorageOptions, files: Files): Promise<Fo
     throw new WrongCluster({ directory, wanted: cluster, found: identity.cluster })
   }
   const keeper = keepFormat(files, directory, format)
-  if (format.last === 0) {
-    // Making it was never finished, so nothing was ever acknowledged from here.
-    const { file } = await createSegment(files, directory, format.first, EMPTY)
-    await file.close()
-    await keeper.update((current) => ({ ...current, last: current.first }))
-  }
+  // Making it was never finished, so nothing was ever acknowledged from here.
+  if (format.last === 0) await firstSegment(files, directory, keeper)
   return keeper
 }
+const firstSegment = async (files: Files, directory: string, keeper: FormatKeeper): Promise<void> => {
+  const { file } = await createSegment(files, directory, keeper.current().first, EMPTY)
+  await file.close()
+  await keeper.update((current) => ({ ...current, last: current.first }))
+}
+
+const newMember = (name: string): Member => ({ name, incarnation: randomBytes(8).toString("hex") })
+/** What it has met of others stays true. Segments that are not listed any more are removed by the next look at them. */
+const begunAnew = ({ identity, last, met }: Format): Format => ({
+  ...unstarted({ self: newMember(identity.self.name), cluster: identity.cluster, founding: emptyConfiguration }),
+  first: last + 1,
+  met,
+})
 
 const newFormat = async ({ directory, name }: FileStorageOptions, files: Files): Promise<Format> => {
   const names = await files.list(directory)
@@ -262,8 +294,7 @@ const newFormat = async ({ directory, name }: FileStorageOptions, files: Files):
       reason: "it is missing, although the directory holds a log",
     })
   }
-  const self = { name, incarnation: randomBytes(8).toString("hex") }
-  const format = unstarted({ self, cluster: null, founding: null })
+  const format = unstarted({ self: newMember(name), cluster: null, founding: null })
   await writeFormat(files, directory, format)
   return format
 }

@@ -230,6 +230,16 @@ export const makeMembers = ({
       enders.add(end)
     })
 
+  /** Who is no member hears of no leader: it asks everybody in turn, and the leader answers. */
+  let turn = 0
+  const somebody = (): Member | null => {
+    if (transport.sendService === undefined) return null
+    const connected = (transport.peers?.() ?? []).flatMap(({ member, connected: up }) =>
+      member !== null && up ? [member] : [],
+    )
+    return connected[turn++ % Math.max(1, connected.length)] ?? null
+  }
+
   /** One that was removed hears nothing of the leader any more: what it knows to be committed tells it. */
   const knowsOfItsOwnRemoval = (goal: Goal): boolean => {
     if (goal.type !== "remove" || goal.name !== self().name) return false
@@ -313,10 +323,11 @@ export const makeMembers = ({
           leader.name,
           begun,
         )
-      const answer = leader === null ? null : await ask(leader, { type: "goal", goal: located(goal) })
+      const asked = leader ?? somebody()
+      const answer = asked === null ? null : await ask(asked, { type: "goal", goal: located(goal) })
       if (answer === null || answer.type === "notLeader") {
         // It may have been heard, and its answer lost.
-        if (answer === null && leader !== null) begun = true
+        if (answer === null && asked !== null) begun = true
         leaderless ??= now()
         told({
           text: leader === null ? "no leader is known" : `${leader.name} does not answer as the leader`,

@@ -11,6 +11,7 @@ import type { Driver } from "../driver/index.ts"
 import { openFileStorage, type FileStorage, type FileStorageOptions, type StorageError } from "../file/index.ts"
 import type { LocalHello } from "../hello.ts"
 import type { Logger } from "../log.ts"
+import type { RunningMembers } from "../members/index.ts"
 import type { Metric } from "../metrics/index.ts"
 import { addressText, makeTcpTransport, type Address, type TcpError, type TcpTransport } from "../tcp/index.ts"
 import { configurationIn, makeAddresses, startingPeers, type KnownAddresses } from "./addresses.ts"
@@ -26,6 +27,7 @@ import {
 import { healthOf, isAmnesiac, watchHealth } from "./health.ts"
 import { openPages } from "./pages.ts"
 import { findPlace, refusedText, watchRefused } from "./place.ts"
+import { repairItself, setAside } from "./repair.ts"
 import { recoveredPosition, requireNoState, requireWholeLog } from "./recovery.ts"
 import { factsOf, type Alive, type RecoverableMachine } from "./status.ts"
 
@@ -40,6 +42,7 @@ export interface Foundation<M> {
 export interface Built {
   readonly driver: Driver
   readonly counters: () => Readonly<Record<string, number>>
+  readonly members: Pick<RunningMembers, "replace">
   /** What this server says must not count any more: it says and answers nothing from here on. */
   readonly withdraw: (why: string) => void
   /** Hands leadership over, and answers what waits. */
@@ -119,6 +122,7 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
       reading: (bytes, file, files) => {
         alive.phase = { doing: "reading", bytes, file, files }
       },
+      mend: setAside(data, () => Object.keys(assembly.peers).length, log),
     })
     const { self, cluster, founding } = storage.identity
     alive.storage = storage
@@ -211,6 +215,8 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
         alive.running = { driver: standing.driver, machine, counters: standing.counters }
         const stopKeeping = addresses.keep(standing.driver)
         yield* Effect.addFinalizer(() => Effect.sync(stopKeeping))
+        const stopRepairing = repairItself(data, id, standing.members, log)
+        yield* Effect.addFinalizer(() => Effect.sync(stopRepairing))
         const end = watch(alive, standing, log)
         yield* Effect.addFinalizer(() => Effect.promise(end))
         withdraw()

@@ -195,6 +195,7 @@ export const makeReplica = <State, Command, Result>(
           replica,
           driver: replica.driver,
           counters: replica.counters,
+          members: replica.members,
           withdraw: (why: string) => fail(new NodeFailed({ node: id, cause: new Error(why) })),
           stop: replica.close,
         }

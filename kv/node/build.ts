@@ -90,6 +90,7 @@ export const build = (
   return {
     driver,
     machine,
+    members,
     counters: service.counters,
     withdraw: () => {
       setMembers(null)

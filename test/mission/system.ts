@@ -203,6 +203,7 @@ export const system: Rows = {
         "node.lives",
         "whose data are damaged but whose log is whole executes the log again, with no peer up, and keeps the damaged files aside once",
       ],
+      ["process.damage", "a flipped bit in the middle of the log: the node begins anew, and its peers make it whole"],
     ),
     M93: row(
       "what a person does",

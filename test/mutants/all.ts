@@ -9,6 +9,7 @@ import { directories } from "./directories.ts"
 import { durability } from "./durability.ts"
 import { edges } from "./edges.ts"
 import { election } from "./election.ts"
+import { faults } from "./faults.ts"
 import { halts } from "./halts.ts"
 import { judges } from "./judges.ts"
 import { log } from "./log.ts"
@@ -56,5 +57,6 @@ export const families: Readonly<Record<string, readonly Seeded[]>> = {
   members,
   contracts,
   backups,
+  faults,
 }
 export const seeded: readonly Seeded[] = Object.values(families).flat()

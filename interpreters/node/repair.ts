@@ -1,0 +1,117 @@
+/**
+ * A log in which a record is damaged. What stood there, and whether a vote did, nobody can tell: the directory must not vote
+ * any more, and cannot be cut and used. But the others know what was committed. So the node sets all of it aside, begins anew
+ * as a directory of the same cluster that has promised nothing, and asks the leader to take it in: the same change of members
+ * that an operator asks for with `member replace`. Until that is committed it votes for nobody.
+ *
+ * Once per directory: a disk that damages a second log is to be replaced by a person.
+ */
+import * as fs from "node:fs/promises"
+import { join } from "node:path"
+import { isLock, nodeFiles, readFormat, type Format, type LogCorrupted, type Mend } from "../file/index.ts"
+import type { Logger } from "../log.ts"
+import type { RunningMembers } from "../members/index.ts"
+
+/** In the data folder: log and state as they were. */
+const ASIDE = "damaged"
+/** In there, until the node votes again. */
+const MARKER = "REPAIRING"
+
+const exists = (path: string): Promise<boolean> =>
+  fs.stat(path).then(
+    () => true,
+    (error: unknown) => {
+      if (error instanceof Error && "code" in error && error.code === "ENOENT") return false
+      throw error
+    },
+  )
+
+/** Keeps every byte, then lets the log begin anew. A crash at any place leaves the damaged log, or the new one. */
+export const setAside =
+  (data: string, peers: () => number, log: Logger): Mend =>
+  async (damage: LogCorrupted, format: Format): Promise<boolean> => {
+    const { cluster, self } = format.identity
+    // Nothing was acknowledged yet, or nobody else was told of it.
+    if (cluster === null || peers() === 0) return false
+    const aside = join(data, ASIDE)
+    const earlier = await readFormat(nodeFiles, join(aside, "log"))
+    if (earlier?.identity.self.incarnation !== self.incarnation && (await exists(aside))) {
+      log(
+        "error",
+        `a log that was damaged before stands in ${aside}: this disk has damaged two, so it is not begun anew once more. Replace the disk. If you trust it, move ${aside} away, and start again`,
+      )
+      return false
+    }
+    if (earlier === null) {
+      const making = `${aside}.new`
+      await fs.rm(making, { recursive: true, force: true })
+      await fs.mkdir(join(making, "log"), { recursive: true, mode: 0o700 })
+      for (const name of await fs.readdir(join(data, "log")))
+        if (!isLock(name)) await fs.link(join(data, "log", name), join(making, "log", name))
+      await fs.writeFile(join(making, MARKER), "", { mode: 0o600 })
+      await nodeFiles.syncDirectory(join(making, "log"))
+      await nodeFiles.syncDirectory(making)
+      await fs.rename(making, aside)
+    }
+    // The state is that of the lost directory too: a part of it may be newer than what its log still tells.
+    if (await exists(join(data, "state"))) await fs.rename(join(data, "state"), join(aside, "state"))
+    await nodeFiles.syncDirectory(aside)
+    await nodeFiles.syncDirectory(data)
+    log(
+      "error",
+      `${damage.file} is damaged at offset ${damage.offset}: ${damage.reason}. Check the disk. The directory of ${self.name} (incarnation ${self.incarnation}) counts as lost; all of it is kept in ${aside}. ${self.name} begins anew with an empty one, votes for nobody, and has itself taken in by the others`,
+    )
+    return true
+  }
+
+const AGAIN_MS = 5000
+
+/** Asks until it votes again. Returns what stops it. */
+export const repairItself = (
+  data: string,
+  self: string,
+  members: Pick<RunningMembers, "replace">,
+  log: Logger,
+): (() => void) => {
+  const marker = join(data, ASIDE, MARKER)
+  const over = new AbortController()
+  let told = ""
+  const tell = (text: string): void => {
+    if (text !== told) log("warn", text)
+    told = text
+  }
+  const repair = async (): Promise<void> => {
+    if (!(await exists(marker))) return
+    while (!over.signal.aborted) {
+      try {
+        const { text } = await members.replace(self, {
+          signal: over.signal,
+          onProgress: (progress) => {
+            if (progress.catchUp === null) tell(`${self} began anew and waits to be taken in: ${progress.text}`)
+          },
+        })
+        await fs.rm(marker, { force: true })
+        log(
+          "info",
+          `${self} is whole again: ${text}. What was damaged is kept in ${join(data, ASIDE)} until you remove it`,
+        )
+        return
+      } catch (error) {
+        if (over.signal.aborted) return
+        tell(
+          `${self} began anew and is not taken in yet: ${error instanceof Error ? error.message : String(error)} If no majority of the members comes back, see stepraft recover plan`,
+        )
+      }
+      await new Promise<void>((resolve) => {
+        const end = (): void => {
+          clearTimeout(timer)
+          resolve()
+        }
+        const timer = setTimeout(end, AGAIN_MS).unref()
+        over.signal.addEventListener("abort", end, { once: true })
+      })
+    }
+  }
+  void repair().catch((error: unknown) => log("error", error instanceof Error ? error.message : String(error)))
+  return () => over.abort()
+}

@@ -1,0 +1,54 @@
+/** Faults with a defined end: what a node does with a damaged log, and what a leader does about members by itself. */
+import type { Seeded } from "./mutant.ts"
+
+export const faults: readonly Seeded[] = [
+  {
+    id: "own-fault-1",
+    title: "a log that begins anew after damage keeps its incarnation, and with it the right to vote",
+    patches: [
+      {
+        file: "interpreters/file/index.ts",
+        find: "self: newMember(identity.self.name), cluster",
+        replace: "self: identity.self, cluster",
+      },
+    ],
+  },
+  {
+    id: "own-fault-2",
+    title: "a log that begins anew after damage forgets its cluster: several of them would found another one",
+    patches: [
+      {
+        file: "interpreters/file/index.ts",
+        find: "cluster: identity.cluster, founding: emptyConfiguration",
+        replace: "cluster: null, founding: null",
+      },
+    ],
+  },
+  {
+    id: "own-fault-3",
+    title: "a disk may damage one log after the other: what was set aside first is overwritten",
+    patches: [
+      {
+        file: "interpreters/node/repair.ts",
+        find: "if (earlier?.identity.self.incarnation !== self.incarnation && (await exists(aside)))",
+        replace: "if (earlier?.identity.self.incarnation === null)",
+      },
+    ],
+  },
+  {
+    id: "own-fault-4",
+    title: "the state of a damaged directory stays where it was",
+    patches: [
+      {
+        file: "interpreters/node/repair.ts",
+        find: `if (await exists(join(data, "state"))) await`,
+        replace: `if (await exists(join(data, "nothing"))) await`,
+      },
+    ],
+  },
+  {
+    id: "own-fault-5",
+    title: "who is no member asks nobody but a leader that it does not know",
+    patches: [{ file: "interpreters/members/members.ts", find: "leader ?? somebody()", replace: "leader" }],
+  },
+]

@@ -1,0 +1,111 @@
+/** A record in the middle of a node's log is damaged: it votes for nobody until the others have made it whole again. */
+import { existsSync, readFileSync, renameSync } from "node:fs"
+import * as Effect from "effect/Effect"
+import { expect, test } from "vitest"
+import { defaultSettings } from "../core/index.ts"
+import { nodeFiles, readFormat, type LogCorrupted } from "../interpreters/file/index.ts"
+import { setAside } from "../interpreters/node/repair.ts"
+import { serveNode } from "../kv/node/index.ts"
+import { until } from "./cluster.ts"
+import { flipBit, lastSegment, recordsOf } from "./damage.ts"
+import { withLocalCluster, type LocalNode } from "./node.help.ts"
+import { turns } from "./waiting.ts"
+
+const settings = { ...defaultSettings, heartbeat: 50, electionMin: 300, electionMax: 600 }
+const damage = (node: LocalNode): void => {
+  const segment = lastSegment(node.config.dataDir)
+  const records = recordsOf(segment)
+  flipBit(segment, (records[Math.floor(records.length / 2)]?.start ?? 0) + 40)
+}
+const failure = (node: LocalNode): Promise<{ readonly message: string }> =>
+  Effect.runPromise(Effect.scoped(Effect.flip(serveNode(node.config, { log: (_, text) => node.lines.push(text) }))))
+
+test("a damaged record: the node sets its directory aside, votes for nobody, and is made whole by the others, by no command; a second time it stops; nobody forms a new cluster of such", async () => {
+  await withLocalCluster(
+    3,
+    async (cluster) => {
+      const [n1, n2, n3] = cluster.nodes as [LocalNode, LocalNode, LocalNode]
+      await cluster.startAll()
+      await cluster.leader()
+      const client = await cluster.connect(n1)
+      for (let i = 0; i < 30; i++) await client.call("INCR", "n")
+      const { incarnation, cluster: id } = n2.status()
+      await n2.stop()
+      await n3.stop()
+      damage(n2)
+      const wal = lastSegment(n2.config.dataDir)
+      const damaged = readFileSync(wal)
+
+      // As a crash leaves it that comes before the log begins anew: all is set aside, and is so once.
+      const format = await readFormat(nodeFiles, `${n2.config.dataDir}/log`)
+      if (format === null) throw new Error("no FORMAT")
+      const found = { file: "wal", offset: 1, reason: "a test" } as LogCorrupted
+      expect(
+        await setAside(
+          n2.config.dataDir,
+          () => 2,
+          () => undefined,
+        )(found, format),
+      ).toBe(true)
+
+      // Two of three are there, but it does not count.
+      await n2.start()
+      await until("it is known to have begun anew", () => n2.status().role === "amnesiac")
+      await until("the other one asks for votes", () => n1.status().role === "preCandidate")
+      await turns(50)
+      expect(n1.status().leader).toBeNull()
+      expect(n2.status()).toMatchObject({ cluster: id, term: 0, lastIndex: 0 })
+      expect(n2.status().incarnation).not.toBe(incarnation)
+      // Every byte is kept.
+      expect(readFileSync(wal.replace("/log/", "/damaged/log/"))).toEqual(damaged)
+      expect(existsSync(`${n2.config.dataDir}/damaged/state/current`)).toBe(true)
+
+      // Over a restart it goes on with that, once a majority is there.
+      await n2.stop()
+      await n2.start()
+      await n3.start()
+      await until("it votes again", () => n2.lines.some((line) => line.includes("n2 is whole again")))
+      const again = await cluster.connect(n2)
+      await until("it serves", async () => (await again.call("GET", "n").catch(() => null)) === "30")
+      await n3.stop()
+      await until("its vote counts", async () => (await client.call("INCR", "n").catch(() => null)) === 31)
+
+      // A disk that does it again is to be replaced.
+      await n2.stop()
+      damage(n2)
+      expect((await failure(n2)).message).toMatch(/is damaged at offset \d+/)
+      expect(n2.lines.join("\n")).toContain("this disk has damaged two")
+
+      // All logs are damaged: nobody forms a new cluster of those that began anew, and all is kept.
+      renameSync(`${n2.config.dataDir}/damaged`, `${n2.config.dataDir}/damaged.1`)
+      await n1.stop()
+      for (const node of [n1, n3]) damage(node)
+      await cluster.startAll()
+      await until("each has asked the others", () =>
+        cluster.nodes.every(
+          (node) =>
+            node.status().peers.every(({ connected }) => connected) &&
+            node.lines.some((line) => line.includes("waits to be taken in")),
+        ),
+      )
+      for (const node of cluster.nodes) {
+        expect(node.status()).toMatchObject({ role: "amnesiac", cluster: id, leader: null, term: 0 })
+        expect(existsSync(`${node.config.dataDir}/damaged/log/FORMAT`)).toBe(true)
+      }
+    },
+    { settings },
+  )
+})
+
+test("alone, a node with a damaged record stops by name and keeps all: there is nobody to mend it from", async () => {
+  await withLocalCluster(1, async (cluster) => {
+    await cluster.startAll()
+    const node = await cluster.leader()
+    const client = await cluster.connect(node)
+    for (let i = 0; i < 10; i++) await client.call("INCR", "n")
+    await node.stop()
+    damage(node)
+    expect((await failure(node)).message).toMatch(/is damaged at offset \d+/)
+    expect(existsSync(`${node.config.dataDir}/damaged`)).toBe(false)
+  })
+})
