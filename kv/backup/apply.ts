@@ -2,7 +2,7 @@
 import { connect } from "node:net"
 import { realpath } from "node:fs/promises"
 import { sameMember, votersOf, type Member } from "../../core/index.ts"
-import { nodeFiles, takeLock, type Lock } from "../../interpreters/file/index.ts"
+import { nodeFiles, takeLock, type DirectoryLock } from "../../interpreters/file/index.ts"
 import { parseAddress } from "../../interpreters/tcp/index.ts"
 import { makeDirectory, type Made } from "./directory.ts"
 import {
@@ -96,7 +96,7 @@ const whileLocked = async <A>(
   directories: readonly NodeDirectory[],
   work: (certain: () => Promise<void>) => Promise<A>,
 ): Promise<A> => {
-  const locks: Lock[] = []
+  const locks: DirectoryLock[] = []
   const certain = async (): Promise<void> => {
     for (const lock of locks) await lock.renew()
   }
