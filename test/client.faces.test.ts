@@ -108,6 +108,50 @@ describe("the Effect face", () => {
     ).toBe(true)
     expect(store.effects).toEqual(["SET a 2"])
   })
+
+  test("a lease is held for as long as its scope; whoever loses the lease is interrupted, and leads again with a greater token", async () => {
+    const store = makeStore()
+    const [server] = await fakes(store, "n1")
+    const led: (readonly [string, number])[] = []
+    const program = Effect.gen(function* () {
+      const client = yield* ClientService
+      const inScope = yield* client.lock("job").pipe(
+        Effect.andThen(() => Effect.sync(() => store.leases.has("lease:job"))),
+        Effect.scoped,
+      )
+      const released = !store.leases.has("lease:job")
+      const election = client.elect("cron", {
+        ttl: 60,
+        onLead: (token) =>
+          Effect.suspend(() => {
+            led.push(["leads", token])
+            if (led.length > 1) return Effect.fail("resigns" as const)
+            // Somebody else has taken it: the next renewal finds that.
+            store.leases.set("lease:cron", { holder: "other", token: 100 })
+            return Effect.never.pipe(
+              Effect.onInterrupt(() =>
+                Effect.sync(() => {
+                  led.push(["stops", token])
+                  store.leases.delete("lease:cron")
+                }),
+              ),
+            )
+          }),
+      })
+      const end = yield* Effect.flip(election)
+      // Interrupted while another one has the lease, it leaves nothing behind.
+      store.leases.set("lease:busy", { holder: "other", token: 100 })
+      const waited = yield* client.lock("busy").pipe(Effect.scoped, Effect.timeoutOption("30 millis"))
+      return { inScope, released, end, waited: Option.isNone(waited) }
+    })
+    expect(
+      await Effect.runPromise(program.pipe(Effect.provide(ClientService.layer({ endpoints: address(server) })))),
+    ).toEqual({ inScope: true, released: true, end: "resigns", waited: true })
+    expect(led.map(([what]) => what)).toEqual(["leads", "stops", "leads"])
+    expect(led[2]?.[1]).toBeGreaterThan(led[0]?.[1] ?? Number.POSITIVE_INFINITY)
+    expect([...store.leases.values()].map(({ holder }) => holder)).toEqual(["other"])
+    expect(store.sessions.size).toBe(0)
+  })
 })
 
 describe("finding the leader", () => {

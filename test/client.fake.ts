@@ -19,6 +19,7 @@ export interface FakeStore {
   readonly effects: string[]
   readonly data: Map<string, string>
   readonly sessions: Map<number, SessionState>
+  readonly leases: Map<string, { readonly holder: string; readonly token: number }>
   fate: (words: readonly string[], id: string) => Fate
   /** Node id of the leader; each server is asked under its own id. */
   leader: string | null
@@ -29,6 +30,7 @@ export const makeStore = (): FakeStore => ({
   effects: [],
   data: new Map(),
   sessions: new Map(),
+  leases: new Map(),
   fate: () => "serve",
   leader: null,
   clients: new Map(),
@@ -68,6 +70,14 @@ const execute = (store: FakeStore, words: readonly string[]): string => {
       store.data.set(key, String(now + Number(value)))
       return `:${store.data.get(key) ?? ""}\r\n`
     }
+    case "LEASE": {
+      const lease = store.leases.get(key) ?? { holder: value, token: store.effects.length }
+      store.effects.push(words.slice(0, 2).join(" "))
+      store.leases.set(key, lease)
+      return `*3\r\n:${lease.token}\r\n${bulk(lease.holder)}:60000\r\n`
+    }
+    case "RELEASE":
+      return `:${store.leases.get(key)?.holder === value && store.leases.delete(key) ? 1 : 0}\r\n`
     case "SCAN": {
       const keys = [...store.data.keys()].toSorted()
       const from = Number(key)

@@ -48,9 +48,10 @@ const LONGEST_TIMER = 2 ** 31 - 1
 /** The lease may have ended before it was released: what it protected may have been done by two. */
 export class LeaseLost extends Error {
   override readonly name = "LeaseLost"
-  constructor(lease: string) {
+  constructor(lease: string, options?: ErrorOptions) {
     super(
-      `the lease ${lease} could not be made to last longer in time: another holder may have it by now. Stop what needs it; what was done since with its token is refused by whoever compares tokens`,
+      `the lease ${lease} could not be renewed in time: another holder may have it by now. Stop what needs it; what was done since then with its token is refused by every resource that compares tokens`,
+      options,
     )
   }
 }

@@ -70,7 +70,8 @@ export const settingsOf = (options: ConnectOptions): CoreSettings => {
   }
 }
 
-const runOn =
+/** What the commands of the promise face run on. */
+export const runOn =
   (core: Core) =>
   <A>(request: Request<A>, options: { readonly timeoutMs?: number } = {}): Promise<A> =>
     new Promise((resolve, reject) => {

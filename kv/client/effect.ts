@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { type ConnectOptions, settingsOf } from "./client.ts"
+import { type ConnectOptions, runOn, settingsOf } from "./client.ts"
 import {
   type Answers,
   type Commands,
@@ -20,17 +20,26 @@ import {
 import { makeCore } from "./core.ts"
 import type { Endpoint } from "./endpoints.ts"
 import type { ClientError } from "./errors.ts"
+import { isClientError } from "./errors.ts"
+import { leasesEffect, type LeasesEffect } from "./scopedLeases.ts"
+import { LeaseRefused } from "../../interpreters/lease/index.ts"
+import { realSurroundings } from "../../interpreters/surroundings.ts"
+import { leaseTable } from "./leases.ts"
 
 type Face = {
   readonly [K in keyof Commands]: (...args: Parameters<Commands[K]>) => Effect.Effect<Answers<K>, ClientError>
 }
 
-export interface EffectClient extends Face {
+/** `lock` and `elect`: leader election and leases for a program that wants nothing else. */
+export interface EffectClient extends Face, LeasesEffect<ClientError | LeaseRefused> {
   readonly multi: () => Transaction<Effect.Effect<readonly Result[] | null, ClientError>>
   readonly scan: (options?: ScanOptions) => Stream.Stream<string, ClientError>
   readonly run: <A>(request: Request<A>, options?: { readonly timeoutMs?: number }) => Effect.Effect<A, ClientError>
   readonly endpoint: Effect.Effect<Endpoint>
 }
+
+const failure = (thrown: unknown): Effect.Effect<never, ClientError | LeaseRefused> =>
+  thrown instanceof LeaseRefused || isClientError(thrown) ? Effect.fail(thrown) : Effect.die(thrown)
 
 /**
  * A client that lives as long as its scope. Interrupting a command that was already sent does not undo it: it ends like
@@ -57,6 +66,7 @@ export const makeEffectClient = Effect.fnUntraced(function* (options: ConnectOpt
   ) as unknown as Face
   const client: EffectClient = {
     ...face,
+    ...leasesEffect(leaseTable(`client-${realSurroundings.secret(4)}`, runOn(core)), failure),
     run,
     multi: () => makeTransaction(face.exec),
     scan: (scanOptions) =>

@@ -37,3 +37,7 @@ export class UnexpectedReply extends Data.TaggedError("UnexpectedReply")<{
 }> {}
 
 export type ClientError = Unknown | SessionExpired | NoLeader | TimedOut | ServerError | Closed | UnexpectedReply
+export const isClientError = (thrown: unknown): thrown is ClientError =>
+  [Unknown, SessionExpired, NoLeader, TimedOut, ServerError, Closed, UnexpectedReply].some(
+    (kind) => thrown instanceof kind,
+  )
