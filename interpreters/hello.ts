@@ -47,6 +47,7 @@ export type HelloRefusalReason =
   | "RolledBack"
   | "Superseded"
   | "StartedTwice"
+  | "Untrusted"
 /** Said of a directory once and for all: it counts as lost. */
 export const isFinal = ({ reason }: Refusal): boolean => reason === "RolledBack" || reason === "Superseded"
 export interface Refusal {
@@ -89,6 +90,12 @@ export const judge = (
     }
   return null
 }
+
+/** `certified`: the name that its certificate has. */
+export const untrustedName = (self: Member, hello: Hello, certified: string): Refusal => ({
+  reason: "Untrusted",
+  detail: `${self.name} was told by a node that it is ${hello.member.name}, but its certificate is ${certified === "" ? "for nobody" : `for ${certified}`}: give each node a certificate of its own name (stepraft cert node ${hello.member.name}). Nothing was exchanged.`,
+})
 
 const MEND = (name: string): string =>
   `Its vote and its acknowledgements count no more; its files were left as they are. If this was a mistake, stop ${name} and bring the right directory back as a whole; else its disk is lost. ${MEMBER_LOST}`

@@ -1,5 +1,6 @@
 /** `import … from "stepraft"`: your own state machine, replicated; leader election and locks. */
 export { makeReplica, replicaService, replicate, type ReplicateError, type ReplicateOptions } from "./node/index.ts"
+export { TlsUnusable, type TlsFiles } from "./tls/index.ts"
 export { BootstrapRefused, LostTail, OptionsInvalid, NodeFailed, StateUnusable, StateWithoutLog } from "./node/index.ts"
 export {
   MemberAborted,

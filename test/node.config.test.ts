@@ -32,6 +32,7 @@ describe("configuration", () => {
         electionMax: 700,
         redirect: true,
         peers: { n1: "127.0.0.1:8001", n3: "h:9" },
+        plaintext: "peers",
       }),
     )
     const config = await decoded({
@@ -47,10 +48,8 @@ describe("configuration", () => {
     expect((await decoded({ flags: least })).peers).toEqual({ n2: { host: "::1", port: 8002 } })
   })
   test("a node that listens everywhere is found where its peers find it, unless it says otherwise", async () => {
-    expect((await decoded({ flags: { ...least, client: "0.0.0.0:7001", peers: "n1=db1:8001" } })).advertise).toEqual({
-      host: "db1",
-      port: 7001,
-    })
+    const flags = { ...least, client: "0.0.0.0:7001", peers: "n1=db1:8001", plaintext: "clients" }
+    expect((await decoded({ flags })).advertise).toEqual({ host: "db1", port: 7001 })
     expect((await decoded({ flags: { ...least, advertise: "public:1" } })).advertise).toEqual({
       host: "public",
       port: 1,
@@ -92,6 +91,26 @@ describe("configuration", () => {
       { STEPRAFT_HEARTBAET: "20" },
       ["STEPRAFT_HEARTBAET", "unknown", "did you mean STEPRAFT_HEARTBEAT?"],
     ],
+    [
+      "a port for peers that others reach",
+      { ...least, peer: "10.0.0.1:8001" },
+      {},
+      ["peer", "10.0.0.1:8001", "end the cluster for ever", "--tls-cert", "--plaintext peers"],
+    ],
+    [
+      "a peer elsewhere",
+      { ...least, peers: "n1=127.0.0.1:8001,n2=db2:8001", plaintext: "clients" },
+      {},
+      ["db2:8001", "--plaintext peers"],
+    ],
+    [
+      "a port for clients that others reach",
+      { ...least, client: "10.0.0.1:7001" },
+      {},
+      ["client", "passwords too", "--plaintext clients"],
+    ],
+    ["a certificate without its key", { ...least, tlsCert: "a.crt", tlsCa: "ca.crt" }, {}, ["tlsKey", "missing"]],
+    ["a port that there is not", { ...least, plaintext: "peers,all" }, {}, ["plaintext", '"all" is none of peers']],
     ["times that cannot work", least, { STEPRAFT_ELECTION_MIN: "150" }, ["electionMin", "twice heartbeat"]],
   ])("%s is named with where it was given", async (_, flags, env, parts) => {
     const message = await refused({ flags, env })

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { defaultSettings } from "../core/index.ts"
-import { serveNode, type NodeConfig, type RunningNode, type ServeOptions } from "../kv/node/index.ts"
+import { serveNode, unsecured, type NodeConfig, type RunningNode, type ServeOptions } from "../kv/node/index.ts"
 import type { NodeStatus } from "../kv/types.ts"
 import { freePort, temporaryFolder, until } from "./cluster.ts"
 import { openResp, type RespClient } from "./resp.ts"
@@ -59,6 +59,7 @@ export const localCluster = async (size: number, change: Partial<NodeConfig> = {
       maxClients: null,
       clientIdleTimeout: null,
       clientMemory: null,
+      security: unsecured,
       ...change,
     }
     let scope: Scope.Closeable | null = null

@@ -219,6 +219,8 @@ describe("replicate", () => {
     [{ peers: { a: "127.0.0.1" } }, "peers.a"],
     [{ peers: { "a/b": "127.0.0.1:1", a: "127.0.0.1:1" } }, "peers"],
     [{ listen: "127.0.0.1:70000" }, "listen"],
+    [{ listen: "0.0.0.0:1" }, "tls"],
+    [{ peers: { a: "127.0.0.1:1", b: "db2:1" } }, "tls"],
   ])("wrong options are told by name: %j", async (wrong, field) => {
     await expect(
       replicate({ id: "a", data: join(home, "none"), peers: { a: "127.0.0.1:1" }, machine, ...wrong }),

@@ -6,6 +6,7 @@ import { connect, type Socket } from "node:net"
 import type { Member, Message } from "../core/index.ts"
 import { Writer } from "../interpreters/bytes.ts"
 import type { TransportHandlers } from "../interpreters/contract.ts"
+import type { Tls } from "../interpreters/tls/index.ts"
 import type { Sightings } from "../interpreters/starts.ts"
 import { writeHello, writePreamble, type Greeting } from "../interpreters/tcp/handshake.ts"
 import {
@@ -45,6 +46,7 @@ export interface NodeOptions {
   readonly limits?: TcpLimits
   readonly sightings?: Sightings
   readonly incarnation?: string
+  readonly tls?: Tls
   /** false: the test attaches its own handlers. */
   readonly attach?: boolean
 }
@@ -61,6 +63,7 @@ export const open = async (name: string, options: NodeOptions = {}): Promise<Nod
       peers: {},
       hello: { ...fresh, clientAddress: `client-of-${name}:1`, ...options.hello },
       limits: options.limits ?? {},
+      ...(options.tls === undefined ? {} : { tls: options.tls }),
       ...(options.sightings === undefined ? {} : { sightings: options.sightings }),
       log: (level, text) => logs.push(`${level} ${text}`),
     }).pipe(Scope.provide(scope)),

@@ -14,6 +14,7 @@ import type { Logger } from "../log.ts"
 import type { RunningMembers } from "../members/index.ts"
 import type { Metric } from "../metrics/index.ts"
 import { addressText, makeTcpTransport, type Address, type TcpError, type TcpTransport } from "../tcp/index.ts"
+import type { Tls } from "../tls/index.ts"
 import { configurationIn, makeAddresses, startingPeers, type KnownAddresses } from "./addresses.ts"
 import { watchClock } from "./clocks.ts"
 import {
@@ -66,6 +67,9 @@ export interface Assembly<M extends RecoverableMachine, B extends Built, E> exte
   readonly clientAddress: string
   /** Where it answers over HTTP. Default: nowhere. */
   readonly http?: Address | null
+  /** With its peers, and over HTTP; null: in the clear. */
+  readonly tls: Tls | null
+  readonly httpTls: Tls | null
   /** What stands on it adds these. */
   readonly metrics?: () => readonly Metric[]
   readonly log: Logger
@@ -103,11 +107,13 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
 > =>
   Effect.gen(function* () {
     const { id } = alive
+    alive.tls = assembly.tls ?? assembly.httpTls
     const { data, log, clientAddress } = assembly
     // First: while the log is read, which may take long, it says so.
     if (assembly.http != null)
       yield* openPages(alive, {
         listen: assembly.http,
+        tls: assembly.httpTls,
         log,
         ...(assembly.metrics === undefined ? {} : { metrics: assembly.metrics }),
       })
@@ -156,6 +162,7 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
       hello,
       log,
       sightings: storage.sightings,
+      ...(assembly.tls === null ? {} : { tls: assembly.tls }),
       limits: { maxEntryBytes: assembly.settings.maxEntryBytes },
     })
     alive.transport = transport

@@ -3,11 +3,13 @@
  * comes too often loses his connection, never the node its time or memory.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
+import { createServer as createSecureServer } from "node:https"
 import type { Socket } from "node:net"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Logger } from "../log.ts"
 import type { Address } from "../tcp/index.ts"
+import type { Tls } from "../tls/index.ts"
 import { httpUnavailable, type HttpUnavailable } from "./errors.ts"
 
 export interface Page {
@@ -39,19 +41,23 @@ export interface DoorOptions {
   /** Of a GET. `query`: what follows the question mark. */
   readonly page: (path: string, query: string) => Page | Promise<Page>
   readonly log: Logger
+  /** null: in the clear. Whoever asks needs no certificate: it reads figures. */
+  readonly tls?: Tls | null
   readonly limits?: Partial<DoorLimits>
 }
 
 const plain = (status: number, body: string): Page => ({ status, type: "text/plain; charset=utf-8", body })
 const SECOND = 1000
+/** Under TLS a connection has two sockets, with the same other end. */
+const keyOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress ?? ""} ${remotePort ?? ""}`
 
 class Door {
   readonly server: Server
   private readonly options: DoorOptions
   private readonly limits: DoorLimits
   /** In the order of their coming. */
-  private readonly open = new Set<Socket>()
-  private readonly asking = new Set<Socket>()
+  private readonly open = new Map<string, Socket>()
+  private readonly asking = new Set<string>()
   private second = 0
   private answered = 0
 
@@ -59,28 +65,37 @@ class Door {
     this.options = options
     this.limits = { ...doorLimits, ...options.limits }
     const { patienceMs, idleMs, headerBytes } = this.limits
-    this.server = createServer(
-      {
-        maxHeaderSize: headerBytes,
-        headersTimeout: patienceMs,
-        requestTimeout: patienceMs,
-        keepAliveTimeout: idleMs,
-        connectionsCheckingInterval: Math.min(SECOND, patienceMs),
-        noDelay: true,
-      },
-      (request, response) => void this.answer(request, response),
-    )
-    this.server.on("connection", (socket) => {
-      this.open.add(socket)
+    const settings = {
+      maxHeaderSize: headerBytes,
+      headersTimeout: patienceMs,
+      requestTimeout: patienceMs,
+      keepAliveTimeout: idleMs,
+      connectionsCheckingInterval: Math.min(SECOND, patienceMs),
+      noDelay: true,
+    }
+    const asked = (request: IncomingMessage, response: ServerResponse): void => void this.answer(request, response)
+    const { tls = null } = options
+    if (tls === null) this.server = createServer(settings, asked)
+    else {
+      const server = createSecureServer({ ...settings, ...tls.shown(), handshakeTimeout: patienceMs }, asked)
+      server.once(
+        "close",
+        tls.onChange(() => server.setSecureContext(tls.shown())),
+      )
+      this.server = server
+    }
+    this.server.on("connection", (socket: Socket) => {
+      const key = keyOf(socket)
+      this.open.set(key, socket)
       socket.on("close", () => {
-        this.open.delete(socket)
-        this.asking.delete(socket)
+        this.open.delete(key)
+        this.asking.delete(key)
       })
       const [oldest] = this.open
       if (this.open.size <= this.limits.connections || oldest === undefined) return
       // Its own close comes later: the next one must not find it here.
-      this.open.delete(oldest)
-      oldest.destroy()
+      this.open.delete(oldest[0])
+      oldest[1].destroy()
     })
   }
 
@@ -110,16 +125,17 @@ class Door {
   private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { socket, headers } = request
     // A second request before the first is answered: nobody who watches a node does that.
-    if (this.asking.has(socket)) {
+    const key = keyOf(socket)
+    if (this.asking.has(key)) {
       socket.destroy()
       return
     }
-    this.asking.add(socket)
+    this.asking.add(key)
     const late = setTimeout(() => socket.destroy(), this.limits.patienceMs)
     response.on("error", () => socket.destroy())
     response.on("close", () => {
       clearTimeout(late)
-      this.asking.delete(socket)
+      this.asking.delete(key)
     })
     const { status, type, body } = await this.pageOf(request)
     // What it sends beside is never read: the connection ends with the answer. So does one that a stop waits for.
@@ -142,7 +158,7 @@ class Door {
 
   close(closed: () => void): void {
     this.server.close(() => closed())
-    for (const socket of this.open) if (!this.asking.has(socket)) socket.destroy()
+    for (const [key, socket] of this.open) if (!this.asking.has(key)) socket.destroy()
     this.server.closeIdleConnections()
   }
 }

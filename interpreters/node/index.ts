@@ -11,6 +11,7 @@ export {
   StateUnusable,
   StateWithoutLog,
 } from "./errors.ts"
+export { exposed, isLoopback, PEERS_EXPOSED } from "./exposure.ts"
 export { decide, formed, newClusterId, type Formation, type Forming, type Peer } from "./forming.ts"
 export { healthOf, isAmnesiac, isLoading } from "./health.ts"
 export { makeLog, type LogOptions } from "./log.ts"

@@ -136,6 +136,22 @@ const network = (alive: Alive, { counters }: ServerStatus): readonly Metric[] =>
       help: "Bytes received.",
       samples: links.map(({ name, bytesIn }) => ({ labels: { peer: name }, value: bytesIn })),
     },
+    {
+      type: "counter",
+      name: "network_connections_turned_away_total",
+      help: "Connections to the port for peers that were refused or understood nothing, by reason.",
+      samples: Array.from(alive.transport?.turnedAway() ?? [], ([reason, value]) => ({ labels: { reason }, value })),
+    },
+    ...(alive.tls === null
+      ? []
+      : [
+          gauge(
+            "tls_certificate_end_timestamp_seconds",
+            "When this server's certificate ends, in seconds since 1970.",
+            Math.floor(alive.tls.ends().getTime() / 1000),
+          ),
+          counter("tls_reloads_total", "Times that changed certificates were taken up.", alive.tls.reloads()),
+        ]),
     counter("network_snapshot_send_success_total", "Snapshots sent to their end.", counters["snapshot.sent"] ?? 0),
     counter(
       "network_snapshot_send_failures_total",

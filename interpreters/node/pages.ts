@@ -5,6 +5,7 @@ import type { Logger } from "../log.ts"
 import { CONTENT_TYPE, metricsText, type Metric } from "../metrics/index.ts"
 import type { Address } from "../tcp/index.ts"
 import { addressText } from "../tcp/index.ts"
+import type { Tls } from "../tls/index.ts"
 import { livez, readyz, runChecks, type Check } from "./checks.ts"
 import { openDoor, type DoorLimits, type Page } from "./door.ts"
 import type { HttpUnavailable } from "./errors.ts"
@@ -17,6 +18,8 @@ export interface PagesOptions {
   /** What stands on the server adds its own. */
   readonly metrics?: () => readonly Metric[]
   readonly limits?: Partial<DoorLimits>
+  /** null: in the clear. */
+  readonly tls: Tls | null
 }
 
 const PLAIN = "text/plain; charset=utf-8"
@@ -46,7 +49,7 @@ const checkPage = async (
 /** Answers for as long as the scope lives, from before the log is read until all else has ended. */
 export const openPages = (
   alive: Alive,
-  { listen, log, metrics, limits }: PagesOptions,
+  { listen, log, metrics, limits, tls }: PagesOptions,
 ): Effect.Effect<void, HttpUnavailable, Scope.Scope> =>
   Effect.gen(function* () {
     const load = watchLoad()
@@ -66,6 +69,6 @@ export const openPages = (
         "/metrics  for Prometheus\n/livez    does this node live? (local only)\n/readyz   can it serve? ?verbose shows every check, /readyz/leader asks one, ?exclude=read leaves one out\n",
       )
     }
-    alive.http = yield* openDoor({ listen, page, log, ...(limits === undefined ? {} : { limits }) })
-    log("info", `metrics and checks at http://${addressText(alive.http)}`)
+    alive.http = yield* openDoor({ listen, page, log, tls, ...(limits === undefined ? {} : { limits }) })
+    log("info", `metrics and checks at ${tls === null ? "http" : "https"}://${addressText(alive.http)}`)
   })

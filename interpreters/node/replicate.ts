@@ -22,6 +22,7 @@ import {
   type Runnable,
 } from "../replica/index.ts"
 import { parseAddress, type Address, type TcpError } from "../tcp/index.ts"
+import { openTls, type TlsFiles, type TlsUnusable } from "../tls/index.ts"
 import { isMemberName } from "../text.ts"
 import { openServer } from "./assemble.ts"
 import { openDurableMachine } from "./durable.ts"
@@ -34,6 +35,7 @@ import {
   type LostTail,
   type StateWithoutLog,
 } from "./errors.ts"
+import { exposed, PEERS_EXPOSED } from "./exposure.ts"
 import { makeLog } from "./log.ts"
 import { refusedText } from "./place.ts"
 import { beginning } from "./status.ts"
@@ -57,6 +59,18 @@ export interface ReplicateOptions<State, Command, Result> {
   readonly machine: Machine<State, Command, Result> | DurableMachine<State, Command, Result>
   /** Where it answers /metrics (for Prometheus), /livez and /readyz, as host:port. Default: nowhere. */
   readonly http?: string
+  /**
+   * Files (PEM) with this server's certificate, its key, and the authority of the cluster: servers then prove to each other
+   * who they are, and nobody can read or change what they say. HTTP becomes HTTPS. Files that change are read again, without
+   * a restart. `stepraft cert` makes them.
+   */
+  readonly tls?: TlsFiles
+  /**
+   * What speaks without TLS although others could reach it. Peers: whoever reaches their port, or the line between them, can
+   * read and change everything and end the cluster for ever. HTTP: whoever reaches it reads figures. Default: none; peers
+   * without `tls` are refused at addresses that are not of this machine alone (127.0.0.1).
+   */
+  readonly plaintext?: readonly ("peers" | "http")[]
   readonly settings?: Partial<Settings>
   /** Time-outs and limits of what callers ask. */
   readonly service?: Partial<ReplicaSettings>
@@ -67,6 +81,7 @@ export interface ReplicateOptions<State, Command, Result> {
 }
 export type ReplicateError =
   | OptionsInvalid
+  | TlsUnusable
   | HttpUnavailable
   | BootstrapRefused
   | StateWithoutLog
@@ -87,6 +102,19 @@ interface Addresses {
   readonly listen: Address
   readonly advertise: string
   readonly peers: Readonly<Record<string, Address>>
+}
+/** Servers that anybody could hear or speak to need TLS. */
+const requireCover = (
+  { listen, peers }: Addresses,
+  { tls, plaintext = [] }: Pick<ReplicateOptions<unknown, unknown, unknown>, "tls" | "plaintext">,
+): void => {
+  const found = exposed([listen, ...Object.values(peers)])
+  if (found === null || plaintext.includes("peers") || tls !== undefined) return
+  throw new OptionsInvalid({
+    field: "tls",
+    found: `missing, and ${found} is not of this machine alone`,
+    expected: `certificates (tls: { cert, key, ca }; stepraft cert makes them), or plaintext: ["peers"] if you take it on you that ${PEERS_EXPOSED}`,
+  })
 }
 const WILDCARD: ReadonlySet<string> = new Set(["0.0.0.0", "::"])
 const checked = (
@@ -131,13 +159,19 @@ export const makeReplica = <State, Command, Result>(
   Effect.gen(function* () {
     const { id } = options
     const log = options.log ?? makeLog({ node: id, json: false, least: "warn" })
+    const { plaintext = [] } = options
     const { listen, advertise, peers } = yield* Effect.try({
-      try: () => checked(id, options.listen, options.advertise, options.peers),
+      try: () => {
+        const addresses = checked(id, options.listen, options.advertise, options.peers)
+        requireCover(addresses, options)
+        return addresses
+      },
       catch: (cause) =>
         cause instanceof OptionsInvalid
           ? cause
           : new OptionsInvalid({ field: "options", found: String(cause), expected: "see ReplicateOptions" }),
     })
+    const tls = options.tls === undefined ? null : yield* openTls({ name: id, files: options.tls, log })
     let running: { readonly fail: (error: Error) => void } | null = null
     // It may come at any time, also before there is a replica.
     let lost: NodeFailed | null = null
@@ -155,6 +189,8 @@ export const makeReplica = <State, Command, Result>(
       bootstrap: false,
       clientAddress: "",
       log,
+      tls: plaintext.includes("peers") ? null : tls,
+      httpTls: plaintext.includes("http") ? null : tls,
       failed: fail,
       ...(options.http === undefined ? {} : { http: addressOf("http", options.http) }),
       refused: (why) => refuse(why),

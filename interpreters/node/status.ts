@@ -7,6 +7,7 @@ import type { Driver } from "../driver/index.ts"
 import type { FileStorage } from "../file/index.ts"
 import type { Refused } from "../starts.ts"
 import { addressText, type Address, type PeerLink, type TcpTransport } from "../tcp/index.ts"
+import type { Tls } from "../tls/index.ts"
 import { clockOffset, peerClockOffset, type ClockWatch } from "./clocks.ts"
 import { detailsOf, type Details } from "./details.ts"
 import {
@@ -91,6 +92,8 @@ export interface Alive {
   clocks: ClockWatch | null
   /** Where it answers over HTTP; null: nowhere. */
   http: Address | null
+  /** What it proves itself with; null: nothing. */
+  tls: Tls | null
   /** How often it has seen another leader or term. */
   leaderChanges: number
   /** A peer has met a later start of this directory, and what this server says does not count any more. */
@@ -111,6 +114,7 @@ export const beginning = (id: string, listen: Address): Alive => ({
   running: null,
   clocks: null,
   http: null,
+  tls: null,
   leaderChanges: 0,
   refused: null,
   leaderlessSince: null,

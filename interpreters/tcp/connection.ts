@@ -10,6 +10,7 @@ import {
   foreignPeer,
   handshakeRefused,
   helloTimeout,
+  notSecured,
   type LinkError,
 } from "./errors.ts"
 import { FrameParser, type Arriving } from "./frame.ts"
@@ -19,6 +20,7 @@ import {
   PROTOCOL,
   readHandshake,
   readPreamble,
+  untrusted,
   writeHello,
   writePreamble,
   writeRefused,
@@ -27,6 +29,7 @@ import {
   type PeerHello,
   type Sign,
 } from "./handshake.ts"
+import type { Wire } from "./socket.ts"
 
 export interface ConnectionHandlers {
   /** The other end has sent its hello, or a new one. */
@@ -52,6 +55,8 @@ export class Connection {
   /** The name of the peer that was dialled; null if the other end dialled. */
   readonly expected: string | null
   readonly remote: string
+  /** The name that the other end's certificate has; null: it needs none. */
+  certified: string | null = null
   hello: PeerHello | null = null
   /** The hello, once it was accepted. */
   accepted: PeerHello | null = null
@@ -69,7 +74,7 @@ export class Connection {
 
   /** `local` is asked for the hello when a dialled socket is connected. */
   constructor(
-    socket: Socket,
+    wire: Wire,
     expected: string | null,
     remote: string,
     self: Member,
@@ -77,6 +82,7 @@ export class Connection {
     limits: ConnectionLimits,
     handlers: ConnectionHandlers,
   ) {
+    const { socket } = wire
     this.socket = socket
     this.expected = expected
     this.remote = remote
@@ -85,17 +91,21 @@ export class Connection {
     this.limits = limits
     this.connected = expected === null
     this.parser = new FrameParser(HELLO_LIMIT, (buffer, from, to) => this.frame(buffer, from, to))
+    let reached = false
     const helloTimer = (): NodeJS.Timeout =>
       setTimeout(() => this.fail(helloTimeout(remote, limits.helloMs)), limits.helloMs)
-    if (expected === null) this.timer = helloTimer()
-    else {
+    if (expected === null) {
+      this.timer = helloTimer()
+      this.believe(wire)
+    } else {
       this.timer = setTimeout(() => this.fail(connectFailed(remote, "no answer")), limits.connectMs)
-      socket.once("connect", () => {
+      socket.once("connect", () => (reached = true))
+      socket.once(wire.up, () => {
         if (this.closed) return
         this.connected = true
         clearTimeout(this.timer)
         this.timer = helloTimer()
-        this.greet(expected, local())
+        if (this.believe(wire)) this.greet(expected, local())
       })
     }
     socket.on("data", (chunk: Buffer) => this.data(chunk))
@@ -105,7 +115,9 @@ export class Connection {
     )
     socket.on("error", (error: NodeJS.ErrnoException) => {
       const code = error.code ?? error.message
-      this.fail(expected !== null && !this.connected ? connectFailed(remote, code) : connectionLost(remote, code))
+      if (expected === null || this.connected) this.fail(connectionLost(remote, code))
+      else
+        this.fail(reached && wire.up === "secureConnect" ? notSecured(remote, true, code) : connectFailed(remote, code))
     })
     socket.on("close", () => this.fail(connectionLost(remote, "closed")))
   }
@@ -116,6 +128,14 @@ export class Connection {
   /** Of a partly received message: the bytes received, and its size. */
   get arriving(): Arriving | null {
     return this.parser.arriving
+  }
+
+  /** Whether the other end is somebody to be heard at all; if not, it has been told why. */
+  private believe(wire: Wire): boolean {
+    const flaw = wire.flaw()
+    if (flaw === null) this.certified = wire.certified()
+    else this.refuse(untrusted(this.self, flaw))
+    return flaw === null
   }
 
   /** Sends preamble and hello the first time, a new hello afterwards. */

@@ -46,12 +46,25 @@ export const connectFailed = (remote: string, code: string): ConnectFailed =>
 export class ForeignPeer extends Data.TaggedError("ForeignPeer")<{ readonly message: string }> {}
 export const foreignPeer = (remote: string, outgoing: boolean, first: Uint8Array): ForeignPeer => {
   const start = escaped(JSON.stringify(Buffer.from(first.subarray(0, 16)).toString("latin1")))
+  if (first[1] === 3 && (first[0] === 0x15 || first[0] === 0x16))
+    return new ForeignPeer({
+      message: `${remote} speaks TLS, and this node does not: closed that connection only. Give all nodes of the cluster certificates (tls-cert, tls-key, tls-ca), or none.`,
+    })
   return new ForeignPeer({
     message: outgoing
       ? `what answers at ${remote} is no stepraft node (it began with ${start}): closed that connection only. Check this peer's address.`
       : `a connection from ${remote} does not speak the peer protocol (it began with ${start}): closed it, nothing else is touched. Clients belong on the client port.`,
   })
 }
+
+/** No TLS came about. */
+export class NotSecured extends Data.TaggedError("NotSecured")<{ readonly message: string }> {}
+export const notSecured = (remote: string, outgoing: boolean, code: string): NotSecured =>
+  new NotSecured({
+    message: outgoing
+      ? `${remote} was reached, but no TLS came about with it (${code}): nothing was said to it, trying again. If it has no certificate yet, give it one (tls-cert, tls-key, tls-ca); if it should have one, see what its log says.`
+      : `a connection from ${remote} brought no TLS about (${code}): closed it, nothing else is touched. Nodes need a certificate of the cluster (tls-cert, tls-key, tls-ca); clients belong on the client port.`,
+  })
 
 export class HelloTimeout extends Data.TaggedError("HelloTimeout")<{ readonly message: string }> {}
 export const helloTimeout = (remote: string, ms: number): HelloTimeout =>
@@ -98,6 +111,7 @@ export const connectionLost = (remote: string, code: string): ConnectionLost =>
 export type LinkError =
   | ConnectFailed
   | ForeignPeer
+  | NotSecured
   | HelloTimeout
   | PeerSilent
   | BrokenStream
@@ -110,4 +124,7 @@ export const errorKey = (error: LinkError): string =>
   error instanceof HandshakeRefused ? `${error.name}|${error.reason}` : error.name
 /** Somebody has to do something; the others pass by themselves when the peer comes back. */
 export const isGrave = (error: LinkError): boolean =>
-  error instanceof HandshakeRefused || error instanceof BrokenStream || error instanceof ForeignPeer
+  error instanceof HandshakeRefused ||
+  error instanceof BrokenStream ||
+  error instanceof ForeignPeer ||
+  error instanceof NotSecured

@@ -52,6 +52,7 @@ const REASON = [
   "RolledBack",
   "Superseded",
   "StartedTwice",
+  "Untrusted",
 ] as const satisfies readonly HelloRefusalReason[]
 
 export const writePreamble = (w: Writer): void => {
@@ -173,6 +174,10 @@ export const readHandshake = (buffer: Buffer, from: number, to: number): Handsha
   return { type: "Hello", hello }
 }
 
+export const untrusted = (self: Member, why: string): Refusal => ({
+  reason: "Untrusted",
+  detail: `${self.name} looked at the other end's certificate: ${why}. No message was exchanged.`,
+})
 export const wrongVersion = (self: Member, theirs: number): Refusal => ({
   reason: "WrongVersion",
   detail: `${self.name} speaks protocol ${PROTOCOL}, the other end ${theirs}: run the same release on both, upgrading one node at a time. No message was exchanged.`,

@@ -1,4 +1,5 @@
-export { makeTcpTransport, type TcpLimits, type TcpOptions, type TcpTransport, type Unlisted } from "./transport.ts"
+export { makeTcpTransport } from "./transport.ts"
+export type { TcpLimits, TcpOptions, TcpTransport, Unlisted } from "./options.ts"
 export type { Dropped, PeerLink } from "./peerLink.ts"
 export { PROTOCOL, type PeerHello } from "./handshake.ts"
 export { isFinal, type Hello, type LocalHello, type Refusal, type HelloRefusalReason } from "../hello.ts"
@@ -12,6 +13,7 @@ export {
   HandshakeRefused,
   HelloTimeout,
   ListenFailed,
+  NotSecured,
   PeerSilent,
   type LinkError,
   type TcpError,

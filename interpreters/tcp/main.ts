@@ -1,5 +1,7 @@
 /** `import … from "stepraft/interpreters/tcp"`: peers over TCP (Node). */
-export { makeTcpTransport, type TcpLimits, type TcpOptions, type TcpTransport } from "./transport.ts"
+export { makeTcpTransport } from "./transport.ts"
+export type { TcpLimits, TcpOptions, TcpTransport } from "./options.ts"
+export { openTls, TlsUnusable, type Shown, type Tls, type TlsFiles, type TlsOptions } from "../tls/index.ts"
 export type { Dropped, PeerLink } from "./peerLink.ts"
 export type { Hello, LocalHello, Refusal, HelloRefusalReason } from "../hello.ts"
 export type { LogLevel } from "../log.ts"
@@ -12,6 +14,7 @@ export {
   HandshakeRefused,
   HelloTimeout,
   ListenFailed,
+  NotSecured,
   PeerSilent,
   type LinkError,
   type TcpError,

@@ -3,86 +3,41 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as FiberMap from "effect/FiberMap"
 import type * as Scope from "effect/Scope"
-import type { Server, Socket } from "node:net"
+import type { Server } from "node:net"
 import { defaultSettings, lineage, type Member, type Sighting } from "../../core/index.ts"
-import type { Transport, TransportHandlers } from "../contract.ts"
+import type { TransportHandlers } from "../contract.ts"
 import { EntryBlocks } from "./codec.ts"
 import { Connection, type ConnectionHandlers } from "./connection.ts"
-import { judge, judgeStart, startedTwice, type Hello, type LocalHello, type Refusal } from "../hello.ts"
+import { judge, judgeStart, startedTwice, untrustedName, type Hello, type LocalHello, type Refusal } from "../hello.ts"
 import { fleetingSightings, type Sightings } from "../starts.ts"
 import {
   ConnectionLost,
   errorKey,
   errorText,
   HandshakeRefused,
+  isGrave,
   listenFailed,
+  notSecured,
   type LinkError,
   type TcpError,
 } from "./errors.ts"
 import { frameLimit } from "./frame.ts"
 import type { Greeting, PeerHello } from "./handshake.ts"
 import { Link, type LinkShared } from "./link.ts"
-import type { PeerLink } from "./peerLink.ts"
-import { limitedLog, type LimitedLogger, type Logger } from "../log.ts"
-import { addressText, dialSocket, listenSocket, parseAddress, type Address } from "./socket.ts"
+import type { TcpLimits, TcpOptions, TcpTransport, Unlisted } from "./options.ts"
+import { limitedLog, type LimitedLogger } from "../log.ts"
+import {
+  addressText,
+  dialSocket,
+  listenSocket,
+  parseAddress,
+  remoteOf,
+  type Address,
+  type Remote,
+  type Wire,
+} from "./socket.ts"
+import type { Tls } from "../tls/index.ts"
 
-export interface TcpLimits {
-  /** The largest entry; frames derive from it. All nodes must agree. Default 8 MB. */
-  readonly maxEntryBytes?: number
-  /** Per peer: what may wait to be sent before messages are dropped. Default 32 MB. */
-  readonly unsentBytes?: number
-  /** How long one attempt to connect may take. Default 2,000. */
-  readonly connectMs?: number
-  /** How long a connected peer may take to say hello. Default 5,000. */
-  readonly helloMs?: number
-  /** How often an idle peer is sent a keep-alive. Default 1,000. */
-  readonly aliveMs?: number
-  /** A peer that has not sent a byte for this long is disconnected and dialled again. Default 5,000. */
-  readonly silenceMs?: number
-  /** Pause before dialling again: from the first, doubling, to the second, jittered by a half. Default 50 and 1,000. */
-  readonly backoffMinMs?: number
-  readonly backoffMaxMs?: number
-}
-export interface TcpOptions {
-  readonly self: Member
-  /** Port 0 chooses a free one, see `address`. */
-  readonly listen: Address
-  /** Addresses of each other member, by name; the likeliest first. */
-  readonly peers: Readonly<Record<string, Address | readonly Address[]>>
-  /** The address announced to others, as host:port; empty: they use their own lists. Default: where it listens. */
-  readonly advertise?: string
-  /** Called for a node that is not among the peers: may it become one, at the address that it announces? Default: no. */
-  readonly welcome?: (hello: PeerHello) => boolean
-  readonly hello: LocalHello
-  /** The starts of peers that this node has met. Default: kept in memory only. */
-  readonly sightings?: Sightings
-  readonly limits?: TcpLimits
-  readonly log: Logger
-}
-export interface TcpTransport extends Transport {
-  /** Where this node listens. */
-  readonly address: Address
-  readonly peers: () => readonly PeerLink[]
-  /** Nodes that have dialled this node lately and are not among its peers, by the names that they gave. */
-  readonly unlisted: () => readonly Unlisted[]
-  /** Called for each hello that passes the handshake, including later ones on an open connection. Returns a function that unsubscribes. */
-  readonly onHello: (listener: (hello: Hello) => void) => () => void
-  /** Called for each refusal by a peer that this node dialled. Returns a function that unsubscribes. */
-  readonly onRefused: (listener: (by: string, refusal: Refusal) => void) => () => void
-  /** This node's hello has changed (the cluster was formed): announces it to every peer. */
-  readonly announce: (hello: LocalHello) => void
-  /** Adds a peer, or sets its addresses; null removes it and closes its connections without a `disconnected`. */
-  readonly setPeer: (name: string, at: Address | readonly Address[] | null) => void
-}
-
-export interface Unlisted {
-  readonly name: string
-  readonly member: Member
-  /** It holds no data of any cluster yet. */
-  readonly empty: boolean
-  /** Where it says that it listens. */
-  readonly address: string
-}
 /** A refused node dials again within two seconds. */
 const LATELY_MS = 5_000
 
@@ -91,6 +46,8 @@ const MOST_PEERS = 256
 const STRANGERS = 64
 /** By then the sockets of a process that has ended are closed; a second live process can wait. */
 const SECOND_LOOK_MS = 100
+
+const remoteText = ({ host, port }: Remote): string => (port === undefined ? host : addressText({ host, port }))
 
 const placesOf = (at: Address | readonly Address[]): readonly Address[] => ("host" in at ? [at] : at)
 
@@ -106,14 +63,16 @@ class Node {
   /** Where this node listens, once it does. */
   address: Address
   private readonly strangers = new Set<Connection>()
+  readonly turned = new Map<string, number>()
   private readonly unknown = new Map<string, Unlisted & { readonly at: number }>()
   private readonly self: Member
+  readonly tls: Tls | null
   private readonly advertise: string | undefined
   private readonly welcome: (hello: PeerHello) => boolean
   /** Creates a link and starts to dial. */
   dial: (name: string, places: readonly Address[]) => void = () => undefined
   private readonly sightings: Sightings
-  private readonly limits: Required<TcpLimits>
+  readonly limits: Required<TcpLimits>
   private readonly shared: LinkShared
   private ticker: NodeJS.Timeout | undefined
 
@@ -130,6 +89,7 @@ class Node {
       ...options.limits,
     }
     this.self = options.self
+    this.tls = options.tls ?? null
     this.advertise = options.advertise
     this.welcome = options.welcome ?? (() => false)
     this.sightings = options.sightings ?? fleetingSightings()
@@ -180,14 +140,14 @@ class Node {
     return link
   }
 
-  private connection(socket: Socket, link: Link | null, remote: string, handlers: ConnectionHandlers): Connection {
+  private connection(wire: Wire, link: Link | null, remote: string, handlers: ConnectionHandlers): Connection {
     const limits = {
       frameBytes: this.shared.frameBytes,
       connectMs: this.limits.connectMs,
       helloMs: this.limits.helloMs,
     }
     return new Connection(
-      socket,
+      wire,
       link?.name ?? null,
       remote,
       this.self,
@@ -215,6 +175,11 @@ class Node {
   /** `good` is called once the hello is accepted and its start is durably recorded. */
   private judged(connection: Connection, hello: PeerHello, good: (sighting: Sighting) => void, looked = false): void {
     if (connection.isClosed || this.stopped) return
+    const { certified } = connection
+    if (certified !== null && certified !== hello.member.name) {
+      connection.refuse(untrustedName(this.self, hello, certified))
+      return
+    }
     this.takeIn(hello)
     const link = this.links.get(hello.member.name)
     const met = this.sightings.of(hello.member)
@@ -239,15 +204,14 @@ class Node {
   }
 
   /** An accepted connection. Until it says hello it belongs to no link. */
-  accept(socket: Socket): void {
+  accept(wire: Wire): void {
     if (this.stopped) {
-      socket.destroy()
+      wire.socket.destroy()
       return
     }
-    const host = socket.remoteAddress ?? "a connection that is gone"
-    const remote = socket.remotePort === undefined ? host : addressText({ host, port: socket.remotePort })
+    const remote = remoteOf(wire.socket)
     let owner: Link | null = null
-    const connection = this.connection(socket, null, remote, {
+    const connection = this.connection(wire, null, remoteText(remote), {
       hello: (connection, hello) => {
         this.judged(connection, hello, (sighting) => {
           owner ??= this.links.get(hello.member.name) ?? null
@@ -259,15 +223,32 @@ class Node {
       message: (connection, buffer, from, to) => owner?.received(connection, buffer, from, to),
       closed: (connection, error) => {
         this.strangers.delete(connection)
-        if (owner?.lost(connection, error) !== true) this.turnedAway(host, error)
+        this.count(error)
+        if (owner?.lost(connection, error) !== true) this.turnedAway(remote.host, error)
       },
     })
+    if (connection.isClosed) return
     this.strangers.add(connection)
     const [oldest] = this.strangers
     if (this.strangers.size > STRANGERS && oldest !== undefined) {
       this.strangers.delete(oldest)
       oldest.end()
     }
+  }
+
+  private count(error: LinkError): void {
+    if (!isGrave(error)) return
+    const reason = error instanceof HandshakeRefused ? error.reason : error.name
+    this.turned.set(reason, (this.turned.get(reason) ?? 0) + 1)
+  }
+
+  /** Who came brought no TLS about. */
+  unsecured(remote: Remote, code: string): void {
+    const error = notSecured(remoteText(remote), false, code)
+    this.count(error)
+    // As above: a connection that was given up.
+    if (code === "ECONNRESET") this.log(`${remote.host}|unsecured`, "debug", errorText(error))
+    else this.turnedAway(remote.host, error)
   }
 
   private turnedAway(host: string, error: LinkError): void {
@@ -279,7 +260,7 @@ class Node {
   session(link: Link): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
       const connection = this.connection(
-        dialSocket(link.address),
+        dialSocket(link.address, this.tls),
         link,
         `${link.name} at ${addressText(link.address)}`,
         {
@@ -367,7 +348,11 @@ class Node {
 
 const listening = (node: Node, at: Address): Effect.Effect<Server, TcpError> =>
   Effect.callback<Server, TcpError>((resume) => {
-    const server = listenSocket((socket) => node.accept(socket))
+    const server = listenSocket(node.tls, {
+      accepted: (wire) => node.accept(wire),
+      failed: (remote, code) => node.unsecured(remote, code),
+      patienceMs: node.limits.helloMs,
+    })
     const failed = (cause: NodeJS.ErrnoException): void => resume(Effect.fail(listenFailed(at.host, at.port, cause)))
     server.once("error", failed)
     server.listen({ host: at.host, port: at.port }, () => {
@@ -415,6 +400,7 @@ export const makeTcpTransport = (options: TcpOptions): Effect.Effect<TcpTranspor
       },
       peers: () => [...node.links.values()].map((link) => link.status()),
       unlisted: () => node.unlisted(),
+      turnedAway: () => node.turned,
       onHello: (listener) => {
         node.listeners.add(listener)
         return () => {

@@ -100,6 +100,24 @@ export const serveCommand = Command.make(
       "Make a new cluster of --peers. Only the first time, and on every node: an empty folder without it is taken for a lost disk",
     ),
     redirect: off("redirect", "Answer MOVED for what another node leads, instead of forwarding"),
+    tlsCert: maybeString(
+      "tls-cert",
+      "File (PEM) with this node's certificate: TLS on every port (stepraft cert makes it)",
+    ),
+    tlsKey: maybeString("tls-key", "File (PEM) with its key"),
+    tlsCa: maybeString(
+      "tls-ca",
+      "File (PEM) with the cluster's authority, or several: nobody else's certificates count",
+    ),
+    tlsAuthClients: Flag.Literals("tls-auth-clients", ["no", "optional", "yes"]).pipe(
+      Flag.withDescription("Whether clients show a certificate (default: yes; optional with --users)"),
+      Flag.optional,
+    ),
+    plaintext: maybeString(
+      "plaintext",
+      "Of peers,clients,http: ports without TLS although others can reach them. Whoever reaches that of peers can end the cluster",
+    ),
+    users: maybeString("users", "File of users: a name, a role and a hash in each line (stepraft user hash)"),
     config: maybeString("config", "JSON file with settings; flags and STEPRAFT_* variables win over it"),
     ...tuningFlags,
   },

@@ -11,6 +11,7 @@ import { ADDRESS, addressText, parseAddress, type Address } from "../../interpre
 import { isMemberName } from "../../interpreters/text.ts"
 import { defaultServiceSettings, type ServiceSettings } from "../service/index.ts"
 import { InvalidConfig } from "./errors.ts"
+import { securityOf, type Security } from "./security.ts"
 import type { LogLevel } from "../../interpreters/log.ts"
 
 const Whole = Schema.Union([Schema.Int, Schema.FiniteFromString.pipe(Schema.check(Schema.isInt()))]).pipe(
@@ -59,6 +60,12 @@ const fields = {
   maxClients: Schema.optionalKey(Whole),
   clientIdleTimeout: Schema.optionalKey(Millis),
   clientMemory: Schema.optionalKey(Whole),
+  tlsCert: Schema.optionalKey(Schema.NonEmptyString),
+  tlsKey: Schema.optionalKey(Schema.NonEmptyString),
+  tlsCa: Schema.optionalKey(Schema.NonEmptyString),
+  tlsAuthClients: Schema.optionalKey(Schema.Literals(["no", "optional", "yes"])),
+  plaintext: Schema.optionalKey(Schema.String),
+  users: Schema.optionalKey(Schema.NonEmptyString),
 }
 const Given = Schema.Struct(fields)
 export type Setting = keyof typeof fields
@@ -93,6 +100,7 @@ export interface NodeConfig {
   readonly clientIdleTimeout: number | null
   /** Bytes that all clients together may hold; null: a quarter of what the machine gives this process. */
   readonly clientMemory: number | null
+  readonly security: Security
 }
 
 /** The environment variable of a setting: electionMin is STEPRAFT_ELECTION_MIN. */
@@ -172,9 +180,11 @@ const nearest = (word: string, names: readonly string[]): string | null => {
 }
 
 const PREFIX = "STEPRAFT_"
-/** Not settings, but ours: how a node is run, and what the tests are told. */
+/** Not settings, but ours: how a node is run, what clients and the tests are told. */
 const OTHERS: ReadonlySet<string> = new Set(
-  ["STOP_WITH_STDIN", "ALL", "SOAK", "KEEP", "GOLDEN", "TEST_CLOCKS"].map((name) => `${PREFIX}${name}`),
+  ["STOP_WITH_STDIN", "ALL", "SOAK", "KEEP", "GOLDEN", "TEST_CLOCKS", "TLS", "USER", "PASSWORD"].map(
+    (name) => `${PREFIX}${name}`,
+  ),
 )
 const unknownVariables = (env: Readonly<Record<string, string | undefined>>): readonly string[] => {
   const known = new Set(settingNames.map(variableOf))
@@ -341,6 +351,11 @@ const decode = (sources: ConfigSources): NodeConfig => {
     maxClients: given.maxClients ?? null,
     clientIdleTimeout: given.clientIdleTimeout ?? null,
     clientMemory: given.clientMemory ?? null,
+    security: securityOf(
+      given,
+      { client: address("client"), peer: address("peer"), peers: Object.values(peers) },
+      invalid,
+    ),
   }
 }
 

@@ -23,6 +23,7 @@ import {
   StateWithoutLog,
 } from "../../interpreters/node/index.ts"
 import { RecoveryUnfinished } from "../backup/errors.ts"
+import { TlsUnusable } from "../../interpreters/tls/index.ts"
 import type { TcpError } from "../../interpreters/tcp/index.ts"
 import { MachineLocked, MachineOutdated, type MachineError } from "../machine/leveldb/errors.ts"
 import type { ServerError } from "../server/index.ts"
@@ -40,6 +41,7 @@ export class InvalidConfig extends Data.TaggedError("InvalidConfig")<{
 }
 export type NodeError =
   | InvalidConfig
+  | TlsUnusable
   | BootstrapRefused
   | RecoveryUnfinished
   | StateWithoutLog
@@ -54,6 +56,7 @@ export type NodeError =
 
 const lasting = [
   InvalidConfig,
+  TlsUnusable,
   BootstrapRefused,
   RecoveryUnfinished,
   StateWithoutLog,

@@ -11,4 +11,5 @@ export { BootstrapRefused, makeLog, NodeFailed, StateWithoutLog } from "../../in
 export { InvalidConfig, isLasting, type NodeError } from "./errors.ts"
 export { launchEnvironment, threadAdvice } from "./launch.ts"
 export type { Logger, LogLevel } from "../../interpreters/log.ts"
+export { unsecured, type Security } from "./security.ts"
 export { runNode, serveNode, type RunningNode, type ServeOptions } from "./node.ts"

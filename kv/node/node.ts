@@ -11,6 +11,7 @@ import type { Logger } from "../../interpreters/log.ts"
 import type { RunningMembers } from "../../interpreters/members/index.ts"
 import { beginning, makeLog, NodeFailed, openServer, StateUnusable } from "../../interpreters/node/index.ts"
 import { addressText, parseAddress } from "../../interpreters/tcp/index.ts"
+import { openTls, type Tls } from "../../interpreters/tls/index.ts"
 import { RecoveryUnfinished } from "../backup/errors.ts"
 import { requireFinished } from "../backup/switch.ts"
 import { openMachine, type KvMachine, type MachineDamaged } from "../machine/index.ts"
@@ -24,6 +25,7 @@ import { makeFailure } from "./failure.ts"
 import { makeGate } from "./gate.ts"
 import { makeStoreMetrics } from "./metrics.ts"
 import { threadAdvice } from "./launch.ts"
+import type { Port } from "./security.ts"
 import { advertised, nodeStatusOf, refusalOf } from "./status.ts"
 
 export interface ServeOptions {
@@ -98,6 +100,9 @@ export const serveNode = (
       gate.shut()
       failure.fail(error)
     }
+    const { security } = config
+    const tls = security.tls === null ? null : yield* openTls({ name: config.id, files: security.tls, log })
+    const covered = (port: Port): Tls | null => (security.plaintext.includes(port) ? null : tls)
     // Clients first: while the log is read, which may take long, the node says so.
     const places = placesFor(
       descriptorLimit(),
@@ -139,6 +144,8 @@ export const serveNode = (
       log,
       failed,
       http: config.http,
+      tls: covered("peers"),
+      httpTls: covered("http"),
       metrics: () => [...server.metrics(), ...storeMetrics()],
       ...(options.files === undefined ? {} : { files: options.files }),
       ...(config.space === null ? {} : { space: config.space }),

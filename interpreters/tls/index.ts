@@ -1,0 +1,5 @@
+/** TLS: who a node is, whom it trusts, and certificates for a first cluster. */
+export { certify, makeAuthority, type Certified, type Request } from "./certificate.ts"
+export { TlsUnusable } from "./errors.ts"
+export { openTls, type Shown, type Tls, type TlsFiles, type TlsOptions } from "./keeper.ts"
+export { distrust, nameOf, noMember } from "./trust.ts"

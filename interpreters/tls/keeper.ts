@@ -1,0 +1,187 @@
+/**
+ * The certificate, its key and the trusted authorities, in files that are read again when they change: what is replaced counts
+ * for new connections, those that stand go on. What does not fit together (half of it was replaced) waits for the rest.
+ */
+import { createPrivateKey, X509Certificate } from "node:crypto"
+import { readFile } from "node:fs/promises"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Logger } from "../log.ts"
+import { TlsUnusable } from "./errors.ts"
+
+export interface TlsFiles {
+  /** PEM: the certificate, and those between it and the authority. */
+  readonly cert: string
+  /** PEM, not encrypted. */
+  readonly key: string
+  /** PEM: one or more authorities. Nobody else's certificates count, those of the system neither. */
+  readonly ca: string
+}
+/** For Node's tls. */
+export interface Shown {
+  readonly cert: string
+  readonly key: string
+  readonly ca: string
+}
+export interface Tls {
+  readonly shown: () => Shown
+  /** When the certificate ends. */
+  readonly ends: () => Date
+  /** How often it was replaced since the start. */
+  readonly reloads: () => number
+  /** Called after each change. Returns the way to stop. */
+  readonly onChange: (listener: () => void) => () => void
+  /** Looks at once instead of at the next turn. */
+  readonly look: () => Promise<void>
+}
+
+export interface TlsOptions {
+  /** The member's name, which the certificate must carry. */
+  readonly name: string
+  readonly files: TlsFiles
+  readonly log: Logger
+  /** How often the files are looked at. Default 5,000. */
+  readonly everyMs?: number
+}
+
+const BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
+const DAY = 86_400_000
+/** Certificates that end sooner are told of. */
+const SOON = 14 * DAY
+const MOST_LINKS = 8
+
+const certificates = (file: string, pem: string): readonly X509Certificate[] => {
+  const blocks = pem.match(BLOCK) ?? []
+  if (blocks.length === 0) throw new TlsUnusable({ file, reason: "it holds no certificate (PEM)" })
+  return blocks.map((block) => {
+    try {
+      return new X509Certificate(block)
+    } catch (error) {
+      throw new TlsUnusable({ file, reason: `a certificate in it cannot be read (${String(error)})` })
+    }
+  })
+}
+
+const commonName = ({ subject }: X509Certificate): string | null => /^CN=(.*)$/m.exec(subject)?.[1] ?? null
+const signs = (by: X509Certificate, one: X509Certificate): boolean => one.checkIssued(by) && one.verify(by.publicKey)
+const leads = (from: X509Certificate, between: readonly X509Certificate[], to: readonly X509Certificate[]): boolean => {
+  let at: X509Certificate | undefined = from
+  for (let links = 0; at !== undefined && links < MOST_LINKS; links++) {
+    const here: X509Certificate = at
+    if (to.some((authority) => signs(authority, here))) return true
+    at = between.find((one) => one !== here && signs(one, here))
+  }
+  return false
+}
+
+interface Checked extends Shown {
+  readonly ends: Date
+}
+const read = (file: string): Promise<string> =>
+  readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+    throw new TlsUnusable({ file, reason: error.code === "ENOENT" ? "there is no such file" : error.message })
+  })
+const checked = async (name: string, files: TlsFiles): Promise<Checked> => {
+  const [cert, key, ca] = await Promise.all([read(files.cert), read(files.key), read(files.ca)])
+  const wrong = (reason: string, file = files.cert): TlsUnusable => new TlsUnusable({ file, reason })
+  const [own, ...between] = certificates(files.cert, cert)
+  const authorities = certificates(files.ca, ca)
+  if (own === undefined) throw wrong("it holds no certificate (PEM)")
+  let secret
+  try {
+    secret = createPrivateKey(key)
+  } catch {
+    throw wrong("it holds no private key (PEM, not encrypted)", files.key)
+  }
+  if (!own.checkPrivateKey(secret)) throw wrong(`it is not the key of the certificate in ${files.cert}`, files.key)
+  const [from, ends] = [new Date(own.validFrom), new Date(own.validTo)]
+  if (ends.getTime() < Date.now())
+    throw wrong(`it ended at ${ends.toISOString()}: make a new one (stepraft cert node ${name} --replace)`)
+  if (from.getTime() > Date.now()) throw wrong(`it begins at ${from.toISOString()}: is this machine's clock right?`)
+  const common = commonName(own)
+  if (common !== null && common !== name)
+    throw wrong(`it is for ${common}, and this node is ${name}: give it its own (stepraft cert node ${name})`)
+  if (!leads(own, between, authorities))
+    throw wrong(`none of the authorities in ${files.ca} has signed it, so no other node would accept this one`)
+  return { cert, key, ca, ends }
+}
+
+class Keeper implements Tls {
+  private now: Checked
+  private count = 0
+  private looking = false
+  private readonly options: TlsOptions
+  private readonly listeners = new Set<() => void>()
+  /** What was told last, so that it is told once: of the end, once a day. */
+  private kept = ""
+  private endTold = -Infinity
+
+  constructor(options: TlsOptions, first: Checked) {
+    this.options = options
+    this.now = first
+    this.tellEnd()
+  }
+
+  readonly shown = (): Shown => this.now
+  readonly ends = (): Date => this.now.ends
+  readonly reloads = (): number => this.count
+  readonly onChange = (listener: () => void): (() => void) => {
+    this.listeners.add(listener)
+    return () => void this.listeners.delete(listener)
+  }
+  private tellEnd(): void {
+    const { cert } = this.options.files
+    const left = this.now.ends.getTime() - Date.now()
+    if (left > SOON || Date.now() - this.endTold < DAY) return
+    this.endTold = Date.now()
+    const how = left > 0 ? "then no connection can be made with it" : "no connection can be made with it any more"
+    this.options.log(
+      left > 0 ? "warn" : "error",
+      `the certificate in ${cert} ends at ${this.now.ends.toISOString()}: ${how}. Replace it; a restart is not needed.`,
+    )
+  }
+
+  readonly look = async (): Promise<void> => {
+    if (this.looking) return
+    this.looking = true
+    try {
+      const { name, files } = this.options
+      const next = await checked(name, files)
+      this.kept = ""
+      if (next.cert === this.now.cert && next.key === this.now.key && next.ca === this.now.ca) return
+      this.now = next
+      this.count += 1
+      this.endTold = -Infinity
+      this.options.log("info", `new TLS files are in force; the certificate ends at ${next.ends.toISOString()}`)
+      for (const listener of this.listeners) listener()
+    } catch (error) {
+      const reason = error instanceof TlsUnusable ? `${error.file}: ${error.reason}` : String(error)
+      if (reason !== this.kept)
+        this.options.log("warn", `the TLS files cannot be taken as they are, so the former stay in force: ${reason}`)
+      this.kept = reason
+    } finally {
+      this.looking = false
+      this.tellEnd()
+    }
+  }
+}
+
+const EVERY_MS = 5000
+
+/** Reads the files, and goes on looking at them for as long as the scope lives. */
+export const openTls = (options: TlsOptions): Effect.Effect<Tls, TlsUnusable, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { files, name } = options
+    const first = yield* Effect.tryPromise({
+      try: () => checked(name, files),
+      catch: (error) =>
+        error instanceof TlsUnusable ? error : new TlsUnusable({ file: files.cert, reason: String(error) }),
+    })
+    const keeper = new Keeper(options, first)
+    const look = (): void => void keeper.look()
+    yield* Effect.acquireRelease(
+      Effect.sync(() => setInterval(look, options.everyMs ?? EVERY_MS).unref()),
+      (timer) => Effect.sync(() => clearInterval(timer)),
+    )
+    return keeper
+  })

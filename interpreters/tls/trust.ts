@@ -1,0 +1,50 @@
+/** Who is at the other end of a TLS socket, and why that is not to be believed. */
+import type { DetailedPeerCertificate, TLSSocket } from "node:tls"
+import { isMemberName, shown } from "../text.ts"
+import { SERVER_AUTH } from "./certificate.ts"
+
+/** The common name; without one, the first DNS name that could be a member's. */
+const nameIn = ({ subject, subjectaltname = "" }: DetailedPeerCertificate): string | null => {
+  const common: unknown = subject.CN
+  if (typeof common === "string" && common !== "") return common
+  const names = subjectaltname.split(", ").flatMap((one) => (one.startsWith("DNS:") ? [one.slice("DNS:".length)] : []))
+  return names.find(isMemberName) ?? null
+}
+
+/** null: it showed none. */
+const certificateOf = (socket: TLSSocket): DetailedPeerCertificate | null => {
+  const certificate = socket.getPeerCertificate(true)
+  return Object.keys(certificate).length === 0 ? null : certificate
+}
+/** The name in the other end's certificate, whoever signed it. */
+export const nameOf = (socket: TLSSocket): string | null => {
+  const certificate = certificateOf(socket)
+  return certificate === null ? null : nameIn(certificate)
+}
+
+const WHY: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED: "it has expired: make a new one (stepraft cert node, or client), the node need not be restarted",
+  CERT_NOT_YET_VALID: "it is not valid yet: see that the clocks of both machines are right, else wait or make another",
+  INVALID_PURPOSE: "it was made for another purpose: nodes need one for servers and clients (stepraft cert node)",
+}
+const elsewhere =
+  "no authority that is trusted here has signed it: have it signed by the cluster's (stepraft cert), or add its authority to the file of trusted ones (tls-ca)"
+
+/** Why the other end's certificate does not count; null if it does. What it says, not for which name. */
+export const distrust = (socket: TLSSocket): string | null => {
+  if (certificateOf(socket) === null) return "it showed no certificate: give it one of the cluster's (stepraft cert)"
+  if (socket.authorized) return null
+  const code = String(socket.authorizationError)
+  return `its certificate${quoted(nameOf(socket))} does not count (${code}): ${WHY[code] ?? elsewhere}`
+}
+const quoted = (name: string | null): string => (name === null ? "" : ` for ${shown(name, 80)}`)
+
+/** Why it cannot be a member's: not trusted, or a client's. */
+export const noMember = (socket: TLSSocket): string | null => {
+  const flaw = distrust(socket)
+  if (flaw !== null) return flaw
+  const purposes = certificateOf(socket)?.ext_key_usage
+  if (purposes !== undefined && !purposes.includes(SERVER_AUTH))
+    return `its certificate${quoted(nameOf(socket))} is a client's: a node needs one of its own (stepraft cert node)`
+  return null
+}

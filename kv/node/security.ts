@@ -1,0 +1,83 @@
+/** How a node proves itself, whom it lets in, and what it says in the clear: as it was told, or why that cannot be. */
+import { exposed, PEERS_EXPOSED } from "../../interpreters/node/index.ts"
+import type { Address } from "../../interpreters/tcp/index.ts"
+import type { TlsFiles } from "../../interpreters/tls/index.ts"
+
+/** The three ports of a node. */
+export type Port = "peers" | "clients" | "http"
+const PORTS: readonly Port[] = ["peers", "clients", "http"]
+
+export interface Security {
+  /** Between nodes, for clients, and over HTTP, but for the ports of `plaintext`. Null: nowhere. */
+  readonly tls: TlsFiles | null
+  readonly plaintext: readonly Port[]
+  /** Whether clients show a certificate of the cluster's authority: never asked for, taken if they have one, or required. */
+  readonly authClients: "no" | "optional" | "yes"
+  /** The file of users (kv/server/users); null: whoever comes is let in, and may do everything. */
+  readonly users: string | null
+}
+export const unsecured: Security = { tls: null, plaintext: [], authClients: "no", users: null }
+
+export interface Given {
+  readonly tlsCert?: string
+  readonly tlsKey?: string
+  readonly tlsCa?: string
+  readonly tlsAuthClients?: Security["authClients"]
+  readonly plaintext?: string
+  readonly users?: string
+}
+export interface Ports {
+  readonly client: Address
+  readonly peer: Address
+  readonly peers: readonly Address[]
+}
+
+const CLIENTS_EXPOSED =
+  "whoever reaches this port, or the line to it, can read what is said there, passwords too, and change it"
+
+/** `wrong`: the field, and why. */
+export const securityOf = (
+  given: Given,
+  { client, peer, peers }: Ports,
+  wrong: (field: keyof Given | "client" | "peer", reason: string) => Error,
+): Security => {
+  const { tlsCert, tlsKey, tlsCa, tlsAuthClients, users = null } = given
+  const parts = { tlsCert, tlsKey, tlsCa }
+  const missing = (Object.keys(parts) as (keyof typeof parts)[]).filter((name) => parts[name] === undefined)
+  const [first] = missing
+  if (first !== undefined && missing.length < 3)
+    throw wrong(first, "TLS needs a certificate, its key and the authority (stepraft cert makes all three)")
+  const tls =
+    tlsCert === undefined || tlsKey === undefined || tlsCa === undefined
+      ? null
+      : { cert: tlsCert, key: tlsKey, ca: tlsCa }
+  const plaintext = (given.plaintext ?? "")
+    .split(",")
+    .map((word) => word.trim())
+    .filter((word) => word !== "")
+  const ports = PORTS.filter((port) => plaintext.includes(port))
+  const strange = plaintext.find((word) => !PORTS.some((port) => port === word))
+  if (strange !== undefined) throw wrong("plaintext", `${JSON.stringify(strange)} is none of ${PORTS.join(", ")}`)
+  if (tls === null && tlsAuthClients !== undefined && tlsAuthClients !== "no")
+    throw wrong("tlsAuthClients", "clients show certificates over TLS only: give tlsCert, tlsKey and tlsCa as well")
+  const inTheClear = (port: Port): boolean => tls === null && !ports.includes(port)
+  const openly = exposed([peer, ...peers])
+  if (inTheClear("peers") && openly !== null)
+    throw wrong(
+      "peer",
+      `${openly} can be reached from other machines, and without TLS ${PEERS_EXPOSED}. Give certificates (--tls-cert, --tls-key, --tls-ca; stepraft cert makes them), or say --plaintext peers if you take that on you`,
+    )
+  if (inTheClear("clients") && exposed([client]) !== null)
+    throw wrong(
+      "client",
+      `it can be reached from other machines, and without TLS ${CLIENTS_EXPOSED}. Give certificates (--tls-cert, --tls-key, --tls-ca; stepraft cert makes them), or say --plaintext clients if you take that on you`,
+    )
+  return {
+    tls,
+    plaintext: ports,
+    // Without users a certificate is all that keeps anybody out.
+    authClients:
+      tls === null || ports.includes("clients") ? "no" : (tlsAuthClients ?? (users === null ? "yes" : "optional")),
+    users,
+  }
+}

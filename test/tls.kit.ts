@@ -1,0 +1,57 @@
+/** Certificates made when a test runs: none is kept that would expire. */
+import {
+  certify,
+  makeAuthority,
+  type Certified,
+  type Request,
+  type Shown,
+  type Tls,
+} from "../interpreters/tls/index.ts"
+
+export const DAY = 86_400_000
+export const authority = makeAuthority({ days: 2 })
+/** Of another cluster, or of whoever attacks. */
+export const stranger = makeAuthority({ days: 2 })
+
+export const shownBy = (
+  name: string,
+  by: Certified = authority,
+  request: Partial<Request> = {},
+  trusts = by,
+): Shown => {
+  const { certificate, key } = certify(by, {
+    name,
+    purpose: "node",
+    days: 1,
+    hosts: ["localhost", "127.0.0.1"],
+    ...request,
+  })
+  return { cert: certificate, key, ca: trusts.certificate }
+}
+
+/** What stands in files elsewhere; `change` replaces it. */
+export interface Held extends Tls {
+  readonly change: (shown: Shown) => void
+}
+export const held = (first: Shown): Held => {
+  let shown = first
+  let reloads = 0
+  const listeners = new Set<() => void>()
+  return {
+    shown: () => shown,
+    ends: () => new Date(Date.now() + DAY),
+    reloads: () => reloads,
+    onChange: (listener) => {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+    look: async () => {},
+    change: (next) => {
+      shown = next
+      reloads += 1
+      for (const listener of listeners) listener()
+    },
+  }
+}
+export const tlsOf = (name: string, by?: Certified, request?: Partial<Request>, trusts?: Certified): Held =>
+  held(shownBy(name, by, request, trusts))

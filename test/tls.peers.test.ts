@@ -1,0 +1,202 @@
+/** The door between nodes with TLS: who is let in, who is not and what both ends say, and certificates that are replaced. */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import { writeFileSync } from "node:fs"
+import { connect, type Socket } from "node:net"
+import { join } from "node:path"
+import * as tls from "node:tls"
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
+import type { Message } from "../core/index.ts"
+import { makeAuthority, openTls, type Shown, type Tls } from "../interpreters/tls/index.ts"
+import { temporaryFolder } from "./cluster.ts"
+import { allConnected, introduce, memberOf, open, preambleAndHello, until, type Node } from "./tcp.nodes.ts"
+import { authority, DAY, held, shownBy, stranger, tlsOf } from "./tls.kit.ts"
+
+const opened: Node[] = []
+const sockets: Socket[] = []
+const node = async (name: string, tls: Tls | null): Promise<Node> => {
+  const made = await open(name, tls === null ? {} : { tls })
+  opened.push(made)
+  return made
+}
+let kept = 0
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.destroy()
+  for (const made of opened.splice(kept)) await made.close()
+})
+afterAll(async () => {
+  for (const made of opened) await made.close()
+})
+const says = (made: Node, ...words: readonly string[]): boolean =>
+  made.logs.some((line) => words.every((word) => line.includes(word)))
+const heartbeat = (round: number): Message => ({
+  type: "AppendEntries",
+  term: 1,
+  prevLogIndex: 0,
+  prevLogTerm: 0,
+  prevLogChain: 0,
+  entries: [],
+  leaderCommit: 0,
+  round,
+  time: 0,
+  settled: false,
+})
+const linked = async (...held: readonly Tls[]): Promise<readonly [Node, Node]> => {
+  const [a, b] = [await node("a", held[0] ?? tlsOf("a")), await node("b", held[1] ?? tlsOf("b"))]
+  introduce(a, b)
+  await allConnected(a, b)
+  return [a, b]
+}
+/** The link of a and b was never lost, and carries messages. */
+const unharmed = async (a: Node, b: Node): Promise<void> => {
+  a.received.length = 0
+  b.transport.send(a.self, heartbeat(99), null)
+  b.transport.flush()
+  await until("the message arrives", () => a.received.length > 0)
+  expect([a.links, b.links]).toEqual([["+b/b-1"], ["+a/a-1"]])
+}
+
+test("members with certificates of one authority talk", async () => {
+  const [a, b] = await linked()
+  await unharmed(a, b)
+})
+
+describe("refused at both ends, in words that say what to do, while the others go on", () => {
+  let a: Node
+  let b: Node
+  beforeAll(async () => {
+    ;[a, b] = await linked()
+    kept = opened.length
+  })
+  const cases: readonly [what: string, make: () => Tls | null, here: string, there: string][] = [
+    ["no TLS at all", () => null, "brought no TLS about", "speaks TLS, and this node does not"],
+    ["the certificate of another authority", () => tlsOf("c", stranger), "no authority that is trusted", "Untrusted"],
+    [
+      "another authority, though it trusts ours",
+      () => tlsOf("c", stranger, {}, authority),
+      "no authority that is trusted",
+      "no authority that is trusted",
+    ],
+    [
+      "an expired one",
+      () => tlsOf("c", authority, { from: new Date(Date.now() - 3 * DAY) }),
+      "has expired",
+      "has expired",
+    ],
+    [
+      "one of tomorrow",
+      () => tlsOf("c", authority, { from: new Date(Date.now() + DAY / 2) }),
+      "not valid yet",
+      "clocks",
+    ],
+    ["another member's", () => tlsOf("b"), "but its certificate is for b", "but its certificate is for b"],
+    ["a client's", () => tlsOf("c", authority, { purpose: "client" }), "is a client's", "stepraft cert node"],
+  ]
+  test.each(cases)("%s", async (_, make, here, there) => {
+    a.logs.length = 0
+    const c = await node("c", make())
+    a.transport.setPeer("c", { host: "127.0.0.1", port: c.port })
+    c.transport.setPeer("a", { host: "127.0.0.1", port: a.port })
+    await until("both say so", () => says(a, here) && says(c, there))
+    expect([c.links, c.received]).toEqual([[], []])
+    a.transport.setPeer("c", null)
+    await unharmed(a, b)
+  })
+
+  test("no certificate; and whoever comes again and again is one line of the log", async () => {
+    const before = a.transport.turnedAway().get("Untrusted") ?? 0
+    a.logs.length = 0
+    let heard = ""
+    for (let i = 0; i < 20; i++) {
+      const socket = tls.connect({ port: a.port, host: "127.0.0.1", rejectUnauthorized: false })
+      sockets.push(socket)
+      socket.on("error", () => {})
+      // What it says before it has been let in is not read.
+      socket.write(preambleAndHello(memberOf("b"), "a"))
+      socket.on("data", (chunk: Buffer) => (heard += chunk.toString("latin1")))
+      await new Promise((resolve) => void socket.once("close", resolve))
+    }
+    expect(heard).toContain("it showed no certificate")
+    expect(heard).not.toContain("b-1")
+    expect(a.logs.filter((line) => line.includes("Untrusted")).length).toBeLessThanOrEqual(1)
+    expect(a.transport.turnedAway().get("Untrusted")).toBe(before + 20)
+    await unharmed(a, b)
+  })
+
+  test("handshakes that are begun and left alone are bounded, and keep nobody out", async () => {
+    const crowd = Array.from({ length: 200 }, () => connect(a.port, "127.0.0.1"))
+    sockets.push(...crowd)
+    for (const one of crowd) one.on("error", () => {})
+    await until("the first of them are given up", () => crowd.filter(({ closed }) => closed).length >= 100)
+    const c = await node("c", tlsOf("c"))
+    introduce(a, c)
+    await until("it is let in", () => c.links.length > 0)
+    a.transport.setPeer("c", null)
+    b.transport.send(a.self, heartbeat(98), null)
+    b.transport.flush()
+    await until("and the others talk as before", () => a.received.length > 0)
+  })
+})
+
+test("certificates and their authority are replaced while both are trusted, and no link is lost", async () => {
+  const next = makeAuthority({ days: 2 })
+  const both = `${authority.certificate}${next.certificate}`
+  const [ofA, ofB] = [held(shownBy("a")), held(shownBy("b"))]
+  const [a, b] = await linked(ofA, ofB)
+  for (const one of [ofA, ofB]) one.change({ ...one.shown(), ca: both })
+  ofA.change({ ...shownBy("a", next), ca: both })
+  ofB.change({ ...shownBy("b", next), ca: both })
+  for (const one of [ofA, ofB]) one.change({ ...one.shown(), ca: next.certificate })
+  await unharmed(a, b)
+  // Who comes now needs the new one, and gets in with it.
+  const [late, old] = [await node("c", tlsOf("c", next)), await node("d", tlsOf("d"))]
+  introduce(a, late)
+  await until("it is let in", () => late.links.length > 0)
+  old.transport.setPeer("a", { host: "127.0.0.1", port: a.port })
+  await until("the old one is not", () => says(a, "Untrusted", "for d") && says(old, "no authority that is trusted"))
+})
+
+describe("the files", () => {
+  const folder = temporaryFolder("stepraft-tls-")
+  const files = { cert: join(folder, "n.crt"), key: join(folder, "n.key"), ca: join(folder, "ca.crt") }
+  const write = (shown: Partial<Shown>): void => {
+    for (const [name, text] of Object.entries(shown)) writeFileSync(files[name as keyof Shown], text)
+  }
+  const logs: string[] = []
+  const opening = openTls({ name: "n", files, log: (level, text) => logs.push(`${level} ${text}`), everyMs: 1e9 })
+  const refused = async (): Promise<string> =>
+    (await Effect.runPromise(Effect.scoped(opening.pipe(Effect.flip)))).message
+
+  test("what is no use is refused before anything is started, and says why", async () => {
+    expect(await refused()).toMatch(/there is no such file.*Nothing was started/)
+    write(shownBy("n"))
+    writeFileSync(files.key, shownBy("n").key)
+    expect(await refused()).toContain("it is not the key of the certificate")
+    write(shownBy("other"))
+    expect(await refused()).toContain("it is for other, and this node is n")
+    write(shownBy("n", stranger, {}, authority))
+    expect(await refused()).toContain("none of the authorities")
+    write(shownBy("n", authority, { from: new Date(Date.now() - 3 * DAY) }))
+    expect(await refused()).toContain("it ended at")
+  })
+
+  test("what is replaced is taken up once it fits together, and told; until then the former counts", async () => {
+    const [first, second] = [shownBy("n"), shownBy("n")]
+    write(first)
+    const scope = Scope.makeUnsafe()
+    const keeper = await Effect.runPromise(opening.pipe(Scope.provide(scope)))
+    let changes = 0
+    keeper.onChange(() => (changes += 1))
+    write({ key: second.key })
+    await keeper.look()
+    await keeper.look()
+    expect([keeper.shown().cert, changes]).toEqual([first.cert, 0])
+    expect(logs.filter((line) => line.includes("the former stay in force"))).toHaveLength(1)
+    write(second)
+    await keeper.look()
+    expect([keeper.shown().cert, changes, keeper.reloads()]).toEqual([second.cert, 1, 1])
+    expect(logs.filter((line) => line.includes("ends at"))).toHaveLength(3)
+    await Effect.runPromise(Scope.close(scope, Exit.void))
+  })
+})
