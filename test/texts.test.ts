@@ -59,7 +59,7 @@ test("there is something to check", () => {
 })
 
 test("stepraft … names a command of the program", () => {
-  const things = new Set(["node", "data", "log", "replica", "backup"])
+  const things = new Set(["node", "data", "log", "replica", "backup", "authority"])
   const wrong = found(/\bstepraft ([a-z][a-z-]+)/g).filter(
     ({ match }) => !commands.has(match[1] ?? "") && !things.has(match[1] ?? ""),
   )
@@ -93,7 +93,7 @@ test("who asks for a change of members names the command that makes it, and no t
 
 test("what stands in capitals is a command that a node knows, or no command at all", async () => {
   const notCommands = new Set([
-    ..."TMPDIR DATE OLD TCP TLS HTTP CRLF IEEE SKIP RESP RESP2 RESP3 EDN LFU CRC NTP CPU JSON URL ASCII UTF NTFS SIGTERM SIGKILL SIGINT SIGSTOP SIGHUP HOST PORT DIR DATA FILE FORMAT ADDR LADDR TYPE SKIPME USER NAME KEY CODE".split(
+    ..."TMPDIR DATE OLD TCP TLS HTTP CRLF IEEE SKIP RESP RESP2 RESP3 EDN LFU CRC NTP CPU JSON URL ASCII UTF NTFS SIGTERM SIGKILL SIGINT SIGSTOP SIGHUP PEM HTTPS HOST PORT DIR DATA FILE FORMAT ADDR LADDR TYPE SKIPME USER NAME KEY CODE".split(
       " ",
     ),
     ...Object.keys(constants.errno),

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Logger } from "../log.ts"
 import type { Address } from "../tcp/index.ts"
-import type { Tls } from "../tls/index.ts"
+import { contextOf, type Tls } from "../tls/index.ts"
 import { httpUnavailable, type HttpUnavailable } from "./errors.ts"
 
 export interface Page {
@@ -48,6 +48,8 @@ export interface DoorOptions {
 
 const plain = (status: number, body: string): Page => ({ status, type: "text/plain; charset=utf-8", body })
 const SECOND = 1000
+/** What watches a node may be older than the node. */
+const VERSION = "TLSv1.2"
 /** Under TLS a connection has two sockets, with the same other end. */
 const keyOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress ?? ""} ${remotePort ?? ""}`
 
@@ -77,10 +79,13 @@ class Door {
     const { tls = null } = options
     if (tls === null) this.server = createServer(settings, asked)
     else {
-      const server = createSecureServer({ ...settings, ...tls.shown(), handshakeTimeout: patienceMs }, asked)
+      const server = createSecureServer(
+        { ...settings, ...contextOf(tls.shown(), VERSION), handshakeTimeout: patienceMs },
+        asked,
+      )
       server.once(
         "close",
-        tls.onChange(() => server.setSecureContext(tls.shown())),
+        tls.onChange(() => server.setSecureContext(contextOf(tls.shown(), VERSION))),
       )
       this.server = server
     }

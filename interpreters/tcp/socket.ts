@@ -1,8 +1,7 @@
 /** The only place where sockets are made, in the clear or with TLS. */
-import { constants } from "node:crypto"
 import { connect, createServer, type Server, type Socket } from "node:net"
 import * as tls from "node:tls"
-import { nameOf, noMember, type Shown, type Tls } from "../tls/index.ts"
+import { contextOf, nameOf, noMember, secureServer, type Remote, type Tls } from "../tls/index.ts"
 
 export interface Address {
   readonly host: string
@@ -43,21 +42,16 @@ const secured = (socket: tls.TLSSocket): Wire => ({
   certified: () => nameOf(socket) ?? "",
 })
 
-/** Both ends are ours: no older version is needed. A ticket would let a peer in without showing its certificate again. */
-const settingsOf = (shown: Shown): tls.SecureContextOptions => ({
-  ...shown,
-  minVersion: "TLSv1.3",
-  secureOptions: constants.SSL_OP_NO_TICKET,
-})
-/** Each end looks at the other's certificate itself, and tells it why it refuses it. */
-const MUTUAL = { requestCert: true, rejectUnauthorized: false } as const
+/** Both ends are ours: no older version is needed. */
+const VERSION = "TLSv1.3"
 
 export const dialSocket = (address: Address, keeper: Tls | null): Wire => {
   const { host, port } = address
   if (keeper === null) return plain(connect({ ...OPTIONS, host, port }))
   const socket = tls.connect({
-    ...settingsOf(keeper.shown()),
-    ...MUTUAL,
+    ...contextOf(keeper.shown(), VERSION),
+    // Each end looks at the other's certificate itself, and tells it why it refuses it.
+    rejectUnauthorized: false,
     host,
     port,
     // It is a member that is dialled, wherever it is: its name is compared (transport.ts), not its host's.
@@ -75,45 +69,14 @@ export interface Accepting {
   /** For one handshake. */
   readonly patienceMs: number
 }
-export interface Remote {
-  readonly host: string
-  readonly port: number | undefined
-}
-export const remoteOf = ({ remoteAddress, remotePort }: Socket): Remote => ({
-  host: remoteAddress ?? "a connection that is gone",
-  port: remotePort,
-})
-
-/** Handshakes under way; beyond it the oldest is ended. */
+/** Under way at a time. */
 const HANDSHAKES = 64
 
 export const listenSocket = (keeper: Tls | null, { accepted, failed, patienceMs }: Accepting): Server => {
   if (keeper === null) return createServer(OPTIONS, (socket) => accepted(plain(socket)))
-  const server = tls.createServer({
-    ...OPTIONS,
-    ...settingsOf(keeper.shown()),
-    ...MUTUAL,
-    handshakeTimeout: patienceMs,
-  })
-  const underWay = new Map<string, Socket>()
-  const keyOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress ?? ""} ${remotePort ?? ""}`
-  server.on("connection", (socket: Socket) => {
-    const key = keyOf(socket)
-    underWay.set(key, socket)
-    socket.once("close", () => underWay.delete(key))
-    const [oldest] = underWay
-    if (underWay.size <= HANDSHAKES || oldest === undefined) return
-    underWay.delete(oldest[0])
-    oldest[1].destroy()
-  })
-  server.on("secureConnection", (socket) => {
-    underWay.delete(keyOf(socket))
-    accepted(secured(socket))
-  })
-  server.on("tlsClientError", (error: NodeJS.ErrnoException, socket) =>
-    failed(remoteOf(socket), error.code ?? error.message),
+  return secureServer(
+    keeper,
+    { ...OPTIONS, minVersion: VERSION, ask: true, patienceMs, handshakes: HANDSHAKES },
+    { secured: (socket) => accepted(secured(socket)), failed },
   )
-  const stop = keeper.onChange(() => server.setSecureContext(settingsOf(keeper.shown())))
-  server.once("close", stop)
-  return server
 }

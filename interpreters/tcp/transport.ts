@@ -26,17 +26,8 @@ import type { Greeting, PeerHello } from "./handshake.ts"
 import { Link, type LinkShared } from "./link.ts"
 import type { TcpLimits, TcpOptions, TcpTransport, Unlisted } from "./options.ts"
 import { limitedLog, type LimitedLogger } from "../log.ts"
-import {
-  addressText,
-  dialSocket,
-  listenSocket,
-  parseAddress,
-  remoteOf,
-  type Address,
-  type Remote,
-  type Wire,
-} from "./socket.ts"
-import type { Tls } from "../tls/index.ts"
+import { addressText, dialSocket, listenSocket, parseAddress, type Address, type Wire } from "./socket.ts"
+import { remoteOf, type Remote, type Tls } from "../tls/index.ts"
 
 /** A refused node dials again within two seconds. */
 const LATELY_MS = 5_000

@@ -2,4 +2,5 @@
 export { certify, makeAuthority, type Certified, type Request } from "./certificate.ts"
 export { TlsUnusable } from "./errors.ts"
 export { openTls, type Shown, type Tls, type TlsFiles, type TlsOptions } from "./keeper.ts"
+export { contextOf, remoteOf, secureServer, type Remote } from "./server.ts"
 export { distrust, nameOf, noMember } from "./trust.ts"

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { inspectCommand, recoverCommand, snapshotCommand } from "./backup-commands.ts"
 import { diagnosticsCommand, doctorCommand } from "./care-commands.ts"
+import { certCommand } from "./cert-commands.ts"
 import { dataCommands } from "./data-commands.ts"
 import { leaderCommand, memberCommand } from "./member-commands.ts"
 import { benchCommand, clusterCommand, serveCommand, statusCommand } from "./node-commands.ts"
@@ -47,6 +48,7 @@ export const main = (program: string): void => {
     Command.withSubcommands([
       { group: "Nodes", commands: [clusterCommand(program), serveCommand, statusCommand] },
       { group: "Members", commands: [memberCommand, leaderCommand] },
+      { group: "Security", commands: [certCommand] },
       { group: "Care", commands: [doctorCommand, diagnosticsCommand(versionOf(program))] },
       { group: "Data", commands: dataCommands },
       { group: "Backups and recovery", commands: [snapshotCommand, inspectCommand, recoverCommand] },

@@ -65,7 +65,6 @@ const fields = {
   tlsCa: Schema.optionalKey(Schema.NonEmptyString),
   tlsAuthClients: Schema.optionalKey(Schema.Literals(["no", "optional", "yes"])),
   plaintext: Schema.optionalKey(Schema.String),
-  users: Schema.optionalKey(Schema.NonEmptyString),
 }
 const Given = Schema.Struct(fields)
 export type Setting = keyof typeof fields

@@ -103,6 +103,7 @@ export const serveNode = (
     const { security } = config
     const tls = security.tls === null ? null : yield* openTls({ name: config.id, files: security.tls, log })
     const covered = (port: Port): Tls | null => (security.plaintext.includes(port) ? null : tls)
+    const clientTls = covered("clients")
     // Clients first: while the log is read, which may take long, the node says so.
     const places = placesFor(
       descriptorLimit(),
@@ -116,6 +117,7 @@ export const serveNode = (
       port,
       service: gate,
       redirect: config.redirect,
+      tls: clientTls === null ? null : { keeper: clientTls, authClients: security.authClients },
       limits: {
         maxEntryBytes: config.settings.maxEntryBytes,
         maxClients: places.clients,

@@ -13,10 +13,8 @@ export interface Security {
   readonly plaintext: readonly Port[]
   /** Whether clients show a certificate of the cluster's authority: never asked for, taken if they have one, or required. */
   readonly authClients: "no" | "optional" | "yes"
-  /** The file of users (kv/server/users); null: whoever comes is let in, and may do everything. */
-  readonly users: string | null
 }
-export const unsecured: Security = { tls: null, plaintext: [], authClients: "no", users: null }
+export const unsecured: Security = { tls: null, plaintext: [], authClients: "no" }
 
 export interface Given {
   readonly tlsCert?: string
@@ -24,7 +22,6 @@ export interface Given {
   readonly tlsCa?: string
   readonly tlsAuthClients?: Security["authClients"]
   readonly plaintext?: string
-  readonly users?: string
 }
 export interface Ports {
   readonly client: Address
@@ -41,7 +38,7 @@ export const securityOf = (
   { client, peer, peers }: Ports,
   wrong: (field: keyof Given | "client" | "peer", reason: string) => Error,
 ): Security => {
-  const { tlsCert, tlsKey, tlsCa, tlsAuthClients, users = null } = given
+  const { tlsCert, tlsKey, tlsCa, tlsAuthClients } = given
   const parts = { tlsCert, tlsKey, tlsCa }
   const missing = (Object.keys(parts) as (keyof typeof parts)[]).filter((name) => parts[name] === undefined)
   const [first] = missing
@@ -75,9 +72,7 @@ export const securityOf = (
   return {
     tls,
     plaintext: ports,
-    // Without users a certificate is all that keeps anybody out.
-    authClients:
-      tls === null || ports.includes("clients") ? "no" : (tlsAuthClients ?? (users === null ? "yes" : "optional")),
-    users,
+    // A certificate is all that keeps strangers out.
+    authClients: tls === null || ports.includes("clients") ? "no" : (tlsAuthClients ?? "yes"),
   }
 }

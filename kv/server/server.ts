@@ -2,10 +2,10 @@
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as net from "node:net"
+import type * as net from "node:net"
 import type { Metric } from "../../interpreters/metrics/index.ts"
 import { Faults } from "../faults.ts"
-import type { Service } from "../types.ts"
+import type { Reply, Service } from "../types.ts"
 import { Admission } from "./limits/admission.ts"
 import { Budget } from "./limits/budget.ts"
 import { Census } from "./census.ts"
@@ -13,6 +13,7 @@ import { keepAbsent, newClient, type Client } from "./client.ts"
 import { Connection } from "./connection.ts"
 import type { Shared } from "./shared.ts"
 import type { Host, Stats } from "./contract.ts"
+import { listener, type ClientTls } from "./door.ts"
 import { encode } from "./wire/encode.ts"
 import { defaultLimits, type Limits } from "./limits/limits.ts"
 import { serverMetrics } from "./metrics.ts"
@@ -39,6 +40,8 @@ export interface ServerOptions {
   readonly redirect?: boolean
   readonly limits?: Partial<Limits>
   readonly log?: (message: string) => void
+  /** null: in the clear. */
+  readonly tls?: ClientTls | null
   /** Milliseconds that only grow, for the idle time-out and the reserve. */
   /** Milliseconds, for turns: a test has a clock of its own. */
   readonly now?: () => number
@@ -159,10 +162,11 @@ class Listener {
       dirty: endOfTurn(),
       log,
     }
-    this.server = net.createServer(
-      { noDelay: true, allowHalfOpen: true, keepAlive: true, keepAliveInitialDelay: 300_000 },
-      (socket) => this.accept(socket),
-    )
+    this.server = listener(options.tls ?? null, {
+      accepted: (socket) => this.accept(socket),
+      refused: (socket, refusal) => this.refuse(socket, refusal),
+      log,
+    })
   }
 
   listen(host: string, port: number, listening: () => void, failed: (cause: NodeJS.ErrnoException) => void): void {
@@ -222,7 +226,7 @@ class Listener {
     const giveBack = full ? this.reserve.take(now, isLocal(address), () => socket.destroy()) : undefined
     if (full) this.tellFull(now)
     if (giveBack === null) {
-      this.refuse(socket)
+      this.refuse(socket, tooManyClients(this.limits.maxClients))
       return
     }
     this.stats.connections++
@@ -255,10 +259,10 @@ class Listener {
   }
 
   /** Told and closed at once: nothing of it may stay, for there is nothing left to keep it with. */
-  private refuse(socket: net.Socket): void {
+  private refuse(socket: net.Socket, refusal: Reply): void {
     this.stats.refused++
     const output = new Output(socket)
-    encode(tooManyClients(this.limits.maxClients), 2, output)
+    encode(refusal, 2, output)
     output.flush()
     socket.destroySoon()
   }

@@ -1,0 +1,61 @@
+/** The sockets of clients: in the clear, or with TLS and perhaps certificates. */
+import { createServer, type Server, type Socket } from "node:net"
+import { limitedLog } from "../../interpreters/log.ts"
+import { distrust, secureServer, type Tls } from "../../interpreters/tls/index.ts"
+import type { Reply } from "../types.ts"
+import { errorReply } from "./wire/encode.ts"
+
+export interface ClientTls {
+  readonly keeper: Tls
+  /** Whether a client shows a certificate: never asked for, taken if it has one, or required. */
+  readonly authClients: "no" | "optional" | "yes"
+}
+export interface DoorHandlers {
+  readonly accepted: (socket: Socket) => void
+  readonly refused: (socket: Socket, refusal: Reply) => void
+  readonly log: (message: string) => void
+}
+
+const OPTIONS = { noDelay: true, allowHalfOpen: true, keepAlive: true, keepAliveInitialDelay: 300_000 } as const
+/** A client may be older than the node. */
+const VERSION = "TLSv1.2"
+const PATIENCE_MS = 10_000
+const HANDSHAKES = 256
+
+const uncertified = (why: string): Reply =>
+  errorReply(
+    "NOAUTH",
+    `this node serves clients with a certificate of its authority: ${why}. Nothing was executed; see stepraft cert client.`,
+  )
+
+export const listener = (tls: ClientTls | null, { accepted, refused, log }: DoorHandlers): Server => {
+  if (tls === null) return createServer(OPTIONS, accepted)
+  const { keeper, authClients } = tls
+  const tell = limitedLog((_, text) => log(text))
+  return secureServer(
+    keeper,
+    { ...OPTIONS, minVersion: VERSION, ask: authClients !== "no", patienceMs: PATIENCE_MS, handshakes: HANDSHAKES },
+    {
+      secured: (socket) => {
+        const shown = Object.keys(socket.getPeerCertificate()).length > 0
+        const why = authClients === "yes" || (authClients === "optional" && shown) ? distrust(socket) : null
+        if (why === null) return accepted(socket)
+        tell(
+          `refused ${socket.remoteAddress ?? ""}`,
+          "warn",
+          `refused a client at ${socket.remoteAddress ?? "?"}: ${why}`,
+        )
+        return refused(socket, uncertified(why))
+      },
+      failed: ({ host }, code) => {
+        // Whoever only looks whether the port is open.
+        if (code === "ECONNRESET") return
+        tell(
+          `failed ${host}`,
+          "warn",
+          `a client at ${host} brought no TLS about (${code}): closed its connection. It needs TLS, as with an address that begins with rediss://`,
+        )
+      },
+    },
+  )
+}
