@@ -32,6 +32,7 @@ test("a damaged record: the node sets its directory aside, votes for nobody, and
       const { incarnation, cluster: id } = n2.status()
       await n2.stop()
       await n3.stop()
+      await until("nobody leads", () => n1.status().role === "preCandidate")
       damage(n2)
       const wal = lastSegment(n2.config.dataDir)
       const damaged = readFileSync(wal)
@@ -51,7 +52,7 @@ test("a damaged record: the node sets its directory aside, votes for nobody, and
       // Two of three are there, but it does not count.
       await n2.start()
       await until("it is known to have begun anew", () => n2.status().role === "amnesiac")
-      await until("the other one asks for votes", () => n1.status().role === "preCandidate")
+      await until("it has asked the other one", () => n2.lines.some((line) => line.includes("no leader is known")))
       await turns(50)
       expect(n1.status().leader).toBeNull()
       expect(n2.status()).toMatchObject({ cluster: id, term: 0, lastIndex: 0 })
