@@ -60,6 +60,7 @@ export const localCluster = async (size: number, change: Partial<NodeConfig> = {
       clientIdleTimeout: null,
       clientMemory: null,
       security: unsecured,
+      autopilot: null,
       ...change,
     }
     let scope: Scope.Closeable | null = null

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process"
 import { rmSync } from "node:fs"
 import { join } from "node:path"
 import { expect } from "vitest"
+import type { MemberList } from "../interpreters/members/index.ts"
 import { freePort, root, until, withCluster, type Cluster } from "./cluster.ts"
 import { longTest } from "./long.ts"
 import { startWorkload, verify, type Workload } from "./workload.ts"
@@ -28,22 +29,41 @@ const nothingLost = async (cluster: Cluster, workload: Workload): Promise<void> 
 const portOf = (cluster: Cluster, id: string): string => String(cluster.member(id).clientPort)
 const other = (cluster: Cluster, id: string): string => cluster.ids.find((one) => one !== id) ?? ""
 
-longTest("every disk is lost in turn and replaced by one command, and nothing that was acknowledged is lost", () =>
-  withCluster({}, async (cluster) => {
-    const workload = startWorkload(cluster)
-    await goesOn(workload)
-    for (const id of cluster.ids) {
-      const before = (await cluster.status(id))?.incarnation
-      await cluster.kill(id)
-      rmSync(cluster.member(id).data, { recursive: true })
-      cluster.start(id)
-      const { code, text } = await stepraft("member", "replace", id, "--port", portOf(cluster, other(cluster, id)))
-      expect([code, text]).toEqual([0, expect.stringMatching(new RegExp(`${id} (votes|is a voter)`)) as string])
-      expect((await cluster.status(id))?.incarnation).not.toBe(before)
+/** The node is killed, its disk wiped, and it is started again; answers with its incarnation before. */
+const wipe = async (cluster: Cluster, id: string, ...flags: readonly string[]): Promise<string | undefined> => {
+  const before = (await cluster.status(id))?.incarnation
+  await cluster.kill(id)
+  rmSync(cluster.member(id).data, { recursive: true })
+  cluster.start(id, { flags })
+  return before
+}
+
+longTest(
+  "every disk is lost in turn and replaced by one command, then one by none, and nothing that was acknowledged is lost",
+  () =>
+    withCluster({}, async (cluster) => {
+      const workload = startWorkload(cluster)
       await goesOn(workload)
-    }
-    await nothingLost(cluster, workload)
-  }),
+      for (const id of cluster.ids) {
+        const before = await wipe(cluster, id, "--autopilot-voters", "3", "--autopilot-after", "5000")
+        const { code, text } = await stepraft("member", "replace", id, "--port", portOf(cluster, other(cluster, id)))
+        expect([code, text]).toEqual([0, expect.stringMatching(new RegExp(`${id} (votes|is a voter)`)) as string])
+        expect((await cluster.status(id))?.incarnation).not.toBe(before)
+        await goesOn(workload)
+      }
+      // All of them have an autopilot now.
+      const lost = await cluster.leader()
+      const before = await wipe(cluster, lost)
+      await until(`${lost} votes again`, async () => {
+        const { text } = await stepraft("member", "list", "-o", "json", "--port", portOf(cluster, other(cluster, lost)))
+        const { members } = JSON.parse(text) as MemberList
+        return members.some(
+          ({ name, role, incarnation }) => name === lost && role === "voter" && incarnation !== before,
+        )
+      })
+      await goesOn(workload)
+      await nothingLost(cluster, workload)
+    }),
 )
 
 longTest("leadership is handed over, and every node moves to another port with the lists as they were", () =>

@@ -115,7 +115,7 @@ export const catchUpOf = (view: View, member: Member): CatchUp => {
  * The policy: it is heard of, its state machine works, its disk holds the entry that made it a learner (the core asks for
  * that too), and what it lacks fits one append. So the next entries do not wait for it.
  */
-const isCaughtUp = (view: View, member: Member): boolean => {
+export const isCaughtUp = (view: View, member: Member): boolean => {
   const { state } = view
   const { bytesLeft, matchIndex } = catchUpOf(view, member)
   return (

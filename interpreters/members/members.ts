@@ -7,6 +7,7 @@ import { sameMember, type Member } from "../../core/index.ts"
 import type { ServiceMessage, Transport } from "../contract.ts"
 import type { Driver } from "../driver/index.ts"
 import type { Surroundings } from "../surroundings.ts"
+import { awayNow, chore, NOBODY, type Autopilot } from "./autopilot.ts"
 import { MemberAborted, MemberNoLeader, MemberRefused, MemberUnfinished, type MemberError } from "./errors.ts"
 import { nextStep, type CatchUp, type Goal, type Presence, type Step } from "./goals.ts"
 import { listMembers, type MemberList } from "./list.ts"
@@ -34,6 +35,8 @@ export interface MembersOptions {
   readonly cluster?: () => string | null
   /** One line for people about what was done. */
   readonly report?: (text: string) => void
+  /** What it does about members by itself while it leads. Default: nothing. */
+  readonly autopilot?: Autopilot | null
 }
 
 export interface Progress {
@@ -94,6 +97,8 @@ const LONGEST_PAUSE_MS = 250
 const ANSWER_MS = 1000
 /** Somebody who is not heard of for a moment is no reason to refuse. */
 const SURE_MS = 1500
+/** Between two looks of the autopilot. */
+const AUTOPILOT_MS = 1000
 /** Told as the reason if it has lasted that long as the end comes. */
 const LEADERLESS_MS = 1000
 
@@ -104,6 +109,7 @@ export const makeMembers = ({
   address = null,
   cluster = () => null,
   report = () => undefined,
+  autopilot = null,
 }: MembersOptions): RunningMembers => {
   const { now, after, random } = surroundings
   const bootId = Math.floor(random() * 2 ** 32)
@@ -183,6 +189,24 @@ export const makeMembers = ({
       transport.reach?.(caller.member.name, caller.address)
     take(nextStep({ state, leader: role, presence: presenceOf }, goal), tell)
   }
+
+  let away = NOBODY
+  const lookAfter = (pilot: Autopilot): void => {
+    const state = driver.state()
+    const { role } = state
+    if (role.type !== "leader") {
+      away = NOBODY
+      return
+    }
+    const view = { state, leader: role, presence: presenceOf }
+    away = awayNow(view, away, now())
+    const goal = chore(view, pilot, away, now())
+    const step = goal === null ? null : nextStep(view, goal)
+    if (step?.type !== "change") return
+    report(`autopilot: ${step.text}`)
+    take(step, () => undefined)
+  }
+  const looking = autopilot === null ? null : surroundings.every(AUTOPILOT_MS, () => lookAfter(autopilot))
 
   driver.onService((from, message) => {
     if (stopped) return
@@ -388,6 +412,7 @@ export const makeMembers = ({
     transfer: (to, options) => pursue({ type: "transfer", to: to ?? null, from: null }, options),
     stop: () => {
       stopped = true
+      looking?.cancel()
       for (const end of open.values()) end(null)
       for (const end of enders) end()
     },

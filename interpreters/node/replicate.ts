@@ -21,6 +21,7 @@ import {
   type ReplicaSettings,
   type Runnable,
 } from "../replica/index.ts"
+import type { Autopilot } from "../members/index.ts"
 import { parseAddress, type Address, type TcpError } from "../tcp/index.ts"
 import { openTls, type TlsFiles, type TlsUnusable } from "../tls/index.ts"
 import { isMemberName } from "../text.ts"
@@ -74,6 +75,8 @@ export interface ReplicateOptions<State, Command, Result> {
   readonly settings?: Partial<Settings>
   /** Time-outs and limits of what callers ask. */
   readonly service?: Partial<ReplicaSettings>
+  /** Dead servers are replaced by learners that wait, and lost disks taken in again, by whoever leads. Default: by nobody. */
+  readonly autopilot?: Autopilot
   /** Compare the results of all servers every so many milliseconds (NotDeterministic). Default: never. */
   readonly compareEvery?: number
   /** Lines for people. Default: warnings and errors to stderr. */
@@ -222,6 +225,7 @@ export const makeReplica = <State, Command, Result>(
           report: (text) => log("warn", text),
           compareEvery: options.compareEvery ?? null,
           ...(options.settings === undefined ? {} : { settings: options.settings }),
+          ...(options.autopilot === undefined ? {} : { autopilot: options.autopilot }),
           ...(options.service === undefined ? {} : { service: options.service }),
         })
         replica.failure.catch((error: Error) => (alive.failed = error.message))

@@ -21,7 +21,7 @@ import {
 } from "../driver/index.ts"
 import type { Storage, Transport } from "../contract.ts"
 import { LeaseRefused, type LeaseTable } from "../lease/index.ts"
-import { makeMembers, type Acquaintances, type Members } from "../members/index.ts"
+import { makeMembers, type Acquaintances, type Autopilot, type Members } from "../members/index.ts"
 import type { Body } from "./machine/command.ts"
 import { jsonCodec, type Machine } from "./machine/definition.ts"
 import { CommandFailed, NotExecuted, NotRead, OutcomeUnknown, ResultForgotten } from "./errors.ts"
@@ -102,6 +102,8 @@ export interface RunOptions<State, Command, Result> {
   /** Every so many milliseconds the leader's results are compared with everybody's (NotDeterministic); null: never. */
   readonly compareEvery?: number | null
   readonly report?: (text: string) => void
+  /** What it does about members by itself while it leads. Default: nothing. */
+  readonly autopilot?: Autopilot
   /** Given the driver before it starts. */
   readonly made?: (driver: Driver) => void
   readonly driver?: Partial<Pick<DriverOptions, "timers" | "clock" | "journal">>
@@ -164,6 +166,7 @@ export const runReplica = <State, Command, Result>(
     address: options.address ?? null,
     ...(options.cluster === undefined ? {} : { cluster: options.cluster }),
     ...(options.report === undefined ? {} : { report: options.report }),
+    ...(options.autopilot === undefined ? {} : { autopilot: options.autopilot }),
   })
   const leadershipOf = ({ leader, term }: DriverLeadership): Leadership => ({
     leader: leader?.name ?? null,

@@ -21,6 +21,10 @@ const texts = {
   sessionIdle: "Milliseconds after which an unused session expires",
   maxClients: "Connections of clients at most (10000); fewer if the process has too few file descriptors",
   clientIdleTimeout: "Milliseconds after which a client that asks nothing is disconnected (default: never)",
+  autopilotVoters:
+    "Turns the autopilot on: so many members should vote; the leader replaces those that are away by waiting learners (default: off)",
+  autopilotAfter: "Milliseconds for which a voter has been away before the autopilot replaces it (default: 300000)",
+  autopilotLeast: "Voters below which the autopilot never goes (default: a majority of --autopilot-voters)",
   clientMemory: "Bytes that all clients together may hold (default: a quarter of the memory that this process may use)",
 } as const satisfies Partial<Record<Setting, string>>
 

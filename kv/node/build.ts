@@ -67,6 +67,7 @@ export const build = (
     address: advertise === "" ? null : advertise,
     cluster: () => storage.identity.cluster,
     report: (text) => log("info", text),
+    autopilot: config.autopilot,
   })
   setMembers(members)
   const backups = makeBackups({

@@ -8,6 +8,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { defaultSettings, type Settings } from "../../core/index.ts"
 import { ADDRESS, addressText, parseAddress, type Address } from "../../interpreters/tcp/index.ts"
+import { leastOf, type Autopilot } from "../../interpreters/members/index.ts"
 import { isMemberName } from "../../interpreters/text.ts"
 import { defaultServiceSettings, type ServiceSettings } from "../service/index.ts"
 import { InvalidConfig } from "./errors.ts"
@@ -65,6 +66,9 @@ const fields = {
   tlsCa: Schema.optionalKey(Schema.NonEmptyString),
   tlsAuthClients: Schema.optionalKey(Schema.Literals(["no", "optional", "yes"])),
   plaintext: Schema.optionalKey(Schema.String),
+  autopilotVoters: Schema.optionalKey(Whole),
+  autopilotAfter: Schema.optionalKey(Millis),
+  autopilotLeast: Schema.optionalKey(Whole),
 }
 const Given = Schema.Struct(fields)
 export type Setting = keyof typeof fields
@@ -100,6 +104,8 @@ export interface NodeConfig {
   /** Bytes that all clients together may hold; null: a quarter of what the machine gives this process. */
   readonly clientMemory: number | null
   readonly security: Security
+  /** What it does about members by itself while it leads; null: nothing. */
+  readonly autopilot: Autopilot | null
 }
 
 /** The environment variable of a setting: electionMin is STEPRAFT_ELECTION_MIN. */
@@ -313,6 +319,18 @@ const decode = (sources: ConfigSources): NodeConfig => {
       "clientMemory",
       `it must be at least four times maxEntryBytes (${settings.maxEntryBytes}), or large commands are refused for want of room`,
     )
+  const autopilot = (): Autopilot | null => {
+    const { autopilotVoters: voters, autopilotAfter: after, autopilotLeast: least } = given
+    if (voters === undefined) {
+      const without = (["autopilotAfter", "autopilotLeast"] as const).find((setting) => given[setting] !== undefined)
+      if (without !== undefined)
+        throw invalid(without, "it says how the autopilot works: give autopilotVoters to turn it on")
+      return null
+    }
+    if (leastOf({ voters, ...(least === undefined ? {} : { least }) }) > voters)
+      throw invalid("autopilotLeast", `it must not be above autopilotVoters (${voters})`)
+    return { voters, ...(after === undefined ? {} : { after }), ...(least === undefined ? {} : { least }) }
+  }
   const space =
     given.lowWater === undefined && given.highWater === undefined
       ? null
@@ -355,6 +373,7 @@ const decode = (sources: ConfigSources): NodeConfig => {
       { client: address("client"), peer: address("peer"), peers: Object.values(peers) },
       invalid,
     ),
+    autopilot: autopilot(),
   }
 }
 

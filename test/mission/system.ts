@@ -219,6 +219,10 @@ export const system: Rows = {
     M94: row(
       "automation in production",
       [
+        "process.members.long",
+        "every disk is lost in turn and replaced by one command, then one by none, and nothing that was acknowledged is lost",
+      ],
+      [
         "cli.parts",
         "a child that dies is told with its last line, started again after growing pauses, and the first flag is not given again",
       ],

@@ -51,4 +51,52 @@ export const faults: readonly Seeded[] = [
     title: "who is no member asks nobody but a leader that it does not know",
     patches: [{ file: "interpreters/members/members.ts", find: "leader ?? somebody()", replace: "leader" }],
   },
+  {
+    id: "own-fault-6",
+    title: "the autopilot does not wait for the stated time",
+    patches: [{ file: "interpreters/members/autopilot.ts", find: "now - since < after", replace: "now < since" }],
+  },
+  {
+    id: "own-fault-7",
+    title: "the autopilot takes a vote away although fewer than stated are left",
+    patches: [
+      {
+        file: "interpreters/members/autopilot.ts",
+        find: "voters.length > leastOf(numbers)",
+        replace: "voters.length > 1",
+      },
+    ],
+  },
+  {
+    id: "own-fault-8",
+    title: "the autopilot promotes a learner that has not caught up",
+    patches: [
+      {
+        file: "interpreters/members/autopilot.ts",
+        find: "learners.find((learner) => isCaughtUp(view, learner))",
+        replace: "learners[0]",
+      },
+      {
+        file: "interpreters/members/goals.ts",
+        find: "  if (!isCaughtUp(view, member)) return catchingUp(view, member)\n",
+        replace: "",
+      },
+    ],
+  },
+  {
+    id: "own-fault-9",
+    title: "who was away once stays away for the autopilot, though it is heard of",
+    patches: [
+      {
+        file: "interpreters/members/autopilot.ts",
+        find: "[...before].filter(([key]) => keys.has(key))",
+        replace: "[...before]",
+      },
+    ],
+  },
+  {
+    id: "own-fault-10",
+    title: "the autopilot makes every waiting learner a voter",
+    patches: [{ file: "interpreters/members/autopilot.ts", find: "voters.length < numbers.voters && ", replace: "" }],
+  },
 ]
