@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { expect, test } from "vitest"
 import { dashboardExpressions, readAlerts } from "./alerts.ts"
+import { until } from "./cluster.ts"
 import { root } from "./house.ts"
 import { withLocalCluster } from "./node.help.ts"
 
@@ -60,6 +61,14 @@ test("every metric of alerts, dashboard and pages is one that a node tells", asy
       )
       expect(asked.size).toBeGreaterThan(25)
       expect([...asked].filter((name) => !told.has(name))).toEqual([])
+      const file = readFileSync(join(root, "kv/deploy/kubernetes.yaml"), "utf8")
+      const probed = Array.from(file.matchAll(/path: (\/\S+)$/gm), ([, path = ""]) => path)
+      expect(probed).toHaveLength(2)
+      for (const path of probed)
+        await until(
+          `${path} says yes`,
+          async () => (await fetch(`http://${leader.status().http ?? "none"}${path}`)).status === 200,
+        )
     },
     { http: { host: "127.0.0.1", port: 0 } },
   )

@@ -38,7 +38,7 @@ test("it holds each source once, what was built from it, and nothing else", () =
       (file) =>
         !built.includes(file) &&
         !sources.has(file) &&
-        !/^(README\.md|LICENSE|package\.json)$|^(core|interpreters|kv|spec)\/.*\.md$|^kv\/(alerts\.yml|dashboard\.json)$/.test(
+        !/^(README\.md|LICENSE|package\.json)$|^(core|interpreters|kv|spec)\/.*\.md$|^kv\/(alerts\.yml|dashboard\.json)$|^kv\/deploy\/[\w-]+(\.\w+)?$/.test(
           file,
         ),
     ),

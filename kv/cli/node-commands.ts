@@ -97,7 +97,7 @@ export const serveCommand = Command.make(
     ),
     bootstrap: off(
       "bootstrap",
-      "Make a new cluster of --peers. Only the first time, and on every node: an empty folder without it is taken for a lost disk",
+      "Insist on a new cluster of --peers: if one of them holds data already, end instead of waiting to be taken in. Only the first time, if at all",
     ),
     redirect: off("redirect", "Answer MOVED for what another node leads, instead of forwarding"),
     tlsCert: maybeString(

@@ -15,7 +15,7 @@ const stopWithParent = (): void => {
 }
 
 /** Less than whoever supervises it waits before he kills. */
-const stopMs = 8_000
+export const stopMs = 8_000
 
 /** Its log has said why. */
 const ended = (error: NodeError): Failure => failure("", isLasting(error) ? exitCodes.lasting : exitCodes.failed)
